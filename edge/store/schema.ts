@@ -1,0 +1,54 @@
+/**
+ * DDL by schema version: the n-th entry brings a database from version n to n+1. Entries are never changed once
+ * released. Table and column names of `meta`, `device`, `device_attr` and `device_twin` are KubeEdge's.
+ */
+export const migrations: readonly string[] = [
+  `CREATE TABLE meta (
+     key TEXT PRIMARY KEY,
+     type TEXT NOT NULL,
+     value TEXT
+   ) WITHOUT ROWID;
+   CREATE INDEX meta_type ON meta (type);
+   CREATE TABLE outbox (
+     id INTEGER PRIMARY KEY AUTOINCREMENT,
+     lane TEXT NOT NULL,
+     key TEXT,
+     message TEXT NOT NULL,
+     bytes INTEGER NOT NULL
+   );
+   CREATE UNIQUE INDEX outbox_key ON outbox (lane, key) WHERE key IS NOT NULL;`,
+  `CREATE TABLE device (
+     id TEXT PRIMARY KEY,
+     name TEXT,
+     description TEXT,
+     state TEXT,
+     last_online TEXT
+   ) WITHOUT ROWID;
+   CREATE TABLE device_attr (
+     id INTEGER PRIMARY KEY AUTOINCREMENT,
+     deviceid TEXT NOT NULL,
+     name TEXT NOT NULL,
+     description TEXT,
+     value TEXT,
+     optional INTEGER NOT NULL DEFAULT 1,
+     attr_type TEXT,
+     metadata TEXT
+   );
+   CREATE UNIQUE INDEX device_attr_name ON device_attr (deviceid, name);
+   CREATE TABLE device_twin (
+     id INTEGER PRIMARY KEY AUTOINCREMENT,
+     deviceid TEXT NOT NULL,
+     name TEXT NOT NULL,
+     description TEXT,
+     expected TEXT,
+     actual TEXT,
+     expected_meta TEXT,
+     actual_meta TEXT,
+     expected_version TEXT,
+     actual_version TEXT,
+     optional INTEGER NOT NULL DEFAULT 1,
+     attr_type TEXT,
+     metadata TEXT
+   );
+   CREATE UNIQUE INDEX device_twin_name ON device_twin (deviceid, name);`,
+];

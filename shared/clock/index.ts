@@ -1,0 +1,2 @@
+export { systemClock } from "./system-clock.ts";
+export { rfc3339, rfc3339Micro, type Clock } from "./clock.ts";

@@ -1,0 +1,12 @@
+export {
+  AppError,
+  BugError,
+  ClosedError,
+  ConfigError,
+  ConflictError,
+  ProtocolError,
+  UnavailableError,
+  asError,
+  describeError,
+} from "./errors.ts";
+export { quote } from "./text.ts";

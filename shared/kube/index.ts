@@ -1,0 +1,29 @@
+export {
+  compareVersions,
+  objectKey,
+  type Condition,
+  type ConfigMap,
+  type Event,
+  type KubeObject,
+  type Lease,
+  type ObjectMeta,
+  type ObjectReference,
+  type OwnerReference,
+  type Secret,
+  type Status,
+} from "./meta.ts";
+export type {
+  Container,
+  ContainerState,
+  ContainerStatus,
+  EnvVar,
+  KeyToPath,
+  Pod,
+  PodPhase,
+  PodSpec,
+  PodStatus,
+  Probe,
+  Toleration,
+  Volume,
+} from "./pod.ts";
+export { edgeNodeLabel, type Node, type NodeStatus, type Taint } from "./node.ts";

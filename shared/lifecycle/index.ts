@@ -1,0 +1,4 @@
+export { running, type Running } from "./running.ts";
+export { backoff, type BackoffOptions } from "./backoff.ts";
+export { KeyedWorker } from "./keyed-worker.ts";
+export { withDeadline } from "./deadline.ts";

@@ -1,0 +1,1 @@
+export { createLogger, type LogLevel, type Logger, type LogFields, logLevels } from "./logger.ts";

@@ -1,0 +1,113 @@
+import type { Event, KubeObject, NodeStatus, Pod, PodStatus } from "#shared/kube";
+import type { NewMessage, WireMessage } from "./wire.ts";
+
+/**
+ * What modules may say to each other, one list a half. A topic with `reply: undefined` and no answerer is an event
+ * (any number of hearers); the others are questions (exactly one answerer).
+ */
+export interface EdgeCatalog {
+  /** The link to the cloud came up or went away. Emitted by edgehub. */
+  "link.changed": { event: { readonly connected: boolean; readonly reason: string } };
+  /** Rows were put into the store's outbox: edgehub sends what is there. */
+  "outbox.added": { event: Record<string, never> };
+
+  /** An object of group `resource` from the cloud. Answered by metamanager after the commit. */
+  "object.deliver": { body: WireMessage; reply: Delivery };
+  /** A message of group `twin` from the cloud (membership, twin responses). Answered by devicetwin. */
+  "twin.deliver": { body: WireMessage; reply: Delivery };
+  /** A message of group `user` from the cloud. Answered by eventbus. */
+  "user.deliver": { body: WireMessage; reply: Delivery };
+  /** A Device or DeviceModel was committed (or removed: `object` undefined) by metamanager. Answered by devicetwin. */
+  "device.changed": { body: ObjectChange; reply: undefined };
+
+  /** Sends a request and waits for the response with its parent id. Rejects UnavailableError while there is no link. */
+  "cloud.request": { body: NewMessage & { readonly timeoutMs?: number }; reply: WireMessage };
+
+  /** Everything metamanager stores of type pod. */
+  "pod.list": { body: Record<string, never>; reply: readonly Pod[] };
+  /** Stored row first, else the cloud (when connected); undefined when it does not exist or cannot be known now. */
+  "object.get": { body: ObjectName; reply: KubeObject | undefined };
+  /** The containers of a deleted pod are gone: forget the row and tell the cloud (durably). */
+  "pod.terminated": { body: PodName; reply: undefined };
+
+  /** A pod row was committed; `object` undefined when it was removed. */
+  "pod.changed": { event: ObjectChange };
+  /** A ConfigMap or Secret row was committed or removed. */
+  "config.changed": { event: ObjectChange };
+  /** The present status of a pod; stored, and sent to the cloud latest-per-pod. */
+  "pod.status": { event: PodName & { readonly status: PodStatus } };
+  /** A Kubernetes Event for the cloud, durable and bounded. */
+  "event.recorded": { event: { readonly event: Event } };
+  /** The present state of the node, sent to the cloud latest-only by edged's node agent. */
+  "node.status": { event: { readonly status: NodeStatus } };
+
+  /** A device published to a topic that edgecore serves. */
+  "mqtt.received": { event: MqttMessage };
+  /** Publish to the devices' broker(s). */
+  "mqtt.publish": { event: MqttMessage };
+}
+
+export interface CloudCatalog {
+  /** An upstream message for edgecontroller (anything but `twin` sources, acks and keepalives). */
+  "node.message": { event: NodeMessage };
+  /** An upstream message with source `twin`, for devicecontroller. */
+  "twin.message": { event: NodeMessage };
+  /** Send down to a node; `message.route.resource` is without the `node/<id>/` prefix. Answered by cloudhub once queued. */
+  "node.send": { body: NodeMessage; reply: undefined };
+  "node.connected": { event: { readonly node: string } };
+  "node.disconnected": { event: { readonly node: string; readonly reason: string } };
+  /** Close the session of a node that was deleted or banned. */
+  "node.close": { event: { readonly node: string; readonly reason: string } };
+  /** The edge acknowledged an object. */
+  "object.acked": { event: AckedObject };
+  /** The resourceVersion the node last acknowledged of an object, `undefined` when never. Answered by synccontroller. */
+  "object.version": { body: { readonly node: string; readonly uid: string }; reply: string | undefined };
+  /** Everything recorded as delivered to a node. Answered by synccontroller. */
+  "object.delivered": { body: { readonly node: string }; reply: readonly DeliveredObject[] };
+}
+
+export interface Delivery {
+  /** Whether edgehub answers the message with "OK". */
+  readonly ack: boolean;
+}
+
+export interface ObjectName {
+  /** wire type: "configmap", "secret", … */
+  readonly type: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export interface ObjectChange extends ObjectName {
+  readonly object: KubeObject | undefined;
+}
+
+export interface PodName {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+}
+
+export interface MqttMessage {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+}
+
+export interface NodeMessage {
+  readonly node: string;
+  readonly message: WireMessage;
+}
+
+export interface DeliveredObject {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+}
+
+export interface AckedObject extends DeliveredObject {
+  readonly node: string;
+  readonly deleted: boolean;
+}

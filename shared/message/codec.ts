@@ -1,0 +1,69 @@
+import type { WireHeader, WireMessage, WireRoute } from "./wire.ts";
+
+export type Decoded =
+  { readonly ok: true; readonly message: WireMessage } | { readonly ok: false; readonly reason: string };
+
+/** Reads one frame. A bad frame is a value, not an exception: peers send them. */
+export function decode(frame: string): Decoded {
+  let value: unknown;
+  try {
+    value = JSON.parse(frame);
+  } catch {
+    return refuse("not JSON");
+  }
+  if (!isRecord(value)) return refuse("not an object");
+  const header = decodeHeader(value["header"]);
+  if (typeof header === "string") return refuse(header);
+  const route = decodeRoute(value["route"]);
+  if (typeof route === "string") return refuse(route);
+  return { ok: true, message: { header, route, content: value["content"] ?? null } };
+}
+
+/** One frame: the JSON document without a newline. */
+export function encode(message: WireMessage): string {
+  return JSON.stringify(message);
+}
+
+function refuse(reason: string): Decoded {
+  return { ok: false, reason };
+}
+
+function decodeHeader(value: unknown): WireHeader | string {
+  if (!isRecord(value)) return "header: expected an object";
+  const id = value["msg_id"];
+  if (typeof id !== "string" || id === "") return "header.msg_id: expected a non-empty string";
+  const timestamp = value["timestamp"];
+  const texts = optionalTexts(value, "header", ["parent_msg_id", "resourceversion", "type"]);
+  if (typeof texts === "string") return texts;
+  return {
+    msg_id: id,
+    timestamp: typeof timestamp === "number" ? timestamp : 0,
+    ...texts,
+    ...(value["sync"] === true ? { sync: true } : {}),
+  };
+}
+
+function decodeRoute(value: unknown): WireRoute | string {
+  if (!isRecord(value)) return "route: expected an object";
+  return optionalTexts(value, "route", ["source", "destination", "group", "operation", "resource"]);
+}
+
+/** KubeEdge v0.x sends empty strings where v1.x leaves the field out: both read as absent. */
+function optionalTexts(
+  from: Record<string, unknown>,
+  at: string,
+  names: readonly string[],
+): Record<string, string> | string {
+  const found: Record<string, string> = {};
+  for (const name of names) {
+    const value = from[name];
+    if (value === undefined || value === null || value === "") continue;
+    if (typeof value !== "string") return `${at}.${name}: expected a string`;
+    found[name] = value;
+  }
+  return found;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

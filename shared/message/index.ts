@@ -1,0 +1,35 @@
+export type {
+  AckedObject,
+  CloudCatalog,
+  DeliveredObject,
+  Delivery,
+  EdgeCatalog,
+  MqttMessage,
+  NodeMessage,
+  ObjectChange,
+  ObjectName,
+  PodName,
+} from "./catalog.ts";
+export { decode, encode, type Decoded } from "./codec.ts";
+export { formatResource, parseResource, type ResourcePath } from "./resource.ts";
+export {
+  acknowledge,
+  newMessage,
+  responseTo,
+  type NewMessage,
+  type Stamp,
+  type WireHeader,
+  type WireMessage,
+  type WireRoute,
+} from "./wire.ts";
+export {
+  defaultProjectId,
+  groups,
+  leaseNamespace,
+  noNamespace,
+  nodeNamespace,
+  ok,
+  operations,
+  resourceTypes,
+  sources,
+} from "./words.ts";

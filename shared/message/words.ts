@@ -1,0 +1,65 @@
+/** Every literal of KubeEdge's wire, spelled as KubeEdge 1.15 spells it. */
+
+export const operations = {
+  insert: "insert",
+  delete: "delete",
+  query: "query",
+  update: "update",
+  patch: "patch",
+  upload: "upload",
+  response: "response",
+  error: "error",
+  keepalive: "keepalive",
+  publish: "publish",
+  subscribe: "subscribe",
+  unsubscribe: "unsubscribe",
+  get: "get",
+} as const;
+
+export const groups = {
+  resource: "resource",
+  meta: "meta",
+  twin: "twin",
+  func: "func",
+  user: "user",
+} as const;
+
+export const sources = {
+  /** edgehub's module name in keepalive messages */
+  websocket: "websocket",
+  edged: "edged",
+  metaManager: "meta",
+  twin: "twin",
+  bus: "bus",
+  edgeController: "edgecontroller",
+  deviceController: "devicecontroller",
+  cloudHub: "cloudhub",
+  /** v0.x name of edgecontroller */
+  controller: "controller",
+} as const;
+
+export const resourceTypes = {
+  pod: "pod",
+  podStatus: "podstatus",
+  podPatch: "podpatch",
+  configMap: "configmap",
+  secret: "secret",
+  node: "node",
+  nodeStatus: "nodestatus",
+  nodePatch: "nodepatch",
+  lease: "lease",
+  event: "event",
+  serviceAccountToken: "serviceaccounttoken",
+  device: "device",
+  deviceModel: "devicemodel",
+  membership: "membership",
+} as const;
+
+export const defaultProjectId = "e632aba927ea4ac2b575ec1603d56f10";
+/** Content of a positive acknowledgement. */
+export const ok = "OK";
+/** Namespace element of cluster-scoped objects. */
+export const noNamespace = "null";
+/** The namespace nodes travel under up to KubeEdge 1.22. */
+export const nodeNamespace = "default";
+export const leaseNamespace = "kube-node-lease";

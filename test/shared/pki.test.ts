@@ -1,0 +1,69 @@
+import { expect, test } from "bun:test";
+import {
+  createAuthority,
+  createNodeRequest,
+  createToken,
+  fingerprintOf,
+  isSignedBy,
+  loadAuthority,
+  readCertificate,
+  splitToken,
+  verifyToken,
+} from "#shared/pki";
+
+const nowMs = Date.UTC(2026, 5, 1);
+
+test("Authority issues a server certificate with its hosts after a round trip through PEM", async () => {
+  const made = await createAuthority({ commonName: "KubeEdge", days: 3650, nowMs });
+  const ca = await loadAuthority({ cert: made.certPem, key: made.keyPem });
+  const pair = await ca.issue({
+    subject: { commonName: "cloudcore", organizations: ["KubeEdge"] },
+    hosts: ["127.0.0.1", "cloud.example"],
+    usage: "server",
+    days: 365,
+    nowMs,
+  });
+  expect(readCertificate(pair.cert)).toEqual({
+    commonName: "cloudcore",
+    organizations: ["KubeEdge"],
+    hosts: ["127.0.0.1", "cloud.example"],
+    notBeforeMs: nowMs - 3_600_000,
+    notAfterMs: nowMs + 365 * 86_400_000,
+    issuer: "CN=KubeEdge",
+  });
+  expect(isSignedBy(pair.cert, made.certPem)).toBe(true);
+});
+
+test("Authority signs an edge request with the subject it is told", async () => {
+  const ca = await createAuthority({ commonName: "KubeEdge", days: 10, nowMs });
+  const request = await createNodeRequest("edge-1");
+  const der = await ca.signRequest(request.der, {
+    subject: { commonName: "system:node:edge-1", organizations: ["system:nodes"] },
+    days: 5,
+    nowMs,
+  });
+  const { commonName, organizations } = readCertificate(der);
+  expect({ commonName, organizations, signed: isSignedBy(der, ca.certDer) }).toEqual({
+    commonName: "system:node:edge-1",
+    organizations: ["system:nodes"],
+    signed: true,
+  });
+  expect(
+    ca.signRequest(new Uint8Array([1, 2]), { subject: { commonName: "x" }, days: 1, nowMs }),
+  ).rejects.toThrow("not a DER PKCS#10 request");
+});
+
+test("verifyToken accepts a fresh token and tells expired, forged and malformed ones apart", async () => {
+  const ca = await createAuthority({ commonName: "KubeEdge", days: 10, nowMs });
+  const token = createToken(ca, nowMs + 1000);
+  const split = splitToken(token);
+  const jwt = split?.jwt ?? "";
+  expect(split?.fingerprint).toBe(fingerprintOf(ca.certDer));
+  expect([
+    verifyToken(jwt, ca.keyPem, nowMs),
+    verifyToken(jwt, ca.keyPem, nowMs + 1000),
+    verifyToken(`${jwt.slice(0, -2)}xx`, ca.keyPem, nowMs),
+    verifyToken("a.b", ca.keyPem, nowMs),
+  ]).toEqual(["valid", "expired", "bad-signature", "malformed"]);
+  expect(splitToken("only.three.parts")).toBeUndefined();
+});
