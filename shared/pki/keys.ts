@@ -9,7 +9,7 @@ export const ecdsa = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as 
 
 export async function generateKeys(): Promise<CryptoKeyPair> {
   cryptoProvider.set(crypto);
-  return (await crypto.subtle.generateKey(ecdsa, true, ["sign", "verify"])) as CryptoKeyPair;
+  return crypto.subtle.generateKey(ecdsa, true, ["sign", "verify"]);
 }
 
 /** PKCS#8 PEM of a private key. */
