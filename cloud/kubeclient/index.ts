@@ -1,0 +1,13 @@
+export {
+  KubeError,
+  resources,
+  type CallOptions,
+  type Informer,
+  type InformerHandler,
+  type KubeClient,
+  type ListOptions,
+  type ObjectAt,
+  type PatchOptions,
+  type RemoveOptions,
+  type ResourceType,
+} from "./kube-client.ts";

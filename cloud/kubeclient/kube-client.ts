@@ -1,0 +1,169 @@
+import { AppError } from "#shared/errors";
+import type { KubeObject, Status } from "#shared/kube";
+
+/** Which collection of the API a call is about. */
+export interface ResourceType {
+  /** "" for the core group */
+  readonly group: string;
+  readonly version: string;
+  /** lower-case plural as in URLs, e.g. "pods" */
+  readonly plural: string;
+  readonly kind: string;
+  readonly namespaced: boolean;
+}
+
+/** An answer of the API that is not a success. `reason` is metav1.Status.reason, e.g. "NotFound", "Conflict". */
+export class KubeError extends AppError {
+  readonly httpStatus: number;
+  readonly reason: string;
+  readonly status: Status | undefined;
+
+  constructor(httpStatus: number, reason: string, message: string, status?: Status) {
+    super(`kube-${reason.toLowerCase()}`, message);
+    this.httpStatus = httpStatus;
+    this.reason = reason;
+    this.status = status;
+  }
+}
+
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ListOptions extends CallOptions {
+  readonly namespace?: string;
+  readonly labelSelector?: string;
+  readonly fieldSelector?: string;
+}
+
+export interface PatchOptions extends CallOptions {
+  readonly type: "strategic" | "merge" | "json";
+  readonly subresource?: string;
+}
+
+export interface RemoveOptions extends CallOptions {
+  readonly uid?: string;
+  readonly graceSeconds?: number;
+  readonly propagation?: "Background" | "Foreground" | "Orphan";
+}
+
+export interface ObjectAt {
+  readonly name: string;
+  /** absent for cluster-scoped types */
+  readonly namespace?: string;
+}
+
+/**
+ * The Kubernetes API, real or embedded. Calls reject with KubeError for an answer of the server and with
+ * UnavailableError when there was none; every call has a time limit and may be repeated by the caller.
+ */
+export interface KubeClient extends AsyncDisposable {
+  /** @throws KubeError with httpStatus 404 */
+  get<T extends KubeObject>(type: ResourceType, at: ObjectAt, options?: CallOptions): Promise<T>;
+  /** As `get`, undefined instead of 404. */
+  find<T extends KubeObject>(type: ResourceType, at: ObjectAt, options?: CallOptions): Promise<T | undefined>;
+  /** All items (pages are followed); items carry apiVersion and kind. */
+  list<T extends KubeObject>(
+    type: ResourceType,
+    options?: ListOptions,
+  ): Promise<{ readonly items: T[]; readonly resourceVersion: string }>;
+  create<T extends KubeObject>(type: ResourceType, object: T, options?: CallOptions): Promise<T>;
+  /** PUT; a resourceVersion in the object makes it conditional. */
+  replace<T extends KubeObject>(
+    type: ResourceType,
+    object: T,
+    options?: CallOptions & { readonly subresource?: string },
+  ): Promise<T>;
+  patch<T extends KubeObject>(
+    type: ResourceType,
+    at: ObjectAt,
+    patch: unknown,
+    options: PatchOptions,
+  ): Promise<T>;
+  /** DELETE; 404 rejects like any other failure. */
+  remove(type: ResourceType, at: ObjectAt, options?: RemoveOptions): Promise<void>;
+  /** POST to a subresource, e.g. "binding", "token", "eviction". */
+  createSubresource<T extends KubeObject>(
+    type: ResourceType,
+    at: ObjectAt,
+    subresource: string,
+    body: KubeObject,
+    options?: CallOptions,
+  ): Promise<T>;
+  /** Starts list+watch of a collection. */
+  informer<T extends KubeObject>(type: ResourceType, options?: Omit<ListOptions, "signal">): Informer<T>;
+}
+
+/**
+ * A local copy of a collection, kept by list+watch through 410, dropped connections and API restarts without missing a
+ * change: after a gap the differences are told as events. Handlers run in order of resourceVersion per object; the copy
+ * is updated before a handler runs. A handler that throws is logged.
+ */
+export interface Informer<T extends KubeObject> extends AsyncDisposable {
+  /** Resolves after the first complete list. */
+  readonly synced: Promise<void>;
+  /** By `<namespace>/<name>` or `<name>`. */
+  get(key: string): T | undefined;
+  list(): T[];
+  /** Existing objects are told as `added` first. */
+  watch(handler: InformerHandler<T>): Disposable;
+}
+
+export interface InformerHandler<T> {
+  added?(object: T): void;
+  updated?(object: T, old: T): void;
+  removed?(object: T): void;
+}
+
+const core = { group: "", version: "v1" } as const;
+const apps = { group: "apps", version: "v1" } as const;
+
+/** The collections cloudcore touches. */
+export const resources = {
+  namespaces: { ...core, plural: "namespaces", kind: "Namespace", namespaced: false },
+  nodes: { ...core, plural: "nodes", kind: "Node", namespaced: false },
+  pods: { ...core, plural: "pods", kind: "Pod", namespaced: true },
+  configMaps: { ...core, plural: "configmaps", kind: "ConfigMap", namespaced: true },
+  secrets: { ...core, plural: "secrets", kind: "Secret", namespaced: true },
+  services: { ...core, plural: "services", kind: "Service", namespaced: true },
+  serviceAccounts: { ...core, plural: "serviceaccounts", kind: "ServiceAccount", namespaced: true },
+  events: { ...core, plural: "events", kind: "Event", namespaced: true },
+  leases: { group: "coordination.k8s.io", version: "v1", plural: "leases", kind: "Lease", namespaced: true },
+  deployments: { ...apps, plural: "deployments", kind: "Deployment", namespaced: true },
+  replicaSets: { ...apps, plural: "replicasets", kind: "ReplicaSet", namespaced: true },
+  crds: {
+    group: "apiextensions.k8s.io",
+    version: "v1",
+    plural: "customresourcedefinitions",
+    kind: "CustomResourceDefinition",
+    namespaced: false,
+  },
+  objectSyncs: {
+    group: "reliablesyncs.kubeedge.io",
+    version: "v1alpha1",
+    plural: "objectsyncs",
+    kind: "ObjectSync",
+    namespaced: true,
+  },
+  clusterObjectSyncs: {
+    group: "reliablesyncs.kubeedge.io",
+    version: "v1alpha1",
+    plural: "clusterobjectsyncs",
+    kind: "ClusterObjectSync",
+    namespaced: false,
+  },
+  devices: {
+    group: "devices.kubeedge.io",
+    version: "v1beta1",
+    plural: "devices",
+    kind: "Device",
+    namespaced: true,
+  },
+  deviceModels: {
+    group: "devices.kubeedge.io",
+    version: "v1beta1",
+    plural: "devicemodels",
+    kind: "DeviceModel",
+    namespaced: true,
+  },
+} as const satisfies Record<string, ResourceType>;
