@@ -5,6 +5,7 @@ export {
   type Informer,
   type InformerHandler,
   type KubeClient,
+  type KubeList,
   type ListOptions,
   type ObjectAt,
   type PatchOptions,

@@ -53,6 +53,11 @@ export interface ObjectAt {
   readonly namespace?: string;
 }
 
+export interface KubeList<T> {
+  readonly items: T[];
+  readonly resourceVersion: string;
+}
+
 /**
  * The Kubernetes API, real or embedded. Calls reject with KubeError for an answer of the server and with
  * UnavailableError when there was none; every call has a time limit and may be repeated by the caller.
@@ -63,10 +68,7 @@ export interface KubeClient extends AsyncDisposable {
   /** As `get`, undefined instead of 404. */
   find<T extends KubeObject>(type: ResourceType, at: ObjectAt, options?: CallOptions): Promise<T | undefined>;
   /** All items (pages are followed); items carry apiVersion and kind. */
-  list<T extends KubeObject>(
-    type: ResourceType,
-    options?: ListOptions,
-  ): Promise<{ readonly items: T[]; readonly resourceVersion: string }>;
+  list<T extends KubeObject>(type: ResourceType, options?: ListOptions): Promise<KubeList<T>>;
   create<T extends KubeObject>(type: ResourceType, object: T, options?: CallOptions): Promise<T>;
   /** PUT; a resourceVersion in the object makes it conditional. */
   replace<T extends KubeObject>(

@@ -1,0 +1,84 @@
+import type { KubeObject } from "#shared/kube";
+
+/** The fields by which strategic merges match list items, tried in this order; good enough for the kinds tests use. */
+const mergeKeys: Record<string, string> = {
+  conditions: "type",
+  containers: "name",
+  initContainers: "name",
+  volumes: "name",
+  env: "name",
+  addresses: "type",
+  ownerReferences: "uid",
+  taints: "key",
+};
+
+/** JSON merge patch; with `strategic`, known lists are merged by their key and `finalizers` is a set. */
+export function mergePatch(target: unknown, patch: unknown, strategic: boolean): unknown {
+  if (!isRecord(patch)) return patch;
+  const result: Record<string, unknown> = isRecord(target) ? { ...target } : {};
+  for (const [field, value] of Object.entries(patch)) {
+    if (field.startsWith("$")) continue;
+    if (value === null) delete result[field];
+    else result[field] = mergeField(field, result[field], value, strategic);
+  }
+  return result;
+}
+
+function mergeField(field: string, old: unknown, value: unknown, strategic: boolean): unknown {
+  const key = mergeKeys[field];
+  if (strategic && key !== undefined && Array.isArray(value)) return mergeByKey(old, value, key);
+  if (strategic && field === "finalizers" && Array.isArray(value) && Array.isArray(old))
+    return [...new Set([...(old as unknown[]), ...(value as unknown[])])];
+  return mergePatch(old, value, strategic);
+}
+
+function mergeByKey(old: unknown, patch: unknown[], key: string): unknown[] {
+  const items = Array.isArray(old) ? ([...old] as unknown[]) : [];
+  const idOf = (item: unknown): unknown => (isRecord(item) ? item[key] : undefined);
+  for (const change of patch) {
+    const at = items.findIndex((item) => idOf(item) === idOf(change));
+    const isDelete = isRecord(change) && change["$patch"] === "delete";
+    if (isDelete && at >= 0) items.splice(at, 1);
+    else if (!isDelete && at >= 0) items[at] = mergePatch(items[at], change, true);
+    else if (!isDelete) items.push(change);
+  }
+  return items;
+}
+
+/** Label selectors as in URLs: `a=b,c!=d,e in (f,g),h notin (i),j,!k`. */
+export function selectorMatches(selector: string, labels: Record<string, string>): boolean {
+  const terms = selector.match(/[^,(]+(\([^)]*\))?/g) ?? [];
+  return terms.every((term) => termMatches(term.trim(), labels));
+}
+
+function termMatches(term: string, labels: Record<string, string>): boolean {
+  const set = /^(\S+)\s+(in|notin)\s+\(([^)]*)\)$/.exec(term);
+  if (set) {
+    const values = (set[3] ?? "").split(",").map((value) => value.trim());
+    return values.includes(labels[set[1] ?? ""] ?? "\0") === (set[2] === "in");
+  }
+  const equality = /^([^=!]+)(==|=|!=)(.*)$/.exec(term);
+  if (equality) return (labels[equality[1] ?? ""] === equality[3]) === (equality[2] !== "!=");
+  return term.startsWith("!") ? !(term.slice(1) in labels) : term in labels;
+}
+
+/** Field selectors: `spec.nodeName=edge-1,status.phase!=Running`. */
+export function fieldsMatch(selector: string, object: KubeObject): boolean {
+  return selector.split(",").every((term) => {
+    const parts = /^([^=!]+)(==|=|!=)(.*)$/.exec(term.trim());
+    if (!parts) return false;
+    const found = valueAt(object, parts[1] ?? "") ?? "";
+    const equal = (typeof found === "string" ? found : JSON.stringify(found)) === parts[3];
+    return equal === (parts[2] !== "!=");
+  });
+}
+
+function valueAt(object: unknown, path: string): unknown {
+  let at = object;
+  for (const step of path.split(".")) at = isRecord(at) ? at[step] : undefined;
+  return at;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
