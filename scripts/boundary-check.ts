@@ -1,0 +1,158 @@
+import { dirname, join, normalize } from "node:path";
+import { readImports, type Import } from "./boundary-imports.ts";
+import {
+  catalogues,
+  doors,
+  fileRules,
+  folderRules,
+  internalAllowed,
+  mostFilesAFolder,
+  processOwners,
+  timeOwners,
+  type FolderRule,
+} from "./boundary-rules.ts";
+
+/** Path from the root → text. */
+export type Sources = ReadonlyMap<string, string>;
+
+/** Every breach of the dependency table, one line each: `file: what is wrong`. */
+export function findViolations(sources: Sources): string[] {
+  const found: string[] = [];
+  const graph = new Map<string, string[]>();
+  for (const [file, text] of sources) {
+    const imports = readImports(text);
+    for (const one of imports) {
+      const problem = judge(file, one);
+      if (problem !== undefined) found.push(`${file}: ${problem}`);
+    }
+    found.push(...judgeGlobals(file, text).map((problem) => `${file}: ${problem}`));
+    const targets = imports.filter((one) => !one.typeOnly).map((one) => resolveFile(file, one.from));
+    graph.set(
+      file,
+      targets.filter((target) => target !== undefined),
+    );
+  }
+  return [...found, ...findCycles(graph), ...findCrowds(sources), ...findTopics(sources)];
+}
+
+function judge(file: string, one: Import): string | undefined {
+  const { from } = one;
+  if (from.startsWith("..")) return `imports ${from}: use an alias, not ".."`;
+  if (from.startsWith("./")) return undefined;
+  if (from.startsWith("#")) return judgeAlias(file, one);
+  return judgeLibrary(file, from);
+}
+
+function judgeAlias(file: string, one: Import): string | undefined {
+  const folder = folderOf(file);
+  if (one.from.startsWith("#internal/"))
+    return matches(folder, internalAllowed) ? undefined : `imports ${one.from}: only tests may`;
+  const target = one.from.slice(1);
+  if (target === folder) return `imports ${one.from}: files of the own folder go by "./name.ts"`;
+  const rule = ruleOf(file, folder);
+  if (!rule) return `is in a folder without a rule (scripts/boundary-rules.ts)`;
+  if (matches(target, rule.values)) return undefined;
+  if (one.typeOnly && matches(target, rule.types ?? [])) return undefined;
+  const typesOnly = matches(target, rule.types ?? []);
+  return `imports ${one.from}: ${typesOnly ? "only its types are allowed here" : "not allowed here"}`;
+}
+
+function judgeLibrary(file: string, from: string): string | undefined {
+  const door = doors.find(
+    ({ library }) =>
+      from === library ||
+      from.startsWith(library.endsWith("-") || library.endsWith("/") ? library : `${library}/`),
+  );
+  if (!door || file.startsWith("test/") || file.startsWith("scripts/")) return undefined;
+  return door.folders.includes(folderOf(file))
+    ? undefined
+    : `imports ${from}: its door is ${door.folders.join(", ")}`;
+}
+
+const globals = [
+  { pattern: /\bprocess\.(env|exit)\b|\bBun\.env\b/, owners: processOwners, what: "the environment or exit" },
+  {
+    pattern:
+      /\bDate\.now\(|\bMath\.random\(|\bsetTimeout\(|\bsetInterval\(|\bBun\.sleep\(|\bperformance\.now\(/,
+    owners: timeOwners,
+    what: "time or chance without the clock",
+  },
+] as const;
+
+function judgeGlobals(file: string, text: string): string[] {
+  const code = text.replaceAll(/\/\*[\s\S]*?\*\//g, "").replaceAll(/^\s*\/\/.*$/gm, "");
+  return globals
+    .filter(({ owners }) => !matches(file, owners))
+    .flatMap(({ pattern, what }) => {
+      const hit = pattern.exec(code);
+      return hit ? [`uses ${hit[0]}: ${what}`] : [];
+    });
+}
+
+/** Value-import cycles between files, each told once. */
+function findCycles(graph: ReadonlyMap<string, readonly string[]>): string[] {
+  const done = new Set<string>();
+  const path: string[] = [];
+  const cycles: string[] = [];
+  const visit = (file: string): void => {
+    const at = path.indexOf(file);
+    if (at !== -1) cycles.push(`${file}: cycle ${[...path.slice(at), file].join(" -> ")}`);
+    if (at !== -1 || done.has(file)) return;
+    path.push(file);
+    for (const next of graph.get(file) ?? []) visit(next);
+    path.pop();
+    done.add(file);
+  };
+  for (const file of graph.keys()) visit(file);
+  return cycles;
+}
+
+function findCrowds(sources: Sources): string[] {
+  const counts = new Map<string, number>();
+  for (const file of sources.keys()) {
+    const folder = folderOf(file);
+    if (/^(cloud|edge|shared)\//.test(folder)) counts.set(folder, (counts.get(folder) ?? 0) + 1);
+  }
+  const crowds = [...counts].filter(([, count]) => count > mostFilesAFolder);
+  return crowds.map(([folder, count]) => `${folder}: ${count} files, at most ${mostFilesAFolder}`);
+}
+
+const verbs = /\.(emit|on|ask|answer)(?:<[^>()]*>)?\(\s*"([a-z.]+)"/g;
+
+/** Each topic needs somebody who says it and somebody who hears it, in its half. */
+function findTopics(sources: Sources): string[] {
+  const text = sources.get(catalogues.file);
+  if (text === undefined) return [];
+  return Object.entries(catalogues.halves).flatMap(([catalogue, half]) => {
+    const used = new Set(
+      [...sources]
+        .filter(([file]) => file.startsWith(`${half}/`))
+        .flatMap(([, code]) => [...code.matchAll(verbs)].map((hit) => `${hit[1]} ${hit[2]}`)),
+    );
+    const body = new RegExp(`interface ${catalogue} \\{([\\s\\S]*?)\\n\\}`).exec(text)?.[1] ?? "";
+    const topics = [...body.matchAll(/"([a-z.]+)":\s*\{\s*(event|body)/g)];
+    return topics.flatMap(([, topic = "", kind]) => {
+      const [say, hear] = kind === "event" ? ["emit", "on"] : ["ask", "answer"];
+      const missing = [say, hear].filter((verb) => !used.has(`${verb} ${topic}`));
+      return missing.map((verb) => `${catalogues.file}: no ${half} module calls ${verb}("${topic}")`);
+    });
+  });
+}
+
+function ruleOf(file: string, folder: string): FolderRule | undefined {
+  return fileRules[file] ?? folderRules.find((rule) => matches(folder, rule.folders));
+}
+
+function resolveFile(file: string, from: string): string | undefined {
+  if (from.startsWith("./")) return normalize(join(dirname(file), from));
+  if (from.startsWith("#internal/")) return from.slice("#internal/".length);
+  return from.startsWith("#") ? `${from.slice(1)}/index.ts` : undefined;
+}
+
+function folderOf(file: string): string {
+  return dirname(file);
+}
+
+function matches(path: string, globs: readonly string[]): boolean {
+  return globs.some((glob) => new Bun.Glob(glob).match(path));
+}

@@ -1,0 +1,79 @@
+/** The dependency table of CONTRIBUTING.md as data; `scripts/boundary-check.ts` applies it. */
+
+export interface FolderRule {
+  /** Folders the rule is about, as glob; the first rule that matches a file's folder decides. */
+  readonly folders: readonly string[];
+  /** Folders (globs) it may import values from, besides itself. */
+  readonly values: readonly string[];
+  /** Folders (globs) it may import types from, besides those of `values`. */
+  readonly types?: readonly string[];
+}
+
+const leavesOfCloud = ["cloud/kubeclient", "cloud/apikinds", "cloud/apistore"];
+const leavesOfEdge = ["edge/store", "edge/runtime"];
+const basics = ["shared/errors", "shared/clock", "shared/log", "shared/kube"];
+
+export const folderRules: readonly FolderRule[] = [
+  { folders: ["shared/errors", "shared/clock"], values: [] },
+  { folders: ["shared/log", "shared/kube", "shared/pki"], values: ["shared/errors", "shared/clock"] },
+  { folders: ["shared/config"], values: ["shared/errors", "shared/clock"], types: ["shared/log"] },
+  { folders: ["shared/message"], values: ["shared/errors", "shared/kube"] },
+  { folders: ["shared/bus"], values: [...basics, "shared/message"] },
+  { folders: ["shared/lifecycle"], values: ["shared/errors", "shared/clock", "shared/log"] },
+  { folders: ["shared/cli"], values: [...basics, "shared/config", "shared/lifecycle", "shared/pki"] },
+  { folders: ["shared/*"], values: basics },
+  { folders: leavesOfCloud, values: [...basics, "shared/lifecycle", "shared/pki"] },
+  { folders: leavesOfEdge, values: [...basics, "shared/lifecycle"] },
+  { folders: ["cloud/apiserver"], values: ["shared/*", "cloud/apikinds", "cloud/apistore"] },
+  { folders: ["cloud/check"], values: ["shared/*", "cloud/kubeclient"] },
+  { folders: ["edge/check"], values: ["shared/*", "edge/runtime"] },
+  { folders: ["cloud/*"], values: ["shared/*", "cloud/apikinds"], types: ["cloud/kubeclient"] },
+  { folders: ["edge/*"], values: ["shared/*"], types: leavesOfEdge },
+  { folders: ["cloud"], values: ["shared/*", "cloud/*"] },
+  { folders: ["edge"], values: ["shared/*", "edge/*"] },
+  { folders: ["scripts"], values: ["shared/*"] },
+  { folders: ["test", "test/**"], values: ["shared/*", "cloud/*", "edge/*", "internal"] },
+];
+
+/** Files with a narrower table than their folder. */
+export const fileRules: Readonly<Record<string, FolderRule>> = {
+  "cloud/main.ts": { folders: [], values: ["cloud", "cloud/check", "shared/*"] },
+  "edge/main.ts": { folders: [], values: ["edge", "edge/check", "shared/*"] },
+};
+
+export interface Door {
+  /** Package name, or the start of one when it ends with "/". */
+  readonly library: string;
+  readonly folders: readonly string[];
+}
+
+/** One door a library: only these folders may import it. */
+export const doors: readonly Door[] = [
+  { library: "bun:sqlite", folders: ["edge/store", "cloud/apistore", "cloud/apiserver"] },
+  { library: "dockerode", folders: ["edge/runtime"] },
+  { library: "@kubernetes/client-node", folders: ["cloud/kubeclient"] },
+  { library: "fast-json-patch", folders: ["cloud/apikinds", "cloud/apiserver"] },
+  { library: "aedes", folders: ["edge/eventbus"] },
+  { library: "aedes-", folders: ["edge/eventbus"] },
+  { library: "mqtt", folders: ["edge/eventbus"] },
+  { library: "mqtt-packet", folders: ["edge/eventbus"] },
+  { library: "@peculiar/", folders: ["shared/pki"] },
+  { library: "reflect-metadata", folders: ["shared/pki"] },
+  { library: "ws", folders: ["cloud/cloudhub", "edge/edgehub", "edge/eventbus"] },
+];
+
+/** Folders that may be imported by inner path (through `#internal/…`): tests alone. */
+export const internalAllowed: readonly string[] = ["test", "test/**", "scripts"];
+
+/** Files that may read the environment or end the process. */
+export const processOwners: readonly string[] = ["cloud/main.ts", "edge/main.ts", "scripts/**", "test/**"];
+/** Files that may ask the machine for time or chance. */
+export const timeOwners: readonly string[] = ["shared/clock/*", "scripts/**", "test/**"];
+
+export const mostFilesAFolder = 12;
+
+/** Where the topics are declared, and which half has to emit and hear those of each catalogue. */
+export const catalogues = {
+  file: "shared/message/catalog.ts",
+  halves: { EdgeCatalog: "edge", CloudCatalog: "cloud" },
+} as const;
