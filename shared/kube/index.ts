@@ -1,3 +1,4 @@
+export { contentDigest } from "./digest.ts";
 export {
   compareVersions,
   objectKey,

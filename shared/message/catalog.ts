@@ -62,6 +62,13 @@ export interface CloudCatalog {
   "object.acked": { event: AckedObject };
   /** The resourceVersion the node last acknowledged of an object, `undefined` when never. Answered by synccontroller. */
   "object.version": { body: { readonly node: string; readonly uid: string }; reply: string | undefined };
+  /**
+   * An object is about to be sent to a node: from now on it is recorded (version "0" until acknowledged), so that its
+   * deletion reaches the node whatever happens. The reply is the version acknowledged so far. Answered by synccontroller.
+   */
+  "object.sending": { body: { readonly node: string; readonly object: DeliveredObject }; reply: string };
+  /** Compare what a connected node has with what it should have, and repair. Emitted by synccontroller, slowly, in turn. */
+  "node.resync": { event: { readonly node: string } };
   /** Everything recorded as delivered to a node. Answered by synccontroller. */
   "object.delivered": { body: { readonly node: string }; reply: readonly DeliveredObject[] };
 }
@@ -105,6 +112,8 @@ export interface DeliveredObject {
   readonly name: string;
   readonly uid: string;
   readonly resourceVersion: string;
+  /** `contentDigest` of what was acknowledged, when known: equal digests need no resending. */
+  readonly digest?: string | undefined;
 }
 
 export interface AckedObject extends DeliveredObject {

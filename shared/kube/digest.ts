@@ -1,0 +1,20 @@
+import { createHash } from "node:crypto";
+import type { KubeObject } from "./meta.ts";
+
+/**
+ * A short digest of what an edge acts on: the object without its status and the bookkeeping of the API server.
+ * Objects with equal digests differ in nothing an edge has to hear of.
+ */
+export function contentDigest(object: KubeObject): string {
+  return createHash("sha256")
+    .update(JSON.stringify(contentOf(object)))
+    .digest("base64url")
+    .slice(0, 22);
+}
+
+/** The object without status, resourceVersion, generation and managedFields. */
+function contentOf(object: KubeObject): Record<string, unknown> {
+  const { status: _status, metadata, apiVersion: _apiVersion, kind: _kind, ...rest } = object;
+  const { resourceVersion: _version, generation: _generation, ...meta } = metadata;
+  return { ...rest, metadata: { ...meta, managedFields: undefined } };
+}
