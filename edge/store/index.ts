@@ -1,14 +1,26 @@
 import { openDatabase } from "./database.ts";
+import { Devices } from "./devices.ts";
 import { Metas } from "./metas.ts";
+import { MqttSessions } from "./mqtt-sessions.ts";
 import { Outbox } from "./outbox.ts";
+import { Telemetry } from "./telemetry.ts";
+import { Twins } from "./twins.ts";
 
+export type { AttributeRow, DeviceRow, Devices } from "./devices.ts";
 export type { Meta, Metas } from "./metas.ts";
+export type { MqttSessions, PacketRow, RetainedRow, SubscriptionRow } from "./mqtt-sessions.ts";
 export type { Outbox, OutboxEntry } from "./outbox.ts";
+export type { HistoryLimits, HistoryPoint, HistoryQuery, Telemetry } from "./telemetry.ts";
+export type { TwinRow, Twins } from "./twins.ts";
 
 /** The edge's one database. All calls are synchronous; a call that returned is on disk. */
 export interface Store extends Disposable {
   readonly metas: Metas;
   readonly outbox: Outbox;
+  readonly devices: Devices;
+  readonly twins: Twins;
+  readonly telemetry: Telemetry;
+  readonly mqttSessions: MqttSessions;
   /** Runs `work` in one transaction (nested calls join it): all of it is on disk, or none. */
   transaction<T>(work: () => T): T;
 }
@@ -19,6 +31,10 @@ export function openStore(path: string): Store {
   return {
     metas: new Metas(db),
     outbox: new Outbox(db),
+    devices: new Devices(db),
+    twins: new Twins(db),
+    telemetry: new Telemetry(db),
+    mqttSessions: new MqttSessions(db),
     transaction: (work) => db.transaction(work).immediate(),
     [Symbol.dispose]: () => db.close(false),
   };

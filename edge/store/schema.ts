@@ -25,18 +25,16 @@ export const migrations: readonly string[] = [
      last_online TEXT
    ) WITHOUT ROWID;
    CREATE TABLE device_attr (
-     id INTEGER PRIMARY KEY AUTOINCREMENT,
      deviceid TEXT NOT NULL,
      name TEXT NOT NULL,
      description TEXT,
      value TEXT,
      optional INTEGER NOT NULL DEFAULT 1,
      attr_type TEXT,
-     metadata TEXT
-   );
-   CREATE UNIQUE INDEX device_attr_name ON device_attr (deviceid, name);
+     metadata TEXT,
+     PRIMARY KEY (deviceid, name)
+   ) WITHOUT ROWID;
    CREATE TABLE device_twin (
-     id INTEGER PRIMARY KEY AUTOINCREMENT,
      deviceid TEXT NOT NULL,
      name TEXT NOT NULL,
      description TEXT,
@@ -48,7 +46,38 @@ export const migrations: readonly string[] = [
      actual_version TEXT,
      optional INTEGER NOT NULL DEFAULT 1,
      attr_type TEXT,
-     metadata TEXT
+     metadata TEXT,
+     desired TEXT,
+     PRIMARY KEY (deviceid, name)
+   ) WITHOUT ROWID;
+   CREATE TABLE device_history (
+     id INTEGER PRIMARY KEY AUTOINCREMENT,
+     deviceid TEXT NOT NULL,
+     name TEXT NOT NULL,
+     at INTEGER NOT NULL,
+     value TEXT NOT NULL
    );
-   CREATE UNIQUE INDEX device_twin_name ON device_twin (deviceid, name);`,
+   CREATE INDEX device_history_name ON device_history (deviceid, name, id);
+   CREATE TABLE mqtt_retained (
+     topic TEXT PRIMARY KEY,
+     qos INTEGER NOT NULL,
+     payload BLOB NOT NULL
+   ) WITHOUT ROWID;
+   CREATE TABLE mqtt_subscription (
+     client TEXT NOT NULL,
+     topic TEXT NOT NULL,
+     qos INTEGER NOT NULL,
+     PRIMARY KEY (client, topic)
+   ) WITHOUT ROWID;
+   CREATE TABLE mqtt_packet (
+     id INTEGER PRIMARY KEY,
+     client TEXT NOT NULL,
+     kind TEXT NOT NULL,
+     message_id INTEGER,
+     cmd TEXT NOT NULL,
+     topic TEXT,
+     qos INTEGER NOT NULL,
+     retain INTEGER NOT NULL,
+     payload BLOB
+   );`,
 ];

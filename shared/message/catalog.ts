@@ -41,10 +41,16 @@ export interface EdgeCatalog {
   /** The present state of the node, sent to the cloud latest-only by edged's node agent. */
   "node.status": { event: { readonly status: NodeStatus } };
 
-  /** A device published to a topic that edgecore serves. */
-  "mqtt.received": { event: MqttMessage };
+  /**
+   * A device published to a topic that edgecore serves, or to one of `mqtt.watch`. Answered by devicetwin when all it
+   * says is on disk; only then eventbus acknowledges a message of QoS 1 or 2. Questions run side by side, so that
+   * messages arriving together share a commit.
+   */
+  "mqtt.received": { body: MqttMessage; reply: undefined };
   /** Publish to the devices' broker(s). */
   "mqtt.publish": { event: MqttMessage };
+  /** All topic filters besides KubeEdge's own that devicetwin wants to hear of; replaces the list before. */
+  "mqtt.watch": { event: { readonly filters: readonly string[] } };
 }
 
 export interface CloudCatalog {
@@ -98,6 +104,8 @@ export interface PodName {
 export interface MqttMessage {
   readonly topic: string;
   readonly payload: Uint8Array;
+  /** Brokers keep it for later subscribers. */
+  readonly retain?: boolean;
 }
 
 export interface NodeMessage {

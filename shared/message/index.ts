@@ -11,6 +11,16 @@ export type {
   PodName,
 } from "./catalog.ts";
 export { decode, encode, type Decoded } from "./codec.ts";
+export {
+  deviceOfTopic,
+  devicePrefix,
+  deviceTopic,
+  nodePrefix,
+  parseDeviceTopic,
+  parseMembershipTopic,
+  type DeviceTopic,
+  type DeviceVerb,
+} from "./device-topics.ts";
 export { formatResource, parseResource, type ResourcePath } from "./resource.ts";
 export {
   acknowledge,
