@@ -1,0 +1,189 @@
+/** Kinds as data: group/version, kind, plural, short names, flags and subresources, in the order discovery lists them. */
+export interface CatalogRow {
+  readonly gv: string;
+  readonly kind: string;
+  readonly plural: string;
+  readonly short?: readonly string[];
+  readonly categories?: readonly string[];
+  readonly cluster?: true;
+  readonly listKind?: string;
+  readonly sub?: readonly string[];
+  /** Answered only: create is the one verb. */
+  readonly virtual?: true;
+}
+
+const all = ["all"];
+
+export const catalogRows: readonly CatalogRow[] = [
+  { gv: "v1", kind: "Binding", plural: "bindings", virtual: true },
+  { gv: "v1", kind: "ConfigMap", plural: "configmaps", short: ["cm"] },
+  { gv: "v1", kind: "Endpoints", plural: "endpoints", short: ["ep"], listKind: "EndpointsList" },
+  { gv: "v1", kind: "Event", plural: "events", short: ["ev"] },
+  { gv: "v1", kind: "LimitRange", plural: "limitranges", short: ["limits"] },
+  {
+    gv: "v1",
+    kind: "Namespace",
+    plural: "namespaces",
+    short: ["ns"],
+    cluster: true,
+    sub: ["finalize", "status"],
+  },
+  { gv: "v1", kind: "Node", plural: "nodes", short: ["no"], cluster: true, sub: ["proxy", "status"] },
+  {
+    gv: "v1",
+    kind: "PersistentVolumeClaim",
+    plural: "persistentvolumeclaims",
+    short: ["pvc"],
+    sub: ["status"],
+  },
+  {
+    gv: "v1",
+    kind: "PersistentVolume",
+    plural: "persistentvolumes",
+    short: ["pv"],
+    cluster: true,
+    sub: ["status"],
+  },
+  {
+    gv: "v1",
+    kind: "Pod",
+    plural: "pods",
+    short: ["po"],
+    categories: all,
+    sub: [
+      "attach",
+      "binding",
+      "ephemeralcontainers",
+      "eviction",
+      "exec",
+      "log",
+      "portforward",
+      "proxy",
+      "status",
+    ],
+  },
+  { gv: "v1", kind: "PodTemplate", plural: "podtemplates" },
+  {
+    gv: "v1",
+    kind: "ReplicationController",
+    plural: "replicationcontrollers",
+    short: ["rc"],
+    categories: all,
+    sub: ["scale", "status"],
+  },
+  { gv: "v1", kind: "ResourceQuota", plural: "resourcequotas", short: ["quota"], sub: ["status"] },
+  { gv: "v1", kind: "Secret", plural: "secrets" },
+  { gv: "v1", kind: "ServiceAccount", plural: "serviceaccounts", short: ["sa"], sub: ["token"] },
+  {
+    gv: "v1",
+    kind: "Service",
+    plural: "services",
+    short: ["svc"],
+    categories: all,
+    sub: ["proxy", "status"],
+  },
+  { gv: "apps/v1", kind: "ControllerRevision", plural: "controllerrevisions" },
+  { gv: "apps/v1", kind: "DaemonSet", plural: "daemonsets", short: ["ds"], categories: all, sub: ["status"] },
+  {
+    gv: "apps/v1",
+    kind: "Deployment",
+    plural: "deployments",
+    short: ["deploy"],
+    categories: all,
+    sub: ["scale", "status"],
+  },
+  {
+    gv: "apps/v1",
+    kind: "ReplicaSet",
+    plural: "replicasets",
+    short: ["rs"],
+    categories: all,
+    sub: ["scale", "status"],
+  },
+  {
+    gv: "apps/v1",
+    kind: "StatefulSet",
+    plural: "statefulsets",
+    short: ["sts"],
+    categories: all,
+    sub: ["scale", "status"],
+  },
+  { gv: "batch/v1", kind: "CronJob", plural: "cronjobs", short: ["cj"], categories: all, sub: ["status"] },
+  { gv: "batch/v1", kind: "Job", plural: "jobs", categories: all, sub: ["status"] },
+  { gv: "coordination.k8s.io/v1", kind: "Lease", plural: "leases" },
+  { gv: "discovery.k8s.io/v1", kind: "EndpointSlice", plural: "endpointslices" },
+  { gv: "events.k8s.io/v1", kind: "Event", plural: "events", short: ["ev"] },
+  {
+    gv: "policy/v1",
+    kind: "PodDisruptionBudget",
+    plural: "poddisruptionbudgets",
+    short: ["pdb"],
+    sub: ["status"],
+  },
+  {
+    gv: "rbac.authorization.k8s.io/v1",
+    kind: "ClusterRoleBinding",
+    plural: "clusterrolebindings",
+    cluster: true,
+  },
+  { gv: "rbac.authorization.k8s.io/v1", kind: "ClusterRole", plural: "clusterroles", cluster: true },
+  { gv: "rbac.authorization.k8s.io/v1", kind: "RoleBinding", plural: "rolebindings" },
+  { gv: "rbac.authorization.k8s.io/v1", kind: "Role", plural: "roles" },
+  {
+    gv: "scheduling.k8s.io/v1",
+    kind: "PriorityClass",
+    plural: "priorityclasses",
+    short: ["pc"],
+    cluster: true,
+  },
+  {
+    gv: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    plural: "customresourcedefinitions",
+    short: ["crd", "crds"],
+    categories: ["api-extensions"],
+    cluster: true,
+    sub: ["status"],
+  },
+  {
+    gv: "authentication.k8s.io/v1",
+    kind: "TokenReview",
+    plural: "tokenreviews",
+    cluster: true,
+    virtual: true,
+  },
+  {
+    gv: "authentication.k8s.io/v1",
+    kind: "SelfSubjectReview",
+    plural: "selfsubjectreviews",
+    cluster: true,
+    virtual: true,
+  },
+  {
+    gv: "authorization.k8s.io/v1",
+    kind: "LocalSubjectAccessReview",
+    plural: "localsubjectaccessreviews",
+    virtual: true,
+  },
+  {
+    gv: "authorization.k8s.io/v1",
+    kind: "SelfSubjectAccessReview",
+    plural: "selfsubjectaccessreviews",
+    cluster: true,
+    virtual: true,
+  },
+  {
+    gv: "authorization.k8s.io/v1",
+    kind: "SelfSubjectRulesReview",
+    plural: "selfsubjectrulesreviews",
+    cluster: true,
+    virtual: true,
+  },
+  {
+    gv: "authorization.k8s.io/v1",
+    kind: "SubjectAccessReview",
+    plural: "subjectaccessreviews",
+    cluster: true,
+    virtual: true,
+  },
+];

@@ -1,0 +1,262 @@
+import { definition, definitionName, type Definition, type FieldType, type Leaf } from "./definitions.ts";
+import { formatQuantity, parseQuantity, quantityError } from "./quantity.ts";
+import { isObject, type Json, type JsonObject } from "./vocabulary.ts";
+
+export interface Decoded {
+  /** Paths of fields the kind does not have; they are gone from the object. */
+  readonly unknown: readonly string[];
+  /** The first value of a wrong type, in the words of Go's JSON decoder. */
+  readonly error?: string;
+}
+
+interface Walk {
+  readonly unknown: string[];
+  readonly error: string | undefined;
+}
+
+interface Place {
+  /** `spec.containers[0].ports`, for unknown fields. */
+  readonly path: string;
+  /** `spec.containers.ports`, as type errors write it. */
+  readonly field: string;
+  /** The struct holding the field. */
+  readonly struct: string;
+}
+
+class DecodeError extends Error {}
+
+const maxDepth = 200;
+const maxUnknown = 100;
+
+/**
+ * Brings a parsed body into the form of a builtin kind, in place: unknown fields go, empty optional lists, maps and nulls go,
+ * quantities and times become canonical. `name` is a definition name.
+ */
+export function decodeInto(name: string, object: JsonObject): Decoded {
+  const shape = definition(name);
+  if (shape === undefined) return { unknown: [] };
+  const walk: Walk = { unknown: [], error: undefined };
+  try {
+    decodeStruct(object, { shape, struct: structName(name), path: "", field: "", depth: 0 }, walk);
+  } catch (thrown) {
+    if (thrown instanceof DecodeError) return { unknown: walk.unknown, error: thrown.message };
+    throw thrown;
+  }
+  return { unknown: walk.unknown };
+}
+
+/** Decodes `metadata` alone, for custom resources. */
+export function decodeMetadata(object: JsonObject, kind: string): Decoded {
+  const metadata = object.metadata;
+  if (metadata === undefined || metadata === null) return { unknown: [] };
+  if (!isObject(metadata))
+    return { unknown: [], error: typeError(metadata, { struct: kind, field: "metadata" }, "v1.ObjectMeta") };
+  const { unknown, error } = decodeInto("meta.v1.ObjectMeta", metadata);
+  const paths = unknown.map((path) => `metadata.${path}`);
+  return error === undefined
+    ? { unknown: paths }
+    : { unknown: paths, error: error.replace("ObjectMeta.", "ObjectMeta.metadata.") };
+}
+
+export { definitionName };
+
+interface StructPlace {
+  readonly shape: Definition;
+  readonly struct: string;
+  readonly path: string;
+  readonly field: string;
+  readonly depth: number;
+}
+
+function decodeStruct(object: JsonObject, at: StructPlace, walk: Walk): void {
+  if (at.depth > maxDepth) throw new DecodeError("exceeded max depth");
+  for (const key of Object.keys(object)) {
+    const type = at.shape.get(key);
+    const path = at.path === "" ? key : `${at.path}.${key}`;
+    if (type === undefined) {
+      if (walk.unknown.length < maxUnknown) walk.unknown.push(path);
+      delete object[key];
+      continue;
+    }
+    const value = object[key] ?? null;
+    if (value === null) {
+      delete object[key];
+      continue;
+    }
+    const field = at.field === "" ? key : `${at.field}.${key}`;
+    const decoded = decodeField(value, type, {
+      place: { path, field, struct: at.struct },
+      walk,
+      depth: at.depth + 1,
+    });
+    if (decoded === undefined) delete object[key];
+    else object[key] = decoded;
+  }
+}
+
+interface Inside {
+  readonly place: Place;
+  readonly walk: Walk;
+  readonly depth: number;
+}
+
+/** The field's value in its canonical form; undefined when it is as good as absent. */
+function decodeField(value: Json, type: FieldType, inside: Inside): Json | undefined {
+  if (type.shape === "list") return decodeList(value, type, inside);
+  if (type.shape === "map") return decodeMap(value, type, inside);
+  return decodeOne(value, type, inside);
+}
+
+function decodeList(value: Json, type: FieldType, inside: Inside): Json | undefined {
+  if (!Array.isArray(value)) throw wrongType(value, inside.place, goType(type));
+  if (value.length === 0 && !type.required) return undefined;
+  for (const [index, item] of value.entries()) {
+    const place = { ...inside.place, path: `${inside.place.path}[${index}]` };
+    value[index] = decodeOne(item, type, { ...inside, place });
+  }
+  return value;
+}
+
+function decodeMap(value: Json, type: FieldType, inside: Inside): Json | undefined {
+  if (!isObject(value)) throw wrongType(value, inside.place, goType(type));
+  const keys = Object.keys(value);
+  if (keys.length === 0 && !type.required) return undefined;
+  for (const key of keys) {
+    const place = { ...inside.place, path: `${inside.place.path}.${key}` };
+    value[key] = decodeOne(value[key] ?? null, type, { ...inside, place });
+  }
+  return value;
+}
+
+function decodeOne(value: Json, type: FieldType, inside: Inside): Json {
+  if (type.leaf !== "#") return decodeLeaf(value, type.leaf, inside.place);
+  const shape = definition(type.ref);
+  if (shape === undefined) return value;
+  if (value === null) return {};
+  const struct = structName(type.ref);
+  if (!isObject(value)) throw wrongType(value, inside.place, `v1.${struct}`);
+  decodeStruct(
+    value,
+    { shape, struct, path: inside.place.path, field: inside.place.field, depth: inside.depth },
+    inside.walk,
+  );
+  return value;
+}
+
+const leafDecoders: Record<Exclude<Leaf, "#">, (value: Json, place: Place) => Json> = {
+  s: (value, place) => {
+    if (typeof value === "string") return value;
+    if (value === null) return "";
+    throw wrongType(value, place, "string");
+  },
+  b: (value, place) => {
+    if (typeof value === "boolean") return value;
+    throw wrongType(value, place, "bool");
+  },
+  i: (value, place) => decodeInteger(value, place, { type: "int32", limit: 2 ** 31 }),
+  l: (value, place) => decodeInteger(value, place, { type: "int64", limit: 2 ** 63 }),
+  d: (value, place) => {
+    if (typeof value === "number") return value;
+    throw wrongType(value, place, "float64");
+  },
+  q: (value) => {
+    const text = typeof value === "number" ? String(value) : value === null ? "0" : value;
+    const quantity = typeof text === "string" ? parseQuantity(text.trim()) : undefined;
+    if (quantity === undefined) throw new DecodeError(quantityError);
+    return formatQuantity(quantity);
+  },
+  t: (value, place) => decodeTime(value, place, "v1.Time"),
+  u: (value, place) => decodeTime(value, place, "v1.MicroTime"),
+  x: (value, place) => {
+    if (typeof value === "string") return value;
+    return decodeInteger(value, place, { type: "int32", limit: 2 ** 31 });
+  },
+  y: (value, place) => {
+    if (value === null) return "";
+    if (typeof value !== "string") throw wrongType(value, place, "[]uint8");
+    return decodeBase64(value);
+  },
+  o: (value, place) => {
+    if (isObject(value)) return value;
+    throw wrongType(value, place, "runtime.RawExtension");
+  },
+  j: (value) => value,
+};
+
+function decodeLeaf(value: Json, leaf: Exclude<Leaf, "#">, place: Place): Json {
+  return leafDecoders[leaf](value, place);
+}
+
+function decodeInteger(value: Json, place: Place, range: { type: string; limit: number }): number {
+  if (typeof value !== "number") throw wrongType(value, place, range.type);
+  if (!Number.isInteger(value) || value < -range.limit || value >= range.limit)
+    throw new DecodeError(typeError(`number ${value}`, place, range.type));
+  return value;
+}
+
+const timePattern = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/;
+
+function decodeTime(value: Json, place: Place, type: string): string {
+  if (typeof value !== "string") throw wrongType(value, place, type);
+  const ms = timePattern.test(value) ? Date.parse(value) : Number.NaN;
+  if (Number.isNaN(ms)) {
+    const layout = "2006-01-02T15:04:05Z07:00";
+    throw new DecodeError(
+      `parsing time ${JSON.stringify(value)} as "${layout}": cannot parse ${JSON.stringify(value)} as "2006"`,
+    );
+  }
+  const seconds = new Date(ms).toISOString().slice(0, 19);
+  if (type === "v1.Time") return `${seconds}Z`;
+  const fraction = /\.(\d+)/.exec(value)?.[1] ?? "";
+  return `${seconds}.${fraction.slice(0, 6).padEnd(6, "0")}Z`;
+}
+
+const base64Pattern = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+
+function decodeBase64(text: string): string {
+  const bare = text.includes("\n") || text.includes("\r") ? text.replaceAll(/[\r\n]/g, "") : text;
+  if (base64Pattern.test(bare)) return bare;
+  const wrong = /[^A-Za-z0-9+/]/.exec(bare.replace(/=+$/, ""));
+  const byte = wrong?.index ?? bare.length - (bare.length % 4);
+  throw new DecodeError(`illegal base64 data at input byte ${byte}`);
+}
+
+function wrongType(value: Json, place: Place, type: string): DecodeError {
+  return new DecodeError(typeError(value, place, type));
+}
+
+function typeError(value: Json, place: { struct: string; field: string }, type: string): string {
+  const word = typeof value === "string" && value.startsWith("number ") ? value : jsonWord(value);
+  return `json: cannot unmarshal ${word} into Go struct field ${place.struct}.${place.field} of type ${type}`;
+}
+
+function jsonWord(value: Json): string {
+  if (Array.isArray(value)) return "array";
+  if (typeof value === "boolean") return "bool";
+  return value === null ? "null" : typeof value;
+}
+
+const goNames: Record<Leaf, string> = {
+  s: "string",
+  b: "bool",
+  i: "int32",
+  l: "int64",
+  d: "float64",
+  q: "resource.Quantity",
+  t: "v1.Time",
+  u: "v1.MicroTime",
+  x: "intstr.IntOrString",
+  y: "[]uint8",
+  o: "runtime.RawExtension",
+  j: "v1.JSON",
+  "#": "",
+};
+
+function goType(type: FieldType): string {
+  const item = type.leaf === "#" ? `v1.${structName(type.ref)}` : goNames[type.leaf];
+  return type.shape === "list" ? `[]${item}` : `map[string]${item}`;
+}
+
+function structName(name: string): string {
+  return name.slice(name.lastIndexOf(".") + 1);
+}

@@ -1,0 +1,17 @@
+export type {
+  CustomKind,
+  ErrorType,
+  FieldError,
+  Json,
+  JsonObject,
+  KindInfo,
+  PrinterColumn,
+  SubresourceInfo,
+  UpdateVia,
+} from "./vocabulary.ts";
+export { isObject } from "./vocabulary.ts";
+export { apiVersionOf, builtinKinds, findKind, storedVerbs } from "./catalog.ts";
+export { definitionName } from "./definitions.ts";
+export { decodeInto, decodeMetadata, type Decoded } from "./decode.ts";
+export { PatchError, strategicMergeInto } from "./strategic-merge.ts";
+export { compareQuantities, formatQuantity, parseQuantity, type Quantity } from "./quantity.ts";

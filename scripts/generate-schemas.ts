@@ -1,0 +1,256 @@
+/**
+ * Writes cloud/apischema/schema-types.txt and schema-texts.txt: the shapes and descriptions of the served Kubernetes kinds.
+ * Sources: the declarations of the npm package `kubernetes-types` (pass its unpacked folder as the first argument), the number and
+ * byte formats in the models of @kubernetes/client-node, and the merge keys below, which neither package carries.
+ *
+ *   npm pack kubernetes-types@1.30.0 && tar xzf kubernetes-types-1.30.0.tgz && bun scripts/generate-schemas.ts package
+ */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as models from "../node_modules/@kubernetes/client-node/dist/gen/models/all.js";
+import { catalogRows } from "../cloud/apischema/catalog-table.ts";
+
+interface Field {
+  name: string;
+  code: string;
+  required: boolean;
+  text: string;
+}
+interface Definition {
+  text: string;
+  fields: Field[];
+}
+
+const folders: Record<string, string> = {
+  "core/v1": "core.v1",
+  "apps/v1": "apps.v1",
+  "batch/v1": "batch.v1",
+  "autoscaling/v1": "autoscaling.v1",
+  "authentication/v1": "authentication.v1",
+  "authorization/v1": "authorization.v1",
+  "coordination/v1": "coordination.v1",
+  "discovery/v1": "discovery.v1",
+  "events/v1": "events.v1",
+  "policy/v1": "policy.v1",
+  "rbac/v1": "rbac.v1",
+  "scheduling/v1": "scheduling.v1",
+  "meta/v1": "meta.v1",
+  "apiextensions/v1": "apiextensions.v1",
+};
+
+/** Strategic merge and list semantics: `~key` merges by key, `~` merges primitives, `^` retains keys, `@` are list map keys. */
+const conditions = "~type@type";
+const merges: Record<string, string> = {
+  "core.v1.PodSpec.containers": "~name@name",
+  "core.v1.PodSpec.initContainers": "~name@name",
+  "core.v1.PodSpec.ephemeralContainers": "~name@name",
+  "core.v1.PodSpec.volumes": "~name^@name",
+  "core.v1.PodSpec.imagePullSecrets": "~name@name",
+  "core.v1.PodSpec.hostAliases": "~ip@ip",
+  "core.v1.PodSpec.topologySpreadConstraints": "~topologyKey@topologyKey,whenUnsatisfiable",
+  "core.v1.PodSpec.schedulingGates": "~name@name",
+  "core.v1.PodSpec.resourceClaims": "~name^@name",
+  "core.v1.PodStatus.conditions": conditions,
+  "core.v1.PodStatus.podIPs": "~ip@ip",
+  "core.v1.PodStatus.hostIPs": "~ip",
+  "core.v1.PodStatus.resourceClaimStatuses": "~name^@name",
+  "core.v1.NodeStatus.conditions": conditions,
+  "core.v1.NodeStatus.addresses": "~type@type",
+  "core.v1.NodeSpec.podCIDRs": "~@",
+  "core.v1.ServiceSpec.ports": "~port@port,protocol",
+  "core.v1.ServiceStatus.conditions": conditions,
+  "core.v1.ServiceAccount.secrets": "~name@name",
+  "core.v1.NamespaceStatus.conditions": conditions,
+  "core.v1.PersistentVolumeClaimStatus.conditions": conditions,
+  "core.v1.ReplicationControllerStatus.conditions": conditions,
+  "core.v1.ResourceRequirements.claims": "@name",
+  "meta.v1.ObjectMeta.finalizers": "~@",
+  "meta.v1.ObjectMeta.ownerReferences": "~uid@uid",
+  "apps.v1.DeploymentSpec.strategy": "^",
+  "apps.v1.DeploymentStatus.conditions": conditions,
+  "apps.v1.ReplicaSetStatus.conditions": conditions,
+  "apps.v1.StatefulSetStatus.conditions": conditions,
+  "apps.v1.DaemonSetStatus.conditions": conditions,
+  "batch.v1.JobStatus.conditions": "~type",
+  "policy.v1.PodDisruptionBudgetStatus.conditions": conditions,
+  "apiextensions.v1.CustomResourceDefinitionStatus.conditions": "@type",
+};
+for (const container of ["Container", "EphemeralContainer"]) {
+  merges[`core.v1.${container}.env`] = "~name@name";
+  merges[`core.v1.${container}.ports`] = "~containerPort@containerPort,protocol";
+  merges[`core.v1.${container}.volumeMounts`] = "~mountPath@mountPath";
+  merges[`core.v1.${container}.volumeDevices`] = "~devicePath@devicePath";
+}
+
+/** Fields whose names the declarations leave out. */
+const vendorFields: Field[] = [
+  {
+    name: "x-kubernetes-embedded-resource",
+    code: "b",
+    required: false,
+    text: "x-kubernetes-embedded-resource",
+  },
+  { name: "x-kubernetes-int-or-string", code: "b", required: false, text: "x-kubernetes-int-or-string" },
+  { name: "x-kubernetes-list-map-keys", code: "[]s", required: false, text: "x-kubernetes-list-map-keys" },
+  { name: "x-kubernetes-list-type", code: "s", required: false, text: "x-kubernetes-list-type" },
+  { name: "x-kubernetes-map-type", code: "s", required: false, text: "x-kubernetes-map-type" },
+  {
+    name: "x-kubernetes-preserve-unknown-fields",
+    code: "b",
+    required: false,
+    text: "x-kubernetes-preserve-unknown-fields",
+  },
+  {
+    name: "x-kubernetes-validations",
+    code: "[]#apiextensions.v1.ValidationRule",
+    required: false,
+    text: "x-kubernetes-validations",
+  },
+];
+const rawNames = new Set([
+  "JSON",
+  "JSONSchemaPropsOrArray",
+  "JSONSchemaPropsOrBool",
+  "JSONSchemaPropsOrStringArray",
+]);
+const plainCodes: Record<string, string> = {
+  string: "s",
+  boolean: "b",
+  "number | string": "x",
+  Quantity: "q",
+  Time: "t",
+  MicroTime: "u",
+  RawExtension: "o",
+  FieldsV1: "o",
+};
+
+const source = process.argv[2];
+if (source === undefined)
+  throw new Error("Usage: bun scripts/generate-schemas.ts <unpacked kubernetes-types folder>");
+const definitions = new Map<string, Definition>();
+for (const [folder, prefix] of Object.entries(folders)) await readFolder(folder, prefix);
+definitions.get("apiextensions.v1.JSONSchemaProps")?.fields.push(...vendorFields);
+write(reachable());
+
+async function readFolder(folder: string, prefix: string): Promise<void> {
+  const text = await Bun.file(join(source ?? "", `${folder}.d.ts`)).text();
+  const imports = importsOf(text, prefix);
+  const pattern = /(?:\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*)?export interface (\w+) \{([\s\S]*?)\n?^\}/gm;
+  for (const [, comment = "", name = "", body = ""] of text.matchAll(pattern)) {
+    definitions.set(`${prefix}.${name}`, {
+      text: clean(comment),
+      fields: fieldsOf(body, { owner: `${prefix}.${name}`, imports, prefix }),
+    });
+  }
+}
+
+function importsOf(text: string, prefix: string): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const [, names = "", path = ""] of text.matchAll(/import \{([^}]*)\} from "([^"]*)"/g)) {
+    const folder = path.replace(
+      /^(\.\.\/|\.\/)/,
+      path.startsWith("./") ? `${prefix.split(".")[0] ?? ""}/` : "",
+    );
+    for (const name of names.split(",")) found.set(name.trim(), folders[folder] ?? folder);
+  }
+  return found;
+}
+
+interface Scope {
+  owner: string;
+  imports: Map<string, string>;
+  prefix: string;
+}
+
+function fieldsOf(body: string, scope: Scope): Field[] {
+  const pattern =
+    /(?:\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*)?^ {4}("?[$\w-]+"?)(\??): (\{\s*\[name: string\]: ([^;]*);\s*\}|[^;{]*);/gm;
+  return [...body.matchAll(pattern)].map(([, comment = "", quoted = "", optional, type = "", value]) => {
+    const name = quoted.replaceAll('"', "");
+    const code = value === undefined ? codeOf(type, name, scope) : `{}${codeOf(value, name, scope)}`;
+    return { name, code, required: optional === "", text: clean(comment) };
+  });
+}
+
+function codeOf(type: string, field: string, scope: Scope): string {
+  const array = /^Array<(.*)>$/.exec(type);
+  if (array !== null) return `[]${codeOf(array[1] ?? "", field, scope)}`;
+  if (type === "number") return formatOf(scope.owner, field, "i");
+  if (type.startsWith('"')) return "s";
+  if (rawNames.has(type)) return "j";
+  const plain = plainCodes[type];
+  if (plain !== undefined) return plain === "s" ? formatOf(scope.owner, field, "s") : plain;
+  return `#${scope.imports.get(type) ?? scope.prefix}.${type}`;
+}
+
+interface Model {
+  getAttributeTypeMap(): { baseName: string; format: string }[];
+}
+
+function formatOf(owner: string, field: string, fallback: string): string {
+  const [group = "", , name = ""] = owner.split(".");
+  const title = group[0]?.toUpperCase() + group.slice(1);
+  const known = models as unknown as Record<string, Model | undefined>;
+  const model = known[`V1${name}`] ?? known[`${title}V1${name}`];
+  const format = model?.getAttributeTypeMap().find(({ baseName }) => baseName === field)?.format;
+  return { int32: "i", int64: "l", double: "d", byte: "y" }[format ?? ""] ?? fallback;
+}
+
+function clean(comment: string): string {
+  return comment
+    .split("\n")
+    .map((line) => line.replace(/^\s*\* ?/, "").trim())
+    .join("\n")
+    .trim();
+}
+
+function reachable(): string[] {
+  const roots = catalogRows.map(
+    ({ gv, kind }) => `${gv.includes("/") ? gv.replace(/(\.[\w.]*)?\/v1$/, "") : "core"}.v1.${kind}`,
+  );
+  const queue = [
+    ...roots.map((root) => root.replace(/^rbac\.authorization/, "rbac")),
+    "autoscaling.v1.Scale",
+    "policy.v1.Eviction",
+    "authentication.v1.TokenRequest",
+    "meta.v1.DeleteOptions",
+    "meta.v1.ListMeta",
+    "meta.v1.Status",
+  ];
+  const seen = new Set<string>();
+  for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
+    if (seen.has(name)) continue;
+    seen.add(name);
+    const definition = definitions.get(name);
+    if (definition === undefined) throw new Error(`No definition of ${name}`);
+    for (const { code } of definition.fields) {
+      const target = code.split("#")[1];
+      if (target !== undefined) queue.push(target);
+    }
+  }
+  return [...seen].sort();
+}
+
+function write(names: string[]): void {
+  const types: Record<string, Record<string, string>> = {};
+  const texts: Record<string, Record<string, string>> = {};
+  for (const name of names) {
+    const { text, fields } = definitions.get(name) ?? { text: "", fields: [] };
+    types[name] = Object.fromEntries(
+      fields.map((field) => [
+        field.name,
+        `${field.code}${merges[`${name}.${field.name}`] ?? ""}${field.required ? "!" : ""}`,
+      ]),
+    );
+    texts[name] = { "": text, ...Object.fromEntries(fields.map((field) => [field.name, field.text])) };
+  }
+  const folder = join(import.meta.dir, "../cloud/apischema");
+  writeFileSync(join(folder, "schema-types.txt"), `${lines(types)}\n`);
+  writeFileSync(join(folder, "schema-texts.txt"), `${lines(texts)}\n`);
+}
+
+/** JSON with one definition a line, so that changes of the data can be read. */
+function lines(table: Record<string, unknown>): string {
+  const rows = Object.entries(table).map(([name, row]) => `${JSON.stringify(name)}:${JSON.stringify(row)}`);
+  return `{\n${rows.join(",\n")}\n}`;
+}
