@@ -1,0 +1,108 @@
+import * as z from "zod/mini";
+import { quote } from "#shared/errors";
+import { nearest } from "./nearest.ts";
+import type { Field, Section, Tree, Values } from "./field.ts";
+
+type Plain = Readonly<Record<string, unknown>>;
+type Node = Field<unknown> | Section<Tree>;
+
+export interface Checked<T extends Tree> {
+  /** undefined when there are problems */
+  readonly values: Values<T> | undefined;
+  /** One text a problem: `mqtt.mode: expected 0, 1 or 2, got "x"`. */
+  readonly problems: readonly string[];
+}
+
+/** Reads what a file says against its table: absent fields get their default, everything wrong is told. */
+export function checkValues<T extends Tree>(tree: T, input: unknown): Checked<T> {
+  const root: Section<Tree> = { kind: "section", doc: "", children: tree };
+  const tidy = tidyUp(root, input) ?? {};
+  const result = schemaOf(root).safeParse(tidy);
+  if (result.success) return { values: result.data as Values<T>, problems: [] };
+  return { values: undefined, problems: result.error.issues.flatMap((issue) => explain(root, tidy, issue)) };
+}
+
+function schemaOf(node: Node): z.ZodMiniType {
+  if (node.kind === "field") return z._default(node.schema, node.fallback);
+  const shape = Object.entries(node.children).map(([key, child]) => [key, schemaOf(child)] as const);
+  return z.prefault(z.strictObject(Object.fromEntries(shape)), {});
+}
+
+/** `key:` with nothing after it counts as absent, and other spellings of a value as the value. */
+function tidyUp(node: Node, input: unknown): unknown {
+  if (input === null || input === undefined) return undefined;
+  if (node.kind === "field") {
+    const known = typeof input === "string" && Object.hasOwn(node.aliases, input);
+    return known ? node.aliases[input] : input;
+  }
+  if (!isPlain(input) || Array.isArray(input)) return input;
+  return Object.fromEntries(
+    Object.entries(input).flatMap(([key, value]) => {
+      const child = Object.hasOwn(node.children, key) ? node.children[key] : undefined;
+      if (!child) return [[key, value] as const];
+      const tidy = tidyUp(child, value);
+      return tidy === undefined ? [] : [[key, tidy] as const];
+    }),
+  );
+}
+
+function explain(root: Section<Tree>, input: unknown, issue: z.core.$ZodIssue): string[] {
+  const { node, path } = locate(root, issue.path);
+  const name = formatPath(issue.path);
+  if (node.kind === "section") {
+    if (issue.code !== "unrecognized_keys")
+      return [`${name || "the file"}: expected names with values, got ${show(at(input, issue.path))}`];
+    return issue.keys.map((key) => unknownKey(node, path, key));
+  }
+  const got = node.secret ? "something else" : show(at(input, issue.path));
+  if (issue.code === "unrecognized_keys") return [`${name}: expected ${node.expected}, got ${got}`];
+  return [`${name}: expected ${node.expected}, got ${got}`];
+}
+
+function unknownKey(node: Section<Tree>, path: readonly string[], key: string): string {
+  const meant = nearest(key, Object.keys(node.children));
+  const hint = meant === undefined ? "" : `, did you mean "${meant}"?`;
+  return `${[...path, key].join(".")}: unknown key${hint}`;
+}
+
+/** The deepest node of the table that `path` leads to. */
+function locate(
+  root: Section<Tree>,
+  path: readonly PropertyKey[],
+): { readonly node: Node; readonly path: string[] } {
+  let node: Node = root;
+  const walked: string[] = [];
+  for (const key of path) {
+    if (node.kind === "field") break;
+    const child: Node | undefined = node.children[String(key)];
+    if (!child) break;
+    node = child;
+    walked.push(String(key));
+  }
+  return { node, path: walked };
+}
+
+function formatPath(path: readonly PropertyKey[]): string {
+  return path.reduce<string>(
+    (text, key) =>
+      typeof key === "number" ? `${text}[${key}]` : `${text}${text === "" ? "" : "."}${String(key)}`,
+    "",
+  );
+}
+
+function at(input: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((value, key) => (isPlain(value) ? value[String(key)] : undefined), input);
+}
+
+function show(value: unknown): string {
+  if (value === undefined) return "nothing";
+  try {
+    return quote(value);
+  } catch {
+    return "something that refers to itself";
+  }
+}
+
+export function isPlain(value: unknown): value is Plain {
+  return typeof value === "object" && value !== null;
+}

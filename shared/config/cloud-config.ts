@@ -1,0 +1,135 @@
+import type { LogLevel } from "#shared/log";
+import type { CloudValues } from "./cloud-fields.ts";
+
+/** How to reach a Kubernetes API; neither `master` nor `kubeconfig`: the embedded one. */
+export interface KubeAccess {
+  readonly master: string | undefined;
+  readonly kubeconfig: string | undefined;
+  /** undefined: all namespaces */
+  readonly namespace: string | undefined;
+  readonly qps: number;
+  readonly burst: number;
+}
+
+export interface EmbeddedConfig {
+  readonly address: string;
+  readonly port: number;
+  readonly advertise: readonly string[];
+}
+
+export interface CloudHubConfig {
+  readonly address: string;
+  readonly port: number;
+  readonly httpsPort: number;
+  /** empty: the machine's own addresses and host name */
+  readonly advertise: readonly string[];
+  /** Paths of PEM files; undefined: kept under the data directory. */
+  readonly caFile: string | undefined;
+  readonly caKeyFile: string | undefined;
+  readonly certFile: string | undefined;
+  readonly keyFile: string | undefined;
+  readonly keepaliveMs: number;
+  readonly writeTimeoutMs: number;
+  readonly nodeLimit: number;
+  readonly edgeCertDays: number;
+  readonly tokenHours: number;
+}
+
+/** What cloudcore runs with. */
+export interface CloudConfig {
+  readonly dataDir: string;
+  readonly logLevel: LogLevel;
+  readonly kube: KubeAccess;
+  readonly nodeUpdateMs: number;
+  readonly cloudHub: CloudHubConfig;
+  readonly deviceController: { readonly enabled: boolean; readonly kube: KubeAccess };
+  /** undefined when `kube` names an API server */
+  readonly embedded: EmbeddedConfig | undefined;
+}
+
+export interface Overrides {
+  readonly dataDir?: string | undefined;
+  readonly logLevel?: LogLevel | undefined;
+}
+
+/** The typed form of a checked file. Problems are those a single field cannot show. */
+export function toCloudConfig(values: CloudValues, overrides: Overrides): CloudConfig | readonly string[] {
+  const kube = toKube(values.controller.kube);
+  const own = toKube(values.devicecontroller.kube);
+  const named = kube.master !== undefined || kube.kubeconfig !== undefined;
+  const problems = findProblems(values, named);
+  if (problems.length > 0) return problems;
+  return {
+    dataDir: overrides.dataDir ?? values["data-dir"],
+    logLevel: overrides.logLevel ?? values["log-level"],
+    kube,
+    nodeUpdateMs: values.controller.kube.node_update_frequency * 1000,
+    cloudHub: toHub(values.cloudhub),
+    deviceController: {
+      enabled: values.devicecontroller.enabled,
+      kube: own.master === undefined && own.kubeconfig === undefined ? kube : own,
+    },
+    embedded: named ? undefined : toEmbedded(values.embedded),
+  };
+}
+
+function toHub(hub: CloudValues["cloudhub"]): CloudHubConfig {
+  return {
+    address: hub.address,
+    port: hub.port,
+    httpsPort: hub["https-port"],
+    advertise: hub.advertise,
+    caFile: orNothing(hub.ca),
+    caKeyFile: orNothing(hub["ca-key"]),
+    certFile: orNothing(hub.cert),
+    keyFile: orNothing(hub.key),
+    keepaliveMs: hub["keepalive-interval"] * 1000,
+    writeTimeoutMs: hub["write-timeout"] * 1000,
+    nodeLimit: hub["node-limit"],
+    edgeCertDays: hub["edge-cert-days"],
+    tokenHours: hub["token-hours"],
+  };
+}
+
+function toKube(kube: CloudValues["devicecontroller"]["kube"]): KubeAccess {
+  return {
+    master: orNothing(kube.master),
+    kubeconfig: orNothing(kube.kubeconfig),
+    namespace: orNothing(kube.namespace),
+    qps: kube.qps,
+    burst: kube.burst,
+  };
+}
+
+function toEmbedded({ address, port, advertise }: CloudValues["embedded"]): EmbeddedConfig {
+  return { address, port, advertise };
+}
+
+function findProblems(values: CloudValues, named: boolean): string[] {
+  const { embedded, controller } = values;
+  const problems = findHubProblems(values.cloudhub);
+  if (!named && !embedded.enabled)
+    problems.push("controller.kube: expected master or kubeconfig as embedded.enabled is false, got neither");
+  if (controller.kube.master !== "" && controller.kube.kubeconfig !== "")
+    problems.push("controller.kube: expected master or kubeconfig, got both");
+  return problems;
+}
+
+function findHubProblems(hub: CloudValues["cloudhub"]): string[] {
+  const { ca, cert, key, port } = hub;
+  const problems: string[] = [];
+  if ((cert === "") !== (key === ""))
+    problems.push("cloudhub.cert: expected cert and key together, got one of them");
+  if (cert !== "" && ca === "") problems.push("cloudhub.ca: expected the CA of cloudhub.cert, got nothing");
+  if (ca !== "" && hub["ca-key"] === "" && cert === "")
+    problems.push(
+      "cloudhub.ca-key: expected the key of cloudhub.ca, or cloudhub.cert and cloudhub.key, got neither",
+    );
+  if (port !== 0 && port === hub["https-port"])
+    problems.push(`cloudhub.https-port: expected another port than cloudhub.port, got ${port}`);
+  return problems;
+}
+
+export function orNothing(text: string): string | undefined {
+  return text === "" ? undefined : text;
+}

@@ -1,0 +1,96 @@
+import { flag, oneOf, port, section, text, textLike, texts, whole, type Values } from "./field.ts";
+
+const qps = (fallback: number) => whole("Requests a second to the Kubernetes API.", fallback, [1, 1_000_000]);
+const burst = (fallback: number) =>
+  whole("Requests that may exceed it for a moment.", fallback, [1, 1_000_000]);
+const httpUrl = /^https?:\/\/[^\s/]+/;
+
+/** Every field of `conf/controller.yaml`, in the order it is written. */
+export const cloudFields = {
+  "data-dir": text(
+    "Database, admin kubeconfig, join token, CA and certificates are kept here. --data-dir wins.",
+    "/var/lib/kubeedge",
+  ),
+  "log-level": oneOf("How much is logged; SIGHUP reads it again.", "info", [
+    "debug",
+    "info",
+    "warn",
+    "error",
+  ]),
+  controller: section("The Kubernetes API that cloudcore works on, and how it treats edge nodes.", {
+    kube: section("Both master and kubeconfig empty: cloudcore serves its own Kubernetes API (embedded).", {
+      master: textLike(
+        "URL of a Kubernetes API server, e.g. http://localhost:8080.",
+        "",
+        "an http(s) URL",
+        httpUrl,
+      ),
+      kubeconfig: text("A kubeconfig file; certificates, tokens and CA are taken from it.", ""),
+      namespace: text("Only this namespace is looked at; empty: all.", ""),
+      content_type: text("Kept for older files; requests are always JSON.", "application/json"),
+      qps: qps(100),
+      burst: burst(200),
+      node_update_frequency: whole(
+        "Seconds between status updates that are expected of a node.",
+        10,
+        [1, 3600],
+      ),
+    }),
+  }),
+  cloudhub: section("The door for edge nodes.", {
+    address: text("Address to listen on.", "0.0.0.0"),
+    port: port("Port of the wss link; 0 takes any free one.", 10_000),
+    "https-port": port(
+      "Port where nodes get their certificate with a join token; 0 takes any free one.",
+      10_002,
+    ),
+    advertise: texts(
+      "Addresses and names under which edge nodes reach this machine; they go into the server certificate. Empty: the machine's own addresses and host name.",
+      [],
+    ),
+    ca: text("CA certificate (PEM); empty: one is made and kept under the data directory.", ""),
+    "ca-key": text("Key of that CA; without it nodes need certificates made elsewhere.", ""),
+    cert: text("Server certificate (PEM); empty: issued by the CA.", ""),
+    key: text("Key of the server certificate.", ""),
+    "keepalive-interval": whole(
+      "Seconds without a sign of life after which a node counts as gone.",
+      30,
+      [1, 3600],
+    ),
+    "write-timeout": whole("Seconds a write to a node may take.", 30, [1, 3600]),
+    "node-limit": whole("Nodes connected at the same time.", 10_000, [1, 1_000_000]),
+    "edge-cert-days": whole("Days a node's certificate is valid.", 365, [1, 3650]),
+    "token-hours": whole("Hours a join token is valid.", 24, [1, 8760]),
+  }),
+  devicecontroller: section("Devices and device models.", {
+    enabled: flag("false: Device objects are left alone.", true),
+    kube: section("The Kubernetes API for devices; master and kubeconfig empty: that of controller.kube.", {
+      master: textLike("URL of a Kubernetes API server.", "", "an http(s) URL", httpUrl),
+      kubeconfig: text("A kubeconfig file.", ""),
+      namespace: text("Only this namespace is looked at; empty: all.", ""),
+      content_type: text("Kept for older files; requests are always JSON.", "application/json"),
+      qps: qps(100),
+      burst: burst(200),
+    }),
+  }),
+  embedded: section("The Kubernetes API that cloudcore serves when controller.kube names none.", {
+    enabled: flag("false: refuse to start without controller.kube.", true),
+    address: text(
+      "Address to listen on; reachable by everybody with a token or certificate if not loopback.",
+      "127.0.0.1",
+    ),
+    port: port("Port; 0 takes any free one.", 6443),
+    advertise: texts("More addresses and names for the API's certificate.", []),
+  }),
+} as const;
+
+export type CloudValues = Values<typeof cloudFields>;
+
+/** Keys of older files that have no meaning here, with what took their place. */
+export const retiredCloudKeys: readonly string[] = [
+  "controller.buffer",
+  "controller.load",
+  "controller.message-layer",
+  "controller.context",
+  "modules",
+];

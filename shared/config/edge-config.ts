@@ -1,0 +1,281 @@
+import { join } from "node:path";
+import { quote } from "#shared/errors";
+import type { LogLevel } from "#shared/log";
+import { orNothing, type Overrides } from "./cloud-config.ts";
+import type { EdgeValues } from "./edge-fields.ts";
+
+export interface EdgeHubConfig {
+  /** `wss://host:port/<project>/<node>/events` */
+  readonly url: string;
+  /** Base URL of enrolment, without a path. */
+  readonly httpsUrl: string;
+  readonly projectId: string;
+  readonly token: string | undefined;
+  readonly rotateCertificates: boolean;
+  /** Paths of PEM files; undefined: what enrolment stored under the data directory. */
+  readonly caFile: string | undefined;
+  readonly certFile: string | undefined;
+  readonly keyFile: string | undefined;
+  readonly handshakeTimeoutMs: number;
+  readonly writeDeadlineMs: number;
+  readonly readDeadlineMs: number;
+  readonly heartbeatMs: number;
+  readonly outboxLimitBytes: number;
+}
+
+export interface BrokerConfig {
+  readonly url: string;
+  readonly websocketUrl: string | undefined;
+  readonly certFile: string | undefined;
+  readonly keyFile: string | undefined;
+  readonly caFile: string | undefined;
+  readonly anonymous: boolean;
+  readonly users: readonly { readonly name: string; readonly passwordHash: string }[];
+  readonly acl: readonly {
+    readonly user?: string | undefined;
+    readonly topic: string;
+    readonly access: "read" | "write" | "readwrite" | "deny";
+  }[];
+  readonly maxConnections: number;
+  readonly maxPacketBytes: number;
+  readonly sessionQueueSize: number;
+}
+
+export interface ExternalBrokerConfig {
+  readonly url: string;
+  readonly clientId: string | undefined;
+  readonly username: string | undefined;
+  readonly password: string | undefined;
+  readonly caFile: string | undefined;
+  readonly certFile: string | undefined;
+  readonly keyFile: string | undefined;
+}
+
+export interface MqttConfig {
+  readonly qos: 0 | 1 | 2;
+  readonly retain: boolean;
+  /** undefined in mode 2 */
+  readonly broker: BrokerConfig | undefined;
+  /** undefined in mode 0 */
+  readonly external: ExternalBrokerConfig | undefined;
+}
+
+export interface EdgedConfig {
+  readonly registerNode: boolean;
+  readonly registerSchedulable: boolean;
+  readonly wireNamespace: string;
+  readonly interfaceName: string | undefined;
+  readonly nodeIp: string | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly taints: EdgeValues["edged"]["taints"];
+  readonly statusIntervalMs: number;
+  /** `unix:///path` or `tcp://host:port` */
+  readonly dockerAddress: string;
+  readonly maxPods: number;
+  readonly readOnlyPort: number;
+  readonly imageGcHighPercent: number;
+  readonly imageGcLowPercent: number;
+  readonly deadContainersKept: number;
+  readonly clusterDns: readonly string[];
+  readonly clusterDomain: string;
+  /** undefined: edgecore's own */
+  readonly version: string | undefined;
+}
+
+/** What edgecore runs with. */
+export interface EdgeConfig {
+  readonly dataDir: string;
+  readonly logLevel: LogLevel;
+  readonly nodeName: string;
+  readonly databasePath: string;
+  readonly edgeHub: EdgeHubConfig;
+  readonly mqtt: MqttConfig;
+  readonly edged: EdgedConfig;
+  readonly podStatusIntervalMs: number;
+}
+
+export interface EdgeOverrides extends Overrides {
+  readonly token?: string | undefined;
+  readonly server?: string | undefined;
+}
+
+/** The typed form of a checked file; problems are those a single field cannot show. */
+export function toEdgeConfig(
+  values: EdgeValues,
+  overrides: EdgeOverrides,
+  hostName: string,
+): EdgeConfig | readonly string[] {
+  const names = nodeNames(values, hostName);
+  const problems = [...findNameProblems(names), ...findProblems(values)];
+  const hub = toHub(values, overrides, names[0]?.name ?? "");
+  if (typeof hub === "string") return [...problems, hub];
+  if (problems.length > 0) return problems;
+  const dataDir = overrides.dataDir ?? values["data-dir"];
+  return {
+    dataDir,
+    logLevel: overrides.logLevel ?? values["log-level"],
+    nodeName: names[0]?.name ?? "",
+    databasePath: orNothing(values.database.path) ?? join(dataDir, "edgecore.db"),
+    edgeHub: hub,
+    mqtt: toMqtt(values.mqtt),
+    edged: toEdged(values.edged),
+    podStatusIntervalMs: values.meta.sync.podstatus.interval * 1000,
+  };
+}
+
+interface NodeName {
+  readonly from: string;
+  readonly name: string;
+}
+
+/** Every place that names the node, the host name only when there is no other. */
+function nodeNames(values: EdgeValues, hostName: string): readonly NodeName[] {
+  const given = [
+    { from: "edged.hostname-override", name: values.edged["hostname-override"] },
+    { from: "edgehub.controller.node-id", name: values.edgehub.controller["node-id"] },
+    { from: "edgehub.websocket.url", name: pathOf(values.edgehub.websocket.url)[1] ?? "" },
+  ].filter(({ name }) => name !== "");
+  return given.length > 0 ? given : [{ from: "the host name", name: hostName.toLowerCase() }];
+}
+
+const dns1123 = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+
+function findNameProblems(names: readonly NodeName[]): string[] {
+  const [first] = names;
+  const bad = names.filter(({ name }) => !dns1123.test(name) || name.length > 253);
+  if (first?.from === "the host name" && bad.length > 0)
+    return [
+      `edged.hostname-override: expected a node name, as the host name ${quote(first.name)} is none (lower-case letters, digits, "-" and ".")`,
+    ];
+  const other = names.find(({ name }) => name !== first?.name);
+  return [
+    ...bad.map(
+      ({ from, name }) =>
+        `${from}: expected a node name of lower-case letters, digits, "-" and ".", got ${quote(name)}`,
+    ),
+    ...(first && other
+      ? [
+          `${other.from}: expected the node name of ${first.from}, ${quote(first.name)}, got ${quote(other.name)}`,
+        ]
+      : []),
+  ];
+}
+
+function toHub(values: EdgeValues, overrides: EdgeOverrides, node: string): EdgeHubConfig | string {
+  const { edgehub } = values;
+  const { websocket, controller } = edgehub;
+  const address = splitAddress(overrides.server ?? edgehub.server);
+  if (!address)
+    return `edgehub.server: expected host or host:port, got ${quote(overrides.server ?? edgehub.server)}`;
+  const projectId = pathOf(websocket.url)[0] ?? controller["project-id"];
+  const base =
+    websocket.url === "" || overrides.server !== undefined
+      ? `wss://${address.host}:${address.port}`
+      : new URL(websocket.url).origin;
+  const enrolHost =
+    websocket.url === "" || overrides.server !== undefined ? address.host : new URL(websocket.url).hostname;
+  return {
+    url: `${base.replace(/^https:/, "wss:")}/${projectId}/${node}/events`,
+    httpsUrl: edgehub.https === "" ? `https://${enrolHost}:10002` : edgehub.https.replace(/\/+$/, ""),
+    projectId,
+    token: overrides.token ?? orNothing(edgehub.token),
+    rotateCertificates: edgehub["rotate-certificates"],
+    caFile: orNothing(websocket.cafile),
+    certFile: orNothing(websocket.certfile),
+    keyFile: orNothing(websocket.keyfile),
+    handshakeTimeoutMs: websocket["handshake-timeout"] * 1000,
+    writeDeadlineMs: websocket["write-deadline"] * 1000,
+    readDeadlineMs: websocket["read-deadline"] * 1000,
+    heartbeatMs: controller.heartbeat * 1000,
+    outboxLimitBytes: edgehub["outbox-mb"] * 1_000_000,
+  };
+}
+
+/** `host`, `host:port`, `[v6]:port`. */
+function splitAddress(server: string): { readonly host: string; readonly port: number } | undefined {
+  const match = /^(\[[0-9a-fA-F:]+\]|[\w.-]+)(?::(\d{1,5}))?$/.exec(server);
+  const port = Number(match?.[2] ?? 10_000);
+  return match?.[1] !== undefined && port <= 65_535 ? { host: match[1], port } : undefined;
+}
+
+/** Project and node of a url `wss://…/<project>/<node>/events`; empty when it has no such path. */
+function pathOf(url: string): readonly string[] {
+  const parts =
+    URL.parse(url)
+      ?.pathname.split("/")
+      .filter((part) => part !== "") ?? [];
+  return parts.length === 3 && parts[2] === "events" ? parts.slice(0, 2) : [];
+}
+
+function toMqtt(mqtt: EdgeValues["mqtt"]): MqttConfig {
+  const { broker } = mqtt;
+  return {
+    qos: mqtt.qos,
+    retain: mqtt.retain,
+    broker:
+      mqtt.mode === 2
+        ? undefined
+        : {
+            url: mqtt["internal-server"],
+            websocketUrl: orNothing(broker.websocket),
+            certFile: orNothing(broker.certfile),
+            keyFile: orNothing(broker.keyfile),
+            caFile: orNothing(broker.cafile),
+            anonymous: broker.anonymous,
+            users: broker.users.map((user) => ({ name: user.name, passwordHash: user["password-hash"] })),
+            acl: broker.acl,
+            maxConnections: broker["max-connections"],
+            maxPacketBytes: broker["max-packet-kb"] * 1024,
+            sessionQueueSize: mqtt["session-queue-size"],
+          },
+    external: mqtt.mode === 0 ? undefined : toExternal(mqtt),
+  };
+}
+
+function toExternal(mqtt: EdgeValues["mqtt"]): ExternalBrokerConfig {
+  return {
+    url: mqtt.server,
+    clientId: orNothing(mqtt["client-id"]),
+    username: orNothing(mqtt.username),
+    password: orNothing(mqtt.password),
+    caFile: orNothing(mqtt.cafile),
+    certFile: orNothing(mqtt.certfile),
+    keyFile: orNothing(mqtt.keyfile),
+  };
+}
+
+function toEdged(edged: EdgeValues["edged"]): EdgedConfig {
+  return {
+    registerNode: edged["register-node"],
+    registerSchedulable: edged["register-schedulable"],
+    wireNamespace: edged["register-node-namespace"],
+    interfaceName: orNothing(edged["interface-name"]),
+    nodeIp: orNothing(edged["node-ip"]),
+    labels: edged.labels,
+    taints: edged.taints,
+    statusIntervalMs: edged["node-status-update-frequency"] * 1000,
+    dockerAddress: edged["docker-address"],
+    maxPods: edged["max-pods"],
+    readOnlyPort: edged["read-only-port"],
+    imageGcHighPercent: edged["image-gc-high-threshold"],
+    imageGcLowPercent: edged["image-gc-low-threshold"],
+    deadContainersKept: edged["maximum-dead-containers-per-container"],
+    clusterDns: edged["cluster-dns"],
+    clusterDomain: edged["cluster-domain"],
+    version: orNothing(edged.version),
+  };
+}
+
+function findProblems({ edgehub, edged, mqtt }: EdgeValues): string[] {
+  const problems: string[] = [];
+  const { websocket } = edgehub;
+  if ((websocket.certfile === "") !== (websocket.keyfile === ""))
+    problems.push("edgehub.websocket.certfile: expected certfile and keyfile together, got one of them");
+  if (edged["image-gc-low-threshold"] > edged["image-gc-high-threshold"])
+    problems.push(
+      `edged.image-gc-low-threshold: expected at most ${edged["image-gc-high-threshold"]} (the high threshold), got ${edged["image-gc-low-threshold"]}`,
+    );
+  if (/^(ssl|tls|mqtts):/.test(mqtt["internal-server"]) && mqtt.broker.certfile === "")
+    problems.push("mqtt.broker.certfile: expected a server certificate for a TLS listener, got nothing");
+  return problems;
+}

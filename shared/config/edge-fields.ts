@@ -1,0 +1,194 @@
+import * as z from "zod/mini";
+import {
+  flag,
+  labels,
+  listOf,
+  oneOf,
+  port,
+  section,
+  text,
+  textLike,
+  texts,
+  whole,
+  type Values,
+} from "./field.ts";
+
+const modes = { internalMqttMode: 0, bothMqttMode: 1, externalMqttMode: 2 } as const;
+const mqttUrl = /^(tcp|mqtt|ssl|tls|mqtts|ws|wss):\/\/[^\s/]+/;
+const seconds = (doc: string, fallback: number) => whole(doc, fallback, [1, 3600]);
+
+const user = z.strictObject({ name: z.string(), "password-hash": z.string() });
+const aclRule = z.strictObject({
+  user: z.optional(z.string()),
+  topic: z.string(),
+  access: z.enum(["read", "write", "readwrite", "deny"]),
+});
+const taint = z.strictObject({
+  key: z.string(),
+  value: z.optional(z.string()),
+  effect: z.enum(["NoSchedule", "PreferNoSchedule", "NoExecute"]),
+});
+
+/** Every field of `conf/edge.yaml`, in the order it is written. */
+export const edgeFields = {
+  "data-dir": text(
+    "Database, certificates and pod volumes are kept here. --data-dir wins.",
+    "/var/lib/kubeedge",
+  ),
+  "log-level": oneOf("How much is logged; SIGHUP reads it again.", "info", [
+    "debug",
+    "info",
+    "warn",
+    "error",
+  ]),
+  mqtt: section("Where devices talk MQTT.", {
+    mode: oneOf("0 the broker inside edgecore, 1 both, 2 an external broker.", 0, [0, 1, 2], {
+      aliases: modes,
+    }),
+    server: textLike(
+      "The external broker (modes 1 and 2); ssl:// for TLS.",
+      "tcp://127.0.0.1:1883",
+      "tcp://host:port or ssl://host:port",
+      mqttUrl,
+    ),
+    "internal-server": textLike(
+      "Where the inner broker listens (modes 0 and 1); port 0 takes any free one, ssl:// for TLS.",
+      "tcp://127.0.0.1:1884",
+      "tcp://host:port or ssl://host:port",
+      mqttUrl,
+    ),
+    qos: oneOf("QoS of what edgecore publishes.", 0, [0, 1, 2]),
+    retain: flag("Whether what edgecore publishes is retained.", false),
+    "session-queue-size": whole(
+      "Messages kept for a client with a session that is away.",
+      100,
+      [1, 1_000_000],
+    ),
+    "client-id": text("Client id at the external broker; empty: made from the node name.", ""),
+    username: text("User name at the external broker.", ""),
+    password: text("Password at the external broker.", "", { secret: true }),
+    cafile: text("CA of the external broker (PEM); empty: the system's.", ""),
+    certfile: text("Client certificate for the external broker.", ""),
+    keyfile: text("Key of that certificate.", ""),
+    broker: section("The broker inside edgecore.", {
+      websocket: textLike(
+        "MQTT over WebSocket, e.g. ws://127.0.0.1:1885; empty: off.",
+        "",
+        "ws://host:port or wss://host:port",
+        /^wss?:\/\/[^\s/]+/,
+      ),
+      certfile: text("Server certificate for ssl:// and wss:// listeners.", ""),
+      keyfile: text("Key of that certificate.", ""),
+      cafile: text("When set, clients need a certificate of this CA.", ""),
+      anonymous: flag("Whether clients without user name are let in.", true),
+      users: listOf(
+        "Users: [{ name, password-hash }]; `edgecore hash-password` prints a hash.",
+        "a list of { name, password-hash }",
+        user,
+      ),
+      acl: listOf(
+        "Topic rules, first match wins: [{ user, topic, access }], access read, write, readwrite or deny; %u and %c stand for user and client id. Empty: everything is allowed.",
+        "a list of { user, topic, access: read|write|readwrite|deny }",
+        aclRule,
+      ),
+      "max-connections": whole("Connections at the same time.", 10_000, [1, 1_000_000]),
+      "max-packet-kb": whole("Largest packet a client may send, KiB.", 1024, [1, 262_144]),
+    }),
+  }),
+  edgehub: section("The link to cloudcore.", {
+    server: text(
+      "Host or host:port of cloudcore; the two URLs below are made from it when they are empty.",
+      "127.0.0.1",
+    ),
+    token: text("Join token (`cloudcore token`), needed once; --token wins.", "", { secret: true }),
+    https: textLike(
+      "Where certificates are got; empty: https://<server>:10002.",
+      "",
+      "an https URL",
+      /^https:\/\/[^\s/]+/,
+    ),
+    "rotate-certificates": flag("Get a new certificate before the old one ends.", true),
+    "outbox-mb": whole("Disk for messages that wait for the link, MB.", 256, [1, 1_000_000]),
+    websocket: section("The wss link.", {
+      url: textLike(
+        "Empty: wss://<server>:10000/<project-id>/<node>/events.",
+        "",
+        "a wss URL",
+        /^wss:\/\/[^\s/]+/,
+      ),
+      certfile: text("Client certificate; empty: the one got with the token.", ""),
+      keyfile: text("Key of that certificate.", ""),
+      cafile: text("CA that signed cloudcore's certificate; empty: the one the token pins.", ""),
+      "handshake-timeout": seconds("Seconds.", 30),
+      "write-deadline": seconds("Seconds.", 15),
+      "read-deadline": seconds("Seconds a started read may take.", 15),
+    }),
+    controller: section("Who this node is.", {
+      heartbeat: seconds("Seconds between keepalives.", 15),
+      "project-id": text("First part of the link's path.", "e632aba927ea4ac2b575ec1603d56f10"),
+      "node-id": text("Node name; empty: edged.hostname-override.", ""),
+    }),
+  }),
+  edged: section("Pods on this node.", {
+    "register-node": flag("Whether the node creates its own Node object.", true),
+    "register-schedulable": flag("Whether it is schedulable from the start.", true),
+    "register-node-namespace": text("Namespace of node messages on the wire.", "default"),
+    "hostname-override": text("Node name; empty: the host name in lower case.", ""),
+    "interface-name": text(
+      "Network interface whose address is the node's; empty: the one of the default route.",
+      "",
+    ),
+    "node-ip": text("Address of the node; wins over interface-name.", ""),
+    labels: labels("Labels the node registers with.", {}),
+    taints: listOf(
+      "Taints the node registers with: [{ key, value, effect }].",
+      "a list of { key, value, effect: NoSchedule|PreferNoSchedule|NoExecute }",
+      taint,
+    ),
+    "node-status-update-frequency": seconds("Seconds between node status reports.", 10),
+    "docker-address": textLike(
+      "The container engine.",
+      "unix:///var/run/docker.sock",
+      "unix:///path or tcp://host:port",
+      /^(unix:\/\/\/|tcp:\/\/)\S+/,
+    ),
+    "max-pods": whole("Pods this node takes.", 110, [1, 10_000]),
+    "read-only-port": port("Port of the local read-only API (127.0.0.1); 0 takes any free one.", 10_350),
+    "image-gc-high-threshold": whole(
+      "Percent of the disk above which unused images are removed.",
+      80,
+      [0, 100],
+    ),
+    "image-gc-low-threshold": whole("Percent down to which they are removed.", 40, [0, 100]),
+    "maximum-dead-containers-per-container": whole("Ended containers kept for their logs.", 1, [0, 100]),
+    "cluster-dns": texts("Name servers of pods with dnsPolicy ClusterFirst; empty: the host's.", []),
+    "cluster-domain": text("Search domain of such pods.", "cluster.local"),
+    version: text("Version the node reports; empty: edgecore's own.", ""),
+  }),
+  meta: section("What the node knows of the cluster.", {
+    sync: section("Repetition of what was said already.", {
+      podstatus: section("Pod status.", {
+        interval: whole("Seconds between full reports of pod status.", 60, [60, 86_400]),
+      }),
+    }),
+  }),
+  database: section("The one database of the edge.", {
+    path: text("Empty: edgecore.db in the data directory.", ""),
+  }),
+} as const;
+
+export type EdgeValues = Values<typeof edgeFields>;
+
+/** Keys of older files that have no meaning here. */
+export const retiredEdgeKeys: readonly string[] = [
+  "edgehub.controller.placement",
+  "edgehub.controller.placement-url",
+  "edgehub.controller.refresh-ak-sk-interval",
+  "edgehub.controller.auth-info-files-path",
+  "edged.device-plugin-enabled",
+  "edged.gpu-plugin-enabled",
+  "database.driver",
+  "database.name",
+  "database.source",
+  "modules",
+];

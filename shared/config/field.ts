@@ -1,0 +1,122 @@
+import * as z from "zod/mini";
+
+/** One setting of a file: what it means, what it is when nobody says, and how a value is checked. */
+export interface Field<T> {
+  readonly kind: "field";
+  readonly doc: string;
+  readonly fallback: T;
+  /** As in `expected 0, 1 or 2`. */
+  readonly expected: string;
+  readonly schema: z.ZodMiniType<T>;
+  /** Its value is never shown in an error. */
+  readonly secret: boolean;
+  /** Other spellings of a value, e.g. `internalMqttMode` for 0. */
+  readonly aliases: Readonly<Record<string, T>>;
+}
+
+/** A named group of settings. */
+export interface Section<Children extends Tree> {
+  readonly kind: "section";
+  readonly doc: string;
+  readonly children: Children;
+}
+
+export interface Tree {
+  readonly [key: string]: Field<unknown> | Section<Tree>;
+}
+
+/** What a file with this tree says, every field present. */
+export type Values<T extends Tree> = {
+  readonly [K in keyof T]: T[K] extends Section<infer Children>
+    ? Values<Children>
+    : T[K] extends Field<infer Value>
+      ? Value
+      : never;
+};
+
+interface Extras<T> {
+  readonly secret?: boolean;
+  readonly aliases?: Readonly<Record<string, T>>;
+}
+
+export function section<Children extends Tree>(doc: string, children: Children): Section<Children> {
+  return { kind: "section", doc, children };
+}
+
+function field<T>(
+  doc: string,
+  fallback: T,
+  rule: { readonly expected: string; readonly schema: z.ZodMiniType<T> },
+  extras: Extras<T> = {},
+): Field<T> {
+  return {
+    kind: "field",
+    doc,
+    fallback,
+    ...rule,
+    secret: extras.secret ?? false,
+    aliases: extras.aliases ?? {},
+  };
+}
+
+export function text(doc: string, fallback: string, extras?: Extras<string>): Field<string> {
+  return field(doc, fallback, { expected: "text", schema: z.string() }, extras);
+}
+
+/** Text of a given form, or empty where the fallback is empty. */
+export function textLike(doc: string, fallback: string, expected: string, pattern: RegExp): Field<string> {
+  const fits = (value: string): boolean => pattern.test(value) || (fallback === "" && value === "");
+  return field(doc, fallback, { expected, schema: z.string().check(z.refine(fits)) });
+}
+
+export function flag(doc: string, fallback: boolean): Field<boolean> {
+  return field(doc, fallback, { expected: "true or false", schema: z.boolean() });
+}
+
+/** A whole number within bounds; the unit belongs into the doc. */
+export function whole(doc: string, fallback: number, bounds: readonly [number, number]): Field<number> {
+  const [least, most] = bounds;
+  return field(doc, fallback, {
+    expected: `a whole number from ${least} to ${most}`,
+    schema: z.int().check(z.minimum(least), z.maximum(most)),
+  });
+}
+
+export function port(doc: string, fallback: number): Field<number> {
+  return field(doc, fallback, {
+    expected: "a port from 0 to 65535",
+    schema: z.int().check(z.minimum(0), z.maximum(65_535)),
+  });
+}
+
+export function oneOf<const T extends string | number>(
+  doc: string,
+  fallback: T,
+  values: readonly T[],
+  extras?: Extras<T>,
+): Field<T> {
+  const expected = [values.slice(0, -1).join(", "), values.at(-1)].join(" or ");
+  return field<T>(doc, fallback, { expected, schema: z.literal(values) as z.ZodMiniType<T> }, extras);
+}
+
+export function texts(doc: string, fallback: readonly string[]): Field<readonly string[]> {
+  return field<readonly string[]>(doc, fallback, {
+    expected: "a list of texts",
+    schema: z.array(z.string()),
+  });
+}
+
+export function labels(
+  doc: string,
+  fallback: Readonly<Record<string, string>>,
+): Field<Readonly<Record<string, string>>> {
+  return field<Readonly<Record<string, string>>>(doc, fallback, {
+    expected: "names with text values",
+    schema: z.record(z.string(), z.string()),
+  });
+}
+
+/** A list of small objects; `expected` says their form. */
+export function listOf<T>(doc: string, expected: string, item: z.ZodMiniType<T>): Field<readonly T[]> {
+  return field<readonly T[]>(doc, [], { expected, schema: z.array(item) });
+}

@@ -1,0 +1,18 @@
+/**
+ * The two configuration files. `cloud-fields.ts` and `edge-fields.ts` are the one table each: names, defaults, meanings;
+ * `conf/*.yaml`, `--defaultconfig` and the reference in README.md are written from them. A file that cannot be used is
+ * refused with every problem it has; KubeEdge 1.x files are read too.
+ */
+export { cloudDefaults, cloudMinimum, edgeDefaults, edgeMinimum, cloudTable, edgeTable } from "./samples.ts";
+export { loadCloudConfig, loadEdgeConfig, type ConfigPlaces, type Loaded } from "./load.ts";
+export type { CloudConfig, CloudHubConfig, EmbeddedConfig, KubeAccess, Overrides } from "./cloud-config.ts";
+export type {
+  BrokerConfig,
+  EdgeConfig,
+  EdgedConfig,
+  EdgeHubConfig,
+  EdgeOverrides,
+  ExternalBrokerConfig,
+  MqttConfig,
+} from "./edge-config.ts";
+export { nearest } from "./nearest.ts";

@@ -1,0 +1,163 @@
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { ConfigError, quote } from "#shared/errors";
+import { checkValues, isPlain } from "./check.ts";
+import { toCloudConfig, type CloudConfig, type Overrides } from "./cloud-config.ts";
+import { cloudFields, retiredCloudKeys } from "./cloud-fields.ts";
+import { toEdgeConfig, type EdgeConfig, type EdgeOverrides } from "./edge-config.ts";
+import { edgeFields, retiredEdgeKeys } from "./edge-fields.ts";
+import type { Tree, Values } from "./field.ts";
+import { isKubeEdgeFile, mapKubeEdgeFile } from "./kubeedge.ts";
+
+export interface ConfigPlaces {
+  /** --config */
+  readonly file?: string | undefined;
+  readonly workingDir: string;
+  readonly executable: string;
+}
+
+export interface Loaded<Config> {
+  readonly config: Config;
+  /** undefined: no file, defaults */
+  readonly file: string | undefined;
+  readonly warnings: readonly string[];
+}
+
+const mostBytes = 1_000_000;
+/** Retired keys are at most this deep; a file may refer to itself below. */
+const deepestRetired = 3;
+
+/**
+ * Reads cloudcore's configuration: --config, else conf/controller.yaml and controller.yaml in the working directory,
+ * beside the executable and in /etc/kubeedge, else the defaults.
+ * @throws ConfigError listing every problem of the file
+ */
+export function loadCloudConfig(places: ConfigPlaces, overrides: Overrides): Loaded<CloudConfig> {
+  const { workingDir } = places;
+  const file = findFile("controller.yaml", ["cloudcore.yaml"], places);
+  const { values, warnings } = readValues({ file, workingDir }, "cloudcore", cloudFields, retiredCloudKeys);
+  return { config: orThrow(file, toCloudConfig(values, overrides)), file, warnings };
+}
+
+/** As `loadCloudConfig`, for edgecore and `edge.yaml`. */
+export function loadEdgeConfig(
+  places: ConfigPlaces & { readonly hostName: string },
+  overrides: EdgeOverrides,
+): Loaded<EdgeConfig> {
+  const { workingDir } = places;
+  const file = findFile("edge.yaml", ["edgecore.yaml"], places);
+  const { values, warnings } = readValues({ file, workingDir }, "edgecore", edgeFields, retiredEdgeKeys);
+  return { config: orThrow(file, toEdgeConfig(values, overrides, places.hostName)), file, warnings };
+}
+
+function findFile(name: string, theirs: readonly string[], places: ConfigPlaces): string | undefined {
+  if (places.file !== undefined) return places.file;
+  const beside = dirname(places.executable);
+  const candidates = [
+    join("conf", name),
+    name,
+    join(beside, "conf", name),
+    join(beside, name),
+    join("/etc/kubeedge", name),
+    ...theirs.map((other) => join("/etc/kubeedge/config", other)),
+  ];
+  return candidates.find((path) => existsSync(resolve(places.workingDir, path)));
+}
+
+function readValues<T extends Tree>(
+  source: { readonly file: string | undefined; readonly workingDir: string },
+  program: "cloudcore" | "edgecore",
+  tree: T,
+  retired: readonly string[],
+): { readonly values: Values<T>; readonly warnings: readonly string[] } {
+  const { file } = source;
+  const raw = file === undefined ? {} : readYaml(file, source.workingDir);
+  const theirs = isKubeEdgeFile(raw, program);
+  const mapped = theirs ? mapKubeEdgeFile(raw, program, existsSync) : dropRetired(raw, retired);
+  const { values, problems } = checkValues(tree, mapped.input);
+  if (values === undefined || problems.length > 0) throw refusal(file ?? "", problems);
+  const names = mapped.unserved.join(", ");
+  const why = theirs ? "KubeEdge fields that have no effect here" : "Retired fields without effect";
+  return { values, warnings: names === "" ? [] : [`${why}: ${names}`] };
+}
+
+function readYaml(file: string, workingDir: string): unknown {
+  const text = readText(file, workingDir);
+  try {
+    return Bun.YAML.parse(text);
+  } catch (cause) {
+    const what = cause instanceof Error ? cause.message.replace(/^YAML Parse error: /, "") : String(cause);
+    throw new ConfigError(
+      "bad-yaml",
+      `Cannot load ${quote(file)}: line ${brokenLine(text)}: not YAML: ${what}`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+function readText(file: string, workingDir: string): string {
+  const path = resolve(workingDir, file);
+  try {
+    if (statSync(path).size > mostBytes)
+      throw new ConfigError("big-config", `Cannot load ${quote(file)}: larger than ${mostBytes} bytes`);
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    if (cause instanceof ConfigError) throw cause;
+    const code = (cause as { code?: string }).code;
+    const why =
+      code === "ENOENT" ? "no such file" : code === "EISDIR" ? "it is a directory" : (code ?? String(cause));
+    throw new ConfigError("no-config", `Cannot load ${quote(file)}: ${why}`, { cause });
+  }
+}
+
+/** The parser tells no position: the line after the longest part from the top that can be read. */
+function brokenLine(text: string): number {
+  const lines = text.split("\n");
+  for (let count = Math.min(lines.length, 5000) - 1; count > 0; count -= 1)
+    if (parses(lines.slice(0, count).join("\n"))) return count + 1;
+  return 1;
+}
+
+function parses(text: string): boolean {
+  try {
+    Bun.YAML.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function dropRetired(
+  raw: unknown,
+  retired: readonly string[],
+): { readonly input: unknown; readonly unserved: readonly string[] } {
+  const unserved: string[] = [];
+  const isRetired = (path: string): boolean => {
+    if (!retired.includes(path)) return false;
+    unserved.push(path);
+    return true;
+  };
+  const prune = (value: unknown, path: readonly string[]): unknown => {
+    if (!isPlain(value) || Array.isArray(value) || path.length === deepestRetired) return value;
+    const kept = Object.entries(value).filter(([key]) => !isRetired([...path, key].join(".")));
+    return Object.fromEntries(kept.map(([key, inner]) => [key, prune(inner, [...path, key])]));
+  };
+  return { input: prune(raw, []), unserved };
+}
+
+function orThrow<Config extends object>(
+  file: string | undefined,
+  result: Config | readonly string[],
+): Config {
+  if (Array.isArray(result)) throw refusal(file, result as readonly string[]);
+  return result as Config;
+}
+
+function refusal(file: string | undefined, problems: readonly string[]): ConfigError {
+  const [first = ""] = problems;
+  const what = file === undefined ? "Cannot start" : `Cannot load ${quote(file)}`;
+  const text = problems.length === 1 ? `${what}: ${first}` : `${what}:\n  ${problems.join("\n  ")}`;
+  return new ConfigError("bad-config", text);
+}

@@ -1,0 +1,321 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  cloudDefaults,
+  cloudMinimum,
+  cloudTable,
+  edgeDefaults,
+  edgeMinimum,
+  edgeTable,
+  loadCloudConfig,
+  loadEdgeConfig,
+  type EdgeConfig,
+  type EdgeOverrides,
+  type Loaded,
+} from "#shared/config";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+
+let dir: ReturnType<typeof tempDir>;
+let count = 0;
+beforeAll(() => void (dir = tempDir("config")));
+afterAll(() => dir[Symbol.dispose]());
+
+function write(text: string): string {
+  const file = join(dir.path, `${(count += 1)}.yaml`);
+  writeFileSync(file, text);
+  return file;
+}
+
+const nowhere = { workingDir: "/nonexistent", executable: "/nonexistent/bin" };
+
+function edge(text: string, overrides: EdgeOverrides = {}, hostName = "Pi-1"): Loaded<EdgeConfig> {
+  return loadEdgeConfig({ file: write(text), ...nowhere, hostName }, overrides);
+}
+
+function refusalOf(load: () => unknown): string {
+  try {
+    load();
+  } catch (error) {
+    return (error as Error).message.replace(/"[^"]*\/\d+\.yaml"/, "FILE");
+  }
+  return "accepted";
+}
+
+const edgeRefusal = (text: string): string => refusalOf(() => edge(text));
+const cloudRefusal = (text: string): string =>
+  refusalOf(() => loadCloudConfig({ file: write(text), ...nowhere }, {}));
+
+test.each([
+  ["conf/controller.yaml", cloudDefaults],
+  ["conf/edge.yaml", edgeDefaults],
+])("%s is what the table of fields says", (file, render) => {
+  expect(readFileSync(join(import.meta.dir, "../../..", file), "utf8")).toBe(render());
+});
+
+test.each([
+  ["controller.yaml", cloudTable],
+  ["edge.yaml", edgeTable],
+])("README has a row for each field of %s", (_file, table) => {
+  const squeeze = (text: string): string => text.replaceAll(/ +/g, " ");
+  const readme = squeeze(readFileSync(join(import.meta.dir, "../../../README.md"), "utf8"));
+  const missing = table()
+    .split("\n")
+    .slice(2)
+    .filter((row) => !readme.includes(squeeze(row)));
+  expect(missing).toEqual([]);
+});
+
+test("edge defaults load to the same as no file", () => {
+  const none = loadEdgeConfig({ ...nowhere, hostName: "Pi-1" }, {});
+  expect(edge(edgeDefaults()).config).toEqual(none.config);
+  expect(edge(edgeMinimum()).config).toEqual(none.config);
+});
+
+test("cloud defaults load to the same as no file", () => {
+  const none = loadCloudConfig(nowhere, {});
+  expect(loadCloudConfig({ file: write(cloudDefaults()), ...nowhere }, {}).config).toEqual(none.config);
+  expect(loadCloudConfig({ file: write(cloudMinimum()), ...nowhere }, {}).config).toEqual(none.config);
+});
+
+test("edge config takes its addresses from server and its name from the host", () => {
+  const { config } = edge("edgehub: { server: 'cloud.example' }", { token: "T" });
+  expect(config.nodeName).toBe("pi-1");
+  expect(config.edgeHub.url).toBe("wss://cloud.example:10000/e632aba927ea4ac2b575ec1603d56f10/pi-1/events");
+  expect(config.edgeHub.httpsUrl).toBe("https://cloud.example:10002");
+  expect(config.edgeHub.token).toBe("T");
+  expect(config.databasePath).toBe("/var/lib/kubeedge/edgecore.db");
+});
+
+test("edge config reads a v0.3 file", () => {
+  const { config, warnings } = edge(`
+mqtt:
+  server: tcp://127.0.0.1:1883
+  internal-server: tcp://127.0.0.1:1884
+  mode: 0
+  qos: 0
+  retain: false
+  session-queue-size: 100
+edgehub:
+  websocket:
+    url: wss://10.0.0.9:10000/e632aba927ea4ac2b575ec1603d56f10/fb4ebb70-2783-42b8-b3ef-63e2fd6d242e/events
+    certfile: /etc/kubeedge/certs/edge.crt
+    keyfile: /etc/kubeedge/certs/edge.key
+    handshake-timeout: 30
+    write-deadline: 15
+    read-deadline: 15
+  controller:
+    placement: false
+    heartbeat: 15
+    refresh-ak-sk-interval: 10
+    auth-info-files-path: /var/IEF/secret
+    placement-url: https://10.154.193.32:7444/v1/placement_external/message_queue
+    project-id: e632aba927ea4ac2b575ec1603d56f10
+    node-id: fb4ebb70-2783-42b8-b3ef-63e2fd6d242e
+edged:
+  register-node-namespace: default
+  hostname-override: fb4ebb70-2783-42b8-b3ef-63e2fd6d242e
+  interface-name: eth0
+  node-status-update-frequency: 10
+  device-plugin-enabled: false
+  gpu-plugin-enabled: false
+  image-gc-high-threshold: 80
+  image-gc-low-threshold: 40
+  maximum-dead-containers-per-container: 1
+  docker-address: unix:///var/run/docker.sock
+  version: 2.0.0
+`);
+  expect(config.nodeName).toBe("fb4ebb70-2783-42b8-b3ef-63e2fd6d242e");
+  expect(config.edgeHub.httpsUrl).toBe("https://10.0.0.9:10002");
+  expect(config.edgeHub.certFile).toBe("/etc/kubeedge/certs/edge.crt");
+  expect(config.edged.interfaceName).toBe("eth0");
+  expect(warnings).toEqual([
+    "Retired fields without effect: edgehub.controller.placement, edgehub.controller.refresh-ak-sk-interval, edgehub.controller.auth-info-files-path, edgehub.controller.placement-url, edged.device-plugin-enabled, edged.gpu-plugin-enabled",
+  ]);
+});
+
+test.each([
+  ["internalMqttMode", true, false],
+  ["bothMqttMode", true, true],
+  ["externalMqttMode", false, true],
+])("mqtt.mode %s is understood", (mode, inner, outer) => {
+  const { mqtt } = edge(`mqtt: { mode: ${mode} }`).config;
+  expect([mqtt.broker !== undefined, mqtt.external !== undefined]).toEqual([inner, outer]);
+});
+
+test("flags win over the file", () => {
+  const text = "data-dir: /a\nlog-level: warn\nedgehub: { token: F, server: one }";
+  const { config } = edge(text, { dataDir: "/b", logLevel: "debug", token: "G", server: "two:99" });
+  expect([config.dataDir, config.logLevel, config.edgeHub.token]).toEqual(["/b", "debug", "G"]);
+  expect(config.edgeHub.url).toStartWith("wss://two:99/");
+  expect(config.databasePath).toBe("/b/edgecore.db");
+});
+
+test("empty sections and empty files count as defaults", () => {
+  expect(edge("mqtt:\nedged:\n").config).toEqual(edge("").config);
+});
+
+describe("refusals", () => {
+  test.each([
+    ['mqtt: { mode: "internal" }', 'Cannot load FILE: mqtt.mode: expected 0, 1 or 2, got "internal"'],
+    ["mqtt: { mod: 0 }", 'Cannot load FILE: mqtt.mod: unknown key, did you mean "mode"?'],
+    ["edgeHub: {}", 'Cannot load FILE: edgeHub: unknown key, did you mean "edgehub"?'],
+    ["zzzzzz: 1", "Cannot load FILE: zzzzzz: unknown key"],
+    ["mqtt: 5", "Cannot load FILE: mqtt: expected names with values, got 5"],
+    ["- 1", "Cannot load FILE: the file: expected names with values, got [1]"],
+    ["edgehub: { token: [secret] }", "Cannot load FILE: edgehub.token: expected text, got something else"],
+    [
+      "edged: { taints: [{ key: a, effect: Never }] }",
+      'Cannot load FILE: edged.taints[0].effect: expected a list of { key, value, effect: NoSchedule|PreferNoSchedule|NoExecute }, got "Never"',
+    ],
+    [
+      "mqtt: { qos: 9, retain: 'no' }\nedged: { max-pods: many }",
+      'Cannot load FILE:\n  mqtt.qos: expected 0, 1 or 2, got 9\n  mqtt.retain: expected true or false, got "no"\n  edged.max-pods: expected a whole number from 1 to 10000, got "many"',
+    ],
+    ["a: 1\nmqtt: [1,\nc: 2\n", "Cannot load FILE: line 2: not YAML: Unexpected token"],
+    [
+      "mqtt:\n\tmode: 0\n",
+      "Cannot load FILE: line 2: not YAML: Tab characters cannot be used as indentation",
+    ],
+    [
+      "edged: { cluster-dns: &x [*x] }",
+      "Cannot load FILE: edged.cluster-dns[0]: expected a list of texts, got something that refers to itself",
+    ],
+    [
+      "edged: { hostname-override: Pi_1 }",
+      'Cannot load FILE: edged.hostname-override: expected a node name of lower-case letters, digits, "-" and ".", got "Pi_1"',
+    ],
+    [
+      "edged: { hostname-override: a }\nedgehub: { controller: { node-id: b } }",
+      'Cannot load FILE: edgehub.controller.node-id: expected the node name of edged.hostname-override, "a", got "b"',
+    ],
+    ["edgehub: { server: 'a b' }", 'Cannot load FILE: edgehub.server: expected host or host:port, got "a b"'],
+    [
+      "edgehub: { websocket: { certfile: x } }",
+      "Cannot load FILE: edgehub.websocket.certfile: expected certfile and keyfile together, got one of them",
+    ],
+  ])("edge file %j is refused", (text, refusal) => {
+    expect(edgeRefusal(text)).toBe(refusal);
+  });
+
+  test.each([
+    [
+      "cloudhub: { port: 70000 }",
+      "Cannot load FILE: cloudhub.port: expected a port from 0 to 65535, got 70000",
+    ],
+    [
+      "embedded: { enabled: false }",
+      "Cannot load FILE: controller.kube: expected master or kubeconfig as embedded.enabled is false, got neither",
+    ],
+    [
+      "controller: { kube: { master: localhost } }",
+      'Cannot load FILE: controller.kube.master: expected an http(s) URL, got "localhost"',
+    ],
+    [
+      "cloudhub: { port: 9, https-port: 9 }",
+      "Cannot load FILE: cloudhub.https-port: expected another port than cloudhub.port, got 9",
+    ],
+  ])("cloud file %j is refused", (text, refusal) => {
+    expect(cloudRefusal(text)).toBe(refusal);
+  });
+
+  test("a missing file is refused by name", () => {
+    expect(refusalOf(() => loadCloudConfig({ ...nowhere, file: "/nonexistent/c.yaml" }, {}))).toBe(
+      'Cannot load "/nonexistent/c.yaml": no such file',
+    );
+  });
+
+  test("a host name that is no node name is refused with the way out", () => {
+    expect(refusalOf(() => edge("", {}, "my_host"))).toBe(
+      'Cannot load FILE: edged.hostname-override: expected a node name, as the host name "my_host" is none (lower-case letters, digits, "-" and ".")',
+    );
+  });
+});
+
+test("config is looked for in conf, the working directory and beside the executable", () => {
+  using place = tempDir("places");
+  const [work, bin] = [join(place.path, "work"), join(place.path, "bin")];
+  for (const path of [join(work, "conf"), join(bin, "conf")]) mkdirSync(path, { recursive: true });
+  const places = { workingDir: work, executable: join(bin, "edgecore"), hostName: "n" };
+  const found = (): string | undefined => loadEdgeConfig(places, {}).file?.replace(place.path, "");
+  const seen = [];
+  for (const file of ["bin/edge.yaml", "bin/conf/edge.yaml", "work/edge.yaml", "work/conf/edge.yaml"]) {
+    writeFileSync(join(place.path, file), "");
+    seen.push(found());
+  }
+  expect(seen).toEqual(["/bin/edge.yaml", "/bin/conf/edge.yaml", "edge.yaml", "conf/edge.yaml"]);
+});
+
+test("a KubeEdge 1.15 edgecore file is mapped and what is not served is named once", () => {
+  const { config, warnings } = edge(`
+apiVersion: edgecore.config.kubeedge.io/v1alpha2
+kind: EdgeCore
+database:
+  aliasName: default
+  dataSource: /data/edge.db
+  driverName: sqlite3
+modules:
+  dbTest: { enable: false }
+  edgeHub:
+    enable: true
+    heartbeat: 20
+    httpServer: https://10.1.1.1:10002
+    messageBurst: 60
+    tlsCaFile: /nonexistent/rootCA.crt
+    tlsCertFile: /nonexistent/server.crt
+    tlsPrivateKeyFile: /nonexistent/server.key
+    token: abc
+    websocket: { enable: true, server: "10.1.1.1:10000", handshakeTimeout: 30 }
+    quic: { enable: false, server: "10.1.1.1:10001" }
+  edged:
+    enable: true
+    hostnameOverride: edge-1
+    tailoredKubeletConfig: { nodeStatusUpdateFrequency: 1m30s, cpuManagerPolicy: none, maxPods: 50 }
+  eventBus: { enable: true, mqttMode: 2, mqttServerExternal: "tcp://127.0.0.1:1883" }
+  edgeStream: { enable: true, server: "10.1.1.1:10004" }
+`);
+  expect(config.nodeName).toBe("edge-1");
+  expect(config.databasePath).toBe("/data/edge.db");
+  expect(config.edgeHub).toMatchObject({
+    url: "wss://10.1.1.1:10000/e632aba927ea4ac2b575ec1603d56f10/edge-1/events",
+    httpsUrl: "https://10.1.1.1:10002",
+    heartbeatMs: 20_000,
+    token: "abc",
+    caFile: undefined,
+    certFile: undefined,
+  });
+  expect([config.edged.statusIntervalMs, config.edged.maxPods]).toEqual([90_000, 50]);
+  expect(config.mqtt.broker).toBeUndefined();
+  expect(warnings).toEqual([
+    "KubeEdge fields that have no effect here: modules.edgeHub.messageBurst, modules.edgeHub.quic, modules.edged.tailoredKubeletConfig.cpuManagerPolicy, modules.edgeStream",
+  ]);
+});
+
+test("a KubeEdge 1.15 cloudcore file is mapped", () => {
+  const file = write(`
+apiVersion: cloudcore.config.kubeedge.io/v1alpha1
+kind: CloudCore
+kubeAPIConfig: { kubeConfig: /root/.kube/config, master: "", qps: 2500, burst: 5000, contentType: application/vnd.kubernetes.protobuf }
+modules:
+  cloudHub:
+    enable: true
+    advertiseAddress: [10.1.1.1]
+    dnsNames: [""]
+    nodeLimit: 1000
+    tlsCAFile: /nonexistent/ca.crt
+    websocket: { enable: true, address: 0.0.0.0, port: 20000 }
+    https: { enable: true, address: 0.0.0.0, port: 20002 }
+  deviceController: { enable: false }
+`);
+  const { config } = loadCloudConfig({ file, ...nowhere }, {});
+  expect(config.kube).toMatchObject({ kubeconfig: "/root/.kube/config", master: undefined, qps: 2500 });
+  expect(config.cloudHub).toMatchObject({
+    advertise: ["10.1.1.1"],
+    port: 20_000,
+    httpsPort: 20_002,
+    nodeLimit: 1000,
+    caFile: undefined,
+  });
+  expect(config.embedded).toBeUndefined();
+  expect(config.deviceController.enabled).toBe(false);
+});
