@@ -1,0 +1,76 @@
+import type { ContainerInfo, ContainerInspectInfo, ImageInfo } from "dockerode";
+import type {
+  ContainerDetails,
+  ContainerPhase,
+  ContainerSummary,
+  Image,
+  RuntimeHint,
+} from "./container-runtime.ts";
+import { fromLabels, labelNames } from "./identity.ts";
+
+export function readSummary(info: ContainerInfo): ContainerSummary {
+  return { id: info.Id, identity: fromLabels(info.Labels ?? {}), phase: readPhase(info.State) };
+}
+
+export function readDetails(info: ContainerInspectInfo): ContainerDetails {
+  const { State: state } = info;
+  return {
+    id: info.Id,
+    identity: fromLabels(info.Config.Labels ?? {}),
+    phase: readPhase(state.Status),
+    image: info.Config.Image,
+    imageId: info.Image,
+    pid: state.Pid,
+    startedAtMs: readTime(state.StartedAt),
+    finishedAtMs: readTime(state.FinishedAt),
+    exitCode: state.ExitCode,
+    oomKilled: state.OOMKilled,
+    error: state.Error,
+    ips: readIps(info),
+  };
+}
+
+export function readImage(info: ImageInfo): Image {
+  const names = [...(info.RepoTags ?? []), ...(info.RepoDigests ?? [])];
+  return {
+    id: info.Id,
+    names: names.filter((name) => !name.startsWith("<none>") && !name.endsWith("<none>")),
+    sizeBytes: info.Size,
+  };
+}
+
+/** One line of Docker's event stream; undefined for what does not concern us. */
+export function readEvent(line: string): RuntimeHint | undefined {
+  let event: { Action?: unknown; Actor?: { ID?: unknown; Attributes?: Record<string, unknown> } };
+  try {
+    event = JSON.parse(line) as typeof event;
+  } catch {
+    return undefined;
+  }
+  const id = event.Actor?.ID;
+  const podUid = event.Actor?.Attributes?.[labelNames.podUid];
+  if (typeof id !== "string" || typeof podUid !== "string") return undefined;
+  return { kind: "container", id, podUid, action: String(event.Action) };
+}
+
+/** "paused" and "restarting" hold their processes: running, as far as a pod is concerned. */
+function readPhase(state: string): ContainerPhase {
+  if (state === "created") return "created";
+  return state === "running" || state === "paused" || state === "restarting" ? "running" : "exited";
+}
+
+/** Docker writes year 1 for "never". */
+function readTime(text: string | undefined): number | undefined {
+  if (text === undefined || text.startsWith("0001-")) return undefined;
+  const ms = Date.parse(text);
+  return Number.isNaN(ms) ? undefined : ms;
+}
+
+function readIps(info: ContainerInspectInfo): string[] {
+  const found: string[] = [];
+  for (const network of Object.values(info.NetworkSettings.Networks ?? {})) {
+    if (network.IPAddress) found.push(network.IPAddress);
+    if (network.GlobalIPv6Address) found.push(network.GlobalIPv6Address);
+  }
+  return found;
+}

@@ -1,0 +1,57 @@
+import type { Identity } from "./container-runtime.ts";
+
+/** Labels kubelet's own tools know, and ours. */
+export const labelNames = {
+  podName: "io.kubernetes.pod.name",
+  podNamespace: "io.kubernetes.pod.namespace",
+  podUid: "io.kubernetes.pod.uid",
+  container: "io.kubernetes.container.name",
+  /** Which edgecore the container belongs to: two of them may share an engine. */
+  owner: "io.kubeedge.owner",
+  role: "io.kubeedge.role",
+  specHash: "io.kubeedge.spec-hash",
+  attempt: "io.kubeedge.restart-count",
+  sandboxId: "io.kubeedge.sandbox",
+  graceSeconds: "io.kubeedge.grace-seconds",
+} as const;
+
+export function toLabels(identity: Identity, owner: string): Record<string, string> {
+  return {
+    [labelNames.podName]: identity.podName,
+    [labelNames.podNamespace]: identity.podNamespace,
+    [labelNames.podUid]: identity.podUid,
+    [labelNames.container]: identity.container,
+    [labelNames.owner]: owner,
+    [labelNames.role]: identity.role,
+    [labelNames.specHash]: identity.specHash,
+    [labelNames.attempt]: String(identity.attempt),
+    [labelNames.sandboxId]: identity.sandboxId,
+    [labelNames.graceSeconds]: String(identity.graceSeconds),
+  };
+}
+
+export function fromLabels(labels: Readonly<Record<string, string>>): Identity {
+  const text = (name: string): string => labels[name] ?? "";
+  const role = text(labelNames.role);
+  return {
+    podName: text(labelNames.podName),
+    podNamespace: text(labelNames.podNamespace),
+    podUid: text(labelNames.podUid),
+    container: text(labelNames.container),
+    role: role === "sandbox" || role === "init" ? role : "container",
+    specHash: text(labelNames.specHash),
+    attempt: readCount(text(labelNames.attempt), 0),
+    sandboxId: text(labelNames.sandboxId),
+    graceSeconds: readCount(text(labelNames.graceSeconds), 30),
+  };
+}
+
+/** kubelet's scheme: k8s_<container>_<pod>_<namespace>_<uid>_<attempt>. */
+export function containerName(identity: Identity): string {
+  const { container, podName, podNamespace, podUid, attempt } = identity;
+  return `k8s_${container}_${podName}_${podNamespace}_${podUid}_${attempt}`;
+}
+
+function readCount(text: string, otherwise: number): number {
+  return /^\d{1,9}$/.test(text) ? Number(text) : otherwise;
+}

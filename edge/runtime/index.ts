@@ -1,0 +1,22 @@
+export type {
+  CallOptions,
+  ContainerDetails,
+  ContainerPhase,
+  ContainerRuntime,
+  ContainerSpec,
+  ContainerSummary,
+  Dns,
+  EngineInfo,
+  ExecOptions,
+  ExecResult,
+  Identity,
+  Image,
+  Mount,
+  Network,
+  PortBinding,
+  PullOptions,
+  RegistryAuth,
+  RuntimeCode,
+  RuntimeHint,
+} from "./container-runtime.ts";
+export { openDockerRuntime, type DockerRuntimeOptions } from "./docker.ts";
