@@ -65,7 +65,7 @@ function judgeLibrary(file: string, from: string): string | undefined {
       from.startsWith(library.endsWith("-") || library.endsWith("/") ? library : `${library}/`),
   );
   if (!door || file.startsWith("test/") || file.startsWith("scripts/")) return undefined;
-  return door.folders.includes(folderOf(file))
+  return matches(folderOf(file), door.folders)
     ? undefined
     : `imports ${from}: its door is ${door.folders.join(", ")}`;
 }

@@ -83,7 +83,7 @@ const edgeRows: readonly Row[] = [
 const harmless = /^(apiVersion|kind|metadata)\b|^database\.(driverName|aliasName)$|\.contentType$/;
 /** What always runs here: switching it off is not served, saying that it is on is true. */
 const running =
-  /\.(cloudHub|edgeController|syncController|edged|edgeHub|eventBus|metaManager|deviceTwin)\.enable$/;
+  /\.(websocket|https|cloudHub|edgeController|syncController|edged|edgeHub|eventBus|metaManager|deviceTwin)\.enable$/;
 
 export function isKubeEdgeFile(input: unknown, program: "cloudcore" | "edgecore"): boolean {
   const version = isPlain(input) ? input["apiVersion"] : undefined;

@@ -1,0 +1,76 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import {
+  checkCertificate,
+  checkDataDir,
+  checkDisk,
+  checkPort,
+  fail,
+  lockFile,
+  lockHolder,
+  ok,
+  readPorts,
+  warn,
+  type Finding,
+} from "#shared/cli";
+import type { Clock } from "#shared/clock";
+import type { CloudConfig } from "#shared/config";
+import { checkApi } from "./kube-api.ts";
+
+/** Looks at everything cloudcore needs, changing nothing. */
+export async function* checkCloud(config: CloudConfig, clock: Clock): AsyncGenerator<Finding> {
+  const { dataDir, cloudHub, embedded } = config;
+  const pid = lockHolder(lockFile(dataDir, "cloudcore"));
+  const running = { pid, ports: readPorts(dataDir) };
+  yield checkDataDir(dataDir, pid);
+  yield checkDisk(dataDir);
+  yield* checkCertificates(config, clock.nowMs());
+  const hub = { address: cloudHub.address };
+  yield await checkPort({ ...hub, name: "cloudhub", port: cloudHub.port, setting: "cloudhub.port" }, running);
+  yield await checkPort(
+    { ...hub, name: "cloudhub-https", port: cloudHub.httpsPort, setting: "cloudhub.https-port" },
+    running,
+  );
+  if (embedded) yield await checkPort({ ...embedded, name: "embedded", setting: "embedded.port" }, running);
+  yield await checkApi(config, running);
+}
+
+function* checkCertificates(config: CloudConfig, nowMs: number): Generator<Finding> {
+  const { dataDir, cloudHub } = config;
+  const caFile = cloudHub.caFile ?? join(dataDir, "ca/rootCA.crt");
+  const certFile = cloudHub.certFile ?? join(dataDir, "certs/server.crt");
+  if (cloudHub.caFile === undefined && !existsSync(caFile)) {
+    yield ok("certificates", "none yet, made at the first start");
+    return;
+  }
+  yield checkCertificate({
+    subject: "CA certificate",
+    file: caFile,
+    nowMs,
+    mend: "give a valid cloudhub.ca and cloudhub.ca-key",
+  });
+  if (cloudHub.certFile === undefined && !existsSync(certFile)) {
+    yield ok("server certificate", "none yet, issued at the next start");
+    return;
+  }
+  yield checkCertificate({
+    subject: "server certificate",
+    file: certFile,
+    caFile,
+    hosts: cloudHub.advertise,
+    nowMs,
+    mend:
+      cloudHub.certFile === undefined
+        ? "restart cloudcore: it issues a new one"
+        : "issue a new cloudhub.cert",
+  });
+  const keyFile =
+    cloudHub.caKeyFile ?? (cloudHub.caFile === undefined ? join(dataDir, "ca/rootCA.key") : undefined);
+  if (keyFile === undefined)
+    yield warn(
+      "CA key",
+      "cloudhub.ca-key is not set: nodes cannot enrol with a token",
+      "set cloudhub.ca-key",
+    );
+  else if (!existsSync(keyFile)) yield fail("CA key", `${keyFile} is missing`, "put it back from a backup");
+}

@@ -1,0 +1,38 @@
+import { checkCloud } from "#cloud/check";
+import { readJoinToken } from "#cloud/token";
+import { processHost, runProgram, type Program } from "#shared/cli";
+import { cloudDefaults, cloudMinimum, loadCloudConfig, type CloudConfig } from "#shared/config";
+import { startCloudcore } from "./compose.ts";
+
+const help = `cloudcore: the cloud half of KubeEdge
+
+  cloudcore [--config FILE] [--data-dir DIR] [--log-level debug|info|warn|error]
+  cloudcore token     print the token with which edge nodes join
+  cloudcore check     examine config, certificates, ports, API server and disk; exit 1 if something fails
+
+  --version  --help  --defaultconfig (every field, commented)  --minconfig
+
+Without --config: conf/controller.yaml or controller.yaml in the working directory, then beside the
+executable, then in /etc/kubeedge; without any file, the defaults.
+SIGTERM and SIGINT stop in good order (a second one at once), SIGHUP reads log level and certificates again.
+`;
+
+const cloudcore: Program<CloudConfig> = {
+  program: "cloudcore",
+  commands: ["check", "token"],
+  flags: ["config", "data-dir", "log-level"],
+  help,
+  defaultConfig: cloudDefaults,
+  minConfig: cloudMinimum,
+  load: loadCloudConfig,
+  start: startCloudcore,
+  check: checkCloud,
+  token: readJoinToken,
+};
+
+process.exit(
+  await runProgram(
+    cloudcore,
+    processHost((code) => process.exit(code)),
+  ),
+);

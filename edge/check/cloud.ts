@@ -1,0 +1,60 @@
+import { checkTcp, fail, ok, warn, type Finding } from "#shared/cli";
+import type { Clock } from "#shared/clock";
+import type { EdgeConfig } from "#shared/config";
+import { describeError } from "#shared/errors";
+import { fingerprintOf, fromPem, splitToken } from "#shared/pki";
+
+const timeoutMs = 5000;
+const skewWarnMs = 60_000;
+const mend = "check edgehub.server, the network and that cloudcore runs";
+
+/** Whether cloudcore is there, is the one the token means, and shares our idea of the time. */
+export async function* checkCloud(config: EdgeConfig, clock: Clock): AsyncGenerator<Finding> {
+  const { edgeHub } = config;
+  const link = new URL(edgeHub.url);
+  const why = await checkTcp(bare(link.hostname), Number(link.port || 443), timeoutMs);
+  yield why === undefined
+    ? ok("cloud link", `${link.host} accepts connections`)
+    : fail("cloud link", `${link.host}: ${why}`, mend);
+  yield* checkEnrolment(edgeHub, clock);
+}
+
+async function* checkEnrolment(hub: EdgeConfig["edgeHub"], clock: Clock): AsyncGenerator<Finding> {
+  try {
+    const before = clock.nowMs();
+    const response = await fetch(`${hub.httpsUrl}/ca.crt`, {
+      tls: { rejectUnauthorized: false },
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    const body = new Uint8Array(await response.arrayBuffer());
+    yield response.ok
+      ? judgePin(hub, body)
+      : fail("enrolment", `${hub.httpsUrl}/ca.crt answers ${response.status}`, mend);
+    const theirs = Date.parse(response.headers.get("date") ?? "");
+    if (!Number.isNaN(theirs)) yield judgeSkew(theirs - before);
+  } catch (error) {
+    yield fail("enrolment", `${hub.httpsUrl}: ${describeError(error)}`, mend);
+  }
+}
+
+function judgePin(hub: EdgeConfig["edgeHub"], ca: Uint8Array): Finding {
+  const pin = hub.token === undefined ? undefined : splitToken(hub.token)?.fingerprint;
+  const der = fromPem(new TextDecoder().decode(ca)) ?? ca;
+  if (pin === undefined || pin === fingerprintOf(der)) return ok("enrolment", `${hub.httpsUrl} answers`);
+  return fail("enrolment", `${hub.httpsUrl} has another CA than the token`, "use a token of this cloudcore");
+}
+
+function judgeSkew(skewMs: number): Finding {
+  const seconds = Math.round(skewMs / 1000);
+  return Math.abs(skewMs) < skewWarnMs
+    ? ok("clock", `within ${Math.abs(seconds) + 1} s of the cloud's`)
+    : warn(
+        "clock",
+        `${Math.abs(seconds)} s ${seconds > 0 ? "behind" : "ahead of"} the cloud's`,
+        "set the clock",
+      );
+}
+
+function bare(hostname: string): string {
+  return hostname.replace(/^\[(.*)\]$/, "$1");
+}

@@ -1,0 +1,38 @@
+import { checkEdge } from "#edge/check";
+import { processHost, runProgram, type Program } from "#shared/cli";
+import { edgeDefaults, edgeMinimum, loadEdgeConfig, type EdgeConfig } from "#shared/config";
+import { startEdgecore } from "./compose.ts";
+
+const help = `edgecore: the edge half of KubeEdge
+
+  edgecore [--config FILE] [--data-dir DIR] [--log-level debug|info|warn|error]
+           [--server HOST[:PORT]] [--token TOKEN]
+  edgecore check      examine config, certificates, cloud, container engine, ports and disk; exit 1 if something fails
+
+  --version  --help  --defaultconfig (every field, commented)  --minconfig
+
+A node joins with the token that \`cloudcore token\` prints; it is needed once.
+Without --config: conf/edge.yaml or edge.yaml in the working directory, then beside the executable, then
+in /etc/kubeedge; without any file, the defaults.
+SIGTERM and SIGINT stop in good order (a second one at once) and leave containers running; SIGHUP reads log
+level and certificates again.
+`;
+
+const edgecore: Program<EdgeConfig> = {
+  program: "edgecore",
+  commands: ["check"],
+  flags: ["config", "data-dir", "log-level", "token", "server"],
+  help,
+  defaultConfig: edgeDefaults,
+  minConfig: edgeMinimum,
+  load: loadEdgeConfig,
+  start: startEdgecore,
+  check: checkEdge,
+};
+
+process.exit(
+  await runProgram(
+    edgecore,
+    processHost((code) => process.exit(code)),
+  ),
+);

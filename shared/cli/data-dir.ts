@@ -1,0 +1,65 @@
+import { accessSync, constants, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ConfigError, quote } from "#shared/errors";
+import { takeLock } from "./process-lock.ts";
+
+/** The directory a process owns while it runs. */
+export interface DataDir extends Disposable {
+  readonly path: string;
+  /** Notes in `ports.json` which port a listener got. */
+  reportPort(name: string, port: number): void;
+}
+
+/**
+ * Makes the directory if needed and takes it for this process.
+ * @throws ConfigError when it cannot be written or another process of the program holds it
+ */
+export function openDataDir(path: string, program: string, pid: number): DataDir {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    accessSync(path, constants.W_OK | constants.X_OK);
+    const lock = takeLock(lockFile(path, program), pid);
+    return own(path, lock);
+  } catch (cause) {
+    if (cause instanceof ConfigError) throw cause;
+    const code = (cause as { code?: string }).code ?? String(cause);
+    throw new ConfigError("data-dir", `Cannot use data directory ${quote(path)}: ${code}`, { cause });
+  }
+}
+
+export function lockFile(dataDir: string, program: string): string {
+  return join(dataDir, `${program}.lock`);
+}
+
+function own(path: string, lock: Disposable): DataDir {
+  const file = join(path, "ports.json");
+  const mine = new Map<string, number>();
+  const write = (ports: Readonly<Record<string, number>>): void => {
+    writeFileSync(`${file}.new`, `${JSON.stringify(ports, undefined, 2)}\n`);
+    renameSync(`${file}.new`, file);
+  };
+  const others = (): Record<string, number> =>
+    Object.fromEntries(Object.entries(readPorts(path)).filter(([name]) => !mine.has(name)));
+  return {
+    path,
+    reportPort: (name, port) => {
+      mine.set(name, port);
+      write({ ...others(), ...Object.fromEntries(mine) });
+    },
+    [Symbol.dispose]: () => {
+      const left = others();
+      if (Object.keys(left).length > 0) write(left);
+      else rmSync(file, { force: true });
+      lock[Symbol.dispose]();
+    },
+  };
+}
+
+/** What `ports.json` of a directory says; empty when there is none. */
+export function readPorts(dataDir: string): Record<string, number> {
+  try {
+    return JSON.parse(readFileSync(join(dataDir, "ports.json"), "utf8")) as Record<string, number>;
+  } catch {
+    return {};
+  }
+}

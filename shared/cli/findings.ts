@@ -1,0 +1,27 @@
+/** One thing `check` looked at. */
+export interface Finding {
+  readonly state: "ok" | "warn" | "fail";
+  readonly subject: string;
+  /** What was seen. */
+  readonly evidence: string;
+  /** How to make it right; for `warn` and `fail`. */
+  readonly mend?: string;
+}
+
+export function ok(subject: string, evidence: string): Finding {
+  return { state: "ok", subject, evidence };
+}
+
+export function warn(subject: string, evidence: string, mend: string): Finding {
+  return { state: "warn", subject, evidence, mend };
+}
+
+export function fail(subject: string, evidence: string, mend: string): Finding {
+  return { state: "fail", subject, evidence, mend };
+}
+
+/** One line a finding. */
+export function formatFinding({ state, subject, evidence, mend }: Finding): string {
+  const tail = mend === undefined ? "" : `; ${mend}`;
+  return `${state.padEnd(4)}  ${subject.padEnd(18)}  ${evidence}${tail}\n`;
+}

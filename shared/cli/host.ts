@@ -1,0 +1,55 @@
+import { writeSync } from "node:fs";
+import { hostname } from "node:os";
+import { systemClock, type Clock } from "#shared/clock";
+
+export type SignalName = "SIGTERM" | "SIGINT" | "SIGHUP";
+
+/** What a program needs of the process it runs in; tests hand in their own. */
+export interface Host {
+  readonly words: readonly string[];
+  readonly workingDir: string;
+  readonly executable: string;
+  readonly hostName: string;
+  readonly pid: number;
+  readonly clock: Clock;
+  readonly terminal: boolean;
+  out(text: string): void;
+  err(text: string): void;
+  onSignal(name: SignalName, run: () => void): void;
+  onCrash(run: (error: unknown) => void): void;
+  exit(code: number): void;
+}
+
+/** The real process. */
+export function processHost(exit: (code: number) => void): Host {
+  return {
+    words: process.argv.slice(2),
+    workingDir: process.cwd(),
+    executable: process.execPath,
+    hostName: hostname(),
+    pid: process.pid,
+    clock: systemClock,
+    terminal: process.stderr.isTTY,
+    out: (text) => write(1, text),
+    err: (text) => write(2, text),
+    onSignal: (name, run) => void process.on(name, run),
+    onCrash: (run) => {
+      process.on("uncaughtException", run);
+      process.on("unhandledRejection", run);
+    },
+    exit,
+  };
+}
+
+/** A reader that went away or is stuck must not stop the program: what cannot be written is dropped. */
+function write(fd: number, text: string): void {
+  const bytes = Buffer.from(text);
+  let done = 0;
+  for (let attempt = 0; done < bytes.length && attempt < 1000; attempt += 1) {
+    try {
+      done += writeSync(fd, bytes, done);
+    } catch (error) {
+      if ((error as { code?: string }).code !== "EAGAIN") return;
+    }
+  }
+}

@@ -1,0 +1,122 @@
+import { existsSync, readFileSync, statfsSync, statSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { describeError } from "#shared/errors";
+import { isSignedBy, readCertificate } from "#shared/pki";
+import { fail, ok, warn, type Finding } from "./findings.ts";
+
+export interface PortToCheck {
+  /** its name in `ports.json` */
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+  /** the field that sets it */
+  readonly setting: string;
+}
+
+/** Whether we could listen there, or do so already. */
+export async function checkPort(
+  wanted: PortToCheck,
+  running: { readonly pid: number | undefined; readonly ports: Readonly<Record<string, number>> },
+): Promise<Finding> {
+  const { name, address, port, setting } = wanted;
+  const subject = `port ${name}`;
+  if (running.pid !== undefined && running.ports[name] !== undefined)
+    return ok(subject, `${address}:${running.ports[name]} held by our process ${running.pid}`);
+  const code = await tryListen(address, port);
+  if (code === undefined) return ok(subject, port === 0 ? "any free one" : `${address}:${port} is free`);
+  if (code === "EADDRINUSE") {
+    const mend = `find the process with \`ss -ltnp 'sport = :${port}'\` and stop it, or change ${setting}`;
+    return fail(subject, `${address}:${port} is taken by another process`, mend);
+  }
+  return fail(subject, `cannot listen on ${address}:${port}: ${code}`, `change ${setting}`);
+}
+
+async function tryListen(address: string, port: number): Promise<string | undefined> {
+  const server = createServer();
+  const { promise, resolve } = Promise.withResolvers<string | undefined>();
+  server.once("error", (error: Error & { code?: string }) => resolve(error.code ?? error.message));
+  server.listen({ host: address, port }, () => resolve(undefined));
+  const code = await promise;
+  if (code === undefined) await new Promise((closed) => server.close(closed));
+  return code;
+}
+
+/** Whether something accepts connections there. @returns undefined when it does, else why not */
+export async function checkTcp(host: string, port: number, timeoutMs: number): Promise<string | undefined> {
+  const { promise, resolve } = Promise.withResolvers<string | undefined>();
+  const socket = connect({ host, port, timeout: timeoutMs });
+  socket.once("connect", () => resolve(undefined));
+  socket.once("timeout", () => resolve(`no answer within ${timeoutMs} ms`));
+  socket.once("error", (error: Error & { code?: string }) => resolve(error.code ?? error.message));
+  const outcome = await promise;
+  socket.destroy();
+  return outcome;
+}
+
+const dayMs = 86_400_000;
+
+export interface CertificateToCheck {
+  readonly subject: string;
+  readonly file: string;
+  readonly caFile?: string | undefined;
+  /** names and addresses it has to be valid for */
+  readonly hosts?: readonly string[];
+  readonly nowMs: number;
+  /** how to get a new one */
+  readonly mend: string;
+}
+
+/** Dates, signer and names of a certificate file that has to be there. */
+export function checkCertificate(wanted: CertificateToCheck): Finding {
+  const { subject, file, nowMs, mend } = wanted;
+  try {
+    const pem = readFileSync(file, "utf8");
+    const { notBeforeMs, notAfterMs, hosts, commonName } = readCertificate(pem);
+    const until = new Date(notAfterMs).toISOString().slice(0, 10);
+    if (nowMs < notBeforeMs)
+      return fail(
+        subject,
+        `${file} is valid from ${new Date(notBeforeMs).toISOString()}, the clock says ${new Date(nowMs).toISOString()}`,
+        "set the clock",
+      );
+    if (nowMs > notAfterMs) return fail(subject, `${file} ended on ${until}`, mend);
+    if (wanted.caFile !== undefined && !isSignedBy(pem, readFileSync(wanted.caFile, "utf8")))
+      return fail(subject, `${file} was not signed by ${wanted.caFile}`, mend);
+    const missing = (wanted.hosts ?? []).filter((host) => !hosts.includes(host));
+    if (missing.length > 0)
+      return warn(subject, `${file} is for ${hosts.join(", ")} and not for ${missing.join(", ")}`, mend);
+    const days = Math.floor((notAfterMs - nowMs) / dayMs);
+    const names = hosts.length > 0 ? ` for ${hosts.join(", ")}` : "";
+    return days < 14
+      ? warn(subject, `${file} ends in ${days} days`, mend)
+      : ok(subject, `${commonName}${names}, until ${until}`);
+  } catch (error) {
+    return fail(subject, `cannot use ${file}: ${describeError(error)}`, mend);
+  }
+}
+
+/** Free space where the data is kept. */
+export function checkDisk(dataDir: string): Finding {
+  const place = nearestExisting(dataDir);
+  const { bavail, bsize } = statfsSync(place);
+  const freeMb = Math.floor((bavail * bsize) / 1_000_000);
+  const evidence = `${freeMb} MB free at ${place}`;
+  const mend = "free some space or set data-dir elsewhere";
+  if (freeMb < 100) return fail("disk", evidence, mend);
+  return freeMb < 1000 ? warn("disk", evidence, mend) : ok("disk", evidence);
+}
+
+/** The data directory as it is, without making it. */
+export function checkDataDir(dataDir: string, holder: number | undefined): Finding {
+  if (!existsSync(dataDir)) return ok("data directory", `${dataDir} will be made`);
+  if (!statSync(dataDir).isDirectory())
+    return fail("data directory", `${dataDir} is not a directory`, "set data-dir elsewhere");
+  const owner = holder === undefined ? "" : `, in use by process ${holder}`;
+  return ok("data directory", `${dataDir}${owner}`);
+}
+
+function nearestExisting(path: string): string {
+  let at = path;
+  while (at !== "/" && at !== "." && !existsSync(at)) at = at.slice(0, Math.max(1, at.lastIndexOf("/")));
+  return at === "" ? "/" : at;
+}

@@ -1,0 +1,241 @@
+import type { Clock } from "#shared/clock";
+import type { ConfigPlaces, Loaded } from "#shared/config";
+import { ConfigError, describeError } from "#shared/errors";
+import type { Running } from "#shared/lifecycle";
+import { createLogger, type Logger, type LogLevel } from "#shared/log";
+import { readArguments, type Command, type Grammar, type Options } from "./arguments.ts";
+import { openDataDir, type DataDir } from "./data-dir.ts";
+import { fail, formatFinding, ok, warn, type Finding } from "./findings.ts";
+import type { Host } from "./host.ts";
+import { commit, version } from "./version.ts";
+
+/** What the process gives to `startCloudcore` and `startEdgecore`. */
+export interface ProcessDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly version: string;
+  /** Notes in `ports.json` which port a listener got, e.g. `reportPort("cloudhub", 10000)`. */
+  readonly reportPort: (name: string, port: number) => void;
+  /** Calls `reload` on SIGHUP: read certificates again. */
+  readonly onReload: (reload: () => void) => Disposable;
+}
+
+interface BaseConfig {
+  readonly dataDir: string;
+  readonly logLevel: LogLevel;
+}
+
+/** One of the two executables. */
+export interface Program<Config extends BaseConfig> extends Grammar {
+  readonly help: string;
+  readonly defaultConfig: () => string;
+  readonly minConfig: () => string;
+  readonly load: (places: ConfigPlaces & { readonly hostName: string }, options: Options) => Loaded<Config>;
+  readonly start: (config: Config, deps: ProcessDeps) => Promise<Running>;
+  readonly check: (config: Config, clock: Clock) => AsyncIterable<Finding>;
+  /** The join token. */
+  readonly token?: (config: Config, clock: Clock) => string;
+}
+
+const drainLimitMs = 25_000;
+
+/** Runs what the command line asks for. @returns the exit code: 0 done, 1 failed, 2 misused or misconfigured */
+export async function runProgram<Config extends BaseConfig>(
+  program: Program<Config>,
+  host: Host,
+): Promise<number> {
+  try {
+    return await obey(readArguments(host.words, program), program, host);
+  } catch (error) {
+    const misused = error instanceof ConfigError;
+    host.err(`${program.program}: ${misused ? error.message : describeError(error)}\n`);
+    return misused ? 2 : 1;
+  }
+}
+
+async function obey<Config extends BaseConfig>(
+  command: Command,
+  program: Program<Config>,
+  host: Host,
+): Promise<number> {
+  switch (command.kind) {
+    case "help":
+      return print(host, program.help);
+    case "version":
+      return print(host, `${program.program} ${version} (commit ${commit}, bun ${Bun.version})\n`);
+    case "defaultconfig":
+      return print(host, program.defaultConfig());
+    case "minconfig":
+      return print(host, program.minConfig());
+    case "refused":
+      throw new ConfigError("usage", `${command.why} (${program.program} --help tells more)`);
+    case "token":
+      return print(host, tokenOf(program, host, command.options));
+    case "check":
+      return check(program, host, command.options);
+    case "run":
+      return serve(program, host, command.options);
+  }
+}
+
+function tokenOf<Config extends BaseConfig>(program: Program<Config>, host: Host, options: Options): string {
+  const { config } = load(program, host, options);
+  return `${program.token?.(config, host.clock) ?? ""}\n`;
+}
+
+function print(host: Host, text: string): number {
+  host.out(text);
+  return 0;
+}
+
+function load<Config extends BaseConfig>(
+  program: Program<Config>,
+  host: Host,
+  options: Options,
+): Loaded<Config> {
+  const { workingDir, executable, hostName } = host;
+  return program.load({ file: options.config, workingDir, executable, hostName }, options);
+}
+
+async function check<Config extends BaseConfig>(
+  program: Program<Config>,
+  host: Host,
+  options: Options,
+): Promise<number> {
+  let failed = false;
+  const tell = (finding: Finding): void => {
+    failed ||= finding.state === "fail";
+    host.out(formatFinding(finding));
+  };
+  try {
+    const { config, file, warnings } = load(program, host, options);
+    tell(ok("config", file ?? "no file, defaults"));
+    for (const text of warnings) tell(warn("config", text, "remove them from the file"));
+    for await (const finding of program.check(config, host.clock)) tell(finding);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    tell(fail("config", error.message.replaceAll("\n  ", " | "), "correct the file or the flag"));
+  }
+  return failed ? 1 : 0;
+}
+
+async function serve<Config extends BaseConfig>(
+  program: Program<Config>,
+  host: Host,
+  options: Options,
+): Promise<number> {
+  const { config, file, warnings } = load(program, host, options);
+  const log = createLogger({
+    level: config.logLevel,
+    clock: host.clock,
+    write: (line) => host.err(line),
+    readable: host.terminal,
+  });
+  using dataDir = openDataDir(config.dataDir, program.program, host.pid);
+  const { pid } = host;
+  log.info("starting", {
+    program: program.program,
+    version,
+    commit,
+    pid,
+    config: file,
+    dataDir: dataDir.path,
+  });
+  for (const text of warnings) log.warn(text, { config: file });
+  host.onCrash((error) => {
+    log.error("ended by an error nobody expected", { error, stack: (error as Error).stack });
+    host.exit(1);
+  });
+  const stopping = listenForStop(host, log);
+  const reloads = new Set<() => void>();
+  host.onSignal("SIGHUP", () => {
+    reload(log, () => load(program, host, options).config.logLevel, reloads);
+  });
+  return await runUntilStopped({ program, config, log, host, dataDir, reloads, stopping });
+}
+
+interface Service<Config extends BaseConfig> {
+  readonly program: Program<Config>;
+  readonly config: Config;
+  readonly log: Logger;
+  readonly host: Host;
+  readonly dataDir: DataDir;
+  readonly reloads: Set<() => void>;
+  readonly stopping: Promise<void>;
+}
+
+async function runUntilStopped<Config extends BaseConfig>(service: Service<Config>): Promise<number> {
+  const { program, config, log, host, dataDir, reloads } = service;
+  void service.stopping.then(() => limitDrain(host, log));
+  const started = await startOrExplain(service, {
+    clock: host.clock,
+    log,
+    version,
+    reportPort: (name, port) => {
+      log.info("listening", { listener: name, port });
+      dataDir.reportPort(name, port);
+    },
+    onReload: (run) => {
+      reloads.add(run);
+      return { [Symbol.dispose]: () => void reloads.delete(run) };
+    },
+  });
+  if (typeof started === "number") return started;
+  using _alive = host.clock.every(3_600_000, () => undefined);
+  log.info("running", { program: program.program, dataDir: config.dataDir });
+  const ended = await Promise.race([service.stopping.then(() => undefined), started.done.catch(asFailure)]);
+  if (ended) log.error("stopping because of a failure", { error: ended.error });
+  using _limit = limitDrain(host, log);
+  await started[Symbol.asyncDispose]();
+  log.info("stopped", { program: program.program });
+  return ended ? 1 : 0;
+}
+
+/** A drain that hangs, be it of something half started, ends the process all the same. */
+function limitDrain(host: Host, log: Logger): Disposable {
+  return host.clock.after(drainLimitMs, () => {
+    log.error("stopping took too long and was cut short", { limitMs: drainLimitMs });
+    host.exit(1);
+  });
+}
+
+async function startOrExplain<Config extends BaseConfig>(
+  { program, config, log }: Service<Config>,
+  deps: ProcessDeps,
+): Promise<Running | number> {
+  try {
+    return await program.start(config, deps);
+  } catch (error) {
+    log.error("could not start", { error });
+    return error instanceof ConfigError ? 2 : 1;
+  }
+}
+
+function asFailure(error: unknown): { readonly error: unknown } {
+  return { error };
+}
+
+/** The first SIGTERM or SIGINT asks for a drain, the second ends the process at once. */
+function listenForStop(host: Host, log: Logger): Promise<void> {
+  const asked = Promise.withResolvers<void>();
+  let count = 0;
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    host.onSignal(signal, () => {
+      count += 1;
+      log.info(count === 1 ? "stopping" : "stopping at once", { signal });
+      if (count > 1) host.exit(1);
+      asked.resolve();
+    });
+  }
+  return asked.promise;
+}
+
+function reload(log: Logger, readLevel: () => LogLevel, reloads: ReadonlySet<() => void>): void {
+  try {
+    log.setLevel(readLevel());
+    for (const run of reloads) run();
+    log.info("reloaded log level and certificates");
+  } catch (error) {
+    log.error("could not reload, going on as before", { error });
+  }
+}

@@ -1,0 +1,173 @@
+import { expect, test } from "bun:test";
+import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+
+type Sample = Bun.Subprocess<"ignore", "pipe", "pipe"> & AsyncDisposable;
+
+const sample = join(import.meta.dir, "sample-program.ts");
+
+function start(cwd: string, words: readonly string[], node = "calm"): Sample {
+  writeFileSync(join(cwd, "edge.yaml"), `edged: { hostname-override: ${node} }\n`);
+  return Bun.spawn([process.execPath, sample, ...words], {
+    cwd,
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+}
+
+/** Reads stderr until a line has `text`. */
+async function heard(child: Sample, text: string): Promise<string> {
+  let all = "";
+  for await (const chunk of child.stderr) {
+    all += new TextDecoder().decode(chunk);
+    if (all.includes(text)) return all;
+  }
+  throw new Error(`ended without ${text}: ${all}`);
+}
+
+async function ended(child: Sample): Promise<{ code: number; out: string; err: string }> {
+  const [out, err, code] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  return { code, out, err };
+}
+
+async function outcome(cwd: string, words: readonly string[], node?: string): ReturnType<typeof ended> {
+  return ended(start(cwd, words, node));
+}
+
+test("program prints what it is asked for when told so", async () => {
+  using dir = tempDir();
+  const version = await outcome(dir.path, ["--version"]);
+  expect([version.code, version.out]).toEqual([
+    0,
+    `sample 0.0.0-source (commit unknown, bun ${Bun.version})\n`,
+  ]);
+  expect((await outcome(dir.path, ["--help"])).out).toBe("help of sample\n");
+  expect((await outcome(dir.path, ["--minconfig"])).out).toContain("edgehub:\n");
+  expect((await outcome(dir.path, ["--defaultconfig"])).out).toContain("mqtt:\n");
+});
+
+test.each([
+  [["--confg", "x"], 'sample: unknown flag "--confg", did you mean --config? (sample --help tells more)\n'],
+  [["chek"], 'sample: unknown command "chek", did you mean check? (sample --help tells more)\n'],
+  [["--config"], "sample: --config needs a value (sample --help tells more)\n"],
+  [
+    ["--log-level=loud"],
+    'sample: --log-level: expected debug, info, warn, error, got "loud" (sample --help tells more)\n',
+  ],
+  [["--config", "/nonexistent.yaml"], 'sample: Cannot load "/nonexistent.yaml": no such file\n'],
+])("program refuses %j with exit code 2", async (words, text) => {
+  using dir = tempDir();
+  expect(await outcome(dir.path, words)).toEqual({ code: 2, out: "", err: text });
+});
+
+test("program exits 1 and prints a line a finding when a check fails", async () => {
+  using dir = tempDir();
+  expect(await outcome(dir.path, ["check"])).toEqual({
+    code: 1,
+    out: "ok    config              edge.yaml\nok    one                 fine\nfail  two                 broken; mend it\n",
+    err: "",
+  });
+});
+
+test("program drains and exits 0 when it gets SIGTERM", async () => {
+  using dir = tempDir();
+  const data = join(dir.path, "data");
+  await using child = start(dir.path, ["--data-dir", data]);
+  await heard(child, '"running"');
+  expect(JSON.parse(readFileSync(join(data, "ports.json"), "utf8"))).toEqual({ mqtt: 4711 });
+  child.kill("SIGTERM");
+  expect(await child.exited).toBe(0);
+  expect([existsSync(join(data, "ports.json")), existsSync(join(data, "sample.lock"))]).toEqual([
+    false,
+    false,
+  ]);
+});
+
+test("program ends at once when a second signal comes during a drain", async () => {
+  using dir = tempDir();
+  await using child = start(dir.path, ["--data-dir", join(dir.path, "data")], "hangs");
+  const reading = heard(child, '"stopping at once"');
+  await Bun.sleep(0);
+  while (!existsSync(join(dir.path, "data/ports.json"))) await Bun.sleep(5);
+  child.kill("SIGINT");
+  await Bun.sleep(100);
+  child.kill("SIGINT");
+  await reading;
+  expect(await child.exited).toBe(1);
+});
+
+test("program reads the log level and certificates again when it gets SIGHUP", async () => {
+  using dir = tempDir();
+  await using child = start(dir.path, ["--data-dir", join(dir.path, "data")]);
+  while (!existsSync(join(dir.path, "data/ports.json"))) await Bun.sleep(5);
+  await Bun.sleep(50);
+  child.kill("SIGHUP");
+  expect(await heard(child, "reloaded log level")).toContain("module reloaded");
+  child.kill("SIGTERM");
+  expect(await child.exited).toBe(0);
+});
+
+test("program names the pid when another one has the data directory", async () => {
+  using dir = tempDir();
+  const words = ["--data-dir", join(dir.path, "data")];
+  await using first = start(dir.path, words);
+  await heard(first, '"running"');
+  const second = await outcome(dir.path, words);
+  expect(second.code).toBe(2);
+  expect(second.err).toContain(`process ${first.pid} holds it`);
+  first.kill("SIGTERM");
+  await first.exited;
+});
+
+test("program takes the data directory over when its holder was killed", async () => {
+  using dir = tempDir();
+  const words = ["--data-dir", join(dir.path, "data")];
+  await using first = start(dir.path, words);
+  await heard(first, '"running"');
+  first.kill("SIGKILL");
+  await first.exited;
+  expect(existsSync(join(dir.path, "data/sample.lock"))).toBe(true);
+  await using second = start(dir.path, words);
+  await heard(second, '"running"');
+  second.kill("SIGTERM");
+  expect(await second.exited).toBe(0);
+});
+
+test("program takes over a lock whose pid now is another process", async () => {
+  using dir = tempDir();
+  writeFileSync(join(dir.path, "sample.lock"), JSON.stringify({ pid: process.pid, started: "1" }));
+  await using child = start(dir.path, ["--data-dir", dir.path]);
+  await heard(child, '"running"');
+  child.kill("SIGTERM");
+  expect(await child.exited).toBe(0);
+});
+
+test("program refuses a data directory that cannot be made", async () => {
+  using dir = tempDir();
+  writeFileSync(join(dir.path, "file"), "");
+  chmodSync(join(dir.path, "file"), 0o600);
+  const { code, err } = await outcome(dir.path, ["--data-dir", join(dir.path, "file/data")]);
+  expect([code, err.includes(`Cannot use data directory "${dir.path}/file/data": ENOTDIR`)]).toEqual([
+    2,
+    true,
+  ]);
+});
+
+test.each([
+  ["refuses", 2, "Cannot listen on port 1: taken"],
+  ["breaks", 1, "disk on fire"],
+  ["fails", 1, "link lost"],
+  ["rejects", 1, "nobody caught me"],
+])("program whose module %s exits %d and logs why", async (node, code, text) => {
+  using dir = tempDir();
+  const result = await outcome(dir.path, ["--data-dir", join(dir.path, "data")], node);
+  expect(result.code).toBe(code);
+  expect(result.err).toContain(text);
+  for (const line of result.err.trim().split("\n")) expect(JSON.parse(line)).toHaveProperty("msg");
+});
