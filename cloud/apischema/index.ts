@@ -15,3 +15,18 @@ export { definitionName } from "./definitions.ts";
 export { decodeInto, decodeMetadata, type Decoded } from "./decode.ts";
 export { PatchError, strategicMergeInto } from "./strategic-merge.ts";
 export { compareQuantities, formatQuantity, parseQuantity, type Quantity } from "./quantity.ts";
+export {
+  childOf,
+  ensureChild,
+  itemsOf,
+  numberOf,
+  sameMeaning,
+  setDefault,
+  setDefaultText,
+  textMapOf,
+  textOf,
+  textsOf,
+} from "./access.ts";
+export { fieldsOfDefinition, fieldsOfSchema } from "./fields-v1.ts";
+export { openApiDocument } from "./openapi.ts";
+export { descriptions, forgetTexts } from "./definitions.ts";

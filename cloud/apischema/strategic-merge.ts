@@ -20,7 +20,7 @@ function mergeObject(current: JsonObject, patch: JsonObject, shape: Definition |
   if (action === "replace") return withoutDirectives(patch);
   if (action === "delete") return {};
   if (action !== undefined && action !== "merge")
-    throw new PatchError(`Unknown patch type: ${String(action)}`);
+    throw new PatchError(`Unknown patch type: ${JSON.stringify(action)}`);
   retain(current, patch);
   applyDeletions(current, patch);
   for (const [key, value] of Object.entries(patch)) {

@@ -1,0 +1,204 @@
+import {
+  childOf,
+  isObject,
+  itemsOf,
+  textOf,
+  textsOf,
+  type FieldError,
+  type Json,
+  type JsonObject,
+} from "#cloud/apischema";
+import {
+  dns1035Label,
+  dnsLabel,
+  dnsSubdomain,
+  forbidden,
+  invalid,
+  notSupported,
+  required,
+} from "#cloud/apivalidation";
+import { compiled } from "./validate-value.ts";
+
+const columnTypes = ["boolean", "date", "integer", "number", "string"];
+const schemaTypes = ["array", "boolean", "integer", "number", "object", "string"];
+const maxDepth = 100;
+
+/** What is wrong with a CustomResourceDefinition beyond its metadata. */
+export function validateCrd(crd: JsonObject): FieldError[] {
+  const spec = childOf(crd, "spec");
+  const group = textOf(spec, "group");
+  const plural = textOf(childOf(spec, "names"), "plural");
+  const name = textOf(childOf(crd, "metadata"), "name");
+  const errors: FieldError[] = [];
+  if (name !== `${plural}.${group}`)
+    errors.push(invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group'));
+  if (group === "") errors.push(required("spec.group"));
+  else {
+    errors.push(...dnsSubdomain(group).map((text) => invalid("spec.group", group, text)));
+    if (!group.includes("."))
+      errors.push(invalid("spec.group", group, "should be a domain with at least one dot"));
+  }
+  const scope = textOf(spec, "scope");
+  if (scope === "") errors.push(required("spec.scope"));
+  else if (scope !== "Cluster" && scope !== "Namespaced")
+    errors.push(notSupported("spec.scope", scope, ["Cluster", "Namespaced"]));
+  return [
+    ...errors,
+    ...validateApproval(crd, group),
+    ...validateNames(childOf(spec, "names")),
+    ...validateVersions(spec),
+  ];
+}
+
+function validateApproval(crd: JsonObject, group: string): FieldError[] {
+  if (!/(^|\.)(k8s|kubernetes)\.io$/.test(group)) return [];
+  const annotations = childOf(childOf(crd, "metadata"), "annotations");
+  return annotations?.["api-approved.kubernetes.io"] === undefined
+    ? [
+        required(
+          "metadata.annotations[api-approved.kubernetes.io]",
+          'protected groups must have approval annotation "api-approved.kubernetes.io", see https://github.com/kubernetes/enhancements/pull/1111',
+        ),
+      ]
+    : [];
+}
+
+function validateNames(names: JsonObject | undefined): FieldError[] {
+  const errors: FieldError[] = [];
+  for (const field of ["plural", "singular", "kind", "listKind"]) {
+    const value = textOf(names, field);
+    const at = `spec.names.${field}`;
+    if (value === "") errors.push(required(at));
+    else errors.push(...dns1035Label(value.toLowerCase()).map((text) => invalid(at, value, text)));
+  }
+  for (const [index, short] of textsOf(names, "shortNames").entries())
+    errors.push(
+      ...dns1035Label(short).map((text) => invalid(`spec.names.shortNames[${index}]`, short, text)),
+    );
+  if (textOf(names, "kind") !== "" && names?.kind === names?.listKind)
+    errors.push(invalid("spec.names.listKind", names?.listKind, "kind and listKind may not be the same"));
+  return errors;
+}
+
+function validateVersions(spec: JsonObject | undefined): FieldError[] {
+  const versions = itemsOf(spec, "versions");
+  const errors = versions.flatMap((version, index) => validateVersion(version, `spec.versions[${index}]`));
+  const storage = versions.filter((version) => version.storage === true).length;
+  if (storage !== 1)
+    errors.push(invalid("spec.versions", [], "must have exactly one version marked as storage version"));
+  const names = versions.map((version) => textOf(version, "name"));
+  if (new Set(names).size !== names.length)
+    errors.push(invalid("spec.versions", [], "must contain unique version names"));
+  return errors;
+}
+
+function validateVersion(version: JsonObject, at: string): FieldError[] {
+  const name = textOf(version, "name");
+  const schema = childOf(childOf(version, "schema"), "openAPIV3Schema");
+  const errors = dnsLabel(name).map((text) => invalid(`${at}.name`, name, text));
+  if (schema === undefined) errors.push(required(`${at}.schema.openAPIV3Schema`, "schemas are required"));
+  else errors.push(...validateSchema(schema, `${at}.schema.openAPIV3Schema`));
+  for (const [index, column] of itemsOf(version, "additionalPrinterColumns").entries())
+    errors.push(...validateColumn(column, `${at}.additionalPrinterColumns[${index}]`));
+  return [
+    ...errors,
+    ...validateScale(childOf(childOf(version, "subresources"), "scale"), `${at}.subresources.scale`),
+  ];
+}
+
+function validateColumn(column: JsonObject, at: string): FieldError[] {
+  const type = textOf(column, "type");
+  const errors: FieldError[] = [];
+  if (textOf(column, "name") === "") errors.push(required(`${at}.name`));
+  if (type === "") errors.push(required(`${at}.type`, `must be one of ${columnTypes.join(",")}`));
+  else if (!columnTypes.includes(type))
+    errors.push(invalid(`${at}.type`, type, `must be one of ${columnTypes.join(",")}`));
+  const path = textOf(column, "jsonPath");
+  if (path === "") errors.push(required(`${at}.jsonPath`));
+  else if (!path.startsWith("."))
+    errors.push(invalid(`${at}.jsonPath`, path, "must be a simple json path starting with ."));
+  return errors;
+}
+
+function validateScale(scale: JsonObject | undefined, at: string): FieldError[] {
+  if (scale === undefined) return [];
+  return (["specReplicasPath", "statusReplicasPath"] as const).flatMap((field) => {
+    const path = textOf(scale, field);
+    const root = field === "specReplicasPath" ? ".spec." : ".status.";
+    if (path === "") return [required(`${at}.${field}`)];
+    return path.startsWith(root)
+      ? []
+      : [invalid(`${at}.${field}`, path, `should be a json path under ${root.slice(0, -1)}`)];
+  });
+}
+
+/** The structural rules: every value has a type, nothing is said twice, patterns can be read, defaults have a place. */
+function validateSchema(schema: JsonObject, at: string): FieldError[] {
+  const errors: FieldError[] = [];
+  if (schema.type !== "object" && schema["x-kubernetes-preserve-unknown-fields"] !== true)
+    errors.push(typeProblem(schema, `${at}.type`, "must be object at the root"));
+  walk(schema, { at, errors, depth: 0, root: true });
+  return errors;
+}
+
+interface Walk {
+  readonly at: string;
+  readonly errors: FieldError[];
+  readonly depth: number;
+  readonly root?: boolean;
+}
+
+function walk(schema: JsonObject, here: Walk): void {
+  if (here.depth > maxDepth) {
+    here.errors.push(forbidden(here.at, "schema is nested too deeply"));
+    return;
+  }
+  checkShape(schema, here);
+  const { properties, items, additionalProperties } = schema;
+  const below = { errors: here.errors, depth: here.depth + 1 };
+  for (const [name, property] of Object.entries(isObject(properties) ? properties : {}))
+    if (isObject(property)) walk(property, { ...below, at: `${here.at}.properties[${name}]` });
+  if (isObject(items)) walk(items, { ...below, at: `${here.at}.items` });
+  else if (Array.isArray(items))
+    here.errors.push(forbidden(`${here.at}.items`, "items must be a schema object and not an array"));
+  if (isObject(additionalProperties))
+    walk(additionalProperties, { ...below, at: `${here.at}.additionalProperties` });
+}
+
+function checkShape(schema: JsonObject, { at, errors, root }: Walk): void {
+  const free =
+    schema["x-kubernetes-int-or-string"] === true || schema["x-kubernetes-preserve-unknown-fields"] === true;
+  const type = textOf(schema, "type");
+  if (type === "" && !free && root !== true)
+    errors.push(required(`${at}.type`, "must not be empty for specified object fields"));
+  else if (type !== "" && !schemaTypes.includes(type))
+    errors.push(notSupported(`${at}.type`, type, schemaTypes));
+  if (type === "array" && schema.items === undefined)
+    errors.push(required(`${at}.items`, "must be specified"));
+  if (schema.properties !== undefined && schema.additionalProperties !== undefined)
+    errors.push(
+      forbidden(`${at}.additionalProperties`, "additionalProperties and properties are mutual exclusive"),
+    );
+  if (schema.uniqueItems === true)
+    errors.push(
+      forbidden(
+        `${at}.uniqueItems`,
+        "uniqueItems cannot be set to true since the runtime complexity becomes quadratic",
+      ),
+    );
+  if (textOf(schema, "$ref") !== "") errors.push(forbidden(`${at}.$ref`, "$ref is not supported"));
+  const pattern = textOf(schema, "pattern");
+  if (pattern !== "" && compiled(pattern) === undefined)
+    errors.push(
+      invalid(
+        `${at}.pattern`,
+        pattern,
+        "must be a valid regular expression, but isn't: error parsing regexp",
+      ),
+    );
+}
+
+function typeProblem(schema: JsonObject, at: string, text: string): FieldError {
+  const { type } = schema;
+  return type === undefined ? required(at, text) : invalid(at, type as Json, text);
+}

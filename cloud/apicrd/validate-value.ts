@@ -1,0 +1,244 @@
+import { isObject, type FieldError, type Json, type JsonObject } from "#cloud/apischema";
+import { hasFormat } from "./formats.ts";
+
+const maxErrors = 50;
+const maxDepth = 200;
+
+/** Checks a custom resource against its structural schema; causes carry field paths like `spec.items[0].name`. */
+export function validateValue(schema: JsonObject, value: Json, path = ""): FieldError[] {
+  const errors: FieldError[] = [];
+  check(schema, value, { path, errors, depth: 0 });
+  return errors;
+}
+
+interface Checking {
+  readonly path: string;
+  readonly errors: FieldError[];
+  readonly depth: number;
+}
+
+function check(schema: JsonObject, value: Json, at: Checking): void {
+  if (at.errors.length >= maxErrors || at.depth > maxDepth) return;
+  if (value === null && schema.nullable === true) return;
+  if (!checkType(schema, value, at)) return;
+  checkEnum(schema, value, at);
+  if (typeof value === "string") checkText(schema, value, at);
+  else if (typeof value === "number") checkNumber(schema, value, at);
+  else if (Array.isArray(value)) checkList(schema, value, at);
+  else if (isObject(value)) checkFields(schema, value, at);
+  checkCombined(schema, value, at);
+}
+
+function checkType(schema: JsonObject, value: Json, at: Checking): boolean {
+  if (schema["x-kubernetes-int-or-string"] === true) {
+    if (typeof value === "string" || Number.isInteger(value)) return true;
+    fail(at, "FieldValueTypeInvalid", value, `must be of type integer,string: ${quote(typeName(value))}`);
+    return false;
+  }
+  const wanted = schema.type;
+  if (typeof wanted !== "string" || wanted === "") return true;
+  const actual = typeName(value);
+  if (actual === wanted || (wanted === "number" && actual === "integer")) return true;
+  const field = at.path === "" ? "<nil>" : at.path;
+  at.errors.push({
+    reason: "FieldValueTypeInvalid",
+    field,
+    message: `Invalid value: ${quote(actual)}: ${field} in body must be of type ${wanted}: ${quote(actual)}`,
+  });
+  return false;
+}
+
+function typeName(value: Json): string {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "array";
+  if (typeof value === "number") return Number.isInteger(value) ? "integer" : "number";
+  return typeof value;
+}
+
+function checkEnum(schema: JsonObject, value: Json, at: Checking): void {
+  const choices = schema.enum;
+  if (!Array.isArray(choices) || choices.some((choice) => same(choice, value))) return;
+  const values = choices.map((choice) => quote(choice)).join(", ");
+  at.errors.push({
+    reason: "FieldValueNotSupported",
+    field: at.path,
+    message: `Unsupported value: ${quote(value)}: supported values: ${values}`,
+  });
+}
+
+function checkText(schema: JsonObject, value: string, at: Checking): void {
+  const { minLength, maxLength, pattern, format } = schema;
+  const length = minLength === undefined && maxLength === undefined ? 0 : [...value].length;
+  if (typeof maxLength === "number" && length > maxLength)
+    at.errors.push({
+      reason: "FieldValueTooLong",
+      field: at.path,
+      message: `Too long: may not be longer than ${maxLength}`,
+    });
+  if (typeof minLength === "number" && length < minLength)
+    fail(at, "FieldValueInvalid", value, `should be at least ${minLength} chars long`);
+  if (typeof pattern === "string" && !compiled(pattern)?.test(value))
+    fail(at, "FieldValueInvalid", value, `should match '${pattern}'`);
+  if (typeof format === "string" && !hasFormat(value, format))
+    fail(at, "FieldValueInvalid", value, `must be of type ${format}: ${quote(value)}`);
+}
+
+function checkNumber(schema: JsonObject, value: number, at: Checking): void {
+  const { minimum, maximum, multipleOf } = schema;
+  const overMinimum = schema.exclusiveMinimum === true;
+  const underMaximum = schema.exclusiveMaximum === true;
+  if (typeof minimum === "number" && (overMinimum ? value <= minimum : value < minimum))
+    fail(
+      at,
+      "FieldValueInvalid",
+      value,
+      `should be greater than ${overMinimum ? "" : "or equal to "}${minimum}`,
+    );
+  if (typeof maximum === "number" && (underMaximum ? value >= maximum : value > maximum))
+    fail(
+      at,
+      "FieldValueInvalid",
+      value,
+      `should be less than ${underMaximum ? "" : "or equal to "}${maximum}`,
+    );
+  if (typeof multipleOf === "number" && multipleOf > 0 && !isMultiple(value, multipleOf))
+    fail(at, "FieldValueInvalid", value, `should be a multiple of ${multipleOf}`);
+  const limit = schema.format === "int32" ? 2 ** 31 : 2 ** 63;
+  if (schema.type === "integer" && (value < -limit || value >= limit))
+    fail(at, "FieldValueInvalid", value, `should be of type ${String(schema.format ?? "int64")}`);
+}
+
+function isMultiple(value: number, step: number): boolean {
+  const ratio = value / step;
+  return Math.abs(ratio - Math.round(ratio)) < 1e-9;
+}
+
+function checkList(schema: JsonObject, value: Json[], at: Checking): void {
+  const { minItems, maxItems, items } = schema;
+  if (typeof maxItems === "number" && value.length > maxItems)
+    at.errors.push({
+      reason: "FieldValueTooMany",
+      field: at.path,
+      message: `Too many: ${value.length}: must have at most ${maxItems} items`,
+    });
+  if (typeof minItems === "number" && value.length < minItems)
+    fail(at, "FieldValueInvalid", value.length, `should have at least ${minItems} items`);
+  checkUnique(schema, value, at);
+  if (!isObject(items)) return;
+  for (const [index, item] of value.entries())
+    check(items, item, { ...at, path: `${at.path}[${index}]`, depth: at.depth + 1 });
+}
+
+function checkUnique(schema: JsonObject, value: Json[], at: Checking): void {
+  const kind = schema["x-kubernetes-list-type"];
+  const keys = schema["x-kubernetes-list-map-keys"];
+  if (schema.uniqueItems !== true && kind !== "set" && kind !== "map") return;
+  const seen = new Set<string>();
+  for (const [index, item] of value.entries()) {
+    const id = kind === "map" && Array.isArray(keys) ? mapKey(item, keys) : item;
+    const text = JSON.stringify(id);
+    if (seen.has(text))
+      at.errors.push({
+        reason: "FieldValueDuplicate",
+        field: `${at.path}[${index}]`,
+        message: `Duplicate value: ${kind === "map" ? text : quote(id)}`,
+      });
+    seen.add(text);
+  }
+}
+
+function mapKey(item: Json, keys: Json[]): Json {
+  if (!isObject(item)) return item;
+  return Object.fromEntries(keys.map((key) => [String(key as string), item[String(key as string)] ?? null]));
+}
+
+function checkFields(schema: JsonObject, value: JsonObject, at: Checking): void {
+  const properties = isObject(schema.properties) ? schema.properties : {};
+  const { required, minProperties, maxProperties, additionalProperties } = schema;
+  for (const name of Array.isArray(required) ? required : [])
+    if (typeof name === "string" && value[name] === undefined)
+      at.errors.push({ reason: "FieldValueRequired", field: join(at.path, name), message: "Required value" });
+  const size = Object.keys(value).length;
+  if (typeof minProperties === "number" && size < minProperties)
+    fail(at, "FieldValueInvalid", size, `should have at least ${minProperties} properties`);
+  if (typeof maxProperties === "number" && size > maxProperties)
+    at.errors.push({
+      reason: "FieldValueTooMany",
+      field: at.path,
+      message: `Too many: ${size}: must have at most ${maxProperties} items`,
+    });
+  for (const [key, item] of Object.entries(value)) {
+    const property = Object.hasOwn(properties, key) ? properties[key] : additionalProperties;
+    if (isObject(property)) check(property, item, { ...at, path: join(at.path, key), depth: at.depth + 1 });
+  }
+}
+
+function checkCombined(schema: JsonObject, value: Json, at: Checking): void {
+  const { allOf, anyOf, oneOf, not } = schema;
+  for (const part of listOf(allOf)) check(part, value, { ...at, depth: at.depth + 1 });
+  const any = listOf(anyOf);
+  if (any.length > 0 && !any.some((part) => holds(part, value, at)))
+    fail(at, "FieldValueInvalid", value, "must validate at least one schema (anyOf)");
+  const one = listOf(oneOf);
+  const matching = one.filter((part) => holds(part, value, at)).length;
+  if (one.length > 0 && matching !== 1)
+    fail(
+      at,
+      "FieldValueInvalid",
+      value,
+      `must validate one and only one schema (oneOf)${matching > 1 ? `. Found ${matching} valid alternatives` : ". Found none valid"}`,
+    );
+  if (isObject(not) && holds(not, value, at))
+    fail(at, "FieldValueInvalid", value, "must not validate the schema (not)");
+}
+
+function holds(schema: JsonObject, value: Json, at: Checking): boolean {
+  const errors: FieldError[] = [];
+  check(schema, value, { path: at.path, errors, depth: at.depth + 1 });
+  return errors.length === 0;
+}
+
+function listOf(value: Json | undefined): JsonObject[] {
+  return Array.isArray(value) ? value.filter(isObject) : [];
+}
+
+function join(path: string, key: string): string {
+  return path === "" ? key : `${path}.${key}`;
+}
+
+function fail(at: Checking, reason: FieldError["reason"], value: Json, detail: string): void {
+  const field = at.path === "" ? "<nil>" : at.path;
+  const shown = isObject(value) || Array.isArray(value) ? quote(typeName(value)) : quote(value);
+  at.errors.push({ reason, field, message: `Invalid value: ${shown}: ${field} in body ${detail}` });
+}
+
+function same(a: Json, b: Json): boolean {
+  return a === b || Bun.deepEquals(a, b);
+}
+
+function quote(value: Json): string {
+  return JSON.stringify(value);
+}
+
+const patterns = new Map<string, RegExp | undefined>();
+const maxPatterns = 2000;
+
+/** Patterns are Go's; what JavaScript cannot read holds for nothing, and the definition is refused before it comes to that. */
+export function compiled(pattern: string): RegExp | undefined {
+  if (patterns.has(pattern)) return patterns.get(pattern);
+  if (patterns.size >= maxPatterns) patterns.clear();
+  const made = compile(pattern);
+  patterns.set(pattern, made);
+  return made;
+}
+
+function compile(pattern: string): RegExp | undefined {
+  const [, flags = "", rest = pattern] = /^\(\?([ims]+)\)([\s\S]*)$/.exec(pattern) ?? [];
+  const body = rest.replaceAll("\\A", "^").replaceAll("\\z", "$").replaceAll("(?P<", "(?<");
+  try {
+    return new RegExp(body, flags);
+  } catch (thrown) {
+    if (thrown instanceof SyntaxError) return undefined;
+    throw thrown;
+  }
+}

@@ -1,0 +1,64 @@
+import { definitionName, type JsonObject, type KindInfo } from "#cloud/apischema";
+import {
+  defaultCrd,
+  defaultEndpointSlice,
+  defaultEndpoints,
+  defaultEvent,
+  defaultNamespace,
+  defaultNode,
+  defaultPersistentVolume,
+  defaultPersistentVolumeClaim,
+  defaultPodDisruptionBudget,
+  defaultPriorityClass,
+  defaultRoleBinding,
+  defaultSecret,
+  defaultService,
+} from "./core.ts";
+import { defaultPod, defaultPodTemplate } from "./pod.ts";
+import {
+  defaultCronJob,
+  defaultDaemonSet,
+  defaultDeployment,
+  defaultJob,
+  defaultReplicaSet,
+  defaultReplicationController,
+  defaultStatefulSet,
+} from "./workload.ts";
+
+export { admitPod, qosClassOf, type Qos } from "./pod.ts";
+export { selectJob } from "./workload.ts";
+
+const defaulters: Readonly<Record<string, (object: JsonObject) => void>> = {
+  "core.v1.Namespace": defaultNamespace,
+  "core.v1.Node": defaultNode,
+  "core.v1.Pod": defaultPod,
+  "core.v1.PodTemplate": (object) => {
+    const { template } = object;
+    if (typeof template === "object" && template !== null && !Array.isArray(template))
+      defaultPodTemplate(template);
+  },
+  "core.v1.Secret": defaultSecret,
+  "core.v1.Service": defaultService,
+  "core.v1.Endpoints": defaultEndpoints,
+  "core.v1.Event": defaultEvent,
+  "core.v1.PersistentVolume": defaultPersistentVolume,
+  "core.v1.PersistentVolumeClaim": defaultPersistentVolumeClaim,
+  "core.v1.ReplicationController": defaultReplicationController,
+  "apps.v1.DaemonSet": defaultDaemonSet,
+  "apps.v1.Deployment": defaultDeployment,
+  "apps.v1.ReplicaSet": defaultReplicaSet,
+  "apps.v1.StatefulSet": defaultStatefulSet,
+  "batch.v1.CronJob": defaultCronJob,
+  "batch.v1.Job": defaultJob,
+  "discovery.v1.EndpointSlice": defaultEndpointSlice,
+  "policy.v1.PodDisruptionBudget": defaultPodDisruptionBudget,
+  "rbac.v1.ClusterRoleBinding": defaultRoleBinding,
+  "rbac.v1.RoleBinding": defaultRoleBinding,
+  "scheduling.v1.PriorityClass": defaultPriorityClass,
+  "apiextensions.v1.CustomResourceDefinition": defaultCrd,
+};
+
+/** Fills what the real server fills in a decoded object of a builtin kind, in place. */
+export function applyDefaults(kind: KindInfo, object: JsonObject): void {
+  if (kind.custom === undefined) defaulters[definitionName(kind)]?.(object);
+}

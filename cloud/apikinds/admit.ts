@@ -1,0 +1,87 @@
+import {
+  childOf,
+  definitionName,
+  ensureChild,
+  textOf,
+  type FieldError,
+  type JsonObject,
+  type KindInfo,
+} from "#cloud/apischema";
+import { defaultObject, validateCrd, validateValue } from "#cloud/apicrd";
+import { admitPod, applyDefaults, qosClassOf, selectJob } from "#cloud/apidefaults";
+import { validateChange, validateObject } from "#cloud/apivalidation";
+import { accept, invalidStatus, refuse, type Outcome } from "./outcome.ts";
+import { advanceGeneration, prepareCreate, prepareUpdate, type Change } from "./strategy.ts";
+
+export interface WriteContext {
+  /** RFC 3339 with seconds, e.g. `2026-01-01T00:00:00Z`. */
+  readonly now: string;
+}
+
+/**
+ * Takes a decoded new object through reset, defaults, admission and validation. Its name (generated when asked for),
+ * namespace and uid must already stand in its metadata; creationTimestamp and generation are set here.
+ */
+export function admitCreate(kind: KindInfo, object: JsonObject, context: WriteContext): Outcome<JsonObject> {
+  prepareCreate(kind, object, context.now);
+  fillDefaults(kind, object);
+  const name = definitionName(kind);
+  if (name === "core.v1.Pod") {
+    admitPod(object);
+    ensureChild(object, "status").qosClass = qosClassOf(object);
+  }
+  if (name === "batch.v1.Job") selectJob(object, textOf(childOf(object, "metadata"), "uid"));
+  const errors = [...validateObject(kind, object), ...validateSpecial(kind, object)];
+  return finish(kind, object, errors);
+}
+
+/**
+ * Takes a decoded change through the rules of updates. What `via` may not write comes from `current`; the generation advances
+ * when what is asked for changed. resourceVersion and managedFields are left as `next` has them.
+ */
+export function admitUpdate(kind: KindInfo, change: Change, _context?: WriteContext): Outcome<JsonObject> {
+  const { current, via } = change;
+  const next = prepareUpdate(kind, change);
+  fillDefaults(kind, next);
+  const isPod = definitionName(kind) === "core.v1.Pod";
+  if (isPod) keepAdmitted(next, current);
+  advanceGeneration(kind, next, { current, via });
+  const errors =
+    isPod && via === "binding" ? validateObject(kind, next) : validateChange(kind, next, current);
+  return finish(kind, next, [...errors, ...validateSpecial(kind, next)]);
+}
+
+function fillDefaults(kind: KindInfo, object: JsonObject): void {
+  const { custom } = kind;
+  if (custom === undefined) applyDefaults(kind, object);
+  else defaultObject(custom.schema, object);
+}
+
+/** What admission gave a pod stays when an update leaves it out; its class never changes. */
+function keepAdmitted(next: JsonObject, current: JsonObject): void {
+  const spec = ensureChild(next, "spec");
+  const was = childOf(current, "spec") ?? {};
+  for (const field of [
+    "serviceAccountName",
+    "serviceAccount",
+    "priority",
+    "preemptionPolicy",
+    "nodeName",
+    "tolerations",
+  ])
+    if (spec[field] === undefined && was[field] !== undefined) spec[field] = structuredClone(was[field]);
+  const qos = textOf(childOf(current, "status"), "qosClass");
+  ensureChild(next, "status").qosClass = qos || qosClassOf(next);
+}
+
+function validateSpecial(kind: KindInfo, object: JsonObject): FieldError[] {
+  if (kind.custom !== undefined) return validateValue(kind.custom.schema, object);
+  return definitionName(kind) === "apiextensions.v1.CustomResourceDefinition" ? validateCrd(object) : [];
+}
+
+function finish(kind: KindInfo, object: JsonObject, errors: readonly FieldError[]): Outcome<JsonObject> {
+  if (errors.length > 0)
+    return refuse(invalidStatus(kind, textOf(childOf(object, "metadata"), "name"), errors));
+  const warning = kind.custom?.deprecationWarning;
+  return accept(object, warning === undefined ? [] : [warning]);
+}

@@ -1,0 +1,49 @@
+import {
+  decodeInto,
+  decodeMetadata,
+  definitionName,
+  isObject,
+  type Decoded,
+  type Json,
+  type JsonObject,
+  type KindInfo,
+} from "#cloud/apischema";
+import { pruneObject } from "#cloud/apicrd";
+import { accept, refuse, undecodable, type KindName, type Outcome } from "./outcome.ts";
+
+export type FieldValidation = "Strict" | "Warn" | "Ignore";
+
+/**
+ * Brings a parsed body into the form of its kind: types are checked, unknown fields go (a refusal when Strict, warnings when
+ * Warn), times and quantities become canonical, empty optional lists and maps go. The body is changed in place.
+ */
+export function decodeObject(
+  kind: KindName & Partial<Pick<KindInfo, "custom">>,
+  body: Json,
+  validation: FieldValidation,
+): Outcome<JsonObject> {
+  if (!isObject(body))
+    return refuse(
+      undecodable(kind, `json: cannot unmarshal ${wordOf(body)} into Go value of type v1.${kind.kind}`),
+    );
+  const { unknown, error } =
+    kind.custom === undefined ? decodeInto(definitionName(kind), body) : decodeCustom(kind, body);
+  if (error !== undefined) return refuse(undecodable(kind, error));
+  const texts = unknown.map((path) => `unknown field ${JSON.stringify(path)}`);
+  if (validation === "Strict" && texts.length > 0)
+    return refuse(undecodable(kind, `strict decoding error: ${texts.join(", ")}`));
+  return accept(body, validation === "Warn" ? texts : []);
+}
+
+function decodeCustom(kind: KindName & Partial<Pick<KindInfo, "custom">>, body: JsonObject): Decoded {
+  const metadata = decodeMetadata(body, kind.kind);
+  const { custom } = kind;
+  if (metadata.error !== undefined || custom === undefined || custom.preserveUnknownFields) return metadata;
+  return { unknown: [...metadata.unknown, ...pruneObject(custom.schema, body).unknown] };
+}
+
+function wordOf(body: Json): string {
+  if (body === null) return "null";
+  if (Array.isArray(body)) return "array";
+  return typeof body === "boolean" ? "bool" : typeof body;
+}

@@ -1,0 +1,32 @@
+/**
+ * What a Kubernetes API knows of its kinds, as pure functions: no I/O, no clock, no state but lazily parsed data.
+ * An object handed in is owned by the function it is handed to and may be changed; use what it returns.
+ * Refusals come back as a `Status` ready to be sent.
+ *
+ * The way of a write: decodeObject (body or patched result), then admitCreate or admitUpdate, then store.
+ */
+export type {
+  CustomKind,
+  ErrorType,
+  FieldError,
+  Json,
+  JsonObject,
+  KindInfo,
+  PrinterColumn,
+  SubresourceInfo,
+  UpdateVia,
+} from "#cloud/apischema";
+export { apiVersionOf, builtinKinds, findKind, isObject } from "#cloud/apischema";
+export { compareApiVersions, establishCrd, kindsOfCrd } from "#cloud/apicrd";
+export {
+  selectorMatches as matchesLabelSelector,
+  selectorText as formatLabelSelector,
+} from "#cloud/apivalidation";
+export { invalidStatus, undecodable, type KindName, type Outcome } from "./outcome.ts";
+export { decodeObject, type FieldValidation } from "./decode-object.ts";
+export { admitCreate, admitUpdate, type WriteContext } from "./admit.ts";
+export type { Change } from "./strategy.ts";
+export { scaleOf, withScale } from "./scale.ts";
+export { strategicMerge } from "./patch.ts";
+export { fieldsV1Of, openApiV3 } from "./publish.ts";
+export { tableCells, tableColumns, type TableColumn } from "#cloud/apitables";

@@ -1,0 +1,162 @@
+import {
+  childOf,
+  definitionName,
+  ensureChild,
+  sameMeaning,
+  type JsonObject,
+  type KindInfo,
+  type UpdateVia,
+} from "#cloud/apischema";
+
+/** What of an object a request may set: the rest is reset on create and kept on update. */
+const generationKinds = new Set([
+  "apps.v1.DaemonSet",
+  "apps.v1.Deployment",
+  "apps.v1.ReplicaSet",
+  "apps.v1.StatefulSet",
+  "apiextensions.v1.CustomResourceDefinition",
+  "batch.v1.CronJob",
+  "batch.v1.Job",
+  "core.v1.ReplicationController",
+  "discovery.v1.EndpointSlice",
+  "policy.v1.PodDisruptionBudget",
+]);
+
+/** Objects whose creator may bring a status: nodes register with theirs. */
+const statusBringers = new Set(["core.v1.Node"]);
+
+/** Fields of metadata that only the API sets. */
+const ownedMetadata = [
+  "creationTimestamp",
+  "deletionTimestamp",
+  "deletionGracePeriodSeconds",
+  "uid",
+  "generation",
+  "selfLink",
+];
+
+export function prepareCreate(kind: KindInfo, object: JsonObject, now: string): void {
+  const metadata = ensureChild(object, "metadata");
+  for (const field of ownedMetadata) if (field !== "uid") delete metadata[field];
+  metadata.creationTimestamp = now;
+  if (hasGeneration(kind)) metadata.generation = 1;
+  if (hasStatus(kind) && !statusBringers.has(definitionName(kind))) delete object.status;
+  if (definitionName(kind) === "core.v1.Namespace") ensureFinalizer(object);
+}
+
+function ensureFinalizer(namespace: JsonObject): void {
+  const spec = ensureChild(namespace, "spec");
+  const finalizers = Array.isArray(spec.finalizers) ? spec.finalizers : [];
+  if (!finalizers.includes("kubernetes")) finalizers.push("kubernetes");
+  spec.finalizers = finalizers;
+}
+
+export interface Change {
+  readonly next: JsonObject;
+  readonly current: JsonObject;
+  readonly via: UpdateVia;
+}
+
+/** The object to be stored before defaults and generation: `next` where the request may write, `current` elsewhere. */
+export function prepareUpdate(kind: KindInfo, { next, current, via }: Change): JsonObject {
+  const merged = via === "status" ? withStatusOf(kind, next, current) : withSpecOf(kind, next, current);
+  const metadata = ensureChild(merged, "metadata");
+  const was = childOf(current, "metadata") ?? {};
+  for (const field of [...ownedMetadata, "name", "namespace", "generateName"]) {
+    const value = was[field];
+    if (value === undefined) delete metadata[field];
+    else metadata[field] = value;
+  }
+  return merged;
+}
+
+function withSpecOf(kind: KindInfo, next: JsonObject, current: JsonObject): JsonObject {
+  if (hasStatus(kind)) {
+    if (current.status === undefined) delete next.status;
+    else next.status = structuredClone(current.status);
+  }
+  if (definitionName(kind) === "core.v1.Namespace") next.spec = structuredClone(current.spec ?? {});
+  if (definitionName(kind) === "core.v1.Service") keepClusterIp(next, current);
+  return next;
+}
+
+/** A service that leaves its address out keeps the one it was given. */
+function keepClusterIp(next: JsonObject, current: JsonObject): void {
+  const spec = ensureChild(next, "spec");
+  const was = childOf(current, "spec") ?? {};
+  if (spec.type === "ExternalName" || was.type === "ExternalName") return;
+  for (const field of ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "healthCheckNodePort"])
+    if (spec[field] === undefined && was[field] !== undefined) spec[field] = structuredClone(was[field]);
+  if (spec.type !== "ClusterIP") keepNodePorts(spec, was);
+}
+
+function keepNodePorts(spec: JsonObject, was: JsonObject): void {
+  const before = Array.isArray(was.ports) ? was.ports : [];
+  for (const port of Array.isArray(spec.ports) ? spec.ports : []) {
+    if (typeof port !== "object" || port === null || Array.isArray(port) || port.nodePort) continue;
+    const old = before.find(
+      (one) =>
+        typeof one === "object" &&
+        one !== null &&
+        !Array.isArray(one) &&
+        one.port === port.port &&
+        (one.protocol ?? "TCP") === (port.protocol ?? "TCP"),
+    );
+    if (typeof old === "object" && old !== null && !Array.isArray(old) && old.nodePort)
+      port.nodePort = old.nodePort;
+  }
+}
+
+/** Kinds whose status requests may write labels and annotations too. */
+const openMetadata = new Set(["core.v1.Pod", "core.v1.Node"]);
+
+function withStatusOf(kind: KindInfo, next: JsonObject, current: JsonObject): JsonObject {
+  const merged = structuredClone(current);
+  if (next.status === undefined) delete merged.status;
+  else merged.status = next.status;
+  const metadata = ensureChild(merged, "metadata");
+  const wanted = childOf(next, "metadata") ?? {};
+  const open = openMetadata.has(definitionName(kind));
+  for (const field of kind.custom === undefined ? ["annotations", ...(open ? ["labels"] : [])] : []) {
+    if (wanted[field] === undefined) delete metadata[field];
+    else metadata[field] = wanted[field];
+  }
+  if (wanted.managedFields !== undefined) metadata.managedFields = wanted.managedFields;
+  if (wanted.resourceVersion !== undefined) metadata.resourceVersion = wanted.resourceVersion;
+  return merged;
+}
+
+/** Counts a change of what the object asks for. */
+export function advanceGeneration(
+  kind: KindInfo,
+  next: JsonObject,
+  { current, via }: Omit<Change, "next">,
+): void {
+  if (!hasGeneration(kind) || via === "status") return;
+  const metadata = ensureChild(next, "metadata");
+  const was = childOf(current, "metadata");
+  const before = typeof was?.generation === "number" ? was.generation : 1;
+  metadata.generation = wantsElse(kind, next, current) ? before + 1 : before;
+}
+
+function wantsElse(kind: KindInfo, next: JsonObject, current: JsonObject): boolean {
+  if (kind.custom !== undefined || definitionName(kind) === "discovery.v1.EndpointSlice")
+    return !sameMeaning(withoutMeta(kind, next), withoutMeta(kind, current));
+  if (!sameMeaning(next.spec, current.spec)) return true;
+  if (definitionName(kind) !== "apps.v1.Deployment") return false;
+  return !sameMeaning(childOf(next, "metadata")?.annotations, childOf(current, "metadata")?.annotations);
+}
+
+function withoutMeta(kind: KindInfo, object: JsonObject): JsonObject {
+  const { metadata: _metadata, apiVersion: _version, ...rest } = object;
+  if (hasStatus(kind)) delete rest.status;
+  return rest;
+}
+
+export function hasStatus(kind: KindInfo): boolean {
+  return kind.subresources.some(({ name }) => name === "status");
+}
+
+function hasGeneration(kind: KindInfo): boolean {
+  return kind.custom !== undefined || generationKinds.has(definitionName(kind));
+}

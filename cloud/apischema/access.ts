@@ -1,0 +1,72 @@
+import { isObject, type Json, type JsonObject } from "./vocabulary.ts";
+
+/** The object under a field, or undefined. */
+export function childOf(parent: JsonObject | undefined, field: string): JsonObject | undefined {
+  const value = parent?.[field];
+  return isObject(value) ? value : undefined;
+}
+
+/** The object under a field, made when absent. */
+export function ensureChild(parent: JsonObject, field: string): JsonObject {
+  const known = childOf(parent, field);
+  if (known !== undefined) return known;
+  const made: JsonObject = {};
+  parent[field] = made;
+  return made;
+}
+
+/** The objects of a list field; anything else in it is skipped. */
+export function itemsOf(parent: JsonObject | undefined, field: string): JsonObject[] {
+  const value = parent?.[field];
+  return Array.isArray(value) ? value.filter(isObject) : [];
+}
+
+/** The string under a field, empty when absent. */
+export function textOf(parent: JsonObject | undefined, field: string): string {
+  const value = parent?.[field];
+  return typeof value === "string" ? value : "";
+}
+
+export function numberOf(parent: JsonObject | undefined, field: string): number | undefined {
+  const value = parent?.[field];
+  return typeof value === "number" ? value : undefined;
+}
+
+export function textsOf(parent: JsonObject | undefined, field: string): string[] {
+  const value = parent?.[field];
+  return Array.isArray(value) ? value.filter((item) => typeof item === "string") : [];
+}
+
+/** Sets what is absent or null. */
+export function setDefault(object: JsonObject, field: string, value: Json): void {
+  if (object[field] === undefined || object[field] === null) object[field] = value;
+}
+
+/** Sets what is absent, null or the empty string. */
+export function setDefaultText(object: JsonObject, field: string, value: string): void {
+  if (textOf(object, field) === "") object[field] = value;
+}
+
+/** String values of a map field (labels, annotations, selectors). */
+export function textMapOf(parent: JsonObject | undefined, field: string): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const [key, value] of Object.entries(childOf(parent, field) ?? {}))
+    if (typeof value === "string") found[key] = value;
+  return found;
+}
+
+/** Equal as Go's semantic comparison sees it: absent, null, empty, zero and false are one. */
+export function sameMeaning(a: Json | undefined, b: Json | undefined): boolean {
+  if (a === b) return true;
+  if (isNothing(a) || isNothing(b)) return isNothing(a) && isNothing(b);
+  if (Array.isArray(a) && Array.isArray(b))
+    return a.length === b.length && a.every((item, index) => sameMeaning(item, b[index]));
+  if (!isObject(a) || !isObject(b)) return false;
+  return [...new Set([...Object.keys(a), ...Object.keys(b)])].every((key) => sameMeaning(a[key], b[key]));
+}
+
+function isNothing(value: Json | undefined): boolean {
+  if (value === undefined || value === null || value === "" || value === 0 || value === false) return true;
+  if (Array.isArray(value)) return value.length === 0;
+  return isObject(value) && Object.values(value).every(isNothing);
+}

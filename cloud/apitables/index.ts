@@ -1,0 +1,111 @@
+import {
+  childOf,
+  definitionName,
+  isObject,
+  textOf,
+  type Json,
+  type JsonObject,
+  type KindInfo,
+  type PrinterColumn,
+} from "#cloud/apischema";
+import { ageSince } from "./age.ts";
+import { printerColumns } from "./columns.ts";
+import {
+  claimCells,
+  configMapCells,
+  disruptionBudgetCells,
+  endpointSliceCells,
+  endpointsCells,
+  eventCells,
+  leaseCells,
+  namespaceCells,
+  nodeCells,
+  persistentVolumeCells,
+  priorityClassCells,
+  resourceQuotaCells,
+  roleBindingCells,
+  secretCells,
+  serviceAccountCells,
+  serviceCells,
+} from "./core-cells.ts";
+import { findByPath } from "./json-path.ts";
+import { podCells } from "./pod-cells.ts";
+import {
+  controllerRevisionCells,
+  cronJobCells,
+  daemonSetCells,
+  deploymentCells,
+  jobCells,
+  podTemplateCells,
+  replicaSetCells,
+  replicationControllerCells,
+  statefulSetCells,
+} from "./workload-cells.ts";
+
+export { humanDuration } from "./age.ts";
+export { tableColumns, type TableColumn } from "./columns.ts";
+export { findByPath } from "./json-path.ts";
+
+const printers: Readonly<Record<string, (object: JsonObject, nowMs: number) => Json[]>> = {
+  "core.v1.ConfigMap": configMapCells,
+  "core.v1.Endpoints": endpointsCells,
+  "core.v1.Event": eventCells,
+  "core.v1.Namespace": namespaceCells,
+  "core.v1.Node": nodeCells,
+  "core.v1.PersistentVolume": persistentVolumeCells,
+  "core.v1.PersistentVolumeClaim": claimCells,
+  "core.v1.Pod": podCells,
+  "core.v1.PodTemplate": podTemplateCells,
+  "core.v1.ReplicationController": replicationControllerCells,
+  "core.v1.ResourceQuota": resourceQuotaCells,
+  "core.v1.Secret": secretCells,
+  "core.v1.Service": serviceCells,
+  "core.v1.ServiceAccount": serviceAccountCells,
+  "apps.v1.ControllerRevision": controllerRevisionCells,
+  "apps.v1.DaemonSet": daemonSetCells,
+  "apps.v1.Deployment": deploymentCells,
+  "apps.v1.ReplicaSet": replicaSetCells,
+  "apps.v1.StatefulSet": statefulSetCells,
+  "batch.v1.CronJob": cronJobCells,
+  "batch.v1.Job": jobCells,
+  "coordination.v1.Lease": leaseCells,
+  "discovery.v1.EndpointSlice": endpointSliceCells,
+  "events.v1.Event": eventCells,
+  "policy.v1.PodDisruptionBudget": disruptionBudgetCells,
+  "rbac.v1.ClusterRoleBinding": roleBindingCells,
+  "rbac.v1.RoleBinding": roleBindingCells,
+  "scheduling.v1.PriorityClass": priorityClassCells,
+};
+
+/** One row's cells in the order of tableColumns; ages are counted from `nowMs`. */
+export function tableCells(kind: KindInfo, object: JsonObject, nowMs: number): Json[] {
+  const metadata = childOf(object, "metadata");
+  const name = textOf(metadata, "name");
+  if (kind.custom !== undefined)
+    return [name, ...printerColumns(kind.custom.columns).map((column) => customCell(column, object, nowMs))];
+  const print = printers[definitionName(kind)];
+  return [name, ...(print === undefined ? [textOf(metadata, "creationTimestamp")] : print(object, nowMs))];
+}
+
+function customCell(column: PrinterColumn, object: JsonObject, nowMs: number): Json {
+  const [value] = findByPath(column.jsonPath, object);
+  if (value === undefined) return null;
+  switch (column.type) {
+    case "string":
+      return typeof value === "string"
+        ? value
+        : Array.isArray(value) || isObject(value)
+          ? JSON.stringify(value)
+          : String(value ?? "<nil>");
+    case "integer":
+      return typeof value === "number" ? Math.trunc(value) : null;
+    case "number":
+      return typeof value === "number" ? value : null;
+    case "boolean":
+      return typeof value === "boolean" ? value : null;
+    case "date":
+      return typeof value === "string" ? ageSince(value, nowMs) : null;
+    default:
+      return null;
+  }
+}

@@ -1,0 +1,50 @@
+import { isObject, type ErrorType, type FieldError, type Json } from "#cloud/apischema";
+
+/** Builders of causes, worded as the real server words them. */
+export function required(field: string, detail = ""): FieldError {
+  return cause("FieldValueRequired", field, detail === "" ? "Required value" : `Required value: ${detail}`);
+}
+
+export function invalid(field: string, value: Json | undefined, detail: string): FieldError {
+  return cause("FieldValueInvalid", field, `Invalid value: ${goValue(value)}: ${detail}`);
+}
+
+export function notSupported(field: string, value: string, supported: readonly string[]): FieldError {
+  const values = supported.map((one) => JSON.stringify(one)).join(", ");
+  return cause(
+    "FieldValueNotSupported",
+    field,
+    `Unsupported value: ${goValue(value)}: supported values: ${values}`,
+  );
+}
+
+export function duplicate(field: string, value: Json): FieldError {
+  return cause("FieldValueDuplicate", field, `Duplicate value: ${goValue(value)}`);
+}
+
+export function forbidden(field: string, detail: string): FieldError {
+  return cause("FieldValueForbidden", field, `Forbidden: ${detail}`);
+}
+
+export function notFound(field: string, value: string): FieldError {
+  return cause("FieldValueNotFound", field, `Not found: ${goValue(value)}`);
+}
+
+export function tooLong(field: string, limit: number): FieldError {
+  return cause("FieldValueTooLong", field, `Too long: must have at most ${limit} bytes`);
+}
+
+function cause(reason: ErrorType, field: string, message: string): FieldError {
+  return { reason, field, message };
+}
+
+/** A value as Go's `%q`, `%v` or `%#v` prints it in these texts; objects of strings as string maps, others as JSON. */
+function goValue(value: Json | undefined): string {
+  if (value === undefined || value === null) return '""';
+  if (typeof value !== "object") return JSON.stringify(value);
+  if (isObject(value) && Object.values(value).every((item) => typeof item === "string")) {
+    const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+    return `map[string]string{${entries.map(([key, item]) => `${JSON.stringify(key)}:${JSON.stringify(item)}`).join(", ")}}`;
+  }
+  return JSON.stringify(value);
+}

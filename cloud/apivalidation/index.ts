@@ -1,0 +1,78 @@
+import { definitionName, type FieldError, type JsonObject, type KindInfo } from "#cloud/apischema";
+import {
+  validateClaim,
+  validateConfigMap,
+  validateEndpointSlice,
+  validateEndpoints,
+  validateEvent,
+  validateLease,
+  validateNode,
+  validatePersistentVolume,
+  validatePodDisruptionBudget,
+  validateRole,
+  validateRoleBinding,
+  validateSecret,
+  validateService,
+} from "./core.ts";
+import { validateMetadata, validateMetadataUpdate } from "./meta.ts";
+import { validatePodSpec, validatePodTemplate } from "./pod.ts";
+import { updateRules } from "./update.ts";
+import {
+  validateCronJob,
+  validateDaemonSet,
+  validateDeployment,
+  validateJob,
+  validateReplicaSet,
+  validateStatefulSet,
+} from "./workload.ts";
+
+export { duplicate, forbidden, invalid, notFound, notSupported, required, tooLong } from "./errors.ts";
+export { dns1035Label, dnsLabel, dnsSubdomain, qualifiedName } from "./names.ts";
+export { selectorMatches, selectorText, validateSelector } from "./selector.ts";
+
+const validators: Readonly<Record<string, (object: JsonObject) => FieldError[]>> = {
+  "core.v1.ConfigMap": validateConfigMap,
+  "core.v1.Endpoints": validateEndpoints,
+  "core.v1.Event": validateEvent,
+  "core.v1.Node": validateNode,
+  "core.v1.PersistentVolume": validatePersistentVolume,
+  "core.v1.PersistentVolumeClaim": validateClaim,
+  "core.v1.Pod": (object) => validatePodSpec(specOf(object), "spec"),
+  "core.v1.PodTemplate": (object) => validatePodTemplate(object, "template"),
+  "core.v1.ReplicationController": (object) => validatePodTemplate(specOf(object), "spec.template"),
+  "core.v1.Secret": validateSecret,
+  "core.v1.Service": validateService,
+  "apps.v1.DaemonSet": validateDaemonSet,
+  "apps.v1.Deployment": validateDeployment,
+  "apps.v1.ReplicaSet": validateReplicaSet,
+  "apps.v1.StatefulSet": validateStatefulSet,
+  "batch.v1.CronJob": validateCronJob,
+  "batch.v1.Job": validateJob,
+  "coordination.v1.Lease": validateLease,
+  "discovery.v1.EndpointSlice": validateEndpointSlice,
+  "policy.v1.PodDisruptionBudget": validatePodDisruptionBudget,
+  "rbac.v1.ClusterRole": validateRole,
+  "rbac.v1.ClusterRoleBinding": validateRoleBinding,
+  "rbac.v1.Role": validateRole,
+  "rbac.v1.RoleBinding": validateRoleBinding,
+};
+
+/** All that is wrong with a new, defaulted object; for custom kinds only its metadata is looked at here. */
+export function validateObject(kind: KindInfo, object: JsonObject): FieldError[] {
+  const errors = validateMetadata(kind, object);
+  const validate = kind.custom === undefined ? validators[definitionName(kind)] : undefined;
+  return validate === undefined ? errors : [...errors, ...validate(object)];
+}
+
+/** All that is wrong with a change, the new object included. */
+export function validateChange(kind: KindInfo, next: JsonObject, current: JsonObject): FieldError[] {
+  const rule = kind.custom === undefined ? updateRules[definitionName(kind)] : undefined;
+  const changes = [...validateMetadataUpdate(next, current), ...(rule?.(next, current) ?? [])];
+  const spared = definitionName(kind) === "core.v1.Event" ? [] : validateObject(kind, next);
+  return [...changes, ...spared.filter((error) => !changes.some((one) => one.field === error.field))];
+}
+
+function specOf(object: JsonObject): JsonObject {
+  const { spec } = object;
+  return typeof spec === "object" && spec !== null && !Array.isArray(spec) ? spec : {};
+}

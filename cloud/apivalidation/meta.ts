@@ -1,0 +1,114 @@
+import {
+  childOf,
+  itemsOf,
+  textMapOf,
+  textOf,
+  textsOf,
+  type FieldError,
+  type JsonObject,
+  type KindInfo,
+} from "#cloud/apischema";
+import { forbidden, invalid, required, tooLong } from "./errors.ts";
+import {
+  dns1035Label,
+  dnsLabel,
+  dnsSubdomain,
+  labelValue,
+  pathSegment,
+  qualifiedName,
+  type NameRule,
+} from "./names.ts";
+
+const annotationsLimit = 256 * 1024;
+
+/** How objects of a kind may be called. */
+export function nameRuleOf(kind: KindInfo): NameRule {
+  if (kind.group === "rbac.authorization.k8s.io") return pathSegment;
+  if (kind.group === "" && kind.kind === "Namespace") return dnsLabel;
+  if (kind.group === "" && kind.kind === "Service") return dns1035Label;
+  return dnsSubdomain;
+}
+
+export function validateMetadata(kind: KindInfo, object: JsonObject): FieldError[] {
+  const metadata = childOf(object, "metadata");
+  return [
+    ...validateName(kind, metadata),
+    ...validateMaps(metadata, "metadata"),
+    ...validateOwners(metadata),
+  ];
+}
+
+function validateName(kind: KindInfo, metadata: JsonObject | undefined): FieldError[] {
+  const rule = nameRuleOf(kind);
+  const errors: FieldError[] = [];
+  const prefix = textOf(metadata, "generateName");
+  if (prefix !== "")
+    errors.push(
+      ...rule(prefix.replace(/-$/, "a")).map((problem) => invalid("metadata.generateName", prefix, problem)),
+    );
+  const name = textOf(metadata, "name");
+  if (name === "") errors.push(required("metadata.name", "name or generateName is required"));
+  else errors.push(...rule(name).map((problem) => invalid("metadata.name", name, problem)));
+  const namespace = textOf(metadata, "namespace");
+  if (kind.namespaced && namespace === "") errors.push(required("metadata.namespace"));
+  else if (!kind.namespaced && namespace !== "")
+    errors.push(forbidden("metadata.namespace", "not allowed on this type"));
+  else if (namespace !== "")
+    errors.push(...dnsLabel(namespace).map((problem) => invalid("metadata.namespace", namespace, problem)));
+  return errors;
+}
+
+/** Labels, annotations and finalizers of an object or a template. */
+export function validateMaps(metadata: JsonObject | undefined, at: string): FieldError[] {
+  const errors = validateLabels(textMapOf(metadata, "labels"), `${at}.labels`);
+  let size = 0;
+  for (const [key, value] of Object.entries(textMapOf(metadata, "annotations"))) {
+    errors.push(
+      ...qualifiedName(key.toLowerCase()).map((problem) => invalid(`${at}.annotations`, key, problem)),
+    );
+    size += key.length + value.length;
+  }
+  if (size > annotationsLimit) errors.push(tooLong(`${at}.annotations`, annotationsLimit));
+  for (const finalizer of textsOf(metadata, "finalizers"))
+    errors.push(
+      ...qualifiedName(finalizer).map((problem) => invalid(`${at}.finalizers`, finalizer, problem)),
+    );
+  return errors;
+}
+
+export function validateLabels(labels: Record<string, string>, at: string): FieldError[] {
+  return Object.entries(labels).flatMap(([key, value]) => [
+    ...qualifiedName(key).map((problem) => invalid(at, key, problem)),
+    ...labelValue(value).map((problem) => invalid(at, value, problem)),
+  ]);
+}
+
+function validateOwners(metadata: JsonObject | undefined): FieldError[] {
+  const errors: FieldError[] = [];
+  let controllers = 0;
+  for (const [index, owner] of itemsOf(metadata, "ownerReferences").entries()) {
+    const at = `metadata.ownerReferences[${index}]`;
+    for (const field of ["apiVersion", "kind", "name", "uid"])
+      if (textOf(owner, field) === "")
+        errors.push(
+          invalid(`${at}.${field}`, "", `${field === "apiVersion" ? "version" : field} must not be empty`),
+        );
+    if (owner.controller === true) controllers += 1;
+  }
+  if (controllers > 1)
+    errors.push(
+      invalid("metadata.ownerReferences", [], "Only one reference can have Controller set to true"),
+    );
+  return errors;
+}
+
+export function validateMetadataUpdate(next: JsonObject, current: JsonObject): FieldError[] {
+  const was = childOf(current, "metadata");
+  if (textOf(was, "deletionTimestamp") === "") return [];
+  const before = textsOf(was, "finalizers");
+  const added = textsOf(childOf(next, "metadata"), "finalizers").filter((one) => !before.includes(one));
+  if (added.length === 0) return [];
+  const list = added.map((one) => JSON.stringify(one)).join(", ");
+  const text = `no new finalizers can be added if the object is being deleted, found new finalizers []string{${list}}`;
+  return [forbidden("metadata.finalizers", text)];
+}

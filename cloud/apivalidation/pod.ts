@@ -1,0 +1,219 @@
+import {
+  childOf,
+  itemsOf,
+  numberOf,
+  sameMeaning,
+  textMapOf,
+  textOf,
+  type FieldError,
+  type JsonObject,
+} from "#cloud/apischema";
+import { oneOf, validateContainer, validateContainerNames } from "./container.ts";
+import { forbidden, invalid, notSupported, required } from "./errors.ts";
+import { validateLabels, validateMaps } from "./meta.ts";
+import { dnsLabel, dnsSubdomain, qualifiedName } from "./names.ts";
+import { validateVolumes } from "./volume.ts";
+
+const restartPolicies = ["Always", "Never", "OnFailure"];
+const dnsPolicies = ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"];
+const effects = ["NoExecute", "NoSchedule", "PreferNoSchedule"];
+
+export function validatePodSpec(spec: JsonObject, at: string): FieldError[] {
+  const volumes = itemsOf(spec, "volumes");
+  return [
+    ...validateVolumes(volumes, `${at}.volumes`),
+    ...validateContainers(spec, { at, volumes: new Set(volumes.map((volume) => textOf(volume, "name"))) }),
+    ...oneOf(spec, "restartPolicy", { at, values: restartPolicies }),
+    ...oneOf(spec, "dnsPolicy", { at, values: dnsPolicies }),
+    ...validateLabels(textMapOf(spec, "nodeSelector"), `${at}.nodeSelector`),
+    ...validateNames(spec, at),
+    ...validateNumbers(spec, at),
+    ...validateTolerations(spec, `${at}.tolerations`),
+    ...validateHostPorts(spec, at),
+    ...validateHostAliases(spec, `${at}.hostAliases`),
+  ];
+}
+
+export function validatePodTemplate(spec: JsonObject | undefined, at: string): FieldError[] {
+  const template = childOf(spec, "template");
+  const podSpec = childOf(template, "spec");
+  if (template === undefined || podSpec === undefined) return [required(`${at}.spec.containers`)];
+  return [
+    ...validateMaps(childOf(template, "metadata"), `${at}.metadata`),
+    ...validatePodSpec(podSpec, `${at}.spec`),
+  ];
+}
+
+function validateContainers(spec: JsonObject, scope: { at: string; volumes: Set<string> }): FieldError[] {
+  const { at, volumes } = scope;
+  const containers = itemsOf(spec, "containers");
+  const init = itemsOf(spec, "initContainers");
+  if (containers.length === 0) return [required(`${at}.containers`)];
+  return [
+    ...validateContainerNames([
+      { at: `${at}.containers`, containers },
+      { at: `${at}.initContainers`, containers: init },
+    ]),
+    ...containers.flatMap((one, index) =>
+      validateContainer(one, { at: `${at}.containers[${index}]`, volumes, init: false }),
+    ),
+    ...init.flatMap((one, index) =>
+      validateContainer(one, { at: `${at}.initContainers[${index}]`, volumes, init: true }),
+    ),
+  ];
+}
+
+function validateNames(spec: JsonObject, at: string): FieldError[] {
+  const rules = [
+    { field: "nodeName", rule: dnsSubdomain },
+    { field: "serviceAccountName", rule: dnsSubdomain },
+    { field: "hostname", rule: dnsLabel },
+    { field: "subdomain", rule: dnsLabel },
+    { field: "schedulerName", rule: dnsSubdomain },
+  ];
+  return rules.flatMap(({ field, rule }) => {
+    const value = textOf(spec, field);
+    return value === "" ? [] : rule(value).map((problem) => invalid(`${at}.${field}`, value, problem));
+  });
+}
+
+function validateNumbers(spec: JsonObject, at: string): FieldError[] {
+  const errors: FieldError[] = [];
+  const deadline = numberOf(spec, "activeDeadlineSeconds");
+  if (deadline !== undefined && (deadline < 1 || deadline > 2_147_483_647))
+    errors.push(
+      invalid(`${at}.activeDeadlineSeconds`, deadline, "must be between 1 and 2147483647, inclusive"),
+    );
+  const grace = numberOf(spec, "terminationGracePeriodSeconds") ?? 0;
+  if (grace < 0)
+    errors.push(invalid(`${at}.terminationGracePeriodSeconds`, grace, "must be greater than or equal to 0"));
+  return errors;
+}
+
+function validateTolerations(spec: JsonObject, at: string): FieldError[] {
+  return itemsOf(spec, "tolerations").flatMap((toleration, index) => {
+    const place = `${at}[${index}]`;
+    const key = textOf(toleration, "key");
+    const operator = textOf(toleration, "operator") || "Equal";
+    const effect = textOf(toleration, "effect");
+    const errors = key === "" ? [] : qualifiedName(key).map((text) => invalid(`${place}.key`, key, text));
+    if (key === "" && operator !== "Exists")
+      errors.push(
+        invalid(
+          `${place}.operator`,
+          operator,
+          'operator must be Exists when `key` is empty, which means "match all values and all keys"',
+        ),
+      );
+    if (operator === "Exists" && textOf(toleration, "value") !== "")
+      errors.push(invalid(`${place}.operator`, operator, "value must be empty when `operator` is 'Exists'"));
+    if (operator !== "Exists" && operator !== "Equal")
+      errors.push(notSupported(`${place}.operator`, operator, ["Equal", "Exists"]));
+    if (effect !== "" && !effects.includes(effect))
+      errors.push(notSupported(`${place}.effect`, effect, effects));
+    if (numberOf(toleration, "tolerationSeconds") !== undefined && effect !== "NoExecute")
+      errors.push(
+        invalid(`${place}.effect`, effect, "effect must be 'NoExecute' when `tolerationSeconds` is set"),
+      );
+    return errors;
+  });
+}
+
+function validateHostPorts(spec: JsonObject, at: string): FieldError[] {
+  const seen = new Set<string>();
+  const errors: FieldError[] = [];
+  for (const [index, container] of itemsOf(spec, "containers").entries())
+    for (const [place, port] of itemsOf(container, "ports").entries()) {
+      const host = numberOf(port, "hostPort") ?? 0;
+      const field = `${at}.containers[${index}].ports[${place}]`;
+      if (host === 0) continue;
+      if (spec.hostNetwork === true && host !== port.containerPort)
+        errors.push(
+          invalid(
+            `${field}.containerPort`,
+            port.containerPort,
+            "must match `hostPort` when `hostNetwork` is true",
+          ),
+        );
+      const key = `${textOf(port, "protocol")}/${textOf(port, "hostIP")}/${host}`;
+      if (seen.has(key)) errors.push(duplicatePort(`${field}.hostPort`, key));
+      seen.add(key);
+    }
+  return errors;
+}
+
+function duplicatePort(field: string, key: string): FieldError {
+  return { reason: "FieldValueDuplicate", field, message: `Duplicate value: ${JSON.stringify(key)}` };
+}
+
+const ipPattern = /^(\d{1,3}(\.\d{1,3}){3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$/;
+
+function validateHostAliases(spec: JsonObject, at: string): FieldError[] {
+  return itemsOf(spec, "hostAliases").flatMap((alias, index) => {
+    const ip = textOf(alias, "ip");
+    return ipPattern.test(ip)
+      ? []
+      : [invalid(`${at}[${index}].ip`, ip, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")];
+  });
+}
+
+const updateText =
+  "pod updates may not change fields other than `spec.containers[*].image`, `spec.initContainers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations` (only additions to existing tolerations) or `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
+
+/** What of a pod's spec may change once it exists. */
+export function validatePodUpdate(next: JsonObject, current: JsonObject): FieldError[] {
+  const spec = childOf(next, "spec") ?? {};
+  const was = childOf(current, "spec") ?? {};
+  if (sameMeaning(spec, was)) return [];
+  const errors = validateContainerCount(spec, was);
+  if (errors.length > 0) return errors;
+  errors.push(...validateDeadlineUpdate(spec, was), ...validateTolerationUpdate(spec, was));
+  if (!sameMeaning(withAllowedOf(spec, was), was)) errors.push(forbidden("spec", updateText));
+  return errors;
+}
+
+function validateContainerCount(spec: JsonObject, was: JsonObject): FieldError[] {
+  return ["containers", "initContainers"]
+    .filter((field) => itemsOf(spec, field).length !== itemsOf(was, field).length)
+    .map((field) => forbidden(`spec.${field}`, "pod updates may not add or remove containers"));
+}
+
+function validateDeadlineUpdate(spec: JsonObject, was: JsonObject): FieldError[] {
+  const before = numberOf(was, "activeDeadlineSeconds");
+  const after = numberOf(spec, "activeDeadlineSeconds");
+  if (before === undefined || before === after) return [];
+  const field = "spec.activeDeadlineSeconds";
+  if (after === undefined)
+    return [invalid(field, null, "must not update from a positive integer to nil value")];
+  return after > before ? [invalid(field, after, "must be less than or equal to previous value")] : [];
+}
+
+function validateTolerationUpdate(spec: JsonObject, was: JsonObject): FieldError[] {
+  const now = itemsOf(spec, "tolerations");
+  const kept = itemsOf(was, "tolerations").every((old) =>
+    now.some((one) => sameMeaning({ ...one, tolerationSeconds: 0 }, { ...old, tolerationSeconds: 0 })),
+  );
+  return kept
+    ? []
+    : [forbidden("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")];
+}
+
+/** The new spec with everything that may change put back, so that what remains different is forbidden. */
+function withAllowedOf(spec: JsonObject, was: JsonObject): JsonObject {
+  const back: JsonObject = { ...spec };
+  for (const field of ["containers", "initContainers"]) {
+    const old = itemsOf(was, field);
+    if (spec[field] === undefined) continue;
+    back[field] = itemsOf(spec, field).map((container, index) => ({
+      ...container,
+      image: old[index]?.image ?? "",
+    }));
+  }
+  back.tolerations = was.tolerations ?? null;
+  back.activeDeadlineSeconds = was.activeDeadlineSeconds ?? null;
+  if ((numberOf(was, "terminationGracePeriodSeconds") ?? 0) < 0 && back.terminationGracePeriodSeconds === 1)
+    back.terminationGracePeriodSeconds = was.terminationGracePeriodSeconds ?? null;
+  if (itemsOf(spec, "schedulingGates").length < itemsOf(was, "schedulingGates").length)
+    back.schedulingGates = was.schedulingGates ?? null;
+  return back;
+}

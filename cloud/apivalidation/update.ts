@@ -1,0 +1,103 @@
+import { childOf, sameMeaning, textOf, type FieldError, type JsonObject } from "#cloud/apischema";
+import { forbidden, invalid } from "./errors.ts";
+import { validatePodUpdate } from "./pod.ts";
+
+type Rule = (next: JsonObject, current: JsonObject) => FieldError[];
+
+const immutableText = "field is immutable";
+
+function fixed(...path: string[]): Rule {
+  return (next, current) => {
+    const now = at(next, path);
+    const was = at(current, path);
+    return sameMeaning(now, was) ? [] : [invalid(path.join("."), now, immutableText)];
+  };
+}
+
+function at(object: JsonObject, path: readonly string[]): JsonObject[string] | undefined {
+  const owner = path
+    .slice(0, -1)
+    .reduce<JsonObject | undefined>((parent, field) => childOf(parent, field), object);
+  return owner?.[path[path.length - 1] ?? ""];
+}
+
+function all(...rules: Rule[]): Rule {
+  return (next, current) => rules.flatMap((rule) => rule(next, current));
+}
+
+/** ConfigMaps and Secrets marked immutable stay as they are, the mark included. */
+function sealed(fields: readonly string[]): Rule {
+  return (next, current) => {
+    if (current.immutable !== true) return [];
+    const changed = fields.filter((field) => !sameMeaning(next[field], current[field]));
+    const errors = changed.map((field) => forbidden(field, "field is immutable when `immutable` is set"));
+    if (next.immutable !== true)
+      errors.unshift(forbidden("immutable", "field is immutable when `immutable` is set"));
+    return errors;
+  };
+}
+
+const serviceRule: Rule = (next, current) => {
+  const now = childOf(next, "spec");
+  const was = childOf(current, "spec");
+  if (now?.type === "ExternalName" || was?.type === "ExternalName") return [];
+  const ip = textOf(was, "clusterIP");
+  const wanted = textOf(now, "clusterIP");
+  if (ip === "" || ip === wanted) return [];
+  const text = wanted === "" ? "primary clusterIP can not be unset" : "may not change once set";
+  return [invalid("spec.clusterIPs[0]", wanted === "" ? null : wanted, text)];
+};
+
+const statefulSetText =
+  "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
+const statefulSetFree = [
+  "replicas",
+  "ordinals",
+  "template",
+  "updateStrategy",
+  "persistentVolumeClaimRetentionPolicy",
+  "minReadySeconds",
+  "revisionHistoryLimit",
+];
+
+const statefulSetRule: Rule = (next, current) =>
+  sameMeaning(
+    without(childOf(next, "spec"), statefulSetFree),
+    without(childOf(current, "spec"), statefulSetFree),
+  )
+    ? []
+    : [forbidden("spec", statefulSetText)];
+
+function without(spec: JsonObject | undefined, fields: readonly string[]): JsonObject {
+  return Object.fromEntries(Object.entries(spec ?? {}).filter(([field]) => !fields.includes(field)));
+}
+
+/** A change may complete the clusterIP of a service by leaving it out: the API keeps what it gave. */
+export const updateRules: Readonly<Record<string, Rule>> = {
+  "core.v1.Pod": validatePodUpdate,
+  "core.v1.ConfigMap": sealed(["data", "binaryData"]),
+  "core.v1.Secret": all(fixed("type"), sealed(["data"])),
+  "core.v1.Service": serviceRule,
+  "apps.v1.Deployment": fixed("spec", "selector"),
+  "apps.v1.ReplicaSet": fixed("spec", "selector"),
+  "apps.v1.DaemonSet": fixed("spec", "selector"),
+  "apps.v1.StatefulSet": statefulSetRule,
+  "apps.v1.ControllerRevision": fixed("data"),
+  "batch.v1.Job": all(fixed("spec", "completions"), fixed("spec", "selector"), fixed("spec", "template")),
+  "discovery.v1.EndpointSlice": fixed("addressType"),
+  "rbac.v1.RoleBinding": roleRefRule,
+  "rbac.v1.ClusterRoleBinding": roleRefRule,
+  "scheduling.v1.PriorityClass": fixed("value"),
+  "apiextensions.v1.CustomResourceDefinition": all(
+    fixed("spec", "group"),
+    fixed("spec", "scope"),
+    fixed("spec", "names", "kind"),
+    fixed("spec", "names", "plural"),
+  ),
+};
+
+function roleRefRule(next: JsonObject, current: JsonObject): FieldError[] {
+  return sameMeaning(next.roleRef, current.roleRef)
+    ? []
+    : [invalid("roleRef", next.roleRef, "cannot change roleRef")];
+}

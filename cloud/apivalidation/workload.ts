@@ -1,0 +1,204 @@
+import {
+  childOf,
+  isObject,
+  numberOf,
+  textOf,
+  type FieldError,
+  type Json,
+  type JsonObject,
+} from "#cloud/apischema";
+import { invalid, notSupported, required } from "./errors.ts";
+import { validatePodTemplate } from "./pod.ts";
+import { validateWorkloadSelector } from "./selector.ts";
+
+const negativeText = "must be greater than or equal to 0";
+
+export function validateDeployment(object: JsonObject): FieldError[] {
+  const spec = childOf(object, "spec");
+  return [
+    ...notNegative(spec, ["replicas", "minReadySeconds", "revisionHistoryLimit"]),
+    ...validateWorkloadSelector(spec),
+    ...validateAlwaysTemplate(spec),
+    ...validateStrategy(childOf(spec, "strategy"), {
+      at: "spec.strategy",
+      types: ["Recreate", "RollingUpdate"],
+    }),
+    ...validateProgress(spec),
+  ];
+}
+
+export function validateReplicaSet(object: JsonObject): FieldError[] {
+  const spec = childOf(object, "spec");
+  return [
+    ...notNegative(spec, ["replicas", "minReadySeconds"]),
+    ...validateWorkloadSelector(spec),
+    ...validateAlwaysTemplate(spec),
+  ];
+}
+
+export function validateDaemonSet(object: JsonObject): FieldError[] {
+  const spec = childOf(object, "spec");
+  return [
+    ...notNegative(spec, ["minReadySeconds", "revisionHistoryLimit"]),
+    ...validateWorkloadSelector(spec),
+    ...validateAlwaysTemplate(spec),
+    ...validateStrategy(childOf(spec, "updateStrategy"), {
+      at: "spec.updateStrategy",
+      types: ["OnDelete", "RollingUpdate"],
+    }),
+  ];
+}
+
+export function validateStatefulSet(object: JsonObject): FieldError[] {
+  const spec = childOf(object, "spec");
+  const policy = textOf(spec, "podManagementPolicy");
+  const errors = ["OrderedReady", "Parallel"].includes(policy)
+    ? []
+    : [invalid("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'")];
+  const type = textOf(childOf(spec, "updateStrategy"), "type");
+  if (type !== "RollingUpdate" && type !== "OnDelete")
+    errors.push(
+      invalid(
+        "spec.updateStrategy",
+        childOf(spec, "updateStrategy"),
+        "must be 'RollingUpdate' or 'OnDelete'",
+      ),
+    );
+  return [
+    ...errors,
+    ...notNegative(spec, ["replicas", "minReadySeconds", "revisionHistoryLimit"]),
+    ...validateWorkloadSelector(spec),
+    ...validateAlwaysTemplate(spec),
+  ];
+}
+
+export function validateJob(object: JsonObject): FieldError[] {
+  return validateJobSpec(childOf(object, "spec"), "spec");
+}
+
+function validateJobSpec(spec: JsonObject | undefined, at: string): FieldError[] {
+  const policy = textOf(childOf(childOf(spec, "template"), "spec"), "restartPolicy");
+  const errors = notNegative(spec, jobNumbers, at);
+  if (policy === "Always" || policy === "")
+    errors.push(notSupported(`${at}.template.spec.restartPolicy`, policy, ["OnFailure", "Never"]));
+  return [...errors, ...validatePodTemplate(spec, `${at}.template`)];
+}
+
+const jobNumbers = [
+  "parallelism",
+  "completions",
+  "activeDeadlineSeconds",
+  "backoffLimit",
+  "ttlSecondsAfterFinished",
+];
+
+export function validateCronJob(object: JsonObject): FieldError[] {
+  const spec = childOf(object, "spec");
+  const schedule = textOf(spec, "schedule");
+  const errors: FieldError[] = [];
+  if (schedule === "") errors.push(required("spec.schedule"));
+  else if (!isSchedule(schedule))
+    errors.push(
+      invalid(
+        "spec.schedule",
+        schedule,
+        `expected exactly 5 fields, found ${schedule.trim().split(/\s+/).length}: [${schedule}]`,
+      ),
+    );
+  const policy = textOf(spec, "concurrencyPolicy");
+  if (!["Allow", "Forbid", "Replace"].includes(policy))
+    errors.push(notSupported("spec.concurrencyPolicy", policy, ["Allow", "Forbid", "Replace"]));
+  errors.push(
+    ...notNegative(spec, ["startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"]),
+  );
+  return [
+    ...errors,
+    ...validateJobSpec(childOf(childOf(spec, "jobTemplate"), "spec"), "spec.jobTemplate.spec"),
+  ];
+}
+
+function isSchedule(schedule: string): boolean {
+  if (/^@(yearly|annually|monthly|weekly|daily|midnight|hourly|every \S+)$/.test(schedule)) return true;
+  const fields = schedule.trim().split(/\s+/);
+  return fields.length === 5 && fields.every((field) => /^[\d*,/?A-Za-z-]+$/.test(field));
+}
+
+function validateAlwaysTemplate(spec: JsonObject | undefined): FieldError[] {
+  const errors = validatePodTemplate(spec, "spec.template");
+  const podSpec = childOf(childOf(spec, "template"), "spec");
+  const policy = textOf(podSpec, "restartPolicy");
+  if (podSpec !== undefined && policy !== "Always")
+    errors.push(notSupported("spec.template.spec.restartPolicy", policy, ["Always"]));
+  if (numberOf(podSpec, "activeDeadlineSeconds") !== undefined)
+    errors.push({
+      reason: "FieldValueForbidden",
+      field: "spec.template.spec.activeDeadlineSeconds",
+      message: "Forbidden: activeDeadlineSeconds in pod template is not supported",
+    });
+  return errors;
+}
+
+function validateStrategy(
+  strategy: JsonObject | undefined,
+  rule: { at: string; types: string[] },
+): FieldError[] {
+  const type = textOf(strategy, "type");
+  const rolling = childOf(strategy, "rollingUpdate");
+  if (!rule.types.includes(type)) return [notSupported(`${rule.at}.type`, type, rule.types)];
+  if (type !== "RollingUpdate")
+    return rolling === undefined
+      ? []
+      : [
+          {
+            reason: "FieldValueForbidden",
+            field: `${rule.at}.rollingUpdate`,
+            message: `Forbidden: may not be specified when strategy \`type\` is '${type}'`,
+          },
+        ];
+  const at = `${rule.at}.rollingUpdate`;
+  const errors = ["maxUnavailable", "maxSurge"].flatMap((field) =>
+    validatePart(rolling?.[field], `${at}.${field}`),
+  );
+  if (isZero(rolling?.maxUnavailable) && isZero(rolling?.maxSurge))
+    errors.push(
+      invalid(`${at}.maxUnavailable`, rolling?.maxUnavailable ?? 0, "may not be 0 when `maxSurge` is 0"),
+    );
+  return errors;
+}
+
+function validatePart(value: Json | undefined, at: string): FieldError[] {
+  if (typeof value === "number") return value < 0 ? [invalid(at, value, negativeText)] : [];
+  if (typeof value !== "string" || isObject(value)) return [];
+  return /^\d+%$/.test(value)
+    ? []
+    : [
+        invalid(
+          at,
+          value,
+          "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')",
+        ),
+      ];
+}
+
+function isZero(value: Json | undefined): boolean {
+  return value === 0 || value === "0%";
+}
+
+function validateProgress(spec: JsonObject | undefined): FieldError[] {
+  const seconds = numberOf(spec, "progressDeadlineSeconds") ?? 600;
+  if (seconds < 0) return [invalid("spec.progressDeadlineSeconds", seconds, negativeText)];
+  return seconds > (numberOf(spec, "minReadySeconds") ?? 0)
+    ? []
+    : [invalid("spec.progressDeadlineSeconds", seconds, "must be greater than minReadySeconds")];
+}
+
+export function notNegative(
+  owner: JsonObject | undefined,
+  fields: readonly string[],
+  at = "spec",
+): FieldError[] {
+  return fields.flatMap((field) => {
+    const value = numberOf(owner, field) ?? 0;
+    return value < 0 ? [invalid(`${at}.${field}`, value, negativeText)] : [];
+  });
+}
