@@ -1,3 +1,4 @@
+import { Backlog } from "./backlog.ts";
 import { openDatabase } from "./database.ts";
 import { Devices } from "./devices.ts";
 import { Metas } from "./metas.ts";
@@ -6,6 +7,7 @@ import { Outbox } from "./outbox.ts";
 import { Telemetry } from "./telemetry.ts";
 import { Twins } from "./twins.ts";
 
+export type { Backlog } from "./backlog.ts";
 export type { AttributeRow, DeviceRow, Devices } from "./devices.ts";
 export type { Meta, Metas } from "./metas.ts";
 export type { MqttSessions, PacketRow, RetainedRow, SubscriptionRow } from "./mqtt-sessions.ts";
@@ -17,6 +19,7 @@ export type { TwinRow, Twins } from "./twins.ts";
 export interface Store extends Disposable {
   readonly metas: Metas;
   readonly outbox: Outbox;
+  readonly backlog: Backlog;
   readonly devices: Devices;
   readonly twins: Twins;
   readonly telemetry: Telemetry;
@@ -31,6 +34,7 @@ export function openStore(path: string): Store {
   return {
     metas: new Metas(db),
     outbox: new Outbox(db),
+    backlog: new Backlog(db),
     devices: new Devices(db),
     twins: new Twins(db),
     telemetry: new Telemetry(db),

@@ -27,4 +27,16 @@ export type {
   Toleration,
   Volume,
 } from "./pod.ts";
+export type {
+  Device,
+  DeviceModel,
+  DeviceProperty,
+  DeviceSpec,
+  DeviceStatus,
+  DeviceTwinStatus,
+  ModelProperty,
+  ProtocolConfig,
+  TwinValue,
+} from "./device.ts";
 export { edgeNodeLabel, type Node, type NodeStatus, type Taint } from "./node.ts";
+export { parseQuantity } from "./quantity.ts";

@@ -21,6 +21,7 @@ export {
   type DeviceTopic,
   type DeviceVerb,
 } from "./device-topics.ts";
+export { TopicTrie, isTopicFilter, topicMatches } from "./topic-filter.ts";
 export { formatResource, parseResource, type ResourcePath } from "./resource.ts";
 export {
   acknowledge,

@@ -1,0 +1,197 @@
+import { describeError } from "#shared/errors";
+import type { Logger } from "#shared/log";
+import { newMessage, type Stamp, type WireMessage } from "#shared/message";
+import type { HistoryPoint, Store } from "#edge/store";
+import type { Attribute, Device, Registry } from "./registry.ts";
+import { toRow, type Twin } from "./twin.ts";
+
+export interface Outgoing {
+  readonly topic: string;
+  readonly payload: string;
+  readonly retain?: boolean;
+}
+
+/** What one request changes and says. Kept apart from the others of its batch so that a failure can be answered. */
+export interface Answer {
+  /** Published after the commit, in order. */
+  readonly publish: readonly Outgoing[];
+  /** Published instead when the commit fails. */
+  readonly onFailure?: Outgoing | undefined;
+}
+
+export interface BatchOptions {
+  readonly store: Store;
+  readonly registry: Registry;
+  readonly stamp: Stamp;
+  readonly log: Logger;
+  readonly historyPerProperty: number;
+  readonly publish: (message: Outgoing) => void;
+  /** Told after a commit that put bytes into the outbox. */
+  readonly onQueued: (bytes: number) => void;
+}
+
+type Write = (store: Store) => void;
+
+/**
+ * Group commit: everything asked within one turn of the event loop shares a transaction. Memory is changed at once,
+ * so that requests see each other in order; nothing is told to anybody before it is on disk. When a commit fails,
+ * memory goes back to what the disk holds.
+ */
+export class Batch {
+  readonly #options: BatchOptions;
+  #rows = new Map<string, { readonly device: Device; readonly name: string }>();
+  #devices = new Set<Device>();
+  #writes: Write[] = [];
+  #undo: (() => void)[] = [];
+  #messages: { readonly lane: string; readonly key: string | undefined; readonly message: WireMessage }[] =
+    [];
+  #answers: Answer[] = [];
+  #flushed: Promise<void> | undefined;
+
+  constructor(options: BatchOptions) {
+    this.#options = options;
+  }
+
+  /** Adds what a request says; resolves when it is on disk and published (or refused). */
+  answer(answer: Answer): Promise<void> {
+    this.#answers.push(answer);
+    return this.settled();
+  }
+
+  /** Resolves when everything added so far is on disk. */
+  settled(): Promise<void> {
+    this.#flushed ??= new Promise<void>((resolve) => setImmediate(resolve)).then(() => this.#flush());
+    return this.#flushed;
+  }
+
+  setTwin(device: Device, name: string, twin: Twin | undefined): void {
+    const before = device.twins.get(name);
+    put(device.twins, name, twin);
+    this.#undo.push(() => put(device.twins, name, before));
+    this.#rows.set(`${device.id}\n${name}`, { device, name });
+  }
+
+  addPoint(device: Device, name: string, point: HistoryPoint): void {
+    const { historyPerProperty } = this.#options;
+    this.#writes.push((store) => store.telemetry.add(device.id, name, point, historyPerProperty));
+  }
+
+  setState(device: Device, state: string, lastOnline: string): void {
+    const before = { state: device.state, lastOnline: device.lastOnline };
+    this.#undo.push(() => Object.assign(device, before));
+    Object.assign(device, { state, lastOnline });
+    this.#devices.add(device);
+  }
+
+  setAttribute(device: Device, name: string, attribute: Attribute | undefined): void {
+    const before = device.attributes.get(name);
+    put(device.attributes, name, attribute);
+    this.#undo.push(() => put(device.attributes, name, before));
+    this.#writes.push((store) =>
+      attribute
+        ? store.devices.putAttribute({ deviceId: device.id, name, ...attribute })
+        : store.devices.removeAttribute(device.id, name),
+    );
+  }
+
+  addDevice(device: Device): void {
+    const { registry } = this.#options;
+    registry.add(device);
+    this.#undo.push(() => registry.remove(device.id));
+    this.#devices.add(device);
+  }
+
+  removeDevice(device: Device): void {
+    const { registry } = this.#options;
+    registry.remove(device.id);
+    this.#undo.push(() => registry.add(device));
+    this.#devices.delete(device);
+    for (const name of device.twins.keys()) this.#rows.delete(`${device.id}\n${name}`);
+    const state = { ...device };
+    this.#writes.push((store) => {
+      store.devices.remove(state.id);
+      store.telemetry.forget(state.id);
+    });
+  }
+
+  /** A message for the cloud, stored in the same commit; `key`: it replaces an older one of that key. */
+  tellCloud(resource: string, content: unknown, options: { operation?: string; key?: string } = {}): void {
+    const message = newMessage(this.#options.stamp, {
+      source: "twin",
+      group: "resource",
+      operation: options.operation ?? "update",
+      resource,
+      content,
+    });
+    this.#messages.push({ lane: "twin", key: options.key, message });
+  }
+
+  /** A message of a device for the cloud, passed on as it is. */
+  upload(topic: string, content: string): void {
+    const message = newMessage(this.#options.stamp, {
+      source: "bus",
+      group: "user",
+      operation: "upload",
+      resource: topic,
+      content,
+    });
+    this.#messages.push({ lane: "upload", key: undefined, message });
+  }
+
+  #flush(): void {
+    const { publish, onQueued, log } = this.#options;
+    const answers = this.#answers;
+    let failed = false;
+    let queued = 0;
+    try {
+      queued = this.#commit();
+    } catch (error) {
+      failed = true;
+      for (const undo of this.#undo.toReversed()) undo();
+      log.error("cannot store device changes", { error: describeError(error), requests: answers.length });
+    }
+    this.#reset();
+    for (const answer of answers) {
+      if (!failed) for (const message of answer.publish) publish(message);
+      else if (answer.onFailure) publish(answer.onFailure);
+    }
+    if (queued > 0 && !failed) onQueued(queued);
+  }
+
+  #commit(): number {
+    const messages = this.#messages.map((entry) => ({ ...entry, text: JSON.stringify(entry.message) }));
+    if (this.#rows.size + this.#devices.size + this.#writes.length + messages.length === 0) return 0;
+    const { store } = this.#options;
+    return store.transaction(() => {
+      for (const write of this.#writes) write(store);
+      for (const { id, name, description, state, lastOnline } of this.#devices)
+        store.devices.put({ id, name, description, state, lastOnline });
+      for (const { device, name } of this.#rows.values()) {
+        const twin = device.twins.get(name);
+        if (twin) store.twins.put(toRow(device.id, name, twin));
+        else store.twins.remove(device.id, name);
+      }
+      let bytes = 0;
+      for (const { lane, key, text } of messages) {
+        store.outbox.put(lane, key, text);
+        bytes += text.length;
+      }
+      return bytes;
+    });
+  }
+
+  #reset(): void {
+    this.#rows = new Map();
+    this.#devices = new Set();
+    this.#writes = [];
+    this.#undo = [];
+    this.#messages = [];
+    this.#answers = [];
+    this.#flushed = undefined;
+  }
+}
+
+function put<T>(map: Map<string, T>, name: string, value: T | undefined): void {
+  if (value === undefined) map.delete(name);
+  else map.set(name, value);
+}

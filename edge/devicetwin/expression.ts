@@ -1,0 +1,207 @@
+/**
+ * A small arithmetic language for turning what a device sends into a property and back: numbers, texts in single or
+ * double quotes, `value`, `+ - * / %`, comparisons, `&& || !`, `a ? b : c`, parentheses and
+ * `round(x, digits) min(a, b) max(a, b) number(x) text(x) lower(x) upper(x)`. No loops, no access to anything else.
+ */
+export type Expression = (value: unknown) => unknown;
+
+/** @throws SyntaxError naming the place */
+export function parseExpression(text: string): Expression {
+  if (text.length > 500) throw new SyntaxError("expression: longer than 500 characters");
+  const reader = new Reader(tokenize(text));
+  const expression = reader.ternary();
+  reader.end();
+  return expression;
+}
+
+type Token = { readonly kind: "number" | "text" | "name" | "sign" | "end"; readonly text: string };
+
+const pattern =
+  /\s*(?:(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)|("[^"]*"|'[^']*')|([A-Za-z_]\w*)|(===|!==|==|!=|<=|>=|&&|\|\||[-+*/%()<>!?:,]))/y;
+
+function tokenize(text: string): Token[] {
+  const tokens: Token[] = [];
+  pattern.lastIndex = 0;
+  while (pattern.lastIndex < text.trimEnd().length) {
+    const at = pattern.lastIndex;
+    const hit = pattern.exec(text);
+    if (!hit) throw new SyntaxError(`expression: unexpected "${text.slice(at).trim().slice(0, 10)}"`);
+    const [, number, quoted, name, sign] = hit;
+    if (number !== undefined) tokens.push({ kind: "number", text: number });
+    else if (quoted !== undefined) tokens.push({ kind: "text", text: quoted.slice(1, -1) });
+    else if (name !== undefined) tokens.push({ kind: "name", text: name });
+    else tokens.push({ kind: "sign", text: sign ?? "" });
+  }
+  return tokens;
+}
+
+type Binary = (a: unknown, b: unknown) => unknown;
+
+const levels: readonly (readonly [string, Binary][])[] = [
+  [["||", (a, b) => (truthy(a) ? a : b)]],
+  [["&&", (a, b) => (truthy(a) ? b : a)]],
+  [
+    ["==", (a, b) => same(a, b)],
+    ["===", (a, b) => same(a, b)],
+    ["!=", (a, b) => !same(a, b)],
+    ["!==", (a, b) => !same(a, b)],
+  ],
+  [
+    ["<", (a, b) => Number(a) < Number(b)],
+    ["<=", (a, b) => Number(a) <= Number(b)],
+    [">", (a, b) => Number(a) > Number(b)],
+    [">=", (a, b) => Number(a) >= Number(b)],
+  ],
+  [
+    ["+", (a, b) => (isNumeric(a) && isNumeric(b) ? Number(a) + Number(b) : `${plain(a)}${plain(b)}`)],
+    ["-", (a, b) => Number(a) - Number(b)],
+  ],
+  [
+    ["*", (a, b) => Number(a) * Number(b)],
+    ["/", (a, b) => Number(a) / Number(b)],
+    ["%", (a, b) => Number(a) % Number(b)],
+  ],
+];
+
+const functions: Readonly<Record<string, (...args: readonly unknown[]) => unknown>> = {
+  round: (x, digits = 0) => Number(Number(x).toFixed(Math.min(10, Math.max(0, Number(digits) || 0)))),
+  min: (...all) => Math.min(...all.map(Number)),
+  max: (...all) => Math.max(...all.map(Number)),
+  number: (x) => Number(x),
+  text: (x) => plain(x),
+  lower: (x) => plain(x).toLowerCase(),
+  upper: (x) => plain(x).toUpperCase(),
+};
+
+class Reader {
+  readonly #tokens: readonly Token[];
+  #at = 0;
+  #depth = 0;
+
+  constructor(tokens: readonly Token[]) {
+    this.#tokens = tokens;
+  }
+
+  ternary(): Expression {
+    this.#depth += 1;
+    if (this.#depth > 50) throw new SyntaxError("expression: nested too deep");
+    const test = this.#binary(0);
+    this.#depth -= 1;
+    if (!this.#take("?")) return test;
+    const yes = this.ternary();
+    this.#expect(":");
+    const no = this.ternary();
+    return (value) => (truthy(test(value)) ? yes(value) : no(value));
+  }
+
+  end(): void {
+    const left = this.#peek();
+    if (left.kind !== "end") throw new SyntaxError(`expression: unexpected "${left.text}"`);
+  }
+
+  #binary(level: number): Expression {
+    const operators = levels[level];
+    if (!operators) return this.#unary();
+    let left = this.#binary(level + 1);
+    for (;;) {
+      const operator = operators.find(([sign]) => this.#take(sign));
+      if (!operator) return left;
+      const [a, b, apply] = [left, this.#binary(level + 1), operator[1]];
+      left = (value) => apply(a(value), b(value));
+    }
+  }
+
+  #unary(): Expression {
+    if (this.#take("-")) {
+      const inner = this.#unary();
+      return (value) => -Number(inner(value));
+    }
+    if (this.#take("!")) {
+      const inner = this.#unary();
+      return (value) => !truthy(inner(value));
+    }
+    return this.#primary();
+  }
+
+  #primary(): Expression {
+    const token = this.#peek();
+    this.#at += 1;
+    if (token.kind === "number") return constant(Number(token.text));
+    if (token.kind === "text") return constant(token.text);
+    if (token.kind === "name") return this.#name(token.text);
+    if (token.text !== "(") throw new SyntaxError(`expression: unexpected "${token.text}"`);
+    const inner = this.ternary();
+    this.#expect(")");
+    return inner;
+  }
+
+  #name(name: string): Expression {
+    if (name === "value") return (value) => value;
+    if (name === "true" || name === "false") return constant(name === "true");
+    const call = Object.hasOwn(functions, name) ? functions[name] : undefined;
+    if (!call) throw new SyntaxError(`expression: unknown name "${name}"`);
+    this.#expect("(");
+    const args: Expression[] = [];
+    while (!this.#take(")")) {
+      if (args.length > 0) this.#expect(",");
+      args.push(this.ternary());
+    }
+    return (value) => call(...args.map((arg) => arg(value)));
+  }
+
+  #peek(): Token {
+    return this.#tokens[this.#at] ?? { kind: "end", text: "end of text" };
+  }
+
+  #take(sign: string): boolean {
+    const token = this.#peek();
+    if (token.kind !== "sign" || token.text !== sign) return false;
+    this.#at += 1;
+    return true;
+  }
+
+  #expect(sign: string): void {
+    if (!this.#take(sign))
+      throw new SyntaxError(`expression: expected "${sign}", got "${this.#peek().text}"`);
+  }
+}
+
+/** A value as text: objects as JSON. */
+export function plain(value: unknown): string {
+  if (typeof value === "string") return value;
+  return value === undefined || value === null ? "" : JSON.stringify(value);
+}
+
+/**
+ * The part of a JSON document a path names: `$.a.b[0].c`, `a.b`, `['odd name']`.
+ * @returns undefined where the document has no such part
+ */
+export function readPath(document: unknown, path: string): unknown {
+  let at = document;
+  for (const [, name, index, quoted] of path.matchAll(/([^.[\]$]+)|\[(\d+)\]|\[['"]([^'"]*)['"]\]/g)) {
+    const key = quoted ?? index ?? name ?? "";
+    if (typeof at !== "object" || at === null || !Object.hasOwn(at, key)) return undefined;
+    at = (at as Record<string, unknown>)[key];
+  }
+  return at;
+}
+
+function constant(value: unknown): Expression {
+  return () => value;
+}
+
+function truthy(value: unknown): boolean {
+  return (
+    value !== false && value !== 0 && value !== "" && value !== "false" && value !== "0" && value != null
+  );
+}
+
+function isNumeric(value: unknown): boolean {
+  return (
+    typeof value === "number" || (typeof value === "string" && value !== "" && !Number.isNaN(Number(value)))
+  );
+}
+
+function same(a: unknown, b: unknown): boolean {
+  return a === b || (isNumeric(a) && isNumeric(b) ? Number(a) === Number(b) : plain(a) === plain(b));
+}

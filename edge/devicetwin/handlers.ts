@@ -1,0 +1,259 @@
+import { randomUUID } from "node:crypto";
+import type { Clock } from "#shared/clock";
+import { deviceTopic, nodePrefix, parseDeviceTopic, parseMembershipTopic } from "#shared/message";
+import type { MqttMessage } from "#shared/message";
+import type { Answer, Batch, Outgoing } from "./batch.ts";
+import type { Attribute, Device, Registry } from "./registry.ts";
+import { readReport, setPayload } from "./mapping.ts";
+import { parseGet, parseState, parseUpdate, type TwinRequests } from "./requests.ts";
+import { deletedType, differs, isDeleted, sorted, toCloud, toWire, type WireTwin } from "./twin.ts";
+import { applyReport, applyUpdate, documentOf, type Change } from "./update.ts";
+
+export interface HandlerOptions {
+  readonly registry: Registry;
+  readonly batch: Batch;
+  readonly clock: Pick<Clock, "nowMs">;
+  readonly node: string;
+  /** A sync as the cloud sends it, put on the broker by an application. */
+  readonly onCloudUpdated: (device: string, payload: Uint8Array) => Promise<void>;
+  /** Told of values that do not fit the model of their device. */
+  readonly onMisfit: (device: string, properties: readonly string[]) => void;
+}
+
+const states: ReadonlySet<string> = new Set([
+  "online",
+  "offline",
+  "ok",
+  "unknown",
+  "disconnected",
+  "unhealthy",
+]);
+
+/** Answers what devices and applications ask over MQTT; see KubeEdge's topics below `$hw/events`. */
+export class Handlers {
+  readonly #options: HandlerOptions;
+
+  constructor(options: HandlerOptions) {
+    this.#options = options;
+  }
+
+  /** @returns undefined when the topic is none of ours; else settles with the commit */
+  handle(message: MqttMessage): Promise<void> | undefined {
+    const { topic, payload } = message;
+    const node = parseMembershipTopic(topic);
+    if (node !== undefined) return this.#getMembership(node, payload);
+    const asked = parseDeviceTopic(topic);
+    if (!asked) return undefined;
+    switch (asked.verb) {
+      case "twin/get":
+        return this.#getTwin(asked.device, payload);
+      case "twin/update":
+        return this.#updateTwin(asked.device, payload);
+      case "state/update":
+        return this.#updateState(asked.device, payload);
+      case "twin/cloud_updated":
+        return this.#options.onCloudUpdated(asked.device, payload);
+    }
+  }
+
+  /** A message of a plain device: read by its mapping, stored as reported values. */
+  report(device: Device, { topic, payload }: MqttMessage): Promise<void> | undefined {
+    if (!device.mapping) return undefined;
+    const { batch, onMisfit } = this.#options;
+    const now = this.#options.clock.nowMs();
+    const { values, state, misfits } = readReport(device.mapping, topic, payload);
+    if (misfits.length > 0) onMisfit(device.id, misfits);
+    const changes = values.map(({ name, value, type }): Change => {
+      const before = device.twins.get(name);
+      return { name, before, after: applyReport(before, value, type, now) };
+    });
+    const said = state === undefined ? [] : [this.#setState(device, state, now)];
+    if (changes.length === 0 && said.length === 0) return undefined;
+    this.#apply(device, changes);
+    return batch.answer({ publish: [...said, ...this.#afterChange(device, changes, "")] });
+  }
+
+  /** What is published when desired values changed in the cloud. */
+  afterDesired(device: Device, changes: readonly Change[]): Outgoing[] {
+    return [...this.#afterChange(device, changes, ""), ...setMessages(device, changes)];
+  }
+
+  /** Makes changes durable with the batch and tells the cloud of them. */
+  #apply(device: Device, changes: readonly Change[]): void {
+    if (changes.length === 0) return;
+    const { batch, clock } = this.#options;
+    const now = clock.nowMs();
+    for (const { name, before, after } of changes) {
+      batch.setTwin(device, name, after);
+      const { actual } = after;
+      if (actual && actual !== before?.actual && after.type !== deletedType)
+        batch.addPoint(device, name, { at: now, value: actual.value });
+    }
+    const twins = changes.map(({ name, after }): [string, WireTwin] => [name, toCloud(after)]);
+    batch.tellCloud(`device/${device.id}/twin/edge_updated`, {
+      event_id: randomUUID(),
+      timestamp: now,
+      twin: Object.fromEntries(sorted(twins)),
+    });
+  }
+
+  #getTwin(written: string, payload: Uint8Array): Promise<void> {
+    const device = this.#find(written);
+    const parsed = parseGet(payload);
+    const topic = deviceTopic(written, "twin/get/result");
+    const eventId = parsed.ok ? parsed.value.eventId : parsed.eventId;
+    if (!parsed.ok) return this.#refuse(topic, eventId, { code: 400, reason: parsed.reason });
+    if (!device)
+      return this.#refuse(topic, eventId, {
+        code: 404,
+        reason: `Device ${written} not found while getting twin`,
+      });
+    return this.#say({ publish: [this.#message(topic, eventId, { twin: liveTwins(device) })] });
+  }
+
+  #updateTwin(written: string, payload: Uint8Array): Promise<void> {
+    const device = this.#find(written);
+    const topic = deviceTopic(written, "twin/update/result");
+    const parsed = parseUpdate(payload);
+    if (!parsed.ok) return this.#refuse(topic, parsed.eventId, { code: 400, reason: parsed.reason });
+    const { eventId, twins } = parsed.value;
+    if (!device)
+      return this.#refuse(topic, eventId, {
+        code: 404,
+        reason: "Update rejected due to the device is not existed",
+      });
+    return this.#update(device, { eventId, twins, topic });
+  }
+
+  #update(
+    device: Device,
+    request: { readonly eventId: string; readonly twins: TwinRequests; readonly topic: string },
+  ): Promise<void> {
+    const { eventId, twins, topic } = request;
+    const outcome = applyUpdate(device.twins, twins, this.#options.clock.nowMs());
+    if (!outcome.ok) return this.#refuse(topic, eventId, outcome);
+    this.#apply(device, outcome.changes);
+    const result = this.#message(topic, eventId, { twin: outcome.result });
+    return this.#say({
+      publish: [result, ...this.#afterChange(device, outcome.changes, eventId)],
+      onFailure: this.#message(topic, eventId, {
+        code: 500,
+        reason: "Update twin failed: the change could not be stored",
+      }),
+    });
+  }
+
+  #updateState(written: string, payload: Uint8Array): Promise<void> | undefined {
+    const device = this.#find(written);
+    const state = parseState(payload)?.toLowerCase();
+    if (!device || state === undefined || !states.has(state)) return undefined;
+    return this.#say({ publish: [this.#setState(device, state, this.#options.clock.nowMs())] });
+  }
+
+  /** Changes the state, tells the cloud and returns what is told to the device. */
+  #setState(device: Device, state: string, now: number): Outgoing {
+    const { batch } = this.#options;
+    const lastOnline = localTime(now);
+    batch.setState(device, state, lastOnline);
+    const result = this.#message(deviceTopic(device.topicName, "state/update/result"), randomUUID(), {
+      device: { name: device.name, state, last_online: lastOnline },
+    });
+    batch.tellCloud(`device/${device.id}/state/update`, result.payload, { key: `state/${device.id}` });
+    return result;
+  }
+
+  #getMembership(node: string, payload: Uint8Array): Promise<void> {
+    const topic = `${nodePrefix}${node}/membership/get/result`;
+    const parsed = parseGet(payload);
+    if (!parsed.ok) return this.#refuse(topic, parsed.eventId, { code: 400, reason: parsed.reason });
+    if (node !== this.#options.node)
+      return this.#refuse(topic, parsed.value.eventId, {
+        code: 404,
+        reason: `Node ${node} is not this node`,
+      });
+    const devices = [...this.#options.registry.all()].map(describeDevice);
+    return this.#say({ publish: [this.#message(topic, parsed.value.eventId, { devices })] });
+  }
+
+  #afterChange(device: Device, changes: readonly Change[], eventId: string): Outgoing[] {
+    if (changes.length === 0) return [];
+    const document = this.#message(deviceTopic(device.topicName, "twin/update/document"), eventId, {
+      twin: documentOf(changes),
+    });
+    const missing = sorted(device.twins).filter(([, twin]) => differs(twin));
+    if (missing.length === 0) return [document];
+    const delta = this.#message(deviceTopic(device.topicName, "twin/update/delta"), randomUUID(), {
+      twin: liveTwins(device),
+      delta: Object.fromEntries(missing.map(([name, twin]) => [name, twin.expected?.value ?? ""])),
+    });
+    return [document, delta];
+  }
+
+  #find(written: string): Device | undefined {
+    const device = this.#options.registry.find(written);
+    if (device) device.topicName = written;
+    return device;
+  }
+
+  #refuse(
+    topic: string,
+    eventId: string,
+    problem: { readonly code: number; readonly reason: string },
+  ): Promise<void> {
+    const { code, reason } = problem;
+    return this.#say({ publish: [this.#message(topic, eventId, { code, reason })] });
+  }
+
+  #say(answer: Answer): Promise<void> {
+    return this.#options.batch.answer(answer);
+  }
+
+  #message(topic: string, eventId: string, body: object): Outgoing {
+    const timestamp = this.#options.clock.nowMs();
+    return { topic, payload: JSON.stringify({ event_id: eventId, timestamp, ...body }) };
+  }
+}
+
+/** How plain devices are told what changed. */
+export function setMessages(device: Device, changes: readonly Change[]): Outgoing[] {
+  return changes.flatMap(({ name, before, after }) => {
+    const set = device.mapping?.properties.find((property) => property.name === name)?.set;
+    const value = after.expected?.value;
+    if (!set || value === undefined || value === before?.expected?.value) return [];
+    return [{ topic: set.topic, payload: setPayload(set.payload, name, value), retain: set.retain }];
+  });
+}
+
+export function describeDevice(device: Device): Record<string, unknown> {
+  const { id, name, description, state, lastOnline } = device;
+  return {
+    ...(id ? { id } : {}),
+    ...(name ? { name } : {}),
+    ...(description ? { description } : {}),
+    ...(state ? { state } : {}),
+    ...(lastOnline ? { last_online: lastOnline } : {}),
+    ...(device.attributes.size > 0 ? { attributes: wireAttributes(device.attributes) } : {}),
+  };
+}
+
+export function wireAttributes(attributes: Iterable<readonly [string, Attribute]>): Record<string, unknown> {
+  return Object.fromEntries(
+    sorted(attributes).map(([name, { value, optional, type }]) => [
+      name,
+      { value, optional, metadata: { type } },
+    ]),
+  );
+}
+
+export function liveTwins(device: Device): Record<string, WireTwin> {
+  const live = sorted(device.twins).filter(([, twin]) => !isDeleted(twin));
+  return Object.fromEntries(live.map(([name, twin]) => [name, toWire(twin)]));
+}
+
+/** "2024-06-10 10:00:00" in the machine's own zone, as KubeEdge writes it. */
+function localTime(ms: number): string {
+  const at = new Date(ms);
+  const two = (part: number): string => String(part).padStart(2, "0");
+  const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+  return `${day} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+}

@@ -1,0 +1,245 @@
+import { randomUUID } from "node:crypto";
+import type { Port } from "#shared/bus";
+import type { Clock } from "#shared/clock";
+import { describeError } from "#shared/errors";
+import type { Device, DeviceModel } from "#shared/kube";
+import { running, type Running } from "#shared/lifecycle";
+import type { Logger } from "#shared/log";
+import { parseResource, topicMatches, type EdgeCatalog, type MqttMessage } from "#shared/message";
+import type { HistoryLimits, Store } from "#edge/store";
+import { Batch } from "./batch.ts";
+import { Handlers } from "./handlers.ts";
+import { contentFields, Objects } from "./objects.ts";
+import { serveQueries, type QueryServer } from "./query.ts";
+import { Registry } from "./registry.ts";
+
+export interface DeviceTwinConfig {
+  readonly node: string;
+  readonly history: HistoryLimits;
+  /** Disk for messages that wait for the link; past it the oldest reports are folded. */
+  readonly outboxLimitBytes: number;
+  /** Where the present and past values can be asked for over HTTP; undefined: nowhere. */
+  readonly query: { readonly address: string; readonly port: number } | undefined;
+}
+
+export type DeviceTwinPort = Port<
+  EdgeCatalog,
+  "mqtt.publish" | "mqtt.watch" | "outbox.added",
+  "cloud.request",
+  "link.changed",
+  "mqtt.received" | "twin.deliver" | "device.changed"
+>;
+
+export interface DeviceTwinParts {
+  readonly port: DeviceTwinPort;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export interface DeviceTwin extends Running {
+  /** where the query server listens, when there is one */
+  readonly queryPort: number | undefined;
+  /** reports folded into later ones since the start because the link was away too long */
+  readonly folded: () => number;
+}
+
+export const defaultHistory: HistoryLimits = {
+  maxAgeMs: 7 * 24 * 3600 * 1000,
+  maxPerProperty: 1000,
+  maxPoints: 1_000_000,
+};
+
+/** Topics whose messages go to the cloud as they are. */
+const uploadFilters = [
+  "SYS/dis/upload_records",
+  "$hw/events/upload/#",
+  "$ke/events/+/upload",
+  "$ke/events/+/+/upload",
+  "$ke/events/+/+/+/upload",
+];
+const trimEveryMs = 60_000;
+
+/**
+ * The devices of this node: their twins, states and history, kept in the store and in step with the cloud. Nothing is
+ * answered to a device before it is on disk; requests that arrive together share a commit.
+ */
+export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwinParts): Promise<DeviceTwin> {
+  const { port, store, clock, log } = parts;
+  await using stack = new AsyncDisposableStack();
+  const stamp = { id: () => randomUUID(), nowMs: () => clock.nowMs() };
+  const registry = new Registry();
+  registry.load(store);
+  const budget = new Budget(config, parts);
+  const batch = new Batch({
+    store,
+    registry,
+    stamp,
+    log,
+    historyPerProperty: config.history.maxPerProperty,
+    publish: ({ topic, payload, retain }) =>
+      void port.emit("mqtt.publish", { topic, payload: Buffer.from(payload), ...(retain ? { retain } : {}) }),
+    onQueued: (bytes) => {
+      void port.emit("outbox.added", {});
+      budget.queued(bytes);
+    },
+  });
+  stack.defer(() => batch.settled());
+  const filters = coalesce(() => void port.emit("mqtt.watch", { filters: objects.filters }));
+  const objects = new Objects({ registry, batch, clock, node: config.node, log, onFilters: filters });
+  const handlers = new Handlers({
+    registry,
+    batch,
+    clock,
+    node: config.node,
+    onCloudUpdated: (device, payload) =>
+      objects.sync(device, contentFields(Buffer.from(payload).toString("utf8")) ?? {}),
+    onMisfit: (device, properties) => log.debug("device sent values that do not fit", { device, properties }),
+  });
+  objects.use(handlers);
+  objects.restore(storedObjects(store, log));
+  await batch.settled();
+  stack.use(port.answer("mqtt.received", (message) => receive({ handlers, objects, batch }, message)));
+  stack.use(
+    port.answer("twin.deliver", async (message) => {
+      await objects.deliver(message);
+      return { ack: false };
+    }),
+  );
+  stack.use(port.answer("device.changed", (change) => objects.change(change).then(() => undefined)));
+  stack.use(
+    port.on("link.changed", ({ connected }) =>
+      connected ? askDetail(config.node, parts, objects) : undefined,
+    ),
+  );
+  stack.use(clock.every(trimEveryMs, () => trimHistory(store, clock, config.history)));
+  const query = await startQuery(config, { registry, store, log });
+  if (query) stack.use(query);
+  log.info("device twin started", { devices: registry.size });
+  const owned = stack.move();
+  return Object.assign(running("devicetwin", owned), { queryPort: query?.port, folded: () => budget.folded });
+}
+
+const done = Promise.resolve();
+
+interface Receivers {
+  readonly handlers: Handlers;
+  readonly objects: Objects;
+  readonly batch: Batch;
+}
+
+async function receive({ handlers, objects, batch }: Receivers, message: MqttMessage): Promise<undefined> {
+  const waits = [handlers.handle(message) ?? done];
+  for (const device of objects.readers.match(message.topic))
+    waits.push(handlers.report(device, message) ?? done);
+  if (uploadFilters.some((filter) => topicMatches(filter, message.topic)) || isUserTopic(message.topic)) {
+    batch.upload(message.topic, Buffer.from(message.payload).toString("utf8"));
+    waits.push(batch.settled());
+  }
+  await Promise.all(waits);
+  return undefined;
+}
+
+/** `<anything>/user/…` is for the rules in the cloud. */
+function isUserTopic(topic: string): boolean {
+  return /^[^$/][^/]*\/user\//.test(topic);
+}
+
+async function askDetail(
+  node: string,
+  { port, clock, log }: DeviceTwinParts,
+  objects: Objects,
+): Promise<void> {
+  const content = JSON.stringify({
+    event_type: "group_membership_event",
+    event_id: randomUUID(),
+    group_id: node,
+    operation: "detail",
+    timestamp: clock.nowMs(),
+  });
+  try {
+    const answer = await port.ask("cloud.request", {
+      source: "twin",
+      group: "resource",
+      operation: "get",
+      resource: "membership/detail",
+      content,
+      timeoutMs: 10_000,
+    });
+    await objects.deliver(answer);
+  } catch (error) {
+    log.debug("cloud did not tell the membership", { error: describeError(error) });
+  }
+}
+
+type Stored = { type: string; namespace: string; name: string; object: Device | DeviceModel };
+
+function* storedObjects(store: Store, log: Logger): Generator<Stored> {
+  for (const type of ["devicemodel", "device"]) {
+    for (const { key, value } of store.metas.listByType(type)) {
+      const path = parseResource(key);
+      const object = contentFields(value);
+      if (path && object?.["metadata"]) yield { type, ...pick(path), object: object as unknown as Device };
+      else log.warn("stored device object cannot be read", { key });
+    }
+  }
+}
+
+function pick({ namespace, name }: { namespace: string; name: string }): { namespace: string; name: string } {
+  return { namespace, name };
+}
+
+async function startQuery(
+  config: DeviceTwinConfig,
+  parts: { readonly registry: Registry; readonly store: Store; readonly log: Logger },
+): Promise<QueryServer | undefined> {
+  return config.query ? serveQueries(config.query, parts) : undefined;
+}
+
+function trimHistory(store: Store, clock: Clock, limits: HistoryLimits): void {
+  if (store.telemetry.trim(clock.nowMs(), limits)) clock.after(50, () => trimHistory(store, clock, limits));
+}
+
+/** Runs `run` once after the calls of one turn of the event loop. */
+function coalesce(run: () => void): () => void {
+  let waiting = false;
+  return () => {
+    if (waiting) return;
+    waiting = true;
+    setImmediate(() => {
+      waiting = false;
+      run();
+    });
+  };
+}
+
+/** Looks at the size of the outbox each time a sixteenth of the budget was put in, and folds what is too much. */
+class Budget {
+  readonly #config: DeviceTwinConfig;
+  readonly #parts: DeviceTwinParts;
+  #since = 0;
+  folded = 0;
+
+  constructor(config: DeviceTwinConfig, parts: DeviceTwinParts) {
+    this.#config = config;
+    this.#parts = parts;
+    this.#since = config.outboxLimitBytes;
+  }
+
+  queued(bytes: number): void {
+    const { outboxLimitBytes } = this.#config;
+    this.#since += bytes;
+    if (this.#since < outboxLimitBytes / 16) return;
+    this.#since = 0;
+    const { store, log } = this.#parts;
+    const before = store.outbox.size();
+    if (before.bytes <= outboxLimitBytes) return;
+    const folded = store.backlog.fold(before.bytes - outboxLimitBytes * 0.9);
+    this.folded += folded;
+    log.warn("folded reports that wait for the cloud: the disk budget is spent", {
+      folded,
+      foldedSinceStart: this.folded,
+      limitBytes: outboxLimitBytes,
+    });
+  }
+}

@@ -1,0 +1,323 @@
+import { randomUUID } from "node:crypto";
+import type { Clock } from "#shared/clock";
+import { describeError } from "#shared/errors";
+import type { Device as DeviceObject, DeviceModel } from "#shared/kube";
+import type { Logger } from "#shared/log";
+import { deviceTopic, nodePrefix, TopicTrie, type ObjectChange, type WireMessage } from "#shared/message";
+import type { Batch, Outgoing } from "./batch.ts";
+import { describeDevice, liveTwins, wireAttributes, type Handlers } from "./handlers.ts";
+import { readMapping } from "./mapping.ts";
+import { newDevice, type Attribute, type Device, type Registry } from "./registry.ts";
+import { isFields, parseJson, readEventId, readTwins, type Fields } from "./requests.ts";
+import { sorted, toCloud } from "./twin.ts";
+import { applyDesired, applySync, type Change } from "./update.ts";
+
+export interface ObjectsOptions {
+  readonly registry: Registry;
+  readonly batch: Batch;
+  readonly clock: Pick<Clock, "nowMs">;
+  readonly node: string;
+  readonly log: Logger;
+  /** Told when the topics of plain devices (`filters`) changed. */
+  readonly onFilters: () => void;
+}
+
+/** What the cloud says of devices: membership, attributes, syncs and the Device and DeviceModel objects themselves. */
+export class Objects {
+  readonly #options: ObjectsOptions;
+  readonly #models = new Map<string, DeviceModel>();
+  readonly #objects = new Map<string, DeviceObject>();
+  /** Devices by the topics their mapping reads. */
+  readonly readers = new TopicTrie<Device>();
+  readonly #filters = new Map<string, number>();
+  #handlers: Pick<Handlers, "afterDesired"> | undefined;
+
+  constructor(options: ObjectsOptions) {
+    this.#options = options;
+  }
+
+  /** The other half of the module, made after this one. */
+  use(handlers: Pick<Handlers, "afterDesired">): void {
+    this.#handlers = handlers;
+  }
+
+  get filters(): readonly string[] {
+    return [...this.#filters.keys()];
+  }
+
+  /** A message of group `twin`; settles with the commit. */
+  deliver(message: WireMessage): Promise<void> {
+    const resource = message.route.resource ?? "";
+    const body = contentFields(message.content);
+    if (!body) return Promise.resolve();
+    if (resource === "membership") return this.#membership(body);
+    if (resource === "membership/detail") return this.#detail(body);
+    const device = /^device\/(.+)\/(twin\/cloud_updated|updated)$/.exec(resource);
+    if (device?.[2] === "updated") return this.#attributes(device[1] ?? "", body);
+    if (device?.[1] !== undefined) return this.sync(device[1], body);
+    return Promise.resolve();
+  }
+
+  /** Takes over a `cloud_updated` body. */
+  sync(written: string, body: Fields): Promise<void> {
+    const { registry, batch, clock } = this.#options;
+    const device = registry.find(written);
+    const twins = readTwins(body["twin"]);
+    if (!device || !twins) return Promise.resolve();
+    const now = clock.nowMs();
+    const { changes, newerHere } = applySync(device.twins, twins, now);
+    for (const { name, after } of changes) batch.setTwin(device, name, after);
+    if (newerHere.length > 0) {
+      const own = newerHere.flatMap((name) => {
+        const twin = device.twins.get(name);
+        return twin ? [[name, toCloud(twin)] as const] : [];
+      });
+      batch.tellCloud(`device/${device.id}/twin/edge_updated`, {
+        event_id: randomUUID(),
+        timestamp: now,
+        twin: Object.fromEntries(sorted(own)),
+      });
+    }
+    return batch.answer({ publish: this.#handlers?.afterDesired(device, changes) ?? [] });
+  }
+
+  /** A Device or DeviceModel was stored or removed; settles with the commit of what follows from it. */
+  change({ type, namespace, name, object }: ObjectChange): Promise<void> {
+    const key = `${namespace}/${name}`;
+    if (type === "devicemodel") return this.#modelChanged(key, object);
+    if (type !== "device") return Promise.resolve();
+    if (!object) {
+      this.#objects.delete(key);
+      const device = this.#options.registry.ofObject(namespace, name);
+      return device ? this.#remove([device]) : Promise.resolve();
+    }
+    const given = object as DeviceObject;
+    this.#objects.set(key, thin(given));
+    return this.#deviceChanged(namespace, name, given);
+  }
+
+  /** At start: the objects stored before, without telling anybody of what is known already. */
+  restore(
+    objects: Iterable<Omit<ObjectChange, "object"> & { readonly object: DeviceObject | DeviceModel }>,
+  ): void {
+    const devices: { namespace: string; name: string; object: DeviceObject }[] = [];
+    for (const { type, namespace, name, object } of objects) {
+      if (type === "devicemodel") this.#models.set(`${namespace}/${name}`, object as DeviceModel);
+      else devices.push({ namespace, name, object: object as DeviceObject });
+    }
+    for (const { namespace, name, object } of devices) {
+      this.#objects.set(`${namespace}/${name}`, thin(object));
+      void this.#deviceChanged(namespace, name, object);
+    }
+  }
+
+  #deviceChanged(namespace: string, name: string, object: DeviceObject): Promise<void> {
+    const { registry, batch, clock } = this.#options;
+    const known = registry.ofObject(namespace, name);
+    const device = known ?? this.#newDevice(namespace, name, object);
+    device.object = { namespace, name };
+    this.#map(device, object);
+    const changes = desiredChanges(device, object, clock.nowMs());
+    for (const { name: property, after } of changes) batch.setTwin(device, property, after);
+    const publish = [
+      ...(known ? [] : [this.#membershipUpdated({ added: [device] })]),
+      ...(this.#handlers?.afterDesired(device, changes) ?? []),
+    ];
+    if (publish.length === 0) return Promise.resolve();
+    return batch.answer({ publish });
+  }
+
+  #newDevice(namespace: string, name: string, object: DeviceObject): Device {
+    const { registry, batch } = this.#options;
+    const id = registry.get(name) ? `${namespace}/${name}` : name;
+    const device = newDevice(id, name, object.metadata.labels?.["description"] ?? "");
+    batch.addDevice(device);
+    return device;
+  }
+
+  #modelChanged(key: string, model: DeviceModel | undefined): Promise<void> {
+    if (model) this.#models.set(key, model);
+    else this.#models.delete(key);
+    for (const object of this.#objects.values()) {
+      if (`${object.metadata.namespace}/${object.spec?.deviceModelRef?.name}` !== key) continue;
+      const device = this.#options.registry.ofObject(
+        object.metadata.namespace ?? "",
+        object.metadata.name ?? "",
+      );
+      if (device) this.#map(device, object);
+    }
+    return Promise.resolve();
+  }
+
+  #map(device: Device, object: DeviceObject): void {
+    const model = this.#models.get(`${object.metadata.namespace}/${object.spec?.deviceModelRef?.name}`);
+    const before = device.mapping?.filters ?? [];
+    try {
+      device.mapping = readMapping(object, model);
+    } catch (error) {
+      device.mapping = undefined;
+      this.#options.log.warn("cannot use the topics of a device", {
+        device: device.id,
+        problem: describeError(error),
+      });
+    }
+    this.#setFilters(device, before, device.mapping?.filters ?? []);
+  }
+
+  #setFilters(device: Device, before: readonly string[], after: readonly string[]): void {
+    if (before.join("\n") === after.join("\n")) return;
+    for (const filter of before) {
+      this.readers.remove(filter, device);
+      const users = (this.#filters.get(filter) ?? 1) - 1;
+      if (users === 0) this.#filters.delete(filter);
+      else this.#filters.set(filter, users);
+    }
+    for (const filter of after) {
+      this.readers.add(filter, device);
+      this.#filters.set(filter, (this.#filters.get(filter) ?? 0) + 1);
+    }
+    this.#options.onFilters();
+  }
+
+  #membership(body: Fields): Promise<void> {
+    const removed = records(body["removed_devices"]).flatMap((entry) => this.#known(entry));
+    const waits = removed.length > 0 ? [this.#remove(removed)] : [];
+    const added = records(body["added_devices"]).flatMap((entry) => this.#admit(entry));
+    if (added.length > 0)
+      waits.push(this.#options.batch.answer({ publish: [this.#membershipUpdated({ added })] }));
+    return Promise.all(waits).then(() => undefined);
+  }
+
+  /** The full list: what is not in it is no longer here. */
+  #detail(body: Fields): Promise<void> {
+    if (!Array.isArray(body["devices"])) return Promise.resolve();
+    const listed = new Set(records(body["devices"]).flatMap((entry) => this.#known(entry)));
+    const gone = [...this.#options.registry.all()].filter((device) => !listed.has(device));
+    return Promise.all([
+      gone.length > 0 ? this.#remove(gone) : undefined,
+      this.#membership({ added_devices: body["devices"] }),
+    ]).then(() => undefined);
+  }
+
+  #known(entry: Fields): Device[] {
+    const device = this.#options.registry.get(textOf(entry["id"]));
+    return device ? [device] : [];
+  }
+
+  /** @returns the device when it is new */
+  #admit(entry: Fields): Device[] {
+    const id = entry["id"];
+    if (typeof id !== "string" || id === "" || id.length > 253) return [];
+    const { batch, registry } = this.#options;
+    const known = registry.get(id);
+    const device = known ?? newDevice(id, textOf(entry["name"]) || id, textOf(entry["description"]));
+    if (!known) batch.addDevice(device);
+    if (isFields(entry["attributes"])) this.#setAttributes(device, entry["attributes"], true);
+    if (isFields(entry["twin"])) void this.sync(id, { twin: entry["twin"] });
+    return known ? [] : [device];
+  }
+
+  #remove(devices: readonly Device[]): Promise<void> {
+    const { batch } = this.#options;
+    for (const device of devices) {
+      this.#setFilters(device, device.mapping?.filters ?? [], []);
+      batch.removeDevice(device);
+    }
+    return batch.answer({ publish: [this.#membershipUpdated({ removed: devices })] });
+  }
+
+  #attributes(id: string, body: Fields): Promise<void> {
+    const device = this.#options.registry.find(id);
+    if (!device || !isFields(body["attributes"])) return Promise.resolve();
+    const changed = this.#setAttributes(device, body["attributes"], false);
+    if (changed.length === 0) return Promise.resolve();
+    const payload = this.#event(readEventId(body), { attributes: wireAttributes(changed) });
+    return this.#options.batch.answer({
+      publish: [{ topic: deviceTopic(device.topicName, "updated"), payload }],
+    });
+  }
+
+  #setAttributes(device: Device, wanted: Fields, replace: boolean): [string, Attribute][] {
+    const { batch } = this.#options;
+    const changed: [string, Attribute][] = [];
+    for (const [name, value] of Object.entries(wanted)) {
+      const before = device.attributes.get(name);
+      if (value === null && before?.optional) batch.setAttribute(device, name, undefined);
+      const attribute = isFields(value) ? readAttribute(value) : undefined;
+      if (!attribute || sameAttribute(before, attribute)) continue;
+      batch.setAttribute(device, name, attribute);
+      changed.push([name, attribute]);
+    }
+    const unlisted = replace
+      ? [...device.attributes.keys()].filter((name) => !Object.hasOwn(wanted, name))
+      : [];
+    for (const name of unlisted) batch.setAttribute(device, name, undefined);
+    return changed;
+  }
+
+  #membershipUpdated(change: { added?: readonly Device[]; removed?: readonly Device[] }): Outgoing {
+    const describe = (device: Device): unknown => {
+      const twin = liveTwins(device);
+      return { ...describeDevice(device), ...(Object.keys(twin).length > 0 ? { twin } : {}) };
+    };
+    const payload = this.#event(randomUUID(), {
+      added_devices: change.added?.map(describe) ?? null,
+      removed_devices: change.removed?.map(describe) ?? null,
+    });
+    return { topic: `${nodePrefix}${this.#options.node}/membership/updated`, payload };
+  }
+
+  #event(eventId: string, body: object): string {
+    return JSON.stringify({ event_id: eventId, timestamp: this.#options.clock.nowMs(), ...body });
+  }
+}
+
+/** Content of a message as an object: some peers send JSON inside a string. */
+export function contentFields(content: unknown): Fields | undefined {
+  if (isFields(content)) return content;
+  return typeof content === "string" ? parseJson(content) : undefined;
+}
+
+/** What a Device object asks for that it did not ask for before. */
+function desiredChanges(device: Device, object: DeviceObject, nowMs: number): Change[] {
+  const cloud = Number.parseInt(object.metadata.resourceVersion ?? "0", 10) || 0;
+  const changes: Change[] = [];
+  for (const { name, desired } of object.spec?.properties ?? []) {
+    const value = desired?.value;
+    if (typeof value !== "string" || value === "") continue;
+    const before = device.twins.get(name);
+    const after = applyDesired(before, { value, cloud }, nowMs);
+    if (after) changes.push({ name, before, after });
+  }
+  return changes;
+}
+
+/** What is needed of a Device later on; the rest is in the tables. */
+function thin(object: DeviceObject): DeviceObject {
+  const { name, namespace } = object.metadata;
+  return {
+    metadata: { ...(name ? { name } : {}), ...(namespace ? { namespace } : {}) },
+    ...(object.spec ? { spec: object.spec } : {}),
+  };
+}
+
+function readAttribute(value: Fields): Attribute {
+  const metadata = isFields(value["metadata"]) ? value["metadata"] : {};
+  return {
+    value: textOf(value["value"]),
+    optional: value["optional"] !== false,
+    type: textOf(metadata["type"]) || "string",
+  };
+}
+
+function sameAttribute(a: Attribute | undefined, b: Attribute): boolean {
+  return a !== undefined && a.value === b.value && a.optional === b.optional && a.type === b.type;
+}
+
+function records(value: unknown): Fields[] {
+  return Array.isArray(value) ? value.filter(isFields) : [];
+}
+
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}

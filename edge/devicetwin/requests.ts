@@ -1,0 +1,129 @@
+/** What devices, applications and the cloud send: parsed here, trusted inside. */
+
+export interface SideRequest {
+  readonly value: string;
+}
+
+export interface VersionRequest {
+  readonly cloud: number;
+  readonly edge: number;
+}
+
+/** One entry of `twin`; `null` asks to delete. */
+export interface TwinRequest {
+  readonly expected?: SideRequest | undefined;
+  readonly actual?: SideRequest | undefined;
+  readonly optional?: boolean | undefined;
+  readonly type?: string | undefined;
+  readonly expectedVersion?: VersionRequest | undefined;
+  readonly actualVersion?: VersionRequest | undefined;
+}
+
+export type TwinRequests = readonly (readonly [string, TwinRequest | null])[];
+
+export interface UpdateRequest {
+  readonly eventId: string;
+  readonly twins: TwinRequests;
+}
+
+/** A refusal carries the event id when it could be read. */
+export type Parsed<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly eventId: string; readonly reason: string };
+
+export type Fields = Readonly<Record<string, unknown>>;
+
+const unreadable = "Unmarshal update request body failed, please check the request";
+const noTwin = "Update twin error, key:twin does not exist";
+
+export function parseJson(payload: Uint8Array | string): Fields | undefined {
+  try {
+    const text = typeof payload === "string" ? payload : Buffer.from(payload).toString("utf8");
+    const value: unknown = JSON.parse(text);
+    return isFields(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The body of `twin/get` and `membership/get`: an object, with an event id or without. */
+export function parseGet(payload: Uint8Array): Parsed<{ readonly eventId: string }> {
+  const body = parseJson(payload);
+  const eventId = readEventId(body);
+  return body ? { ok: true, value: { eventId } } : { ok: false, eventId, reason: unreadable };
+}
+
+export function parseState(payload: Uint8Array): string | undefined {
+  const state = parseJson(payload)?.["state"];
+  return typeof state === "string" ? state : undefined;
+}
+
+export function parseUpdate(payload: Uint8Array | string): Parsed<UpdateRequest> {
+  const body = parseJson(payload);
+  const eventId = readEventId(body);
+  if (!body) return { ok: false, eventId, reason: unreadable };
+  if (body["twin"] === undefined || body["twin"] === null) return { ok: false, eventId, reason: noTwin };
+  const twins = readTwins(body["twin"]);
+  return twins ? { ok: true, value: { eventId, twins } } : { ok: false, eventId, reason: unreadable };
+}
+
+/** @returns undefined when the value is not a map of twins */
+export function readTwins(value: unknown): TwinRequests | undefined {
+  if (!isFields(value)) return undefined;
+  const twins: [string, TwinRequest | null][] = [];
+  for (const [name, entry] of Object.entries(value)) {
+    const twin = entry === null ? null : readTwin(entry);
+    if (twin === undefined) return undefined;
+    twins.push([name, twin]);
+  }
+  return twins;
+}
+
+export function readEventId(body: Fields | undefined): string {
+  const id = body?.["event_id"];
+  return typeof id === "string" ? id : "";
+}
+
+export function isFields(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function readTwin(entry: unknown): TwinRequest | undefined {
+  if (!isFields(entry)) return undefined;
+  const expected = readSide(entry["expected"]);
+  const actual = readSide(entry["actual"]);
+  if (expected === false || actual === false) return undefined;
+  const kind = readKind(entry);
+  return (
+    kind && {
+      ...kind,
+      expected,
+      actual,
+      expectedVersion: readVersion(entry["expected_version"]),
+      actualVersion: readVersion(entry["actual_version"]),
+    }
+  );
+}
+
+function readKind(entry: Fields): Pick<TwinRequest, "optional" | "type"> | undefined {
+  const optional = entry["optional"] ?? undefined;
+  const metadata = entry["metadata"] ?? {};
+  if (!isFields(metadata) || (optional !== undefined && typeof optional !== "boolean")) return undefined;
+  const type = metadata["type"] ?? "";
+  return typeof type === "string" ? { optional, type: type === "" ? undefined : type } : undefined;
+}
+
+/** @returns undefined when there is none, false when it is no side */
+function readSide(value: unknown): SideRequest | undefined | false {
+  if (value === undefined || value === null) return undefined;
+  if (!isFields(value)) return false;
+  const inner = value["value"] ?? undefined;
+  if (inner === undefined) return undefined;
+  return typeof inner === "string" ? { value: inner } : false;
+}
+
+function readVersion(value: unknown): VersionRequest | undefined {
+  if (!isFields(value)) return undefined;
+  const { cloud = 0, edge = 0 } = value;
+  return typeof cloud === "number" && typeof edge === "number" ? { cloud, edge } : undefined;
+}

@@ -1,0 +1,267 @@
+import { deletedType, isDeleted, sorted, toWire, type Side, type Twin, type WireTwin } from "./twin.ts";
+import type { SideRequest, TwinRequest, TwinRequests, VersionRequest } from "./requests.ts";
+
+export type TwinMap = ReadonlyMap<string, Twin>;
+
+export interface Change {
+  readonly name: string;
+  readonly before: Twin | undefined;
+  readonly after: Twin;
+}
+
+export type UpdateOutcome =
+  | {
+      readonly ok: true;
+      readonly changes: readonly Change[];
+      readonly result: Readonly<Record<string, WireTwin | null>>;
+      readonly document: Readonly<Record<string, { last: WireTwin | null; current: WireTwin | null }>>;
+    }
+  | { readonly ok: false; readonly code: number; readonly reason: string };
+
+/** More properties than a device has in earnest: a client that invents names must not fill the memory. */
+export const mostTwinsADevice = 1000;
+
+const alphabet = /^[a-zA-Z0-9\-_.,:/@#]*$/;
+const badKey =
+  "The key of twin must only include upper or lowercase letters, number, english, and special letter - _ . , : / @ # and the length of key should be less than 128 bytes";
+const badValue =
+  "The value of twin must only include upper or lowercase letters, number, english, and special letter - _ . , : / @ # and the length of value should be less than 512 bytes";
+
+/** What an update over MQTT makes of the twins of a device. One bad key refuses the whole request. */
+export function applyUpdate(twins: TwinMap, request: TwinRequests, nowMs: number): UpdateOutcome {
+  const changes: Change[] = [];
+  const result: [string, WireTwin | null][] = [];
+  let size = twins.size;
+  for (const [name, wanted] of request) {
+    const before = twins.get(name);
+    const decided = wanted ? decideWrite(name, before, wanted, nowMs) : decideRemoval(name, before);
+    if (typeof decided === "string") return { ok: false, code: 400, reason: decided };
+    if (decided === undefined) continue;
+    size += before ? 0 : 1;
+    changes.push({ name, before, after: decided });
+    result.push([name, isDeleted(decided) ? null : toWire(decided)]);
+  }
+  if (size > mostTwinsADevice)
+    return { ok: false, code: 400, reason: `A device has at most ${mostTwinsADevice} twins` };
+  return {
+    ok: true,
+    changes,
+    result: Object.fromEntries(sorted(result)),
+    document: documentOf(changes),
+  };
+}
+
+export function documentOf(
+  changes: readonly Change[],
+): Record<string, { last: WireTwin | null; current: WireTwin | null }> {
+  const entries = changes.map(({ name, before, after }) => {
+    const last = before && !isDeleted(before) ? toWire(before) : null;
+    return [name, { last, current: isDeleted(after) ? null : toWire(after) }] as const;
+  });
+  return Object.fromEntries(sorted(entries));
+}
+
+export interface SyncOutcome {
+  readonly changes: readonly Change[];
+  /** Names whose value here is newer than the cloud's: told back. */
+  readonly newerHere: readonly string[];
+}
+
+/** What `cloud_updated` makes of the twins: bad keys are skipped, versions decide. */
+export function applySync(twins: TwinMap, request: TwinRequests, nowMs: number): SyncOutcome {
+  const changes: Change[] = [];
+  const newerHere: string[] = [];
+  for (const [name, wanted] of request) {
+    if (wanted === null || !isKey(name)) continue;
+    const before = twins.get(name);
+    const after = syncTwin(before, wanted, nowMs);
+    if (after === "newer-here") newerHere.push(name);
+    else if (after) changes.push({ name, before, after });
+  }
+  return { changes, newerHere };
+}
+
+/** Takes over what a Device object asks for. @returns undefined when it asks for nothing new */
+export function applyDesired(
+  before: Twin | undefined,
+  desired: { readonly value: string; readonly cloud: number },
+  nowMs: number,
+): Twin | undefined {
+  const kept = live(before);
+  if (kept?.desired === desired.value) return undefined;
+  const { value, cloud } = desired;
+  const expected = { value, timestamp: nowMs, cloud, edge: before?.expected?.edge ?? 0 };
+  return { ...(kept ?? { optional: true, type: "string" }), expected, desired: value };
+}
+
+/** A value read from a device that knows nothing of twins: any text goes, the type is its model's. */
+export function applyReport(before: Twin | undefined, value: string, type: string, nowMs: number): Twin {
+  const kept = live(before);
+  return {
+    expected: kept?.expected,
+    actual: bump({ value }, kept?.actual, before?.actual, nowMs),
+    optional: kept?.optional ?? true,
+    type: kept?.type ?? type,
+    desired: kept?.desired,
+  };
+}
+
+/** Whether the text can stand for a value of the type. */
+export function fitsType(value: string, type: string): boolean | undefined {
+  if (value === "") return true;
+  switch (type) {
+    case "string":
+      return true;
+    case "int":
+    case "integer":
+      return /^[+-]?\d+$/.test(value);
+    case "float":
+      return /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(value);
+    case "boolean":
+      return value === "true" || value === "false";
+    default:
+      return undefined;
+  }
+}
+
+function decideWrite(
+  name: string,
+  before: Twin | undefined,
+  wanted: TwinRequest,
+  nowMs: number,
+): Twin | string | undefined {
+  if (!isKey(name)) return badKey;
+  if (wanted.type === deletedType) return decideRemoval(name, before);
+  const kept = live(before);
+  if (!wanted.expected && !wanted.actual) return kept && withOptional(kept, wanted);
+  const type = kept?.type ?? wanted.type ?? "string";
+  const problem = findProblem(kept, wanted, type);
+  return problem ?? mergeWrite({ before, kept, wanted, type }, nowMs);
+}
+
+/** A twin that is not there is held to the type it comes with. */
+function findProblem(kept: Twin | undefined, wanted: TwinRequest, type: string): string | undefined {
+  const present = kept ?? { expected: {}, actual: {} };
+  return (
+    sideProblem(wanted.expected, type, present.expected) ?? sideProblem(wanted.actual, type, present.actual)
+  );
+}
+
+function live(twin: Twin | undefined): Twin | undefined {
+  return twin && !isDeleted(twin) ? twin : undefined;
+}
+
+function mergeWrite(
+  from: {
+    readonly before: Twin | undefined;
+    readonly kept: Twin | undefined;
+    readonly wanted: TwinRequest;
+    readonly type: string;
+  },
+  nowMs: number,
+): Twin {
+  const { before, kept, wanted, type } = from;
+  return {
+    expected: bump(wanted.expected, kept?.expected, before?.expected, nowMs),
+    actual: bump(wanted.actual, kept?.actual, before?.actual, nowMs),
+    optional: (kept?.optional ?? wanted.optional ?? true) && wanted.optional !== false,
+    type,
+    desired: kept?.desired,
+  };
+}
+
+/** Optional can only be given up. */
+function withOptional(kept: Twin, wanted: TwinRequest): Twin | undefined {
+  return wanted.optional === false && kept.optional ? { ...kept, optional: false } : undefined;
+}
+
+function decideRemoval(name: string, before: Twin | undefined): Twin | string | undefined {
+  if (!before) return `Cannot delete twin ${name}: it does not exist`;
+  if (!before.optional || isDeleted(before)) return undefined;
+  const cleared = (side: Side | undefined): Side | undefined =>
+    side && { value: "", cloud: side.cloud, edge: side.edge + 1 };
+  return {
+    expected: cleared(before.expected),
+    actual: cleared(before.actual),
+    optional: true,
+    type: deletedType,
+  };
+}
+
+/** `present`: what the side holds now; a first value of a side that exists is taken as it comes. */
+function sideProblem(
+  side: SideRequest | undefined,
+  type: string,
+  present: object | undefined,
+): string | undefined {
+  if (!side) return undefined;
+  if (side.value.length > 512 || !alphabet.test(side.value)) return badValue;
+  if (present === undefined) return undefined;
+  const fits = fitsType(side.value, type);
+  if (fits === undefined) return "the value type is not allowed";
+  if (fits) return undefined;
+  return type === "boolean" ? "the bool value must be true or false" : `the value is not ${type}`;
+}
+
+/** Versions go on over a deletion, so that the cloud can tell the new value from the old. */
+function bump(
+  wanted: SideRequest | undefined,
+  kept: Side | undefined,
+  before: Side | undefined,
+  nowMs: number,
+): Side | undefined {
+  if (!wanted) return kept;
+  return { value: wanted.value, timestamp: nowMs, cloud: before?.cloud ?? 0, edge: (before?.edge ?? 0) + 1 };
+}
+
+function syncTwin(
+  before: Twin | undefined,
+  wanted: TwinRequest,
+  nowMs: number,
+): Twin | "newer-here" | undefined {
+  const type = wanted.type ?? before?.type ?? "string";
+  const expected = syncSide(before?.expected, wanted.expected, wanted.expectedVersion, nowMs);
+  const actual = syncSide(before?.actual, wanted.actual, wanted.actualVersion, nowMs);
+  if (expected === "newer-here" || actual === "newer-here") return "newer-here";
+  if (type === deletedType) return before && { ...before, type: deletedType };
+  const given = [expected, actual].filter((side) => side !== undefined);
+  if (given.length === 0 || !given.every((side) => isGood(side.value, type))) return undefined;
+  return mergeSync(before, { ...wanted, type }, { ...before, ...sidesOf(expected, actual) });
+}
+
+function sidesOf(expected: Side | undefined, actual: Side | undefined): Pick<Twin, "expected" | "actual"> {
+  return { ...(expected ? { expected } : {}), ...(actual ? { actual } : {}) };
+}
+
+function mergeSync(
+  before: Twin | undefined,
+  wanted: TwinRequest & { readonly type: string },
+  sides: Pick<Twin, "expected" | "actual">,
+): Twin {
+  return {
+    expected: sides.expected,
+    actual: sides.actual,
+    optional: (before?.optional ?? wanted.optional ?? true) && wanted.optional !== false,
+    type: before && !isDeleted(before) ? before.type : wanted.type,
+    desired: before?.desired,
+  };
+}
+
+function isGood(value: string, type: string): boolean {
+  return alphabet.test(value) && fitsType(value, type) === true;
+}
+
+function syncSide(
+  before: Side | undefined,
+  wanted: SideRequest | undefined,
+  version: VersionRequest | undefined,
+  nowMs: number,
+): Side | "newer-here" | undefined {
+  if (!wanted || !version) return undefined;
+  if (before && (version.cloud < before.cloud || version.edge < before.edge)) return "newer-here";
+  return { value: wanted.value, timestamp: nowMs, cloud: version.cloud, edge: version.edge };
+}
+
+function isKey(name: string): boolean {
+  return name.length > 0 && name.length <= 128 && alphabet.test(name);
+}
