@@ -7,8 +7,7 @@
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import * as models from "../node_modules/@kubernetes/client-node/dist/gen/models/all.js";
-import { catalogRows } from "../cloud/apischema/catalog-table.ts";
+import { catalogRows } from "#internal/cloud/apischema/catalog-table.ts";
 
 interface Field {
   name: string;
@@ -124,6 +123,9 @@ const plainCodes: Record<string, string> = {
   FieldsV1: "o",
 };
 
+const modelsFile = "../node_modules/@kubernetes/client-node/dist/gen/models/all.js";
+const models: unknown = await import(join(import.meta.dir, modelsFile));
+
 const source = process.argv[2];
 if (source === undefined)
   throw new Error("Usage: bun scripts/generate-schemas.ts <unpacked kubernetes-types folder>");
@@ -164,7 +166,7 @@ interface Scope {
 
 function fieldsOf(body: string, scope: Scope): Field[] {
   const pattern =
-    /(?:\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*)?^ {4}("?[$\w-]+"?)(\??): (\{\s*\[name: string\]: ([^;]*);\s*\}|[^;{]*);/gm;
+    /(?:\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*)?^ {4}(?:readonly )?("?[$\w-]+"?)(\??): (\{\s*\[name: string\]: ([^;]*);\s*\}|[^;{]*);/gm;
   return [...body.matchAll(pattern)].map(([, comment = "", quoted = "", optional, type = "", value]) => {
     const name = quoted.replaceAll('"', "");
     const code = value === undefined ? codeOf(type, name, scope) : `{}${codeOf(value, name, scope)}`;
@@ -190,7 +192,7 @@ interface Model {
 function formatOf(owner: string, field: string, fallback: string): string {
   const [group = "", , name = ""] = owner.split(".");
   const title = group[0]?.toUpperCase() + group.slice(1);
-  const known = models as unknown as Record<string, Model | undefined>;
+  const known = models as Record<string, Model | undefined>;
   const model = known[`V1${name}`] ?? known[`${title}V1${name}`];
   const format = model?.getAttributeTypeMap().find(({ baseName }) => baseName === field)?.format;
   return { int32: "i", int64: "l", double: "d", byte: "y" }[format ?? ""] ?? fallback;
