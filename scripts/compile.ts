@@ -1,0 +1,66 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { leaveOutUnused } from "./leave-out.ts";
+
+export const programs = ["cloudcore", "edgecore"] as const;
+export type ProgramName = (typeof programs)[number];
+
+export const targets = [
+  "linux-x64",
+  "linux-x64-baseline",
+  "linux-arm64",
+  "linux-x64-musl",
+  "linux-arm64-musl",
+] as const;
+export type Target = (typeof targets)[number];
+
+const entries = { cloudcore: "cloud/main.ts", edgecore: "edge/main.ts" } as const;
+
+export interface Compilation {
+  readonly root: string;
+  readonly program: ProgramName;
+  readonly target: Target;
+  readonly folder: string;
+}
+
+/** The target that runs on this machine. */
+export function hostTarget(): Target {
+  return process.arch === "arm64" ? "linux-arm64" : "linux-x64";
+}
+
+/** Makes one executable that needs nothing beside it. @returns its path */
+export async function compile({ root, program, target, folder }: Compilation): Promise<string> {
+  const outfile = join(folder, program);
+  const result = await Bun.build({
+    entrypoints: [join(root, entries[program])],
+    root,
+    target: "bun",
+    format: "esm",
+    minify: true,
+    bytecode: true,
+    plugins: [leaveOutUnused],
+    define: {
+      KUBEEDGE_VERSION: JSON.stringify(readVersion(root)),
+      KUBEEDGE_COMMIT: JSON.stringify(readCommit(root)),
+      "process.env.NODE_ENV": '"production"',
+    },
+    compile: { target: `bun-${target}`, outfile, autoloadDotenv: false, autoloadBunfig: false },
+  });
+  if (!result.success) throw new AggregateError(result.logs, `Cannot build ${program} for ${target}`);
+  return outfile;
+}
+
+function readVersion(root: string): string {
+  return (JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string }).version;
+}
+
+/** Short commit, with a mark when tracked files differ from it. */
+function readCommit(root: string): string {
+  const git = (...words: string[]): string =>
+    Bun.spawnSync(["git", ...words], { cwd: root, stderr: "ignore" })
+      .stdout.toString()
+      .trim();
+  const commit = git("rev-parse", "--short=12", "HEAD");
+  if (commit === "") return "unknown";
+  return git("status", "--porcelain", "--untracked-files=no") === "" ? commit : `${commit}-changed`;
+}

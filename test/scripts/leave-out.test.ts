@@ -1,0 +1,31 @@
+import { expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { leaveOutUnused } from "#internal/scripts/leave-out.ts";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+
+test("left-out library throws by name when it is called, not when it is loaded", async () => {
+  using dir = tempDir();
+  const entry = join(dir.path, "entry.js");
+  writeFileSync(
+    entry,
+    `const { Client } = require("ssh2");
+const rpc = require("@grpc/grpc-js");
+const inner = rpc.credentials.createInsecure;
+for (const use of [() => new Client(), () => inner()]) {
+  try { use(); } catch (error) { console.log(error.message); }
+}`,
+  );
+  const built = await Bun.build({
+    entrypoints: [entry],
+    target: "bun",
+    outdir: dir.path,
+    naming: "out.js",
+    plugins: [leaveOutUnused],
+  });
+  expect(built.success).toBe(true);
+  const child = Bun.spawnSync([process.execPath, join(dir.path, "out.js")]);
+  expect(child.stdout.toString()).toBe(
+    '"ssh2" is not part of this executable\n"@grpc/grpc-js" is not part of this executable\n',
+  );
+});
