@@ -5,7 +5,6 @@ import {
   textOf,
   textsOf,
   type FieldError,
-  type Json,
   type JsonObject,
 } from "#cloud/apischema";
 import {
@@ -169,36 +168,33 @@ function checkShape(schema: JsonObject, { at, errors, root }: Walk): void {
   const free =
     schema["x-kubernetes-int-or-string"] === true || schema["x-kubernetes-preserve-unknown-fields"] === true;
   const type = textOf(schema, "type");
-  if (type === "" && !free && root !== true)
-    errors.push(required(`${at}.type`, "must not be empty for specified object fields"));
-  else if (type !== "" && !schemaTypes.includes(type))
-    errors.push(notSupported(`${at}.type`, type, schemaTypes));
+  if (type === "") {
+    if (!free && root !== true)
+      errors.push(required(`${at}.type`, "must not be empty for specified object fields"));
+  } else if (!schemaTypes.includes(type)) errors.push(notSupported(`${at}.type`, type, schemaTypes));
   if (type === "array" && schema.items === undefined)
     errors.push(required(`${at}.items`, "must be specified"));
+  errors.push(...refusedWords(schema, at));
+}
+
+const quadratic = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
+const notARegExp = "must be a valid regular expression, but isn't: error parsing regexp";
+
+function refusedWords(schema: JsonObject, at: string): FieldError[] {
+  const errors: FieldError[] = [];
   if (schema.properties !== undefined && schema.additionalProperties !== undefined)
     errors.push(
       forbidden(`${at}.additionalProperties`, "additionalProperties and properties are mutual exclusive"),
     );
-  if (schema.uniqueItems === true)
-    errors.push(
-      forbidden(
-        `${at}.uniqueItems`,
-        "uniqueItems cannot be set to true since the runtime complexity becomes quadratic",
-      ),
-    );
+  if (schema.uniqueItems === true) errors.push(forbidden(`${at}.uniqueItems`, quadratic));
   if (textOf(schema, "$ref") !== "") errors.push(forbidden(`${at}.$ref`, "$ref is not supported"));
   const pattern = textOf(schema, "pattern");
   if (pattern !== "" && compiled(pattern) === undefined)
-    errors.push(
-      invalid(
-        `${at}.pattern`,
-        pattern,
-        "must be a valid regular expression, but isn't: error parsing regexp",
-      ),
-    );
+    errors.push(invalid(`${at}.pattern`, pattern, notARegExp));
+  return errors;
 }
 
 function typeProblem(schema: JsonObject, at: string, text: string): FieldError {
   const { type } = schema;
-  return type === undefined ? required(at, text) : invalid(at, type as Json, text);
+  return type === undefined ? required(at, text) : invalid(at, type, text);
 }

@@ -59,14 +59,13 @@ export function defaultObject(schema: JsonObject, object: JsonObject): void {
 function fill(schema: JsonObject, value: Json | undefined, root: boolean): void {
   if (Array.isArray(value)) {
     if (isObject(schema.items)) for (const item of value) fill(schema.items, item, false);
-    return;
-  }
-  if (!isObject(value)) return;
+  } else if (isObject(value)) fillFields(schema, value, root);
+}
+
+function fillFields(schema: JsonObject, value: JsonObject, root: boolean): void {
   const properties = isObject(schema.properties) ? schema.properties : {};
-  for (const [key, property] of Object.entries(properties)) {
-    if (!isObject(property) || (root && rootFields.has(key))) continue;
-    fillProperty(property, value, key);
-  }
+  for (const [key, property] of Object.entries(properties))
+    if (isObject(property) && !(root && rootFields.has(key))) fillProperty(property, value, key);
   const { additionalProperties } = schema;
   if (!isObject(additionalProperties)) return;
   for (const [key, item] of Object.entries(value))

@@ -68,7 +68,7 @@ function checkEnum(schema: JsonObject, value: Json, at: Checking): void {
 
 function checkText(schema: JsonObject, value: string, at: Checking): void {
   const { minLength, maxLength, pattern, format } = schema;
-  const length = minLength === undefined && maxLength === undefined ? 0 : [...value].length;
+  const length = minLength === undefined && maxLength === undefined ? 0 : Array.from(value).length;
   if (typeof maxLength === "number" && length > maxLength)
     at.errors.push({
       reason: "FieldValueTooLong",
@@ -84,28 +84,30 @@ function checkText(schema: JsonObject, value: string, at: Checking): void {
 }
 
 function checkNumber(schema: JsonObject, value: number, at: Checking): void {
-  const { minimum, maximum, multipleOf } = schema;
-  const overMinimum = schema.exclusiveMinimum === true;
-  const underMaximum = schema.exclusiveMaximum === true;
-  if (typeof minimum === "number" && (overMinimum ? value <= minimum : value < minimum))
-    fail(
-      at,
-      "FieldValueInvalid",
-      value,
-      `should be greater than ${overMinimum ? "" : "or equal to "}${minimum}`,
-    );
-  if (typeof maximum === "number" && (underMaximum ? value >= maximum : value > maximum))
-    fail(
-      at,
-      "FieldValueInvalid",
-      value,
-      `should be less than ${underMaximum ? "" : "or equal to "}${maximum}`,
-    );
+  checkMinimum(schema, value, at);
+  checkMaximum(schema, value, at);
+  const { multipleOf, format } = schema;
   if (typeof multipleOf === "number" && multipleOf > 0 && !isMultiple(value, multipleOf))
     fail(at, "FieldValueInvalid", value, `should be a multiple of ${multipleOf}`);
-  const limit = schema.format === "int32" ? 2 ** 31 : 2 ** 63;
+  const limit = format === "int32" ? 2 ** 31 : 2 ** 63;
   if (schema.type === "integer" && (value < -limit || value >= limit))
-    fail(at, "FieldValueInvalid", value, `should be of type ${String(schema.format ?? "int64")}`);
+    fail(at, "FieldValueInvalid", value, `should be of type ${format === "int32" ? "int32" : "int64"}`);
+}
+
+function checkMinimum(schema: JsonObject, value: number, at: Checking): void {
+  const { minimum } = schema;
+  if (typeof minimum !== "number") return;
+  const open = schema.exclusiveMinimum === true;
+  if (open ? value <= minimum : value < minimum)
+    fail(at, "FieldValueInvalid", value, `should be greater than ${open ? "" : "or equal to "}${minimum}`);
+}
+
+function checkMaximum(schema: JsonObject, value: number, at: Checking): void {
+  const { maximum } = schema;
+  if (typeof maximum !== "number") return;
+  const open = schema.exclusiveMaximum === true;
+  if (open ? value >= maximum : value > maximum)
+    fail(at, "FieldValueInvalid", value, `should be less than ${open ? "" : "or equal to "}${maximum}`);
 }
 
 function isMultiple(value: number, step: number): boolean {
@@ -149,16 +151,28 @@ function checkUnique(schema: JsonObject, value: Json[], at: Checking): void {
 
 function mapKey(item: Json, keys: Json[]): Json {
   if (!isObject(item)) return item;
-  return Object.fromEntries(keys.map((key) => [String(key as string), item[String(key as string)] ?? null]));
+  const names = keys.filter((key) => typeof key === "string");
+  return Object.fromEntries(names.map((name) => [name, item[name] ?? null]));
 }
 
 function checkFields(schema: JsonObject, value: JsonObject, at: Checking): void {
   const properties = isObject(schema.properties) ? schema.properties : {};
-  const { required, minProperties, maxProperties, additionalProperties } = schema;
+  const { required, additionalProperties } = schema;
   for (const name of Array.isArray(required) ? required : [])
     if (typeof name === "string" && value[name] === undefined)
-      at.errors.push({ reason: "FieldValueRequired", field: join(at.path, name), message: "Required value" });
-  const size = Object.keys(value).length;
+      at.errors.push({
+        reason: "FieldValueRequired",
+        field: join(at.path, name),
+        message: "Required value",
+      });
+  checkSize(schema, Object.keys(value).length, at);
+  for (const [key, item] of Object.entries(value)) {
+    const property = Object.hasOwn(properties, key) ? properties[key] : additionalProperties;
+    if (isObject(property)) check(property, item, { ...at, path: join(at.path, key), depth: at.depth + 1 });
+  }
+}
+
+function checkSize({ minProperties, maxProperties }: JsonObject, size: number, at: Checking): void {
   if (typeof minProperties === "number" && size < minProperties)
     fail(at, "FieldValueInvalid", size, `should have at least ${minProperties} properties`);
   if (typeof maxProperties === "number" && size > maxProperties)
@@ -167,10 +181,6 @@ function checkFields(schema: JsonObject, value: JsonObject, at: Checking): void 
       field: at.path,
       message: `Too many: ${size}: must have at most ${maxProperties} items`,
     });
-  for (const [key, item] of Object.entries(value)) {
-    const property = Object.hasOwn(properties, key) ? properties[key] : additionalProperties;
-    if (isObject(property)) check(property, item, { ...at, path: join(at.path, key), depth: at.depth + 1 });
-  }
 }
 
 function checkCombined(schema: JsonObject, value: Json, at: Checking): void {

@@ -145,32 +145,58 @@ export const endpointSliceCells: Cells = (object, nowMs) => {
   ];
 };
 
+interface EventWords {
+  readonly about: string;
+  readonly first: string;
+  readonly last: string;
+  readonly source: string;
+  readonly message: string;
+  readonly count: string;
+}
+
+const coreWords: EventWords = {
+  about: "involvedObject",
+  first: "firstTimestamp",
+  last: "lastTimestamp",
+  source: "source",
+  message: "message",
+  count: "count",
+};
+const modernWords: EventWords = {
+  about: "regarding",
+  first: "deprecatedFirstTimestamp",
+  last: "deprecatedLastTimestamp",
+  source: "deprecatedSource",
+  message: "note",
+  count: "deprecatedCount",
+};
+
 export const eventCells: Cells = (event, nowMs) => {
-  const modern = event.regarding !== undefined;
-  const about = childOf(event, modern ? "regarding" : "involvedObject");
-  const first = event[modern ? "deprecatedFirstTimestamp" : "firstTimestamp"] ?? event.eventTime;
+  const words = event.regarding === undefined ? coreWords : modernWords;
+  const about = childOf(event, words.about);
+  const first = event[words.first] ?? event.eventTime;
   const series = childOf(event, "series");
-  const last =
-    series?.lastObservedTime ?? event[modern ? "deprecatedLastTimestamp" : "lastTimestamp"] ?? first;
-  const source = childOf(event, modern ? "deprecatedSource" : "source");
-  const host = textOf(source, "host");
-  const component =
-    textOf(source, "component") ||
-    textOf(event, "reportingComponent") ||
-    textOf(event, "reportingController");
   return [
-    ageSince(last, nowMs),
+    ageSince(series?.lastObservedTime ?? event[words.last] ?? first, nowMs),
     textOf(event, "type"),
     textOf(event, "reason"),
     about === undefined ? "" : `${textOf(about, "kind").toLowerCase()}/${textOf(about, "name")}`,
     textOf(about, "fieldPath"),
-    host === "" ? component : `${component}, ${host}`,
-    textOf(event, modern ? "note" : "message").trim(),
+    eventSource(event, words),
+    textOf(event, words.message).trim(),
     ageSince(first, nowMs),
-    numberOf(series, "count") ?? numberOf(event, modern ? "deprecatedCount" : "count") ?? 1,
+    numberOf(series, "count") ?? numberOf(event, words.count) ?? 1,
     textOf(childOf(event, "metadata"), "name"),
   ];
 };
+
+function eventSource(event: JsonObject, words: EventWords): string {
+  const source = childOf(event, words.source);
+  const reporter = textOf(event, "reportingComponent") || textOf(event, "reportingController");
+  const component = textOf(source, "component") || reporter;
+  const host = textOf(source, "host");
+  return host === "" ? component : `${component}, ${host}`;
+}
 
 export const leaseCells: Cells = (object, nowMs) => [
   textOf(childOf(object, "spec"), "holderIdentity"),
@@ -242,7 +268,7 @@ export const roleBindingCells: Cells = (object, nowMs) => {
 export const disruptionBudgetCells: Cells = (object, nowMs) => {
   const spec = childOf(object, "spec");
   const part = (value: Json | undefined): string =>
-    value === undefined ? "N/A" : String(value as string | number);
+    typeof value === "string" || typeof value === "number" ? `${value}` : "N/A";
   return [
     part(spec?.minAvailable),
     part(spec?.maxUnavailable),
@@ -260,9 +286,9 @@ export const priorityClassCells: Cells = (object, nowMs) => [
 export const resourceQuotaCells: Cells = (object, nowMs) => {
   const status = childOf(object, "status");
   const used = childOf(status, "used");
-  const texts = Object.entries(childOf(status, "hard") ?? {}).map(([name, hard]) => ({
+  const texts = Object.entries(textMapOf(status, "hard")).map(([name, hard]) => ({
     limit: name.startsWith("limits."),
-    text: `${name}: ${textOf(used, name) || "0"}/${String(hard as string)}`,
+    text: `${name}: ${textOf(used, name) || "0"}/${hard}`,
   }));
   const join = (limit: boolean): string =>
     texts

@@ -1,7 +1,6 @@
 import {
   childOf,
   definitionName,
-  isObject,
   textOf,
   type Json,
   type JsonObject,
@@ -89,23 +88,14 @@ export function tableCells(kind: KindInfo, object: JsonObject, nowMs: number): J
 
 function customCell(column: PrinterColumn, object: JsonObject, nowMs: number): Json {
   const [value] = findByPath(column.jsonPath, object);
-  if (value === undefined) return null;
-  switch (column.type) {
-    case "string":
-      return typeof value === "string"
-        ? value
-        : Array.isArray(value) || isObject(value)
-          ? JSON.stringify(value)
-          : String(value ?? "<nil>");
-    case "integer":
-      return typeof value === "number" ? Math.trunc(value) : null;
-    case "number":
-      return typeof value === "number" ? value : null;
-    case "boolean":
-      return typeof value === "boolean" ? value : null;
-    case "date":
-      return typeof value === "string" ? ageSince(value, nowMs) : null;
-    default:
-      return null;
-  }
+  return value === undefined ? null : (customPrinters[column.type]?.(value, nowMs) ?? null);
 }
+
+/** How a value looks in a column of a type; null when it is of another. */
+const customPrinters: Readonly<Record<string, (value: Json, nowMs: number) => Json>> = {
+  string: (value) => (typeof value === "string" ? value : value === null ? "<nil>" : JSON.stringify(value)),
+  integer: (value) => (typeof value === "number" ? Math.trunc(value) : null),
+  number: (value) => (typeof value === "number" ? value : null),
+  boolean: (value) => (typeof value === "boolean" ? value : null),
+  date: (value, nowMs) => (typeof value === "string" ? ageSince(value, nowMs) : null),
+};

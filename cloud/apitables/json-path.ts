@@ -69,20 +69,14 @@ function walk(steps: readonly Step[], start: Json[]): Json[] {
 }
 
 function take(step: Step, value: Json): Json[] {
-  switch (step.kind) {
-    case "field":
-      return isObject(value) && Object.hasOwn(value, step.name) ? [value[step.name] ?? null] : [];
-    case "index": {
-      const item = Array.isArray(value) ? value.at(step.index) : undefined;
-      return item === undefined ? [] : [item];
-    }
-    case "each":
-      return Array.isArray(value) ? value : isObject(value) ? Object.values(value) : [];
-    case "where":
-      return Array.isArray(value) ? value.filter((item) => holds(step, item)) : [];
-    default:
-      return step satisfies never;
-  }
+  if (step.kind === "field")
+    return isObject(value) && Object.hasOwn(value, step.name) ? [value[step.name] ?? null] : [];
+  if (step.kind === "each" && isObject(value)) return Object.values(value);
+  if (!Array.isArray(value)) return [];
+  if (step.kind === "each") return value;
+  if (step.kind === "where") return value.filter((item) => holds(step, item));
+  const item = value.at(step.index);
+  return item === undefined ? [] : [item];
 }
 
 function holds(step: Extract<Step, { kind: "where" }>, item: Json): boolean {

@@ -242,15 +242,27 @@ function validateHandler(handler: JsonObject, at: string): FieldError[] {
     .slice(1)
     .map((field) => forbidden(`${at}.${field}`, "may not specify more than 1 handler type"));
   const [kind = ""] = chosen;
-  const action = childOf(handler, kind);
-  if (kind === "exec" && !Array.isArray(action?.command)) errors.push(required(`${at}.exec.command`));
-  if (kind === "httpGet" || kind === "tcpSocket")
-    errors.push(...validateTargetPort(action, `${at}.${kind}.port`));
-  if (kind === "httpGet")
-    errors.push(...oneOf(action ?? {}, "scheme", { at: `${at}.httpGet`, values: ["HTTP", "HTTPS"] }));
-  if (kind === "grpc" && !isPort(numberOf(action, "port") ?? 0))
-    errors.push(invalid(`${at}.grpc.port`, numberOf(action, "port") ?? 0, portText));
-  return errors;
+  return [...errors, ...validateAction(kind, childOf(handler, kind) ?? {}, at)];
+}
+
+function validateAction(kind: string, action: JsonObject, at: string): FieldError[] {
+  switch (kind) {
+    case "exec":
+      return Array.isArray(action.command) ? [] : [required(`${at}.exec.command`)];
+    case "httpGet":
+      return [
+        ...validateTargetPort(action, `${at}.httpGet.port`),
+        ...oneOf(action, "scheme", { at: `${at}.httpGet`, values: ["HTTP", "HTTPS"] }),
+      ];
+    case "tcpSocket":
+      return validateTargetPort(action, `${at}.tcpSocket.port`);
+    case "grpc": {
+      const port = numberOf(action, "port") ?? 0;
+      return isPort(port) ? [] : [invalid(`${at}.grpc.port`, port, portText)];
+    }
+    default:
+      return [];
+  }
 }
 
 /** A port by number or by name. */
@@ -270,11 +282,11 @@ export function validateResources(resources: JsonObject | undefined, at: string)
     [limits, `${at}.limits`],
     [requests, `${at}.requests`],
   ] as const)
-    for (const [name, value] of Object.entries(list))
-      errors.push(...validateAmount(name, String(value), place));
+    for (const name of Object.keys(list))
+      errors.push(...validateAmount(name, textOf(list, name), place));
   for (const [name, value] of Object.entries(requests)) {
     const limit = parseQuantity(textOf(limits, name));
-    const request = parseQuantity(String(value));
+    const request = parseQuantity(textOf(requests, name));
     if (limit === undefined || request === undefined || compareQuantities(request, limit) <= 0) continue;
     errors.push(
       invalid(

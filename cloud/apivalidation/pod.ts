@@ -94,29 +94,34 @@ function validateTolerations(spec: JsonObject, at: string): FieldError[] {
   return itemsOf(spec, "tolerations").flatMap((toleration, index) => {
     const place = `${at}[${index}]`;
     const key = textOf(toleration, "key");
-    const operator = textOf(toleration, "operator") || "Equal";
-    const effect = textOf(toleration, "effect");
     const errors = key === "" ? [] : qualifiedName(key).map((text) => invalid(`${place}.key`, key, text));
-    if (key === "" && operator !== "Exists")
-      errors.push(
-        invalid(
-          `${place}.operator`,
-          operator,
-          'operator must be Exists when `key` is empty, which means "match all values and all keys"',
-        ),
-      );
-    if (operator === "Exists" && textOf(toleration, "value") !== "")
-      errors.push(invalid(`${place}.operator`, operator, "value must be empty when `operator` is 'Exists'"));
-    if (operator !== "Exists" && operator !== "Equal")
-      errors.push(notSupported(`${place}.operator`, operator, ["Equal", "Exists"]));
-    if (effect !== "" && !effects.includes(effect))
-      errors.push(notSupported(`${place}.effect`, effect, effects));
-    if (numberOf(toleration, "tolerationSeconds") !== undefined && effect !== "NoExecute")
-      errors.push(
-        invalid(`${place}.effect`, effect, "effect must be 'NoExecute' when `tolerationSeconds` is set"),
-      );
-    return errors;
+    return [...errors, ...validateOperator(toleration, place), ...validateEffect(toleration, place)];
   });
+}
+
+const emptyKeyText =
+  'operator must be Exists when `key` is empty, which means "match all values and all keys"';
+
+function validateOperator(toleration: JsonObject, place: string): FieldError[] {
+  const operator = textOf(toleration, "operator") || "Equal";
+  const at = `${place}.operator`;
+  const errors: FieldError[] = [];
+  if (textOf(toleration, "key") === "" && operator !== "Exists")
+    errors.push(invalid(at, operator, emptyKeyText));
+  if (operator === "Exists" && textOf(toleration, "value") !== "")
+    errors.push(invalid(at, operator, "value must be empty when `operator` is 'Exists'"));
+  if (operator !== "Exists" && operator !== "Equal")
+    errors.push(notSupported(at, operator, ["Equal", "Exists"]));
+  return errors;
+}
+
+function validateEffect(toleration: JsonObject, place: string): FieldError[] {
+  const effect = textOf(toleration, "effect");
+  const at = `${place}.effect`;
+  const errors = effect === "" || effects.includes(effect) ? [] : [notSupported(at, effect, effects)];
+  if (numberOf(toleration, "tolerationSeconds") !== undefined && effect !== "NoExecute")
+    errors.push(invalid(at, effect, "effect must be 'NoExecute' when `tolerationSeconds` is set"));
+  return errors;
 }
 
 function validateHostPorts(spec: JsonObject, at: string): FieldError[] {
