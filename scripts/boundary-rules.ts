@@ -34,6 +34,8 @@ export const folderRules: readonly FolderRule[] = [
     values: ["shared/*", ...partsOfApi],
     types: ["cloud/kubeclient"],
   },
+  { folders: ["edge/machine"], values: basics },
+  { folders: ["edge/edged"], values: ["shared/*", "edge/machine"], types: leavesOfEdge },
   { folders: ["edge/*"], values: ["shared/*"], types: leavesOfEdge },
   { folders: ["cloud"], values: ["shared/*", "cloud/*"] },
   { folders: ["edge"], values: ["shared/*", "edge/*"] },

@@ -1,4 +1,4 @@
-import { AppError, UnavailableError, describeError } from "#shared/errors";
+import { AppError, UnavailableError, asError } from "#shared/errors";
 import type { RuntimeCode } from "./container-runtime.ts";
 
 const awayCodes = new Set([

@@ -1,0 +1,192 @@
+import { parseQuantity, type Container, type Pod } from "#shared/kube";
+import type { ContainerSpec, Dns, Identity, Mount, PortBinding } from "#edge/runtime";
+import { expand } from "./env.ts";
+import { sandboxName, specHash, type Role } from "./pod-plan.ts";
+import { qosClass } from "./pod-status.ts";
+
+export interface ClusterDns {
+  readonly servers: readonly string[];
+  readonly domain: string;
+}
+
+const plain = {
+  env: [],
+  supplementalGroups: [],
+  tty: false,
+  stdin: false,
+  stdinOnce: false,
+  extraHosts: [],
+  sysctls: {},
+  hostIpc: false,
+  mounts: [],
+  privileged: false,
+  readOnlyRoot: false,
+  noNewPrivileges: false,
+  capAdd: [],
+  capDrop: [],
+} satisfies Partial<ContainerSpec>;
+
+/** The container that holds a pod's network and IPC namespaces; ports are bound here. */
+export function sandboxSpec(pod: Pod, options: SandboxOptions): ContainerSpec {
+  const { spec } = pod;
+  const dns = dnsOf(pod, options.dns);
+  const own = { kind: "own" as const, hostname: hostnameOf(pod), ports: portsOf(pod) };
+  return {
+    ...plain,
+    identity: identityOf(pod, { container: sandboxName, role: "sandbox", attempt: options.attempt }),
+    image: options.image,
+    network: spec.hostNetwork ? { kind: "host" } : own,
+    hostIpc: spec.hostIPC ?? false,
+    ...(dns && !spec.hostNetwork ? { dns } : {}),
+    extraHosts: spec.hostNetwork ? [] : hostsOf(pod),
+    sysctls: Object.fromEntries(
+      (spec.securityContext?.sysctls ?? []).map(({ name, value }) => [name, value]),
+    ),
+  };
+}
+
+export interface SandboxOptions {
+  readonly attempt: number;
+  readonly image: string;
+  readonly dns: ClusterDns;
+}
+
+export interface ContainerOptions {
+  readonly role: Role;
+  readonly attempt: number;
+  readonly sandboxId: string;
+  readonly env: ReadonlyMap<string, string>;
+  readonly mounts: readonly Mount[];
+}
+
+/** One container of a pod, joined to its sandbox. */
+export function containerSpec(pod: Pod, container: Container, options: ContainerOptions): ContainerSpec {
+  const { role, attempt, sandboxId, env, mounts } = options;
+  const expanded = (texts: readonly string[]): string[] => texts.map((text) => expand(text, env));
+  return {
+    ...plain,
+    identity: {
+      ...identityOf(pod, { container: container.name, role, attempt }),
+      specHash: specHash(container),
+      sandboxId,
+    },
+    image: container.image ?? "",
+    ...(container.command?.length ? { command: expanded(container.command) } : {}),
+    ...(container.args?.length ? { args: expanded(container.args) } : {}),
+    env: [...env].map(([name, value]) => `${name}=${value}`),
+    ...(container.workingDir ? { workingDir: expand(container.workingDir, env) } : {}),
+    tty: container.tty ?? false,
+    stdin: container.stdin ?? false,
+    stdinOnce: container.stdinOnce ?? false,
+    network: { kind: "sandbox", id: sandboxId },
+    ...(pod.spec.hostIPC ? { hostIpc: true } : { ipcFrom: sandboxId }),
+    ...pidOf(pod, sandboxId),
+    mounts,
+    ...resourcesOf(pod, container),
+    ...securityOf(pod, container),
+  };
+}
+
+function identityOf(pod: Pod, who: Pick<Identity, "container" | "role" | "attempt">): Identity {
+  const { name, namespace, uid } = pod.metadata;
+  return {
+    ...who,
+    podName: name ?? "",
+    podNamespace: namespace ?? "",
+    podUid: uid ?? "",
+    specHash: "",
+    sandboxId: "",
+    graceSeconds: pod.spec.terminationGracePeriodSeconds ?? 30,
+  };
+}
+
+function hostnameOf(pod: Pod): string {
+  return (pod.spec.hostname || pod.metadata.name || "pod").slice(0, 63).replace(/[-.]+$/, "");
+}
+
+function hostsOf(pod: Pod): string[] {
+  return (pod.spec.hostAliases ?? []).flatMap(({ ip, hostnames }) =>
+    (hostnames ?? []).map((name) => `${name}:${ip}`),
+  );
+}
+
+function portsOf(pod: Pod): PortBinding[] {
+  const ports = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])].flatMap(
+    (one) => one.ports ?? [],
+  );
+  return ports
+    .filter((port) => port.hostPort)
+    .map(({ containerPort, hostPort, hostIP, protocol }) => ({
+      containerPort,
+      hostPort: hostPort ?? 0,
+      hostIp: hostIP ?? "",
+      protocol: protocol === "UDP" ? "udp" : protocol === "SCTP" ? "sctp" : "tcp",
+    }));
+}
+
+/** Without a cluster DNS (the edge's normal case) "ClusterFirst" is the host's own resolver, like "Default". */
+function dnsOf(pod: Pod, cluster: ClusterDns): Dns | undefined {
+  const { dnsPolicy = "ClusterFirst", dnsConfig } = pod.spec;
+  const useCluster = dnsPolicy === "ClusterFirst" && cluster.servers.length > 0;
+  const own = useCluster ? clusterDns(pod, cluster) : { servers: [], searches: [], options: [] };
+  const dns = {
+    servers: [...own.servers, ...(dnsConfig?.nameservers ?? [])],
+    searches: [...own.searches, ...(dnsConfig?.searches ?? [])],
+    options: [...own.options, ...(dnsConfig?.options ?? []).map(formatOption)],
+  };
+  return dns.servers.length + dns.searches.length + dns.options.length > 0 ? dns : undefined;
+}
+
+function clusterDns(pod: Pod, { servers, domain }: ClusterDns): Dns {
+  const zone = `svc.${domain}`;
+  return {
+    servers,
+    searches: [`${pod.metadata.namespace ?? "default"}.${zone}`, zone, domain],
+    options: ["ndots:5"],
+  };
+}
+
+function formatOption({ name, value }: { readonly name?: string; readonly value?: string }): string {
+  return value === undefined ? (name ?? "") : `${name}:${value}`;
+}
+
+function pidOf(pod: Pod, sandboxId: string): Partial<ContainerSpec> {
+  if (pod.spec.hostPID) return { pidFrom: "host" };
+  return pod.spec["shareProcessNamespace"] === true ? { pidFrom: sandboxId } : {};
+}
+
+/** kubelet's translation: a cpu core is 1024 shares, at least 2. */
+function resourcesOf(pod: Pod, container: Container): Partial<ContainerSpec> {
+  const { limits, requests } = container.resources ?? {};
+  const cpuLimit = parseQuantity(limits?.["cpu"]);
+  const cpuRequest = parseQuantity(requests?.["cpu"]) ?? cpuLimit ?? 0;
+  const memory = parseQuantity(limits?.["memory"]);
+  return {
+    cpuShares: Math.max(2, Math.floor(cpuRequest * 1024)),
+    ...(cpuLimit ? { nanoCpus: Math.max(1e7, Math.round(cpuLimit * 1e9)) } : {}),
+    ...(memory ? { memoryBytes: Math.round(memory) } : {}),
+    oomScoreAdj: { Guaranteed: 0, Burstable: 500, BestEffort: 1000 }[qosClass(pod)],
+  };
+}
+
+function securityOf(pod: Pod, container: Container): Partial<ContainerSpec> {
+  const own = container.securityContext ?? {};
+  const { fsGroup, supplementalGroups = [] } = pod.spec.securityContext ?? {};
+  return {
+    ...userOf(pod, container),
+    supplementalGroups: [...supplementalGroups, ...(fsGroup === undefined ? [] : [fsGroup])].map(String),
+    privileged: own.privileged ?? false,
+    readOnlyRoot: own.readOnlyRootFilesystem ?? false,
+    noNewPrivileges: own.allowPrivilegeEscalation === false,
+    capAdd: own.capabilities?.add ?? [],
+    capDrop: own.capabilities?.drop ?? [],
+  };
+}
+
+/** Docker wants a user before a group; root is what images without a user run as. */
+function userOf(pod: Pod, container: Container): Partial<ContainerSpec> {
+  const merged = { ...pod.spec.securityContext, ...container.securityContext };
+  const { runAsUser: user, runAsGroup: group } = merged;
+  if (user === undefined && group === undefined) return {};
+  return { user: group === undefined ? `${user}` : `${user ?? 0}:${group}` };
+}

@@ -1,0 +1,102 @@
+import type { Clock } from "#shared/clock";
+import { AppError, asError, UnavailableError } from "#shared/errors";
+import type { Container, Pod } from "#shared/kube";
+import type { ContainerRuntime } from "#edge/runtime";
+import type { Objects } from "./env.ts";
+import type { PodEvent } from "./events.ts";
+
+/** A container cannot be started now; `code` is the reason shown in its waiting state. */
+export class StartError extends AppError {}
+
+export interface ImageTools {
+  readonly runtime: ContainerRuntime;
+  readonly clock: Clock;
+  readonly record: (event: PodEvent) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Makes sure a container's image is in the engine, as its pull policy says. @throws StartError */
+export async function ensureImage(
+  container: Container,
+  dockerConfigs: readonly string[],
+  tools: ImageTools,
+): Promise<void> {
+  const ref = container.image ?? "";
+  if (!isReference(ref)) {
+    tools.record({
+      type: "Warning",
+      reason: "InspectFailed",
+      message: `Failed to apply default image tag "${ref}"`,
+    });
+    throw new StartError(
+      "InvalidImageName",
+      `Failed to apply default image tag "${ref}": invalid reference format`,
+    );
+  }
+  const policy = pullPolicy(container);
+  const present = policy === "Always" ? undefined : await tools.runtime.findImage(ref);
+  if (present) {
+    tools.record({
+      type: "Normal",
+      reason: "Pulled",
+      message: `Container image "${ref}" already present on machine`,
+    });
+    return;
+  }
+  if (policy === "Never") {
+    const message = `Container image "${ref}" is not present with pull policy of Never`;
+    tools.record({ type: "Warning", reason: "ErrImageNeverPull", message });
+    throw new StartError("ErrImageNeverPull", message);
+  }
+  await pull(ref, dockerConfigs, tools);
+}
+
+/** Kubernetes' default: an image without a fixed tag may change behind its name. */
+export function pullPolicy(container: Container): "Always" | "IfNotPresent" | "Never" {
+  if (container.imagePullPolicy) return container.imagePullPolicy;
+  const name = (container.image ?? "").split("/").at(-1) ?? "";
+  return name.includes("@") || (name.includes(":") && !name.endsWith(":latest")) ? "IfNotPresent" : "Always";
+}
+
+/** Texts of the docker configs in a pod's image pull secrets; missing secrets are passed over, as kubelet does. */
+export function pullSecretTexts(pod: Pod, objects: Objects): string[] {
+  return (pod.spec.imagePullSecrets ?? []).flatMap(({ name }) => {
+    const data = objects.get(`secret/${name ?? ""}`)?.data;
+    const text = data?.[".dockerconfigjson"] ?? data?.[".dockercfg"];
+    return text === undefined ? [] : [Buffer.from(text, "base64").toString()];
+  });
+}
+
+async function pull(ref: string, dockerConfigs: readonly string[], tools: ImageTools): Promise<void> {
+  const { runtime, clock, record, signal } = tools;
+  record({ type: "Normal", reason: "Pulling", message: `Pulling image "${ref}"` });
+  const startMs = clock.monotonicMs();
+  try {
+    await runtime.pullImage(ref, { dockerConfigs, signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof UnavailableError) throw error;
+    const reason = asError(error).message;
+    record({ type: "Warning", reason: "Failed", message: `Failed to pull image "${ref}": ${reason}` });
+    throw new StartError("ErrImagePull", reason, { cause: error });
+  }
+  const seconds = ((clock.monotonicMs() - startMs) / 1000).toFixed(3);
+  const message = `Successfully pulled image "${ref}" in ${seconds}s (${seconds}s including waiting)`;
+  record({ type: "Normal", reason: "Pulled", message });
+}
+
+function isReference(ref: string): boolean {
+  return (
+    ref.length <= 512 &&
+    /^[a-zA-Z0-9]([\w.\-:/]*\w)?(:[\w.-]+)?(@sha256:[0-9a-f]{64})?$/.test(ref) &&
+    !ref.includes("//")
+  );
+}
+
+/** The engine's refusal of one step, as the reason kubelet would show. */
+export function toStartError(reason: string): (thrown: unknown) => never {
+  return (thrown) => {
+    if (thrown instanceof UnavailableError) throw thrown;
+    throw new StartError(reason, asError(thrown).message, { cause: thrown });
+  };
+}

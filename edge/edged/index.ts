@@ -1,0 +1,300 @@
+import { join } from "node:path";
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import type { Port } from "#shared/bus";
+import type { Clock } from "#shared/clock";
+import { describeError, UnavailableError } from "#shared/errors";
+import type { KubeObject, Pod } from "#shared/kube";
+import { running, type Running } from "#shared/lifecycle";
+import type { Logger } from "#shared/log";
+import type { EdgeCatalog, ObjectChange } from "#shared/message";
+import { nodeResources, readAddress, readLoad, readMachine } from "#edge/machine";
+import type { ContainerRuntime, ContainerSummary, RuntimeHint } from "#edge/runtime";
+import { envReferences, type Objects } from "./env.ts";
+import { EventRecorder } from "./events.ts";
+import { NodeAgent } from "./node-agent.ts";
+import { PodWorker, type PodWorkerDeps } from "./pod-worker.ts";
+import { removePodDir, requestTokens, volumeReferences } from "./volumes.ts";
+
+export interface EdgedConfig {
+  readonly nodeName: string;
+  /** Pods' volumes and logs are kept in `pods/<uid>` below. */
+  readonly dataDir: string;
+  /** Address of the node; that of the default route's interface when empty. */
+  readonly nodeIp: string;
+  readonly interfaceName: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly kubeletVersion: string;
+  readonly kubeletPort: number;
+  readonly clusterDns: readonly string[];
+  readonly clusterDomain: string;
+  /** Lease and status period; 10 s as KubeEdge has it. */
+  readonly statusMs: number;
+  /** The engine's list is read so often even without a hint. */
+  readonly relistMs: number;
+}
+
+export type EdgedPort = Port<
+  EdgeCatalog,
+  "pod.status" | "event.recorded" | "node.status",
+  "pod.list" | "object.get" | "pod.terminated" | "cloud.request",
+  "pod.changed" | "config.changed" | "link.changed",
+  never
+>;
+
+export interface EdgedDeps {
+  readonly port: EdgedPort;
+  /** Stays the caller's: it is not disposed with edged. */
+  readonly runtime: ContainerRuntime;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/**
+ * Runs the pods that are stored for this node, and reports the node. Starting waits for neither the engine nor the
+ * cloud; containers of an earlier run are taken over as they are. Disposing leaves containers running.
+ */
+export async function startEdged(config: EdgedConfig, deps: EdgedDeps): Promise<Running> {
+  await using stack = new AsyncDisposableStack();
+  mkdirSync(join(config.dataDir, "pods"), { recursive: true, mode: 0o700 });
+  const pods = stack.use(new Pods(config, deps));
+  const { port, runtime } = deps;
+  stack.use(port.on("pod.changed", (change) => pods.changed(change)));
+  stack.use(port.on("config.changed", (change) => pods.configChanged(change)));
+  stack.use(port.on("link.changed", ({ connected }) => pods.linkChanged(connected)));
+  pods.load(await port.ask("pod.list", {}));
+  stack.use(runtime.watch((hint) => pods.hint(hint)));
+  pods.begin();
+  return running("edged", stack.move());
+}
+
+/** All pods of the node, each with its worker, and the list of the engine they are compared with. */
+class Pods implements AsyncDisposable {
+  readonly #config: EdgedConfig;
+  readonly #deps: EdgedDeps;
+  readonly #agent: NodeAgent;
+  readonly #recorder: EventRecorder;
+  readonly #workers = new Map<string, PodWorker>();
+  /** By uid: id and phase of each container at the last list. */
+  #seen = new Map<string, string>();
+  readonly #orphans = new Map<string, Promise<void>>();
+  readonly #machine = readMachine();
+  #allocatable: Readonly<Record<string, string>>;
+  #hostIp: string | undefined;
+  #loaded = false;
+  #closed = false;
+  #relistAgain = false;
+  #relisting: Promise<void> | undefined;
+  #timer: Disposable | undefined;
+
+  constructor(config: EdgedConfig, deps: EdgedDeps) {
+    const { port, runtime, clock, log } = deps;
+    this.#config = config;
+    this.#deps = deps;
+    this.#allocatable = nodeResources(this.#machine, readLoad(config.dataDir)).allocatable;
+    const emit = (event: Parameters<typeof port.emit<"event.recorded">>[1]["event"]): void =>
+      void port.emit("event.recorded", { event });
+    this.#recorder = new EventRecorder({ nodeName: config.nodeName, clock, emit });
+    this.#agent = new NodeAgent(config, {
+      runtime,
+      clock,
+      log,
+      machine: this.#machine,
+      address: () => this.#address(),
+      request: (message) => port.ask("cloud.request", message),
+      publish: (status) => port.emit("node.status", { status }),
+    });
+  }
+
+  /** The stored pods; changes heard before are newer and win. */
+  load(pods: readonly Pod[]): void {
+    for (const pod of pods) if (!this.#workers.has(pod.metadata.uid ?? "")) this.#want(pod);
+    this.#loaded = true;
+  }
+
+  begin(): void {
+    this.#agent.wake();
+    this.#relist();
+  }
+
+  changed({ namespace, name, object }: ObjectChange): void {
+    const pod = object as Pod | undefined;
+    for (const [uid, worker] of this.#workers) {
+      const { metadata } = worker.pod;
+      const sameName = metadata.namespace === namespace && metadata.name === name;
+      if (sameName && uid !== pod?.metadata.uid) worker.submit(undefined);
+    }
+    if (pod) this.#want(pod);
+  }
+
+  configChanged({ type, namespace, name }: ObjectChange): void {
+    const key = `${type}/${name}`;
+    for (const worker of this.#workers.values()) {
+      const { pod } = worker;
+      if (pod.metadata.namespace === namespace && referencesOf(pod).includes(key)) worker.refresh();
+    }
+  }
+
+  linkChanged(connected: boolean): void {
+    this.#agent.linkChanged(connected);
+    if (!connected) return;
+    // What could not be known without the cloud can be asked for now.
+    for (const worker of this.#workers.values()) if (referencesOf(worker.pod).length > 0) worker.refresh();
+  }
+
+  hint(hint: RuntimeHint): void {
+    if (hint.kind === "container") {
+      this.#workers.get(hint.podUid)?.invalidate(hint.id);
+      return;
+    }
+    this.#agent.wake();
+    if (hint.kind === "connected") for (const worker of this.#workers.values()) worker.wake();
+    this.#relist();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    this.#timer?.[Symbol.dispose]();
+    await this.#agent[Symbol.asyncDispose]();
+    await Promise.all([...this.#workers.values()].map((worker) => worker[Symbol.asyncDispose]()));
+    await this.#relisting;
+    await Promise.all(this.#orphans.values());
+  }
+
+  #want(pod: Pod): void {
+    const { uid } = pod.metadata;
+    if (this.#closed || !isPod(pod) || uid === undefined) {
+      this.#deps.log.warn("pod refused", { pod: `${pod.metadata?.namespace}/${pod.metadata?.name}` });
+      return;
+    }
+    const worker = this.#workers.get(uid) ?? new PodWorker(pod, this.#workerDeps(uid));
+    this.#workers.set(uid, worker);
+    worker.submit(pod);
+  }
+
+  #workerDeps(uid: string): PodWorkerDeps {
+    const { port, runtime, clock, log } = this.#deps;
+    return {
+      runtime,
+      clock,
+      log,
+      podDir: this.#podDir(uid),
+      dns: { servers: this.#config.clusterDns, domain: this.#config.clusterDomain },
+      facts: () => ({
+        nodeName: this.#config.nodeName,
+        hostIp: this.#address(),
+        allocatable: this.#allocatable,
+      }),
+      objects: (namespace, keys) => this.#objects(namespace, keys),
+      tokens: (pod) => requestTokens(pod, (message) => port.ask("cloud.request", message)),
+      record: (pod, event) => this.#recorder.record(pod, event),
+      publish: (pod, status) => port.emit("pod.status", { ...nameOf(pod), status }),
+      onGone: (pod) => this.#gone(pod),
+    };
+  }
+
+  async #gone(pod: Pod): Promise<void> {
+    const name = nameOf(pod);
+    if (pod.metadata.deletionTimestamp) await this.#deps.port.ask("pod.terminated", name);
+    this.#workers.delete(name.uid);
+    this.#seen.delete(name.uid);
+    this.#deps.log.info("pod is gone", { pod: `${name.namespace}/${name.name}`, uid: name.uid });
+    // Others may wait for its ports.
+    for (const worker of this.#workers.values()) worker.retrySandbox();
+  }
+
+  async #objects(namespace: string, keys: readonly string[]): Promise<Objects> {
+    const found = keys.map(async (key): Promise<[string, KubeObject | undefined]> => {
+      const [type = "", name = ""] = key.split("/");
+      return [key, await this.#deps.port.ask("object.get", { type, namespace, name })];
+    });
+    return new Map(await Promise.all(found));
+  }
+
+  #relist(): void {
+    this.#relistAgain = true;
+    this.#relisting ??= this.#relistLoop();
+  }
+
+  async #relistLoop(): Promise<void> {
+    while (this.#relistAgain && !this.#closed) {
+      this.#relistAgain = false;
+      try {
+        this.#compare(await this.#deps.runtime.list());
+      } catch (error) {
+        const away = error instanceof UnavailableError;
+        this.#deps.log[away ? "debug" : "warn"]("cannot list containers", { error });
+      }
+    }
+    this.#relisting = undefined;
+    this.#timer?.[Symbol.dispose]();
+    if (!this.#closed) this.#timer = this.#deps.clock.after(this.#config.relistMs, () => this.#relist());
+  }
+
+  #compare(list: readonly ContainerSummary[]): void {
+    const now = new Map<string, string>();
+    for (const { id, identity, phase } of list) {
+      now.set(identity.podUid, `${now.get(identity.podUid) ?? ""}${id}${phase}\n`);
+    }
+    for (const [uid, worker] of this.#workers) if (now.get(uid) !== this.#seen.get(uid)) worker.wake();
+    this.#seen = now;
+    if (this.#loaded) this.#removeOrphans(list);
+  }
+
+  /** Containers and directories of pods that are not wanted on this node any more. */
+  #removeOrphans(list: readonly ContainerSummary[]): void {
+    const uids = new Set(list.map(({ identity }) => identity.podUid));
+    for (const uid of readdirSync(join(this.#config.dataDir, "pods"))) uids.add(uid);
+    for (const uid of uids) {
+      if (this.#workers.has(uid) || this.#orphans.has(uid)) continue;
+      const containers = list.filter(({ identity }) => identity.podUid === uid);
+      const removal = this.#removeOrphan(uid, containers).catch((error: unknown) => {
+        this.#deps.log.warn("cannot remove what is left of a pod", { uid, error: describeError(error) });
+      });
+      this.#orphans.set(uid, removal);
+      void removal.finally(() => this.#orphans.delete(uid));
+    }
+  }
+
+  async #removeOrphan(uid: string, containers: readonly ContainerSummary[]): Promise<void> {
+    const { runtime, log } = this.#deps;
+    log.info("removing what is left of a pod", { uid, containers: containers.length });
+    await Promise.all(
+      containers.map(async ({ id, identity, phase }) => {
+        const graceSeconds = identity.role === "sandbox" ? 0 : identity.graceSeconds;
+        if (phase === "running") await runtime.stop(id, graceSeconds);
+        await runtime.remove(id);
+      }),
+    );
+    if (isName(uid) && existsSync(this.#podDir(uid))) removePodDir(this.#podDir(uid));
+  }
+
+  #podDir(uid: string): string {
+    return join(this.#config.dataDir, "pods", uid);
+  }
+
+  #address(): string {
+    return this.#config.nodeIp || (this.#hostIp ??= readAddress(this.#config.interfaceName));
+  }
+}
+
+/** Names become paths and container names: one that could leave its directory is refused. */
+function isPod(pod: Pod): boolean {
+  const { uid, name, namespace } = pod.metadata ?? {};
+  const names = [uid, name, namespace, ...(pod.spec?.containers ?? []).map((one) => one.name)];
+  return Array.isArray(pod.spec?.containers) && pod.spec.containers.length > 0 && names.every(isName);
+}
+
+function isName(name: string | undefined): boolean {
+  return name !== undefined && /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/.test(name);
+}
+
+function nameOf(pod: Pod): { readonly namespace: string; readonly name: string; readonly uid: string } {
+  const { namespace = "", name = "", uid = "" } = pod.metadata;
+  return { namespace, name, uid };
+}
+
+function referencesOf(pod: Pod): string[] {
+  const containers = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])];
+  const secrets = (pod.spec.imagePullSecrets ?? []).map(({ name }) => `secret/${name ?? ""}`);
+  return [...volumeReferences(pod), ...containers.flatMap(envReferences), ...secrets];
+}

@@ -1,0 +1,265 @@
+import { rfc3339Micro, type Clock } from "#shared/clock";
+import { AppError, describeError, UnavailableError } from "#shared/errors";
+import type { Lease, Node, NodeStatus, Status } from "#shared/kube";
+import type { Logger } from "#shared/log";
+import {
+  formatResource,
+  groups,
+  leaseNamespace,
+  nodeNamespace,
+  operations,
+  resourceTypes,
+  sources,
+} from "#shared/message";
+import type { NewMessage, WireMessage } from "#shared/message";
+import { newNode, nodeLabels, nodeStatus, readLoad, type Machine, type NodeInput } from "#edge/machine";
+import type { ContainerRuntime, Image } from "#edge/runtime";
+
+export interface NodeAgentConfig {
+  readonly nodeName: string;
+  readonly dataDir: string;
+  readonly kubeletVersion: string;
+  readonly kubeletPort: number;
+  readonly labels: Readonly<Record<string, string>>;
+  /** How often the lease is renewed and the status looked at. */
+  readonly statusMs: number;
+}
+
+export interface NodeAgentDeps {
+  readonly runtime: ContainerRuntime;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly machine: Machine;
+  readonly address: () => string;
+  readonly request: (message: NewMessage & { readonly timeoutMs?: number }) => Promise<WireMessage>;
+  readonly publish: (status: NodeStatus) => Promise<void>;
+}
+
+const leaseSeconds = 40;
+const fullReportMs = 300_000;
+const requestTimeoutMs = 10_000;
+const retryMs = 2000;
+
+/**
+ * Keeps the Node and its lease in the cloud: registers when the link comes, reports the status at once on a change
+ * and at least every five minutes, renews the lease. Without a link it only watches the machine.
+ */
+export class NodeAgent implements AsyncDisposable {
+  readonly #config: NodeAgentConfig;
+  readonly #deps: NodeAgentDeps;
+  readonly #closed = new AbortController();
+  #connected = false;
+  #registered = false;
+  #lease: Lease | undefined;
+  #leaseAtMs = -Infinity;
+  #reported: { readonly text: string; readonly atMs: number } | undefined;
+  #status: NodeStatus | undefined;
+  #engineVersion = "docker://unknown";
+  #images: readonly Image[] = [];
+  #engineFault: string | undefined;
+  #dirty = false;
+  #running: Promise<void> | undefined;
+  #timer: Disposable | undefined;
+
+  constructor(config: NodeAgentConfig, deps: NodeAgentDeps) {
+    this.#config = config;
+    this.#deps = deps;
+  }
+
+  linkChanged(connected: boolean): void {
+    this.#connected = connected;
+    if (connected) {
+      this.#registered = false;
+      this.#reported = undefined;
+      this.#leaseAtMs = -Infinity;
+    }
+    this.wake();
+  }
+
+  /** Looks at the machine and tells what changed. */
+  wake(): void {
+    this.#dirty = true;
+    this.#running ??= this.#loop();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed.abort();
+    this.#timer?.[Symbol.dispose]();
+    await this.#running;
+  }
+
+  async #loop(): Promise<void> {
+    await Promise.resolve();
+    let waitMs = this.#config.statusMs;
+    while (this.#dirty && !this.#closed.signal.aborted) {
+      this.#dirty = false;
+      waitMs = this.#config.statusMs;
+      try {
+        await this.#pass();
+      } catch (error) {
+        const away = error instanceof UnavailableError;
+        this.#deps.log[away ? "debug" : "warn"]("cannot report node", { node: this.#config.nodeName, error });
+        waitMs = retryMs;
+      }
+    }
+    this.#running = undefined;
+    if (this.#closed.signal.aborted) return;
+    this.#timer?.[Symbol.dispose]();
+    this.#timer = this.#deps.clock.after(waitMs, () => this.wake());
+  }
+
+  async #pass(): Promise<void> {
+    await this.#look();
+    if (!this.#connected) return;
+    if (!this.#registered) await this.#register();
+    await this.#report();
+    await this.#renewLease();
+  }
+
+  async #look(): Promise<void> {
+    const { runtime, clock } = this.#deps;
+    try {
+      const info = await runtime.info({ signal: this.#closed.signal });
+      this.#engineVersion = `${info.name}://${info.version.replace(/\+.*$/, "")}`;
+      this.#images = await runtime.listImages();
+      this.#engineFault = undefined;
+    } catch (error) {
+      this.#closed.signal.throwIfAborted();
+      this.#engineFault = describeError(error);
+    }
+    this.#status = nodeStatus(this.#input(clock.nowMs()));
+  }
+
+  #input(nowMs: number): NodeInput {
+    const { nodeName, dataDir, kubeletVersion, kubeletPort } = this.#config;
+    const problem = this.#engineFault;
+    return {
+      nodeName,
+      address: this.#deps.address(),
+      machine: this.#deps.machine,
+      load: readLoad(dataDir),
+      engineProblem: problem === undefined ? undefined : { reason: "ContainerRuntimeDown", message: problem },
+      engineVersion: this.#engineVersion,
+      kubeletVersion,
+      kubeletPort,
+      images: this.#images,
+      previous: this.#status,
+      nowMs,
+    };
+  }
+
+  /** KubeEdge: insert; when the Node is there already, read it and put our labels right. */
+  async #register(): Promise<void> {
+    const { log, clock } = this.#deps;
+    const node = newNode(this.#input(clock.nowMs()), this.#config.labels);
+    const answer = readAnswer(await this.#send("insert", this.#nodeResource(), node));
+    if (answer.failure?.reason === "AlreadyExists") await this.#reconcile();
+    else if (answer.failure) throw refusal("register node", answer.failure);
+    this.#registered = true;
+    log.info("node registered", { node: this.#config.nodeName });
+  }
+
+  async #reconcile(): Promise<void> {
+    const { content } = await this.#send("query", this.#nodeResource(), null);
+    const failure = readFailure(content);
+    if (failure) throw refusal("read node", failure);
+    const node = content as Node;
+    const wanted = {
+      ...nodeLabels({ nodeName: this.#config.nodeName, machine: this.#deps.machine }),
+      ...this.#config.labels,
+    };
+    const labels = node.metadata?.labels ?? {};
+    if (Object.entries(wanted).every(([name, value]) => labels[name] === value)) return;
+    const next = { ...node, metadata: { ...node.metadata, labels: { ...labels, ...wanted } } };
+    const answer = readAnswer(await this.#send("update", this.#nodeResource(), next));
+    if (answer.failure) throw refusal("update labels of node", answer.failure);
+  }
+
+  async #report(): Promise<void> {
+    const { clock, publish } = this.#deps;
+    const status = this.#status;
+    if (!status) return;
+    const text = comparable(status);
+    const nowMs = clock.monotonicMs();
+    if (this.#reported?.text === text && nowMs - this.#reported.atMs < fullReportMs) return;
+    const resource = formatResource(resourceTypes.nodePatch, nodeNamespace, this.#config.nodeName);
+    const patch = { status: { ...status, images: status.images ?? [] } };
+    const answer = readAnswer(await this.#send("patch", resource, JSON.stringify(patch)));
+    if (answer.failure?.reason === "NotFound") this.#forget();
+    if (answer.failure) throw refusal("report status of node", answer.failure);
+    this.#reported = { text, atMs: nowMs };
+    await publish(status);
+  }
+
+  /** The Node was deleted in the cloud while we are still admitted: it is registered again. */
+  #forget(): void {
+    this.#registered = false;
+    this.#reported = undefined;
+    this.#lease = undefined;
+  }
+
+  async #renewLease(): Promise<void> {
+    const { clock } = this.#deps;
+    if (clock.monotonicMs() - this.#leaseAtMs < this.#config.statusMs * 0.9) return;
+    const resource = formatResource(resourceTypes.lease, leaseNamespace, this.#config.nodeName);
+    this.#lease ??= readAnswer(await this.#send("query", resource, null)).object as Lease | undefined;
+    const { nodeName } = this.#config;
+    const isNew = this.#lease?.metadata?.resourceVersion === undefined;
+    const lease: Lease = {
+      apiVersion: "coordination.k8s.io/v1",
+      kind: "Lease",
+      metadata: isNew ? { name: nodeName, namespace: leaseNamespace } : (this.#lease?.metadata ?? {}),
+      spec: {
+        holderIdentity: nodeName,
+        leaseDurationSeconds: leaseSeconds,
+        renewTime: rfc3339Micro(clock.nowMs()),
+      },
+    };
+    const answer = readAnswer(await this.#send(isNew ? "insert" : "update", resource, lease));
+    this.#lease = answer.failure ? undefined : (answer.object as Lease | undefined);
+    if (answer.failure) throw refusal("renew lease of node", answer.failure);
+    this.#leaseAtMs = clock.monotonicMs();
+  }
+
+  #nodeResource(): string {
+    return formatResource(resourceTypes.node, nodeNamespace, this.#config.nodeName);
+  }
+
+  #send(operation: keyof typeof operations, resource: string, content: unknown): Promise<WireMessage> {
+    const route = { source: sources.edged, group: groups.meta, operation: operations[operation], resource };
+    return this.#deps.request({ ...route, content, timeoutMs: requestTimeoutMs });
+  }
+}
+
+interface Answer {
+  readonly object?: unknown;
+  readonly failure?: Status;
+}
+
+/** `{"Object": …, "Err": null | {"ErrStatus": Status}}`, or "OK". */
+function readAnswer(message: WireMessage): Answer {
+  const { content } = message;
+  if (message.route.operation === operations.error)
+    return { failure: { status: "Failure", message: String(content), reason: "Unknown" } };
+  const failure = readFailure(content);
+  if (failure) return { failure };
+  if (typeof content !== "object" || content === null) return {};
+  return { object: (content as { Object?: unknown }).Object };
+}
+
+function readFailure(content: unknown): Status | undefined {
+  if (typeof content !== "object" || content === null) return undefined;
+  const { Err, ErrStatus } = content as { Err?: { ErrStatus?: Status } | null; ErrStatus?: Status };
+  if (Err) return Err.ErrStatus ?? { status: "Failure", message: "an error without a status" };
+  return ErrStatus;
+}
+
+function refusal(what: string, status: Status): AppError {
+  return new AppError("cloud-refused", `Cannot ${what}: ${status.message ?? status.reason ?? "refused"}`);
+}
+
+/** The status without what changes all the time. */
+function comparable(status: NodeStatus): string {
+  const conditions = status.conditions?.map(({ lastHeartbeatTime: _heartbeat, ...rest }) => rest);
+  return JSON.stringify({ ...status, conditions });
+}

@@ -1,0 +1,216 @@
+import { rfc3339 } from "#shared/clock";
+import {
+  parseQuantity,
+  type Condition,
+  type Container,
+  type ContainerState,
+  type ContainerStatus,
+} from "#shared/kube";
+import type { Pod, PodPhase, PodStatus } from "#shared/kube";
+import type { ContainerDetails } from "#edge/runtime";
+import {
+  currentSandbox,
+  historyOf,
+  initsDone,
+  mayRestart,
+  restartAtMs,
+  type Outcome,
+  type PlanMemory,
+  type Role,
+  type StartFailure,
+} from "./pod-plan.ts";
+
+export interface StatusInput {
+  readonly pod: Pod;
+  readonly containers: readonly ContainerDetails[];
+  readonly memory: PlanMemory;
+  readonly outcome: Outcome;
+  readonly previous: PodStatus | undefined;
+  readonly hostIp: string;
+  readonly nowMs: number;
+  /** By container id. */
+  readonly ready: (id: string, container: Container) => boolean;
+  readonly terminationMessage: (id: string) => string | undefined;
+}
+
+/** The status of a pod as kubelet would tell it. Equal inputs give equal statuses: transition times are kept. */
+export function podStatus(input: StatusInput): PodStatus {
+  const { pod, previous } = input;
+  const inits = (pod.spec.initContainers ?? []).map((one) => containerStatus(input, one, "init"));
+  const mains = pod.spec.containers.map((one) => containerStatus(input, one, "container"));
+  const phase = phaseOf(input, inits, mains);
+  const ips = addressesOf(input);
+  return {
+    phase,
+    conditions: conditionsOf(input, phase, inits, mains),
+    ...(input.outcome === "deadline" ? deadlineText : {}),
+    hostIP: input.hostIp,
+    hostIPs: [{ ip: input.hostIp }],
+    ...(ips.length > 0 ? { podIP: ips[0] ?? "", podIPs: ips.map((ip) => ({ ip })) } : {}),
+    startTime: previous?.startTime ?? rfc3339(input.memory.podStartMs),
+    qosClass: qosClass(pod),
+    containerStatuses: mains,
+    ...(inits.length > 0 ? { initContainerStatuses: inits } : {}),
+  };
+}
+
+const deadlineText = {
+  reason: "DeadlineExceeded",
+  message: "Pod was active on the node longer than the specified deadline",
+};
+
+function addressesOf({ pod, containers, previous, hostIp }: StatusInput): string[] {
+  if (pod.spec.hostNetwork) return currentSandbox(containers) || previous?.podIP ? [hostIp] : [];
+  const ips = currentSandbox(containers)?.ips ?? [];
+  return ips.length > 0 ? [...ips] : (previous?.podIPs ?? []).map(({ ip }) => ip);
+}
+
+function containerStatus(input: StatusInput, container: Container, role: Role): ContainerStatus {
+  const [latest, before] = historyOf(input.containers, container.name);
+  const state = stateOf(input, container, role, latest);
+  const last = state.waiting ? latest : before;
+  const runningId = state.running ? latest?.id : undefined;
+  return {
+    name: container.name,
+    state,
+    lastState: last?.phase === "exited" ? terminated(input, last) : {},
+    ready:
+      runningId === undefined
+        ? role === "init" && state.terminated?.exitCode === 0
+        : input.ready(runningId, container),
+    started: runningId !== undefined && input.memory.started(runningId),
+    restartCount: latest?.identity.attempt ?? 0,
+    ...imageFields(container, latest),
+  };
+}
+
+function imageFields(
+  container: Container,
+  latest: ContainerDetails | undefined,
+): Pick<ContainerStatus, "image" | "imageID" | "containerID"> {
+  if (!latest) return { image: container.image ?? "", imageID: "" };
+  return { image: latest.image, imageID: `docker://${latest.imageId}`, containerID: `docker://${latest.id}` };
+}
+
+function stateOf(
+  input: StatusInput,
+  container: Container,
+  role: Role,
+  latest: ContainerDetails | undefined,
+): ContainerState {
+  const { pod, memory, containers } = input;
+  if (latest?.phase === "running") return { running: { startedAt: rfc3339(latest.startedAtMs ?? 0) } };
+  if (latest?.phase === "exited" && isOver(input, container, latest)) return terminated(input, latest);
+  const failure = memory.failures.get(container.name);
+  if (failure) return waitingFor(failure);
+  if (latest?.phase === "exited") return crashState(input, container, latest);
+  const initializing = role === "container" && !initsDone(pod, containers, memory.started);
+  return { waiting: { reason: initializing ? "PodInitializing" : "ContainerCreating" } };
+}
+
+function waitingFor({ reason, message }: StartFailure): ContainerState {
+  return { waiting: { reason, ...(message === "" ? {} : { message }) } };
+}
+
+function isOver(input: StatusInput, container: Container, latest: ContainerDetails): boolean {
+  return input.outcome !== "running" || !mayRestart(input.pod, latest, container);
+}
+
+function crashState(input: StatusInput, container: Container, latest: ContainerDetails): ContainerState {
+  const entry = input.memory.crashes.get(container.name);
+  if (input.nowMs >= restartAtMs(entry, latest) || !entry) return terminated(input, latest);
+  const { name, namespace, uid } = input.pod.metadata;
+  const seconds = formatSeconds(entry.delayMs / 1000);
+  const message = `back-off ${seconds} restarting failed container=${container.name} pod=${name}_${namespace}(${uid})`;
+  return { waiting: { reason: "CrashLoopBackOff", message } };
+}
+
+function formatSeconds(seconds: number): string {
+  return seconds < 60 ? `${seconds}s` : `${Math.floor(seconds / 60)}m${seconds % 60}s`;
+}
+
+function terminated(input: StatusInput, ended: ContainerDetails): ContainerState {
+  const { exitCode, oomKilled } = ended;
+  const message = input.terminationMessage(ended.id) ?? (ended.error === "" ? undefined : ended.error);
+  const reason = oomKilled ? "OOMKilled" : exitCode === 0 ? "Completed" : "Error";
+  return {
+    terminated: {
+      exitCode,
+      reason,
+      ...(message === undefined ? {} : { message }),
+      startedAt: rfc3339(ended.startedAtMs ?? 0),
+      finishedAt: rfc3339(ended.finishedAtMs ?? 0),
+      containerID: `docker://${ended.id}`,
+    },
+  };
+}
+
+function phaseOf(input: StatusInput, inits: ContainerStatus[], mains: ContainerStatus[]): PodPhase {
+  const { pod, containers, memory, outcome } = input;
+  if (outcome === "deadline") return "Failed";
+  if (outcome === "running" && !initsDone(pod, containers, memory.started)) return "Pending";
+  const failedInit =
+    outcome === "finished" && inits.some((one) => (one.state?.terminated?.exitCode ?? 0) !== 0);
+  if (failedInit) return "Failed";
+  if (mains.some((one) => one.state?.waiting && !one.lastState?.terminated)) return "Pending";
+  if (mains.some((one) => one.state?.running)) return "Running";
+  const ended = mains.map((one) => one.state?.terminated);
+  if (outcome !== "finished") return "Running";
+  return ended.every((one) => one?.exitCode === 0) ? "Succeeded" : "Failed";
+}
+
+function conditionsOf(
+  input: StatusInput,
+  phase: PodPhase,
+  inits: ContainerStatus[],
+  mains: ContainerStatus[],
+): Condition[] {
+  const initialized =
+    input.outcome === "running"
+      ? initsDone(input.pod, input.containers, input.memory.started)
+      : inits.every((one) => one.ready);
+  const incomplete = inits.filter((one) => !one.ready).map((one) => one.name);
+  const unready = mains.filter((one) => !one.ready).map((one) => one.name);
+  const ready = readyOf(phase, unready);
+  const notInitialized = {
+    status: "False" as const,
+    reason: "ContainersNotInitialized",
+    message: `containers with incomplete status: [${incomplete.join(" ")}]`,
+  };
+  const wanted: Condition[] = [
+    { type: "Initialized", ...(initialized ? { status: "True" as const } : notInitialized) },
+    { type: "Ready", ...ready },
+    { type: "ContainersReady", ...ready },
+    { type: "PodScheduled", status: "True" },
+  ];
+  return wanted.map((one) => withTimes(one, input));
+}
+
+function readyOf(phase: PodPhase, unready: readonly string[]): Omit<Condition, "type"> {
+  if (phase === "Succeeded") return { status: "False", reason: "PodCompleted" };
+  if (phase === "Failed") return { status: "False", reason: "PodFailed" };
+  if (unready.length === 0) return { status: "True" };
+  const message = `containers with unready status: [${unready.join(" ")}]`;
+  return { status: "False", reason: "ContainersNotReady", message };
+}
+
+function withTimes(condition: Condition, { previous, nowMs, pod }: StatusInput): Condition {
+  const before = [...(previous?.conditions ?? []), ...(pod.status?.conditions ?? [])].find(
+    (one) => one.type === condition.type,
+  );
+  const same = before?.status === condition.status && before.lastTransitionTime;
+  return { ...condition, lastProbeTime: null, lastTransitionTime: same || rfc3339(nowMs) };
+}
+
+/** Kubernetes' quality of service classes, from cpu and memory of all containers. */
+export function qosClass(pod: Pod): "Guaranteed" | "Burstable" | "BestEffort" {
+  const all = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])];
+  const amounts = all.flatMap((one) =>
+    ["cpu", "memory"].map((name) => {
+      const limit = parseQuantity(one.resources?.limits?.[name]) ?? 0;
+      return { limit, request: parseQuantity(one.resources?.requests?.[name]) ?? limit };
+    }),
+  );
+  if (amounts.every(({ limit, request }) => limit === 0 && request === 0)) return "BestEffort";
+  return amounts.every(({ limit, request }) => limit > 0 && limit === request) ? "Guaranteed" : "Burstable";
+}

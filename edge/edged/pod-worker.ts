@@ -1,0 +1,458 @@
+import { isDeepStrictEqual } from "node:util";
+import { join } from "node:path";
+import type { Clock } from "#shared/clock";
+import { UnavailableError } from "#shared/errors";
+import type { Container, Pod, PodStatus } from "#shared/kube";
+import type { Logger } from "#shared/log";
+import type { ContainerDetails, ContainerRuntime } from "#edge/runtime";
+import { containerSpec, sandboxSpec, type ClusterDns } from "./container-spec.ts";
+import { envReferences, resolveEnv, type Objects, type PodFacts } from "./env.ts";
+import {
+  crashEvent,
+  failureEvent,
+  fieldPathOf,
+  pullBackoffEvent,
+  unhealthyEvent,
+  type PodEvent,
+} from "./events.ts";
+import { ensureImage, pullSecretTexts, StartError, toStartError } from "./images.ts";
+import {
+  PodMemory,
+  currentSandbox,
+  historyOf,
+  planPod,
+  sandboxName,
+  type Action,
+  type Plan,
+} from "./pod-plan.ts";
+import { podStatus } from "./pod-status.ts";
+import { graceOf, stopGracefully, stopText, type Why } from "./pod-stop.ts";
+import { Prober, probeTargets } from "./probes.ts";
+import { PodVolumes, containerMounts, readTerminationLog, removePodDir, VolumeError } from "./volumes.ts";
+
+export interface PodWorkerDeps {
+  readonly runtime: ContainerRuntime;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly podDir: string;
+  readonly dns: ClusterDns;
+  readonly facts: () => Omit<PodFacts, "podIps">;
+  readonly objects: (namespace: string, keys: readonly string[]) => Promise<Objects>;
+  readonly tokens: (pod: Pod) => Promise<ReadonlyMap<string, string>>;
+  readonly record: (pod: Pod, event: PodEvent) => void;
+  readonly publish: (pod: Pod, status: PodStatus) => Promise<void>;
+  /** Everything of the pod is gone from this node. */
+  readonly onGone: (pod: Pod) => Promise<void>;
+}
+
+const awayRetryMs = 5000;
+const mostTurns = 30;
+
+/**
+ * Brings one pod to what is wanted, one thing at a time: look, plan, act, until there is nothing to do. The latest
+ * pod wins; a pod that began to end cannot be revived, and its grace can only shrink. Disposing leaves its
+ * containers as they are.
+ */
+export class PodWorker implements AsyncDisposable {
+  readonly #deps: PodWorkerDeps;
+  readonly #memory: PodMemory;
+  readonly #prober: Prober;
+  readonly #closed = new AbortController();
+  /** Aborts what a running pass waits for when the pod begins to end. */
+  readonly #ending = new AbortController();
+  readonly #known = new Map<string, ContainerDetails>();
+  #pod: Pod;
+  #containers: ContainerDetails[] = [];
+  readonly #volumes: PodVolumes;
+  #lastStatus: PodStatus | undefined;
+  #graceSeconds: number;
+  #stopping = new Set<string>();
+  #dirty = false;
+  #running: Promise<void> | undefined;
+  #timer: Disposable | undefined;
+
+  constructor(pod: Pod, deps: PodWorkerDeps) {
+    this.#pod = pod;
+    this.#deps = deps;
+    this.#graceSeconds = graceOf(pod);
+    const started = pod.status?.startTime === undefined ? NaN : Date.parse(pod.status.startTime);
+    this.#memory = new PodMemory(Number.isNaN(started) ? deps.clock.nowMs() : started);
+    this.#volumes = new PodVolumes({ ...deps, onStale: () => this.wake() });
+    this.#prober = new Prober({
+      runtime: deps.runtime,
+      clock: deps.clock,
+      onChange: () => this.wake(),
+      onFailure: (container, kind, output) => {
+        this.#record(container, unhealthyEvent(kind, output));
+      },
+    });
+    if (pod.metadata.deletionTimestamp) this.#ending.abort();
+  }
+
+  get pod(): Pod {
+    return this.#pod;
+  }
+
+  /** The pod as it is wanted now; undefined when it is not wanted any more. */
+  submit(pod: Pod | undefined): void {
+    if (pod) this.#pod = pod;
+    if (!pod || pod.metadata.deletionTimestamp) {
+      this.#shrinkGrace(graceOf(this.#pod));
+      this.#ending.abort();
+    }
+    this.wake();
+  }
+
+  wake(): void {
+    this.#dirty = true;
+    this.#running ??= this.#loop();
+  }
+
+  /** Something happened to one of the containers: what is known of it is not to be trusted. */
+  invalidate(id: string): void {
+    this.#known.delete(id);
+    this.wake();
+  }
+
+  /** Files are written anew and what waited for an object is tried again. */
+  refresh(): void {
+    this.#volumes.stale();
+    this.#memory.retryConfig();
+    this.wake();
+  }
+
+  /** Something else gave way: a port may be free now. */
+  retrySandbox(): void {
+    if (this.#memory.succeeded(sandboxName)) this.wake();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed.abort();
+    this.#timer?.[Symbol.dispose]();
+    this.#prober[Symbol.dispose]();
+    this.#volumes[Symbol.dispose]();
+    await this.#running;
+  }
+
+  async #loop(): Promise<void> {
+    await Promise.resolve();
+    while (this.#dirty && !this.#closed.signal.aborted) {
+      this.#dirty = false;
+      this.#timer?.[Symbol.dispose]();
+      try {
+        await this.#sync();
+      } catch (error) {
+        this.#failed(error);
+      }
+    }
+    this.#running = undefined;
+  }
+
+  #failed(error: unknown): void {
+    if (this.#closed.signal.aborted || (this.#ending.signal.aborted && this.#dirty)) return;
+    const { log } = this.#deps;
+    const fields = { pod: this.#name(), error };
+    if (error instanceof UnavailableError) log.debug("pod waits for the container engine", fields);
+    else log.warn("cannot bring pod to what is wanted", fields);
+    this.#wakeAt(this.#deps.clock.nowMs() + awayRetryMs);
+  }
+
+  async #sync(): Promise<void> {
+    if (this.#ending.signal.aborted) return this.#terminate();
+    await this.#observe();
+    await this.#refreshVolumes();
+    for (let turn = 0; turn < mostTurns; turn += 1) {
+      const plan = this.#plan();
+      const work = plan.actions.filter((action) => action.kind !== "wait");
+      this.#tellWaits(plan);
+      void this.#publish(plan);
+      if (work.length === 0) return this.#wakeAt(plan.wakeAtMs, this.#memory.nextTurnMs());
+      for (const action of work) {
+        if (this.#stopped()) return;
+        if (!(await this.#perform(action))) break;
+      }
+      if (this.#stopped()) return;
+      await this.#observe();
+    }
+    this.#wakeAt(this.#deps.clock.nowMs() + 1000);
+  }
+
+  #stopped(): boolean {
+    return this.#ending.signal.aborted || this.#closed.signal.aborted;
+  }
+
+  #plan(): Plan {
+    const nowMs = this.#deps.clock.nowMs();
+    return planPod({
+      pod: this.#pod,
+      containers: this.#containers,
+      memory: this.#memory.view(this.#prober),
+      nowMs,
+    });
+  }
+
+  /** The engine's list, with details of what changed; an inspection that fails is made again next time. */
+  async #observe(): Promise<void> {
+    const { runtime } = this.#deps;
+    const list = await runtime.list(this.#pod.metadata.uid ?? "");
+    const ids = new Set(list.map((one) => one.id));
+    for (const id of this.#known.keys()) if (!ids.has(id)) this.#known.delete(id);
+    await Promise.all(
+      list.map(async ({ id, phase }) => {
+        if (this.#known.get(id)?.phase === phase) return;
+        const details = await runtime.inspect(id);
+        if (details) this.#known.set(id, details);
+      }),
+    );
+    this.#containers = [...this.#known.values()];
+    this.#trackProbes();
+  }
+
+  #trackProbes(): void {
+    const { podIps, hostIp } = this.#facts();
+    const running = this.#containers.filter((one) => one.phase === "running" && !this.#stopping.has(one.id));
+    const status = this.#lastStatus ?? this.#pod.status;
+    this.#prober.track(probeTargets(this.#pod, running, { status, ip: podIps[0] ?? hostIp }));
+  }
+
+  /** @returns whether the rest of the plan still makes sense */
+  async #perform(action: Action): Promise<boolean> {
+    switch (action.kind) {
+      case "stop":
+        await this.#stop(action.target, action.why);
+        return true;
+      case "remove":
+        await this.#deps.runtime.remove(action.target.id);
+        return true;
+      case "sandbox":
+        return this.#guard(sandboxName, () => this.#startSandbox(action.attempt));
+      case "start": {
+        const done = await this.#guard(action.container.name, () => this.#start(action));
+        return done || action.role === "container";
+      }
+      case "wait":
+        return true;
+    }
+  }
+
+  async #guard(name: string, work: () => Promise<void>): Promise<boolean> {
+    try {
+      await work();
+      this.#memory.succeeded(name);
+      return true;
+    } catch (error) {
+      if (error instanceof UnavailableError || this.#stopped()) throw error;
+      this.#refused(name, error);
+      return false;
+    }
+  }
+
+  #refused(name: string, error: unknown): void {
+    const { clock, log } = this.#deps;
+    const container = this.#findContainer(name);
+    const image = container?.image ?? "";
+    const failure = this.#memory.failed(name, { error, image, nowMs: clock.nowMs() });
+    const event = failureEvent(name, error, failure);
+    this.#record(event.reason === "FailedMount" ? undefined : container, event);
+    log.info("pod cannot go on", { pod: this.#name(), container: name, reason: failure.reason, error });
+  }
+
+  async #startSandbox(attempt: number): Promise<void> {
+    const { runtime, dns } = this.#deps;
+    await this.#volumes.ensure(this.#pod, this.#facts());
+    if (attempt > 0) {
+      const message = "Pod sandbox changed, it will be killed and re-created.";
+      this.#record(undefined, { type: "Normal", reason: "SandboxChanged", message });
+    }
+    const image = await runtime.ensurePauseImage();
+    const id = await runtime.create(sandboxSpec(this.#pod, { attempt, image, dns }));
+    await this.#startOrRemove(id);
+    const details = await runtime.inspect(id);
+    if (!details)
+      throw new UnavailableError("sandbox-gone", `Cannot use sandbox of "${this.#name()}": it is gone`);
+    this.#known.set(id, details);
+    this.#containers = [...this.#known.values()];
+  }
+
+  async #start({ container, role, attempt }: Extract<Action, { kind: "start" }>): Promise<void> {
+    const { runtime, clock } = this.#deps;
+    const sandbox = currentSandbox(this.#containers);
+    if (!sandbox) return;
+    const [latest] = historyOf(this.#containers, container.name);
+    const volumes = await this.#volumes.ensure(this.#pod, this.#facts());
+    const secrets = (this.#pod.spec.imagePullSecrets ?? []).map(({ name }) => `secret/${name ?? ""}`);
+    const objects = await this.#objects([...envReferences(container), ...secrets]);
+    const record = (event: PodEvent): void => this.#record(container, event);
+    const tools = {
+      runtime,
+      clock,
+      record,
+      signal: AbortSignal.any([this.#closed.signal, this.#ending.signal]),
+    };
+    await ensureImage(container, pullSecretTexts(this.#pod, objects), tools);
+    const env = resolveEnv(this.#pod, container, objects, this.#facts());
+    if (!env.ok) throw new StartError("CreateContainerConfigError", env.reason);
+    const mounts = containerMounts(container, volumes, this.#logPath(container.name, attempt));
+    const options = { role, attempt, sandboxId: sandbox.id, env: env.env, mounts };
+    const id = await runtime
+      .create(containerSpec(this.#pod, container, options))
+      .catch(toStartError("CreateContainerError"));
+    record({ type: "Normal", reason: "Created", message: `Created container ${container.name}` });
+    await this.#startOrRemove(id).catch(toStartError("RunContainerError"));
+    record({ type: "Normal", reason: "Started", message: `Started container ${container.name}` });
+    if (latest?.phase === "exited" && latest.identity.sandboxId === sandbox.id)
+      this.#memory.restarted(latest);
+  }
+
+  async #startOrRemove(id: string): Promise<void> {
+    try {
+      await this.#deps.runtime.start(id);
+    } catch (error) {
+      if (!(error instanceof UnavailableError)) await this.#deps.runtime.remove(id);
+      throw error;
+    }
+  }
+
+  async #stop(target: ContainerDetails, why: Why): Promise<void> {
+    const { runtime, clock } = this.#deps;
+    const container = this.#findContainer(target.identity.container);
+    if (container) {
+      const message = stopText(why, container.name);
+      this.#record(container, { type: "Normal", reason: "Killing", message });
+    }
+    this.#stopping.add(target.id);
+    try {
+      const graceSeconds = target.identity.role === "sandbox" ? 0 : this.#graceSeconds;
+      const ip = this.#facts().podIps[0] ?? this.#facts().hostIp;
+      await stopGracefully(target, {
+        runtime,
+        clock,
+        graceSeconds,
+        container,
+        ip,
+        signal: this.#closed.signal,
+      });
+    } finally {
+      this.#stopping.delete(target.id);
+      this.#known.delete(target.id);
+    }
+  }
+
+  #shrinkGrace(graceSeconds: number): void {
+    if (this.#ending.signal.aborted && graceSeconds >= this.#graceSeconds) return;
+    this.#graceSeconds = graceSeconds;
+    for (const id of this.#stopping) {
+      const shorter = this.#deps.runtime.stop(id, graceSeconds);
+      shorter.catch((error: unknown) =>
+        this.#deps.log.debug("cannot shorten a stop", { pod: this.#name(), error }),
+      );
+    }
+  }
+
+  async #terminate(): Promise<void> {
+    const { runtime, podDir } = this.#deps;
+    await this.#observe();
+    const running = this.#containers.filter((one) => one.phase === "running");
+    const mains = running.filter((one) => one.identity.role !== "sandbox");
+    await Promise.all(mains.map((target) => this.#stop(target, "deleted")));
+    await Promise.all(
+      running.filter((one) => !mains.includes(one)).map((target) => this.#stop(target, "deleted")),
+    );
+    await this.#observe();
+    if (this.#containers.length > 0)
+      await this.#publish({ outcome: "finished", actions: [], wakeAtMs: undefined });
+    await Promise.all(this.#containers.map(({ id }) => runtime.remove(id)));
+    removePodDir(podDir);
+    await this.#deps.onGone(this.#pod);
+    this.#dirty = false;
+    this.#closed.abort();
+    this.#prober[Symbol.dispose]();
+    this.#volumes[Symbol.dispose]();
+  }
+
+  /** Running containers see new contents; what is missing now does not disturb them. */
+  async #refreshVolumes(): Promise<void> {
+    if (this.#volumes.isFresh || !this.#containers.some((one) => one.phase === "running")) return;
+    try {
+      await this.#volumes.ensure(this.#pod, this.#facts());
+    } catch (error) {
+      if (!(error instanceof VolumeError)) throw error;
+      this.#deps.log.debug("volume keeps its old contents", { pod: this.#name(), error });
+    }
+  }
+
+  async #objects(keys: readonly string[]): Promise<Objects> {
+    return keys.length === 0
+      ? new Map()
+      : this.#deps.objects(this.#pod.metadata.namespace ?? "default", keys);
+  }
+
+  #facts(): PodFacts {
+    const facts = this.#deps.facts();
+    const ips = currentSandbox(this.#containers)?.ips ?? [];
+    return { ...facts, podIps: this.#pod.spec.hostNetwork ? [facts.hostIp] : ips };
+  }
+
+  async #publish(plan: Plan): Promise<void> {
+    const status = podStatus({
+      pod: this.#pod,
+      containers: this.#containers,
+      memory: this.#memory.view(this.#prober),
+      outcome: plan.outcome,
+      previous: this.#lastStatus,
+      hostIp: this.#facts().hostIp,
+      nowMs: this.#deps.clock.nowMs(),
+      ready: (id) => this.#prober.ready(id),
+      terminationMessage: (id) => this.#terminationMessage(id),
+    });
+    if (isDeepStrictEqual(status, this.#lastStatus)) return;
+    this.#lastStatus = status;
+    await this.#deps.publish(this.#pod, status);
+  }
+
+  #terminationMessage(id: string): string | undefined {
+    const identity = this.#known.get(id)?.identity;
+    return identity && readTerminationLog(this.#logPath(identity.container, identity.attempt));
+  }
+
+  #tellWaits(plan: Plan): void {
+    for (const action of plan.actions) {
+      if (action.kind !== "wait") continue;
+      const container = this.#findContainer(action.container);
+      const [latest] = historyOf(this.#containers, action.container);
+      if (!container || !latest || !this.#memory.firstWait(latest.id)) continue;
+      this.#record(container, crashEvent(this.#pod, container));
+    }
+    for (const [name, image] of this.#memory.turnPulls(this.#deps.clock.nowMs())) {
+      this.#record(this.#findContainer(name), pullBackoffEvent(image));
+    }
+  }
+
+  #findContainer(name: string): Container | undefined {
+    return [...this.#pod.spec.containers, ...(this.#pod.spec.initContainers ?? [])].find(
+      (one) => one.name === name,
+    );
+  }
+
+  #record(container: Container | undefined, event: PodEvent): void {
+    this.#deps.record(this.#pod, { ...event, ...fieldPathOf(this.#pod, container) });
+  }
+
+  #logPath(container: string, attempt: number): string {
+    return join(this.#deps.podDir, "containers", container, `${attempt}.log`);
+  }
+
+  #name(): string {
+    return `${this.#pod.metadata.namespace}/${this.#pod.metadata.name}`;
+  }
+
+  #wakeAt(...times: (number | undefined)[]): void {
+    this.#timer?.[Symbol.dispose]();
+    this.#timer = undefined;
+    const known = times.filter((ms) => ms !== undefined);
+    if (known.length === 0 || this.#closed.signal.aborted) return;
+    const wait = Math.max(0, Math.min(...known) - this.#deps.clock.nowMs());
+    // A timer holds 31 bits of milliseconds.
+    this.#timer = this.#deps.clock.after(Math.min(wait, 2 ** 31 - 1), () => this.wake());
+  }
+}

@@ -1,0 +1,233 @@
+import type { Clock } from "#shared/clock";
+import { UnavailableError, describeError } from "#shared/errors";
+import type { Container, Pod, PodStatus, Probe } from "#shared/kube";
+import { withDeadline } from "#shared/lifecycle";
+import type { ContainerDetails, ContainerRuntime } from "#edge/runtime";
+
+export interface ProbeTarget {
+  readonly id: string;
+  readonly container: Container;
+  /** Where the pod is reached from the host. */
+  readonly ip: string;
+  readonly startedAtMs: number;
+  /** Known from before a restart of ours: not to be doubted until a probe says otherwise. */
+  readonly wasReady: boolean;
+}
+
+export type ProbeKind = "startup" | "liveness" | "readiness";
+
+export interface ProberOptions {
+  readonly runtime: ContainerRuntime;
+  readonly clock: Clock;
+  /** A result changed what the pod's status or plan depends on. */
+  readonly onChange: () => void;
+  readonly onFailure: (container: Container, kind: ProbeKind, output: string) => void;
+}
+
+interface Tracked {
+  readonly stop: AbortController;
+  ready: boolean;
+  started: boolean;
+  failed: boolean;
+}
+
+interface Counted {
+  readonly kind: ProbeKind;
+  readonly probe: Probe;
+  /** What was wrong; undefined when it passed. */
+  readonly result: string | undefined;
+  readonly run: { good: number; bad: number };
+}
+
+/** Runs the probes of the running containers of one pod and knows their results. */
+export class Prober implements Disposable {
+  readonly #options: ProberOptions;
+  readonly #tracked = new Map<string, Tracked>();
+
+  constructor(options: ProberOptions) {
+    this.#options = options;
+  }
+
+  /** Begins with new containers and forgets those that are not listed any more. */
+  track(targets: readonly ProbeTarget[]): void {
+    const ids = new Set(targets.map((target) => target.id));
+    for (const [id, tracked] of this.#tracked) {
+      if (ids.has(id)) continue;
+      tracked.stop.abort();
+      this.#tracked.delete(id);
+    }
+    for (const target of targets) if (!this.#tracked.has(target.id)) this.#begin(target);
+  }
+
+  ready(id: string): boolean {
+    const tracked = this.#tracked.get(id);
+    return tracked ? tracked.ready && tracked.started : false;
+  }
+
+  started(id: string): boolean {
+    return this.#tracked.get(id)?.started ?? false;
+  }
+
+  /** Containers whose liveness or startup probe failed for good. */
+  unhealthy(): ReadonlySet<string> {
+    return new Set([...this.#tracked].filter(([, tracked]) => tracked.failed).map(([id]) => id));
+  }
+
+  [Symbol.dispose](): void {
+    this.track([]);
+  }
+
+  #begin(target: ProbeTarget): void {
+    const { startupProbe, readinessProbe } = target.container;
+    const tracked: Tracked = {
+      stop: new AbortController(),
+      ready: !readinessProbe || target.wasReady,
+      started: !startupProbe || target.wasReady,
+      failed: false,
+    };
+    this.#tracked.set(target.id, tracked);
+    if (startupProbe && !tracked.started) this.#follow(target, tracked, "startup", startupProbe);
+    else this.#beginMain(target, tracked);
+  }
+
+  #beginMain(target: ProbeTarget, tracked: Tracked): void {
+    const { livenessProbe, readinessProbe } = target.container;
+    if (livenessProbe) this.#follow(target, tracked, "liveness", livenessProbe);
+    if (readinessProbe) this.#follow(target, tracked, "readiness", readinessProbe);
+  }
+
+  #follow(target: ProbeTarget, tracked: Tracked, kind: ProbeKind, probe: Probe): void {
+    const { signal } = tracked.stop;
+    this.#run(target, tracked, { kind, probe }).catch((error: unknown) => {
+      if (!signal.aborted) this.#options.onFailure(target.container, kind, describeError(error));
+    });
+  }
+
+  async #run(target: ProbeTarget, tracked: Tracked, what: { kind: ProbeKind; probe: Probe }): Promise<void> {
+    const { kind, probe } = what;
+    const { clock } = this.#options;
+    const { signal } = tracked.stop;
+    const delay = (probe.initialDelaySeconds ?? 0) * 1000 - (clock.nowMs() - target.startedAtMs);
+    if (delay > 0) await clock.sleep(delay, { signal });
+    const run = { good: 0, bad: 0 };
+    for (;;) {
+      const result = await this.#try(target, probe, signal);
+      signal.throwIfAborted();
+      if (result !== "unknown") this.#count(target, tracked, { kind, probe, result, run });
+      if (kind === "startup" && tracked.started) return;
+      await clock.sleep((probe.periodSeconds ?? 10) * 1000, { signal });
+    }
+  }
+
+  #count(target: ProbeTarget, tracked: Tracked, what: Counted): void {
+    const { kind, probe, result, run } = what;
+    run.good = result === undefined ? run.good + 1 : 0;
+    run.bad = result === undefined ? 0 : run.bad + 1;
+    if (result !== undefined) this.#options.onFailure(target.container, kind, result);
+    const passed = run.good >= (probe.successThreshold ?? 1);
+    if (passed || run.bad >= (probe.failureThreshold ?? 3)) this.#settle(target, tracked, { kind, passed });
+  }
+
+  #settle(target: ProbeTarget, tracked: Tracked, what: { kind: ProbeKind; passed: boolean }): void {
+    const { kind, passed } = what;
+    const before = `${tracked.ready} ${tracked.started} ${tracked.failed}`;
+    if (kind === "readiness") tracked.ready = passed;
+    else if (!passed) tracked.failed = true;
+    else if (kind === "startup" && !tracked.started) {
+      tracked.started = true;
+      this.#beginMain(target, tracked);
+    }
+    if (before !== `${tracked.ready} ${tracked.started} ${tracked.failed}`) this.#options.onChange();
+  }
+
+  /** @returns undefined when it passed, what was wrong when not, "unknown" when it could not be tried */
+  async #try(target: ProbeTarget, probe: Probe, signal: AbortSignal): Promise<string | undefined> {
+    const ms = (probe.timeoutSeconds ?? 1) * 1000;
+    const { clock, runtime } = this.#options;
+    try {
+      const work = (inner: AbortSignal): Promise<string | undefined> =>
+        runProbe(target, probe, { runtime, signal: inner });
+      return await withDeadline(clock, { ms, what: "probe", signal }, work);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof UnavailableError && error.code === "engine-away") return "unknown";
+      return describeError(error);
+    }
+  }
+}
+
+/** What is to be probed: each running container with its place in the pod's spec. */
+export function probeTargets(
+  pod: Pod,
+  running: readonly ContainerDetails[],
+  known: { readonly status: PodStatus | undefined; readonly ip: string },
+): ProbeTarget[] {
+  const all = [...(pod.spec.initContainers ?? []), ...pod.spec.containers];
+  const ready = (known.status?.containerStatuses ?? [])
+    .filter((one) => one.ready)
+    .map((one) => one.containerID);
+  return running.flatMap(({ id, identity, startedAtMs }) => {
+    const container = all.find((one) => one.name === identity.container);
+    const wasReady = ready.includes(`docker://${id}`);
+    return container ? [{ id, container, ip: known.ip, startedAtMs: startedAtMs ?? 0, wasReady }] : [];
+  });
+}
+
+interface ProbeTools {
+  readonly runtime: ContainerRuntime;
+  readonly signal: AbortSignal;
+}
+
+async function runProbe(target: ProbeTarget, probe: Probe, tools: ProbeTools): Promise<string | undefined> {
+  const { runtime, signal } = tools;
+  if (probe.exec) {
+    const result = await runtime.exec(target.id, probe.exec.command ?? [], {
+      signal,
+      maxOutputBytes: 10_240,
+    });
+    return result.exitCode === 0 ? undefined : result.output.trim() || `exit code ${result.exitCode}`;
+  }
+  if (probe.httpGet) return httpGet(target, probe.httpGet, signal);
+  if (probe.tcpSocket) {
+    const { host, port } = probe.tcpSocket;
+    return tcpConnect(host || target.ip, portOf(target.container, port));
+  }
+  return undefined;
+}
+
+/** Passes with 200 to 399, as kubelet has it. Also used for hooks. */
+export async function httpGet(
+  target: Pick<ProbeTarget, "container" | "ip">,
+  get: NonNullable<Probe["httpGet"]>,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const scheme = (get.scheme ?? "HTTP").toLowerCase();
+  const host = get.host || target.ip;
+  const path = get.path?.startsWith("/") ? get.path : `/${get.path ?? ""}`;
+  const url = `${scheme}://${host.includes(":") ? `[${host}]` : host}:${portOf(target.container, get.port)}${path}`;
+  const headers = new Headers({ "User-Agent": "kube-probe/1.26", Accept: "*/*" });
+  for (const { name, value } of get.httpHeaders ?? []) headers.set(name, value);
+  // Certificates of pods are their own affair.
+  const response = await fetch(url, {
+    headers,
+    signal,
+    redirect: "manual",
+    tls: { rejectUnauthorized: false },
+    keepalive: false,
+  });
+  await response.body?.cancel();
+  const { status } = response;
+  return status >= 200 && status < 400 ? undefined : `HTTP probe failed with statuscode: ${status}`;
+}
+
+async function tcpConnect(hostname: string, port: number): Promise<string | undefined> {
+  const socket = await Bun.connect({ hostname, port, socket: { data: () => undefined } });
+  socket.end();
+  return undefined;
+}
+
+function portOf(container: Container, port: number | string): number {
+  if (typeof port === "number") return port;
+  const named = container.ports?.find((one) => one.name === port)?.containerPort;
+  return named ?? Number(port);
+}

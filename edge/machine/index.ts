@@ -1,0 +1,2 @@
+export { readAddress, readLoad, readMachine, type Machine, type MachineLoad } from "./machine.ts";
+export { newNode, nodeLabels, nodeResources, nodeStatus, type NodeInput } from "./node-status.ts";

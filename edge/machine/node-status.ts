@@ -1,0 +1,138 @@
+import { rfc3339 } from "#shared/clock";
+import { edgeNodeLabel, type Condition, type Node, type NodeStatus } from "#shared/kube";
+import type { Machine, MachineLoad } from "./machine.ts";
+
+export interface NodeInput {
+  readonly nodeName: string;
+  readonly address: string;
+  readonly machine: Machine;
+  readonly load: MachineLoad;
+  /** Why no container can be run now; undefined when all is well. */
+  readonly engineProblem: { readonly reason: string; readonly message: string } | undefined;
+  /** e.g. "docker://20.10.24" */
+  readonly engineVersion: string;
+  readonly kubeletVersion: string;
+  readonly kubeletPort: number;
+  readonly images: readonly { readonly names: readonly string[]; readonly sizeBytes: number }[];
+  readonly previous: NodeStatus | undefined;
+  readonly nowMs: number;
+}
+
+const mostImages = 50;
+const mostPods = "110";
+const reservedBytes = 100 * 2 ** 20;
+
+/** The Node as edgecore registers it, as KubeEdge's own does. */
+export function newNode(input: NodeInput, labels: Readonly<Record<string, string>>): Node {
+  return {
+    apiVersion: "v1",
+    kind: "Node",
+    metadata: {
+      name: input.nodeName,
+      labels: { ...nodeLabels(input), ...labels },
+      annotations: { "volumes.kubernetes.io/controller-managed-attach-detach": "true" },
+    },
+    spec: {},
+    status: nodeStatus(input),
+  };
+}
+
+export function nodeLabels({
+  nodeName,
+  machine,
+}: Pick<NodeInput, "nodeName" | "machine">): Record<string, string> {
+  return {
+    "beta.kubernetes.io/arch": machine.architecture,
+    "beta.kubernetes.io/os": "linux",
+    "kubernetes.io/arch": machine.architecture,
+    "kubernetes.io/hostname": nodeName,
+    "kubernetes.io/os": "linux",
+    "node-role.kubernetes.io/agent": "",
+    [edgeNodeLabel]: "",
+  };
+}
+
+export function nodeStatus(input: NodeInput): NodeStatus {
+  const { machine } = input;
+  return {
+    ...nodeResources(machine, input.load),
+    conditions: conditionsOf(input),
+    addresses: [
+      { type: "InternalIP", address: input.address },
+      { type: "Hostname", address: input.nodeName },
+    ],
+    daemonEndpoints: { kubeletEndpoint: { Port: input.kubeletPort } },
+    nodeInfo: {
+      machineID: machine.machineId,
+      systemUUID: machine.systemUuid,
+      bootID: machine.bootId,
+      kernelVersion: machine.kernelVersion,
+      osImage: machine.osImage,
+      containerRuntimeVersion: input.engineVersion,
+      kubeletVersion: input.kubeletVersion,
+      kubeProxyVersion: input.kubeletVersion,
+      operatingSystem: "linux",
+      architecture: machine.architecture,
+    },
+    images: [...input.images]
+      .sort((a, b) => b.sizeBytes - a.sizeBytes)
+      .slice(0, mostImages)
+      .map(({ names, sizeBytes }) => ({ names: names.slice(0, 5), sizeBytes })),
+  };
+}
+
+/** Capacity, and what pods may use of it. */
+export function nodeResources(
+  machine: Machine,
+  load: MachineLoad,
+): { readonly capacity: Record<string, string>; readonly allocatable: Record<string, string> } {
+  const base = { cpu: String(machine.cpus), pods: mostPods };
+  const kib = (bytes: number): string => `${Math.floor(bytes / 1024)}Ki`;
+  return {
+    capacity: { ...base, memory: kib(machine.memoryBytes), "ephemeral-storage": kib(load.diskBytes) },
+    allocatable: {
+      ...base,
+      memory: kib(Math.max(0, machine.memoryBytes - reservedBytes)),
+      "ephemeral-storage": String(Math.floor(load.diskBytes * 0.9)),
+    },
+  };
+}
+
+/** kubelet's eviction thresholds for memory; for disk 5 % because edge disks are often full on purpose. */
+function conditionsOf(input: NodeInput): Condition[] {
+  const { load, engineProblem } = input;
+  const lowMemory = load.memoryAvailableBytes < reservedBytes;
+  const lowDisk = load.diskFreeBytes < load.diskBytes * 0.05;
+  const lowPids = load.processes > load.mostProcesses * 0.9;
+  const conditions: Condition[] = [
+    pressure("MemoryPressure", lowMemory, [
+      "KubeletHasInsufficientMemory",
+      "KubeletHasSufficientMemory",
+      "memory",
+    ]),
+    pressure("DiskPressure", lowDisk, ["KubeletHasDiskPressure", "KubeletHasNoDiskPressure", "disk"]),
+    pressure("PIDPressure", lowPids, ["KubeletHasInsufficientPID", "KubeletHasSufficientPID", "PID"]),
+    engineProblem
+      ? { type: "Ready", status: "False", ...engineProblem }
+      : { type: "Ready", status: "True", reason: "EdgeReady", message: "edge is posting ready status" },
+  ];
+  const now = rfc3339(input.nowMs);
+  return conditions.map((one) => {
+    const before = input.previous?.conditions?.find(({ type }) => type === one.type);
+    const since = before?.status === one.status ? before.lastTransitionTime : undefined;
+    return { ...one, lastHeartbeatTime: now, lastTransitionTime: since ?? now };
+  });
+}
+
+function pressure(
+  type: string,
+  isLow: boolean,
+  [low, fine, what]: readonly [string, string, string],
+): Condition {
+  if (type === "DiskPressure") {
+    const message = isLow ? "kubelet has disk pressure" : "kubelet has no disk pressure";
+    return { type, status: isLow ? "True" : "False", reason: isLow ? low : fine, message };
+  }
+  const message = `kubelet has ${isLow ? "insufficient" : "sufficient"} ${what} available`;
+  return { type, status: isLow ? "True" : "False", reason: isLow ? low : fine, message };
+}
