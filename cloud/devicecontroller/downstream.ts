@@ -1,0 +1,251 @@
+import { randomUUID } from "node:crypto";
+import type { Clock } from "#shared/clock";
+import { describeError } from "#shared/errors";
+import { contentDigest, objectKey, type Device, type DeviceModel, type KubeObject } from "#shared/kube";
+import type { Logger } from "#shared/log";
+import { newMessage, type DeliveredObject } from "#shared/message";
+import { modelKeyOf, nodeOf, type Bindings } from "./bindings.ts";
+import type { DeviceControllerPort } from "./index.ts";
+
+export interface DownstreamOptions {
+  readonly port: DeviceControllerPort;
+  readonly bindings: Bindings;
+  readonly model: (key: string) => DeviceModel | undefined;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+type Operation = "insert" | "update" | "delete";
+
+const membersAMessage = 500;
+
+/**
+ * Brings the devices of a node to it. Each change is sent at once; what a node missed while it was away is found by
+ * comparing what it acknowledged with what it should have. One node's messages go out in order.
+ */
+export class Downstream implements AsyncDisposable {
+  readonly #options: DownstreamOptions;
+  readonly #queues = new Map<string, Promise<void>>();
+  #closed = false;
+
+  constructor(options: DownstreamOptions) {
+    this.#options = options;
+  }
+
+  deviceAdded(device: Device): void {
+    const { bindings } = this.#options;
+    const node = nodeOf(device);
+    const modelKey = modelKeyOf(device);
+    const firstUse = node !== undefined && !bindings.uses(node, modelKey);
+    bindings.add(device);
+    if (node === undefined) return;
+    const id = bindings.idOf(device);
+    this.#run(node, async () => {
+      await this.#sendMembers(node, "added_devices", [member(id, device)]);
+      const model = firstUse ? this.#options.model(modelKey) : undefined;
+      if (model) await this.#sendObject(node, "insert", model);
+      await this.#sendObject(node, "insert", device);
+    });
+  }
+
+  /** A device that was there before: what the node lacks of it is found when the node connects. */
+  deviceKnown(device: Device): void {
+    this.#options.bindings.add(device);
+  }
+
+  deviceUpdated(device: Device, old: Device): void {
+    const stays = nodeOf(device) === nodeOf(old);
+    const sameModel = modelKeyOf(device) === modelKeyOf(old);
+    if (!stays || !sameModel) this.#leave(old, stays);
+    if (!stays) return this.deviceAdded(device);
+    this.#stay(device, { changed: contentDigest(device) !== contentDigest(old), sameModel });
+  }
+
+  deviceRemoved(device: Device): void {
+    this.#leave(device, false);
+  }
+
+  /** A model alone changed: the nodes that use it hear of it. */
+  modelChanged(model: DeviceModel): void {
+    for (const node of this.#options.bindings.nodesUsing(objectKey(model)))
+      this.#run(node, () => this.#sendObject(node, "update", model));
+  }
+
+  modelRemoved(model: DeviceModel): void {
+    for (const node of this.#options.bindings.nodesUsing(objectKey(model)))
+      this.#run(node, () => this.#sendObject(node, "delete", model));
+  }
+
+  /** Repairs what the node missed. */
+  resync(node: string): void {
+    this.#run(node, () => this.#compare(node));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    await Promise.all(this.#queues.values());
+  }
+
+  #stay(device: Device, { changed, sameModel }: { changed: boolean; sameModel: boolean }): void {
+    const { bindings, model } = this.#options;
+    const node = nodeOf(device);
+    const modelKey = modelKeyOf(device);
+    const firstUse = !sameModel && node !== undefined && !bindings.uses(node, modelKey);
+    bindings.add(device);
+    if (node === undefined || !changed) return;
+    this.#run(node, async () => {
+      const used = firstUse ? model(modelKey) : undefined;
+      if (used) await this.#sendObject(node, "insert", used);
+      await this.#sendObject(node, "update", device);
+    });
+  }
+
+  /** `stays`: only the model is given up. */
+  #leave(device: Device, stays: boolean): void {
+    const { bindings, model } = this.#options;
+    const node = nodeOf(device);
+    if (node === undefined) return;
+    const id = bindings.idOf(device);
+    bindings.remove(device);
+    const modelKey = modelKeyOf(device);
+    const unused = bindings.uses(node, modelKey) ? undefined : model(modelKey);
+    this.#run(node, async () => {
+      if (!stays) await this.#sendMembers(node, "removed_devices", [member(id, device)]);
+      if (!stays) await this.#sendObject(node, "delete", device);
+      if (unused) await this.#sendObject(node, "delete", unused);
+    });
+  }
+
+  async #compare(node: string): Promise<void> {
+    const { port, bindings, model } = this.#options;
+    const delivered = (await port.ask("object.delivered", { node })).filter(({ kind }) => isDeviceKind(kind));
+    const devices = bindings.devicesOf(node);
+    const models = bindings
+      .modelsOf(node)
+      .map((key) => model(key))
+      .filter((found) => found !== undefined);
+    const wanted = new Set([...devices, ...models].map(({ metadata }) => metadata.uid ?? ""));
+    for (const gone of delivered.filter(({ uid }) => !wanted.has(uid))) await this.#sendGone(node, gone);
+    const known = new Map(delivered.map((object) => [object.uid, object]));
+    const missing = (object: KubeObject): boolean => !isCurrent(known.get(object.metadata.uid ?? ""), object);
+    const fresh = devices.filter(missing);
+    const members = fresh.map((device) => member(bindings.idOf(device), device));
+    for (let at = 0; at < members.length; at += membersAMessage)
+      await this.#sendMembers(node, "added_devices", members.slice(at, at + membersAMessage));
+    for (const object of [...models.filter(missing), ...fresh])
+      await this.#sendObject(node, known.has(object.metadata.uid ?? "") ? "update" : "insert", object);
+  }
+
+  async #sendGone(node: string, gone: DeliveredObject): Promise<void> {
+    const { apiVersion, kind, namespace, name, uid, resourceVersion } = gone;
+    const metadata = { namespace, name, uid, resourceVersion };
+    if (kind === "Device" && !this.#options.bindings.find(node, name))
+      await this.#sendMembers(node, "removed_devices", [{ id: name, name }]);
+    await this.#sendObject(node, "delete", { apiVersion, kind, metadata });
+  }
+
+  async #sendMembers(
+    node: string,
+    field: "added_devices" | "removed_devices",
+    members: readonly Member[],
+  ): Promise<void> {
+    const { clock } = this.#options;
+    await this.#send(node, {
+      group: "twin",
+      operation: "update",
+      resource: "membership",
+      content: {
+        event_id: randomUUID(),
+        timestamp: clock.nowMs(),
+        added_devices: null,
+        removed_devices: null,
+        [field]: members,
+      },
+    });
+  }
+
+  async #sendObject(node: string, operation: Operation, object: KubeObject): Promise<void> {
+    const { kind = "", metadata } = object;
+    const { namespace = "default", name = "", uid = "", resourceVersion = "0" } = metadata;
+    const record = {
+      apiVersion: object.apiVersion ?? apiVersion,
+      kind,
+      namespace,
+      name,
+      uid,
+      resourceVersion,
+    };
+    const digest = operation === "delete" ? undefined : contentDigest(object);
+    await this.#options.port.ask("object.sending", { node, object: { ...record, digest } });
+    await this.#send(node, {
+      group: "resource",
+      operation,
+      resource: `${namespace}/${kind.toLowerCase()}/${name}`,
+      content: { ...object, kind, apiVersion: record.apiVersion },
+      resourceVersion,
+    });
+  }
+
+  async #send(
+    node: string,
+    parts: {
+      readonly group: string;
+      readonly operation: string;
+      readonly resource: string;
+      readonly content: unknown;
+      readonly resourceVersion?: string;
+    },
+  ): Promise<void> {
+    const { port, clock } = this.#options;
+    const stamp = { id: () => randomUUID(), nowMs: () => clock.nowMs() };
+    await port.ask("node.send", {
+      node,
+      message: newMessage(stamp, { source: "devicecontroller", ...parts }),
+    });
+  }
+
+  #run(node: string, work: () => Promise<void>): void {
+    if (this.#closed) return;
+    const before = this.#queues.get(node) ?? Promise.resolve();
+    const after = before.then(() => this.#try(node, work));
+    this.#queues.set(node, after);
+    void after.then(() => {
+      if (this.#queues.get(node) === after) this.#queues.delete(node);
+    });
+  }
+
+  async #try(node: string, work: () => Promise<void>): Promise<void> {
+    if (this.#closed) return;
+    try {
+      await work();
+    } catch (error) {
+      this.#options.log.warn("cannot send device objects now; the node is compared when it connects", {
+        node,
+        error: describeError(error),
+      });
+    }
+  }
+}
+
+interface Member {
+  readonly id: string;
+  readonly name: string;
+  readonly description?: string;
+}
+
+const apiVersion = "devices.kubeedge.io/v1beta1";
+
+export function member(id: string, device: Device): Member {
+  const description = device.metadata.labels?.["description"];
+  return { id, name: device.metadata.name ?? id, ...(description ? { description } : {}) };
+}
+
+function isDeviceKind(kind: string): boolean {
+  return kind === "Device" || kind === "DeviceModel";
+}
+
+function isCurrent(delivered: DeliveredObject | undefined, object: KubeObject): boolean {
+  if (!delivered || delivered.resourceVersion === "0") return false;
+  if (delivered.digest !== undefined) return delivered.digest === contentDigest(object);
+  return delivered.resourceVersion === object.metadata.resourceVersion;
+}

@@ -1,0 +1,107 @@
+import { rfc3339 } from "#shared/clock";
+import type { Device, DeviceModel, DeviceStatus, DeviceTwinStatus, TwinValue } from "#shared/kube";
+
+/** What a node reported of a device and is not in the API yet; later reports go over earlier ones. */
+export interface Report {
+  readonly twins: ReadonlyMap<string, Omit<DeviceTwinStatus, "propertyName">>;
+  readonly state?: string | undefined;
+  readonly lastOnlineTime?: string | undefined;
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+const onlineStates = new Set(["online", "ok"]);
+
+/** Reads the content of `edge_updated`; undefined when it is none. */
+export function readTwinReport(content: unknown): Report | undefined {
+  const body = asFields(content);
+  const twins = asFields(body?.["twin"]);
+  if (!twins) return undefined;
+  const found = new Map<string, Omit<DeviceTwinStatus, "propertyName">>();
+  for (const [name, entry] of Object.entries(twins)) {
+    const twin = asFields(entry);
+    const type = asFields(twin?.["metadata"])?.["type"];
+    if (!twin || type === "deleted") continue;
+    const reported = readSide(twin["actual"], type);
+    const observedDesired = readSide(twin["expected"], type);
+    if (reported || observedDesired)
+      found.set(name, { ...(reported ? { reported } : {}), ...(observedDesired ? { observedDesired } : {}) });
+  }
+  return { twins: found };
+}
+
+/** Reads the content of `state/update`: the text that was published to the device. */
+export function readStateReport(content: unknown): Report | undefined {
+  const body = asFields(typeof content === "string" ? parse(content) : content);
+  const state = asFields(body?.["device"])?.["state"];
+  if (typeof state !== "string") return undefined;
+  const timestamp = body?.["timestamp"];
+  const online = onlineStates.has(state) && typeof timestamp === "number";
+  return { twins: new Map(), state, ...(online ? { lastOnlineTime: rfc3339(timestamp) } : {}) };
+}
+
+export function mergeReports(before: Report | undefined, next: Report): Report {
+  if (!before) return next;
+  const twins = new Map(before.twins);
+  for (const [name, twin] of next.twins) twins.set(name, { ...twins.get(name), ...twin });
+  return {
+    twins,
+    state: next.state ?? before.state,
+    lastOnlineTime: next.lastOnlineTime ?? before.lastOnlineTime,
+  };
+}
+
+/**
+ * The status a device has after a report. Twins appear by themselves for properties its spec or model knows; others
+ * are left out. The list is whole: merge patches replace lists.
+ */
+export function applyReport(
+  device: Device,
+  model: DeviceModel | undefined,
+  report: Report,
+  now: string,
+): DeviceStatus {
+  const twins = mergeTwins(device, model, report);
+  return {
+    ...device.status,
+    ...(twins.length > 0 ? { twins } : {}),
+    ...(report.state === undefined ? {} : { state: report.state }),
+    ...(report.lastOnlineTime === undefined ? {} : { lastOnlineTime: report.lastOnlineTime }),
+    reportedTime: now,
+  };
+}
+
+function mergeTwins(device: Device, model: DeviceModel | undefined, report: Report): DeviceTwinStatus[] {
+  const properties = [...(device.spec?.properties ?? []), ...(model?.spec?.properties ?? [])];
+  const known = new Set(properties.map(({ name }) => name));
+  const twins = new Map((device.status?.twins ?? []).map((twin) => [twin.propertyName, twin]));
+  for (const [propertyName, values] of report.twins) {
+    const before = twins.get(propertyName);
+    if (before || known.has(propertyName)) twins.set(propertyName, { ...before, propertyName, ...values });
+  }
+  return [...twins.values()];
+}
+
+function readSide(value: unknown, type: unknown): TwinValue | undefined {
+  const side = asFields(value);
+  const text = side?.["value"];
+  if (typeof text !== "string") return undefined;
+  const timestamp = asFields(side?.["metadata"])?.["timestamp"];
+  const metadata = {
+    ...(typeof timestamp === "number" ? { timestamp: String(timestamp) } : {}),
+    ...(typeof type === "string" ? { type } : {}),
+  };
+  return { value: text, metadata };
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+function asFields(value: unknown): Fields | undefined {
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Fields) : undefined;
+}

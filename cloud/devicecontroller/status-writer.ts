@@ -1,0 +1,192 @@
+import { rfc3339, type Clock } from "#shared/clock";
+import { describeError } from "#shared/errors";
+import { backoff } from "#shared/lifecycle";
+import { compareVersions, type Device, type DeviceModel, type DeviceStatus } from "#shared/kube";
+import type { Logger } from "#shared/log";
+import type { KubeClient, ResourceType } from "#cloud/kubeclient";
+import { applyReport, mergeReports, type Report } from "./reports.ts";
+
+export interface StatusWriterOptions {
+  readonly kube: KubeClient;
+  readonly type: ResourceType;
+  readonly device: (key: string) => Device | undefined;
+  readonly modelOf: (device: Device) => DeviceModel | undefined;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** least time between two writes of one device */
+  readonly perDeviceMs: number;
+  /** writes a second over all devices */
+  readonly writesPerSecond: number;
+}
+
+interface Pending {
+  report: Report;
+  /** Called when the report is in the API, or nobody wants it any more. */
+  readonly done: (() => void)[];
+}
+
+const mostAtOnce = 32;
+
+/**
+ * Brings reports into the status of Device objects. Reports of a device that come faster than it may be written go
+ * into one write; the last value always arrives. Failed writes are tried again, slower and slower.
+ */
+export class StatusWriter implements AsyncDisposable {
+  readonly #options: StatusWriterOptions;
+  readonly #pending = new Map<string, Pending>();
+  /** Devices whose time has come, oldest first. */
+  readonly #ready = new Set<string>();
+  /** Devices that were written or are waiting for their time. */
+  readonly #resting = new Map<string, Disposable>();
+  readonly #busy = new Set<Promise<void>>();
+  readonly #written = new Map<string, Device>();
+  readonly #stop = new AbortController();
+  #allowance: number;
+  #countedMs: number;
+  #refill: Disposable | undefined;
+  #wholeObject = false;
+
+  constructor(options: StatusWriterOptions) {
+    this.#options = options;
+    this.#allowance = options.writesPerSecond;
+    this.#countedMs = options.clock.monotonicMs();
+  }
+
+  submit(key: string, report: Report, done: () => void): void {
+    if (this.#stop.signal.aborted) return;
+    const before = this.#pending.get(key);
+    if (before) {
+      before.report = mergeReports(before.report, report);
+      before.done.push(done);
+      return;
+    }
+    this.#pending.set(key, { report, done: [done] });
+    if (!this.#resting.has(key)) this.#ready.add(key);
+    this.#pump();
+  }
+
+  forget(key: string): void {
+    this.#written.delete(key);
+  }
+
+  /** Writes what is pending, as far as the API takes it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const rest of this.#resting.values()) rest[Symbol.dispose]();
+    for (const key of this.#pending.keys()) this.#ready.add(key);
+    this.#resting.clear();
+    this.#allowance = Number.MAX_SAFE_INTEGER;
+    this.#pump();
+    this.#stop.abort();
+    while (this.#busy.size > 0) await Promise.all(this.#busy);
+    this.#refill?.[Symbol.dispose]();
+  }
+
+  #pump(): void {
+    this.#earn();
+    for (const key of this.#ready) {
+      if (this.#busy.size >= mostAtOnce && !this.#stop.signal.aborted) return;
+      if (this.#allowance < 1) {
+        this.#refill ??= this.#options.clock.after(20, () => {
+          this.#refill = undefined;
+          this.#pump();
+        });
+        return;
+      }
+      this.#allowance -= 1;
+      this.#ready.delete(key);
+      this.#start(key);
+    }
+  }
+
+  #earn(): void {
+    const { clock, writesPerSecond } = this.#options;
+    const now = clock.monotonicMs();
+    const earned = ((now - this.#countedMs) / 1000) * writesPerSecond;
+    this.#countedMs = now;
+    this.#allowance = Math.max(this.#allowance, Math.min(writesPerSecond / 5, this.#allowance + earned));
+  }
+
+  #start(key: string): void {
+    const pending = this.#pending.get(key);
+    if (!pending) return;
+    this.#pending.delete(key);
+    this.#rest(key);
+    const work = this.#write(key, pending);
+    this.#busy.add(work);
+    void work.then(() => {
+      this.#busy.delete(work);
+      this.#pump();
+    });
+  }
+
+  #rest(key: string): void {
+    if (this.#stop.signal.aborted) return;
+    const { clock, perDeviceMs } = this.#options;
+    const timer = clock.after(perDeviceMs, () => {
+      this.#resting.delete(key);
+      if (!this.#pending.has(key)) return;
+      this.#ready.add(key);
+      this.#pump();
+    });
+    this.#resting.set(key, timer);
+  }
+
+  async #write(key: string, pending: Pending): Promise<void> {
+    const { clock, log } = this.#options;
+    const delays = backoff({ firstMs: 200, capMs: 10_000, random: () => clock.random() });
+    for (;;) {
+      try {
+        await this.#patch(key, pending.report);
+        break;
+      } catch (error) {
+        log.warn("cannot write the status of a device now", { device: key, error: describeError(error) });
+        if (this.#stop.signal.aborted) return;
+        await clock.sleep(delays.next().value, { signal: this.#stop.signal }).catch(() => undefined);
+      }
+    }
+    for (const done of pending.done) done();
+  }
+
+  async #patch(key: string, report: Report): Promise<void> {
+    const { device, modelOf, clock } = this.#options;
+    const seen = device(key);
+    if (!seen) return;
+    const before = this.#newest(key, seen);
+    const status = applyReport(before, modelOf(before), report, rfc3339(clock.nowMs()));
+    try {
+      const after = await this.#send(key, status);
+      this.#written.set(key, { metadata: after.metadata, status: after.status ?? status });
+    } catch (error) {
+      if (httpStatus(error) !== 404) throw error;
+      this.#written.delete(key);
+    }
+  }
+
+  /** The status as last written, unless the informer has seen a later one. */
+  #newest(key: string, seen: Device): Device {
+    const written = this.#written.get(key);
+    if (!written || written.metadata.uid !== seen.metadata.uid) return seen;
+    const later = compareVersions(written.metadata.resourceVersion, seen.metadata.resourceVersion) > 0;
+    return later && written.status ? { ...seen, status: written.status } : seen;
+  }
+
+  /** KubeEdge's own CRD has no status subresource: there the object itself is patched. */
+  async #send(key: string, status: DeviceStatus): Promise<Device> {
+    const { kube, type } = this.#options;
+    const [namespace = "", name = ""] = key.split("/");
+    const at = { namespace, name };
+    if (!this.#wholeObject) {
+      try {
+        return await kube.patch<Device>(type, at, { status }, { type: "merge", subresource: "status" });
+      } catch (error) {
+        if (httpStatus(error) !== 404 || !(await kube.find(type, at))) throw error;
+        this.#wholeObject = true;
+      }
+    }
+    return kube.patch<Device>(type, at, { status }, { type: "merge" });
+  }
+}
+
+function httpStatus(error: unknown): unknown {
+  return typeof error === "object" && error !== null && "httpStatus" in error ? error.httpStatus : undefined;
+}

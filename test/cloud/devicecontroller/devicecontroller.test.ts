@@ -1,0 +1,263 @@
+import { expect, test } from "bun:test";
+import { Bus } from "#shared/bus";
+import { defaultDeviceController, startDeviceController } from "#cloud/devicecontroller";
+import { resources } from "#cloud/kubeclient";
+import type { Device } from "#shared/kube";
+import type { CloudCatalog, DeliveredObject, NodeMessage, WireMessage } from "#shared/message";
+import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
+import { silentLog } from "#internal/test/support/silent-log.ts";
+
+const device = (name: string, node: string, target = "21"): Device => ({
+  apiVersion: "devices.kubeedge.io/v1beta1",
+  kind: "Device",
+  metadata: { name, namespace: "default", labels: { description: "hall" } },
+  spec: {
+    deviceModelRef: { name: "thermo-model" },
+    nodeName: node,
+    properties: [{ name: "target", desired: { value: target } }],
+  },
+});
+
+const model = {
+  apiVersion: "devices.kubeedge.io/v1beta1",
+  kind: "DeviceModel",
+  metadata: { name: "thermo-model", namespace: "default" },
+  spec: { properties: [{ name: "temperature", type: "FLOAT" }] },
+};
+
+interface Cloud extends AsyncDisposable {
+  readonly kube: FakeKubeClient;
+  readonly clock: FakeClock;
+  /** `operation resource` by node, in order, and the messages themselves. */
+  readonly sent: { node: string; text: string; message: WireMessage }[];
+  readonly delivered: DeliveredObject[];
+  texts(): string[];
+  say(resource: string, content: unknown, id?: string): Promise<void>;
+  connect(node: string): Promise<void>;
+}
+
+async function startCloud(prepare: (kube: FakeKubeClient) => void = () => undefined): Promise<Cloud> {
+  const clock = new FakeClock();
+  const kube = new FakeKubeClient({ clock });
+  prepare(kube);
+  const bus = new Bus<CloudCatalog>({
+    onHearerError: (topic, module, error) => {
+      throw new Error(`${topic} ${module}`, { cause: error });
+    },
+  });
+  const sent: Cloud["sent"] = [];
+  const delivered: DeliveredObject[] = [];
+  const hub = bus.port<
+    "twin.message" | "node.connected",
+    never,
+    never,
+    "node.send" | "object.sending" | "object.delivered"
+  >("hub");
+  hub.answer("node.send", async ({ node, message }: NodeMessage) => {
+    sent.push({ node, text: `${node} ${message.route.operation} ${message.route.resource}`, message });
+    return undefined;
+  });
+  hub.answer("object.sending", async () => "0");
+  hub.answer("object.delivered", async () => delivered);
+  const port = bus.port<
+    never,
+    "node.send" | "object.sending" | "object.delivered",
+    "twin.message" | "node.connected" | "node.resync"
+  >("devicecontroller");
+  const controller = await clock.until(
+    startDeviceController(defaultDeviceController, { port, kube, clock, log: silentLog() }),
+  );
+  return {
+    kube,
+    clock,
+    sent,
+    delivered,
+    texts: () => sent.map(({ text }) => text),
+    say: async (resource, content, id = "m1") => {
+      const route = { source: "twin", group: "resource", operation: "update", resource };
+      await hub.emit("twin.message", {
+        node: "edge-1",
+        message: { header: { msg_id: id, timestamp: 1 }, route, content },
+      });
+      await clock.advance(1);
+    },
+    connect: async (node) => {
+      await hub.emit("node.connected", { node });
+      await clock.advance(1);
+    },
+    [Symbol.asyncDispose]: () => clock.until(controller[Symbol.asyncDispose]()),
+  };
+}
+
+test("device controller sends membership, model and device when a device is bound", async () => {
+  await using cloud = await startCloud();
+  cloud.kube.put(resources.deviceModels, model);
+  await cloud.clock.advance(1);
+  cloud.kube.put(resources.devices, device("thermo-1", "edge-1"));
+  cloud.kube.put(resources.devices, device("thermo-2", "edge-1"));
+  await cloud.clock.advance(1);
+
+  expect(cloud.texts()).toEqual([
+    "edge-1 update membership",
+    "edge-1 insert default/devicemodel/thermo-model",
+    "edge-1 insert default/device/thermo-1",
+    "edge-1 update membership",
+    "edge-1 insert default/device/thermo-2",
+  ]);
+  expect(cloud.sent[0]?.message.content).toEqual({
+    event_id: expect.any(String),
+    timestamp: expect.any(Number),
+    added_devices: [{ id: "thermo-1", name: "thermo-1", description: "hall" }],
+    removed_devices: null,
+  });
+});
+
+test("device controller takes a device from its node and gives it to the next when it is moved", async () => {
+  await using cloud = await startCloud((kube) => {
+    kube.put(resources.deviceModels, model);
+    kube.put(resources.devices, device("thermo-1", "edge-1"));
+  });
+  await cloud.clock.advance(1);
+  cloud.kube.put(resources.devices, device("thermo-1", "edge-2"));
+  await cloud.clock.advance(1);
+
+  expect(cloud.texts().toSorted()).toEqual([
+    "edge-1 delete default/device/thermo-1",
+    "edge-1 delete default/devicemodel/thermo-model",
+    "edge-1 update membership",
+    "edge-2 insert default/device/thermo-1",
+    "edge-2 insert default/devicemodel/thermo-model",
+    "edge-2 update membership",
+  ]);
+});
+
+test("device controller sends nothing when only the status of a device changed", async () => {
+  await using cloud = await startCloud(
+    (kube) => void kube.put(resources.devices, device("thermo-1", "edge-1")),
+  );
+  await cloud.clock.advance(1);
+  await cloud.say("device/thermo-1/twin/edge_updated", { twin: { target: { actual: { value: "20" } } } });
+
+  expect(cloud.texts()).toEqual(["edge-1 response twin"]);
+});
+
+test("device controller repairs what a node missed when it connects", async () => {
+  await using cloud = await startCloud((kube) => {
+    kube.put(resources.deviceModels, model);
+    kube.put(resources.devices, device("thermo-1", "edge-1"));
+  });
+  const gone = { apiVersion: "devices.kubeedge.io/v1beta1", namespace: "default", uid: "old" };
+  cloud.delivered.push({ ...gone, kind: "Device", name: "thermo-9", resourceVersion: "5" });
+  await cloud.connect("edge-1");
+
+  expect(cloud.texts()).toEqual([
+    "edge-1 update membership",
+    "edge-1 delete default/device/thermo-9",
+    "edge-1 update membership",
+    "edge-1 insert default/devicemodel/thermo-model",
+    "edge-1 insert default/device/thermo-1",
+  ]);
+});
+
+test("device controller writes reported values of known properties and answers after the write", async () => {
+  await using cloud = await startCloud((kube) => {
+    kube.put(resources.deviceModels, model);
+    kube.put(resources.devices, device("thermo-1", "edge-1"));
+  });
+  await cloud.clock.advance(1);
+  const side = (value: string): object => ({ value, metadata: { timestamp: 7 } });
+  await cloud.say(
+    "node/edge-1/device/thermo-1/twin/edge_updated",
+    {
+      event_id: "x",
+      timestamp: 7,
+      twin: {
+        temperature: { actual: side("22.5"), metadata: { type: "string" } },
+        target: { actual: side("20"), expected: side("21"), metadata: { type: "string" } },
+        nosuch: { actual: side("1"), metadata: { type: "string" } },
+      },
+    },
+    "m7",
+  );
+
+  const value = (text: string): object => ({ value: text, metadata: { timestamp: "7", type: "string" } });
+  expect(cloud.kube.peek<Device>(resources.devices, "default/thermo-1")?.status).toEqual({
+    twins: [
+      { propertyName: "temperature", reported: value("22.5") },
+      { propertyName: "target", reported: value("20"), observedDesired: value("21") },
+    ],
+    reportedTime: "2026-01-01T00:00:00Z",
+  });
+  const answer = cloud.sent.at(-1)?.message;
+  expect(answer?.header.parent_msg_id).toBe("m7");
+  expect(answer?.route).toEqual({
+    source: "devicecontroller",
+    group: "twin",
+    operation: "response",
+    resource: "twin",
+  });
+  expect(answer?.content).toBe("OK");
+});
+
+test("device controller writes a chatty device twice a second at most and the last value arrives", async () => {
+  await using cloud = await startCloud(
+    (kube) => void kube.put(resources.devices, device("thermo-1", "edge-1")),
+  );
+  await cloud.clock.advance(1);
+  for (let n = 0; n < 100; n += 1) {
+    await cloud.say(
+      "device/thermo-1/twin/edge_updated",
+      { twin: { target: { actual: { value: `${n}` } } } },
+      `m${n}`,
+    );
+    await cloud.clock.advance(9);
+  }
+  await cloud.clock.advance(1000);
+
+  const writes = cloud.kube.calls.filter(({ verb }) => verb === "patch");
+  expect(writes.length).toBeLessThanOrEqual(4);
+  expect(
+    cloud.kube.peek<Device>(resources.devices, "default/thermo-1")?.status?.twins?.[0]?.reported?.value,
+  ).toBe("99");
+  expect(cloud.sent.map(({ message }) => message.header.parent_msg_id).toSorted()).toEqual(
+    Array.from({ length: 100 }, (_, n) => `m${n}`).toSorted(),
+  );
+});
+
+test("device controller tries a failed write again", async () => {
+  await using cloud = await startCloud(
+    (kube) => void kube.put(resources.devices, device("thermo-1", "edge-1")),
+  );
+  await cloud.clock.advance(1);
+  cloud.kube.fail(({ verb }) => verb === "patch", new Error("away"), 3);
+  await cloud.say(
+    "device/thermo-1/state/update",
+    JSON.stringify({ timestamp: 0, device: { state: "online" } }),
+  );
+  expect(cloud.sent).toEqual([]);
+  await cloud.clock.advance(5000);
+
+  expect(cloud.kube.peek<Device>(resources.devices, "default/thermo-1")?.status).toMatchObject({
+    state: "online",
+    lastOnlineTime: "1970-01-01T00:00:00Z",
+  });
+  expect(cloud.texts()).toEqual(["edge-1 response twin"]);
+});
+
+test("device controller answers a report of an unknown device, so that it is not sent forever", async () => {
+  await using cloud = await startCloud();
+  await cloud.say("device/nobody/twin/edge_updated", { twin: { a: { actual: { value: "1" } } } });
+  expect(cloud.texts()).toEqual(["edge-1 response twin"]);
+});
+
+test("device controller tells a node its members when it asks", async () => {
+  await using cloud = await startCloud(
+    (kube) => void kube.put(resources.devices, device("thermo-1", "edge-1")),
+  );
+  await cloud.clock.advance(1);
+  await cloud.say("membership/detail", "{}");
+  expect(cloud.sent.at(-1)?.message.content).toMatchObject({
+    devices: [{ id: "thermo-1", name: "thermo-1", description: "hall" }],
+  });
+});
