@@ -27,6 +27,7 @@ export type {
   Toleration,
   Volume,
 } from "./pod.ts";
+export { validateDevice, validateDeviceModel, type DeviceCause } from "./device-rules.ts";
 export type {
   Device,
   DeviceModel,
