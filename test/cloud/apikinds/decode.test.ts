@@ -1,0 +1,132 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import {
+  builtinKinds,
+  decodeObject,
+  findKind,
+  type Json,
+  type JsonObject,
+  type KindInfo,
+} from "#cloud/apikinds";
+
+function kindOf(apiVersion: string, kind: string): KindInfo {
+  const found = findKind(apiVersion, kind);
+  if (found === undefined) throw new Error(`no ${kind}`);
+  return found;
+}
+
+const pod = kindOf("v1", "Pod");
+
+function decode(
+  kind: KindInfo,
+  body: Json,
+  validation: "Strict" | "Warn" | "Ignore" = "Warn",
+): string | readonly string[] {
+  const outcome = decodeObject(kind, structuredClone(body), validation);
+  return outcome.ok ? outcome.warnings : (outcome.status.message ?? "");
+}
+
+describe("decoding", () => {
+  test("names unknown fields by their place when asked to warn", () => {
+    const body = { spec: { containers: [{ name: "a", foo: 1 }], bar: true }, metadata: { nope: 1 } };
+    expect(decode(pod, body)).toEqual([
+      'unknown field "spec.containers[0].foo"',
+      'unknown field "spec.bar"',
+      'unknown field "metadata.nope"',
+    ]);
+  });
+
+  test("refuses unknown fields in the server's words when strict", () => {
+    expect(decode(pod, { spec: { foo: 1 }, x: 1 }, "Strict")).toBe(
+      'Pod in version "v1" cannot be handled as a Pod: strict decoding error: unknown field "spec.foo", unknown field "x"',
+    );
+  });
+
+  test.each([
+    [
+      { spec: { containers: [{ ports: [{ containerPort: "80" }] }] } },
+      "json: cannot unmarshal string into Go struct field ContainerPort.spec.containers.ports.containerPort of type int32",
+    ],
+    [
+      { spec: { containers: [{ env: [{ name: "A", value: 1 }] }] } },
+      "json: cannot unmarshal number into Go struct field EnvVar.spec.containers.env.value of type string",
+    ],
+    [{ spec: "x" }, "json: cannot unmarshal string into Go struct field Pod.spec of type v1.PodSpec"],
+    [
+      { metadata: { labels: { a: true } } },
+      "json: cannot unmarshal bool into Go struct field ObjectMeta.metadata.labels of type string",
+    ],
+    [
+      { spec: { containers: { name: "a" } } },
+      "json: cannot unmarshal object into Go struct field PodSpec.spec.containers of type []v1.Container",
+    ],
+    [
+      { spec: { containers: [{ resources: { limits: { cpu: "much" } } }] } },
+      "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+    ],
+  ] as [Json, string][])("tells a wrong type as Go's decoder does: %j", (body, text) => {
+    expect(decode(pod, body)).toBe(`Pod in version "v1" cannot be handled as a Pod: ${text}`);
+  });
+
+  test("makes quantities and times canonical and drops what is empty", () => {
+    const body = {
+      metadata: {
+        labels: {},
+        creationTimestamp: "2026-01-01T02:00:00+02:00",
+        finalizers: [],
+        annotations: null,
+      },
+      spec: {
+        containers: [{ name: "a", command: [], resources: { limits: { cpu: 0.5, memory: "1.5Gi" } } }],
+      },
+    };
+    decodeObject(pod, body, "Warn");
+    expect(body as unknown).toEqual({
+      metadata: { creationTimestamp: "2026-01-01T00:00:00Z" },
+      spec: { containers: [{ name: "a", resources: { limits: { cpu: "500m", memory: "1536Mi" } } }] },
+    });
+  });
+
+  test("keeps microseconds of a lease when it has them", () => {
+    const lease = kindOf("coordination.k8s.io/v1", "Lease");
+    const body = { spec: { renewTime: "2026-01-01T00:00:00.123Z" } };
+    decodeObject(lease, body, "Warn");
+    expect(body.spec.renewTime).toBe("2026-01-01T00:00:00.123000Z");
+  });
+
+  test("changes nothing more when run on what it made", () => {
+    const words = [
+      "metadata",
+      "spec",
+      "status",
+      "containers",
+      "name",
+      "image",
+      "labels",
+      "env",
+      "value",
+      "ports",
+      "replicas",
+      "data",
+    ];
+    const tree: fc.Arbitrary<Json> = fc.letrec<{ node: Json }>((tie) => ({
+      node: fc.oneof(
+        { maxDepth: 5 },
+        fc.constantFrom<Json>("x", 1, true, null),
+        fc.array(tie("node"), { maxLength: 3 }),
+        fc.dictionary(fc.constantFrom(...words), tie("node"), { maxKeys: 5 }),
+      ),
+    })).node;
+    const kinds = builtinKinds().filter((kind) => kind.stored);
+    fc.assert(
+      fc.property(fc.constantFrom(...kinds), fc.dictionary(fc.constantFrom(...words), tree), (kind, body) => {
+        const once = decodeObject(kind, body as JsonObject, "Ignore");
+        if (!once.ok) return;
+        const copy = structuredClone(once.value);
+        const twice = decodeObject(kind, copy, "Strict");
+        expect(twice).toEqual({ ok: true, value: once.value, warnings: [] });
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
