@@ -261,7 +261,7 @@ describe("a change", () => {
     edit: (copy: JsonObject) => void,
     via: UpdateVia = "",
   ): Outcome<JsonObject> {
-    const info = kindOf(String(object.apiVersion as string), String(object.kind as string));
+    const info = kindOf(object.apiVersion as string, object.kind as string);
     const next = structuredClone(object);
     edit(next);
     return admitUpdate(info, { next, current: object, via });

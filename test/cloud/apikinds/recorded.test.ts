@@ -59,11 +59,16 @@ function answer(step: Step): Json {
 }
 
 function read(path: string): Target {
-  const parts = (path.split("?")[0] ?? "").split("/").filter((part) => part !== "");
-  const [group = "", version = ""] = parts[0] === "api" ? ["", parts[1]] : [parts[1], parts[2]];
-  const rest = parts.slice(parts[0] === "api" ? 2 : 3);
-  const namespace = rest[0] === "namespaces" && rest.length > 2 ? (rest[1] ?? "") : "";
-  const [plural, name = "", via = ""] = namespace === "" ? rest : rest.slice(2);
+  const pattern =
+    /^\/(?:api|apis\/(?<group>[^/]+))\/(?<version>[^/?]+)(?:\/namespaces\/(?<namespace>[^/]+)(?=\/))?\/(?<plural>[^/?]+)(?:\/(?<name>[^/?]+))?(?:\/(?<via>\w+))?/;
+  const {
+    group = "",
+    version,
+    namespace = "",
+    plural,
+    name = "",
+    via = "",
+  } = pattern.exec(path)?.groups ?? {};
   const kind = kinds.find((one) => one.group === group && one.version === version && one.plural === plural);
   if (kind === undefined) throw new Error(`no kind for ${path}`);
   return { kind, namespace, name, via: via as UpdateVia };

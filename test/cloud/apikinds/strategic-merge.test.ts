@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { findKind, strategicMerge, type Json, type JsonObject } from "#cloud/apikinds";
 
 function merge(apiVersion: string, kind: string, objects: { current: JsonObject; patch: JsonObject }): Json {
