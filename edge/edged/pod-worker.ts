@@ -1,9 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { join } from "node:path";
-import type { Clock } from "#shared/clock";
 import { UnavailableError } from "#shared/errors";
-import type { Container, Pod, PodStatus } from "#shared/kube";
-import type { Logger } from "#shared/log";
+import { objectKey, type Container, type Pod, type PodStatus } from "#shared/kube";
 import type { ContainerDetails, ContainerRuntime } from "#edge/runtime";
 import { containerSpec, sandboxSpec, type ClusterDns } from "./container-spec.ts";
 import { envReferences, resolveEnv, type Objects, type PodFacts } from "./env.ts";
@@ -30,15 +28,10 @@ import { graceOf, stopGracefully, stopText, type Why } from "./pod-stop.ts";
 import { Prober, probeTargets } from "./probes.ts";
 import { PodVolumes, containerMounts, readTerminationLog, removePodDir, VolumeError } from "./volumes.ts";
 
-export interface PodWorkerDeps {
+export interface PodWorkerDeps extends Omit<PodVolumesOptions, "onStale"> {
   readonly runtime: ContainerRuntime;
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly podDir: string;
   readonly dns: ClusterDns;
   readonly facts: () => Omit<PodFacts, "podIps">;
-  readonly objects: (namespace: string, keys: readonly string[]) => Promise<Objects>;
-  readonly tokens: (pod: Pod) => Promise<ReadonlyMap<string, string>>;
   readonly record: (pod: Pod, event: PodEvent) => void;
   readonly publish: (pod: Pod, status: PodStatus) => Promise<void>;
   /** Everything of the pod is gone from this node. */
@@ -150,17 +143,16 @@ export class PodWorker implements AsyncDisposable {
 
   #failed(error: unknown): void {
     if (this.#closed.signal.aborted || (this.#ending.signal.aborted && this.#dirty)) return;
-    const { log } = this.#deps;
-    const fields = { pod: this.#name(), error };
-    if (error instanceof UnavailableError) log.debug("pod waits for the container engine", fields);
-    else log.warn("cannot bring pod to what is wanted", fields);
+    const level = error instanceof UnavailableError ? "debug" : "warn";
+    this.#deps.log[level]("cannot bring pod to what is wanted", { pod: objectKey(this.#pod), error });
     this.#wakeAt(this.#deps.clock.nowMs() + awayRetryMs);
   }
 
   async #sync(): Promise<void> {
     if (this.#ending.signal.aborted) return this.#terminate();
     await this.#observe();
-    await this.#refreshVolumes();
+    const inUse = this.#containers.some((one) => one.phase === "running");
+    if (inUse) await this.#volumes.refresh(this.#pod, this.#facts());
     for (let turn = 0; turn < mostTurns; turn += 1) {
       const plan = this.#plan();
       const work = plan.actions.filter((action) => action.kind !== "wait");
@@ -254,7 +246,12 @@ export class PodWorker implements AsyncDisposable {
     const failure = this.#memory.failed(name, { error, image, nowMs: clock.nowMs() });
     const event = failureEvent(name, error, failure);
     this.#record(event.reason === "FailedMount" ? undefined : container, event);
-    log.info("pod cannot go on", { pod: this.#name(), container: name, reason: failure.reason, error });
+    log.info("pod cannot go on", {
+      pod: objectKey(this.#pod),
+      container: name,
+      reason: failure.reason,
+      error,
+    });
   }
 
   async #startSandbox(attempt: number): Promise<void> {
@@ -269,7 +266,10 @@ export class PodWorker implements AsyncDisposable {
     await this.#startOrRemove(id);
     const details = await runtime.inspect(id);
     if (!details)
-      throw new UnavailableError("sandbox-gone", `Cannot use sandbox of "${this.#name()}": it is gone`);
+      throw new UnavailableError(
+        "sandbox-gone",
+        `Cannot use sandbox of "${objectKey(this.#pod)}": it is gone`,
+      );
     this.#known.set(id, details);
     this.#containers = [...this.#known.values()];
   }
@@ -344,7 +344,7 @@ export class PodWorker implements AsyncDisposable {
     for (const id of this.#stopping) {
       const shorter = this.#deps.runtime.stop(id, graceSeconds);
       shorter.catch((error: unknown) =>
-        this.#deps.log.debug("cannot shorten a stop", { pod: this.#name(), error }),
+        this.#deps.log.debug("cannot shorten a stop", { pod: objectKey(this.#pod), error }),
       );
     }
   }
@@ -368,17 +368,6 @@ export class PodWorker implements AsyncDisposable {
     this.#closed.abort();
     this.#prober[Symbol.dispose]();
     this.#volumes[Symbol.dispose]();
-  }
-
-  /** Running containers see new contents; what is missing now does not disturb them. */
-  async #refreshVolumes(): Promise<void> {
-    if (this.#volumes.isFresh || !this.#containers.some((one) => one.phase === "running")) return;
-    try {
-      await this.#volumes.ensure(this.#pod, this.#facts());
-    } catch (error) {
-      if (!(error instanceof VolumeError)) throw error;
-      this.#deps.log.debug("volume keeps its old contents", { pod: this.#name(), error });
-    }
   }
 
   async #objects(keys: readonly string[]): Promise<Objects> {
@@ -440,10 +429,6 @@ export class PodWorker implements AsyncDisposable {
 
   #logPath(container: string, attempt: number): string {
     return join(this.#deps.podDir, "containers", container, `${attempt}.log`);
-  }
-
-  #name(): string {
-    return `${this.#pod.metadata.namespace}/${this.#pod.metadata.name}`;
   }
 
   #wakeAt(...times: (number | undefined)[]): void {

@@ -2,8 +2,16 @@ import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, readFileSync, r
 import { readlinkSync, realpathSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join, sep } from "node:path";
 import { AppError, describeError } from "#shared/errors";
-import { parseQuantity, type Container, type KeyToPath, type Pod, type Volume } from "#shared/kube";
+import {
+  objectKey,
+  parseQuantity,
+  type Container,
+  type KeyToPath,
+  type Pod,
+  type Volume,
+} from "#shared/kube";
 import type { Clock } from "#shared/clock";
+import type { Logger } from "#shared/log";
 import {
   formatResource,
   groups,
@@ -316,6 +324,7 @@ const tokenRetryMs = 60_000;
 
 export interface PodVolumesOptions {
   readonly clock: Clock;
+  readonly log: Logger;
   readonly podDir: string;
   readonly objects: (namespace: string, keys: readonly string[]) => Promise<Objects>;
   readonly tokens: (pod: Pod) => Promise<ReadonlyMap<string, string>>;
@@ -333,10 +342,6 @@ export class PodVolumes implements Disposable {
     this.#options = options;
   }
 
-  get isFresh(): boolean {
-    return this.#made !== undefined;
-  }
-
   stale(): void {
     this.#made = undefined;
   }
@@ -351,6 +356,16 @@ export class PodVolumes implements Disposable {
     const tokens = await this.#tokens(pod);
     const stamp = `${clock.nowMs()}_${Math.floor(clock.random() * 1e9)}`;
     return (this.#made = prepareVolumes({ pod, objects: found, facts, tokens, podDir, stamp }));
+  }
+
+  /** Lets running containers see new contents; what is missing now does not disturb them. */
+  async refresh(pod: Pod, facts: PodFacts): Promise<void> {
+    try {
+      await this.ensure(pod, facts);
+    } catch (error) {
+      if (!(error instanceof VolumeError)) throw error;
+      this.#options.log.debug("volume keeps its old contents", { pod: objectKey(pod), error });
+    }
   }
 
   [Symbol.dispose](): void {

@@ -42,8 +42,8 @@ export function readReason(thrown: unknown): string {
   const message = readField(body, "message");
   return typeof message === "string"
     ? message.trim()
-    : describeError(thrown)
-        .replace(/^\(HTTP code \d+\) [^-]* - /, "")
+    : asError(thrown)
+        .message.replace(/^\(HTTP code \d+\) [^-]* - /, "")
         .trim();
 }
 

@@ -1,0 +1,42 @@
+import { expect, test } from "bun:test";
+import { findAuth, registryOf, withTag } from "#internal/edge/runtime/image-name.ts";
+import { pauseArchive, pauseProgram } from "#internal/edge/runtime/pause-image.ts";
+
+test("withTag adds latest only to a reference without tag and digest", () => {
+  const refs = ["nginx", "nginx:1", "host:5000/a/b", "host:5000/a:2", "a@sha256:00"];
+  expect(refs.map(withTag)).toEqual([
+    "nginx:latest",
+    "nginx:1",
+    "host:5000/a/b:latest",
+    "host:5000/a:2",
+    "a@sha256:00",
+  ]);
+});
+
+test("registryOf tells a host from a namespace", () => {
+  const refs = ["nginx", "library/nginx", "ghcr.io/a/b", "localhost/x", "reg:5000/x"];
+  expect(refs.map(registryOf)).toEqual(["docker.io", "docker.io", "ghcr.io", "localhost", "reg:5000"]);
+});
+
+test("findAuth reads user and password of the image's registry", () => {
+  const auth = Buffer.from("me:se:cret").toString("base64");
+  const config = JSON.stringify({
+    auths: { "https://index.docker.io/v1/": { auth }, "ghcr.io": { username: "x" } },
+  });
+  expect([findAuth("nginx", config), findAuth("quay.io/a", config), findAuth("nginx", "no json")]).toEqual([
+    { username: "me", password: "se:cret", serveraddress: "https://index.docker.io/v1/" },
+    undefined,
+    undefined,
+  ]);
+});
+
+test("pause programs are ELF files of their machine, a few hundred bytes long", () => {
+  const programs = [pauseProgram("amd64"), pauseProgram("arm64")].map((file) => Buffer.from(file));
+  expect(
+    programs.map((file) => [file.toString("latin1", 1, 4), file.readUInt16LE(18), file.length < 300]),
+  ).toEqual([
+    ["ELF", 0x3e, true],
+    ["ELF", 0xb7, true],
+  ]);
+  expect(pauseArchive("arm64").length).toBe(2048);
+});

@@ -1,0 +1,53 @@
+import { mkdirSync, symlinkSync, copyFileSync, existsSync } from "node:fs";
+import { join } from "node:path";
+import { tempDir } from "./temp-dir.ts";
+
+export const engineSocket = "/var/run/docker.sock";
+
+/** Whether tests with real containers can run here; says why not when they cannot. */
+export function hasEngine(): boolean {
+  const found = existsSync(engineSocket) && existsSync("/bin/busybox") && Bun.which("docker") !== null;
+  if (!found) console.warn("skipped: needs a Docker engine, the docker client and busybox-static");
+  return found;
+}
+
+/** Runs the docker client. @throws with its error output */
+export function docker(...args: string[]): string {
+  const result = Bun.spawnSync(["docker", ...args]);
+  if (!result.success) throw new Error(`docker ${args.join(" ")}: ${result.stderr.toString()}`);
+  return result.stdout.toString().trim();
+}
+
+/** Makes an image of busybox; disposing removes it. */
+export function busyboxImage(name: string): Disposable & { readonly name: string } {
+  using dir = tempDir("busybox");
+  mkdirSync(join(dir.path, "root/bin"), { recursive: true });
+  mkdirSync(join(dir.path, "root/tmp"));
+  copyFileSync("/bin/busybox", join(dir.path, "root/bin/busybox"));
+  for (const applet of [
+    "sh",
+    "sleep",
+    "cat",
+    "echo",
+    "httpd",
+    "true",
+    "false",
+    "env",
+    "id",
+    "hostname",
+    "ls",
+  ]) {
+    symlinkSync("busybox", join(dir.path, "root/bin", applet));
+  }
+  const archive = join(dir.path, "root.tar");
+  const tar = Bun.spawnSync(["tar", "-C", join(dir.path, "root"), "-cf", archive, "."]);
+  if (!tar.success) throw new Error(tar.stderr.toString());
+  docker("import", archive, name);
+  return { name, [Symbol.dispose]: () => void docker("rmi", "-f", name) };
+}
+
+/** Removes every container of an owner, whatever a failed test left. */
+export function removeContainers(owner: string): void {
+  const ids = docker("ps", "-aq", "--filter", `label=io.kubeedge.owner=${owner}`).split("\n").filter(Boolean);
+  if (ids.length > 0) docker("rm", "-f", ...ids);
+}

@@ -1,0 +1,200 @@
+import { AppError, UnavailableError } from "#shared/errors";
+import type { Clock } from "#shared/clock";
+import type {
+  ContainerDetails,
+  ContainerRuntime,
+  ContainerSpec,
+  ContainerSummary,
+  EngineInfo,
+  ExecResult,
+  Image,
+  RuntimeHint,
+} from "#edge/runtime";
+
+interface Held {
+  readonly spec: ContainerSpec;
+  details: ContainerDetails;
+}
+
+/** A container engine in memory. Containers run until `exit` is called; `away` makes every call fail. */
+export class FakeRuntime implements ContainerRuntime {
+  readonly #clock: Pick<Clock, "nowMs">;
+  readonly #held = new Map<string, Held>();
+  readonly #hearers = new Set<(hint: RuntimeHint) => void>();
+  readonly images = new Map<string, Image>();
+  /** What `pullImage` can find. */
+  readonly registry = new Set<string>();
+  /** Answers of `exec`, by the command's first word. */
+  readonly commands = new Map<string, ExecResult>();
+  /** Told by `create`: refuses with this text when set. */
+  refuseCreate: string | undefined;
+  refuseStart: string | undefined;
+  calls = 0;
+  #away = false;
+  #next = 1;
+
+  constructor(clock: Pick<Clock, "nowMs">) {
+    this.#clock = clock;
+  }
+
+  get away(): boolean {
+    return this.#away;
+  }
+
+  set away(away: boolean) {
+    this.#away = away;
+    this.#tell({ kind: away ? "away" : "connected" });
+  }
+
+  specs(): ContainerSpec[] {
+    return [...this.#held.values()].map((one) => one.spec);
+  }
+
+  /** Ends a container by itself. */
+  exit(id: string, exitCode: number): void {
+    this.#end(id, exitCode);
+  }
+
+  async info(): Promise<EngineInfo> {
+    this.#enter();
+    return { name: "fake", version: "1" };
+  }
+
+  async findImage(ref: string): Promise<Image | undefined> {
+    this.#enter();
+    return this.images.get(ref);
+  }
+
+  async listImages(): Promise<readonly Image[]> {
+    this.#enter();
+    return [...this.images.values()];
+  }
+
+  async pullImage(ref: string): Promise<void> {
+    this.#enter();
+    if (!this.registry.has(ref)) throw new AppError("image-pull", `${ref}: not found`);
+    this.addImage(ref);
+  }
+
+  addImage(ref: string): void {
+    this.images.set(ref, { id: `sha256:${ref}`, names: [ref], sizeBytes: 1 });
+  }
+
+  async ensurePauseImage(): Promise<string> {
+    this.#enter();
+    this.addImage("pause:1");
+    return "pause:1";
+  }
+
+  async create(spec: ContainerSpec): Promise<string> {
+    this.#enter();
+    if (this.refuseCreate !== undefined) throw new AppError("engine-refused", this.refuseCreate);
+    const image = this.images.get(spec.image);
+    if (!image)
+      throw new AppError("image-not-found", `Cannot create container: No such image: ${spec.image}`);
+    const { identity } = spec;
+    const same = [...this.#held.values()].some(({ spec: other }) => isSame(other, spec));
+    if (same) throw new AppError("container-conflict", "Cannot create container: the name is in use");
+    const id = `c${this.#next}`;
+    this.#next += 1;
+    const ips = spec.network.kind === "own" ? [`10.0.0.${this.#next}`] : [];
+    this.#held.set(id, {
+      spec,
+      details: {
+        id,
+        identity,
+        phase: "created",
+        image: spec.image,
+        imageId: image.id,
+        pid: 0,
+        startedAtMs: undefined,
+        finishedAtMs: undefined,
+        exitCode: 0,
+        oomKilled: false,
+        error: "",
+        ips,
+      },
+    });
+    return id;
+  }
+
+  async start(id: string): Promise<void> {
+    this.#enter();
+    const held = this.#require(id);
+    if (this.refuseStart !== undefined) throw new AppError("engine-refused", this.refuseStart);
+    if (held.details.phase === "running") return;
+    held.details = { ...held.details, phase: "running", startedAtMs: this.#clock.nowMs() };
+    this.#hint(held, "start");
+  }
+
+  async stop(id: string): Promise<void> {
+    this.#enter();
+    if (this.#held.get(id)?.details.phase === "running") this.#end(id, 137);
+  }
+
+  async remove(id: string): Promise<void> {
+    this.#enter();
+    const held = this.#held.get(id);
+    this.#held.delete(id);
+    if (held) this.#hint(held, "destroy");
+  }
+
+  async list(podUid?: string): Promise<readonly ContainerSummary[]> {
+    this.#enter();
+    const all = [...this.#held.values()].map(({ details }) => details);
+    return all
+      .filter(({ identity }) => podUid === undefined || identity.podUid === podUid)
+      .map(({ id, identity, phase }) => ({ id, identity, phase }));
+  }
+
+  async inspect(id: string): Promise<ContainerDetails | undefined> {
+    this.#enter();
+    return this.#held.get(id)?.details;
+  }
+
+  async exec(id: string, command: readonly string[]): Promise<ExecResult> {
+    this.#enter();
+    this.#require(id);
+    return this.commands.get(command[0] ?? "") ?? { exitCode: 0, output: "" };
+  }
+
+  watch(hear: (hint: RuntimeHint) => void): Disposable {
+    this.#hearers.add(hear);
+    return { [Symbol.dispose]: () => void this.#hearers.delete(hear) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#hearers.clear();
+  }
+
+  #enter(): void {
+    this.calls += 1;
+    if (this.#away) throw new UnavailableError("engine-away", "the container engine does not answer");
+  }
+
+  #require(id: string): Held {
+    const held = this.#held.get(id);
+    if (!held) throw new AppError("container-not-found", `Cannot find container ${id}`);
+    return held;
+  }
+
+  #end(id: string, exitCode: number): void {
+    const held = this.#require(id);
+    held.details = { ...held.details, phase: "exited", exitCode, finishedAtMs: this.#clock.nowMs(), ips: [] };
+    this.#hint(held, "die");
+  }
+
+  #hint({ details }: Held, action: string): void {
+    this.#tell({ kind: "container", id: details.id, podUid: details.identity.podUid, action });
+  }
+
+  #tell(hint: RuntimeHint): void {
+    for (const hear of this.#hearers) hear(hint);
+  }
+}
+
+function isSame(a: ContainerSpec, b: ContainerSpec): boolean {
+  const key = ({ identity }: ContainerSpec): string =>
+    [identity.podUid, identity.container, identity.attempt].join(" ");
+  return key(a) === key(b);
+}
