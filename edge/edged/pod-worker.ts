@@ -26,7 +26,8 @@ import {
 import { podStatus } from "./pod-status.ts";
 import { graceOf, stopGracefully, stopText, type Why } from "./pod-stop.ts";
 import { Prober, probeTargets } from "./probes.ts";
-import { PodVolumes, containerMounts, readTerminationLog, removePodDir, VolumeError } from "./volumes.ts";
+import { PodVolumes, containerMounts, readTerminationLog, removePodDir } from "./volumes.ts";
+import type { PodVolumesOptions } from "./volumes.ts";
 
 export interface PodWorkerDeps extends Omit<PodVolumesOptions, "onStale"> {
   readonly runtime: ContainerRuntime;
