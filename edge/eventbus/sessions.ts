@@ -218,7 +218,11 @@ export class Sessions {
   }
 
   async putWill(client: Named, packet: BrokerPacket): Promise<void> {
-    const will = Object.assign(packet, { brokerId: this.brokerId, clientId: client.id });
+    const will = Object.assign(packet, {
+      cmd: "publish" as const,
+      brokerId: this.brokerId,
+      clientId: client.id,
+    });
     const entry = { row: this.#nextRow(), packet: will };
     this.#wills.set(client.id, entry);
     this.#write("will", client.id, entry);

@@ -1,0 +1,68 @@
+import { expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { connectAsync } from "mqtt";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { startBus } from "./harness.ts";
+
+const mosquitto = Bun.which("mosquitto", { PATH: `${process.env["PATH"]}:/usr/sbin` });
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await new Promise((resolve) => server.once("listening", resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === "object" && address ? address.port : 0;
+}
+
+async function startMosquitto(directory: string, port: number): Promise<AsyncDisposable> {
+  const file = join(directory, "mosquitto.conf");
+  writeFileSync(file, `listener ${port} 127.0.0.1\nallow_anonymous true\n`);
+  const child = Bun.spawn([mosquitto ?? "", "-c", file], { stdout: "ignore", stderr: "ignore" });
+  const client = await connectAsync(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 20 });
+  await client.endAsync();
+  return {
+    [Symbol.asyncDispose]: async () => {
+      child.kill();
+      await child.exited;
+    },
+  };
+}
+
+async function until(check: () => boolean): Promise<void> {
+  for (let n = 0; n < 500 && !check(); n += 1) await Bun.sleep(20);
+  expect(check()).toBe(true);
+}
+
+const update = "$hw/events/device/d1/twin/update";
+
+test.skipIf(!mosquitto)("event bus serves devices of an external broker that comes up later", async () => {
+  using dir = tempDir();
+  const port = await freePort();
+  const external = {
+    url: `tcp://127.0.0.1:${port}`,
+    clientId: undefined,
+    username: undefined,
+    password: undefined,
+    caFile: undefined,
+    certFile: undefined,
+    keyFile: undefined,
+  };
+  await using edge = await startBus(dir.path, { broker: undefined, external });
+  expect(edge.bus.externalConnected()).toBe(false);
+  await using _broker = await startMosquitto(dir.path, port);
+  await until(() => edge.bus.externalConnected());
+
+  const device = await connectAsync(`mqtt://127.0.0.1:${port}`);
+  let answer = "";
+  device.on("message", (_, payload) => (answer = payload.toString()));
+  await device.subscribeAsync(`${update}/result`, { qos: 1 });
+  while (edge.received.length === 0) {
+    await device.publishAsync(update, "{}", { qos: 1 });
+    await Bun.sleep(50);
+  }
+  await edge.publish({ topic: `${update}/result`, payload: Buffer.from("done") });
+  await until(() => answer === "done");
+  await device.endAsync();
+});
