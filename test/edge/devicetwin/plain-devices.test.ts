@@ -1,0 +1,158 @@
+import { expect, test } from "bun:test";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { startHarness } from "./harness.ts";
+
+const model = {
+  metadata: { name: "plug-model", namespace: "default" },
+  spec: {
+    properties: [
+      { name: "power", type: "FLOAT", accessMode: "ReadOnly" },
+      {
+        name: "relay",
+        type: "BOOLEAN",
+        accessMode: "ReadWrite",
+        visitors: {
+          protocolName: "mqtt",
+          configData: {
+            topic: "stat/{name}/POWER",
+            setTopic: "cmnd/{name}/POWER",
+            setPayload: '{"state":"{{value}}"}',
+          },
+        },
+      },
+    ],
+  },
+};
+
+function plug(desired?: string): object {
+  return {
+    metadata: { name: "plug-1", namespace: "default", resourceVersion: "7" },
+    spec: {
+      deviceModelRef: { name: "plug-model" },
+      nodeName: "ke-edge",
+      protocol: {
+        protocolName: "mqtt",
+        configData: {
+          topic: "tele/{name}/#",
+          stateTopic: "tele/{name}/LWT",
+          onlinePayload: "Online",
+          offlinePayload: "Offline",
+        },
+      },
+      properties: [
+        {
+          name: "power",
+          visitors: { configData: { path: "$.ENERGY.Power[0]", expression: "round(value / 10, 1)" } },
+        },
+        { name: "relay", ...(desired === undefined ? {} : { desired: { value: desired } }) },
+      ],
+    },
+  };
+}
+
+function twinOf(published: { payload: Record<string, unknown> }[]): unknown {
+  return JSON.parse(
+    JSON.stringify(published.at(-1)?.payload["twin"]).replaceAll(/"timestamp":\d+/g, '"timestamp":0'),
+  );
+}
+
+test("a plain device is read by topic, path and expression", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path);
+  await node.addDevice(model);
+  await node.addDevice(plug());
+  await node.send("tele/plug-1/SENSOR", { ENERGY: { Power: [1234, 5] } });
+  await node.send("stat/plug-1/POWER", "ON");
+  await node.send("tele/plug-1/LWT", "Online");
+  node.take();
+  await node.send("$hw/events/device/plug-1/twin/get", { event_id: "g" });
+
+  const side = (value: string): object => ({ value, metadata: { timestamp: 0 } });
+  expect(twinOf(node.take())).toEqual({
+    power: { actual: side("123.4"), optional: true, metadata: { type: "float" } },
+    relay: { actual: side("true"), optional: true, metadata: { type: "boolean" } },
+  });
+  expect(node.outbox().map(({ resource }) => resource)).toEqual([
+    "device/plug-1/twin/edge_updated",
+    "device/plug-1/twin/edge_updated",
+    "device/plug-1/state/update",
+  ]);
+});
+
+test("a plain device is told a desired value by its template", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path);
+  await node.addDevice(model);
+  await node.addDevice(plug());
+  node.take();
+  await node.addDevice(plug("true"));
+
+  const set = node.published.find(({ topic }) => topic === "cmnd/plug-1/POWER");
+  expect(Buffer.from(set?.payload ?? []).toString()).toBe('{"state":"true"}');
+  expect(set?.retain).toBe(true);
+});
+
+test("a plain device whose value does not fit its model changes nothing", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path);
+  await node.addDevice(model);
+  await node.addDevice(plug());
+  await node.send("stat/plug-1/POWER", "maybe");
+  await node.send("tele/plug-1/SENSOR", "not json");
+  expect(node.outbox()).toEqual([]);
+});
+
+test("uploads go to the cloud in order, as they came", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path);
+  await node.send("SYS/dis/upload_records", "one");
+  await node.send("$hw/events/upload/x/y", "two");
+  await node.send("$ke/events/device/d/upload", "three");
+  await node.send("factory/user/alarm", "four");
+  expect(node.outbox()).toEqual([
+    { resource: "SYS/dis/upload_records", operation: "upload", content: "one" },
+    { resource: "$hw/events/upload/x/y", operation: "upload", content: "two" },
+    { resource: "$ke/events/device/d/upload", operation: "upload", content: "three" },
+    { resource: "factory/user/alarm", operation: "upload", content: "four" },
+  ]);
+});
+
+test("past and present values are served over HTTP, bounded a property", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path, {
+    query: { address: "127.0.0.1", port: 0 },
+    history: { maxAgeMs: 1e9, maxPerProperty: 4, maxPoints: 1000 },
+  });
+  await node.deliver("membership", { added_devices: [{ id: "d", name: "d" }] });
+  for (let n = 0; n < 20; n += 1)
+    await node.send("$hw/events/device/d/twin/update", { twin: { t: { actual: { value: `${n}` } } } });
+  const at = `http://127.0.0.1:${node.twin.queryPort}`;
+  const answer = (await (await fetch(`${at}/devices/d/t?limit=3`)).json()) as {
+    history: { value: string }[];
+  };
+  expect(answer.history.map(({ value }) => value)).toEqual(["17", "18", "19"]);
+  const kept = node.store.telemetry.query({ deviceId: "d", name: "t", limit: 100 }).length;
+  expect(kept).toBeLessThanOrEqual(5);
+  expect((await fetch(`${at}/devices/none`)).status).toBe(404);
+});
+
+test("reports beyond the disk budget are folded to the latest of each property, and counted", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path, { outboxLimitBytes: 1_000_000 });
+  await node.deliver("membership", { added_devices: [{ id: "d", name: "d" }] });
+  const sends = Array.from({ length: 4000 }, (_, n) =>
+    node.send("$hw/events/device/d/twin/update", { twin: { [`p${n % 3}`]: { actual: { value: `${n}` } } } }),
+  );
+  await Promise.all(sends);
+  await node.send("$hw/events/device/d/twin/update", { twin: { last: { actual: { value: "x" } } } });
+
+  expect(node.store.outbox.size().bytes).toBeLessThan(1_000_000);
+  expect(node.twin.folded()).toBeGreaterThan(0);
+  const seen: Record<string, string> = {};
+  for (const { content } of node.outbox())
+    for (const [name, twin] of Object.entries(
+      (content as { twin: Record<string, { actual: { value: string } }> }).twin,
+    ))
+      seen[name] = twin.actual.value;
+  expect(seen).toEqual({ p0: "3999", p1: "3997", p2: "3998", last: "x" });
+});
