@@ -1,0 +1,99 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+import type { Clock } from "#shared/clock";
+import type { TokenClaims, TokenSigner } from "./tokens.ts";
+
+export interface User {
+  readonly name: string;
+  readonly uid?: string;
+  readonly groups: readonly string[];
+  readonly extra?: Readonly<Record<string, readonly string[]>>;
+}
+
+export const anonymous: User = { name: "system:anonymous", groups: ["system:unauthenticated"] };
+
+const admin: User = { name: "kubernetes-admin", groups: ["system:masters", "system:authenticated"] };
+
+export interface AuthenticatorOptions {
+  readonly adminToken: string;
+  readonly signer: TokenSigner;
+  readonly clock: Pick<Clock, "nowMs">;
+  /** Uid of a live object a token is bound to, undefined when it is gone. */
+  readonly uidOf: (resource: string, namespace: string, name: string) => string | undefined;
+}
+
+/** Turns credentials into users. */
+export class Authenticator {
+  readonly #options: AuthenticatorOptions;
+  readonly #adminDigest: Buffer;
+  /** Tokens whose signature was checked; their dates and objects are looked at each time. */
+  readonly #known = new Map<string, TokenClaims>();
+
+  constructor(options: AuthenticatorOptions) {
+    this.#options = options;
+    this.#adminDigest = digest(options.adminToken);
+  }
+
+  /** Undefined: the credential is wrong. No credential at all is the anonymous user. */
+  identify(authorization: string | null | undefined): User | undefined {
+    if (authorization === null || authorization === undefined || authorization === "") return anonymous;
+    const match = /^bearer\s+(\S+)\s*$/i.exec(authorization);
+    return match ? this.userOf(match[1] ?? "") : anonymous;
+  }
+
+  /** The user a token stands for, asked for `audience` if given. */
+  userOf(token: string, audiences: readonly string[] = []): User | undefined {
+    if (timingSafeEqual(digest(token), this.#adminDigest)) return admin;
+    const claims = this.#claimsOf(token);
+    if (!claims) return undefined;
+    const nowSeconds = this.#options.clock.nowMs() / 1000;
+    if (nowSeconds >= claims.exp || nowSeconds < claims.nbf - 60) return undefined;
+    const wanted = audiences.length > 0 ? audiences : [claims.iss];
+    if (!wanted.some((audience) => claims.aud.includes(audience))) return undefined;
+    return this.#isBoundToLive(claims) ? toUser(claims) : undefined;
+  }
+
+  #claimsOf(token: string): TokenClaims | undefined {
+    const known = this.#known.get(token);
+    if (known) return known;
+    const claims = this.#options.signer.read(token);
+    if (!claims) return undefined;
+    if (this.#known.size >= 1000) this.#known.clear();
+    this.#known.set(token, claims);
+    return claims;
+  }
+
+  #isBoundToLive(claims: TokenClaims): boolean {
+    const { namespace, serviceaccount, pod, secret, node } = claims["kubernetes.io"];
+    const live = (
+      resource: string,
+      of: { name: string; uid: string } | undefined,
+      inside = namespace,
+    ): boolean => of === undefined || this.#options.uidOf(resource, inside, of.name) === of.uid;
+    return (
+      live("/serviceaccounts", serviceaccount) &&
+      live("/pods", pod) &&
+      live("/secrets", secret) &&
+      live("/nodes", node, "")
+    );
+  }
+}
+
+function toUser(claims: TokenClaims): User {
+  const { namespace, serviceaccount, pod } = claims["kubernetes.io"];
+  return {
+    name: `system:serviceaccount:${namespace}:${serviceaccount.name}`,
+    uid: serviceaccount.uid,
+    groups: ["system:serviceaccounts", `system:serviceaccounts:${namespace}`, "system:authenticated"],
+    extra: {
+      "authentication.kubernetes.io/credential-id": [`JTI=${claims.jti}`],
+      ...(pod && {
+        "authentication.kubernetes.io/pod-name": [pod.name],
+        "authentication.kubernetes.io/pod-uid": [pod.uid],
+      }),
+    },
+  };
+}
+
+function digest(text: string): Buffer {
+  return createHash("sha256").update(text).digest();
+}

@@ -1,0 +1,106 @@
+import type { KubeObject } from "#shared/kube";
+
+export interface DeleteOptions {
+  readonly gracePeriodSeconds?: number;
+  readonly propagationPolicy?: "Orphan" | "Background" | "Foreground";
+  readonly preconditions?: { readonly uid?: string; readonly resourceVersion?: string };
+  readonly dryRun?: readonly string[];
+}
+
+/** What a DELETE does to an object: takes it away, changes it, or leaves it as it is. */
+export type DeletePlan =
+  | { readonly step: "remove" }
+  | { readonly step: "update"; readonly object: KubeObject }
+  | { readonly step: "keep" };
+
+const foreground = "foregroundDeletion";
+const orphan = "orphan";
+
+/** `now` is RFC 3339; `object` may be changed. */
+export function planDeletion(
+  resource: string,
+  object: KubeObject,
+  options: DeleteOptions,
+  nowMs: number,
+): DeletePlan {
+  const { metadata } = object;
+  const before = JSON.stringify([metadata.finalizers, metadata.deletionTimestamp]);
+  const finalizers = finalizersAfter(metadata.finalizers ?? [], options.propagationPolicy);
+  if (finalizers.length > 0) metadata.finalizers = finalizers;
+  else delete metadata.finalizers;
+  const grace = graceSeconds(resource, object, options);
+  const held = finalizers.length > 0 || holdsContent(resource, object);
+  if (metadata.deletionTimestamp !== undefined) {
+    return again(object, {
+      grace,
+      held,
+      changed: before !== JSON.stringify([metadata.finalizers, metadata.deletionTimestamp]),
+    });
+  }
+  if (grace === 0 && !held) return { step: "remove" };
+  metadata.deletionTimestamp = timeAfter(nowMs, grace);
+  metadata.deletionGracePeriodSeconds = grace;
+  if (metadata.generation !== undefined) metadata.generation += 1;
+  if (resource === "/namespaces")
+    object["status"] = { ...(object["status"] as object), phase: "Terminating" };
+  return { step: "update", object };
+}
+
+/** A DELETE of what is being deleted may only shorten the wait. */
+function again(
+  object: KubeObject,
+  { grace, held, changed }: { grace: number; held: boolean; changed: boolean },
+): DeletePlan {
+  const { metadata } = object;
+  const running = metadata.deletionGracePeriodSeconds ?? 0;
+  if (grace === 0 && !held) return { step: "remove" };
+  if (grace < running) {
+    const started = Date.parse(metadata.deletionTimestamp ?? "") - running * 1000;
+    metadata.deletionTimestamp = timeAfter(started, grace);
+    metadata.deletionGracePeriodSeconds = grace;
+    return { step: "update", object };
+  }
+  return changed ? { step: "update", object } : { step: "keep" };
+}
+
+/** Whether an object that was changed has nothing left that keeps it from going away. */
+export function isReleased(resource: string, object: KubeObject): boolean {
+  const { metadata } = object;
+  return (
+    metadata.deletionTimestamp !== undefined &&
+    (metadata.finalizers ?? []).length === 0 &&
+    (metadata.deletionGracePeriodSeconds ?? 0) === 0 &&
+    !holdsContent(resource, object)
+  );
+}
+
+function finalizersAfter(
+  finalizers: readonly string[],
+  policy: DeleteOptions["propagationPolicy"],
+): string[] {
+  if (policy === undefined) return [...finalizers];
+  const rest = finalizers.filter((name) => name !== foreground && name !== orphan);
+  if (policy === "Foreground") return [...rest, foreground];
+  return policy === "Orphan" ? [...rest, orphan] : rest;
+}
+
+/** A namespace goes away when its own finalizers (`spec.finalizers`) are gone. */
+function holdsContent(resource: string, object: KubeObject): boolean {
+  if (resource !== "/namespaces") return false;
+  const { finalizers = [] } = (object["spec"] ?? {}) as { finalizers?: unknown[] };
+  return finalizers.length > 0;
+}
+
+/** Only pods are deleted gracefully, and only those a node may be running. */
+function graceSeconds(resource: string, object: KubeObject, options: DeleteOptions): number {
+  if (resource !== "/pods") return 0;
+  const spec = (object["spec"] ?? {}) as { nodeName?: string; terminationGracePeriodSeconds?: number };
+  const { phase } = (object["status"] ?? {}) as { phase?: string };
+  if ((spec.nodeName ?? "") === "" || phase === "Succeeded" || phase === "Failed") return 0;
+  const asked = options.gracePeriodSeconds ?? spec.terminationGracePeriodSeconds ?? 30;
+  return asked < 0 ? 1 : asked;
+}
+
+function timeAfter(startMs: number, seconds: number): string {
+  return `${new Date(startMs + seconds * 1000).toISOString().slice(0, 19)}Z`;
+}

@@ -1,0 +1,130 @@
+import type { KubeObject } from "#shared/kube";
+import { apiVersionOf, type Json, type JsonObject, type KindInfo } from "#cloud/apischema";
+import type { DeleteOptions } from "./deletion.ts";
+import { isObject, textOf } from "./patches.ts";
+import * as refusals from "./refusal.ts";
+
+interface Place {
+  readonly kind: KindInfo;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export function keyOf(target: { readonly namespace: string; readonly name: string }): string {
+  return `${target.namespace}/${target.name}`;
+}
+
+export function metadataOf(object: JsonObject): JsonObject {
+  return isObject(object["metadata"]) ? object["metadata"] : {};
+}
+
+/** Name, identity and birth of a new object. Changes `object`. @throws Refusal */
+export function prepareMetadata(
+  target: Place,
+  object: JsonObject,
+  fresh: { readonly uid: string; readonly now: string; readonly suffix: () => string },
+): JsonObject {
+  const metadata = metadataOf(object);
+  object["metadata"] = metadata;
+  const inside = textOf(metadata["namespace"]);
+  if (inside !== "" && inside !== target.namespace) {
+    throw refusals.badRequest(
+      "the namespace of the provided object does not match the namespace sent on the request",
+    );
+  }
+  if (textOf(metadata["resourceVersion"]) !== "") {
+    throw refusals.badRequest("resourceVersion should not be set on objects to be created");
+  }
+  for (const field of ["resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"]) {
+    delete metadata[field];
+  }
+  if (target.namespace === "") delete metadata["namespace"];
+  else metadata["namespace"] = target.namespace;
+  nameIt(target, metadata, fresh.suffix);
+  metadata["uid"] = fresh.uid;
+  metadata["creationTimestamp"] = fresh.now;
+  return metadata;
+}
+
+function nameIt(target: Place, metadata: JsonObject, suffix: () => string): void {
+  const prefix = textOf(metadata["generateName"]);
+  if (target.name !== "") metadata["name"] = target.name;
+  else if (textOf(metadata["name"]) === "" && prefix !== "")
+    metadata["name"] = `${prefix.slice(0, 58)}${suffix()}`;
+}
+
+/** The body is of the kind the URL says; fills in what it leaves out. @throws Refusal */
+export function checkType(kind: KindInfo, body: Json): void {
+  if (!isObject(body)) throw refusals.badRequest("couldn't get version/kind; the body is not an object");
+  const expected = apiVersionOf(kind);
+  const { apiVersion = expected, kind: given = kind.kind } = body;
+  if (given !== kind.kind) {
+    const version = textOf(apiVersion).split("/").at(-1);
+    const why = `${textOf(given)} in version "${version}" cannot be handled as a ${kind.kind}: converting (${version}.${textOf(given)}) to (${kind.group === "" ? "core" : kind.group}.${kind.kind}): unknown conversion`;
+    throw refusals.badRequest(why);
+  }
+  if (apiVersion !== expected) {
+    const why = `the API version in the data (${textOf(apiVersion)}) does not match the expected API version (${expected})`;
+    throw refusals.badRequest(why);
+  }
+  body["apiVersion"] = expected;
+  body["kind"] = kind.kind;
+}
+
+/** The body is about the object the URL names. @throws Refusal */
+export function checkIdentity(target: Place, body: JsonObject): void {
+  const metadata = metadataOf(body);
+  const { name = target.name, namespace = target.namespace } = metadata;
+  if (name !== target.name) {
+    const why = `the name of the object (${textOf(name)}) does not match the name on the URL (${target.name})`;
+    throw refusals.badRequest(why);
+  }
+  if (namespace !== target.namespace && namespace !== "") {
+    const why = `the namespace of the object (${textOf(namespace)}) does not match the namespace on the request (${target.namespace})`;
+    throw refusals.badRequest(why);
+  }
+  body["metadata"] = {
+    ...metadata,
+    name: target.name,
+    ...(target.namespace !== "" && { namespace: target.namespace }),
+  };
+}
+
+const serverOwned = [
+  "uid",
+  "creationTimestamp",
+  "deletionTimestamp",
+  "deletionGracePeriodSeconds",
+  "generation",
+];
+
+/** Fields only the server sets stay as they are. Changes `next`. */
+export function keepIdentity(next: JsonObject, current: JsonObject): void {
+  const metadata = metadataOf(next);
+  const before = metadataOf(current);
+  delete metadata["selfLink"];
+  for (const field of serverOwned) {
+    const value = before[field];
+    if (value === undefined) delete metadata[field];
+    else metadata[field] = value;
+  }
+  if (metadata["managedFields"] === undefined && before["managedFields"] !== undefined) {
+    metadata["managedFields"] = before["managedFields"];
+  }
+  if (metadata["generateName"] === undefined && before["generateName"] !== undefined) {
+    metadata["generateName"] = before["generateName"];
+  }
+}
+
+export function checkPreconditions(target: Place, object: KubeObject, options: DeleteOptions): void {
+  const { uid, resourceVersion } = options.preconditions ?? {};
+  const { metadata } = object;
+  if (uid !== undefined && uid !== metadata.uid) {
+    const why = `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${metadata.uid ?? ""}`;
+    throw refusals.conflict(target.kind, target.name, why);
+  }
+  if (resourceVersion !== undefined && resourceVersion !== metadata.resourceVersion) {
+    const why = `Precondition failed: ResourceVersion in precondition: ${resourceVersion}, ResourceVersion in object meta: ${metadata.resourceVersion ?? ""}`;
+    throw refusals.conflict(target.kind, target.name, why);
+  }
+}

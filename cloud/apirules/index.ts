@@ -1,0 +1,27 @@
+/** What the Kubernetes API does with requests and objects, as pure functions. */
+export * as refusals from "./refusal.ts";
+export { Refusal, qualified, type Named } from "./refusal.ts";
+export {
+  everything,
+  fragmentsOf,
+  matchesFields,
+  matchesLabels,
+  parseFieldSelector,
+  parseLabelSelector,
+  selectedName,
+  selects,
+  type Selection,
+} from "./selectors.ts";
+export { isReleased, planDeletion, type DeleteOptions, type DeletePlan } from "./deletion.ts";
+export { isObject, jsonPatch, mergePatch, textOf } from "./patches.ts";
+export { mergeAtomic, serverSideApply, trackUpdate, type ApplyOptions } from "./apply.ts";
+export { patchObject, patchTypeOf, type PatchType } from "./patch-object.ts";
+export {
+  checkIdentity,
+  checkPreconditions,
+  checkType,
+  keepIdentity,
+  keyOf,
+  metadataOf,
+  prepareMetadata,
+} from "./identity.ts";

@@ -1,0 +1,39 @@
+import { strategicMerge, type Json, type JsonObject, type KindInfo } from "#cloud/apikinds";
+import { isObject, jsonPatch, mergePatch } from "./patches.ts";
+import * as refusals from "./refusal.ts";
+import { Refusal } from "./refusal.ts";
+
+export type PatchType = "json" | "merge" | "strategic" | "apply";
+
+const mediaTypes: Readonly<Record<string, PatchType>> = {
+  "application/json-patch+json": "json",
+  "application/merge-patch+json": "merge",
+  "application/strategic-merge-patch+json": "strategic",
+  "application/apply-patch+yaml": "apply",
+};
+
+/** The kind of patch a Content-Type names. @throws Refusal (UnsupportedMediaType) */
+export function patchTypeOf(kind: KindInfo, contentType: string): PatchType {
+  const type = mediaTypes[contentType.split(";")[0]?.trim().toLowerCase() ?? ""];
+  if (type === undefined || (type === "strategic" && kind.custom)) {
+    const accepted = Object.keys(mediaTypes).filter(
+      (name) => !kind.custom || mediaTypes[name] !== "strategic",
+    );
+    throw refusals.unsupportedMediaType(accepted);
+  }
+  return type;
+}
+
+/** Applies a patch that is no server-side apply. `current` may be changed. @throws Refusal */
+export function patchObject(
+  kind: KindInfo,
+  current: JsonObject,
+  patch: { readonly type: PatchType; readonly body: Json },
+): JsonObject {
+  if (patch.type === "json") return jsonPatch(current, patch.body);
+  if (!isObject(patch.body)) throw refusals.badRequest("error decoding patch: the patch is not an object");
+  if (patch.type === "merge") return mergePatch(current, patch.body) as JsonObject;
+  const outcome = strategicMerge(kind, current, patch.body);
+  if (!outcome.ok) throw new Refusal(outcome.status);
+  return outcome.value;
+}

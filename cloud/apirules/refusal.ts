@@ -1,0 +1,164 @@
+import { AppError } from "#shared/errors";
+import type { Status } from "#shared/kube";
+
+/** What of a resource a refusal names: `deployments.apps`. */
+export interface Named {
+  readonly group: string;
+  readonly plural: string;
+}
+
+type Cause = { reason?: string; message?: string; field?: string };
+
+/** An answer of the API that is not a success: a `Status` on its way to the client. */
+export class Refusal extends AppError {
+  readonly status: Status;
+
+  constructor(status: Status) {
+    super(`api-${(status.reason ?? "unknown").toLowerCase()}`, status.message ?? "");
+    this.status = { kind: "Status", apiVersion: "v1", metadata: {}, ...status };
+  }
+
+  get httpStatus(): number {
+    return this.status.code ?? 500;
+  }
+}
+
+function refuse(code: number, reason: string, message: string, details?: Status["details"]): Refusal {
+  return new Refusal({ status: "Failure", message, reason, ...(details && { details }), code });
+}
+
+function detailsOf(type: Named, name: string): NonNullable<Status["details"]> {
+  return {
+    ...(name !== "" && { name }),
+    ...(type.group !== "" && { group: type.group }),
+    kind: type.plural,
+  };
+}
+
+/** `deployments.apps`, or `pods` for the core group. */
+export function qualified(type: Named): string {
+  return type.group === "" ? type.plural : `${type.plural}.${type.group}`;
+}
+
+export function notFound(type: Named, name: string): Refusal {
+  return refuse(404, "NotFound", `${qualified(type)} "${name}" not found`, detailsOf(type, name));
+}
+
+export function unknownResource(): Refusal {
+  return refuse(404, "NotFound", "the server could not find the requested resource", {});
+}
+
+export function methodNotAllowed(): Refusal {
+  const text = "the server does not allow this method on the requested resource";
+  return refuse(405, "MethodNotAllowed", text, {});
+}
+
+export function alreadyExists(type: Named, name: string): Refusal {
+  const text = `${qualified(type)} "${name}" already exists`;
+  return refuse(409, "AlreadyExists", text, detailsOf(type, name));
+}
+
+export function generateNameTaken(type: Named, name: string): Refusal {
+  const text = `${qualified(type)} "${name}" already exists, the server was not able to generate a unique name for the object`;
+  return refuse(409, "AlreadyExists", text, { ...detailsOf(type, name), retryAfterSeconds: 1 });
+}
+
+export function conflict(type: Named, name: string, why: string): Refusal {
+  const text = `Operation cannot be fulfilled on ${qualified(type)} "${name}": ${why}`;
+  return refuse(409, "Conflict", text, detailsOf(type, name));
+}
+
+export function modifiedMeanwhile(type: Named, name: string): Refusal {
+  const why = "the object has been modified; please apply your changes to the latest version and try again";
+  return conflict(type, name, why);
+}
+
+/** Conflicts of a server-side apply. */
+export function applyConflict(causes: readonly Cause[]): Refusal {
+  const count = causes.length === 1 ? "1 conflict" : `${causes.length} conflicts`;
+  const [first] = causes;
+  const text =
+    causes.length === 1
+      ? `Apply failed with ${count}: ${first?.message ?? ""}: ${first?.field ?? ""}`
+      : `Apply failed with ${count}: ${[...Map.groupBy(causes, (cause) => cause.message)]
+          .map(([message, of]) => `${message}:\n${of.map((cause) => `- ${cause.field}`).join("\n")}`)
+          .join("\n")}`;
+  return refuse(409, "Conflict", text, { causes: [...causes] });
+}
+
+export function badRequest(message: string): Refusal {
+  return refuse(400, "BadRequest", message);
+}
+
+export function unprocessable(type: Named & { readonly kind: string }, name: string, cause: Cause): Refusal {
+  const where = cause.field === undefined ? "" : `${cause.field}: `;
+  return refuse(422, "Invalid", `${type.kind} "${name}" is invalid: ${where}${cause.message ?? ""}`, {
+    name,
+    ...(type.group !== "" && { group: type.group }),
+    kind: type.kind,
+    causes: [cause],
+  });
+}
+
+/** The server cannot process the patch itself. */
+export function patchFailed(message: string): Refusal {
+  return refuse(422, "Invalid", message, {});
+}
+
+export function unauthorized(): Refusal {
+  return refuse(401, "Unauthorized", "Unauthorized");
+}
+
+export function forbidden(type: Named, name: string, why: string): Refusal {
+  const text = `${qualified(type)}${name === "" ? "" : ` "${name}"`} is forbidden: ${why}`;
+  return refuse(403, "Forbidden", text, detailsOf(type, name));
+}
+
+export function forbiddenPath(why: string): Refusal {
+  return refuse(403, "Forbidden", `forbidden: ${why}`, {});
+}
+
+export function namespaceTerminating(type: Named, name: string, namespace: string): Refusal {
+  const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
+  const causes = [
+    {
+      reason: "NamespaceTerminating",
+      message: `namespace ${namespace} is being terminated`,
+      field: "metadata.namespace",
+    },
+  ];
+  const { status } = forbidden(type, name, why);
+  return new Refusal({ ...status, details: { ...status.details, causes } });
+}
+
+export function unsupportedMediaType(accepted: readonly string[]): Refusal {
+  const text = `the body of the request was in an unknown format - accepted media types include: ${accepted.join(", ")}`;
+  return refuse(415, "UnsupportedMediaType", text);
+}
+
+export function notAcceptable(accepted: readonly string[]): Refusal {
+  const text = `only the following media types are accepted: ${accepted.join(", ")}`;
+  return refuse(406, "NotAcceptable", text);
+}
+
+export function expired(message: string): Refusal {
+  return refuse(410, "Expired", message);
+}
+
+export function tooLarge(limitBytes: number): Refusal {
+  const text = `Request entity too large: limit is ${limitBytes}`;
+  return refuse(413, "RequestEntityTooLarge", text);
+}
+
+export function tooManyRequests(message: string): Refusal {
+  return refuse(429, "TooManyRequests", message, { retryAfterSeconds: 10 });
+}
+
+export function internalError(message: string): Refusal {
+  const text = `Internal error occurred: ${message}`;
+  return refuse(500, "InternalError", text, { causes: [{ message }] });
+}
+
+export function serviceUnavailable(message: string): Refusal {
+  return refuse(503, "ServiceUnavailable", message, { retryAfterSeconds: 1 });
+}

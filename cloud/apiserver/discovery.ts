@@ -1,0 +1,157 @@
+import { createHash } from "node:crypto";
+import { apiVersionOf, openApiV3, type JsonObject, type KindInfo } from "#cloud/apikinds";
+import type { KindRegistry, ServedVersion } from "./kind-registry.ts";
+
+/** What `/version` tells. The minor version is the one whose behaviour is followed. */
+export const serverVersion: JsonObject = {
+  major: "1",
+  minor: "32",
+  gitVersion: "v1.32.0+kubeedge-bun",
+  gitCommit: "",
+  gitTreeState: "clean",
+  buildDate: "2026-01-01T00:00:00Z",
+  goVersion: "none",
+  compiler: "bun",
+  platform: `linux/${process.arch === "x64" ? "amd64" : process.arch}`,
+};
+
+export function coreVersions(serverAddress: string): JsonObject {
+  return {
+    kind: "APIVersions",
+    versions: ["v1"],
+    serverAddressByClientCIDRs: [{ clientCIDR: "0.0.0.0/0", serverAddress }],
+  };
+}
+
+export function groupList(registry: KindRegistry): JsonObject {
+  return {
+    kind: "APIGroupList",
+    apiVersion: "v1",
+    groups: groupsOf(registry).map(([name, of]) => groupOf(name, of)),
+  };
+}
+
+export function oneGroup(registry: KindRegistry, name: string): JsonObject | undefined {
+  const found = groupsOf(registry).find(([group]) => group === name);
+  return found && { kind: "APIGroup", apiVersion: "v1", ...groupOf(...found) };
+}
+
+export function resourceList(version: ServedVersion): JsonObject {
+  return {
+    kind: "APIResourceList",
+    ...(version.group !== "" && { apiVersion: "v1" }),
+    groupVersion: apiVersionOf(version),
+    resources: version.kinds.flatMap(resourcesOf),
+  };
+}
+
+/** `/api` and `/apis` in the aggregated form, `v2` or `v2beta1`. */
+export function aggregated(registry: KindRegistry, root: "api" | "apis", version: string): JsonObject {
+  const groups = groupsOf(registry, root === "api");
+  return {
+    kind: "APIGroupDiscoveryList",
+    apiVersion: `apidiscovery.k8s.io/${version}`,
+    metadata: {},
+    items: groups.map(([name, of]) => ({
+      metadata: { ...(name !== "" && { name }), creationTimestamp: null },
+      versions: of.map((served) => ({
+        version: served.version,
+        resources: served.kinds.map(discoveredResource),
+        freshness: "Current",
+      })),
+    })),
+  };
+}
+
+/** The version of aggregated discovery an Accept header asks for. */
+export function aggregatedVersion(accept: string | null): string | undefined {
+  for (const range of (accept ?? "").split(",")) {
+    const parts = range.split(";").map((part) => part.trim());
+    const asks = parts.includes("as=APIGroupDiscoveryList") && parts.includes("g=apidiscovery.k8s.io");
+    if (!asks) continue;
+    if (parts.includes("v=v2")) return "v2";
+    if (parts.includes("v=v2beta1")) return "v2beta1";
+  }
+  return undefined;
+}
+
+/** `/openapi/v3`: where the documents of the group versions are. */
+export function openApiIndex(registry: KindRegistry): JsonObject {
+  const paths = registry.versions().map((served) => {
+    const path = openApiPath(served);
+    const names = served.kinds.map((kind) => `${kind.plural}${JSON.stringify(kind.custom?.schema ?? null)}`);
+    const hash = createHash("sha256").update(names.join(",")).digest("hex").slice(0, 32);
+    return [path, { serverRelativeURL: `/openapi/v3/${path}?hash=${hash}` }];
+  });
+  return { paths: Object.fromEntries(paths) as JsonObject };
+}
+
+export function openApiDocument(registry: KindRegistry, path: string): JsonObject | undefined {
+  const served = registry.versions().find((version) => openApiPath(version) === path);
+  return served && openApiV3(apiVersionOf(served), served.kinds);
+}
+
+function openApiPath(served: ServedVersion): string {
+  return served.group === "" ? `api/${served.version}` : `apis/${served.group}/${served.version}`;
+}
+
+function groupsOf(registry: KindRegistry, core = false): [string, ServedVersion[]][] {
+  const served = registry.versions().filter(({ group }) => (group === "") === core);
+  return [...Map.groupBy(served, ({ group }) => group)];
+}
+
+function groupOf(name: string, of: readonly ServedVersion[]): JsonObject {
+  const versions = of.map(({ version }) => ({ groupVersion: `${name}/${version}`, version }));
+  return { name, versions, preferredVersion: versions[0] ?? null };
+}
+
+function resourcesOf(kind: KindInfo): JsonObject[] {
+  const { plural: name, singular: singularName, namespaced } = kind;
+  const own = {
+    name,
+    singularName,
+    namespaced,
+    kind: kind.kind,
+    verbs: [...kind.verbs],
+    ...(kind.shortNames.length > 0 && { shortNames: [...kind.shortNames] }),
+    ...(kind.categories.length > 0 && { categories: [...kind.categories] }),
+    ...(kind.stored && { storageVersionHash: hashOf(kind) }),
+  };
+  const subresources = kind.subresources.map((sub) => ({
+    name: `${name}/${sub.name}`,
+    singularName: "",
+    namespaced,
+    ...((sub.group !== kind.group || sub.version !== kind.version) && {
+      group: sub.group,
+      version: sub.version,
+    }),
+    kind: sub.kind,
+    verbs: [...sub.verbs],
+  }));
+  return [own, ...subresources];
+}
+
+function discoveredResource(kind: KindInfo): JsonObject {
+  const { group, version } = kind;
+  return {
+    resource: kind.plural,
+    responseKind: { group, version, kind: kind.kind },
+    scope: kind.namespaced ? "Namespaced" : "Cluster",
+    singularResource: kind.singular,
+    verbs: [...kind.verbs],
+    ...(kind.shortNames.length > 0 && { shortNames: [...kind.shortNames] }),
+    ...(kind.categories.length > 0 && { categories: [...kind.categories] }),
+    ...(kind.subresources.length > 0 && {
+      subresources: kind.subresources.map((sub) => ({
+        subresource: sub.name,
+        responseKind: { group: sub.group, version: sub.version, kind: sub.kind },
+        verbs: [...sub.verbs],
+      })),
+    }),
+  };
+}
+
+function hashOf(kind: KindInfo): string {
+  const text = `${kind.group}/${kind.custom?.storageVersion ?? kind.version}/${kind.kind}`;
+  return createHash("sha256").update(text).digest().subarray(0, 8).toString("base64");
+}

@@ -1,0 +1,87 @@
+import { apiVersionOf, builtinKinds, kindsOfCrd, type JsonObject, type KindInfo } from "#cloud/apikinds";
+import type { RevisionStore } from "#cloud/apistore";
+
+export const crdResource = "apiextensions.k8s.io/customresourcedefinitions";
+
+export interface ServedVersion {
+  readonly group: string;
+  readonly version: string;
+  readonly kinds: readonly KindInfo[];
+}
+
+/** Where objects of a kind are kept. */
+export function resourceOf(kind: { readonly group: string; readonly plural: string }): string {
+  return `${kind.group}/${kind.plural}`;
+}
+
+/** The kinds served now: the builtin ones and those of the established CustomResourceDefinitions. */
+export class KindRegistry implements Disposable {
+  readonly #store: RevisionStore;
+  readonly #following: Disposable;
+  #versions = new Map<string, ServedVersion>();
+  #kinds = new Map<string, KindInfo>();
+
+  constructor(store: RevisionStore) {
+    this.#store = store;
+    this.#refresh();
+    this.#following = store.follow(crdResource, () => this.#refresh());
+  }
+
+  find(group: string, version: string, plural: string): KindInfo | undefined {
+    return this.#kinds.get(`${group}/${version}/${plural}`);
+  }
+
+  findKind(apiVersion: string, kind: string): KindInfo | undefined {
+    return this.#versions.get(apiVersion)?.kinds.find((info) => info.kind === kind);
+  }
+
+  /** Any served version of a resource. */
+  findResource(group: string, plural: string): KindInfo | undefined {
+    return [...this.#kinds.values()].find((kind) => kind.group === group && kind.plural === plural);
+  }
+
+  version(apiVersion: string): ServedVersion | undefined {
+    return this.#versions.get(apiVersion);
+  }
+
+  /** All served versions, core first, as discovery lists them. */
+  versions(): ServedVersion[] {
+    return [...this.#versions.values()];
+  }
+
+  /** Kinds of a group other than those one definition serves. */
+  taken(group: string, crdName: string): KindInfo[] {
+    return [...this.#kinds.values()].filter(
+      (kind) => kind.group === group && kind.custom?.crdName !== crdName,
+    );
+  }
+
+  [Symbol.dispose](): void {
+    this.#following[Symbol.dispose]();
+  }
+
+  #refresh(): void {
+    const all = [...builtinKinds(), ...this.#customKinds()];
+    this.#kinds = new Map(all.map((kind) => [`${kind.group}/${kind.version}/${kind.plural}`, kind]));
+    this.#versions = new Map(
+      [...Map.groupBy(all, apiVersionOf)].map(([apiVersion, kinds]) => {
+        const [{ group, version } = { group: "", version: "" }] = kinds;
+        return [apiVersion, { group, version, kinds }];
+      }),
+    );
+  }
+
+  #customKinds(): KindInfo[] {
+    return this.#store.list(crdResource).flatMap(({ revision }) => {
+      const text = this.#store.text(revision);
+      if (text === undefined) return [];
+      const crd = JSON.parse(text) as JsonObject;
+      return isEstablished(crd) ? kindsOfCrd(crd) : [];
+    });
+  }
+}
+
+function isEstablished(crd: JsonObject): boolean {
+  const { conditions = [] } = (crd["status"] ?? {}) as { conditions?: { type?: string; status?: string }[] };
+  return conditions.some(({ type, status }) => type === "Established" && status === "True");
+}

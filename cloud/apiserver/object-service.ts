@@ -1,0 +1,354 @@
+import { randomUUID } from "node:crypto";
+import { rfc3339, type Clock } from "#shared/clock";
+import type { KubeObject } from "#shared/kube";
+import {
+  admitCreate,
+  admitUpdate,
+  apiVersionOf,
+  decodeObject,
+  establishCrd,
+  fieldsV1Of,
+  strategicMerge,
+  type FieldValidation,
+  type Json,
+  type JsonObject,
+  type KindInfo,
+  type Outcome,
+  type UpdateVia,
+} from "#cloud/apikinds";
+import {
+  checkIdentity,
+  checkPreconditions,
+  checkType,
+  isObject,
+  isReleased,
+  keepIdentity,
+  keyOf,
+  mergeAtomic,
+  metadataOf,
+  patchObject,
+  planDeletion,
+  prepareMetadata,
+  Refusal,
+  refusals,
+  serverSideApply,
+  textOf,
+  trackUpdate,
+  type ApplyOptions,
+  type DeleteOptions,
+  type PatchType,
+} from "#cloud/apirules";
+import type { RevisionStore } from "#cloud/apistore";
+import { crdResource, resourceOf, type KindRegistry } from "./kind-registry.ts";
+import type { ServiceAddresses } from "./service-addresses.ts";
+
+/** One object of a served kind; the namespace is empty for cluster-scoped kinds, the name for a creation. */
+export interface ObjectTarget {
+  readonly kind: KindInfo;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export interface WriteOptions {
+  readonly dryRun: boolean;
+  readonly validation: FieldValidation;
+  readonly manager: string;
+  /** Whether an apply takes fields over from other managers. */
+  readonly force: boolean;
+  readonly warn: (text: string) => void;
+}
+
+/** An object as it stands after a request. `gone`: the request took it away. */
+export interface Written {
+  readonly text: string;
+  readonly created: boolean;
+  readonly gone: boolean;
+}
+
+export interface ObjectServiceParts {
+  readonly store: RevisionStore;
+  readonly registry: KindRegistry;
+  readonly addresses: ServiceAddresses;
+  readonly clock: Clock;
+}
+
+export const crdFinalizer = "customresourcecleanup.apiextensions.k8s.io";
+const permanentNamespaces = new Set(["default", "kube-system", "kube-public"]);
+const createdByUpdate = new Set([
+  "/events",
+  "/endpoints",
+  "coordination.k8s.io/leases",
+  "discovery.k8s.io/endpointslices",
+  "events.k8s.io/events",
+  "rbac.authorization.k8s.io/roles",
+  "rbac.authorization.k8s.io/rolebindings",
+  "rbac.authorization.k8s.io/clusterroles",
+  "rbac.authorization.k8s.io/clusterrolebindings",
+]);
+
+/** Changes objects by the rules of the Kubernetes API; every refusal is thrown as `Refusal`. */
+export class ObjectService {
+  readonly #parts: ObjectServiceParts;
+
+  constructor(parts: ObjectServiceParts) {
+    this.#parts = parts;
+  }
+
+  /** @throws Refusal (NotFound) */
+  read(target: ObjectTarget): JsonObject {
+    const text = this.#parts.store.get(resourceOf(target.kind), keyOf(target));
+    if (text === undefined) throw refusals.notFound(target.kind, target.name);
+    return JSON.parse(text) as JsonObject;
+  }
+
+  async create(target: ObjectTarget, body: Json, options: WriteOptions): Promise<Written> {
+    const { kind } = target;
+    checkType(kind, body);
+    const object = unwrap(decodeObject(kind, body, options.validation), options.warn);
+    const metadata = this.#newMetadata(target, object);
+    const name = textOf(metadata["name"]);
+    this.#checkNamespace(target, name);
+    return this.#add({ ...target, name }, object, options);
+  }
+
+  async #add(target: ObjectTarget, object: JsonObject, options: WriteOptions): Promise<Written> {
+    const { store, addresses } = this.#parts;
+    const resource = resourceOf(target.kind);
+    const key = keyOf(target);
+    if (store.find(resource, key) !== undefined) {
+      const generated = metadataOf(object)["generateName"];
+      throw typeof generated === "string" && generated !== ""
+        ? refusals.generateNameTaken(target.kind, target.name)
+        : refusals.alreadyExists(target.kind, target.name);
+    }
+    if (resource === "/services") addresses.assign(key, object);
+    try {
+      const admitted = unwrap(admitCreate(target.kind, object, { now: this.#now() }), options.warn);
+      const written = await this.#put(target, this.#established(target.kind, admitted), options);
+      if (resource === "/services" && options.dryRun) addresses.release(key);
+      return { ...written, created: true };
+    } catch (error) {
+      if (resource === "/services" && store.find(resource, key) === undefined) addresses.release(key);
+      throw error;
+    }
+  }
+
+  /** PUT of the object or of a subresource that has its shape. */
+  async update(
+    target: ObjectTarget,
+    body: Json,
+    options: WriteOptions & { via: UpdateVia },
+  ): Promise<Written> {
+    checkType(target.kind, body);
+    checkIdentity(target, body as JsonObject);
+    const { store } = this.#parts;
+    const resource = resourceOf(target.kind);
+    if (
+      store.find(resource, keyOf(target)) === undefined &&
+      options.via === "" &&
+      createdByUpdate.has(resource)
+    ) {
+      return this.create(target, body, options);
+    }
+    return this.#replace(target, { current: this.read(target), next: body as JsonObject }, options);
+  }
+
+  /** PATCH of the object or of a subresource that has its shape; an apply creates what is missing. */
+  async patch(
+    target: ObjectTarget,
+    patch: { readonly type: PatchType; readonly body: Json },
+    options: WriteOptions & { via: UpdateVia },
+  ): Promise<Written> {
+    if (patch.type === "apply") return this.#apply(target, patch.body, options);
+    const current = this.read(target);
+    const next = patchObject(target.kind, structuredClone(current), patch);
+    checkType(target.kind, next);
+    checkIdentity(target, next);
+    return this.#replace(target, { current, next }, options);
+  }
+
+  /** Stores `next` over `current` without admission: for what the server itself changes (finalize, binding). */
+  async save(target: ObjectTarget, next: JsonObject, options: WriteOptions): Promise<Written> {
+    return this.#put(target, next, options);
+  }
+
+  async delete(target: ObjectTarget, options: DeleteOptions): Promise<Written> {
+    const { store, clock } = this.#parts;
+    const resource = resourceOf(target.kind);
+    const object = this.read(target) as unknown as KubeObject;
+    if (resource === "/namespaces" && permanentNamespaces.has(target.name)) {
+      throw refusals.forbidden(target.kind, target.name, "this namespace may not be deleted");
+    }
+    checkPreconditions(target, object, options);
+    const plan = planDeletion(resource, object, options, clock.nowMs());
+    const dryRun = options.dryRun?.includes("All") === true;
+    if (dryRun || plan.step === "keep") {
+      return { text: JSON.stringify(object), created: false, gone: plan.step === "remove" };
+    }
+    const remove = plan.step === "remove";
+    const change = await store.write({ resource, key: keyOf(target), object, remove });
+    return { text: change.text, created: false, gone: remove };
+  }
+
+  async #replace(
+    target: ObjectTarget,
+    change: { readonly current: JsonObject; readonly next: JsonObject },
+    options: WriteOptions & { via: UpdateVia },
+  ): Promise<Written> {
+    const { kind } = target;
+    const { current } = change;
+    const now = metadataOf(current);
+    const asked = metadataOf(change.next)["resourceVersion"];
+    if (asked !== undefined && asked !== "" && asked !== now["resourceVersion"]) {
+      throw refusals.modifiedMeanwhile(kind, target.name);
+    }
+    const askedUid = metadataOf(change.next)["uid"];
+    if (askedUid !== undefined && askedUid !== "" && askedUid !== now["uid"]) {
+      const why = `Precondition failed: UID in precondition: ${textOf(askedUid)}, UID in object meta: ${textOf(now["uid"])}`;
+      throw refusals.conflict(kind, target.name, why);
+    }
+    const cleared = Array.isArray(metadataOf(change.next)["managedFields"])
+      ? (metadataOf(change.next)["managedFields"] as Json[]).length === 0
+      : false;
+    const decoded = unwrap(decodeObject(kind, change.next, options.validation), options.warn);
+    keepIdentity(decoded, current);
+    if (resourceOf(kind) === "/services" && options.via === "") this.#keepAddresses(target, decoded, current);
+    const admitted = unwrap(
+      admitUpdate(
+        kind,
+        { next: decoded, current: structuredClone(current), via: options.via },
+        { now: this.#now() },
+      ),
+      options.warn,
+    );
+    const next = this.#tracked(kind, { current, next: this.#established(kind, admitted), cleared }, options);
+    metadataOf(next)["resourceVersion"] = now["resourceVersion"] ?? null;
+    if (Bun.deepEquals(next, current)) return { text: JSON.stringify(current), created: false, gone: false };
+    return this.#put(target, next, options);
+  }
+
+  async #apply(
+    target: ObjectTarget,
+    body: Json,
+    options: WriteOptions & { via: UpdateVia },
+  ): Promise<Written> {
+    const { kind } = target;
+    checkType(kind, body);
+    checkIdentity(target, body as JsonObject);
+    const resource = resourceOf(kind);
+    const present = this.#parts.store.find(resource, keyOf(target)) !== undefined;
+    if (!present && options.via !== "") throw refusals.notFound(kind, target.name);
+    const current = present ? this.read(target) : undefined;
+    const decoded = unwrap(decodeObject(kind, structuredClone(body), options.validation), options.warn);
+    const merged = serverSideApply(current, decoded, this.#applyOptions(kind, options));
+    if (current !== undefined) return this.#replace(target, { current, next: merged }, options);
+    const metadata = this.#newMetadata(target, merged);
+    this.#checkNamespace(target, textOf(metadata["name"]));
+    return this.#add(target, merged, options);
+  }
+
+  #tracked(
+    kind: KindInfo,
+    change: { current: JsonObject; next: JsonObject; cleared: boolean },
+    options: WriteOptions & { via: UpdateVia },
+  ): JsonObject {
+    const entries = metadataOf(change.next)["managedFields"];
+    const before = metadataOf(change.current)["managedFields"];
+    if (change.cleared) {
+      delete metadataOf(change.next)["managedFields"];
+      return change.next;
+    }
+    if (entries !== undefined && !Bun.deepEquals(entries, before)) return change.next;
+    return before === undefined
+      ? change.next
+      : trackUpdate(change.current, change.next, this.#applyOptions(kind, options));
+  }
+
+  #applyOptions(kind: KindInfo, options: WriteOptions & { via?: UpdateVia }): ApplyOptions {
+    return {
+      manager: options.manager,
+      force: options.force,
+      apiVersion: apiVersionOf(kind),
+      now: this.#now(),
+      ...(options.via !== undefined && options.via !== "" && { subresource: options.via }),
+      fieldsOf: (object) => fieldsV1Of(kind, object),
+      merge: (current, applied) =>
+        kind.custom
+          ? mergeAtomic(current, applied)
+          : unwrap(strategicMerge(kind, structuredClone(current), applied), options.warn),
+    };
+  }
+
+  /** Stores an object, or takes it away when nothing holds it any longer. */
+  async #put(target: ObjectTarget, next: JsonObject, options: WriteOptions): Promise<Written> {
+    const resource = resourceOf(target.kind);
+    const object = next as unknown as KubeObject;
+    const gone = isReleased(resource, object);
+    if (options.dryRun) {
+      return { text: JSON.stringify(object), created: false, gone };
+    }
+    const key = keyOf(target);
+    const present = this.#parts.store.find(resource, key) !== undefined;
+    const change = await this.#parts.store.write({ resource, key, object, remove: gone && present });
+    return { text: change.text, created: false, gone };
+  }
+
+  #newMetadata(target: ObjectTarget, object: JsonObject): JsonObject {
+    const fresh = { uid: randomUUID(), now: this.#now(), suffix: () => this.#suffix() };
+    return prepareMetadata(target, object, fresh);
+  }
+
+  /** Five characters of Kubernetes' alphabet for generated names. */
+  #suffix(): string {
+    const alphabet = "bcdfghjklmnpqrstvwxz2456789";
+    const { clock } = this.#parts;
+    return Array.from({ length: 5 }, () => alphabet[Math.floor(clock.random() * alphabet.length)]).join("");
+  }
+
+  #checkNamespace(target: ObjectTarget, name: string): void {
+    if (!target.kind.namespaced) return;
+    const text = this.#parts.store.get("/namespaces", `/${target.namespace}`);
+    const namespaces = { group: "", plural: "namespaces" };
+    if (text === undefined) throw refusals.notFound(namespaces, target.namespace);
+    const { metadata } = JSON.parse(text) as KubeObject;
+    if (metadata.deletionTimestamp !== undefined) {
+      throw refusals.namespaceTerminating(target.kind, name, target.namespace);
+    }
+  }
+
+  /** A CustomResourceDefinition is served from the moment it is stored. */
+  #established(kind: KindInfo, object: JsonObject): JsonObject {
+    if (resourceOf(kind) !== crdResource) return object;
+    const { group } = object["spec"] as { group: string };
+    const name = textOf(metadataOf(object)["name"]);
+    const crd = establishCrd(object, this.#parts.registry.taken(group, name), this.#now());
+    const metadata = metadataOf(crd);
+    if (metadata["deletionTimestamp"] === undefined) {
+      const finalizers = Array.isArray(metadata["finalizers"]) ? metadata["finalizers"] : [];
+      if (!finalizers.includes(crdFinalizer)) metadata["finalizers"] = [...finalizers, crdFinalizer];
+    }
+    return crd;
+  }
+
+  #keepAddresses(target: ObjectTarget, next: JsonObject, current: JsonObject): void {
+    const spec = isObject(next["spec"]) ? next["spec"] : {};
+    const before = isObject(current["spec"]) ? current["spec"] : {};
+    if (spec["type"] === "ExternalName") return;
+    if ((spec["clusterIP"] ?? "") === "" && before["clusterIP"] !== undefined) {
+      spec["clusterIP"] = before["clusterIP"];
+      if (before["clusterIPs"] !== undefined) spec["clusterIPs"] = before["clusterIPs"];
+    }
+    this.#parts.addresses.assign(keyOf(target), next);
+  }
+
+  #now(): string {
+    return rfc3339(this.#parts.clock.nowMs());
+  }
+}
+
+/** The value of an outcome, its warnings told. @throws Refusal */
+export function unwrap<T>(outcome: Outcome<T>, warn: (text: string) => void): T {
+  if (!outcome.ok) throw new Refusal(outcome.status);
+  for (const warning of outcome.warnings) warn(warning);
+  return outcome.value;
+}

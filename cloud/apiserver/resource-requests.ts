@@ -1,0 +1,432 @@
+import type { User } from "#cloud/apiauth";
+import type { FieldValidation, Json, JsonObject, KindInfo, UpdateVia } from "#cloud/apikinds";
+import {
+  everything,
+  fragmentsOf,
+  isObject,
+  parseFieldSelector,
+  parseLabelSelector,
+  patchTypeOf,
+  refusals,
+  selectedName,
+  selects,
+  textOf,
+  type DeleteOptions,
+  type Selection,
+} from "#cloud/apirules";
+import {
+  answerList,
+  answerObject,
+  answerText,
+  isTrue,
+  readAccept,
+  type RequestTarget,
+  contentTypeOf,
+  readBody,
+} from "#cloud/apiwire";
+import type { RevisionStore, Stored } from "#cloud/apistore";
+import type { Clock } from "#shared/clock";
+import type { KubeObject } from "#shared/kube";
+import { resourceOf } from "./kind-registry.ts";
+import type { ObjectService, ObjectTarget, WriteOptions, Written } from "./object-service.ts";
+import { review, type ReviewParts } from "./reviews.ts";
+import {
+  bindPod,
+  evictPod,
+  finalizeNamespace,
+  readScale,
+  requestToken,
+  subresourceOf,
+  writeScale,
+  type SubresourceParts,
+} from "./subresources.ts";
+import { expiredAt, watchStream } from "./watch-stream.ts";
+
+export interface ResourceParts {
+  readonly store: RevisionStore;
+  readonly objects: ObjectService;
+  readonly subresources: SubresourceParts;
+  readonly reviews: ReviewParts;
+  readonly clock: Clock;
+}
+
+/** A request about a served kind, authenticated and authorized. */
+export interface ResourceRequest {
+  readonly request: Request;
+  readonly query: URLSearchParams;
+  readonly verb: string;
+  readonly kind: KindInfo;
+  readonly target: RequestTarget;
+  readonly user: User;
+  readonly warnings: string[];
+}
+
+/** Answers a request about a kind. @throws Refusal */
+export async function answerResource(parts: ResourceParts, from: ResourceRequest): Promise<Response> {
+  const { kind, target, verb } = from;
+  if (target.subresource !== "") return answerSubresource(parts, from);
+  if (!kind.verbs.includes(verb)) throw refusals.methodNotAllowed();
+  if (!kind.stored) return answerReview(parts, from);
+  await parts.store.settled();
+  switch (verb) {
+    case "get":
+      return answerGet(parts, from);
+    case "list":
+      return list(parts, from);
+    case "watch":
+      return watch(parts, from);
+    case "deletecollection":
+      return deleteCollection(parts, from);
+    default:
+      return answerWrite(parts, from);
+  }
+}
+
+function answerGet(parts: ResourceParts, from: ResourceRequest): Response {
+  const text = parts.store.get(resourceOf(from.kind), `${from.target.namespace}/${from.target.name}`);
+  if (text === undefined) throw refusals.notFound(from.kind, from.target.name);
+  return show(parts, from, { text, status: 200 });
+}
+
+async function answerWrite(parts: ResourceParts, from: ResourceRequest): Promise<Response> {
+  const { verb, kind } = from;
+  const target = objectTarget(from);
+  if (verb === "create") {
+    if (from.target.name !== "" || (kind.namespaced && target.namespace === ""))
+      throw refusals.methodNotAllowed();
+    return showWritten(
+      parts,
+      from,
+      await parts.objects.create(target, await readBody(from.request), writeOptions(from)),
+    );
+  }
+  if (verb === "delete") return answerDelete(parts, from, target);
+  return showWritten(parts, from, await change(parts, from, ""));
+}
+
+async function change(parts: ResourceParts, from: ResourceRequest, via: UpdateVia): Promise<Written> {
+  const target = objectTarget(from);
+  const type = from.verb === "patch" ? patchTypeOf(from.kind, contentTypeOf(from.request)) : undefined;
+  const body = await readBody(from.request);
+  const options = { ...writeOptions(from), via };
+  if (type === undefined) return parts.objects.update(target, body, options);
+  if (type === "apply" && !from.query.has("fieldManager")) {
+    throw refusals.badRequest(
+      'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
+    );
+  }
+  return parts.objects.patch(target, { type, body }, options);
+}
+
+/** A deletion answers with the object, or with Success when a kind that is not watched over by nodes is gone. */
+async function answerDelete(
+  parts: ResourceParts,
+  from: ResourceRequest,
+  target: ObjectTarget,
+): Promise<Response> {
+  const written = await parts.objects.delete(target, await readDeleteOptions(from));
+  if (!written.gone || answersWithObject.has(resourceOf(from.kind))) {
+    return show(parts, from, { text: written.text, status: 200 });
+  }
+  const { metadata } = JSON.parse(written.text) as KubeObject;
+  const { group, plural } = from.kind;
+  const details = {
+    name: from.target.name,
+    ...(group !== "" && { group }),
+    kind: plural,
+    uid: metadata.uid ?? "",
+  };
+  const status = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", details };
+  return answerText(JSON.stringify(status), readWanted(from).yaml, 200);
+}
+
+const answersWithObject = new Set([
+  "/pods",
+  "/services",
+  "/namespaces",
+  "/persistentvolumes",
+  "/persistentvolumeclaims",
+  "/serviceaccounts",
+]);
+
+async function answerReview(parts: ResourceParts, from: ResourceRequest): Promise<Response> {
+  const body = await readBody(from.request);
+  if (!isObject(body)) throw refusals.badRequest("the body is not an object");
+  if (from.kind.kind === "Binding") {
+    const name = isObject(body["metadata"]) ? textOf(body["metadata"]["name"]) : "";
+    return bind(parts, { ...from, target: { ...from.target, resource: "pods", name } }, body);
+  }
+  const answer = review(parts.reviews, from.kind, body, {
+    user: from.user,
+    namespace: from.target.namespace,
+  });
+  return answerText(JSON.stringify(answer), readWanted(from).yaml, 201);
+}
+
+async function answerSubresource(parts: ResourceParts, from: ResourceRequest): Promise<Response> {
+  const { kind, target, verb } = from;
+  const sub = subresourceOf(kind, target.subresource);
+  if (!sub) throw refusals.unknownResource();
+  if (!sub.verbs.includes(verb)) throw refusals.methodNotAllowed();
+  await parts.store.settled();
+  const object = objectTarget(from);
+  const yaml = readWanted(from).yaml;
+  const answer = (body: JsonObject, status: number): Response =>
+    answerText(JSON.stringify(body), yaml, status);
+  switch (target.subresource) {
+    case "status":
+      return verb === "get"
+        ? answerGet(parts, from)
+        : showWritten(parts, from, await change(parts, from, "status"));
+    case "scale":
+      return answer(verb === "get" ? readScale(parts.subresources, object) : await scale(parts, from), 200);
+    case "finalize":
+      return answer(
+        await finalizeNamespace(parts.subresources, object, await readBody(from.request), writeOptions(from)),
+        200,
+      );
+    case "binding":
+      return bind(parts, from, await readBody(from.request));
+    case "eviction":
+      return answer(await evictPod(parts.subresources, object, await readBody(from.request)), 201);
+    case "token":
+      return answer(requestToken(parts.subresources, object, await readBody(from.request)), 201);
+    default:
+      throw refusals.serviceUnavailable(`the server does not serve ${kind.plural}/${target.subresource} yet`);
+  }
+}
+
+async function scale(parts: ResourceParts, from: ResourceRequest): Promise<JsonObject> {
+  const type = from.verb === "patch" ? patchTypeOf(from.kind, contentTypeOf(from.request)) : "update";
+  const body = await readBody(from.request);
+  return writeScale(parts.subresources, objectTarget(from), { type, body }, writeOptions(from));
+}
+
+async function bind(parts: ResourceParts, from: ResourceRequest, body: Json): Promise<Response> {
+  const kind = podKind;
+  const target = { kind, namespace: from.target.namespace, name: from.target.name };
+  return answerText(
+    JSON.stringify(await bindPod(parts.subresources, target, body, writeOptions(from))),
+    false,
+    201,
+  );
+}
+
+const podKind = { group: "", version: "v1", kind: "Pod", plural: "pods" } as KindInfo;
+
+function list(parts: ResourceParts, from: ResourceRequest): Response {
+  const { kind, query } = from;
+  const { store } = parts;
+  const wanted = readWanted(from);
+  const selection = readSelection(from);
+  const place = readContinue(query.get("continue"));
+  const revision = place?.revision ?? exactRevision(query) ?? store.revision;
+  if (revision < store.compactedRevision) throw tooOld();
+  const all = store.listAt(revision, resourceOf(kind), prefixOf(from), place?.after ?? "");
+  const selected = select(store, all, selection);
+  const limit = Number(query.get("limit") ?? 0);
+  const page = limit > 0 && selected.length > limit ? selected.slice(0, limit) : selected;
+  const counted = selection === everything;
+  const metadata = pageMetadata(revision, {
+    rest: selected.length - page.length,
+    last: page.at(-1)?.key,
+    counted,
+  });
+  const pin = store.pin();
+  const read = (index: number): string | undefined => {
+    const stored = page[index];
+    return stored && store.text(stored.revision);
+  };
+  const done = (): void => pin[Symbol.dispose]();
+  return answerList(
+    kind,
+    { count: page.length, read },
+    { wanted, nowMs: parts.clock.nowMs(), metadata, done },
+  );
+}
+
+function pageMetadata(
+  revision: number,
+  page: { readonly rest: number; readonly last: string | undefined; readonly counted: boolean },
+): JsonObject {
+  const metadata = { resourceVersion: String(revision) };
+  if (page.rest === 0) return metadata;
+  const token = Buffer.from(JSON.stringify({ rv: revision, after: page.last })).toString("base64url");
+  return { ...metadata, continue: token, ...(page.counted && { remainingItemCount: page.rest }) };
+}
+
+/** Leaves only what is selected; most texts are told apart without parsing them. */
+function select(store: RevisionStore, all: Stored[], selection: Selection): Stored[] {
+  if (selection === everything) return all;
+  const name = selectedName(selection);
+  const named = name === undefined ? all : all.filter(({ key }) => key.endsWith(`/${name}`));
+  const fragments = fragmentsOf(selection);
+  return named.filter(({ revision }) => {
+    const text = store.text(revision);
+    if (text === undefined || !fragments.every((fragment) => text.includes(fragment))) return false;
+    return selects(selection, JSON.parse(text) as KubeObject);
+  });
+}
+
+function watch(parts: ResourceParts, from: ResourceRequest): Response {
+  const { kind, query } = from;
+  const initial = isTrue(query.get("sendInitialEvents") ?? "false");
+  const asked = query.get("resourceVersion") ?? "";
+  const since = initial || asked === "" || asked === "0" ? undefined : readRevision(asked);
+  if (since !== undefined && since < parts.store.compactedRevision) {
+    const { status } = expiredAt(since, parts.store.compactedRevision);
+    return streamed(new Blob([`${JSON.stringify({ type: "ERROR", object: status })}\n`]).stream());
+  }
+  return streamed(
+    watchStream(parts, {
+      kind,
+      resource: resourceOf(kind),
+      prefix: prefixOf(from),
+      selection: watchSelection(from),
+      wanted: readWanted(from),
+      from: since,
+      bookmarks: isTrue(query.get("allowWatchBookmarks") ?? "false"),
+      initialEnd: initial,
+      timeoutMs: watchTimeout(parts, Number(query.get("timeoutSeconds") ?? 0)),
+    }),
+  );
+}
+
+/** A watch of one object selects it by its name. */
+function watchSelection(from: ResourceRequest): Selection {
+  const selection = readSelection(from);
+  const { name } = from.target;
+  if (name === "") return selection;
+  return { ...selection, fields: [...selection.fields, { path: "metadata.name", equal: true, value: name }] };
+}
+
+const longestTimeoutMs = 2 ** 31 - 1;
+
+function watchTimeout(parts: ResourceParts, seconds: number): number {
+  const ms = seconds > 0 ? seconds * 1000 : 1_800_000 * (1 + parts.clock.random());
+  return Math.min(ms, longestTimeoutMs);
+}
+
+function streamed(stream: ReadableStream<Uint8Array>): Response {
+  const headers = { "Content-Type": "application/json;stream=watch", "Cache-Control": "no-cache, private" };
+  return new Response(stream, { headers });
+}
+
+async function deleteCollection(parts: ResourceParts, from: ResourceRequest): Promise<Response> {
+  const { kind } = from;
+  const options = await readDeleteOptions(from);
+  const found = select(parts.store, parts.store.list(resourceOf(kind), prefixOf(from)), readSelection(from));
+  const results = await Promise.all(
+    found.map(({ key }) => {
+      const [namespace = "", name = ""] = key.split("/", 2);
+      return parts.objects.delete({ kind, namespace, name }, options);
+    }),
+  );
+  const metadata = { resourceVersion: String(parts.store.revision) };
+  const shown = { wanted: readWanted(from), nowMs: parts.clock.nowMs(), metadata, done: () => undefined };
+  return answerList(kind, { count: results.length, read: (index) => results[index]?.text }, shown);
+}
+
+function readSelection(from: ResourceRequest): Selection {
+  const labelText = from.query.get("labelSelector") ?? "";
+  const fieldText = from.query.get("fieldSelector") ?? "";
+  if (labelText === "" && fieldText === "") return everything;
+  const labels = parseLabelSelector(labelText);
+  return { labels, fields: parseFieldSelector(from.kind, fieldText, labelText) };
+}
+
+function exactRevision(query: URLSearchParams): number | undefined {
+  if (query.get("resourceVersionMatch") !== "Exact") return undefined;
+  return readRevision(query.get("resourceVersion") ?? "");
+}
+
+function readRevision(text: string): number {
+  if (!/^\d{1,15}$/.test(text))
+    throw refusals.badRequest(`Invalid value: ${JSON.stringify(text)}: resourceVersion must be a number`);
+  return Number(text);
+}
+
+function readContinue(token: string | null): { revision: number; after: string } | undefined {
+  if (token === null || token === "") return undefined;
+  try {
+    const { rv, after } = JSON.parse(Buffer.from(token, "base64url").toString()) as {
+      rv?: unknown;
+      after?: unknown;
+    };
+    if (typeof rv === "number" && typeof after === "string") return { revision: rv, after };
+  } catch (error) {
+    throw refusals.badRequest(`continue key is not valid: ${String(error)}`);
+  }
+  throw refusals.badRequest("continue key is not valid");
+}
+
+function tooOld(): Error {
+  return refusals.expired(
+    "The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.",
+  );
+}
+
+function readWanted(from: ResourceRequest): ReturnType<typeof readAccept> {
+  return readAccept(from.request.headers.get("accept"), from.query.get("includeObject"), from.kind);
+}
+
+function show(
+  parts: ResourceParts,
+  from: ResourceRequest,
+  answer: { text: string; status: number },
+): Response {
+  const options = { wanted: readWanted(from), nowMs: parts.clock.nowMs(), status: answer.status };
+  return answerObject(from.kind, answer.text, options);
+}
+
+function showWritten(parts: ResourceParts, from: ResourceRequest, written: Written): Response {
+  return show(parts, from, { text: written.text, status: written.created ? 201 : 200 });
+}
+
+function objectTarget(from: ResourceRequest): ObjectTarget {
+  return { kind: from.kind, namespace: from.target.namespace, name: from.target.name };
+}
+
+function prefixOf(from: ResourceRequest): string {
+  return from.target.namespace === "" ? "" : `${from.target.namespace}/`;
+}
+
+function writeOptions(from: ResourceRequest): WriteOptions {
+  const { query, request, warnings } = from;
+  const dryRun = query.getAll("dryRun");
+  if (dryRun.some((value) => value !== "All" && value !== "")) {
+    throw refusals.badRequest(
+      `dryRun: Unsupported value: ${JSON.stringify(dryRun)}: supported values: "All"`,
+    );
+  }
+  const validation = query.get("fieldValidation") ?? "";
+  if (!["", "Ignore", "Warn", "Strict"].includes(validation)) {
+    throw refusals.badRequest(
+      `fieldValidation: Unsupported value: "${validation}": supported values: "Ignore", "Strict", "Warn"`,
+    );
+  }
+  return {
+    dryRun: dryRun.includes("All"),
+    validation: (validation === "" ? "Warn" : validation) as FieldValidation,
+    manager:
+      query.get("fieldManager") ??
+      (request.headers.get("user-agent") ?? "unknown").split("/")[0] ??
+      "unknown",
+    force: isTrue(query.get("force") ?? "false"),
+    warn: (text) => void warnings.push(text),
+  };
+}
+
+async function readDeleteOptions(from: ResourceRequest): Promise<DeleteOptions> {
+  const body = await readBody(from.request, { optional: true });
+  const { query } = from;
+  const grace = query.get("gracePeriodSeconds");
+  const policy = query.get("propagationPolicy");
+  const dryRun = query.getAll("dryRun");
+  return {
+    ...(isObject(body) && body),
+    ...(grace !== null && { gracePeriodSeconds: Number(grace) }),
+    ...(policy !== null && { propagationPolicy: policy as NonNullable<DeleteOptions["propagationPolicy"]> }),
+    ...(dryRun.length > 0 && { dryRun }),
+  };
+}

@@ -1,0 +1,119 @@
+import { isObject, refusals } from "#cloud/apirules";
+import type { Attributes, Authenticator, Authorizer, User } from "#cloud/apiauth";
+import type { Json, JsonObject, KindInfo } from "#cloud/apikinds";
+import { rfc3339 } from "#shared/clock";
+
+export interface ReviewParts {
+  readonly authenticator: Authenticator;
+  readonly authorizer: Authorizer;
+  readonly nowMs: () => number;
+}
+
+/** Answers the kinds that are asked, never kept: access, subject and token reviews. @throws Refusal */
+export function review(
+  parts: ReviewParts,
+  kind: KindInfo,
+  body: JsonObject,
+  context: { readonly user: User; readonly namespace: string },
+): JsonObject {
+  const spec = isObject(body["spec"]) ? body["spec"] : {};
+  const base: JsonObject = { ...body, metadata: { creationTimestamp: null, ...asObject(body["metadata"]) } };
+  switch (kind.kind) {
+    case "SelfSubjectAccessReview":
+      return { ...base, status: accessStatus(parts, context.user, spec) };
+    case "SubjectAccessReview":
+      return { ...base, status: accessStatus(parts, namedUser(spec), spec) };
+    case "LocalSubjectAccessReview": {
+      const attributes = { ...asObject(spec["resourceAttributes"]), namespace: context.namespace };
+      return {
+        ...base,
+        status: accessStatus(parts, namedUser(spec), { ...spec, resourceAttributes: attributes }),
+      };
+    }
+    case "SelfSubjectRulesReview":
+      return { ...base, status: rulesStatus(parts, context.user, text(spec["namespace"])) };
+    case "SelfSubjectReview": {
+      const metadata = { creationTimestamp: rfc3339(parts.nowMs()) };
+      return { ...base, metadata, status: { userInfo: userInfo(context.user) } };
+    }
+    case "TokenReview":
+      return { ...base, status: tokenStatus(parts, spec) };
+    default:
+      throw refusals.methodNotAllowed();
+  }
+}
+
+function accessStatus(parts: ReviewParts, user: User, spec: JsonObject): JsonObject {
+  const allowed = parts.authorizer.allows(user, attributesOf(spec));
+  return { allowed, ...(!allowed && { denied: false }) };
+}
+
+function attributesOf(spec: JsonObject): Attributes {
+  const resource = spec["resourceAttributes"];
+  if (isObject(resource)) {
+    return {
+      verb: text(resource["verb"]),
+      group: text(resource["group"]),
+      resource: text(resource["resource"]),
+      subresource: text(resource["subresource"]),
+      namespace: text(resource["namespace"]),
+      name: text(resource["name"]),
+    };
+  }
+  const path = spec["nonResourceAttributes"];
+  if (!isObject(path)) {
+    throw refusals.badRequest(
+      "spec.resourceAttributes: exactly one of nonResourceAttributes or resourceAttributes must be specified",
+    );
+  }
+  return { verb: text(path["verb"]), path: text(path["path"]) };
+}
+
+function rulesStatus(parts: ReviewParts, user: User, namespace: string): JsonObject {
+  const rules = parts.authorizer.rulesOf(user, namespace);
+  const resourceRules = rules
+    .filter((rule) => rule.nonResourceURLs === undefined)
+    .map((rule) => ({
+      verbs: [...rule.verbs],
+      apiGroups: [...(rule.apiGroups ?? [])],
+      resources: [...(rule.resources ?? [])],
+      ...(rule.resourceNames && { resourceNames: [...rule.resourceNames] }),
+    }));
+  const nonResourceRules = rules
+    .filter((rule) => rule.nonResourceURLs !== undefined)
+    .map((rule) => ({ verbs: [...rule.verbs], nonResourceURLs: [...(rule.nonResourceURLs ?? [])] }));
+  return { resourceRules, nonResourceRules, incomplete: false };
+}
+
+function tokenStatus(parts: ReviewParts, spec: JsonObject): JsonObject {
+  const audiences = textList(spec["audiences"]);
+  const user = parts.authenticator.userOf(text(spec["token"]), audiences);
+  if (!user) return { user: {}, error: "[invalid bearer token, token lookup failed]" };
+  return { authenticated: true, user: userInfo(user), ...(audiences.length > 0 && { audiences }) };
+}
+
+function userInfo(user: User): JsonObject {
+  const extra = Object.entries(user.extra ?? {}).map(([key, values]) => [key, [...values]]);
+  return {
+    username: user.name,
+    ...(user.uid !== undefined && { uid: user.uid }),
+    groups: [...user.groups],
+    ...(extra.length > 0 && { extra: Object.fromEntries(extra) as JsonObject }),
+  };
+}
+
+function namedUser(spec: JsonObject): User {
+  return { name: text(spec["user"]), groups: textList(spec["groups"]) };
+}
+
+function asObject(value: Json | undefined): JsonObject {
+  return isObject(value) ? value : {};
+}
+
+function text(value: Json | undefined): string {
+  return typeof value === "string" ? value : "";
+}
+
+function textList(value: Json | undefined): string[] {
+  return Array.isArray(value) ? value.map(text) : [];
+}

@@ -1,0 +1,194 @@
+import { Hono, type Context } from "hono";
+import { anonymous, type Attributes, type Authenticator, type Authorizer, type User } from "#cloud/apiauth";
+import type { JsonObject } from "#cloud/apikinds";
+import { Refusal, refusals } from "#cloud/apirules";
+import { answerText, isTrue, parseTarget, verbOf, type RequestTarget } from "#cloud/apiwire";
+import { AppError } from "#shared/errors";
+import type { Logger } from "#shared/log";
+import * as discovery from "./discovery.ts";
+import type { KindRegistry } from "./kind-registry.ts";
+import { answerResource, type ResourceParts } from "./resource-requests.ts";
+
+export interface RouteParts extends ResourceParts {
+  readonly registry: KindRegistry;
+  readonly authenticator: Authenticator;
+  readonly authorizer: Authorizer;
+  readonly log: Logger;
+  readonly keySet: () => Record<string, unknown>;
+  /** `host:port` as clients reach it */
+  readonly serverAddress: () => string;
+}
+
+/** The whole HTTP face of the API. */
+export function createRoutes(parts: RouteParts): Hono {
+  const app = new Hono({ strict: false });
+  app.onError((error, context) => answerError(parts, error, context.req.raw));
+  app.use(async (context, next) => {
+    const { pathname } = new URL(context.req.url);
+    if (!parseTarget(pathname))
+      authorizePath(parts, identify(parts, context.req.raw), context.req.method, pathname);
+    await next();
+  });
+  for (const path of ["/healthz", "/livez", "/readyz"]) {
+    app.get(path, (context) => context.text("ok"));
+    app.get(`${path}/*`, (context) => context.text("ok"));
+  }
+  app.get("/version", () => json(discovery.serverVersion));
+  app.get("/openid/v1/jwks", () => json(parts.keySet() as JsonObject));
+  app.get("/", () =>
+    json({ paths: ["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"] }),
+  );
+  addDiscovery(app, parts);
+  const serve = (context: Context): Promise<Response> => serveTarget(parts, context.req.raw);
+  app.all("/api/*", serve);
+  app.all("/apis/*", serve);
+  app.notFound(() => pageNotFound());
+  return app;
+}
+
+function addDiscovery(app: Hono, parts: RouteParts): void {
+  const { registry } = parts;
+  for (const root of ["api", "apis"] as const) {
+    app.get(`/${root}`, (context) => {
+      const version = discovery.aggregatedVersion(context.req.header("accept") ?? null);
+      if (version !== undefined) {
+        const type = `application/json;g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList`;
+        return new Response(JSON.stringify(discovery.aggregated(registry, root, version)), {
+          headers: { "Content-Type": type, Vary: "Accept" },
+        });
+      }
+      return json(
+        root === "api" ? discovery.coreVersions(parts.serverAddress()) : discovery.groupList(registry),
+      );
+    });
+  }
+  app.get("/apis/:group", (context) => {
+    const group = discovery.oneGroup(registry, context.req.param("group"));
+    return group ? json(group) : pageNotFound();
+  });
+  app.get("/openapi/v3", () => json(discovery.openApiIndex(registry)));
+  app.get("/openapi/v3/*", (context) => {
+    const path = new URL(context.req.url).pathname.slice("/openapi/v3/".length);
+    const document = discovery.openApiDocument(registry, path);
+    return document ? json(document) : pageNotFound();
+  });
+}
+
+async function serveTarget(parts: RouteParts, request: Request): Promise<Response> {
+  const url = new URL(request.url);
+  const target = parseTarget(url.pathname);
+  if (!target) return pageNotFound();
+  const query = url.searchParams;
+  const verb = verbOf(
+    request.method,
+    target,
+    request.method === "GET" && isTrue(query.get("watch") ?? "false"),
+  );
+  const user = impersonated(parts, identify(parts, request), request);
+  if (target.resource === "") return serveVersion(parts, user, target);
+  authorize(parts, user, attributesOf(target, verb));
+  await parts.store.settled();
+  const kind = parts.registry.find(target.group, target.version, target.resource);
+  if (!kind) {
+    const known = parts.registry.version(
+      target.group === "" ? target.version : `${target.group}/${target.version}`,
+    );
+    if (!known) return pageNotFound();
+    throw refusals.unknownResource();
+  }
+  if (!kind.namespaced && target.namespace !== "") throw refusals.unknownResource();
+  const warnings: string[] = [];
+  const response = await answerResource(parts, { request, query, verb, kind, target, user, warnings });
+  for (const text of warnings.slice(0, 20)) {
+    response.headers.append("Warning", `299 - "${printable(text).replaceAll(/["\\]/g, String.raw`\$&`)}"`);
+  }
+  return response;
+}
+
+function serveVersion(parts: RouteParts, user: User, target: RequestTarget): Response {
+  const apiVersion = target.group === "" ? target.version : `${target.group}/${target.version}`;
+  const path = target.group === "" ? `/api/${apiVersion}` : `/apis/${apiVersion}`;
+  authorizePath(parts, user, "GET", path);
+  const served = parts.registry.version(apiVersion);
+  return served ? json(discovery.resourceList(served)) : pageNotFound();
+}
+
+function identify(parts: RouteParts, request: Request): User {
+  const user = parts.authenticator.identify(request.headers.get("authorization"));
+  if (!user) throw refusals.unauthorized();
+  return user;
+}
+
+/** `kubectl --as`: whoever may impersonate speaks for another. */
+function impersonated(parts: RouteParts, user: User, request: Request): User {
+  const name = request.headers.get("impersonate-user");
+  if (name === null) return user;
+  const groups = (request.headers.get("impersonate-group") ?? "").split(",").map((group) => group.trim());
+  const asked = [
+    { resource: "users", name },
+    ...groups.filter((group) => group !== "").map((group) => ({ resource: "groups", name: group })),
+  ];
+  for (const wanted of asked) {
+    const attributes = { verb: "impersonate", group: "", subresource: "", namespace: "", ...wanted };
+    authorize(parts, user, attributes);
+  }
+  const known = name === anonymous.name ? [] : ["system:authenticated"];
+  return { name, groups: [...groups.filter((group) => group !== ""), ...known] };
+}
+
+function attributesOf(target: RequestTarget, verb: string): Extract<Attributes, { resource: string }> {
+  const { group, resource, subresource, name } = target;
+  const namespace = resource === "namespaces" && group === "" ? name : target.namespace;
+  return { verb, group, resource, subresource, name, namespace };
+}
+
+function authorize(parts: RouteParts, user: User, wanted: Extract<Attributes, { resource: string }>): void {
+  if (parts.authorizer.allows(user, wanted)) return;
+  const { verb, group, resource, subresource, namespace, name } = wanted;
+  const where = namespace === "" ? "at the cluster scope" : `in the namespace "${namespace}"`;
+  const full = subresource === "" ? resource : `${resource}/${subresource}`;
+  const why = `User "${user.name}" cannot ${verb} resource "${full}" in API group "${group}" ${where}`;
+  throw refusals.forbidden({ group, plural: resource }, name, why);
+}
+
+function authorizePath(parts: RouteParts, user: User, method: string, path: string): void {
+  const verb = method === "HEAD" ? "get" : method.toLowerCase();
+  if (parts.authorizer.allows(user, { verb, path })) return;
+  throw refusals.forbiddenPath(`User "${user.name}" cannot ${verb} path "${path}"`);
+}
+
+function answerError(parts: RouteParts, error: unknown, request: Request): Response {
+  if (error instanceof Refusal) return refused(error);
+  if (error instanceof AppError && error.code === "store-failed") {
+    parts.log.error("Cannot store a change", { error });
+    return refused(refusals.serviceUnavailable(error.message));
+  }
+  parts.log.error("Cannot answer a request", {
+    error,
+    method: request.method,
+    path: new URL(request.url).pathname,
+  });
+  return refused(refusals.internalError("see the log of the server"));
+}
+
+function refused(refusal: Refusal): Response {
+  const response = answerText(JSON.stringify(refusal.status), false, refusal.httpStatus);
+  const after = refusal.status.details?.retryAfterSeconds;
+  if (after !== undefined) response.headers.set("Retry-After", String(after));
+  return response;
+}
+
+function json(body: JsonObject): Response {
+  return answerText(JSON.stringify(body), false, 200);
+}
+
+function pageNotFound(): Response {
+  return new Response("404 page not found\n", {
+    status: 404,
+    headers: { "Content-Type": "text/plain; charset=utf-8" },
+  });
+}
+
+function printable(text: string): string {
+  return text.replaceAll(/[^\u0020-\u007e]/g, " ").slice(0, 1000);
+}

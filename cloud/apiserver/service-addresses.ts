@@ -1,0 +1,123 @@
+import type { Clock } from "#shared/clock";
+import { isObject, refusals, textOf } from "#cloud/apirules";
+import type { Change, RevisionStore } from "#cloud/apistore";
+import type { JsonObject } from "#cloud/apikinds";
+
+const resource = "/services";
+const named = { group: "", plural: "services", kind: "Service" };
+const nodePorts = { first: 30_000, count: 2768 };
+
+/** Hands out cluster IPs (10.96.0.0/16) and node ports, each to one Service at a time. */
+export class ServiceAddresses implements Disposable {
+  readonly #clock: Clock;
+  readonly #used = new Map<string, string>();
+  readonly #following: Disposable;
+
+  constructor(store: RevisionStore, clock: Clock) {
+    this.#clock = clock;
+    for (const { key, revision } of store.list(resource)) {
+      const text = store.text(revision);
+      if (text !== undefined) this.#take(key, JSON.parse(text) as JsonObject);
+    }
+    this.#following = store.follow(resource, (changes) => {
+      for (const change of changes) this.#sync(change);
+    });
+  }
+
+  /** Fills in what the Service needs and has not got. Changes `service`. @throws Refusal */
+  assign(key: string, service: JsonObject): void {
+    const spec = isObject(service["spec"]) ? service["spec"] : {};
+    if (spec["type"] === "ExternalName") return;
+    this.#assignAddress(key, service, spec);
+    if (spec["type"] === "NodePort" || spec["type"] === "LoadBalancer") this.#assignPorts(key, service, spec);
+    this.#take(key, service);
+  }
+
+  /** Gives back what a Service that was not stored has taken. */
+  release(key: string): void {
+    for (const [address, owner] of this.#used) if (owner === key) this.#used.delete(address);
+  }
+
+  [Symbol.dispose](): void {
+    this.#following[Symbol.dispose]();
+  }
+
+  #sync(change: Change): void {
+    this.release(change.key);
+    if (change.type !== "DELETED") this.#take(change.key, JSON.parse(change.text) as JsonObject);
+  }
+
+  #assignAddress(key: string, service: JsonObject, spec: JsonObject): void {
+    const asked = typeof spec["clusterIP"] === "string" ? spec["clusterIP"] : "";
+    if (asked === "None") {
+      spec["clusterIPs"] = ["None"];
+      return;
+    }
+    if (asked !== "" && this.#isTaken(asked, key)) {
+      const message = `Invalid value: ["${asked}"]: failed to allocate IP ${asked}: provided IP is already allocated`;
+      throw invalid(service, "spec.clusterIPs", message);
+    }
+    spec["clusterIP"] = asked === "" ? this.#freeAddress() : asked;
+    spec["clusterIPs"] = [spec["clusterIP"]];
+  }
+
+  #assignPorts(key: string, service: JsonObject, spec: JsonObject): void {
+    const ports = Array.isArray(spec["ports"]) ? spec["ports"] : [];
+    const given = new Map<string, number>();
+    for (const [index, port] of ports.entries()) {
+      if (!isObject(port)) continue;
+      const asked = port["nodePort"];
+      const protocol = textOf(port["protocol"]) || "TCP";
+      if (typeof asked === "number" && asked > 0) {
+        if (this.#isTaken(`${protocol}:${asked}`, key)) {
+          const message = `Invalid value: ${asked}: provided port is already allocated`;
+          throw invalid(service, `spec.ports[${index}].nodePort`, message);
+        }
+        continue;
+      }
+      const free = this.#freePort(protocol, given);
+      given.set(`${protocol}:${free}`, free);
+      port["nodePort"] = free;
+    }
+  }
+
+  #freeAddress(): string {
+    const start = Math.floor(this.#clock.random() * 65_000);
+    for (let step = 0; step < 65_000; step += 1) {
+      const number = 257 + ((start + step) % 65_000);
+      const address = `10.96.${number >> 8}.${number & 255}`;
+      if (!this.#used.has(address)) return address;
+    }
+    throw refusals.internalError("failed to allocate a serviceIP: range is full");
+  }
+
+  #freePort(protocol: string, given: ReadonlyMap<string, number>): number {
+    const start = Math.floor(this.#clock.random() * nodePorts.count);
+    for (let step = 0; step < nodePorts.count; step += 1) {
+      const port = nodePorts.first + ((start + step) % nodePorts.count);
+      const name = `${protocol}:${port}`;
+      if (!this.#used.has(name) && !given.has(name)) return port;
+    }
+    throw refusals.internalError("failed to allocate a nodePort: range is full");
+  }
+
+  #isTaken(address: string, key: string): boolean {
+    return (this.#used.get(address) ?? key) !== key;
+  }
+
+  #take(key: string, service: JsonObject): void {
+    const spec = isObject(service["spec"]) ? service["spec"] : {};
+    const address = spec["clusterIP"];
+    if (typeof address === "string" && address !== "" && address !== "None") this.#used.set(address, key);
+    for (const port of Array.isArray(spec["ports"]) ? spec["ports"] : []) {
+      if (!isObject(port) || typeof port["nodePort"] !== "number") continue;
+      this.#used.set(`${textOf(port["protocol"]) || "TCP"}:${port["nodePort"]}`, key);
+    }
+  }
+}
+
+function invalid(service: JsonObject, field: string, message: string): Error {
+  const { metadata } = service;
+  const name = isObject(metadata) && typeof metadata["name"] === "string" ? metadata["name"] : "";
+  return refusals.unprocessable(named, name, { reason: "FieldValueInvalid", message, field });
+}

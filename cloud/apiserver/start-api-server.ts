@@ -1,0 +1,209 @@
+import { join } from "node:path";
+import { Authenticator, Authorizer, TokenSigner, writeKubeconfig, type RbacSource } from "#cloud/apiauth";
+import { apiVersionOf, type JsonObject } from "#cloud/apikinds";
+import { metadataOf, Refusal } from "#cloud/apirules";
+import { RevisionStore } from "#cloud/apistore";
+import type { Clock } from "#shared/clock";
+import { asError, ConfigError } from "#shared/errors";
+import type { KubeObject } from "#shared/kube";
+import { running, type Running } from "#shared/lifecycle";
+import type { Logger } from "#shared/log";
+import { startCrdCleaner } from "./crd-cleaner.ts";
+import { KindRegistry, resourceOf } from "./kind-registry.ts";
+import { ObjectService } from "./object-service.ts";
+import { createRoutes } from "./routes.ts";
+import { ServiceAddresses } from "./service-addresses.ts";
+
+export interface ApiServerConfig {
+  readonly address: string;
+  /** 0 for any free port */
+  readonly port: number;
+  readonly dataDir: string;
+  /** `<dataDir>/cloudcore.db` unless told; ":memory:" for tests */
+  readonly databasePath?: string;
+  readonly tls: { readonly certPem: string; readonly keyPem: string; readonly caPem: string };
+  readonly adminToken: string;
+  /** How many revisions stay followable; 10,000 unless told. */
+  readonly historyRevisions?: number;
+}
+
+export interface ApiServerDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export interface ApiServer extends Running {
+  readonly url: string;
+  readonly port: number;
+  /** Writes the administrator's kubeconfig (mode 0600). */
+  writeKubeconfig(path: string): void;
+  /** Creates or changes objects so that they are as given, in order; CustomResourceDefinitions are served at once. */
+  ensureObjects(objects: readonly KubeObject[]): Promise<void>;
+}
+
+const issuer = "https://kubernetes.default.svc.cluster.local";
+const compactEveryMs = 30_000;
+const firstNamespaces = ["default", "kube-system", "kube-public", "kube-node-lease"];
+
+/** Opens the database and listens. @throws ConfigError when the database, certificate or port cannot be used */
+export async function startApiServer(config: ApiServerConfig, deps: ApiServerDeps): Promise<ApiServer> {
+  await using stack = new AsyncDisposableStack();
+  const { clock, log } = deps;
+  const store = stack.use(openStore(config, log));
+  const registry = stack.use(new KindRegistry(store));
+  const addresses = stack.use(new ServiceAddresses(store, clock));
+  const objects = new ObjectService({ store, registry, addresses, clock });
+  stack.use(startCrdCleaner({ store, registry, objects, log }));
+  stack.use(clock.every(compactEveryMs, () => compact(store, log)));
+  const ensure = (all: readonly KubeObject[]): Promise<void> =>
+    ensureObjects({ objects, registry, store }, all);
+  await ensure(firstNamespaces.map((name) => ({ apiVersion: "v1", kind: "Namespace", metadata: { name } })));
+  const app = wireRoutes({ config, deps, store, registry, objects });
+  const server = listen(config, (request) => app.routes.fetch(request));
+  stack.defer(() => server.stop(true));
+  app.address = `${config.address}:${server.port}`;
+  const url = `https://${config.address.includes(":") ? `[${config.address}]` : config.address}:${server.port}`;
+  log.info("Kubernetes API is served", { url });
+  return {
+    ...running("apiserver", stack.move()),
+    url,
+    port: server.port ?? 0,
+    ensureObjects: ensure,
+    writeKubeconfig: (path) =>
+      writeKubeconfig(path, { server: url, caPem: config.tls.caPem, token: config.adminToken }),
+  };
+}
+
+interface Wiring {
+  readonly config: ApiServerConfig;
+  readonly deps: ApiServerDeps;
+  readonly store: RevisionStore;
+  readonly registry: KindRegistry;
+  readonly objects: ObjectService;
+}
+
+function wireRoutes({ config, deps, store, registry, objects }: Wiring): {
+  routes: ReturnType<typeof createRoutes>;
+  address: string;
+} {
+  const { clock, log } = deps;
+  const signer = new TokenSigner(signingKey(store));
+  const uidOf = (resource: string, namespace: string, name: string): string | undefined =>
+    parse(store.get(resource, `${namespace}/${name}`))?.metadata.uid;
+  const authenticator = new Authenticator({ adminToken: config.adminToken, signer, clock, uidOf });
+  const authorizer = new Authorizer(rbacSource(store));
+  const wired = { address: "" };
+  const routes = createRoutes({
+    store,
+    objects,
+    registry,
+    authenticator,
+    authorizer,
+    clock,
+    log,
+    subresources: { objects, store, signer, clock, issuer },
+    reviews: { authenticator, authorizer, nowMs: () => clock.nowMs() },
+    keySet: () => signer.keySet(),
+    serverAddress: () => wired.address,
+  });
+  return Object.assign(wired, { routes });
+}
+
+function openStore(config: ApiServerConfig, log: Logger): RevisionStore {
+  return new RevisionStore({
+    path: config.databasePath ?? join(config.dataDir, "cloudcore.db"),
+    historyRevisions: config.historyRevisions ?? 10_000,
+    onFollowerError: (error) => log.error("A follower of the store failed", { error }),
+  });
+}
+
+function listen(
+  config: ApiServerConfig,
+  fetch: (request: Request) => Response | Promise<Response>,
+): Bun.Server<undefined> {
+  try {
+    return Bun.serve({
+      hostname: config.address,
+      port: config.port,
+      idleTimeout: 0,
+      maxRequestBodySize: 8 * 1024 * 1024,
+      tls: { cert: config.tls.certPem, key: config.tls.keyPem },
+      fetch,
+    });
+  } catch (error) {
+    const text = `Cannot serve the Kubernetes API on ${config.address}:${config.port}: ${asError(error).message}`;
+    throw new ConfigError("api-listen-failed", text, { cause: error });
+  }
+}
+
+function compact(store: RevisionStore, log: Logger): void {
+  store.compact().catch((error: unknown) => log.warn("Cannot compact the history", { error }));
+}
+
+function signingKey(store: RevisionStore): string {
+  const kept = store.setting("service-account-key");
+  if (kept !== undefined) return kept;
+  const made = TokenSigner.newKey();
+  store.saveSetting("service-account-key", made);
+  return made;
+}
+
+function rbacSource(store: RevisionStore): RbacSource {
+  const group = "rbac.authorization.k8s.io";
+  return {
+    list: (plural, namespace) =>
+      store
+        .list(`${group}/${plural}`, namespace === "" ? "" : `${namespace}/`)
+        .flatMap(({ revision }) => parse(store.text(revision)) ?? []),
+    role: (plural, namespace, name) => parse(store.get(`${group}/${plural}`, `${namespace}/${name}`)),
+  };
+}
+
+function parse(text: string | undefined): KubeObject | undefined {
+  return text === undefined ? undefined : (JSON.parse(text) as KubeObject);
+}
+
+type Ensuring = Pick<Wiring, "objects" | "registry" | "store">;
+
+async function ensureObjects(
+  { objects, registry, store }: Ensuring,
+  all: readonly KubeObject[],
+): Promise<void> {
+  for (const object of all) {
+    const { apiVersion = "", kind: kindName = "", metadata } = object;
+    const kind = registry.findKind(apiVersion, kindName);
+    if (!kind)
+      throw new ConfigError(
+        "unknown-kind",
+        `Cannot install ${kindName} "${metadata.name}": no such kind in ${apiVersion}`,
+      );
+    const namespace = kind.namespaced ? (metadata.namespace ?? "default") : "";
+    const name = metadata.name ?? "";
+    const options = {
+      dryRun: false,
+      validation: "Warn",
+      manager: "cloudcore",
+      force: true,
+      warn: () => undefined,
+    } as const;
+    const body = structuredClone(object) as unknown as JsonObject;
+    try {
+      if (store.find(resourceOf(kind), `${namespace}/${name}`) === undefined) {
+        await objects.create({ kind, namespace, name: "" }, body, options);
+      } else {
+        const patch = { type: "merge", body: withoutStatus(body) } as const;
+        await objects.patch({ kind, namespace, name }, patch, { ...options, via: "" });
+      }
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      const text = `Cannot install ${apiVersionOf(kind)} ${kindName} "${name}": ${error.message}`;
+      throw new ConfigError("manifest-refused", text, { cause: error });
+    }
+  }
+}
+
+function withoutStatus(body: JsonObject): JsonObject {
+  const { status: _status, ...rest } = body;
+  const { creationTimestamp: _created, ...metadata } = metadataOf(rest);
+  return { ...rest, metadata };
+}

@@ -1,0 +1,216 @@
+import { randomUUID } from "node:crypto";
+import { rfc3339, type Clock } from "#shared/clock";
+import type { TokenSigner } from "#cloud/apiauth";
+import { scaleOf, withScale, type Json, type JsonObject, type KindInfo } from "#cloud/apikinds";
+import {
+  isObject,
+  metadataOf,
+  patchObject,
+  refusals,
+  textOf,
+  type DeleteOptions,
+  type PatchType,
+} from "#cloud/apirules";
+import type { RevisionStore } from "#cloud/apistore";
+import { unwrap, type ObjectService, type ObjectTarget, type WriteOptions } from "./object-service.ts";
+
+export interface SubresourceParts {
+  readonly objects: ObjectService;
+  readonly store: RevisionStore;
+  readonly signer: TokenSigner;
+  readonly clock: Clock;
+  /** Who signs tokens, and whom they are for unless told. */
+  readonly issuer: string;
+}
+
+/** `GET …/scale`. @throws Refusal */
+export function readScale(parts: SubresourceParts, target: ObjectTarget): JsonObject {
+  const scale = scaleOf(target.kind, parts.objects.read(target));
+  if (!scale) throw refusals.unknownResource();
+  return scale;
+}
+
+/** `PUT` and `PATCH …/scale`: changes the replicas of the object behind it. @throws Refusal */
+export async function writeScale(
+  parts: SubresourceParts,
+  target: ObjectTarget,
+  change: { readonly type: PatchType | "update"; readonly body: Json },
+  options: WriteOptions,
+): Promise<JsonObject> {
+  const object = parts.objects.read(target);
+  const before = readScale(parts, target);
+  const { type, body } = change;
+  const patchType = type === "strategic" || type === "apply" ? "merge" : type;
+  const scale = patchType === "update" ? body : patchObject(target.kind, before, { type: patchType, body });
+  if (!isObject(scale)) throw refusals.badRequest("the body is not a Scale");
+  const asked = metadataOf(scale)["resourceVersion"];
+  if (asked !== undefined && asked !== "" && asked !== metadataOf(object)["resourceVersion"]) {
+    throw refusals.modifiedMeanwhile(target.kind, target.name);
+  }
+  const next = unwrap(withScale(target.kind, object, scale), options.warn);
+  const written = await parts.objects.update(target, next, { ...options, via: "scale" });
+  return scaleOf(target.kind, JSON.parse(written.text) as JsonObject) ?? scale;
+}
+
+/** `PUT …/finalize` of a namespace: only its finalizers change; without any a deleted namespace goes. */
+export async function finalizeNamespace(
+  parts: SubresourceParts,
+  target: ObjectTarget,
+  body: Json,
+  options: WriteOptions,
+): Promise<JsonObject> {
+  const namespace = parts.objects.read(target);
+  const given = isObject(body) ? body : {};
+  const asked = metadataOf(given)["resourceVersion"];
+  if (asked !== undefined && asked !== "" && asked !== metadataOf(namespace)["resourceVersion"]) {
+    throw refusals.modifiedMeanwhile(target.kind, target.name);
+  }
+  const spec = isObject(given["spec"]) ? given["spec"] : {};
+  const { finalizers: _before, ...rest } = isObject(namespace["spec"]) ? namespace["spec"] : {};
+  const finalizers = Array.isArray(spec["finalizers"]) ? spec["finalizers"] : [];
+  const next = { ...namespace, spec: finalizers.length > 0 ? { ...rest, finalizers } : rest };
+  const written = await parts.objects.save(target, next, options);
+  return JSON.parse(written.text) as JsonObject;
+}
+
+/** `POST …/binding`: puts a pod on a node, once. @throws Refusal */
+export async function bindPod(
+  parts: SubresourceParts,
+  target: ObjectTarget,
+  body: Json,
+  options: WriteOptions,
+): Promise<JsonObject> {
+  const binding = isObject(body) ? body : {};
+  const node = isObject(binding["target"]) ? binding["target"]["name"] : undefined;
+  if (typeof node !== "string" || node === "") {
+    const cause = { reason: "FieldValueRequired", message: "Required value", field: "target.name" };
+    throw refusals.unprocessable({ group: "", plural: "bindings", kind: "Binding" }, target.name, cause);
+  }
+  const pod = parts.objects.read(target);
+  const spec = isObject(pod["spec"]) ? pod["spec"] : {};
+  checkBindable(target, pod, textOf(metadataOf(binding)["uid"]));
+  const status = isObject(pod["status"]) ? pod["status"] : {};
+  const conditions = withScheduled(status["conditions"], rfc3339(parts.clock.nowMs()));
+  const next = { ...pod, spec: { ...spec, nodeName: node }, status: { ...status, conditions } };
+  await parts.objects.save(target, next, options);
+  return { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code: 201 };
+}
+
+function checkBindable(target: ObjectTarget, pod: JsonObject, uid: string): void {
+  const { kind, name } = target;
+  if (uid !== "" && uid !== metadataOf(pod)["uid"]) {
+    throw refusals.conflict(kind, name, "Precondition failed: UID does not match");
+  }
+  if (metadataOf(pod)["deletionTimestamp"] !== undefined) {
+    throw refusals.conflict(kind, name, `pod ${name} is being deleted, cannot be assigned to a host`);
+  }
+  const node = isObject(pod["spec"]) ? textOf(pod["spec"]["nodeName"]) : "";
+  if (node === "") return;
+  const why = `pod ${name} is already assigned to node "${node}"`;
+  throw refusals.conflict({ group: "", plural: "pods/binding" }, name, why);
+}
+
+function withScheduled(conditions: Json | undefined, now: string): Json[] {
+  const rest = (Array.isArray(conditions) ? conditions : []).filter(
+    (condition) => !isObject(condition) || condition["type"] !== "PodScheduled",
+  );
+  return [...rest, { type: "PodScheduled", status: "True", lastProbeTime: null, lastTransitionTime: now }];
+}
+
+/** `POST …/eviction`: a deletion that a PodDisruptionBudget may refuse (429). @throws Refusal */
+export async function evictPod(
+  parts: SubresourceParts,
+  target: ObjectTarget,
+  body: Json,
+): Promise<JsonObject> {
+  const eviction = isObject(body) ? body : {};
+  const options = (isObject(eviction["deleteOptions"]) ? eviction["deleteOptions"] : {}) as DeleteOptions;
+  const pod = parts.objects.read(target);
+  const { phase } = (isObject(pod["status"]) ? pod["status"] : {}) as { phase?: string };
+  if (phase === "Running" || phase === "Pending") checkBudgets(parts.store, target, metadataOf(pod));
+  await parts.objects.delete(target, options);
+  return { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code: 201 };
+}
+
+function checkBudgets(store: RevisionStore, target: ObjectTarget, pod: JsonObject): void {
+  for (const { revision } of store.list("policy/poddisruptionbudgets", `${target.namespace}/`)) {
+    const budget = JSON.parse(store.text(revision) ?? "{}") as JsonObject;
+    const spec = isObject(budget["spec"]) ? budget["spec"] : {};
+    const status = isObject(budget["status"]) ? budget["status"] : {};
+    if (!isSelected(spec["selector"], pod["labels"])) continue;
+    if (Number(status["disruptionsAllowed"] ?? 0) > 0) continue;
+    throw refusals.tooManyRequests("Cannot evict pod as it would violate the pod's disruption budget.");
+  }
+}
+
+function isSelected(selector: Json | undefined, labels: Json | undefined): boolean {
+  const wanted = isObject(selector) ? selector["matchLabels"] : undefined;
+  if (!isObject(wanted)) return false;
+  return Object.entries(wanted).every(([key, value]) => isObject(labels) && labels[key] === value);
+}
+
+/** `POST …/token` of a service account: a signed token with a time limit. */
+export function requestToken(parts: SubresourceParts, target: ObjectTarget, body: Json): JsonObject {
+  const account = parts.objects.read(target);
+  const request = isObject(body) ? body : {};
+  const spec = isObject(request["spec"]) ? request["spec"] : {};
+  const seconds = Number(spec["expirationSeconds"] ?? 3600);
+  if (!Number.isInteger(seconds) || seconds < 600 || seconds > 2 ** 32) {
+    const field = "spec.expirationSeconds";
+    const message = `Invalid value: ${String(seconds)}: may not specify a duration less than 10 minutes`;
+    const type = { group: "authentication.k8s.io", plural: "tokenrequests", kind: "TokenRequest" };
+    throw refusals.unprocessable(type, "", { reason: "FieldValueInvalid", message, field });
+  }
+  const issued = Math.floor(parts.clock.nowMs() / 1000);
+  const asked = Array.isArray(spec["audiences"]) ? spec["audiences"].map(String) : [];
+  const audiences = asked.length > 0 ? asked : [parts.issuer];
+  const token = parts.signer.sign({
+    iss: parts.issuer,
+    aud: audiences,
+    sub: `system:serviceaccount:${target.namespace}:${target.name}`,
+    iat: issued,
+    nbf: issued,
+    exp: issued + seconds,
+    jti: randomUUID(),
+    "kubernetes.io": {
+      namespace: target.namespace,
+      serviceaccount: { name: target.name, uid: textOf(metadataOf(account)["uid"]) },
+      ...boundTo(parts.store, target, spec["boundObjectRef"]),
+    },
+  });
+  return {
+    kind: "TokenRequest",
+    apiVersion: "authentication.k8s.io/v1",
+    metadata: {
+      name: target.name,
+      namespace: target.namespace,
+      creationTimestamp: rfc3339(parts.clock.nowMs()),
+    },
+    spec: { ...spec, audiences, expirationSeconds: seconds },
+    status: { token, expirationTimestamp: rfc3339((issued + seconds) * 1000) },
+  };
+}
+
+const bindable = { Pod: "pods", Secret: "secrets", Node: "nodes" } as const;
+
+function boundTo(store: RevisionStore, target: ObjectTarget, reference: Json | undefined): object {
+  if (!isObject(reference)) return {};
+  const kind = reference["kind"] as keyof typeof bindable;
+  const plural = bindable[kind];
+  const name = textOf(reference["name"]);
+  if (plural === undefined) throw refusals.badRequest(`cannot bind token to object of type ${kind}`);
+  const text = store.get(`/${plural}`, `${kind === "Node" ? "" : target.namespace}/${name}`);
+  if (text === undefined) throw refusals.notFound({ group: "", plural }, name);
+  const { uid } = (JSON.parse(text) as { metadata: { uid: string } }).metadata;
+  const asked = reference["uid"];
+  if (typeof asked === "string" && asked !== "" && asked !== uid) {
+    const why = `the UID in the bound object reference (${asked}) does not match the UID in record. The object might have been deleted and then recreated`;
+    throw refusals.conflict({ group: "", plural }, name, why);
+  }
+  return { [kind.toLowerCase()]: { name, uid } };
+}
+
+/** Verbs a subresource answers. */
+export function subresourceOf(kind: KindInfo, name: string): KindInfo["subresources"][number] | undefined {
+  return kind.subresources.find((sub) => sub.name === name);
+}

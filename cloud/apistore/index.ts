@@ -1,0 +1,17 @@
+/**
+ * The durable memory of the embedded Kubernetes API: one append-only table of revisions in SQLite.
+ *
+ * 1. A revision's id is the resourceVersion; ids only grow.
+ * 2. `write` resolves after the commit (synchronous=FULL); writes of one turn of the event loop share a commit.
+ * 3. Followers hear of a change after its commit, in order of revision.
+ * 4. Whatever is newer than `compactedRevision` can be followed again, also after a restart.
+ */
+export {
+  RevisionStore,
+  type Change,
+  type ChangeType,
+  type StoreOptions,
+  type Stored,
+  type WriteRequest,
+} from "./revision-store.ts";
+export { ResourceIndex } from "./resource-index.ts";

@@ -1,0 +1,45 @@
+/** The current objects of one resource by key (`<namespace>/<name>`), in the order the API lists them. */
+export class ResourceIndex {
+  readonly #revisions = new Map<string, number>();
+  #sorted: string[] | undefined;
+
+  get size(): number {
+    return this.#revisions.size;
+  }
+
+  get(key: string): number | undefined {
+    return this.#revisions.get(key);
+  }
+
+  set(key: string, revision: number): void {
+    if (!this.#revisions.has(key)) this.#sorted = undefined;
+    this.#revisions.set(key, revision);
+  }
+
+  delete(key: string): void {
+    if (this.#revisions.delete(key)) this.#sorted = undefined;
+  }
+
+  /** Keys that start with `prefix` and come after `after`. */
+  keys(prefix: string, after = ""): string[] {
+    const sorted = (this.#sorted ??= [...this.#revisions.keys()].sort(byText));
+    const from = after > prefix ? lowerBound(sorted, `${after}\0`) : lowerBound(sorted, prefix);
+    if (prefix === "") return from === 0 ? sorted : sorted.slice(from);
+    return sorted.slice(from, lowerBound(sorted, `${prefix}\uffff`));
+  }
+}
+
+export function byText(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b);
+}
+
+function lowerBound(sorted: readonly string[], key: string): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((sorted[middle] ?? "") < key) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

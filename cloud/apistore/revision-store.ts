@@ -1,0 +1,338 @@
+import type { Database, Statement } from "bun:sqlite";
+import { asError, BugError, ClosedError, UnavailableError } from "#shared/errors";
+import type { KubeObject } from "#shared/kube";
+import { openDatabase } from "./database.ts";
+import { byText, ResourceIndex } from "./resource-index.ts";
+
+export type ChangeType = "ADDED" | "MODIFIED" | "DELETED";
+
+/** One revision of one object. `text` is its JSON, resourceVersion included. */
+export interface Change {
+  readonly revision: number;
+  readonly type: ChangeType;
+  readonly resource: string;
+  readonly key: string;
+  readonly text: string;
+  /** The revision this one replaced. */
+  readonly previous: number | undefined;
+}
+
+export interface Stored {
+  readonly key: string;
+  readonly revision: number;
+}
+
+export interface WriteRequest {
+  /** `<group>/<plural>`, e.g. "apps/deployments" or "/pods" */
+  readonly resource: string;
+  /** `<namespace>/<name>`; the namespace is empty for cluster-scoped objects */
+  readonly key: string;
+  /** Receives its resourceVersion; must not be changed afterwards. */
+  readonly object: KubeObject;
+  /** The object goes away; `object` is its last state. */
+  readonly remove?: boolean;
+}
+
+export interface StoreOptions {
+  /** A file, or ":memory:". */
+  readonly path: string;
+  /** How many revisions stay followable. */
+  readonly historyRevisions: number;
+  /** Told of a follower that failed. */
+  readonly onFollowerError: (error: unknown) => void;
+}
+
+interface Row {
+  id: number;
+  resource: string;
+  key: string;
+  previous: number | null;
+  deleted: number;
+  value: string;
+}
+
+interface Batch {
+  readonly changes: Change[];
+  readonly firstRevision: number;
+  readonly done: PromiseWithResolvers<void>;
+}
+
+type Follower = (changes: readonly Change[]) => void;
+
+const compactionStep = 500;
+
+/** See `index.ts` for the promises. */
+export class RevisionStore implements AsyncDisposable {
+  readonly #database: Database;
+  readonly #options: StoreOptions;
+  readonly #indexes = new Map<string, ResourceIndex>();
+  readonly #followers = new Map<string, Set<Follower>>();
+  readonly #insert: Statement;
+  readonly #value: Statement<{ value: string }, [number]>;
+  readonly #after: Statement<Row, [number, string, number]>;
+  #revision = 0;
+  #committed = 0;
+  #compacted = 0;
+  #pins = 0;
+  #batch: Batch | undefined;
+  #compaction: Promise<void> | undefined;
+  #closed = false;
+
+  /** @throws ConfigError when the file cannot be used. */
+  constructor(options: StoreOptions) {
+    this.#options = options;
+    this.#database = openDatabase(options.path);
+    this.#insert = this.#database.prepare(
+      "INSERT INTO revisions (id, resource, key, previous, deleted, value) VALUES (?, ?, ?, ?, ?, ?)",
+    );
+    this.#value = this.#database.prepare("SELECT value FROM revisions WHERE id = ?");
+    this.#after = this.#database.prepare(
+      "SELECT * FROM revisions WHERE id > ? AND resource = ? ORDER BY id LIMIT ?",
+    );
+    this.#load();
+  }
+
+  /** The newest committed revision. */
+  get revision(): number {
+    return this.#committed;
+  }
+
+  /** Changes up to this revision can no longer be followed. */
+  get compactedRevision(): number {
+    return this.#compacted;
+  }
+
+  /** Resolves when every write made so far is committed: what is read afterwards is durable. */
+  async settled(): Promise<void> {
+    if (this.#batch) await this.#batch.done.promise.catch(() => undefined);
+  }
+
+  find(resource: string, key: string): number | undefined {
+    return this.#indexes.get(resource)?.get(key);
+  }
+
+  /** JSON of one revision; undefined once compacted. */
+  text(revision: number): string | undefined {
+    return this.#value.get(revision)?.value;
+  }
+
+  /** The current JSON of an object. */
+  get(resource: string, key: string): string | undefined {
+    const revision = this.find(resource, key);
+    return revision === undefined ? undefined : this.text(revision);
+  }
+
+  count(resource: string): number {
+    return this.#indexes.get(resource)?.size ?? 0;
+  }
+
+  /** Current objects whose key starts with `prefix` and comes after `after`, sorted by key. */
+  list(resource: string, prefix = "", after = ""): Stored[] {
+    const index = this.#indexes.get(resource);
+    if (!index) return [];
+    return index.keys(prefix, after).map((key) => ({ key, revision: index.get(key) ?? 0 }));
+  }
+
+  /** As `list`, as it was at a revision not yet compacted. */
+  listAt(revision: number, resource: string, prefix = "", after = ""): Stored[] {
+    const now = this.list(resource, prefix, after);
+    if (revision >= this.#committed) return now;
+    const then = new Map(now.map((stored) => [stored.key, stored.revision]));
+    const rows = this.#database
+      .query<{ key: string; previous: number | null }, [number, string]>(
+        "SELECT key, previous FROM revisions WHERE id > ? AND resource = ? ORDER BY id DESC",
+      )
+      .all(revision, resource);
+    for (const row of rows) {
+      if (!row.key.startsWith(prefix) || row.key <= after) continue;
+      if (row.previous === null) then.delete(row.key);
+      else then.set(row.key, row.previous);
+    }
+    return [...then].map(([key, at]) => ({ key, revision: at })).sort((a, b) => byText(a.key, b.key));
+  }
+
+  /** Changes of a resource after a revision, oldest first. */
+  since(resource: string, revision: number, limit: number): Change[] {
+    return this.#after
+      .all(revision, resource, limit)
+      .filter((row) => row.id <= this.#committed)
+      .map(toChange);
+  }
+
+  /**
+   * Appends a revision; the caller has just looked at the current one in the same turn.
+   * The object and the index show it at once to other writers; the promise resolves with the commit.
+   * @throws UnavailableError when the commit failed: nothing of it happened
+   */
+  async write(request: WriteRequest): Promise<Change> {
+    if (this.#closed) throw new ClosedError("Cannot write: the store is closed");
+    const batch = (this.#batch ??= this.#begin());
+    const change = this.#append(request);
+    batch.changes.push(change);
+    await batch.done.promise;
+    return change;
+  }
+
+  /** Hears committed changes of one resource, batch by batch. */
+  follow(resource: string, hear: Follower): Disposable {
+    const followers = this.#followers.get(resource) ?? new Set();
+    this.#followers.set(resource, followers.add(hear));
+    return { [Symbol.dispose]: () => void followers.delete(hear) };
+  }
+
+  /** While held, no revision is compacted away. */
+  pin(): Disposable {
+    this.#pins += 1;
+    let held = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (held) this.#pins -= 1;
+        held = false;
+      },
+    };
+  }
+
+  /** A value kept beside the objects, e.g. a signing key. */
+  setting(name: string): string | undefined {
+    return this.#database
+      .query<{ value: string }, [string]>("SELECT value FROM settings WHERE name = ?")
+      .get(name)?.value;
+  }
+
+  saveSetting(name: string, value: string): void {
+    this.#database.run("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", [name, value]);
+  }
+
+  /** Forgets revisions that were replaced before the history kept; joins a run under way. */
+  async compact(): Promise<void> {
+    this.#compaction ??= this.#compactAll().finally(() => (this.#compaction = undefined));
+    await this.#compaction;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closed) return;
+    await this.settled();
+    this.#closed = true;
+    await this.#compaction;
+    this.#database.run("PRAGMA wal_checkpoint(TRUNCATE)");
+    this.#database.close();
+  }
+
+  #load(): void {
+    const rows = this.#database
+      .query<Omit<Row, "value" | "previous">, []>(
+        "SELECT id, resource, key, deleted FROM revisions ORDER BY id",
+      )
+      .iterate();
+    for (const row of rows) {
+      this.#revision = row.id;
+      if (row.deleted === 1) this.#index(row.resource).delete(row.key);
+      else this.#index(row.resource).set(row.key, row.id);
+    }
+    this.#committed = this.#revision;
+    this.#compacted = Number(this.setting("compacted") ?? 0);
+  }
+
+  #index(resource: string): ResourceIndex {
+    let index = this.#indexes.get(resource);
+    if (!index) this.#indexes.set(resource, (index = new ResourceIndex()));
+    return index;
+  }
+
+  #begin(): Batch {
+    this.#database.run("BEGIN IMMEDIATE");
+    const batch = { changes: [], firstRevision: this.#revision, done: Promise.withResolvers<void>() };
+    batch.done.promise.catch(() => undefined);
+    setImmediate(() => this.#commit(batch));
+    return batch;
+  }
+
+  #append(request: WriteRequest): Change {
+    const { resource, key, object } = request;
+    const index = this.#index(resource);
+    const previous = index.get(key);
+    const remove = request.remove === true;
+    if (remove && previous === undefined)
+      throw new BugError(`Cannot remove "${key}" of ${resource}: it is not there`);
+    const revision = this.#revision + 1;
+    object.metadata.resourceVersion = String(revision);
+    const text = JSON.stringify(object);
+    try {
+      this.#insert.run(revision, resource, key, previous ?? null, remove ? 1 : 0, text);
+    } catch (error) {
+      throw new UnavailableError("store-failed", `Cannot store: ${asError(error).message}`, { cause: error });
+    }
+    this.#revision = revision;
+    if (remove) index.delete(key);
+    else index.set(key, revision);
+    const type = remove ? "DELETED" : previous === undefined ? "ADDED" : "MODIFIED";
+    return { revision, type, resource, key, text, previous };
+  }
+
+  #commit(batch: Batch): void {
+    this.#batch = undefined;
+    try {
+      this.#database.run("COMMIT");
+    } catch (error) {
+      this.#undo(batch);
+      const text = `Cannot store: ${asError(error).message}`;
+      batch.done.reject(new UnavailableError("store-failed", text, { cause: error }));
+      return;
+    }
+    this.#committed = this.#revision;
+    this.#tell(batch.changes);
+    batch.done.resolve();
+  }
+
+  #undo(batch: Batch): void {
+    if (this.#database.inTransaction) this.#database.run("ROLLBACK");
+    for (const change of batch.changes.toReversed()) {
+      const index = this.#index(change.resource);
+      if (change.previous === undefined) index.delete(change.key);
+      else index.set(change.key, change.previous);
+    }
+    this.#revision = batch.firstRevision;
+  }
+
+  #tell(changes: readonly Change[]): void {
+    for (const [resource, ofResource] of Map.groupBy(changes, (change) => change.resource)) {
+      for (const follower of this.#followers.get(resource) ?? []) {
+        try {
+          follower(ofResource);
+        } catch (error) {
+          this.#options.onFollowerError(error);
+        }
+      }
+    }
+  }
+
+  async #compactAll(): Promise<void> {
+    const end = this.#committed - this.#options.historyRevisions;
+    while (this.#compacted < end && this.#pins === 0 && !this.#closed) {
+      await this.settled();
+      this.#compactTo(Math.min(end, this.#compacted + compactionStep));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  /** A revision is needed until the one that replaced it leaves the history; a deletion until it does itself. */
+  #compactTo(end: number): void {
+    const from = this.#compacted;
+    this.#database.transaction(() => {
+      this.#database.run(
+        `DELETE FROM revisions WHERE id IN
+         (SELECT previous FROM revisions WHERE id > ? AND id <= ? AND previous IS NOT NULL)`,
+        [from, end],
+      );
+      this.#database.run("DELETE FROM revisions WHERE id > ? AND id <= ? AND deleted = 1", [from, end]);
+      this.saveSetting("compacted", String(end));
+    })();
+    this.#compacted = end;
+  }
+}
+
+function toChange(row: Row): Change {
+  const previous = row.previous ?? undefined;
+  const type = row.deleted === 1 ? "DELETED" : previous === undefined ? "ADDED" : "MODIFIED";
+  return { revision: row.id, type, resource: row.resource, key: row.key, text: row.value, previous };
+}

@@ -1,0 +1,13 @@
+/** What goes over the wire of the Kubernetes API: paths, bodies in JSON, YAML and protobuf, forms of answers. */
+export {
+  answerList,
+  answerObject,
+  answerText,
+  partialOf,
+  readAccept,
+  tableOf,
+  textAs,
+  type Wanted,
+} from "./representation.ts";
+export { isTrue, parseTarget, verbOf, type RequestTarget } from "./request-target.ts";
+export { contentTypeOf, readBody } from "./request-body.ts";

@@ -1,0 +1,243 @@
+import type { Json, JsonObject } from "#cloud/apischema";
+import { isObject, refusals } from "#cloud/apirules";
+import wireTypes from "./wire-types.txt" with { type: "text" };
+
+/** One field of a message: its JSON name and type as `wire-types.txt` spells it. */
+interface Field {
+  readonly name: string;
+  readonly type: string;
+}
+
+type Message = ReadonlyMap<number, Field>;
+
+let messages: Map<string, Message> | undefined;
+
+const magic = [0x6b, 0x38, 0x73, 0x00];
+const deepest = 100;
+
+/** Messages whose JSON form is not an object of their fields. */
+const special: Readonly<Record<string, (fields: JsonObject) => Json | undefined>> = {
+  "resource.Quantity": (fields) => fields["string"] ?? "0",
+  "intstr.IntOrString": (fields) =>
+    fields["type"] === 1 ? (fields["strVal"] ?? "") : (fields["intVal"] ?? 0),
+  "meta.v1.Time": (fields) => time(fields, 0),
+  "meta.v1.MicroTime": (fields) => time(fields, 6),
+  "meta.v1.Duration": (fields) => `${Number(fields["duration"] ?? 0) / 1e9}s`,
+  "meta.v1.FieldsV1": (fields) => embedded(fields["Raw"]),
+  "runtime.RawExtension": (fields) => embedded(fields["raw"]),
+  "authorization.v1.ExtraValue": (fields) => fields["items"] ?? [],
+  "authentication.v1.ExtraValue": (fields) => fields["items"] ?? [],
+  "meta.v1.Verbs": (fields) => fields["items"] ?? [],
+};
+
+/** Fields whose members stand beside those of their owner in JSON. */
+const inlined = new Set([
+  "volumeSource",
+  "persistentVolumeSource",
+  "localObjectReference",
+  "handler",
+  "ephemeralContainerCommon",
+]);
+
+/** Scalars that mean something when they are 0, false or empty; any other is written for its absence as well. */
+const meaningful = new Set(
+  `replicas revisionHistoryLimit progressDeadlineSeconds terminationGracePeriodSeconds activeDeadlineSeconds
+  deletionGracePeriodSeconds gracePeriodSeconds priority runAsUser runAsGroup fsGroup defaultMode mode
+  tolerationSeconds expirationSeconds parallelism completions backoffLimit ttlSecondsAfterFinished
+  failedJobsHistoryLimit successfulJobsHistoryLimit startingDeadlineSeconds leaseDurationSeconds leaseTransitions
+  partition automountServiceAccountToken enableServiceLinks shareProcessNamespace privileged runAsNonRoot
+  readOnlyRootFilesystem allowPrivilegeEscalation optional immutable controller blockOwnerDeletion suspend
+  allocateLoadBalancerNodePorts hostUsers setHostnameAsFQDN started ready serving terminating orphanDependents
+  restartCount storageClassName containerPort port`.split(/\s+/),
+);
+
+/** An object in Kubernetes' protobuf form as JSON, apiVersion and kind included. @throws Refusal (BadRequest) */
+export function decodeProtobuf(bytes: Uint8Array): Json {
+  if (!magic.every((byte, index) => bytes[index] === byte)) throw malformed("it does not start as one");
+  const outer = readFields(bytes.subarray(4));
+  const [typeMeta] = outer.get(1) ?? [];
+  const [raw] = outer.get(2) ?? [];
+  const names = typeMeta instanceof Uint8Array ? readFields(typeMeta) : new Map<number, Wire[]>();
+  const apiVersion = utf8(names.get(1)?.at(-1));
+  const kind = utf8(names.get(2)?.at(-1));
+  const type = messageName(apiVersion, kind);
+  if (!table().has(type)) {
+    throw refusals.unsupportedMediaType(["application/json", "application/yaml"]);
+  }
+  const object = decodeMessage(type, raw instanceof Uint8Array ? raw : new Uint8Array(), 0);
+  return { apiVersion, kind, ...(isObject(object) ? object : {}) };
+}
+
+function messageName(apiVersion: string, kind: string): string {
+  if (kind === "DeleteOptions") return "meta.v1.DeleteOptions";
+  const [group = "", version] = apiVersion.includes("/") ? apiVersion.split("/") : ["core", apiVersion];
+  return `${group.split(".")[0]}.${version}.${kind}`;
+}
+
+function table(): Map<string, Message> {
+  messages ??= new Map(
+    wireTypes
+      .trim()
+      .split("\n")
+      .map((line) => {
+        const [name = "", ...fields] = line.split(" ");
+        return [name, new Map(fields.map(readField))];
+      }),
+  );
+  return messages;
+}
+
+function readField(text: string): [number, Field] {
+  const match = /^(\w+)=(\d+):(.+)$/.exec(text);
+  return [Number(match?.[2]), { name: match?.[1] ?? "", type: match?.[3] ?? "" }];
+}
+
+type Wire = bigint | Uint8Array;
+
+/** The fields of a message by number, as they came. */
+function readFields(bytes: Uint8Array): Map<number, Wire[]> {
+  const fields = new Map<number, Wire[]>();
+  const reader = new Reader(bytes);
+  while (!reader.done) {
+    const tag = Number(reader.varint());
+    const value = reader.value(tag & 7);
+    const number = tag >>> 3;
+    const values = fields.get(number);
+    if (values) values.push(value);
+    else fields.set(number, [value]);
+  }
+  return fields;
+}
+
+class Reader {
+  readonly #bytes: Uint8Array;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  get done(): boolean {
+    return this.#at >= this.#bytes.length;
+  }
+
+  varint(): bigint {
+    let result = 0n;
+    for (let shift = 0n; shift < 70n; shift += 7n) {
+      const byte = this.#bytes[this.#at];
+      if (byte === undefined) throw malformed("it ends too early");
+      this.#at += 1;
+      result |= BigInt(byte & 127) << shift;
+      if (byte < 128) return BigInt.asUintN(64, result);
+    }
+    throw malformed("a number is too long");
+  }
+
+  value(wireType: number): Wire {
+    switch (wireType) {
+      case 0:
+        return this.varint();
+      case 1:
+        return this.#take(8);
+      case 2:
+        return this.#take(Number(this.varint()));
+      case 5:
+        return this.#take(4);
+      default:
+        throw malformed(`wire type ${wireType} is unknown`);
+    }
+  }
+
+  #take(length: number): Uint8Array {
+    const end = this.#at + length;
+    if (end > this.#bytes.length) throw malformed("it ends too early");
+    const part = this.#bytes.subarray(this.#at, end);
+    this.#at = end;
+    return part;
+  }
+}
+
+function decodeMessage(type: string, bytes: Uint8Array, depth: number): Json | undefined {
+  if (depth > deepest) throw malformed("it is nested too deeply");
+  const message = table().get(type);
+  if (!message) return undefined;
+  const result: JsonObject = {};
+  for (const [number, values] of readFields(bytes)) {
+    const field = message.get(number);
+    const value = field && decodeField(field, values, depth);
+    if (!field || value === undefined) continue;
+    if (inlined.has(field.name) && isObject(value)) Object.assign(result, value);
+    else result[field.name] = value;
+  }
+  const convert = special[type];
+  return convert ? convert(result) : result;
+}
+
+function decodeField(field: Field, values: readonly Wire[], depth: number): Json | undefined {
+  const { type } = field;
+  if (type.startsWith("%")) return decodeMap(type.slice(1), values, depth);
+  if (type.startsWith("*")) {
+    return values.map((value) => decodeValue(type.slice(1), value, depth) ?? null);
+  }
+  const last = values.at(-1);
+  const value = last === undefined ? undefined : decodeValue(type, last, depth);
+  const empty = value === "" || value === 0 || value === false;
+  return empty && !meaningful.has(field.name) && !keepsZero(field) ? undefined : value;
+}
+
+/** The parts of times and of int-or-strings. */
+function keepsZero(field: Field): boolean {
+  return ["seconds", "nanos", "type", "intVal", "strVal", "string"].includes(field.name);
+}
+
+function decodeMap(type: string, values: readonly Wire[], depth: number): JsonObject {
+  const entries = values.map((value) => {
+    const fields = value instanceof Uint8Array ? readFields(value) : new Map<number, Wire[]>();
+    const inner = fields.get(2)?.at(-1) ?? new Uint8Array();
+    return [utf8(fields.get(1)?.at(-1)), decodeValue(type, inner, depth) ?? null];
+  });
+  return Object.fromEntries(entries) as JsonObject;
+}
+
+function decodeValue(type: string, value: Wire, depth: number): Json | undefined {
+  switch (type) {
+    case "s":
+      return utf8(value);
+    case "b":
+      return value instanceof Uint8Array ? Buffer.from(value).toString("base64") : "";
+    case "B":
+      return value !== 0n;
+    case "i":
+      return typeof value === "bigint" ? Number(BigInt.asIntN(64, value)) : 0;
+    case "d":
+      return value instanceof Uint8Array ? Buffer.from(value).readDoubleLE() : 0;
+    default:
+      return decodeMessage(type, value instanceof Uint8Array ? value : new Uint8Array(), depth + 1);
+  }
+}
+
+function utf8(value: Wire | undefined): string {
+  return value instanceof Uint8Array ? Buffer.from(value).toString("utf8") : "";
+}
+
+function time(fields: JsonObject, digits: number): Json | undefined {
+  const seconds = fields["seconds"];
+  if (typeof seconds !== "number" || seconds < -62_000_000_000) return undefined;
+  const nanos = typeof fields["nanos"] === "number" ? fields["nanos"] : 0;
+  const whole = new Date(seconds * 1000).toISOString().slice(0, 19);
+  return digits === 0 ? `${whole}Z` : `${whole}.${String(Math.floor(nanos / 1000)).padStart(6, "0")}Z`;
+}
+
+/** JSON kept as bytes inside a message. */
+function embedded(base64: Json | undefined): Json | undefined {
+  if (typeof base64 !== "string" || base64 === "") return undefined;
+  try {
+    return JSON.parse(Buffer.from(base64, "base64").toString("utf8")) as Json;
+  } catch (error) {
+    throw malformed(`it holds bad JSON: ${String(error)}`);
+  }
+}
+
+function malformed(why: string): Error {
+  return refusals.badRequest(`the body is not a Kubernetes object in protobuf: ${why}`);
+}

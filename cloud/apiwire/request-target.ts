@@ -1,0 +1,64 @@
+/** What a URL of the API is about, before anything is known of the resource. */
+export interface RequestTarget {
+  readonly group: string;
+  readonly version: string;
+  /** lower-case plural; "" for the group version itself */
+  readonly resource: string;
+  /** "" for cluster-scoped resources and for collections across namespaces */
+  readonly namespace: string;
+  /** "" for collections */
+  readonly name: string;
+  readonly subresource: string;
+}
+
+/** Parses `/api/v1/…` and `/apis/<group>/<version>/…`; undefined for other paths. */
+export function parseTarget(path: string): RequestTarget | undefined {
+  const [root, ...parts] = path
+    .split("/")
+    .filter((part) => part !== "")
+    .map(decode);
+  if (root === "api" && parts.length > 0) return targetOf("", parts[0] ?? "", parts.slice(1));
+  if (root === "apis" && parts.length > 1) return targetOf(parts[0] ?? "", parts[1] ?? "", parts.slice(2));
+  return undefined;
+}
+
+const ofNamespaceItself = new Set(["status", "finalize"]);
+
+function targetOf(group: string, version: string, parts: readonly string[]): RequestTarget {
+  const inNamespace = parts[0] === "namespaces" && parts.length > 2 && !ofNamespaceItself.has(parts[2] ?? "");
+  const [resource = "", name = "", ...rest] = inNamespace ? parts.slice(2) : parts;
+  const namespace = inNamespace ? (parts[1] ?? "") : "";
+  return { group, version, resource, namespace, name, subresource: rest.join("/") };
+}
+
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+/** The RBAC verb of a request. */
+export function verbOf(method: string, target: { readonly name: string }, watching: boolean): string {
+  const single = target.name !== "";
+  switch (method) {
+    case "GET":
+    case "HEAD":
+      return watching ? "watch" : single ? "get" : "list";
+    case "POST":
+      return "create";
+    case "PUT":
+      return "update";
+    case "PATCH":
+      return "patch";
+    case "DELETE":
+      return single ? "delete" : "deletecollection";
+    default:
+      return method.toLowerCase();
+  }
+}
+
+export function isTrue(value: string | null | undefined): boolean {
+  return value === "" || value === "1" || value?.toLowerCase() === "true";
+}

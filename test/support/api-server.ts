@@ -1,0 +1,86 @@
+import { startApiServer, type ApiServer } from "#cloud/apiserver";
+import { systemClock, type Clock } from "#shared/clock";
+import { createAuthority } from "#shared/pki";
+import { silentLog } from "./silent-log.ts";
+
+export const adminToken = "admin-token-of-the-test";
+
+export interface TestServer extends AsyncDisposable {
+  readonly api: ApiServer;
+  readonly log: ReturnType<typeof silentLog>;
+  /** Calls the API as the administrator unless headers say otherwise. */
+  call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
+  stream(path: string, signal?: AbortSignal): Promise<Response>;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: Body;
+}
+
+/** A JSON body that tests look into. */
+export type Body = { readonly [field: string]: Body } & readonly Body[] & string & number & boolean;
+
+/** An embedded API server on a free port of the loopback. */
+export async function startTestServer(
+  dataDir: string,
+  options: { readonly clock?: Clock; readonly historyRevisions?: number; readonly port?: number } = {},
+): Promise<TestServer> {
+  const nowMs = Date.now();
+  const authority = await createAuthority({ commonName: "test-ca", days: 1, nowMs });
+  const pair = await authority.issue({
+    subject: { commonName: "apiserver" },
+    hosts: ["127.0.0.1", "localhost"],
+    usage: "server",
+    days: 1,
+    nowMs,
+  });
+  const log = silentLog();
+  const { clock = systemClock, historyRevisions, port = 0 } = options;
+  const api = await startApiServer(
+    {
+      address: "127.0.0.1",
+      port,
+      dataDir,
+      tls: { certPem: pair.cert, keyPem: pair.key, caPem: authority.certPem },
+      adminToken,
+      ...(historyRevisions !== undefined && { historyRevisions }),
+    },
+    { clock, log },
+  );
+  const request = (path: string, init: BunFetchRequestInit): Promise<Response> =>
+    fetch(`${api.url}${path}`, {
+      ...init,
+      tls: { ca: authority.certPem },
+      timeout: false,
+    } as BunFetchRequestInit);
+  const authorization = `Bearer ${adminToken}`;
+  return {
+    api,
+    log,
+    call: async (method, path, body, headers = {}) => {
+      const response = await request(path, {
+        method,
+        headers: {
+          authorization,
+          ...(body !== undefined && { "content-type": "application/json" }),
+          ...headers,
+        },
+        ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
+      });
+      const text = await response.text();
+      return { status: response.status, headers: response.headers, body: parse(text) };
+    },
+    stream: (path, signal) => request(path, { headers: { authorization }, ...(signal && { signal }) }),
+    [Symbol.asyncDispose]: () => api[Symbol.asyncDispose](),
+  };
+}
+
+function parse(text: string): Body {
+  try {
+    return JSON.parse(text) as Body;
+  } catch {
+    return text as unknown as Body;
+  }
+}
