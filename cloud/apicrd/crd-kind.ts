@@ -1,5 +1,6 @@
 import {
   childOf,
+  cloneJson,
   itemsOf,
   storedVerbs,
   textOf,
@@ -148,9 +149,7 @@ export function establishCrd(crd: JsonObject, taken: readonly KindInfo[], now: s
         : ["NotAccepted", "not all names are accepted"],
     ),
   ].map((one) => keepTime(one, before, now));
-  const acceptedNames = accepted
-    ? structuredClone(names)
-    : (before?.acceptedNames ?? { plural: "", kind: "" });
+  const acceptedNames = accepted ? cloneJson(names) : (before?.acceptedNames ?? { plural: "", kind: "" });
   return { ...crd, status: { conditions, acceptedNames, storedVersions: stored } };
 }
 

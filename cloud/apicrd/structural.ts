@@ -1,4 +1,4 @@
-import { isObject, type Json, type JsonObject } from "#cloud/apischema";
+import { cloneJson, isObject, type Json, type JsonObject } from "#cloud/apischema";
 
 /** Structural schemas at work: dropping what they do not name and filling what they default. */
 const rootFields = new Set(["apiVersion", "kind", "metadata"]);
@@ -76,7 +76,7 @@ function fillProperty(property: JsonObject, object: JsonObject, key: string): vo
   const fallback = property.default;
   const missing = !Object.hasOwn(object, key);
   const badNull = object[key] === null && property.nullable !== true;
-  if (fallback !== undefined && (missing || badNull)) object[key] = structuredClone(fallback);
+  if (fallback !== undefined && (missing || badNull)) object[key] = cloneJson(fallback);
   else if (badNull && object[key] === null) delete object[key];
   fill(property, object[key], false);
 }

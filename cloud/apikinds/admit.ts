@@ -1,5 +1,6 @@
 import {
   childOf,
+  cloneJson,
   definitionName,
   ensureChild,
   textOf,
@@ -9,7 +10,7 @@ import {
 } from "#cloud/apischema";
 import { defaultObject, validateCrd, validateValue } from "#cloud/apicrd";
 import { admitPod, applyDefaults, qosClassOf, selectJob } from "#cloud/apidefaults";
-import { validateChange, validateObject } from "#cloud/apivalidation";
+import { validateChange, validateMetadata, validateObject } from "#cloud/apivalidation";
 import { accept, invalidStatus, refuse, type Outcome } from "./outcome.ts";
 import { advanceGeneration, prepareCreate, prepareUpdate, type Change } from "./strategy.ts";
 
@@ -46,6 +47,7 @@ export function admitUpdate(kind: KindInfo, change: Change, _context?: WriteCont
   const isPod = definitionName(kind) === "core.v1.Pod";
   if (isPod) keepAdmitted(next, current);
   advanceGeneration(kind, next, { current, via });
+  if (via === "status" && kind.custom === undefined) return finish(kind, next, validateMetadata(kind, next));
   const errors =
     isPod && via === "binding" ? validateObject(kind, next) : validateChange(kind, next, current);
   return finish(kind, next, [...errors, ...validateSpecial(kind, next)]);
@@ -69,7 +71,7 @@ function keepAdmitted(next: JsonObject, current: JsonObject): void {
     "nodeName",
     "tolerations",
   ])
-    if (spec[field] === undefined && was[field] !== undefined) spec[field] = structuredClone(was[field]);
+    if (spec[field] === undefined && was[field] !== undefined) spec[field] = cloneJson(was[field]);
   const qos = textOf(childOf(current, "status"), "qosClass");
   ensureChild(next, "status").qosClass = qos || qosClassOf(next);
 }

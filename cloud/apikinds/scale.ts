@@ -1,6 +1,7 @@
 import {
   apiVersionOf,
   childOf,
+  cloneJson,
   ensureChild,
   isObject,
   numberOf,
@@ -58,7 +59,7 @@ export function withScale(kind: KindInfo, object: JsonObject, scale: JsonObject)
         },
       ]),
     );
-  const copy = structuredClone(object);
+  const copy = cloneJson(object);
   const path = (kind.custom?.scale?.specReplicasPath ?? ".spec.replicas")
     .split(".")
     .filter((part) => part !== "");

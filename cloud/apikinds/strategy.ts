@@ -1,5 +1,6 @@
 import {
   childOf,
+  cloneJson,
   definitionName,
   ensureChild,
   sameMeaning,
@@ -73,9 +74,9 @@ export function prepareUpdate(kind: KindInfo, { next, current, via }: Change): J
 function withSpecOf(kind: KindInfo, next: JsonObject, current: JsonObject): JsonObject {
   if (hasStatus(kind)) {
     if (current.status === undefined) delete next.status;
-    else next.status = structuredClone(current.status);
+    else next.status = cloneJson(current.status);
   }
-  if (definitionName(kind) === "core.v1.Namespace") next.spec = structuredClone(current.spec ?? {});
+  if (definitionName(kind) === "core.v1.Namespace") next.spec = cloneJson(current.spec ?? {});
   if (definitionName(kind) === "core.v1.Service") keepClusterIp(next, current);
   return next;
 }
@@ -86,7 +87,7 @@ function keepClusterIp(next: JsonObject, current: JsonObject): void {
   const was = childOf(current, "spec") ?? {};
   if (spec.type === "ExternalName" || was.type === "ExternalName") return;
   for (const field of ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "healthCheckNodePort"])
-    if (spec[field] === undefined && was[field] !== undefined) spec[field] = structuredClone(was[field]);
+    if (spec[field] === undefined && was[field] !== undefined) spec[field] = cloneJson(was[field]);
   if (spec.type !== "ClusterIP") keepNodePorts(spec, was);
 }
 
@@ -111,7 +112,7 @@ function keepNodePorts(spec: JsonObject, was: JsonObject): void {
 const openMetadata = new Set(["core.v1.Pod", "core.v1.Node"]);
 
 function withStatusOf(kind: KindInfo, next: JsonObject, current: JsonObject): JsonObject {
-  const merged = structuredClone(current);
+  const merged = cloneJson(current);
   if (next.status === undefined) delete merged.status;
   else merged.status = next.status;
   const metadata = ensureChild(merged, "metadata");

@@ -2,7 +2,8 @@ import { isObject, type Json, type JsonObject } from "./vocabulary.ts";
 
 /** The object under a field, or undefined. */
 export function childOf(parent: JsonObject | undefined, field: string): JsonObject | undefined {
-  const value = parent?.[field];
+  if (parent === undefined || !Object.hasOwn(parent, field)) return undefined;
+  const value = parent[field];
   return isObject(value) ? value : undefined;
 }
 
@@ -69,4 +70,22 @@ function isNothing(value: Json | undefined): boolean {
   if (value === undefined || value === null || value === "" || value === 0 || value === false) return true;
   if (Array.isArray(value)) return value.length === 0;
   return isObject(value) && Object.values(value).every(isNothing);
+}
+
+/** A deep copy; for JSON much faster than structuredClone. */
+export function cloneJson<T extends Json>(value: T): T {
+  return clone(value) as T;
+}
+
+function clone(value: Json): Json {
+  if (Array.isArray(value)) return value.map(clone);
+  if (!isObject(value)) return value;
+  const copy: JsonObject = {};
+  for (const key of Object.keys(value)) {
+    const item = clone(value[key] ?? null);
+    if (key === "__proto__")
+      Object.defineProperty(copy, key, { value: item, enumerable: true, configurable: true, writable: true });
+    else copy[key] = item;
+  }
+  return copy;
 }

@@ -17,6 +17,7 @@ export { PatchError, strategicMergeInto } from "./strategic-merge.ts";
 export { compareQuantities, formatQuantity, parseQuantity, type Quantity } from "./quantity.ts";
 export {
   childOf,
+  cloneJson,
   ensureChild,
   itemsOf,
   numberOf,

@@ -1,3 +1,4 @@
+import { cloneJson } from "./access.ts";
 import { definition, definitionName, descriptions, forgetTexts, type FieldType } from "./definitions.ts";
 import { apiVersionOf } from "./catalog.ts";
 import type { Json, JsonObject, KindInfo } from "./vocabulary.ts";
@@ -166,7 +167,7 @@ function customName({ group, version, kind }: KindInfo): string {
 }
 
 function customSchema(kind: KindInfo): JsonObject {
-  const schema = structuredClone(kind.custom?.schema ?? {});
+  const schema = cloneJson(kind.custom?.schema ?? {});
   const properties =
     typeof schema.properties === "object" && schema.properties !== null ? schema.properties : {};
   return {

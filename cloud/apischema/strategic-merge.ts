@@ -1,3 +1,4 @@
+import { cloneJson } from "./access.ts";
 import { definition, type Definition, type FieldType } from "./definitions.ts";
 import { isObject, type Json, type JsonObject } from "./vocabulary.ts";
 
@@ -11,11 +12,11 @@ const setOrder = "$setElementOrder/";
 
 /** Applies a strategic merge patch to a copy of `current`; `name` is the definition of the kind. */
 export function strategicMergeInto(name: string, current: JsonObject, patch: JsonObject): JsonObject {
-  const merged = mergeObject(structuredClone(current), structuredClone(patch), definition(name));
-  return merged;
+  return mergeObject(cloneJson(current), cloneJson(patch), definition(name));
 }
 
 function mergeObject(current: JsonObject, patch: JsonObject, shape: Definition | undefined): JsonObject {
+  refusePrototype(patch);
   const action = patch[directive];
   if (action === "replace") return withoutDirectives(patch);
   if (action === "delete") return {};
@@ -46,18 +47,25 @@ function mergeKeyInto(
 }
 
 function mergeValue(was: JsonObject, value: JsonObject, type: FieldType | undefined): JsonObject {
-  if (type?.shape === "map") {
-    if (value[directive] === "replace") return withoutDirectives(value);
-    const itemShape = type.leaf === "#" ? definition(type.ref) : undefined;
-    if (itemShape === undefined) return mergeObject(was, value, undefined);
-    for (const [key, item] of Object.entries(value)) {
-      if (item === null) delete was[key];
-      else if (isObject(item)) was[key] = mergeObject(isObject(was[key]) ? was[key] : {}, item, itemShape);
-      else was[key] = item;
-    }
-    return was;
+  const shape = type?.leaf === "#" ? definition(type.ref) : undefined;
+  if (type?.shape === "map" && shape !== undefined) return mergeMap(was, value, shape);
+  return mergeObject(was, value, shape);
+}
+
+/** Maps of objects: each value is merged by the shape of its kind. */
+function mergeMap(was: JsonObject, value: JsonObject, shape: Definition): JsonObject {
+  refusePrototype(value);
+  if (value[directive] === "replace") return withoutDirectives(value);
+  for (const [key, item] of Object.entries(value)) {
+    const old = was[key];
+    if (item === null) delete was[key];
+    else was[key] = isObject(item) ? mergeObject(isObject(old) ? old : {}, item, shape) : item;
   }
-  return mergeObject(was, value, type?.leaf === "#" ? definition(type.ref) : undefined);
+  return was;
+}
+
+function refusePrototype(patch: JsonObject): void {
+  if (Object.hasOwn(patch, "__proto__")) throw new PatchError('unknown field "__proto__"');
 }
 
 function retain(current: JsonObject, patch: JsonObject): void {

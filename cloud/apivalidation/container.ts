@@ -282,8 +282,7 @@ export function validateResources(resources: JsonObject | undefined, at: string)
     [limits, `${at}.limits`],
     [requests, `${at}.requests`],
   ] as const)
-    for (const name of Object.keys(list))
-      errors.push(...validateAmount(name, textOf(list, name), place));
+    for (const name of Object.keys(list)) errors.push(...validateAmount(name, textOf(list, name), place));
   for (const [name, value] of Object.entries(requests)) {
     const limit = parseQuantity(textOf(limits, name));
     const request = parseQuantity(textOf(requests, name));

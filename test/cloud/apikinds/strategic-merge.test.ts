@@ -146,6 +146,17 @@ describe("strategic merge", () => {
     expect(merge(apiVersion, name, { current, patch })).toEqual(want);
   });
 
+  test.each(['{"__proto__":{"polluted":1}}', '{"metadata":{"labels":{"__proto__":{"polluted":1}}}}'])(
+    "refuses a patch that reaches for the prototype: %s",
+    (text) => {
+      const merged = merge("apps/v1", "Deployment", {
+        current: { metadata: {} },
+        patch: JSON.parse(text) as JsonObject,
+      });
+      expect([merged, ({} as JsonObject).polluted]).toEqual(['unknown field "__proto__"', undefined]);
+    },
+  );
+
   test("custom kinds refuse it", () => {
     const info = findKind("apps/v1", "Deployment");
     if (info === undefined) throw new Error("no Deployment");
