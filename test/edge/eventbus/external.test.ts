@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { connectAsync } from "mqtt";
+import { connect, connectAsync } from "mqtt";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startBus } from "./harness.ts";
 
@@ -20,7 +20,9 @@ async function startMosquitto(directory: string, port: number): Promise<AsyncDis
   const file = join(directory, "mosquitto.conf");
   writeFileSync(file, `listener ${port} 127.0.0.1\nallow_anonymous true\n`);
   const child = Bun.spawn([mosquitto ?? "", "-c", file], { stdout: "ignore", stderr: "ignore" });
-  const client = await connectAsync(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 20 });
+  const client = connect(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 20 });
+  client.on("error", () => undefined);
+  await new Promise<void>((resolve) => client.once("connect", () => resolve()));
   await client.endAsync();
   return {
     [Symbol.asyncDispose]: async () => {
