@@ -11,26 +11,19 @@ import { nodeResources, readAddress, readLoad, readMachine } from "#edge/machine
 import type { ContainerRuntime, ContainerSummary, RuntimeHint } from "#edge/runtime";
 import { envReferences, type Objects } from "./env.ts";
 import { EventRecorder } from "./events.ts";
-import { NodeAgent } from "./node-agent.ts";
+import { NodeAgent, type NodeAgentConfig } from "./node-agent.ts";
 import { PodWorker, type PodWorkerDeps } from "./pod-worker.ts";
 import { removePodDir, requestTokens, volumeReferences } from "./volumes.ts";
 
-export interface EdgedConfig {
-  readonly nodeName: string;
-  /** Pods' volumes and logs are kept in `pods/<uid>` below. */
-  readonly dataDir: string;
-  /** Address of the node; that of the default route's interface when empty. */
-  readonly nodeIp: string;
-  readonly interfaceName: string;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly kubeletVersion: string;
-  readonly kubeletPort: number;
+/** What `edged.*` of the config file says, and whose node this is. */
+export interface EdgedConfig extends NodeAgentConfig {
+  /** Address of the node; that of the interface, or of the default route, when undefined. */
+  readonly nodeIp: string | undefined;
+  readonly interfaceName: string | undefined;
   readonly clusterDns: readonly string[];
   readonly clusterDomain: string;
-  /** Lease and status period; 10 s as KubeEdge has it. */
-  readonly statusMs: number;
-  /** The engine's list is read so often even without a hint. */
-  readonly relistMs: number;
+  /** The engine's list is read so often even without a hint; 3 s unless told. */
+  readonly relistMs?: number;
 }
 
 export type EdgedPort = Port<
@@ -90,7 +83,7 @@ class Pods implements AsyncDisposable {
     const { port, runtime, clock, log } = deps;
     this.#config = config;
     this.#deps = deps;
-    this.#allocatable = nodeResources(this.#machine, readLoad(config.dataDir)).allocatable;
+    this.#allocatable = nodeResources(this.#machine, readLoad(config.dataDir), config.maxPods).allocatable;
     const emit = (event: Parameters<typeof port.emit<"event.recorded">>[1]["event"]): void =>
       void port.emit("event.recorded", { event });
     this.#recorder = new EventRecorder({ nodeName: config.nodeName, clock, emit });
@@ -227,7 +220,8 @@ class Pods implements AsyncDisposable {
     }
     this.#relisting = undefined;
     this.#timer?.[Symbol.dispose]();
-    if (!this.#closed) this.#timer = this.#deps.clock.after(this.#config.relistMs, () => this.#relist());
+    if (!this.#closed)
+      this.#timer = this.#deps.clock.after(this.#config.relistMs ?? 3000, () => this.#relist());
   }
 
   #compare(list: readonly ContainerSummary[]): void {

@@ -2,27 +2,36 @@ import { rfc3339Micro, type Clock } from "#shared/clock";
 import { AppError, describeError, UnavailableError } from "#shared/errors";
 import type { Lease, Node, NodeStatus, Status } from "#shared/kube";
 import type { Logger } from "#shared/log";
-import {
-  formatResource,
-  groups,
-  leaseNamespace,
-  nodeNamespace,
-  operations,
-  resourceTypes,
-  sources,
-} from "#shared/message";
+import { formatResource, groups, leaseNamespace, operations, resourceTypes, sources } from "#shared/message";
 import type { NewMessage, WireMessage } from "#shared/message";
-import { newNode, nodeLabels, nodeStatus, readLoad, type Machine, type NodeInput } from "#edge/machine";
+import {
+  newNode,
+  nodeLabels,
+  nodeStatus,
+  readLoad,
+  type Machine,
+  type NodeInput,
+  type NodeWanted,
+} from "#edge/machine";
 import type { ContainerRuntime, Image } from "#edge/runtime";
 
 export interface NodeAgentConfig {
   readonly nodeName: string;
+  /** Pods' volumes and logs are kept in `pods/<uid>` below. */
   readonly dataDir: string;
-  readonly kubeletVersion: string;
-  readonly kubeletPort: number;
+  /** Without it the operator makes the Node; its status is reported all the same. */
+  readonly registerNode: boolean;
+  readonly registerSchedulable: boolean;
   readonly labels: Readonly<Record<string, string>>;
-  /** How often the lease is renewed and the status looked at. */
-  readonly statusMs: number;
+  readonly taints: NodeWanted["taints"];
+  /** Namespace nodes travel under, "default" up to KubeEdge 1.22. */
+  readonly wireNamespace: string;
+  /** As the Node shows it, e.g. "v1.26.15-kubeedge-v1.15-bun0.1.0". */
+  readonly version: string;
+  readonly readOnlyPort: number;
+  readonly maxPods: number;
+  /** How often the lease is renewed and the status looked at; 10 s as KubeEdge has it. */
+  readonly statusIntervalMs: number;
 }
 
 export interface NodeAgentDeps {
@@ -90,10 +99,10 @@ export class NodeAgent implements AsyncDisposable {
 
   async #loop(): Promise<void> {
     await Promise.resolve();
-    let waitMs = this.#config.statusMs;
+    let waitMs = this.#config.statusIntervalMs;
     while (this.#dirty && !this.#closed.signal.aborted) {
       this.#dirty = false;
-      waitMs = this.#config.statusMs;
+      waitMs = this.#config.statusIntervalMs;
       try {
         await this.#pass();
       } catch (error) {
@@ -111,7 +120,7 @@ export class NodeAgent implements AsyncDisposable {
   async #pass(): Promise<void> {
     await this.#look();
     if (!this.#connected) return;
-    if (!this.#registered) await this.#register();
+    if (!this.#registered && this.#config.registerNode) await this.#register();
     await this.#report();
     await this.#renewLease();
   }
@@ -131,7 +140,7 @@ export class NodeAgent implements AsyncDisposable {
   }
 
   #input(nowMs: number): NodeInput {
-    const { nodeName, dataDir, kubeletVersion, kubeletPort } = this.#config;
+    const { nodeName, dataDir, version, readOnlyPort, maxPods } = this.#config;
     const problem = this.#engineFault;
     return {
       nodeName,
@@ -140,8 +149,9 @@ export class NodeAgent implements AsyncDisposable {
       load: readLoad(dataDir),
       engineProblem: problem === undefined ? undefined : { reason: "ContainerRuntimeDown", message: problem },
       engineVersion: this.#engineVersion,
-      kubeletVersion,
-      kubeletPort,
+      kubeletVersion: version,
+      kubeletPort: readOnlyPort,
+      maxPods,
       images: this.#images,
       previous: this.#status,
       nowMs,
@@ -151,7 +161,7 @@ export class NodeAgent implements AsyncDisposable {
   /** KubeEdge: insert; when the Node is there already, read it and put our labels right. */
   async #register(): Promise<void> {
     const { log, clock } = this.#deps;
-    const node = newNode(this.#input(clock.nowMs()), this.#config.labels);
+    const node = newNode(this.#input(clock.nowMs()), this.#config);
     const answer = readAnswer(await this.#send("insert", this.#nodeResource(), node));
     if (answer.failure?.reason === "AlreadyExists") await this.#reconcile();
     else if (answer.failure) throw refusal("register node", answer.failure);
@@ -182,7 +192,11 @@ export class NodeAgent implements AsyncDisposable {
     const text = comparable(status);
     const nowMs = clock.monotonicMs();
     if (this.#reported?.text === text && nowMs - this.#reported.atMs < fullReportMs) return;
-    const resource = formatResource(resourceTypes.nodePatch, nodeNamespace, this.#config.nodeName);
+    const resource = formatResource(
+      resourceTypes.nodePatch,
+      this.#config.wireNamespace,
+      this.#config.nodeName,
+    );
     const patch = { status: { ...status, images: status.images ?? [] } };
     const answer = readAnswer(await this.#send("patch", resource, JSON.stringify(patch)));
     if (answer.failure?.reason === "NotFound") this.#forget();
@@ -200,7 +214,7 @@ export class NodeAgent implements AsyncDisposable {
 
   async #renewLease(): Promise<void> {
     const { clock } = this.#deps;
-    if (clock.monotonicMs() - this.#leaseAtMs < this.#config.statusMs * 0.9) return;
+    if (clock.monotonicMs() - this.#leaseAtMs < this.#config.statusIntervalMs * 0.9) return;
     const resource = formatResource(resourceTypes.lease, leaseNamespace, this.#config.nodeName);
     this.#lease ??= readAnswer(await this.#send("query", resource, null)).object as Lease | undefined;
     const { nodeName } = this.#config;
@@ -222,7 +236,7 @@ export class NodeAgent implements AsyncDisposable {
   }
 
   #nodeResource(): string {
-    return formatResource(resourceTypes.node, nodeNamespace, this.#config.nodeName);
+    return formatResource(resourceTypes.node, this.#config.wireNamespace, this.#config.nodeName);
   }
 
   #send(operation: keyof typeof operations, resource: string, content: unknown): Promise<WireMessage> {

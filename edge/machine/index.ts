@@ -1,2 +1,9 @@
 export { readAddress, readLoad, readMachine, type Machine, type MachineLoad } from "./machine.ts";
-export { newNode, nodeLabels, nodeResources, nodeStatus, type NodeInput } from "./node-status.ts";
+export {
+  newNode,
+  nodeLabels,
+  nodeResources,
+  nodeStatus,
+  type NodeInput,
+  type NodeWanted,
+} from "./node-status.ts";

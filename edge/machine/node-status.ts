@@ -1,5 +1,5 @@
 import { rfc3339 } from "#shared/clock";
-import { edgeNodeLabel, type Condition, type Node, type NodeStatus } from "#shared/kube";
+import { edgeNodeLabel, type Condition, type Node, type NodeStatus, type Taint } from "#shared/kube";
 import type { Machine, MachineLoad } from "./machine.ts";
 
 export interface NodeInput {
@@ -13,26 +13,38 @@ export interface NodeInput {
   readonly engineVersion: string;
   readonly kubeletVersion: string;
   readonly kubeletPort: number;
+  readonly maxPods: number;
   readonly images: readonly { readonly names: readonly string[]; readonly sizeBytes: number }[];
   readonly previous: NodeStatus | undefined;
   readonly nowMs: number;
 }
 
+/** How the operator wants the Node to begin. */
+export interface NodeWanted {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly taints: readonly (Omit<Taint, "value"> & { readonly value?: string | undefined })[];
+  readonly registerSchedulable: boolean;
+}
+
 const mostImages = 50;
-const mostPods = "110";
 const reservedBytes = 100 * 2 ** 20;
 
 /** The Node as edgecore registers it, as KubeEdge's own does. */
-export function newNode(input: NodeInput, labels: Readonly<Record<string, string>>): Node {
+export function newNode(input: NodeInput, wanted: NodeWanted): Node {
   return {
     apiVersion: "v1",
     kind: "Node",
     metadata: {
       name: input.nodeName,
-      labels: { ...nodeLabels(input), ...labels },
+      labels: { ...nodeLabels(input), ...wanted.labels },
       annotations: { "volumes.kubernetes.io/controller-managed-attach-detach": "true" },
     },
-    spec: {},
+    spec: {
+      ...(wanted.taints.length > 0
+        ? { taints: wanted.taints.map(({ value = "", ...rest }) => ({ ...rest, value })) }
+        : {}),
+      ...(wanted.registerSchedulable ? {} : { unschedulable: true }),
+    },
     status: nodeStatus(input),
   };
 }
@@ -55,7 +67,7 @@ export function nodeLabels({
 export function nodeStatus(input: NodeInput): NodeStatus {
   const { machine } = input;
   return {
-    ...nodeResources(machine, input.load),
+    ...nodeResources(machine, input.load, input.maxPods),
     conditions: conditionsOf(input),
     addresses: [
       { type: "InternalIP", address: input.address },
@@ -85,8 +97,9 @@ export function nodeStatus(input: NodeInput): NodeStatus {
 export function nodeResources(
   machine: Machine,
   load: MachineLoad,
+  maxPods: number,
 ): { readonly capacity: Record<string, string>; readonly allocatable: Record<string, string> } {
-  const base = { cpu: String(machine.cpus), pods: mostPods };
+  const base = { cpu: String(machine.cpus), pods: String(maxPods) };
   const kib = (bytes: number): string => `${Math.floor(bytes / 1024)}Ki`;
   return {
     capacity: { ...base, memory: kib(machine.memoryBytes), "ephemeral-storage": kib(load.diskBytes) },

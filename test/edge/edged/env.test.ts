@@ -1,0 +1,75 @@
+import { expect, test } from "bun:test";
+import { expand, resolveEnv, type Objects } from "#internal/edge/edged/env.ts";
+import type { Container, Pod } from "#shared/kube";
+
+const facts = {
+  nodeName: "n1",
+  hostIp: "10.1.1.1",
+  podIps: ["172.17.0.2"],
+  allocatable: { cpu: "4", memory: "1Gi" },
+};
+const pod: Pod = {
+  metadata: { name: "web", namespace: "default", uid: "u", labels: { app: "x" } },
+  spec: { containers: [] },
+};
+const objects: Objects = new Map([
+  ["configmap/page", { metadata: {}, data: { a: "1", b: "2" } }],
+  ["secret/cred", { metadata: {}, data: { user: btoa("me") } }],
+]);
+
+function env(container: Partial<Container>): Record<string, string> | string {
+  const result = resolveEnv(pod, { name: "c", ...container }, objects, facts);
+  return result.ok ? Object.fromEntries(result.env) : result.reason;
+}
+
+test.each([
+  ["plain $(A) text", "plain 1 text"],
+  ["$$(A)", "$(A)"],
+  ["$(NONE) $ $(", "$(NONE) $ $("],
+])("expand turns %p into %p", (text, expected) => {
+  expect(expand(text, new Map([["A", "1"]]))).toBe(expected);
+});
+
+test("resolveEnv lets later variables see earlier ones and prefixes whole sources", () => {
+  const result = env({
+    envFrom: [
+      { prefix: "P_", configMapRef: { name: "page" } },
+      { secretRef: { name: "none", optional: true } },
+    ],
+    env: [
+      { name: "A", value: "x$(P_a)" },
+      { name: "U", valueFrom: { secretKeyRef: { name: "cred", key: "user" } } },
+      { name: "O", valueFrom: { configMapKeyRef: { name: "page", key: "none", optional: true } } },
+    ],
+  });
+  expect(result).toEqual({ P_a: "1", P_b: "2", A: "x1", U: "me" });
+});
+
+test.each([
+  ["metadata.labels['app']", "x"],
+  ["status.podIP", "172.17.0.2"],
+  ["spec.nodeName", "n1"],
+  ["metadata.none", undefined],
+])("resolveEnv reads field %s", (fieldPath, expected) => {
+  const result = env({ env: [{ name: "F", valueFrom: { fieldRef: { fieldPath } } }] });
+  expect(result).toEqual(expected === undefined ? `unsupported fieldPath: ${fieldPath}` : { F: expected });
+});
+
+test.each([
+  ["limits.cpu", "1m", "250"],
+  ["limits.memory", "1Mi", "1024"],
+  ["requests.cpu", undefined, "1"],
+])("resolveEnv reads resource %s in units of %p", (resource, divisor, expected) => {
+  const reference = { resource, ...(divisor === undefined ? {} : { divisor }) };
+  const resources = { limits: { cpu: "250m" } };
+  expect(env({ resources, env: [{ name: "R", valueFrom: { resourceFieldRef: reference } }] })).toEqual({
+    R: expected,
+  });
+});
+
+test("resolveEnv refuses what is missing, by name", () => {
+  expect([
+    env({ envFrom: [{ configMapRef: { name: "gone" } }] }),
+    env({ env: [{ name: "A", valueFrom: { secretKeyRef: { name: "cred", key: "pass" } } }] }),
+  ]).toEqual(['configmap "gone" not found', "couldn't find key pass in Secret default/cred"]);
+});

@@ -1,0 +1,174 @@
+import { expect, test } from "bun:test";
+import type { ContainerDetails } from "#edge/runtime";
+import {
+  nextCrash,
+  planPod,
+  PodMemory,
+  restartAtMs,
+  specHash,
+  type Action,
+  type CrashBackoff,
+} from "#internal/edge/edged/pod-plan.ts";
+import type { Container, Pod, PodSpec } from "#shared/kube";
+
+const web: Container = { name: "web", image: "nginx:1" };
+const init: Container = { name: "init", image: "nginx:1" };
+const probes = { started: () => true, unhealthy: () => new Set<string>() };
+
+function pod(spec: Partial<PodSpec> = {}): Pod {
+  return { metadata: { name: "p", namespace: "default", uid: "u" }, spec: { containers: [web], ...spec } };
+}
+
+function made(
+  container: string,
+  over: Partial<ContainerDetails> & { attempt?: number; sandboxId?: string } = {},
+) {
+  const { attempt = 0, sandboxId = "s0", ...rest } = over;
+  const role = container === "POD" ? "sandbox" : container.startsWith("init") ? "init" : "container";
+  const identity = {
+    podName: "p",
+    podNamespace: "default",
+    podUid: "u",
+    container,
+    role,
+    attempt,
+    specHash: specHash(web),
+    sandboxId: role === "sandbox" ? "" : sandboxId,
+    graceSeconds: 30,
+  } as const;
+  const base = {
+    phase: "running",
+    image: "nginx:1",
+    imageId: "i",
+    pid: 1,
+    exitCode: 0,
+    oomKilled: false,
+    error: "",
+  } as const;
+  const id = role === "sandbox" ? `s${attempt}` : `${container}${attempt}`;
+  return { id, identity, ...base, startedAtMs: 0, finishedAtMs: undefined, ips: [], ...rest };
+}
+
+const ended = { phase: "exited", exitCode: 1, finishedAtMs: 1000 } as const;
+
+function say(action: Action): string {
+  if (action.kind === "start") return `start ${action.container.name} ${action.attempt}`;
+  if (action.kind === "sandbox") return `sandbox ${action.attempt}`;
+  if (action.kind === "wait") return `wait ${action.container} ${action.untilMs}`;
+  return action.kind === "stop" ? `stop ${action.target.id} ${action.why}` : `remove ${action.target.id}`;
+}
+
+function plan(of: Pod, containers: ContainerDetails[], memory = new PodMemory(0), nowMs = 2000) {
+  const { outcome, actions } = planPod({ pod: of, containers, memory: memory.view(probes), nowMs });
+  return [outcome, ...actions.map(say)];
+}
+
+test.each<[string, Pod, ContainerDetails[], string[]]>([
+  ["makes everything when there is nothing", pod(), [], ["running", "sandbox 0", "start web 0"]],
+  ["does nothing when all runs", pod(), [made("POD"), made("web")], ["running"]],
+  [
+    "starts a container that ended at once the first time",
+    pod(),
+    [made("POD"), made("web", ended)],
+    ["running", "start web 1"],
+  ],
+  [
+    "leaves a finished pod",
+    pod({ restartPolicy: "Never" }),
+    [made("POD"), made("web", ended)],
+    ["finished", "stop s0 finished"],
+  ],
+  [
+    "restarts on failure only",
+    pod({ restartPolicy: "OnFailure" }),
+    [made("POD"), made("web", { ...ended, exitCode: 0 })],
+    ["finished", "stop s0 finished"],
+  ],
+  [
+    "replaces a dead sandbox and what lost its network",
+    pod(),
+    [made("POD", ended), made("web")],
+    ["running", "stop web0 sandbox", "remove s0", "sandbox 1"],
+  ],
+  [
+    "starts anew after the engine was restarted",
+    pod(),
+    [made("POD", ended), made("web", ended)],
+    ["running", "remove s0", "sandbox 1", "start web 1"],
+  ],
+  [
+    "makes again what was never started",
+    pod(),
+    [made("POD"), made("web", { phase: "created" })],
+    ["running", "remove web0", "start web 0"],
+  ],
+  [
+    "stops a container of another spec",
+    pod({ containers: [{ ...web, image: "nginx:2" }] }),
+    [made("POD"), made("web")],
+    ["running", "stop web0 changed"],
+  ],
+  ["runs init containers first", pod({ initContainers: [init] }), [made("POD")], ["running", "start init 0"]],
+  [
+    "goes on after init containers",
+    pod({ initContainers: [init] }),
+    [made("POD"), made("init", { ...ended, exitCode: 0 })],
+    ["running", "start web 0"],
+  ],
+  ["waits for an init container", pod({ initContainers: [init] }), [made("POD"), made("init")], ["running"]],
+  [
+    "fails with an init container that may not restart",
+    pod({ initContainers: [init], restartPolicy: "Never" }),
+    [made("POD"), made("init", ended)],
+    ["finished", "stop s0 finished"],
+  ],
+  [
+    "runs init containers again in a new sandbox",
+    pod({ initContainers: [init] }),
+    [made("POD", { attempt: 1 }), made("init", { ...ended, exitCode: 0 }), made("web", ended)],
+    ["running", "start init 1"],
+  ],
+  [
+    "ends a pod past its deadline",
+    pod({ activeDeadlineSeconds: 1 }),
+    [made("POD"), made("web")],
+    ["deadline", "stop s0 deadline", "stop web0 deadline"],
+  ],
+  [
+    "keeps one dead predecessor",
+    pod(),
+    [made("POD"), made("web", { ...ended, attempt: 2 }), made("web", { ...ended, attempt: 1 })],
+    ["running", "remove web1", "start web 3"],
+  ],
+])("planPod %s", (_name, of, containers, expected) => {
+  expect(plan(of, containers)).toEqual(expected);
+});
+
+test("planPod waits out the back-off of a container that crashed before", () => {
+  const memory = new PodMemory(0);
+  memory.restarted(made("web", ended));
+  const containers = [made("POD"), made("web", { ...ended, attempt: 1, startedAtMs: 900 })];
+  expect(plan(pod(), containers, memory)).toEqual(["running", "wait web 11000"]);
+  expect(plan(pod(), containers, memory, 11_000)).toEqual(["running", "start web 2"]);
+});
+
+test("planPod tries a failed start again only when its time has come", () => {
+  const memory = new PodMemory(0);
+  memory.failed("web", { error: new Error("no"), image: "nginx:1", nowMs: 1000 });
+  expect([plan(pod(), [made("POD")], memory, 2999), plan(pod(), [made("POD")], memory, 3000)]).toEqual([
+    ["running"],
+    ["running", "start web 0"],
+  ]);
+});
+
+test("crash back-off doubles from 10 s to 5 min and begins anew after 10 good minutes", () => {
+  let entry: CrashBackoff | undefined;
+  const delays: number[] = [];
+  for (let count = 0; count < 7; count += 1) {
+    delays.push(restartAtMs(entry, made("web", { ...ended, finishedAtMs: 0 })));
+    entry = nextCrash(entry, made("web", ended));
+  }
+  const healthy = made("web", { ...ended, finishedAtMs: 600_000 });
+  expect(delays).toEqual([0, 10_000, 20_000, 40_000, 80_000, 160_000, 300_000]);
+  expect([restartAtMs(entry, healthy), nextCrash(entry, healthy)]).toEqual([600_000, { delayMs: 10_000 }]);
+});
