@@ -41,6 +41,8 @@ export function validateCrd(crd: JsonObject): FieldError[] {
   if (scope === "") errors.push(required("spec.scope"));
   else if (scope !== "Cluster" && scope !== "Namespaced")
     errors.push(notSupported("spec.scope", scope, ["Cluster", "Namespaced"]));
+  if (spec?.preserveUnknownFields === true)
+    errors.push(invalid("spec.preserveUnknownFields", true, "must be false"));
   return [
     ...errors,
     ...validateApproval(crd, group),

@@ -3,6 +3,7 @@ import {
   decodeMetadata,
   definitionName,
   isObject,
+  nestsDeeper,
   type Decoded,
   type Json,
   type JsonObject,
@@ -12,6 +13,9 @@ import { pruneObject } from "#cloud/apicrd";
 import { accept, refuse, undecodable, type KindName, type Outcome } from "./outcome.ts";
 
 export type FieldValidation = "Strict" | "Warn" | "Ignore";
+
+/** Deeper bodies are refused: nothing of use nests so far, and the walks below would run out of stack. */
+const deepest = 1000;
 
 /**
  * Brings a parsed body into the form of its kind: types are checked, unknown fields go (a refusal when Strict, warnings when
@@ -26,6 +30,7 @@ export function decodeObject(
     return refuse(
       undecodable(kind, `json: cannot unmarshal ${wordOf(body)} into Go value of type v1.${kind.kind}`),
     );
+  if (nestsDeeper(body, deepest)) return refuse(undecodable(kind, "json: exceeded max depth"));
   const { unknown, error } =
     kind.custom === undefined ? decodeInto(definitionName(kind), body) : decodeCustom(kind, body);
   if (error !== undefined) return refuse(undecodable(kind, error));

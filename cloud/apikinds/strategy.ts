@@ -141,7 +141,8 @@ export function advanceGeneration(
 }
 
 function wantsElse(kind: KindInfo, next: JsonObject, current: JsonObject): boolean {
-  if (kind.custom !== undefined || definitionName(kind) === "discovery.v1.EndpointSlice")
+  if (kind.custom !== undefined) return !Bun.deepEquals(withoutMeta(kind, next), withoutMeta(kind, current));
+  if (definitionName(kind) === "discovery.v1.EndpointSlice")
     return !sameMeaning(withoutMeta(kind, next), withoutMeta(kind, current));
   if (!sameMeaning(next.spec, current.spec)) return true;
   if (definitionName(kind) !== "apps.v1.Deployment") return false;

@@ -20,6 +20,7 @@ export {
   cloneJson,
   ensureChild,
   itemsOf,
+  nestsDeeper,
   numberOf,
   sameMeaning,
   setDefault,

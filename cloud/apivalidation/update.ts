@@ -68,6 +68,20 @@ const statefulSetRule: Rule = (next, current) =>
     ? []
     : [forbidden("spec", statefulSetText)];
 
+const claimText =
+  "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
+const claimFree = ["resources", "volumeName", "volumeAttributesClassName", "storageClassName"];
+
+/** A claim may grow, and be bound once; the rest of what it asks for stays. */
+const claimRule: Rule = (next, current) => {
+  const now = childOf(next, "spec");
+  const was = childOf(current, "spec");
+  const rebound = textOf(was, "volumeName") !== "" && now?.volumeName !== was?.volumeName;
+  const moved = textOf(was, "storageClassName") !== "" && now?.storageClassName !== was?.storageClassName;
+  const same = sameMeaning(without(now, claimFree), without(was, claimFree));
+  return same && !rebound && !moved ? [] : [forbidden("spec", claimText)];
+};
+
 function without(spec: JsonObject | undefined, fields: readonly string[]): JsonObject {
   return Object.fromEntries(Object.entries(spec ?? {}).filter(([field]) => !fields.includes(field)));
 }
@@ -78,6 +92,7 @@ export const updateRules: Readonly<Record<string, Rule>> = {
   "core.v1.ConfigMap": sealed(["data", "binaryData"]),
   "core.v1.Secret": all(fixed("type"), sealed(["data"])),
   "core.v1.Service": serviceRule,
+  "core.v1.PersistentVolumeClaim": claimRule,
   "apps.v1.Deployment": fixed("spec", "selector"),
   "apps.v1.ReplicaSet": fixed("spec", "selector"),
   "apps.v1.DaemonSet": fixed("spec", "selector"),

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 import {
   admitCreate,
+  admitUpdate,
   compareApiVersions,
   decodeObject,
   establishCrd,
@@ -280,6 +281,20 @@ describe("a custom kind", () => {
       ["g", "True", 3, "60s"],
     ]);
     expect(tableCells(kindOf(plain), object, nowMs)).toEqual(["g", "60s"]);
+  });
+
+  test("advances its generation when a number becomes zero", () => {
+    const kind = kindOf({
+      type: "object",
+      properties: { spec: { type: "object", properties: { n: { type: "integer" } } } },
+    });
+    const current: JsonObject = { metadata: { name: "g", namespace: "d", generation: 4 }, spec: {} };
+    const outcome = admitUpdate(kind, {
+      next: { ...current, metadata: { name: "g", namespace: "d" }, spec: { n: 0 } },
+      current,
+      via: "",
+    });
+    expect(outcome.ok && outcome.value.metadata).toEqual({ name: "g", namespace: "d", generation: 5 });
   });
 
   test("serves the subresources its definition asks for", () => {

@@ -87,6 +87,13 @@ describe("decoding", () => {
     expect(body.spec.renewTime).toBe("2026-01-01T00:00:00.123000Z");
   });
 
+  test("refuses a body that nests without end", () => {
+    const text = `{"data":{"a":${"[".repeat(5000)}${"]".repeat(5000)}}}`;
+    expect(decode(kindOf("v1", "ConfigMap"), JSON.parse(text) as Json)).toBe(
+      'ConfigMap in version "v1" cannot be handled as a ConfigMap: json: exceeded max depth',
+    );
+  });
+
   test("changes nothing more when run on what it made", () => {
     const words = [
       "metadata",
