@@ -92,15 +92,16 @@ function clone(value: Json): Json {
 
 /** Whether a value nests deeper than `limit`; itself without recursion. */
 export function nestsDeeper(value: Json, limit: number): boolean {
-  let level: Json[] = [value];
+  let level = [value];
   for (let depth = 0; level.length > 0; depth += 1) {
     if (depth > limit) return true;
-    const below: Json[] = [];
-    for (const item of level)
-      if (typeof item === "object" && item !== null)
-        for (const child of Array.isArray(item) ? item : Object.values(item))
-          if (typeof child === "object" && child !== null) below.push(child);
-    level = below;
+    level = level.flatMap(nestedIn);
   }
   return false;
+}
+
+function nestedIn(value: Json): Json[] {
+  if (typeof value !== "object" || value === null) return [];
+  const children = Array.isArray(value) ? value : Object.values(value);
+  return children.filter((child) => typeof child === "object" && child !== null);
 }
