@@ -190,7 +190,8 @@ function number(packet: BrokerPacket, brokerId: string, client: Client): void {
 }
 
 interface Last {
-  lastForwarded?: string;
+  lastCounter?: number | undefined;
+  lastBroker?: string;
 }
 
 /**
@@ -199,9 +200,9 @@ interface Last {
  */
 function forward<P extends BrokerPacket>(client: InnerClient & Last, packet: P): P | null {
   if (packet.brokerId) {
-    const identity = `${packet.brokerId}:${packet.brokerCounter}`;
-    if (client.lastForwarded === identity) return null;
-    client.lastForwarded = identity;
+    if (client.lastCounter === packet.brokerCounter && client.lastBroker === packet.brokerId) return null;
+    client.lastCounter = packet.brokerCounter;
+    client.lastBroker = packet.brokerId;
   }
   if (packet.qos < 2) return packet;
   const granted = Object.entries(client.subscriptions)

@@ -127,11 +127,17 @@ class Router {
   receive(message: MqttMessage): Promise<void> | undefined {
     const { topic } = message;
     const waits: Promise<void>[] = [];
-    if (this.#own.match(topic).size > 0 || this.#watched.match(topic).size > 0)
+    if (this.#isOwn(topic) || (this.#watchedFilters.length > 0 && this.#watched.match(topic).size > 0))
       waits.push(this.#parts.port.ask("mqtt.received", message).then(() => undefined));
     if (this.#forCloud.size > 0 && [...this.#forCloud].some((filter) => topicMatches(filter, topic)))
       this.#upload(message);
     return waits[0];
+  }
+
+  /** Most messages of a busy broker are none of ours: their first letters tell. */
+  #isOwn(topic: string): boolean {
+    const may = topic.startsWith("$") || topic.startsWith("SYS/") || topic.includes("/user/");
+    return may && this.#own.match(topic).size > 0;
   }
 
   /** A message of group `user`: publish, or listen to a topic for a rule in the cloud. */
