@@ -59,6 +59,7 @@ export class NodeAgent implements AsyncDisposable {
   readonly #closed = new AbortController();
   #connected = false;
   #registered = false;
+  #nodeUid: string | undefined;
   #lease: Lease | undefined;
   #leaseAtMs = -Infinity;
   #reported: { readonly text: string; readonly atMs: number } | undefined;
@@ -165,6 +166,7 @@ export class NodeAgent implements AsyncDisposable {
     const answer = readAnswer(await this.#send("insert", this.#nodeResource(), node));
     if (answer.failure?.reason === "AlreadyExists") await this.#reconcile();
     else if (answer.failure) throw refusal("register node", answer.failure);
+    else this.#nodeUid = (answer.object as Node | undefined)?.metadata?.uid;
     this.#registered = true;
     log.info("node registered", { node: this.#config.nodeName });
   }
@@ -174,6 +176,7 @@ export class NodeAgent implements AsyncDisposable {
     const failure = readFailure(content);
     if (failure) throw refusal("read node", failure);
     const node = content as Node;
+    this.#nodeUid = node.metadata?.uid;
     const wanted = {
       ...nodeLabels({ nodeName: this.#config.nodeName, machine: this.#deps.machine }),
       ...this.#config.labels,
@@ -222,7 +225,7 @@ export class NodeAgent implements AsyncDisposable {
     const lease: Lease = {
       apiVersion: "coordination.k8s.io/v1",
       kind: "Lease",
-      metadata: isNew ? { name: nodeName, namespace: leaseNamespace } : (this.#lease?.metadata ?? {}),
+      metadata: isNew ? this.#leaseMetadata() : (this.#lease?.metadata ?? {}),
       spec: {
         holderIdentity: nodeName,
         leaseDurationSeconds: leaseSeconds,
@@ -231,8 +234,17 @@ export class NodeAgent implements AsyncDisposable {
     };
     const answer = readAnswer(await this.#send(isNew ? "insert" : "update", resource, lease));
     this.#lease = answer.failure ? undefined : (answer.object as Lease | undefined);
+    // A lease goes with its Node: look at once whether that is still there.
+    if (answer.failure?.reason === "NotFound") this.#reported = undefined;
     if (answer.failure) throw refusal("renew lease of node", answer.failure);
     this.#leaseAtMs = clock.monotonicMs();
+  }
+
+  #leaseMetadata(): Lease["metadata"] {
+    const base = { name: this.#config.nodeName, namespace: leaseNamespace };
+    if (this.#nodeUid === undefined) return base;
+    const owner = { apiVersion: "v1", kind: "Node", name: this.#config.nodeName, uid: this.#nodeUid };
+    return { ...base, ownerReferences: [owner] };
   }
 
   #nodeResource(): string {

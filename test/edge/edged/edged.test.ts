@@ -1,0 +1,133 @@
+import { expect, test } from "bun:test";
+import { mkdirSync, existsSync } from "node:fs";
+import { join } from "node:path";
+import type { Pod, PodSpec } from "#shared/kube";
+import { EdgedHarness } from "#internal/test/support/edged-harness.ts";
+import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeRuntime } from "#internal/test/support/fake-runtime.ts";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+
+async function world(prepare?: (at: { runtime: FakeRuntime; edge: EdgedHarness; dataDir: string }) => void) {
+  const dir = tempDir("edged");
+  const clock = new FakeClock();
+  const runtime = new FakeRuntime(clock);
+  runtime.addImage("web:1");
+  const edge = new EdgedHarness();
+  prepare?.({ runtime, edge, dataDir: dir.path });
+  await edge.start(runtime, clock, { dataDir: dir.path });
+  await clock.advance(0);
+  const dispose = async (): Promise<void> => {
+    await edge[Symbol.asyncDispose]();
+    dir[Symbol.dispose]();
+  };
+  return { edge, clock, runtime, dataDir: dir.path, [Symbol.asyncDispose]: dispose };
+}
+
+function makePod(spec: Partial<PodSpec> = {}, name = "web"): Pod {
+  const containers = [{ name: "c", image: "web:1" }];
+  return { metadata: { name, namespace: "default", uid: `uid-${name}` }, spec: { containers, ...spec } };
+}
+
+test("edged starts a stored pod once the engine comes, without waiting for it", async () => {
+  await using at = await world(({ edge, runtime }) => {
+    runtime.away = true;
+    edge.pods.set("uid-web", makePod());
+  });
+  const { edge, clock, runtime } = at;
+  expect(runtime.specs()).toEqual([]);
+  runtime.away = false;
+  await clock.advance(0);
+  expect(runtime.specs().map(({ identity }) => identity.container)).toEqual(["POD", "c"]);
+  expect(edge.status("uid-web")?.phase).toBe("Running");
+});
+
+test("edged does not ask the engine anew while nothing changes but the list", async () => {
+  await using at = await world();
+  const { edge, clock, runtime } = at;
+  await edge.apply(makePod());
+  await clock.advance(1500);
+  const before = runtime.calls;
+  await clock.advance(5000);
+  expect(runtime.calls - before).toBe(5);
+  expect(edge.statuses.get("uid-web")?.map((one) => one.phase)).toEqual(["Pending", "Running"]);
+});
+
+test("edged shows a failing pull, backs off, and starts when the image is there", async () => {
+  await using at = await world();
+  const { edge, clock, runtime } = at;
+  await edge.apply(makePod({ containers: [{ name: "c", image: "new:1" }] }));
+  await clock.advance(0);
+  const reason = () => edge.status("uid-web")?.containerStatuses?.[0]?.state?.waiting?.reason;
+  const seen = [reason()];
+  await clock.advance(1000);
+  seen.push(reason());
+  runtime.registry.add("new:1");
+  await clock.advance(10_000);
+  expect([...seen, edge.status("uid-web")?.phase]).toEqual(["ErrImagePull", "ImagePullBackOff", "Running"]);
+  expect(edge.reasons()).toEqual([
+    "Pulling",
+    "Failed",
+    "Failed",
+    "BackOff",
+    "Pulling",
+    "Pulled",
+    "Created",
+    "Started",
+  ]);
+  expect(edge.events[1]?.message).toBe('Failed to pull image "new:1": new:1: not found');
+});
+
+test("edged never pulls with policy Never", async () => {
+  await using at = await world();
+  const { edge, clock } = at;
+  await edge.apply(makePod({ containers: [{ name: "c", image: "new:1", imagePullPolicy: "Never" }] }));
+  await clock.advance(0);
+  expect(edge.status("uid-web")?.containerStatuses?.[0]?.state?.waiting).toEqual({
+    reason: "ErrImageNeverPull",
+    message: 'Container image "new:1" is not present with pull policy of Never',
+  });
+});
+
+test("edged ends the pod of an old uid when its name is taken by another", async () => {
+  await using at = await world();
+  const { edge, clock, runtime } = at;
+  await edge.apply(makePod());
+  await clock.advance(0);
+  const next = makePod();
+  await edge.apply({ ...next, metadata: { ...next.metadata, uid: "uid-next" } });
+  await clock.advance(2000);
+  expect(new Set(runtime.specs().map(({ identity }) => identity.podUid))).toEqual(new Set(["uid-next"]));
+});
+
+test("edged tells the cloud of a deleted pod after its containers are gone", async () => {
+  await using at = await world();
+  const { edge, clock, runtime, dataDir } = at;
+  const pod = makePod();
+  await edge.apply(pod);
+  await clock.advance(0);
+  const metadata = {
+    ...pod.metadata,
+    deletionTimestamp: "2026-01-01T00:00:00Z",
+    deletionGracePeriodSeconds: 5,
+  };
+  await edge.apply({ ...pod, metadata });
+  await clock.advance(0);
+  expect(edge.terminated).toEqual([{ namespace: "default", name: "web", uid: "uid-web" }]);
+  expect([runtime.specs(), existsSync(join(dataDir, "pods/uid-web"))]).toEqual([[], false]);
+});
+
+test("edged removes directories of pods that are not stored any more", async () => {
+  await using at = await world(({ dataDir }) =>
+    mkdirSync(join(dataDir, "pods/uid-old/volumes"), { recursive: true }),
+  );
+  await at.clock.advance(0);
+  expect(existsSync(join(at.dataDir, "pods/uid-old"))).toBe(false);
+});
+
+test("edged refuses a pod whose uid would leave the data directory", async () => {
+  await using at = await world();
+  const pod = makePod();
+  await at.edge.apply({ ...pod, metadata: { ...pod.metadata, uid: "../../evil" } });
+  await at.clock.advance(0);
+  expect([at.runtime.specs(), at.edge.errors]).toEqual([[], []]);
+});
