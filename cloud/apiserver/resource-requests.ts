@@ -91,9 +91,11 @@ function answerGet(parts: ResourceParts, from: ResourceRequest): Response {
 async function answerWrite(parts: ResourceParts, from: ResourceRequest): Promise<Response> {
   const { verb, kind } = from;
   const target = objectTarget(from);
-  if (verb === "create") {
-    if (from.target.name !== "" || (kind.namespaced && target.namespace === ""))
-      throw refusals.methodNotAllowed();
+  const whole = verb === "create";
+  if (whole !== (target.name === "") || (kind.namespaced && target.namespace === "")) {
+    throw refusals.methodNotAllowed();
+  }
+  if (whole) {
     return showWritten(
       parts,
       from,

@@ -39,6 +39,8 @@ export interface ApiServer extends Running {
   writeKubeconfig(path: string): void;
   /** Creates or changes objects so that they are as given, in order; CustomResourceDefinitions are served at once. */
   ensureObjects(objects: readonly KubeObject[]): Promise<void>;
+  /** Forgets history past `historyRevisions` now; it happens by itself every half minute. */
+  compact(): Promise<void>;
 }
 
 const issuer = "https://kubernetes.default.svc.cluster.local";
@@ -69,6 +71,7 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
     url,
     port: server.port ?? 0,
     ensureObjects: ensure,
+    compact: () => store.compact(),
     writeKubeconfig: (path) =>
       writeKubeconfig(path, { server: url, caPem: config.tls.caPem, token: config.adminToken }),
   };

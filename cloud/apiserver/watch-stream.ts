@@ -39,6 +39,8 @@ export function watchStream(parts: Parts, options: WatchOptions): ReadableStream
     {
       start: (controller) => {
         watch = new Watch(parts, options, controller);
+        // The header of an answer goes out with its first byte: without one a quiet watch looks dead.
+        controller.enqueue(new Uint8Array([10]));
       },
       pull: () => watch?.fill(),
       cancel: () => watch?.end(),

@@ -20,7 +20,9 @@ export interface Answer {
 }
 
 /** A JSON body that tests look into. */
-export type Body = { readonly [field: string]: Body } & readonly Body[] & string & number & boolean;
+export interface Body {
+  readonly [field: string]: Body;
+}
 
 /** An embedded API server on a free port of the loopback. */
 export async function startTestServer(
@@ -81,6 +83,14 @@ function parse(text: string): Body {
   try {
     return JSON.parse(text) as Body;
   } catch {
-    return text as unknown as Body;
+    return { text: text as unknown as Body };
   }
+}
+
+/** A text at a path of a body. */
+export function textAt(body: Body | undefined, ...path: readonly string[]): string {
+  let at: unknown = body;
+  for (const step of path) at = (at as Body | undefined)?.[step];
+  if (typeof at !== "string") throw new Error(`no text at ${path.join(".")}`);
+  return at;
 }

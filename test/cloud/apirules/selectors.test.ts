@@ -1,0 +1,61 @@
+import { expect, test } from "bun:test";
+import { fragmentsOf, parseFieldSelector, parseLabelSelector, selects } from "#cloud/apirules";
+
+const pods = { group: "", version: "v1", plural: "pods" };
+const pod = (labels: Record<string, string>, spec: object = {}, status: object = {}) => ({
+  metadata: { name: "p", namespace: "ns", labels },
+  spec,
+  status,
+});
+
+test.each([
+  ["a=b", { a: "b" }, true],
+  ["a==b", { a: "c" }, false],
+  ["a!=b", {}, true],
+  ["a!=b", { a: "b" }, false],
+  ["a", { a: "" }, true],
+  ["!a", { a: "" }, false],
+  ["a in (x, y),b", { a: "y", b: "1" }, true],
+  ["a in (x,y)", {}, false],
+  ["a notin (x,y)", {}, true],
+  ["n>3", { n: "4" }, true],
+  ["n<3", { n: "4" }, false],
+  ["n<3", { n: "x" }, false],
+  ["example.com/k=v", { "example.com/k": "v" }, true],
+  ["", {}, true],
+])("label selector %p on %p is %p", (text, labels, expected) => {
+  const selection = { labels: parseLabelSelector(text), fields: [] };
+  const object = pod(labels);
+  expect(selects(selection, object)).toBe(expected);
+  if (expected)
+    expect(fragmentsOf(selection).every((part) => JSON.stringify(object).includes(part))).toBe(true);
+});
+
+test.each(["a===b", "a in x", "a in (x", "=b", "a=b c", "-a=b", "a=b!", "n>x", "!a=b"])(
+  "label selector %p is refused",
+  (text) => {
+    expect(() => parseLabelSelector(text)).toThrow();
+  },
+);
+
+test.each([
+  ["metadata.name=p", true],
+  ["metadata.namespace!=ns", false],
+  ["spec.nodeName=", true],
+  ["spec.nodeName=n1", false],
+  ["status.phase!=Running", false],
+  ["status.phase=Running,metadata.name=p", true],
+  ["spec.hostNetwork=false", true],
+])("field selector %p is %p", (text, expected) => {
+  const selection = { labels: [], fields: parseFieldSelector(pods, text, "") };
+  const object = pod({}, {}, { phase: "Running" });
+  expect(selects(selection, object)).toBe(expected);
+  if (expected)
+    expect(fragmentsOf(selection).every((part) => JSON.stringify(object).includes(part))).toBe(true);
+});
+
+test("field selector is refused when the field cannot be selected by", () => {
+  expect(() => parseFieldSelector(pods, "spec.x=1", "a=b")).toThrow(
+    'Unable to find "/v1, Resource=pods" that match label selector "a=b", field selector "spec.x=1": field label not supported: spec.x',
+  );
+});

@@ -1,0 +1,257 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+import {
+  startTestServer,
+  type Answer,
+  type Body,
+  type TestServer,
+} from "#internal/test/support/api-server.ts";
+
+const dir = tempDir("apiserver");
+let server: TestServer;
+const call = (
+  method: string,
+  path: string,
+  body?: unknown,
+  headers?: Record<string, string>,
+): Promise<Answer> => server.call(method, path, body, headers);
+
+const maps = "/api/v1/namespaces/default/configmaps";
+const configMap = (name: string, more: object = {}) => ({
+  apiVersion: "v1",
+  kind: "ConfigMap",
+  metadata: { name, ...more },
+  data: { k: "v" },
+});
+const pod = (name: string, spec: object = {}, labels: object = {}) => ({
+  apiVersion: "v1",
+  kind: "Pod",
+  metadata: { name, labels },
+  spec: { containers: [{ name: "c", image: "busybox:1" }], ...spec },
+});
+const pods = "/api/v1/namespaces/default/pods";
+
+beforeAll(async () => {
+  server = await startTestServer(dir.path);
+});
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
+  dir[Symbol.dispose]();
+});
+
+test("create answers 201 with identity, a second one 409", async () => {
+  const first = await call("POST", maps, configMap("one"));
+  expect(first).toMatchObject({
+    status: 201,
+    body: { metadata: { name: "one", namespace: "default", uid: expect.any(String) } },
+  });
+  expect(await call("POST", maps, configMap("one"))).toMatchObject({
+    status: 409,
+    body: { reason: "AlreadyExists", message: 'configmaps "one" already exists' },
+  });
+});
+
+test("an update that changes nothing keeps the resourceVersion", async () => {
+  const { body } = await call("POST", maps, configMap("same"));
+  const again = await call("PUT", `${maps}/same`, configMap("same"));
+  expect(again.body.metadata?.["resourceVersion"]).toBe(body.metadata?.["resourceVersion"]);
+});
+
+test("only one of many updates with the same resourceVersion succeeds", async () => {
+  const { body } = await call("POST", maps, configMap("race"));
+  const tries = Array.from({ length: 10 }, (_, number) =>
+    call("PUT", `${maps}/race`, { ...body, data: { k: String(number) } }),
+  );
+  const statuses = (await Promise.all(tries)).map(({ status }) => status).sort((a, b) => a - b);
+  expect(statuses).toEqual([200, ...Array.from({ length: 9 }, () => 409)]);
+});
+
+test("a body may be YAML", async () => {
+  const yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: yaml\ndata:\n  k: v\n";
+  const created = await call("POST", maps, yaml, { "content-type": "application/yaml" });
+  expect(created).toMatchObject({ status: 201, body: { data: { k: "v" } } });
+});
+
+test("an unknown field is refused when strict, warned of otherwise", async () => {
+  const body = { ...configMap("odd"), dataa: {} };
+  expect(await call("POST", `${maps}?fieldValidation=Strict`, body)).toMatchObject({ status: 400 });
+  const warned = await call("POST", `${maps}?fieldValidation=Warn`, body);
+  expect([warned.status, warned.headers.get("warning")]).toEqual([201, '299 - "unknown field \\"dataa\\""']);
+});
+
+const itemsOf = ({ body }: Answer): readonly Body[] => body["items"] as unknown as readonly Body[];
+
+test("pages of a list show the collection as it was at the first", async () => {
+  const many = "/api/v1/namespaces/kube-public/configmaps";
+  for (const name of ["a", "b", "c"]) await call("POST", many, configMap(name));
+  const first = await call("GET", `${many}?limit=2`);
+  await call("DELETE", `${many}/c`);
+  await call("POST", many, configMap("d"));
+  const next = `${many}?limit=2&continue=${textAt(first.body, "metadata", "continue")}`;
+  const second = await call("GET", next);
+  const names = (answer: Answer): unknown[] => itemsOf(answer).map((item) => item.metadata?.["name"]);
+  const left: unknown = first.body.metadata?.["remainingItemCount"];
+  expect([names(first), left, names(second)]).toEqual([["a", "b"], 1, ["c"]]);
+});
+
+test("eviction of an unscheduled pod deletes it", async () => {
+  await call("POST", pods, pod("evict-me"));
+  const body = {
+    apiVersion: "policy/v1",
+    kind: "Eviction",
+    metadata: { name: "evict-me", namespace: "default" },
+  };
+  expect((await call("POST", `${pods}/evict-me/eviction`, body)).status).toBe(201);
+  expect((await call("GET", `${pods}/evict-me`)).status).toBe(404);
+});
+
+test("eviction is refused while a disruption budget allows none", async () => {
+  await call("POST", pods, pod("guarded", {}, { app: "guarded" }));
+  await call("POST", "/apis/policy/v1/namespaces/default/poddisruptionbudgets", {
+    apiVersion: "policy/v1",
+    kind: "PodDisruptionBudget",
+    metadata: { name: "guard" },
+    spec: { minAvailable: 1, selector: { matchLabels: { app: "guarded" } } },
+  });
+  const body = { apiVersion: "policy/v1", kind: "Eviction", metadata: { name: "guarded" } };
+  expect(await call("POST", `${pods}/guarded/eviction`, body)).toMatchObject({
+    status: 429,
+    body: { reason: "TooManyRequests" },
+  });
+});
+
+test("binding puts a pod on a node once", async () => {
+  await call("POST", pods, pod("bind-me"));
+  const binding = {
+    apiVersion: "v1",
+    kind: "Binding",
+    metadata: { name: "bind-me" },
+    target: { apiVersion: "v1", kind: "Node", name: "n1" },
+  };
+  expect((await call("POST", `${pods}/bind-me/binding`, binding)).status).toBe(201);
+  expect(await call("GET", `${pods}/bind-me`)).toMatchObject({
+    body: {
+      spec: { nodeName: "n1" },
+      status: { conditions: [expect.objectContaining({ type: "PodScheduled", status: "True" })] },
+    },
+  });
+  expect((await call("POST", `${pods}/bind-me/binding`, binding)).status).toBe(409);
+});
+
+test("a namespace goes when it is deleted and finalized, and takes nothing new meanwhile", async () => {
+  await call("POST", "/api/v1/namespaces", {
+    apiVersion: "v1",
+    kind: "Namespace",
+    metadata: { name: "leaving" },
+  });
+  const deleted = await call("DELETE", "/api/v1/namespaces/leaving");
+  expect(deleted.body).toMatchObject({ status: { phase: "Terminating" } });
+  expect(await call("POST", "/api/v1/namespaces/leaving/configmaps", configMap("late"))).toMatchObject({
+    status: 403,
+    body: { details: { causes: [{ reason: "NamespaceTerminating" }] } },
+  });
+  await call("PUT", "/api/v1/namespaces/leaving/finalize", { ...deleted.body, spec: { finalizers: [] } });
+  expect((await call("GET", "/api/v1/namespaces/leaving")).status).toBe(404);
+});
+
+test("a service account token speaks for the account, with what roles allow", async () => {
+  await call("POST", "/api/v1/namespaces/default/serviceaccounts", {
+    apiVersion: "v1",
+    kind: "ServiceAccount",
+    metadata: { name: "bob" },
+  });
+  const request = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec: {} };
+  const { body } = await call("POST", "/api/v1/namespaces/default/serviceaccounts/bob/token", request);
+  const asBob = { authorization: `Bearer ${textAt(body, "status", "token")}` };
+  expect((await call("GET", maps, undefined, asBob)).body).toMatchObject({
+    message:
+      'configmaps is forbidden: User "system:serviceaccount:default:bob" cannot list resource "configmaps" in API group "" in the namespace "default"',
+  });
+  const rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/default";
+  const apiVersion = "rbac.authorization.k8s.io/v1";
+  const rules = [{ apiGroups: [""], resources: ["configmaps"], verbs: ["list"] }];
+  await call("POST", `${rbac}/roles`, { apiVersion, kind: "Role", metadata: { name: "reader" }, rules });
+  await call("POST", `${rbac}/rolebindings`, {
+    apiVersion,
+    kind: "RoleBinding",
+    metadata: { name: "bob-reads" },
+    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "reader" },
+    subjects: [{ kind: "ServiceAccount", name: "bob", namespace: "default" }],
+  });
+  expect((await call("GET", maps, undefined, asBob)).status).toBe(200);
+  expect((await call("DELETE", `${maps}/one`, undefined, asBob)).status).toBe(403);
+  await call("DELETE", "/api/v1/namespaces/default/serviceaccounts/bob");
+  expect((await call("GET", maps, undefined, asBob)).status).toBe(401);
+});
+
+test("server-side apply refuses fields of others unless forced and drops what it no longer names", async () => {
+  const path = `${maps}/applied?fieldManager=`;
+  const apply = (manager: string, data: object, force = false): Promise<Answer> =>
+    call(
+      "PATCH",
+      `${path}${manager}${force ? "&force=true" : ""}`,
+      { ...configMap("applied"), data },
+      {
+        "content-type": "application/apply-patch+yaml",
+      },
+    );
+  expect((await apply("one", { a: "1", b: "1" })).status).toBe(201);
+  expect(await apply("two", { a: "2" })).toMatchObject({
+    status: 409,
+    body: { details: { causes: [{ reason: "FieldManagerConflict", field: ".data.a" }] } },
+  });
+  expect((await apply("two", { a: "2" }, true)).body).toMatchObject({ data: { a: "2", b: "1" } });
+  expect((await apply("one", {})).body["data"] as unknown).toEqual({ a: "2" });
+});
+
+test("services get addresses and ports that are free", async () => {
+  const services = "/api/v1/namespaces/default/services";
+  const service = (name: string, spec: object) => ({
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name },
+    spec,
+  });
+  const first = await call("POST", services, service("s1", { type: "NodePort", ports: [{ port: 80 }] }));
+  const spec = first.body["spec"];
+  expect(textAt(spec, "clusterIP")).toMatch(/^10\.96\.\d+\.\d+$/);
+  const taken = await call(
+    "POST",
+    services,
+    service("s2", { clusterIP: spec?.["clusterIP"], ports: [{ port: 80 }] }),
+  );
+  expect(taken).toMatchObject({ status: 422, body: { reason: "Invalid" } });
+  const nodePort = spec?.["ports"]?.["0"]?.["nodePort"];
+  const again = service("s3", { type: "NodePort", ports: [{ port: 80, nodePort }] });
+  expect((await call("POST", services, again)).status).toBe(422);
+});
+
+test.each([
+  ["POST", maps, "{", 400],
+  ["POST", maps, "[]", 400],
+  ["POST", maps, "", 400],
+  ["POST", maps, "x".repeat(3_500_000), 413],
+  ["GET", `${maps}?continue=nonsense`, undefined, 400],
+  ["GET", `${maps}?resourceVersion=x&watch=1`, undefined, 400],
+  ["PATCH", "/api/v1/nodes", "{}", 405],
+  ["GET", "/api/v1/namespaces/%E0%A4%A/configmaps/x", undefined, 404],
+  ["GET", "/apis/apps/v1beta9/deployments", undefined, 404],
+  ["GET", "/nowhere", undefined, 404],
+])("%p %p with a bad body or path answers %p", async (method, path, body, status) => {
+  expect((await call(method, path, body)).status).toBe(status);
+});
+
+test("a protobuf body is read", async () => {
+  const text = (field: number, value: string | Uint8Array): number[] => {
+    const bytes = typeof value === "string" ? new TextEncoder().encode(value) : value;
+    return [(field << 3) | 2, bytes.length, ...bytes];
+  };
+  const metadata = text(1, new Uint8Array(text(1, "proto")));
+  const entry = text(2, new Uint8Array([...text(1, "k"), ...text(2, "v")]));
+  const raw = new Uint8Array([...metadata, ...entry]);
+  const typeMeta = new Uint8Array([...text(1, "v1"), ...text(2, "ConfigMap")]);
+  const body = new Uint8Array([0x6b, 0x38, 0x73, 0, ...text(1, typeMeta), ...text(2, raw)]);
+  const headers = { "content-type": "application/vnd.kubernetes.protobuf" };
+  const created = await call("POST", maps, new TextDecoder("latin1").decode(body), headers);
+  expect(created).toMatchObject({ status: 201, body: { metadata: { name: "proto" }, data: { k: "v" } } });
+});
