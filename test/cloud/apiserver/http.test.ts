@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import {
   startTestServer,
+  textAt,
   type Answer,
   type Body,
   type TestServer,
@@ -227,17 +228,17 @@ test("services get addresses and ports that are free", async () => {
 });
 
 test.each([
-  ["POST", maps, "{", 400],
-  ["POST", maps, "[]", 400],
-  ["POST", maps, "", 400],
-  ["POST", maps, "x".repeat(3_500_000), 413],
-  ["GET", `${maps}?continue=nonsense`, undefined, 400],
-  ["GET", `${maps}?resourceVersion=x&watch=1`, undefined, 400],
-  ["PATCH", "/api/v1/nodes", "{}", 405],
-  ["GET", "/api/v1/namespaces/%E0%A4%A/configmaps/x", undefined, 404],
-  ["GET", "/apis/apps/v1beta9/deployments", undefined, 404],
-  ["GET", "/nowhere", undefined, 404],
-])("%p %p with a bad body or path answers %p", async (method, path, body, status) => {
+  ["a cut-off body", "POST", maps, "{", 400],
+  ["a list", "POST", maps, "[]", 400],
+  ["an empty body", "POST", maps, "", 400],
+  ["a body that is too large", "POST", maps, "x".repeat(3_500_000), 413],
+  ["a bad continue token", "GET", `${maps}?continue=nonsense`, undefined, 400],
+  ["a bad resourceVersion", "GET", `${maps}?resourceVersion=x&watch=1`, undefined, 400],
+  ["a patch of a collection", "PATCH", "/api/v1/nodes", "{}", 405],
+  ["a badly escaped path", "GET", "/api/v1/namespaces/%E0%A4%A/configmaps/x", undefined, 404],
+  ["an unknown version", "GET", "/apis/apps/v1beta9/deployments", undefined, 404],
+  ["an unknown path", "GET", "/nowhere", undefined, 404],
+])("%s is refused", async (_what, method, path, body, status) => {
   expect((await call(method, path, body)).status).toBe(status);
 });
 
