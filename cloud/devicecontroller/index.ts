@@ -9,6 +9,7 @@ import type { KubeClient } from "#cloud/kubeclient";
 import { Bindings, modelKeyOf } from "./bindings.ts";
 import { Downstream, member } from "./downstream.ts";
 import { readStateReport, readTwinReport, type Report } from "./reports.ts";
+import { apply, readDiscovered } from "./discovered.ts";
 import { StatusWriter } from "./status-writer.ts";
 
 export interface DeviceControllerConfig {
@@ -16,11 +17,14 @@ export interface DeviceControllerConfig {
   readonly statusIntervalMs: number;
   /** status writes a second over all devices */
   readonly statusWritesPerSecond: number;
+  /** Whether devices a node found by itself (Home Assistant's discovery) become objects. */
+  readonly acceptDiscovered: boolean;
 }
 
 export const defaultDeviceController: DeviceControllerConfig = {
   statusIntervalMs: 500,
   statusWritesPerSecond: 600,
+  acceptDiscovered: false,
 };
 
 export type DeviceControllerPort = Port<
@@ -69,7 +73,7 @@ export async function startDeviceController(
       writesPerSecond: config.statusWritesPerSecond,
     }),
   );
-  const upstream = new Upstream(parts, bindings, writer);
+  const upstream = new Upstream(parts, bindings, writer, config.acceptDiscovered);
   await Promise.all([devices.synced, models.synced]);
   const here = new Set([...devices.list(), ...models.list()].map(({ metadata }) => metadata.uid));
   stack.use(
@@ -106,8 +110,15 @@ class Upstream {
   readonly #parts: DeviceControllerParts;
   readonly #bindings: Bindings;
   readonly #writer: StatusWriter;
+  readonly #acceptDiscovered: boolean;
 
-  constructor(parts: DeviceControllerParts, bindings: Bindings, writer: StatusWriter) {
+  constructor(
+    parts: DeviceControllerParts,
+    bindings: Bindings,
+    writer: StatusWriter,
+    acceptDiscovered: boolean,
+  ) {
+    this.#acceptDiscovered = acceptDiscovered;
     this.#parts = parts;
     this.#bindings = bindings;
     this.#writer = writer;
@@ -117,6 +128,7 @@ class Upstream {
     const resource = (message.message.route.resource ?? "").replace(`node/${message.node}/`, "");
     const { content } = message.message;
     if (resource === "membership/detail") return this.#tellMembers(message);
+    if (/^device\/[^/]+\/discovered$/.test(resource)) return this.#discovered(message);
     const about = /^device\/(.+?)\/(twin\/edge_updated|state\/update|state)$/.exec(resource);
     if (!about) return this.#reply(message);
     const report = about[2] === "twin/edge_updated" ? readTwinReport(content) : readStateReport(content);
@@ -133,6 +145,21 @@ class Upstream {
       return this.#reply(message);
     }
     this.#writer.submit(objectKey(device), report, () => this.#reply(message));
+  }
+
+  #discovered(message: NodeMessage): void {
+    const { kube, log } = this.#parts;
+    const found = this.#acceptDiscovered ? readDiscovered(message.message.content, message.node) : undefined;
+    if (!found) return this.#reply(message);
+    const take = async (): Promise<void> => {
+      await apply(kube, modelsType, found.model);
+      await apply(kube, devicesType, found.device);
+      this.#reply(message);
+    };
+    take().catch((error: unknown) => {
+      log.warn("cannot take a discovered device", { device: found.device.metadata.name, error });
+      this.#reply(message);
+    });
   }
 
   /** A second answer to a message that was answered is ignored by the node: reports may come again. */

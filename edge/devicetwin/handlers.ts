@@ -220,7 +220,7 @@ export function setMessages(device: Device, changes: readonly Change[]): Outgoin
     const set = device.mapping?.properties.find((property) => property.name === name)?.set;
     const value = after.expected?.value;
     if (!set || value === undefined || value === before?.expected?.value) return [];
-    return [{ topic: set.topic, payload: setPayload(set.payload, name, value), retain: set.retain }];
+    return [{ topic: set.topic, payload: setPayload(set, name, value), retain: set.retain }];
   });
 }
 

@@ -8,9 +8,10 @@ import type { Logger } from "#shared/log";
 import { parseResource, topicMatches, type EdgeCatalog, type MqttMessage } from "#shared/message";
 import type { HistoryLimits, Store } from "#edge/store";
 import { Batch } from "./batch.ts";
+import { discoveryFilters, objectsOf, readDiscovery, type Discovered } from "./discovery.ts";
 import { Handlers } from "./handlers.ts";
 import { contentFields, Objects } from "./objects.ts";
-import { serveQueries, type QueryServer } from "./query.ts";
+import { serveQueries } from "./query.ts";
 import { Registry } from "./registry.ts";
 
 export interface DeviceTwinConfig {
@@ -20,6 +21,8 @@ export interface DeviceTwinConfig {
   readonly outboxLimitBytes: number;
   /** Where the present and past values can be asked for over HTTP; undefined: nowhere. */
   readonly query: { readonly address: string; readonly port: number } | undefined;
+  /** Home Assistant's discovery prefix ("homeassistant"): devices found there are offered to the cloud. */
+  readonly discoveryPrefix?: string | undefined;
 }
 
 export type DeviceTwinPort = Port<
@@ -27,7 +30,7 @@ export type DeviceTwinPort = Port<
   "mqtt.publish" | "mqtt.watch" | "outbox.added",
   "cloud.request",
   "link.changed",
-  "mqtt.received" | "twin.deliver" | "device.changed"
+  "mqtt.received" | "mqtt.filters" | "twin.deliver" | "device.changed"
 >;
 
 export interface DeviceTwinParts {
@@ -85,7 +88,10 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
     },
   });
   stack.defer(() => batch.settled());
-  const filters = coalesce(() => void port.emit("mqtt.watch", { filters: objects.filters }));
+  const discovery = new Discovery(config, batch);
+  const filters = coalesce(
+    () => void port.emit("mqtt.watch", { filters: [...objects.filters, ...discovery.filters] }),
+  );
   const objects = new Objects({ registry, batch, clock, node: config.node, log, onFilters: filters });
   const handlers = new Handlers({
     registry,
@@ -99,22 +105,9 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
   objects.use(handlers);
   objects.restore(storedObjects(store, log));
   await batch.settled();
-  stack.use(port.answer("mqtt.received", (message) => receive({ handlers, objects, batch }, message)));
-  stack.use(
-    port.answer("twin.deliver", async (message) => {
-      await objects.deliver(message);
-      return { ack: false };
-    }),
-  );
-  stack.use(port.answer("device.changed", (change) => objects.change(change).then(() => undefined)));
-  stack.use(
-    port.on("link.changed", ({ connected }) =>
-      connected ? askDetail(config.node, parts, objects) : undefined,
-    ),
-  );
+  stack.use(serve(config, parts, { handlers, objects, batch, discovery }));
   stack.use(clock.every(trimEveryMs, () => trimHistory(store, clock, config.history)));
-  const query = await startQuery(config, { registry, store, log });
-  if (query) stack.use(query);
+  const query = config.query ? stack.use(serveQueries(config.query, { registry, store, log })) : undefined;
   log.info("device twin started", { devices: registry.size });
   const owned = stack.move();
   return Object.assign(running("devicetwin", owned), { queryPort: query?.port, folded: () => budget.folded });
@@ -126,10 +119,42 @@ interface Receivers {
   readonly handlers: Handlers;
   readonly objects: Objects;
   readonly batch: Batch;
+  readonly discovery: Discovery;
 }
 
-async function receive({ handlers, objects, batch }: Receivers, message: MqttMessage): Promise<undefined> {
-  const waits = [handlers.handle(message) ?? done];
+/** Hears and answers the other modules. */
+function serve(config: DeviceTwinConfig, parts: DeviceTwinParts, receivers: Receivers): Disposable {
+  const { port } = parts;
+  const { objects, discovery } = receivers;
+  const stack = new DisposableStack();
+  stack.use(port.answer("mqtt.received", (message) => receive(receivers, message)));
+  stack.use(port.answer("mqtt.filters", async () => [...objects.filters, ...discovery.filters]));
+  stack.use(
+    port.answer("twin.deliver", async (message) => {
+      await objects.deliver(message);
+      return { ack: false };
+    }),
+  );
+  stack.use(
+    port.answer("device.changed", async (change) => {
+      await objects.change(change);
+      return undefined;
+    }),
+  );
+  stack.use(
+    port.on("link.changed", ({ connected }) => {
+      // Not awaited: the answer comes over the link whose change is being told.
+      if (connected) void askDetail(config.node, parts, objects);
+    }),
+  );
+  return stack;
+}
+
+async function receive(
+  { handlers, objects, batch, discovery }: Receivers,
+  message: MqttMessage,
+): Promise<undefined> {
+  const waits = [handlers.handle(message) ?? discovery.hear(message) ?? done];
   for (const device of objects.readers.match(message.topic))
     waits.push(handlers.report(device, message) ?? done);
   if (uploadFilters.some((filter) => topicMatches(filter, message.topic)) || isUserTopic(message.topic)) {
@@ -189,13 +214,6 @@ function pick({ namespace, name }: { namespace: string; name: string }): { names
   return { namespace, name };
 }
 
-async function startQuery(
-  config: DeviceTwinConfig,
-  parts: { readonly registry: Registry; readonly store: Store; readonly log: Logger },
-): Promise<QueryServer | undefined> {
-  return config.query ? serveQueries(config.query, parts) : undefined;
-}
-
 function trimHistory(store: Store, clock: Clock, limits: HistoryLimits): void {
   if (store.telemetry.trim(clock.nowMs(), limits)) clock.after(50, () => trimHistory(store, clock, limits));
 }
@@ -211,6 +229,38 @@ function coalesce(run: () => void): () => void {
       run();
     });
   };
+}
+
+/** At most so many devices are offered: whoever may publish below the prefix must not fill the cloud. */
+const mostDiscovered = 1000;
+
+/** Collects what Home Assistant's discovery says of each device and offers the whole to the cloud when it changed. */
+class Discovery {
+  readonly filters: readonly string[];
+  readonly #config: DeviceTwinConfig;
+  readonly #batch: Batch;
+  readonly #found = new Map<string, Map<string, Discovered>>();
+
+  constructor(config: DeviceTwinConfig, batch: Batch) {
+    this.#config = config;
+    this.#batch = batch;
+    this.filters = config.discoveryPrefix ? discoveryFilters(config.discoveryPrefix) : [];
+  }
+
+  hear({ topic, payload }: MqttMessage): Promise<void> | undefined {
+    const { discoveryPrefix, node } = this.#config;
+    const one = discoveryPrefix ? readDiscovery(discoveryPrefix, topic, payload) : undefined;
+    if (!one) return undefined;
+    const known = this.#found.get(one.device) ?? new Map<string, Discovered>();
+    if (known.size === 0 && this.#found.size >= mostDiscovered) return undefined;
+    if (JSON.stringify(known.get(one.property.name)) === JSON.stringify(one)) return undefined;
+    this.#found.set(one.device, known.set(one.property.name, one));
+    this.#batch.tellCloud(`device/${one.device}/discovered`, objectsOf([...known.values()], node), {
+      operation: "insert",
+      key: `discovered/${one.device}`,
+    });
+    return this.#batch.settled();
+  }
 }
 
 /** Looks at the size of the outbox each time a sixteenth of the budget was put in, and folds what is too much. */

@@ -12,6 +12,7 @@ import { fitsType } from "./update.ts";
  * - `path`: which part of a JSON payload (`$.sensors[0].temp`); without it the payload itself is the value
  * - `expression`: a last calculation on `value`
  * - `setTopic`, `setPayload`, `setRetain`: where and how a desired value is told; `{{value}}` stands for it
+ * - `setOn`, `setOff`: the payloads for the desired values true and false
  *
  * `protocol.configData` may also have `stateTopic`, `onlinePayload` and `offlinePayload`. `{name}` and `{namespace}`
  * in topics stand for those of the Device.
@@ -29,7 +30,15 @@ export interface PropertyMapping {
   readonly topic: string | undefined;
   readonly path: string | undefined;
   readonly expression: Expression | undefined;
-  readonly set: { readonly topic: string; readonly payload: string; readonly retain: boolean } | undefined;
+  readonly set: SetMapping | undefined;
+}
+
+interface SetMapping {
+  readonly topic: string;
+  readonly payload: string;
+  readonly retain: boolean;
+  readonly on: string | undefined;
+  readonly off: string | undefined;
 }
 
 interface StateMapping {
@@ -83,8 +92,10 @@ export function readReport(mapping: DeviceMapping, topic: string, payload: Uint8
 }
 
 /** The payload that tells a plain device a desired value. */
-export function setPayload(template: string, name: string, value: string): string {
-  return template.replaceAll(/\{\{\s*(value|name)\s*\}\}/g, (_, word: string) =>
+export function setPayload(set: SetMapping, name: string, value: string): string {
+  if (value === "true" && set.on !== undefined) return set.on;
+  if (value === "false" && set.off !== undefined) return set.off;
+  return set.payload.replaceAll(/\{\{\s*(value|name)\s*\}\}/g, (_, word: string) =>
     word === "value" ? value : name,
   );
 }
@@ -150,6 +161,8 @@ function readSet(config: Fields, names: Surroundings["names"], at: string): Prop
     topic: plainTopic(fill(topic, names), at),
     payload: text(config, "setPayload", at) ?? "{{value}}",
     retain: config["setRetain"] !== false,
+    on: text(config, "setOn", at),
+    off: text(config, "setOff", at),
   };
 }
 

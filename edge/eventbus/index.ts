@@ -17,7 +17,7 @@ export interface EventBusConfig extends MqttConfig {
 export type EventBusPort = Port<
   EdgeCatalog,
   "outbox.added",
-  "mqtt.received",
+  "mqtt.received" | "mqtt.filters",
   "mqtt.publish" | "mqtt.watch",
   "user.deliver"
 >;
@@ -55,11 +55,13 @@ const subscribedType = "subtopic";
 /**
  * Where devices talk MQTT: a broker of its own, a client of one elsewhere, or both. Messages on topics edgecore serves
  * are asked through the bus and acknowledged once they are safe; no socket lies between the inner broker and the twins.
+ * The twins are started before.
  */
 export async function startEventBus(config: EventBusConfig, parts: EventBusParts): Promise<EventBus> {
   const { port, log } = parts;
   await using stack = new AsyncDisposableStack();
   const router = new Router(parts);
+  router.watch(await port.ask("mqtt.filters", {}));
   const receive = (message: MqttMessage): Promise<void> | undefined => router.receive(message);
   const broker: Broker | undefined = config.broker
     ? stack.use(await startBroker(config.broker, { ...parts, receive }))

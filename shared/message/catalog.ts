@@ -49,7 +49,9 @@ export interface EdgeCatalog {
   "mqtt.received": { body: MqttMessage; reply: undefined };
   /** Publish to the devices' broker(s). */
   "mqtt.publish": { event: MqttMessage };
-  /** All topic filters besides KubeEdge's own that devicetwin wants to hear of; replaces the list before. */
+  /** All topic filters besides KubeEdge's own that devicetwin wants to hear of. Answered by devicetwin. */
+  "mqtt.filters": { body: Record<string, never>; reply: readonly string[] };
+  /** The same when it changed; replaces the list before. */
   "mqtt.watch": { event: { readonly filters: readonly string[] } };
 }
 

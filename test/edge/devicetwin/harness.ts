@@ -46,7 +46,7 @@ export async function startHarness(
     "mqtt.publish" | "mqtt.watch" | "outbox.added",
     "cloud.request",
     "link.changed",
-    "mqtt.received" | "twin.deliver" | "device.changed"
+    "mqtt.received" | "mqtt.filters" | "twin.deliver" | "device.changed"
   >("devicetwin");
   const twin = stack.use(
     await startDeviceTwin(

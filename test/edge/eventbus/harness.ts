@@ -46,7 +46,10 @@ export async function startBus(directory: string, options: BusHarnessOptions = {
     },
   });
   const received: MqttMessage[] = [];
-  const twins = bus.port<"mqtt.publish" | "mqtt.watch", never, never, "mqtt.received">("twins");
+  const twins = bus.port<"mqtt.publish" | "mqtt.watch", never, never, "mqtt.received" | "mqtt.filters">(
+    "twins",
+  );
+  twins.answer("mqtt.filters", async () => []);
   twins.answer("mqtt.received", async (message) => {
     received.push(message);
     await options.receive?.(message);
