@@ -116,7 +116,7 @@ function openStore(config: ApiServerConfig, log: Logger): RevisionStore {
   return new RevisionStore({
     path: config.databasePath ?? join(config.dataDir, "cloudcore.db"),
     historyRevisions: config.historyRevisions ?? 10_000,
-    onFollowerError: (error) => log.error("A follower of the store failed", { error }),
+    onError: (error) => log.error("The store could not do what nobody waits for", { error }),
   });
 }
 

@@ -38,8 +38,8 @@ export interface StoreOptions {
   readonly path: string;
   /** How many revisions stay followable. */
   readonly historyRevisions: number;
-  /** Told of a follower that failed. */
-  readonly onFollowerError: (error: unknown) => void;
+  /** Told of a failure that concerns no caller: of a follower, or of tidying up when closing. */
+  readonly onError: (error: unknown) => void;
 }
 
 interface Row {
@@ -214,8 +214,14 @@ export class RevisionStore implements AsyncDisposable {
     await this.settled();
     this.#closed = true;
     await this.#compaction;
-    this.#database.run("PRAGMA wal_checkpoint(TRUNCATE)");
-    this.#database.close();
+    try {
+      this.#database.run("PRAGMA wal_checkpoint(TRUNCATE)");
+    } catch (error) {
+      // What is committed stays readable in the log of the database.
+      this.#options.onError(error);
+    } finally {
+      this.#database.close();
+    }
   }
 
   #load(): void {
@@ -240,7 +246,11 @@ export class RevisionStore implements AsyncDisposable {
   }
 
   #begin(): Batch {
-    this.#database.run("BEGIN IMMEDIATE");
+    try {
+      this.#database.run("BEGIN IMMEDIATE");
+    } catch (error) {
+      throw storeFailed(error);
+    }
     const batch = { changes: [], firstRevision: this.#revision, done: Promise.withResolvers<void>() };
     batch.done.promise.catch(() => undefined);
     setImmediate(() => this.#commit(batch));
@@ -257,10 +267,12 @@ export class RevisionStore implements AsyncDisposable {
     const revision = this.#revision + 1;
     object.metadata.resourceVersion = String(revision);
     const text = JSON.stringify(object);
+    // A full disk may have ended the transaction: outside of one the row would outlive a failed batch.
+    if (!this.#database.inTransaction) throw storeFailed(new Error("an earlier write of this commit failed"));
     try {
       this.#insert.run(revision, resource, key, previous ?? null, remove ? 1 : 0, text);
     } catch (error) {
-      throw new UnavailableError("store-failed", `Cannot store: ${asError(error).message}`, { cause: error });
+      throw storeFailed(error);
     }
     this.#revision = revision;
     if (remove) index.delete(key);
@@ -275,8 +287,7 @@ export class RevisionStore implements AsyncDisposable {
       this.#database.run("COMMIT");
     } catch (error) {
       this.#undo(batch);
-      const text = `Cannot store: ${asError(error).message}`;
-      batch.done.reject(new UnavailableError("store-failed", text, { cause: error }));
+      batch.done.reject(storeFailed(error));
       return;
     }
     this.#committed = this.#revision;
@@ -300,7 +311,7 @@ export class RevisionStore implements AsyncDisposable {
         try {
           follower(ofResource);
         } catch (error) {
-          this.#options.onFollowerError(error);
+          this.#options.onError(error);
         }
       }
     }
@@ -329,6 +340,10 @@ export class RevisionStore implements AsyncDisposable {
     })();
     this.#compacted = end;
   }
+}
+
+function storeFailed(error: unknown): UnavailableError {
+  return new UnavailableError("store-failed", `Cannot store: ${asError(error).message}`, { cause: error });
 }
 
 function toChange(row: Row): Change {

@@ -228,17 +228,17 @@ test("services get addresses and ports that are free", async () => {
 });
 
 test.each([
-  ["a cut-off body", "POST", maps, "{", 400],
-  ["a list", "POST", maps, "[]", 400],
-  ["an empty body", "POST", maps, "", 400],
-  ["a body that is too large", "POST", maps, "x".repeat(3_500_000), 413],
-  ["a bad continue token", "GET", `${maps}?continue=nonsense`, undefined, 400],
-  ["a bad resourceVersion", "GET", `${maps}?resourceVersion=x&watch=1`, undefined, 400],
-  ["a patch of a collection", "PATCH", "/api/v1/nodes", "{}", 405],
-  ["a badly escaped path", "GET", "/api/v1/namespaces/%E0%A4%A/configmaps/x", undefined, 404],
-  ["an unknown version", "GET", "/apis/apps/v1beta9/deployments", undefined, 404],
-  ["an unknown path", "GET", "/nowhere", undefined, 404],
-])("%s is refused", async (_what, method, path, body, status) => {
+  { what: "a cut-off body", path: maps, body: "{", status: 400 },
+  { what: "a list", path: maps, body: "[]", status: 400 },
+  { what: "an empty body", path: maps, body: "", status: 400 },
+  { what: "a body that is too large", path: maps, body: "x".repeat(3_500_000), status: 413 },
+  { what: "a bad continue token", method: "GET", path: `${maps}?continue=nonsense`, status: 400 },
+  { what: "a bad resourceVersion", method: "GET", path: `${maps}?resourceVersion=x&watch=1`, status: 400 },
+  { what: "a patch of a collection", method: "PATCH", path: "/api/v1/nodes", body: "{}", status: 405 },
+  { what: "a bad escape", method: "GET", path: "/api/v1/namespaces/%E0%A4%A/configmaps/x", status: 404 },
+  { what: "an unknown version", method: "GET", path: "/apis/apps/v1beta9/deployments", status: 404 },
+  { what: "an unknown path", method: "GET", path: "/nowhere", status: 404 },
+])("$what is refused with $status", async ({ method = "POST", path, body, status }) => {
   expect((await call(method, path, body)).status).toBe(status);
 });
 

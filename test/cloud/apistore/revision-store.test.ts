@@ -11,7 +11,7 @@ function open(path: string, historyRevisions = 1000): RevisionStore {
   return new RevisionStore({
     path,
     historyRevisions,
-    onFollowerError: (error) => {
+    onError: (error) => {
       throw error;
     },
   });

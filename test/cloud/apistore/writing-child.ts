@@ -2,7 +2,7 @@ import { RevisionStore } from "#cloud/apistore";
 
 /** Writes objects side by side until killed and prints the name of each once it is acknowledged. */
 const [path = ""] = process.argv.slice(2);
-const store = new RevisionStore({ path, historyRevisions: 100, onFollowerError: () => undefined });
+const store = new RevisionStore({ path, historyRevisions: 100, onError: () => undefined });
 
 async function writeOn(worker: number): Promise<never> {
   for (let number = 0; ; number += 1) {
