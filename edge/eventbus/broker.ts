@@ -158,7 +158,11 @@ function accept(
   const message = { topic: packet.topic, payload: asBuffer(packet.payload) };
   if (packet.qos === 0) {
     done();
-    void parts.receive(message);
+    const taken = parts.receive(message);
+    if (!taken) return;
+    void settle([taken], (error) => {
+      if (error) parts.log.warn("cannot take an MQTT message", { topic: packet.topic, error });
+    });
     return;
   }
   if (packet.qos === 1 && client) number(packet, brokerId, client);
