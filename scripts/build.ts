@@ -6,12 +6,17 @@ import { pack, writeSums } from "./package.ts";
 
 /**
  * `bun run build`: dist/cloudcore and dist/edgecore for this machine.
- * `bun run build:all`: dist/<target>/… for every target, packed with config and systemd unit, and dist/SHA256SUMS.
+ * `bun run build:all`: dist/<target>/… for every target, packed with config and systemd unit, and dist/SHA256SUMS;
+ * packing takes a minute an archive, --no-archives leaves it out, --target NAME builds one.
  */
 const root = join(import.meta.dir, "..");
 const dist = join(root, "dist");
 const { values } = parseArgs({
-  options: { all: { type: "boolean" }, target: { type: "string", multiple: true } },
+  options: {
+    all: { type: "boolean" },
+    "no-archives": { type: "boolean" },
+    target: { type: "string", multiple: true },
+  },
 });
 
 function wanted(): readonly Target[] {
@@ -29,6 +34,20 @@ function report(file: string): void {
   console.log(`${file.slice(root.length + 1).padEnd(48)} ${(size / 1e6).toFixed(1).padStart(7)} MB`);
 }
 
+async function buildFor(target: Target): Promise<string[]> {
+  const folder = join(dist, target);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder);
+  const archives: string[] = [];
+  for (const program of programs) {
+    const file = await compile({ root, program, target, folder });
+    report(file);
+    if (values["no-archives"] !== true) archives.push(await pack({ root, program, target, file, dist }));
+  }
+  for (const archive of archives) report(archive);
+  return archives;
+}
+
 const cross = wanted();
 mkdirSync(dist, { recursive: true });
 if (cross.length === 0) {
@@ -36,17 +55,6 @@ if (cross.length === 0) {
     report(await compile({ root, program, target: hostTarget(), folder: dist }));
 } else {
   const archives: string[] = [];
-  for (const target of cross) {
-    const folder = join(dist, target);
-    rmSync(folder, { recursive: true, force: true });
-    mkdirSync(folder);
-    for (const program of programs) {
-      const file = await compile({ root, program, target, folder });
-      report(file);
-      const archive = await pack({ root, program, target, file, dist });
-      report(archive);
-      archives.push(archive);
-    }
-  }
-  console.log(await writeSums(dist, archives));
+  for (const target of cross) archives.push(...(await buildFor(target)));
+  if (archives.length > 0) console.log(await writeSums(dist, archives));
 }

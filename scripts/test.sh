@@ -1,0 +1,15 @@
+#!/bin/sh
+# Installs what the tests need and runs all of them; the last line says how many passed and failed.
+set -eu
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+. "$root/scripts/prepare.sh"
+PATH="$PATH:/usr/sbin:/sbin"
+need_bun
+need_packages
+need_engine
+need_command kubectl kubernetes-client
+need_command mosquitto_pub mosquitto-clients
+need_command mosquitto mosquitto
+need_command busybox busybox-static
+need_command openssl openssl
+exec bun "$root/scripts/test.ts" "$@"
