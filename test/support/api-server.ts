@@ -64,11 +64,7 @@ export async function startTestServer(
     call: async (method, path, body, headers = {}) => {
       const response = await request(path, {
         method,
-        headers: {
-          authorization,
-          ...(body !== undefined && { "content-type": "application/json" }),
-          ...headers,
-        },
+        headers: headersOf(authorization, body, headers),
         ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
       });
       const text = await response.text();
@@ -85,6 +81,15 @@ function parse(text: string): Body {
   } catch {
     return { text: text as unknown as Body };
   }
+}
+
+function headersOf(authorization: string, body: unknown, more: Record<string, string>): Headers {
+  const headers = new Headers({
+    authorization,
+    ...(body !== undefined && { "content-type": "application/json" }),
+  });
+  for (const [name, value] of Object.entries(more)) headers.set(name, value);
+  return headers;
 }
 
 /** A text at a path of a body. */

@@ -55,22 +55,29 @@ describe.skipIf(!available)("kubectl", () => {
     dir[Symbol.dispose]();
   });
 
+  /** The manifest with objects of its own, so that a test may change them. */
+  function manifestOf(name: string, change: (text: string) => string = (text) => text): string {
+    const path = join(dir.path, `${name}.yaml`);
+    writeFileSync(path, change(deployment).replaceAll("name: web", `name: ${name}`));
+    return path;
+  }
+
   test("apply says what changed", async () => {
     expect(await kubectl(`apply -f ${manifest}`)).toBe(
       "deployment.apps/web unchanged\nconfigmap/web-conf unchanged",
     );
-    const changed = join(dir.path, "changed.yaml");
-    writeFileSync(changed, deployment.replace("key: one", "other: two"));
-    expect(await kubectl(`apply -f ${changed}`)).toContain("configmap/web-conf configured");
-    expect(await kubectl("get cm web-conf -o jsonpath={.data}")).toBe('{"other":"two"}');
+    await kubectl(`apply -f ${manifestOf("changing")}`);
+    const changed = manifestOf("changing", (text) => text.replace("key: one", "other: two"));
+    expect(await kubectl(`apply -f ${changed}`)).toContain("configmap/changing-conf configured");
+    expect(await kubectl("get cm changing-conf -o jsonpath={.data}")).toBe('{"other":"two"}');
   });
 
   test("get prints tables, YAML and selections", async () => {
-    expect(await kubectl("get deploy -o wide")).toMatch(
+    expect(await kubectl("get deploy web -o wide")).toMatch(
       /^NAME +READY +UP-TO-DATE +AVAILABLE +AGE +CONTAINERS +IMAGES +SELECTOR\nweb +0\/2/,
     );
     expect(await kubectl("get deploy web -o yaml")).toContain("kind: Deployment");
-    expect(await kubectl("get deploy -A -l app=web -o name")).toBe("deployment.apps/web");
+    expect(await kubectl("get deploy -A -l app=web -o name")).toContain("deployment.apps/web");
     expect(await kubectl("get all -l app=none")).toBe("");
   });
 
@@ -88,11 +95,12 @@ describe.skipIf(!available)("kubectl", () => {
   });
 
   test("scale, set image, label, annotate and patch change the object", async () => {
-    await kubectl("scale deploy web --replicas=3");
-    await kubectl("set image deploy/web web=busybox:2");
-    await kubectl("label deploy web tier=front");
-    await kubectl("annotate deploy web note=hi");
-    await kubectl('patch deploy web -p {"spec":{"minReadySeconds":1}}');
+    await kubectl(`apply -f ${manifestOf("busy")}`);
+    await kubectl("scale deploy busy --replicas=3");
+    await kubectl("set image deploy/busy busy=busybox:2");
+    await kubectl("label deploy busy tier=front");
+    await kubectl("annotate deploy busy note=hi");
+    await kubectl('patch deploy busy -p {"spec":{"minReadySeconds":1}}');
     const path =
       "{.spec.replicas} {.spec.template.spec.containers[0].image} {.metadata.labels.tier} {.metadata.annotations.note} {.spec.minReadySeconds}";
     const child = Bun.spawn([
@@ -101,7 +109,7 @@ describe.skipIf(!available)("kubectl", () => {
       kubeconfig,
       "get",
       "deploy",
-      "web",
+      "busy",
       "-o",
       `jsonpath=${path}`,
     ]);
@@ -126,12 +134,12 @@ describe.skipIf(!available)("kubectl", () => {
   });
 
   test("server-side apply creates and repeats", async () => {
-    await kubectl("delete cm web-conf");
-    expect(await kubectl(`apply --server-side --force-conflicts -f ${manifest}`)).toContain(
-      "serverside-applied",
+    const path = manifestOf("served");
+    expect(await kubectl(`apply --server-side -f ${path}`)).toContain(
+      "configmap/served-conf serverside-applied",
     );
-    expect(await kubectl(`apply --server-side -f ${manifest}`)).toContain(
-      "configmap/web-conf serverside-applied",
+    expect(await kubectl(`apply --server-side -f ${path}`)).toContain(
+      "configmap/served-conf serverside-applied",
     );
   });
 
@@ -152,11 +160,12 @@ describe.skipIf(!available)("kubectl", () => {
     expect(await kubectl("get node n1 -o jsonpath={.spec}")).toBe("{}");
   });
 
-  test("wait returns when the condition holds", async () => {
-    const waiting = kubectl("wait --for=delete cm/web-conf --timeout=20s");
-    await kubectl("delete cm web-conf");
-    expect(await waiting).toContain("");
-    expect(await kubectl("get cm web-conf --ignore-not-found")).toBe("");
+  test("wait returns when the object is gone", async () => {
+    await kubectl("create configmap leaving");
+    const waiting = kubectl("wait --for=delete cm/leaving --timeout=20s");
+    await kubectl("delete cm leaving");
+    await waiting;
+    expect(await kubectl("get cm leaving --ignore-not-found")).toBe("");
   });
 
   test("get -w prints changes as they come", async () => {
