@@ -11,9 +11,13 @@ const systemSocket = "/var/run/docker.sock";
 
 /**
  * The machine's running engine, else a dockerd of our own under `folder`, away from the machine's.
+ * `atSystemSocket`: that one is found where programs look for the machine's.
  * @throws Error that says how to get one
  */
-export async function findEngine(folder: string): Promise<Engine> {
+export async function findEngine(
+  folder: string,
+  options: { readonly atSystemSocket?: boolean } = {},
+): Promise<Engine> {
   if (await answers(systemSocket))
     return { socket: systemSocket, own: false, [Symbol.asyncDispose]: async () => {} };
   for (let waited = 0; existsSync(systemSocket) && waited < 10_000; waited += 500) {
@@ -21,16 +25,15 @@ export async function findEngine(folder: string): Promise<Engine> {
     if (await answers(systemSocket))
       return { socket: systemSocket, own: false, [Symbol.asyncDispose]: async () => {} };
   }
-  return startOwn(folder);
+  return startOwn(folder, options.atSystemSocket === true ? systemSocket : join(folder, "docker.sock"));
 }
 
-async function startOwn(folder: string): Promise<Engine> {
+async function startOwn(folder: string, socket: string): Promise<Engine> {
   const dockerd = Bun.which("dockerd", { PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` });
   if (dockerd === null) throw new Error("No container engine: apt-get install docker.io");
   if (process.getuid?.() !== 0)
     throw new Error("No container engine runs and starting one needs root: run this with sudo");
   mkdirSync(folder, { recursive: true });
-  const socket = join(folder, "docker.sock");
   rmSync(join(folder, "docker.pid"), { force: true });
   const log = join(folder, "dockerd.log");
   const words = [

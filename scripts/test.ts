@@ -3,7 +3,7 @@ import { findEngine } from "./engine.ts";
 
 /** What scripts/test.sh runs once everything is installed: `bun test`, with an engine, and one closing line. */
 const root = join(import.meta.dir, "..");
-await using engine = await findEngine(join(root, ".run/docker"));
+await using _engine = await findEngine(join(root, ".run/docker"), { atSystemSocket: true });
 const words = [
   process.execPath,
   "test",
@@ -18,7 +18,6 @@ const child = Bun.spawn(words, {
   stdin: "ignore",
   stdout: "inherit",
   stderr: "pipe",
-  env: { ...process.env, ...(engine.own && { DOCKER_HOST: `unix://${engine.socket}` }) },
 });
 
 let text = "";
