@@ -150,7 +150,6 @@ class Pods implements AsyncDisposable {
     await this.#agent[Symbol.asyncDispose]();
     await Promise.all([...this.#workers.values()].map((worker) => worker[Symbol.asyncDispose]()));
     await this.#relisting;
-    await Promise.all(this.#orphans.values());
   }
 
   #want(pod: Pod): void {
@@ -242,7 +241,8 @@ class Pods implements AsyncDisposable {
       if (this.#workers.has(uid) || this.#orphans.has(uid)) continue;
       const containers = list.filter(({ identity }) => identity.podUid === uid);
       const removal = this.#removeOrphan(uid, containers).catch((error: unknown) => {
-        this.#deps.log.warn("cannot remove what is left of a pod", { uid, error: describeError(error) });
+        if (!this.#closed)
+          this.#deps.log.warn("cannot remove what is left of a pod", { uid, error: describeError(error) });
       });
       this.#orphans.set(uid, removal);
       void removal.finally(() => this.#orphans.delete(uid));

@@ -220,24 +220,21 @@ export class NodeAgent implements AsyncDisposable {
     if (clock.monotonicMs() - this.#leaseAtMs < this.#config.statusIntervalMs * 0.9) return;
     const resource = formatResource(resourceTypes.lease, leaseNamespace, this.#config.nodeName);
     this.#lease ??= readAnswer(await this.#send("query", resource, null)).object as Lease | undefined;
-    const { nodeName } = this.#config;
-    const isNew = this.#lease?.metadata?.resourceVersion === undefined;
-    const lease: Lease = {
-      apiVersion: "coordination.k8s.io/v1",
-      kind: "Lease",
-      metadata: isNew ? this.#leaseMetadata() : (this.#lease?.metadata ?? {}),
-      spec: {
-        holderIdentity: nodeName,
-        leaseDurationSeconds: leaseSeconds,
-        renewTime: rfc3339Micro(clock.nowMs()),
-      },
-    };
-    const answer = readAnswer(await this.#send(isNew ? "insert" : "update", resource, lease));
-    this.#lease = answer.failure ? undefined : (answer.object as Lease | undefined);
+    const known = this.#lease?.metadata;
+    const operation = known?.resourceVersion === undefined ? "insert" : "update";
+    const lease = this.#nextLease(operation === "update" && known ? known : this.#leaseMetadata());
+    const { object, failure } = readAnswer(await this.#send(operation, resource, lease));
+    this.#lease = failure ? undefined : (object as Lease | undefined);
     // A lease goes with its Node: look at once whether that is still there.
-    if (answer.failure?.reason === "NotFound") this.#reported = undefined;
-    if (answer.failure) throw refusal("renew lease of node", answer.failure);
+    if (failure?.reason === "NotFound") this.#reported = undefined;
+    if (failure) throw refusal("renew lease of node", failure);
     this.#leaseAtMs = clock.monotonicMs();
+  }
+
+  #nextLease(metadata: Lease["metadata"]): Lease {
+    const renewTime = rfc3339Micro(this.#deps.clock.nowMs());
+    const spec = { holderIdentity: this.#config.nodeName, leaseDurationSeconds: leaseSeconds, renewTime };
+    return { apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata, spec };
   }
 
   #leaseMetadata(): Lease["metadata"] {

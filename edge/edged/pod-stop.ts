@@ -3,6 +3,7 @@ import type { Container, Pod, Probe } from "#shared/kube";
 import { withDeadline } from "#shared/lifecycle";
 import type { ContainerDetails, ContainerRuntime } from "#edge/runtime";
 import type { StopReason } from "./pod-plan.ts";
+import type { PodEvent } from "./events.ts";
 import { httpGet } from "./probes.ts";
 
 export type Why = StopReason | "deleted";
@@ -21,27 +22,34 @@ export async function stopGracefully(target: ContainerDetails, tools: StopTools)
   const { runtime, clock, graceSeconds } = tools;
   const startMs = clock.monotonicMs();
   const hook = tools.container?.lifecycle?.["preStop"] as Hook | undefined;
-  if (hook && graceSeconds > 0 && target.phase === "running") await runHook(target, hook, tools);
+  if (hook && graceSeconds > 0 && target.phase === "running") await runHook(target.id, hook, tools);
   const spent = Math.floor((clock.monotonicMs() - startMs) / 1000);
-  await runtime.stop(
-    target.id,
-    hook ? Math.max(Math.min(2, graceSeconds), graceSeconds - spent) : graceSeconds,
-  );
+  const left = hook ? Math.max(Math.min(2, graceSeconds), graceSeconds - spent) : graceSeconds;
+  await unlessAborted(runtime.stop(target.id, left), tools.signal);
+}
+
+/** The engine goes on stopping without us; whoever is disposed does not wait for it. */
+async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  const aborted = Promise.withResolvers<never>();
+  aborted.promise.catch(() => undefined);
+  const onAbort = (): void => aborted.reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
 }
 
 /** What a container hook may be. */
-export interface Hook {
+interface Hook {
   readonly exec?: { readonly command?: string[] };
   readonly httpGet?: Probe["httpGet"];
   readonly sleep?: { readonly seconds: number };
 }
 
 /** Runs a hook; one that fails or takes too long does not stop what it belongs to. @returns what went wrong */
-export async function runHook(
-  target: ContainerDetails,
-  hook: Hook,
-  tools: StopTools,
-): Promise<string | undefined> {
+async function runHook(id: string, hook: Hook, tools: StopTools): Promise<string | undefined> {
   const { runtime, clock, container, ip, signal } = tools;
   try {
     return await withDeadline(
@@ -49,7 +57,7 @@ export async function runHook(
       { ms: tools.graceSeconds * 1000, what: "hook", signal },
       async (inner) => {
         if (hook.exec?.command) {
-          const result = await runtime.exec(target.id, hook.exec.command, {
+          const result = await runtime.exec(id, hook.exec.command, {
             signal: inner,
             maxOutputBytes: 4096,
           });
@@ -67,6 +75,17 @@ export async function runHook(
     return String(error);
   }
 }
+
+/** A container whose hook fails is stopped; its restart policy decides what follows. @returns what to tell of it */
+export async function runPostStart(id: string, tools: StopTools): Promise<PodEvent | undefined> {
+  const hook = tools.container?.lifecycle?.["postStart"] as Hook | undefined;
+  const wrong = hook && (await runHook(id, hook, { ...tools, graceSeconds: postStartSeconds }));
+  if (wrong === undefined) return undefined;
+  await tools.runtime.stop(id, tools.graceSeconds);
+  return { type: "Warning", reason: "FailedPostStartHook", message: `PostStartHook failed: ${wrong}` };
+}
+
+const postStartSeconds = 60;
 
 /** The grace a pod is given: that of its deletion, else its own. */
 export function graceOf(pod: Pod): number {

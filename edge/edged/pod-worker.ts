@@ -24,7 +24,7 @@ import {
   type Plan,
 } from "./pod-plan.ts";
 import { podStatus } from "./pod-status.ts";
-import { graceOf, stopGracefully, stopText, type Why } from "./pod-stop.ts";
+import { graceOf, runPostStart, stopGracefully, stopText, type StopTools, type Why } from "./pod-stop.ts";
 import { Prober, probeTargets } from "./probes.ts";
 import { PodVolumes, containerMounts, readTerminationLog, removePodDir } from "./volumes.ts";
 import type { PodVolumesOptions } from "./volumes.ts";
@@ -301,8 +301,16 @@ export class PodWorker implements AsyncDisposable {
     record({ type: "Normal", reason: "Created", message: `Created container ${container.name}` });
     await this.#startOrRemove(id).catch(toStartError("RunContainerError"));
     record({ type: "Normal", reason: "Started", message: `Started container ${container.name}` });
+    const wrong = await runPostStart(id, this.#stopTools(container, this.#graceSeconds));
+    if (wrong) record(wrong);
     if (latest?.phase === "exited" && latest.identity.sandboxId === sandbox.id)
       this.#memory.restarted(latest);
+  }
+
+  #stopTools(container: Container | undefined, graceSeconds: number): StopTools {
+    const { runtime, clock } = this.#deps;
+    const { podIps, hostIp } = this.#facts();
+    return { runtime, clock, graceSeconds, container, ip: podIps[0] ?? hostIp, signal: this.#closed.signal };
   }
 
   async #startOrRemove(id: string): Promise<void> {
@@ -315,7 +323,6 @@ export class PodWorker implements AsyncDisposable {
   }
 
   async #stop(target: ContainerDetails, why: Why): Promise<void> {
-    const { runtime, clock } = this.#deps;
     const container = this.#findContainer(target.identity.container);
     if (container) {
       const message = stopText(why, container.name);
@@ -324,15 +331,7 @@ export class PodWorker implements AsyncDisposable {
     this.#stopping.add(target.id);
     try {
       const graceSeconds = target.identity.role === "sandbox" ? 0 : this.#graceSeconds;
-      const ip = this.#facts().podIps[0] ?? this.#facts().hostIp;
-      await stopGracefully(target, {
-        runtime,
-        clock,
-        graceSeconds,
-        container,
-        ip,
-        signal: this.#closed.signal,
-      });
+      await stopGracefully(target, this.#stopTools(container, graceSeconds));
     } finally {
       this.#stopping.delete(target.id);
       this.#known.delete(target.id);

@@ -35,19 +35,19 @@ function makeCloud(): (message: NewMessage) => unknown {
     Err: { ErrStatus: { status: "Failure", reason, message: reason } },
   });
   let version = 1;
-  return ({ operation, resource, content }) => {
-    const key = resource.replace("nodepatch", "node");
-    const object = held.get(key);
-    if (operation === "query" && key.includes("/node/"))
-      return object ?? { ErrStatus: { status: "Failure", reason: "NotFound" } };
-    if (operation === "query") return object ? { Object: object, Err: null } : status("NotFound");
-    if (operation === "insert" && object) return status("AlreadyExists");
-    if (operation !== "insert" && !object) return status("NotFound");
-    if (operation === "patch") return { Object: object, Err: null };
+  const write = (key: string, content: unknown): unknown => {
     version += 1;
     const given = content as { metadata: Record<string, unknown> };
     held.set(key, { ...given, metadata: { ...given.metadata, resourceVersion: String(version) } });
-    return operation === "update" && key.includes("/node/") ? "OK" : { Object: held.get(key), Err: null };
+    return { Object: held.get(key), Err: null };
+  };
+  return ({ operation, resource, content }) => {
+    const key = resource.replace("nodepatch", "node");
+    const object = held.get(key);
+    if (operation === "insert") return object ? status("AlreadyExists") : write(key, content);
+    if (!object) return status("NotFound");
+    if (operation === "update") return write(key, content);
+    return operation === "query" && key.includes("/node/") ? object : { Object: object, Err: null };
   };
 }
 

@@ -1,0 +1,106 @@
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { openDockerRuntime } from "#edge/runtime";
+import { systemClock } from "#shared/clock";
+import type { Pod } from "#shared/kube";
+import { EdgedHarness } from "#internal/test/support/edged-harness.ts";
+import { silentLog } from "#internal/test/support/silent-log.ts";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+
+setDefaultTimeout(90_000);
+const tools = ["dockerd", "docker", "unshare"].every((name) => Bun.which(name) !== null);
+const canRun = tools && existsSync("/bin/busybox") && process.getuid?.() === 0;
+if (!canRun)
+  console.warn("skipped: a private engine needs dockerd, docker, unshare, busybox-static and root");
+
+/**
+ * A dockerd of our own in a network namespace of its own: with `--bridge=none` dockerd deletes the `docker0` it finds,
+ * which otherwise is that of the machine's engine. Pods of this test use that namespace as their host's network.
+ */
+async function startEngine(dir: string): Promise<{ address: string; stop: () => Promise<void> }> {
+  const socket = join(dir, "engine.sock");
+  writeFileSync(join(dir, "daemon.json"), "{}");
+  const engine = Bun.spawn(
+    [
+      // Its own network namespace: without a bridge dockerd removes the docker0 it finds, which is the machine's.
+      "unshare",
+      "--net",
+      "dockerd",
+      `--config-file=${join(dir, "daemon.json")}`,
+      `--host=unix://${socket}`,
+      `--data-root=${join(dir, "data")}`,
+      `--exec-root=${join(dir, "exec")}`,
+      `--pidfile=${join(dir, "engine.pid")}`,
+      "--bridge=none",
+      "--iptables=false",
+      "--ip6tables=false",
+      "--storage-driver=vfs",
+    ],
+    { stdout: "ignore", stderr: Bun.file(join(dir, "engine.log")) },
+  );
+  const isUp = (): boolean => Bun.spawnSync(["docker", "-H", `unix://${socket}`, "info"]).success;
+  for (let turn = 0; turn < 150 && !isUp(); turn += 1) await Bun.sleep(100);
+  const stop = async (): Promise<void> => {
+    engine.kill("SIGTERM");
+    await engine.exited;
+    // dockerd leaves this mount behind, and a mounted file cannot be removed.
+    Bun.spawnSync(["umount", join(dir, "exec/netns/default")]);
+  };
+  return { address: `unix://${socket}`, stop };
+}
+
+test.skipIf(!canRun)(
+  "edged brings its pods back after the engine was restarted, each container once",
+  async () => {
+    using dir = tempDir("engine");
+    const first = await startEngine(dir.path);
+    let stop = first.stop;
+    const docker = (...args: string[]): string => {
+      const result = Bun.spawnSync(["docker", "-H", first.address, ...args]);
+      if (!result.success) throw new Error(result.stderr.toString());
+      return result.stdout.toString().trim();
+    };
+    const runtime = await openDockerRuntime({
+      address: first.address,
+      owner: "restart",
+      clock: systemClock,
+      log: silentLog(),
+    });
+    await using edge = new EdgedHarness();
+    try {
+      Bun.spawnSync(["tar", "-C", "/bin", "-cf", join(dir.path, "box.tar"), "busybox"]);
+      docker("import", join(dir.path, "box.tar"), "box:1");
+      await edge.start(runtime, systemClock, { dataDir: join(dir.path, "edge") });
+      const containers = [{ name: "c", image: "box:1", command: ["/busybox", "sleep", "1000"] }];
+      const pod: Pod = {
+        metadata: { name: "web", namespace: "default", uid: "uid-web" },
+        spec: { hostNetwork: true, terminationGracePeriodSeconds: 0, containers },
+      };
+      await edge.apply(pod);
+      const restarts = (): number | undefined => {
+        const status = edge.status("uid-web");
+        return status?.phase === "Running" ? status.containerStatuses?.[0]?.restartCount : undefined;
+      };
+      await edge.until("running", () => restarts() === 0, 30_000);
+      await stop();
+      ({ stop } = await startEngine(dir.path));
+      await edge.until("running again", () => restarts() === 1, 40_000);
+      const names = docker("ps", "--format", "{{.Names}}").split("\n").sort();
+      expect(names).toEqual([
+        expect.stringMatching(/^k8s_POD_web_default_uid-web_\d$/),
+        "k8s_c_web_default_uid-web_1",
+      ]);
+      await edge.forget(pod);
+      for (let turn = 0; turn < 100 && docker("ps", "-aq") !== ""; turn += 1) await Bun.sleep(50);
+      expect(docker("ps", "-aq")).toBe("");
+    } catch (e) {
+      console.log("ERR", e);
+      throw e;
+    } finally {
+      await edge.stop();
+      await runtime[Symbol.asyncDispose]();
+      await stop();
+    }
+  },
+);
