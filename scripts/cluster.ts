@@ -2,76 +2,103 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventually, freePorts, run, startService, type Service } from "./service.ts";
 
-/** cloudcore and one edgecore on this machine, from dist/, with own ports and data. */
-export interface Cluster extends AsyncDisposable {
+/** cloudcore alone, from dist/, with own ports and data. */
+export interface Cloud extends AsyncDisposable {
   readonly folder: string;
   readonly kubeconfig: string;
   readonly cloud: Service;
-  readonly edge: Service;
-  readonly mqttPort: number;
   kubectl(...words: readonly string[]): Promise<string>;
+  /** The words that start an edgecore of that name which joins it. */
+  edgeWords(node: string, socket: string): Promise<string[]>;
 }
 
-export interface ClusterOptions {
+/** The same with one edgecore. */
+export interface Cluster extends Cloud {
+  readonly edge: Service;
+}
+
+export interface CloudOptions {
   readonly root: string;
   /** Where everything is kept. */
   readonly folder: string;
-  readonly socket: string;
-  readonly node: string;
 }
 
-/** Starts both and returns when the node is Ready. */
-export async function startCluster({ root, folder, socket, node }: ClusterOptions): Promise<Cluster> {
+/** Starts cloudcore and returns when its API answers. */
+export async function startCloud({ root, folder }: CloudOptions): Promise<Cloud> {
   await using stack = new AsyncDisposableStack();
-  const [cloudDir, edgeDir] = [join(folder, "cloud"), join(folder, "edge")];
-  for (const dir of [cloudDir, edgeDir]) mkdirSync(dir, { recursive: true });
-  const [hub = 0, https = 0, api = 0, mqtt = 0, edged = 0] = freePorts(5);
-  const cloudConfig = join(folder, "controller.yaml");
+  const dataDir = join(folder, "cloud");
+  mkdirSync(dataDir, { recursive: true });
+  const [hub = 0, https = 0, api = 0] = freePorts(3);
+  const config = join(folder, "controller.yaml");
   writeFileSync(
-    cloudConfig,
-    `data-dir: ${cloudDir}
+    config,
+    `data-dir: ${dataDir}
 cloudhub: { address: 127.0.0.1, port: ${hub}, https-port: ${https}, advertise: [127.0.0.1] }
 embedded: { port: ${api} }
 `,
   );
-  const edgeConfig = join(folder, "edge.yaml");
-  writeFileSync(
-    edgeConfig,
-    `data-dir: ${edgeDir}
-mqtt: { internal-server: "tcp://127.0.0.1:${mqtt}" }
-edgehub: { server: "127.0.0.1:${hub}", https: "https://127.0.0.1:${https}" }
-edged: { hostname-override: ${node}, docker-address: "unix://${socket}", read-only-port: ${edged} }
-`,
-  );
-  const [cloudcore, edgecore] = [join(root, "dist/cloudcore"), join(root, "dist/edgecore")];
-  const kubeconfig = join(cloudDir, "kubeconfig");
+  const cloudcore = join(root, "dist/cloudcore");
+  const kubeconfig = join(dataDir, "kubeconfig");
   const kubectl = (...words: readonly string[]): Promise<string> =>
     run(["kubectl", "--kubeconfig", kubeconfig, ...words]);
-
-  const cloud = stack.use(
-    startService("cloudcore", [cloudcore, "--config", cloudConfig], join(folder, "cloudcore.log")),
-  );
+  const log = join(folder, "cloudcore.log");
+  const cloud = stack.use(startService("cloudcore", [cloudcore, "--config", config], log));
   await orFailure(
     cloud,
-    eventually(30_000, () => kubectl("get", "namespaces")),
-  );
-  const token = (await run([cloudcore, "token", "--config", cloudConfig])).trim();
-  const words = [edgecore, "--config", edgeConfig, "--token", token];
-  const edge = stack.use(startService("edgecore", words, join(folder, "edgecore.log")));
-  await orFailure(
-    edge,
-    eventually(30_000, () => kubectl("wait", "--for=condition=Ready", `node/${node}`, "--timeout=10s")),
+    eventually(30_000, () => kubectl("get", "namespace", "default")),
   );
   const owned = stack.move();
   return {
     folder,
     kubeconfig,
     cloud,
-    edge,
-    mqttPort: mqtt,
     kubectl,
+    edgeWords: async (node, socket) => {
+      const token = (await run([cloudcore, "token", "--config", config])).trim();
+      const file = writeEdgeConfig({ folder, node, socket, hub, https });
+      return [join(root, "dist/edgecore"), "--config", file, "--token", token];
+    },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+function writeEdgeConfig(edge: {
+  readonly folder: string;
+  readonly node: string;
+  readonly socket: string;
+  readonly hub: number;
+  readonly https: number;
+}): string {
+  const { folder, node, socket, hub, https } = edge;
+  const [mqtt = 0, edged = 0] = freePorts(2);
+  const file = join(folder, `${node}.yaml`);
+  writeFileSync(
+    file,
+    `data-dir: ${join(folder, node)}
+mqtt: { internal-server: "tcp://127.0.0.1:${mqtt}" }
+edgehub: { server: "127.0.0.1:${hub}", https: "https://127.0.0.1:${https}" }
+edged: { hostname-override: ${node}, docker-address: "unix://${socket}", read-only-port: ${edged} }
+`,
+  );
+  return file;
+}
+
+/** Starts both and returns when the node is Ready. */
+export async function startCluster(
+  options: CloudOptions & { readonly socket: string; readonly node: string },
+): Promise<Cluster> {
+  const { node, socket } = options;
+  await using stack = new AsyncDisposableStack();
+  const cloud = stack.use(await startCloud(options));
+  const words = await cloud.edgeWords(node, socket);
+  const edge = stack.use(startService("edgecore", words, join(options.folder, "edgecore.log")));
+  await orFailure(edge, waitReady(cloud, node, 30_000));
+  const owned = stack.move();
+  return { ...cloud, edge, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+export async function waitReady({ kubectl }: Cloud, node: string, limitMs: number): Promise<void> {
+  await eventually(limitMs, () => kubectl("wait", "--for=condition=Ready", `node/${node}`, "--timeout=10s"));
 }
 
 async function orFailure<T>(service: Service, work: Promise<T>): Promise<T> {
