@@ -35,6 +35,8 @@ export async function* checkEdge(config: EdgeConfig, clock: Clock): AsyncGenerat
     const wanted = { name: "mqtt", address: hostname, port: Number(port), setting: "mqtt.internal-server" };
     yield await checkPort(wanted, running);
   }
+  const { query } = config.deviceTwin;
+  if (query) yield await checkPort({ ...query, name: "devices", setting: "devicetwin.query-port" }, running);
   const readOnly = {
     name: "edged",
     address: "127.0.0.1",

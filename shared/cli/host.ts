@@ -13,6 +13,8 @@ export interface Host {
   readonly pid: number;
   readonly clock: Clock;
   readonly terminal: boolean;
+  /** What standard input has up to its first line's end. */
+  readLine(): Promise<string>;
   out(text: string): void;
   err(text: string): void;
   onSignal(name: SignalName, run: () => void): void;
@@ -30,6 +32,7 @@ export function processHost(exit: (code: number) => void): Host {
     pid: process.pid,
     clock: systemClock,
     terminal: process.stderr.isTTY,
+    readLine,
     out: (text) => write(1, text),
     err: (text) => write(2, text),
     onSignal: (name, run) => void process.on(name, run),
@@ -39,6 +42,15 @@ export function processHost(exit: (code: number) => void): Host {
     },
     exit,
   };
+}
+
+async function readLine(): Promise<string> {
+  let text = "";
+  for await (const chunk of Bun.stdin.stream()) {
+    text += new TextDecoder().decode(chunk);
+    if (text.includes("\n") || text.length > 10_000) break;
+  }
+  return text;
 }
 
 /** A reader that went away or is stuck must not stop the program: what cannot be written is dropped. */

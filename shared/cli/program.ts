@@ -71,11 +71,21 @@ async function obey<Config extends BaseConfig>(
       throw new ConfigError("usage", `${command.why} (${program.program} --help tells more)`);
     case "token":
       return print(host, tokenOf(program, host, command.options));
+    case "hash-password":
+      return print(host, await hashPassword(host));
     case "check":
       return check(program, host, command.options);
     case "run":
       return serve(program, host, command.options);
   }
+}
+
+/** Reads a password from standard input, so that it shows up neither in the process list nor in a history. */
+async function hashPassword(host: Host): Promise<string> {
+  if (host.terminal) host.err("Password (one line): ");
+  const [password = ""] = (await host.readLine()).split("\n");
+  if (password === "") throw new ConfigError("usage", "hash-password: expected a password on standard input");
+  return `${await Bun.password.hash(password, { algorithm: "bcrypt", cost: 10 })}\n`;
 }
 
 function tokenOf<Config extends BaseConfig>(program: Program<Config>, host: Host, options: Options): string {

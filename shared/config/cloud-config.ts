@@ -42,7 +42,13 @@ export interface CloudConfig {
   readonly kube: KubeAccess;
   readonly nodeUpdateMs: number;
   readonly cloudHub: CloudHubConfig;
-  readonly deviceController: { readonly enabled: boolean; readonly kube: KubeAccess };
+  readonly deviceController: {
+    readonly enabled: boolean;
+    readonly kube: KubeAccess;
+    readonly statusIntervalMs: number;
+    readonly statusWritesPerSecond: number;
+    readonly acceptDiscovered: boolean;
+  };
   /** undefined when `kube` names an API server */
   readonly embedded: EmbeddedConfig | undefined;
 }
@@ -68,6 +74,9 @@ export function toCloudConfig(values: CloudValues, overrides: Overrides): CloudC
     deviceController: {
       enabled: values.devicecontroller.enabled,
       kube: own.master === undefined && own.kubeconfig === undefined ? kube : own,
+      statusIntervalMs: values.devicecontroller["status-interval-ms"],
+      statusWritesPerSecond: values.devicecontroller["status-writes-per-second"],
+      acceptDiscovered: values.devicecontroller["accept-discovered"],
     },
     embedded: named ? undefined : toEmbedded(values.embedded),
   };

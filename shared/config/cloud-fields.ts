@@ -64,6 +64,13 @@ export const cloudFields = {
   }),
   devicecontroller: section("Devices and device models.", {
     enabled: flag("false: Device objects are left alone.", true),
+    "status-interval-ms": whole(
+      "Milliseconds between two status writes of one device, at least.",
+      500,
+      [0, 3_600_000],
+    ),
+    "status-writes-per-second": whole("Status writes a second over all devices.", 600, [1, 1_000_000]),
+    "accept-discovered": flag("Whether devices that a node found by itself become Device objects.", false),
     kube: section("The Kubernetes API for devices; master and kubeconfig empty: that of controller.kube.", {
       master: textLike("URL of a Kubernetes API server.", "", "an http(s) URL", httpUrl),
       kubeconfig: text("A kubeconfig file.", ""),

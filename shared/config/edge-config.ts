@@ -73,13 +73,20 @@ export interface EdgedConfig {
   readonly dockerAddress: string;
   readonly maxPods: number;
   readonly readOnlyPort: number;
-  readonly imageGcHighPercent: number;
-  readonly imageGcLowPercent: number;
-  readonly deadContainersKept: number;
   readonly clusterDns: readonly string[];
   readonly clusterDomain: string;
   /** undefined: edgecore's own */
   readonly version: string | undefined;
+}
+
+export interface TwinConfig {
+  readonly history: {
+    readonly maxAgeMs: number;
+    readonly maxPerProperty: number;
+    readonly maxPoints: number;
+  };
+  readonly query: { readonly address: string; readonly port: number } | undefined;
+  readonly discoveryPrefix: string | undefined;
 }
 
 /** What edgecore runs with. */
@@ -91,6 +98,7 @@ export interface EdgeConfig {
   readonly edgeHub: EdgeHubConfig;
   readonly mqtt: MqttConfig;
   readonly edged: EdgedConfig;
+  readonly deviceTwin: TwinConfig;
   readonly podStatusIntervalMs: number;
 }
 
@@ -119,6 +127,7 @@ export function toEdgeConfig(
     edgeHub: hub,
     mqtt: toMqtt(values.mqtt),
     edged: toEdged(values.edged),
+    deviceTwin: toTwin(values.devicetwin),
     podStatusIntervalMs: values.meta.sync.podstatus.interval * 1000,
   };
 }
@@ -257,24 +266,30 @@ function toEdged(edged: EdgeValues["edged"]): EdgedConfig {
     dockerAddress: edged["docker-address"],
     maxPods: edged["max-pods"],
     readOnlyPort: edged["read-only-port"],
-    imageGcHighPercent: edged["image-gc-high-threshold"],
-    imageGcLowPercent: edged["image-gc-low-threshold"],
-    deadContainersKept: edged["maximum-dead-containers-per-container"],
     clusterDns: edged["cluster-dns"],
     clusterDomain: edged["cluster-domain"],
     version: orNothing(edged.version),
   };
 }
 
-function findProblems({ edgehub, edged, mqtt }: EdgeValues): string[] {
+function toTwin(twin: EdgeValues["devicetwin"]): TwinConfig {
+  const address = orNothing(twin["query-address"]);
+  return {
+    history: {
+      maxAgeMs: twin["history-hours"] * 3_600_000,
+      maxPerProperty: twin["history-per-property"],
+      maxPoints: twin["history-values"],
+    },
+    query: address === undefined ? undefined : { address, port: twin["query-port"] },
+    discoveryPrefix: orNothing(twin["discovery-prefix"]),
+  };
+}
+
+function findProblems({ edgehub, mqtt }: EdgeValues): string[] {
   const problems: string[] = [];
   const { websocket } = edgehub;
   if ((websocket.certfile === "") !== (websocket.keyfile === ""))
     problems.push("edgehub.websocket.certfile: expected certfile and keyfile together, got one of them");
-  if (edged["image-gc-low-threshold"] > edged["image-gc-high-threshold"])
-    problems.push(
-      `edged.image-gc-low-threshold: expected at most ${edged["image-gc-high-threshold"]} (the high threshold), got ${edged["image-gc-low-threshold"]}`,
-    );
   if (/^(ssl|tls|mqtts):/.test(mqtt["internal-server"]) && mqtt.broker.certfile === "")
     problems.push("mqtt.broker.certfile: expected a server certificate for a TLS listener, got nothing");
   return problems;

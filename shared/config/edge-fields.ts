@@ -154,16 +154,23 @@ export const edgeFields = {
     ),
     "max-pods": whole("Pods this node takes.", 110, [1, 10_000]),
     "read-only-port": port("Port of the local read-only API (127.0.0.1); 0 takes any free one.", 10_350),
-    "image-gc-high-threshold": whole(
-      "Percent of the disk above which unused images are removed.",
-      80,
-      [0, 100],
-    ),
-    "image-gc-low-threshold": whole("Percent down to which they are removed.", 40, [0, 100]),
-    "maximum-dead-containers-per-container": whole("Ended containers kept for their logs.", 1, [0, 100]),
     "cluster-dns": texts("Name servers of pods with dnsPolicy ClusterFirst; empty: the host's.", []),
     "cluster-domain": text("Search domain of such pods.", "cluster.local"),
     version: text("Version the node reports; empty: edgecore's own.", ""),
+  }),
+  devicetwin: section("What devices report.", {
+    "history-hours": whole("Hours for which reported values are kept at the edge.", 168, [1, 87_600]),
+    "history-per-property": whole("Values kept of one property.", 1000, [1, 10_000_000]),
+    "history-values": whole("Values kept in all.", 1_000_000, [1, 1_000_000_000]),
+    "query-address": text(
+      "Where present and past values can be asked for over HTTP; empty: nowhere.",
+      "127.0.0.1",
+    ),
+    "query-port": port("Its port; 0 takes any free one.", 10_551),
+    "discovery-prefix": text(
+      "Home Assistant's discovery prefix, e.g. homeassistant: devices found there are offered to the cloud; empty: off.",
+      "",
+    ),
   }),
   meta: section("What the node knows of the cluster.", {
     sync: section("Repetition of what was said already.", {
@@ -187,6 +194,9 @@ export const retiredEdgeKeys: readonly string[] = [
   "edgehub.controller.auth-info-files-path",
   "edged.device-plugin-enabled",
   "edged.gpu-plugin-enabled",
+  "edged.image-gc-high-threshold",
+  "edged.image-gc-low-threshold",
+  "edged.maximum-dead-containers-per-container",
   "database.driver",
   "database.name",
   "database.source",

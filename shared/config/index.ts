@@ -14,5 +14,6 @@ export type {
   EdgeOverrides,
   ExternalBrokerConfig,
   MqttConfig,
+  TwinConfig,
 } from "./edge-config.ts";
 export { nearest } from "./nearest.ts";

@@ -77,7 +77,7 @@ function readValues<T extends Tree>(
   const { values, problems } = checkValues(tree, mapped.input);
   if (values === undefined || problems.length > 0) throw refusal(file ?? "", problems);
   const names = mapped.unserved.join(", ");
-  const why = theirs ? "KubeEdge fields that have no effect here" : "Retired fields without effect";
+  const why = theirs ? "KubeEdge fields that have no effect here" : "Fields that have no effect here";
   return { values, warnings: names === "" ? [] : [`${why}: ${names}`] };
 }
 

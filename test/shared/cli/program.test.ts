@@ -171,3 +171,13 @@ test.each([
   expect(result.err).toContain(text);
   for (const line of result.err.trim().split("\n")) expect(JSON.parse(line)).toHaveProperty("msg");
 });
+
+test("program hashes the password it reads when asked to", async () => {
+  const main = join(import.meta.dir, "../../../edge/main.ts");
+  const child = Bun.spawn([process.execPath, main, "hash-password"], {
+    stdin: new Blob(["secret\nrest"]),
+    stdout: "pipe",
+  });
+  const hash = (await new Response(child.stdout).text()).trim();
+  expect(await Bun.password.verify("secret", hash)).toBe(true);
+});
