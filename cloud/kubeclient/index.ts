@@ -1,3 +1,5 @@
+export { createKubeClient } from "./client.ts";
+export type { InlineServer, KubeOptions } from "./credentials.ts";
 export {
   KubeError,
   resources,

@@ -90,7 +90,6 @@ export interface KubeClient extends AsyncDisposable {
     at: ObjectAt,
     subresource: string,
     body: KubeObject,
-    options?: CallOptions,
   ): Promise<T>;
   /** Starts list+watch of a collection. */
   informer<T extends KubeObject>(type: ResourceType, options?: Omit<ListOptions, "signal">): Informer<T>;

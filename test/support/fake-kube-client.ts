@@ -278,10 +278,7 @@ class FakeInformer<T extends KubeObject> implements Informer<T> {
   }
 
   watch(handler: InformerHandler<T>): Disposable {
-    const existing = this.list();
-    queueMicrotask(() => {
-      for (const object of existing) handler.added?.(object);
-    });
+    for (const object of this.list()) handler.added?.(object);
     this.#handlers.add(handler);
     return { [Symbol.dispose]: () => void this.#handlers.delete(handler) };
   }

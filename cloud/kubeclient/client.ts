@@ -1,0 +1,211 @@
+import type { Clock } from "#shared/clock";
+import type { KubeObject } from "#shared/kube";
+import type { Logger } from "#shared/log";
+import { Collection } from "./collection.ts";
+import { createSender, type KubeOptions } from "./credentials.ts";
+import {
+  KubeError,
+  type CallOptions,
+  type Informer,
+  type KubeClient,
+  type KubeList,
+  type ListOptions,
+  type ObjectAt,
+  type PatchOptions,
+  type RemoveOptions,
+  type ResourceType,
+} from "./kube-client.ts";
+import { Transport, type ApiRequest } from "./transport.ts";
+import { pathOf, queryOf, selectorsOf } from "./urls.ts";
+
+const pageSize = 500;
+
+const patchTypes = {
+  strategic: "application/strategic-merge-patch+json",
+  merge: "application/merge-patch+json",
+  json: "application/json-patch+json",
+} as const;
+
+/**
+ * The one client of the API server, embedded or real. Nothing is asked of the server before the first call.
+ * @throws ConfigError when the options name no usable server
+ */
+export async function createKubeClient(
+  options: KubeOptions,
+  deps: { readonly clock: Clock; readonly log: Logger },
+): Promise<KubeClient> {
+  const sender = await createSender(options, deps.clock);
+  return new Client(new Transport(sender, deps.clock), deps.clock, deps.log);
+}
+
+interface Shared {
+  readonly collection: Collection<KubeObject>;
+  users: number;
+}
+
+class Client implements KubeClient {
+  readonly #transport: Transport;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #shared = new Map<string, Shared>();
+
+  constructor(transport: Transport, clock: Clock, log: Logger) {
+    this.#transport = transport;
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  async get<T extends KubeObject>(type: ResourceType, at: ObjectAt, options?: CallOptions): Promise<T> {
+    return this.#object({ method: "GET", path: pathOf(type, at), signal: options?.signal });
+  }
+
+  async find<T extends KubeObject>(
+    type: ResourceType,
+    at: ObjectAt,
+    options?: CallOptions,
+  ): Promise<T | undefined> {
+    try {
+      return await this.get<T>(type, at, options);
+    } catch (error) {
+      if (error instanceof KubeError && error.httpStatus === 404) return undefined;
+      throw error;
+    }
+  }
+
+  async list<T extends KubeObject>(type: ResourceType, options: ListOptions = {}): Promise<KubeList<T>> {
+    const items: T[] = [];
+    let next: string | undefined;
+    let resourceVersion = "";
+    do {
+      const query = queryOf({ ...selectorsOf(options), limit: pageSize, continue: next });
+      const path = pathOf(type, { namespace: options.namespace }) + query;
+      const page = (await this.#transport.json({ method: "GET", path, signal: options.signal })) as Page<T>;
+      for (const item of page.items ?? []) items.push(named(type, item));
+      resourceVersion = page.metadata?.resourceVersion ?? resourceVersion;
+      next = page.metadata?.continue;
+    } while (next);
+    return { items, resourceVersion };
+  }
+
+  async create<T extends KubeObject>(type: ResourceType, object: T, options?: CallOptions): Promise<T> {
+    const path = pathOf(type, { namespace: object.metadata.namespace });
+    return this.#object({ method: "POST", path, body: object, signal: options?.signal });
+  }
+
+  async replace<T extends KubeObject>(
+    type: ResourceType,
+    object: T,
+    options: CallOptions & { readonly subresource?: string } = {},
+  ): Promise<T> {
+    const { name, namespace } = object.metadata;
+    const path = pathOf(type, { name: name ?? "", namespace, subresource: options.subresource });
+    return this.#object({ method: "PUT", path, body: object, signal: options.signal });
+  }
+
+  async patch<T extends KubeObject>(
+    type: ResourceType,
+    at: ObjectAt,
+    patch: unknown,
+    options: PatchOptions,
+  ): Promise<T> {
+    return this.#object({
+      method: "PATCH",
+      path: pathOf(type, { ...at, subresource: options.subresource }),
+      body: patch,
+      contentType: patchTypes[options.type],
+      signal: options.signal,
+    });
+  }
+
+  async remove(type: ResourceType, at: ObjectAt, options: RemoveOptions = {}): Promise<void> {
+    const body = {
+      apiVersion: "v1",
+      kind: "DeleteOptions",
+      ...(options.graceSeconds === undefined ? {} : { gracePeriodSeconds: options.graceSeconds }),
+      ...(options.uid === undefined ? {} : { preconditions: { uid: options.uid } }),
+      ...(options.propagation === undefined ? {} : { propagationPolicy: options.propagation }),
+    };
+    await this.#transport.json({ method: "DELETE", path: pathOf(type, at), body, signal: options.signal });
+  }
+
+  async createSubresource<T extends KubeObject>(
+    type: ResourceType,
+    at: ObjectAt,
+    subresource: string,
+    body: KubeObject,
+  ): Promise<T> {
+    return this.#object({ method: "POST", path: pathOf(type, { ...at, subresource }), body });
+  }
+
+  informer<T extends KubeObject>(type: ResourceType, options: Omit<ListOptions, "signal"> = {}): Informer<T> {
+    const key = pathOf(type, options) + queryOf(selectorsOf(options));
+    const shared = this.#shared.get(key) ?? { collection: this.#collect(type, options), users: 0 };
+    shared.users += 1;
+    this.#shared.set(key, shared);
+    return informerOf<T>(shared.collection as unknown as Collection<T>, async () => {
+      shared.users -= 1;
+      if (shared.users > 0) return;
+      this.#shared.delete(key);
+      await shared.collection[Symbol.asyncDispose]();
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const all = [...this.#shared.values()];
+    this.#shared.clear();
+    await Promise.all(all.map(({ collection }) => collection[Symbol.asyncDispose]()));
+  }
+
+  #collect(type: ResourceType, options: Omit<ListOptions, "signal">): Collection<KubeObject> {
+    const source = {
+      name: type.plural,
+      list: (signal: AbortSignal) => this.list(type, { ...options, signal }),
+      watch: (from: string, timeoutSeconds: number, signal: AbortSignal) => {
+        const query = queryOf({
+          ...selectorsOf(options),
+          watch: true,
+          allowWatchBookmarks: true,
+          resourceVersion: from,
+          timeoutSeconds,
+        });
+        return this.#transport.open(pathOf(type, options) + query, signal);
+      },
+    };
+    return new Collection(source, this.#clock, this.#log);
+  }
+
+  async #object<T extends KubeObject>(request: ApiRequest): Promise<T> {
+    return (await this.#transport.json(request)) as T;
+  }
+}
+
+interface Page<T> {
+  readonly metadata?: { readonly resourceVersion?: string; readonly continue?: string };
+  readonly items?: T[];
+}
+
+/** Items of a list leave their type out; watch events carry it. */
+function named<T extends KubeObject>(type: ResourceType, item: T): T {
+  item.apiVersion ??= type.group === "" ? type.version : `${type.group}/${type.version}`;
+  item.kind ??= type.kind;
+  return item;
+}
+
+/** One user of a shared collection: its handlers go with it. */
+function informerOf<T extends KubeObject>(
+  collection: Collection<T>,
+  release: () => Promise<void>,
+): Informer<T> {
+  const watches = new DisposableStack();
+  let released: Promise<void> | undefined;
+  return {
+    synced: collection.synced,
+    get: (key) => collection.copy.get(key),
+    list: () => collection.copy.values(),
+    watch: (handler) => watches.use(collection.watch(handler)),
+    [Symbol.asyncDispose]: () => {
+      watches.dispose();
+      return (released ??= release());
+    },
+  };
+}

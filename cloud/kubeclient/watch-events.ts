@@ -1,0 +1,64 @@
+import { ProtocolError } from "#shared/errors";
+import type { KubeObject, Status } from "#shared/kube";
+
+export type WatchEvent =
+  | { readonly type: "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK"; readonly object: KubeObject }
+  | { readonly type: "ERROR"; readonly object: Status };
+
+const longestLine = 32 * 1024 * 1024;
+
+/**
+ * The events of a watch body, one JSON text a line. Ends with the body; a last line that was cut is dropped, since the
+ * version before it is what the next watch starts from.
+ * @throws ProtocolError for a line that cannot be read: the caller must list again, never skip it.
+ */
+export async function* watchEvents(
+  body: ReadableStream<Uint8Array>,
+  onActivity: () => void,
+): AsyncGenerator<WatchEvent[]> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for await (const chunk of body) {
+    onActivity();
+    const text = decoder.decode(chunk, { stream: true });
+    const lastBreak = text.lastIndexOf("\n");
+    if (lastBreak < 0) rest += text;
+    else {
+      const lines = (rest + text.slice(0, lastBreak)).split("\n");
+      rest = text.slice(lastBreak + 1);
+      yield lines.filter((line) => line.trim() !== "").map(parseEvent);
+    }
+    if (rest.length > longestLine)
+      throw new ProtocolError("watch-line", "The API server sent an endless watch line");
+  }
+}
+
+function parseEvent(line: string): WatchEvent {
+  const event = parseJson(line) as Partial<WatchEvent> | null;
+  switch (event?.type) {
+    case "ERROR":
+      return { type: "ERROR", object: event.object as Status };
+    case "BOOKMARK":
+      if (event.object?.metadata?.["resourceVersion"]) return event as WatchEvent;
+      break;
+    case "ADDED":
+    case "MODIFIED":
+    case "DELETED":
+      if (event.object?.metadata?.["name"] && event.object.metadata["resourceVersion"])
+        return event as WatchEvent;
+      break;
+    case undefined:
+      break;
+  }
+  throw new ProtocolError("watch-line", "The API server sent a watch event that cannot be read");
+}
+
+function parseJson(line: string): unknown {
+  try {
+    return JSON.parse(line) as unknown;
+  } catch (error) {
+    throw new ProtocolError("watch-line", "The API server sent a watch line that is not JSON", {
+      cause: error,
+    });
+  }
+}
