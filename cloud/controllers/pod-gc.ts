@@ -1,0 +1,54 @@
+import { KubeError, resources } from "#cloud/kubeclient";
+import type { Pod } from "#shared/kube";
+import type { ControllerDeps } from "./controller.ts";
+import { WorkQueue } from "./work-queue.ts";
+
+/** How long a node must be gone before its pods go: it may be on its way into our copy, or be made anew. */
+const quarantineMs = 10_000;
+
+type PodGcDeps = Pick<ControllerDeps, "kube" | "clock" | "log" | "pods" | "nodes">;
+
+/** Deletes pods bound to nodes that exist no more: nobody else would ever end them. */
+export function startPodGarbageCollector(deps: PodGcDeps): AsyncDisposable {
+  const queue = new WorkQueue({ ...deps, name: "pod-gc", reconcile: (node) => collect(deps, node) });
+  const check = (pod: Pod): void => {
+    const { nodeName } = pod.spec;
+    if (nodeName && !deps.nodes.get(nodeName)) queue.addAfter(nodeName, quarantineMs);
+  };
+  const watches = [
+    deps.pods.watch({
+      added: check,
+      updated: (pod, old) => {
+        if (!old.spec.nodeName) check(pod);
+      },
+    }),
+    deps.nodes.watch({ removed: (node) => queue.addAfter(node.metadata.name ?? "", quarantineMs) }),
+  ];
+  return {
+    [Symbol.asyncDispose]: async () => {
+      for (const watch of watches) watch[Symbol.dispose]();
+      await queue[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function collect({ kube, nodes, pods, log }: PodGcDeps, node: string): Promise<void> {
+  const orphans = pods.list().filter((pod) => pod.spec.nodeName === node);
+  if (orphans.length === 0 || nodes.get(node)) return;
+  if (await kube.find(resources.nodes, { name: node })) return;
+  log.info("deleting the pods of a node that is gone", { node, pods: orphans.length });
+  for (const pod of orphans) {
+    const { name = "", namespace = "default", uid } = pod.metadata;
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- in no hurry, and the API is not to be flooded
+      await kube.remove(
+        resources.pods,
+        { name, namespace },
+        { graceSeconds: 0, ...(uid !== undefined && { uid }) },
+      );
+    } catch (error) {
+      const done = error instanceof KubeError && (error.httpStatus === 404 || error.httpStatus === 409);
+      if (!done) throw error;
+    }
+  }
+}

@@ -1,0 +1,197 @@
+import {
+  parseQuantity,
+  type Container,
+  type Node,
+  type Pod,
+  type Taint,
+  type Toleration,
+} from "#shared/kube";
+import { matchesNodeSelection } from "./scheduler-affinity.ts";
+
+export interface HostPort {
+  readonly ip: string;
+  readonly protocol: string;
+  readonly port: number;
+}
+
+/** What a pod takes from its node. */
+export interface PodNeeds {
+  /** Thousandths of the resource's unit (whole numbers, so that sums never drift). */
+  readonly amounts: ReadonlyMap<string, number>;
+  readonly hostPorts: readonly HostPort[];
+  /** uid of the controlling owner */
+  readonly owner: string | undefined;
+}
+
+/** A node and what is taken of it. */
+export interface NodeLoad {
+  readonly node: Node;
+  readonly amounts: ReadonlyMap<string, number>;
+  readonly pods: ReadonlyMap<string, PodNeeds>;
+}
+
+export type Choice = { readonly node: string } | { readonly message: string };
+
+export function needsOf(pod: Pod): PodNeeds {
+  const owner = pod.metadata.ownerReferences?.find((reference) => reference.controller === true)?.uid;
+  const hostPorts = pod.spec.containers.flatMap((container) => hostPortsOf(container, pod.spec.hostNetwork));
+  return { amounts: requestsOf(pod), hostPorts, owner };
+}
+
+/** The node to run the pod on, or why none will do, in the words `kubectl describe pod` is known for. */
+export function chooseNode(pod: Pod, needs: PodNeeds, loads: readonly NodeLoad[]): Choice {
+  if (loads.length === 0) return { message: "no nodes available to schedule pods" };
+  const fitting: NodeLoad[] = [];
+  const refusals = new Map<string, number>();
+  for (const load of loads) {
+    const reasons = reasonsAgainst(pod, needs, load);
+    if (reasons.length === 0) fitting.push(load);
+    for (const reason of reasons) refusals.set(reason, (refusals.get(reason) ?? 0) + 1);
+  }
+  const best = bestOf(pod, needs, fitting);
+  if (best !== undefined) return { node: best };
+  const listed = [...refusals].map(([reason, count]) => `${count} ${reason}`).toSorted();
+  return { message: `0/${loads.length} nodes are available: ${listed.join(", ")}.` };
+}
+
+/** Why the pod cannot run on the node; the first kind of obstacle only, all lacking resources together. */
+export function reasonsAgainst(pod: Pod, needs: PodNeeds, load: NodeLoad): readonly string[] {
+  const { node } = load;
+  const tolerations = pod.spec.tolerations ?? [];
+  const cordon: Taint = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" };
+  if (node.spec?.unschedulable === true && !isTolerated(cordon, tolerations))
+    return ["node(s) were unschedulable"];
+  const taint = node.spec?.taints?.find(
+    (candidate) => candidate.effect !== "PreferNoSchedule" && !isTolerated(candidate, tolerations),
+  );
+  if (taint) return [`node(s) had untolerated taint {${taint.key}: ${taint.value ?? ""}}`];
+  if (!matchesNodeSelection(pod, node)) return ["node(s) didn't match Pod's node affinity/selector"];
+  if (portsCollide(needs, load)) return ["node(s) didn't have free ports for the requested pod ports"];
+  return lackingResources(needs, load);
+}
+
+export function isTolerated(taint: Taint, tolerations: readonly Toleration[]): boolean {
+  return tolerations.some((toleration) => {
+    if (toleration.effect && toleration.effect !== taint.effect) return false;
+    if (toleration.key && toleration.key !== taint.key) return false;
+    if (toleration.operator === "Exists") return true;
+    return Boolean(toleration.key) && (toleration.value ?? "") === (taint.value ?? "");
+  });
+}
+
+function lackingResources(needs: PodNeeds, load: NodeLoad): string[] {
+  const reasons: string[] = [];
+  if (load.pods.size + 1 > allocatable(load.node, "pods") / 1000) reasons.push("Too many pods");
+  for (const [resource, amount] of needs.amounts) {
+    if (amount > allocatable(load.node, resource) - (load.amounts.get(resource) ?? 0))
+      reasons.push(`Insufficient ${resource}`);
+  }
+  return reasons;
+}
+
+function allocatable(node: Node, resource: string): number {
+  const given = node.status?.allocatable ?? node.status?.capacity ?? {};
+  return Math.floor((parseQuantity(given[resource]) ?? 0) * 1000);
+}
+
+function portsCollide(needs: PodNeeds, load: NodeLoad): boolean {
+  if (needs.hostPorts.length === 0) return false;
+  for (const other of load.pods.values())
+    for (const taken of other.hostPorts)
+      if (needs.hostPorts.some((port) => collides(port, taken))) return true;
+  return false;
+}
+
+function collides(a: HostPort, b: HostPort): boolean {
+  const sameAddress = a.ip === b.ip || a.ip === "0.0.0.0" || b.ip === "0.0.0.0";
+  return sameAddress && a.port === b.port && a.protocol === b.protocol;
+}
+
+function hostPortsOf(container: Container, hostNetwork: boolean | undefined): HostPort[] {
+  return (container.ports ?? []).flatMap(({ hostPort, containerPort, hostIP, protocol }) => {
+    const port = hostPort ?? (hostNetwork === true ? containerPort : 0);
+    return port > 0 ? [{ port, ip: hostIP || "0.0.0.0", protocol: protocol ?? "TCP" }] : [];
+  });
+}
+
+/** Containers together, or the largest init container while sidecars before it run, whichever is more. */
+function requestsOf(pod: Pod): Map<string, number> {
+  const running = new Map<string, number>();
+  const starting = new Map<string, number>();
+  for (const container of pod.spec.initContainers ?? []) {
+    const sidecar = container.restartPolicy === "Always";
+    for (const [resource, amount] of amountsOf(container.resources?.requests)) {
+      const total = (running.get(resource) ?? 0) + amount;
+      if (sidecar) running.set(resource, total);
+      starting.set(resource, Math.max(starting.get(resource) ?? 0, total));
+    }
+  }
+  for (const container of pod.spec.containers) addAmounts(running, amountsOf(container.resources?.requests));
+  for (const [resource, amount] of starting)
+    running.set(resource, Math.max(running.get(resource) ?? 0, amount));
+  addAmounts(running, amountsOf(pod.spec["overhead"] as Record<string, string> | undefined));
+  return running;
+}
+
+function amountsOf(requests: Record<string, string> | undefined): [string, number][] {
+  return Object.entries(requests ?? {}).flatMap(([resource, text]) => {
+    const amount = Math.ceil((parseQuantity(text) ?? 0) * 1000);
+    return amount > 0 ? [[resource, amount] as [string, number]] : [];
+  });
+}
+
+function addAmounts(to: Map<string, number>, more: Iterable<readonly [string, number]>): void {
+  for (const [resource, amount] of more) to.set(resource, (to.get(resource) ?? 0) + amount);
+}
+
+interface Rank {
+  readonly name: string;
+  readonly siblings: number;
+  readonly score: number;
+  readonly pods: number;
+}
+
+/** Fewest pods of the same owner first, then what is free and what is there, then fewest pods, then by name. */
+function bestOf(pod: Pod, needs: PodNeeds, loads: readonly NodeLoad[]): string | undefined {
+  let best: Rank | undefined;
+  for (const load of loads) {
+    const rank = rankOf(pod, needs, load);
+    if (!best || isBetter(rank, best)) best = rank;
+  }
+  return best?.name;
+}
+
+function isBetter(a: Rank, b: Rank): boolean {
+  if (a.siblings !== b.siblings) return a.siblings < b.siblings;
+  if (a.score !== b.score) return a.score > b.score;
+  return a.pods === b.pods ? a.name < b.name : a.pods < b.pods;
+}
+
+function rankOf(pod: Pod, needs: PodNeeds, load: NodeLoad): Rank {
+  let siblings = 0;
+  if (needs.owner !== undefined)
+    for (const other of load.pods.values()) if (other.owner === needs.owner) siblings += 1;
+  const tolerations = pod.spec.tolerations ?? [];
+  const avoided = (load.node.spec?.taints ?? []).filter(
+    (taint) => taint.effect === "PreferNoSchedule" && !isTolerated(taint, tolerations),
+  ).length;
+  const score = freeShare(needs, load) + 0.5 * imageShare(pod, load.node) - avoided;
+  return { name: load.node.metadata.name ?? "", siblings, score, pods: load.pods.size };
+}
+
+function freeShare(needs: PodNeeds, load: NodeLoad): number {
+  let share = 0;
+  for (const resource of ["cpu", "memory"]) {
+    const total = allocatable(load.node, resource);
+    const used = (load.amounts.get(resource) ?? 0) + (needs.amounts.get(resource) ?? 0);
+    if (total > 0) share += (total - used) / total / 2;
+  }
+  return share;
+}
+
+function imageShare(pod: Pod, node: Node): number {
+  const present = new Set((node.status?.images ?? []).flatMap((image) => image.names ?? []));
+  if (present.size === 0 || pod.spec.containers.length === 0) return 0;
+  const there = pod.spec.containers.filter(({ image }) => present.has(image ?? "")).length;
+  return there / pod.spec.containers.length;
+}

@@ -1,0 +1,158 @@
+import { KubeError, resources } from "#cloud/kubeclient";
+import { rfc3339 } from "#shared/clock";
+import { objectKey, type Condition, type KubeObject, type Node, type Pod } from "#shared/kube";
+import type { ControllerDeps } from "./controller.ts";
+import { recordEvent } from "./events.ts";
+import { SchedulerCache } from "./scheduler-cache.ts";
+import { chooseNode, needsOf } from "./scheduler-fit.ts";
+import { WorkQueue } from "./work-queue.ts";
+
+const component = "default-scheduler";
+/** Unschedulable pods are tried again when something changes; this is for what nobody told. */
+const retryMs = 60_000;
+
+type SchedulerDeps = Pick<ControllerDeps, "kube" | "clock" | "log" | "pods" | "nodes">;
+
+/** Binds pods without a node to the best node that fits. */
+export function startScheduler(deps: SchedulerDeps): AsyncDisposable {
+  return new Scheduler(deps);
+}
+
+class Scheduler implements AsyncDisposable {
+  readonly #deps: SchedulerDeps;
+  readonly #cache = new SchedulerCache();
+  readonly #queue: WorkQueue;
+  readonly #unschedulable = new Set<string>();
+  readonly #watches: Disposable[];
+
+  constructor(deps: SchedulerDeps) {
+    this.#deps = deps;
+    this.#queue = new WorkQueue({ ...deps, name: "scheduler", reconcile: (key) => this.#schedule(key) });
+    this.#watches = [
+      deps.nodes.watch({
+        added: (node) => this.#nodeChanged(node),
+        updated: (node, old) => this.#nodeChanged(node, old),
+        removed: (node) => this.#cache.removeNode(node.metadata.name ?? ""),
+      }),
+      deps.pods.watch({
+        added: (pod) => this.#podShown(pod),
+        updated: (pod) => this.#podShown(pod),
+        removed: (pod) => this.#podGone(pod),
+      }),
+    ];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const watch of this.#watches) watch[Symbol.dispose]();
+    await this.#queue[Symbol.asyncDispose]();
+  }
+
+  #nodeChanged(node: Node, old?: Node): void {
+    this.#cache.setNode(node);
+    if (!old || !Bun.deepEquals(schedulingView(node), schedulingView(old))) this.#retryUnschedulable();
+  }
+
+  #podShown(pod: Pod): void {
+    this.#cache.setPod(pod);
+    if (isWaiting(pod)) this.#queue.add(objectKey(pod));
+    else if (pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed") this.#retryUnschedulable();
+  }
+
+  #podGone(pod: Pod): void {
+    this.#cache.removePod(pod);
+    this.#unschedulable.delete(objectKey(pod));
+    if (pod.spec.nodeName) this.#retryUnschedulable();
+  }
+
+  #retryUnschedulable(): void {
+    for (const key of this.#unschedulable) this.#queue.add(key);
+  }
+
+  async #schedule(key: string): Promise<void> {
+    const pod = this.#deps.pods.get(key);
+    this.#unschedulable.delete(key);
+    if (!pod || !isWaiting(pod) || this.#cache.isAssumed(pod)) return;
+    const choice = chooseNode(pod, needsOf(pod), this.#cache.loads());
+    if ("node" in choice) {
+      await this.#bind(pod, choice.node);
+      return;
+    }
+    this.#unschedulable.add(key);
+    this.#queue.addAfter(key, retryMs);
+    await this.#tellUnschedulable(pod, choice.message);
+  }
+
+  async #bind(pod: Pod, node: string): Promise<void> {
+    const { name = "", namespace = "default", uid } = pod.metadata;
+    const metadata = { name, namespace, ...(uid !== undefined && { uid }) };
+    const target = { apiVersion: "v1", kind: "Node", name: node };
+    const binding: KubeObject = { apiVersion: "v1", kind: "Binding", metadata, target };
+    this.#cache.assume(pod, node);
+    try {
+      await this.#deps.kube.createSubresource(resources.pods, { name, namespace }, "binding", binding);
+    } catch (error) {
+      this.#cache.forget(pod);
+      if (isGone(error)) return;
+      throw error;
+    }
+    const message = `Successfully assigned ${namespace}/${name} to ${node}`;
+    await recordEvent(this.#deps, resources.pods, pod, {
+      type: "Normal",
+      reason: "Scheduled",
+      message,
+      component,
+    });
+  }
+
+  async #tellUnschedulable(pod: Pod, message: string): Promise<void> {
+    const condition = unschedulableCondition(pod, message, rfc3339(this.#deps.clock.nowMs()));
+    if (!condition) return;
+    const { name = "", namespace = "default" } = pod.metadata;
+    try {
+      await this.#deps.kube.patch(
+        resources.pods,
+        { name, namespace },
+        { status: { conditions: [condition] } },
+        { type: "strategic", subresource: "status" },
+      );
+    } catch (error) {
+      if (isGone(error)) return;
+      throw error;
+    }
+    const reason = "FailedScheduling";
+    await recordEvent(this.#deps, resources.pods, pod, { type: "Warning", reason, message, component });
+  }
+}
+
+/** undefined when the pod says so already */
+function unschedulableCondition(pod: Pod, message: string, now: string): Condition | undefined {
+  const known = pod.status?.conditions?.find((condition) => condition.type === "PodScheduled");
+  const since = known?.status === "False" ? known.lastTransitionTime : undefined;
+  if (known?.status === "False" && known.reason === "Unschedulable" && known.message === message) return;
+  return {
+    type: "PodScheduled",
+    status: "False",
+    reason: "Unschedulable",
+    message,
+    lastProbeTime: null,
+    lastTransitionTime: since ?? now,
+  };
+}
+
+function isGone(error: unknown): boolean {
+  return error instanceof KubeError && error.httpStatus === 404;
+}
+
+function isWaiting(pod: Pod): boolean {
+  const { nodeName, schedulerName = component, schedulingGates } = pod.spec;
+  if (nodeName || schedulerName !== component || pod.metadata.deletionTimestamp) return false;
+  if (Array.isArray(schedulingGates) && schedulingGates.length > 0) return false;
+  return pod.status?.phase === undefined || pod.status.phase === "Pending";
+}
+
+/** What of a node decides where pods go; heartbeats change none of it. */
+function schedulingView(node: Node): unknown {
+  const { unschedulable = false, taints = [] } = node.spec ?? {};
+  const allocatable = node.status?.allocatable ?? node.status?.capacity;
+  return { unschedulable, taints, allocatable, labels: node.metadata.labels ?? {} };
+}
