@@ -1,0 +1,134 @@
+import type { Port } from "#shared/bus";
+import type { Clock } from "#shared/clock";
+import { UnavailableError } from "#shared/errors";
+import type { KubeObject, Pod } from "#shared/kube";
+import { running, type Running } from "#shared/lifecycle";
+import type { Logger } from "#shared/log";
+import {
+  formatResource,
+  groups,
+  operations,
+  resourceTypes,
+  sources,
+  type EdgeCatalog,
+  type ObjectChange,
+  type ObjectName,
+} from "#shared/message";
+import type { Store } from "#edge/store";
+import { Downstream, parseRow, readStored } from "./downstream.ts";
+import { Upstream } from "./upstream.ts";
+
+export type MetaManagerPort = Port<
+  EdgeCatalog,
+  "pod.changed" | "config.changed" | "outbox.added",
+  "cloud.request" | "device.changed",
+  "pod.status" | "event.recorded" | "link.changed",
+  "object.deliver" | "pod.list" | "object.get" | "pod.terminated"
+>;
+
+export interface MetaManagerDeps {
+  readonly port: MetaManagerPort;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** How long a pod waits for an object that the cloud has not pushed yet. */
+const queryTimeoutMs = 5000;
+
+/**
+ * Keeps what the cloud wants of this node in SQLite. Whatever arrives is committed before it is told to edged or
+ * devicetwin, and acknowledged last; whatever edged reports is committed with its place in the outbox.
+ */
+export async function startMetaManager(deps: MetaManagerDeps): Promise<Running> {
+  await using stack = new AsyncDisposableStack();
+  const { port, store, clock } = deps;
+  const upstream = new Upstream(store, { id: () => crypto.randomUUID(), nowMs: () => clock.nowMs() });
+  const downstream = new Downstream(store, (change) => tell(port, change), deps.log);
+  stack.defer(() => downstream.drained());
+  const link = { connected: false };
+  const wake = (): void => void port.emit("outbox.added", {});
+
+  stack.use(port.answer("object.deliver", (message) => downstream.deliver(message)));
+  stack.use(port.answer("pod.list", async () => listPods(deps)));
+  stack.use(port.answer("object.get", (name) => findObject(deps, name, link.connected)));
+  stack.use(
+    port.answer("pod.terminated", async (pod) => {
+      upstream.podTerminated(pod);
+      wake();
+      return undefined;
+    }),
+  );
+  stack.use(
+    port.on("pod.status", ({ status, ...pod }) => {
+      if (upstream.podStatus(pod, status)) wake();
+    }),
+  );
+  stack.use(
+    port.on("event.recorded", ({ event }) => {
+      upstream.event(event);
+      wake();
+    }),
+  );
+  stack.use(
+    port.on("link.changed", ({ connected }) => {
+      link.connected = connected;
+      if (connected && upstream.repeatStatuses()) wake();
+    }),
+  );
+  return running("metamanager", stack.move());
+}
+
+async function tell(port: MetaManagerPort, change: ObjectChange): Promise<void> {
+  switch (change.type) {
+    case resourceTypes.pod:
+      return port.emit("pod.changed", change);
+    case resourceTypes.configMap:
+    case resourceTypes.secret:
+      return port.emit("config.changed", change);
+    case resourceTypes.device:
+    case resourceTypes.deviceModel:
+      return port.ask("device.changed", change);
+    default:
+      return undefined;
+  }
+}
+
+function listPods({ store, log }: MetaManagerDeps): Pod[] {
+  const pods: Pod[] = [];
+  for (const row of store.metas.listByType(resourceTypes.pod)) {
+    const pod = parseRow(row.value);
+    if (pod) pods.push(pod as Pod);
+    else log.error("stored pod cannot be read, it is left out", { key: row.key });
+  }
+  return pods;
+}
+
+/** The stored row, which the cloud keeps fresh; else the cloud's answer, which is then stored. */
+async function findObject(
+  deps: MetaManagerDeps,
+  { type, namespace, name }: ObjectName,
+  connected: boolean,
+): Promise<KubeObject | undefined> {
+  const key = formatResource(type, namespace, name);
+  const stored = readStored(deps.store, key);
+  if (stored || !connected) return stored;
+  try {
+    const reply = await deps.port.ask("cloud.request", {
+      source: sources.edged,
+      group: groups.meta,
+      operation: operations.query,
+      resource: key,
+      content: null,
+      timeoutMs: queryTimeoutMs,
+    });
+    const value = JSON.stringify(reply.content);
+    const object = parseRow(value);
+    if (object) deps.store.metas.put({ key, type, value });
+    return object ?? readStored(deps.store, key);
+  } catch (error) {
+    if (!(error instanceof UnavailableError)) throw error;
+    deps.log.debug("cloud not asked for an object", { key, error });
+    return readStored(deps.store, key);
+  }
+}

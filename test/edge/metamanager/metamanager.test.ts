@@ -1,0 +1,176 @@
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { Bus } from "#shared/bus";
+import { systemClock } from "#shared/clock";
+import type { EdgeCatalog, WireMessage } from "#shared/message";
+import { newMessage } from "#shared/message";
+import { startMetaManager } from "#edge/metamanager";
+import { openStore } from "#edge/store";
+import { silentLog } from "#internal/test/support/silent-log.ts";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+
+const stamp = { id: () => crypto.randomUUID(), nowMs: () => 1 };
+
+function podMessage(operation: string, version: string, uid = "u1", source = "edgecontroller"): WireMessage {
+  return newMessage(stamp, {
+    source,
+    group: "resource",
+    operation,
+    resource: "default/pod/web",
+    content: {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: "web", namespace: "default", uid, resourceVersion: version },
+      spec: { containers: [] },
+    },
+    resourceVersion: version,
+  });
+}
+
+async function harness(dir: string) {
+  const store = openStore(join(dir, "edgecore.db"));
+  const bus = new Bus<EdgeCatalog>({
+    onHearerError: (_topic, _module, error) => {
+      throw error;
+    },
+  });
+  const seen: string[] = [];
+  const port = bus.port<
+    "pod.status" | "link.changed" | "event.recorded",
+    "object.deliver" | "pod.list" | "object.get" | "pod.terminated",
+    "pod.changed" | "config.changed",
+    "cloud.request"
+  >("test");
+  port.on("pod.changed", ({ name, object }) => {
+    const row = store.metas.find("default/pod/web");
+    seen.push(`${name} ${object?.metadata.resourceVersion ?? "removed"} ${row ? "stored" : "no row"}`);
+  });
+  const requests: string[] = [];
+  port.answer("cloud.request", async (request) => {
+    requests.push(`${request.operation} ${request.resource}`);
+    return newMessage(stamp, {
+      ...request,
+      content: { metadata: { name: "cm", namespace: "default" }, data: { k: "v" } },
+    });
+  });
+  const manager = await startMetaManager({
+    port: bus.port("metamanager"),
+    store,
+    clock: systemClock,
+    log: silentLog(),
+  });
+  return {
+    store,
+    port,
+    seen,
+    requests,
+    async [Symbol.asyncDispose]() {
+      await manager[Symbol.asyncDispose]();
+      store[Symbol.dispose]();
+    },
+  };
+}
+
+test("metamanager commits a pod before it tells edged and before the acknowledgement", async () => {
+  using dir = tempDir();
+  await using h = await harness(dir.path);
+  const delivered = await Promise.all([
+    h.port.ask("object.deliver", podMessage("insert", "5")),
+    h.port.ask("object.deliver", podMessage("update", "7")),
+    h.port.ask("object.deliver", podMessage("update", "6")),
+  ]);
+  expect(delivered).toEqual([{ ack: true }, { ack: true }, { ack: true }]);
+  expect(h.seen).toEqual(["web 5 stored", "web 7 stored"]);
+  const [pod] = await h.port.ask("pod.list", {});
+  expect(pod?.metadata.resourceVersion).toBe("7");
+});
+
+test("metamanager keeps a re-created pod when the deletion of the old one arrives late", async () => {
+  using dir = tempDir();
+  await using h = await harness(dir.path);
+  await h.port.ask("object.deliver", podMessage("insert", "9", "u2"));
+  expect(await h.port.ask("object.deliver", podMessage("delete", "8", "u1"))).toEqual({ ack: true });
+  expect(h.store.metas.find("default/pod/web")).toBeDefined();
+  await h.port.ask("object.deliver", podMessage("delete", "10", "u2"));
+  expect(h.seen).toEqual(["web 9 stored", "web removed no row"]);
+});
+
+test("metamanager stores an update of an unknown source without telling or acknowledging it", async () => {
+  using dir = tempDir();
+  await using h = await harness(dir.path);
+  expect(await h.port.ask("object.deliver", podMessage("update", "5", "u1", "stranger"))).toEqual({
+    ack: false,
+  });
+  expect({ seen: h.seen, stored: h.store.metas.find("default/pod/web") !== undefined }).toEqual({
+    seen: [],
+    stored: true,
+  });
+});
+
+test("metamanager rejects a delivery when the disk fails, and takes it when the disk works again", async () => {
+  using dir = tempDir();
+  await using h = await harness(dir.path);
+  const { transaction } = h.store;
+  Object.assign(h.store, {
+    transaction: () => {
+      throw new Error("database or disk is full");
+    },
+  });
+  const failed = await h.port
+    .ask("object.deliver", podMessage("insert", "5"))
+    .catch((error: unknown) => String(error));
+  Object.assign(h.store, { transaction });
+  expect(failed).toBe("Error: database or disk is full");
+  expect(h.seen).toEqual([]);
+  expect(await h.port.ask("object.deliver", podMessage("insert", "5"))).toEqual({ ack: true });
+});
+
+test("metamanager leaves one status row a pod in the outbox, and the deletion after it", async () => {
+  using dir = tempDir();
+  await using h = await harness(dir.path);
+  await h.port.ask("object.deliver", podMessage("insert", "5"));
+  const pod = { namespace: "default", name: "web", uid: "u1" };
+  await h.port.emit("pod.status", { ...pod, status: { phase: "Pending" } });
+  await h.port.emit("pod.status", { ...pod, status: { phase: "Running", podIPs: [{ ip: "10.0.0.2" }] } });
+  await h.port.emit("pod.status", { ...pod, status: { phase: "Running", podIPs: [{ ip: "10.0.0.2" }] } });
+  await h.port.ask("pod.terminated", pod);
+  const rows = h.store.outbox.listAfter(0, 10).map(({ lane, message }) => {
+    const { route, content } = JSON.parse(message) as WireMessage;
+    return { lane, operation: route.operation, resource: route.resource, content };
+  });
+  expect(rows).toEqual([
+    {
+      lane: "podstatus",
+      operation: "patch",
+      resource: "default/podpatch/web",
+      content: JSON.stringify({
+        metadata: { uid: "u1" },
+        status: {
+          message: null,
+          reason: null,
+          podIP: null,
+          podIPs: [{ $patch: "replace" }, { ip: "10.0.0.2" }],
+          phase: "Running",
+        },
+      }),
+    },
+    {
+      lane: "pod",
+      operation: "delete",
+      resource: "default/pod/web",
+      content: { gracePeriodSeconds: 0, preconditions: { uid: "u1" } },
+    },
+  ]);
+  expect(h.store.metas.find("default/pod/web")).toBeUndefined();
+});
+
+test("metamanager asks the cloud for a ConfigMap once, when it is connected and has no row", async () => {
+  using dir = tempDir();
+  await using h = await harness(dir.path);
+  const name = { type: "configmap", namespace: "default", name: "cm" };
+  expect(await h.port.ask("object.get", name)).toBeUndefined();
+  await h.port.emit("link.changed", { connected: true, reason: "test" });
+  expect((await h.port.ask("object.get", name))?.["data"]).toEqual({ k: "v" });
+  await h.port.ask("object.get", name);
+  expect(h.requests).toEqual(["query default/configmap/cm"]);
+});
