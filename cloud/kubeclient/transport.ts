@@ -82,18 +82,29 @@ export class Transport {
     if (request.signal?.aborted) return undefined;
     const nominalMs = 100 * 2 ** attempt * (0.5 + this.#clock.random() / 2);
     const isRead = request.method === "GET";
-    if (!(error instanceof KubeError))
-      return isRead && error instanceof UnavailableError && error.code !== "timeout" ? nominalMs : undefined;
-    if (error.httpStatus === 401 && attempt === 1) {
-      this.#sender.forget();
-      return 0;
+    if (error instanceof KubeError) {
+      if (error.httpStatus === 401 && attempt === 1) {
+        this.#sender.forget();
+        return 0;
+      }
+      return isWorthRepeating(error.httpStatus, isRead) ? askedWaitMs(retryAfter, nominalMs) : undefined;
     }
-    const notBegun = error.httpStatus === 429;
-    if (!notBegun && !(isRead && [500, 502, 503, 504].includes(error.httpStatus))) return undefined;
-    const askedMs = Number(retryAfter ?? "0") * 1000;
-    if (askedMs > longestRetryMs) return undefined;
-    return Math.max(nominalMs, Number.isFinite(askedMs) ? askedMs : 0);
+    const away = error instanceof UnavailableError && error.code !== "timeout";
+    return isRead && away ? nominalMs : undefined;
   }
+}
+
+const busy: readonly number[] = [500, 502, 503, 504];
+
+/** 429: the server says it has not begun; a busy answer may come from the middle of a write. */
+function isWorthRepeating(httpStatus: number, isRead: boolean): boolean {
+  return httpStatus === 429 || (isRead && busy.includes(httpStatus));
+}
+
+function askedWaitMs(retryAfter: string | null, nominalMs: number): number | undefined {
+  const askedMs = Number(retryAfter ?? "0") * 1000;
+  if (askedMs > longestRetryMs) return undefined;
+  return Math.max(nominalMs, Number.isFinite(askedMs) ? askedMs : 0);
 }
 
 interface Failure {

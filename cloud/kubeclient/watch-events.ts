@@ -33,23 +33,16 @@ export async function* watchEvents(
   }
 }
 
+const changes: readonly unknown[] = ["ADDED", "MODIFIED", "DELETED"];
+
 function parseEvent(line: string): WatchEvent {
   const event = parseJson(line) as Partial<WatchEvent> | null;
-  switch (event?.type) {
-    case "ERROR":
-      return { type: "ERROR", object: event.object as Status };
-    case "BOOKMARK":
-      if (event.object?.metadata?.["resourceVersion"]) return event as WatchEvent;
-      break;
-    case "ADDED":
-    case "MODIFIED":
-    case "DELETED":
-      if (event.object?.metadata?.["name"] && event.object.metadata["resourceVersion"])
-        return event as WatchEvent;
-      break;
-    case undefined:
-      break;
-  }
+  if (event?.type === "ERROR") return { type: "ERROR", object: event.object as Status };
+  const metadata = event?.object?.metadata;
+  const placed = Boolean(metadata?.["resourceVersion"]);
+  const readable =
+    event?.type === "BOOKMARK" || (changes.includes(event?.type) && Boolean(metadata?.["name"]));
+  if (placed && readable) return event as WatchEvent;
   throw new ProtocolError("watch-line", "The API server sent a watch event that cannot be read");
 }
 
