@@ -1,0 +1,213 @@
+import { WebSocket, type RawData } from "ws";
+import type { Clock } from "#shared/clock";
+import { describeError } from "#shared/errors";
+import type { Logger } from "#shared/log";
+import type { Credentials } from "./certificates.ts";
+import { explainConnectError } from "./enrol.ts";
+import { stepLink, type LinkEffect, type LinkEvent, type LinkState } from "./link-machine.ts";
+
+export interface LinkOptions {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly handshakeTimeoutMs: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Told before each dial; undefined: there is nothing to dial with, and never will be. */
+  readonly credentials: () => Promise<Credentials | undefined>;
+  readonly onUp: () => void;
+  readonly onDown: (reason: string) => void;
+  readonly onFrame: (frame: string) => void;
+  /** The peer has read everything written before `ping(mark)`. */
+  readonly onPong: (mark: string) => void;
+}
+
+const pingEveryMs = 5000;
+const largestFrame = 64 * 1024 * 1024;
+/** Written and not yet taken by the socket: past this a sender has to wait. */
+const fullBytes = 4 * 1024 * 1024;
+
+/** Keeps one WebSocket to the cloud up: dials, watches for silence, dials again. Never gives up while it may dial. */
+export class Link implements Disposable {
+  readonly #options: LinkOptions;
+  #state: LinkState = { kind: "waiting", attempt: 0 };
+  #socket: WebSocket | undefined;
+  #retryAfterMs: number | undefined;
+  #failure: string | undefined;
+  #told = "";
+  #heardMs = 0;
+  readonly #timers = new Set<Disposable>();
+  #ticker: Disposable | undefined;
+
+  constructor(options: LinkOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#ticker = this.#options.clock.every(pingEveryMs, () =>
+      this.#step({ kind: "tick", silentMs: this.#options.clock.monotonicMs() - this.#heardMs }),
+    );
+    this.#step({ kind: "due" });
+  }
+
+  get up(): boolean {
+    return this.#state.kind === "up";
+  }
+
+  /** Whether more may be sent now without filling the memory. */
+  get ready(): boolean {
+    return this.up && (this.#socket?.bufferedAmount ?? 0) < fullBytes;
+  }
+
+  /** @returns false when there is no link */
+  send(frame: string): boolean {
+    if (!this.up || this.#socket?.readyState !== WebSocket.OPEN) return false;
+    this.#socket.send(frame);
+    return true;
+  }
+
+  ping(mark: string): void {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.ping(mark);
+  }
+
+  /** Hangs up and dials again, e.g. with a new certificate. */
+  redial(reason: string): void {
+    if (this.up) this.#drop(reason);
+  }
+
+  [Symbol.dispose](): void {
+    this.#step({ kind: "stop" });
+    this.#ticker?.[Symbol.dispose]();
+    for (const timer of this.#timers) timer[Symbol.dispose]();
+    this.#timers.clear();
+  }
+
+  #step(event: LinkEvent): void {
+    const { clock } = this.#options;
+    const { state, effects } = stepLink(this.#state, event, {
+      nowMs: clock.monotonicMs(),
+      random: clock.random(),
+    });
+    this.#state = state;
+    for (const effect of effects) this.#do(effect);
+  }
+
+  #do(effect: LinkEffect): void {
+    switch (effect.kind) {
+      case "dial":
+        void this.#dial();
+        break;
+      case "wait":
+        this.#wait(effect.ms);
+        break;
+      case "up":
+        this.#told = "";
+        this.#options.onUp();
+        break;
+      case "down":
+        this.#options.onDown(effect.reason);
+        break;
+      case "ping":
+        this.ping("alive");
+        break;
+      case "drop":
+        this.#drop(effect.reason);
+        break;
+    }
+  }
+
+  #wait(ms: number): void {
+    const timer = this.#options.clock.after(ms, () => {
+      this.#timers.delete(timer);
+      this.#step({ kind: "due" });
+    });
+    this.#timers.add(timer);
+  }
+
+  async #dial(): Promise<void> {
+    const { credentials, log } = this.#options;
+    this.#failure = undefined;
+    this.#retryAfterMs = undefined;
+    try {
+      const found = await credentials();
+      if (this.#state.kind !== "dialing") return;
+      if (found) this.#open(found);
+      else this.#step({ kind: "stop" });
+    } catch (error) {
+      const reason = describeError(error);
+      this.#tell(log, reason);
+      this.#step({ kind: "closed", reason });
+    }
+  }
+
+  #open(credentials: Credentials): void {
+    const { url, headers, handshakeTimeoutMs, clock, onFrame, onPong } = this.#options;
+    const socket = new WebSocket(url, {
+      ...credentials,
+      headers,
+      handshakeTimeout: handshakeTimeoutMs,
+      perMessageDeflate: false,
+      maxPayload: largestFrame,
+    });
+    this.#socket = socket;
+    this.#heardMs = clock.monotonicMs();
+    const heard = (): boolean => {
+      this.#heardMs = clock.monotonicMs();
+      return this.#socket === socket;
+    };
+    socket.on("open", () => heard() && this.#step({ kind: "opened" }));
+    socket.on("message", (data) => heard() && onFrame(frameText(data)));
+    socket.on("pong", (data) => heard() && onPong(String(data)));
+    socket.on("ping", heard);
+    socket.on("unexpected-response", (_request, response) => {
+      this.#failure = `cloudcore answers ${response.statusCode} to the handshake`;
+      this.#retryAfterMs = retryAfterMs(response.headers["retry-after"], clock.nowMs());
+      socket.terminate();
+      this.#gone(socket, this.#failure);
+    });
+    socket.on("error", (error) => {
+      this.#failure ??= explainConnectError(new URL(url).host, error).message;
+    });
+    socket.on("close", (code, reason) =>
+      this.#gone(socket, `closed by the peer: ${code} ${String(reason)}`.trim()),
+    );
+  }
+
+  #drop(reason: string): void {
+    const socket = this.#socket;
+    if (!socket) return;
+    this.#failure = reason;
+    socket.terminate();
+    this.#gone(socket, reason);
+  }
+
+  /** Once a socket: whoever comes second finds another one, or none. */
+  #gone(socket: WebSocket, reason: string): void {
+    if (this.#socket !== socket) return;
+    this.#socket = undefined;
+    const why = this.#failure ?? reason;
+    if (this.#state.kind !== "ended") this.#tell(this.#options.log, why);
+    this.#step({ kind: "closed", reason: why, retryAfterMs: this.#retryAfterMs });
+  }
+
+  /** The same failure again and again is one line. */
+  #tell(log: Logger, reason: string): void {
+    if (reason === this.#told) log.debug("no link to the cloud", { reason });
+    else log.warn("no link to the cloud, trying again", { reason });
+    this.#told = reason;
+  }
+}
+
+/** Text frames are strings on Bun and buffers elsewhere. */
+function frameText(data: RawData | string): string {
+  if (typeof data === "string") return data;
+  return Array.isArray(data)
+    ? Buffer.concat(data).toString("utf8")
+    : Buffer.from(data as Buffer).toString("utf8");
+}
+
+/** Retry-After in seconds or as a date. */
+function retryAfterMs(value: string | undefined, nowMs: number): number | undefined {
+  if (value === undefined) return undefined;
+  const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - nowMs;
+  return Number.isFinite(ms) ? Math.max(0, ms) : undefined;
+}

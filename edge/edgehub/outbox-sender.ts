@@ -1,0 +1,218 @@
+import type { Outbox, OutboxEntry } from "#edge/store";
+import type { Clock } from "#shared/clock";
+import type { Logger } from "#shared/log";
+import { decode, type WireMessage } from "#shared/message";
+import { judgeReply } from "./verdict.ts";
+
+export interface SenderOptions {
+  readonly outbox: Outbox;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** @returns false when the link is away or full */
+  readonly send: (frame: string) => boolean;
+  /** Asks the peer to show that it has read everything so far; `ponged` is called with the mark. */
+  readonly ping: (mark: string) => void;
+}
+
+interface InFlight {
+  readonly id: number;
+  readonly msgId: string;
+  readonly lane: string;
+  tries: number;
+  /** when it is sent again */
+  dueMs: number;
+  /** Silence or refusals of some messages must not stop the others: these no longer count for the window. */
+  parked: boolean;
+}
+
+const window = 64;
+const mostParked = 448;
+const answerMs = 10_000;
+const longestWaitMs = 300_000;
+const parkAfterTries = 2;
+/** KubeEdge's cloud never answers these: they are done when the peer has read them. */
+const silentLane = "upload";
+const markPrefix = "outbox-";
+
+/**
+ * Sends the outbox in order, each message until it is answered, always with the id it was stored with, so that the
+ * cloud can tell a repetition. An entry leaves the disk only when it is answered.
+ */
+export class OutboxSender implements Disposable {
+  readonly #options: SenderOptions;
+  readonly #inFlight = new Map<string, InFlight>();
+  readonly #marks = new Map<string, readonly InFlight[]>();
+  #unmarked: InFlight[] = [];
+  #done: number[] = [];
+  #cursor = 0;
+  #lastMark = 0;
+  #parked = 0;
+  #up = false;
+  #full = false;
+  #timer: Disposable | undefined;
+  #scheduled = false;
+
+  constructor(options: SenderOptions) {
+    this.#options = options;
+  }
+
+  /** A new link: everything unanswered goes again, from the oldest on. */
+  linkUp(): void {
+    this.#forget();
+    this.#up = true;
+    this.#timer = this.#options.clock.every(500, () => this.#repeat());
+    this.wake();
+  }
+
+  linkDown(): void {
+    this.#up = false;
+    this.#timer?.[Symbol.dispose]();
+    this.#timer = undefined;
+    this.#flush();
+    this.#forget();
+  }
+
+  /** There is something new in the outbox. Calls of one turn are one look. */
+  wake(): void {
+    if (this.#scheduled || !this.#up) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      if (!this.#up) return;
+      this.#flush();
+      this.#fill();
+    });
+  }
+
+  /** @returns whether the reply was for an entry */
+  settle(reply: WireMessage): boolean {
+    const entry = this.#inFlight.get(reply.header.parent_msg_id ?? "");
+    if (!entry) return false;
+    const verdict = judgeReply(reply);
+    const { log, clock } = this.#options;
+    if (verdict.kind === "later") {
+      log.debug("cloud cannot take a message now", { lane: entry.lane, reason: verdict.text });
+      this.#postpone(entry, clock.monotonicMs());
+    } else {
+      if (verdict.kind === "refused")
+        log.warn("cloud refused a message for good: dropped", {
+          lane: entry.lane,
+          resource: reply.route.resource,
+          code: verdict.code,
+          reason: verdict.text,
+        });
+      this.#finish(entry);
+    }
+    this.wake();
+    return true;
+  }
+
+  ponged(mark: string): void {
+    const read = this.#marks.get(mark);
+    if (!read) return;
+    this.#marks.delete(mark);
+    for (const entry of read) this.#finish(entry);
+    this.wake();
+  }
+
+  [Symbol.dispose](): void {
+    this.linkDown();
+  }
+
+  #forget(): void {
+    this.#inFlight.clear();
+    this.#marks.clear();
+    this.#unmarked = [];
+    this.#cursor = 0;
+    this.#parked = 0;
+    this.#full = false;
+  }
+
+  #finish(entry: InFlight): void {
+    if (!this.#inFlight.delete(entry.msgId)) return;
+    if (entry.parked) this.#parked -= 1;
+    this.#done.push(entry.id);
+  }
+
+  /** One commit for all that were answered in this turn. */
+  #flush(): void {
+    if (this.#done.length === 0) return;
+    this.#options.outbox.remove(this.#done);
+    this.#done = [];
+  }
+
+  #fill(): void {
+    for (;;) {
+      const room = window - (this.#inFlight.size - Math.min(this.#parked, mostParked));
+      if (room <= 0) break;
+      const entries = this.#options.outbox.listAfter(this.#cursor, room);
+      if (entries.length === 0 || !entries.every((entry) => this.#first(entry))) break;
+    }
+    this.#flush();
+    this.#mark();
+  }
+
+  #first(row: OutboxEntry): boolean {
+    const decoded = decode(row.message);
+    if (!decoded.ok) {
+      this.#options.log.error("stored message cannot be read: dropped", {
+        lane: row.lane,
+        reason: decoded.reason,
+      });
+      this.#done.push(row.id);
+      this.#cursor = row.id;
+      return true;
+    }
+    if (!this.#send(row.message)) return false;
+    this.#cursor = row.id;
+    const entry: InFlight = {
+      id: row.id,
+      msgId: decoded.message.header.msg_id,
+      lane: row.lane,
+      tries: 1,
+      dueMs: this.#options.clock.monotonicMs() + answerMs,
+      parked: false,
+    };
+    this.#inFlight.set(entry.msgId, entry);
+    if (entry.lane === silentLane) this.#unmarked.push(entry);
+    return true;
+  }
+
+  #send(frame: string): boolean {
+    const sent = this.#options.send(frame);
+    this.#full = !sent;
+    return sent;
+  }
+
+  #mark(): void {
+    if (this.#unmarked.length === 0) return;
+    this.#lastMark += 1;
+    const mark = `${markPrefix}${this.#lastMark}`;
+    this.#marks.set(mark, this.#unmarked);
+    this.#unmarked = [];
+    this.#options.ping(mark);
+  }
+
+  #postpone(entry: InFlight, nowMs: number): void {
+    entry.dueMs = nowMs + Math.min(longestWaitMs, answerMs * 2 ** Math.min(entry.tries - 1, 10));
+    if (entry.parked || entry.tries < parkAfterTries) return;
+    entry.parked = true;
+    this.#parked += 1;
+  }
+
+  #repeat(): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const entry of this.#inFlight.values()) {
+      if (entry.lane === silentLane || entry.dueMs > nowMs) continue;
+      const row = this.#options.outbox.listAfter(entry.id - 1, 1)[0];
+      if (row?.id !== entry.id) {
+        this.#finish(entry);
+        continue;
+      }
+      if (!this.#send(row.message)) break;
+      entry.tries += 1;
+      this.#postpone(entry, nowMs);
+    }
+    if (this.#full || this.#done.length > 0 || this.#parked > 0) this.wake();
+  }
+}

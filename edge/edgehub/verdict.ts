@@ -1,0 +1,37 @@
+import { operations, type WireMessage } from "#shared/message";
+
+export type Verdict =
+  | { readonly kind: "done" }
+  | { readonly kind: "refused"; readonly code: number; readonly text: string }
+  | { readonly kind: "later"; readonly text: string };
+
+const passing = new Set([408, 409, 429]);
+
+/** What the cloud's reply means for the message it answers. */
+export function judgeReply(reply: WireMessage): Verdict {
+  if (reply.route.operation === operations.error) return { kind: "later", text: describe(reply.content) };
+  const failure = findStatus(reply.content);
+  const code = failure?.["code"];
+  if (failure === undefined || typeof code !== "number" || code < 400) return { kind: "done" };
+  const text = describe(failure["message"] ?? failure["reason"]);
+  if (code < 500 && !passing.has(code)) return { kind: "refused", code, text };
+  return { kind: "later", text: `${code} ${text}` };
+}
+
+/** The failed metav1.Status in a reply: bare, in `ErrStatus`, or in `Err` or `Err.ErrStatus` of an object answer. */
+function findStatus(content: unknown): Record<string, unknown> | undefined {
+  const whole = asRecord(content);
+  if (!whole) return undefined;
+  if (whole["kind"] === "Status") return whole;
+  const error = asRecord(whole["Err"]) ?? whole;
+  const status = asRecord(error["ErrStatus"]);
+  return status ?? (error === whole ? undefined : error);
+}
+
+function asRecord(value: unknown): Record<string, unknown> | undefined {
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
+}
+
+function describe(value: unknown): string {
+  return (typeof value === "string" ? value : (JSON.stringify(value) ?? "")).slice(0, 300);
+}

@@ -1,0 +1,309 @@
+import { describe, expect, test } from "bun:test";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { startEdgeHub, type EdgeHubStartConfig } from "#edge/edgehub";
+import { openStore, type Store } from "#edge/store";
+import { Bus } from "#shared/bus";
+import { systemClock } from "#shared/clock";
+import type { EdgeCatalog, WireMessage } from "#shared/message";
+import { newMessage, responseTo, type Delivery } from "#shared/message";
+import { readCertificate } from "#shared/pki";
+import { startCutProxy } from "#internal/test/support/cut-proxy.ts";
+import { silentLog } from "#internal/test/support/silent-log.ts";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { ScriptedCloud } from "./scripted-cloud.ts";
+
+const stamp = { id: () => crypto.randomUUID(), nowMs: () => 1 };
+
+function configOf(
+  dataDir: string,
+  port: number,
+  token: string | undefined,
+  httpsPort = port,
+): EdgeHubStartConfig {
+  return {
+    dataDir,
+    nodeName: "edge-1",
+    edgeHub: {
+      url: `wss://127.0.0.1:${port}/project/edge-1/events`,
+      httpsUrl: `https://127.0.0.1:${httpsPort}`,
+      projectId: "project",
+      token,
+      rotateCertificates: true,
+      caFile: undefined,
+      certFile: undefined,
+      keyFile: undefined,
+      handshakeTimeoutMs: 5000,
+      writeDeadlineMs: 5000,
+      readDeadlineMs: 5000,
+      heartbeatMs: 15_000,
+      outboxLimitBytes: 1e6,
+    },
+  };
+}
+
+interface Edge extends AsyncDisposable {
+  readonly log: ReturnType<typeof silentLog>;
+  readonly store: Store;
+  readonly delivered: WireMessage[];
+  readonly ask: (body: EdgeCatalog["cloud.request"]["body"]) => Promise<WireMessage>;
+  readonly put: (lane: string, count: number) => string[];
+}
+
+async function startEdge(
+  config: EdgeHubStartConfig,
+  take: () => Promise<Delivery> = () => Promise.resolve({ ack: true }),
+): Promise<Edge> {
+  await using stack = new AsyncDisposableStack();
+  const log = silentLog();
+  const store = stack.use(openStore(join(config.dataDir, "edge.db")));
+  const bus = stack.use(new Bus<EdgeCatalog>({ onHearerError: () => undefined }));
+  const other = bus.port<"outbox.added", "cloud.request", never, "object.deliver" | "twin.deliver">("test");
+  const delivered: WireMessage[] = [];
+  for (const topic of ["object.deliver", "twin.deliver"] as const)
+    other.answer(topic, (message) => {
+      delivered.push(message);
+      return take();
+    });
+  stack.use(await startEdgeHub(config, { port: bus.port("edgehub"), store, clock: systemClock, log }));
+  const owned = stack.move();
+  return {
+    log,
+    store,
+    delivered,
+    ask: (body) => other.ask("cloud.request", body),
+    put: (lane, count) => {
+      const messages = Array.from({ length: count }, (_, index) =>
+        newMessage(stamp, {
+          source: "twin",
+          group: "resource",
+          operation: "update",
+          resource: `device/d${index}/twin/edge_updated`,
+          content: { index },
+        }),
+      );
+      store.transaction(() => {
+        for (const message of messages) store.outbox.put(lane, undefined, JSON.stringify(message));
+      });
+      void other.emit("outbox.added", {});
+      return messages.map((message) => message.header.msg_id);
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+async function eventually(holds: () => boolean): Promise<void> {
+  while (!holds()) await Bun.sleep(5);
+}
+
+const isKeepalive = ({ route }: WireMessage): boolean => route.operation === "keepalive";
+
+describe("edgehub enrolment", () => {
+  test("gets a certificate with the token and keeps it for its owner alone", async () => {
+    await using cloud = await ScriptedCloud.start();
+    using dir = tempDir();
+    await using _edge = await startEdge(configOf(dir.path, cloud.port, cloud.token()));
+    await cloud.until(() => cloud.received.some(isKeepalive));
+    expect(cloud.enrolments.map(({ node }) => node)).toEqual(["edge-1"]);
+    expect(readCertificate(readFileSync(join(dir.path, "certs/edge.crt"))).commonName).toBe(
+      "system:node:edge-1",
+    );
+    expect(statSync(join(dir.path, "certs/edge.key")).mode & 0o777).toBe(0o600);
+    expect(cloud.handshakes[0]).toMatchObject({
+      node_id: "edge-1",
+      project_id: "project",
+      connectionuse: "msg",
+    });
+  });
+
+  test.each([
+    ["the token has ended", (cloud: ScriptedCloud) => cloud.token(1), "Invalid authorization token: expired"],
+    [
+      "the token pins another CA",
+      (cloud: ScriptedCloud) => `${"0".repeat(64)}.${cloud.token().split(".").slice(1).join(".")}`,
+      "has another CA",
+    ],
+    ["the token is none", () => "nonsense", "the token is not one"],
+    ["there is no token", () => undefined, "neither a certificate nor a token"],
+  ])("says so and stays offline when %s", async (_name, token, said) => {
+    await using cloud = await ScriptedCloud.start();
+    using dir = tempDir();
+    await using edge = await startEdge(configOf(dir.path, cloud.port, token(cloud)));
+    await eventually(() => edge.log.lines.some((line) => line.includes(said)));
+    expect(existsSync(join(dir.path, "certs/edge.crt"))).toBe(false);
+    const question = { source: "a", group: "b", operation: "query", resource: "c", content: null };
+    expect(edge.ask(question)).rejects.toMatchObject({ code: "no-link" });
+  });
+
+  test("names the address when the cloud's certificate is for another", async () => {
+    await using cloud = await ScriptedCloud.start(["cloud.example"]);
+    using dir = tempDir();
+    await using edge = await startEdge(configOf(dir.path, cloud.port, cloud.token()));
+    await eventually(() => edge.log.lines.some((line) => line.includes("dns-names")));
+    expect(edge.log.lines.join("")).toContain("cloud.example");
+  });
+});
+
+describe("edgehub messages", () => {
+  test("acknowledges an object when it was taken, and tells an error when it was not", async () => {
+    await using cloud = await ScriptedCloud.start();
+    using dir = tempDir();
+    let fails = true;
+    await using edge = await startEdge(configOf(dir.path, cloud.port, cloud.token()), async () => {
+      if (fails) throw new Error("disk full");
+      return { ack: true };
+    });
+    await cloud.until(() => cloud.received.some(isKeepalive));
+    const pod = newMessage(stamp, {
+      source: "edgecontroller",
+      group: "resource",
+      operation: "insert",
+      resource: "default/pod/web",
+      content: { kind: "Pod" },
+    });
+    const device = newMessage(stamp, {
+      ...pod.route,
+      source: "devicecontroller",
+      group: "resource",
+      operation: "insert",
+      resource: "default/device/d",
+      content: {},
+    });
+    cloud.send(pod);
+    await cloud.until(() => cloud.received.length === 2);
+    fails = false;
+    cloud.send(pod);
+    cloud.send(device);
+    await cloud.until(() => cloud.received.length === 4);
+    expect(
+      cloud.received.slice(1).map(({ header, route, content }) => [header.parent_msg_id, route, content]),
+    ).toEqual([
+      [pod.header.msg_id, { ...pod.route, operation: "error" }, "disk full"],
+      [pod.header.msg_id, { ...pod.route, operation: "response" }, "OK"],
+      [device.header.msg_id, { ...device.route, source: "meta", group: "twin", operation: "response" }, "OK"],
+    ]);
+    expect(edge.delivered.length).toBe(3);
+  });
+
+  test("hands the response to who asked and acknowledges its object", async () => {
+    await using cloud = await ScriptedCloud.start();
+    using dir = tempDir();
+    await using edge = await startEdge(configOf(dir.path, cloud.port, cloud.token()));
+    await cloud.until(() => cloud.received.some(isKeepalive));
+    cloud.onMessage = (message) => {
+      if (message.route.operation === "query")
+        cloud.send(
+          responseTo(stamp, message, { kind: "Secret" }, { source: "edgecontroller", group: "resource" }),
+        );
+    };
+    const answer = await edge.ask({
+      source: "edged",
+      group: "meta",
+      operation: "query",
+      resource: "default/secret/s",
+      content: null,
+    });
+    expect(answer.content).toEqual({ kind: "Secret" });
+    await cloud.until(() => cloud.received.some(({ content }) => content === "OK"));
+    expect(cloud.received.at(-1)?.header.parent_msg_id).toBe(answer.header.msg_id);
+  });
+
+  test("waits as long as a busy cloud asks before it dials again", async () => {
+    await using cloud = await ScriptedCloud.start();
+    cloud.refuseNext = "HTTP/1.1 503 Busy\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n";
+    using dir = tempDir();
+    await using _edge = await startEdge(configOf(dir.path, cloud.port, cloud.token()));
+    await cloud.until(() => cloud.handshakes.length === 1);
+    const refused = performance.now();
+    await cloud.until(() => cloud.handshakes.length === 2);
+    expect(performance.now() - refused).toBeGreaterThan(1900);
+  });
+});
+
+describe("edgehub outbox", () => {
+  /** Answers all updates; @returns their ids in order of arrival */
+  function answering(cloud: ScriptedCloud): string[] {
+    const ids: string[] = [];
+    cloud.onMessage = (message, socket) => {
+      if (message.route.operation !== "update") return;
+      ids.push(message.header.msg_id);
+      socket.send(
+        JSON.stringify(responseTo(stamp, message, "OK", { source: "devicecontroller", group: "twin" })),
+      );
+    };
+    return ids;
+  }
+
+  test("sends in order and forgets what was answered, over cuts and without losing any", async () => {
+    await using cloud = await ScriptedCloud.start();
+    await using proxy = await startCutProxy(cloud.port);
+    using dir = tempDir();
+    const ids = answering(cloud);
+    await using edge = await startEdge(configOf(dir.path, proxy.port, cloud.token(), cloud.port));
+    await cloud.until(() => cloud.received.some(isKeepalive));
+    const put = edge.put("twin", 1000);
+    for (const share of [200, 500, 800]) {
+      await cloud.until(() => new Set(ids).size >= share);
+      proxy.cut();
+    }
+    await eventually(() => edge.store.outbox.size().entries === 0);
+    expect([...new Set(ids)]).toEqual(put);
+    // At most one window is unanswered when the link is cut.
+    expect(ids.length - put.length).toBeLessThanOrEqual(3 * 64);
+  });
+
+  test("repeats unanswered messages with their ids from the same database after a restart", async () => {
+    await using cloud = await ScriptedCloud.start();
+    using dir = tempDir();
+    const config = configOf(dir.path, cloud.port, cloud.token());
+    let put: string[] = [];
+    {
+      await using edge = await startEdge(config);
+      put = edge.put("twin", 10);
+      await cloud.until(() => cloud.received.length === 11);
+    }
+    const ids = answering(cloud);
+    await using edge = await startEdge(config);
+    await eventually(() => edge.store.outbox.size().entries === 0);
+    expect(ids).toEqual(put);
+  });
+
+  test("forgets uploads once the peer has read them", async () => {
+    await using cloud = await ScriptedCloud.start();
+    using dir = tempDir();
+    await using edge = await startEdge(configOf(dir.path, cloud.port, cloud.token()));
+    edge.put("upload", 200);
+    await eventually(() => edge.store.outbox.size().entries === 0 && cloud.received.length > 0);
+    expect(cloud.received.filter(({ route }) => route.operation === "update").length).toBe(200);
+  });
+
+  test("drops what the cloud refuses for good and keeps what it cannot take now", async () => {
+    await using cloud = await ScriptedCloud.start();
+    using dir = tempDir();
+    await using edge = await startEdge(configOf(dir.path, cloud.port, cloud.token()));
+    cloud.onMessage = (message, socket) => {
+      const index = (message.content as { index?: number } | null)?.index;
+      if (index === undefined) return;
+      const Err = { ErrStatus: { code: index === 0 ? 404 : 503, message: "no" } };
+      socket.send(JSON.stringify(responseTo(stamp, message, { Object: null, Err })));
+    };
+    const [, later] = edge.put("twin", 2);
+    await eventually(() => edge.store.outbox.size().entries === 1);
+    expect(edge.store.outbox.listAfter(0, 1)[0]?.message).toContain(later ?? "");
+  });
+
+  test("gives up a link that went silent and sends over a new one", async () => {
+    await using cloud = await ScriptedCloud.start();
+    await using proxy = await startCutProxy(cloud.port);
+    using dir = tempDir();
+    const ids = answering(cloud);
+    await using edge = await startEdge(configOf(dir.path, proxy.port, cloud.token(), cloud.port));
+    await cloud.until(() => cloud.received.some(isKeepalive));
+    proxy.stall();
+    const put = edge.put("twin", 3);
+    await eventually(() => edge.log.lines.some((line) => line.includes("no byte from the cloud")));
+    proxy.mend();
+    await eventually(() => edge.store.outbox.size().entries === 0);
+    expect(ids).toEqual(put);
+  }, 30_000);
+});

@@ -1,0 +1,116 @@
+import { createServer, type Server } from "node:https";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { WebSocketServer, type WebSocket } from "ws";
+import { decode, type WireMessage } from "#shared/message";
+import { createAuthority, createToken, verifyToken, type Authority } from "#shared/pki";
+
+/** A cloud that does what a test tells it: a real TLS server with enrolment and the WebSocket on one port. */
+export class ScriptedCloud implements AsyncDisposable {
+  readonly ca: Authority;
+  readonly port: number;
+  readonly received: WireMessage[] = [];
+  readonly handshakes: IncomingMessage["headers"][] = [];
+  readonly enrolments: { readonly node: string | undefined; readonly bytes: number }[] = [];
+  /** What to answer to each message; nothing by default. */
+  onMessage: (message: WireMessage, socket: WebSocket) => void = () => undefined;
+  /** A raw answer to the next handshake instead of an upgrade. */
+  refuseNext: string | undefined;
+  #sockets = new Set<WebSocket>();
+  #changed = Promise.withResolvers<void>();
+  readonly #server: Server;
+
+  constructor(ca: Authority, server: Server) {
+    this.ca = ca;
+    this.#server = server;
+    this.port = (server.address() as AddressInfo).port;
+    const sockets = new WebSocketServer({ noServer: true });
+    server.on("request", (request, response) => void this.#serve(request, response));
+    server.on("upgrade", (request, socket, head) => {
+      this.handshakes.push(request.headers);
+      if (this.refuseNext !== undefined) {
+        socket.end(this.refuseNext);
+        this.refuseNext = undefined;
+        this.#wake();
+        return;
+      }
+      sockets.handleUpgrade(request, socket, head, (peer) => this.#greet(peer));
+    });
+  }
+
+  static async start(hosts: readonly string[] = ["127.0.0.1"]): Promise<ScriptedCloud> {
+    const nowMs = Date.now();
+    const ca = await createAuthority({ commonName: "KubeEdge", days: 1, nowMs });
+    const pair = await ca.issue({ subject: { commonName: "cloud" }, hosts, usage: "server", days: 1, nowMs });
+    const server = createServer({ ...pair, ca: ca.certPem, requestCert: true, rejectUnauthorized: false });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    return new ScriptedCloud(ca, server);
+  }
+
+  token(expiresMs = Date.now() + 60_000): string {
+    return createToken(this.ca, expiresMs);
+  }
+
+  send(message: WireMessage): void {
+    for (const socket of this.#sockets) socket.send(JSON.stringify(message));
+  }
+
+  hangUp(): void {
+    for (const socket of this.#sockets) socket.close();
+  }
+
+  /** Resolves once `test` holds; looked at whenever something arrives. */
+  async until(test: () => boolean): Promise<void> {
+    while (!test()) await this.#changed.promise;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#sockets) socket.terminate();
+    this.#server.closeAllConnections();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+
+  #greet(peer: WebSocket): void {
+    this.#sockets.add(peer);
+    peer.on("close", () => {
+      this.#sockets.delete(peer);
+      this.#wake();
+    });
+    peer.on("message", (data) => {
+      const decoded = decode(Buffer.from(data as Buffer).toString("utf8"));
+      if (!decoded.ok) throw new Error(decoded.reason);
+      this.received.push(decoded.message);
+      this.onMessage(decoded.message, peer);
+      this.#wake();
+    });
+    this.#wake();
+  }
+
+  #wake(): void {
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (request.url === "/ca.crt") {
+      response.end(Buffer.from(this.ca.certDer));
+      return;
+    }
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const jwt = (request.headers.authorization ?? "").replace("Bearer ", "");
+    const verdict = verifyToken(jwt, this.ca.keyPem, Date.now());
+    if (verdict !== "valid") {
+      response.writeHead(401).end(`Invalid authorization token: ${verdict}`);
+      return;
+    }
+    const node = String(request.headers["nodename"]);
+    this.enrolments.push({ node, bytes: Buffer.concat(chunks).length });
+    const der = await this.ca.signRequest(Buffer.concat(chunks), {
+      subject: { commonName: `system:node:${node}`, organizations: ["system:nodes"] },
+      days: 1,
+      nowMs: Date.now(),
+    });
+    response.end(Buffer.from(der));
+  }
+}

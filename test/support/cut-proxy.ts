@@ -1,0 +1,61 @@
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+
+/** A TCP proxy that can cut its connections, refuse new ones, or hold all bytes back. */
+export interface CutProxy extends AsyncDisposable {
+  readonly port: number;
+  /** Ends all connections at once; new ones are refused while `refuse` holds. */
+  cut(options?: { readonly refuse?: boolean }): void;
+  /** Connections stay open and nothing passes, in both directions. */
+  stall(): void;
+  /** Lets bytes and connections pass again. */
+  mend(): void;
+  readonly accepted: number;
+}
+
+export async function startCutProxy(target: number): Promise<CutProxy> {
+  const sockets = new Set<Socket>();
+  let refusing = false;
+  let stalled = false;
+  let accepted = 0;
+  const server = createServer((near) => {
+    if (refusing) {
+      near.destroy();
+      return;
+    }
+    accepted += 1;
+    const far = connect(target, "127.0.0.1");
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      sockets.add(from);
+      from.on("data", (chunk) => void (stalled || to.write(chunk)));
+      from.on("error", () => to.destroy());
+      from.on("close", () => {
+        sockets.delete(from);
+        to.destroy();
+      });
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const cut = (options?: { readonly refuse?: boolean }): void => {
+    refusing = options?.refuse ?? false;
+    for (const socket of sockets) socket.destroy();
+  };
+  return {
+    port: (server.address() as AddressInfo).port,
+    get accepted() {
+      return accepted;
+    },
+    cut,
+    stall: () => (stalled = true),
+    mend: () => {
+      stalled = false;
+      refusing = false;
+    },
+    [Symbol.asyncDispose]: async () => {
+      cut({ refuse: true });
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+  };
+}
