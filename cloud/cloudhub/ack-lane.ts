@@ -1,0 +1,212 @@
+import type { Clock } from "#shared/clock";
+import { compareVersions, contentDigest } from "#shared/kube";
+import { backoff } from "#shared/lifecycle";
+import {
+  noNamespace,
+  operations,
+  parseResource,
+  type DeliveredObject,
+  type ResourcePath,
+  type WireMessage,
+} from "#shared/message";
+import { objectOf } from "./routing.ts";
+
+const windowSize = 16;
+const maxWaiting = 50_000;
+const resendMs = 5000;
+const maxTries = 5;
+
+export interface AckLaneOptions {
+  readonly clock: Clock;
+  /** Writes a frame. @returns false when the socket has too much to do for a repetition */
+  readonly write: (message: WireMessage, repeated: boolean) => boolean;
+  /** The version acknowledged so far; recorded from now on. */
+  readonly sending: (object: DeliveredObject) => Promise<string>;
+  readonly acked: (object: DeliveredObject, deleted: boolean) => void;
+  readonly failed: (sentence: string, fields: Record<string, unknown>) => void;
+  /** The lane cannot hold more: the session must end. */
+  readonly overflow: () => void;
+}
+
+interface Item {
+  readonly key: string;
+  readonly message: WireMessage;
+  readonly object: DeliveredObject | undefined;
+  /** 2 for a deletion, 1 for an object being deleted, 0 otherwise; a lower one never replaces a higher one */
+  readonly rank: number;
+  readonly isResponse: boolean;
+  readonly waits: Generator<number, never>;
+}
+
+interface Flight {
+  readonly item: Item;
+  tries: number;
+  dueMs: number;
+  state: "asking" | "flying" | "parked";
+}
+
+/**
+ * Delivers objects to one node, each until it is acknowledged. Of an object only the latest waits, one is under way;
+ * at most 16 objects are under way. What is never acknowledged is put aside for growing times and tried again.
+ */
+export class AckLane implements Disposable {
+  readonly #options: AckLaneOptions;
+  readonly #waiting = new Map<string, Item>();
+  /** the next item of a key that is under way */
+  readonly #held = new Map<string, Item>();
+  readonly #flights = new Map<string, Flight>();
+  readonly #byMessage = new Map<string, Flight>();
+  #underWay = 0;
+  #closed = false;
+
+  constructor(options: AckLaneOptions) {
+    this.#options = options;
+  }
+
+  submit(message: WireMessage): void {
+    if (this.#closed) return;
+    const item = this.#toItem(message);
+    const flight = this.#flights.get(item.key);
+    if (flight?.state === "parked" && replaces(item, flight.item)) this.#land(flight);
+    const queue = this.#flights.has(item.key) ? this.#held : this.#waiting;
+    const before = queue.get(item.key) ?? this.#flights.get(item.key)?.item;
+    if (before && !replaces(item, before)) return;
+    queue.set(item.key, item);
+    if (this.#waiting.size + this.#held.size > maxWaiting) this.#options.overflow();
+    else this.#pump();
+  }
+
+  /** @returns false when nothing with this id is under way */
+  acknowledge(messageId: string): boolean {
+    const flight = this.#byMessage.get(messageId);
+    if (!flight || flight.state === "asking") return false;
+    const { object, message } = flight.item;
+    this.#land(flight);
+    if (object) {
+      const content = objectOf(message);
+      const digest = content && flight.item.rank < 2 ? { digest: contentDigest(content) } : {};
+      this.#options.acked({ ...object, ...digest }, flight.item.rank === 2);
+    }
+    this.#pump();
+    return true;
+  }
+
+  /** Repeats what is due. Called about each second. */
+  sweep(nowMs: number): void {
+    for (const flight of this.#flights.values())
+      if (flight.state !== "asking" && flight.dueMs <= nowMs) this.#repeat(flight, nowMs);
+    this.#pump();
+  }
+
+  [Symbol.dispose](): void {
+    this.#closed = true;
+    for (const map of [this.#waiting, this.#held, this.#flights, this.#byMessage]) map.clear();
+  }
+
+  #repeat(flight: Flight, nowMs: number): void {
+    if (flight.state === "parked" || this.#held.has(flight.item.key)) {
+      this.#land(flight, flight.state === "parked");
+    } else if (flight.tries < maxTries) {
+      flight.dueMs = nowMs + resendMs;
+      if (this.#options.write(flight.item.message, true)) flight.tries += 1;
+    } else this.#giveUp(flight, "A node does not acknowledge an object");
+  }
+
+  /** A response nobody acknowledges is of no use any more; objects are tried again later. */
+  #giveUp(flight: Flight, sentence: string, error?: unknown): void {
+    const { item } = flight;
+    this.#options.failed(sentence, { resource: item.message.route.resource, error });
+    if (item.isResponse || this.#held.has(item.key)) {
+      this.#land(flight);
+      return;
+    }
+    this.#underWay -= 1;
+    flight.state = "parked";
+    flight.dueMs = this.#options.clock.monotonicMs() + item.waits.next().value;
+  }
+
+  /** Ends a flight; what is held for its key, else (`again`) the same item, waits for its turn. */
+  #land(flight: Flight, again = false): void {
+    const { key, message } = flight.item;
+    if (flight.state !== "parked") this.#underWay -= 1;
+    this.#flights.delete(key);
+    this.#byMessage.delete(message.header.msg_id);
+    const next = this.#held.get(key) ?? (again ? flight.item : undefined);
+    this.#held.delete(key);
+    if (next) this.#waiting.set(key, next);
+  }
+
+  #pump(): void {
+    for (const [key, item] of this.#waiting) {
+      if (this.#underWay >= windowSize || this.#closed) return;
+      this.#waiting.delete(key);
+      const flight: Flight = { item, tries: 0, dueMs: 0, state: "asking" };
+      this.#underWay += 1;
+      this.#flights.set(key, flight);
+      this.#byMessage.set(item.message.header.msg_id, flight);
+      if (item.object && item.rank < 2 && !item.isResponse) void this.#ask(flight, item.object);
+      else this.#launch(flight);
+    }
+  }
+
+  async #ask(flight: Flight, object: DeliveredObject): Promise<void> {
+    try {
+      const known = await this.#options.sending(object);
+      if (this.#closed) return;
+      const isKnown = compareVersions(known, object.resourceVersion) >= 0 && known !== "0";
+      if (isKnown && flight.item.rank === 0) this.#land(flight);
+      else this.#launch(flight);
+    } catch (error) {
+      if (!this.#closed) this.#giveUp(flight, "Cannot record what is sent to a node", error);
+    }
+    this.#pump();
+  }
+
+  #launch(flight: Flight): void {
+    flight.state = "flying";
+    flight.tries = 1;
+    flight.dueMs = this.#options.clock.monotonicMs() + resendMs;
+    this.#options.write(flight.item.message, false);
+  }
+
+  #toItem(message: WireMessage): Item {
+    const { operation, resource = "" } = message.route;
+    const found = objectOf(message);
+    const isResponse = operation === operations.response;
+    const isDeleting = found?.metadata.deletionTimestamp !== undefined;
+    const name = found?.metadata.uid ?? resource;
+    return {
+      key: isResponse ? `${name} ${message.header.msg_id}` : name,
+      message,
+      object: deliveredOf(message),
+      rank: operation === operations.delete ? 2 : Number(isDeleting),
+      isResponse,
+      waits: backoff({ firstMs: resendMs, capMs: 300_000, random: () => this.#options.clock.random() }),
+    };
+  }
+}
+
+function replaces(next: Item, before: Item): boolean {
+  if (next.rank !== before.rank) return next.rank > before.rank;
+  if (!next.object || !before.object || next.rank === 2) return true;
+  return compareVersions(next.object.resourceVersion, before.object.resourceVersion) >= 0;
+}
+
+function deliveredOf(message: WireMessage): DeliveredObject | undefined {
+  const found = objectOf(message);
+  if (!found) return undefined;
+  const path = parseResource(message.route.resource ?? "");
+  const { uid = "", name = path?.name, namespace = namespaceOf(path), resourceVersion } = found.metadata;
+  return {
+    apiVersion: found.apiVersion ?? "",
+    kind: found.kind ?? "",
+    namespace,
+    name: name ?? "",
+    uid,
+    resourceVersion: message.header.resourceversion ?? resourceVersion ?? "",
+  };
+}
+
+function namespaceOf(path: ResourcePath | undefined): string {
+  return path === undefined || path.namespace === noNamespace ? "" : path.namespace;
+}

@@ -1,0 +1,111 @@
+import type { Port } from "#shared/bus";
+import type { Clock } from "#shared/clock";
+import type { CloudHubConfig } from "#shared/config";
+import { running, type Running } from "#shared/lifecycle";
+import type { Logger } from "#shared/log";
+import type { CloudCatalog } from "#shared/message";
+import type { CloudCertificates } from "./certificates.ts";
+import { serveEnrolment } from "./enrolment.ts";
+import { Hub } from "./hub.ts";
+import { listenSecurely, type SecureServer } from "./secure-server.ts";
+
+export { ensureCertificates, type CertificateOptions, type CloudCertificates } from "./certificates.ts";
+
+/** What the hub may say, ask, hear and answer on the bus. */
+export type CloudHubPort = Port<
+  CloudCatalog,
+  "node.message" | "twin.message" | "node.connected" | "node.disconnected" | "object.acked",
+  "object.sending",
+  "node.close",
+  "node.send"
+>;
+
+/** `CloudHubConfig` of cloudcore's configuration fits. Ports may be 0: any free one. */
+export interface HubConfig extends Pick<
+  CloudHubConfig,
+  "address" | "port" | "httpsPort" | "keepaliveMs" | "nodeLimit" | "edgeCertDays"
+> {
+  /** Whether certificates of our CA that name no node speak for any node, as before KubeEdge 1.16; true unless told. */
+  readonly legacyIdentity?: boolean;
+}
+
+export interface CloudHubDeps {
+  readonly port: CloudHubPort;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly certificates: CloudCertificates;
+}
+
+export interface CloudHub extends Running {
+  /** where nodes connect */
+  readonly port: number;
+  /** where nodes get certificates */
+  readonly httpsPort: number;
+}
+
+/**
+ * The door for nodes: their sessions on one port, their certificates on the other. What is sent to a node that is not
+ * connected is dropped; what a session had not delivered ends with it. Whoever sends hears `node.connected` and sends
+ * again.
+ * @throws ConfigError when a port or the certificate cannot be used
+ */
+export async function startCloudHub(config: HubConfig, deps: CloudHubDeps): Promise<CloudHub> {
+  await using stack = new AsyncDisposableStack();
+  const { port, clock } = deps;
+  const log = deps.log.child({ module: "cloudhub" });
+  const legacyIdentity = config.legacyIdentity ?? true;
+  const hub = new Hub({ ...config, legacyIdentity, port, clock, log });
+  const enrolment = await listenForEnrolment(config, { ...deps, log });
+  stack.use(enrolment);
+  const sessions = stack.use(await listenForSessions(config, deps, hub));
+  stack.use(hub);
+  stack.use(clock.every(Math.max(50, Math.min(1000, config.keepaliveMs / 3)), () => hub.sweep()));
+  stack.use(port.on("node.close", ({ node, reason }) => hub.close(node, reason)));
+  stack.use(
+    port.answer("node.send", (message) => {
+      hub.send(message);
+      return Promise.resolve(undefined);
+    }),
+  );
+  log.info("Nodes can connect", { port: sessions.port, httpsPort: enrolment.port });
+  return { ...running("cloudhub", stack.move()), port: sessions.port, httpsPort: enrolment.port };
+}
+
+async function listenForSessions(
+  config: HubConfig,
+  { certificates, clock }: CloudHubDeps,
+  hub: Hub,
+): Promise<SecureServer> {
+  const { caPem, serverCert, serverKey } = certificates;
+  const server = await listenSecurely({
+    tls: { ca: caPem, cert: serverCert, key: serverKey, requestCert: true, rejectUnauthorized: true },
+    address: config.address,
+    port: config.port,
+    what: "nodes",
+    clock,
+  });
+  server.http.on("upgrade", (request, socket, head) => {
+    if (hub.upgrade(request, socket, head)) server.release(request.socket);
+  });
+  server.http.on("request", (_request, response) => {
+    response.writeHead(426, { "content-type": "text/plain", connection: "close", upgrade: "websocket" });
+    response.end("nodes connect here with a WebSocket\n");
+  });
+  return server;
+}
+
+async function listenForEnrolment(config: HubConfig, deps: CloudHubDeps): Promise<SecureServer> {
+  const { certificates, clock, log } = deps;
+  const { caPem, serverCert, serverKey } = certificates;
+  const legacyIdentity = config.legacyIdentity ?? true;
+  const options = { certificates, edgeCertDays: config.edgeCertDays, legacyIdentity, clock, log };
+  const server = await listenSecurely({
+    tls: { ca: caPem, cert: serverCert, key: serverKey, requestCert: true, rejectUnauthorized: false },
+    address: config.address,
+    port: config.httpsPort,
+    what: "enrolment",
+    clock,
+  });
+  server.http.on("request", (request, response) => void serveEnrolment(options, request, response));
+  return server;
+}

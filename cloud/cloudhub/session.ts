@@ -1,0 +1,148 @@
+import type { WebSocket } from "ws";
+import type { Clock } from "#shared/clock";
+import type { Logger } from "#shared/log";
+import { decode, encode, type DeliveredObject, type NodeMessage, type WireMessage } from "#shared/message";
+import { AckLane } from "./ack-lane.ts";
+import { needsAck, sortUpstream } from "./routing.ts";
+
+const maxBuffered = 64 * 1024 * 1024;
+const repeatBelow = 1024 * 1024;
+const pauseAbove = 512;
+const resumeBelow = 128;
+
+export interface SessionOptions {
+  readonly node: string;
+  readonly socket: WebSocket;
+  readonly keepaliveMs: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly sending: (node: string, object: DeliveredObject) => Promise<string>;
+  readonly acked: (node: string, object: DeliveredObject, deleted: boolean) => void;
+  /** Resolves when the modules have handled it. */
+  readonly forward: (kind: "twin" | "node", message: NodeMessage) => Promise<void>;
+  readonly ended: (session: Session, reason: string) => void;
+}
+
+/** One connection of one node. Once ended it says nothing more, whatever its socket still does. */
+export class Session {
+  readonly node: string;
+  readonly #options: SessionOptions;
+  readonly #lane: AckLane;
+  #lastKeepaliveMs: number;
+  #forwarding = 0;
+  #badFrames = 0;
+  #paused = false;
+  #ended = false;
+
+  constructor(options: SessionOptions) {
+    const { node, clock, log, socket } = options;
+    this.node = node;
+    this.#options = options;
+    this.#lastKeepaliveMs = clock.monotonicMs();
+    this.#lane = new AckLane({
+      clock,
+      write: (message, repeated) => this.#write(message, repeated),
+      sending: (object) => options.sending(node, object),
+      acked: (object, deleted) => options.acked(node, object, deleted),
+      failed: (sentence, fields) => log.warn(sentence, { node, ...fields }),
+      overflow: () => this.end(1013, "too many objects wait for the node"),
+    });
+    socket.on("message", (data, isBinary) => this.#receive(data, isBinary));
+    socket.on("close", (code) => this.end(1000, `connection closed (${code})`));
+    socket.on("error", (error) => this.end(1011, `connection failed: ${error.message}`));
+  }
+
+  send(message: WireMessage): void {
+    if (this.#ended) return;
+    if (needsAck(message)) this.#lane.submit(message);
+    else this.#write(message, false);
+  }
+
+  /** Called about each second: ends a silent session, repeats what is not acknowledged. */
+  sweep(nowMs: number): void {
+    if (this.#paused) this.#lastKeepaliveMs = nowMs;
+    if (nowMs - this.#lastKeepaliveMs > this.#options.keepaliveMs) this.end(1001, "no keepalive in time");
+    else this.#lane.sweep(nowMs);
+  }
+
+  /** Closes the connection and tells `ended`; the first call counts. */
+  end(code: number, reason: string): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#lane[Symbol.dispose]();
+    const { socket, ended } = this.#options;
+    if (this.#paused) socket.resume();
+    socket.close(code, reason.slice(0, 100));
+    // a peer that is gone never answers the close
+    const { clock } = this.#options;
+    const kill = clock.after(2000, () => socket.terminate());
+    socket.once("close", () => kill[Symbol.dispose]());
+    if (socket.readyState === socket.CLOSED) kill[Symbol.dispose]();
+    ended(this, reason);
+  }
+
+  #write(message: WireMessage, repeated: boolean): boolean {
+    const { socket } = this.#options;
+    if (this.#ended || socket.readyState !== socket.OPEN) return false;
+    if (repeated && socket.bufferedAmount > repeatBelow) return false;
+    socket.send(encode(message));
+    if (socket.bufferedAmount <= maxBuffered) return true;
+    this.end(1013, "the node does not read what is sent");
+    return false;
+  }
+
+  #receive(data: unknown, isBinary: boolean): void {
+    if (this.#ended) return;
+    const decoded = isBinary
+      ? ({ ok: false, reason: "a binary frame" } as const)
+      : decode(Buffer.isBuffer(data) ? data.toString("utf8") : String(data));
+    if (!decoded.ok) {
+      this.#complain("Dropped a frame that is no message", decoded.reason);
+      return;
+    }
+    const upstream = sortUpstream(this.node, decoded.message);
+    const { log, clock } = this.#options;
+    if (upstream.kind === "keepalive") this.#lastKeepaliveMs = clock.monotonicMs();
+    else if (upstream.kind === "ack") this.#lane.acknowledge(upstream.parentId);
+    else if (upstream.kind === "error") {
+      const { resource } = decoded.message.route;
+      log.warn("A node could not handle a message", {
+        node: this.node,
+        resource,
+        text: String(decoded.message.content).slice(0, 500),
+      });
+    } else if (upstream.kind === "refused") {
+      log.error("Refused a message of a node", {
+        node: this.node,
+        reason: upstream.reason,
+        ...decoded.message.route,
+      });
+    } else void this.#forward(upstream.kind, upstream.message);
+  }
+
+  /** Keeps the order of the node's messages; stops reading while the modules are far behind. */
+  async #forward(kind: "twin" | "node", message: WireMessage): Promise<void> {
+    this.#forwarding += 1;
+    if (this.#forwarding >= pauseAbove && !this.#paused) {
+      this.#paused = true;
+      this.#options.socket.pause();
+    }
+    try {
+      await this.#options.forward(kind, { node: this.node, message });
+    } finally {
+      this.#forwarding -= 1;
+      if (this.#paused && this.#forwarding < resumeBelow && !this.#ended) {
+        this.#paused = false;
+        this.#options.socket.resume();
+      }
+    }
+  }
+
+  /** One loud line a session: a broken peer must not fill the log. */
+  #complain(sentence: string, reason: string): void {
+    this.#badFrames += 1;
+    const fields = { node: this.node, reason, count: this.#badFrames };
+    if (this.#badFrames === 1) this.#options.log.warn(sentence, fields);
+    else this.#options.log.debug(sentence, fields);
+  }
+}

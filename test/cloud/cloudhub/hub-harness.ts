@@ -1,0 +1,164 @@
+import { WebSocket } from "ws";
+import { ensureCertificates, startCloudHub, type CloudHub, type HubConfig } from "#cloud/cloudhub";
+import { Bus } from "#shared/bus";
+import { systemClock } from "#shared/clock";
+import {
+  newMessage,
+  type AckedObject,
+  type CloudCatalog,
+  type NodeMessage,
+  type WireMessage,
+} from "#shared/message";
+import { createAuthority, type Authority, type KeyPair } from "#shared/pki";
+import { silentLog } from "#internal/test/support/silent-log.ts";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+
+export const stamp = { id: () => crypto.randomUUID(), nowMs: () => Date.now() };
+
+/** A hub on free ports with a bus around it that writes down what the hub says. */
+export async function startHarness(config: Partial<HubConfig> = {}): Promise<Harness> {
+  const stack = new AsyncDisposableStack();
+  const dir = stack.use(tempDir("cloudhub"));
+  const log = silentLog();
+  const bus = stack.use(
+    new Bus<CloudCatalog>({ onHearerError: (topic) => log.error("hearer failed", { topic }) }),
+  );
+  const certificates = await ensureCertificates({ dataDir: dir.path, nowMs: Date.now() });
+  const authority = certificates.authority ?? (await createAuthority({ commonName: "x", days: 1, nowMs: 0 }));
+  const told: Told[] = [];
+  const versions = new Map<string, string>();
+  const asked: string[] = [];
+  const waiting = new Set<() => void>();
+  const note = (line: Told): void => {
+    told.push(line);
+    for (const wake of waiting) wake();
+  };
+  const ear = bus.port<
+    "node.close",
+    "node.send",
+    "node.message" | "twin.message" | "node.connected" | "node.disconnected" | "object.acked",
+    "object.sending"
+  >("test");
+  ear.on("node.message", (body) => note({ topic: "node.message", body }));
+  ear.on("twin.message", (body) => note({ topic: "twin.message", body }));
+  ear.on("node.connected", ({ node }) => note({ topic: "connected", body: node }));
+  ear.on("node.disconnected", ({ node }) => note({ topic: "disconnected", body: node }));
+  ear.on("object.acked", (body) => note({ topic: "acked", body }));
+  ear.answer("object.sending", ({ object }) => {
+    asked.push(object.uid);
+    return Promise.resolve(versions.get(object.uid) ?? "0");
+  });
+  const hub = stack.use(
+    await startCloudHub(
+      {
+        address: "127.0.0.1",
+        port: 0,
+        httpsPort: 0,
+        keepaliveMs: 30_000,
+        nodeLimit: 10,
+        edgeCertDays: 365,
+        ...config,
+      },
+      { port: bus.port("cloudhub"), clock: systemClock, log, certificates },
+    ),
+  );
+  return {
+    hub,
+    authority,
+    told,
+    asked,
+    versions,
+    log,
+    dir: dir.path,
+    send: (node, message) => ear.ask("node.send", { node, message }),
+    closeNode: (node) => ear.emit("node.close", { node, reason: "deleted" }),
+    until: async (isIt) => {
+      while (!isIt(told)) await new Promise<void>((resolve) => waiting.add(resolve));
+      waiting.clear();
+    },
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+export type Told =
+  | { readonly topic: "node.message" | "twin.message"; readonly body: NodeMessage }
+  | { readonly topic: "connected" | "disconnected"; readonly body: string }
+  | { readonly topic: "acked"; readonly body: AckedObject };
+
+export interface Harness extends AsyncDisposable {
+  readonly hub: CloudHub;
+  readonly authority: Authority;
+  readonly told: readonly Told[];
+  readonly asked: readonly string[];
+  readonly versions: Map<string, string>;
+  readonly log: { readonly lines: string[] };
+  readonly dir: string;
+  send(node: string, message: WireMessage): Promise<undefined>;
+  closeNode(node: string): Promise<void>;
+  until(isIt: (told: readonly Told[]) => boolean): Promise<void>;
+}
+
+export function clientPair(authority: Authority, commonName: string, nowMs = Date.now()): Promise<KeyPair> {
+  const subject = { commonName, organizations: ["system:nodes"] };
+  return authority.issue({ subject, usage: "client", days: 30, nowMs });
+}
+
+/** A node that talks by hand. */
+export class RawNode implements Disposable {
+  readonly #socket: WebSocket;
+  readonly #frames: WireMessage[] = [];
+  #wake: (() => void) | undefined;
+  readonly opened: Promise<void>;
+  readonly closed: Promise<number>;
+
+  constructor(harness: Harness, pair: Partial<KeyPair>, at: { node?: string; path?: string } = {}) {
+    this.#socket = new WebSocket(`wss://127.0.0.1:${harness.hub.port}${at.path ?? "/p/n/events"}`, {
+      ca: harness.authority.certPem,
+      ...(pair.cert === undefined ? {} : { cert: pair.cert, key: pair.key ?? "" }),
+      ...(at.node === undefined ? {} : { headers: { node_id: at.node } }),
+      perMessageDeflate: false,
+    });
+    this.opened = new Promise((resolve, reject) => {
+      this.#socket.once("open", () => resolve());
+      this.#socket.once("error", (error) => reject(error));
+    });
+    this.opened.catch(() => undefined);
+    this.closed = new Promise((resolve) => void this.#socket.once("close", (code) => resolve(code)));
+    this.#socket.on("error", () => undefined);
+    this.#socket.on("message", (data: Buffer) => {
+      this.#frames.push(JSON.parse(data.toString("utf8")) as WireMessage);
+      this.#wake?.();
+    });
+  }
+
+  async next(): Promise<WireMessage> {
+    for (;;) {
+      const frame = this.#frames.shift();
+      if (frame) return frame;
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+
+  say(
+    source: string,
+    operation: string,
+    resource: string,
+    more: { content?: unknown; parentId?: string } = {},
+  ): void {
+    const parts = { source, group: "resource", operation, resource, content: more.content ?? "" };
+    this.#socket.send(JSON.stringify(newMessage(stamp, { ...parts, parentId: more.parentId })));
+  }
+
+  raw(text: string | Uint8Array): void {
+    this.#socket.send(text);
+  }
+
+  ack(message: WireMessage): void {
+    const { source = "", resource = "" } = message.route;
+    this.say(source, "response", resource, { content: "OK", parentId: message.header.msg_id });
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket.terminate();
+  }
+}

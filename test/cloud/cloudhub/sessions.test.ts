@@ -1,0 +1,211 @@
+import { describe, expect, test } from "bun:test";
+import { newMessage, type WireMessage } from "#shared/message";
+import { clientPair, RawNode, stamp, startHarness, type Harness } from "./hub-harness.ts";
+
+function podUpdate(
+  version: string,
+  more: { uid?: string; operation?: string; name?: string } = {},
+): WireMessage {
+  const { uid = "u1", operation = "update", name = "web" } = more;
+  return newMessage(stamp, {
+    source: "edgecontroller",
+    group: "resource",
+    operation,
+    resource: `default/pod/${name}`,
+    resourceVersion: version,
+    content: {
+      kind: "Pod",
+      apiVersion: "v1",
+      metadata: { name, namespace: "default", uid, resourceVersion: version },
+    },
+  });
+}
+
+async function connect(harness: Harness, node = "edge-1"): Promise<RawNode> {
+  const raw = new RawNode(harness, await clientPair(harness.authority, `system:node:${node}`), { node });
+  await raw.opened;
+  await harness.until((told) => told.some(({ topic, body }) => topic === "connected" && body === node));
+  return raw;
+}
+
+describe("cloudhub sessions", () => {
+  test("a node without a certificate is refused", async () => {
+    await using harness = await startHarness();
+    using raw = new RawNode(harness, {}, { node: "edge-1" });
+    expect(await raw.closed).toBe(1006);
+    expect(harness.told).toEqual([]);
+  });
+
+  test("a node with the certificate of another node or another CA is refused", async () => {
+    await using harness = await startHarness();
+    using other = new RawNode(harness, await clientPair(harness.authority, "system:node:edge-2"), {
+      node: "edge-1",
+    });
+    expect(await other.closed).toBe(1006);
+    await using foreign = await startHarness();
+    using alien = new RawNode(harness, await clientPair(foreign.authority, "system:node:edge-1"), {
+      node: "edge-1",
+    });
+    expect(await alien.closed).toBe(1006);
+    expect(harness.told).toEqual([]);
+  });
+
+  test("a legacy certificate connects by path unless that is switched off", async () => {
+    await using harness = await startHarness();
+    const pair = await clientPair(harness.authority, "kubeedge.io");
+    using raw = new RawNode(harness, pair, { path: "/proj/edge-9/events" });
+    await raw.opened;
+    await harness.until((told) => told.length === 1);
+    expect(harness.told).toEqual([{ topic: "connected", body: "edge-9" }]);
+    await using strict = await startHarness({ legacyIdentity: false });
+    const refused = await clientPair(strict.authority, "kubeedge.io");
+    using no = new RawNode(strict, refused, { node: "edge-9" });
+    expect(await no.closed).toBe(1006);
+  });
+
+  test("one node too many hears 429 and the present one may come again", async () => {
+    await using harness = await startHarness({ nodeLimit: 1 });
+    using first = await connect(harness);
+    using second = new RawNode(harness, await clientPair(harness.authority, "system:node:edge-2"), {
+      node: "edge-2",
+    });
+    await expect(second.opened).rejects.toThrow();
+    using again = await connect(harness);
+    expect(await first.closed).toBe(1001);
+    again.say("websocket", "keepalive", "node");
+  });
+
+  test("a new connection replaces the old without a disconnection being told", async () => {
+    await using harness = await startHarness();
+    using old = await connect(harness);
+    using fresh = await connect(harness);
+    expect(await old.closed).toBe(1001);
+    fresh.say("meta", "query", "default/configmap/a");
+    await harness.until((told) => told.some(({ topic }) => topic === "node.message"));
+    expect(harness.told.map(({ topic }) => topic)).toEqual(["connected", "connected", "node.message"]);
+  });
+
+  test("upstream messages reach their module in order, spoofed and foreign ones nobody", async () => {
+    await using harness = await startHarness();
+    using raw = await connect(harness);
+    raw.raw("no json");
+    raw.raw(new Uint8Array([1, 2, 3]));
+    raw.say("edgecontroller", "update", "default/pod/web");
+    raw.say("edged", "update", "default/nodestatus/edge-2");
+    raw.say("twin", "update", "node/edge-1/device/d1/state/update");
+    raw.say("edged", "update", "default/nodestatus/edge-1");
+    raw.say("meta", "query", "default/secret/s");
+    await harness.until((told) => told.length === 4);
+    const seen = harness.told.map(({ topic, body }) => [
+      topic,
+      typeof body === "object" && "message" in body ? body.message.route.resource : body,
+    ]);
+    expect(seen).toEqual([
+      ["connected", "edge-1"],
+      ["twin.message", "device/d1/state/update"],
+      ["node.message", "default/nodestatus/edge-1"],
+      ["node.message", "default/secret/s"],
+    ]);
+  });
+
+  test("a silent node is closed although it says other things", async () => {
+    await using harness = await startHarness({ keepaliveMs: 300 });
+    using raw = await connect(harness);
+    raw.say("meta", "query", "default/secret/s");
+    expect(await raw.closed).toBe(1001);
+    await harness.until((told) => told.some(({ topic }) => topic === "disconnected"));
+  });
+
+  test("a deleted node is closed", async () => {
+    await using harness = await startHarness();
+    using raw = await connect(harness);
+    await harness.closeNode("edge-1");
+    expect(await raw.closed).toBe(1008);
+  });
+
+  test("dispose closes sessions with 1001", async () => {
+    const harness = await startHarness();
+    using raw = await connect(harness);
+    await harness[Symbol.asyncDispose]();
+    expect(await raw.closed).toBe(1001);
+  });
+});
+
+describe("cloudhub deliveries", () => {
+  test("an object is delivered, acknowledged and told", async () => {
+    await using harness = await startHarness();
+    using raw = await connect(harness);
+    const message = podUpdate("7");
+    await harness.send("edge-1", message);
+    const got = await raw.next();
+    expect(got).toEqual(message);
+    raw.ack(got);
+    await harness.until((told) => told.length === 2);
+    expect(harness.told[1]).toMatchObject({
+      topic: "acked",
+      body: { node: "edge-1", uid: "u1", resourceVersion: "7", kind: "Pod", deleted: false },
+    });
+    expect(harness.asked).toEqual(["u1"]);
+  });
+
+  test("an object the node has is skipped, its deletion is not", async () => {
+    await using harness = await startHarness();
+    harness.versions.set("u1", "10");
+    using raw = await connect(harness);
+    await harness.send("edge-1", podUpdate("9"));
+    await harness.send("edge-1", podUpdate("9", { operation: "delete" }));
+    const got = await raw.next();
+    expect(got.route.operation).toBe("delete");
+    raw.ack(got);
+    await harness.until((told) => told.length === 2);
+    expect(harness.told[1]).toMatchObject({ topic: "acked", body: { deleted: true } });
+  });
+
+  test("of an object only the latest waits, and no update follows its deletion", async () => {
+    await using harness = await startHarness();
+    using raw = await connect(harness);
+    await harness.send("edge-1", podUpdate("1"));
+    const first = await raw.next();
+    await harness.send("edge-1", podUpdate("2"));
+    await harness.send("edge-1", podUpdate("3"));
+    await harness.send("edge-1", podUpdate("3", { operation: "delete" }));
+    await harness.send("edge-1", podUpdate("4"));
+    await harness.send("edge-1", podUpdate("1", { uid: "u2", name: "other" }));
+    expect((await raw.next()).route.resource).toBe("default/pod/other");
+    raw.ack(first);
+    expect((await raw.next()).route.operation).toBe("delete");
+  });
+
+  test("at most 16 objects are under way", async () => {
+    await using harness = await startHarness();
+    using raw = await connect(harness);
+    for (let at = 0; at < 40; at += 1)
+      await harness.send("edge-1", podUpdate("1", { uid: `u${at}`, name: `p${at}` }));
+    const seen: WireMessage[] = [];
+    for (let at = 0; at < 16; at += 1) seen.push(await raw.next());
+    expect(harness.asked).toHaveLength(16);
+    for (const message of seen) raw.ack(message);
+    for (let at = 16; at < 40; at += 1) raw.ack(await raw.next());
+    await harness.until((told) => told.length === 41);
+    expect(new Set(harness.asked).size).toBe(40);
+  });
+
+  test("a response to a query goes out whatever was acknowledged, unacknowledged kinds at once", async () => {
+    await using harness = await startHarness();
+    harness.versions.set("u1", "99");
+    using raw = await connect(harness);
+    await harness.send("edge-1", podUpdate("9", { operation: "response" }));
+    expect((await raw.next()).route.operation).toBe("response");
+    const list = newMessage(stamp, {
+      source: "edgecontroller",
+      group: "resource",
+      operation: "update",
+      resource: "default/podlist",
+      content: [],
+    });
+    await harness.send("edge-1", list);
+    expect(await raw.next()).toEqual(list);
+    expect(harness.asked).toEqual([]);
+    await harness.send("nobody", podUpdate("1"));
+  });
+});
