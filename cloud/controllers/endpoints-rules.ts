@@ -1,0 +1,101 @@
+import type { KubeObject, ObjectReference, Pod } from "#shared/kube";
+
+export interface ServicePort {
+  name?: string;
+  port: number;
+  targetPort?: number | string;
+  protocol?: string;
+}
+
+export interface Service extends KubeObject {
+  spec?: {
+    selector?: Record<string, string>;
+    ports?: ServicePort[];
+    clusterIP?: string;
+    publishNotReadyAddresses?: boolean;
+  };
+}
+
+interface EndpointAddress {
+  ip: string;
+  nodeName?: string;
+  targetRef: ObjectReference;
+}
+
+interface EndpointPort {
+  name?: string;
+  port: number;
+  protocol: string;
+}
+
+export interface Subset {
+  addresses?: EndpointAddress[];
+  notReadyAddresses?: EndpointAddress[];
+  ports?: EndpointPort[];
+}
+
+export function selects(service: Service, pod: Pod): boolean {
+  const selector = Object.entries(service.spec?.selector ?? {});
+  const { labels = {}, namespace } = pod.metadata;
+  if (selector.length === 0 || service.metadata.namespace !== namespace) return false;
+  return selector.every(([key, value]) => labels[key] === value);
+}
+
+/** The addresses of a Service's pods, together where their ports are the same, in a stable order. */
+export function subsetsOf(service: Service, pods: readonly Pod[]): Subset[] {
+  const byPorts = new Map<string, Subset>();
+  const ordered = pods.toSorted((a, b) => ((a.metadata.name ?? "") < (b.metadata.name ?? "") ? -1 : 1));
+  for (const pod of ordered) {
+    const address = addressOf(pod);
+    if (!address) continue;
+    const ports = (service.spec?.ports ?? []).flatMap((port) => portOf(port, pod));
+    if (ports.length === 0 && service.spec?.clusterIP !== "None") continue;
+    const id = JSON.stringify(ports);
+    const subset = byPorts.get(id) ?? { ...(ports.length > 0 && { ports }) };
+    byPorts.set(id, subset);
+    const list = isServing(service, pod) ? "addresses" : "notReadyAddresses";
+    (subset[list] ??= []).push(address);
+  }
+  return [...byPorts].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, subset]) => subset);
+}
+
+export function endpointsLabels(service: Service): Record<string, string> {
+  const headless = service.spec?.clusterIP === "None";
+  return { ...service.metadata.labels, ...(headless && { "service.kubernetes.io/headless": "" }) };
+}
+
+function addressOf(pod: Pod): EndpointAddress | undefined {
+  const { podIP, phase } = pod.status ?? {};
+  if (!podIP || phase === "Succeeded" || phase === "Failed") return undefined;
+  const { name, namespace, uid } = pod.metadata;
+  return {
+    ip: podIP,
+    ...(pod.spec.nodeName && { nodeName: pod.spec.nodeName }),
+    targetRef: {
+      kind: "Pod",
+      ...(namespace !== undefined && { namespace }),
+      ...(name !== undefined && { name }),
+      ...(uid !== undefined && { uid }),
+    },
+  };
+}
+
+function isServing(service: Service, pod: Pod): boolean {
+  if (service.spec?.publishNotReadyAddresses === true) return true;
+  if (pod.metadata.deletionTimestamp) return false;
+  return pod.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
+}
+
+function portOf(port: ServicePort, pod: Pod): EndpointPort[] {
+  const protocol = port.protocol ?? "TCP";
+  const { targetPort = port.port } = port;
+  const number =
+    typeof targetPort === "number"
+      ? targetPort
+      : pod.spec.containers
+          .flatMap((container) => container.ports ?? [])
+          .find((candidate) => candidate.name === targetPort && (candidate.protocol ?? "TCP") === protocol)
+          ?.containerPort;
+  if (number === undefined || number === 0) return [];
+  return [{ ...(port.name && { name: port.name }), port: number, protocol }];
+}

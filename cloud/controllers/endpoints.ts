@@ -1,0 +1,101 @@
+import { KubeError, resources, type Informer, type ResourceType } from "#cloud/kubeclient";
+import { objectKey, type KubeObject, type Pod } from "#shared/kube";
+import type { ControllerDeps } from "./controller.ts";
+import { endpointsLabels, selects, subsetsOf, type Service, type Subset } from "./endpoints-rules.ts";
+import { WorkQueue } from "./work-queue.ts";
+
+const endpointsType: ResourceType = {
+  group: "",
+  version: "v1",
+  plural: "endpoints",
+  kind: "Endpoints",
+  namespaced: true,
+};
+
+interface Endpoints extends KubeObject {
+  subsets?: Subset[];
+}
+
+type EndpointsDeps = Pick<ControllerDeps, "kube" | "clock" | "log" | "pods">;
+
+/** Keeps the Endpoints of each Service with a selector: the addresses of its pods, ready or not. */
+export function startEndpointsController(deps: EndpointsDeps): AsyncDisposable {
+  return new EndpointsController(deps);
+}
+
+class EndpointsController implements AsyncDisposable {
+  readonly #deps: EndpointsDeps;
+  readonly #services: Informer<Service>;
+  readonly #queue: WorkQueue;
+  readonly #watches: Disposable[];
+
+  constructor(deps: EndpointsDeps) {
+    this.#deps = deps;
+    this.#queue = new WorkQueue({ ...deps, name: "endpoints", reconcile: (key) => this.#reconcile(key) });
+    this.#services = deps.kube.informer<Service>(resources.services);
+    const look = (service: Service): void => this.#queue.add(objectKey(service));
+    this.#watches = [
+      this.#services.watch({ added: look, updated: look, removed: look }),
+      deps.pods.watch({
+        added: (pod) => this.#podChanged(pod),
+        updated: (pod, old) => this.#podUpdated(pod, old),
+        removed: (pod) => this.#podChanged(pod),
+      }),
+    ];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const watch of this.#watches) watch[Symbol.dispose]();
+    await this.#queue[Symbol.asyncDispose]();
+    await this.#services[Symbol.asyncDispose]();
+  }
+
+  #podUpdated(pod: Pod, old: Pod): void {
+    if (Bun.deepEquals(endpointView(pod), endpointView(old))) return;
+    this.#podChanged(old);
+    this.#podChanged(pod);
+  }
+
+  #podChanged(pod: Pod): void {
+    for (const service of this.#services.list())
+      if (selects(service, pod)) this.#queue.add(objectKey(service));
+  }
+
+  async #reconcile(key: string): Promise<void> {
+    await this.#services.synced;
+    const [namespace = "", name = ""] = key.split("/");
+    const service = this.#services.get(key);
+    const { kube, pods } = this.#deps;
+    const known = await kube.find<Endpoints>(endpointsType, { name, namespace });
+    if (!service) {
+      if (known) await settled(kube.remove(endpointsType, { name, namespace }));
+      return;
+    }
+    if (!service.spec?.selector) return;
+    const subsets = subsetsOf(
+      service,
+      pods.list().filter((pod) => selects(service, pod)),
+    );
+    if (known && Bun.deepEquals(known.subsets ?? [], subsets)) return;
+    const metadata = { ...known?.metadata, name, namespace, labels: endpointsLabels(service) };
+    const wanted: Endpoints = { apiVersion: "v1", kind: "Endpoints", metadata, subsets };
+    if (known) await kube.replace(endpointsType, wanted);
+    else await settled(kube.create(endpointsType, wanted));
+  }
+}
+
+/** Gone already, or its namespace is: both are ends. */
+async function settled(call: Promise<unknown>): Promise<void> {
+  try {
+    await call;
+  } catch (error) {
+    const done = error instanceof KubeError && (error.httpStatus === 404 || error.httpStatus === 403);
+    if (!done) throw error;
+  }
+}
+
+function endpointView(pod: Pod): unknown {
+  const ready = pod.status?.conditions?.find((condition) => condition.type === "Ready")?.status;
+  const { labels, deletionTimestamp } = pod.metadata;
+  return [ready, labels, deletionTimestamp, pod.status?.podIP, pod.status?.phase, pod.spec.nodeName];
+}
