@@ -1,9 +1,60 @@
+import { ensureCertificates, startCloudHub } from "#cloud/cloudhub";
+import { startControllers } from "#cloud/controllers";
+import { startDeviceController } from "#cloud/devicecontroller";
+import { startEdgeController } from "#cloud/edgecontroller";
+import { createKubeClient, type KubeOptions } from "#cloud/kubeclient";
+import { startSyncController } from "#cloud/synccontroller";
+import { Bus } from "#shared/bus";
 import type { ProcessDeps } from "#shared/cli";
-import type { CloudConfig } from "#shared/config";
+import type { CloudConfig, KubeAccess } from "#shared/config";
 import { running, type Running } from "#shared/lifecycle";
+import type { CloudCatalog } from "#shared/message";
+import { startEmbedded } from "./embedded.ts";
 
-/** Starts everything cloudcore is made of. */
+/** Everything cloudcore is made of. Those who answer start before those who ask; nodes are let in last. */
 export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Promise<Running> {
-  deps.log.info("cloudcore has no modules yet", { dataDir: config.dataDir });
-  return running("cloudcore", new AsyncDisposableStack());
+  await using stack = new AsyncDisposableStack();
+  const { clock } = deps;
+  const log = (module: string) => deps.log.child({ module });
+  const certificates = await ensureCertificates({
+    ...config.cloudHub,
+    dataDir: config.dataDir,
+    nowMs: clock.nowMs(),
+  });
+  const embedded = config.embedded && (await startEmbedded(config.embedded, config.dataDir, deps));
+  if (embedded) stack.use(embedded.api);
+  const access = embedded?.access ?? accessOf(config.kube);
+  const kube = stack.use(await createKubeClient(access, { clock, log: log("kubeclient") }));
+  if (embedded) stack.use(await startControllers({ kube, clock, log: log("controllers") }));
+  const bus = stack.use(
+    new Bus<CloudCatalog>({
+      onHearerError: (topic, module, error) => deps.log.error("a hearer failed", { topic, module, error }),
+    }),
+  );
+  stack.use(
+    await startSyncController({ port: bus.port("synccontroller"), kube, clock, log: log("synccontroller") }),
+  );
+  stack.use(
+    await startEdgeController({ port: bus.port("edgecontroller"), kube, clock, log: log("edgecontroller") }),
+  );
+  if (config.deviceController.enabled) {
+    const parts = { port: bus.port("devicecontroller"), kube, clock, log: log("devicecontroller") } as const;
+    stack.use(await startDeviceController(config.deviceController, parts));
+  }
+  const hub = stack.use(
+    await startCloudHub(config.cloudHub, {
+      port: bus.port("cloudhub"),
+      clock,
+      log: log("cloudhub"),
+      certificates,
+    }),
+  );
+  deps.reportPort("cloudhub", hub.port);
+  deps.reportPort("cloudhub-https", hub.httpsPort);
+  return running("cloudcore", stack.move());
+}
+
+function accessOf(kube: KubeAccess): KubeOptions {
+  if (kube.kubeconfig !== undefined) return { from: "kubeconfig", path: kube.kubeconfig };
+  return kube.master === undefined ? { from: "in-cluster" } : { from: "master", url: kube.master };
 }

@@ -1,12 +1,71 @@
+import { createHash } from "node:crypto";
+import { resolve } from "node:path";
+import { startDeviceTwin } from "#edge/devicetwin";
+import { startEdged } from "#edge/edged";
+import { startEdgeHub } from "#edge/edgehub";
+import { startEventBus } from "#edge/eventbus";
+import { startMetaManager } from "#edge/metamanager";
+import { openDockerRuntime } from "#edge/runtime";
 import { openStore } from "#edge/store";
+import { Bus } from "#shared/bus";
 import type { ProcessDeps } from "#shared/cli";
 import type { EdgeConfig } from "#shared/config";
 import { running, type Running } from "#shared/lifecycle";
+import type { EdgeCatalog } from "#shared/message";
 
-/** Starts everything edgecore is made of. */
+/** The kubelet whose behaviour edged follows, the KubeEdge whose wire it speaks, and our own version. */
+function kubeletVersion(own: string): string {
+  return `v1.26.15-kubeedge-v1.15.4-bun-v${own}`;
+}
+
+/** Everything edgecore is made of. Those who answer start before those who ask; the link comes last. */
 export async function startEdgecore(config: EdgeConfig, deps: ProcessDeps): Promise<Running> {
   await using stack = new AsyncDisposableStack();
-  stack.use(openStore(config.databasePath));
-  deps.log.info("database is open", { path: config.databasePath });
+  const { clock } = deps;
+  const log = (module: string) => deps.log.child({ module });
+  const bus = stack.use(
+    new Bus<EdgeCatalog>({
+      onHearerError: (topic, module, error) => deps.log.error("a hearer failed", { topic, module, error }),
+    }),
+  );
+  const store = stack.use(openStore(config.databasePath));
+  stack.use(await startMetaManager({ port: bus.port("metamanager"), store, clock, log: log("metamanager") }));
+  const twin = stack.use(
+    await startDeviceTwin(
+      { ...config.deviceTwin, node: config.nodeName, outboxLimitBytes: config.edgeHub.outboxLimitBytes },
+      { port: bus.port("devicetwin"), store, clock, log: log("devicetwin") },
+    ),
+  );
+  if (twin.queryPort !== undefined) deps.reportPort("devices", twin.queryPort);
+  const broker = stack.use(
+    await startEventBus(
+      { ...config.mqtt, node: config.nodeName },
+      { port: bus.port("eventbus"), store, clock, log: log("eventbus") },
+    ),
+  );
+  if (broker.mqttPort !== undefined) deps.reportPort("mqtt", broker.mqttPort);
+  if (broker.websocketPort !== undefined) deps.reportPort("mqtt-websocket", broker.websocketPort);
+  // Of the path, so that a node set up anew in the same place takes over, or clears away, what ran there before.
+  const place = createHash("sha256").update(resolve(config.dataDir)).digest("hex").slice(0, 12);
+  const runtime = stack.use(
+    await openDockerRuntime({
+      address: config.edged.dockerAddress,
+      owner: `${config.nodeName}-${place}`,
+      clock,
+      log: log("runtime"),
+    }),
+  );
+  stack.use(
+    await startEdged(
+      {
+        ...config.edged,
+        nodeName: config.nodeName,
+        dataDir: config.dataDir,
+        version: config.edged.version ?? kubeletVersion(deps.version),
+      },
+      { port: bus.port("edged"), runtime, clock, log: log("edged") },
+    ),
+  );
+  stack.use(await startEdgeHub(config, { port: bus.port("edgehub"), store, clock, log: log("edgehub") }));
   return running("edgecore", stack.move());
 }

@@ -1,0 +1,63 @@
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { startApiServer, type ApiServer } from "#cloud/apiserver";
+import { ensureCertificates } from "#cloud/cloudhub";
+import type { KubeOptions } from "#cloud/kubeclient";
+import type { ProcessDeps } from "#shared/cli";
+import type { EmbeddedConfig } from "#shared/config";
+import type { KubeObject } from "#shared/kube";
+import deviceCrd from "../conf/crds/devices_v1beta1_device.yaml" with { type: "text" };
+import deviceModelCrd from "../conf/crds/devices_v1beta1_devicemodel.yaml" with { type: "text" };
+import clusterObjectSyncCrd from "../conf/crds/reliablesyncs_v1alpha1_clusterobjectsync.yaml" with { type: "text" };
+import objectSyncCrd from "../conf/crds/reliablesyncs_v1alpha1_objectsync.yaml" with { type: "text" };
+
+export interface Embedded {
+  readonly api: ApiServer;
+  /** How this process itself reaches it. */
+  readonly access: KubeOptions;
+}
+
+/**
+ * The embedded Kubernetes API with its own CA, administrator's token and kubeconfig under the data directory, and the
+ * project's own resource definitions installed.
+ */
+export async function startEmbedded(
+  config: EmbeddedConfig,
+  dataDir: string,
+  deps: ProcessDeps,
+): Promise<Embedded> {
+  const own = join(dataDir, "embedded");
+  mkdirSync(own, { recursive: true, mode: 0o700 });
+  const { caPem, serverCert, serverKey } = await ensureCertificates({
+    dataDir: own,
+    nowMs: deps.clock.nowMs(),
+    advertise: config.advertise,
+  });
+  const token = readToken(join(own, "admin-token"));
+  const api = await startApiServer(
+    {
+      address: config.address,
+      port: config.port,
+      dataDir,
+      tls: { certPem: serverCert, keyPem: serverKey, caPem },
+      adminToken: token,
+    },
+    { clock: deps.clock, log: deps.log.child({ module: "apiserver" }) },
+  );
+  api.writeKubeconfig(join(dataDir, "kubeconfig"));
+  await api.ensureObjects(
+    [deviceModelCrd, deviceCrd, objectSyncCrd, clusterObjectSyncCrd].map(
+      (text) => Bun.YAML.parse(text) as KubeObject,
+    ),
+  );
+  deps.reportPort("embedded", api.port);
+  return { api, access: { from: "inline", server: api.url, token, caPem } };
+}
+
+function readToken(path: string): string {
+  if (existsSync(path)) return readFileSync(path, "utf8").trim();
+  const token = randomBytes(32).toString("hex");
+  writeFileSync(path, `${token}\n`, { mode: 0o600 });
+  return token;
+}
