@@ -1,0 +1,56 @@
+import { resources, type Informer, type KubeClient, type ResourceType } from "#cloud/kubeclient";
+import type { Clock } from "#shared/clock";
+import type { KubeObject, Node, Pod } from "#shared/kube";
+import { running, type Running } from "#shared/lifecycle";
+import type { Logger } from "#shared/log";
+import type { ControllerDeps } from "./controller.ts";
+import { startDeploymentController } from "./deployment.ts";
+import { startEndpointsController } from "./endpoints.ts";
+import { startGarbageCollector } from "./garbage-collector.ts";
+import { startNamespaceController } from "./namespace.ts";
+import { startNodeLifecycleController } from "./node-lifecycle.ts";
+import { startPodGarbageCollector } from "./pod-gc.ts";
+import { startReplicaSetController } from "./replicaset.ts";
+import { startScheduler } from "./scheduler.ts";
+import type { Deployment, ReplicaSet } from "./workloads.ts";
+
+export interface ControllersDeps {
+  readonly kube: KubeClient;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** The API's certificate authority, published in each namespace when given. */
+  readonly caPem?: string;
+}
+
+/**
+ * What a cluster's scheduler and controller manager do, as far as edge workloads need it. Started once the first
+ * complete lists are there; disposing ends the controllers before what they watch.
+ */
+export async function startControllers(deps: ControllersDeps): Promise<Running> {
+  await using stack = new AsyncDisposableStack();
+  const { kube } = deps;
+  const follow = <T extends KubeObject>(type: ResourceType): Informer<T> => stack.use(kube.informer<T>(type));
+  const shared: ControllerDeps & Pick<ControllersDeps, "caPem"> = {
+    ...deps,
+    log: deps.log.child({ module: "controllers" }),
+    pods: follow<Pod>(resources.pods),
+    nodes: follow<Node>(resources.nodes),
+    namespaces: follow(resources.namespaces),
+    deployments: follow<Deployment>(resources.deployments),
+    replicaSets: follow<ReplicaSet>(resources.replicaSets),
+  };
+  const { pods, nodes, namespaces, deployments, replicaSets } = shared;
+  await Promise.all([pods, nodes, namespaces, deployments, replicaSets].map((informer) => informer.synced));
+  const start = [
+    startNodeLifecycleController,
+    startNamespaceController,
+    startScheduler,
+    startReplicaSetController,
+    startDeploymentController,
+    startEndpointsController,
+    startPodGarbageCollector,
+    startGarbageCollector,
+  ];
+  for (const startController of start) stack.use(startController(shared));
+  return running("controllers", stack.move());
+}

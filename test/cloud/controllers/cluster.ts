@@ -1,0 +1,83 @@
+import { join } from "node:path";
+import { createKubeClient, resources, type KubeClient } from "#cloud/kubeclient";
+import type { ControllerDeps } from "#internal/cloud/controllers/controller.ts";
+import type { Deployment, ReplicaSet } from "#internal/cloud/controllers/workloads.ts";
+import { startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
+import { silentLog } from "#internal/test/support/silent-log.ts";
+import { systemClock, type Clock } from "#shared/clock";
+import type { Node, Pod } from "#shared/kube";
+
+export interface Cluster extends AsyncDisposable {
+  readonly server: TestServer;
+  readonly kube: KubeClient;
+  readonly deps: ControllerDeps;
+}
+
+/** Synced informers over a client, as controllers get them. */
+export async function controllerDeps(kube: KubeClient, clock: Clock = systemClock): Promise<ControllerDeps> {
+  const deps = {
+    kube,
+    clock,
+    log: silentLog(),
+    pods: kube.informer<Pod>(resources.pods),
+    nodes: kube.informer<Node>(resources.nodes),
+    namespaces: kube.informer(resources.namespaces),
+    deployments: kube.informer<Deployment>(resources.deployments),
+    replicaSets: kube.informer<ReplicaSet>(resources.replicaSets),
+  };
+  const { pods, nodes, namespaces, deployments, replicaSets } = deps;
+  await Promise.all([pods.synced, nodes.synced, namespaces.synced, deployments.synced, replicaSets.synced]);
+  return deps;
+}
+
+/** The embedded API server, a client and shared informers. */
+export async function startCluster(dataDir: string): Promise<Cluster> {
+  await using stack = new AsyncDisposableStack();
+  const server = stack.use(await startTestServer(dataDir));
+  const path = join(dataDir, "kubeconfig");
+  await server.api.writeKubeconfig(path);
+  const shared = { clock: systemClock, log: silentLog() };
+  const kube = stack.use(await createKubeClient({ from: "kubeconfig", path }, shared));
+  const deps = await controllerDeps(kube);
+  for (const informer of [deps.pods, deps.nodes, deps.namespaces, deps.deployments, deps.replicaSets])
+    stack.use(informer);
+  const owned = stack.move();
+  return { server, kube, deps, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+export async function until(
+  what: string,
+  ready: () => boolean | Promise<boolean>,
+  ms = 10_000,
+): Promise<void> {
+  const end = performance.now() + ms;
+  while (performance.now() < end) {
+    // oxlint-disable-next-line no-await-in-loop -- this is what waiting is
+    if (await ready()) return;
+    // oxlint-disable-next-line no-await-in-loop -- this is what waiting is
+    await Bun.sleep(10);
+  }
+  throw new Error(`never happened: ${what}`);
+}
+
+export function readyNode(name: string): Node {
+  const heartbeat = { lastHeartbeatTime: "2026-01-01T00:00:00Z", lastTransitionTime: "2026-01-01T00:00:00Z" };
+  return {
+    apiVersion: "v1",
+    kind: "Node",
+    metadata: { name, labels: { "node-role.kubernetes.io/edge": "" } },
+    status: {
+      allocatable: { cpu: "1", memory: "1Gi", pods: "10" },
+      conditions: [{ type: "Ready", status: "True", reason: "KubeletReady", message: "ready", ...heartbeat }],
+    },
+  };
+}
+
+export function smallPod(name: string, cpu = "100m"): Pod {
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name, namespace: "default" },
+    spec: { containers: [{ name: "c", image: "busybox", resources: { requests: { cpu } } }] },
+  };
+}

@@ -1,0 +1,64 @@
+import { expect, test } from "bun:test";
+import { resources } from "#cloud/kubeclient";
+import { startPodGarbageCollector } from "#internal/cloud/controllers/pod-gc.ts";
+import { startScheduler } from "#internal/cloud/controllers/scheduler.ts";
+import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+import type { Event, Node, Pod } from "#shared/kube";
+import { controllerDeps, readyNode, smallPod, startCluster, until } from "./cluster.ts";
+
+test("tells why a pod waits, binds it when a node comes, and never overfills the node", async () => {
+  using dir = tempDir();
+  await using cluster = await startCluster(dir.path);
+  const { kube, deps } = cluster;
+  await using _scheduler = startScheduler(deps);
+  await Promise.all(
+    Array.from({ length: 12 }, (_, at) => kube.create(resources.pods, smallPod(`p${at}`, "200m"))),
+  );
+  const scheduledOf = (pod: Pod | undefined): string | undefined =>
+    pod?.status?.conditions?.find((condition) => condition.type === "PodScheduled")?.message;
+  await until(
+    "told",
+    () => scheduledOf(deps.pods.get("default/p0")) === "no nodes available to schedule pods",
+  );
+  await kube.create<Node>(resources.nodes, readyNode("edge-1"));
+  await kube.patch(
+    resources.nodes,
+    { name: "edge-1" },
+    { status: readyNode("").status },
+    { type: "merge", subresource: "status" },
+  );
+  const bound = (): number => deps.pods.list().filter((pod) => pod.spec.nodeName === "edge-1").length;
+  await until("five fit", () => bound() === 5);
+  const waiting = (): Pod[] => deps.pods.list().filter((pod) => !pod.spec.nodeName);
+  const full = "0/1 nodes are available: 1 Insufficient cpu.";
+  await until("the rest told", () => waiting().every((pod) => scheduledOf(pod) === full));
+  expect(bound()).toBe(5);
+  const placed = deps.pods.list().find((pod) => pod.spec.nodeName);
+  const name = placed?.metadata.name ?? "";
+  await kube.remove(resources.pods, { name, namespace: "default" }, { graceSeconds: 0 });
+  await until("the room is used", () => bound() === 5 && !deps.pods.get(`default/${name}`));
+  const { items } = await kube.list<Event>(resources.events);
+  expect(items.map((event) => event.message)).toContain(`Successfully assigned default/${name} to edge-1`);
+  expect(items.some((event) => event.reason === "FailedScheduling" && event.message === full)).toBe(true);
+});
+
+test("deletes the pods of a node that is gone, not those of one that came back", async () => {
+  const clock = new FakeClock();
+  const kube = new FakeKubeClient({ clock });
+  for (const name of ["gone", "back"]) {
+    kube.put(resources.nodes, readyNode(name));
+    const pod = smallPod(`on-${name}`);
+    kube.put(resources.pods, { ...pod, spec: { ...pod.spec, nodeName: name } });
+  }
+  await using _gc = startPodGarbageCollector(await controllerDeps(kube, clock));
+  await kube.remove(resources.nodes, { name: "gone" });
+  await kube.remove(resources.nodes, { name: "back" });
+  await clock.advance(5_000);
+  kube.put(resources.nodes, readyNode("back"));
+  await clock.advance(4_000);
+  expect(kube.all(resources.pods)).toHaveLength(2);
+  await clock.advance(2_000);
+  expect(kube.all(resources.pods).map((pod) => pod.metadata.name)).toEqual(["on-back"]);
+});
