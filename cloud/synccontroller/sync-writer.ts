@@ -1,0 +1,141 @@
+import { resources, KubeError, type KubeClient, type ObjectAt, type ResourceType } from "#cloud/kubeclient";
+import type { Clock } from "#shared/clock";
+import { describeError } from "#shared/errors";
+import { backoff } from "#shared/lifecycle";
+import type { Logger } from "#shared/log";
+import { keyOf, syncOf, type ObjectSync, type Records, type SyncRecord } from "./records.ts";
+
+export interface SyncWriterOptions {
+  readonly kube: KubeClient;
+  readonly records: Records;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+const writesAtOnce = 16;
+
+/**
+ * Brings the API to what the records say, behind them: changes of one record that come while it waits are one write,
+ * writes of one record never overtake each other, and one that fails for want of the API is repeated until it is done.
+ */
+export class SyncWriter implements AsyncDisposable {
+  readonly #options: SyncWriterOptions;
+  /** Records to be written, oldest first. A removed record stays here until the API has forgotten it. */
+  readonly #dirty = new Map<string, SyncRecord>();
+  readonly #busy = new Set<string>();
+  readonly #abort = new AbortController();
+  readonly #workers = new Set<Promise<void>>();
+
+  constructor(options: SyncWriterOptions) {
+    this.#options = options;
+  }
+
+  submit(record: SyncRecord): void {
+    if (this.#abort.signal.aborted) return;
+    this.#dirty.set(keyOf(record), record);
+    if (this.#workers.size >= writesAtOnce) return;
+    const worker = this.#work().finally(() => this.#workers.delete(worker));
+    this.#workers.add(worker);
+  }
+
+  /** What is written when called is finished, what waits is written in the time the API needs, or given up after 3 s. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    using _limit = this.#options.clock.after(3000, () => this.#abort.abort());
+    while (this.#workers.size > 0) await Promise.all(this.#workers);
+    this.#abort.abort();
+  }
+
+  async #work(): Promise<void> {
+    const { clock, log } = this.#options;
+    const waits = backoff({ firstMs: 200, capMs: 15_000, random: () => clock.random() });
+    await Promise.resolve();
+    for (let next = this.#take(); next && !this.#abort.signal.aborted; next = this.#take()) {
+      const [key, record] = next;
+      try {
+        await this.#write(record);
+        this.#busy.delete(key);
+      } catch (error) {
+        this.#busy.delete(key);
+        if (this.#abort.signal.aborted) return;
+        if (!this.#dirty.has(key)) this.#dirty.set(key, record);
+        log.warn("cannot write what a node has, trying again", { sync: key, error: describeError(error) });
+        await this.#pause(waits.next().value);
+      }
+    }
+  }
+
+  #take(): [string, SyncRecord] | undefined {
+    for (const [key, record] of this.#dirty) {
+      if (this.#busy.has(key)) continue;
+      this.#dirty.delete(key);
+      this.#busy.add(key);
+      return [key, record];
+    }
+    return undefined;
+  }
+
+  async #pause(ms: number): Promise<void> {
+    const { signal } = this.#abort;
+    await this.#options.clock.sleep(ms, { signal }).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+    });
+  }
+
+  async #write(record: SyncRecord): Promise<void> {
+    const current = this.#options.records.get(record.node, record.object.uid);
+    if (!current) return this.#remove(record);
+    if (!current.stored && !(await this.#create(current))) return;
+    if (current.storedVersion === current.version) return;
+    await this.#writeStatus(current);
+  }
+
+  /** @returns false when the API will never take it, as in a namespace that goes away. */
+  async #create(record: SyncRecord): Promise<boolean> {
+    const { kube, log } = this.#options;
+    const { signal } = this.#abort;
+    try {
+      await kube.create(typeOf(record), syncOf(record), { signal });
+    } catch (error) {
+      const code = error instanceof KubeError ? error.httpStatus : 0;
+      if (code === 403 || code === 404 || code === 422) {
+        log.debug("the API does not take a sync", { sync: keyOf(record), error: describeError(error) });
+        return false;
+      }
+      if (code !== 409) throw error;
+    }
+    record.stored = true;
+    return true;
+  }
+
+  async #writeStatus(record: SyncRecord): Promise<void> {
+    const { version } = record;
+    const patch = { status: { objectResourceVersion: version } };
+    const { signal } = this.#abort;
+    try {
+      const options = { type: "merge", subresource: "status", signal } as const;
+      await this.#options.kube.patch<ObjectSync>(typeOf(record), atOf(record), patch, options);
+      record.storedVersion = version;
+    } catch (error) {
+      if (error instanceof KubeError && error.httpStatus === 404) record.stored = false;
+      throw error;
+    }
+  }
+
+  async #remove(record: SyncRecord): Promise<void> {
+    const { signal } = this.#abort;
+    try {
+      await this.#options.kube.remove(typeOf(record), atOf(record), { signal });
+    } catch (error) {
+      if (!(error instanceof KubeError && error.httpStatus === 404)) throw error;
+    }
+  }
+}
+
+function typeOf({ object }: SyncRecord): ResourceType {
+  return object.namespace ? resources.objectSyncs : resources.clusterObjectSyncs;
+}
+
+function atOf(record: SyncRecord): ObjectAt {
+  const { namespace } = record.object;
+  return { name: keyOf(record), ...(namespace ? { namespace } : {}) };
+}

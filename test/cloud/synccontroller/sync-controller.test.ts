@@ -1,0 +1,148 @@
+import { expect, test } from "bun:test";
+import { resources } from "#cloud/kubeclient";
+import { startSyncController } from "#cloud/synccontroller";
+import { Bus, type Port } from "#shared/bus";
+import { UnavailableError } from "#shared/errors";
+import type { CloudCatalog, DeliveredObject } from "#shared/message";
+import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
+import { silentLog } from "#internal/test/support/silent-log.ts";
+
+type Hub = Port<
+  CloudCatalog,
+  "object.acked" | "node.connected" | "node.disconnected",
+  "object.sending" | "object.version" | "object.delivered",
+  "node.resync",
+  never
+>;
+
+interface Cloud extends AsyncDisposable {
+  readonly kube: FakeKubeClient;
+  readonly clock: FakeClock;
+  readonly hub: Hub;
+  readonly resynced: string[];
+}
+
+async function startCloud(prepare?: (kube: FakeKubeClient) => void): Promise<Cloud> {
+  const clock = new FakeClock();
+  const kube = new FakeKubeClient({ clock });
+  kube.put(resources.nodes, { metadata: { name: "edge.one" } });
+  prepare?.(kube);
+  const bus = new Bus<CloudCatalog>({
+    onHearerError: (_topic, _module, error) => {
+      throw error;
+    },
+  });
+  const hub: Hub = bus.port("cloudhub");
+  const resynced: string[] = [];
+  hub.on("node.resync", ({ node }) => void resynced.push(node));
+  const port = bus.port<
+    "node.resync",
+    never,
+    "object.acked" | "node.connected" | "node.disconnected",
+    "object.sending" | "object.version" | "object.delivered"
+  >("synccontroller");
+  const controller = await startSyncController({ port, kube, clock, log: silentLog() });
+  await clock.advance(1);
+  return {
+    kube,
+    clock,
+    hub,
+    resynced,
+    [Symbol.asyncDispose]: async () => {
+      await clock.until(Promise.resolve(controller[Symbol.asyncDispose]()));
+      bus[Symbol.dispose]();
+    },
+  };
+}
+
+const pod: DeliveredObject = {
+  apiVersion: "v1",
+  kind: "Pod",
+  namespace: "default",
+  name: "web",
+  uid: "u-1",
+  resourceVersion: "7",
+};
+
+const node = "edge.one";
+const key = "default/edge.one.u-1";
+
+test("sync controller records an object before it is acknowledged, and the version after", async () => {
+  await using cloud = await startCloud();
+  expect(await cloud.hub.ask("object.sending", { node, object: pod })).toBe("0");
+  expect(await cloud.hub.ask("object.version", { node, uid: "u-1" })).toBeUndefined();
+  await cloud.clock.advance(1);
+  expect(cloud.kube.peek(resources.objectSyncs, key)).toMatchObject({
+    kind: "ObjectSync",
+    spec: { objectAPIVersion: "v1", objectKind: "Pod", objectName: "web" },
+    status: { objectResourceVersion: "0" },
+  });
+
+  await cloud.hub.emit("object.acked", { ...pod, node, deleted: false });
+  await cloud.clock.advance(1);
+  expect(cloud.kube.peek(resources.objectSyncs, key)?.["status"]).toEqual({ objectResourceVersion: "7" });
+  expect(await cloud.hub.ask("object.sending", { node, object: pod })).toBe("7");
+  expect(await cloud.hub.ask("object.delivered", { node })).toEqual([pod]);
+});
+
+test("sync controller forgets an object whose deletion was acknowledged", async () => {
+  await using cloud = await startCloud();
+  await cloud.hub.emit("object.acked", { ...pod, node, deleted: false });
+  await cloud.clock.advance(1);
+  await cloud.hub.emit("object.acked", { ...pod, node, deleted: true });
+  await cloud.clock.advance(1);
+
+  expect(cloud.kube.all(resources.objectSyncs)).toEqual([]);
+  expect(await cloud.hub.ask("object.delivered", { node })).toEqual([]);
+});
+
+test("sync controller uses a cluster object for what has no namespace", async () => {
+  await using cloud = await startCloud();
+  await cloud.hub.ask("object.sending", { node, object: { ...pod, kind: "Node", namespace: "null" } });
+  await cloud.clock.advance(1);
+
+  expect(cloud.kube.all(resources.clusterObjectSyncs).map(({ metadata }) => metadata.name)).toEqual([
+    "edge.one.u-1",
+  ]);
+});
+
+test("sync controller knows after a restart what was recorded before, and drops what is of nodes that are gone", async () => {
+  const sync = (name: string): object => ({
+    metadata: { name, namespace: "default" },
+    spec: { objectAPIVersion: "v1", objectKind: "Pod", objectName: "web" },
+    status: { objectResourceVersion: "7" },
+  });
+  await using cloud = await startCloud((kube) => {
+    kube.put(resources.objectSyncs, sync("edge.one.u-1") as { metadata: object });
+    kube.put(resources.objectSyncs, sync("edge.gone.u-2") as { metadata: object });
+  });
+
+  expect(await cloud.hub.ask("object.delivered", { node })).toEqual([pod]);
+  expect(cloud.kube.all(resources.objectSyncs).map(({ metadata }) => metadata.name)).toEqual([
+    "edge.one.u-1",
+  ]);
+});
+
+test("sync controller writes the last version alone when the API was away meanwhile", async () => {
+  await using cloud = await startCloud();
+  cloud.kube.fail(({ verb }) => verb === "create", new UnavailableError("away", "the API is away"), 3);
+  await cloud.hub.ask("object.sending", { node, object: pod });
+  await cloud.clock.advance(1);
+  for (const resourceVersion of ["7", "8", "9"])
+    await cloud.hub.emit("object.acked", { ...pod, resourceVersion, node, deleted: false });
+  await cloud.clock.advance(60_000);
+
+  expect(cloud.kube.peek(resources.objectSyncs, key)?.["status"]).toEqual({ objectResourceVersion: "9" });
+  expect(cloud.kube.calls.filter(({ verb }) => verb === "patch")).toHaveLength(1);
+});
+
+test("sync controller has connected nodes compared about once a minute", async () => {
+  await using cloud = await startCloud();
+  await cloud.hub.emit("node.connected", { node });
+  await cloud.hub.emit("node.connected", { node: "edge.two" });
+  await cloud.hub.emit("node.disconnected", { node: "edge.two", reason: "test" });
+  await cloud.clock.advance(80_000);
+
+  expect(cloud.resynced).toEqual([node]);
+});
