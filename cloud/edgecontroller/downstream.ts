@@ -1,0 +1,202 @@
+import { randomUUID } from "node:crypto";
+import type { Informer } from "#cloud/kubeclient";
+import type { Clock } from "#shared/clock";
+import { describeError } from "#shared/errors";
+import { edgeNodeLabel, type KubeObject, type Node, type Pod } from "#shared/kube";
+import type { Logger } from "#shared/log";
+import { newMessage, sources, type DeliveredObject } from "#shared/message";
+import { goneOf, isSameForEdge, onWire } from "./edge-object.ts";
+import type { EdgeControllerPort } from "./index.ts";
+import type { Placement } from "./placement.ts";
+import type { Reference } from "./references.ts";
+
+export interface DownstreamOptions {
+  readonly port: EdgeControllerPort;
+  readonly placement: Placement;
+  readonly nodes: Informer<Node>;
+  /** The ConfigMap or Secret, undefined when there is none. */
+  readonly read: (name: Reference) => Promise<KubeObject | undefined>;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+type Operation = "insert" | "update" | "delete";
+
+/**
+ * Brings pods, and the ConfigMaps and Secrets they read, to the nodes they are bound to. Each change is sent at once and
+ * in order; what a node missed while it was away is found by comparing what it acknowledged with what it should have.
+ */
+export class Downstream implements AsyncDisposable {
+  readonly #options: DownstreamOptions;
+  readonly #queues = new Map<string, Promise<void>>();
+  /** node → uid → the pod as it was sent last */
+  readonly #sent = new Map<string, Map<string, Pod>>();
+  #closed = false;
+
+  constructor(options: DownstreamOptions) {
+    this.#options = options;
+  }
+
+  /** `isKnown`: it was there before, what the node lacks of it is found when the node connects. */
+  podAdded(pod: Pod, isKnown = false): void {
+    const node = pod.spec.nodeName;
+    if (!node) return;
+    const { gained } = this.#options.placement.set(pod);
+    if (isKnown || !this.isEdge(node)) return;
+    const operation = pod.metadata.deletionTimestamp ? "update" : "insert";
+    this.#run(node, () => this.#sendPod(node, operation, { pod, gained }));
+  }
+
+  podUpdated(pod: Pod, old: Pod): void {
+    const node = pod.spec.nodeName;
+    if (pod.metadata.uid !== old.metadata.uid || node !== old.spec.nodeName) {
+      this.podRemoved(old);
+      return this.podAdded(pod);
+    }
+    if (!node) return;
+    const { gained, lost } = this.#options.placement.set(pod);
+    if (!this.isEdge(node) || isSameForEdge(pod, old)) return;
+    this.#run(node, async () => {
+      await this.#sendPod(node, "update", { pod, gained });
+      await this.#giveUp(node, lost);
+    });
+  }
+
+  podRemoved(pod: Pod): void {
+    const node = pod.spec.nodeName;
+    if (!node) return;
+    const lost = this.#options.placement.remove(pod);
+    if (!this.isEdge(node)) return;
+    this.#run(node, async () => {
+      await this.#send(node, "delete", pod);
+      await this.#giveUp(node, lost);
+    });
+  }
+
+  /** A ConfigMap or Secret was made, changed or removed: the nodes that read it hear of it. */
+  configChanged(name: Reference, operation: Operation, object: KubeObject): void {
+    for (const node of this.#options.placement.readersOf(name))
+      if (this.isEdge(node)) this.#run(node, () => this.#send(node, operation, object));
+  }
+
+  /** A pod of a node that is not there any more. */
+  sendGone(node: string, gone: Omit<DeliveredObject, "resourceVersion">): void {
+    this.#run(node, () => this.#send(node, "delete", goneOf(gone)));
+  }
+
+  /** Brings everything to the node that it needs and lacks, and takes what it should not have. */
+  resync(node: string): void {
+    if (this.isEdge(node)) this.#run(node, () => this.#compare(node));
+  }
+
+  forget(node: string): void {
+    this.#sent.delete(node);
+  }
+
+  isEdge(node: string): boolean {
+    return this.#options.nodes.get(node)?.metadata.labels?.[edgeNodeLabel] !== undefined;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    await Promise.all(this.#queues.values());
+  }
+
+  async #compare(node: string): Promise<void> {
+    const { port, placement } = this.#options;
+    const delivered = (await port.ask("object.delivered", { node })).filter(isOurs);
+    const known = new Map(delivered.map((object) => [object.uid, object.resourceVersion]));
+    const configs = await Promise.all(
+      [...placement.referencesOf(node)].map((name) => this.#options.read(name)),
+    );
+    const wanted = [...configs.filter((found) => found !== undefined), ...placement.podsOf(node)];
+    for (const object of wanted) {
+      const { uid = "", resourceVersion } = object.metadata;
+      const version = known.get(uid);
+      known.delete(uid);
+      if (version !== resourceVersion && !this.#hasAll(node, object, version))
+        await this.#send(node, version === undefined ? "insert" : "update", object);
+    }
+    for (const gone of delivered.filter(({ uid }) => known.has(uid)))
+      await this.#send(node, "delete", goneOf(gone));
+  }
+
+  /** Whether the pod the node acknowledged differs from the present one in its status alone. */
+  #hasAll(node: string, object: KubeObject, version: string | undefined): boolean {
+    const sent = this.#sent.get(node)?.get(object.metadata.uid ?? "");
+    return (
+      sent?.metadata.resourceVersion === version && sent !== undefined && isSameForEdge(object as Pod, sent)
+    );
+  }
+
+  #remember(node: string, operation: Operation, object: KubeObject): void {
+    if (object.kind !== "Pod") return;
+    const sent = this.#sent.get(node) ?? new Map<string, Pod>();
+    const { uid = "" } = object.metadata;
+    if (operation === "delete") sent.delete(uid);
+    else sent.set(uid, object as Pod);
+    if (sent.size > 0) this.#sent.set(node, sent);
+    else this.#sent.delete(node);
+  }
+
+  async #sendPod(
+    node: string,
+    operation: Operation,
+    { pod, gained }: { readonly pod: Pod; readonly gained: readonly Reference[] },
+  ): Promise<void> {
+    for (const name of gained) {
+      const object = await this.#options.read(name);
+      if (object) await this.#send(node, "insert", object);
+    }
+    await this.#send(node, operation, pod);
+  }
+
+  /** What another pod has come to need meanwhile stays. */
+  async #giveUp(node: string, lost: readonly Reference[]): Promise<void> {
+    for (const name of lost) {
+      if (this.#options.placement.reads(node, name)) continue;
+      const object = await this.#options.read(name);
+      if (object) await this.#send(node, "delete", { ...object, data: undefined, binaryData: undefined });
+    }
+  }
+
+  async #send(node: string, operation: Operation, object: KubeObject): Promise<void> {
+    const { clock, port } = this.#options;
+    const { namespace = "default", name = "", resourceVersion } = object.metadata;
+    const stamp = { id: () => randomUUID(), nowMs: () => clock.nowMs() };
+    const message = newMessage(stamp, {
+      source: sources.edgeController,
+      group: "resource",
+      operation,
+      resource: `${namespace}/${(object.kind ?? "").toLowerCase()}/${name}`,
+      content: onWire(object),
+      resourceVersion,
+    });
+    await port.ask("node.send", { node, message });
+    this.#remember(node, operation, object);
+  }
+
+  #run(node: string, work: () => Promise<void>): void {
+    if (this.#closed) return;
+    const before = this.#queues.get(node) ?? Promise.resolve();
+    const next = before.then(() => (this.#closed ? undefined : this.#attempt(node, work)));
+    this.#queues.set(node, next);
+    const forget = (): void => {
+      if (this.#queues.get(node) === next) this.#queues.delete(node);
+    };
+    void next.then(forget);
+  }
+
+  /** What could not be sent is found by the next comparison. */
+  async #attempt(node: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.#options.log.warn("cannot send to a node", { node, error: describeError(error) });
+    }
+  }
+}
+
+function isOurs({ kind, apiVersion }: DeliveredObject): boolean {
+  return apiVersion === "v1" && (kind === "Pod" || kind === "ConfigMap" || kind === "Secret");
+}

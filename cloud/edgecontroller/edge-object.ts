@@ -1,0 +1,27 @@
+import type { KubeObject, Pod } from "#shared/kube";
+import type { DeliveredObject } from "#shared/message";
+
+/** The object without the bookkeeping an edge has no use for. */
+export function onWire(object: KubeObject): KubeObject {
+  const { managedFields: _managedFields, ...metadata } = object.metadata as KubeObject["metadata"] & {
+    managedFields?: unknown;
+  };
+  return { ...object, metadata };
+}
+
+/** Whether two versions of a pod differ in nothing an edge acts on: the status is its own. */
+export function isSameForEdge(pod: Pod, old: Pod): boolean {
+  return Bun.deepEquals(pod.spec, old.spec) && Bun.deepEquals(metaOf(pod), metaOf(old));
+}
+
+function metaOf(object: KubeObject): Record<string, unknown> {
+  return { ...object.metadata, resourceVersion: "", generation: 0, managedFields: [] };
+}
+
+/** What a delete message of an object says that is not there any more. */
+export function goneOf(
+  gone: Omit<DeliveredObject, "resourceVersion"> & { resourceVersion?: string },
+): KubeObject {
+  const { apiVersion, kind, namespace, name, uid, resourceVersion = "0" } = gone;
+  return { apiVersion, kind, metadata: { namespace, name, uid, resourceVersion } };
+}

@@ -1,0 +1,141 @@
+import { resources, type Informer, type InformerHandler, type KubeClient } from "#cloud/kubeclient";
+import type { Port } from "#shared/bus";
+import type { Clock } from "#shared/clock";
+import { edgeNodeLabel, type KubeObject, type Node, type Pod } from "#shared/kube";
+import { running, type Running } from "#shared/lifecycle";
+import type { Logger } from "#shared/log";
+import type { CloudCatalog } from "#shared/message";
+import { Downstream } from "./downstream.ts";
+import { NodeRequests } from "./node-requests.ts";
+import { Placement } from "./placement.ts";
+import { PodRequests } from "./pod-requests.ts";
+import { ReadRequests } from "./read-requests.ts";
+import { reference, type Reference } from "./references.ts";
+import { Upstream } from "./upstream.ts";
+
+export type EdgeControllerPort = Port<
+  CloudCatalog,
+  "node.close",
+  "node.send" | "object.delivered",
+  "node.message" | "node.connected" | "node.resync",
+  never
+>;
+
+export interface EdgeControllerParts {
+  readonly port: EdgeControllerPort;
+  readonly kube: KubeClient;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+interface Copies {
+  readonly nodes: Informer<Node>;
+  readonly pods: Informer<Pod>;
+  readonly configMaps: Informer<KubeObject>;
+  readonly secrets: Informer<KubeObject>;
+}
+
+/**
+ * Between the API and the edge nodes: pods and what they read go to the node they are bound to; what a node says of
+ * itself and its pods goes to the API. A node reaches nothing but its own Node, Lease and pods, and what those read.
+ */
+export async function startEdgeController(parts: EdgeControllerParts): Promise<Running> {
+  const { port, kube, clock, log } = parts;
+  await using stack = new AsyncDisposableStack();
+  const copies: Copies = {
+    nodes: stack.use(kube.informer<Node>(resources.nodes)),
+    pods: stack.use(kube.informer<Pod>(resources.pods)),
+    configMaps: stack.use(kube.informer(resources.configMaps)),
+    secrets: stack.use(kube.informer(resources.secrets)),
+  };
+  const { nodes, pods } = copies;
+  const placement = new Placement();
+  const read = readerOf(copies, kube);
+  const downstream = stack.use(new Downstream({ port, placement, nodes, read, clock, log }));
+  const handlers = new Map([
+    ...new NodeRequests(kube, clock).handlers(),
+    ...new PodRequests({ kube, pods, downstream, clock }).handlers(),
+    ...new ReadRequests({ kube, placement, read }).handlers(),
+  ]);
+  const upstream = stack.use(new Upstream({ port, handlers, clock, log }));
+  await Promise.all(Object.values(copies).map(({ synced }: Informer<KubeObject>) => synced));
+  const started = watchAll({ copies, downstream, port, stack });
+  stack.use(port.on("node.connected", ({ node }) => downstream.resync(node)));
+  stack.use(port.on("node.resync", ({ node }) => downstream.resync(node)));
+  stack.use(port.on("node.message", (message) => upstream.receive(message)));
+  log.info("edge controller started", started);
+  return running("edgecontroller", stack.move());
+}
+
+function watchAll({
+  copies,
+  downstream,
+  port,
+  stack,
+}: {
+  readonly copies: Copies;
+  readonly downstream: Downstream;
+  readonly port: EdgeControllerPort;
+  readonly stack: AsyncDisposableStack;
+}): { nodes: number; pods: number } {
+  const { nodes, pods, configMaps, secrets } = copies;
+  const counts = { nodes: nodes.list().length, pods: pods.list().length };
+  const known = new Set([...nodes.list(), ...pods.list()].map(({ metadata }) => metadata.uid));
+  stack.use(
+    pods.watch({
+      added: (pod) => downstream.podAdded(pod, known.delete(pod.metadata.uid)),
+      updated: (pod, old) => downstream.podUpdated(pod, old),
+      removed: (pod) => downstream.podRemoved(pod),
+    }),
+  );
+  stack.use(
+    nodes.watch({
+      added: ({ metadata }) => {
+        if (!known.delete(metadata.uid)) downstream.resync(metadata.name ?? "");
+      },
+      updated: ({ metadata }, old) => {
+        if (old.metadata.labels?.[edgeNodeLabel] === undefined) downstream.resync(metadata.name ?? "");
+      },
+      removed: ({ metadata }) => {
+        const node = metadata.name ?? "";
+        downstream.forget(node);
+        void port.emit("node.close", { node, reason: "the node was deleted" });
+      },
+    }),
+  );
+  const existing = new Set([...configMaps.list(), ...secrets.list()].map(({ metadata }) => metadata.uid));
+  stack.use(configMaps.watch(configHandler("configmap", downstream, existing)));
+  stack.use(secrets.watch(configHandler("secret", downstream, existing)));
+  return counts;
+}
+
+function configHandler(
+  type: string,
+  downstream: Downstream,
+  existing: Set<string | undefined>,
+): InformerHandler<KubeObject> {
+  const name = ({ metadata }: KubeObject): Reference =>
+    reference(type, metadata.namespace ?? "default", metadata.name ?? "");
+  return {
+    added: (object) => {
+      if (!existing.delete(object.metadata.uid)) downstream.configChanged(name(object), "insert", object);
+    },
+    updated: (object, old) => {
+      if (object.metadata.uid !== old.metadata.uid) downstream.configChanged(name(old), "delete", old);
+      downstream.configChanged(name(object), "update", object);
+    },
+    removed: (object) => downstream.configChanged(name(object), "delete", object),
+  };
+}
+
+/** From the local copy; one that was made a moment ago may not be there yet. */
+function readerOf(copies: Copies, kube: KubeClient): (name: Reference) => Promise<KubeObject | undefined> {
+  return async (wanted) => {
+    const [type = "", namespace = "", name = ""] = wanted.split("/");
+    const isSecret = type === "secret";
+    const copy = isSecret ? copies.secrets : copies.configMaps;
+    const found = copy.get(`${namespace}/${name}`);
+    if (found) return found;
+    return kube.find(isSecret ? resources.secrets : resources.configMaps, { namespace, name });
+  };
+}

@@ -1,0 +1,79 @@
+import { objectKey, type Pod } from "#shared/kube";
+import { referencesOf, type Reference } from "./references.ts";
+
+interface Placed {
+  readonly pod: Pod;
+  readonly references: ReadonlySet<Reference>;
+}
+
+interface Change {
+  /** references the node needs from now on */
+  readonly gained: readonly Reference[];
+  /** references no pod of the node needs any more */
+  readonly lost: readonly Reference[];
+}
+
+/** Which pods are bound to which node and what they read, kept so that no question costs a walk over all pods. */
+export class Placement {
+  readonly #nodes = new Map<string, Map<string, Placed>>();
+  /** reference → node → pods of the node that read it */
+  readonly #readers = new Map<Reference, Map<string, number>>();
+
+  /** Adds the pod, or puts it in the place of the one of the same name. */
+  set(pod: Pod): Change {
+    const node = pod.spec.nodeName ?? "";
+    const key = objectKey(pod);
+    const references = referencesOf(pod);
+    const pods = this.#nodes.get(node) ?? new Map<string, Placed>();
+    const old = pods.get(key)?.references ?? new Set<Reference>();
+    this.#nodes.set(node, pods.set(key, { pod, references }));
+    const gained = [...references].filter((name) => !old.has(name) && this.#count(name, node, 1) === 1);
+    const lost = [...old].filter((name) => !references.has(name) && this.#count(name, node, -1) === 0);
+    return { gained, lost };
+  }
+
+  /** @returns the references no pod of the node needs any more. */
+  remove(pod: Pod): readonly Reference[] {
+    const node = pod.spec.nodeName ?? "";
+    const pods = this.#nodes.get(node);
+    const old = pods?.get(objectKey(pod));
+    if (!pods || !old) return [];
+    pods.delete(objectKey(pod));
+    if (pods.size === 0) this.#nodes.delete(node);
+    return [...old.references].filter((name) => this.#count(name, node, -1) === 0);
+  }
+
+  podsOf(node: string): Pod[] {
+    return [...(this.#nodes.get(node)?.values() ?? [])].map(({ pod }) => pod);
+  }
+
+  referencesOf(node: string): Set<Reference> {
+    const placed = [...(this.#nodes.get(node)?.values() ?? [])];
+    return new Set(placed.flatMap(({ references }) => [...references]));
+  }
+
+  reads(node: string, name: Reference): boolean {
+    return this.#readers.get(name)?.has(node) ?? false;
+  }
+
+  readersOf(name: Reference): string[] {
+    return [...(this.#readers.get(name)?.keys() ?? [])];
+  }
+
+  runsAs(node: string, namespace: string, account: string): boolean {
+    return this.podsOf(node).some(
+      ({ metadata, spec }) =>
+        metadata.namespace === namespace && (spec.serviceAccountName ?? "default") === account,
+    );
+  }
+
+  #count(name: Reference, node: string, step: number): number {
+    const nodes = this.#readers.get(name) ?? new Map<string, number>();
+    const count = (nodes.get(node) ?? 0) + step;
+    if (count > 0) nodes.set(node, count);
+    else nodes.delete(node);
+    if (nodes.size > 0) this.#readers.set(name, nodes);
+    else this.#readers.delete(name);
+    return count;
+  }
+}

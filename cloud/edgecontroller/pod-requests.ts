@@ -1,0 +1,130 @@
+import { resources, type Informer, type KubeClient } from "#cloud/kubeclient";
+import { rfc3339, type Clock } from "#shared/clock";
+import { objectKey, type Pod } from "#shared/kube";
+import { answerObject, badRequest, done, forbidden, isKubeError, notFound, type Answer } from "./answers.ts";
+import { isRecord, readPatch } from "./content.ts";
+import type { Downstream } from "./downstream.ts";
+import type { Handler, Question } from "./upstream.ts";
+
+export interface PodRequestsOptions {
+  readonly kube: KubeClient;
+  readonly pods: Informer<Pod>;
+  readonly downstream: Pick<Downstream, "sendGone">;
+  readonly clock: Clock;
+}
+
+/** Requests of a node about the pods bound to it. */
+export class PodRequests {
+  readonly #options: PodRequestsOptions;
+
+  constructor(options: PodRequestsOptions) {
+    this.#options = options;
+  }
+
+  handlers(): [string, Handler][] {
+    return [
+      ["podpatch patch", { form: "object-resp", answer: (question) => this.#patchStatus(question) }],
+      ["podstatus update", { form: "ok", answer: (question) => this.#reportStatus(question) }],
+      ["pod delete", { form: "ok", answer: (question) => this.#remove(question) }],
+    ];
+  }
+
+  async #patchStatus(question: Question): Promise<Answer> {
+    const { status, uid } = readPatch(question.content);
+    return answerObject("object-resp", await this.#writeStatus(question, uid, status));
+  }
+
+  /** The way of nodes before KubeEdge 1.12. */
+  async #reportStatus(question: Question): Promise<Answer> {
+    const { content } = question;
+    const status = isRecord(content) ? content["Status"] : undefined;
+    if (!isRecord(content) || !isRecord(status)) throw badRequest("a pod status was expected");
+    const uid = typeof content["UID"] === "string" && content["UID"] ? content["UID"] : undefined;
+    const pod = await this.#writeStatus(question, uid, status);
+    if (pod.metadata.deletionTimestamp && isOver(pod)) await this.#removeNow(pod);
+    return done;
+  }
+
+  async #writeStatus(
+    question: Question,
+    uid: string | undefined,
+    status: Record<string, unknown>,
+  ): Promise<Pod> {
+    const { namespace, name } = question.at;
+    try {
+      const pod = await this.#own(question, uid);
+      const patch = { metadata: { uid: pod.metadata.uid }, status: this.#ruled(status, pod) };
+      const options = { type: "strategic", subresource: "status" } as const;
+      return await this.#options.kube.patch<Pod>(resources.pods, { namespace, name }, patch, options);
+    } catch (error) {
+      const isGone =
+        isKubeError(error, 404) || (isKubeError(error, 409) && (await this.#isGone(question, uid)));
+      if (!isGone) throw error;
+      const gone = { apiVersion: "v1", kind: "Pod", namespace, name, uid: uid ?? "" };
+      if (uid !== undefined) this.#options.downstream.sendGone(question.node, gone);
+      throw notFound("pods", name);
+    }
+  }
+
+  async #isGone({ at: { namespace, name } }: Question, uid: string | undefined): Promise<boolean> {
+    const live = await this.#options.kube.find<Pod>(resources.pods, { namespace, name });
+    return !live || (uid !== undefined && live.metadata.uid !== uid);
+  }
+
+  /** A pod starts once. */
+  #ruled(status: Record<string, unknown>, pod: Pod): Record<string, unknown> {
+    const { startTime = rfc3339(this.#options.clock.nowMs()), ...rest } = status;
+    return { ...rest, startTime: pod.status?.startTime ?? startTime };
+  }
+
+  async #remove(question: Question): Promise<Answer> {
+    try {
+      await this.#removeNow(await this.#own(question, uidOf(question.content)));
+    } catch (error) {
+      if (!isKubeError(error, 404) && !isKubeError(error, 409)) throw error;
+    }
+    return done;
+  }
+
+  async #removeNow({ metadata }: Pod): Promise<void> {
+    const { namespace = "default", name = "", uid } = metadata;
+    const options = { graceSeconds: 0, ...(uid ? { uid } : {}) };
+    await this.#options.kube.remove(resources.pods, { namespace, name }, options);
+  }
+
+  /** The live pod when it is the one meant and bound to the node; the local copy may be behind. */
+  async #own({ node, at }: Question, uid: string | undefined): Promise<Pod> {
+    const { namespace, name } = at;
+    const isMeant = (pod: Pod | undefined): pod is Pod =>
+      pod !== undefined && (uid === undefined || pod.metadata.uid === uid);
+    const copy = this.#options.pods.get(objectKey({ metadata: { namespace, name } }));
+    const pod = isMeant(copy)
+      ? copy
+      : await this.#options.kube.find<Pod>(resources.pods, { namespace, name });
+    if (!isMeant(pod)) throw notFound("pods", name);
+    if (pod.spec.nodeName !== node) throw forbidden("pods", name, `it is not bound to node "${node}"`);
+    return pod;
+  }
+}
+
+/** DeleteOptions, as text or not, or the uid alone as nodes before KubeEdge 1.12 send it. */
+function uidOf(content: unknown): string | undefined {
+  if (typeof content === "string" && !content.startsWith("{")) return content || undefined;
+  const options: unknown = typeof content === "string" ? parseOptions(content) : content;
+  const preconditions = isRecord(options) ? options["preconditions"] : undefined;
+  const uid = isRecord(preconditions) ? preconditions["uid"] : undefined;
+  return typeof uid === "string" && uid !== "" ? uid : undefined;
+}
+
+function parseOptions(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw badRequest("the delete options are not JSON");
+  }
+}
+
+function isOver({ status }: Pod): boolean {
+  const isEnded = status?.phase === "Succeeded" || status?.phase === "Failed";
+  return isEnded && !(status.containerStatuses ?? []).some(({ state }) => state?.running !== undefined);
+}

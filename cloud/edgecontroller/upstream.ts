@@ -1,0 +1,132 @@
+import { randomUUID } from "node:crypto";
+import type { Clock } from "#shared/clock";
+import { describeError } from "#shared/errors";
+import type { Logger } from "#shared/log";
+import { parseResource, responseTo, sources, type NodeMessage, type ResourcePath } from "#shared/message";
+import { answerFailure, badRequest, refusal, type Answer, type AnswerForm } from "./answers.ts";
+import type { EdgeControllerPort } from "./index.ts";
+
+/** One question of a node. */
+export interface Question {
+  readonly node: string;
+  readonly at: ResourcePath;
+  readonly operation: string;
+  readonly content: unknown;
+}
+
+export interface Handler {
+  readonly form: AnswerForm;
+  readonly answer: (question: Question) => Promise<Answer>;
+}
+
+/** By `<type> <operation>`. */
+export type Handlers = ReadonlyMap<string, Handler>;
+
+export interface UpstreamOptions {
+  readonly port: EdgeControllerPort;
+  readonly handlers: Handlers;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+interface Queue {
+  readonly waiting: NodeMessage[];
+  readonly drained: Promise<void>;
+}
+
+const waitingPerNode = 512;
+
+/**
+ * What nodes ask: a node's questions are answered one after another, in order, nodes side by side. One that floods is
+ * told to come back later. Every question gets an answer.
+ */
+export class Upstream implements AsyncDisposable {
+  readonly #options: UpstreamOptions;
+  readonly #queues = new Map<string, Queue>();
+  #closed = false;
+
+  constructor(options: UpstreamOptions) {
+    this.#options = options;
+  }
+
+  receive(message: NodeMessage): void {
+    if (this.#closed || !wantsAnswer(message)) return;
+    const queue = this.#queues.get(message.node);
+    if (queue && queue.waiting.length >= waitingPerNode) {
+      void this.#reply(message, this.#tooMany(message));
+    } else if (queue) {
+      queue.waiting.push(message);
+    } else {
+      const waiting = [message];
+      this.#queues.set(message.node, {
+        waiting,
+        drained: Promise.resolve().then(() => this.#drain(waiting)),
+      });
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    await Promise.all([...this.#queues.values()].map(({ drained }) => drained));
+  }
+
+  async #drain(waiting: NodeMessage[]): Promise<void> {
+    const node = waiting[0]?.node ?? "";
+    for (let next = waiting.shift(); next && !this.#closed; next = waiting.shift())
+      await this.#reply(next, await this.#answer(next));
+    this.#queues.delete(node);
+  }
+
+  async #answer(message: NodeMessage): Promise<Answer> {
+    const { route } = message.message;
+    const at = pathOf(message);
+    const handler = at && this.#handlerOf(message);
+    if (!at || !handler) {
+      const what = `cannot ${route.operation ?? ""} ${JSON.stringify(route.resource ?? "")}`;
+      return answerFailure("raw", badRequest(`${what}: the cloud does not know this`));
+    }
+    const { node } = message;
+    const question = { node, at, operation: route.operation ?? "", content: message.message.content };
+    try {
+      return await handler.answer(question);
+    } catch (error) {
+      const fields = { node, resource: route.resource, error: describeError(error) };
+      this.#options.log.debug("a node's request failed", fields);
+      return answerFailure(handler.form, error);
+    }
+  }
+
+  #handlerOf(message: NodeMessage): Handler | undefined {
+    return this.#options.handlers.get(
+      `${pathOf(message)?.type ?? ""} ${message.message.route.operation ?? ""}`,
+    );
+  }
+
+  #tooMany(message: NodeMessage): Answer {
+    const error = refusal(429, "TooManyRequests", "too many requests of this node are waiting");
+    return answerFailure(this.#handlerOf(message)?.form ?? "raw", error);
+  }
+
+  async #reply({ node, message }: NodeMessage, { content, resourceVersion }: Answer): Promise<void> {
+    const { port, clock, log } = this.#options;
+    const stamp = { id: () => randomUUID(), nowMs: () => clock.nowMs() };
+    const route = { source: sources.edgeController, group: "resource", resourceVersion };
+    const answer = responseTo(stamp, message, content, route);
+    try {
+      await port.ask("node.send", { node, message: answer });
+    } catch (error) {
+      log.debug("cannot answer a node", { node, error: describeError(error) });
+    }
+  }
+}
+
+/** Acknowledgements end a conversation, and what devices publish is not for the API. */
+function wantsAnswer({ message: { route } }: NodeMessage): boolean {
+  return route.operation !== "response" && route.operation !== "error" && route.group !== "user";
+}
+
+function pathOf({ node, message }: NodeMessage): ResourcePath | undefined {
+  const text = message.route.resource ?? "";
+  const prefix = `node/${node}/`;
+  return parseResource(text.startsWith(prefix) ? text.slice(prefix.length) : text);
+}
