@@ -1,0 +1,83 @@
+import { resources } from "#cloud/kubeclient";
+import { hashLabel, templateText } from "./deployment-template.ts";
+import { controlledBy } from "./replicaset-ownership.ts";
+import type { Deployment, ReplicaSet } from "./workloads.ts";
+
+export const revisionAnnotation = "deployment.kubernetes.io/revision";
+export const historyAnnotation = "deployment.kubernetes.io/revision-history";
+export const desiredAnnotation = "deployment.kubernetes.io/desired-replicas";
+export const maxAnnotation = "deployment.kubernetes.io/max-replicas";
+
+/** Annotations of a Deployment that say nothing of its ReplicaSets. */
+const own = new Set([
+  "kubectl.kubernetes.io/last-applied-configuration",
+  "deprecated.deployment.rollback.to",
+  revisionAnnotation,
+  historyAnnotation,
+  desiredAnnotation,
+  maxAnnotation,
+]);
+
+export function annotationNumber(
+  object: { readonly metadata: { readonly annotations?: Record<string, string> } },
+  name: string,
+): number | undefined {
+  const text = object.metadata.annotations?.[name];
+  return text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
+}
+
+export function revisionOf(replicaSet: ReplicaSet): number {
+  return annotationNumber(replicaSet, revisionAnnotation) ?? 0;
+}
+
+export function nextRevision(old: readonly ReplicaSet[]): number {
+  return Math.max(0, ...old.map(revisionOf)) + 1;
+}
+
+export function makesSamePods(deployment: Deployment, replicaSet: ReplicaSet): boolean {
+  return templateText(deployment.spec.template) === templateText(replicaSet.spec.template);
+}
+
+/** Annotations of the new ReplicaSet; one that was there before keeps its earlier revisions in its history. */
+export function annotationsFor(
+  deployment: Deployment,
+  current: ReplicaSet | undefined,
+  revision: number,
+): Record<string, string> {
+  const annotations = { ...current?.metadata.annotations };
+  for (const [name, value] of Object.entries(deployment.metadata.annotations ?? {}))
+    if (!own.has(name)) annotations[name] = value;
+  const before = current ? revisionOf(current) : 0;
+  if (before >= revision) return annotations;
+  annotations[revisionAnnotation] = String(revision);
+  if (before === 0) return annotations;
+  const history = (annotations[historyAnnotation] ?? "").split(",").filter((text) => text !== "");
+  annotations[historyAnnotation] = [...history, String(before)].slice(-20).join(",");
+  return annotations;
+}
+
+export function newReplicaSet(
+  deployment: Deployment,
+  made: { readonly hash: string; readonly replicas: number; readonly annotations: Record<string, string> },
+): ReplicaSet {
+  const { template, selector, minReadySeconds } = deployment.spec;
+  const { name = "", namespace = "" } = deployment.metadata;
+  const labels = { ...template.metadata?.labels, [hashLabel]: made.hash };
+  return {
+    apiVersion: "apps/v1",
+    kind: "ReplicaSet",
+    metadata: {
+      name: `${name}-${made.hash}`,
+      namespace,
+      labels,
+      annotations: made.annotations,
+      ownerReferences: [controlledBy(resources.deployments, deployment)],
+    },
+    spec: {
+      replicas: made.replicas,
+      ...(minReadySeconds !== undefined && { minReadySeconds }),
+      selector: { ...selector, matchLabels: { ...selector.matchLabels, [hashLabel]: made.hash } },
+      template: { ...template, metadata: { ...template.metadata, labels } },
+    },
+  };
+}

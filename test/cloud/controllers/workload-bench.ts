@@ -1,0 +1,86 @@
+import { resources, type Informer, type KubeClient } from "#cloud/kubeclient";
+import type { Clock } from "#shared/clock";
+import type { Condition, KubeObject, Node, Pod } from "#shared/kube";
+import { startDeploymentController } from "../../../cloud/controllers/deployment.ts";
+import { startGarbageCollector } from "../../../cloud/controllers/garbage-collector.ts";
+import { startReplicaSetController } from "../../../cloud/controllers/replicaset.ts";
+import type { ControllerDeps } from "../../../cloud/controllers/controller.ts";
+import type { Deployment, ReplicaSet } from "../../../cloud/controllers/workloads.ts";
+import { silentLog } from "../../support/silent-log.ts";
+
+export interface Bench extends AsyncDisposable {
+  readonly deps: ControllerDeps;
+  readonly log: ReturnType<typeof silentLog>;
+}
+
+/** The three workload controllers on a client, with informers of their own. */
+export async function startWorkloads(kube: KubeClient, clock: Clock): Promise<Bench> {
+  const log = silentLog();
+  const informers: Informer<KubeObject>[] = [];
+  const open = <T extends KubeObject>(informer: Informer<T>): Informer<T> => {
+    informers.push(informer as unknown as Informer<KubeObject>);
+    return informer;
+  };
+  const deps: ControllerDeps = {
+    kube,
+    clock,
+    log,
+    pods: open(kube.informer<Pod>(resources.pods)),
+    nodes: open(kube.informer<Node>(resources.nodes)),
+    namespaces: open(kube.informer(resources.namespaces)),
+    deployments: open(kube.informer<Deployment>(resources.deployments)),
+    replicaSets: open(kube.informer<ReplicaSet>(resources.replicaSets)),
+  };
+  await Promise.all(informers.map(({ synced }) => synced));
+  const controllers = [startDeploymentController, startReplicaSetController, startGarbageCollector].map(
+    (start) => start(deps),
+  );
+  return {
+    deps,
+    log,
+    [Symbol.asyncDispose]: async () => {
+      for (const controller of controllers) await controller[Symbol.asyncDispose]();
+      for (const informer of informers) await informer[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Waits until `check` holds. */
+export async function until(what: string, check: () => boolean, ms = 5000): Promise<void> {
+  const end = performance.now() + ms;
+  while (!check()) {
+    if (performance.now() > end) throw new Error(`not in time: ${what}`);
+    await Bun.sleep(2);
+  }
+}
+
+export function deployment(
+  name: string,
+  spec: Partial<Deployment["spec"]> = {},
+  image = "app:1",
+): Deployment {
+  return {
+    apiVersion: "apps/v1",
+    kind: "Deployment",
+    metadata: { name, namespace: "default" },
+    spec: {
+      replicas: 1,
+      progressDeadlineSeconds: 600,
+      selector: { matchLabels: { app: name } },
+      template: {
+        metadata: { labels: { app: name } },
+        spec: { containers: [{ name: "app", image }] },
+      },
+      ...spec,
+    },
+  };
+}
+
+export function readyStatus(atMs: number): NonNullable<Pod["status"]> {
+  const lastTransitionTime = new Date(atMs).toISOString();
+  return { phase: "Running", conditions: [{ type: "Ready", status: "True", lastTransitionTime }] };
+}
+
+export function conditionOf(object: Deployment | undefined, type: string): Condition | undefined {
+  return object?.status?.conditions?.find((condition) => condition.type === type);
+}
