@@ -49,7 +49,7 @@ export async function listenSecurely(options: {
   server.on("tlsClientError", (_error, socket) => socket.destroy());
   http.on("clientError", (_error, socket) => socket.destroy());
   const ready = Promise.withResolvers<void>();
-  server.once("error", ready.reject);
+  server.on("error", ready.reject);
   server.listen(port, address, () => ready.resolve());
   try {
     await ready.promise;
