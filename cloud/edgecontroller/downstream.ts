@@ -106,19 +106,26 @@ export class Downstream implements AsyncDisposable {
     const { port, placement } = this.#options;
     const delivered = (await port.ask("object.delivered", { node })).filter(isOurs);
     const known = new Map(delivered.map((object) => [object.uid, object.resourceVersion]));
-    const configs = await Promise.all(
-      [...placement.referencesOf(node)].map((name) => this.#options.read(name)),
-    );
+    const configs = await Promise.all([...placement.referencesOf(node)].map((name) => this.#read(name)));
     const wanted = [...configs.filter((found) => found !== undefined), ...placement.podsOf(node)];
-    for (const object of wanted) {
-      const { uid = "", resourceVersion } = object.metadata;
-      const version = known.get(uid);
-      known.delete(uid);
-      if (version !== resourceVersion && !this.#hasAll(node, object, version))
-        await this.#send(node, version === undefined ? "insert" : "update", object);
-    }
-    for (const gone of delivered.filter(({ uid }) => known.has(uid)))
+    const uids = new Set(wanted.map(({ metadata }) => metadata.uid));
+    for (const gone of delivered.filter(({ uid }) => !uids.has(uid)).toSorted(podsFirst))
       await this.#send(node, "delete", goneOf(gone));
+    for (const object of wanted) {
+      const version = known.get(object.metadata.uid ?? "");
+      if (version === object.metadata.resourceVersion || this.#hasAll(node, object, version)) continue;
+      await this.#send(node, version === undefined ? "insert" : "update", object);
+    }
+  }
+
+  /** What cannot be read now the node asks for itself, or gets by the next comparison. */
+  async #read(name: Reference): Promise<KubeObject | undefined> {
+    try {
+      return await this.#options.read(name);
+    } catch (error) {
+      this.#options.log.debug("cannot read what a pod needs", { object: name, error: describeError(error) });
+      return undefined;
+    }
   }
 
   /** Whether the pod the node acknowledged differs from the present one in its status alone. */
@@ -145,7 +152,7 @@ export class Downstream implements AsyncDisposable {
     { pod, gained }: { readonly pod: Pod; readonly gained: readonly Reference[] },
   ): Promise<void> {
     for (const name of gained) {
-      const object = await this.#options.read(name);
+      const object = await this.#read(name);
       if (object) await this.#send(node, "insert", object);
     }
     await this.#send(node, operation, pod);
@@ -155,7 +162,7 @@ export class Downstream implements AsyncDisposable {
   async #giveUp(node: string, lost: readonly Reference[]): Promise<void> {
     for (const name of lost) {
       if (this.#options.placement.reads(node, name)) continue;
-      const object = await this.#options.read(name);
+      const object = await this.#read(name);
       if (object) await this.#send(node, "delete", { ...object, data: undefined, binaryData: undefined });
     }
   }
@@ -199,4 +206,8 @@ export class Downstream implements AsyncDisposable {
 
 function isOurs({ kind, apiVersion }: DeliveredObject): boolean {
   return apiVersion === "v1" && (kind === "Pod" || kind === "ConfigMap" || kind === "Secret");
+}
+
+function podsFirst(a: DeliveredObject, b: DeliveredObject): number {
+  return Number(b.kind === "Pod") - Number(a.kind === "Pod");
 }

@@ -53,7 +53,7 @@ export async function startEdgeController(parts: EdgeControllerParts): Promise<R
   const read = readerOf(copies, kube);
   const downstream = stack.use(new Downstream({ port, placement, nodes, read, clock, log }));
   const handlers = new Map([
-    ...new NodeRequests(kube, clock).handlers(),
+    ...new NodeRequests(kube).handlers(),
     ...new PodRequests({ kube, pods, downstream, clock }).handlers(),
     ...new ReadRequests({ kube, placement, read }).handlers(),
   ]);

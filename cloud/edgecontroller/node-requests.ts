@@ -1,5 +1,4 @@
 import { resources, type KubeClient } from "#cloud/kubeclient";
-import { rfc3339Micro, type Clock } from "#shared/clock";
 import { edgeNodeLabel, type KubeObject, type Lease, type Node } from "#shared/kube";
 import { leaseNamespace } from "#shared/message";
 import { answerObject, badRequest, done, forbidden, isKubeError, type Answer } from "./answers.ts";
@@ -11,11 +10,9 @@ const leaseTries = 4;
 /** Requests of a node about its own Node and Lease. */
 export class NodeRequests {
   readonly #kube: KubeClient;
-  readonly #clock: Clock;
 
-  constructor(kube: KubeClient, clock: Clock) {
+  constructor(kube: KubeClient) {
     this.#kube = kube;
-    this.#clock = clock;
   }
 
   handlers(): [string, Handler][] {
@@ -116,9 +113,7 @@ export class NodeRequests {
         if (!isKubeError(error, 409) || attempt === leaseTries) throw error;
       }
       const fresh = await this.#kube.get<Lease>(resources.leases, at);
-      const renewTime = rfc3339Micro(this.#clock.nowMs());
-      const spec = { ...fresh.spec, ...(lease["spec"] as object), renewTime };
-      wanted = { ...fresh, spec };
+      wanted = { ...fresh, spec: lease["spec"] };
     }
   }
 }

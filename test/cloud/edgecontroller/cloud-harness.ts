@@ -1,0 +1,103 @@
+import { startEdgeController, type EdgeControllerPort } from "#cloud/edgecontroller";
+import { resources } from "#cloud/kubeclient";
+import { Bus } from "#shared/bus";
+import type { Pod } from "#shared/kube";
+import type { CloudCatalog, DeliveredObject, WireMessage } from "#shared/message";
+import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
+import { silentLog } from "#internal/test/support/silent-log.ts";
+
+export interface Cloud extends AsyncDisposable {
+  readonly kube: FakeKubeClient;
+  readonly clock: FakeClock;
+  readonly sent: WireMessage[];
+  readonly closed: string[];
+  readonly delivered: DeliveredObject[];
+  /** `operation resource` of what node e1 was sent since the last call. */
+  texts(): string[];
+  settle(): Promise<void>;
+  /** Asks as node e1 and returns the content of the answer. */
+  ask(operation: string, resource: string, content?: unknown): Promise<unknown>;
+  connect(): Promise<void>;
+}
+
+/** The edge controller over a Kubernetes API in memory, with node e1 an edge node and c1 none. */
+export async function startCloud(prepare: (kube: FakeKubeClient) => void = () => undefined): Promise<Cloud> {
+  const clock = new FakeClock();
+  const kube = new FakeKubeClient({ clock });
+  kube.put(resources.nodes, { metadata: { name: "e1", labels: { "node-role.kubernetes.io/edge": "" } } });
+  kube.put(resources.nodes, { metadata: { name: "c1" } });
+  prepare(kube);
+  const bus = new Bus<CloudCatalog>({
+    onHearerError: (topic, module, error) => {
+      throw new Error(`${topic} ${module}`, { cause: error });
+    },
+  });
+  const hub = bus.port<
+    "node.message" | "node.connected",
+    never,
+    "node.close",
+    "node.send" | "object.delivered"
+  >("hub");
+  const sent: WireMessage[] = [];
+  const closed: string[] = [];
+  const delivered: DeliveredObject[] = [];
+  hub.on("node.close", ({ node }) => void closed.push(node));
+  hub.answer("node.send", async ({ message }) => {
+    sent.push(message);
+    return undefined;
+  });
+  hub.answer("object.delivered", async () => delivered);
+  const port: EdgeControllerPort = bus.port("edgecontroller");
+  const controller = await clock.until(startEdgeController({ port, kube, clock, log: silentLog() }));
+  let told = 0;
+  let asked = 0;
+  return {
+    kube,
+    clock,
+    sent,
+    closed,
+    delivered,
+    texts: () => {
+      const fresh = sent.slice(told);
+      told = sent.length;
+      return fresh.map(({ route }) => `${route.operation} ${route.resource}`);
+    },
+    settle: () => clock.advance(1),
+    ask: async (operation, resource, content = null) => {
+      asked += 1;
+      const id = `m${asked}`;
+      const route = { source: "edged", group: "meta", operation, resource };
+      const message: WireMessage = { header: { msg_id: id, timestamp: 1 }, route, content };
+      await hub.emit("node.message", { node: "e1", message });
+      await clock.advance(1);
+      return sent.find(({ header }) => header.parent_msg_id === id)?.content;
+    },
+    connect: async () => {
+      await hub.emit("node.connected", { node: "e1" });
+      await clock.advance(1);
+    },
+    [Symbol.asyncDispose]: async () => {
+      await clock.until(Promise.resolve(controller[Symbol.asyncDispose]()));
+      bus[Symbol.dispose]();
+    },
+  };
+}
+
+/** A pod on a node that reads ConfigMap "page" and Secret "key". */
+export function pod(name: string, node: string, uid = `uid-${name}`): Pod {
+  return {
+    metadata: { name, namespace: "default", uid },
+    spec: {
+      nodeName: node,
+      serviceAccountName: "runner",
+      containers: [{ name: "main", envFrom: [{ configMapRef: { name: "page" } }] }],
+      volumes: [{ name: "v", projected: { sources: [{ secret: { name: "key" } }] } }],
+    },
+  };
+}
+
+export function putConfig(kube: FakeKubeClient): void {
+  kube.put(resources.configMaps, { metadata: { name: "page", namespace: "default" }, data: { a: "1" } });
+  kube.put(resources.secrets, { metadata: { name: "key", namespace: "default" }, data: { b: "Mg==" } });
+}

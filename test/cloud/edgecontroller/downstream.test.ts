@@ -1,0 +1,95 @@
+import { expect, test } from "bun:test";
+import { resources } from "#cloud/kubeclient";
+import type { KubeObject, Pod } from "#shared/kube";
+import { pod, putConfig, startCloud } from "./cloud-harness.ts";
+
+test("edge controller sends what a pod reads before the pod, and takes it with the last pod that reads it", async () => {
+  await using cloud = await startCloud(putConfig);
+  cloud.kube.put(resources.pods, pod("web", "e1"));
+  cloud.kube.put(resources.pods, pod("other", "c1"));
+  await cloud.settle();
+  const inserted = cloud.sent.at(-1);
+  expect(cloud.texts().toSorted()).toEqual([
+    "insert default/configmap/page",
+    "insert default/pod/web",
+    "insert default/secret/key",
+  ]);
+  expect(inserted).toMatchObject({
+    header: { resourceversion: expect.any(String) },
+    route: { source: "edgecontroller", group: "resource", resource: "default/pod/web" },
+    content: { apiVersion: "v1", kind: "Pod", metadata: { uid: "uid-web" } },
+  });
+
+  await cloud.kube.remove(resources.pods, { namespace: "default", name: "web" }, { graceSeconds: 0 });
+  await cloud.settle();
+  expect(cloud.texts()[0]).toBe("delete default/pod/web");
+  expect(cloud.sent.slice(-2).map(({ route }) => route.operation)).toEqual(["delete", "delete"]);
+});
+
+test("edge controller sends a pod again when it changes, not when its status does", async () => {
+  await using cloud = await startCloud((kube) => void kube.put(resources.pods, pod("web", "e1")));
+  cloud.kube.put(resources.pods, { ...pod("web", "e1"), status: { phase: "Running" } });
+  await cloud.settle();
+  expect(cloud.texts()).toEqual([]);
+
+  await cloud.kube.remove(resources.pods, { namespace: "default", name: "web" });
+  await cloud.settle();
+  expect(cloud.texts()).toEqual(["update default/pod/web"]);
+});
+
+test("edge controller sends a changed config map to the nodes that read it alone", async () => {
+  await using cloud = await startCloud((kube) => {
+    putConfig(kube);
+    kube.put(resources.pods, pod("web", "e1"));
+  });
+  const at = { namespace: "default" };
+  cloud.kube.put(resources.configMaps, { metadata: { ...at, name: "page" }, data: { a: "2" } });
+  cloud.kube.put(resources.configMaps, { metadata: { ...at, name: "unread" }, data: {} });
+  await cloud.kube.remove(resources.secrets, { ...at, name: "key" });
+  await cloud.settle();
+
+  expect(cloud.texts()).toEqual(["update default/configmap/page", "delete default/secret/key"]);
+});
+
+test("edge controller repairs what a node missed when it connects", async () => {
+  await using cloud = await startCloud((kube) => {
+    putConfig(kube);
+    kube.put(resources.pods, pod("web", "e1"));
+  });
+  const config = cloud.kube.peek<KubeObject>(resources.configMaps, "default/page");
+  const { uid = "", resourceVersion = "" } = config?.metadata ?? {};
+  const at = { apiVersion: "v1", namespace: "default" };
+  cloud.delivered.push(
+    { ...at, kind: "ConfigMap", name: "page", uid, resourceVersion },
+    { ...at, kind: "Pod", name: "web", uid: "uid-before", resourceVersion: "5" },
+    {
+      apiVersion: "devices.kubeedge.io/v1beta1",
+      namespace: "default",
+      kind: "Device",
+      name: "d",
+      uid: "d",
+      resourceVersion: "5",
+    },
+  );
+  await cloud.connect();
+
+  expect(cloud.texts()).toEqual([
+    "delete default/pod/web",
+    "insert default/secret/key",
+    "insert default/pod/web",
+  ]);
+  expect((cloud.sent.at(0)?.content as Pod | undefined)?.metadata).toEqual({
+    namespace: "default",
+    name: "web",
+    uid: "uid-before",
+    resourceVersion: "5",
+  });
+});
+
+test("edge controller closes the session of a node that was deleted", async () => {
+  await using cloud = await startCloud();
+  await cloud.kube.remove(resources.nodes, { name: "e1" });
+  await cloud.settle();
+
+  expect(cloud.closed).toEqual(["e1"]);
+});

@@ -1,0 +1,136 @@
+import { expect, test } from "bun:test";
+import { resources } from "#cloud/kubeclient";
+import { UnavailableError } from "#shared/errors";
+import type { KubeObject, Lease, Pod } from "#shared/kube";
+import { pod, putConfig, startCloud } from "./cloud-harness.ts";
+
+const node = { metadata: { name: "e1", labels: { room: "hall" } }, spec: {}, status: {} };
+
+test("edge controller answers a second registration as the API does", async () => {
+  await using cloud = await startCloud();
+  expect(await cloud.ask("insert", "default/node/e1", node)).toEqual({
+    Object: { metadata: { creationTimestamp: null } },
+    Err: {
+      ErrStatus: {
+        metadata: {},
+        status: "Failure",
+        code: 409,
+        reason: "AlreadyExists",
+        message: 'nodes "e1" already exists',
+      },
+    },
+  });
+});
+
+test("edge controller lets a node use nothing but its own objects", async () => {
+  await using cloud = await startCloud((kube) => {
+    putConfig(kube);
+    kube.put(resources.pods, pod("theirs", "c1"));
+  });
+  const denied = { ErrStatus: expect.objectContaining({ code: 403, reason: "Forbidden" }) };
+  expect(await cloud.ask("query", "default/node/c1")).toEqual(denied);
+  expect(await cloud.ask("query", "default/secret/key")).toEqual(denied);
+  expect(await cloud.ask("query", "default/serviceaccounttoken/runner", {})).toEqual(denied);
+  expect(await cloud.ask("delete", "default/pod/theirs", { preconditions: { uid: "uid-theirs" } })).toEqual(
+    denied,
+  );
+  expect(await cloud.ask("update", "kube-node-lease/lease/c1", {})).toMatchObject({ Err: denied });
+  expect(await cloud.ask("patch", "default/podpatch/theirs", '{"status":{}}')).toMatchObject({ Err: denied });
+});
+
+test("edge controller gives a node what its pods read", async () => {
+  await using cloud = await startCloud((kube) => {
+    putConfig(kube);
+    kube.put(resources.pods, pod("web", "e1"));
+    kube.put(resources.serviceAccounts, { metadata: { name: "runner", namespace: "default" } });
+  });
+  expect(await cloud.ask("query", "default/configmap/page")).toMatchObject({
+    kind: "ConfigMap",
+    data: { a: "1" },
+  });
+  expect(await cloud.ask("query", "default/serviceaccounttoken/runner", { spec: {} })).toMatchObject({
+    status: { token: "token-of-default/runner" },
+  });
+});
+
+test("edge controller writes a node's status and labels", async () => {
+  await using cloud = await startCloud();
+  const patch = JSON.stringify({
+    status: { nodeInfo: { architecture: "amd64" } },
+    spec: { unschedulable: true },
+  });
+  expect(await cloud.ask("patch", "default/nodepatch/e1", patch)).toMatchObject({ Err: null });
+  expect(await cloud.ask("update", "default/node/e1", node)).toBe("OK");
+
+  const stored = cloud.kube.peek(resources.nodes, "e1");
+  expect(stored?.["status"]).toEqual({ nodeInfo: { architecture: "amd64" } });
+  expect(stored?.["spec"]).toBeUndefined();
+  expect(stored?.metadata.labels).toEqual({ "node-role.kubernetes.io/edge": "", room: "hall" });
+});
+
+test("edge controller renews a lease whose version is too old", async () => {
+  await using cloud = await startCloud();
+  const resource = "kube-node-lease/lease/e1";
+  const spec = { holderIdentity: "e1", renewTime: "2025-12-31T00:00:00.000000Z" };
+  expect(await cloud.ask("insert", resource, { metadata: { name: "e1" }, spec })).toMatchObject({
+    Err: null,
+  });
+  const renewed = { ...spec, renewTime: "2026-01-01T00:00:00.000000Z" };
+  const stale = { metadata: { name: "e1", resourceVersion: "1" }, spec: renewed };
+  expect(await cloud.ask("update", resource, stale)).toMatchObject({ Err: null });
+
+  const stored = cloud.kube.peek<Lease>(resources.leases, "kube-node-lease/e1");
+  expect(stored?.spec).toEqual(renewed);
+});
+
+test("edge controller writes a pod's status, whose start time stays", async () => {
+  await using cloud = await startCloud((kube) => void kube.put(resources.pods, pod("web", "e1")));
+  const say = (status: object): Promise<unknown> =>
+    cloud.ask("patch", "default/podpatch/web", JSON.stringify({ metadata: { uid: "uid-web" }, status }));
+  await say({ phase: "Pending", startTime: "2026-01-01T00:00:00Z" });
+  await say({ phase: "Running", startTime: "2026-01-02T00:00:00Z" });
+
+  expect(cloud.kube.peek<Pod>(resources.pods, "default/web")?.status).toEqual({
+    phase: "Running",
+    startTime: "2026-01-01T00:00:00Z",
+  });
+});
+
+test("edge controller has a pod removed that was replaced while its node was away", async () => {
+  await using cloud = await startCloud((kube) => void kube.put(resources.pods, pod("web", "e1")));
+  const patch = JSON.stringify({ metadata: { uid: "uid-before" }, status: { phase: "Running" } });
+  expect(await cloud.ask("patch", "default/podpatch/web", patch)).toMatchObject({
+    Err: { ErrStatus: { code: 404, reason: "NotFound" } },
+  });
+
+  expect(cloud.sent.find(({ route }) => route.operation === "delete")?.content).toMatchObject({
+    metadata: { name: "web", uid: "uid-before" },
+  });
+});
+
+test("edge controller removes a pod its node has ended, and says OK when it is gone", async () => {
+  await using cloud = await startCloud((kube) => void kube.put(resources.pods, pod("web", "e1")));
+  const options = { gracePeriodSeconds: 0, preconditions: { uid: "uid-web" } };
+  expect(await cloud.ask("delete", "default/pod/web", options)).toBe("OK");
+  expect(await cloud.ask("delete", "default/pod/web", options)).toBe("OK");
+
+  expect(cloud.kube.all(resources.pods)).toEqual([]);
+});
+
+test("edge controller counts an event that comes again", async () => {
+  await using cloud = await startCloud();
+  const event = (count: number): KubeObject => ({ metadata: { name: "web.1" }, count, message: "pulled" });
+  expect(await cloud.ask("insert", "default/event/web.1", event(1))).toBe("OK");
+  expect(await cloud.ask("insert", "default/event/web.1", event(2))).toBe("OK");
+
+  expect(cloud.kube.peek(resources.events, "default/web.1")?.["count"]).toBe(2);
+});
+
+test("edge controller tells a node to come back when the API is away, and refuses what it does not know", async () => {
+  await using cloud = await startCloud();
+  cloud.kube.fail(() => true, new UnavailableError("away", "the API is away"));
+  expect(await cloud.ask("query", "default/node/e1")).toMatchObject({
+    ErrStatus: { code: 503, reason: "ServiceUnavailable" },
+  });
+  expect(await cloud.ask("query", "default/nonsense/e1")).toMatchObject({ ErrStatus: { code: 400 } });
+});
