@@ -6,6 +6,7 @@ import type { Logger } from "#shared/log";
 import type { ControllerDeps } from "./controller.ts";
 import { startDeploymentController } from "./deployment.ts";
 import { startEndpointsController } from "./endpoints.ts";
+import { startEventExpiry } from "./event-expiry.ts";
 import { startGarbageCollector } from "./garbage-collector.ts";
 import { startNamespaceController } from "./namespace.ts";
 import { startNodeLifecycleController } from "./node-lifecycle.ts";
@@ -50,6 +51,7 @@ export async function startControllers(deps: ControllersDeps): Promise<Running> 
     startEndpointsController,
     startPodGarbageCollector,
     startGarbageCollector,
+    startEventExpiry,
   ];
   for (const startController of start) stack.use(startController(shared));
   return running("controllers", stack.move());

@@ -76,7 +76,8 @@ class NodeLifecycle implements AsyncDisposable {
     const name = node.metadata.name ?? "";
     const signs = this.#signsOf(name);
     const heartbeat = heartbeatOf(node);
-    if (heartbeat !== signs.heartbeat) {
+    const isBack = old !== undefined && readyStatus(old) === "Unknown" && readyStatus(node) !== "Unknown";
+    if (isBack || heartbeat !== signs.heartbeat) {
       signs.heartbeat = heartbeat;
       signs.changedAtMs = this.#deps.clock.monotonicMs();
     }

@@ -1,0 +1,32 @@
+import { expect, test } from "bun:test";
+import { resources } from "#cloud/kubeclient";
+import { startEventExpiry } from "#internal/cloud/controllers/event-expiry.ts";
+import { recordEvent } from "#internal/cloud/controllers/events.ts";
+import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
+import { silentLog } from "#internal/test/support/silent-log.ts";
+import { smallPod } from "./cluster.ts";
+
+test("events are told one by one, go after an hour, and never fail their teller", async () => {
+  const clock = new FakeClock();
+  const kube = new FakeKubeClient({ clock });
+  const deps = { kube, clock, log: silentLog() };
+  const tell = (reason: string): Promise<void> =>
+    recordEvent(deps, resources.pods, smallPod("p"), {
+      type: "Normal",
+      reason,
+      message: "m",
+      component: "test",
+    });
+  await using _expiry = startEventExpiry(deps);
+  await tell("First");
+  await tell("Second");
+  await clock.advance(30 * 60_000);
+  await tell("Third");
+  expect(kube.all(resources.events)).toHaveLength(3);
+  await clock.advance(36 * 60_000);
+  expect(kube.all(resources.events).map((event) => event["reason"])).toEqual(["Third"]);
+  kube.fail(({ verb }) => verb === "create", new Error("no room"));
+  await tell("Lost");
+  expect(deps.log.lines.join("")).toContain("no room");
+});
