@@ -1,3 +1,5 @@
+import { connect as connectPlain } from "node:net";
+import { connect as connectSecurely } from "node:tls";
 import { describe, expect, test } from "bun:test";
 import { newMessage, type WireMessage } from "#shared/message";
 import { clientPair, RawNode, stamp, startHarness, type Harness } from "./hub-harness.ts";
@@ -129,6 +131,34 @@ describe("cloudhub sessions", () => {
     await harness[Symbol.asyncDispose]();
     expect(await raw.closed).toBe(1001);
   });
+});
+
+test("dispose does not wait for a connection that says nothing", async () => {
+  const harness = await startHarness();
+  const silent = connectPlain(harness.hub.port, "127.0.0.1");
+  silent.on("error", () => undefined);
+  await new Promise<void>((resolve) => void silent.once("connect", () => resolve()));
+  await harness[Symbol.asyncDispose]();
+  silent.destroy();
+});
+
+test("a node refused for the limit reads why", async () => {
+  await using harness = await startHarness({ nodeLimit: 0 });
+  const pair = await clientPair(harness.authority, "system:node:edge-1");
+  const socket = connectSecurely({
+    host: "127.0.0.1",
+    port: harness.hub.port,
+    ca: harness.authority.certPem,
+    ...pair,
+  });
+  socket.write(
+    "GET /p/edge-1/events HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+  );
+  let text = "";
+  for await (const part of socket as AsyncIterable<Buffer>) text += part.toString();
+  expect(text).toStartWith("HTTP/1.1 429 Too Many Requests\r\n");
+  expect(text).toEndWith("too many nodes: at most 0 may connect\n");
 });
 
 describe("cloudhub deliveries", () => {
