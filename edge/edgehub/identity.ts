@@ -2,6 +2,7 @@ import type { Clock } from "#shared/clock";
 import type { EdgeConfig } from "#shared/config";
 import { describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
+import { fingerprintOf, fromPem, readCertificate, splitToken } from "#shared/pki";
 import {
   certificateFiles,
   lifeOf,
@@ -56,21 +57,45 @@ export class Identity implements Disposable {
     const { token } = this.#config.edgeHub;
     const stored = readCredentials(this.#files);
     const ended = stored !== undefined && lifeOf(stored.cert).endMs <= clock.nowMs();
-    if (stored && (!ended || this.#files.fixed || token === undefined)) {
+    const mayEnrol = !this.#files.fixed && token !== undefined;
+    if (!mayEnrol) {
       if (ended)
         log.error("the node's certificate has ended: give a fresh token", { file: this.#files.cert });
+      if (!stored)
+        log.error("this node has neither a certificate nor a token: it stays offline", {
+          file: this.#files.cert,
+        });
       return stored;
     }
-    if (this.#files.fixed || token === undefined) {
-      log.error("this node has neither a certificate nor a token: it stays offline", {
-        file: this.#files.cert,
-      });
-      return undefined;
-    }
+    if (!stored || ended) return this.#enrol(token);
+    return this.#isFor(token, stored) ? stored : this.#replace(token, stored);
+  }
+
+  async #enrol(token: string): Promise<Credentials> {
     const got = await enrol(this.#to, token);
     writeCredentials(this.#files, got);
-    log.info("got a certificate", { ends: new Date(lifeOf(got.cert).endMs).toISOString() });
+    this.#parts.log.info("got a certificate", { ends: new Date(lifeOf(got.cert).endMs).toISOString() });
     return got;
+  }
+
+  /** The token is for another cloud, or the node has another name now; an old token must not cost a good certificate. */
+  async #replace(token: string, stored: Credentials): Promise<Credentials> {
+    try {
+      return await this.#enrol(token);
+    } catch (error) {
+      this.#parts.log.warn("cannot replace the certificate of another node or cloud: using it", {
+        error: describeError(error),
+      });
+      return stored;
+    }
+  }
+
+  #isFor(token: string, { ca, cert }: Credentials): boolean {
+    const der = fromPem(ca);
+    const pin = splitToken(token)?.fingerprint;
+    if (pin !== undefined && der !== undefined && fingerprintOf(der) !== pin) return false;
+    const { commonName } = readCertificate(cert);
+    return !commonName.startsWith("system:node:") || commonName === `system:node:${this.#config.nodeName}`;
   }
 
   /** Renews the certificate when its share of life is over; a failure is tried again at the next look. */

@@ -65,9 +65,13 @@ export async function startEdgeHub(config: EdgeHubStartConfig, parts: EdgeHubPar
     stamp,
     log,
     send: (message) => void link.send(encode(message)),
-    settle: (response) => requests.settle(response) ?? (sender.settle(response) || undefined),
+    settle: (response) => {
+      sender.answered();
+      return requests.settle(response) ?? (sender.settle(response) || undefined);
+    },
     deliver: (to, message) => deliver(port, to, message),
   });
+  const beat = (): void => void link.send(keepalive(stamp));
   const link = new Link({
     url: config.edgeHub.url,
     headers: { node_id: config.nodeName, project_id: config.edgeHub.projectId, ConnectionUse: "msg" },
@@ -77,7 +81,7 @@ export async function startEdgeHub(config: EdgeHubStartConfig, parts: EdgeHubPar
     credentials: () => identity.credentials(),
     onUp: () => {
       log.info("link to the cloud is up", { url: config.edgeHub.url });
-      link.send(keepalive(stamp));
+      beat();
       sender.linkUp();
       void port.emit("link.changed", { connected: true, reason: "" });
     },
@@ -91,16 +95,18 @@ export async function startEdgeHub(config: EdgeHubStartConfig, parts: EdgeHubPar
   });
   stack.defer(() => dispatch.idle());
   stack.use(link);
-  stack.use(clock.every(config.edgeHub.heartbeatMs, () => void link.send(keepalive(stamp))));
+  stack.use(clock.every(config.edgeHub.heartbeatMs, beat));
   stack.use(port.on("outbox.added", () => sender.wake()));
-  stack.use(
-    port.answer("cloud.request", ({ timeoutMs, ...message }, { signal }) =>
-      requests.ask(newMessage(stamp, message), { timeoutMs, signal }),
-    ),
-  );
+  stack.use(serveRequests(port, requests, stamp));
   identity.start();
   link.start();
   return running("edgehub", stack.move());
+}
+
+function serveRequests(port: EdgeHubPort, requests: Requests, stamp: Stamp): Disposable {
+  return port.answer("cloud.request", ({ timeoutMs, ...message }, { signal }) =>
+    requests.ask(newMessage(stamp, message), { timeoutMs, signal }),
+  );
 }
 
 function deliver(port: EdgeHubPort, to: Receiver, message: WireMessage): Promise<Delivery> {

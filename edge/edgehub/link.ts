@@ -1,6 +1,6 @@
 import { WebSocket, type RawData } from "ws";
 import type { Clock } from "#shared/clock";
-import { describeError } from "#shared/errors";
+import { ConfigError, describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import type { Credentials } from "./certificates.ts";
 import { explainConnectError } from "./enrol.ts";
@@ -124,7 +124,7 @@ export class Link implements Disposable {
   }
 
   async #dial(): Promise<void> {
-    const { credentials, log } = this.#options;
+    const { credentials } = this.#options;
     this.#failure = undefined;
     this.#retryAfterMs = undefined;
     try {
@@ -134,7 +134,7 @@ export class Link implements Disposable {
       else this.#step({ kind: "stop" });
     } catch (error) {
       const reason = describeError(error);
-      this.#tell(log, reason);
+      this.#tell(reason, error instanceof ConfigError);
       this.#step({ kind: "closed", reason });
     }
   }
@@ -185,13 +185,15 @@ export class Link implements Disposable {
     if (this.#socket !== socket) return;
     this.#socket = undefined;
     const why = this.#failure ?? reason;
-    if (this.#state.kind !== "ended") this.#tell(this.#options.log, why);
+    if (this.#state.kind !== "ended") this.#tell(why, false);
     this.#step({ kind: "closed", reason: why, retryAfterMs: this.#retryAfterMs });
   }
 
   /** The same failure again and again is one line. */
-  #tell(log: Logger, reason: string): void {
+  #tell(reason: string, mustAct: boolean): void {
+    const { log } = this.#options;
     if (reason === this.#told) log.debug("no link to the cloud", { reason });
+    else if (mustAct) log.error("cannot join the cloud, trying again", { reason });
     else log.warn("no link to the cloud, trying again", { reason });
     this.#told = reason;
   }

@@ -19,8 +19,11 @@ interface InFlight {
   readonly msgId: string;
   readonly lane: string;
   tries: number;
+  sentMs: number;
   /** when it is sent again */
   dueMs: number;
+  /** How often it is sent to a cloud that answers others and not this. */
+  patience: number;
   /** Silence or refusals of some messages must not stop the others: these no longer count for the window. */
   parked: boolean;
 }
@@ -30,6 +33,11 @@ const mostParked = 448;
 const answerMs = 10_000;
 const longestWaitMs = 300_000;
 const parkAfterTries = 2;
+const flushAfterMs = 25;
+/** KubeEdge's cloud leaves reports unanswered that it cannot store now, and those of devices it does not know. */
+const reportPatience = 8;
+/** KubeEdge up to 1.15 never answers states of devices. */
+const otherPatience = 3;
 /** KubeEdge's cloud never answers these: they are done when the peer has read them. */
 const silentLane = "upload";
 const markPrefix = "outbox-";
@@ -50,6 +58,8 @@ export class OutboxSender implements Disposable {
   #up = false;
   #full = false;
   #timer: Disposable | undefined;
+  #flushTimer: Disposable | undefined;
+  #answeredMs = 0;
   #scheduled = false;
 
   constructor(options: SenderOptions) {
@@ -78,10 +88,13 @@ export class OutboxSender implements Disposable {
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
-      if (!this.#up) return;
-      this.#flush();
-      this.#fill();
+      if (this.#up) this.#fill();
     });
+  }
+
+  /** The cloud answered something: what it does not answer now it may never answer. */
+  answered(): void {
+    this.#answeredMs = this.#options.clock.monotonicMs();
   }
 
   /** @returns whether the reply was for an entry */
@@ -92,6 +105,7 @@ export class OutboxSender implements Disposable {
     const { log, clock } = this.#options;
     if (verdict.kind === "later") {
       log.debug("cloud cannot take a message now", { lane: entry.lane, reason: verdict.text });
+      entry.patience = Infinity;
       this.#postpone(entry, clock.monotonicMs());
     } else {
       if (verdict.kind === "refused")
@@ -131,11 +145,18 @@ export class OutboxSender implements Disposable {
   #finish(entry: InFlight): void {
     if (!this.#inFlight.delete(entry.msgId)) return;
     if (entry.parked) this.#parked -= 1;
-    this.#done.push(entry.id);
+    this.#forgetSoon(entry.id);
   }
 
-  /** One commit for all that were answered in this turn. */
+  /** One commit for all that were answered within a moment. */
+  #forgetSoon(id: number): void {
+    this.#done.push(id);
+    this.#flushTimer ??= this.#options.clock.after(flushAfterMs, () => this.#flush());
+  }
+
   #flush(): void {
+    this.#flushTimer?.[Symbol.dispose]();
+    this.#flushTimer = undefined;
     if (this.#done.length === 0) return;
     this.#options.outbox.remove(this.#done);
     this.#done = [];
@@ -148,7 +169,6 @@ export class OutboxSender implements Disposable {
       const entries = this.#options.outbox.listAfter(this.#cursor, room);
       if (entries.length === 0 || !entries.every((entry) => this.#first(entry))) break;
     }
-    this.#flush();
     this.#mark();
   }
 
@@ -159,18 +179,22 @@ export class OutboxSender implements Disposable {
         lane: row.lane,
         reason: decoded.reason,
       });
-      this.#done.push(row.id);
+      this.#forgetSoon(row.id);
       this.#cursor = row.id;
       return true;
     }
     if (!this.#send(row.message)) return false;
     this.#cursor = row.id;
+    const nowMs = this.#options.clock.monotonicMs();
+    const { header, route } = decoded.message;
     const entry: InFlight = {
       id: row.id,
-      msgId: decoded.message.header.msg_id,
+      msgId: header.msg_id,
       lane: row.lane,
       tries: 1,
-      dueMs: this.#options.clock.monotonicMs() + answerMs,
+      sentMs: nowMs,
+      dueMs: nowMs + answerMs,
+      patience: (route.resource ?? "").endsWith("/twin/edge_updated") ? reportPatience : otherPatience,
       parked: false,
     };
     this.#inFlight.set(entry.msgId, entry);
@@ -204,15 +228,29 @@ export class OutboxSender implements Disposable {
     const nowMs = this.#options.clock.monotonicMs();
     for (const entry of this.#inFlight.values()) {
       if (entry.lane === silentLane || entry.dueMs > nowMs) continue;
-      const row = this.#options.outbox.listAfter(entry.id - 1, 1)[0];
-      if (row?.id !== entry.id) {
-        this.#finish(entry);
-        continue;
-      }
-      if (!this.#send(row.message)) break;
-      entry.tries += 1;
-      this.#postpone(entry, nowMs);
+      if (!this.#sendAgain(entry, nowMs)) break;
     }
-    if (this.#full || this.#done.length > 0 || this.#parked > 0) this.wake();
+    if (this.#full || this.#parked > 0) this.wake();
+  }
+
+  /** @returns false when the link takes no more now */
+  #sendAgain(entry: InFlight, nowMs: number): boolean {
+    const { outbox, log } = this.#options;
+    const row = outbox.listAfter(entry.id - 1, 1)[0];
+    const ignored = entry.tries >= entry.patience && this.#answeredMs > entry.sentMs;
+    if (row?.id !== entry.id || ignored) {
+      if (row?.id === entry.id)
+        log.info("cloud took a message and never answered it: not sent again", {
+          lane: entry.lane,
+          tries: entry.tries,
+        });
+      this.#finish(entry);
+      return true;
+    }
+    if (!this.#send(row.message)) return false;
+    entry.sentMs = nowMs;
+    entry.tries += 1;
+    this.#postpone(entry, nowMs);
+    return true;
   }
 }

@@ -9,6 +9,7 @@ import type { EdgeCatalog, WireMessage } from "#shared/message";
 import { newMessage, responseTo, type Delivery } from "#shared/message";
 import { readCertificate } from "#shared/pki";
 import { startCutProxy } from "#internal/test/support/cut-proxy.ts";
+import { Identity } from "#internal/edge/edgehub/identity.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { ScriptedCloud } from "./scripted-cloud.ts";
@@ -133,6 +134,34 @@ describe("edgehub enrolment", () => {
     expect(existsSync(join(dir.path, "certs/edge.crt"))).toBe(false);
     const question = { source: "a", group: "b", operation: "query", resource: "c", content: null };
     expect(edge.ask(question)).rejects.toMatchObject({ code: "no-link" });
+  });
+
+  test("enrols anew when the token is of another cloud, and when the node has another name", async () => {
+    await using first = await ScriptedCloud.start();
+    await using second = await ScriptedCloud.start();
+    using dir = tempDir();
+    const parts = { clock: systemClock, log: silentLog(), onRenewed: () => undefined };
+    const enrolWith = (config: EdgeHubStartConfig) => new Identity(config, parts).credentials();
+    await enrolWith(configOf(dir.path, first.port, first.token()));
+    await enrolWith(configOf(dir.path, second.port, second.token()));
+    const moved = { ...configOf(dir.path, second.port, second.token()), nodeName: "edge-2" };
+    await enrolWith(moved);
+    await enrolWith(moved);
+    expect(second.enrolments.map(({ node }) => node)).toEqual(["edge-1", "edge-2"]);
+  });
+
+  test("renews a certificate late in its life by showing it", async () => {
+    await using cloud = await ScriptedCloud.start();
+    using dir = tempDir();
+    let renewed = 0;
+    const late = { ...systemClock, nowMs: () => Date.now() + 23 * 3_600_000 };
+    const log = silentLog();
+    const config = configOf(dir.path, cloud.port, cloud.token());
+    using identity = new Identity(config, { clock: late, log, onRenewed: () => (renewed += 1) });
+    const before = await identity.credentials();
+    await identity.renewWhenDue();
+    expect([renewed, cloud.enrolments.map(({ byCertificate }) => byCertificate)]).toEqual([1, [false, true]]);
+    expect(readFileSync(join(dir.path, "certs/edge.crt"), "utf8")).not.toBe(before?.cert ?? "");
   });
 
   test("names the address when the cloud's certificate is for another", async () => {

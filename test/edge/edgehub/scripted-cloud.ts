@@ -1,6 +1,7 @@
 import { createServer, type Server } from "node:https";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { WebSocketServer, type WebSocket } from "ws";
 import { decode, type WireMessage } from "#shared/message";
 import { createAuthority, createToken, verifyToken, type Authority } from "#shared/pki";
@@ -11,7 +12,7 @@ export class ScriptedCloud implements AsyncDisposable {
   readonly port: number;
   readonly received: WireMessage[] = [];
   readonly handshakes: IncomingMessage["headers"][] = [];
-  readonly enrolments: { readonly node: string | undefined; readonly bytes: number }[] = [];
+  readonly enrolments: { readonly node: string | undefined; readonly byCertificate: boolean }[] = [];
   /** What to answer to each message; nothing by default. */
   onMessage: (message: WireMessage, socket: WebSocket) => void = () => undefined;
   /** A raw answer to the next handshake instead of an upgrade. */
@@ -100,12 +101,13 @@ export class ScriptedCloud implements AsyncDisposable {
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const jwt = (request.headers.authorization ?? "").replace("Bearer ", "");
     const verdict = verifyToken(jwt, this.ca.keyPem, Date.now());
-    if (verdict !== "valid") {
+    const byCertificate = (request.socket as TLSSocket).authorized;
+    if (verdict !== "valid" && !byCertificate) {
       response.writeHead(401).end(`Invalid authorization token: ${verdict}`);
       return;
     }
     const node = String(request.headers["nodename"]);
-    this.enrolments.push({ node, bytes: Buffer.concat(chunks).length });
+    this.enrolments.push({ node, byCertificate });
     const der = await this.ca.signRequest(Buffer.concat(chunks), {
       subject: { commonName: `system:node:${node}`, organizations: ["system:nodes"] },
       days: 1,

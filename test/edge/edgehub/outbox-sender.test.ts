@@ -1,0 +1,50 @@
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { openStore } from "#edge/store";
+import { OutboxSender } from "#internal/edge/edgehub/outbox-sender.ts";
+import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { silentLog } from "#internal/test/support/silent-log.ts";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { newMessage } from "#shared/message";
+
+const state = "device/d/state/update";
+const report = "device/d/twin/edge_updated";
+
+async function sentWithoutAnswer(
+  resource: string,
+  minutes: number,
+  others: boolean,
+): Promise<[number, number]> {
+  using dir = tempDir();
+  using store = openStore(join(dir.path, "edge.db"));
+  const clock = new FakeClock();
+  const frames: string[] = [];
+  using sender = new OutboxSender({
+    outbox: store.outbox,
+    clock,
+    log: silentLog(),
+    send: (frame) => frames.push(frame) > 0,
+    ping: () => undefined,
+  });
+  const stamp = { id: () => "m1", nowMs: () => 1 };
+  const parts = { source: "twin", group: "resource", operation: "update", resource, content: {} };
+  store.outbox.put("twin", undefined, JSON.stringify(newMessage(stamp, parts)));
+  sender.linkUp();
+  for (let spent = 0; spent < minutes * 60; spent += 5) {
+    await clock.advance(5000);
+    if (others) sender.answered();
+  }
+  return [new Set(frames).size, store.outbox.size().entries];
+}
+
+test("outbox sender keeps repeating to a cloud that answers nothing", async () => {
+  expect(await sentWithoutAnswer(state, 30, false)).toEqual([1, 1]);
+});
+
+test("outbox sender gives up a state that a cloud leaves unanswered while it answers others", async () => {
+  expect(await sentWithoutAnswer(state, 2, true)).toEqual([1, 0]);
+});
+
+test("outbox sender is more patient with a report of a device", async () => {
+  expect(await sentWithoutAnswer(report, 2, true)).toEqual([1, 1]);
+});
