@@ -96,8 +96,9 @@ function availableIn(replicaSet: ReplicaSet | undefined): number {
   return replicaSet?.status?.availableReplicas ?? 0;
 }
 
-/** Whether the Deployment was scaled since its ReplicaSets were. */
+/** Whether a rolling Deployment was scaled since its ReplicaSets were. */
 export function isRescaled(deployment: Deployment, family: Family): boolean {
+  if (isRecreate(deployment)) return false;
   return membersOf(family).some((replicaSet) => {
     const desired = annotationNumber(replicaSet, desiredAnnotation);
     return (replicaSet.spec.replicas ?? 1) > 0 && desired !== undefined && desired !== wanted(deployment);

@@ -37,6 +37,9 @@ import {
 import { WorkQueue } from "./work-queue.ts";
 import type { Deployment, ReplicaSet } from "./workloads.ts";
 
+/** Timers take no more than 31 bits. */
+const longestWaitMs = 86_400_000;
+
 /** Brings each Deployment's ReplicaSets from one template to the next. */
 export const startDeploymentController: StartController = (deps) => {
   const controller = new DeploymentController(deps);
@@ -317,7 +320,7 @@ class DeploymentController {
     const { clock, kube } = this.#deps;
     const { status, againInMs } = statusOf(deployment, family, { step, nowMs: clock.nowMs() });
     if (againInMs !== undefined && hasDeadline(deployment))
-      this.#queue.addAfter(objectKey(deployment), Math.max(againInMs, 1000));
+      this.#queue.addAfter(objectKey(deployment), Math.min(longestWaitMs, Math.max(againInMs, 1000)));
     const old: Record<string, unknown> = deployment.status ?? {};
     const isSame = Object.entries(status).every(([field, value]) => Bun.deepEquals(old[field] ?? 0, value));
     if (isSame) return;

@@ -18,6 +18,8 @@ import { WorkQueue } from "./work-queue.ts";
 import type { ReplicaSet } from "./workloads.ts";
 
 const burst = 500;
+/** Timers take no more than 31 bits. */
+const longestWaitMs = 86_400_000;
 
 /** Keeps as many pods of each ReplicaSet as it asks for. */
 export const startReplicaSetController: StartController = (deps) => {
@@ -168,7 +170,7 @@ class ReplicaSetController {
 
   async #writeStatus(key: string, replicaSet: ReplicaSet, pods: readonly Pod[]): Promise<void> {
     const { status, againInMs } = countPods(replicaSet, pods, this.#deps.clock);
-    if (againInMs !== undefined) this.#queue.addAfter(key, againInMs);
+    if (againInMs !== undefined) this.#queue.addAfter(key, Math.min(againInMs, longestWaitMs));
     const old: Record<string, unknown> = replicaSet.status ?? {};
     const isSame = Object.entries(status).every(([field, value]) => (old[field] ?? 0) === value);
     if (isSame && old["replicas"] !== undefined) return;

@@ -18,7 +18,7 @@ export async function startWorkloads(kube: KubeClient, clock: Clock): Promise<Be
   const log = silentLog();
   const informers: Informer<KubeObject>[] = [];
   const open = <T extends KubeObject>(informer: Informer<T>): Informer<T> => {
-    informers.push(informer as unknown as Informer<KubeObject>);
+    informers.push(informer);
     return informer;
   };
   const deps: ControllerDeps = {
