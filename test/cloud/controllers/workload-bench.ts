@@ -1,12 +1,12 @@
 import { resources, type Informer, type KubeClient } from "#cloud/kubeclient";
 import type { Clock } from "#shared/clock";
 import type { Condition, KubeObject, Node, Pod } from "#shared/kube";
-import { startDeploymentController } from "../../../cloud/controllers/deployment.ts";
-import { startGarbageCollector } from "../../../cloud/controllers/garbage-collector.ts";
-import { startReplicaSetController } from "../../../cloud/controllers/replicaset.ts";
-import type { ControllerDeps } from "../../../cloud/controllers/controller.ts";
-import type { Deployment, ReplicaSet } from "../../../cloud/controllers/workloads.ts";
-import { silentLog } from "../../support/silent-log.ts";
+import { startDeploymentController } from "#internal/cloud/controllers/deployment.ts";
+import { startGarbageCollector } from "#internal/cloud/controllers/garbage-collector.ts";
+import { startReplicaSetController } from "#internal/cloud/controllers/replicaset.ts";
+import type { ControllerDeps } from "#internal/cloud/controllers/controller.ts";
+import type { Deployment, ReplicaSet } from "#internal/cloud/controllers/workloads.ts";
+import { silentLog } from "#internal/test/support/silent-log.ts";
 
 export interface Bench extends AsyncDisposable {
   readonly deps: ControllerDeps;

@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { createKubeClient, resources } from "#cloud/kubeclient";
 import { systemClock } from "#shared/clock";
 import type { Pod } from "#shared/kube";
-import { startTestServer } from "../../support/api-server.ts";
-import { silentLog } from "../../support/silent-log.ts";
-import { tempDir } from "../../support/temp-dir.ts";
+import { startTestServer } from "#internal/test/support/api-server.ts";
+import { silentLog } from "#internal/test/support/silent-log.ts";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { readyStatus, startWorkloads, until } from "./workload-bench.ts";
 
 test("kubectl drives a Deployment through its life", async () => {
