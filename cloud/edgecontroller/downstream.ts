@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Informer } from "#cloud/kubeclient";
 import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
-import { edgeNodeLabel, type KubeObject, type Node, type Pod } from "#shared/kube";
+import { contentDigest, edgeNodeLabel, type KubeObject, type Node, type Pod } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import { newMessage, sources, type DeliveredObject } from "#shared/message";
 import { goneOf, isSameForEdge, onWire } from "./edge-object.ts";
@@ -29,8 +29,6 @@ type Operation = "insert" | "update" | "delete";
 export class Downstream implements AsyncDisposable {
   readonly #options: DownstreamOptions;
   readonly #queues = new Map<string, Promise<void>>();
-  /** node → uid → the pod as it was sent last */
-  readonly #sent = new Map<string, Map<string, Pod>>();
   #closed = false;
 
   constructor(options: DownstreamOptions) {
@@ -89,10 +87,6 @@ export class Downstream implements AsyncDisposable {
     if (this.isEdge(node)) this.#run(node, () => this.#compare(node));
   }
 
-  forget(node: string): void {
-    this.#sent.delete(node);
-  }
-
   isEdge(node: string): boolean {
     return this.#options.nodes.get(node)?.metadata.labels?.[edgeNodeLabel] !== undefined;
   }
@@ -105,16 +99,15 @@ export class Downstream implements AsyncDisposable {
   async #compare(node: string): Promise<void> {
     const { port, placement } = this.#options;
     const delivered = (await port.ask("object.delivered", { node })).filter(isOurs);
-    const known = new Map(delivered.map((object) => [object.uid, object.resourceVersion]));
+    const known = new Map(delivered.map((object) => [object.uid, object]));
     const configs = await Promise.all([...placement.referencesOf(node)].map((name) => this.#read(name)));
     const wanted = [...configs.filter((found) => found !== undefined), ...placement.podsOf(node)];
     const uids = new Set(wanted.map(({ metadata }) => metadata.uid));
     for (const gone of delivered.filter(({ uid }) => !uids.has(uid)).toSorted(podsFirst))
       await this.#send(node, "delete", goneOf(gone));
     for (const object of wanted) {
-      const version = known.get(object.metadata.uid ?? "");
-      if (version === object.metadata.resourceVersion || this.#hasAll(node, object, version)) continue;
-      await this.#send(node, version === undefined ? "insert" : "update", object);
+      const record = known.get(object.metadata.uid ?? "");
+      if (!isCurrent(record, object)) await this.#send(node, record ? "update" : "insert", object);
     }
   }
 
@@ -126,24 +119,6 @@ export class Downstream implements AsyncDisposable {
       this.#options.log.debug("cannot read what a pod needs", { object: name, error: describeError(error) });
       return undefined;
     }
-  }
-
-  /** Whether the pod the node acknowledged differs from the present one in its status alone. */
-  #hasAll(node: string, object: KubeObject, version: string | undefined): boolean {
-    const sent = this.#sent.get(node)?.get(object.metadata.uid ?? "");
-    return (
-      sent?.metadata.resourceVersion === version && sent !== undefined && isSameForEdge(object as Pod, sent)
-    );
-  }
-
-  #remember(node: string, operation: Operation, object: KubeObject): void {
-    if (object.kind !== "Pod") return;
-    const sent = this.#sent.get(node) ?? new Map<string, Pod>();
-    const { uid = "" } = object.metadata;
-    if (operation === "delete") sent.delete(uid);
-    else sent.set(uid, object as Pod);
-    if (sent.size > 0) this.#sent.set(node, sent);
-    else this.#sent.delete(node);
   }
 
   async #sendPod(
@@ -180,7 +155,6 @@ export class Downstream implements AsyncDisposable {
       resourceVersion,
     });
     await port.ask("node.send", { node, message });
-    this.#remember(node, operation, object);
   }
 
   #run(node: string, work: () => Promise<void>): void {
@@ -210,4 +184,11 @@ function isOurs({ kind, apiVersion }: DeliveredObject): boolean {
 
 function podsFirst(a: DeliveredObject, b: DeliveredObject): number {
   return Number(b.kind === "Pod") - Number(a.kind === "Pod");
+}
+
+/** A pod that differs in its status alone is current: the status is the node's own. */
+function isCurrent(record: DeliveredObject | undefined, object: KubeObject): boolean {
+  if (!record) return false;
+  if (record.resourceVersion === object.metadata.resourceVersion) return true;
+  return record.digest !== undefined && record.digest === contentDigest(object);
 }

@@ -98,7 +98,6 @@ function watchAll({
       },
       removed: ({ metadata }) => {
         const node = metadata.name ?? "";
-        downstream.forget(node);
         void port.emit("node.close", { node, reason: "the node was deleted" });
       },
     }),

@@ -94,10 +94,14 @@ class Keeper {
       if (known) this.#remove(known);
       return;
     }
-    if (known?.version === object.resourceVersion) return;
+    if (known?.version === object.resourceVersion) {
+      known.digest = object.digest;
+      return;
+    }
     if (!known && (!this.#nodes.get(node) || object.uid === "")) return;
     const record = known ?? newRecord(node, object);
     record.version = object.resourceVersion;
+    record.digest = object.digest;
     this.#records.add(record);
     this.#writer.submit(record);
   }
@@ -108,7 +112,11 @@ class Keeper {
   }
 
   delivered(node: string): DeliveredObject[] {
-    return this.#records.of(node).map(({ object, version }) => ({ ...object, resourceVersion: version }));
+    return this.#records.of(node).map(({ object, version, digest }) => ({
+      ...object,
+      resourceVersion: version,
+      ...(digest === undefined ? {} : { digest }),
+    }));
   }
 
   forgetNode(node: string): void {
@@ -134,6 +142,7 @@ class Keeper {
     }
     if (compareVersions(seen.version, known.version) > 0) {
       known.version = seen.version;
+      known.digest = undefined;
       known.storedVersion = seen.version;
     }
     known.stored = true;

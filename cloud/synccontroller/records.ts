@@ -13,6 +13,8 @@ export interface SyncRecord {
   readonly object: DeliveredObject;
   /** acknowledged last, "0" when never */
   version: string;
+  /** of what was acknowledged last, when known */
+  digest: string | undefined;
   /** the version the API has, undefined while it has no object or an object without status */
   storedVersion: string | undefined;
   /** whether the API has the object */
@@ -51,11 +53,13 @@ export class Records {
 }
 
 export function newRecord(node: string, object: DeliveredObject): SyncRecord {
+  const { digest: _digest, ...rest } = object;
   const namespace = object.namespace === noNamespace ? "" : object.namespace;
   return {
     node,
-    object: { ...object, namespace, resourceVersion: neverAcknowledged },
+    object: { ...rest, namespace, resourceVersion: neverAcknowledged },
     version: neverAcknowledged,
+    digest: undefined,
     storedVersion: undefined,
     stored: false,
   };
@@ -77,7 +81,7 @@ export function recordOf(sync: ObjectSync): SyncRecord | undefined {
     uid: name.slice(dot + 1),
     resourceVersion: version,
   };
-  return { node: name.slice(0, dot), object, version, storedVersion, stored: true };
+  return { node: name.slice(0, dot), object, version, digest: undefined, storedVersion, stored: true };
 }
 
 export function syncOf(record: SyncRecord): ObjectSync {

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { resources } from "#cloud/kubeclient";
-import type { KubeObject, Pod } from "#shared/kube";
+import { contentDigest, type KubeObject, type Pod } from "#shared/kube";
 import { pod, putConfig, startCloud } from "./cloud-harness.ts";
 
 test("edge controller sends what a pod reads before the pod, and takes it with the last pod that reads it", async () => {
@@ -84,6 +84,17 @@ test("edge controller repairs what a node missed when it connects", async () => 
     uid: "uid-before",
     resourceVersion: "5",
   });
+});
+
+test("edge controller does not send a pod again whose status alone changed since it was acknowledged", async () => {
+  await using cloud = await startCloud((kube) => void kube.put(resources.pods, pod("web", "e1")));
+  const stored = cloud.kube.peek<Pod>(resources.pods, "default/web");
+  const digest = contentDigest(stored ?? pod("web", "e1"));
+  const at = { apiVersion: "v1", kind: "Pod", namespace: "default", name: "web", uid: "uid-web" };
+  cloud.delivered.push({ ...at, resourceVersion: "5", digest });
+  await cloud.connect();
+
+  expect(cloud.texts()).toEqual([]);
 });
 
 test("edge controller closes the session of a node that was deleted", async () => {

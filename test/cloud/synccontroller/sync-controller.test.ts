@@ -83,6 +83,9 @@ test("sync controller records an object before it is acknowledged, and the versi
   await cloud.clock.advance(1);
   expect(cloud.kube.peek(resources.objectSyncs, key)?.["status"]).toEqual({ objectResourceVersion: "7" });
   expect(await cloud.hub.ask("object.sending", { node, object: pod })).toBe("7");
+  await cloud.hub.emit("object.acked", { ...pod, resourceVersion: "7", digest: "d7", node, deleted: false });
+  expect(await cloud.hub.ask("object.delivered", { node })).toEqual([{ ...pod, digest: "d7" }]);
+  await cloud.hub.emit("object.acked", { ...pod, resourceVersion: "7", node, deleted: false });
   expect(await cloud.hub.ask("object.delivered", { node })).toEqual([pod]);
 });
 
