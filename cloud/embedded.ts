@@ -7,10 +7,10 @@ import type { KubeOptions } from "#cloud/kubeclient";
 import type { ProcessDeps } from "#shared/cli";
 import type { EmbeddedConfig } from "#shared/config";
 import type { KubeObject } from "#shared/kube";
-import deviceCrd from "../conf/crds/devices_v1beta1_device.yaml" with { type: "text" };
-import deviceModelCrd from "../conf/crds/devices_v1beta1_devicemodel.yaml" with { type: "text" };
-import clusterObjectSyncCrd from "../conf/crds/reliablesyncs_v1alpha1_clusterobjectsync.yaml" with { type: "text" };
-import objectSyncCrd from "../conf/crds/reliablesyncs_v1alpha1_objectsync.yaml" with { type: "text" };
+import deviceCrd from "#conf/crds/devices_v1beta1_device.yaml" with { type: "text" };
+import deviceModelCrd from "#conf/crds/devices_v1beta1_devicemodel.yaml" with { type: "text" };
+import clusterObjectSyncCrd from "#conf/crds/reliablesyncs_v1alpha1_clusterobjectsync.yaml" with { type: "text" };
+import objectSyncCrd from "#conf/crds/reliablesyncs_v1alpha1_objectsync.yaml" with { type: "text" };
 
 export interface Embedded {
   readonly api: ApiServer;

@@ -38,6 +38,7 @@ export function findViolations(sources: Sources): string[] {
 function judge(file: string, one: Import): string | undefined {
   const { from } = one;
   if (from.startsWith("../node_modules/") && file.startsWith("scripts/")) return undefined;
+  if (from.startsWith("#conf/")) return undefined;
   if (from.startsWith("..")) return `imports ${from}: use an alias, not ".."`;
   if (from.startsWith("./")) return undefined;
   if (from.startsWith("#")) return judgeAlias(file, one);
@@ -147,6 +148,7 @@ function ruleOf(file: string, folder: string): FolderRule | undefined {
 function resolveFile(file: string, from: string): string | undefined {
   if (from.startsWith("./")) return normalize(join(dirname(file), from));
   if (from.startsWith("#internal/")) return from.slice("#internal/".length);
+  if (from.startsWith("#conf/")) return undefined;
   return from.startsWith("#") ? `${from.slice(1)}/index.ts` : undefined;
 }
 

@@ -29,10 +29,18 @@ export const folderRules: readonly FolderRule[] = [
   { folders: ["cloud/apiserver"], values: ["shared/*", ...partsOfApi] },
   { folders: ["cloud/check", "cloud/token"], values: ["shared/*", "cloud/kubeclient"] },
   { folders: ["edge/check"], values: ["shared/*", "edge/runtime"] },
+  { folders: ["cloud/control"], values: ["shared/*", "cloud/kubeclient"] },
+  {
+    folders: ["cloud/workloads", "cloud/scheduler"],
+    values: ["shared/*", "cloud/kubeclient", "cloud/control"],
+  },
+  {
+    folders: ["cloud/controllers"],
+    values: ["shared/*", "cloud/kubeclient", "cloud/control", "cloud/workloads", "cloud/scheduler"],
+  },
   {
     folders: ["cloud/*"],
-    values: ["shared/*", ...partsOfApi],
-    types: ["cloud/kubeclient"],
+    values: ["shared/*", "cloud/kubeclient", ...partsOfApi],
   },
   { folders: ["edge/machine"], values: basics },
   { folders: ["edge/edged"], values: ["shared/*", "edge/machine"], types: leavesOfEdge },

@@ -1,8 +1,8 @@
 import { KubeError, resources, type Informer, type ResourceType } from "#cloud/kubeclient";
 import { objectKey, type KubeObject, type Pod } from "#shared/kube";
-import type { ControllerDeps } from "./controller.ts";
+import type { ControllerDeps } from "#cloud/control";
 import { endpointsLabels, selects, subsetsOf, type Service, type Subset } from "./endpoints-rules.ts";
-import { WorkQueue } from "./work-queue.ts";
+import { WorkQueue } from "#cloud/control";
 
 const endpointsType: ResourceType = {
   group: "",

@@ -3,17 +3,17 @@ import type { Clock } from "#shared/clock";
 import type { KubeObject, Node, Pod } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import type { ControllerDeps } from "./controller.ts";
-import { startDeploymentController } from "./deployment.ts";
+import type { ControllerDeps } from "#cloud/control";
+import { startDeploymentController } from "#cloud/workloads";
 import { startEndpointsController } from "./endpoints.ts";
 import { startEventExpiry } from "./event-expiry.ts";
-import { startGarbageCollector } from "./garbage-collector.ts";
+import { startGarbageCollector } from "#cloud/workloads";
 import { startNamespaceController } from "./namespace.ts";
 import { startNodeLifecycleController } from "./node-lifecycle.ts";
 import { startPodGarbageCollector } from "./pod-gc.ts";
-import { startReplicaSetController } from "./replicaset.ts";
-import { startScheduler } from "./scheduler.ts";
-import type { Deployment, ReplicaSet } from "./workloads.ts";
+import { startReplicaSetController } from "#cloud/workloads";
+import { startScheduler } from "#cloud/scheduler";
+import type { Deployment, ReplicaSet } from "#cloud/control";
 
 export interface ControllersDeps {
   readonly kube: KubeClient;

@@ -38,12 +38,14 @@ const changes: readonly unknown[] = ["ADDED", "MODIFIED", "DELETED"];
 function parseEvent(line: string): WatchEvent {
   const event = parseJson(line) as Partial<WatchEvent> | null;
   if (event?.type === "ERROR") return { type: "ERROR", object: event.object as Status };
-  const metadata = event?.object?.metadata;
-  const placed = Boolean(metadata?.["resourceVersion"]);
-  const readable =
-    event?.type === "BOOKMARK" || (changes.includes(event?.type) && Boolean(metadata?.["name"]));
-  if (placed && readable) return event as WatchEvent;
+  if (event && isReadable(event)) return event as WatchEvent;
   throw new ProtocolError("watch-line", "The API server sent a watch event that cannot be read");
+}
+
+function isReadable({ type, object }: Partial<WatchEvent>): boolean {
+  const metadata = object?.metadata;
+  if (!metadata?.["resourceVersion"]) return false;
+  return type === "BOOKMARK" || (changes.includes(type) && Boolean(metadata["name"]));
 }
 
 function parseJson(line: string): unknown {

@@ -22,7 +22,7 @@ export type SyncControllerPort = Port<
   "node.resync",
   never,
   "object.acked" | "node.connected" | "node.disconnected",
-  "object.sending" | "object.version" | "object.delivered"
+  "object.sending" | "object.delivered"
 >;
 
 export interface SyncControllerParts {
@@ -56,7 +56,6 @@ export async function startSyncController(parts: SyncControllerParts): Promise<R
   stack.use(port.on("node.disconnected", ({ node }) => sweep.remove(node)));
   stack.use(port.on("object.acked", (acked) => keeper.acked(acked)));
   stack.use(port.answer("object.sending", async ({ node, object }) => keeper.sending(node, object)));
-  stack.use(port.answer("object.version", async ({ node, uid }) => keeper.version(node, uid)));
   stack.use(port.answer("object.delivered", async ({ node }) => keeper.delivered(node)));
   log.info("sync controller started", { nodes: records.nodes().length });
   return running("synccontroller", stack.move());
@@ -104,11 +103,6 @@ class Keeper {
     record.digest = object.digest;
     this.#records.add(record);
     this.#writer.submit(record);
-  }
-
-  version(node: string, uid: string): string | undefined {
-    const version = this.#records.get(node, uid)?.version;
-    return version === neverAcknowledged ? undefined : version;
   }
 
   delivered(node: string): DeliveredObject[] {

@@ -28,7 +28,7 @@ export interface EdgedConfig extends NodeAgentConfig {
 
 export type EdgedPort = Port<
   EdgeCatalog,
-  "pod.status" | "event.recorded" | "node.status",
+  "pod.status" | "event.recorded",
   "pod.list" | "object.get" | "pod.terminated" | "cloud.request",
   "pod.changed" | "config.changed" | "link.changed",
   never
@@ -94,7 +94,6 @@ class Pods implements AsyncDisposable {
       machine: this.#machine,
       address: () => this.#address(),
       request: (message) => port.ask("cloud.request", message),
-      publish: (status) => port.emit("node.status", { status }),
     });
   }
 

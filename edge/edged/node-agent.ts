@@ -41,7 +41,6 @@ export interface NodeAgentDeps {
   readonly machine: Machine;
   readonly address: () => string;
   readonly request: (message: NewMessage & { readonly timeoutMs?: number }) => Promise<WireMessage>;
-  readonly publish: (status: NodeStatus) => Promise<void>;
 }
 
 const leaseSeconds = 40;
@@ -189,7 +188,7 @@ export class NodeAgent implements AsyncDisposable {
   }
 
   async #report(): Promise<void> {
-    const { clock, publish } = this.#deps;
+    const { clock } = this.#deps;
     const status = this.#status;
     if (!status) return;
     const text = comparable(status);
@@ -205,7 +204,6 @@ export class NodeAgent implements AsyncDisposable {
     if (answer.failure?.reason === "NotFound") this.#forget();
     if (answer.failure) throw refusal("report status of node", answer.failure);
     this.#reported = { text, atMs: nowMs };
-    await publish(status);
   }
 
   /** The Node was deleted in the cloud while we are still admitted: it is registered again. */

@@ -1,4 +1,4 @@
-import type { Event, KubeObject, NodeStatus, Pod, PodStatus } from "#shared/kube";
+import type { Event, KubeObject, Pod, PodStatus } from "#shared/kube";
 import type { NewMessage, WireMessage } from "./wire.ts";
 
 /**
@@ -38,8 +38,6 @@ export interface EdgeCatalog {
   "pod.status": { event: PodName & { readonly status: PodStatus } };
   /** A Kubernetes Event for the cloud, durable and bounded. */
   "event.recorded": { event: { readonly event: Event } };
-  /** The present state of the node, sent to the cloud latest-only by edged's node agent. */
-  "node.status": { event: { readonly status: NodeStatus } };
 
   /**
    * A device published to a topic that edgecore serves, or to one of `mqtt.watch`. Answered by devicetwin when all it
@@ -68,8 +66,6 @@ export interface CloudCatalog {
   "node.close": { event: { readonly node: string; readonly reason: string } };
   /** The edge acknowledged an object. */
   "object.acked": { event: AckedObject };
-  /** The resourceVersion the node last acknowledged of an object, `undefined` when never. Answered by synccontroller. */
-  "object.version": { body: { readonly node: string; readonly uid: string }; reply: string | undefined };
   /**
    * An object is about to be sent to a node: from now on it is recorded (version "0" until acknowledged), so that its
    * deletion reaches the node whatever happens. The reply is the version acknowledged so far. Answered by synccontroller.

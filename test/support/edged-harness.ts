@@ -2,7 +2,7 @@ import { startEdged, type EdgedConfig } from "#edge/edged";
 import type { ContainerRuntime } from "#edge/runtime";
 import { Bus } from "#shared/bus";
 import type { Clock } from "#shared/clock";
-import type { Event, KubeObject, NodeStatus, Pod, PodStatus } from "#shared/kube";
+import type { Event, KubeObject, Pod, PodStatus } from "#shared/kube";
 import type { Running } from "#shared/lifecycle";
 import { responseTo, type EdgeCatalog, type NewMessage, type PodName } from "#shared/message";
 import { silentLog } from "./silent-log.ts";
@@ -19,7 +19,6 @@ export class EdgedHarness implements AsyncDisposable {
   readonly statuses = new Map<string, PodStatus[]>();
   readonly events: Event[] = [];
   readonly terminated: PodName[] = [];
-  readonly nodes: NodeStatus[] = [];
   readonly requests: NewMessage[] = [];
   readonly errors: string[] = [];
   readonly log = silentLog();
@@ -27,7 +26,7 @@ export class EdgedHarness implements AsyncDisposable {
   readonly #rest = this.bus.port<
     "pod.changed" | "config.changed" | "link.changed",
     never,
-    "pod.status" | "event.recorded" | "node.status",
+    "pod.status" | "event.recorded",
     "pod.list" | "object.get" | "pod.terminated" | "cloud.request"
   >("rest");
   readonly #waiting = new Set<() => void>();
@@ -59,7 +58,6 @@ export class EdgedHarness implements AsyncDisposable {
       this.events.push(event);
       this.#told();
     });
-    this.#rest.on("node.status", ({ status }) => void this.nodes.push(status));
   }
 
   async start(

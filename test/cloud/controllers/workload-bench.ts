@@ -1,11 +1,11 @@
 import { resources, type Informer, type KubeClient } from "#cloud/kubeclient";
 import type { Clock } from "#shared/clock";
 import type { Condition, KubeObject, Node, Pod } from "#shared/kube";
-import { startDeploymentController } from "#internal/cloud/controllers/deployment.ts";
-import { startGarbageCollector } from "#internal/cloud/controllers/garbage-collector.ts";
-import { startReplicaSetController } from "#internal/cloud/controllers/replicaset.ts";
-import type { ControllerDeps } from "#internal/cloud/controllers/controller.ts";
-import type { Deployment, ReplicaSet } from "#internal/cloud/controllers/workloads.ts";
+import { startDeploymentController } from "#internal/cloud/workloads/deployment.ts";
+import { startGarbageCollector } from "#internal/cloud/workloads/garbage-collector.ts";
+import { startReplicaSetController } from "#internal/cloud/workloads/replicaset.ts";
+import type { ControllerDeps } from "#internal/cloud/control/controller.ts";
+import type { Deployment, ReplicaSet } from "#internal/cloud/control/workloads.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 
 export interface Bench extends AsyncDisposable {

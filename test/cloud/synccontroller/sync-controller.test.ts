@@ -11,7 +11,7 @@ import { silentLog } from "#internal/test/support/silent-log.ts";
 type Hub = Port<
   CloudCatalog,
   "object.acked" | "node.connected" | "node.disconnected",
-  "object.sending" | "object.version" | "object.delivered",
+  "object.sending" | "object.delivered",
   "node.resync",
   never
 >;
@@ -40,7 +40,7 @@ async function startCloud(prepare?: (kube: FakeKubeClient) => void): Promise<Clo
     "node.resync",
     never,
     "object.acked" | "node.connected" | "node.disconnected",
-    "object.sending" | "object.version" | "object.delivered"
+    "object.sending" | "object.delivered"
   >("synccontroller");
   const controller = await startSyncController({ port, kube, clock, log: silentLog() });
   await clock.advance(1);
@@ -71,7 +71,6 @@ const key = "default/edge.one.u-1";
 test("sync controller records an object before it is acknowledged, and the version after", async () => {
   await using cloud = await startCloud();
   expect(await cloud.hub.ask("object.sending", { node, object: pod })).toBe("0");
-  expect(await cloud.hub.ask("object.version", { node, uid: "u-1" })).toBeUndefined();
   await cloud.clock.advance(1);
   expect(cloud.kube.peek(resources.objectSyncs, key)).toMatchObject({
     kind: "ObjectSync",

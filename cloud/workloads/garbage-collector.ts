@@ -1,8 +1,8 @@
 import { KubeError, resources, type Informer, type ResourceType } from "#cloud/kubeclient";
 import { objectKey, type KubeObject, type OwnerReference } from "#shared/kube";
-import type { ControllerDeps, StartController } from "./controller.ts";
+import type { ControllerDeps, StartController } from "#cloud/control";
 import { dropOwners, isDeleting, placeOf } from "./replicaset-ownership.ts";
-import { WorkQueue } from "./work-queue.ts";
+import { WorkQueue } from "#cloud/control";
 
 const foreground = "foregroundDeletion";
 const orphan = "orphan";

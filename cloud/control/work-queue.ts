@@ -80,7 +80,8 @@ export class WorkQueue implements AsyncDisposable {
   /** Drops what is waiting and waits for what is running. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
-    for (const key of [...this.#timers.keys()]) this.#clearTimer(key);
+    for (const timer of this.#timers.values()) timer[Symbol.dispose]();
+    this.#timers.clear();
     this.#again.clear();
     await Promise.all(this.#running.values());
   }

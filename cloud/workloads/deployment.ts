@@ -1,6 +1,6 @@
 import { KubeError, resources } from "#cloud/kubeclient";
 import { objectKey, type Pod } from "#shared/kube";
-import type { ControllerDeps, StartController } from "./controller.ts";
+import type { ControllerDeps, StartController } from "#cloud/control";
 import {
   annotationsFor,
   desiredAnnotation,
@@ -34,8 +34,8 @@ import {
   OwnedIndex,
   placeOf,
 } from "./replicaset-ownership.ts";
-import { WorkQueue } from "./work-queue.ts";
-import type { Deployment, ReplicaSet } from "./workloads.ts";
+import { WorkQueue } from "#cloud/control";
+import type { Deployment, ReplicaSet } from "#cloud/control";
 
 /** Timers take no more than 31 bits. */
 const longestWaitMs = 86_400_000;

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { PodTemplate } from "./workloads.ts";
+import type { PodTemplate } from "#cloud/control";
 
 export const hashLabel = "pod-template-hash";
 
