@@ -25,7 +25,8 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
   if (embedded) stack.use(embedded.api);
   const access = embedded?.access ?? accessOf(config.kube);
   const kube = stack.use(await createKubeClient(access, { clock, log: log("kubeclient") }));
-  if (embedded) stack.use(await startControllers({ kube, clock, log: log("controllers") }));
+  if (embedded)
+    stack.use(await startControllers({ kube, clock, log: log("controllers"), caPem: embedded.caPem }));
   const bus = stack.use(
     new Bus<CloudCatalog>({
       onHearerError: (topic, module, error) => deps.log.error("a hearer failed", { topic, module, error }),

@@ -16,6 +16,8 @@ export interface Embedded {
   readonly api: ApiServer;
   /** How this process itself reaches it. */
   readonly access: KubeOptions;
+  /** the CA its certificate is signed by */
+  readonly caPem: string;
 }
 
 /**
@@ -52,7 +54,7 @@ export async function startEmbedded(
     ),
   );
   deps.reportPort("embedded", api.port);
-  return { api, access: { from: "inline", server: api.url, token, caPem } };
+  return { api, caPem, access: { from: "inline", server: api.url, token, caPem } };
 }
 
 function readToken(path: string): string {
