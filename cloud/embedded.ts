@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startApiServer, type ApiServer } from "#cloud/apiserver";
 import { ensureCertificates } from "#cloud/cloudhub";
+import { admitDevices } from "#cloud/devicecontroller";
 import type { KubeOptions } from "#cloud/kubeclient";
 import type { ProcessDeps } from "#shared/cli";
 import type { EmbeddedConfig } from "#shared/config";
@@ -44,6 +45,7 @@ export async function startEmbedded(
       dataDir,
       tls: { certPem: serverCert, keyPem: serverKey, caPem },
       adminToken: token,
+      admit: admitDevices,
     },
     { clock: deps.clock, log: deps.log.child({ module: "apiserver" }) },
   );

@@ -8,6 +8,7 @@ import {
   decodeObject,
   establishCrd,
   fieldsV1Of,
+  invalidStatus,
   strategicMerge,
   type FieldValidation,
   type Json,
@@ -65,11 +66,25 @@ export interface Written {
   readonly gone: boolean;
 }
 
+/** Another object as it is stored, for what an admission has to compare; undefined when there is none. */
+export type Lookup = (group: string, plural: string, key: ObjectKey) => KubeObject | undefined;
+
+export interface ObjectKey {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** What is wrong with an object beyond its schema; nothing admits it. */
+export type Admission = (object: KubeObject, lookup: Lookup) => readonly AdmissionCause[];
+
+export type AdmissionCause = Parameters<typeof invalidStatus>[2][number];
+
 export interface ObjectServiceParts {
   readonly store: RevisionStore;
   readonly registry: KindRegistry;
   readonly addresses: ServiceAddresses;
   readonly clock: Clock;
+  readonly admit?: Admission;
 }
 
 export const crdFinalizer = "customresourcecleanup.apiextensions.k8s.io";
@@ -124,6 +139,7 @@ export class ObjectService {
     if (resource === "/services") addresses.assign(key, object);
     try {
       const admitted = unwrap(admitCreate(target.kind, object, { now: this.#now() }), options.warn);
+      this.#judge(target, admitted);
       const written = await this.#put(target, this.#established(target.kind, admitted), options);
       if (resource === "/services" && options.dryRun) addresses.release(key);
       return { ...written, created: true };
@@ -202,11 +218,7 @@ export class ObjectService {
     if (asked !== undefined && asked !== "" && asked !== now["resourceVersion"]) {
       throw refusals.modifiedMeanwhile(kind, target.name);
     }
-    const askedUid = metadataOf(change.next)["uid"];
-    if (askedUid !== undefined && askedUid !== "" && askedUid !== now["uid"]) {
-      const why = `Precondition failed: UID in precondition: ${textOf(askedUid)}, UID in object meta: ${textOf(now["uid"])}`;
-      throw refusals.conflict(kind, target.name, why);
-    }
+    checkUid(target, metadataOf(change.next)["uid"], now["uid"]);
     const cleared = Array.isArray(metadataOf(change.next)["managedFields"])
       ? (metadataOf(change.next)["managedFields"] as Json[]).length === 0
       : false;
@@ -221,6 +233,7 @@ export class ObjectService {
       ),
       options.warn,
     );
+    if (options.via === "") this.#judge(target, admitted, current);
     const next = this.#tracked(kind, { current, next: this.#established(kind, admitted), cleared }, options);
     metadataOf(next)["resourceVersion"] = now["resourceVersion"] ?? null;
     if (Bun.deepEquals(next, current)) return { text: JSON.stringify(current), created: false, gone: false };
@@ -246,6 +259,19 @@ export class ObjectService {
     this.#checkNamespace(target, textOf(metadata["name"]));
     return this.#add(target, merged, options);
   }
+
+  /** Asked only when the spec is new: labels, finalizers and status of what was admitted once can always change. */
+  #judge({ kind, name }: ObjectTarget, object: JsonObject, current?: JsonObject): void {
+    const { admit } = this.#parts;
+    if (!admit || (current && Bun.deepEquals(object["spec"], current["spec"]))) return;
+    const causes = admit(object as unknown as KubeObject, this.#lookup);
+    if (causes.length > 0) throw new Refusal(invalidStatus(kind, name, causes));
+  }
+
+  readonly #lookup: Lookup = (group, plural, key) => {
+    const text = this.#parts.store.get(`${group}/${plural}`, `${key.namespace}/${key.name}`);
+    return text === undefined ? undefined : (JSON.parse(text) as KubeObject);
+  };
 
   #tracked(
     kind: KindInfo,
@@ -344,6 +370,13 @@ export class ObjectService {
   #now(): string {
     return rfc3339(this.#parts.clock.nowMs());
   }
+}
+
+/** @throws Refusal (Conflict) when an object of the same name but another identity was meant */
+function checkUid({ kind, name }: ObjectTarget, asked: Json | undefined, uid: Json | undefined): void {
+  if (asked === undefined || asked === "" || asked === uid) return;
+  const why = `Precondition failed: UID in precondition: ${textOf(asked)}, UID in object meta: ${textOf(uid)}`;
+  throw refusals.conflict(kind, name, why);
 }
 
 /** The value of an outcome, its warnings told. @throws Refusal */

@@ -10,7 +10,7 @@ import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import { startCrdCleaner } from "./crd-cleaner.ts";
 import { KindRegistry, resourceOf } from "./kind-registry.ts";
-import { ObjectService } from "./object-service.ts";
+import { ObjectService, type Admission } from "./object-service.ts";
 import { createRoutes } from "./routes.ts";
 import { ServiceAddresses } from "./service-addresses.ts";
 
@@ -25,6 +25,8 @@ export interface ApiServerConfig {
   readonly adminToken: string;
   /** How many revisions stay followable; 10,000 unless told. */
   readonly historyRevisions?: number;
+  /** Asked of every object whose spec is new, after its schema; the causes it gives refuse it (422 Invalid). */
+  readonly admit?: Admission;
 }
 
 export interface ApiServerDeps {
@@ -54,7 +56,13 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
   const store = stack.use(openStore(config, log));
   const registry = stack.use(new KindRegistry(store));
   const addresses = stack.use(new ServiceAddresses(store, clock));
-  const objects = new ObjectService({ store, registry, addresses, clock });
+  const objects = new ObjectService({
+    store,
+    registry,
+    addresses,
+    clock,
+    ...(config.admit && { admit: config.admit }),
+  });
   stack.use(startCrdCleaner({ store, registry, objects, log }));
   stack.use(clock.every(compactEveryMs, () => compact(store, log)));
   const ensure = (all: readonly KubeObject[]): Promise<void> =>

@@ -12,6 +12,8 @@ import { readStateReport, readTwinReport, type Report } from "./reports.ts";
 import { apply, readDiscovered } from "./discovered.ts";
 import { StatusWriter } from "./status-writer.ts";
 
+export { admitDevices } from "./admission.ts";
+
 export interface DeviceControllerConfig {
   /** least time between two status writes of one device */
   readonly statusIntervalMs: number;

@@ -1,4 +1,4 @@
-import { startApiServer, type ApiServer } from "#cloud/apiserver";
+import { startApiServer, type Admission, type ApiServer } from "#cloud/apiserver";
 import { systemClock, type Clock } from "#shared/clock";
 import { createAuthority } from "#shared/pki";
 import { silentLog } from "./silent-log.ts";
@@ -27,7 +27,12 @@ export interface Body {
 /** An embedded API server on a free port of the loopback. */
 export async function startTestServer(
   dataDir: string,
-  options: { readonly clock?: Clock; readonly historyRevisions?: number; readonly port?: number } = {},
+  options: {
+    readonly clock?: Clock;
+    readonly historyRevisions?: number;
+    readonly port?: number;
+    readonly admit?: Admission;
+  } = {},
 ): Promise<TestServer> {
   const nowMs = Date.now();
   const authority = await createAuthority({ commonName: "test-ca", days: 1, nowMs });
@@ -39,7 +44,7 @@ export async function startTestServer(
     nowMs,
   });
   const log = silentLog();
-  const { clock = systemClock, historyRevisions, port = 0 } = options;
+  const { clock = systemClock, historyRevisions, port = 0, admit } = options;
   const api = await startApiServer(
     {
       address: "127.0.0.1",
@@ -48,6 +53,7 @@ export async function startTestServer(
       tls: { certPem: pair.cert, keyPem: pair.key, caPem: authority.certPem },
       adminToken,
       ...(historyRevisions !== undefined && { historyRevisions }),
+      ...(admit && { admit }),
     },
     { clock, log },
   );
