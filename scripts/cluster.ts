@@ -78,6 +78,7 @@ function writeEdgeConfig(edge: {
 mqtt: { internal-server: "tcp://127.0.0.1:${mqtt}" }
 edgehub: { server: "127.0.0.1:${hub}", https: "https://127.0.0.1:${https}" }
 edged: { hostname-override: ${node}, docker-address: "unix://${socket}", read-only-port: ${edged} }
+devicetwin: { query-port: 0 }
 `,
   );
   return file;

@@ -1,3 +1,4 @@
+import { Database } from "bun:sqlite";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -21,34 +22,47 @@ async function smoke(): Promise<void> {
 mqtt: { internal-server: "tcp://127.0.0.1:${mqtt}" }
 edgehub: { server: "127.0.0.1:${nobody}" }
 edged: { hostname-override: smoke, docker-address: "unix://${folder}/none.sock", read-only-port: ${edged} }
+devicetwin: { query-port: 0 }
 `,
   );
   const words = [...qemu, "--config", config];
   await using edgecore = startService("edgecore", words, log);
   await Promise.race([edgecore.failed, eventually(60_000, () => expectState(mqtt))]);
-  console.log(`arm64: runs as ${edgecore.pid}, database open, MQTT answers on port ${mqtt}`);
+  console.log(`arm64: runs as ${edgecore.pid}, database open, MQTT port ${mqtt} took a message`);
 }
 
+/** The database is opened by another SQLite while the program has it, and the broker takes a message. */
 async function expectState(mqtt: number): Promise<void> {
-  if (!existsSync(join(folder, "data/edgecore.db"))) throw new Error("no database");
-  await greetBroker(mqtt);
+  const file = join(folder, "data/edgecore.db");
+  if (!existsSync(file)) throw new Error("no database");
+  await publish(mqtt);
+  using database = new Database(file, { readonly: true });
+  const { tables } = database.query("SELECT count(*) AS tables FROM sqlite_schema").get() as {
+    tables: number;
+  };
+  if (tables === 0) throw new Error("the database is empty");
 }
 
-/** A CONNECT and the CONNACK to it, spoken by hand. */
-async function greetBroker(port: number): Promise<void> {
+/** CONNECT and PUBLISH with QoS 1, spoken by hand, until CONNACK and PUBACK are there. */
+async function publish(port: number): Promise<void> {
   const answer = Promise.withResolvers<Uint8Array>();
-  const socket = await Bun.connect({
+  const heard: number[] = [];
+  using socket = await Bun.connect({
     hostname: "127.0.0.1",
     port,
     socket: {
-      data: (_socket, bytes) => answer.resolve(bytes),
-      close: () => answer.reject(new Error("closed")),
+      data: (_socket, bytes) => {
+        heard.push(...bytes);
+        if (heard.length >= 8) answer.resolve(Uint8Array.from(heard));
+      },
+      close: () => answer.reject(new Error("the broker closed the connection")),
     },
   });
-  socket.write(new Uint8Array([0x10, 13, 0, 4, 0x4d, 0x51, 0x54, 0x54, 4, 2, 0, 60, 0, 1, 0x73]));
-  const [kind, , , code] = await answer.promise;
-  socket.end();
-  if (kind !== 0x20 || code !== 0) throw new Error(`the broker answered ${kind} ${code}`);
+  const connect = [0x10, 13, 0, 4, ...Buffer.from("MQTT"), 4, 2, 0, 60, 0, 1, 0x73];
+  const message = [0x32, 7, 0, 1, 0x74, 0, 1, ...Buffer.from("hi")];
+  socket.write(Uint8Array.from([...connect, ...message]));
+  const said = Buffer.from(await answer.promise).toString("hex");
+  if (said !== "2002000040020001") throw new Error(`the broker answered ${said} to CONNECT and PUBLISH`);
 }
 
 try {
@@ -60,3 +74,5 @@ try {
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
+// Whoever waits for a state that will not come does not hold the process.
+process.exit();
