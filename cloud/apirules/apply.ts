@@ -4,6 +4,7 @@ import {
   commonLeaves,
   isLeaf,
   leaves,
+  lostItems,
   removeAt,
   spellPath,
   subtract,
@@ -70,6 +71,7 @@ export function serverSideApply(
   const merged = current === undefined ? config : options.merge(current, config);
   const dropped = subtract(mine?.fieldsV1 ?? {}, fields);
   const ownedByOthers = kept.reduce<JsonObject>((all, entry) => unite(all, entry.fieldsV1), {});
+  for (const path of lostItems(dropped, unite(fields, ownedByOthers))) removeAt(merged, path);
   for (const path of leaves(subtract(dropped, ownedByOthers)).toReversed()) removeAt(merged, path);
   return withEntries(merged, [newEntry(options, "Apply", fields), ...kept]);
 }

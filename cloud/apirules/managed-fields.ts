@@ -56,6 +56,19 @@ export function leaves(set: JsonObject, path: readonly string[] = []): string[][
   });
 }
 
+/**
+ * Items of keyed lists in `set` of which `kept` holds nothing, as paths. They go as a whole: what the API filled in belongs
+ * to nobody and would stay behind otherwise.
+ */
+export function lostItems(set: JsonObject, kept: JsonObject, path: readonly string[] = []): string[][] {
+  return Object.entries(set).flatMap(([key, value]) => {
+    if (!isObject(value)) return [];
+    const other = kept[key];
+    if (key.startsWith("k:") && other === undefined) return [[...path, key]];
+    return lostItems(value, isObject(other) ? other : {}, [...path, key]);
+  });
+}
+
 export function isLeaf(set: JsonObject): boolean {
   return Object.keys(set).every((key) => key === ".");
 }

@@ -237,7 +237,9 @@ class DeploymentController {
     if (deployment.metadata.annotations?.[revisionAnnotation] === text) return;
     const { uid } = deployment.metadata;
     const patch = { metadata: { uid, annotations: { [revisionAnnotation]: text } } };
-    await this.#deps.kube.patch(resources.deployments, placeOf(deployment), patch, { type: "merge" });
+    // By way of the status: annotations written to a Deployment itself count as a new generation of it.
+    const options = { type: "merge", subresource: "status" } as const;
+    await this.#deps.kube.patch(resources.deployments, placeOf(deployment), patch, options);
   }
 
   #sizes(deployment: Deployment): Record<string, string> {

@@ -338,7 +338,12 @@ function withIdentity<T extends KubeObject>(
 }
 
 function partOf(old: KubeObject, next: KubeObject, subresource: string | undefined): KubeObject {
-  if (subresource === "status") return { ...structuredClone(old), status: next["status"] };
+  if (subresource === "status") {
+    const { annotations: _old, ...metadata } = structuredClone(old.metadata);
+    const { annotations } = next.metadata;
+    const written = { ...metadata, ...(annotations && { annotations }) };
+    return { ...structuredClone(old), metadata: written, status: next["status"] };
+  }
   const status = old["status"];
   const { status: _dropped, ...rest } = next;
   return status === undefined ? rest : { ...rest, status };

@@ -143,6 +143,16 @@ describe.skipIf(!available)("kubectl", () => {
     );
   });
 
+  test("server-side apply takes over what was applied by the client, and drops what others added", async () => {
+    const path = manifestOf("migrated");
+    await kubectl(`apply -f ${path}`);
+    const added = '{"spec":{"template":{"spec":{"containers":[{"name":"b","image":"b:1"}]}}}}';
+    await kubectl(`patch deploy migrated -p ${added}`);
+    await kubectl(`apply --server-side --force-conflicts -f ${path}`);
+    const names = "jsonpath={.spec.template.spec.containers[*].name}";
+    expect(await kubectl(`get deploy migrated -o ${names}`)).toBe("migrated");
+  });
+
   test("cordon and drain empty a node", async () => {
     await kubectl("create ns drained");
     await server.call("POST", "/api/v1/nodes", { apiVersion: "v1", kind: "Node", metadata: { name: "n1" } });
