@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 import { WebSocketServer, type WebSocket } from "ws";
 import type { Clock } from "#shared/clock";
 import type { Logger } from "#shared/log";
-import type { DeliveredObject, NodeMessage } from "#shared/message";
+import { answersAllHeader, type DeliveredObject, type NodeMessage } from "#shared/message";
 import type { CloudHubPort } from "./index.ts";
 import { identify, isNodeName, nodeOfRequest, peerOf } from "./identity.ts";
 import { Session } from "./session.ts";
@@ -42,6 +42,7 @@ export class Hub implements AsyncDisposable {
 
   constructor(options: HubOptions) {
     this.#options = options;
+    this.#server.on("headers", (headers) => headers.push(`${answersAllHeader}: true`));
   }
 
   /** Takes over a request to become a WebSocket, or answers why not. @returns whether it took it over */

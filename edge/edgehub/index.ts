@@ -79,10 +79,10 @@ export async function startEdgeHub(config: EdgeHubStartConfig, parts: EdgeHubPar
     clock,
     log,
     credentials: () => identity.credentials(),
-    onUp: () => {
+    onUp: (answersAll) => {
       log.info("link to the cloud is up", { url: config.edgeHub.url });
       beat();
-      sender.linkUp();
+      sender.linkUp(answersAll);
       void port.emit("link.changed", { connected: true, reason: "" });
     },
     onDown: (reason) => {

@@ -2,6 +2,7 @@ import { WebSocket, type RawData } from "ws";
 import type { Clock } from "#shared/clock";
 import { ConfigError, describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
+import { answersAllHeader } from "#shared/message";
 import type { Credentials } from "./certificates.ts";
 import { explainConnectError } from "./enrol.ts";
 import { stepLink, type LinkEffect, type LinkEvent, type LinkState } from "./link-machine.ts";
@@ -14,7 +15,8 @@ export interface LinkOptions {
   readonly log: Logger;
   /** Told before each dial; undefined: there is nothing to dial with, and never will be. */
   readonly credentials: () => Promise<Credentials | undefined>;
-  readonly onUp: () => void;
+  /** `answersAll`: the peer promises to answer every message. */
+  readonly onUp: (answersAll: boolean) => void;
   readonly onDown: (reason: string) => void;
   readonly onFrame: (frame: string) => void;
   /** The peer has read everything written before `ping(mark)`. */
@@ -33,6 +35,7 @@ export class Link implements Disposable {
   #socket: WebSocket | undefined;
   #retryAfterMs: number | undefined;
   #failure: string | undefined;
+  #answersAll = false;
   #told = "";
   #heardMs = 0;
   readonly #timers = new Set<Disposable>();
@@ -101,7 +104,7 @@ export class Link implements Disposable {
         break;
       case "up":
         this.#told = "";
-        this.#options.onUp();
+        this.#options.onUp(this.#answersAll);
         break;
       case "down":
         this.#options.onDown(effect.reason);
@@ -127,6 +130,7 @@ export class Link implements Disposable {
     const { credentials } = this.#options;
     this.#failure = undefined;
     this.#retryAfterMs = undefined;
+    this.#answersAll = false;
     try {
       const found = await credentials();
       if (this.#state.kind !== "dialing") return;
@@ -154,6 +158,7 @@ export class Link implements Disposable {
       this.#heardMs = clock.monotonicMs();
       return this.#socket === socket;
     };
+    socket.on("upgrade", ({ headers: answer }) => (this.#answersAll = answer[answersAllHeader] === "true"));
     socket.on("open", () => heard() && this.#step({ kind: "opened" }));
     socket.on("message", (data) => heard() && onFrame(frameText(data)));
     socket.on("pong", (data) => heard() && onPong(String(data)));

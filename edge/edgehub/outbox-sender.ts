@@ -56,6 +56,7 @@ export class OutboxSender implements Disposable {
   #lastMark = 0;
   #parked = 0;
   #up = false;
+  #answersAll = false;
   #full = false;
   #timer: Disposable | undefined;
   #flushTimer: Disposable | undefined;
@@ -66,9 +67,13 @@ export class OutboxSender implements Disposable {
     this.#options = options;
   }
 
-  /** A new link: everything unanswered goes again, from the oldest on. */
-  linkUp(): void {
+  /**
+   * A new link: everything unanswered goes again, from the oldest on. A peer that promises to answer all is waited for
+   * without end; of KubeEdge's cloud the silence on some messages is taken for an answer.
+   */
+  linkUp(answersAll: boolean): void {
     this.#forget();
+    this.#answersAll = answersAll;
     this.#up = true;
     this.#timer = this.#options.clock.every(500, () => this.#repeat());
     this.wake();
@@ -194,12 +199,17 @@ export class OutboxSender implements Disposable {
       tries: 1,
       sentMs: nowMs,
       dueMs: nowMs + answerMs,
-      patience: (route.resource ?? "").endsWith("/twin/edge_updated") ? reportPatience : otherPatience,
+      patience: this.#patienceFor(route.resource ?? ""),
       parked: false,
     };
     this.#inFlight.set(entry.msgId, entry);
     if (entry.lane === silentLane) this.#unmarked.push(entry);
     return true;
+  }
+
+  #patienceFor(resource: string): number {
+    if (this.#answersAll) return Infinity;
+    return resource.endsWith("/twin/edge_updated") ? reportPatience : otherPatience;
   }
 
   #send(frame: string): boolean {

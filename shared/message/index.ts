@@ -34,6 +34,7 @@ export {
   type WireRoute,
 } from "./wire.ts";
 export {
+  answersAllHeader,
   defaultProjectId,
   groups,
   leaseNamespace,

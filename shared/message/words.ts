@@ -56,6 +56,11 @@ export const resourceTypes = {
 } as const;
 
 export const defaultProjectId = "e632aba927ea4ac2b575ec1603d56f10";
+/**
+ * In the answer to the handshake our cloud promises to answer every upstream message; KubeEdge's leaves some
+ * unanswered. Not a word of KubeEdge's: peers that do not know it ignore it.
+ */
+export const answersAllHeader = "kubeedge-answers-all";
 /** Content of a positive acknowledgement. */
 export const ok = "OK";
 /** Namespace element of cluster-scoped objects. */

@@ -14,6 +14,7 @@ async function sentWithoutAnswer(
   resource: string,
   minutes: number,
   others: boolean,
+  promises = false,
 ): Promise<[number, number]> {
   using dir = tempDir();
   using store = openStore(join(dir.path, "edge.db"));
@@ -29,7 +30,7 @@ async function sentWithoutAnswer(
   const stamp = { id: () => "m1", nowMs: () => 1 };
   const parts = { source: "twin", group: "resource", operation: "update", resource, content: {} };
   store.outbox.put("twin", undefined, JSON.stringify(newMessage(stamp, parts)));
-  sender.linkUp();
+  sender.linkUp(promises);
   for (let spent = 0; spent < minutes * 60; spent += 5) {
     await clock.advance(5000);
     if (others) sender.answered();
@@ -47,4 +48,8 @@ test("outbox sender gives up a state that a cloud leaves unanswered while it ans
 
 test("outbox sender is more patient with a report of a device", async () => {
   expect(await sentWithoutAnswer(report, 2, true)).toEqual([1, 1]);
+});
+
+test("outbox sender waits without end for a cloud that promises to answer everything", async () => {
+  expect(await sentWithoutAnswer(state, 120, true, true)).toEqual([1, 1]);
 });
