@@ -1,8 +1,8 @@
 import { flag, oneOf, port, section, text, textLike, texts, whole, type Values } from "./field.ts";
 
-const qps = (fallback: number) => whole("Requests a second to the Kubernetes API.", fallback, [1, 1_000_000]);
-const burst = (fallback: number) =>
-  whole("Requests that may exceed it for a moment.", fallback, [1, 1_000_000]);
+const idle = "Kept for older files, without effect";
+const qps = (fallback: number) => whole(`${idle}: requests are not throttled.`, fallback, [1, 1_000_000]);
+const burst = (fallback: number) => whole(`${idle}: see qps.`, fallback, [1, 1_000_000]);
 const httpUrl = /^https?:\/\/[^\s/]+/;
 
 /** Every field of `conf/controller.yaml`, in the order it is written. */
@@ -26,15 +26,11 @@ export const cloudFields = {
         httpUrl,
       ),
       kubeconfig: text("A kubeconfig file; certificates, tokens and CA are taken from it.", ""),
-      namespace: text("Only this namespace is looked at; empty: all.", ""),
-      content_type: text("Kept for older files; requests are always JSON.", "application/json"),
+      namespace: text(`${idle}: all namespaces are looked at.`, ""),
+      content_type: text(`${idle}: requests are always JSON.`, "application/json"),
       qps: qps(100),
       burst: burst(200),
-      node_update_frequency: whole(
-        "Seconds between status updates that are expected of a node.",
-        10,
-        [1, 3600],
-      ),
+      node_update_frequency: whole(`${idle}: nodes say themselves how often they report.`, 10, [1, 3600]),
     }),
   }),
   cloudhub: section("The door for edge nodes.", {
@@ -57,7 +53,11 @@ export const cloudFields = {
       30,
       [1, 3600],
     ),
-    "write-timeout": whole("Seconds a write to a node may take.", 30, [1, 3600]),
+    "write-timeout": whole(
+      `${idle}: a node that stops reading is dropped after the keepalive interval.`,
+      30,
+      [1, 3600],
+    ),
     "node-limit": whole("Nodes connected at the same time.", 10_000, [1, 1_000_000]),
     "edge-cert-days": whole("Days a node's certificate is valid.", 365, [1, 3650]),
     "token-hours": whole("Hours a join token is valid.", 24, [1, 8760]),
@@ -71,11 +71,11 @@ export const cloudFields = {
     ),
     "status-writes-per-second": whole("Status writes a second over all devices.", 600, [1, 1_000_000]),
     "accept-discovered": flag("Whether devices that a node found by itself become Device objects.", false),
-    kube: section("The Kubernetes API for devices; master and kubeconfig empty: that of controller.kube.", {
-      master: textLike("URL of a Kubernetes API server.", "", "an http(s) URL", httpUrl),
-      kubeconfig: text("A kubeconfig file.", ""),
-      namespace: text("Only this namespace is looked at; empty: all.", ""),
-      content_type: text("Kept for older files; requests are always JSON.", "application/json"),
+    kube: section(`${idle}: devices are in the API of controller.kube.`, {
+      master: textLike(`${idle}.`, "", "an http(s) URL", httpUrl),
+      kubeconfig: text(`${idle}.`, ""),
+      namespace: text(`${idle}: all namespaces are looked at.`, ""),
+      content_type: text(`${idle}: requests are always JSON.`, "application/json"),
       qps: qps(100),
       burst: burst(200),
     }),

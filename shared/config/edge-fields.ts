@@ -119,9 +119,9 @@ export const edgeFields = {
       certfile: text("Client certificate; empty: the one got with the token.", ""),
       keyfile: text("Key of that certificate.", ""),
       cafile: text("CA that signed cloudcore's certificate; empty: the one the token pins.", ""),
-      "handshake-timeout": seconds("Seconds.", 30),
-      "write-deadline": seconds("Seconds.", 15),
-      "read-deadline": seconds("Seconds a started read may take.", 15),
+      "handshake-timeout": seconds("Seconds until the link must be open.", 30),
+      "write-deadline": seconds("Kept for older files, without effect.", 15),
+      "read-deadline": seconds("Kept for older files, without effect.", 15),
     }),
     controller: section("Who this node is.", {
       heartbeat: seconds("Seconds between keepalives.", 15),
@@ -175,7 +175,11 @@ export const edgeFields = {
   meta: section("What the node knows of the cluster.", {
     sync: section("Repetition of what was said already.", {
       podstatus: section("Pod status.", {
-        interval: whole("Seconds between full reports of pod status.", 60, [60, 86_400]),
+        interval: whole(
+          "Kept for older files, without effect: status is reported when it changes.",
+          60,
+          [60, 86_400],
+        ),
       }),
     }),
   }),
