@@ -1,0 +1,202 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { resolve } from "node:path";
+import { connectAsync, type MqttClient } from "mqtt";
+import { run } from "#internal/scripts/service.ts";
+import { hasPair, startPair, until, type Pair } from "#internal/test/support/pair.ts";
+
+const apiVersion = "devices.kubeedge.io/v1beta1";
+const updates = 200;
+const able = hasPair() && Bun.which("mosquitto_pub") !== null;
+
+/** A model of many properties: what arrives can be counted although status writes are coalesced. */
+const model = {
+  apiVersion,
+  kind: "DeviceModel",
+  metadata: { name: "counter", namespace: "default" },
+  spec: {
+    protocol: "mqtt",
+    properties: [
+      { name: "target", type: "FLOAT", accessMode: "ReadWrite", minimum: "5", maximum: "35" },
+      { name: "seq", type: "INT", accessMode: "ReadOnly" },
+      ...Array.from({ length: updates }, (_, n) => ({ name: `p${n}`, type: "INT", accessMode: "ReadOnly" })),
+    ],
+  },
+};
+
+function device(name: string, nodeName: string): object {
+  const spec = {
+    deviceModelRef: { name: "counter" },
+    nodeName,
+    properties: [{ name: "target", desired: { value: "20" } }],
+  };
+  return { apiVersion, kind: "Device", metadata: { name, namespace: "default" }, spec };
+}
+
+function portOf(pair: Pair): number {
+  const said = /"listener":"mqtt","port":(\d+)/.exec(pair.edgeSays());
+  if (!said) throw new Error("edgecore does not listen yet");
+  return Number(said[1]);
+}
+
+async function values(pair: Pair, name: string): Promise<Map<string, string>> {
+  const text = await pair.kubectl("get", "device", name, "-o", "jsonpath={.status.twins}");
+  const twins = JSON.parse(text || "[]") as { propertyName: string; reported?: { value: string } }[];
+  return new Map(twins.map(({ propertyName, reported }) => [propertyName, reported?.value ?? ""]));
+}
+
+const topic = (name: string, end: string): string => `$hw/events/device/${name}/twin/${end}`;
+
+function update(twin: Record<string, string>, id = "1"): string {
+  const properties = Object.entries(twin).map(([name, value]) => [name, { actual: { value } }]);
+  return JSON.stringify({ event_id: id, timestamp: 0, twin: Object.fromEntries(properties) });
+}
+
+async function join(pair: Pair, name: string): Promise<MqttClient> {
+  const client = await connectAsync(`mqtt://127.0.0.1:${portOf(pair)}`, {
+    protocolVersion: 4,
+    reconnectPeriod: 0,
+  });
+  client.on("error", () => undefined);
+  await client.subscribeAsync(topic(name, "update/result"), { qos: 1 });
+  return client;
+}
+
+/** Adds every update that is answered without an error code. */
+function noteAnswers(client: MqttClient, answered: Set<number>): void {
+  client.on("message", (_topic, payload) => {
+    const { event_id: id, code } = JSON.parse(payload.toString()) as { event_id: string; code?: number };
+    if (code === undefined) answered.add(Number(id));
+  });
+}
+
+function summary(ms: readonly number[]): string {
+  const sorted = ms.toSorted((a, b) => a - b);
+  return `p50 ${sorted[Math.floor(ms.length / 2)]?.toFixed(0)} ms, most ${sorted.at(-1)?.toFixed(0)} ms`;
+}
+
+/** All changes of a device's status, as kubectl shows them. */
+function follow(pair: Pair, name: string): { readonly lines: string[] } & AsyncDisposable {
+  const path = 'jsonpath={.status.twins[?(@.propertyName=="seq")].reported.value}{"\\n"}';
+  const kubeconfig = resolve(pair.edgeDir, "../cloud/kubeconfig");
+  const child = Bun.spawn(["kubectl", "--kubeconfig", kubeconfig, "get", "device", name, "-w", "-o", path], {
+    stdout: "pipe",
+    stderr: "ignore",
+  });
+  const lines: string[] = [];
+  const reading = (async () => {
+    const decoder = new TextDecoder();
+    for await (const chunk of child.stdout) lines.push(...decoder.decode(chunk).split("\n").filter(Boolean));
+  })();
+  return {
+    lines,
+    [Symbol.asyncDispose]: async () => {
+      child.kill();
+      await reading;
+    },
+  };
+}
+
+describe.skipIf(!able)("devices from MQTT to the API and back", () => {
+  let pair: Pair;
+
+  beforeAll(async () => {
+    pair = await startPair();
+    const names = ["report", "target", "cut", "killed"];
+    for (const object of [model, ...names.map((name) => device(name, pair.node))]) await pair.apply(object);
+    await until(10_000, () => {
+      const known = pair.rows("SELECT COUNT(*) || '' FROM device")[0];
+      return known === "4" || `the node knows ${known} devices`;
+    });
+  }, 40_000);
+
+  afterAll(async () => {
+    await pair?.[Symbol.asyncDispose]();
+  }, 20_000);
+
+  async function publish(name: string, twin: Record<string, string>): Promise<void> {
+    const where = ["-p", String(portOf(pair)), "-q", "1", "-t", topic(name, "update")];
+    await run(["mosquitto_pub", ...where, "-m", update(twin)]);
+  }
+
+  test("a report stands in the status within a second", async () => {
+    await using watched = follow(pair, "report");
+    const took: number[] = [];
+    const rested: number[] = [];
+    for (let n = 0; n < 20; n += 1) {
+      const calm = n >= 10;
+      if (calm) await Bun.sleep(600);
+      const since = performance.now();
+      await publish("report", { seq: String(n) });
+      await until(
+        5000,
+        () => watched.lines.at(-1) === String(n) || `the status says ${watched.lines.at(-1)}`,
+      );
+      (calm ? rested : took).push(performance.now() - since);
+    }
+    console.log(`report to status: ${summary(took)}; after a pause of the device: ${summary(rested)}`);
+    expect(Math.max(...took, ...rested)).toBeLessThan(1000);
+  }, 30_000);
+
+  test("a desired value of kubectl patch reaches the device, and what it reports comes back", async () => {
+    const where = ["-p", String(portOf(pair)), "-t", topic("target", "update/delta")];
+    const heard = run(["mosquitto_sub", ...where, "-C", "1", "-W", "10"]);
+    await Bun.sleep(300);
+    const properties = [{ name: "target", desired: { value: "23.5" } }];
+    const patch = JSON.stringify({ spec: { properties } });
+    await pair.kubectl("patch", "device", "target", "--type=merge", "-p", patch);
+    expect(JSON.parse(await heard)).toMatchObject({ delta: { target: "23.5" } });
+    await publish("target", { target: "23.5" });
+    await until(2000, async () => {
+      const got = (await values(pair, "target")).get("target");
+      return got === "23.5" || `the status says ${got}`;
+    });
+  }, 20_000);
+
+  test("updates during a cut link arrive after it, in order, and none is lost", async () => {
+    pair.link.cut({ refuse: true });
+    await using watched = follow(pair, "cut");
+    const answered = new Set<number>();
+    const client = await join(pair, "cut");
+    noteAnswers(client, answered);
+    for (let n = 0; n < updates; n += 1)
+      await client.publishAsync(topic("cut", "update"), update({ [`p${n}`]: `${n}`, seq: `${n}` }, `${n}`), {
+        qos: 1,
+      });
+    await until(10_000, () => answered.size === updates || `${answered.size} updates are answered`);
+    await client.endAsync();
+    expect((await values(pair, "cut")).size).toBe(0);
+    pair.link.mend();
+    await until(30_000, async () => {
+      const arrived = await values(pair, "cut");
+      return (arrived.size === updates + 1 && arrived.get("seq") === "199") || `${arrived.size} arrived`;
+    });
+    const seen = watched.lines.map(Number);
+    expect(seen).toEqual(seen.toSorted((a, b) => a - b));
+    expect(seen.at(-1)).toBe(updates - 1);
+    await pair.outboxEmpty();
+  }, 60_000);
+
+  test("kill -9 of edgecore loses no answered update", async () => {
+    const answered = new Set<number>();
+    for (let round = 0; round < 4; round += 1) {
+      const client = await join(pair, "killed");
+      noteAnswers(client, answered);
+      for (let n = round * 50; n < round * 50 + 50; n += 1)
+        client.publish(topic("killed", "update"), update({ [`p${n}`]: `${n}`, seq: `${n}` }, `${n}`), {
+          qos: 1,
+        });
+      const atLeast = round * 20 + 5;
+      await until(10_000, () => answered.size >= atLeast || `${answered.size} updates are answered`);
+      await pair.killEdge();
+      client.end(true);
+      await pair.startEdge();
+      await until(15_000, () => pair.edgeSays().includes('"listener":"mqtt"') || "edgecore does not start");
+    }
+    await until(30_000, async () => {
+      const arrived = await values(pair, "killed");
+      const lost = [...answered].filter((n) => arrived.get(`p${n}`) !== `${n}`);
+      return lost.length === 0 || `of ${answered.size} answered updates ${lost.join(" ")} have not arrived`;
+    });
+    expect(answered.size).toBeGreaterThan(20);
+  }, 90_000);
+});
