@@ -1,8 +1,14 @@
-/** Where the link stands. `attempt` counts dials since the link last held. */
+/** `attempt` counts dials since the link last held, `outSinceMs` is when it was first missed. */
+interface Outage {
+  readonly attempt: number;
+  readonly outSinceMs?: number | undefined;
+}
+
+/** Where the link stands. */
 export type LinkState =
-  | { readonly kind: "waiting"; readonly attempt: number }
-  | { readonly kind: "dialing"; readonly attempt: number }
-  | { readonly kind: "up"; readonly attempt: number; readonly sinceMs: number }
+  | (Outage & { readonly kind: "waiting" })
+  | (Outage & { readonly kind: "dialing" })
+  | (Outage & { readonly kind: "up"; readonly sinceMs: number })
   | { readonly kind: "ended" };
 
 export type LinkEvent =
@@ -34,6 +40,9 @@ export interface Chance {
 /** Without any byte for so long the link is dead, whatever TCP believes. */
 export const silenceMs = 12_000;
 const firstMs = 500;
+/** While an outage is young its end is noticed within seconds; later a cloud that comes back is not to be run over. */
+const youngMs = 600_000;
+const youngCapMs = 3000;
 const capMs = 30_000;
 const longestAskedMs = 300_000;
 /** A link that held for less counts as a failed attempt: a cloud that hangs up at once is not hammered. */
@@ -45,11 +54,11 @@ export function stepLink(state: LinkState, event: LinkEvent, chance: Chance): Li
   switch (event.kind) {
     case "due":
       if (state.kind !== "waiting") return { state, effects: [] };
-      return { state: { kind: "dialing", attempt: state.attempt }, effects: [{ kind: "dial" }] };
+      return { state: { ...state, kind: "dialing" }, effects: [{ kind: "dial" }] };
     case "opened":
       if (state.kind !== "dialing") return { state, effects: [] };
       return {
-        state: { kind: "up", attempt: state.attempt, sinceMs: chance.nowMs },
+        state: { ...state, kind: "up", sinceMs: chance.nowMs },
         effects: [{ kind: "up" }],
       };
     case "closed":
@@ -76,10 +85,12 @@ function closed(
   if (state.kind === "waiting") return { state, effects: [] };
   const held = state.kind === "up" && chance.nowMs - state.sinceMs >= heldMs;
   const attempt = held ? 0 : state.attempt;
-  const jittered = chance.random * Math.min(capMs, firstMs * 2 ** Math.min(attempt, 16));
+  const outSinceMs = (held ? undefined : state.outSinceMs) ?? chance.nowMs;
+  const cap = chance.nowMs - outSinceMs < youngMs ? youngCapMs : capMs;
+  const jittered = chance.random * Math.min(cap, firstMs * 2 ** Math.min(attempt, 16));
   const asked = Math.min(event.retryAfterMs ?? 0, longestAskedMs);
   return {
-    state: { kind: "waiting", attempt: attempt + 1 },
+    state: { kind: "waiting", attempt: attempt + 1, outSinceMs },
     effects: [
       ...(state.kind === "up" ? [{ kind: "down", reason: event.reason } as const] : []),
       { kind: "wait", ms: Math.max(asked, Math.round(jittered)) },

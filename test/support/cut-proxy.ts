@@ -5,7 +5,7 @@ export interface CutProxy extends AsyncDisposable {
   readonly port: number;
   /** Ends all connections at once; new ones are refused while `refuse` holds. */
   cut(options?: { readonly refuse?: boolean }): void;
-  /** Connections stay open and nothing passes, in both directions. */
+  /** Connections stay open and nothing passes, in both directions, neither bytes nor an end; all passes later. */
   stall(): void;
   /** Lets bytes and connections pass again. */
   mend(): void;
@@ -29,7 +29,8 @@ export async function startCutProxy(target: number): Promise<CutProxy> {
       [far, near],
     ] as const) {
       sockets.add(from);
-      from.on("data", (chunk) => void (stalled || to.write(chunk)));
+      from.on("data", (chunk) => void to.write(chunk));
+      if (stalled) from.pause();
       from.on("error", () => to.destroy());
       from.on("close", () => {
         sockets.delete(from);
@@ -48,10 +49,14 @@ export async function startCutProxy(target: number): Promise<CutProxy> {
       return accepted;
     },
     cut,
-    stall: () => (stalled = true),
+    stall: () => {
+      stalled = true;
+      for (const socket of sockets) socket.pause();
+    },
     mend: () => {
       stalled = false;
       refusing = false;
+      for (const socket of sockets) socket.resume();
     },
     [Symbol.asyncDispose]: async () => {
       cut({ refuse: true });

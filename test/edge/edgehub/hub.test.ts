@@ -333,6 +333,7 @@ describe("edgehub outbox", () => {
     await eventually(() => edge.log.lines.some((line) => line.includes("no byte from the cloud")));
     proxy.mend();
     await eventually(() => edge.store.outbox.size().entries === 0);
-    expect(ids).toEqual(put);
+    // What was under way on the old one may arrive late as well.
+    expect([...new Set(ids)]).toEqual(put);
   }, 30_000);
 });

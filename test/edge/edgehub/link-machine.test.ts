@@ -6,6 +6,7 @@ import {
   type LinkStep,
 } from "#internal/edge/edgehub/link-machine.ts";
 
+const now = 1_000_000;
 const up: LinkState = { kind: "up", attempt: 3, sinceMs: 0 };
 const table: readonly [string, LinkState, LinkEvent, LinkStep][] = [
   [
@@ -18,14 +19,14 @@ const table: readonly [string, LinkState, LinkEvent, LinkStep][] = [
     "tells that it is up",
     { kind: "dialing", attempt: 2 },
     { kind: "opened" },
-    { state: { kind: "up", attempt: 2, sinceMs: 10_000 }, effects: [{ kind: "up" }] },
+    { state: { kind: "up", attempt: 2, sinceMs: now }, effects: [{ kind: "up" }] },
   ],
   [
     "starts over after a link that held",
     up,
     { kind: "closed", reason: "cut" },
     {
-      state: { kind: "waiting", attempt: 1 },
+      state: { kind: "waiting", attempt: 1, outSinceMs: now },
       effects: [
         { kind: "down", reason: "cut" },
         { kind: "wait", ms: 250 },
@@ -34,27 +35,39 @@ const table: readonly [string, LinkState, LinkEvent, LinkStep][] = [
   ],
   [
     "waits longer after a link that did not hold",
-    { ...up, sinceMs: 9000 },
+    { ...up, sinceMs: now - 1000, outSinceMs: now - 6000 },
     { kind: "closed", reason: "cut" },
     {
-      state: { kind: "waiting", attempt: 4 },
+      state: { kind: "waiting", attempt: 4, outSinceMs: now - 6000 },
       effects: [
         { kind: "down", reason: "cut" },
-        { kind: "wait", ms: 2000 },
+        { kind: "wait", ms: 1500 },
       ],
     },
   ],
   [
-    "waits at most the cap",
-    { kind: "dialing", attempt: 40 },
+    "waits at most three seconds in a young outage",
+    { kind: "dialing", attempt: 40, outSinceMs: now - 599_999 },
     { kind: "closed", reason: "away" },
-    { state: { kind: "waiting", attempt: 41 }, effects: [{ kind: "wait", ms: 15_000 }] },
+    {
+      state: { kind: "waiting", attempt: 41, outSinceMs: now - 599_999 },
+      effects: [{ kind: "wait", ms: 1500 }],
+    },
+  ],
+  [
+    "waits at most half a minute in an old outage",
+    { kind: "dialing", attempt: 40, outSinceMs: now - 600_000 },
+    { kind: "closed", reason: "away" },
+    {
+      state: { kind: "waiting", attempt: 41, outSinceMs: now - 600_000 },
+      effects: [{ kind: "wait", ms: 15_000 }],
+    },
   ],
   [
     "waits as long as the cloud asks",
     { kind: "dialing", attempt: 0 },
     { kind: "closed", reason: "busy", retryAfterMs: 7000 },
-    { state: { kind: "waiting", attempt: 1 }, effects: [{ kind: "wait", ms: 7000 }] },
+    { state: { kind: "waiting", attempt: 1, outSinceMs: now }, effects: [{ kind: "wait", ms: 7000 }] },
   ],
   [
     "pings a link that speaks",
@@ -73,6 +86,6 @@ const table: readonly [string, LinkState, LinkEvent, LinkStep][] = [
 
 describe("link machine", () => {
   test.each(table)("%s", (_name, state, event, expected) => {
-    expect(stepLink(state, event, { nowMs: 10_000, random: 0.5 })).toEqual(expected);
+    expect(stepLink(state, event, { nowMs: now, random: 0.5 })).toEqual(expected);
   });
 });
