@@ -1,0 +1,276 @@
+import { Database } from "bun:sqlite";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { demoImage, makeDemoImage } from "#internal/scripts/engine.ts";
+import { eventually, run, startService, tailOf, type Service } from "#internal/scripts/service.ts";
+import { docker, engineSocket, hasEngine, removeContainers } from "./container-engine.ts";
+import { startCutProxy, type CutProxy } from "./cut-proxy.ts";
+import { tempDir } from "./temp-dir.ts";
+
+const root = resolve(import.meta.dir, "../..");
+
+/** Whether cloudcore, edgecore and kubectl can run here as processes; says why not when they cannot. */
+export function hasPair(): boolean {
+  if (Bun.which("kubectl") !== null) return hasEngine();
+  console.warn("skipped: needs kubectl");
+  return false;
+}
+
+function program(name: "cloud" | "edge"): string[] {
+  if (process.env["KUBEEDGE_DIST"] === "1") return [join(root, `dist/${name}core`)];
+  return [process.execPath, join(root, name, "main.ts")];
+}
+
+interface PairParts {
+  readonly folder: string;
+  readonly node: string;
+  /** Lies between both on the link; enrolment goes around it. */
+  readonly link: CutProxy;
+  readonly ports: Readonly<Record<string, number>>;
+  readonly cloud: Service;
+}
+
+/** cloudcore and edgecore as processes of their own, with own data, node and containers, and a link that can be cut. */
+export class Pair implements AsyncDisposable {
+  readonly node: string;
+  readonly link: CutProxy;
+  readonly #folder: string;
+  readonly #ports: Readonly<Record<string, number>>;
+  #cloud: Service | undefined;
+  #edge: Service | undefined;
+  #lives = 0;
+
+  constructor({ folder, node, link, ports, cloud }: PairParts) {
+    this.#folder = folder;
+    this.node = node;
+    this.link = link;
+    this.#ports = ports;
+    this.#cloud = cloud;
+  }
+
+  kubectl(...words: readonly string[]): Promise<string> {
+    return run(["kubectl", "--kubeconfig", join(this.#folder, "cloud/kubeconfig"), ...words]);
+  }
+
+  /** Applies objects in one go. */
+  async apply(...objects: readonly unknown[]): Promise<void> {
+    const file = join(this.#folder, `${crypto.randomUUID()}.json`);
+    writeFileSync(file, objects.map((object) => JSON.stringify(object)).join("\n"));
+    await this.kubectl("apply", "-f", file);
+  }
+
+  async token(): Promise<string> {
+    return (await run([...program("cloud"), "token", "--config", cloudConfig(this.#folder)])).trim();
+  }
+
+  /** The same ports as before, so that edges and kubeconfig find it again. */
+  async startCloud(): Promise<void> {
+    const { cloudhub = 0, "cloudhub-https": https = 0, embedded = 0 } = this.#ports;
+    this.#cloud = await startCloud(this.#folder, [cloudhub, https, embedded]);
+  }
+
+  async killCloud(): Promise<void> {
+    await kill(this.#cloud);
+    this.#cloud = undefined;
+  }
+
+  async startEdge(options: { readonly token?: string; readonly dockerSocket?: string } = {}): Promise<void> {
+    const file = join(this.#folder, "edge.yaml");
+    writeFileSync(
+      file,
+      `data-dir: ${this.edgeDir}
+mqtt: { internal-server: "tcp://127.0.0.1:0" }
+edgehub: { server: "127.0.0.1:${this.link.port}", https: "https://127.0.0.1:${this.#ports["cloudhub-https"]}" }
+edged: { hostname-override: ${this.node}, docker-address: "unix://${options.dockerSocket ?? engineSocket}", read-only-port: 0 }
+devicetwin: { query-port: 0 }
+`,
+    );
+    this.#lives += 1;
+    const token = options.token ?? (await this.token());
+    const words = [...program("edge"), "--config", file, "--token", token];
+    this.#edge = startService("edgecore", words, this.#edgeLog());
+  }
+
+  async killEdge(): Promise<void> {
+    await kill(this.#edge);
+    this.#edge = undefined;
+  }
+
+  /** What the present edgecore has logged. */
+  edgeSays(): string {
+    return existsSync(this.#edgeLog()) ? readFileSync(this.#edgeLog(), "utf8") : "";
+  }
+
+  /** The ends of all logs, for a test that has failed. */
+  tell(): string {
+    const logs = [join(this.#folder, "cloudcore.log"), this.#edgeLog()].filter((log) => existsSync(log));
+    return logs.map((log) => `${log}:\n${tailOf(log)}`).join("\n");
+  }
+
+  get edgeRuns(): boolean {
+    return this.#edge !== undefined && existsSync(`/proc/${this.#edge.pid}`);
+  }
+
+  get edgeDir(): string {
+    return join(this.#folder, "edge");
+  }
+
+  async ready(limitMs = 20_000): Promise<void> {
+    const seconds = `--timeout=${Math.ceil(limitMs / 1000)}s`;
+    await eventually(limitMs, () =>
+      this.kubectl("wait", "--for=condition=Ready", `node/${this.node}`, seconds),
+    );
+  }
+
+  /** Ids of this pair's containers, pause containers too, also those that have ended. */
+  containers(...filters: readonly string[]): string[] {
+    const given = [`label=io.kubeedge.owner=${this.#owner}`, ...filters].flatMap((one) => ["--filter", one]);
+    return docker("ps", "-aq", "--no-trunc", ...given)
+      .split("\n")
+      .filter(Boolean)
+      .toSorted();
+  }
+
+  /** One column of edgecore's database. */
+  rows(sql: string): string[] {
+    using db = new Database(join(this.edgeDir, "edgecore.db"), { readonly: true });
+    return db
+      .query<Record<string, string>, []>(sql)
+      .all()
+      .flatMap((row) => Object.values(row));
+  }
+
+  /** Everything edgecore had to say has been answered. */
+  async outboxEmpty(limitMs = 10_000): Promise<void> {
+    await until(limitMs, () => {
+      const left = this.rows("SELECT message FROM outbox");
+      return left.length === 0 || `the outbox holds ${left.join("\n")}`;
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      await this.#edge?.[Symbol.asyncDispose]();
+      await this.#cloud?.[Symbol.asyncDispose]();
+    } finally {
+      await this.link[Symbol.asyncDispose]();
+      removeContainers(this.#owner);
+      rmSync(this.#folder, { recursive: true, force: true });
+    }
+  }
+
+  get #owner(): string {
+    const place = createHash("sha256").update(this.edgeDir).digest("hex").slice(0, 12);
+    return `${this.node}-${place}`;
+  }
+
+  #edgeLog(): string {
+    return join(this.#folder, `edge-${this.#lives}.log`);
+  }
+}
+
+/** Starts cloudcore alone; `startPair` adds a node that is Ready. */
+export async function startCloudSide(): Promise<Pair> {
+  await makeDemoImage(engineSocket);
+  const folder = tempDir("kubeedge-e2e").path;
+  const cloud = await startCloud(folder, [0, 0, 0]);
+  const ports = readPorts(folder);
+  const link = await startCutProxy(ports["cloudhub"] ?? 0);
+  return new Pair({ folder, node: `e2e-${crypto.randomUUID().slice(0, 8)}`, link, ports, cloud });
+}
+
+export async function startPair(): Promise<Pair> {
+  const pair = await startCloudSide();
+  try {
+    await pair.startEdge();
+    await pair.ready();
+    return pair;
+  } catch (error) {
+    console.error(pair.tell());
+    await pair[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+const cloudConfig = (folder: string): string => join(folder, "controller.yaml");
+
+async function startCloud(folder: string, ports: readonly [number, number, number]): Promise<Service> {
+  const dataDir = join(folder, "cloud");
+  mkdirSync(dataDir, { recursive: true });
+  rmSync(join(dataDir, "ports.json"), { force: true });
+  writeFileSync(
+    cloudConfig(folder),
+    `data-dir: ${dataDir}
+cloudhub: { address: 127.0.0.1, port: ${ports[0]}, https-port: ${ports[1]}, advertise: [127.0.0.1] }
+embedded: { port: ${ports[2]} }
+`,
+  );
+  const words = [...program("cloud"), "--config", cloudConfig(folder)];
+  const service = startService("cloudcore", words, join(folder, "cloudcore.log"));
+  await Promise.race([
+    service.failed,
+    until(20_000, () => readPorts(folder)["cloudhub-https"] !== undefined || "cloudcore does not start"),
+  ]);
+  return service;
+}
+
+function readPorts(folder: string): Record<string, number> {
+  const file = join(folder, "cloud/ports.json");
+  return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Record<string, number>) : {};
+}
+
+async function kill(service: Service | undefined): Promise<void> {
+  if (!service) return;
+  process.kill(service.pid, "SIGKILL");
+  await service.failed.catch(() => undefined);
+}
+
+/** Waits for a condition. @throws what it last said instead of true */
+export async function until(
+  limitMs: number,
+  condition: () => true | string | Promise<true | string>,
+): Promise<void> {
+  await eventually(limitMs, async () => {
+    const said = await condition();
+    if (said !== true) throw new Error(said);
+  });
+}
+
+/** How long something took, on the monotonic clock. */
+export async function measure(work: Promise<unknown>): Promise<number> {
+  const since = performance.now();
+  await work;
+  return performance.now() - since;
+}
+
+/** A pod that stays, of the sample image. */
+export function podSpec(node?: string): Record<string, unknown> {
+  return {
+    ...(node === undefined ? {} : { nodeName: node }),
+    terminationGracePeriodSeconds: 1,
+    containers: [
+      {
+        name: "main",
+        image: demoImage,
+        imagePullPolicy: "IfNotPresent",
+        command: ["/bin/busybox", "sleep", "3600"],
+      },
+    ],
+  };
+}
+
+export function deployment(name: string, spec: Record<string, unknown>): Record<string, unknown> {
+  const labels = { app: name };
+  return {
+    apiVersion: "apps/v1",
+    kind: "Deployment",
+    metadata: { name, namespace: "default" },
+    spec: {
+      replicas: 1,
+      strategy: { type: "Recreate" },
+      selector: { matchLabels: labels },
+      template: { metadata: { labels }, spec },
+    },
+  };
+}
