@@ -35,8 +35,19 @@ export const folderRules: readonly FolderRule[] = [
     values: ["shared/*", "cloud/kubeclient", "cloud/control"],
   },
   {
+    folders: ["cloud/garbage"],
+    values: ["shared/*", "cloud/kubeclient", "cloud/control", "cloud/workloads", "cloud/apikinds"],
+  },
+  {
     folders: ["cloud/controllers"],
-    values: ["shared/*", "cloud/kubeclient", "cloud/control", "cloud/workloads", "cloud/scheduler"],
+    values: [
+      "shared/*",
+      "cloud/kubeclient",
+      "cloud/control",
+      "cloud/workloads",
+      "cloud/garbage",
+      "cloud/scheduler",
+    ],
   },
   {
     folders: ["cloud/*"],

@@ -25,7 +25,9 @@ export function planDeletion(
 ): DeletePlan {
   const { metadata } = object;
   const before = JSON.stringify([metadata.finalizers, metadata.deletionTimestamp]);
-  const finalizers = finalizersAfter(metadata.finalizers ?? [], options.propagationPolicy);
+  // Nothing is collected for Events: they own nothing.
+  const policy = isEvents(resource) ? undefined : options.propagationPolicy;
+  const finalizers = finalizersAfter(metadata.finalizers ?? [], policy);
   if (finalizers.length > 0) metadata.finalizers = finalizers;
   else delete metadata.finalizers;
   const grace = graceSeconds(resource, object, options);
@@ -82,6 +84,10 @@ function finalizersAfter(
   const rest = finalizers.filter((name) => name !== foreground && name !== orphan);
   if (policy === "Foreground") return [...rest, foreground];
   return policy === "Orphan" ? [...rest, orphan] : rest;
+}
+
+function isEvents(resource: string): boolean {
+  return resource === "/events" || resource === "events.k8s.io/events";
 }
 
 /** A namespace goes away when its own finalizers (`spec.finalizers`) are gone. */

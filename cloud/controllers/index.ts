@@ -7,7 +7,7 @@ import type { ControllerDeps } from "#cloud/control";
 import { startDeploymentController } from "#cloud/workloads";
 import { startEndpointsController } from "./endpoints.ts";
 import { startEventExpiry } from "./event-expiry.ts";
-import { startGarbageCollector } from "#cloud/workloads";
+import { startGarbageCollector } from "#cloud/garbage";
 import { startNamespaceController } from "./namespace.ts";
 import { startNodeLifecycleController } from "./node-lifecycle.ts";
 import { startPodGarbageCollector } from "./pod-gc.ts";

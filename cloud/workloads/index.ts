@@ -1,4 +1,4 @@
-/** Deployments, ReplicaSets, and what becomes of the objects they own. */
+/** Deployments, ReplicaSets, and how objects are owned. */
 export { startDeploymentController } from "./deployment.ts";
-export { startGarbageCollector } from "./garbage-collector.ts";
+export { dropOwners, isDeleting, placeOf } from "./replicaset-ownership.ts";
 export { startReplicaSetController } from "./replicaset.ts";

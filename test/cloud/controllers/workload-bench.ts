@@ -2,7 +2,7 @@ import { resources, type Informer, type KubeClient } from "#cloud/kubeclient";
 import type { Clock } from "#shared/clock";
 import type { Condition, KubeObject, Node, Pod } from "#shared/kube";
 import { startDeploymentController } from "#internal/cloud/workloads/deployment.ts";
-import { startGarbageCollector } from "#internal/cloud/workloads/garbage-collector.ts";
+import { startGarbageCollector } from "#internal/cloud/garbage/garbage-collector.ts";
 import { startReplicaSetController } from "#internal/cloud/workloads/replicaset.ts";
 import type { ControllerDeps } from "#internal/cloud/control/controller.ts";
 import type { Deployment, ReplicaSet } from "#internal/cloud/control/workloads.ts";

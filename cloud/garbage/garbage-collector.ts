@@ -1,16 +1,12 @@
-import { KubeError, resources, type Informer, type ResourceType } from "#cloud/kubeclient";
+import { KubeError, type KubeClient, type ObjectAt, type ResourceType } from "#cloud/kubeclient";
 import { objectKey, type KubeObject, type OwnerReference } from "#shared/kube";
 import type { ControllerDeps, StartController } from "#cloud/control";
-import { dropOwners, isDeleting, placeOf } from "./replicaset-ownership.ts";
+import { FollowedKinds, kindId, type FollowedKind } from "./followed-kinds.ts";
+import { dropOwners, isDeleting, placeOf } from "#cloud/workloads";
 import { WorkQueue } from "#cloud/control";
 
 const foreground = "foregroundDeletion";
 const orphan = "orphan";
-
-interface Collection {
-  readonly type: ResourceType;
-  readonly informer: Informer<KubeObject>;
-}
 
 /** Deletes what lost its owners, and does for owners being deleted what their finalizers ask for. */
 export const startGarbageCollector: StartController = (deps) => {
@@ -21,40 +17,26 @@ export const startGarbageCollector: StartController = (deps) => {
 class GarbageCollector {
   readonly #deps: ControllerDeps;
   readonly #queue: WorkQueue;
-  readonly #collections: ReadonlyMap<string, Collection>;
-  readonly #owners: ReadonlyMap<string, Informer<KubeObject>>;
+  readonly #kinds: FollowedKinds;
   /** Queue keys of the dependents of each owner uid. */
   readonly #dependents = new Map<string, Set<string>>();
-  readonly #watches: Disposable[];
 
   constructor(deps: ControllerDeps) {
     const { clock, log } = deps;
     this.#deps = deps;
     const reconcile = (key: string): Promise<void> => this.#reconcile(key);
     this.#queue = new WorkQueue({ name: "garbage", clock, log, reconcile });
-    const collections: Collection[] = [
-      { type: resources.deployments, informer: deps.deployments },
-      { type: resources.replicaSets, informer: deps.replicaSets },
-      { type: resources.pods, informer: deps.pods },
-    ];
-    this.#collections = new Map(collections.map((collection) => [collection.type.plural, collection]));
-    this.#owners = new Map([
-      ...collections.map(({ type, informer }) => [type.plural, informer] as const),
-      [resources.nodes.plural, deps.nodes] as const,
-      [resources.namespaces.plural, deps.namespaces] as const,
-    ]);
-    this.#watches = collections.map((collection) => this.#watchCollection(collection));
-    for (const informer of [deps.nodes, deps.namespaces])
-      this.#watches.push(informer.watch({ removed: ({ metadata }) => this.#wakeDependents(metadata.uid) }));
+    this.#kinds = new FollowedKinds(deps.kube, (kind) => this.#watchKind(kind));
   }
 
   async stop(): Promise<void> {
-    for (const watch of this.#watches) watch[Symbol.dispose]();
+    await this.#kinds[Symbol.asyncDispose]();
     await this.#queue[Symbol.asyncDispose]();
   }
 
-  #watchCollection({ type, informer }: Collection): Disposable {
-    const keyOf = (object: KubeObject): string => `${type.plural} ${objectKey(object)}`;
+  #watchKind({ type, informer }: FollowedKind): Disposable {
+    const id = kindId(type);
+    const keyOf = (object: KubeObject): string => `${id} ${objectKey(object)}`;
     return informer.watch({
       added: (object) => {
         this.#index(keyOf(object), object);
@@ -100,9 +82,9 @@ class GarbageCollector {
   /** An owner deleted in the foreground waits for its dependents to be gone. */
   #wakeOwners(object: KubeObject): void {
     for (const owner of ownersOf(object)) {
-      const type = typeOf(owner);
-      if (type && this.#collections.has(type.plural))
-        this.#queue.add(`${type.plural} ${object.metadata.namespace ?? ""}/${owner.name}`);
+      const type = this.#kinds.ownerKind(owner)?.type;
+      const at = type && ownerPlace(type, owner, object);
+      if (at) this.#queue.add(`${kindId(type)} ${objectKey({ metadata: at })}`);
     }
   }
 
@@ -121,9 +103,9 @@ class GarbageCollector {
 
   #lookUp(key: string): { readonly type: ResourceType; readonly object: KubeObject } | undefined {
     const space = key.indexOf(" ");
-    const collection = this.#collections.get(key.slice(0, space));
-    const object = collection?.informer.get(key.slice(space + 1));
-    return collection && object ? { type: collection.type, object } : undefined;
+    const kind = this.#kinds.find(key.slice(0, space));
+    const object = kind?.informer.get(key.slice(space + 1));
+    return kind && object ? { type: kind.type, object } : undefined;
   }
 
   /** Deletes a dependent that no owner holds any more; takes owners that are gone off one that others hold. */
@@ -151,16 +133,12 @@ class GarbageCollector {
 
   /** Kinds we know nothing of count as there: nothing is deleted by guess. */
   async #stateOf(reference: OwnerReference, dependent: KubeObject): Promise<"there" | "waiting" | "gone"> {
-    const type = typeOf(reference);
-    if (!type) return "there";
-    const { namespace } = dependent.metadata;
-    const at =
-      type.namespaced && namespace !== undefined
-        ? { name: reference.name, namespace }
-        : { name: reference.name };
-    const copy = this.#owners.get(type.plural)?.get(objectKey({ metadata: at }));
+    const kind = this.#kinds.ownerKind(reference);
+    const at = kind && ownerPlace(kind.type, reference, dependent);
+    if (!at) return "there";
+    const copy = kind.informer.get(objectKey({ metadata: at }));
     const owner =
-      copy?.metadata.uid === reference.uid ? copy : await this.#deps.kube.find<KubeObject>(type, at);
+      copy?.metadata.uid === reference.uid ? copy : await this.#deps.kube.find<KubeObject>(kind.type, at);
     if (owner?.metadata.uid !== reference.uid) return "gone";
     const isWaiting = isDeleting(owner) && owner.metadata.finalizers?.includes(foreground) === true;
     return isWaiting ? "waiting" : "there";
@@ -180,12 +158,13 @@ class GarbageCollector {
   async #orphanDependents(type: ResourceType, owner: KubeObject): Promise<void> {
     const { uid = "", namespace } = owner.metadata;
     const { kube } = this.#deps;
-    for (const collection of this.#collections.values()) {
-      const { items } = await kube.list(collection.type, namespace === undefined ? {} : { namespace });
+    for (const { type: dependentType } of this.#kinds.all()) {
+      if (namespace !== undefined && !dependentType.namespaced) continue;
+      const items = await listThere(kube, dependentType, namespace);
       const dependents = items.filter((object) => ownersOf(object).some((one) => one.uid === uid));
       await Promise.all(
         dependents.map((object) =>
-          ignoreGone(dropOwners(kube, { type: collection.type, object, uids: [uid] })),
+          ignoreGone(dropOwners(kube, { type: dependentType, object, uids: [uid] })),
         ),
       );
     }
@@ -210,10 +189,24 @@ function concern({ metadata }: KubeObject): string {
   return JSON.stringify([uid, ownerReferences, finalizers, deletionTimestamp !== undefined]);
 }
 
-function typeOf({ apiVersion, kind }: OwnerReference): ResourceType | undefined {
-  const slash = apiVersion.indexOf("/");
-  const group = slash < 0 ? "" : apiVersion.slice(0, slash);
-  return Object.values(resources).find((type) => type.kind === kind && type.group === group);
+/** Where the owner is; nothing can be owned from within another namespace. */
+function ownerPlace(
+  { namespaced }: ResourceType,
+  { name }: OwnerReference,
+  { metadata: { namespace } }: KubeObject,
+): ObjectAt | undefined {
+  if (!namespaced) return { name };
+  return namespace === undefined ? undefined : { name, namespace };
+}
+
+/** A custom kind may end meanwhile. */
+async function listThere(kube: KubeClient, type: ResourceType, namespace?: string): Promise<KubeObject[]> {
+  try {
+    return (await kube.list(type, namespace === undefined ? {} : { namespace })).items;
+  } catch (error) {
+    if (error instanceof KubeError && error.httpStatus === 404) return [];
+    throw error;
+  }
 }
 
 async function ignoreGone(call: Promise<unknown>): Promise<void> {
