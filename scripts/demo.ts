@@ -1,15 +1,16 @@
-import { rmSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { startCluster, type Cluster } from "./cluster.ts";
 import { compile, hostTarget, programs } from "./compile.ts";
 import { findEngine, makeDemoImage } from "./engine.ts";
-import { eventually, run } from "./service.ts";
+import { eventually, startService } from "./service.ts";
 
 /** What scripts/demo.sh runs once Bun is there; see its heading. */
 const root = join(import.meta.dir, "..");
 const folder = join(root, ".run/demo");
 const samples = join(root, "conf/samples");
 const page = "http://127.0.0.1:18080/";
+const patch = '[{"op":"replace","path":"/spec/properties/2/desired/value","value":"23.5"}]';
 const once = process.argv.includes("--once");
 
 const stopped = Promise.withResolvers<void>();
@@ -33,6 +34,43 @@ async function showPage({ kubectl }: Cluster): Promise<void> {
   step(`deployment "web" is Available; ${page} says: ${text.trim()}`);
 }
 
+/** A simulated thermostat on the broker of the node: what it reports, and a set-point on its way to it and back. */
+async function showThermostat(cluster: Cluster): Promise<void> {
+  const { mqtt } = JSON.parse(readFileSync(join(folder, "edge-1/ports.json"), "utf8")) as { mqtt: number };
+  const simulator = [process.execPath, join(root, "scripts/simulate.ts"), "--devices", "1"];
+  const broker = `mqtt://127.0.0.1:${mqtt}`;
+  step(`a simulated thermostat "thermo-1" connects to ${broker}`);
+  await using thermostat = startService(
+    "simulator",
+    [...simulator, "--broker", broker],
+    join(folder, "simulator.log"),
+  );
+  const shown = followSetPoint(cluster).then(() => (once ? undefined : explain(cluster)));
+  await Promise.race([shown, stopped.promise, thermostat.failed]);
+  if (!once) await Promise.race([stopped.promise, thermostat.failed]);
+}
+
+async function followSetPoint({ kubectl }: Cluster): Promise<void> {
+  const reported = async (property: string): Promise<string> => {
+    const path = `jsonpath={.status.twins[?(@.propertyName=="${property}")].reported.value}`;
+    const value = await kubectl("get", "device", "thermo-1", "-o", path);
+    if (value === "") throw new Error(`thermo-1 has not reported its ${property}`);
+    return value;
+  };
+  const temperature = await eventually(15_000, () => reported("temperature"));
+  step(`its Device says ${temperature} C, set-point ${await eventually(5000, () => reported("target"))} C`);
+  step(`kubectl patch device thermo-1 --type=json -p '${patch}'`);
+  await kubectl("patch", "device", "thermo-1", "--type=json", "-p", patch);
+  const since = performance.now();
+  await eventually(15_000, async () => {
+    const value = await reported("target");
+    if (Number(value) !== 23.5) throw new Error(`thermo-1 still reports the set-point ${value}`);
+  });
+  const seconds = ((performance.now() - since) / 1000).toFixed(1);
+  step(`thermo-1 took it: its Device reports the set-point 23.5 C after ${seconds} s`);
+  console.log(await kubectl("get", "devices"));
+}
+
 /** Pods outlive edgecore on purpose; a demo leaves nothing behind. */
 async function removeSamples({ kubectl }: Cluster): Promise<void> {
   step("removing the samples");
@@ -47,6 +85,10 @@ Try, in another terminal:
   ${kubectl} get nodes,pods -o wide
   ${kubectl} scale deployment web --replicas=0
   ${kubectl} describe pod -l app=web
+  ${kubectl} get devices
+  ${kubectl} patch device thermo-1 --type=json \\
+    -p '[{"op":"replace","path":"/spec/properties/2/desired/value","value":"19"}]'
+  ${kubectl} get device thermo-1 -o yaml
   curl ${page}
 Logs: ${cluster.cloud.log} and ${cluster.edge.log}
 Ctrl-C stops everything that was started here.`);
@@ -67,13 +109,8 @@ async function main(): Promise<void> {
   step('node "edge-1" is Ready');
   try {
     await Promise.race([showPage(cluster), stopped.promise, cluster.cloud.failed, cluster.edge.failed]);
-    console.log(
-      await run(["kubectl", "--kubeconfig", cluster.kubeconfig, "get", "nodes,pods", "-o", "wide"]),
-    );
-    if (!once) {
-      explain(cluster);
-      await Promise.race([stopped.promise, cluster.cloud.failed, cluster.edge.failed]);
-    }
+    console.log(await cluster.kubectl("get", "nodes,pods,devices", "-o", "wide"));
+    await Promise.race([showThermostat(cluster), stopped.promise, cluster.cloud.failed, cluster.edge.failed]);
   } finally {
     await removeSamples(cluster);
     step("stopping");
