@@ -83,7 +83,7 @@ export const cloudFields = {
   embedded: section("The Kubernetes API that cloudcore serves when controller.kube names none.", {
     enabled: flag("false: refuse to start without controller.kube.", true),
     address: text(
-      "Address to listen on; reachable by everybody with a token or certificate if not loopback.",
+      "Address to listen on; whoever has a token gets in if it is not loopback.",
       "127.0.0.1",
     ),
     port: port("Port; 0 takes any free one.", 6443),
