@@ -8,7 +8,7 @@ import { isTopicFilter, newMessage, topicMatches, TopicTrie } from "#shared/mess
 import type { EdgeCatalog, MqttMessage, WireMessage } from "#shared/message";
 import type { Store } from "#edge/store";
 import { startBroker, type Broker } from "./broker.ts";
-import { connectExternal, type External } from "./external.ts";
+import type { External } from "./external.ts";
 
 export interface EventBusConfig extends MqttConfig {
   readonly node: string;
@@ -60,15 +60,20 @@ const subscribedType = "subtopic";
 export async function startEventBus(config: EventBusConfig, parts: EventBusParts): Promise<EventBus> {
   const { port, log } = parts;
   await using stack = new AsyncDisposableStack();
+  // The MQTT client takes memory on the many nodes whose devices speak to the inner broker alone.
+  const client = config.external && (await import("./external.ts"));
   const router = new Router(parts);
   router.watch(await port.ask("mqtt.filters", {}));
   const receive = (message: MqttMessage): Promise<void> | undefined => router.receive(message);
   const broker: Broker | undefined = config.broker
     ? stack.use(await startBroker(config.broker, { ...parts, receive }))
     : undefined;
-  const external: External | undefined = config.external
-    ? stack.use(connectExternal(config.external, router.filters(), { ...parts, node: config.node, receive }))
-    : undefined;
+  const external: External | undefined =
+    client && config.external
+      ? stack.use(
+          client.connectExternal(config.external, router.filters(), { ...parts, node: config.node, receive }),
+        )
+      : undefined;
   const publish = (message: MqttMessage): void => {
     const retain = message.retain ?? config.retain;
     broker?.publish(message, { qos: config.qos, retain });

@@ -1,16 +1,8 @@
-export {
-  createAuthority,
-  isSignedBy,
-  loadAuthority,
-  readCertificate,
-  type Authority,
-  type CertificateInfo,
-  type IssueOptions,
-  type KeyPair,
-  type Subject,
-} from "./authority.ts";
+export type { Authority, IssueOptions, KeyPair, Subject } from "./authority.ts";
+export { isSignedBy, readCertificate, type CertificateInfo } from "./certificate.ts";
+export { createAuthority, createNodeRequest, loadAuthority } from "./on-demand.ts";
 export { fromPem, toPem } from "./pem.ts";
-export { createNodeRequest, type CertificateRequest } from "./request.ts";
+export type { CertificateRequest } from "./request.ts";
 export {
   createToken,
   fingerprintOf,
