@@ -235,6 +235,7 @@ function tame(client: InnerClient, brokerId: string, maxPacketBytes: number): vo
     );
     return false;
   };
+  gather(client.conn);
   const waitForDrain = client.waitForDrain.bind(client);
   client.waitForDrain = (done) => {
     if (!client.connected) return waitForDrain(done);
@@ -249,6 +250,25 @@ function tame(client: InnerClient, brokerId: string, maxPacketBytes: number): vo
     set [brokerId](_: number) {
       // Nothing is remembered: an overtaken message would look like a duplicate.
     },
+  };
+}
+
+/**
+ * What is written in one turn of the event loop goes out in one system call. aedes writes each message in a callback of
+ * its own and would flush after every one.
+ */
+function gather(conn: Duplex): void {
+  const cork = conn.cork.bind(conn);
+  let held = false;
+  conn.cork = () => {
+    cork();
+    if (held) return;
+    held = true;
+    cork();
+    setImmediate(() => {
+      held = false;
+      conn.uncork();
+    });
   };
 }
 
