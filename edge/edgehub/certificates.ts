@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import {
   chmodSync,
   closeSync,
@@ -44,14 +45,43 @@ export function readCredentials(files: CertificateFiles): Credentials | undefine
   const ca = readText(files.ca);
   const cert = readText(files.cert);
   const key = readText(files.key);
-  return ca === undefined || cert === undefined || key === undefined ? undefined : { ca, cert, key };
+  if (ca === undefined || cert === undefined || key === undefined) return undefined;
+  if (files.fixed || isPair(cert, key)) return { ca, cert, key };
+  return finishReplacing(files, { ca, key }) ?? { ca, cert, key };
 }
 
-/** Key first, certificate last: a certificate that is there has its key and its CA. */
+/**
+ * Puts new files in the place of the old ones, which stay until all new ones are on disk. A crash in between leaves
+ * the old certificate with its key, or what `readCredentials` completes. The CA comes last: it says whose the others are.
+ */
 export function writeCredentials(files: CertificateFiles, { ca, cert, key }: Credentials): void {
-  writeDurably(files.ca, ca);
-  writeDurably(files.key, key);
-  writeDurably(files.cert, cert);
+  writeAside(files.ca, ca);
+  writeAside(files.cert, cert);
+  writeAside(files.key, key);
+  putInPlace(files.key);
+  putInPlace(files.cert);
+  putInPlace(files.ca);
+}
+
+/** The key was replaced and its certificate not yet. */
+function finishReplacing(
+  files: CertificateFiles,
+  { ca, key }: Pick<Credentials, "ca" | "key">,
+): Credentials | undefined {
+  const cert = readText(aside(files.cert));
+  if (cert === undefined || !isPair(cert, key)) return undefined;
+  putInPlace(files.cert);
+  const newCa = readText(aside(files.ca));
+  if (newCa !== undefined) putInPlace(files.ca);
+  return { ca: newCa ?? ca, cert, key };
+}
+
+function isPair(cert: string, key: string): boolean {
+  try {
+    return new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
+  } catch {
+    return false;
+  }
 }
 
 /** When a certificate ends and, for a random share of its life, should be renewed. */
@@ -73,10 +103,13 @@ function readText(path: string): string | undefined {
   }
 }
 
-function writeDurably(path: string, text: string): void {
-  const folder = dirname(path);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const partial = `${path}.new`;
+function aside(path: string): string {
+  return `${path}.new`;
+}
+
+function writeAside(path: string, text: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  const partial = aside(path);
   const file = openSync(partial, "w", 0o600);
   try {
     chmodSync(partial, 0o600);
@@ -85,8 +118,11 @@ function writeDurably(path: string, text: string): void {
   } finally {
     closeSync(file);
   }
-  renameSync(partial, path);
-  syncFolder(folder);
+}
+
+function putInPlace(path: string): void {
+  renameSync(aside(path), path);
+  syncFolder(dirname(path));
 }
 
 function syncFolder(folder: string): void {

@@ -64,15 +64,23 @@ export class Dispatch {
 
   #settled(message: WireMessage): boolean {
     if (!message.header.parent_msg_id) return false;
-    const { settle, send, stamp, log } = this.#options;
+    const { settle, send, stamp } = this.#options;
     const request = settle(message);
     const toTwin = message.route.group === groups.twin;
     if (request === undefined || request === true) {
-      if (!request && !toTwin) log.debug("response to nobody", { resource: message.route.resource });
+      if (!request && !toTwin) this.#late(message);
       return !toTwin;
     }
     if (wantsAcknowledgement(request, message)) send(responseTo(stamp, message, ok));
     return true;
+  }
+
+  /** KubeEdge's cloud holds back everything else for a node while an object it sent in answer is not acknowledged. */
+  #late(message: WireMessage): void {
+    const { send, stamp, log } = this.#options;
+    log.debug("response to nobody", { resource: message.route.resource });
+    if (message.header.resourceversion !== undefined && isObjectAnswer(message))
+      send(responseTo(stamp, message, ok));
   }
 
   #chain(key: string, run: () => Promise<void>): void {
@@ -116,13 +124,11 @@ function receiverOf(group: string | undefined): Receiver | undefined {
 
 /** The cloud repeats an object it sent in answer to a query until it is acknowledged. */
 function wantsAcknowledgement(request: WireMessage, response: WireMessage): boolean {
-  const { content } = response;
-  return (
-    request.route.operation === operations.query &&
-    response.route.operation === operations.response &&
-    typeof content === "object" &&
-    content !== null
-  );
+  return request.route.operation === operations.query && isObjectAnswer(response);
+}
+
+function isObjectAnswer({ route, content }: WireMessage): boolean {
+  return route.operation === operations.response && typeof content === "object" && content !== null;
 }
 
 /** KubeEdge rewrites the route of inserted device objects before it acknowledges them. */

@@ -34,6 +34,7 @@ const answerMs = 10_000;
 const longestWaitMs = 300_000;
 const parkAfterTries = 2;
 const flushAfterMs = 25;
+const removeAgainMs = 5000;
 /** KubeEdge's cloud leaves reports unanswered that it cannot store now, and those of devices it does not know. */
 const reportPatience = 8;
 /** KubeEdge up to 1.15 never answers states of devices. */
@@ -163,8 +164,14 @@ export class OutboxSender implements Disposable {
     this.#flushTimer?.[Symbol.dispose]();
     this.#flushTimer = undefined;
     if (this.#done.length === 0) return;
-    this.#options.outbox.remove(this.#done);
-    this.#done = [];
+    try {
+      this.#options.outbox.remove(this.#done);
+      this.#done = [];
+    } catch (error) {
+      const { log, clock } = this.#options;
+      log.error("answered messages cannot be taken off the disk, trying again", { error });
+      if (this.#up) this.#flushTimer = clock.after(removeAgainMs, () => this.#flush());
+    }
   }
 
   #fill(): void {

@@ -53,3 +53,30 @@ test("outbox sender is more patient with a report of a device", async () => {
 test("outbox sender waits without end for a cloud that promises to answer everything", async () => {
   expect(await sentWithoutAnswer(state, 120, true, true)).toEqual([1, 1]);
 });
+
+test("outbox sender takes answered messages off the disk once there is room again", async () => {
+  using dir = tempDir();
+  using store = openStore(join(dir.path, "edge.db"));
+  const clock = new FakeClock();
+  const log = silentLog();
+  const { outbox } = store;
+  using sender = new OutboxSender({ outbox, clock, log, send: () => true, ping: () => undefined });
+  const stamp = { id: () => "m1", nowMs: () => 1 };
+  const parts = { source: "twin", group: "resource", operation: "update", resource: report, content: {} };
+  const message = newMessage(stamp, parts);
+  outbox.put("twin", undefined, JSON.stringify(message));
+  const remove = outbox.remove.bind(outbox);
+  outbox.remove = () => {
+    throw new Error("database or disk is full");
+  };
+  sender.linkUp(true);
+  await clock.advance(100);
+  sender.settle(newMessage({ ...stamp, id: () => "m2" }, { ...parts, content: "OK", parentId: "m1" }));
+  await clock.advance(1000);
+  const full = outbox.size().entries;
+  outbox.remove = remove;
+  await clock.advance(5000);
+
+  expect([full, outbox.size().entries]).toEqual([1, 0]);
+  expect(log.lines.map((line) => (JSON.parse(line) as { level: string }).level)).toEqual(["error"]);
+});
