@@ -176,6 +176,31 @@ describe.skipIf(!able)("devices from MQTT to the API and back", () => {
     await pair.outboxEmpty();
   }, 60_000);
 
+  test("what was changed while the node was away has converged when it is back", async () => {
+    for (const name of ["kept", "moved", "deleted"]) await pair.apply(device(name, pair.node));
+    await until(
+      10_000,
+      () => pair.rows("SELECT name FROM device").includes("deleted") || "not all are known",
+    );
+    pair.link.cut({ refuse: true });
+    await pair.kubectl("delete", "device", "deleted", "--timeout=10s");
+    const patch = (spec: object): string[] => ["--type=merge", "-p", JSON.stringify({ spec })];
+    await pair.kubectl("patch", "device", "moved", ...patch({ nodeName: "elsewhere" }));
+    for (const value of ["11", "12", "13"]) {
+      const properties = [{ name: "target", desired: { value } }];
+      await pair.kubectl("patch", "device", "kept", ...patch({ properties }));
+    }
+    const where = ["-p", String(portOf(pair)), "-t", topic("kept", "update/delta")];
+    const heard = run(["mosquitto_sub", ...where, "-C", "1", "-W", "20"]);
+    await Bun.sleep(300);
+    pair.link.mend();
+    expect(JSON.parse(await heard)).toMatchObject({ delta: { target: "13" } });
+    await until(10_000, () => {
+      const left = pair.rows("SELECT name FROM device").filter((name) => /moved|deleted/.test(name));
+      return left.length === 0 || `the node still has ${left.join(" ")}`;
+    });
+  }, 60_000);
+
   test("kill -9 of edgecore loses no answered update", async () => {
     const answered = new Set<number>();
     for (let round = 0; round < 4; round += 1) {
