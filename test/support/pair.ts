@@ -49,8 +49,16 @@ export class Pair implements AsyncDisposable {
     this.#cloud = cloud;
   }
 
-  kubectl(...words: readonly string[]): Promise<string> {
-    return run(["kubectl", "--kubeconfig", join(this.#folder, "cloud/kubeconfig"), ...words]);
+  /** @throws the end of a log when a process that should run has ended */
+  async kubectl(...words: readonly string[]): Promise<string> {
+    const ended = [this.#cloud, this.#edge].flatMap((service) => (service ? [service.failed] : []));
+    const call = run(["kubectl", "--kubeconfig", join(this.#folder, "cloud/kubeconfig"), ...words]);
+    try {
+      return await Promise.race([call, ...ended]);
+    } catch (error) {
+      await Promise.race([Bun.sleep(100), ...ended]);
+      throw error;
+    }
   }
 
   /** Applies objects in one go. */
