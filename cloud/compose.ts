@@ -39,8 +39,13 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
     await startEdgeController({ port: bus.port("edgecontroller"), kube, clock, log: log("edgecontroller") }),
   );
   if (config.deviceController.enabled) {
-    const parts = { port: bus.port("devicecontroller"), kube, clock, log: log("devicecontroller") } as const;
-    stack.use(await startDeviceController(config.deviceController, parts));
+    const parts = { port: bus.port("devicecontroller"), clock, log: log("devicecontroller") } as const;
+    const own = config.deviceController.kube;
+    const kubeOfDevices =
+      own === config.kube
+        ? kube
+        : stack.use(await createKubeClient(accessOf(own), { clock, log: parts.log }));
+    stack.use(await startDeviceController(config.deviceController, { ...parts, kube: kubeOfDevices }));
   }
   const hub = stack.use(
     await startCloudHub(config.cloudHub, {

@@ -73,7 +73,7 @@ export function toCloudConfig(values: CloudValues, overrides: Overrides): CloudC
     cloudHub: toHub(values.cloudhub),
     deviceController: {
       enabled: values.devicecontroller.enabled,
-      kube: own.master === undefined && own.kubeconfig === undefined ? kube : own,
+      kube: isElsewhere(own, kube) ? own : kube,
       statusIntervalMs: values.devicecontroller["status-interval-ms"],
       statusWritesPerSecond: values.devicecontroller["status-writes-per-second"],
       acceptDiscovered: values.devicecontroller["accept-discovered"],
@@ -98,6 +98,11 @@ function toHub(hub: CloudValues["cloudhub"]): CloudHubConfig {
     edgeCertDays: hub["edge-cert-days"],
     tokenHours: hub["token-hours"],
   };
+}
+
+function isElsewhere(own: KubeAccess, kube: KubeAccess): boolean {
+  const named = own.master !== undefined || own.kubeconfig !== undefined;
+  return named && (own.master !== kube.master || own.kubeconfig !== kube.kubeconfig);
 }
 
 function toKube(kube: CloudValues["devicecontroller"]["kube"]): KubeAccess {

@@ -71,9 +71,9 @@ export const cloudFields = {
     ),
     "status-writes-per-second": whole("Status writes a second over all devices.", 600, [1, 1_000_000]),
     "accept-discovered": flag("Whether devices that a node found by itself become Device objects.", false),
-    kube: section(`${idle}: devices are in the API of controller.kube.`, {
-      master: textLike(`${idle}.`, "", "an http(s) URL", httpUrl),
-      kubeconfig: text(`${idle}.`, ""),
+    kube: section("The Kubernetes API for devices; master and kubeconfig empty: that of controller.kube.", {
+      master: textLike("URL of an API server that asks for no credentials.", "", "an http(s) URL", httpUrl),
+      kubeconfig: text("A kubeconfig file.", ""),
       namespace: text(`${idle}: all namespaces are looked at.`, ""),
       content_type: text(`${idle}: requests are always JSON.`, "application/json"),
       qps: qps(100),
@@ -82,10 +82,7 @@ export const cloudFields = {
   }),
   embedded: section("The Kubernetes API that cloudcore serves when controller.kube names none.", {
     enabled: flag("false: refuse to start without controller.kube.", true),
-    address: text(
-      "Address to listen on; whoever has a token gets in if it is not loopback.",
-      "127.0.0.1",
-    ),
+    address: text("Address to listen on; whoever has a token gets in if it is not loopback.", "127.0.0.1"),
     port: port("Port; 0 takes any free one.", 6443),
     advertise: texts("More addresses and names for the API's certificate.", []),
   }),
