@@ -75,6 +75,23 @@ export function aggregatedVersion(accept: string | null): string | undefined {
   return undefined;
 }
 
+/**
+ * `/openapi/v2`: a document without definitions. kubectl asks for it before it applies a List, and older ones always do;
+ * for what it does not describe they leave the validation to the server.
+ */
+export function openApiV2(accept: string): Response {
+  const protobuf = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+  if (/proto-openapi\.spec\.v2[.@]v1\.0\+protobuf/.test(accept))
+    // Field 1, `swagger`, of the message Document.
+    return new Response(Buffer.from("\u000a\u00032.0", "latin1"), { headers: { "Content-Type": protobuf } });
+  const document = {
+    swagger: "2.0",
+    info: { title: "Kubernetes", version: serverVersion["gitVersion"] ?? "" },
+    paths: {},
+  };
+  return Response.json(document);
+}
+
 /** `/openapi/v3`: where the documents of the group versions are. */
 export function openApiIndex(registry: KindRegistry): JsonObject {
   const paths = registry.versions().map((served) => {

@@ -36,7 +36,9 @@ export function createRoutes(parts: RouteParts): Hono {
   app.get("/version", () => json(discovery.serverVersion));
   app.get("/openid/v1/jwks", () => json(parts.keySet() as JsonObject));
   app.get("/", () =>
-    json({ paths: ["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"] }),
+    json({
+      paths: ["/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"],
+    }),
   );
   addDiscovery(app, parts);
   const serve = (context: Context): Promise<Response> => serveTarget(parts, context.req.raw);
@@ -66,6 +68,7 @@ function addDiscovery(app: Hono, parts: RouteParts): void {
     const group = discovery.oneGroup(registry, context.req.param("group"));
     return group ? json(group) : pageNotFound();
   });
+  app.get("/openapi/v2", (context) => discovery.openApiV2(context.req.header("accept") ?? ""));
   app.get("/openapi/v3", () => json(discovery.openApiIndex(registry)));
   app.get("/openapi/v3/*", (context) => {
     const path = new URL(context.req.url).pathname.slice("/openapi/v3/".length);

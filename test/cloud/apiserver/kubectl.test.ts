@@ -62,6 +62,22 @@ describe.skipIf(!available)("kubectl", () => {
     return path;
   }
 
+  test("applies the items of a List and still refuses an unknown field in one", async () => {
+    const item = (name: string, more: object): object => ({
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      metadata: { name },
+      ...more,
+    });
+    const path = join(dir.path, "list.json");
+    const write = (items: object[]): void =>
+      writeFileSync(path, JSON.stringify({ apiVersion: "v1", kind: "List", items }));
+    write([item("list-a", { data: { key: "a" } }), item("list-b", {})]);
+    expect(await kubectl(`apply -f ${path}`)).toBe("configmap/list-a created\nconfigmap/list-b created");
+    write([item("list-a", { date: { key: "a" } })]);
+    await expect(kubectl(`apply -f ${path}`)).rejects.toThrow('unknown field "date"');
+  });
+
   test("apply says what changed", async () => {
     expect(await kubectl(`apply -f ${manifest}`)).toBe(
       "deployment.apps/web unchanged\nconfigmap/web-conf unchanged",
