@@ -22,6 +22,8 @@ const nameColumn: TableColumn = {
   description: nameText,
   priority: 0,
 };
+/** Kinds whose names say little: they are a column of their own, shown when all are asked for. */
+export const namedLast: ReadonlySet<string> = new Set(["core.v1.Event", "events.v1.Event"]);
 const createdAt = ["Created At|date|0|"];
 
 const known = new Map<string, readonly TableColumn[]>();
@@ -32,7 +34,8 @@ export function tableColumns(kind: KindInfo): readonly TableColumn[] {
   const name = definitionName(kind);
   let columns = known.get(name);
   if (columns === undefined) {
-    columns = [nameColumn, ...(columnTexts[name] ?? createdAt).map(toColumn)];
+    const others = (columnTexts[name] ?? createdAt).map(toColumn);
+    columns = namedLast.has(name) ? others : [nameColumn, ...others];
     forgetTexts();
     known.set(name, columns);
   }

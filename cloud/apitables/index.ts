@@ -8,7 +8,7 @@ import {
   type PrinterColumn,
 } from "#cloud/apischema";
 import { ageSince } from "./age.ts";
-import { printerColumns } from "./columns.ts";
+import { namedLast, printerColumns } from "./columns.ts";
 import {
   claimCells,
   configMapCells,
@@ -82,7 +82,9 @@ export function tableCells(kind: KindInfo, object: JsonObject, nowMs: number): J
   const name = textOf(metadata, "name");
   if (kind.custom !== undefined)
     return [name, ...printerColumns(kind.custom.columns).map((column) => customCell(column, object, nowMs))];
-  const print = printers[definitionName(kind)];
+  const definition = definitionName(kind);
+  const print = printers[definition];
+  if (print !== undefined && namedLast.has(definition)) return print(object, nowMs);
   return [name, ...(print === undefined ? [textOf(metadata, "creationTimestamp")] : print(object, nowMs))];
 }
 

@@ -3,6 +3,8 @@ import { isObject, refusals } from "#cloud/apirules";
 import { decodeProtobuf } from "./protobuf.ts";
 
 const bodyLimit = 3 * 1024 * 1024;
+/** Deeper nesting than any object has; what handles objects goes through them recursively. */
+const depthLimit = 512;
 const protobufType = "application/vnd.kubernetes.protobuf";
 
 export function contentTypeOf(request: Request): string {
@@ -22,6 +24,8 @@ export async function readBody(
     throw refusals.badRequest("unable to decode an object: the body of the request is empty");
   }
   const body = type === protobufType ? decodeProtobuf(bytes) : parse(new TextDecoder().decode(bytes), type);
+  if (isDeeperThan(body, depthLimit))
+    throw refusals.badRequest(`the body is nested deeper than ${depthLimit}`);
   if (options.optional !== true && request.method !== "PATCH") checkNamed(body);
   return body;
 }
@@ -35,7 +39,25 @@ function parse(text: string, type: string): Json {
   try {
     return (type.includes("yaml") ? Bun.YAML.parse(text) : JSON.parse(text)) as Json;
   } catch (error) {
+    // The parsers recurse: a RangeError says that the nesting is deeper than they can go.
+    if (error instanceof RangeError) throw refusals.badRequest("the body is nested too deep");
     if (!(error instanceof SyntaxError)) throw error;
     throw refusals.badRequest(`couldn't get version/kind; json parse error: ${error.message}`);
   }
+}
+
+/** Goes level by level, not recursively. */
+function isDeeperThan(body: Json, limit: number): boolean {
+  let level: Json[] = [body];
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth > limit) return true;
+    level = level.flatMap((value) =>
+      typeof value === "object" && value !== null ? Object.values(value).filter(isNested) : [],
+    );
+  }
+  return false;
+}
+
+function isNested(value: Json): boolean {
+  return typeof value === "object" && value !== null;
 }

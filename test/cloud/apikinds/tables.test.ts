@@ -162,7 +162,6 @@ describe("rows", () => {
       source: { component: "edged", host: "edge-1" },
     };
     expect(cells("v1", "Event", event)).toEqual([
-      "x",
       "10s",
       "Warning",
       "BackOff",

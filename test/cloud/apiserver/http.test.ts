@@ -232,6 +232,13 @@ test.each([
   { what: "a list", path: maps, body: "[]", status: 400 },
   { what: "an empty body", path: maps, body: "", status: 400 },
   { what: "a body that is too large", path: maps, body: "x".repeat(3_500_000), status: 413 },
+  {
+    what: "endless nesting",
+    path: maps,
+    body: `{"kind":${'{"a":'.repeat(1e5)}1${"}".repeat(1e5)}}`,
+    status: 400,
+  },
+  { what: "deep nesting", path: maps, body: `{"kind":${"[".repeat(600)}${"]".repeat(600)}}`, status: 400 },
   { what: "a bad continue token", method: "GET", path: `${maps}?continue=nonsense`, status: 400 },
   { what: "a bad resourceVersion", method: "GET", path: `${maps}?resourceVersion=x&watch=1`, status: 400 },
   { what: "a patch of a collection", method: "PATCH", path: "/api/v1/nodes", body: "{}", status: 405 },
