@@ -1,11 +1,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { startCloud } from "#internal/scripts/cluster.ts";
+import { connectTo, inFlight } from "./api.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 const root = join(import.meta.dir, "../..");
-
-type Call = (method: string, path: string, body?: unknown) => Promise<string>;
 
 /** The embedded API over TLS: writes one at a time and 32 in flight, and a list of 10,000 pods. */
 export async function benchKubeApi(): Promise<{ name: string; value: number; unit: string }[]> {
@@ -40,20 +39,6 @@ export async function benchKubeApi(): Promise<{ name: string; value: number; uni
   ];
 }
 
-async function inFlight(
-  total: number,
-  width: number,
-  work: (at: number) => Promise<unknown>,
-): Promise<number> {
-  let next = 0;
-  const started = performance.now();
-  const worker = async (): Promise<void> => {
-    while (next < total) await work((next += 1));
-  };
-  await Promise.all(Array.from({ length: width }, worker));
-  return (total * 1000) / (performance.now() - started);
-}
-
 function configMap(name: string): unknown {
   return { apiVersion: "v1", kind: "ConfigMap", metadata: { name }, data: { text: "x".repeat(500) } };
 }
@@ -62,33 +47,4 @@ function configMap(name: string): unknown {
 function pod(name: string): unknown {
   const containers = [{ name: "c", image: "busybox:1", env: [{ name: "A", value: "b" }] }];
   return { apiVersion: "v1", kind: "Pod", metadata: { name }, spec: { schedulerName: "nobody", containers } };
-}
-
-interface Kubeconfig {
-  readonly clusters: readonly { readonly cluster: Readonly<Record<string, string>> }[];
-  readonly users: readonly { readonly user: Readonly<Record<string, string>> }[];
-}
-
-function connectTo(kubeconfig: string): Call {
-  const { clusters, users } = Bun.YAML.parse(readFileSync(kubeconfig, "utf8")) as Kubeconfig;
-  const [cluster, user] = [clusters[0]?.cluster ?? {}, users[0]?.user ?? {}];
-  const decode = (text: string | undefined): string => Buffer.from(text ?? "", "base64").toString();
-  const tls = {
-    ca: decode(cluster["certificate-authority-data"]),
-    ...(user["client-certificate-data"] !== undefined && {
-      cert: decode(user["client-certificate-data"]),
-      key: decode(user["client-key-data"]),
-    }),
-  };
-  const headers = {
-    "content-type": "application/json",
-    ...(user["token"] !== undefined && { authorization: `Bearer ${user["token"]}` }),
-  };
-  return async (method, path, body) => {
-    const init = { method, tls, headers, ...(body !== undefined && { body: JSON.stringify(body) }) };
-    const response = await fetch(`${cluster["server"]}${path}`, init);
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text.slice(0, 300)}`);
-    return text;
-  };
 }
