@@ -94,7 +94,7 @@ export class Downstream {
     if (operation === operations.delete)
       return this.#remove(resource, { ...change, object: undefined }, object);
     if (operation !== operations.insert && operation !== operations.update) return { ack: false };
-    if (this.#isStale(resource, object)) return { ack: true };
+    if (isStale(this.#store, resource, object)) return { ack: true };
     this.#store.metas.put({ key: resource, type: path.type, value: JSON.stringify(object) });
     // KubeEdge stores an update of a source it does not know, and neither tells nor acknowledges it.
     if (!told.includes(source)) return { ack: operation === operations.insert };
@@ -110,12 +110,13 @@ export class Downstream {
       this.#store.metas.remove(`${change.namespace}/${resourceTypes.podPatch}/${change.name}`);
     return { ack: true, change };
   }
+}
 
-  #isStale(key: string, object: KubeObject): boolean {
-    const stored = readStored(this.#store, key);
-    if (!stored || stored.metadata.uid !== object.metadata.uid) return false;
-    return compareVersions(object.metadata.resourceVersion, stored.metadata.resourceVersion) < 0;
-  }
+/** Whether something newer of the same object is stored. */
+export function isStale(store: Store, key: string, object: KubeObject): boolean {
+  const stored = readStored(store, key);
+  if (!stored || stored.metadata.uid !== object.metadata.uid) return false;
+  return compareVersions(object.metadata.resourceVersion, stored.metadata.resourceVersion) < 0;
 }
 
 /** The object of a stored row; a row that cannot be read counts as none. */

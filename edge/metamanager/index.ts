@@ -1,7 +1,7 @@
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import { UnavailableError } from "#shared/errors";
-import type { KubeObject, Pod } from "#shared/kube";
+import { objectKey, type KubeObject, type Pod } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import {
@@ -15,7 +15,8 @@ import {
   type ObjectName,
 } from "#shared/message";
 import type { Store } from "#edge/store";
-import { Downstream, parseRow, readStored } from "./downstream.ts";
+import { Downstream, isStale, parseRow, readStored } from "./downstream.ts";
+import { UntilStored } from "./until-stored.ts";
 import { Upstream } from "./upstream.ts";
 
 export type MetaManagerPort = Port<
@@ -46,6 +47,7 @@ export async function startMetaManager(deps: MetaManagerDeps): Promise<Running> 
   const upstream = new Upstream(store, { id: () => crypto.randomUUID(), nowMs: () => clock.nowMs() });
   const downstream = new Downstream(store, (change) => tell(port, change), deps.log);
   stack.defer(() => downstream.drained());
+  const reports = stack.use(new UntilStored(clock, deps.log));
   const link = { connected: false };
   const wake = (): void => void port.emit("outbox.added", {});
 
@@ -60,20 +62,27 @@ export async function startMetaManager(deps: MetaManagerDeps): Promise<Running> 
     }),
   );
   stack.use(
-    port.on("pod.status", ({ status, ...pod }) => {
-      if (upstream.podStatus(pod, status)) wake();
-    }),
+    port.on("pod.status", ({ status, ...pod }) =>
+      reports.run(`status/${pod.uid}`, () => {
+        if (upstream.podStatus(pod, status)) wake();
+      }),
+    ),
   );
   stack.use(
-    port.on("event.recorded", ({ event }) => {
-      upstream.event(event);
-      wake();
-    }),
+    port.on("event.recorded", ({ event }) =>
+      reports.run(`event/${objectKey(event)}`, () => {
+        upstream.event(event);
+        wake();
+      }),
+    ),
   );
   stack.use(
     port.on("link.changed", ({ connected }) => {
       link.connected = connected;
-      if (connected && upstream.repeatStatuses()) wake();
+      if (!connected) return;
+      reports.run("all statuses", () => {
+        if (upstream.repeatStatuses()) wake();
+      });
     }),
   );
   return running("metamanager", stack.move());
@@ -124,8 +133,10 @@ async function findObject(
     });
     const value = JSON.stringify(reply.content);
     const object = parseRow(value);
-    if (object) deps.store.metas.put({ key, type, value });
-    return object ?? readStored(deps.store, key);
+    // What the cloud pushed while the answer was on its way is newer.
+    if (!object || isStale(deps.store, key, object)) return readStored(deps.store, key);
+    deps.store.metas.put({ key, type, value });
+    return object;
   } catch (error) {
     if (!(error instanceof UnavailableError)) throw error;
     deps.log.debug("cloud not asked for an object", { key, error });

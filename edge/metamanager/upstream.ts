@@ -85,12 +85,24 @@ export class Upstream {
 const fromEdged = { source: sources.edged, group: groups.meta } as const;
 
 /**
- * A strategic merge patch that makes the status of the pod `uid` what edged says. Lists with a merge key are replaced
- * whole, and what is absent here is cleared there.
+ * A strategic merge patch that makes the status of the pod `uid` what edged says: what is absent here is cleared
+ * there. Addresses are replaced as a whole; conditions of other types belong to others and stay.
  */
 function statusPatch(uid: string, status: PodStatus): string {
-  const { podIPs, ...rest } = status;
+  const { podIPs, hostIPs, conditions, ...rest } = status;
   const absent = { message: null, reason: null, podIP: null, podIPs: null };
-  const ips = podIPs ? { podIPs: [{ $patch: "replace" }, ...podIPs] } : {};
-  return JSON.stringify({ metadata: { uid }, status: { ...absent, ...rest, ...ips } });
+  return JSON.stringify({
+    metadata: { uid },
+    status: {
+      ...absent,
+      ...rest,
+      ...(podIPs ? { podIPs: [replaceAll, ...podIPs] } : {}),
+      ...(hostIPs ? { hostIPs: [replaceAll, ...hostIPs] } : {}),
+      ...(conditions
+        ? { conditions: conditions.map((one) => ({ message: null, reason: null, ...one })) }
+        : {}),
+    },
+  });
 }
+
+const replaceAll = { $patch: "replace" } as const;

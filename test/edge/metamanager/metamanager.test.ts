@@ -1,11 +1,12 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { Bus } from "#shared/bus";
-import { systemClock } from "#shared/clock";
+import type { PodStatus } from "#shared/kube";
 import type { EdgeCatalog, WireMessage } from "#shared/message";
 import { newMessage } from "#shared/message";
 import { startMetaManager } from "#edge/metamanager";
 import { openStore } from "#edge/store";
+import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
@@ -46,17 +47,23 @@ async function harness(dir: string) {
     seen.push(`${name} ${object?.metadata.resourceVersion ?? "removed"} ${row ? "stored" : "no row"}`);
   });
   const requests: string[] = [];
+  const onTheWay: WireMessage[] = [];
+  const clock = new FakeClock();
   port.answer("cloud.request", async (request) => {
     requests.push(`${request.operation} ${request.resource}`);
+    for (const message of onTheWay) await port.ask("object.deliver", message);
     return newMessage(stamp, {
       ...request,
-      content: { metadata: { name: "cm", namespace: "default" }, data: { k: "v" } },
+      content: {
+        metadata: { name: "cm", namespace: "default", uid: "c1", resourceVersion: "5" },
+        data: { k: "v" },
+      },
     });
   });
   const manager = await startMetaManager({
     port: bus.port("metamanager"),
     store,
-    clock: systemClock,
+    clock,
     log: silentLog(),
   });
   return {
@@ -64,6 +71,8 @@ async function harness(dir: string) {
     port,
     seen,
     requests,
+    onTheWay,
+    clock,
     async [Symbol.asyncDispose]() {
       await manager[Symbol.asyncDispose]();
       store[Symbol.dispose]();
@@ -125,14 +134,24 @@ test("metamanager rejects a delivery when the disk fails, and takes it when the 
   expect(await h.port.ask("object.deliver", podMessage("insert", "5"))).toEqual({ ack: true });
 });
 
+const running: PodStatus = {
+  phase: "Running",
+  podIPs: [{ ip: "10.0.0.2" }],
+  hostIPs: [{ ip: "192.0.2.2" }],
+  conditions: [
+    { type: "Ready", status: "True" },
+    { type: "Initialized", status: "False", reason: "ContainersNotInitialized" },
+  ],
+};
+
 test("metamanager leaves one status row a pod in the outbox, and the deletion after it", async () => {
   using dir = tempDir();
   await using h = await harness(dir.path);
   await h.port.ask("object.deliver", podMessage("insert", "5"));
   const pod = { namespace: "default", name: "web", uid: "u1" };
   await h.port.emit("pod.status", { ...pod, status: { phase: "Pending" } });
-  await h.port.emit("pod.status", { ...pod, status: { phase: "Running", podIPs: [{ ip: "10.0.0.2" }] } });
-  await h.port.emit("pod.status", { ...pod, status: { phase: "Running", podIPs: [{ ip: "10.0.0.2" }] } });
+  await h.port.emit("pod.status", { ...pod, status: running });
+  await h.port.emit("pod.status", { ...pod, status: running });
   await h.port.ask("pod.terminated", pod);
   const rows = h.store.outbox.listAfter(0, 10).map(({ lane, message }) => {
     const { route, content } = JSON.parse(message) as WireMessage;
@@ -151,6 +170,11 @@ test("metamanager leaves one status row a pod in the outbox, and the deletion af
           podIP: null,
           podIPs: [{ $patch: "replace" }, { ip: "10.0.0.2" }],
           phase: "Running",
+          hostIPs: [{ $patch: "replace" }, { ip: "192.0.2.2" }],
+          conditions: [
+            { message: null, reason: null, type: "Ready", status: "True" },
+            { message: null, reason: "ContainersNotInitialized", type: "Initialized", status: "False" },
+          ],
         },
       }),
     },
@@ -173,4 +197,59 @@ test("metamanager asks the cloud for a ConfigMap once, when it is connected and 
   expect((await h.port.ask("object.get", name))?.["data"]).toEqual({ k: "v" });
   await h.port.ask("object.get", name);
   expect(h.requests).toEqual(["query default/configmap/cm"]);
+});
+
+test("metamanager keeps a newer ConfigMap that was pushed while it asked", async () => {
+  using dir = tempDir();
+  await using h = await harness(dir.path);
+  await h.port.emit("link.changed", { connected: true, reason: "test" });
+  const newer = {
+    metadata: { name: "cm", namespace: "default", uid: "c1", resourceVersion: "6" },
+    data: { k: "newer" },
+  };
+  h.onTheWay.push(
+    newMessage(stamp, {
+      source: "edgecontroller",
+      group: "resource",
+      operation: "update",
+      resource: "default/configmap/cm",
+      content: newer,
+    }),
+  );
+  const name = { type: "configmap", namespace: "default", name: "cm" };
+  expect([await h.port.ask("object.get", name), await h.port.ask("object.get", name)]).toEqual([
+    newer,
+    newer,
+  ]);
+});
+
+test("metamanager stores the last status and the events once a full disk has room again", async () => {
+  using dir = tempDir();
+  await using h = await harness(dir.path);
+  await h.port.ask("object.deliver", podMessage("insert", "5"));
+  const { transaction } = h.store;
+  Object.assign(h.store, {
+    transaction: () => {
+      throw new Error("database or disk is full");
+    },
+  });
+  const pod = { namespace: "default", name: "web", uid: "u1" };
+  const event = { metadata: { name: "e", namespace: "default" }, involvedObject: {}, reason: "Started" };
+  await h.port.emit("pod.status", { ...pod, status: { phase: "Pending" } });
+  await h.port.emit("pod.status", { ...pod, status: { phase: "Running" } });
+  await h.port.emit("event.recorded", { event: { ...event, message: "m", type: "Normal" } });
+  await h.clock.advance(5000);
+  const whileFull = h.store.outbox.size().entries;
+  Object.assign(h.store, { transaction });
+  await h.clock.advance(5000);
+  const sent = h.store.outbox
+    .listAfter(0, 10)
+    .map(({ lane, message }) => [lane, message.includes("Running")]);
+  expect({ whileFull, sent }).toEqual({
+    whileFull: 0,
+    sent: [
+      ["podstatus", true],
+      ["event", false],
+    ],
+  });
 });
