@@ -28,7 +28,11 @@ interface InFlight {
   parked: boolean;
 }
 
-const window = 64;
+/** Messages that may be unanswered at a time. Our cloud answers a report when its status is written, which it delays. */
+const windowOfOurs = 2048;
+const windowOfOthers = 64;
+/** Messages read from the disk at a time. */
+const page = 64;
 const mostParked = 448;
 const answerMs = 10_000;
 const longestWaitMs = 300_000;
@@ -176,9 +180,10 @@ export class OutboxSender implements Disposable {
 
   #fill(): void {
     for (;;) {
+      const window = this.#answersAll ? windowOfOurs : windowOfOthers;
       const room = window - (this.#inFlight.size - Math.min(this.#parked, mostParked));
       if (room <= 0) break;
-      const entries = this.#options.outbox.listAfter(this.#cursor, room);
+      const entries = this.#options.outbox.listAfter(this.#cursor, Math.min(room, page));
       if (entries.length === 0 || !entries.every((entry) => this.#first(entry))) break;
     }
     this.#mark();
