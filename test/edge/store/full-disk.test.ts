@@ -1,0 +1,78 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { startMetaManager } from "#edge/metamanager";
+import { openStore } from "#edge/store";
+import { Bus } from "#shared/bus";
+import { newMessage, type EdgeCatalog, type WireMessage } from "#shared/message";
+import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { silentLog } from "#internal/test/support/silent-log.ts";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+
+const dir = tempDir("kubeedge-full");
+const mounted =
+  process.platform === "linux" &&
+  Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", dir.path]).success;
+if (!mounted) console.log("full disk not tried: it takes root and tmpfs");
+
+afterAll(() => {
+  if (mounted) Bun.spawnSync(["umount", dir.path]);
+  dir[Symbol.dispose]();
+});
+
+function configMap(n: number): WireMessage {
+  const resourceVersion = String(n);
+  return newMessage(
+    { id: () => crypto.randomUUID(), nowMs: () => 1 },
+    {
+      source: "edgecontroller",
+      group: "resource",
+      operation: "insert",
+      resource: `default/configmap/c${n}`,
+      content: {
+        metadata: { name: `c${n}`, namespace: "default", uid: `u${n}`, resourceVersion },
+        data: { k: "x".repeat(50_000) },
+      },
+      resourceVersion,
+    },
+  );
+}
+
+describe.skipIf(!mounted)("a full disk", () => {
+  test("keeps objects unacknowledged, loses none that was acknowledged, and is over when there is room", async () => {
+    const database = join(dir.path, "edge.db");
+    const filler = join(dir.path, "filler");
+    writeFileSync(filler, Buffer.alloc(500_000));
+    const log = silentLog();
+    const acked: number[] = [];
+    const told: string[] = [];
+    {
+      using store = openStore(database);
+      using bus = new Bus<EdgeCatalog>({ onHearerError: () => undefined });
+      const port = bus.port<never, "object.deliver", "config.changed">("test");
+      port.on("config.changed", ({ name }) => void told.push(name));
+      await using _manager = await startMetaManager({
+        port: bus.port("metamanager"),
+        store,
+        clock: new FakeClock(),
+        log,
+      });
+      const deliver = (n: number): Promise<boolean> =>
+        port.ask("object.deliver", configMap(n)).then(
+          ({ ack }) => ack,
+          () => false,
+        );
+      let next = 1;
+      for (; await deliver(next); next += 1) acked.push(next);
+      rmSync(filler);
+      if (await deliver(next)) acked.push(next);
+    }
+
+    using store = openStore(database);
+    const stored = store.metas.listByType("configmap").map(({ key }) => key);
+    expect(stored.toSorted()).toEqual(acked.map((n) => `default/configmap/c${n}`).toSorted());
+    expect(acked.length).toBeGreaterThan(3);
+    expect(told).toEqual(acked.map((n) => `c${n}`));
+    expect(log.lines.map((line) => (JSON.parse(line) as { level: string }).level)).toEqual(["error"]);
+  });
+});
