@@ -2,8 +2,10 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /**
- * `bun run bench [word …] [--save]`: runs every exported function `bench…` of test/bench/*.ts (those whose name has a
- * word, if any are given) and prints its figures beside those of test/bench/baseline.json; --save writes them there.
+ * `bun run bench [word …] [--save] [--archives]`: runs every exported function `bench…` of test/bench/*.ts (those whose
+ * name has a word, if any are given) and prints its figures beside those of test/bench/baseline.json; --save writes them
+ * there, --archives packs as for a release to know the size.
+ * Everything runs on dist/cloudcore and dist/edgecore: build them first.
  */
 interface Figure {
   readonly name: string;
@@ -45,6 +47,10 @@ function print({ name, value, unit }: Figure): void {
     `${name.padEnd(58)} ${shown.padStart(10)} ${unit.padEnd(4)} ${old.padEnd(16)} ${change.padStart(6)}`.trimEnd(),
   );
 }
+
+for (const program of ["cloudcore", "edgecore"])
+  if (!existsSync(join(root, "dist", program)))
+    throw new Error(`dist/${program} is missing: run \`bun run build\``);
 
 const measured: Baseline = {};
 let failed = 0;
