@@ -137,6 +137,20 @@ describe.skipIf(!able)("devices from MQTT to the API and back", () => {
     expect(Math.max(...took, ...rested)).toBeLessThan(1000);
   }, 30_000);
 
+  test("500 reports a second do not fall behind", async () => {
+    await using watched = follow(pair, "report");
+    const client = await join(pair, "report");
+    const since = performance.now();
+    for (let n = 0; n < 2000;) {
+      const due = Math.min(2000, Math.ceil((performance.now() - since) / 2));
+      for (; n < due; n += 1)
+        client.publish(topic("report", "update"), update({ seq: `${100 + n}` }), { qos: 1 });
+      await Bun.sleep(2);
+    }
+    await until(1500, () => watched.lines.at(-1) === "2099" || `the status says ${watched.lines.at(-1)}`);
+    await client.endAsync();
+  }, 20_000);
+
   test("a desired value of kubectl patch reaches the device, and what it reports comes back", async () => {
     const where = ["-p", String(portOf(pair)), "-t", topic("target", "update/delta")];
     const heard = run(["mosquitto_sub", ...where, "-C", "1", "-W", "10"]);
