@@ -16,11 +16,9 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
   await using stack = new AsyncDisposableStack();
   const { clock } = deps;
   const log = (module: string) => deps.log.child({ module });
-  const certificates = await ensureCertificates({
-    ...config.cloudHub,
-    dataDir: config.dataDir,
-    nowMs: clock.nowMs(),
-  });
+  const { dataDir } = config;
+  const loadCertificates = () => ensureCertificates({ ...config.cloudHub, dataDir, nowMs: clock.nowMs() });
+  const certificates = await loadCertificates();
   const embedded = config.embedded && (await startEmbedded(config.embedded, config.dataDir, deps));
   if (embedded) stack.use(embedded.api);
   const access = embedded?.access ?? accessOf(config.kube);
@@ -55,6 +53,7 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
       certificates,
     }),
   );
+  stack.use(deps.onReload(() => void hub.reload(loadCertificates())));
   deps.reportPort("cloudhub", hub.port);
   deps.reportPort("cloudhub-https", hub.httpsPort);
   return running("cloudcore", stack.move());

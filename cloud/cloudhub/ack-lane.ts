@@ -35,6 +35,9 @@ interface Item {
   /** 2 for a deletion, 1 for an object being deleted, 0 otherwise; a lower one never replaces a higher one */
   readonly rank: number;
   readonly isResponse: boolean;
+  readonly isInsert: boolean;
+  /** A deletion may have reached the node since the version was acknowledged: what is known of it says nothing. */
+  readonly isUnsure: boolean;
   readonly waits: Generator<number, never>;
 }
 
@@ -56,6 +59,8 @@ export class AckLane implements Disposable {
   readonly #held = new Map<string, Item>();
   readonly #flights = new Map<string, Flight>();
   readonly #byMessage = new Map<string, Flight>();
+  /** Resolves when all asked about before have been written: what a pod reads goes before the pod. */
+  #turn: Promise<void> = Promise.resolve();
   #underWay = 0;
   #closed = false;
 
@@ -66,14 +71,20 @@ export class AckLane implements Disposable {
   submit(message: WireMessage): void {
     if (this.#closed) return;
     const item = this.#toItem(message);
-    const flight = this.#flights.get(item.key);
-    if (flight?.state === "parked" && replaces(item, flight.item)) this.#land(flight);
-    const queue = this.#flights.has(item.key) ? this.#held : this.#waiting;
-    const before = queue.get(item.key) ?? this.#flights.get(item.key)?.item;
+    const { key } = item;
+    const flight = this.#flights.get(key);
+    const before = this.#held.get(key) ?? this.#waiting.get(key) ?? flight?.item;
     if (before && !replaces(item, before)) return;
-    queue.set(item.key, item);
+    const isUnsure = flight?.item.rank === 2 || before?.isUnsure === true;
+    this.#queue({ ...item, isUnsure }, flight);
     if (this.#waiting.size + this.#held.size > maxWaiting) this.#options.overflow();
     else this.#pump();
+  }
+
+  #queue(item: Item, flight: Flight | undefined): void {
+    if (flight?.state === "parked") this.#land(flight);
+    const queue = this.#flights.has(item.key) ? this.#held : this.#waiting;
+    queue.set(item.key, item);
   }
 
   /** @returns false when nothing with this id is under way */
@@ -150,14 +161,20 @@ export class AckLane implements Disposable {
   }
 
   async #ask(flight: Flight, object: DeliveredObject): Promise<void> {
+    const before = this.#turn;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#turn = promise;
     try {
       const known = await this.#options.sending(object);
+      await before;
       if (this.#closed) return;
       const isKnown = compareVersions(known, object.resourceVersion) >= 0 && known !== "0";
-      if (isKnown && flight.item.rank === 0) this.#land(flight);
+      if (isKnown && flight.item.rank === 0 && !flight.item.isUnsure) this.#land(flight);
       else this.#launch(flight);
     } catch (error) {
       if (!this.#closed) this.#giveUp(flight, "Cannot record what is sent to a node", error);
+    } finally {
+      resolve();
     }
     this.#pump();
   }
@@ -181,15 +198,23 @@ export class AckLane implements Disposable {
       object: deliveredOf(message),
       rank: operation === operations.delete ? 2 : Number(isDeleting),
       isResponse,
+      isInsert: operation === operations.insert,
+      isUnsure: false,
       waits: backoff({ firstMs: resendMs, capMs: 300_000, random: () => this.#options.clock.random() }),
     };
   }
 }
 
+/** What a node has to give up it may be given back, but only on purpose: a late update does not undo a deletion. */
 function replaces(next: Item, before: Item): boolean {
+  if (next.isInsert && before.rank === 2) return isAtLeast(next, before);
   if (next.rank !== before.rank) return next.rank > before.rank;
   if (!next.object || !before.object || next.rank === 2) return true;
-  return compareVersions(next.object.resourceVersion, before.object.resourceVersion) >= 0;
+  return isAtLeast(next, before);
+}
+
+function isAtLeast(next: Item, before: Item): boolean {
+  return compareVersions(next.object?.resourceVersion, before.object?.resourceVersion) >= 0;
 }
 
 function deliveredOf(message: WireMessage): DeliveredObject | undefined {

@@ -9,7 +9,8 @@ import { identify, isNodeName, isTrusted, peerOf, type Peer } from "./identity.t
 const maxBodyBytes = 1024 * 1024;
 
 export interface EnrolmentOptions {
-  readonly certificates: CloudCertificates;
+  /** Those in use now. */
+  readonly certificates: () => CloudCertificates;
   readonly edgeCertDays: number;
   readonly legacyIdentity: boolean;
   readonly clock: Pick<Clock, "nowMs">;
@@ -60,14 +61,14 @@ async function decide(options: EnrolmentOptions, request: IncomingMessage): Prom
   if (path !== "/ca.crt" && path !== "/edge.crt") return { code: 404, body: "not found\n" };
   if (request.method !== "GET") return { code: 405, body: "only GET is served here\n" };
   if (path === "/ca.crt") {
-    const der = fromPem(options.certificates.caPem);
+    const der = fromPem(options.certificates().caPem);
     return der ? { code: 200, body: der } : { code: 500, body: "the CA certificate is not PEM\n" };
   }
   return sign(options, request);
 }
 
 async function sign(options: EnrolmentOptions, request: IncomingMessage): Promise<Answer> {
-  const { authority } = options.certificates;
+  const { authority } = options.certificates();
   if (!authority) return { code: 503, body: "this CA issues no certificates: cloudhub.ca-key is not set\n" };
   const node = request.headers["nodename"];
   if (typeof node !== "string" || !isNodeName(node))
@@ -103,7 +104,7 @@ function findRefusal(
 }
 
 function refusalOfPeer(options: EnrolmentOptions, peer: Peer, node: string): string | undefined {
-  if (!isTrusted(peer, options.certificates.caPem, options.clock.nowMs()))
+  if (!isTrusted(peer, options.certificates().caPem, options.clock.nowMs()))
     return "client certificate: expired or not issued by this cloud's CA";
   const identity = identify(peer, node);
   if (identity === "other" || (identity === "legacy" && !options.legacyIdentity))

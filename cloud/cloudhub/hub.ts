@@ -14,6 +14,7 @@ const drainMs = 3000;
 
 export interface HubOptions {
   readonly keepaliveMs: number;
+  readonly writeTimeoutMs: number;
   readonly nodeLimit: number;
   readonly legacyIdentity: boolean;
   readonly port: CloudHubPort;
@@ -114,13 +115,14 @@ export class Hub implements AsyncDisposable {
   }
 
   #accept(node: string, socket: WebSocket): void {
-    const { clock, log, port, keepaliveMs } = this.#options;
+    const { clock, log, port, keepaliveMs, writeTimeoutMs } = this.#options;
     this.#open.add(socket);
     socket.once("close", () => this.#open.delete(socket));
     const session = new Session({
       node,
       socket,
       keepaliveMs,
+      writeTimeoutMs,
       clock,
       log,
       sending: (id: string, object: DeliveredObject) => port.ask("object.sending", { node: id, object }),

@@ -2,6 +2,8 @@ import type { TLSSocket } from "node:tls";
 import { isSignedBy, readCertificate, type CertificateInfo } from "#shared/pki";
 
 const nodePrefix = "system:node:";
+/** The name in every certificate that KubeEdge up to 1.15 issued. */
+const legacyName = "kubeedge.io";
 const dnsName = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 
 export function isNodeName(name: string): boolean {
@@ -10,7 +12,7 @@ export function isNodeName(name: string): boolean {
 
 /** Whose certificate it is: a node's own, one of the kind KubeEdge up to 1.15 issued, or another node's. */
 export function identify(info: CertificateInfo, node: string): "own" | "legacy" | "other" {
-  if (!info.commonName.startsWith(nodePrefix)) return "legacy";
+  if (info.commonName === legacyName) return "legacy";
   return info.commonName === `${nodePrefix}${node}` ? "own" : "other";
 }
 

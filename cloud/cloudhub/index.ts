@@ -23,7 +23,7 @@ export type CloudHubPort = Port<
 /** `CloudHubConfig` of cloudcore's configuration fits. Ports may be 0: any free one. */
 export interface HubConfig extends Pick<
   CloudHubConfig,
-  "address" | "port" | "httpsPort" | "keepaliveMs" | "nodeLimit" | "edgeCertDays"
+  "address" | "port" | "httpsPort" | "keepaliveMs" | "writeTimeoutMs" | "nodeLimit" | "edgeCertDays"
 > {
   /** Whether certificates of our CA that name no node speak for any node, as before KubeEdge 1.16; true unless told. */
   readonly legacyIdentity?: boolean;
@@ -41,6 +41,8 @@ export interface CloudHub extends Running {
   readonly port: number;
   /** where nodes get certificates */
   readonly httpsPort: number;
+  /** Takes other certificates for connections to come. Those that cannot be had are logged and the present ones stay. */
+  reload(certificates: Promise<CloudCertificates>): Promise<void>;
 }
 
 /**
@@ -55,7 +57,8 @@ export async function startCloudHub(config: HubConfig, deps: CloudHubDeps): Prom
   const log = deps.log.child({ module: "cloudhub" });
   const legacyIdentity = config.legacyIdentity ?? true;
   const hub = new Hub({ ...config, legacyIdentity, port, clock, log });
-  const enrolment = await listenForEnrolment(config, { ...deps, log });
+  let current = deps.certificates;
+  const enrolment = await listenForEnrolment(config, { ...deps, log, current: () => current });
   stack.use(enrolment);
   const sessions = stack.use(await listenForSessions(config, deps, hub));
   stack.use(hub);
@@ -68,7 +71,29 @@ export async function startCloudHub(config: HubConfig, deps: CloudHubDeps): Prom
     }),
   );
   log.info("Nodes can connect", { port: sessions.port, httpsPort: enrolment.port });
-  return { ...running("cloudhub", stack.move()), port: sessions.port, httpsPort: enrolment.port };
+  return {
+    ...running("cloudhub", stack.move()),
+    port: sessions.port,
+    httpsPort: enrolment.port,
+    reload: async (certificates) => {
+      try {
+        const next = await certificates;
+        for (const server of [sessions, enrolment]) server.renew(pemsOf(next));
+        current = next;
+        log.info("Certificates were read again");
+      } catch (error) {
+        log.error("Cannot use the new certificates, the present ones stay", { error });
+      }
+    },
+  };
+}
+
+function pemsOf({ caPem, serverCert, serverKey }: CloudCertificates): {
+  ca: string;
+  cert: string;
+  key: string;
+} {
+  return { ca: caPem, cert: serverCert, key: serverKey };
 }
 
 async function listenForSessions(
@@ -76,9 +101,8 @@ async function listenForSessions(
   { certificates, clock }: CloudHubDeps,
   hub: Hub,
 ): Promise<SecureServer> {
-  const { caPem, serverCert, serverKey } = certificates;
   const server = await listenSecurely({
-    tls: { ca: caPem, cert: serverCert, key: serverKey, requestCert: true, rejectUnauthorized: true },
+    tls: { ...pemsOf(certificates), requestCert: true, rejectUnauthorized: true },
     address: config.address,
     port: config.port,
     what: "nodes",
@@ -94,13 +118,15 @@ async function listenForSessions(
   return server;
 }
 
-async function listenForEnrolment(config: HubConfig, deps: CloudHubDeps): Promise<SecureServer> {
-  const { certificates, clock, log } = deps;
-  const { caPem, serverCert, serverKey } = certificates;
+async function listenForEnrolment(
+  config: HubConfig,
+  deps: CloudHubDeps & { readonly current: () => CloudCertificates },
+): Promise<SecureServer> {
+  const { certificates, current, clock, log } = deps;
   const legacyIdentity = config.legacyIdentity ?? true;
-  const options = { certificates, edgeCertDays: config.edgeCertDays, legacyIdentity, clock, log };
+  const options = { certificates: current, edgeCertDays: config.edgeCertDays, legacyIdentity, clock, log };
   const server = await listenSecurely({
-    tls: { ca: caPem, cert: serverCert, key: serverKey, requestCert: true, rejectUnauthorized: false },
+    tls: { ...pemsOf(certificates), requestCert: true, rejectUnauthorized: false },
     address: config.address,
     port: config.httpsPort,
     what: "enrolment",

@@ -13,6 +13,8 @@ export interface SecureServer extends AsyncDisposable {
   readonly port: number;
   /** Lets a connection live on: it became a WebSocket. */
   release(socket: Socket): void;
+  /** Serves new connections with another certificate and CA; those that are open stay. */
+  renew(pems: Pick<TlsOptions, "ca" | "cert" | "key">): void;
 }
 
 /**
@@ -62,6 +64,7 @@ export async function listenSecurely(options: {
     http,
     port: (server.address() as AddressInfo).port,
     release,
+    renew: (pems) => server.setSecureContext(pems),
     [Symbol.asyncDispose]: async () => {
       const closed = Promise.withResolvers<void>();
       server.close(() => closed.resolve());

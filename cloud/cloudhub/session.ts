@@ -14,6 +14,7 @@ export interface SessionOptions {
   readonly node: string;
   readonly socket: WebSocket;
   readonly keepaliveMs: number;
+  readonly writeTimeoutMs: number;
   readonly clock: Clock;
   readonly log: Logger;
   readonly sending: (node: string, object: DeliveredObject) => Promise<string>;
@@ -29,6 +30,9 @@ export class Session {
   readonly #options: SessionOptions;
   readonly #lane: AckLane;
   #lastKeepaliveMs: number;
+  /** when the socket last took something, while something waits for it */
+  #lastWrittenMs: number;
+  #buffered = 0;
   #forwarding = 0;
   #badFrames = 0;
   #paused = false;
@@ -39,6 +43,7 @@ export class Session {
     this.node = node;
     this.#options = options;
     this.#lastKeepaliveMs = clock.monotonicMs();
+    this.#lastWrittenMs = this.#lastKeepaliveMs;
     this.#lane = new AckLane({
       clock,
       write: (message, repeated) => this.#write(message, repeated),
@@ -58,10 +63,15 @@ export class Session {
     else this.#write(message, false);
   }
 
-  /** Called about each second: ends a silent session, repeats what is not acknowledged. */
+  /** Called about each second: ends a silent or stuck session, repeats what is not acknowledged. */
   sweep(nowMs: number): void {
     if (this.#paused) this.#lastKeepaliveMs = nowMs;
-    if (nowMs - this.#lastKeepaliveMs > this.#options.keepaliveMs) this.end(1001, "no keepalive in time");
+    const { keepaliveMs, writeTimeoutMs, socket } = this.#options;
+    const { bufferedAmount } = socket;
+    if (bufferedAmount === 0 || bufferedAmount < this.#buffered) this.#lastWrittenMs = nowMs;
+    this.#buffered = bufferedAmount;
+    if (nowMs - this.#lastKeepaliveMs > keepaliveMs) this.end(1001, "no keepalive in time");
+    else if (nowMs - this.#lastWrittenMs > writeTimeoutMs) this.end(1013, "the node does not read in time");
     else this.#lane.sweep(nowMs);
   }
 
@@ -85,11 +95,15 @@ export class Session {
     const { socket } = this.#options;
     if (this.#ended || socket.readyState !== socket.OPEN) return false;
     if (repeated && socket.bufferedAmount > repeatBelow) return false;
-    socket.send(encode(message));
+    socket.send(encode(message), this.#written);
     if (socket.bufferedAmount <= maxBuffered) return true;
     this.end(1013, "the node does not read what is sent");
     return false;
   }
+
+  readonly #written = (): void => {
+    this.#lastWrittenMs = this.#options.clock.monotonicMs();
+  };
 
   #receive(data: unknown, isBinary: boolean): void {
     if (this.#ended) return;

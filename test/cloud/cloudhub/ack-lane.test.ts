@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { AckLane } from "#internal/cloud/cloudhub/ack-lane.ts";
 import { needsAck } from "#internal/cloud/cloudhub/routing.ts";
-import { newMessage, type WireMessage } from "#shared/message";
+import { newMessage, type DeliveredObject, type WireMessage } from "#shared/message";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { stamp } from "./hub-harness.ts";
 
@@ -13,7 +13,7 @@ interface Bench {
   tick(ms: number): Promise<void>;
 }
 
-function bench(sending: () => Promise<string> = () => Promise.resolve("0")): Bench {
+function bench(sending: (object: DeliveredObject) => Promise<string> = () => Promise.resolve("0")): Bench {
   const clock = new FakeClock();
   const written: string[] = [];
   const acked: string[] = [];
@@ -37,10 +37,10 @@ function bench(sending: () => Promise<string> = () => Promise.resolve("0")): Ben
 
 function message(
   resource: string,
-  more: { operation?: string; source?: string; version?: string } = {},
+  more: { operation?: string; source?: string; version?: string; uid?: string } = {},
 ): WireMessage {
-  const { operation = "update", source = "edgecontroller", version = "1" } = more;
-  const content = { metadata: { uid: "u", name: "n", namespace: "default", resourceVersion: version } };
+  const { operation = "update", source = "edgecontroller", version = "1", uid = "u" } = more;
+  const content = { metadata: { uid, name: "n", namespace: "default", resourceVersion: version } };
   return newMessage(stamp, {
     source,
     group: "resource",
@@ -95,6 +95,47 @@ test("an object that cannot be recorded now is sent later", async () => {
   fails = false;
   await tick(10_000);
   expect(written.length).toBeGreaterThan(0);
+});
+
+test("what a node had to give up is given back after the deletion, although the version was acknowledged before", async () => {
+  const { lane, written, acked, tick } = bench(() => Promise.resolve("1"));
+  const [gone, back] = ["delete", "insert"].map((operation) => message("default/configmap/n", { operation }));
+  if (!gone || !back) throw new Error("two messages were expected");
+  lane.submit(gone);
+  await tick(1000);
+  lane.submit(message("default/configmap/n"));
+  lane.submit(back);
+  await tick(6000);
+  expect(written).toEqual([gone.header.msg_id, back.header.msg_id]);
+  lane.acknowledge(back.header.msg_id);
+  expect(acked).toEqual(["u 1 false"]);
+});
+
+test("an older insert does not undo a deletion", async () => {
+  const { lane, written, tick } = bench();
+  const gone = message("default/pod/n", { operation: "delete", version: "5" });
+  lane.submit(gone);
+  lane.submit(message("default/pod/n", { operation: "insert", version: "4" }));
+  await tick(1000);
+  lane.acknowledge(gone.header.msg_id);
+  await tick(1000);
+  expect(written).toEqual([gone.header.msg_id]);
+});
+
+test("objects are written in the order they were sent in, however long recording each takes", async () => {
+  const recorded = Promise.withResolvers<string>();
+  const { lane, written, tick } = bench(({ uid }) =>
+    uid === "slow" ? recorded.promise : Promise.resolve("0"),
+  );
+  const config = message("default/configmap/n", { operation: "insert", uid: "slow" });
+  const pod = message("default/pod/n", { operation: "insert" });
+  lane.submit(config);
+  lane.submit(pod);
+  await tick(1000);
+  expect(written).toEqual([]);
+  recorded.resolve("0");
+  await tick(1000);
+  expect(written).toEqual([config.header.msg_id, pod.header.msg_id]);
 });
 
 test("reliability is decided by type, not by words in names", () => {

@@ -55,6 +55,7 @@ export async function startHarness(config: Partial<HubConfig> = {}): Promise<Har
         port: 0,
         httpsPort: 0,
         keepaliveMs: 30_000,
+        writeTimeoutMs: 30_000,
         nodeLimit: 10,
         edgeCertDays: 365,
         ...config,
@@ -147,6 +148,11 @@ export class RawNode implements Disposable {
   ): void {
     const parts = { source, group: "resource", operation, resource, content: more.content ?? "" };
     this.#socket.send(JSON.stringify(newMessage(stamp, { ...parts, parentId: more.parentId })));
+  }
+
+  /** Stops reading. */
+  pause(): void {
+    this.#socket.pause();
   }
 
   raw(text: string | Uint8Array): void {

@@ -1,6 +1,7 @@
 import { connect as connectPlain } from "node:net";
 import { connect as connectSecurely } from "node:tls";
 import { describe, expect, test } from "bun:test";
+import { ensureCertificates } from "#cloud/cloudhub";
 import { newMessage, type WireMessage } from "#shared/message";
 import { clientPair, RawNode, stamp, startHarness, type Harness } from "./hub-harness.ts";
 
@@ -30,6 +31,15 @@ async function connect(harness: Harness, node = "edge-1"): Promise<RawNode> {
   return raw;
 }
 
+async function servedHosts(port: number): Promise<string> {
+  const socket = connectSecurely({ host: "127.0.0.1", port, rejectUnauthorized: false });
+  socket.on("error", () => undefined);
+  await new Promise<void>((resolve) => void socket.once("secureConnect", () => resolve()));
+  const { subjectaltname = "" } = socket.getPeerCertificate();
+  socket.destroy();
+  return subjectaltname;
+}
+
 describe("cloudhub sessions", () => {
   test("a node without a certificate is refused", async () => {
     await using harness = await startHarness();
@@ -50,6 +60,44 @@ describe("cloudhub sessions", () => {
     });
     expect(await alien.closed).toBe(1006);
     expect(harness.told).toEqual([]);
+  });
+
+  test("a certificate of our CA that names neither a node nor KubeEdge is refused", async () => {
+    await using harness = await startHarness();
+    using raw = new RawNode(harness, await clientPair(harness.authority, "somebody"), { node: "edge-1" });
+    expect(await raw.closed).toBe(1006);
+    expect(harness.told).toEqual([]);
+  });
+
+  test("a node that does not read is closed although it says that it lives", async () => {
+    await using harness = await startHarness({ keepaliveMs: 300, writeTimeoutMs: 400 });
+    using raw = await connect(harness);
+    const life = setInterval(() => raw.say("websocket", "keepalive", "node"), 50);
+    raw.pause();
+    const content = { text: "x".repeat(24 * 1024 * 1024) };
+    const parts = { source: "edgecontroller", group: "resource", operation: "response" };
+    await harness.send("edge-1", newMessage(stamp, { ...parts, resource: "default/node/edge-1", content }));
+    await harness.until((told) => told.some(({ topic }) => topic === "disconnected"));
+    clearInterval(life);
+    expect(harness.log.lines.find((line) => line.includes("does not read in time"))).toBeDefined();
+  });
+
+  test("new certificates are served to new connections, and present ones stay open", async () => {
+    await using harness = await startHarness();
+    using old = await connect(harness);
+    const made = { dataDir: harness.dir, nowMs: Date.now(), advertise: ["new.example"] };
+    await harness.hub.reload(ensureCertificates(made));
+    await harness.hub.reload(Promise.reject(new Error("unreadable")));
+    using _fresh = await connect(harness, "edge-2");
+    const names = await Promise.all([harness.hub.port, harness.hub.httpsPort].map(servedHosts));
+    expect(names.map((text) => text.includes("new.example"))).toEqual([true, true]);
+    old.raw("still here");
+    using bare = new RawNode(harness, {}, { node: "edge-3" });
+    expect(await bare.closed).toBe(1006);
+    expect(harness.told).toEqual([
+      { topic: "connected", body: "edge-1" },
+      { topic: "connected", body: "edge-2" },
+    ]);
   });
 
   test("a legacy certificate connects by path unless that is switched off", async () => {
