@@ -2,7 +2,7 @@ import { resources, type Informer, type InformerHandler, type KubeClient } from 
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import { compareVersions, type Node } from "#shared/kube";
-import { running, type Running } from "#shared/lifecycle";
+import { running, withDeadline, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { AckedObject, CloudCatalog, DeliveredObject } from "#shared/message";
 import {
@@ -34,7 +34,7 @@ export interface SyncControllerParts {
 
 /**
  * Remembers, across restarts, which version of which object every node has acknowledged: as ObjectSync in the object's
- * namespace, or ClusterObjectSync. Answers come from memory; the API is written behind them. Has connected nodes
+ * namespace, or ClusterObjectSync. An object is in the API's record before it is sent, versions are written behind. Has connected nodes
  * compared about once a minute.
  */
 export async function startSyncController(parts: SyncControllerParts): Promise<Running> {
@@ -45,7 +45,7 @@ export async function startSyncController(parts: SyncControllerParts): Promise<R
   const clusterSyncs = stack.use(kube.informer<ObjectSync>(resources.clusterObjectSyncs));
   const records = new Records();
   const writer = stack.use(new SyncWriter({ kube, records, clock, log }));
-  const keeper = new Keeper(records, writer, nodes);
+  const keeper = new Keeper({ records, writer, nodes, clock });
   await Promise.all([nodes.synced, syncs.synced, clusterSyncs.synced]);
   stack.use(syncs.watch(keeper.handler()));
   stack.use(clusterSyncs.watch(keeper.handler()));
@@ -55,35 +55,46 @@ export async function startSyncController(parts: SyncControllerParts): Promise<R
   stack.use(port.on("node.connected", ({ node }) => sweep.add(node)));
   stack.use(port.on("node.disconnected", ({ node }) => sweep.remove(node)));
   stack.use(port.on("object.acked", (acked) => keeper.acked(acked)));
-  stack.use(port.answer("object.sending", async ({ node, object }) => keeper.sending(node, object)));
+  stack.use(port.answer("object.sending", ({ node, object }) => keeper.sending(node, object)));
   stack.use(port.answer("object.delivered", async ({ node }) => keeper.delivered(node)));
   log.info("sync controller started", { nodes: records.nodes().length });
   return running("synccontroller", stack.move());
 }
 
 const removedKept = 10_000;
+const recordMs = 5000;
+
+interface KeeperParts {
+  readonly records: Records;
+  readonly writer: SyncWriter;
+  readonly nodes: Informer<Node>;
+  readonly clock: Clock;
+}
 
 class Keeper {
   readonly #records: Records;
   readonly #writer: SyncWriter;
   readonly #nodes: Informer<Node>;
+  readonly #clock: Clock;
   /** Syncs removed here: the news of their making may still be on the way. */
   readonly #removed = new Set<string>();
 
-  constructor(records: Records, writer: SyncWriter, nodes: Informer<Node>) {
-    this.#records = records;
-    this.#writer = writer;
-    this.#nodes = nodes;
+  constructor(parts: KeeperParts) {
+    this.#records = parts.records;
+    this.#writer = parts.writer;
+    this.#nodes = parts.nodes;
+    this.#clock = parts.clock;
   }
 
   /** Nothing is kept of a node that is no Node: its records would have no end. */
-  sending(node: string, object: DeliveredObject): string {
+  async sending(node: string, object: DeliveredObject): Promise<string> {
     const known = this.#records.get(node, object.uid);
-    if (known) return known.version;
-    if (!this.#nodes.get(node) || object.uid === "") return neverAcknowledged;
-    const record = newRecord(node, object);
+    if (known?.stored) return known.version;
+    if (!known && (!this.#nodes.get(node) || object.uid === "")) return neverAcknowledged;
+    const record = known ?? newRecord(node, object);
     this.#records.add(record);
-    this.#writer.submit(record);
+    const what = `Cannot record "${keyOf(record)}"`;
+    await withDeadline(this.#clock, { ms: recordMs, what }, () => this.#writer.store(record));
     return record.version;
   }
 
@@ -136,7 +147,7 @@ class Keeper {
     }
     if (compareVersions(seen.version, known.version) > 0) {
       known.version = seen.version;
-      known.digest = undefined;
+      known.digest = seen.digest;
       known.storedVersion = seen.version;
     }
     known.stored = true;

@@ -4,7 +4,7 @@ import { noNamespace, type DeliveredObject } from "#shared/message";
 /** An ObjectSync or ClusterObjectSync of the API. */
 export interface ObjectSync extends KubeObject {
   spec?: { objectAPIVersion?: string; objectKind?: string; objectName?: string };
-  status?: { objectResourceVersion?: string };
+  status?: { objectResourceVersion?: string; contentDigest?: string };
 }
 
 /** What a node has of one object. */
@@ -71,7 +71,8 @@ export function recordOf(sync: ObjectSync): SyncRecord | undefined {
   const dot = name.lastIndexOf(".");
   if (dot <= 0 || dot === name.length - 1) return undefined;
   const { objectAPIVersion = "v1", objectKind = "", objectName = "" } = sync.spec ?? {};
-  const storedVersion = sync.status?.objectResourceVersion || undefined;
+  const { objectResourceVersion, contentDigest: digest } = sync.status ?? {};
+  const storedVersion = objectResourceVersion || undefined;
   const version = storedVersion ?? neverAcknowledged;
   const object: DeliveredObject = {
     apiVersion: objectAPIVersion,
@@ -81,7 +82,7 @@ export function recordOf(sync: ObjectSync): SyncRecord | undefined {
     uid: name.slice(dot + 1),
     resourceVersion: version,
   };
-  return { node: name.slice(0, dot), object, version, digest: undefined, storedVersion, stored: true };
+  return { node: name.slice(0, dot), object, version, digest, storedVersion, stored: true };
 }
 
 export function syncOf(record: SyncRecord): ObjectSync {

@@ -25,6 +25,7 @@ export class SyncWriter implements AsyncDisposable {
   readonly #busy = new Set<string>();
   readonly #abort = new AbortController();
   readonly #workers = new Set<Promise<void>>();
+  readonly #storing = new Map<string, PromiseWithResolvers<void>>();
 
   constructor(options: SyncWriterOptions) {
     this.#options = options;
@@ -38,11 +39,21 @@ export class SyncWriter implements AsyncDisposable {
     this.#workers.add(worker);
   }
 
+  /** Resolves when the API has the sync, or will never take it. */
+  store(record: SyncRecord): Promise<void> {
+    const key = keyOf(record);
+    const storing = this.#storing.get(key) ?? Promise.withResolvers<void>();
+    this.#storing.set(key, storing);
+    this.submit(record);
+    return storing.promise;
+  }
+
   /** What is written when called is finished, what waits is written in the time the API needs, or given up after 3 s. */
   async [Symbol.asyncDispose](): Promise<void> {
     using _limit = this.#options.clock.after(3000, () => this.#abort.abort());
     while (this.#workers.size > 0) await Promise.all(this.#workers);
     this.#abort.abort();
+    for (const key of this.#storing.keys()) this.#isStored(key);
   }
 
   async #work(): Promise<void> {
@@ -83,8 +94,11 @@ export class SyncWriter implements AsyncDisposable {
 
   async #write(record: SyncRecord): Promise<void> {
     const current = this.#options.records.get(record.node, record.object.uid);
-    if (!current) return this.#remove(record);
-    if (!current.stored && !(await this.#create(current))) return;
+    const key = keyOf(record);
+    if (!current) return this.#remove(record).finally(() => this.#isStored(key));
+    const stored = current.stored || (await this.#create(current));
+    this.#isStored(key);
+    if (!stored) return;
     if (current.storedVersion === current.version) return;
     await this.#writeStatus(current);
   }
@@ -108,8 +122,10 @@ export class SyncWriter implements AsyncDisposable {
   }
 
   async #writeStatus(record: SyncRecord): Promise<void> {
-    const { version } = record;
-    const patch = { status: { objectResourceVersion: version } };
+    const { version, digest } = record;
+    const isFirst = record.storedVersion === undefined && digest === undefined;
+    const known = isFirst ? {} : { contentDigest: digest ?? null };
+    const patch = { status: { objectResourceVersion: version, ...known } };
     const { signal } = this.#abort;
     try {
       const options = { type: "merge", subresource: "status", signal } as const;
@@ -119,6 +135,11 @@ export class SyncWriter implements AsyncDisposable {
       if (error instanceof KubeError && error.httpStatus === 404) record.stored = false;
       throw error;
     }
+  }
+
+  #isStored(key: string): void {
+    this.#storing.get(key)?.resolve();
+    this.#storing.delete(key);
   }
 
   async #remove(record: SyncRecord): Promise<void> {

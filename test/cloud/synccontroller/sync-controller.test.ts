@@ -129,14 +129,45 @@ test("sync controller knows after a restart what was recorded before, and drops 
 test("sync controller writes the last version alone when the API was away meanwhile", async () => {
   await using cloud = await startCloud();
   cloud.kube.fail(({ verb }) => verb === "create", new UnavailableError("away", "the API is away"), 3);
-  await cloud.hub.ask("object.sending", { node, object: pod });
-  await cloud.clock.advance(1);
   for (const resourceVersion of ["7", "8", "9"])
     await cloud.hub.emit("object.acked", { ...pod, resourceVersion, node, deleted: false });
   await cloud.clock.advance(60_000);
 
   expect(cloud.kube.peek(resources.objectSyncs, key)?.["status"]).toEqual({ objectResourceVersion: "9" });
   expect(cloud.kube.calls.filter(({ verb }) => verb === "patch")).toHaveLength(1);
+});
+
+test("sync controller lets nothing be sent that it cannot record", async () => {
+  await using cloud = await startCloud();
+  const away = new UnavailableError("away", "the API is away");
+  let isAway = true;
+  cloud.kube.fail(({ verb }) => isAway && verb === "create", away, 1000);
+  const early = await cloud.clock.until(
+    cloud.hub.ask("object.sending", { node, object: pod }).catch((error: unknown) => error),
+  );
+  isAway = false;
+  await cloud.clock.advance(60_000);
+  const late = await cloud.hub.ask("object.sending", { node, object: pod });
+
+  expect([early, late]).toEqual([
+    new UnavailableError("timeout", 'Cannot record "edge.one.u-1": no answer within 5000 ms'),
+    "0",
+  ]);
+  expect(cloud.kube.peek(resources.objectSyncs, key)).toBeDefined();
+});
+
+test("sync controller knows the digest of what was acknowledged after a restart", async () => {
+  await using before = await startCloud();
+  await before.hub.emit("object.acked", { ...pod, digest: "d7", node, deleted: false });
+  await before.clock.advance(1);
+  const stored = before.kube.all(resources.objectSyncs);
+  await using after = await startCloud((kube) => {
+    for (const sync of stored) kube.put(resources.objectSyncs, sync);
+  });
+  expect(await after.hub.ask("object.delivered", { node })).toEqual([{ ...pod, digest: "d7" }]);
+  await after.hub.emit("object.acked", { ...pod, resourceVersion: "8", node, deleted: false });
+  await after.clock.advance(1);
+  expect(after.kube.peek(resources.objectSyncs, key)?.["status"]).toEqual({ objectResourceVersion: "8" });
 });
 
 test("sync controller has connected nodes compared about once a minute", async () => {
