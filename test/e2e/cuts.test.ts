@@ -48,9 +48,9 @@ test.skipIf(!hasPair())(
     const moments = Array.from({ length: cuts }, (_, index) => index);
     for (const index of moments) {
       const name = mapNames[Math.floor(random() * mapNames.length)] ?? "";
-      const change = pair.apply(configMap(name, `value ${index}`));
       // A second one may still wait for its restart when the third is due.
       if (index % 10 === 4) killMain(pair);
+      const change = pair.apply(configMap(name, `value ${index}`));
       // Every other cut finds a link; the rest fall into dials and handshakes as well.
       const links = index % 2 === 0 ? pair.link.accepted + 1 : 0;
       // oxlint-disable-next-line no-await-in-loop -- the cut falls somewhere into the change
