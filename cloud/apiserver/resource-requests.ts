@@ -226,7 +226,7 @@ function list(parts: ResourceParts, from: ResourceRequest): Response {
   if (revision < store.compactedRevision) throw tooOld();
   const all = store.listAt(revision, resourceOf(kind), prefixOf(from), place?.after ?? "");
   const selected = select(store, all, selection);
-  const limit = Number(query.get("limit") ?? 0);
+  const limit = readLimit(query.get("limit") ?? "");
   const page = limit > 0 && selected.length > limit ? selected.slice(0, limit) : selected;
   const counted = selection === everything;
   const metadata = pageMetadata(revision, {
@@ -431,4 +431,11 @@ async function readDeleteOptions(from: ResourceRequest): Promise<DeleteOptions> 
     ...(policy !== null && { propagationPolicy: policy as NonNullable<DeleteOptions["propagationPolicy"]> }),
     ...(dryRun.length > 0 && { dryRun }),
   };
+}
+
+/** Items of a page; 0 when all are wanted. @throws Refusal */
+function readLimit(text: string): number {
+  if (!/^(-?\d{1,18})?$/.test(text))
+    throw refusals.badRequest(`limit: ${JSON.stringify(text)} is not a whole number`);
+  return Number(text);
 }

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { createHash } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { demoImage, makeDemoImage } from "#internal/scripts/engine.ts";
@@ -54,7 +55,8 @@ edged: { hostname-override: ${node}, docker-address: "unix://${engineSocket}", r
 devicetwin: { query-port: 0 }
 `,
     );
-    stack.defer(() => removeContainers(node));
+    const place = createHash("sha256").update(join(dir.path, "edge")).digest("hex").slice(0, 12);
+    stack.defer(() => removeContainers(`${node}-${place}`));
     const words = [...edgecore, "--config", edge, "--token", token];
     stack.use(startService("edgecore", words, join(dir.path, "edge.log")));
     await eventually(30_000, () => kubectl("wait", "--for=condition=Ready", `node/${node}`, "--timeout=5s"));

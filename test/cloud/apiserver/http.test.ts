@@ -239,6 +239,7 @@ test.each([
     status: 400,
   },
   { what: "deep nesting", path: maps, body: `{"kind":${"[".repeat(600)}${"]".repeat(600)}}`, status: 400 },
+  { what: "a bad limit", method: "GET", path: `${maps}?limit=0.5`, status: 400 },
   { what: "a bad continue token", method: "GET", path: `${maps}?continue=nonsense`, status: 400 },
   { what: "a bad resourceVersion", method: "GET", path: `${maps}?resourceVersion=x&watch=1`, status: 400 },
   { what: "a patch of a collection", method: "PATCH", path: "/api/v1/nodes", body: "{}", status: 405 },
