@@ -147,9 +147,14 @@ export class OutboxSender implements Disposable {
     this.#inFlight.clear();
     this.#marks.clear();
     this.#unmarked = [];
-    this.#cursor = 0;
+    this.#sentUpTo(0);
     this.#parked = 0;
     this.#full = false;
+  }
+
+  #sentUpTo(id: number): void {
+    this.#cursor = id;
+    this.#options.outbox.sentUpTo = id;
   }
 
   #finish(entry: InFlight): void {
@@ -197,11 +202,11 @@ export class OutboxSender implements Disposable {
         reason: decoded.reason,
       });
       this.#forgetSoon(row.id);
-      this.#cursor = row.id;
+      this.#sentUpTo(row.id);
       return true;
     }
     if (!this.#send(row.message)) return false;
-    this.#cursor = row.id;
+    this.#sentUpTo(row.id);
     const nowMs = this.#options.clock.monotonicMs();
     const { header, route } = decoded.message;
     const entry: InFlight = {

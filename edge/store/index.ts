@@ -31,10 +31,11 @@ export interface Store extends Disposable {
 /** @throws ConfigError when the file cannot be opened or was written by a newer edgecore */
 export function openStore(path: string): Store {
   const db = openDatabase(path);
+  const outbox = new Outbox(db);
   return {
     metas: new Metas(db),
-    outbox: new Outbox(db),
-    backlog: new Backlog(db),
+    outbox,
+    backlog: new Backlog(db, outbox),
     devices: new Devices(db),
     twins: new Twins(db),
     telemetry: new Telemetry(db),

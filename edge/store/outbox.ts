@@ -14,6 +14,8 @@ export interface OutboxEntry {
  * so that an acknowledgement of the older one cannot remove it.
  */
 export class Outbox {
+  /** Rows up to this id may be on their way to the cloud now; kept by whoever sends. */
+  sentUpTo = 0;
   readonly #db: Database;
   readonly #insert;
   readonly #removeKey;
