@@ -7,7 +7,7 @@ import { tempDir } from "#internal/test/support/temp-dir.ts";
 test("a node killed in the middle of updates has every one it answered", async () => {
   using dir = tempDir();
   const database = join(dir.path, "edge.db");
-  const script = join(import.meta.dir, "../../bench/devices-node.ts");
+  const script = join(import.meta.dir, "devices-node.ts");
   const node = Bun.spawn([process.execPath, script, database, "10"]);
   const { value } = await node.stdout.getReader().read();
   const { port } = JSON.parse(new TextDecoder().decode(value)) as { port: number };
