@@ -12,6 +12,7 @@ import { PodRequests } from "./pod-requests.ts";
 import { ReadRequests } from "./read-requests.ts";
 import { reference, type Reference } from "./references.ts";
 import { Upstream } from "./upstream.ts";
+import { VolumeRequests } from "./volume-requests.ts";
 
 export type EdgeControllerPort = Port<
   CloudCatalog,
@@ -56,6 +57,7 @@ export async function startEdgeController(parts: EdgeControllerParts): Promise<R
     ...new NodeRequests(kube).handlers(),
     ...new PodRequests({ kube, pods, downstream, clock }).handlers(),
     ...new ReadRequests({ kube, placement, read }).handlers(),
+    ...new VolumeRequests(kube, placement).handlers(),
   ]);
   const upstream = stack.use(new Upstream({ port, handlers, clock, log }));
   await Promise.all(Object.values(copies).map(({ synced }: Informer<KubeObject>) => synced));

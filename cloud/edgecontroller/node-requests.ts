@@ -90,15 +90,12 @@ export class NodeRequests {
   async #createLease(question: Question): Promise<Answer> {
     const lease = ownLease(question);
     const { resourceVersion: _version, uid: _uid, ...metadata } = lease.metadata;
-    return answerObject(
-      "object-resp",
-      await this.#kube.create<KubeObject>(resources.leases, { ...lease, metadata }),
-    );
+    return answerLease(await this.#kube.create<KubeObject>(resources.leases, { ...lease, metadata }));
   }
 
   async #readLease(question: Question): Promise<Answer> {
     const at = { namespace: leaseNamespace, name: ownLeaseName(question) };
-    return answerObject("object-resp", await this.#kube.get(resources.leases, at));
+    return answerLease(await this.#kube.get(resources.leases, at));
   }
 
   /** A node knows best when it last lived: a version that is too old does not keep its lease from being renewed. */
@@ -108,7 +105,7 @@ export class NodeRequests {
     let wanted = lease;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return answerObject("object-resp", await this.#kube.replace<KubeObject>(resources.leases, wanted));
+        return answerLease(await this.#kube.replace<KubeObject>(resources.leases, wanted));
       } catch (error) {
         if (!isKubeError(error, 409) || attempt === leaseTries) throw error;
       }
@@ -116,6 +113,11 @@ export class NodeRequests {
       wanted = { ...fresh, spec: lease["spec"] };
     }
   }
+}
+
+/** As KubeEdge: messages about leases carry no version. */
+function answerLease(lease: KubeObject): Answer {
+  return { content: answerObject("object-resp", lease).content };
 }
 
 /** The name of the node asked about, which must be the one that asks. */

@@ -1,4 +1,4 @@
-import { objectKey, type Pod } from "#shared/kube";
+import { objectKey, type Pod, type Volume } from "#shared/kube";
 import { referencesOf, type Reference } from "./references.ts";
 
 interface Placed {
@@ -67,6 +67,13 @@ export class Placement {
     );
   }
 
+  claims(node: string, namespace: string, claim: string): boolean {
+    return this.podsOf(node).some(
+      ({ metadata, spec }) =>
+        metadata.namespace === namespace && (spec.volumes ?? []).some((volume) => claimOf(volume) === claim),
+    );
+  }
+
   #count(name: Reference, node: string, step: number): number {
     const nodes = this.#readers.get(name) ?? new Map<string, number>();
     const count = (nodes.get(node) ?? 0) + step;
@@ -76,4 +83,8 @@ export class Placement {
     else this.#readers.delete(name);
     return count;
   }
+}
+
+function claimOf(volume: Volume): string | undefined {
+  return (volume["persistentVolumeClaim"] as { claimName?: string } | undefined)?.claimName;
 }

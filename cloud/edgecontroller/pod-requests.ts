@@ -2,9 +2,12 @@ import { resources, type Informer, type KubeClient } from "#cloud/kubeclient";
 import { rfc3339, type Clock } from "#shared/clock";
 import { objectKey, type Pod } from "#shared/kube";
 import { answerObject, badRequest, done, forbidden, isKubeError, notFound, type Answer } from "./answers.ts";
-import { isRecord, readPatch } from "./content.ts";
+import { isRecord, readObject, readPatch } from "./content.ts";
 import type { Downstream } from "./downstream.ts";
+import { referencesOf } from "./references.ts";
 import type { Handler, Question } from "./upstream.ts";
+
+const mirrorAnnotation = "kubernetes.io/config.mirror";
 
 export interface PodRequestsOptions {
   readonly kube: KubeClient;
@@ -25,6 +28,7 @@ export class PodRequests {
     return [
       ["podpatch patch", { form: "object-resp", answer: (question) => this.#patchStatus(question) }],
       ["podstatus update", { form: "ok", answer: (question) => this.#reportStatus(question) }],
+      ["pod insert", { form: "object-resp", answer: (question) => this.#mirror(question) }],
       ["pod delete", { form: "ok", answer: (question) => this.#remove(question) }],
     ];
   }
@@ -75,6 +79,24 @@ export class PodRequests {
   #ruled(status: Record<string, unknown>, pod: Pod): Record<string, unknown> {
     const { startTime = rfc3339(this.#options.clock.nowMs()), ...rest } = status;
     return { ...rest, startTime: pod.status?.startTime ?? startTime };
+  }
+
+  /** The mirror of a pod the node runs by itself; like any pod of a node's making it may use nothing of the cluster. */
+  async #mirror({ node, at, content }: Question): Promise<Answer> {
+    const { namespace, name } = at;
+    const { metadata, ["spec"]: spec } = readObject(content);
+    const { labels, annotations = {} } = metadata;
+    if (!isRecord(spec) || spec["nodeName"] !== node || annotations[mirrorAnnotation] === undefined)
+      throw forbidden("pods", name, `node "${node}" may only create mirror pods bound to itself`);
+    const pod: Pod = {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { namespace, name, annotations, ...(labels ? { labels } : {}) },
+      spec: spec as unknown as Pod["spec"],
+    };
+    if (referencesOf(pod).size > 0 || spec["serviceAccountName"])
+      throw forbidden("pods", name, "a mirror pod may not use ConfigMaps, Secrets or ServiceAccounts");
+    return answerObject("object-resp", await this.#options.kube.create<Pod>(resources.pods, pod));
   }
 
   async #remove(question: Question): Promise<Answer> {

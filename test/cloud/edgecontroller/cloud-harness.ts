@@ -18,6 +18,8 @@ export interface Cloud extends AsyncDisposable {
   settle(): Promise<void>;
   /** Asks as node e1 and returns the content of the answer. */
   ask(operation: string, resource: string, content?: unknown): Promise<unknown>;
+  /** Passes on a message of a node and returns the answer. */
+  pass(node: string, message: WireMessage): Promise<WireMessage | undefined>;
   connect(): Promise<void>;
 }
 
@@ -72,6 +74,11 @@ export async function startCloud(prepare: (kube: FakeKubeClient) => void = () =>
       await hub.emit("node.message", { node: "e1", message });
       await clock.advance(1);
       return sent.find(({ header }) => header.parent_msg_id === id)?.content;
+    },
+    pass: async (node, message) => {
+      await hub.emit("node.message", { node, message });
+      await clock.advance(1);
+      return sent.find(({ header }) => header.parent_msg_id === message.header.msg_id);
     },
     connect: async () => {
       await hub.emit("node.connected", { node: "e1" });

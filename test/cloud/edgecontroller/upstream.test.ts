@@ -126,6 +126,69 @@ test("edge controller counts an event that comes again", async () => {
   expect(cloud.kube.peek(resources.events, "default/web.1")?.["count"]).toBe(2);
 });
 
+test("edge controller shows a node the volumes of its pods alone", async () => {
+  const claims = {
+    group: "",
+    version: "v1",
+    plural: "persistentvolumeclaims",
+    kind: "PersistentVolumeClaim",
+    namespaced: true,
+  };
+  const volumes = { ...claims, plural: "persistentvolumes", kind: "PersistentVolume", namespaced: false };
+  await using cloud = await startCloud((kube) => {
+    const used = {
+      ...pod("web", "e1"),
+      spec: {
+        ...pod("web", "e1").spec,
+        volumes: [{ name: "d", persistentVolumeClaim: { claimName: "disk" } }],
+      },
+    };
+    kube.put(resources.pods, used);
+    for (const name of ["disk", "other"]) {
+      kube.put(claims, { metadata: { name, namespace: "default" } });
+      kube.put(volumes, {
+        metadata: { name: `pv-${name}` },
+        spec: { claimRef: { namespace: "default", name } },
+      });
+    }
+  });
+  await cloud.settle();
+  const answers = [
+    await cloud.ask("query", "default/persistentvolumeclaim/disk"),
+    await cloud.ask("query", "null/persistentvolume/pv-disk"),
+    await cloud.ask("query", "default/persistentvolumeclaim/other"),
+    await cloud.ask("query", "null/persistentvolume/pv-other"),
+  ];
+  expect(answers).toMatchObject([
+    { kind: "PersistentVolumeClaim", metadata: { name: "disk" } },
+    { kind: "PersistentVolume", metadata: { name: "pv-disk" } },
+    { ErrStatus: { reason: "Forbidden", code: 403 } },
+    { ErrStatus: { reason: "Forbidden", code: 403 } },
+  ]);
+});
+
+test("edge controller mirrors pods a node runs by itself, when they use nothing of the cluster", async () => {
+  await using cloud = await startCloud();
+  const annotations = { "kubernetes.io/config.mirror": "abc" };
+  const spec = { nodeName: "e1", containers: [{ name: "main", image: "x" }] };
+  const make = (name: string, more: object = {}, marks: object = annotations): Promise<unknown> =>
+    cloud.ask("insert", `default/pod/${name}`, {
+      metadata: { name, annotations: marks },
+      spec: { ...spec, ...more },
+    });
+  const answers = [
+    await make("own"),
+    await make("elsewhere", { nodeName: "c1" }),
+    await make("plain", {}, {}),
+    await make("secret", { imagePullSecrets: [{ name: "key" }] }),
+  ];
+  expect(answers).toMatchObject([
+    { Object: { metadata: { name: "own" } }, Err: null },
+    ...Array.from({ length: 3 }, () => ({ Err: { ErrStatus: { reason: "Forbidden" } } })),
+  ]);
+  expect(cloud.kube.all(resources.pods)).toHaveLength(1);
+});
+
 test("edge controller tells a node to come back when the API is away, and refuses what it does not know", async () => {
   await using cloud = await startCloud();
   cloud.kube.fail(() => true, new UnavailableError("away", "the API is away"));
