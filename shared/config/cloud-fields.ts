@@ -53,11 +53,7 @@ export const cloudFields = {
       30,
       [1, 3600],
     ),
-    "write-timeout": whole(
-      `${idle}: a node that stops reading is dropped after the keepalive interval.`,
-      30,
-      [1, 3600],
-    ),
+    "write-timeout": whole("Seconds after which a node that reads nothing is dropped.", 30, [1, 3600]),
     "node-limit": whole("Nodes connected at the same time.", 10_000, [1, 1_000_000]),
     "edge-cert-days": whole("Days a node's certificate is valid.", 365, [1, 3650]),
     "token-hours": whole("Hours a join token is valid.", 24, [1, 8760]),
