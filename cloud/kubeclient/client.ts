@@ -73,18 +73,13 @@ class Client implements KubeClient {
   }
 
   async list<T extends KubeObject>(type: ResourceType, options: ListOptions = {}): Promise<KubeList<T>> {
-    const items: T[] = [];
-    let next: string | undefined;
-    let resourceVersion = "";
-    do {
-      const query = queryOf({ ...selectorsOf(options), limit: pageSize, continue: next });
-      const path = pathOf(type, { namespace: options.namespace }) + query;
-      const page = (await this.#transport.json({ method: "GET", path, signal: options.signal })) as Page<T>;
-      for (const item of page.items ?? []) items.push(named(type, item));
-      resourceVersion = page.metadata?.resourceVersion ?? resourceVersion;
-      next = page.metadata?.continue;
-    } while (next);
-    return { items, resourceVersion };
+    try {
+      return await this.#listBy<T>(pageSize, type, options);
+    } catch (error) {
+      if (!(error instanceof KubeError) || error.httpStatus !== 410) throw error;
+      // The server forgot the state of the first page while we turned them: one page has no such gap.
+      return this.#listBy<T>(undefined, type, options);
+    }
   }
 
   async create<T extends KubeObject>(type: ResourceType, object: T, options?: CallOptions): Promise<T> {
@@ -132,9 +127,10 @@ class Client implements KubeClient {
     type: ResourceType,
     at: ObjectAt,
     subresource: string,
-    body: KubeObject,
+    ...[body, options]: [body: KubeObject, options?: CallOptions]
   ): Promise<T> {
-    return this.#object({ method: "POST", path: pathOf(type, { ...at, subresource }), body });
+    const path = pathOf(type, { ...at, subresource });
+    return this.#object({ method: "POST", path, body, signal: options?.signal });
   }
 
   informer<T extends KubeObject>(type: ResourceType, options: Omit<ListOptions, "signal"> = {}): Informer<T> {
@@ -172,6 +168,25 @@ class Client implements KubeClient {
       },
     };
     return new Collection(source, this.#clock, this.#log);
+  }
+
+  async #listBy<T extends KubeObject>(
+    limit: number | undefined,
+    type: ResourceType,
+    options: ListOptions,
+  ): Promise<KubeList<T>> {
+    const items: T[] = [];
+    let next: string | undefined;
+    let resourceVersion = "";
+    do {
+      const query = queryOf({ ...selectorsOf(options), limit, continue: next });
+      const path = pathOf(type, { namespace: options.namespace }) + query;
+      const page = (await this.#transport.json({ method: "GET", path, signal: options.signal })) as Page<T>;
+      for (const item of page.items ?? []) items.push(named(type, item));
+      resourceVersion = page.metadata?.resourceVersion ?? resourceVersion;
+      next = page.metadata?.continue;
+    } while (next);
+    return { items, resourceVersion };
   }
 
   async #object<T extends KubeObject>(request: ApiRequest): Promise<T> {

@@ -1,16 +1,13 @@
-import type { RequestOptions } from "node:https";
-import type { KubeConfig } from "@kubernetes/client-node";
 import { ConfigError } from "#shared/errors";
 import type { Clock } from "#shared/clock";
+import { loadConfig, readCredentials, type ConfigSource, type Credentials } from "./kubeconfig.ts";
 
 /** Where the API is and who we are there. */
 export type KubeOptions =
-  /** `master` replaces the server of the file's current context. */
-  | { readonly from: "kubeconfig"; readonly path: string; readonly master?: string }
+  | ConfigSource
   /** A URL without credentials, as a plain http port of an API server or of `kubectl proxy`. */
   | { readonly from: "master"; readonly url: string }
-  | ({ readonly from: "inline" } & InlineServer)
-  | { readonly from: "in-cluster" };
+  | ({ readonly from: "inline" } & InlineServer);
 
 export interface InlineServer {
   readonly server: string;
@@ -29,11 +26,8 @@ export interface Sender {
   forget(): void;
 }
 
-interface Prepared {
-  readonly headers: Record<string, string>;
-  readonly extras: { readonly tls?: Record<string, unknown>; readonly proxy?: string };
-  readonly untilMs: number;
-}
+/** Where credentials come from: `fresh` means past all that was remembered. */
+type CredentialSource = (fresh: boolean) => Promise<Credentials>;
 
 const reuseMs = 30_000;
 
@@ -44,21 +38,32 @@ export async function createSender(options: KubeOptions, clock: Clock): Promise<
     const credentials = inlineCredentials(options);
     return networkSender(checkUrl(options.server), async () => credentials, clock);
   }
-  const config = await loadConfig(options);
-  const cluster = config.getCurrentCluster();
-  if (!cluster) throw new ConfigError("kube-config", `Cannot use ${describe(options)}: no current cluster`);
-  return networkSender(checkUrl(cluster.server), () => prepare(config), clock);
+  let config = await loadConfig(options);
+  const server = checkUrl(config.getCurrentCluster()?.server ?? "");
+  return networkSender(
+    server,
+    async (fresh) => {
+      // The library remembers tokens for a minute; a new configuration has nothing to remember.
+      if (fresh) config = await loadConfig(options);
+      return readCredentials(config);
+    },
+    clock,
+  );
 }
 
-type Credentials = Omit<Prepared, "untilMs">;
 const plain: Credentials = { headers: {}, extras: {} };
 
-function networkSender(server: string, prepareNow: () => Promise<Credentials>, clock: Clock): Sender {
-  let cached: Prepared | undefined;
-  const prepared = async (): Promise<Prepared> => {
+function networkSender(server: string, read: CredentialSource, clock: Clock): Sender {
+  let cached: { readonly credentials: Credentials; readonly untilMs: number } | undefined;
+  let isRefused = false;
+  const prepared = async (): Promise<Credentials> => {
     const nowMs = clock.monotonicMs();
-    if (!cached || cached.untilMs <= nowMs) cached = { ...(await prepareNow()), untilMs: nowMs + reuseMs };
-    return cached;
+    if (!cached || isRefused || cached.untilMs <= nowMs) {
+      const fresh = isRefused;
+      isRefused = false;
+      cached = { credentials: await read(fresh), untilMs: nowMs + reuseMs };
+    }
+    return cached.credentials;
   };
   return {
     server,
@@ -69,36 +74,8 @@ function networkSender(server: string, prepareNow: () => Promise<Credentials>, c
       for (const [name, value] of Object.entries(headers)) all.set(name, value);
       return fetch(url, { ...init, ...extras, timeout: false, headers: all } as RequestInit);
     },
-    forget: () => (cached = undefined),
+    forget: () => (isRefused = true),
   };
-}
-
-type NamedOptions = Extract<KubeOptions, { from: "kubeconfig" | "in-cluster" }>;
-
-async function loadConfig(options: NamedOptions): Promise<KubeConfig> {
-  // Loaded on demand: the library costs tens of megabytes that the embedded API does not need.
-  const { KubeConfig } = await import("@kubernetes/client-node");
-  const config = new KubeConfig();
-  try {
-    fillConfig(config, options);
-  } catch (error) {
-    throw new ConfigError("kube-config", `Cannot use ${describe(options)}`, { cause: error });
-  }
-  return config;
-}
-
-function fillConfig(config: KubeConfig, options: NamedOptions): void {
-  if (options.from === "in-cluster") {
-    config.loadFromCluster();
-    return;
-  }
-  config.loadFromFile(options.path);
-  const { master } = options;
-  if (!master) return;
-  const name = config.getCurrentCluster()?.name;
-  config.clusters = config.clusters.map((cluster) =>
-    cluster.name === name ? { ...cluster, server: master } : cluster,
-  );
 }
 
 /** What is given whole needs no library to read it. */
@@ -111,36 +88,9 @@ function inlineCredentials(inline: InlineServer): Credentials {
   };
 }
 
-/** Asks the library for headers and TLS material: files are read, tokens fetched, login commands run. */
-async function prepare(config: KubeConfig): Promise<Credentials> {
-  const options: RequestOptions & { headers?: Record<string, unknown> } = {};
-  await config.applyToHTTPSOptions(options);
-  const headers = Object.fromEntries(
-    Object.entries(options.headers ?? {}).map(([name, value]) => [name, String(value)]),
-  );
-  const basic = options.auth;
-  if (typeof basic === "string") headers["Authorization"] = `Basic ${Buffer.from(basic).toString("base64")}`;
-  const cluster = config.getCurrentCluster();
-  const named = {
-    ca: options.ca,
-    cert: options.cert,
-    key: options.key,
-    passphrase: options.passphrase,
-    serverName: cluster?.tlsServerName,
-    rejectUnauthorized: cluster?.skipTLSVerify ? false : undefined,
-  };
-  const tls = Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined));
-  const proxy = cluster?.proxyUrl;
-  return { headers, extras: { tls, ...(proxy ? { proxy } : {}) } };
-}
-
 function checkUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol !== "http:" && url?.protocol !== "https:")
     throw new ConfigError("kube-server", `Cannot use "${text}" as Kubernetes API: expected an http(s) URL`);
   return text.replace(/\/+$/, "");
-}
-
-function describe(options: NamedOptions): string {
-  return options.from === "kubeconfig" ? `kubeconfig "${options.path}"` : "the pod's service account";
 }

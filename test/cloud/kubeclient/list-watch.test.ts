@@ -1,0 +1,204 @@
+import { expect, test } from "bun:test";
+import { createKubeClient, resources } from "#cloud/kubeclient";
+import { systemClock, type Clock } from "#shared/clock";
+import type { ConfigMap } from "#shared/kube";
+import { playApi, type PlayedApi, type PlayedWatch } from "#internal/test/support/played-api.ts";
+import { silentLog } from "#internal/test/support/silent-log.ts";
+
+/** The machine's clock, run a hundred times as fast: a minute and a half of silence takes 0.9 s. */
+const fastClock: Clock = {
+  ...systemClock,
+  monotonicMs: () => systemClock.monotonicMs() * 100,
+  sleep: (ms, options) => systemClock.sleep(ms / 100, options),
+  after: (ms, run) => systemClock.after(ms / 100, run),
+};
+
+function object(name: string, version: string, uid = `uid-${name}`): ConfigMap {
+  return {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: { name, namespace: "default", resourceVersion: version, uid },
+  };
+}
+
+interface Following extends AsyncDisposable {
+  readonly told: string[];
+  /** Resolves when `count` events were told. */
+  reached(count: number): Promise<void>;
+}
+
+async function follow(api: PlayedApi, clock: Clock = systemClock): Promise<Following> {
+  const kube = await createKubeClient({ from: "master", url: api.url }, { clock, log: silentLog() });
+  const informer = kube.informer<ConfigMap>(resources.configMaps);
+  const told: string[] = [];
+  let waiting: { count: number; wake: () => void } | undefined;
+  const tell = (sign: string, { metadata }: ConfigMap): void => {
+    told.push(`${sign}${metadata.name} ${metadata.resourceVersion}`);
+    if (waiting && told.length >= waiting.count) waiting.wake();
+  };
+  informer.watch({
+    added: (made) => tell("+", made),
+    updated: (changed) => tell("~", changed),
+    removed: (gone) => tell("-", gone),
+  });
+  return {
+    told,
+    reached: async (count) => {
+      if (told.length >= count) return;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      waiting = { count, wake: resolve };
+      await promise;
+    },
+    [Symbol.asyncDispose]: async () => {
+      await informer[Symbol.asyncDispose]();
+      await kube[Symbol.asyncDispose]();
+    },
+  };
+}
+
+const marker = (watch: PlayedWatch): void => watch.send("ADDED", object("end", "90"));
+
+test("informer goes on from the last version when a connection is reset in the middle of a line", async () => {
+  await using api = await playApi();
+  api.state = { version: "10", items: [object("a", "5")] };
+  api.watches.push(
+    (watch) => {
+      watch.send("MODIFIED", object("a", "11"));
+      watch.raw(JSON.stringify({ type: "ADDED", object: object("b", "12") }).slice(0, 40));
+      setTimeout(() => watch.cut(), 50);
+    },
+    (watch) => {
+      watch.send("ADDED", object("b", "12"));
+      marker(watch);
+    },
+  );
+  await using following = await follow(api);
+  await following.reached(4);
+  expect([following.told, api.asked]).toEqual([
+    ["+a 5", "~a 11", "+b 12", "+end 90"],
+    ["list", "watch 10", "watch 11"],
+  ]);
+});
+
+test.each([
+  ["answers a watch with 410", (watch: PlayedWatch) => watch.refuse(410, "Expired")],
+  [
+    "sends a 410 as an event",
+    (watch: PlayedWatch) => watch.send("ERROR", { kind: "Status", code: 410, message: "too old" }),
+  ],
+  ["sends a line that is not JSON", (watch: PlayedWatch) => watch.raw('{"type":"ADDED","obj\n')],
+  [
+    "sends an event without a version",
+    (watch: PlayedWatch) => watch.send("ADDED", { metadata: { name: "b" } }),
+  ],
+  [
+    "sends an event of an unknown type",
+    (watch: PlayedWatch) => watch.send("NEWS" as "ADDED", object("b", "12")),
+  ],
+])("informer tells the differences of a new list when the server %s", async (_what, script) => {
+  await using api = await playApi();
+  api.state = { version: "10", items: [object("a", "5"), object("b", "6"), object("c", "7")] };
+  api.watches.push((watch) => {
+    // What the server forgot: a changed, b went, c was made anew, d came.
+    const items = [object("a", "21"), object("c", "22", "uid-second"), object("d", "23")];
+    api.state = { version: "30", items };
+    script(watch);
+  }, marker);
+  await using following = await follow(api);
+  await following.reached(9);
+  expect([following.told, api.asked]).toEqual([
+    ["+a 5", "+b 6", "+c 7", "-b 6", "~a 21", "-c 7", "+c 22", "+d 23", "+end 90"],
+    ["list", "watch 10", "list", "watch 30"],
+  ]);
+});
+
+test("informer tells nothing twice when a watch repeats what is known", async () => {
+  await using api = await playApi();
+  api.state = { version: "10", items: [object("a", "5")] };
+  api.watches.push((watch) => {
+    watch.send("ADDED", object("a", "5"));
+    watch.send("MODIFIED", object("a", "11"));
+    watch.send("MODIFIED", object("a", "11"));
+    watch.send("DELETED", object("a", "12"));
+    watch.send("DELETED", object("a", "12"));
+    marker(watch);
+  });
+  await using following = await follow(api);
+  await following.reached(4);
+  expect(following.told).toEqual(["+a 5", "~a 11", "-a 12", "+end 90"]);
+});
+
+test("informer starts the next watch at the bookmark when the server ends one", async () => {
+  await using api = await playApi();
+  api.state = { version: "10", items: [] };
+  api.watches.push((watch) => {
+    watch.send("BOOKMARK", { kind: "ConfigMap", metadata: { resourceVersion: "77" } });
+    watch.end();
+  }, marker);
+  await using following = await follow(api);
+  await following.reached(1);
+  expect(api.asked).toEqual(["list", "watch 10", "watch 77"]);
+});
+
+test("informer dials again when a watch has been silent for too long", async () => {
+  await using api = await playApi();
+  api.state = { version: "10", items: [] };
+  api.watches.push((watch) => watch.send("ADDED", object("a", "11")), marker);
+  await using following = await follow(api, fastClock);
+  await following.reached(2);
+  expect([following.told, api.asked]).toEqual([
+    ["+a 11", "+end 90"],
+    ["list", "watch 10", "watch 11"],
+  ]);
+});
+
+test("informer ends at once when it is disposed during a silent watch", async () => {
+  await using api = await playApi();
+  const watching = Promise.withResolvers<void>();
+  api.watches.push((watch) => {
+    watch.send("ADDED", object("a", "11"));
+    watching.resolve();
+  });
+  const following = await follow(api);
+  await watching.promise;
+  const startedMs = performance.now();
+  await following[Symbol.asyncDispose]();
+  expect(performance.now() - startedMs).toBeLessThan(1_000);
+});
+
+test("client repeats a write that the server had no time for, not one that broke inside", async () => {
+  await using api = await playApi();
+  await using kube = await createKubeClient(
+    { from: "master", url: api.url },
+    { clock: fastClock, log: silentLog() },
+  );
+  api.refusals.push({ code: 429, retryAfter: "1" });
+  await kube.create(resources.configMaps, object("a", "0"));
+  api.refusals.push({ code: 503 });
+  await expect(kube.create(resources.configMaps, object("a", "0"))).rejects.toMatchObject({
+    httpStatus: 503,
+  });
+  expect(api.asked).toEqual(["POST", "POST", "POST"]);
+});
+
+test("client lists in one piece when the pages went out of date", async () => {
+  await using api = await playApi();
+  await using kube = await createKubeClient(
+    { from: "master", url: api.url },
+    { clock: systemClock, log: silentLog() },
+  );
+  api.state = { version: "10", items: [object("a", "5")], expires: true };
+  const { items } = await kube.list<ConfigMap>(resources.configMaps);
+  expect([items, api.asked]).toEqual([[object("a", "5")], ["list", "list", "list"]]);
+});
+
+test("client gives a read up after four attempts", async () => {
+  await using api = await playApi();
+  await using kube = await createKubeClient(
+    { from: "master", url: api.url },
+    { clock: fastClock, log: silentLog() },
+  );
+  for (let turn = 0; turn < 8; turn += 1) api.refusals.push({ code: 503 });
+  await expect(kube.list(resources.configMaps)).rejects.toMatchObject({ httpStatus: 503 });
+  expect(api.asked).toHaveLength(4);
+});
