@@ -39,7 +39,7 @@ export async function startEdgecore(config: EdgeConfig, deps: ProcessDeps): Prom
   if (twin.queryPort !== undefined) deps.reportPort("devices", twin.queryPort);
   const broker = stack.use(
     await startEventBus(
-      { ...config.mqtt, node: config.nodeName },
+      { ...config.mqtt, node: config.nodeName, version: deps.version },
       { port: bus.port("eventbus"), store, clock, log: log("eventbus") },
     ),
   );

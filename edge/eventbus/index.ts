@@ -7,11 +7,13 @@ import type { Logger } from "#shared/log";
 import { isTopicFilter, newMessage, topicMatches, TopicTrie } from "#shared/message";
 import type { EdgeCatalog, MqttMessage, WireMessage } from "#shared/message";
 import type { Store } from "#edge/store";
-import { startBroker, type Broker } from "./broker.ts";
+import { startBroker, type Broker } from "#edge/broker";
 import type { External } from "./external.ts";
 
 export interface EventBusConfig extends MqttConfig {
   readonly node: string;
+  /** told in `$SYS/broker/version` */
+  readonly version: string;
 }
 
 export type EventBusPort = Port<
@@ -66,7 +68,7 @@ export async function startEventBus(config: EventBusConfig, parts: EventBusParts
   router.watch(await port.ask("mqtt.filters", {}));
   const receive = (message: MqttMessage): Promise<void> | undefined => router.receive(message);
   const broker: Broker | undefined = config.broker
-    ? stack.use(await startBroker(config.broker, { ...parts, receive }))
+    ? stack.use(await startBroker(config.broker, { ...parts, version: config.version, receive }))
     : undefined;
   const external: External | undefined =
     client && config.external

@@ -26,6 +26,7 @@ await using _twin = await startDeviceTwin(
 await using eventBus = await startEventBus(
   {
     node: "test",
+    version: "0.0.0",
     qos: 0,
     retain: false,
     external: undefined,

@@ -33,13 +33,15 @@ export interface BusHarness extends AsyncDisposable {
 export interface BusHarnessOptions {
   readonly broker?: Partial<BrokerConfig> | undefined;
   readonly external?: ExternalBrokerConfig;
+  /** the database file; by default in the directory */
+  readonly database?: string | undefined;
   readonly receive?: (message: MqttMessage) => Promise<void>;
 }
 
 /** The event bus over a real store, with the test in the place of the twins. */
 export async function startBus(directory: string, options: BusHarnessOptions = {}): Promise<BusHarness> {
   await using stack = new AsyncDisposableStack();
-  const store = stack.use(openStore(join(directory, "edge.db")));
+  const store = stack.use(openStore(options.database ?? join(directory, "edge.db")));
   const bus = new Bus<EdgeCatalog>({
     onHearerError: (topic, module, error) => {
       throw new Error(`${topic} ${module}`, { cause: error });
@@ -59,7 +61,7 @@ export async function startBus(directory: string, options: BusHarnessOptions = {
   const broker = "broker" in options && !options.broker ? undefined : { ...openBroker, ...options.broker };
   const eventBus = stack.use(
     await startEventBus(
-      { node: "ke-edge", qos: 0, retain: false, broker, external: options.external },
+      { node: "ke-edge", version: "0.0.0", qos: 0, retain: false, broker, external: options.external },
       { port, store, clock: systemClock, log: silentLog() },
     ),
   );

@@ -1,9 +1,11 @@
+export type QoS = 0 | 1 | 2;
+
 /** A packet as aedes hands it over: of a publication, or the PUBREL that follows one of QoS 2. */
 export interface BrokerPacket {
   readonly cmd: "publish" | "pubrel";
   readonly topic?: string;
   readonly payload?: Buffer | string;
-  qos: 0 | 1 | 2;
+  qos: QoS;
   readonly retain?: boolean;
   dup?: boolean;
   messageId?: number | undefined;
@@ -33,6 +35,13 @@ export class SessionQueue {
 
   oldest(): Entry | undefined {
     return this.#byRow.values().next().value;
+  }
+
+  /** What was never sent, in order. */
+  unsent(): BrokerPacket[] {
+    return this.entries()
+      .map(({ packet }) => packet)
+      .filter(({ messageId }) => messageId === undefined);
   }
 
   add(entry: Entry): void {

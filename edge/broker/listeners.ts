@@ -14,7 +14,13 @@ export interface Listeners extends AsyncDisposable {
   readonly websocket: number | undefined;
 }
 
-type Accept = (stream: Duplex) => void;
+/** What is known of the other end of a stream. */
+export interface Peer {
+  /** common name of the client certificate our CA signed; undefined without one */
+  readonly certificateName: () => string | undefined;
+}
+
+type Accept = (stream: Duplex, peer: Peer) => void;
 
 /**
  * Opens the broker's sockets.
@@ -40,7 +46,7 @@ async function listenTcp(config: BrokerConfig, accept: Accept): Promise<Listener
     socket.once("close", () => sockets.delete(socket));
     socket.setNoDelay(true);
     if (sockets.size > config.maxConnections) socket.destroy();
-    else accept(socket);
+    else accept(socket, { certificateName: () => nameOf(socket) });
   };
   const server = secure ? tls.createServer(tlsOptions(config), take) : net.createServer(take);
   const listening = Promise.withResolvers<void>();
@@ -87,7 +93,8 @@ function listenWebSocket(config: BrokerConfig, accept: Accept): Listener {
         closeOnBackpressureLimit: true,
         open: (socket) => {
           socket.data.stream = new SocketStream(socket);
-          accept(socket.data.stream);
+          // Bun's server does not show the certificate it checked.
+          accept(socket.data.stream, { certificateName: () => undefined });
         },
         message: (socket, message) => {
           socket.data.stream?.push(typeof message === "string" ? Buffer.from(message) : message);
@@ -141,6 +148,12 @@ class SocketStream extends Duplex {
     this.drained();
     done(error);
   }
+}
+
+function nameOf(socket: net.Socket): string | undefined {
+  if (!(socket instanceof tls.TLSSocket) || !socket.authorized) return undefined;
+  const name: unknown = socket.getPeerCertificate().subject?.CN;
+  return typeof name === "string" && name !== "" ? name : undefined;
 }
 
 function readUrl(text: string, fallback: number): { secure: boolean; host: string; port: number } {

@@ -1,9 +1,10 @@
 import { Readable } from "node:stream";
 import { ProtocolError } from "#shared/errors";
-import { topicMatches, TopicTrie } from "#shared/message";
 import type { PacketRow, Store } from "#edge/store";
-import { Journal } from "./journal.ts";
-import { SessionQueue, type BrokerPacket, type Entry } from "./session-queue.ts";
+import { fromRow, Journal } from "./journal.ts";
+import { Retained } from "./retained.ts";
+import { WantedIndex, type Wanted } from "./wanted-index.ts";
+import { SessionQueue, type BrokerPacket, type Entry, type QoS } from "./session-queue.ts";
 
 interface Named {
   readonly id: string;
@@ -11,13 +12,7 @@ interface Named {
 
 interface Subscription {
   readonly topic: string;
-  readonly qos: 0 | 1 | 2;
-}
-
-interface Wanted {
-  readonly clientId: string;
-  readonly topic: string;
-  readonly qos: 0 | 1 | 2;
+  readonly qos: QoS;
 }
 
 export interface SessionLimits {
@@ -25,12 +20,27 @@ export interface SessionLimits {
   readonly queueSize: number;
   readonly isOnline: (client: string) => boolean;
   readonly onDropped: (client: string) => void;
+  /** A session was ended to make room for another. */
+  readonly onEnded: (client: string) => void;
 }
 
-/** Sessions, retained topics and packets in flight are bounded: a client must not fill the disk. */
+export interface SessionCounts {
+  readonly sessions: number;
+  readonly subscriptions: number;
+  readonly retained: number;
+  /** messages that wait for sessions */
+  readonly queued: number;
+}
+
+/** Sessions and packets in flight are bounded: a client must not fill the disk. */
 const mostSessions = 10_000;
-const mostRetained = 100_000;
 const mostInFlight = 50_000;
+
+/**
+ * A subscription each lasting session has, of a topic nobody may publish to: aedes tells by its subscriptions whether
+ * there is a session, and one without any is one too.
+ */
+export const sessionMarker = "$SYS/session";
 
 /**
  * What aedes asks of a persistence, in memory and in SQLite: subscriptions and queues of lasting sessions, retained
@@ -38,15 +48,14 @@ const mostInFlight = 50_000;
  */
 export class Sessions {
   readonly #journal: Journal;
+  readonly #retained: Retained;
   readonly #limits: SessionLimits;
-  readonly #subscriptions = new Map<string, Map<string, 0 | 1 | 2>>();
-  readonly #trie = new TopicTrie<Wanted>();
-  readonly #wanted = new Map<string, Wanted>();
+  readonly #subscriptions = new Map<string, Map<string, QoS>>();
+  readonly #wanted = new WantedIndex();
   readonly #queues = new Map<string, SessionQueue>();
   readonly #incoming = new Map<string, Map<number, Entry>>();
-  readonly #retained = new Map<string, BrokerPacket>();
   readonly #wills = new Map<string, Entry>();
-  readonly #ahead = new Set<number>();
+  readonly #old = new Set<string>();
   #row = 0;
   /** Filters and granted QoS of the subscribe packet being answered; see `createRetainedStreamCombi`. */
   granted: readonly Subscription[] = [];
@@ -55,6 +64,7 @@ export class Sessions {
   constructor(store: Store, limits: SessionLimits) {
     this.#journal = new Journal(store);
     this.#limits = limits;
+    this.#retained = new Retained(this.#journal, store.mqttSessions.retained());
     this.#load(store);
   }
 
@@ -65,42 +75,69 @@ export class Sessions {
   /** Wills of clients that were connected when edgecore ended. */
   takeLeftWills(): BrokerPacket[] {
     const wills = [...this.#wills.values()].map(({ packet }) => packet);
-    for (const entry of this.#wills.values()) this.#forget(entry);
+    for (const entry of this.#wills.values()) this.#journal.removePacket(entry);
     this.#wills.clear();
     return wills;
   }
 
-  counts(): { readonly sessions: number; readonly subscriptions: number; readonly retained: number } {
-    const subscriptions = [...this.#subscriptions.values()].reduce((sum, topics) => sum + topics.size, 0);
-    return { sessions: this.#subscriptions.size, subscriptions, retained: this.#retained.size };
-  }
-
-  commit(): Promise<void> {
-    return this.#journal.commit();
+  counts(): SessionCounts {
+    let [subscriptions, queued] = [0, 0];
+    for (const topics of this.#subscriptions.values()) subscriptions += topics.size - 1;
+    for (const queue of this.#queues.values()) queued += queue.size;
+    return { sessions: this.#subscriptions.size, subscriptions, retained: this.#retained.size, queued };
   }
 
   /**
-   * Stores what a publication of QoS 1 leaves behind before it is acknowledged; aedes itself acknowledges first.
-   * @returns undefined when there is nothing to store
+   * Stores what a publication leaves behind: retained, and in the queues of lasting sessions (QoS 1 and 2).
+   * @returns undefined when there is nothing to store, else when it is on disk
    */
-  storeAhead(packet: BrokerPacket): Promise<void> | undefined {
-    const wanted = this.#match(packet.topic ?? "");
+  store(packet: BrokerPacket): Promise<void> | undefined {
+    const wanted = packet.qos > 0 ? this.#wanted.match(packet.topic ?? "") : [];
     if (wanted.length === 0 && packet.retain !== true) return undefined;
-    if (packet.retain === true) this.#retain(packet);
+    if (packet.retain === true) this.#retained.put(packet);
     for (const sub of wanted) this.#enqueue(sub, packet);
-    if (packet.brokerCounter !== undefined) this.#ahead.add(packet.brokerCounter);
     return this.#journal.commit();
   }
 
+  /** A queued message goes out under this id. @returns a promise when that has to be on disk first (QoS 2) */
+  assign(client: string, packet: BrokerPacket, messageId: number): Promise<void> | undefined {
+    const queue = this.#queues.get(client);
+    const entry = queue?.findPacket(packet);
+    if (!queue || !entry) return undefined;
+    queue.number(entry, messageId);
+    if (entry.packet.qos < 2) return undefined;
+    this.#journal.putPacket("out", client, entry);
+    return this.#journal.commit();
+  }
+
+  isUnderWay(client: string, messageId: number): boolean {
+    return this.#queues.get(client)?.findMessage(messageId) !== undefined;
+  }
+
+  /** What a session was never sent, in order. */
+  unsent(client: string): BrokerPacket[] {
+    return this.#queues.get(client)?.unsent() ?? [];
+  }
+
+  /** The client speaks MQTT 3.1, which has no word for a session that was there. */
+  speaksOld(client: string, old: boolean): void {
+    if (old) this.#old.add(client);
+    else this.#old.delete(client);
+  }
+
+  /** Whether a message of QoS 2 was taken before: its repetition says nothing new. */
+  hasIncoming(client: string, messageId: number | undefined): boolean {
+    return this.#incoming.get(client)?.has(messageId ?? 0) ?? false;
+  }
+
   async storeRetained(packet: BrokerPacket): Promise<void> {
-    if (packet.brokerCounter !== undefined && this.#ahead.has(packet.brokerCounter)) return;
-    this.#retain(packet);
+    this.#retained.put(packet);
     await this.#journal.commit();
   }
 
   createRetainedStreamCombi(patterns: readonly string[]): Readable {
     const qosOf = new Map(this.granted.map(({ topic, qos }) => [topic, qos]));
-    return Readable.from(this.#retainedOf(patterns, qosOf));
+    return Readable.from(this.#retained.match(patterns, qosOf));
   }
 
   createRetainedStream(pattern: string): Readable {
@@ -108,15 +145,11 @@ export class Sessions {
   }
 
   async addSubscriptions(client: Named, subs: readonly Subscription[]): Promise<void> {
-    const known = this.#subscriptions.get(client.id);
-    if (!known && this.#subscriptions.size >= mostSessions)
-      throw new ProtocolError("too-many-sessions", `Cannot keep a session of ${client.id}: too many`);
-    const topics = known ?? new Map<string, 0 | 1 | 2>();
-    this.#subscriptions.set(client.id, topics);
+    const topics = this.#session(client.id);
     for (const { topic, qos } of subs) {
-      this.#unwant(client.id, topic);
+      this.#wanted.remove(client.id, topic);
       topics.set(topic, qos);
-      if (qos > 0) this.#want({ clientId: client.id, topic, qos });
+      if (qos > 0) this.#wanted.add({ clientId: client.id, topic, qos });
       this.#journal.add(`s${client.id}\n${topic}`, (to) =>
         to.putSubscription({ client: client.id, topic, qos }),
       );
@@ -130,19 +163,24 @@ export class Sessions {
   }
 
   async cleanSubscriptions(client: Named): Promise<void> {
-    this.#unsubscribe(client.id, [...(this.#subscriptions.get(client.id)?.keys() ?? [])]);
-    const queue = this.#queues.get(client.id);
-    for (const entry of queue?.entries() ?? []) this.#forget(entry);
-    this.#queues.delete(client.id);
+    this.#end(client.id);
     await this.#journal.commit();
   }
 
+  /** Asked for each client that wants a lasting session; begins one where there is none. */
   async subscriptionsByClient(client: Named): Promise<Subscription[]> {
-    return [...(this.#subscriptions.get(client.id) ?? [])].map(([topic, qos]) => ({ topic, qos }));
+    const known = this.#subscriptions.get(client.id);
+    const topics = this.#session(client.id);
+    // Those that came last are kept longest.
+    this.#subscriptions.delete(client.id);
+    this.#subscriptions.set(client.id, topics);
+    await this.#journal.commit();
+    const hidden = known === undefined || (topics.size === 1 && this.#old.has(client.id));
+    return hidden ? [] : [...topics].map(([topic, qos]) => ({ topic, qos }));
   }
 
   async subscriptionsByTopic(topic: string): Promise<Wanted[]> {
-    return this.#match(topic);
+    return this.#wanted.match(topic);
   }
 
   async countOffline(): Promise<{ subsCount: number; clientsCount: number }> {
@@ -154,7 +192,6 @@ export class Sessions {
   }
 
   async outgoingEnqueueCombi(subs: readonly Wanted[], packet: BrokerPacket): Promise<void> {
-    if (packet.brokerCounter !== undefined && this.#ahead.delete(packet.brokerCounter)) return;
     if (subs.length === 0) return;
     for (const sub of subs) this.#enqueue(sub, packet);
     await this.#journal.commit();
@@ -167,7 +204,7 @@ export class Sessions {
     if (packet.cmd === "pubrel") entry.packet = { ...entry.packet, cmd: "pubrel" };
     else queue.number(entry, packet.messageId);
     if (entry.packet.qos < 2) return;
-    this.#write("out", client.id, entry);
+    this.#journal.putPacket("out", client.id, entry);
     await this.#journal.commit();
   }
 
@@ -176,14 +213,19 @@ export class Sessions {
     const entry = queue?.findMessage(packet.messageId);
     if (!queue || !entry) return undefined;
     queue.remove(entry);
-    this.#forget(entry);
+    this.#journal.removePacket(entry);
     await this.#journal.commit();
     return entry.packet;
   }
 
   outgoingStream(client: Named): Readable {
     const entries = this.#queues.get(client.id)?.entries() ?? [];
-    return Readable.from(entries.map(({ packet }) => ({ ...packet, dup: packet.messageId !== undefined })));
+    return Readable.from(
+      entries.map(({ packet }) => ({
+        ...packet,
+        dup: packet.cmd === "publish" && packet.messageId !== undefined,
+      })),
+    );
   }
 
   async incomingStorePacket(client: Named, packet: BrokerPacket): Promise<void> {
@@ -191,7 +233,7 @@ export class Sessions {
     const packets = this.#incoming.get(client.id) ?? new Map<number, Entry>();
     const entry: Entry = { row: this.#nextRow(), packet: { ...packet } };
     this.#incoming.set(client.id, packets.set(id, entry));
-    this.#write("in", client.id, entry);
+    this.#journal.putPacket("in", client.id, entry);
     await this.#journal.commit();
   }
 
@@ -207,12 +249,12 @@ export class Sessions {
     if (!packets || !entry) throw new ProtocolError("no-packet", "no such packet");
     packets.delete(packet.messageId ?? 0);
     if (packets.size === 0) this.#incoming.delete(client.id);
-    this.#forget(entry);
+    this.#journal.removePacket(entry);
     await this.#journal.commit();
   }
 
   async cleanIncoming(client: Named): Promise<void> {
-    for (const entry of this.#incoming.get(client.id)?.values() ?? []) this.#forget(entry);
+    for (const entry of this.#incoming.get(client.id)?.values() ?? []) this.#journal.removePacket(entry);
     this.#incoming.delete(client.id);
     await this.#journal.commit();
   }
@@ -225,7 +267,7 @@ export class Sessions {
     });
     const entry = { row: this.#nextRow(), packet: will };
     this.#wills.set(client.id, entry);
-    this.#write("will", client.id, entry);
+    this.#journal.putPacket("will", client.id, entry);
     await this.#journal.commit();
   }
 
@@ -237,7 +279,7 @@ export class Sessions {
     const entry = this.#wills.get(client.id);
     if (!entry) return undefined;
     this.#wills.delete(client.id);
-    this.#forget(entry);
+    this.#journal.removePacket(entry);
     await this.#journal.commit();
     return entry.packet;
   }
@@ -260,19 +302,11 @@ export class Sessions {
   #load(store: Store): void {
     const { mqttSessions } = store;
     for (const { client, topic, qos } of mqttSessions.subscriptions()) {
-      const granted = qos as 0 | 1 | 2;
-      const topics = this.#subscriptions.get(client) ?? new Map<string, 0 | 1 | 2>();
+      const granted = qos as QoS;
+      const topics = this.#subscriptions.get(client) ?? new Map<string, QoS>();
       this.#subscriptions.set(client, topics.set(topic, granted));
-      if (granted > 0) this.#want({ clientId: client, topic, qos: granted });
+      if (granted > 0) this.#wanted.add({ clientId: client, topic, qos: granted });
     }
-    for (const { topic, qos, payload } of mqttSessions.retained())
-      this.#retained.set(topic, {
-        cmd: "publish",
-        topic,
-        qos: qos as 0 | 1 | 2,
-        retain: true,
-        payload: Buffer.from(payload),
-      });
     for (const row of mqttSessions.packets()) this.#loadPacket(row);
   }
 
@@ -287,20 +321,12 @@ export class Sessions {
     }
   }
 
-  #match(topic: string): Wanted[] {
-    if (this.#wanted.size === 0) return [];
-    const best = new Map<string, Wanted>();
-    for (const sub of this.#trie.match(topic))
-      if ((best.get(sub.clientId)?.qos ?? 0) < sub.qos) best.set(sub.clientId, sub);
-    return [...best.values()];
-  }
-
   #enqueue(sub: Wanted, packet: BrokerPacket): void {
     const queue = this.#queue(sub.clientId);
     if (queue.findPacket(packet)) return;
     const limit = this.#limits.isOnline(sub.clientId) ? mostInFlight : this.#limits.queueSize;
     if (queue.size >= limit) this.#dropOldest(sub.clientId, queue);
-    const qos = Math.min(sub.qos, packet.qos) as 0 | 1 | 2;
+    const qos = Math.min(sub.qos, packet.qos) as QoS;
     const { topic = "", payload = "", brokerId = "", brokerCounter = 0 } = packet;
     const kept: BrokerPacket = {
       cmd: "publish",
@@ -313,14 +339,14 @@ export class Sessions {
     };
     const entry = { row: this.#nextRow(), packet: kept };
     queue.add(entry);
-    this.#write("out", sub.clientId, entry);
+    this.#journal.putPacket("out", sub.clientId, entry);
   }
 
   #dropOldest(client: string, queue: SessionQueue): void {
     const oldest = queue.oldest();
     if (!oldest) return;
     queue.remove(oldest);
-    this.#forget(oldest);
+    this.#journal.removePacket(oldest);
     this.#limits.onDropped(client);
   }
 
@@ -330,50 +356,40 @@ export class Sessions {
     return queue;
   }
 
-  #retain(packet: BrokerPacket): void {
-    const { topic = "", qos } = packet;
-    const payload = Buffer.from(packet.payload ?? "");
-    const durable = !topic.startsWith("$SYS/");
-    if (payload.length === 0) {
-      this.#retained.delete(topic);
-      if (durable) this.#journal.add(`r${topic}`, (to) => to.removeRetained(topic));
+  /** The topics of a session; a new session begins, where there are too many in the place of the one longest away. */
+  #session(client: string): Map<string, QoS> {
+    const known = this.#subscriptions.get(client);
+    if (known) return known;
+    if (this.#subscriptions.size >= mostSessions) this.#endOldest(client);
+    const topics = new Map<string, QoS>([[sessionMarker, 0]]);
+    this.#subscriptions.set(client, topics);
+    this.#journal.add(`s${client}\n${sessionMarker}`, (to) =>
+      to.putSubscription({ client, topic: sessionMarker, qos: 0 }),
+    );
+    return topics;
+  }
+
+  #endOldest(newcomer: string): void {
+    for (const client of this.#subscriptions.keys()) {
+      if (this.#limits.isOnline(client)) continue;
+      this.#end(client);
+      this.#limits.onEnded(client);
       return;
     }
-    if (!this.#retained.has(topic) && this.#retained.size >= mostRetained) return;
-    this.#retained.set(topic, { cmd: "publish", topic, qos, retain: true, payload });
-    if (durable) this.#journal.add(`r${topic}`, (to) => to.putRetained({ topic, qos, payload }));
+    throw new ProtocolError("too-many-sessions", `Cannot keep a session of ${newcomer}: too many`);
   }
 
-  *#retainedOf(patterns: readonly string[], qosOf: ReadonlyMap<string, number>): Generator<BrokerPacket> {
-    for (const pattern of patterns) {
-      const most = qosOf.get(pattern) ?? 2;
-      const exact = this.#retained.get(pattern);
-      if (!/[+#]/.test(pattern)) {
-        if (exact) yield { ...exact, qos: Math.min(exact.qos, most) as 0 | 1 | 2 };
-        continue;
-      }
-      for (const [topic, packet] of this.#retained)
-        if (topicMatches(pattern, topic)) yield { ...packet, qos: Math.min(packet.qos, most) as 0 | 1 | 2 };
-    }
-  }
-
-  #want(sub: Wanted): void {
-    this.#wanted.set(`${sub.clientId}\n${sub.topic}`, sub);
-    this.#trie.add(sub.topic, sub);
-  }
-
-  #unwant(client: string, topic: string): void {
-    const sub = this.#wanted.get(`${client}\n${topic}`);
-    if (!sub) return;
-    this.#wanted.delete(`${client}\n${topic}`);
-    this.#trie.remove(topic, sub);
+  #end(client: string): void {
+    this.#unsubscribe(client, [...(this.#subscriptions.get(client)?.keys() ?? [])]);
+    for (const entry of this.#queues.get(client)?.entries() ?? []) this.#journal.removePacket(entry);
+    this.#queues.delete(client);
   }
 
   #unsubscribe(client: string, topics: readonly string[]): void {
     const known = this.#subscriptions.get(client);
     if (!known) return;
     for (const topic of topics) {
-      this.#unwant(client, topic);
+      this.#wanted.remove(client, topic);
       if (known.delete(topic))
         this.#journal.add(`s${client}\n${topic}`, (to) => to.removeSubscription(client, topic));
     }
@@ -384,41 +400,4 @@ export class Sessions {
     this.#row += 1;
     return this.#row;
   }
-
-  #write(kind: PacketRow["kind"], client: string, { row, packet }: Entry): void {
-    this.#journal.add(`p${row}`, (to) => to.putPacket(toRow(kind, client, { row, packet })));
-  }
-
-  #forget({ row }: Entry): void {
-    this.#journal.add(`p${row}`, (to) => to.removePacket(row));
-  }
-}
-
-function toRow(kind: PacketRow["kind"], client: string, { row, packet }: Entry): PacketRow {
-  const { cmd, topic = null, qos, retain = false, messageId = null, payload } = packet;
-  return {
-    id: row,
-    client,
-    kind,
-    messageId,
-    cmd,
-    topic,
-    qos,
-    retain: Number(retain),
-    payload: payload === undefined ? null : Buffer.from(payload),
-  };
-}
-
-/** Packets of an earlier run get an identity of their own: broker counters start anew. */
-function fromRow(row: PacketRow): BrokerPacket {
-  return {
-    cmd: row.cmd === "pubrel" ? "pubrel" : "publish",
-    topic: row.topic ?? "",
-    payload: Buffer.from(row.payload ?? []),
-    qos: row.qos as 0 | 1 | 2,
-    retain: row.retain !== 0,
-    messageId: row.messageId ?? undefined,
-    brokerId: "stored",
-    brokerCounter: row.id,
-  };
 }

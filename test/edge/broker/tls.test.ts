@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { connectAsync } from "mqtt";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { startBus } from "./harness.ts";
+import { startBus } from "#internal/test/edge/eventbus/harness.ts";
 
 const openssl = Bun.which("openssl");
 

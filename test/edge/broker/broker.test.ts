@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { connect as connectSocket } from "node:net";
 import { once } from "node:events";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { collect, startBus } from "./harness.ts";
+import { collect, startBus } from "#internal/test/edge/eventbus/harness.ts";
 
 const update = "$hw/events/device/d1/twin/update";
 
@@ -20,10 +20,10 @@ test("broker acknowledges a device's message only when the twins have it", async
   using dir = tempDir();
   const safe = Promise.withResolvers<void>();
   await using edge = await startBus(dir.path, { receive: () => safe.promise });
-  const client = await edge.connect();
+  const [client, other] = [await edge.connect(), await edge.connect()];
   let acknowledged = false;
   const published = client.publishAsync(update, "{}", { qos: 1 }).then(() => (acknowledged = true));
-  await client.publishAsync("other", "x", { qos: 1 });
+  while (edge.received.length === 0) await other.publishAsync("other", "x", { qos: 1 });
   expect({ received: edge.received.length, acknowledged }).toEqual({ received: 1, acknowledged: false });
   safe.resolve();
   await published;

@@ -1,0 +1,40 @@
+import type { QoS } from "#edge/mqttsessions";
+
+export interface Publication {
+  readonly topic: string;
+  readonly payload: Buffer;
+  readonly qos: QoS;
+  /** for QoS 1 and 2 */
+  readonly messageId?: number;
+}
+
+/** A PUBLISH packet, neither retained nor repeated, in one piece. */
+export function encodePublish({ topic, payload, qos, messageId = 0 }: Publication): Buffer {
+  const topicBytes = Buffer.byteLength(topic);
+  const length = 2 + topicBytes + (qos > 0 ? 2 : 0) + payload.length;
+  const lengthBytes = bytesOfLength(length);
+  const frame = Buffer.allocUnsafe(1 + lengthBytes + length);
+  frame[0] = 0x30 | (qos << 1);
+  for (let at = 1, rest = length; at <= lengthBytes; at += 1, rest >>>= 7)
+    frame[at] = (rest & 0x7f) | (at < lengthBytes ? 0x80 : 0);
+  let at = frame.writeUInt16BE(topicBytes, 1 + lengthBytes);
+  at += frame.write(topic, at);
+  if (qos > 0) at = frame.writeUInt16BE(messageId, at);
+  payload.copy(frame, at);
+  return frame;
+}
+
+export function encodePuback(messageId: number): Buffer {
+  return Buffer.from([0x40, 2, messageId >> 8, messageId & 0xff]);
+}
+
+/** A CONNACK that lets nobody in. */
+export function encodeRefusal(code: number): Buffer {
+  return Buffer.from([0x20, 2, 0, code]);
+}
+
+function bytesOfLength(length: number): number {
+  if (length < 128) return 1;
+  if (length < 16_384) return 2;
+  return length < 2_097_152 ? 3 : 4;
+}

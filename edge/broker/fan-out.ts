@@ -1,0 +1,143 @@
+import type { Duplex } from "node:stream";
+import { TopicTrie } from "#shared/message";
+import { encodePublish } from "./encode.ts";
+import type { BrokerPacket, QoS } from "#edge/mqttsessions";
+
+/** Who gets messages: a connection. */
+export interface Reader {
+  readonly conn: Duplex;
+  /** Whether it is there and its rules let it have this topic. */
+  readonly takes: (topic: string) => boolean;
+  /** Takes over a message of QoS 1 or 2. */
+  readonly deliver: (packet: BrokerPacket, qos: 1 | 2) => void;
+}
+
+export interface Traffic {
+  /** publications that came from clients */
+  received: number;
+  receivedBytes: number;
+  /** publications that went to clients */
+  sent: number;
+  sentBytes: number;
+  /** messages given up because a session had too many */
+  dropped: number;
+}
+
+interface Subscription {
+  readonly reader: Reader;
+  readonly qos: QoS;
+}
+
+/** Bytes that may wait in the socket of a client that does not read before it is cut off. */
+export const mostUnread = 8 * 1024 * 1024;
+/** Topics whose readers are remembered. */
+const mostTopics = 20_000;
+
+interface Waiting {
+  readonly frames: Buffer[];
+  bytes: number;
+}
+
+/**
+ * Brings publications to the connections that want them, once each however many of its filters match, at the highest
+ * QoS granted. Of QoS 0 a message is encoded once for all, and what one turn of the event loop brings for a connection
+ * is one write.
+ */
+export class FanOut {
+  readonly #traffic: Traffic;
+  readonly #trie = new TopicTrie<Subscription>();
+  readonly #filters = new Map<Reader, Map<string, Subscription>>();
+  /** Forgotten when a filter comes or goes. */
+  #found = new Map<string, readonly Subscription[]>();
+  #waiting = new Map<Reader, Waiting>();
+
+  constructor(traffic: Traffic) {
+    this.#traffic = traffic;
+  }
+
+  get subscriptions(): number {
+    return [...this.#filters.values()].reduce((sum, filters) => sum + filters.size, 0);
+  }
+
+  join(reader: Reader, wanted: Iterable<{ readonly topic: string; readonly qos: QoS }>): void {
+    const known = this.#filters.get(reader) ?? new Map<string, Subscription>();
+    this.#filters.set(reader, known);
+    for (const { topic, qos } of wanted) {
+      const before = known.get(topic);
+      if (before) this.#trie.remove(topic, before);
+      const subscription = { reader, qos };
+      known.set(topic, subscription);
+      this.#trie.add(topic, subscription);
+    }
+    this.#found = new Map();
+  }
+
+  leave(reader: Reader, filters: Iterable<string>): void {
+    const known = this.#filters.get(reader);
+    for (const filter of filters) {
+      const subscription = known?.get(filter);
+      if (!subscription) continue;
+      known?.delete(filter);
+      this.#trie.remove(filter, subscription);
+    }
+    if (known?.size === 0) this.#filters.delete(reader);
+    this.#found = new Map();
+  }
+
+  gone(reader: Reader): void {
+    this.leave(reader, [...(this.#filters.get(reader)?.keys() ?? [])]);
+    this.#waiting.delete(reader);
+  }
+
+  deliver(packet: BrokerPacket): void {
+    const topic = packet.topic ?? "";
+    const subscriptions = this.#wantedBy(topic);
+    if (subscriptions.length === 0) return;
+    const payload = Buffer.isBuffer(packet.payload) ? packet.payload : Buffer.from(packet.payload ?? "");
+    let frame: Buffer | undefined;
+    for (const { reader, qos } of subscriptions) {
+      if (!reader.takes(topic)) continue;
+      this.#traffic.sent += 1;
+      this.#traffic.sentBytes += payload.length;
+      const granted = Math.min(qos, packet.qos);
+      if (granted === 1 || granted === 2) reader.deliver(packet, granted);
+      else this.#queue(reader, (frame ??= encodePublish({ topic, payload, qos: 0 })));
+    }
+  }
+
+  /** One subscription a reader: that of the highest QoS. */
+  #wantedBy(topic: string): readonly Subscription[] {
+    const known = this.#found.get(topic);
+    if (known) return known;
+    if (this.#found.size >= mostTopics) this.#found.clear();
+    const best = new Map<Reader, Subscription>();
+    for (const subscription of this.#trie.match(topic)) {
+      const other = best.get(subscription.reader);
+      if (!other || other.qos < subscription.qos) best.set(subscription.reader, subscription);
+    }
+    const found = [...best.values()];
+    this.#found.set(topic, found);
+    return found;
+  }
+
+  #queue(reader: Reader, frame: Buffer): void {
+    if (this.#waiting.size === 0) setImmediate(() => this.#flush());
+    const waiting = this.#waiting.get(reader);
+    if (!waiting) {
+      this.#waiting.set(reader, { frames: [frame], bytes: frame.length });
+      return;
+    }
+    waiting.frames.push(frame);
+    waiting.bytes += frame.length;
+  }
+
+  #flush(): void {
+    const all = this.#waiting;
+    this.#waiting = new Map();
+    for (const [{ conn }, { frames, bytes }] of all) {
+      if (conn.destroyed) continue;
+      if (conn.writableLength > mostUnread) conn.destroy(new Error("client does not read"));
+      else conn.write(frames.length === 1 ? frames[0] : Buffer.concat(frames, bytes));
+    }
+  }
+}

@@ -1,0 +1,1 @@
+export { startBroker, type Broker, type BrokerParts } from "./broker.ts";

@@ -1,0 +1,47 @@
+import type { Clock } from "#shared/clock";
+import type { SessionCounts } from "#edge/mqttsessions";
+import type { Traffic } from "./fan-out.ts";
+
+export interface FigureParts {
+  readonly counts: () => SessionCounts & {
+    /** open connections */
+    readonly clients: number;
+    /** subscriptions of open connections */
+    readonly live: number;
+  };
+  readonly traffic: Traffic;
+  readonly version: string;
+  readonly clock: Clock;
+  readonly publish: (topic: string, payload: string) => void;
+}
+
+const everyMs = 10_000;
+
+/** Publishes the figures mosquitto's users look for below `$SYS/broker`, retained, each ten seconds. */
+export function startFigures({ counts, traffic, version, clock, publish }: FigureParts): Disposable {
+  const startMs = clock.monotonicMs();
+  let most = 0;
+  const tell = (): void => {
+    const { clients, live, sessions, subscriptions, retained, queued } = counts();
+    most = Math.max(most, clients);
+    const figures: Record<string, string | number> = {
+      version: `edgecore ${version}`,
+      uptime: `${Math.round((clock.monotonicMs() - startMs) / 1000)} seconds`,
+      "clients/connected": clients,
+      "clients/maximum": most,
+      "clients/persistent": sessions,
+      "subscriptions/count": live,
+      "subscriptions/persistent": subscriptions,
+      "retained messages/count": retained,
+      "store/messages/count": queued,
+      "publish/messages/received": traffic.received,
+      "publish/messages/sent": traffic.sent,
+      "publish/messages/dropped": traffic.dropped,
+      "publish/bytes/received": traffic.receivedBytes,
+      "publish/bytes/sent": traffic.sentBytes,
+    };
+    for (const [name, value] of Object.entries(figures)) publish(`$SYS/broker/${name}`, String(value));
+  };
+  tell();
+  return clock.every(everyMs, tell);
+}

@@ -1,0 +1,76 @@
+import type { MqttSessions, PacketRow, Store } from "#edge/store";
+import type { BrokerPacket, Entry, QoS } from "./session-queue.ts";
+
+type Write = (sessions: MqttSessions) => void;
+
+/**
+ * Writes of the broker, one transaction a turn of the event loop. A write replaces an earlier one of the same key that
+ * has not reached the disk, so that a packet which comes and goes within a turn costs nothing.
+ */
+export class Journal {
+  readonly #store: Store;
+  #writes = new Map<string, Write>();
+  #flushed: Promise<void> | undefined;
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  add(key: string, write: Write): void {
+    this.#writes.set(key, write);
+  }
+
+  putPacket(kind: PacketRow["kind"], client: string, entry: Entry): void {
+    this.add(`p${entry.row}`, (to) => to.putPacket(toRow(kind, client, entry)));
+  }
+
+  removePacket({ row }: Entry): void {
+    this.add(`p${row}`, (to) => to.removePacket(row));
+  }
+
+  /** Resolves when everything added so far is on disk; rejects when it could not be written. */
+  commit(): Promise<void> {
+    if (this.#writes.size === 0) return this.#flushed ?? Promise.resolve();
+    this.#flushed ??= new Promise<void>((resolve) => setImmediate(resolve)).then(() => this.#flush());
+    return this.#flushed;
+  }
+
+  #flush(): void {
+    const writes = this.#writes;
+    this.#writes = new Map();
+    this.#flushed = undefined;
+    const { mqttSessions } = this.#store;
+    this.#store.transaction(() => {
+      for (const write of writes.values()) write(mqttSessions);
+    });
+  }
+}
+
+function toRow(kind: PacketRow["kind"], client: string, { row, packet }: Entry): PacketRow {
+  const { cmd, topic = null, qos, retain = false, messageId = null, payload } = packet;
+  return {
+    id: row,
+    client,
+    kind,
+    messageId,
+    cmd,
+    topic,
+    qos,
+    retain: Number(retain),
+    payload: payload === undefined ? null : Buffer.from(payload),
+  };
+}
+
+/** Packets of an earlier run get an identity of their own: broker counters start anew. */
+export function fromRow(row: PacketRow): BrokerPacket {
+  return {
+    cmd: row.cmd === "pubrel" ? "pubrel" : "publish",
+    topic: row.topic ?? "",
+    payload: Buffer.from(row.payload ?? []),
+    qos: row.qos as QoS,
+    retain: row.retain !== 0,
+    messageId: row.messageId ?? undefined,
+    brokerId: "stored",
+    brokerCounter: row.id,
+  };
+}
