@@ -5,13 +5,20 @@ import { describeError } from "#shared/errors";
 import type { Device, DeviceModel } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import { parseResource, topicMatches, type EdgeCatalog, type MqttMessage } from "#shared/message";
+import {
+  deviceOfHistory,
+  operations,
+  parseResource,
+  topicMatches,
+  type EdgeCatalog,
+  type MqttMessage,
+} from "#shared/message";
 import type { HistoryLimits, Store } from "#edge/store";
 import { Batch } from "./batch.ts";
 import { discoveryFilters, objectsOf, readDiscovery, type Discovered } from "./discovery.ts";
 import { Handlers } from "./handlers.ts";
 import { contentFields, Objects } from "./objects.ts";
-import { serveQueries } from "./query.ts";
+import { answerHistory, serveQueries } from "./query.ts";
 import { Registry } from "./registry.ts";
 
 export interface DeviceTwinConfig {
@@ -105,7 +112,7 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
   objects.use(handlers);
   objects.restore(storedObjects(store, log));
   await batch.settled();
-  stack.use(serve(config, parts, { handlers, objects, batch, discovery }));
+  stack.use(serve(config, parts, { registry, handlers, objects, batch, discovery }));
   stack.use(clock.every(trimEveryMs, () => trimHistory(store, clock, config.history)));
   const query = config.query ? stack.use(serveQueries(config.query, { registry, store, log })) : undefined;
   log.info("device twin started", { devices: registry.size });
@@ -116,6 +123,7 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
 const done = Promise.resolve();
 
 interface Receivers {
+  readonly registry: Registry;
   readonly handlers: Handlers;
   readonly objects: Objects;
   readonly batch: Batch;
@@ -124,13 +132,17 @@ interface Receivers {
 
 /** Hears and answers the other modules. */
 function serve(config: DeviceTwinConfig, parts: DeviceTwinParts, receivers: Receivers): Disposable {
-  const { port } = parts;
-  const { objects, discovery } = receivers;
+  const { port, store } = parts;
+  const { registry, objects, discovery } = receivers;
   const stack = new DisposableStack();
   stack.use(port.answer("mqtt.received", (message) => receive(receivers, message)));
   stack.use(port.answer("mqtt.filters", async () => [...objects.filters, ...discovery.filters]));
   stack.use(
     port.answer("twin.deliver", async (message) => {
+      const { operation, resource = "" } = message.route;
+      const asked = operation === operations.query ? deviceOfHistory(resource) : undefined;
+      if (asked !== undefined)
+        return { ack: true, answer: answerHistory({ registry, store }, asked, message.content) };
       await objects.deliver(message);
       return { ack: false };
     }),

@@ -1,13 +1,15 @@
 import { Hono } from "hono";
 import { ConfigError } from "#shared/errors";
 import type { Logger } from "#shared/log";
-import type { Store } from "#edge/store";
+import { historyBounds, mostPoints, readWholeNumbers } from "#shared/query";
+import type { HistoryPoint, Store } from "#edge/store";
 import { describeDevice, liveTwins } from "./handlers.ts";
 import type { Device, Registry } from "./registry.ts";
+import { isFields } from "./requests.ts";
 
 export interface QueryParts {
   readonly registry: Registry;
-  readonly store: Store;
+  readonly store: Pick<Store, "telemetry">;
   readonly log: Logger;
 }
 
@@ -15,7 +17,27 @@ export interface QueryServer extends AsyncDisposable {
   readonly port: number;
 }
 
-const mostPoints = 10_000;
+type Sources = Omit<QueryParts, "log">;
+
+interface Refused {
+  readonly code: 400 | 404;
+  readonly error: string;
+}
+
+interface History {
+  readonly device: string;
+  readonly property: string;
+  readonly twin: unknown;
+  /** oldest first */
+  readonly history: readonly HistoryPoint[];
+}
+
+/** Values in one answer: it has to fit into a message of the link, whatever devices report. */
+const mostAnswerBytes = 8 * 1024 * 1024;
+const pageBounds = {
+  limit: { fallback: 1000, least: 1, most: mostPoints },
+  offset: { fallback: 0, least: 0, most: Number.MAX_SAFE_INTEGER },
+};
 
 /**
  * Present and past values over HTTP, for programs on the node:
@@ -38,46 +60,62 @@ export function serveQueries(
   }
 }
 
-function makeApp({ registry, store }: QueryParts): Hono {
+/** The answer to a question of the cloud: as over HTTP, or what is wrong with the question. */
+export function answerHistory(sources: Sources, deviceId: string, content: unknown): History | Refused {
+  const asked = isFields(content) ? content : {};
+  const { property } = asked;
+  if (typeof property !== "string") return { code: 400, error: "property: expected the name of a property" };
+  return readHistory(sources, { deviceId, property }, (name) => asked[name]);
+}
+
+function makeApp(parts: QueryParts): Hono {
+  const { registry } = parts;
   const app = new Hono();
   app.get("/devices", (c) => {
-    const limit = number(c.req.query("limit"), 1000, mostPoints);
-    const offset = number(c.req.query("offset"), 0, Number.MAX_SAFE_INTEGER);
-    const page = registry.page(offset, limit);
+    const read = readWholeNumbers(pageBounds, (name) => c.req.query(name));
+    if (!read.ok) return c.json({ error: read.problem }, 400);
+    const page = registry.page(read.values.offset, read.values.limit);
     return c.json({ total: registry.size, devices: page.map((device) => show(device)) });
   });
   app.get("/devices/:id", (c) => {
     const device = registry.find(c.req.param("id"));
-    return device ? c.json(show(device)) : c.json(missing("device", c.req.param("id")), 404);
+    return device ? c.json(show(device)) : c.json({ error: missing("device", c.req.param("id")).error }, 404);
   });
   app.get("/devices/:id/:property", (c) => {
-    const device = registry.find(c.req.param("id"));
-    const name = c.req.param("property");
-    if (!device) return c.json(missing("device", c.req.param("id")), 404);
-    const twin = device.twins.get(name);
-    if (!twin) return c.json(missing("property", name), 404);
-    const history = store.telemetry.query({
-      deviceId: device.id,
-      name,
-      sinceMs: number(c.req.query("since"), 0, Number.MAX_SAFE_INTEGER),
-      untilMs: number(c.req.query("until"), Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER),
-      limit: number(c.req.query("limit"), 100, mostPoints),
-    });
-    return c.json({ device: device.id, property: name, twin: liveTwins(device)[name] ?? null, history });
+    const { id: deviceId, property } = c.req.param();
+    const found = readHistory(parts, { deviceId, property }, (name) => c.req.query(name));
+    return "error" in found ? c.json({ error: found.error }, found.code) : c.json(found);
   });
   return app;
+}
+
+/** The one way to past values, whoever asks. */
+function readHistory(
+  { registry, store }: Sources,
+  { deviceId, property }: { readonly deviceId: string; readonly property: string },
+  given: (name: string) => unknown,
+): History | Refused {
+  const device = registry.find(deviceId);
+  if (!device) return missing("device", deviceId);
+  if (!device.twins.has(property)) return missing("property", property);
+  const read = readWholeNumbers(historyBounds, given);
+  if (!read.ok) return { code: 400, error: read.problem };
+  const { since: sinceMs, until: untilMs, limit } = read.values;
+  const points = store.telemetry.query({ deviceId: device.id, name: property, sinceMs, untilMs, limit });
+  const twin = liveTwins(device)[property] ?? null;
+  return { device: device.id, property, twin, history: newestWithin(points, mostAnswerBytes) };
+}
+
+function newestWithin(points: readonly HistoryPoint[], mostBytes: number): readonly HistoryPoint[] {
+  let bytes = 0;
+  const fits = points.findLastIndex(({ value }) => (bytes += Buffer.byteLength(value)) > mostBytes);
+  return points.slice(fits + 1);
 }
 
 function show(device: Device): unknown {
   return { ...describeDevice(device), twin: liveTwins(device) };
 }
 
-function missing(what: string, name: string): { readonly error: string } {
-  return { error: `${what} "${name}" not found` };
-}
-
-/** A whole number of a query text, kept within 0 and `max`; anything else is the fallback. */
-function number(text: string | undefined, fallback: number, max: number): number {
-  const value = text === undefined || text === "" ? Number.NaN : Number(text);
-  return Number.isInteger(value) && value >= 0 ? Math.min(value, max) : fallback;
+function missing(what: string, name: string): Refused {
+  return { code: 404, error: `${what} "${name}" not found` };
 }

@@ -96,8 +96,8 @@ export class Dispatch {
   async #deliver(to: Receiver, message: WireMessage): Promise<void> {
     const { deliver, send, stamp, log } = this.#options;
     try {
-      const { ack } = await deliver(to, message);
-      if (ack) send(responseTo(stamp, message, ok, acknowledgementRoute(message)));
+      const { ack, answer } = await deliver(to, message);
+      if (ack) send(responseTo(stamp, message, answer ?? ok, acknowledgementRoute(message)));
     } catch (error) {
       const { resource, source, group } = message.route;
       log.warn("cannot take a message of the cloud", { to, resource, error: describeError(error) });

@@ -78,8 +78,10 @@ export interface CloudCatalog {
 }
 
 export interface Delivery {
-  /** Whether edgehub answers the message with "OK". */
+  /** Whether edgehub answers the message. */
   readonly ack: boolean;
+  /** The content of the answer; "OK" unless told. */
+  readonly answer?: unknown;
 }
 
 export interface ObjectName {

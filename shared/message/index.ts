@@ -12,9 +12,11 @@ export type {
 } from "./catalog.ts";
 export { decode, encode, type Decoded } from "./codec.ts";
 export {
+  deviceOfHistory,
   deviceOfTopic,
   devicePrefix,
   deviceTopic,
+  historyResource,
   nodePrefix,
   parseDeviceTopic,
   parseMembershipTopic,

@@ -21,6 +21,8 @@ export interface Harness extends AsyncDisposable {
   take(): Published[];
   addDevice(device: object): Promise<void>;
   deliver(resource: string, content: unknown): Promise<void>;
+  /** Asks what the cloud asks; @returns the content of the answer, undefined when there is none */
+  ask(resource: string, content: unknown): Promise<unknown>;
   /** Contents that wait for the cloud, oldest first. */
   outbox(): { resource: string; operation: string; content: unknown }[];
 }
@@ -94,6 +96,14 @@ export async function startHarness(
         content,
       });
       await Bun.sleep(0);
+    },
+    ask: async (resource, content) => {
+      const { answer } = await broker.ask("twin.deliver", {
+        header: { msg_id: "m2", timestamp: 1 },
+        route: { source: "devicecontroller", group: "twin", operation: "query", resource },
+        content,
+      });
+      return answer;
     },
     outbox: () =>
       store.outbox.listAfter(0, 100_000).map(({ message }) => {

@@ -136,6 +136,38 @@ test("past and present values are served over HTTP, bounded a property", async (
   expect((await fetch(`${at}/devices/none`)).status).toBe(404);
 });
 
+test("the cloud is told of the past what programs on the node are told", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path, { query: { address: "127.0.0.1", port: 0 } });
+  await node.deliver("membership", { added_devices: [{ id: "d", name: "d" }] });
+  for (const value of ["1", "2", "3"])
+    await node.send("$hw/events/device/d/twin/update", { twin: { t: { actual: { value } } } });
+  const told = await fetch(`http://127.0.0.1:${node.twin.queryPort}/devices/d/t?limit=2`);
+  const question = { property: "t", since: 0, limit: 2 };
+  expect(await node.ask("device/d/history", question)).toEqual(await told.json());
+});
+
+test("a question for the past that makes no sense is told what is wrong with it", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path, { query: { address: "127.0.0.1", port: 0 } });
+  await node.deliver("membership", { added_devices: [{ id: "d", name: "d" }] });
+  await node.send("$hw/events/device/d/twin/update", { twin: { t: { actual: { value: "1" } } } });
+  const limit = 'limit: expected a whole number from 1 to 10000, got "ten"';
+  expect([
+    await node.ask("device/x/history", { property: "t" }),
+    await node.ask("device/d/history", { property: "u" }),
+    await node.ask("device/d/history", {}),
+    await node.ask("device/d/history", { property: "t", limit: "ten" }),
+  ]).toEqual([
+    { code: 404, error: 'device "x" not found' },
+    { code: 404, error: 'property "u" not found' },
+    { code: 400, error: "property: expected the name of a property" },
+    { code: 400, error: limit },
+  ]);
+  const over = await fetch(`http://127.0.0.1:${node.twin.queryPort}/devices/d/t?limit=ten`);
+  expect([over.status, await over.json()]).toEqual([400, { error: limit }]);
+});
+
 test("reports beyond the disk budget are folded to the latest of each property, and counted", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path, { outboxLimitBytes: 1_000_000 });

@@ -50,3 +50,20 @@ test("dispatch acknowledges an object that answers too late, so that the cloud g
 test("dispatch says nothing to a late answer that the cloud does not repeat", () => {
   expect([answerToLate({ content: "OK" }), answerToLate({ resourceVersion: undefined })]).toEqual([[], []]);
 });
+
+test("dispatch sends what the module answers to a question of the cloud", async () => {
+  const sent: WireMessage[] = [];
+  const dispatch = new Dispatch({
+    stamp,
+    log: silentLog(),
+    send: (message) => void sent.push(message),
+    settle: () => undefined,
+    deliver: () => Promise.resolve({ ack: true, answer: { history: [] } }),
+  });
+  const parts = { source: "devicecontroller", group: "twin", operation: "query", content: {} };
+  dispatch.take(newMessage({ id: () => "q", nowMs: () => 1 }, { ...parts, resource: "device/d/history" }));
+  await dispatch.idle();
+  expect(sent.map(({ header, content }) => [header.parent_msg_id, content])).toEqual([
+    ["q", { history: [] }],
+  ]);
+});

@@ -1,0 +1,2 @@
+export { historyBounds, mostPoints } from "./history.ts";
+export { readWholeNumbers, type Bounds, type WholeNumbers } from "./whole-numbers.ts";
