@@ -159,6 +159,20 @@ export function internalError(message: string): Refusal {
   return refuse(500, "InternalError", text, { causes: [{ message }] });
 }
 
+const reasons: Readonly<Record<number, string>> = {
+  400: "BadRequest",
+  404: "NotFound",
+  409: "Conflict",
+  429: "TooManyRequests",
+  503: "ServiceUnavailable",
+  504: "Timeout",
+};
+
+/** What something beside the stored kinds refuses; without a time to come again, which clients would obey by themselves. */
+export function ofCode(code: number, message: string): Refusal {
+  return refuse(code, reasons[code] ?? "InternalError", message, {});
+}
+
 export function serviceUnavailable(message: string): Refusal {
   return refuse(503, "ServiceUnavailable", message, { retryAfterSeconds: 1 });
 }

@@ -9,7 +9,36 @@ import * as discovery from "./discovery.ts";
 import type { KindRegistry } from "./kind-registry.ts";
 import { answerResource, type ResourceParts } from "./resource-requests.ts";
 
+/**
+ * A resource beside the stored kinds that something else answers. Who may ask is decided here, by RBAC as for any other
+ * resource, before it hears of the question; it is not in discovery, since nothing can be listed, watched or kept of it.
+ */
+export interface ExtraResource {
+  readonly group: string;
+  readonly version: string;
+  readonly resource: string;
+  /** "" for the resource itself */
+  readonly subresource: string;
+  readonly namespaced: boolean;
+  /** What a GET is to RBAC: `get` of something named, `list` of the whole. */
+  readonly verb: "get" | "list";
+  readonly answer: (request: ExtraRequest) => Promise<ExtraReply>;
+}
+
+export interface ExtraRequest {
+  readonly namespace: string;
+  readonly name: string;
+  readonly query: URLSearchParams;
+  readonly signal: AbortSignal;
+}
+
+export type ExtraReply =
+  | { readonly ok: true; readonly body: Readonly<Record<string, unknown>> }
+  | { readonly ok: false; readonly code: number; readonly text: string };
+
 export interface RouteParts extends ResourceParts {
+  /** Looked at with each request: there may be more of them later. */
+  readonly extras: ReadonlySet<ExtraResource>;
   readonly registry: KindRegistry;
   readonly authenticator: Authenticator;
   readonly authorizer: Authorizer;
@@ -90,6 +119,8 @@ async function serveTarget(parts: RouteParts, request: Request): Promise<Respons
   const user = impersonated(parts, identify(parts, request), request);
   if (target.resource === "") return serveVersion(parts, user, target);
   authorize(parts, user, attributesOf(target, verb));
+  const extra = [...parts.extras].find((one) => isFor(one, target));
+  if (extra) return serveExtra(extra, { target, verb, query, signal: request.signal });
   await parts.store.settled();
   const kind = parts.registry.find(target.group, target.version, target.resource);
   if (!kind) {
@@ -106,6 +137,34 @@ async function serveTarget(parts: RouteParts, request: Request): Promise<Respons
     response.headers.append("Warning", `299 - "${printable(text).replaceAll(/["\\]/g, String.raw`\$&`)}"`);
   }
   return response;
+}
+
+/** The scope counts: right in one namespace must not open what is of the whole cluster. */
+function isFor(extra: ExtraResource, target: RequestTarget): boolean {
+  return (
+    extra.group === target.group &&
+    extra.version === target.version &&
+    extra.resource === target.resource &&
+    extra.subresource === target.subresource &&
+    extra.namespaced === (target.namespace !== "")
+  );
+}
+
+async function serveExtra(
+  extra: ExtraResource,
+  asked: {
+    readonly target: RequestTarget;
+    readonly verb: string;
+    readonly query: URLSearchParams;
+    readonly signal: AbortSignal;
+  },
+): Promise<Response> {
+  const { target, verb, query, signal } = asked;
+  if (verb !== extra.verb) throw refusals.methodNotAllowed();
+  const { namespace, name } = target;
+  const reply = await extra.answer({ namespace, name, query, signal });
+  if (!reply.ok) throw refusals.ofCode(reply.code, reply.text);
+  return answerText(JSON.stringify(reply.body), false, 200);
 }
 
 function serveVersion(parts: RouteParts, user: User, target: RequestTarget): Response {

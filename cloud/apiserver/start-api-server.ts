@@ -11,7 +11,7 @@ import type { Logger } from "#shared/log";
 import { startCrdCleaner } from "./crd-cleaner.ts";
 import { KindRegistry, resourceOf } from "./kind-registry.ts";
 import { ObjectService, type Admission } from "./object-service.ts";
-import { createRoutes } from "./routes.ts";
+import { createRoutes, type ExtraResource } from "./routes.ts";
 import { ServiceAddresses } from "./service-addresses.ts";
 
 export interface ApiServerConfig {
@@ -41,6 +41,8 @@ export interface ApiServer extends Running {
   writeKubeconfig(path: string): void;
   /** Creates or changes objects so that they are as given, in order; CustomResourceDefinitions are served at once. */
   ensureObjects(objects: readonly KubeObject[]): Promise<void>;
+  /** Serves further resources, answered by others, until disposed. */
+  serve(resources: readonly ExtraResource[]): Disposable;
   /** Forgets history past `historyRevisions` now; it happens by itself every half minute. */
   compact(): Promise<void>;
 }
@@ -68,7 +70,8 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
   const ensure = (all: readonly KubeObject[]): Promise<void> =>
     ensureObjects({ objects, registry, store }, all);
   await ensure(firstNamespaces.map((name) => ({ apiVersion: "v1", kind: "Namespace", metadata: { name } })));
-  const app = wireRoutes({ config, deps, store, registry, objects });
+  const extras = new Set<ExtraResource>();
+  const app = wireRoutes({ config, deps, store, registry, objects, extras });
   const server = listen(config, (request) => app.routes.fetch(request));
   stack.defer(() => server.stop(true));
   app.address = `${config.address}:${server.port}`;
@@ -79,6 +82,10 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
     url,
     port: server.port ?? 0,
     ensureObjects: ensure,
+    serve: (resources) => {
+      for (const one of resources) extras.add(one);
+      return { [Symbol.dispose]: () => resources.forEach((one) => extras.delete(one)) };
+    },
     compact: () => store.compact(),
     writeKubeconfig: (path) =>
       writeKubeconfig(path, { server: url, caPem: config.tls.caPem, token: config.adminToken }),
@@ -91,9 +98,10 @@ interface Wiring {
   readonly store: RevisionStore;
   readonly registry: KindRegistry;
   readonly objects: ObjectService;
+  readonly extras: ReadonlySet<ExtraResource>;
 }
 
-function wireRoutes({ config, deps, store, registry, objects }: Wiring): {
+function wireRoutes({ config, deps, store, registry, objects, extras }: Wiring): {
   routes: ReturnType<typeof createRoutes>;
   address: string;
 } {
@@ -108,6 +116,7 @@ function wireRoutes({ config, deps, store, registry, objects }: Wiring): {
     store,
     objects,
     registry,
+    extras,
     authenticator,
     authorizer,
     clock,
