@@ -4,6 +4,7 @@ import { startDeviceController } from "#cloud/devicecontroller";
 import { startEdgeController } from "#cloud/edgecontroller";
 import { createKubeClient, type KubeOptions } from "#cloud/kubeclient";
 import { startSyncController } from "#cloud/synccontroller";
+import { startTelemetry } from "#cloud/telemetry";
 import { Bus } from "#shared/bus";
 import type { ProcessDeps } from "#shared/cli";
 import type { CloudConfig, KubeAccess } from "#shared/config";
@@ -45,6 +46,13 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
         : stack.use(await createKubeClient(accessOf(own), { clock, log: parts.log }));
     stack.use(await startDeviceController(config.deviceController, { ...parts, kube: kubeOfDevices }));
   }
+  const telemetry = stack.use(
+    await startTelemetry(
+      { ...config.telemetry, dataDir, devices: config.deviceController.enabled },
+      { port: bus.port("telemetry"), clock, log: log("telemetry") },
+    ),
+  );
+  if (embedded) stack.use(embedded.api.serve(telemetry.apiDoors));
   const hub = stack.use(
     await startCloudHub(config.cloudHub, {
       port: bus.port("cloudhub"),
@@ -54,6 +62,7 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
     }),
   );
   stack.use(deps.onReload(() => void hub.reload(loadCertificates())));
+  if (telemetry.port !== undefined) deps.reportPort("telemetry", telemetry.port);
   deps.reportPort("cloudhub", hub.port);
   deps.reportPort("cloudhub-https", hub.httpsPort);
   return running("cloudcore", stack.move());

@@ -78,7 +78,7 @@ export interface Door {
 
 /** One door a library: only these folders may import it. */
 export const doors: readonly Door[] = [
-  { library: "bun:sqlite", folders: ["edge/store", "cloud/apistore", "cloud/apiserver"] },
+  { library: "bun:sqlite", folders: ["edge/store", "cloud/apistore", "cloud/apiserver", "cloud/telemetry"] },
   { library: "dockerode", folders: ["edge/runtime"] },
   { library: "@kubernetes/client-node", folders: ["cloud/kubeclient"] },
   { library: "fast-json-patch", folders: ["cloud/api*"] },

@@ -35,6 +35,7 @@ export async function startCloud({ root, folder }: CloudOptions): Promise<Cloud>
     `data-dir: ${dataDir}
 cloudhub: { address: 127.0.0.1, port: ${hub}, https-port: ${https}, advertise: [127.0.0.1] }
 embedded: { port: ${api} }
+telemetry: { port: 0 }
 `,
   );
   const cloudcore = join(root, "dist/cloudcore");

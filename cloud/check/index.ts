@@ -19,7 +19,7 @@ import { checkApi } from "./kube-api.ts";
 
 /** Looks at everything cloudcore needs, changing nothing. */
 export async function* checkCloud(config: CloudConfig, clock: Clock): AsyncGenerator<Finding> {
-  const { dataDir, cloudHub, embedded } = config;
+  const { dataDir, cloudHub, embedded, telemetry } = config;
   const pid = lockHolder(lockFile(dataDir, "cloudcore"));
   const running = { pid, ports: readPorts(dataDir) };
   yield checkDataDir(dataDir, pid);
@@ -32,6 +32,8 @@ export async function* checkCloud(config: CloudConfig, clock: Clock): AsyncGener
     running,
   );
   if (embedded) yield await checkPort({ ...embedded, name: "embedded", setting: "embedded.port" }, running);
+  const { http } = telemetry;
+  if (http) yield await checkPort({ ...http, name: "telemetry", setting: "telemetry.port" }, running);
   yield await checkApi(config, running);
 }
 

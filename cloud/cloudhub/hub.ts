@@ -3,11 +3,13 @@ import { STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 import { WebSocketServer, type WebSocket } from "ws";
 import type { Clock } from "#shared/clock";
+import { UnavailableError } from "#shared/errors";
 import type { Logger } from "#shared/log";
-import { answersAllHeader, type DeliveredObject, type NodeMessage } from "#shared/message";
+import { answersAllHeader, type DeliveredObject, type NodeMessage, type WireMessage } from "#shared/message";
 import type { CloudHubPort } from "./index.ts";
 import { identify, isNodeName, nodeOfRequest, peerOf } from "./identity.ts";
 import { Session } from "./session.ts";
+import type { RequestOptions } from "./session-requests.ts";
 
 const maxFrameBytes = 32 * 1024 * 1024;
 const drainMs = 3000;
@@ -60,6 +62,13 @@ export class Hub implements AsyncDisposable {
 
   send({ node, message }: NodeMessage): void {
     this.#sessions.get(node)?.send(message);
+  }
+
+  /** @throws UnavailableError when the node is not connected, goes away, or does not answer in time */
+  async request({ node, message }: NodeMessage, options: RequestOptions): Promise<WireMessage> {
+    const session = this.#sessions.get(node);
+    if (!session) throw new UnavailableError("not-connected", `Node "${node}" is not connected`);
+    return session.request(message, options);
   }
 
   close(node: string, reason: string): void {
@@ -129,6 +138,7 @@ export class Hub implements AsyncDisposable {
       acked: (id, object, deleted) => void port.emit("object.acked", { ...object, node: id, deleted }),
       forward: (kind, message) =>
         kind === "twin" ? port.emit("twin.message", message) : port.emit("node.message", message),
+      store: (message) => this.#store(message),
       ended: (ended, reason) => this.#ended(ended, reason),
     });
     const before = this.#sessions.get(node);
@@ -140,6 +150,16 @@ export class Hub implements AsyncDisposable {
     }
     log.info("A node is connected", { node });
     this.#tell(node, () => port.emit("node.connected", { node }));
+  }
+
+  async #store(upload: NodeMessage): Promise<boolean> {
+    const { port, log } = this.#options;
+    try {
+      return await port.ask("node.upload", upload);
+    } catch (error) {
+      log.error("Cannot hand on what a node uploads", { node: upload.node, error });
+      return false;
+    }
   }
 
   /** A session that was replaced ends quietly: its node is still connected. */

@@ -15,9 +15,9 @@ export { ensureCertificates, type CertificateOptions, type CloudCertificates } f
 export type CloudHubPort = Port<
   CloudCatalog,
   "node.message" | "twin.message" | "node.connected" | "node.disconnected" | "object.acked",
-  "object.sending",
+  "object.sending" | "node.upload",
   "node.close",
-  "node.send"
+  "node.send" | "node.request"
 >;
 
 /** `CloudHubConfig` of cloudcore's configuration fits. Ports may be 0: any free one. */
@@ -48,7 +48,7 @@ export interface CloudHub extends Running {
 /**
  * The door for nodes: their sessions on one port, their certificates on the other. What is sent to a node that is not
  * connected is dropped; what a session had not delivered ends with it. Whoever sends hears `node.connected` and sends
- * again.
+ * again. A question to a node is sent once and answered by the connection it went over, or not at all.
  * @throws ConfigError when a port or the certificate cannot be used
  */
 export async function startCloudHub(config: HubConfig, deps: CloudHubDeps): Promise<CloudHub> {
@@ -69,6 +69,11 @@ export async function startCloudHub(config: HubConfig, deps: CloudHubDeps): Prom
       hub.send(message);
       return Promise.resolve(undefined);
     }),
+  );
+  stack.use(
+    port.answer("node.request", ({ timeoutMs, ...question }, { signal }) =>
+      hub.request(question, { timeoutMs, signal }),
+    ),
   );
   log.info("Nodes can connect", { port: sessions.port, httpsPort: enrolment.port });
   return {

@@ -7,6 +7,7 @@ export type Upstream =
   | { readonly kind: "ack"; readonly parentId: string }
   | { readonly kind: "error" }
   | { readonly kind: "refused"; readonly reason: string }
+  | { readonly kind: "upload"; readonly message: WireMessage }
   | { readonly kind: "twin" | "node"; readonly message: WireMessage };
 
 const cloudSources: ReadonlySet<string> = new Set([
@@ -25,10 +26,12 @@ const nodeTypes: ReadonlySet<string> = new Set([
 
 /** Sorts a message of `node`; those for modules come out without the `node/<id>/` prefix. */
 export function sortUpstream(node: string, message: WireMessage): Upstream {
-  const { operation, source } = message.route;
+  const { operation, source, group } = message.route;
   if (operation === operations.keepalive) return { kind: "keepalive" };
   if (operation === operations.response) return { kind: "ack", parentId: message.header.parent_msg_id ?? "" };
   if (operation === operations.error) return { kind: "error" };
+  // Its resource is a topic of a device: any text, which names no object.
+  if (operation === operations.upload && group === groups.user) return { kind: "upload", message };
   if (source !== undefined && cloudSources.has(source))
     return { kind: "refused", reason: "source is a module of the cloud" };
   const resource = trimNode(node, message.route.resource ?? "");

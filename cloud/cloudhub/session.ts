@@ -1,9 +1,20 @@
+import { randomUUID } from "node:crypto";
 import type { WebSocket } from "ws";
 import type { Clock } from "#shared/clock";
 import type { Logger } from "#shared/log";
-import { decode, encode, type DeliveredObject, type NodeMessage, type WireMessage } from "#shared/message";
+import {
+  decode,
+  encode,
+  ok,
+  responseTo,
+  sources,
+  type DeliveredObject,
+  type NodeMessage,
+  type WireMessage,
+} from "#shared/message";
 import { AckLane } from "./ack-lane.ts";
-import { needsAck, sortUpstream } from "./routing.ts";
+import { needsAck, sortUpstream, type Upstream } from "./routing.ts";
+import { SessionRequests, type RequestOptions } from "./session-requests.ts";
 
 const maxBuffered = 64 * 1024 * 1024;
 const repeatBelow = 1024 * 1024;
@@ -21,6 +32,8 @@ export interface SessionOptions {
   readonly acked: (node: string, object: DeliveredObject, deleted: boolean) => void;
   /** Resolves when the modules have handled it. */
   readonly forward: (kind: "twin" | "node", message: NodeMessage) => Promise<void>;
+  /** @returns whether it is on disk */
+  readonly store: (message: NodeMessage) => Promise<boolean>;
   readonly ended: (session: Session, reason: string) => void;
 }
 
@@ -29,6 +42,7 @@ export class Session {
   readonly node: string;
   readonly #options: SessionOptions;
   readonly #lane: AckLane;
+  readonly #requests: SessionRequests;
   #lastKeepaliveMs: number;
   /** when the socket last took something, while something waits for it */
   #lastWrittenMs: number;
@@ -44,6 +58,7 @@ export class Session {
     this.#options = options;
     this.#lastKeepaliveMs = clock.monotonicMs();
     this.#lastWrittenMs = this.#lastKeepaliveMs;
+    this.#requests = new SessionRequests(node, clock);
     this.#lane = new AckLane({
       clock,
       write: (message, repeated) => this.#write(message, repeated),
@@ -63,6 +78,11 @@ export class Session {
     else this.#write(message, false);
   }
 
+  /** Sends a question and waits for what the node answers. @throws UnavailableError */
+  request(message: WireMessage, options: RequestOptions): Promise<WireMessage> {
+    return this.#requests.ask(message, options, (question) => this.send(question));
+  }
+
   /** Called about each second: ends a silent or stuck session, repeats what is not acknowledged. */
   sweep(nowMs: number): void {
     if (this.#paused) this.#lastKeepaliveMs = nowMs;
@@ -80,6 +100,7 @@ export class Session {
     if (this.#ended) return;
     this.#ended = true;
     this.#lane[Symbol.dispose]();
+    this.#requests.end(reason);
     const { socket, ended } = this.#options;
     if (this.#paused) socket.resume();
     socket.close(code, reason.slice(0, 100));
@@ -114,35 +135,59 @@ export class Session {
       this.#complain("Dropped a frame that is no message", decoded.reason);
       return;
     }
-    const upstream = sortUpstream(this.node, decoded.message);
-    const { log, clock } = this.#options;
-    if (upstream.kind === "keepalive") this.#lastKeepaliveMs = clock.monotonicMs();
-    else if (upstream.kind === "ack") this.#lane.acknowledge(upstream.parentId);
-    else if (upstream.kind === "error") {
-      const { resource } = decoded.message.route;
-      log.warn("A node could not handle a message", {
-        node: this.node,
-        resource,
-        text: String(decoded.message.content).slice(0, 500),
-      });
-    } else if (upstream.kind === "refused") {
-      log.error("Refused a message of a node", {
-        node: this.node,
-        reason: upstream.reason,
-        ...decoded.message.route,
-      });
-    } else void this.#forward(upstream.kind, upstream.message);
+    this.#sort(sortUpstream(this.node, decoded.message), decoded.message);
+  }
+
+  #sort(upstream: Upstream, received: WireMessage): void {
+    const { log, clock, forward } = this.#options;
+    const { node } = this;
+    switch (upstream.kind) {
+      case "keepalive":
+        this.#lastKeepaliveMs = clock.monotonicMs();
+        break;
+      case "ack":
+        if (!this.#requests.settle(received)) this.#lane.acknowledge(upstream.parentId);
+        break;
+      case "error":
+        if (!this.#requests.settle(received)) this.#tellError(received);
+        break;
+      case "refused":
+        log.error("Refused a message of a node", { node, reason: upstream.reason, ...received.route });
+        break;
+      case "upload":
+        void this.#handle(() => this.#store(upstream.message));
+        break;
+      case "twin":
+      case "node":
+        void this.#handle(() => forward(upstream.kind, { node, message: upstream.message }));
+    }
+  }
+
+  #tellError({ route, content }: WireMessage): void {
+    this.#options.log.warn("A node could not handle a message", {
+      node: this.node,
+      resource: route.resource,
+      text: String(content).slice(0, 500),
+    });
+  }
+
+  /** What is not on disk is not answered: the node keeps it. */
+  async #store(message: WireMessage): Promise<void> {
+    const { store, clock } = this.#options;
+    if (!(await store({ node: this.node, message }))) return;
+    const stamp = { id: () => randomUUID(), nowMs: () => clock.nowMs() };
+    this.send(responseTo(stamp, message, ok, { source: sources.cloudHub }));
   }
 
   /** Keeps the order of the node's messages; stops reading while the modules are far behind. */
-  async #forward(kind: "twin" | "node", message: WireMessage): Promise<void> {
+  async #handle(work: () => Promise<void>): Promise<void> {
     this.#forwarding += 1;
     if (this.#forwarding >= pauseAbove && !this.#paused) {
       this.#paused = true;
       this.#options.socket.pause();
     }
     try {
-      await this.#options.forward(kind, { node: this.node, message });
+      await work();
     } finally {
       this.#forwarding -= 1;
       if (this.#paused && this.#forwarding < resumeBelow && !this.#ended) {

@@ -6,7 +6,7 @@ import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import { responseTo, type CloudCatalog, type NodeMessage } from "#shared/message";
 import type { KubeClient } from "#cloud/kubeclient";
-import { Bindings, modelKeyOf } from "./bindings.ts";
+import { Bindings, modelKeyOf, nodeOf } from "./bindings.ts";
 import { Downstream, member } from "./downstream.ts";
 import { readStateReport, readTwinReport, type Report } from "./reports.ts";
 import { apply, readDiscovered } from "./discovered.ts";
@@ -34,7 +34,7 @@ export type DeviceControllerPort = Port<
   never,
   "node.send" | "object.sending" | "object.delivered",
   "twin.message" | "node.connected" | "node.resync",
-  never
+  "device.find"
 >;
 
 export interface DeviceControllerParts {
@@ -103,6 +103,12 @@ export async function startDeviceController(
   stack.use(port.on("node.connected", ({ node }) => downstream.resync(node)));
   stack.use(port.on("node.resync", ({ node }) => downstream.resync(node)));
   stack.use(port.on("twin.message", (message) => upstream.receive(message)));
+  stack.use(
+    port.answer("device.find", async ({ namespace, name }) => {
+      const device = devices.get(`${namespace}/${name}`);
+      return device && { node: nodeOf(device), id: bindings.idOf(device) };
+    }),
+  );
   log.info("device controller started", { devices: devices.list().length, models: models.list().length });
   return running("devicecontroller", stack.move());
 }

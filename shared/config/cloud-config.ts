@@ -35,6 +35,12 @@ export interface CloudHubConfig {
   readonly tokenHours: number;
 }
 
+export interface TelemetryConfig {
+  readonly uploads: { readonly limitBytes: number; readonly maxAgeMs: number };
+  /** undefined: nothing is asked for over HTTP */
+  readonly http: { readonly address: string; readonly port: number } | undefined;
+}
+
 /** What cloudcore runs with. */
 export interface CloudConfig {
   readonly dataDir: string;
@@ -49,6 +55,7 @@ export interface CloudConfig {
     readonly statusWritesPerSecond: number;
     readonly acceptDiscovered: boolean;
   };
+  readonly telemetry: TelemetryConfig;
   /** undefined when `kube` names an API server */
   readonly embedded: EmbeddedConfig | undefined;
 }
@@ -78,6 +85,7 @@ export function toCloudConfig(values: CloudValues, overrides: Overrides): CloudC
       statusWritesPerSecond: values.devicecontroller["status-writes-per-second"],
       acceptDiscovered: values.devicecontroller["accept-discovered"],
     },
+    telemetry: toTelemetry(values.telemetry),
     embedded: named ? undefined : toEmbedded(values.embedded),
   };
 }
@@ -97,6 +105,17 @@ function toHub(hub: CloudValues["cloudhub"]): CloudHubConfig {
     nodeLimit: hub["node-limit"],
     edgeCertDays: hub["edge-cert-days"],
     tokenHours: hub["token-hours"],
+  };
+}
+
+function toTelemetry(telemetry: CloudValues["telemetry"]): TelemetryConfig {
+  const address = orNothing(telemetry.address);
+  return {
+    uploads: {
+      limitBytes: telemetry["upload-mb"] * 1_000_000,
+      maxAgeMs: telemetry["upload-hours"] * 3_600_000,
+    },
+    http: address === undefined ? undefined : { address, port: telemetry.port },
   };
 }
 

@@ -76,6 +76,15 @@ export const cloudFields = {
       burst: burst(200),
     }),
   }),
+  telemetry: section("What devices send to the cloud, and questions for their past values.", {
+    "upload-mb": whole("Disk for what devices sent, MB; past it the oldest goes.", 256, [1, 1_000_000]),
+    "upload-hours": whole("Hours for which it is kept.", 168, [1, 87_600]),
+    address: text(
+      "Where it can be asked for over HTTP, by whoever reaches the address; empty: nowhere.",
+      "127.0.0.1",
+    ),
+    port: port("Its port; 0 takes any free one.", 10_553),
+  }),
   embedded: section("The Kubernetes API that cloudcore serves when controller.kube names none.", {
     enabled: flag("false: refuse to start without controller.kube.", true),
     address: text("Address to listen on; whoever has a token gets in if it is not loopback.", "127.0.0.1"),

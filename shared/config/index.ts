@@ -5,7 +5,14 @@
  */
 export { cloudDefaults, cloudMinimum, edgeDefaults, edgeMinimum, cloudTable, edgeTable } from "./samples.ts";
 export { loadCloudConfig, loadEdgeConfig, type ConfigPlaces, type Loaded } from "./load.ts";
-export type { CloudConfig, CloudHubConfig, EmbeddedConfig, KubeAccess, Overrides } from "./cloud-config.ts";
+export type {
+  CloudConfig,
+  CloudHubConfig,
+  EmbeddedConfig,
+  KubeAccess,
+  Overrides,
+  TelemetryConfig,
+} from "./cloud-config.ts";
 export type {
   BrokerConfig,
   EdgeConfig,

@@ -58,6 +58,21 @@ export interface CloudCatalog {
   "node.message": { event: NodeMessage };
   /** An upstream message with source `twin`, for devicecontroller. */
   "twin.message": { event: NodeMessage };
+  /**
+   * A message of a device for the cloud, passed on by the node as it came (operation `upload`, group `user`). Answered
+   * by telemetry once it is on disk; false: it is not, and the node has to keep it.
+   */
+  "node.upload": { body: NodeMessage; reply: boolean };
+  /**
+   * Sends a question down to a connected node and waits for its answer, which may be of operation `error`. Rejects
+   * UnavailableError when the node is not connected, goes away or says nothing in time. Answered by cloudhub.
+   */
+  "node.request": { body: NodeMessage & { readonly timeoutMs: number }; reply: WireMessage };
+  /** Where a Device is. Answered by devicecontroller; undefined when there is no such Device. */
+  "device.find": {
+    body: { readonly namespace: string; readonly name: string };
+    reply: DevicePlace | undefined;
+  };
   /** Send down to a node; `message.route.resource` is without the `node/<id>/` prefix. Answered by cloudhub once queued. */
   "node.send": { body: NodeMessage; reply: undefined };
   "node.connected": { event: { readonly node: string } };
@@ -111,6 +126,13 @@ export interface MqttMessage {
 export interface NodeMessage {
   readonly node: string;
   readonly message: WireMessage;
+}
+
+export interface DevicePlace {
+  /** undefined: the Device is bound to no node */
+  readonly node: string | undefined;
+  /** What the node calls it. */
+  readonly id: string;
 }
 
 export interface DeliveredObject {

@@ -3,6 +3,7 @@ export type {
   CloudCatalog,
   DeliveredObject,
   Delivery,
+  DevicePlace,
   EdgeCatalog,
   MqttMessage,
   NodeMessage,

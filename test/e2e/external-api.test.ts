@@ -20,7 +20,10 @@ function cloudConfig(folder: string, kube: string): { file: string; hub: number;
   const listening = `{ address: 127.0.0.1, port: ${hub}, https-port: ${https}, advertise: [127.0.0.1] }`;
   const access = `{ kube: { ${kube} } }`;
   const dataDir = join(folder, "cloud");
-  writeFileSync(file, `data-dir: ${dataDir}\ncloudhub: ${listening}\ncontroller: ${access}\n`);
+  writeFileSync(
+    file,
+    `data-dir: ${dataDir}\ncloudhub: ${listening}\ncontroller: ${access}\ntelemetry: { port: 0 }\n`,
+  );
   return { file, hub, https };
 }
 

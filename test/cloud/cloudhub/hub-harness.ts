@@ -35,9 +35,9 @@ export async function startHarness(config: Partial<HubConfig> = {}): Promise<Har
   };
   const ear = bus.port<
     "node.close",
-    "node.send",
+    "node.send" | "node.request",
     "node.message" | "twin.message" | "node.connected" | "node.disconnected" | "object.acked",
-    "object.sending"
+    "object.sending" | "node.upload"
   >("test");
   ear.on("node.message", (body) => note({ topic: "node.message", body }));
   ear.on("twin.message", (body) => note({ topic: "twin.message", body }));
@@ -47,6 +47,13 @@ export async function startHarness(config: Partial<HubConfig> = {}): Promise<Har
   ear.answer("object.sending", ({ object }) => {
     asked.push(object.uid);
     return Promise.resolve(versions.get(object.uid) ?? "0");
+  });
+  const uploads: string[] = [];
+  const full = new Set<string>();
+  ear.answer("node.upload", ({ message }) => {
+    const text = String(message.content);
+    uploads.push(text);
+    return Promise.resolve(!full.has(text));
   });
   const hub = stack.use(
     await startCloudHub(
@@ -69,9 +76,12 @@ export async function startHarness(config: Partial<HubConfig> = {}): Promise<Har
     told,
     asked,
     versions,
+    uploads,
+    full,
     log,
     dir: dir.path,
     send: (node, message) => ear.ask("node.send", { node, message }),
+    ask: (node, message, timeoutMs = 5000) => ear.ask("node.request", { node, message, timeoutMs }),
     closeNode: (node) => ear.emit("node.close", { node, reason: "deleted" }),
     until: async (isIt) => {
       while (!isIt(told)) await new Promise<void>((resolve) => waiting.add(resolve));
@@ -92,8 +102,12 @@ export interface Harness extends AsyncDisposable {
   readonly told: readonly Told[];
   readonly asked: readonly string[];
   readonly versions: Map<string, string>;
+  readonly uploads: readonly string[];
+  /** Uploads for which there is no room. */
+  readonly full: Set<string>;
   readonly log: { readonly lines: string[] };
   readonly dir: string;
+  ask(node: string, message: WireMessage, timeoutMs?: number): Promise<WireMessage>;
   send(node: string, message: WireMessage): Promise<undefined>;
   closeNode(node: string): Promise<void>;
   until(isIt: (told: readonly Told[]) => boolean): Promise<void>;
@@ -144,9 +158,10 @@ export class RawNode implements Disposable {
     source: string,
     operation: string,
     resource: string,
-    more: { content?: unknown; parentId?: string } = {},
+    more: { content?: unknown; parentId?: string; group?: string } = {},
   ): void {
-    const parts = { source, group: "resource", operation, resource, content: more.content ?? "" };
+    const { group = "resource", content = "" } = more;
+    const parts = { source, group, operation, resource, content };
     this.#socket.send(JSON.stringify(newMessage(stamp, { ...parts, parentId: more.parentId })));
   }
 

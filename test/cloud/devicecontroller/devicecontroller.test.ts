@@ -3,7 +3,7 @@ import { Bus } from "#shared/bus";
 import { defaultDeviceController, startDeviceController } from "#cloud/devicecontroller";
 import { resources } from "#cloud/kubeclient";
 import type { Device, TwinValue } from "#shared/kube";
-import type { CloudCatalog, DeliveredObject, NodeMessage, WireMessage } from "#shared/message";
+import type { CloudCatalog, DeliveredObject, DevicePlace, NodeMessage, WireMessage } from "#shared/message";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
@@ -33,6 +33,7 @@ interface Cloud extends AsyncDisposable {
   readonly sent: { node: string; text: string; message: WireMessage }[];
   readonly delivered: DeliveredObject[];
   texts(): string[];
+  find(name: string): Promise<DevicePlace | undefined>;
   say(resource: string, content: unknown, id?: string): Promise<void>;
   connect(node: string): Promise<void>;
 }
@@ -50,7 +51,7 @@ async function startCloud(prepare: (kube: FakeKubeClient) => void = () => undefi
   const delivered: DeliveredObject[] = [];
   const hub = bus.port<
     "twin.message" | "node.connected",
-    never,
+    "device.find",
     never,
     "node.send" | "object.sending" | "object.delivered"
   >("hub");
@@ -63,7 +64,8 @@ async function startCloud(prepare: (kube: FakeKubeClient) => void = () => undefi
   const port = bus.port<
     never,
     "node.send" | "object.sending" | "object.delivered",
-    "twin.message" | "node.connected" | "node.resync"
+    "twin.message" | "node.connected" | "node.resync",
+    "device.find"
   >("devicecontroller");
   const controller = await clock.until(
     startDeviceController(defaultDeviceController, { port, kube, clock, log: silentLog() }),
@@ -74,6 +76,7 @@ async function startCloud(prepare: (kube: FakeKubeClient) => void = () => undefi
     sent,
     delivered,
     texts: () => sent.map(({ text }) => text),
+    find: (name) => hub.ask("device.find", { namespace: "default", name }),
     say: async (resource, content, id = "m1") => {
       const route = { source: "twin", group: "resource", operation: "update", resource };
       await hub.emit("twin.message", {
@@ -262,4 +265,17 @@ test("device controller tells a node its members when it asks", async () => {
   expect(cloud.sent.at(-1)?.message.content).toMatchObject({
     devices: [{ id: "thermo-1", name: "thermo-1", description: "hall" }],
   });
+});
+
+test("device controller tells where a device is, and under which id its node knows it", async () => {
+  await using cloud = await startCloud((kube) => {
+    kube.put(resources.devices, device("thermo-1", "edge-1"));
+    kube.put(resources.devices, device("loose", ""));
+  });
+  await cloud.clock.advance(1);
+  expect(await Promise.all(["thermo-1", "loose", "none"].map((name) => cloud.find(name)))).toEqual([
+    { node: "edge-1", id: "thermo-1" },
+    { node: undefined, id: "loose" },
+    undefined,
+  ]);
 });

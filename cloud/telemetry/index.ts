@@ -1,0 +1,83 @@
+import { join } from "node:path";
+import type { Port } from "#shared/bus";
+import type { Clock } from "#shared/clock";
+import type { TelemetryConfig } from "#shared/config";
+import { running, type Running } from "#shared/lifecycle";
+import type { Logger } from "#shared/log";
+import type { CloudCatalog } from "#shared/message";
+import { apiDoors, openHttpDoor, type ApiDoor } from "./doors.ts";
+import { Intake } from "./intake.ts";
+import { Questions } from "./questions.ts";
+import { UploadStore } from "./upload-store.ts";
+
+/** `TelemetryConfig` of cloudcore's configuration, and where and beside what it runs. */
+export interface TelemetryStartConfig extends TelemetryConfig {
+  readonly dataDir: string;
+  /** Whether devicecontroller runs: without it nobody knows where a device is. */
+  readonly devices: boolean;
+}
+
+export type TelemetryPort = Port<
+  CloudCatalog,
+  "node.close",
+  "node.request" | "device.find",
+  never,
+  "node.upload"
+>;
+
+export interface TelemetryParts {
+  readonly port: TelemetryPort;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export interface Telemetry extends Running {
+  /** where the HTTP server listens, when there is one */
+  readonly port: number | undefined;
+  /** The same questions for an embedded Kubernetes API. */
+  readonly apiDoors: readonly ApiDoor[];
+}
+
+const trimEveryMs = 60_000;
+
+/**
+ * What devices send to the cloud, kept in a database of its own, and the way to past values, which stay on the nodes.
+ * An upload is confirmed when it is on disk; what cannot be stored stays with its node, and so does what comes after it.
+ * @throws ConfigError when the database or the port cannot be used
+ */
+export async function startTelemetry(
+  config: TelemetryStartConfig,
+  parts: TelemetryParts,
+): Promise<Telemetry> {
+  const { port, clock, log } = parts;
+  await using stack = new AsyncDisposableStack();
+  const store = stack.use(
+    new UploadStore({
+      path: join(config.dataDir, "telemetry.db"),
+      bounds: config.uploads,
+      nowMs: () => clock.nowMs(),
+      onDropped: (count) =>
+        log.warn("Dropped the oldest uploads to keep the bounds", { count, droppedInAll: store.dropped }),
+      onError: (error) => log.error("Cannot drop old uploads", { error }),
+    }),
+  );
+  const intake = stack.use(
+    new Intake({
+      store,
+      clock,
+      log,
+      startOver: (node) =>
+        port.emit("node.close", { node, reason: "it shall send again what could not be stored" }),
+    }),
+  );
+  const questions = new Questions({ store, port, clock, log, devices: config.devices });
+  stack.use(port.answer("node.upload", (message) => intake.receive(message)));
+  stack.use(clock.every(trimEveryMs, () => void store.trim()));
+  const http = config.http && stack.use(openHttpDoor(config.http, questions));
+  void store.trim();
+  return {
+    ...running("telemetry", stack.move()),
+    port: http?.port,
+    apiDoors: apiDoors(questions),
+  };
+}

@@ -1,0 +1,102 @@
+import type { Clock } from "#shared/clock";
+import { describeError } from "#shared/errors";
+import { backoff } from "#shared/lifecycle";
+import type { Logger } from "#shared/log";
+import type { NodeMessage } from "#shared/message";
+import type { UploadStore } from "./upload-store.ts";
+
+export interface IntakeOptions {
+  readonly store: Pick<UploadStore, "add" | "hasRoom">;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Ends the connection of a node, so that it sends from its first unanswered message on. */
+  readonly startOver: (node: string) => Promise<void>;
+}
+
+const firstTrialMs = 5000;
+const longestTrialMs = 300_000;
+const leastTrialBytes = 64 * 1024;
+const mostTrialBytes = 4 * 1024 * 1024;
+
+/**
+ * Takes uploads of nodes. When one cannot be stored, nothing more of its node is taken, or what comes after it would
+ * overtake it: the node keeps all of them. Once there is room again the node has to start over.
+ */
+export class Intake implements Disposable {
+  readonly #options: IntakeOptions;
+  /** nodes of which something could not be stored */
+  readonly #held = new Set<string>();
+  #waits: Generator<number, never> | undefined;
+  #trialBytes = leastTrialBytes;
+  #timer: Disposable | undefined;
+
+  constructor(options: IntakeOptions) {
+    this.#options = options;
+  }
+
+  /** @returns whether it is on disk */
+  async receive({ node, message }: NodeMessage): Promise<boolean> {
+    if (this.#held.has(node)) return false;
+    const { header, route } = message;
+    const content = textOf(message.content);
+    try {
+      await this.#options.store.add({
+        node,
+        messageId: header.msg_id,
+        topic: route.resource ?? "",
+        sentAt: header.timestamp,
+        receivedAt: this.#options.clock.nowMs(),
+        content,
+      });
+      return true;
+    } catch (error) {
+      this.#hold(node, content.length, error);
+      return false;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#timer?.[Symbol.dispose]();
+    this.#timer = undefined;
+  }
+
+  #hold(node: string, bytes: number, error: unknown): void {
+    const { clock, log } = this.#options;
+    this.#held.add(node);
+    this.#trialBytes = Math.min(mostTrialBytes, Math.max(this.#trialBytes, 2 * bytes));
+    if (this.#waits) return;
+    log.error("Cannot store uploads: the nodes keep them until there is room", { node, error });
+    this.#waits = backoff({ firstMs: firstTrialMs, capMs: longestTrialMs, random: () => clock.random() });
+    this.#tryLater(this.#waits);
+  }
+
+  #tryLater(waits: Generator<number, never>): void {
+    this.#timer = this.#options.clock.after(waits.next().value, () => {
+      if (this.#options.store.hasRoom(this.#trialBytes)) void this.#resume();
+      else this.#tryLater(waits);
+    });
+  }
+
+  async #resume(): Promise<void> {
+    const { log, startOver } = this.#options;
+    const nodes = [...this.#held];
+    log.info("Uploads can be stored again: the nodes send what they kept", { nodes: nodes.length });
+    this.#waits = undefined;
+    this.#trialBytes = leastTrialBytes;
+    for (const node of nodes) {
+      try {
+        await startOver(node);
+      } catch (error) {
+        log.warn("Cannot make a node send its uploads again", { node, error: describeError(error) });
+      }
+      // Not before: what its old connection still says comes after something that was not stored.
+      this.#held.delete(node);
+    }
+  }
+}
+
+/** What a device published is a text; other senders put JSON there. */
+function textOf(content: unknown): string {
+  if (content === null || content === undefined) return "";
+  return typeof content === "string" ? content : JSON.stringify(content);
+}

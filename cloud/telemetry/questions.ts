@@ -1,0 +1,133 @@
+import { randomUUID } from "node:crypto";
+import type { Clock } from "#shared/clock";
+import { AppError, describeError } from "#shared/errors";
+import type { Logger } from "#shared/log";
+import {
+  groups,
+  historyResource,
+  newMessage,
+  operations,
+  sources,
+  type DevicePlace,
+  type WireMessage,
+} from "#shared/message";
+import { historyBounds, readWholeNumbers } from "#shared/query";
+import type { TelemetryPort } from "./index.ts";
+import type { UploadStore } from "./upload-store.ts";
+
+export type Reply =
+  | { readonly ok: true; readonly body: Readonly<Record<string, unknown>> }
+  | { readonly ok: false; readonly code: number; readonly text: string };
+
+/** The parameters of a question, as texts. */
+export type Given = (name: string) => string | undefined;
+
+export interface PropertyQuestion {
+  readonly namespace: string;
+  readonly device: string;
+  readonly property: string;
+  readonly given: Given;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface QuestionParts {
+  readonly store: Pick<UploadStore, "page" | "dropped">;
+  readonly port: TelemetryPort;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** false: nobody knows of devices here */
+  readonly devices: boolean;
+}
+
+const answerMs = 10_000;
+const uploadBounds = {
+  after: { fallback: 0, least: 0, most: Number.MAX_SAFE_INTEGER },
+  limit: { fallback: 100, least: 1, most: 1000 },
+};
+
+/** What can be asked of telemetry, whichever door the question came through. Every question gets a reply. */
+export class Questions {
+  readonly #parts: QuestionParts;
+
+  constructor(parts: QuestionParts) {
+    this.#parts = parts;
+  }
+
+  /** Uploads after an id, oldest first; `next` is where to go on, so that a reader gets each once and in order. */
+  uploads(given: Given): Reply {
+    const read = readWholeNumbers(uploadBounds, given);
+    if (!read.ok) return refuse(400, read.problem);
+    const { store } = this.#parts;
+    const { after, limit } = read.values;
+    const uploads = store.page({
+      node: given("node") || undefined,
+      topic: given("topic") || undefined,
+      after,
+      limit,
+    });
+    return { ok: true, body: { uploads, next: uploads.at(-1)?.id ?? after, dropped: store.dropped } };
+  }
+
+  /** Past values of a property, from the node the device is on. */
+  async history(question: PropertyQuestion): Promise<Reply> {
+    const { port, log, devices } = this.#parts;
+    const { namespace, device, property, given, signal } = question;
+    const read = readWholeNumbers(historyBounds, given);
+    if (!read.ok) return refuse(400, read.problem);
+    if (property === "") return refuse(400, "property: expected the name of a property, got nothing");
+    if (!devices) return refuse(404, "devices are left alone here: devicecontroller.enabled is false");
+    const name = `device "${namespace}/${device}"`;
+    try {
+      const place = await port.ask("device.find", { namespace, name: device });
+      if (!place) return refuse(404, `${name} not found`);
+      const { node } = place;
+      if (node === undefined) return refuse(404, `${name} is on no node: its spec.nodeName is empty`);
+      return readAnswer(node, await this.#askNode({ ...place, node }, question, read.values));
+    } catch (error) {
+      if (signal?.aborted) return refuse(503, "whoever asked went away");
+      if (!(error instanceof AppError)) throw error;
+      log.debug("A node did not tell past values", { device, namespace, error: describeError(error) });
+      return explain(error);
+    }
+  }
+
+  #askNode(
+    { node, id }: DevicePlace & { readonly node: string },
+    { property, signal }: PropertyQuestion,
+    range: Readonly<Record<keyof typeof historyBounds, number>>,
+  ): Promise<WireMessage> {
+    const { port, clock } = this.#parts;
+    const message = newMessage(
+      { id: () => randomUUID(), nowMs: () => clock.nowMs() },
+      {
+        source: sources.deviceController,
+        group: groups.twin,
+        operation: operations.query,
+        resource: historyResource(id),
+        content: { property, ...range },
+      },
+    );
+    return port.ask("node.request", { node, message, timeoutMs: answerMs }, { signal });
+  }
+}
+
+function readAnswer(node: string, { route, content }: WireMessage): Reply {
+  if (route.operation === operations.error)
+    return refuse(503, `node "${node}" cannot read the values: ${String(content).slice(0, 300)}`);
+  const fields = typeof content === "object" && content !== null ? (content as Record<string, unknown>) : {};
+  const { code, error } = fields;
+  if (typeof error === "string")
+    return refuse(code === 400 || code === 404 ? code : 502, `node "${node}": ${error}`);
+  if (!Array.isArray(fields["history"])) return refuse(502, `node "${node}" gave an answer without values`);
+  return { ok: true, body: { node, ...fields } };
+}
+
+function explain(error: AppError): Reply {
+  if (error.code !== "timeout") return refuse(503, error.message);
+  const why = "it is busy, or runs an edgecore that does not know this question";
+  return refuse(504, `${error.message}; ${why}`);
+}
+
+function refuse(code: number, text: string): Reply {
+  return { ok: false, code, text };
+}

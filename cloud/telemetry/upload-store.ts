@@ -1,0 +1,224 @@
+import type { Database } from "bun:sqlite";
+import { asError, ClosedError, UnavailableError } from "#shared/errors";
+import { openDatabase } from "./database.ts";
+import { planTrim, type OldUpload } from "./trim-plan.ts";
+
+export interface NewUpload {
+  readonly node: string;
+  /** The node's id of the message: with it a repetition is known. */
+  readonly messageId: string;
+  readonly topic: string;
+  /** milliseconds */
+  readonly sentAt: number;
+  readonly receivedAt: number;
+  readonly content: string;
+}
+
+export interface Upload {
+  /** Grows in order of arrival, without gaps. */
+  readonly id: number;
+  readonly node: string;
+  readonly topic: string;
+  readonly sentAt: number;
+  readonly receivedAt: number;
+  readonly content: string;
+}
+
+export interface PageQuery {
+  readonly node?: string | undefined;
+  readonly topic?: string | undefined;
+  /** only uploads with a greater id */
+  readonly after: number;
+  readonly limit: number;
+}
+
+export interface UploadBounds {
+  readonly limitBytes: number;
+  readonly maxAgeMs: number;
+}
+
+export interface UploadStoreOptions {
+  /** A file. */
+  readonly path: string;
+  readonly bounds: UploadBounds;
+  readonly nowMs: () => number;
+  /** Told after uploads were dropped to keep the bounds, once for all that went in one go. */
+  readonly onDropped: (count: number) => void;
+  /** Told of a failure that concerns no caller: of tidying up. */
+  readonly onError: (error: unknown) => void;
+}
+
+interface Batch {
+  readonly uploads: NewUpload[];
+  readonly done: PromiseWithResolvers<void>;
+}
+
+type Filter = [string | null, string | null, number, number];
+
+const trimStep = 500;
+/** Content of one page: it is put together in memory. */
+const mostPageBytes = 8 * 1024 * 1024;
+
+/**
+ * What devices send to the cloud, in order of arrival, bounded by disk and age.
+ *
+ * 1. What was added is on disk when `add` resolves; all added within one turn of the event loop shares a commit.
+ * 2. A message a node sends twice is there once, as long as it was not dropped.
+ * 3. Only the oldest are dropped, in small steps, so that nobody waits long for a turn.
+ */
+export class UploadStore implements AsyncDisposable {
+  readonly #database: Database;
+  readonly #options: UploadStoreOptions;
+  readonly #insert;
+  readonly #oldest;
+  readonly #drop;
+  readonly #ends;
+  readonly #pages;
+  #batch: Batch | undefined;
+  #trimming: Promise<void> | undefined;
+  #closed = false;
+
+  /** @throws ConfigError when the file cannot be used */
+  constructor(options: UploadStoreOptions) {
+    this.#options = options;
+    this.#database = openDatabase(options.path);
+    this.#insert = this.#database.query<never, [string, string, string, number, number, number, string]>(
+      // Not by ON CONFLICT: that spends an id.
+      `INSERT INTO upload (node, msg_id, topic, sent_at, received_at, bytes, content)
+       SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
+       WHERE NOT EXISTS (SELECT 1 FROM upload WHERE node = ?1 AND msg_id = ?2)`,
+    );
+    this.#oldest = this.#database.query<OldUpload, [number]>(
+      "SELECT id, received_at AS receivedAt, bytes FROM upload ORDER BY id LIMIT ?",
+    );
+    this.#drop = this.#database.query<never, [number]>("DELETE FROM upload WHERE id <= ?");
+    this.#ends = this.#database.query<{ first: number | null; last: number | null }, []>(
+      `SELECT (SELECT id FROM upload ORDER BY id LIMIT 1) AS first,
+              (SELECT seq FROM sqlite_sequence WHERE name = 'upload') AS last`,
+    );
+    this.#pages = this.#database.query<{ bytes: number }, []>(
+      `SELECT (page_count - freelist_count) * page_size AS bytes
+       FROM pragma_page_count, pragma_freelist_count, pragma_page_size`,
+    );
+  }
+
+  /** How many were dropped ever: ids have no gaps, so it is what is missing before the first one left. */
+  get dropped(): number {
+    const { first, last } = this.#ends.get() ?? { first: null, last: null };
+    return first === null ? (last ?? 0) : first - 1;
+  }
+
+  /** @throws UnavailableError when the commit failed: nothing of it happened */
+  async add(upload: NewUpload): Promise<void> {
+    if (this.#closed) throw new ClosedError("Cannot store an upload: the store is closed");
+    const batch = (this.#batch ??= this.#begin());
+    batch.uploads.push(upload);
+    await batch.done.promise;
+  }
+
+  /** Up to `limit` uploads, oldest first, fewer when they are large. */
+  page({ node, topic, after, limit }: PageQuery): Upload[] {
+    const wanted = [
+      ...(node === undefined ? [] : ["node = ?1"]),
+      ...(topic === undefined ? [] : ["topic = ?2"]),
+      "id > ?3",
+    ];
+    const rows = this.#database
+      .query<Upload, Filter>(
+        `SELECT id, node, topic, sent_at AS sentAt, received_at AS receivedAt, content FROM upload
+         WHERE ${wanted.join(" AND ")} ORDER BY id LIMIT ?4`,
+      )
+      .iterate(node ?? null, topic ?? null, after, limit);
+    const page: Upload[] = [];
+    let bytes = 0;
+    for (const upload of rows) {
+      page.push(upload);
+      bytes += upload.content.length;
+      if (bytes >= mostPageBytes) break;
+    }
+    return page;
+  }
+
+  /** Whether that much could be written now. What it writes it takes away again. */
+  hasRoom(bytes: number): boolean {
+    try {
+      // In two commits: what a commit both writes and removes may never reach the disk.
+      this.#database.run("INSERT INTO trial VALUES (zeroblob(?))", [bytes]);
+      this.#database.run("DELETE FROM trial");
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Drops what is too old or too much, step by step; joins a run under way. */
+  async trim(): Promise<void> {
+    this.#trimming ??= this.#trimAll().finally(() => (this.#trimming = undefined));
+    await this.#trimming;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closed) return;
+    await this.#batch?.done.promise.catch(() => undefined);
+    this.#closed = true;
+    await this.#trimming;
+    this.#database.close();
+  }
+
+  #begin(): Batch {
+    const batch = { uploads: [], done: Promise.withResolvers<void>() };
+    batch.done.promise.catch(() => undefined);
+    setImmediate(() => this.#commit(batch));
+    return batch;
+  }
+
+  #commit(batch: Batch): void {
+    this.#batch = undefined;
+    try {
+      this.#database.transaction(() => {
+        for (const upload of batch.uploads) this.#write(upload);
+      })();
+    } catch (error) {
+      const text = `Cannot store uploads: ${asError(error).message}`;
+      batch.done.reject(new UnavailableError("store-failed", text, { cause: error }));
+      return;
+    }
+    batch.done.resolve();
+    if (this.#usedBytes() > this.#options.bounds.limitBytes) void this.trim();
+  }
+
+  #write({ node, messageId, topic, sentAt, receivedAt, content }: NewUpload): void {
+    const bytes = sizeOf(content) + sizeOf(topic) + sizeOf(node) + sizeOf(messageId);
+    this.#insert.run(node, messageId, topic, sentAt, receivedAt, bytes, content);
+  }
+
+  #usedBytes(): number {
+    return this.#pages.get()?.bytes ?? 0;
+  }
+
+  async #trimAll(): Promise<void> {
+    const { limitBytes, maxAgeMs } = this.#options.bounds;
+    let dropped = 0;
+    try {
+      // A little more than needed, or the next upload would be too much again.
+      let target = this.#usedBytes() > limitBytes ? limitBytes - limitBytes / 32 : limitBytes;
+      while (!this.#closed) {
+        const excess = {
+          bytes: this.#usedBytes() - target,
+          beforeMs: this.#options.nowMs() - maxAgeMs,
+        };
+        const upTo = planTrim(this.#oldest.all(trimStep), excess);
+        if (upTo === undefined) break;
+        dropped += this.#drop.run(upTo).changes;
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    } catch (error) {
+      this.#options.onError(error);
+    }
+    if (dropped > 0) this.#options.onDropped(dropped);
+  }
+}
+
+function sizeOf(text: string): number {
+  return Buffer.byteLength(text);
+}

@@ -1,0 +1,107 @@
+import { describe, expect, test } from "bun:test";
+import { newMessage, type WireMessage } from "#shared/message";
+import { clientPair, RawNode, stamp, startHarness, type Harness } from "./hub-harness.ts";
+
+async function connect(harness: Harness, node: string): Promise<RawNode> {
+  const raw = new RawNode(harness, await clientPair(harness.authority, `system:node:${node}`), { node });
+  await raw.opened;
+  await harness.until((told) => told.some(({ topic, body }) => topic === "connected" && body === node));
+  return raw;
+}
+
+function question(): WireMessage {
+  const parts = { source: "devicecontroller", group: "twin", operation: "query" };
+  return newMessage(stamp, { ...parts, resource: "device/d/history", content: { property: "t" } });
+}
+
+const answer = (raw: RawNode, to: WireMessage, content: unknown): void =>
+  raw.say("devicecontroller", "response", "device/d/history", {
+    group: "twin",
+    content,
+    parentId: to.header.msg_id,
+  });
+
+describe("cloudhub questions to nodes", () => {
+  test("a question gets the answer of the node that was asked, and of no other", async () => {
+    await using harness = await startHarness();
+    using raw = await connect(harness, "edge-1");
+    using other = await connect(harness, "edge-2");
+    const asked = harness.ask("edge-1", question());
+    const heard = await raw.next();
+    answer(other, heard, "forged");
+    other.say("meta", "query", "default/secret/s");
+    await harness.until((told) => told.some(({ topic }) => topic === "node.message"));
+    answer(raw, heard, { history: [] });
+    expect((await asked).content).toEqual({ history: [] });
+  });
+
+  test("a node that cannot answer says so with an error", async () => {
+    await using harness = await startHarness();
+    using raw = await connect(harness, "edge-1");
+    const asked = harness.ask("edge-1", question());
+    const heard = await raw.next();
+    raw.say("devicecontroller", "error", "device/d/history", {
+      content: "disk",
+      parentId: heard.header.msg_id,
+    });
+    expect(await asked).toMatchObject({ route: { operation: "error" }, content: "disk" });
+  });
+
+  test("a question to a node that is not connected is refused at once", async () => {
+    await using harness = await startHarness();
+    await expect(harness.ask("edge-1", question())).rejects.toMatchObject({
+      code: "not-connected",
+      message: 'Node "edge-1" is not connected',
+    });
+  });
+
+  test("a question ends with the time it was given", async () => {
+    await using harness = await startHarness();
+    using _raw = await connect(harness, "edge-1");
+    await expect(harness.ask("edge-1", question(), 50)).rejects.toMatchObject({ code: "timeout" });
+  });
+
+  test("a question ends with the connection it went over, also when the node is back", async () => {
+    await using harness = await startHarness();
+    using raw = await connect(harness, "edge-1");
+    const asked = harness.ask("edge-1", question());
+    const ended = asked.then(
+      () => "answered",
+      (error: unknown) => (error as { code: string }).code,
+    );
+    await raw.next();
+    using _again = await connect(harness, "edge-1");
+    expect(await ended).toBe("node-gone");
+  });
+
+  test("only so many questions wait for a node", async () => {
+    await using harness = await startHarness();
+    using _raw = await connect(harness, "edge-1");
+    const waiting = Array.from({ length: 64 }, () =>
+      harness.ask("edge-1", question()).catch(() => undefined),
+    );
+    await expect(harness.ask("edge-1", question())).rejects.toMatchObject({ code: "too-many-requests" });
+    await harness.closeNode("edge-1");
+    await Promise.all(waiting);
+  });
+});
+
+describe("cloudhub uploads", () => {
+  test("an upload is answered once it is stored, whatever its topic looks like", async () => {
+    await using harness = await startHarness();
+    using raw = await connect(harness, "edge-1");
+    raw.say("bus", "upload", "default/node/edge-2", { group: "user", content: "21.5" });
+    const heard = await raw.next();
+    expect([heard.route.operation, heard.content, harness.uploads]).toEqual(["response", "OK", ["21.5"]]);
+  });
+
+  test("an upload that is not stored is not answered", async () => {
+    await using harness = await startHarness();
+    using raw = await connect(harness, "edge-1");
+    harness.full.add("kept back");
+    for (const content of ["kept back", "fits"])
+      raw.say("bus", "upload", content, { group: "user", content });
+    expect((await raw.next()).route.resource).toBe("fits");
+    expect(harness.uploads).toEqual(["kept back", "fits"]);
+  });
+});

@@ -1,0 +1,86 @@
+import { expect, test } from "bun:test";
+import { Intake } from "#internal/cloud/telemetry/intake.ts";
+import type { NewUpload } from "#internal/cloud/telemetry/upload-store.ts";
+import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { silentLog } from "#internal/test/support/silent-log.ts";
+import { newMessage, type NodeMessage } from "#shared/message";
+
+/** A store with a disk that is full until a test says otherwise. */
+class SmallStore {
+  readonly stored: string[] = [];
+  room = true;
+
+  async add({ node, content }: NewUpload): Promise<void> {
+    if (!this.room) throw new Error("database or disk is full");
+    this.stored.push(`${node} ${content}`);
+  }
+
+  hasRoom(): boolean {
+    return this.room;
+  }
+}
+
+function upload(node: string, content: unknown): NodeMessage {
+  const parts = { source: "bus", group: "user", operation: "upload", resource: "t", content };
+  return { node, message: newMessage({ id: () => crypto.randomUUID(), nowMs: () => 1 }, parts) };
+}
+
+test("nothing of a node overtakes what could not be stored, until the node has to start over", async () => {
+  const clock = new FakeClock();
+  const store = new SmallStore();
+  const log = silentLog();
+  const startedOver: string[] = [];
+  using intake = new Intake({
+    store,
+    clock,
+    log,
+    startOver: async (node) => {
+      // The old connection may still say something while it is being closed.
+      startedOver.push(`${node} ${await intake.receive(upload(node, "late"))}`);
+    },
+  });
+  const said: boolean[] = [];
+  const say = async (node: string, content: string): Promise<void> => {
+    said.push(await intake.receive(upload(node, content)));
+  };
+  await say("a", "1");
+  store.room = false;
+  await say("a", "2");
+  store.room = true;
+  await say("a", "3");
+  await say("b", "1");
+  await clock.advance(10_000);
+  await say("a", "2");
+  await say("a", "3");
+  expect(said).toEqual([true, false, false, true, true, true]);
+  expect(store.stored).toEqual(["a 1", "b 1", "a 2", "a 3"]);
+  expect(startedOver).toEqual(["a false"]);
+  expect(log.lines.map((line) => (JSON.parse(line) as { level: string }).level)).toEqual(["error", "info"]);
+});
+
+test("a disk that stays full is tried ever more seldom and complained of once", async () => {
+  const clock = new FakeClock();
+  const store = new SmallStore();
+  const log = silentLog();
+  let trials = 0;
+  store.hasRoom = () => (trials += 1) < 0;
+  store.room = false;
+  using intake = new Intake({ store, clock, log, startOver: async () => undefined });
+  for (const node of ["a", "b", "a"]) await intake.receive(upload(node, "x"));
+  await clock.advance(3_600_000);
+  expect(trials).toBeLessThan(40);
+  expect(trials).toBeGreaterThan(10);
+  expect(log.lines.length).toBe(1);
+});
+
+test("content that is no text is stored as JSON", async () => {
+  const store = new SmallStore();
+  using intake = new Intake({
+    store,
+    clock: new FakeClock(),
+    log: silentLog(),
+    startOver: async () => undefined,
+  });
+  for (const content of ["text", { a: 1 }, null]) await intake.receive(upload("a", content));
+  expect(store.stored).toEqual(["a text", 'a {"a":1}', "a "]);
+});

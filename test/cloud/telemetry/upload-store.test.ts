@@ -1,0 +1,203 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { planTrim } from "#internal/cloud/telemetry/trim-plan.ts";
+import { UploadStore, type NewUpload } from "#internal/cloud/telemetry/upload-store.ts";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+
+interface Opened extends AsyncDisposable {
+  readonly store: UploadStore;
+  /** how many were dropped, run by run */
+  readonly dropped: number[];
+  nowMs: number;
+}
+
+function open(path: string, limitBytes = 1e8, maxAgeMs = 1000): Opened {
+  const dropped: number[] = [];
+  const opened = { nowMs: 0, dropped };
+  const store = new UploadStore({
+    path,
+    bounds: { limitBytes, maxAgeMs },
+    nowMs: () => opened.nowMs,
+    onDropped: (count) => dropped.push(count),
+    onError: (error) => {
+      throw error;
+    },
+  });
+  return Object.assign(opened, { store, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() });
+}
+
+function upload(n: number, more: Partial<NewUpload> = {}): NewUpload {
+  return {
+    node: "edge-1",
+    messageId: `m${n}`,
+    topic: "t",
+    sentAt: n,
+    receivedAt: n,
+    content: `${n}`,
+    ...more,
+  };
+}
+
+test("uploads come back in order of arrival, page by page", async () => {
+  using dir = tempDir();
+  await using opened = open(join(dir.path, "x.db"));
+  const { store } = opened;
+  await Promise.all([1, 2, 3].map((n) => store.add(upload(n))));
+  expect(store.page({ after: 1, limit: 1 })).toEqual([
+    { id: 2, node: "edge-1", topic: "t", sentAt: 2, receivedAt: 2, content: "2" },
+  ]);
+  expect(store.page({ after: 2, limit: 10 }).map(({ id }) => id)).toEqual([3]);
+});
+
+test("a page holds one node or topic when asked", async () => {
+  using dir = tempDir();
+  await using opened = open(join(dir.path, "x.db"));
+  const { store } = opened;
+  const places = [{ node: "a" }, { node: "b" }, { node: "b", topic: "u" }];
+  await Promise.all(places.map((place, n) => store.add(upload(n, place))));
+  const ids = (of: { node?: string; topic?: string }): number[] =>
+    store.page({ ...of, after: 0, limit: 9 }).map(({ id }) => id);
+  expect([ids({ node: "b" }), ids({ topic: "t" }), ids({ node: "b", topic: "t" })]).toEqual([
+    [2, 3],
+    [1, 2],
+    [2],
+  ]);
+});
+
+test("a page of large uploads is short", async () => {
+  using dir = tempDir();
+  await using opened = open(join(dir.path, "x.db"));
+  const { store } = opened;
+  const content = "x".repeat(5 * 1024 * 1024);
+  await Promise.all([1, 2, 3].map((n) => store.add(upload(n, { content }))));
+  expect(store.page({ after: 0, limit: 9 }).map(({ id }) => id)).toEqual([1, 2]);
+  await store.add(upload(4));
+  expect(store.page({ after: 2, limit: 9 }).map(({ id }) => id)).toEqual([3, 4]);
+});
+
+test("a message sent twice is there once and takes no id", async () => {
+  using dir = tempDir();
+  await using opened = open(join(dir.path, "x.db"));
+  const { store } = opened;
+  await Promise.all([store.add(upload(1)), store.add(upload(1)), store.add(upload(2))]);
+  await store.add(upload(1));
+  await store.add(upload(1, { node: "edge-2" }));
+  expect(store.page({ after: 0, limit: 9 }).map(({ id, node, content }) => [id, node, content])).toEqual([
+    [1, "edge-1", "1"],
+    [2, "edge-1", "2"],
+    [3, "edge-2", "1"],
+  ]);
+});
+
+test("the oldest go when the disk they may take is spent, and are counted", async () => {
+  using dir = tempDir();
+  const path = join(dir.path, "x.db");
+  const limitBytes = 1_000_000;
+  const content = "x".repeat(1000);
+  {
+    await using opened = open(path, limitBytes);
+    const { store } = opened;
+    for (let n = 0; n < 5000; n += 50)
+      await Promise.all(Array.from({ length: 50 }, (_, k) => store.add(upload(n + k, { content }))));
+    await store.trim();
+    expect(opened.dropped.reduce((sum, count) => sum + count, 0)).toBe(store.dropped);
+  }
+  await using opened = open(path, limitBytes);
+  const { store } = opened;
+  const kept = store.page({ after: 0, limit: 5000 }).map(({ id }) => id);
+  expect(kept.at(-1)).toBe(5000);
+  expect(kept.length).toBeGreaterThan(500);
+  expect(store.dropped).toBe(5000 - kept.length);
+  expect(statSync(path).size).toBeLessThan(limitBytes * 1.5);
+});
+
+test("what is too old goes, and its ids do not come again", async () => {
+  using dir = tempDir();
+  await using opened = open(join(dir.path, "x.db"));
+  const { store } = opened;
+  for (const n of [1, 2]) await store.add(upload(n));
+  opened.nowMs = 5000;
+  await store.trim();
+  expect(store.dropped).toBe(2);
+  await store.add(upload(3, { receivedAt: 5000 }));
+  expect(store.page({ after: 0, limit: 9 }).map(({ id }) => id)).toEqual([3]);
+  expect([store.dropped, opened.dropped]).toEqual([2, [2]]);
+});
+
+test("uploads go from the oldest on, though a clock jumped", () => {
+  const oldest = [
+    { id: 1, receivedAt: 900, bytes: 10 },
+    { id: 2, receivedAt: 100, bytes: 10 },
+    { id: 3, receivedAt: 950, bytes: 10 },
+  ];
+  expect(planTrim(oldest, { bytes: 0, beforeMs: 500 })).toBeUndefined();
+  expect(planTrim(oldest, { bytes: 5, beforeMs: 500 })).toBe(2);
+  expect(planTrim(oldest, { bytes: 11, beforeMs: 0 })).toBe(2);
+});
+
+test("every confirmed upload is there after kill -9, each once and in order", async () => {
+  using dir = tempDir();
+  const path = join(dir.path, "x.db");
+  const child = Bun.spawn([process.execPath, join(import.meta.dir, "writing-child.ts"), path], {
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  const confirmed: string[] = [];
+  const decoder = new TextDecoder();
+  let rest = "";
+  for await (const chunk of child.stdout) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+    rest = lines.pop() ?? "";
+    confirmed.push(...lines);
+    if (confirmed.length > 2000) child.kill("SIGKILL");
+  }
+  await child.exited;
+  await using opened = open(path, 1e9, 1e12);
+  const kept = opened.store.page({ after: 0, limit: 1e6 });
+  const byNode = Map.groupBy(kept, ({ node }) => node);
+  const found = new Set(
+    [...byNode].flatMap(([node, uploads]) => uploads.map((_, index) => `${node}/${index}`)),
+  );
+  expect(confirmed.filter((name) => !found.has(name))).toEqual([]);
+  for (const uploads of byNode.values())
+    expect(uploads.map(({ content }) => content)).toEqual(uploads.map((_, n) => String(n).repeat(50)));
+});
+
+const full = tempDir("telemetry-full");
+const mounted =
+  process.platform === "linux" &&
+  Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", full.path]).success;
+if (!mounted) console.log("full disk not tried: it takes root and tmpfs");
+
+afterAll(() => {
+  if (mounted) Bun.spawnSync(["umount", full.path]);
+  full[Symbol.dispose]();
+});
+
+describe.skipIf(!mounted)("a full disk", () => {
+  test("refuses uploads, loses none that was confirmed, and is over when there is room", async () => {
+    const path = join(full.path, "x.db");
+    const filler = join(full.path, "filler");
+    writeFileSync(filler, Buffer.alloc(1_000_000));
+    const confirmed: number[] = [];
+    const content = "x".repeat(50_000);
+    const tryAdd = (store: UploadStore, n: number): Promise<boolean> =>
+      store.add(upload(n, { content })).then(
+        () => confirmed.push(n) > 0,
+        () => false,
+      );
+    {
+      await using opened = open(path);
+      let next = 1;
+      while (await tryAdd(opened.store, next)) next += 1;
+      expect(opened.store.hasRoom(100_000)).toBe(false);
+      rmSync(filler);
+      expect([opened.store.hasRoom(100_000), await tryAdd(opened.store, next)]).toEqual([true, true]);
+    }
+    await using opened = open(path);
+    const sent = opened.store.page({ after: 0, limit: 1000 }).map(({ sentAt }) => sentAt);
+    expect(sent).toEqual(confirmed);
+    expect(confirmed.length).toBeGreaterThan(3);
+  });
+});
