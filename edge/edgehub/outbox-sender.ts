@@ -43,7 +43,7 @@ const removeAgainMs = 5000;
 const reportPatience = 8;
 /** KubeEdge up to 1.15 never answers states of devices. */
 const otherPatience = 3;
-/** KubeEdge's cloud never answers these: they are done when the peer has read them. */
+/** KubeEdge's cloud never answers these: there they are done when the peer has read them. */
 const silentLane = "upload";
 const markPrefix = "outbox-";
 
@@ -220,8 +220,12 @@ export class OutboxSender implements Disposable {
       parked: false,
     };
     this.#inFlight.set(entry.msgId, entry);
-    if (entry.lane === silentLane) this.#unmarked.push(entry);
+    if (this.#isSilent(entry)) this.#unmarked.push(entry);
     return true;
+  }
+
+  #isSilent({ lane }: InFlight): boolean {
+    return lane === silentLane && !this.#answersAll;
   }
 
   #patienceFor(resource: string): number {
@@ -254,7 +258,7 @@ export class OutboxSender implements Disposable {
   #repeat(): void {
     const nowMs = this.#options.clock.monotonicMs();
     for (const entry of this.#inFlight.values()) {
-      if (entry.lane === silentLane || entry.dueMs > nowMs) continue;
+      if (this.#isSilent(entry) || entry.dueMs > nowMs) continue;
       if (!this.#sendAgain(entry, nowMs)) break;
     }
     if (this.#full || this.#parked > 0) this.wake();

@@ -80,3 +80,29 @@ test("outbox sender takes answered messages off the disk once there is room agai
   expect([full, outbox.size().entries]).toEqual([1, 0]);
   expect(log.lines.map((line) => (JSON.parse(line) as { level: string }).level)).toEqual(["error"]);
 });
+
+test.each([
+  ["waits for the answer to an upload of a cloud that promises one", true, [], 1],
+  ["takes an upload for done once a KubeEdge cloud has read it", false, ["outbox-1"], 0],
+])("outbox sender %s", async (_name, promises, marks, left) => {
+  using dir = tempDir();
+  using store = openStore(join(dir.path, "edge.db"));
+  const clock = new FakeClock();
+  const pings: string[] = [];
+  using sender = new OutboxSender({
+    outbox: store.outbox,
+    clock,
+    log: silentLog(),
+    send: () => true,
+    ping: (mark) => {
+      pings.push(mark);
+      queueMicrotask(() => sender.ponged(mark));
+    },
+  });
+  const stamp = { id: () => "m1", nowMs: () => 1 };
+  const parts = { source: "bus", group: "user", operation: "upload", resource: "t", content: "x" };
+  store.outbox.put("upload", undefined, JSON.stringify(newMessage(stamp, parts)));
+  sender.linkUp(promises);
+  await clock.advance(60_000);
+  expect({ pings, left: store.outbox.size().entries }).toEqual({ pings: marks, left });
+});
