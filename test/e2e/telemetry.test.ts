@@ -1,0 +1,146 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { run } from "#internal/scripts/service.ts";
+import { hasPair, startPair, until, type Pair } from "#internal/test/support/pair.ts";
+
+const apiVersion = "devices.kubeedge.io/v1beta1";
+const uploadTopic = "SYS/dis/upload_records";
+const able = hasPair() && Bun.which("mosquitto_pub") !== null;
+const raw = "/apis/devices.kubeedge.io/v1beta1";
+
+const device = (nodeName: string): object => ({
+  apiVersion,
+  kind: "Device",
+  metadata: { name: "thermo", namespace: "default" },
+  spec: { nodeName, properties: [{ name: "temperature" }] },
+});
+
+interface Page {
+  readonly uploads: readonly { readonly id: number; readonly node: string; readonly content: string }[];
+  readonly next: number;
+  readonly dropped: number;
+}
+
+describe.skipIf(!able)("telemetry from devices to the cloud and back", () => {
+  let pair: Pair;
+  let said = 0;
+
+  beforeAll(async () => {
+    pair = await startPair();
+    await pair.apply(device(pair.node));
+    await until(10_000, () => pair.rows("SELECT name FROM device").length === 1 || "the device is unknown");
+  }, 40_000);
+
+  afterAll(async () => {
+    await pair?.[Symbol.asyncDispose]();
+  }, 20_000);
+
+  function portOf(listener: string): number {
+    const found = new RegExp(`"listener":"${listener}","port":(\\d+)`).exec(pair.edgeSays());
+    if (!found) throw new Error(`edgecore does not listen for ${listener} yet`);
+    return Number(found[1]);
+  }
+
+  /** Publishes the next numbers, one after the other; returns when the node has them on disk. */
+  async function upload(count: number): Promise<void> {
+    const numbers = Array.from({ length: count }, (_, n) => said + n);
+    said += count;
+    const where = ["-p", String(portOf("mqtt")), "-q", "1", "-t", uploadTopic, "-l"];
+    const child = Bun.spawn(["mosquitto_pub", ...where], { stdin: new Blob([numbers.join("\n")]) });
+    expect(await child.exited).toBe(0);
+  }
+
+  /** All that stands in the cloud, followed page by page. */
+  async function uploads(): Promise<Page["uploads"]> {
+    const all: Page["uploads"][number][] = [];
+    for (let after = 0; ;) {
+      const words = ["get", "--raw", `${raw}/uploads?node=${pair.node}&after=${after}&limit=50`];
+      // oxlint-disable-next-line no-await-in-loop -- each page tells where the next begins
+      const page = JSON.parse(await pair.kubectl(...words)) as Page;
+      if (page.uploads.length === 0) return all;
+      all.push(...page.uploads);
+      after = page.next;
+    }
+  }
+
+  async function arrived(): Promise<void> {
+    await until(30_000, async () => {
+      const count = (await uploads()).length;
+      return count >= said || `${count} of ${said} uploads have arrived`;
+    });
+    const contents = (await uploads()).map(({ content }) => content);
+    expect(contents).toEqual(Array.from({ length: said }, (_, n) => String(n)));
+  }
+
+  test("uploads of a cut link stand in the cloud after it, in order, also when cloudcore was killed", async () => {
+    await upload(20);
+    pair.link.cut({ refuse: true });
+    await upload(100);
+    await pair.killCloud();
+    await upload(100);
+    await pair.startCloud();
+    pair.link.mend();
+    await arrived();
+    await pair.outboxEmpty();
+  }, 90_000);
+
+  test("kill -9 of cloudcore while uploads come in loses none and doubles none", async () => {
+    for (let round = 0; round < 3; round += 1) {
+      const uploading = upload(400);
+      const before = said - 400;
+      // oxlint-disable-next-line no-await-in-loop -- one life of cloudcore after the other
+      await until(20_000, async () => (await uploads()).length > before || "nothing has arrived");
+      // oxlint-disable-next-line no-await-in-loop -- the kill falls into the uploads
+      await Promise.all([pair.killCloud(), uploading]);
+      // oxlint-disable-next-line no-await-in-loop -- one life of cloudcore after the other
+      await pair.startCloud();
+    }
+    await arrived();
+    await pair.outboxEmpty();
+  }, 120_000);
+
+  test("past values asked for in the cloud are those the node tells", async () => {
+    for (const value of ["20.5", "21", "21.5"]) {
+      const where = ["-p", String(portOf("mqtt")), "-q", "1", "-t", "$hw/events/device/thermo/twin/update"];
+      const twin = { temperature: { actual: { value } } };
+      const message = JSON.stringify({ event_id: "1", timestamp: 0, twin });
+      // oxlint-disable-next-line no-await-in-loop -- the order of values is what is asked for
+      await run(["mosquitto_pub", ...where, "-m", message]);
+    }
+    const query = "since=0&limit=2";
+    const told = (await (
+      await fetch(`http://127.0.0.1:${portOf("devices")}/devices/thermo/temperature?${query}`)
+    ).json()) as { history: { value: string }[] };
+    expect(told.history.map(({ value }) => value)).toEqual(["21", "21.5"]);
+    const path = `${raw}/namespaces/default/devices/thermo/history?property=temperature&${query}`;
+    await pair.ready();
+    expect(JSON.parse(await pair.kubectl("get", "--raw", path))).toEqual({ node: pair.node, ...told });
+    const ports = JSON.parse(readFileSync(resolve(pair.edgeDir, "../cloud/ports.json"), "utf8")) as Record<
+      string,
+      number
+    >;
+    const http = await fetch(
+      `http://127.0.0.1:${ports["telemetry"]}/devices/default/thermo/temperature?${query}`,
+    );
+    expect(await http.json()).toEqual({ node: pair.node, ...told });
+  }, 60_000);
+
+  test("who may not is forbidden to ask, by kubectl", async () => {
+    const as = ["--as=system:serviceaccount:default:default", "--as-group=system:serviceaccounts"];
+    for (const path of ["uploads", "namespaces/default/devices/thermo/history?property=temperature"]) {
+      const asked = pair.kubectl(...as, "get", "--raw", `${raw}/${path}`);
+      // oxlint-disable-next-line no-await-in-loop -- two calls
+      await expect(asked).rejects.toThrow("Forbidden");
+    }
+  }, 20_000);
+
+  test("past values of a node that is down are refused at once, with the reason", async () => {
+    await pair.killEdge();
+    const path = `${raw}/namespaces/default/devices/thermo/history?property=temperature`;
+    await until(10_000, async () => {
+      const said503 = await pair.kubectl("get", "--raw", path).catch(String);
+      return said503.includes(`Node "${pair.node}" is not connected`) || said503;
+    });
+  }, 30_000);
+});
