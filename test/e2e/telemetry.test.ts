@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { copyFileSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { run } from "#internal/scripts/service.ts";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { hasPair, startPair, until, type Pair } from "#internal/test/support/pair.ts";
 
 const apiVersion = "devices.kubeedge.io/v1beta1";
@@ -43,8 +44,8 @@ describe.skipIf(!able)("telemetry from devices to the cloud and back", () => {
   }
 
   /** Publishes the next numbers, one after the other; returns when the node has them on disk. */
-  async function upload(count: number): Promise<void> {
-    const numbers = Array.from({ length: count }, (_, n) => said + n);
+  async function upload(count: number, bytes = 0): Promise<void> {
+    const numbers = Array.from({ length: count }, (_, n) => `${said + n} `.padEnd(bytes, "."));
     said += count;
     const where = ["-p", String(portOf("mqtt")), "-q", "1", "-t", uploadTopic, "-l"];
     const child = Bun.spawn(["mosquitto_pub", ...where], { stdin: new Blob([numbers.join("\n")]) });
@@ -69,8 +70,8 @@ describe.skipIf(!able)("telemetry from devices to the cloud and back", () => {
       const count = (await uploads()).length;
       return count >= said || `${count} of ${said} uploads have arrived`;
     });
-    const contents = (await uploads()).map(({ content }) => content);
-    expect(contents).toEqual(Array.from({ length: said }, (_, n) => String(n)));
+    const numbers = (await uploads()).map(({ content }) => Number.parseInt(content, 10));
+    expect(numbers).toEqual(Array.from({ length: said }, (_, n) => n));
   }
 
   test("uploads of a cut link stand in the cloud after it, in order, also when cloudcore was killed", async () => {
@@ -99,6 +100,31 @@ describe.skipIf(!able)("telemetry from devices to the cloud and back", () => {
     await arrived();
     await pair.outboxEmpty();
   }, 120_000);
+
+  test("uploads for which cloudcore has no room wait at the node, and arrive in order when it has", async () => {
+    using full = smallDisk();
+    if (!full) return console.log("full disk not tried: it takes root and tmpfs");
+    const database = resolve(pair.edgeDir, "../cloud/telemetry.db");
+    await pair.killCloud();
+    for (const end of ["", "-wal", "-shm"]) {
+      copyFileSync(`${database}${end}`, join(full.path, `x.db${end}`));
+      rmSync(`${database}${end}`);
+    }
+    symlinkSync(join(full.path, "x.db"), database);
+    const filler = join(full.path, "filler");
+    writeFileSync(filler, Buffer.alloc(17_000_000));
+    await pair.startCloud();
+    await upload(200, 20_000);
+    const log = resolve(pair.edgeDir, "../cloudcore.log");
+    await until(
+      20_000,
+      () => readFileSync(log, "utf8").includes("Cannot store uploads") || "cloudcore does not complain",
+    );
+    rmSync(filler);
+    await upload(20);
+    await arrived();
+    await pair.outboxEmpty(20_000);
+  }, 90_000);
 
   test("past values asked for in the cloud are those the node tells", async () => {
     for (const value of ["20.5", "21", "21.5"]) {
@@ -144,3 +170,23 @@ describe.skipIf(!able)("telemetry from devices to the cloud and back", () => {
     });
   }, 30_000);
 });
+
+/** @returns undefined where it cannot be had */
+function smallDisk(): (Disposable & { readonly path: string }) | undefined {
+  const dir = tempDir("telemetry-full");
+  const mounted =
+    process.platform === "linux" &&
+    Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", dir.path]).success;
+  if (!mounted) {
+    dir[Symbol.dispose]();
+    return undefined;
+  }
+  return {
+    path: dir.path,
+    [Symbol.dispose]: () => {
+      // Lazily: cloudcore may still have the database open.
+      Bun.spawnSync(["umount", "-l", dir.path]);
+      dir[Symbol.dispose]();
+    },
+  };
+}
