@@ -71,3 +71,25 @@ need_engine() {
   say "No container engine: apt-get install docker.io"
   need_command dockerd docker.io
 }
+
+# mosquitto's own tests of brokers (Debian's source package), into .run/mqtt-tests; says so when they cannot be had.
+need_mqtt_tests() {
+  suite="$root/.run/mqtt-tests"
+  if [ -e "$suite/ready" ]; then return 0; fi
+  need_command dpkg-source dpkg-dev
+  need_command python3 python3
+  say "Getting the tests of mosquitto: apt-get source mosquitto"
+  rm -rf "$suite"
+  mkdir -p "$suite/lists/partial"
+  cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list 2>/dev/null |
+    sed -n 's/^Types:.*/Types: deb-src/;s/^deb /deb-src /;p' >"$suite/all"
+  if grep -q '^Types:' "$suite/all"; then list="$suite/source.sources"; else list="$suite/source.list"; fi
+  mv "$suite/all" "$list"
+  (
+    cd "$suite" || exit 1
+    set -- -q -o "Dir::Etc::SourceList=$list" -o Dir::Etc::SourceParts=- -o "Dir::State::Lists=$suite/lists" \
+      -o APT::Sandbox::User=root
+    apt-get "$@" update && apt-get "$@" --download-only source mosquitto &&
+      dpkg-source --no-check -x ./*.dsc source && cd source/test/ssl && ./gen.sh && touch "$suite/ready"
+  ) </dev/null >"$suite.log" 2>&1 || say "Cannot get them ($suite.log): they are left out"
+}

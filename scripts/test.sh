@@ -12,4 +12,5 @@ need_command mosquitto_pub mosquitto-clients
 need_command mosquitto mosquitto
 need_command busybox busybox-static
 need_command openssl openssl
+need_mqtt_tests
 exec bun "$root/scripts/test.ts" "$@"

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import type { BrokerConfig } from "#shared/config";
@@ -76,7 +76,7 @@ async function toConfig(
     ...openBroker,
     url: `${secure ? "ssl" : "tcp"}://127.0.0.1:${port}`,
     websocketUrl: undefined,
-    certFile: own("certfile"),
+    certFile: withChain(own("certfile")),
     keyFile: own("keyfile"),
     caFile: options.get("require_certificate") === "true" ? own("cafile") : undefined,
     anonymous: of("allow_anonymous") === "true",
@@ -85,6 +85,15 @@ async function toConfig(
     maxPacketBytes: 268_435_456,
     sessionQueueSize: Number(of("max_queued_messages") ?? 100),
   };
+}
+
+/** mosquitto takes the certificates between its own and the root out of the CA file. */
+function withChain(path: string | undefined): string | undefined {
+  if (path === undefined) return undefined;
+  const chained = join(scratch, "chain.crt");
+  const between = join(dirname(path), "test-signing-ca.crt");
+  writeFileSync(chained, readFileSync(path, "utf8") + readFileSync(between, "utf8"));
+  return chained;
 }
 
 /** Hashes of mosquitto cannot be used; those of the one password that the tests know are made anew. */

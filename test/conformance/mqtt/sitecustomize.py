@@ -37,4 +37,9 @@ if mosq_test is not None:
         _connects.append(args)
         return _connect(*args, **named)
 
+    def get_port(count=1):
+        ports = [int(port) for port in os.environ["MQTT_SUITE_PORTS"].split(",")]
+        return ports[0] if count == 1 else ports[:count]
+
     mosq_test.gen_connect = gen_connect
+    mosq_test.get_port = get_port

@@ -39,12 +39,25 @@ test.skipIf(!openssl)(
       expect(edge.received.length).toBe(2);
     }
     await using strict = await startBus(dir.path, {
-      broker: { ...pair, caFile: pair.certFile, url: "ssl://127.0.0.1:0", websocketUrl: undefined },
+      broker: {
+        ...pair,
+        caFile: pair.certFile,
+        url: "ssl://127.0.0.1:0",
+        websocketUrl: undefined,
+        anonymous: false,
+        acl: [{ user: undefined, topic: "public", access: "readwrite" }],
+      },
     });
     const url = `mqtts://127.0.0.1:${strict.bus.mqttPort}`;
     await expect(connectAsync(url, { ca, reconnectPeriod: 0 }, false)).rejects.toThrow();
     const known = { cert: ca, key: readFileSync(pair.keyFile) };
     const client = await connectAsync(url, { ca, ...known, reconnectPeriod: 0 }, false);
+    // The certificate says who it is: the device of that name.
+    await client.publishAsync("$hw/events/device/localhost/twin/update", "{}", { qos: 1 });
+    const closed = new Promise<void>((resolve) => client.once("close", () => resolve()));
+    client.publish("$hw/events/device/other/twin/update", "{}", { qos: 1 });
+    await closed;
+    expect(strict.received.length).toBe(1);
     await client.endAsync(true);
   },
 );

@@ -1,0 +1,118 @@
+import { expect, test } from "bun:test";
+import { connect } from "mqtt";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { collect, startBus } from "#internal/test/edge/eventbus/harness.ts";
+import { connectPacket, openRaw, publishPacket } from "./raw-client.ts";
+
+const update = "$hw/events/device/d1/twin/update";
+
+test("broker takes all that comes in one piece with the CONNECT, and acknowledges in order", async () => {
+  using dir = tempDir();
+  await using edge = await startBus(dir.path, { receive: () => Bun.sleep(20) });
+  using client = await openRaw(edge.bus.mqttPort);
+  const many = Array.from({ length: 100 }, (_, n) => publishPacket(n % 2 === 0 ? update : "x", 1, n + 1));
+  client.send(connectPacket("burst"), ...many);
+  expect((await client.next()).cmd).toBe("connack");
+  const ids: (number | undefined)[] = [];
+  for (const _ of many) ids.push((await client.next()).messageId);
+  expect(ids).toEqual(many.map(({ messageId }) => messageId));
+  expect(edge.received.length).toBe(50);
+});
+
+test("broker gives the twins a repeated message of QoS 2 once", async () => {
+  using dir = tempDir();
+  await using edge = await startBus(dir.path);
+  using client = await openRaw(edge.bus.mqttPort);
+  client.send(connectPacket("twice"), publishPacket(update, 2, 7));
+  expect([(await client.next()).cmd, (await client.next()).cmd]).toEqual(["connack", "pubrec"]);
+  client.send(publishPacket(update, 2, 7, true));
+  expect((await client.next()).cmd).toBe("pubrec");
+  client.send({ cmd: "pubrel", messageId: 7 });
+  expect((await client.next()).cmd).toBe("pubcomp");
+  expect(edge.received.length).toBe(1);
+});
+
+test("broker delivers at the highest QoS of all filters that match", async () => {
+  using dir = tempDir();
+  await using edge = await startBus(dir.path);
+  const [reader, writer] = [await edge.connect({ clean: false, clientId: "reader" }), await edge.connect()];
+  const seen = collect(reader);
+  await reader.subscribeAsync("a/x", { qos: 0 });
+  await reader.subscribeAsync("a/#", { qos: 2 });
+  await reader.subscribeAsync("a/+", { qos: 1 });
+  for (const qos of [0, 1, 2] as const) await writer.publishAsync("a/x", String(qos), { qos });
+  expect((await seen.count(3)).map(({ text, qos }) => `${text}@${qos}`)).toEqual(["0@0", "1@1", "2@2"]);
+});
+
+test("broker sends a returned session what waited before what comes now", async () => {
+  using dir = tempDir();
+  await using edge = await startBus(dir.path, { broker: { sessionQueueSize: 5000 } });
+  const first = await edge.connect({ clean: false, clientId: "reader" });
+  await first.subscribeAsync("n", { qos: 1 });
+  await first.endAsync();
+  const writer = await edge.connect();
+  let n = 0;
+  const write = (): Promise<unknown> => writer.publishAsync("n", String(n++), { qos: 1 });
+  for (let i = 0; i < 2000; i += 1) void write();
+  await write();
+  const back = connect(`mqtt://127.0.0.1:${edge.bus.mqttPort}`, { clean: false, clientId: "reader" });
+  const seen = collect(back);
+  const stop = new AbortController();
+  const stream = (async () => {
+    while (!stop.signal.aborted) await Promise.all(Array.from({ length: 20 }, write));
+  })();
+  await seen.count(2500);
+  stop.abort();
+  await stream;
+  const got = (await seen.count(n)).map(({ text }) => Number(text));
+  expect(got).toEqual(Array.from({ length: n }, (_, i) => i));
+  await back.endAsync(true);
+});
+
+test("broker does not give a packet id to two messages of a session that is back", async () => {
+  using dir = tempDir();
+  await using edge = await startBus(dir.path);
+  const writer = await edge.connect();
+  const session = connectPacket("half", { clean: false });
+  {
+    using client = await openRaw(edge.bus.mqttPort);
+    client.send(session, { cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "n", qos: 1 }] });
+    expect([(await client.next()).cmd, (await client.next()).cmd]).toEqual(["connack", "suback"]);
+    for (const text of ["a", "b", "c"]) await writer.publishAsync("n", text, { qos: 1 });
+    for (let n = 1; n <= 3; n += 1) expect((await client.next()).messageId).toBe(n);
+    client.send({ cmd: "puback", messageId: 2 });
+    client.socket.end();
+    await client.closed;
+  }
+  using again = await openRaw(edge.bus.mqttPort);
+  again.send(session);
+  expect(await again.next()).toMatchObject({ cmd: "connack", sessionPresent: true });
+  for (const id of [1, 3]) expect(await again.next()).toMatchObject({ messageId: id, dup: true });
+  for (const text of ["d", "e"]) await writer.publishAsync("n", text, { qos: 1 });
+  const ids = [(await again.next()).messageId, (await again.next()).messageId];
+  expect(ids.filter((id) => id === 1 || id === 3)).toEqual([]);
+});
+
+test.each([
+  ["a client of MQTT 3.1", "100e00064d5149736470030200000000"],
+  ["a lasting session", "100c00044d515454040000000000"],
+])("broker refuses %s without an identifier", async (_, packet) => {
+  using dir = tempDir();
+  await using edge = await startBus(dir.path);
+  using client = await openRaw(edge.bus.mqttPort);
+  client.socket.write(Buffer.from(packet, "hex"));
+  expect(await client.next()).toMatchObject({ cmd: "connack", returnCode: 2 });
+  await client.closed;
+});
+
+test("broker tells its figures where users of mosquitto look for them", async () => {
+  using dir = tempDir();
+  await using edge = await startBus(dir.path);
+  const reader = await edge.connect();
+  const seen = collect(reader);
+  await reader.subscribeAsync("$SYS/broker/#", { qos: 0 });
+  const names = (await seen.count(10)).map(({ topic }) => topic.replace("$SYS/broker/", ""));
+  expect(names).toContain("clients/connected");
+  expect(names).toContain("publish/messages/received");
+  expect(names).toContain("version");
+});
