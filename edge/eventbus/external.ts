@@ -6,9 +6,12 @@ import { describeError } from "#shared/errors";
 import { backoff } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { MqttMessage } from "#shared/message";
+import type { Store } from "#edge/store";
+import { Outgoing } from "./outgoing.ts";
 
 export interface ExternalParts {
   readonly node: string;
+  readonly store: Store;
   readonly clock: Clock;
   readonly log: Logger;
   readonly receive: (message: MqttMessage) => Promise<void> | undefined;
@@ -19,9 +22,6 @@ export interface External extends AsyncDisposable {
   publish(message: MqttMessage, retain: boolean): void;
   watch(filters: readonly string[]): void;
 }
-
-/** Messages of ours that wait while the broker is away. */
-const mostWaiting = 10_000;
 
 /**
  * A client of a broker elsewhere. It keeps its session there, so that messages of QoS 1 or 2 wait while edgecore is
@@ -45,12 +45,14 @@ export function connectExternal(
       payload: typeof payload === "string" ? Buffer.from(payload) : payload,
     });
     if (!pending) return done();
-    void afterwards(pending, { topic, log }, done);
+    void afterwards(pending, { topic, log, client }, done);
   };
+  const outgoing = new Outgoing({ store: parts.store, client, log });
   client.on("connect", () => {
     delays = waits(clock);
     log.info("connected to the external MQTT broker", { broker: config.url });
     subscribe(client, wanted, log);
+    outgoing.pump();
   });
   client.on("error", (error) =>
     log.warn("external MQTT broker", { broker: config.url, error: describeError(error) }),
@@ -62,7 +64,7 @@ export function connectExternal(
   });
   return {
     connected: () => client.connected,
-    publish: ({ topic, payload }, retain) => enqueue(client, { topic, payload, retain }, log),
+    publish: (message, retain) => outgoing.push(message, retain),
     watch: (next) => {
       const gone = wanted.filter((filter) => !next.includes(filter));
       const fresh = next.filter((filter) => !wanted.includes(filter));
@@ -75,19 +77,23 @@ export function connectExternal(
       stop.abort();
       timer?.[Symbol.dispose]();
       await client.endAsync(!client.connected);
+      outgoing.flush();
     },
   };
 }
 
+/** What could not be made safe is not acknowledged: the broker has it still and sends it on the next connection. */
 async function afterwards(
   pending: Promise<void>,
-  { topic, log }: { readonly topic: string; readonly log: Logger },
+  { topic, log, client }: { readonly topic: string; readonly log: Logger; readonly client: MqttClient },
   done: () => void,
 ): Promise<void> {
   try {
     await pending;
   } catch (error) {
     log.error("cannot take a message of the external broker", { topic, error: describeError(error) });
+    client.stream.destroy();
+    return;
   }
   done();
 }
@@ -100,19 +106,6 @@ function subscribe(client: MqttClient, filters: readonly string[], log: Logger):
   if (filters.length === 0) return;
   client.subscribe([...filters], { qos: 1 }, (error) => {
     if (error) log.warn("external MQTT broker refused a subscription", { error: describeError(error) });
-  });
-}
-
-/** MQTT.js keeps what is not acknowledged and sends it again after a reconnect; here it gets a bound. */
-function enqueue(client: MqttClient, message: Required<MqttMessage>, log: Logger): void {
-  const waiting = (client as unknown as { outgoing: Record<string, unknown>; queue: unknown[] }).queue.length;
-  if (waiting >= mostWaiting) {
-    log.warn("dropped a message for the external broker: too many wait", { topic: message.topic, waiting });
-    return;
-  }
-  const { topic, payload, retain } = message;
-  client.publish(topic, Buffer.from(payload), { qos: 1, retain }, (error) => {
-    if (error) log.debug("cannot publish to the external broker", { topic, error: describeError(error) });
   });
 }
 

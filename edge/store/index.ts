@@ -2,6 +2,7 @@ import { Backlog } from "./backlog.ts";
 import { openDatabase } from "./database.ts";
 import { Devices } from "./devices.ts";
 import { Metas } from "./metas.ts";
+import { MqttOutgoing } from "./mqtt-outgoing.ts";
 import { MqttSessions } from "./mqtt-sessions.ts";
 import { Outbox } from "./outbox.ts";
 import { Telemetry } from "./telemetry.ts";
@@ -10,6 +11,7 @@ import { Twins } from "./twins.ts";
 export type { Backlog } from "./backlog.ts";
 export type { AttributeRow, DeviceRow, Devices } from "./devices.ts";
 export type { Meta, Metas } from "./metas.ts";
+export type { MqttOutgoing, OutgoingRow } from "./mqtt-outgoing.ts";
 export type { MqttSessions, PacketRow, RetainedRow, SubscriptionRow } from "./mqtt-sessions.ts";
 export type { Outbox, OutboxEntry } from "./outbox.ts";
 export type { HistoryLimits, HistoryPoint, HistoryQuery, Telemetry } from "./telemetry.ts";
@@ -24,6 +26,7 @@ export interface Store extends Disposable {
   readonly twins: Twins;
   readonly telemetry: Telemetry;
   readonly mqttSessions: MqttSessions;
+  readonly mqttOutgoing: MqttOutgoing;
   /** Runs `work` in one transaction (nested calls join it): all of it is on disk, or none. */
   transaction<T>(work: () => T): T;
 }
@@ -40,6 +43,7 @@ export function openStore(path: string): Store {
     twins: new Twins(db),
     telemetry: new Telemetry(db),
     mqttSessions: new MqttSessions(db),
+    mqttOutgoing: new MqttOutgoing(db),
     transaction: (work) => db.transaction(work).immediate(),
     [Symbol.dispose]: () => db.close(false),
   };

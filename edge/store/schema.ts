@@ -80,4 +80,10 @@ export const migrations: readonly string[] = [
      retain INTEGER NOT NULL,
      payload BLOB
    );`,
+  `CREATE TABLE mqtt_outgoing (
+     id INTEGER PRIMARY KEY,
+     topic TEXT NOT NULL,
+     payload BLOB NOT NULL,
+     retain INTEGER NOT NULL
+   );`,
 ];

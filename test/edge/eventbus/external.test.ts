@@ -3,8 +3,10 @@ import { writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { connect, connectAsync } from "mqtt";
+import type { ExternalBrokerConfig } from "#shared/config";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { startBus } from "./harness.ts";
+import type { MqttMessage } from "#shared/message";
+import { collect, startBus } from "./harness.ts";
 
 const mosquitto = Bun.which("mosquitto", { PATH: `${process.env["PATH"]}:/usr/sbin` });
 
@@ -39,10 +41,8 @@ async function until(check: () => boolean): Promise<void> {
 
 const update = "$hw/events/device/d1/twin/update";
 
-test.skipIf(!mosquitto)("event bus serves devices of an external broker that comes up later", async () => {
-  using dir = tempDir();
-  const port = await freePort();
-  const external = {
+function externalAt(port: number): ExternalBrokerConfig {
+  return {
     url: `tcp://127.0.0.1:${port}`,
     clientId: undefined,
     username: undefined,
@@ -51,7 +51,12 @@ test.skipIf(!mosquitto)("event bus serves devices of an external broker that com
     certFile: undefined,
     keyFile: undefined,
   };
-  await using edge = await startBus(dir.path, { broker: undefined, external });
+}
+
+test.skipIf(!mosquitto)("event bus serves devices of an external broker that comes up later", async () => {
+  using dir = tempDir();
+  const port = await freePort();
+  await using edge = await startBus(dir.path, { broker: undefined, external: externalAt(port) });
   expect(edge.bus.externalConnected()).toBe(false);
   await using _broker = await startMosquitto(dir.path, port);
   await until(() => edge.bus.externalConnected());
@@ -68,3 +73,62 @@ test.skipIf(!mosquitto)("event bus serves devices of an external broker that com
   await until(() => answer === "done");
   await device.endAsync();
 });
+
+test.skipIf(!mosquitto)(
+  "event bus keeps what it says to an external broker that is away, in order, over a restart",
+  async () => {
+    using dir = tempDir();
+    const port = await freePort();
+    const external = externalAt(port);
+    const say = (n: number): MqttMessage => ({ topic: "said", payload: Buffer.from(String(n)) });
+    {
+      await using edge = await startBus(dir.path, { broker: undefined, external });
+      for (let n = 0; n < 300; n += 1) await edge.publish(say(n));
+      await until(() => edge.store.mqttOutgoing.size().entries === 300);
+    }
+    await using _broker = await startMosquitto(dir.path, port);
+    const reader = await connectAsync(`mqtt://127.0.0.1:${port}`);
+    const seen = collect(reader);
+    await reader.subscribeAsync("said", { qos: 1 });
+    await using edge = await startBus(dir.path, { broker: undefined, external });
+    for (let n = 300; n < 600; n += 1) await edge.publish(say(n));
+    expect((await seen.count(600)).map(({ text }) => Number(text))).toEqual(
+      Array.from({ length: 600 }, (_, n) => n),
+    );
+    await until(() => edge.store.mqttOutgoing.size().entries === 0);
+    await reader.endAsync();
+  },
+);
+
+test.skipIf(!mosquitto)(
+  "event bus leaves a message with the external broker until it could be stored",
+  async () => {
+    using dir = tempDir();
+    const port = await freePort();
+    let full = true;
+    await using _broker = await startMosquitto(dir.path, port);
+    await using edge = await startBus(dir.path, {
+      broker: undefined,
+      external: externalAt(port),
+      receive: async () => {
+        if (full) throw new Error("disk is full");
+      },
+    });
+    await until(() => edge.bus.externalConnected());
+    const device = await connectAsync(`mqtt://127.0.0.1:${port}`);
+    await until(() => edge.bus.externalConnected());
+    await device.publishAsync(update, "precious", { qos: 1 });
+    await until(() => edge.received.length >= 2);
+    full = false;
+    const tries = edge.received.length;
+    await until(() => edge.received.length > tries);
+    const settled = edge.received.length;
+    await device.publishAsync(update, "next", { qos: 1 });
+    await until(() => edge.received.length > settled);
+    expect(edge.received.map(({ payload }) => Buffer.from(payload).toString()).slice(-2)).toEqual([
+      "precious",
+      "next",
+    ]);
+    await device.endAsync();
+  },
+);
