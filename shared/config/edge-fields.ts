@@ -17,10 +17,13 @@ const modes = { internalMqttMode: 0, bothMqttMode: 1, externalMqttMode: 2 } as c
 const mqttUrl = /^(tcp|mqtt|ssl|tls|mqtts|ws|wss):\/\/[^\s/]+/;
 const seconds = (doc: string, fallback: number) => whole(doc, fallback, [1, 3600]);
 
-const user = z.strictObject({ name: z.string(), "password-hash": z.string() });
+const passwordHash = z.string().check(z.regex(/^\$(2[aby]|argon2(id|i|d))\$/));
+const user = z.strictObject({ name: z.string().check(z.minLength(1)), "password-hash": passwordHash });
+/** A topic filter of MQTT: `+` stands for one level, `#` for all that follow. */
+const topicFilter = z.string().check(z.regex(/^(?!$)(?:(?:\+|[^+#/]*)\/)*(?:\+|#|[^+#/]*)$/));
 const aclRule = z.strictObject({
   user: z.optional(z.string()),
-  topic: z.string(),
+  topic: topicFilter,
   access: z.enum(["read", "write", "readwrite", "deny"]),
 });
 const taint = z.strictObject({
@@ -79,16 +82,19 @@ export const edgeFields = {
       ),
       certfile: text("Server certificate for ssl:// and wss:// listeners.", ""),
       keyfile: text("Key of that certificate.", ""),
-      cafile: text("When set, clients need a certificate of this CA.", ""),
-      anonymous: flag("Whether clients without user name are let in.", true),
+      cafile: text(
+        "When set, clients need a certificate of this CA; the name in it counts as their user.",
+        "",
+      ),
+      anonymous: flag("Whether clients without user and password, or a certificate, are let in.", true),
       users: listOf(
         "Users: [{ name, password-hash }]; `edgecore hash-password` prints a hash.",
-        "a list of { name, password-hash }",
+        "a list of { name, password-hash } with hashes as `edgecore hash-password` prints them",
         user,
       ),
       acl: listOf(
-        "Topic rules, first match wins: [{ user, topic, access }], access read, write, readwrite or deny; %u and %c stand for user and client id. Empty: everything is allowed.",
-        "a list of { user, topic, access: read|write|readwrite|deny }",
+        "Topic rules, the first that covers user and topic decides: [{ user, topic, access }], access read, write, readwrite or deny; %u stands for the user, %c for the client id, which anybody may choose. Where none covers it, a user may use the topics of the device of that name and nothing else. Empty: everything is allowed.",
+        "a list of { user, topic, access: read|write|readwrite|deny } with MQTT filters as topics",
         aclRule,
       ),
       "max-connections": whole("Connections at the same time.", 10_000, [1, 1_000_000]),

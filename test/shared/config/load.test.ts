@@ -319,3 +319,16 @@ modules:
   expect(config.embedded).toBeUndefined();
   expect(config.deviceController.enabled).toBe(false);
 });
+
+test.each([
+  [
+    "users: [{ name: a, password-hash: secret }]",
+    "mqtt.broker.users[0].password-hash",
+    "edgecore hash-password",
+  ],
+  ['acl: [{ topic: "a/#/b", access: read }]', "mqtt.broker.acl[0].topic", "MQTT filters"],
+])("edge.yaml with %s is refused with field and fix", (line, field, fix) => {
+  const refusal = edgeRefusal(`mqtt: { broker: { ${line} } }`);
+  expect(refusal).toContain(field);
+  expect(refusal).toContain(fix);
+});
