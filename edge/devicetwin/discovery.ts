@@ -122,13 +122,13 @@ function limits(body: Fields): Pick<ModelProperty, "minimum" | "maximum" | "unit
   };
 }
 
-/** Long names, and `~` in topics replaced by the base topic. */
-function expand(body: Fields): Fields {
+/** Long names, and `~` in topics replaced by the base topic; of the body and the objects in it, no deeper. */
+function expand(body: Fields, inner = false): Fields {
   const base = typeof body["~"] === "string" ? body["~"] : "";
   const entries = Object.entries(body).map(([name, value]): [string, unknown] => {
     const long = longNames[name] ?? name;
     const full = typeof value === "string" && long.endsWith("_topic") ? value.replace(/^~|~$/, base) : value;
-    return [long, isFields(full) ? expand(full) : full];
+    return [long, isFields(full) && !inner ? expand(full, true) : full];
   });
   return Object.fromEntries(entries);
 }

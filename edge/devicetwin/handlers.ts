@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "#shared/clock";
+import { readReport, setPayload } from "#shared/devices";
 import { deviceTopic, nodePrefix, parseDeviceTopic, parseMembershipTopic } from "#shared/message";
 import type { MqttMessage } from "#shared/message";
 import type { Answer, Batch, Outgoing } from "./batch.ts";
 import type { Attribute, Device, Registry } from "./registry.ts";
-import { readReport, setPayload } from "./mapping.ts";
 import { parseGet, parseState, parseUpdate, type TwinRequests } from "./requests.ts";
 import { deletedType, differs, isDeleted, sorted, toCloud, toWire, type WireTwin } from "./twin.ts";
 import { applyReport, applyUpdate, documentOf, type Change } from "./update.ts";
@@ -108,7 +108,7 @@ export class Handlers {
         code: 404,
         reason: `Device ${written} not found while getting twin`,
       });
-    return this.#say({ publish: [this.#message(topic, eventId, { twin: liveTwins(device) })] });
+    return this.#say({ publish: [this.#message(topic, eventId, { twin: shownTwins(device) })] });
   }
 
   #updateTwin(written: string, payload: Uint8Array): Promise<void> {
@@ -130,7 +130,7 @@ export class Handlers {
     request: { readonly eventId: string; readonly twins: TwinRequests; readonly topic: string },
   ): Promise<void> {
     const { eventId, twins, topic } = request;
-    const outcome = applyUpdate(device.twins, twins, this.#options.clock.nowMs());
+    const outcome = applyUpdate(device, twins, this.#options.clock.nowMs());
     if (!outcome.ok) return this.#refuse(topic, eventId, outcome);
     this.#apply(device, outcome.changes);
     const result = this.#message(topic, eventId, { twin: outcome.result });
@@ -248,6 +248,18 @@ export function wireAttributes(attributes: Iterable<readonly [string, Attribute]
 export function liveTwins(device: Device): Record<string, WireTwin> {
   const live = sorted(device.twins).filter(([, twin]) => !isDeleted(twin));
   return Object.fromEntries(live.map(([name, twin]) => [name, toWire(twin)]));
+}
+
+/** The live twins, and an empty one for each property its Device lists: programs written for KubeEdge rely on them. */
+function shownTwins(device: Device): Record<string, WireTwin> {
+  const live = liveTwins(device);
+  const rest = (device.own?.listed ?? []).filter(({ name }) => !Object.hasOwn(live, name));
+  if (rest.length === 0) return live;
+  const empty = rest.map(({ name }): [string, WireTwin] => [
+    name,
+    { optional: true, metadata: { type: device.own?.types.get(name) ?? "string" } },
+  ]);
+  return Object.fromEntries(sorted([...Object.entries(live), ...empty]));
 }
 
 /** "2024-06-10 10:00:00" in the machine's own zone, as KubeEdge writes it. */

@@ -17,7 +17,7 @@ import type { HistoryLimits, Store } from "#edge/store";
 import { Batch } from "./batch.ts";
 import { discoveryFilters, objectsOf, readDiscovery, type Discovered } from "./discovery.ts";
 import { Handlers } from "./handlers.ts";
-import { contentFields, Objects } from "./objects.ts";
+import { contentFields, Objects, type ObjectsOptions } from "./objects.ts";
 import { answerHistory, serveQueries } from "./query.ts";
 import { Registry } from "./registry.ts";
 
@@ -96,10 +96,12 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
   });
   stack.defer(() => batch.settled());
   const discovery = new Discovery(config, batch);
+  const onProblems: ObjectsOptions["onProblems"] = (device, problems) =>
+    log.warn("cannot use parts of a device", { device: device.id, problems });
   const filters = coalesce(
     () => void port.emit("mqtt.watch", { filters: [...objects.filters, ...discovery.filters] }),
   );
-  const objects = new Objects({ registry, batch, clock, node: config.node, log, onFilters: filters });
+  const objects = new Objects({ registry, batch, clock, node: config.node, onProblems, onFilters: filters });
   const handlers = new Handlers({
     registry,
     batch,

@@ -1,23 +1,22 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "#shared/clock";
-import { describeError } from "#shared/errors";
+import { readMapping, twinTypeOf, type MappingProblem } from "#shared/devices";
 import type { Device as DeviceObject, DeviceModel } from "#shared/kube";
-import type { Logger } from "#shared/log";
 import { deviceTopic, nodePrefix, TopicTrie, type ObjectChange, type WireMessage } from "#shared/message";
 import type { Batch, Outgoing } from "./batch.ts";
 import { describeDevice, liveTwins, wireAttributes, type Handlers } from "./handlers.ts";
-import { readMapping } from "./mapping.ts";
 import { newDevice, type Attribute, type Device, type Registry } from "./registry.ts";
 import { isFields, parseJson, readEventId, readTwins, type Fields } from "./requests.ts";
 import { sorted, toCloud } from "./twin.ts";
-import { applyDesired, applySync, type Change } from "./update.ts";
+import { applyDesired, applySync, retype, type Change } from "./update.ts";
 
 export interface ObjectsOptions {
   readonly registry: Registry;
   readonly batch: Batch;
   readonly clock: Pick<Clock, "nowMs">;
   readonly node: string;
-  readonly log: Logger;
+  /** Told what of a Device or its model cannot be used. */
+  readonly onProblems: (device: Device, problems: readonly MappingProblem[]) => void;
   /** Told when the topics of plain devices (`filters`) changed. */
   readonly onFilters: () => void;
 }
@@ -26,6 +25,8 @@ export interface ObjectsOptions {
 export class Objects {
   readonly #options: ObjectsOptions;
   readonly #models = new Map<string, DeviceModel>();
+  /** Twin types of each model's properties, shared by its devices. */
+  readonly #types = new Map<string, ReadonlyMap<string, string | undefined>>();
   readonly #objects = new Map<string, DeviceObject>();
   /** Devices by the topics their mapping reads. */
   readonly readers = new TopicTrie<Device>();
@@ -102,7 +103,7 @@ export class Objects {
   ): void {
     const devices: { namespace: string; name: string; object: DeviceObject }[] = [];
     for (const { type, namespace, name, object } of objects) {
-      if (type === "devicemodel") this.#models.set(`${namespace}/${name}`, object as DeviceModel);
+      if (type === "devicemodel") this.#putModel(`${namespace}/${name}`, object as DeviceModel);
       else devices.push({ namespace, name, object: object as DeviceObject });
     }
     for (const { namespace, name, object } of devices) {
@@ -136,8 +137,7 @@ export class Objects {
   }
 
   #modelChanged(key: string, model: DeviceModel | undefined): Promise<void> {
-    if (model) this.#models.set(key, model);
-    else this.#models.delete(key);
+    this.#putModel(key, model);
     for (const object of this.#objects.values()) {
       if (`${object.metadata.namespace}/${object.spec?.deviceModelRef?.name}` !== key) continue;
       const device = this.#options.registry.ofObject(
@@ -146,22 +146,38 @@ export class Objects {
       );
       if (device) this.#map(device, object);
     }
-    return Promise.resolve();
+    return this.#options.batch.settled();
   }
 
-  #map(device: Device, object: DeviceObject): void {
-    const model = this.#models.get(`${object.metadata.namespace}/${object.spec?.deviceModelRef?.name}`);
-    const before = device.mapping?.filters ?? [];
-    try {
-      device.mapping = readMapping(object, model);
-    } catch (error) {
-      device.mapping = undefined;
-      this.#options.log.warn("cannot use the topics of a device", {
-        device: device.id,
-        problem: describeError(error),
-      });
+  #putModel(key: string, model: DeviceModel | undefined): void {
+    if (!model) {
+      this.#models.delete(key);
+      this.#types.delete(key);
+      return;
     }
-    this.#setFilters(device, before, device.mapping?.filters ?? []);
+    this.#models.set(key, model);
+    const types = (model.spec?.properties ?? []).map(
+      (property) => [property.name, twinTypeOf(property)] as const,
+    );
+    this.#types.set(key, new Map(types));
+  }
+
+  /** What the Device and its model say of topics and types. */
+  #map(device: Device, object: DeviceObject): void {
+    const key = `${object.metadata.namespace}/${object.spec?.deviceModelRef?.name}`;
+    const before = device.mapping?.filters ?? [];
+    const { mapping, problems } = readMapping(object, this.#models.get(key));
+    device.mapping = mapping;
+    if (problems.length > 0) this.#options.onProblems(device, problems);
+    this.#setFilters(device, before, mapping?.filters ?? []);
+    device.own = { listed: object.spec?.properties ?? [], types: this.#types.get(key) ?? noTypes };
+    for (const [name, type] of device.own.types) this.#retype(device, name, type);
+  }
+
+  #retype(device: Device, name: string, type: string | undefined): void {
+    const before = device.twins.get(name);
+    const after = before && type !== undefined ? retype(before, type) : undefined;
+    if (after) this.#options.batch.setTwin(device, name, after);
   }
 
   #setFilters(device: Device, before: readonly string[], after: readonly string[]): void {
@@ -272,24 +288,30 @@ export class Objects {
   }
 }
 
+const noTypes: ReadonlyMap<string, string | undefined> = new Map();
+
 /** Content of a message as an object: some peers send JSON inside a string. */
 export function contentFields(content: unknown): Fields | undefined {
   if (isFields(content)) return content;
   return typeof content === "string" ? parseJson(content) : undefined;
 }
 
-/** What a Device object asks for that it did not ask for before. */
+/** What a Device object asks for that it did not ask for before, and what it asks for no longer. */
 function desiredChanges(device: Device, object: DeviceObject, nowMs: number): Change[] {
   const cloud = Number.parseInt(object.metadata.resourceVersion ?? "0", 10) || 0;
-  const changes: Change[] = [];
-  for (const { name, desired } of object.spec?.properties ?? []) {
-    const value = desired?.value;
-    if (typeof value !== "string" || value === "") continue;
+  const wanted = new Map(
+    (object.spec?.properties ?? []).flatMap(({ name, desired }) =>
+      typeof desired?.value === "string" && desired.value !== "" ? [[name, desired.value] as const] : [],
+    ),
+  );
+  const asked = [...device.twins].flatMap(([name, { desired }]) => (desired === undefined ? [] : [name]));
+  return [...new Set([...wanted.keys(), ...asked])].flatMap((name): Change[] => {
+    const value = wanted.get(name);
     const before = device.twins.get(name);
-    const after = applyDesired(before, { value, cloud }, nowMs);
-    if (after) changes.push({ name, before, after });
-  }
-  return changes;
+    const from = { nowMs, type: device.own?.types.get(name) };
+    const after = applyDesired(before, value === undefined ? undefined : { value, cloud }, from);
+    return after ? [{ name, before, after }] : [];
+  });
 }
 
 /** What is needed of a Device later on; the rest is in the tables. */

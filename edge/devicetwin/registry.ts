@@ -1,6 +1,7 @@
 import type { Store } from "#edge/store";
+import type { DeviceMapping } from "#shared/devices";
 import { fromRow, type Twin } from "./twin.ts";
-import type { DeviceMapping } from "./mapping.ts";
+import type { OwnProperties } from "./update.ts";
 
 export interface Attribute {
   readonly value: string;
@@ -22,6 +23,8 @@ export interface Device {
   /** How its clients spell it in topics: as `<id>` until somebody asked by `<namespace>/<name>`. */
   topicName: string;
   mapping: DeviceMapping | undefined;
+  /** What its Device object and model list; undefined while there is no object. */
+  own: OwnProperties | undefined;
 }
 
 export function newDevice(id: string, name: string, description: string): Device {
@@ -36,6 +39,7 @@ export function newDevice(id: string, name: string, description: string): Device
     object: undefined,
     topicName: id,
     mapping: undefined,
+    own: undefined,
   };
 }
 

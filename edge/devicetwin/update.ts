@@ -1,7 +1,22 @@
+import { fitsType, isTwinType } from "#shared/devices";
 import { deletedType, isDeleted, sorted, toWire, type Side, type Twin, type WireTwin } from "./twin.ts";
 import type { SideRequest, TwinRequest, TwinRequests, VersionRequest } from "./requests.ts";
 
 export type TwinMap = ReadonlyMap<string, Twin>;
+
+/** The properties a Device object and its model list. */
+export interface OwnProperties {
+  /** Of the Device itself. */
+  readonly listed: readonly { readonly name: string }[];
+  /** Of the model: the type twins have there, where it names one. */
+  readonly types: ReadonlyMap<string, string | undefined>;
+}
+
+/** What of a device decides about an update. */
+export interface Subject {
+  readonly twins: TwinMap;
+  readonly own: OwnProperties | undefined;
+}
 
 export interface Change {
   readonly name: string;
@@ -28,13 +43,16 @@ const badValue =
   "The value of twin must only include upper or lowercase letters, number, english, and special letter - _ . , : / @ # and the length of value should be less than 512 bytes";
 
 /** What an update over MQTT makes of the twins of a device. One bad key refuses the whole request. */
-export function applyUpdate(twins: TwinMap, request: TwinRequests, nowMs: number): UpdateOutcome {
+export function applyUpdate(subject: Subject, request: TwinRequests, nowMs: number): UpdateOutcome {
+  const { twins } = subject;
   const changes: Change[] = [];
   const result: [string, WireTwin | null][] = [];
   let size = twins.size;
   for (const [name, wanted] of request) {
     const before = twins.get(name);
-    const decided = wanted ? decideWrite(name, before, wanted, nowMs) : decideRemoval(name, before);
+    const own = ownProperty(subject.own, name);
+    const entry = { name, before, own };
+    const decided = wanted ? decideWrite(entry, wanted, nowMs) : decideRemoval(entry);
     if (typeof decided === "string") return { ok: false, code: 400, reason: decided };
     if (decided === undefined) continue;
     size += before ? 0 : 1;
@@ -81,17 +99,31 @@ export function applySync(twins: TwinMap, request: TwinRequests, nowMs: number):
   return { changes, newerHere };
 }
 
-/** Takes over what a Device object asks for. @returns undefined when it asks for nothing new */
+/**
+ * Takes over what a Device object asks for; `desired` undefined: it asks for nothing (any more), and what a local client
+ * wanted instead stays. @returns undefined when nothing changes
+ */
 export function applyDesired(
   before: Twin | undefined,
-  desired: { readonly value: string; readonly cloud: number },
-  nowMs: number,
+  desired: { readonly value: string; readonly cloud: number } | undefined,
+  from: { readonly nowMs: number; readonly type: string | undefined },
 ): Twin | undefined {
   const kept = live(before);
-  if (kept?.desired === desired.value) return undefined;
+  if (kept?.desired === desired?.value) return undefined;
+  if (!desired) return kept && withoutDesired(kept);
   const { value, cloud } = desired;
-  const expected = { value, timestamp: nowMs, cloud, edge: before?.expected?.edge ?? 0 };
-  return { ...(kept ?? { optional: true, type: "string" }), expected, desired: value };
+  const expected = { value, timestamp: from.nowMs, cloud, edge: before?.expected?.edge ?? 0 };
+  return { ...(kept ?? { optional: true, type: from.type ?? "string" }), expected, desired: value };
+}
+
+function withoutDesired({ desired, expected, ...kept }: Twin): Twin {
+  if (expected !== undefined && expected.value !== desired) return { ...kept, expected };
+  return kept.actual ? kept : { ...kept, type: deletedType };
+}
+
+/** The twin under the type its model names now, as long as nobody reported a value: then the report decides. */
+export function retype(twin: Twin, type: string): Twin | undefined {
+  return isOfDevice(twin) && twin.type !== type ? { ...twin, type } : undefined;
 }
 
 /** A value read from a device that knows nothing of twins: any text goes, the type is its model's. */
@@ -101,45 +133,62 @@ export function applyReport(before: Twin | undefined, value: string, type: strin
     expected: kept?.expected,
     actual: bump({ value }, kept?.actual, before?.actual, nowMs),
     optional: kept?.optional ?? true,
-    type: kept?.type ?? type,
+    type,
     desired: kept?.desired,
   };
 }
 
-/** Whether the text can stand for a value of the type. */
-export function fitsType(value: string, type: string): boolean | undefined {
-  if (value === "") return true;
-  switch (type) {
-    case "string":
-      return true;
-    case "int":
-    case "integer":
-      return /^[+-]?\d+$/.test(value);
-    case "float":
-      return /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(value);
-    case "boolean":
-      return value === "true" || value === "false";
-    default:
-      return undefined;
-  }
+interface Entry {
+  readonly name: string;
+  readonly before: Twin | undefined;
+  /** Set for a property the Device or its model lists; `type`: what the model names. */
+  readonly own: { readonly type: string | undefined } | undefined;
 }
 
-function decideWrite(
-  name: string,
-  before: Twin | undefined,
-  wanted: TwinRequest,
-  nowMs: number,
-): Twin | string | undefined {
-  if (!isKey(name)) return badKey;
-  if (wanted.type === deletedType) return decideRemoval(name, before);
+function ownProperty(own: OwnProperties | undefined, name: string): Entry["own"] {
+  const known = own && (own.types.has(name) || own.listed.some((property) => property.name === name));
+  return known ? { type: own.types.get(name) } : undefined;
+}
+
+function decideWrite(entry: Entry, wanted: TwinRequest, nowMs: number): Twin | string | undefined {
+  if (!isKey(entry.name)) return badKey;
+  if (wanted.type === deletedType) return decideRemoval(entry);
+  const { before } = entry;
   const kept = live(before);
   if (!wanted.expected && !wanted.actual) return kept && withOptional(kept, wanted);
-  const type = kept?.type ?? wanted.type ?? "string";
-  const problem = findProblem(kept, wanted, type);
+  const { type, strict } = decideType(kept, wanted.type, entry.own);
+  const problem = findProblem(strict ? undefined : kept, wanted, type);
   return problem ?? mergeWrite({ before, kept, wanted, type }, nowMs);
 }
 
-/** A twin that is not there is held to the type it comes with. */
+/**
+ * The type a value comes under. A client's word decides for what nobody reported before, the twin's own type after that;
+ * without a word the model's does. Programs written for KubeEdge put words into the type that name none: for a property
+ * of the Device or its model that is as good as no word. `strict`: the type is new to the twin.
+ */
+function decideType(
+  kept: Twin | undefined,
+  word: string | undefined,
+  own: Entry["own"],
+): { readonly type: string; readonly strict: boolean } {
+  if (word === undefined || (own && !isTwinType(word))) {
+    if (own?.type !== undefined) return { type: own.type, strict: true };
+    return { type: kept?.type ?? "string", strict: false };
+  }
+  const type = kept && !mayRename(kept, word, own) ? kept.type : word;
+  return { type, strict: type !== kept?.type };
+}
+
+function mayRename(kept: Twin, word: string, own: Entry["own"]): boolean {
+  return isTwinType(word) && (isOfDevice(kept) || word === own?.type);
+}
+
+/** Whether a twin is there only because a Device asks for a value. */
+function isOfDevice(twin: Twin): boolean {
+  return !isDeleted(twin) && twin.desired !== undefined && twin.actual === undefined;
+}
+
+/** A twin that is not there, or is there under another type, is held to the type it comes with. */
 function findProblem(kept: Twin | undefined, wanted: TwinRequest, type: string): string | undefined {
   const present = kept ?? { expected: {}, actual: {} };
   return (
@@ -175,9 +224,10 @@ function withOptional(kept: Twin, wanted: TwinRequest): Twin | undefined {
   return wanted.optional === false && kept.optional ? { ...kept, optional: false } : undefined;
 }
 
-function decideRemoval(name: string, before: Twin | undefined): Twin | string | undefined {
-  if (!before) return `Cannot delete twin ${name}: it does not exist`;
-  if (!before.optional || isDeleted(before)) return undefined;
+/** What a Device lists and asks for is not a client's to remove. */
+function decideRemoval({ name, before, own }: Entry): Twin | string | undefined {
+  if (!before) return own ? undefined : `Cannot delete twin ${name}: it does not exist`;
+  if (!before.optional || isDeleted(before) || (own && before.desired !== undefined)) return undefined;
   const cleared = (side: Side | undefined): Side | undefined =>
     side && { value: "", cloud: side.cloud, edge: side.edge + 1 };
   return {

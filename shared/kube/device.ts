@@ -22,7 +22,7 @@ export interface DeviceProperty {
   reportToCloud?: boolean;
 }
 
-/** `configData` is free; for protocol "mqtt" see `edge/devicetwin/mapping.ts`. */
+/** `configData` is free; for protocol "mqtt" see `shared/devices/mapping.ts`. */
 export interface ProtocolConfig {
   protocolName?: string;
   configData?: Record<string, unknown>;

@@ -101,7 +101,10 @@ test("device twin shows desired values and publishes a delta when the Device ask
     payload: {
       event_id: expect.any(String),
       timestamp: 0,
-      twin: { target, temperature: { expected: side("0"), ...text } },
+      twin: {
+        target,
+        temperature: { expected: side("0"), optional: true, metadata: { type: "float" } },
+      },
       delta: { temperature: "0" },
     },
   });
@@ -135,7 +138,14 @@ test("device twin publishes a delta when the desired value changes in the cloud,
       payload: {
         event_id: "g",
         timestamp: 0,
-        twin: { target: { expected: side("23"), actual: side("21"), ...text } },
+        twin: {
+          target: {
+            expected: side("23"),
+            actual: side("21"),
+            optional: true,
+            metadata: { type: "float" },
+          },
+        },
       },
     },
   ]);

@@ -47,27 +47,27 @@ const levels: readonly (readonly [string, Binary][])[] = [
     ["!==", (a, b) => !same(a, b)],
   ],
   [
-    ["<", (a, b) => Number(a) < Number(b)],
-    ["<=", (a, b) => Number(a) <= Number(b)],
-    [">", (a, b) => Number(a) > Number(b)],
-    [">=", (a, b) => Number(a) >= Number(b)],
+    ["<", (a, b) => toNumber(a) < toNumber(b)],
+    ["<=", (a, b) => toNumber(a) <= toNumber(b)],
+    [">", (a, b) => toNumber(a) > toNumber(b)],
+    [">=", (a, b) => toNumber(a) >= toNumber(b)],
   ],
   [
-    ["+", (a, b) => (isNumeric(a) && isNumeric(b) ? Number(a) + Number(b) : `${plain(a)}${plain(b)}`)],
-    ["-", (a, b) => Number(a) - Number(b)],
+    ["+", (a, b) => (isNumeric(a) && isNumeric(b) ? toNumber(a) + toNumber(b) : `${plain(a)}${plain(b)}`)],
+    ["-", (a, b) => toNumber(a) - toNumber(b)],
   ],
   [
-    ["*", (a, b) => Number(a) * Number(b)],
-    ["/", (a, b) => Number(a) / Number(b)],
-    ["%", (a, b) => Number(a) % Number(b)],
+    ["*", (a, b) => toNumber(a) * toNumber(b)],
+    ["/", (a, b) => toNumber(a) / toNumber(b)],
+    ["%", (a, b) => toNumber(a) % toNumber(b)],
   ],
 ];
 
 const functions: Readonly<Record<string, (...args: readonly unknown[]) => unknown>> = {
-  round: (x, digits = 0) => Number(Number(x).toFixed(Math.min(10, Math.max(0, Number(digits) || 0)))),
-  min: (...all) => Math.min(...all.map(Number)),
-  max: (...all) => Math.max(...all.map(Number)),
-  number: (x) => Number(x),
+  round: (x, digits = 0) => Number(toNumber(x).toFixed(Math.min(10, Math.max(0, toNumber(digits) || 0)))),
+  min: (...all) => Math.min(...all.map(toNumber)),
+  max: (...all) => Math.max(...all.map(toNumber)),
+  number: (x) => toNumber(x),
   text: (x) => plain(x),
   lower: (x) => plain(x).toLowerCase(),
   upper: (x) => plain(x).toUpperCase(),
@@ -114,7 +114,7 @@ class Reader {
   #unary(): Expression {
     if (this.#take("-")) {
       const inner = this.#unary();
-      return (value) => -Number(inner(value));
+      return (value) => -toNumber(inner(value));
     }
     if (this.#take("!")) {
       const inner = this.#unary();
@@ -186,8 +186,26 @@ export function readPath(document: unknown, path: string): unknown {
   return at;
 }
 
+const pathStep = /\.?[^.[\]$]+|\[\d+\]|\['[^']*'\]|\["[^"]*"\]/y;
+
+/** Whether a text is a path as `readPath` takes it, from the first character to the last. */
+export function isPath(text: string): boolean {
+  let at = text.startsWith("$") ? 1 : 0;
+  while (at < text.length) {
+    pathStep.lastIndex = at;
+    if (!pathStep.test(text)) return false;
+    at = pathStep.lastIndex;
+  }
+  return true;
+}
+
 function constant(value: unknown): Expression {
   return () => value;
+}
+
+/** What a device sends may be an object whose own `valueOf` is no function: such are no numbers. */
+function toNumber(value: unknown): number {
+  return typeof value === "object" && value !== null ? Number.NaN : Number(value);
 }
 
 function truthy(value: unknown): boolean {
@@ -203,5 +221,5 @@ function isNumeric(value: unknown): boolean {
 }
 
 function same(a: unknown, b: unknown): boolean {
-  return a === b || (isNumeric(a) && isNumeric(b) ? Number(a) === Number(b) : plain(a) === plain(b));
+  return a === b || (isNumeric(a) && isNumeric(b) ? toNumber(a) === toNumber(b) : plain(a) === plain(b));
 }

@@ -1,0 +1,4 @@
+export { modelPropertyProblems, readMapping } from "./mapping.ts";
+export type { DeviceMapping, MappingProblem, PropertyMapping, SetMapping } from "./mapping.ts";
+export { readReport, setPayload, type Report } from "./reading.ts";
+export { fitsType, isTwinType, twinTypeOf } from "./twin-type.ts";

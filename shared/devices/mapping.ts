@@ -1,0 +1,259 @@
+import type { Device, DeviceModel, DeviceProperty, ModelProperty } from "#shared/kube";
+import { isTopicFilter } from "#shared/message";
+import { isPath, parseExpression, type Expression } from "./expression.ts";
+import { twinTypeOf } from "./twin-type.ts";
+
+/**
+ * How a plain MQTT device is read and told: `protocol.protocolName` is "mqtt" and the properties carry
+ * `visitors.configData` (of the device, else of its model):
+ *
+ * - `topic`: where the value comes, wildcards allowed (else `protocol.configData.topic`)
+ * - `path`: which part of a JSON payload (`$.sensors[0].temp`); without it the payload itself is the value
+ * - `expression`: a last calculation on `value`
+ * - `setTopic`, `setPayload`, `setRetain`: where and how a desired value is told; `{{value}}` stands for it
+ * - `setOn`, `setOff`: the payloads for the desired values true and false
+ *
+ * `protocol.configData` may also have `stateTopic`, `onlinePayload` and `offlinePayload`. `{name}` and `{namespace}`
+ * in topics stand for those of the Device. What makes no sense is named in `problems` and left out; the rest works.
+ */
+export interface DeviceMapping {
+  readonly filters: readonly string[];
+  readonly properties: readonly PropertyMapping[];
+  readonly state: StateMapping | undefined;
+}
+
+export interface PropertyMapping {
+  readonly name: string;
+  /** of the twin: string, int, float, boolean */
+  readonly type: string;
+  readonly topic: string | undefined;
+  readonly path: string | undefined;
+  readonly expression: Expression | undefined;
+  readonly set: SetMapping | undefined;
+}
+
+export interface SetMapping {
+  readonly topic: string;
+  readonly payload: string;
+  readonly retain: boolean;
+  readonly on: string | undefined;
+  readonly off: string | undefined;
+}
+
+export interface StateMapping {
+  readonly topic: string;
+  readonly online: string;
+  readonly offline: string;
+}
+
+/** One field that cannot be used. */
+export interface MappingProblem {
+  /** The object the field is in. */
+  readonly of: "Device" | "DeviceModel";
+  /** e.g. `spec.properties[0].visitors.configData.topic` */
+  readonly field: string;
+  readonly value: unknown;
+  /** What is wrong and what is expected. */
+  readonly problem: string;
+}
+
+export interface MappingOutcome {
+  /** undefined for devices that are no plain MQTT devices */
+  readonly mapping: DeviceMapping | undefined;
+  readonly problems: readonly MappingProblem[];
+}
+
+/** How a device is read and told, and what of its description cannot be used. */
+export function readMapping(device: Device, model: DeviceModel | undefined): MappingOutcome {
+  const protocol = device.spec?.protocol;
+  if (!isMqtt(protocol?.protocolName)) return { mapping: undefined, problems: [] };
+  const reader = new Reader(device.metadata);
+  const common: Layer = { of: "Device", at: "spec.protocol.configData", config: protocol?.configData ?? {} };
+  const properties = propertiesOf(device, model)
+    .map((property) => readProperty(reader, property, common))
+    .filter((property) => property.topic !== undefined || property.set !== undefined);
+  const state = readState(reader, [common]);
+  const { problems } = reader;
+  if (properties.length === 0 && !state) return { mapping: undefined, problems };
+  const topics = [...properties.map(({ topic }) => topic), state?.topic].filter(
+    (topic) => topic !== undefined,
+  );
+  return { mapping: { filters: [...new Set(topics)], properties, state }, problems };
+}
+
+/** What of a model's own descriptions for MQTT devices cannot be used. */
+export function modelPropertyProblems(model: DeviceModel): readonly MappingProblem[] {
+  const reader = new Reader({ name: "name", namespace: "namespace" });
+  for (const [index, described] of (model.spec?.properties ?? []).entries()) {
+    if (!isMqtt(described.visitors?.protocolName ?? model.spec?.protocol)) continue;
+    const { name } = described;
+    readProperty(reader, { name, described, layers: [modelLayer(described, index)] }, undefined);
+  }
+  return reader.problems;
+}
+
+function isMqtt(protocol: string | undefined): boolean {
+  return protocol?.toLowerCase() === "mqtt";
+}
+
+/** One of the places where a field may stand. */
+interface Layer {
+  readonly of: MappingProblem["of"];
+  readonly at: string;
+  readonly config: Readonly<Record<string, unknown>>;
+}
+
+interface Described {
+  readonly name: string;
+  readonly described: ModelProperty | undefined;
+  /** The device's own comes first. */
+  readonly layers: readonly Layer[];
+}
+
+/** The properties of the device and those only its model has. */
+function propertiesOf(device: Device, model: DeviceModel | undefined): Described[] {
+  const described = new Map(
+    model?.spec?.properties?.map((property, index) => [property.name, { property, index }]),
+  );
+  const own = (device.spec?.properties ?? []).map((property, index): Described => {
+    const found = described.get(property.name);
+    described.delete(property.name);
+    const layers = [
+      deviceLayer(property, index),
+      ...(found ? [modelLayer(found.property, found.index)] : []),
+    ];
+    return { name: property.name, described: found?.property, layers };
+  });
+  const rest = [...described.values()].map(({ property, index }): Described => ({
+    name: property.name,
+    described: property,
+    layers: [modelLayer(property, index)],
+  }));
+  return [...own, ...rest];
+}
+
+function deviceLayer({ visitors }: DeviceProperty, index: number): Layer {
+  return layerOf("Device", index, visitors?.configData);
+}
+
+function modelLayer({ visitors }: ModelProperty, index: number): Layer {
+  return layerOf("DeviceModel", index, visitors?.configData);
+}
+
+function layerOf(of: Layer["of"], index: number, config: Layer["config"] | undefined): Layer {
+  return { of, at: `spec.properties[${index}].visitors.configData`, config: config ?? {} };
+}
+
+function readProperty(reader: Reader, property: Described, common: Layer | undefined): PropertyMapping {
+  const { name, described, layers } = property;
+  const before = reader.problems.length;
+  const path = reader.text(layers, "path", pathProblem);
+  const formula = reader.text(layers, "expression", expressionProblem);
+  const own = reader.text(layers, "topic", filterProblem);
+  const said = reader.problems.length > before;
+  const partial = path !== undefined || formula !== undefined;
+  const shared =
+    own === undefined && partial && common ? reader.text([common], "topic", filterProblem) : undefined;
+  return {
+    name,
+    type: twinTypeOf(described) ?? "string",
+    topic: said ? undefined : (own ?? shared),
+    path,
+    expression: formula === undefined ? undefined : parseExpression(formula),
+    set: readSet(reader, layers),
+  };
+}
+
+function readSet(reader: Reader, layers: readonly Layer[]): SetMapping | undefined {
+  const before = reader.problems.length;
+  const topic = reader.text(layers, "setTopic", topicProblem);
+  const payload = reader.text(layers, "setPayload");
+  const on = reader.text(layers, "setOn");
+  const off = reader.text(layers, "setOff");
+  const retain = reader.flag(layers, "setRetain");
+  if (topic === undefined || reader.problems.length > before) return undefined;
+  return { topic, payload: payload ?? "{{value}}", retain: retain ?? true, on, off };
+}
+
+function readState(reader: Reader, layers: readonly Layer[]): StateMapping | undefined {
+  const before = reader.problems.length;
+  const topic = reader.text(layers, "stateTopic", filterProblem);
+  const online = reader.text(layers, "onlinePayload") ?? "online";
+  const offline = reader.text(layers, "offlinePayload") ?? "offline";
+  if (topic === undefined || reader.problems.length > before) return undefined;
+  return { topic, online, offline };
+}
+
+/** Says what is wrong with a text, if anything. */
+type Judge = (text: string) => string | undefined;
+
+/** Reads fields from the first layer that has them and collects what is wrong. */
+class Reader {
+  readonly problems: MappingProblem[] = [];
+  readonly #name: string;
+  readonly #namespace: string;
+
+  constructor(names: { readonly name?: string; readonly namespace?: string }) {
+    this.#name = names.name ?? "";
+    this.#namespace = names.namespace ?? "";
+  }
+
+  /** Texts that name topics have the device's names filled in. */
+  text(layers: readonly Layer[], name: string, judge: Judge = () => undefined): string | undefined {
+    const found = find(layers, name);
+    if (!found || found.value === "") return undefined;
+    if (typeof found.value !== "string") return this.#complain(found, "must be a text");
+    const text = name.toLowerCase().endsWith("topic") ? this.#fill(found.value) : found.value;
+    const problem = judge(text);
+    return problem === undefined ? text : this.#complain(found, problem);
+  }
+
+  flag(layers: readonly Layer[], name: string): boolean | undefined {
+    const found = find(layers, name);
+    if (!found || found.value === "") return undefined;
+    const word = String(found.value);
+    return word === "true" || word === "false"
+      ? word === "true"
+      : this.#complain(found, "must be true or false");
+  }
+
+  #fill(topic: string): string {
+    return topic.replaceAll("{name}", this.#name).replaceAll("{namespace}", this.#namespace);
+  }
+
+  #complain({ of, field, value }: Omit<MappingProblem, "problem">, problem: string): undefined {
+    if (!this.problems.some((known) => known.of === of && known.field === field))
+      this.problems.push({ of, field, value, problem });
+  }
+}
+
+function find(layers: readonly Layer[], name: string): Omit<MappingProblem, "problem"> | undefined {
+  const layer = layers.find(({ config }) => Object.hasOwn(config, name));
+  const value = layer?.config[name] ?? undefined;
+  return layer && value !== undefined ? { of: layer.of, field: `${layer.at}.${name}`, value } : undefined;
+}
+
+function filterProblem(text: string): string | undefined {
+  if (text.startsWith("$")) return "must not start with $: such topics are not for devices";
+  return isTopicFilter(text)
+    ? undefined
+    : "must be an MQTT topic filter: + stands for one whole level, # for all that follow";
+}
+
+function topicProblem(text: string): string | undefined {
+  if (text.startsWith("$")) return "must not start with $: such topics are not for devices";
+  return isTopicFilter(text) && !/[+#]/.test(text) ? undefined : "must be an MQTT topic without wildcards";
+}
+
+function pathProblem(text: string): string | undefined {
+  return isPath(text) ? undefined : "must be a path such as $.sensors[0].temp or $['odd name']";
+}
+
+function expressionProblem(text: string): string | undefined {
+  try {
+    parseExpression(text);
+    return undefined;
+  } catch (error) {
+    return `must be an expression: ${error instanceof Error ? error.message.replace("expression: ", "") : text}`;
+  }
+}

@@ -1,0 +1,90 @@
+import { topicMatches } from "#shared/message";
+import { plain, readPath } from "./expression.ts";
+import type { DeviceMapping, PropertyMapping, SetMapping, StateMapping } from "./mapping.ts";
+import { fitsType } from "./twin-type.ts";
+
+export interface Report {
+  readonly values: readonly { readonly name: string; readonly value: string; readonly type: string }[];
+  readonly state: string | undefined;
+  /** Values the device sent that do not fit its model. */
+  readonly misfits: readonly string[];
+}
+
+/** What a message on `topic` says of a device. */
+export function readReport(mapping: DeviceMapping, topic: string, payload: Uint8Array): Report {
+  const text = Buffer.from(payload).toString("utf8");
+  const document = lazy(() => parseScalar(text));
+  const values: { name: string; value: string; type: string }[] = [];
+  const misfits: string[] = [];
+  for (const property of mapping.properties) {
+    if (property.topic === undefined || !topicMatches(property.topic, topic)) continue;
+    const value = tryRead(property, text, document);
+    if (value === undefined) continue;
+    const good = typeof value === "string" && value.length <= 512 && fitsType(value, property.type) === true;
+    if (good) values.push({ name: property.name, value, type: property.type });
+    else misfits.push(property.name);
+  }
+  return { values, state: stateOf(mapping.state, topic, text), misfits };
+}
+
+/** The payload that tells a plain device a desired value. */
+export function setPayload(set: SetMapping, name: string, value: string): string {
+  if (value === "true" && set.on !== undefined) return set.on;
+  if (value === "false" && set.off !== undefined) return set.off;
+  return set.payload.replaceAll(/\{\{\s*(value|name)\s*\}\}/g, (_, word: string) =>
+    word === "value" ? value : name,
+  );
+}
+
+/** @returns null for what cannot be made a text, such as JSON nested too deep */
+function tryRead(
+  property: PropertyMapping,
+  text: string,
+  document: () => unknown,
+): string | null | undefined {
+  try {
+    return readValue(property, text, document);
+  } catch (error) {
+    if (error instanceof RangeError) return null;
+    throw error;
+  }
+}
+
+function readValue(property: PropertyMapping, text: string, document: () => unknown): string | undefined {
+  const part = property.path === undefined ? scalar(text) : readPath(document(), property.path);
+  if (part === undefined || part === null) return undefined;
+  const value = property.expression ? property.expression(part) : part;
+  if (typeof value === "number" && !Number.isFinite(value)) return undefined;
+  return property.type === "boolean" ? booleanText(value) : plain(value);
+}
+
+function scalar(text: string): unknown {
+  const value = parseScalar(text);
+  return typeof value === "object" ? text : value;
+}
+
+function parseScalar(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return text;
+  }
+}
+
+/** Devices say true, on, 1, "ON", …; twins say true and false. */
+function booleanText(value: unknown): string {
+  const word = plain(value).toLowerCase();
+  if (["true", "on", "1", "yes"].includes(word)) return "true";
+  return ["false", "off", "0", "no"].includes(word) ? "false" : word;
+}
+
+function stateOf(state: StateMapping | undefined, topic: string, text: string): string | undefined {
+  if (!state || !topicMatches(state.topic, topic)) return undefined;
+  if (text === state.online) return "online";
+  return text === state.offline ? "offline" : undefined;
+}
+
+function lazy<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => (made ??= { value: make() }).value;
+}

@@ -1,0 +1,150 @@
+import { expect, test } from "bun:test";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { startHarness, type Harness } from "./harness.ts";
+
+const topic = "$hw/events/device/meter";
+
+function model(types: Record<string, string | undefined>): object {
+  const properties = Object.entries(types).map(([name, type]) => ({ name, ...(type ? { type } : {}) }));
+  return { metadata: { name: "meter-model", namespace: "default" }, spec: { properties } };
+}
+
+function meter(properties: Record<string, string | undefined>, version = "7"): object {
+  return {
+    metadata: { name: "meter", namespace: "default", resourceVersion: version },
+    spec: {
+      deviceModelRef: { name: "meter-model" },
+      nodeName: "ke-edge",
+      properties: Object.entries(properties).map(([name, value]) => ({
+        name,
+        ...(value === undefined ? {} : { desired: { value } }),
+      })),
+    },
+  };
+}
+
+const everyType = {
+  i: "INT",
+  f: "FLOAT",
+  d: "DOUBLE",
+  b: "BOOLEAN",
+  s: "STRING",
+  y: "BYTES",
+  none: undefined,
+};
+
+/** What the first answer to an update of `name` says: the type it has, or why it was refused. */
+async function report(node: Harness, name: string, value: string, type?: string): Promise<unknown> {
+  node.take();
+  const metadata = type === undefined ? {} : { metadata: { type } };
+  await node.send(`${topic}/twin/update`, {
+    event_id: "e",
+    twin: { [name]: { actual: { value }, ...metadata } },
+  });
+  const answer = node.take()[0]?.payload as { twin?: Record<string, unknown>; reason?: string };
+  const twin = answer.twin?.[name] as { metadata: { type: string } } | undefined;
+  return twin?.metadata.type ?? answer.reason;
+}
+
+const wordless: readonly [string, string, string][] = [
+  ["i", "12", "int"],
+  ["i", "1.5", "the value is not int"],
+  ["f", "1.5", "float"],
+  ["f", "warm", "the value is not float"],
+  ["d", "-2e3", "float"],
+  ["b", "true", "boolean"],
+  ["b", "on", "the bool value must be true or false"],
+  ["s", "on", "string"],
+  ["y", "AAEC", "string"],
+  ["none", "1", "string"],
+  ["unlisted", "1", "string"],
+];
+
+test.each(wordless)("property %s reported as %s without a type: %s", async (name, value, outcome) => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path);
+  await node.addDevice(model(everyType));
+  await node.addDevice(meter({}));
+  expect(await report(node, name, value)).toBe(outcome);
+});
+
+test("a word that names no type is as good as none for what Device or model list, and refused for the rest", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path);
+  await node.addDevice(model({ f: "FLOAT" }));
+  await node.addDevice(meter({ f: undefined, own: undefined }));
+  expect(await report(node, "f", "1.5", "Updated")).toBe("float");
+  expect(await report(node, "f", "warm", "Updated")).toBe("the value is not float");
+  expect(await report(node, "own", "ON", "Updated")).toBe("string");
+  expect(await report(node, "other", "ON", "Updated")).toBe("the value type is not allowed");
+});
+
+test("the type a client names wins over the model's as long as nobody reported, then stays", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path);
+  await node.addDevice(model({ f: "FLOAT" }));
+  await node.addDevice(meter({ f: "21" }));
+  expect(await report(node, "f", "x", "int")).toBe("the value is not int");
+  expect(await report(node, "f", "warm", "string")).toBe("string");
+  expect(await report(node, "f", "2", "int")).toBe("string");
+  expect(await report(node, "f", "2", "float")).toBe("float");
+});
+
+test("a twin follows the type of a model that comes late or changes", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path);
+  const shown = async (): Promise<unknown> => {
+    await node.send(`${topic}/twin/get`, {});
+    const twins = node.take().at(-1)?.payload["twin"] as Record<string, { metadata: { type: string } }>;
+    return twins["f"]?.metadata.type;
+  };
+  await node.addDevice(meter({ f: "21" }));
+  expect(await shown()).toBe("string");
+  await node.addDevice(model({ f: "INT" }));
+  expect(await shown()).toBe("int");
+  expect(await report(node, "f", "1.5")).toBe("the value is not int");
+  expect(await report(node, "f", "1")).toBe("int");
+  await node.addDevice(model({ f: "FLOAT" }));
+  expect(await report(node, "f", "1.5")).toBe("float");
+});
+
+test("the properties a Device lists can be read before anybody said anything of them", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path);
+  await node.addDevice(model({ f: "FLOAT", unlisted: "INT" }));
+  await node.addDevice(meter({ f: undefined, own: undefined }));
+  node.take();
+  await node.send(`${topic}/twin/get`, { event_id: "g" });
+  expect(node.take()[0]?.payload["twin"]).toEqual({
+    f: { optional: true, metadata: { type: "float" } },
+    own: { optional: true, metadata: { type: "string" } },
+  });
+});
+
+test("a client cannot remove what a Device asks for, and may name what is not there yet", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path);
+  await node.addDevice(meter({ wanted: "1", listed: undefined }));
+  node.take();
+  await node.send(`${topic}/twin/update`, { event_id: "r", twin: { wanted: null, listed: null } });
+  await node.send(`${topic}/twin/get`, { event_id: "g" });
+  const [result, get] = node.take();
+  expect(result?.payload).toMatchObject({ event_id: "r", twin: {} });
+  expect(get?.payload["twin"]).toMatchObject({ wanted: { expected: { value: "1" } } });
+});
+
+test("a value that a Device no longer asks for is no longer expected", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path);
+  await node.addDevice(meter({ kept: "1", dropped: "2", taken: "3", silent: "4" }));
+  await report(node, "dropped", "0");
+  await node.send(`${topic}/twin/update`, { twin: { taken: { expected: { value: "local" } } } });
+  node.take();
+  await node.addDevice(meter({ kept: "1", dropped: undefined, taken: undefined }, "8"));
+  const [document, delta] = node.take();
+  expect(document?.payload["twin"]).toMatchObject({
+    dropped: { last: { expected: { value: "2" } }, current: { actual: { value: "0" } } },
+    silent: { current: null },
+  });
+  expect(delta?.payload["delta"]).toEqual({ kept: "1", taken: "local" });
+});

@@ -1,0 +1,97 @@
+import { expect, test } from "bun:test";
+import { modelPropertyProblems, readMapping, readReport, type MappingProblem } from "#shared/devices";
+import type { Device, DeviceModel } from "#shared/kube";
+
+type Config = Record<string, unknown>;
+
+function device(own: Config, protocol: Config = {}): Device {
+  return {
+    metadata: { name: "d", namespace: "default" },
+    spec: {
+      deviceModelRef: { name: "m" },
+      properties: [
+        { name: "good", visitors: { configData: { topic: "good" } } },
+        { name: "p", visitors: { configData: own } },
+      ],
+      protocol: { protocolName: "mqtt", configData: protocol },
+    },
+  };
+}
+
+const at = "spec.properties[1].visitors.configData";
+
+const unusable: readonly [string, Config, Config, readonly [string, string]][] = [
+  ["a wildcard inside a level", { topic: "a/b+" }, {}, [`${at}.topic`, "must be an MQTT topic filter"]],
+  ["a topic of KubeEdge's", { topic: "$hw/x" }, {}, [`${at}.topic`, "must not start with $"]],
+  ["a topic that is no text", { topic: 5 }, {}, [`${at}.topic`, "must be a text"]],
+  ["half an expression", { topic: "t", expression: "value *" }, {}, [`${at}.expression`, "end of text"]],
+  ["a wildcard path", { topic: "t", path: "$.a[*].b" }, {}, [`${at}.path`, "must be a path"]],
+  ["an open path", { topic: "t", path: "$.a[" }, {}, [`${at}.path`, "must be a path"]],
+  ["a wildcard to tell to", { setTopic: "a/#" }, {}, [`${at}.setTopic`, "without wildcards"]],
+  [
+    "a payload that is no text",
+    { setTopic: "a", setPayload: {} },
+    {},
+    [`${at}.setPayload`, "must be a text"],
+  ],
+  ["a half-hearted retain", { setTopic: "a", setRetain: "maybe" }, {}, [`${at}.setRetain`, "true or false"]],
+  [
+    "a bad topic for the state",
+    {},
+    { stateTopic: "a/#/b" },
+    ["spec.protocol.configData.stateTopic", "topic filter"],
+  ],
+];
+
+test.each(unusable)("%s is named and the rest works", (_, own, protocol, [field, problem]) => {
+  const { mapping, problems } = readMapping(device(own, protocol), undefined);
+  expect(problems).toEqual([
+    { of: "Device", field, value: expect.anything(), problem: expect.stringContaining(problem) },
+  ]);
+  expect(mapping?.filters).toEqual(["good"]);
+});
+
+test("a problem in a model is named where it stands", () => {
+  const model: DeviceModel = {
+    metadata: { name: "m" },
+    spec: {
+      protocol: "mqtt",
+      properties: [{ name: "x" }, { name: "p", visitors: { configData: { topic: "{name}/#/x" } } }],
+    },
+  };
+  const problem: MappingProblem = {
+    of: "DeviceModel",
+    field: `${at}.topic`,
+    value: "{name}/#/x",
+    problem: expect.any(String),
+  };
+  expect(modelPropertyProblems(model)).toEqual([problem]);
+  expect(readMapping(device({}), model).problems).toEqual([problem]);
+  expect(readMapping(device({ topic: "own" }), model).problems).toEqual([]);
+});
+
+test("a device of another protocol is none of our business", () => {
+  const odd = { ...device({ topic: "a/#/b" }), spec: { protocol: { protocolName: "modbus" } } };
+  expect(readMapping(odd, undefined)).toEqual({ mapping: undefined, problems: [] });
+});
+
+const payloads: readonly [string, Config, string, string | undefined][] = [
+  ["an object with tricks for numbers", { expression: "value * 2" }, '{"valueOf":1,"toString":1}', undefined],
+  [
+    "an inner object with tricks",
+    { path: "$.a", expression: "value - 1" },
+    '{"a":{"toString":1}}',
+    undefined,
+  ],
+  ["an inherited name", { path: "$.constructor" }, "{}", undefined],
+  ["a quoted name with dots", { path: "$['a.b'][1]" }, '{"a.b":[1,2]}', "2"],
+  ["JSON nested without end", { path: "$[0]" }, "[".repeat(200_000), undefined],
+  ["deep JSON as a value", { path: "$" }, "[".repeat(200_000) + "]".repeat(200_000), undefined],
+  ["deep JSON that is valid", {}, "[".repeat(100_000) + "]".repeat(100_000), undefined],
+];
+
+test.each(payloads)("%s does no harm", (_, config, payload, value) => {
+  const { mapping } = readMapping(device({ topic: "t", ...config }), undefined);
+  if (!mapping) throw new Error("no mapping");
+  expect(readReport(mapping, "t", Buffer.from(payload)).values[0]?.value).toEqual(value as string);
+});
