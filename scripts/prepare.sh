@@ -16,6 +16,19 @@ as_root() {
 # need_command COMMAND PACKAGE: installs the package when the command is missing.
 need_command() {
   if command -v "$1" >/dev/null 2>&1; then return 0; fi
+  add_package "$1" "$2"
+}
+
+# need_python MODULE PACKAGE: installs the package when no Python of this machine has the module.
+need_python() {
+  for python in python3 /usr/bin/python3; do
+    if "$python" -c "import $1" >/dev/null 2>&1; then return 0; fi
+  done
+  add_package "$1" "$2"
+}
+
+# add_package WHAT PACKAGE: installs the package that brings what is missing.
+add_package() {
   if ! command -v apt-get >/dev/null 2>&1; then
     say "\"$1\" is missing; install it and run this again (Debian: apt-get install $2)"
     exit 1

@@ -13,4 +13,5 @@ need_command mosquitto mosquitto
 need_command busybox busybox-static
 need_command openssl openssl
 need_mqtt_tests
+need_python paho.mqtt.client python3-paho-mqtt
 exec bun "$root/scripts/test.ts" "$@"

@@ -12,6 +12,7 @@ export interface Published {
 }
 
 export interface Harness extends AsyncDisposable {
+  readonly bus: Bus<EdgeCatalog>;
   readonly store: Store;
   readonly twin: DeviceTwin;
   /** What went to the broker, oldest first. */
@@ -65,6 +66,7 @@ export async function startHarness(
   const owned = stack.move();
   let taken = 0;
   return {
+    bus,
     store,
     twin,
     published,
