@@ -16,8 +16,10 @@ import {
 import type { HistoryLimits, Store } from "#edge/store";
 import { Batch } from "./batch.ts";
 import { discoveryFilters, objectsOf, readDiscovery, type Discovered } from "./discovery.ts";
+import { Events } from "./events.ts";
 import { Handlers } from "./handlers.ts";
-import { contentFields, Objects, type ObjectsOptions } from "./objects.ts";
+import { contentFields, Objects } from "./objects.ts";
+import { Budget } from "./outbox-budget.ts";
 import { answerHistory, serveQueries } from "./query.ts";
 import { Registry } from "./registry.ts";
 
@@ -34,7 +36,7 @@ export interface DeviceTwinConfig {
 
 export type DeviceTwinPort = Port<
   EdgeCatalog,
-  "mqtt.publish" | "mqtt.watch" | "outbox.added",
+  "mqtt.publish" | "mqtt.watch" | "outbox.added" | "event.recorded",
   "cloud.request",
   "link.changed",
   "mqtt.received" | "mqtt.filters" | "twin.deliver" | "device.changed"
@@ -50,8 +52,8 @@ export interface DeviceTwinParts {
 export interface DeviceTwin extends Running {
   /** where the query server listens, when there is one */
   readonly queryPort: number | undefined;
-  /** reports folded into later ones since the start because the link was away too long */
-  readonly folded: () => number;
+  /** Settles when no room is being made in the outbox. */
+  readonly roomMade: () => Promise<void>;
 }
 
 export const defaultHistory: HistoryLimits = {
@@ -80,7 +82,8 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
   const stamp = { id: () => randomUUID(), nowMs: () => clock.nowMs() };
   const registry = new Registry();
   registry.load(store);
-  const budget = new Budget(config, parts);
+  const events = stack.use(makeEvents(config, parts));
+  const budget = stack.use(new Budget(config.outboxLimitBytes, parts, (loss) => events.lost(loss)));
   const batch = new Batch({
     store,
     registry,
@@ -96,12 +99,10 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
   });
   stack.defer(() => batch.settled());
   const discovery = new Discovery(config, batch);
-  const onProblems: ObjectsOptions["onProblems"] = (device, problems) =>
-    log.warn("cannot use parts of a device", { device: device.id, problems });
   const filters = coalesce(
     () => void port.emit("mqtt.watch", { filters: [...objects.filters, ...discovery.filters] }),
   );
-  const objects = new Objects({ registry, batch, clock, node: config.node, onProblems, onFilters: filters });
+  const objects = new Objects({ registry, batch, clock, node: config.node, events, log, onFilters: filters });
   const handlers = new Handlers({
     registry,
     batch,
@@ -119,7 +120,20 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
   const query = config.query ? stack.use(serveQueries(config.query, { registry, store, log })) : undefined;
   log.info("device twin started", { devices: registry.size });
   const owned = stack.move();
-  return Object.assign(running("devicetwin", owned), { queryPort: query?.port, folded: () => budget.folded });
+  return Object.assign(running("devicetwin", owned), {
+    queryPort: query?.port,
+    roomMade: () => budget.roomMade(),
+  });
+}
+
+function makeEvents({ node }: DeviceTwinConfig, { port, store, clock }: DeviceTwinParts): Events {
+  const { backlog } = store;
+  return new Events({
+    node,
+    clock,
+    emit: (event) => void port.emit("event.recorded", { event }),
+    losses: () => ({ ...backlog.losses(), limitBytes: backlog.limitBytes }),
+  });
 }
 
 const done = Promise.resolve();
@@ -245,8 +259,10 @@ function coalesce(run: () => void): () => void {
   };
 }
 
-/** At most so many devices are offered: whoever may publish below the prefix must not fill the cloud. */
+/** At most so much is offered: whoever may publish below the prefix must not fill the outbox or the cloud. */
 const mostDiscovered = 1000;
+const mostPropertiesFound = 100;
+const longestAnnouncement = 10_000;
 
 /** Collects what Home Assistant's discovery says of each device and offers the whole to the cloud when it changed. */
 class Discovery {
@@ -263,10 +279,12 @@ class Discovery {
 
   hear({ topic, payload }: MqttMessage): Promise<void> | undefined {
     const { discoveryPrefix, node } = this.#config;
-    const one = discoveryPrefix ? readDiscovery(discoveryPrefix, topic, payload) : undefined;
+    if (!discoveryPrefix || payload.length > longestAnnouncement) return undefined;
+    const one = readDiscovery(discoveryPrefix, topic, payload);
     if (!one) return undefined;
     const known = this.#found.get(one.device) ?? new Map<string, Discovered>();
     if (known.size === 0 && this.#found.size >= mostDiscovered) return undefined;
+    if (!known.has(one.property.name) && known.size >= mostPropertiesFound) return undefined;
     if (JSON.stringify(known.get(one.property.name)) === JSON.stringify(one)) return undefined;
     this.#found.set(one.device, known.set(one.property.name, one));
     this.#batch.tellCloud(`device/${one.device}/discovered`, objectsOf([...known.values()], node), {
@@ -274,36 +292,5 @@ class Discovery {
       key: `discovered/${one.device}`,
     });
     return this.#batch.settled();
-  }
-}
-
-/** Looks at the size of the outbox each time a sixteenth of the budget was put in, and folds what is too much. */
-class Budget {
-  readonly #config: DeviceTwinConfig;
-  readonly #parts: DeviceTwinParts;
-  #since = 0;
-  folded = 0;
-
-  constructor(config: DeviceTwinConfig, parts: DeviceTwinParts) {
-    this.#config = config;
-    this.#parts = parts;
-    this.#since = config.outboxLimitBytes;
-  }
-
-  queued(bytes: number): void {
-    const { outboxLimitBytes } = this.#config;
-    this.#since += bytes;
-    if (this.#since < outboxLimitBytes / 16) return;
-    this.#since = 0;
-    const { store, log } = this.#parts;
-    const before = store.outbox.size();
-    if (before.bytes <= outboxLimitBytes) return;
-    const folded = store.backlog.fold(before.bytes - outboxLimitBytes * 0.9);
-    this.folded += folded;
-    log.warn("folded reports that wait for the cloud: the disk budget is spent", {
-      folded,
-      foldedSinceStart: this.folded,
-      limitBytes: outboxLimitBytes,
-    });
   }
 }

@@ -3,7 +3,9 @@ import type { Clock } from "#shared/clock";
 import { readMapping, twinTypeOf, type MappingProblem } from "#shared/devices";
 import type { Device as DeviceObject, DeviceModel } from "#shared/kube";
 import { deviceTopic, nodePrefix, TopicTrie, type ObjectChange, type WireMessage } from "#shared/message";
+import type { Logger } from "#shared/log";
 import type { Batch, Outgoing } from "./batch.ts";
+import type { Events } from "./events.ts";
 import { describeDevice, liveTwins, wireAttributes, type Handlers } from "./handlers.ts";
 import { newDevice, type Attribute, type Device, type Registry } from "./registry.ts";
 import { isFields, parseJson, readEventId, readTwins, type Fields } from "./requests.ts";
@@ -15,8 +17,8 @@ export interface ObjectsOptions {
   readonly batch: Batch;
   readonly clock: Pick<Clock, "nowMs">;
   readonly node: string;
-  /** Told what of a Device or its model cannot be used. */
-  readonly onProblems: (device: Device, problems: readonly MappingProblem[]) => void;
+  readonly events: Pick<Events, "deviceProblems" | "modelProblems" | "modelChanged">;
+  readonly log: Logger;
   /** Told when the topics of plain devices (`filters`) changed. */
   readonly onFilters: () => void;
 }
@@ -150,6 +152,7 @@ export class Objects {
   }
 
   #putModel(key: string, model: DeviceModel | undefined): void {
+    this.#options.events.modelChanged(key);
     if (!model) {
       this.#models.delete(key);
       this.#types.delete(key);
@@ -166,12 +169,31 @@ export class Objects {
   #map(device: Device, object: DeviceObject): void {
     const key = `${object.metadata.namespace}/${object.spec?.deviceModelRef?.name}`;
     const before = device.mapping?.filters ?? [];
-    const { mapping, problems } = readMapping(object, this.#models.get(key));
+    const model = this.#models.get(key);
+    const { mapping, problems } = readMapping(object, model);
     device.mapping = mapping;
-    if (problems.length > 0) this.#options.onProblems(device, problems);
+    this.#complain(device, { object, model, problems });
     this.#setFilters(device, before, mapping?.filters ?? []);
     device.own = { listed: object.spec?.properties ?? [], types: this.#types.get(key) ?? noTypes };
     for (const [name, type] of device.own.types) this.#retype(device, name, type);
+  }
+
+  #complain(
+    device: Device,
+    {
+      object,
+      model,
+      problems,
+    }: {
+      readonly object: DeviceObject;
+      readonly model: DeviceModel | undefined;
+      readonly problems: readonly MappingProblem[];
+    },
+  ): void {
+    const { events, log } = this.#options;
+    if (problems.length > 0) log.warn("cannot use parts of a device", { device: device.id, problems });
+    events.deviceProblems(object, problems);
+    if (model) events.modelProblems(model, problems);
   }
 
   #retype(device: Device, name: string, type: string | undefined): void {
@@ -316,9 +338,9 @@ function desiredChanges(device: Device, object: DeviceObject, nowMs: number): Ch
 
 /** What is needed of a Device later on; the rest is in the tables. */
 function thin(object: DeviceObject): DeviceObject {
-  const { name, namespace } = object.metadata;
+  const { name, namespace, uid } = object.metadata;
   return {
-    metadata: { ...(name ? { name } : {}), ...(namespace ? { namespace } : {}) },
+    metadata: { ...(name ? { name } : {}), ...(namespace ? { namespace } : {}), ...(uid ? { uid } : {}) },
     ...(object.spec ? { spec: object.spec } : {}),
   };
 }

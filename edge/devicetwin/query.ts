@@ -4,12 +4,13 @@ import type { Logger } from "#shared/log";
 import { historyBounds, mostPoints, readWholeNumbers } from "#shared/query";
 import type { HistoryPoint, Store } from "#edge/store";
 import { describeDevice, liveTwins } from "./handlers.ts";
+import { addOutboxRoute } from "./outbox-budget.ts";
 import type { Device, Registry } from "./registry.ts";
 import { isFields } from "./requests.ts";
 
 export interface QueryParts {
   readonly registry: Registry;
-  readonly store: Pick<Store, "telemetry">;
+  readonly store: Pick<Store, "telemetry" | "outbox" | "backlog">;
   readonly log: Logger;
 }
 
@@ -71,6 +72,7 @@ export function answerHistory(sources: Sources, deviceId: string, content: unkno
 function makeApp(parts: QueryParts): Hono {
   const { registry } = parts;
   const app = new Hono();
+  addOutboxRoute(app, parts.store);
   app.get("/devices", (c) => {
     const read = readWholeNumbers(pageBounds, (name) => c.req.query(name));
     if (!read.ok) return c.json({ error: read.problem }, 400);

@@ -1,38 +1,58 @@
 import type { Database } from "bun:sqlite";
 import { randomUUID } from "node:crypto";
+import type { Loss, LossCounter, Losses, LossKind } from "./losses.ts";
 import type { Outbox } from "./outbox.ts";
 
 interface Row {
   readonly id: number;
-  readonly message: string;
   readonly bytes: number;
 }
 
 interface Report {
   readonly header?: object;
   readonly route?: { readonly resource?: string };
-  readonly content?: { readonly twin?: Readonly<Record<string, object>> } | null;
+  readonly content?: { readonly twin?: Readonly<Record<string, unknown>> } | null;
 }
 
-const step = 2000;
+interface Step {
+  readonly bytes: number;
+  readonly messages: number;
+}
+
+/** A step holds up everything else of the process: so many rows and bytes are looked at in one. */
+const rowsAStep = 500;
+const bytesAStep = 1_000_000;
 
 /**
- * Makes room among the device reports that wait in the outbox: the oldest reports of a device become one that has the
- * latest of each property, in the place of the last of them; the oldest uploads go. What is on its way to the cloud is
- * left alone: an answer to it must not be taken for one to what it was folded into.
+ * Makes room among the messages that wait in the outbox. First the oldest reports of a device become one that has the
+ * latest of each property, in the place of the last of them; then the oldest uploads go, and in the end the oldest
+ * reports, folded as they are. What is on its way to the cloud is left alone: an answer to it must not be taken for one
+ * to what it was folded into. Rows with a key are bounded by themselves and stay. Everything lost is counted.
  */
 export class Backlog {
+  /** Disk for messages that wait; kept by whoever folds. */
+  limitBytes = 0;
   readonly #db: Database;
   readonly #outbox: Pick<Outbox, "sentUpTo">;
+  readonly #losses: LossCounter;
   readonly #slice;
+  readonly #message;
   readonly #rewrite;
   readonly #remove;
+  /** The one row of a device up to `#foldedUpTo` that the earlier ones went into, by resource. */
+  readonly #carriers = new Map<string, number>();
+  #foldedUpTo = 0;
+  #sentBefore = 0;
 
-  constructor(db: Database, outbox: Pick<Outbox, "sentUpTo">) {
+  constructor(db: Database, outbox: Pick<Outbox, "sentUpTo">, losses: LossCounter) {
     this.#db = db;
     this.#outbox = outbox;
+    this.#losses = losses;
     this.#slice = db.query<Row, [string, number, number]>(
-      "SELECT id, message, bytes FROM outbox WHERE lane = ? AND key IS NULL AND id > ? ORDER BY id LIMIT ?",
+      "SELECT id, bytes FROM outbox WHERE lane = ? AND id > ? AND key IS NULL ORDER BY id LIMIT ?",
+    );
+    this.#message = db.query<{ message: string; bytes: number }, [number]>(
+      "SELECT message, bytes FROM outbox WHERE id = ?",
     );
     this.#rewrite = db.query<never, [string, number, number]>(
       "UPDATE outbox SET message = ?, bytes = ? WHERE id = ?",
@@ -40,68 +60,143 @@ export class Backlog {
     this.#remove = db.query<never, [number]>("DELETE FROM outbox WHERE id = ?");
   }
 
-  /** Frees at least `wantedBytes` where there is so much. @returns how many messages went into others or were dropped */
-  fold(wantedBytes: number): number {
-    return this.#db.transaction(() => {
-      let freed = 0;
-      let folded = 0;
-      for (const lane of ["twin", "upload"]) {
-        let after = this.#outbox.sentUpTo;
-        while (freed < wantedBytes) {
-          const rows = this.#slice.all(lane, after, step);
-          const last = rows.at(-1);
-          if (!last) break;
-          after = last.id;
-          const done = lane === "twin" ? this.#foldReports(rows) : this.#drop(rows);
-          freed += done.bytes;
-          folded += done.messages;
-        }
-      }
-      return folded;
-    })();
+  /** All that was lost so far, over restarts. */
+  losses(): Losses {
+    return this.#losses.read();
   }
 
-  #foldReports(rows: readonly Row[]): { bytes: number; messages: number } {
+  /**
+   * Frees `wantedBytes` where there is so much, in steps that are each on disk when they are told: whoever asks may do
+   * other things in between.
+   */
+  *fold(wantedBytes: number, nowMs: () => number): Generator<Loss, void> {
+    let left = wantedBytes;
+    const ways: readonly [LossKind, (left: number) => Step | undefined][] = [
+      ["folded", () => this.#foldReports()],
+      ["droppedUploads", (left) => this.#drop("upload", left)],
+      ["droppedReports", (left) => this.#drop("twin", left)],
+    ];
+    for (const [kind, step] of ways) {
+      while (left > 0) {
+        const done = this.#step(() => {
+          const done = step(left);
+          this.#losses.add(kind, done?.messages ?? 0, nowMs());
+          return done;
+        });
+        if (!done) break;
+        left -= done.bytes;
+        yield { folded: 0, droppedReports: 0, droppedUploads: 0, [kind]: done.messages };
+      }
+    }
+  }
+
+  #step(work: () => Step | undefined): Step | undefined {
+    try {
+      return this.#db.transaction(work)();
+    } catch (error) {
+      // Nothing of the step is on disk.
+      this.#foldedUpTo = 0;
+      this.#carriers.clear();
+      throw error;
+    }
+  }
+
+  /** @returns undefined when all that may be folded is */
+  #foldReports(): Step | undefined {
+    const { sentUpTo } = this.#outbox;
+    // After a cut what was on its way waits again, and may be folded.
+    if (sentUpTo < this.#sentBefore) this.#foldedUpTo = 0;
+    this.#sentBefore = sentUpTo;
+    const rows = withinBytes(this.#slice.all("twin", Math.max(this.#foldedUpTo, sentUpTo), rowsAStep));
+    const last = rows.at(-1);
+    if (!last) return undefined;
+    const groups = new Map<string, Group>();
+    for (const row of rows) this.#collect(groups, row);
     let bytes = 0;
     let messages = 0;
-    for (const group of reportsByDevice(rows)) {
-      const last = group.at(-1);
-      if (!last || group.length < 2) continue;
-      const twin = Object.assign({}, ...group.map(({ report }) => report.content?.twin)) as object;
-      // The cloud may know the old id from an earlier link and take the message for a repetition.
-      const header = { ...last.report.header, msg_id: randomUUID() };
-      const text = JSON.stringify({ ...last.report, header, content: { ...last.report.content, twin } });
-      const size = Buffer.byteLength(text);
-      this.#rewrite.run(text, size, last.row.id);
-      for (const { row } of group.slice(0, -1)) this.#remove.run(row.id);
-      bytes += group.reduce((sum, { row }) => sum + row.bytes, 0) - size;
-      messages += group.length - 1;
+    for (const [resource, group] of groups) {
+      bytes += this.#write(group);
+      messages += group.earlier.length;
+      this.#carriers.set(resource, group.last);
     }
+    this.#foldedUpTo = last.id;
     return { bytes, messages };
   }
 
-  #drop(rows: readonly Row[]): { bytes: number; messages: number } {
-    for (const row of rows) this.#remove.run(row.id);
-    return { bytes: rows.reduce((sum, row) => sum + row.bytes, 0), messages: rows.length };
+  #collect(groups: Map<string, Group>, row: Row): void {
+    const report = this.#read(row.id);
+    const resource = report?.route?.resource;
+    if (!report?.content?.twin || resource === undefined) return;
+    const group = groups.get(resource) ?? this.#carried(resource, row.id);
+    groups.set(resource, addReport(group, row, report));
+  }
+
+  /** What earlier steps folded of a device, unless it has left since. */
+  #carried(resource: string, before: number): Group | undefined {
+    const id = this.#carriers.get(resource);
+    if (id === undefined || id >= before || id <= this.#outbox.sentUpTo) return undefined;
+    const report = this.#read(id);
+    const bytes = this.#message.get(id)?.bytes ?? 0;
+    return report?.route?.resource === resource ? addReport(undefined, { id, bytes }, report) : undefined;
+  }
+
+  #read(id: number): Report | undefined {
+    const row = this.#message.get(id);
+    return row ? readReport(row.message) : undefined;
+  }
+
+  /** @returns the bytes it saved */
+  #write({ last, earlier, report, twins, bytes }: Group): number {
+    if (earlier.length === 0) return 0;
+    // The cloud may know the old id from an earlier link and take the message for a repetition.
+    const header = { ...report.header, msg_id: randomUUID() };
+    const content = { ...report.content, twin: Object.fromEntries(twins) };
+    const text = JSON.stringify({ ...report, header, content });
+    const size = Buffer.byteLength(text);
+    this.#rewrite.run(text, size, last);
+    for (const id of earlier) this.#remove.run(id);
+    return bytes - size;
+  }
+
+  /** Drops the oldest of a lane, no more than has to be. */
+  #drop(lane: string, wantedBytes: number): Step | undefined {
+    const rows = this.#slice.all(lane, this.#outbox.sentUpTo, rowsAStep);
+    let bytes = 0;
+    let messages = 0;
+    for (const row of rows) {
+      if (bytes >= wantedBytes) break;
+      this.#remove.run(row.id);
+      bytes += row.bytes;
+      messages += 1;
+    }
+    return messages === 0 ? undefined : { bytes, messages };
   }
 }
 
-interface Waiting {
-  readonly row: Row;
+/** Reports of one device on their way into the last of them. */
+interface Group {
+  readonly last: number;
+  readonly earlier: readonly number[];
   readonly report: Report;
+  readonly twins: Map<string, unknown>;
+  readonly bytes: number;
 }
 
-function reportsByDevice(rows: readonly Row[]): Iterable<readonly Waiting[]> {
-  const groups = new Map<string, Waiting[]>();
-  for (const row of rows) {
-    const report = readReport(row.message);
-    if (!report?.content?.twin) continue;
-    const resource = report.route?.resource ?? "";
-    const group = groups.get(resource);
-    if (group) group.push({ row, report });
-    else groups.set(resource, [{ row, report }]);
-  }
-  return groups.values();
+function addReport(group: Group | undefined, row: Row, report: Report): Group {
+  const twins = group?.twins ?? new Map<string, unknown>();
+  for (const [name, twin] of Object.entries(report.content?.twin ?? {})) twins.set(name, twin);
+  const earlier = group ? [...group.earlier, group.last] : [];
+  return { last: row.id, earlier, report, twins, bytes: (group?.bytes ?? 0) + row.bytes };
+}
+
+/** The first row, and those after it that go with it into a step. */
+function withinBytes(rows: readonly Row[]): readonly Row[] {
+  let sum = 0;
+  const over = rows.findIndex(({ bytes }, index) => {
+    sum += bytes;
+    return index > 0 && sum > bytesAStep;
+  });
+  return over < 0 ? rows : rows.slice(0, over);
 }
 
 function readReport(message: string): Report | undefined {

@@ -1,6 +1,7 @@
 import { Backlog } from "./backlog.ts";
 import { openDatabase } from "./database.ts";
 import { Devices } from "./devices.ts";
+import { LossCounter } from "./losses.ts";
 import { Metas } from "./metas.ts";
 import { MqttOutgoing } from "./mqtt-outgoing.ts";
 import { MqttSessions } from "./mqtt-sessions.ts";
@@ -10,6 +11,7 @@ import { Twins } from "./twins.ts";
 
 export type { Backlog } from "./backlog.ts";
 export type { AttributeRow, DeviceRow, Devices } from "./devices.ts";
+export type { Loss, Losses } from "./losses.ts";
 export type { Meta, Metas } from "./metas.ts";
 export type { MqttOutgoing, OutgoingRow } from "./mqtt-outgoing.ts";
 export type { MqttSessions, PacketRow, RetainedRow, SubscriptionRow } from "./mqtt-sessions.ts";
@@ -38,7 +40,7 @@ export function openStore(path: string): Store {
   return {
     metas: new Metas(db),
     outbox,
-    backlog: new Backlog(db, outbox),
+    backlog: new Backlog(db, outbox, new LossCounter(db)),
     devices: new Devices(db),
     twins: new Twins(db),
     telemetry: new Telemetry(db),

@@ -86,4 +86,12 @@ export const migrations: readonly string[] = [
      payload BLOB NOT NULL,
      retain INTEGER NOT NULL
    );`,
+  // The index answers how much waits, and what of a lane, without reading the messages.
+  `CREATE INDEX outbox_lane ON outbox (lane, id, bytes, key);
+   CREATE TABLE outbox_loss (
+     kind TEXT PRIMARY KEY,
+     messages INTEGER NOT NULL,
+     since INTEGER NOT NULL,
+     last INTEGER NOT NULL
+   ) WITHOUT ROWID;`,
 ];

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { Bus } from "#shared/bus";
-import { systemClock } from "#shared/clock";
+import { systemClock, type Clock } from "#shared/clock";
+import type { Event } from "#shared/kube";
 import type { EdgeCatalog, MqttMessage } from "#shared/message";
 import { defaultHistory, startDeviceTwin, type DeviceTwin, type DeviceTwinConfig } from "#edge/devicetwin";
 import { openStore, type Store } from "#edge/store";
@@ -17,6 +18,8 @@ export interface Harness extends AsyncDisposable {
   readonly twin: DeviceTwin;
   /** What went to the broker, oldest first. */
   readonly published: MqttMessage[];
+  /** What Kubernetes is told of, oldest first. */
+  readonly events: Event[];
   send(topic: string, payload: unknown): Promise<void>;
   /** What was published since the last call, payloads parsed. */
   take(): Published[];
@@ -32,6 +35,7 @@ export interface Harness extends AsyncDisposable {
 export async function startHarness(
   directory: string,
   config: Partial<DeviceTwinConfig> = {},
+  clock: Clock = systemClock,
 ): Promise<Harness> {
   await using stack = new AsyncDisposableStack();
   const store = stack.use(openStore(join(directory, "edge.db")));
@@ -41,12 +45,16 @@ export async function startHarness(
     },
   });
   const published: MqttMessage[] = [];
-  const broker = bus.port<never, "mqtt.received" | "device.changed" | "twin.deliver", "mqtt.publish">(
-    "broker",
-  );
+  const events: Event[] = [];
+  const broker = bus.port<
+    never,
+    "mqtt.received" | "device.changed" | "twin.deliver",
+    "mqtt.publish" | "event.recorded"
+  >("broker");
   broker.on("mqtt.publish", (message) => void published.push(message));
+  broker.on("event.recorded", ({ event }) => void events.push(event));
   const port = bus.port<
-    "mqtt.publish" | "mqtt.watch" | "outbox.added",
+    "mqtt.publish" | "mqtt.watch" | "outbox.added" | "event.recorded",
     "cloud.request",
     "link.changed",
     "mqtt.received" | "mqtt.filters" | "twin.deliver" | "device.changed"
@@ -60,7 +68,7 @@ export async function startHarness(
         query: undefined,
         ...config,
       },
-      { port, store, clock: systemClock, log: silentLog() },
+      { port, store, clock, log: silentLog() },
     ),
   );
   const owned = stack.move();
@@ -70,6 +78,7 @@ export async function startHarness(
     store,
     twin,
     published,
+    events,
     send: async (topic, payload) => {
       const text = typeof payload === "string" ? payload : JSON.stringify(payload);
       await broker.ask("mqtt.received", { topic, payload: Buffer.from(text) });

@@ -1,0 +1,151 @@
+import { createHash } from "node:crypto";
+import { rfc3339, type Clock } from "#shared/clock";
+import type { MappingProblem } from "#shared/devices";
+import { objectKey, type Event, type KubeObject, type ObjectReference } from "#shared/kube";
+import type { Loss, Losses } from "#edge/store";
+
+export interface EventsOptions {
+  readonly node: string;
+  readonly clock: Clock;
+  readonly emit: (event: Event) => void;
+  /** All that was given up of the outbox, and its limit. */
+  readonly losses: () => Losses & { readonly limitBytes: number };
+}
+
+/** A Node hears of lost messages this often at most, and then of all of them. */
+export const lossEveryMs = 300_000;
+const mostRemembered = 1000;
+const mostWarnings = 100;
+const warnWindowMs = 60_000;
+const deviceApi = "devices.kubeedge.io/v1beta1";
+
+/** What somebody with kubectl has to see, as Kubernetes Events on the Node, the Device or the DeviceModel. */
+export class Events implements Disposable {
+  readonly #options: EventsOptions;
+  /** What was told last of an object, so that it is told once. */
+  readonly #told = new Map<string, string>();
+  readonly #counts = new Map<string, { readonly first: string; count: number }>();
+  #warned = 0;
+  #warnedSinceMs = 0;
+  #quiet: Disposable | undefined;
+  #untold: { readonly dropped: boolean } | undefined;
+
+  constructor(options: EventsOptions) {
+    this.#options = options;
+  }
+
+  /** Messages for the cloud were folded or dropped. */
+  lost({ droppedReports, droppedUploads }: Loss): void {
+    this.#untold = { dropped: this.#untold?.dropped === true || droppedReports + droppedUploads > 0 };
+    if (!this.#quiet) this.#tellLoss();
+  }
+
+  /** Fields of a Device that cannot be used; none: all is well (again). Told once as long as they stay the same. */
+  deviceProblems(device: KubeObject, problems: readonly MappingProblem[]): void {
+    const key = `device ${objectKey(device)}`;
+    const text = problems
+      .filter(({ of }) => of === "Device")
+      .map(describe)
+      .join("; ");
+    if (text === (this.#told.get(key) ?? "")) return;
+    this.#remember(key, text);
+    this.#warn("Device", device, text);
+  }
+
+  /** The same of a model: each of its devices may find others, all are told once until the model changes. */
+  modelProblems(model: KubeObject, problems: readonly MappingProblem[]): void {
+    const own = problems.filter(({ of }) => of === "DeviceModel").map(describe);
+    const key = `model ${objectKey(model)}`;
+    const told = this.#told.get(key)?.split("; ") ?? [];
+    const fresh = own.filter((text) => !told.includes(text));
+    if (fresh.length === 0) return;
+    this.#remember(key, [...told, ...fresh].join("; "));
+    this.#warn("DeviceModel", model, fresh.join("; "));
+  }
+
+  modelChanged(model: string): void {
+    this.#told.delete(`model ${model}`);
+  }
+
+  [Symbol.dispose](): void {
+    this.#quiet?.[Symbol.dispose]();
+  }
+
+  #remember(key: string, text: string): void {
+    this.#told.delete(key);
+    if (text !== "") this.#told.set(key, text);
+    const [oldest] = this.#told.keys();
+    if (this.#told.size > mostRemembered && oldest !== undefined) this.#told.delete(oldest);
+  }
+
+  /** A model or a template gone wrong may be in ten thousand devices: the first hundred tell enough. */
+  #warn(kind: string, { metadata }: KubeObject, text: string): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (this.#warned === 0 || nowMs - this.#warnedSinceMs >= warnWindowMs) {
+      this.#warnedSinceMs = nowMs;
+      this.#warned = 0;
+    }
+    if (text === "" || this.#warned >= mostWarnings) return;
+    this.#warned += 1;
+    const { name = "", namespace = "default", uid } = metadata;
+    const about = { apiVersion: deviceApi, kind, namespace, name, ...(uid ? { uid } : {}) };
+    this.#emit(about, "UnusableConfigData", `Cannot use ${text}`);
+  }
+
+  #tellLoss(): void {
+    const untold = this.#untold;
+    if (!untold) return;
+    this.#untold = undefined;
+    this.#quiet = this.#options.clock.after(lossEveryMs, () => {
+      this.#quiet = undefined;
+      this.#tellLoss();
+    });
+    const { node, losses } = this.#options;
+    const { folded, droppedReports, droppedUploads, sinceMs = 0, limitBytes } = losses();
+    const message =
+      `More than edgehub.outbox-mb (${Math.round(limitBytes / 1e6)} MB) waited for the cloud. Since ${rfc3339(sinceMs)}: ` +
+      `${folded} reports folded into later ones, ${droppedReports} reports and ${droppedUploads} uploads dropped`;
+    this.#emit(
+      { apiVersion: "v1", kind: "Node", name: node, uid: node },
+      untold.dropped ? "MessagesDropped" : "ReportsFolded",
+      message,
+    );
+  }
+
+  /** An Event of one object, reason and first text is one object in the API, over restarts too. */
+  #emit(involvedObject: ObjectReference, reason: string, message: string): void {
+    const { node, clock, emit } = this.#options;
+    const { kind = "", name = "", namespace = "default", uid = "" } = involvedObject;
+    const about = kind === "Node" ? "" : message;
+    const id = createHash("sha256").update([kind, uid, reason, about].join("\n")).digest("hex").slice(0, 16);
+    const now = rfc3339(clock.nowMs());
+    const seen = this.#counts.get(id) ?? { first: now, count: 0 };
+    seen.count += 1;
+    this.#counts.set(id, seen);
+    const [oldest] = this.#counts.keys();
+    if (this.#counts.size > mostRemembered && oldest !== undefined) this.#counts.delete(oldest);
+    emit({
+      apiVersion: "v1",
+      kind: "Event",
+      metadata: { name: `${name}.${id}`, namespace },
+      involvedObject,
+      reason,
+      message: message.slice(0, 1024),
+      type: "Warning",
+      count: seen.count,
+      firstTimestamp: seen.first,
+      lastTimestamp: now,
+      source: { component: "edgecore", host: node },
+      reportingComponent: "edgecore",
+      reportingInstance: node,
+    });
+  }
+}
+
+function describe({ field, value, problem }: MappingProblem): string {
+  return `${field}: ${show(value)}: ${problem}`;
+}
+
+function show(value: unknown): string {
+  return JSON.stringify(value).slice(0, 100);
+}

@@ -1,0 +1,96 @@
+import { expect, test } from "bun:test";
+import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { startHarness, type Harness } from "./harness.ts";
+
+const limit = 200_000;
+
+/** Reports more than the limit holds, then waits until there is room. */
+async function flood(node: Harness, devices: number): Promise<void> {
+  const sends = Array.from({ length: 1000 }, (_, n) =>
+    node.send(`$hw/events/device/d${n % devices}/twin/update`, {
+      twin: { t: { actual: { value: `${n}` } } },
+    }),
+  );
+  await Promise.all(sends);
+  await node.twin.roomMade();
+}
+
+function members(devices: number): object {
+  return { added_devices: Array.from({ length: devices }, (_, n) => ({ id: `d${n}`, name: `d${n}` })) };
+}
+
+test("what was given up of the outbox is told over HTTP, over a restart too", async () => {
+  using dir = tempDir();
+  const config = { outboxLimitBytes: limit, query: { address: "127.0.0.1", port: 0 } };
+  let folded = 0;
+  {
+    await using node = await startHarness(dir.path, config);
+    await node.deliver("membership", members(1));
+    await flood(node, 1);
+    folded = node.store.backlog.losses().folded;
+  }
+  await using node = await startHarness(dir.path, config);
+  const answer: unknown = await (await fetch(`http://127.0.0.1:${node.twin.queryPort}/outbox`)).json();
+  const { entries, bytes } = node.store.outbox.size();
+  expect(folded).toBeGreaterThan(0);
+  expect(answer).toEqual({
+    entries,
+    bytes,
+    limitBytes: limit,
+    folded,
+    droppedReports: 0,
+    droppedUploads: 0,
+    since: expect.any(Number),
+    last: expect.any(Number),
+  });
+});
+
+test("the Node hears of folded reports once in five minutes, with all of them in the end", async () => {
+  using dir = tempDir();
+  const clock = new FakeClock();
+  await using node = await startHarness(dir.path, { outboxLimitBytes: limit }, clock);
+  await node.deliver("membership", members(1));
+  await flood(node, 1);
+  await flood(node, 1);
+  expect(node.events).toMatchObject([
+    {
+      type: "Warning",
+      reason: "ReportsFolded",
+      involvedObject: { kind: "Node", name: "ke-edge", uid: "ke-edge" },
+      metadata: { namespace: "default" },
+      source: { component: "edgecore", host: "ke-edge" },
+      count: 1,
+    },
+  ]);
+  await clock.advance(300_000);
+  const { folded } = node.store.backlog.losses();
+  expect(node.events.length).toBe(2);
+  expect(node.events[1]?.message).toContain(`${folded} reports folded`);
+  expect(node.events[1]).toMatchObject({ metadata: node.events[0]?.metadata as object, count: 2 });
+  await clock.advance(900_000);
+  expect(node.events.length).toBe(2);
+});
+
+test("a backlog of uploads stays within the disk budget, and the Node hears of what was dropped", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path, { outboxLimitBytes: limit });
+  for (let n = 0; n < 10; n += 1) {
+    await node.send("SYS/dis/upload_records", `${n}${"x".repeat(60_000)}`);
+    await node.twin.roomMade();
+  }
+  expect(node.store.outbox.size().bytes).toBeLessThanOrEqual(limit);
+  expect(node.outbox().map(({ content }) => String(content)[0])).toEqual(["8", "9"]);
+  expect(node.events).toMatchObject([{ reason: "MessagesDropped" }]);
+});
+
+test("a backlog of many devices with one report each stays within the disk budget", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path, { outboxLimitBytes: limit });
+  await node.deliver("membership", members(1000));
+  await flood(node, 1000);
+  expect(node.store.outbox.size().bytes).toBeLessThanOrEqual(limit);
+  const kept = node.outbox().map(({ resource }) => resource);
+  expect(kept.at(-1)).toBe("device/d999/twin/edge_updated");
+  expect(kept.length + node.store.backlog.losses().droppedReports).toBe(1000);
+});
