@@ -8,7 +8,7 @@ import { responseTo, type CloudCatalog, type NodeMessage } from "#shared/message
 import type { KubeClient } from "#cloud/kubeclient";
 import { Bindings, modelKeyOf, nodeOf } from "./bindings.ts";
 import { Downstream, member } from "./downstream.ts";
-import { readStateReport, readTwinReport, type Report } from "./reports.ts";
+import { isAbout, readStateReport, readTwinReport, type Report } from "./reports.ts";
 import { apply, readDiscovered } from "./discovered.ts";
 import { StatusWriter } from "./status-writer.ts";
 
@@ -145,7 +145,7 @@ class Upstream {
 
   #take(message: NodeMessage, id: string, report: Report | undefined): void {
     const device = this.#bindings.find(message.node, id);
-    if (!device || !report) {
+    if (!device || !report || !isAbout(device, report)) {
       this.#parts.log.debug("node reported a device it does not have, or nothing readable", {
         node: message.node,
         device: id,

@@ -4,6 +4,8 @@ import type { Device, DeviceModel, DeviceStatus, DeviceTwinStatus, TwinValue } f
 /** What a node reported of a device and is not in the API yet; later reports go over earlier ones. */
 export interface Report {
   readonly twins: ReadonlyMap<string, Omit<DeviceTwinStatus, "propertyName">>;
+  /** Of the Device object the node knew, where it says so: another one of its name is not meant. */
+  readonly deviceUid?: string | undefined;
   readonly state?: string | undefined;
   readonly lastOnlineTime?: string | undefined;
 }
@@ -19,15 +21,23 @@ export function readTwinReport(content: unknown): Report | undefined {
   if (!twins) return undefined;
   const found = new Map<string, Omit<DeviceTwinStatus, "propertyName">>();
   for (const [name, entry] of Object.entries(twins)) {
-    const twin = asFields(entry);
-    const type = asFields(twin?.["metadata"])?.["type"];
-    if (!twin || type === "deleted") continue;
-    const reported = readSide(twin["actual"], type);
-    const observedDesired = readSide(twin["expected"], type);
-    if (reported || observedDesired)
-      found.set(name, { ...(reported ? { reported } : {}), ...(observedDesired ? { observedDesired } : {}) });
+    const twin = readTwin(asFields(entry));
+    if (twin) found.set(name, twin);
   }
-  return { twins: found };
+  return { twins: found, deviceUid: textOf(body?.["device_uid"]) };
+}
+
+function readTwin(twin: Fields | undefined): Omit<DeviceTwinStatus, "propertyName"> | undefined {
+  const type = asFields(twin?.["metadata"])?.["type"];
+  if (!twin || type === "deleted") return undefined;
+  const reported = readSide(twin["actual"], type);
+  const observedDesired = readSide(twin["expected"], type);
+  if (!reported && !observedDesired) return undefined;
+  return { ...(reported ? { reported } : {}), ...(observedDesired ? { observedDesired } : {}) };
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
 }
 
 /** Reads the content of `state/update`: the text that was published to the device. */
@@ -41,14 +51,26 @@ export function readStateReport(content: unknown): Report | undefined {
 }
 
 export function mergeReports(before: Report | undefined, next: Report): Report {
-  if (!before) return next;
+  if (!before || isOfAnother(before, next)) return next;
   const twins = new Map(before.twins);
   for (const [name, twin] of next.twins) twins.set(name, { ...twins.get(name), ...twin });
   return {
     twins,
+    deviceUid: next.deviceUid ?? before.deviceUid,
     state: next.state ?? before.state,
     lastOnlineTime: next.lastOnlineTime ?? before.lastOnlineTime,
   };
+}
+
+function isOfAnother(before: Report, next: Report): boolean {
+  return (
+    before.deviceUid !== undefined && next.deviceUid !== undefined && before.deviceUid !== next.deviceUid
+  );
+}
+
+/** Whether a report is about this object, or may be. */
+export function isAbout(device: Device, { deviceUid }: Report): boolean {
+  return deviceUid === undefined || deviceUid === device.metadata.uid;
 }
 
 /**

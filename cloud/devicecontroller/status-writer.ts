@@ -4,7 +4,7 @@ import { backoff } from "#shared/lifecycle";
 import { compareVersions, type Device, type DeviceModel, type DeviceStatus } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { KubeClient, ResourceType } from "#cloud/kubeclient";
-import { applyReport, mergeReports, type Report } from "./reports.ts";
+import { applyReport, isAbout, mergeReports, type Report } from "./reports.ts";
 
 export interface StatusWriterOptions {
   readonly kube: KubeClient;
@@ -150,7 +150,7 @@ export class StatusWriter implements AsyncDisposable {
   async #patch(key: string, report: Report): Promise<void> {
     const { device, modelOf, clock } = this.#options;
     const seen = device(key);
-    if (!seen) return;
+    if (!seen || !isAbout(seen, report)) return;
     const before = this.#newest(key, seen);
     const status = applyReport(before, modelOf(before), report, rfc3339(clock.nowMs()));
     try {

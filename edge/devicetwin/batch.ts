@@ -3,7 +3,7 @@ import type { Logger } from "#shared/log";
 import { newMessage, type Stamp, type WireMessage } from "#shared/message";
 import type { HistoryPoint, Store } from "#edge/store";
 import type { Attribute, Device, Registry } from "./registry.ts";
-import { toRow, type Twin } from "./twin.ts";
+import { sorted, toRow, type Twin, type WireTwin } from "./twin.ts";
 
 export interface Outgoing {
   readonly topic: string;
@@ -124,6 +124,17 @@ export class Batch {
       content,
     });
     this.#messages.push({ lane: "twin", key: options.key, message });
+  }
+
+  /** Twins of a device for the cloud. The uid keeps them from a later device of the same name. */
+  tellTwins(device: Device, now: number, twins: readonly (readonly [string, WireTwin])[]): void {
+    const uid = device.object?.uid;
+    this.tellCloud(`device/${device.id}/twin/edge_updated`, {
+      event_id: this.#options.stamp.id(),
+      timestamp: now,
+      ...(uid === undefined ? {} : { device_uid: uid }),
+      twin: Object.fromEntries(sorted(twins)),
+    });
   }
 
   /** A message of a device for the cloud, passed on as it is. */

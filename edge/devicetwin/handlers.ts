@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "#shared/clock";
-import { readReport, setPayload } from "#shared/devices";
+import { readReport, setPayload, type DeviceMapping } from "#shared/devices";
 import { deviceTopic, nodePrefix, parseDeviceTopic, parseMembershipTopic } from "#shared/message";
 import type { MqttMessage } from "#shared/message";
 import type { Answer, Batch, Outgoing } from "./batch.ts";
-import type { Attribute, Device, Registry } from "./registry.ts";
+import { topicNames, type Attribute, type Device, type Registry } from "./registry.ts";
 import { parseGet, parseState, parseUpdate, type TwinRequests } from "./requests.ts";
 import { deletedType, differs, isDeleted, sorted, toCloud, toWire, type WireTwin } from "./twin.ts";
 import { applyReport, applyUpdate, documentOf, type Change } from "./update.ts";
@@ -67,7 +67,7 @@ export class Handlers {
       const before = device.twins.get(name);
       return { name, before, after: applyReport(before, value, type, now) };
     });
-    const said = state === undefined ? [] : [this.#setState(device, state, now)];
+    const said = state === undefined ? [] : this.#setState(device, state, now);
     if (changes.length === 0 && said.length === 0) return undefined;
     this.#apply(device, changes);
     return batch.answer({ publish: [...said, ...this.#afterChange(device, changes, "")] });
@@ -90,11 +90,7 @@ export class Handlers {
         batch.addPoint(device, name, { at: now, value: actual.value });
     }
     const twins = changes.map(({ name, after }): [string, WireTwin] => [name, toCloud(after)]);
-    batch.tellCloud(`device/${device.id}/twin/edge_updated`, {
-      event_id: randomUUID(),
-      timestamp: now,
-      twin: Object.fromEntries(sorted(twins)),
-    });
+    batch.tellTwins(device, now, twins);
   }
 
   #getTwin(written: string, payload: Uint8Array): Promise<void> {
@@ -147,19 +143,21 @@ export class Handlers {
     const device = this.#find(written);
     const state = parseState(payload)?.toLowerCase();
     if (!device || state === undefined || !states.has(state)) return undefined;
-    return this.#say({ publish: [this.#setState(device, state, this.#options.clock.nowMs())] });
+    const told = this.#setState(device, state, this.#options.clock.nowMs());
+    const topic = deviceTopic(written, "state/update/result");
+    return this.#say({ publish: told.filter((message) => message.topic === topic) });
   }
 
   /** Changes the state, tells the cloud and returns what is told to the device. */
-  #setState(device: Device, state: string, now: number): Outgoing {
+  #setState(device: Device, state: string, now: number): Outgoing[] {
     const { batch } = this.#options;
     const lastOnline = localTime(now);
     batch.setState(device, state, lastOnline);
-    const result = this.#message(deviceTopic(device.topicName, "state/update/result"), randomUUID(), {
+    const { payload } = this.#message("", randomUUID(), {
       device: { name: device.name, state, last_online: lastOnline },
     });
-    batch.tellCloud(`device/${device.id}/state/update`, result.payload, { key: `state/${device.id}` });
-    return result;
+    batch.tellCloud(`device/${device.id}/state/update`, payload, { key: `state/${device.id}` });
+    return topicNames(device).map((name) => ({ topic: deviceTopic(name, "state/update/result"), payload }));
   }
 
   #getMembership(node: string, payload: Uint8Array): Promise<void> {
@@ -177,21 +175,23 @@ export class Handlers {
 
   #afterChange(device: Device, changes: readonly Change[], eventId: string): Outgoing[] {
     if (changes.length === 0) return [];
-    const document = this.#message(deviceTopic(device.topicName, "twin/update/document"), eventId, {
-      twin: documentOf(changes),
+    const twin = documentOf(changes);
+    const missing = sorted(device.twins).filter(([, one]) => differs(one));
+    const delta = Object.fromEntries(missing.map(([name, { expected }]) => [name, expected?.value ?? ""]));
+    const [twins, deltaId] = [liveTwins(device), randomUUID()];
+    return topicNames(device).flatMap((name) => {
+      const document = this.#message(deviceTopic(name, "twin/update/document"), eventId, { twin });
+      if (missing.length === 0) return [document];
+      return [
+        document,
+        this.#message(deviceTopic(name, "twin/update/delta"), deltaId, { twin: twins, delta }),
+      ];
     });
-    const missing = sorted(device.twins).filter(([, twin]) => differs(twin));
-    if (missing.length === 0) return [document];
-    const delta = this.#message(deviceTopic(device.topicName, "twin/update/delta"), randomUUID(), {
-      twin: liveTwins(device),
-      delta: Object.fromEntries(missing.map(([name, twin]) => [name, twin.expected?.value ?? ""])),
-    });
-    return [document, delta];
   }
 
   #find(written: string): Device | undefined {
     const device = this.#options.registry.find(written);
-    if (device) device.topicName = written;
+    device?.spellings.add(written);
     return device;
   }
 
@@ -215,13 +215,26 @@ export class Handlers {
 }
 
 /** How plain devices are told what changed. */
-export function setMessages(device: Device, changes: readonly Change[]): Outgoing[] {
+function setMessages(device: Device, changes: readonly Change[]): Outgoing[] {
   return changes.flatMap(({ name, before, after }) => {
-    const set = device.mapping?.properties.find((property) => property.name === name)?.set;
     const value = after.expected?.value;
-    if (!set || value === undefined || value === before?.expected?.value) return [];
-    return [{ topic: set.topic, payload: setPayload(set, name, value), retain: set.retain }];
+    return value === before?.expected?.value ? [] : setMessage(device, name, value);
   });
+}
+
+/** What a plain device has to be told that could not be told, or not in this way, under an earlier mapping. */
+export function belatedSets(device: Device, before: DeviceMapping | undefined): Outgoing[] {
+  return (device.mapping?.properties ?? []).flatMap(({ name, set }) => {
+    const earlier = before?.properties.find((property) => property.name === name)?.set;
+    if (!set || JSON.stringify(set) === JSON.stringify(earlier)) return [];
+    return setMessage(device, name, device.twins.get(name)?.expected?.value);
+  });
+}
+
+function setMessage(device: Device, name: string, value: string | undefined): Outgoing[] {
+  const set = device.mapping?.properties.find((property) => property.name === name)?.set;
+  if (!set || value === undefined || value === "") return [];
+  return [{ topic: set.topic, payload: setPayload(set, name, value), retain: set.retain }];
 }
 
 export function describeDevice(device: Device): Record<string, unknown> {

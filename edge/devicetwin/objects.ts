@@ -1,15 +1,15 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "#shared/clock";
-import { readMapping, twinTypeOf, type MappingProblem } from "#shared/devices";
+import { readMapping, soundDevice, twinTypeOf, type MappingProblem } from "#shared/devices";
 import type { Device as DeviceObject, DeviceModel } from "#shared/kube";
 import { deviceTopic, nodePrefix, TopicTrie, type ObjectChange, type WireMessage } from "#shared/message";
 import type { Logger } from "#shared/log";
 import type { Batch, Outgoing } from "./batch.ts";
 import type { Events } from "./events.ts";
-import { describeDevice, liveTwins, wireAttributes, type Handlers } from "./handlers.ts";
-import { newDevice, type Attribute, type Device, type Registry } from "./registry.ts";
+import { belatedSets, describeDevice, liveTwins, wireAttributes, type Handlers } from "./handlers.ts";
+import { newDevice, topicNames, type Attribute, type Device, type Registry } from "./registry.ts";
 import { isFields, parseJson, readEventId, readTwins, type Fields } from "./requests.ts";
-import { sorted, toCloud } from "./twin.ts";
+import { toCloud } from "./twin.ts";
 import { applyDesired, applySync, retype, type Change } from "./update.ts";
 
 export interface ObjectsOptions {
@@ -75,11 +75,7 @@ export class Objects {
         const twin = device.twins.get(name);
         return twin ? [[name, toCloud(twin)] as const] : [];
       });
-      batch.tellCloud(`device/${device.id}/twin/edge_updated`, {
-        event_id: randomUUID(),
-        timestamp: now,
-        twin: Object.fromEntries(sorted(own)),
-      });
+      batch.tellTwins(device, now, own);
     }
     return batch.answer({ publish: this.#handlers?.afterDesired(device, changes) ?? [] });
   }
@@ -94,9 +90,20 @@ export class Objects {
       const device = this.#options.registry.ofObject(namespace, name);
       return device ? this.#remove([device]) : Promise.resolve();
     }
-    const given = object as DeviceObject;
+    const given = soundDevice(object as DeviceObject);
+    const gone = this.#replaced(key, given);
     this.#objects.set(key, thin(given));
-    return this.#deviceChanged(namespace, name, given);
+    return Promise.all([gone, this.#deviceChanged(namespace, name, given)]).then(() => undefined);
+  }
+
+  /** A device of the same name with another uid is another device: nothing of the old one is its own. */
+  #replaced(key: string, { metadata }: DeviceObject): Promise<void> | undefined {
+    const before = this.#objects.get(key);
+    const [namespace = "", name = ""] = key.split("/");
+    const device = this.#options.registry.ofObject(namespace, name);
+    const uid = before?.metadata.uid;
+    const same = uid === undefined || metadata.uid === undefined || uid === metadata.uid;
+    return same || !device ? undefined : this.#remove([device]);
   }
 
   /** At start: the objects stored before, without telling anybody of what is known already. */
@@ -106,24 +113,28 @@ export class Objects {
     const devices: { namespace: string; name: string; object: DeviceObject }[] = [];
     for (const { type, namespace, name, object } of objects) {
       if (type === "devicemodel") this.#putModel(`${namespace}/${name}`, object as DeviceModel);
-      else devices.push({ namespace, name, object: object as DeviceObject });
+      else devices.push({ namespace, name, object: soundDevice(object as DeviceObject) });
     }
     for (const { namespace, name, object } of devices) {
       this.#objects.set(`${namespace}/${name}`, thin(object));
-      void this.#deviceChanged(namespace, name, object);
+      void this.#deviceChanged(namespace, name, object, true);
     }
   }
 
-  #deviceChanged(namespace: string, name: string, object: DeviceObject): Promise<void> {
+  /** `restored`: its desired values were told before. */
+  #deviceChanged(namespace: string, name: string, object: DeviceObject, restored = false): Promise<void> {
     const { registry, batch, clock } = this.#options;
     const known = registry.ofObject(namespace, name);
     const device = known ?? this.#newDevice(namespace, name, object);
-    device.object = { namespace, name };
+    device.object = { namespace, name, uid: object.metadata.uid };
+    const before = device.mapping;
     this.#map(device, object);
+    const belated = restored ? [] : belatedSets(device, before);
     const changes = desiredChanges(device, object, clock.nowMs());
     for (const { name: property, after } of changes) batch.setTwin(device, property, after);
     const publish = [
       ...(known ? [] : [this.#membershipUpdated({ added: [device] })]),
+      ...belated,
       ...(this.#handlers?.afterDesired(device, changes) ?? []),
     ];
     if (publish.length === 0) return Promise.resolve();
@@ -140,18 +151,23 @@ export class Objects {
 
   #modelChanged(key: string, model: DeviceModel | undefined): Promise<void> {
     this.#putModel(key, model);
+    const publish: Outgoing[] = [];
     for (const object of this.#objects.values()) {
       if (`${object.metadata.namespace}/${object.spec?.deviceModelRef?.name}` !== key) continue;
       const device = this.#options.registry.ofObject(
         object.metadata.namespace ?? "",
         object.metadata.name ?? "",
       );
-      if (device) this.#map(device, object);
+      if (!device) continue;
+      const before = device.mapping;
+      this.#map(device, object);
+      publish.push(...belatedSets(device, before));
     }
-    return this.#options.batch.settled();
+    return this.#options.batch.answer({ publish });
   }
 
-  #putModel(key: string, model: DeviceModel | undefined): void {
+  #putModel(key: string, given: DeviceModel | undefined): void {
+    const model = given && soundDevice(given);
     this.#options.events.modelChanged(key);
     if (!model) {
       this.#models.delete(key);
@@ -238,7 +254,7 @@ export class Objects {
   }
 
   #known(entry: Fields): Device[] {
-    const device = this.#options.registry.get(textOf(entry["id"]));
+    const device = this.#options.registry.member(textOf(entry["id"]));
     return device ? [device] : [];
   }
 
@@ -247,11 +263,11 @@ export class Objects {
     const id = entry["id"];
     if (typeof id !== "string" || id === "" || id.length > 253) return [];
     const { batch, registry } = this.#options;
-    const known = registry.get(id);
+    const known = registry.member(id);
     const device = known ?? newDevice(id, textOf(entry["name"]) || id, textOf(entry["description"]));
     if (!known) batch.addDevice(device);
     if (isFields(entry["attributes"])) this.#setAttributes(device, entry["attributes"], true);
-    if (isFields(entry["twin"])) void this.sync(id, { twin: entry["twin"] });
+    if (isFields(entry["twin"])) void this.sync(device.id, { twin: entry["twin"] });
     return known ? [] : [device];
   }
 
@@ -271,7 +287,7 @@ export class Objects {
     if (changed.length === 0) return Promise.resolve();
     const payload = this.#event(readEventId(body), { attributes: wireAttributes(changed) });
     return this.#options.batch.answer({
-      publish: [{ topic: deviceTopic(device.topicName, "updated"), payload }],
+      publish: topicNames(device).map((name) => ({ topic: deviceTopic(name, "updated"), payload })),
     });
   }
 

@@ -18,10 +18,10 @@ export interface Device {
   lastOnline: string;
   readonly attributes: Map<string, Attribute>;
   readonly twins: Map<string, Twin>;
-  /** Namespace and name of its Device object, once known. */
-  object: { readonly namespace: string; readonly name: string } | undefined;
-  /** How its clients spell it in topics: as `<id>` until somebody asked by `<namespace>/<name>`. */
-  topicName: string;
+  /** Namespace, name and uid of its Device object, once known. */
+  object: { readonly namespace: string; readonly name: string; readonly uid: string | undefined } | undefined;
+  /** How its clients spell it in topics: `<id>`, `<namespace>/<name>` or both; as `<id>` until somebody asked. */
+  readonly spellings: Set<string>;
   mapping: DeviceMapping | undefined;
   /** What its Device object and model list; undefined while there is no object. */
   own: OwnProperties | undefined;
@@ -37,22 +37,29 @@ export function newDevice(id: string, name: string, description: string): Device
     attributes: new Map(),
     twins: new Map(),
     object: undefined,
-    topicName: id,
+    spellings: new Set(),
     mapping: undefined,
     own: undefined,
   };
 }
 
+/** The device parts of the topics it is told on without being asked. */
+export function topicNames({ id, spellings }: Device): readonly string[] {
+  return spellings.size === 0 ? [id] : [...spellings];
+}
+
 /** All devices by id, in memory; loaded once, then kept beside the tables. */
 export class Registry {
   readonly #byId = new Map<string, Device>();
+  /** Ids with a namespace, by the name in them. */
+  readonly #qualified = new Map<string, Set<string>>();
 
   load(store: Store): void {
     for (const row of store.devices.list()) {
       const device = newDevice(row.id, row.name, row.description);
       device.state = row.state;
       device.lastOnline = row.lastOnline;
-      this.#byId.set(row.id, device);
+      this.add(device);
     }
     for (const row of store.devices.listAttributes()) {
       const { value, optional, type } = row;
@@ -95,6 +102,17 @@ export class Registry {
     return namespace === written.slice(0, slash) ? device : undefined;
   }
 
+  /**
+   * The device a member of this node means. A cloud changes its word for a device from `<namespace>/<name>` to the name
+   * when that becomes free, and with its version.
+   */
+  member(id: string): Device | undefined {
+    const exact = this.#byId.get(id);
+    if (exact || id.includes("/")) return exact ?? this.find(id);
+    const [only, ...others] = this.#qualified.get(id) ?? [];
+    return only !== undefined && others.length === 0 ? this.#byId.get(only) : undefined;
+  }
+
   /** The device of a Device object; its id is the name, or `<namespace>/<name>` where names clash. */
   ofObject(namespace: string, name: string): Device | undefined {
     const full = this.#byId.get(`${namespace}/${name}`);
@@ -105,9 +123,24 @@ export class Registry {
 
   add(device: Device): void {
     this.#byId.set(device.id, device);
+    const name = nameIn(device.id);
+    if (name === undefined) return;
+    const ids = this.#qualified.get(name) ?? new Set<string>();
+    this.#qualified.set(name, ids.add(device.id));
   }
 
   remove(id: string): void {
     this.#byId.delete(id);
+    const name = nameIn(id);
+    if (name === undefined) return;
+    const ids = this.#qualified.get(name);
+    ids?.delete(id);
+    if (ids?.size === 0) this.#qualified.delete(name);
   }
+}
+
+/** The name in `<namespace>/<name>`; undefined for a name alone. */
+function nameIn(id: string): string | undefined {
+  const slash = id.indexOf("/");
+  return slash < 0 ? undefined : id.slice(slash + 1);
 }

@@ -92,6 +92,7 @@ export function applySync(twins: TwinMap, request: TwinRequests, nowMs: number):
   for (const [name, wanted] of request) {
     if (wanted === null || !isKey(name)) continue;
     const before = twins.get(name);
+    if (!before && twins.size + changes.length >= mostTwinsADevice) continue;
     const after = syncTwin(before, wanted, nowMs);
     if (after === "newer-here") newerHere.push(name);
     else if (after) changes.push({ name, before, after });

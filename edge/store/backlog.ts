@@ -11,7 +11,10 @@ interface Row {
 interface Report {
   readonly header?: object;
   readonly route?: { readonly resource?: string };
-  readonly content?: { readonly twin?: Readonly<Record<string, unknown>> } | null;
+  readonly content?: {
+    readonly device_uid?: string;
+    readonly twin?: Readonly<Record<string, unknown>>;
+  } | null;
 }
 
 interface Step {
@@ -39,7 +42,7 @@ export class Backlog {
   readonly #message;
   readonly #rewrite;
   readonly #remove;
-  /** The one row of a device up to `#foldedUpTo` that the earlier ones went into, by resource. */
+  /** The one row of a device up to `#foldedUpTo` that the earlier ones went into. */
   readonly #carriers = new Map<string, number>();
   #foldedUpTo = 0;
   #sentBefore = 0;
@@ -114,10 +117,10 @@ export class Backlog {
     for (const row of rows) this.#collect(groups, row);
     let bytes = 0;
     let messages = 0;
-    for (const [resource, group] of groups) {
+    for (const [device, group] of groups) {
       bytes += this.#write(group);
       messages += group.earlier.length;
-      this.#carriers.set(resource, group.last);
+      this.#carriers.set(device, group.last);
     }
     this.#foldedUpTo = last.id;
     return { bytes, messages };
@@ -125,19 +128,19 @@ export class Backlog {
 
   #collect(groups: Map<string, Group>, row: Row): void {
     const report = this.#read(row.id);
-    const resource = report?.route?.resource;
-    if (!report?.content?.twin || resource === undefined) return;
-    const group = groups.get(resource) ?? this.#carried(resource, row.id);
-    groups.set(resource, addReport(group, row, report));
+    const device = report && deviceOf(report);
+    if (!report || device === undefined) return;
+    const group = groups.get(device) ?? this.#carried(device, row.id);
+    groups.set(device, addReport(group, row, report));
   }
 
   /** What earlier steps folded of a device, unless it has left since. */
-  #carried(resource: string, before: number): Group | undefined {
-    const id = this.#carriers.get(resource);
+  #carried(device: string, before: number): Group | undefined {
+    const id = this.#carriers.get(device);
     if (id === undefined || id >= before || id <= this.#outbox.sentUpTo) return undefined;
     const report = this.#read(id);
     const bytes = this.#message.get(id)?.bytes ?? 0;
-    return report?.route?.resource === resource ? addReport(undefined, { id, bytes }, report) : undefined;
+    return report && deviceOf(report) === device ? addReport(undefined, { id, bytes }, report) : undefined;
   }
 
   #read(id: number): Report | undefined {
@@ -199,9 +202,17 @@ function withinBytes(rows: readonly Row[]): readonly Row[] {
   return over < 0 ? rows : rows.slice(0, over);
 }
 
+/** Whose reports go together; undefined for what is no report. A device made anew under its name is another one. */
+function deviceOf({ route, content }: Report): string | undefined {
+  if (route?.resource === undefined || typeof content?.twin !== "object" || content.twin === null)
+    return undefined;
+  return `${route.resource} ${content.device_uid ?? ""}`;
+}
+
 function readReport(message: string): Report | undefined {
   try {
-    return JSON.parse(message) as Report;
+    const report: unknown = JSON.parse(message);
+    return typeof report === "object" && report !== null ? report : undefined;
   } catch {
     return undefined;
   }

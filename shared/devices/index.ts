@@ -1,4 +1,5 @@
 export { modelPropertyProblems, readMapping } from "./mapping.ts";
 export type { DeviceMapping, MappingProblem, PropertyMapping, SetMapping } from "./mapping.ts";
 export { readReport, setPayload, type Report } from "./reading.ts";
+export { soundDevice } from "./sound.ts";
 export { fitsType, isTwinType, twinTypeOf } from "./twin-type.ts";

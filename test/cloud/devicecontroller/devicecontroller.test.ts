@@ -256,6 +256,20 @@ test("device controller answers a report of an unknown device, so that it is not
   expect(cloud.texts()).toEqual(["edge-1 response twin"]);
 });
 
+test("device controller leaves a device alone that was made anew when a report of the old one comes", async () => {
+  await using cloud = await startCloud(
+    (kube) => void kube.put(resources.devices, device("thermo-1", "edge-1")),
+  );
+  await cloud.clock.advance(1);
+  const stored = (): Device | undefined => cloud.kube.peek<Device>(resources.devices, "default/thermo-1");
+  const twin = { target: { actual: { value: "1" } } };
+  await cloud.say("device/thermo-1/twin/edge_updated", { device_uid: "of-the-old-one", twin });
+  expect(cloud.texts()).toEqual(["edge-1 response twin"]);
+  expect(stored()?.status).toBeUndefined();
+  await cloud.say("device/thermo-1/twin/edge_updated", { device_uid: stored()?.metadata.uid, twin });
+  expect(stored()?.status?.twins?.[0]?.reported?.value).toBe("1");
+});
+
 test("device controller tells a node its members when it asks", async () => {
   await using cloud = await startCloud(
     (kube) => void kube.put(resources.devices, device("thermo-1", "edge-1")),

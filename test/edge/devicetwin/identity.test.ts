@@ -1,0 +1,143 @@
+import { expect, test } from "bun:test";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { startHarness, type Harness } from "./harness.ts";
+
+function lamp(namespace: string, uid: string, value?: string): object {
+  return {
+    metadata: { name: "lamp", namespace, uid, resourceVersion: "7" },
+    spec: {
+      deviceModelRef: { name: "lamp-model" },
+      nodeName: "ke-edge",
+      protocol: { protocolName: "mqtt", configData: {} },
+      properties: [{ name: "power", ...(value === undefined ? {} : { desired: { value } }) }],
+    },
+  };
+}
+
+function lampModel(setTopic: string): object {
+  const visitors = { protocolName: "mqtt", configData: { setTopic } };
+  return {
+    metadata: { name: "lamp-model", namespace: "default" },
+    spec: { properties: [{ name: "power", visitors }] },
+  };
+}
+
+function report(node: Harness, device: string, value: string): Promise<void> {
+  return node.send(`$hw/events/device/${device}/twin/update`, { twin: { power: { actual: { value } } } });
+}
+
+function values(node: Harness): string[] {
+  return [...node.store.twins.each()].map(({ deviceId, actual }) => `${deviceId} ${actual}`);
+}
+
+test("two devices of one name in two namespaces are two, and stay so when one goes", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path);
+  await node.addDevice(lamp("a", "1"));
+  await node.addDevice(lamp("b", "2"));
+  await report(node, "a/lamp", "one");
+  await report(node, "b/lamp", "two");
+  expect(values(node)).toEqual(["b/lamp two", "lamp one"]);
+
+  await node.bus.port<never, "device.changed">("test").ask("device.changed", {
+    type: "device",
+    namespace: "a",
+    name: "lamp",
+    object: undefined,
+  });
+  node.take();
+  // The cloud's word for the one that is left is its name now.
+  await node.deliver("membership/detail", { devices: [{ id: "lamp", name: "lamp" }] });
+  expect(values(node)).toEqual(["b/lamp two"]);
+  expect(node.take()).toEqual([]);
+  await node.deliver("membership", { removed_devices: [{ id: "lamp", name: "lamp" }] });
+  expect(values(node)).toEqual([]);
+});
+
+test("a device the cloud begins to call by its namespace is the same device", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path);
+  await node.addDevice(lamp("default", "1"));
+  await report(node, "lamp", "one");
+  node.take();
+  await node.deliver("membership/detail", { devices: [{ id: "default/lamp", name: "lamp" }] });
+  expect(values(node)).toEqual(["lamp one"]);
+  expect(node.take()).toEqual([]);
+});
+
+test("a device made anew under its name starts anew, and its reports are told apart", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path);
+  await node.addDevice(lamp("default", "old", "1"));
+  await report(node, "lamp", "before");
+  await node.addDevice(lamp("default", "new", "1"));
+  expect(values(node)).toEqual(["lamp null"]);
+  await report(node, "lamp", "after");
+  node.store.backlog.fold(1, () => 0).next();
+  expect(node.outbox().map(({ content }) => content)).toMatchObject([
+    { device_uid: "old", twin: { power: { actual: { value: "before" } } } },
+    { device_uid: "new", twin: { power: { actual: { value: "after" } } } },
+  ]);
+});
+
+test("documents and deltas go to every spelling that clients of the device use", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path);
+  await node.addDevice(lamp("default", "1"));
+  await report(node, "lamp", "0");
+  await node.send("$hw/events/device/default/lamp/twin/get", {});
+  node.take();
+  await node.addDevice(lamp("default", "1", "1"));
+  expect(node.take().map(({ topic }) => topic)).toEqual([
+    "$hw/events/device/lamp/twin/update/document",
+    "$hw/events/device/lamp/twin/update/delta",
+    "$hw/events/device/default/lamp/twin/update/document",
+    "$hw/events/device/default/lamp/twin/update/delta",
+  ]);
+});
+
+test("a plain device is told its desired value when the model that says how comes late or changes", async () => {
+  using dir = tempDir();
+  const told = (node: Harness): string[] =>
+    node.published
+      .filter(({ topic }) => !topic.startsWith("$"))
+      .map(({ topic, payload }) => `${topic} ${Buffer.from(payload).toString()}`);
+  {
+    await using node = await startHarness(dir.path);
+    await node.addDevice(lamp("default", "1", "ON"));
+    expect(told(node)).toEqual([]);
+    await node.addDevice(lampModel("set/{name}"));
+    await node.addDevice(lampModel("set/{name}"));
+    await node.addDevice(lampModel("told/{name}"));
+    await node.addDevice(lamp("default", "1", "ON"));
+    expect(told(node)).toEqual(["set/lamp ON", "told/lamp ON"]);
+  }
+  await using again = await startHarness(dir.path);
+  expect(told(again)).toEqual([]);
+});
+
+test("what cannot be used is told once as an Event on the Device or its model", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path);
+  const bad = { ...lampModel("set/#"), metadata: { name: "lamp-model", namespace: "default", uid: "m" } };
+  await node.addDevice(bad);
+  await node.addDevice(lamp("default", "1"));
+  await node.addDevice(lamp("default", "1", "ON"));
+  const own = lamp("default", "1") as { spec: { properties: object[] } };
+  own.spec.properties = [{ name: "power", visitors: { configData: { setTopic: 5 } } }];
+  await node.addDevice(own);
+  await node.addDevice(lampModel("set/ok"));
+  const field = "spec.properties[0].visitors.configData.setTopic";
+  expect(node.events).toMatchObject([
+    {
+      reason: "UnusableConfigData",
+      type: "Warning",
+      involvedObject: { kind: "DeviceModel", name: "lamp-model", uid: "m" },
+      message: `Cannot use ${field}: "set/#": must be an MQTT topic without wildcards`,
+    },
+    {
+      involvedObject: { kind: "Device", name: "lamp", uid: "1" },
+      message: `Cannot use ${field}: 5: must be a text`,
+    },
+  ]);
+});
