@@ -1,8 +1,10 @@
+import { modelPropertyProblems, readMapping, type MappingProblem } from "#shared/devices";
 import {
   validateDevice,
   validateDeviceModel,
   type Device,
   type DeviceCause,
+  type DeviceModel,
   type KubeObject,
 } from "#shared/kube";
 
@@ -15,14 +17,43 @@ type Lookup = (
   key: { readonly namespace: string; readonly name: string },
 ) => KubeObject | undefined;
 
-/** What the API refuses of Devices and DeviceModels beyond their schema: see the rules in `#shared/kube`. */
+/**
+ * What the API refuses of Devices and DeviceModels beyond their schema: what contradicts the model (see the rules in
+ * `#shared/kube`) and descriptions for MQTT that no node can use. A model may come, change and go whatever its devices
+ * want: they are judged when they change themselves, and told of it by an Event of their node.
+ */
 export function admitDevices(object: KubeObject, lookup: Lookup): readonly DeviceCause[] {
   if (object.apiVersion?.startsWith(`${group}/`) !== true) return [];
-  if (object.kind === "DeviceModel") return validateDeviceModel(object);
+  if (object.kind === "DeviceModel") {
+    const model: DeviceModel = object;
+    return [...validateDeviceModel(model), ...modelPropertyProblems(model).map(toCause)];
+  }
   if (object.kind !== "Device") return [];
   const device: Device = object;
   const name = device.spec?.deviceModelRef?.name;
-  if (!name) return [];
   const namespace = device.metadata.namespace ?? "default";
-  return validateDevice(device, lookup(group, "devicemodels", { namespace, name }));
+  const model: DeviceModel | undefined = name
+    ? lookup(group, "devicemodels", { namespace, name })
+    : undefined;
+  const problems = readMapping(device, model).problems.map((problem) =>
+    problem.of === "Device" ? toCause(problem) : ofModel(problem, name),
+  );
+  return [...validateDevice(device, model), ...problems];
+}
+
+function toCause({ field, value, problem }: MappingProblem): DeviceCause {
+  return {
+    reason: "FieldValueInvalid",
+    field,
+    message: `Invalid value: ${JSON.stringify(value)}: ${problem}`,
+  };
+}
+
+/** The device is right, what it takes from its model is not. */
+function ofModel({ field, value, problem }: MappingProblem, model: string | undefined): DeviceCause {
+  return {
+    reason: "FieldValueInvalid",
+    field: "spec.deviceModelRef.name",
+    message: `Invalid value: ${JSON.stringify(model)}: its ${field} is ${JSON.stringify(value)}: ${problem}`,
+  };
 }

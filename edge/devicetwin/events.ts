@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { rfc3339, type Clock } from "#shared/clock";
 import type { MappingProblem } from "#shared/devices";
-import { objectKey, type Event, type KubeObject, type ObjectReference } from "#shared/kube";
+import { objectKey, type DeviceCause, type Event, type KubeObject, type ObjectReference } from "#shared/kube";
 import type { Loss, Losses } from "#edge/store";
 
 export interface EventsOptions {
@@ -17,6 +17,7 @@ export const lossEveryMs = 300_000;
 const mostRemembered = 1000;
 const mostWarnings = 100;
 const warnWindowMs = 60_000;
+const unusable = "UnusableConfigData";
 const deviceApi = "devices.kubeedge.io/v1beta1";
 
 /** What somebody with kubectl has to see, as Kubernetes Events on the Node, the Device or the DeviceModel. */
@@ -42,14 +43,17 @@ export class Events implements Disposable {
 
   /** Fields of a Device that cannot be used; none: all is well (again). Told once as long as they stay the same. */
   deviceProblems(device: KubeObject, problems: readonly MappingProblem[]): void {
-    const key = `device ${objectKey(device)}`;
-    const text = problems
-      .filter(({ of }) => of === "Device")
-      .map(describe)
-      .join("; ");
-    if (text === (this.#told.get(key) ?? "")) return;
-    this.#remember(key, text);
-    this.#warn("Device", device, text);
+    const own = problems.filter(({ of }) => of === "Device").map(describe);
+    this.#tell(device, unusable, own.length === 0 ? "" : `Cannot use ${own.join("; ")}`);
+  }
+
+  /** What of a Device its model does not know or allow, as the API would say it had it been asked. */
+  contradictions(device: KubeObject, causes: readonly DeviceCause[]): void {
+    this.#tell(
+      device,
+      "ContradictsModel",
+      causes.map(({ field, message }) => `${field}: ${message}`).join("; "),
+    );
   }
 
   /** The same of a model: each of its devices may find others, all are told once until the model changes. */
@@ -60,7 +64,7 @@ export class Events implements Disposable {
     const fresh = own.filter((text) => !told.includes(text));
     if (fresh.length === 0) return;
     this.#remember(key, [...told, ...fresh].join("; "));
-    this.#warn("DeviceModel", model, fresh.join("; "));
+    this.#warn("DeviceModel", model, { reason: unusable, message: `Cannot use ${fresh.join("; ")}` });
   }
 
   modelChanged(model: string): void {
@@ -71,6 +75,13 @@ export class Events implements Disposable {
     this.#quiet?.[Symbol.dispose]();
   }
 
+  #tell(device: KubeObject, reason: string, message: string): void {
+    const key = `${reason} ${objectKey(device)} ${device.metadata.uid}`;
+    if (message === (this.#told.get(key) ?? "")) return;
+    this.#remember(key, message);
+    if (message !== "") this.#warn("Device", device, { reason, message });
+  }
+
   #remember(key: string, text: string): void {
     this.#told.delete(key);
     if (text !== "") this.#told.set(key, text);
@@ -79,17 +90,17 @@ export class Events implements Disposable {
   }
 
   /** A model or a template gone wrong may be in ten thousand devices: the first hundred tell enough. */
-  #warn(kind: string, { metadata }: KubeObject, text: string): void {
+  #warn(kind: string, { metadata }: KubeObject, event: Pick<Event, "reason" | "message">): void {
     const nowMs = this.#options.clock.monotonicMs();
     if (this.#warned === 0 || nowMs - this.#warnedSinceMs >= warnWindowMs) {
       this.#warnedSinceMs = nowMs;
       this.#warned = 0;
     }
-    if (text === "" || this.#warned >= mostWarnings) return;
+    if (this.#warned >= mostWarnings) return;
     this.#warned += 1;
     const { name = "", namespace = "default", uid } = metadata;
     const about = { apiVersion: deviceApi, kind, namespace, name, ...(uid ? { uid } : {}) };
-    this.#emit(about, "UnusableConfigData", `Cannot use ${text}`);
+    this.#emit(about, event.reason, event.message);
   }
 
   #tellLoss(): void {

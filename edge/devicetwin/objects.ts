@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "#shared/clock";
 import { readMapping, soundDevice, twinTypeOf, type MappingProblem } from "#shared/devices";
-import type { Device as DeviceObject, DeviceModel } from "#shared/kube";
+import { validateDevice, type Device as DeviceObject, type DeviceModel } from "#shared/kube";
 import { deviceTopic, nodePrefix, TopicTrie, type ObjectChange, type WireMessage } from "#shared/message";
 import type { Logger } from "#shared/log";
 import type { Batch, Outgoing } from "./batch.ts";
@@ -17,7 +17,7 @@ export interface ObjectsOptions {
   readonly batch: Batch;
   readonly clock: Pick<Clock, "nowMs">;
   readonly node: string;
-  readonly events: Pick<Events, "deviceProblems" | "modelProblems" | "modelChanged">;
+  readonly events: Pick<Events, "deviceProblems" | "contradictions" | "modelProblems" | "modelChanged">;
   readonly log: Logger;
   /** Told when the topics of plain devices (`filters`) changed. */
   readonly onFilters: () => void;
@@ -209,6 +209,7 @@ export class Objects {
     const { events, log } = this.#options;
     if (problems.length > 0) log.warn("cannot use parts of a device", { device: device.id, problems });
     events.deviceProblems(object, problems);
+    events.contradictions(object, validateDevice(object, model));
     if (model) events.modelProblems(model, problems);
   }
 

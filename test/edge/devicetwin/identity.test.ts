@@ -141,3 +141,25 @@ test("what cannot be used is told once as an Event on the Device or its model", 
     },
   ]);
 });
+
+test("a Device whose model comes to contradict it hears of it by an Event, once", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path);
+  const narrow = (maximum: string): object => ({
+    metadata: { name: "lamp-model", namespace: "default" },
+    spec: { properties: [{ name: "power", type: "INT", accessMode: "ReadWrite", maximum }] },
+  });
+  await node.addDevice(narrow("10"));
+  await node.addDevice(lamp("default", "1", "7"));
+  expect(node.events).toEqual([]);
+  await node.addDevice(narrow("5"));
+  await node.addDevice(narrow("5"));
+  expect(node.events).toMatchObject([
+    {
+      reason: "ContradictsModel",
+      involvedObject: { kind: "Device", namespace: "default", name: "lamp", uid: "1" },
+      metadata: { namespace: "default" },
+      message: 'spec.properties[0].desired.value: Invalid value: "7": must be at most 5',
+    },
+  ]);
+});
