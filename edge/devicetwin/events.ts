@@ -13,7 +13,9 @@ export interface EventsOptions {
 }
 
 /** A Node hears of lost messages this often at most, and then of all of them. */
-export const lossEveryMs = 300_000;
+const lossEveryMs = 300_000;
+/** Losses come in a row: the first telling waits for those that follow at once. */
+const settleMs = 5000;
 const mostRemembered = 1000;
 const mostWarnings = 100;
 const warnWindowMs = 60_000;
@@ -38,7 +40,7 @@ export class Events implements Disposable {
   /** Messages for the cloud were folded or dropped. */
   lost({ droppedReports, droppedUploads }: Loss): void {
     this.#untold = { dropped: this.#untold?.dropped === true || droppedReports + droppedUploads > 0 };
-    if (!this.#quiet) this.#tellLoss();
+    this.#quiet ??= this.#tellLater(settleMs);
   }
 
   /** Fields of a Device that cannot be used; none: all is well (again). Told once as long as they stay the same. */
@@ -103,14 +105,18 @@ export class Events implements Disposable {
     this.#emit(about, event.reason, event.message);
   }
 
+  #tellLater(ms: number): Disposable {
+    return this.#options.clock.after(ms, () => {
+      this.#quiet = undefined;
+      this.#tellLoss();
+    });
+  }
+
   #tellLoss(): void {
     const untold = this.#untold;
     if (!untold) return;
     this.#untold = undefined;
-    this.#quiet = this.#options.clock.after(lossEveryMs, () => {
-      this.#quiet = undefined;
-      this.#tellLoss();
-    });
+    this.#quiet = this.#tellLater(lossEveryMs);
     const { node, losses } = this.#options;
     const { folded, droppedReports, droppedUploads, sinceMs = 0, limitBytes } = losses();
     const message =

@@ -52,6 +52,7 @@ test("the Node hears of folded reports once in five minutes, with all of them in
   await using node = await startHarness(dir.path, { outboxLimitBytes: limit }, clock);
   await node.deliver("membership", members(1));
   await flood(node, 1);
+  await clock.advance(5000);
   await flood(node, 1);
   expect(node.events).toMatchObject([
     {
@@ -74,11 +75,13 @@ test("the Node hears of folded reports once in five minutes, with all of them in
 
 test("a backlog of uploads stays within the disk budget, and the Node hears of what was dropped", async () => {
   using dir = tempDir();
-  await using node = await startHarness(dir.path, { outboxLimitBytes: limit });
+  const clock = new FakeClock();
+  await using node = await startHarness(dir.path, { outboxLimitBytes: limit }, clock);
   for (let n = 0; n < 10; n += 1) {
     await node.send("SYS/dis/upload_records", `${n}${"x".repeat(60_000)}`);
     await node.twin.roomMade();
   }
+  await clock.advance(5000);
   expect(node.store.outbox.size().bytes).toBeLessThanOrEqual(limit);
   expect(node.outbox().map(({ content }) => String(content)[0])).toEqual(["8", "9"]);
   expect(node.events).toMatchObject([{ reason: "MessagesDropped" }]);
