@@ -114,7 +114,11 @@ export const edgeFields = {
       /^https:\/\/[^\s/]+/,
     ),
     "rotate-certificates": flag("Get a new certificate before the old one ends.", true),
-    "outbox-mb": whole("Disk for messages that wait for the link, MB.", 256, [1, 1_000_000]),
+    "outbox-mb": whole(
+      "Disk for messages that wait for the link, MB; past it the oldest are folded or dropped.",
+      256,
+      [1, 1_000_000],
+    ),
     websocket: section("The wss link.", {
       url: textLike(
         "Empty: wss://<server>:10000/<project-id>/<node>/events.",
