@@ -148,10 +148,10 @@ function readProperty(reader: Reader, property: Described, common: Layer | undef
   const { name, described, layers } = property;
   const before = reader.problems.length;
   const path = reader.text(layers, "path", pathProblem);
-  const formula = reader.text(layers, "expression", expressionProblem);
+  const expression = reader.expression(layers);
   const own = reader.text(layers, "topic", filterProblem);
   const said = reader.problems.length > before;
-  const partial = path !== undefined || formula !== undefined;
+  const partial = path !== undefined || expression !== undefined;
   const shared =
     own === undefined && partial && common ? reader.text([common], "topic", filterProblem) : undefined;
   return {
@@ -159,7 +159,7 @@ function readProperty(reader: Reader, property: Described, common: Layer | undef
     type: twinTypeOf(described) ?? "string",
     topic: said ? undefined : (own ?? shared),
     path,
-    expression: formula === undefined ? undefined : parseExpression(formula),
+    expression,
     set: readSet(reader, layers),
   };
 }
@@ -208,6 +208,18 @@ class Reader {
     return problem === undefined ? text : this.#complain(found, problem);
   }
 
+  expression(layers: readonly Layer[]): Expression | undefined {
+    const found = find(layers, "expression");
+    const text = this.text(layers, "expression");
+    if (!found || text === undefined) return undefined;
+    try {
+      return parseExpression(text);
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+      return this.#complain(found, `must be an expression: ${error.message.replace("expression: ", "")}`);
+    }
+  }
+
   flag(layers: readonly Layer[], name: string): boolean | undefined {
     const found = find(layers, name);
     if (!found || found.value === "") return undefined;
@@ -247,13 +259,4 @@ function topicProblem(text: string): string | undefined {
 
 function pathProblem(text: string): string | undefined {
   return isPath(text) ? undefined : "must be a path such as $.sensors[0].temp or $['odd name']";
-}
-
-function expressionProblem(text: string): string | undefined {
-  try {
-    parseExpression(text);
-    return undefined;
-  } catch (error) {
-    return `must be an expression: ${error instanceof Error ? error.message.replace("expression: ", "") : text}`;
-  }
 }

@@ -42,6 +42,42 @@ test.each(bodies)("an update that is %s is refused on the topic of the device", 
   expect(node.outbox()).toEqual([]);
 });
 
+const shapes = bodies.filter(([, body]) => !body.startsWith("{"));
+
+test.each([...shapes, ["half an object", "{"]])(
+  "questions that are %s are refused on their topics, and no state is taken",
+  async (_, body) => {
+    using dir = tempDir();
+    await using node = await withDevice(dir.path);
+    const members = "$hw/events/node/ke-edge/membership/get";
+    for (const asked of [`${topic}/twin/get`, members, `${topic}/state/update`]) await node.send(asked, body);
+    const refusal = { event_id: "", timestamp: expect.any(Number), code: 400, reason: unreadable };
+    expect(node.take()).toEqual([
+      { topic: `${topic}/twin/get/result`, payload: refusal },
+      { topic: `${members}/result`, payload: refusal },
+    ]);
+    expect(node.outbox()).toEqual([]);
+  },
+);
+
+test.each(['{"state":5}', '{"state":"sideways"}', '{"state":null}', "{}"])(
+  "a state such as %s is not taken",
+  async (body) => {
+    using dir = tempDir();
+    await using node = await withDevice(dir.path);
+    await node.send(`${topic}/state/update`, body);
+    expect(node.take()).toEqual([]);
+    expect(node.outbox()).toEqual([]);
+  },
+);
+
+test.each([5, "", null, {}])("an event id that is %p is told as none", async (id) => {
+  using dir = tempDir();
+  await using node = await withDevice(dir.path);
+  await node.send(`${topic}/twin/update`, { event_id: id, twin: { a: { actual: { value: "1" } } } });
+  expect(node.take()[0]?.payload).toMatchObject({ event_id: "", twin: { a: { actual: { value: "1" } } } });
+});
+
 const badKey = expect.stringContaining("The key of twin must only include");
 const badValue = expect.stringContaining("The value of twin must only include");
 const twins: readonly [string, string, unknown][] = [

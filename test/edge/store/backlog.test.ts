@@ -1,6 +1,8 @@
+import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { openStore, type Store } from "#edge/store";
+import { migrations } from "#internal/edge/store/schema.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 interface Message {
@@ -169,4 +171,19 @@ test("backlog remembers what it gave up when the store is opened again", () => {
   }
   using store = openStore(path);
   expect(store.backlog.losses()).toMatchObject({ folded: 3, sinceMs: 1000, lastMs: 1000 });
+});
+
+test("a backlog that an earlier edgecore left is taken over", () => {
+  using dir = tempDir();
+  const path = join(dir.path, "edge.db");
+  {
+    using db = new Database(path, { create: true });
+    for (const statements of migrations.slice(0, 2)) db.exec(statements);
+    db.exec("PRAGMA user_version=2");
+    const insert = db.query("INSERT INTO outbox (lane, message, bytes) VALUES ('twin', ?, ?)");
+    for (const text of [report("a", { a: 1 }), report("b", { b: 2 })]) insert.run(text, text.length);
+  }
+  using store = openStore(path);
+  expect(fold(store, 1).lost).toBe(1);
+  expect(waiting(store).map(({ content }) => content.twin)).toEqual([{ a: 1, b: 2 }]);
 });
