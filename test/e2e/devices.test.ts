@@ -166,6 +166,19 @@ describe.skipIf(!able)("devices from MQTT to the API and back", () => {
     });
   }, 20_000);
 
+  test("a Device that its model comes to contradict says so where kubectl describe looks", async () => {
+    const maximum = async (value: string): Promise<void> => {
+      const patch = JSON.stringify([{ op: "replace", path: "/spec/properties/0/maximum", value }]);
+      await pair.kubectl("patch", "devicemodel", "counter", "--type=json", "-p", patch);
+    };
+    await maximum("10");
+    await until(10_000, async () => {
+      const text = await pair.kubectl("describe", "device", "report");
+      return /Warning\s+ContradictsModel.*"20": must be at most 10/.test(text) || text;
+    });
+    await maximum("35");
+  }, 20_000);
+
   test("updates during a cut link arrive after it, in order, and none is lost", async () => {
     pair.link.cut({ refuse: true });
     await using watched = follow(pair, "cut");
@@ -212,6 +225,40 @@ describe.skipIf(!able)("devices from MQTT to the API and back", () => {
     await until(10_000, () => {
       const left = pair.rows("SELECT name FROM device").filter((name) => /moved|deleted/.test(name));
       return left.length === 0 || `the node still has ${left.join(" ")}`;
+    });
+  }, 60_000);
+
+  test("what waits of a Device does not reach one made anew under its name, and does reach one moved and back", async () => {
+    const names = ["anew", "returned"];
+    await pair.apply(...names.map((name) => device(name, pair.node)));
+    await until(10_000, () => {
+      const known = pair.rows("SELECT name FROM device");
+      return names.every((name) => known.includes(name)) || `the node knows ${known.join(" ")}`;
+    });
+    pair.link.cut({ refuse: true });
+    for (const name of names) await publish(name, { seq: "7" });
+    await pair.kubectl("delete", "device", "anew", "--timeout=10s");
+    await pair.apply(device("anew", pair.node));
+    for (const nodeName of ["elsewhere", pair.node])
+      await pair.kubectl(
+        "patch",
+        "device",
+        "returned",
+        "--type=merge",
+        "-p",
+        JSON.stringify({ spec: { nodeName } }),
+      );
+    pair.link.mend();
+    await until(20_000, async () => {
+      const seq = (await values(pair, "returned")).get("seq");
+      return seq === "7" || `the one that came back says ${seq}`;
+    });
+    await pair.outboxEmpty();
+    expect((await values(pair, "anew")).get("seq")).toBeUndefined();
+    await publish("anew", { seq: "8" });
+    await until(10_000, async () => {
+      const seq = (await values(pair, "anew")).get("seq");
+      return seq === "8" || `the new one says ${seq}`;
     });
   }, 60_000);
 
