@@ -43,13 +43,13 @@ export class Events implements Disposable {
     this.#quiet ??= this.#tellLater(settleMs);
   }
 
-  /** Fields of a Device that cannot be used; none: all is well (again). Told once as long as they stay the same. */
+  /** Fields of a Device that cannot be used, told once as long as they stay the same; none: all is well (again). */
   deviceProblems(device: KubeObject, problems: readonly MappingProblem[]): void {
     const own = problems.filter(({ of }) => of === "Device").map(describe);
     this.#tell(device, unusable, own.length === 0 ? "" : `Cannot use ${own.join("; ")}`);
   }
 
-  /** What of a Device its model does not know or allow, as the API would say it had it been asked. */
+  /** What of a Device its model does not know or allow, as the embedded API would have said it. */
   contradictions(device: KubeObject, causes: readonly DeviceCause[]): void {
     this.#tell(
       device,
@@ -58,14 +58,14 @@ export class Events implements Disposable {
     );
   }
 
-  /** The same of a model: each of its devices may find others, all are told once until the model changes. */
+  /** Fields of a model that cannot be used: each device may find others, all are told once until the model changes. */
   modelProblems(model: KubeObject, problems: readonly MappingProblem[]): void {
     const own = problems.filter(({ of }) => of === "DeviceModel").map(describe);
     const key = `model ${objectKey(model)}`;
-    const told = this.#told.get(key)?.split("; ") ?? [];
+    const told = this.#told.get(key)?.split("\n") ?? [];
     const fresh = own.filter((text) => !told.includes(text));
     if (fresh.length === 0) return;
-    this.#remember(key, [...told, ...fresh].join("; "));
+    this.#remember(key, [...told, ...fresh].join("\n"));
     this.#warn("DeviceModel", model, { reason: unusable, message: `Cannot use ${fresh.join("; ")}` });
   }
 
@@ -129,7 +129,7 @@ export class Events implements Disposable {
     );
   }
 
-  /** An Event of one object, reason and first text is one object in the API, over restarts too. */
+  /** The same said again is one Event with a higher count; what is said of a Node changes with its counts. */
   #emit(involvedObject: ObjectReference, reason: string, message: string): void {
     const { node, clock, emit } = this.#options;
     const { kind = "", name = "", namespace = "default", uid = "" } = involvedObject;

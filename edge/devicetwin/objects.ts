@@ -188,7 +188,7 @@ export class Objects {
     const model = this.#models.get(key);
     const { mapping, problems } = readMapping(object, model);
     device.mapping = mapping;
-    this.#complain(device, { object, model, problems });
+    this.#complain(device, object, model, problems);
     this.#setFilters(device, before, mapping?.filters ?? []);
     device.own = { listed: object.spec?.properties ?? [], types: this.#types.get(key) ?? noTypes };
     for (const [name, type] of device.own.types) this.#retype(device, name, type);
@@ -196,15 +196,9 @@ export class Objects {
 
   #complain(
     device: Device,
-    {
-      object,
-      model,
-      problems,
-    }: {
-      readonly object: DeviceObject;
-      readonly model: DeviceModel | undefined;
-      readonly problems: readonly MappingProblem[];
-    },
+    object: DeviceObject,
+    model: DeviceModel | undefined,
+    problems: readonly MappingProblem[],
   ): void {
     const { events, log } = this.#options;
     if (problems.length > 0) log.warn("cannot use parts of a device", { device: device.id, problems });
