@@ -22,6 +22,7 @@ type Rules = Pick<BrokerConfig, "anonymous" | "users" | "acl">;
 
 /** Answers about topics are remembered: devices use the same few over and over. */
 const mostRemembered = 10_000;
+const longestRemembered = 512;
 
 /**
  * Who may connect and which topics they may use. Without rules everything is allowed. With rules the first that covers
@@ -73,9 +74,9 @@ export class Access {
     const question = `${wanted}\n${who.user}\n${who.clientId}\n${topic}`;
     const known = this.#remembered.get(question);
     if (known !== undefined) return known;
-    if (this.#remembered.size >= mostRemembered) this.#remembered.clear();
     const answer = this.#decide(who, topic, wanted);
-    this.#remembered.set(question, answer);
+    if (this.#remembered.size >= mostRemembered) this.#remembered.clear();
+    if (question.length <= longestRemembered) this.#remembered.set(question, answer);
     return answer;
   }
 

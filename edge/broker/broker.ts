@@ -38,6 +38,9 @@ interface Inside {
 }
 
 const identifierRejected = 2;
+const longestIdentifier = 256;
+/** A client must not fill the memory. */
+const mostFilters = 10_000;
 /** mosquitto takes as many; aedes asks for fewer because of a matcher that is not used here. */
 const mostLevels = 201;
 
@@ -54,7 +57,7 @@ export async function startBroker(config: BrokerConfig, parts: BrokerParts): Pro
   const options = {
     persistence: sessions,
     mq: publishing.emitter(),
-    maxClientsIdLength: 256,
+    maxClientsIdLength: longestIdentifier,
     ...rulesFor(inside),
   };
   const broker = await Aedes.createBroker(options);
@@ -101,6 +104,8 @@ function makeInside(
       traffic.dropped += 1;
       log.debug("dropped the oldest message of a session that is full", { client });
     },
+    onNotRetained: (topic) =>
+      log.warn("did not retain a message: too many, or too large ones, are kept", { topic }),
     onEnded: (client) => log.warn("ended the session longest away: there are too many", { client }),
   });
   const fanOut = new FanOut(traffic);
@@ -139,9 +144,10 @@ function rulesFor(inside: Inside): AedesOptions {
   return {
     preConnect: (client, packet, done) => {
       // MQTT 3.1 wants a name of every client, 3.1.1 of each that wants a lasting session.
-      if (packet.clientId !== "" || (packet.clean && packet.protocolVersion !== 3)) return done(null, true);
+      const named = packet.clientId !== "" || (packet.clean && packet.protocolVersion !== 3);
+      if (named && packet.clientId.length <= longestIdentifier) return done(null, true);
       inner(client).conn.write(encodeRefusal(identifierRejected));
-      done(new Error("client without an identifier"), false);
+      done(new Error("client without an identifier, or with a very long one"), false);
     },
     authenticate: (client, user, password, done) => {
       void admit(inside, client, { user, password, done });
@@ -156,9 +162,11 @@ function rulesFor(inside: Inside): AedesOptions {
     },
     authorizeSubscribe: (client, subscription, done) => {
       const { topic } = subscription;
-      if (topic === sessionMarker || access.maySubscribe(identify(inner(client)), topic))
+      const { reader } = inner(client);
+      const room = !reader || inside.fanOut.filtersOf(reader) < mostFilters;
+      if (topic === sessionMarker || (room && access.maySubscribe(identify(inner(client)), topic)))
         return done(null, subscription);
-      refused(client, topic, "subscribe");
+      refused(client, topic, room ? "subscribe" : `more than ${mostFilters} subscriptions`);
       done(null, null);
     },
     authorizeForward: (client, packet) =>

@@ -30,8 +30,9 @@ interface Subscription {
 
 /** Bytes that may wait in the socket of a client that does not read before it is cut off. */
 export const mostUnread = 8 * 1024 * 1024;
-/** Topics whose readers are remembered. */
+/** Topics whose readers are remembered, long ones apart. */
 const mostTopics = 20_000;
+const longestTopic = 256;
 
 interface Waiting {
   readonly frames: Buffer[];
@@ -57,6 +58,10 @@ export class FanOut {
 
   get subscriptions(): number {
     return [...this.#filters.values()].reduce((sum, filters) => sum + filters.size, 0);
+  }
+
+  filtersOf(reader: Reader): number {
+    return this.#filters.get(reader)?.size ?? 0;
   }
 
   join(reader: Reader, wanted: Iterable<{ readonly topic: string; readonly qos: QoS }>): void {
@@ -109,13 +114,14 @@ export class FanOut {
   #wantedBy(topic: string): readonly Subscription[] {
     const known = this.#found.get(topic);
     if (known) return known;
-    if (this.#found.size >= mostTopics) this.#found.clear();
     const best = new Map<Reader, Subscription>();
     for (const subscription of this.#trie.match(topic)) {
       const other = best.get(subscription.reader);
       if (!other || other.qos < subscription.qos) best.set(subscription.reader, subscription);
     }
     const found = [...best.values()];
+    if (topic.length > longestTopic) return found;
+    if (this.#found.size >= mostTopics) this.#found.clear();
     this.#found.set(topic, found);
     return found;
   }

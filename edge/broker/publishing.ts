@@ -117,7 +117,10 @@ export class Publishing {
   }
 
   #receive({ topic = "", payload = "" }: BrokerPacket): Promise<void> | undefined {
-    return this.#parts.receive({ topic, payload: Buffer.from(payload) });
+    return this.#parts.receive({
+      topic,
+      payload: typeof payload === "string" ? Buffer.from(payload) : payload,
+    });
   }
 
   /** @returns when it is done or has failed, undefined when there is nothing to do */

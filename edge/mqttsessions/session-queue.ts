@@ -25,6 +25,9 @@ export class SessionQueue {
   readonly #byPacket = new Map<string, Entry>();
   readonly #byMessageId = new Map<number, Entry>();
 
+  /** of the payloads */
+  bytes = 0;
+
   get size(): number {
     return this.#byRow.size;
   }
@@ -46,6 +49,7 @@ export class SessionQueue {
 
   add(entry: Entry): void {
     this.#byRow.set(entry.row, entry);
+    this.bytes += entry.packet.payload?.length ?? 0;
     this.#byPacket.set(identity(entry.packet), entry);
     if (entry.packet.messageId !== undefined) this.#byMessageId.set(entry.packet.messageId, entry);
   }
@@ -65,7 +69,7 @@ export class SessionQueue {
   }
 
   remove(entry: Entry): void {
-    this.#byRow.delete(entry.row);
+    if (this.#byRow.delete(entry.row)) this.bytes -= entry.packet.payload?.length ?? 0;
     this.#byPacket.delete(identity(entry.packet));
     this.#unnumber(entry);
   }

@@ -4,7 +4,8 @@ import type { PacketRow, Store } from "#edge/store";
 import { fromRow, Journal } from "./journal.ts";
 import { Retained } from "./retained.ts";
 import { WantedIndex, type Wanted } from "./wanted-index.ts";
-import { SessionQueue, type BrokerPacket, type Entry, type QoS } from "./session-queue.ts";
+import { OutQueues, type QueueLimits } from "./out-queues.ts";
+import type { BrokerPacket, Entry, QoS } from "./session-queue.ts";
 
 interface Named {
   readonly id: string;
@@ -15,11 +16,9 @@ interface Subscription {
   readonly qos: QoS;
 }
 
-export interface SessionLimits {
-  /** messages kept for a client that is away */
-  readonly queueSize: number;
-  readonly isOnline: (client: string) => boolean;
-  readonly onDropped: (client: string) => void;
+export interface SessionLimits extends QueueLimits {
+  /** A message was not retained: there are too many, or too large ones. */
+  readonly onNotRetained: (topic: string) => void;
   /** A session was ended to make room for another. */
   readonly onEnded: (client: string) => void;
 }
@@ -32,9 +31,8 @@ export interface SessionCounts {
   readonly queued: number;
 }
 
-/** Sessions and packets in flight are bounded: a client must not fill the disk. */
+/** A client must not fill the disk. */
 const mostSessions = 10_000;
-const mostInFlight = 50_000;
 
 /**
  * A subscription each lasting session has, of a topic nobody may publish to: aedes tells by its subscriptions whether
@@ -52,7 +50,7 @@ export class Sessions {
   readonly #limits: SessionLimits;
   readonly #subscriptions = new Map<string, Map<string, QoS>>();
   readonly #wanted = new WantedIndex();
-  readonly #queues = new Map<string, SessionQueue>();
+  readonly #queues: OutQueues;
   readonly #incoming = new Map<string, Map<number, Entry>>();
   readonly #wills = new Map<string, Entry>();
   readonly #old = new Set<string>();
@@ -64,7 +62,10 @@ export class Sessions {
   constructor(store: Store, limits: SessionLimits) {
     this.#journal = new Journal(store);
     this.#limits = limits;
-    this.#retained = new Retained(this.#journal, store.mqttSessions.retained());
+    this.#queues = new OutQueues(this.#journal, limits, () => this.#nextRow());
+    this.#retained = new Retained(this.#journal, store.mqttSessions.retained(), (topic) =>
+      limits.onNotRetained(topic),
+    );
     this.#load(store);
   }
 
@@ -81,10 +82,14 @@ export class Sessions {
   }
 
   counts(): SessionCounts {
-    let [subscriptions, queued] = [0, 0];
+    let subscriptions = 0;
     for (const topics of this.#subscriptions.values()) subscriptions += topics.size - 1;
-    for (const queue of this.#queues.values()) queued += queue.size;
-    return { sessions: this.#subscriptions.size, subscriptions, retained: this.#retained.size, queued };
+    return {
+      sessions: this.#subscriptions.size,
+      subscriptions,
+      retained: this.#retained.size,
+      queued: this.#queues.size,
+    };
   }
 
   /**
@@ -95,28 +100,22 @@ export class Sessions {
     const wanted = packet.qos > 0 ? this.#wanted.match(packet.topic ?? "") : [];
     if (wanted.length === 0 && packet.retain !== true) return undefined;
     if (packet.retain === true) this.#retained.put(packet);
-    for (const sub of wanted) this.#enqueue(sub, packet);
+    this.#queues.enqueue(wanted, packet);
     return this.#journal.commit();
   }
 
   /** A queued message goes out under this id. @returns a promise when that has to be on disk first (QoS 2) */
   assign(client: string, packet: BrokerPacket, messageId: number): Promise<void> | undefined {
-    const queue = this.#queues.get(client);
-    const entry = queue?.findPacket(packet);
-    if (!queue || !entry) return undefined;
-    queue.number(entry, messageId);
-    if (entry.packet.qos < 2) return undefined;
-    this.#journal.putPacket("out", client, entry);
-    return this.#journal.commit();
+    return this.#queues.assign(client, packet, messageId) ? this.#journal.commit() : undefined;
   }
 
   isUnderWay(client: string, messageId: number): boolean {
-    return this.#queues.get(client)?.findMessage(messageId) !== undefined;
+    return this.#queues.of(client)?.findMessage(messageId) !== undefined;
   }
 
   /** What a session was never sent, in order. */
   unsent(client: string): BrokerPacket[] {
-    return this.#queues.get(client)?.unsent() ?? [];
+    return this.#queues.of(client)?.unsent() ?? [];
   }
 
   /** The client speaks MQTT 3.1, which has no word for a session that was there. */
@@ -193,33 +192,27 @@ export class Sessions {
 
   async outgoingEnqueueCombi(subs: readonly Wanted[], packet: BrokerPacket): Promise<void> {
     if (subs.length === 0) return;
-    for (const sub of subs) this.#enqueue(sub, packet);
+    this.#queues.enqueue(subs, packet);
     await this.#journal.commit();
   }
 
   async outgoingUpdate(client: Named, packet: BrokerPacket): Promise<void> {
-    const queue = this.#queues.get(client.id);
-    const entry = packet.cmd === "pubrel" ? queue?.findMessage(packet.messageId) : queue?.findPacket(packet);
-    if (!queue || !entry) return;
-    if (packet.cmd === "pubrel") entry.packet = { ...entry.packet, cmd: "pubrel" };
-    else queue.number(entry, packet.messageId);
-    if (entry.packet.qos < 2) return;
-    this.#journal.putPacket("out", client.id, entry);
-    await this.#journal.commit();
+    const { messageId } = packet;
+    const changed =
+      packet.cmd === "pubrel"
+        ? this.#queues.release(client.id, messageId)
+        : messageId !== undefined && this.#queues.assign(client.id, packet, messageId);
+    if (changed) await this.#journal.commit();
   }
 
   async outgoingClearMessageId(client: Named, packet: BrokerPacket): Promise<BrokerPacket | undefined> {
-    const queue = this.#queues.get(client.id);
-    const entry = queue?.findMessage(packet.messageId);
-    if (!queue || !entry) return undefined;
-    queue.remove(entry);
-    this.#journal.removePacket(entry);
-    await this.#journal.commit();
-    return entry.packet;
+    const done = this.#queues.finish(client.id, packet.messageId);
+    if (done) await this.#journal.commit();
+    return done;
   }
 
   outgoingStream(client: Named): Readable {
-    const entries = this.#queues.get(client.id)?.entries() ?? [];
+    const entries = this.#queues.of(client.id)?.entries() ?? [];
     return Readable.from(
       entries.map(({ packet }) => ({
         ...packet,
@@ -231,7 +224,9 @@ export class Sessions {
   async incomingStorePacket(client: Named, packet: BrokerPacket): Promise<void> {
     const id = packet.messageId ?? 0;
     const packets = this.#incoming.get(client.id) ?? new Map<number, Entry>();
-    const entry: Entry = { row: this.#nextRow(), packet: { ...packet } };
+    // That it came is all that is asked later.
+    const { cmd, qos, messageId } = packet;
+    const entry: Entry = { row: this.#nextRow(), packet: { cmd, qos, messageId } };
     this.#incoming.set(client.id, packets.set(id, entry));
     this.#journal.putPacket("in", client.id, entry);
     await this.#journal.commit();
@@ -264,6 +259,7 @@ export class Sessions {
       cmd: "publish" as const,
       brokerId: this.brokerId,
       clientId: client.id,
+      payload: Buffer.from(packet.payload ?? ""),
     });
     const entry = { row: this.#nextRow(), packet: will };
     this.#wills.set(client.id, entry);
@@ -314,46 +310,11 @@ export class Sessions {
     this.#row = Math.max(this.#row, row.id);
     const entry: Entry = { row: row.id, packet: fromRow(row) };
     if (row.kind === "will") this.#wills.set(row.client, entry);
-    else if (row.kind === "out") this.#queue(row.client).add(entry);
+    else if (row.kind === "out") this.#queues.load(row.client, entry);
     else {
       const packets = this.#incoming.get(row.client) ?? new Map<number, Entry>();
       this.#incoming.set(row.client, packets.set(row.messageId ?? 0, entry));
     }
-  }
-
-  #enqueue(sub: Wanted, packet: BrokerPacket): void {
-    const queue = this.#queue(sub.clientId);
-    if (queue.findPacket(packet)) return;
-    const limit = this.#limits.isOnline(sub.clientId) ? mostInFlight : this.#limits.queueSize;
-    if (queue.size >= limit) this.#dropOldest(sub.clientId, queue);
-    const qos = Math.min(sub.qos, packet.qos) as QoS;
-    const { topic = "", payload = "", brokerId = "", brokerCounter = 0 } = packet;
-    const kept: BrokerPacket = {
-      cmd: "publish",
-      topic,
-      payload,
-      qos,
-      retain: false,
-      brokerId,
-      brokerCounter,
-    };
-    const entry = { row: this.#nextRow(), packet: kept };
-    queue.add(entry);
-    this.#journal.putPacket("out", sub.clientId, entry);
-  }
-
-  #dropOldest(client: string, queue: SessionQueue): void {
-    const oldest = queue.oldest();
-    if (!oldest) return;
-    queue.remove(oldest);
-    this.#journal.removePacket(oldest);
-    this.#limits.onDropped(client);
-  }
-
-  #queue(client: string): SessionQueue {
-    const queue = this.#queues.get(client) ?? new SessionQueue();
-    this.#queues.set(client, queue);
-    return queue;
   }
 
   /** The topics of a session; a new session begins, where there are too many in the place of the one longest away. */
@@ -381,8 +342,7 @@ export class Sessions {
 
   #end(client: string): void {
     this.#unsubscribe(client, [...(this.#subscriptions.get(client)?.keys() ?? [])]);
-    for (const entry of this.#queues.get(client)?.entries() ?? []) this.#journal.removePacket(entry);
-    this.#queues.delete(client);
+    this.#queues.end(client);
   }
 
   #unsubscribe(client: string, topics: readonly string[]): void {

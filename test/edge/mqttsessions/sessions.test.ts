@@ -1,0 +1,82 @@
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { Sessions, type SessionLimits } from "#edge/mqttsessions";
+import { openStore } from "#edge/store";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+
+const megabyte = Buffer.alloc(1024 * 1024, 65);
+
+interface Told {
+  readonly dropped: string[];
+  readonly notRetained: string[];
+  readonly ended: string[];
+}
+
+function makeLimits(queueSize: number, told: Told): SessionLimits {
+  return {
+    queueSize,
+    isOnline: (client) => client.startsWith("online"),
+    onDropped: (client) => void told.dropped.push(client),
+    onNotRetained: (topic) => void told.notRetained.push(topic),
+    onEnded: (client) => void told.ended.push(client),
+  };
+}
+
+const nothing = (): Told => ({ dropped: [], notRetained: [], ended: [] });
+
+test.each(["away", "online"])("sessions keep the newest 8 MiB for a client that is %s", async (client) => {
+  using dir = tempDir();
+  using store = openStore(join(dir.path, "edge.db"));
+  const told = nothing();
+  const sessions = new Sessions(store, makeLimits(1000, told));
+  await sessions.addSubscriptions({ id: client }, [{ topic: "big/#", qos: 1 }]);
+  for (let n = 0; n < 20; n += 1)
+    await sessions.store({
+      cmd: "publish",
+      topic: `big/${n}`,
+      payload: megabyte,
+      qos: 1,
+      brokerId: "b",
+      brokerCounter: n,
+    });
+  expect(sessions.unsent(client).map(({ topic }) => topic)).toEqual(
+    Array.from({ length: 8 }, (_, n) => `big/${n + 12}`),
+  );
+  expect(told.dropped.length).toBe(12);
+  const again = new Sessions(store, makeLimits(1000, told));
+  expect(again.unsent(client).length).toBe(8);
+});
+
+test("sessions retain at most 64 MiB, say so, and take the place of what was given up", async () => {
+  using dir = tempDir();
+  using store = openStore(join(dir.path, "edge.db"));
+  const told = nothing();
+  const sessions = new Sessions(store, makeLimits(1000, told));
+  const retain = (n: number, payload: Buffer): Promise<void> | undefined =>
+    sessions.store({ cmd: "publish", topic: `t/${n}`, payload, qos: 0, retain: true });
+  for (let n = 0; n < 66; n += 1) await retain(n, megabyte);
+  expect({ kept: sessions.counts().retained, told: told.notRetained }).toEqual({
+    kept: 63,
+    told: ["t/63", "t/64", "t/65"],
+  });
+  await retain(0, Buffer.alloc(0));
+  await retain(64, megabyte);
+  await retain(1, megabyte);
+  expect({ kept: sessions.counts().retained, told: told.notRetained.length }).toEqual({ kept: 63, told: 3 });
+});
+
+test("sessions that were there last stay when there are too many", async () => {
+  using dir = tempDir();
+  using store = openStore(join(dir.path, "edge.db"));
+  const told = nothing();
+  const sessions = new Sessions(store, makeLimits(10, told));
+  const arrive = (id: string): Promise<unknown> => sessions.subscriptionsByClient({ id });
+  await Promise.all(Array.from({ length: 9999 }, (_, n) => arrive(`away-${n}`)));
+  await arrive("online-1");
+  await arrive("away-0");
+  await arrive("new");
+  expect({ ended: told.ended, kept: sessions.counts().sessions }).toEqual({
+    ended: ["away-1"],
+    kept: 10_000,
+  });
+});
