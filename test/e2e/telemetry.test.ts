@@ -38,9 +38,9 @@ describe.skipIf(!able)("telemetry from devices to the cloud and back", () => {
   }, 20_000);
 
   function portOf(listener: string): number {
-    const found = new RegExp(`"listener":"${listener}","port":(\\d+)`).exec(pair.edgeSays());
-    if (!found) throw new Error(`edgecore does not listen for ${listener} yet`);
-    return Number(found[1]);
+    const found = [...pair.edgeSays().matchAll(new RegExp(`"listener":"${listener}","port":(\\d+)`, "g"))];
+    if (found.length === 0) throw new Error(`edgecore does not listen for ${listener} yet`);
+    return Number(found.at(-1)?.[1]);
   }
 
   /** Publishes the next numbers, one after the other; returns when the node has them on disk. */
@@ -168,6 +168,8 @@ describe.skipIf(!able)("telemetry from devices to the cloud and back", () => {
       const said503 = await pair.kubectl("get", "--raw", path).catch(String);
       return said503.includes(`Node "${pair.node}" is not connected`) || said503;
     });
+    await pair.startEdge();
+    await pair.ready();
   }, 30_000);
 });
 

@@ -8,7 +8,8 @@ const whole = "/apis/x.example/v1/tides";
 const one = "/apis/x.example/v1/namespaces/default/boats/sloop/log";
 const dir = tempDir("extras");
 let server: TestServer;
-let reply: ExtraReply = { ok: true, body: { high: 3 } };
+const high: ExtraReply = { ok: true, body: { high: 3 } };
+let reply: ExtraReply = high;
 const heard: Omit<ExtraRequest, "signal" | "query">[] = [];
 
 const answer = ({ namespace, name }: ExtraRequest): Promise<ExtraReply> => {
@@ -30,6 +31,7 @@ afterAll(async () => {
 
 test("a further resource is answered as long as it is served", async () => {
   expect((await server.call("GET", whole)).status).toBe(404);
+  heard.length = 0;
   {
     using _served = server.api.serve(resources);
     expect(await server.call("GET", whole)).toMatchObject({ status: 200, body: { high: 3 } });
@@ -46,7 +48,7 @@ test("what a further resource refuses is a Status without a time to come again",
   using _served = server.api.serve(resources);
   reply = { ok: false, code: 504, text: "no answer" };
   const { status, headers, body } = await server.call("GET", whole);
-  reply = { ok: true, body: {} };
+  reply = high;
   expect([status, headers.get("retry-after"), body as unknown]).toEqual([
     504,
     null,

@@ -145,5 +145,6 @@ describe.skipIf(!available)("devices with kubectl", () => {
     expect(await kubectl("apply -f -", wants("4"))).toContain("configured");
     expect(await kubectl("delete devicemodel narrowing")).toContain("deleted");
     expect(await kubectl("apply -f -", wants("8"))).toContain("configured");
+    await kubectl("delete device d");
   });
 });
