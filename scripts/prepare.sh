@@ -94,10 +94,16 @@ need_mqtt_tests() {
   say "Getting the tests of mosquitto: apt-get source mosquitto"
   rm -rf "$suite"
   mkdir -p "$suite/lists/partial"
-  cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list 2>/dev/null |
-    sed -n 's/^Types:.*/Types: deb-src/;s/^deb /deb-src /;p' >"$suite/all"
-  if grep -q '^Types:' "$suite/all"; then list="$suite/source.sources"; else list="$suite/source.list"; fi
-  mv "$suite/all" "$list"
+  if ls /etc/apt/sources.list.d/*.sources >/dev/null 2>&1; then
+    list="$suite/source.sources"
+    for file in /etc/apt/sources.list.d/*.sources; do
+      sed 's/^Types:.*/Types: deb-src/' "$file"
+      echo
+    done >"$list"
+  else
+    list="$suite/source.list"
+    cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null | sed 's/^deb /deb-src /' >"$list"
+  fi
   (
     cd "$suite" || exit 1
     set -- -q -o "Dir::Etc::SourceList=$list" -o Dir::Etc::SourceParts=- -o "Dir::State::Lists=$suite/lists" \
