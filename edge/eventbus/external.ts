@@ -7,6 +7,7 @@ import { backoff } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { MqttMessage } from "#shared/message";
 import type { Store } from "#edge/store";
+import { Incoming } from "./incoming.ts";
 import { Outgoing } from "./outgoing.ts";
 
 export interface ExternalParts {
@@ -38,15 +39,7 @@ export function connectExternal(
   let wanted = [...filters];
   let delays = waits(clock);
   let timer: Disposable | undefined;
-  client.handleMessage = (packet, done) => {
-    const { topic, payload } = packet;
-    const pending = parts.receive({
-      topic,
-      payload: typeof payload === "string" ? Buffer.from(payload) : payload,
-    });
-    if (!pending) return done();
-    void afterwards(pending, { topic, log, client }, done);
-  };
+  new Incoming({ client, receive: parts.receive, log }).listen();
   const outgoing = new Outgoing({ store: parts.store, client, log });
   client.on("connect", () => {
     delays = waits(clock);
@@ -80,22 +73,6 @@ export function connectExternal(
       outgoing.flush();
     },
   };
-}
-
-/** What could not be made safe is not acknowledged: the broker has it still and sends it on the next connection. */
-async function afterwards(
-  pending: Promise<void>,
-  { topic, log, client }: { readonly topic: string; readonly log: Logger; readonly client: MqttClient },
-  done: () => void,
-): Promise<void> {
-  try {
-    await pending;
-  } catch (error) {
-    log.error("cannot take a message of the external broker", { topic, error: describeError(error) });
-    client.stream.destroy();
-    return;
-  }
-  done();
 }
 
 function waits(clock: Clock): Generator<number, never> {

@@ -132,3 +132,37 @@ test.skipIf(!mosquitto)(
     await device.endAsync();
   },
 );
+
+test.skipIf(!mosquitto)(
+  "event bus takes messages of an external broker side by side and acknowledges none before it is safe",
+  async () => {
+    using dir = tempDir();
+    const port = await freePort();
+    const waiting: (() => void)[] = [];
+    let held = true;
+    await using _broker = await startMosquitto(dir.path, port);
+    const options = {
+      broker: undefined,
+      external: externalAt(port),
+      receive: () => (held ? new Promise<void>((resolve) => waiting.push(resolve)) : Promise.resolve()),
+    };
+    const device = await connectAsync(`mqtt://127.0.0.1:${port}`);
+    {
+      await using edge = await startBus(dir.path, options);
+      await until(() => edge.bus.externalConnected());
+      for (let n = 0; n < 15; n += 1) await device.publishAsync(update, String(n), { qos: 1 });
+      await until(() => waiting.length === 15);
+      for (const resolve of waiting.slice(0, 5)) resolve();
+      // The sixth is not safe: nothing after it is acknowledged, although it is.
+      for (const resolve of waiting.slice(6)) resolve();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    held = false;
+    await using edge = await startBus(dir.path, options);
+    await until(() => edge.received.length === 10);
+    expect(edge.received.map(({ payload }) => Number(Buffer.from(payload).toString()))).toEqual(
+      Array.from({ length: 10 }, (_, n) => n + 5),
+    );
+    await device.endAsync();
+  },
+);
