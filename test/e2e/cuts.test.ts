@@ -2,19 +2,11 @@ import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { docker } from "#internal/test/support/container-engine.ts";
+import { seeded } from "#internal/test/support/seeded.ts";
 import { hasPair, measure, podSpec, startPair, until, type Pair } from "#internal/test/support/pair.ts";
 
 const cuts = 30;
 const mapNames = ["alpha", "beta"];
-
-/** The same numbers in every run. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
 
 const configMap = (name: string, value: string): Record<string, unknown> => ({
   apiVersion: "v1",
@@ -78,7 +70,7 @@ test.skipIf(!hasPair())(
     expect(pair.link.accepted).toBeGreaterThanOrEqual(cuts / 2);
     expect(pair.containers("status=running")).toHaveLength(2);
   },
-  60_000,
+  120_000,
 );
 
 async function cutAfter(pair: Pair, ms: number): Promise<void> {
