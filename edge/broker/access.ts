@@ -1,6 +1,6 @@
 import { createHmac, randomBytes } from "node:crypto";
 import type { BrokerConfig } from "#shared/config";
-import { deviceOfTopic, nodePrefix, topicMatches } from "#shared/message";
+import { devicePrefix, nodePrefix, parseDeviceTopic, topicMatches } from "#shared/message";
 
 export interface Identity {
   /** User name with a password that was right, or the name in a client certificate; undefined for all others. */
@@ -18,11 +18,14 @@ export interface Credentials {
 
 export type Admission = { readonly ok: true; readonly user: string | undefined } | { readonly ok: false };
 
+type Wanted = "write" | "subscribe" | "read";
 type Rules = Pick<BrokerConfig, "anonymous" | "users" | "acl">;
 
-/** Answers about topics are remembered: devices use the same few over and over. */
-const mostRemembered = 10_000;
-const longestRemembered = 512;
+/** Answers about topics are remembered for each client: devices use the same few over and over. */
+const mostRemembered = 100;
+const longestRemembered = 256;
+/** Passwords being looked at, at a time: each takes a core for a while. */
+const mostAtOnce = 2;
 
 /**
  * Who may connect and which topics they may use. Without rules everything is allowed. With rules the first that covers
@@ -32,10 +35,12 @@ const longestRemembered = 512;
 export class Access {
   readonly #rules: Rules;
   readonly #hashes: ReadonlyMap<string, string>;
-  readonly #remembered = new Map<string, boolean>();
+  readonly #remembered = new WeakMap<Identity, Map<string, boolean>>();
   /** Passwords that were right, under a key of this run: hashing them again for each reconnect would take seconds. */
   readonly #proven = new Map<string, string>();
   readonly #key = randomBytes(32);
+  readonly #waiting: (() => void)[] = [];
+  #verifying = 0;
 
   constructor(rules: Rules) {
     this.#rules = rules;
@@ -61,7 +66,7 @@ export class Access {
 
   /** `filter` may have wildcards: what it covers has to be covered by a rule as a whole. */
   maySubscribe(who: Identity, filter: string): boolean {
-    return this.#allows(who, filter, "read");
+    return this.#allows(who, filter, "subscribe");
   }
 
   /** Asked for each message: a wider filter may have been allowed than the topic is. */
@@ -69,24 +74,26 @@ export class Access {
     return this.#allows(who, topic, "read");
   }
 
-  #allows(who: Identity, topic: string, wanted: "read" | "write"): boolean {
+  #allows(who: Identity, topic: string, wanted: Wanted): boolean {
     if (this.open) return true;
-    const question = `${wanted}\n${who.user}\n${who.clientId}\n${topic}`;
-    const known = this.#remembered.get(question);
+    const remembered = this.#remembered.get(who) ?? new Map<string, boolean>();
+    this.#remembered.set(who, remembered);
+    const question = `${wanted} ${topic}`;
+    const known = remembered.get(question);
     if (known !== undefined) return known;
     const answer = this.#decide(who, topic, wanted);
-    if (this.#remembered.size >= mostRemembered) this.#remembered.clear();
-    if (question.length <= longestRemembered) this.#remembered.set(question, answer);
+    if (remembered.size >= mostRemembered) remembered.clear();
+    if (topic.length <= longestRemembered) remembered.set(question, answer);
     return answer;
   }
 
-  #decide(who: Identity, topic: string, wanted: "read" | "write"): boolean {
+  #decide(who: Identity, topic: string, wanted: Wanted): boolean {
     for (const rule of this.#rules.acl) {
       if (rule.user !== undefined && rule.user !== who.user) continue;
       const filled = fill(rule.topic, who);
       if (filled === undefined || !covers(filled, topic)) continue;
       if (rule.access === "deny") return false;
-      if (rule.access === "readwrite" || rule.access === wanted) return true;
+      if (rule.access === "readwrite" || rule.access === (wanted === "write" ? "write" : "read")) return true;
     }
     return isOwn(who, topic, wanted);
   }
@@ -96,9 +103,23 @@ export class Access {
     if (hash === undefined || password === undefined) return false;
     const proof = createHmac("sha256", this.#key).update(password).digest("hex");
     if (this.#proven.get(user) === proof) return true;
-    const right = await Bun.password.verify(password, hash).catch(() => false);
+    const right = await this.#verify(password, hash);
     if (right) this.#proven.set(user, proof);
     return right;
+  }
+
+  async #verify(password: Uint8Array, hash: string): Promise<boolean> {
+    if (this.#verifying >= mostAtOnce) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else this.#verifying += 1;
+    try {
+      return await Bun.password.verify(password, hash);
+    } catch {
+      return false;
+    } finally {
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.#verifying -= 1;
+    }
   }
 }
 
@@ -117,14 +138,27 @@ function covers(rule: string, filter: string): boolean {
   return wanted.length === given.length || topicMatches(rule, filter);
 }
 
-function isOwn(who: Identity, topic: string, wanted: "read" | "write"): boolean {
+function isOwn(who: Identity, topic: string, wanted: Wanted): boolean {
   const self = who.user ?? "";
   if (self === "" || /[+#]/.test(self)) return false;
-  if (wanted === "read" && topic.startsWith(nodePrefix)) return !topic.includes("#");
-  const device = deviceOfTopic(topic);
-  if (device === undefined || /[+#]/.test(device)) return false;
-  return device === self || topic.startsWith(`$hw/events/device/${self}/`);
+  if (wanted !== "write" && topic.startsWith(nodePrefix)) return !topic.includes("#");
+  const own = `${devicePrefix}${self}/`;
+  // What it covers beyond the device is held back message by message.
+  if (wanted === "subscribe") return topic.startsWith(own);
+  const asked = parseDeviceTopic(topic);
+  if (asked) return asked.device === self;
+  return wanted === "read" && topic.startsWith(own) && told.has(topic.slice(own.length));
 }
+
+/** What a device is told below its name. A name may be a namespace as well: what else follows is another device's. */
+const told: ReadonlySet<string> = new Set([
+  "twin/get/result",
+  "twin/update/result",
+  "twin/update/document",
+  "twin/update/delta",
+  "state/update/result",
+  "updated",
+]);
 
 /** A name with wildcards or slashes must not widen a rule, nor may one that is not there fill it. */
 function fill(topic: string, who: Identity): string | undefined {

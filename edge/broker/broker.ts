@@ -1,16 +1,19 @@
 import { Aedes, type AedesOptions, type AuthenticateError, type Client } from "aedes";
 import type { Clock } from "#shared/clock";
 import type { BrokerConfig } from "#shared/config";
+import { describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import type { MqttMessage } from "#shared/message";
+import { sessionMarker, Sessions, type BrokerPacket } from "#edge/mqttsessions";
 import type { Store } from "#edge/store";
 import { Access, type Identity } from "./access.ts";
 import { inner, readerOf, tame, type InnerClient } from "./connection.ts";
 import { encodeRefusal } from "./encode.ts";
-import { FanOut, type Traffic } from "./fan-out.ts";
+import { FanOut, Unread, type Traffic } from "./fan-out.ts";
 import { listen, type Listeners, type Peer } from "./listeners.ts";
 import { Publishing } from "./publishing.ts";
-import { sessionMarker, Sessions } from "#edge/mqttsessions";
+import { RetainedSender } from "./retained-sender.ts";
+import { Seldom } from "./seldom.ts";
 import { startFigures } from "./sys-figures.ts";
 
 export interface BrokerParts {
@@ -32,11 +35,21 @@ interface Inside {
   readonly access: Access;
   readonly sessions: Sessions;
   readonly fanOut: FanOut;
+  readonly unread: Unread;
+  readonly seldom: Seldom;
   readonly publishing: Publishing;
+  readonly traffic: Traffic;
   readonly peers: WeakMap<object, Peer>;
   readonly log: Logger;
 }
 
+/** What aedes emits is nobody's to hear: publications go another way. */
+const silentEmitter = {
+  on: (_topic: string, _hear: unknown, done?: () => void): void => done?.(),
+  removeListener: (_topic: string, _hear: unknown, done?: () => void): void => done?.(),
+  emit: (_packet: unknown, done?: () => void): void => done?.(),
+  close: (done?: () => void): void => done?.(),
+};
 const identifierRejected = 2;
 const longestIdentifier = 256;
 /** A client must not fill the memory. */
@@ -56,7 +69,7 @@ export async function startBroker(config: BrokerConfig, parts: BrokerParts): Pro
   const { sessions, fanOut, publishing } = inside;
   const options = {
     persistence: sessions,
-    mq: publishing.emitter(),
+    mq: silentEmitter,
     maxClientsIdLength: longestIdentifier,
     ...rulesFor(inside),
   };
@@ -67,7 +80,7 @@ export async function startBroker(config: BrokerConfig, parts: BrokerParts): Pro
   stack.defer(() => closeBroker(broker));
   watch(broker, inside);
   const listeners = stack.use(await listenFor(broker, config, inside));
-  for (const will of sessions.takeLeftWills()) publishing.say(will, { ours: false });
+  for (const will of sessions.takeLeftWills()) tellLeftWill(inside, will);
   stack.use(
     startFigures({
       counts: () => ({ ...sessions.counts(), clients: broker.connectedClients, live: fanOut.subscriptions }),
@@ -94,9 +107,10 @@ interface Online {
 
 function makeInside(
   config: BrokerConfig,
-  { store, log, receive }: BrokerParts,
+  { store, log, receive, clock }: BrokerParts,
   { online, traffic }: { readonly online: Online; readonly traffic: Traffic },
 ): Inside {
+  const seldom = new Seldom(log, clock);
   const sessions = new Sessions(store, {
     queueSize: config.sessionQueueSize,
     isOnline: (client) => online.clients[client] !== undefined,
@@ -105,24 +119,37 @@ function makeInside(
       log.debug("dropped the oldest message of a session that is full", { client });
     },
     onNotRetained: (topic) =>
-      log.warn("did not retain a message: too many, or too large ones, are kept", { topic }),
-    onEnded: (client) => log.warn("ended the session longest away: there are too many", { client }),
+      seldom.warn("did not retain a message: too many, or too large ones, are kept", { topic }),
+    willOf: (client) => (online.clients[client] as InnerClient | undefined)?.will ?? undefined,
+    onEnded: (client) => seldom.warn("ended the session longest away: there are too many", { client }),
   });
-  const fanOut = new FanOut(traffic);
+  const unread = new Unread(() => seldom.warn("cut off an MQTT client that does not read", {}));
+  const fanOut = new FanOut(traffic, unread);
   const access = new Access(config);
-  const publishing = new Publishing({ access, sessions, fanOut, traffic, log, receive, mostLevels });
-  return { access, sessions, fanOut, publishing, peers: new WeakMap(), log };
+  const publishing = new Publishing({ access, sessions, fanOut, traffic, log: seldom, receive, mostLevels });
+  return {
+    access,
+    sessions,
+    fanOut,
+    unread,
+    publishing,
+    traffic,
+    peers: new WeakMap(),
+    log,
+    seldom,
+  };
 }
 
 function listenFor(broker: Aedes, config: BrokerConfig, inside: Inside): Promise<Listeners> {
-  const { peers, publishing, sessions } = inside;
+  const { peers, publishing, sessions, unread } = inside;
   return listen(config, (stream, peer) => {
     peers.set(stream, peer);
     tame(broker.handle(stream) as unknown as InnerClient, {
       brokerId: broker.id,
       maxPacketBytes: config.maxPacketBytes,
-      publish: (client, packet) => publishing.take(client, packet),
-      isUnderWay: (client, messageId) => sessions.isUnderWay(client, messageId),
+      unread,
+      take: (client, packet) => publishing.take(client, packet),
+      sessions,
     });
   });
 }
@@ -133,14 +160,7 @@ function identify(client: InnerClient): Identity {
 }
 
 function rulesFor(inside: Inside): AedesOptions {
-  const { access, publishing, log } = inside;
-  const refused = (client: Client, topic: string, what: string): void =>
-    log.warn("refused an MQTT client a topic", {
-      client: client.id,
-      user: inner(client).who?.user,
-      topic,
-      what,
-    });
+  const { access, publishing, sessions, seldom } = inside;
   return {
     preConnect: (client, packet, done) => {
       // MQTT 3.1 wants a name of every client, 3.1.1 of each that wants a lasting session.
@@ -152,26 +172,52 @@ function rulesFor(inside: Inside): AedesOptions {
     authenticate: (client, user, password, done) => {
       void admit(inside, client, { user, password, done });
     },
-    authorizePublish: (client, packet, done) => {
-      if (!client || access.mayPublish(identify(inner(client)), packet.topic)) {
-        publishing.accept(packet, client ? inner(client) : undefined, done);
-        return;
-      }
-      refused(client, packet.topic, "publish");
-      done(new Error(`topic ${packet.topic} is not allowed`));
+    // Asked for wills alone: they are told here, and aedes is told to leave them.
+    authorizePublish: (client, will, done) => {
+      if (client && access.mayPublish(identify(inner(client)), will.topic))
+        publishing.say(will, { ours: false });
+      done(new Error("told"));
     },
     authorizeSubscribe: (client, subscription, done) => {
-      const { topic } = subscription;
-      const { reader } = inner(client);
-      const room = !reader || inside.fanOut.filtersOf(reader) < mostFilters;
-      if (topic === sessionMarker || (room && access.maySubscribe(identify(inner(client)), topic)))
+      const problem = subscribeProblem(inside, inner(client), subscription.topic);
+      if (problem === undefined) {
+        const { clean, connected } = inner(client);
+        if (!clean && connected) sessions.allow(client.id, subscription);
         return done(null, subscription);
-      refused(client, topic, room ? "subscribe" : `more than ${mostFilters} subscriptions`);
+      }
+      seldom.warn("refused an MQTT client a topic", {
+        client: client.id,
+        user: inner(client).who?.user,
+        topic: subscription.topic,
+        what: problem,
+      });
+      // Of a session that is back: it was allowed once.
+      if (!inner(client).connected) void forgetSubscription(inside, client.id, subscription.topic);
       done(null, null);
     },
     authorizeForward: (client, packet) =>
       access.mayReceive(identify(inner(client)), packet.topic) ? packet : null,
   };
+}
+
+/** @returns what is refused, undefined when nothing is */
+function subscribeProblem(
+  { access, fanOut }: Inside,
+  client: InnerClient,
+  topic: string,
+): string | undefined {
+  if (topic === sessionMarker) return undefined;
+  if (client.reader && fanOut.filtersOf(client.reader) >= mostFilters)
+    return `more than ${mostFilters} subscriptions`;
+  return access.maySubscribe(identify(client), topic) ? undefined : "subscribe";
+}
+
+async function forgetSubscription({ sessions, log }: Inside, id: string, topic: string): Promise<void> {
+  try {
+    await sessions.removeSubscriptions({ id }, [topic]);
+  } catch (error) {
+    log.warn("cannot forget a subscription now", { client: id, topic, error: describeError(error) });
+  }
 }
 
 interface Asked {
@@ -180,28 +226,41 @@ interface Asked {
   readonly done: (error: AuthenticateError | null, ok: boolean) => void;
 }
 
-async function admit(inside: Inside, client: Client, { user, password, done }: Asked): Promise<void> {
-  const { access, peers, sessions, log } = inside;
-  const { conn, version } = inner(client);
-  const certificateName = peers.get(conn)?.certificateName();
-  const admission = await access.admit({ user, password, certificateName });
-  if (!admission.ok) {
-    log.warn("refused an MQTT client", { client: client.id, user });
-    return done(notAuthorized(), false);
+async function admit(inside: Inside, client: Client, asked: Asked): Promise<void> {
+  const { user, done } = asked;
+  try {
+    const problem = await judge(inside, inner(client), asked);
+    if (problem === undefined) return done(null, true);
+    inside.seldom.warn("refused an MQTT client", { client: client.id, user, problem });
+  } catch (error) {
+    inside.log.warn("cannot let an MQTT client in", { client: client.id, error: describeError(error) });
   }
-  inner(client).who = { user: admission.user, clientId: client.id };
-  sessions.speaksOld(client.id, version === 3);
-  // Told when the client is gone, perhaps by the next run, which knows nobody: what it may say is decided now.
-  if (!mayWill(inside, inner(client))) {
-    log.warn("refused an MQTT client its will", { client: client.id, user });
-    return done(notAuthorized(), false);
-  }
-  done(null, true);
+  done(notAuthorized(), false);
 }
 
-function mayWill(inside: Inside, client: InnerClient): boolean {
-  const { _will: will } = client;
-  return !will || inside.access.mayPublish(identify(client), will.topic ?? "");
+/** Finds out who a client is. @returns why it may not come in, undefined when it may */
+async function judge(
+  { access, peers, sessions }: Inside,
+  client: InnerClient,
+  { user, password }: Asked,
+): Promise<string | undefined> {
+  const { conn, version, clean, _will: will } = client;
+  const certificateName = peers.get(conn)?.certificateName();
+  const admission = await access.admit({ user, password, certificateName });
+  if (!admission.ok) return "wrong user or password";
+  client.who = { user: admission.user, clientId: client.id ?? "" };
+  if (version === 3 && !clean) sessions.speaksOld(client.id ?? "");
+  if (!will) return undefined;
+  will.user = admission.user;
+  return access.mayPublish(client.who, will.topic ?? "")
+    ? undefined
+    : "its will is for a topic it may not use";
+}
+
+/** A will of the run before: rules may have changed since. */
+function tellLeftWill({ access, publishing }: Inside, will: BrokerPacket): void {
+  const who = { user: will.user, clientId: will.clientId ?? "" };
+  if (access.mayPublish(who, will.topic ?? "")) publishing.say(will, { ours: false });
 }
 
 /** An error aedes turns into that return code. */
@@ -211,48 +270,76 @@ function notAuthorized(): AuthenticateError {
 }
 
 function watch(broker: Aedes, inside: Inside): void {
-  const { sessions, fanOut, log, access } = inside;
+  const { log } = inside;
   broker.on("clientError", (client, error) => log.debug("MQTT client failed", { client: client.id, error }));
   broker.on("connectionError", (_, error) => log.debug("MQTT connection failed", { error }));
   (broker as NodeJS.EventEmitter).on("error", (error: Error) => log.error("MQTT broker failed", { error }));
+  const register = keepRegister(broker);
   broker.on("client", (client) => {
-    const { conn, subscriptions } = inner(client);
-    const who = identify(inner(client));
-    const reader = readerOf(inner(client), {
-      may: (topic) => access.open || access.mayReceive(who, topic),
-      assign: (packet, messageId) => sessions.assign(client.id, packet, messageId),
-      failed: (error) => log.warn("cannot number a message for a client", { client: client.id, error }),
-    });
-    inner(client).reader = reader;
-    conn.once("close", () => fanOut.gone(reader));
-    const restored = Object.entries(subscriptions).filter(([topic]) => topic !== sessionMarker);
-    fanOut.join(
-      reader,
-      restored.map(([topic, { qos }]) => ({ topic, qos })),
-    );
+    if (inner(client).closed) register.unregisterClient(client);
+    else beginReading(inside, inner(client));
   });
-  broker.on("clientReady", (client) => deliverRest(inner(client), sessions));
+  broker.on("clientReady", (client) => deliverRest(inner(client), inside));
+  const retained = new RetainedSender(inside.sessions, ({ id }, error) =>
+    log.warn("cannot send an MQTT client what is retained", { client: id, error: describeError(error) }),
+  );
   broker.on("subscribe", (subscriptions, client) => {
-    sessions.granted = subscriptions.map(({ topic, qos }) => ({ topic, qos }));
     const { reader, conn } = inner(client);
     if (!reader || conn.destroyed) return;
-    fanOut.join(
-      reader,
-      subscriptions.filter(({ qos }) => qos <= 2),
-    );
-    deliverRest(inner(client), sessions);
+    const granted = subscriptions.filter(({ qos }) => qos <= 2);
+    inside.fanOut.join(reader, granted);
+    deliverRest(inner(client), inside);
+    retained.send(inner(client), granted);
   });
   broker.on("unsubscribe", (filters, client) => {
     const { reader } = inner(client);
-    if (reader) fanOut.leave(reader, filters);
+    if (reader) inside.fanOut.leave(reader, filters);
   });
 }
 
+interface Register {
+  readonly clients: Readonly<Record<string, unknown>>;
+  unregisterClient(client: Client): void;
+}
+
+/** aedes takes a client off its list by name: one that left while it was connecting would take off its successor. */
+function keepRegister(broker: Aedes): Register {
+  const register = broker as unknown as Register;
+  const unregister = register.unregisterClient.bind(register);
+  register.unregisterClient = (client) => {
+    if (register.clients[client.id] === client) unregister(client);
+  };
+  return register;
+}
+
+function beginReading(inside: Inside, client: InnerClient): void {
+  const { sessions, fanOut, unread, log, access, traffic } = inside;
+  const who = identify(client);
+  const reader = readerOf(client, {
+    may: (topic) => access.open || access.mayReceive(who, topic),
+    sessions,
+    unread,
+    failed: (error) => log.warn("cannot number a message for a client", { client: client.id, error }),
+    dropped: () => (traffic.dropped += 1),
+  });
+  client.reader = reader;
+  client.sendRest = () => deliverRest(client, inside);
+  client.conn.once("close", () => fanOut.gone(reader));
+  const restored = Object.entries(client.subscriptions).filter(([topic]) => topic !== sessionMarker);
+  fanOut.join(
+    reader,
+    restored.map(([topic, { qos }]) => ({ topic, qos })),
+  );
+}
+
 /** Sends what came while a session's queue was being sent after its return, or while it was subscribing. */
-function deliverRest(client: InnerClient, sessions: Sessions): void {
-  if (client.clean || !client.connected) return;
-  for (const packet of sessions.unsent(client.id ?? ""))
-    if (packet.qos > 0) client.reader?.deliver(packet, packet.qos === 2 ? 2 : 1);
+function deliverRest(client: InnerClient, { sessions }: Inside): void {
+  const { reader } = client;
+  if (client.clean || !client.connected || !reader) return;
+  for (const packet of sessions.unsent(client.id ?? "")) {
+    if (!reader.may(packet.topic ?? "")) reader.refuse(packet);
+    else if (packet.qos > 0) reader.deliver(packet, packet.qos === 2 ? 2 : 1);
+  }
 }
 
 function closeBroker(broker: Aedes): Promise<void> {

@@ -1,22 +1,23 @@
 import type { Duplex } from "node:stream";
 import type { Client } from "aedes";
+import { newInbox, type BrokerPacket, type Inbox, type QoS, type Sessions } from "#edge/mqttsessions";
 import type { Identity } from "./access.ts";
 import { encodePublish } from "./encode.ts";
-import { mostUnread, type Reader } from "./fan-out.ts";
+import type { Reader, Unread } from "./fan-out.ts";
 import { holdToRules, type InnerParser } from "./protocol-rules.ts";
-import type { BrokerPacket, QoS } from "#edge/mqttsessions";
 
-/** What of aedes' client is touched beside its interface. */
+/** What of aedes' client is touched beside its interface, and what is kept with it. */
 export interface InnerClient {
   readonly id: string | null;
   readonly clean: boolean;
+  readonly closed: boolean;
   readonly version: number | null;
   readonly connecting: boolean;
   readonly connected: boolean;
   readonly connackSent: boolean;
   readonly conn: Duplex;
-  readonly broker: { counter: number };
   readonly subscriptions: Readonly<Record<string, { readonly qos: QoS }>>;
+  readonly will: BrokerPacket | null;
   readonly _parser: InnerParser & NodeJS.EventEmitter;
   readonly _will: BrokerPacket | null;
   readonly _keepaliveInterval: number;
@@ -30,10 +31,20 @@ export interface InnerClient {
   once(event: "connected", run: () => void): unknown;
   reader?: Reader;
   who?: Identity;
-  /** settles when what it published so far is acknowledged: answers go out in the order of the questions */
+  /** settles when what it published so far is answered: answers go out in the order of the questions */
   tail?: Promise<void> | undefined;
+  /** Something it published could not be taken: what follows is not taken either. */
+  broken?: boolean;
+  /** of a session that ends with the connection */
+  inbox?: Inbox;
   /** the acknowledgement that has to come next, by message id */
   awaited?: Map<number, Ack>;
+  /** It has as much to acknowledge as it may: what follows waits in its queue. */
+  stalled?: boolean;
+  /** Sends what waits in its queue. */
+  sendRest?: () => void;
+  /** the retained messages it is being sent */
+  retained?: Promise<void>;
 }
 
 type Ack = "puback" | "pubrec" | "pubcomp";
@@ -42,18 +53,22 @@ export function inner(client: Client): InnerClient {
   return client as unknown as InnerClient;
 }
 
+/** A packet that is not aedes' to handle. */
+export type Inbound =
+  (BrokerPacket & { readonly cmd: "publish" }) | { readonly cmd: "pubrel"; readonly messageId?: number };
+
 export interface TameOptions {
   readonly brokerId: string;
+  readonly unread: Unread;
   readonly maxPacketBytes: number;
-  /** Takes a publication out of aedes' hands. @returns whether it did */
-  readonly publish: (client: InnerClient, packet: BrokerPacket) => boolean;
-  /** Whether a message id stands for a message under way to the client. */
-  readonly isUnderWay: (client: string, messageId: number) => boolean;
+  /** Takes over what a client publishes. */
+  readonly take: (client: InnerClient, packet: Inbound) => void;
+  readonly sessions: Sessions;
 }
 
 /**
- * Corrects what aedes does with a connection: the rules it does not hold clients to (see `holdToRules`); publications
- * go through `publish` first; a client that does not read is cut off instead of holding up all others; a message is not
+ * Corrects what aedes does with a connection: the rules it does not hold clients to (see `holdToRules`); what a client
+ * publishes goes to `take`; a client that does not read is cut off instead of holding up all others; a message is not
  * taken for a duplicate because one published later overtook it (the fan-out delivers once); and ids begin at 1 and are
  * not given twice.
  */
@@ -62,10 +77,10 @@ export function tame(client: InnerClient, options: TameOptions): void {
     maxPacketBytes: options.maxPacketBytes,
     version: () => client.version ?? undefined,
   });
-  takePackets(client, options.publish);
+  takePackets(client, options.take);
   gather(client.conn);
-  cutOffSlow(client);
-  numberFromOne(client, options.isUnderWay);
+  cutOffSlow(client, options.unread);
+  numberFromOne(client, options.sessions);
   client.duplicates = {
     get [options.brokerId]() {
       return 0;
@@ -76,47 +91,75 @@ export function tame(client: InnerClient, options: TameOptions): void {
   };
 }
 
+/** What a client has sent with QoS 2: kept with its session, or with the connection when that ends with it. */
+export function inboxOf(client: InnerClient, sessions: Sessions): Inbox {
+  return client.clean ? (client.inbox ??= newInbox()) : sessions.inbox(client.id ?? "");
+}
+
 export interface ReaderOptions {
   readonly may: (topic: string) => boolean;
-  /** Notes under which id a message of a lasting session goes out. @returns a promise where that has to be on disk */
-  readonly assign: (packet: BrokerPacket, messageId: number) => Promise<void> | undefined;
+  readonly sessions: Sessions;
+  readonly unread: Unread;
   readonly failed: (error: unknown) => void;
+  /** A message was given up: the session ends with the connection, and it acknowledges nothing. */
+  readonly dropped: () => void;
 }
+
+/** Messages a client may have to acknowledge: of a lasting session, and of one that ends with the connection. */
+const window = 1000;
+const mostUnacknowledged = 10_000;
 
 /**
  * A connection as the fan-out sees it. A lasting session whose queue is being sent after its return is given no newer
  * messages meanwhile: they are in the queue and follow, in order.
  */
-export function readerOf(client: InnerClient, { may, assign, failed }: ReaderOptions): Reader {
+export function readerOf(client: InnerClient, options: ReaderOptions): Reader {
+  const { may, sessions, unread, failed, dropped } = options;
   const { conn } = client;
+  const id = client.id ?? "";
   return {
     conn,
-    takes: (topic) => client.connackSent && !conn.destroyed && may(topic),
+    may,
+    open: () => client.connackSent && !conn.destroyed,
+    refuse: (packet) => {
+      if (!client.clean) sessions.refuse(id, packet);
+    },
     deliver: (packet, qos) => {
-      if (!client.connected && !client.clean) return;
+      const awaited = (client.awaited ??= new Map());
+      if (client.clean && awaited.size >= mostUnacknowledged) return dropped();
+      if (!client.clean && !isReady(client, awaited)) return;
       const messageId = client._nextId;
+      const assigned = client.clean ? {} : sessions.assign(id, packet, messageId);
+      if (!assigned) return;
       client._nextId = (messageId % 65_535) + 1;
-      client.awaited ??= new Map();
-      client.awaited.set(messageId, qos === 1 ? "puback" : "pubrec");
-      const send = (): void => writePublish(client, packet, { qos, messageId });
-      const stored = client.clean ? undefined : assign({ ...packet, qos }, messageId);
-      if (stored) void stored.then(send).catch(failed);
-      else send();
+      awaited.set(messageId, qos === 1 ? "puback" : "pubrec");
+      const send = (): void => {
+        writePublish(client, packet, { qos, messageId });
+        unread.check(conn);
+      };
+      if (!assigned.stored) return send();
+      assigned.stored.then(send).catch((error: unknown) => {
+        failed(error);
+        // Its id is given: only the next connection can have it.
+        conn.destroy();
+      });
     },
   };
 }
 
+function isReady(client: InnerClient, awaited: ReadonlyMap<number, Ack>): boolean {
+  if (!client.connected) return false;
+  if (awaited.size >= window) client.stalled = true;
+  return client.stalled !== true;
+}
+
 function writePublish(
   { conn }: InnerClient,
-  { topic = "", payload = "" }: BrokerPacket,
+  { topic = "", payload = "", retain = false }: BrokerPacket,
   { qos, messageId }: { readonly qos: QoS; readonly messageId: number },
 ): void {
   if (conn.destroyed) return;
-  if (conn.writableLength > mostUnread) {
-    conn.destroy(new Error("client does not read"));
-    return;
-  }
-  writeGathered(conn, encodePublish({ topic, payload: Buffer.from(payload), qos, messageId }));
+  writeGathered(conn, encodePublish({ topic, payload: Buffer.from(payload), qos, retain, messageId }));
 }
 
 /** Writes with all else that this turn of the event loop has for the connection. */
@@ -126,32 +169,66 @@ export function writeGathered(conn: Duplex, bytes: Buffer): void {
   conn.uncork();
 }
 
-function takePackets(client: InnerClient, publish: TameOptions["publish"]): void {
+/** Resolves when the connection has written most of what waits, or is gone. */
+export async function drained(conn: Duplex, most: number): Promise<void> {
+  while (conn.writableLength > most && !conn.destroyed)
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        conn.off("drain", done);
+        conn.off("close", done);
+        resolve();
+      };
+      conn.once("drain", done);
+      conn.once("close", done);
+    });
+}
+
+function takePackets(client: InnerClient, take: TameOptions["take"]): void {
   const parser = client._parser;
   const [handle] = parser.listeners("packet");
-  const take = (packet: InPacket): void => {
-    if (packet.cmd === "publish" && client.connected && publish(client, packet)) {
+  let left = false;
+  const receive = (packet: InPacket): void => {
+    if (left) return;
+    left = packet.cmd === "disconnect";
+    if (isInbound(packet) && client.connected) {
+      take(client, packet);
       if (client._keepaliveInterval > 0) client._keepaliveTimer?.refresh();
-    } else if (isAck(packet) && !takeAck(client, packet)) {
+      return;
+    }
+    if (isAck(packet) && !takeAck(client, packet)) {
       client.emit("error", new Error(`${packet.cmd} for a message that awaits another answer`));
-    } else handle?.call(parser, packet);
+      return;
+    }
+    handle?.call(parser, packet);
+    goOn(client);
   };
   // What comes in one piece with the CONNECT waits until the client is in; nothing more is read meanwhile.
   let early: InPacket[] = [];
   client.once("connected", () => {
     const all = early;
     early = [];
-    for (const packet of all) take(packet);
+    for (const packet of all) receive(packet);
   });
   parser.removeAllListeners("packet");
   parser.on("packet", (packet: InPacket) => {
     if (client.connecting && !client.connected) early.push(packet);
-    else take(packet);
+    else receive(packet);
   });
 }
 
+/** Sends on when enough was acknowledged. */
+function goOn(client: InnerClient): void {
+  if (client.stalled !== true || (client.awaited?.size ?? 0) > window / 2) return;
+  client.stalled = false;
+  client.sendRest?.();
+}
+
 type AckPacket = { readonly cmd: Ack; readonly messageId?: number };
-type InPacket = BrokerPacket | AckPacket;
+type InPacket = Inbound | AckPacket | { readonly cmd: "disconnect" };
+
+function isInbound(packet: InPacket): packet is Inbound {
+  return packet.cmd === "publish" || packet.cmd === "pubrel";
+}
 
 function isAck(packet: InPacket): packet is AckPacket {
   return packet.cmd === "puback" || packet.cmd === "pubrec" || packet.cmd === "pubcomp";
@@ -166,24 +243,23 @@ function takeAck({ awaited }: InnerClient, { cmd, messageId = 0 }: AckPacket): b
   return cmd === expected || (cmd === "pubrec" && expected === "pubcomp");
 }
 
-function cutOffSlow(client: InnerClient): void {
-  const { conn } = client;
+function cutOffSlow(client: InnerClient, unread: Unread): void {
   const waitForDrain = client.waitForDrain.bind(client);
   client.waitForDrain = (done) => {
     if (!client.connected) return waitForDrain(done);
-    const slow = conn.writableLength > mostUnread;
-    if (slow) conn.destroy(new Error("client does not read"));
-    setImmediate(done, slow ? new Error("client does not read") : null, client);
+    unread.check(client.conn);
+    setImmediate(done, client.conn.destroyed ? new Error("client does not read") : null, client);
   };
 }
 
 /** aedes begins anywhere, and a session that comes back may still have messages under the ids that follow. */
-function numberFromOne(client: InnerClient, isUnderWay: TameOptions["isUnderWay"]): void {
+function numberFromOne(client: InnerClient, sessions: Sessions): void {
   let next = 1;
+  const isGiven = (id: number): boolean =>
+    client.awaited?.has(id) === true || (!client.clean && sessions.isUnderWay(client.id ?? "", id));
   Object.defineProperty(client, "_nextId", {
     get: () => {
-      for (let tries = 0; tries < 65_535 && !client.clean && isUnderWay(client.id ?? "", next); tries += 1)
-        next = (next % 65_535) + 1;
+      for (let tries = 0; tries < 65_535 && isGiven(next); tries += 1) next = (next % 65_535) + 1;
       return next;
     },
     set: (id: number) => {

@@ -4,17 +4,18 @@ export interface Publication {
   readonly topic: string;
   readonly payload: Buffer;
   readonly qos: QoS;
+  readonly retain: boolean;
   /** for QoS 1 and 2 */
   readonly messageId?: number;
 }
 
-/** A PUBLISH packet, neither retained nor repeated, in one piece. */
-export function encodePublish({ topic, payload, qos, messageId = 0 }: Publication): Buffer {
+/** A PUBLISH packet that is no repetition, in one piece. */
+export function encodePublish({ topic, payload, qos, retain, messageId = 0 }: Publication): Buffer {
   const topicBytes = Buffer.byteLength(topic);
   const length = 2 + topicBytes + (qos > 0 ? 2 : 0) + payload.length;
   const lengthBytes = bytesOfLength(length);
   const frame = Buffer.allocUnsafe(1 + lengthBytes + length);
-  frame[0] = 0x30 | (qos << 1);
+  frame[0] = 0x30 | (qos << 1) | Number(retain);
   for (let at = 1, rest = length; at <= lengthBytes; at += 1, rest >>>= 7)
     frame[at] = (rest & 0x7f) | (at < lengthBytes ? 0x80 : 0);
   let at = frame.writeUInt16BE(topicBytes, 1 + lengthBytes);
@@ -24,8 +25,12 @@ export function encodePublish({ topic, payload, qos, messageId = 0 }: Publicatio
   return frame;
 }
 
-export function encodePuback(messageId: number): Buffer {
-  return Buffer.from([0x40, 2, messageId >> 8, messageId & 0xff]);
+const answers = { puback: 0x40, pubrec: 0x50, pubcomp: 0x70 } as const;
+
+export type Answer = keyof typeof answers;
+
+export function encodeAnswer(answer: Answer, messageId: number): Buffer {
+  return Buffer.from([answers[answer], 2, messageId >> 8, messageId & 0xff]);
 }
 
 /** A CONNACK that lets nobody in. */

@@ -6,10 +6,14 @@ import type { BrokerPacket, QoS } from "#edge/mqttsessions";
 /** Who gets messages: a connection. */
 export interface Reader {
   readonly conn: Duplex;
-  /** Whether it is there and its rules let it have this topic. */
-  readonly takes: (topic: string) => boolean;
+  /** Whether it is there: what it misses else is in its queue, or was of QoS 0. */
+  readonly open: () => boolean;
+  /** Whether its rules let it have this topic. */
+  readonly may: (topic: string) => boolean;
   /** Takes over a message of QoS 1 or 2. */
   readonly deliver: (packet: BrokerPacket, qos: 1 | 2) => void;
+  /** It may not have a message of QoS 1 or 2. */
+  readonly refuse: (packet: BrokerPacket) => void;
 }
 
 export interface Traffic {
@@ -19,7 +23,7 @@ export interface Traffic {
   /** publications that went to clients */
   sent: number;
   sentBytes: number;
-  /** messages given up because a session had too many */
+  /** messages given up because sessions had too many */
   dropped: number;
 }
 
@@ -28,11 +32,45 @@ interface Subscription {
   readonly qos: QoS;
 }
 
-/** Bytes that may wait in the socket of a client that does not read before it is cut off. */
-export const mostUnread = 8 * 1024 * 1024;
+/** Bytes that may wait in the socket of a client that does not read, and in all of them, before it is cut off. */
+const mostUnread = 8 * 1024 * 1024;
+const mostUnreadInAll = 64 * 1024 * 1024;
+const worthWatching = 64 * 1024;
 /** Topics whose readers are remembered, long ones apart. */
 const mostTopics = 20_000;
 const longestTopic = 256;
+
+/** Cuts off clients that do not read, those with most waiting first. */
+export class Unread {
+  readonly #slow = new Set<Duplex>();
+  readonly #onCut: () => void;
+
+  constructor(onCut: () => void) {
+    this.#onCut = onCut;
+  }
+
+  /** Something was written to it. */
+  check(conn: Duplex): void {
+    if (conn.destroyed || conn.writableLength < worthWatching) return;
+    if (conn.writableLength > mostUnread) return this.#cut(conn);
+    this.#slow.add(conn);
+    let sum = 0;
+    let slowest = conn;
+    for (const other of this.#slow) {
+      const { writableLength, destroyed } = other;
+      if (destroyed || writableLength < worthWatching) this.#slow.delete(other);
+      else sum += writableLength;
+      if (writableLength > slowest.writableLength) slowest = other;
+    }
+    if (sum > mostUnreadInAll) this.#cut(slowest);
+  }
+
+  #cut(conn: Duplex): void {
+    this.#slow.delete(conn);
+    conn.destroy(new Error("client does not read"));
+    this.#onCut();
+  }
+}
 
 interface Waiting {
   readonly frames: Buffer[];
@@ -46,14 +84,16 @@ interface Waiting {
  */
 export class FanOut {
   readonly #traffic: Traffic;
+  readonly #unread: Unread;
   readonly #trie = new TopicTrie<Subscription>();
   readonly #filters = new Map<Reader, Map<string, Subscription>>();
   /** Forgotten when a filter comes or goes. */
   #found = new Map<string, readonly Subscription[]>();
   #waiting = new Map<Reader, Waiting>();
 
-  constructor(traffic: Traffic) {
+  constructor(traffic: Traffic, unread: Unread) {
     this.#traffic = traffic;
+    this.#unread = unread;
   }
 
   get subscriptions(): number {
@@ -99,15 +139,23 @@ export class FanOut {
     const subscriptions = this.#wantedBy(topic);
     if (subscriptions.length === 0) return;
     const payload = Buffer.isBuffer(packet.payload) ? packet.payload : Buffer.from(packet.payload ?? "");
+    const live = packet.retain === true ? { ...packet, retain: false } : packet;
     let frame: Buffer | undefined;
     for (const { reader, qos } of subscriptions) {
-      if (!reader.takes(topic)) continue;
+      const granted = Math.min(qos, packet.qos);
+      if (!this.#mayHave(reader, live, granted)) continue;
       this.#traffic.sent += 1;
       this.#traffic.sentBytes += payload.length;
-      const granted = Math.min(qos, packet.qos);
-      if (granted === 1 || granted === 2) reader.deliver(packet, granted);
-      else this.#queue(reader, (frame ??= encodePublish({ topic, payload, qos: 0 })));
+      if (granted === 1 || granted === 2) reader.deliver(live, granted);
+      else this.#queue(reader, (frame ??= encodePublish({ topic, payload, qos: 0, retain: false })));
     }
+  }
+
+  #mayHave(reader: Reader, packet: BrokerPacket, granted: number): boolean {
+    if (!reader.open()) return false;
+    const may = reader.may(packet.topic ?? "");
+    if (!may && granted > 0) reader.refuse(packet);
+    return may;
   }
 
   /** One subscription a reader: that of the highest QoS. */
@@ -142,8 +190,8 @@ export class FanOut {
     this.#waiting = new Map();
     for (const [{ conn }, { frames, bytes }] of all) {
       if (conn.destroyed) continue;
-      if (conn.writableLength > mostUnread) conn.destroy(new Error("client does not read"));
-      else conn.write(frames.length === 1 ? frames[0] : Buffer.concat(frames, bytes));
+      conn.write(frames.length === 1 ? frames[0] : Buffer.concat(frames, bytes));
+      this.#unread.check(conn);
     }
   }
 }

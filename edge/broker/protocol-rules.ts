@@ -1,4 +1,5 @@
 import type { Duplex } from "node:stream";
+import { sessionMarker } from "#edge/mqttsessions";
 import { encodeRefusal } from "./encode.ts";
 
 /** What of mqtt-packet's parser is touched beside its interface. */
@@ -41,6 +42,8 @@ export interface RuleOptions {
 }
 
 const unacceptableVersion = 1;
+/** of one packet: a client must not fill the memory */
+const mostFilters = 10_000;
 const dupFlag = 0x08;
 /** Packets that MQTT 3.1 lets a client repeat with the DUP flag: PUBREL, SUBSCRIBE, UNSUBSCRIBE. */
 const repeatable: Readonly<Record<number, string>> = { 6: "pubrel", 8: "subscribe", 10: "unsubscribe" };
@@ -107,13 +110,13 @@ function checkFilters(parser: InnerParser): void {
 }
 
 function checkAll(parser: InnerParser, filters: readonly string[]): void {
-  if (filters.length === 0) fail(parser, "no topic filter");
+  if (filters.length === 0 || filters.length > mostFilters) fail(parser, `${filters.length} topic filters`);
   const bad = filters.find((filter) => !isFilter(filter));
   if (bad !== undefined) fail(parser, `wildcard in the wrong place: ${JSON.stringify(bad.slice(0, 200))}`);
 }
 
 function isFilter(filter: string): boolean {
-  if (filter === "") return false;
+  if (filter === "" || filter === sessionMarker) return false;
   if (!/[+#]/.test(filter)) return true;
   const levels = filter.split("/");
   return levels.every((level, at) =>

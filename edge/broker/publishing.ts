@@ -1,36 +1,32 @@
 import { describeError } from "#shared/errors";
-import type { Logger } from "#shared/log";
 import type { MqttMessage } from "#shared/message";
-import type { BrokerPacket, Sessions } from "#edge/mqttsessions";
+import type { BrokerPacket, Inbox, Sessions, Stored } from "#edge/mqttsessions";
 import type { Access } from "./access.ts";
-import { writeGathered, type InnerClient } from "./connection.ts";
-import { encodePuback } from "./encode.ts";
+import { inboxOf, writeGathered, type Inbound, type InnerClient } from "./connection.ts";
+import { encodeAnswer, type Answer } from "./encode.ts";
 import type { FanOut, Traffic } from "./fan-out.ts";
+import type { Seldom } from "./seldom.ts";
 
 export interface PublishingParts {
   readonly access: Access;
   readonly sessions: Sessions;
   readonly fanOut: FanOut;
   readonly traffic: Traffic;
-  readonly log: Logger;
+  readonly log: Pick<Seldom, "warn">;
   /** A client published; resolves when it is safe. @returns undefined when nobody of ours listens */
   readonly receive: (message: MqttMessage) => Promise<void> | undefined;
   readonly mostLevels: number;
 }
 
-/** What aedes asks of the emitter its packets go through. */
-interface Emitter {
-  on(topic: string, hear: unknown, done?: () => void): void;
-  removeListener(topic: string, hear: unknown, done?: () => void): void;
-  emit(packet: BrokerPacket, done?: () => void): void;
-  close(done?: () => void): void;
-}
+type Publish = BrokerPacket & { readonly cmd: "publish" };
 
-type Done = (error?: Error | null) => void;
+/** Messages of QoS 2 a client may have begun and not released. */
+const mostBegun = 1000;
 
 /**
- * The way of a publication: the twins, and sessions that are away, have it on disk; then all who listen get it; then it
- * is acknowledged. QoS 0 promises nothing and is not held up.
+ * The way of every publication: the twins, and sessions that are away, have it on disk; then all who listen get it; then
+ * it is answered, in the order it came. What cannot be stored is not answered: the connection ends, and the client, which
+ * has it still, sends it again. QoS 0 promises nothing and is not held up.
  */
 export class Publishing {
   readonly #parts: PublishingParts;
@@ -40,80 +36,154 @@ export class Publishing {
     this.#parts = parts;
   }
 
-  /**
-   * A publication of QoS 0 or 1 by a client.
-   * @returns false when it is aedes' to take (QoS 2) or to refuse
-   */
-  take(client: InnerClient, packet: BrokerPacket): boolean {
-    const { access, mostLevels } = this.#parts;
-    const topic = packet.topic ?? "";
-    if (packet.qos === 2 || !client.who || !isTopic(topic, mostLevels)) return false;
-    if (!access.mayPublish(client.who, topic)) return false;
-    this.#count(packet);
+  /** What a client publishes, or releases (QoS 2). */
+  take(client: InnerClient, packet: Inbound): void {
+    if (packet.cmd === "pubrel") return this.#release(client, packet.messageId ?? 0);
+    const problem = this.#problem(client, packet);
+    if (problem !== undefined) {
+      client.emit("error", new Error(problem));
+      return;
+    }
+    const { traffic } = this.#parts;
+    traffic.received += 1;
+    traffic.receivedBytes += packet.payload?.length ?? 0;
     if (packet.qos === 0) this.#publish0(packet);
-    else this.#publish1(client, packet);
-    return true;
-  }
-
-  /** What aedes publishes itself: QoS 2, and wills. It stores the rest. */
-  accept(packet: BrokerPacket, client: InnerClient | undefined, done: Done): void {
-    const { sessions } = this.#parts;
-    const repeated = client && packet.qos === 2 && sessions.hasIncoming(client.id ?? "", packet.messageId);
-    if (repeated) return done();
-    this.#count(packet);
-    const taken = this.#receive(packet);
-    if (!taken && !client?.tail) return done();
-    void settle(Promise.all([client?.tail, taken]), done);
+    else if (packet.qos === 1) this.#publish1(client, packet);
+    else this.#publish2(client, packet);
   }
 
   /** A message of edgecore (`ours`), or of a client that is gone. */
   say(packet: BrokerPacket, { ours }: { readonly ours: boolean }): void {
-    const named = this.#name(packet);
     const { sessions, fanOut } = this.#parts;
+    const named = this.#name(packet);
     if (!ours) void this.#inBackground(this.#receive(named), named);
-    const stored = this.#inBackground(sessions.store(named), named);
-    if (packet.qos === 0 || !stored) fanOut.deliver(named);
-    else void stored.then(() => fanOut.deliver(named));
-  }
-
-  /** The emitter aedes is given: what it emits goes to the fan-out, which knows all who listen. */
-  emitter(): Emitter {
-    return {
-      on: (_topic, _hear, done) => done?.(),
-      removeListener: (_topic, _hear, done) => done?.(),
-      emit: (packet, done) => {
-        this.#parts.fanOut.deliver(packet);
-        done?.();
-      },
-      close: (done) => done?.(),
+    const stored = sessions.store(named);
+    if (!stored) return fanOut.deliver(named);
+    const tell = (): void => {
+      stored.release();
+      fanOut.deliver(named);
     };
+    if (packet.qos === 0) {
+      void this.#inBackground(stored.committed, named);
+      return tell();
+    }
+    // Who listens now is told, whatever the disk says.
+    void this.#inBackground(stored.committed, named)?.then(tell);
   }
 
-  #publish0(packet: BrokerPacket): void {
+  #publish0(packet: Publish): void {
     const { sessions, fanOut } = this.#parts;
     void this.#inBackground(this.#receive(packet), packet);
-    void this.#inBackground(sessions.store(packet), packet);
+    void this.#inBackground(sessions.store(packet)?.committed, packet);
     fanOut.deliver(packet);
   }
 
-  #publish1(client: InnerClient, packet: BrokerPacket): void {
+  #publish1(client: InnerClient, packet: Publish): void {
     const named = this.#name(packet);
-    const waits = [client.tail, this.#receive(named), this.#parts.sessions.store(named)].filter(
-      (wait) => wait !== undefined,
-    );
+    const received = this.#receive(named);
+    const stored = this.#parts.sessions.store(named);
     const finish = (): void => {
+      stored?.release();
       this.#parts.fanOut.deliver(named);
-      if (!client.conn.destroyed) writeGathered(client.conn, encodePuback(packet.messageId ?? 0));
+      answer(client, "puback", packet.messageId);
     };
-    if (waits.length === 0) return finish();
+    if (!client.tail && !received && !stored) return finish();
+    const work = Promise.all([received, stored?.committed]);
+    this.#inOrder(client, work, { finish, giveUp: () => stored?.discard() });
+  }
+
+  /** That it came is on disk with what it leaves behind, in one commit, after the twins have it. */
+  #publish2(client: InnerClient, packet: Publish): void {
+    const { sessions, fanOut } = this.#parts;
+    const messageId = packet.messageId ?? 0;
+    const inbox = inboxOf(client, sessions);
+    const finish = (): void => answer(client, "pubrec", messageId);
+    const repeated = inbox.taken.has(messageId) ? Promise.resolve(true) : inbox.arriving.get(messageId);
+    if (repeated) return this.#inOrder(client, repeated.then(expectTaken), { finish });
+    const named = this.#name(packet);
+    const received = this.#receive(named);
+    const before = client.tail;
+    const work = (async (): Promise<void> => {
+      await Promise.all([received, before]);
+      if (client.broken) throw new Error("an earlier message could not be taken");
+      const stored = sessions.store(named, client.clean ? undefined : { client: client.id ?? "", messageId });
+      await committed(stored);
+      if (client.clean) inbox.taken.set(messageId, 0);
+      fanOut.deliver(named);
+    })();
+    this.#noteArriving(inbox, messageId, work);
+    this.#inOrder(client, work, { finish });
+  }
+
+  #noteArriving(inbox: Inbox, messageId: number, work: Promise<void>): void {
+    const arriving = work.then(
+      () => true,
+      () => false,
+    );
+    inbox.arriving.set(messageId, arriving);
+    void arriving.then(() => inbox.arriving.delete(messageId));
+  }
+
+  #release(client: InnerClient, messageId: number): void {
+    const { sessions } = this.#parts;
+    const finish = (): void => answer(client, "pubcomp", messageId);
+    const before = client.tail;
+    if (client.clean) client.inbox?.taken.delete(messageId);
+    if (client.clean && !before) return finish();
+    const work = (async (): Promise<void> => {
+      await before;
+      if (!client.clean) await sessions.releaseIncoming(client.id ?? "", messageId);
+    })();
+    this.#inOrder(client, work, { finish });
+  }
+
+  /** Runs `finish` when the work is done and all before it was answered; a failure ends the connection. */
+  #inOrder(
+    client: InnerClient,
+    work: Promise<unknown>,
+    { finish, giveUp }: { readonly finish: () => void; readonly giveUp?: () => void },
+  ): void {
     // Counted as aedes does, which reads on when what it has read is dealt with.
     client._parsingBatch += 1;
-    const tail = settle(Promise.all(waits), (error) => {
+    const before = client.tail;
+    const run = async (): Promise<void> => {
+      let problem: unknown;
+      try {
+        await Promise.all([work, before]);
+        if (client.broken) problem = new Error("an earlier message could not be taken");
+      } catch (error) {
+        problem = error;
+      }
       if (client.tail === tail) client.tail = undefined;
-      if (!error) finish();
-      client._nextBatch(error);
-    });
+      if (problem === undefined) {
+        finish();
+        client._nextBatch();
+        return;
+      }
+      client.broken = true;
+      giveUp?.();
+      client._nextBatch(new Error(describeError(problem)));
+    };
+    const tail = run();
     client.tail = tail;
+  }
+
+  #problem(client: InnerClient, { topic = "", qos, messageId = 0 }: Publish): string | undefined {
+    const { sessions, mostLevels } = this.#parts;
+    if (!isTopic(topic, mostLevels)) return `${JSON.stringify(topic.slice(0, 200))} is no topic`;
+    if (qos > 0 && messageId === 0) return "message without an id";
+    if (!this.#mayPublish(client, topic)) return `topic ${topic} is not allowed`;
+    if (qos < 2) return undefined;
+    const { taken, arriving } = inboxOf(client, sessions);
+    const isNew = !taken.has(messageId) && !arriving.has(messageId);
+    return isNew && taken.size + arriving.size >= mostBegun ? "too many messages of QoS 2 begun" : undefined;
+  }
+
+  #mayPublish({ id, who }: InnerClient, topic: string): boolean {
+    const { access, log } = this.#parts;
+    if (who && access.mayPublish(who, topic)) return true;
+    log.warn("refused an MQTT client a topic", { client: id, user: who?.user, topic, what: "publish" });
+    return false;
   }
 
   #receive({ topic = "", payload = "" }: BrokerPacket): Promise<void> | undefined {
@@ -131,28 +201,32 @@ export class Publishing {
   }
 
   /** An identity of its own, under which queues find it again. */
-  #name(packet: BrokerPacket): BrokerPacket {
+  #name<P extends BrokerPacket>(packet: P): P {
     this.#counter += 1;
     return { ...packet, brokerId: "own", brokerCounter: this.#counter };
   }
+}
 
-  #count({ payload = "" }: BrokerPacket): void {
-    this.#parts.traffic.received += 1;
-    this.#parts.traffic.receivedBytes += payload.length;
+/** @throws what the commit failed with, after nothing of it is left */
+async function committed(stored: Stored | undefined): Promise<void> {
+  try {
+    await stored?.committed;
+  } catch (error) {
+    stored?.discard();
+    throw error;
   }
+  stored?.release();
+}
+
+function expectTaken(taken: boolean): void {
+  if (!taken) throw new Error("the message it repeats could not be taken");
+}
+
+function answer({ conn }: InnerClient, kind: Answer, messageId = 0): void {
+  if (!conn.destroyed) writeGathered(conn, encodeAnswer(kind, messageId));
 }
 
 function isTopic(topic: string, mostLevels: number): boolean {
   if (topic === "" || topic.includes("+") || topic.includes("#")) return false;
   return topic.length < mostLevels || topic.split("/").length <= mostLevels;
-}
-
-async function settle(work: Promise<unknown>, done: Done): Promise<void> {
-  try {
-    await work;
-  } catch (error) {
-    done(new Error(describeError(error)));
-    return;
-  }
-  done();
 }

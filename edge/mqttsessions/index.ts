@@ -1,2 +1,10 @@
+export { newInbox, type Inbox } from "./inboxes.ts";
 export type { BrokerPacket, QoS } from "./session-queue.ts";
-export { sessionMarker, Sessions, type SessionCounts, type SessionLimits } from "./sessions.ts";
+export {
+  sessionMarker,
+  Sessions,
+  type SessionCounts,
+  type SessionLimits,
+  type Stored,
+  type Subscription,
+} from "./sessions.ts";

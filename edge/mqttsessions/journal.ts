@@ -5,7 +5,8 @@ type Write = (sessions: MqttSessions) => void;
 
 /**
  * Writes of the broker, one transaction a turn of the event loop. A write replaces an earlier one of the same key that
- * has not reached the disk, so that a packet which comes and goes within a turn costs nothing.
+ * has not reached the disk, so that a packet which comes and goes within a turn costs nothing; what could not be written
+ * is written with the next commit, unless something newer took its place.
  */
 export class Journal {
   readonly #store: Store;
@@ -20,12 +21,17 @@ export class Journal {
     this.#writes.set(key, write);
   }
 
-  putPacket(kind: PacketRow["kind"], client: string, entry: Entry): void {
+  putPacket(kind: PacketRow["kind"], client: string, entry: Pick<Entry, "row" | "packet">): void {
     this.add(`p${entry.row}`, (to) => to.putPacket(toRow(kind, client, entry)));
   }
 
-  removePacket({ row }: Entry): void {
+  removePacket(row: number): void {
     this.add(`p${row}`, (to) => to.removePacket(row));
+  }
+
+  /** A row that may or may not have been written is not to be there. */
+  retractPacket(row: number): void {
+    if (!this.#writes.delete(`p${row}`)) this.removePacket(row);
   }
 
   /** Resolves when everything added so far is on disk; rejects when it could not be written. */
@@ -35,19 +41,33 @@ export class Journal {
     return this.#flushed;
   }
 
+  /** Commits what nobody waits for; a failure leaves it to the next commit. */
+  commitSoon(): void {
+    this.commit().catch(() => undefined);
+  }
+
   #flush(): void {
     const writes = this.#writes;
     this.#writes = new Map();
     this.#flushed = undefined;
     const { mqttSessions } = this.#store;
-    this.#store.transaction(() => {
-      for (const write of writes.values()) write(mqttSessions);
-    });
+    try {
+      this.#store.transaction(() => {
+        for (const write of writes.values()) write(mqttSessions);
+      });
+    } catch (error) {
+      this.#writes = new Map([...writes, ...this.#writes]);
+      throw error;
+    }
   }
 }
 
-function toRow(kind: PacketRow["kind"], client: string, { row, packet }: Entry): PacketRow {
-  const { cmd, topic = null, qos, retain = false, messageId = null, payload } = packet;
+function toRow(
+  kind: PacketRow["kind"],
+  client: string,
+  { row, packet }: Pick<Entry, "row" | "packet">,
+): PacketRow {
+  const { cmd, topic = null, qos, retain = false, messageId = null, payload, user = null } = packet;
   return {
     id: row,
     client,
@@ -58,6 +78,7 @@ function toRow(kind: PacketRow["kind"], client: string, { row, packet }: Entry):
     qos,
     retain: Number(retain),
     payload: payload === undefined ? null : Buffer.from(payload),
+    user,
   };
 }
 
@@ -72,5 +93,6 @@ export function fromRow(row: PacketRow): BrokerPacket {
     messageId: row.messageId ?? undefined,
     brokerId: "stored",
     brokerCounter: row.id,
+    user: row.user ?? undefined,
   };
 }

@@ -1,5 +1,5 @@
 import type { Journal } from "./journal.ts";
-import { SessionQueue, type BrokerPacket, type Entry, type QoS } from "./session-queue.ts";
+import { bytesOf, SessionQueue, type BrokerPacket, type Entry, type QoS } from "./session-queue.ts";
 import type { Wanted } from "./wanted-index.ts";
 
 export interface QueueLimits {
@@ -7,6 +7,12 @@ export interface QueueLimits {
   readonly queueSize: number;
   readonly isOnline: (client: string) => boolean;
   readonly onDropped: (client: string) => void;
+}
+
+/** A message on its way into the queues. */
+export interface Made {
+  readonly client: string;
+  readonly entry: Entry;
 }
 
 /** What waits is bounded: a client that never acknowledges must not fill memory and disk. */
@@ -42,31 +48,48 @@ export class OutQueues {
     this.#bytes += bytesOf(entry);
   }
 
-  /** The payload is copied: as it came it holds on to all that was read with it. */
-  enqueue(wanted: readonly Wanted[], packet: BrokerPacket): void {
-    const { topic = "", brokerId = "", brokerCounter = 0 } = packet;
+  /**
+   * Where there is no room even without the oldest, a session does without the message. The payload is copied: as it
+   * came it holds on to all that was read with it.
+   */
+  enqueue(wanted: readonly Wanted[], packet: BrokerPacket): Made[] {
+    if (wanted.length === 0) return [];
+    const { topic = "", retain = false, brokerId = "", brokerCounter = 0 } = packet;
     const payload = Buffer.from(packet.payload ?? "");
-    for (const { clientId, qos: most } of wanted) {
-      const queue = this.#queue(clientId);
-      if (queue.findPacket(packet)) continue;
-      this.#makeRoom(clientId, queue, payload.length);
+    return wanted.flatMap(({ clientId: client, qos: most }): Made[] => {
+      if (!this.#makeRoom(client, this.#queue(client), payload.length)) {
+        this.#limits.onDropped(client);
+        return [];
+      }
+      const common = { cmd: "publish", topic, payload, retain, brokerId, brokerCounter } as const;
       const qos = Math.min(most, packet.qos) as QoS;
-      const common = { cmd: "publish", topic, payload, retain: false } as const;
-      const entry: Entry = { row: this.#nextRow(), packet: { ...common, qos, brokerId, brokerCounter } };
-      this.load(clientId, entry);
-      this.#journal.putPacket("out", clientId, entry);
+      const entry: Entry = { row: this.#nextRow(), packet: { ...common, qos }, ready: false };
+      this.load(client, entry);
+      this.#journal.putPacket("out", client, entry);
+      return [{ client, entry }];
+    });
+  }
+
+  /** The commit that was to hold them failed, or what they belong to did. */
+  discard(made: readonly Made[]): void {
+    for (const { client, entry } of made) {
+      if (!this.#queues.get(client)?.remove(entry)) continue;
+      this.#bytes -= bytesOf(entry);
+      this.#journal.retractPacket(entry.row);
     }
   }
 
-  /** The message goes out under this id. @returns whether that has to be on disk first (QoS 2) */
-  assign(client: string, packet: BrokerPacket, messageId: number): boolean {
+  /**
+   * The message goes out under this id.
+   * @returns false when it is not to be sent: it is not there (any more), or under way already
+   */
+  assign(client: string, packet: BrokerPacket, messageId: number): Entry | undefined {
     const queue = this.#queues.get(client);
     const entry = queue?.findPacket(packet);
-    if (!queue || !entry) return false;
+    if (!queue || !entry || entry.packet.messageId !== undefined) return undefined;
     queue.number(entry, messageId);
-    if (entry.packet.qos < 2) return false;
-    this.#journal.putPacket("out", client, entry);
-    return true;
+    if (entry.packet.qos === 2) this.#journal.putPacket("out", client, entry);
+    return entry;
   }
 
   /** The client has the message of QoS 2: from now on PUBREL is sent in its place. @returns whether it was there */
@@ -87,6 +110,13 @@ export class OutQueues {
     return entry.packet;
   }
 
+  /** The client may not have it. */
+  refuse(client: string, packet: BrokerPacket): void {
+    const queue = this.#queues.get(client);
+    const entry = queue?.findPacket(packet);
+    if (queue && entry) this.#remove(queue, entry);
+  }
+
   end(client: string): void {
     const queue = this.#queues.get(client);
     if (!queue) return;
@@ -94,20 +124,36 @@ export class OutQueues {
     this.#queues.delete(client);
   }
 
-  #makeRoom(client: string, queue: SessionQueue, bytes: number): void {
+  #makeRoom(client: string, queue: SessionQueue, bytes: number): boolean {
     const most = this.#limits.isOnline(client) ? mostInFlight : this.#limits.queueSize;
-    for (let oldest = queue.oldest(); oldest; oldest = queue.oldest()) {
-      const full = queue.size >= most || queue.bytes + bytes > mostQueueBytes;
-      if (!full && this.#bytes + bytes <= mostBytes) return;
-      this.#remove(queue, oldest);
-      this.#limits.onDropped(client);
+    while (queue.size >= most || queue.bytes + bytes > mostQueueBytes)
+      if (!this.#dropOldest(client, queue)) return false;
+    while (this.#bytes + bytes > mostBytes) {
+      const [owner, largest] = this.#largest();
+      if (!largest || !this.#dropOldest(owner, largest)) return false;
     }
+    return true;
+  }
+
+  #dropOldest(client: string, queue: SessionQueue): boolean {
+    const oldest = queue.oldest();
+    if (!oldest) return false;
+    this.#remove(queue, oldest);
+    this.#limits.onDropped(client);
+    return true;
+  }
+
+  #largest(): readonly [string, SessionQueue | undefined] {
+    let found: readonly [string, SessionQueue | undefined] = ["", undefined];
+    for (const [client, queue] of this.#queues)
+      if (queue.bytes > (found[1]?.bytes ?? 0)) found = [client, queue];
+    return found;
   }
 
   #remove(queue: SessionQueue, entry: Entry): void {
-    queue.remove(entry);
+    if (!queue.remove(entry)) return;
     this.#bytes -= bytesOf(entry);
-    this.#journal.removePacket(entry);
+    this.#journal.removePacket(entry.row);
   }
 
   #queue(client: string): SessionQueue {
@@ -115,8 +161,4 @@ export class OutQueues {
     this.#queues.set(client, queue);
     return queue;
   }
-}
-
-function bytesOf({ packet }: Entry): number {
-  return packet.payload?.length ?? 0;
 }

@@ -1,17 +1,24 @@
-import { topicMatches } from "#shared/message";
 import type { RetainedRow } from "#edge/store";
 import type { Journal } from "./journal.ts";
-import type { BrokerPacket } from "./session-queue.ts";
+import type { BrokerPacket, QoS } from "./session-queue.ts";
 
+/** Topics looked at before others have a turn. */
+const piece = 1000;
 /** A client must not fill memory and disk. */
 const mostRetained = 100_000;
 const mostRetainedBytes = 64 * 1024 * 1024;
 
+interface Level {
+  readonly next: Map<string, Level>;
+  packet: BrokerPacket | undefined;
+}
+
 /** The last retained message of each topic, in memory and, but for `$SYS`, on disk. */
 export class Retained {
   readonly #journal: Journal;
-  readonly #packets = new Map<string, BrokerPacket>();
   readonly #onRefused: (topic: string) => void;
+  readonly #root: Level = { next: new Map(), packet: undefined };
+  #size = 0;
   #bytes = 0;
 
   constructor(journal: Journal, rows: Iterable<RetainedRow>, onRefused: (topic: string) => void) {
@@ -22,56 +29,86 @@ export class Retained {
   }
 
   get size(): number {
-    return this.#packets.size;
+    return this.#size;
   }
 
   /** Takes a retained message over, an empty one as the end of what was there; on disk with the next commit. */
   put({ topic = "", qos, payload: given = "" }: BrokerPacket): void {
     const payload = Buffer.from(given);
     const durable = !topic.startsWith("$SYS/");
+    const before = this.#find(topic);
     if (payload.length === 0) {
-      this.#bytes -= this.#sizeOf(topic);
-      if (this.#packets.delete(topic) && durable)
-        this.#journal.add(`r${topic}`, (to) => to.removeRetained(topic));
+      if (!before) return;
+      this.#set(topic, undefined);
+      if (durable) this.#journal.add(`r${topic}`, (to) => to.removeRetained(topic));
       return;
     }
-    const bytes = this.#bytes - this.#sizeOf(topic) + topic.length + payload.length;
-    if (bytes > mostRetainedBytes || (!this.#packets.has(topic) && this.#packets.size >= mostRetained))
-      return this.#onRefused(topic);
+    const bytes = this.#bytes - sizeOf(before) + topic.length + payload.length;
+    if (bytes > mostRetainedBytes || (!before && this.#size >= mostRetained)) return this.#onRefused(topic);
     this.#set(topic, retainedPacket(topic, qos, payload));
     if (durable) this.#journal.add(`r${topic}`, (to) => to.putRetained({ topic, qos, payload }));
   }
 
-  #set(topic: string, packet: BrokerPacket): void {
-    this.#bytes -= this.#sizeOf(topic);
-    this.#packets.set(topic, packet);
-    this.#bytes += this.#sizeOf(topic);
+  /**
+   * What a filter covers, one after another; what is put meanwhile may be among it. Wildcards may have to look at every
+   * topic: undefined says that it is time for others.
+   */
+  *match(filter: string): Generator<BrokerPacket | undefined> {
+    const wanted = filter.split("/");
+    const root = this.#root;
+    let looked = 0;
+    const walk = function* (at: Level, depth: number): Generator<BrokerPacket | undefined> {
+      looked += 1;
+      if (looked % piece === 0) yield undefined;
+      const level = wanted[depth];
+      const isLast = level === undefined || level === "#";
+      if (isLast && at.packet) yield at.packet;
+      if (level === undefined) return;
+      for (const next of below(at, level, at === root)) yield* walk(next, level === "#" ? depth : depth + 1);
+    };
+    yield* walk(root, 0);
   }
 
-  #sizeOf(topic: string): number {
-    const payload = this.#packets.get(topic)?.payload;
-    return payload === undefined ? 0 : topic.length + payload.length;
+  #find(topic: string): BrokerPacket | undefined {
+    let at: Level | undefined = this.#root;
+    for (const level of topic.split("/")) at = at?.next.get(level);
+    return at?.packet;
   }
 
-  /** What the filters cover, each at the QoS that was granted for its filter. */
-  *match(filters: readonly string[], granted: ReadonlyMap<string, number>): Generator<BrokerPacket> {
-    for (const filter of filters) {
-      const most = granted.get(filter) ?? 2;
-      for (const packet of this.#coveredBy(filter))
-        yield { ...packet, qos: Math.min(packet.qos, most) as 0 | 1 | 2 };
+  #set(topic: string, packet: BrokerPacket | undefined): void {
+    const path: [Level, string][] = [];
+    let at = this.#root;
+    for (const level of topic.split("/")) {
+      path.push([at, level]);
+      const next: Level = at.next.get(level) ?? { next: new Map(), packet: undefined };
+      at.next.set(level, next);
+      at = next;
     }
-  }
-
-  *#coveredBy(filter: string): Generator<BrokerPacket> {
-    if (!/[+#]/.test(filter)) {
-      const exact = this.#packets.get(filter);
-      if (exact) yield exact;
-      return;
+    this.#bytes += sizeOf(packet) - sizeOf(at.packet);
+    this.#size += Number(packet !== undefined) - Number(at.packet !== undefined);
+    at.packet = packet;
+    for (const [parent, level] of path.toReversed()) {
+      const child = parent.next.get(level);
+      if (!child || child.packet || child.next.size > 0) break;
+      parent.next.delete(level);
     }
-    for (const [topic, packet] of this.#packets) if (topicMatches(filter, topic)) yield packet;
   }
 }
 
+/** The levels below one that a level of a filter covers; `$` topics are not for wildcards. */
+function* below(at: Level, level: string, isRoot: boolean): Generator<Level> {
+  if (level !== "#" && level !== "+") {
+    const next = at.next.get(level);
+    if (next) yield next;
+    return;
+  }
+  for (const [name, next] of at.next) if (!isRoot || !name.startsWith("$")) yield next;
+}
+
+function sizeOf(packet: BrokerPacket | undefined): number {
+  return packet ? (packet.topic?.length ?? 0) + (packet.payload?.length ?? 0) : 0;
+}
+
 function retainedPacket(topic: string, qos: number, payload: Buffer): BrokerPacket {
-  return { cmd: "publish", topic, qos: qos as 0 | 1 | 2, retain: true, payload };
+  return { cmd: "publish", topic, qos: qos as QoS, retain: true, payload };
 }

@@ -12,11 +12,15 @@ export interface BrokerPacket {
   brokerId?: string;
   brokerCounter?: number;
   clientId?: string;
+  /** of a will: the user who left it */
+  user?: string | undefined;
 }
 
 export interface Entry {
   readonly row: number;
   packet: BrokerPacket;
+  /** Whether it may be sent: it is on disk, and those who listen are being told. */
+  ready: boolean;
 }
 
 /** What one session still has to get, in order; found by packet identity and by message id without a search. */
@@ -32,24 +36,23 @@ export class SessionQueue {
     return this.#byRow.size;
   }
 
-  entries(): Entry[] {
-    return [...this.#byRow.values()];
+  entries(): IterableIterator<Entry> {
+    return this.#byRow.values();
   }
 
+  /**
+   * The oldest that may be given up. A message of QoS 2 under way may not: its id would go to another one, which the
+   * client would take for a repetition.
+   */
   oldest(): Entry | undefined {
-    return this.#byRow.values().next().value;
-  }
-
-  /** What was never sent, in order. */
-  unsent(): BrokerPacket[] {
-    return this.entries()
-      .map(({ packet }) => packet)
-      .filter(({ messageId }) => messageId === undefined);
+    for (const entry of this.#byRow.values())
+      if (entry.packet.qos < 2 || entry.packet.messageId === undefined) return entry;
+    return undefined;
   }
 
   add(entry: Entry): void {
     this.#byRow.set(entry.row, entry);
-    this.bytes += entry.packet.payload?.length ?? 0;
+    this.bytes += bytesOf(entry);
     this.#byPacket.set(identity(entry.packet), entry);
     if (entry.packet.messageId !== undefined) this.#byMessageId.set(entry.packet.messageId, entry);
   }
@@ -62,22 +65,29 @@ export class SessionQueue {
     return messageId === undefined ? undefined : this.#byMessageId.get(messageId);
   }
 
-  number(entry: Entry, messageId: number | undefined): void {
+  number(entry: Entry, messageId: number): void {
     this.#unnumber(entry);
     entry.packet.messageId = messageId;
-    if (messageId !== undefined) this.#byMessageId.set(messageId, entry);
+    this.#byMessageId.set(messageId, entry);
   }
 
-  remove(entry: Entry): void {
-    if (this.#byRow.delete(entry.row)) this.bytes -= entry.packet.payload?.length ?? 0;
+  /** @returns whether it was there */
+  remove(entry: Entry): boolean {
+    if (!this.#byRow.delete(entry.row)) return false;
+    this.bytes -= bytesOf(entry);
     this.#byPacket.delete(identity(entry.packet));
     this.#unnumber(entry);
+    return true;
   }
 
   #unnumber({ packet, row }: Entry): void {
     if (packet.messageId === undefined) return;
     if (this.#byMessageId.get(packet.messageId)?.row === row) this.#byMessageId.delete(packet.messageId);
   }
+}
+
+export function bytesOf({ packet }: Entry): number {
+  return packet.payload?.length ?? 0;
 }
 
 function identity(packet: BrokerPacket): string {

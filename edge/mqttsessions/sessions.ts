@@ -1,17 +1,19 @@
 import { Readable } from "node:stream";
 import { ProtocolError } from "#shared/errors";
 import type { PacketRow, Store } from "#edge/store";
+import { Inboxes, type Inbox } from "./inboxes.ts";
 import { fromRow, Journal } from "./journal.ts";
-import { Retained } from "./retained.ts";
-import { WantedIndex, type Wanted } from "./wanted-index.ts";
 import { OutQueues, type QueueLimits } from "./out-queues.ts";
+import { Retained } from "./retained.ts";
 import type { BrokerPacket, Entry, QoS } from "./session-queue.ts";
+import { keyOf, WantedIndex } from "./wanted-index.ts";
+import { Wills } from "./wills.ts";
 
 interface Named {
   readonly id: string;
 }
 
-interface Subscription {
+export interface Subscription {
   readonly topic: string;
   readonly qos: QoS;
 }
@@ -21,6 +23,8 @@ export interface SessionLimits extends QueueLimits {
   readonly onNotRetained: (topic: string) => void;
   /** A session was ended to make room for another. */
   readonly onEnded: (client: string) => void;
+  /** The will of the connection that has the client's name now. */
+  readonly willOf: (client: string) => BrokerPacket | undefined;
 }
 
 export interface SessionCounts {
@@ -29,6 +33,15 @@ export interface SessionCounts {
   readonly retained: number;
   /** messages that wait for sessions */
   readonly queued: number;
+}
+
+/** What a publication leaves behind, on its way to the disk. */
+export interface Stored {
+  readonly committed: Promise<void>;
+  /** It is on disk: sessions may have it. */
+  release(): void;
+  /** The commit failed, or something it belongs to: sessions do not have it. */
+  discard(): void;
 }
 
 /** A client must not fill the disk. */
@@ -41,43 +54,42 @@ const mostSessions = 10_000;
 export const sessionMarker = "$SYS/session";
 
 /**
- * What aedes asks of a persistence, in memory and in SQLite: subscriptions and queues of lasting sessions, retained
- * messages, QoS 2 handshakes and wills are there again after a restart. A promise resolves after the commit.
+ * What has to be remembered of MQTT clients, in memory and in SQLite: subscriptions and queues of lasting sessions,
+ * retained messages, handshakes of QoS 2 and wills are there again after a restart. In part it is what aedes asks of a
+ * persistence; a promise resolves after the commit.
  */
 export class Sessions {
   readonly #journal: Journal;
-  readonly #retained: Retained;
   readonly #limits: SessionLimits;
+  readonly #retained: Retained;
+  readonly #queues: OutQueues;
+  readonly #inboxes: Inboxes;
+  readonly #wills: Wills;
   readonly #subscriptions = new Map<string, Map<string, QoS>>();
   readonly #wanted = new WantedIndex();
-  readonly #queues: OutQueues;
-  readonly #incoming = new Map<string, Map<number, Entry>>();
-  readonly #wills = new Map<string, Entry>();
+  /** Subscriptions that were allowed and not stored yet, by client. */
+  readonly #allowed = new Map<string, Subscription[]>();
+  /** Clients connecting now that speak MQTT 3.1. */
   readonly #old = new Set<string>();
   #row = 0;
-  /** Filters and granted QoS of the subscribe packet being answered; see `createRetainedStreamCombi`. */
-  granted: readonly Subscription[] = [];
-  brokerId = "";
 
   constructor(store: Store, limits: SessionLimits) {
     this.#journal = new Journal(store);
     this.#limits = limits;
-    this.#queues = new OutQueues(this.#journal, limits, () => this.#nextRow());
+    const nextRow = (): number => (this.#row += 1);
+    this.#queues = new OutQueues(this.#journal, limits, nextRow);
+    this.#inboxes = new Inboxes(this.#journal, nextRow);
+    this.#wills = new Wills(this.#journal, nextRow);
     this.#retained = new Retained(this.#journal, store.mqttSessions.retained(), (topic) =>
       limits.onNotRetained(topic),
     );
     this.#load(store);
   }
 
-  async setup(broker: { readonly id: string }): Promise<void> {
-    this.brokerId = broker.id;
-  }
-
   /** Wills of clients that were connected when edgecore ended. */
   takeLeftWills(): BrokerPacket[] {
-    const wills = [...this.#wills.values()].map(({ packet }) => packet);
-    for (const entry of this.#wills.values()) this.#journal.removePacket(entry);
-    this.#wills.clear();
+    const wills = this.#wills.takeAll();
+    this.#journal.commitSoon();
     return wills;
   }
 
@@ -93,63 +105,117 @@ export class Sessions {
   }
 
   /**
-   * Stores what a publication leaves behind: retained, and in the queues of lasting sessions (QoS 1 and 2).
-   * @returns undefined when there is nothing to store, else when it is on disk
+   * Stores what a publication leaves behind: retained, in the queues of lasting sessions (QoS 1 and 2), and, in the same
+   * commit, that a lasting session has sent a message of QoS 2 (`from`).
+   * @returns undefined when there is nothing to store
    */
-  store(packet: BrokerPacket): Promise<void> | undefined {
+  store(
+    packet: BrokerPacket,
+    from?: { readonly client: string; readonly messageId: number },
+  ): Stored | undefined {
     const wanted = packet.qos > 0 ? this.#wanted.match(packet.topic ?? "") : [];
-    if (wanted.length === 0 && packet.retain !== true) return undefined;
+    if (wanted.length === 0 && packet.retain !== true && !from) return undefined;
     if (packet.retain === true) this.#retained.put(packet);
-    this.#queues.enqueue(wanted, packet);
-    return this.#journal.commit();
+    const made = this.#queues.enqueue(wanted, packet.retain === true ? { ...packet, retain: false } : packet);
+    const row = from && this.#inboxes.note(from.client, from.messageId);
+    return {
+      committed: this.#journal.commit(),
+      release: () => {
+        for (const { entry } of made) entry.ready = true;
+        if (!from || row === undefined) return;
+        if (this.#subscriptions.has(from.client)) this.#inboxes.load(from.client, from.messageId, row);
+        else this.#journal.removePacket(row);
+      },
+      discard: () => {
+        this.#queues.discard(made);
+        if (row !== undefined) this.#journal.retractPacket(row);
+        this.#journal.commitSoon();
+      },
+    };
   }
 
-  /** A queued message goes out under this id. @returns a promise when that has to be on disk first (QoS 2) */
-  assign(client: string, packet: BrokerPacket, messageId: number): Promise<void> | undefined {
-    return this.#queues.assign(client, packet, messageId) ? this.#journal.commit() : undefined;
+  /** Puts a retained message into the queue of one session. */
+  storeFor(client: string, packet: BrokerPacket, qos: QoS): Stored {
+    const made = this.#queues.enqueue([{ clientId: client, topic: packet.topic ?? "", qos }], packet);
+    return {
+      committed: this.#journal.commit(),
+      release: () => {
+        for (const { entry } of made) entry.ready = true;
+      },
+      discard: () => this.#queues.discard(made),
+    };
+  }
+
+  /** Retained messages a filter covers; undefined says that it is time for others. */
+  retained(filter: string): Generator<BrokerPacket | undefined> {
+    return this.#retained.match(filter);
+  }
+
+  /**
+   * A queued message goes out under this id.
+   * @returns undefined when it is not to be sent; else when what has to be on disk first (QoS 2) is
+   */
+  assign(client: string, packet: BrokerPacket, messageId: number): { stored?: Promise<void> } | undefined {
+    const entry = this.#queues.assign(client, packet, messageId);
+    if (!entry) return undefined;
+    return entry.packet.qos === 2 ? { stored: this.#journal.commit() } : {};
   }
 
   isUnderWay(client: string, messageId: number): boolean {
     return this.#queues.of(client)?.findMessage(messageId) !== undefined;
   }
 
-  /** What a session was never sent, in order. */
+  /** What a session was never sent and may be, in order. */
   unsent(client: string): BrokerPacket[] {
-    return this.#queues.of(client)?.unsent() ?? [];
+    const entries = [...(this.#queues.of(client)?.entries() ?? [])];
+    return entries
+      .filter(({ ready, packet }) => ready && packet.messageId === undefined)
+      .map(({ packet }) => packet);
+  }
+
+  /** The client may not have a message that waits for it. */
+  refuse(client: string, packet: BrokerPacket): void {
+    this.#queues.refuse(client, packet);
+    this.#journal.commitSoon();
+  }
+
+  /** What a lasting session has sent with QoS 2. */
+  inbox(client: string): Inbox {
+    return this.#inboxes.of(client);
+  }
+
+  /** The client has released a message of QoS 2; on disk when it resolves. */
+  releaseIncoming(client: string, messageId: number): Promise<void> {
+    this.#inboxes.release(client, messageId);
+    return this.#journal.commit();
   }
 
   /** The client speaks MQTT 3.1, which has no word for a session that was there. */
-  speaksOld(client: string, old: boolean): void {
-    if (old) this.#old.add(client);
-    else this.#old.delete(client);
+  speaksOld(client: string): void {
+    this.#old.add(client);
   }
 
-  /** Whether a message of QoS 2 was taken before: its repetition says nothing new. */
-  hasIncoming(client: string, messageId: number | undefined): boolean {
-    return this.#incoming.get(client)?.has(messageId ?? 0) ?? false;
+  /** A subscription that may be stored, once aedes asks for it. */
+  allow(client: string, subscription: Subscription): void {
+    const allowed = this.#allowed.get(client);
+    if (allowed) allowed.push(subscription);
+    else this.#allowed.set(client, [subscription]);
   }
 
-  async storeRetained(packet: BrokerPacket): Promise<void> {
-    this.#retained.put(packet);
-    await this.#journal.commit();
+  async setup(): Promise<void> {
+    // Nothing of the broker is needed.
   }
 
-  createRetainedStreamCombi(patterns: readonly string[]): Readable {
-    const qosOf = new Map(this.granted.map(({ topic, qos }) => [topic, qos]));
-    return Readable.from(this.#retained.match(patterns, qosOf));
-  }
-
-  createRetainedStream(pattern: string): Readable {
-    return this.createRetainedStreamCombi([pattern]);
-  }
-
-  async addSubscriptions(client: Named, subs: readonly Subscription[]): Promise<void> {
+  /** aedes comes once for each filter, with all of them, those refused too. */
+  async addSubscriptions(client: Named): Promise<void> {
+    const allowed = this.#allowed.get(client.id) ?? [];
+    this.#allowed.delete(client.id);
     const topics = this.#session(client.id);
-    for (const { topic, qos } of subs) {
+    for (const { topic, qos } of allowed) {
       this.#wanted.remove(client.id, topic);
       topics.set(topic, qos);
       if (qos > 0) this.#wanted.add({ clientId: client.id, topic, qos });
-      this.#journal.add(`s${client.id}\n${topic}`, (to) =>
+      this.#journal.add(`s${keyOf(client.id, topic)}`, (to) =>
         to.putSubscription({ client: client.id, topic, qos }),
       );
     }
@@ -166,43 +232,30 @@ export class Sessions {
     await this.#journal.commit();
   }
 
+  async cleanIncoming(client: Named): Promise<void> {
+    this.#inboxes.end(client.id);
+    await this.#journal.commit();
+  }
+
   /** Asked for each client that wants a lasting session; begins one where there is none. */
   async subscriptionsByClient(client: Named): Promise<Subscription[]> {
+    const old = this.#old.delete(client.id);
     const known = this.#subscriptions.get(client.id);
     const topics = this.#session(client.id);
     // Those that came last are kept longest.
     this.#subscriptions.delete(client.id);
     this.#subscriptions.set(client.id, topics);
     await this.#journal.commit();
-    const hidden = known === undefined || (topics.size === 1 && this.#old.has(client.id));
+    const hidden = known === undefined || (topics.size === 1 && old);
     return hidden ? [] : [...topics].map(([topic, qos]) => ({ topic, qos }));
-  }
-
-  async subscriptionsByTopic(topic: string): Promise<Wanted[]> {
-    return this.#wanted.match(topic);
-  }
-
-  async countOffline(): Promise<{ subsCount: number; clientsCount: number }> {
-    return { subsCount: this.#wanted.size, clientsCount: this.#subscriptions.size };
-  }
-
-  async outgoingEnqueue(sub: Wanted, packet: BrokerPacket): Promise<void> {
-    return this.outgoingEnqueueCombi([sub], packet);
-  }
-
-  async outgoingEnqueueCombi(subs: readonly Wanted[], packet: BrokerPacket): Promise<void> {
-    if (subs.length === 0) return;
-    this.#queues.enqueue(subs, packet);
-    await this.#journal.commit();
   }
 
   async outgoingUpdate(client: Named, packet: BrokerPacket): Promise<void> {
     const { messageId } = packet;
-    const changed =
-      packet.cmd === "pubrel"
-        ? this.#queues.release(client.id, messageId)
-        : messageId !== undefined && this.#queues.assign(client.id, packet, messageId);
-    if (changed) await this.#journal.commit();
+    const isRelease = packet.cmd === "pubrel";
+    if (isRelease) this.#queues.release(client.id, messageId);
+    else if (messageId !== undefined) this.#queues.assign(client.id, packet, messageId);
+    if (isRelease || packet.qos === 2) await this.#journal.commit();
   }
 
   async outgoingClearMessageId(client: Named, packet: BrokerPacket): Promise<BrokerPacket | undefined> {
@@ -212,7 +265,7 @@ export class Sessions {
   }
 
   outgoingStream(client: Named): Readable {
-    const entries = this.#queues.of(client.id)?.entries() ?? [];
+    const entries = [...(this.#queues.of(client.id)?.entries() ?? [])].filter(({ ready }) => ready);
     return Readable.from(
       entries.map(({ packet }) => ({
         ...packet,
@@ -221,74 +274,31 @@ export class Sessions {
     );
   }
 
-  async incomingStorePacket(client: Named, packet: BrokerPacket): Promise<void> {
-    const id = packet.messageId ?? 0;
-    const packets = this.#incoming.get(client.id) ?? new Map<number, Entry>();
-    // That it came is all that is asked later.
-    const { cmd, qos, messageId } = packet;
-    const entry: Entry = { row: this.#nextRow(), packet: { cmd, qos, messageId } };
-    this.#incoming.set(client.id, packets.set(id, entry));
-    this.#journal.putPacket("in", client.id, entry);
-    await this.#journal.commit();
-  }
-
-  async incomingGetPacket(client: Named, packet: BrokerPacket): Promise<BrokerPacket> {
-    const entry = this.#incoming.get(client.id)?.get(packet.messageId ?? 0);
-    if (!entry) throw new ProtocolError("no-packet", "no such packet");
-    return entry.packet;
-  }
-
-  async incomingDelPacket(client: Named, packet: BrokerPacket): Promise<void> {
-    const packets = this.#incoming.get(client.id);
-    const entry = packets?.get(packet.messageId ?? 0);
-    if (!packets || !entry) throw new ProtocolError("no-packet", "no such packet");
-    packets.delete(packet.messageId ?? 0);
-    if (packets.size === 0) this.#incoming.delete(client.id);
-    this.#journal.removePacket(entry);
-    await this.#journal.commit();
-  }
-
-  async cleanIncoming(client: Named): Promise<void> {
-    for (const entry of this.#incoming.get(client.id)?.values() ?? []) this.#journal.removePacket(entry);
-    this.#incoming.delete(client.id);
-    await this.#journal.commit();
+  /** The broker sends what is retained itself. */
+  createRetainedStreamCombi(): Readable {
+    return Readable.from([]);
   }
 
   async putWill(client: Named, packet: BrokerPacket): Promise<void> {
-    const will = Object.assign(packet, {
-      cmd: "publish" as const,
-      brokerId: this.brokerId,
-      clientId: client.id,
-      payload: Buffer.from(packet.payload ?? ""),
-    });
-    const entry = { row: this.#nextRow(), packet: will };
-    this.#wills.set(client.id, entry);
-    this.#journal.putPacket("will", client.id, entry);
+    this.#wills.put(client.id, packet);
     await this.#journal.commit();
   }
 
-  async getWill(client: Named): Promise<BrokerPacket | undefined> {
-    return this.#wills.get(client.id)?.packet;
-  }
-
-  async delWill(client: Named): Promise<BrokerPacket | undefined> {
-    const entry = this.#wills.get(client.id);
-    if (!entry) return undefined;
-    this.#wills.delete(client.id);
-    this.#journal.removePacket(entry);
-    await this.#journal.commit();
-    return entry.packet;
+  /**
+   * aedes asks when a connection begins (with the client itself) and when one ends: then the will on disk may be of the
+   * one that took over. It leaves a rejection unheard.
+   */
+  async delWill(client: Named): Promise<void> {
+    const stored = this.#wills.of(client.id);
+    const ends = !("conn" in client);
+    if (stored === undefined || (ends && this.#limits.willOf(client.id) !== stored)) return;
+    this.#wills.remove(client.id);
+    this.#journal.commitSoon();
   }
 
   /** One broker alone: the wills of others are told at start. */
   streamWill(): Readable {
     return Readable.from([]);
-  }
-
-  getClientList(topic: string): Readable {
-    return Readable.from(
-      [...this.#subscriptions].filter(([, topics]) => topics.has(topic)).map(([id]) => id),
-    );
   }
 
   async destroy(): Promise<void> {
@@ -308,13 +318,11 @@ export class Sessions {
 
   #loadPacket(row: PacketRow): void {
     this.#row = Math.max(this.#row, row.id);
-    const entry: Entry = { row: row.id, packet: fromRow(row) };
-    if (row.kind === "will") this.#wills.set(row.client, entry);
+    const entry: Entry = { row: row.id, packet: fromRow(row), ready: true };
+    if (row.kind === "will") this.#wills.load(row.client, entry);
     else if (row.kind === "out") this.#queues.load(row.client, entry);
-    else {
-      const packets = this.#incoming.get(row.client) ?? new Map<number, Entry>();
-      this.#incoming.set(row.client, packets.set(row.messageId ?? 0, entry));
-    }
+    else if (this.#subscriptions.has(row.client)) this.#inboxes.load(row.client, row.messageId ?? 0, row.id);
+    else this.#journal.removePacket(row.id);
   }
 
   /** The topics of a session; a new session begins, where there are too many in the place of the one longest away. */
@@ -324,7 +332,7 @@ export class Sessions {
     if (this.#subscriptions.size >= mostSessions) this.#endOldest(client);
     const topics = new Map<string, QoS>([[sessionMarker, 0]]);
     this.#subscriptions.set(client, topics);
-    this.#journal.add(`s${client}\n${sessionMarker}`, (to) =>
+    this.#journal.add(`s${keyOf(client, sessionMarker)}`, (to) =>
       to.putSubscription({ client, topic: sessionMarker, qos: 0 }),
     );
     return topics;
@@ -343,6 +351,8 @@ export class Sessions {
   #end(client: string): void {
     this.#unsubscribe(client, [...(this.#subscriptions.get(client)?.keys() ?? [])]);
     this.#queues.end(client);
+    this.#inboxes.end(client);
+    this.#allowed.delete(client);
   }
 
   #unsubscribe(client: string, topics: readonly string[]): void {
@@ -351,13 +361,8 @@ export class Sessions {
     for (const topic of topics) {
       this.#wanted.remove(client, topic);
       if (known.delete(topic))
-        this.#journal.add(`s${client}\n${topic}`, (to) => to.removeSubscription(client, topic));
+        this.#journal.add(`s${keyOf(client, topic)}`, (to) => to.removeSubscription(client, topic));
     }
     if (known.size === 0) this.#subscriptions.delete(client);
-  }
-
-  #nextRow(): number {
-    this.#row += 1;
-    return this.#row;
   }
 }

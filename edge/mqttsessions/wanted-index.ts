@@ -13,19 +13,16 @@ export class WantedIndex {
   readonly #trie = new TopicTrie<Wanted>();
   readonly #all = new Map<string, Wanted>();
 
-  get size(): number {
-    return this.#all.size;
-  }
-
   add(wanted: Wanted): void {
-    this.#all.set(`${wanted.clientId}\n${wanted.topic}`, wanted);
+    this.#all.set(keyOf(wanted.clientId, wanted.topic), wanted);
     this.#trie.add(wanted.topic, wanted);
   }
 
   remove(client: string, topic: string): void {
-    const wanted = this.#all.get(`${client}\n${topic}`);
+    const key = keyOf(client, topic);
+    const wanted = this.#all.get(key);
     if (!wanted) return;
-    this.#all.delete(`${client}\n${topic}`);
+    this.#all.delete(key);
     this.#trie.remove(topic, wanted);
   }
 
@@ -37,4 +34,9 @@ export class WantedIndex {
       if ((best.get(wanted.clientId)?.qos ?? 0) < wanted.qos) best.set(wanted.clientId, wanted);
     return [...best.values()];
   }
+}
+
+/** Both may hold any character: the length tells where the first ends. */
+export function keyOf(client: string, topic: string): string {
+  return `${client.length} ${client}${topic}`;
 }

@@ -11,6 +11,8 @@ export interface PacketRow {
   readonly qos: number;
   readonly retain: number;
   readonly payload: Uint8Array | null;
+  /** of a will: the user who left it */
+  readonly user: string | null;
 }
 
 export interface SubscriptionRow {
@@ -38,8 +40,8 @@ export class MqttSessions {
   constructor(db: Database) {
     this.#db = db;
     this.#putPacket = db.query<never, (string | number | Uint8Array | null)[]>(
-      `INSERT OR REPLACE INTO mqtt_packet (id, client, kind, message_id, cmd, topic, qos, retain, payload)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT OR REPLACE INTO mqtt_packet (id, client, kind, message_id, cmd, topic, qos, retain, payload, user)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     );
     this.#removePacket = db.query<never, [number]>("DELETE FROM mqtt_packet WHERE id = ?");
     this.#putSubscription = db.query<never, [string, string, number]>(
@@ -57,7 +59,7 @@ export class MqttSessions {
   packets(): Iterable<PacketRow> {
     return this.#db
       .query<PacketRow, []>(
-        `SELECT id, client, kind, message_id AS messageId, cmd, topic, qos, retain, payload
+        `SELECT id, client, kind, message_id AS messageId, cmd, topic, qos, retain, payload, user
          FROM mqtt_packet ORDER BY id`,
       )
       .iterate();
@@ -72,8 +74,8 @@ export class MqttSessions {
   }
 
   putPacket(row: PacketRow): void {
-    const { id, client, kind, messageId, cmd, topic, qos, retain, payload } = row;
-    this.#putPacket.run(id, client, kind, messageId, cmd, topic, qos, retain, payload);
+    const { id, client, kind, messageId, cmd, topic, qos, retain, payload, user } = row;
+    this.#putPacket.run(id, client, kind, messageId, cmd, topic, qos, retain, payload, user);
   }
 
   removePacket(id: number): void {

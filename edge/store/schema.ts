@@ -94,4 +94,6 @@ export const migrations: readonly string[] = [
      since INTEGER NOT NULL,
      last INTEGER NOT NULL
    ) WITHOUT ROWID;`,
+  // Whose will it is: what it may say is asked again when it is told.
+  `ALTER TABLE mqtt_packet ADD COLUMN user TEXT;`,
 ];

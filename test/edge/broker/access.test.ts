@@ -1,8 +1,11 @@
 import { expect, test } from "bun:test";
+import { join } from "node:path";
 import { Access, type Identity } from "#internal/edge/broker/access.ts";
 import type { BrokerConfig } from "#shared/config";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { openStore } from "#edge/store";
 import { collect, startBus } from "#internal/test/edge/eventbus/harness.ts";
+import { connectPacket, openRaw, publishPacket, type RawClient } from "./raw-client.ts";
 
 const passwordHash = Bun.password.hashSync("secret", { algorithm: "bcrypt", cost: 4 });
 const users = ["d1", "d2", "admin"].map((name) => ({ name, passwordHash }));
@@ -29,6 +32,10 @@ test("access lets a device publish as itself, and nobody by a client id alone", 
     ),
     other: access.mayPublish(d1, "$hw/events/device/d2/twin/update"),
     longer: access.mayPublish(d1, "$hw/events/device/d10/twin/update"),
+    ofNamespace: access.mayPublish(
+      { user: "default", clientId: "" },
+      "$hw/events/device/default/d1/twin/update",
+    ),
     claimed: access.mayPublish(nobody, own),
     public: access.mayPublish(nobody, "public/x"),
     private: access.mayPublish(nobody, "private/x"),
@@ -37,6 +44,7 @@ test("access lets a device publish as itself, and nobody by a client id alone", 
     twoLevels: true,
     other: false,
     longer: false,
+    ofNamespace: false,
     claimed: false,
     public: true,
     private: false,
@@ -107,4 +115,92 @@ test("broker refuses a client whose will is for another device", async () => {
   d1Client.stream.destroy();
   while (edge.received.length === 0) await Bun.sleep(5);
   expect(edge.received.map(({ topic }) => topic)).toEqual([own]);
+});
+
+test("broker remembers no answer for another question that looks alike", async () => {
+  using dir = tempDir();
+  await using edge = await startBus(dir.path, { broker: { acl: [rule("public/#", "readwrite")] } });
+  using one = await openRaw(edge.bus.mqttPort);
+  one.send(connectPacket("a"), publishPacket(`public/x\n${own}`, 1, 1));
+  expect([(await one.next()).cmd, (await one.next()).cmd]).toEqual(["connack", "puback"]);
+  using two = await openRaw(edge.bus.mqttPort);
+  two.send(connectPacket("a\npublic/x"), publishPacket(own, 1, 1));
+  await two.closed;
+  expect(edge.received).toEqual([]);
+});
+
+const secretive = [rule("public/#", "readwrite"), rule("private/#", "readwrite", "admin")];
+
+/** What a client that may have only public topics gets when something private is said and it subscribes again. */
+async function overhear(edge: Awaited<ReturnType<typeof startBus>>, spy: RawClient): Promise<string[]> {
+  const admin = await edge.connect({ username: "admin", password: "secret" });
+  await admin.publishAsync("private/door", "code 1234", { qos: 1 });
+  spy.send({ cmd: "subscribe", messageId: 2, subscriptions: [{ topic: "public/x", qos: 1 }] });
+  await admin.publishAsync("public/x", "end", { qos: 1 });
+  const topics: string[] = [];
+  for (let packet = await spy.next(); topics.at(-1) !== "public/x"; packet = await spy.next())
+    if (packet.cmd === "publish") {
+      topics.push(packet.topic);
+      if (packet.topic === "public/x") break;
+    }
+  return topics;
+}
+
+test("broker stores no subscription it refused", async () => {
+  using dir = tempDir();
+  await using edge = await startBus(dir.path, { broker: { users, acl: secretive } });
+  using spy = await openRaw(edge.bus.mqttPort);
+  const subscriptions = [
+    { topic: "public/x", qos: 1 as const },
+    { topic: "private/#", qos: 1 as const },
+  ];
+  spy.send(connectPacket("spy", { clean: false }), { cmd: "subscribe", messageId: 1, subscriptions });
+  await spy.next();
+  expect(await spy.next()).toMatchObject({ cmd: "suback", granted: [1, 128] });
+  expect(await overhear(edge, spy)).toEqual(["public/x"]);
+  const stored = edge.store.mqttSessions.subscriptions().map(({ topic }) => topic);
+  expect(stored.toSorted()).toEqual(["$SYS/session", "public/x"]);
+});
+
+test("broker gives who takes a client id nothing of what waits for another user", async () => {
+  using dir = tempDir();
+  await using edge = await startBus(dir.path, { broker: { users, acl: secretive } });
+  const login = { username: "admin", password: "secret" };
+  const reader = await edge.connect({ ...login, clean: false, clientId: "desk" });
+  await reader.subscribeAsync("private/#", { qos: 1 });
+  using spy = await openRaw(edge.bus.mqttPort);
+  spy.send(connectPacket("desk", { clean: false }));
+  await spy.next();
+  expect(await overhear(edge, spy)).toEqual(["public/x"]);
+});
+
+test("broker asks today's rules about subscriptions and wills of the run before", async () => {
+  using dir = tempDir();
+  const database = join(dir.path, "edge.db");
+  {
+    const edge = await startBus(dir.path, { database });
+    const spy = await edge.connect({ clean: false, clientId: "spy" });
+    await spy.subscribeAsync("private/#", { qos: 1 });
+    using store = openStore(database);
+    const left = { id: 7777, client: "x", kind: "will", messageId: null, cmd: "publish", qos: 1 } as const;
+    await edge[Symbol.asyncDispose]();
+    store.mqttSessions.putPacket({ ...left, topic: own, retain: 0, payload: Buffer.from("{}"), user: null });
+  }
+  await using edge = await startBus(dir.path, { database, broker: { users, acl: secretive } });
+  using spy = await openRaw(edge.bus.mqttPort);
+  spy.send(connectPacket("spy", { clean: false }));
+  await spy.next();
+  expect(await overhear(edge, spy)).toEqual(["public/x"]);
+  expect(edge.received).toEqual([]);
+});
+
+test("broker does not let refused messages pile up for a session that is there", async () => {
+  using dir = tempDir();
+  const acl = [rule("house/secret", "deny", "d1"), rule("house/#", "readwrite")];
+  await using edge = await startBus(dir.path, { broker: { users, acl } });
+  const reader = await edge.connect({ username: "d1", password: "secret", clean: false, clientId: "reader" });
+  await reader.subscribeAsync("house/#", { qos: 1 });
+  const writer = await edge.connect({ username: "d2", password: "secret" });
+  for (let n = 0; n < 50; n += 1) await writer.publishAsync("house/secret", "x", { qos: 1 });
+  expect([...edge.store.mqttSessions.packets()].filter(({ kind }) => kind === "out")).toEqual([]);
 });

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { Sessions, type SessionLimits } from "#edge/mqttsessions";
+import { Sessions, type BrokerPacket, type SessionLimits } from "#edge/mqttsessions";
 import { openStore } from "#edge/store";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
@@ -19,7 +19,14 @@ function makeLimits(queueSize: number, told: Told): SessionLimits {
     onDropped: (client) => void told.dropped.push(client),
     onNotRetained: (topic) => void told.notRetained.push(topic),
     onEnded: (client) => void told.ended.push(client),
+    willOf: () => undefined,
   };
+}
+
+async function put(sessions: Sessions, packet: BrokerPacket): Promise<void> {
+  const stored = sessions.store(packet);
+  await stored?.committed;
+  stored?.release();
 }
 
 const nothing = (): Told => ({ dropped: [], notRetained: [], ended: [] });
@@ -29,9 +36,10 @@ test.each(["away", "online"])("sessions keep the newest 8 MiB for a client that 
   using store = openStore(join(dir.path, "edge.db"));
   const told = nothing();
   const sessions = new Sessions(store, makeLimits(1000, told));
-  await sessions.addSubscriptions({ id: client }, [{ topic: "big/#", qos: 1 }]);
+  sessions.allow(client, { topic: "big/#", qos: 1 });
+  await sessions.addSubscriptions({ id: client });
   for (let n = 0; n < 20; n += 1)
-    await sessions.store({
+    await put(sessions, {
       cmd: "publish",
       topic: `big/${n}`,
       payload: megabyte,
@@ -52,8 +60,8 @@ test("sessions retain at most 64 MiB, say so, and take the place of what was giv
   using store = openStore(join(dir.path, "edge.db"));
   const told = nothing();
   const sessions = new Sessions(store, makeLimits(1000, told));
-  const retain = (n: number, payload: Buffer): Promise<void> | undefined =>
-    sessions.store({ cmd: "publish", topic: `t/${n}`, payload, qos: 0, retain: true });
+  const retain = (n: number, payload: Buffer): Promise<void> =>
+    put(sessions, { cmd: "publish", topic: `t/${n}`, payload, qos: 0, retain: true });
   for (let n = 0; n < 66; n += 1) await retain(n, megabyte);
   expect({ kept: sessions.counts().retained, told: told.notRetained }).toEqual({
     kept: 63,
