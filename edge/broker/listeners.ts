@@ -1,9 +1,10 @@
 import { readFileSync } from "node:fs";
 import net from "node:net";
-import { Duplex } from "node:stream";
+import type { Duplex } from "node:stream";
 import tls from "node:tls";
 import type { BrokerConfig } from "#shared/config";
 import { ConfigError, describeError } from "#shared/errors";
+import { SocketStream, type SocketData } from "./socket-stream.ts";
 
 export interface Listener extends AsyncDisposable {
   readonly port: number;
@@ -22,14 +23,17 @@ export interface Peer {
 
 type Accept = (stream: Duplex, peer: Peer) => void;
 
+const handshakeMs = 10_000;
+
 /**
- * Opens the broker's sockets.
+ * Opens the broker's sockets, which all together hold as many connections as configured.
  * @throws ConfigError when an address is taken or a certificate cannot be read
  */
 export async function listen(config: BrokerConfig, accept: Accept): Promise<Listeners> {
   await using stack = new AsyncDisposableStack();
-  const tcp = stack.use(await listenTcp(config, accept));
-  const websocket = config.websocketUrl ? stack.use(listenWebSocket(config, accept)) : undefined;
+  const places = new Places(config.maxConnections);
+  const tcp = stack.use(await listenTcp(config, places, accept));
+  const websocket = config.websocketUrl ? stack.use(listenWebSocket(config, places, accept)) : undefined;
   const owned = stack.move();
   return {
     tcp: tcp.port,
@@ -38,28 +42,39 @@ export async function listen(config: BrokerConfig, accept: Accept): Promise<List
   };
 }
 
-async function listenTcp(config: BrokerConfig, accept: Accept): Promise<Listener> {
-  const { secure, host, port } = readUrl(config.url, 1884);
-  const sockets = new Set<net.Socket>();
-  const take = (socket: net.Socket): void => {
-    sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
-    socket.setNoDelay(true);
-    if (sockets.size > config.maxConnections) socket.destroy();
-    else accept(socket, { certificateName: () => nameOf(socket) });
-  };
-  const server = secure ? tls.createServer(tlsOptions(config), take) : net.createServer(take);
-  const listening = Promise.withResolvers<void>();
-  server.once("error", listening.reject);
-  server.listen(port, host, listening.resolve);
-  try {
-    await listening.promise;
-  } catch (cause) {
-    throw new ConfigError("listen", `Cannot listen for MQTT on ${config.url}: ${describeError(cause)}`, {
-      cause,
-    });
+/** Who may be connected at the same time, however they came. */
+class Places {
+  #free: number;
+
+  constructor(count: number) {
+    this.#free = count;
   }
-  server.on("error", () => undefined);
+
+  /** @returns what gives the place back, to be called once; undefined when none is free */
+  take(): (() => void) | undefined {
+    if (this.#free === 0) return undefined;
+    this.#free -= 1;
+    return () => {
+      this.#free += 1;
+    };
+  }
+}
+
+async function listenTcp(config: BrokerConfig, places: Places, accept: Accept): Promise<Listener> {
+  const { secure, host, port } = readUrl(config.url, 1884);
+  const server = secure
+    ? tls.createServer({ ...tlsOptions(config), handshakeTimeout: handshakeMs })
+    : net.createServer();
+  const sockets = holdPlaces(server, places);
+  server.on(secure ? "secureConnection" : "connection", (socket: net.Socket) => {
+    if (socket.destroyed) return;
+    socket.setNoDelay(true);
+    // Read now: a socket that is closed has no certificate any more.
+    const name = nameOf(socket);
+    accept(socket, { certificateName: () => name });
+  });
+  server.on("tlsClientError", (_: Error, socket: net.Socket) => socket.destroy());
+  await listening(server, { host, port, url: config.url });
   const address = server.address();
   return {
     port: typeof address === "object" && address ? address.port : port,
@@ -72,37 +87,64 @@ async function listenTcp(config: BrokerConfig, accept: Accept): Promise<Listener
   };
 }
 
-function listenWebSocket(config: BrokerConfig, accept: Accept): Listener {
+/** Gives each connection a place from its first packet on, not only once it has shown who it is. */
+function holdPlaces(server: net.Server, places: Places): ReadonlySet<net.Socket> {
+  const sockets = new Set<net.Socket>();
+  server.on("connection", (socket) => {
+    const leave = places.take();
+    socket.on("error", () => undefined);
+    if (!leave) {
+      socket.destroy();
+      return;
+    }
+    sockets.add(socket);
+    socket.once("close", () => {
+      sockets.delete(socket);
+      leave();
+    });
+  });
+  return sockets;
+}
+
+async function listening(
+  server: net.Server,
+  { host, port, url }: { readonly host: string; readonly port: number; readonly url: string },
+): Promise<void> {
+  const ready = Promise.withResolvers<void>();
+  server.once("error", ready.reject);
+  server.listen(port, host, ready.resolve);
+  try {
+    await ready.promise;
+  } catch (cause) {
+    throw new ConfigError("listen", `Cannot listen for MQTT on ${url}: ${describeError(cause)}`, { cause });
+  }
+  server.on("error", () => undefined);
+}
+
+function listenWebSocket(config: BrokerConfig, places: Places, accept: Accept): Listener {
   const { secure, host, port } = readUrl(config.websocketUrl ?? "", 1885);
   try {
     const server = Bun.serve<SocketData>({
       hostname: host,
       port,
       ...(secure ? { tls: tlsOptions(config) } : {}),
-      fetch: (request, self) => {
-        const offered = request.headers.get("sec-websocket-protocol") ?? "";
-        const spoken = offered.split(/,\s*/).find((name) => name === "mqtt" || name === "mqttv3.1");
-        const headers = spoken ? { "Sec-WebSocket-Protocol": spoken } : undefined;
-        const data: SocketData = { stream: undefined };
-        if (self.upgrade(request, { data, ...(headers ? { headers } : {}) })) return undefined;
-        return new Response("MQTT over WebSocket is spoken here\n", { status: 426 });
-      },
+      fetch: (request, self) => upgrade(request, self, places),
       websocket: {
         maxPayloadLength: config.maxPacketBytes + 1024,
         backpressureLimit: 16 * 1024 * 1024,
         closeOnBackpressureLimit: true,
         open: (socket) => {
-          socket.data.stream = new SocketStream(socket);
+          const { stream } = socket.data;
+          stream.opened(socket);
           // Bun's server does not show the certificate it checked.
-          accept(socket.data.stream, { certificateName: () => undefined });
+          accept(stream, { certificateName: () => undefined });
         },
-        message: (socket, message) => {
-          socket.data.stream?.push(typeof message === "string" ? Buffer.from(message) : message);
-        },
-        drain: (socket) => socket.data.stream?.drained(),
+        message: (socket, message) =>
+          socket.data.stream.received(typeof message === "string" ? Buffer.from(message) : message),
+        drain: (socket) => socket.data.stream.drained(),
         close: (socket) => {
-          socket.data.stream?.push(null);
-          socket.data.stream?.destroy();
+          socket.data.leave();
+          socket.data.stream.gone();
         },
       },
     });
@@ -112,47 +154,24 @@ function listenWebSocket(config: BrokerConfig, accept: Accept): Listener {
   }
 }
 
-interface SocketData {
-  stream: SocketStream | undefined;
-}
-
-/** A WebSocket of Bun's server as the byte stream a broker reads and writes. */
-class SocketStream extends Duplex {
-  readonly #socket: Bun.ServerWebSocket<SocketData>;
-  #waiting: (() => void) | undefined;
-
-  constructor(socket: Bun.ServerWebSocket<SocketData>) {
-    super();
-    this.#socket = socket;
-  }
-
-  drained(): void {
-    const waiting = this.#waiting;
-    this.#waiting = undefined;
-    waiting?.();
-  }
-
-  override _read(): void {
-    // Bytes are pushed as they come; the broker reads at its own pace.
-  }
-
-  override _write(chunk: Buffer, _: BufferEncoding, done: (error?: Error | null) => void): void {
-    const sent = this.#socket.sendBinary(chunk);
-    if (sent === 0) done(new Error("connection closed"));
-    else if (sent === -1) this.#waiting = () => done();
-    else done();
-  }
-
-  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    this.#socket.close();
-    this.drained();
-    done(error);
-  }
+/** @returns the answer to a request that does not become a WebSocket */
+function upgrade(request: Request, server: Bun.Server<SocketData>, places: Places): Response | undefined {
+  const offered = request.headers.get("sec-websocket-protocol") ?? "";
+  const spoken = offered.split(/,\s*/).find((name) => name === "mqtt" || name === "mqttv3.1");
+  const headers = spoken ? { "Sec-WebSocket-Protocol": spoken } : undefined;
+  const leave = places.take();
+  if (!leave) return new Response("Too many are connected\n", { status: 503 });
+  const data = { stream: new SocketStream(), leave };
+  if (server.upgrade(request, { data, ...(headers ? { headers } : {}) })) return undefined;
+  leave();
+  return new Response("MQTT over WebSocket is spoken here\n", { status: 426 });
 }
 
 function nameOf(socket: net.Socket): string | undefined {
   if (!(socket instanceof tls.TLSSocket) || !socket.authorized) return undefined;
-  const name: unknown = socket.getPeerCertificate().subject?.CN;
+  // Of a socket that is closed already Bun gives null, whatever the type says.
+  const certificate = socket.getPeerCertificate() as tls.PeerCertificate | null;
+  const name: unknown = certificate?.subject?.CN;
   return typeof name === "string" && name !== "" ? name : undefined;
 }
 

@@ -1,9 +1,14 @@
 import { expect, test } from "bun:test";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
+import tls from "node:tls";
 import { connectAsync } from "mqtt";
+import { generate } from "mqtt-packet";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startBus } from "#internal/test/edge/eventbus/harness.ts";
+import { connectPacket } from "./raw-client.ts";
 
 const openssl = Bun.which("openssl");
 
@@ -61,3 +66,54 @@ test.skipIf(!openssl)(
     await client.endAsync(true);
   },
 );
+
+test.skipIf(!openssl)("broker survives clients that leave while it looks at their certificates", async () => {
+  using dir = tempDir();
+  const pair = makeCertificate(dir.path);
+  const failures: unknown[] = [];
+  const note = (error: unknown): void => void failures.push(error);
+  process.on("unhandledRejection", note);
+  await using edge = await startBus(dir.path, {
+    broker: { ...pair, caFile: pair.certFile, url: "ssl://127.0.0.1:0", websocketUrl: undefined },
+  });
+  const cert = readFileSync(pair.certFile);
+  const trusted = { ca: cert, cert, key: readFileSync(pair.keyFile) };
+  for (let n = 0; n < 20; n += 1) {
+    const socket = tls.connect({ port: edge.bus.mqttPort ?? 0, host: "127.0.0.1", ...trusted });
+    socket.on("error", () => undefined);
+    await once(socket, "secureConnect");
+    const closed = once(socket, "close");
+    const leave = generate({ cmd: "disconnect" });
+    if (n % 2 === 0) socket.end(Buffer.concat([generate(connectPacket(`c${n}`)), leave]));
+    else socket.write(generate(connectPacket(`c${n}`)), () => socket.destroy());
+    await closed;
+  }
+  const last = await connectAsync(`mqtts://127.0.0.1:${edge.bus.mqttPort}`, trusted, false);
+  await last.endAsync(true);
+  process.off("unhandledRejection", note);
+  expect(failures).toEqual([]);
+});
+
+test.skipIf(!openssl)("broker counts and ends connections that never spoke TLS", async () => {
+  using dir = tempDir();
+  const pair = makeCertificate(dir.path);
+  const edge = await startBus(dir.path, {
+    broker: { ...pair, url: "ssl://127.0.0.1:0", websocketUrl: undefined, maxConnections: 2 },
+  });
+  let left = 0;
+  const eighteen = Promise.withResolvers<void>();
+  const all = Promise.withResolvers<void>();
+  for (let n = 0; n < 20; n += 1) {
+    const socket = connect(edge.bus.mqttPort ?? 0, "127.0.0.1");
+    socket.on("error", () => undefined);
+    socket.once("close", () => {
+      left += 1;
+      if (left === 18) eighteen.resolve();
+      if (left === 20) all.resolve();
+    });
+  }
+  await eighteen.promise;
+  await edge[Symbol.asyncDispose]();
+  await all.promise;
+  expect(left).toBe(20);
+});
