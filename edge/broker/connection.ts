@@ -68,7 +68,8 @@ export interface TameOptions {
 
 /**
  * Corrects what aedes does with a connection: the rules it does not hold clients to (see `holdToRules`); what a client
- * publishes goes to `take`; a client that does not read is cut off instead of holding up all others; a message is not
+ * publishes goes to `take`, and nothing more is read before it is dealt with; a client that does not read is cut off
+ * instead of holding up all others; a message is not
  * taken for a duplicate because one published later overtook it (the fan-out delivers once); and ids begin at 1 and are
  * not given twice.
  */
@@ -77,6 +78,7 @@ export function tame(client: InnerClient, options: TameOptions): void {
     maxPacketBytes: options.maxPacketBytes,
     version: () => client.version ?? undefined,
   });
+  readInTurn(client);
   takePackets(client, options.take);
   gather(client.conn);
   cutOffSlow(client, options.unread);
@@ -181,6 +183,19 @@ export async function drained(conn: Duplex, most: number): Promise<void> {
       conn.once("drain", done);
       conn.once("close", done);
     });
+}
+
+/**
+ * Reads on when what was read is dealt with. aedes counts that down at every arrival of bytes too, and so would read
+ * without end while nothing is stored.
+ */
+function readInTurn(client: InnerClient): void {
+  const { conn, _nextBatch: next } = client;
+  client._parsingBatch = 0;
+  conn.off("readable", next);
+  conn.on("readable", () => {
+    if (client._parsingBatch <= 0) next();
+  });
 }
 
 function takePackets(client: InnerClient, take: TameOptions["take"]): void {
