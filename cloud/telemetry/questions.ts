@@ -119,7 +119,7 @@ function readAnswer(node: string, { route, content }: WireMessage): Reply {
   if (typeof error === "string")
     return refuse(code === 400 || code === 404 ? code : 502, `node "${node}": ${error}`);
   if (!Array.isArray(fields["history"])) return refuse(502, `node "${node}" gave an answer without values`);
-  return { ok: true, body: { node, ...fields } };
+  return { ok: true, body: { ...fields, node } };
 }
 
 function explain(error: AppError): Reply {

@@ -133,6 +133,11 @@ describe("past values over HTTP", () => {
     ]);
   });
 
+  test("an answer has the name of the node that was asked, whatever the node says", async () => {
+    await using cloud = await startCloud(() => ({ node: "edge-2", history: [] }));
+    expect(await cloud.get("/devices/default/d/t")).toEqual([200, { node: "edge-1", history: [] }]);
+  });
+
   const fails = (code: string, message: string) => (): never => {
     throw new UnavailableError(code, message);
   };
