@@ -71,6 +71,7 @@ export class UploadStore implements AsyncDisposable {
   readonly #options: UploadStoreOptions;
   readonly #insert;
   readonly #oldest;
+  readonly #oldestDated;
   readonly #drop;
   readonly #ends;
   readonly #pages;
@@ -90,6 +91,10 @@ export class UploadStore implements AsyncDisposable {
     );
     this.#oldest = this.#database.query<OldUpload, [number]>(
       "SELECT id, received_at AS receivedAt, bytes FROM upload ORDER BY id LIMIT ?",
+    );
+    this.#oldestDated = this.#database.query<OldUpload, [number, number]>(
+      `SELECT id, received_at AS receivedAt, bytes FROM upload
+       WHERE received_at <= ? ORDER BY id LIMIT ?`,
     );
     this.#drop = this.#database.query<never, [number]>("DELETE FROM upload WHERE id <= ?");
     this.#ends = this.#database.query<{ first: number | null; last: number | null }, []>(
@@ -203,11 +208,12 @@ export class UploadStore implements AsyncDisposable {
       // A little more than needed, or the next upload would be too much again.
       let target = this.#usedBytes() > limitBytes ? limitBytes - limitBytes / 32 : limitBytes;
       while (!this.#closed) {
-        const excess = {
-          bytes: this.#usedBytes() - target,
-          beforeMs: this.#options.nowMs() - maxAgeMs,
-        };
-        const upTo = planTrim(this.#oldest.all(trimStep), excess);
+        const nowMs = this.#options.nowMs();
+        const excess = { bytes: this.#usedBytes() - target, beforeMs: nowMs - maxAgeMs };
+        // What a clock that was ahead dated is as old as what came after it.
+        const upTo =
+          planTrim(this.#oldest.all(trimStep), excess) ??
+          planTrim(this.#oldestDated.all(nowMs, trimStep), { ...excess, bytes: 0 });
         if (upTo === undefined) break;
         dropped += this.#drop.run(upTo).changes;
         await new Promise((resolve) => setImmediate(resolve));

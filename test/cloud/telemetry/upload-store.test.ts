@@ -125,6 +125,23 @@ test("what is too old goes, and its ids do not come again", async () => {
   expect([store.dropped, opened.dropped]).toEqual([2, [2]]);
 });
 
+test("what is too old goes, though a clock that was ahead dated what came before", async () => {
+  using dir = tempDir();
+  await using opened = open(join(dir.path, "x.db"));
+  const { store } = opened;
+  opened.nowMs = 5000;
+  // More than one step of trimming looks at.
+  const ahead = Array.from({ length: 600 }, (_, n) => store.add(upload(n, { receivedAt: 90_000 })));
+  await Promise.all(ahead);
+  await store.trim();
+  expect(store.dropped).toBe(0);
+  await store.add(upload(600, { receivedAt: 5000 }));
+  await store.add(upload(601, { receivedAt: 6500 }));
+  opened.nowMs = 6500;
+  await store.trim();
+  expect(store.page({ after: 0, limit: 9 }).map(({ id }) => id)).toEqual([602]);
+});
+
 test("uploads go from the oldest on, though a clock jumped", () => {
   const oldest = [
     { id: 1, receivedAt: 900, bytes: 10 },
