@@ -36,7 +36,7 @@ export function setPayload(set: SetMapping, name: string, value: string): string
   );
 }
 
-/** @returns null for what cannot be made a text, such as JSON nested too deep */
+/** @returns null for what cannot be made a text unaltered, such as JSON nested too deep */
 function tryRead(
   property: PropertyMapping,
   text: string,
@@ -50,25 +50,54 @@ function tryRead(
   }
 }
 
-function readValue(property: PropertyMapping, text: string, document: () => unknown): string | undefined {
-  const part = property.path === undefined ? scalar(text) : readPath(document(), property.path);
+function readValue(
+  property: PropertyMapping,
+  text: string,
+  document: () => unknown,
+): string | null | undefined {
+  const part = property.path === undefined ? scalar(text) : digitsOf(readPath(document(), property.path));
   if (part === undefined || part === null) return undefined;
   const value = property.expression ? property.expression(part) : part;
   if (typeof value === "number" && !Number.isFinite(value)) return undefined;
+  if (typeof value === "number" && isRounded(value) && property.type !== "float") return null;
   return property.type === "boolean" ? booleanText(value) : plain(value);
 }
 
 function scalar(text: string): unknown {
-  const value = parseScalar(text);
+  const value = digitsOf(parseScalar(text));
   return typeof value === "object" ? text : value;
 }
 
+/** A number too large to be kept exactly is left as it is written: counters and serial numbers have 64 bits. */
 function parseScalar(text: string): unknown {
   try {
-    return JSON.parse(text) as unknown;
+    return JSON.parse(text, manyDigits.test(text) ? keepDigits : undefined) as unknown;
   } catch {
     return text;
   }
+}
+
+const manyDigits = /\d{16}/;
+
+/** What the types do not know of `JSON` yet. */
+const sources = JSON as unknown as {
+  rawJSON(text: string): object;
+  isRawJSON(value: unknown): value is { readonly rawJSON: string };
+};
+
+function keepDigits(_: string, value: unknown, context?: { readonly source?: string }): unknown {
+  const source = context?.source ?? "";
+  const large = typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(source);
+  return large ? sources.rawJSON(source) : value;
+}
+
+function digitsOf(part: unknown): unknown {
+  return sources.isRawJSON(part) ? part.rawJSON : part;
+}
+
+/** Whether an integer may be another than the one that was meant. */
+function isRounded(value: number): boolean {
+  return Number.isInteger(value) && !Number.isSafeInteger(value);
 }
 
 /** Devices say true, on, 1, "ON", …; twins say true and false. */

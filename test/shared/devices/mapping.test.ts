@@ -95,3 +95,39 @@ test.each(payloads)("%s does no harm", (_, config, payload, value) => {
   if (!mapping) throw new Error("no mapping");
   expect(readReport(mapping, "t", Buffer.from(payload)).values[0]?.value).toEqual(value as string);
 });
+
+const digits = "12345678901234567890";
+const large: readonly [string, Config, string, string | undefined][] = [
+  ["at a path", { path: "$.a[0]" }, `{"a":[${digits}]}`, digits],
+  ["as the payload", {}, ` -${digits}\n`, `-${digits}`],
+  [
+    "in a part that is an object",
+    { path: "$.a" },
+    `{"a":{"b":${digits},"c":1.50}}`,
+    `{"b":${digits},"c":1.5}`,
+  ],
+  ["handed on by an expression", { expression: "value > 5 ? text(value) : 0" }, digits, digits],
+  ["beyond all numbers", {}, "9".repeat(400), "9".repeat(400)],
+  ["calculated with", { expression: "value + 1" }, digits, undefined],
+  ["written with an exponent", {}, "1.2345678901234567e19", undefined],
+  ["that is just kept exactly", { expression: "value - 1" }, "9007199254740992", "9007199254740991"],
+];
+
+test.each(large)("an integer %s keeps its digits or is not taken", (_, config, payload, value) => {
+  const { mapping } = readMapping(device({ topic: "t", ...config }), undefined);
+  if (!mapping) throw new Error("no mapping");
+  const misfits = value === undefined ? ["p"] : [];
+  const values = value === undefined ? [] : [{ name: "p", value, type: "string" }];
+  expect(readReport(mapping, "t", Buffer.from(payload))).toEqual({ values, misfits, state: undefined });
+});
+
+test("a large number of a property that is a float is calculated with", () => {
+  const model: DeviceModel = {
+    metadata: { name: "m" },
+    spec: { protocol: "mqtt", properties: [{ name: "p", type: "DOUBLE" }] },
+  };
+  const { mapping } = readMapping(device({ topic: "t", expression: "value / 10" }), model);
+  if (!mapping) throw new Error("no mapping");
+  const { values } = readReport(mapping, "t", Buffer.from(`1${"0".repeat(19)}`));
+  expect(values).toEqual([{ name: "p", value: `1${"0".repeat(18)}`, type: "float" }]);
+});
