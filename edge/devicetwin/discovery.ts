@@ -1,9 +1,17 @@
 import { createHash } from "node:crypto";
 import type { Device, DeviceModel, DeviceProperty, ModelProperty } from "#shared/kube";
+import type { MqttMessage } from "#shared/message";
+import type { Batch } from "./batch.ts";
 import { isFields, parseJson, type Fields } from "./requests.ts";
 
+export interface DiscoveryConfig {
+  readonly node: string;
+  /** undefined: nothing is looked for */
+  readonly discoveryPrefix?: string | undefined;
+}
+
 /** What Home Assistant's discovery says of one property of a plain device. */
-export interface Discovered {
+interface Discovered {
   /** name for a Device object */
   readonly device: string;
   readonly property: DeviceProperty;
@@ -26,12 +34,48 @@ const longNames: Readonly<Record<string, string>> = {
 };
 const onOff = new Set(["binary_sensor", "switch", "light", "fan"]);
 
-export function discoveryFilters(prefix: string): string[] {
+/** At most so much is offered: whoever may publish below the prefix must not fill the outbox or the cloud. */
+const mostDiscovered = 1000;
+const mostPropertiesFound = 100;
+const longestAnnouncement = 10_000;
+
+/** Collects what Home Assistant's discovery says of each device and offers the whole to the cloud when it changed. */
+export class Discovery {
+  readonly filters: readonly string[];
+  readonly #config: DiscoveryConfig;
+  readonly #batch: Batch;
+  readonly #found = new Map<string, Map<string, Discovered>>();
+
+  constructor(config: DiscoveryConfig, batch: Batch) {
+    this.#config = config;
+    this.#batch = batch;
+    this.filters = config.discoveryPrefix ? discoveryFilters(config.discoveryPrefix) : [];
+  }
+
+  hear({ topic, payload }: MqttMessage): Promise<void> | undefined {
+    const { discoveryPrefix, node } = this.#config;
+    if (!discoveryPrefix || payload.length > longestAnnouncement) return undefined;
+    const one = readDiscovery(discoveryPrefix, topic, payload);
+    if (!one) return undefined;
+    const known = this.#found.get(one.device) ?? new Map<string, Discovered>();
+    if (known.size === 0 && this.#found.size >= mostDiscovered) return undefined;
+    if (!known.has(one.property.name) && known.size >= mostPropertiesFound) return undefined;
+    if (JSON.stringify(known.get(one.property.name)) === JSON.stringify(one)) return undefined;
+    this.#found.set(one.device, known.set(one.property.name, one));
+    this.#batch.tellCloud(`device/${one.device}/discovered`, objectsOf([...known.values()], node), {
+      operation: "insert",
+      key: `discovered/${one.device}`,
+    });
+    return this.#batch.settled();
+  }
+}
+
+function discoveryFilters(prefix: string): string[] {
   return [`${prefix}/+/+/config`, `${prefix}/+/+/+/config`];
 }
 
 /** Reads `<prefix>/<component>/[<node>/]<object>/config`. @returns undefined for what cannot be mapped */
-export function readDiscovery(prefix: string, topic: string, payload: Uint8Array): Discovered | undefined {
+function readDiscovery(prefix: string, topic: string, payload: Uint8Array): Discovered | undefined {
   const levels = topic.slice(prefix.length + 1).split("/");
   const [component = "", ...names] = levels.slice(0, -1);
   const body = expand(parseJson(payload) ?? {});
@@ -60,7 +104,7 @@ function describe(component: string, name: string, body: Fields): ModelProperty 
 }
 
 /** Device and model made of everything known of a device; the cloud decides whether it takes them. */
-export function objectsOf(
+function objectsOf(
   found: readonly Discovered[],
   node: string,
 ): { readonly device: Device; readonly model: DeviceModel } {

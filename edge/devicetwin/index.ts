@@ -15,7 +15,7 @@ import {
 } from "#shared/message";
 import type { HistoryLimits, Store } from "#edge/store";
 import { Batch } from "./batch.ts";
-import { discoveryFilters, objectsOf, readDiscovery, type Discovered } from "./discovery.ts";
+import { Discovery } from "./discovery.ts";
 import { Events } from "./events.ts";
 import { Handlers } from "./handlers.ts";
 import { contentFields, Objects } from "./objects.ts";
@@ -257,40 +257,4 @@ function coalesce(run: () => void): () => void {
       run();
     });
   };
-}
-
-/** At most so much is offered: whoever may publish below the prefix must not fill the outbox or the cloud. */
-const mostDiscovered = 1000;
-const mostPropertiesFound = 100;
-const longestAnnouncement = 10_000;
-
-/** Collects what Home Assistant's discovery says of each device and offers the whole to the cloud when it changed. */
-class Discovery {
-  readonly filters: readonly string[];
-  readonly #config: DeviceTwinConfig;
-  readonly #batch: Batch;
-  readonly #found = new Map<string, Map<string, Discovered>>();
-
-  constructor(config: DeviceTwinConfig, batch: Batch) {
-    this.#config = config;
-    this.#batch = batch;
-    this.filters = config.discoveryPrefix ? discoveryFilters(config.discoveryPrefix) : [];
-  }
-
-  hear({ topic, payload }: MqttMessage): Promise<void> | undefined {
-    const { discoveryPrefix, node } = this.#config;
-    if (!discoveryPrefix || payload.length > longestAnnouncement) return undefined;
-    const one = readDiscovery(discoveryPrefix, topic, payload);
-    if (!one) return undefined;
-    const known = this.#found.get(one.device) ?? new Map<string, Discovered>();
-    if (known.size === 0 && this.#found.size >= mostDiscovered) return undefined;
-    if (!known.has(one.property.name) && known.size >= mostPropertiesFound) return undefined;
-    if (JSON.stringify(known.get(one.property.name)) === JSON.stringify(one)) return undefined;
-    this.#found.set(one.device, known.set(one.property.name, one));
-    this.#batch.tellCloud(`device/${one.device}/discovered`, objectsOf([...known.values()], node), {
-      operation: "insert",
-      key: `discovered/${one.device}`,
-    });
-    return this.#batch.settled();
-  }
 }

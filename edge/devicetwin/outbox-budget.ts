@@ -1,4 +1,3 @@
-import type { Hono } from "hono";
 import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
@@ -72,15 +71,6 @@ export class Budget implements AsyncDisposable {
     });
     this.#onLoss(lost);
   }
-}
-
-/** `GET /outbox`: what waits for the cloud, and what was given up of it since when. */
-export function addOutboxRoute(app: Hono, { outbox, backlog }: Pick<Store, "outbox" | "backlog">): void {
-  app.get("/outbox", (c) => {
-    const { sinceMs, lastMs, ...losses } = backlog.losses();
-    const lost = { ...losses, since: sinceMs ?? null, last: lastMs ?? null };
-    return c.json({ ...outbox.size(), limitBytes: backlog.limitBytes, ...lost });
-  });
 }
 
 function sum(a: Loss, b: Loss): Loss {

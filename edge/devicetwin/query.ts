@@ -4,7 +4,6 @@ import type { Logger } from "#shared/log";
 import { historyBounds, mostPoints, readWholeNumbers } from "#shared/query";
 import type { HistoryPoint, Store } from "#edge/store";
 import { describeDevice, liveTwins } from "./handlers.ts";
-import { addOutboxRoute } from "./outbox-budget.ts";
 import type { Device, Registry } from "./registry.ts";
 import { isFields } from "./requests.ts";
 
@@ -89,6 +88,15 @@ function makeApp(parts: QueryParts): Hono {
     return "error" in found ? c.json({ error: found.error }, found.code) : c.json(found);
   });
   return app;
+}
+
+/** `GET /outbox`: what waits for the cloud, and what was given up of it since when. */
+function addOutboxRoute(app: Hono, { outbox, backlog }: Pick<Store, "outbox" | "backlog">): void {
+  app.get("/outbox", (c) => {
+    const { sinceMs, lastMs, ...losses } = backlog.losses();
+    const lost = { ...losses, since: sinceMs ?? null, last: lastMs ?? null };
+    return c.json({ ...outbox.size(), limitBytes: backlog.limitBytes, ...lost });
+  });
 }
 
 /** The one way to past values, whoever asks. */
