@@ -97,7 +97,11 @@ export const edgeFields = {
         "a list of { user, topic, access: read|write|readwrite|deny } with MQTT filters as topics",
         aclRule,
       ),
-      "max-connections": whole("Connections at the same time.", 10_000, [1, 1_000_000]),
+      "max-connections": whole(
+        "Connections at the same time, TCP and WebSocket together.",
+        10_000,
+        [1, 1_000_000],
+      ),
       "max-packet-kb": whole("Largest packet a client may send, KiB.", 1024, [1, 262_144]),
     }),
   }),
