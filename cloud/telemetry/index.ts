@@ -3,7 +3,7 @@ import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import type { TelemetryConfig } from "#shared/config";
 import { running, type Running } from "#shared/lifecycle";
-import type { Logger } from "#shared/log";
+import { Seldom, type Logger } from "#shared/log";
 import type { CloudCatalog } from "#shared/message";
 import { apiDoors, openHttpDoor, type ApiDoor } from "./doors.ts";
 import { Intake } from "./intake.ts";
@@ -50,6 +50,7 @@ export async function startTelemetry(
   parts: TelemetryParts,
 ): Promise<Telemetry> {
   const { port, clock, log } = parts;
+  const seldom = new Seldom(log, clock);
   await using stack = new AsyncDisposableStack();
   const store = stack.use(
     new UploadStore({
@@ -57,7 +58,7 @@ export async function startTelemetry(
       bounds: config.uploads,
       nowMs: () => clock.nowMs(),
       onDropped: (count) =>
-        log.warn("Dropped the oldest uploads to keep the bounds", { count, droppedInAll: store.dropped }),
+        seldom.warn("Dropped the oldest uploads to keep the bounds", { count, droppedInAll: store.dropped }),
       onError: (error) => log.error("Cannot drop old uploads", { error }),
     }),
   );

@@ -2,7 +2,7 @@ import { Aedes, type AedesOptions, type AuthenticateError, type Client } from "a
 import type { Clock } from "#shared/clock";
 import type { BrokerConfig } from "#shared/config";
 import { describeError } from "#shared/errors";
-import type { Logger } from "#shared/log";
+import { Seldom, type Logger } from "#shared/log";
 import type { MqttMessage } from "#shared/message";
 import { sessionMarker, Sessions, type BrokerPacket } from "#edge/mqttsessions";
 import type { Store } from "#edge/store";
@@ -13,7 +13,6 @@ import { FanOut, Unread, type Traffic } from "./fan-out.ts";
 import { listen, type Listeners, type Peer } from "./listeners.ts";
 import { Publishing } from "./publishing.ts";
 import { RetainedSender } from "./retained-sender.ts";
-import { Seldom } from "./seldom.ts";
 import { startFigures } from "./sys-figures.ts";
 
 export interface BrokerParts {

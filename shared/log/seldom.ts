@@ -1,9 +1,9 @@
 import type { Clock } from "#shared/clock";
-import type { Logger } from "#shared/log";
+import type { Logger } from "./logger.ts";
 
 const everyMs = 60_000;
 
-/** Warnings that clients can cause as often as they like: each sentence once a minute, with how often it was meant since. */
+/** Warnings that others can cause as often as they like: each sentence once a minute, with how often it was meant since. */
 export class Seldom {
   readonly #log: Logger;
   readonly #clock: Pick<Clock, "monotonicMs">;
