@@ -53,10 +53,12 @@ export class Access {
   }
 
   async admit({ user = "", password, certificateName }: Credentials): Promise<Admission> {
-    if (user !== "" && this.#hashes.size > 0)
-      return (await this.#isRight(user, password)) ? { ok: true, user } : { ok: false };
+    if (user !== "" && this.#hashes.size > 0) {
+      const problem = await this.#problemWith(user, password);
+      return problem === undefined ? { ok: true, user } : { ok: false, problem };
+    }
     if (certificateName) return { ok: true, user: certificateName };
-    return this.#rules.anonymous ? { ok: true, user: undefined } : { ok: false };
+    return this.#rules.anonymous ? { ok: true, user: undefined } : { ok: false, problem: "no user" };
   }
 
   mayPublish(who: Identity, topic: string): boolean {
@@ -98,14 +100,15 @@ export class Access {
     return isOwn(who, topic, wanted);
   }
 
-  async #isRight(user: string, password: Uint8Array | undefined): Promise<boolean> {
+  async #problemWith(user: string, password: Uint8Array | undefined): Promise<string | undefined> {
     const hash = this.#hashes.get(user);
-    if (hash === undefined || password === undefined) return false;
+    if (hash === undefined) return "unknown user";
+    if (password === undefined) return "no password";
     const proof = createHmac("sha256", this.#key).update(password).digest("hex");
-    if (this.#proven.get(user) === proof) return true;
-    const right = await this.#verify(password, hash);
-    if (right) this.#proven.set(user, proof);
-    return right;
+    if (this.#proven.get(user) === proof) return undefined;
+    if (!(await this.#verify(password, hash))) return "wrong password";
+    this.#proven.set(user, proof);
+    return undefined;
   }
 
   async #verify(password: Uint8Array, hash: string): Promise<boolean> {

@@ -230,7 +230,8 @@ async function admit(inside: Inside, client: Client, asked: Asked): Promise<void
   try {
     const problem = await judge(inside, inner(client), asked);
     if (problem === undefined) return done(null, true);
-    inside.seldom.warn("refused an MQTT client", { client: client.id, user, problem });
+    const address = inside.peers.get(inner(client).conn)?.address;
+    inside.seldom.warn("refused an MQTT client", { client: client.id, user, address, problem });
   } catch (error) {
     inside.log.warn("cannot let an MQTT client in", { client: client.id, error: describeError(error) });
   }
@@ -246,7 +247,7 @@ async function judge(
   const { conn, version, clean, _will: will } = client;
   const certificateName = peers.get(conn)?.certificateName();
   const admission = await access.admit({ user, password, certificateName });
-  if (!admission.ok) return "wrong user or password";
+  if (!admission.ok) return admission.problem;
   client.who = { user: admission.user, clientId: client.id ?? "" };
   if (version === 3 && !clean) sessions.speaksOld(client.id ?? "");
   if (!will) return undefined;

@@ -17,6 +17,7 @@ export interface Listeners extends AsyncDisposable {
 
 /** What is known of the other end of a stream. */
 export interface Peer {
+  readonly address: string | undefined;
   /** common name of the client certificate our CA signed; undefined without one */
   readonly certificateName: () => string | undefined;
 }
@@ -71,7 +72,7 @@ async function listenTcp(config: BrokerConfig, places: Places, accept: Accept): 
     socket.setNoDelay(true);
     // Read now: a socket that is closed has no certificate any more.
     const name = nameOf(socket);
-    accept(socket, { certificateName: () => name });
+    accept(socket, { address: socket.remoteAddress, certificateName: () => name });
   });
   server.on("tlsClientError", (_: Error, socket: net.Socket) => socket.destroy());
   await listening(server, { host, port, url: config.url });
@@ -137,7 +138,7 @@ function listenWebSocket(config: BrokerConfig, places: Places, accept: Accept): 
           const { stream } = socket.data;
           stream.opened(socket);
           // Bun's server does not show the certificate it checked.
-          accept(stream, { certificateName: () => undefined });
+          accept(stream, { address: socket.remoteAddress, certificateName: () => undefined });
         },
         message: (socket, message) =>
           socket.data.stream.received(typeof message === "string" ? Buffer.from(message) : message),

@@ -67,9 +67,9 @@ test("access takes a name for proven only with its password or a certificate", a
     { ok: true, user: undefined },
     { ok: true, user: "admin" },
     { ok: true, user: "admin" },
-    { ok: false },
+    { ok: false, problem: "wrong password" },
     { ok: true, user: "d7" },
-    { ok: false },
+    { ok: false, problem: "no user" },
   ]);
 });
 
