@@ -16,7 +16,10 @@ export interface Credentials {
   readonly certificateName: string | undefined;
 }
 
-export type Admission = { readonly ok: true; readonly user: string | undefined } | { readonly ok: false };
+export type Admission =
+  | { readonly ok: true; readonly user: string | undefined }
+  /** `problem` is for the log: who is refused is not told what was right. */
+  | { readonly ok: false; readonly problem: string };
 
 type Wanted = "write" | "subscribe" | "read";
 type Rules = Pick<BrokerConfig, "anonymous" | "users" | "acl">;

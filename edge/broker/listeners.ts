@@ -131,7 +131,8 @@ function listenWebSocket(config: BrokerConfig, places: Places, accept: Accept): 
       ...(secure ? { tls: tlsOptions(config) } : {}),
       fetch: (request, self) => upgrade(request, self, places),
       websocket: {
-        maxPayloadLength: config.maxPacketBytes + 1024,
+        // A frame may hold several packets.
+        maxPayloadLength: config.maxPacketBytes * 4,
         backpressureLimit: 16 * 1024 * 1024,
         closeOnBackpressureLimit: true,
         open: (socket) => {
