@@ -27,6 +27,8 @@ export interface BrokerParts {
 export interface Broker extends AsyncDisposable {
   readonly port: number;
   readonly websocketPort: number | undefined;
+  /** Reads certificates again; where that fails the old ones stay, and the log says so. */
+  reload(): void;
   publish(message: MqttMessage, options: { readonly qos: 0 | 1 | 2; readonly retain: boolean }): void;
 }
 
@@ -94,6 +96,15 @@ export async function startBroker(config: BrokerConfig, parts: BrokerParts): Pro
   return {
     port: listeners.tcp,
     websocketPort: listeners.websocket,
+    reload: () => {
+      try {
+        listeners.reload();
+      } catch (error) {
+        parts.log.error("cannot read the MQTT broker's certificate again: the old one stays", {
+          error: describeError(error),
+        });
+      }
+    },
     publish: ({ topic, payload }, { qos, retain }) =>
       publishing.say({ cmd: "publish", topic, payload: Buffer.from(payload), qos, retain }, { ours: true }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

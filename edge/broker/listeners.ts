@@ -7,10 +7,13 @@ import { ConfigError, describeError } from "#shared/errors";
 import { SocketStream, type SocketData } from "./socket-stream.ts";
 
 export interface Listener extends AsyncDisposable {
+  readonly reload?: () => void;
   readonly port: number;
 }
 
 export interface Listeners extends AsyncDisposable {
+  /** Reads the certificate of the TCP listener again. @throws ConfigError when it cannot be read: the old one stays */
+  reload(): void;
   readonly tcp: number;
   readonly websocket: number | undefined;
 }
@@ -39,6 +42,7 @@ export async function listen(config: BrokerConfig, accept: Accept): Promise<List
   return {
     tcp: tcp.port,
     websocket: websocket?.port,
+    reload: () => tcp.reload?.(),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -79,6 +83,9 @@ async function listenTcp(config: BrokerConfig, places: Places, accept: Accept): 
   const address = server.address();
   return {
     port: typeof address === "object" && address ? address.port : port,
+    reload: () => {
+      if (server instanceof tls.Server) server.setSecureContext(tlsOptions(config));
+    },
     [Symbol.asyncDispose]: async () => {
       const closed = Promise.withResolvers<void>();
       server.close(() => closed.resolve());
