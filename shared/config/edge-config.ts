@@ -3,6 +3,7 @@ import { quote } from "#shared/errors";
 import type { LogLevel } from "#shared/log";
 import { orNothing, type Overrides } from "./cloud-config.ts";
 import type { EdgeValues } from "./edge-fields.ts";
+import { findContradictions } from "./edge-rules.ts";
 
 export interface EdgeHubConfig {
   /** `wss://host:port/<project>/<node>/events` */
@@ -114,7 +115,7 @@ export function toEdgeConfig(
   hostName: string,
 ): EdgeConfig | readonly string[] {
   const names = nodeNames(values, hostName);
-  const problems = [...findNameProblems(names), ...findProblems(values)];
+  const problems = [...findNameProblems(names), ...findContradictions(values)];
   const hub = toHub(values, overrides, names[0]?.name ?? "");
   if (typeof hub === "string") return [...problems, hub];
   if (problems.length > 0) return problems;
@@ -283,14 +284,4 @@ function toTwin(twin: EdgeValues["devicetwin"]): TwinConfig {
     query: address === undefined ? undefined : { address, port: twin["query-port"] },
     discoveryPrefix: orNothing(twin["discovery-prefix"]),
   };
-}
-
-function findProblems({ edgehub, mqtt }: EdgeValues): string[] {
-  const problems: string[] = [];
-  const { websocket } = edgehub;
-  if ((websocket.certfile === "") !== (websocket.keyfile === ""))
-    problems.push("edgehub.websocket.certfile: expected certfile and keyfile together, got one of them");
-  if (/^(ssl|tls|mqtts):/.test(mqtt["internal-server"]) && mqtt.broker.certfile === "")
-    problems.push("mqtt.broker.certfile: expected a server certificate for a TLS listener, got nothing");
-  return problems;
 }

@@ -46,6 +46,8 @@ const edgeRefusal = (text: string): string => refusalOf(() => edge(text));
 const cloudRefusal = (text: string): string =>
   refusalOf(() => loadCloudConfig({ file: write(text), ...nowhere }, {}));
 
+const user = (name: string): string => `{ name: ${name}, password-hash: "$2b$10$abc" }`;
+
 test.each([
   ["conf/controller.yaml", cloudDefaults],
   ["conf/edge.yaml", edgeDefaults],
@@ -194,6 +196,50 @@ describe("refusals", () => {
       "edgehub: { websocket: { certfile: x } }",
       "Cannot load FILE: edgehub.websocket.certfile: expected certfile and keyfile together, got one of them",
     ],
+    [
+      "mqtt: { broker: { cafile: ca.crt } }",
+      "Cannot load FILE: mqtt.broker.cafile: expected a listener with TLS, as only there clients show certificates, got none; make mqtt.internal-server ssl:// or mqtt.broker.websocket wss://, or leave cafile empty",
+    ],
+    [
+      "mqtt: { broker: { certfile: a.crt } }",
+      "Cannot load FILE: mqtt.broker.keyfile: expected a file, as mqtt.broker.certfile names one, got nothing; set both or neither",
+    ],
+    [
+      "mqtt: { broker: { keyfile: a.key } }",
+      "Cannot load FILE: mqtt.broker.certfile: expected a file, as mqtt.broker.keyfile names one, got nothing; set both or neither",
+    ],
+    [
+      "mqtt: { mode: 2, certfile: a.crt }",
+      "Cannot load FILE: mqtt.keyfile: expected a file, as mqtt.certfile names one, got nothing; set both or neither",
+    ],
+    [
+      "mqtt: { mode: 2, keyfile: a.key }",
+      "Cannot load FILE: mqtt.certfile: expected a file, as mqtt.keyfile names one, got nothing; set both or neither",
+    ],
+    [
+      'mqtt: { internal-server: "ssl://0.0.0.0:8883" }',
+      'Cannot load FILE: mqtt.broker.certfile: expected a server certificate for mqtt.internal-server "ssl://0.0.0.0:8883", got nothing; set certfile and keyfile, or listen without TLS',
+    ],
+    [
+      'mqtt: { broker: { websocket: "wss://0.0.0.0:8884" } }',
+      'Cannot load FILE: mqtt.broker.certfile: expected a server certificate for mqtt.broker.websocket "wss://0.0.0.0:8884", got nothing; set certfile and keyfile, or listen without TLS',
+    ],
+    [
+      `mqtt: { broker: { users: [${user("a")}], acl: [{ user: b, topic: "x", access: read }] } }`,
+      'Cannot load FILE: mqtt.broker.acl[0].user: expected a name of mqtt.broker.users, got "b"; add that user, or leave user out for a rule about everybody',
+    ],
+    [
+      'mqtt: { broker: { acl: [{ topic: "y", access: read }, { user: b, topic: "x", access: read }] } }',
+      'Cannot load FILE: mqtt.broker.acl[1].user: expected a name of mqtt.broker.users, got "b"; add that user, or leave user out for a rule about everybody',
+    ],
+    [
+      "mqtt: { broker: { anonymous: false } }",
+      "Cannot load FILE: mqtt.broker.anonymous: expected true, as without mqtt.broker.users, and without mqtt.broker.cafile on an ssl:// mqtt.internal-server, nobody could connect, got false; add users or a cafile",
+    ],
+    [
+      `mqtt: { broker: { users: [${user("a")}, ${user("b")}, ${user("a")}] } }`,
+      "Cannot load FILE: mqtt.broker.users[2].name: expected a name of its own, got that of mqtt.broker.users[0]; remove one of them",
+    ],
   ])("edge file %j is refused", (text, refusal) => {
     expect(edgeRefusal(text)).toBe(refusal);
   });
@@ -244,6 +290,20 @@ test("config is looked for in conf, the working directory and beside the executa
     seen.push(found());
   }
   expect(seen).toEqual(["/bin/edge.yaml", "/bin/conf/edge.yaml", "edge.yaml", "conf/edge.yaml"]);
+});
+
+test.each([
+  `mqtt: { internal-server: "ssl://[::]:8883", broker: { certfile: c, keyfile: k, cafile: a, anonymous: false, acl: [{ user: fan, topic: "x", access: read }] } }`,
+  `mqtt: { broker: { websocket: "wss://[::]:8884", certfile: c, keyfile: k, cafile: a } }`,
+  `mqtt: { broker: { anonymous: false, users: [${user("a")}], acl: [{ user: a, topic: "x", access: read }, { topic: "y", access: deny }] } }`,
+  `mqtt: { mode: 2, broker: { anonymous: false } }`,
+])("edge file %j is accepted", (text) => {
+  expect(edgeRefusal(text)).toBe("accepted");
+});
+
+test("a door that only shows certificates where their names are not seen is refused", () => {
+  const text = `mqtt: { broker: { websocket: "wss://[::]:8884", certfile: c, keyfile: k, cafile: a, anonymous: false } }`;
+  expect(edgeRefusal(text)).toContain("mqtt.broker.anonymous: expected true");
 });
 
 test("a KubeEdge 1.15 edgecore file is mapped and what is not served is named once", () => {
