@@ -49,20 +49,46 @@ function tidyUp(node: Node, input: unknown): unknown {
 function explain(root: Section<Tree>, input: unknown, issue: z.core.$ZodIssue): string[] {
   const { node, path } = locate(root, issue.path);
   const name = formatPath(issue.path);
+  const value = at(input, issue.path);
   if (node.kind === "section") {
     if (issue.code !== "unrecognized_keys")
-      return [`${name || "the file"}: expected names with values, got ${show(at(input, issue.path))}`];
+      return [`${name || "the file"}: expected names with values, got ${showInstead(node, value)}`];
     return issue.keys.map((key) => unknownKey(node, path, key));
   }
-  const got = node.secret ? "something else" : show(at(input, issue.path));
-  if (issue.code === "unrecognized_keys") return [`${name}: expected ${node.expected}, got ${got}`];
-  return [`${name}: expected ${node.expected}, got ${got}`];
+  if (issue.code === "unrecognized_keys") return issue.keys.map((key) => unknownPart(node, name, key));
+  const got = node.secret && value !== undefined ? "something else" : show(value);
+  return [`${name}: expected ${expectedAt(node, issue.path.slice(path.length))}, got ${got}`];
 }
 
 function unknownKey(node: Section<Tree>, path: readonly string[], key: string): string {
   const meant = nearest(key, Object.keys(node.children));
   const hint = meant === undefined ? "" : `, did you mean "${meant}"?`;
   return `${[...path, key].join(".")}: unknown key${hint}`;
+}
+
+function unknownPart({ entry }: Field<unknown>, name: string, key: string): string {
+  const parts = entry?.parts ?? {};
+  const meant = nearest(key, Object.keys(parts));
+  if (meant === undefined) return `${name}.${key}: unknown; expected ${entry?.expected ?? "nothing"}`;
+  const source = parts[meant]?.source;
+  return `${name}.${key}: unknown; did you mean ${meant}${source === undefined ? "" : ` (${source})`}?`;
+}
+
+/** What is expected at `inner` of a field's value: of the whole, of an entry, or of a key of one. */
+function expectedAt({ expected, entry }: Field<unknown>, inner: readonly PropertyKey[]): string {
+  if (entry === undefined || inner.length === 0) return expected;
+  const [, key] = inner;
+  return (key === undefined ? undefined : entry.parts[String(key)]?.expected) ?? entry.expected;
+}
+
+/** What stands where a section should: secrets of the section may be in it, so only its kind when there are any. */
+function showInstead(node: Section<Tree>, value: unknown): string {
+  if (!hasSecret(node) || typeof value === "number" || typeof value === "boolean") return show(value);
+  return Array.isArray(value) ? "a list" : "something else";
+}
+
+function hasSecret(node: Node): boolean {
+  return node.kind === "field" ? node.secret : Object.values(node.children).some(hasSecret);
 }
 
 /** The deepest node of the table that `path` leads to. */

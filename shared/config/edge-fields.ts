@@ -89,13 +89,24 @@ export const edgeFields = {
       anonymous: flag("Whether clients without user and password, or a certificate, are let in.", true),
       users: listOf(
         "Users: [{ name, password-hash }]; `edgecore hash-password` prints a hash.",
-        "a list of { name, password-hash } with hashes as `edgecore hash-password` prints them",
         user,
+        {
+          name: { expected: "a name" },
+          "password-hash": {
+            expected: "a hash as `edgecore hash-password` prints it",
+            source: "edgecore hash-password prints one",
+          },
+        },
+        { secret: true },
       ),
       acl: listOf(
         "Topic rules, the first that covers user and topic decides: [{ user, topic, access }], access read, write, readwrite or deny; %u stands for the user, %c for the client id, which anybody may choose. Where none covers it, a user may use the topics of the device of that name and nothing else. Empty: everything is allowed.",
-        "a list of { user, topic, access: read|write|readwrite|deny } with MQTT filters as topics",
         aclRule,
+        {
+          user: { expected: "a name of mqtt.broker.users" },
+          topic: { expected: "an MQTT topic filter such as a/+/b or a/#" },
+          access: { expected: "read, write, readwrite or deny" },
+        },
       ),
       "max-connections": whole(
         "Connections at the same time, TCP and WebSocket together.",
@@ -154,11 +165,11 @@ export const edgeFields = {
     ),
     "node-ip": text("Address of the node; wins over interface-name.", ""),
     labels: labels("Labels the node registers with.", {}),
-    taints: listOf(
-      "Taints the node registers with: [{ key, value, effect }].",
-      "a list of { key, value, effect: NoSchedule|PreferNoSchedule|NoExecute }",
-      taint,
-    ),
+    taints: listOf("Taints the node registers with: [{ key, value, effect }].", taint, {
+      key: { expected: "text" },
+      value: { expected: "text" },
+      effect: { expected: "NoSchedule, PreferNoSchedule or NoExecute" },
+    }),
     "node-status-update-frequency": seconds("Seconds between node status reports.", 10),
     "docker-address": textLike(
       "The container engine.",
@@ -181,9 +192,11 @@ export const edgeFields = {
       "127.0.0.1",
     ),
     "query-port": port("Its port; 0 takes any free one.", 10_551),
-    "discovery-prefix": text(
+    "discovery-prefix": textLike(
       "Home Assistant's discovery prefix, e.g. homeassistant: devices found there are offered to the cloud; empty: off.",
       "",
+      'the first levels of a topic, such as homeassistant, without "+" and "#" and with no "/" at either end',
+      /^(?!\/)[^+#\0]*[^+#/\0]$/,
     ),
   }),
   meta: section("What the node knows of the cluster.", {

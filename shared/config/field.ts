@@ -12,6 +12,23 @@ export interface Field<T> {
   readonly secret: boolean;
   /** Other spellings of a value, e.g. `internalMqttMode` for 0. */
   readonly aliases: Readonly<Record<string, T>>;
+  /** What stands in the value, for a list or names with values. */
+  readonly entry: Entry | undefined;
+}
+
+/** One entry of a list. */
+interface Entry {
+  /** As `Field.expected`, of the whole entry. */
+  readonly expected: string;
+  /** Its keys, when it is an object. */
+  readonly parts: Readonly<Record<string, Part>>;
+}
+
+/** One key of an entry. */
+interface Part {
+  readonly expected: string;
+  /** Where a value for it is had; follows its name when another key was written. */
+  readonly source?: string;
 }
 
 /** A named group of settings. */
@@ -37,7 +54,10 @@ export type Values<T extends Tree> = {
 interface Extras<T> {
   readonly secret?: boolean;
   readonly aliases?: Readonly<Record<string, T>>;
+  readonly entry?: Entry;
 }
+
+const textEntry: Entry = { expected: "text", parts: {} };
 
 export function section<Children extends Tree>(doc: string, children: Children): Section<Children> {
   return { kind: "section", doc, children };
@@ -56,6 +76,7 @@ function field<T>(
     ...rule,
     secret: extras.secret ?? false,
     aliases: extras.aliases ?? {},
+    entry: extras.entry,
   };
 }
 
@@ -100,23 +121,26 @@ export function oneOf<const T extends string | number>(
 }
 
 export function texts(doc: string, fallback: readonly string[]): Field<readonly string[]> {
-  return field<readonly string[]>(doc, fallback, {
-    expected: "a list of texts",
-    schema: z.array(z.string()),
-  });
+  const rule = { expected: "a list of texts", schema: z.array(z.string()) };
+  return field<readonly string[]>(doc, fallback, rule, { entry: textEntry });
 }
 
 export function labels(
   doc: string,
   fallback: Readonly<Record<string, string>>,
 ): Field<Readonly<Record<string, string>>> {
-  return field<Readonly<Record<string, string>>>(doc, fallback, {
-    expected: "names with text values",
-    schema: z.record(z.string(), z.string()),
-  });
+  const rule = { expected: "names with text values", schema: z.record(z.string(), z.string()) };
+  return field<Readonly<Record<string, string>>>(doc, fallback, rule, { entry: textEntry });
 }
 
-/** A list of small objects; `expected` says their form. */
-export function listOf<T>(doc: string, expected: string, item: z.ZodMiniType<T>): Field<readonly T[]> {
-  return field<readonly T[]>(doc, [], { expected, schema: z.array(item) });
+/** A list of small objects: the schema of one, and what is expected of each of its keys. */
+export function listOf<T>(
+  doc: string,
+  item: z.ZodMiniType<T>,
+  parts: Readonly<Record<keyof T & string, Part>>,
+  extras: { readonly secret?: boolean } = {},
+): Field<readonly T[]> {
+  const expected = `{ ${Object.keys(parts).join(", ")} }`;
+  const rule = { expected: `a list of ${expected}`, schema: z.array(item) };
+  return field<readonly T[]>(doc, [], rule, { ...extras, entry: { expected, parts } });
 }

@@ -164,11 +164,11 @@ describe("refusals", () => {
     ["edgeHub: {}", 'Cannot load FILE: edgeHub: unknown key, did you mean "edgehub"?'],
     ["zzzzzz: 1", "Cannot load FILE: zzzzzz: unknown key"],
     ["mqtt: 5", "Cannot load FILE: mqtt: expected names with values, got 5"],
-    ["- 1", "Cannot load FILE: the file: expected names with values, got [1]"],
+    ["- 1", "Cannot load FILE: the file: expected names with values, got a list"],
     ["edgehub: { token: [secret] }", "Cannot load FILE: edgehub.token: expected text, got something else"],
     [
       "edged: { taints: [{ key: a, effect: Never }] }",
-      'Cannot load FILE: edged.taints[0].effect: expected a list of { key, value, effect: NoSchedule|PreferNoSchedule|NoExecute }, got "Never"',
+      'Cannot load FILE: edged.taints[0].effect: expected NoSchedule, PreferNoSchedule or NoExecute, got "Never"',
     ],
     [
       "mqtt: { qos: 9, retain: 'no' }\nedged: { max-pods: many }",
@@ -181,7 +181,7 @@ describe("refusals", () => {
     ],
     [
       "edged: { cluster-dns: &x [*x] }",
-      "Cannot load FILE: edged.cluster-dns[0]: expected a list of texts, got something that refers to itself",
+      "Cannot load FILE: edged.cluster-dns[0]: expected text, got something that refers to itself",
     ],
     [
       "edged: { hostname-override: Pi_1 }",
@@ -378,17 +378,4 @@ modules:
   });
   expect(config.embedded).toBeUndefined();
   expect(config.deviceController.enabled).toBe(false);
-});
-
-test.each([
-  [
-    "users: [{ name: a, password-hash: secret }]",
-    "mqtt.broker.users[0].password-hash",
-    "edgecore hash-password",
-  ],
-  ['acl: [{ topic: "a/#/b", access: read }]', "mqtt.broker.acl[0].topic", "MQTT filters"],
-])("edge.yaml with %s is refused with field and fix", (line, field, fix) => {
-  const refusal = edgeRefusal(`mqtt: { broker: { ${line} } }`);
-  expect(refusal).toContain(field);
-  expect(refusal).toContain(fix);
 });

@@ -1,0 +1,73 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { loadEdgeConfig } from "#shared/config";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+
+let dir: ReturnType<typeof tempDir>;
+beforeAll(() => void (dir = tempDir("entries")));
+afterAll(() => dir[Symbol.dispose]());
+
+function edgeRefusal(text: string): string {
+  const file = join(dir.path, "edge.yaml");
+  writeFileSync(file, text);
+  try {
+    loadEdgeConfig({ file, workingDir: "/nonexistent", executable: "/nonexistent/bin", hostName: "n" }, {});
+  } catch (error) {
+    return (error as Error).message.replace(JSON.stringify(file), "FILE");
+  }
+  return "accepted";
+}
+
+test.each([
+  [
+    "users: [{ name: a, password: secret }]",
+    "mqtt.broker.users[0].password-hash: expected a hash as `edgecore hash-password` prints it, got nothing\n  mqtt.broker.users[0].password: unknown; did you mean password-hash (edgecore hash-password prints one)?",
+  ],
+  [
+    "users: [{ name: a, password-hash: secret }]",
+    "mqtt.broker.users[0].password-hash: expected a hash as `edgecore hash-password` prints it, got something else",
+  ],
+  ["users: ['a:secret']", "mqtt.broker.users[0]: expected { name, password-hash }, got something else"],
+  [
+    "users: { a: secret }",
+    "mqtt.broker.users: expected a list of { name, password-hash }, got something else",
+  ],
+  [
+    "users: [{ name: [secret], password-hash: $2b$x }]",
+    "mqtt.broker.users[0].name: expected a name, got something else",
+  ],
+  [
+    'acl: [{ topic: "a/#/b", access: read }]',
+    'mqtt.broker.acl[0].topic: expected an MQTT topic filter such as a/+/b or a/#, got "a/#/b"',
+  ],
+  [
+    "acl: [{ topic: a, access: all }]",
+    'mqtt.broker.acl[0].access: expected read, write, readwrite or deny, got "all"',
+  ],
+  [
+    "acl: [{ topic: a, access: read, zzzzzzzz: 1 }]",
+    "mqtt.broker.acl[0].zzzzzzzz: unknown; expected { user, topic, access }",
+  ],
+])("mqtt.broker with %s is refused by the key, without a secret", (line, refusal) => {
+  const text = edgeRefusal(`mqtt: { broker: { ${line} } }`);
+  expect(text.replace(/^Cannot load FILE:\s*/, "")).toBe(refusal);
+});
+
+test.each(["mqtt: { broker: [{ users: secret }] }", "edgehub: secret", "mqtt: [{ password: secret }]"])(
+  "edge file %j is refused without its secret",
+  (text) => {
+    expect(edgeRefusal(text)).toContain("expected names with values");
+    expect(edgeRefusal(text)).not.toContain("secret");
+  },
+);
+
+test.each(["a/#", "a/", "/a", "a b+", "/"])("discovery-prefix %j is refused", (prefix) => {
+  expect(edgeRefusal(`devicetwin: { discovery-prefix: "${prefix}" }`)).toBe(
+    `Cannot load FILE: devicetwin.discovery-prefix: expected the first levels of a topic, such as homeassistant, without "+" and "#" and with no "/" at either end, got "${prefix}"`,
+  );
+});
+
+test.each(["", "a", "home/assistant"])("discovery-prefix %j is accepted", (prefix) => {
+  expect(edgeRefusal(`devicetwin: { discovery-prefix: "${prefix}" }`)).toBe("accepted");
+});
