@@ -1,4 +1,4 @@
-import { checkEdge } from "#edge/check";
+import { checkEdge, refuseUnusableFiles } from "#edge/check";
 import { processHost, runProgram, type Program } from "#shared/cli";
 import { edgeDefaults, edgeMinimum, loadEdgeConfig, type EdgeConfig } from "#shared/config";
 import { startEdgecore } from "./compose.ts";
@@ -27,7 +27,10 @@ const edgecore: Program<EdgeConfig> = {
   defaultConfig: edgeDefaults,
   minConfig: edgeMinimum,
   load: loadEdgeConfig,
-  start: startEdgecore,
+  start: async (config, deps) => {
+    refuseUnusableFiles(config);
+    return startEdgecore(config, deps);
+  },
   check: checkEdge,
 };
 

@@ -19,6 +19,8 @@ import { splitToken } from "#shared/pki";
 import { checkCloud } from "./cloud.ts";
 import { checkEngine } from "./engine.ts";
 
+export { refuseUnusableFiles } from "./tls-files.ts";
+
 /** Looks at everything edgecore needs, changing nothing. */
 export async function* checkEdge(config: EdgeConfig, clock: Clock): AsyncGenerator<Finding> {
   const { dataDir, mqtt, edged } = config;

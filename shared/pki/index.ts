@@ -3,6 +3,7 @@ export { isSignedBy, readCertificate, type CertificateInfo } from "./certificate
 export { createAuthority, createNodeRequest, loadAuthority } from "./on-demand.ts";
 export { fromPem, toPem } from "./pem.ts";
 export type { CertificateRequest } from "./request.ts";
+export { findTlsFaults, type TlsFault, type TlsFiles } from "./tls-files.ts";
 export {
   createToken,
   fingerprintOf,

@@ -1,0 +1,31 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createAuthority } from "#shared/pki";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+
+export type Files = ReturnType<typeof tempDir>;
+
+/** Certificates and keys as somebody would name them in `edge.yaml`, good and bad. */
+export async function makeFiles(): Promise<Files> {
+  const dir = tempDir("check");
+  const nowMs = Date.now();
+  const days = 365;
+  const write = (name: string, text: string): void => writeFileSync(join(dir.path, name), text);
+  for (const name of ["ca", "other"]) {
+    const ca = await createAuthority({ commonName: name, days, nowMs });
+    write(`${name}.crt`, ca.certPem);
+    write(`${name}.key`, ca.keyPem);
+    if (name !== "ca") continue;
+    const subject = { commonName: "broker" };
+    const hosts = ["127.0.0.1", "localhost"];
+    const pair = await ca.issue({ subject, hosts, usage: "both", days, nowMs });
+    write("broker.crt", pair.cert);
+    write("broker.key", pair.key);
+    write("broken.crt", pair.cert.replace(/\n.{40}/, "\nAAAA"));
+    const old = await ca.issue({ subject, hosts, usage: "both", days: 1, nowMs: nowMs - 5 * 86_400_000 });
+    write("old.crt", old.cert);
+    write("old.key", old.key);
+  }
+  write("text.pem", "this is no PEM\n");
+  return dir;
+}

@@ -1,0 +1,64 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { makeFiles, type Files } from "./files.ts";
+
+let files: Files;
+beforeAll(async () => void (files = await makeFiles()));
+afterAll(() => files[Symbol.dispose]());
+
+const main = join(import.meta.dir, "../../../edge/main.ts");
+
+async function start(mqtt: string): Promise<{ readonly code: number; readonly error: string }> {
+  const config = join(files.path, "edge.yaml");
+  const engine = "unix:///nonexistent.sock";
+  writeFileSync(
+    config,
+    `data-dir: ${join(files.path, "data")}\nedged: { hostname-override: n, docker-address: "${engine}", read-only-port: 0 }\nmqtt: ${mqtt}\ndevicetwin: { query-port: 0 }\n`,
+  );
+  const child = Bun.spawn([process.execPath, main, "--config", config], { stderr: "pipe", stdout: "ignore" });
+  const [text, code] = await Promise.all([new Response(child.stderr).text(), child.exited]);
+  const lines = text
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { readonly msg: string; readonly error?: unknown });
+  const error = lines.find(({ msg }) => msg === "could not start")?.error;
+  return { code, error: JSON.stringify(error).replaceAll(`${files.path}/`, "") };
+}
+
+const listener = 'internal-server: "ssl://127.0.0.1:0"';
+
+test.each([
+  ["broker.crt", "text.pem", "", ["mqtt.broker.keyfile: text.pem has no private key in PEM; name the file"]],
+  ["text.pem", "broker.key", "", ["mqtt.broker.certfile: text.pem has no certificate in PEM; name a file"]],
+  ["gone.crt", "broker.key", "", ["mqtt.broker.certfile: gone.crt does not exist; name a file"]],
+  [
+    "broker.crt",
+    "other.key",
+    "",
+    ["mqtt.broker.keyfile: other.key is the key of another certificate than broker.crt; name the file"],
+  ],
+  ["broker.crt", "broker.key", "text.pem", ["mqtt.broker.cafile: text.pem has no certificate in PEM; name"]],
+  [
+    "broker.key",
+    "broker.crt",
+    "",
+    ["has a private key and no certificate", "has a certificate and no private key"],
+  ],
+  ["broken.crt", "broker.key", "", ["mqtt.broker.certfile: broken.crt is damaged; name a file"]],
+])("edgecore with certificate %s, key %s and CA %j exits 2 and names field, file and fix", async (...row) => {
+  const [cert, key, ca, texts] = row;
+  const at = (name: string): string => (name === "" ? '""' : join(files.path, name));
+  const { code, error } = await start(
+    `{ ${listener}, broker: { certfile: ${at(cert)}, keyfile: ${at(key)}, cafile: ${at(ca)} } }`,
+  );
+  for (const text of texts) expect(error).toContain(text);
+  expect(code).toBe(2);
+});
+
+test("edgecore exits 2 when the CA of the external broker is none", async () => {
+  const { code, error } = await start(
+    `{ mode: 2, server: "ssl://127.0.0.1:1", cafile: ${join(files.path, "text.pem")} }`,
+  );
+  expect([code, error]).toEqual([2, expect.stringContaining("mqtt.cafile: text.pem has no certificate")]);
+});
