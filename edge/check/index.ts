@@ -16,6 +16,7 @@ import {
 import type { Clock } from "#shared/clock";
 import type { EdgeConfig } from "#shared/config";
 import { splitToken } from "#shared/pki";
+import { checkBrokers } from "./brokers.ts";
 import { checkCloud } from "./cloud.ts";
 import { checkEngine } from "./engine.ts";
 
@@ -23,7 +24,7 @@ export { refuseUnusableFiles } from "./tls-files.ts";
 
 /** Looks at everything edgecore needs, changing nothing. */
 export async function* checkEdge(config: EdgeConfig, clock: Clock): AsyncGenerator<Finding> {
-  const { dataDir, mqtt, edged } = config;
+  const { dataDir, edged } = config;
   const pid = lockHolder(lockFile(dataDir, "edgecore"));
   const running = { pid, ports: readPorts(dataDir) };
   yield ok("node name", config.nodeName);
@@ -32,11 +33,7 @@ export async function* checkEdge(config: EdgeConfig, clock: Clock): AsyncGenerat
   yield* checkIdentity(config, clock.nowMs());
   yield* checkCloud(config, clock);
   yield await checkEngine(edged.dockerAddress);
-  if (mqtt.broker) {
-    const { hostname, port } = new URL(mqtt.broker.url);
-    const wanted = { name: "mqtt", address: hostname, port: Number(port), setting: "mqtt.internal-server" };
-    yield await checkPort(wanted, running);
-  }
+  yield* checkBrokers(config, running, clock.nowMs());
   const { query } = config.deviceTwin;
   if (query) yield await checkPort({ ...query, name: "devices", setting: "devicetwin.query-port" }, running);
   const readOnly = {

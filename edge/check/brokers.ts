@@ -1,0 +1,118 @@
+import { readFileSync } from "node:fs";
+import { isIP } from "node:net";
+import { connect } from "node:tls";
+import { checkCertificate, checkPort, checkTcp, fail, ok, warn, type Finding } from "#shared/cli";
+import type { BrokerConfig, EdgeConfig, ExternalBrokerConfig } from "#shared/config";
+import { describeError } from "#shared/errors";
+import { findTlsFaults, type TlsFiles } from "#shared/pki";
+import { fieldOf, mqttFiles, wayOut, type NamedFiles } from "./tls-files.ts";
+
+type Running = Parameters<typeof checkPort>[1];
+
+const timeoutMs = 3000;
+
+/** Where devices talk MQTT: listeners, certificates, and a broker elsewhere. */
+export async function* checkBrokers(
+  config: EdgeConfig,
+  running: Running,
+  nowMs: number,
+): AsyncGenerator<Finding> {
+  const { broker, external } = config.mqtt;
+  if (broker) yield* checkListeners(broker, running);
+  for (const named of mqttFiles(config)) yield* checkFiles(named, nowMs);
+  if (external) yield await checkExternal(external);
+}
+
+async function* checkListeners(broker: BrokerConfig, running: Running): AsyncGenerator<Finding> {
+  const { url, websocketUrl } = broker;
+  yield await checkPort({ name: "mqtt", ...placeOf(url, 1884), setting: "mqtt.internal-server" }, running);
+  if (websocketUrl === undefined) return;
+  const place = placeOf(websocketUrl, 1885);
+  yield await checkPort({ name: "mqtt-websocket", ...place, setting: "mqtt.broker.websocket" }, running);
+}
+
+/** A url without a port means `usual`, and a port that a scheme has by itself is still one. */
+function placeOf(url: string, usual: number): { readonly address: string; readonly port: number } {
+  const { hostname } = new URL(url.replace(/^[a-z]+:/, "http:"));
+  const port = /^[a-z]+:\/\/[^/?]*:(\d+)(?:[/?]|$)/.exec(url)?.[1];
+  return { address: hostname.replaceAll(/[[\]]/g, ""), port: port === undefined ? usual : Number(port) };
+}
+
+/** One line a file: whether TLS can use it, and its dates. */
+function* checkFiles({ section, files }: NamedFiles, nowMs: number): Generator<Finding> {
+  const faults = new Map(findTlsFaults(files).map((fault) => [fault.part, fault]));
+  for (const part of ["certFile", "keyFile", "caFile"] as const) {
+    const file = files[part];
+    if (file === undefined) continue;
+    const fault = faults.get(part);
+    const subject = fieldOf(section, part);
+    if (fault) yield fail(subject, `${file} ${fault.why}`, wayOut(section, fault));
+    else if (part === "keyFile")
+      yield ok(
+        subject,
+        faults.has("certFile") ? `${file} has a key` : `${file} is the key of ${files.certFile}`,
+      );
+    else yield checkCertificate({ subject, file, nowMs, mend: `name a file with a newer one in ${subject}` });
+  }
+}
+
+/** A broker that is away is waited for, so that is no failure; one that can never be talked to is. */
+async function checkExternal(external: ExternalBrokerConfig): Promise<Finding> {
+  // A password may stand in it.
+  const url = external.url.replace(/\/\/[^/]*@/, "//");
+  const subject = "external broker";
+  const secure = /^(ssl|tls|mqtts|wss):/.test(url);
+  const { address, port } = placeOf(url, usualPort(url));
+  const away = await checkTcp(address, port, timeoutMs);
+  if (away !== undefined) {
+    const mend = "start it, or correct mqtt.server; edgecore goes on trying";
+    return warn(subject, `${url}: ${away}`, mend);
+  }
+  if (!secure) return ok(subject, `${url} accepts connections`);
+  if (findTlsFaults(external).length > 0)
+    return warn(subject, `${url} accepts connections, TLS was not tried`, "correct the files named above");
+  const why = await tryTls({ host: address, port }, external);
+  if (why === undefined) return ok(subject, `${url} accepts TLS connections`);
+  return fail(subject, `${url}: ${why}`, mendTls(external));
+}
+
+function mendTls({ caFile }: ExternalBrokerConfig): string {
+  const ca =
+    caFile === undefined
+      ? "name the CA of its certificate in mqtt.cafile"
+      : `see that ${caFile} (mqtt.cafile) is the CA of its certificate`;
+  return `${ca}, that mqtt.server has a name of that certificate, and that it speaks TLS on this port`;
+}
+
+function usualPort(url: string): number {
+  const ports: Readonly<Record<string, number>> = { tcp: 1883, mqtt: 1883, ws: 80, wss: 443 };
+  return ports[url.slice(0, url.indexOf(":"))] ?? 8883;
+}
+
+/** A handshake as the client of edgecore does it. @returns undefined when it works, else why not */
+async function tryTls(
+  place: { readonly host: string; readonly port: number },
+  { caFile, certFile, keyFile }: TlsFiles,
+): Promise<string | undefined> {
+  const { promise, resolve } = Promise.withResolvers<string | undefined>();
+  const signal = AbortSignal.timeout(timeoutMs);
+  signal.addEventListener("abort", () => resolve(`no TLS handshake within ${timeoutMs} ms`));
+  using stack = new DisposableStack();
+  try {
+    const options = {
+      ...place,
+      ...(isIP(place.host) === 0 && { servername: place.host }),
+      ...(caFile !== undefined && { ca: readFileSync(caFile) }),
+      ...(certFile !== undefined && { cert: readFileSync(certFile) }),
+      ...(keyFile !== undefined && { key: readFileSync(keyFile) }),
+    };
+    const socket = connect(options);
+    stack.defer(() => void socket.destroy());
+    socket.once("secureConnect", () => resolve(undefined));
+    socket.on("error", (error: Error) => resolve(describeError(error)));
+    socket.once("close", () => resolve("closed during the TLS handshake"));
+    return await promise;
+  } catch (error) {
+    return describeError(error);
+  }
+}
