@@ -1,0 +1,46 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+interface Sample {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly namespace: string };
+  readonly spec: object;
+}
+
+export interface Wanted {
+  readonly names: readonly string[];
+  readonly node: string;
+  readonly kubeconfig: string | undefined;
+}
+
+/** The thermostat of conf/samples under each of the names, and its model. */
+export function thermostatObjects({ names, node }: Omit<Wanted, "kubeconfig">): object[] {
+  const file = join(import.meta.dir, "../conf/samples/devices.yaml");
+  const samples = Bun.YAML.parse(readFileSync(file, "utf8")) as readonly Sample[];
+  const model = samples.find(({ metadata }) => metadata.name === "thermostat");
+  const device = samples.find(({ metadata }) => metadata.name === "thermo-1");
+  if (!model || !device) throw new Error(`${file} has no thermostat`);
+  const { namespace } = device.metadata;
+  const devices = names.map((name) => ({
+    ...device,
+    metadata: { name, namespace },
+    spec: { ...device.spec, nodeName: node },
+  }));
+  return [model, ...devices];
+}
+
+/** Writes them with kubectl. @throws Error with what kubectl says when it fails */
+export async function applyThermostats(wanted: Wanted): Promise<void> {
+  const kubectl = Bun.which("kubectl");
+  if (kubectl === null) throw new Error("--apply needs kubectl, which was not found");
+  const access = wanted.kubeconfig === undefined ? [] : ["--kubeconfig", wanted.kubeconfig];
+  const list = { apiVersion: "v1", kind: "List", items: thermostatObjects(wanted) };
+  const child = Bun.spawn([kubectl, ...access, "apply", "-f", "-"], {
+    stdin: new Blob([JSON.stringify(list)]),
+    stdout: "ignore",
+    stderr: "pipe",
+  });
+  const [said, code] = await Promise.all([new Response(child.stderr).text(), child.exited]);
+  const first = said.trim().split("\n").slice(0, 3).join("; ");
+  if (code !== 0) throw new Error(`kubectl apply failed: ${first}`);
+}
