@@ -7,7 +7,7 @@ const help = `edgecore: the edge half of KubeEdge
 
   edgecore [--config FILE] [--data-dir DIR] [--log-level debug|info|warn|error]
            [--server HOST[:PORT]] [--token TOKEN]
-  edgecore check      examine config, certificates, cloud, container engine, ports and disk; exit 1 if something fails
+  edgecore check      examine config, certificates, cloud, container engine, MQTT, ports and disk; exit 1 if something fails
   edgecore hash-password    read a password from standard input, print its hash for mqtt.broker.users
 
   --version  --help  --defaultconfig (every field, commented)  --minconfig
