@@ -1,4 +1,5 @@
-import { writeFileSync } from "node:fs";
+import { createPrivateKey } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createAuthority } from "#shared/pki";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
@@ -26,6 +27,13 @@ export async function makeFiles(): Promise<Files> {
     write("old.crt", old.cert);
     write("old.key", old.key);
   }
+  const lock = { type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "x" } as const;
+  write(
+    "locked.key",
+    createPrivateKey(readFileSync(join(dir.path, "broker.key")))
+      .export(lock)
+      .toString(),
+  );
   write("text.pem", "this is no PEM\n");
   return dir;
 }

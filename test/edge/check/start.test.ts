@@ -30,6 +30,7 @@ const listener = 'internal-server: "ssl://127.0.0.1:0"';
 
 test.each([
   ["broker.crt", "text.pem", "", ["mqtt.broker.keyfile: text.pem has no private key in PEM; name the file"]],
+  ["broker.crt", "locked.key", "", ["mqtt.broker.keyfile: locked.key has a private key that is locked by a"]],
   ["text.pem", "broker.key", "", ["mqtt.broker.certfile: text.pem has no certificate in PEM; name a file"]],
   ["gone.crt", "broker.key", "", ["mqtt.broker.certfile: gone.crt does not exist; name a file"]],
   [
