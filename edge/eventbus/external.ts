@@ -3,12 +3,14 @@ import { connect, type IClientOptions, type MqttClient } from "mqtt";
 import type { Clock } from "#shared/clock";
 import type { ExternalBrokerConfig } from "#shared/config";
 import { describeError } from "#shared/errors";
-import { backoff } from "#shared/lifecycle";
+import { backoff, withDeadline } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { MqttMessage } from "#shared/message";
 import type { Store } from "#edge/store";
 import { Incoming } from "./incoming.ts";
 import { Outgoing } from "./outgoing.ts";
+
+const endWithinMs = 2000;
 
 export interface ExternalParts {
   readonly node: string;
@@ -36,21 +38,22 @@ export function connectExternal(
   const { clock, log } = parts;
   const client = connect(brokerUrl(config.url), clientOptions(config, parts.node));
   const stop = new AbortController();
-  let wanted = [...filters];
   let delays = waits(clock);
   let timer: Disposable | undefined;
   new Incoming({ client, receive: parts.receive, log }).listen();
-  const outgoing = new Outgoing({ store: parts.store, client, log });
+  const subscriptions = new Subscriptions(client, filters, log);
+  const outgoing = new Outgoing({ store: parts.store, client, clock, log });
   client.on("connect", () => {
     delays = waits(clock);
     log.info("connected to the external MQTT broker", { broker: config.url });
-    subscribe(client, wanted, log);
-    outgoing.pump();
+    subscriptions.connected();
+    outgoing.connected();
   });
   client.on("error", (error) =>
     log.warn("external MQTT broker", { broker: config.url, error: describeError(error) }),
   );
   client.on("close", () => {
+    outgoing.closed();
     if (stop.signal.aborted) return;
     timer?.[Symbol.dispose]();
     timer = clock.after(delays.next().value, () => client.reconnect());
@@ -58,32 +61,75 @@ export function connectExternal(
   return {
     connected: () => client.connected,
     publish: (message, retain) => outgoing.push(message, retain),
-    watch: (next) => {
-      const gone = wanted.filter((filter) => !next.includes(filter));
-      const fresh = next.filter((filter) => !wanted.includes(filter));
-      wanted = [...next];
-      if (!client.connected) return;
-      for (const filter of gone) client.unsubscribe(filter, () => undefined);
-      subscribe(client, fresh, log);
-    },
+    watch: (next) => subscriptions.watch(next),
     [Symbol.asyncDispose]: async () => {
+      if (stop.signal.aborted) return;
       stop.abort();
       timer?.[Symbol.dispose]();
-      await client.endAsync(!client.connected);
-      outgoing.flush();
+      outgoing.stop();
+      await endClient(client, clock);
+      outgoing.end();
     },
   };
 }
 
-function waits(clock: Clock): Generator<number, never> {
-  return backoff({ firstMs: 500, capMs: 30_000, random: () => clock.random() });
+/** The client waits for the acknowledgement of all it sent; a broker may never give it. */
+async function endClient(client: MqttClient, clock: Clock): Promise<void> {
+  try {
+    await withDeadline(clock, { ms: endWithinMs, what: "ending the MQTT connection" }, () =>
+      client.endAsync(!client.connected),
+    );
+  } catch {
+    client.stream.destroy();
+  }
 }
 
-function subscribe(client: MqttClient, filters: readonly string[], log: Logger): void {
-  if (filters.length === 0) return;
-  client.subscribe([...filters], { qos: 1 }, (error) => {
-    if (error) log.warn("external MQTT broker refused a subscription", { error: describeError(error) });
-  });
+/** The filters at the broker, which keeps them for a client that is away. */
+class Subscriptions {
+  readonly #client: MqttClient;
+  readonly #log: Logger;
+  #wanted: readonly string[];
+  /** No longer wanted, and the broker has not said yet that it forgot them. */
+  readonly #gone = new Set<string>();
+
+  constructor(client: MqttClient, wanted: readonly string[], log: Logger) {
+    this.#client = client;
+    this.#wanted = [...wanted];
+    this.#log = log;
+  }
+
+  watch(next: readonly string[]): void {
+    const fresh = next.filter((filter) => !this.#wanted.includes(filter));
+    for (const filter of this.#wanted) if (!next.includes(filter)) this.#gone.add(filter);
+    for (const filter of next) this.#gone.delete(filter);
+    this.#wanted = [...next];
+    if (this.#client.connected) this.#tell(fresh);
+  }
+
+  connected(): void {
+    this.#tell(this.#wanted);
+  }
+
+  #tell(filters: readonly string[]): void {
+    const options = { qos: 1 } as const;
+    if (filters.length > 0)
+      this.#client.subscribe([...filters], options, (error) => this.#complain("a subscription", error));
+    for (const filter of this.#gone)
+      this.#client.unsubscribe(filter, (error) => {
+        if (error) this.#complain("to forget a subscription", error);
+        // It may be wanted again by now, and then was subscribed to after this.
+        else this.#gone.delete(filter);
+      });
+  }
+
+  #complain(what: string, error: Error | null): void {
+    if (!error) return;
+    this.#log.warn("external MQTT broker refused", { what, error: describeError(error) });
+  }
+}
+
+function waits(clock: Clock): Generator<number, never> {
+  return backoff({ firstMs: 500, capMs: 30_000, random: () => clock.random() });
 }
 
 function brokerUrl(url: string): string {

@@ -1,117 +1,203 @@
 import type { MqttClient } from "mqtt";
+import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import type { MqttMessage } from "#shared/message";
 import type { OutgoingRow, Store } from "#edge/store";
+import { bytesOf, OutgoingQueue } from "./outgoing-queue.ts";
 
 export interface OutgoingParts {
   readonly store: Pick<Store, "mqttOutgoing" | "transaction">;
-  readonly client: Pick<MqttClient, "connected" | "publish">;
+  readonly client: Pick<MqttClient, "publish" | "getLastMessageId" | "removeOutgoingMessage">;
+  readonly clock: Pick<Clock, "after">;
   readonly log: Logger;
 }
 
-/** Messages kept for a broker that is away; past them the oldest go. */
-const mostKept = 10_000;
+interface UnderWay {
+  readonly row: OutgoingRow;
+  /** The client's. */
+  messageId: number;
+}
+
 /** Messages the broker has not acknowledged yet, at a time. */
 const mostUnderWay = 256;
+const mostBytesUnderWay = 4_000_000;
+const page = 32;
+const commitAgainMs = 1000;
+/** A broker that ends the connection over the same message so often will never have it. */
+const mostCuts = 5;
 
 /**
  * What edgecore says to the external broker, on disk until the broker acknowledged it (QoS 1) and in order: a broker
  * that is away, and edgecore ending meanwhile, lose nothing. Writes of one turn of the event loop share a commit.
+ *
+ * The client forgets what was under way when its connection ends and calls nobody back. So each connection begins with
+ * the oldest row, and after one that ended amid messages with a window of one that grows with each acknowledgement:
+ * a message the broker ends the connection over is found, and given up, without its neighbours.
  */
 export class Outgoing {
   readonly #parts: OutgoingParts;
-  #last: number;
-  #kept: number;
+  readonly #queue: OutgoingQueue;
+  readonly #underWay = new Map<number, UnderWay>();
+  #bytesUnderWay = 0;
+  #window = mostUnderWay;
+  /** Counts connections: what an earlier one says of a failure is of no interest. */
+  #generation = 0;
+  #up = false;
   /** Rows up to here were given to the client. */
   #sentUpTo = 0;
-  #underWay = 0;
-  #fresh: OutgoingRow[] = [];
-  #done: number[] = [];
+  #suspect = { id: 0, cuts: 0 };
   #scheduled = false;
-  #dropping = false;
+  #again: Disposable | undefined;
+  #ended = false;
 
   constructor(parts: OutgoingParts) {
     this.#parts = parts;
-    const { entries, last } = parts.store.mqttOutgoing.size();
-    this.#kept = entries;
-    this.#last = last;
+    this.#queue = new OutgoingQueue(parts);
   }
 
-  push({ topic, payload }: MqttMessage, retain: boolean): void {
-    this.#last += 1;
-    this.#fresh.push({ id: this.#last, topic, payload, retain: Number(retain) });
+  push(message: MqttMessage, retain: boolean): void {
+    this.#queue.add(message, retain);
     this.#schedule();
   }
 
-  /** There is a connection again. The client itself repeats what it had under way. */
-  pump(): void {
-    const { client, store } = this.#parts;
-    while (client.connected && this.#underWay < mostUnderWay) {
-      const rows = store.mqttOutgoing.listAfter(this.#sentUpTo, mostUnderWay - this.#underWay);
-      if (rows.length === 0) return;
-      for (const row of rows) this.#send(row);
-    }
+  connected(): void {
+    this.#up = true;
+    this.#pump();
   }
 
-  /** Brings to disk what is not there yet. */
-  flush(): void {
-    this.#scheduled = false;
-    const [fresh, done] = [this.#fresh, this.#done];
-    this.#fresh = [];
-    this.#done = [];
-    const { store, log } = this.#parts;
+  /** The connection ended: nothing is under way. */
+  closed(): void {
+    const wasUp = this.#up;
+    const lost = [...this.#underWay.values()];
+    this.#up = false;
+    this.#generation += 1;
+    this.#underWay.clear();
+    this.#bytesUnderWay = 0;
+    this.#sentUpTo = 0;
+    // Else the client waits for their acknowledgements when it ends.
+    for (const { messageId } of lost) this.#parts.client.removeOutgoingMessage(messageId);
+    const oldest = lost[0]?.row;
+    if (!wasUp || !oldest) return;
+    this.#window = 1;
+    this.#suspectOf(oldest);
+  }
+
+  /** Sends nothing more; what is acknowledged still counts. */
+  stop(): void {
+    this.#up = false;
+  }
+
+  /** Brings to disk what is not there yet, for the last time. */
+  end(): void {
+    this.stop();
+    this.#ended = true;
+    this.#again?.[Symbol.dispose]();
+    this.#again = undefined;
+    this.#commit();
+    if (this.#queue.unstored > 0)
+      this.#parts.log.error("messages for the external MQTT broker are lost: they could not be stored", {
+        messages: this.#queue.unstored,
+      });
+  }
+
+  #suspectOf(row: OutgoingRow): void {
+    const cuts = this.#suspect.id === row.id ? this.#suspect.cuts + 1 : 1;
+    this.#suspect = { id: row.id, cuts };
+    if (cuts < mostCuts) return;
+    this.#parts.log.error("dropped a message: the external MQTT broker ends the connection over it", {
+      topic: row.topic,
+      bytes: row.payload.length,
+      tries: cuts,
+    });
+    this.#queue.finish(row);
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#ended) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      if (this.#ended) return;
+      if (!this.#again) this.#commit();
+      this.#pump();
+    });
+  }
+
+  #commit(): void {
     try {
-      store.transaction(() => {
-        for (const id of done) store.mqttOutgoing.remove(id);
-        for (const row of fresh) store.mqttOutgoing.put(row);
-        this.#kept += fresh.length - done.length;
-        this.#dropOldest();
-      });
+      this.#queue.commit(this.#sentUpTo);
     } catch (error) {
-      log.error("cannot store messages for the external MQTT broker: those it cannot get now are lost", {
-        messages: fresh.length,
-        error: describeError(error),
-      });
-      for (const row of fresh) if (this.#parts.client.connected) this.#send(row);
-      return;
+      this.#later("cannot store messages for the external MQTT broker, trying again", error);
     }
-    this.pump();
   }
 
-  #send({ id, topic, payload, retain }: OutgoingRow): void {
-    this.#sentUpTo = id;
-    this.#underWay += 1;
-    const { client, log } = this.#parts;
-    client.publish(topic, Buffer.from(payload), { qos: 1, retain: retain !== 0 }, (error) => {
-      this.#underWay -= 1;
-      if (error)
-        log.debug("external MQTT broker did not take a message", { topic, error: describeError(error) });
-      else this.#done.push(id);
+  /** While the disk takes nothing, what is on it is sent all the same. */
+  #later(problem: string, error: unknown): void {
+    this.#parts.log.error(problem, { unstored: this.#queue.unstored, error: describeError(error) });
+    if (this.#ended) return;
+    this.#again ??= this.#parts.clock.after(commitAgainMs, () => {
+      this.#again = undefined;
       this.#schedule();
     });
   }
 
-  #schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    setImmediate(() => this.flush());
+  #pump(): void {
+    try {
+      while (this.#hasRoom() && this.#sendPage());
+    } catch (error) {
+      this.#later("cannot read messages for the external MQTT broker, trying again", error);
+    }
   }
 
-  #dropOldest(): void {
-    const over = this.#kept - mostKept - this.#underWay;
-    if (over <= 0) {
-      this.#dropping = false;
-      return;
+  /** @returns whether there was anything to send */
+  #sendPage(): boolean {
+    const room = Math.min(page, this.#window - this.#underWay.size);
+    const rows = this.#queue.listAfter(this.#sentUpTo, room);
+    for (const row of rows) if (this.#hasRoom()) this.#send(row);
+    return rows.length > 0;
+  }
+
+  #hasRoom(): boolean {
+    return this.#up && this.#underWay.size < this.#window && this.#bytesUnderWay < mostBytesUnderWay;
+  }
+
+  #send(row: OutgoingRow): void {
+    const { id, topic, payload, retain } = row;
+    this.#sentUpTo = id;
+    if (this.#queue.isFinished(id) || this.#underWay.has(id)) return;
+    const { client } = this.#parts;
+    const generation = this.#generation;
+    const options = { qos: 1, retain: retain !== 0 } as const;
+    const entry: UnderWay = { row, messageId: 0 };
+    this.#underWay.set(id, entry);
+    this.#bytesUnderWay += bytesOf(row);
+    client.publish(topic, Buffer.from(payload), options, (error) => {
+      if (error) this.#failed(row, generation, error);
+      else this.#acknowledged(row, generation);
+    });
+    entry.messageId = client.getLastMessageId();
+  }
+
+  #acknowledged(row: OutgoingRow, generation: number): void {
+    if (generation === this.#generation) {
+      this.#leave(row);
+      this.#window = Math.min(mostUnderWay, this.#window + 1);
     }
-    const { store, log } = this.#parts;
-    const oldest = store.mqttOutgoing.listAfter(this.#sentUpTo, over);
-    for (const { id } of oldest) store.mqttOutgoing.remove(id);
-    this.#kept -= oldest.length;
-    if (!this.#dropping)
-      log.warn("dropping the oldest messages for the external MQTT broker: it is away too long", {
-        kept: mostKept,
-      });
-    this.#dropping = true;
+    this.#queue.finish(row);
+    this.#schedule();
+  }
+
+  /** The client did not take it, on a connection that goes on: it goes again, after a while. */
+  #failed(row: OutgoingRow, generation: number, error: unknown): void {
+    if (generation !== this.#generation) return;
+    this.#leave(row);
+    this.#sentUpTo = Math.min(this.#sentUpTo, row.id - 1);
+    this.#later("external MQTT broker did not take a message, trying again", error);
+  }
+
+  #leave(row: OutgoingRow): void {
+    if (this.#underWay.delete(row.id)) this.#bytesUnderWay -= bytesOf(row);
   }
 }

@@ -11,6 +11,7 @@ export interface OutgoingRow {
 export class MqttOutgoing {
   readonly #put;
   readonly #next;
+  readonly #sizes;
   readonly #remove;
   readonly #size;
 
@@ -21,9 +22,13 @@ export class MqttOutgoing {
     this.#next = db.query<OutgoingRow, [number, number]>(
       "SELECT id, topic, payload, retain FROM mqtt_outgoing WHERE id > ? ORDER BY id LIMIT ?",
     );
+    const bytes = "octet_length(topic) + octet_length(payload)";
+    this.#sizes = db.query<{ id: number; bytes: number }, [number, number]>(
+      `SELECT id, ${bytes} AS bytes FROM mqtt_outgoing WHERE id > ? ORDER BY id LIMIT ?`,
+    );
     this.#remove = db.query<never, [number]>("DELETE FROM mqtt_outgoing WHERE id = ?");
-    this.#size = db.query<{ entries: number; last: number }, []>(
-      "SELECT COUNT(*) AS entries, COALESCE(MAX(id), 0) AS last FROM mqtt_outgoing",
+    this.#size = db.query<{ entries: number; last: number; bytes: number }, []>(
+      `SELECT COUNT(*) AS entries, COALESCE(MAX(id), 0) AS last, COALESCE(SUM(${bytes}), 0) AS bytes FROM mqtt_outgoing`,
     );
   }
 
@@ -36,11 +41,17 @@ export class MqttOutgoing {
     return this.#next.all(afterId, limit);
   }
 
-  remove(id: number): void {
-    this.#remove.run(id);
+  /** How much the rows of `listAfter` take, without reading them. */
+  sizesAfter(afterId: number, limit: number): { readonly id: number; readonly bytes: number }[] {
+    return this.#sizes.all(afterId, limit);
   }
 
-  size(): { readonly entries: number; readonly last: number } {
-    return this.#size.get() ?? { entries: 0, last: 0 };
+  /** @returns whether there was such a row */
+  remove(id: number): boolean {
+    return this.#remove.run(id).changes > 0;
+  }
+
+  size(): { readonly entries: number; readonly last: number; readonly bytes: number } {
+    return this.#size.get() ?? { entries: 0, last: 0, bytes: 0 };
   }
 }

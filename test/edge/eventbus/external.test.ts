@@ -3,10 +3,10 @@ import { writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { connect, connectAsync } from "mqtt";
-import type { ExternalBrokerConfig } from "#shared/config";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import type { MqttMessage } from "#shared/message";
 import { collect, startBus } from "./harness.ts";
+import { externalAt } from "./scripted-broker.ts";
 
 const mosquitto = Bun.which("mosquitto", { PATH: `${process.env["PATH"]}:/usr/sbin` });
 
@@ -40,18 +40,6 @@ async function until(check: () => boolean): Promise<void> {
 }
 
 const update = "$hw/events/device/d1/twin/update";
-
-function externalAt(port: number): ExternalBrokerConfig {
-  return {
-    url: `tcp://127.0.0.1:${port}`,
-    clientId: undefined,
-    username: undefined,
-    password: undefined,
-    caFile: undefined,
-    certFile: undefined,
-    keyFile: undefined,
-  };
-}
 
 test.skipIf(!mosquitto)("event bus serves devices of an external broker that comes up later", async () => {
   using dir = tempDir();

@@ -26,7 +26,10 @@ export interface BusHarness extends AsyncDisposable {
   readonly bus: EventBus;
   readonly store: Store;
   readonly received: MqttMessage[];
+  readonly log: ReturnType<typeof silentLog>;
   publish(message: MqttMessage): Promise<void>;
+  /** What the twins want to hear of. */
+  watch(filters: readonly string[]): Promise<void>;
   connect(options?: IClientOptions & { readonly websocket?: boolean }): Promise<MqttClient>;
 }
 
@@ -58,11 +61,12 @@ export async function startBus(directory: string, options: BusHarnessOptions = {
     return undefined;
   });
   const port: EventBusPort = bus.port("eventbus");
+  const log = silentLog();
   const broker = "broker" in options && !options.broker ? undefined : { ...openBroker, ...options.broker };
   const eventBus = stack.use(
     await startEventBus(
       { node: "ke-edge", version: "0.0.0", qos: 0, retain: false, broker, external: options.external },
-      { port, store, clock: systemClock, log: silentLog() },
+      { port, store, clock: systemClock, log },
     ),
   );
   const clients: MqttClient[] = [];
@@ -74,7 +78,9 @@ export async function startBus(directory: string, options: BusHarnessOptions = {
     bus: eventBus,
     store,
     received,
+    log,
     publish: (message) => twins.emit("mqtt.publish", message),
+    watch: (filters) => twins.emit("mqtt.watch", { filters }),
     connect: async ({ websocket, ...more } = {}) => {
       const url = websocket
         ? `ws://127.0.0.1:${eventBus.websocketPort}`
