@@ -1,4 +1,4 @@
-import { describeError } from "#shared/errors";
+import { describeError, UnavailableError } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import { newMessage, type Stamp, type WireMessage } from "#shared/message";
 import type { HistoryPoint, Store } from "#edge/store";
@@ -15,7 +15,7 @@ export interface Outgoing {
 export interface Answer {
   /** Published after the commit, in order. */
   readonly publish: readonly Outgoing[];
-  /** Published instead when the commit fails. */
+  /** Published instead when the commit fails: whoever asked knows then, and need not ask again. */
   readonly onFailure?: Outgoing | undefined;
 }
 
@@ -32,10 +32,14 @@ export interface BatchOptions {
 
 type Write = (store: Store) => void;
 
+interface Failure {
+  readonly cause: unknown;
+}
+
 /**
  * Group commit: everything asked within one turn of the event loop shares a transaction. Memory is changed at once,
  * so that requests see each other in order; nothing is told to anybody before it is on disk. When a commit fails,
- * memory goes back to what the disk holds.
+ * memory goes back to what the disk holds, and whoever waits for the commit hears of it: nothing may be acknowledged.
  */
 export class Batch {
   readonly #options: BatchOptions;
@@ -46,22 +50,50 @@ export class Batch {
   #messages: { readonly lane: string; readonly key: string | undefined; readonly message: WireMessage }[] =
     [];
   #answers: Answer[] = [];
-  #flushed: Promise<void> | undefined;
+  /** The commit to come; never rejects. */
+  #outcome: Promise<Failure | undefined> | undefined;
+  #stored: Promise<void> | undefined;
 
   constructor(options: BatchOptions) {
     this.#options = options;
   }
 
-  /** Adds what a request says; resolves when it is on disk and published (or refused). */
+  /**
+   * Adds what a request says. Resolves when it is on disk and published, or refused by its `onFailure`.
+   * @throws UnavailableError when it is not on disk and nobody was told
+   */
   answer(answer: Answer): Promise<void> {
     this.#answers.push(answer);
-    return this.settled();
+    return answer.onFailure ? this.#flushed().then(() => undefined) : this.settled();
   }
 
-  /** Resolves when everything added so far is on disk. */
+  /**
+   * Resolves when everything added so far is on disk.
+   * @throws UnavailableError when it is not
+   */
   settled(): Promise<void> {
-    this.#flushed ??= new Promise<void>((resolve) => setImmediate(resolve)).then(() => this.#flush());
-    return this.#flushed;
+    if (this.#stored) return this.#stored;
+    this.#stored = this.#flushed().then((failure) => {
+      if (failure) throw notStored(failure);
+    });
+    // It is in the log; one who does not wait for it must not end the process.
+    this.#stored.catch(() => undefined);
+    return this.#stored;
+  }
+
+  /** Resolves when everything added so far is on disk or has failed. */
+  async drained(): Promise<void> {
+    await this.#flushed();
+  }
+
+  /** What else of the memory goes back when the commit fails; whoever adds something waits for the commit as well. */
+  undo(back: () => void): void {
+    this.#undo.push(back);
+  }
+
+  #flushed(): Promise<Failure | undefined> {
+    this.#outcome ??= new Promise<void>((resolve) => setImmediate(resolve)).then(() => this.#flush());
+    return this.#outcome;
   }
 
   setTwin(device: Device, name: string, twin: Twin | undefined): void {
@@ -149,24 +181,25 @@ export class Batch {
     this.#messages.push({ lane: "upload", key: undefined, message });
   }
 
-  #flush(): void {
+  #flush(): Failure | undefined {
     const { publish, onQueued, log } = this.#options;
     const answers = this.#answers;
-    let failed = false;
+    let failure: Failure | undefined;
     let queued = 0;
     try {
       queued = this.#commit();
-    } catch (error) {
-      failed = true;
+    } catch (cause) {
+      failure = { cause };
       for (const undo of this.#undo.toReversed()) undo();
-      log.error("cannot store device changes", { error: describeError(error), requests: answers.length });
+      log.error("cannot store device changes", { error: describeError(cause), requests: answers.length });
     }
     this.#reset();
     for (const answer of answers) {
-      if (!failed) for (const message of answer.publish) publish(message);
+      if (!failure) for (const message of answer.publish) publish(message);
       else if (answer.onFailure) publish(answer.onFailure);
     }
-    if (queued > 0 && !failed) onQueued(queued);
+    if (queued > 0 && !failure) onQueued(queued);
+    return failure;
   }
 
   #commit(): number {
@@ -185,7 +218,7 @@ export class Batch {
       let bytes = 0;
       for (const { lane, key, text } of messages) {
         store.outbox.put(lane, key, text);
-        bytes += text.length;
+        bytes += Buffer.byteLength(text);
       }
       return bytes;
     });
@@ -198,8 +231,15 @@ export class Batch {
     this.#undo = [];
     this.#messages = [];
     this.#answers = [];
-    this.#flushed = undefined;
+    this.#outcome = undefined;
+    this.#stored = undefined;
   }
+}
+
+function notStored({ cause }: Failure): UnavailableError {
+  return new UnavailableError("not-stored", `Cannot store device changes: ${describeError(cause)}`, {
+    cause,
+  });
 }
 
 function put<T>(map: Map<string, T>, name: string, value: T | undefined): void {

@@ -61,7 +61,13 @@ export class Discovery {
     if (known.size === 0 && this.#found.size >= mostDiscovered) return undefined;
     if (!known.has(one.property.name) && known.size >= mostPropertiesFound) return undefined;
     if (JSON.stringify(known.get(one.property.name)) === JSON.stringify(one)) return undefined;
-    this.#found.set(one.device, known.set(one.property.name, one));
+    const { name } = one.property;
+    const before = known.get(name);
+    this.#found.set(one.device, known.set(name, one));
+    this.#batch.undo(() => {
+      if (before) known.set(name, before);
+      else known.delete(name);
+    });
     this.#batch.tellCloud(`device/${one.device}/discovered`, objectsOf([...known.values()], node), {
       operation: "insert",
       key: `discovered/${one.device}`,

@@ -71,6 +71,7 @@ const uploadFilters = [
   "$ke/events/+/+/+/upload",
 ];
 const trimEveryMs = 60_000;
+const restoreAgainMs = 5000;
 
 /**
  * The devices of this node: their twins, states and history, kept in the store and in step with the cloud. Nothing is
@@ -97,7 +98,7 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
       budget.queued(bytes);
     },
   });
-  stack.defer(() => batch.settled());
+  stack.defer(() => batch.drained());
   const discovery = new Discovery(config, batch);
   const filters = coalesce(
     () => void port.emit("mqtt.watch", { filters: [...objects.filters, ...discovery.filters] }),
@@ -113,8 +114,7 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
     onMisfit: (device, properties) => log.debug("device sent values that do not fit", { device, properties }),
   });
   objects.use(handlers);
-  objects.restore(storedObjects(store, log));
-  await batch.settled();
+  stack.use(await restore(objects, parts));
   stack.use(serve(config, parts, { registry, handlers, objects, batch, discovery }));
   stack.use(clock.every(trimEveryMs, () => trimHistory(store, clock, config.history)));
   const query = config.query ? stack.use(serveQueries(config.query, { registry, store, log })) : undefined;
@@ -124,6 +124,21 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
     queryPort: query?.port,
     roomMade: () => budget.roomMade(),
   });
+}
+
+/** A disk that is full at start delays the devices, and holds up nothing else. */
+async function restore(objects: Objects, { store, clock, log }: DeviceTwinParts): Promise<Disposable> {
+  let timer: Disposable | undefined;
+  const attempt = async (): Promise<void> => {
+    try {
+      await objects.restore(storedObjects(store, log));
+    } catch (error) {
+      log.error("devices cannot be restored, trying again", { error: describeError(error) });
+      timer = clock.after(restoreAgainMs, () => void attempt());
+    }
+  };
+  await attempt();
+  return { [Symbol.dispose]: () => timer?.[Symbol.dispose]() };
 }
 
 function makeEvents({ node }: DeviceTwinConfig, { port, store, clock }: DeviceTwinParts): Events {

@@ -86,14 +86,22 @@ export class Objects {
     if (type === "devicemodel") return this.#modelChanged(key, object);
     if (type !== "device") return Promise.resolve();
     if (!object) {
-      this.#objects.delete(key);
+      this.#setObject(key, undefined);
       const device = this.#options.registry.ofObject(namespace, name);
-      return device ? this.#remove([device]) : Promise.resolve();
+      return device ? this.#remove([device]) : this.#options.batch.settled();
     }
     const given = soundDevice(object as DeviceObject);
     const gone = this.#replaced(key, given);
-    this.#objects.set(key, thin(given));
+    this.#setObject(key, thin(given));
     return Promise.all([gone, this.#deviceChanged(namespace, name, given)]).then(() => undefined);
+  }
+
+  #setObject(key: string, object: DeviceObject | undefined): void {
+    const before = this.#objects.get(key);
+    const put = (one: DeviceObject | undefined): unknown =>
+      one ? this.#objects.set(key, one) : this.#objects.delete(key);
+    put(object);
+    this.#options.batch.undo(() => put(before));
   }
 
   /** A device of the same name with another uid is another device: nothing of the old one is its own. */
@@ -106,19 +114,20 @@ export class Objects {
     return same || !device ? undefined : this.#remove([device]);
   }
 
-  /** At start: the objects stored before, without telling anybody of what is known already. */
+  /** At start: the objects stored before, without telling anybody of what is known already. Settles with the commit. */
   restore(
     objects: Iterable<Omit<ObjectChange, "object"> & { readonly object: DeviceObject | DeviceModel }>,
-  ): void {
+  ): Promise<void> {
     const devices: { namespace: string; name: string; object: DeviceObject }[] = [];
     for (const { type, namespace, name, object } of objects) {
       if (type === "devicemodel") this.#putModel(`${namespace}/${name}`, object as DeviceModel);
       else devices.push({ namespace, name, object: soundDevice(object as DeviceObject) });
     }
     for (const { namespace, name, object } of devices) {
-      this.#objects.set(`${namespace}/${name}`, thin(object));
+      this.#setObject(`${namespace}/${name}`, thin(object));
       void this.#deviceChanged(namespace, name, object, true);
     }
+    return this.#options.batch.settled();
   }
 
   /** `restored`: its desired values were told before. */
@@ -126,10 +135,12 @@ export class Objects {
     const { registry, batch, clock } = this.#options;
     const known = registry.ofObject(namespace, name);
     const device = known ?? this.#newDevice(namespace, name, object);
+    const before = { object: device.object };
+    batch.undo(() => Object.assign(device, before));
     device.object = { namespace, name, uid: object.metadata.uid };
-    const before = device.mapping;
+    const { mapping } = device;
     this.#map(device, object);
-    const belated = restored ? [] : belatedSets(device, before);
+    const belated = restored ? [] : belatedSets(device, mapping);
     const changes = desiredChanges(device, object, clock.nowMs());
     for (const { name: property, after } of changes) batch.setTwin(device, property, after);
     const publish = [
@@ -137,7 +148,6 @@ export class Objects {
       ...belated,
       ...(this.#handlers?.afterDesired(device, changes) ?? []),
     ];
-    if (publish.length === 0) return Promise.resolve();
     return batch.answer({ publish });
   }
 
@@ -184,12 +194,13 @@ export class Objects {
   /** What the Device and its model say of topics and types. */
   #map(device: Device, object: DeviceObject): void {
     const key = `${object.metadata.namespace}/${object.spec?.deviceModelRef?.name}`;
-    const before = device.mapping?.filters ?? [];
+    const before = { mapping: device.mapping, own: device.own };
     const model = this.#models.get(key);
     const { mapping, problems } = readMapping(object, model);
-    device.mapping = mapping;
     this.#complain(device, object, model, problems);
-    this.#setFilters(device, before, mapping?.filters ?? []);
+    this.#setFilters(device, before.mapping?.filters ?? [], mapping?.filters ?? []);
+    this.#options.batch.undo(() => Object.assign(device, before));
+    device.mapping = mapping;
     device.own = { listed: object.spec?.properties ?? [], types: this.#types.get(key) ?? noTypes };
     for (const [name, type] of device.own.types) this.#retype(device, name, type);
   }
@@ -215,6 +226,11 @@ export class Objects {
 
   #setFilters(device: Device, before: readonly string[], after: readonly string[]): void {
     if (before.join("\n") === after.join("\n")) return;
+    this.#options.batch.undo(() => this.#moveReader(device, after, before));
+    this.#moveReader(device, before, after);
+  }
+
+  #moveReader(device: Device, before: readonly string[], after: readonly string[]): void {
     for (const filter of before) {
       this.readers.remove(filter, device);
       const users = (this.#filters.get(filter) ?? 1) - 1;
@@ -232,8 +248,8 @@ export class Objects {
     const removed = records(body["removed_devices"]).flatMap((entry) => this.#known(entry));
     const waits = removed.length > 0 ? [this.#remove(removed)] : [];
     const added = records(body["added_devices"]).flatMap((entry) => this.#admit(entry));
-    if (added.length > 0)
-      waits.push(this.#options.batch.answer({ publish: [this.#membershipUpdated({ added })] }));
+    const publish = added.length > 0 ? [this.#membershipUpdated({ added })] : [];
+    waits.push(this.#options.batch.answer({ publish }));
     return Promise.all(waits).then(() => undefined);
   }
 
@@ -253,7 +269,7 @@ export class Objects {
     return device ? [device] : [];
   }
 
-  /** @returns the device when it is new */
+  /** Whoever calls it waits for the commit. @returns the device when it is new */
   #admit(entry: Fields): Device[] {
     const id = entry["id"];
     if (typeof id !== "string" || id === "" || id.length > 253) return [];
@@ -279,7 +295,7 @@ export class Objects {
     const device = this.#options.registry.find(id);
     if (!device || !isFields(body["attributes"])) return Promise.resolve();
     const changed = this.#setAttributes(device, body["attributes"], false);
-    if (changed.length === 0) return Promise.resolve();
+    if (changed.length === 0) return this.#options.batch.settled();
     const payload = this.#event(readEventId(body), { attributes: wireAttributes(changed) });
     return this.#options.batch.answer({
       publish: topicNames(device).map((name) => ({ topic: deviceTopic(name, "updated"), payload })),

@@ -1,0 +1,239 @@
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { connectAsync } from "mqtt";
+import { Bus } from "#shared/bus";
+import { systemClock } from "#shared/clock";
+import type { ExternalBrokerConfig } from "#shared/config";
+import type { EdgeCatalog } from "#shared/message";
+import { defaultHistory, startDeviceTwin } from "#edge/devicetwin";
+import { startEventBus, type EventBus } from "#edge/eventbus";
+import { startMetaManager } from "#edge/metamanager";
+import { openStore, type Store } from "#edge/store";
+import { connectPacket, openRaw, publishPacket } from "#internal/test/edge/broker/raw-client.ts";
+import { openBroker } from "#internal/test/edge/eventbus/harness.ts";
+import { externalAt } from "#internal/test/edge/eventbus/scripted-broker.ts";
+import { freePort, mosquitto, startMosquitto } from "#internal/test/support/mosquitto.ts";
+import { silentLog } from "#internal/test/support/silent-log.ts";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { startHarness, thermo, thermoModel } from "./harness.ts";
+
+const full = (): never => {
+  throw new Error("database or disk is full");
+};
+
+/** @returns what makes room again */
+function fillDisk(store: Store): () => void {
+  const { transaction } = store;
+  Object.assign(store, { transaction: full });
+  return () => void Object.assign(store, { transaction });
+}
+
+interface Node extends AsyncDisposable {
+  readonly bus: Bus<EdgeCatalog>;
+  readonly eventBus: EventBus;
+  readonly store: Store;
+  readonly log: ReturnType<typeof silentLog>;
+}
+
+/** The thermometer of the harness as one that knows nothing of twins. */
+function plain(): object {
+  const visitors = { protocolName: "mqtt", configData: { topic: "thermo" } };
+  const { spec, ...rest } = thermo() as { readonly spec: object };
+  return { ...rest, spec: { ...spec, properties: [{ name: "temperature", visitors }] } };
+}
+
+/** Twins, event bus and metamanager as edgecore has them. */
+async function startNode(directory: string, external?: ExternalBrokerConfig): Promise<Node> {
+  await using stack = new AsyncDisposableStack();
+  const store = stack.use(openStore(join(directory, "edge.db")));
+  const bus = new Bus<EdgeCatalog>({ onHearerError: () => undefined });
+  const log = silentLog();
+  const parts = { store, clock: systemClock, log };
+  const twin = { node: "n", history: defaultHistory, outboxLimitBytes: 1e8, query: undefined };
+  const mqtt = { node: "n", version: "0", qos: 0, retain: false, broker: openBroker, external } as const;
+  stack.use(await startDeviceTwin(twin, { ...parts, port: bus.port("devicetwin") }));
+  const eventBus = stack.use(await startEventBus(mqtt, { ...parts, port: bus.port("eventbus") }));
+  stack.use(await startMetaManager({ ...parts, port: bus.port("metamanager") }));
+  const owned = stack.move();
+  return { bus, eventBus, store, log, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+async function until(check: () => boolean): Promise<void> {
+  for (let n = 0; n < 500 && !check(); n += 1) await Bun.sleep(20);
+  expect(check()).toBe(true);
+}
+
+const outcomeOf = (work: Promise<unknown>): Promise<string> =>
+  work.then(
+    () => "confirmed",
+    () => "refused",
+  );
+
+test.each([
+  ["an upload", "$ke/events/thermo-1/upload", { a: 1 }],
+  ["a report of a plain device", "thermo", "21"],
+  ["a state", "$hw/events/device/thermo-1/state/update", { state: "online" }],
+])("device twin does not confirm %s when the disk is full", async (_name, topic, payload) => {
+  using dir = tempDir();
+  await using edge = await startHarness(dir.path);
+  await edge.addDevice(thermoModel);
+  await edge.addDevice(plain());
+  edge.take();
+  const empty = fillDisk(edge.store);
+  expect(await outcomeOf(edge.send(topic, payload))).toBe("refused");
+  empty();
+  expect({ told: edge.take(), waiting: edge.outbox() }).toEqual({ told: [], waiting: [] });
+});
+
+test("device twin confirms an update it has told the device it could not store", async () => {
+  using dir = tempDir();
+  await using edge = await startHarness(dir.path);
+  await edge.addDevice(thermo());
+  edge.take();
+  const empty = fillDisk(edge.store);
+  const update = { event_id: "e", twin: { t: { actual: { value: "1" } } } };
+  const outcome = await outcomeOf(edge.send("$hw/events/device/thermo-1/twin/update", update));
+  empty();
+  expect({ outcome, told: edge.take().map(({ payload }) => payload["code"]) }).toEqual({
+    outcome: "confirmed",
+    told: [500],
+  });
+});
+
+test("device twin goes on reading a plain device when its removal cannot be stored", async () => {
+  using dir = tempDir();
+  await using edge = await startHarness(dir.path);
+  await edge.addDevice(thermoModel);
+  await edge.addDevice(plain());
+  const port = edge.bus.port<never, "device.changed" | "mqtt.filters">("test");
+  const gone = { type: "device", namespace: "default", name: "thermo-1", object: undefined };
+  const empty = fillDisk(edge.store);
+  expect(await outcomeOf(port.ask("device.changed", gone))).toBe("refused");
+  empty();
+  await edge.send("thermo", "21");
+  expect({
+    filters: await port.ask("mqtt.filters", {}),
+    reported: JSON.stringify(edge.outbox().at(-1)?.content).includes('"value":"21"'),
+  }).toEqual({ filters: ["thermo"], reported: true });
+});
+
+test("device twin takes a device as new when it could not be stored before", async () => {
+  using dir = tempDir();
+  await using edge = await startHarness(dir.path);
+  await edge.addDevice(thermoModel);
+  const port = edge.bus.port<never, "mqtt.filters">("test");
+  const empty = fillDisk(edge.store);
+  expect(await outcomeOf(edge.addDevice(plain()))).toBe("refused");
+  expect(await port.ask("mqtt.filters", {})).toEqual([]);
+  empty();
+  await edge.addDevice(plain());
+  const membership = edge.take().filter(({ topic }) => topic.endsWith("/membership/updated"));
+  expect({ told: membership.length, filters: await port.ask("mqtt.filters", {}) }).toEqual({
+    told: 1,
+    filters: ["thermo"],
+  });
+});
+
+test("device twin has another device under an old name when the old one could not be removed at first", async () => {
+  using dir = tempDir();
+  await using edge = await startHarness(dir.path);
+  await edge.addDevice(thermo());
+  await edge.send("$hw/events/device/thermo-1/twin/update", { twin: { t: { actual: { value: "1" } } } });
+  const other = thermo() as { readonly metadata: object };
+  const again = { ...other, metadata: { ...other.metadata, uid: "another" } };
+  const empty = fillDisk(edge.store);
+  expect(await outcomeOf(edge.addDevice(again))).toBe("refused");
+  empty();
+  await edge.addDevice(again);
+  edge.take();
+  await edge.send("$hw/events/device/thermo-1/twin/get", { event_id: "e" });
+  expect(edge.take().at(-1)?.payload["twin"]).toEqual({});
+});
+
+test("device twin restores its devices as soon as there is room when the disk is full at start", async () => {
+  using dir = tempDir();
+  const database = join(dir.path, "edge.db");
+  {
+    using store = openStore(database);
+    const value = JSON.stringify(thermo());
+    store.metas.put({ key: "default/device/thermo-1", type: "device", value });
+  }
+  using store = openStore(database);
+  const empty = fillDisk(store);
+  const bus = new Bus<EdgeCatalog>({ onHearerError: () => undefined });
+  const config = { node: "n", history: defaultHistory, outboxLimitBytes: 1e8, query: undefined };
+  const parts = { port: bus.port("devicetwin"), store, clock: systemClock, log: silentLog() } as never;
+  await using _twin = await startDeviceTwin(config, parts);
+  empty();
+  await until(() => store.devices.list().length === 1);
+}, 10_000);
+
+test("the budget of the outbox counts bytes, not letters", async () => {
+  using dir = tempDir();
+  const [limit, size] = [160_000, 9000];
+  await using edge = await startHarness(dir.path, { outboxLimitBytes: limit });
+  let most = 0;
+  for (let n = 0; n < 60; n += 1) {
+    await edge.send("$ke/events/d/upload", "€".repeat(size / 3));
+    await edge.twin.roomMade();
+    most = Math.max(most, edge.store.outbox.size().bytes);
+  }
+  expect(most).toBeLessThan(limit + limit / 16 + size);
+});
+
+test("the inner broker does not acknowledge an upload when the disk is full", async () => {
+  using dir = tempDir();
+  await using node = await startNode(dir.path);
+  using client = await openRaw(node.eventBus.mqttPort);
+  client.send(connectPacket("c"));
+  await client.next();
+  const empty = fillDisk(node.store);
+  client.send(publishPacket("$ke/events/d1/upload", 1, 1));
+  const answer = await Promise.race([
+    client.next().then(({ cmd }) => cmd),
+    client.closed.then(() => "closed"),
+  ]);
+  empty();
+  expect({ answer, stored: node.store.outbox.size().entries }).toEqual({ answer: "closed", stored: 0 });
+});
+
+test.skipIf(!mosquitto)("an external broker keeps an upload until the disk takes it", async () => {
+  using dir = tempDir();
+  const port = await freePort();
+  await using _broker = await startMosquitto(dir.path, port);
+  await using node = await startNode(dir.path, externalAt(port));
+  await until(() => node.eventBus.externalConnected());
+  const empty = fillDisk(node.store);
+  const device = await connectAsync(`mqtt://127.0.0.1:${port}`);
+  await device.publishAsync("$ke/events/d1/upload", "precious", { qos: 1 });
+  await until(() => node.log.lines.some((line) => line.includes("cannot store device changes")));
+  empty();
+  await until(() => node.store.outbox.size().entries > 0);
+  expect(node.store.outbox.listAfter(0, 10).map(({ message }) => message)).toMatchObject([
+    expect.stringContaining("precious"),
+  ]);
+  await device.endAsync();
+});
+
+test("a Device is not acknowledged to the cloud until the twins have it", async () => {
+  using dir = tempDir();
+  await using node = await startNode(dir.path);
+  const cloud = node.bus.port<never, "object.deliver">("edgehub");
+  const deliver = (): Promise<unknown> =>
+    cloud.ask("object.deliver", {
+      header: { msg_id: "m", timestamp: 1 },
+      route: {
+        source: "devicecontroller",
+        group: "resource",
+        operation: "insert",
+        resource: "default/device/thermo-1",
+      },
+      content: thermo(),
+    });
+  const { put } = node.store.devices;
+  Object.assign(node.store.devices, { put: full });
+  const before = await outcomeOf(deliver());
+  Object.assign(node.store.devices, { put });
+  expect({ before, after: await deliver() }).toEqual({ before: "refused", after: { ack: true } });
+  expect(node.store.devices.list().map(({ id }) => id)).toEqual(["thermo-1"]);
+});

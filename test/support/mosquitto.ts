@@ -1,0 +1,31 @@
+import { writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { connect } from "mqtt";
+
+export const mosquitto = Bun.which("mosquitto", { PATH: `${process.env["PATH"]}:/usr/sbin` });
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await new Promise((resolve) => server.once("listening", resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === "object" && address ? address.port : 0;
+}
+
+/** A mosquitto that serves everybody. */
+export async function startMosquitto(directory: string, port: number): Promise<AsyncDisposable> {
+  const file = join(directory, "mosquitto.conf");
+  writeFileSync(file, `listener ${port} 127.0.0.1\nallow_anonymous true\n`);
+  const child = Bun.spawn([mosquitto ?? "", "-c", file], { stdout: "ignore", stderr: "ignore" });
+  const client = connect(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 20 });
+  client.on("error", () => undefined);
+  await new Promise<void>((resolve) => client.once("connect", () => resolve()));
+  await client.endAsync();
+  return {
+    [Symbol.asyncDispose]: async () => {
+      child.kill();
+      await child.exited;
+    },
+  };
+}
