@@ -200,12 +200,16 @@ async function receive(
   const waits = [handlers.handle(message) ?? discovery.hear(message) ?? done];
   for (const device of objects.readers.match(message.topic))
     waits.push(handlers.report(device, message) ?? done);
-  if (uploadFilters.some((filter) => topicMatches(filter, message.topic)) || isUserTopic(message.topic)) {
+  if (isForCloud(message)) {
     batch.upload(message.topic, Buffer.from(message.payload).toString("utf8"));
     waits.push(batch.settled());
   }
   await Promise.all(waits);
   return undefined;
+}
+
+function isForCloud({ topic, upload }: MqttMessage): boolean {
+  return upload === true || uploadFilters.some((filter) => topicMatches(filter, topic)) || isUserTopic(topic);
 }
 
 /** `<anything>/user/…` is for the rules in the cloud. */

@@ -1,10 +1,9 @@
-import { randomUUID } from "node:crypto";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import type { MqttConfig } from "#shared/config";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import { isTopicFilter, newMessage, topicMatches, TopicTrie } from "#shared/message";
+import { isTopicFilter, topicMatches, TopicTrie } from "#shared/message";
 import type { EdgeCatalog, MqttMessage, WireMessage } from "#shared/message";
 import type { Store } from "#edge/store";
 import { startBroker, type Broker } from "#edge/broker";
@@ -18,7 +17,7 @@ export interface EventBusConfig extends MqttConfig {
 
 export type EventBusPort = Port<
   EdgeCatalog,
-  "outbox.added",
+  never,
   "mqtt.received" | "mqtt.filters",
   "mqtt.publish" | "mqtt.watch",
   "user.deliver"
@@ -107,7 +106,7 @@ export async function startEventBus(config: EventBusConfig, parts: EventBusParts
   });
 }
 
-/** Decides who is told of a message: the twins, and for topics the cloud subscribed to, the cloud. */
+/** Decides which messages are for the twins, and which of those the cloud subscribed to. */
 class Router {
   readonly #parts: EventBusParts;
   readonly #own = new TopicTrie<string>();
@@ -133,14 +132,18 @@ class Router {
     this.#watchedFilters = filters;
   }
 
+  /** Never throws at once. @returns undefined when nobody listens */
   receive(message: MqttMessage): Promise<void> | undefined {
-    const { topic } = message;
-    const waits: Promise<void>[] = [];
-    if (this.#isOwn(topic) || (this.#watchedFilters.length > 0 && this.#watched.match(topic).size > 0))
-      waits.push(this.#parts.port.ask("mqtt.received", message).then(() => undefined));
-    if (this.#forCloud.size > 0 && [...this.#forCloud].some((filter) => topicMatches(filter, topic)))
-      this.#upload(message);
-    return waits[0];
+    const { topic, payload } = message;
+    const forCloud =
+      this.#forCloud.size > 0 && [...this.#forCloud].some((filter) => topicMatches(filter, topic));
+    if (!forCloud && !this.#isOwn(topic) && !this.#isWatched(topic)) return undefined;
+    const heard = forCloud ? { topic, payload, upload: true } : message;
+    return this.#parts.port.ask("mqtt.received", heard).then(() => undefined);
+  }
+
+  #isWatched(topic: string): boolean {
+    return this.#watchedFilters.length > 0 && this.#watched.match(topic).size > 0;
   }
 
   /** Most messages of a busy broker are none of ours: their first letters tell. */
@@ -153,37 +156,24 @@ class Router {
   command({ route, content }: WireMessage, publish: (message: MqttMessage) => void): void {
     const topic = route.resource ?? "";
     if (!isTopicFilter(topic)) return;
-    const { store } = this.#parts;
+    const { store, log } = this.#parts;
     switch (route.operation) {
       case "publish":
-        publish({ topic, payload: contentBytes(content) });
+        if (/[+#]/.test(topic)) log.warn("cannot publish for the cloud: the topic has wildcards", { topic });
+        else publish({ topic, payload: contentBytes(content) });
         return;
       case "subscribe":
-        this.#forCloud.add(topic);
         store.metas.put({ key: `${subscribedType}/${topic}`, type: subscribedType, value: "{}" });
+        this.#forCloud.add(topic);
         return;
       case "unsubscribe":
-        this.#forCloud.delete(topic);
         store.metas.remove(`${subscribedType}/${topic}`);
+        this.#forCloud.delete(topic);
         return;
       case undefined:
       default:
-        this.#parts.log.debug("message of group user with an unknown operation", { ...route });
+        log.debug("message of group user with an unknown operation", { ...route });
     }
-  }
-
-  #upload({ topic, payload }: MqttMessage): void {
-    const { store, port, clock } = this.#parts;
-    const stamp = { id: () => randomUUID(), nowMs: () => clock.nowMs() };
-    const message = newMessage(stamp, {
-      source: "bus",
-      group: "user",
-      operation: "upload",
-      resource: topic,
-      content: Buffer.from(payload).toString("utf8"),
-    });
-    store.outbox.put("upload", undefined, JSON.stringify(message));
-    void port.emit("outbox.added", {});
   }
 }
 

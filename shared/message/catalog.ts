@@ -40,9 +40,9 @@ export interface EdgeCatalog {
   "event.recorded": { event: { readonly event: Event } };
 
   /**
-   * A device published to a topic that edgecore serves, or to one of `mqtt.watch`. Answered by devicetwin when all it
-   * says is on disk; only then eventbus acknowledges a message of QoS 1 or 2. Questions run side by side, so that
-   * messages arriving together share a commit.
+   * A device published to a topic that edgecore serves, to one of `mqtt.watch`, or (`upload`) to one that the cloud
+   * subscribed to. Answered by devicetwin when all it says is on disk; only then eventbus acknowledges a message of
+   * QoS 1 or 2. Questions run side by side, so that messages arriving together share a commit.
    */
   "mqtt.received": { body: MqttMessage; reply: undefined };
   /** Publish to the devices' broker(s). */
@@ -121,6 +121,8 @@ export interface MqttMessage {
   readonly payload: Uint8Array;
   /** Brokers keep it for later subscribers. */
   readonly retain?: boolean;
+  /** The cloud subscribed to its topic: it goes there as it is. */
+  readonly upload?: boolean;
 }
 
 export interface NodeMessage {

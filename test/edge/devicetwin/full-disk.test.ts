@@ -3,19 +3,16 @@ import { join } from "node:path";
 import { connectAsync } from "mqtt";
 import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
-import type { ExternalBrokerConfig } from "#shared/config";
 import type { EdgeCatalog } from "#shared/message";
 import { defaultHistory, startDeviceTwin } from "#edge/devicetwin";
-import { startEventBus, type EventBus } from "#edge/eventbus";
-import { startMetaManager } from "#edge/metamanager";
 import { openStore, type Store } from "#edge/store";
 import { connectPacket, openRaw, publishPacket } from "#internal/test/edge/broker/raw-client.ts";
-import { openBroker } from "#internal/test/edge/eventbus/harness.ts";
 import { externalAt } from "#internal/test/edge/eventbus/scripted-broker.ts";
 import { freePort, mosquitto, startMosquitto } from "#internal/test/support/mosquitto.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startHarness, thermo, thermoModel } from "./harness.ts";
+import { startNode } from "./whole-node.ts";
 
 const full = (): never => {
   throw new Error("database or disk is full");
@@ -28,34 +25,11 @@ function fillDisk(store: Store): () => void {
   return () => void Object.assign(store, { transaction });
 }
 
-interface Node extends AsyncDisposable {
-  readonly bus: Bus<EdgeCatalog>;
-  readonly eventBus: EventBus;
-  readonly store: Store;
-  readonly log: ReturnType<typeof silentLog>;
-}
-
 /** The thermometer of the harness as one that knows nothing of twins. */
 function plain(): object {
   const visitors = { protocolName: "mqtt", configData: { topic: "thermo" } };
   const { spec, ...rest } = thermo() as { readonly spec: object };
   return { ...rest, spec: { ...spec, properties: [{ name: "temperature", visitors }] } };
-}
-
-/** Twins, event bus and metamanager as edgecore has them. */
-async function startNode(directory: string, external?: ExternalBrokerConfig): Promise<Node> {
-  await using stack = new AsyncDisposableStack();
-  const store = stack.use(openStore(join(directory, "edge.db")));
-  const bus = new Bus<EdgeCatalog>({ onHearerError: () => undefined });
-  const log = silentLog();
-  const parts = { store, clock: systemClock, log };
-  const twin = { node: "n", history: defaultHistory, outboxLimitBytes: 1e8, query: undefined };
-  const mqtt = { node: "n", version: "0", qos: 0, retain: false, broker: openBroker, external } as const;
-  stack.use(await startDeviceTwin(twin, { ...parts, port: bus.port("devicetwin") }));
-  const eventBus = stack.use(await startEventBus(mqtt, { ...parts, port: bus.port("eventbus") }));
-  stack.use(await startMetaManager({ ...parts, port: bus.port("metamanager") }));
-  const owned = stack.move();
-  return { bus, eventBus, store, log, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 async function until(check: () => boolean): Promise<void> {
@@ -201,7 +175,7 @@ test.skipIf(!mosquitto)("an external broker keeps an upload until the disk takes
   using dir = tempDir();
   const port = await freePort();
   await using _broker = await startMosquitto(dir.path, port);
-  await using node = await startNode(dir.path, externalAt(port));
+  await using node = await startNode(dir.path, { external: externalAt(port) });
   await until(() => node.eventBus.externalConnected());
   const empty = fillDisk(node.store);
   const device = await connectAsync(`mqtt://127.0.0.1:${port}`);

@@ -1,0 +1,87 @@
+import { expect, test } from "bun:test";
+import { connectAsync, type MqttClient } from "mqtt";
+import { collect } from "#internal/test/edge/eventbus/harness.ts";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { startNode, type Node } from "./whole-node.ts";
+
+function connect({ eventBus }: Node): Promise<MqttClient> {
+  return connectAsync(`mqtt://127.0.0.1:${eventBus.mqttPort}`, { reconnectPeriod: 0 });
+}
+
+/** What a rule in the cloud says to the node. */
+async function command(node: Node, operation: string, resource: string, content = ""): Promise<void> {
+  await node.bus.port<never, "user.deliver">("edgehub").ask("user.deliver", {
+    header: { msg_id: "m", timestamp: 1 },
+    route: { source: "router", group: "user", operation, resource },
+    content,
+  });
+}
+
+const uploads = ({ store }: Node): unknown[] =>
+  store.outbox.listAfter(0, 1000).map(({ lane, message }) => {
+    const { route, content } = JSON.parse(message) as { route: object; content: unknown };
+    return { lane, ...route, content };
+  });
+
+test("a message on a topic the cloud subscribed to goes to the cloud once, whoever else listens", async () => {
+  using dir = tempDir();
+  await using node = await startNode(dir.path);
+  for (const topic of ["rules/#", "shop/user/#"]) await command(node, "subscribe", topic);
+  const client = await connect(node);
+  await client.publishAsync("rules/x", "1", { qos: 1 });
+  await client.publishAsync("shop/user/x", "2", { qos: 1 });
+  await command(node, "unsubscribe", "rules/#");
+  await client.publishAsync("rules/x", "3", { qos: 1 });
+  await client.endAsync();
+  const parts = { lane: "upload", source: "bus", group: "user", operation: "upload" };
+  expect(uploads(node)).toEqual([
+    { ...parts, resource: "rules/x", content: "1" },
+    { ...parts, resource: "shop/user/x", content: "2" },
+  ]);
+});
+
+test("messages on topics the cloud subscribed to stay within the budget of the outbox", async () => {
+  using dir = tempDir();
+  const limit = 200_000;
+  await using node = await startNode(dir.path, { outboxLimitBytes: limit });
+  await command(node, "subscribe", "rules/#");
+  const client = await connect(node);
+  for (let n = 0; n < 100; n += 1)
+    await client.publishAsync("rules/x", Buffer.alloc(10_000, "x"), { qos: 1 });
+  await client.endAsync();
+  await node.twin.roomMade();
+  expect(node.store.outbox.size().bytes).toBeLessThan(limit * 1.2);
+});
+
+test("a message on a topic the cloud subscribed to is not confirmed and ends nothing when the disk is full", async () => {
+  using dir = tempDir();
+  await using node = await startNode(dir.path);
+  await command(node, "subscribe", "rules/#");
+  const { put } = node.store.outbox;
+  Object.assign(node.store.outbox, {
+    put: () => {
+      throw new Error("database or disk is full");
+    },
+  });
+  const sender = await connect(node);
+  sender.publish("rules/x", "0", { qos: 0 });
+  sender.publish("rules/x", "1", { qos: 1 });
+  await new Promise<void>((resolve) => sender.once("close", () => resolve()));
+  Object.assign(node.store.outbox, { put });
+  const client = await connect(node);
+  await client.publishAsync("rules/x", "2", { qos: 1 });
+  await client.endAsync();
+  expect(uploads(node)).toMatchObject([{ content: "2" }]);
+});
+
+test("a command of the cloud publishes on a topic, and not on one with wildcards", async () => {
+  using dir = tempDir();
+  await using node = await startNode(dir.path);
+  const client = await connect(node);
+  const seen = collect(client);
+  await client.subscribeAsync("#");
+  for (const topic of ["lamps/#", "lamps/+", "lamps/1"]) await command(node, "publish", topic, "on");
+  await seen.count(1);
+  await client.endAsync();
+  expect(seen.all.map(({ topic }) => topic)).toEqual(["lamps/1"]);
+});
