@@ -19,7 +19,7 @@ import {
 import { Dispatch, type Receiver } from "./dispatch.ts";
 import { Identity, type IdentityConfig } from "./identity.ts";
 import { Link } from "./link.ts";
-import { OutboxSender } from "./outbox-sender.ts";
+import { OutboxShares } from "./outbox-shares.ts";
 import { Requests } from "./requests.ts";
 
 /** The parts of EdgeConfig edgehub needs; the whole fits. */
@@ -53,7 +53,7 @@ export async function startEdgeHub(config: EdgeHubStartConfig, parts: EdgeHubPar
   );
   const requests = new Requests(clock, (message) => link.send(encode(message)));
   const sender = stack.use(
-    new OutboxSender({
+    new OutboxShares({
       outbox: parts.store.outbox,
       clock,
       log,

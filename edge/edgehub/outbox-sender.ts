@@ -1,4 +1,4 @@
-import type { Outbox, OutboxEntry } from "#edge/store";
+import type { Outbox, OutboxEntry, OutboxShare } from "#edge/store";
 import type { Clock } from "#shared/clock";
 import type { Logger } from "#shared/log";
 import { decode, type WireMessage } from "#shared/message";
@@ -6,6 +6,7 @@ import { judgeReply } from "./verdict.ts";
 
 export interface SenderOptions {
   readonly outbox: Outbox;
+  readonly share: OutboxShare;
   readonly clock: Clock;
   readonly log: Logger;
   /** @returns false when the link is away or full */
@@ -18,6 +19,7 @@ interface InFlight {
   readonly id: number;
   readonly msgId: string;
   readonly lane: string;
+  readonly bytes: number;
   tries: number;
   sentMs: number;
   /** when it is sent again */
@@ -31,6 +33,9 @@ interface InFlight {
 /** Messages that may be unanswered at a time. Our cloud answers a report when its status is written, which it delays. */
 const windowOfOurs = 2048;
 const windowOfOthers = 64;
+/** What is under way cannot be folded or dropped for want of room; a message that is larger goes alone. */
+const windowBytes = 2_000_000;
+const mostParkedBytes = 2_000_000;
 /** Messages read from the disk at a time. */
 const page = 64;
 const mostParked = 448;
@@ -44,11 +49,10 @@ const reportPatience = 8;
 /** KubeEdge up to 1.15 never answers states of devices. */
 const otherPatience = 3;
 /** KubeEdge's cloud never answers these: there they are done when the peer has read them. */
-const silentLane = "upload";
-const markPrefix = "outbox-";
+const silentShare = "uploads";
 
 /**
- * Sends the outbox in order, each message until it is answered, always with the id it was stored with, so that the
+ * Sends a share of the outbox in order, each message until it is answered, always with the id it was stored with, so that the
  * cloud can tell a repetition. An entry leaves the disk only when it is answered.
  */
 export class OutboxSender implements Disposable {
@@ -60,6 +64,9 @@ export class OutboxSender implements Disposable {
   #cursor = 0;
   #lastMark = 0;
   #parked = 0;
+  #bytes = 0;
+  #parkedBytes = 0;
+  #page = page;
   #up = false;
   #answersAll = false;
   #full = false;
@@ -149,17 +156,24 @@ export class OutboxSender implements Disposable {
     this.#unmarked = [];
     this.#sentUpTo(0);
     this.#parked = 0;
+    this.#bytes = 0;
+    this.#parkedBytes = 0;
     this.#full = false;
   }
 
   #sentUpTo(id: number): void {
     this.#cursor = id;
-    this.#options.outbox.sentUpTo = id;
+    const { outbox, share } = this.#options;
+    outbox.sentUpTo[share] = id;
   }
 
   #finish(entry: InFlight): void {
     if (!this.#inFlight.delete(entry.msgId)) return;
-    if (entry.parked) this.#parked -= 1;
+    this.#bytes -= entry.bytes;
+    if (entry.parked) {
+      this.#parked -= 1;
+      this.#parkedBytes -= entry.bytes;
+    }
     this.#forgetSoon(entry.id);
   }
 
@@ -184,14 +198,26 @@ export class OutboxSender implements Disposable {
   }
 
   #fill(): void {
-    for (;;) {
-      const window = this.#answersAll ? windowOfOurs : windowOfOthers;
-      const room = window - (this.#inFlight.size - Math.min(this.#parked, mostParked));
-      if (room <= 0) break;
-      const entries = this.#options.outbox.listAfter(this.#cursor, Math.min(room, page));
-      if (entries.length === 0 || !entries.every((entry) => this.#first(entry))) break;
-    }
+    while (this.#sendPage());
     this.#mark();
+  }
+
+  /** @returns whether there may be more to send now */
+  #sendPage(): boolean {
+    const { outbox, share } = this.#options;
+    const window = this.#answersAll ? windowOfOurs : windowOfOthers;
+    const room = window - (this.#inFlight.size - Math.min(this.#parked, mostParked));
+    if (room <= 0 || !this.#fits(1)) return false;
+    const entries = outbox.listShareAfter(share, this.#cursor, Math.min(room, this.#page));
+    const held = entries.findIndex((entry) => !this.#first(entry));
+    // Large messages that have to wait need not be read each time.
+    this.#page = held < 0 ? Math.min(page, this.#page * 2) : Math.max(1, held);
+    return entries.length > 0 && held < 0;
+  }
+
+  #fits(bytes: number): boolean {
+    const counted = this.#bytes - Math.min(this.#parkedBytes, mostParkedBytes);
+    return counted === 0 || counted + bytes <= windowBytes;
   }
 
   #first(row: OutboxEntry): boolean {
@@ -205,7 +231,8 @@ export class OutboxSender implements Disposable {
       this.#sentUpTo(row.id);
       return true;
     }
-    if (!this.#send(row.message)) return false;
+    const bytes = Buffer.byteLength(row.message);
+    if (!this.#fits(bytes) || !this.#send(row.message)) return false;
     this.#sentUpTo(row.id);
     const nowMs = this.#options.clock.monotonicMs();
     const { header, route } = decoded.message;
@@ -213,6 +240,7 @@ export class OutboxSender implements Disposable {
       id: row.id,
       msgId: header.msg_id,
       lane: row.lane,
+      bytes,
       tries: 1,
       sentMs: nowMs,
       dueMs: nowMs + answerMs,
@@ -220,12 +248,13 @@ export class OutboxSender implements Disposable {
       parked: false,
     };
     this.#inFlight.set(entry.msgId, entry);
-    if (this.#isSilent(entry)) this.#unmarked.push(entry);
+    this.#bytes += bytes;
+    if (this.#isSilent()) this.#unmarked.push(entry);
     return true;
   }
 
-  #isSilent({ lane }: InFlight): boolean {
-    return lane === silentLane && !this.#answersAll;
+  #isSilent(): boolean {
+    return this.#options.share === silentShare && !this.#answersAll;
   }
 
   #patienceFor(resource: string): number {
@@ -242,7 +271,7 @@ export class OutboxSender implements Disposable {
   #mark(): void {
     if (this.#unmarked.length === 0) return;
     this.#lastMark += 1;
-    const mark = `${markPrefix}${this.#lastMark}`;
+    const mark = `${this.#options.share}-${this.#lastMark}`;
     this.#marks.set(mark, this.#unmarked);
     this.#unmarked = [];
     this.#options.ping(mark);
@@ -253,12 +282,13 @@ export class OutboxSender implements Disposable {
     if (entry.parked || entry.tries < parkAfterTries) return;
     entry.parked = true;
     this.#parked += 1;
+    this.#parkedBytes += entry.bytes;
   }
 
   #repeat(): void {
     const nowMs = this.#options.clock.monotonicMs();
-    for (const entry of this.#inFlight.values()) {
-      if (this.#isSilent(entry) || entry.dueMs > nowMs) continue;
+    for (const entry of this.#isSilent() ? [] : this.#inFlight.values()) {
+      if (entry.dueMs > nowMs) continue;
       if (!this.#sendAgain(entry, nowMs)) break;
     }
     if (this.#full || this.#parked > 0) this.wake();

@@ -1,7 +1,7 @@
 import type { Database } from "bun:sqlite";
 import { randomUUID } from "node:crypto";
 import type { Loss, LossCounter, Losses, LossKind } from "./losses.ts";
-import type { Outbox } from "./outbox.ts";
+import { uploadLane, type Outbox } from "./outbox.ts";
 
 interface Row {
   readonly id: number;
@@ -76,7 +76,7 @@ export class Backlog {
     let left = wantedBytes;
     const ways: readonly [LossKind, (left: number) => Step | undefined][] = [
       ["folded", () => this.#foldReports()],
-      ["droppedUploads", (left) => this.#drop("upload", left)],
+      ["droppedUploads", (left) => this.#drop(uploadLane, left)],
       ["droppedReports", (left) => this.#drop("twin", left)],
     ];
     for (const [kind, step] of ways) {
@@ -106,7 +106,7 @@ export class Backlog {
 
   /** @returns undefined when all that may be folded is */
   #foldReports(): Step | undefined {
-    const { sentUpTo } = this.#outbox;
+    const { others: sentUpTo } = this.#outbox.sentUpTo;
     // After a cut what was on its way waits again, and may be folded.
     if (sentUpTo < this.#sentBefore) this.#foldedUpTo = 0;
     this.#sentBefore = sentUpTo;
@@ -137,7 +137,7 @@ export class Backlog {
   /** What earlier steps folded of a device, unless it has left since. */
   #carried(device: string, before: number): Group | undefined {
     const id = this.#carriers.get(device);
-    if (id === undefined || id >= before || id <= this.#outbox.sentUpTo) return undefined;
+    if (id === undefined || id >= before || id <= this.#outbox.sentUpTo.others) return undefined;
     const report = this.#read(id);
     const bytes = this.#message.get(id)?.bytes ?? 0;
     return report && deviceOf(report) === device ? addReport(undefined, { id, bytes }, report) : undefined;
@@ -163,7 +163,8 @@ export class Backlog {
 
   /** Drops the oldest of a lane, no more than has to be. */
   #drop(lane: string, wantedBytes: number): Step | undefined {
-    const rows = this.#slice.all(lane, this.#outbox.sentUpTo, rowsAStep);
+    const { uploads, others } = this.#outbox.sentUpTo;
+    const rows = this.#slice.all(lane, lane === uploadLane ? uploads : others, rowsAStep);
     let bytes = 0;
     let messages = 0;
     for (const row of rows) {

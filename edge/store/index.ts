@@ -15,7 +15,7 @@ export type { Loss, Losses } from "./losses.ts";
 export type { Meta, Metas } from "./metas.ts";
 export type { MqttOutgoing, OutgoingRow } from "./mqtt-outgoing.ts";
 export type { MqttSessions, PacketRow, RetainedRow, SubscriptionRow } from "./mqtt-sessions.ts";
-export type { Outbox, OutboxEntry } from "./outbox.ts";
+export type { Outbox, OutboxEntry, OutboxShare } from "./outbox.ts";
 export type { HistoryLimits, HistoryPoint, HistoryQuery, Telemetry } from "./telemetry.ts";
 export type { TwinRow, Twins } from "./twins.ts";
 

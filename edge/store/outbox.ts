@@ -8,18 +8,25 @@ export interface OutboxEntry {
   readonly message: string;
 }
 
+/** What is sent under a window of its own: a cloud that takes no uploads still hears of pods and devices. */
+export type OutboxShare = "uploads" | "others";
+
+export const uploadLane = "upload";
+
 /**
  * Messages for the cloud that must survive a cut link and a crash. Entries leave in order of id.
  * An entry with a key replaces an older one of the same lane and key (latest wins) and takes a new id,
  * so that an acknowledgement of the older one cannot remove it.
  */
 export class Outbox {
-  /** Rows up to this id may be on their way to the cloud now; kept by whoever sends. */
-  sentUpTo = 0;
+  /** Rows of a share up to this id may be on their way to the cloud now; kept by whoever sends. */
+  readonly sentUpTo: Record<OutboxShare, number> = { uploads: 0, others: 0 };
   readonly #db: Database;
   readonly #insert;
   readonly #removeKey;
   readonly #next;
+  readonly #nextOfLane;
+  readonly #lanes;
   readonly #remove;
   readonly #size;
   readonly #laneSize;
@@ -33,6 +40,17 @@ export class Outbox {
     this.#removeKey = db.query<never, [string, string]>("DELETE FROM outbox WHERE lane = ? AND key = ?");
     this.#next = db.query<OutboxEntry, [number, number]>(
       "SELECT id, lane, key, message FROM outbox WHERE id > ? ORDER BY id LIMIT ?",
+    );
+    this.#nextOfLane = db.query<OutboxEntry, [string, number, number]>(
+      "SELECT id, lane, key, message FROM outbox INDEXED BY outbox_lane WHERE lane = ? AND id > ? ORDER BY id LIMIT ?",
+    );
+    // One look into the index for each lane, however much waits in it.
+    this.#lanes = db.query<{ lane: string }, []>(
+      `WITH RECURSIVE found (lane) AS (
+         SELECT MIN(lane) FROM outbox
+         UNION ALL
+         SELECT (SELECT MIN(lane) FROM outbox WHERE lane > found.lane) FROM found WHERE found.lane IS NOT NULL
+       ) SELECT lane FROM found WHERE lane IS NOT NULL`,
     );
     this.#remove = db.query<never, [number]>("DELETE FROM outbox WHERE id = ?");
     this.#size = db.query<{ entries: number; bytes: number }, []>(
@@ -58,6 +76,14 @@ export class Outbox {
   /** Up to `limit` entries with an id greater than `afterId`, oldest first. */
   listAfter(afterId: number, limit: number): OutboxEntry[] {
     return this.#next.all(afterId, limit);
+  }
+
+  /** The same of one share. */
+  listShareAfter(share: OutboxShare, afterId: number, limit: number): OutboxEntry[] {
+    if (share === "uploads") return this.#nextOfLane.all(uploadLane, afterId, limit);
+    const lanes = this.#lanes.all().filter(({ lane }) => lane !== uploadLane);
+    const rows = lanes.flatMap(({ lane }) => this.#nextOfLane.all(lane, afterId, limit));
+    return lanes.length < 2 ? rows : rows.sort((a, b) => a.id - b.id).slice(0, limit);
   }
 
   remove(ids: readonly number[]): void {

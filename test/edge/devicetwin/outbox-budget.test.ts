@@ -1,5 +1,7 @@
 import { expect, test } from "bun:test";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { OutboxShares } from "#internal/edge/edgehub/outbox-shares.ts";
+import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startHarness, type Harness } from "./harness.ts";
 
@@ -85,6 +87,26 @@ test("a backlog of uploads stays within the disk budget, and the Node hears of w
   expect(node.store.outbox.size().bytes).toBeLessThanOrEqual(limit);
   expect(node.outbox().map(({ content }) => String(content)[0])).toEqual(["8", "9"]);
   expect(node.events).toMatchObject([{ reason: "MessagesDropped" }]);
+});
+
+test("a backlog of uploads stays within the disk budget while the cloud takes them and answers none", async () => {
+  using dir = tempDir();
+  const clock = new FakeClock();
+  await using node = await startHarness(dir.path, { outboxLimitBytes: 1_000_000 }, clock);
+  using shares = new OutboxShares({
+    outbox: node.store.outbox,
+    clock,
+    log: silentLog(),
+    send: () => true,
+    ping: () => undefined,
+  });
+  shares.linkUp(true);
+  for (let n = 0; n < 200; n += 1) {
+    await node.send("SYS/dis/upload_records", "x".repeat(50_000));
+    shares.wake();
+    await node.twin.roomMade();
+  }
+  expect(node.store.outbox.size().bytes).toBeLessThan(3_100_000);
 });
 
 test("a backlog of many devices with one report each stays within the disk budget", async () => {

@@ -306,6 +306,18 @@ describe("edgehub outbox", () => {
     expect(cloud.received.filter(({ route }) => route.operation === "update").length).toBe(200);
   });
 
+  test("tells reports while the cloud answers no uploads, however many wait", async () => {
+    await using cloud = await ScriptedCloud.start();
+    using dir = tempDir();
+    cloud.answersAll = true;
+    await using edge = await startEdge(configOf(dir.path, cloud.port, cloud.token()));
+    edge.put("upload", 3000);
+    await cloud.until(() => cloud.received.length > 2048);
+    const [report = ""] = edge.put("twin", 1);
+    await cloud.until(() => cloud.received.some(({ header }) => header.msg_id === report));
+    expect(edge.store.outbox.size().entries).toBe(3001);
+  });
+
   test("drops what the cloud refuses for good and keeps what it cannot take now", async () => {
     await using cloud = await ScriptedCloud.start();
     using dir = tempDir();

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { openStore } from "#edge/store";
+import { openStore, type Store } from "#edge/store";
 import { OutboxSender } from "#internal/edge/edgehub/outbox-sender.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
@@ -22,6 +22,7 @@ async function sentWithoutAnswer(
   const frames: string[] = [];
   using sender = new OutboxSender({
     outbox: store.outbox,
+    share: "others",
     clock,
     log: silentLog(),
     send: (frame) => frames.push(frame) > 0,
@@ -60,7 +61,14 @@ test("outbox sender takes answered messages off the disk once there is room agai
   const clock = new FakeClock();
   const log = silentLog();
   const { outbox } = store;
-  using sender = new OutboxSender({ outbox, clock, log, send: () => true, ping: () => undefined });
+  using sender = new OutboxSender({
+    outbox,
+    share: "others",
+    clock,
+    log,
+    send: () => true,
+    ping: () => undefined,
+  });
   const stamp = { id: () => "m1", nowMs: () => 1 };
   const parts = { source: "twin", group: "resource", operation: "update", resource: report, content: {} };
   const message = newMessage(stamp, parts);
@@ -81,9 +89,55 @@ test("outbox sender takes answered messages off the disk once there is room agai
   expect(log.lines.map((line) => (JSON.parse(line) as { level: string }).level)).toEqual(["error"]);
 });
 
+/** Uploads of 500 KB, and a sender of them. */
+async function manyLarge(
+  store: Store,
+  clock: FakeClock,
+  verdict: "none" | "later" | "ok",
+): Promise<string[]> {
+  const { outbox } = store;
+  const sent: string[] = [];
+  const parts = { source: "bus", group: "user", operation: "upload", resource: "t" };
+  for (let n = 0; n < 20; n += 1) {
+    const stamp = { id: () => `m${n}`, nowMs: () => 1 };
+    const message = newMessage(stamp, { ...parts, content: "x".repeat(500_000) });
+    outbox.put("upload", undefined, JSON.stringify(message));
+  }
+  const answer = (parentId: string): void => {
+    const Err = verdict === "later" ? { ErrStatus: { code: 503, message: "no" } } : null;
+    const content = verdict === "later" ? { Object: null, Err } : "OK";
+    const stamp = { id: () => "a", nowMs: () => 1 };
+    sender.settle(newMessage(stamp, { ...parts, operation: "response", content, parentId }));
+  };
+  const send = (frame: string): boolean => {
+    const { header } = JSON.parse(frame) as { header: { msg_id: string } };
+    sent.push(header.msg_id);
+    if (verdict !== "none") setImmediate(() => answer(header.msg_id));
+    return true;
+  };
+  const log = silentLog();
+  using sender = new OutboxSender({ outbox, share: "uploads", clock, log, send, ping: () => undefined });
+  sender.linkUp(true);
+  await clock.advance(600_000);
+  const { uploads } = outbox.sentUpTo;
+  const upTo = outbox.listAfter(0, 100).filter(({ id }) => id <= uploads);
+  expect(upTo.reduce((sum, { message }) => sum + message.length, 0)).toBeLessThan(4_000_000);
+  return [...new Set(sent)];
+}
+
+test.each([
+  ["no more than 4 MB while the cloud says nothing", "none", 7],
+  ["no more than 4 MB while the cloud cannot take them", "later", 7],
+  ["all when each is answered", "ok", 20],
+] as const)("outbox sender has of large messages under way %s", async (_name, verdict, count) => {
+  using dir = tempDir();
+  using store = openStore(join(dir.path, "edge.db"));
+  expect((await manyLarge(store, new FakeClock(), verdict)).length).toBe(count);
+});
+
 test.each([
   ["waits for the answer to an upload of a cloud that promises one", true, [], 1],
-  ["takes an upload for done once a KubeEdge cloud has read it", false, ["outbox-1"], 0],
+  ["takes an upload for done once a KubeEdge cloud has read it", false, ["uploads-1"], 0],
 ])("outbox sender %s", async (_name, promises, marks, left) => {
   using dir = tempDir();
   using store = openStore(join(dir.path, "edge.db"));
@@ -91,6 +145,7 @@ test.each([
   const pings: string[] = [];
   using sender = new OutboxSender({
     outbox: store.outbox,
+    share: "uploads",
     clock,
     log: silentLog(),
     send: () => true,

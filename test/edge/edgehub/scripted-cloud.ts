@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { WebSocketServer, type WebSocket } from "ws";
-import { decode, type WireMessage } from "#shared/message";
+import { answersAllHeader, decode, type WireMessage } from "#shared/message";
 import { createAuthority, createToken, verifyToken, type Authority } from "#shared/pki";
 
 /** A cloud that does what a test tells it: a real TLS server with enrolment and the WebSocket on one port. */
@@ -15,6 +15,8 @@ export class ScriptedCloud implements AsyncDisposable {
   readonly enrolments: { readonly node: string | undefined; readonly byCertificate: boolean }[] = [];
   /** What to answer to each message; nothing by default. */
   onMessage: (message: WireMessage, socket: WebSocket) => void = () => undefined;
+  /** Whether it promises to answer every message. */
+  answersAll = false;
   /** A raw answer to the next handshake instead of an upgrade. */
   refuseNext: string | undefined;
   #sockets = new Set<WebSocket>();
@@ -26,6 +28,7 @@ export class ScriptedCloud implements AsyncDisposable {
     this.#server = server;
     this.port = (server.address() as AddressInfo).port;
     const sockets = new WebSocketServer({ noServer: true });
+    sockets.on("headers", (headers) => this.answersAll && headers.push(`${answersAllHeader}: true`));
     server.on("request", (request, response) => void this.#serve(request, response));
     server.on("upgrade", (request, socket, head) => {
       this.handshakes.push(request.headers);

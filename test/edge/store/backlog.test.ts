@@ -55,7 +55,7 @@ test("backlog folds what waits into new messages and leaves alone what is on its
   store.outbox.put("twin", undefined, "not JSON");
   store.outbox.put("twin", undefined, report("third", { c: 3 }));
   const last = store.outbox.put("twin", undefined, report("fourth", { a: 4 }));
-  store.outbox.sentUpTo = sent;
+  store.outbox.sentUpTo.others = sent;
 
   expect(fold(store, 1).lost).toBe(2);
 
@@ -147,10 +147,10 @@ test("backlog folds what was on its way when the link was cut, and goes on after
   const ids = ["a", "b", "c", "d", "e"].map((id) =>
     store.outbox.put("twin", undefined, report(id, { [id]: 1 })),
   );
-  store.outbox.sentUpTo = ids[1] ?? 0;
+  store.outbox.sentUpTo.others = ids[1] ?? 0;
   fold(store, 1);
   expect(store.outbox.listAfter(0, 10).map(({ id }) => id)).toEqual([ids[0], ids[1], ids[4]] as number[]);
-  store.outbox.sentUpTo = 0;
+  store.outbox.sentUpTo.others = 0;
   fold(store, 1);
   expect(waiting(store).map(({ content }) => content.twin)).toEqual([{ a: 1, b: 1, c: 1, d: 1, e: 1 }]);
   store.outbox.remove(ids);
