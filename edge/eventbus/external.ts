@@ -40,20 +40,29 @@ export function connectExternal(
   const stop = new AbortController();
   let delays = waits(clock);
   let timer: Disposable | undefined;
-  new Incoming({ client, receive: parts.receive, log }).listen();
+  /** Whether the connection ended at this side: then what was under way has nothing to do with it. */
+  let endedHere = false;
+  const cut = (): void => {
+    endedHere = true;
+    client.stream.destroy();
+  };
+  new Incoming({ client, receive: parts.receive, cut, log }).listen();
   const subscriptions = new Subscriptions(client, filters, log);
   const outgoing = new Outgoing({ store: parts.store, client, clock, log });
   client.on("connect", () => {
     delays = waits(clock);
+    endedHere = false;
     log.info("connected to the external MQTT broker", { broker: config.url });
     subscriptions.connected();
     outgoing.connected();
   });
-  client.on("error", (error) =>
-    log.warn("external MQTT broker", { broker: config.url, error: describeError(error) }),
-  );
+  client.on("error", (error) => {
+    // Those of the socket have a code; the others are the client's own, such as a silence that was too long.
+    if (!("code" in error)) endedHere = true;
+    log.warn("external MQTT broker", { broker: config.url, error: describeError(error) });
+  });
   client.on("close", () => {
-    outgoing.closed();
+    outgoing.closed({ byBroker: !endedHere });
     if (stop.signal.aborted) return;
     timer?.[Symbol.dispose]();
     timer = clock.after(delays.next().value, () => client.reconnect());

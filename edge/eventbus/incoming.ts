@@ -7,6 +7,8 @@ export interface IncomingParts {
   readonly client: MqttClient;
   /** Resolves when the message is safe. @returns undefined when nobody of ours listens */
   readonly receive: (message: MqttMessage) => Promise<void> | undefined;
+  /** Ends the connection. */
+  readonly cut: () => void;
   readonly log: Logger;
 }
 
@@ -89,7 +91,7 @@ export class Incoming {
     settled.catch((error: unknown) => {
       if (held !== this.#held || stream.destroyed) return;
       this.#fail(topic, error);
-      stream.destroy();
+      this.#parts.cut();
       this.#readOn();
     });
   }

@@ -32,7 +32,7 @@ const mostCuts = 5;
  * that is away, and edgecore ending meanwhile, lose nothing. Writes of one turn of the event loop share a commit.
  *
  * The client forgets what was under way when its connection ends and calls nobody back. So each connection begins with
- * the oldest row, and after one that ended amid messages with a window of one that grows with each acknowledgement:
+ * the oldest row, and after one that the broker ended amid messages with a window of one that grows with each acknowledgement:
  * a message the broker ends the connection over is found, and given up, without its neighbours.
  */
 export class Outgoing {
@@ -66,8 +66,8 @@ export class Outgoing {
     this.#pump();
   }
 
-  /** The connection ended: nothing is under way. */
-  closed(): void {
+  /** The connection ended: nothing is under way. `byBroker`: it may have been for a message. */
+  closed({ byBroker }: { readonly byBroker: boolean }): void {
     const wasUp = this.#up;
     const lost = [...this.#underWay.values()];
     this.#up = false;
@@ -78,7 +78,7 @@ export class Outgoing {
     // Else the client waits for their acknowledgements when it ends.
     for (const { messageId } of lost) this.#parts.client.removeOutgoingMessage(messageId);
     const oldest = lost[0]?.row;
-    if (!wasUp || !oldest) return;
+    if (!wasUp || !oldest || !byBroker) return;
     this.#window = 1;
     this.#suspectOf(oldest);
   }

@@ -28,23 +28,28 @@ interface Rig {
   /** Topics given to the client, repetitions too. */
   readonly sent: string[];
   /** Acknowledges what the client was given so far. */
-  acknowledge(): Promise<void>;
+  acknowledge(error?: Error): Promise<void>;
 }
 
 /** The real queue, with the test in the place of the MQTT client. */
 function rig(store: Store): Rig {
-  const [clock, log, sent, acks] = [new FakeClock(), silentLog(), [] as string[], [] as (() => void)[]];
+  const [clock, log, sent, acks] = [
+    new FakeClock(),
+    silentLog(),
+    [] as string[],
+    [] as ((error?: Error) => void)[],
+  ];
   const client = {
     publish: (topic: string, _payload: Buffer, _options: object, done: (error?: Error) => void) => {
       sent.push(topic);
-      acks.push(() => done());
+      acks.push(done);
     },
     getLastMessageId: () => acks.length,
     removeOutgoingMessage: () => client,
   };
   const outgoing = new Outgoing({ store, client: client as unknown as MqttClient, clock, log });
-  const acknowledge = async (): Promise<void> => {
-    for (const ack of acks.splice(0)) ack();
+  const acknowledge = async (error?: Error): Promise<void> => {
+    for (const ack of acks.splice(0)) ack(error);
     await turn();
   };
   return { outgoing, clock, log, sent, acknowledge };
@@ -119,7 +124,7 @@ test("outgoing sends nothing again that was acknowledged when the disk was full"
   await turn();
   const empty = fillDisk(store);
   await acknowledge();
-  outgoing.closed();
+  outgoing.closed({ byBroker: true });
   outgoing.connected();
   expect(sent).toEqual(["t0", "t1"]);
   empty();
@@ -134,10 +139,42 @@ test("outgoing takes an acknowledgement that comes after its connection for one"
   outgoing.connected();
   outgoing.push(message("t0"), false);
   await turn();
-  outgoing.closed();
+  outgoing.closed({ byBroker: true });
   await acknowledge();
   outgoing.connected();
   expect({ sent, left: store.mqttOutgoing.size().entries }).toEqual({ sent: ["t0"], left: 0 });
+});
+
+test("outgoing sends again, after a while, what the client did not take", async () => {
+  using dir = tempDir();
+  using store = openStore(join(dir.path, "edge.db"));
+  const { outgoing, clock, sent, acknowledge } = rig(store);
+  outgoing.connected();
+  for (const topic of ["t0", "t1"]) outgoing.push(message(topic), false);
+  await turn();
+  await acknowledge(new Error("no"));
+  expect(sent).toEqual(["t0", "t1"]);
+  await clock.advance(1000);
+  await turn();
+  await acknowledge();
+  expect({ sent, left: store.mqttOutgoing.size().entries }).toEqual({
+    sent: ["t0", "t1", "t0", "t1"],
+    left: 0,
+  });
+});
+
+test("outgoing gives up no message for connections that ended at this side", async () => {
+  using dir = tempDir();
+  using store = openStore(join(dir.path, "edge.db"));
+  const { outgoing } = rig(store);
+  outgoing.push(message("t0"), false);
+  await turn();
+  for (let n = 0; n < 10; n += 1) {
+    outgoing.connected();
+    outgoing.closed({ byBroker: false });
+    await turn();
+  }
+  expect(store.mqttOutgoing.size().entries).toBe(1);
 });
 
 test("outgoing drops the oldest messages when those that are kept take too much disk", async () => {
