@@ -116,7 +116,7 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
   objects.use(handlers);
   stack.use(await restore(objects, parts));
   stack.use(serve(config, parts, { registry, handlers, objects, batch, discovery }));
-  stack.use(clock.every(trimEveryMs, () => trimHistory(store, clock, config.history)));
+  stack.use(clock.every(trimEveryMs, () => trimHistory(parts, config.history)));
   const query = config.query ? stack.use(serveQueries(config.query, { registry, store, log })) : undefined;
   log.info("device twin started", { devices: registry.size });
   const owned = stack.move();
@@ -261,8 +261,13 @@ function pick({ namespace, name }: { namespace: string; name: string }): { names
   return { namespace, name };
 }
 
-function trimHistory(store: Store, clock: Clock, limits: HistoryLimits): void {
-  if (store.telemetry.trim(clock.nowMs(), limits)) clock.after(50, () => trimHistory(store, clock, limits));
+function trimHistory(parts: DeviceTwinParts, limits: HistoryLimits): void {
+  const { store, clock, log } = parts;
+  try {
+    if (store.telemetry.trim(clock.nowMs(), limits)) clock.after(50, () => trimHistory(parts, limits));
+  } catch (error) {
+    log.error("cannot trim the history of devices, trying again", { error: describeError(error) });
+  }
 }
 
 /** Runs `run` once after the calls of one turn of the event loop. */

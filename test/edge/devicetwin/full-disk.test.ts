@@ -9,6 +9,7 @@ import { openStore, type Store } from "#edge/store";
 import { connectPacket, openRaw, publishPacket } from "#internal/test/edge/broker/raw-client.ts";
 import { externalAt } from "#internal/test/edge/eventbus/scripted-broker.ts";
 import { freePort, mosquitto, startMosquitto } from "#internal/test/support/mosquitto.ts";
+import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startHarness, thermo, thermoModel } from "./harness.ts";
@@ -141,6 +142,21 @@ test("device twin restores its devices as soon as there is room when the disk is
   empty();
   await until(() => store.devices.list().length === 1);
 }, 10_000);
+
+test("device twin outlives a disk that is too full to trim its history", async () => {
+  using dir = tempDir();
+  const clock = new FakeClock();
+  await using edge = await startHarness(dir.path, {}, clock);
+  let tries = 0;
+  Object.assign(edge.store.telemetry, {
+    trim: () => {
+      tries += 1;
+      return full();
+    },
+  });
+  await clock.advance(120_000);
+  expect(tries).toBe(2);
+});
 
 test("the budget of the outbox counts bytes, not letters", async () => {
   using dir = tempDir();
