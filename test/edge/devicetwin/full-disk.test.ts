@@ -125,6 +125,18 @@ test("device twin has another device under an old name when the old one could no
   expect(edge.take().at(-1)?.payload["twin"]).toEqual({});
 });
 
+test("device twin offers a device it found when it could not be stored before", async () => {
+  using dir = tempDir();
+  await using edge = await startHarness(dir.path, { discoveryPrefix: "homeassistant" });
+  const announce = (): Promise<void> =>
+    edge.send("homeassistant/sensor/plug/power/config", { state_topic: "plug/power", unique_id: "power" });
+  const empty = fillDisk(edge.store);
+  expect(await outcomeOf(announce())).toBe("refused");
+  empty();
+  await announce();
+  expect(edge.outbox()).toMatchObject([{ resource: "device/plug/discovered", operation: "insert" }]);
+});
+
 test("device twin restores its devices as soon as there is room when the disk is full at start", async () => {
   using dir = tempDir();
   const database = join(dir.path, "edge.db");
