@@ -1,5 +1,5 @@
 import { describeError, UnavailableError } from "#shared/errors";
-import type { Logger } from "#shared/log";
+import type { Seldom } from "#shared/log";
 import { newMessage, type Stamp, type WireMessage } from "#shared/message";
 import type { HistoryPoint, Store } from "#edge/store";
 import type { Attribute, Device, Registry } from "./registry.ts";
@@ -23,7 +23,7 @@ export interface BatchOptions {
   readonly store: Store;
   readonly registry: Registry;
   readonly stamp: Stamp;
-  readonly log: Logger;
+  readonly log: Pick<Seldom, "warn">;
   readonly historyPerProperty: number;
   readonly publish: (message: Outgoing) => void;
   /** Told after a commit that put bytes into the outbox. */
@@ -191,7 +191,7 @@ export class Batch {
     } catch (cause) {
       failure = { cause };
       for (const undo of this.#undo.toReversed()) undo();
-      log.error("cannot store device changes", { error: describeError(cause), requests: answers.length });
+      log.warn("cannot store device changes", { error: describeError(cause), requests: answers.length });
     }
     this.#reset();
     for (const answer of answers) {

@@ -4,7 +4,7 @@ import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import type { Device, DeviceModel } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
-import type { Logger } from "#shared/log";
+import { Seldom, type Logger } from "#shared/log";
 import {
   deviceOfHistory,
   operations,
@@ -89,7 +89,7 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
     store,
     registry,
     stamp,
-    log,
+    log: new Seldom(log, clock),
     historyPerProperty: config.history.maxPerProperty,
     publish: ({ topic, payload, retain }) =>
       void port.emit("mqtt.publish", { topic, payload: Buffer.from(payload), ...(retain ? { retain } : {}) }),

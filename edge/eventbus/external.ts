@@ -4,7 +4,7 @@ import type { Clock } from "#shared/clock";
 import type { ExternalBrokerConfig } from "#shared/config";
 import { describeError } from "#shared/errors";
 import { backoff, withDeadline } from "#shared/lifecycle";
-import type { Logger } from "#shared/log";
+import { Seldom, type Logger } from "#shared/log";
 import type { MqttMessage } from "#shared/message";
 import type { Store } from "#edge/store";
 import { Incoming } from "./incoming.ts";
@@ -36,6 +36,7 @@ export function connectExternal(
   parts: ExternalParts,
 ): External {
   const { clock, log } = parts;
+  const seldom = new Seldom(log, clock);
   const client = connect(brokerUrl(config.url), clientOptions(config, parts.node));
   const stop = new AbortController();
   let delays = waits(clock);
@@ -46,9 +47,9 @@ export function connectExternal(
     endedHere = true;
     client.stream.destroy();
   };
-  new Incoming({ client, receive: parts.receive, cut, log }).listen();
+  new Incoming({ client, receive: parts.receive, cut, log: seldom }).listen();
   const subscriptions = new Subscriptions(client, filters, log);
-  const outgoing = new Outgoing({ store: parts.store, client, clock, log });
+  const outgoing = new Outgoing({ store: parts.store, client, clock, log, seldom });
   client.on("connect", () => {
     delays = waits(clock);
     endedHere = false;

@@ -1,6 +1,6 @@
 import type { IPublishPacket, MqttClient } from "mqtt";
 import { describeError } from "#shared/errors";
-import type { Logger } from "#shared/log";
+import type { Seldom } from "#shared/log";
 import type { MqttMessage } from "#shared/message";
 
 export interface IncomingParts {
@@ -9,7 +9,7 @@ export interface IncomingParts {
   readonly receive: (message: MqttMessage) => Promise<void> | undefined;
   /** Ends the connection. */
   readonly cut: () => void;
-  readonly log: Logger;
+  readonly log: Pick<Seldom, "warn">;
 }
 
 interface Ack {
@@ -103,7 +103,7 @@ export class Incoming {
   }
 
   #fail(topic: string, error: unknown): void {
-    this.#parts.log.error("cannot take a message of the external broker", {
+    this.#parts.log.warn("cannot take a message of the external broker", {
       topic,
       error: describeError(error),
     });

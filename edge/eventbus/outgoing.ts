@@ -1,7 +1,7 @@
 import type { MqttClient } from "mqtt";
 import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
-import type { Logger } from "#shared/log";
+import type { Logger, Seldom } from "#shared/log";
 import type { MqttMessage } from "#shared/message";
 import type { OutgoingRow, Store } from "#edge/store";
 import { bytesOf, OutgoingQueue } from "./outgoing-queue.ts";
@@ -11,6 +11,7 @@ export interface OutgoingParts {
   readonly client: Pick<MqttClient, "publish" | "getLastMessageId" | "removeOutgoingMessage">;
   readonly clock: Pick<Clock, "after">;
   readonly log: Logger;
+  readonly seldom: Pick<Seldom, "warn">;
 }
 
 interface UnderWay {
@@ -135,7 +136,7 @@ export class Outgoing {
 
   /** While the disk takes nothing, what is on it is sent all the same. */
   #later(problem: string, error: unknown): void {
-    this.#parts.log.error(problem, { unstored: this.#queue.unstored, error: describeError(error) });
+    this.#parts.seldom.warn(problem, { unstored: this.#queue.unstored, error: describeError(error) });
     if (this.#ended) return;
     this.#again ??= this.#parts.clock.after(commitAgainMs, () => {
       this.#again = undefined;

@@ -60,6 +60,17 @@ test.each([
   expect({ told: edge.take(), waiting: edge.outbox() }).toEqual({ told: [], waiting: [] });
 });
 
+test("device twin says once a minute that the disk is full, however much it is sent", async () => {
+  using dir = tempDir();
+  await using node = await startNode(dir.path);
+  const port = node.bus.port<never, "mqtt.received">("broker");
+  const empty = fillDisk(node.store);
+  for (let n = 0; n < 100; n += 1)
+    await outcomeOf(port.ask("mqtt.received", { topic: "$ke/events/d/upload", payload: Buffer.from("1") }));
+  empty();
+  expect(node.log.lines.filter((line) => line.includes("cannot store device changes")).length).toBe(1);
+});
+
 test("device twin confirms an update it has told the device it could not store", async () => {
   using dir = tempDir();
   await using edge = await startHarness(dir.path);

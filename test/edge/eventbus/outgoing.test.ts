@@ -47,7 +47,13 @@ function rig(store: Store): Rig {
     getLastMessageId: () => acks.length,
     removeOutgoingMessage: () => client,
   };
-  const outgoing = new Outgoing({ store, client: client as unknown as MqttClient, clock, log });
+  const outgoing = new Outgoing({
+    store,
+    client: client as unknown as MqttClient,
+    clock,
+    log,
+    seldom: log,
+  });
   const acknowledge = async (error?: Error): Promise<void> => {
     for (const ack of acks.splice(0)) ack(error);
     await turn();
