@@ -43,6 +43,7 @@ export async function startEdgecore(config: EdgeConfig, deps: ProcessDeps): Prom
       { port: bus.port("eventbus"), store, clock, log: log("eventbus") },
     ),
   );
+  stack.use(deps.onReload(() => broker.reload()));
   if (broker.mqttPort !== undefined) deps.reportPort("mqtt", broker.mqttPort);
   if (broker.websocketPort !== undefined) deps.reportPort("mqtt-websocket", broker.websocketPort);
   // Of the path, so that a node set up anew in the same place takes over, or clears away, what ran there before.

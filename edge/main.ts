@@ -15,8 +15,8 @@ const help = `edgecore: the edge half of KubeEdge
 A node joins with the token that \`cloudcore token\` prints; it is needed once.
 Without --config: conf/edge.yaml or edge.yaml in the working directory, then beside the executable, then
 in /etc/kubeedge; without any file, the defaults.
-SIGTERM and SIGINT stop in good order (a second one at once) and leave containers running; SIGHUP reads the
-log level again.
+SIGTERM and SIGINT stop in good order (a second one at once) and leave containers running; SIGHUP reads log
+level and the MQTT broker's certificate again.
 `;
 
 const edgecore: Program<EdgeConfig> = {

@@ -37,6 +37,8 @@ export class Budget implements AsyncDisposable {
     this.#since = 0;
     this.#pass = this.#makeRoom().finally(() => {
       this.#pass = undefined;
+      // What came meanwhile was not looked at.
+      this.queued(0);
     });
   }
 

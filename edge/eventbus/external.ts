@@ -9,6 +9,7 @@ import type { MqttMessage } from "#shared/message";
 import type { Store } from "#edge/store";
 import { Incoming } from "./incoming.ts";
 import { Outgoing } from "./outgoing.ts";
+import { Subscriptions } from "./subscriptions.ts";
 
 const endWithinMs = 2000;
 
@@ -48,13 +49,14 @@ export function connectExternal(
     client.stream.destroy();
   };
   new Incoming({ client, receive: parts.receive, cut, log: seldom }).listen();
-  const subscriptions = new Subscriptions(client, filters, log);
+  const session = `${config.url} ${clientIdOf(config, parts.node)}`;
+  const subscriptions = new Subscriptions({ client, store: parts.store, session, log: seldom }, filters);
   const outgoing = new Outgoing({ store: parts.store, client, clock, log, seldom });
-  client.on("connect", () => {
+  client.on("connect", ({ sessionPresent }) => {
     delays = waits(clock);
     endedHere = false;
     log.info("connected to the external MQTT broker", { broker: config.url });
-    subscriptions.connected();
+    subscriptions.connected(sessionPresent);
     outgoing.connected();
   });
   client.on("error", (error) => {
@@ -94,52 +96,12 @@ async function endClient(client: MqttClient, clock: Clock): Promise<void> {
   }
 }
 
-/** The filters at the broker, which keeps them for a client that is away. */
-class Subscriptions {
-  readonly #client: MqttClient;
-  readonly #log: Logger;
-  #wanted: readonly string[];
-  /** No longer wanted, and the broker has not said yet that it forgot them. */
-  readonly #gone = new Set<string>();
-
-  constructor(client: MqttClient, wanted: readonly string[], log: Logger) {
-    this.#client = client;
-    this.#wanted = [...wanted];
-    this.#log = log;
-  }
-
-  watch(next: readonly string[]): void {
-    const fresh = next.filter((filter) => !this.#wanted.includes(filter));
-    for (const filter of this.#wanted) if (!next.includes(filter)) this.#gone.add(filter);
-    for (const filter of next) this.#gone.delete(filter);
-    this.#wanted = [...next];
-    if (this.#client.connected) this.#tell(fresh);
-  }
-
-  connected(): void {
-    this.#tell(this.#wanted);
-  }
-
-  #tell(filters: readonly string[]): void {
-    const options = { qos: 1 } as const;
-    if (filters.length > 0)
-      this.#client.subscribe([...filters], options, (error) => this.#complain("a subscription", error));
-    for (const filter of this.#gone)
-      this.#client.unsubscribe(filter, (error) => {
-        if (error) this.#complain("to forget a subscription", error);
-        // It may be wanted again by now, and then was subscribed to after this.
-        else this.#gone.delete(filter);
-      });
-  }
-
-  #complain(what: string, error: Error | null): void {
-    if (!error) return;
-    this.#log.warn("external MQTT broker refused", { what, error: describeError(error) });
-  }
-}
-
 function waits(clock: Clock): Generator<number, never> {
   return backoff({ firstMs: 500, capMs: 30_000, random: () => clock.random() });
+}
+
+function clientIdOf({ clientId }: ExternalBrokerConfig, node: string): string {
+  return clientId ?? `edgecore-${node}`;
 }
 
 function brokerUrl(url: string): string {
@@ -149,7 +111,7 @@ function brokerUrl(url: string): string {
 function clientOptions(config: ExternalBrokerConfig, node: string): IClientOptions {
   const { username, password, caFile, certFile, keyFile } = config;
   return {
-    clientId: config.clientId ?? `edgecore-${node}`,
+    clientId: clientIdOf(config, node),
     clean: false,
     keepalive: 30,
     reconnectPeriod: 0,

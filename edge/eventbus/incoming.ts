@@ -61,9 +61,12 @@ export class Incoming {
     });
   }
 
-  #take({ topic, payload, qos, messageId }: IPublishPacket, done: () => void): void {
+  #take({ topic, payload, qos, messageId, retain }: IPublishPacket, done: () => void): void {
     const { receive } = this.#parts;
-    const pending = receive({ topic, payload: typeof payload === "string" ? Buffer.from(payload) : payload });
+    // A request that was retained was made before: only a value of a plain device is still one.
+    const isOld = retain && isRequest(topic);
+    const message = { topic, payload: typeof payload === "string" ? Buffer.from(payload) : payload };
+    const pending = isOld ? undefined : receive(message);
     if (qos === 0 || messageId === undefined) {
       pending?.catch((error: unknown) => this.#fail(topic, error));
       return done();
@@ -108,4 +111,8 @@ export class Incoming {
       error: describeError(error),
     });
   }
+}
+
+function isRequest(topic: string): boolean {
+  return /^(\$|SYS\/|[^/]*\/user\/)/.test(topic);
 }

@@ -35,6 +35,8 @@ export interface EventBus extends Running {
   readonly mqttPort: number | undefined;
   readonly websocketPort: number | undefined;
   readonly externalConnected: () => boolean;
+  /** Reads the inner broker's certificate again. */
+  readonly reload: () => void;
 }
 
 /** What edgecore serves whatever devices there are. */
@@ -103,6 +105,7 @@ export async function startEventBus(config: EventBusConfig, parts: EventBusParts
     mqttPort: broker?.port,
     websocketPort: broker?.websocketPort,
     externalConnected: () => external?.connected() ?? false,
+    reload: () => broker?.reload(),
   });
 }
 

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { X509Certificate } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import tls from "node:tls";
@@ -117,3 +118,34 @@ test.skipIf(!openssl)("broker counts and ends connections that never spoke TLS",
   await all.promise;
   expect(left).toBe(20);
 });
+
+test.skipIf(!openssl)(
+  "broker reads its certificate again when asked, and keeps the old one when it cannot",
+  async () => {
+    using dir = tempDir();
+    const pair = makeCertificate(dir.path);
+    const first = new X509Certificate(readFileSync(pair.certFile)).fingerprint;
+    await using edge = await startBus(dir.path, {
+      broker: { ...pair, url: "ssl://127.0.0.1:0", websocketUrl: undefined },
+    });
+    const shown = async (): Promise<string> => {
+      const socket = tls.connect({
+        port: edge.bus.mqttPort ?? 0,
+        host: "127.0.0.1",
+        rejectUnauthorized: false,
+      });
+      await once(socket, "secureConnect");
+      const { fingerprint } = socket.getPeerCertificate();
+      socket.destroy();
+      return fingerprint;
+    };
+    makeCertificate(dir.path);
+    const second = new X509Certificate(readFileSync(pair.certFile)).fingerprint;
+    const before = await shown();
+    edge.bus.reload();
+    const after = await shown();
+    writeFileSync(pair.certFile, "no certificate");
+    edge.bus.reload();
+    expect({ before, after, kept: await shown() }).toEqual({ before: first, after: second, kept: second });
+  },
+);

@@ -126,3 +126,26 @@ test.skipIf(!mosquitto)(
     await device.endAsync();
   },
 );
+
+test.skipIf(!mosquitto)("event bus takes no retained request of an external broker for news", async () => {
+  using dir = tempDir();
+  const port = await freePort();
+  await using _broker = await startMosquitto(dir.path, port);
+  const device = await connectAsync(`mqtt://127.0.0.1:${port}`);
+  await device.publishAsync(update, "old", { qos: 1, retain: true });
+  const options = { broker: undefined, external: externalAt(port) };
+  for (const text of ["first", "second"]) {
+    // oxlint-disable-next-line no-await-in-loop -- one run after the other
+    await using edge = await startBus(dir.path, options);
+    // oxlint-disable-next-line no-await-in-loop -- one run after the other
+    await until(() => edge.bus.externalConnected());
+    // oxlint-disable-next-line no-await-in-loop -- one run after the other
+    await until(() => edge.store.metas.find("mqttsubscriptions/external") !== undefined);
+    // oxlint-disable-next-line no-await-in-loop -- one run after the other
+    await device.publishAsync(update, text, { qos: 1 });
+    // oxlint-disable-next-line no-await-in-loop -- one run after the other
+    await until(() => edge.received.length > 0);
+    expect(edge.received.map(({ payload }) => Buffer.from(payload).toString())).toEqual([text]);
+  }
+  await device.endAsync();
+});
