@@ -124,6 +124,10 @@ describe.skipIf(!able)("telemetry from devices to the cloud and back", () => {
     await upload(20);
     await arrived();
     await pair.outboxEmpty(20_000);
+    await pair.killCloud();
+    rmSync(database);
+    for (const end of ["", "-wal", "-shm"]) copyFileSync(join(full.path, `x.db${end}`), `${database}${end}`);
+    await pair.startCloud();
   }, 90_000);
 
   test("past values asked for in the cloud are those the node tells", async () => {
