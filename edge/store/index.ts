@@ -37,16 +37,24 @@ export interface Store extends Disposable {
 export function openStore(path: string): Store {
   const db = openDatabase(path);
   const outbox = new Outbox(db);
+  const telemetry = new Telemetry(db);
   return {
     metas: new Metas(db),
     outbox,
     backlog: new Backlog(db, outbox, new LossCounter(db)),
     devices: new Devices(db),
     twins: new Twins(db),
-    telemetry: new Telemetry(db),
+    telemetry,
     mqttSessions: new MqttSessions(db),
     mqttOutgoing: new MqttOutgoing(db),
-    transaction: (work) => db.transaction(work).immediate(),
+    transaction: (work) => {
+      try {
+        return db.transaction(work).immediate();
+      } catch (error) {
+        telemetry.recount();
+        throw error;
+      }
+    },
     [Symbol.dispose]: () => db.close(false),
   };
 }
