@@ -32,6 +32,10 @@ export class Events implements Disposable {
   #warnedSinceMs = 0;
   #quiet: Disposable | undefined;
   #untold: { readonly dropped: boolean } | undefined;
+  /** Discovery topics and what is wrong with what they announce. */
+  readonly #leftOut = new Map<string, string>();
+  #leftOutUntold = false;
+  #leftOutQuiet: Disposable | undefined;
 
   constructor(options: EventsOptions) {
     this.#options = options;
@@ -41,6 +45,16 @@ export class Events implements Disposable {
   lost({ droppedReports, droppedUploads }: Loss): void {
     this.#untold = { dropped: this.#untold?.dropped === true || droppedReports + droppedUploads > 0 };
     this.#quiet ??= this.#tellLater(settleMs);
+  }
+
+  /** An announcement that cannot be taken, or only in part; `problem` undefined: all is well (again). */
+  announcement(topic: string, problem: string | undefined): void {
+    if (this.#leftOut.get(topic) === problem) return;
+    this.#leftOut.delete(topic);
+    if (problem === undefined || this.#leftOut.size >= mostRemembered) return;
+    this.#leftOut.set(topic, problem);
+    this.#leftOutUntold = true;
+    this.#leftOutQuiet ??= this.#tellLeftOutLater(settleMs);
   }
 
   /** Fields of a Device that cannot be used, told once as long as they stay the same; none: all is well (again). */
@@ -75,6 +89,7 @@ export class Events implements Disposable {
 
   [Symbol.dispose](): void {
     this.#quiet?.[Symbol.dispose]();
+    this.#leftOutQuiet?.[Symbol.dispose]();
   }
 
   #tell(device: KubeObject, reason: string, message: string): void {
@@ -117,16 +132,29 @@ export class Events implements Disposable {
     if (!untold) return;
     this.#untold = undefined;
     this.#quiet = this.#tellLater(lossEveryMs);
-    const { node, losses } = this.#options;
+    const { losses } = this.#options;
     const { folded, droppedReports, droppedUploads, sinceMs = 0, limitBytes } = losses();
     const message =
       `More than edgehub.outbox-mb (${Math.round(limitBytes / 1e6)} MB) waited for the cloud. Since ${rfc3339(sinceMs)}: ` +
       `${folded} reports folded into later ones, ${droppedReports} reports and ${droppedUploads} uploads dropped`;
-    this.#emit(
-      { apiVersion: "v1", kind: "Node", name: node, uid: node },
-      untold.dropped ? "MessagesDropped" : "ReportsFolded",
-      message,
-    );
+    this.#emit(this.#node, untold.dropped ? "MessagesDropped" : "ReportsFolded", message);
+  }
+
+  #tellLeftOutLater(ms: number): Disposable {
+    return this.#options.clock.after(ms, () => {
+      this.#leftOutQuiet = undefined;
+      if (!this.#leftOutUntold || this.#leftOut.size === 0) return;
+      this.#leftOutUntold = false;
+      this.#leftOutQuiet = this.#tellLeftOutLater(lossEveryMs);
+      const all = [...this.#leftOut].toReversed().map(([topic, problem]) => `${topic}: ${problem}`);
+      const message = `${all.length} announcements of discovery cannot be taken as they are: ${all.join("; ")}`;
+      this.#emit(this.#node, "AnnouncementNotTaken", message);
+    });
+  }
+
+  get #node(): ObjectReference {
+    const { node } = this.#options;
+    return { apiVersion: "v1", kind: "Node", name: node, uid: node };
   }
 
   /** The same said again is one Event with a higher count; what is said of a Node changes with its counts. */

@@ -98,7 +98,7 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
     },
   });
   stack.defer(() => batch.settled());
-  const discovery = new Discovery(config, batch);
+  const discovery = new Discovery(config, batch, { events, log });
   const filters = coalesce(
     () => void port.emit("mqtt.watch", { filters: [...objects.filters, ...discovery.filters] }),
   );
@@ -262,35 +262,74 @@ function coalesce(run: () => void): () => void {
 /** At most so much is offered: whoever may publish below the prefix must not fill the outbox or the cloud. */
 const mostDiscovered = 1000;
 const mostPropertiesFound = 100;
-const longestAnnouncement = 10_000;
 
 /** Collects what Home Assistant's discovery says of each device and offers the whole to the cloud when it changed. */
 class Discovery {
   readonly filters: readonly string[];
   readonly #config: DeviceTwinConfig;
   readonly #batch: Batch;
+  readonly #parts: { readonly events: Pick<Events, "announcement">; readonly log: Logger };
   readonly #found = new Map<string, Map<string, Discovered>>();
+  /** What each topic announced, to forget it when it is taken back. */
+  readonly #byTopic = new Map<string, Discovered>();
 
-  constructor(config: DeviceTwinConfig, batch: Batch) {
+  constructor(
+    config: DeviceTwinConfig,
+    batch: Batch,
+    parts: { readonly events: Pick<Events, "announcement">; readonly log: Logger },
+  ) {
     this.#config = config;
     this.#batch = batch;
+    this.#parts = parts;
     this.filters = config.discoveryPrefix ? discoveryFilters(config.discoveryPrefix) : [];
   }
 
   hear({ topic, payload }: MqttMessage): Promise<void> | undefined {
-    const { discoveryPrefix, node } = this.#config;
-    if (!discoveryPrefix || payload.length > longestAnnouncement) return undefined;
-    const one = readDiscovery(discoveryPrefix, topic, payload);
-    if (!one) return undefined;
+    const { discoveryPrefix } = this.#config;
+    const said = discoveryPrefix ? readDiscovery(discoveryPrefix, topic, payload) : undefined;
+    if (!said) return undefined;
+    if (said.kind === "property") return this.#add(topic, said.found, said.problem);
+    const before = this.#forget(topic);
+    if (said.kind === "left-out") this.#complain(topic, said.problem);
+    else {
+      const about = { topic, device: before?.device, property: before?.property.name };
+      this.#parts.events.announcement(topic, undefined);
+      this.#parts.log.info("an announcement was taken back, its Device keeps the property", about);
+    }
+    return undefined;
+  }
+
+  #add(topic: string, one: Discovered, problem: string | undefined): Promise<void> | undefined {
     const known = this.#found.get(one.device) ?? new Map<string, Discovered>();
-    if (known.size === 0 && this.#found.size >= mostDiscovered) return undefined;
-    if (!known.has(one.property.name) && known.size >= mostPropertiesFound) return undefined;
+    if (known.size === 0 && this.#found.size >= mostDiscovered)
+      return this.#complain(topic, `more than ${mostDiscovered} devices`);
+    if (!known.has(one.property.name) && known.size >= mostPropertiesFound)
+      return this.#complain(topic, `more than ${mostPropertiesFound} properties of one device`);
+    this.#complain(topic, problem);
+    this.#byTopic.set(topic, one);
     if (JSON.stringify(known.get(one.property.name)) === JSON.stringify(one)) return undefined;
     this.#found.set(one.device, known.set(one.property.name, one));
-    this.#batch.tellCloud(`device/${one.device}/discovered`, objectsOf([...known.values()], node), {
+    const offer = objectsOf([...known.values()], this.#config.node);
+    this.#batch.tellCloud(`device/${one.device}/discovered`, offer, {
       operation: "insert",
       key: `discovered/${one.device}`,
     });
     return this.#batch.settled();
+  }
+
+  #complain(topic: string, problem: string | undefined): undefined {
+    this.#parts.events.announcement(topic, problem);
+    if (problem !== undefined)
+      this.#parts.log.warn("cannot take an announcement as it is", { topic, problem });
+    return undefined;
+  }
+
+  #forget(topic: string): Discovered | undefined {
+    const one = this.#byTopic.get(topic);
+    this.#byTopic.delete(topic);
+    const known = one && this.#found.get(one.device);
+    known?.delete(one?.property.name ?? "");
+    if (one && known?.size === 0) this.#found.delete(one.device);
+    return one;
   }
 }

@@ -219,7 +219,7 @@ test("a device Home Assistant would find is offered to the cloud with its topics
                   configData: {
                     topic: "plugs/1/state",
                     path: "$.relay",
-                    expression: 'value == "ON"',
+                    expression: 'value == "ON" ? true : value == "OFF" ? false : "neither"',
                     setTopic: "plugs/1/set",
                     setOn: "ON",
                     setOff: "OFF",
