@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { rfc3339, type Clock } from "#shared/clock";
-import type { MappingProblem } from "#shared/devices";
+import type { MappingProblem, Misfit } from "#shared/devices";
 import { objectKey, type DeviceCause, type Event, type KubeObject, type ObjectReference } from "#shared/kube";
 import type { Loss, Losses } from "#edge/store";
 
@@ -10,6 +10,12 @@ export interface EventsOptions {
   readonly emit: (event: Event) => void;
   /** All that was given up of the outbox, and its limit. */
   readonly losses: () => Losses & { readonly limitBytes: number };
+}
+
+export interface Named {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string | undefined;
 }
 
 /** A Node hears of lost messages this often at most, and then of all of them. */
@@ -57,8 +63,21 @@ export class Events implements Disposable {
     this.#leftOutQuiet ??= this.#tellLeftOutLater(settleMs);
   }
 
+  /** Values of a device that were not taken: each property is told once until the Device or its model changes. */
+  misfits({ uid, ...named }: Named, misfits: readonly Misfit[]): void {
+    const metadata = { ...named, ...(uid === undefined ? {} : { uid }) };
+    const key = misfitKey(metadata);
+    const told = this.#told.get(key)?.split("\n") ?? [];
+    const fresh = misfits.filter(({ name }) => !told.includes(name));
+    if (fresh.length === 0) return;
+    this.#remember(key, [...told, ...fresh.map(({ name }) => name)].join("\n"));
+    const message = `Cannot take ${fresh.map(describeMisfit).join("; ")}`;
+    this.#warn("Device", { metadata }, { reason: "ValueNotTaken", message });
+  }
+
   /** Fields of a Device that cannot be used, told once as long as they stay the same; none: all is well (again). */
   deviceProblems(device: KubeObject, problems: readonly MappingProblem[]): void {
+    this.#told.delete(misfitKey(device.metadata));
     const own = problems.filter(({ of }) => of === "Device").map(describe);
     this.#tell(device, unusable, own.length === 0 ? "" : `Cannot use ${own.join("; ")}`);
   }
@@ -185,6 +204,14 @@ export class Events implements Disposable {
       reportingInstance: node,
     });
   }
+}
+
+function misfitKey({ namespace, name, uid }: KubeObject["metadata"]): string {
+  return `misfit ${namespace}/${name} ${uid}`;
+}
+
+function describeMisfit({ name, value, type }: Misfit): string {
+  return value === undefined ? `${name}: no usable value` : `${name}: ${show(value)} is no ${type}`;
 }
 
 function describe({ field, value, problem }: MappingProblem): string {

@@ -110,7 +110,9 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
     node: config.node,
     onCloudUpdated: (device, payload) =>
       objects.sync(device, contentFields(Buffer.from(payload).toString("utf8")) ?? {}),
-    onMisfit: (device, properties) => log.debug("device sent values that do not fit", { device, properties }),
+    onMisfit: ({ object }, misfits) => {
+      if (object) events.misfits(object, misfits);
+    },
   });
   objects.use(handlers);
   objects.restore(storedObjects(store, log));
