@@ -270,6 +270,24 @@ test("device controller leaves a device alone that was made anew when a report o
   expect(stored()?.status?.twins?.[0]?.reported?.value).toBe("1");
 });
 
+const atStart = Date.parse("2026-01-01T00:00:00Z");
+
+test.each([
+  ["when it was made", atStart + 60_000, "2026-01-01T00:01:00Z"],
+  ["now, when the clock of the node is ahead", atStart + 9e9, "2026-01-01T01:00:00Z"],
+  ["now, when the clock of the node knows no day", 5000, "2026-01-01T01:00:00Z"],
+  ["now, when the node does not say", undefined, "2026-01-01T01:00:00Z"],
+])("a report that comes late is shown as made %s", async (_, timestamp, shown) => {
+  await using cloud = await startCloud(
+    (kube) => void kube.put(resources.devices, device("thermo-1", "edge-1")),
+  );
+  await cloud.clock.advance(3_600_000);
+  const twin = { target: { actual: { value: "20" } } };
+  await cloud.say("device/thermo-1/twin/edge_updated", { timestamp, twin });
+  const stored = cloud.kube.peek<Device>(resources.devices, "default/thermo-1");
+  expect(stored?.status?.reportedTime).toBe(shown);
+});
+
 test("device controller tells a node its members when it asks", async () => {
   await using cloud = await startCloud(
     (kube) => void kube.put(resources.devices, device("thermo-1", "edge-1")),
