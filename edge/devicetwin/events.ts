@@ -7,9 +7,13 @@ import type { Loss, Losses } from "#edge/store";
 export interface EventsOptions {
   readonly node: string;
   readonly clock: Clock;
-  readonly emit: (event: Event) => void;
+  /** Settles when the event is kept. */
+  readonly emit: (event: Event) => Promise<void>;
   /** All that was given up of the outbox, and its limit. */
   readonly losses: () => Losses & { readonly limitBytes: number };
+  /** What of it the Node was told of last, over restarts. */
+  readonly told: () => Loss;
+  readonly setTold: (loss: Loss) => void;
 }
 
 export interface Named {
@@ -41,10 +45,18 @@ export class Events implements Disposable {
   /** Discovery topics and what is wrong with what they announce. */
   readonly #leftOut = new Map<string, string>();
   #leftOutUntold = false;
+  #closed = false;
   #leftOutQuiet: Disposable | undefined;
 
   constructor(options: EventsOptions) {
     this.#options = options;
+    const [lost, told] = [options.losses(), options.told()];
+    const untold = {
+      folded: lost.folded - told.folded,
+      droppedReports: lost.droppedReports - told.droppedReports,
+      droppedUploads: lost.droppedUploads - told.droppedUploads,
+    };
+    if (Object.values(untold).some((count) => count > 0)) this.lost(untold);
   }
 
   /** Messages for the cloud were folded or dropped. */
@@ -107,6 +119,7 @@ export class Events implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#closed = true;
     this.#quiet?.[Symbol.dispose]();
     this.#leftOutQuiet?.[Symbol.dispose]();
   }
@@ -136,7 +149,7 @@ export class Events implements Disposable {
     this.#warned += 1;
     const { name = "", namespace = "default", uid } = metadata;
     const about = { apiVersion: deviceApi, kind, namespace, name, ...(uid ? { uid } : {}) };
-    this.#emit(about, event.reason, event.message);
+    void this.#emit(about, event.reason, event.message);
   }
 
   #tellLater(ms: number): Disposable {
@@ -151,12 +164,16 @@ export class Events implements Disposable {
     if (!untold) return;
     this.#untold = undefined;
     this.#quiet = this.#tellLater(lossEveryMs);
-    const { losses } = this.#options;
-    const { folded, droppedReports, droppedUploads, sinceMs = 0, limitBytes } = losses();
+    const { losses, setTold } = this.#options;
+    const lost = losses();
+    const { folded, droppedReports, droppedUploads, sinceMs = 0, limitBytes } = lost;
     const message =
       `More than edgehub.outbox-mb (${Math.round(limitBytes / 1e6)} MB) waited for the cloud. Since ${rfc3339(sinceMs)}: ` +
       `${folded} reports folded into later ones, ${droppedReports} reports and ${droppedUploads} uploads dropped`;
-    this.#emit(this.#node, untold.dropped ? "MessagesDropped" : "ReportsFolded", message);
+    const reason = untold.dropped ? "MessagesDropped" : "ReportsFolded";
+    void this.#emit(this.#node, reason, message).then(() => {
+      if (!this.#closed) setTold(lost);
+    });
   }
 
   #tellLeftOutLater(ms: number): Disposable {
@@ -167,7 +184,7 @@ export class Events implements Disposable {
       this.#leftOutQuiet = this.#tellLeftOutLater(lossEveryMs);
       const all = [...this.#leftOut].toReversed().map(([topic, problem]) => `${topic}: ${problem}`);
       const message = `${all.length} announcements of discovery cannot be taken as they are: ${all.join("; ")}`;
-      this.#emit(this.#node, "AnnouncementNotTaken", message);
+      void this.#emit(this.#node, "AnnouncementNotTaken", message);
     });
   }
 
@@ -177,7 +194,7 @@ export class Events implements Disposable {
   }
 
   /** The same said again is one Event with a higher count; what is said of a Node changes with its counts. */
-  #emit(involvedObject: ObjectReference, reason: string, message: string): void {
+  #emit(involvedObject: ObjectReference, reason: string, message: string): Promise<void> {
     const { node, clock, emit } = this.#options;
     const { kind = "", name = "", namespace = "default", uid = "" } = involvedObject;
     const about = kind === "Node" ? "" : message;
@@ -188,7 +205,7 @@ export class Events implements Disposable {
     this.#counts.set(id, seen);
     const [oldest] = this.#counts.keys();
     if (this.#counts.size > mostRemembered && oldest !== undefined) this.#counts.delete(oldest);
-    emit({
+    return emit({
       apiVersion: "v1",
       kind: "Event",
       metadata: { name: `${name}.${id}`, namespace },

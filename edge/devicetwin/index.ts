@@ -128,13 +128,21 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
   });
 }
 
-function makeEvents({ node }: DeviceTwinConfig, { port, store, clock }: DeviceTwinParts): Events {
-  const { backlog } = store;
+function makeEvents({ node }: DeviceTwinConfig, { port, store, clock, log }: DeviceTwinParts): Events {
+  const { backlog, losses } = store;
   return new Events({
     node,
     clock,
-    emit: (event) => void port.emit("event.recorded", { event }),
+    emit: (event) => port.emit("event.recorded", { event }),
     losses: () => ({ ...backlog.losses(), limitBytes: backlog.limitBytes }),
+    told: () => losses.told(),
+    setTold: (loss) => {
+      try {
+        losses.setTold(loss, clock.nowMs());
+      } catch (error) {
+        log.warn("cannot keep what was told of lost messages", { error: describeError(error) });
+      }
+    },
   });
 }
 
