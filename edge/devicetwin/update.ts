@@ -202,9 +202,10 @@ function isOfDevice(twin: Twin): boolean {
 /** A twin that is not there, or is there under another type, is held to the type it comes with. */
 function findProblem(kept: Twin | undefined, wanted: TwinRequest, type: string): string | undefined {
   const present = kept ?? { expected: {}, actual: {} };
-  return (
-    sideProblem(wanted.expected, type, present.expected) ?? sideProblem(wanted.actual, type, present.actual)
-  );
+  const [expected, actual] = [wanted.expected, wanted.actual];
+  // Nothing may be expected of any type: mappers say so of what nobody asks for.
+  const wish = expected?.value === "" ? undefined : sideProblem(expected, type, present.expected);
+  return wish ?? sideProblem(actual, type, present.actual);
 }
 
 function live(twin: Twin | undefined): Twin | undefined {
@@ -288,7 +289,9 @@ function syncTwin(
   if (expected === "newer-here" || actual === "newer-here") return "newer-here";
   if (type === deletedType) return before && { ...before, type: deletedType };
   const given = [expected, actual].filter((side) => side !== undefined);
-  if (given.length === 0 || !given.every((side) => isGood(side.value, type))) return undefined;
+  const isNothing = (side: Side): boolean => side === expected && side.value === "";
+  if (given.length === 0 || !given.every((side) => isNothing(side) || isGood(side.value, type)))
+    return undefined;
   return mergeSync(before, { ...wanted, type }, { ...before, ...sidesOf(expected, actual) });
 }
 

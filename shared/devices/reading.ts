@@ -26,7 +26,8 @@ export function readReport(mapping: DeviceMapping, topic: string, payload: Uint8
   for (const property of mapping.properties) {
     if (property.topic === undefined || !topicMatches(property.topic, topic)) continue;
     const value = tryRead(property, text, document);
-    if (value === undefined) continue;
+    // Nothing is what takes a retained message back.
+    if (value === undefined || (value === "" && property.type !== "string")) continue;
     const good = typeof value === "string" && value.length <= 512 && fitsType(value, property.type) === true;
     if (good) values.push({ name: property.name, value, type: property.type });
     else misfits.push({ name: property.name, value: value?.slice(0, 100), type: property.type });
