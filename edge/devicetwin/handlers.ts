@@ -163,12 +163,8 @@ export class Handlers {
   /** Changes the state, tells the cloud and returns what is told to the device. */
   #setState(device: Device, state: string, now: number): Outgoing[] {
     const { batch } = this.#options;
-    const lastOnline = localTime(now);
-    batch.setState(device, state, lastOnline);
-    const { payload } = this.#message("", randomUUID(), {
-      device: { name: device.name, state, last_online: lastOnline },
-    });
-    batch.tellCloud(`device/${device.id}/state/update`, payload, { key: `state/${device.id}` });
+    batch.setState(device, state, localTime(now));
+    const payload = tellState(batch, device, now);
     return topicNames(device).map((name) => ({ topic: deviceTopic(name, "state/update/result"), payload }));
   }
 
@@ -224,6 +220,14 @@ export class Handlers {
     const timestamp = this.#options.clock.nowMs();
     return { topic, payload: JSON.stringify({ event_id: eventId, timestamp, ...body }) };
   }
+}
+
+/** Tells the cloud the state of a device, as a text. @returns the text, which is published too */
+export function tellState(batch: Batch, { id, name, state, lastOnline }: Device, nowMs: number): string {
+  const said = { name, state, last_online: lastOnline };
+  const payload = JSON.stringify({ event_id: randomUUID(), timestamp: nowMs, device: said });
+  batch.tellCloud(`device/${id}/state/update`, payload, { key: `state/${id}` });
+  return payload;
 }
 
 /** How plain devices are told what changed. */

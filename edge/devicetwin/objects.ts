@@ -6,10 +6,17 @@ import { deviceTopic, nodePrefix, TopicTrie, type ObjectChange, type WireMessage
 import type { Logger } from "#shared/log";
 import type { Batch, Outgoing } from "./batch.ts";
 import type { Events } from "./events.ts";
-import { belatedSets, describeDevice, liveTwins, wireAttributes, type Handlers } from "./handlers.ts";
+import {
+  belatedSets,
+  describeDevice,
+  liveTwins,
+  tellState,
+  wireAttributes,
+  type Handlers,
+} from "./handlers.ts";
 import { newDevice, topicNames, type Attribute, type Device, type Registry } from "./registry.ts";
 import { isFields, parseJson, readEventId, readTwins, type Fields } from "./requests.ts";
-import { toCloud } from "./twin.ts";
+import { isDeleted, toCloud } from "./twin.ts";
 import { applyDesired, applySync, retype, type Change } from "./update.ts";
 
 export interface ObjectsOptions {
@@ -231,7 +238,10 @@ export class Objects {
   #membership(body: Fields): Promise<void> {
     const removed = records(body["removed_devices"]).flatMap((entry) => this.#known(entry));
     const waits = removed.length > 0 ? [this.#remove(removed)] : [];
-    const added = records(body["added_devices"]).flatMap((entry) => this.#admit(entry));
+    const entries = records(body["added_devices"]);
+    const kept = entries.flatMap((entry) => this.#known(entry)).filter((device) => !removed.includes(device));
+    const added = entries.flatMap((entry) => this.#admit(entry));
+    waits.push(...[...new Set(kept)].map((device) => this.#report(device)));
     if (added.length > 0)
       waits.push(this.#options.batch.answer({ publish: [this.#membershipUpdated({ added })] }));
     return Promise.all(waits).then(() => undefined);
@@ -242,10 +252,27 @@ export class Objects {
     if (!Array.isArray(body["devices"])) return Promise.resolve();
     const listed = new Set(records(body["devices"]).flatMap((entry) => this.#known(entry)));
     const gone = [...this.#options.registry.all()].filter((device) => !listed.has(device));
+    const added = records(body["devices"]).flatMap((entry) => this.#admit(entry));
     return Promise.all([
       gone.length > 0 ? this.#remove(gone) : undefined,
-      this.#membership({ added_devices: body["devices"] }),
+      added.length > 0
+        ? this.#options.batch.answer({ publish: [this.#membershipUpdated({ added })] })
+        : undefined,
     ]).then(() => undefined);
+  }
+
+  /** A device given that is here already may have been elsewhere meanwhile: the cloud has the values of that time. */
+  #report(device: Device): Promise<void> {
+    const { batch, clock } = this.#options;
+    const twins = [...device.twins].filter(([, twin]) => !isDeleted(twin));
+    if (twins.length > 0)
+      batch.tellTwins(
+        device,
+        clock.nowMs(),
+        twins.map(([name, twin]) => [name, toCloud(twin)]),
+      );
+    if (device.state !== "") tellState(batch, device, Date.parse(device.lastOnline) || clock.nowMs());
+    return batch.settled();
   }
 
   #known(entry: Fields): Device[] {
