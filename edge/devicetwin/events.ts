@@ -65,14 +65,18 @@ export class Events implements Disposable {
     this.#quiet ??= this.#tellLater(settleMs);
   }
 
-  /** An announcement that cannot be taken, or only in part; `problem` undefined: all is well (again). */
-  announcement(topic: string, problem: string | undefined): void {
-    if (this.#leftOut.get(topic) === problem) return;
+  /**
+   * An announcement that cannot be taken, or only in part; `problem` undefined: all is well (again).
+   * @returns whether the problem is a new one
+   */
+  announcement(topic: string, problem: string | undefined): boolean {
+    if (this.#leftOut.get(topic) === problem) return false;
     this.#leftOut.delete(topic);
-    if (problem === undefined || this.#leftOut.size >= mostRemembered) return;
+    if (problem === undefined || this.#leftOut.size >= mostRemembered) return false;
     this.#leftOut.set(topic, problem);
     this.#leftOutUntold = true;
     this.#leftOutQuiet ??= this.#tellLeftOutLater(settleMs);
+    return true;
   }
 
   /** Values of a device that were not taken: each property is told once until the Device or its model changes. */

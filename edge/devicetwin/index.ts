@@ -301,11 +301,13 @@ class Discovery {
     if (said.kind === "property") return this.#add(topic, said.found, said.problem);
     const before = this.#forget(topic);
     if (said.kind === "left-out") this.#complain(topic, said.problem);
-    else {
-      const about = { topic, device: before?.device, property: before?.property.name };
-      this.#parts.events.announcement(topic, undefined);
-      this.#parts.log.info("an announcement was taken back, its Device keeps the property", about);
-    }
+    else this.#parts.events.announcement(topic, undefined);
+    if (before && said.kind === "withdrawn")
+      this.#parts.log.info("an announcement was taken back, its Device keeps the property", {
+        topic,
+        device: before.device,
+        property: before.property.name,
+      });
     return undefined;
   }
 
@@ -328,8 +330,7 @@ class Discovery {
   }
 
   #complain(topic: string, problem: string | undefined): undefined {
-    this.#parts.events.announcement(topic, problem);
-    if (problem !== undefined)
+    if (this.#parts.events.announcement(topic, problem))
       this.#parts.log.warn("cannot take an announcement as it is", { topic, problem });
     return undefined;
   }
