@@ -175,6 +175,8 @@ test("a device given that is here already is reported as it is, and an answered 
   await node.deliver("membership/detail", { devices: [member] });
   expect(node.outbox().length).toBe(before);
   await node.deliver("membership", { added_devices: [member] });
+  // The state takes the place of the one that waits.
+  expect(node.outbox().length).toBe(before + 1);
   const [twins, state] = node.outbox().slice(-2);
   expect(twins).toMatchObject({
     resource: "device/lamp/twin/edge_updated",
