@@ -237,42 +237,37 @@ export class Objects {
 
   #membership(body: Fields): Promise<void> {
     const removed = records(body["removed_devices"]).flatMap((entry) => this.#known(entry));
+    const given = records(body["added_devices"]);
     const waits = removed.length > 0 ? [this.#remove(removed)] : [];
-    const entries = records(body["added_devices"]);
-    const kept = entries.flatMap((entry) => this.#known(entry)).filter((device) => !removed.includes(device));
-    const added = entries.flatMap((entry) => this.#admit(entry));
-    waits.push(...[...new Set(kept)].map((device) => this.#report(device)));
-    if (added.length > 0)
-      waits.push(this.#options.batch.answer({ publish: [this.#membershipUpdated({ added })] }));
-    return Promise.all(waits).then(() => undefined);
+    for (const device of new Set(given.flatMap((entry) => this.#known(entry)))) this.#report(device);
+    return Promise.all([...waits, this.#admitAll(given)]).then(() => undefined);
   }
 
   /** The full list: what is not in it is no longer here. */
   #detail(body: Fields): Promise<void> {
     if (!Array.isArray(body["devices"])) return Promise.resolve();
-    const listed = new Set(records(body["devices"]).flatMap((entry) => this.#known(entry)));
+    const entries = records(body["devices"]);
+    const listed = new Set(entries.flatMap((entry) => this.#known(entry)));
     const gone = [...this.#options.registry.all()].filter((device) => !listed.has(device));
-    const added = records(body["devices"]).flatMap((entry) => this.#admit(entry));
-    return Promise.all([
-      gone.length > 0 ? this.#remove(gone) : undefined,
-      added.length > 0
-        ? this.#options.batch.answer({ publish: [this.#membershipUpdated({ added })] })
-        : undefined,
-    ]).then(() => undefined);
+    const waits = gone.length > 0 ? [this.#remove(gone)] : [];
+    return Promise.all([...waits, this.#admitAll(entries)]).then(() => undefined);
+  }
+
+  #admitAll(entries: readonly Fields[]): Promise<void> {
+    const { batch } = this.#options;
+    const added = entries.flatMap((entry) => this.#admit(entry));
+    if (added.length === 0) return batch.settled();
+    return batch.answer({ publish: [this.#membershipUpdated({ added })] });
   }
 
   /** A device given that is here already may have been elsewhere meanwhile: the cloud has the values of that time. */
-  #report(device: Device): Promise<void> {
+  #report(device: Device): void {
     const { batch, clock } = this.#options;
-    const twins = [...device.twins].filter(([, twin]) => !isDeleted(twin));
-    if (twins.length > 0)
-      batch.tellTwins(
-        device,
-        clock.nowMs(),
-        twins.map(([name, twin]) => [name, toCloud(twin)]),
-      );
-    if (device.state !== "") tellState(batch, device, Date.parse(device.lastOnline) || clock.nowMs());
-    return batch.settled();
+    const now = clock.nowMs();
+    const live = [...device.twins].filter(([, twin]) => !isDeleted(twin));
+    const twins = live.map(([name, twin]) => [name, toCloud(twin)] as const);
+    if (twins.length > 0) batch.tellTwins(device, now, twins);
+    if (device.state !== "") tellState(batch, device, Date.parse(device.lastOnline) || now);
   }
 
   #known(entry: Fields): Device[] {
