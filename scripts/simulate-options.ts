@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { nearest } from "#shared/config";
+import { nearest } from "#shared/errors";
 
 export interface SimulateOptions {
   readonly broker: string;

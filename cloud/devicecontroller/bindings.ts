@@ -60,6 +60,11 @@ export class Bindings {
     return holder === undefined || objectKey(holder) === objectKey(device) ? name : objectKey(device);
   }
 
+  /** Where a device is, and under which id. */
+  place(device: Device | undefined): { node: string | undefined; id: string } | undefined {
+    return device && { node: nodeOf(device), id: this.idOf(device) };
+  }
+
   #age(a: Device | undefined, b: Device | undefined): number {
     const left = `${a?.metadata.creationTimestamp} ${a?.metadata.uid}`;
     return left < `${b?.metadata.creationTimestamp} ${b?.metadata.uid}` ? -1 : 1;

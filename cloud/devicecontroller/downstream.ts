@@ -175,7 +175,8 @@ export class Downstream implements AsyncDisposable {
       uid,
       resourceVersion,
     };
-    const digest = operation === "delete" ? undefined : contentDigest(object);
+    // Should it come back before the node hears of this: what the node has is not what was told meanwhile.
+    const digest = operation === "delete" ? "" : contentDigest(object);
     await this.#options.port.ask("object.sending", { node, object: { ...record, digest } });
     await this.#send(node, {
       group: "resource",

@@ -6,10 +6,10 @@ import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import { responseTo, type CloudCatalog, type NodeMessage } from "#shared/message";
 import type { KubeClient } from "#cloud/kubeclient";
-import { Bindings, modelKeyOf, nodeOf } from "./bindings.ts";
+import { Bindings, modelKeyOf } from "./bindings.ts";
 import { Downstream, member } from "./downstream.ts";
 import { isAbout, readStateReport, readTwinReport, type Report } from "./reports.ts";
-import { apply, readDiscovered } from "./discovered.ts";
+import { DiscoveredDevices, readDiscovered } from "./discovered.ts";
 import { StatusWriter } from "./status-writer.ts";
 
 export { admitDevices } from "./admission.ts";
@@ -68,14 +68,15 @@ export async function startDeviceController(
       kube,
       type: devicesType,
       device: (key) => devices.get(key),
-      modelOf: (device) => models.get(modelKeyOf(device)),
+      modelOf: (device) => model(modelKeyOf(device)),
       clock,
       log,
       perDeviceMs: config.statusIntervalMs,
       writesPerSecond: config.statusWritesPerSecond,
     }),
   );
-  const upstream = new Upstream(parts, bindings, writer, config.acceptDiscovered);
+  const discovered = config.acceptDiscovered ? stack.use(discoveredDevices(parts)) : undefined;
+  const upstream = new Upstream(parts, { bindings, writer, discovered });
   await Promise.all([devices.synced, models.synced]);
   const here = new Set([...devices.list(), ...models.list()].map(({ metadata }) => metadata.uid));
   stack.use(
@@ -104,13 +105,23 @@ export async function startDeviceController(
   stack.use(port.on("node.resync", ({ node }) => downstream.resync(node)));
   stack.use(port.on("twin.message", (message) => upstream.receive(message)));
   stack.use(
-    port.answer("device.find", async ({ namespace, name }) => {
-      const device = devices.get(`${namespace}/${name}`);
-      return device && { node: nodeOf(device), id: bindings.idOf(device) };
-    }),
+    port.answer("device.find", async ({ namespace, name }) =>
+      bindings.place(devices.get(`${namespace}/${name}`)),
+    ),
   );
   log.info("device controller started", { devices: devices.list().length, models: models.list().length });
   return running("devicecontroller", stack.move());
+}
+
+function discoveredDevices({ kube, clock, log }: DeviceControllerParts): DiscoveredDevices {
+  return new DiscoveredDevices({ kube, devices: devicesType, models: modelsType, clock, log });
+}
+
+interface UpstreamUses {
+  readonly bindings: Bindings;
+  readonly writer: StatusWriter;
+  /** undefined: what nodes find does not become objects */
+  readonly discovered: DiscoveredDevices | undefined;
 }
 
 /** What nodes say of their devices. */
@@ -118,25 +129,20 @@ class Upstream {
   readonly #parts: DeviceControllerParts;
   readonly #bindings: Bindings;
   readonly #writer: StatusWriter;
-  readonly #acceptDiscovered: boolean;
+  readonly #discovered: DiscoveredDevices | undefined;
 
-  constructor(
-    parts: DeviceControllerParts,
-    bindings: Bindings,
-    writer: StatusWriter,
-    acceptDiscovered: boolean,
-  ) {
-    this.#acceptDiscovered = acceptDiscovered;
+  constructor(parts: DeviceControllerParts, { bindings, writer, discovered }: UpstreamUses) {
     this.#parts = parts;
     this.#bindings = bindings;
     this.#writer = writer;
+    this.#discovered = discovered;
   }
 
   receive(message: NodeMessage): void {
     const resource = (message.message.route.resource ?? "").replace(`node/${message.node}/`, "");
     const { content } = message.message;
     if (resource === "membership/detail") return this.#tellMembers(message);
-    if (/^device\/[^/]+\/discovered$/.test(resource)) return this.#discovered(message);
+    if (/^device\/[^/]+\/discovered$/.test(resource)) return this.#offer(message);
     const about = /^device\/(.+?)\/(twin\/edge_updated|state\/update|state)$/.exec(resource);
     if (!about) return this.#reply(message);
     const report = about[2] === "twin/edge_updated" ? readTwinReport(content) : readStateReport(content);
@@ -155,19 +161,10 @@ class Upstream {
     this.#writer.submit(objectKey(device), report, () => this.#reply(message));
   }
 
-  #discovered(message: NodeMessage): void {
-    const { kube, log } = this.#parts;
-    const found = this.#acceptDiscovered ? readDiscovered(message.message.content, message.node) : undefined;
-    if (!found) return this.#reply(message);
-    const take = async (): Promise<void> => {
-      await apply(kube, modelsType, found.model);
-      await apply(kube, devicesType, found.device);
-      this.#reply(message);
-    };
-    take().catch((error: unknown) => {
-      log.warn("cannot take a discovered device", { device: found.device.metadata.name, error });
-      this.#reply(message);
-    });
+  #offer(message: NodeMessage): void {
+    const found = this.#discovered && readDiscovered(message.message.content, message.node);
+    if (found) this.#discovered?.submit(found, () => this.#reply(message));
+    else this.#reply(message);
   }
 
   /** A second answer to a message that was answered is ignored by the node: reports may come again. */

@@ -7,7 +7,10 @@ export interface Report {
   /** Of the Device object the node knew, where it says so: another one of its name is not meant. */
   readonly deviceUid?: string | undefined;
   readonly state?: string | undefined;
-  readonly lastOnlineTime?: string | undefined;
+  /** Of the node's clock, milliseconds since 1970. */
+  readonly lastOnlineMs?: number | undefined;
+  /** When the node made the report, by its clock; absent where it does not say. */
+  readonly madeMs?: number | undefined;
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -24,7 +27,7 @@ export function readTwinReport(content: unknown): Report | undefined {
     const twin = readTwin(asFields(entry));
     if (twin) found.set(name, twin);
   }
-  return { twins: found, deviceUid: textOf(body?.["device_uid"]) };
+  return { twins: found, deviceUid: textOf(body?.["device_uid"]), madeMs: timeOf(body) };
 }
 
 function readTwin(twin: Fields | undefined): Omit<DeviceTwinStatus, "propertyName"> | undefined {
@@ -36,6 +39,11 @@ function readTwin(twin: Fields | undefined): Omit<DeviceTwinStatus, "propertyNam
   return { ...(reported ? { reported } : {}), ...(observedDesired ? { observedDesired } : {}) };
 }
 
+function timeOf(body: Fields | undefined): number | undefined {
+  const timestamp = body?.["timestamp"];
+  return typeof timestamp === "number" && Math.abs(timestamp) < 8.64e15 ? timestamp : undefined;
+}
+
 function textOf(value: unknown): string | undefined {
   return typeof value === "string" ? value : undefined;
 }
@@ -45,9 +53,8 @@ export function readStateReport(content: unknown): Report | undefined {
   const body = asFields(typeof content === "string" ? parse(content) : content);
   const state = asFields(body?.["device"])?.["state"];
   if (typeof state !== "string") return undefined;
-  const timestamp = body?.["timestamp"];
-  const online = onlineStates.has(state) && typeof timestamp === "number";
-  return { twins: new Map(), state, ...(online ? { lastOnlineTime: rfc3339(timestamp) } : {}) };
+  const madeMs = timeOf(body);
+  return { twins: new Map(), state, madeMs, lastOnlineMs: onlineStates.has(state) ? madeMs : undefined };
 }
 
 export function mergeReports(before: Report | undefined, next: Report): Report {
@@ -58,7 +65,8 @@ export function mergeReports(before: Report | undefined, next: Report): Report {
     twins,
     deviceUid: next.deviceUid ?? before.deviceUid,
     state: next.state ?? before.state,
-    lastOnlineTime: next.lastOnlineTime ?? before.lastOnlineTime,
+    lastOnlineMs: next.lastOnlineMs ?? before.lastOnlineMs,
+    madeMs: next.madeMs ?? before.madeMs,
   };
 }
 
@@ -81,16 +89,27 @@ export function applyReport(
   device: Device,
   model: DeviceModel | undefined,
   report: Report,
-  now: string,
+  nowMs: number,
 ): DeviceStatus {
   const twins = mergeTwins(device, model, report);
+  const { state, lastOnlineMs } = report;
   return {
     ...device.status,
     ...(twins.length > 0 ? { twins } : {}),
-    ...(report.state === undefined ? {} : { state: report.state }),
-    ...(report.lastOnlineTime === undefined ? {} : { lastOnlineTime: report.lastOnlineTime }),
-    reportedTime: now,
+    ...(state === undefined ? {} : { state }),
+    ...(lastOnlineMs === undefined ? {} : { lastOnlineTime: rfc3339(Math.min(lastOnlineMs, nowMs)) }),
+    reportedTime: rfc3339(reportedMs(device, report, nowMs)),
   };
+}
+
+/**
+ * A report may have waited for days, so the time it was made counts; not that of a clock that is ahead, nor of one that is
+ * before the Device was there.
+ */
+function reportedMs({ metadata }: Device, { madeMs }: Report, nowMs: number): number {
+  const createdMs = Date.parse(metadata.creationTimestamp ?? "");
+  if (madeMs === undefined || madeMs < createdMs) return nowMs;
+  return Math.min(madeMs, nowMs);
 }
 
 function mergeTwins(device: Device, model: DeviceModel | undefined, report: Report): DeviceTwinStatus[] {

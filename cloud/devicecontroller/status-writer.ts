@@ -1,4 +1,4 @@
-import { rfc3339, type Clock } from "#shared/clock";
+import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import { backoff } from "#shared/lifecycle";
 import { compareVersions, type Device, type DeviceModel, type DeviceStatus } from "#shared/kube";
@@ -152,7 +152,7 @@ export class StatusWriter implements AsyncDisposable {
     const seen = device(key);
     if (!seen || !isAbout(seen, report)) return;
     const before = this.#newest(key, seen);
-    const status = applyReport(before, modelOf(before), report, rfc3339(clock.nowMs()));
+    const status = applyReport(before, modelOf(before), report, clock.nowMs());
     try {
       const after = await this.#send(key, status);
       this.#written.set(key, { metadata: after.metadata, status: after.status ?? status });

@@ -89,6 +89,7 @@ class Keeper {
   /** Nothing is kept of a node that is no Node: its records would have no end. */
   async sending(node: string, object: DeliveredObject): Promise<string> {
     const known = this.#records.get(node, object.uid);
+    if (known && object.digest === "") this.#doubt(known);
     if (known?.stored) return known.version;
     if (!known && (!this.#nodes.get(node) || object.uid === "")) return neverAcknowledged;
     const record = known ?? newRecord(node, object);
@@ -96,6 +97,14 @@ class Keeper {
     const what = `Cannot record "${keyOf(record)}"`;
     await withDeadline(this.#clock, { ms: recordMs, what }, () => this.#writer.store(record));
     return record.version;
+  }
+
+  /** It is to go: unless that is acknowledged, whatever is to be there later has to be sent again. */
+  #doubt(record: SyncRecord): void {
+    if (record.digest === "") return;
+    record.digest = "";
+    record.storedVersion = undefined;
+    this.#writer.submit(record);
   }
 
   acked({ node, deleted, ...object }: AckedObject): void {

@@ -1,7 +1,11 @@
 import { createHash } from "node:crypto";
-import type { Device, DeviceModel, DeviceProperty, ModelProperty } from "#shared/kube";
+import { quoteText, readMapping, translateTemplate } from "#shared/devices";
+import { validateDeviceModel, type Device, type DeviceModel } from "#shared/kube";
+import type { DeviceProperty, ModelProperty } from "#shared/kube";
+import type { Logger } from "#shared/log";
 import type { MqttMessage } from "#shared/message";
 import type { Batch } from "./batch.ts";
+import type { Events } from "./events.ts";
 import { isFields, parseJson, type Fields } from "./requests.ts";
 
 export interface DiscoveryConfig {
@@ -16,63 +20,122 @@ interface Discovered {
   readonly device: string;
   readonly property: DeviceProperty;
   readonly described: ModelProperty;
-  readonly stateTopic: string | undefined;
+  /** `stateTopic`, `onlinePayload` and `offlinePayload` of the device; empty when nothing is said of it */
+  readonly state: Readonly<Record<string, string>>;
 }
+
+export type Announcement =
+  /** `problem`: what of it could not be taken */
+  | { readonly kind: "property"; readonly found: Discovered; readonly problem: string | undefined }
+  /** It cannot be a property: nothing is better than a wrong value. */
+  | { readonly kind: "left-out"; readonly problem: string }
+  /** An empty payload: the entity is gone. */
+  | { readonly kind: "withdrawn" };
 
 /** The short names devices use, and what they stand for. */
 const longNames: Readonly<Record<string, string>> = {
   stat_t: "state_topic",
   cmd_t: "command_topic",
+  cmd_tpl: "command_template",
   val_tpl: "value_template",
+  stat_val_tpl: "state_value_template",
   uniq_id: "unique_id",
   unit_of_meas: "unit_of_measurement",
   dev: "device",
   ids: "identifiers",
+  avty: "availability",
   avty_t: "availability_topic",
+  avty_tpl: "availability_template",
+  pl_avail: "payload_available",
+  pl_not_avail: "payload_not_available",
   pl_on: "payload_on",
   pl_off: "payload_off",
+  stat_on: "state_on",
+  stat_off: "state_off",
 };
 const onOff = new Set(["binary_sensor", "switch", "light", "fan"]);
+const longestAnnouncement = 10_000;
 
 /** At most so much is offered: whoever may publish below the prefix must not fill the outbox or the cloud. */
 const mostDiscovered = 1000;
 const mostPropertiesFound = 100;
-const longestAnnouncement = 10_000;
 
 /** Collects what Home Assistant's discovery says of each device and offers the whole to the cloud when it changed. */
 export class Discovery {
   readonly filters: readonly string[];
   readonly #config: DiscoveryConfig;
   readonly #batch: Batch;
+  readonly #parts: { readonly events: Pick<Events, "announcement">; readonly log: Logger };
   readonly #found = new Map<string, Map<string, Discovered>>();
+  /** What each topic announced, to forget it when it is taken back. */
+  readonly #byTopic = new Map<string, Discovered>();
 
-  constructor(config: DiscoveryConfig, batch: Batch) {
+  constructor(
+    config: DiscoveryConfig,
+    batch: Batch,
+    parts: { readonly events: Pick<Events, "announcement">; readonly log: Logger },
+  ) {
     this.#config = config;
     this.#batch = batch;
+    this.#parts = parts;
     this.filters = config.discoveryPrefix ? discoveryFilters(config.discoveryPrefix) : [];
   }
 
   hear({ topic, payload }: MqttMessage): Promise<void> | undefined {
-    const { discoveryPrefix, node } = this.#config;
-    if (!discoveryPrefix || payload.length > longestAnnouncement) return undefined;
-    const one = readDiscovery(discoveryPrefix, topic, payload);
-    if (!one) return undefined;
+    const { discoveryPrefix } = this.#config;
+    const said = discoveryPrefix ? readDiscovery(discoveryPrefix, topic, payload) : undefined;
+    if (!said) return undefined;
+    if (said.kind === "property") return this.#add(topic, said.found, said.problem);
+    const before = this.#forget(topic);
+    if (said.kind === "left-out") this.#complain(topic, said.problem);
+    else this.#parts.events.announcement(topic, undefined);
+    if (before && said.kind === "withdrawn")
+      this.#parts.log.info("an announcement was taken back, its Device keeps the property", {
+        topic,
+        device: before.device,
+        property: before.property.name,
+      });
+    return undefined;
+  }
+
+  #add(topic: string, one: Discovered, problem: string | undefined): Promise<void> | undefined {
     const known = this.#found.get(one.device) ?? new Map<string, Discovered>();
-    if (known.size === 0 && this.#found.size >= mostDiscovered) return undefined;
-    if (!known.has(one.property.name) && known.size >= mostPropertiesFound) return undefined;
+    if (known.size === 0 && this.#found.size >= mostDiscovered)
+      return this.#complain(topic, `more than ${mostDiscovered} devices`);
+    if (!known.has(one.property.name) && known.size >= mostPropertiesFound)
+      return this.#complain(topic, `more than ${mostPropertiesFound} properties of one device`);
+    this.#complain(topic, problem);
+    this.#byTopic.set(topic, one);
     if (JSON.stringify(known.get(one.property.name)) === JSON.stringify(one)) return undefined;
-    const { name } = one.property;
-    const before = known.get(name);
-    this.#found.set(one.device, known.set(name, one));
-    this.#batch.undo(() => {
-      if (before) known.set(name, before);
-      else known.delete(name);
-    });
-    this.#batch.tellCloud(`device/${one.device}/discovered`, objectsOf([...known.values()], node), {
+    const before = known.get(one.property.name);
+    this.#put(one, known, one);
+    this.#batch.undo(() => this.#put(one, known, before));
+    const offer = objectsOf([...known.values()], this.#config.node);
+    this.#batch.tellCloud(`device/${one.device}/discovered`, offer, {
       operation: "insert",
       key: `discovered/${one.device}`,
     });
     return this.#batch.settled();
+  }
+
+  #put({ device, property }: Discovered, known: Map<string, Discovered>, one: Discovered | undefined): void {
+    if (one) this.#found.set(device, known.set(property.name, one));
+    else known.delete(property.name);
+    if (known.size === 0) this.#found.delete(device);
+  }
+
+  #complain(topic: string, problem: string | undefined): undefined {
+    if (this.#parts.events.announcement(topic, problem))
+      this.#parts.log.warn("cannot take an announcement as it is", { topic, problem });
+    return undefined;
+  }
+
+  #forget(topic: string): Discovered | undefined {
+    const one = this.#byTopic.get(topic);
+    this.#byTopic.delete(topic);
+    const known = one && this.#found.get(one.device);
+    if (known) this.#put(one, known, undefined);
+    return one;
   }
 }
 
@@ -80,23 +143,51 @@ function discoveryFilters(prefix: string): string[] {
   return [`${prefix}/+/+/config`, `${prefix}/+/+/+/config`];
 }
 
-/** Reads `<prefix>/<component>/[<node>/]<object>/config`. @returns undefined for what cannot be mapped */
-function readDiscovery(prefix: string, topic: string, payload: Uint8Array): Discovered | undefined {
+/** Reads `<prefix>/<component>/[<node>/]<object>/config`. @returns undefined for other topics */
+export function readDiscovery(prefix: string, topic: string, payload: Uint8Array): Announcement | undefined {
   const levels = topic.slice(prefix.length + 1).split("/");
+  if (!topic.startsWith(`${prefix}/`) || levels.at(-1) !== "config") return undefined;
+  if (payload.length === 0) return { kind: "withdrawn" };
+  if (payload.length > longestAnnouncement) return leftOut(`longer than ${longestAnnouncement} bytes`);
+  const parsed = parseJson(payload);
+  if (!parsed) return leftOut("no JSON object");
   const [component = "", ...names] = levels.slice(0, -1);
-  const body = expand(parseJson(payload) ?? {});
-  const state = text(body, "state_topic");
-  if (!topic.startsWith(`${prefix}/`) || levels.at(-1) !== "config" || state === undefined) return undefined;
+  try {
+    return readEntity(component, names, expand(parsed));
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    return leftOut(error.message);
+  }
+}
+
+function leftOut(problem: string): Announcement {
+  return { kind: "left-out", problem };
+}
+
+/** @throws SyntaxError saying what cannot be mapped */
+function readEntity(component: string, names: readonly string[], body: Fields): Announcement {
+  const topic = text(body, "state_topic");
+  if (topic === undefined) return leftOut("no state_topic");
   const device = objectName(identityOf(body) ?? names[0] ?? "");
   const name = propertyName(text(body, "unique_id") ?? names.at(-1) ?? "");
-  if (device === "" || name === "") return undefined;
-  const configData = configOf(component, body, state);
-  return {
-    device,
-    property: { name, visitors: { protocolName: "mqtt", configData } },
-    described: describe(component, name, body),
-    stateTopic: text(body, "availability_topic"),
-  };
+  if (device === "" || name === "") return leftOut("no name");
+  const configData = configOf(component, body, topic);
+  const property = { name, visitors: { protocolName: "mqtt", configData } };
+  const found = { device, property, described: describe(component, name, body) };
+  const unusable = problemOf({ ...found, state: {} });
+  if (unusable !== undefined) return leftOut(unusable);
+  const { state, problem } = availabilityOf(body);
+  const wrong = problem ?? problemOf({ ...found, state });
+  return { kind: "property", found: { ...found, state: wrong === undefined ? state : {} }, problem: wrong };
+}
+
+/** What the node or the API would not take of it: one bad entity must not keep the whole device back. */
+function problemOf(found: Discovered): string | undefined {
+  const { device, model } = objectsOf([found], "node");
+  const [problem] = readMapping(device, model).problems;
+  if (problem)
+    return `${problem.field.split(".").at(-1)} ${JSON.stringify(problem.value)} ${problem.problem}`;
+  return validateDeviceModel(model)[0]?.message;
 }
 
 function describe(component: string, name: string, body: Fields): ModelProperty {
@@ -105,17 +196,17 @@ function describe(component: string, name: string, body: Fields): ModelProperty 
     description: text(body, "name") ?? name,
     type: typeOf(component, body),
     accessMode: text(body, "command_topic") === undefined ? "ReadOnly" : "ReadWrite",
-    ...limits(body),
+    ...limits(component, body),
   };
 }
 
 /** Device and model made of everything known of a device; the cloud decides whether it takes them. */
-function objectsOf(
+export function objectsOf(
   found: readonly Discovered[],
   node: string,
 ): { readonly device: Device; readonly model: DeviceModel } {
   const name = found[0]?.device ?? "";
-  const stateTopic = found.find((one) => one.stateTopic !== undefined)?.stateTopic;
+  const state = found.find((one) => one.state["stateTopic"] !== undefined)?.state ?? {};
   const metadata = {
     name,
     namespace: "default",
@@ -137,25 +228,101 @@ function objectsOf(
         deviceModelRef: { name },
         nodeName: node,
         properties: found.map(({ property }) => property),
-        protocol: { protocolName: "mqtt", configData: stateTopic === undefined ? {} : { stateTopic } },
+        protocol: { protocolName: "mqtt", configData: state },
       },
     },
   };
 }
 
 function configOf(component: string, body: Fields, topic: string): Record<string, string> {
-  const command = text(body, "command_topic");
-  const on = text(body, "payload_on") ?? "ON";
-  const off = text(body, "payload_off") ?? "OFF";
-  const path = /\{\{\s*value_json((?:\.\w+|\[['"\w]+\])+)/.exec(text(body, "value_template") ?? "")?.[1];
-  const isSwitch = onOff.has(component);
+  const isJson = component === "light" && body["schema"] === "json";
+  if (component === "light" && body["schema"] === "template") throw new SyntaxError("schema template");
+  const template = isJson ? "{{ value_json.state }}" : templateOf(body);
+  const { path, expression } = translate(template);
+  const on = payloadOf(body, "payload_on", "ON");
+  const off = payloadOf(body, "payload_off", "OFF");
+  if (!onOff.has(component))
+    return { topic, ...path, ...(expression === "value" ? {} : { expression }), ...commandOf(body) };
+  const [isOn, isOff] = [payloadOf(body, "state_on", on), payloadOf(body, "state_off", off)];
+  const tell = (payload: string): string => (isJson ? JSON.stringify({ state: payload }) : payload);
   return {
     topic,
-    ...(path === undefined ? {} : { path: `$${path}` }),
-    ...(isSwitch ? { expression: `value == ${quoteText(on)}` } : {}),
-    ...(command === undefined ? {} : { setTopic: command }),
-    ...(command !== undefined && isSwitch ? { setOn: on, setOff: off } : {}),
+    ...path,
+    // What is neither is no value at all.
+    expression: `${isPayload(expression, isOn)} ? true : ${isPayload(expression, isOff)} ? false : "neither"`,
+    ...commandOf(body, [tell(on), tell(off)]),
   };
+}
+
+function templateOf(body: Fields): string {
+  return text(body, "value_template") ?? text(body, "state_value_template") ?? "{{ value }}";
+}
+
+function translate(template: string): {
+  readonly path: { readonly path?: string };
+  readonly expression: string;
+} {
+  const translated = translateTemplate(template);
+  if (!translated.ok)
+    throw new SyntaxError(`value_template ${JSON.stringify(template.slice(0, 100))} ${translated.problem}`);
+  const { path, expression } = translated;
+  return { path: path === undefined ? {} : { path }, expression };
+}
+
+function commandOf(body: Fields, onOffPayloads?: readonly [string, string]): Record<string, string> {
+  const setTopic = text(body, "command_topic");
+  if (setTopic === undefined) return {};
+  const template = text(body, "command_template");
+  if (template === undefined) {
+    const [setOn, setOff] = onOffPayloads ?? [];
+    return {
+      setTopic,
+      ...(setOn === undefined ? {} : { setOn }),
+      ...(setOff === undefined ? {} : { setOff }),
+    };
+  }
+  if (/\{%|\{\{/.test(template.replaceAll(/\{\{\s*value\s*\}\}/g, "")))
+    throw new SyntaxError(
+      `command_template ${JSON.stringify(template.slice(0, 100))} has more than {{ value }}`,
+    );
+  const [setOn, setOff] = (onOffPayloads ?? []).map((payload) =>
+    template.replaceAll(/\{\{\s*value\s*\}\}/g, () => payload),
+  );
+  if (setOn !== undefined && setOff !== undefined) return { setTopic, setOn, setOff };
+  return { setTopic, setPayload: template };
+}
+
+/** A payload may be written as a number or as true and false. */
+function payloadOf(body: Fields, name: string, otherwise: string): string {
+  const value = body[name];
+  if (typeof value === "boolean" || typeof value === "number") return String(value);
+  return typeof value === "string" && value !== "" ? value : otherwise;
+}
+
+function isPayload(expression: string, payload: string): string {
+  // Python writes True where JSON has true.
+  if (/^(true|false)$/i.test(payload)) return `lower(${expression}) == "${payload.toLowerCase()}"`;
+  const quoted = quoteText(payload);
+  if (quoted === undefined) throw new SyntaxError(`payload ${payload.slice(0, 50)} has both kinds of quotes`);
+  return `${expression} == ${quoted}`;
+}
+
+/** Of several places where the device says that it is there, none can be believed alone. */
+function availabilityOf(body: Fields): {
+  readonly state: Readonly<Record<string, string>>;
+  readonly problem: string | undefined;
+} {
+  const list = Array.isArray(body["availability"]) ? body["availability"].filter(isFields) : undefined;
+  const place = list?.[0] ?? body;
+  const stateTopic = text(place, list ? "topic" : "availability_topic");
+  if (stateTopic === undefined) return { state: {}, problem: undefined };
+  if (list && list.length > 1)
+    return { state: {}, problem: "availability has more than one topic: its state is not read" };
+  if (text(place, list ? "value_template" : "availability_template") !== undefined)
+    return { state: {}, problem: "availability has a template: its state is not read" };
+  const onlinePayload = payloadOf(place, "payload_available", "online");
+  const offlinePayload = payloadOf(place, "payload_not_available", "offline");
+  return { state: { stateTopic, onlinePayload, offlinePayload }, problem: undefined };
 }
 
 function typeOf(component: string, body: Fields): "BOOLEAN" | "FLOAT" | "STRING" {
@@ -163,24 +330,40 @@ function typeOf(component: string, body: Fields): "BOOLEAN" | "FLOAT" | "STRING"
   return component === "number" || text(body, "unit_of_measurement") !== undefined ? "FLOAT" : "STRING";
 }
 
-function limits(body: Fields): Pick<ModelProperty, "minimum" | "maximum" | "unit"> {
+function limits(component: string, body: Fields): Pick<ModelProperty, "minimum" | "maximum" | "unit"> {
   const unit = text(body, "unit_of_measurement");
+  const isNumber = component === "number";
   return {
-    ...(typeof body["min"] === "number" ? { minimum: String(body["min"]) } : {}),
-    ...(typeof body["max"] === "number" ? { maximum: String(body["max"]) } : {}),
+    ...(isNumber && typeof body["min"] === "number" ? { minimum: String(body["min"]) } : {}),
+    ...(isNumber && typeof body["max"] === "number" ? { maximum: String(body["max"]) } : {}),
     ...(unit === undefined ? {} : { unit }),
   };
 }
 
 /** Long names, and `~` in topics replaced by the base topic; of the body and the objects in it, no deeper. */
-function expand(body: Fields, inner = false): Fields {
-  const base = typeof body["~"] === "string" ? body["~"] : "";
+function expand(body: Fields): Fields {
+  const base = typeof body["~"] === "string" ? body["~"] : undefined;
+  const inner = (value: unknown): unknown => (isFields(value) ? expandNames(value, base) : value);
+  const entries = Object.entries(expandNames(body, base)).map(([name, value]): [string, unknown] => [
+    name,
+    Array.isArray(value) ? value.map(inner) : inner(value),
+  ]);
+  return Object.fromEntries(entries);
+}
+
+function expandNames(body: Fields, base: string | undefined): Fields {
   const entries = Object.entries(body).map(([name, value]): [string, unknown] => {
-    const long = longNames[name] ?? name;
-    const full = typeof value === "string" && long.endsWith("_topic") ? value.replace(/^~|~$/, base) : value;
-    return [long, isFields(full) && !inner ? expand(full, true) : full];
+    const long = name === "t" ? "topic" : (longNames[name] ?? name);
+    const isTopic = typeof value === "string" && (long === "topic" || long.endsWith("_topic"));
+    return [long, isTopic && base !== undefined ? fillBase(value, base) : value];
   });
   return Object.fromEntries(entries);
+}
+
+/** `~` stands for the base at the start or at the end. */
+function fillBase(topic: string, base: string): string {
+  if (topic.startsWith("~")) return base + topic.slice(1);
+  return topic.endsWith("~") ? topic.slice(0, -1) + base : topic;
 }
 
 function identityOf(body: Fields): string | undefined {
@@ -204,10 +387,6 @@ function objectName(id: string): string {
 
 function propertyName(id: string): string {
   return id.replaceAll(/[^a-zA-Z0-9\-_.]+/g, "-").slice(0, 100);
-}
-
-function quoteText(value: string): string {
-  return value.includes('"') ? `'${value}'` : `"${value}"`;
 }
 
 function text(body: Fields, name: string): string | undefined {

@@ -1,15 +1,25 @@
 import { createHash } from "node:crypto";
 import { rfc3339, type Clock } from "#shared/clock";
-import type { MappingProblem } from "#shared/devices";
+import type { MappingProblem, Misfit } from "#shared/devices";
 import { objectKey, type DeviceCause, type Event, type KubeObject, type ObjectReference } from "#shared/kube";
 import type { Loss, Losses } from "#edge/store";
 
 export interface EventsOptions {
   readonly node: string;
   readonly clock: Clock;
-  readonly emit: (event: Event) => void;
+  /** Settles when the event is kept. */
+  readonly emit: (event: Event) => Promise<void>;
   /** All that was given up of the outbox, and its limit. */
   readonly losses: () => Losses & { readonly limitBytes: number };
+  /** What of it the Node was told of last, over restarts. */
+  readonly told: () => Loss;
+  readonly setTold: (loss: Loss) => void;
+}
+
+export interface Named {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string | undefined;
 }
 
 /** A Node hears of lost messages this often at most, and then of all of them. */
@@ -32,9 +42,21 @@ export class Events implements Disposable {
   #warnedSinceMs = 0;
   #quiet: Disposable | undefined;
   #untold: { readonly dropped: boolean } | undefined;
+  /** Discovery topics and what is wrong with what they announce. */
+  readonly #leftOut = new Map<string, string>();
+  #leftOutUntold = false;
+  #closed = false;
+  #leftOutQuiet: Disposable | undefined;
 
   constructor(options: EventsOptions) {
     this.#options = options;
+    const [lost, told] = [options.losses(), options.told()];
+    const untold = {
+      folded: lost.folded - told.folded,
+      droppedReports: lost.droppedReports - told.droppedReports,
+      droppedUploads: lost.droppedUploads - told.droppedUploads,
+    };
+    if (Object.values(untold).some((count) => count > 0)) this.lost(untold);
   }
 
   /** Messages for the cloud were folded or dropped. */
@@ -43,8 +65,35 @@ export class Events implements Disposable {
     this.#quiet ??= this.#tellLater(settleMs);
   }
 
+  /**
+   * An announcement that cannot be taken, or only in part; `problem` undefined: all is well (again).
+   * @returns whether the problem is a new one
+   */
+  announcement(topic: string, problem: string | undefined): boolean {
+    if (this.#leftOut.get(topic) === problem) return false;
+    this.#leftOut.delete(topic);
+    if (problem === undefined || this.#leftOut.size >= mostRemembered) return false;
+    this.#leftOut.set(topic, problem);
+    this.#leftOutUntold = true;
+    this.#leftOutQuiet ??= this.#tellLeftOutLater(settleMs);
+    return true;
+  }
+
+  /** Values of a device that were not taken: each property is told once until the Device or its model changes. */
+  misfits({ uid, ...named }: Named, misfits: readonly Misfit[]): void {
+    const metadata = { ...named, ...(uid === undefined ? {} : { uid }) };
+    const key = misfitKey(metadata);
+    const told = this.#told.get(key)?.split("\n") ?? [];
+    const fresh = misfits.filter(({ name }) => !told.includes(name));
+    if (fresh.length === 0) return;
+    this.#remember(key, [...told, ...fresh.map(({ name }) => name)].join("\n"));
+    const message = `Cannot take ${fresh.map(describeMisfit).join("; ")}`;
+    this.#warn("Device", { metadata }, { reason: "ValueNotTaken", message });
+  }
+
   /** Fields of a Device that cannot be used, told once as long as they stay the same; none: all is well (again). */
   deviceProblems(device: KubeObject, problems: readonly MappingProblem[]): void {
+    this.#told.delete(misfitKey(device.metadata));
     const own = problems.filter(({ of }) => of === "Device").map(describe);
     this.#tell(device, unusable, own.length === 0 ? "" : `Cannot use ${own.join("; ")}`);
   }
@@ -74,7 +123,9 @@ export class Events implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#closed = true;
     this.#quiet?.[Symbol.dispose]();
+    this.#leftOutQuiet?.[Symbol.dispose]();
   }
 
   #tell(device: KubeObject, reason: string, message: string): void {
@@ -102,7 +153,7 @@ export class Events implements Disposable {
     this.#warned += 1;
     const { name = "", namespace = "default", uid } = metadata;
     const about = { apiVersion: deviceApi, kind, namespace, name, ...(uid ? { uid } : {}) };
-    this.#emit(about, event.reason, event.message);
+    void this.#emit(about, event.reason, event.message);
   }
 
   #tellLater(ms: number): Disposable {
@@ -117,20 +168,37 @@ export class Events implements Disposable {
     if (!untold) return;
     this.#untold = undefined;
     this.#quiet = this.#tellLater(lossEveryMs);
-    const { node, losses } = this.#options;
-    const { folded, droppedReports, droppedUploads, sinceMs = 0, limitBytes } = losses();
+    const { losses, setTold } = this.#options;
+    const lost = losses();
+    const { folded, droppedReports, droppedUploads, sinceMs = 0, limitBytes } = lost;
     const message =
       `More than edgehub.outbox-mb (${Math.round(limitBytes / 1e6)} MB) waited for the cloud. Since ${rfc3339(sinceMs)}: ` +
       `${folded} reports folded into later ones, ${droppedReports} reports and ${droppedUploads} uploads dropped`;
-    this.#emit(
-      { apiVersion: "v1", kind: "Node", name: node, uid: node },
-      untold.dropped ? "MessagesDropped" : "ReportsFolded",
-      message,
-    );
+    const reason = untold.dropped ? "MessagesDropped" : "ReportsFolded";
+    void this.#emit(this.#node, reason, message).then(() => {
+      if (!this.#closed) setTold(lost);
+    });
+  }
+
+  #tellLeftOutLater(ms: number): Disposable {
+    return this.#options.clock.after(ms, () => {
+      this.#leftOutQuiet = undefined;
+      if (!this.#leftOutUntold || this.#leftOut.size === 0) return;
+      this.#leftOutUntold = false;
+      this.#leftOutQuiet = this.#tellLeftOutLater(lossEveryMs);
+      const all = [...this.#leftOut].toReversed().map(([topic, problem]) => `${topic}: ${problem}`);
+      const message = `${all.length} announcements of discovery cannot be taken as they are: ${all.join("; ")}`;
+      void this.#emit(this.#node, "AnnouncementNotTaken", message);
+    });
+  }
+
+  get #node(): ObjectReference {
+    const { node } = this.#options;
+    return { apiVersion: "v1", kind: "Node", name: node, uid: node };
   }
 
   /** The same said again is one Event with a higher count; what is said of a Node changes with its counts. */
-  #emit(involvedObject: ObjectReference, reason: string, message: string): void {
+  #emit(involvedObject: ObjectReference, reason: string, message: string): Promise<void> {
     const { node, clock, emit } = this.#options;
     const { kind = "", name = "", namespace = "default", uid = "" } = involvedObject;
     const about = kind === "Node" ? "" : message;
@@ -141,7 +209,7 @@ export class Events implements Disposable {
     this.#counts.set(id, seen);
     const [oldest] = this.#counts.keys();
     if (this.#counts.size > mostRemembered && oldest !== undefined) this.#counts.delete(oldest);
-    emit({
+    return emit({
       apiVersion: "v1",
       kind: "Event",
       metadata: { name: `${name}.${id}`, namespace },
@@ -157,6 +225,14 @@ export class Events implements Disposable {
       reportingInstance: node,
     });
   }
+}
+
+function misfitKey({ namespace, name, uid }: KubeObject["metadata"]): string {
+  return `misfit ${namespace}/${name} ${uid}`;
+}
+
+function describeMisfit({ name, value, type }: Misfit): string {
+  return value === undefined ? `${name}: no usable value` : `${name}: ${show(value)} is no ${type}`;
 }
 
 function describe({ field, value, problem }: MappingProblem): string {

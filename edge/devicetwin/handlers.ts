@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "#shared/clock";
-import { readReport, setPayload, type DeviceMapping } from "#shared/devices";
+import { readReport, setPayload, type DeviceMapping, type Misfit } from "#shared/devices";
 import { deviceTopic, nodePrefix, parseDeviceTopic, parseMembershipTopic } from "#shared/message";
 import type { MqttMessage } from "#shared/message";
 import type { Answer, Batch, Outgoing } from "./batch.ts";
@@ -17,7 +17,7 @@ export interface HandlerOptions {
   /** A sync as the cloud sends it, put on the broker by an application. */
   readonly onCloudUpdated: (device: string, payload: Uint8Array) => Promise<void>;
   /** Told of values that do not fit the model of their device. */
-  readonly onMisfit: (device: string, properties: readonly string[]) => void;
+  readonly onMisfit: (device: Device, misfits: readonly Misfit[]) => void;
 }
 
 const states: ReadonlySet<string> = new Set([
@@ -62,7 +62,7 @@ export class Handlers {
     const { batch, onMisfit } = this.#options;
     const now = this.#options.clock.nowMs();
     const { values, state, misfits } = readReport(device.mapping, topic, payload);
-    if (misfits.length > 0) onMisfit(device.id, misfits);
+    if (misfits.length > 0) onMisfit(device, misfits);
     const changes = values.map(({ name, value, type }): Change => {
       const before = device.twins.get(name);
       return { name, before, after: applyReport(before, value, type, now) };
@@ -139,24 +139,32 @@ export class Handlers {
     });
   }
 
-  #updateState(written: string, payload: Uint8Array): Promise<void> | undefined {
+  /** KubeEdge says nothing to a state it does not take. */
+  #updateState(written: string, payload: Uint8Array): Promise<void> {
     const device = this.#find(written);
-    const state = parseState(payload)?.toLowerCase();
-    if (!device || state === undefined || !states.has(state)) return undefined;
-    const told = this.#setState(device, state, this.#options.clock.nowMs());
     const topic = deviceTopic(written, "state/update/result");
+    const parsed = parseState(payload);
+    if (!parsed.ok) return this.#refuse(topic, parsed.eventId, { code: 400, reason: parsed.reason });
+    const { eventId, state } = parsed.value;
+    if (!device)
+      return this.#refuse(topic, eventId, {
+        code: 404,
+        reason: `Device ${written} not found while updating state`,
+      });
+    if (state === undefined || !states.has(state))
+      return this.#refuse(topic, eventId, {
+        code: 400,
+        reason: `Update state error, state must be one of ${[...states].join(", ")}`,
+      });
+    const told = this.#setState(device, state, this.#options.clock.nowMs());
     return this.#say({ publish: told.filter((message) => message.topic === topic) });
   }
 
   /** Changes the state, tells the cloud and returns what is told to the device. */
   #setState(device: Device, state: string, now: number): Outgoing[] {
     const { batch } = this.#options;
-    const lastOnline = localTime(now);
-    batch.setState(device, state, lastOnline);
-    const { payload } = this.#message("", randomUUID(), {
-      device: { name: device.name, state, last_online: lastOnline },
-    });
-    batch.tellCloud(`device/${device.id}/state/update`, payload, { key: `state/${device.id}` });
+    batch.setState(device, state, localTime(now));
+    const payload = tellState(batch, device, now);
     return topicNames(device).map((name) => ({ topic: deviceTopic(name, "state/update/result"), payload }));
   }
 
@@ -212,6 +220,14 @@ export class Handlers {
     const timestamp = this.#options.clock.nowMs();
     return { topic, payload: JSON.stringify({ event_id: eventId, timestamp, ...body }) };
   }
+}
+
+/** Tells the cloud the state of a device, as a text. @returns the text, which is published too */
+export function tellState(batch: Batch, { id, name, state, lastOnline }: Device, nowMs: number): string {
+  const said = { name, state, last_online: lastOnline };
+  const payload = JSON.stringify({ event_id: randomUUID(), timestamp: nowMs, device: said });
+  batch.tellCloud(`device/${id}/state/update`, payload, { key: `state/${id}` });
+  return payload;
 }
 
 /** How plain devices are told what changed. */

@@ -99,7 +99,7 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
     },
   });
   stack.defer(() => batch.drained());
-  const discovery = new Discovery(config, batch);
+  const discovery = new Discovery(config, batch, { events, log });
   const filters = coalesce(
     () => void port.emit("mqtt.watch", { filters: [...objects.filters, ...discovery.filters] }),
   );
@@ -111,7 +111,9 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
     node: config.node,
     onCloudUpdated: (device, payload) =>
       objects.sync(device, contentFields(Buffer.from(payload).toString("utf8")) ?? {}),
-    onMisfit: (device, properties) => log.debug("device sent values that do not fit", { device, properties }),
+    onMisfit: ({ object }, misfits) => {
+      if (object) events.misfits(object, misfits);
+    },
   });
   objects.use(handlers);
   stack.use(await restore(objects, parts));
@@ -141,13 +143,21 @@ async function restore(objects: Objects, { store, clock, log }: DeviceTwinParts)
   return { [Symbol.dispose]: () => timer?.[Symbol.dispose]() };
 }
 
-function makeEvents({ node }: DeviceTwinConfig, { port, store, clock }: DeviceTwinParts): Events {
-  const { backlog } = store;
+function makeEvents({ node }: DeviceTwinConfig, { port, store, clock, log }: DeviceTwinParts): Events {
+  const { backlog, losses } = store;
   return new Events({
     node,
     clock,
-    emit: (event) => void port.emit("event.recorded", { event }),
+    emit: (event) => port.emit("event.recorded", { event }),
     losses: () => ({ ...backlog.losses(), limitBytes: backlog.limitBytes }),
+    told: () => losses.told(),
+    setTold: (loss) => {
+      try {
+        losses.setTold(loss, clock.nowMs());
+      } catch (error) {
+        log.warn("cannot keep what was told of lost messages", { error: describeError(error) });
+      }
+    },
   });
 }
 

@@ -6,10 +6,17 @@ import { deviceTopic, nodePrefix, TopicTrie, type ObjectChange, type WireMessage
 import type { Logger } from "#shared/log";
 import type { Batch, Outgoing } from "./batch.ts";
 import type { Events } from "./events.ts";
-import { belatedSets, describeDevice, liveTwins, wireAttributes, type Handlers } from "./handlers.ts";
+import {
+  belatedSets,
+  describeDevice,
+  liveTwins,
+  tellState,
+  wireAttributes,
+  type Handlers,
+} from "./handlers.ts";
 import { newDevice, topicNames, type Attribute, type Device, type Registry } from "./registry.ts";
 import { isFields, parseJson, readEventId, readTwins, type Fields } from "./requests.ts";
-import { toCloud } from "./twin.ts";
+import { isDeleted, toCloud } from "./twin.ts";
 import { applyDesired, applySync, retype, type Change } from "./update.ts";
 
 export interface ObjectsOptions {
@@ -246,22 +253,36 @@ export class Objects {
 
   #membership(body: Fields): Promise<void> {
     const removed = records(body["removed_devices"]).flatMap((entry) => this.#known(entry));
+    const given = records(body["added_devices"]);
     const waits = removed.length > 0 ? [this.#remove(removed)] : [];
-    const added = records(body["added_devices"]).flatMap((entry) => this.#admit(entry));
-    const publish = added.length > 0 ? [this.#membershipUpdated({ added })] : [];
-    waits.push(this.#options.batch.answer({ publish }));
-    return Promise.all(waits).then(() => undefined);
+    for (const device of new Set(given.flatMap((entry) => this.#known(entry)))) this.#report(device);
+    return Promise.all([...waits, this.#admitAll(given)]).then(() => undefined);
   }
 
   /** The full list: what is not in it is no longer here. */
   #detail(body: Fields): Promise<void> {
     if (!Array.isArray(body["devices"])) return Promise.resolve();
-    const listed = new Set(records(body["devices"]).flatMap((entry) => this.#known(entry)));
+    const entries = records(body["devices"]);
+    const listed = new Set(entries.flatMap((entry) => this.#known(entry)));
     const gone = [...this.#options.registry.all()].filter((device) => !listed.has(device));
-    return Promise.all([
-      gone.length > 0 ? this.#remove(gone) : undefined,
-      this.#membership({ added_devices: body["devices"] }),
-    ]).then(() => undefined);
+    const waits = gone.length > 0 ? [this.#remove(gone)] : [];
+    return Promise.all([...waits, this.#admitAll(entries)]).then(() => undefined);
+  }
+
+  #admitAll(entries: readonly Fields[]): Promise<void> {
+    const { batch } = this.#options;
+    const added = entries.flatMap((entry) => this.#admit(entry));
+    return batch.answer({ publish: added.length > 0 ? [this.#membershipUpdated({ added })] : [] });
+  }
+
+  /** A device given that is here already may have been elsewhere meanwhile: the cloud has the values of that time. */
+  #report(device: Device): void {
+    const { batch, clock } = this.#options;
+    const now = clock.nowMs();
+    const live = [...device.twins].filter(([, twin]) => !isDeleted(twin));
+    const twins = live.map(([name, twin]) => [name, toCloud(twin)] as const);
+    if (twins.length > 0) batch.tellTwins(device, now, twins);
+    if (device.state !== "") tellState(batch, device, Date.parse(device.lastOnline) || now);
   }
 
   #known(entry: Fields): Device[] {

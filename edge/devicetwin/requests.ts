@@ -53,9 +53,18 @@ export function parseGet(payload: Uint8Array): Parsed<{ readonly eventId: string
   return body ? { ok: true, value: { eventId } } : { ok: false, eventId, reason: unreadable };
 }
 
-export function parseState(payload: Uint8Array): string | undefined {
-  const state = parseJson(payload)?.["state"];
-  return typeof state === "string" ? state : undefined;
+export interface StateRequest {
+  readonly eventId: string;
+  /** undefined when the body has no text there */
+  readonly state: string | undefined;
+}
+
+export function parseState(payload: Uint8Array): Parsed<StateRequest> {
+  const body = parseJson(payload);
+  const eventId = readEventId(body);
+  if (!body) return { ok: false, eventId, reason: unreadable };
+  const state = body["state"];
+  return { ok: true, value: { eventId, state: typeof state === "string" ? state.toLowerCase() : undefined } };
 }
 
 export function parseUpdate(payload: Uint8Array | string): Parsed<UpdateRequest> {

@@ -1,3 +1,4 @@
+import { fitsType } from "#shared/devices";
 import type { TwinRow } from "#edge/store";
 
 /** One side of a twin: what is wanted (`expected`) or what was reported (`actual`). */
@@ -67,8 +68,25 @@ export function toCloud(twin: Twin): WireTwin {
 /** Whether something is wanted that was not reported. */
 export function differs(twin: Twin): boolean {
   if (isDeleted(twin) || twin.expected === undefined || twin.expected.value === "") return false;
-  return twin.expected.value !== twin.actual?.value;
+  return twin.actual === undefined || !sameValue(twin.expected.value, twin.actual.value, twin.type);
 }
+
+/** Numbers are compared by value, truths as words in whatever case, all else as text. */
+function sameValue(a: string, b: string, type: string): boolean {
+  if (a === b) return true;
+  if (type === "boolean") return a.toLowerCase() === b.toLowerCase();
+  if (!numeric.has(type) || [a, b].some((value) => value === "" || fitsType(value, "float") !== true))
+    return false;
+  const isWhole = [a, b].every((value) => fitsType(value, "int") === true);
+  return isWhole ? toBigInt(a) === toBigInt(b) : Number(a) === Number(b);
+}
+
+/** Beyond 2^53 two whole numbers may be one as floating point. */
+function toBigInt(text: string): bigint {
+  return BigInt(text.startsWith("+") ? text.slice(1) : text);
+}
+
+const numeric = new Set(["int", "integer", "float"]);
 
 /** Entries in order of name, as Go writes maps. */
 export function sorted<T>(entries: Iterable<readonly [string, T]>): [string, T][] {

@@ -93,16 +93,17 @@ export function applySync(twins: TwinMap, request: TwinRequests, nowMs: number):
     if (wanted === null || !isKey(name)) continue;
     const before = twins.get(name);
     if (!before && twins.size + changes.length >= mostTwinsADevice) continue;
-    const after = syncTwin(before, wanted, nowMs);
-    if (after === "newer-here") newerHere.push(name);
-    else if (after) changes.push({ name, before, after });
+    const held = before !== undefined && contradictsDesired(before, wanted);
+    const after = held ? before : syncTwin(before, wanted, nowMs);
+    if (after === "newer-here" || held) newerHere.push(name);
+    if (after !== undefined && after !== "newer-here") changes.push({ name, before, after });
   }
   return { changes, newerHere };
 }
 
 /**
- * Takes over what a Device object asks for; `desired` undefined: it asks for nothing (any more), and what a local client
- * wanted instead stays. @returns undefined when nothing changes
+ * Takes over what a Device object asks for; `desired` undefined: it asks for nothing (any more).
+ * @returns undefined when nothing changes
  */
 export function applyDesired(
   before: Twin | undefined,
@@ -110,16 +111,25 @@ export function applyDesired(
   from: { readonly nowMs: number; readonly type: string | undefined },
 ): Twin | undefined {
   const kept = live(before);
-  if (kept?.desired === desired?.value) return undefined;
-  if (!desired) return kept && withoutDesired(kept);
+  if (!desired) return kept?.desired === undefined ? undefined : withoutDesired(kept);
   const { value, cloud } = desired;
+  if (kept && isTaken(kept, value)) return undefined;
   const expected = { value, timestamp: from.nowMs, cloud, edge: before?.expected?.edge ?? 0 };
   return { ...(kept ?? { optional: true, type: from.type ?? "string" }), expected, desired: value };
 }
 
-function withoutDesired({ desired, expected, ...kept }: Twin): Twin {
-  if (expected !== undefined && expected.value !== desired) return { ...kept, expected };
-  return kept.actual ? kept : { ...kept, type: deletedType };
+function isTaken({ desired, expected }: Twin, value: string): boolean {
+  return desired === value && expected?.value === value;
+}
+
+function withoutDesired({ actual, optional, type }: Twin): Twin {
+  return { actual, optional, type: actual ? type : deletedType };
+}
+
+/** Whether a sync would hide or remove what the Device asks for. */
+function contradictsDesired({ desired }: Twin, wanted: TwinRequest): boolean {
+  if (desired === undefined) return false;
+  return wanted.type === deletedType || (wanted.expected ?? { value: desired }).value !== desired;
 }
 
 /** The twin under the type its model names now, as long as nobody reported a value: then the report decides. */
@@ -192,9 +202,10 @@ function isOfDevice(twin: Twin): boolean {
 /** A twin that is not there, or is there under another type, is held to the type it comes with. */
 function findProblem(kept: Twin | undefined, wanted: TwinRequest, type: string): string | undefined {
   const present = kept ?? { expected: {}, actual: {} };
-  return (
-    sideProblem(wanted.expected, type, present.expected) ?? sideProblem(wanted.actual, type, present.actual)
-  );
+  const [expected, actual] = [wanted.expected, wanted.actual];
+  // Nothing may be expected of any type: mappers say so of what nobody asks for.
+  const wish = expected?.value === "" ? undefined : sideProblem(expected, type, present.expected);
+  return wish ?? sideProblem(actual, type, present.actual);
 }
 
 function live(twin: Twin | undefined): Twin | undefined {
@@ -211,8 +222,10 @@ function mergeWrite(
   nowMs: number,
 ): Twin {
   const { before, kept, wanted, type } = from;
+  // What the Device asks for stays, and the result shows it.
+  const isAsked = kept?.desired !== undefined;
   return {
-    expected: bump(wanted.expected, kept?.expected, before?.expected, nowMs),
+    expected: isAsked ? kept.expected : bump(wanted.expected, kept?.expected, before?.expected, nowMs),
     actual: bump(wanted.actual, kept?.actual, before?.actual, nowMs),
     optional: (kept?.optional ?? wanted.optional ?? true) && wanted.optional !== false,
     type,
@@ -225,10 +238,10 @@ function withOptional(kept: Twin, wanted: TwinRequest): Twin | undefined {
   return wanted.optional === false && kept.optional ? { ...kept, optional: false } : undefined;
 }
 
-/** What a Device lists and asks for is not a client's to remove. */
+/** What a Device asks for is not a client's to remove. */
 function decideRemoval({ name, before, own }: Entry): Twin | string | undefined {
   if (!before) return own ? undefined : `Cannot delete twin ${name}: it does not exist`;
-  if (!before.optional || isDeleted(before) || (own && before.desired !== undefined)) return undefined;
+  if (!before.optional || isDeleted(before) || before.desired !== undefined) return undefined;
   const cleared = (side: Side | undefined): Side | undefined =>
     side && { value: "", cloud: side.cloud, edge: side.edge + 1 };
   return {
@@ -276,7 +289,9 @@ function syncTwin(
   if (expected === "newer-here" || actual === "newer-here") return "newer-here";
   if (type === deletedType) return before && { ...before, type: deletedType };
   const given = [expected, actual].filter((side) => side !== undefined);
-  if (given.length === 0 || !given.every((side) => isGood(side.value, type))) return undefined;
+  const isNothing = (side: Side): boolean => side === expected && side.value === "";
+  if (given.length === 0 || !given.every((side) => isNothing(side) || isGood(side.value, type)))
+    return undefined;
   return mergeSync(before, { ...wanted, type }, { ...before, ...sidesOf(expected, actual) });
 }
 

@@ -11,7 +11,7 @@ import { Twins } from "./twins.ts";
 
 export type { Backlog } from "./backlog.ts";
 export type { AttributeRow, DeviceRow, Devices } from "./devices.ts";
-export type { Loss, Losses } from "./losses.ts";
+export type { Loss, LossCounter, Losses } from "./losses.ts";
 export type { Meta, Metas } from "./metas.ts";
 export type { MqttOutgoing, OutgoingRow } from "./mqtt-outgoing.ts";
 export type { MqttSessions, PacketRow, RetainedRow, SubscriptionRow } from "./mqtt-sessions.ts";
@@ -24,6 +24,7 @@ export interface Store extends Disposable {
   readonly metas: Metas;
   readonly outbox: Outbox;
   readonly backlog: Backlog;
+  readonly losses: LossCounter;
   readonly devices: Devices;
   readonly twins: Twins;
   readonly telemetry: Telemetry;
@@ -37,16 +38,26 @@ export interface Store extends Disposable {
 export function openStore(path: string): Store {
   const db = openDatabase(path);
   const outbox = new Outbox(db);
+  const losses = new LossCounter(db);
+  const telemetry = new Telemetry(db);
   return {
     metas: new Metas(db),
     outbox,
-    backlog: new Backlog(db, outbox, new LossCounter(db)),
+    backlog: new Backlog(db, outbox, losses),
+    losses,
     devices: new Devices(db),
     twins: new Twins(db),
-    telemetry: new Telemetry(db),
+    telemetry,
     mqttSessions: new MqttSessions(db),
     mqttOutgoing: new MqttOutgoing(db),
-    transaction: (work) => db.transaction(work).immediate(),
+    transaction: (work) => {
+      try {
+        return db.transaction(work).immediate();
+      } catch (error) {
+        telemetry.recount();
+        throw error;
+      }
+    },
     [Symbol.dispose]: () => db.close(false),
   };
 }

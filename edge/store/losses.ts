@@ -16,16 +16,19 @@ export interface Losses extends Loss {
 }
 
 interface Row {
-  readonly kind: LossKind;
+  readonly kind: string;
   readonly messages: number;
   readonly since: number;
   readonly last: number;
 }
 
-/** What had to be given up of the outbox for want of room, counted over restarts. */
+const kinds: readonly LossKind[] = ["folded", "droppedReports", "droppedUploads"];
+
+/** What had to be given up of the outbox for want of room, and what of it was told, counted over restarts. */
 export class LossCounter {
   readonly #add;
   readonly #all;
+  readonly #tell;
 
   constructor(db: Database) {
     this.#add = db.query<never, [LossKind, number, number, number]>(
@@ -33,6 +36,9 @@ export class LossCounter {
        ON CONFLICT (kind) DO UPDATE SET messages = messages + excluded.messages, last = excluded.last`,
     );
     this.#all = db.query<Row, []>("SELECT kind, messages, since, last FROM outbox_loss");
+    this.#tell = db.query<never, [string, number, number, number]>(
+      "INSERT OR REPLACE INTO outbox_loss (kind, messages, since, last) VALUES (?, ?, ?, ?)",
+    );
   }
 
   /** Call it inside the transaction that loses them. */
@@ -41,14 +47,33 @@ export class LossCounter {
   }
 
   read(): Losses {
-    const rows = this.#all.all();
-    const of = (kind: LossKind): number => rows.find((row) => row.kind === kind)?.messages ?? 0;
+    const rows = this.#all.all().filter(({ kind }) => kinds.some((known) => known === kind));
     return {
-      folded: of("folded"),
-      droppedReports: of("droppedReports"),
-      droppedUploads: of("droppedUploads"),
+      ...countsOf(rows, (kind) => kind),
       sinceMs: rows.length === 0 ? undefined : Math.min(...rows.map(({ since }) => since)),
       lastMs: rows.length === 0 ? undefined : Math.max(...rows.map(({ last }) => last)),
     };
   }
+
+  /** What of the counts somebody was told of. */
+  told(): Loss {
+    return countsOf(this.#all.all(), toldKind);
+  }
+
+  setTold(loss: Loss, nowMs: number): void {
+    for (const kind of kinds) this.#tell.run(toldKind(kind), loss[kind], nowMs, nowMs);
+  }
+}
+
+function toldKind(kind: LossKind): string {
+  return `told ${kind}`;
+}
+
+function countsOf(rows: readonly Row[], nameOf: (kind: LossKind) => string): Loss {
+  const of = (kind: LossKind): number => rows.find((row) => row.kind === nameOf(kind))?.messages ?? 0;
+  return {
+    folded: of("folded"),
+    droppedReports: of("droppedReports"),
+    droppedUploads: of("droppedUploads"),
+  };
 }

@@ -24,16 +24,20 @@ export interface HistoryLimits {
 const trimStep = 2000;
 
 /**
- * Reported values over time, bounded by age, by points a property and by points in all. Rows are in order of time, so
- * trimming only ever looks at the oldest ones.
+ * Reported values over time, bounded by age, by points a property and by points in all. Rows are in order of writing,
+ * so trimming looks at the oldest ones only. How many there are is counted once and then kept: a property's own limit
+ * leaves gaps in the ids, so they tell nothing.
  */
 export class Telemetry {
   readonly #add;
   readonly #query;
   readonly #count;
   readonly #trimProperty;
-  readonly #bounds;
-  readonly #trimAll;
+  readonly #countAll;
+  readonly #lastAged;
+  readonly #trimAged;
+  readonly #trimOldest;
+  #total: number | undefined;
   /** Points of a property, counted when it is first written to. */
   readonly #kept = new Map<string, number>();
 
@@ -52,13 +56,17 @@ export class Telemetry {
       `DELETE FROM device_history WHERE deviceid = ? AND name = ? AND id <= (
          SELECT id FROM device_history WHERE deviceid = ? AND name = ? ORDER BY id DESC LIMIT 1 OFFSET ?)`,
     );
-    this.#bounds = db.query<{ oldest: number | null; newest: number | null }, []>(
-      `SELECT (SELECT id FROM device_history ORDER BY id LIMIT 1) AS oldest,
-              (SELECT id FROM device_history ORDER BY id DESC LIMIT 1) AS newest`,
+    this.#countAll = db.query<{ points: number }, []>("SELECT COUNT(*) AS points FROM device_history");
+    this.#lastAged = db.query<{ last: number | null }, [number, number, number]>(
+      `SELECT MAX(id) AS last FROM
+         (SELECT id, at FROM device_history WHERE at <= ? ORDER BY id LIMIT ?) WHERE at < ?`,
     );
-    this.#trimAll = db.query<never, [number, number, number]>(
-      `DELETE FROM device_history WHERE id IN (SELECT id FROM device_history ORDER BY id LIMIT ?)
-         AND (at < ? OR id <= ?)`,
+    this.#trimAged = db.query<never, [number, number, number, number]>(
+      `DELETE FROM device_history WHERE id IN
+         (SELECT id FROM device_history WHERE id <= ? AND (at < ? OR at > ?) ORDER BY id LIMIT ?)`,
+    );
+    this.#trimOldest = db.query<never, [number]>(
+      "DELETE FROM device_history WHERE id IN (SELECT id FROM device_history ORDER BY id LIMIT ?)",
     );
   }
 
@@ -68,11 +76,13 @@ export class Telemetry {
     const key = `${deviceId}\n${name}`;
     const kept = (this.#kept.get(key) ?? this.#count.get(deviceId, name)?.points ?? 0) + 1;
     this.#add.run(deviceId, name, point.at, point.value);
+    if (this.#total !== undefined) this.#total += 1;
     if (kept <= maxPerProperty * 1.25) {
       this.#kept.set(key, kept);
       return;
     }
-    this.#trimProperty.run(deviceId, name, deviceId, name, maxPerProperty);
+    const { changes } = this.#trimProperty.run(deviceId, name, deviceId, name, maxPerProperty);
+    if (this.#total !== undefined) this.#total -= changes;
     this.#kept.set(key, maxPerProperty);
   }
 
@@ -84,14 +94,30 @@ export class Telemetry {
 
   /** Drops some of the points that are too old or too many. @returns whether there may be more to drop */
   trim(nowMs: number, limits: HistoryLimits): boolean {
-    const { oldest, newest } = this.#bounds.get() ?? { oldest: null, newest: null };
-    if (oldest === null || newest === null) return false;
-    const dropped = this.#trimAll.run(trimStep, nowMs - limits.maxAgeMs, newest - limits.maxPoints).changes;
-    if (dropped > 0) this.#kept.clear();
-    return dropped >= trimStep;
+    const before = this.#total ?? this.#countAll.get()?.points ?? 0;
+    const aged = this.#dropAged(nowMs, nowMs - limits.maxAgeMs);
+    const left = before - aged;
+    const over = Math.min(trimStep, Math.max(0, left - limits.maxPoints));
+    const oldest = over > 0 ? this.#trimOldest.run(over).changes : 0;
+    this.#total = left - oldest;
+    if (aged + oldest > 0) this.#kept.clear();
+    return aged >= trimStep || oldest >= trimStep;
   }
 
   forget(deviceId: string): void {
     for (const key of this.#kept.keys()) if (key.startsWith(`${deviceId}\n`)) this.#kept.delete(key);
+    this.#total = undefined;
+  }
+
+  /** Counts anew when it matters next: what was added may not have stayed. */
+  recount(): void {
+    this.#kept.clear();
+    this.#total = undefined;
+  }
+
+  /** Points from the future were written under a clock that was ahead; one before a point too old is older than that. */
+  #dropAged(nowMs: number, beforeMs: number): number {
+    const last = this.#lastAged.get(nowMs, trimStep, beforeMs)?.last ?? undefined;
+    return last === undefined ? 0 : this.#trimAged.run(last, beforeMs, nowMs, trimStep).changes;
   }
 }

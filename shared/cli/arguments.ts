@@ -1,5 +1,4 @@
-import { nearest } from "#shared/config";
-import { quote } from "#shared/errors";
+import { nearest, quote } from "#shared/errors";
 import { logLevels, type LogLevel } from "#shared/log";
 
 /** What a command line asks for. */

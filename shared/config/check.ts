@@ -1,6 +1,5 @@
 import * as z from "zod/mini";
-import { quote } from "#shared/errors";
-import { nearest } from "./nearest.ts";
+import { nearest, quote } from "#shared/errors";
 import type { Field, Section, Tree, Values } from "./field.ts";
 
 type Plain = Readonly<Record<string, unknown>>;

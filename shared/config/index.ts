@@ -23,4 +23,3 @@ export type {
   MqttConfig,
   TwinConfig,
 } from "./edge-config.ts";
-export { nearest } from "./nearest.ts";

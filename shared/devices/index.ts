@@ -1,5 +1,6 @@
 export { modelPropertyProblems, readMapping } from "./mapping.ts";
 export type { DeviceMapping, MappingProblem, PropertyMapping, SetMapping } from "./mapping.ts";
-export { readReport, setPayload, type Report } from "./reading.ts";
+export { readReport, setPayload, type Misfit, type Report } from "./reading.ts";
 export { soundDevice } from "./sound.ts";
+export { quoteText, translateTemplate, type Translation } from "./template.ts";
 export { fitsType, isTwinType, twinTypeOf } from "./twin-type.ts";

@@ -1,4 +1,5 @@
 import type { Device, DeviceModel, DeviceProperty, ModelProperty } from "#shared/kube";
+import { nearest } from "#shared/errors";
 import { isTopicFilter } from "#shared/message";
 import { isPath, parseExpression, type Expression } from "./expression.ts";
 import { twinTypeOf } from "./twin-type.ts";
@@ -69,10 +70,13 @@ export function readMapping(device: Device, model: DeviceModel | undefined): Map
   if (!isMqtt(protocol?.protocolName)) return { mapping: undefined, problems: [] };
   const reader = new Reader(device.metadata);
   const common: Layer = { of: "Device", at: "spec.protocol.configData", config: protocol?.configData ?? {} };
-  const properties = propertiesOf(device, model)
+  const described = propertiesOf(device, model);
+  const properties = described
     .map((property) => readProperty(reader, property, common))
     .filter((property) => property.topic !== undefined || property.set !== undefined);
   const state = readState(reader, [common]);
+  reader.misspelled(common, protocolKeys);
+  for (const layer of described.flatMap(({ layers }) => layers)) reader.misspelled(layer, propertyKeys);
   const { problems } = reader;
   if (properties.length === 0 && !state) return { mapping: undefined, problems };
   const topics = [...properties.map(({ topic }) => topic), state?.topic].filter(
@@ -87,7 +91,9 @@ export function modelPropertyProblems(model: DeviceModel): readonly MappingProbl
   for (const [index, described] of (model.spec?.properties ?? []).entries()) {
     if (!isMqtt(described.visitors?.protocolName ?? model.spec?.protocol)) continue;
     const { name } = described;
-    readProperty(reader, { name, described, layers: [modelLayer(described, index)] }, undefined);
+    const layer = modelLayer(described, index, model);
+    readProperty(reader, { name, described, layers: [layer] }, undefined);
+    reader.misspelled(layer, propertyKeys);
   }
   return reader.problems;
 }
@@ -98,6 +104,8 @@ function isMqtt(protocol: string | undefined): boolean {
 
 /** One of the places where a field may stand. */
 interface Layer {
+  /** Whether it is for another program: then it may have any key. */
+  readonly foreign?: boolean;
   readonly of: MappingProblem["of"];
   readonly at: string;
   readonly config: Readonly<Record<string, unknown>>;
@@ -120,28 +128,34 @@ function propertiesOf(device: Device, model: DeviceModel | undefined): Described
     described.delete(property.name);
     const layers = [
       deviceLayer(property, index),
-      ...(found ? [modelLayer(found.property, found.index)] : []),
+      ...(found ? [modelLayer(found.property, found.index, model)] : []),
     ];
     return { name: property.name, described: found?.property, layers };
   });
   const rest = [...described.values()].map(({ property, index }): Described => ({
     name: property.name,
     described: property,
-    layers: [modelLayer(property, index)],
+    layers: [modelLayer(property, index, model)],
   }));
   return [...own, ...rest];
 }
 
 function deviceLayer({ visitors }: DeviceProperty, index: number): Layer {
-  return layerOf("Device", index, visitors?.configData);
+  return layerOf("Device", index, visitors);
 }
 
-function modelLayer({ visitors }: ModelProperty, index: number): Layer {
-  return layerOf("DeviceModel", index, visitors?.configData);
+function modelLayer({ visitors }: ModelProperty, index: number, model: DeviceModel | undefined): Layer {
+  return layerOf("DeviceModel", index, { protocolName: model?.spec?.protocol, ...visitors });
 }
 
-function layerOf(of: Layer["of"], index: number, config: Layer["config"] | undefined): Layer {
-  return { of, at: `spec.properties[${index}].visitors.configData`, config: config ?? {} };
+function layerOf(
+  of: Layer["of"],
+  index: number,
+  visitors: { readonly protocolName?: string | undefined; readonly configData?: Layer["config"] } | undefined,
+): Layer {
+  const { protocolName, configData = {} } = visitors ?? {};
+  const foreign = protocolName !== undefined && !isMqtt(protocolName);
+  return { of, foreign, at: `spec.properties[${index}].visitors.configData`, config: configData };
 }
 
 function readProperty(reader: Reader, property: Described, common: Layer | undefined): PropertyMapping {
@@ -164,10 +178,22 @@ function readProperty(reader: Reader, property: Described, common: Layer | undef
   };
 }
 
+const propertyKeys = [
+  "topic",
+  "path",
+  "expression",
+  "setTopic",
+  "setPayload",
+  "setRetain",
+  "setOn",
+  "setOff",
+];
+const protocolKeys = ["topic", "stateTopic", "onlinePayload", "offlinePayload"];
+
 function readSet(reader: Reader, layers: readonly Layer[]): SetMapping | undefined {
   const before = reader.problems.length;
   const topic = reader.text(layers, "setTopic", topicProblem);
-  const payload = reader.text(layers, "setPayload");
+  const payload = reader.text(layers, "setPayload", payloadProblem);
   const on = reader.text(layers, "setOn");
   const off = reader.text(layers, "setOff");
   const retain = reader.flag(layers, "setRetain");
@@ -220,6 +246,17 @@ class Reader {
     }
   }
 
+  /** A key like one of ours is one of ours misspelled; others are for mappers, which have keys of their own. */
+  misspelled({ of, at, config, foreign }: Layer, known: readonly string[]): void {
+    if (foreign === true) return;
+    for (const key of Object.keys(config)) {
+      const meant = known.includes(key) ? undefined : nearest(key, known);
+      if (meant === undefined) continue;
+      const found = { of, field: `${at}.${key}`, value: config[key] ?? null };
+      this.#complain(found, `unknown key, did you mean ${JSON.stringify(meant)}?`);
+    }
+  }
+
   flag(layers: readonly Layer[], name: string): boolean | undefined {
     const found = find(layers, name);
     if (!found || found.value === "") return undefined;
@@ -245,16 +282,35 @@ function find(layers: readonly Layer[], name: string): Omit<MappingProblem, "pro
   return layer && value !== undefined ? { of: layer.of, field: `${layer.at}.${name}`, value } : undefined;
 }
 
+/** What is still in braces after the names of the device were filled in. */
+function placeholderProblem(topic: string): string | undefined {
+  const [all, word = ""] = /\{(\w*)\}/.exec(topic) ?? [];
+  if (all === undefined) return undefined;
+  const hint = nearest(word, ["name", "namespace"]);
+  return `has the unknown placeholder ${all}, ${hint === undefined ? "expected {name} or {namespace}" : `did you mean {${hint}}?`}`;
+}
+
+function payloadProblem(text: string): string | undefined {
+  for (const [all, word = ""] of text.matchAll(/\{\{\s*([A-Za-z_][^{}"]*?)\s*\}\}/g)) {
+    if (word === "value" || word === "name") continue;
+    const hint = nearest(word, ["value", "name"]);
+    return `has the unknown placeholder ${all}, ${hint === undefined ? "expected {{value}} or {{name}}" : `did you mean {{${hint}}}?`}`;
+  }
+  return undefined;
+}
+
 function filterProblem(text: string): string | undefined {
   if (text.startsWith("$")) return "must not start with $: such topics are not for devices";
   return isTopicFilter(text)
-    ? undefined
+    ? placeholderProblem(text)
     : "must be an MQTT topic filter: + stands for one whole level, # for all that follow";
 }
 
 function topicProblem(text: string): string | undefined {
   if (text.startsWith("$")) return "must not start with $: such topics are not for devices";
-  return isTopicFilter(text) && !/[+#]/.test(text) ? undefined : "must be an MQTT topic without wildcards";
+  return isTopicFilter(text) && !/[+#]/.test(text)
+    ? placeholderProblem(text)
+    : "must be an MQTT topic without wildcards";
 }
 
 function pathProblem(text: string): string | undefined {

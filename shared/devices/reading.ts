@@ -7,7 +7,14 @@ export interface Report {
   readonly values: readonly { readonly name: string; readonly value: string; readonly type: string }[];
   readonly state: string | undefined;
   /** Values the device sent that do not fit its model. */
-  readonly misfits: readonly string[];
+  readonly misfits: readonly Misfit[];
+}
+
+export interface Misfit {
+  readonly name: string;
+  /** its beginning, where it is long; undefined for what cannot be calculated or written as a text */
+  readonly value: string | undefined;
+  readonly type: string;
 }
 
 /** What a message on `topic` says of a device. */
@@ -15,14 +22,15 @@ export function readReport(mapping: DeviceMapping, topic: string, payload: Uint8
   const text = Buffer.from(payload).toString("utf8");
   const document = lazy(() => parseScalar(text));
   const values: { name: string; value: string; type: string }[] = [];
-  const misfits: string[] = [];
+  const misfits: Misfit[] = [];
   for (const property of mapping.properties) {
     if (property.topic === undefined || !topicMatches(property.topic, topic)) continue;
     const value = tryRead(property, text, document);
-    if (value === undefined) continue;
+    // Nothing is what takes a retained message back.
+    if (value === undefined || (value === "" && property.type !== "string")) continue;
     const good = typeof value === "string" && value.length <= 512 && fitsType(value, property.type) === true;
     if (good) values.push({ name: property.name, value, type: property.type });
-    else misfits.push(property.name);
+    else misfits.push({ name: property.name, value: value?.slice(0, 100), type: property.type });
   }
   return { values, state: stateOf(mapping.state, topic, text), misfits };
 }
@@ -36,7 +44,7 @@ export function setPayload(set: SetMapping, name: string, value: string): string
   );
 }
 
-/** @returns null for what cannot be made a text unaltered, such as JSON nested too deep */
+/** @returns null for what cannot be made a value, such as JSON nested too deep */
 function tryRead(
   property: PropertyMapping,
   text: string,
@@ -58,7 +66,7 @@ function readValue(
   const part = property.path === undefined ? scalar(text) : digitsOf(readPath(document(), property.path));
   if (part === undefined || part === null) return undefined;
   const value = property.expression ? property.expression(part) : part;
-  if (typeof value === "number" && !Number.isFinite(value)) return undefined;
+  if (typeof value === "number" && !Number.isFinite(value)) return null;
   if (typeof value === "number" && isRounded(value) && property.type !== "float") return null;
   return property.type === "boolean" ? booleanText(value) : plain(value);
 }

@@ -17,22 +17,33 @@ export function isTwinType(word: string): boolean {
   return fitsType("0", word) !== undefined;
 }
 
-/** Whether the text can stand for a value of the type; undefined for a type there is not. */
+/** Whether the text is a value of the type, an empty one a string; undefined for a type there is not. */
 export function fitsType(value: string, type: string): boolean | undefined {
-  const fits = judges[type];
-  return fits && (value === "" || fits(value));
+  return judges[type]?.(value);
 }
 
 const whole = /^[+-]?\d+$/;
 const decimal = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
 
+/** KubeEdge's limits: 64 bits. */
+function isInt(value: string): boolean {
+  if (!whole.test(value)) return false;
+  if (value.length < 16) return true;
+  const digits = value.startsWith("+") ? value.slice(1) : value;
+  return BigInt.asIntN(64, BigInt(digits)) === BigInt(digits);
+}
+
+function isFloat(value: string): boolean {
+  return decimal.test(value) && Number.isFinite(Number(value));
+}
+
 const judges: Readonly<Partial<Record<string, (value: string) => boolean>>> = Object.assign(
   Object.create(null) as object,
   {
     string: () => true,
-    int: (value: string) => whole.test(value),
-    integer: (value: string) => whole.test(value),
-    float: (value: string) => decimal.test(value),
+    int: isInt,
+    integer: isInt,
+    float: isFloat,
     boolean: (value: string) => value === "true" || value === "false",
   },
 );

@@ -10,3 +10,4 @@ export {
   describeError,
 } from "./errors.ts";
 export { quote } from "./text.ts";
+export { nearest } from "./nearest.ts";

@@ -8,10 +8,20 @@ export interface DeviceCause {
 }
 
 /**
- * What of a Device contradicts its model: properties the model does not know, desired values of the wrong type or out
+ * What of a Device makes no sense: a node that cannot be, and what contradicts its model: properties the model does not know, desired values of the wrong type or out
  * of range, and desired values of what can only be read. A device may come before its model.
  */
 export function validateDevice(device: Device, model: DeviceModel | undefined): DeviceCause[] {
+  return [...judgeNode(device), ...judgeByModel(device, model)];
+}
+
+function judgeNode({ spec }: Device): DeviceCause[] {
+  const name = spec?.nodeName;
+  if (!name || (name.length <= 253 && dnsName.test(name))) return [];
+  return [invalid("spec.nodeName", name, "must be the name of a node, a lower-case DNS name such as edge-1")];
+}
+
+function judgeByModel(device: Device, model: DeviceModel | undefined): DeviceCause[] {
   const modelName = device.spec?.deviceModelRef?.name;
   if (!modelName || !model) return [];
   const known = new Map((model.spec?.properties ?? []).map((property) => [property.name, property]));
@@ -103,5 +113,8 @@ function invalid(field: string, value: string | undefined, problem: string): Dev
 }
 
 function isNumber(text: string | undefined): text is string {
-  return text !== undefined && /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text);
+  return text !== undefined && decimal.test(text) && Number.isFinite(Number(text));
 }
+
+const decimal = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
+const dnsName = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;

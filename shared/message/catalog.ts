@@ -144,7 +144,7 @@ export interface DeliveredObject {
   readonly name: string;
   readonly uid: string;
   readonly resourceVersion: string;
-  /** `contentDigest` of what was acknowledged, when known: equal digests need no resending. */
+  /** `contentDigest` of what was acknowledged, when known: equal digests need no resending. Empty: it is to be deleted. */
   readonly digest?: string | undefined;
 }
 

@@ -21,6 +21,7 @@ test.each([
   ["nosuch", "1", "spec.properties[0].name"],
   ["temperature", "1", "spec.properties[0].desired"],
   ["target", "warm", "spec.properties[0].desired.value"],
+  ["target", "1e400", "spec.properties[0].desired.value"],
   ["target", "36", "spec.properties[0].desired.value"],
   ["target", "4.9", "spec.properties[0].desired.value"],
   ["power", "on", "spec.properties[0].desired.value"],
@@ -40,4 +41,16 @@ test("a model with a property twice and a turned range is refused", () => {
   const properties = [{ name: "a", minimum: "5", maximum: "1" }, { name: "a" }];
   const found = validateDeviceModel({ metadata: {}, spec: { properties } });
   expect(found.map(({ field }) => field)).toEqual(["spec.properties[0].minimum", "spec.properties[1].name"]);
+});
+
+test.each(["Edge 1", "edge_1", "a/b", "-edge", "e".repeat(254)])(
+  "a device on node %p is refused",
+  (nodeName) => {
+    const found = validateDevice({ metadata: { name: "d" }, spec: { nodeName } }, undefined);
+    expect(found.map(({ field }) => field)).toEqual(["spec.nodeName"]);
+  },
+);
+
+test.each(["", "edge-1", "edge-1.example.com"])("a device on node %p is accepted", (nodeName) => {
+  expect(validateDevice({ metadata: { name: "d" }, spec: { nodeName } }, undefined)).toEqual([]);
 });

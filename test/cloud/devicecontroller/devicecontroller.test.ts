@@ -31,6 +31,8 @@ interface Cloud extends AsyncDisposable {
   readonly clock: FakeClock;
   /** `operation resource` by node, in order, and the messages themselves. */
   readonly sent: { node: string; text: string; message: WireMessage }[];
+  /** What was said before something was sent, in order. */
+  readonly recorded: DeliveredObject[];
   readonly delivered: DeliveredObject[];
   texts(): string[];
   find(name: string): Promise<DevicePlace | undefined>;
@@ -59,7 +61,11 @@ async function startCloud(prepare: (kube: FakeKubeClient) => void = () => undefi
     sent.push({ node, text: `${node} ${message.route.operation} ${message.route.resource}`, message });
     return undefined;
   });
-  hub.answer("object.sending", async () => "0");
+  const recorded: DeliveredObject[] = [];
+  hub.answer("object.sending", async ({ object }) => {
+    recorded.push(object);
+    return "0";
+  });
   hub.answer("object.delivered", async () => delivered);
   const port = bus.port<
     never,
@@ -74,6 +80,7 @@ async function startCloud(prepare: (kube: FakeKubeClient) => void = () => undefi
     kube,
     clock,
     sent,
+    recorded,
     delivered,
     texts: () => sent.map(({ text }) => text),
     find: (name) => hub.ask("device.find", { namespace: "default", name }),
@@ -268,6 +275,43 @@ test("device controller leaves a device alone that was made anew when a report o
   expect(stored()?.status).toBeUndefined();
   await cloud.say("device/thermo-1/twin/edge_updated", { device_uid: stored()?.metadata.uid, twin });
   expect(stored()?.status?.twins?.[0]?.reported?.value).toBe("1");
+});
+
+test("device controller gives a device again to a node that never heard that it was away", async () => {
+  await using cloud = await startCloud(
+    (kube) => void kube.put(resources.devices, device("thermo-1", "edge-1")),
+  );
+  await cloud.clock.advance(1);
+  for (const node of ["edge-2", "edge-1"]) {
+    cloud.kube.put(resources.devices, device("thermo-1", node));
+    await cloud.clock.advance(1);
+  }
+  const [away, , back] = cloud.recorded;
+  expect([away?.digest, back?.digest]).toEqual(["", ""]);
+  expect(cloud.recorded.filter(({ digest }) => digest !== "")).toHaveLength(2);
+
+  cloud.delivered.push({ ...(away as DeliveredObject), digest: "" });
+  cloud.sent.length = 0;
+  await cloud.connect("edge-1");
+  expect(cloud.texts()).toEqual(["edge-1 update membership", "edge-1 update default/device/thermo-1"]);
+});
+
+const atStart = Date.parse("2026-01-01T00:00:00Z");
+
+test.each([
+  ["when it was made", atStart + 60_000, "2026-01-01T00:01:00Z"],
+  ["now, when the clock of the node is ahead", atStart + 9e9, "2026-01-01T01:00:00Z"],
+  ["now, when the clock of the node knows no day", 5000, "2026-01-01T01:00:00Z"],
+  ["now, when the node does not say", undefined, "2026-01-01T01:00:00Z"],
+])("a report that comes late is shown as made %s", async (_, timestamp, shown) => {
+  await using cloud = await startCloud(
+    (kube) => void kube.put(resources.devices, device("thermo-1", "edge-1")),
+  );
+  await cloud.clock.advance(3_600_000);
+  const twin = { target: { actual: { value: "20" } } };
+  await cloud.say("device/thermo-1/twin/edge_updated", { timestamp, twin });
+  const stored = cloud.kube.peek<Device>(resources.devices, "default/thermo-1");
+  expect(stored?.status?.reportedTime).toBe(shown);
 });
 
 test("device controller tells a node its members when it asks", async () => {

@@ -170,6 +170,23 @@ test("sync controller knows the digest of what was acknowledged after a restart"
   expect(after.kube.peek(resources.objectSyncs, key)?.["status"]).toEqual({ objectResourceVersion: "8" });
 });
 
+test("sync controller knows no content of what is to be deleted until the node says what it has", async () => {
+  await using cloud = await startCloud();
+  await cloud.hub.emit("object.acked", { ...pod, digest: "d7", node, deleted: false });
+  await cloud.clock.advance(1);
+  await cloud.hub.ask("object.sending", { node, object: { ...pod, digest: "" } });
+  await cloud.clock.advance(1);
+  const status = (): unknown => cloud.kube.peek(resources.objectSyncs, key)?.["status"];
+  expect(await cloud.hub.ask("object.delivered", { node })).toEqual([{ ...pod, digest: "" }]);
+  expect(status()).toEqual({ objectResourceVersion: "7", contentDigest: "" });
+
+  const later = { ...pod, resourceVersion: "9", digest: "d7" };
+  await cloud.hub.emit("object.acked", { ...later, node, deleted: false });
+  await cloud.clock.advance(1);
+  expect(await cloud.hub.ask("object.delivered", { node })).toEqual([later]);
+  expect(status()).toEqual({ objectResourceVersion: "9", contentDigest: "d7" });
+});
+
 test("sync controller has connected nodes compared about once a minute", async () => {
   await using cloud = await startCloud();
   await cloud.hub.emit("node.connected", { node });

@@ -45,7 +45,7 @@ test.each(bodies)("an update that is %s is refused on the topic of the device", 
 const shapes = bodies.filter(([, body]) => !body.startsWith("{"));
 
 test.each([...shapes, ["half an object", "{"]])(
-  "questions that are %s are refused on their topics, and no state is taken",
+  "questions and states that are %s are refused on their topics",
   async (_, body) => {
     using dir = tempDir();
     await using node = await withDevice(dir.path);
@@ -55,21 +55,36 @@ test.each([...shapes, ["half an object", "{"]])(
     expect(node.take()).toEqual([
       { topic: `${topic}/twin/get/result`, payload: refusal },
       { topic: `${members}/result`, payload: refusal },
+      { topic: `${topic}/state/update/result`, payload: refusal },
     ]);
     expect(node.outbox()).toEqual([]);
   },
 );
 
-test.each(['{"state":5}', '{"state":"sideways"}', '{"state":null}', "{}"])(
-  "a state such as %s is not taken",
+const states = "online, offline, ok, unknown, disconnected, unhealthy";
+
+test.each([{ state: 5 }, { state: "sideways" }, { state: null }, {}])(
+  "a state such as %j is refused with those there are",
   async (body) => {
     using dir = tempDir();
     await using node = await withDevice(dir.path);
-    await node.send(`${topic}/state/update`, body);
-    expect(node.take()).toEqual([]);
+    await node.send(`${topic}/state/update`, { event_id: "s", ...body });
+    const reason = `Update state error, state must be one of ${states}`;
+    const payload = { event_id: "s", timestamp: expect.any(Number), code: 400, reason };
+    expect(node.take()).toEqual([{ topic: `${topic}/state/update/result`, payload }]);
     expect(node.outbox()).toEqual([]);
   },
 );
+
+test("the state of a device that is not there is refused", async () => {
+  using dir = tempDir();
+  await using node = await withDevice(dir.path);
+  const asked = "$hw/events/device/nobody/state/update";
+  await node.send(asked, { event_id: "s", state: "online" });
+  const reason = "Device nobody not found while updating state";
+  const payload = { event_id: "s", timestamp: expect.any(Number), code: 404, reason };
+  expect(node.take()).toEqual([{ topic: `${asked}/result`, payload }]);
+});
 
 test.each([5, "", null, {}])("an event id that is %p is told as none", async (id) => {
   using dir = tempDir();

@@ -163,3 +163,24 @@ test("a Device whose model comes to contradict it hears of it by an Event, once"
     },
   ]);
 });
+
+test("a device given that is here already is reported as it is, and an answered question reports nothing", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path);
+  await node.addDevice(lamp("default", "1", "on"));
+  await report(node, "lamp", "42");
+  await node.send("$hw/events/device/lamp/state/update", { state: "online" });
+  const before = node.outbox().length;
+  const member = { id: "lamp", name: "lamp" };
+  await node.deliver("membership/detail", { devices: [member] });
+  expect(node.outbox().length).toBe(before);
+  await node.deliver("membership", { added_devices: [member] });
+  // The state takes the place of the one that waits.
+  expect(node.outbox().length).toBe(before + 1);
+  const [twins, state] = node.outbox().slice(-2);
+  expect(twins).toMatchObject({
+    resource: "device/lamp/twin/edge_updated",
+    content: { device_uid: "1", twin: { power: { actual: { value: "42" }, expected: { value: "on" } } } },
+  });
+  expect(JSON.parse(String(state?.content))).toMatchObject({ device: { name: "lamp", state: "online" } });
+});

@@ -48,6 +48,20 @@ test("what was given up of the outbox is told over HTTP, over a restart too", as
   });
 });
 
+test("the Node hears of what was folded just before a restart, and of nothing twice", async () => {
+  using dir = tempDir();
+  const told: number[] = [];
+  for (const reports of [true, false, false]) {
+    const clock = new FakeClock();
+    await using node = await startHarness(dir.path, { outboxLimitBytes: limit }, clock);
+    await node.deliver("membership", members(1));
+    if (reports) await flood(node, 1);
+    else await clock.advance(5000);
+    told.push(node.events.length);
+  }
+  expect(told).toEqual([0, 1, 0]);
+});
+
 test("the Node hears of folded reports once in five minutes, with all of them in the end", async () => {
   using dir = tempDir();
   const clock = new FakeClock();

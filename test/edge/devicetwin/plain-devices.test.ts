@@ -102,6 +102,24 @@ test("a plain device whose value does not fit its model changes nothing", async 
   expect(node.outbox()).toEqual([]);
 });
 
+test("a value that does not fit is told once by an Event on the Device, and again when the Device changed", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path);
+  await node.addDevice(model);
+  await node.addDevice(plug());
+  for (const value of ["maybe", "perhaps"]) await node.send("stat/plug-1/POWER", value);
+  await node.send("tele/plug-1/SENSOR", { ENERGY: { Power: [{}] } });
+  await node.addDevice(plug("true"));
+  await node.send("stat/plug-1/POWER", "who knows");
+  expect(
+    node.events.map(({ reason, message, involvedObject }) => [reason, involvedObject?.name, message]),
+  ).toEqual([
+    ["ValueNotTaken", "plug-1", 'Cannot take relay: "maybe" is no boolean'],
+    ["ValueNotTaken", "plug-1", "Cannot take power: no usable value"],
+    ["ValueNotTaken", "plug-1", 'Cannot take relay: "who knows" is no boolean'],
+  ]);
+});
+
 test("uploads go to the cloud in order, as they came", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
@@ -219,7 +237,7 @@ test("a device Home Assistant would find is offered to the cloud with its topics
                   configData: {
                     topic: "plugs/1/state",
                     path: "$.relay",
-                    expression: 'value == "ON"',
+                    expression: 'value == "ON" ? true : value == "OFF" ? false : "neither"',
                     setTopic: "plugs/1/set",
                     setOn: "ON",
                     setOff: "OFF",

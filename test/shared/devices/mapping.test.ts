@@ -70,6 +70,48 @@ test("a problem in a model is named where it stands", () => {
   expect(readMapping(device({ topic: "own" }), model).problems).toEqual([]);
 });
 
+const misspelled: readonly [Config, Config, string, string][] = [
+  [{ topic: "t", tpoic: "x" }, {}, `${at}.tpoic`, 'unknown key, did you mean "topic"?'],
+  [{ topic: "t" }, { stateTopik: "x" }, "spec.protocol.configData.stateTopik", 'did you mean "stateTopic"?'],
+  [{ topic: "t", setTopic: "a/{nmae}" }, {}, `${at}.setTopic`, "placeholder {nmae}, did you mean {name}?"],
+  [{ topic: "t" }, { stateTopic: "{where}" }, "spec.protocol.configData.stateTopic", "{name} or {namespace}"],
+  [
+    { topic: "t", setTopic: "a", setPayload: '{"a":{{vlaue}}}' },
+    {},
+    `${at}.setPayload`,
+    "{{vlaue}}, did you mean {{value}}?",
+  ],
+];
+
+test.each(misspelled)("%j with %j is told at %s", (own, protocol, field, problem) => {
+  const { mapping, problems } = readMapping(device(own, protocol), undefined);
+  expect(problems.map((found) => [found.field, found.problem])).toEqual([
+    [field, expect.stringContaining(problem)],
+  ]);
+  expect(mapping?.filters).toEqual(["good", "t"]);
+});
+
+test("a mapper's own keys are none of our business", () => {
+  const own = { topic: "t", clientID: "c1", brokerUrl: "tcp://127.0.0.1:1883", qos: "1" };
+  const protocol = { username: "u", password: "p", message: "m", connectionTTL: "60" };
+  expect(readMapping(device(own, protocol), undefined).problems).toEqual([]);
+});
+
+test("what is for another program may have any key", () => {
+  const odd = device({});
+  const visitors = { protocolName: "modbus", configData: { register: "x", tpoic: "y" } };
+  const found = readMapping(
+    { ...odd, spec: { ...odd.spec, properties: [{ name: "p", visitors }] } },
+    undefined,
+  );
+  expect(found.problems).toEqual([]);
+});
+
+test("a payload may have braces of its own", () => {
+  const own = { setTopic: "a", setPayload: '{"a":{"b":{{ value }},"c":"{{name}}"}}' };
+  expect(readMapping(device(own), undefined).problems).toEqual([]);
+});
+
 test("a device of another protocol is none of our business", () => {
   const odd = { ...device({ topic: "a/#/b" }), spec: { protocol: { protocolName: "modbus" } } };
   expect(readMapping(odd, undefined)).toEqual({ mapping: undefined, problems: [] });
@@ -116,7 +158,7 @@ const large: readonly [string, Config, string, string | undefined][] = [
 test.each(large)("an integer %s keeps its digits or is not taken", (_, config, payload, value) => {
   const { mapping } = readMapping(device({ topic: "t", ...config }), undefined);
   if (!mapping) throw new Error("no mapping");
-  const misfits = value === undefined ? ["p"] : [];
+  const misfits = value === undefined ? [{ name: "p", value: undefined, type: "string" }] : [];
   const values = value === undefined ? [] : [{ name: "p", value, type: "string" }];
   expect(readReport(mapping, "t", Buffer.from(payload))).toEqual({ values, misfits, state: undefined });
 });

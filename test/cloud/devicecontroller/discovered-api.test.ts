@@ -1,0 +1,70 @@
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import deviceCrd from "#conf/crds/devices_v1beta1_device.yaml" with { type: "text" };
+import deviceModelCrd from "#conf/crds/devices_v1beta1_devicemodel.yaml" with { type: "text" };
+import { admitDevices } from "#cloud/devicecontroller";
+import { createKubeClient, resources } from "#cloud/kubeclient";
+import { systemClock } from "#shared/clock";
+import type { Device } from "#shared/kube";
+import { DiscoveredDevices, readDiscovered } from "#internal/cloud/devicecontroller/discovered.ts";
+import { objectsOf, readDiscovery } from "#internal/edge/devicetwin/discovery.ts";
+import { startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
+import { silentLog } from "#internal/test/support/silent-log.ts";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+
+async function serveDevices(server: TestServer): Promise<void> {
+  for (const crd of [deviceCrd, deviceModelCrd])
+    await server.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", Bun.YAML.parse(crd));
+  for (const plural of ["devices", "devicemodels"])
+    while ((await server.call("GET", `/apis/devices.kubeedge.io/v1beta1/${plural}`)).status !== 200)
+      await Bun.sleep(5);
+}
+
+function offer(...entities: readonly string[]): unknown {
+  const found = entities.map((name) => {
+    const body = {
+      "~": "plug",
+      stat_t: "~/s",
+      cmd_t: "~/set",
+      val_tpl: `{{ value_json.${name} | float / 10 }}`,
+    };
+    const topic = `homeassistant/number/plug/${name}/config`;
+    const said = readDiscovery(
+      "homeassistant",
+      topic,
+      Buffer.from(JSON.stringify({ min: 0, max: 50, ...body })),
+    );
+    if (said?.kind !== "property") throw new Error(JSON.stringify(said));
+    return said.found;
+  });
+  return JSON.parse(JSON.stringify(objectsOf(found, "edge-1"))) as unknown;
+}
+
+test("the embedded API takes what a node discovers beside what users change", async () => {
+  using dir = tempDir();
+  await using server = await startTestServer(dir.path, { admit: admitDevices });
+  await serveDevices(server);
+  const path = join(dir.path, "kubeconfig");
+  await server.api.writeKubeconfig(path);
+  const deps = { clock: systemClock, log: silentLog() };
+  await using kube = await createKubeClient({ from: "kubeconfig", path }, deps);
+  const { devices, deviceModels: models } = resources;
+  await using discovered = new DiscoveredDevices({ kube, devices, models, ...deps });
+  const take = (...entities: readonly string[]): Promise<void> => {
+    const found = readDiscovered(offer(...entities), "edge-1");
+    return new Promise((resolve) => found && discovered.submit(found, resolve));
+  };
+  const at = { name: "plug", namespace: "default" };
+  const wish = [{ op: "add", path: "/spec/properties/0/desired", value: { value: "21" } }];
+
+  await take("a");
+  await Promise.all([take("a", "b"), kube.patch(devices, at, wish, { type: "json" }), take("a", "b", "c")]);
+  await take("c", "d");
+  const device = await kube.get<Device>(devices, at);
+  expect(device.spec?.properties?.map(({ name, desired }) => [name, desired?.value])).toEqual([
+    ["a", "21"],
+    ["b", undefined],
+    ["c", undefined],
+    ["d", undefined],
+  ]);
+});
