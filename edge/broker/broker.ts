@@ -191,8 +191,8 @@ function rulesFor(inside: Inside): AedesOptions {
     authorizeSubscribe: (client, subscription, done) => {
       const problem = subscribeProblem(inside, inner(client), subscription.topic);
       if (problem === undefined) {
-        const { clean, connected } = inner(client);
-        if (!clean && connected) sessions.allow(client.id, subscription);
+        const { clean, connackSent } = inner(client);
+        if (!clean && connackSent) sessions.allow(client.id, subscription);
         return done(null, subscription);
       }
       seldom.warn("refused an MQTT client a topic", {
@@ -202,7 +202,7 @@ function rulesFor(inside: Inside): AedesOptions {
         what: problem,
       });
       // Of a session that is back: it was allowed once.
-      if (!inner(client).connected) void forgetSubscription(inside, client.id, subscription.topic);
+      if (!inner(client).connackSent) void forgetSubscription(inside, client.id, subscription.topic);
       done(null, null);
     },
     authorizeForward: (client, packet) =>
@@ -289,6 +289,10 @@ function watch(broker: Aedes, inside: Inside): void {
   broker.on("client", (client) => {
     if (inner(client).closed) register.unregisterClient(client);
     else beginReading(inside, inner(client));
+  });
+  broker.on("connackSent", ({ returnCode }, client) => {
+    // aedes notes it after this, and begins to send what waits for the client.
+    if (returnCode === 0) queueMicrotask(() => inner(client).letIn?.());
   });
   broker.on("clientReady", (client) => deliverRest(inner(client), inside));
   const retained = new RetainedSender(inside.sessions, ({ id }, error) =>

@@ -22,13 +22,12 @@ export interface InnerClient {
   readonly _will: BrokerPacket | null;
   readonly _keepaliveInterval: number;
   readonly _keepaliveTimer: NodeJS.Timeout | null;
-  readonly _nextBatch: (error?: Error | null) => void;
+  _nextBatch: (error?: Error | null) => void;
   _parsingBatch: number;
   _nextId: number;
   duplicates: object;
   waitForDrain(done: (error: Error | null, client: unknown) => void): void;
   emit(event: "error", error: Error): boolean;
-  once(event: "connected", run: () => void): unknown;
   reader?: Reader;
   who?: Identity;
   /** settles when what it published so far is answered: answers go out in the order of the questions */
@@ -41,6 +40,8 @@ export interface InnerClient {
   awaited?: Map<number, Ack>;
   /** It has as much to acknowledge as it may: what follows waits in its queue. */
   stalled?: boolean;
+  /** Its CONNECT was answered: what came behind it is dealt with. */
+  letIn?: () => void;
   /** Sends what waits in its queue. */
   sendRest?: () => void;
   /** the retained messages it is being sent */
@@ -185,27 +186,44 @@ export async function drained(conn: Duplex, most: number): Promise<void> {
     });
 }
 
+/** Packets taken from a client that has read nothing of what they were answered. */
+const mostUnheard = 10_000;
+
 /**
  * Reads on when what was read is dealt with. aedes counts that down at every arrival of bytes too, and so would read
- * without end while nothing is stored.
+ * without end while nothing is stored. Of a client that does not read its answers nothing more is read until it does.
  */
 function readInTurn(client: InnerClient): void {
   const { conn, _nextBatch: next } = client;
+  let unheard = 0;
+  const waits = (): boolean => unheard > mostUnheard && conn.writableNeedDrain;
   client._parsingBatch = 0;
-  conn.off("readable", next);
-  conn.on("readable", () => {
-    if (client._parsingBatch <= 0) next();
+  client._parser.on("packet", () => {
+    unheard = conn.writableLength === 0 ? 1 : unheard + 1;
   });
+  client._nextBatch = (error) => {
+    if (error || !waits()) return next(error);
+    client._parsingBatch = Math.max(0, client._parsingBatch - 1);
+  };
+  const goOnReading = (): void => {
+    if (client._parsingBatch <= 0 && !client.closed && !waits()) next();
+  };
+  conn.off("readable", next);
+  conn.on("readable", goOnReading);
+  conn.on("drain", goOnReading);
 }
 
 function takePackets(client: InnerClient, take: TameOptions["take"]): void {
   const parser = client._parser;
   const [handle] = parser.listeners("packet");
   let left = false;
+  let isIn = false;
   const receive = (packet: InPacket): void => {
-    if (left) return;
+    if (left || client.closed) return;
     left = packet.cmd === "disconnect";
-    if (isInbound(packet) && client.connected) {
+    if (isInbound(packet)) {
+      // Before CONNECT it ends the connection, and is not aedes' in any case.
+      if (!isIn) return void client.conn.destroy();
       take(client, packet);
       if (client._keepaliveInterval > 0) client._keepaliveTimer?.refresh();
       return;
@@ -217,16 +235,17 @@ function takePackets(client: InnerClient, take: TameOptions["take"]): void {
     handle?.call(parser, packet);
     goOn(client);
   };
-  // What comes in one piece with the CONNECT waits until the client is in; nothing more is read meanwhile.
+  // What comes in one piece with the CONNECT waits until that is answered; nothing more is read meanwhile.
   let early: InPacket[] = [];
-  client.once("connected", () => {
+  client.letIn = () => {
+    isIn = true;
     const all = early;
     early = [];
     for (const packet of all) receive(packet);
-  });
-  parser.removeAllListeners("packet");
+  };
+  if (handle) parser.off("packet", handle as () => void);
   parser.on("packet", (packet: InPacket) => {
-    if (client.connecting && !client.connected) early.push(packet);
+    if (client.connecting && !isIn) early.push(packet);
     else receive(packet);
   });
 }

@@ -20,9 +20,6 @@ export interface PublishingParts {
 
 type Publish = BrokerPacket & { readonly cmd: "publish" };
 
-/** Messages of QoS 2 a client may have begun and not released. */
-const mostBegun = 1000;
-
 /**
  * The way of every publication: the twins, and sessions that are away, have it on disk; then all who listen get it; then
  * it is answered, in the order it came. What cannot be stored is not answered: the connection ends, and the client, which
@@ -106,7 +103,10 @@ export class Publishing {
     const work = (async (): Promise<void> => {
       await Promise.all([received, before]);
       if (client.broken) throw new Error("an earlier message could not be taken");
-      const stored = sessions.store(named, client.clean ? undefined : { client: client.id ?? "", messageId });
+      const stored = sessions.store(
+        named,
+        client.clean ? undefined : { client: client.id ?? "", messageId, inbox },
+      );
       await committed(stored);
       if (client.clean) inbox.taken.set(messageId, 0);
       fanOut.deliver(named);
@@ -128,12 +128,13 @@ export class Publishing {
     const { sessions } = this.#parts;
     const finish = (): void => answer(client, "pubcomp", messageId);
     const before = client.tail;
-    if (client.clean) client.inbox?.taken.delete(messageId);
-    if (client.clean && !before) return finish();
     const work = (async (): Promise<void> => {
-      await before;
-      if (!client.clean) await sessions.releaseIncoming(client.id ?? "", messageId);
+      // Its message may still be on its way.
+      if (before) await before;
+      if (client.clean) client.inbox?.taken.delete(messageId);
+      else await sessions.releaseIncoming(client.id ?? "", messageId);
     })();
+    if (client.clean && !before) return finish();
     this.#inOrder(client, work, { finish });
   }
 
@@ -169,14 +170,9 @@ export class Publishing {
   }
 
   #problem(client: InnerClient, { topic = "", qos, messageId = 0 }: Publish): string | undefined {
-    const { sessions, mostLevels } = this.#parts;
-    if (!isTopic(topic, mostLevels)) return `${JSON.stringify(topic.slice(0, 200))} is no topic`;
+    if (!isTopic(topic, this.#parts.mostLevels)) return `${JSON.stringify(topic.slice(0, 200))} is no topic`;
     if (qos > 0 && messageId === 0) return "message without an id";
-    if (!this.#mayPublish(client, topic)) return `topic ${topic} is not allowed`;
-    if (qos < 2) return undefined;
-    const { taken, arriving } = inboxOf(client, sessions);
-    const isNew = !taken.has(messageId) && !arriving.has(messageId);
-    return isNew && taken.size + arriving.size >= mostBegun ? "too many messages of QoS 2 begun" : undefined;
+    return this.#mayPublish(client, topic) ? undefined : `topic ${topic} is not allowed`;
   }
 
   #mayPublish({ id, who }: InnerClient, topic: string): boolean {

@@ -106,24 +106,28 @@ export class Sessions {
 
   /**
    * Stores what a publication leaves behind: retained, in the queues of lasting sessions (QoS 1 and 2), and, in the same
-   * commit, that a lasting session has sent a message of QoS 2 (`from`).
+   * commit, that a lasting session has sent a message of QoS 2 (`from`), if it has not ended since.
    * @returns undefined when there is nothing to store
    */
   store(
     packet: BrokerPacket,
-    from?: { readonly client: string; readonly messageId: number },
+    from?: { readonly client: string; readonly messageId: number; readonly inbox: Inbox },
   ): Stored | undefined {
     const wanted = packet.qos > 0 ? this.#wanted.match(packet.topic ?? "") : [];
     if (wanted.length === 0 && packet.retain !== true && !from) return undefined;
     if (packet.retain === true) this.#retained.put(packet);
     const made = this.#queues.enqueue(wanted, packet.retain === true ? { ...packet, retain: false } : packet);
-    const row = from && this.#inboxes.note(from.client, from.messageId);
+    const isThere = (): boolean =>
+      from !== undefined &&
+      this.#subscriptions.has(from.client) &&
+      this.#inboxes.of(from.client) === from.inbox;
+    const row = from && isThere() ? this.#inboxes.note(from.client, from.messageId) : undefined;
     return {
       committed: this.#journal.commit(),
       release: () => {
         for (const { entry } of made) entry.ready = true;
         if (!from || row === undefined) return;
-        if (this.#subscriptions.has(from.client)) this.#inboxes.load(from.client, from.messageId, row);
+        if (isThere()) this.#inboxes.load(from.client, from.messageId, row);
         else this.#journal.removePacket(row);
       },
       discard: () => {
@@ -227,13 +231,15 @@ export class Sessions {
     await this.#journal.commit();
   }
 
-  async cleanSubscriptions(client: Named): Promise<void> {
-    this.#end(client.id);
-    await this.#journal.commit();
+  /** aedes asks before the client has taken over the name: whoever has it now still needs the session. */
+  async cleanSubscriptions(): Promise<void> {
+    // `cleanIncoming` follows.
   }
 
-  async cleanIncoming(client: Named): Promise<void> {
-    this.#inboxes.end(client.id);
+  /** A client without a lasting session has the name now; aedes comes too when one leaves, and leaves nothing here. */
+  async cleanIncoming(client: Named & { readonly closed?: boolean }): Promise<void> {
+    if (client.closed === true) return;
+    this.#end(client.id);
     await this.#journal.commit();
   }
 
