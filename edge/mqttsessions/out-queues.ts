@@ -1,4 +1,5 @@
 import type { Journal } from "./journal.ts";
+import { QueuesBySize } from "./queues-by-size.ts";
 import { bytesOf, SessionQueue, type BrokerPacket, type Entry, type QoS } from "./session-queue.ts";
 import type { Wanted } from "./wanted-index.ts";
 
@@ -19,6 +20,9 @@ export interface Made {
 const mostInFlight = 50_000;
 const mostQueueBytes = 8 * 1024 * 1024;
 const mostBytes = 64 * 1024 * 1024;
+/** Beyond `mostBytes`, for queues that stay small: those who acknowledge go on while others hold all the rest. */
+const reservedBytes = 16 * 1024 * 1024;
+const mostSmallBytes = 64 * 1024;
 
 /** What lasting sessions still have to get or to acknowledge, in memory and, with the journal's next commit, on disk. */
 export class OutQueues {
@@ -26,7 +30,9 @@ export class OutQueues {
   readonly #limits: QueueLimits;
   readonly #nextRow: () => number;
   readonly #queues = new Map<string, SessionQueue>();
+  readonly #bySize = new QueuesBySize();
   #bytes = 0;
+  #looseBytes = 0;
 
   constructor(journal: Journal, limits: QueueLimits, nextRow: () => number) {
     this.#journal = journal;
@@ -44,8 +50,7 @@ export class OutQueues {
   }
 
   load(client: string, entry: Entry): void {
-    this.#queue(client).add(entry);
-    this.#bytes += bytesOf(entry);
+    this.#change(this.#queue(client), (queue) => queue.add(entry));
   }
 
   /**
@@ -57,7 +62,7 @@ export class OutQueues {
     const { topic = "", retain = false, brokerId = "", brokerCounter = 0 } = packet;
     const payload = Buffer.from(packet.payload ?? "");
     return wanted.flatMap(({ clientId: client, qos: most }): Made[] => {
-      if (!this.#makeRoom(client, this.#queue(client), payload.length)) {
+      if (!this.#makeRoom(this.#queue(client), payload.length)) {
         this.#limits.onDropped(client);
         return [];
       }
@@ -73,8 +78,8 @@ export class OutQueues {
   /** The commit that was to hold them failed, or what they belong to did. */
   discard(made: readonly Made[]): void {
     for (const { client, entry } of made) {
-      if (!this.#queues.get(client)?.remove(entry)) continue;
-      this.#bytes -= bytesOf(entry);
+      const queue = this.#queues.get(client);
+      if (!queue || !this.#change(queue, () => queue.remove(entry))) continue;
       this.#journal.retractPacket(entry.row);
     }
   }
@@ -87,7 +92,7 @@ export class OutQueues {
     const queue = this.#queues.get(client);
     const entry = queue?.findPacket(packet);
     if (!queue || !entry || entry.packet.messageId !== undefined) return undefined;
-    queue.number(entry, messageId);
+    this.#change(queue, () => queue.number(entry, messageId));
     if (entry.packet.qos === 2) this.#journal.putPacket("out", client, entry);
     return entry;
   }
@@ -124,41 +129,63 @@ export class OutQueues {
     this.#queues.delete(client);
   }
 
-  #makeRoom(client: string, queue: SessionQueue, bytes: number): boolean {
-    const most = this.#limits.isOnline(client) ? mostInFlight : this.#limits.queueSize;
-    while (queue.size >= most || queue.bytes + bytes > mostQueueBytes)
-      if (!this.#dropOldest(client, queue)) return false;
-    while (this.#bytes + bytes > mostBytes) {
-      const [owner, largest] = this.#largest();
-      if (!largest || !this.#dropOldest(owner, largest)) return false;
-    }
+  #makeRoom(queue: SessionQueue, bytes: number): boolean {
+    const most = this.#limits.isOnline(queue.client) ? mostInFlight : this.#limits.queueSize;
+    const isSmall = queue.bytes + bytes <= mostSmallBytes;
+    const mostInAll = isSmall ? mostBytes + reservedBytes : mostBytes;
+    if (!canTake(queue, bytes) || this.#bytes - this.#looseBytes + bytes > mostInAll) return false;
+    while (queue.size >= most || !hasRoom(queue, bytes)) if (!this.#dropOldest(queue)) return false;
+    while (this.#bytes + bytes > mostInAll) if (!this.#dropOldest(this.#giver(queue))) return false;
     return true;
   }
 
-  #dropOldest(client: string, queue: SessionQueue): boolean {
-    const oldest = queue.oldest();
+  /** Nobody gives up a message for one who has more. */
+  #giver(queue: SessionQueue): SessionQueue {
+    const largest = this.#bySize.largest();
+    return largest && largest.bytes >= queue.bytes ? largest : queue;
+  }
+
+  #dropOldest(queue: SessionQueue): boolean {
+    const oldest = queue.oldestLoose();
     if (!oldest) return false;
     this.#remove(queue, oldest);
-    this.#limits.onDropped(client);
+    this.#limits.onDropped(queue.client);
     return true;
-  }
-
-  #largest(): readonly [string, SessionQueue | undefined] {
-    let found: readonly [string, SessionQueue | undefined] = ["", undefined];
-    for (const [client, queue] of this.#queues)
-      if (queue.bytes > (found[1]?.bytes ?? 0)) found = [client, queue];
-    return found;
   }
 
   #remove(queue: SessionQueue, entry: Entry): void {
-    if (!queue.remove(entry)) return;
-    this.#bytes -= bytesOf(entry);
-    this.#journal.removePacket(entry.row);
+    if (this.#change(queue, () => queue.remove(entry))) this.#journal.removePacket(entry.row);
+  }
+
+  #change<T>(queue: SessionQueue, change: (queue: SessionQueue) => T): T {
+    const { bytes, looseBytes } = queue;
+    const result = change(queue);
+    this.#bytes += queue.bytes - bytes;
+    this.#looseBytes += queue.looseBytes - looseBytes;
+    this.#bySize.place(queue);
+    return result;
   }
 
   #queue(client: string): SessionQueue {
-    const queue = this.#queues.get(client) ?? new SessionQueue();
+    const queue = this.#queues.get(client) ?? new SessionQueue(client);
     this.#queues.set(client, queue);
     return queue;
   }
+}
+
+/** @returns whether there is room in the queue, or would be without all that may be given up */
+function canTake(queue: SessionQueue, bytes: number): boolean {
+  if (bytes > mostQueueBytes) return queue.size === 0;
+  return bytesBeyondLarge(queue) - queue.looseBytes + bytes <= mostQueueBytes;
+}
+
+function hasRoom(queue: SessionQueue, bytes: number): boolean {
+  return queue.size === 0 || bytesBeyondLarge(queue) + bytes <= mostQueueBytes;
+}
+
+/** A message larger than a queue may be is taken into an empty one, and is not counted against those that follow. */
+function bytesBeyondLarge(queue: SessionQueue): number {
+  const oldest = queue.oldest();
+  const large = oldest && bytesOf(oldest) > mostQueueBytes ? bytesOf(oldest) : 0;
+  return queue.bytes - large;
 }

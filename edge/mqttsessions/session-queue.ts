@@ -25,12 +25,24 @@ export interface Entry {
 
 /** What one session still has to get, in order; found by packet identity and by message id without a search. */
 export class SessionQueue {
+  readonly client: string;
   readonly #byRow = new Map<number, Entry>();
   readonly #byPacket = new Map<string, Entry>();
   readonly #byMessageId = new Map<number, Entry>();
+  /**
+   * Those that may be given up, oldest first. A message of QoS 2 under way may not: its id would go to another one, which
+   * the client would take for a repetition.
+   */
+  readonly #loose = new Map<number, Entry>();
 
   /** of the payloads */
   bytes = 0;
+  /** of those that may be given up */
+  looseBytes = 0;
+
+  constructor(client: string) {
+    this.client = client;
+  }
 
   get size(): number {
     return this.#byRow.size;
@@ -40,19 +52,21 @@ export class SessionQueue {
     return this.#byRow.values();
   }
 
-  /**
-   * The oldest that may be given up. A message of QoS 2 under way may not: its id would go to another one, which the
-   * client would take for a repetition.
-   */
   oldest(): Entry | undefined {
-    for (const entry of this.#byRow.values())
-      if (entry.packet.qos < 2 || entry.packet.messageId === undefined) return entry;
-    return undefined;
+    return this.#byRow.values().next().value;
+  }
+
+  oldestLoose(): Entry | undefined {
+    return this.#loose.values().next().value;
   }
 
   add(entry: Entry): void {
     this.#byRow.set(entry.row, entry);
     this.bytes += bytesOf(entry);
+    if (isLoose(entry)) {
+      this.#loose.set(entry.row, entry);
+      this.looseBytes += bytesOf(entry);
+    }
     this.#byPacket.set(identity(entry.packet), entry);
     if (entry.packet.messageId !== undefined) this.#byMessageId.set(entry.packet.messageId, entry);
   }
@@ -69,15 +83,21 @@ export class SessionQueue {
     this.#unnumber(entry);
     entry.packet.messageId = messageId;
     this.#byMessageId.set(messageId, entry);
+    if (!isLoose(entry)) this.#fasten(entry);
   }
 
   /** @returns whether it was there */
   remove(entry: Entry): boolean {
     if (!this.#byRow.delete(entry.row)) return false;
     this.bytes -= bytesOf(entry);
+    this.#fasten(entry);
     this.#byPacket.delete(identity(entry.packet));
     this.#unnumber(entry);
     return true;
+  }
+
+  #fasten(entry: Entry): void {
+    if (this.#loose.delete(entry.row)) this.looseBytes -= bytesOf(entry);
   }
 
   #unnumber({ packet, row }: Entry): void {
@@ -88,6 +108,10 @@ export class SessionQueue {
 
 export function bytesOf({ packet }: Entry): number {
   return packet.payload?.length ?? 0;
+}
+
+function isLoose({ packet }: Entry): boolean {
+  return packet.qos < 2 || packet.messageId === undefined;
 }
 
 function identity(packet: BrokerPacket): string {
