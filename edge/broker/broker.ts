@@ -291,9 +291,11 @@ function watch(broker: Aedes, inside: Inside): void {
     else beginReading(inside, inner(client));
   });
   broker.on("clientReady", (client) => deliverRest(inner(client), inside));
-  const retained = new RetainedSender(inside.sessions, ({ id }, error) =>
-    log.warn("cannot send an MQTT client what is retained", { client: id, error: describeError(error) }),
-  );
+  const retained = new RetainedSender(inside.sessions, ({ id, conn }, error) => {
+    log.warn("cannot send an MQTT client what is retained", { client: id, error: describeError(error) });
+    // It would wait for what never comes: it has to ask again.
+    conn.destroy();
+  });
   broker.on("subscribe", (subscriptions, client) => {
     const { reader, conn } = inner(client);
     if (!reader || conn.destroyed) return;
