@@ -133,7 +133,9 @@ function makeInside(
     willOf: (client) => (online.clients[client] as InnerClient | undefined)?.will ?? undefined,
     onEnded: (client) => seldom.warn("ended the session longest away: there are too many", { client }),
   });
-  const unread = new Unread(() => seldom.warn("cut off an MQTT client that does not read", {}));
+  const unread = new Unread(config.maxPacketBytes, () =>
+    seldom.warn("cut off an MQTT client that does not read", {}),
+  );
   const fanOut = new FanOut(traffic, unread);
   const access = new Access(config);
   const publishing = new Publishing({ access, sessions, fanOut, traffic, log: seldom, receive, mostLevels });
@@ -295,9 +297,11 @@ function watch(broker: Aedes, inside: Inside): void {
     if (returnCode === 0) queueMicrotask(() => inner(client).letIn?.());
   });
   broker.on("clientReady", (client) => deliverRest(inner(client), inside));
-  const retained = new RetainedSender(inside.sessions, ({ id }, error) =>
-    log.warn("cannot send an MQTT client what is retained", { client: id, error: describeError(error) }),
-  );
+  const retained = new RetainedSender(inside.sessions, ({ id, conn }, error) => {
+    log.warn("cannot send an MQTT client what is retained", { client: id, error: describeError(error) });
+    // It would wait for what never comes: it has to ask again.
+    conn.destroy();
+  });
   broker.on("subscribe", (subscriptions, client) => {
     const { reader, conn } = inner(client);
     if (!reader || conn.destroyed) return;

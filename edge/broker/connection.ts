@@ -44,6 +44,8 @@ export interface InnerClient {
   letIn?: () => void;
   /** Sends what waits in its queue. */
   sendRest?: () => void;
+  /** Wakes who waits for acknowledgements. */
+  wake?: (() => void) | undefined;
   /** the retained messages it is being sent */
   retained?: Promise<void>;
 }
@@ -109,7 +111,7 @@ export interface ReaderOptions {
 }
 
 /** Messages a client may have to acknowledge: of a lasting session, and of one that ends with the connection. */
-const window = 1000;
+export const window = 1000;
 const mostUnacknowledged = 10_000;
 
 /**
@@ -186,6 +188,22 @@ export async function drained(conn: Duplex, most: number): Promise<void> {
     });
 }
 
+/** Resolves when the client has no more than so many messages to acknowledge, or is gone. One may wait at a time. */
+export async function acknowledged(client: InnerClient, most: number): Promise<void> {
+  const { conn } = client;
+  const isFull = (): boolean => client.stalled === true || (client.awaited?.size ?? 0) > most;
+  while (isFull() && !conn.destroyed)
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        client.wake = undefined;
+        conn.off("close", done);
+        resolve();
+      };
+      client.wake = done;
+      conn.once("close", done);
+    });
+}
+
 /** Packets taken from a client that has read nothing of what they were answered. */
 const mostUnheard = 10_000;
 
@@ -252,9 +270,11 @@ function takePackets(client: InnerClient, take: TameOptions["take"]): void {
 
 /** Sends on when enough was acknowledged. */
 function goOn(client: InnerClient): void {
-  if (client.stalled !== true || (client.awaited?.size ?? 0) > window / 2) return;
-  client.stalled = false;
-  client.sendRest?.();
+  if (client.stalled === true && (client.awaited?.size ?? 0) <= window / 2) {
+    client.stalled = false;
+    client.sendRest?.();
+  }
+  client.wake?.();
 }
 
 type AckPacket = { readonly cmd: Ack; readonly messageId?: number };

@@ -44,15 +44,20 @@ const longestTopic = 256;
 export class Unread {
   readonly #slow = new Set<Duplex>();
   readonly #onCut: () => void;
+  readonly #most: number;
+  readonly #mostInAll: number;
 
-  constructor(onCut: () => void) {
+  /** One message of the largest size may always wait. */
+  constructor(maxPacketBytes: number, onCut: () => void) {
     this.#onCut = onCut;
+    this.#most = Math.max(mostUnread, maxPacketBytes + worthWatching);
+    this.#mostInAll = Math.max(mostUnreadInAll, 2 * this.#most);
   }
 
   /** Something was written to it. */
   check(conn: Duplex): void {
     if (conn.destroyed || conn.writableLength < worthWatching) return;
-    if (conn.writableLength > mostUnread) return this.#cut(conn);
+    if (conn.writableLength > this.#most) return this.#cut(conn);
     this.#slow.add(conn);
     let sum = 0;
     let slowest = conn;
@@ -62,7 +67,7 @@ export class Unread {
       else sum += writableLength;
       if (writableLength > slowest.writableLength) slowest = other;
     }
-    if (sum > mostUnreadInAll) this.#cut(slowest);
+    if (sum > this.#mostInAll) this.#cut(slowest);
   }
 
   #cut(conn: Duplex): void {

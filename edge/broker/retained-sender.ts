@@ -1,15 +1,18 @@
 import type { BrokerPacket, QoS, Sessions, Subscription } from "#edge/mqttsessions";
-import { drained, writeGathered, type InnerClient } from "./connection.ts";
+import { acknowledged, drained, window, writeGathered, type InnerClient } from "./connection.ts";
 import { encodePublish } from "./encode.ts";
 
-/** Bytes that may wait in the socket before the next retained message is sent. */
+/** Bytes that may wait in the socket before the next retained messages are sent, and about as many are sent then. */
 const mostWaiting = 256 * 1024;
+const mostInPiece = 250;
+/** Bytes a lasting session may have to acknowledge before it gets more: a queue gives up its oldest beyond 8 MiB. */
+const mostQueued = 4 * 1024 * 1024;
 /** A broker of ours has one name for what it gives an identity for a queue. */
 const brokerId = "retained";
 
 /**
- * Sends a client what is retained for what it subscribed to, at the pace it reads, one SUBSCRIBE after the other. Lasting
- * sessions have messages of QoS 1 and 2 in their queue before.
+ * Sends a client what is retained for what it subscribed to, at the pace it reads and acknowledges, one SUBSCRIBE after
+ * the other. Lasting sessions have messages of QoS 1 and 2 in their queue before.
  */
 export class RetainedSender {
   readonly #sessions: Sessions;
@@ -29,36 +32,84 @@ export class RetainedSender {
   }
 
   async #sendAll(client: InnerClient, subscriptions: readonly Subscription[]): Promise<void> {
-    const { conn } = client;
-    for (const { topic: filter, qos: granted } of subscriptions)
-      for (const packet of this.#sessions.retained(filter)) {
-        if (!packet) await new Promise((resolve) => setImmediate(resolve));
-        if (conn.writableLength > mostWaiting) await drained(conn, mostWaiting);
-        if (conn.destroyed) return;
+    let largest = 1;
+    for (const { topic: filter, qos: granted } of subscriptions) {
+      await roomFor(client, granted, largest);
+      // A piece is taken only when it can be sent: what waited could overtake what was published since.
+      for (const piece of inPieces(this.#sessions.retained(filter))) {
+        if (client.conn.destroyed) return;
         if (client.subscriptions[filter] === undefined) break;
-        if (!packet || client.reader?.may(packet.topic ?? "") !== true) continue;
-        await this.#give(client, packet, Math.min(packet.qos, granted) as QoS);
+        await this.#give(client, piece, granted);
+        largest = piece.reduce((most, packet) => Math.max(most, sizeOf(packet)), largest);
+        await new Promise((resolve) => setImmediate(resolve));
+        await roomFor(client, granted, largest);
       }
+    }
   }
 
-  async #give(client: InnerClient, packet: BrokerPacket, qos: QoS): Promise<void> {
-    if (qos === 0) {
-      const { topic = "", payload = "" } = packet;
-      writeGathered(client.conn, encodePublish({ topic, payload: Buffer.from(payload), qos, retain: true }));
-      return;
+  async #give(client: InnerClient, piece: readonly BrokerPacket[], granted: QoS): Promise<void> {
+    const packets = piece
+      .filter(({ topic = "" }) => client.reader?.may(topic) === true)
+      .map((packet) => this.#name(packet, granted));
+    if (!client.clean) await this.#store(client, packets);
+    for (const packet of packets) {
+      const { topic = "", payload = "", qos } = packet;
+      if (qos > 0) client.reader?.deliver(packet, qos === 2 ? 2 : 1);
+      else
+        writeGathered(
+          client.conn,
+          encodePublish({ topic, payload: Buffer.from(payload), qos, retain: true }),
+        );
     }
-    this.#counter += 1;
-    const named = { ...packet, brokerId, brokerCounter: this.#counter };
-    if (!client.clean) {
-      const stored = this.#sessions.storeFor(client.id ?? "", named, qos);
-      try {
-        await stored.committed;
-      } catch (error) {
-        stored.discard();
-        throw error;
-      }
-      stored.release();
-    }
-    client.reader?.deliver(named, qos);
   }
+
+  #name(packet: BrokerPacket, granted: QoS): BrokerPacket {
+    this.#counter += 1;
+    return {
+      ...packet,
+      qos: Math.min(packet.qos, granted) as QoS,
+      brokerId,
+      brokerCounter: this.#counter,
+    };
+  }
+
+  /** All in one commit. */
+  async #store(client: InnerClient, packets: readonly BrokerPacket[]): Promise<void> {
+    const stored = packets
+      .filter(({ qos }) => qos > 0)
+      .map((packet) => this.#sessions.storeFor(client.id ?? "", packet, packet.qos));
+    try {
+      await Promise.all(stored.map(({ committed }) => committed));
+    } catch (error) {
+      for (const each of stored) each.discard();
+      throw error;
+    }
+    for (const each of stored) each.release();
+  }
+}
+
+async function roomFor(client: InnerClient, granted: QoS, largest: number): Promise<void> {
+  const most = window - mostInPiece;
+  if (granted > 0)
+    await acknowledged(client, client.clean ? most : Math.min(most, Math.floor(mostQueued / largest)));
+  await drained(client.conn, mostWaiting);
+}
+
+/** A piece ends, empty perhaps, where it is time for others too. */
+function* inPieces(packets: Iterable<BrokerPacket | undefined>): Generator<readonly BrokerPacket[]> {
+  let piece: BrokerPacket[] = [];
+  let bytes = 0;
+  for (const packet of packets) {
+    if (packet) piece.push(packet);
+    bytes += packet ? sizeOf(packet) : 0;
+    if (packet && piece.length < mostInPiece && bytes < mostWaiting) continue;
+    yield piece;
+    piece = [];
+    bytes = 0;
+  }
+  if (piece.length > 0) yield piece;
+}
+
+function sizeOf({ payload }: BrokerPacket): number {
+  return payload?.length ?? 0;
 }

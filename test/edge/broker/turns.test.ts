@@ -1,0 +1,114 @@
+import { expect, test } from "bun:test";
+import { once } from "node:events";
+import { connect } from "node:net";
+import { generate } from "mqtt-packet";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { collect, startBus } from "#internal/test/edge/eventbus/harness.ts";
+import { connectPacket, openRaw, publishPacket } from "./raw-client.ts";
+
+const update = "$hw/events/device/d1/twin/update";
+
+test("nothing is handled behind a packet that ended the connection", async () => {
+  using dir = tempDir();
+  await using edge = await startBus(dir.path);
+  const problems: unknown[] = [];
+  const note = (error: unknown): void => void problems.push(error);
+  process.on("uncaughtException", note);
+  process.on("unhandledRejection", note);
+  using stack = new DisposableStack();
+  stack.defer(() => process.off("uncaughtException", note).off("unhandledRejection", note));
+  const [again, release] = [connectPacket("x"), { cmd: "pubrel", messageId: 1 } as const];
+  for (const last of [release, publishPacket("a", 1, 1), publishPacket("a", 2, 1)]) {
+    using client = await openRaw(edge.bus.mqttPort);
+    client.send(connectPacket("x"), publishPacket("$SYS/x", 0, 1), again, last);
+    await client.closed;
+  }
+  using early = await openRaw(edge.bus.mqttPort);
+  early.send(release, connectPacket("x"), release);
+  await early.closed;
+  await Bun.sleep(50);
+  expect(problems).toEqual([]);
+});
+
+test("a client that has not read its queue yet is heard", async () => {
+  using dir = tempDir();
+  await using edge = await startBus(dir.path);
+  const [reader, writer] = [await edge.connect(), await edge.connect()];
+  const seen = collect(reader);
+  await reader.subscribeAsync("news", { qos: 1 });
+  const first = await edge.connect({ clean: false, clientId: "away" });
+  await first.subscribeAsync("a", { qos: 1 });
+  await first.endAsync();
+  for (let n = 0; n < 90; n += 1) await writer.publishAsync("a", Buffer.alloc(88_000), { qos: 1 });
+  const back = connect({ port: edge.bus.mqttPort ?? 0, host: "127.0.0.1" });
+  back.pause();
+  await once(back, "connect");
+  back.write(generate(connectPacket("away", { clean: false })));
+  await Bun.sleep(100);
+  back.write(generate(publishPacket("news", 1, 1)));
+  expect((await seen.count(1)).map(({ text }) => text)).toEqual(["news 1"]);
+  back.destroy();
+});
+
+test("of a client that reads no answer no more is read, until it does", async () => {
+  using dir = tempDir();
+  await using edge = await startBus(dir.path);
+  const client = connect({ port: edge.bus.mqttPort ?? 0, host: "127.0.0.1" });
+  client.pause();
+  await once(client, "connect");
+  client.write(generate(connectPacket("deaf")));
+  const chunk = Buffer.concat(Array.from({ length: 5000 }, () => generate(publishPacket("q", 1, 1))));
+  let chunks = 0;
+  const most = 2000;
+  for (; chunks < most && client.writableLength < 4_000_000; chunks += 1) {
+    client.write(chunk);
+    if (chunks % 20 === 0) await Bun.sleep(1);
+  }
+  expect(chunks).toBeLessThan(most);
+  let bytes = 0;
+  const whole = new Promise<void>((resolve) =>
+    client.on("data", (data) => {
+      bytes += data.length;
+      if (bytes >= 4 + chunks * 5000 * 4) resolve();
+    }),
+  );
+  client.resume();
+  await whole;
+  client.destroy();
+}, 60_000);
+
+test("a burst of QoS 2 has the bound of ids alone", async () => {
+  using dir = tempDir();
+  await using edge = await startBus(dir.path);
+  const [reader, writer] = [await edge.connect(), await edge.connect({ reconnectPeriod: 0 })];
+  const seen = collect(reader);
+  await reader.subscribeAsync("a", { qos: 2 });
+  const numbers = Array.from({ length: 3000 }, (_, n) => String(n));
+  await Promise.all(numbers.map((text) => writer.publishAsync("a", text, { qos: 2 })));
+  expect((await seen.count(numbers.length)).map(({ text }) => text)).toEqual(numbers);
+}, 20_000);
+
+test("a message of QoS 2 whose session has ended is noted in no other", async () => {
+  using dir = tempDir();
+  const safe = Promise.withResolvers<undefined>();
+  await using edge = await startBus(dir.path, { receive: () => safe.promise });
+  const reader = await edge.connect();
+  const seen = collect(reader);
+  await reader.subscribeAsync("news", { qos: 2 });
+  const first = await openRaw(edge.bus.mqttPort);
+  first.send(connectPacket("c", { clean: false }), publishPacket(update, 2, 1));
+  await first.next();
+  while (edge.received.length === 0) await Bun.sleep(5);
+  first.socket.destroy();
+  using between = await openRaw(edge.bus.mqttPort);
+  between.send(connectPacket("c"));
+  await between.next();
+  using again = await openRaw(edge.bus.mqttPort);
+  again.send(connectPacket("c", { clean: false }));
+  expect(await again.next()).toMatchObject({ cmd: "connack", sessionPresent: false });
+  safe.resolve(undefined);
+  await Bun.sleep(50);
+  again.send(publishPacket("news", 2, 1));
+  expect((await again.next()).cmd).toBe("pubrec");
+  expect((await seen.count(1)).length).toBe(1);
+});
