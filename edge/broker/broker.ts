@@ -289,8 +289,11 @@ function watch(broker: Aedes, inside: Inside): void {
   (broker as NodeJS.EventEmitter).on("error", (error: Error) => log.error("MQTT broker failed", { error }));
   const register = keepRegister(broker);
   broker.on("client", (client) => {
-    if (inner(client).closed) register.unregisterClient(client);
-    else beginReading(inside, inner(client));
+    const { closed, clean, conn, subscriptions } = inner(client);
+    if (closed) return register.unregisterClient(client);
+    // Another client of the name may have ended the session while this one was connecting: it comes again.
+    if (!clean && !inside.sessions.holds(client.id, Object.keys(subscriptions))) return void conn.destroy();
+    beginReading(inside, inner(client));
   });
   broker.on("connackSent", ({ returnCode }, client) => {
     // aedes notes it after this, and begins to send what waits for the client.

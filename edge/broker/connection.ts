@@ -204,8 +204,10 @@ export async function acknowledged(client: InnerClient, most: number): Promise<v
     });
 }
 
-/** Packets taken from a client that has read nothing of what they were answered. */
+/** Packets taken from a client that has read next to nothing since, and bytes that are more than that. */
 const mostUnheard = 10_000;
+const worthHearing = 64 * 1024;
+const lookAgainMs = 100;
 
 /**
  * Reads on when what was read is dealt with. aedes counts that down at every arrival of bytes too, and so would read
@@ -213,22 +215,48 @@ const mostUnheard = 10_000;
  */
 function readInTurn(client: InnerClient): void {
   const { conn, _nextBatch: next } = client;
-  let unheard = 0;
-  const waits = (): boolean => unheard > mostUnheard && conn.writableNeedDrain;
-  client._parsingBatch = 0;
-  client._parser.on("packet", () => {
-    unheard = conn.writableLength === 0 ? 1 : unheard + 1;
-  });
-  client._nextBatch = (error) => {
-    if (error || !waits()) return next(error);
-    client._parsingBatch = Math.max(0, client._parsingBatch - 1);
+  const isDeaf = watchHearing(client);
+  let timer: NodeJS.Timeout | undefined;
+  const waits = (): boolean => {
+    if (!isDeaf()) return false;
+    timer ??= setTimeout(() => {
+      timer = undefined;
+      goOnReading();
+    }, lookAgainMs);
+    return true;
   };
   const goOnReading = (): void => {
     if (client._parsingBatch <= 0 && !client.closed && !waits()) next();
   };
+  client._parsingBatch = 0;
+  client._nextBatch = (error) => {
+    if (error || client.closed || !waits()) return next(error);
+    client._parsingBatch = Math.max(0, client._parsingBatch - 1);
+  };
   conn.off("readable", next);
   conn.on("readable", goOnReading);
-  conn.on("drain", goOnReading);
+  conn.once("close", () => clearTimeout(timer));
+}
+
+/** @returns whether the client has sent much and read little since: one with a long backlog that reads steadily has not */
+function watchHearing({ conn, _parser: parser }: InnerClient): () => boolean {
+  const write = conn.write.bind(conn) as (chunk: Buffer | string, ...more: unknown[]) => boolean;
+  let written = 0;
+  conn.write = (chunk: Buffer | string, ...more: unknown[]) => {
+    written += Buffer.byteLength(chunk);
+    return write(chunk, ...more);
+  };
+  let [unheard, heardBytes] = [0, 0];
+  parser.on("packet", () => {
+    unheard += 1;
+  });
+  return () => {
+    if (unheard <= mostUnheard) return false;
+    const taken = written - conn.writableLength;
+    if (conn.writableLength > worthHearing && taken - heardBytes < worthHearing) return true;
+    [unheard, heardBytes] = [0, taken];
+    return false;
+  };
 }
 
 function takePackets(client: InnerClient, take: TameOptions["take"]): void {

@@ -133,6 +133,7 @@ export class OutQueues {
     const most = this.#limits.isOnline(queue.client) ? mostInFlight : this.#limits.queueSize;
     const isSmall = queue.bytes + bytes <= mostSmallBytes;
     const mostInAll = isSmall ? mostBytes + reservedBytes : mostBytes;
+    if (queue.size - queue.looseSize >= most) return false;
     if (!canTake(queue, bytes) || this.#bytes - this.#looseBytes + bytes > mostInAll) return false;
     while (queue.size >= most || !hasRoom(queue, bytes)) if (!this.#dropOldest(queue)) return false;
     while (this.#bytes + bytes > mostInAll) if (!this.#dropOldest(this.#giver(queue))) return false;

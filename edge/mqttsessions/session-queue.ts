@@ -48,6 +48,11 @@ export class SessionQueue {
     return this.#byRow.size;
   }
 
+  /** of those that may be given up */
+  get looseSize(): number {
+    return this.#loose.size;
+  }
+
   entries(): IterableIterator<Entry> {
     return this.#byRow.values();
   }

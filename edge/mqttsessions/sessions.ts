@@ -165,6 +165,12 @@ export class Sessions {
     return entry.packet.qos === 2 ? { stored: this.#journal.commit() } : {};
   }
 
+  /** Whether the session is still the one whose subscriptions these are. */
+  holds(client: string, topics: readonly string[]): boolean {
+    const known = this.#subscriptions.get(client);
+    return known !== undefined && topics.every((topic) => known.has(topic));
+  }
+
   isUnderWay(client: string, messageId: number): boolean {
     return this.#queues.of(client)?.findMessage(messageId) !== undefined;
   }

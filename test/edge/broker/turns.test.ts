@@ -112,3 +112,22 @@ test("a message of QoS 2 whose session has ended is noted in no other", async ()
   expect((await again.next()).cmd).toBe("pubrec");
   expect((await seen.count(1)).length).toBe(1);
 });
+
+test("a client whose session another one ends while it is connecting comes in with a session, or not at all", async () => {
+  using dir = tempDir();
+  await using edge = await startBus(dir.path);
+  const before = await edge.connect({ clean: false, clientId: "x" });
+  await before.subscribeAsync("t", { qos: 1 });
+  await before.endAsync();
+  const will = { topic: "w", payload: Buffer.from("gone"), qos: 0, retain: false };
+  using lasting = await openRaw(edge.bus.mqttPort);
+  using clean = await openRaw(edge.bus.mqttPort);
+  lasting.send(connectPacket("x", { clean: false, will }));
+  clean.send(connectPacket("x"));
+  await Bun.sleep(100);
+  const writer = await edge.connect();
+  await writer.publishAsync("t", "1", { qos: 1 });
+  const heard = (async () => [(await lasting.next()).cmd, (await lasting.next()).cmd])();
+  const fate = await Promise.race([heard, lasting.closed.then(() => "closed")]);
+  expect([["connack", "publish"], "closed"]).toContainEqual(fate);
+});

@@ -16,13 +16,13 @@ interface Harness extends Disposable {
   topics(client: string): (string | undefined)[];
 }
 
-function open(): Harness {
+function open(isOnline = (): boolean => true): Harness {
   const dir = tempDir();
   const store = openStore(join(dir.path, "edge.db"));
   const dropped: string[] = [];
   const sessions = new Sessions(store, {
     queueSize: 1000,
-    isOnline: () => true,
+    isOnline,
     onDropped: (client) => void dropped.push(client),
     onNotRetained: () => undefined,
     onEnded: () => undefined,
@@ -150,3 +150,15 @@ test("a message that has no room even without all that waits does not drive it o
 function ack(messageId: number): BrokerPacket {
   return { cmd: "pubrel", qos: 2, messageId };
 }
+
+test("a message for which those under way leave no room does not drive out what waits", async () => {
+  let online = true;
+  using harness = open(() => online);
+  await harness.begin("c", "t", 2);
+  for (let n = 0; n < 1100; n += 1) await harness.publish("t", 1, 2);
+  await send(harness, "c");
+  for (let n = 0; n < 10; n += 1) await harness.publish("t", 1, 2);
+  online = false;
+  await harness.publish("t", 1, 2);
+  expect([harness.topics("c").length, harness.dropped.length]).toEqual([10, 1]);
+});
