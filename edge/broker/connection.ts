@@ -207,26 +207,26 @@ export async function acknowledged(client: InnerClient, most: number): Promise<v
 /** Packets taken from a client that has read next to nothing since, and bytes that are more than that. */
 const mostUnheard = 10_000;
 const worthHearing = 64 * 1024;
-const lookAgainMs = 100;
 
 /**
  * Reads on when what was read is dealt with. aedes counts that down at every arrival of bytes too, and so would read
- * without end while nothing is stored. Of a client that does not read its answers nothing more is read until it does.
+ * without end while nothing is stored. Of a client that does not read its answers nothing more is read until it does:
+ * that shows when its connection is drained, and where more is written to one that reads behind a long backlog.
  */
 function readInTurn(client: InnerClient): void {
   const { conn, _nextBatch: next } = client;
-  const isDeaf = watchHearing(client);
-  let timer: NodeJS.Timeout | undefined;
-  const waits = (): boolean => {
-    if (!isDeaf()) return false;
-    timer ??= setTimeout(() => {
-      timer = undefined;
-      goOnReading();
-    }, lookAgainMs);
-    return true;
-  };
+  let waiting = false;
   const goOnReading = (): void => {
+    waiting = false;
     if (client._parsingBatch <= 0 && !client.closed && !waits()) next();
+  };
+  const isDeaf = watchHearing(client, () => {
+    if (waiting) setImmediate(goOnReading);
+    waiting = false;
+  });
+  const waits = (): boolean => {
+    waiting = isDeaf();
+    return waiting;
   };
   client._parsingBatch = 0;
   client._nextBatch = (error) => {
@@ -235,15 +235,16 @@ function readInTurn(client: InnerClient): void {
   };
   conn.off("readable", next);
   conn.on("readable", goOnReading);
-  conn.once("close", () => clearTimeout(timer));
+  conn.on("drain", goOnReading);
 }
 
-/** @returns whether the client has sent much and read little since: one with a long backlog that reads steadily has not */
-function watchHearing({ conn, _parser: parser }: InnerClient): () => boolean {
+/** @returns whether the client has sent much and read little since */
+function watchHearing({ conn, _parser: parser }: InnerClient, onWrite: () => void): () => boolean {
   const write = conn.write.bind(conn) as (chunk: Buffer | string, ...more: unknown[]) => boolean;
   let written = 0;
   conn.write = (chunk: Buffer | string, ...more: unknown[]) => {
     written += Buffer.byteLength(chunk);
+    onWrite();
     return write(chunk, ...more);
   };
   let [unheard, heardBytes] = [0, 0];
@@ -253,7 +254,7 @@ function watchHearing({ conn, _parser: parser }: InnerClient): () => boolean {
   return () => {
     if (unheard <= mostUnheard) return false;
     const taken = written - conn.writableLength;
-    if (conn.writableLength > worthHearing && taken - heardBytes < worthHearing) return true;
+    if (conn.writableNeedDrain && taken - heardBytes < worthHearing) return true;
     [unheard, heardBytes] = [0, taken];
     return false;
   };
