@@ -1,3 +1,5 @@
+import { Tokens } from "./tokens.ts";
+
 /**
  * A small arithmetic language for turning what a device sends into a property and back: numbers, texts in single or
  * double quotes, `value`, `+ - * / %`, comparisons, `&& || !`, `a ? b : c`, parentheses and
@@ -8,32 +10,14 @@ export type Expression = (value: unknown) => unknown;
 /** @throws SyntaxError naming the place */
 export function parseExpression(text: string): Expression {
   if (text.length > 500) throw new SyntaxError("expression: longer than 500 characters");
-  const reader = new Reader(tokenize(text));
+  const reader = new Reader(new Tokens(text, pattern, (rest) => unexpected(rest.slice(0, 10))));
   const expression = reader.ternary();
   reader.end();
   return expression;
 }
 
-type Token = { readonly kind: "number" | "text" | "name" | "sign" | "end"; readonly text: string };
-
 const pattern =
   /\s*(?:(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)|("[^"]*"|'[^']*')|([A-Za-z_]\w*)|(===|!==|==|!=|<=|>=|&&|\|\||[-+*/%()<>!?:,]))/y;
-
-function tokenize(text: string): Token[] {
-  const tokens: Token[] = [];
-  pattern.lastIndex = 0;
-  while (pattern.lastIndex < text.trimEnd().length) {
-    const at = pattern.lastIndex;
-    const hit = pattern.exec(text);
-    if (!hit) throw new SyntaxError(`expression: unexpected "${text.slice(at).trim().slice(0, 10)}"`);
-    const [, number, quoted, name, sign] = hit;
-    if (number !== undefined) tokens.push({ kind: "number", text: number });
-    else if (quoted !== undefined) tokens.push({ kind: "text", text: quoted.slice(1, -1) });
-    else if (name !== undefined) tokens.push({ kind: "name", text: name });
-    else tokens.push({ kind: "sign", text: sign ?? "" });
-  }
-  return tokens;
-}
 
 type Binary = (a: unknown, b: unknown) => unknown;
 
@@ -74,11 +58,10 @@ const functions: Readonly<Record<string, (...args: readonly unknown[]) => unknow
 };
 
 class Reader {
-  readonly #tokens: readonly Token[];
-  #at = 0;
+  readonly #tokens: Tokens;
   #depth = 0;
 
-  constructor(tokens: readonly Token[]) {
+  constructor(tokens: Tokens) {
     this.#tokens = tokens;
   }
 
@@ -95,8 +78,8 @@ class Reader {
   }
 
   end(): void {
-    const left = this.#peek();
-    if (left.kind !== "end") throw new SyntaxError(`expression: unexpected "${left.text}"`);
+    const left = this.#tokens.peek();
+    if (left.kind !== "end") throw unexpected(left.text);
   }
 
   #binary(level: number): Expression {
@@ -124,12 +107,11 @@ class Reader {
   }
 
   #primary(): Expression {
-    const token = this.#peek();
-    this.#at += 1;
+    const token = this.#tokens.next();
     if (token.kind === "number") return constant(Number(token.text));
     if (token.kind === "text") return constant(token.text);
     if (token.kind === "name") return this.#name(token.text);
-    if (token.text !== "(") throw new SyntaxError(`expression: unexpected "${token.text}"`);
+    if (token.text !== "(") throw unexpected(token.text);
     const inner = this.ternary();
     this.#expect(")");
     return inner;
@@ -149,21 +131,18 @@ class Reader {
     return (value) => call(...args.map((arg) => arg(value)));
   }
 
-  #peek(): Token {
-    return this.#tokens[this.#at] ?? { kind: "end", text: "end of text" };
-  }
-
   #take(sign: string): boolean {
-    const token = this.#peek();
-    if (token.kind !== "sign" || token.text !== sign) return false;
-    this.#at += 1;
-    return true;
+    return this.#tokens.take("sign", sign);
   }
 
   #expect(sign: string): void {
     if (!this.#take(sign))
-      throw new SyntaxError(`expression: expected "${sign}", got "${this.#peek().text}"`);
+      throw new SyntaxError(`expression: expected "${sign}", got "${this.#tokens.peek().text}"`);
   }
+}
+
+function unexpected(text: string): SyntaxError {
+  return new SyntaxError(`expression: unexpected "${text}"`);
 }
 
 /** A value as text: objects as JSON. */

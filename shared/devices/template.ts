@@ -1,4 +1,5 @@
 import { isPath, parseExpression } from "./expression.ts";
+import { Tokens, type Token } from "./tokens.ts";
 
 /** What a template of Home Assistant takes from a payload, in the words of `visitors.configData`. */
 export type Translation =
@@ -14,7 +15,7 @@ export function translateTemplate(template: string): Translation {
   const inner = /^\s*\{\{-?((?:(?!\{\{|\}\}|\{%)[^])*?)-?\}\}\s*$/.exec(template)?.[1];
   if (inner === undefined) return { ok: false, problem: "must be one {{ … }} and nothing around it" };
   try {
-    const reader = new Reader(tokenize(inner));
+    const reader = new Reader(new Tokens(inner, pattern, (rest) => untranslatable(rest.slice(0, 20))));
     const expression = reader.conditional();
     reader.end();
     parseExpression(expression);
@@ -31,26 +32,8 @@ export function quoteText(text: string): string | undefined {
   return text.includes("'") ? undefined : `'${text}'`;
 }
 
-type Token = { readonly kind: "number" | "text" | "name" | "sign"; readonly text: string };
-
 const pattern =
   /\s*(?:(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)|("[^"\\]*"|'[^'\\]*')|([A-Za-z_]\w*)|(==|!=|<=|>=|\/\/|\*\*|[-+*/%()<>|[\].,~]))/y;
-
-function tokenize(text: string): Token[] {
-  const tokens: Token[] = [];
-  pattern.lastIndex = 0;
-  while (pattern.lastIndex < text.trimEnd().length) {
-    const at = pattern.lastIndex;
-    const hit = pattern.exec(text);
-    if (!hit) throw new SyntaxError(`cannot translate "${text.slice(at).trim().slice(0, 20)}"`);
-    const [, number, quoted, name, sign] = hit;
-    if (number !== undefined) tokens.push({ kind: "number", text: number });
-    else if (quoted !== undefined) tokens.push({ kind: "text", text: quoted.slice(1, -1) });
-    else if (name !== undefined) tokens.push({ kind: "name", text: name });
-    else tokens.push({ kind: "sign", text: sign ?? "" });
-  }
-  return tokens;
-}
 
 const compared = new Set(["==", "!=", "<", "<=", ">", ">="]);
 const whole = "(number(x) - number(x) % 1)";
@@ -77,11 +60,10 @@ class Reader {
   /** The part of the payload the template reads; undefined: the payload itself. */
   path: string | undefined;
   #reads = false;
-  readonly #tokens: readonly Token[];
-  #at = 0;
+  readonly #tokens: Tokens;
   #depth = 0;
 
-  constructor(tokens: readonly Token[]) {
+  constructor(tokens: Tokens) {
     this.#tokens = tokens;
   }
 
@@ -97,8 +79,8 @@ class Reader {
   }
 
   end(): void {
-    const left = this.#tokens[this.#at];
-    if (left) throw new SyntaxError(`cannot translate "${left.text}"`);
+    const left = this.#tokens.peek();
+    if (left.kind !== "end") throw untranslatable(left.text);
   }
 
   #either(): string {
@@ -163,20 +145,18 @@ class Reader {
   #argument(): string | undefined {
     if (this.#takeSign(close) !== undefined) return undefined;
     const sign = this.#takeSign(minus) ?? "";
-    const token = this.#tokens[this.#at];
-    this.#at += 1;
-    if (token?.kind !== "number" || this.#takeSign(close) === undefined)
+    const token = this.#tokens.next();
+    if (token.kind !== "number" || this.#takeSign(close) === undefined)
       throw new SyntaxError("can give a filter one number only");
     return sign + token.text;
   }
 
   #primary(): string {
-    const token = this.#tokens[this.#at];
-    this.#at += 1;
-    if (token?.kind === "number") return token.text;
-    if (token?.kind === "text") return quoted(token.text);
-    if (token?.kind === "name") return this.#value(token.text);
-    if (token?.text !== "(") throw new SyntaxError(`cannot translate "${token?.text ?? "its end"}"`);
+    const token = this.#tokens.next();
+    if (token.kind === "number") return token.text;
+    if (token.kind === "text") return quoted(token.text);
+    if (token.kind === "name") return this.#value(token.text);
+    if (token.text !== "(") throw untranslatable(wordOf(token));
     const inner = this.conditional();
     if (this.#takeSign(close) === undefined) throw new SyntaxError("has a bracket that does not close");
     return inner;
@@ -204,34 +184,26 @@ class Reader {
   }
 
   #index(): string {
-    const token = this.#tokens[this.#at];
-    this.#at += 1;
-    if (!token || this.#takeSign(bracketEnd) === undefined)
-      throw new SyntaxError("has a bracket that does not close");
+    const token = this.#tokens.next();
+    if (this.#takeSign(bracketEnd) === undefined) throw new SyntaxError("has a bracket that does not close");
     if (token.kind === "number") return `[${token.text}]`;
     if (token.kind === "text") return `[${quoted(token.text)}]`;
     throw new SyntaxError(`cannot translate "[${token.text}]"`);
   }
 
   #name(): string {
-    const token = this.#tokens[this.#at];
-    this.#at += 1;
-    if (token?.kind !== "name") throw new SyntaxError(`cannot translate "${token?.text ?? "its end"}"`);
+    const token = this.#tokens.next();
+    if (token.kind !== "name") throw untranslatable(wordOf(token));
     return token.text;
   }
 
   #takeName(name: string): boolean {
-    const token = this.#tokens[this.#at];
-    if (token?.kind !== "name" || token.text !== name) return false;
-    this.#at += 1;
-    return true;
+    return this.#tokens.take("name", name);
   }
 
   #takeSign(signs: ReadonlySet<string>): string | undefined {
-    const token = this.#tokens[this.#at];
-    if (token?.kind !== "sign" || !signs.has(token.text)) return undefined;
-    this.#at += 1;
-    return token.text;
+    const { kind, text } = this.#tokens.peek();
+    return kind === "sign" && signs.has(text) ? this.#tokens.next().text : undefined;
   }
 }
 
@@ -244,6 +216,14 @@ const close = new Set([")"]);
 const dot = new Set(["."]);
 const bracket = new Set(["["]);
 const bracketEnd = new Set(["]"]);
+
+function untranslatable(text: string): SyntaxError {
+  return new SyntaxError(`cannot translate "${text}"`);
+}
+
+function wordOf({ kind, text }: Token): string {
+  return kind === "end" ? "its end" : text;
+}
 
 /** Whether a translated part is surely a number. */
 function isNumber(expression: string): boolean {
