@@ -12,6 +12,5 @@ export {
   type ApiServerConfig,
   type ApiServerDeps,
 } from "./start-api-server.ts";
-export type { ExtraReply, ExtraRequest, ExtraResource } from "./routes.ts";
 export type { Admission, AdmissionCause, Lookup } from "./object-service.ts";
 export { adminKubeconfig, writeKubeconfig } from "#cloud/apiauth";

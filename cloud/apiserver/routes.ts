@@ -2,39 +2,13 @@ import { Hono, type Context } from "hono";
 import { anonymous, type Attributes, type Authenticator, type Authorizer, type User } from "#cloud/apiauth";
 import type { JsonObject } from "#cloud/apikinds";
 import { Refusal, refusals } from "#cloud/apirules";
-import { answerText, isTrue, parseTarget, verbOf, type RequestTarget } from "#cloud/apiwire";
+import { answerText, isTrue, parseTarget, verbOf } from "#cloud/apiwire";
+import type { ExtraResource, RequestTarget } from "#cloud/apiwire";
 import { AppError } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import * as discovery from "./discovery.ts";
 import type { KindRegistry } from "./kind-registry.ts";
 import { answerResource, type ResourceParts } from "./resource-requests.ts";
-
-/**
- * A resource beside the stored kinds that something else answers. Who may ask is decided here, by RBAC as for any other
- * resource, before it hears of the question; it is not in discovery, since nothing can be listed, watched or kept of it.
- */
-export interface ExtraResource {
-  readonly group: string;
-  readonly version: string;
-  readonly resource: string;
-  /** "" for the resource itself */
-  readonly subresource: string;
-  readonly namespaced: boolean;
-  /** What a GET is to RBAC: `get` of something named, `list` of the whole. */
-  readonly verb: "get" | "list";
-  readonly answer: (request: ExtraRequest) => Promise<ExtraReply>;
-}
-
-export interface ExtraRequest {
-  readonly namespace: string;
-  readonly name: string;
-  readonly query: URLSearchParams;
-  readonly signal: AbortSignal;
-}
-
-export type ExtraReply =
-  | { readonly ok: true; readonly body: Readonly<Record<string, unknown>> }
-  | { readonly ok: false; readonly code: number; readonly text: string };
 
 export interface RouteParts extends ResourceParts {
   /** Looked at with each request: there may be more of them later. */

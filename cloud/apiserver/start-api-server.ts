@@ -3,6 +3,7 @@ import { Authenticator, Authorizer, TokenSigner, writeKubeconfig, type RbacSourc
 import { apiVersionOf, type JsonObject } from "#cloud/apikinds";
 import { metadataOf, Refusal } from "#cloud/apirules";
 import { RevisionStore } from "#cloud/apistore";
+import type { ExtraResource } from "#cloud/apiwire";
 import type { Clock } from "#shared/clock";
 import { asError, ConfigError } from "#shared/errors";
 import type { KubeObject } from "#shared/kube";
@@ -11,7 +12,7 @@ import type { Logger } from "#shared/log";
 import { startCrdCleaner } from "./crd-cleaner.ts";
 import { KindRegistry, resourceOf } from "./kind-registry.ts";
 import { ObjectService, type Admission } from "./object-service.ts";
-import { createRoutes, type ExtraResource } from "./routes.ts";
+import { createRoutes } from "./routes.ts";
 import { ServiceAddresses } from "./service-addresses.ts";
 
 export interface ApiServerConfig {

@@ -10,4 +10,5 @@ export {
   type Wanted,
 } from "./representation.ts";
 export { isTrue, parseTarget, verbOf, type RequestTarget } from "./request-target.ts";
+export type { ExtraReply, ExtraRequest, ExtraResource } from "./extra-resource.ts";
 export { contentTypeOf, readBody } from "./request-body.ts";

@@ -1,25 +1,10 @@
 import { Hono, type Context } from "hono";
 import { asError, ConfigError } from "#shared/errors";
-import type { Questions, Reply } from "./questions.ts";
+import type { ExtraReply, ExtraResource } from "#cloud/apiwire";
+import type { Questions } from "./questions.ts";
 
 export interface HttpDoor extends AsyncDisposable {
   readonly port: number;
-}
-
-/** A path of the Kubernetes API that is answered from here; `ExtraResource` of `cloud/apiserver` has this form. */
-export interface ApiDoor {
-  readonly group: string;
-  readonly version: string;
-  readonly resource: string;
-  readonly subresource: string;
-  readonly namespaced: boolean;
-  readonly verb: "get" | "list";
-  readonly answer: (request: {
-    readonly namespace: string;
-    readonly name: string;
-    readonly query: URLSearchParams;
-    readonly signal: AbortSignal;
-  }) => Promise<Reply>;
 }
 
 /**
@@ -53,7 +38,7 @@ export function openHttpDoor(
 }
 
 /** The same questions as paths of the embedded Kubernetes API, under its authentication and RBAC. */
-export function apiDoors(questions: Questions): readonly ApiDoor[] {
+export function apiDoors(questions: Questions): readonly ExtraResource[] {
   const api = { group: "devices.kubeedge.io", version: "v1beta1" };
   return [
     {
@@ -82,6 +67,6 @@ function queryOf(c: Context): (name: string) => string | undefined {
   return (name) => c.req.query(name);
 }
 
-function show(c: Context, reply: Reply): Response {
+function show(c: Context, reply: ExtraReply): Response {
   return reply.ok ? c.json(reply.body) : Response.json({ error: reply.text }, { status: reply.code });
 }

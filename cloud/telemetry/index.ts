@@ -1,11 +1,12 @@
 import { join } from "node:path";
+import type { ExtraResource } from "#cloud/apiwire";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import type { TelemetryConfig } from "#shared/config";
 import { running, type Running } from "#shared/lifecycle";
 import { Seldom, type Logger } from "#shared/log";
 import type { CloudCatalog } from "#shared/message";
-import { apiDoors, openHttpDoor, type ApiDoor } from "./doors.ts";
+import { apiDoors, openHttpDoor } from "./doors.ts";
 import { Intake } from "./intake.ts";
 import { Questions } from "./questions.ts";
 import { UploadStore } from "./upload-store.ts";
@@ -35,7 +36,7 @@ export interface Telemetry extends Running {
   /** where the HTTP server listens, when there is one */
   readonly port: number | undefined;
   /** The same questions for an embedded Kubernetes API. */
-  readonly apiDoors: readonly ApiDoor[];
+  readonly apiDoors: readonly ExtraResource[];
 }
 
 const trimEveryMs = 60_000;

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import type { ExtraReply } from "#cloud/apiwire";
 import type { Clock } from "#shared/clock";
 import { AppError, describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
@@ -14,10 +15,6 @@ import {
 import { historyBounds, readWholeNumbers } from "#shared/query";
 import type { TelemetryPort } from "./index.ts";
 import type { UploadStore } from "./upload-store.ts";
-
-export type Reply =
-  | { readonly ok: true; readonly body: Readonly<Record<string, unknown>> }
-  | { readonly ok: false; readonly code: number; readonly text: string };
 
 /** The parameters of a question, as texts. */
 export type Given = (name: string) => string | undefined;
@@ -54,7 +51,7 @@ export class Questions {
   }
 
   /** Uploads after an id, oldest first; `next` is where to go on, so that a reader gets each once and in order. */
-  uploads(given: Given): Reply {
+  uploads(given: Given): ExtraReply {
     const read = readWholeNumbers(uploadBounds, given);
     if (!read.ok) return refuse(400, read.problem);
     const { store } = this.#parts;
@@ -69,7 +66,7 @@ export class Questions {
   }
 
   /** Past values of a property, from the node the device is on. */
-  async history(question: PropertyQuestion): Promise<Reply> {
+  async history(question: PropertyQuestion): Promise<ExtraReply> {
     const { port, log, devices } = this.#parts;
     const { namespace, device, property, given, signal } = question;
     const read = readWholeNumbers(historyBounds, given);
@@ -111,7 +108,7 @@ export class Questions {
   }
 }
 
-function readAnswer(node: string, { route, content }: WireMessage): Reply {
+function readAnswer(node: string, { route, content }: WireMessage): ExtraReply {
   if (route.operation === operations.error)
     return refuse(503, `node "${node}" cannot read the values: ${String(content).slice(0, 300)}`);
   const fields = typeof content === "object" && content !== null ? (content as Record<string, unknown>) : {};
@@ -122,12 +119,12 @@ function readAnswer(node: string, { route, content }: WireMessage): Reply {
   return { ok: true, body: { ...fields, node } };
 }
 
-function explain(error: AppError): Reply {
+function explain(error: AppError): ExtraReply {
   if (error.code !== "timeout") return refuse(503, error.message);
   const why = "it is busy, or runs an edgecore that does not know this question";
   return refuse(504, `${error.message}; ${why}`);
 }
 
-function refuse(code: number, text: string): Reply {
+function refuse(code: number, text: string): ExtraReply {
   return { ok: false, code, text };
 }
