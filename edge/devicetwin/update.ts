@@ -34,7 +34,7 @@ export type UpdateOutcome =
   | { readonly ok: false; readonly code: number; readonly reason: string };
 
 /** More properties than a device has in earnest: a client that invents names must not fill the memory. */
-export const mostTwinsADevice = 1000;
+const mostTwinsADevice = 1000;
 
 const alphabet = /^[a-zA-Z0-9\-_.,:/@#]*$/;
 const badKey =
