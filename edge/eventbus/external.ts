@@ -42,6 +42,7 @@ export function connectExternal(
   const stop = new AbortController();
   let delays = waits(clock);
   let timer: Disposable | undefined;
+  let told = "";
   /** Whether the connection ended at this side: then what was under way has nothing to do with it. */
   let endedHere = false;
   const cut = (): void => {
@@ -55,6 +56,7 @@ export function connectExternal(
   client.on("connect", ({ sessionPresent }) => {
     delays = waits(clock);
     endedHere = false;
+    told = "";
     log.info("connected to the external MQTT broker", { broker: config.url });
     subscriptions.connected(sessionPresent);
     outgoing.connected();
@@ -62,7 +64,10 @@ export function connectExternal(
   client.on("error", (error) => {
     // Those of the socket have a code; the others are the client's own, such as a silence that was too long.
     if (!("code" in error)) endedHere = true;
-    log.warn("external MQTT broker", { broker: config.url, error: describeError(error) });
+    const problem = describeError(error);
+    // The same failure again and again is one line: a broker may be away for weeks.
+    log[problem === told ? "debug" : "warn"]("external MQTT broker", { broker: config.url, error: problem });
+    told = problem;
   });
   client.on("close", () => {
     outgoing.closed({ byBroker: !endedHere });

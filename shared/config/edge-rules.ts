@@ -14,6 +14,7 @@ export function findContradictions({ edgehub, mqtt }: EdgeValues): string[] {
       : ["edgehub.websocket.certfile: expected certfile and keyfile together, got one of them"]),
     ...findHalfPair("mqtt", mqtt),
     ...findHalfPair("mqtt.broker", mqtt.broker),
+    ...findTalkative(mqtt),
     ...inner,
   ];
 }
@@ -24,6 +25,19 @@ function findHalfPair(section: string, { certfile, keyfile }: FilePair): string[
   return [
     `${section}.${missing}: expected a file, as ${section}.${given} names one, got nothing; set both or neither`,
   ];
+}
+
+/** Addresses are logged and shown; passwords are not to be. */
+function findTalkative({ mode, server }: Mqtt): string[] {
+  const { username, password } = (mode === 0 ? undefined : URL.parse(server)) ?? {
+    username: "",
+    password: "",
+  };
+  return username === "" && password === ""
+    ? []
+    : [
+        "mqtt.server: expected an address without user and password, got one with them; set mqtt.username and mqtt.password",
+      ];
 }
 
 /** Whether a listener of the inner broker speaks TLS. */

@@ -149,3 +149,13 @@ test.skipIf(!mosquitto)("event bus takes no retained request of an external brok
   }
   await device.endAsync();
 });
+
+test("event bus complains once of an external broker that stays away", async () => {
+  using dir = tempDir();
+  const port = await freePort();
+  await using edge = await startBus(dir.path, { broker: undefined, external: externalAt(port) });
+  const failures = (): string[] =>
+    edge.log.lines.filter((line) => line.includes("external MQTT broker") && line.includes("ECONNREFUSED"));
+  await until(() => failures().length >= 3);
+  expect(failures().filter((line) => line.includes('"level":"warn"'))).toHaveLength(1);
+});

@@ -200,6 +200,10 @@ describe("refusals", () => {
       "mqtt: { broker: { cafile: ca.crt } }",
       "Cannot load FILE: mqtt.broker.cafile: expected a listener with TLS, as only there clients show certificates, got none; make mqtt.internal-server ssl:// or mqtt.broker.websocket wss://, or leave cafile empty",
     ],
+    ...["tcp://ann:secret@broker:1883", "ssl://ann@broker", "ws://:secret@broker:80/mqtt"].map((server) => [
+      `mqtt: { mode: 2, server: "${server}" }`,
+      "Cannot load FILE: mqtt.server: expected an address without user and password, got one with them; set mqtt.username and mqtt.password",
+    ]),
     [
       "mqtt: { broker: { certfile: a.crt } }",
       "Cannot load FILE: mqtt.broker.keyfile: expected a file, as mqtt.broker.certfile names one, got nothing; set both or neither",
