@@ -86,7 +86,7 @@ export const doors: readonly Door[] = [
   { library: "aedes", folders: ["edge/broker"] },
   { library: "aedes-", folders: ["edge/broker"] },
   { library: "mqtt", folders: ["edge/eventbus"] },
-  { library: "mqtt-packet", folders: ["edge/broker"] },
+  { library: "mqtt-packet", folders: ["edge/broker", "edge/eventbus"] },
   { library: "@peculiar/", folders: ["shared/pki"] },
   { library: "reflect-metadata", folders: ["shared/pki"] },
   { library: "ws", folders: ["cloud/cloudhub", "edge/edgehub"] },

@@ -1,3 +1,4 @@
+import { writeToStream } from "mqtt-packet";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import type { MqttConfig } from "#shared/config";
@@ -62,6 +63,8 @@ const subscribedType = "subtopic";
  */
 export async function startEventBus(config: EventBusConfig, parts: EventBusParts): Promise<EventBus> {
   const { port, log } = parts;
+  // aedes and the client write with it; its table of all numbers of two bytes takes 10 MB.
+  writeToStream.cacheNumbers = false;
   await using stack = new AsyncDisposableStack();
   // The MQTT client takes memory on the many nodes whose devices speak to the inner broker alone.
   const client = config.external && (await import("./external.ts"));

@@ -1,9 +1,11 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { connectAsync } from "mqtt";
 import { demoImage, findEngine, makeDemoImage } from "#internal/scripts/engine.ts";
 import { startCloud, waitReady, type Cloud } from "#internal/scripts/cluster.ts";
 import { eventually, startService, type Service } from "#internal/scripts/service.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { portsOf } from "./pair.ts";
 
 interface Figure {
   readonly name: string;
@@ -39,6 +41,12 @@ export async function benchCluster(): Promise<Figure[]> {
   await edge[Symbol.asyncDispose]();
   await using again = startService("edgecore", words, log);
   await Bun.sleep(10_000);
+  const enrolled = memoryOf(again, "edgecore idle, already enrolled");
+  const device = await connectAsync(`mqtt://127.0.0.1:${portsOf(dir.path).mqtt}`, { protocolVersion: 4 });
+  await device.publishAsync("room/temperature", "21", { qos: 1 });
+  await Bun.sleep(5000);
+  const met = memoryOf(again, "edgecore with one MQTT client");
+  await device.endAsync();
   return [
     { name: "start of cloudcore to API answering kubectl", value: cloudMs, unit: "ms" },
     { name: "start of edgecore to node registered (enrolment included)", value: registeredMs, unit: "ms" },
@@ -46,7 +54,8 @@ export async function benchCluster(): Promise<Figure[]> {
     ...idle,
     ...rounds,
     ...after,
-    ...memoryOf(again, "edgecore idle, already enrolled"),
+    ...enrolled,
+    ...met,
   ];
 }
 
