@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { openDockerRuntime, type ContainerRuntime } from "#edge/runtime";
 import { systemClock } from "#shared/clock";
 import type { Container, Pod, PodSpec } from "#shared/kube";
+import { freePorts } from "#internal/scripts/service.ts";
 import {
   busyboxImage,
   docker,
@@ -100,7 +101,7 @@ if (hasEngine())
         data: { "index.html": text },
       });
       await edge.configure("configmap", "page", page("one"));
-      const port = 20_000 + (process.pid % 20_000);
+      const [port = 0] = freePorts(1);
       const server: Container = {
         name: "web",
         image,
