@@ -89,7 +89,7 @@ export const doors: readonly Door[] = [
   { library: "mqtt-packet", folders: ["edge/broker", "edge/eventbus"] },
   { library: "@peculiar/", folders: ["shared/pki"] },
   { library: "reflect-metadata", folders: ["shared/pki"] },
-  { library: "ws", folders: ["cloud/cloudhub", "edge/edgehub"] },
+  { library: "ws", folders: ["cloud/cloudhub", "edge/edgehub", "edge/broker"] },
 ];
 
 /** Folders that may be imported by inner path (through `#internal/…`): tests alone. */

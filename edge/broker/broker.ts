@@ -1,3 +1,4 @@
+import type { Duplex } from "node:stream";
 import { Aedes, type AedesOptions, type AuthenticateError, type Client } from "aedes";
 import type { Clock } from "#shared/clock";
 import type { BrokerConfig } from "#shared/config";
@@ -41,6 +42,7 @@ interface Inside {
   readonly publishing: Publishing;
   readonly traffic: Traffic;
   readonly peers: WeakMap<object, Peer>;
+  readonly clock: Clock;
   readonly log: Logger;
 }
 
@@ -147,14 +149,18 @@ function makeInside(
     publishing,
     traffic,
     peers: new WeakMap(),
+    clock,
     log,
     seldom,
   };
 }
 
-function listenFor(broker: Aedes, config: BrokerConfig, inside: Inside): Promise<Listeners> {
-  const { peers, publishing, sessions, unread } = inside;
-  return listen(config, (stream, peer) => {
+function listenFor(
+  broker: Aedes,
+  config: BrokerConfig,
+  { peers, publishing, sessions, unread, clock }: Inside,
+): Promise<Listeners> {
+  const accept = (stream: Duplex, peer: Peer): void => {
     peers.set(stream, peer);
     tame(broker.handle(stream) as unknown as InnerClient, {
       brokerId: broker.id,
@@ -163,7 +169,8 @@ function listenFor(broker: Aedes, config: BrokerConfig, inside: Inside): Promise
       take: (client, packet) => publishing.take(client, packet),
       sessions,
     });
-  });
+  };
+  return listen(config, { clock, accept });
 }
 
 /** Of a client that was not let in yet: nobody. */
@@ -258,7 +265,7 @@ async function judge(
   { user, password }: Asked,
 ): Promise<string | undefined> {
   const { conn, version, clean, _will: will } = client;
-  const certificateName = peers.get(conn)?.certificateName();
+  const certificateName = peers.get(conn)?.certificateName;
   const admission = await access.admit({ user, password, certificateName });
   if (!admission.ok) return admission.problem;
   client.who = { user: admission.user, clientId: client.id ?? "" };
@@ -345,6 +352,7 @@ function beginReading(inside: Inside, client: InnerClient): void {
     dropped: () => (traffic.dropped += 1),
   });
   client.reader = reader;
+  client.flush = () => fanOut.flush(reader);
   client.sendRest = () => deliverRest(client, inside);
   client.conn.once("close", () => fanOut.gone(reader));
   const restored = Object.entries(client.subscriptions).filter(([topic]) => topic !== sessionMarker);

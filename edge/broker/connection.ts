@@ -42,6 +42,8 @@ export interface InnerClient {
   stalled?: boolean;
   /** Its CONNECT was answered: what came behind it is dealt with. */
   letIn?: () => void;
+  /** Writes what was to be written with the end of this turn of the event loop. */
+  flush?: () => void;
   /** Sends what waits in its queue. */
   sendRest?: () => void;
   /** Wakes who waits for acknowledgements. */
@@ -218,7 +220,11 @@ function readInTurn(client: InnerClient): void {
   let waiting = false;
   const goOnReading = (): void => {
     waiting = false;
-    if (client._parsingBatch <= 0 && !client.closed && !waits()) next();
+    // A read takes what came in one piece, and that may be less than a packet.
+    for (let left = Infinity; conn.readableLength < left && isFree();) {
+      left = conn.readableLength;
+      next();
+    }
   };
   const isDeaf = watchHearing(client, () => {
     if (waiting) setImmediate(goOnReading);
@@ -228,10 +234,12 @@ function readInTurn(client: InnerClient): void {
     waiting = isDeaf();
     return waiting;
   };
+  const isFree = (): boolean => client._parsingBatch <= 0 && !client.closed && !waits();
   client._parsingBatch = 0;
   client._nextBatch = (error) => {
-    if (error || client.closed || !waits()) return next(error);
+    if (error || client.closed) return next(error);
     client._parsingBatch = Math.max(0, client._parsingBatch - 1);
+    goOnReading();
   };
   conn.off("readable", next);
   conn.on("readable", goOnReading);
@@ -279,6 +287,8 @@ function takePackets(client: InnerClient, take: TameOptions["take"]): void {
       client.emit("error", new Error(`${packet.cmd} for a message that awaits another answer`));
       return;
     }
+    // The answer to a ping tells that what came before it was brought on its way.
+    if (packet.cmd === "pingreq") client.flush?.();
     handle?.call(parser, packet);
     goOn(client);
   };
@@ -307,7 +317,7 @@ function goOn(client: InnerClient): void {
 }
 
 type AckPacket = { readonly cmd: Ack; readonly messageId?: number };
-type InPacket = Inbound | AckPacket | { readonly cmd: "disconnect" };
+type InPacket = Inbound | AckPacket | { readonly cmd: "disconnect" | "pingreq" };
 
 function isInbound(packet: InPacket): packet is Inbound {
   return packet.cmd === "publish" || packet.cmd === "pubrel";

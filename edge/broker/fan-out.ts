@@ -95,6 +95,8 @@ export class FanOut {
   /** Forgotten when a filter comes or goes. */
   #found = new Map<string, readonly Subscription[]>();
   #waiting = new Map<Reader, Waiting>();
+  /** Whether this turn of the event loop ends with a flush. */
+  #flushes = false;
 
   constructor(traffic: Traffic, unread: Unread) {
     this.#traffic = traffic;
@@ -151,9 +153,19 @@ export class FanOut {
       if (!this.#mayHave(reader, live, granted)) continue;
       this.#traffic.sent += 1;
       this.#traffic.sentBytes += payload.length;
-      if (granted === 1 || granted === 2) reader.deliver(live, granted);
-      else this.#queue(reader, (frame ??= encodePublish({ topic, payload, qos: 0, retain: false })));
+      if (granted === 1 || granted === 2) {
+        this.flush(reader);
+        reader.deliver(live, granted);
+      } else this.#queue(reader, (frame ??= encodePublish({ topic, payload, qos: 0, retain: false })));
     }
+  }
+
+  /** Writes what waits for a reader before something else is written to it. */
+  flush(reader: Reader): void {
+    const waiting = this.#waiting.get(reader);
+    if (!waiting) return;
+    this.#waiting.delete(reader);
+    this.#write(reader, waiting);
   }
 
   #mayHave(reader: Reader, packet: BrokerPacket, granted: number): boolean {
@@ -180,7 +192,8 @@ export class FanOut {
   }
 
   #queue(reader: Reader, frame: Buffer): void {
-    if (this.#waiting.size === 0) setImmediate(() => this.#flush());
+    if (!this.#flushes) setImmediate(() => this.#flushAll());
+    this.#flushes = true;
     const waiting = this.#waiting.get(reader);
     if (!waiting) {
       this.#waiting.set(reader, { frames: [frame], bytes: frame.length });
@@ -190,13 +203,16 @@ export class FanOut {
     waiting.bytes += frame.length;
   }
 
-  #flush(): void {
+  #flushAll(): void {
+    this.#flushes = false;
     const all = this.#waiting;
     this.#waiting = new Map();
-    for (const [{ conn }, { frames, bytes }] of all) {
-      if (conn.destroyed) continue;
-      conn.write(frames.length === 1 ? frames[0] : Buffer.concat(frames, bytes));
-      this.#unread.check(conn);
-    }
+    for (const [reader, waiting] of all) this.#write(reader, waiting);
+  }
+
+  #write({ conn }: Reader, { frames, bytes }: Waiting): void {
+    if (conn.destroyed) return;
+    conn.write(frames.length === 1 ? frames[0] : Buffer.concat(frames, bytes));
+    this.#unread.check(conn);
   }
 }

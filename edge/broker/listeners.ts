@@ -2,17 +2,19 @@ import { readFileSync } from "node:fs";
 import net from "node:net";
 import type { Duplex } from "node:stream";
 import tls from "node:tls";
+import type { Clock } from "#shared/clock";
 import type { BrokerConfig } from "#shared/config";
 import { ConfigError, describeError } from "#shared/errors";
-import { SocketStream, type SocketData } from "./socket-stream.ts";
+import { upgradeSockets } from "./websocket.ts";
 
 export interface Listener extends AsyncDisposable {
-  readonly reload?: () => void;
+  /** Reads the certificate again. @throws ConfigError when it cannot be read: the old one stays */
+  reload(): void;
   readonly port: number;
 }
 
 export interface Listeners extends AsyncDisposable {
-  /** Reads the certificate of the TCP listener again. @throws ConfigError when it cannot be read: the old one stays */
+  /** Reads the certificates again. @throws ConfigError when one cannot be read: the old one stays */
   reload(): void;
   readonly tcp: number;
   readonly websocket: number | undefined;
@@ -22,10 +24,10 @@ export interface Listeners extends AsyncDisposable {
 export interface Peer {
   readonly address: string | undefined;
   /** common name of the client certificate our CA signed; undefined without one */
-  readonly certificateName: () => string | undefined;
+  readonly certificateName: string | undefined;
 }
 
-type Accept = (stream: Duplex, peer: Peer) => void;
+export type Accept = (stream: Duplex, peer: Peer) => void;
 
 const handshakeMs = 10_000;
 
@@ -33,16 +35,28 @@ const handshakeMs = 10_000;
  * Opens the broker's sockets, which all together hold as many connections as configured.
  * @throws ConfigError when an address is taken or a certificate cannot be read
  */
-export async function listen(config: BrokerConfig, accept: Accept): Promise<Listeners> {
+export async function listen(
+  config: BrokerConfig,
+  { clock, accept }: { readonly clock: Clock; readonly accept: Accept },
+): Promise<Listeners> {
   await using stack = new AsyncDisposableStack();
   const places = new Places(config.maxConnections);
-  const tcp = stack.use(await listenTcp(config, places, accept));
-  const websocket = config.websocketUrl ? stack.use(listenWebSocket(config, places, accept)) : undefined;
+  const tcp = stack.use(await listenAt({ url: config.url, port: 1884 }, { config, places, accept }));
+  const upgrade = upgradeSockets({ maxPacketBytes: config.maxPacketBytes, handshakeMs, clock, accept });
+  const websocket =
+    config.websocketUrl === undefined
+      ? undefined
+      : stack.use(
+          await listenAt({ url: config.websocketUrl, port: 1885 }, { config, places, accept: upgrade }),
+        );
   const owned = stack.move();
   return {
     tcp: tcp.port,
     websocket: websocket?.port,
-    reload: () => tcp.reload?.(),
+    reload: () => {
+      tcp.reload();
+      websocket?.reload();
+    },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -65,26 +79,34 @@ class Places {
   }
 }
 
-async function listenTcp(config: BrokerConfig, places: Places, accept: Accept): Promise<Listener> {
-  const { secure, host, port } = readUrl(config.url, 1884);
+interface ListenParts {
+  readonly config: BrokerConfig;
+  readonly places: Places;
+  readonly accept: (socket: net.Socket, peer: Peer) => void;
+}
+
+async function listenAt(
+  at: { readonly url: string; /** unless the address names one */ readonly port: number },
+  { config, places, accept }: ListenParts,
+): Promise<Listener> {
+  const { secure, host, port } = readUrl(at.url, at.port);
   const server = secure
-    ? tls.createServer({ ...tlsOptions(config), handshakeTimeout: handshakeMs })
+    ? tls.createServer({ ...tlsOptions(config, at.url), handshakeTimeout: handshakeMs })
     : net.createServer();
   const sockets = holdPlaces(server, places);
   server.on(secure ? "secureConnection" : "connection", (socket: net.Socket) => {
     if (socket.destroyed) return;
     socket.setNoDelay(true);
     // Read now: a socket that is closed has no certificate any more.
-    const name = nameOf(socket);
-    accept(socket, { address: socket.remoteAddress, certificateName: () => name });
+    accept(socket, { address: socket.remoteAddress, certificateName: nameOf(socket) });
   });
   server.on("tlsClientError", (_: Error, socket: net.Socket) => socket.destroy());
-  await listening(server, { host, port, url: config.url });
+  await listening(server, { host, port, url: at.url });
   const address = server.address();
   return {
     port: typeof address === "object" && address ? address.port : port,
     reload: () => {
-      if (server instanceof tls.Server) server.setSecureContext(tlsOptions(config));
+      if (server instanceof tls.Server) server.setSecureContext(tlsOptions(config, at.url));
     },
     [Symbol.asyncDispose]: async () => {
       const closed = Promise.withResolvers<void>();
@@ -129,53 +151,6 @@ async function listening(
   server.on("error", () => undefined);
 }
 
-function listenWebSocket(config: BrokerConfig, places: Places, accept: Accept): Listener {
-  const { secure, host, port } = readUrl(config.websocketUrl ?? "", 1885);
-  try {
-    const server = Bun.serve<SocketData>({
-      hostname: host,
-      port,
-      ...(secure ? { tls: tlsOptions(config) } : {}),
-      fetch: (request, self) => upgrade(request, self, places),
-      websocket: {
-        // A frame may hold several packets.
-        maxPayloadLength: config.maxPacketBytes * 4,
-        backpressureLimit: 16 * 1024 * 1024,
-        closeOnBackpressureLimit: true,
-        open: (socket) => {
-          const { stream } = socket.data;
-          stream.opened(socket);
-          // Bun's server does not show the certificate it checked.
-          accept(stream, { address: socket.remoteAddress, certificateName: () => undefined });
-        },
-        message: (socket, message) =>
-          socket.data.stream.received(typeof message === "string" ? Buffer.from(message) : message),
-        drain: (socket) => socket.data.stream.drained(),
-        close: (socket) => {
-          socket.data.leave();
-          socket.data.stream.gone();
-        },
-      },
-    });
-    return { port: server.port ?? port, [Symbol.asyncDispose]: () => server.stop(true) };
-  } catch (cause) {
-    throw new ConfigError("listen", `Cannot listen for MQTT on ${config.websocketUrl}`, { cause });
-  }
-}
-
-/** @returns the answer to a request that does not become a WebSocket */
-function upgrade(request: Request, server: Bun.Server<SocketData>, places: Places): Response | undefined {
-  const offered = request.headers.get("sec-websocket-protocol") ?? "";
-  const spoken = offered.split(/,\s*/).find((name) => name === "mqtt" || name === "mqttv3.1");
-  const headers = spoken ? { "Sec-WebSocket-Protocol": spoken } : undefined;
-  const leave = places.take();
-  if (!leave) return new Response("Too many are connected\n", { status: 503 });
-  const data = { stream: new SocketStream(), leave };
-  if (server.upgrade(request, { data, ...(headers ? { headers } : {}) })) return undefined;
-  leave();
-  return new Response("MQTT over WebSocket is spoken here\n", { status: 426 });
-}
-
 function nameOf(socket: net.Socket): string | undefined {
   if (!(socket instanceof tls.TLSSocket) || !socket.authorized) return undefined;
   // Of a socket that is closed already Bun gives null, whatever the type says.
@@ -195,7 +170,10 @@ function readUrl(text: string, fallback: number): { secure: boolean; host: strin
   };
 }
 
-function tlsOptions(config: BrokerConfig): {
+function tlsOptions(
+  config: BrokerConfig,
+  url: string,
+): {
   cert: Buffer;
   key: Buffer;
   ca?: Buffer;
@@ -204,7 +182,7 @@ function tlsOptions(config: BrokerConfig): {
 } {
   const { certFile, keyFile, caFile } = config;
   if (certFile === undefined || keyFile === undefined)
-    throw new ConfigError("tls", `Cannot listen on ${config.url}: a certificate and its key are needed`);
+    throw new ConfigError("tls", `Cannot listen on ${url}: a certificate and its key are needed`);
   return {
     cert: readPem(certFile),
     key: readPem(keyFile),

@@ -83,7 +83,7 @@ export const edgeFields = {
       certfile: text("Server certificate for ssl:// and wss:// listeners.", ""),
       keyfile: text("Key of that certificate.", ""),
       cafile: text(
-        "When set, clients of ssl:// and wss:// listeners need a certificate of this CA; over ssl:// the name in it counts as their user.",
+        "When set, clients of ssl:// and wss:// listeners need a certificate of this CA; the name in it counts as their user.",
         "",
       ),
       anonymous: flag("Whether clients without user and password, or a certificate, are let in.", true),

@@ -75,15 +75,14 @@ function findAccessProblems({ broker, "internal-server": server }: Mqtt): string
           `mqtt.broker.users[${index}].name: expected a name of its own, got that of mqtt.broker.users[${first}]; remove one of them`,
         ];
   });
-  // The name in a certificate is not seen over WebSocket.
-  const namedByCertificate = broker.cafile !== "" && isSecure(server);
+  const namedByCertificate = broker.cafile !== "" && (isSecure(server) || isSecure(broker.websocket));
   const shut = !broker.anonymous && names.length === 0 && !namedByCertificate;
   return [
     ...twice,
     ...(namedByCertificate ? [] : findRulesForNobody(broker, names)),
     ...(shut
       ? [
-          "mqtt.broker.anonymous: expected true, as without mqtt.broker.users, and without mqtt.broker.cafile on an ssl:// mqtt.internal-server, nobody could connect, got false; add users or a cafile",
+          "mqtt.broker.anonymous: expected true, as without mqtt.broker.users, and without mqtt.broker.cafile on a listener with TLS, nobody could connect, got false; add users or a cafile",
         ]
       : []),
   ];

@@ -24,37 +24,38 @@ function makeCertificate(directory: string): { readonly certFile: string; readon
   return { certFile, keyFile };
 }
 
-test.skipIf(!openssl)(
-  "broker speaks TLS, over TCP and WebSocket, and wants a client certificate when told",
-  async () => {
+test.skipIf(!openssl)("broker speaks TLS, over TCP and WebSocket", async () => {
+  using dir = tempDir();
+  const pair = makeCertificate(dir.path);
+  const ca = readFileSync(pair.certFile);
+  await using edge = await startBus(dir.path, {
+    broker: { ...pair, url: "ssl://127.0.0.1:0", websocketUrl: "wss://127.0.0.1:0" },
+  });
+  for (const url of [`mqtts://127.0.0.1:${edge.bus.mqttPort}`, `wss://127.0.0.1:${edge.bus.websocketPort}`]) {
+    const client = await connectAsync(url, { ca, reconnectPeriod: 0 });
+    await client.publishAsync("$hw/events/device/d/twin/update", "{}", { qos: 1 });
+    await client.endAsync(true);
+  }
+  expect(edge.received.length).toBe(2);
+});
+
+test.skipIf(!openssl).each(["mqtts", "wss"])(
+  "broker knows a client of %s by the certificate it wants of it",
+  async (scheme) => {
     using dir = tempDir();
     const pair = makeCertificate(dir.path);
     const ca = readFileSync(pair.certFile);
-    {
-      await using edge = await startBus(dir.path, {
-        broker: { ...pair, url: "ssl://127.0.0.1:0", websocketUrl: "wss://127.0.0.1:0" },
-      });
-      for (const url of [
-        `mqtts://127.0.0.1:${edge.bus.mqttPort}`,
-        `wss://127.0.0.1:${edge.bus.websocketPort}`,
-      ]) {
-        const client = await connectAsync(url, { ca, reconnectPeriod: 0 });
-        await client.publishAsync("$hw/events/device/d/twin/update", "{}", { qos: 1 });
-        await client.endAsync(true);
-      }
-      expect(edge.received.length).toBe(2);
-    }
-    await using strict = await startBus(dir.path, {
+    await using edge = await startBus(dir.path, {
       broker: {
         ...pair,
         caFile: pair.certFile,
         url: "ssl://127.0.0.1:0",
-        websocketUrl: undefined,
+        websocketUrl: "wss://127.0.0.1:0",
         anonymous: false,
         acl: [{ user: undefined, topic: "public", access: "readwrite" }],
       },
     });
-    const url = `mqtts://127.0.0.1:${strict.bus.mqttPort}`;
+    const url = `${scheme}://127.0.0.1:${scheme === "wss" ? edge.bus.websocketPort : edge.bus.mqttPort}`;
     await expect(connectAsync(url, { ca, reconnectPeriod: 0 }, false)).rejects.toThrow();
     const known = { cert: ca, key: readFileSync(pair.keyFile) };
     const client = await connectAsync(url, { ca, ...known, reconnectPeriod: 0 }, false);
@@ -63,7 +64,7 @@ test.skipIf(!openssl)(
     const closed = new Promise<void>((resolve) => client.once("close", () => resolve()));
     client.publish("$hw/events/device/other/twin/update", "{}", { qos: 1 });
     await closed;
-    expect(strict.received.length).toBe(1);
+    expect(edge.received.length).toBe(1);
     await client.endAsync(true);
   },
 );
@@ -120,32 +121,37 @@ test.skipIf(!openssl)("broker counts and ends connections that never spoke TLS",
 });
 
 test.skipIf(!openssl)(
-  "broker reads its certificate again when asked, and keeps the old one when it cannot",
+  "broker reads its certificate again when asked, for both its ports, and keeps the old one when it cannot",
   async () => {
     using dir = tempDir();
     const pair = makeCertificate(dir.path);
-    const first = new X509Certificate(readFileSync(pair.certFile)).fingerprint;
+    const fingerprint = (): string => new X509Certificate(readFileSync(pair.certFile)).fingerprint;
+    const first = fingerprint();
     await using edge = await startBus(dir.path, {
-      broker: { ...pair, url: "ssl://127.0.0.1:0", websocketUrl: undefined },
+      broker: { ...pair, url: "ssl://127.0.0.1:0", websocketUrl: "wss://127.0.0.1:0" },
     });
-    const shown = async (): Promise<string> => {
-      const socket = tls.connect({
-        port: edge.bus.mqttPort ?? 0,
-        host: "127.0.0.1",
-        rejectUnauthorized: false,
-      });
-      await once(socket, "secureConnect");
-      const { fingerprint } = socket.getPeerCertificate();
-      socket.destroy();
-      return fingerprint;
-    };
+    const shown = (): Promise<string[]> =>
+      Promise.all([edge.bus.mqttPort, edge.bus.websocketPort].map((port) => shownAt(port ?? 0)));
     makeCertificate(dir.path);
-    const second = new X509Certificate(readFileSync(pair.certFile)).fingerprint;
+    const second = fingerprint();
     const before = await shown();
     edge.bus.reload();
     const after = await shown();
     writeFileSync(pair.certFile, "no certificate");
     edge.bus.reload();
-    expect({ before, after, kept: await shown() }).toEqual({ before: first, after: second, kept: second });
+    expect({ before, after, kept: await shown() }).toEqual({
+      before: [first, first],
+      after: [second, second],
+      kept: [second, second],
+    });
   },
 );
+
+/** The fingerprint of the certificate a server shows. */
+async function shownAt(port: number): Promise<string> {
+  const socket = tls.connect({ port, host: "127.0.0.1", rejectUnauthorized: false });
+  await once(socket, "secureConnect");
+  const { fingerprint } = socket.getPeerCertificate();
+  socket.destroy();
+  return fingerprint;
+}

@@ -131,3 +131,21 @@ test("a client whose session another one ends while it is connecting comes in wi
   const fate = await Promise.race([heard, lasting.closed.then(() => "closed")]);
   expect([["connack", "publish"], "closed"]).toContainEqual(fate);
 });
+
+test("what comes in one piece is brought on its way in order, a ping last", async () => {
+  using dir = tempDir();
+  await using edge = await startBus(dir.path);
+  using client = await openRaw(edge.bus.mqttPort);
+  client.send(connectPacket("x"));
+  await client.next();
+  client.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "a", qos: 1 }] });
+  await client.next();
+  client.send(publishPacket("a", 0, 0), publishPacket("a", 1, 1), publishPacket("a", 0, 0), {
+    cmd: "pingreq",
+  });
+  const seen = [];
+  for (let n = 0; n < 5; n += 1) seen.push(await client.next());
+  expect(
+    seen.map((packet) => ("qos" in packet && packet.cmd === "publish" ? packet.qos : packet.cmd)),
+  ).toEqual([0, 1, "puback", 0, "pingresp"]);
+});
