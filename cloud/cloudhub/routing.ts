@@ -35,11 +35,11 @@ export function sortUpstream(node: string, message: WireMessage): Upstream {
   if (source !== undefined && cloudSources.has(source))
     return { kind: "refused", reason: "source is a module of the cloud" };
   const resource = trimNode(node, message.route.resource ?? "");
+  const trimmed = { ...message, route: { ...message.route, resource } };
+  // Its resource names a device of this node, whatever that is called.
+  if (source === sources.twin) return { kind: "twin", message: trimmed };
   if (speaksOfAnother(node, resource)) return { kind: "refused", reason: "it speaks of another node" };
-  return {
-    kind: source === sources.twin ? "twin" : "node",
-    message: { ...message, route: { ...message.route, resource } },
-  };
+  return { kind: "node", message: trimmed };
 }
 
 function speaksOfAnother(node: string, resource: string): boolean {
@@ -77,10 +77,16 @@ export function needsAck(message: WireMessage): boolean {
 
 /** The type element of a resource whose messages may be acknowledged. */
 function ackedType(resource: string): string | undefined {
-  if (resource.split("/")[0] === resourceTypes.membership || resource === "k8s/ca.crt") return undefined;
+  if (isMembership(resource) || resource === "k8s/ca.crt") return undefined;
   if (resource.startsWith("device/") && resource.endsWith("/twin/cloud_updated")) return undefined;
   const type = parseResource(resource)?.type;
   return type === undefined || unackedTypes.has(type) ? undefined : type;
+}
+
+/** Not an object in a namespace of that name. */
+function isMembership(resource: string): boolean {
+  const [first, ...rest] = resource.split("/");
+  return first === resourceTypes.membership && rest.length === 1;
 }
 
 /** The Kubernetes object a message carries, if it carries one with a uid. */

@@ -153,6 +153,7 @@ export class Session {
         break;
       case "refused":
         log.error("Refused a message of a node", { node, reason: upstream.reason, ...received.route });
+        this.#answer(received, forbidden(upstream.reason));
         break;
       case "upload":
         void this.#handle(() => this.#store(upstream.message));
@@ -173,10 +174,13 @@ export class Session {
 
   /** What is not on disk is not answered: the node keeps it. */
   async #store(message: WireMessage): Promise<void> {
-    const { store, clock } = this.#options;
-    if (!(await store({ node: this.node, message }))) return;
+    if (await this.#options.store({ node: this.node, message })) this.#answer(message, ok);
+  }
+
+  #answer(message: WireMessage, content: unknown): void {
+    const { clock } = this.#options;
     const stamp = { id: () => randomUUID(), nowMs: () => clock.nowMs() };
-    this.send(responseTo(stamp, message, ok, { source: sources.cloudHub }));
+    this.send(responseTo(stamp, message, content, { source: sources.cloudHub }));
   }
 
   /** Keeps the order of the node's messages; stops reading while the modules are far behind. */
@@ -204,4 +208,9 @@ export class Session {
     if (this.#badFrames === 1) this.#options.log.warn(sentence, fields);
     else this.#options.log.debug(sentence, fields);
   }
+}
+
+/** Without it the node would send the message again and again. */
+function forbidden(message: string): unknown {
+  return { ErrStatus: { metadata: {}, status: "Failure", message, reason: "Forbidden", code: 403 } };
 }

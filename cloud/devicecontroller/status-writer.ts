@@ -26,6 +26,8 @@ interface Pending {
 }
 
 const mostAtOnce = 32;
+/** Bad request, too large, invalid: the same again would be refused again. */
+const refusedForGood: ReadonlySet<unknown> = new Set([400, 413, 422]);
 
 /**
  * Brings reports into the status of Device objects. Reports of a device that come faster than it may be written go
@@ -38,6 +40,8 @@ export class StatusWriter implements AsyncDisposable {
   readonly #ready = new Set<string>();
   /** Devices that were written or are waiting for their time. */
   readonly #resting = new Map<string, Disposable>();
+  /** Devices that are being written: one write of a device at a time, or an older one could come in last. */
+  readonly #writing = new Set<string>();
   readonly #busy = new Set<Promise<void>>();
   readonly #written = new Map<string, Device>();
   readonly #stop = new AbortController();
@@ -61,7 +65,7 @@ export class StatusWriter implements AsyncDisposable {
       return;
     }
     this.#pending.set(key, { report, done: [done] });
-    if (!this.#resting.has(key)) this.#ready.add(key);
+    this.#readyIfDue(key);
     this.#pump();
   }
 
@@ -72,8 +76,8 @@ export class StatusWriter implements AsyncDisposable {
   /** Writes what is pending, as far as the API takes it. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const rest of this.#resting.values()) rest[Symbol.dispose]();
-    for (const key of this.#pending.keys()) this.#ready.add(key);
     this.#resting.clear();
+    for (const key of this.#pending.keys()) this.#readyIfDue(key);
     this.#allowance = Number.MAX_SAFE_INTEGER;
     this.#pump();
     this.#stop.abort();
@@ -111,12 +115,19 @@ export class StatusWriter implements AsyncDisposable {
     if (!pending) return;
     this.#pending.delete(key);
     this.#rest(key);
+    this.#writing.add(key);
     const work = this.#write(key, pending);
     this.#busy.add(work);
     void work.then(() => {
       this.#busy.delete(work);
+      this.#writing.delete(key);
+      this.#readyIfDue(key);
       this.#pump();
     });
+  }
+
+  #readyIfDue(key: string): void {
+    if (this.#pending.has(key) && !this.#resting.has(key) && !this.#writing.has(key)) this.#ready.add(key);
   }
 
   #rest(key: string): void {
@@ -124,27 +135,41 @@ export class StatusWriter implements AsyncDisposable {
     const { clock, perDeviceMs } = this.#options;
     const timer = clock.after(perDeviceMs, () => {
       this.#resting.delete(key);
-      if (!this.#pending.has(key)) return;
-      this.#ready.add(key);
+      this.#readyIfDue(key);
       this.#pump();
     });
     this.#resting.set(key, timer);
   }
 
-  async #write(key: string, pending: Pending): Promise<void> {
-    const { clock, log } = this.#options;
+  /** What is reported while the API takes nothing goes in with the next try. */
+  async #write(key: string, { report, done }: Pending): Promise<void> {
+    const { clock } = this.#options;
     const delays = backoff({ firstMs: 200, capMs: 10_000, random: () => clock.random() });
-    for (;;) {
-      try {
-        await this.#patch(key, pending.report);
-        break;
-      } catch (error) {
-        log.warn("cannot write the status of a device now", { device: key, error: describeError(error) });
-        if (this.#stop.signal.aborted) return;
-        await clock.sleep(delays.next().value, { signal: this.#stop.signal }).catch(() => undefined);
-      }
+    for (let next = report; !(await this.#tryPatch(key, next));) {
+      if (this.#stop.signal.aborted) return;
+      await clock.sleep(delays.next().value, { signal: this.#stop.signal }).catch(() => undefined);
+      const newer = this.#pending.get(key);
+      if (!newer) continue;
+      this.#pending.delete(key);
+      next = mergeReports(next, newer.report);
+      done.push(...newer.done);
     }
-    for (const done of pending.done) done();
+    for (const tell of done) tell();
+  }
+
+  /** @returns whether it is done with: written, or never to be */
+  async #tryPatch(key: string, report: Report): Promise<boolean> {
+    const { log } = this.#options;
+    try {
+      await this.#patch(key, report);
+      return true;
+    } catch (error) {
+      const fields = { device: key, error: describeError(error) };
+      const isForGood = refusedForGood.has(httpStatus(error));
+      if (isForGood) log.error("the API refuses the status of a device: this report is dropped", fields);
+      else log.warn("cannot write the status of a device now", fields);
+      return isForGood;
+    }
   }
 
   async #patch(key: string, report: Report): Promise<void> {

@@ -158,6 +158,28 @@ describe("cloudhub sessions", () => {
     ]);
   });
 
+  test.each(["node", "lease", "nodestatus", "nodepatch", "membership"])(
+    "what a node says of a device that is called %s reaches its module",
+    async (name) => {
+      await using harness = await startHarness();
+      using raw = await connect(harness);
+      for (const resource of ["twin/edge_updated", "state/update"])
+        raw.say("twin", "update", `node/edge-1/device/${name}/${resource}`, { group: "twin" });
+      await harness.until((told) => told.length === 3);
+      expect(harness.told.slice(1).map(({ topic }) => topic)).toEqual(["twin.message", "twin.message"]);
+    },
+  );
+
+  test("a message that is refused is answered, so that the node keeps it no longer", async () => {
+    await using harness = await startHarness();
+    using raw = await connect(harness);
+    raw.say("edged", "update", "default/nodestatus/edge-2");
+    expect(await raw.next()).toMatchObject({
+      route: { operation: "response", resource: "default/nodestatus/edge-2" },
+      content: { ErrStatus: { code: 403, reason: "Forbidden", message: "it speaks of another node" } },
+    });
+  });
+
   test("a silent node is closed although it says other things", async () => {
     await using harness = await startHarness({ keepaliveMs: 300 });
     using raw = await connect(harness);

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { Bus } from "#shared/bus";
 import { defaultDeviceController, startDeviceController } from "#cloud/devicecontroller";
-import { resources } from "#cloud/kubeclient";
+import { KubeError, resources } from "#cloud/kubeclient";
 import type { Device, TwinValue } from "#shared/kube";
 import type { CloudCatalog, DeliveredObject, DevicePlace, NodeMessage, WireMessage } from "#shared/message";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
@@ -255,6 +255,49 @@ test("device controller tries a failed write again", async () => {
     lastOnlineTime: "1970-01-01T00:00:00Z",
   });
   expect(cloud.texts()).toEqual(["edge-1 response twin"]);
+});
+
+test("device controller writes the last of what is reported while the API is away, whatever went before", async () => {
+  await using cloud = await startCloud(
+    (kube) => void kube.put(resources.devices, device("thermo-1", "edge-1")),
+  );
+  await cloud.clock.advance(1);
+  cloud.kube.fail(({ verb }) => verb === "patch", new Error("away"), 12);
+  const reported = (value: number): object => ({ twin: { target: { actual: { value: `${value}` } } } });
+  for (let n = 0; n < 8; n += 1) {
+    await cloud.say("device/thermo-1/twin/edge_updated", reported(n), `m${n}`);
+    await cloud.clock.advance(700);
+  }
+  await cloud.clock.advance(120_000);
+
+  const tried = cloud.kube.calls
+    .filter(({ verb }) => verb === "patch")
+    .map(({ body }) => Number((body as Device).status?.twins?.[0]?.reported?.value));
+  expect(tried).toEqual(tried.toSorted((a, b) => a - b));
+  expect([tried.length, tried.at(-1)]).toEqual([13, 7]);
+  expect(cloud.sent.map(({ message }) => message.header.parent_msg_id ?? "")).toEqual(
+    Array.from({ length: 8 }, (_, n) => `m${n}`),
+  );
+});
+
+test("device controller answers a report the API will never take, and goes on with the next", async () => {
+  await using cloud = await startCloud(
+    (kube) => void kube.put(resources.devices, device("thermo-1", "edge-1")),
+  );
+  await cloud.clock.advance(1);
+  cloud.kube.fail(
+    ({ verb, body }) => verb === "patch" && JSON.stringify(body).includes('"value":"1"'),
+    new KubeError(422, "Invalid", "status.twins: Too many", { status: "Failure" }),
+    1000,
+  );
+  for (const [id, value] of ["1", "2"].entries()) {
+    const twin = { target: { actual: { value } } };
+    await cloud.say("device/thermo-1/twin/edge_updated", { twin }, `m${id}`);
+    await cloud.clock.advance(1000);
+  }
+  expect(cloud.texts()).toEqual(["edge-1 response twin", "edge-1 response twin"]);
+  const stored = cloud.kube.peek<Device>(resources.devices, "default/thermo-1");
+  expect(stored?.status?.twins?.[0]?.reported?.value).toBe("2");
 });
 
 test("device controller answers a report of an unknown device, so that it is not sent forever", async () => {
