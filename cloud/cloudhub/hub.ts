@@ -5,7 +5,13 @@ import { WebSocketServer, type WebSocket } from "ws";
 import type { Clock } from "#shared/clock";
 import { UnavailableError } from "#shared/errors";
 import type { Logger } from "#shared/log";
-import { answersAllHeader, type DeliveredObject, type NodeMessage, type WireMessage } from "#shared/message";
+import {
+  answersAllHeader,
+  databaseHeader,
+  type DeliveredObject,
+  type NodeMessage,
+  type WireMessage,
+} from "#shared/message";
 import type { CloudHubPort } from "./index.ts";
 import { identify, isNodeName, nodeOfRequest, peerOf } from "./identity.ts";
 import { Session } from "./session.ts";
@@ -27,6 +33,11 @@ export interface HubOptions {
 type Admission =
   | { readonly ok: true; readonly node: string }
   | { readonly ok: false; readonly code: number; readonly text: string };
+
+interface Connecting {
+  readonly node: string;
+  readonly database: string | undefined;
+}
 
 /** The sessions of all connected nodes: at most one a node, the newest. */
 export class Hub implements AsyncDisposable {
@@ -56,7 +67,11 @@ export class Hub implements AsyncDisposable {
       refuse(socket, admission.code, admission.text);
       return false;
     }
-    this.#server.handleUpgrade(request, socket, head, (webSocket) => this.#accept(admission.node, webSocket));
+    const { node } = admission;
+    const database = databaseOf(request);
+    this.#server.handleUpgrade(request, socket, head, (webSocket) =>
+      this.#accept({ node, database }, webSocket),
+    );
     return true;
   }
 
@@ -123,7 +138,7 @@ export class Hub implements AsyncDisposable {
     this.#options.log.warn("A node uses a certificate that does not name it", { node, commonName });
   }
 
-  #accept(node: string, socket: WebSocket): void {
+  #accept({ node, database }: Connecting, socket: WebSocket): void {
     const { clock, log, port, keepaliveMs, writeTimeoutMs } = this.#options;
     this.#open.add(socket);
     socket.once("close", () => this.#open.delete(socket));
@@ -149,7 +164,7 @@ export class Hub implements AsyncDisposable {
       return;
     }
     log.info("A node is connected", { node });
-    this.#tell(node, () => port.emit("node.connected", { node }));
+    this.#tell(node, () => port.emit("node.connected", { node, database }));
   }
 
   async #store(upload: NodeMessage): Promise<boolean> {
@@ -177,6 +192,12 @@ export class Hub implements AsyncDisposable {
     });
     this.#presence.set(node, tail);
   }
+}
+
+/** @returns undefined when the node does not say, or not in a form that can be kept */
+function databaseOf({ headers }: IncomingMessage): string | undefined {
+  const name = headers[databaseHeader];
+  return typeof name === "string" && /^[\w-]{1,64}$/.test(name) ? name : undefined;
 }
 
 function refuse(socket: Duplex, code: number, text: string): void {

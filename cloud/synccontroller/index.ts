@@ -45,14 +45,19 @@ export async function startSyncController(parts: SyncControllerParts): Promise<R
   const clusterSyncs = stack.use(kube.informer<ObjectSync>(resources.clusterObjectSyncs));
   const records = new Records();
   const writer = stack.use(new SyncWriter({ kube, records, clock, log }));
-  const keeper = new Keeper({ records, writer, nodes, clock });
+  const keeper = new Keeper({ records, writer, nodes, clock, log });
   await Promise.all([nodes.synced, syncs.synced, clusterSyncs.synced]);
   stack.use(syncs.watch(keeper.handler()));
   stack.use(clusterSyncs.watch(keeper.handler()));
   for (const node of records.nodes()) if (!nodes.get(node)) keeper.forgetNode(node);
   stack.use(nodes.watch({ removed: ({ metadata }) => keeper.forgetNode(metadata.name ?? "") }));
   const sweep = stack.use(new Sweep(clock, (node) => port.emit("node.resync", { node })));
-  stack.use(port.on("node.connected", ({ node }) => sweep.add(node)));
+  stack.use(
+    port.on("node.connected", ({ node, database }) => {
+      keeper.connected(node, database);
+      sweep.add(node);
+    }),
+  );
   stack.use(port.on("node.disconnected", ({ node }) => sweep.remove(node)));
   stack.use(port.on("object.acked", (acked) => keeper.acked(acked)));
   stack.use(port.answer("object.sending", ({ node, object }) => keeper.sending(node, object)));
@@ -69,6 +74,7 @@ interface KeeperParts {
   readonly writer: SyncWriter;
   readonly nodes: Informer<Node>;
   readonly clock: Clock;
+  readonly log: Logger;
 }
 
 class Keeper {
@@ -76,21 +82,32 @@ class Keeper {
   readonly #writer: SyncWriter;
   readonly #nodes: Informer<Node>;
   readonly #clock: Clock;
+  readonly #log: Logger;
   /** Syncs removed here: the news of their making may still be on the way. */
   readonly #removed = new Set<string>();
+  /** node → where it keeps its objects, where it says so */
+  readonly #databases = new Map<string, string | undefined>();
 
   constructor(parts: KeeperParts) {
     this.#records = parts.records;
     this.#writer = parts.writer;
     this.#nodes = parts.nodes;
     this.#clock = parts.clock;
+    this.#log = parts.log;
+  }
+
+  connected(node: string, database: string | undefined): void {
+    this.#databases.set(node, database);
+    const objects = this.#records.of(node).filter((record) => this.#isLost(record)).length;
+    if (objects === 0) return;
+    this.#log.warn("A node has another database than before: what it had is sent again", { node, objects });
   }
 
   /** Nothing is kept of a node that is no Node: its records would have no end. */
   async sending(node: string, object: DeliveredObject): Promise<string> {
     const known = this.#records.get(node, object.uid);
     if (known && object.digest === "") this.#doubt(known);
-    if (known?.stored) return known.version;
+    if (known?.stored) return this.#isLost(known) ? neverAcknowledged : known.version;
     if (!known && (!this.#nodes.get(node) || object.uid === "")) return neverAcknowledged;
     const record = known ?? newRecord(node, object);
     this.#records.add(record);
@@ -113,7 +130,8 @@ class Keeper {
       if (known) this.#remove(known);
       return;
     }
-    if (known?.version === object.resourceVersion) {
+    const database = this.#databases.get(node);
+    if (known?.version === object.resourceVersion && known.database === database) {
       known.digest = object.digest;
       return;
     }
@@ -121,20 +139,28 @@ class Keeper {
     const record = known ?? newRecord(node, object);
     record.version = object.resourceVersion;
     record.digest = object.digest;
+    record.database = database;
     this.#records.add(record);
     this.#writer.submit(record);
   }
 
+  /** Whether it was acknowledged by a database the node does not have any more: a new disk. */
+  #isLost({ node, database }: SyncRecord): boolean {
+    const now = this.#databases.get(node);
+    return now !== undefined && database !== undefined && now !== database;
+  }
+
   delivered(node: string): DeliveredObject[] {
-    return this.#records.of(node).map(({ object, version, digest }) => ({
-      ...object,
-      resourceVersion: version,
-      ...(digest === undefined ? {} : { digest }),
-    }));
+    return this.#records.of(node).map((record) => {
+      const { object, version, digest } = record;
+      if (this.#isLost(record)) return { ...object, resourceVersion: neverAcknowledged };
+      return { ...object, resourceVersion: version, ...(digest === undefined ? {} : { digest }) };
+    });
   }
 
   forgetNode(node: string): void {
     for (const record of this.#records.of(node)) this.#remove(record);
+    this.#databases.delete(node);
   }
 
   handler(): InformerHandler<ObjectSync> {
@@ -157,6 +183,8 @@ class Keeper {
     if (compareVersions(seen.version, known.version) > 0) {
       known.version = seen.version;
       known.digest = seen.digest;
+      known.database = seen.database;
+      known.storedDatabase = seen.database;
       known.storedVersion = seen.version;
     }
     known.stored = true;
@@ -170,6 +198,7 @@ class Keeper {
     if (!known) return;
     known.stored = false;
     known.storedVersion = undefined;
+    known.storedDatabase = undefined;
     this.#writer.submit(known);
   }
 

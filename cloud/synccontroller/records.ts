@@ -4,7 +4,7 @@ import { noNamespace, type DeliveredObject } from "#shared/message";
 /** An ObjectSync or ClusterObjectSync of the API. */
 export interface ObjectSync extends KubeObject {
   spec?: { objectAPIVersion?: string; objectKind?: string; objectName?: string };
-  status?: { objectResourceVersion?: string; contentDigest?: string };
+  status?: { objectResourceVersion?: string; contentDigest?: string; nodeDatabase?: string };
 }
 
 /** What a node has of one object. */
@@ -15,6 +15,10 @@ export interface SyncRecord {
   version: string;
   /** of what was acknowledged last, when known */
   digest: string | undefined;
+  /** where the node keeps it, when known */
+  database: string | undefined;
+  /** the database the API has */
+  storedDatabase: string | undefined;
   /** the version the API has, undefined while it has no object or an object without status */
   storedVersion: string | undefined;
   /** whether the API has the object */
@@ -60,6 +64,8 @@ export function newRecord(node: string, object: DeliveredObject): SyncRecord {
     object: { ...rest, namespace, resourceVersion: neverAcknowledged },
     version: neverAcknowledged,
     digest: undefined,
+    database: undefined,
+    storedDatabase: undefined,
     storedVersion: undefined,
     stored: false,
   };
@@ -71,7 +77,7 @@ export function recordOf(sync: ObjectSync): SyncRecord | undefined {
   const dot = name.lastIndexOf(".");
   if (dot <= 0 || dot === name.length - 1) return undefined;
   const { objectAPIVersion = "v1", objectKind = "", objectName = "" } = sync.spec ?? {};
-  const { objectResourceVersion, contentDigest: digest } = sync.status ?? {};
+  const { objectResourceVersion, contentDigest: digest, nodeDatabase: database } = sync.status ?? {};
   const storedVersion = objectResourceVersion || undefined;
   const version = storedVersion ?? neverAcknowledged;
   const object: DeliveredObject = {
@@ -82,7 +88,8 @@ export function recordOf(sync: ObjectSync): SyncRecord | undefined {
     uid: name.slice(dot + 1),
     resourceVersion: version,
   };
-  return { node: name.slice(0, dot), object, version, digest, storedVersion, stored: true };
+  const node = name.slice(0, dot);
+  return { node, object, version, digest, database, storedDatabase: database, storedVersion, stored: true };
 }
 
 export function syncOf(record: SyncRecord): ObjectSync {

@@ -99,7 +99,7 @@ export class SyncWriter implements AsyncDisposable {
     const stored = current.stored || (await this.#create(current));
     this.#isStored(key);
     if (!stored) return;
-    if (current.storedVersion === current.version) return;
+    if (current.storedVersion === current.version && current.storedDatabase === current.database) return;
     await this.#writeStatus(current);
   }
 
@@ -122,15 +122,17 @@ export class SyncWriter implements AsyncDisposable {
   }
 
   async #writeStatus(record: SyncRecord): Promise<void> {
-    const { version, digest } = record;
+    const { version, digest, database } = record;
     const isFirst = record.storedVersion === undefined && digest === undefined;
     const known = isFirst ? {} : { contentDigest: digest ?? null };
-    const patch = { status: { objectResourceVersion: version, ...known } };
+    const where = database === record.storedDatabase ? {} : { nodeDatabase: database ?? null };
+    const patch = { status: { objectResourceVersion: version, ...known, ...where } };
     const { signal } = this.#abort;
     try {
       const options = { type: "merge", subresource: "status", signal } as const;
       await this.#options.kube.patch<ObjectSync>(typeOf(record), atOf(record), patch, options);
       record.storedVersion = version;
+      record.storedDatabase = database;
     } catch (error) {
       if (error instanceof KubeError && error.httpStatus === 404) record.stored = false;
       throw error;

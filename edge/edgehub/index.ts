@@ -5,6 +5,7 @@ import type { Clock } from "#shared/clock";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import {
+  databaseHeader,
   decode,
   encode,
   groups,
@@ -35,7 +36,7 @@ export type EdgeHubPort = Port<
 
 export interface EdgeHubParts {
   readonly port: EdgeHubPort;
-  readonly store: Pick<Store, "outbox">;
+  readonly store: Pick<Store, "name" | "outbox">;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -74,7 +75,7 @@ export async function startEdgeHub(config: EdgeHubStartConfig, parts: EdgeHubPar
   const beat = (): void => void link.send(keepalive(stamp));
   const link = new Link({
     url: config.edgeHub.url,
-    headers: { node_id: config.nodeName, project_id: config.edgeHub.projectId, ConnectionUse: "msg" },
+    headers: headersFor(config, parts.store.name),
     handshakeTimeoutMs: config.edgeHub.handshakeTimeoutMs,
     clock,
     log,
@@ -101,6 +102,15 @@ export async function startEdgeHub(config: EdgeHubStartConfig, parts: EdgeHubPar
   identity.start();
   link.start();
   return running("edgehub", stack.move());
+}
+
+function headersFor({ nodeName, edgeHub }: EdgeHubStartConfig, database: string): Record<string, string> {
+  return {
+    node_id: nodeName,
+    project_id: edgeHub.projectId,
+    ConnectionUse: "msg",
+    [databaseHeader]: database,
+  };
 }
 
 function serveRequests(port: EdgeHubPort, requests: Requests, stamp: Stamp): Disposable {

@@ -21,6 +21,8 @@ export type { TwinRow, Twins } from "./twins.ts";
 
 /** The edge's one database. All calls are synchronous; a call that returned is on disk. */
 export interface Store extends Disposable {
+  /** Of this database alone, for as long as it lives: 32 hexadecimal digits. */
+  readonly name: string;
   readonly metas: Metas;
   readonly outbox: Outbox;
   readonly backlog: Backlog;
@@ -41,6 +43,7 @@ export function openStore(path: string): Store {
   const losses = new LossCounter(db);
   const telemetry = new Telemetry(db);
   return {
+    name: db.query<{ name: string }, []>("SELECT name FROM identity").get()?.name ?? "",
     metas: new Metas(db),
     outbox,
     backlog: new Backlog(db, outbox, losses),

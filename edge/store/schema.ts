@@ -96,4 +96,7 @@ export const migrations: readonly string[] = [
    ) WITHOUT ROWID;`,
   // Whose will it is: what it may say is asked again when it is told.
   `ALTER TABLE mqtt_packet ADD COLUMN user TEXT;`,
+  // A name for this very database: the cloud tells by it that a node has lost what it had.
+  `CREATE TABLE identity (name TEXT NOT NULL);
+   INSERT INTO identity VALUES (lower(hex(randomblob(16))));`,
 ];

@@ -75,7 +75,8 @@ export interface CloudCatalog {
   };
   /** Send down to a node; `message.route.resource` is without the `node/<id>/` prefix. Answered by cloudhub once queued. */
   "node.send": { body: NodeMessage; reply: undefined };
-  "node.connected": { event: { readonly node: string } };
+  /** `database`: the name of what the node keeps its objects in, where it says so. */
+  "node.connected": { event: { readonly node: string; readonly database?: string | undefined } };
   "node.disconnected": { event: { readonly node: string; readonly reason: string } };
   /** Close the session of a node that was deleted or banned. */
   "node.close": { event: { readonly node: string; readonly reason: string } };

@@ -38,6 +38,7 @@ export {
 } from "./wire.ts";
 export {
   answersAllHeader,
+  databaseHeader,
   defaultProjectId,
   groups,
   leaseNamespace,

@@ -61,6 +61,11 @@ export const defaultProjectId = "e632aba927ea4ac2b575ec1603d56f10";
  * unanswered. Not a word of KubeEdge's: peers that do not know it ignore it.
  */
 export const answersAllHeader = "kubeedge-answers-all";
+/**
+ * In the handshake our edge names its database: one that was lost and made anew has another name, and the cloud knows that
+ * the node has nothing of what it acknowledged before. Not a word of KubeEdge's either.
+ */
+export const databaseHeader = "kubeedge-database";
 /** Content of a positive acknowledgement. */
 export const ok = "OK";
 /** Namespace element of cluster-scoped objects. */

@@ -54,3 +54,56 @@ test.skipIf(!hasPair())(
   },
   60_000,
 );
+
+test.skipIf(!hasPair())(
+  "a node whose disk was lost has its pods, what they read and its devices again",
+  async () => {
+    await using pair = await startPair();
+    const apiVersion = "devices.kubeedge.io/v1beta1";
+    const page = { name: "page", configMap: { name: "page" } };
+    const spec = {
+      ...podSpec(),
+      volumes: [page],
+      containers: (podSpec()["containers"] as object[]).map((container) => ({
+        ...container,
+        volumeMounts: [{ name: "page", mountPath: "/page" }],
+      })),
+    };
+    await pair.apply(
+      { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "page" }, data: { text: "from the cloud" } },
+      deployment("web", spec),
+      {
+        apiVersion,
+        kind: "DeviceModel",
+        metadata: { name: "thermo" },
+        spec: { properties: [{ name: "target", type: "FLOAT", accessMode: "ReadWrite" }] },
+      },
+      {
+        apiVersion,
+        kind: "Device",
+        metadata: { name: "hall" },
+        spec: {
+          deviceModelRef: { name: "thermo" },
+          nodeName: pair.node,
+          properties: [{ name: "target", desired: { value: "21" } }],
+        },
+      },
+    );
+    await pair.kubectl("wait", "--for=condition=Available", "deployment/web", "--timeout=30s");
+    const desired = (): string[] => pair.rows("SELECT desired FROM device_twin WHERE name = 'target'");
+    await until(10_000, () => desired().length === 1 || "the node does not know the device");
+    const before = desired();
+
+    await pair.loseEdgeDisk();
+    await pair.startEdge();
+    await until(30_000, () => {
+      const running = pair.containers(mains, "status=running");
+      return running.length === 1 || `${running.length} containers run`;
+    });
+    const [container = ""] = pair.containers(mains, "status=running");
+    expect(docker("exec", container, "/bin/busybox", "cat", "/page/text")).toBe("from the cloud");
+    await until(20_000, () => desired().length === 1 || "the node does not know the device again");
+    expect(desired()).toEqual(before);
+  },
+  90_000,
+);

@@ -105,6 +105,13 @@ devicetwin: { query-port: 0 }
     this.#edge = undefined;
   }
 
+  /** As after a new SD card: data and containers are gone. */
+  async loseEdgeDisk(): Promise<void> {
+    await this.killEdge();
+    removeContainers(this.#owner);
+    rmSync(this.edgeDir, { recursive: true });
+  }
+
   /** What the present edgecore has logged. */
   edgeSays(): string {
     return existsSync(this.#edgeLog()) ? readFileSync(this.#edgeLog(), "utf8") : "";

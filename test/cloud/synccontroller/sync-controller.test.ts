@@ -187,6 +187,36 @@ test("sync controller knows no content of what is to be deleted until the node s
   expect(status()).toEqual({ objectResourceVersion: "9", contentDigest: "d7" });
 });
 
+test("sync controller knows that a node with another database has nothing, also after a restart", async () => {
+  await using before = await startCloud();
+  await before.hub.emit("node.connected", { node, database: "disk-1" });
+  await before.hub.emit("object.acked", { ...pod, digest: "d7", node, deleted: false });
+  await before.clock.advance(1);
+  const stored = before.kube.all(resources.objectSyncs);
+  expect(stored[0]?.["status"]).toMatchObject({ objectResourceVersion: "7", nodeDatabase: "disk-1" });
+
+  await using after = await startCloud((kube) => {
+    for (const sync of stored) kube.put(resources.objectSyncs, sync);
+  });
+  const has = async (database: string | undefined): Promise<unknown[]> => {
+    await after.hub.emit("node.connected", { node, database });
+    const [delivered] = await after.hub.ask("object.delivered", { node });
+    return [delivered?.resourceVersion, await after.hub.ask("object.sending", { node, object: pod })];
+  };
+  // One that does not say is believed to have what it acknowledged, as a node of KubeEdge.
+  for (const same of ["disk-1", undefined]) expect(await has(same)).toEqual(["7", "7"]);
+  expect(await has("disk-2")).toEqual(["0", "0"]);
+
+  await after.hub.emit("object.acked", { ...pod, digest: "d7", node, deleted: false });
+  await after.clock.advance(1);
+  expect(await has("disk-2")).toEqual(["7", "7"]);
+  expect(after.kube.peek(resources.objectSyncs, key)?.["status"]).toEqual({
+    objectResourceVersion: "7",
+    contentDigest: "d7",
+    nodeDatabase: "disk-2",
+  });
+});
+
 test("sync controller has connected nodes compared about once a minute", async () => {
   await using cloud = await startCloud();
   await cloud.hub.emit("node.connected", { node });
