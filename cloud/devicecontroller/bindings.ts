@@ -1,4 +1,5 @@
 import { objectKey, type Device } from "#shared/kube";
+import type { DevicePlace } from "#shared/message";
 
 /** Which devices are on which node, kept beside the informer so that no question costs a walk over all of them. */
 export class Bindings {
@@ -44,8 +45,17 @@ export class Bindings {
     return [...this.#users].filter(([, models]) => models.has(modelKey)).map(([node]) => node);
   }
 
-  /** The device a node means by an id: `<namespace>/<name>`, or the name alone. */
-  find(node: string, id: string): Device | undefined {
+  /** Whether a device of that key, `<namespace>/<name>`, is on the node. */
+  has(node: string, key: string): boolean {
+    return this.#devices.get(node)?.has(key) === true;
+  }
+
+  /**
+   * The device a node means by an id: `<namespace>/<name>`, or the name alone. Where the node says the uid it is that
+   * one: it may have another id for it than `idOf` has, when there are several of the name.
+   */
+  find(node: string, id: string, uid?: string): Device | undefined {
+    if (uid !== undefined) return this.#ofUid(node, id, uid);
     const devices = this.#devices.get(node);
     if (id.includes("/")) return devices?.get(id);
     const keys = this.#names.get(node)?.get(id);
@@ -60,9 +70,10 @@ export class Bindings {
     return holder === undefined || objectKey(holder) === objectKey(device) ? name : objectKey(device);
   }
 
-  /** Where a device is, and under which id. */
-  place(device: Device | undefined): { node: string | undefined; id: string } | undefined {
-    return device && { node: nodeOf(device), id: this.idOf(device) };
+  #ofUid(node: string, id: string, uid: string): Device | undefined {
+    const devices = this.#devices.get(node);
+    const keys = this.#names.get(node)?.get(id.slice(id.indexOf("/") + 1));
+    return [...(keys ?? [])].map((key) => devices?.get(key)).find((device) => device?.metadata.uid === uid);
   }
 
   #age(a: Device | undefined, b: Device | undefined): number {
@@ -73,6 +84,10 @@ export class Bindings {
 
 export function nodeOf(device: Device): string | undefined {
   return device.spec?.nodeName || undefined;
+}
+
+export function placeOf(device: Device | undefined): DevicePlace | undefined {
+  return device && { node: nodeOf(device) };
 }
 
 /** `<namespace>/<name>` of the model of a device, empty when it has none. */

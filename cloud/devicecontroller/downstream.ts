@@ -139,8 +139,12 @@ export class Downstream implements AsyncDisposable {
   async #sendGone(node: string, gone: DeliveredObject): Promise<void> {
     const { apiVersion, kind, namespace, name, uid, resourceVersion } = gone;
     const metadata = { namespace, name, uid, resourceVersion };
-    if (kind === "Device" && !this.#options.bindings.find(node, name))
-      await this.#sendMembers(node, "removed_devices", [{ id: name, name }]);
+    const { bindings } = this.#options;
+    const key = `${namespace}/${name}`;
+    if (kind === "Device" && !bindings.has(node, key)) {
+      const id = bindings.find(node, name) ? key : name;
+      await this.#sendMembers(node, "removed_devices", [{ id, name, namespace, uid }]);
+    }
     await this.#sendObject(node, "delete", { apiVersion, kind, metadata });
   }
 
@@ -232,13 +236,17 @@ interface Member {
   readonly id: string;
   readonly name: string;
   readonly description?: string;
+  /** With the uid it says which of several devices of a name is meant. KubeEdge has neither. */
+  readonly namespace: string;
+  readonly uid: string;
 }
 
 const apiVersion = "devices.kubeedge.io/v1beta1";
 
 export function member(id: string, device: Device): Member {
   const description = device.metadata.labels?.["description"];
-  return { id, name: device.metadata.name ?? id, ...(description ? { description } : {}) };
+  const { name = id, namespace = "default", uid = "" } = device.metadata;
+  return { id, name, ...(description ? { description } : {}), namespace, uid };
 }
 
 function isDeviceKind(kind: string): boolean {

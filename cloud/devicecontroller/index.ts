@@ -6,9 +6,9 @@ import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import { responseTo, type CloudCatalog, type NodeMessage } from "#shared/message";
 import type { KubeClient } from "#cloud/kubeclient";
-import { Bindings, modelKeyOf } from "./bindings.ts";
+import { Bindings, modelKeyOf, placeOf } from "./bindings.ts";
 import { Downstream, member } from "./downstream.ts";
-import { isAbout, readStateReport, readTwinReport, type Report } from "./reports.ts";
+import { readStateReport, readTwinReport, type Report } from "./reports.ts";
 import { DiscoveredDevices, readDiscovered } from "./discovered.ts";
 import { StatusWriter } from "./status-writer.ts";
 
@@ -105,9 +105,7 @@ export async function startDeviceController(
   stack.use(port.on("node.resync", ({ node }) => downstream.resync(node)));
   stack.use(port.on("twin.message", (message) => upstream.receive(message)));
   stack.use(
-    port.answer("device.find", async ({ namespace, name }) =>
-      bindings.place(devices.get(`${namespace}/${name}`)),
-    ),
+    port.answer("device.find", async ({ namespace, name }) => placeOf(devices.get(`${namespace}/${name}`))),
   );
   log.info("device controller started", { devices: devices.list().length, models: models.list().length });
   return running("devicecontroller", stack.move());
@@ -150,8 +148,8 @@ class Upstream {
   }
 
   #take(message: NodeMessage, id: string, report: Report | undefined): void {
-    const device = this.#bindings.find(message.node, id);
-    if (!device || !report || !isAbout(device, report)) {
+    const device = report && this.#bindings.find(message.node, id, report.deviceUid);
+    if (!device) {
       this.#parts.log.debug("node reported a device it does not have, or nothing readable", {
         node: message.node,
         device: id,

@@ -54,7 +54,13 @@ export function readStateReport(content: unknown): Report | undefined {
   const state = asFields(body?.["device"])?.["state"];
   if (typeof state !== "string") return undefined;
   const madeMs = timeOf(body);
-  return { twins: new Map(), state, madeMs, lastOnlineMs: onlineStates.has(state) ? madeMs : undefined };
+  return {
+    twins: new Map(),
+    deviceUid: textOf(body?.["device_uid"]),
+    state,
+    madeMs,
+    lastOnlineMs: onlineStates.has(state) ? madeMs : undefined,
+  };
 }
 
 export function mergeReports(before: Report | undefined, next: Report): Report {

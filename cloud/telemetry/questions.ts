@@ -3,15 +3,7 @@ import type { ExtraReply } from "#cloud/apiwire";
 import type { Clock } from "#shared/clock";
 import { AppError, describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
-import {
-  groups,
-  historyResource,
-  newMessage,
-  operations,
-  sources,
-  type DevicePlace,
-  type WireMessage,
-} from "#shared/message";
+import { groups, historyResource, newMessage, operations, sources, type WireMessage } from "#shared/message";
 import { historyBounds, readWholeNumbers } from "#shared/query";
 import type { TelemetryPort } from "./index.ts";
 import type { UploadStore } from "./upload-store.ts";
@@ -79,7 +71,7 @@ export class Questions {
       if (!place) return refuse(404, `${name} not found`);
       const { node } = place;
       if (node === undefined) return refuse(404, `${name} is on no node: its spec.nodeName is empty`);
-      return readAnswer(node, await this.#askNode({ ...place, node }, question, read.values));
+      return readAnswer(node, await this.#askNode(node, question, read.values));
     } catch (error) {
       if (signal?.aborted) return refuse(503, "whoever asked went away");
       if (!(error instanceof AppError)) throw error;
@@ -89,8 +81,8 @@ export class Questions {
   }
 
   #askNode(
-    { node, id }: DevicePlace & { readonly node: string },
-    { property, signal }: PropertyQuestion,
+    node: string,
+    { namespace, device, property, signal }: PropertyQuestion,
     range: Readonly<Record<keyof typeof historyBounds, number>>,
   ): Promise<WireMessage> {
     const { port, clock } = this.#parts;
@@ -100,7 +92,8 @@ export class Questions {
         source: sources.deviceController,
         group: groups.twin,
         operation: operations.query,
-        resource: historyResource(id),
+        // The node may have an id of its own for it, and knows it by this name in any case.
+        resource: historyResource(`${namespace}/${device}`),
         content: { property, ...range },
       },
     );

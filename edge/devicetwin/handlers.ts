@@ -222,12 +222,16 @@ export class Handlers {
   }
 }
 
-/** Tells the cloud the state of a device, as a text. @returns the text, which is published too */
-export function tellState(batch: Batch, { id, name, state, lastOnline }: Device, nowMs: number): string {
-  const said = { name, state, last_online: lastOnline };
-  const payload = JSON.stringify({ event_id: randomUUID(), timestamp: nowMs, device: said });
-  batch.tellCloud(`device/${id}/state/update`, payload, { key: `state/${id}` });
-  return payload;
+/** Tells the cloud the state of a device, as a text. @returns what is published of it */
+export function tellState(batch: Batch, device: Device, nowMs: number): string {
+  const { id, name, state, lastOnline, object } = device;
+  const said = { event_id: randomUUID(), timestamp: nowMs, device: { name, state, last_online: lastOnline } };
+  const content = JSON.stringify({
+    ...said,
+    ...(object?.uid === undefined ? {} : { device_uid: object.uid }),
+  });
+  batch.tellCloud(`device/${id}/state/update`, content, { key: `state/${id}` });
+  return JSON.stringify(said);
 }
 
 /** How plain devices are told what changed. */

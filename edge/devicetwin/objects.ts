@@ -14,10 +14,20 @@ import {
   wireAttributes,
   type Handlers,
 } from "./handlers.ts";
-import { newDevice, topicNames, type Attribute, type Device, type Registry } from "./registry.ts";
+import {
+  newDevice,
+  topicNames,
+  type Attribute,
+  type Device,
+  type MemberName,
+  type Registry,
+} from "./registry.ts";
 import { isFields, parseJson, readEventId, readTwins, type Fields } from "./requests.ts";
 import { isDeleted, toCloud } from "./twin.ts";
 import { applyDesired, applySync, retype, type Change } from "./update.ts";
+
+/** Of a namespace (63), a slash and a name (253). */
+const longestId = 317;
 
 export interface ObjectsOptions {
   readonly registry: Registry;
@@ -160,7 +170,7 @@ export class Objects {
 
   #newDevice(namespace: string, name: string, object: DeviceObject): Device {
     const { registry, batch } = this.#options;
-    const id = registry.get(name) ? `${namespace}/${name}` : name;
+    const id = freeId(registry, { id: name, name, namespace });
     const device = newDevice(id, name, object.metadata.labels?.["description"] ?? "");
     batch.addDevice(device);
     return device;
@@ -252,8 +262,11 @@ export class Objects {
   }
 
   #membership(body: Fields): Promise<void> {
-    const removed = records(body["removed_devices"]).flatMap((entry) => this.#known(entry));
     const given = records(body["added_devices"]);
+    const removed = [
+      ...records(body["removed_devices"]).flatMap((entry) => this.#known(entry)),
+      ...given.flatMap((entry) => this.#replacedBy(entry)),
+    ];
     const waits = removed.length > 0 ? [this.#remove(removed)] : [];
     for (const device of new Set(given.flatMap((entry) => this.#known(entry)))) this.#report(device);
     return Promise.all([...waits, this.#admitAll(given)]).then(() => undefined);
@@ -286,18 +299,29 @@ export class Objects {
   }
 
   #known(entry: Fields): Device[] {
-    const device = this.#options.registry.member(textOf(entry["id"]));
+    const device = this.#options.registry.member(readMember(entry));
     return device ? [device] : [];
+  }
+
+  /** A device of the same name that is another one. */
+  #replacedBy(entry: Fields): Device[] {
+    const { namespace, name, uid } = readMember(entry);
+    if (namespace === undefined || uid === undefined) return [];
+    const device = this.#options.registry.ofObject(namespace, name);
+    const known = device?.object?.uid;
+    return device && known !== undefined && known !== uid ? [device] : [];
   }
 
   /** Whoever calls it waits for the commit. @returns the device when it is new */
   #admit(entry: Fields): Device[] {
-    const id = entry["id"];
-    if (typeof id !== "string" || id === "" || id.length > 253) return [];
     const { batch, registry } = this.#options;
-    const known = registry.member(id);
-    const device = known ?? newDevice(id, textOf(entry["name"]) || id, textOf(entry["description"]));
+    const member = readMember(entry);
+    const { id, name, namespace, uid } = member;
+    if (id === "" || id.length > longestId) return [];
+    const known = registry.member(member);
+    const device = known ?? newDevice(freeId(registry, member), name, textOf(entry["description"]));
     if (!known) batch.addDevice(device);
+    if (!known && namespace !== undefined) device.object = { namespace, name, uid };
     if (isFields(entry["attributes"])) this.#setAttributes(device, entry["attributes"], true);
     if (isFields(entry["twin"])) void this.sync(device.id, { twin: entry["twin"] });
     return known ? [] : [device];
@@ -382,6 +406,21 @@ function desiredChanges(device: Device, object: DeviceObject, nowMs: number): Ch
     const after = applyDesired(before, value === undefined ? undefined : { value, cloud }, from);
     return after ? [{ name, before, after }] : [];
   });
+}
+
+function readMember(entry: Fields): MemberName {
+  const id = textOf(entry["id"]);
+  const [namespace, uid] = [textOf(entry["namespace"]), textOf(entry["uid"])];
+  return { id, name: textOf(entry["name"]) || id, namespace: namespace || undefined, uid: uid || undefined };
+}
+
+/** The name alone, unless another device has it; whoever says no namespace has chosen an id. */
+function freeId(
+  registry: Registry,
+  { id, name, namespace }: Pick<MemberName, "id" | "name" | "namespace">,
+): string {
+  if (namespace === undefined) return id;
+  return registry.get(name) ? `${namespace}/${name}` : name;
 }
 
 /** What is needed of a Device later on; the rest is in the tables. */

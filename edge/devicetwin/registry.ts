@@ -18,7 +18,7 @@ export interface Device {
   lastOnline: string;
   readonly attributes: Map<string, Attribute>;
   readonly twins: Map<string, Twin>;
-  /** Namespace, name and uid of its Device object, once known. */
+  /** Namespace, name and uid of its Device, once somebody said them. */
   object: { readonly namespace: string; readonly name: string; readonly uid: string | undefined } | undefined;
   /** How its clients spell it in topics: `<id>`, `<namespace>/<name>` or both; as `<id>` until somebody asked. */
   readonly spellings: Set<string>;
@@ -103,10 +103,17 @@ export class Registry {
   }
 
   /**
-   * The device a member of this node means. A cloud changes its word for a device from `<namespace>/<name>` to the name
-   * when that becomes free, and with its version.
+   * The device a member of this node means. A cloud that says the namespace means the device of that Device; the id of
+   * others changes from `<namespace>/<name>` to the name when that becomes free, and with their version.
    */
-  member(id: string): Device | undefined {
+  member({ id, name, namespace, uid }: MemberName): Device | undefined {
+    if (namespace === undefined) return this.#ofId(id);
+    const device = this.ofObject(namespace, name);
+    const known = device?.object?.uid;
+    return known === undefined || uid === undefined || known === uid ? device : undefined;
+  }
+
+  #ofId(id: string): Device | undefined {
     const exact = this.#byId.get(id);
     if (exact || id.includes("/")) return exact ?? this.find(id);
     const [only, ...others] = this.#qualified.get(id) ?? [];
@@ -137,6 +144,14 @@ export class Registry {
     ids?.delete(id);
     if (ids?.size === 0) this.#qualified.delete(name);
   }
+}
+
+/** A device as a cloud names it in a list of members; KubeEdge's says the id alone. */
+export interface MemberName {
+  readonly id: string;
+  readonly name: string;
+  readonly namespace: string | undefined;
+  readonly uid: string | undefined;
 }
 
 /** The name in `<namespace>/<name>`; undefined for a name alone. */

@@ -134,8 +134,6 @@ export interface NodeMessage {
 export interface DevicePlace {
   /** undefined: the Device is bound to no node */
   readonly node: string | undefined;
-  /** What the node calls it. */
-  readonly id: string;
 }
 
 export interface DeliveredObject {

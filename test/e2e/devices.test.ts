@@ -262,6 +262,63 @@ describe.skipIf(!able)("devices from MQTT to the API and back", () => {
     });
   }, 60_000);
 
+  test("devices of one name in three namespaces are three, and stay so when some of them go", async () => {
+    const namespaces = ["default", "lab1", "lab2"];
+    for (const name of namespaces.slice(1))
+      await pair.apply({ apiVersion: "v1", kind: "Namespace", metadata: { name } });
+    const twins = ["twin1", "twin2", "twin3", "twin4"];
+    const all = twins.flatMap((name) => namespaces.map((namespace) => ({ name, namespace })));
+    const bare = ({ name, namespace }: { name: string; namespace: string }): object => ({
+      ...device(name, pair.node),
+      metadata: { name, namespace },
+      spec: { nodeName: pair.node, properties: [{ name: "seq" }] },
+    });
+    await pair.apply(...all.map(bare));
+    const known = (): string[] => pair.rows("SELECT id FROM device WHERE name LIKE 'twin%'");
+    await until(10_000, () => known().length === 12 || `the node knows ${known().join(" ")}`);
+    const seqOf = ({ name, namespace }: { name: string; namespace: string }): Promise<string> => {
+      const path = 'jsonpath={.status.twins[?(@.propertyName=="seq")].reported.value}';
+      return pair.kubectl("get", "device", name, "-n", namespace, "-o", path);
+    };
+    const reportAll = async (some: typeof all, round: number): Promise<void> => {
+      const said = (at: number): string => `${round}00${at}`;
+      for (const [at, { name, namespace }] of some.entries())
+        await publish(`${namespace}/${name}`, { seq: said(at) });
+      await until(10_000, async () => {
+        const seen = await Promise.all(some.map((one) => seqOf(one)));
+        return seen.every((seq, at) => seq === said(at)) || `the statuses say ${seen.join(" ")}`;
+      });
+    };
+    await reportAll(all, 1);
+
+    await pair.kubectl("delete", "devices", "-n", "lab1", ...twins, "--timeout=20s");
+    await until(10_000, () => known().length === 8 || `the node knows ${known().join(" ")}`);
+    pair.link.cut({ refuse: true });
+    await pair.kubectl("delete", "devices", "twin1", "twin2", "--timeout=20s");
+    pair.link.mend();
+    await until(20_000, () => known().length === 6 || `the node knows ${known().join(" ")}`);
+    const left = all.filter(
+      ({ name, namespace }) => namespace === "lab2" || (namespace === "default" && /[34]$/.test(name)),
+    );
+    await reportAll(left, 2);
+    const path = "/apis/devices.kubeedge.io/v1beta1/namespaces/lab2/devices/twin1/history?property=seq";
+    const { history } = JSON.parse(await pair.kubectl("get", "--raw", path)) as { history: unknown[] };
+    expect(history).toHaveLength(2);
+  }, 90_000);
+
+  test("devices whose names are words of the protocol report as any other", async () => {
+    const names = ["node", "lease", "twin", "membership", "state"];
+    await pair.apply(...names.map((name) => device(name, pair.node)));
+    const known = (): string[] => pair.rows("SELECT name FROM device");
+    await until(10_000, () => names.every((name) => known().includes(name)) || `known: ${known().join(" ")}`);
+    for (const name of names) await publish(name, { seq: "7" });
+    await until(10_000, async () => {
+      const seen = await Promise.all(names.map(async (name) => (await values(pair, name)).get("seq")));
+      return seen.every((seq) => seq === "7") || `the statuses say ${seen.join(" ")}`;
+    });
+    await pair.outboxEmpty();
+  }, 40_000);
+
   test("kill -9 of edgecore loses no answered update", async () => {
     const answered = new Set<number>();
     for (let round = 0; round < 4; round += 1) {

@@ -120,7 +120,15 @@ test("device controller sends membership, model and device when a device is boun
   expect(cloud.sent[0]?.message.content).toEqual({
     event_id: expect.any(String),
     timestamp: expect.any(Number),
-    added_devices: [{ id: "thermo-1", name: "thermo-1", description: "hall" }],
+    added_devices: [
+      {
+        id: "thermo-1",
+        name: "thermo-1",
+        description: "hall",
+        namespace: "default",
+        uid: cloud.kube.peek(resources.devices, "default/thermo-1")?.metadata.uid,
+      },
+    ],
     removed_devices: null,
   });
 });
@@ -339,6 +347,42 @@ test("device controller gives a device again to a node that never heard that it 
   expect(cloud.texts()).toEqual(["edge-1 update membership", "edge-1 update default/device/thermo-1"]);
 });
 
+test("device controller takes a report for the device it names by uid, whatever the node calls it", async () => {
+  const inLab = { ...device("thermo-1", "edge-1"), metadata: { name: "thermo-1", namespace: "lab" } };
+  await using cloud = await startCloud((kube) => {
+    kube.put(resources.devices, inLab);
+    kube.put(resources.devices, device("thermo-1", "edge-1"));
+  });
+  await cloud.clock.advance(1);
+  for (const [id, key] of [
+    ["thermo-1", "default/thermo-1"],
+    ["lab/thermo-1", "lab/thermo-1"],
+    ["default/thermo-1", "lab/thermo-1"],
+    ["thermo-1", "lab/thermo-1"],
+  ] as const) {
+    const uid = cloud.kube.peek<Device>(resources.devices, key)?.metadata.uid;
+    const value = `${id} of ${key}`;
+    const twin = { target: { actual: { value } } };
+    await cloud.say(`device/${id}/twin/edge_updated`, { device_uid: uid, twin });
+    const state = { timestamp: 0, device: { state: `state ${value}` }, device_uid: uid };
+    await cloud.say(`device/${id}/state/update`, JSON.stringify(state));
+    await cloud.clock.advance(2000);
+    const { status } = cloud.kube.peek<Device>(resources.devices, key) ?? {};
+    expect([status?.twins?.[0]?.reported?.value, status?.state]).toEqual([value, `state ${value}`]);
+  }
+});
+
+test("device controller leaves the state of a device that was deleted to nobody", async () => {
+  await using cloud = await startCloud(
+    (kube) => void kube.put(resources.devices, device("thermo-1", "edge-1")),
+  );
+  await cloud.clock.advance(1);
+  const state = { timestamp: 0, device: { state: "online" }, device_uid: "of-the-old-one" };
+  await cloud.say("device/thermo-1/state/update", JSON.stringify(state));
+  expect(cloud.texts()).toEqual(["edge-1 response twin"]);
+  expect(cloud.kube.peek<Device>(resources.devices, "default/thermo-1")?.status).toBeUndefined();
+});
+
 const atStart = Date.parse("2026-01-01T00:00:00Z");
 
 test.each([
@@ -368,15 +412,15 @@ test("device controller tells a node its members when it asks", async () => {
   });
 });
 
-test("device controller tells where a device is, and under which id its node knows it", async () => {
+test("device controller tells where a device is", async () => {
   await using cloud = await startCloud((kube) => {
     kube.put(resources.devices, device("thermo-1", "edge-1"));
     kube.put(resources.devices, device("loose", ""));
   });
   await cloud.clock.advance(1);
   expect(await Promise.all(["thermo-1", "loose", "none"].map((name) => cloud.find(name)))).toEqual([
-    { node: "edge-1", id: "thermo-1" },
-    { node: undefined, id: "loose" },
+    { node: "edge-1" },
+    { node: undefined },
     undefined,
   ]);
 });

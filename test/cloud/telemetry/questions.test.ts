@@ -30,7 +30,7 @@ async function startCloud(
   const others = bus.port<never, "node.upload", never, "node.request" | "device.find">("others");
   others.answer("device.find", async ({ name }) => {
     if (name === "none") return undefined;
-    return { node: name === "unbound" ? undefined : "edge-1", id: `id-of-${name}` };
+    return { node: name === "unbound" ? undefined : "edge-1" };
   });
   others.answer("node.request", async ({ message }) => {
     asked.push(message);
@@ -115,7 +115,7 @@ describe("uploads over HTTP", () => {
 });
 
 describe("past values over HTTP", () => {
-  test("the node the device is on is asked under the id it knows, and its answer is given", async () => {
+  test("the node the device is on is asked by namespace and name, and its answer is given", async () => {
     const told = { device: "id-of-d", property: "t", twin: null, history: [{ at: 1, value: "2" }] };
     await using cloud = await startCloud(() => told);
     expect(await cloud.get("/devices/default/d/t?since=5&limit=7")).toEqual([
@@ -127,7 +127,7 @@ describe("past values over HTTP", () => {
         source: "devicecontroller",
         group: "twin",
         operation: "query",
-        resource: "device/id-of-d/history",
+        resource: "device/default/d/history",
         content: { property: "t", since: 5, until: Number.MAX_SAFE_INTEGER, limit: 7 },
       },
     ]);

@@ -184,3 +184,58 @@ test("a device given that is here already is reported as it is, and an answered 
   });
   expect(JSON.parse(String(state?.content))).toMatchObject({ device: { name: "lamp", state: "online" } });
 });
+
+const member = (namespace: string, uid: string, id = "lamp"): object => ({
+  id,
+  name: "lamp",
+  namespace,
+  uid,
+});
+
+test("a member that names its namespace is the device of that namespace, whatever its id", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path);
+  await node.deliver("membership", { added_devices: [member("b", "2")] });
+  await node.deliver("membership", { added_devices: [member("a", "1"), member("b", "2", "b/lamp")] });
+  await node.addDevice(lamp("a", "1"));
+  await node.addDevice(lamp("b", "2"));
+  await report(node, "a/lamp", "one");
+  await report(node, "b/lamp", "two");
+  expect(values(node)).toEqual(["a/lamp one", "lamp two"]);
+  expect(node.outbox().map(({ content }) => content)).toMatchObject([
+    { device_uid: "1", twin: { power: { actual: { value: "one" } } } },
+    { device_uid: "2", twin: { power: { actual: { value: "two" } } } },
+  ]);
+
+  const listed = [member("a", "1", "lamp"), member("b", "2", "b/lamp")];
+  await node.deliver("membership/detail", { devices: listed });
+  expect(values(node)).toEqual(["a/lamp one", "lamp two"]);
+  await node.deliver("membership", { removed_devices: [member("a", "1", "lamp")] });
+  expect(values(node)).toEqual(["lamp two"]);
+});
+
+test("a member of another uid takes the place of the device, and a late removal of the old one leaves it", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path);
+  await node.addDevice(lamp("a", "old"));
+  await report(node, "lamp", "before");
+  await node.deliver("membership", { added_devices: [member("a", "new")] });
+  expect(values(node)).toEqual([]);
+  await node.addDevice(lamp("a", "new"));
+  await report(node, "lamp", "after");
+  await node.deliver("membership", { removed_devices: [member("a", "old")] });
+  expect(values(node)).toEqual(["lamp after"]);
+});
+
+test("a state names the Device it is of, to the cloud and not on the broker", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path);
+  await node.addDevice(lamp("default", "1"));
+  node.take();
+  await node.send("$hw/events/device/lamp/state/update", { state: "online" });
+  const [told] = node.outbox();
+  expect(JSON.parse(told?.content as string)).toMatchObject({ device: { state: "online" }, device_uid: "1" });
+  expect(node.take().map(({ payload }) => Object.keys(payload))).toEqual([
+    ["event_id", "timestamp", "device"],
+  ]);
+});
