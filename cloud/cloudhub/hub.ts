@@ -8,6 +8,7 @@ import type { Logger } from "#shared/log";
 import {
   answersAllHeader,
   databaseHeader,
+  largestMessageBytes,
   type DeliveredObject,
   type NodeMessage,
   type WireMessage,
@@ -17,7 +18,6 @@ import { identify, isNodeName, nodeOfRequest, peerOf } from "./identity.ts";
 import { Session } from "./session.ts";
 import type { RequestOptions } from "./session-requests.ts";
 
-const maxFrameBytes = 32 * 1024 * 1024;
 const drainMs = 3000;
 
 export interface HubOptions {
@@ -50,7 +50,7 @@ export class Hub implements AsyncDisposable {
   readonly #server = new WebSocketServer({
     noServer: true,
     perMessageDeflate: false,
-    maxPayload: maxFrameBytes,
+    maxPayload: largestMessageBytes,
   });
   #closed = false;
 

@@ -1,6 +1,6 @@
 import { describeError, UnavailableError } from "#shared/errors";
 import type { Seldom } from "#shared/log";
-import { newMessage, type Stamp, type WireMessage } from "#shared/message";
+import { largestMessageBytes, newMessage, type Stamp, type WireMessage } from "#shared/message";
 import type { HistoryPoint, Store } from "#edge/store";
 import type { Attribute, Device, Registry } from "./registry.ts";
 import { sorted, toRow, type Twin, type WireTwin } from "./twin.ts";
@@ -26,11 +26,16 @@ export interface BatchOptions {
   readonly log: Pick<Seldom, "warn">;
   readonly historyPerProperty: number;
   readonly publish: (message: Outgoing) => void;
+  /** Told of an upload that is given up, before that is on disk. */
+  readonly onTooLarge: () => void;
   /** Told after a commit that put bytes into the outbox. */
   readonly onQueued: (bytes: number) => void;
 }
 
 type Write = (store: Store) => void;
+
+/** A topic, which may be 64 KiB long and twice that or more as JSON, and the rest of a message. */
+const besideContentBytes = 512 * 1024;
 
 interface Failure {
   readonly cause: unknown;
@@ -169,8 +174,9 @@ export class Batch {
     });
   }
 
-  /** A message of a device for the cloud, passed on as it is. */
+  /** A message of a device for the cloud, passed on as it is; one that could never be sent is given up and counted. */
   upload(topic: string, content: string): void {
+    if (isTooLarge(content)) return this.#giveUp(topic, content.length);
     const message = newMessage(this.#options.stamp, {
       source: "bus",
       group: "user",
@@ -179,6 +185,13 @@ export class Batch {
       content,
     });
     this.#messages.push({ lane: "upload", key: undefined, message });
+  }
+
+  #giveUp(topic: string, length: number): void {
+    const { stamp, log, onTooLarge } = this.#options;
+    log.warn("gave up an upload: it is larger than the cloud reads", { topic: topic.slice(0, 256), length });
+    this.#writes.push((store) => store.losses.add("droppedUploads", 1, stamp.nowMs()));
+    onTooLarge();
   }
 
   #flush(): Failure | undefined {
@@ -234,6 +247,12 @@ export class Batch {
     this.#outcome = undefined;
     this.#stored = undefined;
   }
+}
+
+/** As text of JSON a character takes six bytes at most; what is beside the content is small. */
+function isTooLarge(content: string): boolean {
+  const most = largestMessageBytes - besideContentBytes;
+  return content.length * 6 + 2 > most && Buffer.byteLength(JSON.stringify(content)) > most;
 }
 
 function notStored({ cause }: Failure): UnavailableError {

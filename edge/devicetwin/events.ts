@@ -172,8 +172,9 @@ export class Events implements Disposable {
     const lost = losses();
     const { folded, droppedReports, droppedUploads, sinceMs = 0, limitBytes } = lost;
     const message =
-      `More than edgehub.outbox-mb (${Math.round(limitBytes / 1e6)} MB) waited for the cloud. Since ${rfc3339(sinceMs)}: ` +
-      `${folded} reports folded into later ones, ${droppedReports} reports and ${droppedUploads} uploads dropped`;
+      `More than edgehub.outbox-mb (${Math.round(limitBytes / 1e6)} MB) waited for the cloud, or an upload was larger than ` +
+      `it reads (32 MiB). Since ${rfc3339(sinceMs)}: ${folded} reports folded into later ones, ` +
+      `${droppedReports} reports and ${droppedUploads} uploads dropped`;
     const reason = untold.dropped ? "MessagesDropped" : "ReportsFolded";
     void this.#emit(this.#node, reason, message).then(() => {
       if (!this.#closed) setTold(lost);

@@ -93,6 +93,7 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
     historyPerProperty: config.history.maxPerProperty,
     publish: ({ topic, payload, retain }) =>
       void port.emit("mqtt.publish", { topic, payload: Buffer.from(payload), ...(retain ? { retain } : {}) }),
+    onTooLarge: () => events.lost({ folded: 0, droppedReports: 0, droppedUploads: 1 }),
     onQueued: (bytes) => {
       void port.emit("outbox.added", {});
       budget.queued(bytes);

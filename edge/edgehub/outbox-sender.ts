@@ -1,7 +1,7 @@
 import type { Outbox, OutboxEntry, OutboxShare } from "#edge/store";
 import type { Clock } from "#shared/clock";
 import type { Logger } from "#shared/log";
-import { decode, type WireMessage } from "#shared/message";
+import { decode, largestMessageBytes, type WireMessage } from "#shared/message";
 import { judgeReply } from "./verdict.ts";
 
 export interface SenderOptions {
@@ -44,6 +44,8 @@ const longestWaitMs = 300_000;
 const parkAfterTries = 2;
 const flushAfterMs = 25;
 const removeAgainMs = 5000;
+/** The cloud would end the connection over it, each time anew. */
+const tooLarge = { ok: false, reason: "it is larger than the cloud reads" } as const;
 /** KubeEdge's cloud leaves reports unanswered that it cannot store now, and those of devices it does not know. */
 const reportPatience = 8;
 /** KubeEdge up to 1.15 never answers states of devices. */
@@ -221,17 +223,19 @@ export class OutboxSender implements Disposable {
   }
 
   #first(row: OutboxEntry): boolean {
-    const decoded = decode(row.message);
+    const bytes = Buffer.byteLength(row.message);
+    const decoded = bytes > largestMessageBytes ? tooLarge : decode(row.message);
     if (!decoded.ok) {
-      this.#options.log.error("stored message cannot be read: dropped", {
-        lane: row.lane,
+      const { lane } = row;
+      this.#options.log.error("stored message cannot be sent: dropped", {
+        lane,
+        bytes,
         reason: decoded.reason,
       });
       this.#forgetSoon(row.id);
       this.#sentUpTo(row.id);
       return true;
     }
-    const bytes = Buffer.byteLength(row.message);
     if (!this.#fits(bytes) || !this.#send(row.message)) return false;
     this.#sentUpTo(row.id);
     const nowMs = this.#options.clock.monotonicMs();

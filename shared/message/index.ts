@@ -39,6 +39,7 @@ export {
 export {
   answersAllHeader,
   databaseHeader,
+  largestMessageBytes,
   defaultProjectId,
   groups,
   leaseNamespace,

@@ -66,6 +66,8 @@ export const answersAllHeader = "kubeedge-answers-all";
  * the node has nothing of what it acknowledged before. Not a word of KubeEdge's either.
  */
 export const databaseHeader = "kubeedge-database";
+/** The largest message our cloud reads, as text in bytes: one that is larger could never be delivered. */
+export const largestMessageBytes = 32 * 1024 * 1024;
 /** Content of a positive acknowledgement. */
 export const ok = "OK";
 /** Namespace element of cluster-scoped objects. */

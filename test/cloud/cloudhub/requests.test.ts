@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { newMessage, type WireMessage } from "#shared/message";
+import { largestMessageBytes, newMessage, type WireMessage } from "#shared/message";
 import { clientPair, RawNode, stamp, startHarness, type Harness } from "./hub-harness.ts";
 
 async function connect(harness: Harness, node: string): Promise<RawNode> {
@@ -93,6 +93,19 @@ describe("cloudhub uploads", () => {
     raw.say("bus", "upload", "default/node/edge-2", { group: "user", content: "21.5" });
     const heard = await raw.next();
     expect([heard.route.operation, heard.content, harness.uploads]).toEqual(["response", "OK", ["21.5"]]);
+  });
+
+  test("the largest message a node sends is read", async () => {
+    await using harness = await startHarness();
+    using raw = await connect(harness, "edge-1");
+    const frame = (content: string): string =>
+      JSON.stringify(
+        newMessage(stamp, { source: "bus", group: "user", operation: "upload", resource: "t", content }),
+      );
+    raw.raw(frame("x".repeat(largestMessageBytes - frame("").length)));
+    expect((await raw.next()).content).toBe("OK");
+    raw.raw(frame("x".repeat(largestMessageBytes)));
+    expect(await raw.closed).toBe(1009);
   });
 
   test("an upload that is not stored is not answered", async () => {

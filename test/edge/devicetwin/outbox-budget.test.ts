@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { largestMessageBytes } from "#shared/message";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { OutboxShares } from "#internal/edge/edgehub/outbox-shares.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
@@ -132,4 +133,23 @@ test("a backlog of many devices with one report each stays within the disk budge
   const kept = node.outbox().map(({ resource }) => resource);
   expect(kept.at(-1)).toBe("device/d999/twin/edge_updated");
   expect(kept.length + node.store.backlog.losses().droppedReports).toBe(1000);
+});
+
+test("an upload that is larger than the cloud reads is given up and told, the largest that fits is kept", async () => {
+  using dir = tempDir();
+  const clock = new FakeClock();
+  await using node = await startHarness(dir.path, {}, clock);
+  // Of these characters JSON makes six bytes each.
+  const fits = Math.floor((largestMessageBytes - 512 * 1024 - 2) / 6);
+  await node.send("SYS/dis/upload_records", "\u0001".repeat(fits));
+  expect(node.store.outbox.size()).toMatchObject({ entries: 1 });
+  expect(node.store.outbox.size().bytes).toBeLessThan(largestMessageBytes);
+  await node.send("SYS/dis/upload_records", "\u0001".repeat(fits + 1));
+  await node.send("SYS/dis/upload_records", "next");
+  await clock.advance(5000);
+  expect(node.store.outbox.size().entries).toBe(2);
+  expect(node.store.backlog.losses()).toMatchObject({ droppedUploads: 1 });
+  expect(node.events.map(({ reason, message }) => [reason, /1 uploads dropped/.test(message ?? "")])).toEqual(
+    [["MessagesDropped", true]],
+  );
 });

@@ -5,7 +5,7 @@ import { OutboxSender } from "#internal/edge/edgehub/outbox-sender.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { newMessage } from "#shared/message";
+import { largestMessageBytes, newMessage } from "#shared/message";
 
 const state = "device/d/state/update";
 const report = "device/d/twin/edge_updated";
@@ -160,4 +160,32 @@ test.each([
   sender.linkUp(promises);
   await clock.advance(60_000);
   expect({ pings, left: store.outbox.size().entries }).toEqual({ pings: marks, left });
+});
+
+test("outbox sender drops what the cloud would end the connection over, and sends what follows", async () => {
+  using dir = tempDir();
+  using store = openStore(join(dir.path, "edge.db"));
+  const clock = new FakeClock();
+  const log = silentLog();
+  const sent: number[] = [];
+  const send = (frame: string): boolean => sent.push(frame.length) > 0;
+  using sender = new OutboxSender({
+    outbox: store.outbox,
+    share: "uploads",
+    clock,
+    log,
+    send,
+    ping: () => {},
+  });
+  const parts = { source: "bus", group: "user", operation: "upload", resource: "t" };
+  for (const [id, length] of [largestMessageBytes, 5].entries()) {
+    const stamp = { id: () => `m${id}`, nowMs: () => 1 };
+    const message = newMessage(stamp, { ...parts, content: "x".repeat(length) });
+    store.outbox.put("upload", undefined, JSON.stringify(message));
+  }
+  sender.linkUp(true);
+  await clock.advance(100);
+  expect(sent).toHaveLength(1);
+  expect(store.outbox.size().entries).toBe(1);
+  expect(log.lines.map((line) => (JSON.parse(line) as { level: string }).level)).toEqual(["error"]);
 });
