@@ -1,12 +1,19 @@
 import { rfc3339 } from "#shared/clock";
 import type { Device, DeviceModel, DeviceStatus, DeviceTwinStatus, TwinValue } from "#shared/kube";
 
+type TwinSides = Omit<DeviceTwinStatus, "propertyName">;
+
 /** What a node reported of a device and is not in the API yet; later reports go over earlier ones. */
 export interface Report {
-  readonly twins: ReadonlyMap<string, Omit<DeviceTwinStatus, "propertyName">>;
-  /** Of the Device object the node knew, where it says so: another one of its name is not meant. */
+  /** null: the twin is gone */
+  readonly twins: ReadonlyMap<string, TwinSides | null>;
+  /**
+   * Of the Device object the node knew, where it says so: another one of its name is not meant. Our nodes say it, and tell
+   * a twin whole: a side that is missing is gone.
+   */
   readonly deviceUid?: string | undefined;
-  readonly state?: string | undefined;
+  /** null: nobody knows */
+  readonly state?: string | null | undefined;
   /** Of the node's clock, milliseconds since 1970. */
   readonly lastOnlineMs?: number | undefined;
   /** When the node made the report, by its clock; absent where it does not say. */
@@ -15,6 +22,11 @@ export interface Report {
 
 type Fields = Readonly<Record<string, unknown>>;
 
+/** Says nothing: the status is only brought to what Device and model say now. */
+export const nothingNew: Report = { twins: new Map() };
+/** Of a Device that was given to another node, or to none. */
+export const stateUnknown: Report = { twins: new Map(), state: null };
+
 const onlineStates = new Set(["online", "ok"]);
 
 /** Reads the content of `edge_updated`; undefined when it is none. */
@@ -22,17 +34,19 @@ export function readTwinReport(content: unknown): Report | undefined {
   const body = asFields(content);
   const twins = asFields(body?.["twin"]);
   if (!twins) return undefined;
-  const found = new Map<string, Omit<DeviceTwinStatus, "propertyName">>();
+  const found = new Map<string, TwinSides | null>();
   for (const [name, entry] of Object.entries(twins)) {
     const twin = readTwin(asFields(entry));
-    if (twin) found.set(name, twin);
+    if (twin !== undefined) found.set(name, twin);
   }
   return { twins: found, deviceUid: textOf(body?.["device_uid"]), madeMs: timeOf(body) };
 }
 
-function readTwin(twin: Fields | undefined): Omit<DeviceTwinStatus, "propertyName"> | undefined {
+/** @returns null for one that is gone, undefined for what says nothing */
+function readTwin(twin: Fields | undefined): TwinSides | null | undefined {
   const type = asFields(twin?.["metadata"])?.["type"];
-  if (!twin || type === "deleted") return undefined;
+  if (!twin) return undefined;
+  if (type === "deleted") return null;
   const reported = readSide(twin["actual"], type);
   const observedDesired = readSide(twin["expected"], type);
   if (!reported && !observedDesired) return undefined;
@@ -66,14 +80,20 @@ export function readStateReport(content: unknown): Report | undefined {
 export function mergeReports(before: Report | undefined, next: Report): Report {
   if (!before || isOfAnother(before, next)) return next;
   const twins = new Map(before.twins);
-  for (const [name, twin] of next.twins) twins.set(name, { ...twins.get(name), ...twin });
+  for (const [name, twin] of next.twins)
+    twins.set(name, twin && isPartial(next) ? { ...twins.get(name), ...twin } : twin);
   return {
     twins,
     deviceUid: next.deviceUid ?? before.deviceUid,
-    state: next.state ?? before.state,
+    state: next.state === undefined ? before.state : next.state,
     lastOnlineMs: next.lastOnlineMs ?? before.lastOnlineMs,
     madeMs: next.madeMs ?? before.madeMs,
   };
+}
+
+/** A node of KubeEdge tells what changed of a twin. */
+function isPartial({ deviceUid }: Report): boolean {
+  return deviceUid === undefined;
 }
 
 function isOfAnother(before: Report, next: Report): boolean {
@@ -88,8 +108,8 @@ export function isAbout(device: Device, { deviceUid }: Report): boolean {
 }
 
 /**
- * The status a device has after a report. Twins appear by themselves for properties its spec or model knows; others
- * are left out. The list is whole: merge patches replace lists.
+ * The status a device has after a report. Twins appear by themselves for properties its spec or model knows, and go with
+ * them. The list is whole: merge patches replace lists.
  */
 export function applyReport(
   device: Device,
@@ -98,14 +118,24 @@ export function applyReport(
   nowMs: number,
 ): DeviceStatus {
   const twins = mergeTwins(device, model, report);
-  const { state, lastOnlineMs } = report;
+  const { state: known, ...before } = device.status ?? {};
+  const { state = known, lastOnlineMs } = report;
+  const isReport = report.twins.size > 0 || typeof report.state === "string";
   return {
-    ...device.status,
-    ...(twins.length > 0 ? { twins } : {}),
-    ...(state === undefined ? {} : { state }),
+    ...before,
+    ...(twins.length > 0 || before.twins ? { twins } : {}),
+    ...(state === undefined || state === null ? {} : { state }),
     ...(lastOnlineMs === undefined ? {} : { lastOnlineTime: rfc3339(Math.min(lastOnlineMs, nowMs)) }),
-    reportedTime: rfc3339(reportedMs(device, report, nowMs)),
+    ...(isReport ? { reportedTime: rfc3339(reportedMs(device, report, nowMs)) } : {}),
   };
+}
+
+/** Whether the status has twins of properties neither the Device nor its model has. */
+export function hasStaleTwins(device: Device, model: DeviceModel | undefined): boolean {
+  const known = knownProperties(device, model);
+  return (
+    known.isWhole && (device.status?.twins ?? []).some(({ propertyName }) => !known.names.has(propertyName))
+  );
 }
 
 /**
@@ -119,14 +149,25 @@ function reportedMs({ metadata }: Device, { madeMs }: Report, nowMs: number): nu
 }
 
 function mergeTwins(device: Device, model: DeviceModel | undefined, report: Report): DeviceTwinStatus[] {
-  const properties = [...(device.spec?.properties ?? []), ...(model?.spec?.properties ?? [])];
-  const known = new Set(properties.map(({ name }) => name));
+  const { names, isWhole } = knownProperties(device, model);
   const twins = new Map((device.status?.twins ?? []).map((twin) => [twin.propertyName, twin]));
   for (const [propertyName, values] of report.twins) {
     const before = twins.get(propertyName);
-    if (before || known.has(propertyName)) twins.set(propertyName, { ...before, propertyName, ...values });
+    if (!values) twins.delete(propertyName);
+    else if (before || names.has(propertyName))
+      twins.set(propertyName, { ...(isPartial(report) ? before : {}), propertyName, ...values });
   }
-  return [...twins.values()];
+  return [...twins.values()].filter(({ propertyName }) => !isWhole || names.has(propertyName));
+}
+
+/** `isWhole`: unless a model is named that is not there. */
+function knownProperties(
+  device: Device,
+  model: DeviceModel | undefined,
+): { readonly names: ReadonlySet<string>; readonly isWhole: boolean } {
+  const properties = [...(device.spec?.properties ?? []), ...(model?.spec?.properties ?? [])];
+  const isWhole = model !== undefined || !device.spec?.deviceModelRef?.name;
+  return { names: new Set(properties.map(({ name }) => name)), isWhole };
 }
 
 function readSide(value: unknown, type: unknown): TwinValue | undefined {

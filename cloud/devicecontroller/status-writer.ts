@@ -19,6 +19,8 @@ export interface StatusWriterOptions {
   readonly writesPerSecond: number;
 }
 
+type StatusPatch = Omit<DeviceStatus, "state"> & { readonly state?: string | null };
+
 interface Pending {
   report: Report;
   /** Called when the report is in the API, or nobody wants it any more. */
@@ -178,8 +180,9 @@ export class StatusWriter implements AsyncDisposable {
     if (!seen || !isAbout(seen, report)) return;
     const before = this.#newest(key, seen);
     const status = applyReport(before, modelOf(before), report, clock.nowMs());
+    const isGone = before.status?.state !== undefined && status.state === undefined;
     try {
-      const after = await this.#send(key, status);
+      const after = await this.#send(key, isGone ? { ...status, state: null } : status);
       this.#written.set(key, { metadata: after.metadata, status: after.status ?? status });
     } catch (error) {
       if (httpStatus(error) !== 404) throw error;
@@ -196,7 +199,7 @@ export class StatusWriter implements AsyncDisposable {
   }
 
   /** KubeEdge's own CRD has no status subresource: there the object itself is patched. */
-  async #send(key: string, status: DeviceStatus): Promise<Device> {
+  async #send(key: string, status: StatusPatch): Promise<Device> {
     const { kube, type } = this.#options;
     const [namespace = "", name = ""] = key.split("/");
     const at = { namespace, name };

@@ -1,0 +1,102 @@
+import { Bus } from "#shared/bus";
+import { defaultDeviceController, startDeviceController } from "#cloud/devicecontroller";
+import type { Device } from "#shared/kube";
+import type { CloudCatalog, DeliveredObject, DevicePlace, NodeMessage, WireMessage } from "#shared/message";
+import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
+import { silentLog } from "#internal/test/support/silent-log.ts";
+
+export const device = (name: string, node: string, target = "21"): Device => ({
+  apiVersion: "devices.kubeedge.io/v1beta1",
+  kind: "Device",
+  metadata: { name, namespace: "default", labels: { description: "hall" } },
+  spec: {
+    deviceModelRef: { name: "thermo-model" },
+    nodeName: node,
+    properties: [{ name: "target", desired: { value: target } }],
+  },
+});
+
+export const model = {
+  apiVersion: "devices.kubeedge.io/v1beta1",
+  kind: "DeviceModel",
+  metadata: { name: "thermo-model", namespace: "default" },
+  spec: { properties: [{ name: "temperature", type: "FLOAT" }] },
+};
+
+export interface Cloud extends AsyncDisposable {
+  readonly kube: FakeKubeClient;
+  readonly clock: FakeClock;
+  /** `operation resource` by node, in order, and the messages themselves. */
+  readonly sent: { node: string; text: string; message: WireMessage }[];
+  /** What was said before something was sent, in order. */
+  readonly recorded: DeliveredObject[];
+  readonly delivered: DeliveredObject[];
+  texts(): string[];
+  find(name: string): Promise<DevicePlace | undefined>;
+  say(resource: string, content: unknown, id?: string): Promise<void>;
+  connect(node: string): Promise<void>;
+}
+
+/** The device controller with the test in the place of the API and of the hub. */
+export async function startCloud(prepare: (kube: FakeKubeClient) => void = () => undefined): Promise<Cloud> {
+  const clock = new FakeClock();
+  const kube = new FakeKubeClient({ clock });
+  prepare(kube);
+  const bus = new Bus<CloudCatalog>({
+    onHearerError: (topic, module, error) => {
+      throw new Error(`${topic} ${module}`, { cause: error });
+    },
+  });
+  const sent: Cloud["sent"] = [];
+  const delivered: DeliveredObject[] = [];
+  const hub = bus.port<
+    "twin.message" | "node.connected",
+    "device.find",
+    never,
+    "node.send" | "object.sending" | "object.delivered"
+  >("hub");
+  hub.answer("node.send", async ({ node, message }: NodeMessage) => {
+    sent.push({ node, text: `${node} ${message.route.operation} ${message.route.resource}`, message });
+    return undefined;
+  });
+  const recorded: DeliveredObject[] = [];
+  hub.answer("object.sending", async ({ object }) => {
+    recorded.push(object);
+    return "0";
+  });
+  hub.answer("object.delivered", async () => delivered);
+  const port = bus.port<
+    never,
+    "node.send" | "object.sending" | "object.delivered",
+    "twin.message" | "node.connected" | "node.resync",
+    "device.find"
+  >("devicecontroller");
+  const controller = await clock.until(
+    startDeviceController(defaultDeviceController, { port, kube, clock, log: silentLog() }),
+  );
+  return {
+    kube,
+    clock,
+    sent,
+    recorded,
+    delivered,
+    texts: () => sent.map(({ text }) => text),
+    find: (name) => hub.ask("device.find", { namespace: "default", name }),
+    say: async (resource, content, id = "m1") => {
+      const route = { source: "twin", group: "resource", operation: "update", resource };
+      await hub.emit("twin.message", {
+        node: "edge-1",
+        message: { header: { msg_id: id, timestamp: 1 }, route, content },
+      });
+      await clock.advance(1);
+    },
+    connect: async (node) => {
+      await hub.emit("node.connected", { node });
+      await clock.advance(1);
+    },
+    [Symbol.asyncDispose]: async () => {
+      await clock.until(Promise.resolve(controller[Symbol.asyncDispose]()));
+    },
+  };
+}
