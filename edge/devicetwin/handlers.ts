@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "#shared/clock";
-import { readReport, setPayload, type DeviceMapping, type Misfit } from "#shared/devices";
+import { commandsOf, readReport, type Command, type Misfit } from "#shared/devices";
 import { deviceTopic, nodePrefix, parseDeviceTopic, parseMembershipTopic } from "#shared/message";
 import type { MqttMessage } from "#shared/message";
 import type { Answer, Batch, Outgoing } from "./batch.ts";
@@ -19,6 +19,9 @@ export interface HandlerOptions {
   /** Told of values that do not fit the model of their device. */
   readonly onMisfit: (device: Device, misfits: readonly Misfit[]) => void;
 }
+
+/** A device may not be able to do what is wanted: it is not told with each of its reports. */
+const remindMs = 30_000;
 
 const states: ReadonlySet<string> = new Set([
   "online",
@@ -70,12 +73,30 @@ export class Handlers {
     const said = state === undefined ? [] : this.#setState(device, state, now);
     if (changes.length === 0 && said.length === 0) return undefined;
     this.#apply(device, changes);
-    return batch.answer({ publish: [...said, ...this.#afterChange(device, changes, "")] });
+    const publish = [
+      ...said,
+      ...this.#afterChange(device, changes, ""),
+      ...this.#remind(device, changes, now),
+    ];
+    return batch.answer({ publish });
   }
 
   /** What is published when desired values changed in the cloud. */
   afterDesired(device: Device, changes: readonly Change[]): Outgoing[] {
-    return [...this.#afterChange(device, changes, ""), ...setMessages(device, changes)];
+    return this.#afterChange(device, changes, "");
+  }
+
+  /** A plain device hears of nothing but commands: one that reports another value than is wanted is told again. */
+  #remind(device: Device, changes: readonly Change[], now: number): Outgoing[] {
+    const drifted = changes.filter(({ after }) => differs(after)).map(({ name }) => name);
+    if (drifted.length === 0) return [];
+    return commandsFor(device).filter(({ property }) => {
+      const toldMs = device.reminded.get(property) ?? device.twins.get(property)?.expected?.timestamp ?? 0;
+      // A clock that was set back must not silence it for long.
+      if (!drifted.includes(property) || Math.abs(now - toldMs) < remindMs) return false;
+      device.reminded.set(property, now);
+      return true;
+    });
   }
 
   /** Makes changes durable with the batch and tells the cloud of them. */
@@ -234,27 +255,9 @@ export function tellState(batch: Batch, device: Device, nowMs: number): string {
   return JSON.stringify(said);
 }
 
-/** How plain devices are told what changed. */
-function setMessages(device: Device, changes: readonly Change[]): Outgoing[] {
-  return changes.flatMap(({ name, before, after }) => {
-    const value = after.expected?.value;
-    return value === before?.expected?.value ? [] : setMessage(device, name, value);
-  });
-}
-
-/** What a plain device has to be told that could not be told, or not in this way, under an earlier mapping. */
-export function belatedSets(device: Device, before: DeviceMapping | undefined): Outgoing[] {
-  return (device.mapping?.properties ?? []).flatMap(({ name, set }) => {
-    const earlier = before?.properties.find((property) => property.name === name)?.set;
-    if (!set || JSON.stringify(set) === JSON.stringify(earlier)) return [];
-    return setMessage(device, name, device.twins.get(name)?.expected?.value);
-  });
-}
-
-function setMessage(device: Device, name: string, value: string | undefined): Outgoing[] {
-  const set = device.mapping?.properties.find((property) => property.name === name)?.set;
-  if (!set || value === undefined || value === "") return [];
-  return [{ topic: set.topic, payload: setPayload(set, name, value), retain: set.retain }];
+/** What a plain device is to be told now. */
+export function commandsFor({ mapping, twins }: Device): Command[] {
+  return commandsOf(mapping, (name) => twins.get(name)?.expected?.value);
 }
 
 export function describeDevice(device: Device): Record<string, unknown> {

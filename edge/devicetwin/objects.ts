@@ -1,30 +1,30 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "#shared/clock";
-import { readMapping, soundDevice, twinTypeOf, type MappingProblem } from "#shared/devices";
+import {
+  commandChanges,
+  readMapping,
+  soundDevice,
+  twinTypeOf,
+  type DeviceMapping,
+  type MappingProblem,
+} from "#shared/devices";
 import { validateDevice, type Device as DeviceObject, type DeviceModel } from "#shared/kube";
 import { deviceTopic, nodePrefix, TopicTrie, type ObjectChange, type WireMessage } from "#shared/message";
 import type { Logger } from "#shared/log";
 import type { Batch, Outgoing } from "./batch.ts";
 import type { Events } from "./events.ts";
 import {
-  belatedSets,
+  commandsFor,
   describeDevice,
   liveTwins,
   tellState,
   wireAttributes,
   type Handlers,
 } from "./handlers.ts";
-import {
-  newDevice,
-  topicNames,
-  type Attribute,
-  type Device,
-  type MemberName,
-  type Registry,
-} from "./registry.ts";
-import { isFields, parseJson, readEventId, readTwins, type Fields } from "./requests.ts";
+import { newDevice, topicNames, type Attribute, type Device, type Registry } from "./registry.ts";
+import { isFields, parseJson, readEventId, readMember, readTwins, type Fields } from "./requests.ts";
 import { isDeleted, toCloud } from "./twin.ts";
-import { applyDesired, applySync, retype, type Change } from "./update.ts";
+import { applyDesired, applySync, retype, type Change, type OwnProperties } from "./update.ts";
 
 /** Of a namespace (63), a slash and a name (253). */
 const longestId = 317;
@@ -85,6 +85,7 @@ export class Objects {
     const twins = readTwins(body["twin"]);
     if (!device || !twins) return Promise.resolve();
     const now = clock.nowMs();
+    const told = commandsFor(device);
     const { changes, newerHere } = applySync(device.twins, twins, now);
     for (const { name, after } of changes) batch.setTwin(device, name, after);
     if (newerHere.length > 0) {
@@ -94,7 +95,8 @@ export class Objects {
       });
       batch.tellTwins(device, now, own);
     }
-    return batch.answer({ publish: this.#handlers?.afterDesired(device, changes) ?? [] });
+    const said = this.#handlers?.afterDesired(device, changes) ?? [];
+    return batch.answer({ publish: [...said, ...commandChanges(told, commandsFor(device))] });
   }
 
   /** A Device or DeviceModel was stored or removed; settles with the commit of what follows from it. */
@@ -152,25 +154,29 @@ export class Objects {
     const { registry, batch, clock } = this.#options;
     const known = registry.ofObject(namespace, name);
     const device = known ?? this.#newDevice(namespace, name, object);
-    const before = { object: device.object };
-    batch.undo(() => Object.assign(device, before));
+    const { object: objectBefore } = device;
+    batch.undo(() => Object.assign(device, { object: objectBefore }));
     device.object = { namespace, name, uid: object.metadata.uid };
-    const { mapping } = device;
+    const before = commandsFor(device);
     this.#map(device, object);
-    const belated = restored ? [] : belatedSets(device, mapping);
-    const changes = desiredChanges(device, object, clock.nowMs());
+    const told = restored ? commandsFor(device) : before;
+    const now = clock.nowMs();
+    const changes = desiredChanges(device, object, now);
     for (const { name: property, after } of changes) batch.setTwin(device, property, after);
+    // The cloud shows what of it the node has seen.
+    const seen = changes.map(({ name: property, after }) => [property, toCloud(after)] as const);
+    if (seen.length > 0) batch.tellTwins(device, now, seen);
     const publish = [
       ...(known ? [] : [this.#membershipUpdated({ added: [device] })]),
-      ...belated,
       ...(this.#handlers?.afterDesired(device, changes) ?? []),
+      ...commandChanges(told, commandsFor(device)),
     ];
     return batch.answer({ publish });
   }
 
   #newDevice(namespace: string, name: string, object: DeviceObject): Device {
     const { registry, batch } = this.#options;
-    const id = freeId(registry, { id: name, name, namespace });
+    const id = registry.freeId({ id: name, name, namespace });
     const device = newDevice(id, name, object.metadata.labels?.["description"] ?? "");
     batch.addDevice(device);
     return device;
@@ -186,9 +192,9 @@ export class Objects {
         object.metadata.name ?? "",
       );
       if (!device) continue;
-      const before = device.mapping;
+      const told = commandsFor(device);
       this.#map(device, object);
-      publish.push(...belatedSets(device, before));
+      publish.push(...commandChanges(told, commandsFor(device)));
     }
     return this.#options.batch.answer({ publish });
   }
@@ -211,15 +217,24 @@ export class Objects {
   /** What the Device and its model say of topics and types. */
   #map(device: Device, object: DeviceObject): void {
     const key = `${object.metadata.namespace}/${object.spec?.deviceModelRef?.name}`;
-    const before = { mapping: device.mapping, own: device.own };
+    const { mapping: mappingBefore, own, declared } = device;
     const model = this.#models.get(key);
     const { mapping, problems } = readMapping(object, model);
     this.#complain(device, object, model, problems);
-    this.#setFilters(device, before.mapping?.filters ?? [], mapping?.filters ?? []);
-    this.#options.batch.undo(() => Object.assign(device, before));
+    this.#setFilters(device, filtersOf(mappingBefore), filtersOf(mapping));
+    this.#options.batch.undo(() => Object.assign(device, { mapping: mappingBefore, own, declared }));
     device.mapping = mapping;
     device.own = { listed: object.spec?.properties ?? [], types: this.#types.get(key) ?? noTypes };
     for (const [name, type] of device.own.types) this.#retype(device, name, type);
+    this.#prune(device, device.own, isWhole(object, model));
+  }
+
+  /** Twins go with the property that declared them. */
+  #prune(device: Device, { listed, types }: OwnProperties, whole: boolean): void {
+    const names = new Set([...listed.map(({ name }) => name), ...types.keys()]);
+    const gone = whole ? [...device.declared].filter((name) => !names.has(name)) : [];
+    for (const name of gone) this.#options.batch.setTwin(device, name, undefined);
+    device.declared = whole ? names : new Set([...device.declared, ...names]);
   }
 
   #complain(
@@ -319,7 +334,7 @@ export class Objects {
     const { id, name, namespace, uid } = member;
     if (id === "" || id.length > longestId) return [];
     const known = registry.member(member);
-    const device = known ?? newDevice(freeId(registry, member), name, textOf(entry["description"]));
+    const device = known ?? newDevice(registry.freeId(member), name, textOf(entry["description"]));
     if (!known) batch.addDevice(device);
     if (!known && namespace !== undefined) device.object = { namespace, name, uid };
     if (isFields(entry["attributes"])) this.#setAttributes(device, entry["attributes"], true);
@@ -329,11 +344,12 @@ export class Objects {
 
   #remove(devices: readonly Device[]): Promise<void> {
     const { batch } = this.#options;
+    const taken = devices.flatMap((device) => commandChanges(commandsFor(device), []));
     for (const device of devices) {
-      this.#setFilters(device, device.mapping?.filters ?? [], []);
+      this.#setFilters(device, filtersOf(device.mapping), []);
       batch.removeDevice(device);
     }
-    return batch.answer({ publish: [this.#membershipUpdated({ removed: devices })] });
+    return batch.answer({ publish: [this.#membershipUpdated({ removed: devices }), ...taken] });
   }
 
   #attributes(id: string, body: Fields): Promise<void> {
@@ -408,19 +424,13 @@ function desiredChanges(device: Device, object: DeviceObject, nowMs: number): Ch
   });
 }
 
-function readMember(entry: Fields): MemberName {
-  const id = textOf(entry["id"]);
-  const [namespace, uid] = [textOf(entry["namespace"]), textOf(entry["uid"])];
-  return { id, name: textOf(entry["name"]) || id, namespace: namespace || undefined, uid: uid || undefined };
+function filtersOf(mapping: DeviceMapping | undefined): readonly string[] {
+  return mapping?.filters ?? [];
 }
 
-/** The name alone, unless another device has it; whoever says no namespace has chosen an id. */
-function freeId(
-  registry: Registry,
-  { id, name, namespace }: Pick<MemberName, "id" | "name" | "namespace">,
-): string {
-  if (namespace === undefined) return id;
-  return registry.get(name) ? `${namespace}/${name}` : name;
+/** Whether all properties are known: not while a model is named that is not here, or not here yet. */
+function isWhole({ spec }: DeviceObject, model: DeviceModel | undefined): boolean {
+  return model !== undefined || !spec?.deviceModelRef?.name;
 }
 
 /** What is needed of a Device later on; the rest is in the tables. */

@@ -1,5 +1,6 @@
 import type { Store } from "#edge/store";
 import type { DeviceMapping } from "#shared/devices";
+import type { MemberName } from "./requests.ts";
 import { fromRow, type Twin } from "./twin.ts";
 import type { OwnProperties } from "./update.ts";
 
@@ -25,6 +26,10 @@ export interface Device {
   mapping: DeviceMapping | undefined;
   /** What its Device object and model list; undefined while there is no object. */
   own: OwnProperties | undefined;
+  /** Names these have listed: a twin goes with its property, one that a client made stays. */
+  declared: ReadonlySet<string>;
+  /** When a plain device was told again what is wanted of a property, milliseconds since 1970. */
+  readonly reminded: Map<string, number>;
 }
 
 export function newDevice(id: string, name: string, description: string): Device {
@@ -40,6 +45,8 @@ export function newDevice(id: string, name: string, description: string): Device
     spellings: new Set(),
     mapping: undefined,
     own: undefined,
+    declared: new Set(),
+    reminded: new Map(),
   };
 }
 
@@ -128,6 +135,12 @@ export class Registry {
     return short && (short.object?.namespace ?? namespace) === namespace ? short : undefined;
   }
 
+  /** The name alone, unless another device has it; whoever says no namespace has chosen an id. */
+  freeId({ id, name, namespace }: Pick<MemberName, "id" | "name" | "namespace">): string {
+    if (namespace === undefined) return id;
+    return this.#byId.has(name) ? `${namespace}/${name}` : name;
+  }
+
   add(device: Device): void {
     this.#byId.set(device.id, device);
     const name = nameIn(device.id);
@@ -144,14 +157,6 @@ export class Registry {
     ids?.delete(id);
     if (ids?.size === 0) this.#qualified.delete(name);
   }
-}
-
-/** A device as a cloud names it in a list of members; KubeEdge's says the id alone. */
-export interface MemberName {
-  readonly id: string;
-  readonly name: string;
-  readonly namespace: string | undefined;
-  readonly uid: string | undefined;
 }
 
 /** The name in `<namespace>/<name>`; undefined for a name alone. */

@@ -88,6 +88,22 @@ export function readTwins(value: unknown): TwinRequests | undefined {
   return twins;
 }
 
+/** A device as a cloud names it in a list of members; KubeEdge's says the id alone. */
+export interface MemberName {
+  readonly id: string;
+  readonly name: string;
+  readonly namespace: string | undefined;
+  readonly uid: string | undefined;
+}
+
+export function readMember(entry: Fields): MemberName {
+  const [id, name, namespace, uid] = ["id", "name", "namespace", "uid"].map((key) => {
+    const value = entry[key];
+    return typeof value === "string" && value !== "" ? value : undefined;
+  });
+  return { id: id ?? "", name: name ?? id ?? "", namespace, uid };
+}
+
 export function readEventId(body: Fields | undefined): string {
   const id = body?.["event_id"];
   return typeof id === "string" ? id : "";

@@ -1,6 +1,7 @@
 export { modelPropertyProblems, readMapping } from "./mapping.ts";
-export type { DeviceMapping, MappingProblem, PropertyMapping, SetMapping } from "./mapping.ts";
-export { readReport, setPayload, type Misfit, type Report } from "./reading.ts";
+export type { DeviceMapping, MappingProblem, PropertyMapping } from "./mapping.ts";
+export { commandChanges, commandsOf, type Command } from "./commands.ts";
+export { readReport, type Misfit, type Report } from "./reading.ts";
 export { soundDevice } from "./sound.ts";
 export { quoteText, translateTemplate, type Translation } from "./template.ts";
 export { fitsType, isTwinType, twinTypeOf } from "./twin-type.ts";

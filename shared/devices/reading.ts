@@ -1,6 +1,6 @@
 import { topicMatches } from "#shared/message";
 import { plain, readPath } from "./expression.ts";
-import type { DeviceMapping, PropertyMapping, SetMapping, StateMapping } from "./mapping.ts";
+import type { DeviceMapping, PropertyMapping, StateMapping } from "./mapping.ts";
 import { fitsType } from "./twin-type.ts";
 
 export interface Report {
@@ -33,15 +33,6 @@ export function readReport(mapping: DeviceMapping, topic: string, payload: Uint8
     else misfits.push({ name: property.name, value: value?.slice(0, 100), type: property.type });
   }
   return { values, state: stateOf(mapping.state, topic, text), misfits };
-}
-
-/** The payload that tells a plain device a desired value. */
-export function setPayload(set: SetMapping, name: string, value: string): string {
-  if (value === "true" && set.on !== undefined) return set.on;
-  if (value === "false" && set.off !== undefined) return set.off;
-  return set.payload.replaceAll(/\{\{\s*(value|name)\s*\}\}/g, (_, word: string) =>
-    word === "value" ? value : name,
-  );
 }
 
 /** @returns null for what cannot be made a value, such as JSON nested too deep */

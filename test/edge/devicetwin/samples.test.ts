@@ -23,6 +23,8 @@ test("the shipped sample devices are valid and work", async () => {
   const told = node.published.find(({ topic }) => topic === "cmnd/plug-1/POWER");
   expect(Buffer.from(told?.payload ?? []).toString()).toBe("ON");
   expect(node.outbox()).toMatchObject([
+    { content: { twin: { target: { expected: { value: "21" } } } } },
+    { content: { twin: { relay: { expected: { value: "true" } } } } },
     { content: { twin: { power: { actual: { value: "12.3" } } } } },
     { resource: "device/plug-1/state/update" },
   ]);
