@@ -87,7 +87,7 @@ export class Events implements Disposable {
     const fresh = misfits.filter(({ name }) => !told.includes(name));
     if (fresh.length === 0) return;
     this.#remember(key, [...told, ...fresh.map(({ name }) => name)].join("\n"));
-    const message = `Cannot take ${fresh.map(describeMisfit).join("; ")}`;
+    const message = `Cannot take ${fresh.map(({ name, problem }) => `${name}: ${problem}`).join("; ")}`;
     this.#warn("Device", { metadata }, { reason: "ValueNotTaken", message });
   }
 
@@ -230,10 +230,6 @@ export class Events implements Disposable {
 
 function misfitKey({ namespace, name, uid }: KubeObject["metadata"]): string {
   return `misfit ${namespace}/${name} ${uid}`;
-}
-
-function describeMisfit({ name, value, type }: Misfit): string {
-  return value === undefined ? `${name}: no usable value` : `${name}: ${show(value)} is no ${type}`;
 }
 
 function describe({ field, value, problem }: MappingProblem): string {

@@ -5,9 +5,9 @@ import { deviceTopic, nodePrefix, parseDeviceTopic, parseMembershipTopic } from 
 import type { MqttMessage } from "#shared/message";
 import type { Answer, Batch, Outgoing } from "./batch.ts";
 import { topicNames, type Attribute, type Device, type Registry } from "./registry.ts";
-import { parseGet, parseState, parseUpdate, type TwinRequests } from "./requests.ts";
+import { explainUpdate, parseGet, parseState, parseUpdate, type TwinRequests } from "./requests.ts";
 import { deletedType, differs, isDeleted, sorted, toCloud, toWire, type WireTwin } from "./twin.ts";
-import { applyReport, applyUpdate, documentOf, type Change } from "./update.ts";
+import { applyReport, applyUpdate, documentOf, ownProperty, type Change } from "./update.ts";
 
 export interface HandlerOptions {
   readonly registry: Registry;
@@ -16,12 +16,17 @@ export interface HandlerOptions {
   readonly node: string;
   /** A sync as the cloud sends it, put on the broker by an application. */
   readonly onCloudUpdated: (device: string, payload: Uint8Array) => Promise<void>;
-  /** Told of values that do not fit the model of their device. */
+  /** Told of what a device sent and cannot have in the cloud, or not at all. */
   readonly onMisfit: (device: Device, misfits: readonly Misfit[]) => void;
+  /** Told of an id that is no device of this node. */
+  readonly onStranger: (id: string) => void;
 }
 
 /** A device may not be able to do what is wanted: it is not told with each of its reports. */
 const remindMs = 30_000;
+
+const stateProblem = `expected {"state": "…"} with online, offline, ok, unknown, disconnected or unhealthy`;
+const unknownProperty = "neither the Device nor its model has this property: its value stays on the node";
 
 const states: ReadonlySet<string> = new Set([
   "online",
@@ -91,7 +96,8 @@ export class Handlers {
     const drifted = changes.filter(({ after }) => differs(after)).map(({ name }) => name);
     if (drifted.length === 0) return [];
     return commandsFor(device).filter(({ property }) => {
-      const toldMs = device.reminded.get(property) ?? device.twins.get(property)?.expected?.timestamp ?? 0;
+      const wantedMs = device.twins.get(property)?.expected?.timestamp ?? 0;
+      const toldMs = Math.max(wantedMs, device.reminded.get(property) ?? 0);
       // A clock that was set back must not silence it for long.
       if (!drifted.includes(property) || Math.abs(now - toldMs) < remindMs) return false;
       device.reminded.set(property, now);
@@ -132,7 +138,10 @@ export class Handlers {
     const device = this.#find(written);
     const topic = deviceTopic(written, "twin/update/result");
     const parsed = parseUpdate(payload);
-    if (!parsed.ok) return this.#refuse(topic, parsed.eventId, { code: 400, reason: parsed.reason });
+    if (!parsed.ok) {
+      if (device) this.#options.onMisfit(device, [{ name: "an update", problem: explainUpdate(payload) }]);
+      return this.#refuse(topic, parsed.eventId, { code: 400, reason: parsed.reason });
+    }
     const { eventId, twins } = parsed.value;
     if (!device)
       return this.#refuse(topic, eventId, {
@@ -148,7 +157,12 @@ export class Handlers {
   ): Promise<void> {
     const { eventId, twins, topic } = request;
     const outcome = applyUpdate(device, twins, this.#options.clock.nowMs());
-    if (!outcome.ok) return this.#refuse(topic, eventId, outcome);
+    if (!outcome.ok) {
+      const { name = "an update", reason } = outcome;
+      this.#options.onMisfit(device, [{ name: name.slice(0, 128), problem: reason }]);
+      return this.#refuse(topic, eventId, outcome);
+    }
+    this.#tellUnknown(device, outcome.changes);
     this.#apply(device, outcome.changes);
     const result = this.#message(topic, eventId, { twin: outcome.result });
     return this.#say({
@@ -160,11 +174,24 @@ export class Handlers {
     });
   }
 
+  /** As in KubeEdge a client may have twins of its own; one with a slip in its name would be missed in vain. */
+  #tellUnknown(device: Device, changes: readonly Change[]): void {
+    if (device.own?.isWhole !== true) return;
+    const unknown = changes.filter(({ name }) => !ownProperty(device.own, name));
+    if (unknown.length > 0)
+      this.#options.onMisfit(
+        device,
+        unknown.map(({ name }) => ({ name, problem: unknownProperty })),
+      );
+  }
+
   /** KubeEdge says nothing to a state it does not take. */
   #updateState(written: string, payload: Uint8Array): Promise<void> {
     const device = this.#find(written);
     const topic = deviceTopic(written, "state/update/result");
     const parsed = parseState(payload);
+    const isState = parsed.ok && parsed.value.state !== undefined && states.has(parsed.value.state);
+    if (device && !isState) this.#options.onMisfit(device, [{ name: "the state", problem: stateProblem }]);
     if (!parsed.ok) return this.#refuse(topic, parsed.eventId, { code: 400, reason: parsed.reason });
     const { eventId, state } = parsed.value;
     if (!device)
@@ -220,7 +247,8 @@ export class Handlers {
 
   #find(written: string): Device | undefined {
     const device = this.#options.registry.find(written);
-    device?.spellings.add(written);
+    if (device) device.spellings.add(written);
+    else this.#options.onStranger(written);
     return device;
   }
 

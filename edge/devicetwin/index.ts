@@ -81,6 +81,7 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
   const { port, store, clock, log } = parts;
   await using stack = new AsyncDisposableStack();
   const stamp = { id: () => randomUUID(), nowMs: () => clock.nowMs() };
+  const seldom = new Seldom(log, clock);
   const registry = new Registry();
   registry.load(store);
   const events = stack.use(makeEvents(config, parts));
@@ -89,7 +90,7 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
     store,
     registry,
     stamp,
-    log: new Seldom(log, clock),
+    log: seldom,
     historyPerProperty: config.history.maxPerProperty,
     publish: ({ topic, payload, retain }) =>
       void port.emit("mqtt.publish", { topic, payload: Buffer.from(payload), ...(retain ? { retain } : {}) }),
@@ -112,9 +113,12 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
     node: config.node,
     onCloudUpdated: (device, payload) =>
       objects.sync(device, contentFields(Buffer.from(payload).toString("utf8")) ?? {}),
-    onMisfit: ({ object }, misfits) => {
+    onMisfit: ({ id, object }, misfits) => {
+      seldom.warn("cannot take what a device sent", { device: id, misfits });
       if (object) events.misfits(object, misfits);
     },
+    onStranger: (id) =>
+      seldom.warn("a message for a device this node does not have", { device: id.slice(0, 256) }),
   });
   objects.use(handlers);
   stack.use(await restore(objects, parts));

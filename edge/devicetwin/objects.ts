@@ -224,17 +224,21 @@ export class Objects {
     this.#setFilters(device, filtersOf(mappingBefore), filtersOf(mapping));
     this.#options.batch.undo(() => Object.assign(device, { mapping: mappingBefore, own, declared }));
     device.mapping = mapping;
-    device.own = { listed: object.spec?.properties ?? [], types: this.#types.get(key) ?? noTypes };
+    device.own = {
+      listed: object.spec?.properties ?? [],
+      types: this.#types.get(key) ?? noTypes,
+      isWhole: model !== undefined || !object.spec?.deviceModelRef?.name,
+    };
     for (const [name, type] of device.own.types) this.#retype(device, name, type);
-    this.#prune(device, device.own, isWhole(object, model));
+    this.#prune(device, device.own);
   }
 
   /** Twins go with the property that declared them. */
-  #prune(device: Device, { listed, types }: OwnProperties, whole: boolean): void {
+  #prune(device: Device, { listed, types, isWhole }: OwnProperties): void {
     const names = new Set([...listed.map(({ name }) => name), ...types.keys()]);
-    const gone = whole ? [...device.declared].filter((name) => !names.has(name)) : [];
+    const gone = isWhole ? [...device.declared].filter((name) => !names.has(name)) : [];
     for (const name of gone) this.#options.batch.setTwin(device, name, undefined);
-    device.declared = whole ? names : new Set([...device.declared, ...names]);
+    device.declared = isWhole ? names : new Set([...device.declared, ...names]);
   }
 
   #complain(
@@ -426,11 +430,6 @@ function desiredChanges(device: Device, object: DeviceObject, nowMs: number): Ch
 
 function filtersOf(mapping: DeviceMapping | undefined): readonly string[] {
   return mapping?.filters ?? [];
-}
-
-/** Whether all properties are known: not while a model is named that is not here, or not here yet. */
-function isWhole({ spec }: DeviceObject, model: DeviceModel | undefined): boolean {
-  return model !== undefined || !spec?.deviceModelRef?.name;
 }
 
 /** What is needed of a Device later on; the rest is in the tables. */

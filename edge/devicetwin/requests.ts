@@ -76,6 +76,28 @@ export function parseUpdate(payload: Uint8Array | string): Parsed<UpdateRequest>
   return twins ? { ok: true, value: { eventId, twins } } : { ok: false, eventId, reason: unreadable };
 }
 
+/** What is wrong with an update that cannot be read, for people: the answer to it has KubeEdge's words. */
+export function explainUpdate(payload: Uint8Array | string): string {
+  const body = parseJson(payload);
+  if (!body) return "expected a JSON object";
+  const { twin } = body;
+  if (!isFields(twin)) return "twin: expected an object with the properties in it";
+  const entry = Object.entries(twin).find(([, one]) => one !== null && readTwin(one) === undefined);
+  return entry ? explainTwin(entry[0].slice(0, 128), entry[1]) : "expected an update";
+}
+
+function explainTwin(name: string, entry: unknown): string {
+  if (!isFields(entry)) return `twin.${name}: expected an object with actual or expected, or null`;
+  for (const side of ["actual", "expected"] as const) {
+    const given = entry[side];
+    if (readSide(given) !== false) continue;
+    if (!isFields(given)) return `twin.${name}.${side}: expected {"value": "…"}`;
+    const text = JSON.stringify(given["value"]).slice(0, 100);
+    return `twin.${name}.${side}.value: expected a JSON string such as "21.5", got ${text}`;
+  }
+  return `twin.${name}: expected optional true or false, and metadata with a type that is a text`;
+}
+
 /** @returns undefined when the value is not a map of twins */
 export function readTwins(value: unknown): TwinRequests | undefined {
   if (!isFields(value)) return undefined;

@@ -10,6 +10,8 @@ export interface OwnProperties {
   readonly listed: readonly { readonly name: string }[];
   /** Of the model: the type twins have there, where it names one. */
   readonly types: ReadonlyMap<string, string | undefined>;
+  /** Whether these are all: not while the model is missing. */
+  readonly isWhole: boolean;
 }
 
 /** What of a device decides about an update. */
@@ -31,7 +33,13 @@ export type UpdateOutcome =
       readonly result: Readonly<Record<string, WireTwin | null>>;
       readonly document: Readonly<Record<string, { last: WireTwin | null; current: WireTwin | null }>>;
     }
-  | { readonly ok: false; readonly code: number; readonly reason: string };
+  | {
+      readonly ok: false;
+      readonly code: number;
+      readonly reason: string;
+      /** the property it is about, where it is about one */
+      readonly name?: string;
+    };
 
 /** More properties than a device has in earnest: a client that invents names must not fill the memory. */
 const mostTwinsADevice = 1000;
@@ -53,7 +61,7 @@ export function applyUpdate(subject: Subject, request: TwinRequests, nowMs: numb
     const own = ownProperty(subject.own, name);
     const entry = { name, before, own };
     const decided = wanted ? decideWrite(entry, wanted, nowMs) : decideRemoval(entry);
-    if (typeof decided === "string") return { ok: false, code: 400, reason: decided };
+    if (typeof decided === "string") return { ok: false, code: 400, reason: decided, name };
     if (decided === undefined) continue;
     size += before ? 0 : 1;
     changes.push({ name, before, after: decided });
@@ -156,7 +164,7 @@ interface Entry {
   readonly own: { readonly type: string | undefined } | undefined;
 }
 
-function ownProperty(own: OwnProperties | undefined, name: string): Entry["own"] {
+export function ownProperty(own: OwnProperties | undefined, name: string): Entry["own"] {
   const known = own && (own.types.has(name) || own.listed.some((property) => property.name === name));
   return known ? { type: own.types.get(name) } : undefined;
 }

@@ -182,9 +182,10 @@ function constant(value: unknown): Expression {
   return () => value;
 }
 
-/** What a device sends may be an object whose own `valueOf` is no function: such are no numbers. */
+/** Numbers and texts of them: truths, empty texts and nothing are no numbers, whatever JavaScript makes of them. */
 function toNumber(value: unknown): number {
-  return typeof value === "object" && value !== null ? Number.NaN : Number(value);
+  if (typeof value === "number") return value;
+  return typeof value === "string" && value.trim() !== "" ? Number(value) : Number.NaN;
 }
 
 function truthy(value: unknown): boolean {
@@ -194,9 +195,7 @@ function truthy(value: unknown): boolean {
 }
 
 function isNumeric(value: unknown): boolean {
-  return (
-    typeof value === "number" || (typeof value === "string" && value !== "" && !Number.isNaN(Number(value)))
-  );
+  return typeof value === "number" || (typeof value === "string" && !Number.isNaN(toNumber(value)));
 }
 
 function same(a: unknown, b: unknown): boolean {

@@ -6,15 +6,15 @@ import { fitsType } from "./twin-type.ts";
 export interface Report {
   readonly values: readonly { readonly name: string; readonly value: string; readonly type: string }[];
   readonly state: string | undefined;
-  /** Values the device sent that do not fit its model. */
+  /** What the device sent that cannot be taken. */
   readonly misfits: readonly Misfit[];
 }
 
 export interface Misfit {
+  /** of the property, or "the state" */
   readonly name: string;
-  /** its beginning, where it is long; undefined for what cannot be calculated or written as a text */
-  readonly value: string | undefined;
-  readonly type: string;
+  /** What is wrong with it, with the beginning of what was sent. */
+  readonly problem: string;
 }
 
 /** What a message on `topic` says of a device. */
@@ -30,9 +30,41 @@ export function readReport(mapping: DeviceMapping, topic: string, payload: Uint8
     if (value === undefined || (value === "" && property.type !== "string")) continue;
     const good = typeof value === "string" && value.length <= 512 && fitsType(value, property.type) === true;
     if (good) values.push({ name: property.name, value, type: property.type });
-    else misfits.push({ name: property.name, value: value?.slice(0, 100), type: property.type });
+    else misfits.push({ name: property.name, problem: problemOf(property.type, value, { topic, text }) });
   }
-  return { values, state: stateOf(mapping.state, topic, text), misfits };
+  const state = stateOf(mapping.state, topic, text);
+  return { values, state, misfits: [...misfits, ...stateMisfit(mapping.state, { topic, text, state })] };
+}
+
+/** `value`: null for what cannot be made one. */
+function problemOf(
+  type: string,
+  value: string | null,
+  { topic, text }: { readonly topic: string; readonly text: string },
+): string {
+  if (value === null) return `no usable value in ${excerpt(text)} on ${topic}`;
+  return value.length > 512
+    ? `${excerpt(value)} is longer than 512 characters`
+    : `${excerpt(value)} is no ${type}`;
+}
+
+function stateMisfit(
+  mapping: StateMapping | undefined,
+  {
+    topic,
+    text,
+    state,
+  }: { readonly topic: string; readonly text: string; readonly state: string | undefined },
+): Misfit[] {
+  // Nothing is what takes a retained message back.
+  if (!mapping || state !== undefined || text === "" || !topicMatches(mapping.topic, topic)) return [];
+  const { online, offline } = mapping;
+  const problem = `${excerpt(text)} on ${topic} is neither ${excerpt(online)} nor ${excerpt(offline)}`;
+  return [{ name: "the state", problem }];
+}
+
+function excerpt(text: string): string {
+  return JSON.stringify(text.slice(0, 100));
 }
 
 /** @returns null for what cannot be made a value, such as JSON nested too deep */

@@ -166,3 +166,25 @@ test("a value that a Device no longer asks for is no longer expected", async () 
   });
   expect(delta?.payload["delta"]).toEqual({ kept: "1" });
 });
+
+test("what a device sends and does not find in the cloud is told once by an Event, with the property and why", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path);
+  await node.addDevice(meter({ f: "21" }));
+  await node.addDevice(model({ f: "FLOAT" }));
+  const send = (end: string, body: unknown): Promise<void> => node.send(`${topic}/${end}`, body);
+  for (let n = 0; n < 2; n += 1) {
+    await send("twin/update", { twin: { f: { actual: { value: 21.5 } } } });
+    await send("twin/update", { twin: { f: { actual: { value: "warm" } } } });
+    await send("twin/update", { twin: { ff: { actual: { value: "21.5" } } } });
+    await send("state/update", { state: "fine" });
+    await send("twin/update", { twin: { f: { actual: { value: "21.5" } } } });
+    await send("state/update", { state: "online" });
+  }
+  expect(node.events.map(({ reason, message }) => `${reason}: ${message}`)).toEqual([
+    'ValueNotTaken: Cannot take an update: twin.f.actual.value: expected a JSON string such as "21.5", got 21.5',
+    "ValueNotTaken: Cannot take f: the value is not float",
+    "ValueNotTaken: Cannot take ff: neither the Device nor its model has this property: its value stays on the node",
+    'ValueNotTaken: Cannot take the state: expected {"state": "…"} with online, offline, ok, unknown, disconnected or unhealthy',
+  ]);
+});

@@ -158,7 +158,8 @@ const large: readonly [string, Config, string, string | undefined][] = [
 test.each(large)("an integer %s keeps its digits or is not taken", (_, config, payload, value) => {
   const { mapping } = readMapping(device({ topic: "t", ...config }), undefined);
   if (!mapping) throw new Error("no mapping");
-  const misfits = value === undefined ? [{ name: "p", value: undefined, type: "string" }] : [];
+  const problem = `no usable value in ${JSON.stringify(payload.slice(0, 100))} on t`;
+  const misfits = value === undefined ? [{ name: "p", problem }] : [];
   const values = value === undefined ? [] : [{ name: "p", value, type: "string" }];
   expect(readReport(mapping, "t", Buffer.from(payload))).toEqual({ values, misfits, state: undefined });
 });
@@ -172,4 +173,42 @@ test("a large number of a property that is a float is calculated with", () => {
   if (!mapping) throw new Error("no mapping");
   const { values } = readReport(mapping, "t", Buffer.from(`1${"0".repeat(19)}`));
   expect(values).toEqual([{ name: "p", value: `1${"0".repeat(18)}`, type: "float" }]);
+});
+
+const misfits: readonly [string, Config, string, string[]][] = [
+  [
+    "a truth that is to be rounded",
+    { expression: "round(value, 1)" },
+    "true",
+    ['p: no usable value in "true" on t'],
+  ],
+  [
+    "an empty text that is a sum",
+    { path: "$.a", expression: "value - 1" },
+    '{"a":" "}',
+    ['p: no usable value in "{\\"a\\":\\" \\"}" on t'],
+  ],
+  ["what is no JSON at a path", { path: "$.a" }, "nojson", []],
+];
+
+test.each(misfits)("%s is told with what was sent", (_, config, payload, told) => {
+  const { mapping } = readMapping(device({ topic: "t", ...config }), undefined);
+  if (!mapping) throw new Error("no mapping");
+  const found = readReport(mapping, "t", Buffer.from(payload));
+  expect(found.values).toEqual([]);
+  expect(found.misfits.map(({ name, problem }) => `${name}: ${problem}`)).toEqual(told);
+});
+
+test("a state in other words than the Device says is told", () => {
+  const plain = device({ topic: "t" });
+  const protocol = { protocolName: "mqtt", configData: { stateTopic: "lwt" } };
+  const { mapping } = readMapping({ ...plain, spec: { ...plain.spec, protocol } }, undefined);
+  if (!mapping) throw new Error("no mapping");
+  const told = (text: string): unknown => {
+    const { state, misfits: found } = readReport(mapping, "lwt", Buffer.from(text));
+    return [state, ...found.map(({ name, problem }) => `${name}: ${problem}`)];
+  };
+  expect(told("online")).toEqual(["online"]);
+  expect(told("")).toEqual([undefined]);
+  expect(told("Online")).toEqual([undefined, 'the state: "Online" on lwt is neither "online" nor "offline"']);
 });
