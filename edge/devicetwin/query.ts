@@ -1,4 +1,4 @@
-import { Hono } from "hono";
+import { Hono, type Context } from "hono";
 import { ConfigError } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import { historyBounds, mostPoints, readWholeNumbers } from "#shared/query";
@@ -41,7 +41,8 @@ const pageBounds = {
 
 /**
  * Present and past values over HTTP, for programs on the node:
- * `GET /devices`, `GET /devices/<id>`, `GET /devices/<id>/<property>?since=&until=&limit=` (milliseconds).
+ * `GET /devices`, `GET /devices/<id>`, `GET /devices/<id>/<property>?since=&until=&limit=` (milliseconds); an id is the name
+ * of a Device, or its namespace, a slash and its name.
  * @throws ConfigError when the address is taken
  */
 export function serveQueries(
@@ -82,10 +83,18 @@ function makeApp(parts: QueryParts): Hono {
     const device = registry.find(c.req.param("id"));
     return device ? c.json(show(device)) : c.json({ error: missing("device", c.req.param("id")).error }, 404);
   });
-  app.get("/devices/:id/:property", (c) => {
-    const { id: deviceId, property } = c.req.param();
+  const history = (c: Context, deviceId: string, property: string): Response => {
     const found = readHistory(parts, { deviceId, property }, (name) => c.req.query(name));
     return "error" in found ? c.json({ error: found.error }, found.code) : c.json(found);
+  };
+  app.get("/devices/:id/:property", (c) => {
+    const { id, property } = c.req.param();
+    const qualified = registry.find(id) ? undefined : registry.find(`${id}/${property}`);
+    return qualified ? c.json(show(qualified)) : history(c, id, property);
+  });
+  app.get("/devices/:namespace/:name/:property", (c) => {
+    const { namespace, name, property } = c.req.param();
+    return history(c, `${namespace}/${name}`, property);
   });
   return app;
 }

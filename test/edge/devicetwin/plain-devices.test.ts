@@ -255,3 +255,27 @@ test("a device Home Assistant would find is offered to the cloud with its topics
     },
   ]);
 });
+
+test("present and past values are served by namespace and name too", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path, { query: { address: "127.0.0.1", port: 0 } });
+  const meter = (namespace: string): object => ({
+    metadata: { name: "meter", namespace, uid: namespace },
+    spec: { deviceModelRef: { name: "" }, nodeName: "ke-edge", properties: [{ name: "p" }] },
+  });
+  for (const namespace of ["lab", "default"]) await node.addDevice(meter(namespace));
+  for (const namespace of ["lab", "default"]) {
+    const twin = { p: { actual: { value: namespace } } };
+    await node.send(`$hw/events/device/${namespace}/meter/twin/update`, { twin });
+  }
+  const get = async (path: string): Promise<unknown> =>
+    (await fetch(`http://127.0.0.1:${node.twin.queryPort}/devices/${path}`)).json();
+  for (const namespace of ["lab", "default"]) {
+    const shown = { twin: { p: { actual: { value: namespace } } } };
+    expect(await get(`${namespace}/meter`)).toMatchObject(shown);
+    expect(await get(`${namespace}%2Fmeter`)).toMatchObject(shown);
+    expect(await get(`${namespace}/meter/p`)).toMatchObject({ history: [{ value: namespace }] });
+  }
+  expect(await get("meter/p")).toMatchObject({ history: [{ value: "lab" }] });
+  expect(await get("other/meter")).toEqual({ error: 'device "other" not found' });
+});
