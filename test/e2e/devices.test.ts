@@ -38,10 +38,12 @@ function portOf(pair: Pair): number {
   return Number(said[1]);
 }
 
+/** What a Device says was reported. */
 async function values(pair: Pair, name: string): Promise<Map<string, string>> {
   const text = await pair.kubectl("get", "device", name, "-o", "jsonpath={.status.twins}");
   const twins = JSON.parse(text || "[]") as { propertyName: string; reported?: { value: string } }[];
-  return new Map(twins.map(({ propertyName, reported }) => [propertyName, reported?.value ?? ""]));
+  const reports = twins.filter(({ reported }) => reported !== undefined);
+  return new Map(reports.map(({ propertyName, reported }) => [propertyName, reported?.value ?? ""]));
 }
 
 const topic = (name: string, end: string): string => `$hw/events/device/${name}/twin/${end}`;
