@@ -276,7 +276,7 @@ describe.skipIf(!able)("devices from MQTT to the API and back", () => {
       spec: { nodeName: pair.node, properties: [{ name: "seq" }] },
     });
     await pair.apply(...all.map(bare));
-    const known = (): string[] => pair.rows("SELECT id FROM device WHERE name LIKE 'twin%'");
+    const known = (): string[] => pair.rows("SELECT id FROM device WHERE name LIKE 'twin_'");
     await until(10_000, () => known().length === 12 || `the node knows ${known().join(" ")}`);
     const seqOf = ({ name, namespace }: { name: string; namespace: string }): Promise<string> => {
       const path = 'jsonpath={.status.twins[?(@.propertyName=="seq")].reported.value}';
