@@ -97,10 +97,10 @@ export class Handlers {
     if (drifted.length === 0) return [];
     return commandsFor(device).filter(({ property }) => {
       const wantedMs = device.twins.get(property)?.expected?.timestamp ?? 0;
-      const toldMs = Math.max(wantedMs, device.reminded.get(property) ?? 0);
+      const toldMs = Math.max(wantedMs, device.reminded?.get(property) ?? 0);
       // A clock that was set back must not silence it for long.
       if (!drifted.includes(property) || Math.abs(now - toldMs) < remindMs) return false;
-      device.reminded.set(property, now);
+      device.reminded = (device.reminded ?? new Map<string, number>()).set(property, now);
       return true;
     });
   }

@@ -24,7 +24,7 @@ import {
 import { newDevice, topicNames, type Attribute, type Device, type Registry } from "./registry.ts";
 import { isFields, parseJson, readEventId, readMember, readTwins, type Fields } from "./requests.ts";
 import { isDeleted, toCloud } from "./twin.ts";
-import { applyDesired, applySync, retype, type Change, type OwnProperties } from "./update.ts";
+import { applyDesired, applySync, retype, undeclared, type Change, type OwnProperties } from "./update.ts";
 
 /** Of a namespace (63), a slash and a name (253). */
 const longestId = 317;
@@ -234,11 +234,11 @@ export class Objects {
   }
 
   /** Twins go with the property that declared them. */
-  #prune(device: Device, { listed, types, isWhole }: OwnProperties): void {
-    const names = new Set([...listed.map(({ name }) => name), ...types.keys()]);
-    const gone = isWhole ? [...device.declared].filter((name) => !names.has(name)) : [];
+  #prune(device: Device, own: OwnProperties): void {
+    if (!own.isWhole) return;
+    const gone = undeclared(device.declared, own).filter((name) => device.twins.has(name));
     for (const name of gone) this.#options.batch.setTwin(device, name, undefined);
-    device.declared = isWhole ? names : new Set([...device.declared, ...names]);
+    device.declared = own;
   }
 
   #complain(

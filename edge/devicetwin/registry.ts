@@ -26,10 +26,10 @@ export interface Device {
   mapping: DeviceMapping | undefined;
   /** What its Device object and model list; undefined while there is no object. */
   own: OwnProperties | undefined;
-  /** Names these have listed: a twin goes with its property, one that a client made stays. */
-  declared: ReadonlySet<string>;
+  /** What they listed when all was known last: a twin goes with its property, one that a client made stays. */
+  declared: OwnProperties | undefined;
   /** When a plain device was told again what is wanted of a property, milliseconds since 1970. */
-  readonly reminded: Map<string, number>;
+  reminded: Map<string, number> | undefined;
 }
 
 export function newDevice(id: string, name: string, description: string): Device {
@@ -45,8 +45,8 @@ export function newDevice(id: string, name: string, description: string): Device
     spellings: new Set(),
     mapping: undefined,
     own: undefined,
-    declared: new Set(),
-    reminded: new Map(),
+    declared: undefined,
+    reminded: undefined,
   };
 }
 

@@ -169,6 +169,12 @@ export function ownProperty(own: OwnProperties | undefined, name: string): Entry
   return known ? { type: own.types.get(name) } : undefined;
 }
 
+/** Names that were listed and are no more. */
+export function undeclared(before: OwnProperties | undefined, own: OwnProperties): string[] {
+  const names = before ? [...before.listed.map(({ name }) => name), ...before.types.keys()] : [];
+  return names.filter((name) => !ownProperty(own, name));
+}
+
 function decideWrite(entry: Entry, wanted: TwinRequest, nowMs: number): Twin | string | undefined {
   if (!isKey(entry.name)) return badKey;
   if (wanted.type === deletedType) return decideRemoval(entry);
