@@ -4,6 +4,7 @@ import { ConfigError, quote } from "#shared/errors";
 import { checkValues, isPlain } from "./check.ts";
 import { toCloudConfig, type CloudConfig, type Overrides } from "./cloud-config.ts";
 import { cloudFields, retiredCloudKeys } from "./cloud-fields.ts";
+import { findDuplicates } from "./duplicates.ts";
 import { toEdgeConfig, type EdgeConfig, type EdgeOverrides } from "./edge-config.ts";
 import { edgeFields, retiredEdgeKeys } from "./edge-fields.ts";
 import type { Tree, Values } from "./field.ts";
@@ -83,6 +84,13 @@ function readValues<T extends Tree>(
 
 function readYaml(file: string, workingDir: string): unknown {
   const text = readText(file, workingDir);
+  const parsed = parseOrExplain(file, text);
+  const twice = findDuplicates(text, (again) => parses(again) && Bun.YAML.parse(again));
+  if (twice.length > 0) throw refusal(file, twice);
+  return parsed;
+}
+
+function parseOrExplain(file: string, text: string): unknown {
   try {
     return Bun.YAML.parse(text);
   } catch (cause) {
