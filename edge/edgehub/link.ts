@@ -1,3 +1,4 @@
+import type { IncomingMessage } from "node:http";
 import { WebSocket, type RawData } from "ws";
 import type { Clock } from "#shared/clock";
 import { ConfigError, describeError } from "#shared/errors";
@@ -6,6 +7,7 @@ import { answersAllHeader } from "#shared/message";
 import type { Credentials } from "./certificates.ts";
 import { explainConnectError } from "./enrol.ts";
 import { stepLink, type LinkEffect, type LinkEvent, type LinkState } from "./link-machine.ts";
+import { explainRefusal } from "./refusal.ts";
 
 export interface LinkOptions {
   readonly url: string;
@@ -163,18 +165,23 @@ export class Link implements Disposable {
     socket.on("message", (data) => heard() && onFrame(frameText(data)));
     socket.on("pong", (data) => heard() && onPong(String(data)));
     socket.on("ping", heard);
-    socket.on("unexpected-response", (_request, response) => {
-      this.#failure = `cloudcore answers ${response.statusCode} to the handshake`;
-      this.#retryAfterMs = retryAfterMs(response.headers["retry-after"], clock.nowMs());
-      socket.terminate();
-      this.#gone(socket, this.#failure);
-    });
+    socket.on("unexpected-response", (_request, response) => void this.#refused(socket, response));
     socket.on("error", (error) => {
       this.#failure ??= explainConnectError(new URL(url).host, error).message;
     });
     socket.on("close", (code, reason) =>
       this.#gone(socket, `closed by the peer: ${code} ${String(reason)}`.trim()),
     );
+  }
+
+  async #refused(socket: WebSocket, response: IncomingMessage): Promise<void> {
+    const { clock } = this.#options;
+    const why = await explainRefusal(response, clock);
+    if (this.#socket !== socket) return;
+    this.#failure = why;
+    this.#retryAfterMs = retryAfterMs(response.headers["retry-after"], clock.nowMs());
+    socket.terminate();
+    this.#gone(socket, why);
   }
 
   #drop(reason: string): void {

@@ -1,13 +1,9 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { createServer as createTlsServer } from "node:tls";
-import { checkEdge } from "#edge/check";
-import { formatFinding } from "#shared/cli";
-import { systemClock } from "#shared/clock";
-import { loadEdgeConfig } from "#shared/config";
-import { makeFiles, type Files } from "./files.ts";
+import { checkFile, makeFiles, type Files } from "./files.ts";
 
 let files: Files;
 beforeAll(async () => void (files = await makeFiles()));
@@ -17,18 +13,7 @@ const at = (name: string): string => join(files.path, name);
 
 /** What `check` says of MQTT. */
 async function look(mqtt: string): Promise<string[]> {
-  const file = at("edge.yaml");
-  writeFileSync(
-    file,
-    `data-dir: ${at("data")}\nedged: { hostname-override: n, docker-address: "unix:///nonexistent.sock" }\nedgehub: { server: "127.0.0.1:1", https: "https://127.0.0.1:1" }\nmqtt: ${mqtt}\n`,
-  );
-  const places = { file, workingDir: files.path, executable: "/nonexistent/bin", hostName: "n" };
-  const { config } = loadEdgeConfig(places, {});
-  const lines: string[] = [];
-  for await (const finding of checkEdge(config, systemClock)) lines.push(formatFinding(finding).trim());
-  return lines
-    .filter((line) => /mqtt|broker/.test(line))
-    .map((line) => line.replaceAll(`${files.path}/`, "").replaceAll(/ {2,}/g, " "));
+  return (await checkFile(files, `mqtt: ${mqtt}`)).filter((line) => /mqtt|broker/.test(line));
 }
 
 async function listen(server: Server): Promise<AsyncDisposable & { readonly port: number }> {

@@ -1,6 +1,10 @@
 import { createPrivateKey } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { checkEdge } from "#edge/check";
+import { formatFinding } from "#shared/cli";
+import { systemClock } from "#shared/clock";
+import { loadEdgeConfig } from "#shared/config";
 import { createAuthority } from "#shared/pki";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
@@ -36,4 +40,21 @@ export async function makeFiles(): Promise<Files> {
   );
   write("text.pem", "this is no PEM\n");
   return dir;
+}
+
+/** What `check` says of a node "n" with nothing but what the rest of its file says; paths are those below `files`. */
+export async function checkFile(files: Files, rest: string, node = "n"): Promise<string[]> {
+  const at = (name: string): string => join(files.path, name);
+  const file = at("edge.yaml");
+  writeFileSync(
+    file,
+    `data-dir: ${at("data")}\nedged: { hostname-override: ${node}, docker-address: "unix:///nonexistent.sock" }\n${
+      rest.includes("edgehub:") ? "" : 'edgehub: { server: "127.0.0.1:1", https: "https://127.0.0.1:1" }\n'
+    }${rest}\n`,
+  );
+  const places = { file, workingDir: files.path, executable: "/nonexistent/bin", hostName: "n" };
+  const { config } = loadEdgeConfig(places, {});
+  const lines: string[] = [];
+  for await (const finding of checkEdge(config, systemClock)) lines.push(formatFinding(finding).trim());
+  return lines.map((line) => line.replaceAll(`${files.path}/`, "").replaceAll(/ {2,}/g, " "));
 }

@@ -237,6 +237,28 @@ describe("edgehub messages", () => {
     expect(cloud.received.at(-1)?.header.parent_msg_id).toBe(answer.header.msg_id);
   });
 
+  test("tells what a cloud says that refuses it, and what to do", async () => {
+    await using cloud = await ScriptedCloud.start();
+    const said = `the certificate of "system:node:pi-1"\r\n does not\u{7} speak for "pi-9"\n`;
+    cloud.refuseNext = `HTTP/1.1 403 Forbidden\r\nContent-Length: ${said.length}\r\n\r\n${said}`;
+    using dir = tempDir();
+    await using edge = await startEdge(configOf(dir.path, cloud.port, cloud.token()));
+    await cloud.until(() => cloud.handshakes.length === 2);
+    expect(edge.log.lines.find((line) => line.includes("403"))).toContain(
+      'cloudcore answers 403 to the handshake: the certificate of \\"system:node:pi-1\\" does not speak for \\"pi-9\\"; join again with a new token (`cloudcore token`), or give',
+    );
+  });
+
+  test("reads no more than a piece of an endless refusal", async () => {
+    await using cloud = await ScriptedCloud.start();
+    cloud.refuseNext = `HTTP/1.1 500 No\r\nContent-Length: 9000000\r\n\r\n${"x".repeat(5000)}`;
+    using dir = tempDir();
+    await using edge = await startEdge(configOf(dir.path, cloud.port, cloud.token()));
+    await cloud.until(() => cloud.handshakes.length === 2);
+    const line = edge.log.lines.find((line) => line.includes("answers 500")) ?? "";
+    expect(/x+/.exec(line.slice(line.indexOf("handshake")))?.[0]).toHaveLength(300);
+  });
+
   test("waits as long as a busy cloud asks before it dials again", async () => {
     await using cloud = await ScriptedCloud.start();
     cloud.refuseNext = "HTTP/1.1 503 Busy\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n";
