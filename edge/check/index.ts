@@ -31,11 +31,4 @@ export async function* checkEdge(config: EdgeConfig, clock: Clock): AsyncGenerat
   yield* checkBrokers(config, running, clock.nowMs());
   const { query } = config.deviceTwin;
   if (query) yield await checkPort({ ...query, name: "devices", setting: "devicetwin.query-port" }, running);
-  const readOnly = {
-    name: "edged",
-    address: "127.0.0.1",
-    port: edged.readOnlyPort,
-    setting: "edged.read-only-port",
-  };
-  yield await checkPort(readOnly, running);
 }

@@ -178,7 +178,10 @@ export const edgeFields = {
       /^(unix:\/\/\/|tcp:\/\/)\S+/,
     ),
     "max-pods": whole("Pods this node takes.", 110, [1, 10_000]),
-    "read-only-port": port("Port of the local read-only API (127.0.0.1); 0 takes any free one.", 10_350),
+    "read-only-port": port(
+      "Told in the Node's status as the kubelet's port (daemonEndpoints); edgecore does not listen there.",
+      10_350,
+    ),
     "cluster-dns": texts("Name servers of pods with dnsPolicy ClusterFirst; empty: the host's.", []),
     "cluster-domain": text("Search domain of such pods.", "cluster.local"),
     version: text("Version the node reports; empty: edgecore's own.", ""),

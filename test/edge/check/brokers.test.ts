@@ -118,3 +118,11 @@ test("check tries no TLS with files that cannot be used", async () => {
     `warn external broker ssl://127.0.0.1:${broker.port} accepts connections, TLS was not tried; correct the files named above`,
   ]);
 });
+
+test("check looks at no port that nothing listens on", async () => {
+  const lines = await checkFile(files, "");
+  expect(lines.filter((line) => / port /.test(line)).map((line) => line.split(" ")[2])).toEqual([
+    "mqtt",
+    "devices",
+  ]);
+});
