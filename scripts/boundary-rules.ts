@@ -29,7 +29,7 @@ export const folderRules: readonly FolderRule[] = [
   { folders: leavesOfEdge, values: [...basics, "shared/lifecycle"] },
   { folders: ["cloud/apiserver"], values: ["shared/*", ...partsOfApi] },
   { folders: ["cloud/check", "cloud/token"], values: ["shared/*", "cloud/kubeclient"] },
-  { folders: ["edge/check"], values: ["shared/*", "edge/runtime"] },
+  { folders: ["edge/check"], values: ["shared/*", "edge/runtime", "edge/store"] },
   { folders: ["cloud/control"], values: ["shared/*", "cloud/kubeclient"] },
   {
     folders: ["cloud/workloads", "cloud/scheduler"],

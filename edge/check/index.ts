@@ -1,7 +1,10 @@
+import { existsSync } from "node:fs";
+import { dirname } from "node:path";
 import {
   checkDataDir,
   checkDisk,
   checkPort,
+  fail,
   lockFile,
   lockHolder,
   ok,
@@ -10,6 +13,7 @@ import {
 } from "#shared/cli";
 import type { Clock } from "#shared/clock";
 import type { EdgeConfig } from "#shared/config";
+import { findDatabaseFault } from "#edge/store";
 import { checkBrokers } from "./brokers.ts";
 import { checkCloud } from "./cloud.ts";
 import { checkEngine } from "./engine.ts";
@@ -23,7 +27,10 @@ export async function* checkEdge(config: EdgeConfig, clock: Clock): AsyncGenerat
   const pid = lockHolder(lockFile(dataDir, "edgecore"));
   const running = { pid, ports: readPorts(dataDir) };
   yield ok("node name", config.nodeName);
-  yield checkDataDir(dataDir, pid);
+  const directory = checkDataDir(dataDir, pid);
+  yield directory;
+  if (directory.state === "ok" && existsSync(dataDir))
+    yield checkDatabase(config.databasePath, pid !== undefined);
   yield checkDisk(dataDir);
   yield* checkIdentity(config, clock.nowMs());
   yield* checkCloud(config, clock);
@@ -31,4 +38,13 @@ export async function* checkEdge(config: EdgeConfig, clock: Clock): AsyncGenerat
   yield* checkBrokers(config, running, clock.nowMs());
   const { query } = config.deviceTwin;
   if (query) yield await checkPort({ ...query, name: "devices", setting: "devicetwin.query-port" }, running);
+}
+
+function checkDatabase(path: string, inUse: boolean): Finding {
+  const subject = "database";
+  if (!existsSync(dirname(path)))
+    return fail(subject, `${dirname(path)} does not exist`, "make it, or set database.path elsewhere");
+  const fault = findDatabaseFault(path, inUse);
+  if (fault) return fail(subject, `${path}: ${fault.why}`, fault.mend);
+  return ok(subject, existsSync(path) ? path : `${path} will be made`);
 }

@@ -1,33 +1,27 @@
 import { Database } from "bun:sqlite";
-import { ConfigError } from "#shared/errors";
+import { existsSync } from "node:fs";
+import { AppError, ConfigError, describeError, quote } from "#shared/errors";
 import { migrations } from "./schema.ts";
 
 /** The one door to SQLite at the edge. WAL, every commit on disk before it returns (synchronous=FULL). */
 export function openDatabase(path: string): Database {
-  let db: Database;
+  const db = new Database(path, { create: true, strict: true });
   try {
-    db = new Database(path, { create: true, strict: true });
     db.exec("PRAGMA journal_mode=WAL");
     db.exec("PRAGMA synchronous=FULL");
     db.exec("PRAGMA foreign_keys=ON");
     db.exec("PRAGMA busy_timeout=5000");
-  } catch (cause) {
-    throw new ConfigError("database-open", `Cannot open database "${path}": ${String(cause)}`, { cause });
+    migrate(db, path);
+    return db;
+  } catch (error) {
+    db.close();
+    throw error;
   }
-  migrate(db, path);
-  return db;
 }
 
 function migrate(db: Database, path: string): void {
-  const row = db.query<{ user_version: number }, []>("PRAGMA user_version").get();
-  const version = row?.user_version ?? 0;
-  if (version > migrations.length) {
-    db.close();
-    throw new ConfigError(
-      "database-newer",
-      `Cannot open database "${path}": it was written by a newer edgecore (schema ${version}, this one knows ${migrations.length})`,
-    );
-  }
+  const version = versionOf(db);
+  if (version > migrations.length) throw refusal("database-newer", path, newer(version));
   for (const [index, statements] of migrations.entries()) {
     if (index < version) continue;
     db.transaction(() => {
@@ -35,4 +29,74 @@ function migrate(db: Database, path: string): void {
       db.exec(`PRAGMA user_version=${index + 1}`);
     })();
   }
+}
+
+function versionOf(db: Database): number {
+  return db.query<{ user_version: number }, []>("PRAGMA user_version").get()?.user_version ?? 0;
+}
+
+/** What is wrong with a database, and what to do. */
+export interface DatabaseFault {
+  readonly why: string;
+  readonly mend: string;
+}
+
+/**
+ * Reads a database through as it is, also beside the edgecore that has it open (`inUse`).
+ * @returns undefined when it can be used, or is not there yet
+ */
+export function findDatabaseFault(path: string, inUse: boolean): DatabaseFault | undefined {
+  if (!existsSync(path)) return undefined;
+  try {
+    // Who may only read leaves a log behind when nobody else has the database open.
+    using db = new Database(path, inUse ? { readonly: true } : { readwrite: true });
+    const version = versionOf(db);
+    if (version > migrations.length) return newer(version);
+    const found = db.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").get()?.quick_check;
+    return found === "ok" ? undefined : faultOf("SQLITE_CORRUPT", found);
+  } catch (error) {
+    return faultOf(codeOf(error), error);
+  }
+}
+
+function newer(version: number): DatabaseFault {
+  return {
+    why: `it was written by a newer edgecore (schema ${version}, this one knows ${migrations.length})`,
+    mend: "install that edgecore",
+  };
+}
+
+const anew =
+  "move it away with its -wal and -shm: the cloud sends this node everything again, and what waits in it is lost";
+const faults: Readonly<Record<string, readonly [why: string, mend: string]>> = {
+  SQLITE_NOTADB: ["it is no SQLite database", anew],
+  SQLITE_CORRUPT: ["it is damaged", anew],
+  SQLITE_FULL: ["its disk is full", "free some space there"],
+  SQLITE_READONLY: ["it cannot be written", "make the file and its file system writable for edgecore"],
+  SQLITE_CANTOPEN: ["it cannot be opened", "see that its folder is there and edgecore may write to both"],
+  SQLITE_IOERR: ["its disk cannot be read or written", "free some space there, and see to the disk"],
+  SQLITE_BUSY: ["another process keeps it locked", "end that process"],
+};
+
+function faultOf(code: string, error: unknown): DatabaseFault {
+  const [why, mend] = faults[code] ?? ["it cannot be used", "see to the file, its folder and its disk"];
+  const [said = ""] = describeError(error).split("\n");
+  return { why: `${why} (${said})`, mend };
+}
+
+/** As `SQLITE_IOERR`, also of `SQLITE_IOERR_WRITE`; empty when it is no error of SQLite. */
+function codeOf(error: unknown): string {
+  const { code } = error as { readonly code?: unknown };
+  return /^SQLITE_[A-Z]+/.exec(typeof code === "string" ? code : "")?.[0] ?? "";
+}
+
+/** An error of SQLite told so that somebody can mend it; others as they are. */
+export function explainDatabase(path: string, error: unknown): unknown {
+  const code = codeOf(error);
+  if (error instanceof AppError || code === "") return error;
+  return refusal("database-open", path, faultOf(code, error), error);
+}
+
+function refusal(code: string, path: string, { why, mend }: DatabaseFault, cause?: unknown): ConfigError {
+  return new ConfigError(code, `Cannot open database ${quote(path)}: ${why}; ${mend}`, { cause });
 }

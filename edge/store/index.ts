@@ -1,5 +1,6 @@
+import type { Database } from "bun:sqlite";
 import { Backlog } from "./backlog.ts";
-import { openDatabase } from "./database.ts";
+import { explainDatabase, openDatabase } from "./database.ts";
 import { Devices } from "./devices.ts";
 import { LossCounter } from "./losses.ts";
 import { Metas } from "./metas.ts";
@@ -9,6 +10,7 @@ import { Outbox } from "./outbox.ts";
 import { Telemetry } from "./telemetry.ts";
 import { Twins } from "./twins.ts";
 
+export { findDatabaseFault } from "./database.ts";
 export type { Backlog } from "./backlog.ts";
 export type { AttributeRow, DeviceRow, Devices } from "./devices.ts";
 export type { Loss, LossCounter, Losses } from "./losses.ts";
@@ -36,9 +38,16 @@ export interface Store extends Disposable {
   transaction<T>(work: () => T): T;
 }
 
-/** @throws ConfigError when the file cannot be opened or was written by a newer edgecore */
+/** @throws ConfigError when the file cannot be used or was written by a newer edgecore */
 export function openStore(path: string): Store {
-  const db = openDatabase(path);
+  try {
+    return storeOn(openDatabase(path));
+  } catch (error) {
+    throw explainDatabase(path, error);
+  }
+}
+
+function storeOn(db: Database): Store {
   const outbox = new Outbox(db);
   const losses = new LossCounter(db);
   const telemetry = new Telemetry(db);

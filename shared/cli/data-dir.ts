@@ -1,6 +1,6 @@
 import { accessSync, constants, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ConfigError, quote } from "#shared/errors";
+import { ConfigError, describeError, quote } from "#shared/errors";
 import { takeLock } from "./process-lock.ts";
 
 /** The directory a process owns while it runs. */
@@ -21,10 +21,34 @@ export function openDataDir(path: string, program: string, pid: number): DataDir
     const lock = takeLock(lockFile(path, program), pid);
     return own(path, lock);
   } catch (cause) {
-    if (cause instanceof ConfigError) throw cause;
-    const code = (cause as { code?: string }).code ?? String(cause);
-    throw new ConfigError("data-dir", `Cannot use data directory ${quote(path)}: ${code}`, { cause });
+    throw refusal(path, cause);
   }
+}
+
+function refusal(path: string, cause: unknown): ConfigError {
+  if (cause instanceof ConfigError) return cause;
+  const { why, mend } = explainFolder(cause);
+  return new ConfigError("data-dir", `Cannot use data directory ${quote(path)}: ${why}; ${mend}`, { cause });
+}
+
+const aFile = ["it, or a part of its path, is a file", "remove that"] as const;
+const full = ["no space is left there", "free some"] as const;
+const denied = ["permission denied", "run as root, or give it to this user"] as const;
+const folderFaults: Readonly<Record<string, readonly [why: string, mend: string]>> = {
+  EROFS: ["its file system is mounted read-only", "mount it writable"],
+  EEXIST: aFile,
+  ENOTDIR: aFile,
+  ENOSPC: full,
+  EDQUOT: full,
+  EACCES: denied,
+  EPERM: denied,
+};
+
+/** What is wrong with a data directory that an operation failed on, and what to do. */
+export function explainFolder(error: unknown): { readonly why: string; readonly mend: string } {
+  const { code } = error as { readonly code?: string };
+  const [why, mend] = folderFaults[code ?? ""] ?? [code ?? describeError(error), "see to its disk"];
+  return { why, mend: `${mend}, or set data-dir elsewhere` };
 }
 
 export function lockFile(dataDir: string, program: string): string {
@@ -35,8 +59,12 @@ function own(path: string, lock: Disposable): DataDir {
   const file = join(path, "ports.json");
   const mine = new Map<string, number>();
   const write = (ports: Readonly<Record<string, number>>): void => {
-    writeFileSync(`${file}.new`, `${JSON.stringify(ports, undefined, 2)}\n`);
-    renameSync(`${file}.new`, file);
+    try {
+      writeFileSync(`${file}.new`, `${JSON.stringify(ports, undefined, 2)}\n`);
+      renameSync(`${file}.new`, file);
+    } catch (cause) {
+      throw refusal(path, cause);
+    }
   };
   const others = (): Record<string, number> =>
     Object.fromEntries(Object.entries(readPorts(path)).filter(([name]) => !mine.has(name)));

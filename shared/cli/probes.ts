@@ -1,7 +1,19 @@
-import { existsSync, readFileSync, statfsSync, statSync } from "node:fs";
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from "node:fs";
 import { connect, createServer } from "node:net";
+import { dirname, join, resolve } from "node:path";
 import { describeError } from "#shared/errors";
 import { isSignedBy, readCertificate } from "#shared/pki";
+import { explainFolder } from "./data-dir.ts";
 import { fail, ok, warn, type Finding } from "./findings.ts";
 
 export interface PortToCheck {
@@ -106,17 +118,35 @@ export function checkDisk(dataDir: string): Finding {
   return freeMb < 1000 ? warn("disk", evidence, mend) : ok("disk", evidence);
 }
 
-/** The data directory as it is, without making it. */
+/** Whether the start could use the data directory; it is written to where it exists, and nothing stays. */
 export function checkDataDir(dataDir: string, holder: number | undefined): Finding {
-  if (!existsSync(dataDir)) return ok("data directory", `${dataDir} will be made`);
-  if (!statSync(dataDir).isDirectory())
-    return fail("data directory", `${dataDir} is not a directory`, "set data-dir elsewhere");
+  const subject = "data directory";
+  const place = nearestExisting(dataDir);
+  const there = place === resolve(dataDir);
+  try {
+    if (there) tryWriting(place);
+    else readdirSync(place);
+    accessSync(place, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    const { why, mend } = explainFolder(error);
+    return fail(subject, `${dataDir}: ${why}`, mend);
+  }
+  if (!there) return ok(subject, `${dataDir} will be made`);
   const owner = holder === undefined ? "" : `, in use by process ${holder}`;
-  return ok("data directory", `${dataDir}${owner}`);
+  return ok(subject, `${dataDir}${owner}`);
+}
+
+function tryWriting(folder: string): void {
+  const probe = mkdtempSync(join(folder, ".check-"));
+  try {
+    writeFileSync(join(probe, "probe"), "x".repeat(4096));
+  } finally {
+    rmSync(probe, { recursive: true, force: true });
+  }
 }
 
 function nearestExisting(path: string): string {
-  let at = path;
-  while (at !== "/" && at !== "." && !existsSync(at)) at = at.slice(0, Math.max(1, at.lastIndexOf("/")));
-  return at === "" ? "/" : at;
+  let at = resolve(path);
+  while (!existsSync(at)) at = dirname(at);
+  return at;
 }

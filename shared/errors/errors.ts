@@ -44,12 +44,12 @@ export function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown), { cause: thrown });
 }
 
-/** One line for a log field: the message and the messages of its causes. */
+/** One line for a log field: the message and the messages of its causes, but for those that it repeats. */
 export function describeError(thrown: unknown): string {
   const parts: string[] = [];
   for (let at: unknown = thrown; at !== undefined && parts.length < 5; at = asError(at).cause) {
     const { message } = asError(at);
-    if (message !== "" && !parts.includes(message)) parts.push(message);
+    if (!parts.some((part) => part.includes(message))) parts.push(message);
     if (!(at instanceof Error)) break;
   }
   return parts.join(": ");

@@ -42,19 +42,45 @@ export async function makeFiles(): Promise<Files> {
   return dir;
 }
 
-/** What `check` says of a node "n" with nothing but what the rest of its file says; paths are those below `files`. */
-export async function checkFile(files: Files, rest: string, node = "n"): Promise<string[]> {
+function writeFile(files: Files, rest: string, node: string): string {
   const at = (name: string): string => join(files.path, name);
-  const file = at("edge.yaml");
-  writeFileSync(
-    file,
-    `data-dir: ${at("data")}\nedged: { hostname-override: ${node}, docker-address: "unix:///nonexistent.sock" }\n${
-      rest.includes("edgehub:") ? "" : 'edgehub: { server: "127.0.0.1:1", https: "https://127.0.0.1:1" }\n'
-    }${rest}\n`,
-  );
+  const lines = [
+    `data-dir: ${at("data")}`,
+    `edged: { hostname-override: ${node}, docker-address: "unix:///nonexistent.sock" }`,
+    ...(rest.includes("edgehub:")
+      ? []
+      : ['edgehub: { server: "127.0.0.1:1", https: "https://127.0.0.1:1" }']),
+    ...(rest.includes("devicetwin:") ? [] : ["devicetwin: { query-port: 0 }"]),
+    ...(rest.includes("mqtt:") ? [] : ['mqtt: { internal-server: "tcp://127.0.0.1:0" }']),
+    rest,
+  ];
+  writeFileSync(at("edge.yaml"), `${lines.join("\n")}\n`);
+  return at("edge.yaml");
+}
+
+/** What `check` says of node "n" with this in its file; paths are those below `files`. */
+export async function checkFile(files: Files, rest: string, node = "n"): Promise<string[]> {
+  const file = writeFile(files, rest, node);
   const places = { file, workingDir: files.path, executable: "/nonexistent/bin", hostName: "n" };
   const { config } = loadEdgeConfig(places, {});
   const lines: string[] = [];
   for await (const finding of checkEdge(config, systemClock)) lines.push(formatFinding(finding).trim());
   return lines.map((line) => line.replaceAll(`${files.path}/`, "").replaceAll(/ {2,}/g, " "));
+}
+
+export interface Started {
+  readonly code: number;
+  /** What it says of why it could not start; paths are those below `files`. */
+  readonly error: string;
+}
+
+/** What edgecore says that cannot start with this in its file. */
+export async function startFile(files: Files, rest: string): Promise<Started> {
+  const main = join(import.meta.dir, "../../../edge/main.ts");
+  const words = [process.execPath, main, "--config", writeFile(files, rest, "n")];
+  const child = Bun.spawn(words, { stderr: "pipe", stdout: "ignore" });
+  const [text, code] = await Promise.all([new Response(child.stderr).text(), child.exited]);
+  const told = text.split("\n").find((line) => line.includes("could not start"));
+  const error = told === undefined ? text.trim() : (JSON.parse(told) as { readonly error: string }).error;
+  return { code, error: error.replaceAll(`${files.path}/`, "") };
 }

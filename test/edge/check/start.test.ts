@@ -1,29 +1,13 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { makeFiles, type Files } from "./files.ts";
+import { makeFiles, startFile, type Files, type Started } from "./files.ts";
 
 let files: Files;
 beforeAll(async () => void (files = await makeFiles()));
 afterAll(() => files[Symbol.dispose]());
 
-const main = join(import.meta.dir, "../../../edge/main.ts");
-
-async function start(mqtt: string): Promise<{ readonly code: number; readonly error: string }> {
-  const config = join(files.path, "edge.yaml");
-  const engine = "unix:///nonexistent.sock";
-  writeFileSync(
-    config,
-    `data-dir: ${join(files.path, "data")}\nedged: { hostname-override: n, docker-address: "${engine}", read-only-port: 0 }\nmqtt: ${mqtt}\ndevicetwin: { query-port: 0 }\n`,
-  );
-  const child = Bun.spawn([process.execPath, main, "--config", config], { stderr: "pipe", stdout: "ignore" });
-  const [text, code] = await Promise.all([new Response(child.stderr).text(), child.exited]);
-  const lines = text
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line) as { readonly msg: string; readonly error?: unknown });
-  const error = lines.find(({ msg }) => msg === "could not start")?.error;
-  return { code, error: JSON.stringify(error).replaceAll(`${files.path}/`, "") };
+function start(mqtt: string): Promise<Started> {
+  return startFile(files, `mqtt: ${mqtt}`);
 }
 
 const listener = 'internal-server: "ssl://127.0.0.1:0"';

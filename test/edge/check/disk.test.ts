@@ -1,0 +1,120 @@
+import { Database } from "bun:sqlite";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { openStore } from "#edge/store";
+import { checkFile, makeFiles, startFile, type Files } from "./files.ts";
+
+let files: Files;
+const data = (name = ""): string => join(files.path, "data", name);
+beforeAll(async () => void (files = await makeFiles()));
+afterAll(() => files[Symbol.dispose]());
+
+/** What `check` says of the disk, and what the start says. */
+async function outcome(rest = ""): Promise<{ readonly check: string[]; readonly start: string }> {
+  const check = (await checkFile(files, rest)).filter((line) => /^\w+ (data directory|database) /.test(line));
+  const { code, error } = await startFile(files, rest);
+  return { check, start: `${code} ${error}` };
+}
+
+const anew =
+  "move it away with its -wal and -shm: the cloud sends this node everything again, and what waits in it is lost";
+
+describe("a data directory that cannot be used is told by check and start alike when it", () => {
+  test("is a file", async () => {
+    rmSync(data(), { recursive: true, force: true });
+    writeFileSync(data(), "");
+    const why = "it, or a part of its path, is a file; remove that, or set data-dir elsewhere";
+    expect(await outcome()).toEqual({
+      check: [`fail data directory data: ${why}`],
+      start: `2 edgecore: Cannot use data directory "data": ${why}`,
+    });
+    rmSync(data());
+  });
+
+  test.skipIf(process.getuid?.() !== 0)("is mounted read-only, or is full (as root)", async () => {
+    mkdirSync(data(), { recursive: true });
+    const mount = (...words: string[]): boolean => Bun.spawnSync(["mount", ...words, data()]).success;
+    if (!mount("-t", "tmpfs", "-o", "size=64k", "tmpfs")) return console.log("not tried: it takes tmpfs");
+    try {
+      writeFileSync(data("filler"), "x".repeat(64 * 1024));
+      const full = "no space is left there; free some, or set data-dir elsewhere";
+      expect((await outcome()).check).toEqual([`fail data directory data: ${full}`]);
+      expect((await startFile(files, "")).error).toBe(`edgecore: Cannot use data directory "data": ${full}`);
+      mount("-o", "remount,ro");
+      const readOnly = "its file system is mounted read-only; mount it writable, or set data-dir elsewhere";
+      expect(await outcome()).toEqual({
+        check: [`fail data directory data: ${readOnly}`],
+        start: `2 edgecore: Cannot use data directory "data": ${readOnly}`,
+      });
+    } finally {
+      Bun.spawnSync(["umount", data()]);
+    }
+  });
+});
+
+describe("a database that cannot be used is told by check and start alike when it", () => {
+  test.each([
+    ["is none", "nonsense ".repeat(1000), `it is no SQLite database (file is not a database); ${anew}`],
+    [
+      "is a folder",
+      undefined,
+      "it cannot be opened (unable to open database file); see that its folder is there and edgecore may write to both",
+    ],
+  ])("%s", async (_name, content, why) => {
+    rmSync(data(), { recursive: true, force: true });
+    mkdirSync(data(), { recursive: true });
+    if (content === undefined) mkdirSync(data("edgecore.db"));
+    else writeFileSync(data("edgecore.db"), content);
+    expect(await outcome()).toEqual({
+      check: ["ok data directory data", `fail database data/edgecore.db: ${why}`],
+      start: `2 Cannot open database "data/edgecore.db": ${why}`,
+    });
+  });
+
+  test("was written by a newer edgecore", async () => {
+    rmSync(data(), { recursive: true, force: true });
+    mkdirSync(data(), { recursive: true });
+    using db = new Database(data("edgecore.db"), { create: true });
+    db.run("PRAGMA user_version=99");
+    const { check, start } = await outcome();
+    expect(check[1]).toMatch(/^fail database .* newer edgecore \(schema 99, .*; install that edgecore$/);
+    expect(start).toMatch(/^2 Cannot open database .* newer edgecore .*; install that edgecore$/);
+  });
+
+  test("shall be where there is no folder", async () => {
+    const { check } = await outcome(`database: { path: ${data("no/edge.db")} }`);
+    expect(check[1]).toBe("fail database data/no does not exist; make it, or set database.path elsewhere");
+  });
+});
+
+test("check finds damage beyond the first pages and leaves nothing behind", async () => {
+  rmSync(data(), { recursive: true, force: true });
+  mkdirSync(data(), { recursive: true });
+  const path = data("edgecore.db");
+  {
+    using store = openStore(path);
+    for (let n = 0; n < 200; n += 1)
+      store.metas.put({ key: `k${n}`, type: "configmap", value: "v".repeat(1000) });
+  }
+  const database = async (): Promise<string | undefined> =>
+    (await checkFile(files, "")).find((line) => line.includes(" database "));
+  expect(await database()).toBe("ok database data/edgecore.db");
+  {
+    using store = openStore(path);
+    store.metas.put({ key: "more", type: "configmap", value: "" });
+    expect(await database()).toBe("ok database data/edgecore.db");
+  }
+  const bytes = Buffer.from(await Bun.file(path).bytes());
+  writeFileSync(path, bytes.fill(7, bytes.length / 2, bytes.length / 2 + 20_000));
+  expect(await database()).toMatch(/^fail database data\/edgecore.db: it is damaged \(.+\); move it away/);
+  expect(readdirSync(data())).toEqual(["edgecore.db"]);
+});
+
+test("check makes nothing where there is no data directory yet", async () => {
+  rmSync(data(), { recursive: true, force: true });
+  expect((await checkFile(files, "")).filter((line) => line.includes("data"))).toContain(
+    "ok data directory data will be made",
+  );
+  expect(existsSync(data())).toBe(false);
+});
