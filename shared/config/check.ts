@@ -122,7 +122,8 @@ function at(input: unknown, path: readonly PropertyKey[]): unknown {
 function show(value: unknown): string {
   if (value === undefined) return "nothing";
   try {
-    return quote(value);
+    // The user of an address may come with a password.
+    return quote(typeof value === "string" ? value.replace(/\/\/[^/\s]*@/, "//…@") : value);
   } catch {
     return "something that refers to itself";
   }

@@ -1,4 +1,4 @@
-import { flag, oneOf, port, section, text, textLike, texts, whole, type Values } from "./field.ts";
+import { flag, oneOf, port, section, text, texts, url, whole, type Values } from "./field.ts";
 
 const idle = "Kept for older files, without effect";
 const qps = (fallback: number) => whole(`${idle}: requests are not throttled.`, fallback, [1, 1_000_000]);
@@ -19,7 +19,7 @@ export const cloudFields = {
   ]),
   controller: section("The Kubernetes API that cloudcore works on, and how it treats edge nodes.", {
     kube: section("Both master and kubeconfig empty: cloudcore serves its own Kubernetes API (embedded).", {
-      master: textLike(
+      master: url(
         "URL of a Kubernetes API server, e.g. http://localhost:8080.",
         "",
         "an http(s) URL",
@@ -68,7 +68,7 @@ export const cloudFields = {
     "status-writes-per-second": whole("Status writes a second over all devices.", 600, [1, 1_000_000]),
     "accept-discovered": flag("Whether devices that a node found by itself become Device objects.", false),
     kube: section("The Kubernetes API for devices; master and kubeconfig empty: that of controller.kube.", {
-      master: textLike("URL of an API server that asks for no credentials.", "", "an http(s) URL", httpUrl),
+      master: url("URL of an API server that asks for no credentials.", "", "an http(s) URL", httpUrl),
       kubeconfig: text("A kubeconfig file.", ""),
       namespace: text(`${idle}: all namespaces are looked at.`, ""),
       content_type: text(`${idle}: requests are always JSON.`, "application/json"),

@@ -1,5 +1,6 @@
 import * as z from "zod/mini";
 import {
+  address,
   flag,
   labels,
   listOf,
@@ -9,18 +10,22 @@ import {
   text,
   textLike,
   texts,
+  url,
   whole,
   type Values,
 } from "./field.ts";
 
 const modes = { internalMqttMode: 0, bothMqttMode: 1, externalMqttMode: 2 } as const;
-const mqttUrl = /^(tcp|mqtt|ssl|tls|mqtts|ws|wss):\/\/[^\s/]+/;
+const overTcp = ["tcp", "mqtt", "ssl", "tls", "mqtts"];
 const seconds = (doc: string, fallback: number) => whole(doc, fallback, [1, 3600]);
 
 const passwordHash = z.string().check(z.regex(/^\$(2[aby]|argon2(id|i|d))\$/));
 const user = z.strictObject({ name: z.string().check(z.minLength(1)), "password-hash": passwordHash });
 /** A topic filter of MQTT: `+` stands for one level, `#` for all that follow. */
-const topicFilter = z.string().check(z.regex(/^(?!$)(?:(?:\+|[^+#/]*)\/)*(?:\+|#|[^+#/]*)$/));
+const topicFilter = z.string().check(
+  z.regex(/^(?!$)(?:(?:\+|[^+#/]*)\/)*(?:\+|#|[^+#/]*)$/),
+  z.refine((topic) => !/%(?![uc](?![A-Za-z]))[A-Za-z]/.test(topic)),
+);
 const aclRule = z.strictObject({
   user: z.optional(z.string()),
   topic: topicFilter,
@@ -48,17 +53,15 @@ export const edgeFields = {
     mode: oneOf("0 the broker inside edgecore, 1 both, 2 an external broker.", 0, [0, 1, 2], {
       aliases: modes,
     }),
-    server: textLike(
-      "The external broker (modes 1 and 2); ssl:// for TLS.",
-      "tcp://127.0.0.1:1883",
-      "tcp://host:port or ssl://host:port",
-      mqttUrl,
-    ),
-    "internal-server": textLike(
+    server: address("The external broker (modes 1 and 2); ssl:// for TLS.", "tcp://127.0.0.1:1883", {
+      expected: "tcp://host:port, ssl://host:port or ws://host:port/path",
+      schemes: overTcp,
+      schemesWithPath: ["ws", "wss"],
+    }),
+    "internal-server": address(
       "Where the inner broker listens (modes 0 and 1); port 0 takes any free one, ssl:// for TLS.",
       "tcp://127.0.0.1:1884",
-      "tcp://host:port or ssl://host:port",
-      mqttUrl,
+      { expected: "tcp://host:port or ssl://host:port", schemes: overTcp },
     ),
     qos: oneOf("QoS of what edgecore publishes.", 0, [0, 1, 2]),
     retain: flag("Whether what edgecore publishes is retained.", false),
@@ -74,12 +77,10 @@ export const edgeFields = {
     certfile: text("Client certificate for the external broker.", ""),
     keyfile: text("Key of that certificate.", ""),
     broker: section("The broker inside edgecore.", {
-      websocket: textLike(
-        "MQTT over WebSocket, e.g. ws://127.0.0.1:1885; empty: off.",
-        "",
-        "ws://host:port or wss://host:port",
-        /^wss?:\/\/[^\s/]+/,
-      ),
+      websocket: address("MQTT over WebSocket, e.g. ws://127.0.0.1:1885; empty: off.", "", {
+        expected: "ws://host:port or wss://host:port",
+        schemes: ["ws", "wss"],
+      }),
       certfile: text("Server certificate for ssl:// and wss:// listeners.", ""),
       keyfile: text("Key of that certificate.", ""),
       cafile: text(
@@ -104,7 +105,9 @@ export const edgeFields = {
         aclRule,
         {
           user: { expected: "a name of mqtt.broker.users" },
-          topic: { expected: "an MQTT topic filter such as a/+/b or a/#" },
+          topic: {
+            expected: "an MQTT topic filter such as a/+/b or a/#, with no placeholders but %u and %c",
+          },
           access: { expected: "read, write, readwrite or deny" },
         },
       ),
@@ -122,7 +125,7 @@ export const edgeFields = {
       "127.0.0.1",
     ),
     token: text("Join token (`cloudcore token`), needed once; --token wins.", "", { secret: true }),
-    https: textLike(
+    https: url(
       "Where certificates are got; empty: https://<server>:10002.",
       "",
       "an https URL",
@@ -135,7 +138,7 @@ export const edgeFields = {
       [1, 1_000_000],
     ),
     websocket: section("The wss link.", {
-      url: textLike(
+      url: url(
         "Empty: wss://<server>:10000/<project-id>/<node>/events.",
         "",
         "a wss URL",
@@ -171,7 +174,7 @@ export const edgeFields = {
       effect: { expected: "NoSchedule, PreferNoSchedule or NoExecute" },
     }),
     "node-status-update-frequency": seconds("Seconds between node status reports.", 10),
-    "docker-address": textLike(
+    "docker-address": url(
       "The container engine.",
       "unix:///var/run/docker.sock",
       "unix:///path or tcp://host:port",

@@ -86,8 +86,41 @@ export function text(doc: string, fallback: string, extras?: Extras<string>): Fi
 
 /** Text of a given form, or empty where the fallback is empty. */
 export function textLike(doc: string, fallback: string, expected: string, pattern: RegExp): Field<string> {
-  const fits = (value: string): boolean => pattern.test(value) || (fallback === "" && value === "");
-  return field(doc, fallback, { expected, schema: z.string().check(z.refine(fits)) });
+  return textThat(doc, fallback, expected, (value) => pattern.test(value));
+}
+
+/** An address of a given form with nothing in it that no URL may have, such as port 70000. */
+export function url(doc: string, fallback: string, expected: string, pattern: RegExp): Field<string> {
+  return textThat(doc, fallback, expected, (value) => pattern.test(value) && URL.canParse(value));
+}
+
+function textThat(
+  doc: string,
+  fallback: string,
+  expected: string,
+  fits: (value: string) => boolean,
+): Field<string> {
+  const mayBe = (value: string): boolean => fits(value) || (fallback === "" && value === "");
+  return field(doc, fallback, { expected, schema: z.string().check(z.refine(mayBe)) });
+}
+
+interface AddressForm {
+  readonly expected: string;
+  /** Those with nothing behind the port. */
+  readonly schemes: readonly string[];
+  readonly schemesWithPath?: readonly string[];
+}
+
+/** Where MQTT is spoken: a host and a port that can be dialled or listened on. */
+export function address(doc: string, fallback: string, form: AddressForm): Field<string> {
+  return textThat(doc, fallback, `${form.expected}, with a port up to 65535`, (value) => {
+    const scheme = /^([a-z]+):\/\/[^\s/]/.exec(value)?.[1] ?? "";
+    // Of the schemes of MQTT a URL takes any text for a host.
+    const url = URL.parse(value.replace(/^[a-z]+:/, "http:"));
+    if (url === null || /\s/.test(value)) return false;
+    if (form.schemesWithPath?.includes(scheme)) return true;
+    return form.schemes.includes(scheme) && url.pathname === "/" && url.search === "" && url.hash === "";
+  });
 }
 
 export function flag(doc: string, fallback: boolean): Field<boolean> {

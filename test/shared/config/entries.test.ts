@@ -1,23 +1,5 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { loadEdgeConfig } from "#shared/config";
-import { tempDir } from "#internal/test/support/temp-dir.ts";
-
-let dir: ReturnType<typeof tempDir>;
-beforeAll(() => void (dir = tempDir("entries")));
-afterAll(() => dir[Symbol.dispose]());
-
-function edgeRefusal(text: string): string {
-  const file = join(dir.path, "edge.yaml");
-  writeFileSync(file, text);
-  try {
-    loadEdgeConfig({ file, workingDir: "/nonexistent", executable: "/nonexistent/bin", hostName: "n" }, {});
-  } catch (error) {
-    return (error as Error).message.replace(JSON.stringify(file), "FILE");
-  }
-  return "accepted";
-}
+import { expect, test } from "bun:test";
+import { edgeRefusal } from "./files.ts";
 
 test.each([
   [
@@ -39,7 +21,7 @@ test.each([
   ],
   [
     'acl: [{ topic: "a/#/b", access: read }]',
-    'mqtt.broker.acl[0].topic: expected an MQTT topic filter such as a/+/b or a/#, got "a/#/b"',
+    'mqtt.broker.acl[0].topic: expected an MQTT topic filter such as a/+/b or a/#, with no placeholders but %u and %c, got "a/#/b"',
   ],
   [
     "acl: [{ topic: a, access: all }]",

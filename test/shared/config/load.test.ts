@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
@@ -10,41 +10,9 @@ import {
   edgeTable,
   loadCloudConfig,
   loadEdgeConfig,
-  type EdgeConfig,
-  type EdgeOverrides,
-  type Loaded,
 } from "#shared/config";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-
-let dir: ReturnType<typeof tempDir>;
-let count = 0;
-beforeAll(() => void (dir = tempDir("config")));
-afterAll(() => dir[Symbol.dispose]());
-
-function write(text: string): string {
-  const file = join(dir.path, `${(count += 1)}.yaml`);
-  writeFileSync(file, text);
-  return file;
-}
-
-const nowhere = { workingDir: "/nonexistent", executable: "/nonexistent/bin" };
-
-function edge(text: string, overrides: EdgeOverrides = {}, hostName = "Pi-1"): Loaded<EdgeConfig> {
-  return loadEdgeConfig({ file: write(text), ...nowhere, hostName }, overrides);
-}
-
-function refusalOf(load: () => unknown): string {
-  try {
-    load();
-  } catch (error) {
-    return (error as Error).message.replace(/"[^"]*\/\d+\.yaml"/, "FILE");
-  }
-  return "accepted";
-}
-
-const edgeRefusal = (text: string): string => refusalOf(() => edge(text));
-const cloudRefusal = (text: string): string =>
-  refusalOf(() => loadCloudConfig({ file: write(text), ...nowhere }, {}));
+import { cloud, cloudRefusal, edge, edgeRefusal, nowhere, refusalOf } from "./files.ts";
 
 const user = (name: string): string => `{ name: ${name}, password-hash: "$2b$10$abc" }`;
 
@@ -76,8 +44,8 @@ test("edge defaults load to the same as no file", () => {
 
 test("cloud defaults load to the same as no file", () => {
   const none = loadCloudConfig(nowhere, {});
-  expect(loadCloudConfig({ file: write(cloudDefaults()), ...nowhere }, {}).config).toEqual(none.config);
-  expect(loadCloudConfig({ file: write(cloudMinimum()), ...nowhere }, {}).config).toEqual(none.config);
+  expect(cloud(cloudDefaults()).config).toEqual(none.config);
+  expect(cloud(cloudMinimum()).config).toEqual(none.config);
 });
 
 test("edge config takes its addresses from server and its name from the host", () => {
@@ -191,6 +159,10 @@ describe("refusals", () => {
       "edged: { hostname-override: a }\nedgehub: { controller: { node-id: b } }",
       'Cannot load FILE: edgehub.controller.node-id: expected the node name of edged.hostname-override, "a", got "b"',
     ],
+    [
+      "edgehub: { websocket: { url: 'wss://a:70000/p/n/events' } }",
+      'Cannot load FILE: edgehub.websocket.url: expected a wss URL, got "wss://a:70000/p/n/events"',
+    ],
     ["edgehub: { server: 'a b' }", 'Cannot load FILE: edgehub.server: expected host or host:port, got "a b"'],
     [
       "edgehub: { websocket: { certfile: x } }",
@@ -203,6 +175,29 @@ describe("refusals", () => {
     ...["tcp://ann:secret@broker:1883", "ssl://ann@broker", "ws://:secret@broker:80/mqtt"].map((server) => [
       `mqtt: { mode: 2, server: "${server}" }`,
       "Cannot load FILE: mqtt.server: expected an address without user and password, got one with them; set mqtt.username and mqtt.password",
+    ]),
+    ...[
+      "tcp://127.0.0.1:70000",
+      "ws://127.0.0.1:17999",
+      "tcp://127.0.0.1:17998/path",
+      "tcp://127.0.0.1:1884?a",
+      "tcp://:1884",
+      "tcp://a b:1",
+    ].map((server) => [
+      `mqtt: { internal-server: "${server}" }`,
+      `Cannot load FILE: mqtt.internal-server: expected tcp://host:port or ssl://host:port, with a port up to 65535, got "${server}"`,
+    ]),
+    ...["ws://127.0.0.1:70000", "tcp://127.0.0.1:1885", "ws://127.0.0.1:1885/mqtt"].map((server) => [
+      `mqtt: { broker: { websocket: "${server}" } }`,
+      `Cannot load FILE: mqtt.broker.websocket: expected ws://host:port or wss://host:port, with a port up to 65535, got "${server}"`,
+    ]),
+    [
+      'mqtt: { mode: 2, server: "tcp://ann:secret@broker:70000" }',
+      'Cannot load FILE: mqtt.server: expected tcp://host:port, ssl://host:port or ws://host:port/path, with a port up to 65535, got "tcp://…@broker:70000"',
+    ],
+    ...["%x/a", "a/%user", "a%C"].map((topic) => [
+      `mqtt: { broker: { acl: [{ topic: "${topic}", access: read }] } }`,
+      `Cannot load FILE: mqtt.broker.acl[0].topic: expected an MQTT topic filter such as a/+/b or a/#, with no placeholders but %u and %c, got "${topic}"`,
     ]),
     [
       "mqtt: { broker: { certfile: a.crt } }",
@@ -282,39 +277,6 @@ describe("refusals", () => {
   });
 });
 
-describe("keys given twice", () => {
-  const theirs = "apiVersion: edgecore.config.kubeedge.io/v1alpha2\n";
-  test.each([
-    ["mqtt: { mode: 0 }\nedged:\n\nmqtt: {}", "mqtt: given twice, lines 1 and 4; merge them"],
-    ["mqtt:\n  mode: 0\n  qos: 1\n  mode: 1", "mqtt.mode: given twice, lines 2 and 4; keep one of them"],
-    [
-      "mqtt: {mode: 0, 'mode' : 1, \"mode\":1}",
-      "mqtt.mode: given 3 times, lines 1, 1 and 1; keep one of them",
-    ],
-    [
-      "edged:\n  taints:\n    - key: a\n      effect: NoExecute\n      key: b",
-      "edged.taints[0].key: given twice, lines 3 and 5; keep one of them",
-    ],
-    [
-      `${theirs}modules:\n  eventBus: {}\n  eventBus: {}`,
-      "modules.eventBus: given twice, lines 3 and 4; merge them",
-    ],
-    ["mqtt:\nmqtt:\n  nonsense: 1", "mqtt: given twice, lines 1 and 2; keep one of them"],
-  ])("of %j are named with their lines", (text, problem) => {
-    expect(edgeRefusal(text)).toBe(`Cannot load FILE: ${problem}`);
-    if (!text.startsWith("api")) expect(cloudRefusal(text)).toBe(`Cannot load FILE: ${problem}`);
-  });
-
-  test.each([
-    '# mqtt: no\nmqtt: { username: \'a: b\', password: "mode: x\\": " } # mqtt: {}',
-    "mqtt:\n  username: |\n    qos: 1\n    qos: 2\n  qos: 1",
-    "mqtt: { client-id: 'it''s '': mine' }\nedged: { labels: { a.b/c: x:y, d: 'e:' } }",
-    "edged: { labels: &one { a: b } }\nmqtt: { qos: 1 }",
-  ])("are not seen in the texts of %j", (text) => {
-    expect(edgeRefusal(text)).toBe("accepted");
-  });
-});
-
 test("config is looked for in conf, the working directory and beside the executable", () => {
   using place = tempDir("places");
   const [work, bin] = [join(place.path, "work"), join(place.path, "bin")];
@@ -334,80 +296,8 @@ test.each([
   `mqtt: { broker: { websocket: "wss://[::]:8884", certfile: c, keyfile: k, cafile: a, anonymous: false, acl: [{ user: fan, topic: "x", access: read }] } }`,
   `mqtt: { broker: { anonymous: false, users: [${user("a")}], acl: [{ user: a, topic: "x", access: read }, { topic: "y", access: deny }] } }`,
   `mqtt: { mode: 2, broker: { anonymous: false } }`,
+  `mqtt: { mode: 1, internal-server: "mqtt://[::1]/", server: "wss://broker/mqtt?x=1" }`,
+  `mqtt: { broker: { acl: [{ topic: "%u/%c/50%/a%u", access: read }] } }`,
 ])("edge file %j is accepted", (text) => {
   expect(edgeRefusal(text)).toBe("accepted");
-});
-
-test("a KubeEdge 1.15 edgecore file is mapped and what is not served is named once", () => {
-  const { config, warnings } = edge(`
-apiVersion: edgecore.config.kubeedge.io/v1alpha2
-kind: EdgeCore
-database:
-  aliasName: default
-  dataSource: /data/edge.db
-  driverName: sqlite3
-modules:
-  dbTest: { enable: false }
-  edgeHub:
-    enable: true
-    heartbeat: 20
-    httpServer: https://10.1.1.1:10002
-    messageBurst: 60
-    tlsCaFile: /nonexistent/rootCA.crt
-    tlsCertFile: /nonexistent/server.crt
-    tlsPrivateKeyFile: /nonexistent/server.key
-    token: abc
-    websocket: { enable: true, server: "10.1.1.1:10000", handshakeTimeout: 30 }
-    quic: { enable: false, server: "10.1.1.1:10001" }
-  edged:
-    enable: true
-    hostnameOverride: edge-1
-    tailoredKubeletConfig: { nodeStatusUpdateFrequency: 1m30s, cpuManagerPolicy: none, maxPods: 50 }
-  eventBus: { enable: true, mqttMode: 2, mqttServerExternal: "tcp://127.0.0.1:1883" }
-  edgeStream: { enable: true, server: "10.1.1.1:10004" }
-`);
-  expect(config.nodeName).toBe("edge-1");
-  expect(config.databasePath).toBe("/data/edge.db");
-  expect(config.edgeHub).toMatchObject({
-    url: "wss://10.1.1.1:10000/e632aba927ea4ac2b575ec1603d56f10/edge-1/events",
-    httpsUrl: "https://10.1.1.1:10002",
-    heartbeatMs: 20_000,
-    token: "abc",
-    caFile: undefined,
-    certFile: undefined,
-  });
-  expect([config.edged.statusIntervalMs, config.edged.maxPods]).toEqual([90_000, 50]);
-  expect(config.mqtt.broker).toBeUndefined();
-  expect(warnings).toEqual([
-    "KubeEdge fields that have no effect here: modules.edgeHub.messageBurst, modules.edgeHub.quic, modules.edged.tailoredKubeletConfig.cpuManagerPolicy, modules.edgeStream",
-  ]);
-});
-
-test("a KubeEdge 1.15 cloudcore file is mapped", () => {
-  const file = write(`
-apiVersion: cloudcore.config.kubeedge.io/v1alpha1
-kind: CloudCore
-kubeAPIConfig: { kubeConfig: /root/.kube/config, master: "", qps: 2500, burst: 5000, contentType: application/vnd.kubernetes.protobuf }
-modules:
-  cloudHub:
-    enable: true
-    advertiseAddress: [10.1.1.1]
-    dnsNames: [""]
-    nodeLimit: 1000
-    tlsCAFile: /nonexistent/ca.crt
-    websocket: { enable: true, address: 0.0.0.0, port: 20000 }
-    https: { enable: true, address: 0.0.0.0, port: 20002 }
-  deviceController: { enable: false }
-`);
-  const { config } = loadCloudConfig({ file, ...nowhere }, {});
-  expect(config.kube).toMatchObject({ kubeconfig: "/root/.kube/config", master: undefined, qps: 2500 });
-  expect(config.cloudHub).toMatchObject({
-    advertise: ["10.1.1.1"],
-    port: 20_000,
-    httpsPort: 20_002,
-    nodeLimit: 1000,
-    caFile: undefined,
-  });
-  expect(config.embedded).toBeUndefined();
-  expect(config.deviceController.enabled).toBe(false);
 });
