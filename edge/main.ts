@@ -1,4 +1,4 @@
-import { checkEdge, refuseUnusableFiles } from "#edge/check";
+import { checkEdge, refuseUnusableFiles, refuseUnusablePorts } from "#edge/check";
 import { processHost, runProgram, type Program } from "#shared/cli";
 import { edgeDefaults, edgeMinimum, loadEdgeConfig, type EdgeConfig } from "#shared/config";
 import { startEdgecore } from "./compose.ts";
@@ -29,6 +29,7 @@ const edgecore: Program<EdgeConfig> = {
   load: loadEdgeConfig,
   start: async (config, deps) => {
     refuseUnusableFiles(config);
+    await refuseUnusablePorts(config);
     return startEdgecore(config, deps);
   },
   check: checkEdge,

@@ -2,9 +2,10 @@ import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { connect } from "node:tls";
 import { checkCertificate, checkPort, checkTcp, fail, ok, warn, type Finding } from "#shared/cli";
-import type { BrokerConfig, EdgeConfig, ExternalBrokerConfig } from "#shared/config";
+import type { EdgeConfig, ExternalBrokerConfig } from "#shared/config";
 import { describeError } from "#shared/errors";
 import { findTlsFaults, type TlsFiles } from "#shared/pki";
+import { brokerPorts, placeOf } from "./ports.ts";
 import { fieldOf, mqttFiles, wayOut, type NamedFiles } from "./tls-files.ts";
 
 type Running = Parameters<typeof checkPort>[1];
@@ -18,24 +19,9 @@ export async function* checkBrokers(
   nowMs: number,
 ): AsyncGenerator<Finding> {
   const { broker, external } = config.mqtt;
-  if (broker) yield* checkListeners(broker, running);
+  for (const port of broker ? brokerPorts(broker) : []) yield await checkPort(port, running);
   for (const named of mqttFiles(config)) yield* checkFiles(named, nowMs);
   if (external) yield await checkExternal(external);
-}
-
-async function* checkListeners(broker: BrokerConfig, running: Running): AsyncGenerator<Finding> {
-  const { url, websocketUrl } = broker;
-  yield await checkPort({ name: "mqtt", ...placeOf(url, 1884), setting: "mqtt.internal-server" }, running);
-  if (websocketUrl === undefined) return;
-  const place = placeOf(websocketUrl, 1885);
-  yield await checkPort({ name: "mqtt-websocket", ...place, setting: "mqtt.broker.websocket" }, running);
-}
-
-/** A url without a port means `usual`, and a port that a scheme has by itself is still one. */
-function placeOf(url: string, usual: number): { readonly address: string; readonly port: number } {
-  const { hostname } = new URL(url.replace(/^[a-z]+:/, "http:"));
-  const port = /^[a-z]+:\/\/[^/?]*:(\d+)(?:[/?]|$)/.exec(url)?.[1];
-  return { address: hostname.replaceAll(/[[\]]/g, ""), port: port === undefined ? usual : Number(port) };
 }
 
 /** One line a file: whether TLS can use it, and its dates. */

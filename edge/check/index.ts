@@ -18,7 +18,9 @@ import { checkBrokers } from "./brokers.ts";
 import { checkCloud } from "./cloud.ts";
 import { checkEngine } from "./engine.ts";
 import { checkIdentity } from "./identity.ts";
+import { queryPorts } from "./ports.ts";
 
+export { refuseUnusablePorts } from "./ports.ts";
 export { refuseUnusableFiles } from "./tls-files.ts";
 
 /** Looks at everything edgecore needs, changing nothing. */
@@ -36,8 +38,7 @@ export async function* checkEdge(config: EdgeConfig, clock: Clock): AsyncGenerat
   yield* checkCloud(config, clock);
   yield await checkEngine(edged.dockerAddress);
   yield* checkBrokers(config, running, clock.nowMs());
-  const { query } = config.deviceTwin;
-  if (query) yield await checkPort({ ...query, name: "devices", setting: "devicetwin.query-port" }, running);
+  for (const port of queryPorts(config.deviceTwin)) yield await checkPort(port, running);
 }
 
 function checkDatabase(path: string, inUse: boolean): Finding {

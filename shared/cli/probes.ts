@@ -23,6 +23,8 @@ export interface PortToCheck {
   readonly port: number;
   /** the field that sets it */
   readonly setting: string;
+  /** the field that sets the address, when it is another */
+  readonly addressSetting?: string;
 }
 
 /** Whether we could listen there, or do so already. */
@@ -40,13 +42,22 @@ export async function checkPort(
     const mend = `find the process with \`ss -ltnp 'sport = :${port}'\` and stop it, or change ${setting}`;
     return fail(subject, `${address}:${port} is taken by another process`, mend);
   }
-  return fail(subject, `cannot listen on ${address}:${port}: ${code}`, `change ${setting}`);
+  const why = `cannot listen on ${address}:${port}: ${listenFaults[code] ?? code}`;
+  return fail(subject, why, `change ${code === "EACCES" ? setting : (wanted.addressSetting ?? setting)}`);
 }
+
+const nowhere = "it is no address of this machine";
+const listenFaults: Readonly<Record<string, string>> = {
+  EADDRNOTAVAIL: nowhere,
+  ENOTFOUND: nowhere,
+  EACCES: "ports below 1024 need root",
+};
 
 async function tryListen(address: string, port: number): Promise<string | undefined> {
   const server = createServer();
   const { promise, resolve } = Promise.withResolvers<string | undefined>();
-  server.once("error", (error: Error & { code?: string }) => resolve(error.code ?? error.message));
+  // A name without an address makes an error without a code.
+  server.once("error", ({ code = "ENOTFOUND" }: Error & { code?: string }) => resolve(code));
   server.listen({ host: address, port }, () => resolve(undefined));
   const code = await promise;
   if (code === undefined) await new Promise((closed) => server.close(closed));

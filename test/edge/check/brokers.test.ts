@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { createServer as createTlsServer } from "node:tls";
-import { checkFile, makeFiles, type Files } from "./files.ts";
+import { checkFile, listen, makeFiles, type Files } from "./files.ts";
 
 let files: Files;
 beforeAll(async () => void (files = await makeFiles()));
@@ -14,15 +14,6 @@ const at = (name: string): string => join(files.path, name);
 /** What `check` says of MQTT. */
 async function look(mqtt: string): Promise<string[]> {
   return (await checkFile(files, `mqtt: ${mqtt}`)).filter((line) => /mqtt|broker/.test(line));
-}
-
-async function listen(server: Server): Promise<AsyncDisposable & { readonly port: number }> {
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  const address = server.address();
-  return {
-    port: typeof address === "object" && address ? address.port : 0,
-    [Symbol.asyncDispose]: () => new Promise((done) => server.close(() => done())),
-  };
 }
 
 function tlsBroker(): Server {

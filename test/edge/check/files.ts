@@ -1,5 +1,6 @@
 import { createPrivateKey } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
+import type { Server } from "node:net";
 import { join } from "node:path";
 import { checkEdge } from "#edge/check";
 import { formatFinding } from "#shared/cli";
@@ -83,4 +84,13 @@ export async function startFile(files: Files, rest: string): Promise<Started> {
   const told = text.split("\n").find((line) => line.includes("could not start"));
   const error = told === undefined ? text.trim() : (JSON.parse(told) as { readonly error: string }).error;
   return { code, error: error.replaceAll(`${files.path}/`, "") };
+}
+
+export async function listen(server: Server): Promise<AsyncDisposable & { readonly port: number }> {
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  const address = server.address();
+  return {
+    port: typeof address === "object" && address ? address.port : 0,
+    [Symbol.asyncDispose]: () => new Promise((done) => server.close(() => done())),
+  };
 }

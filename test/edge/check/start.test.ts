@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { createServer } from "node:net";
 import { join } from "node:path";
-import { makeFiles, startFile, type Files, type Started } from "./files.ts";
+import { listen, makeFiles, startFile, type Files, type Started } from "./files.ts";
 
 let files: Files;
 beforeAll(async () => void (files = await makeFiles()));
@@ -46,4 +47,14 @@ test("edgecore exits 2 when the CA of the external broker is none", async () => 
     `{ mode: 2, server: "ssl://127.0.0.1:1", cafile: ${join(files.path, "text.pem")} }`,
   );
   expect([code, error]).toEqual([2, expect.stringContaining("mqtt.cafile: text.pem has no certificate")]);
+});
+
+test("edgecore exits 2 and names field and fix when its addresses cannot be listened on", async () => {
+  await using taken = await listen(createServer());
+  const { port } = taken;
+  const rest = `mqtt: { internal-server: "tcp://127.0.0.1:${port}" }\ndevicetwin: { query-address: nope, query-port: 0 }`;
+  expect(await startFile(files, rest)).toEqual({
+    code: 2,
+    error: `Cannot start: port mqtt: 127.0.0.1:${port} is taken by another process; find the process with \`ss -ltnp 'sport = :${port}'\` and stop it, or change mqtt.internal-server | port devices: cannot listen on nope:0: it is no address of this machine; change devicetwin.query-address`,
+  });
 });
