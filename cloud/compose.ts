@@ -61,7 +61,7 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
       certificates,
     }),
   );
-  stack.use(deps.onReload(() => void hub.reload(loadCertificates())));
+  stack.use(deps.onReload(() => hub.reload(loadCertificates())));
   if (telemetry.port !== undefined) deps.reportPort("telemetry", telemetry.port);
   deps.reportPort("cloudhub", hub.port);
   deps.reportPort("cloudhub-https", hub.httpsPort);

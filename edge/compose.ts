@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { resolve } from "node:path";
+import { refuseReload } from "#edge/check";
 import { startDeviceTwin } from "#edge/devicetwin";
 import { startEdged } from "#edge/edged";
 import { startEdgeHub } from "#edge/edgehub";
@@ -43,6 +44,7 @@ export async function startEdgecore(config: EdgeConfig, deps: ProcessDeps): Prom
       { port: bus.port("eventbus"), store, clock, log: log("eventbus") },
     ),
   );
+  stack.use(deps.onReload(() => refuseReload(config)));
   stack.use(deps.onReload(() => broker.reload()));
   if (broker.mqttPort !== undefined) deps.reportPort("mqtt", broker.mqttPort);
   if (broker.websocketPort !== undefined) deps.reportPort("mqtt-websocket", broker.websocketPort);

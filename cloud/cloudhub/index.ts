@@ -81,14 +81,9 @@ export async function startCloudHub(config: HubConfig, deps: CloudHubDeps): Prom
     port: sessions.port,
     httpsPort: enrolment.port,
     reload: async (certificates) => {
-      try {
-        const next = await certificates;
-        for (const server of [sessions, enrolment]) server.renew(pemsOf(next));
-        current = next;
-        log.info("Certificates were read again");
-      } catch (error) {
-        log.error("Cannot use the new certificates, the present ones stay", { error });
-      }
+      const next = await certificates;
+      for (const server of [sessions, enrolment]) server.renew(pemsOf(next));
+      current = next;
     },
   };
 }

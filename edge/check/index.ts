@@ -21,7 +21,7 @@ import { checkIdentity } from "./identity.ts";
 import { queryPorts } from "./ports.ts";
 
 export { refuseUnusablePorts } from "./ports.ts";
-export { refuseUnusableFiles } from "./tls-files.ts";
+export { refuseReload, refuseUnusableFiles } from "./tls-files.ts";
 
 /** Looks at everything edgecore needs, changing nothing. */
 export async function* checkEdge(config: EdgeConfig, clock: Clock): AsyncGenerator<Finding> {

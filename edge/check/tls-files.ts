@@ -10,11 +10,13 @@ export interface NamedFiles {
 }
 
 /** The files of each broker that is in use. */
-export function mqttFiles({ mqtt: { broker, external } }: EdgeConfig): readonly NamedFiles[] {
-  return [
-    ...(broker ? [{ section: "mqtt.broker", files: broker }] : []),
-    ...(external ? [{ section: "mqtt", files: external }] : []),
-  ];
+export function mqttFiles(config: EdgeConfig): readonly NamedFiles[] {
+  const { external } = config.mqtt;
+  return [...brokerFiles(config), ...(external ? [{ section: "mqtt", files: external }] : [])];
+}
+
+function brokerFiles({ mqtt: { broker } }: EdgeConfig): readonly NamedFiles[] {
+  return broker ? [{ section: "mqtt.broker", files: broker }] : [];
 }
 
 const keys = { certFile: "certfile", keyFile: "keyfile", caFile: "cafile" } as const;
@@ -39,10 +41,19 @@ export function wayOut(section: string, { part }: TlsFault): string {
  * @throws ConfigError naming field, file, fault and way out of each
  */
 export function refuseUnusableFiles(config: EdgeConfig): void {
-  const problems = mqttFiles(config).flatMap(({ section, files }) =>
+  refuse("Cannot start", mqttFiles(config));
+}
+
+/** As `refuseUnusableFiles`, of what the inner broker reads again while it runs. */
+export function refuseReload(config: EdgeConfig): void {
+  refuse("Cannot reload", brokerFiles(config));
+}
+
+function refuse(what: string, all: readonly NamedFiles[]): void {
+  const problems = all.flatMap(({ section, files }) =>
     findTlsFaults(files).map(
       (fault) => `${fieldOf(section, fault.part)}: ${fault.file} ${fault.why}; ${wayOut(section, fault)}`,
     ),
   );
-  if (problems.length > 0) throw new ConfigError("bad-tls-file", `Cannot start: ${problems.join(" | ")}`);
+  if (problems.length > 0) throw new ConfigError("bad-tls-file", `${what}: ${problems.join(" | ")}`);
 }

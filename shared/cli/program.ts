@@ -9,6 +9,8 @@ import { fail, formatFinding, ok, warn, type Finding } from "./findings.ts";
 import type { Host } from "./host.ts";
 import { commit, version } from "./version.ts";
 
+type Reload = () => void | Promise<void>;
+
 /** What the process gives to `startCloudcore` and `startEdgecore`. */
 export interface ProcessDeps {
   readonly clock: Clock;
@@ -16,8 +18,8 @@ export interface ProcessDeps {
   readonly version: string;
   /** Notes in `ports.json` which port a listener got, e.g. `reportPort("cloudhub", 10000)`. */
   readonly reportPort: (name: string, port: number) => void;
-  /** Calls `reload` on SIGHUP: read certificates again. */
-  readonly onReload: (reload: () => void) => Disposable;
+  /** Calls `reload` on SIGHUP: read certificates again. What fails is told, and ends that reload. */
+  readonly onReload: (reload: Reload) => Disposable;
 }
 
 interface BaseConfig {
@@ -157,9 +159,9 @@ async function serve<Config extends BaseConfig>(
     host.exit(1);
   });
   const stopping = listenForStop(host, log);
-  const reloads = new Set<() => void>();
+  const reloads = new Set<Reload>();
   host.onSignal("SIGHUP", () => {
-    reload(log, () => load(program, host, options).config.logLevel, reloads);
+    void reload(log, () => load(program, host, options).config.logLevel, reloads);
   });
   return await runUntilStopped({ program, config, log, host, dataDir, reloads, stopping });
 }
@@ -170,7 +172,7 @@ interface Service<Config extends BaseConfig> {
   readonly log: Logger;
   readonly host: Host;
   readonly dataDir: DataDir;
-  readonly reloads: Set<() => void>;
+  readonly reloads: Set<Reload>;
   readonly stopping: Promise<void>;
 }
 
@@ -240,10 +242,11 @@ function listenForStop(host: Host, log: Logger): Promise<void> {
   return asked.promise;
 }
 
-function reload(log: Logger, readLevel: () => LogLevel, reloads: ReadonlySet<() => void>): void {
+async function reload(log: Logger, readLevel: () => LogLevel, reloads: ReadonlySet<Reload>): Promise<void> {
   try {
-    log.setLevel(readLevel());
-    for (const run of reloads) run();
+    const level = readLevel();
+    for (const run of reloads) await run();
+    log.setLevel(level);
     log.info("reloaded log level and certificates");
   } catch (error) {
     log.error("could not reload, going on as before", { error });

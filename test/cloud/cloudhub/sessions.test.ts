@@ -87,7 +87,7 @@ describe("cloudhub sessions", () => {
     using old = await connect(harness);
     const made = { dataDir: harness.dir, nowMs: Date.now(), advertise: ["new.example"] };
     await harness.hub.reload(ensureCertificates(made));
-    await harness.hub.reload(Promise.reject(new Error("unreadable")));
+    expect(harness.hub.reload(Promise.reject(new Error("unreadable")))).rejects.toThrow("unreadable");
     using _fresh = await connect(harness, "edge-2");
     const names = await Promise.all([harness.hub.port, harness.hub.httpsPort].map(servedHosts));
     expect(names.map((text) => text.includes("new.example"))).toEqual([true, true]);

@@ -75,11 +75,16 @@ export interface Started {
   readonly error: string;
 }
 
-/** What edgecore says that cannot start with this in its file. */
-export async function startFile(files: Files, rest: string): Promise<Started> {
+/** An edgecore with this in its file. */
+export function spawnFile(files: Files, rest: string): Bun.Subprocess<"ignore", "ignore", "pipe"> {
   const main = join(import.meta.dir, "../../../edge/main.ts");
   const words = [process.execPath, main, "--config", writeFile(files, rest, "n")];
-  const child = Bun.spawn(words, { stderr: "pipe", stdout: "ignore" });
+  return Bun.spawn(words, { stdin: "ignore", stderr: "pipe", stdout: "ignore" });
+}
+
+/** What edgecore says that cannot start with this in its file. */
+export async function startFile(files: Files, rest: string): Promise<Started> {
+  const child = spawnFile(files, rest);
   const [text, code] = await Promise.all([new Response(child.stderr).text(), child.exited]);
   const told = text.split("\n").find((line) => line.includes("could not start"));
   const error = told === undefined ? text.trim() : (JSON.parse(told) as { readonly error: string }).error;

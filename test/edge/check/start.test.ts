@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { copyFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { listen, makeFiles, startFile, type Files, type Started } from "./files.ts";
+import { listen, makeFiles, spawnFile, startFile, type Files, type Started } from "./files.ts";
 
 let files: Files;
 beforeAll(async () => void (files = await makeFiles()));
@@ -58,3 +59,51 @@ test("edgecore exits 2 and names field and fix when its addresses cannot be list
     error: `Cannot start: port mqtt: 127.0.0.1:${port} is taken by another process; find the process with \`ss -ltnp 'sport = :${port}'\` and stop it, or change mqtt.internal-server | port devices: cannot listen on nope:0: it is no address of this machine; change devicetwin.query-address`,
   });
 });
+
+test("edgecore names field and file and claims no success when it cannot read a key again", async () => {
+  const at = (name: string): string => join(files.path, name);
+  copyFileSync(at("broker.key"), at("live.key"));
+  const tls = `certfile: ${at("broker.crt")}, keyfile: ${at("live.key")}`;
+  const child = spawnFile(files, `mqtt: { ${listener}, broker: { ${tls} } }`);
+  const lines = linesOf(child.stderr);
+  await lines.until((line) => line.includes('"running"'));
+  copyFileSync(at("text.pem"), at("live.key"));
+  child.kill("SIGHUP");
+  await lines.until((line) => line.includes("reload"));
+  copyFileSync(at("broker.key"), at("live.key"));
+  child.kill("SIGHUP");
+  await lines.until((line) => line.includes("reloaded"));
+  child.kill("SIGTERM");
+  await child.exited;
+  expect(
+    lines.all.filter((line) => /reload|again/.test(line)).map((line) => line.slice(line.indexOf("msg"))),
+  ).toEqual([
+    expect.stringMatching(
+      /^msg":"could not reload, going on as before","error":"Cannot reload: mqtt.broker.keyfile: \S+live.key has no private key in PEM; name the file/,
+    ),
+    'msg":"reloaded log level and certificates"}',
+  ]);
+});
+
+function linesOf(stream: ReadableStream<Uint8Array>): {
+  readonly all: readonly string[];
+  readonly until: (test: (line: string) => boolean) => Promise<void>;
+} {
+  const all: string[] = [];
+  const decoder = new TextDecoder();
+  const reader = stream.getReader();
+  let rest = "";
+  return {
+    all,
+    until: async (test) => {
+      for (let from = all.length; ;) {
+        const { done, value } = await reader.read();
+        const parts = (rest + decoder.decode(value)).split("\n");
+        rest = parts.pop() ?? "";
+        all.push(...parts);
+        if (all.slice(from).some(test)) return;
+        if (done) throw new Error(`ended: ${all.join("\n")}`);
+      }
+    },
+  };
+}
