@@ -1,6 +1,7 @@
 import { writeSync } from "node:fs";
 import { hostname } from "node:os";
 import { systemClock, type Clock } from "#shared/clock";
+import { readSecret } from "./secret-input.ts";
 
 export type SignalName = "SIGTERM" | "SIGINT" | "SIGHUP";
 
@@ -13,8 +14,8 @@ export interface Host {
   readonly pid: number;
   readonly clock: Clock;
   readonly terminal: boolean;
-  /** What standard input has up to its first line's end. */
-  readLine(): Promise<string>;
+  /** The first line of standard input. At a terminal `ask` comes before, and nothing shows what is typed. */
+  readSecret(ask: () => void): Promise<string>;
   out(text: string): void;
   err(text: string): void;
   onSignal(name: SignalName, run: () => void): void;
@@ -32,7 +33,7 @@ export function processHost(exit: (code: number) => void): Host {
     pid: process.pid,
     clock: systemClock,
     terminal: process.stderr.isTTY,
-    readLine,
+    readSecret,
     out: (text) => write(1, text),
     err: (text) => write(2, text),
     onSignal: (name, run) => void process.on(name, run),
@@ -42,15 +43,6 @@ export function processHost(exit: (code: number) => void): Host {
     },
     exit,
   };
-}
-
-async function readLine(): Promise<string> {
-  let text = "";
-  for await (const chunk of Bun.stdin.stream()) {
-    text += new TextDecoder().decode(chunk);
-    if (text.includes("\n") || text.length > 10_000) break;
-  }
-  return text;
 }
 
 /** A reader that went away or is stuck must not stop the program: what cannot be written is dropped. */

@@ -84,8 +84,12 @@ async function obey<Config extends BaseConfig>(
 
 /** Reads a password from standard input, so that it shows up neither in the process list nor in a history. */
 async function hashPassword(host: Host): Promise<string> {
-  if (host.terminal) host.err("Password (one line): ");
-  const [password = ""] = (await host.readLine()).split("\n");
+  let asked = false;
+  const password = await host.readSecret(() => {
+    asked = true;
+    host.err("Password (it is not shown): ");
+  });
+  if (asked) host.err("\n");
   if (password === "") throw new ConfigError("usage", "hash-password: expected a password on standard input");
   return `${await Bun.password.hash(password, { algorithm: "bcrypt", cost: 10 })}\n`;
 }

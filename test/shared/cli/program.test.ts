@@ -181,3 +181,47 @@ test("program hashes the password it reads when asked to", async () => {
   const hash = (await new Response(child.stdout).text()).trim();
   expect(await Bun.password.verify("secret", hash)).toBe(true);
 });
+
+/** What a terminal shows of edgecore asking for a password, then of `stty`. */
+async function atTerminal(act: (terminal: Bun.Terminal | undefined, shell: number) => void): Promise<string> {
+  const main = join(import.meta.dir, "../../../edge/main.ts");
+  let shown = "";
+  const asked = Promise.withResolvers<void>();
+  const child = Bun.spawn(["sh", "-c", `"$0" "$1" hash-password; stty -a`, process.execPath, main], {
+    terminal: {
+      cols: 200,
+      rows: 50,
+      data: (_terminal, bytes) => {
+        shown += new TextDecoder().decode(bytes);
+        if (shown.includes("not shown): ")) asked.resolve();
+      },
+    },
+  });
+  await asked.promise;
+  act(child.terminal, child.pid);
+  await child.exited;
+  return shown;
+}
+
+test("program shows no password that is typed at a terminal, and gives the terminal back", async () => {
+  const shown = await atTerminal((terminal) => void terminal?.write("sécrex\u{7f}t\r"));
+  expect(shown).not.toContain("sécre");
+  const [hash = ""] = /\$2b\S+/.exec(shown) ?? [];
+  expect(await Bun.password.verify("sécret", hash)).toBe(true);
+  expect(shown).toMatch(/\secho\s/);
+});
+
+test.each([
+  ["Ctrl-C", (terminal: Bun.Terminal | undefined) => void terminal?.write("secret\u{3}")],
+  [
+    "SIGTERM",
+    (_: unknown, shell: number) => {
+      const children = readFileSync(`/proc/${shell}/task/${shell}/children`, "utf8");
+      process.kill(Number(children.trim()), "SIGTERM");
+    },
+  ],
+])("program gives the terminal back when a password is given up by %s", async (_name, act) => {
+  const shown = await atTerminal(act);
+  expect(shown).toContain("expected a password on standard input");
+  expect(shown).toMatch(/\secho\s/);
+});
