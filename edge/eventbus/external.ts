@@ -2,10 +2,10 @@ import { readFileSync } from "node:fs";
 import { connect, type IClientOptions, type MqttClient } from "mqtt";
 import type { Clock } from "#shared/clock";
 import type { ExternalBrokerConfig } from "#shared/config";
-import { describeError } from "#shared/errors";
+import { ConfigError, describeError, quote } from "#shared/errors";
 import { backoff, withDeadline } from "#shared/lifecycle";
 import { Seldom, type Logger } from "#shared/log";
-import type { MqttMessage } from "#shared/message";
+import { parseMqttAddress, type MqttMessage } from "#shared/message";
 import type { Store } from "#edge/store";
 import { Incoming } from "./incoming.ts";
 import { Outgoing } from "./outgoing.ts";
@@ -38,7 +38,7 @@ export function connectExternal(
 ): External {
   const { clock, log } = parts;
   const seldom = new Seldom(log, clock);
-  const client = connect(brokerUrl(config.url), clientOptions(config, parts.node));
+  const client = connect(clientOptions(config, parts.node));
   const stop = new AbortController();
   let delays = waits(clock);
   let timer: Disposable | undefined;
@@ -109,13 +109,13 @@ function clientIdOf({ clientId }: ExternalBrokerConfig, node: string): string {
   return clientId ?? `edgecore-${node}`;
 }
 
-function brokerUrl(url: string): string {
-  return url.replace(/^ssl:/, "tls:");
-}
-
+/** A url would be read by the client with what Node has deprecated, and warns of on standard error. */
 function clientOptions(config: ExternalBrokerConfig, node: string): IClientOptions {
-  const { username, password, caFile, certFile, keyFile } = config;
+  const { url, username, password, caFile, certFile, keyFile } = config;
+  const address = parseMqttAddress(url);
+  if (!address) throw new ConfigError("bad-address", `Cannot use mqtt.server: ${quote(url)} is no address`);
   return {
+    ...address,
     clientId: clientIdOf(config, node),
     clean: false,
     keepalive: 30,

@@ -24,6 +24,7 @@ export {
   type DeviceTopic,
   type DeviceVerb,
 } from "./device-topics.ts";
+export { parseMqttAddress, type MqttAddress } from "./mqtt-address.ts";
 export { TopicTrie, isTopicFilter, topicMatches } from "./topic-filter.ts";
 export { formatResource, parseResource, type ResourcePath } from "./resource.ts";
 export {

@@ -85,6 +85,15 @@ test("edgecore names field and file and claims no success when it cannot read a 
   ]);
 });
 
+test("edgecore writes nothing but JSON lines when it talks to an external broker", async () => {
+  const child = spawnFile(files, 'mqtt: { mode: 2, server: "tcp://127.0.0.1:1" }');
+  const lines = linesOf(child.stderr);
+  await lines.until((line) => line.includes("external MQTT broker"));
+  child.kill("SIGTERM");
+  await lines.until((line) => line.includes("stopped"));
+  for (const line of lines.all) expect(JSON.parse(line)).toHaveProperty("msg");
+});
+
 function linesOf(stream: ReadableStream<Uint8Array>): {
   readonly all: readonly string[];
   readonly until: (test: (line: string) => boolean) => Promise<void>;

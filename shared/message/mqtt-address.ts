@@ -1,0 +1,38 @@
+/** Where a client of MQTT connects to, as the client wants to have it. */
+export interface MqttAddress {
+  readonly protocol: "mqtt" | "mqtts" | "ws" | "wss";
+  readonly hostname: string;
+  /** undefined: what the protocol has by itself */
+  readonly port?: number;
+  /** Of WebSockets alone. */
+  readonly path?: string;
+  readonly username?: string;
+  readonly password?: string;
+}
+
+const protocols: Readonly<Record<string, MqttAddress["protocol"]>> = {
+  tcp: "mqtt",
+  mqtt: "mqtt",
+  ssl: "mqtts",
+  tls: "mqtts",
+  mqtts: "mqtts",
+  ws: "ws",
+  wss: "wss",
+};
+
+/** The parts of an address such as `ssl://host:8883`. @returns undefined when it is none */
+export function parseMqttAddress(text: string): MqttAddress | undefined {
+  const url = URL.parse(text);
+  const protocol = protocols[url?.protocol.slice(0, -1) ?? ""];
+  if (!url || protocol === undefined || url.hostname === "") return undefined;
+  const overWebSocket = protocol === "ws" || protocol === "wss";
+  const { username, password } = url;
+  return {
+    protocol,
+    hostname: overWebSocket ? url.hostname : url.hostname.replaceAll(/[[\]]/g, ""),
+    ...(url.port !== "" && { port: Number(url.port) }),
+    ...(overWebSocket && { path: url.pathname + url.search }),
+    ...(username !== "" && { username: decodeURIComponent(username) }),
+    ...(password !== "" && { password: decodeURIComponent(password) }),
+  };
+}
