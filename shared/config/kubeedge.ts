@@ -104,6 +104,17 @@ export function mapKubeEdgeFile(
   return { input: output, unserved: findUnserved(input, "", served) };
 }
 
+/** Problems are found in our words; whoever wrote a file of theirs looks for theirs. */
+export function inTheirWords(problem: string, program: "cloudcore" | "edgecore"): string {
+  const theirs = new Map(
+    (program === "cloudcore" ? cloudRows : edgeRows).map(([name, ours]) => [ours, name]),
+  );
+  return problem.replaceAll(/(?<![\w.-])[a-z][\w-]*(?:\.[\w-]+)+/g, (name) => {
+    const ours = [...theirs.keys()].find((one) => name === one || name.startsWith(`${one}.`));
+    return ours === undefined ? name : `${theirs.get(ours)}${name.slice(ours.length)}`;
+  });
+}
+
 /** Their files name certificates that enrolment has yet to write; ours are kept elsewhere. */
 function isMissingFile(theirs: string, value: unknown, fileExists: (path: string) => boolean): boolean {
   return theirs.endsWith("File") && typeof value === "string" && !fileExists(value);

@@ -8,7 +8,7 @@ import { findDuplicates } from "./duplicates.ts";
 import { toEdgeConfig, type EdgeConfig, type EdgeOverrides } from "./edge-config.ts";
 import { edgeFields, retiredEdgeKeys } from "./edge-fields.ts";
 import type { Tree, Values } from "./field.ts";
-import { isKubeEdgeFile, mapKubeEdgeFile } from "./kubeedge.ts";
+import { inTheirWords, isKubeEdgeFile, mapKubeEdgeFile } from "./kubeedge.ts";
 
 export interface ConfigPlaces {
   /** --config */
@@ -36,8 +36,9 @@ const deepestRetired = 3;
 export function loadCloudConfig(places: ConfigPlaces, overrides: Overrides): Loaded<CloudConfig> {
   const { workingDir } = places;
   const file = findFile("controller.yaml", ["cloudcore.yaml"], places);
-  const { values, warnings } = readValues({ file, workingDir }, "cloudcore", cloudFields, retiredCloudKeys);
-  return { config: orThrow(file, toCloudConfig(values, overrides)), file, warnings };
+  const read = readValues({ file, workingDir }, "cloudcore", cloudFields, retiredCloudKeys);
+  const config = orThrow(file, toCloudConfig(read.values, overrides), read.word);
+  return { config, file, warnings: read.warnings };
 }
 
 /** As `loadCloudConfig`, for edgecore and `edge.yaml`. */
@@ -47,8 +48,9 @@ export function loadEdgeConfig(
 ): Loaded<EdgeConfig> {
   const { workingDir } = places;
   const file = findFile("edge.yaml", ["edgecore.yaml"], places);
-  const { values, warnings } = readValues({ file, workingDir }, "edgecore", edgeFields, retiredEdgeKeys);
-  return { config: orThrow(file, toEdgeConfig(values, overrides, places.hostName)), file, warnings };
+  const read = readValues({ file, workingDir }, "edgecore", edgeFields, retiredEdgeKeys);
+  const config = orThrow(file, toEdgeConfig(read.values, overrides, places.hostName), read.word);
+  return { config, file, warnings: read.warnings };
 }
 
 function findFile(name: string, theirs: readonly string[], places: ConfigPlaces): string | undefined {
@@ -65,21 +67,29 @@ function findFile(name: string, theirs: readonly string[], places: ConfigPlaces)
   return candidates.find((path) => existsSync(resolve(places.workingDir, path)));
 }
 
+interface Read<T extends Tree> {
+  readonly values: Values<T>;
+  readonly warnings: readonly string[];
+  /** A problem with the keys of the file it is in. */
+  readonly word: (problem: string) => string;
+}
+
 function readValues<T extends Tree>(
   source: { readonly file: string | undefined; readonly workingDir: string },
   program: "cloudcore" | "edgecore",
   tree: T,
   retired: readonly string[],
-): { readonly values: Values<T>; readonly warnings: readonly string[] } {
+): Read<T> {
   const { file } = source;
   const raw = file === undefined ? {} : readYaml(file, source.workingDir);
   const theirs = isKubeEdgeFile(raw, program);
   const mapped = theirs ? mapKubeEdgeFile(raw, program, existsSync) : dropRetired(raw, retired);
   const { values, problems } = checkValues(tree, mapped.input);
-  if (values === undefined || problems.length > 0) throw refusal(file ?? "", problems);
+  const word = (problem: string): string => (theirs ? inTheirWords(problem, program) : problem);
+  if (values === undefined || problems.length > 0) throw refusal(file ?? "", problems.map(word));
   const names = mapped.unserved.join(", ");
   const why = theirs ? "KubeEdge fields that have no effect here" : "Fields that have no effect here";
-  return { values, warnings: names === "" ? [] : [`${why}: ${names}`] };
+  return { values, warnings: names === "" ? [] : [`${why}: ${names}`], word };
 }
 
 function readYaml(file: string, workingDir: string): unknown {
@@ -158,8 +168,9 @@ function dropRetired(
 function orThrow<Config extends object>(
   file: string | undefined,
   result: Config | readonly string[],
+  word: (problem: string) => string,
 ): Config {
-  if (Array.isArray(result)) throw refusal(file, result as readonly string[]);
+  if (Array.isArray(result)) throw refusal(file, (result as readonly string[]).map(word));
   return result as Config;
 }
 

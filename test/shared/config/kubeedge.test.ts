@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { cloud, edge } from "./files.ts";
+import { cloud, cloudRefusal, edge, edgeRefusal } from "./files.ts";
 
 test("a KubeEdge 1.15 edgecore file is mapped and what is not served is named once", () => {
   const { config, warnings } = edge(`
@@ -72,4 +72,31 @@ modules:
   });
   expect(config.embedded).toBeUndefined();
   expect(config.deviceController.enabled).toBe(false);
+});
+
+test.each([
+  ["eventBus: { mqttMode: 7 }", "modules.eventBus.mqttMode: expected 0, 1 or 2, got 7"],
+  [
+    "eventBus: { mqttMode: 2, mqttServerExternal: 'tcp://a:b@c' }",
+    "modules.eventBus.mqttServerExternal: expected an address without user and password, got one with them; set modules.eventBus.mqttUsername and modules.eventBus.mqttPassword",
+  ],
+  [
+    "edged: { registerWithTaints: [{ key: a, effect: Never }] }",
+    'modules.edged.registerWithTaints[0].effect: expected NoSchedule, PreferNoSchedule or NoExecute, got "Never"',
+  ],
+  [
+    "edgeHub: { websocket: { server: 'a b' } }",
+    'modules.edgeHub.websocket.server: expected host or host:port, got "a b"',
+  ],
+])("an edgecore file of KubeEdge with %s is refused by its own keys", (modules, problem) => {
+  const text = `apiVersion: edgecore.config.kubeedge.io/v1alpha2\nmodules: { ${modules} }\n`;
+  expect(edgeRefusal(text)).toBe(`Cannot load FILE: ${problem}`);
+});
+
+test("a cloudcore file of KubeEdge is refused by its own keys", () => {
+  const text =
+    "apiVersion: cloudcore.config.kubeedge.io/v1alpha1\nmodules: { cloudHub: { websocket: { port: 70000 } } }";
+  expect(cloudRefusal(text)).toBe(
+    "Cannot load FILE: modules.cloudHub.websocket.port: expected a port from 0 to 65535, got 70000",
+  );
 });
