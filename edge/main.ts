@@ -9,6 +9,7 @@ const help = `edgecore: the edge half of KubeEdge
            [--server HOST[:PORT]] [--token TOKEN]
   edgecore check      examine config, certificates, cloud, container engine, MQTT, ports and disk; exit 1 if something fails
   edgecore hash-password    read a password from standard input, print its hash for mqtt.broker.users
+  edgecore simulate   play thermostats over MQTT; edgecore simulate --help tells how
 
   --version  --help  --defaultconfig (every field, commented)  --minconfig
 
@@ -21,7 +22,7 @@ level and the MQTT broker's certificate again.
 
 const edgecore: Program<EdgeConfig> = {
   program: "edgecore",
-  commands: ["check", "hash-password"],
+  commands: ["check", "hash-password", "simulate"],
   flags: ["config", "data-dir", "log-level", "token", "server"],
   help,
   defaultConfig: edgeDefaults,
@@ -33,6 +34,8 @@ const edgecore: Program<EdgeConfig> = {
     return startEdgecore(config, deps);
   },
   check: checkEdge,
+  // An edgecore that serves has no use for it, nor for the memory it takes.
+  simulate: async (words, host) => (await import("#edge/simulate")).runSimulator(words, host),
 };
 
 process.exit(

@@ -68,7 +68,7 @@ export const folderRules: readonly FolderRule[] = [
 /** Files with a narrower table than their folder. */
 export const fileRules: Readonly<Record<string, FolderRule>> = {
   "cloud/main.ts": { folders: [], values: ["cloud/check", "cloud/token", "shared/*"] },
-  "edge/main.ts": { folders: [], values: ["edge/check", "shared/*"] },
+  "edge/main.ts": { folders: [], values: ["edge/check", "edge/simulate", "shared/*"] },
 };
 
 export interface Door {
@@ -85,7 +85,7 @@ export const doors: readonly Door[] = [
   { library: "fast-json-patch", folders: ["cloud/api*"] },
   { library: "aedes", folders: ["edge/broker"] },
   { library: "aedes-", folders: ["edge/broker"] },
-  { library: "mqtt", folders: ["edge/eventbus"] },
+  { library: "mqtt", folders: ["edge/eventbus", "edge/simulate"] },
   { library: "mqtt-packet", folders: ["edge/broker", "edge/eventbus"] },
   { library: "@peculiar/", folders: ["shared/pki"] },
   { library: "reflect-metadata", folders: ["shared/pki"] },

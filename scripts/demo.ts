@@ -37,7 +37,7 @@ async function showPage({ kubectl }: Cluster): Promise<void> {
 /** A simulated thermostat on the broker of the node: what it reports, and a set-point on its way to it and back. */
 async function showThermostat(cluster: Cluster): Promise<void> {
   const { mqtt } = JSON.parse(readFileSync(join(folder, "edge-1/ports.json"), "utf8")) as { mqtt: number };
-  const simulator = [process.execPath, join(root, "scripts/simulate.ts"), "--devices", "1"];
+  const simulator = [join(root, "dist/edgecore"), "simulate", "--devices", "1"];
   const broker = `mqtt://127.0.0.1:${mqtt}`;
   step(`a simulated thermostat "thermo-1" connects to ${broker}`);
   await using thermostat = startService(

@@ -4,6 +4,7 @@ import { logLevels, type LogLevel } from "#shared/log";
 /** What a command line asks for. */
 export type Command =
   | { readonly kind: "run" | "check" | "token"; readonly options: Options }
+  | { readonly kind: "simulate"; readonly words: readonly string[] }
   | { readonly kind: "hash-password" | "help" | "version" | "defaultconfig" | "minconfig" }
   | { readonly kind: "refused"; readonly why: string };
 
@@ -17,7 +18,7 @@ export interface Options {
 
 export interface Grammar {
   readonly program: string;
-  readonly commands: readonly ("check" | "token" | "hash-password")[];
+  readonly commands: readonly ("check" | "token" | "hash-password" | "simulate")[];
   /** Flags with a value. */
   readonly flags: readonly ("config" | "data-dir" | "log-level" | "token" | "server")[];
 }
@@ -36,6 +37,7 @@ export function readArguments(words: readonly string[], grammar: Grammar): Comma
     const name = grammar.flags.find((known) => flag === `--${known}`);
     const verb = grammar.commands.find((known) => known === word);
     if (verb === "hash-password") return { kind: verb };
+    if (verb === "simulate") return { kind: verb, words: words.slice(at + 1) };
     if (verb !== undefined && command === "run") command = verb;
     else if (name === undefined) return { kind: "refused", why: refuse(word, flag, grammar) };
     else {

@@ -37,6 +37,8 @@ export interface Program<Config extends BaseConfig> extends Grammar {
   readonly check: (config: Config, clock: Clock) => AsyncIterable<Finding>;
   /** The join token. */
   readonly token?: (config: Config, clock: Clock) => string;
+  /** Plays devices as the words say. @returns the exit code */
+  readonly simulate?: (words: readonly string[], host: Host) => Promise<number>;
 }
 
 const drainLimitMs = 25_000;
@@ -75,11 +77,21 @@ async function obey<Config extends BaseConfig>(
       return print(host, tokenOf(program, host, command.options));
     case "hash-password":
       return print(host, await hashPassword(host));
+    case "simulate":
+      return play(program, command.words, host);
     case "check":
       return check(program, host, command.options);
     case "run":
       return serve(program, host, command.options);
   }
+}
+
+async function play<Config extends BaseConfig>(
+  { simulate }: Program<Config>,
+  words: readonly string[],
+  host: Host,
+): Promise<number> {
+  return (await simulate?.(words, host)) ?? 2;
 }
 
 /** Reads a password from standard input, so that it shows up neither in the process list nor in a history. */

@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import sampleDevices from "#conf/samples/devices.yaml" with { type: "text" };
+import { BugError, ConfigError, UnavailableError } from "#shared/errors";
 
 interface Sample {
   readonly kind: string;
@@ -15,11 +15,10 @@ export interface Wanted {
 
 /** The thermostat of conf/samples under each of the names, and its model. */
 export function thermostatObjects({ names, node }: Omit<Wanted, "kubeconfig">): object[] {
-  const file = join(import.meta.dir, "../conf/samples/devices.yaml");
-  const samples = Bun.YAML.parse(readFileSync(file, "utf8")) as readonly Sample[];
+  const samples = Bun.YAML.parse(sampleDevices) as readonly Sample[];
   const model = samples.find(({ metadata }) => metadata.name === "thermostat");
   const device = samples.find(({ metadata }) => metadata.name === "thermo-1");
-  if (!model || !device) throw new Error(`${file} has no thermostat`);
+  if (!model || !device) throw new BugError("conf/samples/devices.yaml has no thermostat");
   const { namespace } = device.metadata;
   const devices = names.map((name) => ({
     ...device,
@@ -29,10 +28,11 @@ export function thermostatObjects({ names, node }: Omit<Wanted, "kubeconfig">): 
   return [model, ...devices];
 }
 
-/** Writes them with kubectl. @throws Error with what kubectl says when it fails */
+/** Writes them with kubectl. @throws UnavailableError with what kubectl says when it fails */
 export async function applyThermostats(wanted: Wanted): Promise<void> {
   const kubectl = Bun.which("kubectl");
-  if (kubectl === null) throw new Error("--apply needs kubectl, which was not found");
+  if (kubectl === null)
+    throw new ConfigError("no-kubectl", "--apply needs kubectl, which was not found; install it");
   const access = wanted.kubeconfig === undefined ? [] : ["--kubeconfig", wanted.kubeconfig];
   const list = { apiVersion: "v1", kind: "List", items: thermostatObjects(wanted) };
   const child = Bun.spawn([kubectl, ...access, "apply", "-f", "-"], {
@@ -42,5 +42,5 @@ export async function applyThermostats(wanted: Wanted): Promise<void> {
   });
   const [said, code] = await Promise.all([new Response(child.stderr).text(), child.exited]);
   const first = said.trim().split("\n").slice(0, 3).join("; ");
-  if (code !== 0) throw new Error(`kubectl apply failed: ${first}`);
+  if (code !== 0) throw new UnavailableError("kubectl", `kubectl apply failed: ${first}`);
 }

@@ -1,8 +1,11 @@
 import { parseArgs } from "node:util";
 import { nearest } from "#shared/errors";
+import { parseMqttAddress, type MqttAddress } from "#shared/message";
 
 export interface SimulateOptions {
-  readonly broker: string;
+  readonly address: MqttAddress;
+  /** The address without a password. */
+  readonly shown: string;
   readonly devices: number;
   readonly prefix: string;
   readonly intervalMs: number;
@@ -17,16 +20,18 @@ export interface SimulateOptions {
 
 export const help = `Simulate thermostats over MQTT.
 
-  bun scripts/simulate.ts [--broker mqtt://127.0.0.1:1884] [--devices 10] [--prefix thermo-]
-                          [--interval 1000] [--connections 10] [--seconds 0] [--quiet]
-                          [--apply --node NAME [--kubeconfig FILE]]
+  edgecore simulate [--broker mqtt://127.0.0.1:1884] [--devices 10] [--prefix thermo-]
+                    [--interval 1000] [--connections 10] [--seconds 0] [--quiet]
+                    [--apply --node NAME [--kubeconfig FILE]]
 
 Each device <prefix><n> reports temperature, humidity and target on
 $hw/events/device/<id>/twin/update every <interval> ms and takes a new target from its delta.
 Devices of those names have to exist in Kubernetes, on the node of that broker; reports of others are refused.
 --apply writes them, and their DeviceModel "thermostat", into namespace default with kubectl (which reads KUBECONFIG,
 or the file named here); they stay when the simulator ends.
---seconds 0 runs until interrupted.`;
+--broker takes tcp://, mqtt://, ssl://, ws:// and wss://, with user:password@ before the host where needed.
+--seconds 0 runs until interrupted. When no report was taken at all, the exit code is 1.
+`;
 
 const flags = {
   broker: { type: "string", default: "mqtt://127.0.0.1:1884" },
@@ -53,7 +58,8 @@ export function readOptions(
     if (apply && !node) return refuse("--apply needs --node NAME, the node whose broker this is");
     if (!apply && (node ?? kubeconfig) !== undefined) return refuse("--node and --kubeconfig need --apply");
     return {
-      broker: brokerUrl(values.broker),
+      address: addressOf(values.broker),
+      shown: values.broker.replace(/\/\/[^/]*@/, "//"),
       devices: whole("devices", values.devices, [1, 100_000]),
       prefix: nameStart(values.prefix),
       intervalMs: whole("interval", values.interval, [10, 3_600_000]),
@@ -69,7 +75,7 @@ export function readOptions(
 }
 
 function refuse(why: string): { readonly refusal: string } {
-  return { refusal: `${why} (--help tells more)` };
+  return { refusal: why };
 }
 
 function explain({ code, message }: Error & { readonly code?: string }): string {
@@ -93,7 +99,9 @@ function nameStart(text: string): string {
   );
 }
 
-function brokerUrl(text: string): string {
-  if (/^(mqtts?|tcp|tls|ssl|wss?):\/\/[^\s/]+/.test(text)) return text.replace(/^ssl:/, "tls:");
-  throw new Error(`--broker: expected a URL such as mqtt://127.0.0.1:1884, got "${text}"`);
+function addressOf(text: string): MqttAddress {
+  const address = parseMqttAddress(text);
+  if (address) return address;
+  const shown = text.replace(/\/\/[^/]*@/, "//…@");
+  throw new Error(`--broker: expected a URL such as mqtt://127.0.0.1:1884, got "${shown}"`);
 }

@@ -14,13 +14,13 @@ export function makeRoom(id: string, n: number): Room {
 }
 
 /** A room moves towards its set-point, with a daily swing and noise. */
-export function advance(room: Room, seconds: number): void {
+export function advance(room: Room, seconds: number, random: () => number): void {
   room.phase += seconds;
   const outside = 8 + 6 * Math.sin((room.phase / 86_400) * 2 * Math.PI);
   const heating = Math.max(-1, Math.min(1, Number(room.target) - room.temperature));
-  const noise = (Math.random() - 0.5) * 0.1;
+  const noise = (random() - 0.5) * 0.1;
   room.temperature += seconds * (heating * 0.05 + (outside - room.temperature) * 0.0005) + noise;
-  room.humidity = Math.min(95, Math.max(15, room.humidity + (Math.random() - 0.5)));
+  room.humidity = Math.min(95, Math.max(15, room.humidity + (random() - 0.5)));
 }
 
 /** What the thermostat reports of it. */

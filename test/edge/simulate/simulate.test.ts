@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { thermostatObjects } from "#edge/simulate";
 import { freePorts } from "#internal/scripts/service.ts";
-import { thermostatObjects } from "#internal/scripts/thermostats.ts";
 import { collect, startBus } from "#internal/test/edge/eventbus/harness.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { validateDevice, validateDeviceModel, type Device, type DeviceModel } from "#shared/kube";
 
-const script = join(import.meta.dir, "../../scripts/simulate.ts");
+const main = join(import.meta.dir, "../../../edge/main.ts");
 let dir: ReturnType<typeof tempDir>;
 beforeAll(() => void (dir = tempDir("simulate")));
 afterAll(() => dir[Symbol.dispose]());
@@ -15,7 +15,7 @@ afterAll(() => dir[Symbol.dispose]());
 type Simulator = Bun.Subprocess<"ignore", "pipe", "pipe"> & AsyncDisposable;
 
 function start(words: readonly string[], env: Record<string, string> = {}): Simulator {
-  return Bun.spawn([process.execPath, script, ...words], {
+  return Bun.spawn([process.execPath, main, "simulate", ...words], {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
@@ -50,6 +50,10 @@ test.each([
   [["--devices", "abc"], '--devices: expected a whole number from 1 to 100000, got "abc"'],
   [["--devces", "1"], 'unknown flag "--devces", did you mean --devices?'],
   [["--interval", "0"], '--interval: expected a whole number from 10 to 3600000, got "0"'],
+  [
+    ["--broker", "mqtt://ann:secret@127.0.0.1:70000"],
+    '--broker: expected a URL such as mqtt://127.0.0.1:1884, got "mqtt://…@127.0.0.1:70000"',
+  ],
   [["--broker", "localhost"], '--broker: expected a URL such as mqtt://127.0.0.1:1884, got "localhost"'],
   [
     ["--prefix", "a/b"],
@@ -58,7 +62,7 @@ test.each([
   [["--apply"], "--apply needs --node NAME, the node whose broker this is"],
   [["--node", "n"], "--node and --kubeconfig need --apply"],
 ])("simulator refuses %j with one sentence", async (words, why) => {
-  expect(await outcome(words)).toEqual([2, `simulate: ${why} (--help tells more)\n`]);
+  expect(await outcome(words)).toEqual([2, `edgecore: ${why} (edgecore simulate --help tells more)\n`]);
 });
 
 test("simulator says that Devices have to exist when asked for help", async () => {
@@ -66,7 +70,7 @@ test("simulator says that Devices have to exist when asked for help", async () =
   expect(await new Response(child.stdout).text()).toContain("Devices of those names have to exist");
 });
 
-test("simulator reports a set-point in the words it was asked in, and why it was refused first", async () => {
+test("simulator reports a set-point in the words it was asked in, and fails when all was refused", async () => {
   await using edge = await startBus(place("target"));
   const twins = await edge.connect();
   const reports = collect(twins);
@@ -82,10 +86,12 @@ test("simulator reports a set-point in the words it was asked in, and why it was
   const next = (await reports.count(reports.all.length + 2)).at(-1);
   expect(next?.text).toContain('"target":{"actual":{"value":"19.50"}');
   child.kill("SIGTERM");
-  expect(await new Response(child.stderr).text()).toBe(
-    'thermo-1: the first report refused: 404 unknown here; a Device "thermo-1" has to exist on the node of this broker: --apply --node NAME makes it\n',
+  expect(await new Response(child.stderr).text()).toEqual(
+    expect.stringMatching(
+      /^thermo-1: the first report refused: 404 unknown here; a Device "thermo-1" has to exist on the node of this broker: --apply --node NAME makes it\nedgecore: Cannot simulate: every report was refused \(2 of \d+\)\n$/,
+    ),
   );
-  expect(await child.exited).toBe(0);
+  expect(await child.exited).toBe(1);
 });
 
 test("simulator tells once of a broker that is away and connects when it is there", async () => {
@@ -102,7 +108,28 @@ test("simulator tells once of a broker that is away and connects when it is ther
   expect(edge.bus.mqttPort).toBe(port);
   expect(new TextDecoder().decode((await reader.read()).value)).toBe(`mqtt://127.0.0.1:${port}: connected\n`);
   child.kill("SIGTERM");
-  expect(await child.exited).toBe(0);
+  await child.exited;
+});
+
+test("simulator fails when it never connected", async () => {
+  const words = ["--broker", "tcp://127.0.0.1:1", "--seconds", "1"];
+  const [code, text] = await outcome(words);
+  expect([code, text]).toEqual([
+    1,
+    expect.stringMatching(/\nedgecore: Cannot simulate: no connection to tcp:\/\/127.0.0.1:1\n$/),
+  ]);
+});
+
+test("simulator fails when nobody answers its reports", async () => {
+  await using edge = await startBus(place("deaf"));
+  const broker = `tcp://127.0.0.1:${edge.bus.mqttPort}`;
+  const words = ["--broker", broker, "--devices", "1", "--interval", "300", "--seconds", "1"];
+  expect(await outcome(words)).toEqual([
+    1,
+    expect.stringMatching(
+      /^edgecore: Cannot simulate: none of \d reports was answered; is edgecore behind \S+\?\n$/,
+    ),
+  ]);
 });
 
 /** A kubectl that keeps what it was told. */
@@ -130,6 +157,11 @@ test("simulator writes the Devices and waits until the node knows them when told
   expect(seen.all.every((one) => one.topic === topic("get", "t-3"))).toBe(true);
   await twins.publishAsync(topic("get/result", "t-3"), JSON.stringify({ twin: {} }));
   while (!seen.all.some((one) => one.topic === topic("update", "t-1"))) await seen.count(seen.all.length + 1);
+  await twins.publishAsync(topic("update/result", "t-1"), JSON.stringify({ twin: {} }), { qos: 1 });
+  await twins.publishAsync(topic("update/delta", "t-1"), JSON.stringify({ delta: { target: "9" } }), {
+    qos: 1,
+  });
+  await heard(child.stdout, "set to 9");
   child.kill("SIGTERM");
   expect([await child.exited, await new Response(child.stderr).text()]).toEqual([0, ""]);
   expect(readFileSync(join(at, "words"), "utf8")).toBe("--kubeconfig /k apply -f -\n");
@@ -141,7 +173,7 @@ test("simulator ends with what kubectl says when it cannot apply", async () => {
   const { env } = fakeKubectl("broken", "echo no such cluster >&2; exit 1");
   expect(await outcome(["--apply", "--node", "n"], env)).toEqual([
     1,
-    "simulate: kubectl apply failed: no such cluster\n",
+    "edgecore: kubectl apply failed: no such cluster\n",
   ]);
 });
 
