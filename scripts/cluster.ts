@@ -71,14 +71,14 @@ function writeEdgeConfig(edge: {
   readonly https: number;
 }): string {
   const { folder, node, socket, hub, https } = edge;
-  const [mqtt = 0, edged = 0] = freePorts(2);
+  const [mqtt = 0] = freePorts(1);
   const file = join(folder, `${node}.yaml`);
   writeFileSync(
     file,
     `data-dir: ${join(folder, node)}
 mqtt: { internal-server: "tcp://127.0.0.1:${mqtt}" }
 edgehub: { server: "127.0.0.1:${hub}", https: "https://127.0.0.1:${https}" }
-edged: { hostname-override: ${node}, docker-address: "unix://${socket}", read-only-port: ${edged} }
+edged: { hostname-override: ${node}, docker-address: "unix://${socket}" }
 devicetwin: { query-port: 0 }
 `,
   );
