@@ -136,10 +136,10 @@ async function check<Config extends BaseConfig>(
     host.out(formatFinding(finding));
   };
   try {
-    const { config, file, warnings } = load(program, host, options);
+    const { config, file, warnings, word } = load(program, host, options);
     tell(ok("config", file ?? "no file, defaults"));
     for (const text of warnings) tell(warn("config", text, "remove them from the file"));
-    for await (const finding of program.check(config, host.clock)) tell(finding);
+    for await (const finding of program.check(config, host.clock)) tell(reword(finding, word));
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     tell(fail("config", error.message.replaceAll("\n  ", " | "), "correct the file or the flag"));
@@ -147,12 +147,17 @@ async function check<Config extends BaseConfig>(
   return failed ? 1 : 0;
 }
 
+function reword(finding: Finding, word: (text: string) => string): Finding {
+  const { subject, mend } = finding;
+  return { ...finding, subject: word(subject), ...(mend !== undefined && { mend: word(mend) }) };
+}
+
 async function serve<Config extends BaseConfig>(
   program: Program<Config>,
   host: Host,
   options: Options,
 ): Promise<number> {
-  const { config, file, warnings } = load(program, host, options);
+  const { config, file, warnings, word } = load(program, host, options);
   const log = createLogger({
     level: config.logLevel,
     clock: host.clock,
@@ -179,12 +184,13 @@ async function serve<Config extends BaseConfig>(
   host.onSignal("SIGHUP", () => {
     void reload(log, () => load(program, host, options).config.logLevel, reloads);
   });
-  return await runUntilStopped({ program, config, log, host, dataDir, reloads, stopping });
+  return await runUntilStopped({ program, config, word, log, host, dataDir, reloads, stopping });
 }
 
 interface Service<Config extends BaseConfig> {
   readonly program: Program<Config>;
   readonly config: Config;
+  readonly word: (text: string) => string;
   readonly log: Logger;
   readonly host: Host;
   readonly dataDir: DataDir;
@@ -228,14 +234,15 @@ function limitDrain(host: Host, log: Logger): Disposable {
 }
 
 async function startOrExplain<Config extends BaseConfig>(
-  { program, config, log }: Service<Config>,
+  { program, config, word, log }: Service<Config>,
   deps: ProcessDeps,
 ): Promise<Running | number> {
   try {
     return await program.start(config, deps);
   } catch (error) {
-    log.error("could not start", { error });
-    return error instanceof ConfigError ? 2 : 1;
+    const misused = error instanceof ConfigError;
+    log.error("could not start", { error: misused ? word(describeError(error)) : error });
+    return misused ? 2 : 1;
   }
 }
 

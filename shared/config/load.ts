@@ -22,6 +22,8 @@ export interface Loaded<Config> {
   /** undefined: no file, defaults */
   readonly file: string | undefined;
   readonly warnings: readonly string[];
+  /** A text about the configuration with the keys of the file it is in. */
+  readonly word: (text: string) => string;
 }
 
 const mostBytes = 1_000_000;
@@ -38,7 +40,7 @@ export function loadCloudConfig(places: ConfigPlaces, overrides: Overrides): Loa
   const file = findFile("controller.yaml", ["cloudcore.yaml"], places);
   const read = readValues({ file, workingDir }, "cloudcore", cloudFields, retiredCloudKeys);
   const config = orThrow(file, toCloudConfig(read.values, overrides), read.word);
-  return { config, file, warnings: read.warnings };
+  return { config, file, warnings: read.warnings, word: read.word };
 }
 
 /** As `loadCloudConfig`, for edgecore and `edge.yaml`. */
@@ -50,7 +52,7 @@ export function loadEdgeConfig(
   const file = findFile("edge.yaml", ["edgecore.yaml"], places);
   const read = readValues({ file, workingDir }, "edgecore", edgeFields, retiredEdgeKeys);
   const config = orThrow(file, toEdgeConfig(read.values, overrides, places.hostName), read.word);
-  return { config, file, warnings: read.warnings };
+  return { config, file, warnings: read.warnings, word: read.word };
 }
 
 function findFile(name: string, theirs: readonly string[], places: ConfigPlaces): string | undefined {
@@ -70,8 +72,7 @@ function findFile(name: string, theirs: readonly string[], places: ConfigPlaces)
 interface Read<T extends Tree> {
   readonly values: Values<T>;
   readonly warnings: readonly string[];
-  /** A problem with the keys of the file it is in. */
-  readonly word: (problem: string) => string;
+  readonly word: (text: string) => string;
 }
 
 function readValues<T extends Tree>(

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openStore } from "#edge/store";
+import { checkDataDir, checkDisk } from "#shared/cli";
 import { checkFile, makeFiles, startFile, type Files } from "./files.ts";
 
 let files: Files;
@@ -117,4 +118,9 @@ test("check makes nothing where there is no data directory yet", async () => {
     "ok data directory data will be made",
   );
   expect(existsSync(data())).toBe(false);
+});
+
+test("check ends when the data directory is a relative path that is not there", () => {
+  expect(checkDisk("no-such-folder/data").subject).toBe("disk");
+  expect(checkDataDir("no-such-folder/data", undefined).evidence).toBe("no-such-folder/data will be made");
 });

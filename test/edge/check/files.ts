@@ -54,7 +54,7 @@ function writeFile(files: Files, rest: string, node: string): string {
     ...(rest.includes("devicetwin:") ? [] : ["devicetwin: { query-port: 0 }"]),
     ...(rest.includes("mqtt:") ? [] : ['mqtt: { internal-server: "tcp://127.0.0.1:0" }']),
     rest,
-  ];
+  ].slice(rest.startsWith("apiVersion:") ? -1 : 0);
   writeFileSync(at("edge.yaml"), `${lines.join("\n")}\n`);
   return at("edge.yaml");
 }
@@ -76,15 +76,19 @@ export interface Started {
 }
 
 /** An edgecore with this in its file. */
-export function spawnFile(files: Files, rest: string): Bun.Subprocess<"ignore", "ignore", "pipe"> {
+export function spawnFile(
+  files: Files,
+  rest: string,
+  more: readonly string[] = [],
+): Bun.Subprocess<"ignore", "pipe", "pipe"> {
   const main = join(import.meta.dir, "../../../edge/main.ts");
-  const words = [process.execPath, main, "--config", writeFile(files, rest, "n")];
-  return Bun.spawn(words, { stdin: "ignore", stderr: "pipe", stdout: "ignore" });
+  const words = [process.execPath, main, "--config", writeFile(files, rest, "n"), ...more];
+  return Bun.spawn(words, { stdin: "ignore", stderr: "pipe", stdout: "pipe" });
 }
 
 /** What edgecore says that cannot start with this in its file. */
-export async function startFile(files: Files, rest: string): Promise<Started> {
-  const child = spawnFile(files, rest);
+export async function startFile(files: Files, rest: string, more: readonly string[] = []): Promise<Started> {
+  const child = spawnFile(files, rest, more);
   const [text, code] = await Promise.all([new Response(child.stderr).text(), child.exited]);
   const told = text.split("\n").find((line) => line.includes("could not start"));
   const error = told === undefined ? text.trim() : (JSON.parse(told) as { readonly error: string }).error;

@@ -60,6 +60,19 @@ test("edgecore exits 2 and names field and fix when its addresses cannot be list
   });
 });
 
+test("edgecore and its check name the keys of a KubeEdge file when its broker cannot listen", async () => {
+  await using taken = await listen(createServer());
+  const rest = `apiVersion: edgecore.config.kubeedge.io/v1alpha2
+modules:
+  edged: { hostnameOverride: n }
+  eventBus: { mqttServerInternal: "tcp://127.0.0.1:${taken.port}" }`;
+  const mend = "and stop it, or change modules.eventBus.mqttServerInternal";
+  const words = ["--data-dir", join(files.path, "theirs")];
+  expect((await startFile(files, rest, words)).error).toContain(mend);
+  const child = spawnFile(files, rest, ["check", ...words]);
+  expect(await new Response(child.stdout).text()).toContain(mend);
+});
+
 test("edgecore names field and file and claims no success when it cannot read a key again", async () => {
   const at = (name: string): string => join(files.path, name);
   copyFileSync(at("broker.key"), at("live.key"));
