@@ -84,6 +84,8 @@ describe("a database that cannot be used is told by check and start alike when i
   });
 
   test("shall be where there is no folder", async () => {
+    rmSync(data(), { recursive: true, force: true });
+    mkdirSync(data(), { recursive: true });
     const { check } = await outcome(`database: { path: ${data("no/edge.db")} }`);
     expect(check[1]).toBe("fail database data/no does not exist; make it, or set database.path elsewhere");
   });
