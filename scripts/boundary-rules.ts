@@ -11,6 +11,7 @@ export interface FolderRule {
 
 /** What `cloud/apiserver` is made of; they may use each other, cycles apart. */
 const partsOfApi = ["cloud/api[!s]*", "cloud/apis[!e]*"];
+const partsOfBroker = ["edge/mqttaccess", "edge/mqttsessions", "edge/mqttsockets"];
 const leavesOfEdge = ["edge/store", "edge/runtime"];
 const basics = ["shared/errors", "shared/clock", "shared/log", "shared/kube"];
 
@@ -56,7 +57,7 @@ export const folderRules: readonly FolderRule[] = [
   },
   { folders: ["edge/machine"], values: basics },
   { folders: ["edge/edged"], values: ["shared/*", "edge/machine"], types: leavesOfEdge },
-  { folders: ["edge/broker"], values: ["shared/*", "edge/mqttsessions"], types: leavesOfEdge },
+  { folders: ["edge/broker"], values: ["shared/*", ...partsOfBroker], types: leavesOfEdge },
   { folders: ["edge/eventbus"], values: ["shared/*", "edge/broker"], types: leavesOfEdge },
   { folders: ["edge/*"], values: ["shared/*"], types: leavesOfEdge },
   { folders: ["cloud"], values: ["shared/*", "cloud/*"] },
@@ -89,7 +90,7 @@ export const doors: readonly Door[] = [
   { library: "mqtt-packet", folders: ["edge/broker", "edge/eventbus"] },
   { library: "@peculiar/", folders: ["shared/pki"] },
   { library: "reflect-metadata", folders: ["shared/pki"] },
-  { library: "ws", folders: ["cloud/cloudhub", "edge/edgehub", "edge/broker"] },
+  { library: "ws", folders: ["cloud/cloudhub", "edge/edgehub", "edge/mqttsockets"] },
 ];
 
 /** Folders that may be imported by inner path (through `#internal/…`): tests alone. */

@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
 import type { Client } from "aedes";
 import { newInbox, type BrokerPacket, type Inbox, type QoS, type Sessions } from "#edge/mqttsessions";
-import type { Identity } from "./access.ts";
+import type { Identity } from "#edge/mqttaccess";
 import { encodePublish } from "./encode.ts";
 import type { Reader, Unread } from "./fan-out.ts";
 import { holdToRules, type InnerParser } from "./protocol-rules.ts";

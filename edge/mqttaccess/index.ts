@@ -1,0 +1,1 @@
+export { Access, type Admission, type Credentials, type Identity } from "./access.ts";

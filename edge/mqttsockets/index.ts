@@ -1,0 +1,1 @@
+export { listen, type Accept, type Listeners, type Peer } from "./listeners.ts";
