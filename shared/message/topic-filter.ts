@@ -21,61 +21,111 @@ export function isTopicFilter(text: string): boolean {
   });
 }
 
-interface Level<T> {
-  readonly next: Map<string, Level<T>>;
+/** Levels that no filter ends or branches off at share a node: `path` leads to it from the one above. */
+interface Node<T> {
+  path: readonly string[];
+  next: Map<string, Node<T>> | undefined;
   values: Set<T> | undefined;
 }
 
-/** Values by topic filter; finding those of a topic costs its depth, not the number of filters. */
+/**
+ * Values by topic filter. Finding those of a topic costs its depth, and more only where wildcards make several paths of it:
+ * then a comparison for each of their levels. Memory goes by the number of filters, however deep they are.
+ */
 export class TopicTrie<T> {
-  readonly #root: Level<T> = { next: new Map(), values: undefined };
+  readonly #root: Node<T> = { path: [], next: undefined, values: undefined };
 
   add(filter: string, value: T): void {
     let at = this.#root;
-    for (const level of filter.split("/")) {
-      const next: Level<T> = at.next.get(level) ?? { next: new Map(), values: undefined };
-      at.next.set(level, next);
-      at = next;
+    for (let rest = filter.split("/"); rest.length > 0;) {
+      const next = at.next?.get(rest[0] ?? "");
+      const shared = next ? countShared(next.path, rest) : rest.length;
+      if (!next) at = append(at, { path: rest, next: undefined, values: undefined });
+      else at = shared === next.path.length ? next : split(at, next, shared);
+      rest = rest.slice(shared);
     }
     at.values = (at.values ?? new Set()).add(value);
   }
 
   remove(filter: string, value: T): void {
-    const path: [Level<T>, string][] = [];
-    let at: Level<T> | undefined = this.#root;
-    for (const level of filter.split("/")) {
-      path.push([at, level]);
-      at = at.next.get(level);
-      if (!at) return;
+    const above: Node<T>[] = [];
+    let at = this.#root;
+    for (let rest = filter.split("/"); rest.length > 0;) {
+      const next = at.next?.get(rest[0] ?? "");
+      if (!next || countShared(next.path, rest) < next.path.length) return;
+      above.push(at);
+      rest = rest.slice(next.path.length);
+      at = next;
     }
     at.values?.delete(value);
-    for (const [parent, level] of path.toReversed()) {
-      const child = parent.next.get(level);
-      if (!child || child.next.size > 0 || (child.values?.size ?? 0) > 0) break;
-      parent.next.delete(level);
-    }
+    if (at.values?.size === 0) at.values = undefined;
+    const parent = above.pop();
+    if (!parent) return;
+    tidy(parent, at);
+    const grandparent = above.pop();
+    if (grandparent) tidy(grandparent, parent);
   }
 
   match(topic: string): Set<T> {
     const found = new Set<T>();
     const levels = topic.split("/");
-    const walk = (at: Level<T>, depth: number): void => {
-      const wild = depth > 0 || !topic.startsWith("$");
-      if (wild) collect(at.next.get("#"), found);
-      if (depth === levels.length) {
-        collect(at, found);
-        return;
-      }
-      const exact = at.next.get(levels[depth] ?? "");
-      if (exact) walk(exact, depth + 1);
-      const any = wild ? at.next.get("+") : undefined;
-      if (any) walk(any, depth + 1);
+    const enter = ({ next }: Node<T>, depth: number): void => {
+      const level = levels[depth];
+      const isHidden = depth === 0 && topic.startsWith("$");
+      if (!isHidden) follow(next?.get("#"), depth);
+      if (level === undefined) return;
+      follow(next?.get(level), depth);
+      if (!isHidden) follow(next?.get("+"), depth);
     };
-    walk(this.#root, 0);
+    const follow = (node: Node<T> | undefined, depth: number): void => {
+      if (!node) return;
+      const end = whereItEnds(node.path, levels, depth);
+      if (end === undefined) return;
+      if (end === levels.length) for (const value of node.values ?? []) found.add(value);
+      if (node.next) enter(node, end);
+    };
+    enter(this.#root, 0);
     return found;
   }
 }
 
-function collect<T>(level: Level<T> | undefined, into: Set<T>): void {
-  for (const value of level?.values ?? []) into.add(value);
+/** @returns the level of the topic behind what the path covers; undefined when it does not cover it */
+function whereItEnds(path: readonly string[], levels: readonly string[], depth: number): number | undefined {
+  let at = depth;
+  for (const level of path) {
+    if (level === "#") return levels.length;
+    if (at === levels.length || (level !== levels[at] && level !== "+")) return undefined;
+    at += 1;
+  }
+  return at;
+}
+
+function countShared(path: readonly string[], levels: readonly string[]): number {
+  const differs = path.findIndex((level, at) => level !== levels[at]);
+  return differs === -1 ? path.length : differs;
+}
+
+function append<T>(parent: Node<T>, node: Node<T>): Node<T> {
+  (parent.next ??= new Map()).set(node.path[0] ?? "", node);
+  return node;
+}
+
+/** Makes a node of the first levels of a path. */
+function split<T>(parent: Node<T>, node: Node<T>, levels: number): Node<T> {
+  const middle: Node<T> = { path: node.path.slice(0, levels), next: undefined, values: undefined };
+  node.path = node.path.slice(levels);
+  append(middle, node);
+  return append(parent, middle);
+}
+
+/** Takes a node away that leads nowhere, and joins one with the only one below that it leads to. */
+function tidy<T>(parent: Node<T>, node: Node<T>): void {
+  if (node.values || (node.next?.size ?? 0) > 1) return;
+  const only = node.next?.values().next().value;
+  if (!only) {
+    parent.next?.delete(node.path[0] ?? "");
+    return;
+  }
+  only.path = [...node.path, ...only.path];
+  append(parent, only);
 }
