@@ -14,6 +14,7 @@ import { FanOut, Unread, type Traffic } from "./fan-out.ts";
 import { listen, type Listeners, type Peer } from "#edge/mqttsockets";
 import { Publishing } from "./publishing.ts";
 import { RetainedSender } from "./retained-sender.ts";
+import { Subscribing } from "./subscribing.ts";
 import { startFigures } from "./sys-figures.ts";
 
 export interface BrokerParts {
@@ -40,6 +41,7 @@ interface Inside {
   readonly unread: Unread;
   readonly seldom: Seldom;
   readonly publishing: Publishing;
+  readonly subscribing: Subscribing;
   readonly traffic: Traffic;
   readonly peers: WeakMap<object, Peer>;
   readonly clock: Clock;
@@ -55,8 +57,6 @@ const silentEmitter = {
 };
 const identifierRejected = 2;
 const longestIdentifier = 256;
-/** A client must not fill the memory. */
-const mostFilters = 10_000;
 /** mosquitto takes as many; aedes asks for fewer because of a matcher that is not used here. */
 const mostLevels = 201;
 
@@ -141,12 +141,19 @@ function makeInside(
   const fanOut = new FanOut(traffic, unread);
   const access = new Access(config);
   const publishing = new Publishing({ access, sessions, fanOut, traffic, log: seldom, receive, mostLevels });
+  const retained = new RetainedSender(sessions, fanOut, ({ id, conn }, error) => {
+    log.warn("cannot send an MQTT client what is retained", { client: id, error: describeError(error) });
+    // It would wait for what never comes: it has to ask again.
+    conn.destroy();
+  });
+  const subscribing = new Subscribing({ access, sessions, fanOut, retained, log: seldom, mostLevels });
   return {
     access,
     sessions,
     fanOut,
     unread,
     publishing,
+    subscribing,
     traffic,
     peers: new WeakMap(),
     clock,
@@ -158,7 +165,7 @@ function makeInside(
 function listenFor(
   broker: Aedes,
   config: BrokerConfig,
-  { peers, publishing, sessions, unread, clock }: Inside,
+  { peers, publishing, subscribing, sessions, unread, clock }: Inside,
 ): Promise<Listeners> {
   const accept = (stream: Duplex, peer: Peer): void => {
     peers.set(stream, peer);
@@ -166,7 +173,10 @@ function listenFor(
       brokerId: broker.id,
       maxPacketBytes: config.maxPacketBytes,
       unread,
-      take: (client, packet) => publishing.take(client, packet),
+      take: (client, packet) => {
+        if (packet.cmd === "publish" || packet.cmd === "pubrel") publishing.take(client, packet);
+        else subscribing.take(client, packet);
+      },
       sessions,
     });
   };
@@ -179,7 +189,7 @@ function identify(client: InnerClient): Identity {
 }
 
 function rulesFor(inside: Inside): AedesOptions {
-  const { access, publishing, sessions, seldom } = inside;
+  const { access, publishing, seldom } = inside;
   return {
     preConnect: (client, packet, done) => {
       // MQTT 3.1 wants a name of every client, 3.1.1 of each that wants a lasting session.
@@ -197,21 +207,18 @@ function rulesFor(inside: Inside): AedesOptions {
         publishing.say(will, { ours: false });
       done(new Error("told"));
     },
+    // Asked for those of a session that is back: rules may have changed.
     authorizeSubscribe: (client, subscription, done) => {
-      const problem = subscribeProblem(inside, inner(client), subscription.topic);
-      if (problem === undefined) {
-        const { clean, connackSent } = inner(client);
-        if (!clean && connackSent) sessions.allow(client.id, subscription);
-        return done(null, subscription);
-      }
+      const { topic } = subscription;
+      const who = identify(inner(client));
+      if (topic === sessionMarker || access.maySubscribe(who, topic)) return done(null, subscription);
       seldom.warn("refused an MQTT client a topic", {
         client: client.id,
-        user: inner(client).who?.user,
-        topic: subscription.topic,
-        what: problem,
+        user: who.user,
+        topic,
+        what: "subscribe",
       });
-      // Of a session that is back: it was allowed once.
-      if (!inner(client).connackSent) void forgetSubscription(inside, client.id, subscription.topic);
+      void forgetSubscription(inside, client.id, topic);
       done(null, null);
     },
     authorizeForward: (client, packet) =>
@@ -219,21 +226,9 @@ function rulesFor(inside: Inside): AedesOptions {
   };
 }
 
-/** @returns what is refused, undefined when nothing is */
-function subscribeProblem(
-  { access, fanOut }: Inside,
-  client: InnerClient,
-  topic: string,
-): string | undefined {
-  if (topic === sessionMarker) return undefined;
-  if (client.reader && fanOut.filtersOf(client.reader) >= mostFilters)
-    return `more than ${mostFilters} subscriptions`;
-  return access.maySubscribe(identify(client), topic) ? undefined : "subscribe";
-}
-
 async function forgetSubscription({ sessions, log }: Inside, id: string, topic: string): Promise<void> {
   try {
-    await sessions.removeSubscriptions({ id }, [topic]);
+    await sessions.unsubscribe(id, [topic]);
   } catch (error) {
     log.warn("cannot forget a subscription now", { client: id, topic, error: describeError(error) });
   }
@@ -307,23 +302,6 @@ function watch(broker: Aedes, inside: Inside): void {
     if (returnCode === 0) queueMicrotask(() => inner(client).letIn?.());
   });
   broker.on("clientReady", (client) => deliverRest(inner(client), inside));
-  const retained = new RetainedSender(inside.sessions, ({ id, conn }, error) => {
-    log.warn("cannot send an MQTT client what is retained", { client: id, error: describeError(error) });
-    // It would wait for what never comes: it has to ask again.
-    conn.destroy();
-  });
-  broker.on("subscribe", (subscriptions, client) => {
-    const { reader, conn } = inner(client);
-    if (!reader || conn.destroyed) return;
-    const granted = subscriptions.filter(({ qos }) => qos <= 2);
-    inside.fanOut.join(reader, granted);
-    deliverRest(inner(client), inside);
-    retained.send(inner(client), granted);
-  });
-  broker.on("unsubscribe", (filters, client) => {
-    const { reader } = inner(client);
-    if (reader) inside.fanOut.leave(reader, filters);
-  });
 }
 
 interface Register {

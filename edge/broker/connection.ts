@@ -5,6 +5,7 @@ import type { Identity } from "#edge/mqttaccess";
 import { encodePublish } from "./encode.ts";
 import type { Reader, Unread } from "./fan-out.ts";
 import { holdToRules, type InnerParser } from "./protocol-rules.ts";
+import type { Subscribe, Unsubscribe } from "./subscribing.ts";
 
 /** What of aedes' client is touched beside its interface, and what is kept with it. */
 export interface InnerClient {
@@ -60,20 +61,23 @@ export function inner(client: Client): InnerClient {
 
 /** A packet that is not aedes' to handle. */
 export type Inbound =
-  (BrokerPacket & { readonly cmd: "publish" }) | { readonly cmd: "pubrel"; readonly messageId?: number };
+  | (BrokerPacket & { readonly cmd: "publish" })
+  | { readonly cmd: "pubrel"; readonly messageId?: number }
+  | Subscribe
+  | Unsubscribe;
 
 export interface TameOptions {
   readonly brokerId: string;
   readonly unread: Unread;
   readonly maxPacketBytes: number;
-  /** Takes over what a client publishes. */
+  /** Takes over what a client publishes and subscribes to. */
   readonly take: (client: InnerClient, packet: Inbound) => void;
   readonly sessions: Sessions;
 }
 
 /**
  * Corrects what aedes does with a connection: the rules it does not hold clients to (see `holdToRules`); what a client
- * publishes goes to `take`, and nothing more is read before it is dealt with; a client that does not read is cut off
+ * publishes and subscribes to goes to `take`, and nothing more is read before it is dealt with; a client that does not read is cut off
  * instead of holding up all others; a message is not
  * taken for a duplicate because one published later overtook it (the fan-out delivers once); and ids begin at 1 and are
  * not given twice.
@@ -319,8 +323,10 @@ function goOn(client: InnerClient): void {
 type AckPacket = { readonly cmd: Ack; readonly messageId?: number };
 type InPacket = Inbound | AckPacket | { readonly cmd: "disconnect" | "pingreq" };
 
+const inbound: ReadonlySet<string> = new Set(["publish", "pubrel", "subscribe", "unsubscribe"]);
+
 function isInbound(packet: InPacket): packet is Inbound {
-  return packet.cmd === "publish" || packet.cmd === "pubrel";
+  return inbound.has(packet.cmd);
 }
 
 function isAck(packet: InPacket): packet is AckPacket {

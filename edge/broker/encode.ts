@@ -16,8 +16,7 @@ export function encodePublish({ topic, payload, qos, retain, messageId = 0 }: Pu
   const lengthBytes = bytesOfLength(length);
   const frame = Buffer.allocUnsafe(1 + lengthBytes + length);
   frame[0] = 0x30 | (qos << 1) | Number(retain);
-  for (let at = 1, rest = length; at <= lengthBytes; at += 1, rest >>>= 7)
-    frame[at] = (rest & 0x7f) | (at < lengthBytes ? 0x80 : 0);
+  writeLength(frame, length, lengthBytes);
   let at = frame.writeUInt16BE(topicBytes, 1 + lengthBytes);
   at += frame.write(topic, at);
   if (qos > 0) at = frame.writeUInt16BE(messageId, at);
@@ -25,7 +24,7 @@ export function encodePublish({ topic, payload, qos, retain, messageId = 0 }: Pu
   return frame;
 }
 
-const answers = { puback: 0x40, pubrec: 0x50, pubcomp: 0x70 } as const;
+const answers = { puback: 0x40, pubrec: 0x50, pubcomp: 0x70, unsuback: 0xb0 } as const;
 
 export type Answer = keyof typeof answers;
 
@@ -33,9 +32,25 @@ export function encodeAnswer(answer: Answer, messageId: number): Buffer {
   return Buffer.from([answers[answer], 2, messageId >> 8, messageId & 0xff]);
 }
 
+/** `codes` are the QoS granted to each filter, or 0x80. */
+export function encodeSuback(messageId: number, codes: readonly number[]): Buffer {
+  const length = 2 + codes.length;
+  const lengthBytes = bytesOfLength(length);
+  const frame = Buffer.allocUnsafe(1 + lengthBytes + length);
+  frame[0] = 0x90;
+  writeLength(frame, length, lengthBytes);
+  frame.set(codes, frame.writeUInt16BE(messageId, 1 + lengthBytes));
+  return frame;
+}
+
 /** A CONNACK that lets nobody in. */
 export function encodeRefusal(code: number): Buffer {
   return Buffer.from([0x20, 2, 0, code]);
+}
+
+function writeLength(frame: Buffer, length: number, lengthBytes: number): void {
+  for (let at = 1, rest = length; at <= lengthBytes; at += 1, rest >>>= 7)
+    frame[at] = (rest & 0x7f) | (at < lengthBytes ? 0x80 : 0);
 }
 
 function bytesOfLength(length: number): number {

@@ -111,6 +111,10 @@ export class FanOut {
     return this.#filters.get(reader)?.size ?? 0;
   }
 
+  wants(reader: Reader, filter: string): boolean {
+    return this.#filters.get(reader)?.has(filter) === true;
+  }
+
   join(reader: Reader, wanted: Iterable<{ readonly topic: string; readonly qos: QoS }>): void {
     const known = this.#filters.get(reader) ?? new Map<string, Subscription>();
     this.#filters.set(reader, known);

@@ -3,9 +3,10 @@ import type { Seldom } from "#shared/log";
 import type { MqttMessage } from "#shared/message";
 import type { BrokerPacket, Inbox, Sessions, Stored } from "#edge/mqttsessions";
 import type { Access } from "#edge/mqttaccess";
-import { inboxOf, writeGathered, type Inbound, type InnerClient } from "./connection.ts";
+import { inboxOf, writeGathered, type InnerClient } from "./connection.ts";
 import { encodeAnswer, type Answer } from "./encode.ts";
 import type { FanOut, Traffic } from "./fan-out.ts";
+import { afterEarlier, inOrder } from "./in-order.ts";
 
 export interface PublishingParts {
   readonly access: Access;
@@ -19,6 +20,7 @@ export interface PublishingParts {
 }
 
 type Publish = BrokerPacket & { readonly cmd: "publish" };
+type Release = { readonly cmd: "pubrel"; readonly messageId?: number };
 
 /**
  * The way of every publication: the twins, and sessions that are away, have it on disk; then all who listen get it; then
@@ -34,7 +36,7 @@ export class Publishing {
   }
 
   /** What a client publishes, or releases (QoS 2). */
-  take(client: InnerClient, packet: Inbound): void {
+  take(client: InnerClient, packet: Publish | Release): void {
     if (packet.cmd === "pubrel") return this.#release(client, packet.messageId ?? 0);
     const problem = this.#problem(client, packet);
     if (problem !== undefined) {
@@ -86,7 +88,7 @@ export class Publishing {
     };
     if (!client.tail && !received && !stored) return finish();
     const work = Promise.all([received, stored?.committed]);
-    this.#inOrder(client, work, { finish, giveUp: () => stored?.discard() });
+    inOrder(client, work, { finish, giveUp: () => stored?.discard() });
   }
 
   /** That it came is on disk with what it leaves behind, in one commit, after the twins have it. */
@@ -96,13 +98,11 @@ export class Publishing {
     const inbox = inboxOf(client, sessions);
     const finish = (): void => answer(client, "pubrec", messageId);
     const repeated = inbox.taken.has(messageId) ? Promise.resolve(true) : inbox.arriving.get(messageId);
-    if (repeated) return this.#inOrder(client, repeated.then(expectTaken), { finish });
+    if (repeated) return inOrder(client, repeated.then(expectTaken), { finish });
     const named = this.#name(packet);
     const received = this.#receive(named);
-    const before = client.tail;
     const work = (async (): Promise<void> => {
-      await Promise.all([received, before]);
-      if (client.broken) throw new Error("an earlier message could not be taken");
+      await afterEarlier(client, received);
       const stored = sessions.store(
         named,
         client.clean ? undefined : { client: client.id ?? "", messageId, inbox },
@@ -112,7 +112,7 @@ export class Publishing {
       fanOut.deliver(named);
     })();
     this.#noteArriving(inbox, messageId, work);
-    this.#inOrder(client, work, { finish });
+    inOrder(client, work, { finish });
   }
 
   #noteArriving(inbox: Inbox, messageId: number, work: Promise<void>): void {
@@ -135,38 +135,7 @@ export class Publishing {
       else await sessions.releaseIncoming(client.id ?? "", messageId);
     })();
     if (client.clean && !before) return finish();
-    this.#inOrder(client, work, { finish });
-  }
-
-  /** Runs `finish` when the work is done and all before it was answered; a failure ends the connection. */
-  #inOrder(
-    client: InnerClient,
-    work: Promise<unknown>,
-    { finish, giveUp }: { readonly finish: () => void; readonly giveUp?: () => void },
-  ): void {
-    // Counted as aedes does, which reads on when what it has read is dealt with.
-    client._parsingBatch += 1;
-    const before = client.tail;
-    const run = async (): Promise<void> => {
-      let problem: unknown;
-      try {
-        await Promise.all([work, before]);
-        if (client.broken) problem = new Error("an earlier message could not be taken");
-      } catch (error) {
-        problem = error;
-      }
-      if (client.tail === tail) client.tail = undefined;
-      if (problem === undefined) {
-        finish();
-        client._nextBatch();
-        return;
-      }
-      client.broken = true;
-      giveUp?.();
-      client._nextBatch(new Error(describeError(problem)));
-    };
-    const tail = run();
-    client.tail = tail;
+    inOrder(client, work, { finish });
   }
 
   #problem(client: InnerClient, { topic = "", qos, messageId = 0 }: Publish): string | undefined {

@@ -1,6 +1,7 @@
 import type { BrokerPacket, QoS, Sessions, Subscription } from "#edge/mqttsessions";
 import { acknowledged, drained, window, writeGathered, type InnerClient } from "./connection.ts";
 import { encodePublish } from "./encode.ts";
+import type { FanOut } from "./fan-out.ts";
 
 /** Bytes that may wait in the socket before the next retained messages are sent, and about as many are sent then. */
 const mostWaiting = 256 * 1024;
@@ -16,11 +17,13 @@ const brokerId = "retained";
  */
 export class RetainedSender {
   readonly #sessions: Sessions;
+  readonly #fanOut: FanOut;
   readonly #failed: (client: InnerClient, error: unknown) => void;
   #counter = 0;
 
-  constructor(sessions: Sessions, failed: (client: InnerClient, error: unknown) => void) {
+  constructor(sessions: Sessions, fanOut: FanOut, failed: (client: InnerClient, error: unknown) => void) {
     this.#sessions = sessions;
+    this.#fanOut = fanOut;
     this.#failed = failed;
   }
 
@@ -37,8 +40,8 @@ export class RetainedSender {
       await roomFor(client, granted, largest);
       // A piece is taken only when it can be sent: what waited could overtake what was published since.
       for (const piece of inPieces(this.#sessions.retained(filter))) {
-        if (client.conn.destroyed) return;
-        if (client.subscriptions[filter] === undefined) break;
+        if (client.conn.destroyed || !client.reader) return;
+        if (!this.#fanOut.wants(client.reader, filter)) break;
         await this.#give(client, piece, granted);
         largest = piece.reduce((most, packet) => Math.max(most, sizeOf(packet)), largest);
         await new Promise((resolve) => setImmediate(resolve));

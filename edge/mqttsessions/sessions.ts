@@ -67,8 +67,6 @@ export class Sessions {
   readonly #wills: Wills;
   readonly #subscriptions = new Map<string, Map<string, QoS>>();
   readonly #wanted = new WantedIndex();
-  /** Subscriptions that were allowed and not stored yet, by client. */
-  readonly #allowed = new Map<string, Subscription[]>();
   /** Clients connecting now that speak MQTT 3.1. */
   readonly #old = new Set<string>();
   #row = 0;
@@ -205,36 +203,26 @@ export class Sessions {
     this.#old.add(client);
   }
 
-  /** A subscription that may be stored, once aedes asks for it. */
-  allow(client: string, subscription: Subscription): void {
-    const allowed = this.#allowed.get(client);
-    if (allowed) allowed.push(subscription);
-    else this.#allowed.set(client, [subscription]);
+  /** On disk when it resolves. */
+  subscribe(client: string, granted: ReadonlyMap<string, QoS>): Promise<void> {
+    const topics = this.#session(client);
+    for (const [topic, qos] of granted) {
+      this.#wanted.remove(client, topic);
+      topics.set(topic, qos);
+      if (qos > 0) this.#wanted.add({ clientId: client, topic, qos });
+      this.#journal.add(`s${keyOf(client, topic)}`, (to) => to.putSubscription({ client, topic, qos }));
+    }
+    return this.#journal.commit();
+  }
+
+  /** On disk when it resolves. */
+  unsubscribe(client: string, topics: readonly string[]): Promise<void> {
+    this.#unsubscribe(client, topics);
+    return this.#journal.commit();
   }
 
   async setup(): Promise<void> {
     // Nothing of the broker is needed.
-  }
-
-  /** aedes comes once for each filter, with all of them, those refused too. */
-  async addSubscriptions(client: Named): Promise<void> {
-    const allowed = this.#allowed.get(client.id) ?? [];
-    this.#allowed.delete(client.id);
-    const topics = this.#session(client.id);
-    for (const { topic, qos } of allowed) {
-      this.#wanted.remove(client.id, topic);
-      topics.set(topic, qos);
-      if (qos > 0) this.#wanted.add({ clientId: client.id, topic, qos });
-      this.#journal.add(`s${keyOf(client.id, topic)}`, (to) =>
-        to.putSubscription({ client: client.id, topic, qos }),
-      );
-    }
-    await this.#journal.commit();
-  }
-
-  async removeSubscriptions(client: Named, topics: readonly string[]): Promise<void> {
-    this.#unsubscribe(client.id, topics);
-    await this.#journal.commit();
   }
 
   /** aedes asks before the client has taken over the name: whoever has it now still needs the session. */
@@ -364,7 +352,6 @@ export class Sessions {
     this.#unsubscribe(client, [...(this.#subscriptions.get(client)?.keys() ?? [])]);
     this.#queues.end(client);
     this.#inboxes.end(client);
-    this.#allowed.delete(client);
   }
 
   #unsubscribe(client: string, topics: readonly string[]): void {

@@ -33,8 +33,7 @@ function open(isOnline = (): boolean => true): Harness {
     sessions,
     dropped,
     begin: async (client, topic, qos = 1) => {
-      sessions.allow(client, { topic, qos });
-      await sessions.addSubscriptions({ id: client });
+      await sessions.subscribe(client, new Map([[topic, qos]]));
     },
     publish: async (topic, bytes, qos = 1) => {
       const stored = sessions.store({

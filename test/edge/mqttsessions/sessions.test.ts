@@ -36,8 +36,7 @@ test.each(["away", "online"])("sessions keep the newest 8 MiB for a client that 
   using store = openStore(join(dir.path, "edge.db"));
   const told = nothing();
   const sessions = new Sessions(store, makeLimits(1000, told));
-  sessions.allow(client, { topic: "big/#", qos: 1 });
-  await sessions.addSubscriptions({ id: client });
+  await sessions.subscribe(client, new Map([["big/#", 1]]));
   for (let n = 0; n < 20; n += 1)
     await put(sessions, {
       cmd: "publish",
