@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
 import { TopicTrie } from "#shared/message";
 import { encodePublish } from "./encode.ts";
-import type { BrokerPacket, QoS } from "#edge/mqttsessions";
+import { weightOf, type BrokerPacket, type QoS } from "#edge/mqttsessions";
 
 /** Who gets messages: a connection. */
 export interface Reader {
@@ -77,6 +77,11 @@ export class Unread {
   }
 }
 
+interface Filters {
+  readonly all: Map<string, Subscription>;
+  weight: number;
+}
+
 interface Waiting {
   readonly frames: Buffer[];
   bytes: number;
@@ -91,12 +96,13 @@ export class FanOut {
   readonly #traffic: Traffic;
   readonly #unread: Unread;
   readonly #trie = new TopicTrie<Subscription>();
-  readonly #filters = new Map<Reader, Map<string, Subscription>>();
+  readonly #filters = new Map<Reader, Filters>();
   /** Forgotten when a filter comes or goes. */
   #found = new Map<string, readonly Subscription[]>();
   #waiting = new Map<Reader, Waiting>();
   /** Whether this turn of the event loop ends with a flush. */
   #flushes = false;
+  #weight = 0;
 
   constructor(traffic: Traffic, unread: Unread) {
     this.#traffic = traffic;
@@ -104,25 +110,33 @@ export class FanOut {
   }
 
   get subscriptions(): number {
-    return [...this.#filters.values()].reduce((sum, filters) => sum + filters.size, 0);
+    return [...this.#filters.values()].reduce((sum, { all }) => sum + all.size, 0);
   }
 
-  filtersOf(reader: Reader): number {
-    return this.#filters.get(reader)?.size ?? 0;
+  /** of all subscriptions, see `weightOf` */
+  get weight(): number {
+    return this.#weight;
+  }
+
+  /** How many filters a reader has, and what they weigh. */
+  loadOf(reader: Reader): { readonly filters: number; readonly weight: number } {
+    const known = this.#filters.get(reader);
+    return { filters: known?.all.size ?? 0, weight: known?.weight ?? 0 };
   }
 
   wants(reader: Reader, filter: string): boolean {
-    return this.#filters.get(reader)?.has(filter) === true;
+    return this.#filters.get(reader)?.all.has(filter) === true;
   }
 
   join(reader: Reader, wanted: Iterable<{ readonly topic: string; readonly qos: QoS }>): void {
-    const known = this.#filters.get(reader) ?? new Map<string, Subscription>();
+    const known = this.#filters.get(reader) ?? { all: new Map<string, Subscription>(), weight: 0 };
     this.#filters.set(reader, known);
     for (const { topic, qos } of wanted) {
-      const before = known.get(topic);
+      const before = known.all.get(topic);
       if (before) this.#trie.remove(topic, before);
+      else this.#weigh(known, weightOf(topic));
       const subscription = { reader, qos };
-      known.set(topic, subscription);
+      known.all.set(topic, subscription);
       this.#trie.add(topic, subscription);
     }
     this.#found = new Map();
@@ -130,18 +144,20 @@ export class FanOut {
 
   leave(reader: Reader, filters: Iterable<string>): void {
     const known = this.#filters.get(reader);
+    if (!known) return;
     for (const filter of filters) {
-      const subscription = known?.get(filter);
+      const subscription = known.all.get(filter);
       if (!subscription) continue;
-      known?.delete(filter);
+      known.all.delete(filter);
+      this.#weigh(known, -weightOf(filter));
       this.#trie.remove(filter, subscription);
     }
-    if (known?.size === 0) this.#filters.delete(reader);
+    if (known.all.size === 0) this.#filters.delete(reader);
     this.#found = new Map();
   }
 
   gone(reader: Reader): void {
-    this.leave(reader, [...(this.#filters.get(reader)?.keys() ?? [])]);
+    this.leave(reader, [...(this.#filters.get(reader)?.all.keys() ?? [])]);
     this.#waiting.delete(reader);
   }
 
@@ -170,6 +186,11 @@ export class FanOut {
     if (!waiting) return;
     this.#waiting.delete(reader);
     this.#write(reader, waiting);
+  }
+
+  #weigh(filters: Filters, change: number): void {
+    filters.weight += change;
+    this.#weight += change;
   }
 
   #mayHave(reader: Reader, packet: BrokerPacket, granted: number): boolean {

@@ -1,6 +1,6 @@
 import type { Seldom } from "#shared/log";
 import type { Access } from "#edge/mqttaccess";
-import type { QoS, Sessions, Subscription } from "#edge/mqttsessions";
+import { weightOf, type QoS, type Sessions, type Subscription } from "#edge/mqttsessions";
 import { writeGathered, type InnerClient } from "./connection.ts";
 import { encodeAnswer, encodeSuback } from "./encode.ts";
 import type { FanOut } from "./fan-out.ts";
@@ -30,13 +30,21 @@ export interface Unsubscribe {
 
 /** The return code of a filter that is refused. */
 const refused = 0x80;
-/** A client must not fill the memory. */
+/** A client must not fill the memory, nor make each publish look at more filters than that takes a few ms for. */
 const mostFilters = 10_000;
+const mostWeight = 8 * 1024 * 1024;
+/** of all connections and lasting sessions; who has both counts twice */
+const mostWeightInAll = 32 * 1024 * 1024;
+/** Beyond it, for who has few subscriptions: others may hold all the rest. */
+const reservedWeight = 16 * 1024 * 1024;
+const mostSmallWeight = 64 * 1024;
 
 interface Answered {
-  readonly granted: ReadonlyMap<string, QoS>;
+  readonly granted: Map<string, QoS>;
+  /** of those that are new */
+  weight: number;
   /** one for each filter as it came: aedes would leave out those that come twice */
-  readonly codes: readonly number[];
+  readonly codes: number[];
 }
 
 /** What clients ask to get, and no longer to get: stored where the session lasts, then answered, in the order it came. */
@@ -89,34 +97,43 @@ export class Subscribing {
   }
 
   #answer(client: InnerClient, subscriptions: readonly Subscription[]): Answered {
-    const granted = new Map<string, QoS>();
-    const codes = subscriptions.map(({ topic, qos }) => {
-      const problem = this.#problem(client, topic, granted);
-      if (problem === undefined) granted.set(topic, qos);
+    const answered: Answered = { granted: new Map(), weight: 0, codes: [] };
+    for (const { topic, qos } of subscriptions) {
+      const problem = this.#problem(client, topic, answered);
+      answered.codes.push(problem === undefined ? qos : refused);
+      if (problem === undefined) this.#grant(client, { topic, qos }, answered);
       else
         this.#parts.log.warn("refused an MQTT client a topic", {
           client: client.id,
           user: client.who?.user,
-          topic,
+          topic: topic.slice(0, 200),
           what: problem,
         });
-      return problem === undefined ? qos : refused;
-    });
-    return { granted, codes };
+    }
+    return answered;
+  }
+
+  #grant({ reader }: InnerClient, { topic, qos }: Subscription, answered: Answered): void {
+    const { fanOut } = this.#parts;
+    const isNew = !answered.granted.has(topic) && !(reader && fanOut.wants(reader, topic));
+    if (isNew) answered.weight += weightOf(topic);
+    answered.granted.set(topic, qos);
   }
 
   /** @returns what is refused, undefined when nothing is */
-  #problem(
-    { reader, who }: InnerClient,
-    topic: string,
-    granted: ReadonlyMap<string, QoS>,
-  ): string | undefined {
-    const { access, fanOut } = this.#parts;
+  #problem({ reader, who, clean }: InnerClient, topic: string, answered: Answered): string | undefined {
+    const { access, fanOut, sessions } = this.#parts;
     if (!reader || !who || !access.maySubscribe(who, topic)) return "subscribe";
-    if (granted.has(topic) || fanOut.wants(reader, topic)) return undefined;
-    return fanOut.filtersOf(reader) + granted.size < mostFilters
+    if (answered.granted.has(topic) || fanOut.wants(reader, topic)) return undefined;
+    const load = fanOut.loadOf(reader);
+    const more = answered.weight + weightOf(topic);
+    if (load.filters + answered.granted.size >= mostFilters) return `more than ${mostFilters} subscriptions`;
+    if (load.weight + more > mostWeight) return "subscriptions that need too much memory";
+    const isSmall = load.weight + more <= mostSmallWeight;
+    const inAll = fanOut.weight + sessions.weight + more * (clean ? 1 : 2);
+    return inAll <= mostWeightInAll + (isSmall ? reservedWeight : 0)
       ? undefined
-      : `more than ${mostFilters} subscriptions`;
+      : "more subscriptions than all clients together may have";
   }
 
   #join(client: InnerClient, messageId: number, { granted, codes }: Answered): void {

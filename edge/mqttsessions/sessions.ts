@@ -6,6 +6,7 @@ import { fromRow, Journal } from "./journal.ts";
 import { OutQueues, type QueueLimits } from "./out-queues.ts";
 import { Retained } from "./retained.ts";
 import type { BrokerPacket, Entry, QoS } from "./session-queue.ts";
+import { weightOf } from "./subscription-weight.ts";
 import { keyOf, WantedIndex } from "./wanted-index.ts";
 import { Wills } from "./wills.ts";
 
@@ -70,6 +71,7 @@ export class Sessions {
   /** Clients connecting now that speak MQTT 3.1. */
   readonly #old = new Set<string>();
   #row = 0;
+  #weight = 0;
 
   constructor(store: Store, limits: SessionLimits) {
     this.#journal = new Journal(store);
@@ -82,6 +84,11 @@ export class Sessions {
       limits.onNotRetained(topic),
     );
     this.#load(store);
+  }
+
+  /** of all subscriptions, see `weightOf` */
+  get weight(): number {
+    return this.#weight;
   }
 
   /** Wills of clients that were connected when edgecore ended. */
@@ -208,6 +215,7 @@ export class Sessions {
     const topics = this.#session(client);
     for (const [topic, qos] of granted) {
       this.#wanted.remove(client, topic);
+      if (!topics.has(topic)) this.#weight += weightOf(topic);
       topics.set(topic, qos);
       if (qos > 0) this.#wanted.add({ clientId: client, topic, qos });
       this.#journal.add(`s${keyOf(client, topic)}`, (to) => to.putSubscription({ client, topic, qos }));
@@ -311,6 +319,7 @@ export class Sessions {
       const granted = qos as QoS;
       const topics = this.#subscriptions.get(client) ?? new Map<string, QoS>();
       this.#subscriptions.set(client, topics.set(topic, granted));
+      this.#weight += weightOf(topic);
       if (granted > 0) this.#wanted.add({ clientId: client, topic, qos: granted });
     }
     for (const row of mqttSessions.packets()) this.#loadPacket(row);
@@ -331,6 +340,7 @@ export class Sessions {
     if (known) return known;
     if (this.#subscriptions.size >= mostSessions) this.#endOldest(client);
     const topics = new Map<string, QoS>([[sessionMarker, 0]]);
+    this.#weight += weightOf(sessionMarker);
     this.#subscriptions.set(client, topics);
     this.#journal.add(`s${keyOf(client, sessionMarker)}`, (to) =>
       to.putSubscription({ client, topic: sessionMarker, qos: 0 }),
@@ -359,8 +369,9 @@ export class Sessions {
     if (!known) return;
     for (const topic of topics) {
       this.#wanted.remove(client, topic);
-      if (known.delete(topic))
-        this.#journal.add(`s${keyOf(client, topic)}`, (to) => to.removeSubscription(client, topic));
+      if (!known.delete(topic)) continue;
+      this.#weight -= weightOf(topic);
+      this.#journal.add(`s${keyOf(client, topic)}`, (to) => to.removeSubscription(client, topic));
     }
     if (known.size === 0) this.#subscriptions.delete(client);
   }

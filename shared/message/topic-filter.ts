@@ -24,41 +24,46 @@ export function isTopicFilter(text: string): boolean {
 /** Levels that no filter ends or branches off at share a node: `path` leads to it from the one above. */
 interface Node<T> {
   path: readonly string[];
+  /** Those below, by their first level; the one below `+` and the one below `#` apart, since they are asked for most. */
   next: Map<string, Node<T>> | undefined;
-  values: Set<T> | undefined;
+  any: Node<T> | undefined;
+  rest: Node<T> | undefined;
+  values: Values<T>;
 }
+
+/** Most filters have one value alone, and a set takes as much memory as all else of a node. */
+type Values<T> = { readonly only: T } | Set<T> | undefined;
 
 /**
  * Values by topic filter. Finding those of a topic costs its depth, and more only where wildcards make several paths of it:
  * then a comparison for each of their levels. Memory goes by the number of filters, however deep they are.
  */
 export class TopicTrie<T> {
-  readonly #root: Node<T> = { path: [], next: undefined, values: undefined };
+  readonly #root: Node<T> = makeNode([]);
 
   add(filter: string, value: T): void {
     let at = this.#root;
     for (let rest = filter.split("/"); rest.length > 0;) {
-      const next = at.next?.get(rest[0] ?? "");
+      const next = childOf(at, rest[0]);
       const shared = next ? countShared(next.path, rest) : rest.length;
-      if (!next) at = append(at, { path: rest, next: undefined, values: undefined });
+      if (!next) at = append(at, makeNode<T>(rest));
       else at = shared === next.path.length ? next : split(at, next, shared);
       rest = rest.slice(shared);
     }
-    at.values = (at.values ?? new Set()).add(value);
+    at.values = withValue(at.values, value);
   }
 
   remove(filter: string, value: T): void {
     const above: Node<T>[] = [];
     let at = this.#root;
     for (let rest = filter.split("/"); rest.length > 0;) {
-      const next = at.next?.get(rest[0] ?? "");
+      const next = childOf(at, rest[0]);
       if (!next || countShared(next.path, rest) < next.path.length) return;
       above.push(at);
       rest = rest.slice(next.path.length);
       at = next;
     }
-    at.values?.delete(value);
-    if (at.values?.size === 0) at.values = undefined;
+    at.values = withoutValue(at.values, value);
     const parent = above.pop();
     if (!parent) return;
     tidy(parent, at);
@@ -69,24 +74,49 @@ export class TopicTrie<T> {
   match(topic: string): Set<T> {
     const found = new Set<T>();
     const levels = topic.split("/");
-    const enter = ({ next }: Node<T>, depth: number): void => {
+    const enter = ({ next, any, rest }: Node<T>, depth: number): void => {
       const level = levels[depth];
       const isHidden = depth === 0 && topic.startsWith("$");
-      if (!isHidden) follow(next?.get("#"), depth);
+      if (rest && !isHidden) collect(rest.values, found);
       if (level === undefined) return;
-      follow(next?.get(level), depth);
-      if (!isHidden) follow(next?.get("+"), depth);
+      const exact = next?.get(level);
+      if (exact) follow(exact, depth);
+      if (any && !isHidden) follow(any, depth);
     };
-    const follow = (node: Node<T> | undefined, depth: number): void => {
-      if (!node) return;
+    const follow = (node: Node<T>, depth: number): void => {
       const end = whereItEnds(node.path, levels, depth);
       if (end === undefined) return;
-      if (end === levels.length) for (const value of node.values ?? []) found.add(value);
-      if (node.next) enter(node, end);
+      if (end === levels.length) collect(node.values, found);
+      enter(node, end);
     };
     enter(this.#root, 0);
     return found;
   }
+}
+
+function makeNode<T>(path: readonly string[]): Node<T> {
+  return { path, next: undefined, any: undefined, rest: undefined, values: undefined };
+}
+
+function childOf<T>({ next, any, rest }: Node<T>, level = ""): Node<T> | undefined {
+  if (level === "+") return any;
+  return level === "#" ? rest : next?.get(level);
+}
+
+function withValue<T>(values: Values<T>, value: T): Values<T> {
+  if (!values) return { only: value };
+  return values instanceof Set ? values.add(value) : new Set([values.only, value]);
+}
+
+function withoutValue<T>(values: Values<T>, value: T): Values<T> {
+  if (!(values instanceof Set)) return values?.only === value ? undefined : values;
+  values.delete(value);
+  return values.size === 0 ? undefined : values;
+}
+
+function collect<T>(values: Values<T>, into: Set<T>): void {
+  if (values instanceof Set) for (const value of values) into.add(value);
+  else if (values) into.add(values.only);
 }
 
 /** @returns the level of the topic behind what the path covers; undefined when it does not cover it */
@@ -106,13 +136,16 @@ function countShared(path: readonly string[], levels: readonly string[]): number
 }
 
 function append<T>(parent: Node<T>, node: Node<T>): Node<T> {
-  (parent.next ??= new Map()).set(node.path[0] ?? "", node);
+  const [level = ""] = node.path;
+  if (level === "+") parent.any = node;
+  else if (level === "#") parent.rest = node;
+  else (parent.next ??= new Map()).set(level, node);
   return node;
 }
 
 /** Makes a node of the first levels of a path. */
 function split<T>(parent: Node<T>, node: Node<T>, levels: number): Node<T> {
-  const middle: Node<T> = { path: node.path.slice(0, levels), next: undefined, values: undefined };
+  const middle = makeNode<T>(node.path.slice(0, levels));
   node.path = node.path.slice(levels);
   append(middle, node);
   return append(parent, middle);
@@ -120,12 +153,18 @@ function split<T>(parent: Node<T>, node: Node<T>, levels: number): Node<T> {
 
 /** Takes a node away that leads nowhere, and joins one with the only one below that it leads to. */
 function tidy<T>(parent: Node<T>, node: Node<T>): void {
-  if (node.values || (node.next?.size ?? 0) > 1) return;
-  const only = node.next?.values().next().value;
-  if (!only) {
-    parent.next?.delete(node.path[0] ?? "");
-    return;
-  }
-  only.path = [...node.path, ...only.path];
-  append(parent, only);
+  const below = (node.next?.size ?? 0) + Number(node.any !== undefined) + Number(node.rest !== undefined);
+  if (node.values || below > 1) return;
+  const only = node.any ?? node.rest ?? node.next?.values().next().value;
+  if (only) {
+    only.path = [...node.path, ...only.path];
+    append(parent, only);
+  } else drop(parent, node);
+}
+
+function drop<T>(parent: Node<T>, { path: [level = ""] }: Node<T>): void {
+  if (level === "+") parent.any = undefined;
+  else if (level === "#") parent.rest = undefined;
+  else parent.next?.delete(level);
+  if (parent.next?.size === 0) parent.next = undefined;
 }
