@@ -7,9 +7,11 @@ const piece = 1000;
 /** A client must not fill memory and disk. */
 const mostRetained = 100_000;
 const mostRetainedBytes = 64 * 1024 * 1024;
+/** Measured: a level of a topic that no other topic has takes so much memory, far more than its text. */
+const levelBytes = 256;
 
 interface Level {
-  readonly next: Map<string, Level>;
+  next: Map<string, Level> | undefined;
   packet: BrokerPacket | undefined;
 }
 
@@ -17,7 +19,7 @@ interface Level {
 export class Retained {
   readonly #journal: Journal;
   readonly #onRefused: (topic: string) => void;
-  readonly #root: Level = { next: new Map(), packet: undefined };
+  readonly #root: Level = { next: undefined, packet: undefined };
   #size = 0;
   #bytes = 0;
 
@@ -35,18 +37,13 @@ export class Retained {
   /** Takes a retained message over, an empty one as the end of what was there; on disk with the next commit. */
   put({ topic = "", qos, payload: given = "" }: BrokerPacket): void {
     const payload = Buffer.from(given);
-    const durable = !topic.startsWith("$SYS/");
     const before = this.#find(topic);
-    if (payload.length === 0) {
-      if (!before) return;
-      this.#set(topic, undefined);
-      if (durable) this.#journal.add(`r${topic}`, (to) => to.removeRetained(topic));
-      return;
-    }
-    const bytes = this.#bytes - sizeOf(before) + topic.length + payload.length;
+    if (payload.length === 0) return this.#remove(topic);
+    const bytes =
+      this.#bytes - sizeOf(before) + topic.length + payload.length + this.#newLevels(topic) * levelBytes;
     if (bytes > mostRetainedBytes || (!before && this.#size >= mostRetained)) return this.#onRefused(topic);
     this.#set(topic, retainedPacket(topic, qos, payload));
-    if (durable) this.#journal.add(`r${topic}`, (to) => to.putRetained({ topic, qos, payload }));
+    if (isDurable(topic)) this.#journal.add(`r${topic}`, (to) => to.putRetained({ topic, qos, payload }));
   }
 
   /**
@@ -69,10 +66,25 @@ export class Retained {
     yield* walk(root, 0);
   }
 
+  #remove(topic: string): void {
+    if (!this.#find(topic)) return;
+    this.#set(topic, undefined);
+    if (isDurable(topic)) this.#journal.add(`r${topic}`, (to) => to.removeRetained(topic));
+  }
+
   #find(topic: string): BrokerPacket | undefined {
     let at: Level | undefined = this.#root;
-    for (const level of topic.split("/")) at = at?.next.get(level);
+    for (const level of topic.split("/")) at = at?.next?.get(level);
     return at?.packet;
+  }
+
+  /** Levels of the topic that are not there. */
+  #newLevels(topic: string): number {
+    const levels = topic.split("/");
+    let at: Level | undefined = this.#root;
+    let known = 0;
+    for (; known < levels.length && at; known += 1) at = at.next?.get(levels[known] ?? "");
+    return at ? 0 : levels.length - known + 1;
   }
 
   #set(topic: string, packet: BrokerPacket | undefined): void {
@@ -80,29 +92,39 @@ export class Retained {
     let at = this.#root;
     for (const level of topic.split("/")) {
       path.push([at, level]);
-      const next: Level = at.next.get(level) ?? { next: new Map(), packet: undefined };
-      at.next.set(level, next);
-      at = next;
+      at = at.next?.get(level) ?? this.#grow(at, level);
     }
     this.#bytes += sizeOf(packet) - sizeOf(at.packet);
     this.#size += Number(packet !== undefined) - Number(at.packet !== undefined);
     at.packet = packet;
     for (const [parent, level] of path.toReversed()) {
-      const child = parent.next.get(level);
-      if (!child || child.packet || child.next.size > 0) break;
-      parent.next.delete(level);
+      const child = parent.next?.get(level);
+      if (!child || child.packet || (child.next?.size ?? 0) > 0) break;
+      parent.next?.delete(level);
+      this.#bytes -= levelBytes;
     }
+  }
+
+  #grow(at: Level, level: string): Level {
+    const next: Level = { next: undefined, packet: undefined };
+    (at.next ??= new Map()).set(level, next);
+    this.#bytes += levelBytes;
+    return next;
   }
 }
 
 /** The levels below one that a level of a filter covers; `$` topics are not for wildcards. */
 function* below(at: Level, level: string, isRoot: boolean): Generator<Level> {
   if (level !== "#" && level !== "+") {
-    const next = at.next.get(level);
+    const next = at.next?.get(level);
     if (next) yield next;
     return;
   }
-  for (const [name, next] of at.next) if (!isRoot || !name.startsWith("$")) yield next;
+  for (const [name, next] of at.next ?? []) if (!isRoot || !name.startsWith("$")) yield next;
+}
+
+function isDurable(topic: string): boolean {
+  return !topic.startsWith("$SYS/");
 }
 
 function sizeOf(packet: BrokerPacket | undefined): number {

@@ -72,6 +72,23 @@ test("sessions retain at most 64 MiB, say so, and take the place of what was giv
   expect({ kept: sessions.counts().retained, told: told.notRetained.length }).toEqual({ kept: 63, told: 3 });
 });
 
+test("sessions count the levels of a retained topic, and forget those that are gone", async () => {
+  using dir = tempDir();
+  using store = openStore(join(dir.path, "edge.db"));
+  const told = nothing();
+  const sessions = new Sessions(store, makeLimits(1000, told));
+  const retain = (n: number, text: string): Promise<void> => {
+    const topic = `${n}${"/x".repeat(199)}`;
+    return put(sessions, { cmd: "publish", topic, payload: Buffer.from(text), qos: 0, retain: true });
+  };
+  for (let round = 0; round < 2; round += 1) {
+    for (let n = 0; n < 2000; n += 1) await retain(n, "on");
+    expect(sessions.counts().retained).toBeWithin(1000, 1500);
+    for (let n = 0; n < 2000; n += 1) await retain(n, "");
+    expect(sessions.counts().retained).toBe(0);
+  }
+});
+
 test("sessions that were there last stay when there are too many", async () => {
   using dir = tempDir();
   using store = openStore(join(dir.path, "edge.db"));
