@@ -41,7 +41,7 @@ export class Retained {
     if (payload.length === 0) return this.#remove(topic);
     const bytes =
       this.#bytes - sizeOf(before) + topic.length + payload.length + this.#newLevels(topic) * levelBytes;
-    if (bytes > mostRetainedBytes || (!before && this.#size >= mostRetained)) return this.#onRefused(topic);
+    if (bytes > mostRetainedBytes || (!before && this.#size >= mostRetained)) return this.#refuse(topic);
     this.#set(topic, retainedPacket(topic, qos, payload));
     if (isDurable(topic)) this.#journal.add(`r${topic}`, (to) => to.putRetained({ topic, qos, payload }));
   }
@@ -64,6 +64,12 @@ export class Retained {
       for (const next of below(at, level, at === root)) yield* walk(next, level === "#" ? depth : depth + 1);
     };
     yield* walk(root, 0);
+  }
+
+  /** Who subscribes gets nothing rather than what is over. */
+  #refuse(topic: string): void {
+    this.#remove(topic);
+    this.#onRefused(topic);
   }
 
   #remove(topic: string): void {

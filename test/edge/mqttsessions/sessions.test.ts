@@ -89,6 +89,22 @@ test("sessions count the levels of a retained topic, and forget those that are g
   }
 });
 
+test("sessions retain nothing rather than an old message when there is no room for the new one", async () => {
+  using dir = tempDir();
+  using store = openStore(join(dir.path, "edge.db"));
+  const told = nothing();
+  const sessions = new Sessions(store, makeLimits(1000, told));
+  const retain = (n: number, payload: Buffer): Promise<void> =>
+    put(sessions, { cmd: "publish", topic: `t/${n}`, payload, qos: 0, retain: true });
+  for (let n = 0; n < 63; n += 1) await retain(n, megabyte);
+  await retain(7, Buffer.alloc(3 * 1024 * 1024));
+  expect({ found: [...sessions.retained("t/7")], told: told.notRetained }).toEqual({
+    found: [],
+    told: ["t/7"],
+  });
+  expect(store.mqttSessions.retained().some(({ topic }) => topic === "t/7")).toBe(false);
+});
+
 test("sessions that were there last stay when there are too many", async () => {
   using dir = tempDir();
   using store = openStore(join(dir.path, "edge.db"));
