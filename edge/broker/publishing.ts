@@ -19,6 +19,12 @@ export interface PublishingParts {
   readonly mostLevels: number;
 }
 
+/**
+ * Messages of QoS 2 a client has sent and not released: each is a row on disk. Clients that send without waiting have a few
+ * thousand on their way; one that never releases would have as many as there are ids, in each session it can think of.
+ */
+const mostUnreleased = 10_000;
+
 type Publish = BrokerPacket & { readonly cmd: "publish" };
 type Release = { readonly cmd: "pubrel"; readonly messageId?: number };
 
@@ -99,6 +105,10 @@ export class Publishing {
     const finish = (): void => answer(client, "pubrec", messageId);
     const repeated = inbox.taken.has(messageId) ? Promise.resolve(true) : inbox.arriving.get(messageId);
     if (repeated) return inOrder(client, repeated.then(expectTaken), { finish });
+    if (inbox.taken.size + inbox.arriving.size >= mostUnreleased) {
+      client.emit("error", new Error(`more than ${mostUnreleased} messages of QoS 2 that were not released`));
+      return;
+    }
     const named = this.#name(packet);
     const received = this.#receive(named);
     const work = (async (): Promise<void> => {

@@ -237,3 +237,25 @@ test("broker waits for acknowledgements of a lasting session, and goes on in ord
   }
   expect(texts).toEqual(Array.from({ length: total }, (_, n) => String(n)));
 });
+
+test.each([true, false])(
+  "broker closes the connection of who releases nothing, though it may send thousands ahead (clean: %p)",
+  async (clean) => {
+    using dir = tempDir();
+    await using edge = await startBus(dir.path);
+    using client = await openRaw(edge.bus.mqttPort);
+    client.send(connectPacket("c", { clean }));
+    await client.next();
+    const publish = (from: number, to: number): void =>
+      client.send(...Array.from({ length: to - from }, (_, n) => publishPacket("x", 2, from + n)));
+    publish(1, 10_001);
+    for (let n = 0; n < 10_000; n += 1) expect((await client.next()).cmd).toBe("pubrec");
+    client.send({ cmd: "pubrel", messageId: 1 });
+    expect((await client.next()).cmd).toBe("pubcomp");
+    publish(10_001, 10_002);
+    expect((await client.next()).cmd).toBe("pubrec");
+    publish(10_002, 10_003);
+    await client.closed;
+    expect([...edge.store.mqttSessions.packets()]).toHaveLength(clean ? 0 : 10_000);
+  },
+);
