@@ -1,15 +1,15 @@
 import type { Duplex } from "node:stream";
-import { Aedes, type AedesOptions, type AuthenticateError, type Client } from "aedes";
+import { Aedes, type AedesOptions, type Client } from "aedes";
 import type { Clock } from "#shared/clock";
 import type { BrokerConfig } from "#shared/config";
 import { describeError } from "#shared/errors";
 import { Seldom, type Logger } from "#shared/log";
 import type { MqttMessage } from "#shared/message";
-import { sessionMarker, Sessions, type BrokerPacket } from "#edge/mqttsessions";
+import { clientIdOf, sessionMarker, Sessions, type BrokerPacket } from "#edge/mqttsessions";
 import type { Store } from "#edge/store";
-import { Access, type Identity } from "#edge/mqttaccess";
+import { Access } from "#edge/mqttaccess";
+import { admitClients, identify, longestIdentifier } from "./admission.ts";
 import { inner, readerOf, tame, type InnerClient } from "./connection.ts";
-import { encodeRefusal } from "./encode.ts";
 import { FanOut, Unread, type Traffic } from "./fan-out.ts";
 import { listen, type Listeners, type Peer } from "#edge/mqttsockets";
 import { Publishing } from "./publishing.ts";
@@ -55,8 +55,6 @@ const silentEmitter = {
   emit: (_packet: unknown, done?: () => void): void => done?.(),
   close: (done?: () => void): void => done?.(),
 };
-const identifierRejected = 2;
-const longestIdentifier = 256;
 /** mosquitto takes as many; aedes asks for fewer because of a matcher that is not used here. */
 const mostLevels = 201;
 
@@ -83,6 +81,7 @@ export async function startBroker(config: BrokerConfig, parts: BrokerParts): Pro
   stack.defer(() => closeBroker(broker));
   watch(broker, inside);
   const listeners = stack.use(await listenFor(broker, config, inside));
+  if (!config.anonymous) sessions.endNameless();
   for (const will of sessions.takeLeftWills()) tellLeftWill(inside, will);
   stack.use(
     startFigures({
@@ -128,12 +127,13 @@ function makeInside(
     isOnline: (client) => online.clients[client] !== undefined,
     onDropped: (client) => {
       traffic.dropped += 1;
-      log.debug("dropped the oldest message of a session that is full", { client });
+      log.debug("dropped the oldest message of a session that is full", { client: clientIdOf(client) });
     },
     onNotRetained: (topic) =>
       seldom.warn("did not retain a message: too many, or too large ones, are kept", { topic }),
     willOf: (client) => (online.clients[client] as InnerClient | undefined)?.will ?? undefined,
-    onEnded: (client) => seldom.warn("ended the session longest away: there are too many", { client }),
+    onEnded: (client) =>
+      seldom.warn("ended the session longest away: there are too many", { client: clientIdOf(client) }),
   });
   const unread = new Unread(config.maxPacketBytes, () =>
     seldom.warn("cut off an MQTT client that does not read", {}),
@@ -141,10 +141,13 @@ function makeInside(
   const fanOut = new FanOut(traffic, unread);
   const access = new Access(config);
   const publishing = new Publishing({ access, sessions, fanOut, traffic, log: seldom, receive, mostLevels });
-  const retained = new RetainedSender(sessions, fanOut, ({ id, conn }, error) => {
-    log.warn("cannot send an MQTT client what is retained", { client: id, error: describeError(error) });
+  const retained = new RetainedSender(sessions, fanOut, (client, error) => {
+    log.warn("cannot send an MQTT client what is retained", {
+      client: identify(client).clientId,
+      error: describeError(error),
+    });
     // It would wait for what never comes: it has to ask again.
-    conn.destroy();
+    client.conn.destroy();
   });
   const subscribing = new Subscribing({ access, sessions, fanOut, retained, log: seldom, mostLevels });
   return {
@@ -183,24 +186,10 @@ function listenFor(
   return listen(config, { clock, accept });
 }
 
-/** Of a client that was not let in yet: nobody. */
-function identify(client: InnerClient): Identity {
-  return client.who ?? { user: undefined, clientId: client.id ?? "" };
-}
-
 function rulesFor(inside: Inside): AedesOptions {
   const { access, publishing, seldom } = inside;
   return {
-    preConnect: (client, packet, done) => {
-      // MQTT 3.1 wants a name of every client, 3.1.1 of each that wants a lasting session.
-      const named = packet.clientId !== "" || (packet.clean && packet.protocolVersion !== 3);
-      if (named && packet.clientId.length <= longestIdentifier) return done(null, true);
-      inner(client).conn.write(encodeRefusal(identifierRejected));
-      done(new Error("client without an identifier, or with a very long one"), false);
-    },
-    authenticate: (client, user, password, done) => {
-      void admit(inside, client, { user, password, done });
-    },
+    ...admitClients(inside),
     // Asked for wills alone: they are told here, and aedes is told to leave them.
     authorizePublish: (client, will, done) => {
       if (client && access.mayPublish(identify(inner(client)), will.topic))
@@ -213,7 +202,7 @@ function rulesFor(inside: Inside): AedesOptions {
       const who = identify(inner(client));
       if (topic === sessionMarker || access.maySubscribe(who, topic)) return done(null, subscription);
       seldom.warn("refused an MQTT client a topic", {
-        client: client.id,
+        client: who.clientId,
         user: who.user,
         topic,
         what: "subscribe",
@@ -230,46 +219,12 @@ async function forgetSubscription({ sessions, log }: Inside, id: string, topic: 
   try {
     await sessions.unsubscribe(id, [topic]);
   } catch (error) {
-    log.warn("cannot forget a subscription now", { client: id, topic, error: describeError(error) });
+    log.warn("cannot forget a subscription now", {
+      client: clientIdOf(id),
+      topic,
+      error: describeError(error),
+    });
   }
-}
-
-interface Asked {
-  readonly user: string | undefined;
-  readonly password: Buffer | undefined;
-  readonly done: (error: AuthenticateError | null, ok: boolean) => void;
-}
-
-async function admit(inside: Inside, client: Client, asked: Asked): Promise<void> {
-  const { user, done } = asked;
-  try {
-    const problem = await judge(inside, inner(client), asked);
-    if (problem === undefined) return done(null, true);
-    const address = inside.peers.get(inner(client).conn)?.address;
-    inside.seldom.warn("refused an MQTT client", { client: client.id, user, address, problem });
-  } catch (error) {
-    inside.log.warn("cannot let an MQTT client in", { client: client.id, error: describeError(error) });
-  }
-  done(notAuthorized(), false);
-}
-
-/** Finds out who a client is. @returns why it may not come in, undefined when it may */
-async function judge(
-  { access, peers, sessions }: Inside,
-  client: InnerClient,
-  { user, password }: Asked,
-): Promise<string | undefined> {
-  const { conn, version, clean, _will: will } = client;
-  const certificateName = peers.get(conn)?.certificateName;
-  const admission = await access.admit({ user, password, certificateName });
-  if (!admission.ok) return admission.problem;
-  client.who = { user: admission.user, clientId: client.id ?? "" };
-  if (version === 3 && !clean) sessions.speaksOld(client.id ?? "");
-  if (!will) return undefined;
-  will.user = admission.user;
-  return access.mayPublish(client.who, will.topic ?? "")
-    ? undefined
-    : "its will is for a topic it may not use";
 }
 
 /** A will of the run before: rules may have changed since. */
@@ -278,15 +233,11 @@ function tellLeftWill({ access, publishing }: Inside, will: BrokerPacket): void 
   if (access.mayPublish(who, will.topic ?? "")) publishing.say(will, { ours: false });
 }
 
-/** An error aedes turns into that return code. */
-function notAuthorized(): AuthenticateError {
-  const error: Error = Object.assign(new Error("not authorized"), { returnCode: 5 });
-  return error as AuthenticateError;
-}
-
 function watch(broker: Aedes, inside: Inside): void {
   const { log } = inside;
-  broker.on("clientError", (client, error) => log.debug("MQTT client failed", { client: client.id, error }));
+  broker.on("clientError", (client, error) =>
+    log.debug("MQTT client failed", { client: identify(inner(client)).clientId, error }),
+  );
   broker.on("connectionError", (_, error) => log.debug("MQTT connection failed", { error }));
   (broker as NodeJS.EventEmitter).on("error", (error: Error) => log.error("MQTT broker failed", { error }));
   const register = keepRegister(broker);
@@ -326,7 +277,7 @@ function beginReading(inside: Inside, client: InnerClient): void {
     may: (topic) => access.open || access.mayReceive(who, topic),
     sessions,
     unread,
-    failed: (error) => log.warn("cannot number a message for a client", { client: client.id, error }),
+    failed: (error) => log.warn("cannot number a message for a client", { client: who.clientId, error }),
     dropped: () => (traffic.dropped += 1),
   });
   client.reader = reader;

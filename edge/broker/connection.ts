@@ -9,7 +9,8 @@ import type { Subscribe, Unsubscribe } from "./subscribing.ts";
 
 /** What of aedes' client is touched beside its interface, and what is kept with it. */
 export interface InnerClient {
-  readonly id: string | null;
+  /** Once it is let in, the name of its session. */
+  id: string | null;
   readonly clean: boolean;
   readonly closed: boolean;
   readonly version: number | null;

@@ -154,10 +154,15 @@ export class Publishing {
     return this.#mayPublish(client, topic) ? undefined : `topic ${topic} is not allowed`;
   }
 
-  #mayPublish({ id, who }: InnerClient, topic: string): boolean {
+  #mayPublish({ who }: InnerClient, topic: string): boolean {
     const { access, log } = this.#parts;
     if (who && access.mayPublish(who, topic)) return true;
-    log.warn("refused an MQTT client a topic", { client: id, user: who?.user, topic, what: "publish" });
+    log.warn("refused an MQTT client a topic", {
+      client: who?.clientId,
+      user: who?.user,
+      topic,
+      what: "publish",
+    });
     return false;
   }
 

@@ -104,7 +104,7 @@ export class Subscribing {
       if (problem === undefined) this.#grant(client, { topic, qos }, answered);
       else
         this.#parts.log.warn("refused an MQTT client a topic", {
-          client: client.id,
+          client: client.who?.clientId,
           user: client.who?.user,
           topic: topic.slice(0, 200),
           what: problem,

@@ -6,6 +6,7 @@ import { fromRow, Journal } from "./journal.ts";
 import { OutQueues, type QueueLimits } from "./out-queues.ts";
 import { Retained } from "./retained.ts";
 import type { BrokerPacket, Entry, QoS } from "./session-queue.ts";
+import { clientIdOf, hasUser } from "./session-name.ts";
 import { weightOf } from "./subscription-weight.ts";
 import { keyOf, WantedIndex } from "./wanted-index.ts";
 import { Wills } from "./wills.ts";
@@ -89,6 +90,12 @@ export class Sessions {
   /** of all subscriptions, see `weightOf` */
   get weight(): number {
     return this.#weight;
+  }
+
+  /** Ends sessions that nobody can come back to, because who is nobody is not let in any more. */
+  endNameless(): void {
+    for (const client of this.#subscriptions.keys()) if (!hasUser(client)) this.#end(client);
+    this.#journal.commitSoon();
   }
 
   /** Wills of clients that were connected when edgecore ended. */
@@ -355,7 +362,10 @@ export class Sessions {
       this.#limits.onEnded(client);
       return;
     }
-    throw new ProtocolError("too-many-sessions", `Cannot keep a session of ${newcomer}: too many`);
+    throw new ProtocolError(
+      "too-many-sessions",
+      `Cannot keep a session of ${clientIdOf(newcomer)}: too many`,
+    );
   }
 
   #end(client: string): void {

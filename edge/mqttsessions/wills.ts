@@ -1,4 +1,5 @@
 import type { Journal } from "./journal.ts";
+import { clientIdOf } from "./session-name.ts";
 import type { BrokerPacket } from "./session-queue.ts";
 
 interface Will {
@@ -24,7 +25,7 @@ export class Wills {
   put(client: string, given: BrokerPacket): void {
     const packet = Object.assign(given, {
       cmd: "publish" as const,
-      clientId: client,
+      clientId: clientIdOf(client),
       payload: Buffer.from(given.payload ?? ""),
     });
     this.remove(client);
@@ -46,7 +47,10 @@ export class Wills {
 
   /** Those of clients that were connected when edgecore ended. */
   takeAll(): BrokerPacket[] {
-    const all = [...this.#byClient.values()].map(({ packet }) => packet);
+    const all = [...this.#byClient].map(([client, { packet }]) => ({
+      ...packet,
+      clientId: clientIdOf(client),
+    }));
     for (const client of this.#byClient.keys()) this.remove(client);
     return all;
   }

@@ -1,0 +1,88 @@
+import type { AedesOptions, AuthenticateError } from "aedes";
+import { describeError } from "#shared/errors";
+import type { Logger, Seldom } from "#shared/log";
+import type { Access, Identity } from "#edge/mqttaccess";
+import { sessionName, type Sessions } from "#edge/mqttsessions";
+import type { Peer } from "#edge/mqttsockets";
+import { inner, type InnerClient } from "./connection.ts";
+import { encodeRefusal } from "./encode.ts";
+
+export interface AdmissionParts {
+  readonly access: Access;
+  readonly sessions: Sessions;
+  readonly peers: WeakMap<object, Peer>;
+  readonly log: Logger;
+  readonly seldom: Seldom;
+}
+
+interface Asked {
+  readonly user: string | undefined;
+  readonly password: Buffer | undefined;
+  readonly done: (error: AuthenticateError | null, ok: boolean) => void;
+}
+
+const identifierRejected = 2;
+export const longestIdentifier = 256;
+
+/** Who it is as far as its messages are concerned: one that was not let in yet is nobody. */
+export function identify(client: InnerClient): Identity {
+  return client.who ?? { user: undefined, clientId: client.id ?? "" };
+}
+
+/** What aedes asks before it lets a client in. */
+export function admitClients(parts: AdmissionParts): Pick<AedesOptions, "preConnect" | "authenticate"> {
+  return {
+    preConnect: (client, packet, done) => {
+      // MQTT 3.1 wants a name of every client, 3.1.1 of each that wants a lasting session.
+      const named = packet.clientId !== "" || (packet.clean && packet.protocolVersion !== 3);
+      if (named && packet.clientId.length <= longestIdentifier) return done(null, true);
+      inner(client).conn.write(encodeRefusal(identifierRejected));
+      done(new Error("client without an identifier, or with a very long one"), false);
+    },
+    authenticate: (client, user, password, done) => {
+      void admit(parts, inner(client), { user, password, done });
+    },
+  };
+}
+
+async function admit(parts: AdmissionParts, client: InnerClient, asked: Asked): Promise<void> {
+  const { peers, seldom, log } = parts;
+  const { user, done } = asked;
+  const { clientId } = identify(client);
+  try {
+    const problem = await judge(parts, client, asked);
+    if (problem === undefined) return done(null, true);
+    const address = peers.get(client.conn)?.address;
+    seldom.warn("refused an MQTT client", { client: clientId, user, address, problem });
+  } catch (error) {
+    log.warn("cannot let an MQTT client in", { client: clientId, error: describeError(error) });
+  }
+  done(notAuthorized(), false);
+}
+
+/** Finds out who a client is. @returns why it may not come in, undefined when it may */
+async function judge(
+  { access, peers, sessions }: AdmissionParts,
+  client: InnerClient,
+  { user, password }: Asked,
+): Promise<string | undefined> {
+  const { conn, version, clean, _will: will } = client;
+  const certificateName = peers.get(conn)?.certificateName;
+  const admission = await access.admit({ user, password, certificateName });
+  if (!admission.ok) return admission.problem;
+  client.who = { user: admission.user, clientId: client.id ?? "" };
+  // aedes knows it by this from here on: who says the same id as another user takes nothing from it.
+  client.id = sessionName(admission.user, client.who.clientId);
+  if (version === 3 && !clean) sessions.speaksOld(client.id);
+  if (!will) return undefined;
+  will.user = admission.user;
+  return access.mayPublish(client.who, will.topic ?? "")
+    ? undefined
+    : "its will is for a topic it may not use";
+}
+
+/** An error aedes turns into that return code. */
+function notAuthorized(): AuthenticateError {
+  const error: Error = Object.assign(new Error("not authorized"), { returnCode: 5 });
+  return error as AuthenticateError;
+}
