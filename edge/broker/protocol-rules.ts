@@ -17,6 +17,7 @@ export interface InnerParser {
   _parseHeader(): boolean | undefined;
   _parseLength(): boolean;
   _parseString(): string | null;
+  _parseMessageId(): boolean;
   _parseConnect(): unknown;
   _parseSubscribe(): void;
   _parseUnsubscribe(): void;
@@ -26,13 +27,14 @@ export interface InnerParser {
 interface InnerPacket {
   cmd?: string;
   length: number;
+  messageId?: number | null;
   retain?: boolean;
   qos?: number;
   dup?: boolean;
   protocolVersion?: number;
   subscriptions?: readonly { readonly topic: string }[];
   unsubscriptions?: readonly string[];
-  will?: { readonly topic: string };
+  will?: { readonly topic: string; readonly qos?: number };
 }
 
 export interface RuleOptions {
@@ -45,13 +47,25 @@ const unacceptableVersion = 1;
 /** of one packet: a client must not fill the memory */
 const mostFilters = 10_000;
 const dupFlag = 0x08;
+/** A protocol has one name: its length, and the levels that go with it. 5 is answered by aedes. */
+const levelsByName: Readonly<Record<number, readonly number[]>> = { 4: [4, 5], 6: [3] };
+/** How long a packet has to be that says nothing more than what it is and, perhaps, which message it is about. */
+const lengths: Readonly<Record<string, number>> = {
+  puback: 2,
+  pubrec: 2,
+  pubrel: 2,
+  pubcomp: 2,
+  pingreq: 0,
+  disconnect: 0,
+};
 /** Packets that MQTT 3.1 lets a client repeat with the DUP flag: PUBREL, SUBSCRIBE, UNSUBSCRIBE. */
 const repeatable: Readonly<Record<number, string>> = { 6: "pubrel", 8: "subscribe", 10: "unsubscribe" };
 
 /**
  * Holds a connection to what MQTT 3.1 and 3.1.1 demand and the parser lets pass: texts that are no UTF-8 or have a NUL,
- * bytes left over in a CONNECT, a password without a user, empty SUBSCRIBEs, wills without a topic, wildcards in the wrong place, and packets
- * beyond the limit, before their bytes are kept. Each closes the connection.
+ * bytes left over, a password without a user, empty SUBSCRIBEs, wills without a topic or with a QoS there is not,
+ * wildcards in the wrong place, message ids that are missing or 0, a repetition of what is sent once, a name of the
+ * protocol with a level of the other, and packets beyond the limit, before their bytes are kept. Each closes the connection.
  */
 export function holdToRules(
   parser: InnerParser,
@@ -61,8 +75,10 @@ export function holdToRules(
   const parseLength = parser._parseLength.bind(parser);
   parser._parseLength = () => {
     if (!parseLength()) return false;
-    if (parser.packet.length <= maxPacketBytes) return true;
-    return fail(parser, `packet of ${parser.packet.length} bytes: at most ${maxPacketBytes} allowed`);
+    const { cmd = "", length } = parser.packet;
+    if (length > maxPacketBytes)
+      return fail(parser, `packet of ${length} bytes: at most ${maxPacketBytes} allowed`);
+    return length === (lengths[cmd] ?? length) || fail(parser, `${cmd} of ${length} bytes`);
   };
   const parseString = parser._parseString.bind(parser);
   parser._parseString = () => {
@@ -72,7 +88,17 @@ export function holdToRules(
     return null;
   };
   const parseHeader = parser._parseHeader.bind(parser);
-  parser._parseHeader = () => (version() === 3 && parseRepeated(parser)) || parseHeader();
+  parser._parseHeader = () => {
+    if (version() === 3 && parseRepeated(parser)) return true;
+    if (!parseHeader()) return false;
+    const { cmd, qos, dup } = parser.packet;
+    return !(cmd === "publish" && qos === 0 && dup) || fail(parser, "repetition of a message of QoS 0");
+  };
+  const parseMessageId = parser._parseMessageId.bind(parser);
+  parser._parseMessageId = () => {
+    const isThere = parser._pos + 2 <= parser.packet.length;
+    return (isThere && parseMessageId() && parser.packet.messageId !== 0) || fail(parser, "no message id");
+  };
   checkConnect(parser, conn);
   checkFilters(parser);
 }
@@ -83,14 +109,23 @@ function checkConnect(parser: InnerParser, conn: Duplex): void {
     const nameBytes = parser._list.length < 2 ? 0 : parser._list.slice(0, 2).readUInt16BE(0);
     const level = byteAt(parser, 2 + nameBytes);
     const flags = byteAt(parser, 3 + nameBytes);
-    if (level !== undefined && ![3, 4, 5].includes(level & 0x7f))
+    const levels = levelsByName[nameBytes];
+    if (levels && level !== undefined && !levels.includes(level & 0x7f)) {
       conn.write(encodeRefusal(unacceptableVersion));
+      return fail(parser, "protocol that is not spoken here");
+    }
     if (flags !== undefined && (flags & 0xc0) === 0x40) return fail(parser, "password without a user name");
     if (!parseConnect()) return undefined;
-    const will = parser.packet.will?.topic;
-    if (will === "" || (will !== undefined && /[+#]/.test(will))) return fail(parser, "will without a topic");
+    const problem = problemOf(parser.packet.will);
+    if (problem !== undefined) return fail(parser, problem);
     return parser._pos === parser.packet.length || fail(parser, "bytes left over in CONNECT");
   };
+}
+
+function problemOf(will: InnerPacket["will"]): string | undefined {
+  if (!will) return undefined;
+  if (will.topic === "" || /[+#]/.test(will.topic)) return "will without a topic";
+  return (will.qos ?? 0) > 2 ? "will with a QoS of 3" : undefined;
 }
 
 function checkFilters(parser: InnerParser): void {
