@@ -53,7 +53,8 @@ async function admit(parts: AdmissionParts, client: InnerClient, asked: Asked): 
     const problem = await judge(parts, client, asked);
     if (problem === undefined) return done(null, true);
     const address = peers.get(client.conn)?.address;
-    seldom.warn("refused an MQTT client", { client: clientId, user, address, problem });
+    const fields = { client: clientId, user, address, problem };
+    seldom.warn("refused an MQTT client", fields, `${address} ${clientId}`);
   } catch (error) {
     log.warn("cannot let an MQTT client in", { client: clientId, error: describeError(error) });
   }

@@ -168,7 +168,7 @@ function makeInside(
 function listenFor(
   broker: Aedes,
   config: BrokerConfig,
-  { peers, publishing, subscribing, sessions, unread, clock }: Inside,
+  { peers, publishing, subscribing, sessions, unread, clock, seldom }: Inside,
 ): Promise<Listeners> {
   const accept = (stream: Duplex, peer: Peer): void => {
     peers.set(stream, peer);
@@ -183,7 +183,9 @@ function listenFor(
       sessions,
     });
   };
-  return listen(config, { clock, accept });
+  const failed = (address: string | undefined, problem: string): void =>
+    seldom.warn("an MQTT client failed in TLS", { address, problem }, address);
+  return listen(config, { clock, accept, failed });
 }
 
 function rulesFor(inside: Inside): AedesOptions {
@@ -201,12 +203,8 @@ function rulesFor(inside: Inside): AedesOptions {
       const { topic } = subscription;
       const who = identify(inner(client));
       if (topic === sessionMarker || access.maySubscribe(who, topic)) return done(null, subscription);
-      seldom.warn("refused an MQTT client a topic", {
-        client: who.clientId,
-        user: who.user,
-        topic,
-        what: "subscribe",
-      });
+      const fields = { client: who.clientId, user: who.user, topic, what: "subscribe" };
+      seldom.warn("refused an MQTT client a topic", fields, client.id);
       void forgetSubscription(inside, client.id, topic);
       done(null, null);
     },

@@ -154,15 +154,11 @@ export class Publishing {
     return this.#mayPublish(client, topic) ? undefined : `topic ${topic} is not allowed`;
   }
 
-  #mayPublish({ who }: InnerClient, topic: string): boolean {
+  #mayPublish({ who, id }: InnerClient, topic: string): boolean {
     const { access, log } = this.#parts;
     if (who && access.mayPublish(who, topic)) return true;
-    log.warn("refused an MQTT client a topic", {
-      client: who?.clientId,
-      user: who?.user,
-      topic,
-      what: "publish",
-    });
+    const fields = { client: who?.clientId, user: who?.user, topic, what: "publish" };
+    log.warn("refused an MQTT client a topic", fields, id ?? "");
     return false;
   }
 

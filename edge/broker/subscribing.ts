@@ -102,15 +102,14 @@ export class Subscribing {
       const problem = this.#problem(client, topic, answered);
       answered.codes.push(problem === undefined ? qos : refused);
       if (problem === undefined) this.#grant(client, { topic, qos }, answered);
-      else
-        this.#parts.log.warn("refused an MQTT client a topic", {
-          client: client.who?.clientId,
-          user: client.who?.user,
-          topic: topic.slice(0, 200),
-          what: problem,
-        });
+      else this.#tell(client, topic, problem);
     }
     return answered;
+  }
+
+  #tell({ who, id }: InnerClient, topic: string, problem: string): void {
+    const fields = { client: who?.clientId, user: who?.user, topic: topic.slice(0, 200), what: problem };
+    this.#parts.log.warn("refused an MQTT client a topic", fields, id ?? "");
   }
 
   #grant({ reader }: InnerClient, { topic, qos }: Subscription, answered: Answered): void {

@@ -29,6 +29,12 @@ export interface Peer {
 
 export type Accept = (stream: Duplex, peer: Peer) => void;
 
+export interface Hearers {
+  readonly accept: Accept;
+  /** Told of each connection that came to nothing in TLS: without a certificate, or with one that we do not know. */
+  readonly failed: (address: string | undefined, problem: string) => void;
+}
+
 const handshakeMs = 10_000;
 
 /**
@@ -37,17 +43,20 @@ const handshakeMs = 10_000;
  */
 export async function listen(
   config: BrokerConfig,
-  { clock, accept }: { readonly clock: Clock; readonly accept: Accept },
+  { clock, accept, failed }: Hearers & { readonly clock: Clock },
 ): Promise<Listeners> {
   await using stack = new AsyncDisposableStack();
   const places = new Places(config.maxConnections);
-  const tcp = stack.use(await listenAt({ url: config.url, port: 1884 }, { config, places, accept }));
+  const tcp = stack.use(await listenAt({ url: config.url, port: 1884 }, { config, places, accept, failed }));
   const upgrade = upgradeSockets({ maxPacketBytes: config.maxPacketBytes, handshakeMs, clock, accept });
   const websocket =
     config.websocketUrl === undefined
       ? undefined
       : stack.use(
-          await listenAt({ url: config.websocketUrl, port: 1885 }, { config, places, accept: upgrade }),
+          await listenAt(
+            { url: config.websocketUrl, port: 1885 },
+            { config, places, accept: upgrade, failed },
+          ),
         );
   const owned = stack.move();
   return {
@@ -83,11 +92,12 @@ interface ListenParts {
   readonly config: BrokerConfig;
   readonly places: Places;
   readonly accept: (socket: net.Socket, peer: Peer) => void;
+  readonly failed: Hearers["failed"];
 }
 
 async function listenAt(
   at: { readonly url: string; /** unless the address names one */ readonly port: number },
-  { config, places, accept }: ListenParts,
+  { config, places, accept, failed }: ListenParts,
 ): Promise<Listener> {
   const { secure, host, port } = readUrl(at.url, at.port);
   const server = secure
@@ -100,7 +110,10 @@ async function listenAt(
     // Read now: a socket that is closed has no certificate any more.
     accept(socket, { address: socket.remoteAddress, certificateName: nameOf(socket) });
   });
-  server.on("tlsClientError", (_: Error, socket: net.Socket) => socket.destroy());
+  server.on("tlsClientError", (error: Error, socket: net.Socket) => {
+    failed(socket.remoteAddress, reasonOf(error));
+    socket.destroy();
+  });
   await listening(server, { host, port, url: at.url });
   const address = server.address();
   return {
@@ -149,6 +162,11 @@ async function listening(
     throw new ConfigError("listen", `Cannot listen for MQTT on ${url}: ${describeError(cause)}`, { cause });
   }
   server.on("error", () => undefined);
+}
+
+/** What OpenSSL has to say is in the code. */
+function reasonOf(error: Error): string {
+  return "code" in error && typeof error.code === "string" ? error.code : describeError(error);
 }
 
 function nameOf(socket: net.Socket): string | undefined {

@@ -155,3 +155,29 @@ async function shownAt(port: number): Promise<string> {
   socket.destroy();
   return fingerprint;
 }
+
+test.skipIf(!openssl)("broker says of each address once why its clients fail in TLS", async () => {
+  using dir = tempDir();
+  const pair = makeCertificate(dir.path);
+  await using edge = await startBus(dir.path, {
+    broker: { ...pair, caFile: pair.certFile, url: "ssl://0.0.0.0:0", websocketUrl: "wss://0.0.0.0:0" },
+  });
+  const ports = [edge.bus.mqttPort ?? 0, edge.bus.websocketPort ?? 0];
+  const ca = readFileSync(pair.certFile);
+  for (let n = 0; n < 2; n += 1) {
+    const socket = tls.connect({ port: ports[0], host: "127.0.0.1", ca });
+    socket.on("error", () => undefined);
+    await new Promise((resolve) => socket.once("close", resolve).resume());
+  }
+  const plain = connect({ port: ports[1] ?? 0, host: "127.0.0.3", localAddress: "127.0.0.3" });
+  plain.write(generate(connectPacket("c")));
+  await new Promise((resolve) => plain.once("close", resolve).resume());
+  const told = edge.log.lines
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+    .filter(({ msg }) => msg === "an MQTT client failed in TLS")
+    .map(({ level, address, problem }) => ({ level, address, problem }));
+  expect(told).toEqual([
+    { level: "warn", address: "127.0.0.1", problem: "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE" },
+    { level: "warn", address: "127.0.0.3", problem: "ERR_SSL_WRONG_VERSION_NUMBER" },
+  ]);
+});
