@@ -1,7 +1,7 @@
 import type { AedesOptions, AuthenticateError } from "aedes";
 import { describeError } from "#shared/errors";
 import type { Logger, Seldom } from "#shared/log";
-import type { Access, Identity } from "#edge/mqttaccess";
+import type { Access, Identity, Refusal } from "#edge/mqttaccess";
 import { sessionName, type Sessions } from "#edge/mqttsessions";
 import type { Peer } from "#edge/mqttsockets";
 import { inner, type InnerClient } from "./connection.ts";
@@ -22,6 +22,8 @@ interface Asked {
 }
 
 const identifierRejected = 2;
+const unavailable = 3;
+const notAuthorized = 5;
 export const longestIdentifier = 256;
 
 /** Who it is as far as its messages are concerned: one that was not let in yet is nobody. */
@@ -50,15 +52,18 @@ async function admit(parts: AdmissionParts, client: InnerClient, asked: Asked): 
   const { user, done } = asked;
   const { clientId } = identify(client);
   try {
-    const problem = await judge(parts, client, asked);
-    if (problem === undefined) return done(null, true);
+    const refusal = await judge(parts, client, asked);
+    if (!refusal) return done(null, true);
+    if (client.closed) return;
+    const { problem, isBusy } = refusal;
     const address = peers.get(client.conn)?.address;
     const fields = { client: clientId, user, address, problem };
     seldom.warn("refused an MQTT client", fields, `${address} ${clientId}`);
+    return done(refuse(isBusy ? unavailable : notAuthorized), false);
   } catch (error) {
     log.warn("cannot let an MQTT client in", { client: clientId, error: describeError(error) });
   }
-  done(notAuthorized(), false);
+  done(refuse(notAuthorized), false);
 }
 
 /** Finds out who a client is. @returns why it may not come in, undefined when it may */
@@ -66,11 +71,12 @@ async function judge(
   { access, peers, sessions }: AdmissionParts,
   client: InnerClient,
   { user, password }: Asked,
-): Promise<string | undefined> {
+): Promise<Refusal | undefined> {
   const { conn, version, clean, _will: will } = client;
-  const certificateName = peers.get(conn)?.certificateName;
-  const admission = await access.admit({ user, password, certificateName });
-  if (!admission.ok) return admission.problem;
+  const { certificateName, address } = peers.get(conn) ?? {};
+  const visitor = { address, isGone: () => client.closed };
+  const admission = await access.admit({ user, password, certificateName }, visitor);
+  if (!admission.ok) return admission;
   client.who = { user: admission.user, clientId: client.id ?? "" };
   // aedes knows it by this from here on: who says the same id as another user takes nothing from it.
   client.id = sessionName(admission.user, client.who.clientId);
@@ -79,11 +85,11 @@ async function judge(
   will.user = admission.user;
   return access.mayPublish(client.who, will.topic ?? "")
     ? undefined
-    : "its will is for a topic it may not use";
+    : { problem: "its will is for a topic it may not use" };
 }
 
 /** An error aedes turns into that return code. */
-function notAuthorized(): AuthenticateError {
-  const error: Error = Object.assign(new Error("not authorized"), { returnCode: 5 });
+function refuse(returnCode: number): AuthenticateError {
+  const error: Error = Object.assign(new Error("not let in"), { returnCode });
   return error as AuthenticateError;
 }

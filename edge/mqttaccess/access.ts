@@ -1,6 +1,6 @@
-import { createHmac, randomBytes } from "node:crypto";
 import type { BrokerConfig } from "#shared/config";
 import { devicePrefix, nodePrefix, parseDeviceTopic, topicMatches } from "#shared/message";
+import { Passwords, type Refusal, type Visitor } from "./passwords.ts";
 
 export interface Identity {
   /** User name with a password that was right, or the name in a client certificate; undefined for all others. */
@@ -19,7 +19,7 @@ export interface Credentials {
 export type Admission =
   | { readonly ok: true; readonly user: string | undefined }
   /** `problem` is for the log: who is refused is not told what was right. */
-  | { readonly ok: false; readonly problem: string };
+  | ({ readonly ok: false } & Refusal);
 
 type Wanted = "write" | "subscribe" | "read";
 type Rules = Pick<BrokerConfig, "anonymous" | "users" | "acl">;
@@ -27,8 +27,6 @@ type Rules = Pick<BrokerConfig, "anonymous" | "users" | "acl">;
 /** Answers about topics are remembered for each client: devices use the same few over and over. */
 const mostRemembered = 100;
 const longestRemembered = 256;
-/** Passwords being looked at, at a time: each takes a core for a while. */
-const mostAtOnce = 2;
 
 /**
  * Who may connect and which topics they may use. Without rules everything is allowed. With rules the first that covers
@@ -37,17 +35,12 @@ const mostAtOnce = 2;
  */
 export class Access {
   readonly #rules: Rules;
-  readonly #hashes: ReadonlyMap<string, string>;
+  readonly #passwords: Passwords;
   readonly #remembered = new WeakMap<Identity, Map<string, boolean>>();
-  /** Passwords that were right, under a key of this run: hashing them again for each reconnect would take seconds. */
-  readonly #proven = new Map<string, string>();
-  readonly #key = randomBytes(32);
-  readonly #waiting: (() => void)[] = [];
-  #verifying = 0;
 
   constructor(rules: Rules) {
     this.#rules = rules;
-    this.#hashes = new Map(rules.users.map(({ name, passwordHash }) => [name, passwordHash]));
+    this.#passwords = new Passwords(rules.users);
   }
 
   /** Whether topics matter at all. */
@@ -55,10 +48,10 @@ export class Access {
     return this.#rules.acl.length === 0;
   }
 
-  async admit({ user = "", password, certificateName }: Credentials): Promise<Admission> {
-    if (user !== "" && this.#hashes.size > 0) {
-      const problem = await this.#problemWith(user, password);
-      return problem === undefined ? { ok: true, user } : { ok: false, problem };
+  async admit({ user = "", password, certificateName }: Credentials, visitor: Visitor): Promise<Admission> {
+    if (user !== "" && !this.#passwords.isEmpty) {
+      const refusal = await this.#passwords.check(user, password, visitor);
+      return refusal ? { ok: false, ...refusal } : { ok: true, user };
     }
     if (certificateName) return { ok: true, user: certificateName };
     return this.#rules.anonymous ? { ok: true, user: undefined } : { ok: false, problem: "no user" };
@@ -101,31 +94,6 @@ export class Access {
       if (rule.access === "readwrite" || rule.access === (wanted === "write" ? "write" : "read")) return true;
     }
     return isOwn(who, topic, wanted);
-  }
-
-  async #problemWith(user: string, password: Uint8Array | undefined): Promise<string | undefined> {
-    const hash = this.#hashes.get(user);
-    if (hash === undefined) return "unknown user";
-    if (password === undefined) return "no password";
-    const proof = createHmac("sha256", this.#key).update(password).digest("hex");
-    if (this.#proven.get(user) === proof) return undefined;
-    if (!(await this.#verify(password, hash))) return "wrong password";
-    this.#proven.set(user, proof);
-    return undefined;
-  }
-
-  async #verify(password: Uint8Array, hash: string): Promise<boolean> {
-    if (this.#verifying >= mostAtOnce) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    else this.#verifying += 1;
-    try {
-      return await Bun.password.verify(password, hash);
-    } catch {
-      return false;
-    } finally {
-      const next = this.#waiting.shift();
-      if (next) next();
-      else this.#verifying -= 1;
-    }
   }
 }
 

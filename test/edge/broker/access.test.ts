@@ -136,3 +136,20 @@ test("broker does not let refused messages pile up for a session that is there",
   for (let n = 0; n < 50; n += 1) await writer.publishAsync("house/secret", "x", { qos: 1 });
   expect([...edge.store.mqttSessions.packets()].filter(({ kind }) => kind === "out")).toEqual([]);
 });
+
+test("broker tells who guesses passwords to come again later, and lets others in meanwhile", async () => {
+  using dir = tempDir();
+  const slow = Bun.password.hashSync("secret", { algorithm: "bcrypt", cost: 9 });
+  await using edge = await startBus(dir.path, { broker: { users: [{ name: "d1", passwordHash: slow }] } });
+  const guess = async (n: number): Promise<unknown> => {
+    using raw = await openRaw(edge.bus.mqttPort);
+    raw.send(connectPacket(`guess-${n}`, { username: "d1", password: Buffer.from(`wrong ${n}`) }));
+    const answer = await raw.next();
+    return "returnCode" in answer ? answer.returnCode : undefined;
+  };
+  const codes = Promise.all(Array.from({ length: 100 }, (_, n) => guess(n)));
+  await edge.connect();
+  expect(new Set(await codes)).toEqual(new Set([5, 3]));
+  const owner = await edge.connect({ username: "d1", password: "secret" });
+  expect(owner.connected).toBe(true);
+});

@@ -51,13 +51,14 @@ test("access takes a name for proven only with its password or a certificate", a
   const closed = { anonymous: false, users, acl: [] };
   const password = Buffer.from("secret");
   const none = { user: undefined, password: undefined, certificateName: undefined };
+  const visitor = { address: "::1", isGone: () => false };
   expect([
-    await new Access(open).admit({ ...none, user: "admin", password }),
-    await new Access(closed).admit({ ...none, user: "admin", password }),
-    await new Access(closed).admit({ ...none, user: "admin", password }),
-    await new Access(closed).admit({ ...none, user: "admin", password: Buffer.from("wrong") }),
-    await new Access(closed).admit({ ...none, certificateName: "d7" }),
-    await new Access(closed).admit(none),
+    await new Access(open).admit({ ...none, user: "admin", password }, visitor),
+    await new Access(closed).admit({ ...none, user: "admin", password }, visitor),
+    await new Access(closed).admit({ ...none, user: "admin", password }, visitor),
+    await new Access(closed).admit({ ...none, user: "admin", password: Buffer.from("wrong") }, visitor),
+    await new Access(closed).admit({ ...none, certificateName: "d7" }, visitor),
+    await new Access(closed).admit(none, visitor),
   ]).toEqual([
     { ok: true, user: undefined },
     { ok: true, user: "admin" },
