@@ -20,8 +20,8 @@ interface Waiting extends Visitor {
 
 /** Passwords being looked at, at a time: each takes a core for a while. */
 const mostAtOnce = 2;
-/** Visitors of one address that may wait for that. */
-const mostOfAddress = 20;
+/** Visitors of one address that may wait for that: many devices may stand behind one, and come at once after a restart. */
+const mostOfAddress = 100;
 
 const busy: Refusal = { problem: "too many passwords of its address wait", isBusy: true };
 const gone: Refusal = { problem: "left before its password was looked at", isBusy: true };
