@@ -25,6 +25,12 @@ export class Journal {
     this.add(`p${entry.row}`, (to) => to.putPacket(toRow(kind, client, entry)));
   }
 
+  /** Notes the id a packet has now, with what else is written of it: nobody waits for that. */
+  numberPacket({ row, packet }: Pick<Entry, "row" | "packet">): void {
+    const key = `p${row}`;
+    if (!this.#writes.has(key)) this.add(key, (to) => to.numberPacket(row, packet.messageId ?? null));
+  }
+
   removePacket(row: number): void {
     this.add(`p${row}`, (to) => to.removePacket(row));
   }

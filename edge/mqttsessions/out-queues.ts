@@ -94,6 +94,7 @@ export class OutQueues {
     if (!queue || !entry || entry.packet.messageId !== undefined) return undefined;
     this.#change(queue, () => queue.number(entry, messageId));
     if (entry.packet.qos === 2) this.#journal.putPacket("out", client, entry);
+    else this.#journal.numberPacket(entry);
     return entry;
   }
 

@@ -7,7 +7,7 @@ const piece = 1000;
 /** A client must not fill memory and disk. */
 const mostRetained = 100_000;
 const mostRetainedBytes = 64 * 1024 * 1024;
-/** Measured: a level of a topic that no other topic has takes so much memory, far more than its text. */
+/** About what a level that no other topic has takes, which is far more than its text. */
 const levelBytes = 256;
 
 interface Level {

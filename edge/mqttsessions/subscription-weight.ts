@@ -1,4 +1,4 @@
-/** Measured: what the places that know a filter need for it, for each of its levels and for each character. */
+/** About what all that knows a filter takes for it, for each of its levels and for each character. */
 const base = 400;
 const ofLevel = 64;
 const ofCharacter = 2;

@@ -31,6 +31,7 @@ export interface RetainedRow {
 export class MqttSessions {
   readonly #db: Database;
   readonly #putPacket;
+  readonly #numberPacket;
   readonly #removePacket;
   readonly #putSubscription;
   readonly #removeSubscription;
@@ -42,6 +43,9 @@ export class MqttSessions {
     this.#putPacket = db.query<never, (string | number | Uint8Array | null)[]>(
       `INSERT OR REPLACE INTO mqtt_packet (id, client, kind, message_id, cmd, topic, qos, retain, payload, user)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    );
+    this.#numberPacket = db.query<never, [number | null, number]>(
+      "UPDATE mqtt_packet SET message_id = ? WHERE id = ?",
     );
     this.#removePacket = db.query<never, [number]>("DELETE FROM mqtt_packet WHERE id = ?");
     this.#putSubscription = db.query<never, [string, string, number]>(
@@ -76,6 +80,10 @@ export class MqttSessions {
   putPacket(row: PacketRow): void {
     const { id, client, kind, messageId, cmd, topic, qos, retain, payload, user } = row;
     this.#putPacket.run(id, client, kind, messageId, cmd, topic, qos, retain, payload, user);
+  }
+
+  numberPacket(id: number, messageId: number | null): void {
+    this.#numberPacket.run(messageId, id);
   }
 
   removePacket(id: number): void {

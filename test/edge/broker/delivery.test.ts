@@ -1,4 +1,6 @@
 import { expect, test } from "bun:test";
+import { cpSync } from "node:fs";
+import { join } from "node:path";
 import { connect } from "mqtt";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { collect, startBus } from "#internal/test/edge/eventbus/harness.ts";
@@ -115,4 +117,30 @@ test("broker tells its figures where users of mosquitto look for them", async ()
   expect(names).toContain("clients/connected");
   expect(names).toContain("publish/messages/received");
   expect(names).toContain("version");
+});
+
+test("broker sends a message of QoS 1 again under its id, as a repetition, when it was killed before the answer", async () => {
+  using dir = tempDir();
+  using copy = tempDir();
+  await using edge = await startBus(dir.path);
+  using reader = await openRaw(edge.bus.mqttPort);
+  reader.send(connectPacket("reader", { clean: false }), {
+    cmd: "subscribe",
+    messageId: 1,
+    subscriptions: [{ topic: "#", qos: 1 }],
+  });
+  expect([(await reader.next()).cmd, (await reader.next()).cmd]).toEqual(["connack", "suback"]);
+  const writer = await edge.connect();
+  for (const topic of ["first", "second"]) await writer.publishAsync(topic, topic, { qos: 1 });
+  const sent = [await reader.next(), await reader.next()];
+  reader.send({ cmd: "puback", messageId: sent[0]?.messageId ?? 0 });
+  await writer.publishAsync("third", "third", { qos: 1 });
+  await reader.next();
+  // What is on disk now is what a kill would leave.
+  cpSync(dir.path, copy.path, { recursive: true });
+  await using after = await startBus(copy.path, { database: join(copy.path, "edge.db") });
+  using again = await openRaw(after.bus.mqttPort);
+  again.send(connectPacket("reader", { clean: false }));
+  expect((await again.next()).cmd).toBe("connack");
+  expect(await again.next()).toMatchObject({ topic: "second", messageId: sent[1]?.messageId, dup: true });
 });
