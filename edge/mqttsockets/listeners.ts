@@ -5,7 +5,6 @@ import tls from "node:tls";
 import type { Clock } from "#shared/clock";
 import type { BrokerConfig } from "#shared/config";
 import { ConfigError, describeError } from "#shared/errors";
-import { upgradeSockets } from "./websocket.ts";
 
 export interface Listener extends AsyncDisposable {
   /** Reads the certificate again. @throws ConfigError when it cannot be read: the old one stays */
@@ -48,16 +47,8 @@ export async function listen(
   await using stack = new AsyncDisposableStack();
   const places = new Places(config.maxConnections);
   const tcp = stack.use(await listenAt({ url: config.url, port: 1884 }, { config, places, accept, failed }));
-  const upgrade = upgradeSockets({ maxPacketBytes: config.maxPacketBytes, handshakeMs, clock, accept });
-  const websocket =
-    config.websocketUrl === undefined
-      ? undefined
-      : stack.use(
-          await listenAt(
-            { url: config.websocketUrl, port: 1885 },
-            { config, places, accept: upgrade, failed },
-          ),
-        );
+  const websocket = await listenForWebSockets({ config, places, accept, failed }, clock);
+  if (websocket) stack.use(websocket);
   const owned = stack.move();
   return {
     tcp: tcp.port,
@@ -68,6 +59,18 @@ export async function listen(
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** Most nodes have no such port, and their memory is not to pay for it. */
+async function listenForWebSockets(
+  { accept, ...parts }: Omit<ListenParts, "accept"> & { readonly accept: Accept },
+  clock: Clock,
+): Promise<Listener | undefined> {
+  const { websocketUrl: url, maxPacketBytes } = parts.config;
+  if (url === undefined) return undefined;
+  const { upgradeSockets } = await import("./websocket.ts");
+  const upgrade = upgradeSockets({ maxPacketBytes, handshakeMs, clock, accept });
+  return listenAt({ url, port: 1885 }, { ...parts, accept: upgrade });
 }
 
 /** Who may be connected at the same time, however they came. */
