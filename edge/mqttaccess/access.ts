@@ -116,11 +116,17 @@ function isOwn(who: Identity, topic: string, wanted: Wanted): boolean {
   const self = who.user ?? "";
   if (self === "" || /[+#]/.test(self)) return false;
   if (wanted !== "write" && topic.startsWith(nodePrefix)) return !topic.includes("#");
-  const own = `${devicePrefix}${self}/`;
+  // A device may be called by its namespace too.
+  const names = self.includes("/") ? [self] : [self, `default/${self}`];
+  return names.some((name) => isOfDevice(name, topic, wanted));
+}
+
+function isOfDevice(name: string, topic: string, wanted: Wanted): boolean {
+  const own = `${devicePrefix}${name}/`;
   // What it covers beyond the device is held back message by message.
   if (wanted === "subscribe") return topic.startsWith(own);
   const asked = parseDeviceTopic(topic);
-  if (asked) return asked.device === self;
+  if (asked) return asked.device === name;
   return wanted === "read" && topic.startsWith(own) && told.has(topic.slice(own.length));
 }
 
