@@ -54,15 +54,13 @@ export class Downstream implements AsyncDisposable {
   }
 
   deviceUpdated(device: Device, old: Device): void {
-    const stays = nodeOf(device) === nodeOf(old);
-    const sameModel = modelKeyOf(device) === modelKeyOf(old);
-    if (!stays || !sameModel) this.#leave(old, stays);
-    if (!stays) return this.deviceAdded(device);
-    this.#stay(device, { changed: contentDigest(device) !== contentDigest(old), sameModel });
+    if (nodeOf(device) === nodeOf(old)) return this.#stay(device, old);
+    this.#leave(old);
+    this.deviceAdded(device);
   }
 
   deviceRemoved(device: Device): void {
-    this.#leave(device, false);
+    this.#leave(device);
   }
 
   /** A model alone changed: the nodes that use it hear of it. */
@@ -86,34 +84,43 @@ export class Downstream implements AsyncDisposable {
     await Promise.all(this.#queues.values());
   }
 
-  #stay(device: Device, { changed, sameModel }: { changed: boolean; sameModel: boolean }): void {
+  /** Another model comes before the Device that uses it, and the one before goes after it: the node is never without. */
+  #stay(device: Device, old: Device): void {
     const { bindings, model } = this.#options;
     const node = nodeOf(device);
     const modelKey = modelKeyOf(device);
-    const firstUse = !sameModel && node !== undefined && !bindings.uses(node, modelKey);
+    const firstUse = node !== undefined && !bindings.uses(node, modelKey);
+    bindings.remove(old);
     bindings.add(device);
-    if (node === undefined || !changed) return;
+    if (node === undefined || contentDigest(device) === contentDigest(old)) return;
+    const unused = this.#unused(node, old);
     this.#run(node, async () => {
       const used = firstUse ? model(modelKey) : undefined;
       if (used) await this.#sendObject(node, "insert", used);
       await this.#sendObject(node, "update", device);
+      if (unused) await this.#sendObject(node, "delete", unused);
     });
   }
 
-  /** `stays`: only the model is given up. */
-  #leave(device: Device, stays: boolean): void {
-    const { bindings, model } = this.#options;
+  #leave(device: Device): void {
+    const { bindings } = this.#options;
     const node = nodeOf(device);
     if (node === undefined) return;
     const id = bindings.idOf(device);
     bindings.remove(device);
-    const modelKey = modelKeyOf(device);
-    const unused = bindings.uses(node, modelKey) ? undefined : model(modelKey);
+    const unused = this.#unused(node, device);
     this.#run(node, async () => {
-      if (!stays) await this.#sendMembers(node, "removed_devices", [member(id, device)]);
-      if (!stays) await this.#sendObject(node, "delete", device);
+      await this.#sendMembers(node, "removed_devices", [member(id, device)]);
+      await this.#sendObject(node, "delete", device);
       if (unused) await this.#sendObject(node, "delete", unused);
     });
+  }
+
+  /** The model of a device that was there, if no other needs it. */
+  #unused(node: string, device: Device): DeviceModel | undefined {
+    const { bindings, model } = this.#options;
+    const modelKey = modelKeyOf(device);
+    return bindings.uses(node, modelKey) ? undefined : model(modelKey);
   }
 
   async #compare(node: string): Promise<void> {

@@ -8,8 +8,8 @@ export interface Report {
   /** null: the twin is gone */
   readonly twins: ReadonlyMap<string, TwinSides | null>;
   /**
-   * Of the Device object the node knew, where it says so: another one of its name is not meant. Our nodes say it, and tell
-   * a twin whole: a side that is missing is gone.
+   * Of the Device object the node knew, where it says so: another one of its name is not meant. Our nodes say it, and what
+   * they do not expect nobody expects; what was reported stays, as a node new to the device has no value yet.
    */
   readonly deviceUid?: string | undefined;
   /** null: nobody knows */
@@ -42,14 +42,13 @@ export function readTwinReport(content: unknown): Report | undefined {
   return { twins: found, deviceUid: textOf(body?.["device_uid"]), madeMs: timeOf(body) };
 }
 
-/** @returns null for one that is gone, undefined for what says nothing */
+/** @returns null for one that is gone, undefined for what is none */
 function readTwin(twin: Fields | undefined): TwinSides | null | undefined {
   const type = asFields(twin?.["metadata"])?.["type"];
   if (!twin) return undefined;
   if (type === "deleted") return null;
   const reported = readSide(twin["actual"], type);
   const observedDesired = readSide(twin["expected"], type);
-  if (!reported && !observedDesired) return undefined;
   return { ...(reported ? { reported } : {}), ...(observedDesired ? { observedDesired } : {}) };
 }
 
@@ -80,8 +79,7 @@ export function readStateReport(content: unknown): Report | undefined {
 export function mergeReports(before: Report | undefined, next: Report): Report {
   if (!before || isOfAnother(before, next)) return next;
   const twins = new Map(before.twins);
-  for (const [name, twin] of next.twins)
-    twins.set(name, twin && isPartial(next) ? { ...twins.get(name), ...twin } : twin);
+  for (const [name, twin] of next.twins) twins.set(name, twin && mergeSides(twins.get(name), twin, next));
   return {
     twins,
     deviceUid: next.deviceUid ?? before.deviceUid,
@@ -91,9 +89,14 @@ export function mergeReports(before: Report | undefined, next: Report): Report {
   };
 }
 
-/** A node of KubeEdge tells what changed of a twin. */
-function isPartial({ deviceUid }: Report): boolean {
-  return deviceUid === undefined;
+/** A node of KubeEdge tells what changed of a twin, ours all of it. */
+function mergeSides(
+  before: TwinSides | null | undefined,
+  twin: TwinSides,
+  { deviceUid }: Pick<Report, "deviceUid">,
+): TwinSides {
+  const { reported, ...rest } = before ?? {};
+  return { ...(reported ? { reported } : {}), ...(deviceUid === undefined ? rest : {}), ...twin };
 }
 
 function isOfAnother(before: Report, next: Report): boolean {
@@ -152,12 +155,14 @@ function mergeTwins(device: Device, model: DeviceModel | undefined, report: Repo
   const { names, isWhole } = knownProperties(device, model);
   const twins = new Map((device.status?.twins ?? []).map((twin) => [twin.propertyName, twin]));
   for (const [propertyName, values] of report.twins) {
-    const before = twins.get(propertyName);
+    const { propertyName: _, ...before } = twins.get(propertyName) ?? { propertyName };
+    const isKnown = twins.has(propertyName) || names.has(propertyName);
     if (!values) twins.delete(propertyName);
-    else if (before || names.has(propertyName))
-      twins.set(propertyName, { ...(isPartial(report) ? before : {}), propertyName, ...values });
+    else if (isKnown) twins.set(propertyName, { propertyName, ...mergeSides(before, values, report) });
   }
-  return [...twins.values()].filter(({ propertyName }) => !isWhole || names.has(propertyName));
+  const isSaid = ({ propertyName, reported, observedDesired }: DeviceTwinStatus): boolean =>
+    (!isWhole || names.has(propertyName)) && (reported !== undefined || observedDesired !== undefined);
+  return [...twins.values()].filter(isSaid);
 }
 
 /** `isWhole`: unless a model is named that is not there. */

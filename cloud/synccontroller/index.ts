@@ -147,7 +147,7 @@ class Keeper {
   /** Whether it was acknowledged by a database the node does not have any more: a new disk. */
   #isLost({ node, database }: SyncRecord): boolean {
     const now = this.#databases.get(node);
-    return now !== undefined && database !== undefined && now !== database;
+    return now !== undefined && now !== database;
   }
 
   delivered(node: string): DeliveredObject[] {

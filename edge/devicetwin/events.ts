@@ -28,6 +28,8 @@ const lossEveryMs = 300_000;
 const settleMs = 5000;
 const mostRemembered = 1000;
 const mostWarnings = 100;
+/** Of one device: a client may invent names without end. */
+const mostMisfits = 20;
 const warnWindowMs = 60_000;
 const unusable = "UnusableConfigData";
 const deviceApi = "devices.kubeedge.io/v1beta1";
@@ -37,6 +39,8 @@ export class Events implements Disposable {
   readonly #options: EventsOptions;
   /** What was told last of an object, so that it is told once. */
   readonly #told = new Map<string, string>();
+  /** Names of what could not be taken of a device, so that each is told once. */
+  readonly #misfits = new Map<string, Set<string>>();
   readonly #counts = new Map<string, { readonly first: string; count: number }>();
   #warned = 0;
   #warnedSinceMs = 0;
@@ -83,17 +87,20 @@ export class Events implements Disposable {
   misfits({ uid, ...named }: Named, misfits: readonly Misfit[]): void {
     const metadata = { ...named, ...(uid === undefined ? {} : { uid }) };
     const key = misfitKey(metadata);
-    const told = this.#told.get(key)?.split("\n") ?? [];
-    const fresh = misfits.filter(({ name }) => !told.includes(name));
+    const told = this.#misfits.get(key) ?? new Set<string>();
+    const fresh = misfits.filter(({ name }) => !told.has(name)).slice(0, mostMisfits - told.size);
     if (fresh.length === 0) return;
-    this.#remember(key, [...told, ...fresh.map(({ name }) => name)].join("\n"));
     const message = `Cannot take ${fresh.map(({ name, problem }) => `${name}: ${problem}`).join("; ")}`;
-    this.#warn("Device", { metadata }, { reason: "ValueNotTaken", message });
+    if (!this.#warn("Device", { metadata }, { reason: "ValueNotTaken", message })) return;
+    for (const { name } of fresh) told.add(name);
+    this.#misfits.set(key, told);
+    const [oldest] = this.#misfits.keys();
+    if (this.#misfits.size > mostRemembered && oldest !== undefined) this.#misfits.delete(oldest);
   }
 
   /** Fields of a Device that cannot be used, told once as long as they stay the same; none: all is well (again). */
   deviceProblems(device: KubeObject, problems: readonly MappingProblem[]): void {
-    this.#told.delete(misfitKey(device.metadata));
+    this.#misfits.delete(misfitKey(device.metadata));
     const own = problems.filter(({ of }) => of === "Device").map(describe);
     this.#tell(device, unusable, own.length === 0 ? "" : `Cannot use ${own.join("; ")}`);
   }
@@ -142,18 +149,22 @@ export class Events implements Disposable {
     if (this.#told.size > mostRemembered && oldest !== undefined) this.#told.delete(oldest);
   }
 
-  /** A model or a template gone wrong may be in ten thousand devices: the first hundred tell enough. */
-  #warn(kind: string, { metadata }: KubeObject, event: Pick<Event, "reason" | "message">): void {
+  /**
+   * A model or a template gone wrong may be in ten thousand devices: the first hundred tell enough.
+   * @returns whether it is told
+   */
+  #warn(kind: string, { metadata }: KubeObject, event: Pick<Event, "reason" | "message">): boolean {
     const nowMs = this.#options.clock.monotonicMs();
     if (this.#warned === 0 || nowMs - this.#warnedSinceMs >= warnWindowMs) {
       this.#warnedSinceMs = nowMs;
       this.#warned = 0;
     }
-    if (this.#warned >= mostWarnings) return;
+    if (this.#warned >= mostWarnings) return false;
     this.#warned += 1;
     const { name = "", namespace = "default", uid } = metadata;
     const about = { apiVersion: deviceApi, kind, namespace, name, ...(uid ? { uid } : {}) };
     void this.#emit(about, event.reason, event.message);
+    return true;
   }
 
   #tellLater(ms: number): Disposable {

@@ -23,7 +23,7 @@ import {
 } from "./handlers.ts";
 import { newDevice, topicNames, type Attribute, type Device, type Registry } from "./registry.ts";
 import { isFields, parseJson, readEventId, readMember, readTwins, type Fields } from "./requests.ts";
-import { isDeleted, toCloud } from "./twin.ts";
+import { isDeleted, toCloud, toCloudAsWanted } from "./twin.ts";
 import { applyDesired, applySync, retype, undeclared, type Change, type OwnProperties } from "./update.ts";
 
 /** Of a namespace (63), a slash and a name (253). */
@@ -164,7 +164,7 @@ export class Objects {
     const changes = desiredChanges(device, object, now);
     for (const { name: property, after } of changes) batch.setTwin(device, property, after);
     // The cloud shows what of it the node has seen.
-    const seen = changes.map(({ name: property, after }) => [property, toCloud(after)] as const);
+    const seen = changes.map(({ name: property, after }) => [property, toCloudAsWanted(after)] as const);
     if (seen.length > 0) batch.tellTwins(device, now, seen);
     const publish = [
       ...(known ? [] : [this.#membershipUpdated({ added: [device] })]),

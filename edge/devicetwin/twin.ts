@@ -65,6 +65,11 @@ export function toCloud(twin: Twin): WireTwin {
   };
 }
 
+/** A twin that is gone with the value that was wanted is no deletion of what another node may have reported. */
+export function toCloudAsWanted(twin: Twin): WireTwin {
+  return isDeleted(twin) ? { optional: twin.optional, metadata: { type: "string" } } : toCloud(twin);
+}
+
 /** Whether something is wanted that was not reported. */
 export function differs(twin: Twin): boolean {
   if (isDeleted(twin) || twin.expected === undefined || twin.expected.value === "") return false;

@@ -5,6 +5,9 @@ const colons = /(?<=\S)[ \t]*:(?=[\s,[\]{}]|$)|(?<=["']):/g;
 /** Ends the name of a key and makes it like no other. */
 const mark = /\u{E000}(\d+)/u;
 
+/** What is looked at before a colon: a line may be a whole file. */
+const longestName = 300;
+
 interface Marked {
   readonly text: string;
   /** Where in the file the n-th key stands. */
@@ -28,7 +31,9 @@ export function findDuplicates(text: string, parse: (text: string) => unknown): 
     return [...groups].flatMap(([name, keys]) => {
       const here = [...path, name];
       const merge = keys.every((key) => isPlain(value[key]));
-      const own = keys.length < 2 ? [] : [explain(formatPath(here), keys.map(lineOf), merge)];
+      // Merge keys are merged, however many there are.
+      const own =
+        keys.length < 2 || name === "<<" ? [] : [explain(formatPath(here), keys.map(lineOf), merge)];
       return [...own, ...keys.flatMap((key) => walk(value[key], here))];
     });
   };
@@ -57,7 +62,8 @@ function markKeys(text: string): Marked {
 
 /** Within the quotes of a quoted name. @returns undefined where no key ends: at an alias, or a quote within a text */
 function endOfName(text: string, index: number): number | undefined {
-  const line = text.slice(text.lastIndexOf("\n", index - 1) + 1, index);
+  const before = text.slice(Math.max(0, index - longestName), index);
+  const line = before.slice(before.lastIndexOf("\n") + 1);
   const quote = line.at(-1);
   if (quote === '"') return /(?<!\\)(?:\\\\)*\\"$/.test(line) ? undefined : index - 1;
   if (quote === "'") return line.endsWith("''") ? undefined : index - 1;

@@ -115,11 +115,12 @@ interface AddressForm {
 export function address(doc: string, fallback: string, form: AddressForm): Field<string> {
   return textThat(doc, fallback, `${form.expected}, with a port up to 65535`, (value) => {
     const scheme = /^([a-z]+):\/\/[^\s/]/.exec(value)?.[1] ?? "";
-    // Of the schemes of MQTT a URL takes any text for a host.
-    const url = URL.parse(value.replace(/^[a-z]+:/, "http:"));
-    if (url === null || /\s/.test(value)) return false;
+    const url = URL.parse(value);
+    if (url === null || url.hostname === "" || /\s/.test(value)) return false;
     if (form.schemesWithPath?.includes(scheme)) return true;
-    return form.schemes.includes(scheme) && url.pathname === "/" && url.search === "" && url.hash === "";
+    return (
+      form.schemes.includes(scheme) && /^\/?$/.test(url.pathname) && url.search === "" && url.hash === ""
+    );
   });
 }
 

@@ -53,6 +53,23 @@ test("device controller takes a device from its node and gives it to the next wh
   ]);
 });
 
+test("device controller gives a node the next model before the Device, and takes the one before after it", async () => {
+  await using cloud = await startCloud((kube) => {
+    for (const name of ["thermo-model", "next"])
+      kube.put(resources.deviceModels, { ...model, metadata: { name, namespace: "default" } });
+    kube.put(resources.devices, device("thermo-1", "edge-1"));
+  });
+  await cloud.clock.advance(1);
+  const { spec, ...rest } = device("thermo-1", "edge-1");
+  cloud.kube.put(resources.devices, { ...rest, spec: { ...spec, deviceModelRef: { name: "next" } } });
+  await cloud.clock.advance(1);
+  expect(cloud.texts()).toEqual([
+    "edge-1 insert default/devicemodel/next",
+    "edge-1 update default/device/thermo-1",
+    "edge-1 delete default/devicemodel/thermo-model",
+  ]);
+});
+
 test("device controller sends nothing when only the status of a device changed", async () => {
   await using cloud = await startCloud(
     (kube) => void kube.put(resources.devices, device("thermo-1", "edge-1")),

@@ -214,6 +214,10 @@ test("device controller keeps a side of a twin that a node of KubeEdge does not 
   expect(await say(both)).toEqual([["target", "20", "21"]]);
   expect(await say({ target: { actual: { value: "22" } } })).toEqual([["target", "22", "21"]]);
   expect(await say({ target: { actual: { value: "23" } } }, device_uid)).toEqual([["target", "23", null]]);
+  // A node that is new to the device has no value of its own yet.
+  expect(await say({ target: { expected: { value: "21" } } }, device_uid)).toEqual([["target", "23", "21"]]);
+  const withdrawn = { target: { metadata: { type: "string" } } };
+  expect(await say(withdrawn, device_uid)).toEqual([["target", "23", null]]);
   expect(await say({ target: { metadata: { type: "deleted" } } }, device_uid)).toEqual([]);
 });
 

@@ -217,6 +217,22 @@ test("sync controller knows that a node with another database has nothing, also 
   });
 });
 
+test("sync controller sends what it has from before nodes named their databases once more", async () => {
+  await using cloud = await startCloud((kube) => {
+    kube.put(resources.objectSyncs, {
+      metadata: { name: "edge.one.u-1", namespace: "default" },
+      spec: { objectAPIVersion: "v1", objectKind: "Pod", objectName: "web" },
+      status: { objectResourceVersion: "7", contentDigest: "d7" },
+    } as { metadata: object });
+  });
+  const versions = async (): Promise<unknown[]> =>
+    (await cloud.hub.ask("object.delivered", { node })).map(({ resourceVersion }) => resourceVersion);
+  await cloud.hub.emit("node.connected", { node, database: "disk-1" });
+  expect(await versions()).toEqual(["0"]);
+  await cloud.hub.emit("object.acked", { ...pod, digest: "d7", node, deleted: false });
+  expect(await versions()).toEqual(["7"]);
+});
+
 test("sync controller has connected nodes compared about once a minute", async () => {
   await using cloud = await startCloud();
   await cloud.hub.emit("node.connected", { node });

@@ -131,6 +131,8 @@ test("the cloud is told which desired values the node has seen, also of what is 
   await node.addDevice(plug([relay()]));
   expect(node.outbox().map(({ resource, content }) => [resource, content])).toMatchObject([
     ["device/plug/twin/edge_updated", { device_uid: "1", twin: { relay: { expected: { value: "on" } } } }],
-    ["device/plug/twin/edge_updated", { twin: { relay: { metadata: { type: "deleted" } } } }],
+    ["device/plug/twin/edge_updated", { device_uid: "1", twin: { relay: { metadata: { type: "string" } } } }],
   ]);
+  const [, [, last] = []] = node.outbox().map(({ resource, content }) => [resource, content]);
+  expect(Object.keys((last as { twin: { relay: object } }).twin.relay)).toEqual(["optional", "metadata"]);
 });

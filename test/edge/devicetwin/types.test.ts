@@ -188,3 +188,17 @@ test("what a device sends and does not find in the cloud is told once by an Even
     'ValueNotTaken: Cannot take the state: expected {"state": "…"} with online, offline, ok, unknown, disconnected or unhealthy',
   ]);
 });
+
+test("names a client invents fill neither the memory nor the Events of other devices", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path);
+  const other = { ...meter({ f: "21" }), metadata: { name: "other", namespace: "default" } };
+  for (const object of [meter({ f: "21" }), other, model({ f: "FLOAT" })]) await node.addDevice(object);
+  for (let n = 0; n < 300; n += 1)
+    await node.send(`${topic}/twin/update`, {
+      twin: { [`bad ${n}\n${"x".repeat(100)}`]: { actual: { value: "1" } } },
+    });
+  await node.send("$hw/events/device/other/twin/update", { twin: { slip: { actual: { value: "1" } } } });
+  const names = node.events.map(({ involvedObject }) => involvedObject?.name);
+  expect([names.length, names.at(-1)]).toEqual([21, "other"]);
+});

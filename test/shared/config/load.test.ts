@@ -298,6 +298,13 @@ test.each([
   `mqtt: { mode: 2, broker: { anonymous: false } }`,
   `mqtt: { mode: 1, internal-server: "mqtt://[::1]/", server: "wss://broker/mqtt?x=1" }`,
   `mqtt: { broker: { acl: [{ topic: "%u/%c/50%/a%u", access: read }] } }`,
+  ...[
+    "tcp://mosquitto.1:1883",
+    "ssl://[::1]:8883",
+    "tcp://host_1",
+    "mqtt://broker:1883/",
+    "ws://broker/mqtt?a=b",
+  ].map((server) => `mqtt: { mode: 2, server: "${server}" }`),
 ])("edge file %j is accepted", (text) => {
   expect(edgeRefusal(text)).toBe("accepted");
 });
