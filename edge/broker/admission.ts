@@ -80,12 +80,11 @@ async function judge(
   client.who = { user: admission.user, clientId: client.id ?? "" };
   // aedes knows it by this from here on: who says the same id as another user takes nothing from it.
   client.id = sessionName(admission.user, client.who.clientId);
-  if (version === 3 && !clean) sessions.speaksOld(client.id);
-  if (!will) return undefined;
-  will.user = admission.user;
-  return access.mayPublish(client.who, will.topic ?? "")
-    ? undefined
-    : { problem: "its will is for a topic it may not use" };
+  if (will) will.user = admission.user;
+  if (will && !access.mayPublish(client.who, will.topic ?? ""))
+    return { problem: "its will is for a topic it may not use" };
+  if (version === 3 && !clean && !client.closed) sessions.speaksOld(client.id);
+  return undefined;
 }
 
 /** An error aedes turns into that return code. */

@@ -282,10 +282,11 @@ function beginReading(inside: Inside, client: InnerClient): void {
   client.flush = () => fanOut.flush(reader);
   client.sendRest = () => deliverRest(client, inside);
   client.conn.once("close", () => fanOut.gone(reader));
-  const restored = Object.entries(client.subscriptions).filter(([topic]) => topic !== sessionMarker);
+  // Not what aedes was told when it asked: the connection before may have subscribed to more since.
+  const lasting = client.clean ? [] : sessions.subscriptions(client.id ?? "");
   fanOut.join(
     reader,
-    restored.map(([topic, { qos }]) => ({ topic, qos })),
+    lasting.filter(({ topic }) => access.maySubscribe(who, topic)),
   );
 }
 

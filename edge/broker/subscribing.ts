@@ -4,7 +4,7 @@ import { weightOf, type QoS, type Sessions, type Subscription } from "#edge/mqtt
 import { writeGathered, type InnerClient } from "./connection.ts";
 import { encodeAnswer, encodeSuback } from "./encode.ts";
 import type { FanOut } from "./fan-out.ts";
-import { afterEarlier, inOrder } from "./in-order.ts";
+import { inOrder } from "./in-order.ts";
 import type { RetainedSender } from "./retained-sender.ts";
 
 export interface SubscribingParts {
@@ -47,7 +47,10 @@ interface Answered {
   readonly codes: number[];
 }
 
-/** What clients ask to get, and no longer to get: stored where the session lasts, then answered, in the order it came. */
+/**
+ * What clients ask to get, and no longer to get. It holds for all that comes behind it, at once in memory; what asks
+ * later, from a connection that has taken over, finds it there. Where the session lasts it is stored before it is answered.
+ */
 export class Subscribing {
   readonly #parts: SubscribingParts;
 
@@ -68,32 +71,29 @@ export class Subscribing {
   }
 
   #subscribe(client: InnerClient, { messageId = 0, subscriptions }: Subscribe): void {
-    if (client.clean && !client.tail)
-      return this.#join(client, messageId, this.#answer(client, subscriptions));
-    let answered: Answered | undefined;
-    const work = async (): Promise<void> => {
-      await afterEarlier(client);
-      answered = this.#answer(client, subscriptions);
-      if (!client.clean) await this.#parts.sessions.subscribe(client.id ?? "", answered.granted);
-    };
-    inOrder(client, work(), {
-      finish: () => {
-        if (answered) this.#join(client, messageId, answered);
-      },
+    const { sessions, fanOut, retained } = this.#parts;
+    const { reader } = client;
+    if (!reader) return;
+    const { granted, codes } = this.#answer(client, subscriptions);
+    const stored = client.clean ? undefined : sessions.subscribe(client.id ?? "", granted);
+    const joined = [...granted].map(([topic, qos]) => ({ topic, qos }));
+    fanOut.join(reader, joined);
+    answerInOrder(client, stored, () => {
+      write(client, encodeSuback(messageId, codes));
+      client.sendRest?.();
+      retained.send(client, joined);
     });
   }
 
   #unsubscribe(client: InnerClient, { messageId = 0, unsubscriptions }: Unsubscribe): void {
-    const finish = (): void => {
-      if (client.reader) this.#parts.fanOut.leave(client.reader, unsubscriptions);
+    const { sessions, fanOut } = this.#parts;
+    if (client.reader) fanOut.leave(client.reader, unsubscriptions);
+    const stored = client.clean ? undefined : sessions.unsubscribe(client.id ?? "", unsubscriptions);
+    answerInOrder(client, stored, () => {
+      // Of what it had a right to when it was published.
+      client.sendRest?.();
       write(client, encodeAnswer("unsuback", messageId));
-    };
-    if (client.clean && !client.tail) return finish();
-    const work = async (): Promise<void> => {
-      await afterEarlier(client);
-      if (!client.clean) await this.#parts.sessions.unsubscribe(client.id ?? "", unsubscriptions);
-    };
-    inOrder(client, work(), { finish });
+    });
   }
 
   #answer(client: InnerClient, subscriptions: readonly Subscription[]): Answered {
@@ -134,16 +134,15 @@ export class Subscribing {
       ? undefined
       : "more subscriptions than all clients together may have";
   }
+}
 
-  #join(client: InnerClient, messageId: number, { granted, codes }: Answered): void {
-    const { reader, conn } = client;
-    if (!reader || conn.destroyed) return;
-    write(client, encodeSuback(messageId, codes));
-    const subscriptions = [...granted].map(([topic, qos]) => ({ topic, qos }));
-    this.#parts.fanOut.join(reader, subscriptions);
-    client.sendRest?.();
-    this.#parts.retained.send(client, subscriptions);
-  }
+/** `stored` undefined: there is nothing to wait for. */
+function answerInOrder(client: InnerClient, stored: Promise<void> | undefined, answer: () => void): void {
+  const finish = (): void => {
+    if (!client.conn.destroyed) answer();
+  };
+  if (!stored && !client.tail) finish();
+  else inOrder(client, Promise.resolve(stored), { finish });
 }
 
 function write({ conn }: InnerClient, bytes: Buffer): void {

@@ -217,6 +217,12 @@ export class Sessions {
     this.#old.add(client);
   }
 
+  /** What a lasting session has subscribed to. */
+  subscriptions(client: string): Subscription[] {
+    const topics = [...(this.#subscriptions.get(client) ?? [])];
+    return topics.filter(([topic]) => topic !== sessionMarker).map(([topic, qos]) => ({ topic, qos }));
+  }
+
   /** On disk when it resolves. */
   subscribe(client: string, granted: ReadonlyMap<string, QoS>): Promise<void> {
     const topics = this.#session(client);

@@ -67,13 +67,19 @@ class WebSocketStream extends Duplex {
     socket.on("message", (bytes: Buffer, isBinary: boolean) => {
       // MQTT 3.1.1, MQTT-6.0.0-1
       if (!isBinary) socket.close(unsupportedData, "MQTT takes binary frames");
-      else if (!this.push(bytes)) socket.pause();
+      else if (!this.#take(bytes)) socket.pause();
     });
     socket.on("error", () => socket.terminate());
-    socket.on("close", () => {
-      this.push(null);
-      this.destroy();
-    });
+    // What it said before it left is still heard, as over TCP.
+    socket.on("close", () => this.push(null));
+  }
+
+  /** A frame may hold thousands of packets: whoever reads them is to have a say in between. @returns false when it is full */
+  #take(bytes: Buffer): boolean {
+    let hasRoom = true;
+    for (let at = 0; at < bytes.length; at += frameBytes)
+      hasRoom = this.push(bytes.subarray(at, at + frameBytes));
+    return hasRoom;
   }
 
   override _read(): void {
@@ -81,6 +87,8 @@ class WebSocketStream extends Duplex {
   }
 
   override _write(chunk: Buffer, _: BufferEncoding, done: (error?: Error | null) => void): void {
+    // It has left, and what it said may not all be read yet.
+    if (this.#socket.readyState !== this.#socket.OPEN) return done();
     let at = 0;
     for (; chunk.length - at > frameBytes; at += frameBytes)
       this.#socket.send(chunk.subarray(at, at + frameBytes), { binary: true });
