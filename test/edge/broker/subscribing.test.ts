@@ -101,3 +101,58 @@ test("broker leaves room for a few subscriptions of others, and counts those of 
   expect(codes).toEqual(expect.arrayContaining([128]));
   expect(edge.store.mqttSessions.subscriptions().length).toBeLessThan(2500);
 });
+
+const lasting = { clean: false } as const;
+
+test.each([0, 1, 2] as const)(
+  "what a client subscribes to holds for what it publishes right behind it (QoS %i, lasting session)",
+  async (qos) => {
+    using dir = tempDir();
+    await using edge = await startBus(dir.path);
+    using client = await openRaw(edge.bus.mqttPort);
+    client.send(connectPacket("c", lasting));
+    await client.next();
+    const subscriptions = [{ topic: "x", qos: 2 as const }];
+    client.send({ cmd: "subscribe", messageId: 1, subscriptions }, publishPacket("x", qos, 2));
+    const got = [];
+    for (let n = 0; n < (qos === 0 ? 2 : 3); n += 1) got.push((await client.next()).cmd);
+    expect(got).toContain("publish");
+  },
+);
+
+test("what a client gives up does not hold for what it publishes right behind it, nor later", async () => {
+  using dir = tempDir();
+  await using edge = await startBus(dir.path);
+  using client = await openRaw(edge.bus.mqttPort);
+  client.send(connectPacket("c", lasting));
+  client.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "x", qos: 1 }] });
+  for (let n = 0; n < 2; n += 1) await client.next();
+  client.send({ cmd: "unsubscribe", messageId: 2, unsubscriptions: ["x"] }, publishPacket("x", 1, 3));
+  client.send({ cmd: "subscribe", messageId: 4, subscriptions: [{ topic: "other", qos: 1 }] });
+  const got = [];
+  for (let n = 0; n < 3; n += 1) got.push((await client.next()).cmd);
+  expect(got).toEqual(["unsuback", "puback", "suback"]);
+  client.send({ cmd: "pingreq" });
+  expect((await client.next()).cmd).toBe("pingresp");
+});
+
+test("what a connection subscribed to behind a slow message does not bring back a session that ended meanwhile", async () => {
+  using dir = tempDir();
+  const storing = Promise.withResolvers<void>();
+  await using edge = await startBus(dir.path, { receive: () => storing.promise });
+  using old = await openRaw(edge.bus.mqttPort);
+  old.send(connectPacket("c", lasting));
+  await old.next();
+  const subscriptions = [{ topic: "y", qos: 1 as const }];
+  const slow = publishPacket("$hw/events/device/d/twin/update", 1, 1);
+  old.send(slow, { cmd: "subscribe", messageId: 2, subscriptions });
+  await edge.connect({ clientId: "other" });
+  using next = await openRaw(edge.bus.mqttPort);
+  next.send(connectPacket("c", { clean: true }));
+  await next.next();
+  storing.resolve();
+  await old.closed;
+  next.send({ cmd: "pingreq" });
+  await next.next();
+  expect(edge.store.mqttSessions.subscriptions()).toEqual([]);
+});

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { once } from "node:events";
 import { generate, parser, type Packet } from "mqtt-packet";
 import { WebSocket } from "ws";
-import { startBus, type BusHarness } from "#internal/test/edge/eventbus/harness.ts";
+import { collect, startBus, type BusHarness } from "#internal/test/edge/eventbus/harness.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { connectPacket, publishPacket } from "./raw-client.ts";
 
@@ -87,4 +87,25 @@ test("broker sends a WebSocket what is large, in frames that small clients take"
   expect(Math.max(...sizes)).toBeLessThanOrEqual(64 * 1024);
   socket.close();
   await once(socket, "close");
+});
+
+test("broker hears what a WebSocket client said before it left, and tells no will of who took leave", async () => {
+  using dir = tempDir();
+  await using edge = await startBus(dir.path, { receive: () => Bun.sleep(20) });
+  const listener = await edge.connect();
+  const seen = collect(listener);
+  await listener.subscribeAsync("t/#", { qos: 0 });
+  for (let n = 0; n < 5; n += 1) {
+    const socket = await open(edge, ["mqtt"]);
+    const answer = packets(socket, 1);
+    const will = { topic: "t/will", payload: Buffer.from("gone"), qos: 0, retain: false } as const;
+    socket.send(generate(connectPacket(`w${n}`, { will })));
+    await answer;
+    const last = [publishPacket(update, 1, 1), publishPacket("t/last", 0, n), { cmd: "disconnect" } as const];
+    socket.send(Buffer.concat(last.map((packet) => generate(packet))));
+    socket.close();
+  }
+  await seen.count(5);
+  await Bun.sleep(50);
+  expect(seen.all.map(({ topic }) => topic)).toEqual(Array.from({ length: 5 }, () => "t/last"));
 });
