@@ -214,6 +214,9 @@ export async function acknowledged(client: InnerClient, most: number): Promise<v
 /** Packets taken from a client that has read next to nothing since, and bytes that are more than that. */
 const mostUnheard = 10_000;
 const worthHearing = 64 * 1024;
+/** Read of one client before others have their turn. */
+const atOnceBytes = 64 * 1024;
+const pingResponse = Buffer.from([0xd0, 0]);
 
 /**
  * Reads on when what was read is dealt with. aedes counts that down at every arrival of bytes too, and so would read
@@ -222,14 +225,22 @@ const worthHearing = 64 * 1024;
  */
 function readInTurn(client: InnerClient): void {
   const { conn, _nextBatch: next } = client;
-  let waiting = false;
+  let [waiting, resting] = [false, false];
   const goOnReading = (): void => {
     waiting = false;
-    // A read takes what came in one piece, and that may be less than a packet.
+    resting = false;
+    // A read takes what came in one piece, and that may be less than a packet, or thousands of them.
+    const most = conn.readableLength - atOnceBytes;
     for (let left = Infinity; conn.readableLength < left && isFree();) {
       left = conn.readableLength;
+      if (left <= most) return rest();
       next();
     }
+  };
+  /** Others have their turn. */
+  const rest = (): void => {
+    if (!resting) setImmediate(goOnReading);
+    resting = true;
   };
   const isDeaf = watchHearing(client, () => {
     if (waiting) setImmediate(goOnReading);
@@ -292,8 +303,7 @@ function takePackets(client: InnerClient, take: TameOptions["take"]): void {
       client.emit("error", new Error(`${packet.cmd} for a message that awaits another answer`));
       return;
     }
-    // The answer to a ping tells that what came before it was brought on its way.
-    if (packet.cmd === "pingreq") client.flush?.();
+    if (packet.cmd === "pingreq" && isIn) return answerPing(client);
     handle?.call(parser, packet);
     goOn(client);
   };
@@ -310,6 +320,14 @@ function takePackets(client: InnerClient, take: TameOptions["take"]): void {
     if (client.connecting && !isIn) early.push(packet);
     else receive(packet);
   });
+}
+
+/** Here, as aedes spends a thousand bytes on it: a client may send a million of them in one piece. */
+function answerPing(client: InnerClient): void {
+  // It tells that what came before it was brought on its way.
+  client.flush?.();
+  writeGathered(client.conn, pingResponse);
+  if (client._keepaliveInterval > 0) client._keepaliveTimer?.refresh();
 }
 
 /** Sends on when enough was acknowledged. */
