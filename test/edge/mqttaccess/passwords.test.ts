@@ -24,7 +24,8 @@ test("passwords let a right one of another address wait for a few wrong ones alo
     }),
   );
   await passwords.check("a", right, from("10.0.0.2")).then(() => done.push("right"));
-  expect(done.indexOf("right")).toBeWithin(0, 6);
+  // Of a hundred and two that are looked at.
+  expect(done.indexOf("right")).toBeWithin(0, 20);
   expect(counts(await Promise.all(guesses))).toEqual({
     "wrong password": 102,
     "too many passwords of its address wait": 498,
