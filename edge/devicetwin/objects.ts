@@ -322,13 +322,9 @@ export class Objects {
     return device ? [device] : [];
   }
 
-  /** A device of the same name that is another one. */
   #replacedBy(entry: Fields): Device[] {
-    const { namespace, name, uid } = readMember(entry);
-    if (namespace === undefined || uid === undefined) return [];
-    const device = this.#options.registry.ofObject(namespace, name);
-    const known = device?.object?.uid;
-    return device && known !== undefined && known !== uid ? [device] : [];
+    const device = this.#options.registry.namesake(readMember(entry));
+    return device ? [device] : [];
   }
 
   /** Whoever calls it waits for the commit. @returns the device when it is new */

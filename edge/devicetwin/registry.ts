@@ -116,8 +116,13 @@ export class Registry {
   member({ id, name, namespace, uid }: MemberName): Device | undefined {
     if (namespace === undefined) return this.#ofId(id);
     const device = this.ofObject(namespace, name);
-    const known = device?.object?.uid;
-    return known === undefined || uid === undefined || known === uid ? device : undefined;
+    return device && isOfUid(device, uid) ? device : undefined;
+  }
+
+  /** A device of the member's namespace and name that is another one. */
+  namesake({ name, namespace, uid }: MemberName): Device | undefined {
+    const device = namespace === undefined ? undefined : this.ofObject(namespace, name);
+    return device && !isOfUid(device, uid) ? device : undefined;
   }
 
   #ofId(id: string): Device | undefined {
@@ -157,6 +162,11 @@ export class Registry {
     ids?.delete(id);
     if (ids?.size === 0) this.#qualified.delete(name);
   }
+}
+
+/** Whether it may be the device of that uid: one that nobody said is no difference. */
+function isOfUid({ object }: Device, uid: string | undefined): boolean {
+  return object?.uid === undefined || uid === undefined || object.uid === uid;
 }
 
 /** The name in `<namespace>/<name>`; undefined for a name alone. */

@@ -1,22 +1,11 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import type { BrokerConfig } from "#shared/config";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { openStore } from "#edge/store";
 import { collect, startBus } from "#internal/test/edge/eventbus/harness.ts";
 import { connectPacket, openRaw, publishPacket, type RawClient } from "./raw-client.ts";
+import { rule, users } from "#internal/test/edge/mqttaccess/rules.ts";
 
-const passwordHash = Bun.password.hashSync("secret", { algorithm: "bcrypt", cost: 4 });
-const users = ["d1", "d2", "admin"].map((name) => ({ name, passwordHash }));
-const rule = (
-  topic: string,
-  access: "read" | "write" | "readwrite" | "deny",
-  user?: string,
-): BrokerConfig["acl"][number] => ({
-  user,
-  topic,
-  access,
-});
 const own = "$hw/events/device/d1/twin/update";
 
 test("broker gives nobody what a denial covers, though a wider filter was allowed", async () => {

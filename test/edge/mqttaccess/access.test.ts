@@ -1,18 +1,7 @@
 import { expect, test } from "bun:test";
-import type { BrokerConfig } from "#shared/config";
 import { Access, type Identity } from "#edge/mqttaccess";
+import { rule, users } from "./rules.ts";
 
-const passwordHash = Bun.password.hashSync("secret", { algorithm: "bcrypt", cost: 4 });
-const users = ["d1", "d2", "admin"].map((name) => ({ name, passwordHash }));
-const rule = (
-  topic: string,
-  access: "read" | "write" | "readwrite" | "deny",
-  user?: string,
-): BrokerConfig["acl"][number] => ({
-  user,
-  topic,
-  access,
-});
 const nobody: Identity = { user: undefined, clientId: "d1" };
 const d1: Identity = { user: "d1", clientId: "anything" };
 const own = "$hw/events/device/d1/twin/update";
