@@ -7,10 +7,15 @@ export interface Ending {
 }
 
 /**
- * Runs `finish` when the work is done and all that the client asked before was answered; a failure ends the connection.
- * Nothing more is read of the client meanwhile.
+ * Runs `finish` when the work is done and all that the client asked before was answered, at once where there is neither; a
+ * failure ends the connection. Nothing more is read of the client meanwhile.
  */
-export function inOrder(client: InnerClient, work: Promise<unknown>, { finish, giveUp }: Ending): void {
+export function inOrder(
+  client: InnerClient,
+  work: Promise<unknown> | undefined,
+  { finish, giveUp }: Ending,
+): void {
+  if (!work && !client.tail) return finish();
   // Counted as aedes does, which reads on when what it has read is dealt with.
   client._parsingBatch += 1;
   const before = client.tail;

@@ -92,8 +92,7 @@ export class Publishing {
       this.#parts.fanOut.deliver(named);
       answer(client, "puback", packet.messageId);
     };
-    if (!client.tail && !received && !stored) return finish();
-    const work = Promise.all([received, stored?.committed]);
+    const work = received || stored ? Promise.all([received, stored?.committed]) : undefined;
     inOrder(client, work, { finish, giveUp: () => stored?.discard() });
   }
 

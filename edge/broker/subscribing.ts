@@ -136,13 +136,12 @@ export class Subscribing {
   }
 }
 
-/** `stored` undefined: there is nothing to wait for. */
+/** Who is gone meanwhile gets no answer. `stored` undefined: there is nothing to wait for. */
 function answerInOrder(client: InnerClient, stored: Promise<void> | undefined, answer: () => void): void {
   const finish = (): void => {
     if (!client.conn.destroyed) answer();
   };
-  if (!stored && !client.tail) finish();
-  else inOrder(client, Promise.resolve(stored), { finish });
+  inOrder(client, stored, { finish });
 }
 
 function write({ conn }: InnerClient, bytes: Buffer): void {
