@@ -1,5 +1,5 @@
 import { checkCloud } from "#cloud/check";
-import { readJoinToken } from "#cloud/token";
+import { tokenOperation } from "#cloud/token";
 import { processHost, runProgram, type Program } from "#shared/cli";
 import { cloudDefaults, cloudMinimum, loadCloudConfig, type CloudConfig } from "#shared/config";
 import { startCloudcore } from "./compose.ts";
@@ -19,7 +19,8 @@ SIGTERM and SIGINT stop in good order (a second one at once), SIGHUP reads log l
 
 const cloudcore: Program<CloudConfig> = {
   program: "cloudcore",
-  commands: ["check", "token"],
+  commands: ["check"],
+  operations: { token: tokenOperation },
   flags: ["config", "data-dir", "log-level"],
   help,
   defaultConfig: cloudDefaults,
@@ -27,7 +28,6 @@ const cloudcore: Program<CloudConfig> = {
   load: loadCloudConfig,
   start: startCloudcore,
   check: checkCloud,
-  token: readJoinToken,
 };
 
 process.exit(

@@ -1,9 +1,21 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Operation } from "#shared/cli";
 import type { Clock } from "#shared/clock";
 import type { CloudConfig } from "#shared/config";
 import { ConfigError, quote, UnavailableError } from "#shared/errors";
 import { createToken, fingerprintOf, fromPem } from "#shared/pki";
+
+/** `cloudcore token`. */
+export const tokenOperation: Operation<CloudConfig> = {
+  run: async (asked, config, host) => {
+    const [operand] = asked.operands;
+    if (operand !== undefined)
+      throw new ConfigError("usage", `token: expected nothing more, got ${quote(operand)}`);
+    host.out(`${readJoinToken(config, host.clock)}\n`);
+    return 0;
+  },
+};
 
 /**
  * A join token for `cloudcore token`, made from the CA: valid from now on, whether cloudcore runs or not.

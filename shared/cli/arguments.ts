@@ -3,7 +3,8 @@ import { logLevels, type LogLevel } from "#shared/log";
 
 /** What a command line asks for. */
 export type Command =
-  | { readonly kind: "run" | "check" | "token"; readonly options: Options }
+  | { readonly kind: "run" | "check"; readonly options: Options }
+  | { readonly kind: "operate"; readonly options: Options; readonly asked: Asked }
   | { readonly kind: "simulate"; readonly words: readonly string[] }
   | { readonly kind: "hash-password" | "help" | "version" | "defaultconfig" | "minconfig" }
   | { readonly kind: "refused"; readonly why: string };
@@ -16,9 +17,27 @@ export interface Options {
   readonly server?: string;
 }
 
+/** A command with operands and flags of its own, as it was typed: `token create --hours 2` and the like. */
+export interface Asked {
+  readonly command: string;
+  readonly operands: readonly string[];
+  /** Values of the command's own flags by name; of a switch it is "true". */
+  readonly flags: ReadonlyMap<string, string>;
+}
+
+/** What a command takes beside the program's flags. */
+export interface CommandGrammar {
+  /** Flags with a value. */
+  readonly flags?: readonly string[];
+  /** Flags without one. */
+  readonly switches?: readonly string[];
+}
+
 export interface Grammar {
   readonly program: string;
-  readonly commands: readonly ("check" | "token" | "hash-password" | "simulate")[];
+  readonly commands: readonly ("check" | "hash-password" | "simulate")[];
+  /** Further commands by name. */
+  readonly operations?: Readonly<Record<string, CommandGrammar>>;
   /** Flags with a value. */
   readonly flags: readonly ("config" | "data-dir" | "log-level" | "token" | "server")[];
 }
@@ -27,26 +46,101 @@ const prints = ["help", "version", "defaultconfig", "minconfig"] as const;
 
 /** Reads the words after the program's name; `--flag value` and `--flag=value` both work. */
 export function readArguments(words: readonly string[], grammar: Grammar): Command {
-  const values = new Map<string, string>();
-  let command: "run" | "check" | "token" = "run";
+  const line: Line = { values: new Map(), own: new Map(), operands: [], command: undefined };
   for (let at = 0; at < words.length; at += 1) {
     const word = words[at] ?? "";
-    const [flag, given] = splitFlag(word);
-    const print = prints.find((name) => flag === `--${name}` || (name === "help" && flag === "-h"));
-    if (print !== undefined) return { kind: print };
-    const name = grammar.flags.find((known) => flag === `--${known}`);
-    const verb = grammar.commands.find((known) => known === word);
-    if (verb === "hash-password") return { kind: verb };
-    if (verb === "simulate") return { kind: verb, words: words.slice(at + 1) };
-    if (verb !== undefined && command === "run") command = verb;
-    else if (name === undefined) return { kind: "refused", why: refuse(word, flag, grammar) };
-    else {
-      const value = given ?? words[(at += 1)];
-      if (value === undefined || value === "") return { kind: "refused", why: `--${name} needs a value` };
-      values.set(name, value);
-    }
+    const early = line.command === undefined ? endsReading(word, words.slice(at + 1)) : undefined;
+    const ends = printOf(word) ?? (grammar.commands.some((name) => name === word) ? early : undefined);
+    if (ends !== undefined) return ends;
+    const taken = takeWord(word, words[at + 1], line, grammar);
+    if (typeof taken === "string") return { kind: "refused", why: taken };
+    at += taken;
   }
-  return finish(command, values);
+  return finish(line, grammar);
+}
+
+interface Line {
+  /** flags of the program */
+  readonly values: Map<string, string>;
+  /** flags of the command */
+  readonly own: Map<string, string>;
+  readonly operands: string[];
+  command: string | undefined;
+}
+
+function printOf(word: string): Command | undefined {
+  const [flag] = splitFlag(word);
+  const kind = prints.find((name) => flag === `--${name}` || (name === "help" && flag === "-h"));
+  return kind && { kind };
+}
+
+/** These read what follows by themselves, or nothing. */
+function endsReading(word: string, rest: readonly string[]): Command | undefined {
+  if (word === "hash-password") return { kind: word };
+  return word === "simulate" ? { kind: word, words: rest } : undefined;
+}
+
+/** @returns how many words after it were taken too, or why it is refused */
+function takeWord(word: string, next: string | undefined, line: Line, grammar: Grammar): number | string {
+  if (line.command === undefined && isCommand(word, grammar)) {
+    line.command = word;
+    return 0;
+  }
+  const [flag, given] = splitFlag(word);
+  const known = knownFlag(flag, grammar, line.command);
+  if (known !== undefined) return takeFlag(known, given, next, line);
+  if (word.startsWith("-") || !isOperation(line.command, grammar))
+    return refuse(word, flag, grammar, line.command);
+  line.operands.push(word);
+  return 0;
+}
+
+function takeFlag(
+  { kind, name }: KnownFlag,
+  given: string | undefined,
+  next: string | undefined,
+  line: Line,
+): number | string {
+  if (kind === "switch") {
+    line.own.set(name, "true");
+    return given === undefined ? 0 : `--${name} takes no value`;
+  }
+  const value = given ?? next;
+  if (value === undefined || value === "") return `--${name} needs a value`;
+  (kind === "own" ? line.own : line.values).set(name, value);
+  return given === undefined ? 1 : 0;
+}
+
+function finish({ values, own, operands, command }: Line, grammar: Grammar): Command {
+  const read = readOptions(values);
+  if (!("options" in read)) return read;
+  if (command !== undefined && isOperation(command, grammar))
+    return { kind: "operate", ...read, asked: { command, operands, flags: own } };
+  return { kind: command === "check" ? "check" : "run", ...read };
+}
+
+function isOperation(command: string | undefined, { operations }: Grammar): boolean {
+  return command !== undefined && operations !== undefined && Object.hasOwn(operations, command);
+}
+
+function isCommand(word: string, grammar: Grammar): boolean {
+  return grammar.commands.some((known) => known === word) || isOperation(word, grammar);
+}
+
+type KnownFlag = { readonly kind: "program" | "own" | "switch"; readonly name: string };
+
+function knownFlag(flag: string, grammar: Grammar, command = ""): KnownFlag | undefined {
+  const { flags = [], switches = [] } = grammar.operations?.[command] ?? {};
+  const kinds = [
+    ["own", flags],
+    ["switch", switches],
+    ["program", grammar.flags],
+  ] as const;
+  for (const [kind, names] of kinds) {
+    const name = names.find((known) => flag === `--${known}`);
+    if (name !== undefined) return { kind, name };
+  }
+  return undefined;
 }
 
 function splitFlag(word: string): readonly [string, string | undefined] {
@@ -54,14 +148,21 @@ function splitFlag(word: string): readonly [string, string | undefined] {
   return word.startsWith("--") && at !== -1 ? [word.slice(0, at), word.slice(at + 1)] : [word, undefined];
 }
 
-function refuse(word: string, flag: string, grammar: Grammar): string {
-  const known = [...grammar.commands, ...[...grammar.flags, ...prints].map((name) => `--${name}`)];
+function refuse(word: string, flag: string, grammar: Grammar, command = ""): string {
+  const { flags = [], switches = [] } = grammar.operations?.[command] ?? {};
+  const commands = [...grammar.commands, ...Object.keys(grammar.operations ?? {})];
+  const known = [
+    ...commands,
+    ...[...flags, ...switches, ...grammar.flags, ...prints].map((name) => `--${name}`),
+  ];
   const meant = nearest(flag, known);
-  const hint = meant === undefined ? "" : `, did you mean ${meant}?`;
+  const hint = meant === undefined || meant === word ? "" : `, did you mean ${meant}?`;
   return `unknown ${word.startsWith("-") ? "flag" : "command"} ${quote(word)}${hint}`;
 }
 
-function finish(kind: "run" | "check" | "token", values: ReadonlyMap<string, string>): Command {
+type ReadOptions = { readonly options: Options } | Extract<Command, { readonly kind: "refused" }>;
+
+function readOptions(values: ReadonlyMap<string, string>): ReadOptions {
   const level = values.get("log-level");
   const logLevel = logLevels.find((one) => one === level);
   if (level !== undefined && logLevel === undefined)
@@ -69,7 +170,6 @@ function finish(kind: "run" | "check" | "token", values: ReadonlyMap<string, str
   const [config, dataDir] = [values.get("config"), values.get("data-dir")];
   const [token, server] = [values.get("token"), values.get("server")];
   return {
-    kind,
     options: {
       ...(config !== undefined && { config }),
       ...(dataDir !== undefined && { dataDir }),

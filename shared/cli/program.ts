@@ -3,7 +3,14 @@ import type { ConfigPlaces, Loaded } from "#shared/config";
 import { ConfigError, describeError } from "#shared/errors";
 import type { Running } from "#shared/lifecycle";
 import { createLogger, type Logger, type LogLevel } from "#shared/log";
-import { readArguments, type Command, type Grammar, type Options } from "./arguments.ts";
+import {
+  readArguments,
+  type Asked,
+  type Command,
+  type CommandGrammar,
+  type Grammar,
+  type Options,
+} from "./arguments.ts";
 import { openDataDir, type DataDir } from "./data-dir.ts";
 import { fail, formatFinding, ok, warn, type Finding } from "./findings.ts";
 import type { Host } from "./host.ts";
@@ -27,6 +34,11 @@ interface BaseConfig {
   readonly logLevel: LogLevel;
 }
 
+/** A command of its own beside running and checking: `cloudcore token`. */
+export interface Operation<Config> extends CommandGrammar {
+  readonly run: (asked: Asked, config: Config, host: Host) => Promise<number>;
+}
+
 /** One of the two executables. */
 export interface Program<Config extends BaseConfig> extends Grammar {
   readonly help: string;
@@ -35,8 +47,8 @@ export interface Program<Config extends BaseConfig> extends Grammar {
   readonly load: (places: ConfigPlaces & { readonly hostName: string }, options: Options) => Loaded<Config>;
   readonly start: (config: Config, deps: ProcessDeps) => Promise<Running>;
   readonly check: (config: Config, clock: Clock) => AsyncIterable<Finding>;
-  /** The join token. */
-  readonly token?: (config: Config, clock: Clock) => string;
+  /** Further commands by name, each with its grammar; `run` returns the exit code and throws as `start` does. */
+  readonly operations?: Readonly<Record<string, Operation<Config>>>;
   /** Plays devices as the words say. @returns the exit code */
   readonly simulate?: (words: readonly string[], host: Host) => Promise<number>;
 }
@@ -73,8 +85,8 @@ async function obey<Config extends BaseConfig>(
       return print(host, program.minConfig());
     case "refused":
       throw new ConfigError("usage", `${command.why} (${program.program} --help tells more)`);
-    case "token":
-      return print(host, tokenOf(program, host, command.options));
+    case "operate":
+      return operate(program, host, command);
     case "hash-password":
       return print(host, await hashPassword(host));
     case "simulate":
@@ -106,9 +118,13 @@ async function hashPassword(host: Host): Promise<string> {
   return `${await Bun.password.hash(password, { algorithm: "bcrypt", cost: 10 })}\n`;
 }
 
-function tokenOf<Config extends BaseConfig>(program: Program<Config>, host: Host, options: Options): string {
+async function operate<Config extends BaseConfig>(
+  program: Program<Config>,
+  host: Host,
+  { asked, options }: Extract<Command, { readonly kind: "operate" }>,
+): Promise<number> {
   const { config } = load(program, host, options);
-  return `${program.token?.(config, host.clock) ?? ""}\n`;
+  return (await program.operations?.[asked.command]?.run(asked, config, host)) ?? 2;
 }
 
 function print(host: Host, text: string): number {

@@ -52,6 +52,38 @@ test("program prints what it is asked for when told so", async () => {
   expect((await outcome(dir.path, ["--defaultconfig"])).out).toContain("mqtt:\n");
 });
 
+test("program runs a command with its own operands, flags and exit code", async () => {
+  using dir = tempDir();
+  const words = [
+    "--data-dir",
+    dir.path,
+    "label",
+    "add",
+    "--colour=red",
+    "x",
+    "--loud",
+    "--log-level",
+    "warn",
+  ];
+  expect(await outcome(dir.path, words)).toEqual({
+    code: 3,
+    out: '["calm",["add","x"],{"colour":"red","loud":"true"}]\n',
+    err: "",
+  });
+});
+
+test.each([
+  [["label", "--color", "red"], 'sample: unknown flag "--color", did you mean --colour?'],
+  [["label", "--loud=yes"], "sample: --loud takes no value"],
+  [["--colour", "red"], 'sample: unknown flag "--colour"'],
+  [["check", "label"], 'sample: unknown command "label"'],
+])("program refuses %j of a command with its own flags", async (words, text) => {
+  using dir = tempDir();
+  const { code, err } = await outcome(dir.path, words);
+  expect(code).toBe(2);
+  expect(err).toStartWith(text);
+});
+
 test.each([
   [["--confg", "x"], 'sample: unknown flag "--confg", did you mean --config? (sample --help tells more)\n'],
   [["chek"], 'sample: unknown command "chek", did you mean check? (sample --help tells more)\n'],

@@ -8,6 +8,16 @@ const code = await runProgram(
   {
     program: "sample",
     commands: ["check"],
+    operations: {
+      label: {
+        flags: ["colour"],
+        switches: ["loud"],
+        run: async ({ operands, flags }, { nodeName }, host) => {
+          host.out(`${JSON.stringify([nodeName, operands, Object.fromEntries(flags)])}\n`);
+          return 3;
+        },
+      },
+    },
     flags: ["config", "data-dir", "log-level", "token", "server"],
     help: "help of sample\n",
     defaultConfig: edgeDefaults,
