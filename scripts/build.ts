@@ -1,12 +1,15 @@
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { compile, hostTarget, programs, targets, type Target } from "./compile.ts";
+import { billOfMaterials, type Release } from "./bill-of-materials.ts";
+import { compile, hostTarget, programs, readVersion, targets, type Target } from "./compile.ts";
 import { pack, writeSums } from "./package.ts";
+import { thirdPartyNotices } from "./third-party.ts";
 
 /**
  * `bun run build`: dist/cloudcore and dist/edgecore for this machine.
- * `bun run build:all`: dist/<target>/… for every target, packed with config and systemd unit, and dist/SHA256SUMS;
+ * `bun run build:all`: dist/<target>/… for every target, packed with config, systemd unit and
+ * licences, a CycloneDX bill of materials for each program, and dist/SHA256SUMS;
  * packing takes a minute an archive, --no-archives leaves it out, --target NAME builds one.
  */
 const root = join(import.meta.dir, "..");
@@ -38,23 +41,33 @@ async function buildFor(target: Target): Promise<string[]> {
   const folder = join(dist, target);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder);
-  const archives: string[] = [];
+  const files: string[] = [];
   for (const program of programs) {
-    const file = await compile({ root, program, target, folder });
+    const { file, packages } = await compile({ root, program, target, folder });
     report(file);
-    if (values["no-archives"] !== true) archives.push(await pack({ root, program, target, file, dist }));
+    if (values["no-archives"] === true) continue;
+    const notices = thirdPartyNotices(root, packages);
+    files.push(await pack({ root, program, target, file, notices, dist }));
+    files.push(writeBillOfMaterials({ program, version: readVersion(root), packages }));
   }
-  for (const archive of archives) report(archive);
-  return archives;
+  for (const file of files) report(file);
+  return files;
+}
+
+/** What is bundled is the same for every target, and so is this file. */
+function writeBillOfMaterials(release: Release): string {
+  const file = join(dist, `${release.program}.cdx.json`);
+  writeFileSync(file, billOfMaterials(release));
+  return file;
 }
 
 const cross = wanted();
 mkdirSync(dist, { recursive: true });
 if (cross.length === 0) {
   for (const program of programs)
-    report(await compile({ root, program, target: hostTarget(), folder: dist }));
+    report((await compile({ root, program, target: hostTarget(), folder: dist })).file);
 } else {
-  const archives: string[] = [];
-  for (const target of cross) archives.push(...(await buildFor(target)));
-  if (archives.length > 0) console.log(await writeSums(dist, archives));
+  const files = new Set<string>();
+  for (const target of cross) for (const file of await buildFor(target)) files.add(file);
+  if (files.size > 0) console.log(await writeSums(dist, [...files]));
 }

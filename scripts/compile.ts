@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { leaveOutUnused } from "./leave-out.ts";
+import { bundledPackages, type BundledPackage } from "./third-party.ts";
 
 export const programs = ["cloudcore", "edgecore"] as const;
 export type ProgramName = (typeof programs)[number];
@@ -28,8 +29,14 @@ export function hostTarget(): Target {
   return process.arch === "arm64" ? "linux-arm64" : "linux-x64";
 }
 
-/** Makes one executable that needs nothing beside it. @returns its path */
-export async function compile({ root, program, target, folder }: Compilation): Promise<string> {
+export interface Executable {
+  readonly file: string;
+  /** What of npm is inside. */
+  readonly packages: readonly BundledPackage[];
+}
+
+/** Makes one executable that needs nothing beside it. */
+export async function compile({ root, program, target, folder }: Compilation): Promise<Executable> {
   const outfile = join(folder, program);
   const result = await Bun.build({
     entrypoints: [join(root, entries[program])],
@@ -38,6 +45,7 @@ export async function compile({ root, program, target, folder }: Compilation): P
     format: "esm",
     minify: true,
     bytecode: true,
+    metafile: true,
     plugins: [leaveOutUnused],
     define: {
       KUBEEDGE_VERSION: JSON.stringify(readVersion(root)),
@@ -47,10 +55,12 @@ export async function compile({ root, program, target, folder }: Compilation): P
     compile: { target: `bun-${target}`, outfile, autoloadDotenv: false, autoloadBunfig: false },
   });
   if (!result.success) throw new AggregateError(result.logs, `Cannot build ${program} for ${target}`);
-  return outfile;
+  const inputs = Object.keys(result.metafile?.inputs ?? {});
+  if (inputs.length === 0) throw new Error(`Cannot tell what is in ${program}: the bundler lists no inputs`);
+  return { file: outfile, packages: bundledPackages(root, inputs) };
 }
 
-function readVersion(root: string): string {
+export function readVersion(root: string): string {
   return (JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string }).version;
 }
 

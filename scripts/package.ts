@@ -8,13 +8,15 @@ export interface Packing {
   readonly program: ProgramName;
   readonly target: Target;
   readonly file: string;
+  /** licences of what is bundled */
+  readonly notices: string;
   readonly dist: string;
 }
 
 const configs = { cloudcore: "controller.yaml", edgecore: "edge.yaml" } as const;
 
-/** Packs an executable with its default config and systemd unit. @returns the path of the .tar.xz */
-export async function pack({ root, program, target, file, dist }: Packing): Promise<string> {
+/** Packs an executable with its default config, systemd unit and licences. @returns the path of the .tar.xz */
+export async function pack({ root, program, target, file, notices, dist }: Packing): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), "kubeedge-pack-"));
   try {
     const name = `${program}-${target}`;
@@ -24,6 +26,7 @@ export async function pack({ root, program, target, file, dist }: Packing): Prom
     cpSync(join(root, "conf", configs[program]), join(inside, "conf", configs[program]));
     cpSync(join(root, "conf/systemd", `${program}.service`), join(inside, `${program}.service`));
     cpSync(join(root, "LICENSE"), join(inside, "LICENSE"));
+    writeFileSync(join(inside, "THIRD_PARTY_NOTICES"), notices);
     const archive = join(dist, `${name}.tar.xz`);
     await run([
       "tar",
