@@ -1,9 +1,16 @@
 /**
  * The two configuration files. `cloud-fields.ts` and `edge-fields.ts` are the one table each: names, defaults, meanings;
- * `conf/*.yaml`, `--defaultconfig` and the reference in README.md are written from them. A file that cannot be used is
+ * `conf/*.yaml`, `--defaultconfig` and docs/configuration.md are written from them. A file that cannot be used is
  * refused with every problem it has; KubeEdge 1.x files are read too.
  */
-export { cloudDefaults, cloudMinimum, edgeDefaults, edgeMinimum, cloudTable, edgeTable } from "./samples.ts";
+export {
+  cloudDefaults,
+  cloudMinimum,
+  edgeDefaults,
+  edgeMinimum,
+  cloudReference,
+  edgeReference,
+} from "./samples.ts";
 export { loadCloudConfig, loadEdgeConfig, type ConfigPlaces, type Loaded } from "./load.ts";
 export type {
   CloudConfig,

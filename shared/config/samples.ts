@@ -3,6 +3,7 @@ import { edgeFields } from "./edge-fields.ts";
 import type { Field, Section, Tree } from "./field.ts";
 
 const width = 100;
+const referenceWidth = 118;
 
 /** `cloudcore --defaultconfig` and `conf/controller.yaml`. */
 export function cloudDefaults(): string {
@@ -34,13 +35,13 @@ edgehub:
 `;
 }
 
-/** Markdown tables of all fields. */
-export function cloudTable(): string {
-  return renderTable(cloudFields);
+/** Every field with default and meaning, as Markdown for docs/configuration.md. */
+export function cloudReference(): string {
+  return renderReference(cloudFields);
 }
 
-export function edgeTable(): string {
-  return renderTable(edgeFields);
+export function edgeReference(): string {
+  return renderReference(edgeFields);
 }
 
 /** A file with every field at its default, each with what it means above it. */
@@ -62,17 +63,35 @@ function renderNode(key: string, node: Field<unknown> | Section<Tree>, indent: s
   return [...comment, `${indent}${key}:`, ...inner];
 }
 
-/** One row a field: `| mqtt.mode | 0 | … |`. */
-function renderTable(tree: Tree): string {
-  const rows = Object.entries(tree).flatMap(([key, node]) => tableRows(key, node));
-  return ["| field | default | meaning |", "| --- | --- | --- |", ...rows].join("\n");
+/** A heading for each section and an item for each field: "- `mqtt.mode` (`0`): …". */
+function renderReference(tree: Tree): string {
+  return referenceOf("", tree)
+    .join("\n")
+    .replaceAll(/\n{3,}/g, "\n\n")
+    .trim();
 }
 
-function tableRows(path: string, node: Field<unknown> | Section<Tree>): string[] {
-  if (node.kind === "section")
-    return Object.entries(node.children).flatMap(([key, child]) => tableRows(`${path}.${key}`, child));
-  const doc = node.doc.replaceAll("|", "\\|").replaceAll("<", "&lt;");
-  return [`| \`${path}\` | \`${scalar(node.fallback)}\` | ${doc} |`];
+function referenceOf(path: string, tree: Tree): string[] {
+  const nodes = Object.entries(tree).map(
+    ([key, node]) => [path === "" ? key : `${path}.${key}`, node] as const,
+  );
+  const fields = nodes.flatMap(([name, node]) => (node.kind === "field" ? referenceItem(name, node) : []));
+  const sections = nodes.flatMap(([name, node]) =>
+    node.kind === "field"
+      ? []
+      : ["", `### ${name}`, "", asMarkdown(node.doc), "", ...referenceOf(name, node.children)],
+  );
+  return [...fields, ...sections];
+}
+
+function referenceItem(name: string, { doc, fallback }: Field<unknown>): string[] {
+  const text = `- \`${name}\` (\`${scalar(fallback)}\`): ${asMarkdown(doc)}`;
+  return wrap(text, referenceWidth).map((line, index) => (index === 0 ? line : `  ${line}`));
+}
+
+/** What would be a tag in Markdown stays text. */
+function asMarkdown(doc: string): string {
+  return doc.replaceAll("<", "&lt;");
 }
 
 function scalar(value: unknown): string {
