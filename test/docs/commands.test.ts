@@ -1,0 +1,30 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { hasPair } from "#internal/test/support/pair.ts";
+import { startDemoView, type DemoView } from "./demo-view.ts";
+import { readPages } from "./markdown.ts";
+import { runPage, runnable } from "./page-run.ts";
+
+setDefaultTimeout(60_000);
+
+function hasParts(): boolean {
+  if (!hasPair()) return false;
+  if (Bun.which("mosquitto_pub") !== null && Bun.which("bash") !== null) return true;
+  console.warn("skipped: needs bash and mosquitto_pub");
+  return false;
+}
+
+describe.skipIf(!hasParts())("commands of the documentation", () => {
+  let view: DemoView;
+  beforeAll(async () => {
+    view = await startDemoView();
+  });
+  afterAll(() => view[Symbol.asyncDispose]());
+
+  const pages = readPages().filter((page) => runnable(page).length > 0);
+  test.each(pages.map((page) => [page.file, page] as const))(
+    "%s does what it says when its commands are run in order",
+    async (_file, page) => {
+      expect(await runPage(page, view)).toEqual([]);
+    },
+  );
+});
