@@ -41,6 +41,7 @@ export async function startDemoView(): Promise<DemoView> {
   const broker = `mqtt://127.0.0.1:${mqtt}`;
   await eventually(10_000, () => cluster.kubectl("get", "device", "thermo-1"));
   stack.use(startService("simulator", [...simulator, "--broker", broker], join(folder, "simulator.log")));
+  await eventually(15_000, () => reported(cluster));
   const owned = stack.move();
   return {
     path,
@@ -49,6 +50,13 @@ export async function startDemoView(): Promise<DemoView> {
     translate: (commands, machine) => translate(commands, { machine, folder, port: String(port) }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** @throws Error until the simulated thermostat has reported */
+async function reported({ kubectl }: Cluster): Promise<void> {
+  const path = 'jsonpath={.status.twins[?(@.propertyName=="temperature")].reported.value}';
+  if ((await kubectl("get", "device", "thermo-1", "-o", path)) === "")
+    throw new Error("thermo-1 has reported nothing");
 }
 
 function portsOf(folder: string): Record<string, number> {
