@@ -12,6 +12,7 @@ need_command mosquitto_pub mosquitto-clients
 need_command mosquitto mosquitto
 need_command busybox busybox-static
 need_command openssl openssl
+need_command curl curl
 need_mqtt_tests
 need_python paho.mqtt.client python3-paho-mqtt
 exec bun "$root/scripts/test.ts" "$@"

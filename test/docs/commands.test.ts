@@ -8,8 +8,9 @@ setDefaultTimeout(60_000);
 
 function hasParts(): boolean {
   if (!hasPair()) return false;
-  if (Bun.which("mosquitto_pub") !== null && Bun.which("bash") !== null) return true;
-  console.warn("skipped: needs bash and mosquitto_pub");
+  const missing = ["bash", "curl", "mosquitto_pub", "timeout"].filter((name) => Bun.which(name) === null);
+  if (missing.length === 0) return true;
+  console.warn(`skipped: needs ${missing.join(", ")}`);
   return false;
 }
 
