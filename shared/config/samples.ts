@@ -7,18 +7,18 @@ const referenceWidth = 118;
 
 /** `cloudcore --defaultconfig` and `conf/controller.yaml`. */
 export function cloudDefaults(): string {
-  const heading = ["Configuration of cloudcore. Every field is optional; what stands here are the defaults."];
+  const heading = ["Configuration of cloudcore. Every field is optional; the values below are the defaults."];
   return renderYaml(heading, cloudFields);
 }
 
 /** `edgecore --defaultconfig` and `conf/edge.yaml`. */
 export function edgeDefaults(): string {
-  const heading = ["Configuration of edgecore. Every field is optional; what stands here are the defaults."];
+  const heading = ["Configuration of edgecore. Every field is optional; the values below are the defaults."];
   return renderYaml(heading, edgeFields);
 }
 
 export function cloudMinimum(): string {
-  return `# What cloudcore usually needs to be told; \`cloudcore --defaultconfig\` shows everything.
+  return `# The fields usually set for cloudcore; \`cloudcore --defaultconfig\` prints all.
 cloudhub:
   # Addresses and names under which edge nodes reach this machine.
   advertise: []
@@ -26,11 +26,11 @@ cloudhub:
 }
 
 export function edgeMinimum(): string {
-  return `# What edgecore usually needs to be told; \`edgecore --defaultconfig\` shows everything.
+  return `# The fields usually set for edgecore; \`edgecore --defaultconfig\` prints all.
 edgehub:
   # Host or host:port of cloudcore.
   server: 127.0.0.1
-  # What \`cloudcore token\` prints; needed once.
+  # Join token (\`cloudcore token\`), needed once.
   token: ""
 `;
 }

@@ -1,0 +1,72 @@
+import { expect, test } from "bun:test";
+import { edgeReference, cloudReference } from "#shared/config";
+import { proseOf, readPages } from "./markdown.ts";
+
+/** Phrases readers of this field do not know, with what is meant. */
+const phrases: readonly (readonly [RegExp, string])[] = [
+  [/\banew\b/i, "again"],
+  [/\bhears? (of|from)\b/i, "learns of, is notified"],
+  [/\bhearers?\b/i, "subscriber"],
+  [/\bgo(es)? away\b/i, "is removed, disconnects"],
+  [/\b(is|are|be) told\b/i, "is notified, is sent"],
+  [/\btold (once|again|by)\b/i, "reported"],
+  [/\bmend(s|ed|ing)?\b/i, "fix"],
+  [/\bin good order\b/i, "gracefully"],
+  [/\basks? for nothing\b/i, "is unauthenticated"],
+  [/\bvalues of the past\b|\bpast values\b/i, "history"],
+  [/\blets? everybody in\b/i, "accepts everybody"],
+  [/\bhas to be had\b|\bcan be had\b/i, "is available"],
+  [/\bgiven up\b|\bgives up\b/i, "dropped, drops"],
+  [/\bmakes? no sense\b/i, "is invalid"],
+  [/\bsign of life\b/i, "keepalive"],
+  [/\bdoor for\b/i, "endpoint"],
+  [/\bended (certificate|node certificate|token)\b/i, "expired"],
+  [/\bwhoever\b.*\bgets in\b/i, "is accessible to"],
+];
+
+/** Words somebody searches for, which have to be found in the documentation. */
+const terms = [
+  "backpressure",
+  "rate limited",
+  "gracefully",
+  "expired",
+  "stale",
+  "evict",
+  "certificate rotation",
+  "air-gapped",
+  "unauthenticated",
+  "history",
+  "back-off",
+  "retained",
+];
+
+const pages = readPages();
+
+test.each(pages.map((page) => [page.file, page] as const))(
+  "%s is written in the terms of the field",
+  (_file, page) => {
+    expect(oddPhrases(proseOf(page))).toEqual([]);
+  },
+);
+
+test.each([
+  ["controller.yaml", cloudReference],
+  ["edge.yaml", edgeReference],
+])("descriptions of %s are written in the terms of the field", (_file, reference) => {
+  expect(oddPhrases(reference())).toEqual([]);
+});
+
+test.each(terms)("documentation has the term %s where a reader searches for it", (term) => {
+  expect(
+    pages.filter(({ file, text }) => file.startsWith("docs/") && text.toLowerCase().includes(term)).length,
+  ).toBeGreaterThan(0);
+});
+
+function oddPhrases(text: string): string[] {
+  return text.split("\n").flatMap((line, index) =>
+    phrases.flatMap(([phrase, meant]) => {
+      const found = phrase.exec(line)?.[0];
+      return found === undefined ? [] : [`line ${index + 1}: "${found}", say: ${meant}`];
+    }),
+  );
+}
