@@ -56,7 +56,12 @@ export const folderRules: readonly FolderRule[] = [
     values: ["shared/*", "cloud/kubeclient", ...partsOfApi],
   },
   { folders: ["edge/machine"], values: basics },
-  { folders: ["edge/edged"], values: ["shared/*", "edge/machine"], types: leavesOfEdge },
+  { folders: ["edge/podinputs", "edge/podsecurity"], values: ["shared/*"], types: leavesOfEdge },
+  {
+    folders: ["edge/edged"],
+    values: ["shared/*", "edge/machine", "edge/podinputs", "edge/podsecurity"],
+    types: leavesOfEdge,
+  },
   { folders: ["edge/broker"], values: ["shared/*", ...partsOfBroker], types: leavesOfEdge },
   { folders: ["edge/eventbus"], values: ["shared/*", "edge/broker"], types: leavesOfEdge },
   { folders: ["edge/*"], values: ["shared/*"], types: leavesOfEdge },

@@ -1,6 +1,7 @@
 import { parseQuantity, type Container, type Pod } from "#shared/kube";
 import type { ContainerSpec, Dns, Identity, Mount, PortBinding } from "#edge/runtime";
-import { expand } from "./env.ts";
+import { expand } from "#edge/podinputs";
+import { securityOf, sysctlsOf, type NodeSecurity } from "#edge/podsecurity";
 import { sandboxName, specHash, type Role } from "./pod-plan.ts";
 import { qosClass } from "./pod-status.ts";
 
@@ -39,9 +40,10 @@ export function sandboxSpec(pod: Pod, options: SandboxOptions): ContainerSpec {
     hostIpc: spec.hostIPC ?? false,
     ...(dns && !spec.hostNetwork ? { dns } : {}),
     extraHosts: spec.hostNetwork ? [] : hostsOf(pod),
-    sysctls: Object.fromEntries(
-      (spec.securityContext?.sysctls ?? []).map(({ name, value }) => [name, value]),
-    ),
+    sysctls: sysctlsOf(pod, options.security.allowedUnsafeSysctls),
+    // It waits for a signal, and needs no right for that.
+    noNewPrivileges: true,
+    capDrop: ["ALL"],
   };
 }
 
@@ -49,6 +51,7 @@ export interface SandboxOptions {
   readonly attempt: number;
   readonly image: string;
   readonly dns: ClusterDns;
+  readonly security: NodeSecurity;
 }
 
 export interface ContainerOptions {
@@ -57,11 +60,14 @@ export interface ContainerOptions {
   readonly sandboxId: string;
   readonly env: ReadonlyMap<string, string>;
   readonly mounts: readonly Mount[];
+  readonly security: NodeSecurity;
+  /** The user the image names. */
+  readonly imageUser: string;
 }
 
 /** One container of a pod, joined to its sandbox. */
 export function containerSpec(pod: Pod, container: Container, options: ContainerOptions): ContainerSpec {
-  const { role, attempt, sandboxId, env, mounts } = options;
+  const { role, attempt, sandboxId, env, mounts, imageUser, security: node } = options;
   const expanded = (texts: readonly string[]): string[] => texts.map((text) => expand(text, env));
   return {
     ...plain,
@@ -83,7 +89,7 @@ export function containerSpec(pod: Pod, container: Container, options: Container
     ...pidOf(pod, sandboxId),
     mounts,
     ...resourcesOf(pod, container),
-    ...securityOf(pod, container),
+    ...securityOf(pod, container, { imageUser, node }),
   };
 }
 
@@ -167,26 +173,4 @@ function resourcesOf(pod: Pod, container: Container): Partial<ContainerSpec> {
     ...(memory ? { memoryBytes: Math.round(memory) } : {}),
     oomScoreAdj: { Guaranteed: 0, Burstable: 500, BestEffort: 1000 }[qosClass(pod)],
   };
-}
-
-function securityOf(pod: Pod, container: Container): Partial<ContainerSpec> {
-  const own = container.securityContext ?? {};
-  const { fsGroup, supplementalGroups = [] } = pod.spec.securityContext ?? {};
-  return {
-    ...userOf(pod, container),
-    supplementalGroups: [...supplementalGroups, ...(fsGroup === undefined ? [] : [fsGroup])].map(String),
-    privileged: own.privileged ?? false,
-    readOnlyRoot: own.readOnlyRootFilesystem ?? false,
-    noNewPrivileges: own.allowPrivilegeEscalation === false,
-    capAdd: own.capabilities?.add ?? [],
-    capDrop: own.capabilities?.drop ?? [],
-  };
-}
-
-/** Docker wants a user before a group; root is what images without a user run as. */
-function userOf(pod: Pod, container: Container): Partial<ContainerSpec> {
-  const merged = { ...pod.spec.securityContext, ...container.securityContext };
-  const { runAsUser: user, runAsGroup: group } = merged;
-  if (user === undefined && group === undefined) return {};
-  return { user: group === undefined ? `${user}` : `${user ?? 0}:${group}` };
 }

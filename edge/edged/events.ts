@@ -1,8 +1,8 @@
 import { rfc3339, type Clock } from "#shared/clock";
-import { asError } from "#shared/errors";
+import { AppError, asError } from "#shared/errors";
 import type { Container, Event, ObjectReference, Pod } from "#shared/kube";
+import { VolumeError } from "#edge/podinputs";
 import { sandboxName, type StartFailure } from "./pod-plan.ts";
-import { VolumeError } from "./volumes.ts";
 
 export interface PodEvent {
   readonly type: "Normal" | "Warning";
@@ -83,13 +83,22 @@ export function failureEvent(name: string, error: unknown, failure: StartFailure
   const text = asError(error).message;
   if (error instanceof VolumeError) return { type: "Warning", reason: "FailedMount", message: text };
   if (name === sandboxName)
-    return {
-      type: "Warning",
-      reason: "FailedCreatePodSandBox",
-      message: `Failed to create pod sandbox: ${text}`,
-    };
+    return isRejection(error)
+      ? { type: "Warning", reason: error.code, message: text }
+      : {
+          type: "Warning",
+          reason: "FailedCreatePodSandBox",
+          message: `Failed to create pod sandbox: ${text}`,
+        };
   const message = `Error: ${failure.reason.startsWith("Err") ? failure.reason : text}`;
   return { type: "Warning", reason: "Failed", message };
+}
+
+/** What kubelet refuses before it makes anything of a pod, with a reason of its own. */
+function isRejection(error: unknown): error is AppError {
+  return (
+    error instanceof AppError && ["AppArmor", "PodOSNotSupported", "SysctlForbidden"].includes(error.code)
+  );
 }
 
 export function crashEvent(pod: Pod, container: Container): PodEvent {

@@ -1,8 +1,8 @@
 import type { Clock } from "#shared/clock";
 import { AppError, asError, UnavailableError } from "#shared/errors";
 import type { Container, Pod } from "#shared/kube";
-import type { ContainerRuntime } from "#edge/runtime";
-import type { Objects } from "./env.ts";
+import type { ContainerRuntime, Image } from "#edge/runtime";
+import type { Objects } from "#edge/podinputs";
 import type { PodEvent } from "./events.ts";
 
 /** A container cannot be started now; `code` is the reason shown in its waiting state. */
@@ -15,12 +15,12 @@ export interface ImageTools {
   readonly signal: AbortSignal;
 }
 
-/** Makes sure a container's image is in the engine, as its pull policy says. @throws StartError */
+/** Makes sure a container's image is in the engine, as its pull policy says. @returns it; throws StartError */
 export async function ensureImage(
   container: Container,
   dockerConfigs: readonly string[],
   tools: ImageTools,
-): Promise<void> {
+): Promise<Image> {
   const ref = container.image ?? "";
   if (!isReference(ref)) {
     tools.record({
@@ -41,7 +41,7 @@ export async function ensureImage(
       reason: "Pulled",
       message: `Container image "${ref}" already present on machine`,
     });
-    return;
+    return present;
   }
   if (policy === "Never") {
     const message = `Container image "${ref}" is not present with pull policy of Never`;
@@ -49,6 +49,9 @@ export async function ensureImage(
     throw new StartError("ErrImageNeverPull", message);
   }
   await pull(ref, dockerConfigs, tools);
+  const pulled = await tools.runtime.findImage(ref);
+  if (!pulled) throw new StartError("ErrImagePull", `image "${ref}" was removed while it was pulled`);
+  return pulled;
 }
 
 /** Kubernetes' default: an image without a fixed tag may change behind its name. */

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, realpathSync } from "node:fs";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import { describeError, UnavailableError } from "#shared/errors";
@@ -8,12 +8,19 @@ import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { EdgeCatalog, ObjectChange } from "#shared/message";
 import { nodeResources, readAddress, readLoad, readMachine } from "#edge/machine";
+import {
+  envReferences,
+  releaseAll,
+  removePodDir,
+  requestTokens,
+  volumeReferences,
+  type Objects,
+} from "#edge/podinputs";
+import { hasAppArmor } from "#edge/podsecurity";
 import type { ContainerRuntime, ContainerSummary, RuntimeHint } from "#edge/runtime";
-import { envReferences, type Objects } from "./env.ts";
 import { EventRecorder } from "./events.ts";
 import { NodeAgent, type NodeAgentConfig } from "./node-agent.ts";
 import { PodWorker, type PodWorkerDeps } from "./pod-worker.ts";
-import { removePodDir, requestTokens, volumeReferences } from "./volumes.ts";
 
 /** What `edged.*` of the config file says, and whose node this is. */
 export interface EdgedConfig extends NodeAgentConfig {
@@ -22,6 +29,8 @@ export interface EdgedConfig extends NodeAgentConfig {
   readonly interfaceName: string | undefined;
   readonly clusterDns: readonly string[];
   readonly clusterDomain: string;
+  /** Sysctls pods may set beyond Kubernetes' safe set. */
+  readonly allowedUnsafeSysctls: readonly string[];
   /** The engine's list is read so often even without a hint; 3 s unless told. */
   readonly relistMs?: number;
 }
@@ -48,8 +57,12 @@ export interface EdgedDeps {
  */
 export async function startEdged(config: EdgedConfig, deps: EdgedDeps): Promise<Running> {
   await using stack = new AsyncDisposableStack();
-  mkdirSync(join(config.dataDir, "pods"), { recursive: true, mode: 0o700 });
-  const pods = stack.use(new Pods(config, deps));
+  for (const name of ["pods", pinsName])
+    mkdirSync(join(config.dataDir, name), { recursive: true, mode: 0o700 });
+  // The kernel's list of mounts knows no links.
+  const dataDir = realpathSync(config.dataDir);
+  releaseAll(join(dataDir, pinsName));
+  const pods = stack.use(new Pods({ ...config, dataDir }, deps));
   const { port, runtime } = deps;
   stack.use(port.on("pod.changed", (change) => pods.changed(change)));
   stack.use(port.on("config.changed", (change) => pods.configChanged(change)));
@@ -59,6 +72,9 @@ export async function startEdged(config: EdgedConfig, deps: EdgedDeps): Promise<
   pods.begin();
   return running("edged", stack.move());
 }
+
+/** Directory of what subPaths are mounted at while their containers start. */
+const pinsName = "subpaths";
 
 /** All pods of the node, each with its worker, and the list of the engine they are compared with. */
 class Pods implements AsyncDisposable {
@@ -170,6 +186,12 @@ class Pods implements AsyncDisposable {
       log,
       podDir: this.#podDir(uid),
       dns: { servers: this.#config.clusterDns, domain: this.#config.clusterDomain },
+      pinsDir: join(this.#config.dataDir, pinsName),
+      security: {
+        allowedUnsafeSysctls: this.#config.allowedUnsafeSysctls,
+        seccompDir: join(this.#config.dataDir, "seccomp"),
+        appArmor: hasAppArmor(),
+      },
       facts: () => ({
         nodeName: this.#config.nodeName,
         hostIp: this.#address(),
@@ -273,7 +295,8 @@ class Pods implements AsyncDisposable {
 /** Names become paths and container names: one that could leave its directory is refused. */
 function isPod(pod: Pod): boolean {
   const { uid, name, namespace } = pod.metadata ?? {};
-  const names = [uid, name, namespace, ...(pod.spec?.containers ?? []).map((one) => one.name)];
+  const containers = [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])];
+  const names = [uid, name, namespace, ...containers.map((one) => one.name)];
   return Array.isArray(pod.spec?.containers) && pod.spec.containers.length > 0 && names.every(isName);
 }
 

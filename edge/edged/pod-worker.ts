@@ -1,10 +1,16 @@
 import { isDeepStrictEqual } from "node:util";
-import { join } from "node:path";
 import { UnavailableError } from "#shared/errors";
 import { objectKey, type Container, type Pod, type PodStatus } from "#shared/kube";
-import type { ContainerDetails, ContainerRuntime } from "#edge/runtime";
-import { containerSpec, sandboxSpec, type ClusterDns } from "./container-spec.ts";
-import { envReferences, resolveEnv, type Objects, type PodFacts } from "./env.ts";
+import type { ContainerDetails } from "#edge/runtime";
+import {
+  PodVolumes,
+  readTerminationLog,
+  removePodDir,
+  type PodFacts,
+  type PodVolumesOptions,
+} from "#edge/podinputs";
+import { refusePod } from "#edge/podsecurity";
+import { sandboxSpec, type ClusterDns } from "./container-spec.ts";
 import {
   crashEvent,
   failureEvent,
@@ -13,7 +19,6 @@ import {
   unhealthyEvent,
   type PodEvent,
 } from "./events.ts";
-import { ensureImage, pullSecretTexts, StartError, toStartError } from "./images.ts";
 import {
   PodMemory,
   currentSandbox,
@@ -23,14 +28,18 @@ import {
   type Action,
   type Plan,
 } from "./pod-plan.ts";
+import {
+  doubtsVolumes,
+  startContainer,
+  startOrRemove,
+  terminationLogPath,
+  type StartDeps,
+} from "./pod-start.ts";
 import { podStatus } from "./pod-status.ts";
 import { graceOf, runPostStart, stopGracefully, stopText, type StopTools, type Why } from "./pod-stop.ts";
 import { Prober, probeTargets } from "./probes.ts";
-import { PodVolumes, containerMounts, readTerminationLog, removePodDir } from "./volumes.ts";
-import type { PodVolumesOptions } from "./volumes.ts";
 
-export interface PodWorkerDeps extends Omit<PodVolumesOptions, "onStale"> {
-  readonly runtime: ContainerRuntime;
+export interface PodWorkerDeps extends Omit<PodVolumesOptions, "onStale">, StartDeps {
   readonly dns: ClusterDns;
   readonly facts: () => Omit<PodFacts, "podIps">;
   readonly record: (pod: Pod, event: PodEvent) => void;
@@ -245,6 +254,7 @@ export class PodWorker implements AsyncDisposable {
     const container = this.#findContainer(name);
     const image = container?.image ?? "";
     const failure = this.#memory.failed(name, { error, image, nowMs: clock.nowMs() });
+    if (doubtsVolumes(error)) this.#volumes.stale();
     const event = failureEvent(name, error, failure);
     this.#record(event.reason === "FailedMount" ? undefined : container, event);
     log.info("pod cannot go on", {
@@ -256,15 +266,16 @@ export class PodWorker implements AsyncDisposable {
   }
 
   async #startSandbox(attempt: number): Promise<void> {
-    const { runtime, dns } = this.#deps;
+    const { runtime, dns, security } = this.#deps;
+    this.#refuseUnserved();
     await this.#volumes.ensure(this.#pod, this.#facts());
     if (attempt > 0) {
       const message = "Pod sandbox changed, it will be killed and re-created.";
       this.#record(undefined, { type: "Normal", reason: "SandboxChanged", message });
     }
     const image = await runtime.ensurePauseImage();
-    const id = await runtime.create(sandboxSpec(this.#pod, { attempt, image, dns }));
-    await this.#startOrRemove(id);
+    const id = await runtime.create(sandboxSpec(this.#pod, { attempt, image, dns, security }));
+    await startOrRemove(runtime, id);
     const details = await runtime.inspect(id);
     if (!details)
       throw new UnavailableError(
@@ -275,32 +286,38 @@ export class PodWorker implements AsyncDisposable {
     this.#containers = [...this.#known.values()];
   }
 
+  /** A pod that cannot be had as it is written: all its containers say why they wait. */
+  #refuseUnserved(): void {
+    try {
+      refusePod(this.#pod, this.#deps.security);
+    } catch (error) {
+      const nowMs = this.#deps.clock.nowMs();
+      for (const { name, image = "" } of [
+        ...(this.#pod.spec.initContainers ?? []),
+        ...this.#pod.spec.containers,
+      ])
+        this.#memory.failed(name, { error, image, nowMs });
+      throw error;
+    }
+  }
+
   async #start({ container, role, attempt }: Extract<Action, { kind: "start" }>): Promise<void> {
-    const { runtime, clock } = this.#deps;
     const sandbox = currentSandbox(this.#containers);
     if (!sandbox) return;
     const [latest] = historyOf(this.#containers, container.name);
-    const volumes = await this.#volumes.ensure(this.#pod, this.#facts());
-    const secrets = (this.#pod.spec.imagePullSecrets ?? []).map(({ name }) => `secret/${name ?? ""}`);
-    const objects = await this.#objects([...envReferences(container), ...secrets]);
     const record = (event: PodEvent): void => this.#record(container, event);
-    const tools = {
-      runtime,
-      clock,
+    const input = {
+      pod: this.#pod,
+      container,
+      role,
+      attempt,
+      sandboxId: sandbox.id,
+      volumes: await this.#volumes.ensure(this.#pod, this.#facts()),
+      facts: this.#facts(),
       record,
       signal: AbortSignal.any([this.#closed.signal, this.#ending.signal]),
     };
-    await ensureImage(container, pullSecretTexts(this.#pod, objects), tools);
-    const env = resolveEnv(this.#pod, container, objects, this.#facts());
-    if (!env.ok) throw new StartError("CreateContainerConfigError", env.reason);
-    const mounts = containerMounts(container, volumes, this.#logPath(container.name, attempt));
-    const options = { role, attempt, sandboxId: sandbox.id, env: env.env, mounts };
-    const id = await runtime
-      .create(containerSpec(this.#pod, container, options))
-      .catch(toStartError("CreateContainerError"));
-    record({ type: "Normal", reason: "Created", message: `Created container ${container.name}` });
-    await this.#startOrRemove(id).catch(toStartError("RunContainerError"));
-    record({ type: "Normal", reason: "Started", message: `Started container ${container.name}` });
+    const id = await startContainer(input, this.#deps);
     const wrong = await runPostStart(id, this.#stopTools(container, this.#graceSeconds));
     if (wrong) record(wrong);
     if (latest?.phase === "exited" && latest.identity.sandboxId === sandbox.id)
@@ -311,15 +328,6 @@ export class PodWorker implements AsyncDisposable {
     const { runtime, clock } = this.#deps;
     const { podIps, hostIp } = this.#facts();
     return { runtime, clock, graceSeconds, container, ip: podIps[0] ?? hostIp, signal: this.#closed.signal };
-  }
-
-  async #startOrRemove(id: string): Promise<void> {
-    try {
-      await this.#deps.runtime.start(id);
-    } catch (error) {
-      if (!(error instanceof UnavailableError)) await this.#deps.runtime.remove(id);
-      throw error;
-    }
   }
 
   async #stop(target: ContainerDetails, why: Why): Promise<void> {
@@ -370,12 +378,6 @@ export class PodWorker implements AsyncDisposable {
     this.#volumes[Symbol.dispose]();
   }
 
-  async #objects(keys: readonly string[]): Promise<Objects> {
-    return keys.length === 0
-      ? new Map()
-      : this.#deps.objects(this.#pod.metadata.namespace ?? "default", keys);
-  }
-
   #facts(): PodFacts {
     const facts = this.#deps.facts();
     const ips = currentSandbox(this.#containers)?.ips ?? [];
@@ -401,7 +403,8 @@ export class PodWorker implements AsyncDisposable {
 
   #terminationMessage(id: string): string | undefined {
     const identity = this.#known.get(id)?.identity;
-    return identity && readTerminationLog(this.#logPath(identity.container, identity.attempt));
+    if (!identity) return undefined;
+    return readTerminationLog(terminationLogPath(this.#deps.podDir, identity.container, identity.attempt));
   }
 
   #tellWaits(plan: Plan): void {
@@ -425,10 +428,6 @@ export class PodWorker implements AsyncDisposable {
 
   #record(container: Container | undefined, event: PodEvent): void {
     this.#deps.record(this.#pod, { ...event, ...fieldPathOf(this.#pod, container) });
-  }
-
-  #logPath(container: string, attempt: number): string {
-    return join(this.#deps.podDir, "containers", container, `${attempt}.log`);
   }
 
   #wakeAt(...times: (number | undefined)[]): void {

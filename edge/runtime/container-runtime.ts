@@ -62,6 +62,8 @@ export interface Image {
   readonly id: string;
   readonly names: readonly string[];
   readonly sizeBytes: number;
+  /** As the image says it ("", "app", "1000:1000"); only known of one that was looked for. */
+  readonly user?: string;
 }
 
 /** Who a container is; kept in its labels, so that it is found again after any restart. */
@@ -103,7 +105,7 @@ export interface Mount {
   readonly source: string;
   readonly target: string;
   readonly readOnly: boolean;
-  readonly propagation?: "private" | "rslave" | "rshared";
+  readonly propagation?: "rprivate" | "rslave" | "rshared";
 }
 
 export interface ContainerSpec {
@@ -141,6 +143,12 @@ export interface ContainerSpec {
   readonly noNewPrivileges: boolean;
   readonly capAdd: readonly string[];
   readonly capDrop: readonly string[];
+  /** "unconfined", or the text of a profile; absent: the engine's own profile. */
+  readonly seccomp?: string;
+  /** "unconfined", or the name of a loaded profile; absent: the engine's own profile. */
+  readonly appArmor?: string;
+  /** "user:…", "role:…", "type:…" and "level:…" of SELinux. */
+  readonly selinux?: readonly string[];
 }
 
 /** "created": made and never started. */

@@ -49,10 +49,14 @@ function hostConfigOf(spec: ContainerSpec): HostConfig {
       : {}),
     ExtraHosts: [...spec.extraHosts],
     Sysctls: { ...spec.sysctls },
-    Binds: spec.mounts.map((mount) => {
-      const options = [mount.readOnly ? "ro" : "rw", ...(mount.propagation ? [mount.propagation] : [])];
-      return `${mount.source}:${mount.target}:${options.join(",")}`;
-    }),
+    // Not `Binds`: there a colon in a path begins the next part, and a missing source is made.
+    Mounts: spec.mounts.map(({ source, target, readOnly, propagation = "rprivate" }) => ({
+      Type: "bind",
+      Source: source,
+      Target: target,
+      ReadOnly: readOnly,
+      BindOptions: { Propagation: propagation },
+    })),
     RestartPolicy: { Name: "no" },
     LogConfig: { Type: "json-file", Config: { "max-size": "10m", "max-file": "3" } },
   };
@@ -93,7 +97,12 @@ function securityOf(spec: ContainerSpec): HostConfig {
     CapAdd: [...spec.capAdd],
     CapDrop: [...spec.capDrop],
     GroupAdd: [...spec.supplementalGroups],
-    ...(spec.noNewPrivileges ? { SecurityOpt: ["no-new-privileges"] } : {}),
+    SecurityOpt: [
+      ...(spec.noNewPrivileges ? ["no-new-privileges"] : []),
+      ...(spec.seccomp === undefined ? [] : [`seccomp=${spec.seccomp}`]),
+      ...(spec.appArmor === undefined ? [] : [`apparmor=${spec.appArmor}`]),
+      ...(spec.selinux ?? []).map((label) => `label=${label}`),
+    ],
   };
 }
 

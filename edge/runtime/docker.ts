@@ -75,6 +75,7 @@ class DockerRuntime implements ContainerRuntime {
       id: found.Id,
       names: [...(found.RepoTags ?? []), ...(found.RepoDigests ?? [])],
       sizeBytes: found.Size,
+      user: found.Config.User,
     };
   }
 

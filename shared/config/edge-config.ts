@@ -76,6 +76,7 @@ export interface EdgedConfig {
   readonly readOnlyPort: number;
   readonly clusterDns: readonly string[];
   readonly clusterDomain: string;
+  readonly allowedUnsafeSysctls: readonly string[];
   /** undefined: edgecore's own */
   readonly version: string | undefined;
 }
@@ -269,6 +270,7 @@ function toEdged(edged: EdgeValues["edged"]): EdgedConfig {
     readOnlyPort: edged["read-only-port"],
     clusterDns: edged["cluster-dns"],
     clusterDomain: edged["cluster-domain"],
+    allowedUnsafeSysctls: edged["allowed-unsafe-sysctls"],
     version: orNothing(edged.version),
   };
 }

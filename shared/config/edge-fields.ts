@@ -192,6 +192,10 @@ export const edgeFields = {
     ),
     "cluster-dns": texts("Name servers of pods with dnsPolicy ClusterFirst. Empty: the host's.", []),
     "cluster-domain": text("Search domain of these pods.", "cluster.local"),
+    "allowed-unsafe-sysctls": texts(
+      "Sysctls that pods may set in addition to the Kubernetes safe set, e.g. net.core.somaxconn or kernel.msg*.",
+      [],
+    ),
     version: text("Version in the Node's status. Empty: edgecore's own.", ""),
   }),
   devicetwin: section("Device twins and history.", {

@@ -50,6 +50,7 @@ const edgeRows: readonly Row[] = [
   [`${kubelet}.maxPods`, "edged.max-pods"],
   [`${kubelet}.clusterDNS`, "edged.cluster-dns"],
   [`${kubelet}.clusterDomain`, "edged.cluster-domain"],
+  [`${kubelet}.allowedUnsafeSysctls`, "edged.allowed-unsafe-sysctls"],
   ["modules.edgeHub.heartbeat", "edgehub.controller.heartbeat"],
   ["modules.edgeHub.projectID", "edgehub.controller.project-id"],
   ["modules.edgeHub.tlsCaFile", "edgehub.websocket.cafile"],

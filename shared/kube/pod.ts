@@ -27,14 +27,41 @@ export interface PodSpec {
   volumes?: Volume[];
   tolerations?: Toleration[];
   priority?: number;
-  securityContext?: {
-    runAsUser?: number;
-    runAsGroup?: number;
-    fsGroup?: number;
-    supplementalGroups?: number[];
-    sysctls?: { name: string; value: string }[];
-  };
+  securityContext?: PodSecurityContext;
   [field: string]: unknown;
+}
+
+export interface PodSecurityContext extends SharedSecurityContext {
+  fsGroup?: number;
+  fsGroupChangePolicy?: string;
+  supplementalGroups?: number[];
+  supplementalGroupsPolicy?: string;
+  seLinuxChangePolicy?: string;
+  sysctls?: { name: string; value: string }[];
+}
+
+/** What a container may say otherwise than its pod. */
+interface SharedSecurityContext {
+  runAsUser?: number;
+  runAsGroup?: number;
+  runAsNonRoot?: boolean;
+  seLinuxOptions?: { user?: string; role?: string; type?: string; level?: string };
+  seccompProfile?: SecurityProfile;
+  appArmorProfile?: SecurityProfile;
+  windowsOptions?: Record<string, unknown>;
+}
+
+export interface SecurityProfile {
+  type: string;
+  localhostProfile?: string;
+}
+
+export interface SecurityContext extends SharedSecurityContext {
+  privileged?: boolean;
+  readOnlyRootFilesystem?: boolean;
+  allowPrivilegeEscalation?: boolean;
+  capabilities?: { add?: string[]; drop?: string[] };
+  procMount?: string;
 }
 
 export interface Toleration {
@@ -60,7 +87,15 @@ export interface Container {
   }[];
   ports?: { name?: string; containerPort: number; hostPort?: number; hostIP?: string; protocol?: string }[];
   resources?: { limits?: Record<string, string>; requests?: Record<string, string> };
-  volumeMounts?: { name: string; mountPath: string; subPath?: string; readOnly?: boolean }[];
+  volumeMounts?: {
+    name: string;
+    mountPath: string;
+    subPath?: string;
+    subPathExpr?: string;
+    readOnly?: boolean;
+    recursiveReadOnly?: string;
+    mountPropagation?: string;
+  }[];
   livenessProbe?: Probe;
   readinessProbe?: Probe;
   startupProbe?: Probe;
@@ -71,14 +106,7 @@ export interface Container {
   tty?: boolean;
   terminationMessagePath?: string;
   terminationMessagePolicy?: string;
-  securityContext?: {
-    privileged?: boolean;
-    runAsUser?: number;
-    runAsGroup?: number;
-    readOnlyRootFilesystem?: boolean;
-    allowPrivilegeEscalation?: boolean;
-    capabilities?: { add?: string[]; drop?: string[] };
-  };
+  securityContext?: SecurityContext;
 }
 
 export interface EnvVar {

@@ -18,8 +18,11 @@ export function docker(...args: string[]): string {
   return result.stdout.toString().trim();
 }
 
-/** Makes an image of busybox; disposing removes it. */
-export function busyboxImage(name: string): Disposable & { readonly name: string } {
+/** Makes an image of busybox, with changes as in a Dockerfile ("USER app"); disposing removes it. */
+export function busyboxImage(
+  name: string,
+  changes: readonly string[] = [],
+): Disposable & { readonly name: string } {
   using dir = tempDir("busybox");
   mkdirSync(join(dir.path, "root/bin"), { recursive: true });
   mkdirSync(join(dir.path, "root/tmp"));
@@ -36,13 +39,21 @@ export function busyboxImage(name: string): Disposable & { readonly name: string
     "id",
     "hostname",
     "ls",
+    "ln",
+    "mv",
+    "rm",
+    "mkdir",
+    "stat",
+    "dd",
+    "grep",
+    "chmod",
   ]) {
     symlinkSync("busybox", join(dir.path, "root/bin", applet));
   }
   const archive = join(dir.path, "root.tar");
   const tar = Bun.spawnSync(["tar", "-C", join(dir.path, "root"), "-cf", archive, "."]);
   if (!tar.success) throw new Error(tar.stderr.toString());
-  docker("import", archive, name);
+  docker("import", ...changes.flatMap((change) => ["--change", change]), archive, name);
   return { name, [Symbol.dispose]: () => void docker("rmi", "-f", name) };
 }
 

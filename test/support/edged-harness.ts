@@ -80,6 +80,7 @@ export class EdgedHarness implements AsyncDisposable {
       interfaceName: undefined,
       clusterDns: [],
       clusterDomain: "cluster.local",
+      allowedUnsafeSysctls: [],
       relistMs: 1000,
       ...config,
     };

@@ -1,0 +1,106 @@
+import { AppError, asError } from "#shared/errors";
+import type { Container, Pod } from "#shared/kube";
+import type { Mount } from "#edge/runtime";
+import { expand } from "./env.ts";
+import { pinSubPath, subPathParts } from "./sub-path.ts";
+import { makeTerminationLog } from "./termination-log.ts";
+import { isOfFiles, VolumeError } from "./volume-files.ts";
+
+export interface MountsInput {
+  readonly pod: Pod;
+  readonly container: Container;
+  /** Host path by volume name. */
+  readonly volumes: ReadonlyMap<string, string>;
+  readonly env: ReadonlyMap<string, string>;
+  readonly terminationLog: string;
+  readonly pinsDir: string;
+}
+
+/** The mounts of a container. Disposed once the container runs: what was pinned for its start is let go. */
+export interface ContainerMounts extends Disposable {
+  readonly mounts: readonly Mount[];
+}
+
+type VolumeMount = NonNullable<Container["volumeMounts"]>[number];
+
+/** The mounts of a container, its termination log among them. @throws VolumeError, or AppError with kubelet's reason */
+export async function containerMounts(input: MountsInput): Promise<ContainerMounts> {
+  const { container, terminationLog } = input;
+  using stack = new DisposableStack();
+  const mounts: Mount[] = [];
+  for (const mount of container.volumeMounts ?? []) mounts.push(await mountOf(input, mount, stack));
+  makeTerminationLog(terminationLog);
+  const target = absolute(container.terminationMessagePath || "/dev/termination-log");
+  mounts.push({ source: terminationLog, target, readOnly: false });
+  const pins = stack.move();
+  return { mounts, [Symbol.dispose]: () => pins.dispose() };
+}
+
+async function mountOf(input: MountsInput, mount: VolumeMount, stack: DisposableStack): Promise<Mount> {
+  const { pod, container, volumes } = input;
+  const root = volumes.get(mount.name);
+  const volume = pod.spec.volumes?.find(({ name }) => name === mount.name);
+  if (root === undefined || !volume) throw new VolumeError(mount.name, "there is no such volume in the pod");
+  if (mount.recursiveReadOnly === "Enabled")
+    throw configError(`recursiveReadOnly of volumeMount "${mount.name}" is not supported on this node`);
+  const subPath = subPathOf(mount, input.env);
+  const source = subPath === "" ? root : await pinned(input, { mount, root, subPath }, stack);
+  const readOnly = mount.readOnly === true || isOfFiles(volume);
+  return { source, target: absolute(mount.mountPath), readOnly, ...propagationOf(mount, container) };
+}
+
+async function pinned(
+  { container, pinsDir }: MountsInput,
+  { mount, root, subPath }: { readonly mount: VolumeMount; readonly root: string; readonly subPath: string },
+  stack: DisposableStack,
+): Promise<string> {
+  try {
+    return stack.use(await pinSubPath({ root, subPath, pinsDir })).path;
+  } catch (error) {
+    // As kubelet: why is for the log of the node, it could tell the pod about its host.
+    const message = `failed to prepare subPath for volumeMount "${mount.name}" of container "${container.name}"`;
+    throw new AppError("CreateContainerConfigError", message, { cause: asError(error) });
+  }
+}
+
+/** The path below the volume, empty for the volume itself. */
+function subPathOf({ subPath, subPathExpr }: VolumeMount, env: ReadonlyMap<string, string>): string {
+  const path = subPath || expandAll(subPathExpr ?? "", env);
+  try {
+    return subPathParts(path).join("/");
+  } catch (error) {
+    throw configError(asError(error).message);
+  }
+}
+
+/** Kubernetes: a variable without a value would mount too much. */
+function expandAll(text: string, env: ReadonlyMap<string, string>): string {
+  const missing = new Set<string>();
+  for (const [, name = ""] of text.replaceAll("$$", "").matchAll(/\$\(([^()]*)\)/g))
+    if (!env.get(name)) missing.add(name);
+  if (missing.size > 0) throw configError(`missing value for ${[...missing].sort().join(", ")}`);
+  return expand(text, env);
+}
+
+function propagationOf(mount: VolumeMount, container: Container): Pick<Mount, "propagation"> {
+  const { mountPropagation = "None" } = mount;
+  if (mountPropagation === "None") return { propagation: "rprivate" };
+  if (mountPropagation === "HostToContainer") return { propagation: "rslave" };
+  if (mountPropagation === "Bidirectional" && container.securityContext?.privileged === true)
+    return { propagation: "rshared" };
+  throw configError(
+    mountPropagation === "Bidirectional"
+      ? "Bidirectional mount propagation is available only to privileged containers"
+      : `mountPropagation ${JSON.stringify(mountPropagation)} is not supported`,
+  );
+}
+
+/** Kubernetes takes a path without a slash as one from the root. */
+function absolute(path: string): string {
+  if (path.includes("\0")) throw configError(`invalid mount path ${JSON.stringify(path)}`);
+  return path.startsWith("/") ? path : `/${path}`;
+}
+
+function configError(message: string): AppError {
+  return new AppError("CreateContainerConfigError", message);
+}

@@ -1,0 +1,64 @@
+import { readFileSync, readdirSync, realpathSync, rmdirSync, rmSync, unlinkSync } from "node:fs";
+import { basename, dirname, join, sep } from "node:path";
+import { AppError } from "#shared/errors";
+import { isErrno } from "./directory.ts";
+
+/** Where something is mounted, as edgecore sees it, the latest last. */
+export function mountPoints(): string[] {
+  try {
+    return readFileSync("/proc/self/mountinfo", "utf8").split("\n").filter(Boolean).map(pointOf);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return [];
+    throw error;
+  }
+}
+
+/** The fifth field, with blanks and the like written as `\040`. */
+function pointOf(line: string): string {
+  return (line.split(" ")[4] ?? "").replace(/\\([0-7]{3})/g, (_, octal: string) =>
+    String.fromCharCode(Number.parseInt(octal, 8)),
+  );
+}
+
+export function isMounted(path: string): boolean {
+  return mountPoints().includes(realpathSync(path));
+}
+
+/** Unmounts what is mounted at a path; what is in use leaves the path at once and ends with its last user. */
+export function unmount(path: string): void {
+  for (const options of [[], ["-l"]]) {
+    Bun.spawnSync(["umount", ...options, path]);
+    if (!mountPoints().includes(path)) return;
+  }
+  throw new AppError("unmount", `Cannot unmount ${JSON.stringify(path)}`);
+}
+
+/**
+ * Removes everything of a pod, and nothing that is only mounted there: without all mounts gone nothing is deleted. Links
+ * are removed, never followed.
+ */
+export function removePodDir(dir: string): void {
+  const real = join(realpathSync(dirname(dir)), basename(dir));
+  const inside = (path: string): boolean => path.startsWith(real + sep);
+  for (const point of mountPoints().filter(inside).toReversed()) unmount(point);
+  const left = mountPoints().filter(inside);
+  if (left.length > 0) throw new AppError("unmount", `Cannot unmount ${JSON.stringify(left[0])}`);
+  rmSync(real, { recursive: true, force: true });
+}
+
+/** Takes away one place something was mounted at: never what is in it. */
+export function releasePoint(path: string): void {
+  if (mountPoints().includes(path)) unmount(path);
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return;
+    if (!isErrno(error, "ENOTDIR")) throw error;
+    unlinkSync(path);
+  }
+}
+
+/** Mounts that an edgecore which was killed left behind. */
+export function releaseAll(dir: string): void {
+  for (const name of readdirSync(dir)) releasePoint(join(dir, name));
+}

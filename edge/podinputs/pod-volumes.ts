@@ -1,0 +1,165 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Clock } from "#shared/clock";
+import { AppError, describeError } from "#shared/errors";
+import { objectKey, type Pod, type Volume } from "#shared/kube";
+import type { Logger } from "#shared/log";
+import {
+  formatResource,
+  groups,
+  operations,
+  resourceTypes,
+  sources,
+  type NewMessage,
+  type WireMessage,
+} from "#shared/message";
+import { Directory } from "./directory.ts";
+import type { Objects, PodFacts } from "./env.ts";
+import { readKept, writeFiles, type VolumePlace } from "./file-volume.ts";
+import { prepareEmptyDir, prepareHostPath } from "./plain-volumes.ts";
+import {
+  tokenRequests,
+  volumeFiles,
+  VolumeError,
+  volumeReferences,
+  type VolumeSources,
+} from "./volume-files.ts";
+
+/** Asks the cloud for tokens, as KubeEdge does. One that cannot be had now is missing in the answer. */
+export async function requestTokens(
+  pod: Pod,
+  ask: (message: NewMessage & { readonly timeoutMs?: number }) => Promise<WireMessage>,
+): Promise<ReadonlyMap<string, string>> {
+  const { namespace, name, uid } = pod.metadata;
+  const account = pod.spec.serviceAccountName || "default";
+  const found = new Map<string, string>();
+  for (const { path, audience, expirationSeconds } of tokenRequests(pod)) {
+    const boundObjectRef = { kind: "Pod", apiVersion: "v1", name, uid };
+    const spec = {
+      audiences: audience ? [audience] : null,
+      expirationSeconds: expirationSeconds ?? 3600,
+      boundObjectRef,
+    };
+    const resource = formatResource(resourceTypes.serviceAccountToken, namespace, account);
+    const route = { source: sources.edged, group: groups.meta, operation: operations.query, resource };
+    try {
+      const { content } = await ask({ ...route, content: { metadata: {}, spec }, timeoutMs: tokenTimeoutMs });
+      const token = (content as { status?: { token?: unknown } } | null)?.status?.token;
+      if (typeof token === "string" && token !== "") found.set(path, token);
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+    }
+  }
+  return found;
+}
+
+/** A pod does not wait longer for a token: it starts without and gets it when the cloud answers. */
+const tokenTimeoutMs = 2000;
+const tokenRetryMs = 60_000;
+
+export interface PodVolumesOptions {
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** `<data directory>/pods/<uid>` */
+  readonly podDir: string;
+  readonly objects: (namespace: string, keys: readonly string[]) => Promise<Objects>;
+  readonly tokens: (pod: Pod) => Promise<ReadonlyMap<string, string>>;
+  /** A token has to be renewed. */
+  readonly onStale: () => void;
+}
+
+/** The volumes of one pod: made once, brought up to date after `stale`. */
+export class PodVolumes implements Disposable {
+  readonly #options: PodVolumesOptions;
+  #made: ReadonlyMap<string, string> | undefined;
+  #timer: Disposable | undefined;
+
+  constructor(options: PodVolumesOptions) {
+    this.#options = options;
+  }
+
+  stale(): void {
+    this.#made = undefined;
+  }
+
+  /** @returns host path by volume name; throws VolumeError */
+  async ensure(pod: Pod, facts: PodFacts): Promise<ReadonlyMap<string, string>> {
+    if (this.#made) return this.#made;
+    const { clock, podDir, objects } = this.#options;
+    const keys = volumeReferences(pod);
+    const found: Objects =
+      keys.length > 0 ? await objects(pod.metadata.namespace ?? "default", keys) : new Map();
+    const tokens = await this.#tokens(pod);
+    const stamp = `${clock.nowMs()}_${Math.floor(clock.random() * 1e9)}`;
+    return (this.#made = prepareVolumes({ pod, objects: found, facts, tokens, podDir, stamp }));
+  }
+
+  /** Lets running containers see new contents; what is missing now does not disturb them. */
+  async refresh(pod: Pod, facts: PodFacts): Promise<void> {
+    try {
+      await this.ensure(pod, facts);
+    } catch (error) {
+      if (!(error instanceof VolumeError)) throw error;
+      this.#options.log.debug("volume keeps its old contents", { pod: objectKey(pod), error });
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#timer?.[Symbol.dispose]();
+  }
+
+  async #tokens(pod: Pod): Promise<ReadonlyMap<string, string>> {
+    const wanted = tokenRequests(pod);
+    if (wanted.length === 0) return new Map();
+    const tokens = await this.#options.tokens(pod);
+    const shortest = Math.min(...wanted.map((one) => one.expirationSeconds ?? 3600));
+    const waitMs = tokens.size < wanted.length ? tokenRetryMs : Math.min(shortest * 800, 86_400_000);
+    this.#timer?.[Symbol.dispose]();
+    this.#timer = this.#options.clock.after(waitMs, () => {
+      this.stale();
+      this.#options.onStale();
+    });
+    return tokens;
+  }
+}
+
+interface VolumeTools extends Omit<VolumeSources, "kept"> {
+  readonly podDir: string;
+  readonly stamp: string;
+}
+
+/** Makes or brings up to date all volumes of a pod. @returns host path by volume name; throws VolumeError */
+function prepareVolumes(tools: VolumeTools): ReadonlyMap<string, string> {
+  const { pod, podDir } = tools;
+  mkdirSync(podDir, { recursive: true, mode: 0o700 });
+  using root = Directory.open(podDir);
+  using volumes = root.ensure("volumes", 0o755);
+  using staging = root.ensure("staging", 0o700);
+  return new Map(
+    (pod.spec.volumes ?? []).map((volume) => [
+      volume.name,
+      prepareVolume(volume, { volumes, staging, name: volume.name }, tools),
+    ]),
+  );
+}
+
+function prepareVolume(volume: Volume, place: VolumePlace, tools: VolumeTools): string {
+  const { name } = volume;
+  // Volume names become directories.
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/.test(name))
+    throw new VolumeError(name, `invalid name ${JSON.stringify(name)}`);
+  const path = join(tools.podDir, "volumes", name);
+  try {
+    if (volume.hostPath) return prepareHostPath(name, volume.hostPath.path, volume.hostPath.type ?? "");
+    const { pod, stamp } = tools;
+    const files = volumeFiles(volume, { ...tools, kept: (file) => readKept(place, file) });
+    const gid = pod.spec.securityContext?.fsGroup;
+    if (files) writeFiles(place, { files, gid, stamp });
+    else if (volume.emptyDir) prepareEmptyDir(place, path, { volume, pod });
+    else throw new VolumeError(name, "this kind of volume is not served on this node");
+    return path;
+  } catch (error) {
+    if (error instanceof VolumeError) throw error;
+    throw new VolumeError(name, describeError(error), { cause: error });
+  }
+}

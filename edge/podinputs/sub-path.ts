@@ -1,0 +1,135 @@
+import { randomUUID } from "node:crypto";
+import { closeSync, fstatSync, mkdirSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { AppError } from "#shared/errors";
+import { Directory, isErrno } from "./directory.ts";
+import { releasePoint } from "./mount-table.ts";
+
+/** A path that means one directory or file until it is disposed, whatever is renamed or linked meanwhile. */
+export interface Pin extends Disposable {
+  readonly path: string;
+}
+
+export interface SubPathOptions {
+  /** Path of the volume. */
+  readonly root: string;
+  readonly subPath: string;
+  /** Directory that no container is given: the pin is made in it. */
+  readonly pinsDir: string;
+}
+
+const mostLinks = 40;
+const mostTries = 5;
+/** What a walk meets when somebody swaps what it walks over. */
+const swapped = ["ENOENT", "ENOTDIR", "ELOOP", "EEXIST"];
+
+/**
+ * Resolves `subPath` below a volume and mounts what was found at a place of our own, by its handle: the container engine
+ * gets a path no container can change. What is missing is made as a directory with the mode of the volume. Links
+ * count as long as they stay in the volume.
+ */
+export async function pinSubPath({ root, subPath, pinsDir }: SubPathOptions): Promise<Pin> {
+  using found = resolve(root, subPath);
+  const path = join(pinsDir, randomUUID());
+  if (fstatSync(found.fd).isDirectory()) mkdirSync(path, { mode: 0o700 });
+  else writeFileSync(path, "", { mode: 0o600, flag: "wx" });
+  try {
+    await bind(found.fd, path);
+  } catch (error) {
+    releasePoint(path);
+    throw error;
+  }
+  return { path, [Symbol.dispose]: () => releasePoint(path) };
+}
+
+/** The parts of a subPath. @throws when it is not one that can only lead down */
+export function subPathParts(subPath: string): string[] {
+  const parts = subPath.split("/").filter((part) => part !== "" && part !== ".");
+  if (subPath.startsWith("/")) throw refusal(`${quoted(subPath)} must not be an absolute path`);
+  if (parts.includes("..")) throw refusal(`${quoted(subPath)} must not contain '..'`);
+  if (subPath.includes("\0")) throw refusal(`${quoted(subPath)} must not contain NUL`);
+  return parts;
+}
+
+interface Held extends Disposable {
+  readonly fd: number;
+}
+
+function resolve(root: string, subPath: string): Held {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return walk(root, subPath);
+    } catch (error) {
+      if (attempt === mostTries || !isErrno(error, ...swapped)) throw error;
+    }
+  }
+}
+
+/** One name after another, each below the handle of the one before, links by hand: as openat2 with RESOLVE_BENEATH. */
+function walk(root: string, subPath: string): Held {
+  using stack = new DisposableStack();
+  const base = stack.use(Directory.open(root));
+  const path = [base];
+  const rest = subPathParts(subPath);
+  let links = 0;
+  for (let part = rest.shift(); part !== undefined; part = rest.shift()) {
+    if (part === "..") {
+      if (path.length === 1) throw refusal("it leaves the volume");
+      path.pop();
+      continue;
+    }
+    const top = path.at(-1) ?? base;
+    const target = top.readLink(part);
+    if (target !== undefined) {
+      links += 1;
+      if (target.startsWith("/") || links > mostLinks) throw refusal("it leaves the volume");
+      rest.unshift(...target.split("/").filter((one) => one !== "" && one !== "."));
+      continue;
+    }
+    if (rest.length === 0 && top.find(part)?.isDirectory() === false) return holdFile(top, part);
+    path.push(stack.use(enterOrMake(top, part, base.stat().mode & 0o7777)));
+  }
+  // The handles of the walk are closed; this one is the caller's.
+  return Directory.open((path.at(-1) ?? base).path);
+}
+
+function holdFile(dir: Directory, name: string): Held {
+  const fd = dir.hold(name);
+  return { fd, [Symbol.dispose]: () => closeSync(fd) };
+}
+
+function enterOrMake(parent: Directory, name: string, mode: number): Directory {
+  if (parent.find(name)) return parent.enter(name);
+  parent.make(name, 0o700);
+  const made = parent.enter(name);
+  made.set({ mode });
+  return made;
+}
+
+/** `mount` may resolve the path of the handle by itself and be led astray: what it mounted is compared. */
+async function bind(fd: number, path: string): Promise<void> {
+  const source = `/proc/${process.pid}/fd/${fd}`;
+  const wanted = fstatSync(fd);
+  let said = "";
+  // busybox knows no --no-canonicalize, and needs none.
+  for (const options of [
+    ["--no-canonicalize", "-o", "bind"],
+    ["-o", "bind"],
+  ]) {
+    const child = Bun.spawn(["mount", ...options, source, path], { stdout: "ignore", stderr: "pipe" });
+    said = (await new Response(child.stderr).text()).trim();
+    if ((await child.exited) !== 0) continue;
+    const found = statSync(path);
+    if (found.ino === wanted.ino && found.dev === wanted.dev) return;
+    throw refusal("something else was mounted");
+  }
+  throw refusal(`cannot mount it (edgecore has to run as root): ${said}`);
+}
+
+function quoted(subPath: string): string {
+  return `SubPath \`${subPath}\``;
+}
+
+function refusal(why: string): AppError {
+  return new AppError("sub-path", why);
+}

@@ -1,0 +1,115 @@
+import type { Container, Pod } from "#shared/kube";
+import type { ContainerSpec } from "#edge/runtime";
+import { appArmorOf, seccompOf } from "./profiles.ts";
+import { refuseUnknown, SecurityError, unserved } from "./refusal.ts";
+import { sysctlsOf } from "./sysctls.ts";
+import { userOf } from "./user.ts";
+
+/** What the node has to say to what pods ask for. */
+export interface NodeSecurity {
+  /** Beyond Kubernetes' safe set; a name may end with "*". */
+  readonly allowedUnsafeSysctls: readonly string[];
+  /** Where seccomp profiles of type Localhost are. */
+  readonly seccompDir: string;
+  readonly appArmor: boolean;
+}
+
+const shared = [
+  "runAsUser",
+  "runAsGroup",
+  "runAsNonRoot",
+  "seLinuxOptions",
+  "seccompProfile",
+  "appArmorProfile",
+  "windowsOptions",
+];
+const ofPod = [
+  ...shared,
+  "fsGroup",
+  "fsGroupChangePolicy",
+  "supplementalGroups",
+  "supplementalGroupsPolicy",
+  "seLinuxChangePolicy",
+  "sysctls",
+];
+const ofContainer = [
+  ...shared,
+  "allowPrivilegeEscalation",
+  "capabilities",
+  "privileged",
+  "procMount",
+  "readOnlyRootFilesystem",
+];
+
+/**
+ * Refuses a pod that asks for a protection, or a freedom, this node does not have: nothing of a security context is
+ * passed over in silence. @throws SecurityError
+ */
+export function refusePod(pod: Pod, node: NodeSecurity): void {
+  const { spec } = pod;
+  const context = spec.securityContext ?? {};
+  const os = spec["os"] as { readonly name?: string } | undefined;
+  if (os?.name !== undefined && os.name !== "linux")
+    throw new SecurityError("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS");
+  refuseUnknown("spec.securityContext", { ...context }, ofPod);
+  refuseWindows("spec.securityContext", context.windowsOptions);
+  if (context.supplementalGroupsPolicy === "Strict")
+    throw unserved("supplementalGroupsPolicy Strict is not supported on this node");
+  if (spec["hostUsers"] === false) throw unserved("hostUsers: false is not supported on this node");
+  const handler = spec["runtimeClassName"];
+  if (typeof handler === "string" && handler !== "")
+    throw unserved(`RuntimeClass ${JSON.stringify(handler)} is not supported on this node`);
+  sysctlsOf(pod, node.allowedUnsafeSysctls);
+  for (const container of [...(spec.initContainers ?? []), ...spec.containers]) refuseContainer(container);
+}
+
+function refuseContainer({ name, securityContext: own = {} }: Container): void {
+  const what = `securityContext of container "${name}"`;
+  refuseUnknown(what, { ...own }, ofContainer);
+  refuseWindows(what, own.windowsOptions);
+  if (own.procMount !== undefined && own.procMount !== "Default")
+    throw unserved(`procMount ${own.procMount} of container "${name}" is not supported on this node`);
+}
+
+function refuseWindows(what: string, options: Readonly<Record<string, unknown>> | undefined): void {
+  if (Object.keys(options ?? {}).length > 0)
+    throw unserved(`windowsOptions of ${what} cannot be applied on Linux`);
+}
+
+/** What a container's security context means for the engine. @throws SecurityError */
+export function securityOf(
+  pod: Pod,
+  container: Container,
+  { imageUser, node }: { readonly imageUser: string; readonly node: NodeSecurity },
+): Partial<ContainerSpec> {
+  const { privileged, readOnlyRootFilesystem, allowPrivilegeEscalation, capabilities } =
+    container.securityContext ?? {};
+  const user = userOf(pod, container, imageUser);
+  const seccomp = seccompOf(pod, container, node.seccompDir);
+  const appArmor = appArmorOf(pod, container, node.appArmor);
+  return {
+    ...(user === undefined ? {} : { user }),
+    ...(seccomp === undefined ? {} : { seccomp }),
+    ...(appArmor === undefined ? {} : { appArmor }),
+    supplementalGroups: groupsOf(pod),
+    privileged: privileged === true,
+    readOnlyRoot: readOnlyRootFilesystem === true,
+    noNewPrivileges: allowPrivilegeEscalation === false,
+    capAdd: capabilities?.add ?? [],
+    capDrop: capabilities?.drop ?? [],
+    selinux: selinuxOf(pod, container),
+  };
+}
+
+function groupsOf({ spec }: Pod): string[] {
+  const { fsGroup, supplementalGroups = [] } = spec.securityContext ?? {};
+  return [...supplementalGroups, ...(fsGroup === undefined ? [] : [fsGroup])].map(String);
+}
+
+function selinuxOf(pod: Pod, container: Container): string[] {
+  const options = container.securityContext?.seLinuxOptions ?? pod.spec.securityContext?.seLinuxOptions ?? {};
+  const { user, role, type, level } = options;
+  return Object.entries({ user, role, type, level }).flatMap(([name, value]) =>
+    value ? [`${name}:${value}`] : [],
+  );
+}

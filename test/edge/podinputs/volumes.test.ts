@@ -1,0 +1,274 @@
+import { expect, test } from "bun:test";
+import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { Directory } from "#internal/edge/podinputs/directory.ts";
+import { writeFiles as writeVolume } from "#internal/edge/podinputs/file-volume.ts";
+import { isMounted, releaseAll, removePodDir } from "#internal/edge/podinputs/mount-table.ts";
+import { prepareHostPath } from "#internal/edge/podinputs/plain-volumes.ts";
+import { pinSubPath } from "#internal/edge/podinputs/sub-path.ts";
+import { readTerminationLog, makeTerminationLog } from "#internal/edge/podinputs/termination-log.ts";
+import {
+  volumeFiles,
+  VolumeError,
+  type VolumeFile,
+  type VolumeSources,
+} from "#internal/edge/podinputs/volume-files.ts";
+import type { Volume } from "#shared/kube";
+
+const sources: VolumeSources = {
+  pod: { metadata: { name: "web", namespace: "default", labels: { app: "x" } }, spec: { containers: [] } },
+  objects: new Map([
+    ["configmap/page", { metadata: {}, data: { "a.txt": "A", "b.txt": "B" } }],
+    ["configmap/evil", { metadata: {}, data: { "../out": "x" } }],
+    ["secret/cred", { metadata: {}, data: { user: btoa("me") } }],
+  ]),
+  facts: { nodeName: "n", hostIp: "", podIps: [], allocatable: {} },
+  tokens: new Map([["token", "jwt"]]),
+};
+
+function files(volume: Omit<Volume, "name">): unknown {
+  try {
+    return volumeFiles({ ...volume, name: "v" }, sources)?.map((file) => [
+      file.path,
+      String(file.data),
+      file.mode,
+    ]);
+  } catch (error) {
+    return error instanceof VolumeError ? error.message : error;
+  }
+}
+
+const setUp = 'MountVolume.SetUp failed for volume "v" : ';
+
+test.each<[string, Omit<Volume, "name">, unknown]>([
+  [
+    "all keys",
+    { configMap: { name: "page" } },
+    [
+      ["a.txt", "A", 0o644],
+      ["b.txt", "B", 0o644],
+    ],
+  ],
+  [
+    "chosen keys",
+    { configMap: { name: "page", items: [{ key: "a.txt", path: "d/x", mode: 0o600 }] } },
+    [["d/x", "A", 0o600]],
+  ],
+  ["a secret", { secret: { secretName: "cred", defaultMode: 0o400 } }, [["user", "me", 0o400]]],
+  ["a missing optional", { configMap: { name: "none", optional: true } }, []],
+  ["a missing one", { secret: { secretName: "none" } }, `${setUp}secret "none" not found`],
+  ["a key that leaves", { configMap: { name: "evil" } }, `${setUp}invalid path "../out"`],
+  [
+    "a path that leaves",
+    { configMap: { name: "page", items: [{ key: "a.txt", path: "d/../../x" }] } },
+    `${setUp}invalid path "d/../../x"`,
+  ],
+  [
+    "labels",
+    { downwardAPI: { items: [{ path: "l", fieldRef: { fieldPath: "metadata.labels" } }] } },
+    [["l", 'app="x"', 0o644]],
+  ],
+  [
+    "several sources",
+    {
+      projected: {
+        sources: [
+          { configMap: { name: "page", items: [{ key: "a.txt", path: "a" }] } },
+          { serviceAccountToken: { path: "token" } },
+        ],
+      },
+    },
+    [
+      ["a", "A", 0o644],
+      ["token", "jwt", 0o644],
+    ],
+  ],
+])("volumeFiles gives %s", (_name, volume, expected) => {
+  expect(files(volume)).toEqual(expected);
+});
+
+const file = (path: string, text: string, mode = 0o644): VolumeFile => ({
+  path,
+  data: Buffer.from(text),
+  mode,
+});
+
+/** Writes the volume `v` of a pod directory. */
+function write(podDir: string, files: readonly VolumeFile[], stamp: string, gid?: number): boolean {
+  using root = Directory.open(podDir);
+  using volumes = root.ensure("volumes", 0o755);
+  using staging = root.ensure("staging", 0o700);
+  return writeVolume({ volumes, staging, name: "v" }, { files, stamp, gid });
+}
+
+test("writeFiles swaps all files at once and tells whether anything changed", () => {
+  using dir = tempDir();
+  const volume = join(dir.path, "volumes/v");
+  const first = write(dir.path, [file("a", "1", 0o600), file("d/b", "2")], "t1");
+  const again = write(dir.path, [file("a", "1", 0o600), file("d/b", "2")], "t2");
+  const mode = statSync(join(volume, "a")).mode & 0o777;
+  const changed = write(dir.path, [file("a", "9")], "t3");
+  expect({ first, again, changed, mode, text: readFileSync(join(volume, "a"), "utf8") }).toEqual({
+    first: true,
+    again: false,
+    changed: true,
+    mode: 0o600,
+    text: "9",
+  });
+  expect([readdirSync(volume).sort(), readlinkSync(join(volume, "..data"))]).toEqual([
+    ["..data", "..t3", "a"],
+    "..t3",
+  ]);
+  expect(readdirSync(join(dir.path, "staging"))).toEqual([]);
+});
+
+test("writeFiles lets the group of fsGroup read, directories and a mode without it included", () => {
+  using dir = tempDir();
+  write(dir.path, [file("d/a", "1", 0o400)], "t1", 1234);
+  const volume = join(dir.path, "volumes/v");
+  const seen = ["", "..t1", "..t1/d", "..t1/d/a"].map((path) => {
+    const { mode, gid } = statSync(join(volume, path));
+    return `${(mode & 0o7777).toString(8)} ${gid}`;
+  });
+  expect(seen).toEqual(["2755 1234", "2755 1234", "2755 1234", "440 1234"]);
+});
+
+test("writeFiles puts right whatever stands in the place of its own names", () => {
+  using dir = tempDir();
+  const volume = join(dir.path, "volumes/v");
+  write(dir.path, [file("a", "1")], "t1");
+  mkdirSync(join(dir.path, "other"));
+  writeFileSync(join(dir.path, "other/kept"), "");
+  for (const [round, spoil] of [
+    "rm ..data; mkdir -p ..data/x",
+    "rm -f a; mkdir -p a/b",
+    "rm ..data; ln -s ../../other ..data",
+    "d=$(readlink ..data); rm -r $d; ln -s ../../other $d",
+    "rm ..data; mkfifo ..data",
+    "rm ..data/a; mkfifo ..data/a",
+    "rm ..data; ln -s /etc ..data; mkdir ..data_tmp",
+    "ln -s ../../other link; mkdir -p x/y/z",
+  ].entries()) {
+    const done = Bun.spawnSync(["sh", "-c", spoil], { cwd: volume });
+    expect(done.stderr.toString()).toBe("");
+    write(dir.path, [file("a", "1")], `new${round}`);
+    expect([readdirSync(volume).sort(), readFileSync(join(volume, "a"), "utf8")]).toEqual([
+      ["..data", `..new${round}`, "a"],
+      "1",
+    ]);
+  }
+  expect([readdirSync(join(dir.path, "other")), readdirSync(join(dir.path, "staging"))]).toEqual([
+    ["kept"],
+    [],
+  ]);
+});
+
+test("writeFiles refuses files and directories of one name", () => {
+  using dir = tempDir();
+  expect(() => write(dir.path, [file("a", "1"), file("a/b", "2")], "t")).toThrow("conflicting paths");
+});
+
+function pinned(dir: string, subPath: string): Promise<Disposable & { path: string }> {
+  mkdirSync(join(dir, "pins"), { recursive: true });
+  return pinSubPath({ root: join(dir, "v"), subPath, pinsDir: join(dir, "pins") });
+}
+
+test("pinSubPath refuses a path that leaves the volume, by links too, and makes nothing", async () => {
+  using dir = tempDir();
+  mkdirSync(join(dir.path, "v/in"), { recursive: true });
+  symlinkSync(dir.path, join(dir.path, "v/out"));
+  symlinkSync("../..", join(dir.path, "v/in/up"));
+  symlinkSync("loop", join(dir.path, "v/loop"));
+  for (const path of ["out/made", "in/up/made", "../made", "/made", "in/../../made", "loop", "in/up", "a\0b"])
+    await expect(pinned(dir.path, path)).rejects.toThrow();
+  expect([existsSync(join(dir.path, "made")), readdirSync(join(dir.path, "pins"))]).toEqual([false, []]);
+});
+
+test("pinSubPath follows links inside the volume and makes what is missing with the volume's mode", async () => {
+  using dir = tempDir();
+  mkdirSync(join(dir.path, "v/real"), { recursive: true });
+  Bun.spawnSync(["chmod", "2770", join(dir.path, "v")]);
+  symlinkSync("real/../real", join(dir.path, "v/link"));
+  {
+    using _pin = await pinned(dir.path, "link/./new//deep/");
+    writeFileSync(join(_pin.path, "f"), "x");
+  }
+  const made = statSync(join(dir.path, "v/real/new/deep"));
+  expect([
+    (made.mode & 0o7777).toString(8),
+    readFileSync(join(dir.path, "v/real/new/deep/f"), "utf8"),
+  ]).toEqual(["2770", "x"]);
+  expect(readdirSync(join(dir.path, "pins"))).toEqual([]);
+});
+
+test("pinSubPath means the same file and directory after they were swapped", async () => {
+  using dir = tempDir();
+  mkdirSync(join(dir.path, "v/d"), { recursive: true });
+  writeFileSync(join(dir.path, "v/d/f"), "mine");
+  using asDir = await pinned(dir.path, "d");
+  using asFile = await pinned(dir.path, "d/f");
+  Bun.spawnSync(["sh", "-c", "mv d old; ln -s /etc d; rm old/f; ln -s /etc/passwd old/f; echo > old/new"], {
+    cwd: join(dir.path, "v"),
+  });
+  expect([readdirSync(asDir.path).sort(), readFileSync(asFile.path, "utf8")]).toEqual([["f", "new"], "mine"]);
+});
+
+test("releaseAll unmounts what a killed edgecore left, and deletes nothing that was mounted", async () => {
+  using dir = tempDir();
+  mkdirSync(join(dir.path, "v/d"), { recursive: true });
+  writeFileSync(join(dir.path, "v/d/kept"), "");
+  await pinned(dir.path, "d");
+  await pinned(dir.path, "d/kept");
+  releaseAll(join(dir.path, "pins"));
+  expect([readdirSync(join(dir.path, "pins")), readdirSync(join(dir.path, "v/d"))]).toEqual([[], ["kept"]]);
+});
+
+test("removePodDir deletes neither what is mounted in a pod's directory nor what its links lead to", () => {
+  using dir = tempDir();
+  const at = (name: string): string => join(dir.path, name);
+  const point = at("real/uid/volumes/with space");
+  mkdirSync(point, { recursive: true });
+  mkdirSync(at("kept"));
+  writeFileSync(at("kept/file"), "");
+  symlinkSync(at("real"), at("alias"));
+  symlinkSync(at("kept"), at("real/uid/link"));
+  expect(Bun.spawnSync(["mount", "-o", "bind", at("kept"), point]).exitCode).toBe(0);
+  expect(isMounted(point)).toBe(true);
+  removePodDir(at("alias/uid"));
+  expect([existsSync(at("real/uid")), readdirSync(at("kept"))]).toEqual([false, ["file"]]);
+  symlinkSync(at("kept"), at("real/uid"));
+  removePodDir(at("real/uid"));
+  expect([existsSync(at("real/uid")), readdirSync(at("kept"))]).toEqual([false, ["file"]]);
+});
+
+test("a termination log is read from its end, however large it is, and through no link or pipe", () => {
+  using dir = tempDir();
+  const path = join(dir.path, "c/0.log");
+  makeTerminationLog(path);
+  Bun.spawnSync(["truncate", "-s", "40G", path]);
+  Bun.spawnSync(["sh", "-c", `echo bye >> ${path}`]);
+  expect(readTerminationLog(path)?.replaceAll("\0", "")).toBe("bye");
+  makeTerminationLog(path);
+  const before = readTerminationLog(path);
+  Bun.spawnSync(["sh", "-c", `rm ${path}; ln -s /etc/passwd ${path}; mkfifo ${dir.path}/c/1.log`]);
+  expect([before, readTerminationLog(path), readTerminationLog(join(dir.path, "c/1.log"))]).toEqual(
+    Array(3).fill(undefined),
+  );
+});
+
+test("prepareHostPath makes and checks what is asked for", () => {
+  using dir = tempDir();
+  prepareHostPath("v", join(dir.path, "made"), "DirectoryOrCreate");
+  prepareHostPath("v", join(dir.path, "plain"), "");
+  prepareHostPath("v", join(dir.path, "file"), "FileOrCreate");
+  expect(["made", "plain", "file"].map((name) => statSync(join(dir.path, name)).isDirectory())).toEqual([
+    true,
+    true,
+    false,
+  ]);
+  expect(() => prepareHostPath("v", join(dir.path, "none"), "File")).toThrow("is not a file");
+  for (const path of ["/tmp/../etc", "relative", "/a\0b"])
+    expect(() => prepareHostPath("v", path, "")).toThrow("invalid path");
+});
