@@ -1,12 +1,10 @@
-import { createHash } from "node:crypto";
-import { resolve } from "node:path";
 import { refuseReload } from "#edge/check";
 import { startDeviceTwin } from "#edge/devicetwin";
 import { startEdged } from "#edge/edged";
 import { startEdgeHub } from "#edge/edgehub";
 import { startEventBus } from "#edge/eventbus";
 import { startMetaManager } from "#edge/metamanager";
-import { openDockerRuntime } from "#edge/runtime";
+import { openDockerRuntime, ownerOf } from "#edge/runtime";
 import { openStore } from "#edge/store";
 import { Bus } from "#shared/bus";
 import type { ProcessDeps } from "#shared/cli";
@@ -48,12 +46,12 @@ export async function startEdgecore(config: EdgeConfig, deps: ProcessDeps): Prom
   stack.use(deps.onReload(() => broker.reload()));
   if (broker.mqttPort !== undefined) deps.reportPort("mqtt", broker.mqttPort);
   if (broker.websocketPort !== undefined) deps.reportPort("mqtt-websocket", broker.websocketPort);
-  // Of the path, so that a node set up anew in the same place takes over, or clears away, what ran there before.
-  const place = createHash("sha256").update(resolve(config.dataDir)).digest("hex").slice(0, 12);
   const runtime = stack.use(
     await openDockerRuntime({
       address: config.edged.dockerAddress,
-      owner: `${config.nodeName}-${place}`,
+      owner: ownerOf(config.nodeName, config.dataDir),
+      node: config.nodeName,
+      dataDir: config.dataDir,
       clock,
       log: log("runtime"),
     }),

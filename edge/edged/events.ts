@@ -2,6 +2,7 @@ import { rfc3339, type Clock } from "#shared/clock";
 import { AppError, asError } from "#shared/errors";
 import type { Container, Event, ObjectReference, Pod } from "#shared/kube";
 import { VolumeError } from "#edge/podinputs";
+import type { PodName } from "#shared/message";
 import { sandboxName, type StartFailure } from "./pod-plan.ts";
 
 export interface PodEvent {
@@ -34,12 +35,34 @@ export class EventRecorder {
   }
 
   record(pod: Pod, event: PodEvent): void {
-    const key = [pod.metadata.uid, event.reason, event.fieldPath, event.message].join("\n");
+    const { name = "", namespace = "default", uid, resourceVersion } = pod.metadata;
+    this.#record(
+      {
+        apiVersion: "v1",
+        kind: "Pod",
+        namespace,
+        name,
+        ...(uid === undefined ? {} : { uid }),
+        ...(resourceVersion === undefined ? {} : { resourceVersion }),
+        ...(event.fieldPath === undefined ? {} : { fieldPath: event.fieldPath }),
+      },
+      event,
+    );
+  }
+
+  /** Of the node itself; kubelet names it by its name there too. */
+  recordNode(event: PodEvent): void {
+    const { nodeName } = this.#options;
+    this.#record({ apiVersion: "v1", kind: "Node", name: nodeName, uid: nodeName }, event);
+  }
+
+  #record(object: ObjectReference, event: PodEvent): void {
+    const key = [object.kind, object.uid, event.reason, event.fieldPath, event.message].join("\n");
     const before = this.#seen.get(key);
     const now = rfc3339(this.#options.clock.nowMs());
     const next = before
       ? { ...before, count: (before.count ?? 1) + 1, lastTimestamp: now }
-      : this.#create(pod, event, now);
+      : this.#create(object, event, now);
     this.#seen.delete(key);
     this.#seen.set(key, next);
     const [oldest] = this.#seen.keys();
@@ -47,18 +70,9 @@ export class EventRecorder {
     this.#options.emit(next);
   }
 
-  #create(pod: Pod, { type, reason, message, fieldPath }: PodEvent, now: string): Event {
+  #create(involvedObject: ObjectReference, { type, reason, message }: PodEvent, now: string): Event {
     const { clock, nodeName } = this.#options;
-    const { name = "", namespace = "default", uid, resourceVersion } = pod.metadata;
-    const involvedObject: ObjectReference = {
-      apiVersion: "v1",
-      kind: "Pod",
-      namespace,
-      name,
-      ...(uid === undefined ? {} : { uid }),
-      ...(resourceVersion === undefined ? {} : { resourceVersion }),
-      ...(fieldPath === undefined ? {} : { fieldPath }),
-    };
+    const { name = "", namespace = "default" } = involvedObject;
     const unique = Math.floor((clock.nowMs() + clock.random()) * 1e6).toString(16);
     return {
       apiVersion: "v1",
@@ -76,6 +90,11 @@ export class EventRecorder {
       reportingInstance: nodeName,
     };
   }
+}
+
+export function removedEvent({ namespace, name, uid }: PodName, containers: number, why: string): PodEvent {
+  const message = `Removed ${containers} containers of pod ${namespace}/${name} (${uid}): ${why}`;
+  return { type: "Warning", reason: "RemovedUnknownPod", message };
 }
 
 /** Why a container or the sandbox could not be started, in kubelet's words. */

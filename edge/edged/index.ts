@@ -1,26 +1,20 @@
 import { join } from "node:path";
-import { existsSync, mkdirSync, readdirSync, realpathSync } from "node:fs";
+import { mkdirSync, realpathSync } from "node:fs";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
-import { describeError, UnavailableError } from "#shared/errors";
+import { UnavailableError } from "#shared/errors";
 import type { KubeObject, Pod } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { EdgeCatalog, ObjectChange } from "#shared/message";
 import { nodeResources, readAddress, readLoad, readMachine } from "#edge/machine";
-import {
-  envReferences,
-  releaseAll,
-  removePodDir,
-  requestTokens,
-  volumeReferences,
-  type Objects,
-} from "#edge/podinputs";
+import { envReferences, releaseAll, requestTokens, volumeReferences, type Objects } from "#edge/podinputs";
 import { hasAppArmor } from "#edge/podsecurity";
 import type { ContainerRuntime, ContainerSummary, RuntimeHint } from "#edge/runtime";
-import { EventRecorder } from "./events.ts";
+import { EventRecorder, removedEvent } from "./events.ts";
 import { NodeAgent, type NodeAgentConfig } from "./node-agent.ts";
 import { PodWorker, type PodWorkerDeps } from "./pod-worker.ts";
+import { UnknownPods } from "./unknown-pods.ts";
 
 /** What `edged.*` of the config file says, and whose node this is. */
 export interface EdgedConfig extends NodeAgentConfig {
@@ -38,7 +32,7 @@ export interface EdgedConfig extends NodeAgentConfig {
 export type EdgedPort = Port<
   EdgeCatalog,
   "pod.status" | "event.recorded",
-  "pod.list" | "object.get" | "pod.terminated" | "cloud.request",
+  "pod.list" | "object.get" | "pod.terminated" | "pod.confirm" | "cloud.request",
   "pod.changed" | "config.changed" | "link.changed",
   never
 >;
@@ -85,7 +79,7 @@ class Pods implements AsyncDisposable {
   readonly #workers = new Map<string, PodWorker>();
   /** By uid: id and phase of each container at the last list. */
   #seen = new Map<string, string>();
-  readonly #orphans = new Map<string, Promise<void>>();
+  readonly #unknown: UnknownPods;
   readonly #machine = readMachine();
   #allocatable: Readonly<Record<string, string>>;
   #hostIp: string | undefined;
@@ -103,6 +97,15 @@ class Pods implements AsyncDisposable {
     const emit = (event: Parameters<typeof port.emit<"event.recorded">>[1]["event"]): void =>
       void port.emit("event.recorded", { event });
     this.#recorder = new EventRecorder({ nodeName: config.nodeName, clock, emit });
+    this.#unknown = new UnknownPods({
+      runtime,
+      clock,
+      log,
+      dataDir: config.dataDir,
+      confirm: (pod) => port.ask("pod.confirm", pod),
+      isKnown: (uid) => this.#workers.has(uid),
+      onRemoved: (pod, count, why) => this.#recorder.recordNode(removedEvent(pod, count, why)),
+    });
     this.#agent = new NodeAgent(config, {
       runtime,
       clock,
@@ -144,6 +147,8 @@ class Pods implements AsyncDisposable {
 
   linkChanged(connected: boolean): void {
     this.#agent.linkChanged(connected);
+    this.#unknown.linkChanged(connected);
+    if (connected) this.#relist();
     if (!connected) return;
     // What could not be known without the cloud can be asked for now.
     for (const worker of this.#workers.values()) if (referencesOf(worker.pod).length > 0) worker.refresh();
@@ -165,6 +170,7 @@ class Pods implements AsyncDisposable {
     await this.#agent[Symbol.asyncDispose]();
     await Promise.all([...this.#workers.values()].map((worker) => worker[Symbol.asyncDispose]()));
     await this.#relisting;
+    await this.#unknown[Symbol.asyncDispose]();
   }
 
   #want(pod: Pod): void {
@@ -251,36 +257,7 @@ class Pods implements AsyncDisposable {
     }
     for (const [uid, worker] of this.#workers) if (now.get(uid) !== this.#seen.get(uid)) worker.wake();
     this.#seen = now;
-    if (this.#loaded) this.#removeOrphans(list);
-  }
-
-  /** Containers and directories of pods that are not wanted on this node any more. */
-  #removeOrphans(list: readonly ContainerSummary[]): void {
-    const uids = new Set(list.map(({ identity }) => identity.podUid));
-    for (const uid of readdirSync(join(this.#config.dataDir, "pods"))) uids.add(uid);
-    for (const uid of uids) {
-      if (this.#workers.has(uid) || this.#orphans.has(uid)) continue;
-      const containers = list.filter(({ identity }) => identity.podUid === uid);
-      const removal = this.#removeOrphan(uid, containers).catch((error: unknown) => {
-        if (!this.#closed)
-          this.#deps.log.warn("cannot remove what is left of a pod", { uid, error: describeError(error) });
-      });
-      this.#orphans.set(uid, removal);
-      void removal.finally(() => this.#orphans.delete(uid));
-    }
-  }
-
-  async #removeOrphan(uid: string, containers: readonly ContainerSummary[]): Promise<void> {
-    const { runtime, log } = this.#deps;
-    log.info("removing what is left of a pod", { uid, containers: containers.length });
-    await Promise.all(
-      containers.map(async ({ id, identity, phase }) => {
-        const graceSeconds = identity.role === "sandbox" ? 0 : identity.graceSeconds;
-        if (phase === "running") await runtime.stop(id, graceSeconds);
-        await runtime.remove(id);
-      }),
-    );
-    if (isName(uid) && existsSync(this.#podDir(uid))) removePodDir(this.#podDir(uid));
+    if (this.#loaded) this.#unknown.look(list);
   }
 
   #podDir(uid: string): string {

@@ -7,3 +7,4 @@ export {
   type NodeInput,
   type NodeWanted,
 } from "./node-status.ts";
+export { isInUse } from "./in-use.ts";

@@ -16,6 +16,7 @@ import {
 } from "#shared/message";
 import type { Store } from "#edge/store";
 import { Downstream, isStale, parseRow, readStored } from "./downstream.ts";
+import { PodCheck } from "./pod-check.ts";
 import { UntilStored } from "./until-stored.ts";
 import { Upstream } from "./upstream.ts";
 
@@ -24,7 +25,7 @@ export type MetaManagerPort = Port<
   "pod.changed" | "config.changed" | "outbox.added",
   "cloud.request" | "device.changed",
   "pod.status" | "event.recorded" | "link.changed",
-  "object.deliver" | "pod.list" | "object.get" | "pod.terminated"
+  "object.deliver" | "pod.list" | "object.get" | "pod.terminated" | "pod.confirm"
 >;
 
 export interface MetaManagerDeps {
@@ -32,6 +33,8 @@ export interface MetaManagerDeps {
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Whether pods the cloud does not know may be removed now; they may unless told otherwise. */
+  readonly mayRemoveUnknown?: () => boolean;
 }
 
 /** How long a pod waits for an object that the cloud has not pushed yet. */
@@ -44,15 +47,25 @@ const queryTimeoutMs = 5000;
 export async function startMetaManager(deps: MetaManagerDeps): Promise<Running> {
   await using stack = new AsyncDisposableStack();
   const { port, store, clock } = deps;
-  const upstream = new Upstream(store, { id: () => crypto.randomUUID(), nowMs: () => clock.nowMs() });
+  const stamp = { id: () => crypto.randomUUID(), nowMs: () => clock.nowMs() };
+  const upstream = new Upstream(store, stamp);
   const downstream = new Downstream(store, (change) => tell(port, change), deps.log);
   stack.defer(() => downstream.drained());
   const reports = stack.use(new UntilStored(clock, deps.log));
+  const check = new PodCheck({
+    store,
+    downstream,
+    stamp,
+    log: deps.log,
+    ask: (message) => port.ask("cloud.request", message),
+    mayRemoveUnknown: deps.mayRemoveUnknown ?? (() => true),
+  });
   const link = { connected: false };
   const wake = (): void => void port.emit("outbox.added", {});
 
   stack.use(port.answer("object.deliver", (message) => downstream.deliver(message)));
   stack.use(port.answer("pod.list", async () => listPods(deps)));
+  stack.use(port.answer("pod.confirm", (pod) => check.confirm(pod)));
   stack.use(port.answer("object.get", (name) => findObject(deps, name, link.connected)));
   stack.use(
     port.answer("pod.terminated", async (pod) => {
@@ -83,6 +96,9 @@ export async function startMetaManager(deps: MetaManagerDeps): Promise<Running> 
       reports.run("all statuses", () => {
         if (upstream.repeatStatuses()) wake();
       });
+      check.restoreUnreadable().catch((error: unknown) => {
+        deps.log.warn("cannot restore unreadable pods", { error });
+      });
     }),
   );
   return running("metamanager", stack.move());
@@ -108,7 +124,7 @@ function listPods({ store, log }: MetaManagerDeps): Pod[] {
   for (const row of store.metas.listByType(resourceTypes.pod)) {
     const pod = parseRow(row.value);
     if (pod) pods.push(pod as Pod);
-    else log.error("stored pod cannot be read, it is left out", { key: row.key });
+    else log.error("stored pod cannot be read, its containers are left as they are", { key: row.key });
   }
   return pods;
 }

@@ -1,5 +1,5 @@
 import { mkdirSync } from "node:fs";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { Clock } from "#shared/clock";
 import { AppError, describeError } from "#shared/errors";
 import { objectKey, type Pod, type Volume } from "#shared/kube";
@@ -123,6 +123,15 @@ export class PodVolumes implements Disposable {
   }
 }
 
+const nameFile = "name";
+
+/** Whose directory it is, `<namespace>/<name>`: kept in it for when nothing else tells. */
+export function readPodName(podDir: string): string | undefined {
+  using pods = Directory.open(dirname(podDir));
+  using root = pods.enter(basename(podDir));
+  return root.read(nameFile, 1024)?.toString();
+}
+
 interface VolumeTools extends Omit<VolumeSources, "kept"> {
   readonly podDir: string;
   readonly stamp: string;
@@ -131,8 +140,10 @@ interface VolumeTools extends Omit<VolumeSources, "kept"> {
 /** Makes or brings up to date all volumes of a pod. @returns host path by volume name; throws VolumeError */
 function prepareVolumes(tools: VolumeTools): ReadonlyMap<string, string> {
   const { pod, podDir } = tools;
-  mkdirSync(podDir, { recursive: true, mode: 0o700 });
-  using root = Directory.open(podDir);
+  mkdirSync(dirname(podDir), { recursive: true, mode: 0o700 });
+  using pods = Directory.open(dirname(podDir));
+  using root = pods.ensure(basename(podDir), 0o700);
+  if (!root.find(nameFile)) root.write(nameFile, Buffer.from(objectKey(pod)), { mode: 0o600 });
   using volumes = root.ensure("volumes", 0o755);
   using staging = root.ensure("staging", 0o700);
   return new Map(

@@ -1,7 +1,7 @@
 /**
  * What edged needs of a container engine, in our words. Every call rejects with UnavailableError while the engine is
  * away and works again by itself once it is back; a container or image that is not there is told apart by
- * its code (see `RuntimeCode`). One runtime only ever sees containers of its own owner.
+ * its code (see `RuntimeCode`). One runtime only sees containers of its own owner, `listStrays` apart.
  */
 export interface ContainerRuntime extends AsyncDisposable {
   /** Asks the engine who it is; also the check that it is there. */
@@ -24,6 +24,8 @@ export interface ContainerRuntime extends AsyncDisposable {
   remove(id: string): Promise<void>;
   /** Own containers, of one pod or of all, in any state. */
   list(podUid?: string): Promise<readonly ContainerSummary[]>;
+  /** Containers that other data directories of this node made, in any state. */
+  listStrays(): Promise<readonly StrayContainer[]>;
   inspect(id: string): Promise<ContainerDetails | undefined>;
   /** Runs a command in a running container and waits for its end. */
   exec(id: string, command: readonly string[], options: ExecOptions): Promise<ExecResult>;
@@ -158,6 +160,11 @@ export interface ContainerSummary {
   readonly id: string;
   readonly identity: Identity;
   readonly phase: ContainerPhase;
+}
+
+export interface StrayContainer extends ContainerSummary {
+  /** The data directory it was made for. */
+  readonly dataDir: string;
 }
 
 export interface ContainerDetails extends ContainerSummary {

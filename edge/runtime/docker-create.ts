@@ -1,9 +1,9 @@
 import type { ContainerCreateOptions, HostConfig } from "dockerode";
 import type { ContainerSpec, Network, PortBinding } from "./container-runtime.ts";
-import { containerName, toLabels } from "./identity.ts";
+import { containerName, toLabels, type Owner } from "./identity.ts";
 
 /** The body of Docker's `POST /containers/create` for a container of ours. */
-export function createBody(spec: ContainerSpec, owner: string): ContainerCreateOptions {
+export function createBody(spec: ContainerSpec, owner: Owner): ContainerCreateOptions {
   return {
     name: containerName(spec.identity),
     Image: spec.image,

@@ -5,11 +5,39 @@ import type {
   ContainerSummary,
   Image,
   RuntimeHint,
+  StrayContainer,
 } from "./container-runtime.ts";
-import { fromLabels, labelNames } from "./identity.ts";
+import { fromLabels, isOwnerOf, labelNames, ownerOf } from "./identity.ts";
 
 export function readSummary(info: ContainerInfo): ContainerSummary {
   return { id: info.Id, identity: fromLabels(info.Labels ?? {}), phase: readPhase(info.State) };
+}
+
+/** Containers of other data directories of a node; where a directory cannot be told, its containers are left out. */
+export function readStrays(
+  infos: readonly ContainerInfo[],
+  { node, owner }: { readonly node: string; readonly owner: string },
+): StrayContainer[] {
+  const dirs = new Map<string, string>();
+  const strays = infos.filter(({ Labels }) => {
+    const label = Labels?.[labelNames.owner] ?? "";
+    return label !== owner && isOwnerOf(node, label);
+  });
+  for (const info of strays) {
+    const label = info.Labels[labelNames.owner] ?? "";
+    const dir = dataDirsOf(info).find((one) => ownerOf(node, one) === label);
+    if (dir !== undefined) dirs.set(label, dir);
+  }
+  return strays.flatMap((info) => {
+    const dataDir = dirs.get(info.Labels[labelNames.owner] ?? "");
+    return dataDir === undefined ? [] : [{ ...readSummary(info), dataDir }];
+  });
+}
+
+/** The label, and for containers made before there was one the places their files are mounted from. */
+function dataDirsOf(info: ContainerInfo): string[] {
+  const sources = (info.Mounts ?? []).map(({ Source }) => /^(.+)\/pods\/[^/]+\//.exec(Source)?.[1]);
+  return [info.Labels[labelNames.dataDir], ...sources].filter((dir) => dir !== undefined);
 }
 
 export function readDetails(info: ContainerInspectInfo): ContainerDetails {

@@ -15,10 +15,11 @@ import type {
   Image,
   PullOptions,
   RuntimeHint,
+  StrayContainer,
 } from "./container-runtime.ts";
 import { createBody } from "./docker-create.ts";
 import { readReason, statusOf, toRuntimeError } from "./docker-error.ts";
-import { readDetails, readImage, readSummary } from "./docker-read.ts";
+import { readDetails, readImage, readStrays, readSummary } from "./docker-read.ts";
 import { readLines, readMultiplexed } from "./docker-stream.ts";
 import { watchEvents } from "./docker-watch.ts";
 import { labelNames } from "./identity.ts";
@@ -31,6 +32,10 @@ export interface DockerRuntimeOptions {
   readonly address: string;
   /** Only containers of this owner are ever seen or touched. */
   readonly owner: string;
+  /** Whose containers they are: what `listStrays` compares. Without it there are no strays. */
+  readonly node?: string;
+  /** Written on every container, for those who look for strays. */
+  readonly dataDir?: string;
   readonly clock: Clock;
   readonly log: Logger;
   /** For calls that the engine answers at once; 30 s unless told. */
@@ -166,7 +171,7 @@ class DockerRuntime implements ContainerRuntime {
   }
 
   async #create(what: string, spec: ContainerSpec): Promise<string> {
-    const body = createBody(spec, this.#options.owner);
+    const body = createBody(spec, this.#options);
     const container = await this.#call(what, {}, () => this.#docker.createContainer(body));
     return container.id;
   }
@@ -204,6 +209,16 @@ class DockerRuntime implements ContainerRuntime {
       this.#docker.listContainers({ all: true, filters: { label } }),
     );
     return found.map(readSummary);
+  }
+
+  async listStrays(): Promise<readonly StrayContainer[]> {
+    const { node, owner } = this.#options;
+    if (node === undefined) return [];
+    const label = [labelNames.owner];
+    const found = await this.#call("list containers", {}, () =>
+      this.#docker.listContainers({ all: true, filters: { label } }),
+    );
+    return readStrays(found, { node, owner });
   }
 
   async inspect(id: string): Promise<ContainerDetails | undefined> {

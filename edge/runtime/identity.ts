@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+import { resolve } from "node:path";
 import type { Identity } from "./container-runtime.ts";
 
 /** Labels kubelet's own tools know, and ours. */
@@ -8,6 +10,7 @@ export const labelNames = {
   container: "io.kubernetes.container.name",
   /** Which edgecore the container belongs to: two of them may share an engine. */
   owner: "io.kubeedge.owner",
+  dataDir: "io.kubeedge.data-dir",
   role: "io.kubeedge.role",
   specHash: "io.kubeedge.spec-hash",
   attempt: "io.kubeedge.restart-count",
@@ -15,8 +18,25 @@ export const labelNames = {
   graceSeconds: "io.kubeedge.grace-seconds",
 } as const;
 
-export function toLabels(identity: Identity, owner: string): Record<string, string> {
+/** Of the path, so that a node set up again in the same place takes over, or clears away, what ran there before. */
+export function ownerOf(node: string, dataDir: string): string {
+  const place = createHash("sha256").update(resolve(dataDir)).digest("hex").slice(0, 12);
+  return `${node}-${place}`;
+}
+
+/** Whether the label of an owner was made for a node, whatever the data directory. */
+export function isOwnerOf(node: string, owner: string): boolean {
+  return owner.startsWith(`${node}-`) && /^[0-9a-f]{12}$/.test(owner.slice(node.length + 1));
+}
+
+export interface Owner {
+  readonly owner: string;
+  readonly dataDir?: string;
+}
+
+export function toLabels(identity: Identity, { owner, dataDir }: Owner): Record<string, string> {
   return {
+    ...(dataDir === undefined ? {} : { [labelNames.dataDir]: resolve(dataDir) }),
     [labelNames.podName]: identity.podName,
     [labelNames.podNamespace]: identity.podNamespace,
     [labelNames.podUid]: identity.podUid,

@@ -18,5 +18,7 @@ export type {
   RegistryAuth,
   RuntimeCode,
   RuntimeHint,
+  StrayContainer,
 } from "./container-runtime.ts";
+export { ownerOf } from "./identity.ts";
 export { openDockerRuntime, type DockerRuntimeOptions } from "./docker.ts";

@@ -30,6 +30,12 @@ export interface EdgeCatalog {
   /** The containers of a deleted pod are gone: forget the row and tell the cloud (durably). */
   "pod.terminated": { body: PodName; reply: undefined };
 
+  /**
+   * Whether the cloud has a pod of which containers or files were found here. Answered by metamanager, which asks the
+   * cloud about this very pod: "unknown" whenever there is no certain answer, and then everything of it stays.
+   */
+  "pod.confirm": { body: PodName; reply: PodVerdict };
+
   /** A pod row was committed; `object` undefined when it was removed. */
   "pod.changed": { event: ObjectChange };
   /** A ConfigMap or Secret row was committed or removed. */
@@ -116,6 +122,8 @@ export interface PodName {
   readonly name: string;
   readonly uid: string;
 }
+
+export type PodVerdict = "here" | "gone" | "unknown";
 
 export interface MqttMessage {
   readonly topic: string;

@@ -10,6 +10,7 @@ export type {
   ObjectChange,
   ObjectName,
   PodName,
+  PodVerdict,
 } from "./catalog.ts";
 export { decode, encode, type Decoded } from "./codec.ts";
 export {

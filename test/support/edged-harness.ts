@@ -4,7 +4,13 @@ import { Bus } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import type { Event, KubeObject, Pod, PodStatus } from "#shared/kube";
 import type { Running } from "#shared/lifecycle";
-import { responseTo, type EdgeCatalog, type NewMessage, type PodName } from "#shared/message";
+import {
+  responseTo,
+  type EdgeCatalog,
+  type NewMessage,
+  type PodName,
+  type PodVerdict,
+} from "#shared/message";
 import { silentLog } from "./silent-log.ts";
 
 type Answer = (message: NewMessage) => unknown;
@@ -20,6 +26,9 @@ export class EdgedHarness implements AsyncDisposable {
   readonly events: Event[] = [];
   readonly terminated: PodName[] = [];
   readonly requests: NewMessage[] = [];
+  readonly confirmed: PodName[] = [];
+  /** What the cloud says of pods that are not stored. */
+  verdict: PodVerdict = "unknown";
   readonly errors: string[] = [];
   readonly log = silentLog();
   cloud: Answer = () => ({ Object: null, Err: null });
@@ -27,7 +36,7 @@ export class EdgedHarness implements AsyncDisposable {
     "pod.changed" | "config.changed" | "link.changed",
     never,
     "pod.status" | "event.recorded",
-    "pod.list" | "object.get" | "pod.terminated" | "cloud.request"
+    "pod.list" | "object.get" | "pod.terminated" | "pod.confirm" | "cloud.request"
   >("rest");
   readonly #waiting = new Set<() => void>();
   #edged: Running | undefined;
@@ -38,6 +47,11 @@ export class EdgedHarness implements AsyncDisposable {
     this.#rest.answer("object.get", async ({ type, namespace, name }) =>
       this.objects.get(`${namespace}/${type}/${name}`),
     );
+    this.#rest.answer("pod.confirm", async (name) => {
+      this.confirmed.push(name);
+      this.#told();
+      return this.verdict;
+    });
     this.#rest.answer("pod.terminated", async (name) => {
       this.terminated.push(name);
       this.pods.delete(name.uid);

@@ -9,6 +9,7 @@ import type {
   ExecResult,
   Image,
   RuntimeHint,
+  StrayContainer,
 } from "#edge/runtime";
 
 interface Held {
@@ -29,6 +30,7 @@ export class FakeRuntime implements ContainerRuntime {
   /** Told by `create`: refuses with this text when set. */
   refuseCreate: string | undefined;
   refuseStart: string | undefined;
+  strays: StrayContainer[] = [];
   calls = 0;
   #away = false;
   #next = 1;
@@ -145,6 +147,11 @@ export class FakeRuntime implements ContainerRuntime {
     return all
       .filter(({ identity }) => podUid === undefined || identity.podUid === podUid)
       .map(({ id, identity, phase }) => ({ id, identity, phase }));
+  }
+
+  async listStrays(): Promise<readonly StrayContainer[]> {
+    this.#enter();
+    return this.strays;
   }
 
   async inspect(id: string): Promise<ContainerDetails | undefined> {

@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { demoImage, makeDemoImage } from "#internal/scripts/engine.ts";
 import { eventually, run, startService, tailOf, type Service } from "#internal/scripts/service.ts";
@@ -40,6 +40,8 @@ export class Pair implements AsyncDisposable {
   #cloud: Service | undefined;
   #edge: Service | undefined;
   #lives = 0;
+  #edgeFolder = "edge";
+  readonly #ownersBefore: string[] = [];
 
   constructor({ folder, node, link, ports, cloud }: PairParts) {
     this.#folder = folder;
@@ -128,7 +130,15 @@ devicetwin: { query-port: 0 }
   }
 
   get edgeDir(): string {
-    return join(this.#folder, "edge");
+    return join(this.#folder, this.#edgeFolder);
+  }
+
+  /** The node gets another data directory, with its certificate and nothing else. */
+  moveEdgeDir(name: string): void {
+    const certs = join(this.edgeDir, "certs");
+    this.#ownersBefore.push(this.#owner);
+    this.#edgeFolder = name;
+    cpSync(certs, join(this.edgeDir, "certs"), { recursive: true });
   }
 
   async ready(limitMs = 20_000): Promise<void> {
@@ -170,7 +180,7 @@ devicetwin: { query-port: 0 }
       await this.#cloud?.[Symbol.asyncDispose]();
     } finally {
       await this.link[Symbol.asyncDispose]();
-      removeContainers(this.#owner);
+      for (const owner of [...this.#ownersBefore, this.#owner]) removeContainers(owner);
       rmSync(this.#folder, { recursive: true, force: true });
     }
   }

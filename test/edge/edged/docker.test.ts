@@ -188,6 +188,8 @@ if (hasEngine())
       edge.statuses.clear();
       await edge.start(runtime, systemClock, { dataDir });
       await edge.until("running again", isRunning(edge, pod));
+      edge.verdict = "gone";
+      await edge.link(true);
       for (let turn = 0; turn < 100 && containers(orphan).length > 0; turn += 1) await Bun.sleep(50);
       expect([
         containers(pod),

@@ -1,7 +1,9 @@
 import { expect, test } from "bun:test";
-import { mkdirSync, existsSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { ContainerSpec, StrayContainer } from "#edge/runtime";
 import type { Pod, PodSpec } from "#shared/kube";
+import { sandboxSpec } from "#internal/edge/edged/container-spec.ts";
 import { EdgedHarness } from "#internal/test/support/edged-harness.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { FakeRuntime } from "#internal/test/support/fake-runtime.ts";
@@ -116,13 +118,103 @@ test("edged tells the cloud of a deleted pod after its containers are gone", asy
   expect([runtime.specs(), existsSync(join(dataDir, "pods/uid-web"))]).toEqual([[], false]);
 });
 
-test("edged removes directories of pods that are not stored any more", async () => {
-  await using at = await world(({ dataDir }) =>
-    mkdirSync(join(dataDir, "pods/uid-old/volumes"), { recursive: true }),
-  );
-  await at.clock.advance(0);
-  expect(existsSync(join(at.dataDir, "pods/uid-old"))).toBe(false);
+test("edged keeps pods it does not know until the cloud says that they do not exist", async () => {
+  await using at = await world();
+  const { edge, clock, runtime, dataDir } = at;
+  const known = makePod({}, "known");
+  await edge.apply(makePod({ volumes: [{ name: "v", emptyDir: {} }] }));
+  await edge.apply(known);
+  await clock.advance(0);
+  await edge.stop();
+  edge.pods.delete("uid-web");
+  mkdirSync(join(dataDir, "pods/uid-nameless"));
+  const left = (): string[] => runtime.specs().map(({ identity }) => identity.podName);
+  await edge.start(runtime, clock, { dataDir });
+  await clock.advance(5000);
+  expect([left().sort(), edge.confirmed]).toEqual([["known", "known", "web", "web"], []]);
+  await edge.link(true);
+  await clock.advance(5000);
+  const web = { namespace: "default", name: "web", uid: "uid-web" };
+  expect([left().length, edge.confirmed]).toEqual([4, [web]]);
+  await edge.link(false);
+  edge.verdict = "gone";
+  await clock.advance(70_000);
+  expect([left().length, edge.confirmed]).toEqual([4, [web]]);
+  await edge.link(true);
+  await clock.advance(5000);
+  expect([left(), readdirSync(join(dataDir, "pods")).sort()]).toEqual([
+    ["known", "known"],
+    ["uid-known", "uid-nameless"],
+  ]);
+  const event = edge.events.find(({ reason }) => reason === "RemovedUnknownPod");
+  expect([event?.involvedObject, event?.message]).toEqual([
+    { apiVersion: "v1", kind: "Node", name: "edge-1", uid: "edge-1" },
+    "Removed 2 containers of pod default/web (uid-web): the cluster does not know this pod",
+  ]);
 });
+
+test("edged removes the directory of a pod without containers by the name kept in it", async () => {
+  await using at = await world();
+  const { edge, clock, runtime, dataDir } = at;
+  await edge.apply(makePod());
+  await clock.advance(0);
+  await edge.stop();
+  for (const { id } of await runtime.list()) await runtime.remove(id);
+  edge.pods.clear();
+  edge.verdict = "gone";
+  await edge.start(runtime, clock, { dataDir });
+  await edge.link(true);
+  await clock.advance(2000);
+  expect(readdirSync(join(dataDir, "pods"))).toEqual([]);
+});
+
+test("edged removes containers of an abandoned data directory of its node, wanted or not, and no others", async () => {
+  await using at = await world();
+  const { edge, clock, runtime, dataDir } = at;
+  using used = tempDir("used");
+  using foreign = tempDir("foreign");
+  for (const [dir, text] of [
+    [dataDir, "ours"],
+    [foreign.path, "theirs"],
+  ] as const) {
+    mkdirSync(join(dir, "certs"));
+    writeFileSync(join(dir, "certs/rootCA.crt"), text);
+  }
+  using _other = holdOpen(join(used.path, "edgecore.db"));
+  const stray = async (name: string, where: string): Promise<StrayContainer> => {
+    const id = await runtime.create(strayOf(name));
+    return { id, identity: strayOf(name).identity, phase: "running", dataDir: where };
+  };
+  runtime.strays = [
+    await stray("gone", "/nowhere"),
+    await stray("used", used.path),
+    await stray("foreign", foreign.path),
+  ];
+  const left = (): string[] => runtime.specs().map(({ identity }) => identity.podName);
+  await edge.link(true);
+  await clock.advance(100);
+  expect(left()).toEqual(["gone", "used", "foreign"]);
+  edge.verdict = "here";
+  await clock.advance(61_000);
+  expect(left()).toEqual(["used", "foreign"]);
+});
+
+function strayOf(podName: string): ContainerSpec {
+  const pod = {
+    metadata: { name: podName, namespace: "default", uid: `uid-${podName}` },
+    spec: { containers: [] },
+  };
+  const security = { allowedUnsafeSysctls: [], seccompDir: "", appArmor: false };
+  const dns = { servers: [], domain: "" };
+  return sandboxSpec(pod, { attempt: 0, image: "web:1", dns, security });
+}
+
+/** A process that has a file open, as an edgecore has its database. */
+function holdOpen(path: string): Disposable {
+  const child = Bun.spawn(["sh", "-c", `exec 9>${path}; echo ready; exec sleep 60`], { stdout: "pipe" });
+  while (!existsSync(path)) Bun.sleepSync(5);
+  return { [Symbol.dispose]: () => child.kill() };
+}
 
 test("edged refuses a pod whose uid would leave the data directory", async () => {
   await using at = await world();
