@@ -26,11 +26,11 @@ export async function ensureImage(
     tools.record({
       type: "Warning",
       reason: "InspectFailed",
-      message: `Failed to apply default image tag "${ref}"`,
+      message: `Failed to apply default image tag "${ref}": couldn't parse image reference "${ref}": invalid reference format`,
     });
     throw new StartError(
       "InvalidImageName",
-      `Failed to apply default image tag "${ref}": invalid reference format`,
+      `Failed to apply default image tag "${ref}": couldn't parse image reference "${ref}": invalid reference format`,
     );
   }
   const policy = pullPolicy(container);
@@ -88,12 +88,16 @@ async function pull(ref: string, dockerConfigs: readonly string[], tools: ImageT
   record({ type: "Normal", reason: "Pulled", message });
 }
 
+const label = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?";
+const domain = `(?:(?:${label}(?:\\.${label})*|\\[[a-fA-F0-9:]+\\])(?::[0-9]+)?/)?`;
+const component = "[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*";
+const rest =
+  "(?::[\\w][\\w.-]{0,127})?(?:@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?";
+const reference = new RegExp(`^${domain}${component}(?:/${component})*${rest}$`);
+
+/** As Docker's reference grammar has it. A bare id would name any image, also one that others pulled with a password. */
 function isReference(ref: string): boolean {
-  return (
-    ref.length <= 512 &&
-    /^[a-zA-Z0-9]([\w.\-:/]*\w)?(:[\w.-]+)?(@sha256:[0-9a-f]{64})?$/.test(ref) &&
-    !ref.includes("//")
-  );
+  return ref.length <= 512 && reference.test(ref) && !/^(sha256:)?[0-9a-f]{64}$/.test(ref);
 }
 
 /** The engine's refusal of one step, as the reason kubelet would show. */

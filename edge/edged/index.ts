@@ -67,6 +67,7 @@ export async function startEdged(config: EdgedConfig, deps: EdgedDeps): Promise<
   return running("edged", stack.move());
 }
 
+const mostGone = 200;
 /** Directory of what subPaths are mounted at while their containers start. */
 const pinsName = "subpaths";
 
@@ -80,6 +81,8 @@ class Pods implements AsyncDisposable {
   /** By uid: id and phase of each container at the last list. */
   #seen = new Map<string, string>();
   readonly #unknown: UnknownPods;
+  /** Uids of deleted pods of which nothing is left here. */
+  #goneLately = new Set<string>();
   readonly #machine = readMachine();
   #allocatable: Readonly<Record<string, string>>;
   #hostIp: string | undefined;
@@ -127,14 +130,16 @@ class Pods implements AsyncDisposable {
     this.#relist();
   }
 
-  changed({ namespace, name, object }: ObjectChange): void {
+  changed({ namespace, name, object }: ObjectChange): Promise<void> | undefined {
     const pod = object as Pod | undefined;
     for (const [uid, worker] of this.#workers) {
       const { metadata } = worker.pod;
       const sameName = metadata.namespace === namespace && metadata.name === name;
       if (sameName && uid !== pod?.metadata.uid) worker.submit(undefined);
     }
+    if (pod && this.#goneLately.has(pod.metadata.uid ?? "")) return this.#goneAgain(pod);
     if (pod) this.#want(pod);
+    return undefined;
   }
 
   configChanged({ type, namespace, name }: ObjectChange): void {
@@ -211,8 +216,15 @@ class Pods implements AsyncDisposable {
     };
   }
 
+  /** The cloud repeats a deletion that it did not see acknowledged: it was stored again, and there is nothing to do. */
+  async #goneAgain(pod: Pod): Promise<void> {
+    await this.#deps.port.ask("pod.terminated", nameOf(pod));
+  }
+
   async #gone(pod: Pod): Promise<void> {
     const name = nameOf(pod);
+    if (pod.metadata.deletionTimestamp)
+      this.#goneLately = new Set([...this.#goneLately, name.uid].slice(-mostGone));
     if (pod.metadata.deletionTimestamp) await this.#deps.port.ask("pod.terminated", name);
     this.#workers.delete(name.uid);
     this.#seen.delete(name.uid);
@@ -273,12 +285,21 @@ class Pods implements AsyncDisposable {
 function isPod(pod: Pod): boolean {
   const { uid, name, namespace } = pod.metadata ?? {};
   const containers = [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])];
-  const names = [uid, name, namespace, ...containers.map((one) => one.name)];
-  return Array.isArray(pod.spec?.containers) && pod.spec.containers.length > 0 && names.every(isName);
+  return (
+    Array.isArray(pod.spec?.containers) &&
+    pod.spec.containers.length > 0 &&
+    [uid, name, namespace].every(isName) &&
+    containers.every((one) => isContainerName(one.name))
+  );
 }
 
 function isName(name: string | undefined): boolean {
   return name !== undefined && /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/.test(name);
+}
+
+/** `POD` is the sandbox; an underscore would let two containers have one name in the engine. */
+function isContainerName(name: string): boolean {
+  return /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name);
 }
 
 function nameOf(pod: Pod): { readonly namespace: string; readonly name: string; readonly uid: string } {

@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { Clock } from "#shared/clock";
 import { AppError, describeError } from "#shared/errors";
@@ -146,6 +146,8 @@ function prepareVolumes(tools: VolumeTools): ReadonlyMap<string, string> {
   if (!root.find(nameFile)) root.write(nameFile, Buffer.from(objectKey(pod)), { mode: 0o600 });
   using volumes = root.ensure("volumes", 0o755);
   using staging = root.ensure("staging", 0o700);
+  // What a full disk or a kill left half done.
+  for (const name of staging.names()) rmSync(staging.at(name), { recursive: true, force: true });
   return new Map(
     (pod.spec.volumes ?? []).map((volume) => [
       volume.name,

@@ -1,6 +1,5 @@
-import { closeSync, constants, fstatSync, openSync, readSync, rmSync } from "node:fs";
-import { dirname } from "node:path";
-import { mkdirSync } from "node:fs";
+import { closeSync, constants, fstatSync, mkdirSync, openSync, readSync, rmSync } from "node:fs";
+import { basename, dirname } from "node:path";
 import { Directory } from "./directory.ts";
 
 const mostBytes = 4096;
@@ -10,32 +9,30 @@ export function makeTerminationLog(path: string): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   rmSync(path, { force: true });
   using dir = Directory.open(dirname(path));
-  dir.write(path.slice(dirname(path).length + 1), new Uint8Array(), { mode: 0o666 });
+  dir.write(basename(path), new Uint8Array(), { mode: 0o666 });
 }
 
 /** The end of what a container left in its termination log, at most 4 KiB however large it is. */
 export function readTerminationLog(path: string): string | undefined {
-  const fd = openFile(path);
-  if (fd === undefined) return undefined;
   try {
-    const { size } = fstatSync(fd);
-    const bytes = Buffer.alloc(Math.min(size, mostBytes));
-    const read = readSync(fd, bytes, 0, bytes.length, Math.max(0, size - mostBytes));
-    const text = bytes.subarray(0, read).toString().trimEnd();
+    const text = readEnd(path)?.trimEnd();
     return text === "" ? undefined : text;
-  } finally {
-    closeSync(fd);
+  } catch {
+    // Without a log that can be read there are no last words.
+    return undefined;
   }
 }
 
-function openFile(path: string): number | undefined {
+function readEnd(path: string): string | undefined {
   const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
+  const fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   try {
-    const fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    if (fstatSync(fd).isFile()) return fd;
+    const found = fstatSync(fd);
+    if (!found.isFile()) return undefined;
+    const bytes = Buffer.alloc(Math.min(found.size, mostBytes));
+    const read = readSync(fd, bytes, 0, bytes.length, Math.max(0, found.size - mostBytes));
+    return bytes.subarray(0, read).toString();
+  } finally {
     closeSync(fd);
-  } catch {
-    // Without a log there are no last words.
   }
-  return undefined;
 }

@@ -11,7 +11,7 @@ export interface ContainerRuntime extends AsyncDisposable {
   listImages(): Promise<readonly Image[]>;
   /** Resolves when the image is complete in the engine. */
   pullImage(ref: string, options: PullOptions): Promise<void>;
-  /** Makes sure the image that holds a pod's namespaces is there. @returns its reference */
+  /** Makes sure the image that holds a pod's namespaces is there. @returns its id */
   ensurePauseImage(): Promise<string>;
 
   /** @returns the id of a container that was made and not started */

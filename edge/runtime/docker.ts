@@ -24,7 +24,7 @@ import { readLines, readMultiplexed } from "./docker-stream.ts";
 import { watchEvents } from "./docker-watch.ts";
 import { labelNames } from "./identity.ts";
 import { findAuth, withTag } from "./image-name.ts";
-import { pauseArchive, pauseImageName } from "./pause-image.ts";
+import { pauseArchive, pauseImageName, pauseLayer, type PauseArchitecture } from "./pause-image.ts";
 import type { Readable } from "node:stream";
 
 export interface DockerRuntimeOptions {
@@ -34,6 +34,8 @@ export interface DockerRuntimeOptions {
   readonly owner: string;
   /** Whose containers they are: what `listStrays` compares. Without it there are no strays. */
   readonly node?: string;
+  /** Name of the pause image; only tests give another. */
+  readonly pauseImage?: string;
   /** Written on every container, for those who look for strays. */
   readonly dataDir?: string;
   readonly clock: Clock;
@@ -142,21 +144,39 @@ class DockerRuntime implements ContainerRuntime {
     }
   }
 
+  /** By its id: a name can come to mean an image that a pod had pulled. */
   async #makePauseImage(): Promise<string> {
-    if (await this.findImage(pauseImageName)) return pauseImageName;
-    const [repo, tag] = pauseImageName.split(":");
+    const { pauseImage = pauseImageName } = this.#options;
+    const { Arch } = await this.#call("ask the engine", {}, () => this.#docker.version());
+    const architecture = Arch === "arm64" ? "arm64" : "amd64";
+    const present = await this.#findPauseImage(pauseImage, architecture);
+    if (present !== undefined) return present;
+    await this.#importPauseImage(pauseImage, architecture);
+    const made = await this.#findPauseImage(pauseImage, architecture);
+    if (made === undefined)
+      throw new UnavailableError("pause-image", `Cannot use the pause image: "${pauseImage}" is another one`);
+    return made;
+  }
+
+  async #findPauseImage(name: string, architecture: PauseArchitecture): Promise<string | undefined> {
+    const found = await this.#find(`look for image "${name}"`, () => this.#docker.getImage(name).inspect());
+    const layers: readonly string[] = found?.RootFS.Layers ?? [];
+    const entry = [found?.Config.Entrypoint ?? []].flat();
+    const isOurs = layers.join() === pauseLayer(architecture) && entry.join() === "/pause";
+    return isOurs ? found?.Id : undefined;
+  }
+
+  async #importPauseImage(name: string, architecture: PauseArchitecture): Promise<void> {
+    const [repo, tag] = name.split(":");
     await this.#call("import the pause image", {}, async () => {
-      const { Arch: arch } = await this.#docker.version();
-      const archive = pauseArchive(arch === "arm64" ? "arm64" : "amd64");
       // dockerode's types know only streams; its transport sends a Buffer as it is.
-      const body = archive as unknown as NodeJS.ReadableStream;
+      const body = pauseArchive(architecture) as unknown as NodeJS.ReadableStream;
       const stream = await this.#docker.importImage(body, { repo, tag, changes: 'ENTRYPOINT ["/pause"]' });
       for await (const line of readLines(stream as Readable)) {
         const { error } = JSON.parse(line) as { error?: string };
         if (error !== undefined) throw new AppError("engine-refused", error);
       }
     });
-    return pauseImageName;
   }
 
   async create(spec: ContainerSpec): Promise<string> {

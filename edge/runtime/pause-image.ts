@@ -55,6 +55,11 @@ export function pauseProgram(architecture: PauseArchitecture): Uint8Array {
   return file;
 }
 
+/** Id of the only layer an image of it has, so that an image of another content is not taken for it. */
+export function pauseLayer(architecture: PauseArchitecture): string {
+  return `sha256:${new Bun.CryptoHasher("sha256").update(pauseArchive(architecture)).digest("hex")}`;
+}
+
 /** A root file system holding only `/pause`, as a tar. */
 export function pauseArchive(architecture: PauseArchitecture): Uint8Array {
   const program = pauseProgram(architecture);

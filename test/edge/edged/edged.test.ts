@@ -118,6 +118,21 @@ test("edged tells the cloud of a deleted pod after its containers are gone", asy
   expect([runtime.specs(), existsSync(join(dataDir, "pods/uid-web"))]).toEqual([[], false]);
 });
 
+test("edged says once that a pod is gone when the cloud repeats its deletion, and tells the cloud again", async () => {
+  await using at = await world();
+  const { edge, clock } = at;
+  const pod = makePod();
+  const deleted = { ...pod, metadata: { ...pod.metadata, deletionTimestamp: "2026-01-01T00:00:00Z" } };
+  await edge.apply(pod);
+  await clock.advance(0);
+  await edge.apply(deleted);
+  await clock.advance(0);
+  await edge.apply(deleted);
+  await clock.advance(2000);
+  expect(edge.log.lines.filter((line) => line.includes('"pod is gone"'))).toHaveLength(1);
+  expect([edge.terminated.length, edge.pods.size]).toEqual([2, 0]);
+});
+
 test("edged keeps pods it does not know until the cloud says that they do not exist", async () => {
   await using at = await world();
   const { edge, clock, runtime, dataDir } = at;
@@ -216,10 +231,14 @@ function holdOpen(path: string): Disposable {
   return { [Symbol.dispose]: () => child.kill() };
 }
 
-test("edged refuses a pod whose uid would leave the data directory", async () => {
+test("edged refuses a pod whose uid or container names would leave their place", async () => {
   await using at = await world();
   const pod = makePod();
   await at.edge.apply({ ...pod, metadata: { ...pod.metadata, uid: "../../evil" } });
+  for (const name of ["../../evil", "POD", "a_b", "A", ""]) {
+    const initContainers = [{ name, image: "web:1" }];
+    await at.edge.apply(makePod({ initContainers }));
+  }
   await at.clock.advance(0);
   expect([at.runtime.specs(), at.edge.errors]).toEqual([[], []]);
 });
