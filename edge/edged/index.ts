@@ -55,7 +55,9 @@ export async function startEdged(config: EdgedConfig, deps: EdgedDeps): Promise<
     mkdirSync(join(config.dataDir, name), { recursive: true, mode: 0o700 });
   // The kernel's list of mounts knows no links.
   const dataDir = realpathSync(config.dataDir);
-  releaseAll(join(dataDir, pinsName));
+  releaseAll(join(dataDir, pinsName), (path, error) =>
+    deps.log.warn("cannot release a mount of an earlier run", { path, error }),
+  );
   const pods = stack.use(new Pods({ ...config, dataDir }, deps));
   const { port, runtime } = deps;
   stack.use(port.on("pod.changed", (change) => pods.changed(change)));

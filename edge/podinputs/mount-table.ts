@@ -59,6 +59,13 @@ export function releasePoint(path: string): void {
 }
 
 /** Mounts that an edgecore which was killed left behind. */
-export function releaseAll(dir: string): void {
-  for (const name of readdirSync(dir)) releasePoint(join(dir, name));
+export function releaseAll(dir: string, onFailure: (path: string, error: unknown) => void): void {
+  for (const name of readdirSync(dir)) {
+    const path = join(dir, name);
+    try {
+      releasePoint(path);
+    } catch (error) {
+      onFailure(path, error);
+    }
+  }
 }

@@ -221,8 +221,14 @@ test("releaseAll unmounts what a killed edgecore left, and deletes nothing that 
   writeFileSync(join(dir.path, "v/d/kept"), "");
   await pinned(dir.path, "d");
   await pinned(dir.path, "d/kept");
-  releaseAll(join(dir.path, "pins"));
-  expect([readdirSync(join(dir.path, "pins")), readdirSync(join(dir.path, "v/d"))]).toEqual([[], ["kept"]]);
+  mkdirSync(join(dir.path, "pins/full/of"), { recursive: true });
+  const failed: string[] = [];
+  releaseAll(join(dir.path, "pins"), (path) => failed.push(path));
+  expect(failed).toEqual([join(dir.path, "pins/full")]);
+  expect([readdirSync(join(dir.path, "pins/full")), readdirSync(join(dir.path, "v/d"))]).toEqual([
+    ["of"],
+    ["kept"],
+  ]);
 });
 
 test("removePodDir deletes neither what is mounted in a pod's directory nor what its links lead to", () => {
