@@ -15,7 +15,7 @@ import {
   X509CertificateGenerator,
 } from "@peculiar/x509";
 import { ProtocolError } from "#shared/errors";
-import { exportKey, generateKeys, importKey } from "./keys.ts";
+import { exportKey, findKeyFault, generateKeys, importKey } from "./keys.ts";
 
 const dayMs = 86_400_000;
 const usages = { server: "1.3.6.1.5.5.7.3.1", client: "1.3.6.1.5.5.7.3.2" } as const;
@@ -40,6 +40,22 @@ export interface KeyPair {
   readonly key: string;
 }
 
+/** A request whose signature holds and whose key is strong enough. */
+export interface OpenedRequest {
+  /** hex SHA-256 of the public key (SubjectPublicKeyInfo, DER) */
+  readonly keyHash: string;
+  /** Signs it for client authentication; of what it asks for only the key is taken. */
+  sign(options: Omit<IssueOptions, "hosts" | "usage">): Promise<SignedRequest>;
+}
+
+export interface SignedRequest {
+  readonly der: Uint8Array;
+  /** hex, lower case */
+  readonly serial: string;
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+}
+
 /** A certificate authority: signs server and client certificates and edges' requests. */
 export interface Authority {
   readonly certPem: string;
@@ -48,7 +64,9 @@ export interface Authority {
   /** hex SHA-256 of the DER certificate: the pin in a join token */
   readonly fingerprint: string;
   issue(options: IssueOptions): Promise<KeyPair>;
-  /** Signs a DER request for client authentication, keeping only `subject`. @throws ProtocolError on a bad request */
+  /** Reads a DER request. @throws ProtocolError on a bad request */
+  openRequest(der: Uint8Array): Promise<OpenedRequest>;
+  /** Opens a request and signs it, keeping only `subject`. @throws ProtocolError on a bad request */
   signRequest(der: Uint8Array, options: Omit<IssueOptions, "hosts" | "usage">): Promise<Uint8Array>;
 }
 
@@ -86,6 +104,13 @@ export async function loadAuthority(pair: KeyPair): Promise<Authority> {
 
 function authority(ca: X509Certificate, key: CryptoKey, keyPem: string): Authority {
   const certDer = new Uint8Array(ca.rawData);
+  const openRequest = async (der: Uint8Array): Promise<OpenedRequest> => {
+    const publicKey = await verifiedKey(der);
+    return {
+      keyHash: hashOf(publicKey.rawData),
+      sign: async (options) => signedOf(await sign({ ca, key }, publicKey, { ...options, usage: "client" })),
+    };
+  };
   return {
     certPem: `${ca.toString("pem")}\n`,
     keyPem,
@@ -96,24 +121,42 @@ function authority(ca: X509Certificate, key: CryptoKey, keyPem: string): Authori
       const cert = await sign({ ca, key }, keys.publicKey, options);
       return { cert: `${cert.toString("pem")}\n`, key: await exportKey(keys.privateKey) };
     },
-    signRequest: async (der, options) => {
-      const request = await verifiedRequest(der);
-      const cert = await sign({ ca, key }, request, { ...options, usage: "client" });
-      return new Uint8Array(cert.rawData);
-    },
+    openRequest,
+    signRequest: async (der, options) => (await (await openRequest(der)).sign(options)).der,
   };
 }
 
-async function verifiedRequest(der: Uint8Array): Promise<Pkcs10CertificateRequest["publicKey"]> {
-  try {
-    const request = new Pkcs10CertificateRequest(new Uint8Array(der));
-    if (await request.verify()) return request.publicKey;
-  } catch (cause) {
-    throw new ProtocolError("bad-csr", "Cannot read certificate request: not a DER PKCS#10 request", {
-      cause,
-    });
-  }
+/** The key is judged before its signature is verified: a huge one would cost much to verify. */
+async function verifiedKey(der: Uint8Array): Promise<Pkcs10CertificateRequest["publicKey"]> {
+  const unreadable = "Cannot read certificate request: not a DER PKCS#10 request";
+  const request = attempt(() => new Pkcs10CertificateRequest(new Uint8Array(der)), unreadable);
+  const fault = attempt(() => findKeyFault(new Uint8Array(request.publicKey.rawData)), unreadable);
+  if (fault !== undefined)
+    throw new ProtocolError("weak-key", `Cannot accept certificate request: its key is ${fault}`);
+  const verified = await request.verify().catch(() => false);
+  if (verified) return request.publicKey;
   throw new ProtocolError("bad-csr", "Cannot accept certificate request: its signature does not verify");
+}
+
+function attempt<T>(read: () => T, text: string): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw new ProtocolError("bad-csr", text, { cause });
+  }
+}
+
+function signedOf(cert: X509Certificate): SignedRequest {
+  return {
+    der: new Uint8Array(cert.rawData),
+    serial: cert.serialNumber.toLowerCase(),
+    notBeforeMs: cert.notBefore.getTime(),
+    notAfterMs: cert.notAfter.getTime(),
+  };
+}
+
+function hashOf(der: ArrayBuffer | Uint8Array): string {
+  return createHash("sha256").update(new Uint8Array(der)).digest("hex");
 }
 
 async function sign(

@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto";
+import { createHash, X509Certificate } from "node:crypto";
 
 export interface CertificateInfo {
   readonly commonName: string;
@@ -33,4 +33,29 @@ export function readCertificate(source: string | Uint8Array): CertificateInfo {
 /** Whether `cert` was signed by `ca` (both PEM or DER); does not look at dates. */
 export function isSignedBy(cert: string | Uint8Array, ca: string | Uint8Array): boolean {
   return new X509Certificate(cert).verify(new X509Certificate(ca).publicKey);
+}
+
+/** What tells a certificate from others of the same subject. */
+export interface CertificateId {
+  /** hex, lower case */
+  readonly serial: string;
+  /** hex SHA-256 of the public key (SubjectPublicKeyInfo, DER) */
+  readonly keyHash: string;
+  /** Whether it may be shown by a client: it says so, or limits its use not at all. */
+  readonly isForClients: boolean;
+}
+
+const clientUsages: ReadonlySet<string> = new Set(["1.3.6.1.5.5.7.3.2", "2.5.29.37.0"]);
+
+/** @throws when it is not a certificate */
+export function identifyCertificate(source: string | Uint8Array): CertificateId {
+  const cert = new X509Certificate(source);
+  const spki = cert.publicKey.export({ type: "spki", format: "der" });
+  // Without the extension there is no list, whatever the types say.
+  const usages = cert.keyUsage as readonly string[] | undefined;
+  return {
+    serial: cert.serialNumber.toLowerCase(),
+    keyHash: createHash("sha256").update(spki).digest("hex"),
+    isForClients: !cert.ca && (usages === undefined || usages.some((usage) => clientUsages.has(usage))),
+  };
 }

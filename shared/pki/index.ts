@@ -1,5 +1,11 @@
-export type { Authority, IssueOptions, KeyPair, Subject } from "./authority.ts";
-export { isSignedBy, readCertificate, type CertificateInfo } from "./certificate.ts";
+export type { Authority, IssueOptions, KeyPair, OpenedRequest, SignedRequest, Subject } from "./authority.ts";
+export {
+  identifyCertificate,
+  isSignedBy,
+  readCertificate,
+  type CertificateId,
+  type CertificateInfo,
+} from "./certificate.ts";
 export { createAuthority, createNodeRequest, loadAuthority } from "./on-demand.ts";
 export { fromPem, toPem } from "./pem.ts";
 export type { CertificateRequest } from "./request.ts";
@@ -7,8 +13,10 @@ export { findTlsFaults, type TlsFault, type TlsFiles } from "./tls-files.ts";
 export {
   createToken,
   fingerprintOf,
+  inspectToken,
   splitToken,
   verifyToken,
+  type InspectedToken,
   type SplitToken,
   type TokenVerdict,
 } from "./token.ts";

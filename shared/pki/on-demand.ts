@@ -25,9 +25,12 @@ export async function loadAuthority(pair: KeyPair): Promise<Authority> {
   return authority.loadAuthority(pair);
 }
 
-/** Asks for O=system:nodes, CN=system:node:<node>, the identity KubeEdge 1.16 and later give an edge node. */
-export async function createNodeRequest(node: string): Promise<CertificateRequest> {
+/**
+ * Asks for O=system:nodes, CN=system:node:<node>, the identity KubeEdge 1.16 and later give an edge node, with a new key
+ * or with the ECDSA P-256 key given.
+ */
+export async function createNodeRequest(node: string, key?: string): Promise<CertificateRequest> {
   await prepare();
   const request = await import("./request.ts");
-  return request.createNodeRequest(node);
+  return request.createNodeRequest(node, key);
 }

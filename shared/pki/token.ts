@@ -2,15 +2,17 @@ import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 import { fromPem } from "./pem.ts";
 
 /**
- * A KubeEdge join token: `<hex sha256 of the CA's DER>.<JWT>`, the JWT HS256 with only `exp` (seconds),
- * keyed with the raw DER bytes of the CA's private key.
+ * A KubeEdge join token: `<hex sha256 of the CA's DER>.<JWT>`, the JWT HS256 with `exp` (seconds) and, in ours, `jti`
+ * (which of the tokens on record it is), keyed with the raw DER bytes of the CA's private key.
  */
 export function createToken(
   ca: { readonly fingerprint: string; readonly keyPem: string },
   expiresMs: number,
+  id?: string,
 ): string {
   const header = base64url(JSON.stringify({ alg: "HS256", typ: "JWT" }));
-  const claims = base64url(JSON.stringify({ exp: Math.floor(expiresMs / 1000) }));
+  const exp = Math.floor(expiresMs / 1000);
+  const claims = base64url(JSON.stringify({ exp, ...(id !== undefined && { jti: id }) }));
   const signed = `${header}.${claims}`;
   return `${ca.fingerprint}.${signed}.${sign(signed, ca.keyPem)}`;
 }
@@ -33,15 +35,29 @@ export type TokenVerdict = "valid" | "malformed" | "bad-signature" | "expired";
 
 /** Checks the JWT part of a join token. */
 export function verifyToken(jwt: string, keyPem: string, nowMs: number): TokenVerdict {
-  const [header, claims, signature, ...rest] = jwt.split(".");
+  return inspectToken(jwt, keyPem, nowMs).verdict;
+}
+
+export interface InspectedToken {
+  readonly verdict: TokenVerdict;
+  /** undefined in tokens of KubeEdge and of our older versions; told only when the signature holds */
+  readonly id?: string | undefined;
+}
+
+const longestJwt = 1000;
+
+/** As `verifyToken`, with the id of the token. */
+export function inspectToken(jwt: string, keyPem: string, nowMs: number): InspectedToken {
+  const [header, claims, signature, ...rest] = jwt.length > longestJwt ? [] : jwt.split(".");
   if (header === undefined || claims === undefined || signature === undefined || rest.length > 0)
-    return "malformed";
+    return { verdict: "malformed" };
   const right = Buffer.from(sign(`${header}.${claims}`, keyPem));
   const given = Buffer.from(signature);
-  if (right.length !== given.length || !timingSafeEqual(right, given)) return "bad-signature";
-  const expires = readExpiry(claims);
-  if (expires === undefined) return "malformed";
-  return nowMs >= expires * 1000 ? "expired" : "valid";
+  if (right.length !== given.length || !timingSafeEqual(right, given)) return { verdict: "bad-signature" };
+  const { exp, jti } = readClaims(claims);
+  if (typeof exp !== "number") return { verdict: "malformed" };
+  const id = typeof jti === "string" ? jti : undefined;
+  return { verdict: nowMs >= exp * 1000 ? "expired" : "valid", id };
 }
 
 /** Hex SHA-256 of DER bytes. */
@@ -49,12 +65,12 @@ export function fingerprintOf(der: Uint8Array): string {
   return createHash("sha256").update(der).digest("hex");
 }
 
-function readExpiry(claims: string): number | undefined {
+function readClaims(claims: string): { readonly exp?: unknown; readonly jti?: unknown } {
   try {
-    const value = JSON.parse(Buffer.from(claims, "base64url").toString()) as { exp?: unknown };
-    return typeof value.exp === "number" ? value.exp : undefined;
+    const value: unknown = JSON.parse(Buffer.from(claims, "base64url").toString());
+    return typeof value === "object" && value !== null ? value : {};
   } catch {
-    return undefined;
+    return {};
   }
 }
 
