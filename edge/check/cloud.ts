@@ -1,6 +1,8 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { checkTcp, fail, ok, warn, type Finding } from "#shared/cli";
 import type { Clock } from "#shared/clock";
-import type { EdgeConfig } from "#shared/config";
+import { readJoinToken, type EdgeConfig } from "#shared/config";
 import { describeError } from "#shared/errors";
 import { fingerprintOf, fromPem, splitToken } from "#shared/pki";
 
@@ -16,7 +18,40 @@ export async function* checkCloud(config: EdgeConfig, clock: Clock): AsyncGenera
   yield why === undefined
     ? ok("cloud link", `${link.host} accepts connections`)
     : fail("cloud link", `${link.host}: ${why}`, mend);
+  if (why === undefined) yield* checkAdmission(config);
   yield* checkEnrolment(edgeHub, clock);
+}
+
+/** Whether the cloud would let this node in. A handshake would take the place of the edgecore that runs: this is none. */
+async function* checkAdmission({ edgeHub, dataDir, nodeName }: EdgeConfig): AsyncGenerator<Finding> {
+  const folder = join(dataDir, "certs");
+  const files = {
+    cert: edgeHub.certFile ?? join(folder, "edge.crt"),
+    key: edgeHub.keyFile ?? join(folder, "edge.key"),
+    ca: edgeHub.caFile ?? join(folder, "rootCA.crt"),
+  };
+  if (!Object.values(files).every((file) => existsSync(file))) return;
+  const subject = "admission";
+  try {
+    const tls = Object.fromEntries(
+      Object.entries(files).map(([part, file]) => [part, readFileSync(file, "utf8")]),
+    );
+    const response = await fetch(edgeHub.url.replace(/^wss:/, "https:"), {
+      tls,
+      headers: { node_id: nodeName },
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    const said = (await response.text())
+      .replaceAll(/[\p{C}\s]+/gu, " ")
+      .trim()
+      .slice(0, 600);
+    if (response.status === 426) yield ok(subject, `cloudcore lets node "${nodeName}" in`);
+    // KubeEdge's answers 400 to whatever is no handshake.
+    if (response.status === 401 || response.status === 403)
+      yield fail(subject, said, "do in the cloud what it says, or join again with a new token");
+  } catch (error) {
+    yield fail(subject, `${edgeHub.url}: ${describeError(error)}`, mend);
+  }
 }
 
 async function* checkEnrolment(hub: EdgeConfig["edgeHub"], clock: Clock): AsyncGenerator<Finding> {
@@ -38,7 +73,8 @@ async function* checkEnrolment(hub: EdgeConfig["edgeHub"], clock: Clock): AsyncG
 }
 
 function judgePin(hub: EdgeConfig["edgeHub"], ca: Uint8Array): Finding {
-  const pin = hub.token === undefined ? undefined : splitToken(hub.token)?.fingerprint;
+  const given = readJoinToken(hub);
+  const pin = given && "token" in given ? splitToken(given.token)?.fingerprint : undefined;
   const der = fromPem(new TextDecoder().decode(ca)) ?? ca;
   if (pin === undefined || pin === fingerprintOf(der)) return ok("enrolment", `${hub.httpsUrl} answers`);
   return fail("enrolment", `${hub.httpsUrl} has another CA than the token`, "use a token of this cloudcore");

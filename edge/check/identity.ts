@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { checkCertificate, fail, ok, warn, type Finding } from "#shared/cli";
-import type { EdgeConfig } from "#shared/config";
+import { readJoinToken, type EdgeConfig, type TokenSource } from "#shared/config";
 import { readCertificate, splitToken } from "#shared/pki";
 
 const prefix = "system:node:";
@@ -13,7 +13,7 @@ export function* checkIdentity(config: EdgeConfig, nowMs: number): Generator<Fin
   const certFile = edgeHub.certFile ?? join(dataDir, "certs/edge.crt");
   const caFile = edgeHub.caFile ?? join(dataDir, "certs/rootCA.crt");
   if (edgeHub.certFile === undefined && !existsSync(certFile)) {
-    yield checkToken(edgeHub.token, nowMs);
+    yield checkToken(edgeHub, nowMs);
     return;
   }
   yield* checkNodeCertificate(config, { certFile, caFile }, nowMs);
@@ -44,7 +44,7 @@ function* checkNodeCertificate(
   }
   const evidence = `${certFile} is of node "${other}", this one is "${nodeName}"`;
   const fixed = edgeHub.certFile !== undefined;
-  const token = fixed || edgeHub.token === undefined ? undefined : checkToken(edgeHub.token, nowMs);
+  const token = fixed || !readJoinToken(edgeHub) ? undefined : checkToken(edgeHub, nowMs);
   const rename = `or give the old name back: edged.hostname-override: ${other}`;
   if (token) yield token;
   if (token?.state === "ok") yield ok(subject, `${evidence}: the token gets a new one`);
@@ -61,9 +61,12 @@ function otherNode(certFile: string, nodeName: string): string | undefined {
   return name === nodeName ? undefined : name;
 }
 
-function checkToken(token: string | undefined, nowMs: number): Finding {
-  const mend = "print one with `cloudcore token` and give it with --token or edgehub.token";
-  if (token === undefined) return fail("join token", "neither a certificate nor a token", mend);
+function checkToken(source: TokenSource, nowMs: number): Finding {
+  const mend = "print one with `cloudcore token` and give it with --token-file or edgehub.token";
+  const given = readJoinToken(source);
+  if (!given) return fail("join token", "neither a certificate nor a token", mend);
+  if ("fault" in given) return fail("join token", given.fault, mend);
+  const { token } = given;
   const parts = splitToken(token);
   if (!parts) return fail("join token", "it has not the form of a join token", mend);
   const expiresMs = expiryOf(parts.jwt);

@@ -1,12 +1,14 @@
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
 import {
   chmodSync,
   closeSync,
+  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
   readFileSync,
   renameSync,
+  rmSync,
   writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
@@ -29,6 +31,12 @@ export interface CertificateFiles {
   readonly fixed: boolean;
 }
 
+/** The key of a request that may have been answered without the answer arriving; a new one is kept before it is used. */
+export interface KeyOfRequest {
+  readonly key: string | undefined;
+  readonly keep: (key: string) => void;
+}
+
 export function certificateFiles(config: Pick<EdgeConfig, "dataDir" | "edgeHub">): CertificateFiles {
   const { caFile, certFile, keyFile } = config.edgeHub;
   const folder = join(config.dataDir, "certs");
@@ -38,6 +46,17 @@ export function certificateFiles(config: Pick<EdgeConfig, "dataDir" | "edgeHub">
     key: keyFile ?? join(folder, "edge.key"),
     fixed: certFile !== undefined && keyFile !== undefined,
   };
+}
+
+/** The first of the configured files that is missing, with its field. */
+export function findMissing({ ca, cert, key }: CertificateFiles): string | undefined {
+  const fields = [
+    ["certfile", cert],
+    ["keyfile", key],
+    ["cafile", ca],
+  ] as const;
+  const missing = fields.find(([, path]) => !existsSync(path));
+  return missing && `edgehub.websocket.${missing[0]}: "${missing[1]}" does not exist`;
 }
 
 /** @returns undefined when any of the files is missing. @throws ConfigError when one cannot be read */
@@ -94,6 +113,12 @@ export function lifeOf(cert: string): { readonly startMs: number; readonly endMs
   }
 }
 
+/** Replaces a file as a whole, durably. */
+function writeWhole(path: string, text: string): void {
+  writeAside(path, text);
+  putInPlace(path);
+}
+
 function readText(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8");
@@ -131,5 +156,54 @@ function syncFolder(folder: string): void {
     fsyncSync(handle);
   } finally {
     closeSync(handle);
+  }
+}
+
+/** What is kept while a node joins, so that a lost answer or a crash costs no second use of the token. */
+export class Joining {
+  readonly #pending: string;
+  readonly #joined: string;
+
+  constructor(dataDir: string) {
+    this.#pending = join(dataDir, "certs/joining.json");
+    this.#joined = join(dataDir, "certs/joined-with");
+  }
+
+  /** The key of the request that was made with this token for this node, if there was one. */
+  keyFor(token: string, node: string): KeyOfRequest {
+    const hash = hashOf(token);
+    const before = readJson(this.#pending);
+    const isSame = before?.["token"] === hash && before["node"] === node;
+    const key = isSame && typeof before["key"] === "string" ? before["key"] : undefined;
+    return {
+      key,
+      keep: (next) => {
+        if (next !== key) writeWhole(this.#pending, JSON.stringify({ token: hash, node, key: next }));
+      },
+    };
+  }
+
+  /** The certificate is on disk: the token is spent. */
+  finish(token: string): void {
+    writeWhole(this.#joined, JSON.stringify({ token: hashOf(token) }));
+    rmSync(this.#pending, { force: true });
+  }
+
+  /** Whether the certificate there is was got with it. */
+  isSpent(token: string): boolean {
+    return readJson(this.#joined)?.["token"] === hashOf(token);
+  }
+}
+
+function hashOf(token: string): string {
+  return createHash("sha256").update(token.trim()).digest("hex");
+}
+
+function readJson(path: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = JSON.parse(readFileSync(path, "utf8"));
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
   }
 }

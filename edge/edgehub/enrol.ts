@@ -1,7 +1,8 @@
+import type { IncomingMessage } from "node:http";
 import { request } from "node:https";
 import { ConfigError, describeError, ProtocolError, UnavailableError } from "#shared/errors";
 import { createNodeRequest, fingerprintOf, fromPem, isSignedBy, splitToken, toPem } from "#shared/pki";
-import type { Credentials } from "./certificates.ts";
+import type { Credentials, KeyOfRequest } from "./certificates.ts";
 
 export interface Enrolment {
   readonly httpsUrl: string;
@@ -10,13 +11,25 @@ export interface Enrolment {
 }
 
 const largestBody = 1024 * 1024;
+/** A refusal stays one until an operator does something. */
+const refusedRetryMs = 30_000;
+
+/** The cloud issues no certificate now; asking again before `retryAfterMs` is in vain. */
+export class EnrolRefused extends ConfigError {
+  readonly retryAfterMs: number;
+
+  constructor(message: string, retryAfterMs: number) {
+    super("enrol-refused", message);
+    this.retryAfterMs = retryAfterMs;
+  }
+}
 
 /**
  * Gets a certificate with a join token: the CA is fetched unverified and must be the one the token pins; from then on
  * the cloud is verified against it.
  * @throws ConfigError when token, pin or the cloud's certificate are wrong; UnavailableError when the cloud is away
  */
-export async function enrol(to: Enrolment, token: string): Promise<Credentials> {
+export async function enrol(to: Enrolment, token: string, key?: KeyOfRequest): Promise<Credentials> {
   const split = splitToken(token);
   if (!split)
     throw new ConfigError("bad-token", "Cannot enrol: the token is not one (get one with `cloudcore token`)");
@@ -29,7 +42,7 @@ export async function enrol(to: Enrolment, token: string): Promise<Credentials> 
       `Cannot enrol: ${to.httpsUrl} has another CA (${found}) than the token pins (${split.fingerprint}); use a token of this cloudcore`,
     );
   const ca = toPem(der, "CERTIFICATE");
-  return requestCertificate(to, { ca, headers: { Authorization: `Bearer ${split.jwt}` } });
+  return requestCertificate(to, { ca, headers: { Authorization: `Bearer ${split.jwt}` } }, key);
 }
 
 /** Gets a new certificate, identified by the one that still holds. */
@@ -46,8 +59,10 @@ async function fetchCa(to: Enrolment): Promise<Buffer> {
 async function requestCertificate(
   to: Enrolment,
   options: SendOptions & { readonly ca: string },
+  kept?: KeyOfRequest,
 ): Promise<Credentials> {
-  const wanted = await createNodeRequest(to.node);
+  const wanted = await createNodeRequest(to.node, kept?.key);
+  kept?.keep(wanted.key);
   const answer = await send(to, "/edge.crt", {
     ...options,
     headers: { ...options.headers, NodeName: to.node },
@@ -71,11 +86,18 @@ async function requestCertificate(
 }
 
 function refused(to: Enrolment, answer: Answer): Error {
-  const said = answer.body.toString("utf8").trim().slice(0, 300);
+  const said = answer.body
+    .toString("utf8")
+    .replaceAll(/[\p{C}\s]+/gu, " ")
+    .trim()
+    .slice(0, 600);
   const text = `Cannot enrol: ${to.httpsUrl}/edge.crt answers ${answer.status}: ${said}`;
+  const retryAfterMs = answer.retryAfterMs ?? refusedRetryMs;
+  if (answer.status === 429) return new EnrolRefused(text, retryAfterMs);
   if (answer.status !== 400 && answer.status !== 401 && answer.status !== 403)
     return new UnavailableError("enrol-failed", text);
-  return new ConfigError("enrol-refused", `${text} (get a fresh token with \`cloudcore token\`)`);
+  const hint = said.includes("cloudcore ") ? "" : " (get a new token with `cloudcore token`)";
+  return new EnrolRefused(`${text}${hint}`, retryAfterMs);
 }
 
 interface SendOptions {
@@ -90,6 +112,7 @@ interface SendOptions {
 interface Answer {
   readonly status: number;
   readonly body: Buffer;
+  readonly retryAfterMs: number | undefined;
 }
 
 /** KubeEdge wants a GET with a body, which fetch refuses to send. */
@@ -113,7 +136,7 @@ async function send(to: Enrolment, path: string, { body, headers, ...tls }: Send
         if (size > largestBody) call.destroy(new Error("the answer is too long"));
         else chunks.push(chunk);
       });
-      response.on("end", () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks) }));
+      response.on("end", () => resolve(answerOf(response, chunks)));
       response.on("error", reject);
     },
   );
@@ -124,6 +147,15 @@ async function send(to: Enrolment, path: string, { body, headers, ...tls }: Send
   } catch (error) {
     throw explainConnectError(url.host, error);
   }
+}
+
+function answerOf({ statusCode = 0, headers }: IncomingMessage, chunks: readonly Buffer[]): Answer {
+  const seconds = Number(headers["retry-after"]);
+  return {
+    status: statusCode,
+    body: Buffer.concat(chunks),
+    retryAfterMs: seconds > 0 ? seconds * 1000 : undefined,
+  };
 }
 
 /** A failed connection told so that somebody can mend it. */

@@ -1,10 +1,12 @@
 import type { Clock } from "#shared/clock";
-import type { EdgeConfig } from "#shared/config";
-import { describeError } from "#shared/errors";
+import { readJoinToken, type EdgeConfig } from "#shared/config";
+import { ConfigError, describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import { fingerprintOf, fromPem, readCertificate, splitToken } from "#shared/pki";
 import {
   certificateFiles,
+  findMissing,
+  Joining,
   lifeOf,
   readCredentials,
   writeCredentials,
@@ -23,6 +25,7 @@ interface Parts {
 }
 
 const lookEveryMs = 60_000;
+const longestWaitMs = 3_600_000;
 
 /** The certificate this node shows: read from disk, got with the token when there is none, renewed before it ends. */
 export class Identity implements Disposable {
@@ -32,12 +35,17 @@ export class Identity implements Disposable {
   readonly #to: Enrolment;
   readonly #share: number;
   #looking: Disposable | undefined;
+  readonly #joining: Joining;
   #renewing = false;
+  #isRefused = false;
+  #lookAgainMs = 0;
+  #failures = 0;
 
   constructor(config: IdentityConfig, parts: Parts) {
     this.#config = config;
     this.#parts = parts;
     this.#files = certificateFiles(config);
+    this.#joining = new Joining(config.dataDir);
     this.#to = {
       httpsUrl: config.edgeHub.httpsUrl,
       node: config.nodeName,
@@ -51,29 +59,54 @@ export class Identity implements Disposable {
     this.#looking = this.#parts.clock.every(lookEveryMs, () => void this.renewWhenDue());
   }
 
-  /** @returns undefined when there is neither a certificate nor a token to get one with */
+  /**
+   * @returns undefined when there is neither a certificate nor a token to get one with
+   * @throws ConfigError when what the configuration names cannot be used
+   */
   async credentials(): Promise<Credentials | undefined> {
+    if (this.#files.fixed) return this.#fixed();
     const { log, clock } = this.#parts;
-    const { token } = this.#config.edgeHub;
+    const given = readJoinToken(this.#config.edgeHub);
     const stored = readCredentials(this.#files);
     const ended = stored !== undefined && lifeOf(stored.cert).endMs <= clock.nowMs();
-    const mayEnrol = !this.#files.fixed && token !== undefined;
-    if (!mayEnrol) {
-      if (ended)
-        log.error("the node's certificate has ended: give a fresh token", { file: this.#files.cert });
-      if (!stored)
-        log.error("this node has neither a certificate nor a token: it stays offline", {
-          file: this.#files.cert,
-        });
-      return stored;
+    if (given && "token" in given) {
+      if (!stored || ended) return this.#enrol(given.token);
+      return this.#isWanting(given.token, stored) ? this.#replace(given.token, stored) : stored;
     }
-    if (!stored || ended) return this.#enrol(token);
-    return this.#isFor(token, stored) ? stored : this.#replace(token, stored);
+    if (!stored && given) throw new ConfigError("token-file", `Cannot enrol: ${given.fault}`);
+    if (ended)
+      log.error("the node's certificate has expired: give it a new join token", { file: this.#files.cert });
+    if (!stored)
+      log.error("this node has neither a certificate nor a token: it stays offline", {
+        file: this.#files.cert,
+      });
+    return stored;
+  }
+
+  /** The cloud does not accept the certificate: a token that was not used yet may get another one. */
+  refused(): void {
+    this.#isRefused = true;
+  }
+
+  #fixed(): Credentials {
+    const stored = readCredentials(this.#files);
+    if (stored) return stored;
+    throw new ConfigError(
+      "certificate-file",
+      `${findMissing(this.#files) ?? "a certificate file is missing"}; put the file there, or leave certfile and keyfile empty to join with a token`,
+    );
+  }
+
+  #isWanting(token: string, stored: Credentials): boolean {
+    return !this.#isFor(token, stored) || (this.#isRefused && !this.#joining.isSpent(token));
   }
 
   async #enrol(token: string): Promise<Credentials> {
-    const got = await enrol(this.#to, token);
+    const key = this.#joining.keyFor(token, this.#config.nodeName);
+    const got = await enrol(this.#to, token, key);
     writeCredentials(this.#files, got);
+    this.#joining.finish(token);
+    this.#isRefused = false;
     this.#parts.log.info("got a certificate", { ends: new Date(lifeOf(got.cert).endMs).toISOString() });
     return got;
   }
@@ -83,9 +116,12 @@ export class Identity implements Disposable {
     try {
       return await this.#enrol(token);
     } catch (error) {
-      this.#parts.log.warn("cannot replace the certificate of another node or cloud: using it", {
-        error: describeError(error),
-      });
+      this.#parts.log.warn(
+        "cannot replace the certificate that is refused or of another node or cloud: using it",
+        {
+          error: describeError(error),
+        },
+      );
       return stored;
     }
   }
@@ -98,10 +134,10 @@ export class Identity implements Disposable {
     return !commonName.startsWith("system:node:") || commonName === `system:node:${this.#config.nodeName}`;
   }
 
-  /** Renews the certificate when its share of life is over; a failure is tried again at the next look. */
+  /** Renews the certificate when its share of life is over; after a failure it is tried again, more and more seldom. */
   async renewWhenDue(): Promise<void> {
     const { log, clock, onRenewed } = this.#parts;
-    if (this.#renewing) return;
+    if (this.#renewing || clock.monotonicMs() < this.#lookAgainMs) return;
     this.#renewing = true;
     try {
       const stored = readCredentials(this.#files);
@@ -111,10 +147,17 @@ export class Identity implements Disposable {
       if (now < startMs + (endMs - startMs) * this.#share || now >= endMs) return;
       const got = await renew(this.#to, stored);
       writeCredentials(this.#files, got);
+      this.#failures = 0;
       log.info("renewed the certificate", { ends: new Date(lifeOf(got.cert).endMs).toISOString() });
       onRenewed();
     } catch (error) {
-      log.warn("cannot renew the certificate, trying again", { error: describeError(error) });
+      this.#failures += 1;
+      const waitMs = Math.min(longestWaitMs, lookEveryMs * 2 ** Math.min(this.#failures - 1, 10));
+      this.#lookAgainMs = clock.monotonicMs() + waitMs;
+      log.warn("cannot renew the certificate, trying again", {
+        error: describeError(error),
+        minutes: Math.round(waitMs / 60_000),
+      });
     } finally {
       this.#renewing = false;
     }

@@ -80,6 +80,7 @@ export async function startEdgeHub(config: EdgeHubStartConfig, parts: EdgeHubPar
     clock,
     log,
     credentials: () => identity.credentials(),
+    onRefused: () => identity.refused(),
     onUp: (answersAll) => {
       log.info("link to the cloud is up", { url: config.edgeHub.url });
       beat();

@@ -3,9 +3,9 @@ import { WebSocket, type RawData } from "ws";
 import type { Clock } from "#shared/clock";
 import { ConfigError, describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
-import { answersAllHeader } from "#shared/message";
+import { answersAllHeader, closeCodes } from "#shared/message";
 import type { Credentials } from "./certificates.ts";
-import { explainConnectError } from "./enrol.ts";
+import { EnrolRefused, explainConnectError } from "./enrol.ts";
 import { stepLink, type LinkEffect, type LinkEvent, type LinkState } from "./link-machine.ts";
 import { explainRefusal } from "./refusal.ts";
 
@@ -23,12 +23,18 @@ export interface LinkOptions {
   readonly onFrame: (frame: string) => void;
   /** The peer has read everything written before `ping(mark)`. */
   readonly onPong: (mark: string) => void;
+  /** The peer does not accept the certificate. */
+  readonly onRefused: () => void;
 }
 
 const pingEveryMs = 5000;
 const largestFrame = 64 * 1024 * 1024;
 /** Written and not yet taken by the socket: past this a sender has to wait. */
 const fullBytes = 4 * 1024 * 1024;
+/** The cloud said not to come back at once. */
+const refusedMs = 60_000;
+/** Two edgecores with one name take the place from each other: each time one waits for longer. */
+const duplicateMs = { first: 30_000, most: 300_000, forgottenAfter: 900_000 } as const;
 
 /** Keeps one WebSocket to the cloud up: dials, watches for silence, dials again. Never gives up while it may dial. */
 export class Link implements Disposable {
@@ -40,6 +46,8 @@ export class Link implements Disposable {
   #answersAll = false;
   #told = "";
   #heardMs = 0;
+  #duplicates = 0;
+  #openedMs = 0;
   readonly #timers = new Set<Disposable>();
   #ticker: Disposable | undefined;
 
@@ -141,7 +149,8 @@ export class Link implements Disposable {
     } catch (error) {
       const reason = describeError(error);
       this.#tell(reason, error instanceof ConfigError);
-      this.#step({ kind: "closed", reason });
+      const retryAfterMs = error instanceof EnrolRefused ? error.retryAfterMs : undefined;
+      this.#step({ kind: "closed", reason, retryAfterMs });
     }
   }
 
@@ -161,7 +170,11 @@ export class Link implements Disposable {
       return this.#socket === socket;
     };
     socket.on("upgrade", ({ headers: answer }) => (this.#answersAll = answer[answersAllHeader] === "true"));
-    socket.on("open", () => heard() && this.#step({ kind: "opened" }));
+    socket.on("open", () => {
+      if (!heard()) return;
+      this.#openedMs = clock.monotonicMs();
+      this.#step({ kind: "opened" });
+    });
     socket.on("message", (data) => heard() && onFrame(frameText(data)));
     socket.on("pong", (data) => heard() && onPong(String(data)));
     socket.on("ping", heard);
@@ -169,9 +182,10 @@ export class Link implements Disposable {
     socket.on("error", (error) => {
       this.#failure ??= explainConnectError(new URL(url).host, error).message;
     });
-    socket.on("close", (code, reason) =>
-      this.#gone(socket, `closed by the peer: ${code} ${String(reason)}`.trim()),
-    );
+    socket.on("close", (code, reason) => {
+      if (this.#socket === socket) this.#heed(code, String(reason));
+      this.#gone(socket, `closed by the peer: ${code} ${String(reason)}`.trim());
+    });
   }
 
   async #refused(socket: WebSocket, response: IncomingMessage): Promise<void> {
@@ -180,8 +194,31 @@ export class Link implements Disposable {
     if (this.#socket !== socket) return;
     this.#failure = why;
     this.#retryAfterMs = retryAfterMs(response.headers["retry-after"], clock.nowMs());
+    if (response.statusCode === 401 || response.statusCode === 403) this.#options.onRefused();
     socket.terminate();
     this.#gone(socket, why);
+  }
+
+  /** What the code of a close frame means for dialing again. */
+  #heed(code: number, reason: string): void {
+    const { clock, log } = this.#options;
+    if (code === closeCodes.refused) {
+      this.#retryAfterMs = refusedMs;
+      log.error("cloudcore closed the link and does not let this node in", { reason });
+    }
+    if (code !== closeCodes.duplicate) return;
+    const held = clock.monotonicMs() - this.#openedMs;
+    this.#duplicates = held > duplicateMs.forgottenAfter ? 0 : this.#duplicates;
+    const ms = Math.min(duplicateMs.most, duplicateMs.first * 2 ** this.#duplicates);
+    this.#duplicates = Math.min(this.#duplicates + 1, 10);
+    this.#retryAfterMs = Math.round(ms * (1 + clock.random() / 4));
+    log.error(
+      "another edgecore runs under the name and with the certificate of this node: stop one of them",
+      {
+        reason,
+        retryInSeconds: Math.round(this.#retryAfterMs / 1000),
+      },
+    );
   }
 
   #drop(reason: string): void {

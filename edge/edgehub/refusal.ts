@@ -9,7 +9,10 @@ export async function explainRefusal(response: IncomingMessage, clock: Clock): P
   const said = await readStart(response, clock);
   const code = response.statusCode ?? 0;
   const what = `cloudcore answers ${code} to the handshake${said === "" ? "" : `: ${said}`}`;
-  return code === 401 || code === 403
+  // Our cloud says itself what to do.
+  return (code === 401 || code === 403) &&
+    !said.includes("cloudcore node") &&
+    !said.includes("cloudcore token")
     ? `${what}; join again with a new token (\`cloudcore token\`), or give the node its old name back in edged.hostname-override`
     : what;
 }
@@ -25,6 +28,6 @@ async function readStart(response: IncomingMessage, clock: Clock): Promise<strin
   });
   for (const event of ["end", "error", "close"]) response.once(event, () => resolve());
   await promise;
-  const text = Buffer.concat(chunks).toString("utf8").slice(0, 300);
+  const text = Buffer.concat(chunks).toString("utf8").slice(0, 600);
   return text.replaceAll(/[\p{C}\s]+/gu, " ").trim();
 }

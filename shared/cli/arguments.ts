@@ -14,6 +14,7 @@ export interface Options {
   readonly dataDir?: string;
   readonly logLevel?: LogLevel;
   readonly token?: string;
+  readonly tokenFile?: string;
   readonly server?: string;
 }
 
@@ -39,7 +40,7 @@ export interface Grammar {
   /** Further commands by name. */
   readonly operations?: Readonly<Record<string, CommandGrammar>>;
   /** Flags with a value. */
-  readonly flags: readonly ("config" | "data-dir" | "log-level" | "token" | "server")[];
+  readonly flags: readonly ("config" | "data-dir" | "log-level" | "token" | "token-file" | "server")[];
 }
 
 const prints = ["help", "version", "defaultconfig", "minconfig"] as const;
@@ -168,13 +169,16 @@ function readOptions(values: ReadonlyMap<string, string>): ReadOptions {
   if (level !== undefined && logLevel === undefined)
     return { kind: "refused", why: `--log-level: expected ${logLevels.join(", ")}, got ${quote(level)}` };
   const [config, dataDir] = [values.get("config"), values.get("data-dir")];
-  const [token, server] = [values.get("token"), values.get("server")];
+  const [token, tokenFile, server] = [values.get("token"), values.get("token-file"), values.get("server")];
+  if (token !== undefined && tokenFile !== undefined)
+    return { kind: "refused", why: "expected --token or --token-file, got both" };
   return {
     options: {
       ...(config !== undefined && { config }),
       ...(dataDir !== undefined && { dataDir }),
       ...(logLevel !== undefined && { logLevel }),
       ...(token !== undefined && { token }),
+      ...(tokenFile !== undefined && { tokenFile }),
       ...(server !== undefined && { server }),
     },
   };

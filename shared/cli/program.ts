@@ -92,10 +92,28 @@ async function obey<Config extends BaseConfig>(
     case "simulate":
       return play(program, command.words, host);
     case "check":
-      return check(program, host, command.options);
+      return check(program, host, await readTypedToken(host, command.options));
     case "run":
-      return serve(program, host, command.options);
+      return serve(program, host, await readTypedToken(host, command.options));
   }
+}
+
+/** `--token -`: it is read from standard input, so that it shows up nowhere. */
+async function readTypedToken(host: Host, options: Options): Promise<Options> {
+  if (options.token !== "-") return options;
+  const token = (await askSecret(host, "Join token (it is not shown): ")).trim();
+  if (token === "") throw new ConfigError("usage", "--token -: expected a join token on standard input");
+  return { ...options, token };
+}
+
+async function askSecret(host: Host, prompt: string): Promise<string> {
+  let asked = false;
+  const text = await host.readSecret(() => {
+    asked = true;
+    host.err(prompt);
+  });
+  if (asked) host.err("\n");
+  return text;
 }
 
 async function play<Config extends BaseConfig>(
@@ -108,12 +126,7 @@ async function play<Config extends BaseConfig>(
 
 /** Reads a password from standard input, so that it shows up neither in the process list nor in a history. */
 async function hashPassword(host: Host): Promise<string> {
-  let asked = false;
-  const password = await host.readSecret(() => {
-    asked = true;
-    host.err("Password (it is not shown): ");
-  });
-  if (asked) host.err("\n");
+  const password = await askSecret(host, "Password (it is not shown): ");
   if (password === "") throw new ConfigError("usage", "hash-password: expected a password on standard input");
   return `${await Bun.password.hash(password, { algorithm: "bcrypt", cost: 10 })}\n`;
 }

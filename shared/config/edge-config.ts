@@ -5,13 +5,18 @@ import { orNothing, type Overrides } from "./cloud-config.ts";
 import type { EdgeValues } from "./edge-fields.ts";
 import { findContradictions } from "./edge-rules.ts";
 
-export interface EdgeHubConfig {
+/** Where a join token is given: as text, or in a file that is read each time it is needed. */
+export interface TokenSource {
+  readonly token: string | undefined;
+  readonly tokenFile: string | undefined;
+}
+
+export interface EdgeHubConfig extends TokenSource {
   /** `wss://host:port/<project>/<node>/events` */
   readonly url: string;
   /** Base URL of enrolment, without a path. */
   readonly httpsUrl: string;
   readonly projectId: string;
-  readonly token: string | undefined;
   readonly rotateCertificates: boolean;
   /** Paths of PEM files; undefined: what enrolment stored under the data directory. */
   readonly caFile: string | undefined;
@@ -106,6 +111,7 @@ export interface EdgeConfig {
 
 export interface EdgeOverrides extends Overrides {
   readonly token?: string | undefined;
+  readonly tokenFile?: string | undefined;
   readonly server?: string | undefined;
 }
 
@@ -189,7 +195,7 @@ function toHub(values: EdgeValues, overrides: EdgeOverrides, node: string): Edge
     url: `${base.replace(/^https:/, "wss:")}/${projectId}/${node}/events`,
     httpsUrl: edgehub.https === "" ? `https://${enrolHost}:10002` : edgehub.https.replace(/\/+$/, ""),
     projectId,
-    token: overrides.token ?? orNothing(edgehub.token),
+    ...toTokenSource(edgehub, overrides),
     rotateCertificates: edgehub["rotate-certificates"],
     caFile: orNothing(websocket.cafile),
     certFile: orNothing(websocket.certfile),
@@ -200,6 +206,13 @@ function toHub(values: EdgeValues, overrides: EdgeOverrides, node: string): Edge
     heartbeatMs: controller.heartbeat * 1000,
     outboxLimitBytes: edgehub["outbox-mb"] * 1_000_000,
   };
+}
+
+/** What is given for this start replaces what the file says. */
+function toTokenSource(edgehub: EdgeValues["edgehub"], { token, tokenFile }: EdgeOverrides): TokenSource {
+  if (token !== undefined) return { token, tokenFile: undefined };
+  if (tokenFile !== undefined) return { token: undefined, tokenFile };
+  return { token: orNothing(edgehub.token), tokenFile: orNothing(edgehub["token-file"]) };
 }
 
 /** `host`, `host:port`, `[v6]:port`. */

@@ -124,9 +124,15 @@ export const edgeFields = {
   }),
   edgehub: section("The link to cloudcore.", {
     server: text("Host or host:port of cloudcore; the URLs below default to it.", "127.0.0.1"),
-    token: text("Join token (`cloudcore token`), needed once. --token takes precedence.", "", {
-      secret: true,
-    }),
+    token: text(
+      "Join token (`cloudcore token`), needed once. --token, --token-file and KUBEEDGE_TOKEN take precedence.",
+      "",
+      { secret: true },
+    ),
+    "token-file": text(
+      "File with the join token, instead of token. It can be removed once the node has joined.",
+      "",
+    ),
     https: url(
       "URL for enrollment. Empty: https://<server>:10002.",
       "",

@@ -12,6 +12,9 @@ export function findContradictions({ edgehub, mqtt }: EdgeValues): string[] {
     ...((websocket.certfile === "") === (websocket.keyfile === "")
       ? []
       : ["edgehub.websocket.certfile: expected certfile and keyfile together, got one of them"]),
+    ...(edgehub.token !== "" && edgehub["token-file"] !== ""
+      ? ["edgehub.token-file: expected token or token-file, got both"]
+      : []),
     ...findHalfPair("mqtt", mqtt),
     ...findHalfPair("mqtt.broker", mqtt.broker),
     ...findTalkative(mqtt),

@@ -11,7 +11,7 @@ export {
   cloudReference,
   edgeReference,
 } from "./samples.ts";
-export { loadCloudConfig, loadEdgeConfig, type ConfigPlaces, type Loaded } from "./load.ts";
+export { loadCloudConfig, loadEdgeConfig, readJoinToken, type ConfigPlaces, type Loaded } from "./load.ts";
 export type {
   CloudConfig,
   CloudHubConfig,
@@ -28,5 +28,6 @@ export type {
   EdgeOverrides,
   ExternalBrokerConfig,
   MqttConfig,
+  TokenSource,
   TwinConfig,
 } from "./edge-config.ts";

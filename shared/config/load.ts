@@ -1,11 +1,11 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { ConfigError, quote } from "#shared/errors";
+import { ConfigError, describeError, quote } from "#shared/errors";
 import { checkValues, isPlain } from "./check.ts";
 import { toCloudConfig, type CloudConfig, type Overrides } from "./cloud-config.ts";
 import { cloudFields, retiredCloudKeys } from "./cloud-fields.ts";
 import { findDuplicates } from "./duplicates.ts";
-import { toEdgeConfig, type EdgeConfig, type EdgeOverrides } from "./edge-config.ts";
+import { toEdgeConfig, type EdgeConfig, type EdgeOverrides, type TokenSource } from "./edge-config.ts";
 import { edgeFields, retiredEdgeKeys } from "./edge-fields.ts";
 import type { Tree, Values } from "./field.ts";
 import { inTheirWords, isKubeEdgeFile, mapKubeEdgeFile } from "./kubeedge.ts";
@@ -53,6 +53,23 @@ export function loadEdgeConfig(
   const read = readValues({ file, workingDir }, "edgecore", edgeFields, retiredEdgeKeys);
   const config = orThrow(file, toEdgeConfig(read.values, overrides, places.hostName), read.word);
   return { config, file, warnings: read.warnings, word: read.word };
+}
+
+/** The token, why it cannot be had, or undefined when none is given. */
+export function readJoinToken({
+  token,
+  tokenFile,
+}: TokenSource): { readonly token: string } | { readonly fault: string } | undefined {
+  if (token !== undefined) return { token };
+  if (tokenFile === undefined) return undefined;
+  try {
+    const text = readFileSync(tokenFile, "utf8").trim();
+    return text === "" ? { fault: `edgehub.token-file: ${quote(tokenFile)} is empty` } : { token: text };
+  } catch (error) {
+    const { code } = error as { readonly code?: string };
+    const why = code === "ENOENT" ? "does not exist" : `cannot be read: ${describeError(error)}`;
+    return { fault: `edgehub.token-file: ${quote(tokenFile)} ${why}` };
+  }
 }
 
 function findFile(name: string, theirs: readonly string[], places: ConfigPlaces): string | undefined {

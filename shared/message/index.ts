@@ -40,6 +40,7 @@ export {
 } from "./wire.ts";
 export {
   answersAllHeader,
+  closeCodes,
   databaseHeader,
   largestMessageBytes,
   defaultProjectId,

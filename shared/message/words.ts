@@ -66,6 +66,16 @@ export const answersAllHeader = "kubeedge-answers-all";
  * the node has nothing of what it acknowledged before. Not a word of KubeEdge's either.
  */
 export const databaseHeader = "kubeedge-database";
+/**
+ * Codes with which our cloud closes a link that is not to be dialed again at once; peers that do not know them see the
+ * reason that goes with them.
+ */
+export const closeCodes = {
+  /** Another edgecore connected as the same node while this one was alive. */
+  duplicate: 4409,
+  /** The node may not connect: it is banned, was deleted, or its certificate was replaced. */
+  refused: 4403,
+} as const;
 /** The largest message our cloud reads, as text in bytes: one that is larger could never be delivered. */
 export const largestMessageBytes = 32 * 1024 * 1024;
 /** Content of a positive acknowledgement. */

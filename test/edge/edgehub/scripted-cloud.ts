@@ -59,8 +59,15 @@ export class ScriptedCloud implements AsyncDisposable {
     for (const socket of this.#sockets) socket.send(JSON.stringify(message));
   }
 
-  hangUp(): void {
-    for (const socket of this.#sockets) socket.close();
+  hangUp(code = 1005, reason = ""): void {
+    for (const socket of this.#sockets) {
+      if (code === 1005) socket.close();
+      else socket.close(code, reason);
+    }
+  }
+
+  get connections(): number {
+    return this.#sockets.size;
   }
 
   /** Resolves once `test` holds; looked at whenever something arrives. */
