@@ -56,6 +56,7 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
   const hub = stack.use(
     await startCloudHub(config.cloudHub, {
       port: bus.port("cloudhub"),
+      kube,
       clock,
       log: log("cloudhub"),
       certificates,

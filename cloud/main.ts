@@ -1,4 +1,5 @@
 import { checkCloud } from "#cloud/check";
+import { nodeOperation } from "#cloud/node";
 import { tokenOperation } from "#cloud/token";
 import { processHost, runProgram, type Program } from "#shared/cli";
 import { cloudDefaults, cloudMinimum, loadCloudConfig, type CloudConfig } from "#shared/config";
@@ -7,7 +8,13 @@ import { startCloudcore } from "./compose.ts";
 const help = `cloudcore: the cloud half of KubeEdge
 
   cloudcore [--config FILE] [--data-dir DIR] [--log-level debug|info|warn|error]
-  cloudcore token     print the token with which edge nodes join
+  cloudcore token     print a new token with which one edge node joins within 24 hours
+  cloudcore token create [--node NAME] [--hours N] [--uses N] [--description TEXT]
+  cloudcore token list [--output json]     cloudcore token revoke ID
+  cloudcore node list [--output json]      nodes, their certificates, and who is banned
+  cloudcore node ban NAME [--reason TEXT]  end its connection and refuse it; cloudcore node unban NAME
+  cloudcore node allow-rejoin NAME [--hours N]   let another machine join once under a name that is in use,
+                                                 or a node back whose Node was deleted
   cloudcore check     examine config, certificates, ports, API server and disk; exit 1 if something fails
 
   --version  --help  --defaultconfig (every field, commented)  --minconfig
@@ -20,7 +27,7 @@ SIGTERM and SIGINT stop in good order (a second one at once), SIGHUP reads log l
 const cloudcore: Program<CloudConfig> = {
   program: "cloudcore",
   commands: ["check"],
-  operations: { token: tokenOperation },
+  operations: { node: nodeOperation, token: tokenOperation },
   flags: ["config", "data-dir", "log-level"],
   help,
   defaultConfig: cloudDefaults,

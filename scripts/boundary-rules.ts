@@ -29,7 +29,13 @@ export const folderRules: readonly FolderRule[] = [
   { folders: partsOfApi, values: [...basics, "shared/lifecycle", "shared/pki", ...partsOfApi] },
   { folders: leavesOfEdge, values: [...basics, "shared/lifecycle"] },
   { folders: ["cloud/apiserver"], values: ["shared/*", ...partsOfApi] },
-  { folders: ["cloud/check", "cloud/token"], values: ["shared/*", "cloud/kubeclient"] },
+  { folders: ["cloud/check", "cloud/nodeaccess"], values: ["shared/*", "cloud/kubeclient"] },
+  { folders: ["cloud/operator"], values: ["shared/*", "cloud/kubeclient", "cloud/nodeaccess"] },
+  {
+    folders: ["cloud/token", "cloud/node"],
+    values: ["shared/*", "cloud/kubeclient", "cloud/nodeaccess", "cloud/operator"],
+  },
+  { folders: ["cloud/cloudhub"], values: ["shared/*", "cloud/kubeclient", "cloud/nodeaccess"] },
   { folders: ["edge/check"], values: ["shared/*", "edge/runtime", "edge/store"] },
   { folders: ["cloud/control"], values: ["shared/*", "cloud/kubeclient"] },
   {
@@ -73,7 +79,7 @@ export const folderRules: readonly FolderRule[] = [
 
 /** Files with a narrower table than their folder. */
 export const fileRules: Readonly<Record<string, FolderRule>> = {
-  "cloud/main.ts": { folders: [], values: ["cloud/check", "cloud/token", "shared/*"] },
+  "cloud/main.ts": { folders: [], values: ["cloud/check", "cloud/node", "cloud/token", "shared/*"] },
   "edge/main.ts": { folders: [], values: ["edge/check", "edge/simulate", "shared/*"] },
 };
 

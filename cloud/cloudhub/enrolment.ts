@@ -1,124 +1,221 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { KubeError } from "#cloud/kubeclient";
+import { EnrolmentRefused, Limiter, type Enrolling, type Presented, type Wanted } from "#cloud/nodeaccess";
 import type { Clock } from "#shared/clock";
-import { ProtocolError } from "#shared/errors";
-import type { Logger } from "#shared/log";
-import { fromPem, verifyToken, type TokenVerdict } from "#shared/pki";
+import { describeError, ProtocolError, UnavailableError } from "#shared/errors";
+import { Seldom, type Logger } from "#shared/log";
+import { fromPem, inspectToken, type Authority, type SignedRequest, type TokenVerdict } from "#shared/pki";
 import type { CloudCertificates } from "./certificates.ts";
-import { identify, isNodeName, isTrusted, peerOf, type Peer } from "./identity.ts";
+import { isNodeName, isTrusted, peerOf, refusePeer, type Peer } from "./identity.ts";
 
-const maxBodyBytes = 1024 * 1024;
+/** A request for RSA of 8192 bits has 3 KiB. */
+const maxBodyBytes = 64 * 1024;
+/** Refusals a minute: of one address with bad tokens, of one token, and renewals of one node. */
+const most = { address: 10, token: 30, node: 10 } as const;
+const apiRetrySeconds = 10;
+const refusedRetrySeconds = 30;
 
 export interface EnrolmentOptions {
   /** Those in use now. */
   readonly certificates: () => CloudCertificates;
   readonly edgeCertDays: number;
-  readonly legacyIdentity: boolean;
-  readonly clock: Pick<Clock, "nowMs">;
+  readonly sharedCertificate: boolean;
+  readonly enrolling: Enrolling;
+  readonly clock: Pick<Clock, "nowMs" | "monotonicMs">;
   readonly log: Logger;
 }
 
-const tokenRefusals: Readonly<Record<TokenVerdict, string | undefined>> = {
-  valid: undefined,
-  expired: "join token: expired, get a new one from cloudcore token",
-  malformed: "join token: malformed",
-  "bad-signature": "join token: not made by this cloud",
+const create = "print another one in the cloud: cloudcore token create";
+const tokenRefusals: Readonly<Record<Exclude<TokenVerdict, "valid">, string>> = {
+  expired: `join token: expired; ${create}`,
+  malformed: `join token: malformed; ${create}`,
+  "bad-signature": `join token: not made by this cloud; ${create}`,
 };
 
 interface Answer {
   readonly code: number;
   readonly body: string | Uint8Array;
+  readonly retryAfterSeconds?: number;
 }
 
-/** Serves `/ca.crt` and `/edge.crt`, the certificates nodes enrol with. */
-export async function serveEnrolment(
-  options: EnrolmentOptions,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
-  let answer: Answer;
-  try {
-    answer = await decide(options, request);
-  } catch (error) {
-    if (error instanceof ProtocolError) answer = { code: 400, body: `${error.message}\n` };
-    else {
-      options.log.error("A certificate request failed", { error });
-      answer = { code: 500, body: "the certificate could not be issued\n" };
+type Who =
+  { readonly kind: "token"; readonly presented: Presented } | { readonly kind: "peer"; readonly peer: Peer };
+
+/** Serves `/ca.crt` and `/edge.crt`, the certificates nodes enrol with. What costs little is looked at first. */
+export class EnrolmentDoor {
+  readonly #options: EnrolmentOptions;
+  readonly #addresses: Limiter;
+  readonly #tokens: Limiter;
+  readonly #nodes: Limiter;
+  readonly #seldom: Seldom;
+
+  constructor(options: EnrolmentOptions) {
+    const { clock, log } = options;
+    this.#options = options;
+    this.#addresses = new Limiter(clock, most.address);
+    this.#tokens = new Limiter(clock, most.token);
+    this.#nodes = new Limiter(clock, most.node);
+    this.#seldom = new Seldom(log, clock);
+  }
+
+  async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { code, body, retryAfterSeconds } = await this.#answer(request);
+    const bytes = Buffer.from(body);
+    response.writeHead(code, {
+      "content-type": typeof body === "string" ? "text/plain; charset=utf-8" : "application/octet-stream",
+      "content-length": bytes.length,
+      // One request a connection: nothing can hide behind the first.
+      connection: "close",
+      ...(retryAfterSeconds !== undefined && { "retry-after": String(retryAfterSeconds) }),
+    });
+    response.end(bytes);
+  }
+
+  async #answer(request: IncomingMessage): Promise<Answer> {
+    try {
+      return await this.#decide(request);
+    } catch (error) {
+      return this.#explain(error, request);
     }
   }
-  const type = typeof answer.body === "string" ? "text/plain; charset=utf-8" : "application/octet-stream";
-  const body = Buffer.from(answer.body);
-  const refused = answer.code >= 400;
-  response.writeHead(answer.code, {
-    "content-type": type,
-    "content-length": body.length,
-    ...(refused ? { connection: "close" } : {}),
-  });
-  response.end(body);
-}
 
-async function decide(options: EnrolmentOptions, request: IncomingMessage): Promise<Answer> {
-  const path = (request.url ?? "").split("?")[0];
-  if (path !== "/ca.crt" && path !== "/edge.crt") return { code: 404, body: "not found\n" };
-  if (request.method !== "GET") return { code: 405, body: "only GET is served here\n" };
-  if (path === "/ca.crt") {
-    const der = fromPem(options.certificates().caPem);
-    return der ? { code: 200, body: der } : { code: 500, body: "the CA certificate is not PEM\n" };
+  #explain(error: unknown, request: IncomingMessage): Answer {
+    const node = String(request.headers["nodename"]);
+    if (error instanceof EnrolmentRefused) {
+      this.#seldom.warn("refused a certificate to a node", { node, reason: error.message }, node);
+      return { ...refusal(error.httpStatus, error.message), retryAfterSeconds: refusedRetrySeconds };
+    }
+    if (error instanceof ProtocolError) return refusal(400, error.message);
+    this.#seldom.warn("a certificate request failed", { node, error: describeError(error) });
+    const isApi = error instanceof KubeError || error instanceof UnavailableError;
+    const why = isApi ? `the Kubernetes API: ${error.message.slice(0, 300)}` : "see the log of cloudcore";
+    return {
+      code: isApi ? 503 : 500,
+      body: `the certificate could not be issued: ${why}\n`,
+      retryAfterSeconds: apiRetrySeconds,
+    };
   }
-  return sign(options, request);
-}
 
-async function sign(options: EnrolmentOptions, request: IncomingMessage): Promise<Answer> {
-  const { authority } = options.certificates();
-  if (!authority) return { code: 503, body: "this CA issues no certificates: cloudhub.ca-key is not set\n" };
-  const node = request.headers["nodename"];
-  if (typeof node !== "string" || !isNodeName(node))
-    return { code: 400, body: "header NodeName: expected a lower-case DNS name\n" };
-  const refusal = findRefusal(options, authority.keyPem, request);
-  if (refusal !== undefined) {
-    options.log.warn("Refused a certificate to a node", { node, reason: refusal });
-    return { code: 401, body: `${refusal}\n` };
+  async #decide(request: IncomingMessage): Promise<Answer> {
+    const path = (request.url ?? "").split("?")[0];
+    if (path !== "/ca.crt" && path !== "/edge.crt") return refusal(404, "not found");
+    if (request.method !== "GET") return refusal(405, "only GET is served here");
+    if (path === "/edge.crt") return this.#issue(request);
+    const der = fromPem(this.#options.certificates().caPem);
+    return der ? { code: 200, body: der } : refusal(500, "the CA certificate is not PEM");
   }
-  const body = await readBody(request);
-  if (!body) return { code: 413, body: "certificate request: more than 1 MiB\n" };
-  const der = await authority.signRequest(body, {
-    subject: { commonName: `system:node:${node}`, organizations: ["system:nodes"] },
-    days: options.edgeCertDays,
-    nowMs: options.clock.nowMs(),
-  });
-  options.log.info("Issued a certificate to a node", { node, days: options.edgeCertDays });
-  return { code: 200, body: der };
-}
 
-/** A certificate decides alone when there is one (renewal); otherwise the token does. */
-function findRefusal(
-  options: EnrolmentOptions,
-  keyPem: string,
-  request: IncomingMessage,
-): string | undefined {
-  const peer = peerOf(request.socket);
-  if (peer) return refusalOfPeer(options, peer, String(request.headers["nodename"]));
-  const [scheme, jwt, ...rest] = (request.headers.authorization ?? "").split(" ");
-  if (scheme !== "Bearer" || !jwt || rest.length > 0)
-    return "join token: expected the header Authorization: Bearer <token>";
-  return tokenRefusals[verifyToken(jwt, keyPem, options.clock.nowMs())];
-}
-
-function refusalOfPeer(options: EnrolmentOptions, peer: Peer, node: string): string | undefined {
-  if (!isTrusted(peer, options.certificates().caPem, options.clock.nowMs()))
-    return "client certificate: expired or not issued by this cloud's CA";
-  const identity = identify(peer, node);
-  if (identity === "other" || (identity === "legacy" && !options.legacyIdentity))
-    return "client certificate: issued to another node";
-  return undefined;
-}
-
-async function readBody(request: IncomingMessage): Promise<Uint8Array | undefined> {
-  const parts: Buffer[] = [];
-  let size = 0;
-  for await (const part of request as AsyncIterable<Buffer>) {
-    size += part.length;
-    if (size > maxBodyBytes) return undefined;
-    parts.push(part);
+  async #issue(request: IncomingMessage): Promise<Answer> {
+    const { authority } = this.#options.certificates();
+    if (!authority) return refusal(503, "this CA issues no certificates: cloudhub.ca-key is not set");
+    const node = request.headers["nodename"];
+    if (typeof node !== "string" || !isNodeName(node))
+      return refusal(400, "header NodeName: expected a lower-case DNS name");
+    const who = this.#identify(authority, request, node);
+    if ("code" in who) return who;
+    const body = bodyOf(request);
+    const wanted = this.#wanted(authority, node, body);
+    const { enrolling, edgeCertDays, log } = this.#options;
+    try {
+      const signed =
+        who.kind === "peer"
+          ? await enrolling.byCertificate(who.peer.shown, wanted)
+          : await enrolling.byToken(who.presented, wanted);
+      log.info("issued a certificate to a node", {
+        node,
+        serial: signed.serial,
+        days: edgeCertDays,
+        ...(who.kind === "peer" ? { renewedFrom: who.peer.shown.serial } : { token: who.presented.id }),
+      });
+      return { code: 200, body: signed.der };
+    } catch (error) {
+      if (error instanceof TooLong)
+        return refusal(413, `certificate request: more than ${maxBodyBytes / 1024} KiB`);
+      if (who.kind === "token") this.#tokens.count(who.presented.id);
+      throw error;
+    }
   }
-  return new Uint8Array(Buffer.concat(parts));
+
+  #wanted(authority: Authority, node: string, body: () => Promise<Uint8Array>): Wanted {
+    const { clock, edgeCertDays } = this.#options;
+    const subject = { commonName: `system:node:${node}`, organizations: ["system:nodes"] };
+    return {
+      node,
+      open: async () => authority.openRequest(await body()),
+      sign: (opened): Promise<SignedRequest> =>
+        opened.sign({ subject, days: edgeCertDays, nowMs: clock.nowMs() }),
+    };
+  }
+
+  /** A certificate decides alone when there is one (renewal); otherwise the token does. */
+  #identify(authority: Authority, request: IncomingMessage, node: string): Who | Answer {
+    const address = addressOf(request);
+    const peer = peerOf(request.socket);
+    const bad = peer ? this.#refusePeer(peer, node) : this.#refuseToken(authority, request);
+    if (typeof bad !== "string") {
+      const wait = peer ? this.#nodes.waitOf(node) : undefined;
+      if (peer) this.#nodes.count(node);
+      return wait === undefined ? bad : tooMany(wait);
+    }
+    const wait = this.#addresses.waitOf(address);
+    this.#addresses.count(address);
+    this.#seldom.warn("refused a certificate request", { node, address, reason: bad }, address);
+    return wait === undefined
+      ? { ...refusal(401, bad), retryAfterSeconds: refusedRetrySeconds }
+      : tooMany(wait);
+  }
+
+  #refusePeer(peer: Peer, node: string): Who | string {
+    const { certificates, clock, sharedCertificate } = this.#options;
+    if (!isTrusted(peer, certificates().caPem, clock.nowMs()))
+      return "client certificate: expired or not issued by this cloud's CA";
+    return refusePeer(peer, node, sharedCertificate) ?? { kind: "peer", peer };
+  }
+
+  #refuseToken(authority: Authority, request: IncomingMessage): Who | Answer | string {
+    const [scheme, jwt, ...rest] = (request.headers.authorization ?? "").split(" ");
+    if (scheme !== "Bearer" || !jwt || rest.length > 0)
+      return "join token: expected the header Authorization: Bearer <token>";
+    const { verdict, id } = inspectToken(jwt, authority.keyPem, this.#options.clock.nowMs());
+    if (verdict !== "valid") return tokenRefusals[verdict];
+    if (id === undefined)
+      return `join token: made by KubeEdge or an older cloudcore, whose tokens can be neither counted nor revoked; ${create}`;
+    const wait = this.#tokens.waitOf(id);
+    return wait === undefined ? { kind: "token", presented: { id, jwt } } : tooMany(wait);
+  }
+}
+
+function refusal(code: number, text: string): Answer {
+  return { code, body: `${text}\n` };
+}
+
+function tooMany(seconds: number): Answer {
+  return { ...refusal(429, `too many requests, try again in ${seconds} s`), retryAfterSeconds: seconds };
+}
+
+class TooLong extends Error {}
+
+/** Read when it is needed, once. */
+function bodyOf(request: IncomingMessage): () => Promise<Uint8Array> {
+  return async () => {
+    const parts: Buffer[] = [];
+    let size = 0;
+    for await (const part of request as AsyncIterable<Buffer>) {
+      size += part.length;
+      if (size > maxBodyBytes) throw new TooLong();
+      parts.push(part);
+    }
+    return new Uint8Array(Buffer.concat(parts));
+  };
+}
+
+/** Whoever has an IPv6 address has 2^64 of them. */
+function addressOf(request: IncomingMessage): string {
+  const address = (request.socket.remoteAddress ?? "").replace(/^::ffff:(?=\d+\.)/, "");
+  if (!address.includes(":")) return address;
+  const [head = "", tail] = address.split("::");
+  const front = head.split(":").filter(Boolean);
+  const back = (tail ?? "").split(":").filter(Boolean);
+  const zeros = tail === undefined ? 0 : Math.max(0, 8 - front.length - back.length);
+  return [...front, ...Array<string>(zeros).fill("0"), ...back].slice(0, 4).join(":");
 }

@@ -2,49 +2,67 @@ import type { IncomingMessage } from "node:http";
 import { STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 import { WebSocketServer, type WebSocket } from "ws";
+import type { NodeGate } from "#cloud/nodeaccess";
 import type { Clock } from "#shared/clock";
-import { UnavailableError } from "#shared/errors";
-import type { Logger } from "#shared/log";
+import { quote, UnavailableError } from "#shared/errors";
+import { Seldom, type Logger } from "#shared/log";
 import {
   answersAllHeader,
+  closeCodes,
   databaseHeader,
   largestMessageBytes,
   type DeliveredObject,
   type NodeMessage,
   type WireMessage,
 } from "#shared/message";
+import type { Duplicates, Twin } from "./duplicates.ts";
 import type { CloudHubPort } from "./index.ts";
-import { identify, isNodeName, nodeOfRequest, peerOf } from "./identity.ts";
+import { isNodeName, nodeOfRequest, peerOf, refusePeer, type Peer } from "./identity.ts";
 import { Session } from "./session.ts";
 import type { RequestOptions } from "./session-requests.ts";
 
 const drainMs = 3000;
+/** An edgecore that is alive answers within this, over any link. */
+const aliveMs = 5000;
+/** A node that is not let in has nothing to gain from asking again soon. */
+const refusedRetrySeconds = 60;
 
 export interface HubOptions {
   readonly keepaliveMs: number;
   readonly writeTimeoutMs: number;
   readonly nodeLimit: number;
-  readonly legacyIdentity: boolean;
+  readonly sharedCertificate: boolean;
+  readonly gate: NodeGate;
+  readonly duplicates: Duplicates;
   readonly port: CloudHubPort;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
-type Admission =
-  | { readonly ok: true; readonly node: string }
-  | { readonly ok: false; readonly code: number; readonly text: string };
+interface Refused {
+  readonly code: number;
+  readonly text: string;
+  readonly retryAfterSeconds?: number;
+}
 
-interface Connecting {
+/** A connection that may become the session of a node. */
+interface Connecting extends Twin {
   readonly node: string;
-  readonly database: string | undefined;
+  readonly peer: Peer;
+}
+
+interface Connected {
+  readonly session: Session;
+  readonly by: Connecting;
 }
 
 /** The sessions of all connected nodes: at most one a node, the newest. */
 export class Hub implements AsyncDisposable {
   readonly #options: HubOptions;
-  readonly #sessions = new Map<string, Session>();
+  readonly #sessions = new Map<string, Connected>();
   readonly #open = new Set<WebSocket>();
-  readonly #told = new Set<string>();
+  readonly #retiring = new Set<Session>();
+  readonly #seldom: Seldom;
   /** Tail of what is told of a node's coming and going, so that it is told in order. */
   readonly #presence = new Map<string, Promise<void>>();
   readonly #server = new WebSocketServer({
@@ -56,48 +74,65 @@ export class Hub implements AsyncDisposable {
 
   constructor(options: HubOptions) {
     this.#options = options;
+    this.#seldom = new Seldom(options.log, options.clock);
     this.#server.on("headers", (headers) => headers.push(`${answersAllHeader}: true`));
   }
 
-  /** Takes over a request to become a WebSocket, or answers why not. @returns whether it took it over */
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean {
-    const admission = this.#admit(request);
-    if (!admission.ok) {
-      this.#options.log.warn("Refused a connection", { reason: admission.text });
-      refuse(socket, admission.code, admission.text);
+  /** Takes over a request to become a WebSocket, or answers why not. Resolves whether it took it over. */
+  async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<boolean> {
+    const admitted = await this.admit(request);
+    if (socket.destroyed) return false;
+    const found = "code" in admitted ? admitted : (this.#refuseOneTooMany(admitted) ?? admitted);
+    if ("code" in found) {
+      refuse(socket, found);
       return false;
     }
-    const { node } = admission;
-    const database = databaseOf(request);
-    this.#server.handleUpgrade(request, socket, head, (webSocket) =>
-      this.#accept({ node, database }, webSocket),
-    );
+    this.#server.handleUpgrade(request, socket, head, (webSocket) => this.#accept(found, webSocket));
     return true;
   }
 
+  /** Says who would be let in by a request, or why not. */
+  async admit(request: IncomingMessage): Promise<Connecting | Refused> {
+    const found = this.#look(request);
+    const refused = "code" in found ? found : await this.#refuseKnown(found);
+    if (!refused) return found;
+    const fields = { reason: refused.text, address: request.socket.remoteAddress };
+    this.#seldom.warn("refused a connection", fields, refused.text);
+    return refused;
+  }
+
+  /** The admission of a node may be another now: it is looked at again. */
+  async review(node: string): Promise<void> {
+    const connected = this.#sessions.get(node);
+    if (!connected) return;
+    const refusal = await this.#options.gate.admit(node, connected.by.peer.shown);
+    if (refusal) connected.session.end(closeCodes.refused, refusal.text);
+  }
+
   send({ node, message }: NodeMessage): void {
-    this.#sessions.get(node)?.send(message);
+    this.#sessions.get(node)?.session.send(message);
   }
 
   /** @throws UnavailableError when the node is not connected, goes away, or does not answer in time */
   async request({ node, message }: NodeMessage, options: RequestOptions): Promise<WireMessage> {
-    const session = this.#sessions.get(node);
-    if (!session) throw new UnavailableError("not-connected", `Node "${node}" is not connected`);
-    return session.request(message, options);
+    const connected = this.#sessions.get(node);
+    if (!connected) throw new UnavailableError("not-connected", `Node "${node}" is not connected`);
+    return connected.session.request(message, options);
   }
 
   close(node: string, reason: string): void {
-    this.#sessions.get(node)?.end(1008, reason);
+    this.#sessions.get(node)?.session.end(1008, reason);
   }
 
   sweep(): void {
     const nowMs = this.#options.clock.monotonicMs();
-    for (const session of this.#sessions.values()) session.sweep(nowMs);
+    for (const { session } of this.#sessions.values()) session.sweep(nowMs);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
-    for (const session of this.#sessions.values()) session.end(1001, "cloudcore stops");
+    for (const { session } of this.#sessions.values()) session.end(1001, "cloudcore stops");
+    for (const session of this.#retiring) session.hangUp(1001, "cloudcore stops");
     const closing = [...this.#open].map(
       (socket) => new Promise<void>((resolve) => void socket.once("close", () => resolve())),
     );
@@ -108,38 +143,33 @@ export class Hub implements AsyncDisposable {
     this.#server.close();
   }
 
-  #admit(request: IncomingMessage): Admission {
-    if (this.#closed) return { ok: false, code: 503, text: "cloudcore stops" };
+  #look(request: IncomingMessage): Connecting | Refused {
+    if (this.#closed) return { code: 503, text: "cloudcore stops" };
     const node = nodeOfRequest(request.headers["node_id"], request.url);
     if (!isNodeName(node))
-      return {
-        ok: false,
-        code: 400,
-        text: "expected the node's name, a lower-case DNS name, in header node_id",
-      };
+      return { code: 400, text: "expected the node's name, a lower-case DNS name, in header node_id" };
     const peer = peerOf(request.socket);
-    if (!peer) return { ok: false, code: 401, text: "expected a client certificate" };
-    const identity = identify(peer, node);
-    if (identity === "other" || (identity === "legacy" && !this.#options.legacyIdentity))
-      return {
-        ok: false,
-        code: 403,
-        text: `the certificate of "${peer.commonName}" does not speak for "${node}"`,
-      };
-    if (identity === "legacy") this.#tellOnce(node, peer.commonName);
-    if (!this.#sessions.has(node) && this.#sessions.size >= this.#options.nodeLimit)
-      return { ok: false, code: 429, text: `too many nodes: at most ${this.#options.nodeLimit} may connect` };
-    return { ok: true, node };
+    if (!peer) return { code: 401, text: "expected a client certificate" };
+    const bad = refusePeer(peer, node, this.#options.sharedCertificate);
+    if (bad !== undefined) return { code: 403, text: bad, retryAfterSeconds: refusedRetrySeconds };
+    const address = `${request.socket.remoteAddress ?? "an unknown address"}:${request.socket.remotePort ?? 0}`;
+    return { node, peer, address, serial: peer.shown.serial, database: databaseOf(request) };
   }
 
-  #tellOnce(node: string, commonName: string): void {
-    if (this.#told.has(node) || this.#told.size >= 10_000) return;
-    this.#told.add(node);
-    this.#options.log.warn("A node uses a certificate that does not name it", { node, commonName });
+  #refuseOneTooMany({ node }: Connecting): Refused | undefined {
+    const { nodeLimit } = this.#options;
+    if (this.#sessions.has(node) || this.#sessions.size < nodeLimit) return undefined;
+    return { code: 429, text: `too many nodes: at most ${nodeLimit} may connect` };
   }
 
-  #accept({ node, database }: Connecting, socket: WebSocket): void {
-    const { clock, log, port, keepaliveMs, writeTimeoutMs } = this.#options;
+  async #refuseKnown({ node, peer }: Connecting): Promise<Refused | undefined> {
+    const refusal = await this.#options.gate.admit(node, peer.shown);
+    return refusal && { code: 403, text: refusal.text, retryAfterSeconds: refusedRetrySeconds };
+  }
+
+  #accept(by: Connecting, socket: WebSocket): void {
+    const { node, database, peer } = by;
+    const { clock, log, port, gate, keepaliveMs, writeTimeoutMs } = this.#options;
     this.#open.add(socket);
     socket.once("close", () => this.#open.delete(socket));
     const session = new Session({
@@ -157,14 +187,33 @@ export class Hub implements AsyncDisposable {
       ended: (ended, reason) => this.#ended(ended, reason),
     });
     const before = this.#sessions.get(node);
-    this.#sessions.set(node, session);
-    before?.end(1001, "the node connected again");
+    this.#sessions.set(node, { session, by });
+    if (before) this.#replace(before, by);
     if (this.#closed) {
       session.end(1001, "cloudcore stops");
       return;
     }
-    log.info("A node is connected", { node });
+    const commonName = peer.shown.isShared ? { sharedCertificate: quote(peer.commonName) } : {};
+    log.info("A node is connected", { node, ...commonName });
+    gate.connected(node, peer.shown);
+    // Something may have changed between the admission and now.
+    void this.review(node);
     this.#tell(node, () => port.emit("node.connected", { node, database }));
+  }
+
+  /** The newest connection wins. One whose edgecore dialed again is dead; one that still answers is of another edgecore. */
+  #replace({ session, by: older }: Connected, newer: Connecting): void {
+    const tell = async (): Promise<void> => {
+      const { node, address } = newer;
+      const isAlive = await session.retire(aliveMs);
+      this.#retiring.delete(session);
+      if (isAlive)
+        session.hangUp(closeCodes.duplicate, `another edgecore connected as "${node}" from ${address}`);
+      else session.hangUp(1001, "the node connected again");
+      if (isAlive) await this.#options.duplicates.report(node, older, newer);
+    };
+    this.#retiring.add(session);
+    void tell();
   }
 
   async #store(upload: NodeMessage): Promise<boolean> {
@@ -180,7 +229,7 @@ export class Hub implements AsyncDisposable {
   /** A session that was replaced ends quietly: its node is still connected. */
   #ended(session: Session, reason: string): void {
     const { node } = session;
-    if (this.#sessions.get(node) !== session) return;
+    if (this.#sessions.get(node)?.session !== session) return;
     this.#sessions.delete(node);
     this.#options.log.info("A node is disconnected", { node, reason });
     this.#tell(node, () => this.#options.port.emit("node.disconnected", { node, reason }));
@@ -200,10 +249,11 @@ function databaseOf({ headers }: IncomingMessage): string | undefined {
   return typeof name === "string" && /^[\w-]{1,64}$/.test(name) ? name : undefined;
 }
 
-function refuse(socket: Duplex, code: number, text: string): void {
+function refuse(socket: Duplex, { code, text, retryAfterSeconds }: Refused): void {
   const body = `${text}\n`;
+  const retry = retryAfterSeconds === undefined ? "" : `Retry-After: ${retryAfterSeconds}\r\n`;
   socket.end(
-    `HTTP/1.1 ${code} ${STATUS_CODES[code] ?? "Refused"}\r\nConnection: close\r\n` +
+    `HTTP/1.1 ${code} ${STATUS_CODES[code] ?? "Refused"}\r\nConnection: close\r\n${retry}` +
       `Content-Type: text/plain; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   );
 }

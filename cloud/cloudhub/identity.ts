@@ -1,29 +1,46 @@
 import type { TLSSocket } from "node:tls";
-import { isSignedBy, readCertificate, type CertificateInfo } from "#shared/pki";
+import { isNodeName, type ShownCertificate } from "#cloud/nodeaccess";
+import { quote } from "#shared/errors";
+import { identifyCertificate, isSignedBy, readCertificate, type CertificateInfo } from "#shared/pki";
+
+export { isNodeName };
 
 const nodePrefix = "system:node:";
-/** The name in every certificate that KubeEdge up to 1.15 issued. */
-const legacyName = "kubeedge.io";
-const dnsName = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+const nodeOrganization = "system:nodes";
+/** The name in every certificate that KubeEdge up to 1.15 issued: it speaks for every node. */
+const sharedName = "kubeedge.io";
 
-export function isNodeName(name: string): boolean {
-  return name.length <= 253 && dnsName.test(name);
-}
-
-/** Whose certificate it is: a node's own, one of the kind KubeEdge up to 1.15 issued, or another node's. */
-export function identify(info: CertificateInfo, node: string): "own" | "legacy" | "other" {
-  if (info.commonName === legacyName) return "legacy";
-  return info.commonName === `${nodePrefix}${node}` ? "own" : "other";
-}
-
+/** The certificate a peer showed. */
 export interface Peer extends CertificateInfo {
   readonly der: Uint8Array;
+  readonly shown: ShownCertificate;
+  readonly isForClients: boolean;
 }
 
-/** The certificate the peer showed. @returns undefined when it showed none */
+/** @returns undefined when it showed none */
 export function peerOf(socket: unknown): Peer | undefined {
   const raw = (socket as Partial<TLSSocket>).getPeerCertificate?.().raw;
-  return raw === undefined ? undefined : { ...readCertificate(raw), der: raw };
+  if (raw === undefined) return undefined;
+  const info = readCertificate(raw);
+  const { serial, keyHash, isForClients } = identifyCertificate(raw);
+  const { notBeforeMs, notAfterMs } = info;
+  const isShared = info.commonName === sharedName;
+  return { ...info, der: raw, isForClients, shown: { serial, keyHash, notBeforeMs, notAfterMs, isShared } };
+}
+
+/** Why the certificate does not speak for the node, whatever is on record. */
+export function refusePeer(peer: Peer, node: string, sharedCertificate: boolean): string | undefined {
+  const { commonName, organizations, isForClients, shown } = peer;
+  if (!isForClients) return `the certificate of ${quote(commonName)} is not one for clients`;
+  if (shown.isShared)
+    return sharedCertificate
+      ? undefined
+      : `the certificate of ${quote(commonName)} speaks for every node, which is off: join with a token (cloudcore token create --node ${node}), or set cloudhub.shared-certificate in the cloud`;
+  if (commonName !== `${nodePrefix}${node}`)
+    return `the certificate of ${quote(commonName)} does not speak for "${node}"`;
+  return organizations.includes(nodeOrganization)
+    ? undefined
+    : `the certificate of ${quote(commonName)} is not of the organization (O) "${nodeOrganization}"`;
 }
 
 /** Whether our CA vouches for the certificate now. */

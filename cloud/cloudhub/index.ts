@@ -1,11 +1,15 @@
+import type { KubeClient } from "#cloud/kubeclient";
+import { Enrolling, NodeGate, startSweeper } from "#cloud/nodeaccess";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { CloudHubConfig } from "#shared/config";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { CloudCatalog } from "#shared/message";
 import type { CloudCertificates } from "./certificates.ts";
-import { serveEnrolment } from "./enrolment.ts";
+import { Duplicates } from "./duplicates.ts";
+import { EnrolmentDoor } from "./enrolment.ts";
 import { Hub } from "./hub.ts";
 import { listenSecurely, type SecureServer } from "./secure-server.ts";
 
@@ -23,14 +27,20 @@ export type CloudHubPort = Port<
 /** `CloudHubConfig` of cloudcore's configuration fits. Ports may be 0: any free one. */
 export interface HubConfig extends Pick<
   CloudHubConfig,
-  "address" | "port" | "httpsPort" | "keepaliveMs" | "writeTimeoutMs" | "nodeLimit" | "edgeCertDays"
-> {
-  /** Whether certificates of our CA that name no node speak for any node, as before KubeEdge 1.16; true unless told. */
-  readonly legacyIdentity?: boolean;
-}
+  | "address"
+  | "port"
+  | "httpsPort"
+  | "keepaliveMs"
+  | "writeTimeoutMs"
+  | "nodeLimit"
+  | "edgeCertDays"
+  | "sharedCertificate"
+> {}
 
 export interface CloudHubDeps {
   readonly port: CloudHubPort;
+  /** where it is on record who may join and who is banned */
+  readonly kube: KubeClient;
   readonly clock: Clock;
   readonly log: Logger;
   readonly certificates: CloudCertificates;
@@ -53,15 +63,22 @@ export interface CloudHub extends Running {
  */
 export async function startCloudHub(config: HubConfig, deps: CloudHubDeps): Promise<CloudHub> {
   await using stack = new AsyncDisposableStack();
-  const { port, clock } = deps;
+  const { port, clock, kube } = deps;
   const log = deps.log.child({ module: "cloudhub" });
-  const legacyIdentity = config.legacyIdentity ?? true;
-  const hub = new Hub({ ...config, legacyIdentity, port, clock, log });
+  if (config.sharedCertificate)
+    log.warn(
+      "cloudhub.shared-certificate is on: whoever has a certificate for kubeedge.io speaks for every node that has none of its own",
+    );
+  const gate = stack.use(new NodeGate({ kube, clock, log }));
+  await gate.start();
+  const hub = new Hub({ ...config, gate, duplicates: new Duplicates(kube, clock, log), port, clock, log });
   let current = deps.certificates;
   const enrolment = await listenForEnrolment(config, { ...deps, log, current: () => current });
   stack.use(enrolment);
   const sessions = stack.use(await listenForSessions(config, deps, hub));
   stack.use(hub);
+  stack.use(gate.watch((node) => void hub.review(node)));
+  stack.use(startSweeper({ kube, clock, log }));
   stack.use(clock.every(Math.max(50, Math.min(1000, config.keepaliveMs / 3)), () => hub.sweep()));
   stack.use(port.on("node.close", ({ node, reason }) => hub.close(node, reason)));
   stack.use(
@@ -109,22 +126,38 @@ async function listenForSessions(
     clock,
   });
   server.http.on("upgrade", (request, socket, head) => {
-    if (hub.upgrade(request, socket, head)) server.release(request.socket);
+    void hub.upgrade(request, socket, head).then((taken) => taken && server.release(request.socket));
   });
-  server.http.on("request", (_request, response) => {
-    response.writeHead(426, { "content-type": "text/plain", connection: "close", upgrade: "websocket" });
-    response.end("nodes connect here with a WebSocket\n");
-  });
+  server.http.on("request", (request, response) => void tellAdmission(hub, request, response));
   return server;
+}
+
+/** `edgecore check` asks without connecting: a connection would take the place of the one there is. */
+async function tellAdmission(hub: Hub, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const found = await hub.admit(request);
+  const headers = { "content-type": "text/plain; charset=utf-8", connection: "close" };
+  if ("code" in found) response.writeHead(found.code, headers).end(`${found.text}\n`);
+  else
+    response
+      .writeHead(426, { ...headers, upgrade: "websocket" })
+      .end("nodes connect here with a WebSocket\n");
 }
 
 async function listenForEnrolment(
   config: HubConfig,
   deps: CloudHubDeps & { readonly current: () => CloudCertificates },
 ): Promise<SecureServer> {
-  const { certificates, current, clock, log } = deps;
-  const legacyIdentity = config.legacyIdentity ?? true;
-  const options = { certificates: current, edgeCertDays: config.edgeCertDays, legacyIdentity, clock, log };
+  const { certificates, current, clock, log, kube } = deps;
+  const { edgeCertDays, sharedCertificate } = config;
+  const enrolling = new Enrolling(kube, clock);
+  const door = new EnrolmentDoor({
+    certificates: current,
+    edgeCertDays,
+    sharedCertificate,
+    enrolling,
+    clock,
+    log,
+  });
   const server = await listenSecurely({
     tls: { ...pemsOf(certificates), requestCert: true, rejectUnauthorized: false },
     address: config.address,
@@ -132,6 +165,6 @@ async function listenForEnrolment(
     what: "enrolment",
     clock,
   });
-  server.http.on("request", (request, response) => void serveEnrolment(options, request, response));
+  server.http.on("request", (request, response) => void door.serve(request, response));
   return server;
 }

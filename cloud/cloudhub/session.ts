@@ -37,6 +37,9 @@ export interface SessionOptions {
   readonly ended: (session: Session, reason: string) => void;
 }
 
+/** A reason for a close frame may have 123 bytes. */
+const longestReason = 120;
+
 /** One connection of one node. Once ended it says nothing more, whatever its socket still does. */
 export class Session {
   readonly node: string;
@@ -98,18 +101,43 @@ export class Session {
   /** Closes the connection and tells `ended`; the first call counts. */
   end(code: number, reason: string): void {
     if (this.#ended) return;
-    this.#ended = true;
-    this.#lane[Symbol.dispose]();
-    this.#requests.end(reason);
-    const { socket, ended } = this.#options;
-    if (this.#paused) socket.resume();
-    socket.close(code, reason.slice(0, 100));
+    this.#stop(reason);
+    this.hangUp(code, reason);
+    this.#options.ended(this, reason);
+  }
+
+  /**
+   * A newer connection has its place: nothing is said or taken any more. Resolves whether the peer still answers, which
+   * one that has dialed again does not: then there are two of them. The connection is still to be hung up.
+   */
+  async retire(withinMs: number): Promise<boolean> {
+    if (this.#ended) return false;
+    this.#stop("the node connected again");
+    const { socket, clock } = this.#options;
+    const mark = randomUUID();
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    using _limit = clock.after(withinMs, () => resolve(false));
+    socket.on("pong", (data) => String(data) === mark && resolve(true));
+    socket.once("close", () => resolve(false));
+    if (socket.readyState !== socket.OPEN) return false;
+    socket.ping(mark);
+    return promise;
+  }
+
+  hangUp(code: number, reason: string): void {
+    const { socket, clock } = this.#options;
+    socket.close(code, cutBytes(reason, longestReason));
     // a peer that is gone never answers the close
-    const { clock } = this.#options;
     const kill = clock.after(2000, () => socket.terminate());
     socket.once("close", () => kill[Symbol.dispose]());
     if (socket.readyState === socket.CLOSED) kill[Symbol.dispose]();
-    ended(this, reason);
+  }
+
+  #stop(reason: string): void {
+    this.#ended = true;
+    this.#lane[Symbol.dispose]();
+    this.#requests.end(reason);
+    if (this.#paused) this.#options.socket.resume();
   }
 
   #write(message: WireMessage, repeated: boolean): boolean {
@@ -213,4 +241,16 @@ export class Session {
 /** Without it the node would send the message again and again. */
 function forbidden(message: string): unknown {
   return { ErrStatus: { metadata: {}, status: "Failure", message, reason: "Forbidden", code: 403 } };
+}
+
+/** As much of a text as fits, in whole characters. */
+function cutBytes(text: string, most: number): string {
+  let bytes = 0;
+  let end = 0;
+  for (const character of text) {
+    bytes += Buffer.byteLength(character);
+    if (bytes > most) break;
+    end += character.length;
+  }
+  return text.slice(0, end);
 }

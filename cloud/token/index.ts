@@ -1,36 +1,164 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Operation } from "#shared/cli";
-import type { Clock } from "#shared/clock";
+import { hashOfJwt, isNodeName, JoinTokens, newTokenId, type JoinToken } from "#cloud/nodeaccess";
+import {
+  formatTable,
+  readChoice,
+  readWhole,
+  refuseMore,
+  requireOperand,
+  untilWords,
+  withKube,
+} from "#cloud/operator";
+import type { Asked, Host, Operation } from "#shared/cli";
+import { rfc3339 } from "#shared/clock";
 import type { CloudConfig } from "#shared/config";
 import { ConfigError, quote, UnavailableError } from "#shared/errors";
-import { createToken, fingerprintOf, fromPem } from "#shared/pki";
+import { createToken, fingerprintOf, fromPem, splitToken } from "#shared/pki";
 
-/** `cloudcore token`. */
+const longestDescription = 200;
+
+/** `cloudcore token [create|list|revoke]`. */
 export const tokenOperation: Operation<CloudConfig> = {
+  flags: ["node", "hours", "uses", "description", "output"],
   run: async (asked, config, host) => {
-    const [operand] = asked.operands;
-    if (operand !== undefined)
-      throw new ConfigError("usage", `token: expected nothing more, got ${quote(operand)}`);
-    host.out(`${readJoinToken(config, host.clock)}\n`);
-    return 0;
+    const choice = asked.operands.length === 0 ? "create" : readChoice(asked, ["create", "list", "revoke"]);
+    switch (choice) {
+      case "create":
+        return create(asked, config, host);
+      case "list":
+        return list(asked, config, host);
+      case "revoke":
+        return revoke(asked, config, host);
+    }
   },
 };
 
-/**
- * A join token for `cloudcore token`, made from the CA: valid from now on, whether cloudcore runs or not.
- * @throws UnavailableError when there is no CA yet
- */
-export function readJoinToken(config: CloudConfig, clock: Clock): string {
-  const { cloudHub, dataDir } = config;
+async function create(asked: Asked, config: CloudConfig, host: Host): Promise<number> {
+  refuseMore(asked, { operands: 1, flags: ["node", "hours", "uses", "description"] });
+  const { node, ...wanted } = readWanted(asked, config);
+  const ca = readAuthority(config);
+  const nowMs = host.clock.nowMs();
+  const expiresMs = nowMs + wanted.hours * 3_600_000;
+  const id = newTokenId();
+  const token = createToken(ca, expiresMs, id);
+  const record: JoinToken = {
+    id,
+    hash: hashOfJwt(splitToken(token)?.jwt ?? ""),
+    expires: rfc3339(expiresMs),
+    uses: wanted.uses,
+    node,
+    description: wanted.description,
+    created: rfc3339(nowMs),
+    used: [],
+  };
+  await withKube(config, host, (kube) => new JoinTokens(kube).create(record));
+  const times = record.uses === 1 ? "one node" : `${record.uses} nodes`;
+  const who =
+    node === undefined ? times : `node "${node}" (${record.uses} ${record.uses === 1 ? "use" : "uses"})`;
+  host.err(`join token ${id}: for ${who}, until ${record.expires}\n`);
+  host.out(`${token}\n`);
+  return 0;
+}
+
+interface Wanted {
+  readonly node: string | undefined;
+  readonly hours: number;
+  readonly uses: number;
+  readonly description: string;
+}
+
+function readWanted(asked: Asked, { cloudHub }: CloudConfig): Wanted {
+  const node = asked.flags.get("node");
+  if (node !== undefined && !isNodeName(node))
+    throw new ConfigError(
+      "usage",
+      `--node: expected a node name of lower-case letters, digits, "-" and ".", got ${quote(node)}`,
+    );
+  const description = asked.flags.get("description") ?? "";
+  if (description.length > longestDescription)
+    throw new ConfigError("usage", `--description: expected at most ${longestDescription} characters`);
+  return {
+    node,
+    description,
+    hours: readWhole(asked, "hours", cloudHub.tokenHours, [1, 8760]),
+    uses: readWhole(asked, "uses", 1, [1, 1000]),
+  };
+}
+
+async function list(asked: Asked, config: CloudConfig, host: Host): Promise<number> {
+  refuseMore(asked, { operands: 1, flags: ["output"] });
+  const output = readOutput(asked);
+  const found = await withKube(config, host, (kube) => new JoinTokens(kube).list());
+  const nowMs = host.clock.nowMs();
+  const tokens = found
+    .toSorted((a, b) => a.created.localeCompare(b.created))
+    .map(({ hash: _hash, ...token }) => ({ ...token, state: stateOf(token, nowMs) }));
+  if (output === "json") host.out(`${JSON.stringify(tokens, undefined, 2)}\n`);
+  else
+    host.out(
+      formatTable(
+        ["ID", "STATE", "USED", "NODE", "EXPIRES", "JOINED", "DESCRIPTION"],
+        tokens.map(({ id, state, used, uses, node, expires, description }) => [
+          id,
+          state,
+          `${used.length}/${uses}`,
+          node ?? "<any>",
+          untilWords(expires, nowMs),
+          used.map((use) => use.node).join(",") || "-",
+          description,
+        ]),
+      ),
+    );
+  return 0;
+}
+
+function stateOf(
+  { expires, used, uses }: Pick<JoinToken, "expires" | "used" | "uses">,
+  nowMs: number,
+): string {
+  if (Date.parse(expires) <= nowMs) return "expired";
+  return used.length < uses ? "valid" : "used up";
+}
+
+function readOutput({ flags }: Asked): "table" | "json" {
+  const output = flags.get("output") ?? "table";
+  if (output === "table" || output === "json") return output;
+  throw new ConfigError("usage", `--output: expected table or json, got ${quote(output)}`);
+}
+
+async function revoke(asked: Asked, config: CloudConfig, host: Host): Promise<number> {
+  refuseMore(asked, { operands: 2, flags: [] });
+  const given = requireOperand(asked, "the ID of a token (cloudcore token list)");
+  const id = idOf(given);
+  const found = await withKube(config, host, (kube) => new JoinTokens(kube).revoke(id));
+  if (!found)
+    throw new UnavailableError("no-token", `there is no join token ${quote(id)} (cloudcore token list)`);
+  host.out(`join token ${id} revoked; what it was used for stays (cloudcore node ban NAME stops a node)\n`);
+  return 0;
+}
+
+/** Whoever has only the token itself may give that. */
+function idOf(given: string): string {
+  const claims = splitToken(given)?.jwt.split(".")[1];
+  if (claims === undefined) return given;
+  try {
+    const { jti } = JSON.parse(Buffer.from(claims, "base64url").toString()) as { jti?: unknown };
+    return typeof jti === "string" ? jti : given;
+  } catch {
+    return given;
+  }
+}
+
+/** @throws ConfigError, UnavailableError when there is no CA to make tokens with */
+function readAuthority({ cloudHub, dataDir }: CloudConfig): { fingerprint: string; keyPem: string } {
   if (cloudHub.caFile !== undefined && cloudHub.caKeyFile === undefined)
     throw new ConfigError("no-ca-key", "Cannot make a join token: cloudhub.ca-key is not set");
   const certPem = readMaterial(cloudHub.caFile ?? join(dataDir, "ca/rootCA.crt"));
   const keyPem = readMaterial(cloudHub.caKeyFile ?? join(dataDir, "ca/rootCA.key"));
   const der = fromPem(certPem);
   if (!der) throw new ConfigError("bad-ca", "Cannot make a join token: the CA certificate is not PEM");
-  const expiresMs = clock.nowMs() + cloudHub.tokenHours * 3_600_000;
-  return createToken({ fingerprint: fingerprintOf(der), keyPem }, expiresMs);
+  return { fingerprint: fingerprintOf(der), keyPem };
 }
 
 function readMaterial(file: string): string {

@@ -33,6 +33,8 @@ export interface CloudHubConfig {
   readonly nodeLimit: number;
   readonly edgeCertDays: number;
   readonly tokenHours: number;
+  /** Whether certificates with CN `kubeedge.io` speak for every node. */
+  readonly sharedCertificate: boolean;
 }
 
 export interface TelemetryConfig {
@@ -105,6 +107,7 @@ function toHub(hub: CloudValues["cloudhub"]): CloudHubConfig {
     nodeLimit: hub["node-limit"],
     edgeCertDays: hub["edge-cert-days"],
     tokenHours: hub["token-hours"],
+    sharedCertificate: hub["shared-certificate"],
   };
 }
 

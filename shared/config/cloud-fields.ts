@@ -54,7 +54,11 @@ export const cloudFields = {
     "write-timeout": whole("Seconds after which a node that does not read is disconnected.", 30, [1, 3600]),
     "node-limit": whole("Maximum number of connected nodes.", 10_000, [1, 1_000_000]),
     "edge-cert-days": whole("Validity of a node's certificate, days.", 365, [1, 3650]),
-    "token-hours": whole("Validity of a join token, hours.", 24, [1, 8760]),
+    "token-hours": whole("Validity of a join token, hours; --hours takes precedence.", 24, [1, 8760]),
+    "shared-certificate": flag(
+      "Whether certificates with CN kubeedge.io, shared by all nodes up to KubeEdge 1.15, may connect as any node that has no certificate of its own.",
+      false,
+    ),
   }),
   devicecontroller: section("The controller for Devices and DeviceModels.", {
     enabled: flag("false: Device objects are ignored.", true),

@@ -70,8 +70,14 @@ export class Pair implements AsyncDisposable {
     await this.kubectl("apply", "-f", file);
   }
 
+  /** For the node of this pair: it may join again under its name. */
   async token(): Promise<string> {
-    return (await run([...program("cloud"), "token", "--config", cloudConfig(this.#folder)])).trim();
+    return (await this.cloudcore("token", "create", "--node", this.node)).trim();
+  }
+
+  /** Runs a command of cloudcore beside the one that serves. @throws its output when it fails */
+  async cloudcore(...words: readonly string[]): Promise<string> {
+    return run([...program("cloud"), ...words, "--config", cloudConfig(this.#folder)]);
   }
 
   /** The same ports as before, so that edges and kubeconfig find it again. */
@@ -97,8 +103,9 @@ devicetwin: { query-port: 0 }
 `,
     );
     this.#lives += 1;
-    const token = options.token ?? (await this.token());
-    const words = [...program("edge"), "--config", file, "--token", token];
+    const hasJoined = existsSync(join(this.edgeDir, "certs/edge.crt"));
+    const token = options.token ?? (hasJoined ? undefined : await this.token());
+    const words = [...program("edge"), "--config", file, ...(token === undefined ? [] : ["--token", token])];
     this.#edge = startService("edgecore", words, this.#edgeLog());
   }
 

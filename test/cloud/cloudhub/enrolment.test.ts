@@ -2,7 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ensureCertificates } from "#cloud/cloudhub";
-import { createNodeRequest, createToken, fromPem, readCertificate, splitToken, toPem } from "#shared/pki";
+import { createNodeRequest, fromPem, readCertificate, toPem } from "#shared/pki";
+import { makeJoinToken } from "#internal/test/support/join-token.ts";
 import { clientPair, startHarness, type Harness } from "./hub-harness.ts";
 
 async function curl(
@@ -46,9 +47,9 @@ async function ask(harness: Harness, ...headers: string[]): Promise<{ code: numb
   );
 }
 
-function bearer(harness: Harness, expiresMs = Date.now() + 60_000): string[] {
-  const token = createToken(harness.authority, expiresMs);
-  return ["-H", `Authorization: Bearer ${splitToken(token)?.jwt}`];
+async function bearer(harness: Harness, expiresMs = Date.now() + 60_000): Promise<string[]> {
+  const { jwt } = await makeJoinToken(harness.kube, harness.authority, { expiresMs });
+  return ["-H", `Authorization: Bearer ${jwt}`];
 }
 
 describe("cloudhub enrolment", () => {
@@ -61,7 +62,7 @@ describe("cloudhub enrolment", () => {
 
   test("a token gets a certificate that names the node", async () => {
     await using harness = await startHarness();
-    const { code, body } = await ask(harness, ...bearer(harness));
+    const { code, body } = await ask(harness, ...(await bearer(harness)));
     expect(code).toBe(200);
     const info = readCertificate(new Uint8Array(body));
     expect([info.commonName, info.organizations]).toEqual(["system:node:edge-1", ["system:nodes"]]);
@@ -73,13 +74,13 @@ describe("cloudhub enrolment", () => {
     await using foreign = await startHarness();
     const answers = [
       await ask(harness),
-      await ask(harness, ...bearer(harness, Date.now() - 1000)),
-      await ask(harness, ...bearer(foreign)),
+      await ask(harness, ...(await bearer(harness, Date.now() - 1000))),
+      await ask(harness, ...(await bearer(foreign))),
     ];
     expect(answers.map(({ code, body }) => [code, body.toString().trim()])).toEqual([
       [401, "join token: expected the header Authorization: Bearer <token>"],
-      [401, "join token: expired, get a new one from cloudcore token"],
-      [401, "join token: not made by this cloud"],
+      [401, "join token: expired; print another one in the cloud: cloudcore token create"],
+      [401, "join token: not made by this cloud; print another one in the cloud: cloudcore token create"],
     ]);
   });
 
@@ -105,9 +106,10 @@ describe("cloudhub enrolment", () => {
   test("bad requests are refused", async () => {
     await using harness = await startHarness();
     const big = join(harness.dir, "big");
-    writeFileSync(big, Buffer.alloc(1024 * 1024 + 1));
+    writeFileSync(big, Buffer.alloc(64 * 1024 + 1));
+    const token = await bearer(harness);
     const send = (...more: string[]): ReturnType<typeof curl> =>
-      curl(harness, "/edge.crt", "-X", "GET", ...more, ...bearer(harness));
+      curl(harness, "/edge.crt", "-X", "GET", ...more, ...token);
     const codes = [
       (await send("-H", "NodeName: edge-1", "--data-binary", "nonsense")).code,
       (await send("-H", "NodeName: Bad_Name", "--data-binary", "nonsense")).code,

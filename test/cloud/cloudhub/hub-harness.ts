@@ -1,5 +1,6 @@
 import { WebSocket } from "ws";
 import { ensureCertificates, startCloudHub, type CloudHub, type HubConfig } from "#cloud/cloudhub";
+import type { KubeClient } from "#cloud/kubeclient";
 import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
 import {
@@ -10,20 +11,24 @@ import {
   type WireMessage,
 } from "#shared/message";
 import { createAuthority, type Authority, type KeyPair } from "#shared/pki";
+import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 export const stamp = { id: () => crypto.randomUUID(), nowMs: () => Date.now() };
 
 /** A hub on free ports with a bus around it that writes down what the hub says. */
-export async function startHarness(config: Partial<HubConfig> = {}): Promise<Harness> {
+export async function startHarness(
+  config: Partial<HubConfig> = {},
+  { kube = new FakeKubeClient(), caDir }: { readonly kube?: KubeClient; readonly caDir?: string } = {},
+): Promise<Harness> {
   const stack = new AsyncDisposableStack();
   const dir = stack.use(tempDir("cloudhub"));
   const log = silentLog();
   const bus = stack.use(
     new Bus<CloudCatalog>({ onHearerError: (topic) => log.error("hearer failed", { topic }) }),
   );
-  const certificates = await ensureCertificates({ dataDir: dir.path, nowMs: Date.now() });
+  const certificates = await ensureCertificates({ dataDir: caDir ?? dir.path, nowMs: Date.now() });
   const authority = certificates.authority ?? (await createAuthority({ commonName: "x", days: 1, nowMs: 0 }));
   const told: Told[] = [];
   const versions = new Map<string, string>();
@@ -65,13 +70,15 @@ export async function startHarness(config: Partial<HubConfig> = {}): Promise<Har
         writeTimeoutMs: 30_000,
         nodeLimit: 10,
         edgeCertDays: 365,
+        sharedCertificate: false,
         ...config,
       },
-      { port: bus.port("cloudhub"), clock: systemClock, log, certificates },
+      { port: bus.port("cloudhub"), kube, clock: systemClock, log, certificates },
     ),
   );
   return {
     hub,
+    kube,
     authority,
     told,
     asked,
@@ -98,6 +105,7 @@ export type Told =
 
 export interface Harness extends AsyncDisposable {
   readonly hub: CloudHub;
+  readonly kube: KubeClient;
   readonly authority: Authority;
   readonly told: readonly Told[];
   readonly asked: readonly string[];

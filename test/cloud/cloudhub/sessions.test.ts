@@ -2,7 +2,7 @@ import { connect as connectPlain } from "node:net";
 import { connect as connectSecurely } from "node:tls";
 import { describe, expect, test } from "bun:test";
 import { ensureCertificates } from "#cloud/cloudhub";
-import { newMessage, type WireMessage } from "#shared/message";
+import { closeCodes, newMessage, type WireMessage } from "#shared/message";
 import { clientPair, RawNode, stamp, startHarness, type Harness } from "./hub-harness.ts";
 
 function podUpdate(
@@ -100,14 +100,14 @@ describe("cloudhub sessions", () => {
     ]);
   });
 
-  test("a legacy certificate connects by path unless that is switched off", async () => {
-    await using harness = await startHarness();
+  test("the shared certificate of KubeEdge connects by path when that is switched on, and is refused otherwise", async () => {
+    await using harness = await startHarness({ sharedCertificate: true });
     const pair = await clientPair(harness.authority, "kubeedge.io");
     using raw = new RawNode(harness, pair, { path: "/proj/edge-9/events" });
     await raw.opened;
     await harness.until((told) => told.length === 1);
     expect(harness.told).toEqual([{ topic: "connected", body: "edge-9" }]);
-    await using strict = await startHarness({ legacyIdentity: false });
+    await using strict = await startHarness();
     const refused = await clientPair(strict.authority, "kubeedge.io");
     using no = new RawNode(strict, refused, { node: "edge-9" });
     expect(await no.closed).toBe(1006);
@@ -121,7 +121,7 @@ describe("cloudhub sessions", () => {
     });
     await expect(second.opened).rejects.toThrow();
     using again = await connect(harness);
-    expect(await first.closed).toBe(1001);
+    expect(await first.closed).toBe(closeCodes.duplicate);
     again.say("websocket", "keepalive", "node");
   });
 
@@ -129,7 +129,7 @@ describe("cloudhub sessions", () => {
     await using harness = await startHarness();
     using old = await connect(harness);
     using fresh = await connect(harness);
-    expect(await old.closed).toBe(1001);
+    expect(await old.closed).toBe(closeCodes.duplicate);
     fresh.say("meta", "query", "default/configmap/a");
     await harness.until((told) => told.some(({ topic }) => topic === "node.message"));
     expect(harness.told.map(({ topic }) => topic)).toEqual(["connected", "connected", "node.message"]);

@@ -1,0 +1,89 @@
+import { resources, type KubeClient } from "#cloud/kubeclient";
+import { isDeleted, readRecord, RecordStore, type NodeRecord } from "#cloud/nodeaccess";
+import { describeError, ProtocolError } from "#shared/errors";
+import { edgeNodeLabel, type ConfigMap, type Lease, type Node } from "#shared/kube";
+import { leaseNamespace } from "#shared/message";
+
+export interface ListedNode {
+  readonly name: string;
+  readonly state: "connected" | "disconnected" | "banned" | "deleted" | "not joined";
+  /** When the node renewed its lease last. */
+  readonly lastSeen?: string | undefined;
+  readonly certificate?:
+    { readonly serial: string; readonly notAfter: string; readonly by: string } | undefined;
+  readonly banned?: NodeRecord["banned"];
+  readonly rejoinUntil?: string | undefined;
+  readonly note: string;
+}
+
+/** A node renews its lease each ten seconds. */
+const aliveMs = 40_000;
+
+/** Edge nodes, and names that something is on record of. */
+export async function listNodes(kube: KubeClient, nowMs: number): Promise<ListedNode[]> {
+  const [{ items: nodes }, { items: leases }, objects] = await Promise.all([
+    kube.list<Node>(resources.nodes, { labelSelector: edgeNodeLabel }),
+    kube.list<Lease>(resources.leases, { namespace: leaseNamespace }),
+    new RecordStore(kube).list(),
+  ]);
+  const seen = new Map(leases.map(({ metadata, spec }) => [metadata.name ?? "", spec?.renewTime]));
+  const there = new Set(nodes.map(({ metadata }) => metadata.name ?? ""));
+  const records = new Map(objects.map((object) => [nameOf(object), object]));
+  const names = [...new Set([...there, ...records.keys()])].toSorted();
+  return names.map((name) => {
+    const at = { name, exists: there.has(name), lastSeen: seen.get(name) };
+    const object = records.get(name);
+    try {
+      return describeNode(at, object && readRecord(object), nowMs);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      return { ...describeNode(at, undefined, nowMs), note: describeError(error) };
+    }
+  });
+}
+
+interface Seen {
+  readonly name: string;
+  readonly exists: boolean;
+  readonly lastSeen: string | undefined;
+}
+
+function nameOf({ metadata, data }: ConfigMap): string {
+  return data?.["node"] ?? metadata.name ?? "";
+}
+
+function describeNode(
+  { name, exists, lastSeen }: Seen,
+  record: NodeRecord | undefined,
+  nowMs: number,
+): ListedNode {
+  const [issued] = record?.certificates ?? [];
+  const certificate = issued
+    ? { serial: issued.serial, notAfter: issued.notAfter, by: issued.by }
+    : record?.seen && { ...record.seen, by: "made elsewhere" };
+  const isAlive = exists && lastSeen !== undefined && nowMs - Date.parse(lastSeen) < aliveMs;
+  const rejoinUntil = record?.rejoin?.until;
+  return {
+    name,
+    state: stateOf(record, exists, isAlive),
+    lastSeen,
+    certificate,
+    banned: record?.banned,
+    rejoinUntil,
+    note: [banNote(record), rejoinUntil === undefined ? "" : `may rejoin until ${rejoinUntil}`]
+      .filter((text) => text !== "")
+      .join("; "),
+  };
+}
+
+function stateOf(record: NodeRecord | undefined, exists: boolean, isAlive: boolean): ListedNode["state"] {
+  if (record?.banned) return "banned";
+  if (record && isDeleted(record, exists)) return "deleted";
+  if (!exists) return "not joined";
+  return isAlive ? "connected" : "disconnected";
+}
+
+function banNote(record: NodeRecord | undefined): string {
+  if (!record?.banned) return "";
+  return record.banned.reason === "" ? `banned at ${record.banned.at}` : record.banned.reason;
+}
