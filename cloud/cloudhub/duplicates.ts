@@ -28,7 +28,8 @@ export class Duplicates {
   }
 
   async report(node: string, older: Twin, newer: Twin): Promise<void> {
-    this.#seldom.warn("two edgecores are connected as one node", { node, older, newer }, node);
+    const fields = { node, older: describe(older), newer: describe(newer), serial: newer.serial };
+    this.#seldom.warn("two edgecores are connected as one node", fields, node);
     if (!this.#isDue(node)) return;
     const same =
       older.serial === newer.serial ? `both show certificate ${newer.serial}` : "both have a certificate";

@@ -88,7 +88,7 @@ export class EnrolmentDoor {
     if (error instanceof ProtocolError) return refusal(400, error.message);
     this.#seldom.warn("a certificate request failed", { node, error: describeError(error) });
     const isApi = error instanceof KubeError || error instanceof UnavailableError;
-    const why = isApi ? `the Kubernetes API: ${error.message.slice(0, 300)}` : "see the log of cloudcore";
+    const why = `${isApi ? "the Kubernetes API is away or refuses; " : ""}see the log of cloudcore`;
     return {
       code: isApi ? 503 : 500,
       body: `the certificate could not be issued: ${why}\n`,

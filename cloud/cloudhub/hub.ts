@@ -24,6 +24,8 @@ import type { RequestOptions } from "./session-requests.ts";
 const drainMs = 3000;
 /** An edgecore that is alive answers within this, over any link. */
 const aliveMs = 5000;
+/** A node that connects again and again must not fill the memory. */
+const mostRetiring = 1000;
 /** A node that is not let in has nothing to gain from asking again soon. */
 const refusedRetrySeconds = 60;
 
@@ -212,6 +214,11 @@ export class Hub implements AsyncDisposable {
       else session.hangUp(1001, "the node connected again");
       if (isAlive) await this.#options.duplicates.report(node, older, newer);
     };
+    if (this.#retiring.size >= mostRetiring) {
+      void session.retire(0);
+      session.hangUp(1001, "the node connected again");
+      return;
+    }
     this.#retiring.add(session);
     void tell();
   }

@@ -78,9 +78,9 @@ async function allowRejoin(asked: Asked, config: CloudConfig, host: Host): Promi
     const rejoin = { until, ...(wasDeleted && { returning: true }) };
     return { ...record, nodeUid: object?.metadata.uid, rejoin };
   });
-  const back = wasDeleted ? "it may come back with the certificate it has, or " : "";
+  const back = wasDeleted ? "it may connect again with the certificate it has, or " : "";
   host.out(
-    `node "${node}": ${back}one machine may join under this name until ${until}, with any valid join token; the certificate there was then ends\n`,
+    `node "${node}": ${back}one machine may join under this name until ${until}, with any valid join token; the certificate before it then ends\n`,
   );
   if (before?.banned) host.err(`node "${node}" is still banned (cloudcore node unban ${node})\n`);
   return 0;

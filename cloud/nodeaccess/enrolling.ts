@@ -66,7 +66,7 @@ export class Enrolling {
     const issued = issuedOf(signed, request.keyHash, `token ${id}`);
     await this.#records.update(node, (record = emptyRecord(node), object) => {
       refuseTaken(node, record, object, holds);
-      const same = record.certificates.filter(({ key }) => key === issued.key);
+      const same = record.certificates.filter(({ key }) => key === request.keyHash);
       return { ...withCertificate(record, issued, same), nodeUid: object?.metadata.uid };
     });
     return signed;
@@ -158,13 +158,16 @@ function refuseShown(
   );
 }
 
-function issuedOf(signed: SignedRequest, key: string, by: string): IssuedCertificate {
+function issuedOf(
+  signed: SignedRequest,
+  key: string,
+  by: string,
+): { readonly next: IssuedCertificate; readonly at: string } {
+  const notBefore = new Date(signed.notBeforeMs).toISOString();
+  const notAfter = new Date(signed.notAfterMs).toISOString();
   return {
-    serial: signed.serial,
-    key,
-    notBefore: new Date(signed.notBeforeMs).toISOString(),
-    notAfter: new Date(signed.notAfterMs).toISOString(),
-    by,
+    next: { serial: signed.serial, key, notBefore, notAfter, by },
+    at: new Date(signed.atMs).toISOString(),
   };
 }
 

@@ -26,7 +26,7 @@ export interface NodeRecord {
   readonly node: string;
   /** Those that may be used, the newest first; empty: whatever our CA has signed for the name. */
   readonly certificates: readonly IssuedCertificate[];
-  /** The latest start of validity of all that were ever recorded: an unknown certificate that starts later is a newer one. */
+  /** When the newest was issued: an unknown certificate that is valid only from later on is a newer one. */
   readonly since?: string | undefined;
   /** A certificate that was not issued here and was used last. */
   readonly seen?: { readonly serial: string; readonly notAfter: string } | undefined;
@@ -103,15 +103,17 @@ export function writeRecord(record: NodeRecord, version: string | undefined): Co
   };
 }
 
-/** `next` is in use from now on; of those before, only `kept` stay. */
+/** `next`, issued at `at`, is in use from now on; of those before, only `kept` stay. */
 export function withCertificate(
   record: NodeRecord,
-  next: IssuedCertificate,
+  { next, at }: { readonly next: IssuedCertificate; readonly at: string },
   kept: readonly IssuedCertificate[],
 ): NodeRecord {
   const { seen: _seen, rejoin: _rejoin, ...rest } = record;
   const certificates = [next, ...kept].slice(0, mostCertificates);
-  const starts = [record.since ?? "", ...[...certificates, ...record.certificates].map((c) => c.notBefore)];
+  // Clocks of several clouds differ: what was ever on record is never newer.
+  const known = [...certificates, ...record.certificates].map(({ notBefore }) => notBefore);
+  const starts = [at, record.since ?? "", ...known];
   return { ...rest, certificates, since: starts.reduce((a, b) => (a > b ? a : b)) };
 }
 

@@ -48,7 +48,7 @@ async function* checkAdmission({ edgeHub, dataDir, nodeName }: EdgeConfig): Asyn
     if (response.status === 426) yield ok(subject, `cloudcore lets node "${nodeName}" in`);
     // KubeEdge's answers 400 to whatever is no handshake.
     if (response.status === 401 || response.status === 403)
-      yield fail(subject, said, "do in the cloud what it says, or join again with a new token");
+      yield fail(subject, said, "follow what cloudcore says, or join again with a new token");
   } catch (error) {
     yield fail(subject, `${edgeHub.url}: ${describeError(error)}`, mend);
   }

@@ -52,6 +52,8 @@ export interface SignedRequest {
   readonly der: Uint8Array;
   /** hex, lower case */
   readonly serial: string;
+  /** when it was signed; it is valid from a little earlier on */
+  readonly atMs: number;
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
 }
@@ -108,7 +110,10 @@ function authority(ca: X509Certificate, key: CryptoKey, keyPem: string): Authori
     const publicKey = await verifiedKey(der);
     return {
       keyHash: hashOf(publicKey.rawData),
-      sign: async (options) => signedOf(await sign({ ca, key }, publicKey, { ...options, usage: "client" })),
+      sign: async (options) => {
+        const cert = await sign({ ca, key }, publicKey, { ...options, usage: "client" });
+        return signedOf(cert, options.nowMs);
+      },
     };
   };
   return {
@@ -146,8 +151,9 @@ function attempt<T>(read: () => T, text: string): T {
   }
 }
 
-function signedOf(cert: X509Certificate): SignedRequest {
+function signedOf(cert: X509Certificate, atMs: number): SignedRequest {
   return {
+    atMs,
     der: new Uint8Array(cert.rawData),
     serial: cert.serialNumber.toLowerCase(),
     notBeforeMs: cert.notBefore.getTime(),

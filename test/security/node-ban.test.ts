@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { connect } from "node:tls";
-import { emptyRecord, recordName } from "#internal/cloud/nodeaccess/node-record.ts";
+import { emptyRecord, recordName, type NodeRecord } from "#internal/cloud/nodeaccess/node-record.ts";
 import { resources } from "#cloud/kubeclient";
 import type { ConfigMap } from "#shared/kube";
 import { closeCodes } from "#shared/message";
@@ -176,11 +176,20 @@ describe("a renewed certificate", () => {
   test("is good although the record of it was lost with a backup that was put back", async () => {
     await using clouds = await startClouds();
     const old = await joinNode(clouds, "edge-1");
-    const subject = { commonName: "system:node:edge-1", organizations: ["system:nodes"] };
-    const nowMs = Date.now() + 60_000;
-    const later = await clouds.ca.issue({ subject, usage: "client", days: 30, nowMs });
+    const hoursAgo = new Date(Date.now() - 7_200_000).toISOString();
+    await clouds.records.update("edge-1", (record) => record && backdate(record, hoursAgo));
+    const later = await madeElsewhere(clouds, "edge-1");
     await dialUntil(clouds, "edge-1", later, /^open$/);
     await dialUntil(clouds, "edge-1", old, /^403/);
+  });
+
+  test("is not mistaken for a newer one when it was made elsewhere before the node joined", async () => {
+    await using clouds = await startClouds();
+    const stolen = await madeElsewhere(clouds, "edge-1");
+    await dialUntil(clouds, "edge-1", stolen, /^open$/);
+    const pair = await joinNode(clouds, "edge-1", { node: "edge-1" });
+    await dialUntil(clouds, "edge-1", stolen, /^403 certificate/);
+    await dialUntil(clouds, "edge-1", pair, /^open$/);
   });
 
   test("is refused more than ten times a minute", async () => {
@@ -281,6 +290,10 @@ test("two connections at once do not go past the limit of nodes", async () => {
   for (const one of dialed) one[Symbol.dispose]();
   expect(outcomes.filter((outcome) => outcome === "open")).toHaveLength(1);
 });
+
+function backdate(record: NodeRecord, since: string): NodeRecord {
+  return { ...record, since, certificates: record.certificates.map((one) => ({ ...one, notBefore: since })) };
+}
 
 function madeElsewhere(clouds: Clouds, node: string): Promise<KeyPair> {
   const subject = { commonName: `system:node:${node}`, organizations: ["system:nodes"] };

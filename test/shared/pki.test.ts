@@ -4,6 +4,7 @@ import {
   createNodeRequest,
   createToken,
   fingerprintOf,
+  inspectToken,
   isSignedBy,
   loadAuthority,
   readCertificate,
@@ -66,4 +67,22 @@ test("verifyToken accepts a fresh token and tells expired, forged and malformed 
     verifyToken("a.b", ca.keyPem, nowMs),
   ]).toEqual(["valid", "expired", "bad-signature", "malformed"]);
   expect(splitToken("only.three.parts")).toBeUndefined();
+});
+
+test("inspectToken tells the id of a token only when its signature holds, and KubeEdge's tokens have none", async () => {
+  const ca = await createAuthority({ commonName: "KubeEdge", days: 10, nowMs });
+  const jwtOf = (token: string): string => splitToken(token)?.jwt ?? "";
+  const own = jwtOf(createToken(ca, nowMs + 1000, "abc"));
+  const claims = Buffer.from(JSON.stringify({ exp: nowMs / 1000 + 9, jti: "xyz" })).toString("base64url");
+  const forged = [own.split(".")[0], claims, own.split(".")[2]].join(".");
+  expect(
+    [own, jwtOf(createToken(ca, nowMs + 1000)), forged, "x".repeat(5000)].map((jwt) =>
+      inspectToken(jwt, ca.keyPem, nowMs),
+    ),
+  ).toEqual([
+    { verdict: "valid", id: "abc" },
+    { verdict: "valid", id: undefined },
+    { verdict: "bad-signature" },
+    { verdict: "malformed" },
+  ]);
 });

@@ -7,7 +7,7 @@ import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
 import type { EdgeCatalog, WireMessage } from "#shared/message";
 import { newMessage, responseTo, type Delivery } from "#shared/message";
-import { readCertificate } from "#shared/pki";
+import { identifyCertificate, readCertificate } from "#shared/pki";
 import { startCutProxy } from "#internal/test/support/cut-proxy.ts";
 import { Identity } from "#internal/edge/edgehub/identity.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
@@ -149,6 +149,40 @@ describe("edgehub enrolment", () => {
     await enrolWith(moved);
     await enrolWith(moved);
     expect(second.enrolments.map(({ node }) => node)).toEqual(["edge-1", "edge-2"]);
+  });
+
+  test("asks again with the same key when the answer was lost, also after a restart, and with a new token for a new one", async () => {
+    await using cloud = await ScriptedCloud.start();
+    using dir = tempDir();
+    const parts = { clock: systemClock, log: silentLog(), onRenewed: () => undefined };
+    const config = configOf(dir.path, cloud.port, cloud.token());
+    cloud.loseAnswers = 2;
+    const identity = new Identity(config, parts);
+    await expect(identity.credentials()).rejects.toThrow("Cannot reach cloudcore");
+    await expect(identity.credentials()).rejects.toThrow("Cannot reach cloudcore");
+    const got = await new Identity(config, parts).credentials();
+    expect(got && identifyCertificate(got.cert).keyHash).toBe(cloud.keys[2]);
+    const moved = { ...configOf(dir.path, cloud.port, cloud.token(Date.now() + 90_000)), nodeName: "edge-2" };
+    await new Identity(moved, parts).credentials();
+    const [first = ""] = cloud.keys;
+    expect(cloud.keys).toEqual([first, first, first, expect.not.stringContaining(first)]);
+  });
+
+  test("gets another certificate with a token it has not used yet when its own is refused", async () => {
+    await using cloud = await ScriptedCloud.start();
+    using dir = tempDir();
+    const parts = { clock: systemClock, log: silentLog(), onRenewed: () => undefined };
+    const token = cloud.token();
+    const spent = new Identity(configOf(dir.path, cloud.port, token), parts);
+    const before = await spent.credentials();
+    spent.refused();
+    expect((await spent.credentials())?.cert).toBe(before?.cert);
+    const fresh = new Identity(configOf(dir.path, cloud.port, cloud.token(Date.now() + 90_000)), parts);
+    expect((await fresh.credentials())?.cert).toBe(before?.cert);
+    fresh.refused();
+    const after = await fresh.credentials();
+    expect(after?.cert).not.toBe(before?.cert);
+    expect((await fresh.credentials())?.cert).toBe(after?.cert);
   });
 
   test("renews a certificate late in its life by showing it", async () => {

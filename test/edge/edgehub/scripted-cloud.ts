@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { WebSocketServer, type WebSocket } from "ws";
 import { answersAllHeader, decode, type WireMessage } from "#shared/message";
-import { createAuthority, createToken, verifyToken, type Authority } from "#shared/pki";
+import { createAuthority, createToken, identifyCertificate, verifyToken, type Authority } from "#shared/pki";
 
 /** A cloud that does what a test tells it: a real TLS server with enrolment and the WebSocket on one port. */
 export class ScriptedCloud implements AsyncDisposable {
@@ -17,6 +17,10 @@ export class ScriptedCloud implements AsyncDisposable {
   onMessage: (message: WireMessage, socket: WebSocket) => void = () => undefined;
   /** Whether it promises to answer every message. */
   answersAll = false;
+  /** Hash of the public key of each request it signed. */
+  readonly keys: string[] = [];
+  /** So many certificates are signed, and their answers lost. */
+  loseAnswers = 0;
   /** A raw answer to the next handshake instead of an upgrade. */
   refuseNext: string | undefined;
   #sockets = new Set<WebSocket>();
@@ -123,6 +127,12 @@ export class ScriptedCloud implements AsyncDisposable {
       days: 1,
       nowMs: Date.now(),
     });
+    this.keys.push(identifyCertificate(der).keyHash);
+    if (this.loseAnswers > 0) {
+      this.loseAnswers -= 1;
+      request.socket.destroy();
+      return;
+    }
     response.end(Buffer.from(der));
   }
 }
