@@ -13,8 +13,8 @@ const help = `cloudcore: the cloud half of KubeEdge
   cloudcore token list [--output json]     cloudcore token revoke ID
   cloudcore node list [--output json]      nodes, their certificates, and who is banned
   cloudcore node ban NAME [--reason TEXT]  end its connection and refuse it; cloudcore node unban NAME
-  cloudcore node allow-rejoin NAME [--hours N]   let another machine join once under a name that is in use,
-                                                 or a node back whose Node was deleted
+  cloudcore node allow-rejoin NAME [--hours N]   allow another machine once under a name that is in use,
+                                                 or readmit a node whose Node was deleted
   cloudcore check     examine config, certificates, ports, API server and disk; exit 1 if something fails
 
   --version  --help  --defaultconfig (every field, commented)  --minconfig

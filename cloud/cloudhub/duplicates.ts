@@ -29,7 +29,7 @@ export class Duplicates {
 
   async report(node: string, older: Twin, newer: Twin): Promise<void> {
     const fields = { node, older: describe(older), newer: describe(newer), serial: newer.serial };
-    this.#seldom.warn("two edgecores are connected as one node", fields, node);
+    this.#seldom.warn("duplicate node: two edgecores use one certificate", fields, node);
     if (!this.#isDue(node)) return;
     const same =
       older.serial === newer.serial ? `both show certificate ${newer.serial}` : "both have a certificate";

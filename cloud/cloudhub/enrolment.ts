@@ -42,7 +42,7 @@ type Who =
   { readonly kind: "token"; readonly presented: Presented } | { readonly kind: "peer"; readonly peer: Peer };
 
 /** Serves `/ca.crt` and `/edge.crt`, the certificates nodes enrol with. What costs little is looked at first. */
-export class EnrolmentDoor {
+export class EnrolmentEndpoint {
   readonly #options: EnrolmentOptions;
   readonly #addresses: Limiter;
   readonly #tokens: Limiter;
@@ -88,7 +88,7 @@ export class EnrolmentDoor {
     if (error instanceof ProtocolError) return refusal(400, error.message);
     this.#seldom.warn("a certificate request failed", { node, error: describeError(error) });
     const isApi = error instanceof KubeError || error instanceof UnavailableError;
-    const why = `${isApi ? "the Kubernetes API is away or refuses; " : ""}see the log of cloudcore`;
+    const why = `${isApi ? "the Kubernetes API is not available; " : ""}see the log of cloudcore`;
     return {
       code: isApi ? 503 : 500,
       body: `the certificate could not be issued: ${why}\n`,

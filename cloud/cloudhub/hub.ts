@@ -26,7 +26,7 @@ const drainMs = 3000;
 const aliveMs = 5000;
 /** A node that connects again and again must not fill the memory. */
 const mostRetiring = 1000;
-/** A node that is not let in has nothing to gain from asking again soon. */
+/** A node that is refused must not try again at once. */
 const refusedRetrySeconds = 60;
 
 export interface HubOptions {
@@ -93,7 +93,7 @@ export class Hub implements AsyncDisposable {
     return true;
   }
 
-  /** Says who would be let in by a request, or why not. */
+  /** Decides about a request without taking it over. */
   async admit(request: IncomingMessage): Promise<Connecting | Refused> {
     const found = this.#look(request);
     const refused = "code" in found ? found : await this.#refuseKnown(found);

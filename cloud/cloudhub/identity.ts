@@ -35,7 +35,7 @@ export function refusePeer(peer: Peer, node: string, sharedCertificate: boolean)
   if (shown.isShared)
     return sharedCertificate
       ? undefined
-      : `the certificate of ${quote(commonName)} speaks for every node, which is off: join with a token (cloudcore token create --node ${node}), or set cloudhub.shared-certificate in the cloud`;
+      : `the certificate of ${quote(commonName)} is shared by all nodes, which is disabled: join with a token (cloudcore token create --node ${node}), or set cloudhub.shared-certificate in the cloud`;
   if (commonName !== `${nodePrefix}${node}`)
     return `the certificate of ${quote(commonName)} does not speak for "${node}"`;
   return organizations.includes(nodeOrganization)

@@ -9,7 +9,7 @@ import type { Logger } from "#shared/log";
 import type { CloudCatalog } from "#shared/message";
 import type { CloudCertificates } from "./certificates.ts";
 import { Duplicates } from "./duplicates.ts";
-import { EnrolmentDoor } from "./enrolment.ts";
+import { EnrolmentEndpoint } from "./enrolment.ts";
 import { Hub } from "./hub.ts";
 import { listenSecurely, type SecureServer } from "./secure-server.ts";
 
@@ -67,7 +67,7 @@ export async function startCloudHub(config: HubConfig, deps: CloudHubDeps): Prom
   const log = deps.log.child({ module: "cloudhub" });
   if (config.sharedCertificate)
     log.warn(
-      "cloudhub.shared-certificate is on: whoever has a certificate for kubeedge.io speaks for every node that has none of its own",
+      "cloudhub.shared-certificate is on: any holder of a certificate for kubeedge.io can connect as any node that has no certificate of its own",
     );
   const gate = stack.use(new NodeGate({ kube, clock, log }));
   await gate.start();
@@ -150,7 +150,7 @@ async function listenForEnrolment(
   const { certificates, current, clock, log, kube } = deps;
   const { edgeCertDays, sharedCertificate } = config;
   const enrolling = new Enrolling(kube, clock);
-  const door = new EnrolmentDoor({
+  const endpoint = new EnrolmentEndpoint({
     certificates: current,
     edgeCertDays,
     sharedCertificate,
@@ -165,6 +165,6 @@ async function listenForEnrolment(
     what: "enrolment",
     clock,
   });
-  server.http.on("request", (request, response) => void door.serve(request, response));
+  server.http.on("request", (request, response) => void endpoint.serve(request, response));
   return server;
 }

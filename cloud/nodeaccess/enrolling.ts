@@ -133,7 +133,7 @@ function refuseTaken(
   if (holder === undefined) return;
   throw new EnrolmentRefused(
     403,
-    `node "${node}" ${holder}; to let another machine join under this name, run in the cloud: cloudcore node allow-rejoin ${node} (or give it a token for this name: cloudcore token create --node ${node})`,
+    `node "${node}" ${holder}; to allow another machine under this name, run in the cloud: cloudcore node allow-rejoin ${node} (or give it a token for this name: cloudcore token create --node ${node})`,
   );
 }
 

@@ -90,7 +90,7 @@ export class NodeGate implements AsyncDisposable {
     return { [Symbol.dispose]: () => void this.#changed.delete(run) };
   }
 
-  /** @returns why the certificate does not let the node in; the API has the last word */
+  /** @returns why the node is refused; confirmed by the API */
   async admit(node: string, shown: ShownCertificate): Promise<Refusal | undefined> {
     const local = this.#judge(node, shown);
     if (!local) return undefined;

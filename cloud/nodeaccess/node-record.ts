@@ -128,7 +128,7 @@ function parse(text: string): unknown {
 function damaged(name: string | undefined, key: string): ProtocolError {
   return new ProtocolError(
     "damaged-record",
-    `ConfigMap "${accessNamespace}/${name ?? ""}": ${key} cannot be read: correct it, or delete the ConfigMap to let any certificate of the CA in`,
+    `ConfigMap "${accessNamespace}/${name ?? ""}": ${key} cannot be read: correct it, or delete the ConfigMap to accept any certificate of the CA`,
   );
 }
 

@@ -11,7 +11,7 @@ export interface ShownCertificate {
   readonly isShared: boolean;
 }
 
-/** Why a node is not let in, with what the operator has to run. */
+/** Why a node is refused, with what the operator has to run. */
 export interface Refusal {
   readonly reason: "banned" | "deleted" | "replaced" | "damaged";
   readonly text: string;
@@ -36,7 +36,7 @@ export function refuseCertificate(
   if (isDeleted(record, nodeExists))
     return {
       reason: "deleted",
-      text: `node "${node}" was deleted from the cluster; to let it in again, run in the cloud: cloudcore node allow-rejoin ${node}`,
+      text: `node "${node}" was deleted from the cluster; to readmit it, run in the cloud: cloudcore node allow-rejoin ${node}`,
     };
   if (isCurrent(record, shown)) return undefined;
   return {

@@ -22,7 +22,7 @@ export async function* checkCloud(config: EdgeConfig, clock: Clock): AsyncGenera
   yield* checkEnrolment(edgeHub, clock);
 }
 
-/** Whether the cloud would let this node in. A handshake would take the place of the edgecore that runs: this is none. */
+/** Whether the cloud accepts this node; a handshake would replace the connection of the edgecore that runs. */
 async function* checkAdmission({ edgeHub, dataDir, nodeName }: EdgeConfig): AsyncGenerator<Finding> {
   const folder = join(dataDir, "certs");
   const files = {
@@ -45,7 +45,7 @@ async function* checkAdmission({ edgeHub, dataDir, nodeName }: EdgeConfig): Asyn
       .replaceAll(/[\p{C}\s]+/gu, " ")
       .trim()
       .slice(0, 600);
-    if (response.status === 426) yield ok(subject, `cloudcore lets node "${nodeName}" in`);
+    if (response.status === 426) yield ok(subject, `cloudcore accepts node "${nodeName}"`);
     // KubeEdge's answers 400 to whatever is no handshake.
     if (response.status === 401 || response.status === 403)
       yield fail(subject, said, "follow what cloudcore says, or join again with a new token");

@@ -204,7 +204,7 @@ export class Link implements Disposable {
     const { clock, log } = this.#options;
     if (code === closeCodes.refused) {
       this.#retryAfterMs = refusedMs;
-      log.error("cloudcore closed the link and does not let this node in", { reason });
+      log.error("cloudcore closed the link and refuses this node", { reason });
     }
     if (code !== closeCodes.duplicate) return;
     const held = clock.monotonicMs() - this.#openedMs;

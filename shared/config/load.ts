@@ -55,7 +55,7 @@ export function loadEdgeConfig(
   return { config, file, warnings: read.warnings, word: read.word };
 }
 
-/** The token, why it cannot be had, or undefined when none is given. */
+/** The token, why it is not available, or undefined when none is given. */
 export function readJoinToken({
   token,
   tokenFile,

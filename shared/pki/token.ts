@@ -40,7 +40,7 @@ export function verifyToken(jwt: string, keyPem: string, nowMs: number): TokenVe
 
 export interface InspectedToken {
   readonly verdict: TokenVerdict;
-  /** undefined in tokens of KubeEdge and of our older versions; told only when the signature holds */
+  /** undefined in tokens of KubeEdge and of our older versions; present only when the signature holds */
   readonly id?: string | undefined;
 }
 

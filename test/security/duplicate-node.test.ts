@@ -23,7 +23,7 @@ test.each([
   ["the same database, as after a copied disk", "db-a", "db-a"],
   ["no name of a database, as KubeEdge's", undefined, undefined],
 ])(
-  "the older of two edgecores with one certificate and %s is told why it is closed, and an Event says so",
+  "the older of two edgecores with one certificate and %s is closed with the reason, and an Event is recorded",
   async (_what, first, second) => {
     await using clouds = await startClouds();
     const pair = await joinNode(clouds, "edge-1");
@@ -84,7 +84,7 @@ test.each([
     [30_000, 60_000, 120_000],
     "another edgecore runs under the name",
   ],
-  ["it is banned", closeCodes.refused, [60_000, 60_000, 60_000], "does not let this node in"],
+  ["it is banned", closeCodes.refused, [60_000, 60_000, 60_000], "refuses this node"],
 ] as const)("edgecore says so and dials seldom when %s", async (_what, code, least, said) => {
   await using cloud = await ScriptedCloud.start();
   using dir = tempDir();

@@ -95,7 +95,7 @@ describe("join token", () => {
     ]);
   });
 
-  test("is kept in the API without what opens the door", async () => {
+  test("is kept in the API without anything that can be presented", async () => {
     await using clouds = await startClouds();
     const { jwt, id } = await clouds.token({ node: "edge-1" });
     const secret = await clouds.kube.get(resources.secrets, {

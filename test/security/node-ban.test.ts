@@ -228,7 +228,7 @@ describe("a certificate of our CA", () => {
     const pair = await shared(clouds);
     using dialed = dial(clouds.door, "edge-1", pair);
     expect(await dialed.outcome).toMatch(
-      /^403 .* speaks for every node, which is off: .*cloudhub\.shared-certificate/,
+      /^403 .* is shared by all nodes, which is disabled: .*cloudhub\.shared-certificate/,
     );
     expect((await askCertificate(clouds.door, "edge-1", { pair })).status).toBe(401);
   });

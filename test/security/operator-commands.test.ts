@@ -246,7 +246,7 @@ devicetwin: { query-port: 0 }
         expect(shown).not.toContain(text);
         expect(readFileSync(join(dir.path, "log"), "utf8")).not.toContain(splitToken(text)?.jwt ?? "");
         const check = await run([...edgecore, "check", "--config", file]);
-        expect(check.out).toMatch(new RegExp(`ok +admission +cloudcore lets node "${node}" in`));
+        expect(check.out).toMatch(new RegExp(`ok +admission +cloudcore accepts node "${node}"`));
         await operate("node", "ban", node, "--reason", "testing");
         const banned = await run([...edgecore, "check", "--config", file]);
         expect(banned.out).toMatch(new RegExp(`fail +admission +node "${node}" is banned: testing`));
