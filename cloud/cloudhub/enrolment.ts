@@ -141,6 +141,7 @@ export class EnrolmentEndpoint {
     const subject = { commonName: `system:node:${node}`, organizations: ["system:nodes"] };
     return {
       node,
+      ca: authority.fingerprint,
       open: async () => authority.openRequest(await body()),
       sign: (opened): Promise<SignedRequest> =>
         opened.sign({ subject, days: edgeCertDays, nowMs: clock.nowMs() }),

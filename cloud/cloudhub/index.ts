@@ -7,6 +7,7 @@ import type { CloudHubConfig } from "#shared/config";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { CloudCatalog } from "#shared/message";
+import { fingerprintOf, fromPem } from "#shared/pki";
 import type { CloudCertificates } from "./certificates.ts";
 import { Duplicates } from "./duplicates.ts";
 import { EnrolmentEndpoint } from "./enrolment.ts";
@@ -69,10 +70,11 @@ export async function startCloudHub(config: HubConfig, deps: CloudHubDeps): Prom
     log.warn(
       "cloudhub.shared-certificate is on: any holder of a certificate for kubeedge.io can connect as any node that has no certificate of its own",
     );
-  const gate = stack.use(new NodeGate({ kube, clock, log }));
+  let current = deps.certificates;
+  const ca = (): string => fingerprintOf(fromPem(current.caPem) ?? new Uint8Array());
+  const gate = stack.use(new NodeGate({ kube, clock, log, ca }));
   await gate.start();
   const hub = new Hub({ ...config, gate, duplicates: new Duplicates(kube, clock, log), port, clock, log });
-  let current = deps.certificates;
   const enrolment = await listenForEnrolment(config, { ...deps, log, current: () => current });
   stack.use(enrolment);
   const sessions = stack.use(await listenForSessions(config, deps, hub));

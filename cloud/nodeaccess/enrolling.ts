@@ -4,7 +4,13 @@ import { AppError } from "#shared/errors";
 import type { Node } from "#shared/kube";
 import type { OpenedRequest, SignedRequest } from "#shared/pki";
 import { JoinTokens, judgeUse, type JoinToken, type Presented, type Spent } from "./join-tokens.ts";
-import { emptyRecord, withCertificate, type IssuedCertificate, type NodeRecord } from "./node-record.ts";
+import {
+  emptyRecord,
+  withCertificate,
+  type Issued,
+  type IssuedCertificate,
+  type NodeRecord,
+} from "./node-record.ts";
 import { RecordStore } from "./record-store.ts";
 import {
   findHolder,
@@ -27,6 +33,8 @@ export class EnrolmentRefused extends AppError {
 
 export interface Wanted {
   readonly node: string;
+  /** hex SHA-256 of the CA that is going to sign */
+  readonly ca: string;
   /** Reads and verifies the request, which costs something: called once all else is well. */
   readonly open: () => Promise<OpenedRequest>;
   readonly sign: (request: OpenedRequest) => Promise<SignedRequest>;
@@ -48,22 +56,22 @@ export class Enrolling {
   }
 
   /** @throws EnrolmentRefused, ProtocolError on a bad request, KubeError and UnavailableError of the API */
-  async byToken(presented: Presented, { node, open, sign }: Wanted): Promise<SignedRequest> {
+  async byToken(presented: Presented, { node, ca, open, sign }: Wanted): Promise<SignedRequest> {
     const { id } = presented;
     const seen = tokenOrRefuse({ id, node }, await this.#tokens.look(presented, { node }));
     const mayRepeat = seen.used.some((use) => use.node === node);
     const before = await this.#records.read(node);
     const isBound = seen.node === node;
-    if (!mayRepeat) refuseTaken(node, before.record, before.node, this.#holds(isBound, undefined));
+    if (!mayRepeat) refuseTaken(node, before.record, before.node, this.#holds(isBound, ca, undefined));
     const request = await open();
-    const holds = this.#holds(isBound, request.keyHash);
+    const holds = this.#holds(isBound, ca, request.keyHash);
     tokenOrRefuse({ id, node }, judgeUse(seen, node, request.keyHash));
     refuseTaken(node, before.record, before.node, holds);
     const at = rfc3339(this.#clock.nowMs());
     const use = { node, key: request.keyHash, at };
     tokenOrRefuse({ id, node }, await this.#tokens.spend(presented, use));
     const signed = await sign(request);
-    const issued = issuedOf(signed, request.keyHash, `token ${id}`);
+    const issued = issuedOf(signed, { key: request.keyHash, by: `token ${id}` }, ca);
     await this.#records.update(node, (record = emptyRecord(node), object) => {
       refuseTaken(node, record, object, holds);
       const same = record.certificates.filter(({ key }) => key === request.keyHash);
@@ -73,12 +81,13 @@ export class Enrolling {
   }
 
   /** The certificate that is shown stays good until the new one has been used: the answer may be lost. */
-  async byCertificate(shown: ShownCertificate, { node, open, sign }: Wanted): Promise<SignedRequest> {
+  async byCertificate(shown: ShownCertificate, { node, ca, open, sign }: Wanted): Promise<SignedRequest> {
     const before = await this.#records.read(node);
     refuseShown(before.record, before.node, shown, this.#clock.nowMs());
     const request = await open();
     const signed = await sign(request);
-    const issued = issuedOf(signed, request.keyHash, shown.isShared ? "shared certificate" : "renewal");
+    const by = shown.isShared ? "shared certificate" : "renewal";
+    const issued = issuedOf(signed, { key: request.keyHash, by }, ca);
     await this.#records.update(node, (record = emptyRecord(node), object) => {
       refuseShown(record, object, shown, this.#clock.nowMs());
       const kept = shown.isShared
@@ -89,13 +98,14 @@ export class Enrolling {
     return signed;
   }
 
-  #holds(isBound: boolean, keyHash: string | undefined): Claim {
-    return { isBound, keyHash, nowMs: this.#clock.nowMs() };
+  #holds(isBound: boolean, ca: string, keyHash: string | undefined): Claim {
+    return { isBound, ca, keyHash, nowMs: this.#clock.nowMs() };
   }
 }
 
 interface Claim {
   readonly isBound: boolean;
+  readonly ca: string;
   readonly keyHash: string | undefined;
   readonly nowMs: number;
 }
@@ -123,13 +133,13 @@ function refuseTaken(
   node: string,
   record: NodeRecord | undefined,
   object: Node | undefined,
-  { isBound, keyHash, nowMs }: Claim,
+  { isBound, ca, keyHash, nowMs }: Claim,
 ): void {
   const ban = record && refuseBanned(record);
   if (ban) throw new EnrolmentRefused(403, ban.text);
   if (isBound || mayRejoin(record, nowMs)) return;
   if (keyHash !== undefined && isHeldBy(record, object, keyHash)) return;
-  const holder = findHolder(record, object, nowMs);
+  const holder = findHolder(record, object, { nowMs, ca });
   if (holder === undefined) return;
   throw new EnrolmentRefused(
     403,
@@ -159,16 +169,13 @@ function refuseShown(
 }
 
 function issuedOf(
-  signed: SignedRequest,
-  key: string,
-  by: string,
-): { readonly next: IssuedCertificate; readonly at: string } {
-  const notBefore = new Date(signed.notBeforeMs).toISOString();
-  const notAfter = new Date(signed.notAfterMs).toISOString();
-  return {
-    next: { serial: signed.serial, key, notBefore, notAfter, by },
-    at: new Date(signed.atMs).toISOString(),
-  };
+  { serial, notBeforeMs, notAfterMs, atMs }: SignedRequest,
+  about: Pick<IssuedCertificate, "key" | "by">,
+  ca: string,
+): Issued {
+  const notBefore = new Date(notBeforeMs).toISOString();
+  const notAfter = new Date(notAfterMs).toISOString();
+  return { next: { serial, notBefore, notAfter, ...about }, at: new Date(atMs).toISOString(), ca };
 }
 
 function entryOf(shown: ShownCertificate): IssuedCertificate {

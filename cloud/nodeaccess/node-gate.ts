@@ -24,6 +24,8 @@ const mostNotes = 8;
 const mostQuestions = 30;
 
 export interface GateParts {
+  /** hex SHA-256 of the CA of the nodes' certificates */
+  readonly ca: () => string;
   readonly kube: KubeClient;
   readonly clock: Clock;
   readonly log: Logger;
@@ -109,8 +111,9 @@ export class NodeGate implements AsyncDisposable {
   connected(node: string, shown: ShownCertificate): void {
     const known = this.#local(node);
     if (known instanceof ProtocolError) return;
-    const uid = this.#copies.nodes.get(node)?.metadata.uid;
-    if (known && noteConnection(known, shown, uid) === known) return;
+    const nodeUid = this.#copies.nodes.get(node)?.metadata.uid;
+    const ca = this.#parts.ca();
+    if (known && noteConnection(known, shown, { ca, nodeUid }) === known) return;
     this.#shown.set(node, shown);
     this.#notes.submit(node, true);
   }
@@ -149,7 +152,8 @@ export class NodeGate implements AsyncDisposable {
       try {
         await this.#records.update(node, (record, object) => {
           const uid = object?.metadata.uid;
-          if (shown) return noteConnection(record ?? emptyRecord(node), shown, uid);
+          if (shown)
+            return noteConnection(record ?? emptyRecord(node), shown, { ca: this.#parts.ca(), nodeUid: uid });
           return record && uid !== undefined && record.nodeUid !== uid ? { ...record, nodeUid: uid } : record;
         });
         if (this.#shown.get(node) === shown) this.#shown.delete(node);

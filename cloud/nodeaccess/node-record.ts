@@ -26,6 +26,8 @@ export interface NodeRecord {
   readonly node: string;
   /** Those that may be used, the newest first; empty: whatever our CA has signed for the name. */
   readonly certificates: readonly IssuedCertificate[];
+  /** hex SHA-256 of the CA that signed them: those of another one are worth nothing. */
+  readonly ca?: string | undefined;
   /** When the newest was issued: an unknown certificate that is valid only from later on is a newer one. */
   readonly since?: string | undefined;
   /** A certificate that was not issued here and was used last. */
@@ -72,6 +74,7 @@ export function readRecord({ metadata, data = {} }: ConfigMap): NodeRecord {
   return {
     node,
     certificates: read("certificates", areCertificates) ?? [],
+    ca: data["ca"],
     since: data["since"],
     seen: read("seen", isSeen),
     nodeUid: data["nodeUid"],
@@ -81,7 +84,7 @@ export function readRecord({ metadata, data = {} }: ConfigMap): NodeRecord {
 }
 
 export function writeRecord(record: NodeRecord, version: string | undefined): ConfigMap {
-  const { node, certificates, since, seen, nodeUid, banned, rejoin } = record;
+  const { node, certificates, ca, since, seen, nodeUid, banned, rejoin } = record;
   return {
     apiVersion: "v1",
     kind: "ConfigMap",
@@ -94,6 +97,7 @@ export function writeRecord(record: NodeRecord, version: string | undefined): Co
     data: {
       node,
       ...(certificates.length > 0 && { certificates: JSON.stringify(certificates) }),
+      ...(ca !== undefined && { ca }),
       ...(since !== undefined && { since }),
       ...(seen && { seen: JSON.stringify(seen) }),
       ...(nodeUid !== undefined && { nodeUid }),
@@ -103,10 +107,16 @@ export function writeRecord(record: NodeRecord, version: string | undefined): Co
   };
 }
 
-/** `next`, issued at `at`, is in use from now on; of those before, only `kept` stay. */
+export interface Issued {
+  readonly next: IssuedCertificate;
+  readonly at: string;
+  readonly ca: string;
+}
+
+/** What was issued is in use from now on; of those before, only `kept` stay. */
 export function withCertificate(
   record: NodeRecord,
-  { next, at }: { readonly next: IssuedCertificate; readonly at: string },
+  { next, at, ca }: Issued,
   kept: readonly IssuedCertificate[],
 ): NodeRecord {
   const { seen: _seen, rejoin: _rejoin, ...rest } = record;
@@ -114,7 +124,7 @@ export function withCertificate(
   // Clocks of several clouds differ: what was ever on record is never newer.
   const known = [...certificates, ...record.certificates].map(({ notBefore }) => notBefore);
   const starts = [at, record.since ?? "", ...known];
-  return { ...rest, certificates, since: starts.reduce((a, b) => (a > b ? a : b)) };
+  return { ...rest, certificates, ca, since: starts.reduce((a, b) => (a > b ? a : b)) };
 }
 
 function parse(text: string): unknown {

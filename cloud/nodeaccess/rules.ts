@@ -68,22 +68,22 @@ function isCurrent({ certificates, since = "" }: NodeRecord, shown: ShownCertifi
 export function noteConnection(
   record: NodeRecord,
   shown: ShownCertificate,
-  nodeUid: string | undefined,
+  now: { readonly ca: string; readonly nodeUid: string | undefined },
 ): NodeRecord {
-  const uid = nodeUid ?? record.nodeUid;
+  const uid = now.nodeUid ?? record.nodeUid;
   const { rejoin } = record;
-  const noted = noteCertificate(record, shown);
+  const noted = noteCertificate(record, shown, now.ca);
   if (noted === record && uid === record.nodeUid && !rejoin?.returning) return record;
   return { ...noted, nodeUid: uid, rejoin: rejoin?.returning ? undefined : noted.rejoin };
 }
 
-function noteCertificate(record: NodeRecord, shown: ShownCertificate): NodeRecord {
+function noteCertificate(record: NodeRecord, shown: ShownCertificate, ca: string): NodeRecord {
   if (shown.isShared) return record;
   const { certificates, since = "" } = record;
   const notAfter = new Date(shown.notAfterMs).toISOString();
   if (certificates.length === 0) {
-    const isSeen = record.seen?.serial === shown.serial;
-    return isSeen ? record : { ...record, seen: { serial: shown.serial, notAfter } };
+    const isSeen = record.seen?.serial === shown.serial && record.ca === ca;
+    return isSeen ? record : { ...record, ca, seen: { serial: shown.serial, notAfter } };
   }
   const found = certificates.find(({ serial }) => serial === shown.serial);
   if (found) return noteUse(record, found);
@@ -97,7 +97,7 @@ function noteCertificate(record: NodeRecord, shown: ShownCertificate): NodeRecor
     by: "made elsewhere",
     used: true,
   };
-  return { ...record, certificates: [made], since: made.notBefore > since ? made.notBefore : since };
+  return { ...record, ca, certificates: [made], since: made.notBefore > since ? made.notBefore : since };
 }
 
 /** Those before the one in use are no longer needed; those after it may still reach the node. */
@@ -113,15 +113,22 @@ function noteUse(record: NodeRecord, found: IssuedCertificate): NodeRecord {
 export function findHolder(
   record: NodeRecord | undefined,
   node: Node | undefined,
-  nowMs: number,
+  { nowMs, ca }: { readonly nowMs: number; readonly ca: string },
 ): string | undefined {
+  if (record && (isDeleted(record, node !== undefined) || isOfAnotherCa(record, ca))) return undefined;
   const known = record ? endsOf(record) : [];
-  if (record && isDeleted(record, node !== undefined)) return undefined;
   const live = known.find((end) => Date.parse(end) > nowMs);
   if (live !== undefined) return `has a certificate that is valid until ${live.slice(0, 19)}Z`;
-  // A node of before there were records, or one that never was an edge node.
-  const version = node?.status?.nodeInfo?.["kubeletVersion"] ?? "";
-  return known.length === 0 && version !== "" ? "is registered already" : undefined;
+  return known.length === 0 && hasReported(node) ? "is registered already" : undefined;
+}
+
+/** A node of before there were records, or one that never was an edge node. */
+function hasReported(node: Node | undefined): boolean {
+  return (node?.status?.nodeInfo?.["kubeletVersion"] ?? "") !== "";
+}
+
+function isOfAnotherCa(record: NodeRecord, ca: string): boolean {
+  return record.ca !== undefined && record.ca !== ca;
 }
 
 function endsOf({ certificates, seen }: NodeRecord): readonly string[] {

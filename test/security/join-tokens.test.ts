@@ -189,6 +189,15 @@ describe("a name in use", () => {
     expect((await askCertificate(clouds.door, "edge-1", { jwt })).status).toBe(403);
   });
 
+  test("is free when its certificate is of a CA that was replaced since", async () => {
+    await using clouds = await startClouds();
+    await joinNode(clouds, "edge-1");
+    await clouds.records.update("edge-1", (record) => record && { ...record, ca: "0".repeat(64) });
+    const pair = await joinNode(clouds, "edge-1");
+    using dialed = dial(clouds.door, "edge-1", pair);
+    expect(await dialed.outcome).toBe("open");
+  });
+
   test("gives no second certificate when two tokens are used for it at the same time", async () => {
     await using clouds = await startClouds(2);
     const tokens = await Promise.all(Array.from({ length: 6 }, () => clouds.token()));
