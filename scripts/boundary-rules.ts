@@ -57,6 +57,11 @@ export const folderRules: readonly FolderRule[] = [
       "cloud/scheduler",
     ],
   },
+  { folders: ["cloud/nodeauth"], values: basics },
+  {
+    folders: ["cloud/edgecontroller"],
+    values: ["shared/*", "cloud/kubeclient", "cloud/nodeauth"],
+  },
   {
     folders: ["cloud/*"],
     values: ["shared/*", "cloud/kubeclient", ...partsOfApi],

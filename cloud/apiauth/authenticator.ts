@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { Clock } from "#shared/clock";
+import type { KubeObject } from "#shared/kube";
 import type { TokenClaims, TokenSigner } from "./tokens.ts";
 
 export interface User {
@@ -17,9 +18,20 @@ export interface AuthenticatorOptions {
   readonly adminToken: string;
   readonly signer: TokenSigner;
   readonly clock: Pick<Clock, "nowMs">;
-  /** Uid of a live object a token is bound to, undefined when it is gone. */
-  readonly uidOf: (resource: string, namespace: string, name: string) => string | undefined;
+  /** The audience of this server, which is the issuer of its tokens too. */
+  readonly audience: string;
+  /** A live object a token is bound to, undefined when it is gone. */
+  readonly find: (resource: string, namespace: string, name: string) => KubeObject | undefined;
 }
+
+/** Who a token stands for, and for which of the audiences asked for it is good. */
+export interface Identified {
+  readonly user: User;
+  readonly audiences: readonly string[];
+}
+
+/** What is being deleted may use its token this much longer, as the API server has it. */
+const leewayMs = 60_000;
 
 /** Turns credentials into users. */
 export class Authenticator {
@@ -37,19 +49,25 @@ export class Authenticator {
   identify(authorization: string | null | undefined): User | undefined {
     if (authorization === null || authorization === undefined || authorization === "") return anonymous;
     const match = /^bearer\s+(\S+)\s*$/i.exec(authorization);
-    return match ? this.userOf(match[1] ?? "") : anonymous;
+    return match ? this.userOf(match[1] ?? "")?.user : anonymous;
   }
 
-  /** The user a token stands for, asked for `audience` if given. */
-  userOf(token: string, audiences: readonly string[] = []): User | undefined {
-    if (timingSafeEqual(digest(token), this.#adminDigest)) return admin;
+  /** The user a token stands for, asked for `audiences` if given, else for this server. */
+  userOf(token: string, audiences: readonly string[] = []): Identified | undefined {
+    const wanted = audiences.length > 0 ? audiences : [this.#options.audience];
+    const isAdmin = timingSafeEqual(digest(token), this.#adminDigest);
+    const claims = isAdmin ? undefined : this.#liveClaimsOf(token);
+    if (!isAdmin && !claims) return undefined;
+    const good = wanted.filter((one) => (claims?.aud ?? [this.#options.audience]).includes(one));
+    return good.length > 0 ? { user: claims ? toUser(claims) : admin, audiences: good } : undefined;
+  }
+
+  #liveClaimsOf(token: string): TokenClaims | undefined {
     const claims = this.#claimsOf(token);
     if (!claims) return undefined;
     const nowSeconds = this.#options.clock.nowMs() / 1000;
     if (nowSeconds >= claims.exp || nowSeconds < claims.nbf - 60) return undefined;
-    const wanted = audiences.length > 0 ? audiences : [claims.iss];
-    if (!wanted.some((audience) => claims.aud.includes(audience))) return undefined;
-    return this.#isBoundToLive(claims) ? toUser(claims) : undefined;
+    return this.#isBoundToLive(claims) ? claims : undefined;
   }
 
   #claimsOf(token: string): TokenClaims | undefined {
@@ -68,18 +86,26 @@ export class Authenticator {
       resource: string,
       of: { name: string; uid: string } | undefined,
       inside = namespace,
-    ): boolean => of === undefined || this.#options.uidOf(resource, inside, of.name) === of.uid;
+    ): boolean => of === undefined || this.#isLive(this.#options.find(resource, inside, of.name), of.uid);
     return (
       live("/serviceaccounts", serviceaccount) &&
       live("/pods", pod) &&
       live("/secrets", secret) &&
-      live("/nodes", node, "")
+      // Beside a pod the node only says where that ran.
+      (pod !== undefined || live("/nodes", node, ""))
     );
+  }
+
+  #isLive(object: KubeObject | undefined, uid: string): boolean {
+    if (object?.metadata.uid !== uid) return false;
+    const { deletionTimestamp } = object.metadata;
+    if (deletionTimestamp === undefined) return true;
+    return Date.parse(deletionTimestamp) >= this.#options.clock.nowMs() - leewayMs;
   }
 }
 
 function toUser(claims: TokenClaims): User {
-  const { namespace, serviceaccount, pod } = claims["kubernetes.io"];
+  const { namespace, serviceaccount, pod, node } = claims["kubernetes.io"];
   return {
     name: `system:serviceaccount:${namespace}:${serviceaccount.name}`,
     uid: serviceaccount.uid,
@@ -89,6 +115,10 @@ function toUser(claims: TokenClaims): User {
       ...(pod && {
         "authentication.kubernetes.io/pod-name": [pod.name],
         "authentication.kubernetes.io/pod-uid": [pod.uid],
+      }),
+      ...(node && {
+        "authentication.kubernetes.io/node-name": [node.name],
+        "authentication.kubernetes.io/node-uid": [node.uid],
       }),
     },
   };

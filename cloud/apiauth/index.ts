@@ -1,5 +1,6 @@
 /** Who asks the embedded Kubernetes API, and what they may do. */
-export { Authenticator, anonymous, type User } from "./authenticator.ts";
+export { Authenticator, anonymous, type Identified, type User } from "./authenticator.ts";
 export { TokenSigner, type TokenClaims } from "./tokens.ts";
 export { Authorizer, type Attributes, type PolicyRule, type RbacSource } from "./authorizer.ts";
 export { adminKubeconfig, writeKubeconfig, type KubeconfigParts } from "./kubeconfig.ts";
+export { requestToken, type TokenParts } from "./token-requests.ts";

@@ -25,18 +25,30 @@ export interface TokenClaims {
   };
 }
 
+/**
+ * Tokens signed with a key of before cloudcore bound what nodes get to their pods: nobody can tell an operator's token
+ * from one a node had made for ever, so that only those count that were made for a day at most.
+ */
+const longestRetiredSeconds = 86_400;
+
+interface VerifyKey {
+  readonly id: string;
+  readonly key: KeyObject;
+  readonly retired: boolean;
+}
+
 /** Signs and checks service account tokens: ES256 JSON web tokens. */
 export class TokenSigner {
   readonly #private: KeyObject;
-  readonly #public: KeyObject;
-  readonly #keyId: string;
+  readonly #current: VerifyKey;
+  readonly #keys: readonly VerifyKey[];
 
-  /** `keyPem` is a PKCS#8 EC P-256 key, as `newKey` makes them. */
-  constructor(keyPem: string) {
+  /** `keyPem` is a PKCS#8 EC P-256 key, as `newKey` makes them; with `retiredPem` nothing is signed any more. */
+  constructor(keyPem: string, retiredPem?: string) {
     this.#private = createPrivateKey(keyPem);
-    this.#public = createPublicKey(this.#private);
-    const der = this.#public.export({ type: "spki", format: "der" });
-    this.#keyId = createHash("sha256").update(der).digest("base64url");
+    this.#current = verifyKey(createPublicKey(this.#private), false);
+    const retired = retiredPem === undefined ? [] : [verifyKey(createPublicKey(retiredPem), true)];
+    this.#keys = [this.#current, ...retired];
   }
 
   static newKey(): string {
@@ -45,35 +57,45 @@ export class TokenSigner {
   }
 
   sign(claims: TokenClaims): string {
-    const header = encode({ alg: "ES256", kid: this.#keyId, typ: "JWT" });
+    const header = encode({ alg: "ES256", kid: this.#current.id, typ: "JWT" });
     const signed = `${header}.${encode(claims)}`;
     const key = { key: this.#private, dsaEncoding: "ieee-p1363" } as const;
     return `${signed}.${sign("sha256", Buffer.from(signed), key).toString("base64url")}`;
   }
 
-  /** The claims of a token signed with this key; says nothing of its dates. */
+  /** The claims of a token signed with one of the keys; says nothing of its dates. */
   read(token: string): TokenClaims | undefined {
     const [header = "", claims = "", signature = "", ...rest] = token.split(".");
     if (rest.length > 0 || signature === "") return undefined;
-    const key = { key: this.#public, dsaEncoding: "ieee-p1363" } as const;
+    const signed = Buffer.from(`${header}.${claims}`);
+    const bytes = Buffer.from(signature, "base64url");
     try {
-      const right = verify(
-        "sha256",
-        Buffer.from(`${header}.${claims}`),
-        key,
-        Buffer.from(signature, "base64url"),
+      const by = this.#keys.find(({ key }) =>
+        verify("sha256", signed, { key, dsaEncoding: "ieee-p1363" }, bytes),
       );
-      return right ? (JSON.parse(Buffer.from(claims, "base64url").toString()) as TokenClaims) : undefined;
+      if (!by) return undefined;
+      const read = JSON.parse(Buffer.from(claims, "base64url").toString()) as TokenClaims;
+      return by.retired && read.exp - read.iat > longestRetiredSeconds ? undefined : read;
     } catch {
       return undefined;
     }
   }
 
-  /** The public key as a JSON web key set. */
+  /** The public keys as a JSON web key set. */
   keySet(): Record<string, unknown> {
-    const key = this.#public.export({ format: "jwk" });
-    return { keys: [{ use: "sig", kid: this.#keyId, alg: "ES256", ...key }] };
+    const keys = this.#keys.map(({ id, key }) => ({
+      use: "sig",
+      kid: id,
+      alg: "ES256",
+      ...key.export({ format: "jwk" }),
+    }));
+    return { keys };
   }
+}
+
+function verifyKey(key: KeyObject, retired: boolean): VerifyKey {
+  const der = key.export({ type: "spki", format: "der" });
+  return { id: createHash("sha256").update(der).digest("base64url"), key, retired };
 }
 
 function encode(value: unknown): string {

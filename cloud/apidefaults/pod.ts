@@ -10,6 +10,7 @@ import {
   type Json,
   type JsonObject,
 } from "#cloud/apischema";
+import { isMirrorPod, type Pod } from "#shared/kube";
 
 /** Defaults of a pod spec wherever it stands: in a pod or in a template. */
 export function defaultPodSpec(spec: JsonObject): void {
@@ -58,15 +59,19 @@ function defaultPodStatus(status: JsonObject): void {
     }
 }
 
-/** What the real server's admission plugins add to a new pod; no service account volume is mounted here. */
+/** What the real server's admission plugins add to a new pod; no service account volume is mounted here. A mirror pod has no account. */
 export function admitPod(pod: JsonObject): void {
   const spec = ensureChild(pod, "spec");
-  setDefaultText(spec, "serviceAccountName", "default");
-  spec.serviceAccount = textOf(spec, "serviceAccountName");
+  if (!isMirrorPod(pod as unknown as Pod)) giveAccount(spec);
   setDefault(spec, "priority", builtinPriorities[textOf(spec, "priorityClassName")] ?? 0);
   setDefaultText(spec, "preemptionPolicy", "PreemptLowerPriority");
   tolerate(spec, "node.kubernetes.io/not-ready");
   tolerate(spec, "node.kubernetes.io/unreachable");
+}
+
+function giveAccount(spec: JsonObject): void {
+  setDefaultText(spec, "serviceAccountName", "default");
+  spec.serviceAccount = textOf(spec, "serviceAccountName");
 }
 
 const builtinPriorities: Record<string, number> = {

@@ -10,8 +10,9 @@ import {
 } from "#cloud/apischema";
 import { defaultObject, validateCrd, validateValue } from "#cloud/apicrd";
 import { admitPod, applyDefaults, qosClassOf, selectJob } from "#cloud/apidefaults";
-import { validateChange, validateMetadata, validateObject } from "#cloud/apivalidation";
-import { accept, invalidStatus, refuse, type Outcome } from "./outcome.ts";
+import { validateChange, validateMetadata, validateMirrorUpdate, validateObject } from "#cloud/apivalidation";
+import { isMirrorPod, mirrorFault, type Pod, type Status } from "#shared/kube";
+import { accept, failure, invalidStatus, refuse, type Outcome } from "./outcome.ts";
 import { advanceGeneration, prepareCreate, prepareUpdate, type Change } from "./strategy.ts";
 
 export interface WriteContext {
@@ -33,7 +34,22 @@ export function admitCreate(kind: KindInfo, object: JsonObject, context: WriteCo
   }
   if (name === "batch.v1.Job") selectJob(object, textOf(childOf(object, "metadata"), "uid"));
   const errors = [...validateObject(kind, object), ...validateSpecial(kind, object)];
-  return finish(kind, object, errors);
+  const fault = name === "core.v1.Pod" && errors.length === 0 ? mirrorPodFault(object) : undefined;
+  return fault === undefined ? finish(kind, object, errors) : refuse(forbiddenPod(object, fault));
+}
+
+/** What ServiceAccount admission forbids to mirror pods, whoever makes them. */
+const mirrorKinds = new Set(["ServiceAccount", "Secret", "ServiceAccountToken"] as const);
+
+function mirrorPodFault(object: JsonObject): string | undefined {
+  const pod = object as unknown as Pod;
+  return isMirrorPod(pod) ? mirrorFault(pod, mirrorKinds) : undefined;
+}
+
+function forbiddenPod(object: JsonObject, fault: string): Status {
+  const name = textOf(childOf(object, "metadata"), "name");
+  const message = `pods ${JSON.stringify(name)} is forbidden: ${fault}`;
+  return { ...failure(message, "Forbidden", 403), details: { name, kind: "pods" } };
 }
 
 /**
@@ -47,7 +63,11 @@ export function admitUpdate(kind: KindInfo, change: Change, _context?: WriteCont
   const isPod = definitionName(kind) === "core.v1.Pod";
   if (isPod) keepAdmitted(next, current);
   advanceGeneration(kind, next, { current, via });
-  if (via === "status" && kind.custom === undefined) return finish(kind, next, validateMetadata(kind, next));
+  if (via === "status" && kind.custom === undefined)
+    return finish(kind, next, [
+      ...validateMetadata(kind, next),
+      ...(isPod ? validateMirrorUpdate(next, current) : []),
+    ]);
   const errors =
     isPod && via === "binding" ? validateObject(kind, next) : validateChange(kind, next, current);
   return finish(kind, next, [...errors, ...validateSpecial(kind, next)]);

@@ -32,10 +32,10 @@ import type { ObjectService, ObjectTarget, WriteOptions, Written } from "./objec
 import { review, type ReviewParts } from "./reviews.ts";
 import {
   bindPod,
+  createToken,
   evictPod,
   finalizeNamespace,
   readScale,
-  requestToken,
   subresourceOf,
   writeScale,
   type SubresourceParts,
@@ -192,7 +192,7 @@ async function answerSubresource(parts: ResourceParts, from: ResourceRequest): P
     case "eviction":
       return answer(await evictPod(parts.subresources, object, await readBody(from.request)), 201);
     case "token":
-      return answer(requestToken(parts.subresources, object, await readBody(from.request)), 201);
+      return answer(createToken(parts.subresources, object, await readBody(from.request)), 201);
     default:
       throw refusals.serviceUnavailable(`the server does not serve ${kind.plural}/${target.subresource} yet`);
   }

@@ -86,10 +86,9 @@ function rulesStatus(parts: ReviewParts, user: User, namespace: string): JsonObj
 }
 
 function tokenStatus(parts: ReviewParts, spec: JsonObject): JsonObject {
-  const audiences = textList(spec["audiences"]);
-  const user = parts.authenticator.userOf(text(spec["token"]), audiences);
-  if (!user) return { user: {}, error: "[invalid bearer token, token lookup failed]" };
-  return { authenticated: true, user: userInfo(user), ...(audiences.length > 0 && { audiences }) };
+  const found = parts.authenticator.userOf(text(spec["token"]), textList(spec["audiences"]));
+  if (!found) return { user: {}, error: "[invalid bearer token, token lookup failed]" };
+  return { authenticated: true, user: userInfo(found.user), audiences: [...found.audiences] };
 }
 
 function userInfo(user: User): JsonObject {

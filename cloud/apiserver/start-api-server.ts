@@ -107,10 +107,11 @@ function wireRoutes({ config, deps, store, registry, objects, extras }: Wiring):
   address: string;
 } {
   const { clock, log } = deps;
-  const signer = new TokenSigner(signingKey(store));
-  const uidOf = (resource: string, namespace: string, name: string): string | undefined =>
-    parse(store.get(resource, `${namespace}/${name}`))?.metadata.uid;
-  const authenticator = new Authenticator({ adminToken: config.adminToken, signer, clock, uidOf });
+  const signer = new TokenSigner(signingKey(store), store.setting(retiredKey));
+  const find = (resource: string, namespace: string, name: string): KubeObject | undefined =>
+    parse(store.get(resource, `${namespace}/${name}`));
+  const { adminToken } = config;
+  const authenticator = new Authenticator({ adminToken, signer, clock, audience: issuer, find });
   const authorizer = new Authorizer(rbacSource(store));
   const wired = { address: "" };
   const routes = createRoutes({
@@ -161,11 +162,15 @@ function compact(store: RevisionStore, log: Logger): void {
   store.compact().catch((error: unknown) => log.warn("Cannot compact the history", { error }));
 }
 
+/** What signed tokens before those of nodes were bound to pods and limited in time. */
+const retiredKey = "service-account-key";
+const currentKey = "service-account-signing-key";
+
 function signingKey(store: RevisionStore): string {
-  const kept = store.setting("service-account-key");
+  const kept = store.setting(currentKey);
   if (kept !== undefined) return kept;
   const made = TokenSigner.newKey();
-  store.saveSetting("service-account-key", made);
+  store.saveSetting(currentKey, made);
   return made;
 }
 

@@ -1,6 +1,5 @@
-import { randomUUID } from "node:crypto";
 import { rfc3339, type Clock } from "#shared/clock";
-import type { TokenSigner } from "#cloud/apiauth";
+import { requestToken, type TokenSigner } from "#cloud/apiauth";
 import { scaleOf, withScale, type Json, type JsonObject, type KindInfo } from "#cloud/apikinds";
 import {
   isObject,
@@ -12,6 +11,7 @@ import {
   type PatchType,
 } from "#cloud/apirules";
 import type { RevisionStore } from "#cloud/apistore";
+import type { KubeObject } from "#shared/kube";
 import { unwrap, type ObjectService, type ObjectTarget, type WriteOptions } from "./object-service.ts";
 
 export interface SubresourceParts {
@@ -149,65 +149,16 @@ function isSelected(selector: Json | undefined, labels: Json | undefined): boole
   return Object.entries(wanted).every(([key, value]) => isObject(labels) && labels[key] === value);
 }
 
-/** `POST …/token` of a service account: a signed token with a time limit. */
-export function requestToken(parts: SubresourceParts, target: ObjectTarget, body: Json): JsonObject {
-  const account = parts.objects.read(target);
-  const request = isObject(body) ? body : {};
-  const spec = isObject(request["spec"]) ? request["spec"] : {};
-  const seconds = Number(spec["expirationSeconds"] ?? 3600);
-  if (!Number.isInteger(seconds) || seconds < 600 || seconds > 2 ** 32) {
-    const field = "spec.expirationSeconds";
-    const message = `Invalid value: ${String(seconds)}: may not specify a duration less than 10 minutes`;
-    const type = { group: "authentication.k8s.io", plural: "tokenrequests", kind: "TokenRequest" };
-    throw refusals.unprocessable(type, "", { reason: "FieldValueInvalid", message, field });
-  }
-  const issued = Math.floor(parts.clock.nowMs() / 1000);
-  const asked = Array.isArray(spec["audiences"]) ? spec["audiences"].map(String) : [];
-  const audiences = asked.length > 0 ? asked : [parts.issuer];
-  const token = parts.signer.sign({
-    iss: parts.issuer,
-    aud: audiences,
-    sub: `system:serviceaccount:${target.namespace}:${target.name}`,
-    iat: issued,
-    nbf: issued,
-    exp: issued + seconds,
-    jti: randomUUID(),
-    "kubernetes.io": {
-      namespace: target.namespace,
-      serviceaccount: { name: target.name, uid: textOf(metadataOf(account)["uid"]) },
-      ...boundTo(parts.store, target, spec["boundObjectRef"]),
-    },
-  });
-  return {
-    kind: "TokenRequest",
-    apiVersion: "authentication.k8s.io/v1",
-    metadata: {
-      name: target.name,
-      namespace: target.namespace,
-      creationTimestamp: rfc3339(parts.clock.nowMs()),
-    },
-    spec: { ...spec, audiences, expirationSeconds: seconds },
-    status: { token, expirationTimestamp: rfc3339((issued + seconds) * 1000) },
+/** `POST …/token` of a service account. @throws Refusal */
+export function createToken(parts: SubresourceParts, target: ObjectTarget, body: Json): JsonObject {
+  const { signer, issuer, store } = parts;
+  const { namespace, name } = target;
+  const uid = textOf(metadataOf(parts.objects.read(target))["uid"]);
+  const find = (resource: string, inside: string, called: string): KubeObject | undefined => {
+    const text = store.get(resource, `${inside}/${called}`);
+    return text === undefined ? undefined : (JSON.parse(text) as KubeObject);
   };
-}
-
-const bindable = { Pod: "pods", Secret: "secrets", Node: "nodes" } as const;
-
-function boundTo(store: RevisionStore, target: ObjectTarget, reference: Json | undefined): object {
-  if (!isObject(reference)) return {};
-  const kind = reference["kind"] as keyof typeof bindable;
-  const plural = bindable[kind];
-  const name = textOf(reference["name"]);
-  if (plural === undefined) throw refusals.badRequest(`cannot bind token to object of type ${kind}`);
-  const text = store.get(`/${plural}`, `${kind === "Node" ? "" : target.namespace}/${name}`);
-  if (text === undefined) throw refusals.notFound({ group: "", plural }, name);
-  const { uid } = (JSON.parse(text) as { metadata: { uid: string } }).metadata;
-  const asked = reference["uid"];
-  if (typeof asked === "string" && asked !== "" && asked !== uid) {
-    const why = `the UID in the bound object reference (${asked}) does not match the UID in record. The object might have been deleted and then recreated`;
-    throw refusals.conflict({ group: "", plural }, name, why);
-  }
-  return { [kind.toLowerCase()]: { name, uid } };
+  return requestToken({ signer, issuer, nowMs: parts.clock.nowMs(), find }, { namespace, name, uid }, body);
 }
 
 /** Verbs a subresource answers. */

@@ -29,6 +29,7 @@ import {
 export { duplicate, forbidden, invalid, notFound, notSupported, required, tooLong } from "./errors.ts";
 export { dns1035Label, dnsLabel, dnsSubdomain, qualifiedName } from "./names.ts";
 export { validateMetadata } from "./meta.ts";
+export { validateMirrorUpdate } from "./pod.ts";
 export { selectorMatches, selectorText, validateSelector } from "./selector.ts";
 
 const validators: Readonly<Record<string, (object: JsonObject) => FieldError[]>> = {

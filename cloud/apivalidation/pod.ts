@@ -6,8 +6,10 @@ import {
   textMapOf,
   textOf,
   type FieldError,
+  type Json,
   type JsonObject,
 } from "#cloud/apischema";
+import { mirrorAnnotation } from "#shared/kube";
 import { oneOf, validateContainer, validateContainerNames } from "./container.ts";
 import { forbidden, invalid, notSupported, required } from "./errors.ts";
 import { validateLabels, validateMaps } from "./meta.ts";
@@ -169,12 +171,22 @@ const updateText =
 export function validatePodUpdate(next: JsonObject, current: JsonObject): FieldError[] {
   const spec = childOf(next, "spec") ?? {};
   const was = childOf(current, "spec") ?? {};
-  if (sameMeaning(spec, was)) return [];
-  const errors = validateContainerCount(spec, was);
+  const mirror = validateMirrorUpdate(next, current);
+  if (sameMeaning(spec, was)) return mirror;
+  const errors = [...mirror, ...validateContainerCount(spec, was)];
   if (errors.length > 0) return errors;
   errors.push(...validateDeadlineUpdate(spec, was), ...validateTolerationUpdate(spec, was));
   if (!sameMeaning(withAllowedOf(spec, was), was)) errors.push(forbidden("spec", updateText));
   return errors;
+}
+
+/** A pod is a mirror pod from the beginning, or never. */
+export function validateMirrorUpdate(next: JsonObject, current: JsonObject): FieldError[] {
+  const markOf = (object: JsonObject): Json | undefined =>
+    childOf(childOf(object, "metadata"), "annotations")?.[mirrorAnnotation];
+  if (markOf(next) === markOf(current)) return [];
+  const text = `may not ${markOf(current) === undefined ? "add" : "remove or update"} mirror pod annotation`;
+  return [forbidden(`metadata.annotations[${mirrorAnnotation}]`, text)];
 }
 
 function validateContainerCount(spec: JsonObject, was: JsonObject): FieldError[] {

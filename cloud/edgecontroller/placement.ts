@@ -1,5 +1,5 @@
-import { objectKey, type Pod, type Volume } from "#shared/kube";
-import { referencesOf, type Reference } from "./references.ts";
+import { isMirrorPod, objectKey, type Pod } from "#shared/kube";
+import { claimsOf, reference, referencesOf, type Reference } from "./references.ts";
 
 interface Placed {
   readonly pod: Pod;
@@ -60,18 +60,18 @@ export class Placement {
     return [...(this.#readers.get(name)?.keys() ?? [])];
   }
 
-  runsAs(node: string, namespace: string, account: string): boolean {
-    return this.podsOf(node).some(
-      ({ metadata, spec }) =>
-        metadata.namespace === namespace && (spec.serviceAccountName ?? "default") === account,
-    );
+  /** The pod of that name that is bound to the node. */
+  find(node: string, namespace: string, name: string): Pod | undefined {
+    return this.#nodes.get(node)?.get(`${namespace}/${name}`)?.pod;
+  }
+
+  mirrorsOf(node: string): number {
+    return this.podsOf(node).filter(isMirrorPod).length;
   }
 
   claims(node: string, namespace: string, claim: string): boolean {
-    return this.podsOf(node).some(
-      ({ metadata, spec }) =>
-        metadata.namespace === namespace && (spec.volumes ?? []).some((volume) => claimOf(volume) === claim),
-    );
+    const wanted = reference("persistentvolumeclaim", namespace, claim);
+    return this.podsOf(node).some((pod) => claimsOf(pod).includes(wanted));
   }
 
   #count(name: Reference, node: string, step: number): number {
@@ -83,8 +83,4 @@ export class Placement {
     else this.#readers.delete(name);
     return count;
   }
-}
-
-function claimOf(volume: Volume): string | undefined {
-  return (volume["persistentVolumeClaim"] as { claimName?: string } | undefined)?.claimName;
 }

@@ -1,13 +1,11 @@
 import { resources, type Informer, type KubeClient } from "#cloud/kubeclient";
+import { mirrorPodFault } from "#cloud/nodeauth";
 import { rfc3339, type Clock } from "#shared/clock";
 import { objectKey, type Pod } from "#shared/kube";
 import { answerObject, badRequest, done, forbidden, isKubeError, notFound, type Answer } from "./answers.ts";
 import { isRecord, readObject, readPatch } from "./content.ts";
 import type { Downstream } from "./downstream.ts";
-import { referencesOf } from "./references.ts";
 import type { Handler, Question } from "./upstream.ts";
-
-const mirrorAnnotation = "kubernetes.io/config.mirror";
 
 export interface PodRequestsOptions {
   readonly kube: KubeClient;
@@ -81,21 +79,23 @@ export class PodRequests {
     return { ...rest, startTime: pod.status?.startTime ?? startTime };
   }
 
-  /** The mirror of a pod the node runs by itself; like any pod of a node's making it may use nothing of the cluster. */
+  /** The mirror of a pod the node runs by itself. It is always owned by its Node: no workload may take it for its own. */
   async #mirror({ node, at, content }: Question): Promise<Answer> {
     const { namespace, name } = at;
     const { metadata, ["spec"]: spec } = readObject(content);
-    const { labels, annotations = {} } = metadata;
-    if (!isRecord(spec) || spec["nodeName"] !== node || annotations[mirrorAnnotation] === undefined)
-      throw forbidden("pods", name, `node "${node}" may only create mirror pods bound to itself`);
+    const { labels, annotations = {}, ownerReferences = [] } = metadata;
+    const { metadata: owner } = await this.#options.kube.get(resources.nodes, { name: node });
     const pod: Pod = {
       apiVersion: "v1",
       kind: "Pod",
-      metadata: { namespace, name, annotations, ...(labels ? { labels } : {}) },
-      spec: spec as unknown as Pod["spec"],
+      metadata: { namespace, name, annotations, ownerReferences, ...(labels ? { labels } : {}) },
+      spec: (isRecord(spec) ? spec : {}) as unknown as Pod["spec"],
     };
-    if (referencesOf(pod).size > 0 || spec["serviceAccountName"])
-      throw forbidden("pods", name, "a mirror pod may not use ConfigMaps, Secrets or ServiceAccounts");
+    const uid = owner.uid ?? "";
+    const fault = mirrorPodFault({ name: node, uid }, pod);
+    if (fault !== undefined) throw forbidden("pods", name, fault);
+    const self = { apiVersion: "v1", kind: "Node", name: node, uid, controller: true };
+    pod.metadata.ownerReferences = [self];
     return answerObject("object-resp", await this.#options.kube.create<Pod>(resources.pods, pod));
   }
 

@@ -1,6 +1,7 @@
 import { resources, type KubeClient } from "#cloud/kubeclient";
 import { quote } from "#shared/errors";
-import type { KubeObject } from "#shared/kube";
+import { readTokenRequest, tokenFault } from "#cloud/nodeauth";
+import type { KubeObject, Pod } from "#shared/kube";
 import { answerObject, badRequest, done, forbidden, isKubeError, notFound, type Answer } from "./answers.ts";
 import { isRecord, readObject } from "./content.ts";
 import type { Placement } from "./placement.ts";
@@ -44,12 +45,24 @@ export class ReadRequests {
     return answerObject("raw", object);
   }
 
+  /** Bound to a pod of the node, so that it dies with the pod; the API itself checks the uids again as it signs. */
   async #token({ node, at, content }: Question): Promise<Answer> {
     const { namespace, name } = at;
-    if (!this.#options.placement.runsAs(node, namespace, name))
-      throw forbidden("serviceaccounts", name, `no pod of node "${node}" runs as it`);
-    const body = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", ...readObject(content) };
     const { kube } = this.#options;
+    const { spec } = readObject(content);
+    const read = readTokenRequest(isRecord(spec) ? spec : {});
+    if (!read.ok) throw forbidden("serviceaccounts", name, read.fault);
+    const { audiences, expirationSeconds, pod } = read.request;
+    const live = await kube.find<Pod>(resources.pods, { namespace, name: pod.name });
+    const fault = tokenFault({ node, account: name, request: read.request }, live);
+    if (fault !== undefined) throw forbidden("serviceaccounts", name, fault);
+    const boundObjectRef = { kind: "Pod", apiVersion: "v1", ...pod };
+    const body = {
+      apiVersion: "authentication.k8s.io/v1",
+      kind: "TokenRequest",
+      metadata: {},
+      spec: { audiences, expirationSeconds, boundObjectRef },
+    };
     const type = resources.serviceAccounts;
     const made = await kube.createSubresource<KubeObject>(type, { namespace, name }, "token", body);
     return { content: made };

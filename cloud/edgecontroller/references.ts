@@ -1,14 +1,13 @@
-import type { Container, Pod, Volume } from "#shared/kube";
+import { isMirrorPod, podReferences, type Pod } from "#shared/kube";
 
-/** `configmap/<namespace>/<name>` or `secret/<namespace>/<name>`. */
+/** `configmap/<namespace>/<name>`, `secret/…` or `persistentvolumeclaim/…`. */
 export type Reference = string;
 
-type Kind = "configmap" | "secret";
-type Found = readonly [Kind, string | undefined];
-
-interface Named {
-  readonly name?: string;
-}
+const types = {
+  ConfigMap: "configmap",
+  Secret: "secret",
+  PersistentVolumeClaim: "persistentvolumeclaim",
+} as const;
 
 export function reference(kind: string, namespace: string, name: string): Reference {
   return `${kind}/${namespace}/${name}`;
@@ -16,38 +15,20 @@ export function reference(kind: string, namespace: string, name: string): Refere
 
 /** Every ConfigMap and Secret a pod reads, whether it is optional or not. */
 export function referencesOf(pod: Pod): Set<Reference> {
-  const { spec } = pod;
-  const found = [
-    ...(spec.volumes ?? []).flatMap(ofVolume),
-    ...[...(spec.initContainers ?? []), ...(spec.containers ?? [])].flatMap(ofContainer),
-    ...(spec.imagePullSecrets ?? []).map(({ name }): Found => ["secret", name]),
-  ];
+  return new Set(named(pod, ["ConfigMap", "Secret"]));
+}
+
+/** The claims a pod uses. */
+export function claimsOf(pod: Pod): Reference[] {
+  return named(pod, ["PersistentVolumeClaim"]);
+}
+
+/** A mirror pod is its node's own word: it gives the node no right to anything. */
+function named(pod: Pod, kinds: readonly (keyof typeof types)[]): Reference[] {
+  if (isMirrorPod(pod)) return [];
   const namespace = pod.metadata.namespace ?? "default";
-  const named = found.flatMap(([kind, name]) => (name ? [reference(kind, namespace, name)] : []));
-  return new Set(named);
-}
-
-function ofVolume(volume: Volume): Found[] {
-  const sources = (volume.projected?.sources ?? []) as { configMap?: Named; secret?: Named }[];
-  return [
-    ["configmap", volume.configMap?.name],
-    ["secret", volume.secret?.secretName],
-    ...sources.flatMap(({ configMap, secret }): Found[] => [
-      ["configmap", configMap?.name],
-      ["secret", secret?.name],
-    ]),
-  ];
-}
-
-function ofContainer({ env = [], envFrom = [] }: Container): Found[] {
-  return [
-    ...envFrom.flatMap(({ configMapRef, secretRef }): Found[] => [
-      ["configmap", configMapRef?.name],
-      ["secret", secretRef?.name],
-    ]),
-    ...env.flatMap(({ valueFrom }): Found[] => [
-      ["configmap", valueFrom?.configMapKeyRef?.name],
-      ["secret", valueFrom?.secretKeyRef?.name],
-    ]),
-  ];
+  return podReferences(pod).flatMap(({ kind, name }) => {
+    const known = kinds.find((one) => one === kind);
+    return known && name !== "" ? [reference(types[known], namespace, name)] : [];
+  });
 }

@@ -43,4 +43,12 @@ export type {
   TwinValue,
 } from "./device.ts";
 export { edgeNodeLabel, type Node, type NodeStatus, type Taint } from "./node.ts";
+export {
+  isMirrorPod,
+  mirrorAnnotation,
+  mirrorFault,
+  podReferences,
+  type PodReference,
+  type PodReferenceKind,
+} from "./pod-references.ts";
 export { parseQuantity } from "./quantity.ts";

@@ -37,7 +37,13 @@ async function startRecordedCloud(): Promise<Cloud> {
     const [insert] = deliveries;
     const pod = objectOf(insert as WireMessage) as KubeObject & { spec: { volumes: object[] } };
     pod.spec.volumes.push({ name: "p", configMap: { name: "page" } });
-    kube.put(resources.pods, { ...pod, spec: { ...pod.spec, serviceAccountName: "robot" } });
+    kube.put(resources.pods, pod);
+    const token = { name: "t", projected: { sources: [{ serviceAccountToken: { path: "token" } }] } };
+    const uid = "bc32c44a-09f6-4d9c-a473-bb9766ccedac";
+    kube.put(resources.pods, {
+      metadata: { namespace: "default", name: "sat", uid },
+      spec: { nodeName: node, serviceAccountName: "robot", containers: [], volumes: [token] },
+    });
   });
   await cloud.settle();
   return cloud;

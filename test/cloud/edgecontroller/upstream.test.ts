@@ -41,14 +41,22 @@ test("edge controller lets a node use nothing but its own objects", async () => 
 test("edge controller gives a node what its pods read", async () => {
   await using cloud = await startCloud((kube) => {
     putConfig(kube);
-    kube.put(resources.pods, pod("web", "e1"));
+    const web = pod("web", "e1");
+    web.spec.volumes?.push({
+      name: "t",
+      projected: { sources: [{ serviceAccountToken: { path: "token" } }] },
+    });
+    kube.put(resources.pods, web);
     kube.put(resources.serviceAccounts, { metadata: { name: "runner", namespace: "default" } });
   });
   expect(await cloud.ask("query", "default/configmap/page")).toMatchObject({
     kind: "ConfigMap",
     data: { a: "1" },
   });
-  expect(await cloud.ask("query", "default/serviceaccounttoken/runner", { spec: {} })).toMatchObject({
+  const boundObjectRef = { kind: "Pod", apiVersion: "v1", name: "web", uid: "uid-web" };
+  const spec = { audiences: null, expirationSeconds: 3600, boundObjectRef };
+  expect(await cloud.ask("query", "default/serviceaccounttoken/runner", { spec })).toMatchObject({
+    spec: { audiences: [], expirationSeconds: 3600, boundObjectRef },
     status: { token: "token-of-default/runner" },
   });
 });

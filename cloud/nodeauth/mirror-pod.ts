@@ -1,0 +1,37 @@
+import { quote } from "#shared/errors";
+import { isMirrorPod, mirrorAnnotation, mirrorFault, type OwnerReference, type Pod } from "#shared/kube";
+
+/**
+ * Why a node may not create this pod, in the words of the API server's NodeRestriction; undefined when it may. Only
+ * mirror pods are a node's to create: bound to it, owned by it if by anybody, and using nothing of the cluster.
+ */
+export function mirrorPodFault(
+  node: { readonly name: string; readonly uid: string },
+  pod: Pod,
+): string | undefined {
+  const who = `node ${quote(node.name)}`;
+  if (!isMirrorPod(pod))
+    return `pod does not have ${quote(mirrorAnnotation)} annotation, ${who} can only create mirror pods`;
+  if ((pod.spec as Partial<Pod["spec"]>).nodeName !== node.name)
+    return `${who} can only create pods with spec.nodeName set to itself`;
+  return ownersFault(node, pod.metadata.ownerReferences) ?? mirrorFault(pod);
+}
+
+function ownersFault(
+  node: { readonly name: string; readonly uid: string },
+  owners: unknown = [],
+): string | undefined {
+  const who = `node ${quote(node.name)}`;
+  if (!Array.isArray(owners) || owners.length > 1)
+    return `${who} can only create pods with a single owner reference set to itself`;
+  const [owner] = owners as readonly Partial<OwnerReference>[];
+  if (owner === undefined) return undefined;
+  if (owner.apiVersion !== "v1" || owner.kind !== "Node" || owner.name !== node.name)
+    return `${who} can only create pods with an owner reference set to itself`;
+  if (owner.controller !== true)
+    return `${who} can only create pods with a controller owner reference set to itself`;
+  if (owner.blockOwnerDeletion === true)
+    return `${who} must not set blockOwnerDeletion on an owner reference`;
+  if (owner.uid === node.uid) return undefined;
+  return `node ${node.name} UID mismatch: expected ${owner.uid ?? ""} got ${node.uid}`;
+}
