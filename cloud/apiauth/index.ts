@@ -4,3 +4,12 @@ export { TokenSigner, type TokenClaims } from "./tokens.ts";
 export { Authorizer, type Attributes, type PolicyRule, type RbacSource } from "./authorizer.ts";
 export { adminKubeconfig, writeKubeconfig, type KubeconfigParts } from "./kubeconfig.ts";
 export { requestToken, type TokenParts } from "./token-requests.ts";
+export { EscalationGuard, isGrant, type Grant } from "./escalation.ts";
+export {
+  attributesOf,
+  authorize,
+  authorizePath,
+  requesterOf,
+  type AccessParts,
+  type ResourceAttributes,
+} from "./request-access.ts";

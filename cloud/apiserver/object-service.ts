@@ -57,6 +57,16 @@ export interface WriteOptions {
   /** Whether an apply takes fields over from other managers. */
   readonly force: boolean;
   readonly warn: (text: string) => void;
+  /** Absent for what the server itself writes. */
+  readonly guard?: WriteGuard;
+}
+
+/** What the author of a request may write; both throw a Refusal. */
+export interface WriteGuard {
+  /** Asked when a PUT or an apply is about to create what is not there. */
+  readonly mayCreate: (target: ObjectTarget) => void;
+  /** Asked of every object as it is to be stored. */
+  readonly mayStore: (target: ObjectTarget, next: JsonObject, current: JsonObject | undefined) => void;
 }
 
 /** An object as it stands after a request. `gone`: the request took it away. */
@@ -140,6 +150,7 @@ export class ObjectService {
     try {
       const admitted = unwrap(admitCreate(target.kind, object, { now: this.#now() }), options.warn);
       this.#judge(target, admitted);
+      options.guard?.mayStore(target, admitted, undefined);
       const written = await this.#put(target, this.#established(target.kind, admitted), options);
       if (resource === "/services" && options.dryRun) addresses.release(key);
       return { ...written, created: true };
@@ -164,6 +175,7 @@ export class ObjectService {
       options.via === "" &&
       createdByUpdate.has(resource)
     ) {
+      options.guard?.mayCreate(target);
       return this.create(target, body, options);
     }
     return this.#replace(target, { current: this.read(target), next: body as JsonObject }, options);
@@ -234,6 +246,7 @@ export class ObjectService {
       options.warn,
     );
     if (options.via === "") this.#judge(target, admitted, current);
+    options.guard?.mayStore(target, admitted, current);
     const next = this.#tracked(kind, { current, next: this.#established(kind, admitted), cleared }, options);
     metadataOf(next)["resourceVersion"] = now["resourceVersion"] ?? null;
     if (Bun.deepEquals(next, current)) return { text: JSON.stringify(current), created: false, gone: false };
@@ -251,6 +264,7 @@ export class ObjectService {
     const resource = resourceOf(kind);
     const present = this.#parts.store.find(resource, keyOf(target)) !== undefined;
     if (!present && options.via !== "") throw refusals.notFound(kind, target.name);
+    if (!present) options.guard?.mayCreate(target);
     const current = present ? this.read(target) : undefined;
     const decoded = unwrap(decodeObject(kind, structuredClone(body), options.validation), options.warn);
     const merged = serverSideApply(current, decoded, this.#applyOptions(kind, options));

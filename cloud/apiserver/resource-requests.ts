@@ -28,7 +28,7 @@ import type { RevisionStore, Stored } from "#cloud/apistore";
 import type { Clock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
 import { resourceOf } from "./kind-registry.ts";
-import type { ObjectService, ObjectTarget, WriteOptions, Written } from "./object-service.ts";
+import type { ObjectService, ObjectTarget, WriteGuard, WriteOptions, Written } from "./object-service.ts";
 import { review, type ReviewParts } from "./reviews.ts";
 import {
   bindPod,
@@ -58,6 +58,7 @@ export interface ResourceRequest {
   readonly kind: KindInfo;
   readonly target: RequestTarget;
   readonly user: User;
+  readonly guard: WriteGuard;
   readonly warnings: string[];
 }
 
@@ -205,13 +206,9 @@ async function scale(parts: ResourceParts, from: ResourceRequest): Promise<JsonO
 }
 
 async function bind(parts: ResourceParts, from: ResourceRequest, body: Json): Promise<Response> {
-  const kind = podKind;
-  const target = { kind, namespace: from.target.namespace, name: from.target.name };
-  return answerText(
-    JSON.stringify(await bindPod(parts.subresources, target, body, writeOptions(from))),
-    false,
-    201,
-  );
+  const target = { kind: podKind, namespace: from.target.namespace, name: from.target.name };
+  const answer = await bindPod(parts.subresources, target, body, writeOptions(from));
+  return answerText(JSON.stringify(answer), false, 201);
 }
 
 const podKind = { group: "", version: "v1", kind: "Pod", plural: "pods" } as KindInfo;
@@ -416,6 +413,7 @@ function writeOptions(from: ResourceRequest): WriteOptions {
       "unknown",
     force: isTrue(query.get("force") ?? "false"),
     warn: (text) => void warnings.push(text),
+    guard: from.guard,
   };
 }
 

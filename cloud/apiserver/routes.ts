@@ -1,21 +1,32 @@
 import { Hono, type Context } from "hono";
-import { anonymous, type Attributes, type Authenticator, type Authorizer, type User } from "#cloud/apiauth";
 import type { JsonObject } from "#cloud/apikinds";
+import {
+  attributesOf,
+  authorize,
+  authorizePath,
+  isGrant,
+  requesterOf,
+  type AccessParts,
+  type EscalationGuard,
+  type ResourceAttributes,
+  type User,
+} from "#cloud/apiauth";
 import { Refusal, refusals } from "#cloud/apirules";
 import { answerText, isTrue, parseTarget, verbOf } from "#cloud/apiwire";
 import type { ExtraResource, RequestTarget } from "#cloud/apiwire";
 import { AppError } from "#shared/errors";
+import type { KubeObject } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import * as discovery from "./discovery.ts";
 import type { KindRegistry } from "./kind-registry.ts";
+import type { WriteGuard } from "./object-service.ts";
 import { answerResource, type ResourceParts } from "./resource-requests.ts";
 
-export interface RouteParts extends ResourceParts {
+export interface RouteParts extends ResourceParts, AccessParts {
+  readonly escalation: EscalationGuard;
   /** Looked at with each request: there may be more of them later. */
   readonly extras: ReadonlySet<ExtraResource>;
   readonly registry: KindRegistry;
-  readonly authenticator: Authenticator;
-  readonly authorizer: Authorizer;
   readonly log: Logger;
   readonly keySet: () => Record<string, unknown>;
   /** `host:port` as clients reach it */
@@ -29,7 +40,7 @@ export function createRoutes(parts: RouteParts): Hono {
   app.use(async (context, next) => {
     const { pathname } = new URL(context.req.url);
     if (!parseTarget(pathname))
-      authorizePath(parts, identify(parts, context.req.raw), context.req.method, pathname);
+      authorizePath(parts, requesterOf(parts, context.req.raw), context.req.method, pathname);
     await next();
   });
   for (const path of ["/healthz", "/livez", "/readyz"]) {
@@ -90,9 +101,10 @@ async function serveTarget(parts: RouteParts, request: Request): Promise<Respons
     target,
     request.method === "GET" && isTrue(query.get("watch") ?? "false"),
   );
-  const user = impersonated(parts, identify(parts, request), request);
+  const user = requesterOf(parts, request);
   if (target.resource === "") return serveVersion(parts, user, target);
-  authorize(parts, user, attributesOf(target, verb));
+  const attributes = attributesOf(target, verb, query.get("fieldSelector"));
+  authorize(parts, user, attributes);
   const extra = [...parts.extras].find((one) => isFor(one, target));
   if (extra) return serveExtra(extra, { target, verb, query, signal: request.signal });
   await parts.store.settled();
@@ -106,7 +118,8 @@ async function serveTarget(parts: RouteParts, request: Request): Promise<Respons
   }
   if (!kind.namespaced && target.namespace !== "") throw refusals.unknownResource();
   const warnings: string[] = [];
-  const response = await answerResource(parts, { request, query, verb, kind, target, user, warnings });
+  const guard = writeGuard(parts, user, attributes);
+  const response = await answerResource(parts, { request, query, verb, kind, target, user, guard, warnings });
   for (const text of warnings.slice(0, 20)) {
     response.headers.append("Warning", `299 - "${printable(text).replaceAll(/["\\]/g, String.raw`\$&`)}"`);
   }
@@ -149,48 +162,21 @@ function serveVersion(parts: RouteParts, user: User, target: RequestTarget): Res
   return served ? json(discovery.resourceList(served)) : pageNotFound();
 }
 
-function identify(parts: RouteParts, request: Request): User {
-  const user = parts.authenticator.identify(request.headers.get("authorization"));
-  if (!user) throw refusals.unauthorized();
-  return user;
-}
-
-/** `kubectl --as`: whoever may impersonate speaks for another. */
-function impersonated(parts: RouteParts, user: User, request: Request): User {
-  const name = request.headers.get("impersonate-user");
-  if (name === null) return user;
-  const groups = (request.headers.get("impersonate-group") ?? "").split(",").map((group) => group.trim());
-  const asked = [
-    { resource: "users", name },
-    ...groups.filter((group) => group !== "").map((group) => ({ resource: "groups", name: group })),
-  ];
-  for (const wanted of asked) {
-    const attributes = { verb: "impersonate", group: "", subresource: "", namespace: "", ...wanted };
-    authorize(parts, user, attributes);
-  }
-  const known = name === anonymous.name ? [] : ["system:authenticated"];
-  return { name, groups: [...groups.filter((group) => group !== ""), ...known] };
-}
-
-function attributesOf(target: RequestTarget, verb: string): Extract<Attributes, { resource: string }> {
-  const { group, resource, subresource, name } = target;
-  const namespace = resource === "namespaces" && group === "" ? name : target.namespace;
-  return { verb, group, resource, subresource, name, namespace };
-}
-
-function authorize(parts: RouteParts, user: User, wanted: Extract<Attributes, { resource: string }>): void {
-  if (parts.authorizer.allows(user, wanted)) return;
-  const { verb, group, resource, subresource, namespace, name } = wanted;
-  const where = namespace === "" ? "at the cluster scope" : `in the namespace "${namespace}"`;
-  const full = subresource === "" ? resource : `${resource}/${subresource}`;
-  const why = `User "${user.name}" cannot ${verb} resource "${full}" in API group "${group}" ${where}`;
-  throw refusals.forbidden({ group, plural: resource }, name, why);
-}
-
-function authorizePath(parts: RouteParts, user: User, method: string, path: string): void {
-  const verb = method === "HEAD" ? "get" : method.toLowerCase();
-  if (parts.authorizer.allows(user, { verb, path })) return;
-  throw refusals.forbiddenPath(`User "${user.name}" cannot ${verb} path "${path}"`);
+/** What this author may write with this request, beyond the verb on the resource. */
+function writeGuard(parts: RouteParts, user: User, asked: ResourceAttributes): WriteGuard {
+  return {
+    mayCreate: () => authorize(parts, user, { ...asked, verb: "create" }),
+    mayStore: ({ kind, namespace }, next, current) => {
+      if (!isGrant(kind)) return;
+      parts.escalation.check(user, {
+        plural: kind.plural,
+        namespace,
+        requestName: asked.name,
+        next: next as unknown as KubeObject,
+        current: current as unknown as KubeObject | undefined,
+      });
+    },
+  };
 }
 
 function answerError(parts: RouteParts, error: unknown, request: Request): Response {

@@ -1,5 +1,12 @@
 import { join } from "node:path";
-import { Authenticator, Authorizer, TokenSigner, writeKubeconfig, type RbacSource } from "#cloud/apiauth";
+import {
+  Authenticator,
+  Authorizer,
+  EscalationGuard,
+  TokenSigner,
+  writeKubeconfig,
+  type RbacSource,
+} from "#cloud/apiauth";
 import { apiVersionOf, type JsonObject } from "#cloud/apikinds";
 import { metadataOf, Refusal } from "#cloud/apirules";
 import { RevisionStore } from "#cloud/apistore";
@@ -112,7 +119,9 @@ function wireRoutes({ config, deps, store, registry, objects, extras }: Wiring):
     parse(store.get(resource, `${namespace}/${name}`));
   const { adminToken } = config;
   const authenticator = new Authenticator({ adminToken, signer, clock, audience: issuer, find });
-  const authorizer = new Authorizer(rbacSource(store));
+  const roles = rbacSource(store);
+  const authorizer = new Authorizer(roles);
+  const escalation = new EscalationGuard(authorizer, roles);
   const wired = { address: "" };
   const routes = createRoutes({
     store,
@@ -121,6 +130,7 @@ function wireRoutes({ config, deps, store, registry, objects, extras }: Wiring):
     extras,
     authenticator,
     authorizer,
+    escalation,
     clock,
     log,
     subresources: { objects, store, signer, clock, issuer },
@@ -150,7 +160,9 @@ function listen(
       idleTimeout: 0,
       maxRequestBodySize: 8 * 1024 * 1024,
       tls: { cert: config.tls.certPem, key: config.tls.keyPem },
-      fetch,
+      development: false,
+      fetch: (request) =>
+        URL.canParse(request.url) ? fetch(request) : new Response("400 Bad Request\n", { status: 400 }),
     });
   } catch (error) {
     const text = `Cannot serve the Kubernetes API on ${config.address}:${config.port}: ${asError(error).message}`;

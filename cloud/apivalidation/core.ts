@@ -160,19 +160,36 @@ export function validateEndpointSlice(object: JsonObject): FieldError[] {
 }
 
 export function validateRole(object: JsonObject): FieldError[] {
+  const namespaced = textOf(childOf(object, "metadata"), "namespace") !== "";
   return itemsOf(object, "rules").flatMap((rule, index) => {
     const at = `rules[${index}]`;
     const errors =
       textsOf(rule, "verbs").length === 0
         ? [required(`${at}.verbs`, "verbs must contain at least one value")]
         : [];
-    if (textsOf(rule, "nonResourceURLs").length > 0) return errors;
+    const urls = textsOf(rule, "nonResourceURLs");
+    if (urls.length > 0) return [...errors, ...validateUrls(rule, urls, { at, namespaced })];
     if (textsOf(rule, "apiGroups").length === 0)
       errors.push(required(`${at}.apiGroups`, "resource rules must supply at least one api group"));
     if (textsOf(rule, "resources").length === 0)
       errors.push(required(`${at}.resources`, "resource rules must supply at least one resource"));
     return errors;
   });
+}
+
+function validateUrls(
+  rule: JsonObject,
+  urls: readonly string[],
+  { at, namespaced }: { readonly at: string; readonly namespaced: boolean },
+): FieldError[] {
+  const field = `${at}.nonResourceURLs`;
+  const mixed = ["apiGroups", "resources", "resourceNames"].some((one) => textsOf(rule, one).length > 0);
+  const alone = "namespaced rules cannot apply to non-resource URLs";
+  const apart = "rules cannot apply to both regular resources and non-resource URLs";
+  return [
+    ...(namespaced ? [invalid(field, [...urls], alone)] : []),
+    ...(mixed ? [invalid(field, [...urls], apart)] : []),
+  ];
 }
 
 export function validateRoleBinding(object: JsonObject): FieldError[] {

@@ -11,12 +11,16 @@ export interface RequestTarget {
   readonly subresource: string;
 }
 
-/** Parses `/api/v1/…` and `/apis/<group>/<version>/…`; undefined for other paths. */
+/**
+ * Parses `/api/v1/…` and `/apis/<group>/<version>/…`; undefined for other paths. An encoded slash names nothing: objects
+ * are kept under `<namespace>/<name>`, and no part may reach into another.
+ */
 export function parseTarget(path: string): RequestTarget | undefined {
   const [root, ...parts] = path
     .split("/")
     .filter((part) => part !== "")
     .map(decode);
+  if (parts.some((part) => part.includes("/"))) return undefined;
   if (root === "api" && parts.length > 0) return targetOf("", parts[0] ?? "", parts.slice(1));
   if (root === "apis" && parts.length > 1) return targetOf(parts[0] ?? "", parts[1] ?? "", parts.slice(2));
   return undefined;

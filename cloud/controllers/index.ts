@@ -5,6 +5,7 @@ import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { ControllerDeps } from "#cloud/control";
 import { startDeploymentController } from "#cloud/workloads";
+import { startClusterRoleAggregation } from "./cluster-role-aggregation.ts";
 import { startEndpointsController } from "./endpoints.ts";
 import { startEventExpiry } from "./event-expiry.ts";
 import { startGarbageCollector } from "#cloud/garbage";
@@ -52,6 +53,7 @@ export async function startControllers(deps: ControllersDeps): Promise<Running> 
     startPodGarbageCollector,
     startGarbageCollector,
     startEventExpiry,
+    startClusterRoleAggregation,
   ];
   for (const startController of start) stack.use(startController(shared));
   return running("controllers", stack.move());

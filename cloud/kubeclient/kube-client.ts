@@ -132,6 +132,13 @@ export const resources = {
   leases: { group: "coordination.k8s.io", version: "v1", plural: "leases", kind: "Lease", namespaced: true },
   deployments: { ...apps, plural: "deployments", kind: "Deployment", namespaced: true },
   replicaSets: { ...apps, plural: "replicasets", kind: "ReplicaSet", namespaced: true },
+  clusterRoles: {
+    group: "rbac.authorization.k8s.io",
+    version: "v1",
+    plural: "clusterroles",
+    kind: "ClusterRole",
+    namespaced: false,
+  },
   crds: {
     group: "apiextensions.k8s.io",
     version: "v1",

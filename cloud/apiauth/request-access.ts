@@ -1,0 +1,72 @@
+import { refusals } from "#cloud/apirules";
+import type { RequestTarget } from "#cloud/apiwire";
+import type { Authenticator, User } from "./authenticator.ts";
+import type { Attributes, Authorizer } from "./authorizer.ts";
+import { readImpersonation } from "./impersonation.ts";
+
+export interface AccessParts {
+  readonly authenticator: Authenticator;
+  readonly authorizer: Authorizer;
+}
+
+export type ResourceAttributes = Extract<Attributes, { resource: string }>;
+
+/** Who asks: the owner of the credential, or whom that may be and wants to be (`kubectl --as`). @throws Refusal */
+export function requesterOf(parts: AccessParts, request: Request): User {
+  const user = parts.authenticator.identify(request.headers.get("authorization"));
+  if (!user) throw refusals.unauthorized();
+  const impersonation = readImpersonation(request.headers);
+  if (!impersonation) return user;
+  for (const wanted of impersonation.needs) authorize(parts, user, wanted);
+  return impersonation.user;
+}
+
+const selectedByName = new Set(["list", "watch", "deletecollection"]);
+
+/** What RBAC judges a request by; one of a collection that selects a single name is about that name. */
+export function attributesOf(
+  target: RequestTarget,
+  verb: string,
+  fieldSelector: string | null,
+): ResourceAttributes {
+  const { group, resource, subresource } = target;
+  const one = target.name === "" && selectedByName.has(verb) ? nameIn(fieldSelector ?? "") : "";
+  const name = target.name === "" ? one : target.name;
+  const namespace = resource === "namespaces" && group === "" ? target.name : target.namespace;
+  return { verb, group, resource, subresource, name, namespace };
+}
+
+/** The name a field selector asks for; a selector with escapes is left alone, others could read it otherwise. */
+function nameIn(selector: string): string {
+  if (selector.includes("\\")) return "";
+  const terms = selector
+    .split(",")
+    .map((term) => /^metadata\.name==?([A-Za-z0-9][-A-Za-z0-9._:]*)$/.exec(term));
+  return terms.find((term) => term !== null)?.[1] ?? "";
+}
+
+/** @throws Refusal (Forbidden) */
+export function authorize(
+  parts: Pick<AccessParts, "authorizer">,
+  user: User,
+  wanted: ResourceAttributes,
+): void {
+  if (parts.authorizer.allows(user, wanted)) return;
+  const { verb, group, resource, subresource, namespace, name } = wanted;
+  const where = namespace === "" ? "at the cluster scope" : `in the namespace "${namespace}"`;
+  const full = subresource === "" ? resource : `${resource}/${subresource}`;
+  const why = `User "${user.name}" cannot ${verb} resource "${full}" in API group "${group}" ${where}`;
+  throw refusals.forbidden({ group, plural: resource }, name, why);
+}
+
+/** @throws Refusal (Forbidden) */
+export function authorizePath(
+  parts: Pick<AccessParts, "authorizer">,
+  user: User,
+  method: string,
+  path: string,
+): void {
+  const verb = method === "HEAD" ? "get" : method.toLowerCase();
+  if (parts.authorizer.allows(user, { verb, path })) return;
+  throw refusals.forbiddenPath(`User "${user.name}" cannot ${verb} path "${path}"`);
+}

@@ -1,0 +1,69 @@
+import { resources, type Informer } from "#cloud/kubeclient";
+import { WorkQueue, type ControllerDeps, type LabelSelector } from "#cloud/control";
+import { isSelectedBy } from "#cloud/workloads";
+import type { KubeObject } from "#shared/kube";
+
+interface ClusterRole extends KubeObject {
+  readonly rules?: readonly unknown[] | null;
+  readonly aggregationRule?: { readonly clusterRoleSelectors?: readonly LabelSelector[] } | null;
+}
+
+/** Keeps the rules of each ClusterRole that has an aggregationRule: those of all ClusterRoles it selects. */
+export function startClusterRoleAggregation(
+  deps: Pick<ControllerDeps, "kube" | "clock" | "log">,
+): AsyncDisposable {
+  const roles = deps.kube.informer<ClusterRole>(resources.clusterRoles);
+  const queue = new WorkQueue({
+    ...deps,
+    name: "clusterrole-aggregation",
+    reconcile: async (name) => {
+      await roles.synced;
+      await aggregate(deps, roles, name);
+    },
+  });
+  const look = (): void => {
+    for (const role of roles.list()) if (role.aggregationRule) queue.add(role.metadata.name ?? "");
+  };
+  const watch = roles.watch({ added: look, updated: look, removed: look });
+  return {
+    [Symbol.asyncDispose]: async () => {
+      watch[Symbol.dispose]();
+      await queue[Symbol.asyncDispose]();
+      await roles[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function aggregate(
+  { kube }: Pick<ControllerDeps, "kube">,
+  roles: Informer<ClusterRole>,
+  name: string,
+): Promise<void> {
+  const role = roles.get(name);
+  if (!role?.aggregationRule) return;
+  const rules = rulesFor(role, roles.list());
+  if (Bun.deepEquals(rules, role.rules ?? [])) return;
+  const { resourceVersion } = role.metadata;
+  const patch = { metadata: { resourceVersion }, rules };
+  await kube.patch(resources.clusterRoles, { name }, patch, { type: "merge" });
+}
+
+/** In order of the names of the roles; each rule once. */
+function rulesFor(role: ClusterRole, all: readonly ClusterRole[]): unknown[] {
+  const selectors = role.aggregationRule?.clusterRoleSelectors ?? [];
+  const chosen = all
+    .filter(({ metadata }) => metadata.uid !== role.metadata.uid)
+    .filter(({ metadata }) => selectors.some((selector) => selects(selector, metadata.labels)))
+    .toSorted((a, b) => ((a.metadata.name ?? "") < (b.metadata.name ?? "") ? -1 : 1));
+  const rules = new Map(
+    chosen.flatMap((one) => (one.rules ?? []).map((rule) => [JSON.stringify(rule), rule])),
+  );
+  return [...rules.values()];
+}
+
+/** Here an empty selector means all. */
+function selects(selector: LabelSelector, labels: Readonly<Record<string, string>> = {}): boolean {
+  const { matchLabels = {}, matchExpressions = [] } = selector;
+  const isEmpty = Object.keys(matchLabels).length === 0 && matchExpressions.length === 0;
+  return isEmpty || isSelectedBy(selector, labels);
+}
