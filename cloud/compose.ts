@@ -35,7 +35,13 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
     await startSyncController({ port: bus.port("synccontroller"), kube, clock, log: log("synccontroller") }),
   );
   stack.use(
-    await startEdgeController({ port: bus.port("edgecontroller"), kube, clock, log: log("edgecontroller") }),
+    await startEdgeController({
+      port: bus.port("edgecontroller"),
+      kube,
+      clock,
+      log: log("edgecontroller"),
+      devices: config.deviceController.enabled,
+    }),
   );
   if (config.deviceController.enabled) {
     const parts = { port: bus.port("devicecontroller"), clock, log: log("devicecontroller") } as const;

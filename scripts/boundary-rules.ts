@@ -57,7 +57,7 @@ export const folderRules: readonly FolderRule[] = [
       "cloud/scheduler",
     ],
   },
-  { folders: ["cloud/nodeauth"], values: basics },
+  { folders: ["cloud/nodeauth"], values: [...basics, "cloud/kubeclient", "cloud/control"] },
   {
     folders: ["cloud/edgecontroller"],
     values: ["shared/*", "cloud/kubeclient", "cloud/nodeauth"],

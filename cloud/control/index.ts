@@ -1,5 +1,5 @@
 /** What the controllers of the embedded API share: the way they work, and the shapes they work on. */
 export type { ControllerDeps, StartController } from "./controller.ts";
-export { recordEvent } from "./events.ts";
+export { recordEvent, type EventDeps } from "./events.ts";
 export { WorkQueue, type WorkQueueOptions } from "./work-queue.ts";
 export type { Deployment, LabelSelector, PodTemplate, ReplicaSet } from "./workloads.ts";

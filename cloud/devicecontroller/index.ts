@@ -34,7 +34,7 @@ export type DeviceControllerPort = Port<
   never,
   "node.send" | "object.sending" | "object.delivered",
   "twin.message" | "node.connected" | "node.resync",
-  "device.find"
+  "device.find" | "device.concerns"
 >;
 
 export interface DeviceControllerParts {
@@ -84,6 +84,12 @@ export async function startDeviceController(
   stack.use(port.on("twin.message", (message) => upstream.receive(message)));
   stack.use(
     port.answer("device.find", async ({ namespace, name }) => placeOf(devices.get(`${namespace}/${name}`))),
+  );
+  stack.use(
+    port.answer("device.concerns", async ({ node, kind, namespace, name }) => {
+      const key = `${namespace}/${name}`;
+      return kind === "Device" ? bindings.has(node, key) : bindings.uses(node, key);
+    }),
   );
   log.info("device controller started", { devices: devices.list().length, models: models.list().length });
   return running("devicecontroller", stack.move());

@@ -1,4 +1,5 @@
 import { resources, type Informer, type InformerHandler, type KubeClient } from "#cloud/kubeclient";
+import { isForeignNode, NodeWarnings, WriteBudget, WriteGate, type EventSubject } from "#cloud/nodeauth";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import { edgeNodeLabel, type KubeObject, type Node, type Pod } from "#shared/kube";
@@ -17,7 +18,7 @@ import { VolumeRequests } from "./volume-requests.ts";
 export type EdgeControllerPort = Port<
   CloudCatalog,
   "node.close",
-  "node.send" | "object.delivered",
+  "node.send" | "object.delivered" | "device.concerns",
   "node.message" | "node.connected" | "node.resync",
   never
 >;
@@ -27,6 +28,8 @@ export interface EdgeControllerParts {
   readonly kube: KubeClient;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Whether there is a device controller to ask about devices. */
+  readonly devices?: boolean;
 }
 
 interface Copies {
@@ -53,15 +56,22 @@ export async function startEdgeController(parts: EdgeControllerParts): Promise<R
   const placement = new Placement();
   const read = readerOf(copies, kube);
   const downstream = stack.use(new Downstream({ port, placement, nodes, read, clock, log }));
+  const warnings = new NodeWarnings({ kube, clock, log, uidOf: (node) => nodes.get(node)?.metadata.uid });
+  const gate = new WriteGate(new WriteBudget(clock), warnings);
+  const ownsDevice = deviceOwners(parts);
   const handlers = new Map([
-    ...new NodeRequests(kube).handlers(),
-    ...new PodRequests({ kube, pods, downstream, clock }).handlers(),
-    ...new ReadRequests({ kube, placement, read }).handlers(),
+    ...new NodeRequests({ kube, nodes, gate, warnings }).handlers(),
+    ...new PodRequests({ kube, pods, downstream, placement, gate, clock }).handlers(),
+    ...new ReadRequests({ kube, placement, read, gate, ownsDevice }).handlers(),
     ...new VolumeRequests(kube, placement).handlers(),
   ]);
-  const upstream = stack.use(new Upstream({ port, handlers, clock, log }));
+  const isForeign = (node: string): boolean => {
+    const known = nodes.get(node);
+    return known !== undefined && isForeignNode(known);
+  };
+  const upstream = stack.use(new Upstream({ port, handlers, isForeign, clock, log }));
   await Promise.all(Object.values(copies).map(({ synced }: Informer<KubeObject>) => synced));
-  const started = watchAll({ copies, downstream, port, stack });
+  const started = watchAll({ copies, downstream, placement, port, stack });
   stack.use(port.on("node.connected", ({ node }) => downstream.resync(node)));
   stack.use(port.on("node.resync", ({ node }) => downstream.resync(node)));
   stack.use(port.on("node.message", (message) => upstream.receive(message)));
@@ -69,14 +79,28 @@ export async function startEdgeController(parts: EdgeControllerParts): Promise<R
   return running("edgecontroller", stack.move());
 }
 
+/** Without a device controller no device is of any node. */
+function deviceOwners({
+  port,
+  devices = false,
+}: EdgeControllerParts): (node: string, about: EventSubject) => Promise<boolean> {
+  return async (node, about) => {
+    const { kind, namespace, name } = about;
+    if (!devices || (kind !== "Device" && kind !== "DeviceModel")) return false;
+    return port.ask("device.concerns", { node, kind, namespace, name });
+  };
+}
+
 function watchAll({
   copies,
   downstream,
+  placement,
   port,
   stack,
 }: {
   readonly copies: Copies;
   readonly downstream: Downstream;
+  readonly placement: Placement;
   readonly port: EdgeControllerPort;
   readonly stack: AsyncDisposableStack;
 }): { nodes: number; pods: number } {
@@ -100,6 +124,7 @@ function watchAll({
       },
       removed: ({ metadata }) => {
         const node = metadata.name ?? "";
+        placement.forgetNode(node);
         void port.emit("node.close", { node, reason: "the node was deleted" });
       },
     }),

@@ -1,4 +1,13 @@
-import { resources, type KubeClient } from "#cloud/kubeclient";
+import { resources, type Informer, type KubeClient, type PatchOptions } from "#cloud/kubeclient";
+import {
+  bytesOf,
+  judgeLabels,
+  largest,
+  leaseOf,
+  specToRegister,
+  type NodeWarnings,
+  type WriteGate,
+} from "#cloud/nodeauth";
 import { edgeNodeLabel, type KubeObject, type Lease, type Node } from "#shared/kube";
 import { leaseNamespace } from "#shared/message";
 import { answerObject, badRequest, done, forbidden, isKubeError, type Answer } from "./answers.ts";
@@ -7,12 +16,21 @@ import type { Handler, Question } from "./upstream.ts";
 
 const leaseTries = 4;
 
+export interface NodeRequestsOptions {
+  readonly kube: KubeClient;
+  readonly nodes: Pick<Informer<Node>, "get">;
+  readonly gate: WriteGate;
+  readonly warnings: Pick<NodeWarnings, "warn">;
+}
+
 /** Requests of a node about its own Node and Lease. */
 export class NodeRequests {
+  readonly #options: NodeRequestsOptions;
   readonly #kube: KubeClient;
 
-  constructor(kube: KubeClient) {
-    this.#kube = kube;
+  constructor(options: NodeRequestsOptions) {
+    this.#options = options;
+    this.#kube = options.kube;
   }
 
   handlers(): [string, Handler][] {
@@ -32,16 +50,21 @@ export class NodeRequests {
 
   async #register(question: Question): Promise<Answer> {
     const name = own(question);
+    const { gate } = this.#options;
+    gate.open(name, "statuses");
     const { metadata, spec, status } = readObject(question.content);
-    const labels = { ...allowedLabels(metadata.labels), [edgeNodeLabel]: "" };
+    const labels = { ...this.#labels(name, metadata.labels), [edgeNodeLabel]: "" };
     const { annotations } = metadata;
-    const created = await this.#kube.create<Node>(resources.nodes, {
+    const node: Node = {
       apiVersion: "v1",
       kind: "Node",
       metadata: { name, labels, ...(annotations ? { annotations } : {}) },
-      ...(isRecord(spec) ? { spec } : {}),
+      ...specToRegister(spec),
       ...(isRecord(status) ? { status } : {}),
-    });
+    };
+    gate.fits(name, "a Node", { bytes: bytesOf(node), limit: largest.nodeReport });
+    const created = await this.#kube.create<Node>(resources.nodes, node);
+    gate.spend(name, "statuses", created);
     return answerObject("object-resp", created);
   }
 
@@ -58,22 +81,32 @@ export class NodeRequests {
     return answerObject("raw", await this.#kube.get(resources.nodes, { name: own(question) }));
   }
 
+  /** Labels that are as they were are no question: a node sends back what others have given it. */
   async #label(question: Question): Promise<Answer> {
     const name = own(question);
     const { labels, annotations = {} } = readObject(question.content).metadata;
-    const patch = { metadata: { labels: allowedLabels(labels), annotations } };
-    await this.#kube.patch(resources.nodes, { name }, patch, { type: "merge" });
+    const current = await this.#kube.get<Node>(resources.nodes, { name });
+    const allowed = this.#labels(name, labels, current.metadata.labels);
+    const patch = { metadata: { labels: allowed, annotations } };
+    await this.#patch(name, patch, { type: "merge" });
     return done;
+  }
+
+  #labels(node: string, asked: unknown, current?: Record<string, string>): Readonly<Record<string, string>> {
+    const { allowed, refused } = judgeLabels(isRecord(asked) ? asked : {}, current);
+    if (refused.length > 0) {
+      const list = refused.join(", ").slice(0, 800);
+      const message = `node "${node}" is not allowed to set the following labels: ${list}`;
+      this.#options.warnings.warn(node, { topic: "labels", reason: "LabelsNotAllowed", message });
+    }
+    return allowed;
   }
 
   async #patchStatus(question: Question): Promise<Answer> {
     const name = own(question);
     const { status } = readPatch(question.content);
     const options = { type: "strategic", subresource: "status" } as const;
-    return answerObject(
-      "object-resp",
-      await this.#kube.patch(resources.nodes, { name }, { status }, options),
-    );
+    return answerObject("object-resp", await this.#patch(name, { status }, options));
   }
 
   /** The way of nodes before KubeEdge 1.12. */
@@ -82,15 +115,31 @@ export class NodeRequests {
     const status = isRecord(question.content) ? question.content["Status"] : undefined;
     if (!isRecord(status)) throw badRequest("a node status was expected");
     const { volumesAttached: _volumes, ...rest } = status;
-    const options = { type: "strategic", subresource: "status" } as const;
-    await this.#kube.patch(resources.nodes, { name }, { status: rest }, options);
+    await this.#patch(name, { status: rest }, { type: "strategic", subresource: "status" });
     return done;
   }
 
+  /** A patch adds to what is there: both together are what may come of it. */
+  async #patch(name: string, patch: object, options: PatchOptions): Promise<Node> {
+    const { gate, nodes } = this.#options;
+    gate.open(name, "statuses");
+    const bytes = bytesOf(patch);
+    gate.fits(name, "a Node update", { bytes, limit: largest.nodeReport });
+    const before = nodes.get(name);
+    const after = bytes + bytesOf(before ?? {});
+    gate.fits(name, "a Node with its update", { bytes: after, limit: largest.node });
+    const written = await this.#kube.patch<Node>(resources.nodes, { name }, patch, options);
+    if (written.metadata.resourceVersion !== before?.metadata.resourceVersion)
+      gate.spend(name, "statuses", written);
+    return written;
+  }
+
   async #createLease(question: Question): Promise<Answer> {
-    const lease = ownLease(question);
-    const { resourceVersion: _version, uid: _uid, ...metadata } = lease.metadata;
-    return answerLease(await this.#kube.create<KubeObject>(resources.leases, { ...lease, metadata }));
+    const lease = this.#lease(question);
+    const { resourceVersion: _version, ...metadata } = lease.metadata;
+    const made = await this.#kube.create<KubeObject>(resources.leases, { ...lease, metadata });
+    this.#options.gate.spend(question.node, "leases", made);
+    return answerLease(made);
   }
 
   async #readLease(question: Question): Promise<Answer> {
@@ -100,18 +149,29 @@ export class NodeRequests {
 
   /** A node knows best when it last lived: a version that is too old does not keep its lease from being renewed. */
   async #renewLease(question: Question): Promise<Answer> {
-    const lease = ownLease(question);
+    const lease = this.#lease(question);
     const at = { namespace: leaseNamespace, name: lease.metadata.name ?? "" };
     let wanted = lease;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return answerLease(await this.#kube.replace<KubeObject>(resources.leases, wanted));
+        const renewed = await this.#kube.replace<KubeObject>(resources.leases, wanted);
+        this.#options.gate.spend(question.node, "leases", renewed);
+        return answerLease(renewed);
       } catch (error) {
         if (!isKubeError(error, 409) || attempt === leaseTries) throw error;
       }
       const fresh = await this.#kube.get<Lease>(resources.leases, at);
       wanted = { ...fresh, spec: lease["spec"] };
     }
+  }
+
+  #lease(question: Question): KubeObject {
+    const name = ownLeaseName(question);
+    const { gate } = this.#options;
+    gate.open(name, "leases");
+    const lease = leaseOf(name, leaseNamespace, readObject(question.content));
+    gate.fits(name, "a lease", { bytes: bytesOf(lease), limit: largest.lease });
+    return lease;
   }
 }
 
@@ -131,22 +191,4 @@ function ownLeaseName(question: Question): string {
   if (at.name !== node || at.namespace !== leaseNamespace)
     throw forbidden("leases.coordination.k8s.io", at.name, `node "${node}" may only use its own`);
   return node;
-}
-
-function ownLease(question: Question): KubeObject {
-  const name = ownLeaseName(question);
-  const lease = readObject(question.content);
-  return {
-    ...lease,
-    apiVersion: "coordination.k8s.io/v1",
-    kind: "Lease",
-    metadata: { ...lease.metadata, name, namespace: leaseNamespace },
-  };
-}
-
-/** Labels that decide where workloads may run apart from nodes' own word. */
-function allowedLabels(labels: Record<string, string> = {}): Record<string, string> {
-  const isAllowed = ([key]: [string, string]): boolean =>
-    !/(^|\.)node-restriction\.kubernetes\.io\//.test(key);
-  return Object.fromEntries(Object.entries(labels).filter(isAllowed));
 }

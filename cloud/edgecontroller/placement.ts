@@ -13,11 +13,16 @@ interface Change {
   readonly lost: readonly Reference[];
 }
 
+/** Pods that have left a node and of which it may still tell what happened. */
+const mostLeft = 200;
+
 /** Which pods are bound to which node and what they read, kept so that no question costs a walk over all pods. */
 export class Placement {
   readonly #nodes = new Map<string, Map<string, Placed>>();
   /** reference → node → pods of the node that read it */
   readonly #readers = new Map<Reference, Map<string, number>>();
+  /** Uids of the pods that have left a node, the latest of each. */
+  readonly #left = new Map<string, Set<string>>();
 
   /** Adds the pod, or puts it in the place of the one of the same name. */
   set(pod: Pod): Change {
@@ -39,6 +44,7 @@ export class Placement {
     const old = pods?.get(objectKey(pod));
     if (!pods || !old) return [];
     pods.delete(objectKey(pod));
+    this.#remember(node, pod.metadata.uid ?? "");
     if (pods.size === 0) this.#nodes.delete(node);
     return [...old.references].filter((name) => this.#count(name, node, -1) === 0);
   }
@@ -65,6 +71,15 @@ export class Placement {
     return this.#nodes.get(node)?.get(`${namespace}/${name}`)?.pod;
   }
 
+  /** Whether a pod of that name is bound to the node, or the one of that uid was not long ago. */
+  knows(node: string, { namespace, name, uid }: { namespace: string; name: string; uid: string }): boolean {
+    return this.find(node, namespace, name) !== undefined || this.#left.get(node)?.has(uid) === true;
+  }
+
+  forgetNode(node: string): void {
+    this.#left.delete(node);
+  }
+
   mirrorsOf(node: string): number {
     return this.podsOf(node).filter(isMirrorPod).length;
   }
@@ -72,6 +87,13 @@ export class Placement {
   claims(node: string, namespace: string, claim: string): boolean {
     const wanted = reference("persistentvolumeclaim", namespace, claim);
     return this.podsOf(node).some((pod) => claimsOf(pod).includes(wanted));
+  }
+
+  #remember(node: string, uid: string): void {
+    const left = this.#left.get(node) ?? new Set<string>();
+    this.#left.set(node, left.add(uid));
+    const [oldest] = left;
+    if (left.size > mostLeft && oldest !== undefined) left.delete(oldest);
   }
 
   #count(name: Reference, node: string, step: number): number {

@@ -1,16 +1,19 @@
 import { resources, type Informer, type KubeClient } from "#cloud/kubeclient";
-import { mirrorPodFault } from "#cloud/nodeauth";
+import { bytesOf, largest, mirrorPodFault, mostMirrorPods, type WriteGate } from "#cloud/nodeauth";
 import { rfc3339, type Clock } from "#shared/clock";
 import { objectKey, type Pod } from "#shared/kube";
 import { answerObject, badRequest, done, forbidden, isKubeError, notFound, type Answer } from "./answers.ts";
 import { isRecord, readObject, readPatch } from "./content.ts";
 import type { Downstream } from "./downstream.ts";
+import type { Placement } from "./placement.ts";
 import type { Handler, Question } from "./upstream.ts";
 
 export interface PodRequestsOptions {
   readonly kube: KubeClient;
   readonly pods: Informer<Pod>;
   readonly downstream: Pick<Downstream, "sendGone">;
+  readonly placement: Pick<Placement, "mirrorsOf">;
+  readonly gate: WriteGate;
   readonly clock: Clock;
 }
 
@@ -53,11 +56,22 @@ export class PodRequests {
     status: Record<string, unknown>,
   ): Promise<Pod> {
     const { namespace, name } = question.at;
+    const { gate } = this.#options;
+    gate.open(question.node, "statuses");
     try {
       const pod = await this.#own(question, uid);
+      this.#checkSize(question.node, status, pod);
       const patch = { metadata: { uid: pod.metadata.uid }, status: this.#ruled(status, pod) };
       const options = { type: "strategic", subresource: "status" } as const;
-      return await this.#options.kube.patch<Pod>(resources.pods, { namespace, name }, patch, options);
+      const written = await this.#options.kube.patch<Pod>(
+        resources.pods,
+        { namespace, name },
+        patch,
+        options,
+      );
+      if (written.metadata.resourceVersion !== pod.metadata.resourceVersion)
+        gate.spend(question.node, "statuses", written);
+      return written;
     } catch (error) {
       const isGone =
         isKubeError(error, 404) || (isKubeError(error, 409) && (await this.#isGone(question, uid)));
@@ -66,6 +80,14 @@ export class PodRequests {
       if (uid !== undefined) this.#options.downstream.sendGone(question.node, gone);
       throw notFound("pods", name);
     }
+  }
+
+  /** A patch adds to what is there: both together are what may come of it. */
+  #checkSize(node: string, status: Record<string, unknown>, pod: Pod): void {
+    const bytes = bytesOf(status);
+    this.#options.gate.fits(node, "a pod status update", { bytes, limit: largest.podReport });
+    const after = bytes + bytesOf(pod.status ?? {});
+    this.#options.gate.fits(node, "a pod status with its update", { bytes: after, limit: largest.podStatus });
   }
 
   async #isGone({ at: { namespace, name } }: Question, uid: string | undefined): Promise<boolean> {
@@ -94,14 +116,24 @@ export class PodRequests {
     const uid = owner.uid ?? "";
     const fault = mirrorPodFault({ name: node, uid }, pod);
     if (fault !== undefined) throw forbidden("pods", name, fault);
+    const { gate, placement } = this.#options;
+    gate.fits(node, "a mirror pod", { bytes: bytesOf(pod), limit: largest.mirrorPod });
+    gate.counts(node, "mirror pods", { count: placement.mirrorsOf(node), limit: mostMirrorPods });
+    gate.open(node, "mirror pods");
     const self = { apiVersion: "v1", kind: "Node", name: node, uid, controller: true };
     pod.metadata.ownerReferences = [self];
-    return answerObject("object-resp", await this.#options.kube.create<Pod>(resources.pods, pod));
+    const made = await this.#options.kube.create<Pod>(resources.pods, pod);
+    gate.spend(node, "mirror pods", made);
+    return answerObject("object-resp", made);
   }
 
   async #remove(question: Question): Promise<Answer> {
+    const { gate } = this.#options;
+    gate.open(question.node, "statuses");
     try {
-      await this.#removeNow(await this.#own(question, uidOf(question.content)));
+      const pod = await this.#own(question, uidOf(question.content));
+      await this.#removeNow(pod);
+      gate.spend(question.node, "statuses", pod);
     } catch (error) {
       if (!isKubeError(error, 404) && !isKubeError(error, 409)) throw error;
     }

@@ -1,6 +1,15 @@
 import { resources, type KubeClient } from "#cloud/kubeclient";
-import { quote } from "#shared/errors";
-import { readTokenRequest, tokenFault } from "#cloud/nodeauth";
+import {
+  bytesOf,
+  isSameEvent,
+  isToldAlready,
+  largest,
+  readNodeEvent,
+  readTokenRequest,
+  tokenFault,
+  type EventSubject,
+  type WriteGate,
+} from "#cloud/nodeauth";
 import type { KubeObject, Pod } from "#shared/kube";
 import { answerObject, badRequest, done, forbidden, isKubeError, notFound, type Answer } from "./answers.ts";
 import { isRecord, readObject } from "./content.ts";
@@ -12,6 +21,9 @@ export interface ReadRequestsOptions {
   readonly kube: KubeClient;
   readonly placement: Placement;
   readonly read: (name: Reference) => Promise<KubeObject | undefined>;
+  readonly gate: WriteGate;
+  /** Whether a Device is of the node, or a DeviceModel of one of its Devices. */
+  readonly ownsDevice: (node: string, about: EventSubject) => Promise<boolean>;
 }
 
 /** Requests of a node for what its pods need (ConfigMaps, Secrets, tokens), and the events it records. */
@@ -69,31 +81,44 @@ export class ReadRequests {
   }
 
   async #record({ node, at, content }: Question): Promise<Answer> {
-    const inner = isRecord(content) && isRecord(content["Event"]) ? content["Event"] : content;
-    const event = readObject(inner);
     const { namespace, name } = at;
-    const { source } = event;
-    const reporter = isRecord(source) ? source : {};
-    if (reporter["host"] !== undefined && reporter["host"] !== "" && reporter["host"] !== node)
-      throw forbidden("events", name, `it speaks for node ${quote(reporter["host"])}`);
     if (name === "") throw badRequest("an event has to have a name");
-    const { resourceVersion: _version, uid: _uid, ...metadata } = event.metadata;
-    const wanted = { ...event, apiVersion: "v1", kind: "Event", metadata: { ...metadata, namespace, name } };
-    await this.#write(wanted);
+    const { gate } = this.#options;
+    gate.open(node, "events");
+    const inner = isRecord(content) && isRecord(content["Event"]) ? content["Event"] : content;
+    const read = readNodeEvent(node, at, readObject(inner));
+    if (!read.ok) throw forbidden("events", name, read.fault);
+    const { event, about } = read;
+    gate.fits(node, "an Event", { bytes: bytesOf(event), limit: largest.event });
+    if (!(await this.#concerns(node, about)))
+      throw forbidden("events", name, `${about.kind} "${namespace}/${about.name}" is not of node "${node}"`);
+    const written = await this.#write(event);
+    if (written) gate.spend(node, "events", written);
     return done;
   }
 
-  /** An event that came before has happened again. */
-  async #write(event: KubeObject): Promise<void> {
+  async #concerns(node: string, about: EventSubject): Promise<boolean> {
+    const { placement, ownsDevice } = this.#options;
+    if (about.kind === "Node") return about.name === node;
+    return about.kind === "Pod" ? placement.knows(node, about) : ownsDevice(node, about);
+  }
+
+  /** An event that came before has happened again. @returns what was stored, undefined when another has told it already */
+  async #write(event: KubeObject): Promise<KubeObject | undefined> {
     const { kube } = this.#options;
     try {
-      await kube.create<KubeObject>(resources.events, event);
+      return await kube.create<KubeObject>(resources.events, event);
     } catch (error) {
       if (!isKubeError(error, 409)) throw error;
-      const { count, lastTimestamp, message, series } = event;
-      const { namespace = "default", name = "" } = event.metadata;
-      const patch = { count, lastTimestamp, message, ...(series ? { series } : {}) };
-      await kube.patch<KubeObject>(resources.events, { namespace, name }, patch, { type: "merge" });
     }
+    const { namespace = "default", name = "" } = event.metadata;
+    const stored = await kube.get<KubeObject>(resources.events, { namespace, name });
+    if (!isSameEvent(stored, event)) {
+      if (isToldAlready(stored, event)) return undefined;
+      throw forbidden("events", name, "it was recorded by another source");
+    }
+    const { count, lastTimestamp, message, series } = event;
+    const patch = { count, lastTimestamp, message, ...(series ? { series } : {}) };
+    return kube.patch<KubeObject>(resources.events, { namespace, name }, patch, { type: "merge" });
   }
 }

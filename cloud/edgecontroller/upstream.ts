@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
+import { bytesOf } from "#cloud/nodeauth";
 import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import { parseResource, responseTo, sources, type NodeMessage, type ResourcePath } from "#shared/message";
-import { answerFailure, badRequest, refusal, type Answer, type AnswerForm } from "./answers.ts";
+import { answerFailure, badRequest, forbidden, refusal, type Answer, type AnswerForm } from "./answers.ts";
 import type { EdgeControllerPort } from "./index.ts";
 
 /** One question of a node. */
@@ -25,16 +26,21 @@ export type Handlers = ReadonlyMap<string, Handler>;
 export interface UpstreamOptions {
   readonly port: EdgeControllerPort;
   readonly handlers: Handlers;
+  /** Whether the Node of that name is not an edge's. */
+  readonly isForeign: (node: string) => boolean;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
 interface Queue {
   readonly waiting: NodeMessage[];
-  readonly drained: Promise<void>;
+  /** of the messages that wait */
+  bytes: number;
+  drained: Promise<void>;
 }
 
 const waitingPerNode = 512;
+const waitingBytesPerNode = 8 * 1024 * 1024;
 
 /**
  * What nodes ask: a node's questions are answered one after another, in order, nodes side by side. One that floods is
@@ -52,17 +58,18 @@ export class Upstream implements AsyncDisposable {
   receive(message: NodeMessage): void {
     if (this.#closed || !wantsAnswer(message)) return;
     const queue = this.#queues.get(message.node);
-    if (queue && queue.waiting.length >= waitingPerNode) {
-      void this.#reply(message, this.#tooMany(message));
-    } else if (queue) {
-      queue.waiting.push(message);
-    } else {
-      const waiting = [message];
-      this.#queues.set(message.node, {
-        waiting,
-        drained: Promise.resolve().then(() => this.#drain(waiting)),
-      });
-    }
+    if (!queue) return this.#start(message);
+    const bytes = bytesOf(message.message.content);
+    if (queue.waiting.length >= waitingPerNode || queue.bytes + bytes > waitingBytesPerNode)
+      return void this.#reply(message, this.#tooMany(message));
+    queue.bytes += bytes;
+    queue.waiting.push(message);
+  }
+
+  #start(message: NodeMessage): void {
+    const queue: Queue = { waiting: [], bytes: 0, drained: Promise.resolve() };
+    this.#queues.set(message.node, queue);
+    queue.drained = Promise.resolve().then(() => this.#drain(message, queue));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -70,11 +77,13 @@ export class Upstream implements AsyncDisposable {
     await Promise.all([...this.#queues.values()].map(({ drained }) => drained));
   }
 
-  async #drain(waiting: NodeMessage[]): Promise<void> {
-    const node = waiting[0]?.node ?? "";
-    for (let next = waiting.shift(); next && !this.#closed; next = waiting.shift())
+  async #drain(first: NodeMessage, queue: Queue): Promise<void> {
+    await this.#reply(first, await this.#answer(first));
+    for (let next = queue.waiting.shift(); next && !this.#closed; next = queue.waiting.shift()) {
+      queue.bytes -= bytesOf(next.message.content);
       await this.#reply(next, await this.#answer(next));
-    this.#queues.delete(node);
+    }
+    this.#queues.delete(first.node);
   }
 
   async #answer(message: NodeMessage): Promise<Answer> {
@@ -86,6 +95,11 @@ export class Upstream implements AsyncDisposable {
       return answerFailure("raw", badRequest(`${what}: the cloud does not know this`));
     }
     const { node } = message;
+    if (this.#options.isForeign(node))
+      return answerFailure(
+        handler.form,
+        forbidden("nodes", node, "the Node of this name is not an edge node"),
+      );
     const question = { node, at, operation: route.operation ?? "", content: message.message.content };
     try {
       return await handler.answer(question);

@@ -79,6 +79,16 @@ export interface CloudCatalog {
     body: { readonly namespace: string; readonly name: string };
     reply: DevicePlace | undefined;
   };
+  /** Whether a Device is bound to the node, or a DeviceModel used by one that is. Answered by devicecontroller. */
+  "device.concerns": {
+    body: {
+      readonly node: string;
+      readonly kind: "Device" | "DeviceModel";
+      readonly namespace: string;
+      readonly name: string;
+    };
+    reply: boolean;
+  };
   /** Send down to a node; `message.route.resource` is without the `node/<id>/` prefix. Answered by cloudhub once queued. */
   "node.send": { body: NodeMessage; reply: undefined };
   /** `database`: the name of what the node keeps its objects in, where it says so. */

@@ -17,8 +17,8 @@ export interface WiredCloud extends AsyncDisposable {
   readonly log: ReturnType<typeof silentLog>;
   /** Calls the embedded API as the administrator unless headers say otherwise. */
   call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
-  /** A connection with the certificate of that node, which has registered. */
-  node(name: string): Promise<WiredNode>;
+  /** A connection with the certificate of that node, which has registered, as this Node if told. */
+  node(name: string, registered?: object): Promise<WiredNode>;
 }
 
 export async function startWiredCloud(clock: Clock = systemClock): Promise<WiredCloud> {
@@ -51,14 +51,14 @@ export async function startWiredCloud(clock: Clock = systemClock): Promise<Wired
   return {
     log,
     call,
-    node: async (name) => {
+    node: async (name, registered = { metadata: { name } }) => {
       const subject = { commonName: `system:node:${name}`, organizations: ["system:nodes"] };
       const pair = await authority.issue({ subject, usage: "client", days: 30, nowMs: Date.now() });
       const url = `wss://127.0.0.1:${ports.get("cloudhub") ?? 0}/e632aba927ea4ac2b575ec1603d56f10/${name}/events`;
       const socket = new WebSocket(url, { ca, ...pair, headers: { node_id: name } });
       const node = owned.use(new WiredNode(name, socket));
       await node.opened;
-      await node.ask("insert", `default/node/${name}`, { metadata: { name } });
+      await node.ask("insert", `default/node/${name}`, registered);
       return node;
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

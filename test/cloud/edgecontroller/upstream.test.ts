@@ -127,7 +127,13 @@ test("edge controller removes a pod its node has ended, and says OK when it is g
 
 test("edge controller counts an event that comes again", async () => {
   await using cloud = await startCloud();
-  const event = (count: number): KubeObject => ({ metadata: { name: "web.1" }, count, message: "pulled" });
+  const involvedObject = { kind: "Node", name: "e1" };
+  const event = (count: number): KubeObject => ({
+    metadata: { name: "web.1" },
+    involvedObject,
+    count,
+    message: "pulled",
+  });
   expect(await cloud.ask("insert", "default/event/web.1", event(1))).toBe("OK");
   expect(await cloud.ask("insert", "default/event/web.1", event(2))).toBe("OK");
 
