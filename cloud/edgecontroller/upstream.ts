@@ -94,6 +94,11 @@ export class Upstream implements AsyncDisposable {
       const what = `cannot ${route.operation ?? ""} ${JSON.stringify(route.resource ?? "")}`;
       return answerFailure("raw", badRequest(`${what}: the cloud does not know this`));
     }
+    if (!isSegment(at.namespace) || (at.name !== "" && !isSegment(at.name)))
+      return answerFailure(
+        handler.form,
+        badRequest(`${JSON.stringify(route.resource)} does not name an object`),
+      );
     const { node } = message;
     if (this.#options.isForeign(node))
       return answerFailure(
@@ -137,6 +142,11 @@ export class Upstream implements AsyncDisposable {
 /** Acknowledgements end a conversation, and what devices publish is not for the API. */
 function wantsAnswer({ message: { route } }: NodeMessage): boolean {
   return route.operation !== "response" && route.operation !== "error" && route.group !== "user";
+}
+
+/** What stands in a URL of the API as one part of its path; dots alone would lead elsewhere. */
+function isSegment(text: string): boolean {
+  return text.length <= 253 && !/^\.{1,2}$|[/%\s]/.test(text);
 }
 
 function pathOf({ node, message }: NodeMessage): ResourcePath | undefined {

@@ -132,6 +132,23 @@ test.each(attempts)(
   },
 );
 
+test("a node is told that it names nothing when its resource leads elsewhere in the API", async () => {
+  const paths = [
+    "default/secret/..",
+    "../secret/theirs",
+    "./event/x",
+    "default/podpatch/%2e%2e",
+    "default/configmap/a/b",
+  ];
+  const answers = await Promise.all(
+    paths.map((path) =>
+      e1.ask(path.includes("event") ? "insert" : path.includes("patch") ? "patch" : "query", path),
+    ),
+  );
+  const texts = answers.map((answer) => JSON.stringify(answer));
+  expect(texts.map((text) => text.includes("does not name an object"))).toEqual(paths.map(() => true));
+});
+
 test("a node gets no token of an account when the pod that runs as it is another's", async () => {
   const boundObjectRef = { kind: "Pod", apiVersion: "v1", name: "theirs", uid: podUid };
   expect(
