@@ -8,6 +8,8 @@ export interface User {
   readonly uid?: string;
   readonly groups: readonly string[];
   readonly extra?: Readonly<Record<string, readonly string[]>>;
+  /** When the credential ends; what was begun with it ends then too. */
+  readonly expiresMs?: number;
 }
 
 export const anonymous: User = { name: "system:anonymous", groups: ["system:unauthenticated"] };
@@ -109,6 +111,7 @@ function toUser(claims: TokenClaims): User {
   return {
     name: `system:serviceaccount:${namespace}:${serviceaccount.name}`,
     uid: serviceaccount.uid,
+    expiresMs: claims.exp * 1000,
     groups: ["system:serviceaccounts", `system:serviceaccounts:${namespace}`, "system:authenticated"],
     extra: {
       "authentication.kubernetes.io/credential-id": [`JTI=${claims.jti}`],

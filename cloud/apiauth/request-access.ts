@@ -18,7 +18,7 @@ export function requesterOf(parts: AccessParts, request: Request): User {
   const impersonation = readImpersonation(request.headers);
   if (!impersonation) return user;
   for (const wanted of impersonation.needs) authorize(parts, user, wanted);
-  return impersonation.user;
+  return { ...impersonation.user, ...(user.expiresMs !== undefined && { expiresMs: user.expiresMs }) };
 }
 
 const selectedByName = new Set(["list", "watch", "deletecollection"]);

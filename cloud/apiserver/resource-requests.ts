@@ -286,7 +286,7 @@ function watch(parts: ResourceParts, from: ResourceRequest): Response {
       from: since,
       bookmarks: isTrue(query.get("allowWatchBookmarks") ?? "false"),
       initialEnd: initial,
-      timeoutMs: watchTimeout(parts, Number(query.get("timeoutSeconds") ?? 0)),
+      timeoutMs: watchTimeout(parts, from.user, Number(query.get("timeoutSeconds") ?? 0)),
     }),
   );
 }
@@ -301,9 +301,9 @@ function watchSelection(from: ResourceRequest): Selection {
 
 const longestTimeoutMs = 2 ** 31 - 1;
 
-function watchTimeout(parts: ResourceParts, seconds: number): number {
-  const ms = seconds > 0 ? seconds * 1000 : 1_800_000 * (1 + parts.clock.random());
-  return Math.min(ms, longestTimeoutMs);
+function watchTimeout({ clock }: ResourceParts, user: User, seconds: number): number {
+  const ms = seconds > 0 ? seconds * 1000 : 1_800_000 * (1 + clock.random());
+  return Math.min(ms, longestTimeoutMs, (user.expiresMs ?? Infinity) - clock.nowMs());
 }
 
 function streamed(stream: ReadableStream<Uint8Array>): Response {

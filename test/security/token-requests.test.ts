@@ -97,6 +97,32 @@ test("API takes a token of a pod that is being deleted for one minute past its g
   expect(await status()).toBe(401);
 });
 
+test("API ends a watch with the token it was begun with, however long it was to last", async () => {
+  using dir = tempDir();
+  const clock = new FakeClock();
+  await using server = await startTestServer(dir.path, { clock });
+  const make = (path: string, object: object): Promise<Answer> => server.call("POST", path, object);
+  await make(`${api}/serviceaccounts`, {
+    apiVersion: "v1",
+    kind: "ServiceAccount",
+    metadata: { name: "runner" },
+  });
+  const rbac = { apiVersion: "rbac.authorization.k8s.io/v1", metadata: { name: "watcher" } };
+  const rules = [{ verbs: ["watch"], apiGroups: [""], resources: ["pods"] }];
+  const path = "/apis/rbac.authorization.k8s.io/v1/namespaces/default";
+  await make(`${path}/roles`, { ...rbac, kind: "Role", rules });
+  const subjects = [{ kind: "ServiceAccount", name: "runner", namespace: "default" }];
+  const roleRef = { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "watcher" };
+  await make(`${path}/rolebindings`, { ...rbac, kind: "RoleBinding", subjects, roleRef });
+  const { body } = await request(server, { expirationSeconds: 600 });
+  const authorization = `Bearer ${textAt(body, "status", "token")}`;
+  const url = `${server.api.url}${api}/pods?watch=1&timeoutSeconds=100000`;
+  const watch = await fetch(url, { headers: { authorization }, tls: { rejectUnauthorized: false } });
+  const ended = watch.text();
+  await clock.advance(601_000);
+  expect(await ended).toBe("\n");
+});
+
 test("API says the administrator's token is for another audience when asked for one", async () => {
   using dir = tempDir();
   await using server = await startTestServer(dir.path);
