@@ -67,10 +67,14 @@ export const folderRules: readonly FolderRule[] = [
     values: ["shared/*", "cloud/kubeclient", ...partsOfApi],
   },
   { folders: ["edge/machine"], values: basics },
-  { folders: ["edge/podinputs", "edge/podsecurity"], values: ["shared/*"], types: leavesOfEdge },
+  {
+    folders: ["edge/podinputs", "edge/podsecurity"],
+    values: ["shared/*", "edge/podtokens"],
+    types: leavesOfEdge,
+  },
   {
     folders: ["edge/edged"],
-    values: ["shared/*", "edge/machine", "edge/podinputs", "edge/podsecurity"],
+    values: ["shared/*", "edge/machine", "edge/podinputs", "edge/podsecurity", "edge/podtokens"],
     types: leavesOfEdge,
   },
   { folders: ["edge/broker"], values: ["shared/*", ...partsOfBroker], types: leavesOfEdge },

@@ -8,7 +8,8 @@ import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { EdgeCatalog, ObjectChange } from "#shared/message";
 import { nodeResources, readAddress, readLoad, readMachine } from "#edge/machine";
-import { envReferences, releaseAll, requestTokens, volumeReferences, type Objects } from "#edge/podinputs";
+import { envReferences, releaseAll, tokenRequests, volumeReferences, type Objects } from "#edge/podinputs";
+import { requestTokens } from "#edge/podtokens";
 import { hasAppArmor } from "#edge/podsecurity";
 import type { ContainerRuntime, ContainerSummary, RuntimeHint } from "#edge/runtime";
 import { EventRecorder, removedEvent } from "./events.ts";
@@ -211,7 +212,8 @@ class Pods implements AsyncDisposable {
         allocatable: this.#allocatable,
       }),
       objects: (namespace, keys) => this.#objects(namespace, keys),
-      tokens: (pod) => requestTokens(pod, (message) => port.ask("cloud.request", message)),
+      tokens: (pod) =>
+        requestTokens(pod, tokenRequests(pod), { ask: (message) => port.ask("cloud.request", message), log }),
       record: (pod, event) => this.#recorder.record(pod, event),
       publish: (pod, status) => port.emit("pod.status", { ...nameOf(pod), status }),
       onGone: (pod) => this.#gone(pod),

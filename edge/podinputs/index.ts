@@ -1,6 +1,6 @@
 export { containerMounts, type ContainerMounts } from "./container-mounts.ts";
 export { envReferences, expand, resolveEnv, type Objects, type PodFacts } from "./env.ts";
 export { releaseAll, removePodDir } from "./mount-table.ts";
-export { PodVolumes, readPodName, requestTokens, type PodVolumesOptions } from "./pod-volumes.ts";
+export { PodVolumes, readPodName, type PodVolumesOptions } from "./pod-volumes.ts";
 export { readTerminationLog } from "./termination-log.ts";
-export { VolumeError, volumeReferences } from "./volume-files.ts";
+export { tokenRequests, VolumeError, volumeReferences } from "./volume-files.ts";

@@ -1,18 +1,10 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { Clock } from "#shared/clock";
-import { AppError, describeError } from "#shared/errors";
+import { describeError } from "#shared/errors";
 import { objectKey, type Pod, type Volume } from "#shared/kube";
 import type { Logger } from "#shared/log";
-import {
-  formatResource,
-  groups,
-  operations,
-  resourceTypes,
-  sources,
-  type NewMessage,
-  type WireMessage,
-} from "#shared/message";
+import type { PodTokens } from "#edge/podtokens";
 import { Directory } from "./directory.ts";
 import type { Objects, PodFacts } from "./env.ts";
 import { readKept, writeFiles, type VolumePlace } from "./file-volume.ts";
@@ -25,45 +17,13 @@ import {
   type VolumeSources,
 } from "./volume-files.ts";
 
-/** Asks the cloud for tokens, as KubeEdge does. One that cannot be had now is missing in the answer. */
-export async function requestTokens(
-  pod: Pod,
-  ask: (message: NewMessage & { readonly timeoutMs?: number }) => Promise<WireMessage>,
-): Promise<ReadonlyMap<string, string>> {
-  const { namespace, name, uid } = pod.metadata;
-  const account = pod.spec.serviceAccountName || "default";
-  const found = new Map<string, string>();
-  for (const { path, audience, expirationSeconds } of tokenRequests(pod)) {
-    const boundObjectRef = { kind: "Pod", apiVersion: "v1", name, uid };
-    const spec = {
-      audiences: audience ? [audience] : null,
-      expirationSeconds: expirationSeconds ?? 3600,
-      boundObjectRef,
-    };
-    const resource = formatResource(resourceTypes.serviceAccountToken, namespace, account);
-    const route = { source: sources.edged, group: groups.meta, operation: operations.query, resource };
-    try {
-      const { content } = await ask({ ...route, content: { metadata: {}, spec }, timeoutMs: tokenTimeoutMs });
-      const token = (content as { status?: { token?: unknown } } | null)?.status?.token;
-      if (typeof token === "string" && token !== "") found.set(path, token);
-    } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-    }
-  }
-  return found;
-}
-
-/** A pod does not wait longer for a token: it starts without and gets it when the cloud answers. */
-const tokenTimeoutMs = 2000;
-const tokenRetryMs = 60_000;
-
 export interface PodVolumesOptions {
   readonly clock: Clock;
   readonly log: Logger;
   /** `<data directory>/pods/<uid>` */
   readonly podDir: string;
   readonly objects: (namespace: string, keys: readonly string[]) => Promise<Objects>;
-  readonly tokens: (pod: Pod) => Promise<ReadonlyMap<string, string>>;
+  readonly tokens: (pod: Pod) => Promise<PodTokens>;
   /** A token has to be renewed. */
   readonly onStale: () => void;
 }
@@ -109,13 +69,10 @@ export class PodVolumes implements Disposable {
   }
 
   async #tokens(pod: Pod): Promise<ReadonlyMap<string, string>> {
-    const wanted = tokenRequests(pod);
-    if (wanted.length === 0) return new Map();
-    const tokens = await this.#options.tokens(pod);
-    const shortest = Math.min(...wanted.map((one) => one.expirationSeconds ?? 3600));
-    const waitMs = tokens.size < wanted.length ? tokenRetryMs : Math.min(shortest * 800, 86_400_000);
+    if (tokenRequests(pod).length === 0) return new Map();
+    const { tokens, renewMs } = await this.#options.tokens(pod);
     this.#timer?.[Symbol.dispose]();
-    this.#timer = this.#options.clock.after(waitMs, () => {
+    this.#timer = this.#options.clock.after(renewMs, () => {
       this.stale();
       this.#options.onStale();
     });

@@ -1,3 +1,4 @@
+import { tokenKey, type TokenRequest } from "#edge/podtokens";
 import { AppError } from "#shared/errors";
 import type { KeyToPath, Pod, Volume } from "#shared/kube";
 import { notFound, readData, readField, readResource, type Objects, type PodFacts } from "./env.ts";
@@ -16,7 +17,7 @@ export interface VolumeSources {
   readonly pod: Pod;
   readonly objects: Objects;
   readonly facts: PodFacts;
-  /** Token of the pod's service account by path of the file; a missing one leaves the file as it is. */
+  /** Tokens of the pod's service account by `tokenKey`; a missing one leaves the file as it is. */
   readonly tokens: ReadonlyMap<string, string>;
   /** What a file holds now, to keep a token that cannot be renewed. */
   readonly kept?: (path: string) => Buffer | undefined;
@@ -44,10 +45,12 @@ export function volumeReferences(pod: Pod): string[] {
   return [...found];
 }
 
-/** Paths of the service account tokens a pod's volumes ask for. */
-export function tokenRequests(pod: Pod): { path: string; audience?: string; expirationSeconds?: number }[] {
+/** The service account tokens a pod's volumes ask for. */
+export function tokenRequests(pod: Pod): TokenRequest[] {
   return (pod.spec.volumes ?? []).flatMap((volume) =>
-    sourcesOf(volume).flatMap(({ serviceAccountToken: token }) => (token ? [token] : [])),
+    sourcesOf(volume).flatMap(({ serviceAccountToken: token }) =>
+      token ? [{ ...token, volume: volume.name }] : [],
+    ),
   );
 }
 
@@ -109,7 +112,7 @@ function tokenFiles(
   { tokens, kept, pod }: VolumeSources,
 ): VolumeFile[] {
   checkPath(volume, token.path);
-  const text = tokens.get(token.path) ?? kept?.(token.path);
+  const text = tokens.get(tokenKey(volume, token.path)) ?? kept?.(token.path);
   if (text === undefined) return [];
   const uid = onlyUser(pod);
   const isNarrow = uid !== undefined || pod.spec.securityContext?.fsGroup !== undefined;

@@ -25,7 +25,7 @@ const sources: VolumeSources = {
     ["secret/cred", { metadata: {}, data: { user: btoa("me") } }],
   ]),
   facts: { nodeName: "n", hostIp: "", podIps: [], allocatable: {} },
-  tokens: new Map([["token", "jwt"]]),
+  tokens: new Map([["v/token", "jwt"]]),
 };
 
 function files(volume: Omit<Volume, "name">): unknown {

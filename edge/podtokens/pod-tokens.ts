@@ -1,0 +1,107 @@
+import { AppError, UnavailableError } from "#shared/errors";
+import { objectKey, type Pod } from "#shared/kube";
+import type { Logger } from "#shared/log";
+import {
+  formatResource,
+  groups,
+  operations,
+  resourceTypes,
+  sources,
+  type NewMessage,
+  type WireMessage,
+} from "#shared/message";
+
+/** A token that a volume of a pod asks for. */
+export interface TokenRequest {
+  readonly volume: string;
+  readonly path: string;
+  readonly audience?: string;
+  readonly expirationSeconds?: number;
+}
+
+export interface PodTokens {
+  /** by `tokenKey` */
+  readonly tokens: ReadonlyMap<string, string>;
+  /** when the first of them has to be renewed, or one that is missing tried again */
+  readonly renewMs: number;
+}
+
+export interface TokenDeps {
+  readonly ask: (message: NewMessage & { readonly timeoutMs?: number }) => Promise<WireMessage>;
+  readonly log: Pick<Logger, "debug" | "warn">;
+}
+
+/** A pod does not wait longer for a token: it starts without and gets it when the cloud answers. */
+const answerMs = 2000;
+const retryMs = 60_000;
+const usualSeconds = 3600;
+const longestRenewMs = 86_400_000;
+
+/** Volumes of a pod may have files of one path, for different audiences. */
+export function tokenKey(volume: string, path: string): string {
+  return `${volume}/${path}`;
+}
+
+/**
+ * Asks the cloud for tokens, as KubeEdge does; one that cannot be had now is missing in the answer. The cloud may give
+ * less time than was asked for. Tokens are renewed when four fifths of it are over and each day, as the kubelet does.
+ */
+export async function requestTokens(
+  pod: Pod,
+  wanted: readonly TokenRequest[],
+  { ask, log }: TokenDeps,
+): Promise<PodTokens> {
+  const tokens = new Map<string, string>();
+  let renewMs = longestRenewMs;
+  for (const one of wanted) {
+    try {
+      const { content } = await ask(questionFor(pod, one));
+      const { token, seconds = one.expirationSeconds ?? usualSeconds } = readToken(content);
+      tokens.set(tokenKey(one.volume, one.path), token);
+      renewMs = Math.min(renewMs, seconds * 800);
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      const level = error instanceof UnavailableError ? "debug" : "warn";
+      log[level]("cannot get the token of a volume", { pod: objectKey(pod), volume: one.volume, error });
+      renewMs = Math.min(renewMs, retryMs);
+    }
+  }
+  return { tokens, renewMs };
+}
+
+function questionFor(
+  { metadata, spec }: Pod,
+  { audience, expirationSeconds = usualSeconds }: TokenRequest,
+): NewMessage & { readonly timeoutMs: number } {
+  const { namespace, name, uid } = metadata;
+  const boundObjectRef = { kind: "Pod", apiVersion: "v1", name, uid };
+  const audiences = audience ? [audience] : null;
+  return {
+    source: sources.edged,
+    group: groups.meta,
+    operation: operations.query,
+    resource: formatResource(
+      resourceTypes.serviceAccountToken,
+      namespace,
+      spec.serviceAccountName || "default",
+    ),
+    content: { metadata: {}, spec: { audiences, expirationSeconds, boundObjectRef } },
+    timeoutMs: answerMs,
+  };
+}
+
+/** @throws AppError when the cloud refused */
+function readToken(content: unknown): { readonly token: string; readonly seconds?: number } {
+  const { spec, status, ErrStatus } = (content ?? {}) as {
+    readonly spec?: { readonly expirationSeconds?: unknown };
+    readonly status?: { readonly token?: unknown };
+    readonly ErrStatus?: { readonly message?: unknown };
+  };
+  const token = status?.token;
+  if (typeof token !== "string" || token === "") {
+    const why = typeof ErrStatus?.message === "string" ? ErrStatus.message : "none is in the answer";
+    throw new AppError("no-token", `Failed to fetch token: ${why}`);
+  }
+  const seconds = spec?.expirationSeconds;
+  return typeof seconds === "number" && seconds > 0 ? { token, seconds } : { token };
+}
