@@ -43,17 +43,22 @@ export class TokenSigner {
   readonly #current: VerifyKey;
   readonly #keys: readonly VerifyKey[];
 
-  /** `keyPem` is a PKCS#8 EC P-256 key, as `newKey` makes them; with `retiredPem` nothing is signed any more. */
-  constructor(keyPem: string, retiredPem?: string) {
+  /** `keyPem` is a PKCS#8 EC P-256 key, as `newKey` makes them; with the public key `retiredPem` nothing is signed. */
+  constructor(keyPem: string, retiredPem = "") {
     this.#private = createPrivateKey(keyPem);
     this.#current = verifyKey(createPublicKey(this.#private), false);
-    const retired = retiredPem === undefined ? [] : [verifyKey(createPublicKey(retiredPem), true)];
+    const retired = retiredPem === "" ? [] : [verifyKey(createPublicKey(retiredPem), true)];
     this.#keys = [this.#current, ...retired];
   }
 
   static newKey(): string {
     const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
     return privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+  }
+
+  /** The public half of a key, as PEM. */
+  static publicKeyOf(keyPem: string): string {
+    return createPublicKey(keyPem).export({ type: "spki", format: "pem" }).toString();
   }
 
   sign(claims: TokenClaims): string {

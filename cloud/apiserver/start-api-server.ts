@@ -114,7 +114,7 @@ function wireRoutes({ config, deps, store, registry, objects, extras }: Wiring):
   address: string;
 } {
   const { clock, log } = deps;
-  const signer = new TokenSigner(signingKey(store), store.setting(retiredKey));
+  const signer = new TokenSigner(...signingKeys(store));
   const find = (resource: string, namespace: string, name: string): KubeObject | undefined =>
     parse(store.get(resource, `${namespace}/${name}`));
   const { adminToken } = config;
@@ -174,16 +174,20 @@ function compact(store: RevisionStore, log: Logger): void {
   store.compact().catch((error: unknown) => log.warn("Cannot compact the history", { error }));
 }
 
-/** What signed tokens before those of nodes were bound to pods and limited in time. */
-const retiredKey = "service-account-key";
-const currentKey = "service-account-signing-key";
+const keySetting = "service-account-key";
+/** The public half of the key that signed tokens before those of nodes were bound and limited; empty without one. */
+const retiredSetting = "service-account-key-retired";
 
-function signingKey(store: RevisionStore): string {
-  const kept = store.setting(currentKey);
-  if (kept !== undefined) return kept;
+/** A database of before gets a new key once; what a crash leaves half done is done again. */
+function signingKeys(store: RevisionStore): readonly [key: string, retired: string] {
+  const kept = store.setting(keySetting);
+  const former = kept === undefined ? "" : TokenSigner.publicKeyOf(kept);
+  const retired = store.setting(retiredSetting);
+  if (kept !== undefined && retired !== undefined && retired !== former) return [kept, retired];
   const made = TokenSigner.newKey();
-  store.saveSetting(currentKey, made);
-  return made;
+  store.saveSetting(retiredSetting, former);
+  store.saveSetting(keySetting, made);
+  return [made, former];
 }
 
 function rbacSource(store: RevisionStore): RbacSource {

@@ -132,35 +132,58 @@ test("API says the administrator's token is for another audience when asked for 
   expect(answer["status"]).toMatchObject({ error: "[invalid bearer token, token lookup failed]" });
 });
 
-test("API takes no endless token of before when the database is opened by this version, but short ones", async () => {
+test("API takes a long token again after restarts when an operator had it made", async () => {
   using dir = tempDir();
-  const key = TokenSigner.newKey();
-  {
-    await using store = new RevisionStore({
-      path: join(dir.path, "cloudcore.db"),
-      historyRevisions: 10_000,
-      onError: (error) => {
-        throw error;
-      },
-    });
-    store.saveSetting("service-account-key", key);
+  const tokens: string[] = [];
+  for (let start = 0; start < 3; start += 1) {
+    await using server = await startWithAccount(dir.path);
+    const { body } = await request(server, { expirationSeconds: 4_000_000 });
+    tokens.push(textAt(body, "status", "token"));
+    const statuses = await Promise.all(
+      tokens.map(async (token) => {
+        const headers = { authorization: `Bearer ${token}` };
+        return (await server.call("GET", `${api}/pods`, undefined, headers)).status;
+      }),
+    );
+    expect(statuses).toEqual(tokens.map(() => 403));
   }
-  await using server = await startWithAccount(dir.path);
-  const { body } = await server.call("GET", `${api}/serviceaccounts/runner`);
-  const uid = textAt(body, "metadata", "uid");
-  const iat = Math.floor(Date.now() / 1000);
-  const status = async (seconds: number): Promise<number> => {
-    const token = new TokenSigner(key).sign({
-      iss: issuer,
-      aud: [issuer],
-      sub: "system:serviceaccount:default:runner",
-      iat,
-      nbf: iat,
-      exp: iat + seconds,
-      jti: "1",
-      "kubernetes.io": { namespace: "default", serviceaccount: { name: "runner", uid } },
-    });
-    return (await server.call("GET", `${api}/pods`, undefined, { authorization: `Bearer ${token}` })).status;
-  };
-  expect([await status(3600), await status(4_294_967_296)]).toEqual([403, 401]);
 });
+
+/** After a crash between the two writes of the change of keys, too. */
+test.each([false, true])(
+  "API takes no endless token of before when it opens an old database, half changed: %p",
+  async (half) => {
+    using dir = tempDir();
+    const key = TokenSigner.newKey();
+    {
+      await using store = new RevisionStore({
+        path: join(dir.path, "cloudcore.db"),
+        historyRevisions: 10_000,
+        onError: (error) => {
+          throw error;
+        },
+      });
+      store.saveSetting("service-account-key", key);
+      if (half) store.saveSetting("service-account-key-retired", TokenSigner.publicKeyOf(key));
+    }
+    await using server = await startWithAccount(dir.path);
+    const { body } = await server.call("GET", `${api}/serviceaccounts/runner`);
+    const uid = textAt(body, "metadata", "uid");
+    const iat = Math.floor(Date.now() / 1000);
+    const status = async (seconds: number): Promise<number> => {
+      const token = new TokenSigner(key).sign({
+        iss: issuer,
+        aud: [issuer],
+        sub: "system:serviceaccount:default:runner",
+        iat,
+        nbf: iat,
+        exp: iat + seconds,
+        jti: "1",
+        "kubernetes.io": { namespace: "default", serviceaccount: { name: "runner", uid } },
+      });
+      return (await server.call("GET", `${api}/pods`, undefined, { authorization: `Bearer ${token}` }))
+        .status;
+    };
+    expect([await status(3600), await status(4_294_967_296)]).toEqual([403, 401]);
+  },
+);
