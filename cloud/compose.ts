@@ -34,16 +34,10 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
   stack.use(
     await startSyncController({ port: bus.port("synccontroller"), kube, clock, log: log("synccontroller") }),
   );
-  stack.use(
-    await startEdgeController({
-      port: bus.port("edgecontroller"),
-      kube,
-      clock,
-      log: log("edgecontroller"),
-      devices: config.deviceController.enabled,
-    }),
-  );
-  if (config.deviceController.enabled) {
+  const edge = { port: bus.port("edgecontroller"), kube, clock, log: log("edgecontroller") } as const;
+  const devices = config.deviceController.enabled;
+  stack.use(await startEdgeController({ ...edge, devices }));
+  if (devices) {
     const parts = { port: bus.port("devicecontroller"), clock, log: log("devicecontroller") } as const;
     const own = config.deviceController.kube;
     const kubeOfDevices =
@@ -54,7 +48,7 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
   }
   const telemetry = stack.use(
     await startTelemetry(
-      { ...config.telemetry, dataDir, devices: config.deviceController.enabled },
+      { ...config.telemetry, dataDir, devices },
       { port: bus.port("telemetry"), clock, log: log("telemetry") },
     ),
   );
