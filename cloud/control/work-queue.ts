@@ -12,13 +12,17 @@ export interface WorkQueueOptions {
 
 const firstRetryMs = 20;
 const lastRetryMs = 30_000;
+/** Runs side by side; as many calls of the API are under way at most. */
+const workers = 20;
 
 /**
- * Keys to reconcile: one run per key at a time, different keys side by side, a key added while it runs runs once more.
- * A failed run is repeated with exponential backoff until it succeeds.
+ * Keys to reconcile: one run per key at a time, a bounded number of keys side by side, a key added while it runs runs once
+ * more. Each run begins in a turn of the event loop of its own, so that keys which add each other for ever cost their own
+ * progress and nobody else's. A failed run is repeated with exponential backoff until it succeeds.
  */
 export class WorkQueue implements AsyncDisposable {
   readonly #options: WorkQueueOptions;
+  readonly #waiting = new Set<string>();
   readonly #running = new Map<string, Promise<void>>();
   readonly #again = new Set<string>();
   readonly #failures = new Map<string, number>();
@@ -36,7 +40,8 @@ export class WorkQueue implements AsyncDisposable {
       this.#again.add(key);
       return;
     }
-    this.#running.set(key, this.#run(key));
+    this.#waiting.add(key);
+    this.#start();
   }
 
   /** Adds the key after `ms`, unless it is added before. */
@@ -51,16 +56,25 @@ export class WorkQueue implements AsyncDisposable {
     );
   }
 
+  #start(): void {
+    for (const key of this.#waiting) {
+      if (this.#running.size >= workers) return;
+      this.#waiting.delete(key);
+      this.#running.set(key, this.#run(key));
+    }
+  }
+
   async #run(key: string): Promise<void> {
-    await Promise.resolve();
+    await nextTurn();
     try {
-      await this.#options.reconcile(key);
+      if (!this.#closed) await this.#options.reconcile(key);
       this.#failures.delete(key);
     } catch (error) {
       this.#retry(key, error);
     }
     this.#running.delete(key);
     if (this.#again.delete(key)) this.add(key);
+    this.#start();
   }
 
   #retry(key: string, error: unknown): void {
@@ -82,7 +96,14 @@ export class WorkQueue implements AsyncDisposable {
     this.#closed = true;
     for (const timer of this.#timers.values()) timer[Symbol.dispose]();
     this.#timers.clear();
+    this.#waiting.clear();
     this.#again.clear();
     await Promise.all(this.#running.values());
   }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }

@@ -26,6 +26,8 @@ export class FollowedKinds implements AsyncDisposable {
   readonly #kube: KubeClient;
   readonly #onKind: (kind: FollowedKind) => Disposable;
   readonly #kinds = new Map<string, FollowedKind & { readonly watch: Disposable }>();
+  /** Ids by kind and group, as references name them. */
+  readonly #byName = new Map<string, string>();
   readonly #definitions: Informer<Definition>;
   readonly #following: Disposable;
   readonly #ending = new Set<Promise<void>>();
@@ -56,7 +58,7 @@ export class FollowedKinds implements AsyncDisposable {
   ownerKind({ apiVersion, kind }: OwnerReference): FollowedKind | undefined {
     const slash = apiVersion.indexOf("/");
     const group = slash < 0 ? "" : apiVersion.slice(0, slash);
-    return this.all().find(({ type }) => type.kind === kind && type.group === group);
+    return this.#kinds.get(this.#byName.get(`${kind}.${group}`) ?? "");
   }
 
   #define(definition: Definition): void {
@@ -72,6 +74,7 @@ export class FollowedKinds implements AsyncDisposable {
     const type = { group, version, plural, kind, namespaced };
     const followed = { type, informer: this.#kube.informer(type) };
     const id = kindId(type);
+    this.#byName.set(`${kind}.${group}`, id);
     this.#kinds.set(id, { ...followed, watch: { [Symbol.dispose]: () => undefined } });
     this.#kinds.set(id, { ...followed, watch: this.#onKind(followed) });
   }

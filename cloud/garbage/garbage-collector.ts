@@ -1,12 +1,17 @@
 import { KubeError, type KubeClient, type ObjectAt, type ResourceType } from "#cloud/kubeclient";
 import { objectKey, type KubeObject, type OwnerReference } from "#shared/kube";
-import type { ControllerDeps, StartController } from "#cloud/control";
-import { FollowedKinds, kindId, type FollowedKind } from "./followed-kinds.ts";
+import { recordEvent, WorkQueue, type ControllerDeps, type StartController } from "#cloud/control";
 import { dropOwners, isDeleting, placeOf } from "#cloud/workloads";
-import { WorkQueue } from "#cloud/control";
+import { AbsentOwners } from "./absent-owners.ts";
+import { FollowedKinds, kindId, type FollowedKind } from "./followed-kinds.ts";
+import { circlesOf, ownersOf, OwnerGraph, waitsForDependents } from "./owner-graph.ts";
 
 const foreground = "foregroundDeletion";
 const orphan = "orphan";
+/** Names no object: reconciling it looks for owners that wait for each other. */
+const circles = "circles";
+const lookForCirclesMs = 200;
+const callsAtATime = 10;
 
 /** Deletes what lost its owners, and does for owners being deleted what their finalizers ask for. */
 export const startGarbageCollector: StartController = (deps) => {
@@ -14,17 +19,25 @@ export const startGarbageCollector: StartController = (deps) => {
   return { [Symbol.asyncDispose]: () => collector.stop() };
 };
 
+interface Found {
+  readonly type: ResourceType;
+  readonly object: KubeObject;
+}
+
 class GarbageCollector {
   readonly #deps: ControllerDeps;
   readonly #queue: WorkQueue;
   readonly #kinds: FollowedKinds;
-  /** Queue keys of the dependents of each owner uid. */
-  readonly #dependents = new Map<string, Set<string>>();
+  readonly #graph = new OwnerGraph();
+  readonly #absent = new AbsentOwners();
+  /** Uids of waiting owners whose dependents were queued: those that come later queue themselves. */
+  readonly #asked = new Set<string>();
 
   constructor(deps: ControllerDeps) {
     const { clock, log } = deps;
     this.#deps = deps;
-    const reconcile = (key: string): Promise<void> => this.#reconcile(key);
+    const reconcile = (key: string): Promise<void> =>
+      key === circles ? this.#breakCircles() : this.#reconcile(key);
     this.#queue = new WorkQueue({ name: "garbage", clock, log, reconcile });
     this.#kinds = new FollowedKinds(deps.kube, (kind) => this.#watchKind(kind));
   }
@@ -39,44 +52,29 @@ class GarbageCollector {
     const keyOf = (object: KubeObject): string => `${id} ${objectKey(object)}`;
     return informer.watch({
       added: (object) => {
-        this.#index(keyOf(object), object);
+        this.#graph.add(keyOf(object), object);
         if (ownersOf(object).length > 0 || isDeleting(object)) this.#queue.add(keyOf(object));
       },
       updated: (object, old) => {
-        this.#unindex(keyOf(old), old);
-        this.#index(keyOf(object), object);
         if (concern(object) !== concern(old)) {
+          this.#graph.remove(keyOf(old), old);
+          this.#graph.add(keyOf(object), object);
           this.#queue.add(keyOf(object));
           this.#wakeOwners(old);
         }
-        if (object.metadata.uid !== old.metadata.uid) this.#wakeDependents(old.metadata.uid);
+        if (object.metadata.uid !== old.metadata.uid) this.#lost(old);
       },
       removed: (object) => {
-        this.#unindex(keyOf(object), object);
-        this.#wakeDependents(object.metadata.uid);
+        this.#graph.remove(keyOf(object), object);
+        this.#lost(object);
         this.#wakeOwners(object);
       },
     });
   }
 
-  #index(key: string, object: KubeObject): void {
-    for (const { uid } of ownersOf(object)) {
-      const keys = this.#dependents.get(uid) ?? new Set<string>();
-      keys.add(key);
-      this.#dependents.set(uid, keys);
-    }
-  }
-
-  #unindex(key: string, object: KubeObject): void {
-    for (const { uid } of ownersOf(object)) {
-      const keys = this.#dependents.get(uid);
-      keys?.delete(key);
-      if (keys?.size === 0) this.#dependents.delete(uid);
-    }
-  }
-
-  #wakeDependents(uid: string | undefined): void {
-    for (const key of this.#dependents.get(uid ?? "") ?? []) this.#queue.add(key);
+  #lost(object: KubeObject): void {
+    this.#asked.delete(object.metadata.uid ?? "");
+    for (const key of this.#graph.dependentsOf(object)) this.#queue.add(key);
   }
 
   /** An owner deleted in the foreground waits for its dependents to be gone. */
@@ -92,16 +90,15 @@ class GarbageCollector {
     const found = this.#lookUp(key);
     if (!found) return;
     const { type, object } = found;
-    const finalizers = object.metadata.finalizers ?? [];
     if (isDeleting(object)) {
-      if (finalizers.includes(orphan)) await this.#orphanDependents(type, object);
-      else if (finalizers.includes(foreground)) await this.#deleteDependents(type, object);
+      if (object.metadata.finalizers?.includes(orphan)) await this.#orphanDependents(type, object);
+      else if (waitsForDependents(object)) await this.#deleteDependents(found);
       return;
     }
     if (ownersOf(object).length > 0) await this.#judge(type, object);
   }
 
-  #lookUp(key: string): { readonly type: ResourceType; readonly object: KubeObject } | undefined {
+  #lookUp(key: string): Found | undefined {
     const space = key.indexOf(" ");
     const kind = this.#kinds.find(key.slice(0, space));
     const object = kind?.informer.get(key.slice(space + 1));
@@ -111,7 +108,10 @@ class GarbageCollector {
   /** Deletes a dependent that no owner holds any more; takes owners that are gone off one that others hold. */
   async #judge(type: ResourceType, object: KubeObject): Promise<void> {
     const owners = ownersOf(object);
-    const states = await Promise.all(owners.map((owner) => this.#stateOf(owner, object)));
+    const states: OwnerState[] = [];
+    // One after the other: an object can name owners by the ten thousand.
+    // oxlint-disable-next-line no-await-in-loop
+    for (const owner of owners) states.push(await this.#stateOf(owner, { type, object }));
     const lost = owners.filter((_owner, index) => states[index] !== "there");
     if (lost.length === 0) return;
     if (lost.length < owners.length) {
@@ -119,7 +119,7 @@ class GarbageCollector {
       await ignoreGone(dropOwners(this.#deps.kube, { type, object, uids }));
       return;
     }
-    const hasDependents = this.#dependents.has(object.metadata.uid ?? "");
+    const hasDependents = this.#graph.dependentsOf(object).size > 0;
     const isWaitedFor = states.includes("waiting") && hasDependents;
     await this.#delete(type, object, isWaitedFor);
   }
@@ -132,26 +132,101 @@ class GarbageCollector {
   }
 
   /** Kinds we know nothing of count as there: nothing is deleted by guess. */
-  async #stateOf(reference: OwnerReference, dependent: KubeObject): Promise<"there" | "waiting" | "gone"> {
+  async #stateOf(reference: OwnerReference, dependent: Found): Promise<OwnerState> {
     const kind = this.#kinds.ownerKind(reference);
-    const at = kind && ownerPlace(kind.type, reference, dependent);
-    if (!at) return "there";
-    const copy = kind.informer.get(objectKey({ metadata: at }));
+    if (!kind) return "there";
+    const at = ownerPlace(kind.type, reference, dependent.object);
+    if (!at) {
+      // A cluster-scoped object cannot be owned from within a namespace; upstream keeps it and says so.
+      this.#sayOnce(reference, dependent, true);
+      return "there";
+    }
+    const key = objectKey({ metadata: at });
+    const copy = kind.informer.get(key);
+    const id = `${kindId(kind.type)} ${key} ${reference.uid}`;
+    if (copy?.metadata.uid !== reference.uid && this.#absent.has(id)) {
+      this.#sayOnce(reference, dependent, this.#absent.isElsewhere(id));
+      return "gone";
+    }
     const owner =
       copy?.metadata.uid === reference.uid ? copy : await this.#deps.kube.find<KubeObject>(kind.type, at);
-    if (owner?.metadata.uid !== reference.uid) return "gone";
-    const isWaiting = isDeleting(owner) && owner.metadata.finalizers?.includes(foreground) === true;
-    return isWaiting ? "waiting" : "there";
+    if (owner?.metadata.uid === reference.uid) return waitsForDependents(owner) ? "waiting" : "there";
+    const elsewhere = kind.informer.list().some(({ metadata }) => metadata.uid === reference.uid);
+    this.#absent.add(id, elsewhere);
+    this.#sayOnce(reference, dependent, elsewhere);
+    return "gone";
   }
 
-  async #deleteDependents(type: ResourceType, owner: KubeObject): Promise<void> {
-    const uid = owner.metadata.uid ?? "";
-    const keys = [...(this.#dependents.get(uid) ?? [])];
-    const blocking = keys.filter((key) =>
-      ownersOf(this.#lookUp(key)?.object).some((one) => one.uid === uid && one.blockOwnerDeletion === true),
+  /** An owner of another namespace is no owner: the dependent is treated as one whose owner is gone. */
+  #sayOnce(reference: OwnerReference, { type, object }: Found, isInvalid: boolean): void {
+    const { uid = "", namespace = "" } = object.metadata;
+    const id = `event ${uid} ${reference.uid}`;
+    if (!isInvalid || this.#absent.has(id)) return;
+    this.#absent.add(id, true);
+    const { apiVersion, kind, name } = reference;
+    const owner = `[${apiVersion}/${kind}, namespace: ${namespace}, name: ${name}, uid: ${reference.uid}]`;
+    void recordEvent(this.#deps, type, object, {
+      type: "Warning",
+      reason: "OwnerRefInvalidNamespace",
+      message: `ownerRef ${owner} does not exist in namespace ${JSON.stringify(namespace)}`,
+      component: "garbage-collector-controller",
+    });
+  }
+
+  async #deleteDependents({ type, object: owner }: Found): Promise<void> {
+    const { uid = "" } = owner.metadata;
+    if (!this.#asked.has(uid)) {
+      this.#asked.add(uid);
+      for (const key of this.#graph.dependentsOf(owner)) {
+        const dependent = this.#lookUp(key)?.object;
+        if (dependent && !isDeleting(dependent)) this.#queue.add(key);
+      }
+    }
+    if (this.#isBlocked({ type, object: owner })) this.#queue.addAfter(circles, lookForCirclesMs);
+    else await this.#dropFinalizer(type, owner, foreground);
+  }
+
+  #isBlocked(owner: Found): boolean {
+    for (const key of this.#graph.blockersOf(owner.object))
+      if (this.#isOwned(this.#lookUp(key)?.object, owner)) return true;
+    return false;
+  }
+
+  /** Whether a dependent names the owner where it is: a uid alone would let one namespace hold up another. */
+  #isOwned(dependent: KubeObject | undefined, { type, object: { metadata } }: Found): boolean {
+    if (!dependent) return false;
+    return ownersOf(dependent).some((reference) => {
+      if (reference.uid !== metadata.uid || reference.blockOwnerDeletion !== true) return false;
+      const kind = this.#kinds.ownerKind(reference)?.type;
+      const at = kind && kindId(kind) === kindId(type) && ownerPlace(type, reference, dependent);
+      return at ? objectKey({ metadata: at }) === objectKey({ metadata }) : false;
+    });
+  }
+
+  /** Owners that wait for each other would do so for ever: within a circle nobody is waited for any longer. */
+  async #breakCircles(): Promise<void> {
+    const waiting = this.#graph.waiting();
+    const next = (key: string): string[] => {
+      const owner = this.#lookUp(key);
+      if (!owner) return [];
+      const blockers = [...this.#graph.blockersOf(owner.object)].filter((one) => waiting.has(one));
+      return blockers.filter((one) => this.#isOwned(this.#lookUp(one)?.object, owner));
+    };
+    for (const circle of circlesOf(waiting, next)) {
+      const members = [...circle].flatMap((key) => this.#lookUp(key) ?? []);
+      const uids = new Set(members.map(({ object }) => object.metadata.uid ?? ""));
+      // oxlint-disable-next-line no-await-in-loop
+      await sideBySide(members, (member) => this.#unblock(member, uids));
+    }
+  }
+
+  async #unblock({ type, object }: Found, uids: ReadonlySet<string>): Promise<void> {
+    const { uid, resourceVersion } = object.metadata;
+    const ownerReferences = ownersOf(object).map((reference) =>
+      uids.has(reference.uid) ? { ...reference, blockOwnerDeletion: false } : reference,
     );
-    for (const key of keys) this.#queue.add(key);
-    if (blocking.length === 0) await this.#dropFinalizer(type, owner, foreground);
+    const metadata = { uid, resourceVersion, ownerReferences };
+    await ignoreGone(this.#deps.kube.patch(type, placeOf(object), { metadata }, { type: "merge" }));
   }
 
   /** Asks the API for the dependents: one that is not in the local copy yet would be deleted afterwards. */
@@ -162,10 +237,8 @@ class GarbageCollector {
       if (namespace !== undefined && !dependentType.namespaced) continue;
       const items = await listThere(kube, dependentType, namespace);
       const dependents = items.filter((object) => ownersOf(object).some((one) => one.uid === uid));
-      await Promise.all(
-        dependents.map((object) =>
-          ignoreGone(dropOwners(kube, { type: dependentType, object, uids: [uid] })),
-        ),
+      await sideBySide(dependents, (object) =>
+        ignoreGone(dropOwners(kube, { type: dependentType, object, uids: [uid] })),
       );
     }
     await this.#dropFinalizer(type, owner, orphan);
@@ -179,9 +252,7 @@ class GarbageCollector {
   }
 }
 
-function ownersOf(object: KubeObject | undefined): readonly OwnerReference[] {
-  return object?.metadata.ownerReferences ?? [];
-}
+type OwnerState = "there" | "waiting" | "gone";
 
 /** What of an object the collector acts on. */
 function concern({ metadata }: KubeObject): string {
@@ -215,4 +286,14 @@ async function ignoreGone(call: Promise<unknown>): Promise<void> {
   } catch (error) {
     if (!(error instanceof KubeError && error.httpStatus === 404)) throw error;
   }
+}
+
+/** A few at a time: ten thousand dependents must not become ten thousand calls at once. */
+async function sideBySide<T>(items: readonly T[], run: (item: T) => Promise<void>): Promise<void> {
+  const left = items.values();
+  const worker = async (): Promise<void> => {
+    // oxlint-disable-next-line no-await-in-loop
+    for (const item of left) await run(item);
+  };
+  await Promise.all(Array.from({ length: callsAtATime }, worker));
 }

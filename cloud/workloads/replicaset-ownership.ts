@@ -169,7 +169,8 @@ export async function dropOwners(
   change: { readonly type: ResourceType; readonly object: KubeObject; readonly uids: readonly string[] },
 ): Promise<void> {
   const { uid, resourceVersion, ownerReferences = [] } = change.object.metadata;
-  const left = ownerReferences.filter((reference) => !change.uids.includes(reference.uid));
+  const dropped = new Set(change.uids);
+  const left = ownerReferences.filter((reference) => !dropped.has(reference.uid));
   const metadata = { uid, resourceVersion, ownerReferences: left.length > 0 ? left : null };
   await kube.patch(change.type, placeOf(change.object), { metadata }, { type: "merge" });
 }
