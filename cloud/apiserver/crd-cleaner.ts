@@ -1,5 +1,7 @@
-import type { Logger } from "#shared/log";
+import type { Clock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
+import { backoff, KeyedWorker } from "#shared/lifecycle";
+import type { Logger } from "#shared/log";
 import type { Change, RevisionStore } from "#cloud/apistore";
 import { crdResource, type KindRegistry } from "./kind-registry.ts";
 import { crdFinalizer, type ObjectService } from "./object-service.ts";
@@ -8,6 +10,7 @@ interface Parts {
   readonly store: RevisionStore;
   readonly registry: KindRegistry;
   readonly objects: ObjectService;
+  readonly clock: Clock;
   readonly log: Logger;
 }
 
@@ -15,52 +18,115 @@ interface Definition extends KubeObject {
   readonly spec: { readonly group: string; readonly names: { readonly plural: string } };
 }
 
-/** Deletes the objects of a CustomResourceDefinition that is being deleted, then lets go of it. */
-export function startCrdCleaner(parts: Parts): Disposable {
-  const owned = new DisposableStack();
-  const waiting = new Map<string, Disposable>();
-  owned.defer(() => {
-    for (const following of waiting.values()) following[Symbol.dispose]();
-  });
-  const look = (name: string): void => {
-    clean(parts, name, waiting).catch((error: unknown) =>
-      parts.log.warn("Cannot remove the objects of a custom resource definition", { name, error }),
-    );
-  };
-  owned.use(
-    parts.store.follow(crdResource, (changes: readonly Change[]) => {
-      for (const change of changes) if (change.type !== "DELETED") look(change.key.slice(1));
-    }),
-  );
-  for (const { key } of parts.store.list(crdResource)) look(key.slice(1));
-  return owned;
+const firstRetryMs = 500;
+const lastRetryMs = 30_000;
+
+/** Deletes the objects of a CustomResourceDefinition that is being deleted, then releases it. */
+export function startCrdCleaner(parts: Parts): AsyncDisposable {
+  const cleaner = new CrdCleaner(parts);
+  return { [Symbol.asyncDispose]: () => cleaner.stop() };
 }
 
-async function clean(parts: Parts, name: string, waiting: Map<string, Disposable>): Promise<void> {
-  const { store } = parts;
-  const crd = dyingDefinition(store, name);
-  if (!crd) return;
-  const { group, names } = crd.spec;
-  const resource = `${group}/${names.plural}`;
-  if (!waiting.has(name)) {
-    waiting.set(
-      name,
-      store.follow(resource, () => void release(parts, name, resource).catch(() => undefined)),
+/** What is to be done for a definition; its objects are looked through once, then their number tells. */
+type Step = "delete objects" | "release";
+
+class CrdCleaner {
+  readonly #parts: Parts;
+  readonly #worker: KeyedWorker<string, Step>;
+  readonly #owned = new DisposableStack();
+  /** by name of the definition: hears when its objects are gone */
+  readonly #waiting = new Map<string, Disposable>();
+  readonly #retries = new Map<string, { readonly waits: Iterator<number, never>; timer: Disposable }>();
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#worker = new KeyedWorker(
+      (key, step) => this.#run(nameOf(key), step),
+      (key, error) => this.#retry(key, error),
     );
+    const { store } = parts;
+    this.#owned.use(store.follow(crdResource, (changes) => this.#hear(changes)));
+    for (const { key } of store.list(crdResource)) this.#submit(key.slice(1), "delete objects");
   }
-  const kind = parts.registry.findResource(group, names.plural);
-  for (const { key } of kind ? store.list(resource) : []) {
-    const [namespace = "", object = ""] = key.split("/", 2);
-    if (kind) await parts.objects.delete({ kind, namespace, name: object }, {});
+
+  async stop(): Promise<void> {
+    this.#owned.dispose();
+    for (const following of this.#waiting.values()) following[Symbol.dispose]();
+    for (const { timer } of this.#retries.values()) timer[Symbol.dispose]();
+    await this.#worker[Symbol.asyncDispose]();
   }
-  await release(parts, name, resource);
-  if (store.find(crdResource, `/${name}`) !== undefined) return;
-  waiting.get(name)?.[Symbol.dispose]();
-  waiting.delete(name);
+
+  #hear(changes: readonly Change[]): void {
+    for (const { type, key } of changes) if (type !== "DELETED") this.#submit(key.slice(1), "delete objects");
+  }
+
+  #submit(name: string, step: Step): void {
+    this.#worker.submit(`${step}/${name}`, step);
+  }
+
+  async #run(name: string, step: Step): Promise<void> {
+    const crd = dyingDefinition(this.#parts.store, name);
+    if (crd && step === "delete objects") await this.#deleteObjects(name, crd);
+    if (crd) await release(this.#parts.store, name, resourceOf(crd));
+    this.#forgetRetry(`${step}/${name}`);
+    if (this.#parts.store.find(crdResource, `/${name}`) !== undefined) return;
+    this.#waiting.get(name)?.[Symbol.dispose]();
+    this.#waiting.delete(name);
+  }
+
+  async #deleteObjects(name: string, crd: Definition): Promise<void> {
+    const { store, registry, objects } = this.#parts;
+    const resource = resourceOf(crd);
+    if (!this.#waiting.has(name))
+      this.#waiting.set(
+        name,
+        store.follow(resource, () => this.#submit(name, "release")),
+      );
+    const kind = registry.findResource(crd.spec.group, crd.spec.names.plural);
+    for (const { key } of kind ? store.list(resource) : []) {
+      const [namespace = "", object = ""] = key.split("/", 2);
+      // Another may have deleted it meanwhile.
+      if (!kind || store.find(resource, key) === undefined) continue;
+      // oxlint-disable-next-line no-await-in-loop -- a large collection must not be deleted in one turn
+      await objects.delete({ kind, namespace, name: object }, {});
+    }
+  }
+
+  /** Nobody else would do it: a definition that is not released stays for ever. */
+  #retry(key: string, error: unknown): void {
+    const { clock, log } = this.#parts;
+    const waits =
+      this.#retries.get(key)?.waits ??
+      backoff({ firstMs: firstRetryMs, capMs: lastRetryMs, random: () => clock.random() });
+    const afterMs = waits.next().value;
+    const step = key.slice(0, key.indexOf("/")) as Step;
+    log.warn("cannot clean up after a custom resource definition, trying again", {
+      name: nameOf(key),
+      step,
+      afterMs,
+      error,
+    });
+    this.#retries.get(key)?.timer[Symbol.dispose]();
+    const timer = clock.after(afterMs, () => this.#worker.submit(key, step));
+    this.#retries.set(key, { waits, timer });
+  }
+
+  #forgetRetry(key: string): void {
+    this.#retries.get(key)?.timer[Symbol.dispose]();
+    this.#retries.delete(key);
+  }
+}
+
+function nameOf(key: string): string {
+  return key.slice(key.indexOf("/") + 1);
+}
+
+function resourceOf({ spec: { group, names } }: Definition): string {
+  return `${group}/${names.plural}`;
 }
 
 /** Takes the finalizer off once no object is left. */
-async function release({ store }: Parts, name: string, resource: string): Promise<void> {
+async function release(store: RevisionStore, name: string, resource: string): Promise<void> {
   const crd = dyingDefinition(store, name);
   if (!crd || store.count(resource) > 0) return;
   const finalizers = (crd.metadata.finalizers ?? []).filter((finalizer) => finalizer !== crdFinalizer);

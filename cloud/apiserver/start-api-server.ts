@@ -73,7 +73,7 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
     clock,
     ...(config.admit && { admit: config.admit }),
   });
-  stack.use(startCrdCleaner({ store, registry, objects, log }));
+  stack.use(startCrdCleaner({ store, registry, objects, clock, log }));
   stack.use(clock.every(compactEveryMs, () => compact(store, log)));
   const ensure = (all: readonly KubeObject[]): Promise<void> =>
     ensureObjects({ objects, registry, store }, all);

@@ -1,0 +1,38 @@
+import { expect, test } from "bun:test";
+import { startCrdCleaner } from "#internal/cloud/apiserver/crd-cleaner.ts";
+import { crdResource, KindRegistry } from "#internal/cloud/apiserver/kind-registry.ts";
+import { crdFinalizer, ObjectService } from "#internal/cloud/apiserver/object-service.ts";
+import { ServiceAddresses } from "#internal/cloud/apiserver/service-addresses.ts";
+import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { silentLog } from "#internal/test/support/silent-log.ts";
+import { RevisionStore } from "#cloud/apistore";
+import { UnavailableError } from "#shared/errors";
+
+const name = "rings.example.com";
+
+function dying(): { metadata: { name: string; deletionTimestamp: string; finalizers: string[] } } {
+  return { metadata: { name, deletionTimestamp: "2026-01-01T00:00:00Z", finalizers: [crdFinalizer] } };
+}
+
+test("a definition being deleted is released when a write failed before", async () => {
+  await using store = new RevisionStore({ path: ":memory:", historyRevisions: 10, onError: () => undefined });
+  const clock = new FakeClock();
+  const log = silentLog();
+  using registry = new KindRegistry(store);
+  using addresses = new ServiceAddresses(store, clock);
+  const objects = new ObjectService({ store, registry, addresses, clock });
+  const spec = { group: "example.com", names: { plural: "rings" } };
+  await store.write({ resource: crdResource, key: `/${name}`, object: { ...dying(), spec } });
+  const write = store.write.bind(store);
+  let failures = 2;
+  store.write = (request) =>
+    failures-- > 0 ? Promise.reject(new UnavailableError("store-failed", "disk full")) : write(request);
+
+  await using _cleaner = startCrdCleaner({ store, registry, objects, clock, log });
+  await clock.advance(5000);
+  expect(store.find(crdResource, `/${name}`)).toBeUndefined();
+  const said = log.lines.filter((line) =>
+    line.includes("cannot clean up after a custom resource definition"),
+  );
+  expect(said).toHaveLength(2);
+});
