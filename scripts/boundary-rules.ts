@@ -103,7 +103,7 @@ export const doors: readonly Door[] = [
   { library: "bun:sqlite", folders: ["edge/store", "cloud/apistore", "cloud/apiserver", "cloud/telemetry"] },
   { library: "dockerode", folders: ["edge/runtime"] },
   { library: "@kubernetes/client-node", folders: ["cloud/kubeclient"] },
-  { library: "fast-json-patch", folders: ["cloud/api*"] },
+  { library: "re2js", folders: ["cloud/apicrd"] },
   { library: "aedes", folders: ["edge/broker"] },
   { library: "aedes-", folders: ["edge/broker"] },
   { library: "mqtt", folders: ["edge/eventbus", "edge/simulate"] },

@@ -15,12 +15,14 @@ import {
   invalid,
   notSupported,
   required,
+  tooLong,
 } from "#cloud/apivalidation";
-import { compiled } from "./validate-value.ts";
+import { readPattern } from "./patterns.ts";
 
 const columnTypes = ["boolean", "date", "integer", "number", "string"];
 const schemaTypes = ["array", "boolean", "integer", "number", "object", "string"];
 const maxDepth = 100;
+const longestPath = 4096;
 
 /** What is wrong with a CustomResourceDefinition beyond its metadata. */
 export function validateCrd(crd: JsonObject): FieldError[] {
@@ -83,7 +85,10 @@ function validateNames(names: JsonObject | undefined): FieldError[] {
 
 function validateVersions(spec: JsonObject | undefined): FieldError[] {
   const versions = itemsOf(spec, "versions");
-  const errors = versions.flatMap((version, index) => validateVersion(version, `spec.versions[${index}]`));
+  const patterns = { characters: mostPatternCharacters, states: mostPatternStates };
+  const errors = versions.flatMap((version, index) =>
+    validateVersion(version, `spec.versions[${index}]`, patterns),
+  );
   const storage = versions.filter((version) => version.storage === true).length;
   if (storage !== 1)
     errors.push(invalid("spec.versions", [], "must have exactly one version marked as storage version"));
@@ -93,12 +98,12 @@ function validateVersions(spec: JsonObject | undefined): FieldError[] {
   return errors;
 }
 
-function validateVersion(version: JsonObject, at: string): FieldError[] {
+function validateVersion(version: JsonObject, at: string, patterns: PatternBudget): FieldError[] {
   const name = textOf(version, "name");
   const schema = childOf(childOf(version, "schema"), "openAPIV3Schema");
   const errors = dnsLabel(name).map((text) => invalid(`${at}.name`, name, text));
   if (schema === undefined) errors.push(required(`${at}.schema.openAPIV3Schema`, "schemas are required"));
-  else errors.push(...validateSchema(schema, `${at}.schema.openAPIV3Schema`));
+  else errors.push(...validateSchema(schema, `${at}.schema.openAPIV3Schema`, patterns));
   for (const [index, column] of itemsOf(version, "additionalPrinterColumns").entries())
     errors.push(...validateColumn(column, `${at}.additionalPrinterColumns[${index}]`));
   return [
@@ -115,6 +120,7 @@ function validateColumn(column: JsonObject, at: string): FieldError[] {
   else if (!columnTypes.includes(type))
     errors.push(invalid(`${at}.type`, type, `must be one of ${columnTypes.join(",")}`));
   const path = textOf(column, "jsonPath");
+  if (path.length > longestPath) errors.push(tooLong(`${at}.jsonPath`, longestPath));
   if (path === "") errors.push(required(`${at}.jsonPath`));
   else if (!path.startsWith("."))
     errors.push(invalid(`${at}.jsonPath`, path, "must be a simple json path starting with ."));
@@ -134,11 +140,12 @@ function validateScale(scale: JsonObject | undefined, at: string): FieldError[] 
 }
 
 /** The structural rules: every value has a type, nothing is said twice, patterns can be read, defaults have a place. */
-function validateSchema(schema: JsonObject, at: string): FieldError[] {
+function validateSchema(schema: JsonObject, at: string, patterns: PatternBudget): FieldError[] {
   const errors: FieldError[] = [];
   if (schema.type !== "object" && schema["x-kubernetes-preserve-unknown-fields"] !== true)
     errors.push(typeProblem(schema, `${at}.type`, "must be object at the root"));
-  walk(schema, { at, errors, depth: 0, root: true });
+  walk(schema, { at, errors, depth: 0, root: true, patterns });
+  if (patterns.characters < 0 || patterns.states < 0) errors.push(forbidden(at, tooManyPatterns));
   return errors;
 }
 
@@ -146,8 +153,21 @@ interface Walk {
   readonly at: string;
   readonly errors: FieldError[];
   readonly depth: number;
+  readonly patterns: PatternBudget;
   readonly root?: boolean;
 }
+
+/** What is left of what the patterns of one definition may cost to read, which happens in the midst of a request. */
+interface PatternBudget {
+  characters: number;
+  states: number;
+}
+
+const mostPatternCharacters = 100_000;
+const mostPatternStates = 50_000;
+/** Classes of Unicode and letters of either case are ten times the work. */
+const dearPattern = /\\[pP]|\(\?[a-zA-Z]*i/;
+const tooManyPatterns = "the patterns of the definition are too many or too large together";
 
 function walk(schema: JsonObject, here: Walk): void {
   if (here.depth > maxDepth) {
@@ -156,7 +176,7 @@ function walk(schema: JsonObject, here: Walk): void {
   }
   checkShape(schema, here);
   const { properties, items, additionalProperties } = schema;
-  const below = { errors: here.errors, depth: here.depth + 1 };
+  const below = { errors: here.errors, depth: here.depth + 1, patterns: here.patterns };
   for (const [name, property] of Object.entries(isObject(properties) ? properties : {}))
     if (isObject(property)) walk(property, { ...below, at: `${here.at}.properties[${name}]` });
   if (isObject(items)) walk(items, { ...below, at: `${here.at}.items` });
@@ -166,7 +186,8 @@ function walk(schema: JsonObject, here: Walk): void {
     walk(additionalProperties, { ...below, at: `${here.at}.additionalProperties` });
 }
 
-function checkShape(schema: JsonObject, { at, errors, root }: Walk): void {
+function checkShape(schema: JsonObject, here: Walk): void {
+  const { at, errors, root } = here;
   const free =
     schema["x-kubernetes-int-or-string"] === true || schema["x-kubernetes-preserve-unknown-fields"] === true;
   const type = textOf(schema, "type");
@@ -177,10 +198,22 @@ function checkShape(schema: JsonObject, { at, errors, root }: Walk): void {
   if (type === "array" && schema.items === undefined)
     errors.push(required(`${at}.items`, "must be specified"));
   errors.push(...refusedWords(schema, at));
+  const pattern = textOf(schema, "pattern");
+  if (pattern !== "") checkPattern(pattern, here);
 }
 
 const quadratic = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
-const notARegExp = "must be a valid regular expression, but isn't: error parsing regexp";
+
+function checkPattern(pattern: string, { at, errors, patterns }: Walk): void {
+  patterns.characters -= dearPattern.test(pattern) ? 10 * pattern.length : pattern.length;
+  if (patterns.characters < 0 || patterns.states < 0) return;
+  const read = readPattern(pattern);
+  if ("pattern" in read) patterns.states -= read.pattern.states;
+  else {
+    const problem = `must be a valid regular expression, but isn't: ${read.error}`;
+    errors.push(invalid(`${at}.pattern`, pattern, problem));
+  }
+}
 
 function refusedWords(schema: JsonObject, at: string): FieldError[] {
   const errors: FieldError[] = [];
@@ -190,9 +223,6 @@ function refusedWords(schema: JsonObject, at: string): FieldError[] {
     );
   if (schema.uniqueItems === true) errors.push(forbidden(`${at}.uniqueItems`, quadratic));
   if (textOf(schema, "$ref") !== "") errors.push(forbidden(`${at}.$ref`, "$ref is not supported"));
-  const pattern = textOf(schema, "pattern");
-  if (pattern !== "" && compiled(pattern) === undefined)
-    errors.push(invalid(`${at}.pattern`, pattern, notARegExp));
   return errors;
 }
 

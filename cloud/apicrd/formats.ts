@@ -26,7 +26,7 @@ const checks: Readonly<Record<string, (text: string) => boolean>> = {
 };
 
 export function hasFormat(text: string, format: string): boolean {
-  return checks[format]?.(text) ?? true;
+  return !Object.hasOwn(checks, format) || checks[format]?.(text) === true;
 }
 
 function isDateTime(text: string): boolean {

@@ -1,4 +1,4 @@
-import { cloneJson, isObject, type Json, type JsonObject } from "#cloud/apischema";
+import { cloneJson, isObject, ownField, setField, type Json, type JsonObject } from "#cloud/apischema";
 
 /** Structural schemas at work: dropping what they do not name and filling what they default. */
 const rootFields = new Set(["apiVersion", "kind", "metadata"]);
@@ -51,32 +51,75 @@ function pruneValue(schema: JsonObject, value: Json | undefined, at: Pruning): v
   } else if (isObject(value)) pruneFields(schema, value, deeper);
 }
 
-/** Fills defaults in place; null becomes the default where null is not allowed. */
-export function defaultObject(schema: JsonObject, object: JsonObject): void {
-  fill(schema, object, true);
+/** What defaults may add to an object: a default of a list item is multiplied, and defaults may hold defaults. */
+const mostFilledBytes = 3 * 1024 * 1024;
+/** What a field takes whatever is in it. */
+const bytesAField = 16;
+
+/**
+ * Fills defaults in place; null becomes the default where null is not allowed.
+ * @returns false when they are too much: the object is filled in part, and to be refused
+ */
+export function defaultObject(schema: JsonObject, object: JsonObject): boolean {
+  const room = { bytes: mostFilledBytes };
+  fillFields(schema, object, { room, root: true });
+  return room.bytes >= 0;
 }
 
-function fill(schema: JsonObject, value: Json | undefined, root: boolean): void {
+interface Filling {
+  readonly room: { bytes: number };
+  readonly root: boolean;
+}
+
+function fill(schema: JsonObject, value: Json | undefined, room: Filling["room"]): void {
+  if (room.bytes < 0) return;
   if (Array.isArray(value)) {
-    if (isObject(schema.items)) for (const item of value) fill(schema.items, item, false);
-  } else if (isObject(value)) fillFields(schema, value, root);
+    if (isObject(schema.items)) for (const item of value) fill(schema.items, item, room);
+  } else if (isObject(value)) fillFields(schema, value, { room, root: false });
 }
 
-function fillFields(schema: JsonObject, value: JsonObject, root: boolean): void {
+function fillFields(schema: JsonObject, value: JsonObject, { room, root }: Filling): void {
+  const isOwn = (key: string): boolean => !(root && rootFields.has(key));
+  for (const preset of defaultsOf(schema)) {
+    if (isOwn(preset.key)) fillDefault(preset, value, room);
+    if (room.bytes < 0) return;
+  }
   const properties = isObject(schema.properties) ? schema.properties : {};
-  for (const [key, property] of Object.entries(properties))
-    if (isObject(property) && !(root && rootFields.has(key))) fillProperty(property, value, key);
-  const { additionalProperties } = schema;
-  if (!isObject(additionalProperties)) return;
-  for (const [key, item] of Object.entries(value))
-    if (!Object.hasOwn(properties, key)) fill(additionalProperties, item, false);
+  for (const key of Object.keys(value).filter(isOwn)) {
+    const property = ownField(properties, key);
+    const rule = property ?? schema.additionalProperties;
+    const badNull = isObject(property) && value[key] === null && property.nullable !== true;
+    if (badNull) delete value[key];
+    else if (isObject(rule)) fill(rule, value[key], room);
+  }
 }
 
-function fillProperty(property: JsonObject, object: JsonObject, key: string): void {
-  const fallback = property.default;
-  const missing = !Object.hasOwn(object, key);
-  const badNull = object[key] === null && property.nullable !== true;
-  if (fallback !== undefined && (missing || badNull)) object[key] = cloneJson(fallback);
-  else if (badNull && object[key] === null) delete object[key];
-  fill(property, object[key], false);
+function fillDefault(preset: Default, value: JsonObject, room: Filling["room"]): void {
+  const was = ownField(value, preset.key);
+  if (was !== undefined && (was !== null || preset.nullable)) return;
+  room.bytes -= preset.bytes;
+  if (room.bytes >= 0) setField(value, preset.key, cloneJson(preset.fallback));
+}
+
+interface Default {
+  readonly key: string;
+  readonly fallback: Json;
+  readonly nullable: boolean;
+  readonly bytes: number;
+}
+
+const knownDefaults = new WeakMap<JsonObject, readonly Default[]>();
+
+function defaultsOf(schema: JsonObject): readonly Default[] {
+  const known = knownDefaults.get(schema);
+  if (known) return known;
+  const { properties } = schema;
+  const found = Object.entries(isObject(properties) ? properties : {}).flatMap(([key, property]) => {
+    if (!isObject(property) || property.default === undefined) return [];
+    const fallback = property.default;
+    const bytes = JSON.stringify(fallback).length + bytesAField;
+    return [{ key, fallback, nullable: property.nullable === true, bytes }];
+  });
+  knownDefaults.set(schema, found);
+  return found;
 }

@@ -1,13 +1,26 @@
-import { isObject, type FieldError, type Json, type JsonObject } from "#cloud/apischema";
+import { isObject, ownField, type FieldError, type Json, type JsonObject } from "#cloud/apischema";
+import { forbidden } from "#cloud/apivalidation";
 import { hasFormat } from "./formats.ts";
+import { readPattern } from "./patterns.ts";
 
 const maxErrors = 50;
 const maxDepth = 200;
+/** Steps an object may take to check; some tenths of a second. A schema and an object can multiply to hours. */
+const maxSteps = 2_000_000;
+/** States of a pattern times characters that are run through in the time of a step. */
+const patternStepsAStep = 10;
+const outOfSteps =
+  "validation failed due to running out of cost budget, no further validation rules will be run";
+/** Choices of an enum and characters of a value that a message shows. */
+const mostChoices = 100;
+const longestShown = 4096;
 
 /** Checks a custom resource against its structural schema; causes carry field paths like `spec.items[0].name`. */
 export function validateValue(schema: JsonObject, value: Json, path = ""): FieldError[] {
   const errors: FieldError[] = [];
-  check(schema, value, { path, errors, depth: 0 });
+  const budget = { steps: maxSteps };
+  check(schema, value, { path, errors, depth: 0, budget });
+  if (budget.steps < 0) errors.push(forbidden(path === "" ? "<nil>" : path, outOfSteps));
   return errors;
 }
 
@@ -15,10 +28,17 @@ interface Checking {
   readonly path: string;
   readonly errors: FieldError[];
   readonly depth: number;
+  readonly budget: { steps: number };
+}
+
+/** @returns whether so much may still be done */
+function spend({ budget }: Checking, steps: number): boolean {
+  budget.steps -= steps;
+  return budget.steps >= 0;
 }
 
 function check(schema: JsonObject, value: Json, at: Checking): void {
-  if (at.errors.length >= maxErrors || at.depth > maxDepth) return;
+  if (at.errors.length >= maxErrors || at.depth > maxDepth || !spend(at, 1)) return;
   if (value === null && schema.nullable === true) return;
   if (!checkType(schema, value, at)) return;
   checkEnum(schema, value, at);
@@ -57,8 +77,9 @@ function typeName(value: Json): string {
 
 function checkEnum(schema: JsonObject, value: Json, at: Checking): void {
   const choices = schema.enum;
-  if (!Array.isArray(choices) || choices.some((choice) => same(choice, value))) return;
-  const values = choices.map((choice) => quote(choice)).join(", ");
+  if (!Array.isArray(choices) || isChoice(choices, value, at)) return;
+  const shown = choices.slice(0, mostChoices).map((choice) => quote(choice));
+  const values = [...shown, ...(choices.length > mostChoices ? ["..."] : [])].join(", ");
   at.errors.push({
     reason: "FieldValueNotSupported",
     field: at.path,
@@ -66,9 +87,46 @@ function checkEnum(schema: JsonObject, value: Json, at: Checking): void {
   });
 }
 
+interface Choices {
+  readonly plain: ReadonlySet<Json>;
+  readonly nested: readonly Json[];
+}
+
+const knownChoices = new WeakMap<Json[], Choices>();
+
+function isChoice(choices: Json[], value: Json, at: Checking): boolean {
+  let known = knownChoices.get(choices);
+  if (!known) {
+    const nested = choices.filter((choice) => typeof choice === "object" && choice !== null);
+    known = { plain: new Set(choices), nested };
+    knownChoices.set(choices, known);
+  }
+  if (typeof value !== "object" || value === null) return known.plain.has(value);
+  if (!spend(at, known.nested.length)) return true;
+  return known.nested.some((choice) => Bun.deepEquals(choice, value));
+}
+
+/** Characters as Go counts them. */
+function lengthOf(text: string): number {
+  let length = 0;
+  for (let index = 0; index < text.length; index += 1) {
+    const unit = text.charCodeAt(index);
+    if (unit < 0xdc00 || unit > 0xdfff || index === 0 || (text.charCodeAt(index - 1) & 0xfc00) !== 0xd800)
+      length += 1;
+  }
+  return length;
+}
+
+function checkPattern(pattern: string, value: string, at: Checking): void {
+  const read = readPattern(pattern);
+  if ("error" in read) fail(at, "FieldValueInvalid", value, `should match '${pattern}'`);
+  else if (!spend(at, (value.length * read.pattern.states) / patternStepsAStep)) return;
+  else if (!read.pattern.test(value)) fail(at, "FieldValueInvalid", value, `should match '${pattern}'`);
+}
+
 function checkText(schema: JsonObject, value: string, at: Checking): void {
   const { minLength, maxLength, pattern, format } = schema;
-  const length = minLength === undefined && maxLength === undefined ? 0 : Array.from(value).length;
+  const length = minLength === undefined && maxLength === undefined ? 0 : lengthOf(value);
   if (typeof maxLength === "number" && length > maxLength)
     at.errors.push({
       reason: "FieldValueTooLong",
@@ -77,8 +135,7 @@ function checkText(schema: JsonObject, value: string, at: Checking): void {
     });
   if (typeof minLength === "number" && length < minLength)
     fail(at, "FieldValueInvalid", value, `should be at least ${minLength} chars long`);
-  if (typeof pattern === "string" && !compiled(pattern)?.test(value))
-    fail(at, "FieldValueInvalid", value, `should match '${pattern}'`);
+  if (typeof pattern === "string") checkPattern(pattern, value, at);
   if (typeof format === "string" && !hasFormat(value, format))
     fail(at, "FieldValueInvalid", value, `must be of type ${format}: ${quote(value)}`);
 }
@@ -137,6 +194,7 @@ function checkUnique(schema: JsonObject, value: Json[], at: Checking): void {
   if (schema.uniqueItems !== true && kind !== "set" && kind !== "map") return;
   const seen = new Set<string>();
   for (const [index, item] of value.entries()) {
+    if (at.errors.length >= maxErrors || !spend(at, Array.isArray(keys) ? keys.length : 1)) return;
     const id = kind === "map" && Array.isArray(keys) ? mapKey(item, keys) : item;
     const text = JSON.stringify(id);
     if (seen.has(text))
@@ -152,23 +210,26 @@ function checkUnique(schema: JsonObject, value: Json[], at: Checking): void {
 function mapKey(item: Json, keys: Json[]): Json {
   if (!isObject(item)) return item;
   const names = keys.filter((key) => typeof key === "string");
-  return Object.fromEntries(names.map((name) => [name, item[name] ?? null]));
+  return Object.fromEntries(names.map((name) => [name, ownField(item, name) ?? null]));
 }
 
 function checkFields(schema: JsonObject, value: JsonObject, at: Checking): void {
   const properties = isObject(schema.properties) ? schema.properties : {};
   const { required, additionalProperties } = schema;
-  for (const name of Array.isArray(required) ? required : [])
-    if (typeof name === "string" && value[name] === undefined)
-      at.errors.push({
-        reason: "FieldValueRequired",
-        field: join(at.path, name),
-        message: "Required value",
-      });
+  if (Array.isArray(required)) checkRequired(required, value, at);
   checkSize(schema, Object.keys(value).length, at);
   for (const [key, item] of Object.entries(value)) {
     const property = Object.hasOwn(properties, key) ? properties[key] : additionalProperties;
     if (isObject(property)) check(property, item, { ...at, path: join(at.path, key), depth: at.depth + 1 });
+  }
+}
+
+function checkRequired(names: readonly Json[], value: JsonObject, at: Checking): void {
+  if (!spend(at, names.length)) return;
+  for (const name of names) {
+    if (at.errors.length >= maxErrors) return;
+    if (typeof name === "string" && !Object.hasOwn(value, name))
+      at.errors.push({ reason: "FieldValueRequired", field: join(at.path, name), message: "Required value" });
   }
 }
 
@@ -204,7 +265,7 @@ function checkCombined(schema: JsonObject, value: Json, at: Checking): void {
 
 function holds(schema: JsonObject, value: Json, at: Checking): boolean {
   const errors: FieldError[] = [];
-  check(schema, value, { path: at.path, errors, depth: at.depth + 1 });
+  check(schema, value, { ...at, errors, depth: at.depth + 1 });
   return errors.length === 0;
 }
 
@@ -222,33 +283,8 @@ function fail(at: Checking, reason: FieldError["reason"], value: Json, detail: s
   at.errors.push({ reason, field, message: `Invalid value: ${shown}: ${field} in body ${detail}` });
 }
 
-function same(a: Json, b: Json): boolean {
-  return a === b || Bun.deepEquals(a, b);
-}
-
+/** A value as JSON, cut: a megabyte sent must not come back several times in the answer. */
 function quote(value: Json): string {
-  return JSON.stringify(value);
-}
-
-const patterns = new Map<string, RegExp | undefined>();
-const maxPatterns = 2000;
-
-/** Patterns are Go's; what JavaScript cannot read holds for nothing, and the definition is refused before it comes to that. */
-export function compiled(pattern: string): RegExp | undefined {
-  if (patterns.has(pattern)) return patterns.get(pattern);
-  if (patterns.size >= maxPatterns) patterns.clear();
-  const made = compile(pattern);
-  patterns.set(pattern, made);
-  return made;
-}
-
-function compile(pattern: string): RegExp | undefined {
-  const [, flags = "", rest = pattern] = /^\(\?([ims]+)\)([\s\S]*)$/.exec(pattern) ?? [];
-  const body = rest.replaceAll("\\A", "^").replaceAll("\\z", "$").replaceAll("(?P<", "(?<");
-  try {
-    return new RegExp(body, flags);
-  } catch (thrown) {
-    if (thrown instanceof SyntaxError) return undefined;
-    throw thrown;
-  }
+  const text = JSON.stringify(typeof value === "string" ? value.slice(0, longestShown + 1) : value);
+  return text.length > longestShown ? `${text.slice(0, longestShown)}...` : text;
 }

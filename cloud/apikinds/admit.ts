@@ -26,7 +26,7 @@ export interface WriteContext {
  */
 export function admitCreate(kind: KindInfo, object: JsonObject, context: WriteContext): Outcome<JsonObject> {
   prepareCreate(kind, object, context.now);
-  fillDefaults(kind, object);
+  if (!fillDefaults(kind, object)) return refuse(tooLargeDefaults(kind));
   const name = definitionName(kind);
   if (name === "core.v1.Pod") {
     admitPod(object);
@@ -59,7 +59,7 @@ function forbiddenPod(object: JsonObject, fault: string): Status {
 export function admitUpdate(kind: KindInfo, change: Change, _context?: WriteContext): Outcome<JsonObject> {
   const { current, via } = change;
   const next = prepareUpdate(kind, change);
-  fillDefaults(kind, next);
+  if (!fillDefaults(kind, next)) return refuse(tooLargeDefaults(kind));
   const isPod = definitionName(kind) === "core.v1.Pod";
   if (isPod) keepAdmitted(next, current);
   advanceGeneration(kind, next, { current, via });
@@ -73,10 +73,17 @@ export function admitUpdate(kind: KindInfo, change: Change, _context?: WriteCont
   return finish(kind, next, [...errors, ...validateSpecial(kind, next)]);
 }
 
-function fillDefaults(kind: KindInfo, object: JsonObject): void {
+/** @returns false when the defaults of a schema make too much of the object */
+function fillDefaults(kind: KindInfo, object: JsonObject): boolean {
   const { custom } = kind;
-  if (custom === undefined) applyDefaults(kind, object);
-  else defaultObject(custom.schema, object);
+  if (custom !== undefined) return defaultObject(custom.schema, object);
+  applyDefaults(kind, object);
+  return true;
+}
+
+function tooLargeDefaults({ kind }: KindInfo): Status {
+  const text = `Request entity too large: the defaults of ${kind} make the object too large`;
+  return failure(text, "RequestEntityTooLarge", 413);
 }
 
 /** What admission gave a pod stays when an update leaves it out; its class never changes. */

@@ -14,6 +14,8 @@ import { accept, refuse, undecodable, type KindName, type Outcome } from "./outc
 
 export type FieldValidation = "Strict" | "Warn" | "Ignore";
 
+/** Unknown fields that are named. */
+const mostUnknown = 100;
 /** Deeper bodies are refused: nothing of use nests so far, and the walks below would run out of stack. */
 const deepest = 1000;
 
@@ -34,7 +36,7 @@ export function decodeObject(
   const { unknown, error } =
     kind.custom === undefined ? decodeInto(definitionName(kind), body) : decodeCustom(kind, body);
   if (error !== undefined) return refuse(undecodable(kind, error));
-  const texts = unknown.map((path) => `unknown field ${JSON.stringify(path)}`);
+  const texts = unknown.slice(0, mostUnknown).map((path) => `unknown field ${JSON.stringify(path)}`);
   if (validation === "Strict" && texts.length > 0)
     return refuse(undecodable(kind, `strict decoding error: ${texts.join(", ")}`));
   return accept(body, validation === "Warn" ? texts : []);

@@ -16,7 +16,7 @@ export type {
   SubresourceInfo,
   UpdateVia,
 } from "#cloud/apischema";
-export { apiVersionOf, builtinKinds, findKind, isObject } from "#cloud/apischema";
+export { apiVersionOf, builtinKinds, cloneJson, findKind, isObject } from "#cloud/apischema";
 export { compareApiVersions, establishCrd, kindsOfCrd } from "#cloud/apicrd";
 export {
   selectorMatches as matchesLabelSelector,

@@ -17,18 +17,25 @@ export function refuse<T>(status: Status): Outcome<T> {
   return { ok: false, status };
 }
 
+/** More causes tell nobody more, and a small body can have a hundred thousand. */
+const mostCauses = 100;
+const longestName = 1024;
+
 /** A 422 with its causes: `Pod "x" is invalid: …`. */
 export function invalidStatus(kind: KindName, name: string, errors: readonly FieldError[]): Status {
-  const texts = [...new Set(errors.map(({ field, message }) => `${field}: ${message}`))];
+  const causes = errors.slice(0, mostCauses);
+  const texts = [...new Set(causes.map(({ field, message }) => `${field}: ${message}`))];
+  if (errors.length > mostCauses) texts.push(`and ${errors.length - mostCauses} more`);
   const what = kind.group === "" ? kind.kind : `${kind.kind}.${kind.group}`;
   const list = texts.length === 1 ? texts[0] : `[${texts.join(", ")}]`;
+  const shown = name.slice(0, longestName);
   return {
-    ...failure(`${what} ${JSON.stringify(name)} is invalid: ${list}`, "Invalid", 422),
+    ...failure(`${what} ${JSON.stringify(shown)} is invalid: ${list}`, "Invalid", 422),
     details: {
-      name,
+      name: shown,
       ...(kind.group === "" ? {} : { group: kind.group }),
       kind: kind.kind,
-      causes: errors.map(({ reason, message, field }) => ({ reason, message, field })),
+      causes: causes.map(({ reason, message, field }) => ({ reason, message, field })),
     },
   };
 }

@@ -5,6 +5,8 @@ import {
   ensureChild,
   isObject,
   numberOf,
+  ownField,
+  setField,
   textMapOf,
   textOf,
   type Json,
@@ -64,7 +66,7 @@ export function withScale(kind: KindInfo, object: JsonObject, scale: JsonObject)
     .split(".")
     .filter((part) => part !== "");
   const owner = path.slice(0, -1).reduce(ensureChild, copy);
-  owner[path[path.length - 1] ?? "replicas"] = wanted;
+  setField(owner, path[path.length - 1] ?? "replicas", wanted);
   return accept(copy);
 }
 
@@ -86,6 +88,7 @@ function countAt(object: JsonObject, path: string): number | undefined {
 
 function valueAt(object: JsonObject, path: string): Json | undefined {
   let at: Json | undefined = object;
-  for (const part of path.split(".").filter((part) => part !== "")) at = isObject(at) ? at[part] : undefined;
+  for (const part of path.split(".").filter((part) => part !== ""))
+    at = isObject(at) ? ownField(at, part) : undefined;
   return at;
 }

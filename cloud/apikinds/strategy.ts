@@ -3,6 +3,7 @@ import {
   cloneJson,
   definitionName,
   ensureChild,
+  itemsOf,
   sameMeaning,
   type JsonObject,
   type KindInfo,
@@ -92,19 +93,11 @@ function keepClusterIp(next: JsonObject, current: JsonObject): void {
 }
 
 function keepNodePorts(spec: JsonObject, was: JsonObject): void {
-  const before = Array.isArray(was.ports) ? was.ports : [];
-  for (const port of Array.isArray(spec.ports) ? spec.ports : []) {
-    if (typeof port !== "object" || port === null || Array.isArray(port) || port.nodePort) continue;
-    const old = before.find(
-      (one) =>
-        typeof one === "object" &&
-        one !== null &&
-        !Array.isArray(one) &&
-        one.port === port.port &&
-        (one.protocol ?? "TCP") === (port.protocol ?? "TCP"),
-    );
-    if (typeof old === "object" && old !== null && !Array.isArray(old) && old.nodePort)
-      port.nodePort = old.nodePort;
+  const idOf = (port: JsonObject): string => JSON.stringify([port.port, port.protocol ?? "TCP"]);
+  const before = new Map(itemsOf(was, "ports").map((port) => [idOf(port), port.nodePort]));
+  for (const port of itemsOf(spec, "ports")) {
+    const old = before.get(idOf(port));
+    if (!port.nodePort && old) port.nodePort = old;
   }
 }
 

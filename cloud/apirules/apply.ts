@@ -1,15 +1,15 @@
-import { isDeepStrictEqual } from "node:util";
-import type { Json, JsonObject } from "#cloud/apischema";
+import { cloneJson, type Json, type JsonObject } from "#cloud/apischema";
 import {
-  commonLeaves,
+  common,
+  differ,
   isLeaf,
   leaves,
+  leavesWhere,
   lostItems,
-  removeAt,
+  removeLeaves,
   spellPath,
   subtract,
-  unite,
-  valueAt,
+  uniteAll,
   type ManagedEntry,
 } from "./managed-fields.ts";
 import { isObject, mergePatch } from "./patches.ts";
@@ -56,23 +56,21 @@ export function serverSideApply(
   applied: JsonObject,
   options: ApplyOptions,
 ): JsonObject {
-  const config = structuredClone(applied);
+  const config = cloneJson(applied);
   if (isObject(config["metadata"])) delete config["metadata"]["managedFields"];
   const fields = subtract(options.fieldsOf(config), unowned);
   const before = current === undefined ? [] : entriesOf(current, options);
   const mine = before.find((entry) => isMine(entry, options));
   const others = before.filter((entry) => entry !== mine);
   const conflicts = current === undefined ? [] : findConflicts(current, { config, fields }, others);
-  if (conflicts.length > 0 && !options.force) throw applyConflict(conflicts.map(toCause));
-  const lost = conflicts.map((conflict) => conflict.path);
-  const kept = others
-    .map((entry) => ({ ...entry, fieldsV1: without(entry.fieldsV1, lost) }))
-    .filter((entry) => !isLeaf(entry.fieldsV1));
+  if (conflicts.length > 0 && !options.force) throw applyConflict(conflicts.flatMap(toCauses));
+  const lost = uniteAll(conflicts.map((conflict) => conflict.fields));
+  const kept = withoutFields(others, lost);
   const merged = current === undefined ? config : options.merge(current, config);
   const dropped = subtract(mine?.fieldsV1 ?? {}, fields);
-  const ownedByOthers = kept.reduce<JsonObject>((all, entry) => unite(all, entry.fieldsV1), {});
-  for (const path of lostItems(dropped, unite(fields, ownedByOthers))) removeAt(merged, path);
-  for (const path of leaves(subtract(dropped, ownedByOthers)).toReversed()) removeAt(merged, path);
+  const ofOthers = uniteAll(kept.map((entry) => entry.fieldsV1));
+  removeLeaves(merged, lostItems(dropped, uniteAll([fields, ofOthers])));
+  removeLeaves(merged, subtract(dropped, ofOthers));
   return withEntries(merged, [newEntry(options, "Apply", fields), ...kept]);
 }
 
@@ -82,19 +80,21 @@ export function trackUpdate(current: JsonObject, next: JsonObject, options: Appl
   if (!entries.some((entry) => entry.operation === "Apply")) return next;
   const before = subtract(options.fieldsOf(current), unowned);
   const after = subtract(options.fieldsOf(next), unowned);
-  const changed = leaves(after).filter(
-    (path) => !isDeepStrictEqual(valueAt(current, path), valueAt(next, path)),
-  );
-  const gone = leaves(subtract(before, after));
-  if (changed.length + gone.length === 0) return withEntries(next, entries);
-  const fields = changed.reduce<JsonObject>((all, path) => unite(all, toSet(path)), {});
+  const changed = leavesWhere(after, [current, next], differ);
+  const gone = subtract(before, after);
+  if (isLeaf(changed) && isLeaf(gone)) return withEntries(next, entries);
   const mine = entries.find((entry) => isSame(entry, options, "Update"));
-  const rest = entries
-    .filter((entry) => entry !== mine)
-    .map((entry) => ({ ...entry, fieldsV1: without(entry.fieldsV1, [...changed, ...gone]) }))
-    .filter((entry) => !isLeaf(entry.fieldsV1));
-  const own = unite(without(mine?.fieldsV1 ?? {}, gone), fields);
+  const others = entries.filter((entry) => entry !== mine);
+  const rest = withoutFields(others, uniteAll([changed, gone]));
+  const own = uniteAll([subtract(mine?.fieldsV1 ?? {}, gone), changed]);
   return withEntries(next, isLeaf(own) ? rest : [...rest, newEntry(options, "Update", own)]);
+}
+
+function withoutFields(entries: readonly ManagedEntry[], fields: JsonObject): ManagedEntry[] {
+  if (isLeaf(fields)) return [...entries];
+  return entries
+    .map((entry) => ({ ...entry, fieldsV1: subtract(entry.fieldsV1, fields) }))
+    .filter((entry) => !isLeaf(entry.fieldsV1));
 }
 
 /** The merge for kinds whose lists are atomic; nulls of the applied object count as absent. */
@@ -103,10 +103,8 @@ export function mergeAtomic(current: JsonObject, applied: JsonObject): JsonObjec
 }
 
 interface Conflict {
-  readonly manager: string;
-  readonly operation: string;
-  readonly apiVersion: string;
-  readonly path: string[];
+  readonly owner: ManagedEntry;
+  readonly fields: JsonObject;
 }
 
 function findConflicts(
@@ -114,29 +112,27 @@ function findConflicts(
   applied: { config: JsonObject; fields: JsonObject },
   others: readonly ManagedEntry[],
 ): Conflict[] {
-  return others.flatMap((entry) =>
-    commonLeaves(applied.fields, entry.fieldsV1)
-      .filter((path) => !isDeepStrictEqual(valueAt(current, path), valueAt(applied.config, path)))
-      .map((path) => ({
-        manager: entry.manager,
-        operation: entry.operation,
-        apiVersion: entry.apiVersion,
-        path,
-      })),
-  );
+  const changed = leavesWhere(applied.fields, [current, applied.config], differ);
+  return others
+    .map((owner) => ({ owner, fields: common(owner.fieldsV1, changed) }))
+    .filter(({ fields }) => !isLeaf(fields));
 }
 
-function toCause(conflict: Conflict): { reason: string; message: string; field: string } {
-  const using = conflict.operation === "Update" ? ` using ${conflict.apiVersion}` : "";
-  const message = `conflict with "${conflict.manager}"${using}`;
-  return { reason: "FieldManagerConflict", message, field: spellPath(conflict.path) };
+/** Causes of an answer: more tell nobody more. */
+const mostCauses = 100;
+
+function toCauses({ owner, fields }: Conflict): { reason: string; message: string; field: string }[] {
+  const using = owner.operation === "Update" ? ` using ${owner.apiVersion}` : "";
+  const message = `conflict with "${owner.manager}"${using}`;
+  const paths = leaves(fields).slice(0, mostCauses);
+  return paths.map((path) => ({ reason: "FieldManagerConflict", message, field: spellPath(path) }));
 }
 
 /** Who manages what now; an object nobody applied yet belongs to "before-first-apply". */
 function entriesOf(current: JsonObject, options: ApplyOptions): ManagedEntry[] {
   const entries = readEntries(current);
   if (entries.length > 0) return entries;
-  const fields = subtract(options.fieldsOf(structuredClone(current)), unowned);
+  const fields = subtract(options.fieldsOf(cloneJson(current)), unowned);
   const { "f:status": _status, ...owned } = fields;
   return [newEntry({ ...options, manager: "before-first-apply" }, "Update", owned)];
 }
@@ -180,12 +176,4 @@ function isSame(entry: ManagedEntry, options: ApplyOptions, operation: string): 
     entry.operation === operation &&
     (entry.subresource ?? "") === (options.subresource ?? "")
   );
-}
-
-function without(set: JsonObject, paths: readonly (readonly string[])[]): JsonObject {
-  return paths.reduce((rest, path) => subtract(rest, toSet(path)), set);
-}
-
-function toSet(path: readonly string[]): JsonObject {
-  return path.reduceRight<JsonObject>((inner, step) => ({ [step]: inner }), {});
 }

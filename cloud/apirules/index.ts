@@ -13,7 +13,8 @@ export {
   type Selection,
 } from "./selectors.ts";
 export { isReleased, planDeletion, type DeleteOptions, type DeletePlan } from "./deletion.ts";
-export { isObject, jsonPatch, mergePatch, textOf } from "./patches.ts";
+export { jsonPatch } from "./json-patch.ts";
+export { isObject, mergePatch, textOf } from "./patches.ts";
 export { mergeAtomic, serverSideApply, trackUpdate, type ApplyOptions } from "./apply.ts";
 export { patchObject, patchTypeOf, type PatchType } from "./patch-object.ts";
 export {

@@ -1,7 +1,10 @@
-import type { Json, JsonObject } from "#cloud/apischema";
-import { isObject } from "./patches.ts";
+import { isObject, ownField, setField, type Json, type JsonObject } from "#cloud/apischema";
+import { sameJson } from "./json-patch.ts";
 
-/** One entry of `metadata.managedFields`. */
+/**
+ * Sets of fields as `metadata.managedFields` writes them (fieldsV1): trees of steps `f:<field>`, `k:<keys of an item>`,
+ * `v:<value>`, `i:<index>`. All work on whole trees, so that its cost grows with their size and not with its square.
+ */
 export interface ManagedEntry {
   manager: string;
   operation: "Apply" | "Update";
@@ -12,42 +15,85 @@ export interface ManagedEntry {
   subresource?: string;
 }
 
-/** Fields of `a` and `b` together. */
-export function unite(a: JsonObject, b: JsonObject): JsonObject {
-  const result = { ...a };
-  for (const [key, value] of Object.entries(b)) {
-    const mine = result[key];
-    result[key] = isObject(mine) && isObject(value) ? unite(mine, value) : value;
+/** Fields of all sets together. */
+export function uniteAll(sets: readonly JsonObject[]): JsonObject {
+  const all: JsonObject = {};
+  for (const set of sets) addAll(all, set);
+  return all;
+}
+
+/** Adds to `target`, which must share nothing with another set. */
+function addAll(target: JsonObject, set: JsonObject): void {
+  for (const [key, value] of Object.entries(set)) {
+    const mine = ownField(target, key);
+    if (isObject(mine) && isObject(value)) {
+      addAll(mine, value);
+      continue;
+    }
+    const copy: JsonObject = {};
+    if (isObject(value)) addAll(copy, value);
+    setField(target, key, isObject(value) ? copy : value);
   }
-  return result;
 }
 
 /** Leaves of `a` that `b` does not hold. */
 export function subtract(a: JsonObject, b: JsonObject): JsonObject {
   const result: JsonObject = {};
   for (const [key, value] of Object.entries(a)) {
-    const other = b[key];
+    const other = ownField(b, key);
     if (!isObject(value) || other === undefined) {
-      result[key] = value;
+      setField(result, key, value);
       continue;
     }
     if (isLeaf(value)) continue;
     const rest = subtract(value, isObject(other) ? other : {});
-    if (!isLeaf(rest)) result[key] = rest;
+    if (!isLeaf(rest)) setField(result, key, rest);
   }
   return result;
 }
 
-/** Leaves that both hold, as paths. */
-export function commonLeaves(a: JsonObject, b: JsonObject, path: readonly string[] = []): string[][] {
-  return Object.entries(a).flatMap(([key, value]) => {
-    const other = b[key];
-    if (!isObject(value) || !isObject(other) || key === ".") return [];
-    if (isLeaf(value) || isLeaf(other)) return [[...path, key]];
-    return commonLeaves(value, other, [...path, key]);
-  });
+/** Leaves of `set` for which a test of the values at their place in two objects holds, with what lies above them. */
+export function leavesWhere(
+  set: JsonObject,
+  [one, other]: readonly [Json | undefined, Json | undefined],
+  holds: (one: Json | undefined, other: Json | undefined) => boolean,
+): JsonObject {
+  const found: JsonObject = {};
+  const [inOne, inOther] = [membersOf(one, set), membersOf(other, set)];
+  for (const [step, value] of Object.entries(set)) {
+    if (step === "." || !isObject(value)) continue;
+    const values = [inOne.get(step)?.value, inOther.get(step)?.value] as const;
+    if (isLeaf(value)) {
+      if (holds(...values)) setField(found, step, {});
+      continue;
+    }
+    const inner = leavesWhere(value, values, holds);
+    if (!isLeaf(inner)) setField(found, step, inner);
+  }
+  return found;
 }
 
+export function differ(one: Json | undefined, other: Json | undefined): boolean {
+  if (one === undefined || other === undefined) return one !== other;
+  return !sameJson(one, other);
+}
+
+/** Leaves that both hold, for the cost of going through `a`. */
+export function common(a: JsonObject, b: JsonObject): JsonObject {
+  const found: JsonObject = {};
+  for (const [key, value] of Object.entries(a)) {
+    const other = ownField(b, key);
+    if (!isObject(value) || !isObject(other) || key === ".") continue;
+    if (isLeaf(value) || isLeaf(other)) setField(found, key, {});
+    else {
+      const inner = common(value, other);
+      if (!isLeaf(inner)) setField(found, key, inner);
+    }
+  }
+  return found;
+}
+
+/** The leaves of a set as paths, for those who spell them. */
 export function leaves(set: JsonObject, path: readonly string[] = []): string[][] {
   return Object.entries(set).flatMap(([key, value]) => {
     if (key === "." || !isObject(value)) return [];
@@ -57,69 +103,145 @@ export function leaves(set: JsonObject, path: readonly string[] = []): string[][
 }
 
 /**
- * Items of keyed lists in `set` of which `kept` holds nothing, as paths. They go as a whole: what the API filled in belongs
+ * Items of keyed lists in `set` of which `kept` holds nothing, as leaves. They go as a whole: what the API filled in belongs
  * to nobody and would stay behind otherwise.
  */
-export function lostItems(set: JsonObject, kept: JsonObject, path: readonly string[] = []): string[][] {
-  return Object.entries(set).flatMap(([key, value]) => {
-    if (!isObject(value)) return [];
-    const other = kept[key];
-    if (key.startsWith("k:") && other === undefined) return [[...path, key]];
-    return lostItems(value, isObject(other) ? other : {}, [...path, key]);
-  });
+export function lostItems(set: JsonObject, kept: JsonObject): JsonObject {
+  const lost: JsonObject = {};
+  for (const [key, value] of Object.entries(set)) {
+    if (!isObject(value)) continue;
+    const other = ownField(kept, key);
+    if (key.startsWith("k:") && other === undefined) {
+      setField(lost, key, {});
+      continue;
+    }
+    const inner = lostItems(value, isObject(other) ? other : {});
+    if (!isLeaf(inner)) setField(lost, key, inner);
+  }
+  return lost;
 }
 
 export function isLeaf(set: JsonObject): boolean {
-  return Object.keys(set).every((key) => key === ".");
+  for (const key in set) if (key !== ".") return false;
+  return true;
 }
 
-/** The value at a path of fieldsV1 steps (`f:spec`, `k:{"name":"c"}`, `v:"x"`, `i:0`). */
-export function valueAt(object: Json | undefined, path: readonly string[]): Json | undefined {
-  let at = object;
-  for (const step of path) {
-    if (at === undefined) return undefined;
-    const place = locate(at, step);
-    at = place === undefined ? undefined : Array.isArray(at) ? at[Number(place)] : (at as JsonObject)[place];
+/** Takes what is at the leaves of a set away, and what became empty by it. Changes `object`. */
+export function removeLeaves(object: Json, set: JsonObject): void {
+  const gone = new Set<string | number>();
+  const members = membersOf(object, set);
+  for (const [step, value] of Object.entries(set)) {
+    const member = members.get(step);
+    if (step === "." || !isObject(value) || member === undefined) continue;
+    if (!isLeaf(value)) {
+      removeLeaves(member.value, value);
+      if (!isEmptied(member.value)) continue;
+    }
+    gone.add(member.place);
   }
-  return at;
+  if (Array.isArray(object)) keepOnly(object, (index) => !gone.has(index));
+  else if (isObject(object)) for (const key of gone) delete object[key];
 }
 
-/** Takes the value at a path away, and what became empty by it. Changes `object`. */
-export function removeAt(object: Json, path: readonly string[]): void {
-  const [step, ...rest] = path;
-  if (step === undefined) return;
-  const place = locate(object, step);
-  if (place === undefined) return;
-  const child = Array.isArray(object) ? object[Number(place)] : (object as JsonObject)[place];
-  if (rest.length > 0) {
-    if (child === undefined) return;
-    removeAt(child, rest);
-    if (!isEmptied(child)) return;
-  }
-  if (Array.isArray(object)) object.splice(Number(place), 1);
-  else delete (object as JsonObject)[place];
+function keepOnly(list: Json[], isKept: (index: number) => boolean): void {
+  let end = 0;
+  for (const [index, item] of list.entries()) if (isKept(index)) list[end++] = item;
+  list.length = end;
 }
 
 function isEmptied(value: Json): boolean {
   return Array.isArray(value) ? value.length === 0 : isObject(value) && Object.keys(value).length === 0;
 }
 
-function locate(at: Json, step: string): string | undefined {
-  const what = step.slice(2);
-  if (step.startsWith("f:")) return isObject(at) && Object.hasOwn(at, what) ? what : undefined;
-  if (!Array.isArray(at)) return undefined;
-  if (step.startsWith("i:")) return what;
-  const wanted = JSON.parse(what) as Json;
-  const index = at.findIndex((item) => (step.startsWith("v:") ? item === wanted : matchesKeys(item, wanted)));
-  return index < 0 ? undefined : String(index);
+interface Member {
+  readonly place: string | number;
+  readonly value: Json;
 }
 
-function matchesKeys(item: Json, keys: Json): boolean {
-  return (
-    isObject(item) &&
-    isObject(keys) &&
-    Object.entries(keys).every(([key, value]) => (item[key] ?? null) === value)
-  );
+const none: ReadonlyMap<string, Member> = new Map();
+/** Sets of key names that the items of one list are told apart by; a kind has one. */
+const mostKeyings = 8;
+
+/** What the steps of a set mean in a value: a list is gone through once for all of them. */
+function membersOf(value: Json | undefined, set: JsonObject): ReadonlyMap<string, Member> {
+  if (isObject(value)) return fieldsOf(value, set);
+  return Array.isArray(value) ? itemsOf(value, Object.keys(set)) : none;
+}
+
+function fieldsOf(value: JsonObject, set: JsonObject): ReadonlyMap<string, Member> {
+  const found = new Map<string, Member>();
+  for (const step of Object.keys(set)) {
+    const place = step.slice(2);
+    if (step.startsWith("f:") && Object.hasOwn(value, place))
+      found.set(step, { place, value: value[place] ?? null });
+  }
+  return found;
+}
+
+function itemsOf(list: readonly Json[], steps: readonly string[]): ReadonlyMap<string, Member> {
+  const wanted = new WantedItems(steps);
+  const found = new Map<string, Member>();
+  for (const [place, value] of list.entries())
+    for (const step of wanted.stepsOf(place, value)) if (!found.has(step)) found.set(step, { place, value });
+  return found;
+}
+
+interface Keying {
+  readonly names: readonly string[];
+  /** by the values of the keys */
+  readonly steps: Map<string, string>;
+}
+
+/** The steps of a set into a list, so that the steps which mean an item are found at once. */
+class WantedItems {
+  readonly #keyed = new Map<string, Keying>();
+  readonly #byValue = new Map<string, string>();
+  readonly #byPlace = new Map<number, string>();
+
+  constructor(steps: readonly string[]) {
+    for (const step of steps) this.#add(step);
+  }
+
+  stepsOf(place: number, value: Json): string[] {
+    const keys = isObject(value) ? [...this.#keyed.values()] : [];
+    const steps = isObject(value)
+      ? keys.map(({ names, steps: known }) => known.get(keyText(value, names)))
+      : [this.#byValue.size > 0 ? this.#byValue.get(JSON.stringify(value)) : undefined];
+    return [this.#byPlace.get(place), ...steps].filter((step) => step !== undefined);
+  }
+
+  #add(step: string): void {
+    const what = step.slice(2);
+    if (step.startsWith("i:")) this.#byPlace.set(Number(what), step);
+    const wanted = step.startsWith("k:") || step.startsWith("v:") ? parsed(what) : undefined;
+    if (wanted === undefined) return;
+    if (step.startsWith("v:")) this.#byValue.set(JSON.stringify(wanted), step);
+    else if (isObject(wanted)) this.#addKeyed(wanted, step);
+  }
+
+  #addKeyed(wanted: JsonObject, step: string): void {
+    const names = Object.keys(wanted);
+    const id = JSON.stringify(names);
+    let keying = this.#keyed.get(id);
+    if (!keying) {
+      if (this.#keyed.size >= mostKeyings) return;
+      this.#keyed.set(id, (keying = { names, steps: new Map() }));
+    }
+    keying.steps.set(keyText(wanted, names), step);
+  }
+}
+
+function keyText(item: JsonObject, names: readonly string[]): string {
+  return JSON.stringify(names.map((name) => ownField(item, name) ?? null));
+}
+
+/** A client can have written anything into managedFields; what cannot be read means nothing. */
+function parsed(text: string): Json | undefined {
+  try {
+    return JSON.parse(text) as Json;
+  } catch {
+    return undefined;
+  }
 }
 
 /** A path as conflict messages spell it: `.spec.template.spec.containers[name="c"].image`. */
@@ -128,9 +250,11 @@ export function spellPath(path: readonly string[]): string {
     .map((step) => {
       const what = step.slice(2);
       if (step.startsWith("f:")) return `.${what}`;
-      if (!step.startsWith("k:")) return `[${step.startsWith("v:") ? "=" : ""}${what}]`;
-      const keys = Object.entries(JSON.parse(what) as JsonObject);
-      return `[${keys.map(([key, value]) => `${key}=${JSON.stringify(value)}`).join(",")}]`;
+      const keys = step.startsWith("k:") ? parsed(what) : undefined;
+      if (!isObject(keys)) return `[${step.startsWith("v:") ? "=" : ""}${what}]`;
+      return `[${Object.entries(keys)
+        .map(([key, value]) => `${key}=${JSON.stringify(value)}`)
+        .join(",")}]`;
     })
     .join("");
 }

@@ -1,25 +1,24 @@
 import { strategicMerge, type Json, type JsonObject, type KindInfo } from "#cloud/apikinds";
-import { isObject, jsonPatch, mergePatch } from "./patches.ts";
+import { jsonPatch } from "./json-patch.ts";
+import { isObject, mergePatch } from "./patches.ts";
 import * as refusals from "./refusal.ts";
 import { Refusal } from "./refusal.ts";
 
 export type PatchType = "json" | "merge" | "strategic" | "apply";
 
-const mediaTypes: Readonly<Record<string, PatchType>> = {
-  "application/json-patch+json": "json",
-  "application/merge-patch+json": "merge",
-  "application/strategic-merge-patch+json": "strategic",
-  "application/apply-patch+yaml": "apply",
-};
+const mediaTypes: ReadonlyMap<string, PatchType> = new Map([
+  ["application/json-patch+json", "json"],
+  ["application/merge-patch+json", "merge"],
+  ["application/strategic-merge-patch+json", "strategic"],
+  ["application/apply-patch+yaml", "apply"],
+]);
 
 /** The kind of patch a Content-Type names. @throws Refusal (UnsupportedMediaType) */
 export function patchTypeOf(kind: KindInfo, contentType: string): PatchType {
-  const type = mediaTypes[contentType.split(";")[0]?.trim().toLowerCase() ?? ""];
+  const type = mediaTypes.get(contentType.split(";")[0]?.trim().toLowerCase() ?? "");
   if (type === undefined || (type === "strategic" && kind.custom)) {
-    const accepted = Object.keys(mediaTypes).filter(
-      (name) => !kind.custom || mediaTypes[name] !== "strategic",
-    );
-    throw refusals.unsupportedMediaType(accepted);
+    const accepted = [...mediaTypes].filter(([, one]) => !kind.custom || one !== "strategic");
+    throw refusals.unsupportedMediaType(accepted.map(([name]) => name));
   }
   return type;
 }

@@ -105,6 +105,10 @@ export function patchFailed(message: string): Refusal {
   return refuse(422, "Invalid", message, {});
 }
 
+export function entityTooLarge(message: string): Refusal {
+  return refuse(413, "RequestEntityTooLarge", `Request entity too large: ${message}`);
+}
+
 export function unauthorized(): Refusal {
   return refuse(401, "Unauthorized", "Unauthorized");
 }

@@ -33,7 +33,19 @@ export function parseLabelSelector(text: string): Requirement[] {
 /** Splits on the commas that are not inside parentheses. */
 function splitTerms(text: string): string[] {
   if (text.trim() === "") return [];
-  return text.split(/,(?![^(]*\))/).map((term) => term.trim());
+  const terms: string[] = [];
+  let start = 0;
+  let isInside = false;
+  for (let at = 0; at < text.length; at += 1) {
+    const character = text[at];
+    if (character === "(") isInside = true;
+    else if (character === ")") isInside = false;
+    if (character !== "," || isInside) continue;
+    terms.push(text.slice(start, at).trim());
+    start = at + 1;
+  }
+  terms.push(text.slice(start).trim());
+  return terms;
 }
 
 function parseRequirement(term: string): Requirement {
@@ -55,14 +67,14 @@ function checked(term: string, requirement: Requirement): Requirement {
   const { operator, values } = requirement;
   if (!labelKey.test(requirement.key)) throw unparsable(term);
   if (operator === "gt" || operator === "lt") {
-    if (!/^-?\d+$/.test(values[0] ?? "")) throw unparsable(term);
+    if (!integer.test(values[0] ?? "")) throw unparsable(term);
   } else if (!values.every((value) => labelValue.test(value))) throw unparsable(term);
   return requirement;
 }
 
 function unparsable(term: string): Error {
   return badRequest(
-    `unable to parse requirement: ${JSON.stringify(term)} is not a valid label selector requirement`,
+    `unable to parse requirement: ${JSON.stringify(term.slice(0, 200))} is not a valid label selector requirement`,
   );
 }
 
@@ -70,7 +82,10 @@ export function matchesLabels(
   requirements: readonly Requirement[],
   labels: Readonly<Record<string, string>>,
 ): boolean {
-  return requirements.every((requirement) => matchesLabel(requirement, labels[requirement.key]));
+  return requirements.every((requirement) => {
+    const { key } = requirement;
+    return matchesLabel(requirement, Object.hasOwn(labels, key) ? labels[key] : undefined);
+  });
 }
 
 function matchesLabel({ operator, values }: Requirement, value: string | undefined): boolean {
@@ -90,9 +105,12 @@ function matchesLabel({ operator, values }: Requirement, value: string | undefin
   }
 }
 
+/** What fits into 64 bits, as upstream reads it. */
+const integer = /^-?\d{1,19}$/;
+
 /** Neither greater nor less when one is no integer. */
 function compareIntegers(a: string | undefined, b: string | undefined): number {
-  if (!/^-?\d+$/.test(a ?? "") || !/^-?\d+$/.test(b ?? "")) return 0;
+  if (!integer.test(a ?? "") || !integer.test(b ?? "")) return 0;
   const difference = BigInt(a ?? "") - BigInt(b ?? "");
   return difference === 0n ? 0 : difference > 0n ? 1 : -1;
 }

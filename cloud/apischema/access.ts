@@ -12,7 +12,7 @@ export function ensureChild(parent: JsonObject, field: string): JsonObject {
   const known = childOf(parent, field);
   if (known !== undefined) return known;
   const made: JsonObject = {};
-  parent[field] = made;
+  setField(parent, field, made);
   return made;
 }
 
@@ -50,10 +50,8 @@ export function setDefaultText(object: JsonObject, field: string, value: string)
 
 /** String values of a map field (labels, annotations, selectors). */
 export function textMapOf(parent: JsonObject | undefined, field: string): Record<string, string> {
-  const found: Record<string, string> = {};
-  for (const [key, value] of Object.entries(childOf(parent, field) ?? {}))
-    if (typeof value === "string") found[key] = value;
-  return found;
+  const found = Object.entries(childOf(parent, field) ?? {});
+  return Object.fromEntries(found.filter((entry): entry is [string, string] => typeof entry[1] === "string"));
 }
 
 /** Equal as Go's semantic comparison sees it: absent, null, empty, zero and false are one. */
@@ -63,13 +61,27 @@ export function sameMeaning(a: Json | undefined, b: Json | undefined): boolean {
   if (Array.isArray(a) && Array.isArray(b))
     return a.length === b.length && a.every((item, index) => sameMeaning(item, b[index]));
   if (!isObject(a) || !isObject(b)) return false;
-  return [...new Set([...Object.keys(a), ...Object.keys(b)])].every((key) => sameMeaning(a[key], b[key]));
+  return [...new Set([...Object.keys(a), ...Object.keys(b)])].every((key) =>
+    sameMeaning(ownField(a, key), ownField(b, key)),
+  );
 }
 
 function isNothing(value: Json | undefined): boolean {
   if (value === undefined || value === null || value === "" || value === 0 || value === false) return true;
   if (Array.isArray(value)) return value.length === 0;
   return isObject(value) && Object.values(value).every(isNothing);
+}
+
+/** The value of an object's own field: a key of a user may be called `constructor`, or `__proto__`. */
+export function ownField(object: JsonObject, key: string): Json | undefined {
+  return Object.hasOwn(object, key) ? object[key] : undefined;
+}
+
+/** Sets a field whatever its name: assigned plainly, `__proto__` would be lost and change what the object inherits. */
+export function setField(object: JsonObject, key: string, value: Json): void {
+  if (key === "__proto__")
+    Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true });
+  else object[key] = value;
 }
 
 /** A deep copy; for JSON much faster than structuredClone. */
@@ -81,12 +93,7 @@ function clone(value: Json): Json {
   if (Array.isArray(value)) return value.map(clone);
   if (!isObject(value)) return value;
   const copy: JsonObject = {};
-  for (const key of Object.keys(value)) {
-    const item = clone(value[key] ?? null);
-    if (key === "__proto__")
-      Object.defineProperty(copy, key, { value: item, enumerable: true, configurable: true, writable: true });
-    else copy[key] = item;
-  }
+  for (const key of Object.keys(value)) setField(copy, key, clone(value[key] ?? null));
   return copy;
 }
 

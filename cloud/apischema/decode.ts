@@ -1,3 +1,4 @@
+import { ownField, setField } from "./access.ts";
 import { definition, definitionName, type Definition, type FieldType, type Leaf } from "./definitions.ts";
 import { formatQuantity, parseQuantity, quantityError } from "./quantity.ts";
 import { isObject, type Json, type JsonObject } from "./vocabulary.ts";
@@ -78,7 +79,7 @@ function decodeStruct(object: JsonObject, at: StructPlace, walk: Walk): void {
       delete object[key];
       continue;
     }
-    const value = object[key] ?? null;
+    const value = ownField(object, key) ?? null;
     if (value === null) {
       delete object[key];
       continue;
@@ -123,7 +124,7 @@ function decodeMap(value: Json, type: FieldType, inside: Inside): Json | undefin
   if (keys.length === 0 && !type.required) return undefined;
   for (const key of keys) {
     const place = { ...inside.place, path: `${inside.place.path}.${key}` };
-    value[key] = decodeOne(value[key] ?? null, type, { ...inside, place });
+    setField(value, key, decodeOne(ownField(value, key) ?? null, type, { ...inside, place }));
   }
   return value;
 }
@@ -216,9 +217,16 @@ const base64Pattern = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]
 function decodeBase64(text: string): string {
   const bare = text.includes("\n") || text.includes("\r") ? text.replaceAll(/[\r\n]/g, "") : text;
   if (base64Pattern.test(bare)) return bare;
-  const wrong = /[^A-Za-z0-9+/]/.exec(bare.replace(/=+$/, ""));
+  const wrong = /[^A-Za-z0-9+/]/.exec(withoutPadding(bare));
   const byte = wrong?.index ?? bare.length - (bare.length % 4);
   throw new DecodeError(`illegal base64 data at input byte ${byte}`);
+}
+
+/** By hand: `=+$` tries at each of a million signs. */
+function withoutPadding(text: string): string {
+  let end = text.length;
+  while (text.charCodeAt(end - 1) === 61) end -= 1;
+  return text.slice(0, end);
 }
 
 function wrongType(value: Json, place: Place, type: string): DecodeError {

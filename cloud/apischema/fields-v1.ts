@@ -1,4 +1,5 @@
 import { definition, type Definition, type FieldType } from "./definitions.ts";
+import { ownField } from "./access.ts";
 import { isObject, type Json, type JsonObject } from "./vocabulary.ts";
 
 /** Structs and maps that server-side apply owns whole. */
@@ -19,7 +20,7 @@ const atomicStructs = new Set([
   "rbac.v1.RoleRef",
 ]);
 const atomicMaps = new Set(["nodeSelector", "selector"]);
-const listDefaults: Readonly<Record<string, Json>> = { protocol: "TCP" };
+const listDefaults: JsonObject = { protocol: "TCP" };
 
 /** The fields of an object as metadata.managedFields writes them; `name` is a definition, undefined for a custom schema. */
 export function fieldsOfDefinition(name: string, object: JsonObject): JsonObject {
@@ -83,7 +84,7 @@ function listFields(list: Json[], type: FieldType): JsonObject {
 
 function itemKey(item: JsonObject, keys: readonly string[]): string {
   const found = keys.toSorted().flatMap((key) => {
-    const value = item[key] ?? listDefaults[key];
+    const value = ownField(item, key) ?? ownField(listDefaults, key);
     return value === undefined ? [] : [[key, value] as const];
   });
   return `k:${JSON.stringify(Object.fromEntries(found))}`;

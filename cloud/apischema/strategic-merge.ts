@@ -1,4 +1,4 @@
-import { cloneJson } from "./access.ts";
+import { cloneJson, ownField, setField } from "./access.ts";
 import { definition, type Definition, type FieldType } from "./definitions.ts";
 import { isObject, type Json, type JsonObject } from "./vocabulary.ts";
 
@@ -16,7 +16,6 @@ export function strategicMergeInto(name: string, current: JsonObject, patch: Jso
 }
 
 function mergeObject(current: JsonObject, patch: JsonObject, shape: Definition | undefined): JsonObject {
-  refusePrototype(patch);
   const action = patch[directive];
   if (action === "replace") return withoutDirectives(patch);
   if (action === "delete") return {};
@@ -38,12 +37,22 @@ function mergeKeyInto(
   type: FieldType | undefined,
 ): void {
   const { key, value, order } = change;
-  const was = current[key];
-  if (value === null) delete current[key];
-  else if (isObject(value)) current[key] = mergeValue(isObject(was) ? was : {}, value, type);
-  else if (Array.isArray(value) && type?.mergeKey !== undefined)
-    current[key] = mergeList(Array.isArray(was) ? was : [], { items: value, order }, type);
-  else current[key] = Array.isArray(value) ? value.map(cleanItem) : value;
+  if (value === null) {
+    delete current[key];
+    return;
+  }
+  setField(current, key, mergedField(ownField(current, key), { value, order }, type));
+}
+
+function mergedField(
+  was: Json | undefined,
+  { value, order }: { value: Json; order: Json | undefined },
+  type: FieldType | undefined,
+): Json {
+  if (isObject(value)) return mergeValue(isObject(was) ? was : {}, value, type);
+  if (!Array.isArray(value)) return value;
+  if (type?.mergeKey === undefined) return value.map(cleanItem);
+  return mergeList(Array.isArray(was) ? was : [], { items: value, order }, type);
 }
 
 function mergeValue(was: JsonObject, value: JsonObject, type: FieldType | undefined): JsonObject {
@@ -54,36 +63,32 @@ function mergeValue(was: JsonObject, value: JsonObject, type: FieldType | undefi
 
 /** Maps of objects: each value is merged by the shape of its kind. */
 function mergeMap(was: JsonObject, value: JsonObject, shape: Definition): JsonObject {
-  refusePrototype(value);
   if (value[directive] === "replace") return withoutDirectives(value);
   for (const [key, item] of Object.entries(value)) {
-    const old = was[key];
+    const old = ownField(was, key);
     if (item === null) delete was[key];
-    else was[key] = isObject(item) ? mergeObject(isObject(old) ? old : {}, item, shape) : item;
+    else setField(was, key, isObject(item) ? mergeObject(isObject(old) ? old : {}, item, shape) : item);
   }
   return was;
-}
-
-function refusePrototype(patch: JsonObject): void {
-  if (Object.hasOwn(patch, "__proto__")) throw new PatchError('unknown field "__proto__"');
 }
 
 function retain(current: JsonObject, patch: JsonObject): void {
   const keys = patch[retainDirective];
   if (keys === undefined) return;
   if (!Array.isArray(keys)) throw new PatchError("invalid patch format of retainKeys");
+  const kept = new Set<Json>(keys);
   for (const key of Object.keys(patch)) {
-    if (!isDirective(key) && patch[key] !== null && !keys.includes(key))
+    if (!isDirective(key) && patch[key] !== null && !kept.has(key))
       throw new PatchError("patch contains fields not in retainKeys");
   }
-  for (const key of Object.keys(current)) if (!keys.includes(key)) delete current[key];
+  for (const key of Object.keys(current)) if (!kept.has(key)) delete current[key];
 }
 
 function applyDeletions(current: JsonObject, patch: JsonObject): void {
   for (const [key, items] of Object.entries(patch)) {
     if (!key.startsWith(deleteItems)) continue;
     const field = key.slice(deleteItems.length);
-    const was = current[field];
+    const was = ownField(current, field);
     if (!Array.isArray(was) || !Array.isArray(items)) continue;
     const gone = new Set(items.map((item) => JSON.stringify(item)));
     current[field] = was.filter((item) => !gone.has(JSON.stringify(item)));
@@ -95,7 +100,7 @@ function orderUnpatched(current: JsonObject, patch: JsonObject, shape: Definitio
   for (const [key, order] of Object.entries(patch)) {
     if (!key.startsWith(setOrder)) continue;
     const field = key.slice(setOrder.length);
-    const was = current[field];
+    const was = ownField(current, field);
     const mergeKey = shape?.get(field)?.mergeKey;
     if (patch[field] !== undefined || !Array.isArray(was) || mergeKey === undefined) continue;
     current[field] = inOrder(was, { order, patched: [], mergeKey, server: was });
@@ -112,35 +117,64 @@ function mergeList(was: Json[], patch: { items: Json[]; order: Json | undefined 
 }
 
 function mergePrimitives(was: Json[], items: Json[]): Json[] {
-  const merged = [...was];
-  for (const item of items) if (!merged.includes(item)) merged.push(item);
-  return merged;
+  return [...new Set([...was, ...items])];
 }
 
 function mergeByKey(was: Json[], items: Json[], type: FieldType): Json[] {
   const mergeKey = type.mergeKey ?? "";
   const shape = type.leaf === "#" ? definition(type.ref) : undefined;
-  const merged = [...was];
+  const merged = new KeyedList(was, mergeKey);
   for (const item of items) {
     if (!isObject(item)) throw new PatchError(`expected an object in a list merged by ${mergeKey}`);
-    const key = item[mergeKey];
+    const key = ownField(item, mergeKey);
     if (key === undefined || key === null)
-      throw new PatchError(`map: ${JSON.stringify(item)} does not contain declared merge key: ${mergeKey}`);
-    const index = merged.findIndex((existing) => isObject(existing) && existing[mergeKey] === key);
-    if (item[directive] === "delete") removeKey(merged, mergeKey, key);
-    else if (index < 0) merged.push(mergeObject({}, item, shape));
-    else {
-      const existing = merged[index];
-      merged[index] = mergeObject(isObject(existing) ? existing : {}, item, shape);
-    }
+      throw new PatchError(
+        `map: ${JSON.stringify(item).slice(0, 1000)} does not contain declared merge key: ${mergeKey}`,
+      );
+    if (item[directive] === "delete") merged.delete(key);
+    else merged.set(key, mergeObject(merged.get(key) ?? {}, item, shape));
   }
-  return merged;
+  return merged.items();
 }
 
-function removeKey(list: Json[], mergeKey: string, key: Json): void {
-  for (let index = list.length - 1; index >= 0; index -= 1) {
-    const item = list[index];
-    if (isObject(item) && item[mergeKey] === key) list.splice(index, 1);
+/** A list by the key of its items: each is found at once, however many a patch names. */
+class KeyedList {
+  /** undefined where an item was deleted */
+  readonly #items: (Json | undefined)[];
+  readonly #places = new Map<Json, number[]>();
+
+  constructor(items: readonly Json[], mergeKey: string) {
+    this.#items = [...items];
+    for (const [index, item] of items.entries()) {
+      const key = isObject(item) ? ownField(item, mergeKey) : undefined;
+      if (key !== undefined) this.#note(key, index);
+    }
+  }
+
+  get(key: Json): JsonObject | undefined {
+    const item = this.#items[this.#places.get(key)?.[0] ?? -1];
+    return isObject(item) ? item : undefined;
+  }
+
+  set(key: Json, item: JsonObject): void {
+    const [place] = this.#places.get(key) ?? [];
+    if (place === undefined) this.#note(key, this.#items.push(item) - 1);
+    else this.#items[place] = item;
+  }
+
+  delete(key: Json): void {
+    for (const place of this.#places.get(key) ?? []) this.#items[place] = undefined;
+    this.#places.delete(key);
+  }
+
+  items(): Json[] {
+    return this.#items.filter((item) => item !== undefined);
+  }
+
+  #note(key: Json, place: number): void {
+    const places = this.#places.get(key);
+    if (places) places.push(place);
+    else this.#places.set(key, [place]);
   }
 }
 
@@ -159,21 +193,28 @@ interface Ordering {
  */
 function inOrder(merged: Json[], { order, patched, mergeKey, server }: Ordering): Json[] {
   const keyOf = (item: Json): string =>
-    JSON.stringify(isObject(item) && mergeKey !== "" ? (item[mergeKey] ?? null) : item);
+    JSON.stringify(isObject(item) && mergeKey !== "" ? (ownField(item, mergeKey) ?? null) : item);
   const wanted = (Array.isArray(order) ? order : patched).map(keyOf);
   const rank = new Map(wanted.map((key, index) => [key, index]));
-  const named = merged.filter((item) => rank.has(keyOf(item)));
-  named.sort((a, b) => (rank.get(keyOf(a)) ?? 0) - (rank.get(keyOf(b)) ?? 0));
-  const others = merged.filter((item) => !rank.has(keyOf(item)));
   const places = new Map(server.map((item, index) => [keyOf(item), index]));
-  const placeOf = (item: Json | undefined): number => places.get(keyOf(item ?? null)) ?? Number.NaN;
+  const placed = merged.map((item) => {
+    const key = keyOf(item);
+    return { item, rank: rank.get(key), place: places.get(key) ?? Number.NaN };
+  });
+  const named = placed
+    .filter((one) => one.rank !== undefined)
+    .toSorted((a, b) => (a.rank ?? 0) - (b.rank ?? 0));
+  const others = placed.filter((one) => one.rank === undefined);
   const woven: Json[] = [];
   let left = 0;
-  for (const item of named) {
-    while (left < others.length && placeOf(others[left]) < placeOf(item)) woven.push(others[left++] ?? null);
+  for (const { item, place } of named) {
+    for (let other = others[left]; other && other.place < place; other = others[left]) {
+      woven.push(other.item);
+      left += 1;
+    }
     woven.push(item);
   }
-  return [...woven, ...others.slice(left)];
+  return [...woven, ...others.slice(left).map(({ item }) => item)];
 }
 
 function isDirective(key: string): boolean {
@@ -190,7 +231,7 @@ function withoutDirectives(object: JsonObject): JsonObject {
   const clean: JsonObject = {};
   for (const [key, value] of Object.entries(object)) {
     if (isDirective(key) || value === null) continue;
-    clean[key] = Array.isArray(value) ? value.map(cleanItem) : cleanItem(value);
+    setField(clean, key, Array.isArray(value) ? value.map(cleanItem) : cleanItem(value));
   }
   return clean;
 }

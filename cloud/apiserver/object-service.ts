@@ -5,6 +5,7 @@ import {
   admitCreate,
   admitUpdate,
   apiVersionOf,
+  cloneJson,
   decodeObject,
   establishCrd,
   fieldsV1Of,
@@ -39,7 +40,7 @@ import {
   type DeleteOptions,
   type PatchType,
 } from "#cloud/apirules";
-import type { RevisionStore } from "#cloud/apistore";
+import { TooLargeError, type Change, type RevisionStore, type WriteRequest } from "#cloud/apistore";
 import { crdResource, resourceOf, type KindRegistry } from "./kind-registry.ts";
 import type { ServiceAddresses } from "./service-addresses.ts";
 
@@ -189,7 +190,7 @@ export class ObjectService {
   ): Promise<Written> {
     if (patch.type === "apply") return this.#apply(target, patch.body, options);
     const current = this.read(target);
-    const next = patchObject(target.kind, structuredClone(current), patch);
+    const next = patchObject(target.kind, cloneJson(current), patch);
     checkType(target.kind, next);
     checkIdentity(target, next);
     return this.#replace(target, { current, next }, options);
@@ -214,7 +215,7 @@ export class ObjectService {
       return { text: JSON.stringify(object), created: false, gone: plan.step === "remove" };
     }
     const remove = plan.step === "remove";
-    const change = await store.write({ resource, key: keyOf(target), object, remove });
+    const change = await store.write({ resource, key: keyOf(target), object, remove, anySize: true });
     return { text: change.text, created: false, gone: remove };
   }
 
@@ -240,7 +241,7 @@ export class ObjectService {
     const admitted = unwrap(
       admitUpdate(
         kind,
-        { next: decoded, current: structuredClone(current), via: options.via },
+        { next: decoded, current: cloneJson(current), via: options.via },
         { now: this.#now() },
       ),
       options.warn,
@@ -266,7 +267,7 @@ export class ObjectService {
     if (!present && options.via !== "") throw refusals.notFound(kind, target.name);
     if (!present) options.guard?.mayCreate(target);
     const current = present ? this.read(target) : undefined;
-    const decoded = unwrap(decodeObject(kind, structuredClone(body), options.validation), options.warn);
+    const decoded = unwrap(decodeObject(kind, cloneJson(body), options.validation), options.warn);
     const merged = serverSideApply(current, decoded, this.#applyOptions(kind, options));
     if (current !== undefined) return this.#replace(target, { current, next: merged }, options);
     const metadata = this.#newMetadata(target, merged);
@@ -315,7 +316,7 @@ export class ObjectService {
       merge: (current, applied) =>
         kind.custom
           ? mergeAtomic(current, applied)
-          : unwrap(strategicMerge(kind, structuredClone(current), applied), options.warn),
+          : unwrap(strategicMerge(kind, current, applied), options.warn),
     };
   }
 
@@ -329,8 +330,17 @@ export class ObjectService {
     }
     const key = keyOf(target);
     const present = this.#parts.store.find(resource, key) !== undefined;
-    const change = await this.#parts.store.write({ resource, key, object, remove: gone && present });
+    const change = await this.#store({ resource, key, object, remove: gone && present });
     return { text: change.text, created: false, gone };
+  }
+
+  async #store(request: WriteRequest): Promise<Change> {
+    try {
+      return await this.#parts.store.write(request);
+    } catch (error) {
+      if (!(error instanceof TooLargeError)) throw error;
+      throw refusals.entityTooLarge(error.message);
+    }
   }
 
   #newMetadata(target: ObjectTarget, object: JsonObject): JsonObject {

@@ -1,5 +1,5 @@
 import type { User } from "#cloud/apiauth";
-import type { FieldValidation, Json, JsonObject, KindInfo, UpdateVia } from "#cloud/apikinds";
+import { undecodable, type Json, type JsonObject, type KindInfo, type UpdateVia } from "#cloud/apikinds";
 import {
   everything,
   fragmentsOf,
@@ -7,6 +7,7 @@ import {
   parseFieldSelector,
   parseLabelSelector,
   patchTypeOf,
+  Refusal,
   refusals,
   selectedName,
   selects,
@@ -23,6 +24,14 @@ import {
   type RequestTarget,
   contentTypeOf,
   readBody,
+  exactRevision,
+  readContinue,
+  readDeleteOptions,
+  readLimit,
+  readRevision,
+  readWriteOptions,
+  writeContinue,
+  type TokenScope,
 } from "#cloud/apiwire";
 import type { RevisionStore, Stored } from "#cloud/apistore";
 import type { Clock } from "#shared/clock";
@@ -100,17 +109,31 @@ async function answerWrite(parts: ResourceParts, from: ResourceRequest): Promise
     return showWritten(
       parts,
       from,
-      await parts.objects.create(target, await readBody(from.request), writeOptions(from)),
+      await parts.objects.create(target, await readWritten(from), writeOptions(from)),
     );
   }
   if (verb === "delete") return answerDelete(parts, from, target);
   return showWritten(parts, from, await change(parts, from, ""));
 }
 
+/** A body to be stored: fields given twice are refused, told or ignored as the request asks for. */
+async function readWritten(from: ResourceRequest): Promise<Json> {
+  const { kind, request, warnings } = from;
+  const { validation } = writeOptions(from);
+  if (validation === "Ignore") return readBody(request);
+  return readBody(request, {
+    onDuplicates: (fields) => {
+      const texts = fields.map((field) => `duplicate field ${JSON.stringify(field)}`);
+      if (validation === "Warn") warnings.push(...texts);
+      else throw new Refusal(undecodable(kind, `strict decoding error: ${texts.join(", ")}`));
+    },
+  });
+}
+
 async function change(parts: ResourceParts, from: ResourceRequest, via: UpdateVia): Promise<Written> {
   const target = objectTarget(from);
   const type = from.verb === "patch" ? patchTypeOf(from.kind, contentTypeOf(from.request)) : undefined;
-  const body = await readBody(from.request);
+  const body = await readWritten(from);
   const options = { ...writeOptions(from), via };
   if (type === undefined) return parts.objects.update(target, body, options);
   if (type === "apply" && !from.query.has("fieldManager")) {
@@ -213,30 +236,39 @@ async function bind(parts: ResourceParts, from: ResourceRequest, body: Json): Pr
 
 const podKind = { group: "", version: "v1", kind: "Pod", plural: "pods" } as KindInfo;
 
-function list(parts: ResourceParts, from: ResourceRequest): Response {
+async function list(parts: ResourceParts, from: ResourceRequest): Promise<Response> {
+  const pin = parts.store.pin();
+  try {
+    return await listPinned(parts, from, () => pin[Symbol.dispose]());
+  } catch (error) {
+    pin[Symbol.dispose]();
+    throw error;
+  }
+}
+
+async function listPinned(parts: ResourceParts, from: ResourceRequest, done: () => void): Promise<Response> {
   const { kind, query } = from;
   const { store } = parts;
   const wanted = readWanted(from);
   const selection = readSelection(from);
-  const place = readContinue(query.get("continue"));
-  const revision = place?.revision ?? exactRevision(query) ?? store.revision;
-  if (revision < store.compactedRevision) throw tooOld();
-  const all = store.listAt(revision, resourceOf(kind), prefixOf(from), place?.after ?? "");
-  const selected = select(store, all, selection);
+  const scope = { resource: resourceOf(kind), prefix: prefixOf(from) };
+  const kept = { oldest: store.compactedRevision, newest: store.revision };
+  const place = readContinue(query.get("continue"), scope, kept);
+  const revision = place?.revision ?? exactRevision(query, kept) ?? store.revision;
+  const all = store.listAt(revision, scope.resource, scope.prefix, place?.after ?? "");
+  const selected = await select(store, all, selection);
   const limit = readLimit(query.get("limit") ?? "");
   const page = limit > 0 && selected.length > limit ? selected.slice(0, limit) : selected;
   const counted = selection === everything;
-  const metadata = pageMetadata(revision, {
+  const metadata = pageMetadata(scope, revision, {
     rest: selected.length - page.length,
-    last: page.at(-1)?.key,
+    last: page.at(-1)?.key ?? "",
     counted,
   });
-  const pin = store.pin();
   const read = (index: number): string | undefined => {
     const stored = page[index];
     return stored && store.text(stored.revision);
   };
-  const done = (): void => pin[Symbol.dispose]();
   return answerList(
     kind,
     { count: page.length, read },
@@ -245,25 +277,47 @@ function list(parts: ResourceParts, from: ResourceRequest): Response {
 }
 
 function pageMetadata(
+  scope: TokenScope,
   revision: number,
-  page: { readonly rest: number; readonly last: string | undefined; readonly counted: boolean },
+  page: { readonly rest: number; readonly last: string; readonly counted: boolean },
 ): JsonObject {
   const metadata = { resourceVersion: String(revision) };
   if (page.rest === 0) return metadata;
-  const token = Buffer.from(JSON.stringify({ rv: revision, after: page.last })).toString("base64url");
+  const token = writeContinue(scope, { revision, after: page.last });
   return { ...metadata, continue: token, ...(page.counted && { remainingItemCount: page.rest }) };
 }
 
-/** Leaves only what is selected; most texts are told apart without parsing them. */
-function select(store: RevisionStore, all: Stored[], selection: Selection): Stored[] {
+/** Characters looked through before others get a turn: some milliseconds. */
+const charactersATurn = 500_000;
+
+/**
+ * Leaves only what is selected; most texts are told apart without parsing them. All of a large collection may have to be
+ * looked through, in more than one turn of the event loop: the caller keeps the revisions from being compacted.
+ */
+async function select(store: RevisionStore, all: Stored[], selection: Selection): Promise<Stored[]> {
   if (selection === everything) return all;
   const name = selectedName(selection);
   const named = name === undefined ? all : all.filter(({ key }) => key.endsWith(`/${name}`));
   const fragments = fragmentsOf(selection);
-  return named.filter(({ revision }) => {
-    const text = store.text(revision);
-    if (text === undefined || !fragments.every((fragment) => text.includes(fragment))) return false;
-    return selects(selection, JSON.parse(text) as KubeObject);
+  const selected: Stored[] = [];
+  let characters = 0;
+  for (const stored of named) {
+    const text = store.text(stored.revision) ?? "";
+    characters += text.length + 100 * (selection.labels.length + selection.fields.length);
+    if (characters > charactersATurn) {
+      characters = 0;
+      // oxlint-disable-next-line no-await-in-loop -- one after the other is the point
+      await nextTurn();
+    }
+    if (text === "" || !fragments.every((fragment) => text.includes(fragment))) continue;
+    if (selects(selection, JSON.parse(text) as KubeObject)) selected.push(stored);
+  }
+  return selected;
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
   });
 }
 
@@ -314,16 +368,35 @@ function streamed(stream: ReadableStream<Uint8Array>): Response {
 async function deleteCollection(parts: ResourceParts, from: ResourceRequest): Promise<Response> {
   const { kind } = from;
   const options = await readDeleteOptions(from);
-  const found = select(parts.store, parts.store.list(resourceOf(kind), prefixOf(from)), readSelection(from));
-  const results = await Promise.all(
-    found.map(({ key }) => {
-      const [namespace = "", name = ""] = key.split("/", 2);
-      return parts.objects.delete({ kind, namespace, name }, options);
-    }),
+  const { store } = parts;
+  const selection = readSelection(from);
+  const pin = store.pin();
+  const found = await select(store, store.list(resourceOf(kind), prefixOf(from)), selection).finally(() =>
+    pin[Symbol.dispose](),
   );
+  const results: Written[] = [];
+  for (let start = 0; start < found.length; start += deletedATurn) {
+    const some = found.slice(start, start + deletedATurn);
+    // oxlint-disable-next-line no-await-in-loop -- ten thousand at once would keep everybody waiting
+    const written = await Promise.all(some.map(({ key }) => deleteOne(parts, kind, { key, options })));
+    results.push(...written.filter((one) => one !== undefined));
+  }
   const metadata = { resourceVersion: String(parts.store.revision) };
   const shown = { wanted: readWanted(from), nowMs: parts.clock.nowMs(), metadata, done: () => undefined };
   return answerList(kind, { count: results.length, read: (index) => results[index]?.text }, shown);
+}
+
+const deletedATurn = 100;
+
+/** One of a collection; another may have deleted it meanwhile. */
+async function deleteOne(
+  parts: ResourceParts,
+  kind: KindInfo,
+  { key, options }: { readonly key: string; readonly options: DeleteOptions },
+): Promise<Written | undefined> {
+  const [namespace = "", name = ""] = key.split("/", 2);
+  if (parts.store.find(resourceOf(kind), key) === undefined) return undefined;
+  return parts.objects.delete({ kind, namespace, name }, options);
 }
 
 function readSelection(from: ResourceRequest): Selection {
@@ -332,37 +405,6 @@ function readSelection(from: ResourceRequest): Selection {
   if (labelText === "" && fieldText === "") return everything;
   const labels = parseLabelSelector(labelText);
   return { labels, fields: parseFieldSelector(from.kind, fieldText, labelText) };
-}
-
-function exactRevision(query: URLSearchParams): number | undefined {
-  if (query.get("resourceVersionMatch") !== "Exact") return undefined;
-  return readRevision(query.get("resourceVersion") ?? "");
-}
-
-function readRevision(text: string): number {
-  if (!/^\d{1,15}$/.test(text))
-    throw refusals.badRequest(`Invalid value: ${JSON.stringify(text)}: resourceVersion must be a number`);
-  return Number(text);
-}
-
-function readContinue(token: string | null): { revision: number; after: string } | undefined {
-  if (token === null || token === "") return undefined;
-  try {
-    const { rv, after } = JSON.parse(Buffer.from(token, "base64url").toString()) as {
-      rv?: unknown;
-      after?: unknown;
-    };
-    if (typeof rv === "number" && typeof after === "string") return { revision: rv, after };
-  } catch (error) {
-    throw refusals.badRequest(`continue key is not valid: ${String(error)}`);
-  }
-  throw refusals.badRequest("continue key is not valid");
-}
-
-function tooOld(): Error {
-  return refusals.expired(
-    "The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.",
-  );
 }
 
 function readWanted(from: ResourceRequest): ReturnType<typeof readAccept> {
@@ -391,49 +433,11 @@ function prefixOf(from: ResourceRequest): string {
 }
 
 function writeOptions(from: ResourceRequest): WriteOptions {
-  const { query, request, warnings } = from;
-  const dryRun = query.getAll("dryRun");
-  if (dryRun.some((value) => value !== "All" && value !== "")) {
-    throw refusals.badRequest(
-      `dryRun: Unsupported value: ${JSON.stringify(dryRun)}: supported values: "All"`,
-    );
-  }
-  const validation = query.get("fieldValidation") ?? "";
-  if (!["", "Ignore", "Warn", "Strict"].includes(validation)) {
-    throw refusals.badRequest(
-      `fieldValidation: Unsupported value: "${validation}": supported values: "Ignore", "Strict", "Warn"`,
-    );
-  }
+  const { query, warnings } = from;
   return {
-    dryRun: dryRun.includes("All"),
-    validation: (validation === "" ? "Warn" : validation) as FieldValidation,
-    manager:
-      query.get("fieldManager") ??
-      (request.headers.get("user-agent") ?? "unknown").split("/")[0] ??
-      "unknown",
+    ...readWriteOptions(from),
     force: isTrue(query.get("force") ?? "false"),
     warn: (text) => void warnings.push(text),
     guard: from.guard,
   };
-}
-
-async function readDeleteOptions(from: ResourceRequest): Promise<DeleteOptions> {
-  const body = await readBody(from.request, { optional: true });
-  const { query } = from;
-  const grace = query.get("gracePeriodSeconds");
-  const policy = query.get("propagationPolicy");
-  const dryRun = query.getAll("dryRun");
-  return {
-    ...(isObject(body) && body),
-    ...(grace !== null && { gracePeriodSeconds: Number(grace) }),
-    ...(policy !== null && { propagationPolicy: policy as NonNullable<DeleteOptions["propagationPolicy"]> }),
-    ...(dryRun.length > 0 && { dryRun }),
-  };
-}
-
-/** Items of a page; 0 when all are wanted. @throws Refusal */
-function readLimit(text: string): number {
-  if (!/^(-?\d{1,18})?$/.test(text))
-    throw refusals.badRequest(`limit: ${JSON.stringify(text)} is not a whole number`);
-  return Number(text);
 }

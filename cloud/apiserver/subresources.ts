@@ -1,15 +1,8 @@
 import { rfc3339, type Clock } from "#shared/clock";
 import { requestToken, type TokenSigner } from "#cloud/apiauth";
 import { scaleOf, withScale, type Json, type JsonObject, type KindInfo } from "#cloud/apikinds";
-import {
-  isObject,
-  metadataOf,
-  patchObject,
-  refusals,
-  textOf,
-  type DeleteOptions,
-  type PatchType,
-} from "#cloud/apirules";
+import { isObject, metadataOf, patchObject, refusals, textOf, type PatchType } from "#cloud/apirules";
+import { deleteOptionsOf } from "#cloud/apiwire";
 import type { RevisionStore } from "#cloud/apistore";
 import type { KubeObject } from "#shared/kube";
 import { unwrap, type ObjectService, type ObjectTarget, type WriteOptions } from "./object-service.ts";
@@ -124,7 +117,7 @@ export async function evictPod(
   body: Json,
 ): Promise<JsonObject> {
   const eviction = isObject(body) ? body : {};
-  const options = (isObject(eviction["deleteOptions"]) ? eviction["deleteOptions"] : {}) as DeleteOptions;
+  const options = deleteOptionsOf(isObject(eviction["deleteOptions"]) ? eviction["deleteOptions"] : {});
   const pod = parts.objects.read(target);
   const { phase } = (isObject(pod["status"]) ? pod["status"] : {}) as { phase?: string };
   if (phase === "Running" || phase === "Pending") checkBudgets(parts.store, target, metadataOf(pod));
@@ -146,7 +139,9 @@ function checkBudgets(store: RevisionStore, target: ObjectTarget, pod: JsonObjec
 function isSelected(selector: Json | undefined, labels: Json | undefined): boolean {
   const wanted = isObject(selector) ? selector["matchLabels"] : undefined;
   if (!isObject(wanted)) return false;
-  return Object.entries(wanted).every(([key, value]) => isObject(labels) && labels[key] === value);
+  return Object.entries(wanted).every(
+    ([key, value]) => isObject(labels) && Object.hasOwn(labels, key) && labels[key] === value,
+  );
 }
 
 /** `POST …/token` of a service account. @throws Refusal */

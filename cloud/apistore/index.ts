@@ -8,6 +8,7 @@
  */
 export {
   RevisionStore,
+  TooLargeError,
   type Change,
   type ChangeType,
   type StoreOptions,

@@ -1,5 +1,5 @@
 import type { Database, Statement } from "bun:sqlite";
-import { asError, BugError, ClosedError, UnavailableError } from "#shared/errors";
+import { AppError, asError, BugError, ClosedError, UnavailableError } from "#shared/errors";
 import type { KubeObject } from "#shared/kube";
 import { openDatabase } from "./database.ts";
 import { byText, ResourceIndex } from "./resource-index.ts";
@@ -31,6 +31,8 @@ export interface WriteRequest {
   readonly object: KubeObject;
   /** The object goes away; `object` is its last state. */
   readonly remove?: boolean;
+  /** Not refused for its size: a deletion must not fail because the object is too large already. */
+  readonly anySize?: boolean;
 }
 
 export interface StoreOptions {
@@ -60,6 +62,8 @@ interface Batch {
 type Follower = (changes: readonly Change[]) => void;
 
 const compactionStep = 500;
+/** What etcd takes by default. */
+const mostBytes = 1.5 * 1024 * 1024;
 
 /** See `index.ts` for the promises. */
 export class RevisionStore implements AsyncDisposable {
@@ -162,7 +166,7 @@ export class RevisionStore implements AsyncDisposable {
   /**
    * Appends a revision; the caller has just looked at the current one in the same turn.
    * The object and the index show it at once to other writers; the promise resolves with the commit.
-   * @throws UnavailableError when the commit failed: nothing of it happened
+   * @throws UnavailableError when the commit failed, TooLargeError when the object is too large: nothing of it happened
    */
   async write(request: WriteRequest): Promise<Change> {
     if (this.#closed) throw new ClosedError("Cannot write: the store is closed");
@@ -267,6 +271,7 @@ export class RevisionStore implements AsyncDisposable {
     const revision = this.#revision + 1;
     object.metadata.resourceVersion = String(revision);
     const text = JSON.stringify(object);
+    if (!remove && request.anySize !== true) this.#checkSize(text, previous);
     // A full disk may have ended the transaction: outside of one the row would outlive a failed batch.
     if (!this.#database.inTransaction) throw storeFailed(new Error("an earlier write of this commit failed"));
     try {
@@ -279,6 +284,15 @@ export class RevisionStore implements AsyncDisposable {
     else index.set(key, revision);
     const type = remove ? "DELETED" : previous === undefined ? "ADDED" : "MODIFIED";
     return { revision, type, resource, key, text, previous };
+  }
+
+  /** What was stored before there was a limit may stay and shrink. */
+  #checkSize(text: string, previous: number | undefined): void {
+    if (text.length * 3 <= mostBytes) return;
+    const bytes = Buffer.byteLength(text);
+    if (bytes <= mostBytes) return;
+    const before = previous === undefined ? 0 : Buffer.byteLength(this.text(previous) ?? "");
+    if (bytes > before) throw new TooLargeError(bytes, mostBytes);
   }
 
   #commit(batch: Batch): void {
@@ -339,6 +353,16 @@ export class RevisionStore implements AsyncDisposable {
       this.saveSetting("compacted", String(end));
     })();
     this.#compacted = end;
+  }
+}
+
+/** An object that is larger than what is stored. */
+export class TooLargeError extends AppError {
+  readonly limitBytes: number;
+
+  constructor(bytes: number, limitBytes: number) {
+    super("object-too-large", `The object takes ${bytes} bytes, limit is ${limitBytes}`);
+    this.limitBytes = limitBytes;
   }
 }
 

@@ -14,12 +14,14 @@ type Step =
 
 const parsed = new Map<string, readonly Step[] | undefined>();
 const maxParsed = 1000;
+/** A definition with a longer one is refused; those stored before show nothing. */
+const longestPath = 4096;
 
 /** What a path finds; nothing when the path cannot be read. */
 export function findByPath(path: string, value: Json): Json[] {
   if (!parsed.has(path)) {
     if (parsed.size >= maxParsed) parsed.clear();
-    parsed.set(path, parsePath(path));
+    parsed.set(path, path.length > longestPath ? undefined : parsePath(path));
   }
   const steps = parsed.get(path);
   return steps === undefined ? [] : walk(steps, [value]);

@@ -8,7 +8,7 @@ import {
   type FieldError,
   type JsonObject,
 } from "#cloud/apischema";
-import { duplicate, forbidden, invalid, notFound, notSupported, required } from "./errors.ts";
+import { duplicate, eachOf, forbidden, invalid, notFound, notSupported, required } from "./errors.ts";
 import { configKey, dnsLabel, envName, isPort, portName, portText, qualifiedName } from "./names.ts";
 
 const pullPolicies = ["Always", "IfNotPresent", "Never"];
@@ -88,7 +88,7 @@ function validateIdentity(container: JsonObject, at: string): FieldError[] {
 
 function validatePorts(container: JsonObject, at: string): FieldError[] {
   const names = new Set<string>();
-  return itemsOf(container, "ports").flatMap((port, index) => {
+  return eachOf(itemsOf(container, "ports"), (port, index) => {
     const place = `${at}.ports[${index}]`;
     const errors: FieldError[] = [];
     const name = textOf(port, "name");
@@ -107,7 +107,7 @@ function validatePorts(container: JsonObject, at: string): FieldError[] {
 }
 
 function validateEnv(container: JsonObject, at: string): FieldError[] {
-  const variables = itemsOf(container, "env").flatMap((env, index) => {
+  const variables = eachOf(itemsOf(container, "env"), (env, index) => {
     const place = `${at}.env[${index}]`;
     const name = textOf(env, "name");
     const errors =
@@ -116,7 +116,7 @@ function validateEnv(container: JsonObject, at: string): FieldError[] {
         : envName(name).map((text) => invalid(`${place}.name`, name, text));
     return [...errors, ...validateEnvSource(env, place)];
   });
-  const sources = itemsOf(container, "envFrom").flatMap((source, index) => {
+  const sources = eachOf(itemsOf(container, "envFrom"), (source, index) => {
     const place = `${at}.envFrom[${index}]`;
     const refs = ["configMapRef", "secretRef"].filter((field) => childOf(source, field) !== undefined);
     if (refs.length === 0) return [invalid(place, "", "must specify one of: `configMapRef` or `secretRef`")];
@@ -174,7 +174,7 @@ function validateFieldRef(ref: JsonObject | undefined, at: string): FieldError[]
 
 function validateMounts(container: JsonObject, scope: ContainerScope): FieldError[] {
   const paths = new Set<string>();
-  return itemsOf(container, "volumeMounts").flatMap((mount, index) => {
+  return eachOf(itemsOf(container, "volumeMounts"), (mount, index) => {
     const at = `${scope.at}.volumeMounts[${index}]`;
     const errors: FieldError[] = [];
     const name = textOf(mount, "name");

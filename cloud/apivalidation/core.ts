@@ -9,7 +9,7 @@ import {
   type JsonObject,
 } from "#cloud/apischema";
 import { oneOf, validateTargetPort } from "./container.ts";
-import { duplicate, invalid, notSupported, required } from "./errors.ts";
+import { duplicate, eachOf, invalid, notSupported, required } from "./errors.ts";
 import { validateLabels } from "./meta.ts";
 import { configKey, dnsLabel, isPort, labelValue, portText, qualifiedName } from "./names.ts";
 import { notNegative } from "./workload.ts";
@@ -39,17 +39,17 @@ export function validateSecret(object: JsonObject): FieldError[] {
     configKey(key).map((problem) => invalid(`data[${key}]`, key, problem)),
   );
   if ((byteSize(Object.values(data)) * 3) / 4 > sizeLimit) errors.push(tooLarge("data"));
-  for (const key of neededKeys[textOf(object, "type")] ?? [])
+  for (const key of neededKeys.get(textOf(object, "type")) ?? [])
     if (data[key] === undefined) errors.push(required(`data[${key}]`));
   return errors;
 }
 
-const neededKeys: Record<string, readonly string[]> = {
-  "kubernetes.io/tls": ["tls.crt", "tls.key"],
-  "kubernetes.io/dockerconfigjson": [".dockerconfigjson"],
-  "kubernetes.io/dockercfg": [".dockercfg"],
-  "kubernetes.io/ssh-auth": ["ssh-privatekey"],
-};
+const neededKeys: ReadonlyMap<string, readonly string[]> = new Map([
+  ["kubernetes.io/tls", ["tls.crt", "tls.key"]],
+  ["kubernetes.io/dockerconfigjson", [".dockerconfigjson"]],
+  ["kubernetes.io/dockercfg", [".dockercfg"]],
+  ["kubernetes.io/ssh-auth", ["ssh-privatekey"]],
+]);
 
 function tooLarge(field: string): FieldError {
   return { reason: "FieldValueTooLong", field, message: `Too long: must have at most ${sizeLimit} bytes` };
@@ -81,7 +81,7 @@ export function validateService(object: JsonObject): FieldError[] {
 function validateServicePorts(ports: JsonObject[]): FieldError[] {
   const names = new Set<string>();
   const numbers = new Set<string>();
-  return ports.flatMap((port, index) => {
+  return eachOf(ports, (port, index) => {
     const at = `spec.ports[${index}]`;
     const errors: FieldError[] = [];
     const name = textOf(port, "name");
@@ -103,7 +103,7 @@ function validateServicePorts(ports: JsonObject[]): FieldError[] {
 
 export function validateNode(object: JsonObject): FieldError[] {
   const seen = new Set<string>();
-  return itemsOf(childOf(object, "spec"), "taints").flatMap((taint, index) => {
+  return eachOf(itemsOf(childOf(object, "spec"), "taints"), (taint, index) => {
     const at = `metadata.taints[${index}]`;
     const key = textOf(taint, "key");
     const value = textOf(taint, "value");
@@ -161,7 +161,7 @@ export function validateEndpointSlice(object: JsonObject): FieldError[] {
 
 export function validateRole(object: JsonObject): FieldError[] {
   const namespaced = textOf(childOf(object, "metadata"), "namespace") !== "";
-  return itemsOf(object, "rules").flatMap((rule, index) => {
+  return eachOf(itemsOf(object, "rules"), (rule, index) => {
     const at = `rules[${index}]`;
     const errors =
       textsOf(rule, "verbs").length === 0

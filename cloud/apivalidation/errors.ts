@@ -6,7 +6,7 @@ export function required(field: string, detail = ""): FieldError {
 }
 
 export function invalid(field: string, value: Json | undefined, detail: string): FieldError {
-  return cause("FieldValueInvalid", field, `Invalid value: ${goValue(value)}: ${detail}`);
+  return cause("FieldValueInvalid", field, `Invalid value: ${shown(value)}: ${detail}`);
 }
 
 export function notSupported(field: string, value: string, supported: readonly string[]): FieldError {
@@ -14,12 +14,12 @@ export function notSupported(field: string, value: string, supported: readonly s
   return cause(
     "FieldValueNotSupported",
     field,
-    `Unsupported value: ${goValue(value)}: supported values: ${values}`,
+    `Unsupported value: ${shown(value)}: supported values: ${values}`,
   );
 }
 
 export function duplicate(field: string, value: Json): FieldError {
-  return cause("FieldValueDuplicate", field, `Duplicate value: ${goValue(value)}`);
+  return cause("FieldValueDuplicate", field, `Duplicate value: ${shown(value)}`);
 }
 
 export function forbidden(field: string, detail: string): FieldError {
@@ -27,15 +27,41 @@ export function forbidden(field: string, detail: string): FieldError {
 }
 
 export function notFound(field: string, value: string): FieldError {
-  return cause("FieldValueNotFound", field, `Not found: ${goValue(value)}`);
+  return cause("FieldValueNotFound", field, `Not found: ${shown(value)}`);
 }
 
 export function tooLong(field: string, limit: number): FieldError {
   return cause("FieldValueTooLong", field, `Too long: must have at most ${limit} bytes`);
 }
 
+/** More errors are told to nobody, and each costs to spell. */
+const mostErrors = 200;
+
+/** What is wrong with the items of a list, as far as anybody will read. */
+export function eachOf<T>(items: Iterable<T>, judge: (item: T, index: number) => FieldError[]): FieldError[] {
+  const errors: FieldError[] = [];
+  let index = 0;
+  for (const item of items) {
+    for (const error of judge(item, index)) errors.push(error);
+    if (errors.length >= mostErrors) break;
+    index += 1;
+  }
+  return errors;
+}
+
 function cause(reason: ErrorType, field: string, message: string): FieldError {
   return { reason, field, message };
+}
+
+const longestShown = 4096;
+
+/** A value that was refused, cut: a megabyte sent must not come back several times in the answer. */
+function shown(value: Json | undefined): string {
+  if (typeof value === "string" && value.length > longestShown) {
+    return `${JSON.stringify(value.slice(0, longestShown))}... (${value.length} characters)`;
+  }
+  const text = goValue(value);
+  return text.length > longestShown ? `${text.slice(0, longestShown)}... (${text.length} characters)` : text;
 }
 
 /** A value as Go's `%q`, `%v` or `%#v` prints it in these texts; objects of strings as string maps, others as JSON. */

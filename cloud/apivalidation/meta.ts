@@ -8,7 +8,7 @@ import {
   type JsonObject,
   type KindInfo,
 } from "#cloud/apischema";
-import { forbidden, invalid, required, tooLong } from "./errors.ts";
+import { eachOf, forbidden, invalid, required, tooLong } from "./errors.ts";
 import {
   dns1035Label,
   dnsLabel,
@@ -77,7 +77,7 @@ export function validateMaps(metadata: JsonObject | undefined, at: string): Fiel
 }
 
 export function validateLabels(labels: Record<string, string>, at: string): FieldError[] {
-  return Object.entries(labels).flatMap(([key, value]) => [
+  return eachOf(Object.entries(labels), ([key, value]) => [
     ...qualifiedName(key).map((problem) => invalid(at, key, problem)),
     ...labelValue(value).map((problem) => invalid(at, value, problem)),
   ]);
@@ -105,10 +105,13 @@ function validateOwners(metadata: JsonObject | undefined): FieldError[] {
 export function validateMetadataUpdate(next: JsonObject, current: JsonObject): FieldError[] {
   const was = childOf(current, "metadata");
   if (textOf(was, "deletionTimestamp") === "") return [];
-  const before = textsOf(was, "finalizers");
-  const added = textsOf(childOf(next, "metadata"), "finalizers").filter((one) => !before.includes(one));
+  const before = new Set(textsOf(was, "finalizers"));
+  const added = textsOf(childOf(next, "metadata"), "finalizers").filter((one) => !before.has(one));
   if (added.length === 0) return [];
-  const list = added.map((one) => JSON.stringify(one)).join(", ");
+  const list = added
+    .slice(0, 20)
+    .map((one) => JSON.stringify(one))
+    .join(", ");
   const text = `no new finalizers can be added if the object is being deleted, found new finalizers []string{${list}}`;
   return [forbidden("metadata.finalizers", text)];
 }

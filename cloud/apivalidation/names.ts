@@ -23,6 +23,9 @@ const configKeyText =
 const envText =
   "a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or '.', and must not start with a digit (e.g. 'my.env-name',  or 'MY_ENV.NAME',  or 'MyEnvName1', regex used for validation is '[-._a-zA-Z][-._a-zA-Z0-9]*')";
 
+/** What is longer is refused for its length. */
+const longestLooked = 1024;
+
 export type NameRule = (text: string) => string[];
 
 export const dnsLabel: NameRule = (text) =>
@@ -42,7 +45,7 @@ export const pathSegment: NameRule = (text) => {
 
 /** `[prefix/]name`, as label and annotation keys have it. */
 export const qualifiedName: NameRule = (text) => {
-  const parts = text.split("/");
+  const parts = text.split("/", 3);
   if (parts.length > 2)
     return [
       `a qualified name ${qualifiedRule} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`,
@@ -54,7 +57,7 @@ export const qualifiedName: NameRule = (text) => {
     problems.push(...dnsSubdomain(prefix).map((problem) => `prefix part ${problem}`));
   if (name === "") problems.push("name part must be non-empty");
   else if (name.length > 63) problems.push("name part must be no more than 63 characters");
-  if (!qualifiedPattern.test(name)) problems.push(`name part ${qualifiedRule}`);
+  if (!qualifiedPattern.test(name.slice(0, longestLooked))) problems.push(`name part ${qualifiedRule}`);
   return problems;
 };
 
@@ -100,6 +103,6 @@ interface Check {
 function check(value: string, { limit, pattern, text }: Check): string[] {
   const problems: string[] = [];
   if (value.length > limit) problems.push(`must be no more than ${limit} characters`);
-  if (!pattern.test(value.slice(0, 4096))) problems.push(text);
+  if (!pattern.test(value.slice(0, longestLooked))) problems.push(text);
   return problems;
 }

@@ -11,7 +11,7 @@ import {
 } from "#cloud/apischema";
 import { mirrorAnnotation } from "#shared/kube";
 import { oneOf, validateContainer, validateContainerNames } from "./container.ts";
-import { forbidden, invalid, notSupported, required } from "./errors.ts";
+import { eachOf, forbidden, invalid, notSupported, required } from "./errors.ts";
 import { validateLabels, validateMaps } from "./meta.ts";
 import { dnsLabel, dnsSubdomain, qualifiedName } from "./names.ts";
 import { validateVolumes } from "./volume.ts";
@@ -56,10 +56,10 @@ function validateContainers(spec: JsonObject, scope: { at: string; volumes: Set<
       { at: `${at}.containers`, containers },
       { at: `${at}.initContainers`, containers: init },
     ]),
-    ...containers.flatMap((one, index) =>
+    ...eachOf(containers, (one, index) =>
       validateContainer(one, { at: `${at}.containers[${index}]`, volumes, init: false }),
     ),
-    ...init.flatMap((one, index) =>
+    ...eachOf(init, (one, index) =>
       validateContainer(one, { at: `${at}.initContainers[${index}]`, volumes, init: true }),
     ),
   ];
@@ -93,7 +93,7 @@ function validateNumbers(spec: JsonObject, at: string): FieldError[] {
 }
 
 function validateTolerations(spec: JsonObject, at: string): FieldError[] {
-  return itemsOf(spec, "tolerations").flatMap((toleration, index) => {
+  return eachOf(itemsOf(spec, "tolerations"), (toleration, index) => {
     const place = `${at}[${index}]`;
     const key = textOf(toleration, "key");
     const errors = key === "" ? [] : qualifiedName(key).map((text) => invalid(`${place}.key`, key, text));
@@ -153,12 +153,13 @@ function duplicatePort(field: string, key: string): FieldError {
   return { reason: "FieldValueDuplicate", field, message: `Duplicate value: ${JSON.stringify(key)}` };
 }
 
+const longestIp = 45;
 const ipPattern = /^(\d{1,3}(\.\d{1,3}){3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$/;
 
 function validateHostAliases(spec: JsonObject, at: string): FieldError[] {
-  return itemsOf(spec, "hostAliases").flatMap((alias, index) => {
+  return eachOf(itemsOf(spec, "hostAliases"), (alias, index) => {
     const ip = textOf(alias, "ip");
-    return ipPattern.test(ip)
+    return ip.length <= longestIp && ipPattern.test(ip)
       ? []
       : [invalid(`${at}[${index}].ip`, ip, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")];
   });
@@ -206,13 +207,15 @@ function validateDeadlineUpdate(spec: JsonObject, was: JsonObject): FieldError[]
 }
 
 function validateTolerationUpdate(spec: JsonObject, was: JsonObject): FieldError[] {
-  const now = itemsOf(spec, "tolerations");
-  const kept = itemsOf(was, "tolerations").every((old) =>
-    now.some((one) => sameMeaning({ ...one, tolerationSeconds: 0 }, { ...old, tolerationSeconds: 0 })),
-  );
+  const now = new Set(itemsOf(spec, "tolerations").map(tolerationText));
+  const kept = itemsOf(was, "tolerations").every((old) => now.has(tolerationText(old)));
   return kept
     ? []
     : [forbidden("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")];
+}
+
+function tolerationText(toleration: JsonObject): string {
+  return JSON.stringify(["key", "operator", "value", "effect"].map((field) => textOf(toleration, field)));
 }
 
 /** The new spec with everything that may change put back, so that what remains different is forbidden. */

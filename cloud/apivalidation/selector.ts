@@ -47,7 +47,7 @@ export function selectorMatches(
 ): boolean {
   if (selector === undefined) return false;
   for (const [key, value] of Object.entries(textMapOf(selector, "matchLabels")))
-    if (labels[key] !== value) return false;
+    if (!Object.hasOwn(labels, key) || labels[key] !== value) return false;
   return itemsOf(selector, "matchExpressions").every((requirement) =>
     requirementMatches(requirement, labels),
   );

@@ -8,7 +8,7 @@ import {
   type JsonObject,
 } from "#cloud/apischema";
 import { relativePath } from "./container.ts";
-import { duplicate, forbidden, invalid, notSupported, required } from "./errors.ts";
+import { duplicate, eachOf, forbidden, invalid, notSupported, required } from "./errors.ts";
 import { dnsLabel } from "./names.ts";
 
 const hostPathTypes = [
@@ -24,7 +24,7 @@ const hostPathTypes = [
 
 export function validateVolumes(volumes: readonly JsonObject[], at: string): FieldError[] {
   const seen = new Set<string>();
-  return volumes.flatMap((volume, index) => {
+  return eachOf(volumes, (volume, index) => {
     const place = `${at}[${index}]`;
     const name = textOf(volume, "name");
     const errors =
@@ -77,7 +77,7 @@ const checks: Record<string, (source: JsonObject, at: string) => FieldError[]> =
 };
 
 function validateItems(source: JsonObject, at: string): FieldError[] {
-  const items = itemsOf(source, "items").flatMap((item, index) => {
+  const items = eachOf(itemsOf(source, "items"), (item, index) => {
     const place = `${at}.items[${index}]`;
     const errors = textOf(item, "key") === "" ? [required(`${place}.key`)] : [];
     const path = textOf(item, "path");

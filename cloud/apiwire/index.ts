@@ -11,4 +11,13 @@ export {
 } from "./representation.ts";
 export { isTrue, parseTarget, verbOf, type RequestTarget } from "./request-target.ts";
 export type { ExtraReply, ExtraRequest, ExtraResource } from "./extra-resource.ts";
+export { readContinue, writeContinue, type TokenScope } from "./continue-token.ts";
+export {
+  deleteOptionsOf,
+  exactRevision,
+  readDeleteOptions,
+  readLimit,
+  readRevision,
+  readWriteOptions,
+} from "./request-options.ts";
 export { contentTypeOf, readBody } from "./request-body.ts";

@@ -1,8 +1,11 @@
-import type { Json } from "#cloud/apischema";
+import { setField, type Json, type JsonObject } from "#cloud/apischema";
 import { isObject, refusals } from "#cloud/apirules";
+import { duplicateFields } from "./duplicate-fields.ts";
 import { decodeProtobuf } from "./protobuf.ts";
 
 const bodyLimit = 3 * 1024 * 1024;
+/** YAML takes the parser microseconds a key; clients send JSON where it is large. */
+const yamlLimit = 1024 * 1024;
 /** Deeper nesting than any object has; what handles objects goes through them recursively. */
 const depthLimit = 512;
 const protobufType = "application/vnd.kubernetes.protobuf";
@@ -11,23 +14,34 @@ export function contentTypeOf(request: Request): string {
   return request.headers.get("content-type") ?? "application/json";
 }
 
+export interface BodyOptions {
+  readonly optional?: boolean;
+  /** Told of fields that a JSON body gives twice; the last of them counts. */
+  readonly onDuplicates?: (fields: readonly string[]) => void;
+}
+
 /** The body in JSON, YAML or protobuf; null for an empty one that may be missing. @throws Refusal */
-export async function readBody(
-  request: Request,
-  options: { readonly optional?: boolean } = {},
-): Promise<Json> {
-  const bytes = await request.bytes();
-  if (bytes.length > bodyLimit) throw refusals.tooLarge(bodyLimit);
+export async function readBody(request: Request, options: BodyOptions = {}): Promise<Json> {
+  const bytes = await readBytes(request);
   const type = contentTypeOf(request).split(";")[0]?.trim().toLowerCase() ?? "";
   if (bytes.length === 0) {
     if (options.optional === true) return null;
     throw refusals.badRequest("unable to decode an object: the body of the request is empty");
   }
-  const body = type === protobufType ? decodeProtobuf(bytes) : parse(new TextDecoder().decode(bytes), type);
+  const body = type === protobufType ? decodeProtobuf(bytes) : readText(bytes, type, options);
   if (isDeeperThan(body, depthLimit))
     throw refusals.badRequest(`the body is nested deeper than ${depthLimit}`);
   if (options.optional !== true && request.method !== "PATCH") checkNamed(body);
   return body;
+}
+
+async function readBytes(request: Request): Promise<Uint8Array> {
+  const encoding = request.headers.get("content-encoding") ?? "identity";
+  if (encoding !== "identity" && encoding !== "")
+    throw refusals.unsupportedMediaType(["application/json", "application/yaml", protobufType]);
+  const bytes = await request.bytes();
+  if (bytes.length > bodyLimit) throw refusals.tooLarge(bodyLimit);
+  return bytes;
 }
 
 function checkNamed(body: Json): void {
@@ -35,9 +49,30 @@ function checkNamed(body: Json): void {
   throw refusals.badRequest(`Object 'Kind' is missing in '${JSON.stringify(body).slice(0, 200)}'`);
 }
 
-function parse(text: string, type: string): Json {
+function readText(bytes: Uint8Array, type: string, { onDuplicates }: BodyOptions): Json {
+  const text = decodeText(bytes);
+  const isYaml = type.includes("yaml");
+  // Clients send JSON, which is YAML too, as the patch of an apply.
+  const json = isYaml && /^\s*\{/.test(text.slice(0, 1000)) ? tryJson(text) : undefined;
+  if (isYaml && json === undefined) return readYaml(text);
+  const body = json ?? parse(text, JSON.parse as (json: string) => Json);
+  const duplicates = onDuplicates ? duplicateFields(text) : [];
+  if (duplicates.length > 0) onDuplicates?.(duplicates);
+  return halfPair.test(text) && !isDeeperThan(body, depthLimit) ? copyOf(body, { left: Infinity }, 0) : body;
+}
+
+function decodeText(bytes: Uint8Array): string {
   try {
-    return (type.includes("yaml") ? Bun.YAML.parse(text) : JSON.parse(text)) as Json;
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw refusals.badRequest("the body of the request is not valid UTF-8");
+  }
+}
+
+function parse(text: string, read: (text: string) => Json): Json {
+  try {
+    return read(text);
   } catch (error) {
     // The parsers recurse: a RangeError says that the nesting is deeper than they can go.
     if (error instanceof RangeError) throw refusals.badRequest("the body is nested too deep");
@@ -45,6 +80,58 @@ function parse(text: string, type: string): Json {
     throw refusals.badRequest(`couldn't get version/kind; json parse error: ${error.message}`);
   }
 }
+
+function tryJson(text: string): Json | undefined {
+  try {
+    return JSON.parse(text) as Json;
+  } catch {
+    return undefined;
+  }
+}
+
+const anchor = /(?:^|[\s[{,:?-])&[^\s,[\]{}&]/;
+const alias = /(?:^|[\s[{,:?-])\*[^\s,[\]{}]/g;
+/** Aliases of a document times its length: each alias can merge a map as large as the document into another. */
+const mostAliasWork = 4_000_000;
+const excessiveAliasing = "error converting YAML to JSON: yaml: document contains excessive aliasing";
+
+function readYaml(text: string): Json {
+  if (text.length > yamlLimit) throw refusals.tooLarge(yamlLimit);
+  if (anchor.test(text) && countOf(alias, text) * text.length > mostAliasWork)
+    throw refusals.badRequest(excessiveAliasing);
+  const value = parse(text, Bun.YAML.parse as (yaml: string) => Json);
+  return copyOf(value, { left: bodyLimit }, 0);
+}
+
+function countOf(expression: RegExp, text: string): number {
+  let count = 0;
+  for (const _match of text.matchAll(expression)) count += 1;
+  return count;
+}
+
+/**
+ * A copy that shares nothing: what YAML refers to twice would be changed twice by those who change bodies in place. What it
+ * may come to is bounded, for aliases of aliases grow without bound.
+ */
+function copyOf(value: Json, room: { left: number }, depth: number): Json {
+  room.left -= typeof value === "string" ? value.length + 4 : 4;
+  if (room.left < 0) throw refusals.badRequest(excessiveAliasing);
+  if (depth > depthLimit) throw refusals.badRequest(`the body is nested deeper than ${depthLimit}`);
+  if (typeof value === "string") return value.toWellFormed();
+  if (typeof value === "number" && !Number.isFinite(value))
+    throw refusals.badRequest(`error converting YAML to JSON: json: unsupported value: ${value}`);
+  if (Array.isArray(value)) return value.map((item) => copyOf(item, room, depth + 1));
+  if (!isObject(value)) return value;
+  const copy: JsonObject = {};
+  for (const [key, item] of Object.entries(value)) {
+    room.left -= key.length;
+    setField(copy, key.toWellFormed(), copyOf(item, room, depth + 1));
+  }
+  return copy;
+}
+
+/** An escape of half a surrogate pair may be in the text: alone it stands for no character, Go reads U+FFFD. */
+const halfPair = /\\u[dD][89abcdefABCDEF]/;
 
 /** Goes level by level, not recursively. */
 function isDeeperThan(body: Json, limit: number): boolean {

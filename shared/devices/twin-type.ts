@@ -23,7 +23,7 @@ export function fitsType(value: string, type: string): boolean | undefined {
 }
 
 const whole = /^[+-]?\d+$/;
-const decimal = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
+const decimal = /^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$/;
 
 /** KubeEdge's limits: 64 bits. */
 function isInt(value: string): boolean {

@@ -19,7 +19,7 @@ const factors: Readonly<Record<string, number>> = {
 
 /** A Kubernetes quantity ("250m", "64Mi", "1e3") as a number; undefined when it is none. */
 export function parseQuantity(text: string | undefined): number | undefined {
-  const match = /^([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)([numkMGTPE]|[KMGTPE]i)?$/.exec(text ?? "");
+  const match = /^([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)([numkMGTPE]|[KMGTPE]i)?$/.exec(text ?? "");
   const factor = factors[match?.[2] ?? ""];
   return match && factor !== undefined ? Number(match[1]) * factor : undefined;
 }

@@ -1,4 +1,4 @@
-import { applyPatch, type Operation } from "fast-json-patch";
+import { jsonPatch } from "#cloud/apirules";
 import { KubeError } from "#cloud/kubeclient";
 import type {
   CallOptions,
@@ -12,6 +12,7 @@ import type {
   RemoveOptions,
   ResourceType,
 } from "#cloud/kubeclient";
+import type { Json, JsonObject } from "#cloud/apischema";
 import { rfc3339, type Clock } from "#shared/clock";
 import { objectKey, type KubeObject } from "#shared/kube";
 import { mergePatch, selectorMatches, fieldsMatch } from "./fake-kube-rules.ts";
@@ -123,7 +124,7 @@ export class FakeKubeClient implements KubeClient {
     const old = structuredClone(this.#require(type, key));
     const next =
       options.type === "json"
-        ? applyPatch(old, structuredClone(patch) as Operation[]).newDocument
+        ? jsonPatch(old as unknown as JsonObject, patch as Json)
         : mergePatch(old, structuredClone(patch), options.type === "strategic");
     return this.#update(type, key, next as KubeObject, subresource) as T;
   }

@@ -95,7 +95,7 @@ describe("a definition", () => {
     [
       crd({ type: "object", properties: { a: { type: "string", pattern: "(" } } }),
       [
-        'spec.versions[0].schema.openAPIV3Schema.properties[a].pattern: Invalid value: "(": must be a valid regular expression, but isn\'t: error parsing regexp',
+        'spec.versions[0].schema.openAPIV3Schema.properties[a].pattern: Invalid value: "(": must be a valid regular expression, but isn\'t: error parsing regexp: missing closing ): `(`',
       ],
     ],
     [

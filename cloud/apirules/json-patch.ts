@@ -1,0 +1,214 @@
+import { cloneJson, isObject, ownField, setField, type Json, type JsonObject } from "#cloud/apischema";
+import { badRequest, patchFailed, entityTooLarge } from "./refusal.ts";
+
+const maxOperations = 10_000;
+/** As kube-apiserver: what all copies of a patch may add together. */
+const maxCopiedBytes = 3 * 1024 * 1024;
+/** List items that a patch may make step aside; some tenths of a second's work. */
+const maxShifted = 300_000_000;
+
+class PatchFailure extends Error {}
+
+/** RFC 6902. Does not change `target`. @throws Refusal */
+export function jsonPatch(target: JsonObject, patch: Json): JsonObject {
+  if (!Array.isArray(patch)) {
+    throw badRequest(
+      "error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch",
+    );
+  }
+  if (patch.length > maxOperations) {
+    throw entityTooLarge(
+      `The allowed maximum operations in a JSON patch is ${maxOperations}, got ${patch.length}`,
+    );
+  }
+  const document = new PatchedDocument(cloneJson(target));
+  try {
+    for (const operation of patch) document.apply(operation);
+  } catch (error) {
+    if (!(error instanceof PatchFailure)) throw error;
+    throw patchFailed(`the server rejected our request due to an error in our request: ${error.message}`);
+  }
+  if (!isObject(document.root)) throw patchFailed("the patched object is not an object");
+  return document.root;
+}
+
+/** Where an operation works: a field of an object or a place in a list. */
+interface Place {
+  readonly owner: Json[] | JsonObject;
+  readonly key: string;
+}
+
+class PatchedDocument {
+  root: Json;
+  #copied = 0;
+  #shifted = 0;
+
+  constructor(root: Json) {
+    this.root = root;
+  }
+
+  apply(operation: Json): void {
+    if (!isObject(operation)) throw new PatchFailure("an operation is not an object");
+    const op = ownField(operation, "op");
+    const path = pointer(operation, "path");
+    switch (typeof op === "string" ? op : "") {
+      case "add":
+        return this.#add(path, cloneJson(valueOf(operation)));
+      case "remove":
+        return void this.#remove(path, "remove");
+      case "replace":
+        return this.#replace(path, cloneJson(valueOf(operation)));
+      case "move":
+        return this.#move(pointer(operation, "from"), path);
+      case "copy":
+        return this.#add(path, this.#copyOf(pointer(operation, "from")));
+      case "test":
+        return this.#test(path, ownField(operation, "value") ?? null);
+      default:
+        throw new PatchFailure(`Unexpected kind: ${JSON.stringify(op ?? null).slice(0, 100)}`);
+    }
+  }
+
+  #add(path: Pointer, value: Json): void {
+    const place = this.#placeOf(path, "add");
+    if (place === undefined) {
+      this.root = value;
+      return;
+    }
+    const { owner, key } = place;
+    if (!Array.isArray(owner)) return setField(owner, key, value);
+    const index = key === "-" ? owner.length : indexOf(key, path);
+    if (index > owner.length) throw new PatchFailure(`Unable to access invalid index: ${index}`);
+    this.#shift(owner.length - index);
+    owner.splice(index, 0, value);
+  }
+
+  #remove(path: Pointer, what: string): Json {
+    const place = this.#placeOf(path, what);
+    if (place === undefined) throw new PatchFailure(`${what} operation does not apply to the whole document`);
+    const value = memberOf(place, path);
+    if (value === undefined) throw missing(path, what);
+    const { owner, key } = place;
+    if (Array.isArray(owner)) {
+      const index = indexOf(key, path);
+      this.#shift(owner.length - index);
+      owner.splice(index, 1);
+    } else delete owner[key];
+    return value;
+  }
+
+  #replace(path: Pointer, value: Json): void {
+    const place = this.#placeOf(path, "replace");
+    if (place === undefined) {
+      this.root = value;
+      return;
+    }
+    if (memberOf(place, path) === undefined) throw missing(path, "replace");
+    const { owner, key } = place;
+    if (Array.isArray(owner)) owner[indexOf(key, path)] = value;
+    else setField(owner, key, value);
+  }
+
+  #move(from: Pointer, path: Pointer): void {
+    if (path.text.startsWith(`${from.text}/`)) throw new PatchFailure("a value cannot be moved into itself");
+    this.#add(path, this.#remove(from, "move"));
+  }
+
+  #copyOf(from: Pointer): Json {
+    const value = this.#find(from);
+    if (value === undefined) throw missing(from, "copy");
+    this.#copied += Buffer.byteLength(JSON.stringify(value));
+    if (this.#copied > maxCopiedBytes) {
+      throw entityTooLarge(
+        `Unable to complete the copy, the accumulated size increase of copy is ${this.#copied}, exceeding the limit ${maxCopiedBytes}`,
+      );
+    }
+    return cloneJson(value);
+  }
+
+  #test(path: Pointer, wanted: Json): void {
+    const value = this.#find(path) ?? null;
+    if (!sameJson(value, wanted)) throw new PatchFailure(`testing value ${path.text} failed: test failed`);
+  }
+
+  #find(path: Pointer): Json | undefined {
+    const place = path.steps.length === 0 ? undefined : this.#parentOf(path);
+    if (path.steps.length === 0) return this.root;
+    return place && memberOf(place, path);
+  }
+
+  #placeOf(path: Pointer, what: string): Place | undefined {
+    if (path.steps.length === 0) return undefined;
+    const place = this.#parentOf(path);
+    if (place === undefined) throw missing(path, what);
+    return place;
+  }
+
+  #parentOf(path: Pointer): Place | undefined {
+    let at: Json | undefined = this.root;
+    for (const step of path.steps.slice(0, -1)) {
+      if (typeof at !== "object" || at === null) return undefined;
+      at = memberOf({ owner: at, key: step }, path);
+    }
+    if (typeof at !== "object" || at === null) return undefined;
+    return { owner: at, key: path.steps.at(-1) ?? "" };
+  }
+
+  #shift(items: number): void {
+    this.#shifted += items;
+    if (this.#shifted > maxShifted)
+      throw entityTooLarge("the patch inserts into or removes from long lists too often");
+  }
+}
+
+interface Pointer {
+  readonly text: string;
+  readonly steps: readonly string[];
+}
+
+function pointer(operation: JsonObject, field: string): Pointer {
+  const text = ownField(operation, field);
+  if (typeof text !== "string") throw new PatchFailure(`operation missing ${field} field`);
+  if (text === "") return { text, steps: [] };
+  if (!text.startsWith("/")) throw new PatchFailure(`${field} ${JSON.stringify(text)} does not start with /`);
+  const steps = text.slice(1).split("/");
+  return { text, steps: text.includes("~") ? steps.map(unescaped) : steps };
+}
+
+function unescaped(step: string): string {
+  return step.replaceAll("~1", "/").replaceAll("~0", "~");
+}
+
+function valueOf(operation: JsonObject): Json {
+  const value = ownField(operation, "value");
+  if (value === undefined) throw new PatchFailure("operation missing value field");
+  return value;
+}
+
+function memberOf({ owner, key }: Place, path: Pointer): Json | undefined {
+  return Array.isArray(owner) ? owner[indexOf(key, path)] : ownField(owner, key);
+}
+
+function indexOf(step: string, path: Pointer): number {
+  if (!/^(0|[1-9]\d{0,8})$/.test(step))
+    throw new PatchFailure(`Unable to access invalid index: ${JSON.stringify(step)} in ${path.text}`);
+  return Number(step);
+}
+
+function missing(path: Pointer, what: string): PatchFailure {
+  return new PatchFailure(
+    `${what} operation does not apply: doc is missing path: ${path.text}: missing value`,
+  );
+}
+
+export function sameJson(a: Json, b: Json): boolean {
+  if (a === b) return true;
+  if (Array.isArray(a)) {
+    if (!Array.isArray(b) || a.length !== b.length) return false;
+    return a.every((item, index) => sameJson(item, b[index] ?? null));
+  }
+  if (!isObject(a) || !isObject(b)) return false;
+  const keys = Object.keys(b);
+  if (Object.keys(a).length !== keys.length) return false;
+  return keys.every((key) => Object.hasOwn(a, key) && sameJson(a[key] ?? null, b[key] ?? null));
+}

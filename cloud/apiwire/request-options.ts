@@ -1,0 +1,137 @@
+import type { FieldValidation } from "#cloud/apikinds";
+import type { Json, JsonObject } from "#cloud/apischema";
+import { isObject, refusals, type DeleteOptions } from "#cloud/apirules";
+import { readBody } from "./request-body.ts";
+
+/** What a request asks for beside its object: parameters of the query, and who says it manages the fields. */
+export interface OptionSource {
+  readonly query: URLSearchParams;
+  readonly request: Request;
+}
+
+export interface WriteAsked {
+  readonly dryRun: boolean;
+  readonly validation: FieldValidation;
+  readonly manager: string;
+}
+
+/** @throws Refusal (BadRequest) */
+export function readWriteOptions(from: OptionSource): WriteAsked {
+  const { query } = from;
+  const dryRun = query.getAll("dryRun");
+  if (dryRun.some((value) => value !== "All" && value !== "")) {
+    throw refusals.badRequest(
+      `dryRun: Unsupported value: ${JSON.stringify(dryRun)}: supported values: "All"`,
+    );
+  }
+  return { dryRun: dryRun.includes("All"), validation: readValidation(query), manager: readManager(from) };
+}
+
+function readValidation(query: URLSearchParams): FieldValidation {
+  const validation = query.get("fieldValidation") ?? "";
+  if (!["", "Ignore", "Warn", "Strict"].includes(validation)) {
+    throw refusals.badRequest(
+      `fieldValidation: Unsupported value: "${validation}": supported values: "Ignore", "Strict", "Warn"`,
+    );
+  }
+  return (validation === "" ? "Warn" : validation) as FieldValidation;
+}
+
+const longestManager = 128;
+
+function readManager({ query, request }: OptionSource): string {
+  const given = query.get("fieldManager");
+  if (given === null)
+    return (request.headers.get("user-agent") ?? "unknown").split("/", 1)[0]?.slice(0, longestManager) ?? "";
+  if (given.length > longestManager)
+    throw refusals.badRequest(`fieldManager: Too long: may not be more than ${longestManager} bytes`);
+  if (/[^\u0020-\u007e\u00a1-\uffff]/.test(given))
+    throw refusals.badRequest(
+      `fieldManager: Invalid value: ${JSON.stringify(given)}: should only contain printable characters`,
+    );
+  return given;
+}
+
+/** The revision a list has to be of exactly. @throws Refusal */
+export function exactRevision(
+  query: URLSearchParams,
+  kept: { readonly oldest: number; readonly newest: number },
+): number | undefined {
+  if (query.get("resourceVersionMatch") !== "Exact") return undefined;
+  const revision = readRevision(query.get("resourceVersion") ?? "");
+  if (revision < kept.oldest)
+    throw refusals.expired(`too old resource version: ${revision} (${kept.oldest})`);
+  if (revision > kept.newest)
+    throw refusals.ofCode(504, `Too large resource version: ${revision}, current: ${kept.newest}`);
+  return revision;
+}
+
+/** @throws Refusal (BadRequest) */
+export function readRevision(text: string): number {
+  if (!/^\d{1,15}$/.test(text))
+    throw refusals.badRequest(`Invalid value: ${JSON.stringify(text)}: resourceVersion must be a number`);
+  return Number(text);
+}
+
+/** Items of a page; 0 when all are wanted. @throws Refusal */
+export function readLimit(text: string): number {
+  if (!/^(-?\d{1,18})?$/.test(text))
+    throw refusals.badRequest(`limit: ${JSON.stringify(text)} is not a whole number`);
+  return Number(text);
+}
+
+/** Options of a deletion, from its body and its query. @throws Refusal */
+export async function readDeleteOptions({ query, request }: OptionSource): Promise<DeleteOptions> {
+  const body = await readBody(request, { optional: true });
+  return deleteOptionsOf(isObject(body) ? body : {}, query);
+}
+
+/** @throws Refusal */
+export function deleteOptionsOf(given: JsonObject, query = new URLSearchParams()): DeleteOptions {
+  const dryRun = query.getAll("dryRun");
+  const grace = seconds(query.get("gracePeriodSeconds") ?? given["gracePeriodSeconds"]);
+  const policy = policyOf(query.get("propagationPolicy") ?? given["propagationPolicy"]);
+  const preconditions = preconditionsOf(given["preconditions"]);
+  return {
+    ...(grace !== undefined && { gracePeriodSeconds: grace }),
+    ...(policy !== undefined && { propagationPolicy: policy }),
+    ...(preconditions && { preconditions }),
+    dryRun: dryRun.length > 0 ? dryRun : textsOf(given["dryRun"]),
+  };
+}
+
+const longestGrace = 2 ** 31;
+
+function seconds(value: Json | undefined): number | undefined {
+  if (value === undefined || value === null || value === "") return undefined;
+  const number = Number(value);
+  if (!Number.isSafeInteger(number) || Math.abs(number) > longestGrace || typeof value === "object")
+    throw refusals.badRequest(`gracePeriodSeconds: ${JSON.stringify(value)} is not a number of seconds`);
+  return number;
+}
+
+const policies = ["Background", "Foreground", "Orphan"] as const;
+
+function policyOf(value: Json | undefined): DeleteOptions["propagationPolicy"] {
+  if (value === undefined || value === null || value === "") return undefined;
+  const policy = policies.find((one) => one === value);
+  if (policy !== undefined) return policy;
+  const supported = policies.map((one) => JSON.stringify(one)).join(", ");
+  const message = `Unsupported value: ${JSON.stringify(value)}: supported values: ${supported}`;
+  const type = { group: "meta.k8s.io", plural: "deleteoptions", kind: "DeleteOptions.meta.k8s.io" };
+  const cause = { reason: "FieldValueNotSupported", message, field: "propagationPolicy" };
+  throw refusals.unprocessable(type, "", cause);
+}
+
+function preconditionsOf(value: Json | undefined): DeleteOptions["preconditions"] {
+  if (!isObject(value)) return undefined;
+  const { uid, resourceVersion } = value;
+  return {
+    ...(typeof uid === "string" && { uid }),
+    ...(typeof resourceVersion === "string" && { resourceVersion }),
+  };
+}
+
+function textsOf(value: Json | undefined): string[] {
+  return Array.isArray(value) ? value.filter((item) => typeof item === "string") : [];
+}
