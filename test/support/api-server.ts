@@ -11,6 +11,8 @@ export interface TestServer extends AsyncDisposable {
   /** Calls the API as the administrator unless headers say otherwise. */
   call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
   stream(path: string, signal?: AbortSignal): Promise<Response>;
+  /** A body as it is. */
+  raw(method: string, path: string, body: Uint8Array, type?: string): Promise<Response>;
 }
 
 export interface Answer {
@@ -76,6 +78,8 @@ export async function startTestServer(
       const text = await response.text();
       return { status: response.status, headers: response.headers, body: parse(text) };
     },
+    raw: (method, path, body, type = "application/json") =>
+      request(path, { method, headers: { authorization, "content-type": type }, body: new Uint8Array(body) }),
     stream: (path, signal) => request(path, { headers: { authorization }, ...(signal && { signal }) }),
     [Symbol.asyncDispose]: () => api[Symbol.asyncDispose](),
   };
