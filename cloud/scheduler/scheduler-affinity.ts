@@ -40,7 +40,7 @@ function matchesTerm(term: NodeSelectorTerm, node: Node): boolean {
 }
 
 function meets({ key, operator, values = [] }: Requirement, labels: Record<string, string>): boolean {
-  const value = labels[key];
+  const value = Object.hasOwn(labels, key) ? labels[key] : undefined;
   switch (operator) {
     case "In":
       return value !== undefined && values.includes(value);

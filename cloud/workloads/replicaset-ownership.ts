@@ -11,7 +11,9 @@ export function isSelectedBy(
   if (Object.keys(matchLabels).length === 0 && matchExpressions.length === 0) return false;
   return (
     Object.entries(matchLabels).every(([key, value]) => labels[key] === value) &&
-    matchExpressions.every((expression) => satisfies(expression, labels[expression.key]))
+    matchExpressions.every((expression) =>
+      satisfies(expression, Object.hasOwn(labels, expression.key) ? labels[expression.key] : undefined),
+    )
   );
 }
 

@@ -33,26 +33,26 @@ export type Announcement =
   | { readonly kind: "withdrawn" };
 
 /** The short names devices use, and what they stand for. */
-const longNames: Readonly<Record<string, string>> = {
-  stat_t: "state_topic",
-  cmd_t: "command_topic",
-  cmd_tpl: "command_template",
-  val_tpl: "value_template",
-  stat_val_tpl: "state_value_template",
-  uniq_id: "unique_id",
-  unit_of_meas: "unit_of_measurement",
-  dev: "device",
-  ids: "identifiers",
-  avty: "availability",
-  avty_t: "availability_topic",
-  avty_tpl: "availability_template",
-  pl_avail: "payload_available",
-  pl_not_avail: "payload_not_available",
-  pl_on: "payload_on",
-  pl_off: "payload_off",
-  stat_on: "state_on",
-  stat_off: "state_off",
-};
+const longNames: ReadonlyMap<string, string> = new Map([
+  ["stat_t", "state_topic"],
+  ["cmd_t", "command_topic"],
+  ["cmd_tpl", "command_template"],
+  ["val_tpl", "value_template"],
+  ["stat_val_tpl", "state_value_template"],
+  ["uniq_id", "unique_id"],
+  ["unit_of_meas", "unit_of_measurement"],
+  ["dev", "device"],
+  ["ids", "identifiers"],
+  ["avty", "availability"],
+  ["avty_t", "availability_topic"],
+  ["avty_tpl", "availability_template"],
+  ["pl_avail", "payload_available"],
+  ["pl_not_avail", "payload_not_available"],
+  ["pl_on", "payload_on"],
+  ["pl_off", "payload_off"],
+  ["stat_on", "state_on"],
+  ["stat_off", "state_off"],
+]);
 const onOff = new Set(["binary_sensor", "switch", "light", "fan"]);
 const longestAnnouncement = 10_000;
 
@@ -353,7 +353,7 @@ function expand(body: Fields): Fields {
 
 function expandNames(body: Fields, base: string | undefined): Fields {
   const entries = Object.entries(body).map(([name, value]): [string, unknown] => {
-    const long = name === "t" ? "topic" : (longNames[name] ?? name);
+    const long = name === "t" ? "topic" : (longNames.get(name) ?? name);
     const isTopic = typeof value === "string" && (long === "topic" || long.endsWith("_topic"));
     return [long, isTopic && base !== undefined ? fillBase(value, base) : value];
   });

@@ -121,7 +121,8 @@ function readHistory(
   if (!read.ok) return { code: 400, error: read.problem };
   const { since: sinceMs, until: untilMs, limit } = read.values;
   const points = store.telemetry.query({ deviceId: device.id, name: property, sinceMs, untilMs, limit });
-  const twin = liveTwins(device)[property] ?? null;
+  const live = liveTwins(device);
+  const twin = Object.hasOwn(live, property) ? (live[property] ?? null) : null;
   return { device: device.id, property, twin, history: newestWithin(points, mostAnswerBytes) };
 }
 

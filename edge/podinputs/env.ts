@@ -145,7 +145,7 @@ export function readField(pod: Pod, path: string, facts: PodFacts): string | und
   const { metadata, spec } = pod;
   const subscript = /^metadata\.(labels|annotations)\['(.+)'\]$/.exec(path);
   if (subscript)
-    return metadata[subscript[1] === "labels" ? "labels" : "annotations"]?.[subscript[2] ?? ""] ?? "";
+    return ownText(metadata[subscript[1] === "labels" ? "labels" : "annotations"], subscript[2] ?? "") ?? "";
   const fields: Readonly<Record<string, () => string>> = {
     "metadata.name": () => metadata.name ?? "",
     "metadata.namespace": () => metadata.namespace ?? "",
@@ -184,8 +184,15 @@ export function readResource(
 function amountOf(target: Container, kind: "limits" | "requests", name: string, facts: PodFacts): number {
   const { limits, requests } = target.resources ?? {};
   const text =
-    kind === "limits" ? (limits?.[name] ?? facts.allocatable[name]) : (requests?.[name] ?? limits?.[name]);
+    kind === "limits"
+      ? (ownText(limits, name) ?? ownText(facts.allocatable, name))
+      : (ownText(requests, name) ?? ownText(limits, name));
   return parseQuantity(text) ?? 0;
+}
+
+/** A key may be called as something that objects inherit. */
+function ownText(map: Readonly<Record<string, string>> | undefined, key: string): string | undefined {
+  return map && Object.hasOwn(map, key) ? map[key] : undefined;
 }
 
 function splitOnce(text: string): [string, string] {

@@ -1,15 +1,15 @@
 import type { ModelProperty } from "#shared/kube";
 
-const twinTypes: Readonly<Record<string, string>> = {
-  INT: "int",
-  FLOAT: "float",
-  DOUBLE: "float",
-  BOOLEAN: "boolean",
-};
+const twinTypes: ReadonlyMap<string, string> = new Map([
+  ["INT", "int"],
+  ["FLOAT", "float"],
+  ["DOUBLE", "float"],
+  ["BOOLEAN", "boolean"],
+]);
 
 /** The type twins have for a property of a model; undefined when the model names none. */
 export function twinTypeOf(property: Pick<ModelProperty, "type"> | undefined): string | undefined {
-  return property?.type === undefined ? undefined : (twinTypes[property.type] ?? "string");
+  return property?.type === undefined ? undefined : (twinTypes.get(property.type) ?? "string");
 }
 
 /** Whether a word names a type a twin may have. */

@@ -26,7 +26,11 @@ async function list(path: string, given: string): Promise<[number, string, strin
   const { status, body } = await server.call("GET", `${path}?continue=${encodeURIComponent(given)}`);
   const items = (body["items"] ?? []) as unknown as { metadata: { namespace: string; name: string } }[];
   const names = items.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`).join(" ");
-  return [status, String(body["reason"] ?? "ok"), status === 200 ? names : textAt(body, "message")];
+  return [
+    status,
+    status === 200 ? "ok" : textAt(body, "reason"),
+    status === 200 ? names : textAt(body, "message"),
+  ];
 }
 
 test("a list goes on where its token says", async () => {

@@ -21,7 +21,7 @@ function expectUnpolluted(): void {
 }
 
 function entriesOf(value: unknown): [string, unknown][] {
-  return Object.entries((value ?? {}) as object).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return Object.entries(value ?? {}).toSorted(([a], [b]) => (a < b ? -1 : 1));
 }
 
 const data = `{${hostile.map((key) => `${JSON.stringify(key)}:"kept"`).join(",")}}`;
