@@ -21,7 +21,7 @@ export const folderRules: readonly FolderRule[] = [
   { folders: ["shared/config"], values: ["shared/errors", "shared/clock"], types: ["shared/log"] },
   { folders: ["shared/message"], values: ["shared/errors", "shared/kube"] },
   { folders: ["shared/devices"], values: [...basics, "shared/message"] },
-  { folders: ["shared/bus"], values: [...basics, "shared/message"] },
+  { folders: ["shared/bus"], values: [...basics, "shared/message", "shared/lifecycle"] },
   { folders: ["shared/lifecycle"], values: ["shared/errors", "shared/clock", "shared/log"] },
   { folders: ["shared/cli"], values: [...basics, "shared/config", "shared/lifecycle", "shared/pki"] },
   { folders: ["shared/*"], values: basics },

@@ -36,6 +36,7 @@ import {
 import type { RevisionStore, Stored } from "#cloud/apistore";
 import type { Clock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
+import { note } from "#shared/lifecycle";
 import { resourceOf } from "./kind-registry.ts";
 import type { ObjectService, ObjectTarget, WriteGuard, WriteOptions, Written } from "./object-service.ts";
 import { review, type ReviewParts } from "./reviews.ts";
@@ -78,6 +79,7 @@ export async function answerResource(parts: ResourceParts, from: ResourceRequest
   if (!kind.verbs.includes(verb)) throw refusals.methodNotAllowed();
   if (!kind.stored) return answerReview(parts, from);
   await parts.store.settled();
+  note(verb, kind.plural);
   switch (verb) {
     case "get":
       return answerGet(parts, from);
@@ -308,6 +310,7 @@ async function select(store: RevisionStore, all: Stored[], selection: Selection)
       characters = 0;
       // oxlint-disable-next-line no-await-in-loop -- one after the other is the point
       await nextTurn();
+      note("a selection from", stored.key);
     }
     if (text === "" || !fragments.every((fragment) => text.includes(fragment))) continue;
     if (selects(selection, JSON.parse(text) as KubeObject)) selected.push(stored);

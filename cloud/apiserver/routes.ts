@@ -16,6 +16,7 @@ import { answerText, isTrue, parseTarget, verbOf } from "#cloud/apiwire";
 import type { ExtraResource, RequestTarget } from "#cloud/apiwire";
 import { AppError } from "#shared/errors";
 import type { KubeObject } from "#shared/kube";
+import { note } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import * as discovery from "./discovery.ts";
 import type { KindRegistry } from "./kind-registry.ts";
@@ -101,6 +102,7 @@ async function serveTarget(parts: RouteParts, request: Request): Promise<Respons
     target,
     request.method === "GET" && isTrue(query.get("watch") ?? "false"),
   );
+  note(request.method, url.pathname);
   const user = requesterOf(parts, request);
   if (target.resource === "") return serveVersion(parts, user, target);
   const attributes = attributesOf(target, verb, query.get("fieldSelector"));

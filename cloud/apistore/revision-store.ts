@@ -1,6 +1,7 @@
 import type { Database, Statement } from "bun:sqlite";
 import { AppError, asError, BugError, ClosedError, UnavailableError } from "#shared/errors";
 import type { KubeObject } from "#shared/kube";
+import { note } from "#shared/lifecycle";
 import { openDatabase } from "./database.ts";
 import { byText, ResourceIndex } from "./resource-index.ts";
 
@@ -297,6 +298,7 @@ export class RevisionStore implements AsyncDisposable {
 
   #commit(batch: Batch): void {
     this.#batch = undefined;
+    note("a commit to the database of the API");
     try {
       this.#database.run("COMMIT");
     } catch (error) {
@@ -305,6 +307,7 @@ export class RevisionStore implements AsyncDisposable {
       return;
     }
     this.#committed = this.#revision;
+    note("watches of", batch.changes[0]?.resource);
     this.#tell(batch.changes);
     batch.done.resolve();
   }
@@ -342,6 +345,7 @@ export class RevisionStore implements AsyncDisposable {
 
   /** A revision is needed until the one that replaced it leaves the history; a deletion until it does itself. */
   #compactTo(end: number): void {
+    note("a compaction of the database of the API");
     const from = this.#compacted;
     this.#database.transaction(() => {
       this.#database.run(

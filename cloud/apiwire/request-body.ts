@@ -1,5 +1,6 @@
 import { setField, type Json, type JsonObject } from "#cloud/apischema";
 import { isObject, refusals } from "#cloud/apirules";
+import { note } from "#shared/lifecycle";
 import { duplicateFields } from "./duplicate-fields.ts";
 import { decodeProtobuf } from "./protobuf.ts";
 
@@ -23,6 +24,7 @@ export interface BodyOptions {
 /** The body in JSON, YAML or protobuf; null for an empty one that may be missing. @throws Refusal */
 export async function readBody(request: Request, options: BodyOptions = {}): Promise<Json> {
   const bytes = await readBytes(request);
+  note(request.method, new URL(request.url).pathname);
   const type = contentTypeOf(request).split(";")[0]?.trim().toLowerCase() ?? "";
   if (bytes.length === 0) {
     if (options.optional === true) return null;

@@ -1,5 +1,6 @@
 import type { Clock } from "#shared/clock";
 import { asError } from "#shared/errors";
+import { note } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 
 export interface WorkQueueOptions {
@@ -66,6 +67,7 @@ export class WorkQueue implements AsyncDisposable {
 
   async #run(key: string): Promise<void> {
     await nextTurn();
+    note(this.#options.name, key);
     try {
       if (!this.#closed) await this.#options.reconcile(key);
       this.#failures.delete(key);

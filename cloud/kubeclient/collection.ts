@@ -1,5 +1,5 @@
 import { ClosedError, describeError, ProtocolError } from "#shared/errors";
-import { backoff } from "#shared/lifecycle";
+import { backoff, note } from "#shared/lifecycle";
 import type { Clock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
 import type { Logger } from "#shared/log";
@@ -81,6 +81,7 @@ export class Collection<T extends KubeObject> implements AsyncDisposable {
   async #list(): Promise<Ended> {
     try {
       const { items, resourceVersion } = await this.#source.list(this.#abort.signal);
+      note("a list of", this.#source.name);
       for (const change of this.copy.replace(items)) this.#tell(change);
       this.#version = resourceVersion;
       this.#firstList.resolve();
@@ -154,6 +155,7 @@ export class Collection<T extends KubeObject> implements AsyncDisposable {
   }
 
   #tell(change: Change<T>): void {
+    note("a change of", this.#source.name);
     for (const handler of this.#handlers) {
       this.#call(() => {
         if (change.kind === "added") handler.added?.(change.object);

@@ -1,4 +1,5 @@
 import { BugError, ClosedError } from "#shared/errors";
+import { note } from "#shared/lifecycle";
 
 /** A catalogue maps topics to `{ event }` or `{ body; reply }`. */
 type Entry = { event: unknown } | { body: unknown; reply: unknown };
@@ -88,6 +89,7 @@ export class Bus<C extends Entries<C>> implements Disposable {
   #deliver(topic: PropertyKey, hearer: Hearer, body: unknown): Promise<void> {
     hearer.tail = hearer.tail.then(async () => {
       try {
+        note(String(topic), hearer.module);
         await hearer.hear(body);
       } catch (error) {
         this.#options.onHearerError(String(topic), hearer.module, error);
@@ -101,6 +103,7 @@ export class Bus<C extends Entries<C>> implements Disposable {
     const answerer = this.#answerers.get(topic);
     if (!answerer) throw new BugError(`Cannot ask "${String(topic)}": nobody answers it`);
     options.signal?.throwIfAborted();
+    note(String(topic), "");
     return answerer(body, options);
   }
 

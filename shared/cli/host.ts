@@ -14,6 +14,8 @@ export interface Host {
   readonly pid: number;
   readonly clock: Clock;
   readonly terminal: boolean;
+  /** CPU time the process has used. */
+  cpuMs(): number;
   /** The first line of standard input. At a terminal `ask` comes before, and nothing shows what is typed. */
   readSecret(ask: () => void): Promise<string>;
   out(text: string): void;
@@ -33,6 +35,10 @@ export function processHost(exit: (code: number) => void): Host {
     pid: process.pid,
     clock: systemClock,
     terminal: process.stderr.isTTY,
+    cpuMs: () => {
+      const { user, system } = process.cpuUsage();
+      return (user + system) / 1000;
+    },
     readSecret,
     out: (text) => write(1, text),
     err: (text) => write(2, text),

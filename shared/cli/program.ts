@@ -1,7 +1,7 @@
 import type { Clock } from "#shared/clock";
 import type { ConfigPlaces, Loaded } from "#shared/config";
 import { ConfigError, describeError } from "#shared/errors";
-import type { Running } from "#shared/lifecycle";
+import { watchLoop, type Running } from "#shared/lifecycle";
 import { createLogger, type Logger, type LogLevel } from "#shared/log";
 import {
   readArguments,
@@ -245,6 +245,7 @@ async function runUntilStopped<Config extends BaseConfig>(service: Service<Confi
   });
   if (typeof started === "number") return started;
   using _alive = host.clock.every(3_600_000, () => undefined);
+  using _watch = watchLoop({ clock: host.clock, log, cpuMs: () => host.cpuMs() });
   log.info("running", { program: program.program, dataDir: config.dataDir });
   const ended = await Promise.race([service.stopping.then(() => undefined), started.done.catch(asFailure)]);
   if (ended) log.error("stopping because of a failure", { error: ended.error });

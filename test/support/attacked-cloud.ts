@@ -22,7 +22,7 @@ export interface Damage {
 export class AttackedCloud implements AsyncDisposable {
   readonly dataDir: string;
   readonly #stack: AsyncDisposableStack;
-  readonly #pid: number;
+  readonly pid: number;
   readonly #server: string;
   readonly #ca: string;
   readonly #token: string;
@@ -30,7 +30,7 @@ export class AttackedCloud implements AsyncDisposable {
   constructor(folder: string, stack: AsyncDisposableStack, pid: number) {
     this.dataDir = join(folder, "cloud");
     this.#stack = stack;
-    this.#pid = pid;
+    this.pid = pid;
     const kubeconfig = Bun.YAML.parse(readFileSync(join(this.dataDir, "kubeconfig"), "utf8")) as Kubeconfig;
     this.#server = kubeconfig.clusters[0].cluster.server;
     this.#ca = Buffer.from(kubeconfig.clusters[0].cluster["certificate-authority-data"], "base64").toString();
@@ -99,7 +99,7 @@ export class AttackedCloud implements AsyncDisposable {
   }
 
   rssMb(): number {
-    const [, kb = "0"] = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${this.#pid}/status`, "utf8")) ?? [];
+    const [, kb = "0"] = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${this.pid}/status`, "utf8")) ?? [];
     return Number(kb) / 1024;
   }
 
