@@ -87,7 +87,25 @@ export function trackUpdate(current: JsonObject, next: JsonObject, options: Appl
   const others = entries.filter((entry) => entry !== mine);
   const rest = withoutFields(others, uniteAll([changed, gone]));
   const own = uniteAll([subtract(mine?.fieldsV1 ?? {}, gone), changed]);
-  return withEntries(next, isLeaf(own) ? rest : [...rest, newEntry(options, "Update", own)]);
+  return withEntries(next, isLeaf(own) ? rest : capUpdates([...rest, newEntry(options, "Update", own)]));
+}
+
+/** As upstream: who changes an object under ever new names must not fill it with them. */
+const mostUpdateManagers = 10;
+
+/** The oldest managers by updates become one, "ancient-changes", for each version and subresource. */
+function capUpdates(entries: readonly ManagedEntry[]): ManagedEntry[] {
+  const updates = entries.filter(({ operation }) => operation === "Update");
+  if (updates.length <= mostUpdateManagers) return [...entries];
+  const byAge = updates.toSorted((a, b) => Number(a.time > b.time) - Number(a.time < b.time));
+  const ancient = new Set(byAge.slice(0, updates.length - mostUpdateManagers + 1));
+  const groups = Map.groupBy(ancient, ({ apiVersion, subresource = "" }) => `${apiVersion} ${subresource}`);
+  const merged = [...groups.values()].flatMap((group) => {
+    const newest = group.at(-1);
+    const fieldsV1 = uniteAll(group.map((entry) => entry.fieldsV1));
+    return newest ? [{ ...newest, manager: "ancient-changes", fieldsV1 }] : [];
+  });
+  return [...entries.filter((entry) => !ancient.has(entry)), ...merged];
 }
 
 function withoutFields(entries: readonly ManagedEntry[], fields: JsonObject): ManagedEntry[] {

@@ -1,4 +1,3 @@
-import { cloneJson } from "./access.ts";
 import { definition, definitionName, descriptions, forgetTexts, type FieldType } from "./definitions.ts";
 import { apiVersionOf } from "./catalog.ts";
 import type { Json, JsonObject, KindInfo } from "./vocabulary.ts";
@@ -167,7 +166,7 @@ function customName({ group, version, kind }: KindInfo): string {
 }
 
 function customSchema(kind: KindInfo): JsonObject {
-  const schema = cloneJson(kind.custom?.schema ?? {});
+  const schema = kind.custom?.schema ?? {};
   const properties =
     typeof schema.properties === "object" && schema.properties !== null ? schema.properties : {};
   return {

@@ -96,11 +96,23 @@ export function openApiV2(accept: string): Response {
 export function openApiIndex(registry: KindRegistry): JsonObject {
   const paths = registry.versions().map((served) => {
     const path = openApiPath(served);
-    const names = served.kinds.map((kind) => `${kind.plural}${JSON.stringify(kind.custom?.schema ?? null)}`);
+    const names = served.kinds.map((kind) => `${kind.plural}${schemaHash(kind)}`);
     const hash = createHash("sha256").update(names.join(",")).digest("hex").slice(0, 32);
     return [path, { serverRelativeURL: `/openapi/v3/${path}?hash=${hash}` }];
   });
   return { paths: Object.fromEntries(paths) as JsonObject };
+}
+
+const schemaHashes = new WeakMap<JsonObject, string>();
+
+/** kubectl asks for the index again and again; a schema may be a megabyte and does not change. */
+function schemaHash({ custom }: KindInfo): string {
+  if (!custom) return "";
+  const known = schemaHashes.get(custom.schema);
+  if (known !== undefined) return known;
+  const hash = createHash("sha256").update(JSON.stringify(custom.schema)).digest("hex");
+  schemaHashes.set(custom.schema, hash);
+  return hash;
 }
 
 export function openApiDocument(registry: KindRegistry, path: string): JsonObject | undefined {

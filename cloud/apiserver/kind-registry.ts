@@ -19,6 +19,8 @@ export class KindRegistry implements Disposable {
   readonly #store: RevisionStore;
   readonly #following: Disposable;
   #versions = new Map<string, ServedVersion>();
+  /** What each revision of a definition serves. */
+  #custom: ReadonlyMap<number, readonly KindInfo[]> = new Map();
   #kinds = new Map<string, KindInfo>();
 
   constructor(store: RevisionStore) {
@@ -71,13 +73,20 @@ export class KindRegistry implements Disposable {
     );
   }
 
+  /** Only what changed is read again: a definition can be a megabyte, and there may be many. */
   #customKinds(): KindInfo[] {
-    return this.#store.list(crdResource).flatMap(({ revision }) => {
-      const text = this.#store.text(revision);
-      if (text === undefined) return [];
-      const crd = JSON.parse(text) as JsonObject;
-      return isEstablished(crd) ? kindsOfCrd(crd) : [];
-    });
+    const known = new Map<number, readonly KindInfo[]>();
+    for (const { revision } of this.#store.list(crdResource))
+      known.set(revision, this.#custom.get(revision) ?? this.#read(revision));
+    this.#custom = known;
+    return [...known.values()].flat();
+  }
+
+  #read(revision: number): readonly KindInfo[] {
+    const text = this.#store.text(revision);
+    if (text === undefined) return [];
+    const crd = JSON.parse(text) as JsonObject;
+    return isEstablished(crd) ? kindsOfCrd(crd) : [];
   }
 }
 

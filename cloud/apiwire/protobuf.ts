@@ -54,17 +54,19 @@ const meaningful = new Set(
 /** An object in Kubernetes' protobuf form as JSON, apiVersion and kind included. @throws Refusal (BadRequest) */
 export function decodeProtobuf(bytes: Uint8Array): Json {
   if (!magic.every((byte, index) => bytes[index] === byte)) throw malformed("it does not start as one");
-  const outer = readFields(bytes.subarray(4));
+  const room: Room = { fields: mostFields };
+  const outer = readFields(bytes.subarray(4), room);
   const [typeMeta] = outer.get(1) ?? [];
   const [raw] = outer.get(2) ?? [];
-  const names = typeMeta instanceof Uint8Array ? readFields(typeMeta) : new Map<number, Wire[]>();
+  const names = typeMeta instanceof Uint8Array ? readFields(typeMeta, room) : new Map<number, Wire[]>();
   const apiVersion = utf8(names.get(1)?.at(-1));
   const kind = utf8(names.get(2)?.at(-1));
   const type = messageName(apiVersion, kind);
   if (!table().has(type)) {
     throw refusals.unsupportedMediaType(["application/json", "application/yaml"]);
   }
-  const object = decodeMessage(type, raw instanceof Uint8Array ? raw : new Uint8Array(), 0);
+  const place = { room, depth: 0 };
+  const object = decodeMessage(type, raw instanceof Uint8Array ? raw : new Uint8Array(), place);
   return { apiVersion, kind, ...(isObject(object) ? object : {}) };
 }
 
@@ -94,11 +96,25 @@ function readField(text: string): [number, Field] {
 
 type Wire = bigint | Uint8Array;
 
+/** Fields a body may have with all that is in it: two bytes make one, and some microseconds of work. */
+const mostFields = 200_000;
+
+interface Room {
+  fields: number;
+}
+
+interface Place {
+  readonly room: Room;
+  readonly depth: number;
+}
+
 /** The fields of a message by number, as they came. */
-function readFields(bytes: Uint8Array): Map<number, Wire[]> {
+function readFields(bytes: Uint8Array, room: Room): Map<number, Wire[]> {
   const fields = new Map<number, Wire[]>();
   const reader = new Reader(bytes);
   while (!reader.done) {
+    room.fields -= 1;
+    if (room.fields < 0) throw refusals.entityTooLarge(`the body has more than ${mostFields} fields`);
     const tag = Number(reader.varint());
     const value = reader.value(tag & 7);
     const number = tag >>> 3;
@@ -157,14 +173,14 @@ class Reader {
   }
 }
 
-function decodeMessage(type: string, bytes: Uint8Array, depth: number): Json | undefined {
-  if (depth > deepest) throw malformed("it is nested too deeply");
+function decodeMessage(type: string, bytes: Uint8Array, place: Place): Json | undefined {
+  if (place.depth > deepest) throw malformed("it is nested too deeply");
   const message = table().get(type);
   if (!message) return undefined;
   const result: JsonObject = {};
-  for (const [number, values] of readFields(bytes)) {
+  for (const [number, values] of readFields(bytes, place.room)) {
     const field = message.get(number);
-    const value = field && decodeField(field, values, depth);
+    const value = field && decodeField(field, values, place);
     if (!field || value === undefined) continue;
     if (inlined.has(field.name) && isObject(value)) Object.assign(result, value);
     else result[field.name] = value;
@@ -173,14 +189,14 @@ function decodeMessage(type: string, bytes: Uint8Array, depth: number): Json | u
   return convert ? convert(result) : result;
 }
 
-function decodeField(field: Field, values: readonly Wire[], depth: number): Json | undefined {
+function decodeField(field: Field, values: readonly Wire[], place: Place): Json | undefined {
   const { type } = field;
-  if (type.startsWith("%")) return decodeMap(type.slice(1), values, depth);
+  if (type.startsWith("%")) return decodeMap(type.slice(1), values, place);
   if (type.startsWith("*")) {
-    return values.map((value) => decodeValue(type.slice(1), value, depth) ?? null);
+    return values.map((value) => decodeValue(type.slice(1), value, place) ?? null);
   }
   const last = values.at(-1);
-  const value = last === undefined ? undefined : decodeValue(type, last, depth);
+  const value = last === undefined ? undefined : decodeValue(type, last, place);
   const empty = value === "" || value === 0 || value === false;
   return empty && !meaningful.has(field.name) && !keepsZero(field) ? undefined : value;
 }
@@ -190,16 +206,16 @@ function keepsZero(field: Field): boolean {
   return ["seconds", "nanos", "type", "intVal", "strVal", "string"].includes(field.name);
 }
 
-function decodeMap(type: string, values: readonly Wire[], depth: number): JsonObject {
+function decodeMap(type: string, values: readonly Wire[], place: Place): JsonObject {
   const entries = values.map((value) => {
-    const fields = value instanceof Uint8Array ? readFields(value) : new Map<number, Wire[]>();
+    const fields = value instanceof Uint8Array ? readFields(value, place.room) : new Map<number, Wire[]>();
     const inner = fields.get(2)?.at(-1) ?? new Uint8Array();
-    return [utf8(fields.get(1)?.at(-1)), decodeValue(type, inner, depth) ?? null];
+    return [utf8(fields.get(1)?.at(-1)), decodeValue(type, inner, place) ?? null];
   });
   return Object.fromEntries(entries) as JsonObject;
 }
 
-function decodeValue(type: string, value: Wire, depth: number): Json | undefined {
+function decodeValue(type: string, value: Wire, place: Place): Json | undefined {
   switch (type) {
     case "s":
       return utf8(value);
@@ -210,19 +226,32 @@ function decodeValue(type: string, value: Wire, depth: number): Json | undefined
     case "i":
       return typeof value === "bigint" ? Number(BigInt.asIntN(64, value)) : 0;
     case "d":
-      return value instanceof Uint8Array ? Buffer.from(value).readDoubleLE() : 0;
+      return value instanceof Uint8Array && value.length === 8 ? Buffer.from(value).readDoubleLE() : 0;
     default:
-      return decodeMessage(type, value instanceof Uint8Array ? value : new Uint8Array(), depth + 1);
+      return decodeMessage(type, value instanceof Uint8Array ? value : new Uint8Array(), {
+        ...place,
+        depth: place.depth + 1,
+      });
   }
 }
 
 function utf8(value: Wire | undefined): string {
-  return value instanceof Uint8Array ? Buffer.from(value).toString("utf8") : "";
+  if (!(value instanceof Uint8Array)) return "";
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(value);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw malformed("a text in it is not valid UTF-8");
+  }
 }
+
+/** The end of the year 9999: later ones have no place in RFC 3339. */
+const latestSeconds = 253_402_300_799;
 
 function time(fields: JsonObject, digits: number): Json | undefined {
   const seconds = fields["seconds"];
   if (typeof seconds !== "number" || seconds < -62_000_000_000) return undefined;
+  if (seconds > latestSeconds) throw malformed(`${seconds} seconds are no time`);
   const nanos = typeof fields["nanos"] === "number" ? fields["nanos"] : 0;
   const whole = new Date(seconds * 1000).toISOString().slice(0, 19);
   return digits === 0 ? `${whole}Z` : `${whole}.${String(Math.floor(nanos / 1000)).padStart(6, "0")}Z`;

@@ -48,7 +48,8 @@ export function subsetsOf(service: Service, pods: readonly Pod[]): Subset[] {
   for (const pod of ordered) {
     const address = addressOf(pod);
     if (!address) continue;
-    const ports = (service.spec?.ports ?? []).flatMap((port) => portOf(port, pod));
+    const named = namedPortsOf(pod);
+    const ports = (service.spec?.ports ?? []).flatMap((port) => portOf(port, named));
     if (ports.length === 0 && service.spec?.clusterIP !== "None") continue;
     const id = JSON.stringify(ports);
     const subset = byPorts.get(id) ?? { ...(ports.length > 0 && { ports }) };
@@ -86,16 +87,20 @@ function isServing(service: Service, pod: Pod): boolean {
   return pod.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
 }
 
-function portOf(port: ServicePort, pod: Pod): EndpointPort[] {
+/** The first port of each name and protocol: a Service and a pod can have ten thousand each. */
+function namedPortsOf(pod: Pod): ReadonlyMap<string, number> {
+  const named = new Map<string, number>();
+  for (const { name, protocol = "TCP", containerPort } of pod.spec.containers.flatMap(
+    (container) => container.ports ?? [],
+  ))
+    if (name && !named.has(`${protocol}/${name}`)) named.set(`${protocol}/${name}`, containerPort);
+  return named;
+}
+
+function portOf(port: ServicePort, named: ReadonlyMap<string, number>): EndpointPort[] {
   const protocol = port.protocol ?? "TCP";
   const { targetPort = port.port } = port;
-  const number =
-    typeof targetPort === "number"
-      ? targetPort
-      : pod.spec.containers
-          .flatMap((container) => container.ports ?? [])
-          .find((candidate) => candidate.name === targetPort && (candidate.protocol ?? "TCP") === protocol)
-          ?.containerPort;
+  const number = typeof targetPort === "number" ? targetPort : named.get(`${protocol}/${targetPort}`);
   if (number === undefined || number === 0) return [];
   return [{ ...(port.name && { name: port.name }), port: number, protocol }];
 }

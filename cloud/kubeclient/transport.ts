@@ -1,5 +1,5 @@
 import { AppError, asError, describeError, ProtocolError, UnavailableError } from "#shared/errors";
-import { withDeadline } from "#shared/lifecycle";
+import { note, withDeadline } from "#shared/lifecycle";
 import type { Clock } from "#shared/clock";
 import type { Status } from "#shared/kube";
 import type { Sender } from "./credentials.ts";
@@ -55,6 +55,7 @@ export class Transport {
     try {
       return await this.#exchange(request, async (response) => {
         const text = await response.text();
+        note("what was answered to", `${request.method} ${request.path}`);
         if (response.ok) return { ok: true, body: parseBody(text) };
         return { ok: false, error: toError(response, text), retryAfter: response.headers.get("retry-after") };
       });

@@ -96,15 +96,19 @@ function allocatable(node: Node, resource: string): number {
 
 function portsCollide(needs: PodNeeds, load: NodeLoad): boolean {
   if (needs.hostPorts.length === 0) return false;
+  const wanted = Map.groupBy(needs.hostPorts, portId);
   for (const other of load.pods.values())
     for (const taken of other.hostPorts)
-      if (needs.hostPorts.some((port) => collides(port, taken))) return true;
+      if (wanted.get(portId(taken))?.some((port) => sharesAddress(port, taken))) return true;
   return false;
 }
 
-function collides(a: HostPort, b: HostPort): boolean {
-  const sameAddress = a.ip === b.ip || a.ip === "0.0.0.0" || b.ip === "0.0.0.0";
-  return sameAddress && a.port === b.port && a.protocol === b.protocol;
+function portId({ protocol, port }: HostPort): string {
+  return `${protocol}/${port}`;
+}
+
+function sharesAddress(a: HostPort, b: HostPort): boolean {
+  return a.ip === b.ip || a.ip === "0.0.0.0" || b.ip === "0.0.0.0";
 }
 
 function hostPortsOf(container: Container, hostNetwork: boolean | undefined): HostPort[] {

@@ -134,7 +134,11 @@ embedded: { port: 0 }
 telemetry: { port: 0 }
 `,
   );
-  const words = [process.execPath, join(root, "cloud/main.ts"), "--config", config];
+  const program =
+    process.env["KUBEEDGE_DIST"] === "1"
+      ? [join(root, "dist/cloudcore")]
+      : [process.execPath, join(root, "cloud/main.ts")];
+  const words = [...program, "--config", config];
   const service = startService("cloudcore", words, join(folder, "cloudcore.log"));
   stack.defer(async () => {
     process.kill(service.pid, "SIGKILL");

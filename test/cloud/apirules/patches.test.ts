@@ -1,5 +1,16 @@
 import { expect, test } from "bun:test";
-import { jsonPatch, mergePatch, planDeletion, type DeleteOptions } from "#cloud/apirules";
+import type { JsonObject } from "#cloud/apischema";
+import type { ManagedEntry } from "#internal/cloud/apirules/managed-fields.ts";
+import {
+  jsonPatch,
+  mergePatch,
+  planDeletion,
+  Refusal,
+  serverSideApply,
+  trackUpdate,
+  type ApplyOptions,
+  type DeleteOptions,
+} from "#cloud/apirules";
 import type { KubeObject } from "#shared/kube";
 
 test.each([
@@ -65,4 +76,68 @@ test("deletion in the foreground leaves a finalizer to the garbage collector", (
     step: "update",
     object: { metadata: { finalizers: ["foregroundDeletion"], deletionGracePeriodSeconds: 0 } },
   });
+});
+
+test("an object is not filled with managers when it is updated under ever new names", () => {
+  const fieldsOf = (object: JsonObject): JsonObject => ({
+    "f:data": Object.fromEntries(Object.keys(object["data"] ?? {}).map((key) => [`f:${key}`, {}])),
+  });
+  const options = (manager: string, second: number): ApplyOptions => ({
+    manager,
+    force: false,
+    apiVersion: "v1",
+    now: `2026-01-01T00:00:${String(second).padStart(2, "0")}Z`,
+    fieldsOf,
+    merge: (_current, applied) => applied,
+  });
+  let object = serverSideApply(
+    undefined,
+    { metadata: { name: "m" }, data: { k: "v" } },
+    options("applier", 0),
+  );
+  for (let index = 0; index < 30; index += 1) {
+    const next = structuredClone(object);
+    next["data"] = { ...(next["data"] as JsonObject), [`k${index}`]: "v" };
+    object = trackUpdate(object, next, options(`m${index}`, index));
+  }
+  const entries = (object["metadata"] as JsonObject)["managedFields"] as unknown as ManagedEntry[];
+  expect(entries.map(({ manager }) => manager).toSorted()).toEqual(
+    ["ancient-changes", "applier", ...Array.from({ length: 9 }, (_, index) => `m${index + 21}`)].toSorted(),
+  );
+  const ancient = entries.find(({ manager }) => manager === "ancient-changes");
+  expect(Object.keys((ancient?.fieldsV1["f:data"] ?? {}) as object)).toHaveLength(21);
+});
+
+test("a JSON Patch moves, copies and replaces as RFC 6902 says", () => {
+  const target = { list: ["a", "b"], object: { "x/y": 1, "~": 2 }, kept: null };
+  const result = jsonPatch(target, [
+    { op: "test", path: "/object/x~1y", value: 1 },
+    { op: "replace", path: "/object/~0", value: 3 },
+    { op: "add", path: "/list/-", value: "c" },
+    { op: "move", from: "/list/0", path: "/list/2" },
+    { op: "copy", from: "/object", path: "/copied" },
+    { op: "remove", path: "/object/x~1y" },
+    { op: "test", path: "/missing", value: null },
+  ]);
+  expect(result).toEqual({
+    list: ["b", "c", "a"],
+    object: { "~": 3 },
+    copied: { "x/y": 1, "~": 3 },
+    kept: null,
+  });
+});
+
+test.each([
+  [{ op: "add", path: "/list/5", value: 1 }],
+  [{ op: "add", path: "/list/01", value: 1 }],
+  [{ op: "remove", path: "/list/-" }],
+  [{ op: "add", path: "/missing/x", value: 1 }],
+  [{ op: "add", path: "no-slash", value: 1 }],
+  [{ op: "add", path: "/x" }],
+  [{ op: "move", from: "/object", path: "/object/inside" }],
+  [{ op: "copy", from: "/missing", path: "/x" }],
+  [{ op: "test", path: "/constructor", value: {} }],
+  ["no operation"],
+])("JSON patch operation %p is refused", (operation) => {
+  expect(() => jsonPatch({ list: [], object: {} }, [operation])).toThrow(Refusal);
 });

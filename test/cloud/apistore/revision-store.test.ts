@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { RevisionStore, type Change } from "#cloud/apistore";
+import { RevisionStore, TooLargeError, type Change } from "#cloud/apistore";
 import type { KubeObject } from "#shared/kube";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
@@ -141,4 +141,16 @@ test("store refuses a file that is no database", () => {
   const path = join(dir.path, "x.db");
   writeFileSync(path, "this is not a database at all, not even a little bit of one".repeat(50));
   expect(() => open(path)).toThrow(`Cannot open database "${path}"`);
+});
+
+test("store refuses an object above 1.5 MiB, and lets one that is larger already shrink and go", async () => {
+  await using store = open(":memory:");
+  const put = (bytes: number, more: { anySize?: boolean; remove?: boolean } = {}): Promise<Change> =>
+    store.write({ resource, key: "ns/big", object: object("big", "x".repeat(bytes)), ...more });
+  expect(put(1_600_000)).rejects.toThrow(TooLargeError);
+  await put(1_700_000, { anySize: true });
+  expect(put(1_800_000)).rejects.toThrow(TooLargeError);
+  await put(1_650_000);
+  await put(1_650_000, { remove: true });
+  expect(store.get(resource, "ns/big")).toBeUndefined();
 });

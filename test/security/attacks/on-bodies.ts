@@ -1,6 +1,103 @@
-import { applyPatch, list, map, maps, mergePatch, pod, pods, record, type Attack } from "./attack.ts";
+import { eventually } from "#internal/scripts/service.ts";
+import { applyPatch, crds, list, map, maps, mergePatch, pod, pods, record, type Attack } from "./attack.ts";
+
+/** An object of the core group in Kubernetes' protobuf form. */
+function protobuf(kind: string, raw: Uint8Array): Uint8Array {
+  const type = Buffer.concat([field(1, Buffer.from("v1")), field(2, Buffer.from(kind))]);
+  return Buffer.concat([Buffer.from([0x6b, 0x38, 0x73, 0]), field(1, type), field(2, raw)]);
+}
+
+function field(number: number, bytes: Uint8Array): Uint8Array {
+  const length: number[] = [];
+  for (let rest = bytes.length; ; rest >>>= 7) {
+    length.push(rest > 127 ? (rest & 127) | 128 : rest);
+    if (rest <= 127) break;
+  }
+  return Buffer.concat([Buffer.from([number * 8 + 2, ...length]), bytes]);
+}
+
+const protobufType = { type: "application/vnd.kubernetes.protobuf" };
 
 export const bodyAttacks: Attack[] = [
+  {
+    name: "a protobuf body with a time of the year 36 billion",
+    run: (cloud) => {
+      const seconds = Buffer.from([8, 255, 255, 255, 255, 255, 255, 255, 255, 15]);
+      const metadata = Buffer.concat([field(1, Buffer.from("timed")), field(8, seconds)]);
+      return cloud.call("POST", maps, protobuf("ConfigMap", field(1, metadata)), protobufType);
+    },
+    answers: [400],
+  },
+  {
+    name: "a protobuf body with a text that is not UTF-8",
+    run: (cloud) => {
+      const entry = Buffer.concat([field(1, Buffer.from("a")), field(2, Buffer.from([0xff, 0xfe]))]);
+      const raw = Buffer.concat([field(1, field(1, Buffer.from("bytes"))), field(2, entry)]);
+      return cloud.call("POST", maps, protobuf("ConfigMap", raw), protobufType);
+    },
+    answers: [400],
+  },
+  {
+    name: "a protobuf body of a million empty messages",
+    run: (cloud) =>
+      cloud.call(
+        "POST",
+        pods,
+        protobuf(
+          "Pod",
+          Buffer.concat([
+            field(1, field(1, Buffer.from("empty"))),
+            field(2, Buffer.alloc(2_000_000, Buffer.from([18, 0]))),
+          ]),
+        ),
+        protobufType,
+      ),
+    answers: [413, 422],
+  },
+  {
+    name: "a protobuf body nested 300 deep",
+    run: (cloud) => {
+      let raw: Uint8Array = Buffer.alloc(0);
+      for (let depth = 0; depth < 300; depth += 1) raw = field(1, raw);
+      return cloud.call("POST", crds, protobuf("ConfigMap", raw), protobufType);
+    },
+    answers: [400],
+  },
+  {
+    name: "a pod that becomes ready with 9,000 named ports behind a Service of 9,000",
+    prepare: async (cloud) => {
+      const ports = list(9000, (i) => ({ name: `p${i}`, containerPort: i + 1 }));
+      const spec = { nodeName: "nowhere", containers: [{ name: "c", image: "i", ports }] };
+      for (const name of ["harbour-1", "harbour-2", "harbour-3"])
+        await cloud.must("POST", pods, {
+          ...pod(name, spec),
+          metadata: { name, labels: { app: "harbour" } },
+        });
+      await cloud.must("POST", "/api/v1/namespaces/default/services", {
+        apiVersion: "v1",
+        kind: "Service",
+        metadata: { name: "harbour" },
+        spec: {
+          selector: { app: "harbour" },
+          ports: list(9000, (i) => ({ name: `q${i}`, port: i + 1, targetPort: `p${8999 - i}` })),
+        },
+      });
+    },
+    run: async (cloud) => {
+      const ready = {
+        status: { podIP: "10.0.0.1", phase: "Running", conditions: [{ type: "Ready", status: "True" }] },
+      };
+      for (const name of ["harbour-1", "harbour-2"])
+        await cloud.call("PATCH", `${pods}/${name}/status`, ready, mergePatch);
+      const reply = await cloud.call("PATCH", `${pods}/harbour-3/status`, ready, mergePatch);
+      await eventually(15_000, async () => {
+        const { text } = await cloud.call("GET", "/api/v1/namespaces/default/endpoints/harbour");
+        if (!text.includes("harbour-3")) throw new Error("the endpoints lack the pod");
+      });
+      return reply;
+    },
+    answers: [200],
+  },
   {
     name: "a host alias of 500,000 colons",
     run: (cloud) =>
