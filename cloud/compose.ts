@@ -1,3 +1,4 @@
+import { startAdoption } from "#cloud/adoption";
 import { ensureCertificates, startCloudHub } from "#cloud/cloudhub";
 import { startControllers } from "#cloud/controllers";
 import { startDeviceController } from "#cloud/devicecontroller";
@@ -53,15 +54,11 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
     ),
   );
   if (embedded) stack.use(embedded.api.serve(telemetry.apiDoors));
-  const hub = stack.use(
-    await startCloudHub(config.cloudHub, {
-      port: bus.port("cloudhub"),
-      kube,
-      clock,
-      log: log("cloudhub"),
-      certificates,
-    }),
+  const { database } = stack.use(
+    await startAdoption({ port: bus.port("adoption"), kube, clock, log: log("adoption") }),
   );
+  const hubParts = { port: bus.port("cloudhub"), kube, clock, log: log("cloudhub"), certificates } as const;
+  const hub = stack.use(await startCloudHub({ ...config.cloudHub, database }, hubParts));
   stack.use(deps.onReload(() => hub.reload(loadCertificates())));
   if (telemetry.port !== undefined) deps.reportPort("telemetry", telemetry.port);
   deps.reportPort("cloudhub", hub.port);

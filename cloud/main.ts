@@ -1,3 +1,4 @@
+import { adoptOperation } from "#cloud/adoption";
 import { checkCloud } from "#cloud/check";
 import { nodeOperation } from "#cloud/node";
 import { tokenOperation } from "#cloud/token";
@@ -15,6 +16,7 @@ const help = `cloudcore: the cloud half of KubeEdge
   cloudcore node ban NAME [--reason TEXT]  end its connection and refuse it; cloudcore node unban NAME
   cloudcore node allow-rejoin NAME [--hours N]   allow another machine once under a name that is in use,
                                                  or readmit a node whose Node was deleted
+  cloudcore adopt NODE…|--all    make nodes accept this cloud after its database changed
   cloudcore check     examine config, certificates, ports, API server and disk; exit 1 if something fails
 
   --version  --help  --defaultconfig (every field, commented)  --minconfig
@@ -27,7 +29,7 @@ SIGTERM and SIGINT stop in good order (a second one at once), SIGHUP reads log l
 const cloudcore: Program<CloudConfig> = {
   program: "cloudcore",
   commands: ["check"],
-  operations: { node: nodeOperation, token: tokenOperation },
+  operations: { adopt: adoptOperation, node: nodeOperation, token: tokenOperation },
   flags: ["config", "data-dir", "log-level"],
   help,
   defaultConfig: cloudDefaults,

@@ -1,3 +1,4 @@
+import { adoptOperation } from "#edge/adopt";
 import { checkEdge, refuseUnusableFiles, refuseUnusablePorts } from "#edge/check";
 import { processHost, runProgram, type Options, type Program } from "#shared/cli";
 import { edgeDefaults, edgeMinimum, loadEdgeConfig, type EdgeConfig } from "#shared/config";
@@ -8,6 +9,7 @@ const help = `edgecore: the edge half of KubeEdge
   edgecore [--config FILE] [--data-dir DIR] [--log-level debug|info|warn|error]
            [--server HOST[:PORT]] [--token TOKEN | --token - | --token-file FILE]
   edgecore check      examine config, certificates, cloud, container engine, MQTT, ports and disk; exit 1 if something fails
+  edgecore adopt      obey the cloud that is held back because its database is another one than before
   edgecore hash-password    read a password from standard input, print its hash for mqtt.broker.users
   edgecore simulate   play thermostats over MQTT; edgecore simulate --help tells how
 
@@ -24,6 +26,7 @@ level and the MQTT broker's certificate again.
 const edgecore: Program<EdgeConfig> = {
   program: "edgecore",
   commands: ["check", "hash-password", "simulate"],
+  operations: { adopt: adoptOperation },
   flags: ["config", "data-dir", "log-level", "token", "token-file", "server"],
   help,
   defaultConfig: edgeDefaults,

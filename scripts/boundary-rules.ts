@@ -12,7 +12,7 @@ export interface FolderRule {
 /** What `cloud/apiserver` is made of; they may use each other, cycles apart. */
 const partsOfApi = ["cloud/api[!s]*", "cloud/apis[!e]*"];
 const partsOfBroker = ["edge/mqttaccess", "edge/mqttsessions", "edge/mqttsockets"];
-const leavesOfEdge = ["edge/store", "edge/runtime"];
+const leavesOfEdge = ["edge/store", "edge/storefile", "edge/runtime"];
 const basics = ["shared/errors", "shared/clock", "shared/log", "shared/kube"];
 
 export const folderRules: readonly FolderRule[] = [
@@ -27,6 +27,7 @@ export const folderRules: readonly FolderRule[] = [
   { folders: ["shared/*"], values: basics },
   { folders: ["cloud/kubeclient"], values: [...basics, "shared/lifecycle"] },
   { folders: partsOfApi, values: [...basics, "shared/lifecycle", "shared/pki", ...partsOfApi] },
+  { folders: ["edge/store"], values: [...basics, "shared/lifecycle", "edge/storefile"] },
   { folders: leavesOfEdge, values: [...basics, "shared/lifecycle"] },
   { folders: ["cloud/apiserver"], values: ["shared/*", ...partsOfApi] },
   { folders: ["cloud/check", "cloud/nodeaccess"], values: ["shared/*", "cloud/kubeclient"] },
@@ -77,6 +78,8 @@ export const folderRules: readonly FolderRule[] = [
     values: ["shared/*", "edge/machine", "edge/podinputs", "edge/podsecurity", "edge/podtokens"],
     types: leavesOfEdge,
   },
+  { folders: ["edge/edgehub"], values: ["shared/*", "edge/cloudtrust"], types: leavesOfEdge },
+  { folders: ["edge/adopt"], values: ["shared/*", "edge/store"] },
   { folders: ["edge/broker"], values: ["shared/*", ...partsOfBroker], types: leavesOfEdge },
   { folders: ["edge/eventbus"], values: ["shared/*", "edge/broker"], types: leavesOfEdge },
   { folders: ["edge/*"], values: ["shared/*"], types: leavesOfEdge },
@@ -88,8 +91,11 @@ export const folderRules: readonly FolderRule[] = [
 
 /** Files with a narrower table than their folder. */
 export const fileRules: Readonly<Record<string, FolderRule>> = {
-  "cloud/main.ts": { folders: [], values: ["cloud/check", "cloud/node", "cloud/token", "shared/*"] },
-  "edge/main.ts": { folders: [], values: ["edge/check", "edge/simulate", "shared/*"] },
+  "cloud/main.ts": {
+    folders: [],
+    values: ["cloud/adoption", "cloud/check", "cloud/node", "cloud/token", "shared/*"],
+  },
+  "edge/main.ts": { folders: [], values: ["edge/adopt", "edge/check", "edge/simulate", "shared/*"] },
 };
 
 export interface Door {
@@ -100,7 +106,10 @@ export interface Door {
 
 /** One door a library: only these folders may import it. */
 export const doors: readonly Door[] = [
-  { library: "bun:sqlite", folders: ["edge/store", "cloud/apistore", "cloud/apiserver", "cloud/telemetry"] },
+  {
+    library: "bun:sqlite",
+    folders: ["edge/store", "edge/storefile", "cloud/apistore", "cloud/apiserver", "cloud/telemetry"],
+  },
   { library: "dockerode", folders: ["edge/runtime"] },
   { library: "@kubernetes/client-node", folders: ["cloud/kubeclient"] },
   { library: "re2js", folders: ["cloud/apicrd"] },

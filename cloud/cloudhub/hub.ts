@@ -36,6 +36,8 @@ export interface HubOptions {
   readonly sharedCertificate: boolean;
   readonly gate: NodeGate;
   readonly duplicates: Duplicates;
+  /** Name of the database of this cloud, sent to the nodes. */
+  readonly database: string | undefined;
   readonly port: CloudHubPort;
   readonly clock: Clock;
   readonly log: Logger;
@@ -77,7 +79,9 @@ export class Hub implements AsyncDisposable {
   constructor(options: HubOptions) {
     this.#options = options;
     this.#seldom = new Seldom(options.log, options.clock);
-    this.#server.on("headers", (headers) => headers.push(`${answersAllHeader}: true`));
+    const { database } = options;
+    const said = [`${answersAllHeader}: true`, ...(database ? [`${databaseHeader}: ${database}`] : [])];
+    this.#server.on("headers", (headers) => headers.push(...said));
   }
 
   /** Takes over a request to become a WebSocket, or answers why not. Resolves whether it took it over. */

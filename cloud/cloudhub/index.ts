@@ -36,7 +36,10 @@ export interface HubConfig extends Pick<
   | "nodeLimit"
   | "edgeCertDays"
   | "sharedCertificate"
-> {}
+> {
+  /** Name of the database of this cloud; nodes that know another one reject its changes. */
+  readonly database?: string | undefined;
+}
 
 export interface CloudHubDeps {
   readonly port: CloudHubPort;
@@ -74,7 +77,15 @@ export async function startCloudHub(config: HubConfig, deps: CloudHubDeps): Prom
   const ca = (): string => fingerprintOf(fromPem(current.caPem) ?? new Uint8Array());
   const gate = stack.use(new NodeGate({ kube, clock, log, ca }));
   await gate.start();
-  const hub = new Hub({ ...config, gate, duplicates: new Duplicates(kube, clock, log), port, clock, log });
+  const hub = new Hub({
+    ...config,
+    database: config.database,
+    gate,
+    duplicates: new Duplicates(kube, clock, log),
+    port,
+    clock,
+    log,
+  });
   const enrolment = await listenForEnrolment(config, { ...deps, log, current: () => current });
   stack.use(enrolment);
   const sessions = stack.use(await listenForSessions(config, deps, hub));

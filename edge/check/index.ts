@@ -13,7 +13,7 @@ import {
 } from "#shared/cli";
 import type { Clock } from "#shared/clock";
 import type { EdgeConfig } from "#shared/config";
-import { findDatabaseFault } from "#edge/store";
+import { findDatabaseFault, findHeldCloud } from "#edge/store";
 import { checkBrokers } from "./brokers.ts";
 import { checkCloud } from "./cloud.ts";
 import { checkEngine } from "./engine.ts";
@@ -31,14 +31,26 @@ export async function* checkEdge(config: EdgeConfig, clock: Clock): AsyncGenerat
   yield ok("node name", config.nodeName);
   const directory = checkDataDir(dataDir, pid);
   yield directory;
-  if (directory.state === "ok" && existsSync(dataDir))
-    yield checkDatabase(config.databasePath, pid !== undefined);
+  if (directory.state === "ok" && existsSync(dataDir)) yield* checkStore(config, pid !== undefined);
   yield checkDisk(dataDir);
   yield* checkIdentity(config, clock.nowMs());
   yield* checkCloud(config, clock);
   yield await checkEngine(edged.dockerAddress);
   yield* checkBrokers(config, running, clock.nowMs());
   for (const port of queryPorts(config.deviceTwin)) yield await checkPort(port, running);
+}
+
+function* checkStore({ databasePath, nodeName }: EdgeConfig, inUse: boolean): Generator<Finding> {
+  yield checkDatabase(databasePath, inUse);
+  const held = findHeldCloud(databasePath, inUse);
+  if (!held) return;
+  const since = new Date(held.sinceMs).toISOString();
+  const evidence = `it has database ${held.found}, this node obeys ${held.known}: held back since ${since}`;
+  yield fail(
+    "cloud database",
+    evidence,
+    `\`edgecore adopt\` here or \`cloudcore adopt ${nodeName}\` to obey it`,
+  );
 }
 
 function checkDatabase(path: string, inUse: boolean): Finding {

@@ -13,7 +13,7 @@ import { requestTokens } from "#edge/podtokens";
 import { hasAppArmor } from "#edge/podsecurity";
 import type { ContainerRuntime, ContainerSummary, RuntimeHint } from "#edge/runtime";
 import { EventRecorder, removedEvent } from "./events.ts";
-import { NodeAgent, type NodeAgentConfig } from "./node-agent.ts";
+import { NodeAgent, type LinkChange, type NodeAgentConfig } from "./node-agent.ts";
 import { PodWorker, type PodWorkerDeps } from "./pod-worker.ts";
 import { UnknownPods } from "./unknown-pods.ts";
 
@@ -63,7 +63,7 @@ export async function startEdged(config: EdgedConfig, deps: EdgedDeps): Promise<
   const { port, runtime } = deps;
   stack.use(port.on("pod.changed", (change) => pods.changed(change)));
   stack.use(port.on("config.changed", (change) => pods.configChanged(change)));
-  stack.use(port.on("link.changed", ({ connected }) => pods.linkChanged(connected)));
+  stack.use(port.on("link.changed", (link) => pods.linkChanged(link)));
   pods.load(await port.ask("pod.list", {}));
   stack.use(runtime.watch((hint) => pods.hint(hint)));
   pods.begin();
@@ -153,9 +153,11 @@ class Pods implements AsyncDisposable {
     }
   }
 
-  linkChanged(connected: boolean): void {
-    this.#agent.linkChanged(connected);
-    this.#unknown.linkChanged(connected);
+  linkChanged(link: LinkChange): void {
+    const { connected, database } = link;
+    this.#agent.linkChanged(link);
+    // What a cloud with another database does not know may well be wanted.
+    this.#unknown.linkChanged(connected && database?.held !== true);
     if (connected) this.#relist();
     if (!connected) return;
     // What could not be known without the cloud can be asked for now.

@@ -3,7 +3,7 @@ import { AppError, describeError, UnavailableError } from "#shared/errors";
 import type { Lease, Node, NodeStatus, Status } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import { formatResource, groups, leaseNamespace, operations, resourceTypes, sources } from "#shared/message";
-import type { NewMessage, WireMessage } from "#shared/message";
+import type { CloudDatabase, NewMessage, WireMessage } from "#shared/message";
 import {
   newNode,
   nodeLabels,
@@ -34,6 +34,11 @@ export interface NodeAgentConfig {
   readonly statusIntervalMs: number;
 }
 
+export interface LinkChange {
+  readonly connected: boolean;
+  readonly database?: CloudDatabase;
+}
+
 export interface NodeAgentDeps {
   readonly runtime: ContainerRuntime;
   readonly clock: Clock;
@@ -57,6 +62,7 @@ export class NodeAgent implements AsyncDisposable {
   readonly #deps: NodeAgentDeps;
   readonly #closed = new AbortController();
   #connected = false;
+  #cloudDatabase: CloudDatabase | undefined;
   #registered = false;
   #nodeUid: string | undefined;
   #lease: Lease | undefined;
@@ -75,9 +81,10 @@ export class NodeAgent implements AsyncDisposable {
     this.#deps = deps;
   }
 
-  linkChanged(connected: boolean): void {
+  linkChanged({ connected, database }: LinkChange): void {
     this.#connected = connected;
     if (connected) {
+      this.#cloudDatabase = database;
       this.#registered = false;
       this.#reported = undefined;
       this.#leaseAtMs = -Infinity;
@@ -148,6 +155,7 @@ export class NodeAgent implements AsyncDisposable {
       machine: this.#deps.machine,
       load: readLoad(dataDir),
       engineProblem: problem === undefined ? undefined : { reason: "ContainerRuntimeDown", message: problem },
+      cloudDatabase: this.#cloudDatabase,
       engineVersion: this.#engineVersion,
       kubeletVersion: version,
       kubeletPort: readOnlyPort,

@@ -17,6 +17,8 @@ import {
 export interface DispatchOptions {
   readonly stamp: Stamp;
   readonly log: Logger;
+  /** While the cloud is held back, only answers to what was asked are taken. */
+  readonly held: () => boolean;
   readonly send: (message: WireMessage) => void;
   /** Hands a response to the request or outbox entry with its parent id. @returns the request, or `true` for an entry */
   readonly settle: (response: WireMessage) => WireMessage | true | undefined;
@@ -41,6 +43,10 @@ export class Dispatch {
   take(message: WireMessage): void {
     if (this.#settled(message)) return;
     const { group } = message.route;
+    if (this.#options.held()) {
+      this.#options.log.debug("message of a cloud that is held back", { resource: message.route.resource });
+      return;
+    }
     const to = receiverOf(group);
     if (to === undefined) {
       this.#options.log.warn("message of a group nobody serves", { group, resource: message.route.resource });

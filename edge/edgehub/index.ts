@@ -1,16 +1,21 @@
 import { randomUUID } from "node:crypto";
+import { CloudTrust } from "#edge/cloudtrust";
 import type { Store } from "#edge/store";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
+import { UnavailableError } from "#shared/errors";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import {
+  cloudGroup,
   databaseHeader,
   decode,
   encode,
   groups,
   newMessage,
+  ok,
   operations,
+  responseTo,
   sources,
   type Delivery,
   type EdgeCatalog,
@@ -36,7 +41,7 @@ export type EdgeHubPort = Port<
 
 export interface EdgeHubParts {
   readonly port: EdgeHubPort;
-  readonly store: Pick<Store, "name" | "outbox">;
+  readonly store: Pick<Store, "name" | "outbox" | "cloud">;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -49,10 +54,11 @@ export async function startEdgeHub(config: EdgeHubStartConfig, parts: EdgeHubPar
   const { port, clock, log } = parts;
   await using stack = new AsyncDisposableStack();
   const stamp: Stamp = { id: () => randomUUID(), nowMs: () => clock.nowMs() };
-  const identity = stack.use(
-    new Identity(config, { clock, log, onRenewed: () => link.redial("the certificate was renewed") }),
-  );
-  const requests = new Requests(clock, (message) => link.send(encode(message)));
+  const send = (message: WireMessage): boolean => link.send(encode(message));
+  const requests = new Requests(clock, send);
+  const redial = (reason: string) => (): void => link.redial(reason);
+  const identity = stack.use(new Identity(config, { clock, log, onRenewed: redial("new certificate") }));
+  const trust = stack.use(trustOf(config, parts, { stamp, send, requests, redial }));
   const sender = stack.use(
     new OutboxShares({
       outbox: parts.store.outbox,
@@ -65,11 +71,9 @@ export async function startEdgeHub(config: EdgeHubStartConfig, parts: EdgeHubPar
   const dispatch = new Dispatch({
     stamp,
     log,
-    send: (message) => void link.send(encode(message)),
-    settle: (response) => {
-      sender.answered();
-      return requests.settle(response) ?? (sender.settle(response) || undefined);
-    },
+    held: () => trust.held,
+    send: (message) => void send(message),
+    settle: settleFor(requests, sender),
     deliver: (to, message) => deliver(port, to, message),
   });
   const beat = (): void => void link.send(keepalive(stamp));
@@ -81,28 +85,58 @@ export async function startEdgeHub(config: EdgeHubStartConfig, parts: EdgeHubPar
     log,
     credentials: () => identity.credentials(),
     onRefused: () => identity.refused(),
-    onUp: (answersAll) => {
+    onUp: ({ answersAll, database: name }) => {
       log.info("link to the cloud is up", { url: config.edgeHub.url });
+      const database = trust.meet(name);
       beat();
-      sender.linkUp(answersAll);
-      void port.emit("link.changed", { connected: true, reason: "" });
+      if (!trust.held) sender.linkUp(answersAll);
+      void port.emit("link.changed", { connected: true, reason: "", ...(database && { database }) });
     },
     onDown: (reason) => {
+      trust.leave();
       sender.linkDown();
       requests.lost(reason);
       void port.emit("link.changed", { connected: false, reason });
     },
-    onFrame: (frame) => receive(frame, dispatch, log),
+    onFrame: (frame) => receive(frame, { dispatch, trust, log }),
     onPong: (mark) => sender.ponged(mark),
   });
   stack.defer(() => dispatch.idle());
   stack.use(link);
   stack.use(clock.every(config.edgeHub.heartbeatMs, beat));
   stack.use(port.on("outbox.added", () => sender.wake()));
-  stack.use(serveRequests(port, requests, stamp));
+  stack.use(serveRequests({ port, requests, trust, stamp }));
   identity.start();
   link.start();
   return running("edgehub", stack.move());
+}
+
+interface ToCloud {
+  readonly stamp: Stamp;
+  readonly send: (message: WireMessage) => boolean;
+  readonly requests: Requests;
+  readonly redial: (reason: string) => () => void;
+}
+
+function trustOf({ nodeName }: EdgeHubStartConfig, parts: EdgeHubParts, to: ToCloud): CloudTrust {
+  return new CloudTrust({
+    node: nodeName,
+    ...parts,
+    record: (event) => to.requests.ask(newMessage(to.stamp, event), {}),
+    answer: (message) => void to.send(responseTo(to.stamp, message, ok)),
+    onAdopted: to.redial("the cloud was adopted"),
+  });
+}
+
+/** Whoever asked: a module, or the outbox. */
+function settleFor(
+  requests: Requests,
+  sender: OutboxShares,
+): (response: WireMessage) => WireMessage | true | undefined {
+  return (response) => {
+    sender.answered();
+    return requests.settle(response) ?? (sender.settle(response) || undefined);
+  };
 }
 
 function headersFor({ nodeName, edgeHub }: EdgeHubStartConfig, database: string): Record<string, string> {
@@ -114,10 +148,18 @@ function headersFor({ nodeName, edgeHub }: EdgeHubStartConfig, database: string)
   };
 }
 
-function serveRequests(port: EdgeHubPort, requests: Requests, stamp: Stamp): Disposable {
-  return port.answer("cloud.request", ({ timeoutMs, ...message }, { signal }) =>
-    requests.ask(newMessage(stamp, message), { timeoutMs, signal }),
-  );
+function serveRequests(options: {
+  readonly port: EdgeHubPort;
+  readonly requests: Requests;
+  readonly trust: CloudTrust;
+  readonly stamp: Stamp;
+}): Disposable {
+  const { port, requests, trust, stamp } = options;
+  return port.answer("cloud.request", async ({ timeoutMs, ...message }, { signal }) => {
+    if (trust.admits(message)) return requests.ask(newMessage(stamp, message), { timeoutMs, signal });
+    const what = `Cannot ask the cloud for "${message.resource}"`;
+    throw new UnavailableError("cloud-held", `${what}: it has another database than the one this node obeys`);
+  });
 }
 
 function deliver(port: EdgeHubPort, to: Receiver, message: WireMessage): Promise<Delivery> {
@@ -131,10 +173,14 @@ function deliver(port: EdgeHubPort, to: Receiver, message: WireMessage): Promise
   }
 }
 
-function receive(frame: string, dispatch: Dispatch, log: Logger): void {
+function receive(
+  frame: string,
+  to: { readonly dispatch: Dispatch; readonly trust: CloudTrust; readonly log: Logger },
+): void {
   const decoded = decode(frame);
-  if (decoded.ok) dispatch.take(decoded.message);
-  else log.warn("cannot read a frame of the cloud", { reason: decoded.reason });
+  if (!decoded.ok) to.log.warn("cannot read a frame of the cloud", { reason: decoded.reason });
+  else if (decoded.message.route.group === cloudGroup) to.trust.take(decoded.message);
+  else to.dispatch.take(decoded.message);
 }
 
 function keepalive(stamp: Stamp): string {

@@ -3,11 +3,19 @@ import { WebSocket, type RawData } from "ws";
 import type { Clock } from "#shared/clock";
 import { ConfigError, describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
-import { answersAllHeader, closeCodes } from "#shared/message";
+import { answersAllHeader, closeCodes, databaseHeader } from "#shared/message";
 import type { Credentials } from "./certificates.ts";
 import { EnrolRefused, explainConnectError } from "./enrol.ts";
 import { stepLink, type LinkEffect, type LinkEvent, type LinkState } from "./link-machine.ts";
 import { explainRefusal } from "./refusal.ts";
+
+/** What the peer said of itself in the handshake. */
+export interface LinkPeer {
+  /** It promises to answer every message. */
+  readonly answersAll: boolean;
+  /** the name of its database, where it says so */
+  readonly database: string | undefined;
+}
 
 export interface LinkOptions {
   readonly url: string;
@@ -17,8 +25,7 @@ export interface LinkOptions {
   readonly log: Logger;
   /** Told before each dial; undefined: there is nothing to dial with, and never will be. */
   readonly credentials: () => Promise<Credentials | undefined>;
-  /** `answersAll`: the peer promises to answer every message. */
-  readonly onUp: (answersAll: boolean) => void;
+  readonly onUp: (peer: LinkPeer) => void;
   readonly onDown: (reason: string) => void;
   readonly onFrame: (frame: string) => void;
   /** The peer has read everything written before `ping(mark)`. */
@@ -29,6 +36,7 @@ export interface LinkOptions {
 
 const pingEveryMs = 5000;
 const largestFrame = 64 * 1024 * 1024;
+const silentPeer: LinkPeer = { answersAll: false, database: undefined };
 /** Written and not yet taken by the socket: past this a sender has to wait. */
 const fullBytes = 4 * 1024 * 1024;
 /** The cloud said not to come back at once. */
@@ -43,7 +51,7 @@ export class Link implements Disposable {
   #socket: WebSocket | undefined;
   #retryAfterMs: number | undefined;
   #failure: string | undefined;
-  #answersAll = false;
+  #peer: LinkPeer = silentPeer;
   #told = "";
   #heardMs = 0;
   #duplicates = 0;
@@ -114,7 +122,7 @@ export class Link implements Disposable {
         break;
       case "up":
         this.#told = "";
-        this.#options.onUp(this.#answersAll);
+        this.#options.onUp(this.#peer);
         break;
       case "down":
         this.#options.onDown(effect.reason);
@@ -140,7 +148,7 @@ export class Link implements Disposable {
     const { credentials } = this.#options;
     this.#failure = undefined;
     this.#retryAfterMs = undefined;
-    this.#answersAll = false;
+    this.#peer = silentPeer;
     try {
       const found = await credentials();
       if (this.#state.kind !== "dialing") return;
@@ -169,7 +177,7 @@ export class Link implements Disposable {
       this.#heardMs = clock.monotonicMs();
       return this.#socket === socket;
     };
-    socket.on("upgrade", ({ headers: answer }) => (this.#answersAll = answer[answersAllHeader] === "true"));
+    socket.on("upgrade", ({ headers: answer }) => (this.#peer = peerOf(answer)));
     socket.on("open", () => {
       if (!heard()) return;
       this.#openedMs = clock.monotonicMs();
@@ -246,6 +254,12 @@ export class Link implements Disposable {
     else log.warn("no link to the cloud, trying again", { reason });
     this.#told = reason;
   }
+}
+
+function peerOf(headers: IncomingMessage["headers"]): LinkPeer {
+  const name = headers[databaseHeader];
+  const database = typeof name === "string" && /^[\w-]{1,64}$/.test(name) ? name : undefined;
+  return { answersAll: headers[answersAllHeader] === "true", database };
 }
 
 /** Text frames are strings on Bun and buffers elsewhere. */

@@ -9,6 +9,8 @@ export interface NodeInput {
   readonly load: MachineLoad;
   /** Why no container can be run now; undefined when all is well. */
   readonly engineProblem: { readonly reason: string; readonly message: string } | undefined;
+  /** Whether the cloud lost the database this node knows; undefined when it never did. */
+  readonly cloudDatabase?: { readonly held: boolean; readonly message: string } | undefined;
   /** e.g. "docker://20.10.24" */
   readonly engineVersion: string;
   readonly kubeletVersion: string;
@@ -129,12 +131,19 @@ function conditionsOf(input: NodeInput): Condition[] {
       ? { type: "Ready", status: "False", ...engineProblem }
       : { type: "Ready", status: "True", reason: "EdgeReady", message: "edge is posting ready status" },
   ];
+  if (input.cloudDatabase) conditions.push(databaseCondition(input.cloudDatabase));
   const now = rfc3339(input.nowMs);
   return conditions.map((one) => {
     const before = input.previous?.conditions?.find(({ type }) => type === one.type);
     const since = before?.status === one.status ? before.lastTransitionTime : undefined;
     return { ...one, lastHeartbeatTime: now, lastTransitionTime: since ?? now };
   });
+}
+
+function databaseCondition(database: { readonly held: boolean; readonly message: string }): Condition {
+  const { held, message } = database;
+  const reason = held ? "CloudDatabaseChanged" : "CloudDatabaseKnown";
+  return { type: "CloudDatabaseChanged", status: held ? "True" : "False", reason, message };
 }
 
 function pressure(

@@ -1,6 +1,7 @@
 import type { Database } from "bun:sqlite";
+import { explainDatabase, openDatabase } from "#edge/storefile";
 import { Backlog } from "./backlog.ts";
-import { explainDatabase, openDatabase } from "./database.ts";
+import { KnownCloud } from "./known-cloud.ts";
 import { Devices } from "./devices.ts";
 import { LossCounter } from "./losses.ts";
 import { Metas } from "./metas.ts";
@@ -10,9 +11,10 @@ import { Outbox } from "./outbox.ts";
 import { Telemetry } from "./telemetry.ts";
 import { Twins } from "./twins.ts";
 
-export { findDatabaseFault } from "./database.ts";
+export { findDatabaseFault, findHeldCloud } from "#edge/storefile";
 export type { Backlog } from "./backlog.ts";
 export type { AttributeRow, DeviceRow, Devices } from "./devices.ts";
+export type { CloudRecord, KnownCloud } from "./known-cloud.ts";
 export type { Loss, LossCounter, Losses } from "./losses.ts";
 export type { Meta, Metas } from "./metas.ts";
 export type { MqttOutgoing, OutgoingRow } from "./mqtt-outgoing.ts";
@@ -25,6 +27,7 @@ export type { TwinRow, Twins } from "./twins.ts";
 export interface Store extends Disposable {
   /** Of this database alone, for as long as it lives: 32 hexadecimal digits. */
   readonly name: string;
+  readonly cloud: KnownCloud;
   readonly metas: Metas;
   readonly outbox: Outbox;
   readonly backlog: Backlog;
@@ -53,6 +56,7 @@ function storeOn(db: Database): Store {
   const telemetry = new Telemetry(db);
   return {
     name: db.query<{ name: string }, []>("SELECT name FROM identity").get()?.name ?? "",
+    cloud: new KnownCloud(db),
     metas: new Metas(db),
     outbox,
     backlog: new Backlog(db, outbox, losses),

@@ -6,8 +6,14 @@ import type { NewMessage, WireMessage } from "./wire.ts";
  * (any number of hearers); the others are questions (exactly one answerer).
  */
 export interface EdgeCatalog {
-  /** The link to the cloud came up or went away. Emitted by edgehub. */
-  "link.changed": { event: { readonly connected: boolean; readonly reason: string } };
+  /**
+   * The link to the cloud came up or went away. Emitted by edgehub. `database` is there once the node has met a cloud
+   * with another database than the one it obeys; while that is held back nothing the cloud says reaches the modules,
+   * so nothing that is missing in what it says may be removed.
+   */
+  "link.changed": {
+    event: { readonly connected: boolean; readonly reason: string; readonly database?: CloudDatabase };
+  };
   /** Rows were put into the store's outbox: edgehub sends what is there. */
   "outbox.added": { event: Record<string, never> };
 
@@ -107,6 +113,18 @@ export interface CloudCatalog {
   "node.resync": { event: { readonly node: string } };
   /** Everything recorded as delivered to a node. Answered by synccontroller. */
   "object.delivered": { body: { readonly node: string }; reply: readonly DeliveredObject[] };
+}
+
+/** The database of the cloud, by name. */
+export interface CloudDatabase {
+  /** Whether its word is held back until an operator adopts it. */
+  readonly held: boolean;
+  /** the one this node obeys */
+  readonly known: string;
+  /** the one the cloud at the other end of the link has */
+  readonly found: string;
+  /** for the Node's condition */
+  readonly message: string;
 }
 
 export interface Delivery {

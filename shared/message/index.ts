@@ -1,6 +1,7 @@
 export type {
   AckedObject,
   CloudCatalog,
+  CloudDatabase,
   DeliveredObject,
   Delivery,
   DevicePlace,
@@ -39,8 +40,10 @@ export {
   type WireRoute,
 } from "./wire.ts";
 export {
+  adoptRoute,
   answersAllHeader,
   closeCodes,
+  cloudGroup,
   databaseHeader,
   largestMessageBytes,
   defaultProjectId,

@@ -63,7 +63,8 @@ export const defaultProjectId = "e632aba927ea4ac2b575ec1603d56f10";
 export const answersAllHeader = "kubeedge-answers-all";
 /**
  * In the handshake our edge names its database: one that was lost and made anew has another name, and the cloud knows that
- * the node has nothing of what it acknowledged before. Not a word of KubeEdge's either.
+ * the node has nothing of what it acknowledged before. Our cloud names its own in the answer, and a node that knows another
+ * one keeps what it has. Not a word of KubeEdge's either.
  */
 export const databaseHeader = "kubeedge-database";
 /**
@@ -75,6 +76,18 @@ export const closeCodes = {
   duplicate: 4409,
   /** The node may not connect: it is banned, was deleted, or its certificate was replaced. */
   refused: 4403,
+} as const;
+/** The group of messages about the link itself between our cloud and our nodes. Other peers do not know it. */
+export const cloudGroup = "cloud";
+/**
+ * An operator in the cloud adopted its database, which the content names, for the node: it may obey. Answered with `ok`
+ * once the node has stored it.
+ */
+export const adoptRoute = {
+  source: "cloudhub",
+  group: cloudGroup,
+  operation: "adopt",
+  resource: "database",
 } as const;
 /** The largest message our cloud reads, as text in bytes: one that is larger could never be delivered. */
 export const largestMessageBytes = 32 * 1024 * 1024;

@@ -80,6 +80,12 @@ export class Pair implements AsyncDisposable {
     return run([...program("cloud"), ...words, "--config", cloudConfig(this.#folder)]);
   }
 
+  /** Runs a command of cloudcore or edgecore on their data. @returns what it printed @throws when it fails */
+  async command(half: "cloud" | "edge", ...words: readonly string[]): Promise<string> {
+    const file = half === "cloud" ? cloudConfig(this.#folder) : join(this.#folder, "edge.yaml");
+    return run([...program(half), ...words, "--config", file]);
+  }
+
   /** The same ports as before, so that edges and kubeconfig find it again. */
   async startCloud(): Promise<void> {
     const { cloudhub = 0, "cloudhub-https": https = 0, embedded = 0 } = this.#ports;
@@ -112,6 +118,12 @@ devicetwin: { query-port: 0 }
   async killEdge(): Promise<void> {
     await kill(this.#edge);
     this.#edge = undefined;
+  }
+
+  /** As after a disk of the cloud was replaced and only its certificates were saved. */
+  loseCloudDatabase(): void {
+    for (const end of ["", "-wal", "-shm"])
+      rmSync(join(this.#folder, `cloud/cloudcore.db${end}`), { force: true });
   }
 
   /** As after a new SD card: data and containers are gone. */

@@ -10,6 +10,7 @@ function answerToLate(parts: Partial<NewMessage>): readonly WireMessage[] {
   const sent: WireMessage[] = [];
   const dispatch = new Dispatch({
     stamp,
+    held: () => false,
     log: silentLog(),
     send: (message) => void sent.push(message),
     settle: () => undefined,
@@ -55,6 +56,7 @@ test("dispatch sends what the module answers to a question of the cloud", async 
   const sent: WireMessage[] = [];
   const dispatch = new Dispatch({
     stamp,
+    held: () => false,
     log: silentLog(),
     send: (message) => void sent.push(message),
     settle: () => undefined,

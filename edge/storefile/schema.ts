@@ -99,4 +99,11 @@ export const migrations: readonly string[] = [
   // A name for this very database: the cloud tells by it that a node has lost what it had.
   `CREATE TABLE identity (name TEXT NOT NULL);
    INSERT INTO identity VALUES (lower(hex(randomblob(16))));`,
+  // The database of the cloud this node obeys, and another one it has met: what that says is held back until adopted.
+  `CREATE TABLE cloud (
+     id INTEGER PRIMARY KEY CHECK (id = 1),
+     name TEXT NOT NULL,
+     other TEXT,
+     held_since INTEGER
+   );`,
 ];

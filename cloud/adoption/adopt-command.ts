@@ -1,0 +1,93 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { createKubeClient, resources, type KubeClient, type KubeOptions } from "#cloud/kubeclient";
+import type { Asked, Host, Operation } from "#shared/cli";
+import type { CloudConfig } from "#shared/config";
+import { ConfigError, quote, UnavailableError } from "#shared/errors";
+import type { Node } from "#shared/kube";
+import { createLogger } from "#shared/log";
+import { databaseName } from "./database-name.ts";
+import { adoptAnnotation, isHeldBack } from "./held-node.ts";
+
+const answerMs = 15_000;
+const lookEveryMs = 200;
+
+/** `cloudcore adopt NODE… | --all`: nodes that hold this cloud back, because it has another database than before, obey it. */
+export const adoptOperation: Operation<CloudConfig> = {
+  switches: ["all"],
+  run: async (asked, config, host) => {
+    const { clock } = host;
+    const log = createLogger({
+      level: "warn",
+      clock,
+      write: (line) => host.err(line),
+      readable: host.terminal,
+    });
+    await using kube = await createKubeClient(accessOf(config), { clock, log });
+    const database = await databaseName(kube, { clock, log });
+    if (database === undefined) return 1;
+    const nodes = await chosen(asked, kube);
+    if (nodes.length === 0) host.out("nothing to adopt: no node holds this cloud back\n");
+    const outcomes = await Promise.all(nodes.map((node) => adoptNode(node, { kube, database, host })));
+    return outcomes.every(Boolean) ? 0 : 1;
+  },
+};
+
+function accessOf({ kube, embedded, dataDir }: CloudConfig): KubeOptions {
+  if (kube.master !== undefined) return { from: "master", url: kube.master };
+  if (!embedded)
+    return kube.kubeconfig === undefined
+      ? { from: "in-cluster" }
+      : { from: "kubeconfig", path: kube.kubeconfig };
+  const path = join(dataDir, "kubeconfig");
+  if (existsSync(path)) return { from: "kubeconfig", path };
+  throw new UnavailableError(
+    "no-kubeconfig",
+    `Cannot adopt: no ${quote(path)}: start cloudcore, or name its --data-dir`,
+  );
+}
+
+async function chosen(asked: Asked, kube: KubeClient): Promise<Node[]> {
+  const all = asked.flags.has("all");
+  if (all === asked.operands.length > 0)
+    throw new ConfigError(
+      "usage",
+      "adopt: expected names of nodes, or --all for every node that holds this cloud back",
+    );
+  const { items } = await kube.list<Node>(resources.nodes);
+  if (all) return items.filter(isHeldBack);
+  return asked.operands.map((name) => {
+    const node = items.find(({ metadata }) => metadata.name === name);
+    if (!node)
+      throw new ConfigError(
+        "no-node",
+        `Cannot adopt ${quote(name)}: there is no such Node; it has to connect first`,
+      );
+    return node;
+  });
+}
+
+/** @returns whether the node obeys now */
+async function adoptNode(
+  node: Node,
+  { kube, database, host }: { readonly kube: KubeClient; readonly database: string; readonly host: Host },
+): Promise<boolean> {
+  const { name = "" } = node.metadata;
+  if (!isHeldBack(node)) {
+    host.out(`${name} does not hold this cloud back: nothing to do\n`);
+    return true;
+  }
+  const patch = { metadata: { annotations: { [adoptAnnotation]: database } } };
+  await kube.patch(resources.nodes, { name }, patch, { type: "merge" });
+  const end = host.clock.monotonicMs() + answerMs;
+  while (host.clock.monotonicMs() < end) {
+    await host.clock.sleep(lookEveryMs);
+    const now = await kube.find<Node>(resources.nodes, { name });
+    if (now?.metadata.annotations?.[adoptAnnotation] === undefined) {
+      host.out(`${name} obeys this cloud from now on\n`);
+      return true;
+    }
+  }
+  host.out(`${name} has not answered yet: it obeys this cloud once it connects\n`);
+  return true;
+}

@@ -1,0 +1,34 @@
+import { KubeError, resources, type KubeClient } from "#cloud/kubeclient";
+import type { Clock } from "#shared/clock";
+import { describeError, UnavailableError } from "#shared/errors";
+import { backoff } from "#shared/lifecycle";
+import type { Logger } from "#shared/log";
+
+/**
+ * What nodes know this cluster by: the uid of the Namespace kube-system, which is made with the database, embedded or
+ * etcd, and comes back with a restored one. Waits for an API server that is away.
+ * @returns undefined when it may not be read: nodes obey such a cloud as they obey KubeEdge's
+ */
+export async function databaseName(
+  kube: KubeClient,
+  { clock, log }: { readonly clock: Clock; readonly log: Logger },
+): Promise<string | undefined> {
+  const waits = backoff({ firstMs: 500, capMs: 10_000, random: () => clock.random() });
+  for (;;) {
+    try {
+      const { metadata } = await kube.get(resources.namespaces, { name: "kube-system" });
+      return metadata.uid;
+    } catch (error) {
+      if (error instanceof KubeError) {
+        log.warn("cannot read namespace kube-system: nodes are not protected from a lost database", {
+          error: describeError(error),
+          remedy: "apply conf/rbac/cloudcore.yaml of this version",
+        });
+        return undefined;
+      }
+      if (!(error instanceof UnavailableError)) throw error;
+      log.warn("cannot reach the API server, trying again", { error: describeError(error) });
+      await clock.sleep(waits.next().value);
+    }
+  }
+}

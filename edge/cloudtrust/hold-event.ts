@@ -1,0 +1,41 @@
+import { createHash } from "node:crypto";
+import { rfc3339 } from "#shared/clock";
+import type { Event } from "#shared/kube";
+import {
+  formatResource,
+  groups,
+  operations,
+  resourceTypes,
+  sources,
+  type CloudDatabase,
+  type NewMessage,
+} from "#shared/message";
+
+/** The Event for a cloud whose word is held back. It has one name for each database, so that it is told once. */
+export function holdEvent(node: string, database: CloudDatabase, nowMs: number): NewMessage {
+  const unique = createHash("sha256").update(`${database.known} ${database.found}`).digest("hex");
+  const name = `${node}.${unique.slice(0, 16)}`;
+  const at = rfc3339(nowMs);
+  const event: Event = {
+    apiVersion: "v1",
+    kind: "Event",
+    metadata: { name, namespace: "default" },
+    involvedObject: { apiVersion: "v1", kind: "Node", name: node, uid: node },
+    reason: "CloudDatabaseChanged",
+    message: database.message,
+    type: "Warning",
+    count: 1,
+    firstTimestamp: at,
+    lastTimestamp: at,
+    source: { component: "edgecore", host: node },
+    reportingComponent: "edgecore",
+    reportingInstance: node,
+  };
+  return {
+    source: sources.edged,
+    group: groups.meta,
+    operation: operations.insert,
+    resource: formatResource(resourceTypes.event, "default", name),
+    content: event,
+  };
+}

@@ -1,0 +1,3 @@
+/** The file of the edge's database: opening it, its schema, and what can be wrong with it. */
+export { explainDatabase, findDatabaseFault, openDatabase, type DatabaseFault } from "./database.ts";
+export { findHeldCloud, type HeldCloud } from "./held-cloud.ts";
