@@ -1,5 +1,5 @@
 import { adoptOperation } from "#cloud/adoption";
-import { checkCloud } from "#cloud/check";
+import { checkCloud, cloudPrivatePlaces } from "#cloud/check";
 import { nodeOperation } from "#cloud/node";
 import { tokenOperation } from "#cloud/token";
 import { processHost, runProgram, type Program } from "#shared/cli";
@@ -35,6 +35,7 @@ const cloudcore: Program<CloudConfig> = {
   defaultConfig: cloudDefaults,
   minConfig: cloudMinimum,
   load: loadCloudConfig,
+  privatePlaces: cloudPrivatePlaces,
   start: startCloudcore,
   check: checkCloud,
 };

@@ -1,5 +1,5 @@
 import { adoptOperation } from "#edge/adopt";
-import { checkEdge, refuseUnusableFiles, refuseUnusablePorts } from "#edge/check";
+import { checkEdge, edgePrivatePlaces, refuseUnusableFiles, refuseUnusablePorts } from "#edge/check";
 import { processHost, runProgram, type Options, type Program } from "#shared/cli";
 import { edgeDefaults, edgeMinimum, loadEdgeConfig, type EdgeConfig } from "#shared/config";
 import { startEdgecore } from "./compose.ts";
@@ -32,6 +32,7 @@ const edgecore: Program<EdgeConfig> = {
   defaultConfig: edgeDefaults,
   minConfig: edgeMinimum,
   load: (places, options) => loadEdgeConfig(places, { ...tokenOfEnvironment(options), ...options }),
+  privatePlaces: edgePrivatePlaces,
   start: async (config, deps) => {
     refuseUnusableFiles(config);
     await refuseUnusablePorts(config);

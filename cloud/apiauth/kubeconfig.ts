@@ -1,5 +1,4 @@
-import { chmodSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { writeWhole } from "#shared/files";
 
 export interface KubeconfigParts {
   /** e.g. https://127.0.0.1:6443 */
@@ -26,9 +25,5 @@ export function adminKubeconfig({ server, caPem, token }: KubeconfigParts): stri
 
 /** Writes the administrator's kubeconfig, readable by its owner alone. */
 export function writeKubeconfig(path: string, parts: KubeconfigParts): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  const draft = `${path}.new`;
-  writeFileSync(draft, adminKubeconfig(parts), { mode: 0o600 });
-  chmodSync(draft, 0o600);
-  renameSync(draft, path);
+  writeWhole(path, adminKubeconfig(parts));
 }

@@ -2,6 +2,7 @@ import { Database } from "bun:sqlite";
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { asError, ConfigError } from "#shared/errors";
+import { createPrivateFile } from "#shared/files";
 
 const schema = `
 CREATE TABLE IF NOT EXISTS revisions (
@@ -15,10 +16,16 @@ CREATE TABLE IF NOT EXISTS revisions (
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 `;
 
+/** Nobody else may read it, whatever the umask. */
+function prepareFile(path: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  createPrivateFile(path);
+}
+
 /** Opens the revision database so that a commit survives loss of power. @throws ConfigError */
 export function openDatabase(path: string): Database {
   try {
-    if (path !== ":memory:") mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    if (path !== ":memory:") prepareFile(path);
     const database = new Database(path, { create: true, strict: true });
     database.run("PRAGMA journal_mode = WAL");
     database.run("PRAGMA synchronous = FULL");

@@ -5,6 +5,7 @@ import {
   checkDataDir,
   checkDisk,
   checkPort,
+  checkPrivate,
   fail,
   lockFile,
   lockHolder,
@@ -16,6 +17,9 @@ import {
 import type { Clock } from "#shared/clock";
 import type { CloudConfig } from "#shared/config";
 import { checkApi } from "./kube-api.ts";
+import { cloudPrivatePlaces } from "./private-places.ts";
+
+export { cloudPrivatePlaces } from "./private-places.ts";
 
 /** Looks at everything cloudcore needs, changing nothing. */
 export async function* checkCloud(config: CloudConfig, clock: Clock): AsyncGenerator<Finding> {
@@ -23,6 +27,7 @@ export async function* checkCloud(config: CloudConfig, clock: Clock): AsyncGener
   const pid = lockHolder(lockFile(dataDir, "cloudcore"));
   const running = { pid, ports: readPorts(dataDir) };
   yield checkDataDir(dataDir, pid);
+  yield* checkPrivate(cloudPrivatePlaces(config));
   yield checkDisk(dataDir);
   yield* checkCertificates(config, clock.nowMs());
   const hub = { address: cloudHub.address };

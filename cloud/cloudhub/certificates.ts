@@ -1,8 +1,9 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { hostname, networkInterfaces } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { asError, ConfigError } from "#shared/errors";
+import { writeWhole } from "#shared/files";
 import { createAuthority, isSignedBy, loadAuthority, readCertificate, type Authority } from "#shared/pki";
 
 const caDays = 36_500;
@@ -160,15 +161,13 @@ function writePair(
   paths: { readonly certPath: string; readonly keyPath: string },
   pair: { readonly cert: string; readonly key: string },
 ): void {
-  writeWhole(paths.keyPath, pair.key, 0o600);
-  writeWhole(paths.certPath, pair.cert, 0o644);
+  writePem(paths.keyPath, pair.key);
+  writePem(paths.certPath, pair.cert);
 }
 
-function writeWhole(path: string, text: string, mode: number): void {
+function writePem(path: string, text: string): void {
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-    writeFileSync(`${path}.new`, text, { mode, flush: true });
-    renameSync(`${path}.new`, path);
+    writeWhole(path, text);
   } catch (error) {
     throw new ConfigError("unwritable-file", `Cannot write "${path}": ${asError(error).message}`, {
       cause: error,

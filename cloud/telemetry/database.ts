@@ -2,6 +2,7 @@ import { Database } from "bun:sqlite";
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { asError, ConfigError } from "#shared/errors";
+import { createPrivateFile } from "#shared/files";
 
 /** AUTOINCREMENT: the id of a dropped upload is never given again, or a reader would miss what got it. */
 const schema = `
@@ -25,6 +26,7 @@ CREATE TABLE IF NOT EXISTS trial (content BLOB);
 export function openDatabase(path: string): Database {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    createPrivateFile(path);
     const database = new Database(path, { create: true, strict: true });
     database.run("PRAGMA journal_mode = WAL");
     database.run("PRAGMA synchronous = FULL");

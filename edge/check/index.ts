@@ -4,6 +4,7 @@ import {
   checkDataDir,
   checkDisk,
   checkPort,
+  checkPrivate,
   fail,
   lockFile,
   lockHolder,
@@ -19,8 +20,10 @@ import { checkCloud } from "./cloud.ts";
 import { checkEngine } from "./engine.ts";
 import { checkIdentity } from "./identity.ts";
 import { queryPorts } from "./ports.ts";
+import { edgePrivatePlaces } from "./private-places.ts";
 
 export { refuseUnusablePorts } from "./ports.ts";
+export { edgePrivatePlaces } from "./private-places.ts";
 export { refuseReload, refuseUnusableFiles } from "./tls-files.ts";
 
 /** Looks at everything edgecore needs, changing nothing. */
@@ -31,6 +34,7 @@ export async function* checkEdge(config: EdgeConfig, clock: Clock): AsyncGenerat
   yield ok("node name", config.nodeName);
   const directory = checkDataDir(dataDir, pid);
   yield directory;
+  yield* checkPrivate(edgePrivatePlaces(config));
   if (directory.state === "ok" && existsSync(dataDir)) yield* checkStore(config, pid !== undefined);
   yield checkDisk(dataDir);
   yield* checkIdentity(config, clock.nowMs());

@@ -1,19 +1,9 @@
 import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
-import {
-  chmodSync,
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import type { EdgeConfig } from "#shared/config";
 import { ConfigError, describeError } from "#shared/errors";
+import { commitFile, stagedName, stageFile, writeWhole } from "#shared/files";
 import { readCertificate } from "#shared/pki";
 
 /** PEM texts the link is made with. */
@@ -74,12 +64,12 @@ export function readCredentials(files: CertificateFiles): Credentials | undefine
  * the old certificate with its key, or what `readCredentials` completes. The CA comes last: it says whose the others are.
  */
 export function writeCredentials(files: CertificateFiles, { ca, cert, key }: Credentials): void {
-  writeAside(files.ca, ca);
-  writeAside(files.cert, cert);
-  writeAside(files.key, key);
-  putInPlace(files.key);
-  putInPlace(files.cert);
-  putInPlace(files.ca);
+  stageFile(files.ca, ca);
+  stageFile(files.cert, cert);
+  stageFile(files.key, key);
+  commitFile(files.key);
+  commitFile(files.cert);
+  commitFile(files.ca);
 }
 
 /** The key was replaced and its certificate not yet. */
@@ -87,11 +77,11 @@ function finishReplacing(
   files: CertificateFiles,
   { ca, key }: Pick<Credentials, "ca" | "key">,
 ): Credentials | undefined {
-  const cert = readText(aside(files.cert));
+  const cert = readText(stagedName(files.cert));
   if (cert === undefined || !isPair(cert, key)) return undefined;
-  putInPlace(files.cert);
-  const newCa = readText(aside(files.ca));
-  if (newCa !== undefined) putInPlace(files.ca);
+  commitFile(files.cert);
+  const newCa = readText(stagedName(files.ca));
+  if (newCa !== undefined) commitFile(files.ca);
   return { ca: newCa ?? ca, cert, key };
 }
 
@@ -113,49 +103,12 @@ export function lifeOf(cert: string): { readonly startMs: number; readonly endMs
   }
 }
 
-/** Replaces a file as a whole, durably. */
-function writeWhole(path: string, text: string): void {
-  writeAside(path, text);
-  putInPlace(path);
-}
-
 function readText(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8");
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw new ConfigError("certificate-file", `Cannot read "${path}": ${describeError(cause)}`, { cause });
-  }
-}
-
-function aside(path: string): string {
-  return `${path}.new`;
-}
-
-function writeAside(path: string, text: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  const partial = aside(path);
-  const file = openSync(partial, "w", 0o600);
-  try {
-    chmodSync(partial, 0o600);
-    writeSync(file, text);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-}
-
-function putInPlace(path: string): void {
-  renameSync(aside(path), path);
-  syncFolder(dirname(path));
-}
-
-function syncFolder(folder: string): void {
-  const handle = openSync(folder, "r");
-  try {
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
   }
 }
 

@@ -1,10 +1,12 @@
 import { Database } from "bun:sqlite";
 import { existsSync } from "node:fs";
 import { AppError, ConfigError, describeError, quote } from "#shared/errors";
+import { createPrivateFile } from "#shared/files";
 import { migrations } from "./schema.ts";
 
 /** The one door to SQLite at the edge. WAL, every commit on disk before it returns (synchronous=FULL). */
 export function openDatabase(path: string): Database {
+  makePrivate(path);
   const db = new Database(path, { create: true, strict: true });
   try {
     db.exec("PRAGMA journal_mode=WAL");
@@ -16,6 +18,14 @@ export function openDatabase(path: string): Database {
   } catch (error) {
     db.close();
     throw error;
+  }
+}
+
+function makePrivate(path: string): void {
+  try {
+    createPrivateFile(path);
+  } catch {
+    // SQLite finds out as well, and what it says is explained.
   }
 }
 

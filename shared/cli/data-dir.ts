@@ -1,6 +1,7 @@
-import { accessSync, constants, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { accessSync, constants, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError, describeError, quote } from "#shared/errors";
+import { writeWhole } from "#shared/files";
 import { takeLock } from "./process-lock.ts";
 
 /** The directory a process owns while it runs. */
@@ -60,8 +61,7 @@ function own(path: string, lock: Disposable): DataDir {
   const mine = new Map<string, number>();
   const write = (ports: Readonly<Record<string, number>>): void => {
     try {
-      writeFileSync(`${file}.new`, `${JSON.stringify(ports, undefined, 2)}\n`);
-      renameSync(`${file}.new`, file);
+      writeWhole(file, `${JSON.stringify(ports, undefined, 2)}\n`, 0o644);
     } catch (cause) {
       throw refusal(path, cause);
     }

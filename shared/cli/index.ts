@@ -11,6 +11,7 @@ export {
   checkDataDir,
   checkDisk,
   checkPort,
+  checkPrivate,
   checkTcp,
   type PortToCheck,
 } from "./probes.ts";

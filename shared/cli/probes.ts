@@ -12,6 +12,7 @@ import {
 import { connect, createServer } from "node:net";
 import { dirname, join, resolve } from "node:path";
 import { describeError } from "#shared/errors";
+import { findExposed, type PrivatePlaces } from "#shared/files";
 import { isSignedBy, readCertificate } from "#shared/pki";
 import { explainFolder } from "./data-dir.ts";
 import { fail, ok, warn, type Finding } from "./findings.ts";
@@ -145,6 +146,24 @@ export function checkDataDir(dataDir: string, holder: number | undefined): Findi
   if (!there) return ok(subject, `${dataDir} will be made`);
   const owner = holder === undefined ? "" : `, in use by process ${holder}`;
   return ok(subject, `${dataDir}${owner}`);
+}
+
+/** Files that others can read, of those that nobody else may. */
+export function checkPrivate(places: PrivatePlaces): Finding[] {
+  return findExposed(places).map(({ path, why, wanted }) => {
+    const evidence = `${path} is exposed: ${why}`;
+    if (wanted === undefined)
+      return warn(
+        "private files",
+        evidence,
+        "give it to the user that runs this program, and to nobody else",
+      );
+    return fail(
+      "private files",
+      evidence,
+      `chmod ${wanted.toString(8).padStart(4, "0")} it, or restart: it is done then`,
+    );
+  });
 }
 
 function tryWriting(folder: string): void {

@@ -2,6 +2,7 @@ import type { Clock } from "#shared/clock";
 import type { ConfigPlaces, Loaded } from "#shared/config";
 import { ConfigError, describeError } from "#shared/errors";
 import { watchLoop, type Running } from "#shared/lifecycle";
+import { tightenExposed, type PrivatePlaces } from "#shared/files";
 import { createLogger, type Logger, type LogLevel } from "#shared/log";
 import {
   readArguments,
@@ -45,6 +46,8 @@ export interface Program<Config extends BaseConfig> extends Grammar {
   readonly defaultConfig: () => string;
   readonly minConfig: () => string;
   readonly load: (places: ConfigPlaces & { readonly hostName: string }, options: Options) => Loaded<Config>;
+  /** What nobody else may read: found exposed at the start, it is taken from others. */
+  readonly privatePlaces?: (config: Config) => PrivatePlaces;
   readonly start: (config: Config, deps: ProcessDeps) => Promise<Running>;
   readonly check: (config: Config, clock: Clock) => AsyncIterable<Finding>;
   /** Further commands by name, each with its grammar; `run` returns the exit code and throws as `start` does. */
@@ -204,6 +207,8 @@ async function serve<Config extends BaseConfig>(
     dataDir: dataDir.path,
   });
   for (const text of warnings) log.warn(text, { config: file });
+  const places = program.privatePlaces?.(config);
+  if (places) tightenExposed(places, log);
   host.onCrash((error) => {
     log.error("ended by an error nobody expected", { error, stack: (error as Error).stack });
     host.exit(1);

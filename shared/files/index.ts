@@ -1,0 +1,13 @@
+/**
+ * Files nobody else may read, written whole or not at all: a crash, a full disk or a loss of power leaves the old
+ * file or the new one.
+ */
+export { commitFile, stagedName, stageFile, syncFolder, writeWhole } from "./whole-file.ts";
+export {
+  createPrivateFile,
+  databaseFiles,
+  findExposed,
+  tightenExposed,
+  type Exposed,
+  type PrivatePlaces,
+} from "./private-places.ts";
