@@ -1,5 +1,7 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { startAdoption } from "#cloud/adoption";
-import { ensureCertificates, startCloudHub } from "#cloud/cloudhub";
+import { ensureCertificates, startCloudHub, type CloudCertificates } from "#cloud/cloudhub";
 import { startControllers } from "#cloud/controllers";
 import { startDeviceController } from "#cloud/devicecontroller";
 import { startEdgeController } from "#cloud/edgecontroller";
@@ -19,7 +21,7 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
   const { clock } = deps;
   const log = (module: string) => deps.log.child({ module });
   const { dataDir } = config;
-  const loadCertificates = () => ensureCertificates({ ...config.cloudHub, dataDir, nowMs: clock.nowMs() });
+  const loadCertificates = certificatesOf(config, deps);
   const certificates = await loadCertificates();
   const embedded = config.embedded && (await startEmbedded(config.embedded, config.dataDir, deps));
   if (embedded) stack.use(embedded.api);
@@ -64,6 +66,14 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
   deps.reportPort("cloudhub", hub.port);
   deps.reportPort("cloudhub-https", hub.httpsPort);
   return running("cloudcore", stack.move());
+}
+
+function certificatesOf(
+  { cloudHub, dataDir }: CloudConfig,
+  { clock }: ProcessDeps,
+): () => Promise<CloudCertificates> {
+  const established = existsSync(join(dataDir, "cloudcore.db"));
+  return () => ensureCertificates({ ...cloudHub, dataDir, established, nowMs: clock.nowMs() });
 }
 
 function accessOf(kube: KubeAccess): KubeOptions {

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { startApiServer, type ApiServer } from "#cloud/apiserver";
 import { ensureCertificates } from "#cloud/cloudhub";
@@ -7,7 +7,9 @@ import { admitDevices } from "#cloud/devicecontroller";
 import type { KubeOptions } from "#cloud/kubeclient";
 import type { ProcessDeps } from "#shared/cli";
 import type { EmbeddedConfig } from "#shared/config";
+import { writeWhole } from "#shared/files";
 import type { KubeObject } from "#shared/kube";
+import type { Logger } from "#shared/log";
 import deviceCrd from "#conf/crds/devices_v1beta1_device.yaml" with { type: "text" };
 import deviceModelCrd from "#conf/crds/devices_v1beta1_devicemodel.yaml" with { type: "text" };
 import clusterObjectSyncCrd from "#conf/crds/reliablesyncs_v1alpha1_clusterobjectsync.yaml" with { type: "text" };
@@ -34,10 +36,11 @@ export async function startEmbedded(
   mkdirSync(own, { recursive: true, mode: 0o700 });
   const { caPem, serverCert, serverKey } = await ensureCertificates({
     dataDir: own,
+    established: existsSync(join(dataDir, "cloudcore.db")),
     nowMs: deps.clock.nowMs(),
     advertise: config.advertise,
   });
-  const token = readToken(join(own, "admin-token"));
+  const token = readToken(join(own, "admin-token"), deps.log);
   const api = await startApiServer(
     {
       address: config.address,
@@ -59,9 +62,12 @@ export async function startEmbedded(
   return { api, caPem, access: { from: "inline", server: api.url, token, caPem } };
 }
 
-function readToken(path: string): string {
-  if (existsSync(path)) return readFileSync(path, "utf8").trim();
+/** It is ours alone, so that one a full disk or an older version left empty is made again. */
+function readToken(path: string, log: Logger): string {
+  const kept = existsSync(path) ? readFileSync(path, "utf8").trim() : undefined;
+  if (kept !== undefined && /^[\w.~-]{32,}$/.test(kept)) return kept;
+  if (kept !== undefined) log.warn("administrator's token was damaged, made another one", { path });
   const token = randomBytes(32).toString("hex");
-  writeFileSync(path, `${token}\n`, { mode: 0o600 });
+  writeWhole(path, `${token}\n`);
   return token;
 }

@@ -1,4 +1,5 @@
 import { adoptOperation } from "#cloud/adoption";
+import { newCaOperation } from "#cloud/certificates";
 import { checkCloud, cloudPrivatePlaces } from "#cloud/check";
 import { nodeOperation } from "#cloud/node";
 import { tokenOperation } from "#cloud/token";
@@ -17,6 +18,7 @@ const help = `cloudcore: the cloud half of KubeEdge
   cloudcore node allow-rejoin NAME [--hours N]   allow another machine once under a name that is in use,
                                                  or readmit a node whose Node was deleted
   cloudcore adopt NODE…|--all    make nodes accept this cloud after its database changed
+  cloudcore new-ca    replace a lost or damaged CA; nodes have to join again
   cloudcore check     examine config, certificates, ports, API server and disk; exit 1 if something fails
 
   --version  --help  --defaultconfig (every field, commented)  --minconfig
@@ -29,7 +31,7 @@ SIGTERM and SIGINT stop in good order (a second one at once), SIGHUP reads log l
 const cloudcore: Program<CloudConfig> = {
   program: "cloudcore",
   commands: ["check"],
-  operations: { adopt: adoptOperation, node: nodeOperation, token: tokenOperation },
+  operations: { adopt: adoptOperation, "new-ca": newCaOperation, node: nodeOperation, token: tokenOperation },
   flags: ["config", "data-dir", "log-level"],
   help,
   defaultConfig: cloudDefaults,

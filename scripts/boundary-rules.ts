@@ -43,8 +43,12 @@ export const folderRules: readonly FolderRule[] = [
     folders: ["cloud/token", "cloud/node"],
     values: ["shared/*", "cloud/kubeclient", "cloud/nodeaccess", "cloud/operator"],
   },
-  { folders: ["cloud/cloudhub"], values: ["shared/*", "cloud/kubeclient", "cloud/nodeaccess"] },
+  {
+    folders: ["cloud/cloudhub"],
+    values: ["shared/*", "cloud/certificates", "cloud/kubeclient", "cloud/nodeaccess"],
+  },
   { folders: ["edge/check"], values: ["shared/*", "edge/runtime", "edge/store"] },
+  { folders: ["cloud/certificates"], values: ["shared/*"] },
   { folders: ["cloud/control"], values: ["shared/*", "cloud/kubeclient"] },
   {
     folders: ["cloud/workloads", "cloud/scheduler"],
@@ -100,7 +104,7 @@ export const folderRules: readonly FolderRule[] = [
 export const fileRules: Readonly<Record<string, FolderRule>> = {
   "cloud/main.ts": {
     folders: [],
-    values: ["cloud/adoption", "cloud/check", "cloud/node", "cloud/token", "shared/*"],
+    values: ["cloud/adoption", "cloud/certificates", "cloud/check", "cloud/node", "cloud/token", "shared/*"],
   },
   "edge/main.ts": { folders: [], values: ["edge/adopt", "edge/check", "edge/simulate", "shared/*"] },
 };

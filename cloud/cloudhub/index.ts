@@ -1,3 +1,4 @@
+import type { CloudCertificates } from "#cloud/certificates";
 import type { KubeClient } from "#cloud/kubeclient";
 import { Enrolling, NodeGate, startSweeper } from "#cloud/nodeaccess";
 import type { Port } from "#shared/bus";
@@ -8,13 +9,12 @@ import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { CloudCatalog } from "#shared/message";
 import { fingerprintOf, fromPem } from "#shared/pki";
-import type { CloudCertificates } from "./certificates.ts";
 import { Duplicates } from "./duplicates.ts";
 import { EnrolmentEndpoint } from "./enrolment.ts";
 import { Hub } from "./hub.ts";
 import { listenSecurely, type SecureServer } from "./secure-server.ts";
 
-export { ensureCertificates, type CertificateOptions, type CloudCertificates } from "./certificates.ts";
+export { ensureCertificates, type CertificateOptions, type CloudCertificates } from "#cloud/certificates";
 
 /** What the hub may say, ask, hear and answer on the bus. */
 export type CloudHubPort = Port<

@@ -49,14 +49,41 @@ export function findMissing({ ca, cert, key }: CertificateFiles): string | undef
   return missing && `edgehub.websocket.${missing[0]}: "${missing[1]}" does not exist`;
 }
 
-/** @returns undefined when any of the files is missing. @throws ConfigError when one cannot be read */
+/** @returns undefined when any of the files is missing. @throws ConfigError when one cannot be read or is damaged */
 export function readCredentials(files: CertificateFiles): Credentials | undefined {
   const ca = readText(files.ca);
   const cert = readText(files.cert);
   const key = readText(files.key);
   if (ca === undefined || cert === undefined || key === undefined) return undefined;
-  if (files.fixed || isPair(cert, key)) return { ca, cert, key };
-  return finishReplacing(files, { ca, key }) ?? { ca, cert, key };
+  if (files.fixed) return { ca, cert, key };
+  const whole = isPair(cert, key) ? { ca, cert, key } : finishReplacing(files, { ca, key });
+  if (whole && isCertificate(whole.ca)) return whole;
+  throw new ConfigError(
+    "damaged-certificate",
+    `Cannot use the node's certificate: "${damagedOf(files, { ca, cert, key })}" is damaged; give edgecore a new token (of \`cloudcore token\`), it gets new files then`,
+  );
+}
+
+function damagedOf(files: CertificateFiles, { ca, cert, key }: Credentials): string {
+  if (!isCertificate(ca)) return files.ca;
+  if (!isCertificate(cert)) return files.cert;
+  return isKey(key) ? `${files.key}" beside "${files.cert}` : files.key;
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).subject !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+function isKey(pem: string): boolean {
+  try {
+    return createPrivateKey(pem).type === "private";
+  } catch {
+    return false;
+  }
 }
 
 /**

@@ -67,7 +67,7 @@ export class Identity implements Disposable {
     if (this.#files.fixed) return this.#fixed();
     const { log, clock } = this.#parts;
     const given = readJoinToken(this.#config.edgeHub);
-    const stored = readCredentials(this.#files);
+    const stored = this.#read(given !== undefined && "token" in given);
     const ended = stored !== undefined && lifeOf(stored.cert).endMs <= clock.nowMs();
     if (given && "token" in given) {
       if (!stored || ended) return this.#enrol(given.token);
@@ -99,6 +99,19 @@ export class Identity implements Disposable {
 
   #isWanting(token: string, stored: Credentials): boolean {
     return !this.#isFor(token, stored) || (this.#isRefused && !this.#joining.isSpent(token));
+  }
+
+  /** With a token at hand, files that are damaged are as good as none. */
+  #read(mayReplace: boolean): Credentials | undefined {
+    try {
+      return readCredentials(this.#files);
+    } catch (error) {
+      if (!mayReplace || this.#files.fixed) throw error;
+      this.#parts.log.error("the node's certificate is damaged, joining again", {
+        error: describeError(error),
+      });
+      return undefined;
+    }
   }
 
   async #enrol(token: string): Promise<Credentials> {

@@ -69,8 +69,8 @@ function judgeHome({ home }: PrivatePlaces): Exposed | undefined {
 }
 
 function judge(path: string): Exposed | undefined {
-  const link = lstatSync(path, { throwIfNoEntry: false });
-  const found = statOf(path);
+  const link = lookAt(path, lstatSync);
+  const found = lookAt(path, statSync);
   if (!link || !found) return undefined;
   const owner = process.getuid?.();
   if (owner !== undefined && found.uid !== owner)
@@ -83,8 +83,13 @@ function judge(path: string): Exposed | undefined {
   return { path, why: `mode ${octal(mode)}`, wanted };
 }
 
-function statOf(path: string): Stats | undefined {
-  return statSync(path, { throwIfNoEntry: false });
+/** What cannot be looked at is reported by others. */
+function lookAt(path: string, look: typeof lstatSync): Stats | undefined {
+  try {
+    return look(path, { throwIfNoEntry: false });
+  } catch {
+    return undefined;
+  }
 }
 
 function entriesOf(folder: string): string[] {

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { cpSync, existsSync, renameSync } from "node:fs";
+import { cpSync, existsSync, renameSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import {
   readCredentials,
@@ -48,3 +48,14 @@ test("certificates of the configuration are left as they are", async () => {
   writeCredentials(files, { ...before, key: after.key });
   expect(readCredentials({ ...files, fixed: true })).toEqual({ ...before, key: after.key });
 });
+
+test.each(["ca", "cert", "key"] as const)(
+  "certificates are refused, naming the file, when the %s was left empty",
+  async (name) => {
+    using dir = tempDir();
+    const files = filesIn(dir.path);
+    writeCredentials(files, await issue());
+    truncateSync(files[name], 0);
+    expect(() => readCredentials(files)).toThrow(`"${files[name]}" is damaged; give edgecore a new token`);
+  },
+);

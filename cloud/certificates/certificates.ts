@@ -1,18 +1,25 @@
-import { createPrivateKey, X509Certificate } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { hostname, networkInterfaces } from "node:os";
 import { join } from "node:path";
-import { asError, ConfigError } from "#shared/errors";
-import { writeWhole } from "#shared/files";
-import { createAuthority, isSignedBy, loadAuthority, readCertificate, type Authority } from "#shared/pki";
+import { ConfigError } from "#shared/errors";
+import { isSignedBy, readCertificate, type Authority } from "#shared/pki";
+import {
+  caFilesIn,
+  ensureOwnAuthority,
+  isPair,
+  loadNamedAuthority,
+  readPem,
+  writePair,
+} from "./authority.ts";
 
-const caDays = 36_500;
 const serverDays = 3650;
 const renewBeforeMs = 30 * 86_400_000;
 
 export interface CertificateOptions {
   readonly dataDir: string;
   readonly nowMs: number;
+  /** It has run on this data directory before: a CA that is missing was lost. */
+  readonly established?: boolean;
   /** host names and addresses edges may use besides the machine's own */
   readonly advertise?: readonly string[];
   /** Paths of PEM files that replace those of the data directory. */
@@ -38,8 +45,8 @@ export interface CloudCertificates {
 export async function ensureCertificates(options: CertificateOptions): Promise<CloudCertificates> {
   const { authority, caPem } = await ensureAuthority(options);
   if (options.certFile !== undefined && options.keyFile !== undefined) {
-    const serverCert = read(options.certFile);
-    const serverKey = read(options.keyFile);
+    const serverCert = readPem(options.certFile);
+    const serverKey = readPem(options.keyFile);
     if (!isPair(serverCert, serverKey))
       throw new ConfigError(
         "bad-certificate",
@@ -55,27 +62,16 @@ export async function ensureCertificates(options: CertificateOptions): Promise<C
 async function ensureAuthority(
   options: CertificateOptions,
 ): Promise<{ authority: Authority | undefined; caPem: string }> {
-  const { caFile, caKeyFile } = options;
+  const { caFile, caKeyFile, dataDir, nowMs } = options;
   if (caFile !== undefined) {
-    const caPem = read(caFile);
-    const authority = caKeyFile === undefined ? undefined : await load(caFile, caPem, read(caKeyFile));
-    return { authority, caPem };
+    const caPem = readPem(caFile);
+    const named = caKeyFile === undefined ? undefined : { certPath: caFile, keyPath: caKeyFile };
+    return { authority: named && (await loadNamedAuthority(named)), caPem };
   }
-  const certPath = join(options.dataDir, "ca/rootCA.crt");
-  const keyPath = join(options.dataDir, "ca/rootCA.key");
-  if (existsSync(certPath)) {
-    const authority = await load(certPath, read(certPath), read(keyPath));
-    return { authority, caPem: authority.certPem };
-  }
-  const made = await createAuthority({ commonName: "KubeEdge", days: caDays, nowMs: options.nowMs });
-  writePair({ certPath, keyPath }, { cert: made.certPem, key: made.keyPem });
-  return { authority: made, caPem: made.certPem };
-}
-
-async function load(path: string, cert: string, key: string): Promise<Authority> {
-  if (!isPair(cert, key))
-    throw new ConfigError("bad-ca", `Cannot use CA "${path}": the key beside it is not its key`);
-  return loadAuthority({ cert, key });
+  // Whatever a cloudcore makes later than its CA shows that it had one.
+  const established = options.established === true || existsSync(join(dataDir, "certs/server.crt"));
+  const authority = await ensureOwnAuthority(caFilesIn(dataDir), { established, nowMs });
+  return { authority, caPem: authority.certPem };
 }
 
 async function ensureServer(
@@ -86,8 +82,8 @@ async function ensureServer(
   const keyPath = join(options.dataDir, "certs/server.key");
   const hosts = hostsOf(options.advertise ?? []);
   if (existsSync(certPath) && existsSync(keyPath)) {
-    const serverCert = read(certPath);
-    const serverKey = read(keyPath);
+    const serverCert = readPem(certPath);
+    const serverKey = readPem(keyPath);
     if (isUsable({ serverCert, serverKey, caPem: authority.certPem }, hosts, options.nowMs))
       return { serverCert, serverKey };
   }
@@ -136,41 +132,4 @@ function canonicalHost(host: string): string {
   if (!host.includes(":")) return host.toLowerCase();
   const url = `http://[${host}]/`;
   return URL.canParse(url) ? new URL(url).hostname.slice(1, -1) : host;
-}
-
-function isPair(cert: string, key: string): boolean {
-  try {
-    return new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
-  } catch {
-    return false;
-  }
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    throw new ConfigError("unreadable-file", `Cannot read "${path}": ${asError(error).message}`, {
-      cause: error,
-    });
-  }
-}
-
-/** The key first: a certificate that is there has its key, whenever the power fails. */
-function writePair(
-  paths: { readonly certPath: string; readonly keyPath: string },
-  pair: { readonly cert: string; readonly key: string },
-): void {
-  writePem(paths.keyPath, pair.key);
-  writePem(paths.certPath, pair.cert);
-}
-
-function writePem(path: string, text: string): void {
-  try {
-    writeWhole(path, text);
-  } catch (error) {
-    throw new ConfigError("unwritable-file", `Cannot write "${path}": ${asError(error).message}`, {
-      cause: error,
-    });
-  }
 }

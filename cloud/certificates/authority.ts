@@ -1,0 +1,125 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { existsSync, readFileSync, renameSync } from "node:fs";
+import { join } from "node:path";
+import { asError, ConfigError, quote } from "#shared/errors";
+import { writeWhole } from "#shared/files";
+import { createAuthority, loadAuthority, type Authority } from "#shared/pki";
+
+const caDays = 36_500;
+
+export interface CaFiles {
+  readonly certPath: string;
+  readonly keyPath: string;
+}
+
+/** Where cloudcore keeps a CA of its own, below its data directory, and below `embedded` that of the API. */
+export function caFilesIn(dataDir: string): CaFiles {
+  return { certPath: join(dataDir, "ca/rootCA.crt"), keyPath: join(dataDir, "ca/rootCA.key") };
+}
+
+/**
+ * The CA kept in a data directory, made at the first start. Of a cloudcore that has run before (`established`) a CA that
+ * is lost or damaged is not replaced in silence: no node would find its way back.
+ * @throws ConfigError naming the file and the way out
+ */
+export async function ensureOwnAuthority(
+  files: CaFiles,
+  options: { readonly established: boolean; readonly nowMs: number },
+): Promise<Authority> {
+  const fault = faultOf(files);
+  if (!fault) return loadAuthority({ cert: readPem(files.certPath), key: readPem(files.keyPath) });
+  if (options.established) throw damaged(fault);
+  return makeAuthority(files, options.nowMs);
+}
+
+/** @throws ConfigError when the key is not that of the certificate */
+export async function loadNamedAuthority(files: CaFiles): Promise<Authority> {
+  const [cert, key] = [readPem(files.certPath), readPem(files.keyPath)];
+  if (isPair(cert, key)) return loadAuthority({ cert, key });
+  throw new ConfigError("bad-ca", `Cannot use CA "${files.certPath}": "${files.keyPath}" is not its key`);
+}
+
+/** Puts a new CA where there is none that can be used; what is left of the old one is set aside. @returns whether it did */
+export async function replaceAuthority(files: CaFiles, nowMs: number): Promise<boolean> {
+  if (!faultOf(files)) return false;
+  for (const path of [files.certPath, files.keyPath])
+    if (existsSync(path)) renameSync(path, `${path}.damaged-${nowMs}`);
+  await makeAuthority(files, nowMs);
+  return true;
+}
+
+/** The key first: a certificate that is there has its key, whenever the power fails. */
+export function writePair(paths: CaFiles, pair: { readonly cert: string; readonly key: string }): void {
+  writePem(paths.keyPath, pair.key);
+  writePem(paths.certPath, pair.cert);
+}
+
+export function isPair(cert: string, key: string): boolean {
+  try {
+    return new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
+  } catch {
+    return false;
+  }
+}
+
+export function readPem(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new ConfigError("unreadable-file", `Cannot read "${path}": ${asError(error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+interface CaFault {
+  readonly path: string;
+  readonly why: string;
+}
+
+function faultOf({ certPath, keyPath }: CaFiles): CaFault | undefined {
+  for (const [path, parse] of [
+    [certPath, (text: string) => new X509Certificate(text)],
+    [keyPath, (text: string) => createPrivateKey(text)],
+  ] as const) {
+    if (!existsSync(path)) return { path, why: "it is missing" };
+    const text = readPem(path);
+    if (text.trim() === "") return { path, why: "it is empty" };
+    if (!canParse(() => parse(text))) return { path, why: "it is damaged" };
+  }
+  return isPair(readPem(certPath), readPem(keyPath))
+    ? undefined
+    : { path: keyPath, why: `it is not the key of "${certPath}"` };
+}
+
+function damaged({ path, why }: CaFault): ConfigError {
+  return new ConfigError(
+    "damaged-ca",
+    `Cannot use CA file ${quote(path)}: ${why}, and cloudcore has run with it before; put it back from a backup (\`cloudcore restore FILE\`), or make another CA with \`cloudcore new-ca\`, after which nodes have to join again and kubeconfigs have to be copied again`,
+  );
+}
+
+async function makeAuthority(files: CaFiles, nowMs: number): Promise<Authority> {
+  const made = await createAuthority({ commonName: "KubeEdge", days: caDays, nowMs });
+  writePair(files, { cert: made.certPem, key: made.keyPem });
+  return made;
+}
+
+function canParse(parse: () => unknown): boolean {
+  try {
+    parse();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function writePem(path: string, text: string): void {
+  try {
+    writeWhole(path, text);
+  } catch (error) {
+    throw new ConfigError("unwritable-file", `Cannot write "${path}": ${asError(error).message}`, {
+      cause: error,
+    });
+  }
+}

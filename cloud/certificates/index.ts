@@ -1,0 +1,3 @@
+/** The CA of a cloudcore and the certificates it gives itself. */
+export { ensureCertificates, type CertificateOptions, type CloudCertificates } from "./certificates.ts";
+export { newCaOperation } from "./new-ca.ts";
