@@ -46,6 +46,7 @@ export async function startEmbedded(
       address: config.address,
       port: config.port,
       dataDir,
+      keyFile: config.encryptionKeyFile ?? join(dataDir, "secrets.key"),
       tls: { certPem: serverCert, keyPem: serverKey, caPem },
       adminToken: token,
       admit: admitDevices,

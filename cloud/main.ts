@@ -1,6 +1,7 @@
 import { adoptOperation } from "#cloud/adoption";
 import { newCaOperation } from "#cloud/certificates";
 import { checkCloud, cloudPrivatePlaces } from "#cloud/check";
+import { repairOperation, rotateKeyOperation } from "#cloud/maintenance";
 import { nodeOperation } from "#cloud/node";
 import { tokenOperation } from "#cloud/token";
 import { processHost, runProgram, type Program } from "#shared/cli";
@@ -19,6 +20,8 @@ const help = `cloudcore: the cloud half of KubeEdge
                                                  or readmit a node whose Node was deleted
   cloudcore adopt NODE…|--all    make nodes accept this cloud after its database changed
   cloudcore new-ca    replace a lost or damaged CA; nodes have to join again
+  cloudcore rotate-key [--prune]    add an encryption key for Secrets, used after a restart; --prune removes the old ones
+  cloudcore repair    repair a database with damaged objects if there is no backup
   cloudcore check     examine config, certificates, ports, API server and disk; exit 1 if something fails
 
   --version  --help  --defaultconfig (every field, commented)  --minconfig
@@ -31,7 +34,14 @@ SIGTERM and SIGINT stop in good order (a second one at once), SIGHUP reads log l
 const cloudcore: Program<CloudConfig> = {
   program: "cloudcore",
   commands: ["check"],
-  operations: { adopt: adoptOperation, "new-ca": newCaOperation, node: nodeOperation, token: tokenOperation },
+  operations: {
+    adopt: adoptOperation,
+    "new-ca": newCaOperation,
+    node: nodeOperation,
+    repair: repairOperation,
+    "rotate-key": rotateKeyOperation,
+    token: tokenOperation,
+  },
   flags: ["config", "data-dir", "log-level"],
   help,
   defaultConfig: cloudDefaults,

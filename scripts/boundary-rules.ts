@@ -104,7 +104,15 @@ export const folderRules: readonly FolderRule[] = [
 export const fileRules: Readonly<Record<string, FolderRule>> = {
   "cloud/main.ts": {
     folders: [],
-    values: ["cloud/adoption", "cloud/certificates", "cloud/check", "cloud/node", "cloud/token", "shared/*"],
+    values: [
+      "cloud/adoption",
+      "cloud/certificates",
+      "cloud/check",
+      "cloud/maintenance",
+      "cloud/node",
+      "cloud/token",
+      "shared/*",
+    ],
   },
   "edge/main.ts": { folders: [], values: ["edge/adopt", "edge/check", "edge/simulate", "shared/*"] },
 };

@@ -29,6 +29,8 @@ export interface ApiServerConfig {
   readonly dataDir: string;
   /** `<dataDir>/cloudcore.db` unless told; ":memory:" for tests */
   readonly databasePath?: string;
+  /** Where the keys are that encrypt Secrets; without one they are not encrypted. */
+  readonly keyFile?: string;
   readonly tls: { readonly certPem: string; readonly keyPem: string; readonly caPem: string };
   readonly adminToken: string;
   /** How many revisions stay followable; 10,000 unless told. */
@@ -144,6 +146,8 @@ function wireRoutes({ config, deps, store, registry, objects, extras }: Wiring):
 function openStore(config: ApiServerConfig, log: Logger): RevisionStore {
   return new RevisionStore({
     path: config.databasePath ?? join(config.dataDir, "cloudcore.db"),
+    keyFile: config.keyFile,
+    log,
     historyRevisions: config.historyRevisions ?? 10_000,
     onError: (error) => log.error("The store could not do what nobody waits for", { error }),
   });

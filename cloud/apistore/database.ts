@@ -1,9 +1,10 @@
 import { Database } from "bun:sqlite";
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { asError, ConfigError } from "#shared/errors";
+import { AppError, ConfigError, describeError, quote } from "#shared/errors";
 import { createPrivateFile } from "#shared/files";
 
+/** The index answers what is encrypted without reading everything else. */
 const schema = `
 CREATE TABLE IF NOT EXISTS revisions (
   id INTEGER PRIMARY KEY,
@@ -13,20 +14,17 @@ CREATE TABLE IF NOT EXISTS revisions (
   deleted INTEGER NOT NULL,
   value TEXT NOT NULL
 );
+CREATE INDEX IF NOT EXISTS revisions_secrets ON revisions (id) WHERE resource = '/secrets';
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS damaged (id INTEGER PRIMARY KEY, resource TEXT, key TEXT, value BLOB);
 `;
-
-/** Nobody else may read it, whatever the umask. */
-function prepareFile(path: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  createPrivateFile(path);
-}
 
 /** Opens the revision database so that a commit survives loss of power. @throws ConfigError */
 export function openDatabase(path: string): Database {
+  let database: Database | undefined;
   try {
     if (path !== ":memory:") prepareFile(path);
-    const database = new Database(path, { create: true, strict: true });
+    database = new Database(path, { create: true, strict: true });
     database.run("PRAGMA journal_mode = WAL");
     database.run("PRAGMA synchronous = FULL");
     database.run("PRAGMA busy_timeout = 2000");
@@ -36,7 +34,35 @@ export function openDatabase(path: string): Database {
     database.run(schema);
     return database;
   } catch (error) {
-    const text = `Cannot open database "${path}": ${asError(error).message}`;
-    throw new ConfigError("database-unusable", text, { cause: error });
+    database?.close();
+    throw explainDatabase(path, error);
   }
+}
+
+/** Nobody else may read it, whatever the umask. */
+function prepareFile(path: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  createPrivateFile(path);
+}
+
+const restore = "stop cloudcore and put a backup back: `cloudcore restore FILE`";
+const faults: Readonly<Record<string, readonly [why: string, remedy: string]>> = {
+  SQLITE_NOTADB: ["it is no SQLite database, its start is damaged", restore],
+  SQLITE_CORRUPT: ["it is damaged", restore],
+  SQLITE_FULL: ["its disk is full", "free some space there"],
+  SQLITE_READONLY: ["it cannot be written", "make the file and its file system writable for cloudcore"],
+  SQLITE_CANTOPEN: ["it cannot be opened", "see that its folder is there and cloudcore may write to both"],
+  SQLITE_IOERR: ["its disk cannot be read or written", "free some space there, and see to the disk"],
+  SQLITE_BUSY: ["another process keeps it locked", "end that process"],
+};
+
+/** An error of SQLite with file and way out; errors of our own as they are. */
+export function explainDatabase(path: string, error: unknown): Error {
+  if (error instanceof AppError) return error;
+  const { code } = error as { readonly code?: unknown };
+  const name = /^SQLITE_[A-Z]+/.exec(typeof code === "string" ? code : "")?.[0] ?? "";
+  const [why, remedy] = faults[name] ?? ["it cannot be used", "see to the file, its folder and its disk"];
+  const [said = ""] = describeError(error).split("\n");
+  const text = `Cannot open database ${quote(path)}: ${why} (${said}); ${remedy}`;
+  return new ConfigError("database-unusable", text, { cause: error });
 }

@@ -15,4 +15,7 @@ export {
   type Stored,
   type WriteRequest,
 } from "./revision-store.ts";
+export { repairDatabase, type Repair } from "./repair.ts";
+export { addKey, pruneKeys, readKeyRing } from "./key-ring.ts";
+export { sealedWith } from "./load.ts";
 export { ResourceIndex } from "./resource-index.ts";

@@ -2,8 +2,11 @@ import type { Database, Statement } from "bun:sqlite";
 import { AppError, asError, BugError, ClosedError, UnavailableError } from "#shared/errors";
 import type { KubeObject } from "#shared/kube";
 import { note } from "#shared/lifecycle";
-import { openDatabase } from "./database.ts";
+import type { Logger } from "#shared/log";
+import { explainDatabase, openDatabase } from "./database.ts";
+import { loadDatabase, saveSetting, settingOf, type Loaded } from "./load.ts";
 import { byText, ResourceIndex } from "./resource-index.ts";
+import type { RowPlace, Sealing } from "./sealing.ts";
 
 export type ChangeType = "ADDED" | "MODIFIED" | "DELETED";
 
@@ -39,6 +42,9 @@ export interface WriteRequest {
 export interface StoreOptions {
   /** A file, or ":memory:". */
   readonly path: string;
+  /** Where the keys are that encrypt Secrets; without one nothing is encrypted. */
+  readonly keyFile?: string | undefined;
+  readonly log?: Logger;
   /** How many revisions stay followable. */
   readonly historyRevisions: number;
   /** Told of a failure that concerns no caller: of a follower, or of tidying up when closing. */
@@ -70,14 +76,15 @@ const mostBytes = 1.5 * 1024 * 1024;
 export class RevisionStore implements AsyncDisposable {
   readonly #database: Database;
   readonly #options: StoreOptions;
-  readonly #indexes = new Map<string, ResourceIndex>();
+  readonly #sealing: Sealing;
+  readonly #indexes: Map<string, ResourceIndex>;
   readonly #followers = new Map<string, Set<Follower>>();
   readonly #insert: Statement;
-  readonly #value: Statement<{ value: string }, [number]>;
+  readonly #row: Statement<RowPlace & { value: string }, [number]>;
   readonly #after: Statement<Row, [number, string, number]>;
-  #revision = 0;
-  #committed = 0;
-  #compacted = 0;
+  #revision: number;
+  #committed: number;
+  #compacted: number;
   #pins = 0;
   #batch: Batch | undefined;
   #compaction: Promise<void> | undefined;
@@ -87,14 +94,19 @@ export class RevisionStore implements AsyncDisposable {
   constructor(options: StoreOptions) {
     this.#options = options;
     this.#database = openDatabase(options.path);
+    const loaded = load(this.#database, options);
+    this.#sealing = loaded.sealing;
+    this.#indexes = loaded.indexes;
+    this.#revision = loaded.revision;
+    this.#committed = loaded.revision;
+    this.#compacted = loaded.compacted;
     this.#insert = this.#database.prepare(
       "INSERT INTO revisions (id, resource, key, previous, deleted, value) VALUES (?, ?, ?, ?, ?, ?)",
     );
-    this.#value = this.#database.prepare("SELECT value FROM revisions WHERE id = ?");
+    this.#row = this.#database.prepare("SELECT id, resource, key, value FROM revisions WHERE id = ?");
     this.#after = this.#database.prepare(
       "SELECT * FROM revisions WHERE id > ? AND resource = ? ORDER BY id LIMIT ?",
     );
-    this.#load();
   }
 
   /** The newest committed revision. */
@@ -118,7 +130,8 @@ export class RevisionStore implements AsyncDisposable {
 
   /** JSON of one revision; undefined once compacted. */
   text(revision: number): string | undefined {
-    return this.#value.get(revision)?.value;
+    const row = this.#row.get(revision);
+    return row ? this.#sealing.open(row, row.value) : undefined;
   }
 
   /** The current JSON of an object. */
@@ -161,7 +174,7 @@ export class RevisionStore implements AsyncDisposable {
     return this.#after
       .all(revision, resource, limit)
       .filter((row) => row.id <= this.#committed)
-      .map(toChange);
+      .map((row) => toChange({ ...row, value: this.#sealing.open(row, row.value) }));
   }
 
   /**
@@ -199,13 +212,12 @@ export class RevisionStore implements AsyncDisposable {
 
   /** A value kept beside the objects, e.g. a signing key. */
   setting(name: string): string | undefined {
-    return this.#database
-      .query<{ value: string }, [string]>("SELECT value FROM settings WHERE name = ?")
-      .get(name)?.value;
+    const stored = settingOf(this.#database, name);
+    return stored === undefined ? undefined : this.#sealing.openSetting(name, stored);
   }
 
   saveSetting(name: string, value: string): void {
-    this.#database.run("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", [name, value]);
+    saveSetting(this.#database, name, this.#sealing.sealSetting(name, value));
   }
 
   /** Forgets revisions that were replaced before the history kept; joins a run under way. */
@@ -227,21 +239,6 @@ export class RevisionStore implements AsyncDisposable {
     } finally {
       this.#database.close();
     }
-  }
-
-  #load(): void {
-    const rows = this.#database
-      .query<Omit<Row, "value" | "previous">, []>(
-        "SELECT id, resource, key, deleted FROM revisions ORDER BY id",
-      )
-      .iterate();
-    for (const row of rows) {
-      this.#revision = row.id;
-      if (row.deleted === 1) this.#index(row.resource).delete(row.key);
-      else this.#index(row.resource).set(row.key, row.id);
-    }
-    this.#committed = this.#revision;
-    this.#compacted = Number(this.setting("compacted") ?? 0);
   }
 
   #index(resource: string): ResourceIndex {
@@ -276,7 +273,8 @@ export class RevisionStore implements AsyncDisposable {
     // A full disk may have ended the transaction: outside of one the row would outlive a failed batch.
     if (!this.#database.inTransaction) throw storeFailed(new Error("an earlier write of this commit failed"));
     try {
-      this.#insert.run(revision, resource, key, previous ?? null, remove ? 1 : 0, text);
+      const stored = this.#sealing.seal({ id: revision, resource, key }, text);
+      this.#insert.run(revision, resource, key, previous ?? null, remove ? 1 : 0, stored);
     } catch (error) {
       throw storeFailed(error);
     }
@@ -367,6 +365,16 @@ export class TooLargeError extends AppError {
   constructor(bytes: number, limitBytes: number) {
     super("object-too-large", `The object takes ${bytes} bytes, limit is ${limitBytes}`);
     this.limitBytes = limitBytes;
+  }
+}
+
+/** A database that cannot be read to its end is closed again. */
+function load(database: Database, options: StoreOptions): Loaded {
+  try {
+    return loadDatabase(database, options);
+  } catch (error) {
+    database.close();
+    throw explainDatabase(options.path, error);
   }
 }
 

@@ -65,22 +65,26 @@ export class Identity implements Disposable {
    */
   async credentials(): Promise<Credentials | undefined> {
     if (this.#files.fixed) return this.#fixed();
-    const { log, clock } = this.#parts;
+    const { clock } = this.#parts;
     const given = readJoinToken(this.#config.edgeHub);
-    const stored = this.#read(given !== undefined && "token" in given);
+    const token = given && "token" in given ? given.token : undefined;
+    const stored = this.#read(token !== undefined);
     const ended = stored !== undefined && lifeOf(stored.cert).endMs <= clock.nowMs();
-    if (given && "token" in given) {
-      if (!stored || ended) return this.#enrol(given.token);
-      return this.#isWanting(given.token, stored) ? this.#replace(given.token, stored) : stored;
+    if (token !== undefined) {
+      if (!stored || ended) return this.#enrol(token);
+      return this.#isWanting(token, stored) ? this.#replace(token, stored) : stored;
     }
-    if (!stored && given) throw new ConfigError("token-file", `Cannot enrol: ${given.fault}`);
-    if (ended)
-      log.error("the node's certificate has expired: give it a new join token", { file: this.#files.cert });
-    if (!stored)
-      log.error("this node has neither a certificate nor a token: it stays offline", {
-        file: this.#files.cert,
-      });
+    if (!stored && given && "fault" in given)
+      throw new ConfigError("token-file", `Cannot enrol: ${given.fault}`);
+    this.#tellWithoutToken(stored, ended);
     return stored;
+  }
+
+  #tellWithoutToken(stored: Credentials | undefined, ended: boolean): void {
+    const file = this.#files.cert;
+    const { log } = this.#parts;
+    if (ended) log.error("the node's certificate has expired: give it a new join token", { file });
+    if (!stored) log.error("this node has neither a certificate nor a token: it stays offline", { file });
   }
 
   /** The cloud does not accept the certificate: a token that was not used yet may get another one. */

@@ -15,6 +15,8 @@ export interface EmbeddedConfig {
   readonly address: string;
   readonly port: number;
   readonly advertise: readonly string[];
+  /** undefined: beside the database */
+  readonly encryptionKeyFile: string | undefined;
 }
 
 export interface CloudHubConfig {
@@ -137,8 +139,9 @@ function toKube(kube: CloudValues["devicecontroller"]["kube"]): KubeAccess {
   };
 }
 
-function toEmbedded({ address, port, advertise }: CloudValues["embedded"]): EmbeddedConfig {
-  return { address, port, advertise };
+function toEmbedded(values: CloudValues["embedded"]): EmbeddedConfig {
+  const { address, port, advertise } = values;
+  return { address, port, advertise, encryptionKeyFile: orNothing(values["encryption-key-file"]) };
 }
 
 function findProblems(values: CloudValues, named: boolean): string[] {

@@ -106,6 +106,10 @@ export const cloudFields = {
     ),
     port: port("Port (https). 0: any free port.", 6443),
     advertise: texts("Additional addresses and names for the certificate of the API.", []),
+    "encryption-key-file": text(
+      "Keys that encrypt Secrets in cloudcore.db, created if missing. Empty: secrets.key in the data directory.",
+      "",
+    ),
   }),
 } as const;
 

@@ -1,0 +1,87 @@
+import type { Database } from "bun:sqlite";
+import type { KubeObject } from "#shared/kube";
+import { moveAside, nameOf, type DamagedRow } from "./damage.ts";
+import { explainDatabase, openDatabase } from "./database.ts";
+import { damagedSettings, saveSetting, scan, settingOf, usedKeys } from "./load.ts";
+import { openKeyRing, Sealing, type RowPlace } from "./sealing.ts";
+
+export interface Repair {
+  /** e.g. `pods default/web` */
+  readonly object: string;
+  /** The earlier revision put back; undefined: none was kept, or it was only a record of the past. */
+  readonly restored: number | undefined;
+  readonly current: boolean;
+}
+
+type StoredRow = RowPlace & {
+  readonly value: string;
+  readonly previous: number | null;
+  readonly deleted: number;
+};
+
+/**
+ * Puts the latest readable state of every damaged object back, as a new revision, and sets the damaged rows aside. For
+ * a database nobody has open. @throws ConfigError
+ */
+export function repairDatabase(path: string, keyFile: string): Repair[] {
+  const database = openDatabase(path);
+  try {
+    const sealing = new Sealing(openKeyRing(keyFile, path, usedKeys(database)));
+    const { damaged, revision } = scan(database, sealing);
+    return database.transaction(() => repairAll(database, { sealing, damaged, revision }))();
+  } catch (error) {
+    throw explainDatabase(path, error);
+  } finally {
+    database.close();
+  }
+}
+
+function repairAll(
+  database: Database,
+  found: { readonly sealing: Sealing; readonly damaged: readonly DamagedRow[]; readonly revision: number },
+): Repair[] {
+  const { sealing, damaged } = found;
+  const bad = new Set(damaged.map(({ id }) => id));
+  let next = found.revision;
+  const repairs = damaged.map((row): Repair => {
+    const before = row.current ? earlier(database, row, bad) : undefined;
+    if (before) append(database, { sealing, before, id: (next += 1) });
+    return { object: nameOf(row), restored: before?.id, current: row.current };
+  });
+  for (const name of damagedSettings(database, sealing)) {
+    database.run("DELETE FROM settings WHERE name = ?", [name]);
+    repairs.push({ object: `setting ${name}`, restored: undefined, current: true });
+  }
+  moveAside(database, damaged);
+  if (damaged.length > 0) {
+    const compacted = Math.max(next, Number(settingOf(database, "compacted") ?? 0));
+    // Ids only grow, also when the last row is the one that was set aside.
+    saveSetting(database, "compacted", String(compacted));
+  }
+  return repairs;
+}
+
+/** The latest state of the object that can be read, if the history still holds one. */
+function earlier(database: Database, row: DamagedRow, bad: ReadonlySet<number>): StoredRow | undefined {
+  const rows = database
+    .query<StoredRow, [string, string, number]>(
+      "SELECT id, resource, key, value, previous, deleted FROM revisions WHERE resource = ? AND key = ? AND id < ? ORDER BY id DESC",
+    )
+    .all(row.resource, row.key, row.id);
+  const found = rows.find(({ id }) => !bad.has(id));
+  return found?.deleted === 0 ? found : undefined;
+}
+
+function append(
+  database: Database,
+  { sealing, before, id }: { readonly sealing: Sealing; readonly before: StoredRow; readonly id: number },
+): void {
+  const { resource, key } = before;
+  const object = JSON.parse(sealing.open(before, before.value)) as KubeObject;
+  object.metadata.resourceVersion = String(id);
+  const value = sealing.seal({ id, resource, key }, JSON.stringify(object));
+  database.run(
+    "INSERT INTO revisions (id, resource, key, previous, deleted, value) VALUES (?, ?, ?, NULL, 0, ?)",
+    [id, resource, key, value],
+  );
+}

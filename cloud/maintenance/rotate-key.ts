@@ -1,0 +1,38 @@
+import { addKey, pruneKeys, readKeyRing, sealedWith } from "#cloud/apistore";
+import type { Operation } from "#shared/cli";
+import type { CloudConfig } from "#shared/config";
+import { ConfigError, quote } from "#shared/errors";
+import { databaseOf, refuseOperands } from "./places.ts";
+
+/** `cloudcore rotate-key`: a new key for Secrets, which the next start encrypts everything with. */
+export const rotateKeyOperation: Operation<CloudConfig> = {
+  switches: ["prune"],
+  run: async (asked, config, host) => {
+    refuseOperands(asked, 0);
+    const { path, keyFile } = databaseOf(config);
+    const current = readKeyRing(keyFile)?.current;
+    if (current === undefined)
+      throw new ConfigError(
+        "no-key",
+        `Cannot rotate the key: there is no ${quote(keyFile)}; start cloudcore once`,
+      );
+    const inUse = sealedWith(path);
+    if (!asked.flags.has("prune")) {
+      host.out(`added key ${addKey(keyFile)} to ${keyFile}\n`);
+      host.out(
+        "restart cloudcore to encrypt with it; then `cloudcore rotate-key --prune` forgets the old keys\n",
+      );
+      return 0;
+    }
+    if (inUse !== current)
+      throw new ConfigError(
+        "key-in-use",
+        `Cannot forget old keys: ${quote(path)} is not encrypted with key ${current} yet; restart cloudcore first`,
+      );
+    const forgotten = pruneKeys(keyFile);
+    host.out(
+      forgotten.length === 0 ? "nothing to forget: there is one key\n" : `forgot ${forgotten.join(", ")}\n`,
+    );
+    return 0;
+  },
+};
