@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { startApiServer, type ApiServer } from "#cloud/apiserver";
 import { ensureCertificates } from "#cloud/cloudhub";
@@ -34,6 +34,7 @@ export async function startEmbedded(
 ): Promise<Embedded> {
   const own = join(dataDir, "embedded");
   mkdirSync(own, { recursive: true, mode: 0o700 });
+  tellLostDatabase(dataDir, deps.log);
   const { caPem, serverCert, serverKey } = await ensureCertificates({
     dataDir: own,
     established: existsSync(join(dataDir, "cloudcore.db")),
@@ -61,6 +62,21 @@ export async function startEmbedded(
   );
   deps.reportPort("embedded", api.port);
   return { api, caPem, access: { from: "inline", server: api.url, token, caPem } };
+}
+
+/** Nodes that knew another database keep what they have: an operator should know before they are adopted. */
+function tellLostDatabase(dataDir: string, log: Logger): void {
+  const path = join(dataDir, "cloudcore.db");
+  const hasRun = existsSync(join(dataDir, "embedded/certs/server.crt"));
+  if (!hasRun || (statSync(path, { throwIfNoEntry: false })?.size ?? 0) > 0) return;
+  log.error(
+    "database is missing or empty although cloudcore has run here before: starting an empty cluster",
+    {
+      database: path,
+      nodes: "they keep their pods and devices until `cloudcore adopt`",
+      remedy: "stop cloudcore and `cloudcore restore FILE --force`",
+    },
+  );
 }
 
 /** It is ours alone, so that one a full disk or an older version left empty is made again. */

@@ -1,7 +1,13 @@
 import { adoptOperation } from "#cloud/adoption";
 import { newCaOperation } from "#cloud/certificates";
 import { checkCloud, cloudPrivatePlaces } from "#cloud/check";
-import { repairOperation, rotateKeyOperation } from "#cloud/maintenance";
+import {
+  backupOperation,
+  finishSwap,
+  repairOperation,
+  restoreOperation,
+  rotateKeyOperation,
+} from "#cloud/maintenance";
 import { nodeOperation } from "#cloud/node";
 import { tokenOperation } from "#cloud/token";
 import { processHost, runProgram, type Program } from "#shared/cli";
@@ -20,6 +26,8 @@ const help = `cloudcore: the cloud half of KubeEdge
                                                  or readmit a node whose Node was deleted
   cloudcore adopt NODE…|--all    make nodes accept this cloud after its database changed
   cloudcore new-ca    replace a lost or damaged CA; nodes have to join again
+  cloudcore backup FILE [--without-telemetry]    write database, CA, certificates and keys to one archive, also while cloudcore runs
+  cloudcore restore FILE [--force]    restore a backup; --force moves existing data aside
   cloudcore rotate-key [--prune]    add an encryption key for Secrets, used after a restart; --prune removes the old ones
   cloudcore repair    repair a database with damaged objects if there is no backup
   cloudcore check     examine config, certificates, ports, API server and disk; exit 1 if something fails
@@ -37,7 +45,9 @@ const cloudcore: Program<CloudConfig> = {
   operations: {
     adopt: adoptOperation,
     "new-ca": newCaOperation,
+    backup: backupOperation,
     node: nodeOperation,
+    restore: restoreOperation,
     repair: repairOperation,
     "rotate-key": rotateKeyOperation,
     token: tokenOperation,
@@ -48,7 +58,10 @@ const cloudcore: Program<CloudConfig> = {
   minConfig: cloudMinimum,
   load: loadCloudConfig,
   privatePlaces: cloudPrivatePlaces,
-  start: startCloudcore,
+  start: async (config, deps) => {
+    if (finishSwap(config.dataDir)) deps.log.warn("finished a restore that was interrupted");
+    return startCloudcore(config, deps);
+  },
   check: checkCloud,
 };
 

@@ -18,4 +18,5 @@ export {
 export { repairDatabase, type Repair } from "./repair.ts";
 export { addKey, pruneKeys, readKeyRing } from "./key-ring.ts";
 export { sealedWith } from "./load.ts";
+export { copyDatabase, renumberDatabase, verifyDatabase } from "./snapshot.ts";
 export { ResourceIndex } from "./resource-index.ts";

@@ -3,7 +3,7 @@
  * looks of `check`. `runProgram` never throws; its exit codes are 0 done, 1 failed, 2 misused or misconfigured.
  */
 export { type Asked, type Options } from "./arguments.ts";
-export { lockFile, readPorts } from "./data-dir.ts";
+export { lockFile, openDataDir, readPorts } from "./data-dir.ts";
 export { fail, formatFinding, ok, warn, type Finding } from "./findings.ts";
 export { processHost, type Host, type SignalName } from "./host.ts";
 export {

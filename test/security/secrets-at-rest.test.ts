@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { TokenSigner } from "#cloud/apiauth";
 import { RevisionStore } from "#cloud/apistore";
 import { CloudProcess } from "#internal/test/support/cloud-process.ts";
+import { AdminApi } from "#internal/test/support/kube-api.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 const password = "correct-horse-battery-staple";
@@ -29,36 +30,10 @@ function secret(name: string, value = encoded): object {
   };
 }
 
-interface Api {
-  call(
-    method: string,
-    path: string,
-    body?: object,
-  ): Promise<{ status: number; body: Record<string, unknown> }>;
-}
-
-function apiOf(cloud: CloudProcess): Api {
-  const { clusters, users } = Bun.YAML.parse(readFileSync(join(cloud.dataDir, "kubeconfig"), "utf8")) as {
-    clusters: { cluster: { server: string } }[];
-    users: { user: { token: string } }[];
-  };
-  return {
-    call: async (method, path, body) => {
-      const response = await fetch(`${clusters[0]?.cluster.server}${path}`, {
-        method,
-        headers: { authorization: `Bearer ${users[0]?.user.token}`, "content-type": "application/json" },
-        tls: { rejectUnauthorized: false },
-        ...(body && { body: JSON.stringify(body) }),
-      });
-      return { status: response.status, body: (await response.json()) as Record<string, unknown> };
-    },
-  };
-}
-
 const secrets = "/api/v1/namespaces/default/secrets";
 
 async function passwordOf(cloud: CloudProcess, name: string): Promise<unknown> {
-  const { body } = await apiOf(cloud).call("GET", `${secrets}/${name}`);
+  const { body } = await new AdminApi(cloud.dataDir).call("GET", `${secrets}/${name}`);
   return (body["data"] as Record<string, unknown> | undefined)?.["password"];
 }
 
@@ -98,10 +73,9 @@ describe("Secrets in cloudcore.db", () => {
   beforeAll(async () => {
     cloud = new CloudProcess(dir.path);
     await cloud.start();
-    expect((await apiOf(cloud).call("POST", secrets, secret("new"))).status).toBe(201);
-    await apiOf(cloud).call("PATCH", `${secrets}/new`);
-    await apiOf(cloud).call("POST", secrets, secret("deleted"));
-    await apiOf(cloud).call("DELETE", `${secrets}/deleted`);
+    expect((await new AdminApi(cloud.dataDir).call("POST", secrets, secret("new"))).status).toBe(201);
+    await new AdminApi(cloud.dataDir).call("POST", secrets, secret("deleted"));
+    await new AdminApi(cloud.dataDir).call("DELETE", `${secrets}/deleted`);
   }, 30_000);
 
   afterAll(async () => {
@@ -152,7 +126,7 @@ describe("Secrets in cloudcore.db", () => {
   }, 40_000);
 
   test("stop the start when one was put in the place of another", async () => {
-    await apiOf(cloud).call("POST", secrets, secret("other", btoa("another")));
+    await new AdminApi(cloud.dataDir).call("POST", secrets, secret("other", btoa("another")));
     await cloud.stop();
     {
       using database = new Database(join(cloud.dataDir, "cloudcore.db"));

@@ -119,3 +119,14 @@ describe("a file of cloudcore that a crash of an older version left empty", () =
     await cloud.start();
   }, 40_000);
 });
+
+test("cloudcore says that its database is lost when it has run before", async () => {
+  using at = tempDir("kubeedge-whole");
+  await using cloud = new CloudProcess(at.path);
+  await cloud.start();
+  await cloud.stop();
+  expect(cloud.says()).not.toContain("starting an empty cluster");
+  truncateSync(join(cloud.dataDir, "cloudcore.db"), 0);
+  await cloud.start();
+  expect(cloud.says()).toContain("starting an empty cluster");
+}, 20_000);

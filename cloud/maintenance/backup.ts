@@ -1,0 +1,124 @@
+import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import { copyDatabase, verifyDatabase } from "#cloud/apistore";
+import { version, type Operation } from "#shared/cli";
+import type { CloudConfig } from "#shared/config";
+import { ConfigError, describeError, quote } from "#shared/errors";
+import { syncFolder } from "#shared/files";
+import { databaseName, keptElsewhere, plainFiles, telemetryName } from "./contents.ts";
+import { manifestName, newManifest } from "./manifest.ts";
+import { refuseOperands } from "./places.ts";
+import { addContent, addFile, endArchive, type TarEntry } from "./tar.ts";
+
+/** `cloudcore backup FILE`: all that makes this cloudcore, in one archive, while it runs. */
+export const backupOperation: Operation<CloudConfig> = {
+  switches: ["without-telemetry"],
+  run: async (asked, config, host) => {
+    refuseOperands(asked, 1);
+    const [file] = asked.operands;
+    if (file === undefined) throw new ConfigError("usage", "backup: expected the name of a file");
+    const path = resolve(host.workingDir, file);
+    const telemetry = !asked.flags.has("without-telemetry");
+    const { files, leftOut } = writeBackup({
+      path,
+      config,
+      telemetry,
+      pid: host.pid,
+      nowMs: host.clock.nowMs(),
+    });
+    const bytes = files.reduce((sum, { size }) => sum + size, 0);
+    host.out(`wrote ${path}: ${files.length} files, ${bytes} bytes\n`);
+    for (const name of leftOut) host.out(`not in it: ${name}\n`);
+    host.out("whoever has it is the administrator of this cluster: keep it as you keep keys\n");
+    return 0;
+  },
+};
+
+interface BackupOptions {
+  readonly path: string;
+  readonly config: CloudConfig;
+  readonly telemetry: boolean;
+  readonly pid: number;
+  readonly nowMs: number;
+}
+
+interface Written {
+  readonly files: readonly TarEntry[];
+  readonly leftOut: readonly string[];
+}
+
+/** @throws ConfigError; what was written before is gone then, and an older backup of the name is still there */
+function writeBackup(options: BackupOptions): Written {
+  const { path, pid } = options;
+  removeLeftovers(path);
+  const staged = `${path}.${pid}.partial`;
+  const copy = `${path}.${pid}.copy`;
+  try {
+    const written = writeArchive(staged, copy, options);
+    renameSync(staged, path);
+    syncFolder(dirname(path));
+    return written;
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    const text = `Cannot write backup ${quote(path)}: ${describeError(error)}; free some space there, or name another place`;
+    throw new ConfigError("backup-failed", text, { cause: error });
+  } finally {
+    rmSync(staged, { force: true });
+    removeCopy(copy);
+  }
+}
+
+function writeArchive(staged: string, copy: string, { config, telemetry, nowMs }: BackupOptions): Written {
+  const { dataDir } = config;
+  const archive = openSync(staged, "wx", 0o600);
+  try {
+    const files: TarEntry[] = [];
+    const keyFile = config.embedded?.encryptionKeyFile ?? join(dataDir, "secrets.key");
+    // The keys come after the database: a key that is added in between is one more, and none is missing.
+    for (const name of telemetry ? [databaseName, telemetryName] : [databaseName]) {
+      if (!existsSync(join(dataDir, name))) continue;
+      copyDatabase(join(dataDir, name), copy);
+      verifyDatabase(copy, name === databaseName ? keyFile : undefined);
+      files.push(addFile(archive, name, copy, nowMs));
+      removeCopy(copy);
+    }
+    for (const name of plainFiles(dataDir)) files.push(addFile(archive, name, join(dataDir, name), nowMs));
+    if (files.length === 0)
+      throw new ConfigError(
+        "nothing-there",
+        `Cannot back up: ${quote(dataDir)} holds nothing of cloudcore; name its --data-dir`,
+      );
+    const leftOut = [...keptElsewhere(config), ...(telemetry ? [] : [telemetryName])];
+    const createdAt = new Date(nowMs).toISOString();
+    addContent(
+      archive,
+      manifestName,
+      Buffer.from(newManifest({ version, createdAt, files, leftOut })),
+      nowMs,
+    );
+    endArchive(archive);
+    fsyncSync(archive);
+    return { files, leftOut };
+  } finally {
+    closeSync(archive);
+  }
+}
+
+function removeCopy(copy: string): void {
+  for (const end of ["", "-journal", "-wal", "-shm"]) rmSync(`${copy}${end}`, { force: true });
+}
+
+/** What a backup of this name left that was killed. */
+function removeLeftovers(path: string): void {
+  const folder = dirname(path);
+  if (!existsSync(folder))
+    throw new ConfigError(
+      "no-folder",
+      `Cannot write backup ${quote(path)}: folder ${quote(folder)} does not exist; make it first`,
+    );
+  for (const name of readdirSync(folder)) {
+    if (!name.startsWith(`${basename(path)}.`)) continue;
+    const pid = /^\.(\d+)\.(?:partial|copy)(?:-\w+)?$/.exec(name.slice(basename(path).length))?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) rmSync(join(folder, name), { force: true });
+  }
+}

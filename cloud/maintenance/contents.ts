@@ -1,0 +1,38 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { CloudConfig } from "#shared/config";
+import { databaseFiles } from "#shared/files";
+
+export const databaseName = "cloudcore.db";
+export const telemetryName = "telemetry.db";
+const databases: readonly string[] = [databaseName, telemetryName];
+const pairs = ["ca/rootCA.crt", "ca/rootCA.key", "certs/server.crt", "certs/server.key"];
+const plain = [
+  "secrets.key",
+  "kubeconfig",
+  ...pairs,
+  ...pairs.map((name) => `embedded/${name}`),
+  "embedded/admin-token",
+];
+
+/** What a backup may hold, by path below the data directory. */
+export const backupNames: readonly string[] = [...databases, ...plain];
+
+/** Files that are copied as they are. */
+export function plainFiles(dataDir: string): string[] {
+  return plain.filter((name) => existsSync(join(dataDir, name)));
+}
+
+/** Everything of cloudcore's in a data directory that a restore takes the place of. */
+export function ownFiles(dataDir: string): string[] {
+  const names = [...databases.flatMap((name) => databaseFiles(name)), ...plain];
+  return names.filter((name) => existsSync(join(dataDir, name)));
+}
+
+/** What a backup of this configuration cannot hold, as it is kept elsewhere. */
+export function keptElsewhere({ cloudHub, embedded }: CloudConfig): string[] {
+  const { caFile, caKeyFile, certFile, keyFile } = cloudHub;
+  return [caFile, caKeyFile, certFile, keyFile, embedded?.encryptionKeyFile].filter(
+    (path) => path !== undefined,
+  );
+}
