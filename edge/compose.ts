@@ -27,7 +27,7 @@ export async function startEdgecore(config: EdgeConfig, deps: ProcessDeps): Prom
       onHearerError: (topic, module, error) => deps.log.error("a hearer failed", { topic, module, error }),
     }),
   );
-  const store = stack.use(openStore(config.databasePath));
+  const store = stack.use(openStore(config.databasePath, { nowMs: clock.nowMs(), log: log("store") }));
   stack.use(await startMetaManager({ port: bus.port("metamanager"), store, clock, log: log("metamanager") }));
   const twin = stack.use(
     await startDeviceTwin(
@@ -68,5 +68,5 @@ export async function startEdgecore(config: EdgeConfig, deps: ProcessDeps): Prom
     ),
   );
   stack.use(await startEdgeHub(config, { port: bus.port("edgehub"), store, clock, log: log("edgehub") }));
-  return running("edgecore", stack.move());
+  return running("edgecore", stack.move(), store.damaged);
 }

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import {
+  checkAside,
   checkDataDir,
   checkDisk,
   checkPort,
@@ -46,6 +47,7 @@ export async function* checkEdge(config: EdgeConfig, clock: Clock): AsyncGenerat
 
 function* checkStore({ databasePath, nodeName }: EdgeConfig, inUse: boolean): Generator<Finding> {
   yield checkDatabase(databasePath, inUse);
+  yield* checkAside(databasePath);
   const held = findHeldCloud(databasePath, inUse);
   if (!held) return;
   const since = new Date(held.sinceMs).toISOString();

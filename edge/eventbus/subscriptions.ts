@@ -101,6 +101,16 @@ interface Stored {
 
 function readStored({ store, session }: SubscriptionParts): Omit<Stored, "session"> {
   const text = store.metas.find(key)?.value;
-  const stored = text === undefined ? undefined : (JSON.parse(text) as Stored);
+  const stored = text === undefined ? undefined : parseStored(text);
   return stored?.session === session ? stored : { asked: [], there: [] };
+}
+
+/** What cannot be read is asked for again. */
+function parseStored(text: string): Stored | undefined {
+  try {
+    const stored = JSON.parse(text) as Partial<Stored> | null;
+    return Array.isArray(stored?.asked) && Array.isArray(stored.there) ? (stored as Stored) : undefined;
+  } catch {
+    return undefined;
+  }
 }

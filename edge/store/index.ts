@@ -1,5 +1,11 @@
 import type { Database } from "bun:sqlite";
-import { explainDatabase, openDatabase } from "#edge/storefile";
+import {
+  explainDatabase,
+  isDamage,
+  openDatabase,
+  openSoundDatabase,
+  type SoundOptions,
+} from "#edge/storefile";
 import { Backlog } from "./backlog.ts";
 import { KnownCloud } from "./known-cloud.ts";
 import { Devices } from "./devices.ts";
@@ -39,12 +45,17 @@ export interface Store extends Disposable {
   readonly mqttOutgoing: MqttOutgoing;
   /** Runs `work` in one transaction (nested calls join it): all of it is on disk, or none. */
   transaction<T>(work: () => T): T;
+  /** Rejects when the file turns out to be damaged while it is used: only the next start can do something about it. */
+  readonly damaged: Promise<never>;
 }
 
-/** @throws ConfigError when the file cannot be used or was written by a newer edgecore */
-export function openStore(path: string): Store {
+/**
+ * `sound`: the file is read through first, and one that is damaged is replaced by what can still be read of it.
+ * @throws ConfigError when the file cannot be used or was written by a newer edgecore
+ */
+export function openStore(path: string, sound?: SoundOptions): Store {
   try {
-    return storeOn(openDatabase(path));
+    return storeOn(sound ? openSoundDatabase(path, sound) : openDatabase(path));
   } catch (error) {
     throw explainDatabase(path, error);
   }
@@ -54,7 +65,10 @@ function storeOn(db: Database): Store {
   const outbox = new Outbox(db);
   const losses = new LossCounter(db);
   const telemetry = new Telemetry(db);
+  const damaged = Promise.withResolvers<never>();
+  damaged.promise.catch(() => undefined);
   return {
+    damaged: damaged.promise,
     name: db.query<{ name: string }, []>("SELECT name FROM identity").get()?.name ?? "",
     cloud: new KnownCloud(db),
     metas: new Metas(db),
@@ -70,7 +84,8 @@ function storeOn(db: Database): Store {
       try {
         return db.transaction(work).immediate();
       } catch (error) {
-        telemetry.recount();
+        if (isDamage(error)) damaged.reject(error);
+        else telemetry.recount();
         throw error;
       }
     },

@@ -76,10 +76,11 @@ function newer(version: number): DatabaseFault {
   };
 }
 
+const notOne = "name the file of edgecore's database in database.path, or move that one away";
 const anew =
-  "move it away with its -wal and -shm: the cloud sends this node everything again, and what waits in it is lost";
+  "restart edgecore: it sets a damaged database aside and starts a new one with what can be read, and the cloud sends the rest again";
 const faults: Readonly<Record<string, readonly [why: string, mend: string]>> = {
-  SQLITE_NOTADB: ["it is no SQLite database", anew],
+  SQLITE_NOTADB: ["it is no SQLite database", notOne],
   SQLITE_CORRUPT: ["it is damaged", anew],
   SQLITE_FULL: ["its disk is full", "free some space there"],
   SQLITE_READONLY: ["it cannot be written", "make the file and its file system writable for edgecore"],
@@ -98,6 +99,11 @@ function faultOf(code: string, error: unknown): DatabaseFault {
 function codeOf(error: unknown): string {
   const { code } = error as { readonly code?: unknown };
   return /^SQLITE_[A-Z]+/.exec(typeof code === "string" ? code : "")?.[0] ?? "";
+}
+
+/** Whether an error means that the file itself is damaged. */
+export function isDamage(error: unknown): boolean {
+  return ["SQLITE_NOTADB", "SQLITE_CORRUPT"].includes(codeOf(error));
 }
 
 /** An error of SQLite told so that somebody can mend it; others as they are. */

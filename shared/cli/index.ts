@@ -7,6 +7,7 @@ export { lockFile, openDataDir, readPorts } from "./data-dir.ts";
 export { fail, formatFinding, ok, warn, type Finding } from "./findings.ts";
 export { processHost, type Host, type SignalName } from "./host.ts";
 export {
+  checkAside,
   checkCertificate,
   checkDataDir,
   checkDisk,

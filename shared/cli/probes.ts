@@ -12,7 +12,7 @@ import {
 import { connect, createServer } from "node:net";
 import { dirname, join, resolve } from "node:path";
 import { describeError } from "#shared/errors";
-import { findExposed, type PrivatePlaces } from "#shared/files";
+import { asideOf, findExposed, type PrivatePlaces } from "#shared/files";
 import { isSignedBy, readCertificate } from "#shared/pki";
 import { explainFolder } from "./data-dir.ts";
 import { fail, ok, warn, type Finding } from "./findings.ts";
@@ -146,6 +146,17 @@ export function checkDataDir(dataDir: string, holder: number | undefined): Findi
   if (!there) return ok(subject, `${dataDir} will be made`);
   const owner = holder === undefined ? "" : `, in use by process ${holder}`;
   return ok(subject, `${dataDir}${owner}`);
+}
+
+/** What was set aside because it was damaged, and nobody has looked at yet. */
+export function checkAside(path: string): Finding[] {
+  return asideOf(path).map((aside) =>
+    warn(
+      "database",
+      `${aside} was damaged and set aside`,
+      "see to the disk, and remove it when it is of no use any more",
+    ),
+  );
 }
 
 /** Files that others can read, of those that nobody else may. */

@@ -2,6 +2,7 @@
  * Files nobody else may read, written whole or not at all: a crash, a full disk or a loss of power leaves the old
  * file or the new one.
  */
+export { asideOf, setDatabaseAside } from "./aside.ts";
 export { commitFile, stagedName, stageFile, syncFolder, writeWhole } from "./whole-file.ts";
 export {
   createPrivateFile,

@@ -18,8 +18,7 @@ async function outcome(rest = ""): Promise<{ readonly check: string[]; readonly 
   return { check, start: `${code} ${error}` };
 }
 
-const anew =
-  "move it away with its -wal and -shm: the cloud sends this node everything again, and what waits in it is lost";
+const notOne = "name the file of edgecore's database in database.path, or move that one away";
 
 describe("a data directory that cannot be used is told by check and start alike when it", () => {
   test("is a file", async () => {
@@ -56,7 +55,7 @@ describe("a data directory that cannot be used is told by check and start alike 
 
 describe("a database that cannot be used is told by check and start alike when it", () => {
   test.each([
-    ["is none", "nonsense ".repeat(1000), `it is no SQLite database (file is not a database); ${anew}`],
+    ["is none", "nonsense ".repeat(1000), `it is no SQLite database (file is not a database); ${notOne}`],
     [
       "is a folder",
       undefined,
@@ -110,7 +109,9 @@ test("check finds damage beyond the first pages and leaves nothing behind", asyn
   }
   const bytes = Buffer.from(await Bun.file(path).bytes());
   writeFileSync(path, bytes.fill(7, bytes.length / 2, bytes.length / 2 + 20_000));
-  expect(await database()).toMatch(/^fail database data\/edgecore.db: it is damaged \(.+\); move it away/);
+  expect(await database()).toMatch(
+    /^fail database data\/edgecore.db: it is damaged \(.+\); restart edgecore/,
+  );
   expect(readdirSync(data())).toEqual(["edgecore.db"]);
 });
 

@@ -1,0 +1,46 @@
+import { closeSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
+
+export const magic = "SQLite format 3\u{0}";
+const headerBytes = 100;
+const pageSizeAt = 16;
+const pageCountAt = 28;
+const freeListAt = 32;
+
+/**
+ * Makes a database readable that was cut off, or whose first bytes are lost, as far as its pages are there: SQLite reads
+ * nothing of a file whose header does not fit. `like` is a sound database of the same kind.
+ */
+export function mendHeader(path: string, like: string): void {
+  const file = openSync(path, "r+");
+  try {
+    const { size } = fstatSync(file);
+    const own = readHeader(file);
+    const header = own.toString("latin1", 0, magic.length) === magic ? own : headerOf(like);
+    const pageBytes = header.readUInt16BE(pageSizeAt) === 1 ? 65_536 : header.readUInt16BE(pageSizeAt);
+    if (header === own) {
+      const wanted = header.readUInt32BE(pageCountAt) * pageBytes;
+      if (size < wanted) ftruncateSync(file, wanted);
+      return;
+    }
+    header.writeUInt32BE(Math.floor(size / pageBytes), pageCountAt);
+    header.fill(0, freeListAt, freeListAt + 8);
+    writeSync(file, header, 0, headerBytes, 0);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function headerOf(path: string): Buffer {
+  const file = openSync(path, "r");
+  try {
+    return readHeader(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function readHeader(file: number): Buffer {
+  const header = Buffer.alloc(headerBytes);
+  readSync(file, header, 0, headerBytes, 0);
+  return header;
+}
