@@ -37,7 +37,8 @@ export const folderRules: readonly FolderRule[] = [
   { folders: ["edge/store"], values: [...basics, "shared/lifecycle", "edge/storefile"] },
   { folders: leavesOfEdge, values: [...basics, "shared/files", "shared/lifecycle"] },
   { folders: ["cloud/apiserver"], values: ["shared/*", ...partsOfApi] },
-  { folders: ["cloud/check", "cloud/nodeaccess"], values: ["shared/*", "cloud/kubeclient"] },
+  { folders: ["cloud/check"], values: ["shared/*", "cloud/apistore"] },
+  { folders: ["cloud/nodeaccess"], values: ["shared/*", "cloud/kubeclient"] },
   { folders: ["cloud/operator"], values: ["shared/*", "cloud/kubeclient", "cloud/nodeaccess"] },
   {
     folders: ["cloud/token", "cloud/node"],

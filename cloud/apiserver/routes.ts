@@ -12,6 +12,7 @@ import {
   type User,
 } from "#cloud/apiauth";
 import { Refusal, refusals } from "#cloud/apirules";
+import type { Readiness } from "#cloud/apistore";
 import { answerText, isTrue, parseTarget, verbOf } from "#cloud/apiwire";
 import type { ExtraResource, RequestTarget } from "#cloud/apiwire";
 import { AppError } from "#shared/errors";
@@ -29,6 +30,7 @@ export interface RouteParts extends ResourceParts, AccessParts {
   readonly extras: ReadonlySet<ExtraResource>;
   readonly registry: KindRegistry;
   readonly log: Logger;
+  readonly readiness: Pick<Readiness, "problem">;
   readonly keySet: () => Record<string, unknown>;
   /** `host:port` as clients reach it */
   readonly serverAddress: () => string;
@@ -44,10 +46,11 @@ export function createRoutes(parts: RouteParts): Hono {
       authorizePath(parts, requesterOf(parts, context.req.raw), context.req.method, pathname);
     await next();
   });
-  for (const path of ["/healthz", "/livez", "/readyz"]) {
+  for (const path of ["/healthz", "/livez"]) {
     app.get(path, (context) => context.text("ok"));
     app.get(`${path}/*`, (context) => context.text("ok"));
   }
+  for (const path of ["/readyz", "/readyz/*"]) app.get(path, () => answerReady(parts));
   app.get("/version", () => json(discovery.serverVersion));
   app.get("/openid/v1/jwks", () => json(parts.keySet() as JsonObject));
   app.get("/", () =>
@@ -61,6 +64,12 @@ export function createRoutes(parts: RouteParts): Hono {
   app.all("/apis/*", serve);
   app.notFound(() => pageNotFound());
   return app;
+}
+
+async function answerReady({ readiness }: RouteParts): Promise<Response> {
+  const problem = await readiness.problem();
+  const text = `[+]ping ok\n[-]database failed: ${problem}\nreadyz check failed\n`;
+  return problem === undefined ? new Response("ok") : new Response(text, { status: 500 });
 }
 
 function addDiscovery(app: Hono, parts: RouteParts): void {

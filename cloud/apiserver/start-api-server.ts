@@ -9,7 +9,7 @@ import {
 } from "#cloud/apiauth";
 import { apiVersionOf, type JsonObject } from "#cloud/apikinds";
 import { metadataOf, Refusal } from "#cloud/apirules";
-import { RevisionStore } from "#cloud/apistore";
+import { Readiness, RevisionStore } from "#cloud/apistore";
 import type { ExtraResource } from "#cloud/apiwire";
 import type { Clock } from "#shared/clock";
 import { asError, ConfigError } from "#shared/errors";
@@ -137,15 +137,20 @@ function wireRoutes({ config, deps, store, registry, objects, extras }: Wiring):
     log,
     subresources: { objects, store, signer, clock, issuer },
     reviews: { authenticator, authorizer, nowMs: () => clock.nowMs() },
+    readiness: new Readiness({ store, path: pathOf(config), clock, log }),
     keySet: () => signer.keySet(),
     serverAddress: () => wired.address,
   });
   return Object.assign(wired, { routes });
 }
 
+function pathOf({ databasePath, dataDir }: ApiServerConfig): string {
+  return databasePath ?? join(dataDir, "cloudcore.db");
+}
+
 function openStore(config: ApiServerConfig, log: Logger): RevisionStore {
   return new RevisionStore({
-    path: config.databasePath ?? join(config.dataDir, "cloudcore.db"),
+    path: pathOf(config),
     keyFile: config.keyFile,
     log,
     historyRevisions: config.historyRevisions ?? 10_000,

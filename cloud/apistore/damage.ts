@@ -22,6 +22,10 @@ const expendable: ReadonlySet<string> = new Set([
   "reliablesyncs.kubeedge.io/clusterobjectsyncs",
 ]);
 
+export function isExpendable(resource: string): boolean {
+  return expendable.has(resource);
+}
+
 const mostNamed = 10;
 
 /**
@@ -34,7 +38,7 @@ export function setDamagedAside(
   rows: readonly DamagedRow[],
   { path, log }: { readonly path: string; readonly log?: Logger | undefined },
 ): void {
-  const vital = rows.filter(({ current, resource }) => current && !expendable.has(resource));
+  const vital = rows.filter(({ current, resource }) => current && !isExpendable(resource));
   if (vital.length > 0)
     throw damageRefusal(
       path,

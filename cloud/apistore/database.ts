@@ -16,6 +16,7 @@ CREATE TABLE IF NOT EXISTS revisions (
 );
 CREATE INDEX IF NOT EXISTS revisions_secrets ON revisions (id) WHERE resource = '/secrets';
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS trial (content BLOB);
 CREATE TABLE IF NOT EXISTS damaged (id INTEGER PRIMARY KEY, resource TEXT, key TEXT, value BLOB);
 `;
 

@@ -17,6 +17,8 @@ export {
 } from "./revision-store.ts";
 export { repairDatabase, type Repair } from "./repair.ts";
 export { addKey, pruneKeys, readKeyRing } from "./key-ring.ts";
+export { findDatabaseFault } from "./inspect.ts";
 export { sealedWith } from "./load.ts";
 export { copyDatabase, renumberDatabase, verifyDatabase } from "./snapshot.ts";
+export { Readiness } from "./readiness.ts";
 export { ResourceIndex } from "./resource-index.ts";

@@ -71,6 +71,7 @@ type Follower = (changes: readonly Change[]) => void;
 const compactionStep = 500;
 /** What etcd takes by default. */
 const mostBytes = 1.5 * 1024 * 1024;
+const trialBytes = 65_536;
 
 /** See `index.ts` for the promises. */
 export class RevisionStore implements AsyncDisposable {
@@ -87,6 +88,8 @@ export class RevisionStore implements AsyncDisposable {
   #compacted: number;
   #pins = 0;
   #batch: Batch | undefined;
+  /** Why the last commit failed; undefined when it did not. */
+  #failure: string | undefined;
   #compaction: Promise<void> | undefined;
   #closed = false;
 
@@ -189,6 +192,23 @@ export class RevisionStore implements AsyncDisposable {
     batch.changes.push(change);
     await batch.done.promise;
     return change;
+  }
+
+  /** Why nothing can be stored now; undefined: it can. What it writes to find out it takes away again. */
+  async writeProblem(): Promise<string | undefined> {
+    await this.settled();
+    if (this.#closed) return "the store is closed";
+    // Writes under way will tell.
+    if (this.#batch) return this.#failure;
+    try {
+      // In two commits: what a commit both writes and removes may never reach the disk.
+      this.#database.run("INSERT INTO trial VALUES (zeroblob(?))", [trialBytes]);
+      this.#database.run("DELETE FROM trial");
+      this.#failure = undefined;
+    } catch (error) {
+      this.#failure = asError(error).message;
+    }
+    return this.#failure;
   }
 
   /** Hears committed changes of one resource, batch by batch. */
@@ -300,10 +320,12 @@ export class RevisionStore implements AsyncDisposable {
     try {
       this.#database.run("COMMIT");
     } catch (error) {
+      this.#failure = asError(error).message;
       this.#undo(batch);
       batch.done.reject(storeFailed(error));
       return;
     }
+    this.#failure = undefined;
     this.#committed = this.#revision;
     note("watches of", batch.changes[0]?.resource);
     this.#tell(batch.changes);

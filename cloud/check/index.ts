@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import {
+  checkAside,
   checkCertificate,
   checkDataDir,
   checkDisk,
@@ -16,6 +17,7 @@ import {
 } from "#shared/cli";
 import type { Clock } from "#shared/clock";
 import type { CloudConfig } from "#shared/config";
+import { checkDatabase } from "./database.ts";
 import { checkApi } from "./kube-api.ts";
 import { cloudPrivatePlaces } from "./private-places.ts";
 
@@ -28,6 +30,9 @@ export async function* checkCloud(config: CloudConfig, clock: Clock): AsyncGener
   const running = { pid, ports: readPorts(dataDir) };
   yield checkDataDir(dataDir, pid);
   yield* checkPrivate(cloudPrivatePlaces(config));
+  const database = checkDatabase(config, pid !== undefined);
+  if (database) yield database;
+  yield* checkAside(join(dataDir, "telemetry.db"));
   yield checkDisk(dataDir);
   yield* checkCertificates(config, clock.nowMs());
   const hub = { address: cloudHub.address };

@@ -24,10 +24,11 @@ CREATE TABLE IF NOT EXISTS trial (content BLOB);
 
 /** Opens the database of uploads so that a commit survives loss of power. @throws ConfigError */
 export function openDatabase(path: string): Database {
+  let database: Database | undefined;
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     createPrivateFile(path);
-    const database = new Database(path, { create: true, strict: true });
+    database = new Database(path, { create: true, strict: true });
     database.run("PRAGMA journal_mode = WAL");
     database.run("PRAGMA synchronous = FULL");
     database.run("PRAGMA busy_timeout = 2000");
@@ -35,6 +36,7 @@ export function openDatabase(path: string): Database {
     database.run(schema);
     return database;
   } catch (error) {
+    database?.close();
     const text = `Cannot open database "${path}": ${asError(error).message}`;
     throw new ConfigError("database-unusable", text, { cause: error });
   }

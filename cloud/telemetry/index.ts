@@ -58,6 +58,7 @@ export async function startTelemetry(
       path: join(config.dataDir, "telemetry.db"),
       bounds: config.uploads,
       nowMs: () => clock.nowMs(),
+      log,
       onDropped: (count) =>
         seldom.warn("Dropped the oldest uploads to keep the bounds", { count, droppedInAll: store.dropped }),
       onError: (error) => log.error("Cannot drop old uploads", { error }),

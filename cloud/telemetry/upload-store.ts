@@ -1,6 +1,7 @@
 import type { Database } from "bun:sqlite";
 import { asError, ClosedError, UnavailableError } from "#shared/errors";
-import { openDatabase } from "./database.ts";
+import { openSoundDatabase } from "./sound-database.ts";
+import type { Logger } from "#shared/log";
 import { planTrim, type OldUpload } from "./trim-plan.ts";
 
 export interface NewUpload {
@@ -42,6 +43,7 @@ export interface UploadStoreOptions {
   readonly path: string;
   readonly bounds: UploadBounds;
   readonly nowMs: () => number;
+  readonly log: Logger;
   /** Told after uploads were dropped to keep the bounds, once for all that went in one go. */
   readonly onDropped: (count: number) => void;
   /** Told of a failure that concerns no caller: of tidying up. */
@@ -82,7 +84,7 @@ export class UploadStore implements AsyncDisposable {
   /** @throws ConfigError when the file cannot be used */
   constructor(options: UploadStoreOptions) {
     this.#options = options;
-    this.#database = openDatabase(options.path);
+    this.#database = openSoundDatabase(options.path, { nowMs: options.nowMs(), log: options.log });
     this.#insert = this.#database.query<never, [string, string, string, number, number, number, string]>(
       // Not by ON CONFLICT: that spends an id.
       `INSERT INTO upload (node, msg_id, topic, sent_at, received_at, bytes, content)

@@ -1,3 +1,4 @@
+import { silentLog } from "#internal/test/support/silent-log.ts";
 import { afterAll, describe, expect, test } from "bun:test";
 import { rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,6 +17,7 @@ function open(path: string, limitBytes = 1e8, maxAgeMs = 1000): Opened {
   const dropped: number[] = [];
   const opened = { nowMs: 0, dropped };
   const store = new UploadStore({
+    log: silentLog(),
     path,
     bounds: { limitBytes, maxAgeMs },
     nowMs: () => opened.nowMs,

@@ -1,9 +1,11 @@
+import { silentLog } from "#internal/test/support/silent-log.ts";
 import { UploadStore } from "#internal/cloud/telemetry/upload-store.ts";
 
 /** Stores uploads of several nodes side by side until killed and prints the name of each once it is on disk. */
 const [path = ""] = process.argv.slice(2);
 const bounds = { limitBytes: 1e9, maxAgeMs: 1e12 };
 const store = new UploadStore({
+  log: silentLog(),
   path,
   bounds,
   nowMs: Date.now,

@@ -1,0 +1,17 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { findDatabaseFault } from "#cloud/apistore";
+import { fail, ok, type Finding } from "#shared/cli";
+import type { CloudConfig } from "#shared/config";
+
+/** Whether the database of the embedded API can be read to its end, with the keys that are there. */
+export function checkDatabase({ dataDir, embedded }: CloudConfig, inUse: boolean): Finding | undefined {
+  if (!embedded) return undefined;
+  const path = join(dataDir, "cloudcore.db");
+  if (!existsSync(path)) return ok("database", `${path} will be made`);
+  const fault = findDatabaseFault(path, embedded.encryptionKeyFile ?? join(dataDir, "secrets.key"), inUse);
+  if (fault === undefined) return ok("database", path);
+  const remedy =
+    "put a backup back (`cloudcore restore FILE`), or `cloudcore repair` when single objects are damaged";
+  return fail("database", `${path}: ${fault}`, remedy);
+}
