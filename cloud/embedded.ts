@@ -83,7 +83,7 @@ function tellLostDatabase(dataDir: string, log: Logger): void {
 function readToken(path: string, log: Logger): string {
   const kept = existsSync(path) ? readFileSync(path, "utf8").trim() : undefined;
   if (kept !== undefined && /^[\w.~-]{32,}$/.test(kept)) return kept;
-  if (kept !== undefined) log.warn("administrator's token was damaged, made another one", { path });
+  if (kept !== undefined) log.warn("admin token was damaged, generated a new one", { path });
   const token = randomBytes(32).toString("hex");
   writeWhole(path, `${token}\n`);
   return token;

@@ -59,7 +59,7 @@ const cloudcore: Program<CloudConfig> = {
   load: loadCloudConfig,
   privatePlaces: cloudPrivatePlaces,
   start: async (config, deps) => {
-    if (finishSwap(config.dataDir)) deps.log.warn("finished a restore that was interrupted");
+    if (finishSwap(config.dataDir)) deps.log.warn("finished an interrupted restore");
     return startCloudcore(config, deps);
   },
   check: checkCloud,

@@ -9,7 +9,7 @@ const help = `edgecore: the edge half of KubeEdge
   edgecore [--config FILE] [--data-dir DIR] [--log-level debug|info|warn|error]
            [--server HOST[:PORT]] [--token TOKEN | --token - | --token-file FILE]
   edgecore check      examine config, certificates, cloud, container engine, MQTT, ports and disk; exit 1 if something fails
-  edgecore adopt      obey the cloud that is held back because its database is another one than before
+  edgecore adopt      accept the cloud after its database changed
   edgecore hash-password    read a password from standard input, print its hash for mqtt.broker.users
   edgecore simulate   play thermostats over MQTT; edgecore simulate --help tells how
 

@@ -12,7 +12,7 @@ import { adoptAnnotation, isHeldBack } from "./held-node.ts";
 const answerMs = 15_000;
 const lookEveryMs = 200;
 
-/** `cloudcore adopt NODE… | --all`: nodes that hold this cloud back, because it has another database than before, obey it. */
+/** `cloudcore adopt NODE… | --all`: makes nodes accept this cloud that reject it because its database changed. */
 export const adoptOperation: Operation<CloudConfig> = {
   switches: ["all"],
   run: async (asked, config, host) => {
@@ -27,7 +27,7 @@ export const adoptOperation: Operation<CloudConfig> = {
     const database = await databaseName(kube, { clock, log });
     if (database === undefined) return 1;
     const nodes = await chosen(asked, kube);
-    if (nodes.length === 0) host.out("nothing to adopt: no node holds this cloud back\n");
+    if (nodes.length === 0) host.out("nothing to adopt: every node accepts this cloud\n");
     const outcomes = await Promise.all(nodes.map((node) => adoptNode(node, { kube, database, host })));
     return outcomes.every(Boolean) ? 0 : 1;
   },
@@ -52,7 +52,7 @@ async function chosen(asked: Asked, kube: KubeClient): Promise<Node[]> {
   if (all === asked.operands.length > 0)
     throw new ConfigError(
       "usage",
-      "adopt: expected names of nodes, or --all for every node that holds this cloud back",
+      "adopt: expected node names, or --all for every node that rejects this cloud",
     );
   const { items } = await kube.list<Node>(resources.nodes);
   if (all) return items.filter(isHeldBack);
@@ -67,14 +67,14 @@ async function chosen(asked: Asked, kube: KubeClient): Promise<Node[]> {
   });
 }
 
-/** @returns whether the node obeys now */
+/** @returns whether the node accepts this cloud */
 async function adoptNode(
   node: Node,
   { kube, database, host }: { readonly kube: KubeClient; readonly database: string; readonly host: Host },
 ): Promise<boolean> {
   const { name = "" } = node.metadata;
   if (!isHeldBack(node)) {
-    host.out(`${name} does not hold this cloud back: nothing to do\n`);
+    host.out(`${name} accepts this cloud already\n`);
     return true;
   }
   const patch = { metadata: { annotations: { [adoptAnnotation]: database } } };
@@ -84,10 +84,10 @@ async function adoptNode(
     await host.clock.sleep(lookEveryMs);
     const now = await kube.find<Node>(resources.nodes, { name });
     if (now?.metadata.annotations?.[adoptAnnotation] === undefined) {
-      host.out(`${name} obeys this cloud from now on\n`);
+      host.out(`${name} accepts this cloud\n`);
       return true;
     }
   }
-  host.out(`${name} has not answered yet: it obeys this cloud once it connects\n`);
+  host.out(`${name} has not answered yet: it accepts this cloud when it connects\n`);
   return true;
 }

@@ -72,7 +72,7 @@ class Teller {
       await kube.patch(resources.nodes, { name }, patch, { type: "merge" });
     } catch (error) {
       const level = error instanceof UnavailableError ? "debug" : "warn";
-      log[level]("cannot tell a node that it may obey this cloud", {
+      log[level]("cannot send an adoption to a node", {
         node: name,
         error: describeError(error),
       });
@@ -84,6 +84,6 @@ class Teller {
     const stamp = { id: () => randomUUID(), nowMs: () => clock.nowMs() };
     const message = newMessage(stamp, { ...adoptRoute, content: this.#database });
     await port.ask("node.request", { node, message, timeoutMs: answerMs });
-    log.info("a node obeys this cloud from now on", { node });
+    log.info("node accepted this cloud", { node });
   }
 }

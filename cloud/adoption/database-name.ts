@@ -7,7 +7,7 @@ import type { Logger } from "#shared/log";
 /**
  * What nodes know this cluster by: the uid of the Namespace kube-system, which is made with the database, embedded or
  * etcd, and comes back with a restored one. Waits for an API server that is away.
- * @returns undefined when it may not be read: nodes obey such a cloud as they obey KubeEdge's
+ * @returns undefined when it may not be read: nodes accept such a cloud, as they accept KubeEdge's
  */
 export async function databaseName(
   kube: KubeClient,

@@ -77,6 +77,6 @@ export function damageRefusal(path: string, objects: readonly string[]): ConfigE
   const more = objects.length > mostNamed ? ` and ${objects.length - mostNamed} more` : "";
   return new ConfigError(
     "damaged-rows",
-    `Cannot use database ${quote(path)}: damaged: ${objects.slice(0, mostNamed).join(", ")}${more}; put a backup back (\`cloudcore restore FILE\`), or let \`cloudcore repair\` put earlier states back where they are kept and remove what cannot be`,
+    `Cannot use database ${quote(path)}: damaged: ${objects.slice(0, mostNamed).join(", ")}${more}; restore a backup (\`cloudcore restore FILE\`), or run \`cloudcore repair\`: it restores earlier revisions where the history has them and removes the other objects`,
   );
 }

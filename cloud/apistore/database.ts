@@ -46,14 +46,14 @@ function prepareFile(path: string): void {
   createPrivateFile(path);
 }
 
-const restore = "stop cloudcore and put a backup back: `cloudcore restore FILE`";
+const restore = "stop cloudcore and restore a backup: `cloudcore restore FILE`";
 const faults: Readonly<Record<string, readonly [why: string, remedy: string]>> = {
   SQLITE_NOTADB: ["it is no SQLite database, its start is damaged", restore],
   SQLITE_CORRUPT: ["it is damaged", restore],
   SQLITE_FULL: ["its disk is full", "free some space there"],
   SQLITE_READONLY: ["it cannot be written", "make the file and its file system writable for cloudcore"],
-  SQLITE_CANTOPEN: ["it cannot be opened", "see that its folder is there and cloudcore may write to both"],
-  SQLITE_IOERR: ["its disk cannot be read or written", "free some space there, and see to the disk"],
+  SQLITE_CANTOPEN: ["it cannot be opened", "check that its directory exists and cloudcore may write to both"],
+  SQLITE_IOERR: ["its disk cannot be read or written", "free some space there, and check the disk"],
   SQLITE_BUSY: ["another process keeps it locked", "end that process"],
 };
 
@@ -62,7 +62,7 @@ export function explainDatabase(path: string, error: unknown): Error {
   if (error instanceof AppError) return error;
   const { code } = error as { readonly code?: unknown };
   const name = /^SQLITE_[A-Z]+/.exec(typeof code === "string" ? code : "")?.[0] ?? "";
-  const [why, remedy] = faults[name] ?? ["it cannot be used", "see to the file, its folder and its disk"];
+  const [why, remedy] = faults[name] ?? ["it cannot be used", "check the file, its directory and its disk"];
   const [said = ""] = describeError(error).split("\n");
   const text = `Cannot open database ${quote(path)}: ${why} (${said}); ${remedy}`;
   return new ConfigError("database-unusable", text, { cause: error });

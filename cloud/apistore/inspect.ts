@@ -25,7 +25,8 @@ export function findDatabaseFault(path: string, keyFile: string, inUse: boolean)
 function contentFault(database: Database, keyFile: string): string | undefined {
   const ring = readKeyRing(keyFile);
   const lost = [...usedKeys(database)].filter((id) => !ring?.has(id));
-  if (lost.length > 0) return `its Secrets take key ${lost.join(", ")}, which ${keyFile} does not hold`;
+  if (lost.length > 0)
+    return `its Secrets are encrypted with key ${lost.join(", ")}, which ${keyFile} does not contain`;
   const sealing = new Sealing(ring);
   const rows = scan(database, sealing).damaged.filter(
     ({ current, resource }) => current && !isExpendable(resource),

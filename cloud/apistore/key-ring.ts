@@ -48,7 +48,7 @@ export class KeyRing {
     const id = keyOf(sealed);
     if (id === undefined) return sealed;
     const key = this.#keys.find((one) => one.id === id);
-    if (!key) throw new Error(`it takes key ${id}, which the key file does not hold`);
+    if (!key) throw new Error(`it is encrypted with key ${id}, which the key file does not contain`);
     const bytes = Buffer.from(sealed.slice(headLength + 1), "base64");
     const decipher = createDecipheriv("aes-256-gcm", key.bytes, bytes.subarray(0, ivBytes));
     decipher.setAAD(Buffer.from(place)).setAuthTag(bytes.subarray(bytes.length - tagBytes));
@@ -89,7 +89,7 @@ function readKeys(path: string): Key[] {
     const lines = readFileSync(path, "utf8").split("\n");
     return lines.flatMap((line, at) => (/^\s*(#|$)/.test(line) ? [] : [parseKey(line, at + 1)]));
   } catch (cause) {
-    const remedy = "put it back from a backup (`cloudcore restore FILE`); nothing was changed";
+    const remedy = "restore it from a backup; nothing was changed";
     throw new ConfigError(
       "bad-key-file",
       `Cannot use key file ${quote(path)}: ${describeError(cause)}; ${remedy}`,

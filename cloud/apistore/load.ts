@@ -148,7 +148,7 @@ function sealAll(database: Database, sealing: Sealing, { path, log }: LoadOption
     }
     saveSetting(database, sealedWithName, current);
   } catch (error) {
-    log?.error("cannot encrypt what is in the database already, trying again at the next start", {
+    log?.error("cannot encrypt existing rows, trying again at the next start", {
       database: path,
       error: describeError(error),
     });

@@ -68,9 +68,9 @@ export function openKeyRing(keyFile: string, databasePath: string, used: Readonl
   if (lost.length > 0) {
     const what = `Cannot use database ${quote(databasePath)}: its Secrets are encrypted with key ${lost.join(", ")}`;
     const why = ring
-      ? `which key file ${quote(keyFile)} does not hold`
+      ? `which key file ${quote(keyFile)} does not contain`
       : `and key file ${quote(keyFile)} is missing or empty`;
-    const remedy = "put that file back from a backup; nothing was changed";
+    const remedy = "restore that file from a backup; nothing was changed";
     throw new ConfigError("lost-key", `${what}, ${why}; ${remedy}`);
   }
   if (ring) return ring;

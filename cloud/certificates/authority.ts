@@ -95,7 +95,7 @@ function faultOf({ certPath, keyPath }: CaFiles): CaFault | undefined {
 function damaged({ path, why }: CaFault): ConfigError {
   return new ConfigError(
     "damaged-ca",
-    `Cannot use CA file ${quote(path)}: ${why}, and cloudcore has run with it before; put it back from a backup (\`cloudcore restore FILE\`), or make another CA with \`cloudcore new-ca\`, after which nodes have to join again and kubeconfigs have to be copied again`,
+    `Cannot use CA file ${quote(path)}: ${why}, and cloudcore has run with it before; restore it from a backup (\`cloudcore restore FILE\`), or create another CA with \`cloudcore new-ca\`; nodes then have to join again, and copies of the kubeconfig have to be replaced`,
   );
 }
 

@@ -12,7 +12,10 @@ export const newCaOperation: Operation<CloudConfig> = {
       throw new ConfigError("usage", `new-ca: expected nothing more, got ${quote(operand)}`);
     const pid = lockHolder(lockFile(dataDir, "cloudcore"));
     if (pid !== undefined)
-      throw new ConfigError("running", `Cannot make a CA: process ${pid} runs on it; stop it first`);
+      throw new ConfigError(
+        "running",
+        `Cannot create a CA: process ${pid} uses the data directory; stop it first`,
+      );
     const homes = [
       ...(cloudHub.caFile === undefined ? [dataDir] : []),
       ...(embedded ? [join(dataDir, "embedded")] : []),
@@ -25,12 +28,10 @@ export const newCaOperation: Operation<CloudConfig> = {
     if (made.length === 0)
       throw new ConfigError(
         "ca-exists",
-        `Cannot make a CA: a good one is there already, in ${homes.map(quote).join(" and ")}`,
+        `Cannot create a CA: an intact one exists already in ${homes.map(quote).join(" and ")}`,
       );
-    for (const path of made) host.out(`made CA ${path}\n`);
-    host.out(
-      "nodes have to join again with a new token, and copies of the kubeconfig have to be made again\n",
-    );
+    for (const path of made) host.out(`created CA ${path}\n`);
+    host.out("nodes have to join again with a new token, and copies of the kubeconfig have to be replaced\n");
     return 0;
   },
 };

@@ -8,10 +8,10 @@ import type { CloudConfig } from "#shared/config";
 export function checkDatabase({ dataDir, embedded }: CloudConfig, inUse: boolean): Finding | undefined {
   if (!embedded) return undefined;
   const path = join(dataDir, "cloudcore.db");
-  if (!existsSync(path)) return ok("database", `${path} will be made`);
+  if (!existsSync(path)) return ok("database", `${path} will be created`);
   const fault = findDatabaseFault(path, embedded.encryptionKeyFile ?? join(dataDir, "secrets.key"), inUse);
   if (fault === undefined) return ok("database", path);
   const remedy =
-    "put a backup back (`cloudcore restore FILE`), or `cloudcore repair` when single objects are damaged";
+    "restore a backup (`cloudcore restore FILE`), or run `cloudcore repair` if single objects are damaged";
   return fail("database", `${path}: ${fault}`, remedy);
 }

@@ -16,7 +16,7 @@ export const backupOperation: Operation<CloudConfig> = {
   run: async (asked, config, host) => {
     refuseOperands(asked, 1);
     const [file] = asked.operands;
-    if (file === undefined) throw new ConfigError("usage", "backup: expected the name of a file");
+    if (file === undefined) throw new ConfigError("usage", "backup: expected a file name");
     const path = resolve(host.workingDir, file);
     const telemetry = !asked.flags.has("without-telemetry");
     const { files, leftOut } = writeBackup({
@@ -28,8 +28,8 @@ export const backupOperation: Operation<CloudConfig> = {
     });
     const bytes = files.reduce((sum, { size }) => sum + size, 0);
     host.out(`wrote ${path}: ${files.length} files, ${bytes} bytes\n`);
-    for (const name of leftOut) host.out(`not in it: ${name}\n`);
-    host.out("whoever has it is the administrator of this cluster: keep it as you keep keys\n");
+    for (const name of leftOut) host.out(`not included: ${name}\n`);
+    host.out("it contains the CA key and the encryption keys: store it securely\n");
     return 0;
   },
 };
@@ -60,7 +60,7 @@ function writeBackup(options: BackupOptions): Written {
     return written;
   } catch (error) {
     if (error instanceof ConfigError) throw error;
-    const text = `Cannot write backup ${quote(path)}: ${describeError(error)}; free some space there, or name another place`;
+    const text = `Cannot write backup ${quote(path)}: ${describeError(error)}; free some space there, or choose another place`;
     throw new ConfigError("backup-failed", text, { cause: error });
   } finally {
     rmSync(staged, { force: true });
@@ -86,7 +86,7 @@ function writeArchive(staged: string, copy: string, { config, telemetry, nowMs }
     if (files.length === 0)
       throw new ConfigError(
         "nothing-there",
-        `Cannot back up: ${quote(dataDir)} holds nothing of cloudcore; name its --data-dir`,
+        `Cannot back up: ${quote(dataDir)} has no files of cloudcore; set --data-dir`,
       );
     const leftOut = [...keptElsewhere(config), ...(telemetry ? [] : [telemetryName])];
     const createdAt = new Date(nowMs).toISOString();
@@ -114,7 +114,7 @@ function removeLeftovers(path: string): void {
   if (!existsSync(folder))
     throw new ConfigError(
       "no-folder",
-      `Cannot write backup ${quote(path)}: folder ${quote(folder)} does not exist; make it first`,
+      `Cannot write backup ${quote(path)}: folder ${quote(folder)} does not exist; create it first`,
     );
   for (const name of readdirSync(folder)) {
     if (!name.startsWith(`${basename(path)}.`)) continue;

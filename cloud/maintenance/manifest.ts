@@ -37,7 +37,7 @@ export function checkManifest(
   const wrong = manifest.files.find(({ path, sha256 }) => found.get(path)?.sha256 !== sha256);
   if (wrong) throw refusal(file, `${wrong.path} in it is damaged: its checksum is another one`);
   if (found.size !== manifest.files.length)
-    throw refusal(file, "it holds files that its manifest does not name");
+    throw refusal(file, "it contains files that its manifest does not list");
   return manifest;
 }
 

@@ -13,10 +13,10 @@ export const repairOperation: Operation<CloudConfig> = {
     const { path, keyFile } = databaseOf(config);
     if (!existsSync(path)) throw new ConfigError("no-database", `Cannot repair: there is no ${quote(path)}`);
     const repairs = repairDatabase(path, keyFile);
-    if (repairs.length === 0) host.out("nothing to repair: every object can be read\n");
+    if (repairs.length === 0) host.out("nothing to repair: every object is readable\n");
     for (const { object, restored, current } of repairs) {
-      const done = restored === undefined ? "removed" : `put back as it was at revision ${restored}`;
-      host.out(`${object}: ${current ? done : "an earlier state of it was removed"}\n`);
+      const done = restored === undefined ? "removed" : `restored from revision ${restored}`;
+      host.out(`${object}: ${current ? done : "an earlier revision was removed"}\n`);
     }
     return 0;
   },

@@ -18,9 +18,9 @@ export const restoreOperation: Operation<CloudConfig> = {
   run: async (asked, config, host) => {
     refuseOperands(asked, 1);
     const [file] = asked.operands;
-    if (file === undefined) throw new ConfigError("usage", "restore: expected the name of a backup");
+    if (file === undefined) throw new ConfigError("usage", "restore: expected the file name of a backup");
     using _lock = openDataDir(config.dataDir, "cloudcore", host.pid);
-    if (finishSwap(config.dataDir)) host.out("finished a restore that was interrupted\n");
+    if (finishSwap(config.dataDir)) host.out("finished an interrupted restore\n");
     restore(resolve(host.workingDir, file), { config, host, force: asked.flags.has("force") });
     return 0;
   },
@@ -39,7 +39,7 @@ function restore(file: string, { config, host, force }: RestoreOptions): void {
   if (old.length > 0 && !force)
     throw new ConfigError(
       "not-empty",
-      `Cannot restore into ${quote(dataDir)}: it holds ${old.join(", ")}; give --force to set them aside`,
+      `Cannot restore into ${quote(dataDir)}: it contains ${old.join(", ")}; --force moves them aside`,
     );
   const staged = join(dataDir, stagedFolder);
   try {
@@ -53,9 +53,9 @@ function restore(file: string, { config, host, force }: RestoreOptions): void {
       : old.filter((name) => !name.startsWith(telemetryName));
     swapFiles(dataDir, { aside, old: leaves, fresh });
     host.out(`restored ${manifest.files.length} files of ${manifest.createdAt}\n`);
-    if (leaves.length > 0) host.out(`what was there before is in ${join(dataDir, aside)}\n`);
+    if (leaves.length > 0) host.out(`the previous data is in ${join(dataDir, aside)}\n`);
     host.out(
-      "start cloudcore: nodes follow the restored state, and what was made after the backup is removed from them\n",
+      "start cloudcore: nodes converge to the restored state, objects created after the backup are removed from them\n",
     );
   } finally {
     rmSync(staged, { recursive: true, force: true });
@@ -94,7 +94,7 @@ function unpack(file: string, staged: string): Manifest {
     const entries = readArchive(file, (path, size) => {
       if (path === manifestName && size <= mostManifestBytes) return collect(manifestText);
       if (!backupNames.includes(path))
-        throw new Error(`it holds ${quote(path)}, which is none of cloudcore's files`);
+        throw new Error(`it contains ${quote(path)}, which is not a file of cloudcore`);
       return writeTo(join(staged, path));
     });
     const text = manifestText.length > 0 ? Buffer.concat(manifestText).toString("utf8") : undefined;

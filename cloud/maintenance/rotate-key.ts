@@ -20,18 +20,18 @@ export const rotateKeyOperation: Operation<CloudConfig> = {
     if (!asked.flags.has("prune")) {
       host.out(`added key ${addKey(keyFile)} to ${keyFile}\n`);
       host.out(
-        "restart cloudcore to encrypt with it; then `cloudcore rotate-key --prune` forgets the old keys\n",
+        "restart cloudcore to encrypt with it; then `cloudcore rotate-key --prune` removes the old keys\n",
       );
       return 0;
     }
     if (inUse !== current)
       throw new ConfigError(
         "key-in-use",
-        `Cannot forget old keys: ${quote(path)} is not encrypted with key ${current} yet; restart cloudcore first`,
+        `Cannot remove old keys: ${quote(path)} is not encrypted with key ${current} yet; restart cloudcore first`,
       );
     const forgotten = pruneKeys(keyFile);
     host.out(
-      forgotten.length === 0 ? "nothing to forget: there is one key\n" : `forgot ${forgotten.join(", ")}\n`,
+      forgotten.length === 0 ? "nothing to remove: there is one key\n" : `removed ${forgotten.join(", ")}\n`,
     );
     return 0;
   },

@@ -97,7 +97,8 @@ interface Header {
 function parseHeader(block: Buffer): Header | undefined {
   if (block.every((byte) => byte === 0)) return undefined;
   const sum = Number.parseInt(textAt(block, 148, 8), 8);
-  if (sum !== checksumOf(block)) throw new Error("it is no archive of `cloudcore backup`, or is damaged");
+  if (sum !== checksumOf(block))
+    throw new Error("it is not an archive of `cloudcore backup`, or it is damaged");
   const size =
     (block[124] ?? 0) & 0x80
       ? Number(block.readBigUInt64BE(128))
@@ -147,7 +148,7 @@ function readExactly(file: number, length: number): Buffer {
   const bytes = Buffer.alloc(length);
   for (let done = 0; done < length;) {
     const read = readSync(file, bytes, done, length - done, null);
-    if (read === 0) throw new Error("it ends early: it was not written to its end, or not copied to it");
+    if (read === 0) throw new Error("it is truncated");
     done += read;
   }
   return bytes;

@@ -15,7 +15,7 @@ export function openSoundDatabase(
   const fault = existsSync(path) ? faultOf(path) : undefined;
   if (fault === undefined) return openDatabase(path);
   const aside = setDatabaseAside(path, nowMs);
-  log.error("database of uploads was damaged: set it aside and started an empty one", {
+  log.error("database of uploads was damaged, moved it aside and created an empty one", {
     database: path,
     fault,
     aside,

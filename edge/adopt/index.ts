@@ -5,7 +5,7 @@ import { ConfigError, quote } from "#shared/errors";
 import { openStore } from "#edge/store";
 
 /**
- * `edgecore adopt`: the cloud whose database this node does not know is obeyed from now on. It works beside a running
+ * `edgecore adopt`: the cloud whose database this node does not know is accepted from now on. It works beside a running
  * edgecore, which looks for it every few seconds, and before the next start.
  */
 export const adoptOperation: Operation<EdgeConfig> = {
@@ -17,14 +17,14 @@ export const adoptOperation: Operation<EdgeConfig> = {
     if (!existsSync(path))
       throw new ConfigError(
         "no-database",
-        `Cannot adopt a cloud: ${quote(path)} is not there; give --config or --data-dir of edgecore`,
+        `Cannot adopt a cloud: ${quote(path)} is not there; set --config or --data-dir`,
       );
     using store = openStore(path);
     const adopted = store.cloud.adopt();
     host.out(
       adopted === undefined
-        ? "nothing to adopt: no cloud with another database is held back\n"
-        : `adopted the cloud with database ${adopted}: this node obeys it from now on\n`,
+        ? "nothing to adopt: this node accepts its cloud\n"
+        : `adopted the cloud with database ${adopted}\n`,
     );
     return 0;
   },

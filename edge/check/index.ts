@@ -51,11 +51,11 @@ function* checkStore({ databasePath, nodeName }: EdgeConfig, inUse: boolean): Ge
   const held = findHeldCloud(databasePath, inUse);
   if (!held) return;
   const since = new Date(held.sinceMs).toISOString();
-  const evidence = `it has database ${held.found}, this node obeys ${held.known}: held back since ${since}`;
+  const evidence = `it is ${held.found}, but this node belongs to ${held.known}: changes from the cloud are rejected since ${since}`;
   yield fail(
     "cloud database",
     evidence,
-    `\`edgecore adopt\` here or \`cloudcore adopt ${nodeName}\` to obey it`,
+    `restore the database of the cloud, or accept this one with \`edgecore adopt\` or \`cloudcore adopt ${nodeName}\``,
   );
 }
 

@@ -11,7 +11,7 @@ import {
   type NewMessage,
 } from "#shared/message";
 
-/** The Event for a cloud whose word is held back. It has one name for each database, so that it is told once. */
+/** The Event for a cloud whose word is held back. It has one name for each database, so that it is sent once. */
 export function holdEvent(node: string, database: CloudDatabase, nowMs: number): NewMessage {
   const unique = createHash("sha256").update(`${database.known} ${database.found}`).digest("hex");
   const name = `${node}.${unique.slice(0, 16)}`;

@@ -6,7 +6,7 @@ export interface Meeting {
   readonly record?: CloudRecord;
 }
 
-/** What to do with a cloud that says which database it has, if it does; clouds that do not are obeyed. */
+/** What to do with a cloud that says which database it has, if it does; clouds that do not are accepted. */
 export function meetCloud(known: CloudRecord | undefined, name: string | undefined, nowMs: number): Meeting {
   if (name === undefined) return { held: false };
   if (!known) return { held: false, record: { name, other: null, heldSince: null } };

@@ -22,12 +22,12 @@ export interface CloudTrustParts {
   readonly record: (event: NewMessage) => Promise<unknown>;
   /** Answers a message of the cloud with `ok`. */
   readonly answer: (message: WireMessage) => void;
-  /** An operator adopted the cloud: connect again and obey. */
+  /** An operator adopted the cloud: connect again and accept it. */
   readonly onAdopted: () => void;
 }
 
 const lookEveryMs = 2000;
-/** A node tells even a cloud it does not obey that it is there and how it fares. */
+/** A node tells even a cloud it does not accept that it is there and how it is. */
 const aboutNode: ReadonlySet<string> = new Set([
   resourceTypes.node,
   resourceTypes.nodePatch,
@@ -63,7 +63,7 @@ export class CloudTrust implements Disposable {
     try {
       if (record) store.cloud.write(record);
     } catch (error) {
-      log.error("cannot store which cloud this node obeys", { error });
+      log.error("cannot store which cloud this node belongs to", { error });
     }
     return this.#judged(record ?? known, name ?? "", held);
   }
@@ -104,13 +104,13 @@ export class CloudTrust implements Disposable {
 
   #tell(database: CloudDatabase): void {
     const { node, clock, log, record } = this.#parts;
-    log.error("the cloud has another database than before: nothing it says is done until it is adopted", {
+    log.error("cloud has another database than before, rejecting its changes until it is adopted", {
       known: database.known,
       found: database.found,
       remedy: `cloudcore adopt ${node}, or edgecore adopt on this node`,
     });
     record(holdEvent(node, database, clock.nowMs())).catch((error: unknown) =>
-      log.debug("cannot record the event of a cloud that is held back", { error: describeError(error) }),
+      log.debug("cannot record the event of a changed cloud database", { error: describeError(error) }),
     );
   }
 
@@ -118,8 +118,8 @@ export class CloudTrust implements Disposable {
     const { node } = this.#parts;
     const until = `\`cloudcore adopt ${node}\`, or \`edgecore adopt\` on the node`;
     const message = held
-      ? `this cloud has database ${found}, the node obeys ${known}: pods, devices and configuration stay as they are until ${until}`
-      : `the node obeys database ${known}`;
+      ? `the database of the cloud is ${found}, but this node belongs to ${known}: pods, devices and configuration are kept and changes from the cloud are rejected until ${until}`
+      : `this node belongs to database ${known}`;
     return { known, found, message };
   }
 
@@ -135,7 +135,7 @@ export class CloudTrust implements Disposable {
     try {
       if (store.cloud.read()?.name !== this.#found) return;
     } catch (error) {
-      log.debug("cannot read which cloud this node obeys", { error: describeError(error) });
+      log.debug("cannot read which cloud this node belongs to", { error: describeError(error) });
       return;
     }
     log.info("the cloud's database was adopted on this node", { database: this.#found });

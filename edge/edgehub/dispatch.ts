@@ -44,7 +44,9 @@ export class Dispatch {
     if (this.#settled(message)) return;
     const { group } = message.route;
     if (this.#options.held()) {
-      this.#options.log.debug("message of a cloud that is held back", { resource: message.route.resource });
+      this.#options.log.debug("rejected a message of a cloud with another database", {
+        resource: message.route.resource,
+      });
       return;
     }
     const to = receiverOf(group);

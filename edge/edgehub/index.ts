@@ -158,7 +158,7 @@ function serveRequests(options: {
   return port.answer("cloud.request", async ({ timeoutMs, ...message }, { signal }) => {
     if (trust.admits(message)) return requests.ask(newMessage(stamp, message), { timeoutMs, signal });
     const what = `Cannot ask the cloud for "${message.resource}"`;
-    throw new UnavailableError("cloud-held", `${what}: it has another database than the one this node obeys`);
+    throw new UnavailableError("cloud-held", `${what}: its database is not the one this node belongs to`);
   });
 }
 

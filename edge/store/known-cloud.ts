@@ -1,7 +1,7 @@
 import type { Database } from "bun:sqlite";
 
 export interface CloudRecord {
-  /** the database of the cloud this node obeys */
+  /** the database of the cloud this node belongs to */
   readonly name: string;
   /** the last other one met, null when there never was one */
   readonly other: string | null;
@@ -9,7 +9,7 @@ export interface CloudRecord {
   readonly heldSince: number | null;
 }
 
-/** Which cloud this node obeys, by the name of that cloud's database. */
+/** Which cloud this node belongs to, by the name of that cloud's database. */
 export class KnownCloud {
   readonly #read;
   readonly #write;
@@ -30,7 +30,7 @@ export class KnownCloud {
     this.#write.run(name, other, heldSince);
   }
 
-  /** From now on the other cloud is obeyed. @returns its name, undefined when none is held back */
+  /** From now on the other cloud is accepted. @returns its name, undefined when none is held back */
   adopt(): string | undefined {
     const record = this.read();
     if (!record || record.heldSince === null || record.other === null) return undefined;

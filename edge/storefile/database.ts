@@ -77,15 +77,15 @@ function newer(version: number): DatabaseFault {
 }
 
 const notOne = "name the file of edgecore's database in database.path, or move that one away";
-const anew =
-  "restart edgecore: it sets a damaged database aside and starts a new one with what can be read, and the cloud sends the rest again";
+const recreated =
+  "restart edgecore: it moves a damaged database aside and creates a new one from the readable rows, and the cloud sends the rest again";
 const faults: Readonly<Record<string, readonly [why: string, mend: string]>> = {
   SQLITE_NOTADB: ["it is no SQLite database", notOne],
-  SQLITE_CORRUPT: ["it is damaged", anew],
+  SQLITE_CORRUPT: ["it is damaged", recreated],
   SQLITE_FULL: ["its disk is full", "free some space there"],
   SQLITE_READONLY: ["it cannot be written", "make the file and its file system writable for edgecore"],
   SQLITE_CANTOPEN: ["it cannot be opened", "see that its folder is there and edgecore may write to both"],
-  SQLITE_IOERR: ["its disk cannot be read or written", "free some space there, and see to the disk"],
+  SQLITE_IOERR: ["its disk cannot be read or written", "free some space there, and check the disk"],
   SQLITE_BUSY: ["another process keeps it locked", "end that process"],
 };
 

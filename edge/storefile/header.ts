@@ -10,7 +10,7 @@ const freeListAt = 32;
  * Makes a database readable that was cut off, or whose first bytes are lost, as far as its pages are there: SQLite reads
  * nothing of a file whose header does not fit. `like` is a sound database of the same kind.
  */
-export function mendHeader(path: string, like: string): void {
+export function repairHeader(path: string, like: string): void {
   const file = openSync(path, "r+");
   try {
     const { size } = fstatSync(file);

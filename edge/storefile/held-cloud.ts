@@ -2,7 +2,7 @@ import { Database } from "bun:sqlite";
 import { existsSync } from "node:fs";
 
 export interface HeldCloud {
-  /** the database this node obeys */
+  /** the database this node belongs to */
   readonly known: string;
   /** the one of the cloud held back */
   readonly found: string;

@@ -4,7 +4,7 @@ import { describeError } from "#shared/errors";
 import { setDatabaseAside } from "#shared/files";
 import type { Logger } from "#shared/log";
 import { isDamage, openDatabase } from "./database.ts";
-import { magic, mendHeader } from "./header.ts";
+import { magic, repairHeader } from "./header.ts";
 
 /** What this node should run and still has to say; the past values of devices are not worth a node that stays down. */
 const tables = [
@@ -38,12 +38,12 @@ export function openSoundDatabase(path: string, { nowMs, log }: SoundOptions): D
   const aside = setDatabaseAside(path, nowMs);
   const fresh = openDatabase(path);
   const rescued = salvage(aside, fresh, path);
-  log.error("database was damaged: set it aside and started a new one with what could be read", {
+  log.error("database was damaged, moved it aside and created a new one from the readable rows", {
     database: path,
     fault,
     aside,
     rescued,
-    lost: "past values of devices, and what could not be read",
+    lost: "history of devices, and unreadable rows",
   });
   return fresh;
 }
@@ -71,7 +71,7 @@ function salvage(from: string, fresh: Database, path: string): Record<string, nu
   const rescued: Record<string, number> = {};
   for (const table of tables) rescued[table] = 0;
   try {
-    mendHeader(from, path);
+    repairHeader(from, path);
     using old = new Database(from, { readwrite: true });
     for (const table of tables) rescued[table] = copyTable(old, fresh, table);
   } catch {

@@ -153,8 +153,8 @@ export function checkAside(path: string): Finding[] {
   return asideOf(path).map((aside) =>
     warn(
       "database",
-      `${aside} was damaged and set aside`,
-      "see to the disk, and remove it when it is of no use any more",
+      `${aside} was damaged and moved aside`,
+      "check the disk, and remove the file when it is no longer needed",
     ),
   );
 }
@@ -167,12 +167,12 @@ export function checkPrivate(places: PrivatePlaces): Finding[] {
       return warn(
         "private files",
         evidence,
-        "give it to the user that runs this program, and to nobody else",
+        "make it owned by and accessible to the user of this program only",
       );
     return fail(
       "private files",
       evidence,
-      `chmod ${wanted.toString(8).padStart(4, "0")} it, or restart: it is done then`,
+      `chmod ${wanted.toString(8).padStart(4, "0")} it, or restart: the start does it`,
     );
   });
 }

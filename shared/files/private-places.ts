@@ -45,17 +45,17 @@ export function findExposed(places: PrivatePlaces): Exposed[] {
 export function tightenExposed(places: PrivatePlaces, log: Logger): void {
   for (const { path, why, wanted } of findExposed(places)) {
     try {
-      if (wanted === undefined) log.warn("private file is exposed", { path, why });
+      if (wanted === undefined) log.warn("private file is accessible to others", { path, why });
       else {
         chmodSync(path, wanted);
-        log.warn("private file was exposed, took the rights of others away", {
+        log.warn("private file was accessible to others, restricted it", {
           path,
           why,
           mode: octal(wanted),
         });
       }
     } catch (error) {
-      log.warn("private file is exposed", { path, why, error: describeError(error) });
+      log.warn("private file is accessible to others", { path, why, error: describeError(error) });
     }
   }
 }
@@ -65,7 +65,7 @@ function judgeHome({ home }: PrivatePlaces): Exposed | undefined {
   if (found?.wanted === undefined) return found;
   const strange = entriesOf(home).find((name) => !ours.test(name));
   if (strange === undefined) return found;
-  return { ...found, why: `${found.why}, and holds other things too (${strange})`, wanted: undefined };
+  return { ...found, why: `${found.why}, and contains other files (${strange})`, wanted: undefined };
 }
 
 function judge(path: string): Exposed | undefined {

@@ -8,7 +8,7 @@ import type { NewMessage, WireMessage } from "./wire.ts";
 export interface EdgeCatalog {
   /**
    * The link to the cloud came up or went away. Emitted by edgehub. `database` is there once the node has met a cloud
-   * with another database than the one it obeys; while that is held back nothing the cloud says reaches the modules,
+   * with another database than the one it belongs to; while that is held back nothing the cloud says reaches the modules,
    * so nothing that is missing in what it says may be removed.
    */
   "link.changed": {
@@ -119,7 +119,7 @@ export interface CloudCatalog {
 export interface CloudDatabase {
   /** Whether its word is held back until an operator adopts it. */
   readonly held: boolean;
-  /** the one this node obeys */
+  /** the one this node belongs to */
   readonly known: string;
   /** the one the cloud at the other end of the link has */
   readonly found: string;

@@ -80,7 +80,7 @@ export const closeCodes = {
 /** The group of messages about the link itself between our cloud and our nodes. Other peers do not know it. */
 export const cloudGroup = "cloud";
 /**
- * An operator in the cloud adopted its database, which the content names, for the node: it may obey. Answered with `ok`
+ * An operator in the cloud adopted its database, which the content names, for the node: it may accept it. Answered with `ok`
  * once the node has stored it.
  */
 export const adoptRoute = {

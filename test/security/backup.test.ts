@@ -112,7 +112,7 @@ describe("a backup of a cloudcore that is written to", () => {
     ]);
     await cloud.kill();
     const full = await cloud.run("restore", file);
-    expect([full.code, full.err]).toEqual([2, expect.stringContaining("give --force to set them aside")]);
+    expect([full.code, full.err]).toEqual([2, expect.stringContaining("--force moves them aside")]);
   }, 20_000);
 
   test("brings back every write that was acknowledged before it began when all data is lost", async () => {
@@ -139,7 +139,7 @@ describe("a backup of a cloudcore that is written to", () => {
     expect((await api.call("POST", ...object("after", 1))).status).toBe(201);
     await cloud.stop();
     const { code, out } = await cloud.run("restore", file, "--force");
-    const aside = /what was there before is in (\S+)/.exec(out)?.[1] ?? "";
+    const aside = /the previous data is in (\S+)/.exec(out)?.[1] ?? "";
     expect([code, readdirSync(aside).includes("cloudcore.db")]).toEqual([0, true]);
     await cloud.start();
     expect((await namesIn(new AdminApi(cloud.dataDir))).has("after")).toBe(false);
@@ -159,12 +159,12 @@ describe("a backup of a cloudcore that is written to", () => {
   };
 
   test.each([
-    ["cut off", (path: string) => truncateSync(path, statSync(path).size - 700_000), "ends early"],
-    ["empty", (path: string) => truncateSync(path, 0), "ends early"],
+    ["cut off", (path: string) => truncateSync(path, statSync(path).size - 700_000), "is truncated"],
+    ["empty", (path: string) => truncateSync(path, 0), "is truncated"],
     [
       "something else",
       (path: string) => writeFileSync(path, "x".repeat(5000)),
-      "no archive of `cloudcore backup`",
+      "not an archive of `cloudcore backup`",
     ],
     ["changed in one byte", flip, "is damaged: its checksum is another one"],
   ])(
@@ -192,7 +192,7 @@ describe("a backup of a cloudcore that is written to", () => {
       rmSync(target);
     }
     expect((await cloud.run("backup", target, "--without-telemetry")).out).toContain(
-      "not in it: telemetry.db",
+      "not included: telemetry.db",
     );
     expect(readdirSync(dir.path).filter((name) => name.startsWith("killed"))).toEqual(["killed.tar"]);
   }, 30_000);
@@ -240,7 +240,7 @@ test("backup names what it cannot hold when the keys are kept elsewhere, and res
   await cloud.start();
   await new AdminApi(cloud.dataDir).call("POST", ...object("one", 4));
   const file = join(dir.path, "backup.tar");
-  expect((await cloud.run("backup", file)).out).toContain(`not in it: ${keys}`);
+  expect((await cloud.run("backup", file)).out).toContain(`not included: ${keys}`);
   await cloud.stop();
   rmSync(cloud.dataDir, { recursive: true });
   const saved = readFileSync(keys);

@@ -52,7 +52,7 @@ describe("a database of cloudcore that is damaged", () => {
     expect(err).not.toContain("JSON Parse error");
     expect((await cloud.run("check")).out).toMatch(/fail {2}database .*configmaps default\/settings/);
     const repaired = await cloud.run("repair");
-    expect(repaired.out).toContain("configmaps default/settings: put back as it was at revision");
+    expect(repaired.out).toContain("configmaps default/settings: restored from revision");
     await cloud.start();
     expect(await valueOf(cloud)).toBe("first");
     expect((await cloud.run("check")).out).toMatch(/ok {4}database/);
@@ -121,7 +121,7 @@ test.each([
       readdirSync(cloud.dataDir).filter((name) => name.startsWith("telemetry.db.damaged-")),
     ).toHaveLength(1);
     expect((await cloud.run("check")).out).toMatch(
-      /warn {2}database .*telemetry\.db\.damaged-.* was damaged and set aside/,
+      /warn {2}database .*telemetry\.db\.damaged-.* was damaged and moved aside/,
     );
   },
   30_000,

@@ -107,7 +107,7 @@ test.each(damages)(
     damage(path);
     {
       await using edge = await startEdge(dir.path);
-      expect(edge.says()).toContain("database was damaged: set it aside");
+      expect(edge.says()).toContain("database was damaged, moved it aside");
       expect(count(path, "meta")).toBeGreaterThanOrEqual(kept);
     }
     // Under another name the cloud sends everything again.
@@ -123,7 +123,7 @@ test.each(damages)(
         stderr: "pipe",
       }),
     );
-    expect(check.out).toMatch(/warn {2}database .*was damaged and set aside/);
+    expect(check.out).toMatch(/warn {2}database .*was damaged and moved aside/);
     await using again = await startEdge(dir.path);
     expect(again.says()).not.toContain("was damaged");
   },

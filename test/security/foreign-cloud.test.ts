@@ -103,7 +103,7 @@ describe.skipIf(!hasPair())("a cloud that lost its database", () => {
     await pair.startEdge();
     await until(
       20_000,
-      () => pair.edgeSays().includes("nothing it says is done") || "the node does not say it",
+      () => pair.edgeSays().includes("rejecting its changes") || "the node does not say it",
     );
     await pair.ready();
     await until(20_000, async () => {
@@ -113,8 +113,8 @@ describe.skipIf(!hasPair())("a cloud that lost its database", () => {
     expect(kept(pair)).toEqual(before);
   }, 60_000);
 
-  test("is obeyed once an operator adopts it in the cloud", async () => {
-    expect(await pair.command("cloud", "adopt", pair.node)).toContain("obeys this cloud from now on");
+  test("is accepted once an operator adopts it in the cloud", async () => {
+    expect(await pair.command("cloud", "adopt", pair.node)).toContain("accepts this cloud");
     await pair.kubectl("wait", "--for=condition=Ready", "pod/foreign", "--timeout=30s");
     await until(20_000, () => pair.rows("SELECT id FROM device").length === 0 || "the device is left");
     await until(20_000, () => pair.containers("name=_web_").length === 0 || "the old pod is left");
@@ -122,7 +122,7 @@ describe.skipIf(!hasPair())("a cloud that lost its database", () => {
     expect(await pair.command("cloud", "adopt", "--all")).toContain("nothing to adopt");
   }, 60_000);
 
-  test("is obeyed once it is adopted on the node", async () => {
+  test("is accepted once it is adopted on the node", async () => {
     await loseDatabase(pair);
     await isHeld(pair, "True");
     expect(pair.containers("name=_foreign_", "status=running")).toHaveLength(2);

@@ -67,7 +67,7 @@ describe("cloudcore in a data directory that systemd made", () => {
     writeFileSync(join(cloud.dataDir, "holiday.jpg"), "");
     await cloud.start();
     expect(statSync(cloud.dataDir).mode & 0o777).toBe(0o755);
-    expect(cloud.says()).toContain("and holds other things too (holiday.jpg)");
+    expect(cloud.says()).toContain("and contains other files (holiday.jpg)");
   }, 30_000);
 });
 

@@ -4,15 +4,15 @@ import { meetCloud } from "#internal/edge/cloudtrust/meeting.ts";
 const known = { name: "a", other: null, heldSince: null };
 const held = { name: "a", other: "b", heldSince: 5 };
 
-test("a cloud is obeyed when it is the first to name its database", () => {
+test("a cloud is accepted when it is the first to name its database", () => {
   expect(meetCloud(undefined, "a", 9)).toEqual({ held: false, record: known });
 });
 
-test("a cloud is obeyed when it has the database the node knows", () => {
+test("a cloud is accepted when it has the database the node knows", () => {
   expect(meetCloud(known, "a", 9)).toEqual({ held: false });
 });
 
-test("a cloud is obeyed as before when it names no database, as KubeEdge's does", () => {
+test("a cloud is accepted as before when it names no database, as KubeEdge's does", () => {
   expect(meetCloud(known, undefined, 9)).toEqual({ held: false });
   expect(meetCloud(held, undefined, 9)).toEqual({ held: false });
 });
@@ -25,7 +25,7 @@ test("a cloud stays held back, since it was first met, when it connects again", 
   expect(meetCloud(held, "b", 9)).toEqual({ held: true });
 });
 
-test("a cloud that has its database back is obeyed again", () => {
+test("a cloud that has its database back is accepted again", () => {
   expect(meetCloud(held, "a", 9)).toEqual({ held: false, record: { ...held, heldSince: null } });
 });
 
