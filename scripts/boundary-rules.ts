@@ -49,6 +49,7 @@ export const folderRules: readonly FolderRule[] = [
     values: ["shared/*", "cloud/certificates", "cloud/kubeclient", "cloud/nodeaccess"],
   },
   { folders: ["edge/check"], values: ["shared/*", "edge/runtime", "edge/store"] },
+  { folders: ["cloud/adoption"], values: ["shared/*", "cloud/kubeclient", "cloud/operator"] },
   { folders: ["cloud/certificates"], values: ["shared/*"] },
   { folders: ["cloud/control"], values: ["shared/*", "cloud/kubeclient"] },
   {

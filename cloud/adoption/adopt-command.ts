@@ -1,9 +1,8 @@
-import { existsSync } from "node:fs";
-import { join } from "node:path";
-import { createKubeClient, resources, type KubeClient, type KubeOptions } from "#cloud/kubeclient";
+import { resources, type KubeClient } from "#cloud/kubeclient";
+import { withKube } from "#cloud/operator";
 import type { Asked, Host, Operation } from "#shared/cli";
 import type { CloudConfig } from "#shared/config";
-import { ConfigError, quote, UnavailableError } from "#shared/errors";
+import { ConfigError, quote } from "#shared/errors";
 import type { Node } from "#shared/kube";
 import { createLogger } from "#shared/log";
 import { databaseName } from "./database-name.ts";
@@ -15,36 +14,22 @@ const lookEveryMs = 200;
 /** `cloudcore adopt NODE… | --all`: makes nodes accept this cloud that reject it because its database changed. */
 export const adoptOperation: Operation<CloudConfig> = {
   switches: ["all"],
-  run: async (asked, config, host) => {
-    const { clock } = host;
-    const log = createLogger({
-      level: "warn",
-      clock,
-      write: (line) => host.err(line),
-      readable: host.terminal,
-    });
-    await using kube = await createKubeClient(accessOf(config), { clock, log });
-    const database = await databaseName(kube, { clock, log });
-    if (database === undefined) return 1;
-    const nodes = await chosen(asked, kube);
-    if (nodes.length === 0) host.out("nothing to adopt: every node accepts this cloud\n");
-    const outcomes = await Promise.all(nodes.map((node) => adoptNode(node, { kube, database, host })));
-    return outcomes.every(Boolean) ? 0 : 1;
-  },
+  run: (asked, config, host) => withKube(config, host, (kube) => adopt(asked, kube, host)),
 };
 
-function accessOf({ kube, embedded, dataDir }: CloudConfig): KubeOptions {
-  if (kube.master !== undefined) return { from: "master", url: kube.master };
-  if (!embedded)
-    return kube.kubeconfig === undefined
-      ? { from: "in-cluster" }
-      : { from: "kubeconfig", path: kube.kubeconfig };
-  const path = join(dataDir, "kubeconfig");
-  if (existsSync(path)) return { from: "kubeconfig", path };
-  throw new UnavailableError(
-    "no-kubeconfig",
-    `Cannot adopt: no ${quote(path)}: start cloudcore, or name its --data-dir`,
-  );
+async function adopt(asked: Asked, kube: KubeClient, host: Host): Promise<number> {
+  const log = createLogger({
+    level: "warn",
+    clock: host.clock,
+    write: (line) => host.err(line),
+    readable: true,
+  });
+  const database = await databaseName(kube, { clock: host.clock, log });
+  if (database === undefined) return 1;
+  const nodes = await chosen(asked, kube);
+  if (nodes.length === 0) host.out("nothing to adopt: every node accepts this cloud\n");
+  const outcomes = await Promise.all(nodes.map((node) => adoptNode(node, { kube, database, host })));
+  return outcomes.every(Boolean) ? 0 : 1;
 }
 
 async function chosen(asked: Asked, kube: KubeClient): Promise<Node[]> {

@@ -33,8 +33,6 @@ export interface MetaManagerDeps {
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Whether pods the cloud does not know may be removed now; they may unless told otherwise. */
-  readonly mayRemoveUnknown?: () => boolean;
 }
 
 /** How long a pod waits for an object that the cloud has not pushed yet. */
@@ -52,15 +50,15 @@ export async function startMetaManager(deps: MetaManagerDeps): Promise<Running> 
   const downstream = new Downstream(store, (change) => tell(port, change), deps.log);
   stack.defer(() => downstream.drained());
   const reports = stack.use(new UntilStored(clock, deps.log));
+  const link = { connected: false, held: false };
   const check = new PodCheck({
     store,
     downstream,
     stamp,
     log: deps.log,
     ask: (message) => port.ask("cloud.request", message),
-    mayRemoveUnknown: deps.mayRemoveUnknown ?? (() => true),
+    mayRemoveUnknown: () => !link.held,
   });
-  const link = { connected: false };
   const wake = (): void => void port.emit("outbox.added", {});
 
   stack.use(port.answer("object.deliver", (message) => downstream.deliver(message)));
@@ -90,8 +88,9 @@ export async function startMetaManager(deps: MetaManagerDeps): Promise<Running> 
     ),
   );
   stack.use(
-    port.on("link.changed", ({ connected }) => {
+    port.on("link.changed", ({ connected, database }) => {
       link.connected = connected;
+      link.held = database?.held === true;
       if (!connected) return;
       reports.run("all statuses", () => {
         if (upstream.repeatStatuses()) wake();

@@ -31,7 +31,7 @@ async function world(dir: string) {
   });
   const told: string[] = [];
   const asked: NewMessage[] = [];
-  const cloud: { answer: unknown; mayRemove: boolean } = { answer: undefined, mayRemove: true };
+  const cloud: { answer: unknown } = { answer: undefined };
   const port = bus.port<"link.changed", "pod.confirm" | "object.deliver", "pod.changed", "cloud.request">(
     "test",
   );
@@ -46,7 +46,6 @@ async function world(dir: string) {
     store,
     clock: new FakeClock(),
     log: silentLog(),
-    mayRemoveUnknown: () => cloud.mayRemove,
   });
   return {
     store,
@@ -99,9 +98,11 @@ test("a pod the cloud does not know stays while the word of the cloud does not c
   using dir = tempDir();
   await using at = await world(dir.path);
   at.cloud.answer = failure("NotFound", 'pods "web" not found');
-  at.cloud.mayRemove = false;
+  const met = { connected: true, reason: "test" };
+  const database = { known: "a", found: "b", message: "" };
+  await at.port.emit("link.changed", { ...met, database: { ...database, held: true } });
   expect(await at.confirm()).toBe("unknown");
-  at.cloud.mayRemove = true;
+  await at.port.emit("link.changed", { ...met, database: { ...database, held: false } });
   expect(await at.confirm()).toBe("gone");
 });
 
