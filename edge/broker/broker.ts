@@ -10,7 +10,8 @@ import type { Store } from "#edge/store";
 import { Access } from "#edge/mqttaccess";
 import { admitClients, identify, longestIdentifier } from "./admission.ts";
 import { inner, readerOf, tame, type InnerClient } from "./connection.ts";
-import { FanOut, Unread, type Traffic } from "./fan-out.ts";
+import { FanOut, type Traffic } from "./fan-out.ts";
+import { Backlog } from "#edge/mqttflow";
 import { listen, type Listeners, type Peer } from "#edge/mqttsockets";
 import { Publishing } from "./publishing.ts";
 import { RetainedSender } from "./retained-sender.ts";
@@ -38,7 +39,7 @@ interface Inside {
   readonly access: Access;
   readonly sessions: Sessions;
   readonly fanOut: FanOut;
-  readonly unread: Unread;
+  readonly backlog: Backlog;
   readonly seldom: Seldom;
   readonly publishing: Publishing;
   readonly subscribing: Subscribing;
@@ -67,7 +68,7 @@ export async function startBroker(config: BrokerConfig, parts: BrokerParts): Pro
   const online: Online = { clients: {} };
   const traffic: Traffic = { received: 0, receivedBytes: 0, sent: 0, sentBytes: 0, dropped: 0 };
   const inside = makeInside(config, parts, { online, traffic });
-  const { sessions, fanOut, publishing } = inside;
+  const { sessions, fanOut, publishing, backlog } = inside;
   const options = {
     persistence: sessions,
     mq: silentEmitter,
@@ -85,7 +86,12 @@ export async function startBroker(config: BrokerConfig, parts: BrokerParts): Pro
   for (const will of sessions.takeLeftWills()) tellLeftWill(inside, will);
   stack.use(
     startFigures({
-      counts: () => ({ ...sessions.counts(), clients: broker.connectedClients, live: fanOut.subscriptions }),
+      counts: () => ({
+        ...sessions.counts(),
+        clients: broker.connectedClients,
+        live: fanOut.subscriptions,
+        slow: backlog,
+      }),
       traffic,
       version: parts.version,
       clock: parts.clock,
@@ -135,10 +141,8 @@ function makeInside(
     onEnded: (client) =>
       seldom.warn("ended the session longest away: there are too many", { client: clientIdOf(client) }),
   });
-  const unread = new Unread(config.maxPacketBytes, () =>
-    seldom.warn("cut off an MQTT client that does not read", {}),
-  );
-  const fanOut = new FanOut(traffic, unread);
+  const backlog = keepBacklog(config, { clock, seldom, traffic });
+  const fanOut = new FanOut(traffic, backlog);
   const access = new Access(config);
   const publishing = new Publishing({ access, sessions, fanOut, traffic, log: seldom, receive, mostLevels });
   const retained = new RetainedSender(sessions, fanOut, (client, error) => {
@@ -154,7 +158,7 @@ function makeInside(
     access,
     sessions,
     fanOut,
-    unread,
+    backlog,
     publishing,
     subscribing,
     traffic,
@@ -165,17 +169,43 @@ function makeInside(
   };
 }
 
+/** What waits for clients in memory; the log says whom it was too much for. */
+function keepBacklog(
+  { slowClientsBytes, maxPacketBytes }: BrokerConfig,
+  { clock, seldom, traffic }: { readonly clock: Clock; readonly seldom: Seldom; readonly traffic: Traffic },
+): Backlog {
+  return new Backlog({
+    mostBytes: slowClientsBytes,
+    maxPacketBytes,
+    clock,
+    onDropped: ({ client, dropped }, messages) => {
+      traffic.dropped += messages;
+      seldom.warn(
+        "dropped messages of QoS 0 for an MQTT client that reads too slowly",
+        { client: client(), dropped },
+        client(),
+      );
+    },
+    onCut: ({ client }, waitingBytes) =>
+      seldom.warn(
+        "disconnected an MQTT client that reads too slowly",
+        { client: client(), waitingBytes },
+        client(),
+      ),
+  });
+}
+
 function listenFor(
   broker: Aedes,
   config: BrokerConfig,
-  { peers, publishing, subscribing, sessions, unread, clock, seldom }: Inside,
+  { peers, publishing, subscribing, sessions, backlog, clock, seldom }: Inside,
 ): Promise<Listeners> {
   const accept = (stream: Duplex, peer: Peer): void => {
     peers.set(stream, peer);
     tame(broker.handle(stream) as unknown as InnerClient, {
       brokerId: broker.id,
       maxPacketBytes: config.maxPacketBytes,
-      unread,
+      backlog,
       take: (client, packet) => {
         if (packet.cmd === "publish" || packet.cmd === "pubrel") publishing.take(client, packet);
         else subscribing.take(client, packet);
@@ -269,17 +299,22 @@ function keepRegister(broker: Aedes): Register {
 }
 
 function beginReading(inside: Inside, client: InnerClient): void {
-  const { sessions, fanOut, unread, log, access, traffic } = inside;
+  const { sessions, fanOut, log, access, traffic, seldom } = inside;
   const who = identify(client);
   const reader = readerOf(client, {
     may: (topic) => access.open || access.mayReceive(who, topic),
     sessions,
-    unread,
     failed: (error) => log.warn("cannot number a message for a client", { client: who.clientId, error }),
-    dropped: () => (traffic.dropped += 1),
+    dropped: () => {
+      traffic.dropped += 1;
+      seldom.warn(
+        "dropped a message for an MQTT client that acknowledges nothing",
+        { client: who.clientId },
+        client.id ?? "",
+      );
+    },
   });
   client.reader = reader;
-  client.flush = () => fanOut.flush(reader);
   client.sendRest = () => deliverRest(client, inside);
   client.conn.once("close", () => fanOut.gone(reader));
   // Not what aedes was told when it asked: the connection before may have subscribed to more since.

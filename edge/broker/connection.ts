@@ -2,8 +2,9 @@ import type { Duplex } from "node:stream";
 import type { Client } from "aedes";
 import { newInbox, type BrokerPacket, type Inbox, type QoS, type Sessions } from "#edge/mqttsessions";
 import type { Identity } from "#edge/mqttaccess";
-import { encodePublish } from "./encode.ts";
-import type { Reader, Unread } from "./fan-out.ts";
+import type { Backlog, Outbound, Publisher } from "#edge/mqttflow";
+import { encodePublish, encodePublishHead } from "./encode.ts";
+import type { Reader } from "./fan-out.ts";
 import { holdToRules, type InnerParser } from "./protocol-rules.ts";
 import type { Subscribe, Unsubscribe } from "./subscribing.ts";
 
@@ -30,6 +31,10 @@ export interface InnerClient {
   duplicates: object;
   waitForDrain(done: (error: Error | null, client: unknown) => void): void;
   emit(event: "error", error: Error): boolean;
+  /** All that is written to it. */
+  outbound: Outbound;
+  /** As far as it can be paused. */
+  publisher: Publisher;
   reader?: Reader;
   who?: Identity;
   /** settles when what it published so far is answered: answers go out in the order of the questions */
@@ -44,8 +49,6 @@ export interface InnerClient {
   stalled?: boolean;
   /** Its CONNECT was answered: what came behind it is dealt with. */
   letIn?: () => void;
-  /** Writes what was to be written with the end of this turn of the event loop. */
-  flush?: () => void;
   /** Sends what waits in its queue. */
   sendRest?: () => void;
   /** Wakes who waits for acknowledgements. */
@@ -69,7 +72,7 @@ export type Inbound =
 
 export interface TameOptions {
   readonly brokerId: string;
-  readonly unread: Unread;
+  readonly backlog: Backlog;
   readonly maxPacketBytes: number;
   /** Takes over what a client publishes and subscribes to. */
   readonly take: (client: InnerClient, packet: Inbound) => void;
@@ -78,20 +81,24 @@ export interface TameOptions {
 
 /**
  * Corrects what aedes does with a connection: the rules it does not hold clients to (see `holdToRules`); what a client
- * publishes and subscribes to goes to `take`, and nothing more is read before it is dealt with; a client that does not read is cut off
- * instead of holding up all others; a message is not
- * taken for a duplicate because one published later overtook it (the fan-out delivers once); and ids begin at 1 and are
- * not given twice.
+ * publishes and subscribes to goes to `take`, and nothing more is read before it is dealt with; what is written to a
+ * client goes through its `Outbound`; a message is not taken for a duplicate because one published later overtook it (the
+ * fan-out delivers once); and ids begin at 1 and are not given twice.
  */
 export function tame(client: InnerClient, options: TameOptions): void {
   holdToRules(client._parser, client.conn, {
     maxPacketBytes: options.maxPacketBytes,
     version: () => client.version ?? undefined,
   });
+  client.outbound = options.backlog.open(client.conn, () => client.who?.clientId ?? client.id ?? "");
+  client.waitForDrain = (done) => {
+    const { outbound, conn } = client;
+    void outbound
+      .drained(mostUnsent)
+      .then(() => setImmediate(done, conn.destroyed ? new Error("connection closed") : null, client));
+  };
   readInTurn(client);
   takePackets(client, options.take);
-  gather(client.conn);
-  cutOffSlow(client, options.unread);
   numberFromOne(client, options.sessions);
   client.duplicates = {
     get [options.brokerId]() {
@@ -111,7 +118,6 @@ export function inboxOf(client: InnerClient, sessions: Sessions): Inbox {
 export interface ReaderOptions {
   readonly may: (topic: string) => boolean;
   readonly sessions: Sessions;
-  readonly unread: Unread;
   readonly failed: (error: unknown) => void;
   /** A message was given up: the session ends with the connection, and it acknowledges nothing. */
   readonly dropped: () => void;
@@ -120,17 +126,22 @@ export interface ReaderOptions {
 /** Messages a client may have to acknowledge: of a lasting session, and of one that ends with the connection. */
 export const window = 1000;
 const mostUnacknowledged = 10_000;
+/** Bytes that may wait for a client before what its session keeps for it stays there. */
+const mostUnsent = 256 * 1024;
+/** A payload of so many bytes is not copied for each client. */
+const worthSharing = 2048;
 
 /**
  * A connection as the fan-out sees it. A lasting session whose queue is being sent after its return is given no newer
  * messages meanwhile: they are in the queue and follow, in order.
  */
 export function readerOf(client: InnerClient, options: ReaderOptions): Reader {
-  const { may, sessions, unread, failed, dropped } = options;
-  const { conn } = client;
+  const { may, sessions, failed, dropped } = options;
+  const { conn, outbound } = client;
   const id = client.id ?? "";
+  outbound.fill = () => (client.clean ? (client.awaited?.size ?? 0) / mostUnacknowledged : sessions.fill(id));
   return {
-    conn,
+    outbound,
     may,
     open: () => client.connackSent && !conn.destroyed,
     refuse: (packet) => {
@@ -145,10 +156,7 @@ export function readerOf(client: InnerClient, options: ReaderOptions): Reader {
       if (!assigned) return;
       client._nextId = (messageId % 65_535) + 1;
       awaited.set(messageId, qos === 1 ? "puback" : "pubrec");
-      const send = (): void => {
-        writePublish(client, packet, { qos, messageId });
-        unread.check(conn);
-      };
+      const send = (): void => writePublish(client, packet, { qos, messageId });
       if (!assigned.stored) return send();
       assigned.stored.then(send).catch((error: unknown) => {
         failed(error);
@@ -161,38 +169,20 @@ export function readerOf(client: InnerClient, options: ReaderOptions): Reader {
 
 function isReady(client: InnerClient, awaited: ReadonlyMap<number, Ack>): boolean {
   if (!client.connected) return false;
-  if (awaited.size >= window) client.stalled = true;
+  if (awaited.size >= window || client.outbound.waiting > mostUnsent) client.stalled = true;
   return client.stalled !== true;
 }
 
 function writePublish(
-  { conn }: InnerClient,
+  { outbound }: InnerClient,
   { topic = "", payload = "", retain = false }: BrokerPacket,
   { qos, messageId }: { readonly qos: QoS; readonly messageId: number },
 ): void {
-  if (conn.destroyed) return;
-  writeGathered(conn, encodePublish({ topic, payload: Buffer.from(payload), qos, retain, messageId }));
-}
-
-/** Writes with all else that this turn of the event loop has for the connection. */
-export function writeGathered(conn: Duplex, bytes: Buffer): void {
-  conn.cork();
-  conn.write(bytes);
-  conn.uncork();
-}
-
-/** Resolves when the connection has written most of what waits, or is gone. */
-export async function drained(conn: Duplex, most: number): Promise<void> {
-  while (conn.writableLength > most && !conn.destroyed)
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        conn.off("drain", done);
-        conn.off("close", done);
-        resolve();
-      };
-      conn.once("drain", done);
-      conn.once("close", done);
-    });
+  const bytes = Buffer.isBuffer(payload) ? payload : Buffer.from(payload);
+  const publication = { topic, payload: bytes, qos, retain, messageId };
+  if (bytes.length < worthSharing) return outbound.say(encodePublish(publication));
+  outbound.say(encodePublishHead(publication));
+  outbound.say(bytes);
 }
 
 /** Resolves when the client has no more than so many messages to acknowledge, or is gone. One may wait at a time. */
@@ -214,14 +204,16 @@ export async function acknowledged(client: InnerClient, most: number): Promise<v
 /** Packets taken from a client that has read next to nothing since, and bytes that are more than that. */
 const mostUnheard = 10_000;
 const worthHearing = 64 * 1024;
+/** Bytes that may wait for one that sends so much. */
+const mostUnheardBytes = 16 * 1024;
 /** Read of one client before others have their turn. */
 const atOnceBytes = 64 * 1024;
 const pingResponse = Buffer.from([0xd0, 0]);
 
 /**
  * Reads on when what was read is dealt with. aedes counts that down at every arrival of bytes too, and so would read
- * without end while nothing is stored. Of a client that does not read its answers nothing more is read until it does:
- * that shows when its connection is drained, and where more is written to one that reads behind a long backlog.
+ * without end while nothing is stored. Of a client that does not read its answers nothing more is read until it does, and
+ * neither is of a publisher that is paused.
  */
 function readInTurn(client: InnerClient): void {
   const { conn, _nextBatch: next } = client;
@@ -242,13 +234,23 @@ function readInTurn(client: InnerClient): void {
     if (!resting) setImmediate(goOnReading);
     resting = true;
   };
-  const isDeaf = watchHearing(client, () => {
+  const isDeaf = watchHearing(client);
+  client.outbound.onTaken = () => {
     if (waiting) setImmediate(goOnReading);
     waiting = false;
-  });
+    goOn(client);
+  };
+  client.publisher = {
+    outbound: client.outbound,
+    isHeld: false,
+    resume: () => void setImmediate(goOnReading),
+    keepAlive: () => {
+      if (client._keepaliveInterval > 0) client._keepaliveTimer?.refresh();
+    },
+  };
   const waits = (): boolean => {
     waiting = isDeaf();
-    return waiting;
+    return waiting || client.publisher.isHeld;
   };
   const isFree = (): boolean => client._parsingBatch <= 0 && !client.closed && !waits();
   client._parsingBatch = 0;
@@ -259,26 +261,18 @@ function readInTurn(client: InnerClient): void {
   };
   conn.off("readable", next);
   conn.on("readable", goOnReading);
-  conn.on("drain", goOnReading);
 }
 
 /** @returns whether the client has sent much and read little since */
-function watchHearing({ conn, _parser: parser }: InnerClient, onWrite: () => void): () => boolean {
-  const write = conn.write.bind(conn) as (chunk: Buffer | string, ...more: unknown[]) => boolean;
-  let written = 0;
-  conn.write = (chunk: Buffer | string, ...more: unknown[]) => {
-    written += Buffer.byteLength(chunk);
-    onWrite();
-    return write(chunk, ...more);
-  };
+function watchHearing({ outbound, _parser: parser }: InnerClient): () => boolean {
   let [unheard, heardBytes] = [0, 0];
   parser.on("packet", () => {
     unheard += 1;
   });
   return () => {
     if (unheard <= mostUnheard) return false;
-    const taken = written - conn.writableLength;
-    if (conn.writableNeedDrain && taken - heardBytes < worthHearing) return true;
+    const { taken } = outbound;
+    if (outbound.waiting > mostUnheardBytes && taken - heardBytes < worthHearing) return true;
     [unheard, heardBytes] = [0, taken];
     return false;
   };
@@ -296,7 +290,7 @@ function takePackets(client: InnerClient, take: TameOptions["take"]): void {
       // Before CONNECT it ends the connection, and is not aedes' in any case.
       if (!isIn) return void client.conn.destroy();
       take(client, packet);
-      if (client._keepaliveInterval > 0) client._keepaliveTimer?.refresh();
+      client.publisher.keepAlive();
       return;
     }
     if (isAck(packet) && !takeAck(client, packet)) {
@@ -324,15 +318,14 @@ function takePackets(client: InnerClient, take: TameOptions["take"]): void {
 
 /** Here, as aedes spends a thousand bytes on it: a client may send a million of them in one piece. */
 function answerPing(client: InnerClient): void {
-  // It tells that what came before it was brought on its way.
-  client.flush?.();
-  writeGathered(client.conn, pingResponse);
-  if (client._keepaliveInterval > 0) client._keepaliveTimer?.refresh();
+  client.outbound.say(pingResponse);
+  client.publisher.keepAlive();
 }
 
 /** Sends on when enough was acknowledged. */
 function goOn(client: InnerClient): void {
-  if (client.stalled === true && (client.awaited?.size ?? 0) <= window / 2) {
+  const { awaited, outbound } = client;
+  if (client.stalled === true && (awaited?.size ?? 0) <= window / 2 && outbound.waiting <= mostUnsent / 4) {
     client.stalled = false;
     client.sendRest?.();
   }
@@ -353,21 +346,13 @@ function isAck(packet: InPacket): packet is AckPacket {
 }
 
 /** @returns false for one that does not belong to the QoS of its message */
-function takeAck({ awaited }: InnerClient, { cmd, messageId = 0 }: AckPacket): boolean {
+function takeAck({ awaited, outbound }: InnerClient, { cmd, messageId = 0 }: AckPacket): boolean {
   const expected = awaited?.get(messageId);
   if (!awaited || expected === undefined) return true;
+  outbound.acknowledged();
   if (cmd === "pubrec") awaited.set(messageId, "pubcomp");
   else awaited.delete(messageId);
   return cmd === expected || (cmd === "pubrec" && expected === "pubcomp");
-}
-
-function cutOffSlow(client: InnerClient, unread: Unread): void {
-  const waitForDrain = client.waitForDrain.bind(client);
-  client.waitForDrain = (done) => {
-    if (!client.connected) return waitForDrain(done);
-    unread.check(client.conn);
-    setImmediate(done, client.conn.destroyed ? new Error("client does not read") : null, client);
-  };
 }
 
 /** aedes begins anywhere, and a session that comes back may still have messages under the ids that follow. */
@@ -384,23 +369,4 @@ function numberFromOne(client: InnerClient, sessions: Sessions): void {
       next = id;
     },
   });
-}
-
-/**
- * What is written in one turn of the event loop goes out in one system call. aedes writes each message in a callback of
- * its own and would flush after every one.
- */
-function gather(conn: Duplex): void {
-  const cork = conn.cork.bind(conn);
-  let held = false;
-  conn.cork = () => {
-    cork();
-    if (held) return;
-    held = true;
-    cork();
-    setImmediate(() => {
-      held = false;
-      conn.uncork();
-    });
-  };
 }

@@ -10,18 +10,34 @@ export interface Publication {
 }
 
 /** A PUBLISH packet that is no repetition, in one piece. */
-export function encodePublish({ topic, payload, qos, retain, messageId = 0 }: Publication): Buffer {
+export function encodePublish(publication: Publication): Buffer {
+  const { payload } = publication;
+  const { frame, at } = encodeHead(publication, payload.length);
+  payload.copy(frame, at);
+  return frame;
+}
+
+/** A PUBLISH packet as far as it goes before the payload. */
+export function encodePublishHead(publication: Publication): Buffer {
+  return encodeHead(publication, 0).frame;
+}
+
+/** `room` is for what comes behind it. */
+function encodeHead(
+  { topic, payload, qos, retain, messageId = 0 }: Publication,
+  room: number,
+): { readonly frame: Buffer; readonly at: number } {
   const topicBytes = Buffer.byteLength(topic);
-  const length = 2 + topicBytes + (qos > 0 ? 2 : 0) + payload.length;
+  const headLength = 2 + topicBytes + (qos > 0 ? 2 : 0);
+  const length = headLength + payload.length;
   const lengthBytes = bytesOfLength(length);
-  const frame = Buffer.allocUnsafe(1 + lengthBytes + length);
+  const frame = Buffer.allocUnsafe(1 + lengthBytes + headLength + room);
   frame[0] = 0x30 | (qos << 1) | Number(retain);
   writeLength(frame, length, lengthBytes);
   let at = frame.writeUInt16BE(topicBytes, 1 + lengthBytes);
   at += frame.write(topic, at);
   if (qos > 0) at = frame.writeUInt16BE(messageId, at);
-  payload.copy(frame, at);
-  return frame;
+  return { frame, at };
 }
 
 const answers = { puback: 0x40, pubrec: 0x50, pubcomp: 0x70, unsuback: 0xb0 } as const;

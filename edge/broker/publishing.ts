@@ -3,7 +3,7 @@ import type { Seldom } from "#shared/log";
 import type { MqttMessage } from "#shared/message";
 import type { BrokerPacket, Inbox, Sessions, Stored } from "#edge/mqttsessions";
 import type { Access } from "#edge/mqttaccess";
-import { inboxOf, writeGathered, type InnerClient } from "./connection.ts";
+import { inboxOf, type InnerClient } from "./connection.ts";
 import { encodeAnswer, type Answer } from "./encode.ts";
 import type { FanOut, Traffic } from "./fan-out.ts";
 import { afterEarlier, inOrder } from "./in-order.ts";
@@ -52,12 +52,12 @@ export class Publishing {
     const { traffic } = this.#parts;
     traffic.received += 1;
     traffic.receivedBytes += packet.payload?.length ?? 0;
-    if (packet.qos === 0) this.#publish0(packet);
+    if (packet.qos === 0) this.#publish0(client, packet);
     else if (packet.qos === 1) this.#publish1(client, packet);
     else this.#publish2(client, packet);
   }
 
-  /** A message of edgecore (`ours`), or of a client that is gone. */
+  /** A message of edgecore (`ours`), or of a client that is gone: nobody is paused for it. */
   say(packet: BrokerPacket, { ours }: { readonly ours: boolean }): void {
     const { sessions, fanOut } = this.#parts;
     const named = this.#name(packet);
@@ -76,11 +76,11 @@ export class Publishing {
     void this.#inBackground(stored.committed, named)?.then(tell);
   }
 
-  #publish0(packet: Publish): void {
+  #publish0(client: InnerClient, packet: Publish): void {
     const { sessions, fanOut } = this.#parts;
     void this.#inBackground(this.#receive(packet), packet);
     void this.#inBackground(sessions.store(packet)?.committed, packet);
-    fanOut.deliver(packet);
+    fanOut.deliver(packet, client.publisher);
   }
 
   #publish1(client: InnerClient, packet: Publish): void {
@@ -89,7 +89,7 @@ export class Publishing {
     const stored = this.#parts.sessions.store(named);
     const finish = (): void => {
       stored?.release();
-      this.#parts.fanOut.deliver(named);
+      this.#parts.fanOut.deliver(named, client.publisher);
       answer(client, "puback", packet.messageId);
     };
     const work = received || stored ? Promise.all([received, stored?.committed]) : undefined;
@@ -118,7 +118,7 @@ export class Publishing {
       );
       await committed(stored);
       if (client.clean) inbox.taken.set(messageId, 0);
-      fanOut.deliver(named);
+      fanOut.deliver(named, client.publisher);
     })();
     this.#noteArriving(inbox, messageId, work);
     inOrder(client, work, { finish });
@@ -197,8 +197,8 @@ function expectTaken(taken: boolean): void {
   if (!taken) throw new Error("the message it repeats could not be taken");
 }
 
-function answer({ conn }: InnerClient, kind: Answer, messageId = 0): void {
-  if (!conn.destroyed) writeGathered(conn, encodeAnswer(kind, messageId));
+function answer({ outbound }: InnerClient, kind: Answer, messageId = 0): void {
+  outbound.say(encodeAnswer(kind, messageId));
 }
 
 function isTopic(topic: string, mostLevels: number): boolean {

@@ -1,10 +1,10 @@
 import type { BrokerPacket, QoS, Sessions, Subscription } from "#edge/mqttsessions";
-import { acknowledged, drained, window, writeGathered, type InnerClient } from "./connection.ts";
+import { acknowledged, window, type InnerClient } from "./connection.ts";
 import { encodePublish } from "./encode.ts";
 import type { FanOut } from "./fan-out.ts";
 
-/** Bytes that may wait in the socket before the next retained messages are sent, and about as many are sent then. */
-const mostWaiting = 256 * 1024;
+/** Bytes that may wait for the client before the next retained messages are sent, and about as many are sent then. */
+const mostWaiting = 64 * 1024;
 const mostInPiece = 250;
 /** Bytes a lasting session may have to acknowledge before it gets more: a queue gives up its oldest beyond 8 MiB. */
 const mostQueued = 4 * 1024 * 1024;
@@ -58,11 +58,7 @@ export class RetainedSender {
     for (const packet of packets) {
       const { topic = "", payload = "", qos } = packet;
       if (qos > 0) client.reader?.deliver(packet, qos === 2 ? 2 : 1);
-      else
-        writeGathered(
-          client.conn,
-          encodePublish({ topic, payload: Buffer.from(payload), qos, retain: true }),
-        );
+      else client.outbound.say(encodePublish({ topic, payload: Buffer.from(payload), qos, retain: true }));
     }
   }
 
@@ -95,7 +91,7 @@ async function roomFor(client: InnerClient, granted: QoS, largest: number): Prom
   const most = window - mostInPiece;
   if (granted > 0)
     await acknowledged(client, client.clean ? most : Math.min(most, Math.floor(mostQueued / largest)));
-  await drained(client.conn, mostWaiting);
+  await client.outbound.drained(mostWaiting);
 }
 
 /** A piece ends, empty perhaps, where it is time for others too. */

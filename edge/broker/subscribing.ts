@@ -1,7 +1,7 @@
 import type { Seldom } from "#shared/log";
 import type { Access } from "#edge/mqttaccess";
 import { weightOf, type QoS, type Sessions, type Subscription } from "#edge/mqttsessions";
-import { writeGathered, type InnerClient } from "./connection.ts";
+import type { InnerClient } from "./connection.ts";
 import { encodeAnswer, encodeSuback } from "./encode.ts";
 import type { FanOut } from "./fan-out.ts";
 import { inOrder } from "./in-order.ts";
@@ -79,7 +79,7 @@ export class Subscribing {
     const joined = [...granted].map(([topic, qos]) => ({ topic, qos }));
     fanOut.join(reader, joined);
     answerInOrder(client, stored, () => {
-      write(client, encodeSuback(messageId, codes));
+      client.outbound.say(encodeSuback(messageId, codes));
       client.sendRest?.();
       retained.send(client, joined);
     });
@@ -92,7 +92,7 @@ export class Subscribing {
     answerInOrder(client, stored, () => {
       // Of what it had a right to when it was published.
       client.sendRest?.();
-      write(client, encodeAnswer("unsuback", messageId));
+      client.outbound.say(encodeAnswer("unsuback", messageId));
     });
   }
 
@@ -142,10 +142,6 @@ function answerInOrder(client: InnerClient, stored: Promise<void> | undefined, a
     if (!client.conn.destroyed) answer();
   };
   inOrder(client, stored, { finish });
-}
-
-function write({ conn }: InnerClient, bytes: Buffer): void {
-  if (!conn.destroyed) writeGathered(conn, bytes);
 }
 
 function isShallow(filter: string, mostLevels: number): boolean {

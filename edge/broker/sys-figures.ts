@@ -1,5 +1,6 @@
 import type { Clock } from "#shared/clock";
 import type { SessionCounts } from "#edge/mqttsessions";
+import type { Backlog } from "#edge/mqttflow";
 import type { Traffic } from "./fan-out.ts";
 
 export interface FigureParts {
@@ -8,6 +9,7 @@ export interface FigureParts {
     readonly clients: number;
     /** subscriptions of open connections */
     readonly live: number;
+    readonly slow: Pick<Backlog, "slow" | "bytes" | "cut">;
   };
   readonly traffic: Traffic;
   readonly version: string;
@@ -22,7 +24,7 @@ export function startFigures({ counts, traffic, version, clock, publish }: Figur
   const startMs = clock.monotonicMs();
   let most = 0;
   const tell = (): void => {
-    const { clients, live, sessions, subscriptions, retained, queued } = counts();
+    const { clients, live, slow, sessions, subscriptions, retained, queued } = counts();
     most = Math.max(most, clients);
     const figures: Record<string, string | number> = {
       version: `edgecore ${version}`,
@@ -30,6 +32,9 @@ export function startFigures({ counts, traffic, version, clock, publish }: Figur
       "clients/connected": clients,
       "clients/maximum": most,
       "clients/persistent": sessions,
+      "clients/slow": slow.slow,
+      "clients/slow/bytes": slow.bytes,
+      "clients/slow/disconnected": slow.cut,
       "subscriptions/count": live,
       "subscriptions/persistent": subscriptions,
       "retained messages/count": retained,

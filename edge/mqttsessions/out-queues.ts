@@ -49,6 +49,13 @@ export class OutQueues {
     return this.#queues.get(client);
   }
 
+  /** How full the queue of a connected client is, 0 to 1, or all of them where it is no small one. */
+  fill(client: string): number {
+    const { bytes, size } = this.#queues.get(client) ?? { bytes: 0, size: 0 };
+    const inAll = bytes > mostSmallBytes ? this.#bytes / mostBytes : 0;
+    return Math.max(bytes / mostQueueBytes, size / mostInFlight, inAll);
+  }
+
   load(client: string, entry: Entry): void {
     this.#change(this.#queue(client), (queue) => queue.add(entry));
   }

@@ -187,6 +187,11 @@ export class Sessions {
     return this.#queues.of(client)?.findMessage(messageId) !== undefined;
   }
 
+  /** How full the queue of a session is, 0 to 1: what is over gives up the oldest. */
+  fill(client: string): number {
+    return this.#queues.fill(client);
+  }
+
   /** What a session was never sent and may be, in order. */
   unsent(client: string): BrokerPacket[] {
     const entries = [...(this.#queues.of(client)?.entries() ?? [])];

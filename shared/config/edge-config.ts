@@ -44,6 +44,7 @@ export interface BrokerConfig {
   }[];
   readonly maxConnections: number;
   readonly maxPacketBytes: number;
+  readonly slowClientsBytes: number;
   readonly sessionQueueSize: number;
 }
 
@@ -250,6 +251,7 @@ function toMqtt(mqtt: EdgeValues["mqtt"]): MqttConfig {
             acl: broker.acl,
             maxConnections: broker["max-connections"],
             maxPacketBytes: broker["max-packet-kb"] * 1024,
+            slowClientsBytes: broker["slow-clients-mb"] * 1024 * 1024,
             sessionQueueSize: mqtt["session-queue-size"],
           },
     external: mqtt.mode === 0 ? undefined : toExternal(mqtt),

@@ -120,6 +120,11 @@ export const edgeFields = {
         [1, 1_000_000],
       ),
       "max-packet-kb": whole("Maximum size of a packet from a client, KiB.", 1024, [1, 262_144]),
+      "slow-clients-mb": whole(
+        "Maximum memory for messages queued to slow clients, all clients together, MiB. For one client it is 8, or one packet. Above it QoS 0 messages are dropped; a client with other messages is disconnected.",
+        64,
+        [4, 16_384],
+      ),
     }),
   }),
   edgehub: section("The link to cloudcore.", {

@@ -83,6 +83,7 @@ async function toConfig(
     users: await readUsers(of("password_file")),
     acl: readRules(of("acl_file")),
     maxPacketBytes: 268_435_456,
+    slowClientsBytes: 64 * 1024 * 1024,
     sessionQueueSize: Number(of("max_queued_messages") ?? 100),
   };
 }

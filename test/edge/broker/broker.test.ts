@@ -129,14 +129,14 @@ test("broker cuts off a packet beyond the limit and serves others on", async () 
   await good.publishAsync("x", "ok", { qos: 1 });
 });
 
-test("broker cuts off a subscriber that never reads and serves others on", async () => {
+test("broker disconnects a subscriber that never reads messages of QoS 1 and serves others on", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path);
   const socket = connectSocket(edge.bus.mqttPort ?? 0, "127.0.0.1");
   await once(socket, "connect");
   socket.write(Buffer.from("100f00044d5154540402000000036c617a", "hex"));
   await once(socket, "data");
-  socket.write(Buffer.from("82080001000362696700", "hex"));
+  socket.write(Buffer.from("82080001000362696701", "hex"));
   await once(socket, "data");
   socket.pause();
   const closed = new Promise((resolve) => socket.once("close", resolve));

@@ -41,6 +41,7 @@ await using eventBus = await startEventBus(
       acl: [],
       maxConnections: 10_000,
       maxPacketBytes: 1024 * 1024,
+      slowClientsBytes: 64 * 1024 * 1024,
       sessionQueueSize: 100,
     },
   },

@@ -19,6 +19,7 @@ export const openBroker: BrokerConfig = {
   acl: [],
   maxConnections: 1000,
   maxPacketBytes: 1024 * 1024,
+  slowClientsBytes: 64 * 1024 * 1024,
   sessionQueueSize: 100,
 };
 

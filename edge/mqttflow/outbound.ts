@@ -1,0 +1,196 @@
+import type { Duplex } from "node:stream";
+import { FrameQueue, type Frame } from "./frame-queue.ts";
+
+/** What is given to a socket at a time, about. It keeps a copy of what it cannot send at once. */
+const chunkBytes = 32 * 1024;
+
+/** What an `Outbound` tells the `Backlog` it belongs to. */
+export interface Ledger {
+  readonly nowMs: () => number;
+  /** Something was pushed, taken or dropped: what waits for the client weighs so much more, or less. */
+  changed(outbound: Outbound, change: number): void;
+  /** Flushes it at the end of this turn of the event loop. */
+  flushSoon(outbound: Outbound): void;
+  /** The client took something, or acknowledged something. */
+  progressed(outbound: Outbound): void;
+  closed(outbound: Outbound): void;
+}
+
+interface Waiter {
+  readonly most: number;
+  readonly resolve: () => void;
+}
+
+/**
+ * All that is on its way to one client, in order. What one turn of the event loop brings is one write; a socket gets the
+ * next piece when it has sent the one before, so that what waits is here, where it can be counted and dropped.
+ */
+export class Outbound {
+  readonly conn: Duplex;
+  /** what the client calls itself */
+  readonly client: () => string;
+  readonly #ledger: Ledger;
+  readonly #write: (chunk: Buffer, done: (error?: Error | null) => void) => boolean;
+  readonly #queue = new FrameQueue();
+  /** bytes in the socket */
+  #pending = 0;
+  #isScheduled = false;
+  #waiters: Waiter[] = [];
+  #taken = 0;
+  #behindSinceMs = 0;
+  #progressMs = 0;
+  /** messages dropped because the client is too slow */
+  dropped = 0;
+  /** How full another queue of the client is that gives up messages when it is full, 0 to 1. */
+  fill: () => number = () => 0;
+  /** Something was sent. */
+  onTaken: () => void = () => undefined;
+
+  /** Takes over the writing of a connection: whatever is written goes through the queue. */
+  constructor(conn: Duplex, { client, ledger }: { readonly client: () => string; readonly ledger: Ledger }) {
+    this.conn = conn;
+    this.client = client;
+    this.#ledger = ledger;
+    this.#write = conn.write.bind(conn);
+    takeOverWriting(conn, this);
+    conn.once("close", () => this.#close());
+  }
+
+  /** About the bytes of memory that wait for the client. */
+  get waiting(): number {
+    return this.#queue.weight + this.#pending;
+  }
+
+  get loose(): number {
+    return this.#queue.looseWeight;
+  }
+
+  /** bytes the socket has sent so far */
+  get taken(): number {
+    return this.#taken;
+  }
+
+  /** How long it has taken and acknowledged nothing although something waits. */
+  idleMs(): number {
+    return this.#ledger.nowMs() - Math.max(this.#progressMs, this.#behindSinceMs);
+  }
+
+  /** Whether it has caught up with all that was for it. */
+  isEven(): boolean {
+    return this.waiting <= chunkBytes && this.fill() < 1 / 100;
+  }
+
+  say(bytes: Buffer): void {
+    this.push({ bytes, mayDrop: false });
+  }
+
+  push(frame: Frame): void {
+    if (this.conn.destroyed) return;
+    if (this.#pending === 0 && this.#queue.weight === 0) this.#behindSinceMs = this.#ledger.nowMs();
+    const weight = this.#queue.push(frame);
+    if (this.#pending === 0) {
+      if (this.#queue.weight >= chunkBytes) this.flush();
+      else this.#flushSoon();
+    }
+    this.#ledger.changed(this, weight);
+  }
+
+  /** Gives the socket what it can take now. */
+  flush(): void {
+    this.#isScheduled = false;
+    if (this.#pending > 0 || this.conn.destroyed) return;
+    const before = this.#queue.weight;
+    const chunk = this.#queue.take(chunkBytes);
+    if (!chunk) return;
+    this.#pending = chunk.length;
+    this.#ledger.changed(this, this.waiting - before);
+    this.#write(chunk, (error) => this.#sent(error));
+  }
+
+  /** Drops messages of QoS 0, the oldest first. @returns how many */
+  drop(atLeast: number): number {
+    const { messages, weight } = this.#queue.dropOldest(atLeast);
+    this.dropped += messages;
+    this.#ledger.changed(this, -weight);
+    return messages;
+  }
+
+  /** The client has acknowledged something. */
+  acknowledged(): void {
+    this.#progressMs = this.#ledger.nowMs();
+    this.#ledger.progressed(this);
+  }
+
+  /** Disconnects the client, without what waits for it. */
+  cut(error: Error): void {
+    this.#clear();
+    this.conn.destroy(error);
+  }
+
+  /** Resolves when no more than so much waits, or the connection is closed. */
+  async drained(most: number): Promise<void> {
+    if (this.waiting <= most || this.conn.destroyed) return;
+    await new Promise<void>((resolve) => this.#waiters.push({ most, resolve }));
+  }
+
+  #flushSoon(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    this.#ledger.flushSoon(this);
+  }
+
+  #sent(error: Error | null | undefined): void {
+    const sent = this.#pending;
+    if (error || sent === 0) return;
+    this.#pending = 0;
+    this.#taken += sent;
+    this.#progressMs = this.#ledger.nowMs();
+    this.flush();
+    this.#ledger.changed(this, -sent);
+    this.#ledger.progressed(this);
+    this.#wake();
+    this.onTaken();
+  }
+
+  #wake(): void {
+    if (this.#waiters.length === 0) return;
+    const isDone = ({ most }: Waiter): boolean => this.waiting <= most || this.conn.destroyed;
+    const done = this.#waiters.filter(isDone);
+    this.#waiters = this.#waiters.filter((waiter) => !isDone(waiter));
+    for (const { resolve } of done) resolve();
+  }
+
+  #close(): void {
+    this.#clear();
+    this.#ledger.closed(this);
+    this.#wake();
+  }
+
+  #clear(): void {
+    const { waiting } = this;
+    this.#queue.clear();
+    this.#pending = 0;
+    this.#ledger.changed(this, -waiting);
+  }
+}
+
+/** aedes writes a packet in pieces and would have the socket send each on its own. */
+function takeOverWriting(conn: Duplex, outbound: Outbound): void {
+  const destroy = conn.destroy.bind(conn);
+  conn.write = (chunk: Buffer | string, encoding?: unknown) => {
+    const isText = typeof chunk === "string";
+    outbound.say(
+      isText
+        ? Buffer.from(chunk, typeof encoding === "string" ? (encoding as BufferEncoding) : "utf8")
+        : chunk,
+    );
+    return outbound.waiting <= chunkBytes;
+  };
+  conn.cork = () => undefined;
+  conn.uncork = () => undefined;
+  conn.destroy = (error?: Error) => {
+    // The last answer, such as a refusal, is to arrive.
+    outbound.flush();
+    return destroy(error);
+  };
+}
