@@ -166,8 +166,7 @@ export function parseFieldSelector(
   text: string,
   labelSelector: string,
 ): FieldTerm[] {
-  const terms = text
-    .split(/(?<!\\),/)
+  const terms = splitFieldTerms(text)
     .filter((term) => term.trim() !== "")
     .map((term) => parseFieldTerm(term, text));
   const known = selectable[qualified(type)] ?? [];
@@ -180,11 +179,35 @@ export function parseFieldSelector(
   return terms;
 }
 
+/** Splits on the commas that no backslash escapes; a backslash may be escaped itself. */
+function splitFieldTerms(text: string): string[] {
+  const terms: string[] = [];
+  let start = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    if (text[at] === "\\") at += 1;
+    else if (text[at] === ",") {
+      terms.push(text.slice(start, at));
+      start = at + 1;
+    }
+  }
+  terms.push(text.slice(start));
+  return terms;
+}
+
 function parseFieldTerm(term: string, whole: string): FieldTerm {
   const match = /^([^=!]+)(==|=|!=)(.*)$/s.exec(term);
   if (!match) throw badRequest(`invalid selector: '${whole}'; can't understand '${term}'`);
-  const value = (match[3] ?? "").replace(/\\([\\,=])/g, "$1");
-  return { path: (match[1] ?? "").trim(), equal: match[2] !== "!=", value };
+  return { path: (match[1] ?? "").trim(), equal: match[2] !== "!=", value: unescapeField(match[3] ?? "") };
+}
+
+/** As kube-apiserver: what is not escaped where it has to be is no value. */
+function unescapeField(text: string): string {
+  const rest = text.replaceAll(/\\[\\,=]/g, "");
+  const wrong = /\\.?|[,=]/s.exec(rest)?.[0];
+  if (wrong?.startsWith("\\"))
+    throw badRequest(`invalid field selector: invalid escape sequence in value: ${wrong}`);
+  if (wrong !== undefined) throw badRequest(`invalid field selector: unescaped character in value: ${wrong}`);
+  return text.replace(/\\([\\,=])/g, "$1");
 }
 
 export function matchesFields(terms: readonly FieldTerm[], object: KubeObject): boolean {

@@ -54,6 +54,21 @@ test.each([
     expect(fragmentsOf(selection).every((part) => JSON.stringify(object).includes(part))).toBe(true);
 });
 
+test("field selector reads an escaped backslash in front of a comma", () => {
+  const text = String.raw`metadata.name=a\\,metadata.namespace=b`;
+  expect(parseFieldSelector(pods, text, "")).toEqual([
+    { path: "metadata.name", equal: true, value: "a\\" },
+    { path: "metadata.namespace", equal: true, value: "b" },
+  ]);
+});
+
+test.each([
+  [String.raw`metadata.name=a\b`, String.raw`invalid escape sequence in value: \b`],
+  ["metadata.name=a=b", "unescaped character in value: ="],
+])("field selector %s is refused", (text, why) => {
+  expect(() => parseFieldSelector(pods, text, "")).toThrow(why);
+});
+
 test("field selector is refused when the field cannot be selected by", () => {
   expect(() => parseFieldSelector(pods, "spec.x=1", "a=b")).toThrow(
     'Unable to find "/v1, Resource=pods" that match label selector "a=b", field selector "spec.x=1": field label not supported: spec.x',
