@@ -260,10 +260,9 @@ class Reader {
   flag(layers: readonly Layer[], name: string): boolean | undefined {
     const found = find(layers, name);
     if (!found || found.value === "") return undefined;
-    const word = String(found.value);
-    return word === "true" || word === "false"
-      ? word === "true"
-      : this.#complain(found, "must be true or false");
+    if (found.value === true || found.value === "true") return true;
+    if (found.value === false || found.value === "false") return false;
+    return this.#complain(found, "must be true or false");
   }
 
   #fill(topic: string): string {

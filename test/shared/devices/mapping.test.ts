@@ -34,6 +34,12 @@ const unusable: readonly [string, Config, Config, readonly [string, string]][] =
     {},
     [`${at}.setPayload`, "must be a text"],
   ],
+  [
+    "a retain that has no text",
+    { setTopic: "a", setRetain: { toString: null } },
+    {},
+    [`${at}.setRetain`, "true or false"],
+  ],
   ["a half-hearted retain", { setTopic: "a", setRetain: "maybe" }, {}, [`${at}.setRetain`, "true or false"]],
   [
     "a bad topic for the state",
