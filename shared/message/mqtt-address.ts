@@ -26,13 +26,25 @@ export function parseMqttAddress(text: string): MqttAddress | undefined {
   const protocol = protocols[url?.protocol.slice(0, -1) ?? ""];
   if (!url || protocol === undefined || url.hostname === "") return undefined;
   const overWebSocket = protocol === "ws" || protocol === "wss";
-  const { username, password } = url;
+  const credentials = credentialsOf(url);
+  if (!credentials) return undefined;
   return {
     protocol,
     hostname: overWebSocket ? url.hostname : url.hostname.replaceAll(/[[\]]/g, ""),
     ...(url.port !== "" && { port: Number(url.port) }),
     ...(overWebSocket && { path: url.pathname + url.search }),
-    ...(username !== "" && { username: decodeURIComponent(username) }),
-    ...(password !== "" && { password: decodeURIComponent(password) }),
+    ...credentials,
   };
+}
+
+/** @returns undefined where a percent sign stands for no character */
+function credentialsOf({ username, password }: URL): Pick<MqttAddress, "username" | "password"> | undefined {
+  try {
+    return {
+      ...(username !== "" && { username: decodeURIComponent(username) }),
+      ...(password !== "" && { password: decodeURIComponent(password) }),
+    };
+  } catch {
+    return undefined;
+  }
 }

@@ -22,6 +22,7 @@ test.each([
   ["wss://broker", { protocol: "wss", hostname: "broker", path: "/" }],
   ["http://broker", undefined],
   ["tcp://broker:70000", undefined],
+  ["tcp://ann:50%@broker", undefined],
 ])("MQTT address %s is read", (text, address) => {
   expect(parseMqttAddress(text)).toEqual(address as ReturnType<typeof parseMqttAddress>);
 });
