@@ -245,16 +245,22 @@ function utf8(value: Wire | undefined): string {
   }
 }
 
-/** The end of the year 9999: later ones have no place in RFC 3339. */
+/** The last second of the year 9999: RFC 3339 ends there. */
 const latestSeconds = 253_402_300_799;
 
 function time(fields: JsonObject, digits: number): Json | undefined {
-  const seconds = fields["seconds"];
-  if (typeof seconds !== "number" || seconds < -62_000_000_000) return undefined;
+  const nanos = numberIn(fields, "nanos") ?? 0;
+  const seconds = (numberIn(fields, "seconds") ?? Number.NaN) + Math.floor(nanos / 1e9);
+  if (Number.isNaN(seconds) || seconds < -62_000_000_000) return undefined;
   if (seconds > latestSeconds) throw malformed(`${seconds} seconds are no time`);
-  const nanos = typeof fields["nanos"] === "number" ? fields["nanos"] : 0;
   const whole = new Date(seconds * 1000).toISOString().slice(0, 19);
-  return digits === 0 ? `${whole}Z` : `${whole}.${String(Math.floor(nanos / 1000)).padStart(6, "0")}Z`;
+  const micros = Math.floor((nanos - Math.floor(nanos / 1e9) * 1e9) / 1000);
+  return digits === 0 ? `${whole}Z` : `${whole}.${String(micros).padStart(6, "0")}Z`;
+}
+
+function numberIn(fields: JsonObject, name: string): number | undefined {
+  const value = fields[name];
+  return typeof value === "number" ? value : undefined;
 }
 
 /** JSON kept as bytes inside a message. */
