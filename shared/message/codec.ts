@@ -5,6 +5,7 @@ export type Decoded =
 
 /** Reads one frame. A bad frame is a value, not an exception: peers send them. */
 export function decode(frame: string): Decoded {
+  if (nestsTooDeep(frame)) return refuse("nested too deep");
   let value: unknown;
   try {
     value = JSON.parse(frame);
@@ -22,6 +23,44 @@ export function decode(frame: string): Decoded {
 /** One frame: the JSON document without a newline. */
 export function encode(message: WireMessage): string {
   return JSON.stringify(message);
+}
+
+/** No object nests so far; what goes through contents recursively, writing them included, would run out of stack. */
+const deepest = 512;
+
+/** Counts brackets outside of texts, before they are parsed; most frames have not so many at all. */
+function nestsTooDeep(frame: string): boolean {
+  if (frame.length <= deepest || countOf(frame, "{") + countOf(frame, "[") <= deepest) return false;
+  let depth = 0;
+  for (let at = 0; at < frame.length; at += 1) {
+    const code = frame.charCodeAt(at);
+    if (code === quote) at = endOfText(frame, at);
+    else if (code === openBrace || code === openBracket) depth += 1;
+    else if (code === closeBrace || code === closeBracket) depth -= 1;
+    if (depth > deepest) return true;
+  }
+  return false;
+}
+
+function countOf(frame: string, bracket: string): number {
+  let count = 0;
+  for (let at = frame.indexOf(bracket); at >= 0 && count <= deepest; at = frame.indexOf(bracket, at + 1))
+    count += 1;
+  return count;
+}
+
+const [quote, backslash, openBracket, closeBracket, openBrace, closeBrace] = [34, 92, 91, 93, 123, 125];
+
+function endOfText(frame: string, start: number): number {
+  let end = frame.indexOf('"', start + 1);
+  while (end > 0 && isEscaped(frame, end)) end = frame.indexOf('"', end + 1);
+  return end < 0 ? frame.length : end;
+}
+
+function isEscaped(frame: string, at: number): boolean {
+  let before = at - 1;
+  while (frame.charCodeAt(before) === backslash) before -= 1;
+  return (at - before) % 2 === 0;
 }
 
 function refuse(reason: string): Decoded {
