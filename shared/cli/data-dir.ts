@@ -61,7 +61,7 @@ function own(path: string, lock: Disposable): DataDir {
   const mine = new Map<string, number>();
   const write = (ports: Readonly<Record<string, number>>): void => {
     try {
-      writeWhole(file, `${JSON.stringify(ports, undefined, 2)}\n`, 0o644);
+      writeWhole(file, `${JSON.stringify(ports, undefined, 2)}\n`);
     } catch (cause) {
       throw refusal(path, cause);
     }

@@ -6,9 +6,6 @@ import { CloudProcess } from "#internal/test/support/cloud-process.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 const root = resolve(import.meta.dir, "../..");
-/** Says nothing that helps anybody. */
-const harmless = ["ports.json"];
-
 /** What others than the owner may do something with, by path below `folder`. */
 function exposed(folder: string): string[] {
   const all = readdirSync(folder, { recursive: true, withFileTypes: true });
@@ -16,7 +13,6 @@ function exposed(folder: string): string[] {
   return paths
     .filter((path) => (statSync(path).mode & 0o077) !== 0)
     .map((path) => relative(folder, path))
-    .filter((path) => !harmless.includes(path))
     .toSorted();
 }
 
