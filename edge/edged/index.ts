@@ -140,7 +140,7 @@ class Pods implements AsyncDisposable {
       const sameName = metadata.namespace === namespace && metadata.name === name;
       if (sameName && uid !== pod?.metadata.uid) worker.submit(undefined);
     }
-    if (pod && this.#goneLately.has(pod.metadata.uid ?? "")) return this.#goneAgain(pod);
+    if (pod && this.#isGone(pod)) return this.#goneAgain(pod);
     if (pod) this.#want(pod);
     return undefined;
   }
@@ -220,6 +220,12 @@ class Pods implements AsyncDisposable {
       publish: (pod, status) => port.emit("pod.status", { ...nameOf(pod), status }),
       onGone: (pod) => this.#gone(pod),
     };
+  }
+
+  /** One that is no longer being deleted came back with a restored database: it runs again. */
+  #isGone({ metadata: { uid = "", deletionTimestamp } }: Pod): boolean {
+    if (deletionTimestamp === undefined) this.#goneLately.delete(uid);
+    return this.#goneLately.has(uid);
   }
 
   /** The cloud repeats a deletion that it did not see acknowledged: it was stored again, and there is nothing to do. */

@@ -1,8 +1,11 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { Sessions, type BrokerPacket, type QoS } from "#edge/mqttsessions";
 import { openStore } from "#edge/store";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
+
+// Each fills tens of megabytes on disk.
+setDefaultTimeout(30_000);
 
 const kilobyte = 1024;
 const megabyte = 1024 * 1024;
