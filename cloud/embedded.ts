@@ -42,6 +42,7 @@ export async function startEmbedded(
     advertise: config.advertise,
   });
   const token = readToken(join(own, "admin-token"), deps.log);
+  const ownToken = randomBytes(32).toString("hex");
   const api = await startApiServer(
     {
       address: config.address,
@@ -50,6 +51,7 @@ export async function startEmbedded(
       keyFile: config.encryptionKeyFile ?? join(dataDir, "secrets.key"),
       tls: { certPem: serverCert, keyPem: serverKey, caPem },
       adminToken: token,
+      ownToken,
       admit: admitDevices,
     },
     { clock: deps.clock, log: deps.log.child({ module: "apiserver" }) },
@@ -61,7 +63,7 @@ export async function startEmbedded(
     ),
   );
   deps.reportPort("embedded", api.port);
-  return { api, caPem, access: { from: "inline", server: api.url, token, caPem } };
+  return { api, caPem, access: { from: "inline", server: api.url, token: ownToken, caPem } };
 }
 
 /** Nodes that knew another database keep what they have: an operator should know before they are adopted. */

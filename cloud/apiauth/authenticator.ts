@@ -16,8 +16,16 @@ export const anonymous: User = { name: "system:anonymous", groups: ["system:unau
 
 const admin: User = { name: "kubernetes-admin", groups: ["system:masters", "system:authenticated"] };
 
+/** The server's own client, as kube-apiserver names it. */
+export const ownUser: User = {
+  name: "system:apiserver",
+  groups: ["system:masters", "system:authenticated"],
+};
+
 export interface AuthenticatorOptions {
   readonly adminToken: string;
+  /** Of the server's own client, for as long as the process lives. */
+  readonly ownToken?: string;
   readonly signer: TokenSigner;
   readonly clock: Pick<Clock, "nowMs">;
   /** The audience of this server, which is the issuer of its tokens too. */
@@ -39,12 +47,14 @@ const leewayMs = 60_000;
 export class Authenticator {
   readonly #options: AuthenticatorOptions;
   readonly #adminDigest: Buffer;
+  readonly #ownDigest: Buffer | undefined;
   /** Tokens whose signature was checked; their dates and objects are looked at each time. */
   readonly #known = new Map<string, TokenClaims>();
 
   constructor(options: AuthenticatorOptions) {
     this.#options = options;
     this.#adminDigest = digest(options.adminToken);
+    this.#ownDigest = options.ownToken === undefined ? undefined : digest(options.ownToken);
   }
 
   /** Undefined: the credential is wrong. No credential at all is the anonymous user. */
@@ -57,11 +67,19 @@ export class Authenticator {
   /** The user a token stands for, asked for `audiences` if given, else for this server. */
   userOf(token: string, audiences: readonly string[] = []): Identified | undefined {
     const wanted = audiences.length > 0 ? audiences : [this.#options.audience];
-    const isAdmin = timingSafeEqual(digest(token), this.#adminDigest);
-    const claims = isAdmin ? undefined : this.#liveClaimsOf(token);
-    if (!isAdmin && !claims) return undefined;
+    const fixed = this.#fixedUser(token);
+    const claims = fixed ? undefined : this.#liveClaimsOf(token);
+    const user = fixed ?? (claims && toUser(claims));
+    if (!user) return undefined;
     const good = wanted.filter((one) => (claims?.aud ?? [this.#options.audience]).includes(one));
-    return good.length > 0 ? { user: claims ? toUser(claims) : admin, audiences: good } : undefined;
+    return good.length > 0 ? { user, audiences: good } : undefined;
+  }
+
+  /** Those whose token is no certificate of anything. */
+  #fixedUser(token: string): User | undefined {
+    const given = digest(token);
+    if (timingSafeEqual(given, this.#adminDigest)) return admin;
+    return this.#ownDigest && timingSafeEqual(given, this.#ownDigest) ? ownUser : undefined;
   }
 
   #liveClaimsOf(token: string): TokenClaims | undefined {

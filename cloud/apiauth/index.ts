@@ -1,5 +1,5 @@
 /** Who asks the embedded Kubernetes API, and what they may do. */
-export { Authenticator, anonymous, type Identified, type User } from "./authenticator.ts";
+export { Authenticator, anonymous, ownUser, type Identified, type User } from "./authenticator.ts";
 export { TokenSigner, type TokenClaims } from "./tokens.ts";
 export { Authorizer, type Attributes, type PolicyRule, type RbacSource } from "./authorizer.ts";
 export { adminKubeconfig, writeKubeconfig, type KubeconfigParts } from "./kubeconfig.ts";

@@ -158,6 +158,18 @@ export function tooManyRequests(message: string): Refusal {
   return refuse(429, "TooManyRequests", message, { retryAfterSeconds: 10 });
 }
 
+/** As kube-apiserver answers when too many requests are in flight; clients come again by themselves. */
+export function overloaded(): Refusal {
+  const text = "Too many requests, please try again later.";
+  return refuse(429, "TooManyRequests", text, { retryAfterSeconds: 1 });
+}
+
+/** The body of a request did not arrive in time. */
+export function requestTimeout(seconds: number): Refusal {
+  const text = `Timeout: request did not complete within requested timeout ${seconds}s: its body was not received`;
+  return refuse(504, "Timeout", text, {});
+}
+
 export function internalError(message: string): Refusal {
   const text = `Internal error occurred: ${message}`;
   return refuse(500, "InternalError", text, { causes: [{ message }] });

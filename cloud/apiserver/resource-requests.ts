@@ -34,6 +34,7 @@ import {
   type TokenScope,
 } from "#cloud/apiwire";
 import type { RevisionStore, Stored } from "#cloud/apistore";
+import type { OpenStream, SharedLines } from "#cloud/apistreams";
 import type { Clock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
 import { note } from "#shared/lifecycle";
@@ -50,7 +51,7 @@ import {
   writeScale,
   type SubresourceParts,
 } from "./subresources.ts";
-import { expiredAt, watchStream } from "./watch-stream.ts";
+import { answerWatch } from "./watch-stream.ts";
 
 export interface ResourceParts {
   readonly store: RevisionStore;
@@ -58,6 +59,7 @@ export interface ResourceParts {
   readonly subresources: SubresourceParts;
   readonly reviews: ReviewParts;
   readonly clock: Clock;
+  readonly sharedLines: SharedLines;
 }
 
 /** A request about a served kind, authenticated and authorized. */
@@ -70,6 +72,8 @@ export interface ResourceRequest {
   readonly user: User;
   readonly guard: WriteGuard;
   readonly warnings: string[];
+  /** How a large answer goes out. */
+  readonly open: OpenStream;
 }
 
 /** Answers a request about a kind. @throws Refusal */
@@ -111,7 +115,7 @@ async function answerWrite(parts: ResourceParts, from: ResourceRequest): Promise
     return showWritten(
       parts,
       from,
-      await parts.objects.create(target, await readWritten(from), writeOptions(from)),
+      await parts.objects.create(target, await readWritten(parts, from), writeOptions(from)),
     );
   }
   if (verb === "delete") return answerDelete(parts, from, target);
@@ -119,11 +123,12 @@ async function answerWrite(parts: ResourceParts, from: ResourceRequest): Promise
 }
 
 /** A body to be stored: fields given twice are refused, told or ignored as the request asks for. */
-async function readWritten(from: ResourceRequest): Promise<Json> {
+async function readWritten(parts: ResourceParts, from: ResourceRequest): Promise<Json> {
   const { kind, request, warnings } = from;
   const { validation } = writeOptions(from);
-  if (validation === "Ignore") return readBody(request);
+  if (validation === "Ignore") return readBody(request, parts);
   return readBody(request, {
+    clock: parts.clock,
     onDuplicates: (fields) => {
       const texts = fields.map((field) => `duplicate field ${JSON.stringify(field)}`);
       if (validation === "Warn") warnings.push(...texts);
@@ -135,7 +140,7 @@ async function readWritten(from: ResourceRequest): Promise<Json> {
 async function change(parts: ResourceParts, from: ResourceRequest, via: UpdateVia): Promise<Written> {
   const target = objectTarget(from);
   const type = from.verb === "patch" ? patchTypeOf(from.kind, contentTypeOf(from.request)) : undefined;
-  const body = await readWritten(from);
+  const body = await readWritten(parts, from);
   const options = { ...writeOptions(from), via };
   if (type === undefined) return parts.objects.update(target, body, options);
   if (type === "apply" && !from.query.has("fieldManager")) {
@@ -152,7 +157,7 @@ async function answerDelete(
   from: ResourceRequest,
   target: ObjectTarget,
 ): Promise<Response> {
-  const written = await parts.objects.delete(target, await readDeleteOptions(from));
+  const written = await parts.objects.delete(target, await readDeleteOptions(from, parts.clock));
   if (!written.gone || answersWithObject.has(resourceOf(from.kind))) {
     return show(parts, from, { text: written.text, status: 200 });
   }
@@ -178,7 +183,7 @@ const answersWithObject = new Set([
 ]);
 
 async function answerReview(parts: ResourceParts, from: ResourceRequest): Promise<Response> {
-  const body = await readBody(from.request);
+  const body = await readBody(from.request, parts);
   if (!isObject(body)) throw refusals.badRequest("the body is not an object");
   if (from.kind.kind === "Binding") {
     const name = isObject(body["metadata"]) ? textOf(body["metadata"]["name"]) : "";
@@ -188,7 +193,7 @@ async function answerReview(parts: ResourceParts, from: ResourceRequest): Promis
     user: from.user,
     namespace: from.target.namespace,
   });
-  return answerText(JSON.stringify(answer), readWanted(from).yaml, 201);
+  return answerText(JSON.stringify(answer), readWanted(from).yaml, 201, from.open);
 }
 
 async function answerSubresource(parts: ResourceParts, from: ResourceRequest): Promise<Response> {
@@ -200,7 +205,7 @@ async function answerSubresource(parts: ResourceParts, from: ResourceRequest): P
   const object = objectTarget(from);
   const yaml = readWanted(from).yaml;
   const answer = (body: JsonObject, status: number): Response =>
-    answerText(JSON.stringify(body), yaml, status);
+    answerText(JSON.stringify(body), yaml, status, from.open);
   switch (target.subresource) {
     case "status":
       return verb === "get"
@@ -210,15 +215,20 @@ async function answerSubresource(parts: ResourceParts, from: ResourceRequest): P
       return answer(verb === "get" ? readScale(parts.subresources, object) : await scale(parts, from), 200);
     case "finalize":
       return answer(
-        await finalizeNamespace(parts.subresources, object, await readBody(from.request), writeOptions(from)),
+        await finalizeNamespace(
+          parts.subresources,
+          object,
+          await readBody(from.request, parts),
+          writeOptions(from),
+        ),
         200,
       );
     case "binding":
-      return bind(parts, from, await readBody(from.request));
+      return bind(parts, from, await readBody(from.request, parts));
     case "eviction":
-      return answer(await evictPod(parts.subresources, object, await readBody(from.request)), 201);
+      return answer(await evictPod(parts.subresources, object, await readBody(from.request, parts)), 201);
     case "token":
-      return answer(createToken(parts.subresources, object, await readBody(from.request)), 201);
+      return answer(createToken(parts.subresources, object, await readBody(from.request, parts)), 201);
     default:
       throw refusals.serviceUnavailable(`the server does not serve ${kind.plural}/${target.subresource} yet`);
   }
@@ -226,7 +236,7 @@ async function answerSubresource(parts: ResourceParts, from: ResourceRequest): P
 
 async function scale(parts: ResourceParts, from: ResourceRequest): Promise<JsonObject> {
   const type = from.verb === "patch" ? patchTypeOf(from.kind, contentTypeOf(from.request)) : "update";
-  const body = await readBody(from.request);
+  const body = await readBody(from.request, parts);
   return writeScale(parts.subresources, objectTarget(from), { type, body }, writeOptions(from));
 }
 
@@ -267,14 +277,14 @@ async function listPinned(parts: ResourceParts, from: ResourceRequest, done: () 
     last: page.at(-1)?.key ?? "",
     counted,
   });
-  const read = (index: number): string | undefined => {
-    const stored = page[index];
-    return stored && store.text(stored.revision);
-  };
+  // Kept for as long as the client reads: no more than it takes to find the texts.
+  const revisions = Float64Array.from(page, (stored) => stored.revision);
+  const read = (index: number): string | undefined => store.text(revisions[index] ?? 0);
+  const { open } = from;
   return answerList(
     kind,
-    { count: page.length, read },
-    { wanted, nowMs: parts.clock.nowMs(), metadata, done },
+    { count: revisions.length, read },
+    { wanted, nowMs: parts.clock.nowMs(), metadata, open, done },
   );
 }
 
@@ -325,27 +335,22 @@ function nextTurn(): Promise<void> {
 }
 
 function watch(parts: ResourceParts, from: ResourceRequest): Response {
-  const { kind, query } = from;
+  const { kind, query, user } = from;
   const initial = isTrue(query.get("sendInitialEvents") ?? "false");
   const asked = query.get("resourceVersion") ?? "";
-  const since = initial || asked === "" || asked === "0" ? undefined : readRevision(asked);
-  if (since !== undefined && since < parts.store.compactedRevision) {
-    const { status } = expiredAt(since, parts.store.compactedRevision);
-    return streamed(new Blob([`${JSON.stringify({ type: "ERROR", object: status })}\n`]).stream());
-  }
-  return streamed(
-    watchStream(parts, {
-      kind,
-      resource: resourceOf(kind),
-      prefix: prefixOf(from),
-      selection: watchSelection(from),
-      wanted: readWanted(from),
-      from: since,
-      bookmarks: isTrue(query.get("allowWatchBookmarks") ?? "false"),
-      initialEnd: initial,
-      timeoutMs: watchTimeout(parts, from.user, Number(query.get("timeoutSeconds") ?? 0)),
-    }),
-  );
+  const options = {
+    kind,
+    resource: resourceOf(kind),
+    prefix: prefixOf(from),
+    selection: watchSelection(from),
+    wanted: readWanted(from),
+    from: initial || asked === "" || asked === "0" ? undefined : readRevision(asked),
+    bookmarks: isTrue(query.get("allowWatchBookmarks") ?? "false"),
+    initialEnd: initial,
+    timeoutSeconds: Number(query.get("timeoutSeconds") ?? 0),
+    expiresMs: user.expiresMs,
+  };
+  return answerWatch(parts, options, from.open);
 }
 
 /** A watch of one object selects it by its name. */
@@ -356,21 +361,9 @@ function watchSelection(from: ResourceRequest): Selection {
   return { ...selection, fields: [...selection.fields, { path: "metadata.name", equal: true, value: name }] };
 }
 
-const longestTimeoutMs = 2 ** 31 - 1;
-
-function watchTimeout({ clock }: ResourceParts, user: User, seconds: number): number {
-  const ms = seconds > 0 ? seconds * 1000 : 1_800_000 * (1 + clock.random());
-  return Math.min(ms, longestTimeoutMs, (user.expiresMs ?? Infinity) - clock.nowMs());
-}
-
-function streamed(stream: ReadableStream<Uint8Array>): Response {
-  const headers = { "Content-Type": "application/json;stream=watch", "Cache-Control": "no-cache, private" };
-  return new Response(stream, { headers });
-}
-
 async function deleteCollection(parts: ResourceParts, from: ResourceRequest): Promise<Response> {
   const { kind } = from;
-  const options = await readDeleteOptions(from);
+  const options = await readDeleteOptions(from, parts.clock);
   const { store } = parts;
   const selection = readSelection(from);
   const pin = store.pin();
@@ -385,7 +378,14 @@ async function deleteCollection(parts: ResourceParts, from: ResourceRequest): Pr
     results.push(...written.filter((one) => one !== undefined));
   }
   const metadata = { resourceVersion: String(parts.store.revision) };
-  const shown = { wanted: readWanted(from), nowMs: parts.clock.nowMs(), metadata, done: () => undefined };
+  const { open } = from;
+  const shown = {
+    wanted: readWanted(from),
+    nowMs: parts.clock.nowMs(),
+    metadata,
+    open,
+    done: () => undefined,
+  };
   return answerList(kind, { count: results.length, read: (index) => results[index]?.text }, shown);
 }
 
@@ -419,7 +419,8 @@ function show(
   from: ResourceRequest,
   answer: { text: string; status: number },
 ): Response {
-  const options = { wanted: readWanted(from), nowMs: parts.clock.nowMs(), status: answer.status };
+  const { open } = from;
+  const options = { wanted: readWanted(from), nowMs: parts.clock.nowMs(), status: answer.status, open };
   return answerObject(from.kind, answer.text, options);
 }
 

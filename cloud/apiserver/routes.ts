@@ -5,6 +5,7 @@ import {
   authorize,
   authorizePath,
   isGrant,
+  ownUser,
   requesterOf,
   type AccessParts,
   type EscalationGuard,
@@ -13,6 +14,7 @@ import {
 } from "#cloud/apiauth";
 import { Refusal, refusals } from "#cloud/apirules";
 import type { Readiness } from "#cloud/apistore";
+import { closesConnection, withinLimits, type LimitParts, type OpenStream } from "#cloud/apistreams";
 import { answerText, isTrue, parseTarget, verbOf } from "#cloud/apiwire";
 import type { ExtraResource, RequestTarget } from "#cloud/apiwire";
 import { AppError } from "#shared/errors";
@@ -24,7 +26,7 @@ import type { KindRegistry } from "./kind-registry.ts";
 import type { WriteGuard } from "./object-service.ts";
 import { answerResource, type ResourceParts } from "./resource-requests.ts";
 
-export interface RouteParts extends ResourceParts, AccessParts {
+export interface RouteParts extends ResourceParts, AccessParts, LimitParts {
   readonly escalation: EscalationGuard;
   /** Looked at with each request: there may be more of them later. */
   readonly extras: ReadonlySet<ExtraResource>;
@@ -95,9 +97,13 @@ function addDiscovery(app: Hono, parts: RouteParts): void {
   app.get("/openapi/v2", (context) => discovery.openApiV2(context.req.header("accept") ?? ""));
   app.get("/openapi/v3", () => json(discovery.openApiIndex(registry)));
   app.get("/openapi/v3/*", (context) => {
-    const path = new URL(context.req.url).pathname.slice("/openapi/v3/".length);
-    const document = discovery.openApiDocument(registry, path);
-    return document ? json(document) : pageNotFound();
+    const request = context.req.raw;
+    const path = new URL(request.url).pathname.slice("/openapi/v3/".length);
+    const user = requesterOf(parts, request);
+    return withinLimits(parts, { request, user, exempt: user === ownUser, verb: "get" }, (open) => {
+      const document = discovery.openApiDocument(registry, path);
+      return document ? json(document, open) : pageNotFound();
+    });
   });
 }
 
@@ -114,10 +120,31 @@ async function serveTarget(parts: RouteParts, request: Request): Promise<Respons
   note(request.method, url.pathname);
   const user = requesterOf(parts, request);
   if (target.resource === "") return serveVersion(parts, user, target);
-  const attributes = attributesOf(target, verb, query.get("fieldSelector"));
-  authorize(parts, user, attributes);
+  // What keeps the cluster going never waits behind others; impersonation does not give this very object.
+  return withinLimits(parts, { request, user, exempt: user === ownUser, verb }, (open) => {
+    const attributes = attributesOf(target, verb, query.get("fieldSelector"));
+    authorize(parts, user, attributes);
+    return serveResource(parts, { request, target, query, verb, user, open }, attributes);
+  });
+}
+
+interface Asked {
+  readonly request: Request;
+  readonly target: RequestTarget;
+  readonly query: URLSearchParams;
+  readonly verb: string;
+  readonly user: User;
+  readonly open: OpenStream;
+}
+
+async function serveResource(
+  parts: RouteParts,
+  asked: Asked,
+  attributes: ResourceAttributes,
+): Promise<Response> {
+  const { request, target, verb, query, user, open } = asked;
   const extra = [...parts.extras].find((one) => isFor(one, target));
-  if (extra) return serveExtra(extra, { target, verb, query, signal: request.signal });
+  if (extra) return serveExtra(extra, { target, verb, query, open, signal: request.signal });
   await parts.store.settled();
   const kind = parts.registry.find(target.group, target.version, target.resource);
   if (!kind) {
@@ -130,7 +157,7 @@ async function serveTarget(parts: RouteParts, request: Request): Promise<Respons
   if (!kind.namespaced && target.namespace !== "") throw refusals.unknownResource();
   const warnings: string[] = [];
   const guard = writeGuard(parts, user, attributes);
-  const response = await answerResource(parts, { request, query, verb, kind, target, user, guard, warnings });
+  const response = await answerResource(parts, { ...asked, kind, guard, warnings });
   for (const text of warnings.slice(0, 20)) {
     response.headers.append("Warning", `299 - "${printable(text).replaceAll(/["\\]/g, String.raw`\$&`)}"`);
   }
@@ -154,15 +181,16 @@ async function serveExtra(
     readonly target: RequestTarget;
     readonly verb: string;
     readonly query: URLSearchParams;
+    readonly open: OpenStream;
     readonly signal: AbortSignal;
   },
 ): Promise<Response> {
-  const { target, verb, query, signal } = asked;
+  const { target, verb, query, open, signal } = asked;
   if (verb !== extra.verb) throw refusals.methodNotAllowed();
   const { namespace, name } = target;
   const reply = await extra.answer({ namespace, name, query, signal });
   if (!reply.ok) throw refusals.ofCode(reply.code, reply.text);
-  return answerText(JSON.stringify(reply.body), false, 200);
+  return answerText(JSON.stringify(reply.body), false, 200, open);
 }
 
 function serveVersion(parts: RouteParts, user: User, target: RequestTarget): Response {
@@ -191,6 +219,12 @@ function writeGuard(parts: RouteParts, user: User, asked: ResourceAttributes): W
 }
 
 function answerError(parts: RouteParts, error: unknown, request: Request): Response {
+  const response = errorResponse(parts, error, request);
+  if (closesConnection(request, error)) response.headers.set("Connection", "close");
+  return response;
+}
+
+function errorResponse(parts: RouteParts, error: unknown, request: Request): Response {
   if (error instanceof Refusal) return refused(error);
   if (error instanceof AppError && error.code === "store-failed") {
     parts.log.error("Cannot store a change", { error });
@@ -211,8 +245,8 @@ function refused(refusal: Refusal): Response {
   return response;
 }
 
-function json(body: JsonObject): Response {
-  return answerText(JSON.stringify(body), false, 200);
+function json(body: JsonObject, open?: OpenStream): Response {
+  return answerText(JSON.stringify(body), false, 200, open);
 }
 
 function pageNotFound(): Response {

@@ -10,6 +10,7 @@ import {
 import { apiVersionOf, type JsonObject } from "#cloud/apikinds";
 import { metadataOf, Refusal } from "#cloud/apirules";
 import { Readiness, RevisionStore } from "#cloud/apistore";
+import { InFlight, SharedLines, StreamPool } from "#cloud/apistreams";
 import type { ExtraResource } from "#cloud/apiwire";
 import type { Clock } from "#shared/clock";
 import { asError, ConfigError } from "#shared/errors";
@@ -33,8 +34,12 @@ export interface ApiServerConfig {
   readonly keyFile?: string;
   readonly tls: { readonly certPem: string; readonly keyPem: string; readonly caPem: string };
   readonly adminToken: string;
+  /** Of the process's own client, whose requests wait for nobody's. */
+  readonly ownToken?: string;
   /** How many revisions stay followable; 10,000 unless told. */
   readonly historyRevisions?: number;
+  /** Bounds on what slow readers hold, other than the usual. */
+  readonly streams?: { readonly limitBytes?: number; readonly stallMs?: number };
   /** Asked of every object whose spec is new, after its schema; the causes it gives refuse it (422 Invalid). */
   readonly admit?: Admission;
 }
@@ -81,9 +86,11 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
     ensureObjects({ objects, registry, store }, all);
   await ensure(firstNamespaces.map((name) => ({ apiVersion: "v1", kind: "Namespace", metadata: { name } })));
   const extras = new Set<ExtraResource>();
-  const app = wireRoutes({ config, deps, store, registry, objects, extras });
+  const streams = stack.use(new StreamPool({ clock, log, ...config.streams }));
+  const app = wireRoutes({ config, deps, store, registry, objects, extras, streams });
   const server = listen(config, (request) => app.routes.fetch(request));
   stack.defer(() => server.stop(true));
+  app.cut = (request) => server.timeout(request, 1);
   app.address = `${config.address}:${server.port}`;
   const url = `https://${config.address.includes(":") ? `[${config.address}]` : config.address}:${server.port}`;
   log.info("Kubernetes API is served", { url });
@@ -109,22 +116,33 @@ interface Wiring {
   readonly registry: KindRegistry;
   readonly objects: ObjectService;
   readonly extras: ReadonlySet<ExtraResource>;
+  readonly streams: StreamPool;
 }
 
-function wireRoutes({ config, deps, store, registry, objects, extras }: Wiring): {
-  routes: ReturnType<typeof createRoutes>;
+interface Wired {
+  readonly routes: ReturnType<typeof createRoutes>;
   address: string;
-} {
+  cut: (request: Request) => void;
+}
+
+function wireRoutes({ config, deps, store, registry, objects, extras, streams }: Wiring): Wired {
   const { clock, log } = deps;
   const signer = new TokenSigner(...signingKeys(store));
   const find = (resource: string, namespace: string, name: string): KubeObject | undefined =>
     parse(store.get(resource, `${namespace}/${name}`));
-  const { adminToken } = config;
-  const authenticator = new Authenticator({ adminToken, signer, clock, audience: issuer, find });
+  const { adminToken, ownToken } = config;
+  const authenticator = new Authenticator({
+    adminToken,
+    ...(ownToken !== undefined && { ownToken }),
+    signer,
+    clock,
+    audience: issuer,
+    find,
+  });
   const roles = rbacSource(store);
   const authorizer = new Authorizer(roles);
   const escalation = new EscalationGuard(authorizer, roles);
-  const wired = { address: "" };
+  const wired = { address: "", cut: (_request: Request): void => undefined };
   const routes = createRoutes({
     store,
     objects,
@@ -140,6 +158,10 @@ function wireRoutes({ config, deps, store, registry, objects, extras }: Wiring):
     readiness: new Readiness({ store, path: pathOf(config), clock, log }),
     keySet: () => signer.keySet(),
     serverAddress: () => wired.address,
+    streams,
+    sharedLines: new SharedLines(),
+    inFlight: new InFlight(),
+    cut: (request) => wired.cut(request),
   });
   return Object.assign(wired, { routes });
 }

@@ -2,7 +2,14 @@ import type { Clock } from "#shared/clock";
 import { apiVersionOf, type JsonObject, type KindInfo } from "#cloud/apikinds";
 import { everything, refusals, selects, type Selection } from "#cloud/apirules";
 import { partialOf, tableOf, textAs, type Wanted } from "#cloud/apiwire";
-import type { Change, RevisionStore, Stored } from "#cloud/apistore";
+import type { Change, RevisionStore } from "#cloud/apistore";
+import {
+  pieceBytes,
+  type OpenStream,
+  type PacedStream,
+  type SharedLines,
+  type Source,
+} from "#cloud/apistreams";
 import type { KubeObject, Status } from "#shared/kube";
 
 export interface WatchOptions {
@@ -17,126 +24,159 @@ export interface WatchOptions {
   readonly bookmarks: boolean;
   /** Marks the end of the initial objects with a bookmark. */
   readonly initialEnd: boolean;
-  readonly timeoutMs: number;
+  /** 0: a while of the server's choice */
+  readonly timeoutSeconds: number;
+  /** When the credential of its user is no longer good. */
+  readonly expiresMs: number | undefined;
 }
 
-interface Parts {
+export interface WatchParts {
   readonly store: RevisionStore;
   readonly clock: Clock;
+  readonly sharedLines: SharedLines;
 }
 
 const bookmarkMs = 60_000;
 const pageRows = 200;
+/** A batch of changes that is larger is read again from the store, piece by piece, by each watcher. */
+const largestBatch = 8 * 1024 * 1024;
+/** Small events that may wait for the connection. */
+const eventsAhead = 2;
 
 /**
  * The events of one collection as a stream of JSON lines. A client that reads slowly is served from the
  * store where it stopped, at no cost of memory, until the history it needs is compacted: then it gets an
- * Expired event and the stream ends.
+ * Expired event and the stream ends. One that does not read at all is cut.
  */
-export function watchStream(parts: Parts, options: WatchOptions): ReadableStream<Uint8Array> {
-  let watch: Watch | undefined;
-  return new ReadableStream<Uint8Array>(
-    {
-      start: (controller) => {
-        watch = new Watch(parts, options, controller);
-        // The header of an answer goes out with its first byte: without one a quiet watch looks dead.
-        controller.enqueue(new Uint8Array([10]));
-      },
-      pull: () => watch?.fill(),
-      cancel: () => watch?.end(),
-    },
-    { highWaterMark: 4 },
-  );
+export function answerWatch(parts: WatchParts, options: WatchOptions, open: OpenStream): Response {
+  const { from, resource } = options;
+  const headers = { "Content-Type": "application/json;stream=watch", "Cache-Control": "no-cache, private" };
+  if (from !== undefined && from < parts.store.compactedRevision) {
+    const { status } = expiredAt(from, parts.store.compactedRevision);
+    return new Response(`${JSON.stringify({ type: "ERROR", object: status })}\n`, { headers });
+  }
+  const what = `watch ${resource.replace(/^\//, "")}`;
+  const watch = new Watch(parts, options);
+  const stream = watch.start((source) => open(source, { what, ahead: eventsAhead }));
+  return new Response(stream, { headers });
 }
 
-class Watch {
-  readonly #parts: Parts;
+const longestTimeoutMs = 2 ** 31 - 1;
+
+function timeoutMs({ clock }: WatchParts, { timeoutSeconds, expiresMs = Infinity }: WatchOptions): number {
+  const ms = timeoutSeconds > 0 ? timeoutSeconds * 1000 : 1_800_000 * (1 + clock.random());
+  return Math.min(ms, longestTimeoutMs, expiresMs - clock.nowMs());
+}
+
+class Watch implements Source {
+  readonly #parts: WatchParts;
   readonly #options: WatchOptions;
-  readonly #controller: ReadableStreamDefaultController<Uint8Array>;
   readonly #encoder = new TextEncoder();
   readonly #owned = new DisposableStack();
   readonly #plain: boolean;
-  /** Objects to be told as ADDED before anything else. */
-  #initial: Stored[] = [];
+  /** Watches with the same key show the same batch alike; undefined: nobody else shows it so. */
+  readonly #sharedAs: string | undefined;
+  #stream: PacedStream | undefined;
+  /** Revisions of objects to be told as ADDED before anything else. */
+  #initial: Float64Array | undefined;
+  #initialAt = 0;
   #initialEnd = false;
   /** Everything up to this revision was told. */
   #cursor: number;
   /** Nothing of this resource lies between the cursor and the newest revision. */
   #live = false;
   #columnsSent = false;
-  #ended = false;
+  #last = false;
 
-  constructor(parts: Parts, options: WatchOptions, controller: ReadableStreamDefaultController<Uint8Array>) {
+  constructor(parts: WatchParts, options: WatchOptions) {
     this.#parts = parts;
     this.#options = options;
-    this.#controller = controller;
     this.#plain = options.selection === everything;
-    const { store, clock } = parts;
+    const { kind, wanted, resource, prefix } = options;
+    this.#sharedAs =
+      this.#plain && wanted.form !== "table"
+        ? [resource, kind.version, wanted.form, prefix].join(" ")
+        : undefined;
+    const { store } = parts;
     this.#cursor = options.from ?? store.revision;
     if (options.from === undefined) {
-      this.#initial = store.list(options.resource, options.prefix).toReversed();
+      this.#initial = store.revisions(resource, prefix);
       this.#initialEnd = options.initialEnd;
     }
-    this.#owned.use(store.follow(options.resource, (changes) => this.#hear(changes)));
-    this.#owned.use(clock.after(options.timeoutMs, () => this.#finish()));
-    if (options.bookmarks) this.#owned.use(clock.every(bookmarkMs, () => this.#bookmark()));
   }
 
-  /** Sends what the client has not got, as far as it takes it. */
-  fill(): void {
-    while (!this.#ended && (this.#controller.desiredSize ?? 0) > 0) {
-      if (this.#initial.length > 0) this.#sendInitial();
-      else if (this.#initialEnd) this.#endInitial();
-      else if (!this.#sendHistory()) return;
-    }
+  start(open: (source: Source) => PacedStream): ReadableStream<Uint8Array> {
+    const { store, clock } = this.#parts;
+    const { resource, bookmarks } = this.#options;
+    const stream = open(this);
+    this.#stream = stream;
+    this.#owned.use(store.follow(resource, (changes) => this.#hear(changes)));
+    this.#owned.use(clock.after(timeoutMs(this.#parts, this.#options), () => this.#finish()));
+    if (bookmarks) this.#owned.use(clock.every(bookmarkMs, () => this.#bookmark()));
+    // The header of an answer goes out with its first byte: without one a quiet watch looks dead.
+    stream.push(newline);
+    return stream.readable;
   }
 
-  end(): void {
-    this.#ended = true;
+  next(): Uint8Array | "later" | undefined {
+    if (this.#last) return undefined;
+    if (this.#initial) return this.#nextInitial(this.#initial);
+    if (this.#initialEnd) return this.#endInitial();
+    return this.#nextHistory();
+  }
+
+  ended(): void {
+    this.#last = true;
+    this.#initial = undefined;
     this.#owned.dispose();
   }
 
-  #sendInitial(): void {
-    const lines: string[] = [];
-    while (this.#initial.length > 0 && lines.length < pageRows) {
-      const stored = this.#initial.pop();
-      const text = stored && this.#parts.store.text(stored.revision);
-      if (text !== undefined && this.#selected(text)) lines.push(this.#line("ADDED", text));
-    }
-    this.#send(lines);
-  }
-
-  #endInitial(): void {
-    this.#initialEnd = false;
-    this.#send([this.#bookmarkLine({ "k8s.io/initial-events-end": "true" })]);
-  }
-
-  /** @returns false when there is nothing more to send */
-  #sendHistory(): boolean {
+  #nextInitial(revisions: Float64Array): Uint8Array {
     const { store } = this.#parts;
-    if (this.#live) return false;
-    if (this.#cursor < store.compactedRevision) {
-      this.#expire();
-      return false;
+    const lines: string[] = [];
+    let size = 0;
+    while (this.#initialAt < revisions.length && lines.length < pageRows && size < pieceBytes) {
+      const text = store.text(revisions[this.#initialAt] ?? 0);
+      this.#initialAt += 1;
+      if (text === undefined || !this.#selected(text)) continue;
+      lines.push(this.#line("ADDED", text));
+      size += text.length;
     }
-    const changes = store.since(this.#options.resource, this.#cursor, pageRows);
-    this.#live = changes.length < pageRows;
-    this.#cursor = this.#live ? store.revision : (changes.at(-1)?.revision ?? this.#cursor);
-    this.#send(changes.flatMap((change) => this.#lines(change)));
-    return true;
+    if (this.#initialAt >= revisions.length) this.#initial = undefined;
+    return this.#bytes(lines);
+  }
+
+  #endInitial(): Uint8Array {
+    this.#initialEnd = false;
+    return this.#bytes([this.#bookmarkLine({ "k8s.io/initial-events-end": "true" })]);
+  }
+
+  #nextHistory(): Uint8Array | "later" {
+    const { store } = this.#parts;
+    if (this.#live) return "later";
+    if (this.#cursor < store.compactedRevision) return this.#expire();
+    const changes = store.since(this.#options.resource, this.#cursor, { rows: pageRows, size: pieceBytes });
+    this.#live = changes.at(-1) === undefined;
+    this.#cursor = changes.at(-1)?.revision ?? store.revision;
+    return this.#live ? "later" : this.#bytes(changes.flatMap((change) => this.#lines(change)));
   }
 
   #hear(changes: readonly Change[]): void {
     const [first] = changes;
     const last = changes.at(-1);
-    if (this.#ended || !first || !last || !this.#live) return;
-    if ((this.#controller.desiredSize ?? 0) <= 0) {
+    const stream = this.#stream;
+    if (this.#last || !first || !last || !this.#live || !stream) return;
+    const size = changes.length === 1 ? 0 : changes.reduce((sum, { text }) => sum + text.length, 0);
+    if (!stream.ready || size > largestBatch) {
       this.#live = false;
       this.#cursor = first.revision - 1;
+      if (stream.ready) stream.fill();
       return;
     }
     this.#cursor = last.revision;
-    this.#send(changes.flatMap((change) => this.#lines(change)));
+    const make = (): Uint8Array => this.#bytes(changes.flatMap((change) => this.#lines(change)));
+    const key = this.#sharedAs;
+    stream.push(key === undefined ? make() : this.#parts.sharedLines.of(changes, key, make));
   }
 
   #lines(change: Change): string[] {
@@ -176,9 +216,9 @@ class Watch {
   }
 
   #bookmark(): void {
-    if (this.#ended || !this.#live || (this.#controller.desiredSize ?? 0) <= 0) return;
+    if (this.#last || !this.#live || this.#stream?.ready !== true) return;
     this.#cursor = this.#parts.store.revision;
-    this.#send([this.#bookmarkLine(undefined)]);
+    this.#stream.push(this.#bytes([this.#bookmarkLine(undefined)]));
   }
 
   #bookmarkLine(annotations: JsonObject | undefined): string {
@@ -203,28 +243,27 @@ class Watch {
     return { ...table, rows: [{ cells: [], object }] };
   }
 
-  #expire(): void {
+  #expire(): Uint8Array {
+    this.#last = true;
     const { status } = expiredAt(this.#cursor, this.#parts.store.compactedRevision);
-    this.#send([`${JSON.stringify({ type: "ERROR", object: status })}\n`]);
-    this.#close();
+    return this.#bytes([`${JSON.stringify({ type: "ERROR", object: status })}\n`]);
   }
 
   #finish(): void {
-    if (this.#ended) return;
+    if (this.#last) return;
     if (this.#options.bookmarks) this.#bookmark();
-    this.#close();
+    this.#last = true;
+    this.#stream?.finish();
   }
 
-  #close(): void {
-    this.end();
-    this.#controller.close();
-  }
-
-  #send(lines: readonly string[]): void {
-    if (lines.length > 0) this.#controller.enqueue(this.#encoder.encode(lines.join("")));
+  #bytes(lines: readonly string[]): Uint8Array {
+    return lines.length === 0 ? nothing : this.#encoder.encode(lines.join(""));
   }
 }
 
-export function expiredAt(revision: number, compacted: number): { readonly status: Status } {
+const newline = new Uint8Array([10]);
+const nothing = new Uint8Array(0);
+
+function expiredAt(revision: number, compacted: number): { readonly status: Status } {
   return refusals.expired(`too old resource version: ${revision} (${compacted})`);
 }

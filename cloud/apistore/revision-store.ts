@@ -172,12 +172,33 @@ export class RevisionStore implements AsyncDisposable {
     return [...then].map(([key, at]) => ({ key, revision: at })).sort((a, b) => byText(a.key, b.key));
   }
 
-  /** Changes of a resource after a revision, oldest first. */
-  since(resource: string, revision: number, limit: number): Change[] {
-    return this.#after
-      .all(revision, resource, limit)
-      .filter((row) => row.id <= this.#committed)
-      .map((row) => toChange({ ...row, value: this.#sealing.open(row, row.value) }));
+  /** Revisions of the current objects whose key starts with `prefix`, in the order of `list`. */
+  revisions(resource: string, prefix = ""): Float64Array {
+    const index = this.#indexes.get(resource);
+    if (!index) return new Float64Array(0);
+    const keys = index.keys(prefix);
+    const revisions = new Float64Array(keys.length);
+    for (const [at, key] of keys.entries()) revisions[at] = index.get(key) ?? 0;
+    return revisions;
+  }
+
+  /** Changes of a resource after a revision, oldest first: so many, or as many as it takes for texts of that size. */
+  since(
+    resource: string,
+    revision: number,
+    most: { readonly rows: number; readonly size: number },
+  ): Change[] {
+    const changes: Change[] = [];
+    let size = 0;
+    for (const row of this.#after.iterate(revision, resource, most.rows)) {
+      // What is not committed yet comes last.
+      if (row.id > this.#committed) break;
+      const value = this.#sealing.open(row, row.value);
+      changes.push(toChange({ ...row, value }));
+      size += value.length;
+      if (size >= most.size) break;
+    }
+    return changes;
   }
 
   /**

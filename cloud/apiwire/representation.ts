@@ -1,5 +1,6 @@
 import { apiVersionOf, tableCells, tableColumns, type JsonObject, type KindInfo } from "#cloud/apikinds";
 import { refusals } from "#cloud/apirules";
+import { pieceBytes, sourceOf, type OpenStream, type Source } from "#cloud/apistreams";
 
 export type Form = "object" | "table" | "partial";
 
@@ -77,101 +78,160 @@ export function textAs(kind: KindInfo, text: string): string {
   return object["apiVersion"] === apiVersion ? text : JSON.stringify({ ...object, apiVersion });
 }
 
+export interface AnswerOptions {
+  readonly wanted: Wanted;
+  readonly nowMs: number;
+  /** How what is large goes out, at the pace of its reader. */
+  readonly open: OpenStream;
+}
+
 /** Answers with one object, in the form asked for. */
 export function answerObject(
   kind: KindInfo,
   text: string,
-  options: { wanted: Wanted; nowMs: number; status: number },
+  options: AnswerOptions & { readonly status: number },
 ): Response {
-  const { wanted, nowMs, status } = options;
+  const { wanted, nowMs, status, open } = options;
   const own = textAs(kind, text);
-  if (wanted.form === "object") return answerText(own, wanted.yaml, status);
+  const answer = (json: string): Response => answerText(json, wanted.yaml, status, open);
+  if (wanted.form === "object") return answer(own);
   const object = JSON.parse(own) as JsonObject;
-  if (wanted.form === "partial") return answerText(JSON.stringify(partialOf(object)), wanted.yaml, status);
+  if (wanted.form === "partial") return answer(JSON.stringify(partialOf(object)));
   const { resourceVersion = "" } = (object["metadata"] ?? {}) as JsonObject;
   const metadata = { resourceVersion };
-  const table = tableOf(kind, [object], { wanted, nowMs, metadata, columns: true });
-  return answerText(JSON.stringify(table), wanted.yaml, status);
+  return answer(JSON.stringify(tableOf(kind, [object], { wanted, nowMs, metadata, columns: true })));
 }
 
-export function answerText(json: string, yaml: boolean, status: number): Response {
-  const headers = {
+/** @param open how it goes out if it is large; without it, it is known to be small */
+export function answerText(json: string, yaml: boolean, status: number, open?: OpenStream): Response {
+  const text = yaml ? Bun.YAML.stringify(JSON.parse(json), null, 2) : json;
+  const headers = headersOf(yaml);
+  if (!open || text.length <= pieceBytes) return new Response(text, { status, headers });
+  const how = { what: "one answer", mostMs: longestAnswerMs, sourceBytes: text.length };
+  return new Response(open(sourceOf(text), how).readable, { status, headers });
+}
+
+function headersOf(yaml: boolean): Record<string, string> {
+  return {
     "Content-Type": yaml ? "application/yaml" : "application/json",
     "Cache-Control": "no-cache, private",
   };
-  return new Response(yaml ? Bun.YAML.stringify(JSON.parse(json), null, 2) : json, { status, headers });
 }
 
-const chunkItems = 250;
+/** So many items may fit into one piece. */
+const smallList = 250;
+/** While a list goes out the store forgets nothing it needs: no reader may take for ever. */
+const longestAnswerMs = 300_000;
+
+export interface ListItems {
+  readonly count: number;
+  read(index: number): string | undefined;
+}
 
 /**
- * Answers with a list. Plain lists go out in pieces, each read when the client took the one before,
- * so that a large list costs little memory. `done` is called once, however it ends.
+ * Answers with a list, in pieces of bounded size, each made when the client took the one before: a large list costs little
+ * memory in any form. `done` is called once, however it ends.
  */
 export function answerList(
   kind: KindInfo,
-  items: { readonly count: number; read(index: number): string | undefined },
-  options: { wanted: Wanted; nowMs: number; metadata: JsonObject; done: () => void },
+  items: ListItems,
+  options: AnswerOptions & { readonly metadata: JsonObject; readonly done: () => void },
 ): Response {
-  const { wanted, metadata, nowMs, done } = options;
-  if (wanted.form === "table") {
-    const objects = readAll(items).map((text) => JSON.parse(text) as JsonObject);
+  const { wanted, open, done } = options;
+  const form = listForm(kind, options);
+  const headers = headersOf(wanted.yaml);
+  const first = new ListPieces(items, form);
+  const text = items.count <= smallList ? first.next() : "";
+  if (first.ended) {
     done();
-    const table = tableOf(kind, objects, { wanted, nowMs, metadata, columns: true });
-    return answerText(JSON.stringify(table), wanted.yaml, 200);
+    return new Response(text, { headers });
+  }
+  // What did not fit is made again: nothing is kept that nobody counts.
+  const { readable } = open(listSource(new ListPieces(items, form), done), {
+    what: `list ${kind.plural}`,
+    mostMs: longestAnswerMs,
+  });
+  return new Response(readable, { headers });
+}
+
+function listSource(pieces: ListPieces, ended: () => void): Source {
+  const encoder = new TextEncoder();
+  return { next: () => (pieces.ended ? undefined : encoder.encode(pieces.next())), ended };
+}
+
+/** How a list is written: `start`, items with `separator` between them, `end`; `empty` when there are none. */
+interface ListForm {
+  readonly start: string;
+  readonly separator: string;
+  readonly end: string;
+  readonly empty: string;
+  readonly show: (text: string) => string;
+}
+
+/** The texts of a list one after the other, each about as large as a piece. */
+class ListPieces {
+  readonly #items: ListItems;
+  readonly #form: ListForm;
+  #next = 0;
+  #shown = 0;
+  ended = false;
+
+  constructor(items: ListItems, form: ListForm) {
+    this.#items = items;
+    this.#form = form;
+  }
+
+  next(): string {
+    const { start, separator, end, empty, show } = this.#form;
+    const parts: string[] = [];
+    let size = 0;
+    while (this.#next < this.#items.count && size < pieceBytes) {
+      const text = this.#items.read(this.#next);
+      this.#next += 1;
+      if (text === undefined) continue;
+      const shown = show(text);
+      parts.push(this.#shown === 0 ? start : separator, shown);
+      this.#shown += 1;
+      size += shown.length;
+    }
+    this.ended = this.#next >= this.#items.count;
+    if (this.ended) parts.push(this.#shown === 0 ? empty : end);
+    return parts.join("");
+  }
+}
+
+function listForm(
+  kind: KindInfo,
+  options: Omit<AnswerOptions, "open"> & { readonly metadata: JsonObject },
+): ListForm {
+  const { wanted, metadata, nowMs } = options;
+  if (wanted.form === "table") {
+    const { rows: _none, ...head } = tableOf(kind, [], { wanted, nowMs, metadata, columns: true });
+    const row = (text: string): unknown => {
+      const object = JSON.parse(text) as JsonObject;
+      const { rows } = tableOf(kind, [object], { wanted, nowMs, metadata, columns: false });
+      return (rows as JsonObject[])[0];
+    };
+    return writtenAs({ yaml: wanted.yaml, head, items: "rows" }, (text) => JSON.stringify(row(text)));
   }
   const partial = wanted.form === "partial";
   const head = partial
-    ? `{"kind":"PartialObjectMetadataList","apiVersion":"${partialVersion}"`
-    : `{"kind":"${kind.listKind}","apiVersion":"${apiVersionOf(kind)}"`;
-  const start = `${head},"metadata":${JSON.stringify(metadata)},"items":[`;
-  const show = (text: string): string =>
-    partial ? JSON.stringify(partialOf(JSON.parse(text) as JsonObject)) : textAs(kind, text);
-  if (items.count <= chunkItems || wanted.yaml) {
-    const body = `${start}${readAll(items).map(show).join(",")}]}`;
-    done();
-    return answerText(body, wanted.yaml, 200);
-  }
-  return new Response(streamItems(items, { start, show, done }), {
-    headers: { "Content-Type": "application/json", "Cache-Control": "no-cache, private" },
-  });
-}
-
-function streamItems(
-  items: { readonly count: number; read(index: number): string | undefined },
-  options: { start: string; show: (text: string) => string; done: () => void },
-): ReadableStream<Uint8Array> {
-  const encoder = new TextEncoder();
-  let next = 0;
-  let separator = options.start;
-  return new ReadableStream<Uint8Array>(
-    {
-      pull: (controller) => {
-        const parts: string[] = [];
-        for (const end = Math.min(items.count, next + chunkItems); next < end; next += 1) {
-          const text = items.read(next);
-          if (text === undefined) continue;
-          parts.push(separator, options.show(text));
-          separator = ",";
-        }
-        const last = next >= items.count;
-        if (last) parts.push(separator === "," ? "]}" : `${separator}]}`);
-        controller.enqueue(encoder.encode(parts.join("")));
-        if (!last) return;
-        controller.close();
-        options.done();
-      },
-      cancel: () => options.done(),
-    },
-    { highWaterMark: 1 },
+    ? { kind: "PartialObjectMetadataList", apiVersion: partialVersion, metadata }
+    : { kind: kind.listKind, apiVersion: apiVersionOf(kind), metadata };
+  return writtenAs({ yaml: wanted.yaml, head, items: "items" }, (text) =>
+    partial ? JSON.stringify(partialOf(JSON.parse(text) as JsonObject)) : textAs(kind, text),
   );
 }
 
-function readAll(items: { readonly count: number; read(index: number): string | undefined }): string[] {
-  const texts: string[] = [];
-  for (let index = 0; index < items.count; index += 1) {
-    const text = items.read(index);
-    if (text !== undefined) texts.push(text);
+function writtenAs(
+  { yaml, head, items }: { readonly yaml: boolean; readonly head: JsonObject; readonly items: string },
+  json: (text: string) => string,
+): ListForm {
+  if (yaml) {
+    const start = `${Bun.YAML.stringify(head, null, 2)}\n${items}:`;
+    const show = (text: string): string => Bun.YAML.stringify([JSON.parse(json(text))], null, 2);
+    return { start: `${start}\n`, separator: "\n", end: "\n", empty: `${start} []\n`, show };
   }
-  return texts;
+  const start = `${JSON.stringify(head).slice(0, -1)},"${items}":[`;
+  return { start, separator: ",", end: "]}", empty: `${start}]}`, show: json };
 }

@@ -1,10 +1,13 @@
 import { setField, type Json, type JsonObject } from "#cloud/apischema";
 import { isObject, refusals } from "#cloud/apirules";
+import type { Clock } from "#shared/clock";
 import { note } from "#shared/lifecycle";
 import { duplicateFields } from "./duplicate-fields.ts";
 import { decodeProtobuf } from "./protobuf.ts";
 
 const bodyLimit = 3 * 1024 * 1024;
+/** kube-apiserver's --request-timeout */
+const bodySeconds = 60;
 /** YAML takes the parser microseconds a key; clients send JSON where it is large. */
 const yamlLimit = 1024 * 1024;
 /** Deeper nesting than any object has; what handles objects goes through them recursively. */
@@ -16,14 +19,15 @@ export function contentTypeOf(request: Request): string {
 }
 
 export interface BodyOptions {
+  readonly clock: Pick<Clock, "after">;
   readonly optional?: boolean;
   /** Told of fields that a JSON body gives twice; the last of them counts. */
   readonly onDuplicates?: (fields: readonly string[]) => void;
 }
 
 /** The body in JSON, YAML or protobuf; null for an empty one that may be missing. @throws Refusal */
-export async function readBody(request: Request, options: BodyOptions = {}): Promise<Json> {
-  const bytes = await readBytes(request);
+export async function readBody(request: Request, options: BodyOptions): Promise<Json> {
+  const bytes = await readBytes(request, options);
   note(request.method, new URL(request.url).pathname);
   const type = contentTypeOf(request).split(";")[0]?.trim().toLowerCase() ?? "";
   if (bytes.length === 0) {
@@ -37,11 +41,14 @@ export async function readBody(request: Request, options: BodyOptions = {}): Pro
   return body;
 }
 
-async function readBytes(request: Request): Promise<Uint8Array> {
+async function readBytes(request: Request, { clock }: BodyOptions): Promise<Uint8Array> {
   const encoding = request.headers.get("content-encoding") ?? "identity";
   if (encoding !== "identity" && encoding !== "")
     throw refusals.unsupportedMediaType(["application/json", "application/yaml", protobufType]);
-  const bytes = await request.bytes();
+  if (Number(request.headers.get("content-length") ?? 0) > bodyLimit) throw refusals.tooLarge(bodyLimit);
+  const late = Promise.withResolvers<never>();
+  using _limit = clock.after(bodySeconds * 1000, () => late.reject(refusals.requestTimeout(bodySeconds)));
+  const bytes = await Promise.race([request.bytes(), late.promise]);
   if (bytes.length > bodyLimit) throw refusals.tooLarge(bodyLimit);
   return bytes;
 }

@@ -1,6 +1,7 @@
 import type { FieldValidation } from "#cloud/apikinds";
 import type { Json, JsonObject } from "#cloud/apischema";
 import { isObject, refusals, type DeleteOptions } from "#cloud/apirules";
+import type { Clock } from "#shared/clock";
 import { readBody } from "./request-body.ts";
 
 /** What a request asks for beside its object: parameters of the query, and who says it manages the fields. */
@@ -81,8 +82,11 @@ export function readLimit(text: string): number {
 }
 
 /** Options of a deletion, from its body and its query. @throws Refusal */
-export async function readDeleteOptions({ query, request }: OptionSource): Promise<DeleteOptions> {
-  const body = await readBody(request, { optional: true });
+export async function readDeleteOptions(
+  { query, request }: OptionSource,
+  clock: Pick<Clock, "after">,
+): Promise<DeleteOptions> {
+  const body = await readBody(request, { clock, optional: true });
   return deleteOptionsOf(isObject(body) ? body : {}, query);
 }
 

@@ -1,12 +1,15 @@
-import { startApiServer, type Admission, type ApiServer } from "#cloud/apiserver";
+import { startApiServer, type Admission, type ApiServer, type ApiServerConfig } from "#cloud/apiserver";
 import { systemClock, type Clock } from "#shared/clock";
 import { createAuthority } from "#shared/pki";
 import { silentLog } from "./silent-log.ts";
 
 export const adminToken = "admin-token-of-the-test";
+/** Of the server's own client. */
+export const ownToken = "own-token-of-the-test";
 
 export interface TestServer extends AsyncDisposable {
   readonly api: ApiServer;
+  readonly caPem: string;
   readonly log: ReturnType<typeof silentLog>;
   /** Calls the API as the administrator unless headers say otherwise. */
   call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
@@ -34,6 +37,7 @@ export async function startTestServer(
     readonly historyRevisions?: number;
     readonly port?: number;
     readonly admit?: Admission;
+    readonly streams?: ApiServerConfig["streams"];
   } = {},
 ): Promise<TestServer> {
   const nowMs = Date.now();
@@ -46,7 +50,7 @@ export async function startTestServer(
     nowMs,
   });
   const log = silentLog();
-  const { clock = systemClock, historyRevisions, port = 0, admit } = options;
+  const { clock = systemClock, historyRevisions, port = 0, admit, streams } = options;
   const api = await startApiServer(
     {
       address: "127.0.0.1",
@@ -55,7 +59,9 @@ export async function startTestServer(
       tls: { certPem: pair.cert, keyPem: pair.key, caPem: authority.certPem },
       adminToken,
       ...(historyRevisions !== undefined && { historyRevisions }),
+      ownToken,
       ...(admit && { admit }),
+      ...(streams && { streams }),
     },
     { clock, log },
   );
@@ -68,6 +74,7 @@ export async function startTestServer(
   const authorization = `Bearer ${adminToken}`;
   return {
     api,
+    caPem: authority.certPem,
     log,
     call: async (method, path, body, headers = {}) => {
       const response = await request(path, {

@@ -81,9 +81,9 @@ test("store forgets replaced and deleted revisions when it compacts", async () =
     false,
     true,
   ]);
-  expect(store.since(resource, 4, 10).map(({ revision, type }) => [revision, type])).toEqual([
-    [5, "MODIFIED"],
-  ]);
+  expect(
+    store.since(resource, 4, { rows: 10, size: 1e6 }).map(({ revision, type }) => [revision, type]),
+  ).toEqual([[5, "MODIFIED"]]);
 });
 
 test("store keeps everything while a reader pins it", async () => {

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { readBody } from "#cloud/apiwire";
+import { systemClock } from "#shared/clock";
 
 /** A Lease in protobuf whose `renewTime` has these seconds and nanoseconds. */
 function leaseAt(seconds: number[], nanos: number[]): Request {
@@ -15,11 +16,11 @@ function leaseAt(seconds: number[], nanos: number[]): Request {
 
 test("protobuf body carries nanoseconds beyond a second over to the seconds", async () => {
   // 1,500,000,000 ns
-  const body = await readBody(leaseAt([1], [0x80, 0xde, 0xa0, 0xcb, 0x05]));
+  const body = await readBody(leaseAt([1], [0x80, 0xde, 0xa0, 0xcb, 0x05]), { clock: systemClock });
   expect(body).toMatchObject({ spec: { renewTime: "1970-01-01T00:00:02.500000Z" } });
 });
 
 test("protobuf body with a time after the year 9999 is refused", async () => {
   const largest = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
-  await expect(readBody(leaseAt(largest, [0]))).rejects.toThrow("are no time");
+  await expect(readBody(leaseAt(largest, [0]), { clock: systemClock })).rejects.toThrow("are no time");
 });

@@ -1,0 +1,16 @@
+/**
+ * Answers at the pace of their readers. What a reader has not taken is bounded for each connection (a piece or two) and in
+ * all (`StreamPool`); a reader that takes nothing is cut; requests under way are bounded as by kube-apiserver.
+ */
+export { StreamPool, type Reader, type StreamPoolOptions } from "./stream-pool.ts";
+export {
+  pieceBytes,
+  sourceOf,
+  type OpenStream,
+  type PacedStream,
+  type Source,
+  type StreamOptions,
+} from "./paced-stream.ts";
+export { InFlight, type Flow } from "./in-flight.ts";
+export { SharedLines } from "./shared-lines.ts";
+export { closesConnection, withinLimits, type LimitParts } from "./request-limits.ts";

@@ -1,0 +1,92 @@
+import { Refusal, refusals } from "#cloud/apirules";
+import type { InFlight } from "./in-flight.ts";
+import type { OpenStream } from "./paced-stream.ts";
+import type { StreamPool } from "./stream-pool.ts";
+
+interface User {
+  readonly name: string;
+  readonly groups: readonly string[];
+}
+
+interface Asked {
+  readonly request: Request;
+  readonly user: User;
+  /** The server's own: no limit holds it up. */
+  readonly exempt: boolean;
+  readonly verb: string;
+}
+
+export interface LimitParts {
+  readonly streams: StreamPool;
+  readonly inFlight: InFlight;
+  /** Ends the connection of a request. */
+  readonly cut: (request: Request) => void;
+}
+
+/** A request of that body size when nobody says: the largest. */
+const unknownBodyBytes = 3 * 1024 * 1024;
+/** Rather than read on what nobody wants, the connection is closed. */
+const unreadBodyBytes = 256 * 1024;
+
+/**
+ * Answers a request within the limits of the whole server; it counts as under way until its last byte is taken.
+ * @throws Refusal (429 with Retry-After) when too many are under way, or too much waits to be read
+ */
+export async function withinLimits(
+  parts: LimitParts,
+  asked: Asked,
+  answer: (open: OpenStream) => Promise<Response> | Response,
+): Promise<Response> {
+  const { request, user, exempt, verb } = asked;
+  const seat = verb === "watch" || exempt ? undefined : takeSeat(parts, asked);
+  let streams = false;
+  const open: OpenStream = (source, options) => {
+    streams = true;
+    const ended = (): void => {
+      source.ended();
+      seat?.[Symbol.dispose]();
+    };
+    const cut = (): void => parts.cut(request);
+    const reader = { user: user.name, exempt, cut };
+    const stream = parts.streams.open({ next: () => source.next(), ended }, options, reader);
+    if (request.signal.aborted) stream.close();
+    else request.signal.addEventListener("abort", () => stream.close(), { once: true });
+    return stream;
+  };
+  try {
+    const response = await answer(open);
+    // Nobody would read the body of an answer to HEAD, nor end it.
+    if (request.method === "HEAD") await response.body?.cancel();
+    return response;
+  } finally {
+    if (!streams) seat?.[Symbol.dispose]();
+  }
+}
+
+function takeSeat({ inFlight, streams }: LimitParts, { request, user, verb }: Asked): Disposable {
+  if (streams.isFullFor(user.name)) throw refusals.overloaded();
+  const seat = inFlight.enter({
+    user: user.name,
+    reserved: user.groups.includes("system:masters"),
+    mutating: !reading.has(verb),
+    bodyBytes: bodyBytesOf(request),
+  });
+  if (!seat) throw refusals.overloaded();
+  return seat;
+}
+
+const reading = new Set(["get", "list", "watch", "head"]);
+
+function bodyBytesOf({ headers, method }: Request): number {
+  if (method === "GET" || method === "HEAD") return 0;
+  const length = headers.get("content-length");
+  if (length !== null) return Number(length);
+  return headers.has("transfer-encoding") ? unknownBodyBytes : 0;
+}
+
+/** Whether a refusal comes before the body it does not want: what is on its way is not waited for. */
+export function closesConnection(request: Request, error: unknown): boolean {
+  if (!(error instanceof Refusal)) return false;
+  if (error.httpStatus === 504) return true;
+  return !request.bodyUsed && bodyBytesOf(request) > unreadBodyBytes;
+}
