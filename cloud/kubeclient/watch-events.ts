@@ -12,14 +12,10 @@ const longestLine = 32 * 1024 * 1024;
  * version before it is what the next watch starts from.
  * @throws ProtocolError for a line that cannot be read: the caller must list again, never skip it.
  */
-export async function* watchEvents(
-  body: ReadableStream<Uint8Array>,
-  onActivity: () => void,
-): AsyncGenerator<WatchEvent[]> {
+export async function* watchEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<WatchEvent[]> {
   const decoder = new TextDecoder();
   let rest = "";
   for await (const chunk of body) {
-    onActivity();
     const text = decoder.decode(chunk, { stream: true });
     const lastBreak = text.lastIndexOf("\n");
     if (lastBreak < 0) rest += text;

@@ -1,17 +1,20 @@
 import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { createKubeClient, resources } from "#cloud/kubeclient";
 import { systemClock, type Clock } from "#shared/clock";
 import type { ConfigMap } from "#shared/kube";
+import { eventually } from "#internal/scripts/service.ts";
 import { playApi, type PlayedApi, type PlayedWatch } from "#internal/test/support/played-api.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 
-/** The machine's clock, run a hundred times as fast: a minute and a half of silence takes 0.9 s. */
-const fastClock: Clock = {
+/** The machine's clock, run so many times as fast. */
+const clockOf = (speed: number): Clock => ({
   ...systemClock,
-  monotonicMs: () => systemClock.monotonicMs() * 100,
-  sleep: (ms, options) => systemClock.sleep(ms / 100, options),
-  after: (ms, run) => systemClock.after(ms / 100, run),
-};
+  monotonicMs: () => systemClock.monotonicMs() * speed,
+  sleep: (ms, options) => systemClock.sleep(ms / speed, options),
+  after: (ms, run) => systemClock.after(ms / speed, run),
+});
+const fastClock = clockOf(100);
 
 function object(name: string, version: string, uid = `uid-${name}`): ConfigMap {
   return {
@@ -23,12 +26,14 @@ function object(name: string, version: string, uid = `uid-${name}`): ConfigMap {
 
 interface Following extends AsyncDisposable {
   readonly told: string[];
+  readonly log: readonly string[];
   /** Resolves when `count` events were told. */
   reached(count: number): Promise<void>;
 }
 
 async function follow(api: PlayedApi, clock: Clock = systemClock): Promise<Following> {
-  const kube = await createKubeClient({ from: "master", url: api.url }, { clock, log: silentLog() });
+  const log = silentLog();
+  const kube = await createKubeClient({ from: "master", url: api.url }, { clock, log });
   const informer = kube.informer<ConfigMap>(resources.configMaps);
   const told: string[] = [];
   let waiting: { count: number; wake: () => void } | undefined;
@@ -43,6 +48,7 @@ async function follow(api: PlayedApi, clock: Clock = systemClock): Promise<Follo
   });
   return {
     told,
+    log: log.lines,
     reached: async (count) => {
       if (told.length >= count) return;
       const { promise, resolve } = Promise.withResolvers<void>();
@@ -140,17 +146,69 @@ test("informer starts the next watch at the bookmark when the server ends one", 
   expect(api.asked).toEqual(["list", "watch 10", "watch 77"]);
 });
 
-test("informer dials again when a watch has been silent for too long", async () => {
+test("informer leaves a watch alone when it is silent for four minutes", async () => {
+  await using api = await playApi();
+  api.state = { version: "10", items: [] };
+  const silence = Promise.withResolvers<void>();
+  api.watches.push((watch) => {
+    watch.send("ADDED", object("a", "11"));
+    systemClock.after(240_000 / 100, () => {
+      marker(watch);
+      silence.resolve();
+    });
+  });
+  await using following = await follow(api, fastClock);
+  await silence.promise;
+  await following.reached(2);
+  expect([following.told, api.asked, following.log]).toEqual([
+    ["+a 11", "+end 90"],
+    ["list", "watch 10"],
+    [],
+  ]);
+});
+
+test("informer dials again when a server does not end a watch in its time", async () => {
   await using api = await playApi();
   api.state = { version: "10", items: [] };
   api.watches.push((watch) => watch.send("ADDED", object("a", "11")), marker);
-  await using following = await follow(api, fastClock);
+  await using following = await follow(api, clockOf(1000));
   await following.reached(2);
   expect([following.told, api.asked]).toEqual([
     ["+a 11", "+end 90"],
     ["list", "watch 10", "watch 11"],
   ]);
+  expect(following.log.map((line) => (JSON.parse(line) as { reason: string }).reason)).toEqual([
+    "the server did not end it in its time",
+  ]);
 });
+
+/** Whether the kernel's next keepalive probe to a port of this machine comes within a minute. */
+function isProbed(port: number): boolean {
+  const remote = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  const sockets = readFileSync("/proc/self/net/tcp", "utf8")
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/));
+  const timers = sockets
+    .filter(([, , to = ""]) => to.endsWith(remote))
+    .map(([, , , , , timer = ""]) => timer);
+  return timers.some((timer) => timer.startsWith("02:") && Number.parseInt(timer.slice(3), 16) <= 6000);
+}
+
+test.skipIf(process.platform !== "linux")(
+  "a watch's connection is probed by TCP keepalive each minute",
+  async () => {
+    await using api = await playApi();
+    api.state = { version: "10", items: [object("a", "5")] };
+    const watched = Promise.withResolvers<void>();
+    api.watches.push((watch) => {
+      watch.raw("\n");
+      watched.resolve();
+    });
+    await using _following = await follow(api);
+    await watched.promise;
+    await eventually(2_000, async () => expect(isProbed(Number(new URL(api.url).port))).toBe(true));
+  },
+);
 
 test("informer ends at once when it is disposed during a silent watch", async () => {
   await using api = await playApi();
