@@ -11,6 +11,7 @@ import { startTelemetry } from "#cloud/telemetry";
 import { Bus } from "#shared/bus";
 import type { ProcessDeps } from "#shared/cli";
 import type { CloudConfig, KubeAccess } from "#shared/config";
+import { budgetOfProcess } from "#shared/connections";
 import { running, type Running } from "#shared/lifecycle";
 import type { CloudCatalog } from "#shared/message";
 import { startEmbedded } from "./embedded.ts";
@@ -23,7 +24,9 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
   const { dataDir } = config;
   const loadCertificates = certificatesOf(config, deps);
   const certificates = await loadCertificates();
-  const embedded = config.embedded && (await startEmbedded(config.embedded, config.dataDir, deps));
+  const connections = budgetOfProcess(clock);
+  const embedded =
+    config.embedded && (await startEmbedded(config.embedded, config.dataDir, { ...deps, connections }));
   if (embedded) stack.use(embedded.api);
   const access = embedded?.access ?? accessOf(config.kube);
   const kube = stack.use(await createKubeClient(access, { clock, log: log("kubeclient") }));
@@ -59,7 +62,14 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
   const { database } = stack.use(
     await startAdoption({ port: bus.port("adoption"), kube, clock, log: log("adoption") }),
   );
-  const hubParts = { port: bus.port("cloudhub"), kube, clock, log: log("cloudhub"), certificates } as const;
+  const hubParts = {
+    port: bus.port("cloudhub"),
+    kube,
+    clock,
+    log: log("cloudhub"),
+    certificates,
+    connections,
+  } as const;
   const hub = stack.use(await startCloudHub({ ...config.cloudHub, database }, hubParts));
   stack.use(deps.onReload(() => hub.reload(loadCertificates())));
   if (telemetry.port !== undefined) deps.reportPort("telemetry", telemetry.port);

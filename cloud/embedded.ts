@@ -7,6 +7,7 @@ import { admitDevices } from "#cloud/devicecontroller";
 import type { KubeOptions } from "#cloud/kubeclient";
 import type { ProcessDeps } from "#shared/cli";
 import type { EmbeddedConfig } from "#shared/config";
+import type { ConnectionBudget } from "#shared/connections";
 import { writeWhole } from "#shared/files";
 import type { KubeObject } from "#shared/kube";
 import type { Logger } from "#shared/log";
@@ -30,7 +31,7 @@ export interface Embedded {
 export async function startEmbedded(
   config: EmbeddedConfig,
   dataDir: string,
-  deps: ProcessDeps,
+  deps: ProcessDeps & { readonly connections: ConnectionBudget },
 ): Promise<Embedded> {
   const own = join(dataDir, "embedded");
   mkdirSync(own, { recursive: true, mode: 0o700 });
@@ -54,7 +55,11 @@ export async function startEmbedded(
       ownToken,
       admit: admitDevices,
     },
-    { clock: deps.clock, log: deps.log.child({ module: "apiserver" }) },
+    {
+      clock: deps.clock,
+      log: deps.log.child({ module: "apiserver" }),
+      connections: deps.connections,
+    },
   );
   api.writeKubeconfig(join(dataDir, "kubeconfig"));
   await api.ensureObjects(
@@ -63,7 +68,11 @@ export async function startEmbedded(
     ),
   );
   deps.reportPort("embedded", api.port);
-  return { api, caPem, access: { from: "inline", server: api.url, token: ownToken, caPem } };
+  return {
+    api,
+    caPem,
+    access: { from: "inline", server: "http://localhost", socket: api.socket, token: ownToken },
+  };
 }
 
 /** Nodes that knew another database keep what they have: an operator should know before they are adopted. */

@@ -14,7 +14,13 @@ import {
 } from "#cloud/apiauth";
 import { Refusal, refusals } from "#cloud/apirules";
 import type { Readiness } from "#cloud/apistore";
-import { closesConnection, withinLimits, type LimitParts, type OpenStream } from "#cloud/apistreams";
+import {
+  closesConnection,
+  withinLimits,
+  type LimitParts,
+  type OpenStream,
+  type ServedBy,
+} from "#cloud/apistreams";
 import { answerText, isTrue, parseTarget, verbOf } from "#cloud/apiwire";
 import type { ExtraResource, RequestTarget } from "#cloud/apiwire";
 import { AppError } from "#shared/errors";
@@ -38,9 +44,13 @@ export interface RouteParts extends ResourceParts, AccessParts, LimitParts {
   readonly serverAddress: () => string;
 }
 
+export interface ApiEnvironment {
+  readonly Bindings: ServedBy;
+}
+
 /** The whole HTTP face of the API. */
-export function createRoutes(parts: RouteParts): Hono {
-  const app = new Hono({ strict: false });
+export function createRoutes(parts: RouteParts): Hono<ApiEnvironment> {
+  const app = new Hono<ApiEnvironment>({ strict: false });
   app.onError((error, context) => answerError(parts, error, context.req.raw));
   app.use(async (context, next) => {
     const { pathname } = new URL(context.req.url);
@@ -61,7 +71,8 @@ export function createRoutes(parts: RouteParts): Hono {
     }),
   );
   addDiscovery(app, parts);
-  const serve = (context: Context): Promise<Response> => serveTarget(parts, context.req.raw);
+  const serve = ({ req, env }: Context<ApiEnvironment>): Promise<Response> =>
+    serveTarget(parts, req.raw, env);
   app.all("/api/*", serve);
   app.all("/apis/*", serve);
   app.notFound(() => pageNotFound());
@@ -74,7 +85,7 @@ async function answerReady({ readiness }: RouteParts): Promise<Response> {
   return problem === undefined ? new Response("ok") : new Response(text, { status: 500 });
 }
 
-function addDiscovery(app: Hono, parts: RouteParts): void {
+function addDiscovery(app: Hono<ApiEnvironment>, parts: RouteParts): void {
   const { registry } = parts;
   for (const root of ["api", "apis"] as const) {
     app.get(`/${root}`, (context) => {
@@ -100,14 +111,15 @@ function addDiscovery(app: Hono, parts: RouteParts): void {
     const request = context.req.raw;
     const path = new URL(request.url).pathname.slice("/openapi/v3/".length);
     const user = requesterOf(parts, request);
-    return withinLimits(parts, { request, user, exempt: user === ownUser, verb: "get" }, (open) => {
+    const asked = { request, server: context.env, user, exempt: user === ownUser, verb: "get" };
+    return withinLimits(parts, asked, (open) => {
       const document = discovery.openApiDocument(registry, path);
       return document ? json(document, open) : pageNotFound();
     });
   });
 }
 
-async function serveTarget(parts: RouteParts, request: Request): Promise<Response> {
+async function serveTarget(parts: RouteParts, request: Request, server: ServedBy): Promise<Response> {
   const url = new URL(request.url);
   const target = parseTarget(url.pathname);
   if (!target) return pageNotFound();
@@ -121,7 +133,7 @@ async function serveTarget(parts: RouteParts, request: Request): Promise<Respons
   const user = requesterOf(parts, request);
   if (target.resource === "") return serveVersion(parts, user, target);
   // What keeps the cluster going never waits behind others; impersonation does not give this very object.
-  return withinLimits(parts, { request, user, exempt: user === ownUser, verb }, (open) => {
+  return withinLimits(parts, { request, server, user, exempt: user === ownUser, verb }, (open) => {
     const attributes = attributesOf(target, verb, query.get("fieldSelector"));
     authorize(parts, user, attributes);
     return serveResource(parts, { request, target, query, verb, user, open }, attributes);

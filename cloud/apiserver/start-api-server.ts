@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import {
+  anonymous,
   Authenticator,
   Authorizer,
   EscalationGuard,
@@ -10,9 +11,17 @@ import {
 import { apiVersionOf, type JsonObject } from "#cloud/apikinds";
 import { metadataOf, Refusal } from "#cloud/apirules";
 import { Readiness, RevisionStore } from "#cloud/apistore";
-import { InFlight, SharedLines, StreamPool } from "#cloud/apistreams";
+import { InFlight, SharedLines, StreamPool, type ServedBy } from "#cloud/apistreams";
 import type { ExtraResource } from "#cloud/apiwire";
 import type { Clock } from "#shared/clock";
+import {
+  budgetOfProcess,
+  type ConnectionBudget,
+  openEntrance,
+  openFilesLimit,
+  socketPath,
+  type Entrance,
+} from "#shared/connections";
 import { asError, ConfigError } from "#shared/errors";
 import type { KubeObject } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
@@ -47,11 +56,15 @@ export interface ApiServerConfig {
 export interface ApiServerDeps {
   readonly clock: Clock;
   readonly log: Logger;
+  /** Places for connections, shared with the other servers of the process; of its own unless given. */
+  readonly connections?: ConnectionBudget;
 }
 
 export interface ApiServer extends Running {
   readonly url: string;
   readonly port: number;
+  /** Where this process itself reaches it, without TLS and without a place for its connections. */
+  readonly socket: string;
   /** Writes the administrator's kubeconfig (mode 0600). */
   writeKubeconfig(path: string): void;
   /** Creates or changes objects so that they are as given, in order; CustomResourceDefinitions are served at once. */
@@ -88,16 +101,21 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
   const extras = new Set<ExtraResource>();
   const streams = stack.use(new StreamPool({ clock, log, ...config.streams }));
   const app = wireRoutes({ config, deps, store, registry, objects, extras, streams });
-  const server = listen(config, (request) => app.routes.fetch(request));
-  stack.defer(() => server.stop(true));
-  app.cut = (request) => server.timeout(request, 1);
-  app.address = `${config.address}:${server.port}`;
-  const url = `https://${config.address.includes(":") ? `[${config.address}]` : config.address}:${server.port}`;
+  const { path } = stack.use(socketPath(config.dataDir, "api.sock"));
+  const fetch: Handler = (request, server) => app.routes.fetch(request, server);
+  const own = serveOn({ unix: path }, fetch);
+  stack.defer(() => own.stop(true));
+  const entrance = stack.use(
+    listen(config, { ...deps, behind: path, fetch, authenticator: app.authenticator }),
+  );
+  app.address = `${config.address}:${entrance.port}`;
+  const url = `https://${config.address.includes(":") ? `[${config.address}]` : config.address}:${entrance.port}`;
   log.info("Kubernetes API is served", { url });
   return {
     ...running("apiserver", stack.move()),
     url,
-    port: server.port ?? 0,
+    port: entrance.port,
+    socket: path,
     ensureObjects: ensure,
     serve: (resources) => {
       for (const one of resources) extras.add(one);
@@ -121,8 +139,8 @@ interface Wiring {
 
 interface Wired {
   readonly routes: ReturnType<typeof createRoutes>;
+  readonly authenticator: Authenticator;
   address: string;
-  cut: (request: Request) => void;
 }
 
 function wireRoutes({ config, deps, store, registry, objects, extras, streams }: Wiring): Wired {
@@ -142,7 +160,7 @@ function wireRoutes({ config, deps, store, registry, objects, extras, streams }:
   const roles = rbacSource(store);
   const authorizer = new Authorizer(roles);
   const escalation = new EscalationGuard(authorizer, roles);
-  const wired = { address: "", cut: (_request: Request): void => undefined };
+  const wired = { address: "" };
   const routes = createRoutes({
     store,
     objects,
@@ -161,9 +179,8 @@ function wireRoutes({ config, deps, store, registry, objects, extras, streams }:
     streams,
     sharedLines: new SharedLines(),
     inFlight: new InFlight(),
-    cut: (request) => wired.cut(request),
   });
-  return Object.assign(wired, { routes });
+  return Object.assign(wired, { routes, authenticator });
 }
 
 function pathOf({ databasePath, dataDir }: ApiServerConfig): string {
@@ -180,25 +197,68 @@ function openStore(config: ApiServerConfig, log: Logger): RevisionStore {
   });
 }
 
-function listen(
-  config: ApiServerConfig,
-  fetch: (request: Request) => Response | Promise<Response>,
-): Bun.Server<undefined> {
+/** Of one user; kubectl and client-go take a few. */
+const mostConnections = 1000;
+
+type Handler = (request: Request, server: ServedBy) => Response | Promise<Response>;
+
+type At =
+  | { readonly unix: string }
+  | { readonly hostname: string; readonly port: number; readonly tls: { cert: string; key: string } };
+
+function serveOn(at: At, fetch: Handler): Bun.Server<undefined> {
+  const options = {
+    idleTimeout: 0,
+    maxRequestBodySize: 8 * 1024 * 1024,
+    development: false,
+    ...at,
+    fetch: ((request, server) =>
+      URL.canParse(request.url)
+        ? fetch(request, server)
+        : new Response("400 Bad Request\n", { status: 400 })) satisfies Handler,
+  };
+  // The types know no idle time of Unix sockets.
+  return Bun.serve(options as unknown as Bun.Serve.Options<undefined>);
+}
+
+interface Listening extends ApiServerDeps {
+  readonly behind: string;
+  readonly fetch: Handler;
+  readonly authenticator: Authenticator;
+}
+
+function listen(config: ApiServerConfig, { behind, fetch, authenticator, ...deps }: Listening): Entrance {
+  const { clock, log } = deps;
+  const { address, tls } = config;
+  const openFiles = openFilesLimit();
+  const cert = { cert: tls.certPem, key: tls.keyPem };
   try {
-    return Bun.serve({
-      hostname: config.address,
+    return openEntrance({
+      address,
       port: config.port,
-      idleTimeout: 0,
-      maxRequestBodySize: 8 * 1024 * 1024,
-      tls: { cert: config.tls.certPem, key: config.tls.keyPem },
-      development: false,
-      fetch: (request) =>
-        URL.canParse(request.url) ? fetch(request) : new Response("400 Bad Request\n", { status: 400 }),
+      tls: cert,
+      behind,
+      budget: deps.connections ?? budgetOfProcess(clock),
+      openFiles,
+      clock,
+      log,
+      serveDirectly: (port) => serveOn({ hostname: address, port, tls: cert }, fetch),
+      identify: (head) => identityOf(authenticator, head),
     });
   } catch (error) {
-    const text = `Cannot serve the Kubernetes API on ${config.address}:${config.port}: ${asError(error).message}`;
+    const text = `Cannot serve the Kubernetes API on ${address}:${config.port}: ${asError(error).message}`;
     throw new ConfigError("api-listen-failed", text, { cause: error });
   }
+}
+
+/** Whose first request that is the head of. */
+function identityOf(authenticator: Authenticator, head: string): { who: string; most: number } | undefined {
+  const user = authenticator.identify(/^authorization:[ \t]*(.*?)[ \t]*$/im.exec(head)?.[1]);
+  if (!user || user === anonymous) return undefined;
+  return {
+    who: `user ${user.name}`,
+    most: user.groups.includes("system:masters") ? Infinity : mostConnections,
+  };
 }
 
 function compact(store: RevisionStore, log: Logger): void {

@@ -13,4 +13,4 @@ export {
 } from "./paced-stream.ts";
 export { InFlight, type Flow } from "./in-flight.ts";
 export { SharedLines } from "./shared-lines.ts";
-export { closesConnection, withinLimits, type LimitParts } from "./request-limits.ts";
+export { closesConnection, withinLimits, type LimitParts, type ServedBy } from "./request-limits.ts";

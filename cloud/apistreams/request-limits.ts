@@ -10,6 +10,7 @@ interface User {
 
 interface Asked {
   readonly request: Request;
+  readonly server: ServedBy;
   readonly user: User;
   /** The server's own: no limit holds it up. */
   readonly exempt: boolean;
@@ -19,9 +20,10 @@ interface Asked {
 export interface LimitParts {
   readonly streams: StreamPool;
   readonly inFlight: InFlight;
-  /** Ends the connection of a request. */
-  readonly cut: (request: Request) => void;
 }
+
+/** The server a request came to. */
+export type ServedBy = Pick<Bun.Server<undefined>, "timeout">;
 
 /** A request of that body size when nobody says: the largest. */
 const unknownBodyBytes = 3 * 1024 * 1024;
@@ -37,7 +39,7 @@ export async function withinLimits(
   asked: Asked,
   answer: (open: OpenStream) => Promise<Response> | Response,
 ): Promise<Response> {
-  const { request, user, exempt, verb } = asked;
+  const { request, server, user, exempt, verb } = asked;
   const seat = verb === "watch" || exempt ? undefined : takeSeat(parts, asked);
   let streams = false;
   const open: OpenStream = (source, options) => {
@@ -46,7 +48,8 @@ export async function withinLimits(
       source.ended();
       seat?.[Symbol.dispose]();
     };
-    const cut = (): void => parts.cut(request);
+    // Nothing closes an unread connection at once; as it takes nothing, it is idle.
+    const cut = (): void => server.timeout(request, 1);
     const reader = { user: user.name, exempt, cut };
     const stream = parts.streams.open({ next: () => source.next(), ended }, options, reader);
     if (request.signal.aborted) stream.close();

@@ -10,6 +10,11 @@ const nodeOrganization = "system:nodes";
 /** The name in every certificate that KubeEdge up to 1.15 issued: it speaks for every node. */
 const sharedName = "kubeedge.io";
 
+/** A name that many nodes' certificates share. */
+export function isSharedName(commonName: string): boolean {
+  return commonName === sharedName;
+}
+
 /** The certificate a peer showed. */
 export interface Peer extends CertificateInfo {
   readonly der: Uint8Array;

@@ -5,6 +5,7 @@ import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { CloudHubConfig } from "#shared/config";
+import { budgetOfProcess, type ConnectionBudget } from "#shared/connections";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { CloudCatalog } from "#shared/message";
@@ -12,6 +13,7 @@ import { fingerprintOf, fromPem } from "#shared/pki";
 import { Duplicates } from "./duplicates.ts";
 import { EnrolmentEndpoint } from "./enrolment.ts";
 import { Hub } from "./hub.ts";
+import { isSharedName } from "./identity.ts";
 import { listenSecurely, type SecureServer } from "./secure-server.ts";
 
 export { ensureCertificates, type CertificateOptions, type CloudCertificates } from "#cloud/certificates";
@@ -48,6 +50,8 @@ export interface CloudHubDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly certificates: CloudCertificates;
+  /** Places for connections, shared with the other servers of the process; of its own unless given. */
+  readonly connections?: ConnectionBudget;
 }
 
 export interface CloudHub extends Running {
@@ -74,6 +78,7 @@ export async function startCloudHub(config: HubConfig, deps: CloudHubDeps): Prom
       "cloudhub.shared-certificate is on: any holder of a certificate for kubeedge.io can connect as any node that has no certificate of its own",
     );
   let current = deps.certificates;
+  const connections = deps.connections ?? budgetOfProcess(clock);
   const ca = (): string => fingerprintOf(fromPem(current.caPem) ?? new Uint8Array());
   const gate = stack.use(new NodeGate({ kube, clock, log, ca }));
   await gate.start();
@@ -86,9 +91,9 @@ export async function startCloudHub(config: HubConfig, deps: CloudHubDeps): Prom
     clock,
     log,
   });
-  const enrolment = await listenForEnrolment(config, { ...deps, log, current: () => current });
+  const enrolment = await listenForEnrolment(config, { ...deps, connections, log, current: () => current });
   stack.use(enrolment);
-  const sessions = stack.use(await listenForSessions(config, deps, hub));
+  const sessions = stack.use(await listenForSessions(config, { ...deps, connections }, hub));
   stack.use(hub);
   stack.use(gate.watch((node) => void hub.review(node)));
   stack.use(startSweeper({ kube, clock, log }));
@@ -126,9 +131,11 @@ function pemsOf({ caPem, serverCert, serverKey }: CloudCertificates): {
   return { ca: caPem, cert: serverCert, key: serverKey };
 }
 
+type ListenDeps = CloudHubDeps & { readonly connections: ConnectionBudget };
+
 async function listenForSessions(
   config: HubConfig,
-  { certificates, clock }: CloudHubDeps,
+  { certificates, clock, connections }: ListenDeps,
   hub: Hub,
 ): Promise<SecureServer> {
   const server = await listenSecurely({
@@ -137,6 +144,8 @@ async function listenForSessions(
     port: config.port,
     what: "nodes",
     clock,
+    connections,
+    isShared: (name) => config.sharedCertificate && isSharedName(name),
   });
   server.http.on("upgrade", (request, socket, head) => {
     void hub.upgrade(request, socket, head).then((taken) => taken && server.release(request.socket));
@@ -158,9 +167,9 @@ async function tellAdmission(hub: Hub, request: IncomingMessage, response: Serve
 
 async function listenForEnrolment(
   config: HubConfig,
-  deps: CloudHubDeps & { readonly current: () => CloudCertificates },
+  deps: ListenDeps & { readonly current: () => CloudCertificates },
 ): Promise<SecureServer> {
-  const { certificates, current, clock, log, kube } = deps;
+  const { certificates, current, clock, log, kube, connections } = deps;
   const { edgeCertDays, sharedCertificate } = config;
   const enrolling = new Enrolling(kube, clock);
   const endpoint = new EnrolmentEndpoint({
@@ -177,6 +186,8 @@ async function listenForEnrolment(
     port: config.httpsPort,
     what: "enrolment",
     clock,
+    connections,
+    isShared: (name) => config.sharedCertificate && isSharedName(name),
   });
   server.http.on("request", (request, response) => void endpoint.serve(request, response));
   return server;

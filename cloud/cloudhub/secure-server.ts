@@ -1,10 +1,11 @@
 import { createServer as createHttpServer, type Server } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
-import { createServer, type TlsOptions } from "node:tls";
+import { createServer, type Server as TlsServer, type TlsOptions, type TLSSocket } from "node:tls";
 import type { Clock } from "#shared/clock";
+import type { ConnectionBudget, Place } from "#shared/connections";
 import { asError, ConfigError } from "#shared/errors";
 
-const handshakeTimeoutMs = 15_000;
+const handshakeTimeoutMs = 10_000;
 const closeMs = 500;
 const requestsMs = 60_000;
 
@@ -17,9 +18,13 @@ export interface SecureServer extends AsyncDisposable {
   renew(pems: Pick<TlsOptions, "ca" | "cert" | "key">): void;
 }
 
+/** A node connects anew before its old connection is found dead, and asks for certificates beside it. */
+const mostOfOneName = 16;
+
 /**
- * HTTP over a TLS server of our own, whose sockets tell the peer's certificate. Connections are dropped after a
- * minute unless released, so that slow ones hold nothing. Disposing drops all connections.
+ * HTTP over a TLS server of our own, whose sockets tell the peer's certificate. Connections are admitted by a budget from
+ * their first packet on, and count no longer against their address once they show a certificate of our CA. They are dropped
+ * after a minute unless released, so that slow ones hold nothing. Disposing drops all connections.
  */
 export async function listenSecurely(options: {
   readonly tls: TlsOptions;
@@ -27,8 +32,11 @@ export async function listenSecurely(options: {
   readonly port: number;
   readonly what: string;
   readonly clock: Clock;
+  readonly connections: ConnectionBudget;
+  /** Of a certificate that any number of nodes share. */
+  readonly isShared: (commonName: string) => boolean;
 }): Promise<SecureServer> {
-  const { address, port, what, clock } = options;
+  const { address, port, what, clock, connections, isShared } = options;
   const http = createHttpServer();
   const sockets = new Map<Socket, Disposable>();
   const release = (socket: Socket): void => sockets.get(socket)?.[Symbol.dispose]();
@@ -37,7 +45,9 @@ export async function listenSecurely(options: {
     handshakeTimeout: handshakeTimeoutMs,
     ...options.tls,
   });
+  const prove = admit(server, connections, isShared);
   server.on("secureConnection", (socket) => {
+    if (!prove(socket)) return void socket.destroy();
     sockets.set(
       socket,
       clock.after(requestsMs, () => socket.destroy()),
@@ -46,7 +56,6 @@ export async function listenSecurely(options: {
       release(socket);
       sockets.delete(socket);
     });
-    socket.on("error", () => socket.destroy());
     http.emit("connection", socket);
   });
   server.on("tlsClientError", (_error, socket) => socket.destroy());
@@ -77,4 +86,35 @@ export async function listenSecurely(options: {
       await closed.promise;
     },
   };
+}
+
+/** Gives each connection a place from its first packet on. @returns whether one may stay that has shown its certificate */
+function admit(
+  server: TlsServer,
+  connections: ConnectionBudget,
+  isShared: (commonName: string) => boolean,
+): (socket: TLSSocket) => boolean {
+  const places = new WeakMap<Socket, Place>();
+  server.on("connection", (socket: Socket) => {
+    const place = connections.admit(socket.remoteAddress, () => socket.destroy());
+    socket.on("error", () => socket.destroy());
+    if (!place) return void socket.destroy();
+    places.set(socket, place);
+    socket.once("close", () => place.leave());
+  });
+  return (socket) => {
+    const place = places.get(socket);
+    const name = nameOf(socket);
+    if (!place || name === undefined) return place !== undefined;
+    return place.prove(`certificate ${name}`, isShared(name) ? Infinity : mostOfOneName);
+  };
+}
+
+/** The name in a certificate that our CA signed. */
+function nameOf(socket: TLSSocket): string | undefined {
+  if (!socket.authorized) return undefined;
+  // Of a socket that is closed already Bun gives null, whatever the type says.
+  const certificate = socket.getPeerCertificate() as ReturnType<TLSSocket["getPeerCertificate"]> | null;
+  const name: unknown = certificate?.subject?.CN;
+  return typeof name === "string" && name !== "" ? name : undefined;
 }

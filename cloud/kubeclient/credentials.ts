@@ -11,6 +11,8 @@ export type KubeOptions =
 
 export interface InlineServer {
   readonly server: string;
+  /** The Unix socket where it is reached. */
+  readonly socket?: string;
   readonly token?: string;
   readonly caPem?: string;
   readonly clientCertPem?: string;
@@ -84,7 +86,7 @@ function inlineCredentials(inline: InlineServer): Credentials {
   const tls = Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined));
   return {
     headers: inline.token === undefined ? {} : { Authorization: `Bearer ${inline.token}` },
-    extras: { tls },
+    extras: { tls, ...(inline.socket !== undefined && { unix: inline.socket }) },
   };
 }
 

@@ -1,0 +1,115 @@
+import type { Logger } from "#shared/log";
+import { leastOpenFiles } from "./open-files.ts";
+import { openFront, type Front, type FrontOptions } from "./front.ts";
+
+/** A server that accepts by itself and counts nothing. */
+interface Direct {
+  readonly port?: number | undefined;
+  stop(closeActive?: boolean): Promise<void>;
+}
+
+export interface EntranceOptions extends FrontOptions {
+  readonly log: Logger;
+  /** How many files this process may have open. */
+  readonly openFiles: number;
+  /** Serves on that port without a front. */
+  readonly serveDirectly: (port: number) => Direct;
+}
+
+export interface Entrance extends AsyncDisposable {
+  readonly port: number;
+}
+
+const lookMs = 100;
+const calmMs = 60_000;
+/** With fewer files every connection is counted from the start: a burst would be through before it is seen. */
+const fewFiles = 4096;
+/** More connections than a cluster's clients make. */
+const manyConnections = 1024;
+
+/**
+ * Where connections to a server arrive. As long as they are few they reach it directly, which costs nothing; as soon as
+ * many files are open new ones go through a front, until it has been calm for a while. Those that are open stay.
+ * @throws Error when the address cannot be listened on
+ */
+export function openEntrance(options: EntranceOptions): Entrance {
+  const switching = new Switching(options);
+  return { port: switching.port, [Symbol.asyncDispose]: () => switching[Symbol.asyncDispose]() };
+}
+
+class Switching implements AsyncDisposable {
+  readonly port: number;
+  readonly #options: EntranceOptions;
+  readonly #owned = new AsyncDisposableStack();
+  #direct: Direct | undefined;
+  #front: Front | undefined;
+  #calmSinceMs: number | undefined;
+
+  constructor(options: EntranceOptions) {
+    this.#options = options;
+    if (options.openFiles < fewFiles) this.port = this.#listenInFront(options.port);
+    else {
+      this.#direct = options.serveDirectly(options.port);
+      this.port = this.#direct.port ?? options.port;
+      this.#owned.use(options.clock.every(lookMs, () => this.#look()));
+    }
+    this.#owned.defer(() => this.#direct?.stop(true));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#owned.disposeAsync();
+  }
+
+  #look(): void {
+    const open = leastOpenFiles();
+    if (this.#direct && open > this.#mostOpen()) this.#count();
+    else if (!this.#direct && !this.#front) this.#tryFront();
+    else if (this.#front) this.#judgeCalm(open);
+  }
+
+  #mostOpen(): number {
+    const { openFiles, budget } = this.#options;
+    return Math.min(openFiles / 2, budget.sockets + manyConnections);
+  }
+
+  #count(): void {
+    this.#options.log.warn("many connections are open: new ones are admitted by address and credentials", {
+      port: this.port,
+    });
+    void this.#direct?.stop(false);
+    this.#direct = undefined;
+    this.#calmSinceMs = undefined;
+    this.#tryFront();
+  }
+
+  #judgeCalm(open: number): void {
+    const { clock, log } = this.#options;
+    const nowMs = clock.monotonicMs();
+    if (open > this.#mostOpen() / 2) this.#calmSinceMs = undefined;
+    else this.#calmSinceMs ??= nowMs;
+    if (this.#calmSinceMs === undefined || nowMs - this.#calmSinceMs < calmMs) return;
+    log.info("connections are few again", { port: this.port });
+    this.#front?.stopListening();
+    this.#front = undefined;
+    try {
+      this.#direct = this.#options.serveDirectly(this.port);
+    } catch (error) {
+      log.warn("cannot listen again, trying again", { port: this.port, error });
+    }
+  }
+
+  /** While not a single file is free it is tried again at the next look. */
+  #tryFront(): void {
+    try {
+      this.#listenInFront(this.port);
+    } catch (error) {
+      this.#options.log.warn("cannot listen again, trying again", { port: this.port, error });
+    }
+  }
+
+  #listenInFront(port: number): number {
+    this.#front = openFront({ ...this.#options, port });
+    this.#owned.use(this.#front);
+    return this.#front.port;
+  }
+}

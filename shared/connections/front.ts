@@ -1,0 +1,201 @@
+import type { Clock } from "#shared/clock";
+import type { ConnectionBudget, Place } from "./budget.ts";
+import { Pipe } from "./pipe.ts";
+
+export interface FrontOptions {
+  readonly address: string;
+  /** 0 for any free one */
+  readonly port: number;
+  readonly tls?: { readonly cert: string; readonly key: string };
+  /** The Unix socket where the server behind listens. */
+  readonly behind: string;
+  readonly budget: ConnectionBudget;
+  readonly clock: Clock;
+  /**
+   * Who the head of a connection's first request shows to be speaking, and how many connections that one may have;
+   * undefined: a stranger.
+   */
+  readonly identify: (head: string) => { readonly who: string; readonly most: number } | undefined;
+}
+
+export interface Front extends AsyncDisposable {
+  readonly port: number;
+  /** Admits no more; those who are there stay. */
+  stopListening(): void;
+}
+
+/** Until the first request's head is there, TLS handshake included. */
+const headMs = 10_000;
+const longestHead = 64 * 1024;
+/** What a stranger is silent at most. */
+const strangerIdleMs = 15_000;
+/** A peer that takes nothing for so long is gone. */
+const stallMs = 120_000;
+const sweepMs = 5_000;
+const keepaliveMs = 60_000;
+/** A connection to the server behind has two ends, both in this process. */
+const socketsBehind = 2;
+
+/**
+ * Listens before an HTTP server that cannot count its connections: admits them by a budget, waits for the first head of each
+ * for so long, and only then connects it to the server behind.
+ */
+export function openFront(options: FrontOptions): Front {
+  const connections = new Set<Connection>();
+  const listener = Bun.listen<Connection | undefined>({
+    hostname: options.address,
+    port: options.port,
+    ...(options.tls && { tls: options.tls }),
+    data: undefined,
+    socket: {
+      open: (socket) => {
+        const place = options.budget.admit(socket.remoteAddress, () => socket.terminate());
+        if (!place) return socket.terminate();
+        socket.data = new Connection(socket, place, options);
+        connections.add(socket.data);
+      },
+      // With it Bun tells of a connection before its TLS handshake, not after.
+      handshake: (socket, succeeded) => void (succeeded || socket.terminate()),
+      data: (socket, bytes) => socket.data?.receive(bytes),
+      drain: (socket) => socket.data?.drained(),
+      error: (socket) => socket.terminate(),
+      close: (socket) => {
+        if (!socket.data) return;
+        connections.delete(socket.data);
+        socket.data.closed();
+      },
+    },
+  });
+  const sweeper = options.clock.every(sweepMs, () => {
+    const nowMs = options.clock.monotonicMs();
+    for (const connection of connections) connection.look(nowMs);
+  });
+  return {
+    port: listener.port,
+    stopListening: () => listener.stop(false),
+    [Symbol.asyncDispose]: async () => {
+      sweeper[Symbol.dispose]();
+      listener.stop(true);
+      for (const connection of connections) connection.end();
+    },
+  };
+}
+
+type ClientSocket = Bun.Socket<Connection | undefined>;
+type BackSocket = Bun.Socket;
+
+/** One client, and the server behind once its first head is there. */
+class Connection {
+  readonly #client: ClientSocket;
+  readonly #place: Place;
+  readonly #options: FrontOptions;
+  readonly #toClient: Pipe;
+  #toBack: Pipe | undefined;
+  #back: BackSocket | undefined;
+  /** What came before the server behind was there. */
+  #early: Buffer[] = [];
+  #dialled = false;
+  #proven = false;
+  #ending = false;
+  #closed = false;
+  #activeMs: number;
+  readonly #sinceMs: number;
+
+  constructor(client: ClientSocket, place: Place, options: FrontOptions) {
+    this.#client = client;
+    this.#place = place;
+    this.#options = options;
+    this.#toClient = new Pipe(client, options.clock);
+    this.#sinceMs = options.clock.monotonicMs();
+    this.#activeMs = this.#sinceMs;
+  }
+
+  receive(bytes: Buffer): void {
+    this.#activeMs = this.#options.clock.monotonicMs();
+    if (this.#toBack) return this.#toBack.write(bytes, this.#client);
+    this.#early.push(Buffer.from(bytes));
+    if (!this.#dialled) this.#readHead();
+    else if (sizeOf(this.#early) > longestHead) this.#client.pause();
+  }
+
+  drained(): void {
+    this.#toClient.drain();
+    if (this.#ending && this.#toClient.isEmpty) this.#client.end();
+  }
+
+  closed(): void {
+    this.#closed = true;
+    this.#place.leave();
+    this.#early = [];
+    this.#back?.end();
+  }
+
+  end(): void {
+    this.#client.terminate();
+  }
+
+  /** Ends it when it has had its time. */
+  look(nowMs: number): void {
+    const idleMs = nowMs - this.#activeMs;
+    const late = !this.#dialled && nowMs - this.#sinceMs >= headMs;
+    const idle = !this.#proven && this.#dialled && idleMs >= strangerIdleMs;
+    const stalledMs = Math.max(this.#toClient.stalledMs(nowMs), this.#toBack?.stalledMs(nowMs) ?? 0);
+    if (late || idle || stalledMs >= stallMs || (this.#ending && stalledMs >= headMs))
+      this.#client.terminate();
+  }
+
+  #readHead(): void {
+    const bytes = this.#early.length === 1 ? this.#early[0] : Buffer.concat(this.#early);
+    if (!bytes) return;
+    this.#early = [bytes];
+    const end = bytes.indexOf("\r\n\r\n");
+    if (end < 0 && bytes.length < longestHead) return;
+    const identity = end < 0 ? undefined : this.#options.identify(bytes.toString("latin1", 0, end));
+    if (identity) {
+      if (!this.#place.prove(identity.who, identity.most)) return this.#client.terminate();
+      this.#proven = true;
+      this.#client.setKeepAlive(true, keepaliveMs);
+    }
+    this.#dial();
+  }
+
+  #dial(): void {
+    this.#dialled = true;
+    if (!this.#place.grow(socketsBehind)) return this.#client.terminate();
+    const failed = (): void => this.#client.terminate();
+    void Bun.connect({
+      unix: this.#options.behind,
+      data: undefined,
+      socket: {
+        open: (back) => this.#connected(back),
+        data: (back, bytes) => {
+          this.#activeMs = this.#options.clock.monotonicMs();
+          this.#toClient.write(bytes, back);
+        },
+        drain: () => this.#toBack?.drain(),
+        close: () => this.#backClosed(),
+        error: failed,
+        connectError: failed,
+      },
+    }).catch(failed);
+  }
+
+  #connected(back: BackSocket): void {
+    if (this.#closed) return void back.end();
+    this.#back = back;
+    this.#toBack = new Pipe(back, this.#options.clock);
+    for (const bytes of this.#early) this.#toBack.write(bytes, this.#client);
+    this.#early = [];
+    if (this.#toBack.isEmpty) this.#client.resume();
+  }
+
+  /** What it sent is still delivered, if the client takes it. */
+  #backClosed(): void {
+    this.#ending = true;
+    if (this.#toClient.isEmpty) this.#client.end();
+  }
+}
+
+function sizeOf(parts: readonly Buffer[]): number {
+  return parts.reduce((sum, part) => sum + part.length, 0);
+}

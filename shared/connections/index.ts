@@ -1,0 +1,6 @@
+/** Who may be connected at the same time, so that strangers never use up what those who have shown who they are need. */
+export { boundsOf, budgetOfProcess, ConnectionBudget, type BudgetOptions, type Place } from "./budget.ts";
+export { openFilesLimit } from "./open-files.ts";
+export { openEntrance, type Entrance } from "./entrance.ts";
+export { openFront, type Front, type FrontOptions } from "./front.ts";
+export { socketPath } from "./socket-path.ts";
