@@ -55,7 +55,7 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
   const telemetry = stack.use(
     await startTelemetry(
       { ...config.telemetry, dataDir, devices },
-      { port: bus.port("telemetry"), clock, log: log("telemetry") },
+      { port: bus.port("telemetry"), clock, log: log("telemetry"), connections },
     ),
   );
   if (embedded) stack.use(embedded.api.serve(telemetry.apiDoors));

@@ -28,6 +28,7 @@ export const folderRules: readonly FolderRule[] = [
     folders: ["shared/cli"],
     values: [...basics, "shared/config", "shared/files", "shared/lifecycle", "shared/pki"],
   },
+  { folders: ["shared/localhttp"], values: [...basics, "shared/connections"] },
   { folders: ["shared/*"], values: basics },
   { folders: ["cloud/kubeclient"], values: [...basics, "shared/lifecycle"] },
   {

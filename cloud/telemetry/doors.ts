@@ -1,40 +1,48 @@
 import { Hono, type Context } from "hono";
-import { asError, ConfigError } from "#shared/errors";
+import type { Clock } from "#shared/clock";
+import type { TelemetryConfig } from "#shared/config";
+import type { ConnectionBudget } from "#shared/connections";
+import { serveLocally, type LocalServer } from "#shared/localhttp";
+import type { Logger } from "#shared/log";
 import type { ExtraReply, ExtraResource } from "#cloud/apiwire";
 import type { Questions } from "./questions.ts";
 
-export interface HttpDoor extends AsyncDisposable {
-  readonly port: number;
+export interface HttpDoorOptions {
+  readonly http: NonNullable<TelemetryConfig["http"]>;
+  readonly dataDir: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly connections?: ConnectionBudget | undefined;
 }
 
 /**
  * `GET /uploads?node=&topic=&after=&limit=` and `GET /devices/<namespace>/<name>/<property>?since=&until=&limit=`, for
- * programs on this machine: whoever reaches the address may ask.
- * @throws ConfigError when the address is taken
+ * programs on this machine, or for whoever has the token.
+ * @throws ConfigError when the address is taken or the token cannot be read
  */
 export function openHttpDoor(
-  at: { readonly address: string; readonly port: number },
+  { http, dataDir, ...parts }: HttpDoorOptions,
   questions: Questions,
-): HttpDoor {
+): LocalServer {
   const app = new Hono();
   app.get("/uploads", (c) => show(c, questions.uploads(queryOf(c))));
   app.get("/devices/:namespace/:device/:property", async (c) => {
     const { signal } = c.req.raw;
     return show(c, await questions.history({ ...c.req.param(), given: queryOf(c), signal }));
   });
-  app.notFound((c) => c.json({ error: `there is nothing at "${c.req.path}"` }, 404));
-  try {
-    const server = Bun.serve({
-      hostname: at.address,
-      port: at.port,
-      idleTimeout: 60,
-      fetch: (request) => app.fetch(request),
-    });
-    return { port: server.port ?? at.port, [Symbol.asyncDispose]: () => server.stop(true) };
-  } catch (cause) {
-    const text = `Cannot serve telemetry on ${at.address}:${at.port}: ${asError(cause).message}; telemetry.port names another`;
-    throw new ConfigError("listen", text, { cause });
-  }
+  const { address, port, tokenFile } = http;
+  return serveLocally(app, {
+    address,
+    port,
+    ...(tokenFile !== undefined && { tokenFile: { path: tokenFile, setting: "telemetry.token-file" } }),
+    what: "telemetry",
+    portSetting: "telemetry.port",
+    folder: dataDir,
+    name: "telemetry",
+    clock: parts.clock,
+    log: parts.log,
+    ...(parts.connections && { connections: parts.connections }),
+  });
 }
 
 /** The same questions as paths of the embedded Kubernetes API, under its authentication and RBAC. */

@@ -3,6 +3,7 @@ import type { ExtraResource } from "#cloud/apiwire";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import type { TelemetryConfig } from "#shared/config";
+import type { ConnectionBudget } from "#shared/connections";
 import { running, type Running } from "#shared/lifecycle";
 import { Seldom, type Logger } from "#shared/log";
 import type { CloudCatalog } from "#shared/message";
@@ -30,6 +31,8 @@ export interface TelemetryParts {
   readonly port: TelemetryPort;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Places for connections, shared with the other servers of the process. */
+  readonly connections?: ConnectionBudget;
 }
 
 export interface Telemetry extends Running {
@@ -76,7 +79,9 @@ export async function startTelemetry(
   const questions = new Questions({ store, port, clock, log, devices: config.devices });
   stack.use(port.answer("node.upload", (message) => intake.receive(message)));
   stack.use(clock.every(trimEveryMs, () => void store.trim()));
-  const http = config.http && stack.use(openHttpDoor(config.http, questions));
+  const { http: at, dataDir } = config;
+  const door = { dataDir, clock, log, connections: parts.connections };
+  const http = at && stack.use(openHttpDoor({ ...door, http: at }, questions));
   void store.trim();
   return {
     ...running("telemetry", stack.move()),

@@ -215,7 +215,13 @@ function listenFor(
   };
   const failed = (address: string | undefined, problem: string): void =>
     seldom.warn("an MQTT client failed in TLS", { address, problem }, address);
-  return listen(config, { clock, accept, failed });
+  const refused = (address: string | undefined, origin: string): void =>
+    seldom.warn(
+      "refused MQTT over WebSocket to a web page of another origin",
+      { address, origin: origin.slice(0, 200), setting: "mqtt.broker.websocket-origins" },
+      origin.slice(0, 200),
+    );
+  return listen(config, { clock, accept, failed, refused });
 }
 
 function rulesFor(inside: Inside): AedesOptions {

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
+import type { TwinConfig } from "#shared/config";
 import { describeError } from "#shared/errors";
 import type { Device, DeviceModel } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
@@ -29,7 +30,7 @@ export interface DeviceTwinConfig {
   /** Disk for messages that wait for the link; past it the oldest reports are folded. */
   readonly outboxLimitBytes: number;
   /** Where the present and past values can be asked for over HTTP; undefined: nowhere. */
-  readonly query: { readonly address: string; readonly port: number } | undefined;
+  readonly query: TwinConfig["query"];
   /** Home Assistant's discovery prefix ("homeassistant"): devices found there are offered to the cloud. */
   readonly discoveryPrefix?: string | undefined;
 }
@@ -124,7 +125,9 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
   stack.use(await restore(objects, parts));
   stack.use(serve(config, parts, { registry, handlers, objects, batch, discovery }));
   stack.use(clock.every(trimEveryMs, () => trimHistory(parts, config.history)));
-  const query = config.query ? stack.use(serveQueries(config.query, { registry, store, log })) : undefined;
+  const query = config.query
+    ? stack.use(serveQueries(config.query, { registry, store, clock, log }))
+    : undefined;
   log.info("device twin started", { devices: registry.size });
   const owned = stack.move();
   return Object.assign(running("devicetwin", owned), {

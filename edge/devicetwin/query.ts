@@ -1,5 +1,7 @@
 import { Hono, type Context } from "hono";
-import { ConfigError } from "#shared/errors";
+import type { Clock } from "#shared/clock";
+import type { TwinConfig } from "#shared/config";
+import { serveLocally, type LocalServer } from "#shared/localhttp";
 import type { Logger } from "#shared/log";
 import { historyBounds, mostPoints, readWholeNumbers } from "#shared/query";
 import type { HistoryPoint, Store } from "#edge/store";
@@ -10,14 +12,11 @@ import { isFields } from "./requests.ts";
 export interface QueryParts {
   readonly registry: Registry;
   readonly store: Pick<Store, "telemetry" | "outbox" | "backlog">;
+  readonly clock: Clock;
   readonly log: Logger;
 }
 
-export interface QueryServer extends AsyncDisposable {
-  readonly port: number;
-}
-
-type Sources = Omit<QueryParts, "log">;
+type Sources = Omit<QueryParts, "clock" | "log">;
 
 interface Refused {
   readonly code: 400 | 404;
@@ -42,23 +41,25 @@ const pageBounds = {
 /**
  * Present and past values over HTTP, for programs on the node:
  * `GET /devices`, `GET /devices/<id>`, `GET /devices/<id>/<property>?since=&until=&limit=` (milliseconds); an id is the name
- * of a Device, or its namespace, a slash and its name.
- * @throws ConfigError when the address is taken
+ * of a Device, or its namespace, a slash and its name. Whoever has the token may ask from elsewhere too.
+ * @throws ConfigError when the address is taken or the token cannot be read
  */
-export function serveQueries(
-  at: { readonly address: string; readonly port: number },
-  parts: QueryParts,
-): QueryServer {
-  const app = makeApp(parts);
-  try {
-    const server = Bun.serve({ hostname: at.address, port: at.port, fetch: (request) => app.fetch(request) });
-    return {
-      port: server.port ?? at.port,
-      [Symbol.asyncDispose]: () => server.stop(true),
-    };
-  } catch (cause) {
-    throw new ConfigError("listen", `Cannot serve device values on ${at.address}:${at.port}`, { cause });
-  }
+export function serveQueries(at: NonNullable<TwinConfig["query"]>, parts: QueryParts): LocalServer {
+  const { address, port, tokenFile, folder } = at;
+  const { clock, log } = parts;
+  return serveLocally(makeApp(parts), {
+    address,
+    port,
+    ...(tokenFile !== undefined && {
+      tokenFile: { path: tokenFile, setting: "devicetwin.query-token-file" },
+    }),
+    what: "device values",
+    portSetting: "devicetwin.query-port",
+    folder,
+    name: "devices",
+    clock,
+    log,
+  });
 }
 
 /** The answer to a question of the cloud: as over HTTP, or what is wrong with the question. */

@@ -5,6 +5,7 @@ import tls from "node:tls";
 import type { Clock } from "#shared/clock";
 import type { BrokerConfig } from "#shared/config";
 import { ConfigError, describeError } from "#shared/errors";
+import { isOwnOrigin } from "#shared/localhttp";
 
 export interface Listener extends AsyncDisposable {
   /** Reads the certificate again. @throws ConfigError when it cannot be read: the old one stays */
@@ -32,6 +33,8 @@ export interface Hearers {
   readonly accept: Accept;
   /** Told of each connection that came to nothing in TLS: without a certificate, or with one that we do not know. */
   readonly failed: (address: string | undefined, problem: string) => void;
+  /** Told of each web page that may not connect. */
+  readonly refused: (address: string | undefined, origin: string) => void;
 }
 
 const handshakeMs = 10_000;
@@ -42,12 +45,12 @@ const handshakeMs = 10_000;
  */
 export async function listen(
   config: BrokerConfig,
-  { clock, accept, failed }: Hearers & { readonly clock: Clock },
+  { clock, accept, failed, refused }: Hearers & { readonly clock: Clock },
 ): Promise<Listeners> {
   await using stack = new AsyncDisposableStack();
   const places = new Places(config.maxConnections);
   const tcp = stack.use(await listenAt({ url: config.url, port: 1884 }, { config, places, accept, failed }));
-  const websocket = await listenForWebSockets({ config, places, accept, failed }, clock);
+  const websocket = await listenForWebSockets({ config, places, accept, failed, refused }, clock);
   if (websocket) stack.use(websocket);
   const owned = stack.move();
   return {
@@ -63,14 +66,24 @@ export async function listen(
 
 /** Most nodes have no such port, and their memory is not to pay for it. */
 async function listenForWebSockets(
-  { accept, ...parts }: Omit<ListenParts, "accept"> & { readonly accept: Accept },
+  { accept, refused, ...parts }: Omit<ListenParts, "accept"> & Pick<Hearers, "accept" | "refused">,
   clock: Clock,
 ): Promise<Listener | undefined> {
   const { websocketUrl: url, maxPacketBytes } = parts.config;
   if (url === undefined) return undefined;
   const { upgradeSockets } = await import("./websocket.ts");
-  const upgrade = upgradeSockets({ maxPacketBytes, handshakeMs, clock, accept });
+  const allowsOrigin = (origin: string): boolean => mayConnect(parts.config, readUrl(url, 1885).host, origin);
+  const upgrade = upgradeSockets({ maxPacketBytes, handshakeMs, clock, allowsOrigin, refused, accept });
   return listenAt({ url, port: 1885 }, { ...parts, accept: upgrade });
+}
+
+/**
+ * A browser connects for any page it shows, with any address it can reach, and shows its client certificate unasked. Pages of
+ * this machine may, those that are named, and any where nobody gets in without a password, which a page has to know.
+ */
+function mayConnect(config: BrokerConfig, host: string, origin: string): boolean {
+  if (config.websocketOrigins.includes(origin.toLowerCase())) return true;
+  return isOwnOrigin(origin, [host]) || (!config.anonymous && config.caFile === undefined);
 }
 
 /** Who may be connected at the same time, however they came. */

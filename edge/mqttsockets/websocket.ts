@@ -11,11 +11,18 @@ const unsupportedData = 1003;
 /** What one frame holds at most: small clients have small buffers. */
 const frameBytes = 64 * 1024;
 
+const reason = "web pages of this origin may not connect: see mqtt.broker.websocket-origins\n";
+const refusal = `HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: ${reason.length}\r\n\r\n${reason}`;
+
 export interface UpgradeOptions {
   readonly maxPacketBytes: number;
   /** A socket that is no WebSocket after so long is closed. */
   readonly handshakeMs: number;
   readonly clock: Clock;
+  /** Whether a web page of that origin may connect. Programs that are no browsers send none. */
+  readonly allowsOrigin: (origin: string) => boolean;
+  /** Told of each web page that may not. */
+  readonly refused: (address: string | undefined, origin: string) => void;
   /** Told of each WebSocket, as the stream of bytes it carries. */
   readonly accept: Accept;
 }
@@ -45,6 +52,11 @@ export function upgradeSockets(options: UpgradeOptions): (socket: Socket, peer: 
   http.on("upgrade", (request: IncomingMessage, socket: Socket, head: Buffer) => {
     const peer = settle(socket);
     if (!peer) return void socket.destroy();
+    const { origin } = request.headers;
+    if (origin !== undefined && !options.allowsOrigin(origin)) {
+      options.refused(peer.address, origin);
+      return void socket.end(refusal);
+    }
     server.handleUpgrade(request, socket, head, (webSocket) =>
       options.accept(new WebSocketStream(webSocket), peer),
     );

@@ -1,3 +1,4 @@
+import { quote } from "#shared/errors";
 import type { LogLevel } from "#shared/log";
 import type { CloudValues } from "./cloud-fields.ts";
 
@@ -42,7 +43,7 @@ export interface CloudHubConfig {
 export interface TelemetryConfig {
   readonly uploads: { readonly limitBytes: number; readonly maxAgeMs: number };
   /** undefined: nothing is asked for over HTTP */
-  readonly http: { readonly address: string; readonly port: number } | undefined;
+  readonly http: { readonly address: string; readonly port: number; readonly tokenFile?: string } | undefined;
 }
 
 /** What cloudcore runs with. */
@@ -115,12 +116,16 @@ function toHub(hub: CloudValues["cloudhub"]): CloudHubConfig {
 
 function toTelemetry(telemetry: CloudValues["telemetry"]): TelemetryConfig {
   const address = orNothing(telemetry.address);
+  const tokenFile = orNothing(telemetry["token-file"]);
   return {
     uploads: {
       limitBytes: telemetry["upload-mb"] * 1_000_000,
       maxAgeMs: telemetry["upload-hours"] * 3_600_000,
     },
-    http: address === undefined ? undefined : { address, port: telemetry.port },
+    http:
+      address === undefined
+        ? undefined
+        : { address, port: telemetry.port, ...(tokenFile !== undefined && { tokenFile }) },
   };
 }
 
@@ -145,12 +150,18 @@ function toEmbedded(values: CloudValues["embedded"]): EmbeddedConfig {
 }
 
 function findProblems(values: CloudValues, named: boolean): string[] {
-  const { embedded, controller } = values;
+  const { embedded, controller, telemetry } = values;
   const problems = findHubProblems(values.cloudhub);
   if (!named && !embedded.enabled)
     problems.push("controller.kube: expected master or kubeconfig as embedded.enabled is false, got neither");
   if (controller.kube.master !== "" && controller.kube.kubeconfig !== "")
     problems.push("controller.kube: expected master or kubeconfig, got both");
+  problems.push(
+    ...findOpenServer({
+      address: { field: "telemetry.address", value: telemetry.address },
+      tokenFile: { field: "telemetry.token-file", value: telemetry["token-file"] },
+    }),
+  );
   return problems;
 }
 
@@ -171,4 +182,23 @@ function findHubProblems(hub: CloudValues["cloudhub"]): string[] {
 
 export function orNothing(text: string): string | undefined {
   return text === "" ? undefined : text;
+}
+
+interface Setting {
+  readonly field: string;
+  readonly value: string;
+}
+
+/** Whether only this machine reaches an address. */
+export function isLoopback(address: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?|\[?::ffff:127(\.\d{1,3}){3}\]?)$/i.test(address);
+}
+
+/** A local server that a network would reach without a token. */
+export function findOpenServer(server: { readonly address: Setting; readonly tokenFile: Setting }): string[] {
+  const { address, tokenFile } = server;
+  if (address.value === "" || isLoopback(address.value) || tokenFile.value !== "") return [];
+  return [
+    `${tokenFile.field}: expected a file with a token, as ${address.field} ${quote(address.value)} can be reached from other machines, got nothing; name a file, made with \`(umask 077; openssl rand -hex 32 > FILE)\`, or set ${address.field} to 127.0.0.1`,
+  ];
 }

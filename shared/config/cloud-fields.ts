@@ -93,10 +93,14 @@ export const cloudFields = {
     ),
     "upload-hours": whole("Retention of uploads, hours.", 168, [1, 87_600]),
     address: text(
-      "Address of the unauthenticated HTTP server for uploads and history; keep it a loopback address. Empty: disabled.",
+      "Address of the HTTP server for uploads and history. Any but a loopback address requires token-file. Empty: disabled.",
       "127.0.0.1",
     ),
     port: port("Port of that server. 0: any free port.", 10_553),
+    "token-file": text(
+      "File with the bearer token that requests to that server must carry. Empty: no authentication.",
+      "",
+    ),
   }),
   embedded: section("The Kubernetes API that cloudcore serves when controller.kube is empty.", {
     enabled: flag("false: cloudcore does not start without controller.kube.", true),

@@ -32,6 +32,8 @@ export interface EdgeHubConfig extends TokenSource {
 export interface BrokerConfig {
   readonly url: string;
   readonly websocketUrl: string | undefined;
+  /** Origins of web pages, in lower case. */
+  readonly websocketOrigins: readonly string[];
   readonly certFile: string | undefined;
   readonly keyFile: string | undefined;
   readonly caFile: string | undefined;
@@ -93,7 +95,16 @@ export interface TwinConfig {
     readonly maxPerProperty: number;
     readonly maxPoints: number;
   };
-  readonly query: { readonly address: string; readonly port: number } | undefined;
+  /** undefined: nothing is asked for over HTTP */
+  readonly query:
+    | {
+        readonly address: string;
+        readonly port: number;
+        readonly tokenFile?: string;
+        /** Where its server may keep files; a temporary place unless given. */
+        readonly folder?: string;
+      }
+    | undefined;
   readonly discoveryPrefix: string | undefined;
 }
 
@@ -136,7 +147,7 @@ export function toEdgeConfig(
     edgeHub: hub,
     mqtt: toMqtt(values.mqtt),
     edged: toEdged(values.edged),
-    deviceTwin: toTwin(values.devicetwin),
+    deviceTwin: toTwin(values.devicetwin, dataDir),
     podStatusIntervalMs: values.meta.sync.podstatus.interval * 1000,
   };
 }
@@ -243,6 +254,7 @@ function toMqtt(mqtt: EdgeValues["mqtt"]): MqttConfig {
         : {
             url: mqtt["internal-server"],
             websocketUrl: orNothing(broker.websocket),
+            websocketOrigins: broker["websocket-origins"].map((origin) => origin.toLowerCase()),
             certFile: orNothing(broker.certfile),
             keyFile: orNothing(broker.keyfile),
             caFile: orNothing(broker.cafile),
@@ -290,15 +302,24 @@ function toEdged(edged: EdgeValues["edged"]): EdgedConfig {
   };
 }
 
-function toTwin(twin: EdgeValues["devicetwin"]): TwinConfig {
+function toTwin(twin: EdgeValues["devicetwin"], dataDir: string): TwinConfig {
   const address = orNothing(twin["query-address"]);
+  const tokenFile = orNothing(twin["query-token-file"]);
   return {
     history: {
       maxAgeMs: twin["history-hours"] * 3_600_000,
       maxPerProperty: twin["history-per-property"],
       maxPoints: twin["history-values"],
     },
-    query: address === undefined ? undefined : { address, port: twin["query-port"] },
+    query:
+      address === undefined
+        ? undefined
+        : {
+            address,
+            port: twin["query-port"],
+            folder: dataDir,
+            ...(tokenFile !== undefined && { tokenFile }),
+          },
     discoveryPrefix: orNothing(twin["discovery-prefix"]),
   };
 }

@@ -84,6 +84,10 @@ export const edgeFields = {
           schemes: ["ws", "wss"],
         },
       ),
+      "websocket-origins": texts(
+        "Origins of web pages that may connect over WebSocket, e.g. http://panel.lan:3000. Pages served by the node itself are always allowed, and so are all pages if anonymous is false and cafile is empty.",
+        [],
+      ),
       certfile: text("Server certificate for ssl:// and wss:// listeners (PEM).", ""),
       keyfile: text("Private key of that certificate.", ""),
       cafile: text(
@@ -214,10 +218,14 @@ export const edgeFields = {
     "history-per-property": whole("Maximum number of values per property.", 1000, [1, 10_000_000]),
     "history-values": whole("Maximum number of values in total.", 1_000_000, [1, 1_000_000_000]),
     "query-address": text(
-      "Address of the unauthenticated HTTP server for devices, history and outbox; keep it a loopback address. Empty: disabled.",
+      "Address of the HTTP server for devices, history and outbox. Any but a loopback address requires query-token-file. Empty: disabled.",
       "127.0.0.1",
     ),
     "query-port": port("Port of that server. 0: any free port.", 10_551),
+    "query-token-file": text(
+      "File with the bearer token that requests to that server must carry. Empty: no authentication.",
+      "",
+    ),
     "discovery-prefix": textLike(
       "Topic prefix of Home Assistant discovery, e.g. homeassistant. Discovered devices are offered to the cloud. Empty: disabled.",
       "",

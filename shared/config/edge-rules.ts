@@ -1,11 +1,12 @@
 import { quote } from "#shared/errors";
+import { findOpenServer } from "./cloud-config.ts";
 import type { EdgeValues } from "./edge-fields.ts";
 
 type Mqtt = EdgeValues["mqtt"];
 type FilePair = { readonly certfile: string; readonly keyfile: string };
 
 /** What is wrong with an edge file although each field by itself is right, one text a problem. */
-export function findContradictions({ edgehub, mqtt }: EdgeValues): string[] {
+export function findContradictions({ edgehub, mqtt, devicetwin }: EdgeValues): string[] {
   const { websocket } = edgehub;
   const inner = mqtt.mode === 2 ? [] : [...findListenerProblems(mqtt), ...findAccessProblems(mqtt)];
   return [
@@ -19,6 +20,11 @@ export function findContradictions({ edgehub, mqtt }: EdgeValues): string[] {
     ...findHalfPair("mqtt.broker", mqtt.broker),
     ...findTalkative(mqtt),
     ...inner,
+    ...findOrigins(mqtt.broker["websocket-origins"]),
+    ...findOpenServer({
+      address: { field: "devicetwin.query-address", value: devicetwin["query-address"] },
+      tokenFile: { field: "devicetwin.query-token-file", value: devicetwin["query-token-file"] },
+    }),
   ];
 }
 
@@ -41,6 +47,16 @@ function findTalkative({ mode, server }: Mqtt): string[] {
     : [
         "mqtt.server: expected an address without user and password, got one with them; set mqtt.username and mqtt.password",
       ];
+}
+
+function findOrigins(origins: readonly string[]): string[] {
+  return origins.flatMap((origin, index) =>
+    /^[a-z][a-z\d+.-]*:\/\/[^/\s]*$/i.test(origin)
+      ? []
+      : [
+          `mqtt.broker.websocket-origins[${index}]: expected an origin as browsers send it, such as http://panel.lan:3000 without a path, got ${quote(origin)}`,
+        ],
+  );
 }
 
 /** Whether a listener of the inner broker speaks TLS. */

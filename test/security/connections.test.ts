@@ -10,7 +10,7 @@ import { eventually } from "#internal/scripts/service.ts";
 import { startCloudProcess, type CloudProcess } from "#internal/test/support/loaded-cloud.ts";
 
 const files = 256;
-const doors = ["cloudhub", "cloudhub-https", "embedded"] as const;
+const doors = ["cloudhub", "cloudhub-https", "embedded", "telemetry"] as const;
 const limitMs = 40_000;
 
 /** Connections that say nothing, from several addresses of the loopback; those that are closed come again when asked. */
@@ -100,6 +100,10 @@ async function answersAll(cloud: CloudProcess, pair: KeyPair, within: number): P
       signal: AbortSignal.timeout(1000),
     };
     expect((await fetch(url, how as BunFetchRequestInit)).status).toBe(201);
+  });
+  await eventually(within, async () => {
+    const url = `http://127.0.0.1:${cloud.ports["telemetry"]}/uploads`;
+    expect((await fetch(url, { signal: AbortSignal.timeout(1000) })).status).toBe(200);
   });
 }
 

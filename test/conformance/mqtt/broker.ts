@@ -76,6 +76,7 @@ async function toConfig(
     ...openBroker,
     url: `${secure ? "ssl" : "tcp"}://127.0.0.1:${port}`,
     websocketUrl: undefined,
+    websocketOrigins: [],
     certFile: withChain(own("certfile")),
     keyFile: own("keyfile"),
     caFile: options.get("require_certificate") === "true" ? own("cafile") : undefined,

@@ -53,7 +53,7 @@ test("edgecore exits 2 when the CA of the external broker is none", async () => 
 test("edgecore exits 2 and names field and fix when its addresses cannot be listened on", async () => {
   await using taken = await listen(createServer());
   const { port } = taken;
-  const rest = `mqtt: { internal-server: "tcp://127.0.0.1:${port}" }\ndevicetwin: { query-address: nope, query-port: 0 }`;
+  const rest = `mqtt: { internal-server: "tcp://127.0.0.1:${port}" }\ndevicetwin: { query-address: nope, query-port: 0, query-token-file: token }`;
   expect(await startFile(files, rest)).toEqual({
     code: 2,
     error: `Cannot start: port mqtt: 127.0.0.1:${port} is taken by another process; find the process with \`ss -ltnp 'sport = :${port}'\` and stop it, or change mqtt.internal-server | port devices: cannot listen on nope:0: it is no address of this machine; change devicetwin.query-address`,

@@ -33,6 +33,7 @@ await using eventBus = await startEventBus(
     broker: {
       url: "tcp://127.0.0.1:0",
       websocketUrl: undefined,
+      websocketOrigins: [],
       certFile: undefined,
       keyFile: undefined,
       caFile: undefined,

@@ -11,6 +11,7 @@ import { silentLog } from "#internal/test/support/silent-log.ts";
 export const openBroker: BrokerConfig = {
   url: "tcp://127.0.0.1:0",
   websocketUrl: "ws://127.0.0.1:0",
+  websocketOrigins: [],
   certFile: undefined,
   keyFile: undefined,
   caFile: undefined,
