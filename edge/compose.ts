@@ -28,7 +28,8 @@ export async function startEdgecore(config: EdgeConfig, deps: ProcessDeps): Prom
     }),
   );
   const store = stack.use(openStore(config.databasePath, { nowMs: clock.nowMs(), log: log("store") }));
-  stack.use(await startMetaManager({ port: bus.port("metamanager"), store, clock, log: log("metamanager") }));
+  const meta = { node: config.nodeName, port: bus.port("metamanager"), store, clock } as const;
+  stack.use(await startMetaManager({ ...meta, log: log("metamanager") }));
   const twin = stack.use(
     await startDeviceTwin(
       { ...config.deviceTwin, node: config.nodeName, outboxLimitBytes: config.edgeHub.outboxLimitBytes },

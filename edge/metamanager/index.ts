@@ -29,6 +29,8 @@ export type MetaManagerPort = Port<
 >;
 
 export interface MetaManagerDeps {
+  /** name of this node */
+  readonly node: string;
   readonly port: MetaManagerPort;
   readonly store: Store;
   readonly clock: Clock;
@@ -52,6 +54,7 @@ export async function startMetaManager(deps: MetaManagerDeps): Promise<Running> 
   const reports = stack.use(new UntilStored(clock, deps.log));
   const link = { connected: false, held: false };
   const check = new PodCheck({
+    node: deps.node,
     store,
     downstream,
     stamp,

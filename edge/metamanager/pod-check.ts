@@ -1,5 +1,5 @@
 import { UnavailableError } from "#shared/errors";
-import type { KubeObject, Status } from "#shared/kube";
+import type { KubeObject, Pod, Status } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import {
   formatResource,
@@ -19,6 +19,7 @@ import type { Store } from "#edge/store";
 import { parseRow, readStored, type Downstream } from "./downstream.ts";
 
 export interface PodCheckOptions {
+  readonly node: string;
   readonly store: Store;
   readonly downstream: Downstream;
   readonly stamp: Stamp;
@@ -92,11 +93,17 @@ export class PodCheck {
         content: JSON.stringify(patch),
         timeoutMs: askMs,
       });
-      return readAnswer(reply);
+      return this.#ofThisNode(readAnswer(reply));
     } catch (error) {
       if (error instanceof UnavailableError) return undefined;
       throw error;
     }
+  }
+
+  /** KubeEdge's cloudcore also gives pods that are bound to other nodes: such an answer says nothing of this node. */
+  #ofThisNode(answer: Answer | undefined): Answer | undefined {
+    const { spec } = (answer?.object ?? {}) as Pick<Pod, "spec">;
+    return spec?.nodeName === undefined || spec.nodeName === this.#options.node ? answer : undefined;
   }
 
   /** A pod that is newer than its row, or has none, is stored and told as one that the cloud sent. */

@@ -61,6 +61,7 @@ async function harness(dir: string) {
     });
   });
   const manager = await startMetaManager({
+    node: "e1",
     port: bus.port("metamanager"),
     store,
     clock,

@@ -11,11 +11,11 @@ import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 const stamp = { id: () => crypto.randomUUID(), nowMs: () => 1 };
 const web = { namespace: "default", name: "web", uid: "u1" };
-const pod = (version: string) => ({
+const pod = (version: string, nodeName = "e1") => ({
   apiVersion: "v1",
   kind: "Pod",
   metadata: { name: "web", namespace: "default", uid: "u1", resourceVersion: version },
-  spec: { containers: [] },
+  spec: { nodeName, containers: [] },
 });
 const failure = (reason: string, message: string) => ({
   Object: { metadata: { creationTimestamp: null } },
@@ -42,6 +42,7 @@ async function world(dir: string) {
     return newMessage(stamp, { ...request, operation: "response", content: cloud.answer });
   });
   const manager = await startMetaManager({
+    node: "e1",
     port: bus.port("metamanager"),
     store,
     clock: new FakeClock(),
@@ -77,6 +78,7 @@ test.each<[string, unknown, PodVerdict]>([
     "unknown",
   ],
   ["has it on another node", failure("Forbidden", 'pods "web" is forbidden'), "unknown"],
+  ["gives one of another node", { Object: pod("7", "e2"), Err: null }, "unknown"],
   ["cannot reach its API", failure("ServiceUnavailable", "no answer"), "unknown"],
   ["is asked by too many", failure("TooManyRequests", "later"), "unknown"],
   ["answers nonsense", { Err: {} }, "unknown"],
@@ -119,6 +121,10 @@ test("a stored pod that cannot be read is replaced by the cloud's, and removed o
   };
   row("{broken");
   expect(await linkUp()).toBe("{broken");
+  // A pod of the same name was created on another node: KubeEdge's cloudcore tells every node about every pod.
+  at.cloud.answer = { Object: pod("7", "e2"), Err: null };
+  expect(await linkUp()).toBe("{broken");
+  expect(at.told).toEqual([]);
   at.cloud.answer = { Object: pod("7"), Err: null };
   expect(JSON.parse((await linkUp()) ?? "")).toEqual(pod("7"));
   expect(at.told).toEqual(["7"]);

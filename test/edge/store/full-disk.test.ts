@@ -52,6 +52,7 @@ describe.skipIf(!mounted)("a full disk", () => {
       const port = bus.port<never, "object.deliver", "config.changed">("test");
       port.on("config.changed", ({ name }) => void told.push(name));
       await using _manager = await startMetaManager({
+        node: "e1",
         port: bus.port("metamanager"),
         store,
         clock: new FakeClock(),
