@@ -216,16 +216,44 @@ function planRunning(input: PlanInput, container: Container, latest: ContainerDe
   if (latest.identity.sandboxId !== sandboxId)
     return sandboxId === undefined ? [] : [{ kind: "stop", target: latest, why: "sandbox" }];
   if (memory.unhealthy.has(latest.id)) return [{ kind: "stop", target: latest, why: "unhealthy" }];
-  if (latest.identity.specHash !== specHash(container))
-    return [{ kind: "stop", target: latest, why: "changed" }];
+  if (!isMadeFrom(latest, container)) return [{ kind: "stop", target: latest, why: "changed" }];
   return [];
 }
 
-/** What a running container cannot take on: a change of it means a new container. */
+function isMadeFrom({ identity }: ContainerDetails, container: Container): boolean {
+  // Versions before this one hashed the fields in the order in which they had arrived.
+  return identity.specHash === specHash(container) || identity.specHash === hashOf(fixedPart(container));
+}
+
+/**
+ * What a running container cannot take on: a change of it means a new container. The same object has its fields in
+ * another order, and empty ones or none, when another cloudcore or API server sends it.
+ */
 export function specHash(container: Container): string {
-  const { image, command, args, workingDir, env, envFrom } = container;
-  const text = JSON.stringify([image, command, args, workingDir, env, envFrom]);
-  return Bun.hash(text).toString(16);
+  return hashOf(fixedPart(container).map(canonical));
+}
+
+function fixedPart({ image, command, args, workingDir, env, envFrom }: Container): readonly unknown[] {
+  return [image, command, args, workingDir, env, envFrom];
+}
+
+function hashOf(parts: readonly unknown[]): string {
+  return Bun.hash(JSON.stringify(parts)).toString(16);
+}
+
+/** Fields in order and without those that say nothing; `undefined` when nothing is left. Items of lists all count. */
+function canonical(value: unknown): unknown {
+  if (value === null || value === "") return undefined;
+  if (typeof value !== "object") return value;
+  if (Array.isArray(value)) {
+    const items = value.map((item: unknown) => (typeof item === "object" ? canonical(item) : item));
+    return items.length === 0 ? undefined : items;
+  }
+  const fields = Object.entries(value)
+    .map(([name, field]) => [name, canonical(field)] as const)
+    .filter(([, field]) => field !== undefined)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return fields.length === 0 ? undefined : Object.fromEntries(fields);
 }
 
 function isBlocked(memory: PlanMemory, name: string, nowMs: number): boolean {

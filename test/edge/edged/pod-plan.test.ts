@@ -144,6 +144,49 @@ test.each<[string, Pod, ContainerDetails[], string[]]>([
   expect(plan(of, containers)).toEqual(expected);
 });
 
+/** One container as `kubectl apply` wrote it and an API server kept it, and as KubeEdge's cloudcore sends it. */
+const applied: Container = {
+  command: ["/bin/sh", "-c", ""],
+  args: [],
+  env: [
+    { name: "PW", valueFrom: { secretKeyRef: { key: "pw", name: "cred" } } },
+    { name: "EMPTY", value: "" },
+  ],
+  image: "nginx:1",
+  name: "web",
+};
+const sent: Container = {
+  name: "web",
+  image: "nginx:1",
+  command: ["/bin/sh", "-c", ""],
+  env: [{ name: "PW", valueFrom: { secretKeyRef: { name: "cred", key: "pw" } } }, { name: "EMPTY" }],
+};
+
+test.each<[string, string, Container, string[]]>([
+  ["keeps a container when another cloud sends its fields in another order", specHash(applied), sent, []],
+  ["keeps a container that a version before this one started", legacyHash(sent), sent, []],
+  [
+    "replaces a container when an argument becomes empty",
+    specHash({ ...sent, args: ["a", "b"] }),
+    { ...sent, args: ["a", ""] },
+    ["stop web0 changed"],
+  ],
+  [
+    "replaces a container when a variable comes from another key",
+    specHash(sent),
+    { ...sent, env: [{ name: "PW", valueFrom: { secretKeyRef: { name: "cred", key: "other" } } }] },
+    ["stop web0 changed"],
+  ],
+])("planPod %s", (_what, hash, container, expected) => {
+  const running = made("web");
+  const containers = [made("POD"), { ...running, identity: { ...running.identity, specHash: hash } }];
+  expect(plan(pod({ containers: [container] }), containers)).toEqual(["running", ...expected]);
+});
+
+function legacyHash({ image, command, args, workingDir, env, envFrom }: Container): string {
+  return Bun.hash(JSON.stringify([image, command, args, workingDir, env, envFrom])).toString(16);
+}
+
 test("planPod waits out the back-off of a container that crashed before", () => {
   const memory = new PodMemory(0);
   memory.restarted(made("web", ended));
