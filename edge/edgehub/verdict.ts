@@ -14,8 +14,17 @@ export function judgeReply(reply: WireMessage): Verdict {
   const code = failure?.["code"];
   if (failure === undefined || typeof code !== "number" || code < 400) return { kind: "done" };
   const text = describe(failure["message"] ?? failure["reason"]);
-  if (code < 500 && !passing.has(code)) return { kind: "refused", code, text };
+  if (code < 500 && (!passing.has(code) || isOfAnotherUid(failure))) return { kind: "refused", code, text };
   return { kind: "later", text: `${code} ${text}` };
+}
+
+/** The object was replaced by another one of its name, which no repetition changes. */
+function isOfAnotherUid({ reason, message }: Record<string, unknown>): boolean {
+  return (
+    reason === "Conflict" &&
+    typeof message === "string" &&
+    message.includes("Precondition failed: UID in precondition")
+  );
 }
 
 /** The failed metav1.Status in a reply: bare, in `ErrStatus`, or in `Err` or `Err.ErrStatus` of an object answer. */

@@ -4,6 +4,7 @@ import { resources } from "#cloud/kubeclient";
 import { openStore } from "#edge/store";
 import type { Pod } from "#shared/kube";
 import { newMessage, type PodVerdict, type WireMessage } from "#shared/message";
+import { judgeReply } from "#internal/edge/edgehub/verdict.ts";
 import { Downstream } from "#internal/edge/metamanager/downstream.ts";
 import { PodCheck } from "#internal/edge/metamanager/pod-check.ts";
 import { startCloud } from "#internal/test/cloud/edgecontroller/cloud-harness.ts";
@@ -55,6 +56,14 @@ test.each<[What, PodVerdict, string[]]>([
   expect(await check.confirm({ ...at, ...(uid !== undefined && { uid }) })).toBe(verdict);
   expect(asked).toEqual([{ route: question.route, content: question.content }]);
   expect(store.metas.listByType("pod").map(({ key }) => key)).toEqual(stored);
+});
+
+test.each<[What, string]>([
+  ["here", "done"],
+  ["not found", "refused"],
+  ["another uid", "refused"],
+])("edgecore settles the status of a pod that is %s: %s", (what, kind) => {
+  expect(judgeReply(exchanges[what].answer).kind).toBe(kind as "done");
 });
 
 test.each<[What, (pod: Pod) => Pod | undefined, object]>([
