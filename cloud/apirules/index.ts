@@ -1,6 +1,7 @@
 /** What the Kubernetes API does with requests and objects, as pure functions. */
 export * as refusals from "./refusal.ts";
 export { Refusal, qualified, type Named } from "./refusal.ts";
+export { selectAmong } from "./selecting.ts";
 export {
   everything,
   fragmentsOf,
@@ -8,7 +9,6 @@ export {
   matchesLabels,
   parseFieldSelector,
   parseLabelSelector,
-  selectedName,
   selects,
   type Selection,
 } from "./selectors.ts";

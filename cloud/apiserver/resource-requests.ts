@@ -2,15 +2,13 @@ import type { User } from "#cloud/apiauth";
 import { undecodable, type Json, type JsonObject, type KindInfo, type UpdateVia } from "#cloud/apikinds";
 import {
   everything,
-  fragmentsOf,
   isObject,
   parseFieldSelector,
   parseLabelSelector,
   patchTypeOf,
   Refusal,
   refusals,
-  selectedName,
-  selects,
+  selectAmong,
   textOf,
   type DeleteOptions,
   type Selection,
@@ -249,25 +247,40 @@ async function bind(parts: ResourceParts, from: ResourceRequest, body: Json): Pr
 const podKind = { group: "", version: "v1", kind: "Pod", plural: "pods" } as KindInfo;
 
 async function list(parts: ResourceParts, from: ResourceRequest): Promise<Response> {
-  const pin = parts.store.pin();
+  const { store } = parts;
+  const { query } = from;
+  const scope = { resource: resourceOf(from.kind), prefix: prefixOf(from) };
+  const kept = { oldest: store.compactedRevision, newest: store.revision };
+  const place = readContinue(query.get("continue"), scope, kept);
+  const revision = place?.revision ?? exactRevision(query, kept) ?? store.revision;
+  const pin = store.pin(revision);
+  const done = (): void => pin[Symbol.dispose]();
   try {
-    return await listPinned(parts, from, () => pin[Symbol.dispose]());
+    return await listPinned(parts, from, { scope, revision, after: place?.after ?? "", done });
   } catch (error) {
     pin[Symbol.dispose]();
     throw error;
   }
 }
 
-async function listPinned(parts: ResourceParts, from: ResourceRequest, done: () => void): Promise<Response> {
+/** Where a list starts; `done` lets go of the revision it is of. */
+interface ListStart {
+  readonly scope: TokenScope;
+  readonly revision: number;
+  readonly after: string;
+  readonly done: () => void;
+}
+
+async function listPinned(
+  parts: ResourceParts,
+  from: ResourceRequest,
+  { scope, revision, after, done }: ListStart,
+): Promise<Response> {
   const { kind, query } = from;
   const { store } = parts;
   const wanted = readWanted(from);
   const selection = readSelection(from);
-  const scope = { resource: resourceOf(kind), prefix: prefixOf(from) };
-  const kept = { oldest: store.compactedRevision, newest: store.revision };
-  const place = readContinue(query.get("continue"), scope, kept);
-  const revision = place?.revision ?? exactRevision(query, kept) ?? store.revision;
-  const all = store.listAt(revision, scope.resource, scope.prefix, place?.after ?? "");
+  const all = store.listAt(revision, scope.resource, scope.prefix, after);
   const selected = await select(store, all, selection);
   const limit = readLimit(query.get("limit") ?? "");
   const page = limit > 0 && selected.length > limit ? selected.slice(0, limit) : selected;
@@ -299,39 +312,8 @@ function pageMetadata(
   return { ...metadata, continue: token, ...(page.counted && { remainingItemCount: page.rest }) };
 }
 
-/** Characters looked through before others get a turn: some milliseconds. */
-const charactersATurn = 500_000;
-
-/**
- * Leaves only what is selected; most texts are told apart without parsing them. All of a large collection may have to be
- * looked through, in more than one turn of the event loop: the caller keeps the revisions from being compacted.
- */
-async function select(store: RevisionStore, all: Stored[], selection: Selection): Promise<Stored[]> {
-  if (selection === everything) return all;
-  const name = selectedName(selection);
-  const named = name === undefined ? all : all.filter(({ key }) => key.endsWith(`/${name}`));
-  const fragments = fragmentsOf(selection);
-  const selected: Stored[] = [];
-  let characters = 0;
-  for (const stored of named) {
-    const text = store.text(stored.revision) ?? "";
-    characters += text.length + 100 * (selection.labels.length + selection.fields.length);
-    if (characters > charactersATurn) {
-      characters = 0;
-      // oxlint-disable-next-line no-await-in-loop -- one after the other is the point
-      await nextTurn();
-      note("a selection from", stored.key);
-    }
-    if (text === "" || !fragments.every((fragment) => text.includes(fragment))) continue;
-    if (selects(selection, JSON.parse(text) as KubeObject)) selected.push(stored);
-  }
-  return selected;
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
+function select(store: RevisionStore, all: Stored[], selection: Selection): Promise<Stored[]> {
+  return selectAmong(all, selection, ({ revision }) => store.text(revision));
 }
 
 function watch(parts: ResourceParts, from: ResourceRequest): Response {

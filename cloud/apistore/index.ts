@@ -15,9 +15,8 @@ export {
   type Stored,
   type WriteRequest,
 } from "./revision-store.ts";
-export { repairDatabase, type Repair } from "./repair.ts";
+export { findDatabaseFault, repairDatabase, type Repair } from "./repair.ts";
 export { addKey, pruneKeys, readKeyRing } from "./key-ring.ts";
-export { findDatabaseFault } from "./inspect.ts";
 export { sealedWith } from "./load.ts";
 export { copyDatabase, renumberDatabase, verifyDatabase } from "./snapshot.ts";
 export { Readiness } from "./readiness.ts";

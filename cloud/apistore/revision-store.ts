@@ -4,6 +4,7 @@ import type { KubeObject } from "#shared/kube";
 import { note } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import { explainDatabase, openDatabase } from "./database.ts";
+import { History } from "./history.ts";
 import { loadDatabase, saveSetting, settingOf, type Loaded } from "./load.ts";
 import { byText, ResourceIndex } from "./resource-index.ts";
 import type { RowPlace, Sealing } from "./sealing.ts";
@@ -47,6 +48,8 @@ export interface StoreOptions {
   readonly log?: Logger;
   /** How many revisions stay followable. */
   readonly historyRevisions: number;
+  /** Fewer do when they have more bytes than this in all; 256 MiB unless told. */
+  readonly historyBytes?: number;
   /** Told of a failure that concerns no caller: of a follower, or of tidying up when closing. */
   readonly onError: (error: unknown) => void;
 }
@@ -68,7 +71,7 @@ interface Batch {
 
 type Follower = (changes: readonly Change[]) => void;
 
-const compactionStep = 500;
+const mostHistoryBytes = 256 * 1024 * 1024;
 /** What etcd takes by default. */
 const mostBytes = 1.5 * 1024 * 1024;
 const trialBytes = 65_536;
@@ -78,6 +81,7 @@ export class RevisionStore implements AsyncDisposable {
   readonly #database: Database;
   readonly #options: StoreOptions;
   readonly #sealing: Sealing;
+  readonly #history: History;
   readonly #indexes: Map<string, ResourceIndex>;
   readonly #followers = new Map<string, Set<Follower>>();
   readonly #insert: Statement;
@@ -86,7 +90,6 @@ export class RevisionStore implements AsyncDisposable {
   #revision: number;
   #committed: number;
   #compacted: number;
-  #pins = 0;
   #batch: Batch | undefined;
   /** Why the last commit failed; undefined when it did not. */
   #failure: string | undefined;
@@ -103,6 +106,9 @@ export class RevisionStore implements AsyncDisposable {
     this.#revision = loaded.revision;
     this.#committed = loaded.revision;
     this.#compacted = loaded.compacted;
+    const { historyRevisions: revisions, historyBytes: bytes = mostHistoryBytes } = options;
+    this.#history = new History({ revisions, bytes });
+    for (const [id, size] of sizesAfter(this.#database, loaded.compacted)) this.#history.add(id, size);
     this.#insert = this.#database.prepare(
       "INSERT INTO revisions (id, resource, key, previous, deleted, value) VALUES (?, ?, ?, ?, ?, ?)",
     );
@@ -239,16 +245,9 @@ export class RevisionStore implements AsyncDisposable {
     return { [Symbol.dispose]: () => void followers.delete(hear) };
   }
 
-  /** While held, no revision is compacted away. */
-  pin(): Disposable {
-    this.#pins += 1;
-    let held = true;
-    return {
-      [Symbol.dispose]: () => {
-        if (held) this.#pins -= 1;
-        held = false;
-      },
-    };
+  /** While held, what was current at this revision is not compacted away. */
+  pin(revision = this.#committed): Disposable {
+    return this.#history.pin(revision);
   }
 
   /** A value kept beside the objects, e.g. a signing key. */
@@ -348,6 +347,8 @@ export class RevisionStore implements AsyncDisposable {
     }
     this.#failure = undefined;
     this.#committed = this.#revision;
+    for (const { revision, text } of batch.changes) this.#history.add(revision, Buffer.byteLength(text));
+    if (this.#history.isTooLarge) this.compact().catch(this.#options.onError);
     note("watches of", batch.changes[0]?.resource);
     this.#tell(batch.changes);
     batch.done.resolve();
@@ -376,10 +377,13 @@ export class RevisionStore implements AsyncDisposable {
   }
 
   async #compactAll(): Promise<void> {
-    const end = this.#committed - this.#options.historyRevisions;
-    while (this.#compacted < end && this.#pins === 0 && !this.#closed) {
+    const end = this.#history.endOf(this.#committed);
+    while (this.#compacted < end && !this.#closed) {
       await this.settled();
-      this.#compactTo(Math.min(end, this.#compacted + compactionStep));
+      // Somebody may have begun to read meanwhile.
+      const next = Math.min(this.#history.stepTo(end), this.#history.endOf(this.#committed));
+      if (next <= this.#compacted || this.#closed) return;
+      this.#compactTo(next);
       await new Promise((resolve) => setImmediate(resolve));
     }
   }
@@ -398,6 +402,7 @@ export class RevisionStore implements AsyncDisposable {
       this.saveSetting("compacted", String(end));
     })();
     this.#compacted = end;
+    this.#history.compacted(end);
   }
 }
 
@@ -419,6 +424,13 @@ function load(database: Database, options: StoreOptions): Loaded {
     database.close();
     throw explainDatabase(options.path, error);
   }
+}
+
+function sizesAfter(database: Database, revision: number): [id: number, bytes: number][] {
+  const sizes = database.query<{ id: number; bytes: number }, [number]>(
+    "SELECT id, octet_length(value) AS bytes FROM revisions WHERE id > ? ORDER BY id",
+  );
+  return sizes.all(revision).map(({ id, bytes }) => [id, bytes]);
 }
 
 function storeFailed(error: unknown): UnavailableError {

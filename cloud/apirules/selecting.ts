@@ -1,0 +1,42 @@
+import type { KubeObject } from "#shared/kube";
+import { note } from "#shared/lifecycle";
+import { everything, fragmentsOf, selectedName, selects, type Selection } from "./selectors.ts";
+
+/** Characters looked through before others get a turn: some milliseconds. */
+const charactersATurn = 500_000;
+
+/**
+ * Leaves only what is selected; most texts are told apart without parsing them. All of a large collection may have to be
+ * looked through, in more than one turn of the event loop: the caller keeps the texts readable.
+ */
+export async function selectAmong<T extends { readonly key: string }>(
+  all: T[],
+  selection: Selection,
+  read: (one: T) => string | undefined,
+): Promise<T[]> {
+  if (selection === everything) return all;
+  const name = selectedName(selection);
+  const named = name === undefined ? all : all.filter(({ key }) => key.endsWith(`/${name}`));
+  const fragments = fragmentsOf(selection);
+  const selected: T[] = [];
+  let characters = 0;
+  for (const one of named) {
+    const text = read(one) ?? "";
+    characters += text.length + 100 * (selection.labels.length + selection.fields.length);
+    if (characters > charactersATurn) {
+      characters = 0;
+      // oxlint-disable-next-line no-await-in-loop -- one after the other is the point
+      await nextTurn();
+      note("a selection from", one.key);
+    }
+    if (text === "" || !fragments.every((fragment) => text.includes(fragment))) continue;
+    if (selects(selection, JSON.parse(text) as KubeObject)) selected.push(one);
+  }
+  return selected;
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}
