@@ -1,4 +1,3 @@
-import type { KubeObject } from "#shared/kube";
 import type { User } from "./authenticator.ts";
 
 /** What a request wants: a resource, or a path that is none. */
@@ -21,21 +20,17 @@ export interface PolicyRule {
   readonly nonResourceURLs?: readonly string[];
 }
 
-interface Subject {
+export interface RoleRef {
   readonly kind: string;
   readonly name: string;
-  readonly namespace?: string;
 }
 
-interface Binding extends KubeObject {
-  readonly subjects?: readonly Subject[];
-  readonly roleRef: { readonly kind: string; readonly name: string };
-}
-
-/** The stored roles and bindings. */
+/** The stored roles and bindings; the namespace is "" for those of the cluster. */
 export interface RbacSource {
-  list(plural: "clusterrolebindings" | "rolebindings", namespace: string): readonly KubeObject[];
-  role(plural: "clusterroles" | "roles", namespace: string, name: string): KubeObject | undefined;
+  /** What bindings give to a user. */
+  bound(user: User, namespace: string): readonly RoleRef[];
+  /** Undefined when there is no such role. */
+  rules(plural: "clusterroles" | "roles", namespace: string, name: string): readonly PolicyRule[] | undefined;
 }
 
 const reviews = ["selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"];
@@ -77,31 +72,20 @@ export class Authorizer {
     const known = user.groups.includes("system:authenticated");
     return [
       ...(known ? basicRules : publicRules),
-      ...this.#boundRules(user, "clusterrolebindings", ""),
-      ...(namespace === "" ? [] : this.#boundRules(user, "rolebindings", namespace)),
+      ...this.#boundRules(user, ""),
+      ...(namespace === "" ? [] : this.#boundRules(user, namespace)),
     ];
   }
 
-  #boundRules(user: User, plural: "clusterrolebindings" | "rolebindings", namespace: string): PolicyRule[] {
-    return (this.#source.list(plural, namespace) as readonly Binding[])
-      .filter((binding) => (binding.subjects ?? []).some((subject) => isSubject(subject, user, namespace)))
-      .flatMap(({ roleRef }) => {
-        const inCluster = roleRef.kind === "ClusterRole";
-        const role = this.#source.role(
-          inCluster ? "clusterroles" : "roles",
-          inCluster ? "" : namespace,
-          roleRef.name,
-        );
-        return (role?.["rules"] ?? []) as PolicyRule[];
-      });
+  #boundRules(user: User, namespace: string): PolicyRule[] {
+    return this.#source
+      .bound(user, namespace)
+      .flatMap(({ kind, name }) =>
+        kind === "ClusterRole"
+          ? (this.#source.rules("clusterroles", "", name) ?? [])
+          : (this.#source.rules("roles", namespace, name) ?? []),
+      );
   }
-}
-
-function isSubject(subject: Subject, user: User, namespace: string): boolean {
-  if (subject.kind === "User") return subject.name === user.name;
-  if (subject.kind === "Group") return user.groups.includes(subject.name);
-  const inside = subject.namespace ?? namespace;
-  return subject.kind === "ServiceAccount" && user.name === `system:serviceaccount:${inside}:${subject.name}`;
 }
 
 function covers(rule: PolicyRule, wanted: Attributes): boolean {

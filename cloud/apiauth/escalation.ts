@@ -65,9 +65,9 @@ export class EscalationGuard {
     const { kind, name } = next["roleRef"] as { readonly kind: string; readonly name: string };
     const plural = kind === "Role" ? "roles" : "clusterroles";
     if (this.#may(user, { verb: "bind", resource: plural, namespace, name })) return;
-    const role = this.#source.role(plural, plural === "roles" ? namespace : "", name);
-    if (!role) throw refusals.notFound({ group, plural }, name);
-    this.#confirm(user, grant, rulesOf(role));
+    const rules = this.#source.rules(plural, plural === "roles" ? namespace : "", name);
+    if (!rules) throw refusals.notFound({ group, plural }, name);
+    this.#confirm(user, grant, rules);
   }
 
   #may(

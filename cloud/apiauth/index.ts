@@ -1,7 +1,8 @@
 /** Who asks the embedded Kubernetes API, and what they may do. */
 export { Authenticator, anonymous, ownUser, type Identified, type User } from "./authenticator.ts";
 export { TokenSigner, type TokenClaims } from "./tokens.ts";
-export { Authorizer, type Attributes, type PolicyRule, type RbacSource } from "./authorizer.ts";
+export { Authorizer, type Attributes, type PolicyRule } from "./authorizer.ts";
+export { RbacCopy } from "./rbac-copy.ts";
 export { adminKubeconfig, writeKubeconfig, type KubeconfigParts } from "./kubeconfig.ts";
 export { requestToken, type TokenParts } from "./token-requests.ts";
 export { EscalationGuard, isGrant, type Grant } from "./escalation.ts";

@@ -4,9 +4,9 @@ import {
   Authenticator,
   Authorizer,
   EscalationGuard,
+  RbacCopy,
   TokenSigner,
   writeKubeconfig,
-  type RbacSource,
 } from "#cloud/apiauth";
 import { apiVersionOf, type JsonObject } from "#cloud/apikinds";
 import { metadataOf, Refusal } from "#cloud/apirules";
@@ -100,7 +100,8 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
   await ensure(firstNamespaces.map((name) => ({ apiVersion: "v1", kind: "Namespace", metadata: { name } })));
   const extras = new Set<ExtraResource>();
   const streams = stack.use(new StreamPool({ clock, log, ...config.streams }));
-  const app = wireRoutes({ config, deps, store, registry, objects, extras, streams });
+  const roles = stack.use(new RbacCopy(store));
+  const app = wireRoutes({ config, deps, store, registry, objects, extras, streams, roles });
   const { path } = stack.use(socketPath(config.dataDir, "api.sock"));
   const fetch: Handler = (request, server) => app.routes.fetch(request, server);
   const own = serveOn({ unix: path }, fetch);
@@ -135,6 +136,7 @@ interface Wiring {
   readonly objects: ObjectService;
   readonly extras: ReadonlySet<ExtraResource>;
   readonly streams: StreamPool;
+  readonly roles: RbacCopy;
 }
 
 interface Wired {
@@ -143,7 +145,7 @@ interface Wired {
   address: string;
 }
 
-function wireRoutes({ config, deps, store, registry, objects, extras, streams }: Wiring): Wired {
+function wireRoutes({ config, deps, store, registry, objects, extras, streams, roles }: Wiring): Wired {
   const { clock, log } = deps;
   const signer = new TokenSigner(...signingKeys(store));
   const find = (resource: string, namespace: string, name: string): KubeObject | undefined =>
@@ -157,7 +159,6 @@ function wireRoutes({ config, deps, store, registry, objects, extras, streams }:
     audience: issuer,
     find,
   });
-  const roles = rbacSource(store);
   const authorizer = new Authorizer(roles);
   const escalation = new EscalationGuard(authorizer, roles);
   const wired = { address: "" };
@@ -279,17 +280,6 @@ function signingKeys(store: RevisionStore): readonly [key: string, retired: stri
   store.saveSetting(retiredSetting, former);
   store.saveSetting(keySetting, made);
   return [made, former];
-}
-
-function rbacSource(store: RevisionStore): RbacSource {
-  const group = "rbac.authorization.k8s.io";
-  return {
-    list: (plural, namespace) =>
-      store
-        .list(`${group}/${plural}`, namespace === "" ? "" : `${namespace}/`)
-        .flatMap(({ revision }) => parse(store.text(revision)) ?? []),
-    role: (plural, namespace, name) => parse(store.get(`${group}/${plural}`, `${namespace}/${name}`)),
-  };
 }
 
 function parse(text: string | undefined): KubeObject | undefined {
