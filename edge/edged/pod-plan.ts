@@ -33,6 +33,7 @@ export interface StartFailure {
   /** as in a waiting state, e.g. "ErrImagePull" */
   readonly reason: string;
   readonly message: string;
+  readonly failedAtMs: number;
   readonly retryAtMs: number;
   readonly count: number;
 }
@@ -202,7 +203,8 @@ function planExited(
   const initAgain = role === "init" && !sameSandbox;
   if (role === "sandbox" || (!initAgain && !mayRestart(pod, latest, container))) return [];
   const untilMs = sameSandbox ? restartAtMs(memory.crashes.get(container.name), latest) : 0;
-  if (nowMs < untilMs) return [{ kind: "wait", container: container.name, untilMs }];
+  if (nowMs < untilMs && !isFuture(latest.finishedAtMs, nowMs))
+    return [{ kind: "wait", container: container.name, untilMs }];
   if (isBlocked(memory, container.name, nowMs)) return [];
   // One dead predecessor stays for its logs and last state.
   const removals = older.map((target): Action => ({ kind: "remove", target }));
@@ -257,7 +259,16 @@ function canonical(value: unknown): unknown {
 }
 
 function isBlocked(memory: PlanMemory, name: string, nowMs: number): boolean {
-  return nowMs < (memory.failures.get(name)?.retryAtMs ?? 0);
+  const failure = memory.failures.get(name);
+  return failure !== undefined && nowMs < failure.retryAtMs && !isFuture(failure.failedAtMs, nowMs);
+}
+
+/**
+ * Whether something that has happened bears a time to come: the clock was ahead then and has been set back. A wait that
+ * counts from there could last for years. The engine may be another machine, whose clock may differ a little.
+ */
+function isFuture(pastMs: number | undefined, nowMs: number): boolean {
+  return pastMs !== undefined && pastMs - nowMs > capCrashMs;
 }
 
 function ranWell(ended: ContainerDetails): boolean {
@@ -338,7 +349,7 @@ export class PodMemory {
     const retryAtMs = nowMs + Math.min(cap, first * 2 ** Math.min(20, count - 1));
     const turnsAtMs = reason === "ErrImagePull" ? nowMs + 1000 : undefined;
     const message = reason === "ContainerCreating" ? "" : asError(error).message;
-    const failure = { reason, message, retryAtMs, count, image, turnsAtMs };
+    const failure = { reason, message, failedAtMs: nowMs, retryAtMs, count, image, turnsAtMs };
     this.#failures.set(name, failure);
     return failure;
   }

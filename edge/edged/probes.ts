@@ -107,7 +107,9 @@ export class Prober implements Disposable {
     const { kind, probe } = what;
     const { clock } = this.#options;
     const { signal } = tracked.stop;
-    const delay = (probe.initialDelaySeconds ?? 0) * 1000 - (clock.nowMs() - target.startedAtMs);
+    // A clock that was set back meanwhile must not put the first probe off.
+    const ranMs = Math.max(0, clock.nowMs() - target.startedAtMs);
+    const delay = (probe.initialDelaySeconds ?? 0) * 1000 - ranMs;
     if (delay > 0) await clock.sleep(delay, { signal });
     const run = { good: 0, bad: 0 };
     for (;;) {
@@ -115,7 +117,7 @@ export class Prober implements Disposable {
       signal.throwIfAborted();
       if (result !== "unknown") this.#count(target, tracked, { kind, probe, result, run });
       if (kind === "startup" && tracked.started) return;
-      await clock.sleep((probe.periodSeconds ?? 10) * 1000, { signal });
+      await clock.sleep(Math.max(1, probe.periodSeconds || 10) * 1000, { signal });
     }
   }
 
@@ -142,7 +144,7 @@ export class Prober implements Disposable {
 
   /** @returns undefined when it passed, what was wrong when not, "unknown" when it could not be tried */
   async #try(target: ProbeTarget, probe: Probe, signal: AbortSignal): Promise<string | undefined> {
-    const ms = (probe.timeoutSeconds ?? 1) * 1000;
+    const ms = Math.max(1, probe.timeoutSeconds || 1) * 1000;
     const { clock, runtime } = this.#options;
     try {
       const work = (inner: AbortSignal): Promise<string | undefined> =>

@@ -36,6 +36,8 @@ const answerMs = 2000;
 const retryMs = 60_000;
 const usualSeconds = 3600;
 const longestRenewMs = 86_400_000;
+/** A cloud that gives tokens of no time is not to be asked without end. */
+const shortestRenewMs = 10_000;
 
 /** Volumes of a pod may have files of one path, for different audiences. */
 export function tokenKey(volume: string, path: string): string {
@@ -58,7 +60,7 @@ export async function requestTokens(
       const { content } = await ask(questionFor(pod, one));
       const { token, seconds = one.expirationSeconds ?? usualSeconds } = readToken(content);
       tokens.set(tokenKey(one.volume, one.path), token);
-      renewMs = Math.min(renewMs, seconds * 800);
+      renewMs = Math.min(renewMs, Math.max(shortestRenewMs, seconds * 800));
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
       const level = error instanceof UnavailableError ? "debug" : "warn";

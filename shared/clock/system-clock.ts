@@ -6,26 +6,37 @@ export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
   random: () => Math.random(),
   sleep: (ms, options) => sleep(ms, options?.signal),
-  after: (ms, run) => {
-    const timer = setTimeout(run, ms);
-    return { [Symbol.dispose]: () => clearTimeout(timer) };
-  },
+  after,
   every: (ms, run) => {
-    const timer = setInterval(run, ms);
+    const timer = setInterval(run, Math.min(ms, longestTimerMs));
     return { [Symbol.dispose]: () => clearInterval(timer) };
   },
 };
 
+/** A timer holds 31 bits of milliseconds (25 days); one for longer than that would run at once, and again and again. */
+const longestTimerMs = 2 ** 31 - 1;
+
+function after(ms: number, run: () => void): Disposable {
+  let left = ms;
+  let timer: ReturnType<typeof setTimeout>;
+  const next = (): void => {
+    const step = Math.min(left, longestTimerMs);
+    left -= step;
+    timer = setTimeout(left > 0 ? next : run, step);
+  };
+  next();
+  return { [Symbol.dispose]: () => clearTimeout(timer) };
+}
+
 async function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
   signal?.throwIfAborted();
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
+  using _timer = after(ms, resolve);
   const abort = (): void => reject(signal?.reason);
   signal?.addEventListener("abort", abort, { once: true });
   try {
     await promise;
   } finally {
-    clearTimeout(timer);
     signal?.removeEventListener("abort", abort);
   }
 }
