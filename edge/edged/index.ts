@@ -3,7 +3,7 @@ import { mkdirSync, realpathSync } from "node:fs";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import { UnavailableError } from "#shared/errors";
-import type { KubeObject, Pod } from "#shared/kube";
+import { findPodFault, type KubeObject, type Pod } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { EdgeCatalog, ObjectChange } from "#shared/message";
@@ -124,7 +124,7 @@ class Pods implements AsyncDisposable {
 
   /** The stored pods; changes heard before are newer and win. */
   load(pods: readonly Pod[]): void {
-    for (const pod of pods) if (!this.#workers.has(pod.metadata.uid ?? "")) this.#want(pod);
+    for (const pod of pods) if (!this.#workers.has(pod.metadata.uid ?? "")) this.#tryWant(pod);
     this.#loaded = true;
   }
 
@@ -183,10 +183,22 @@ class Pods implements AsyncDisposable {
     await this.#unknown[Symbol.asyncDispose]();
   }
 
+  /** One pod that cannot be taken must not keep the node from starting. */
+  #tryWant(pod: Pod): void {
+    try {
+      this.#want(pod);
+    } catch (error) {
+      this.#deps.log.error("stored pod cannot be used", { pod: pod.metadata.name, error });
+    }
+  }
+
   #want(pod: Pod): void {
+    if (this.#closed) return;
+    const fault = findFault(pod);
     const { uid } = pod.metadata;
-    if (this.#closed || !isPod(pod) || uid === undefined) {
-      this.#deps.log.warn("pod refused", { pod: `${pod.metadata?.namespace}/${pod.metadata?.name}` });
+    if (fault !== undefined || uid === undefined) {
+      const { namespace, name } = pod.metadata;
+      this.#deps.log.warn("pod refused", { pod: `${namespace}/${name}`, reason: fault });
       return;
     }
     const worker = this.#workers.get(uid) ?? new PodWorker(pod, this.#workerDeps(uid));
@@ -294,15 +306,16 @@ class Pods implements AsyncDisposable {
 }
 
 /** Names become paths and container names: one that could leave its directory is refused. */
-function isPod(pod: Pod): boolean {
-  const { uid, name, namespace } = pod.metadata ?? {};
-  const containers = [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])];
-  return (
-    Array.isArray(pod.spec?.containers) &&
-    pod.spec.containers.length > 0 &&
-    [uid, name, namespace].every(isName) &&
-    containers.every((one) => isContainerName(one.name))
-  );
+function findFault(pod: Pod): string | undefined {
+  const fault = findPodFault(pod);
+  if (fault !== undefined) return fault;
+  const { uid, name, namespace } = pod.metadata;
+  const containers = pod.spec?.containers ?? [];
+  if (containers.length === 0) return "spec.containers: expected at least one";
+  if (![uid, name, namespace].every(isName))
+    return "metadata: name, namespace or uid is missing or not a name";
+  const odd = [...containers, ...(pod.spec.initContainers ?? [])].find((one) => !isContainerName(one.name));
+  return odd && `a container is called ${JSON.stringify(odd.name)}: expected a DNS label`;
 }
 
 function isName(name: string | undefined): boolean {

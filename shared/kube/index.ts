@@ -51,4 +51,5 @@ export {
   type PodReference,
   type PodReferenceKind,
 } from "./pod-references.ts";
+export { findPodFault } from "./pod-shape.ts";
 export { parseQuantity } from "./quantity.ts";
