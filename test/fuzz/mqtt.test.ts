@@ -1,0 +1,280 @@
+import { afterAll } from "bun:test";
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import * as fc from "fast-check";
+import { generate, parser, type Packet } from "mqtt-packet";
+import { startMeasured, type MeasuredBroker } from "#internal/test/security/measured-broker.ts";
+import { connectPacket, openRaw, type RawClient } from "#internal/test/edge/broker/raw-client.ts";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { fuzz } from "./fuzzing.ts";
+import { textOf } from "./json-values.ts";
+
+const stack = new AsyncDisposableStack();
+afterAll(() => stack.disposeAsync());
+
+/** What all clients of the fuzzing may add to the broker's memory. */
+const mostGrowthMb = 200;
+
+interface Rig {
+  readonly broker: MeasuredBroker;
+  readonly healthy: RawClient;
+  readonly beforeMb: number;
+  runs: number;
+}
+
+async function startRig(): Promise<Rig> {
+  const dir = stack.use(tempDir("fuzz-mqtt"));
+  const broker = stack.use(await startMeasured(dir.path, { maxPacketBytes: 64 * 1024 }));
+  const healthy = stack.use(await openRaw(broker.mqttPort));
+  healthy.send(connectPacket("healthy"));
+  await healthy.next();
+  return { broker, healthy, beforeMb: broker.residentMb(), runs: 0 };
+}
+
+/** The broker is alive, answers a client that does nothing wrong, and needs no more memory than it may. */
+async function expectHealthy(rig: Rig): Promise<void> {
+  const { broker, healthy, beforeMb } = rig;
+  const messageId = (rig.runs % 60_000) + 1;
+  rig.runs += 1;
+  healthy.send({
+    cmd: "publish",
+    topic: "healthy",
+    payload: "x",
+    qos: 1,
+    messageId,
+    dup: false,
+    retain: false,
+  });
+  const answer = await Promise.race([healthy.next(), healthy.closed, Bun.sleep(10_000)]);
+  const { cmd, messageId: id } = (answer ?? {}) as Packet;
+  if (cmd !== "puback" || id !== messageId) throw new Error(`a healthy client got ${JSON.stringify(answer)}`);
+  if (rig.runs % 100 !== 0) return;
+  const growthMb = broker.residentMb() - beforeMb;
+  if (growthMb > mostGrowthMb) throw new Error(`the broker has grown by ${Math.round(growthMb)} MB`);
+  const bad = (await broker.log()).find((line) => /"level":"error"/.test(JSON.stringify(line)));
+  if (bad) throw new Error(JSON.stringify(bad));
+}
+
+const topic = fc.oneof(
+  fc.constantFrom("a", "a/b", "$hw/events/device/d/twin/update", "$SYS/x"),
+  textOf("a", "/", "+", "#", "$", "é"),
+);
+const filter = fc.oneof(
+  fc.constantFrom("a", "a/+", "+/b", "a/#", "$SYS/#", "b/+/#"),
+  textOf("a", "/", "+", "#"),
+);
+const qos = fc.constantFrom(0, 1, 2);
+const messageId = fc.oneof(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 65_535 }));
+const payload = fc.oneof(
+  fc.constantFrom("", "x", "{}"),
+  fc.nat(70_000).map((length) => "y".repeat(length)),
+);
+
+const connecting = fc.record(
+  {
+    cmd: fc.constant("connect"),
+    clientId: fc.oneof(fc.constantFrom("a", "b", "", "c/d"), fc.string({ maxLength: 300 })),
+    protocolId: fc.constant("MQTT"),
+    protocolVersion: fc.constant(4),
+    clean: fc.boolean(),
+    keepalive: fc.constantFrom(0, 1, 60),
+    username: fc.constantFrom("u", ""),
+    will: fc.record({
+      topic: fc.constantFrom("w", "a"),
+      payload: fc.constant("gone"),
+      qos,
+      retain: fc.boolean(),
+    }),
+  },
+  { requiredKeys: ["cmd", "clientId", "protocolId", "protocolVersion", "clean", "keepalive"] },
+);
+const packet: fc.Arbitrary<object> = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      cmd: fc.constant("publish"),
+      topic,
+      payload,
+      qos,
+      messageId,
+      retain: fc.boolean(),
+      dup: fc.boolean(),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      cmd: fc.constant("subscribe"),
+      messageId,
+      subscriptions: fc.array(fc.record({ topic: filter, qos }), { minLength: 1, maxLength: 3 }),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      cmd: fc.constant("unsubscribe"),
+      messageId,
+      unsubscriptions: fc.array(filter, { minLength: 1, maxLength: 3 }),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ cmd: fc.constantFrom("puback", "pubrec", "pubrel", "pubcomp"), messageId }),
+  },
+  { weight: 1, arbitrary: fc.record({ cmd: fc.constantFrom("pingreq", "disconnect") }) },
+  { weight: 1, arbitrary: connecting },
+);
+
+/** Empty for what the library itself does not write, such as an empty topic. */
+function bytesOf(packet: object): Buffer {
+  try {
+    return generate(packet as Packet);
+  } catch {
+    return Buffer.alloc(0);
+  }
+}
+
+type Change = readonly ["flip" | "cut" | "double" | "insert" | "length", number, Uint8Array];
+const change: fc.Arbitrary<Change> = fc.tuple(
+  fc.constantFrom("flip", "flip", "cut", "double", "insert", "length"),
+  fc.nat(),
+  fc.uint8Array({ minLength: 1, maxLength: 8 }),
+);
+
+function changed(bytes: Buffer, [how, place, noise]: Change): Buffer {
+  const at = bytes.length === 0 ? 0 : place % bytes.length;
+  switch (how) {
+    case "flip": {
+      const copy = Buffer.from(bytes);
+      if (copy.length > 0) copy[at] = (copy[at] ?? 0) ^ (noise[0] ?? 1);
+      return copy;
+    }
+    case "cut":
+      return bytes.subarray(0, at);
+    case "double":
+      return Buffer.concat([bytes, bytes.subarray(0, at)]);
+    case "insert":
+      return Buffer.concat([bytes.subarray(0, at), noise, bytes.subarray(at)]);
+    case "length":
+      return Buffer.concat([bytes.subarray(0, 1), noise, bytes.subarray(2)]);
+  }
+}
+
+async function openSocket({ mqttPort }: MeasuredBroker): Promise<Socket> {
+  const socket = connect(mqttPort, "127.0.0.1");
+  socket.setNoDelay(true);
+  socket.on("error", () => undefined);
+  await once(socket, "connect");
+  return socket;
+}
+
+/** Fails when what the broker says is no MQTT. */
+function watchAnswers(socket: Socket): { problem: Error | undefined } {
+  const seen: { problem: Error | undefined } = { problem: undefined };
+  const answers = parser({ protocolVersion: 4 });
+  answers.on("error", (error: Error) => (seen.problem ??= error));
+  socket.on("data", (bytes) => void answers.parse(bytes));
+  return seen;
+}
+
+fuzz("MQTT packets", async () => {
+  const rig = await startRig();
+  return fc.asyncProperty(
+    fc.oneof(
+      { weight: 4, arbitrary: connecting.map(bytesOf) },
+      { weight: 1, arbitrary: fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes)) },
+    ),
+    fc.array(
+      fc.tuple(
+        fc.oneof(
+          packet.map(bytesOf),
+          fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes)),
+        ),
+        fc.option(change, { freq: 2 }),
+      ),
+      { maxLength: 8 },
+    ),
+    async (first, others) => {
+      const socket = await openSocket(rig.broker);
+      const answers = watchAnswers(socket);
+      socket.write(first);
+      for (const [bytes, how] of others) socket.write(how ? changed(bytes, how) : bytes);
+      await expectHealthy(rig);
+      socket.destroy();
+      if (answers.problem) throw answers.problem;
+    },
+  );
+});
+
+/** Packets that a client may send, of which all answers come in the order of the questions. */
+const plain: fc.Arbitrary<Packet> = fc.oneof(
+  fc.record({
+    cmd: fc.constant("publish" as const),
+    topic: fc.constantFrom("own/a", "own/b/c", "é"),
+    payload: fc.constantFrom("", "x", "y".repeat(200)),
+    qos: fc.constantFrom(0 as const, 1 as const),
+    messageId,
+    retain: fc.constant(false),
+    dup: fc.constant(false),
+  }),
+  fc.record({
+    cmd: fc.constant("subscribe" as const),
+    messageId,
+    subscriptions: fc.array(
+      fc.record({
+        topic: fc.constantFrom("own/#", "own/+", "é"),
+        qos: fc.constantFrom(0 as const, 1 as const),
+      }),
+      { minLength: 1, maxLength: 2 },
+    ),
+  }),
+  fc.record({
+    cmd: fc.constant("unsubscribe" as const),
+    messageId,
+    unsubscriptions: fc.array(fc.constantFrom("own/#", "own/+"), { minLength: 1, maxLength: 2 }),
+  }),
+);
+
+/** What the broker answers to packets that come in pieces of these lengths, the last of them again and again. */
+async function answersTo(
+  broker: MeasuredBroker,
+  bytes: Buffer,
+  pieces: readonly number[],
+): Promise<string[]> {
+  const socket = await openSocket(broker);
+  const answers = parser({ protocolVersion: 4 });
+  const got: string[] = [];
+  const done = Promise.withResolvers<void>();
+  answers.on("packet", (answer) => {
+    got.push(JSON.stringify(answer));
+    if (answer.cmd === "pingresp") done.resolve();
+  });
+  socket.on("data", (part) => void answers.parse(part));
+  socket.on("close", () => done.reject(new Error(`closed after ${got.length} answers`)));
+  for (let [at, piece] = [0, 0]; at < bytes.length; piece += 1) {
+    const length = pieces[Math.min(piece, pieces.length - 1)] ?? bytes.length;
+    socket.write(bytes.subarray(at, at + length));
+    at += length;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await done.promise;
+  socket.destroy();
+  return got;
+}
+
+fuzz("MQTT packets in pieces", async () => {
+  const rig = await startRig();
+  return fc.asyncProperty(
+    fc.array(plain, { maxLength: 6 }),
+    fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 1, maxLength: 10 }),
+    async (packets, pieces) => {
+      const all = [connectPacket("piecemeal"), ...packets, { cmd: "pingreq" } as const];
+      const bytes = Buffer.concat(all.map((one) => generate(one)));
+      const whole = await answersTo(rig.broker, bytes, [bytes.length]);
+      const pieced = await answersTo(rig.broker, bytes, pieces);
+      if (JSON.stringify(pieced) !== JSON.stringify(whole))
+        throw new Error(`whole:  ${whole.join(" ")}\npieces: ${pieced.join(" ")}`);
+      await expectHealthy(rig);
+    },
+  );
+});
