@@ -53,7 +53,10 @@ async function admit(parts: AdmissionParts, client: InnerClient, asked: Asked): 
   const { clientId } = identify(client);
   try {
     const refusal = await judge(parts, client, asked);
-    if (!refusal) return done(null, true);
+    if (!refusal) {
+      peers.get(client.conn)?.letIn();
+      return done(null, true);
+    }
     if (client.closed) return;
     const { problem, isBusy } = refusal;
     const address = peers.get(client.conn)?.address;

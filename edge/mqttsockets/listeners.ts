@@ -6,6 +6,7 @@ import type { Clock } from "#shared/clock";
 import type { BrokerConfig } from "#shared/config";
 import { ConfigError, describeError } from "#shared/errors";
 import { isOwnOrigin } from "#shared/localhttp";
+import { Places } from "./places.ts";
 
 export interface Listener extends AsyncDisposable {
   /** Reads the certificate again. @throws ConfigError when it cannot be read: the old one stays */
@@ -25,6 +26,8 @@ export interface Peer {
   readonly address: string | undefined;
   /** common name of the client certificate our CA signed; undefined without one */
   readonly certificateName: string | undefined;
+  /** To be called when it was let in as a client: until then it may have to give way to others. */
+  readonly letIn: () => void;
 }
 
 export type Accept = (stream: Duplex, peer: Peer) => void;
@@ -48,7 +51,7 @@ export async function listen(
   { clock, accept, failed, refused }: Hearers & { readonly clock: Clock },
 ): Promise<Listeners> {
   await using stack = new AsyncDisposableStack();
-  const places = new Places(config.maxConnections);
+  const places = new Places(config.maxConnections, clock);
   const tcp = stack.use(await listenAt({ url: config.url, port: 1884 }, { config, places, accept, failed }));
   const websocket = await listenForWebSockets({ config, places, accept, failed, refused }, clock);
   if (websocket) stack.use(websocket);
@@ -86,24 +89,6 @@ function mayConnect(config: BrokerConfig, host: string, origin: string): boolean
   return isOwnOrigin(origin, [host]) || (!config.anonymous && config.caFile === undefined);
 }
 
-/** Who may be connected at the same time, however they came. */
-class Places {
-  #free: number;
-
-  constructor(count: number) {
-    this.#free = count;
-  }
-
-  /** @returns what gives the place back, to be called once; undefined when none is free */
-  take(): (() => void) | undefined {
-    if (this.#free === 0) return undefined;
-    this.#free -= 1;
-    return () => {
-      this.#free += 1;
-    };
-  }
-}
-
 interface ListenParts {
   readonly config: BrokerConfig;
   readonly places: Places;
@@ -124,7 +109,8 @@ async function listenAt(
     if (socket.destroyed) return;
     socket.setNoDelay(true);
     // Read now: a socket that is closed has no certificate any more.
-    accept(socket, { address: socket.remoteAddress, certificateName: nameOf(socket) });
+    const letIn = places.keeperOf(socket);
+    accept(socket, { address: socket.remoteAddress, certificateName: nameOf(socket), letIn });
   });
   server.on("tlsClientError", (error: Error, socket: net.Socket) => {
     failed(socket.remoteAddress, reasonOf(error));
@@ -150,17 +136,13 @@ async function listenAt(
 function holdPlaces(server: net.Server, places: Places): ReadonlySet<net.Socket> {
   const sockets = new Set<net.Socket>();
   server.on("connection", (socket) => {
-    const leave = places.take();
     socket.on("error", () => undefined);
-    if (!leave) {
+    if (!places.take(socket)) {
       socket.destroy();
       return;
     }
     sockets.add(socket);
-    socket.once("close", () => {
-      sockets.delete(socket);
-      leave();
-    });
+    socket.once("close", () => sockets.delete(socket));
   });
   return sockets;
 }
