@@ -33,20 +33,6 @@ export interface RbacSource {
   rules(plural: "clusterroles" | "roles", namespace: string, name: string): readonly PolicyRule[] | undefined;
 }
 
-const reviews = ["selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"];
-const discovery = ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", "/version", "/version/"];
-const health = ["/healthz", "/livez", "/readyz", "/version", "/version/"];
-
-/** What everybody may do, as the roles system:basic-user, system:discovery and system:public-info-viewer say. */
-const basicRules: readonly PolicyRule[] = [
-  {
-    verbs: ["create"],
-    apiGroups: ["authorization.k8s.io", "authentication.k8s.io"],
-    resources: reviews,
-  },
-  { verbs: ["get"], nonResourceURLs: [...discovery, ...health] },
-];
-const publicRules: readonly PolicyRule[] = [{ verbs: ["get"], nonResourceURLs: health }];
 const masterRules: readonly PolicyRule[] = [
   { verbs: ["*"], apiGroups: ["*"], resources: ["*"] },
   { verbs: ["*"], nonResourceURLs: ["*"] },
@@ -69,12 +55,7 @@ export class Authorizer {
   /** Every rule that holds for a user in a namespace ("" for cluster-wide ones only). */
   rulesOf(user: User, namespace: string): PolicyRule[] {
     if (user.groups.includes("system:masters")) return [...masterRules];
-    const known = user.groups.includes("system:authenticated");
-    return [
-      ...(known ? basicRules : publicRules),
-      ...this.#boundRules(user, ""),
-      ...(namespace === "" ? [] : this.#boundRules(user, namespace)),
-    ];
+    return [...this.#boundRules(user, ""), ...(namespace === "" ? [] : this.#boundRules(user, namespace))];
   }
 
   #boundRules(user: User, namespace: string): PolicyRule[] {

@@ -2,6 +2,7 @@
 export { Authenticator, anonymous, ownUser, type Identified, type User } from "./authenticator.ts";
 export { TokenSigner, type TokenClaims } from "./tokens.ts";
 export { Authorizer, type Attributes, type PolicyRule } from "./authorizer.ts";
+export { defaultGrants, reconcileDefault } from "./default-roles.ts";
 export { RbacCopy } from "./rbac-copy.ts";
 export { adminKubeconfig, writeKubeconfig, type KubeconfigParts } from "./kubeconfig.ts";
 export { requestToken, type TokenParts } from "./token-requests.ts";

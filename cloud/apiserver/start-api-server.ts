@@ -3,8 +3,10 @@ import {
   anonymous,
   Authenticator,
   Authorizer,
+  defaultGrants,
   EscalationGuard,
   RbacCopy,
+  reconcileDefault,
   TokenSigner,
   writeKubeconfig,
 } from "#cloud/apiauth";
@@ -98,6 +100,7 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
   const ensure = (all: readonly KubeObject[]): Promise<void> =>
     ensureObjects({ objects, registry, store }, all);
   await ensure(firstNamespaces.map((name) => ({ apiVersion: "v1", kind: "Namespace", metadata: { name } })));
+  await ensureGrants(store, ensure, log);
   const extras = new Set<ExtraResource>();
   const streams = stack.use(new StreamPool({ clock, log, ...config.streams }));
   const roles = stack.use(new RbacCopy(store));
@@ -322,6 +325,28 @@ async function ensureObjects(
       const text = `Cannot install ${apiVersionOf(kind)} ${kindName} "${name}": ${error.message}`;
       throw new ConfigError("manifest-refused", text, { cause: error });
     }
+  }
+}
+
+/** In one commit; what cannot be stored now is there at the next start. */
+async function ensureGrants(
+  store: RevisionStore,
+  ensure: (all: readonly KubeObject[]) => Promise<void>,
+  log: Logger,
+): Promise<void> {
+  const missing = defaultGrants.flatMap((wanted) => {
+    const { kind, metadata } = wanted;
+    const plural = kind === "ClusterRole" ? "clusterroles" : "clusterrolebindings";
+    const stored = parse(store.get(`rbac.authorization.k8s.io/${plural}`, `/${metadata.name}`));
+    const next = reconcileDefault(wanted, stored);
+    if (next === "not ours")
+      log.info("default role has the name of another, which stays as it is", { kind, name: metadata.name });
+    return next === undefined || next === "not ours" ? [] : [next];
+  });
+  try {
+    await Promise.all(missing.map((one) => ensure([one])));
+  } catch (error) {
+    log.error("cannot store the default roles", { error });
   }
 }
 
