@@ -130,7 +130,14 @@ export interface Door {
 export const doors: readonly Door[] = [
   {
     library: "bun:sqlite",
-    folders: ["edge/store", "edge/storefile", "cloud/apistore", "cloud/apiserver", "cloud/telemetry"],
+    folders: [
+      "edge/store",
+      "edge/storefile",
+      "cloud/apistore",
+      "cloud/apiserver",
+      "cloud/telemetry",
+      "shared/cli",
+    ],
   },
   { library: "dockerode", folders: ["edge/runtime"] },
   { library: "@kubernetes/client-node", folders: ["cloud/kubeclient"] },

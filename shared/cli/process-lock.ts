@@ -1,5 +1,6 @@
-import { linkSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, linkSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { ConfigError, quote } from "#shared/errors";
+import { takeKernelLock } from "./kernel-lock.ts";
 
 interface Holder {
   readonly pid: number;
@@ -7,11 +8,30 @@ interface Holder {
   readonly started: string;
 }
 
+/** Who only asks whether it is held has it for a moment. */
+const askedMs = 500;
+
 /**
  * Makes this process the only one of its program on a directory. The lock of a process that is gone is taken over.
  * @throws ConfigError naming the pid that holds it
  */
 export function takeLock(file: string, pid: number): Disposable {
+  using stack = new DisposableStack();
+  const kernel = takeKernelLock(`${file}.db`, askedMs);
+  if (!kernel) throw refusal(file, readHolder(file));
+  stack.use(kernel);
+  stack.use(notePid(file, pid));
+  return stack.move();
+}
+
+function refusal(file: string, holder: Holder | undefined): ConfigError {
+  const isHere = holder !== undefined && isAlive(holder);
+  const who = isHere ? `process ${holder.pid} holds it` : "a process of another container or host holds it";
+  return new ConfigError("locked", `Cannot use ${quote(file)}: ${who}`);
+}
+
+/** Tells others which process it is. One of an earlier version has no other lock than this. */
+function notePid(file: string, pid: number): Disposable {
   const mine = `${file}.${pid}`;
   const holder: Holder = { pid, started: startOf(pid) ?? "" };
   writeFileSync(mine, JSON.stringify(holder), { mode: 0o600 });
@@ -19,8 +39,7 @@ export function takeLock(file: string, pid: number): Disposable {
     for (let attempt = 0; attempt < 5; attempt += 1) {
       if (link(mine, file)) return { [Symbol.dispose]: () => release(file, pid) };
       const other = readHolder(file);
-      if (other && isAlive(other))
-        throw new ConfigError("locked", `Cannot use ${quote(file)}: process ${other.pid} holds it`);
+      if (other && isAlive(other)) throw refusal(file, other);
       rmSync(file, { force: true });
     }
   } finally {
@@ -29,10 +48,21 @@ export function takeLock(file: string, pid: number): Disposable {
   throw new ConfigError("locked", `Cannot use ${quote(file)}: other processes keep taking it`);
 }
 
-/** The pid of the live process that holds a lock. */
+/** The pid of the live process that holds a lock, as it is in its own container. */
 export function lockHolder(file: string): number | undefined {
   const holder = readHolder(file);
-  return holder && isAlive(holder) ? holder.pid : undefined;
+  return holder && (isAlive(holder) || isHeld(file)) ? holder.pid : undefined;
+}
+
+/** Asks without taking it for longer than that; what cannot be asked is free. */
+function isHeld(file: string): boolean {
+  if (!existsSync(`${file}.db`)) return false;
+  try {
+    using free = takeKernelLock(`${file}.db`, 0);
+    return free === undefined;
+  } catch {
+    return false;
+  }
 }
 
 function link(from: string, to: string): boolean {

@@ -1,0 +1,22 @@
+import { Database } from "bun:sqlite";
+import { createPrivateFile } from "#shared/files";
+
+/**
+ * A lock that the kernel lets go of when its process ends, in whatever way. Unlike a pid it also tells of a process in
+ * another container that shares the folder, and two that come at once cannot both have it.
+ * @returns undefined when another process has it, also `waitMs` later
+ */
+export function takeKernelLock(file: string, waitMs: number): Disposable | undefined {
+  createPrivateFile(file);
+  const database = new Database(file, { readwrite: true });
+  try {
+    // Takes SQLite's lock for writing, and writes nothing.
+    database.run(`PRAGMA busy_timeout = ${waitMs}`);
+    database.run("BEGIN IMMEDIATE");
+    return { [Symbol.dispose]: () => database.close() };
+  } catch (error) {
+    database.close();
+    if ((error as { code?: string }).code?.startsWith("SQLITE_BUSY")) return undefined;
+    throw error;
+  }
+}
