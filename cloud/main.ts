@@ -14,29 +14,55 @@ import { processHost, runProgram, type Program } from "#shared/cli";
 import { cloudDefaults, cloudMinimum, loadCloudConfig, type CloudConfig } from "#shared/config";
 import { startCloudcore } from "./compose.ts";
 
-const help = `cloudcore: the cloud half of KubeEdge
+const help = `cloudcore: the cloud side of KubeEdge
 
-  cloudcore [--config FILE] [--data-dir DIR] [--log-level debug|info|warn|error]
-  cloudcore token     print a new token with which one edge node joins within 24 hours
-  cloudcore token create [--node NAME] [--hours N] [--uses N] [--description TEXT]
-  cloudcore token list [--output json]     cloudcore token revoke ID
-  cloudcore node list [--output json]      nodes, their certificates, and who is banned
-  cloudcore node ban NAME [--reason TEXT]  end its connection and refuse it; cloudcore node unban NAME
-  cloudcore node allow-rejoin NAME [--hours N]   allow another machine once under a name that is in use,
-                                                 or readmit a node whose Node was deleted
-  cloudcore adopt NODE…|--all    make nodes accept this cloud after its database changed
-  cloudcore new-ca    replace a lost or damaged CA; nodes have to join again
-  cloudcore backup FILE [--without-telemetry]    write database, CA, certificates and keys to one archive, also while cloudcore runs
-  cloudcore restore FILE [--force]    restore a backup; --force moves existing data aside
-  cloudcore rotate-key [--prune]    add an encryption key for Secrets, used after a restart; --prune removes the old ones
-  cloudcore repair    repair a database with damaged objects if there is no backup
-  cloudcore check     examine config, certificates, ports, API server and disk; exit 1 if something fails
+Usage:
+  cloudcore [OPTIONS]                run until SIGTERM
+  cloudcore COMMAND … [OPTIONS]
 
-  --version  --help  --defaultconfig (every field, commented)  --minconfig
+Options:
+  --config FILE                      configuration file
+  --data-dir DIR                     directory for database, keys and certificates
+  --log-level LEVEL                  debug, info, warn or error
 
-Without --config: conf/controller.yaml or controller.yaml in the working directory, then beside the
-executable, then in /etc/kubeedge; without any file, the defaults.
-SIGTERM and SIGINT stop in good order (a second one at once), SIGHUP reads log level and certificates again.
+Check:
+  check                              examine configuration, certificates, ports, API server and disk;
+                                     exit code 1 if something fails
+
+Nodes (cloudcore has to run, unless it works on an existing cluster):
+  token                              print a join token for one node, valid for 24 hours
+  token create [--node NAME] [--hours N] [--uses N] [--description TEXT]
+                                     print a join token with limits
+  token list [--output json]         list join tokens and the nodes that used them
+  token revoke ID                    make a join token unusable
+  node list [--output json]          list nodes with certificates and bans
+  node ban NAME [--reason TEXT]      disconnect a node and refuse it
+  node unban NAME                    lift a ban
+  node allow-rejoin NAME [--hours N]
+                                     allow one machine to join under a name that is in use,
+                                     or readmit a node whose Node object was deleted
+  adopt NODE… | --all                make nodes accept this cloud after its database changed
+
+Data (restore, repair and new-ca: stop cloudcore first):
+  backup FILE [--without-telemetry]  write databases, keys and certificates to one archive,
+                                     also while cloudcore runs
+  restore FILE [--force]             restore a backup; --force moves existing data aside
+  rotate-key [--prune]               add an encryption key for Secrets, used after a restart;
+                                     --prune removes the old ones
+  repair                             make a database with damaged objects usable without a backup
+  new-ca                             create a CA in place of a lost or damaged one; all nodes have
+                                     to join again
+
+Print and exit:
+  --help, --version
+  --defaultconfig                    every field with its default, commented
+  --minconfig                        the fields that are usually set
+
+Without --config, the first that exists is used: conf/controller.yaml and controller.yaml in the
+working directory, beside the executable, and in /etc/kubeedge. Without a file the defaults apply.
+
+SIGTERM and SIGINT shut down gracefully; a second one exits at once. SIGHUP reloads log level and
+certificates.
 `;
 
 const cloudcore: Program<CloudConfig> = {

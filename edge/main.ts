@@ -4,23 +4,42 @@ import { processHost, runProgram, type Options, type Program } from "#shared/cli
 import { edgeDefaults, edgeMinimum, loadEdgeConfig, type EdgeConfig } from "#shared/config";
 import { startEdgecore } from "./compose.ts";
 
-const help = `edgecore: the edge half of KubeEdge
+const help = `edgecore: the edge side of KubeEdge
 
-  edgecore [--config FILE] [--data-dir DIR] [--log-level debug|info|warn|error]
-           [--server HOST[:PORT]] [--token TOKEN | --token - | --token-file FILE]
-  edgecore check      examine config, certificates, cloud, container engine, MQTT, ports and disk; exit 1 if something fails
-  edgecore adopt      accept the cloud after its database changed
-  edgecore hash-password    read a password from standard input, print its hash for mqtt.broker.users
-  edgecore simulate   play thermostats over MQTT; edgecore simulate --help tells how
+Usage:
+  edgecore [OPTIONS]                 run until SIGTERM
+  edgecore COMMAND [OPTIONS]
 
-  --version  --help  --defaultconfig (every field, commented)  --minconfig
+Options:
+  --config FILE                      configuration file
+  --data-dir DIR                     directory for database, certificates and volumes
+  --log-level LEVEL                  debug, info, warn or error
+  --server HOST[:PORT]               cloudcore
+  --token-file FILE                  file with the join token
+  --token -                          read the join token from standard input
+  --token TOKEN                      join token; other users of this machine can see it
 
-A node joins with the token that \`cloudcore token\` prints; it is needed once. Others on this machine can see it in the
-process list with --token TOKEN, but not with --token - (read from standard input), --token-file or the variable KUBEEDGE_TOKEN.
-Without --config: conf/edge.yaml or edge.yaml in the working directory, then beside the executable, then
-in /etc/kubeedge; without any file, the defaults.
-SIGTERM and SIGINT stop in good order (a second one at once) and leave containers running; SIGHUP reads log
-level and the MQTT broker's certificate again.
+Commands:
+  check                              examine configuration, certificates, cloud, container engine,
+                                     MQTT, ports and disk; exit code 1 if something fails
+  adopt                              accept the cloud after its database changed
+  hash-password                      read a password from standard input and print its hash for
+                                     mqtt.broker.users
+  simulate                           play thermostats over MQTT; see edgecore simulate --help
+
+Print and exit:
+  --help, --version
+  --defaultconfig                    every field with its default, commented
+  --minconfig                        the fields that are usually set
+
+A node joins once with a token of \`cloudcore token\`. It is taken from --token or --token-file, else
+from the environment variable KUBEEDGE_TOKEN, else from edgehub.token or edgehub.token-file.
+
+Without --config, the first that exists is used: conf/edge.yaml and edge.yaml in the working
+directory, beside the executable, and in /etc/kubeedge. Without a file the defaults apply.
+
+SIGTERM and SIGINT shut down gracefully and leave containers running; a second one exits at once.
+SIGHUP reloads log level and the certificate of the MQTT broker.
 `;
 
 const edgecore: Program<EdgeConfig> = {

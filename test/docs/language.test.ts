@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
+import { join } from "node:path";
 import { edgeReference, cloudReference } from "#shared/config";
-import { proseOf, readPages } from "./markdown.ts";
+import { proseOf, readPages, root } from "./markdown.ts";
 
 /** Phrases readers of this field do not know, with what is meant. */
 const phrases: readonly (readonly [RegExp, string])[] = [
@@ -55,6 +56,18 @@ test.each([
 ])("descriptions of %s are written in the terms of the field", (_file, reference) => {
   expect(oddPhrases(reference())).toEqual([]);
 });
+
+test.each(["cloud", "edge"])(
+  "help of %score is written in the terms of the field and fits a terminal",
+  (half) => {
+    const main = join(root, half, "main.ts");
+    const { stdout } = Bun.spawnSync([process.execPath, main, "--help"]);
+    const lines = stdout.toString().split("\n");
+    expect(lines.length).toBeGreaterThan(20);
+    expect(oddPhrases(stdout.toString())).toEqual([]);
+    expect(lines.filter((line) => line.length > 100)).toEqual([]);
+  },
+);
 
 test.each(terms)("documentation has the term %s where a reader searches for it", (term) => {
   expect(
