@@ -26,8 +26,8 @@ Options:
   --log-level LEVEL                  debug, info, warn or error
 
 Check:
-  check                              examine configuration, certificates, ports, API server and disk;
-                                     exit code 1 if something fails
+  check                              examine configuration, certificates, ports, API server and
+                                     disk; exit code 1 if something fails
 
 Nodes (cloudcore has to run, unless it works on an existing cluster):
   token                              print a join token for one node, valid for 24 hours
