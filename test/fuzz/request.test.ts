@@ -1,4 +1,5 @@
 import * as fc from "fast-check";
+import { systemClock } from "#shared/clock";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Refusal } from "#cloud/apirules";
@@ -16,7 +17,7 @@ async function bodyOf(bytes: Uint8Array, type: string): Promise<Json | undefined
   const request = new Request(server, { method: "PATCH", headers, body: new Uint8Array(bytes) });
   const before = process.cpuUsage();
   try {
-    return await readBody(request);
+    return await readBody(request, { clock: systemClock });
   } catch (error) {
     checkTime(3000, before);
     if (!(error instanceof Refusal)) throw error;

@@ -26,7 +26,7 @@ function take(before: readonly string[] = []): Taker {
     stderr: "inherit",
   });
   const end = async (): Promise<void> => {
-    taker.stdin.end();
+    await taker.stdin.end();
     await taker.exited;
   };
   return {
