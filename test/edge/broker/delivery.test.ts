@@ -69,7 +69,7 @@ test("broker sends a returned session what waited before what comes now", async 
   const got = (await seen.count(n)).map(({ text }) => Number(text));
   expect(got).toEqual(Array.from({ length: n }, (_, i) => i));
   await back.endAsync(true);
-});
+}, 60_000);
 
 test("broker does not give a packet id to two messages of a session that is back", async () => {
   using dir = tempDir();

@@ -258,4 +258,5 @@ test.each([true, false])(
     await client.closed;
     expect([...edge.store.mqttSessions.packets()]).toHaveLength(clean ? 0 : 10_000);
   },
+  60_000,
 );
