@@ -1,4 +1,14 @@
-import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  lstatSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+} from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { copyDatabase, verifyDatabase } from "#cloud/apistore";
 import { version, type Operation } from "#shared/cli";
@@ -51,10 +61,12 @@ interface Written {
 function writeBackup(options: BackupOptions): Written {
   const { path, pid } = options;
   removeLeftovers(path);
-  const staged = `${path}.${pid}.partial`;
-  const copy = `${path}.${pid}.copy`;
+  let folder: string | undefined;
   try {
-    const written = writeArchive(staged, copy, options);
+    // Others may write where the backup goes: nobody can be before us, or look in, in a folder of our own.
+    folder = mkdtempSync(`${path}.${pid}.`);
+    const staged = join(folder, "archive");
+    const written = writeArchive(staged, join(folder, "copy"), options);
     renameSync(staged, path);
     syncFolder(dirname(path));
     return written;
@@ -63,8 +75,7 @@ function writeBackup(options: BackupOptions): Written {
     const text = `Cannot write backup ${quote(path)}: ${describeError(error)}; free some space there, or choose another place`;
     throw new ConfigError("backup-failed", text, { cause: error });
   } finally {
-    rmSync(staged, { force: true });
-    removeCopy(copy);
+    if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
   }
 }
 
@@ -118,7 +129,9 @@ function removeLeftovers(path: string): void {
     );
   for (const name of readdirSync(folder)) {
     if (!name.startsWith(`${basename(path)}.`)) continue;
-    const pid = /^\.(\d+)\.(?:partial|copy)(?:-\w+)?$/.exec(name.slice(basename(path).length))?.[1];
-    if (pid !== undefined && !existsSync(`/proc/${pid}`)) rmSync(join(folder, name), { force: true });
+    const pid = /^\.(\d+)\.\w{6}$/.exec(name.slice(basename(path).length))?.[1];
+    if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
+    const isOurs = lstatSync(join(folder, name)).uid === process.geteuid?.();
+    if (isOurs) rmSync(join(folder, name), { recursive: true, force: true });
   }
 }

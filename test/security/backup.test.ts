@@ -104,6 +104,14 @@ describe("a backup of a cloudcore that is written to", () => {
       expect(listed).toContain(name);
   });
 
+  test("uses no file that somebody else laid ready where it is written", async () => {
+    const target = join(dir.path, "laid.tar");
+    const laid = Array.from({ length: 3000 }, (_none, n) => `${target}.${process.pid + n}.copy`);
+    for (const path of laid) writeFileSync(path, "");
+    expect((await cloud.run("backup", target)).code).toBe(0);
+    expect(laid.filter((path) => !existsSync(path) || statSync(path).size > 0)).toEqual([]);
+  });
+
   test("is not restored while cloudcore runs, nor over data that is there", async () => {
     const running = await cloud.run("restore", file);
     expect([running.code, running.err]).toEqual([
