@@ -99,7 +99,8 @@ export interface ObjectServiceParts {
 }
 
 export const crdFinalizer = "customresourcecleanup.apiextensions.k8s.io";
-const permanentNamespaces = new Set(["default", "kube-system", "kube-public"]);
+/** With namespace kubeedge all bans would go: what was stolen could connect again. */
+const permanentNamespaces = new Set(["default", "kube-system", "kube-public", "kubeedge"]);
 const createdByUpdate = new Set([
   "/events",
   "/endpoints",

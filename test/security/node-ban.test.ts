@@ -5,6 +5,7 @@ import { resources } from "#cloud/kubeclient";
 import type { ConfigMap } from "#shared/kube";
 import { closeCodes } from "#shared/message";
 import { createNodeRequest, identifyCertificate, type KeyPair } from "#shared/pki";
+import { textAt } from "#internal/test/support/api-server.ts";
 import { askCertificate, dial, eventually, joinNode, startClouds, type Clouds } from "./joining.ts";
 
 function ban(clouds: Clouds, node: string, reason = "stolen"): Promise<unknown> {
@@ -50,6 +51,18 @@ describe("a banned node", () => {
     ]);
     await unban(clouds, "edge-1");
     await dialUntil(clouds, "edge-1", pair, /^open$/);
+  });
+
+  test("stays banned when somebody deletes the namespace where that is kept", async () => {
+    await using clouds = await startClouds();
+    const pair = await joinNode(clouds, "edge-1");
+    await ban(clouds, "edge-1");
+    const { status, body } = await clouds.server.call("DELETE", "/api/v1/namespaces/kubeedge");
+    expect([status, textAt(body, "message")]).toEqual([
+      403,
+      'namespaces "kubeedge" is forbidden: this namespace may not be deleted',
+    ]);
+    await dialUntil(clouds, "edge-1", pair, /^403 node "edge-1" is banned: stolen/);
   });
 
   test("is cut off whatever the reason is written in", async () => {
