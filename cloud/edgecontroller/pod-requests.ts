@@ -1,7 +1,7 @@
 import { resources, type Informer, type KubeClient } from "#cloud/kubeclient";
 import { bytesOf, largest, mirrorPodFault, mostMirrorPods, type WriteGate } from "#cloud/nodeauth";
 import { rfc3339, type Clock } from "#shared/clock";
-import { objectKey, type Pod } from "#shared/kube";
+import { isMirrorPod, objectKey, type Pod } from "#shared/kube";
 import { answerObject, badRequest, done, forbidden, isKubeError, notFound, type Answer } from "./answers.ts";
 import { isRecord, readObject, readPatch } from "./content.ts";
 import type { Downstream } from "./downstream.ts";
@@ -132,12 +132,25 @@ export class PodRequests {
     gate.open(question.node, "statuses");
     try {
       const pod = await this.#own(question, uidOf(question.content));
+      if (!(await this.#isEnding(pod))) return done;
       await this.#removeNow(pod);
       gate.spend(question.node, "statuses", pod);
     } catch (error) {
       if (!isKubeError(error, 404) && !isKubeError(error, 409)) throw error;
     }
     return done;
+  }
+
+  /**
+   * A node reports the end of a pod whose deletion it has seen. A cloud that was restored from a backup may not know of
+   * that deletion: the pod has to run again then. Mirror pods are the node's own.
+   */
+  async #isEnding(pod: Pod): Promise<boolean> {
+    const { metadata } = pod;
+    if (metadata.deletionTimestamp || isMirrorPod(pod)) return true;
+    const { namespace = "default", name = "", uid } = metadata;
+    const live = await this.#options.kube.find<Pod>(resources.pods, { namespace, name });
+    return live?.metadata.uid === uid && Boolean(live?.metadata.deletionTimestamp);
   }
 
   async #removeNow({ metadata }: Pod): Promise<void> {

@@ -117,9 +117,29 @@ test("edge controller has a pod removed that was replaced while its node was awa
 });
 
 test("edge controller removes a pod its node has ended, and says OK when it is gone", async () => {
+  const web = pod("web", "e1");
+  web.metadata.deletionTimestamp = "2026-01-01T00:00:00Z";
+  await using cloud = await startCloud((kube) => void kube.put(resources.pods, web));
+  const options = { gracePeriodSeconds: 0, preconditions: { uid: "uid-web" } };
+  expect(await cloud.ask("delete", "default/pod/web", options)).toBe("OK");
+  expect(await cloud.ask("delete", "default/pod/web", options)).toBe("OK");
+
+  expect(cloud.kube.all(resources.pods)).toEqual([]);
+});
+
+test("edge controller keeps a pod that is not being deleted when its node reports its end, as after a restore", async () => {
   await using cloud = await startCloud((kube) => void kube.put(resources.pods, pod("web", "e1")));
   const options = { gracePeriodSeconds: 0, preconditions: { uid: "uid-web" } };
   expect(await cloud.ask("delete", "default/pod/web", options)).toBe("OK");
+
+  expect(cloud.kube.all(resources.pods).map(({ metadata }) => metadata.name)).toEqual(["web"]);
+});
+
+test("edge controller removes a mirror pod when its node asks for that, deleted by nobody", async () => {
+  const mirror = pod("web", "e1");
+  mirror.metadata.annotations = { "kubernetes.io/config.mirror": "hash" };
+  await using cloud = await startCloud((kube) => void kube.put(resources.pods, mirror));
+  const options = { gracePeriodSeconds: 0, preconditions: { uid: "uid-web" } };
   expect(await cloud.ask("delete", "default/pod/web", options)).toBe("OK");
 
   expect(cloud.kube.all(resources.pods)).toEqual([]);
