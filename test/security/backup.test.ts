@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { inOrder } from "#internal/test/support/in-order.ts";
 import { CloudProcess } from "#internal/test/support/cloud-process.ts";
 import { AdminApi } from "#internal/test/support/kube-api.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
@@ -65,6 +66,7 @@ async function namesIn(api: AdminApi): Promise<Set<string>> {
 }
 
 describe("a backup of a cloudcore that is written to", () => {
+  const { step, run } = inOrder();
   const dir = tempDir("kubeedge-backup");
   const file = join(dir.path, "backup.tar");
   let cloud: CloudProcess;
@@ -94,9 +96,9 @@ describe("a backup of a cloudcore that is written to", () => {
   afterAll(async () => {
     await cloud?.[Symbol.asyncDispose]();
     dir[Symbol.dispose]();
-  });
+  }, 60_000);
 
-  test("is one file that nobody else may read, and leaves nothing beside it", () => {
+  step("is one file that nobody else may read, and leaves nothing beside it", () => {
     expect(statSync(file).mode & 0o777).toBe(0o600);
     expect(readdirSync(dir.path).filter((name) => name.startsWith("backup"))).toEqual(["backup.tar"]);
     const listed = Bun.spawnSync(["tar", "-tvf", file]).stdout.toString();
@@ -104,7 +106,7 @@ describe("a backup of a cloudcore that is written to", () => {
       expect(listed).toContain(name);
   });
 
-  test("uses no file that somebody else laid ready where it is written", async () => {
+  step("uses no file that somebody else laid ready where it is written", async () => {
     const target = join(dir.path, "laid.tar");
     const laid = Array.from({ length: 3000 }, (_none, n) => `${target}.${process.pid + n}.copy`);
     for (const path of laid) writeFileSync(path, "");
@@ -112,7 +114,7 @@ describe("a backup of a cloudcore that is written to", () => {
     expect(laid.filter((path) => !existsSync(path) || statSync(path).size > 0)).toEqual([]);
   });
 
-  test("is not restored while cloudcore runs, nor over data that is there", async () => {
+  step("is not restored while cloudcore runs, nor over data that is there", async () => {
     const running = await cloud.run("restore", file);
     expect([running.code, running.err]).toEqual([
       2,
@@ -121,9 +123,9 @@ describe("a backup of a cloudcore that is written to", () => {
     await cloud.kill();
     const full = await cloud.run("restore", file);
     expect([full.code, full.err]).toEqual([2, expect.stringContaining("--force moves them aside")]);
-  }, 20_000);
+  });
 
-  test("brings back every write that was acknowledged before it began when all data is lost", async () => {
+  step("brings back every write that was acknowledged before it began when all data is lost", async () => {
     rmSync(cloud.dataDir, { recursive: true });
     const { code, err } = await cloud.run("restore", file);
     expect([code, err]).toEqual([0, ""]);
@@ -140,9 +142,9 @@ describe("a backup of a cloudcore that is written to", () => {
       `${base}/configmaps?watch=true&timeoutSeconds=1&resourceVersion=${newestBefore}`,
     );
     expect(JSON.stringify(watched.body)).toContain('"code":410');
-  }, 30_000);
+  });
 
-  test("sets the data that is there aside when it is restored with --force", async () => {
+  step("sets the data that is there aside when it is restored with --force", async () => {
     const api = new AdminApi(cloud.dataDir);
     expect((await api.call("POST", ...object("after", 1))).status).toBe(201);
     await cloud.stop();
@@ -152,7 +154,7 @@ describe("a backup of a cloudcore that is written to", () => {
     await cloud.start();
     expect((await namesIn(new AdminApi(cloud.dataDir))).has("after")).toBe(false);
     await cloud.stop();
-  }, 30_000);
+  });
 
   const saved = (): string => join(dir.path, "saved");
   const unchanged = async (damage: string): Promise<string> => {
@@ -166,7 +168,7 @@ describe("a backup of a cloudcore that is written to", () => {
     return err;
   };
 
-  test.each([
+  const damages: readonly (readonly [string, (path: string) => void, string])[] = [
     ["cut off", (path: string) => truncateSync(path, statSync(path).size - 700_000), "is truncated"],
     ["empty", (path: string) => truncateSync(path, 0), "is truncated"],
     [
@@ -175,20 +177,18 @@ describe("a backup of a cloudcore that is written to", () => {
       "not an archive of `cloudcore backup`",
     ],
     ["changed in one byte", flip, "is damaged: its checksum is another one"],
-  ])(
-    "changes nothing when it is %s",
-    async (_name, damage, said) => {
+  ];
+  for (const [name, damage, said] of damages)
+    step(`changes nothing when it is ${name}`, async () => {
       const copy = join(dir.path, "damaged.tar");
       cpSync(file, copy);
       damage(copy);
       const err = await unchanged(copy);
       expect(err).toContain(said);
       expect(err).toContain("nothing was changed");
-    },
-    20_000,
-  );
+    });
 
-  test("is whole or not there when cloudcore backup is killed", async () => {
+  step("is whole or not there when cloudcore backup is killed", async () => {
     const target = join(dir.path, "killed.tar");
     for (const ms of [60, 120, 180, 220, 260, 300]) {
       const child = cloud.spawn("backup", target);
@@ -203,9 +203,9 @@ describe("a backup of a cloudcore that is written to", () => {
       "not included: telemetry.db",
     );
     expect(readdirSync(dir.path).filter((name) => name.startsWith("killed"))).toEqual(["killed.tar"]);
-  }, 30_000);
+  });
 
-  test("leaves the old state or the new one when cloudcore restore is killed", async () => {
+  step("leaves the old state or the new one when cloudcore restore is killed", async () => {
     for (const ms of [100, 160, 200, 240, 280, 320, 400]) {
       const child = cloud.spawn("restore", file, "--force");
       await Bun.sleep(ms);
@@ -217,9 +217,9 @@ describe("a backup of a cloudcore that is written to", () => {
       await cloud.stop();
       expect(readdirSync(cloud.dataDir).filter((name) => name.startsWith("restore"))).toEqual([]);
     }
-  }, 60_000);
+  });
 
-  test("is refused when the database is damaged, naming it", async () => {
+  step("is refused when the database is damaged, naming it", async () => {
     const database = join(cloud.dataDir, "cloudcore.db");
     const bytes = readFileSync(database);
     writeFileSync(
@@ -230,7 +230,9 @@ describe("a backup of a cloudcore that is written to", () => {
     expect([code, existsSync(join(dir.path, "bad.tar"))]).toEqual([2, false]);
     expect(err).toContain(database);
     expect(err).toContain("it is damaged");
-  }, 20_000);
+  });
+
+  test("keeps every promise, step by step", run, 240_000);
 });
 
 /** One bit in the middle of the database that is in the archive. */

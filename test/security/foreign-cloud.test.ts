@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { inOrder } from "#internal/test/support/in-order.ts";
 import { hasPair, podSpec, startPair, until, type Pair } from "#internal/test/support/pair.ts";
 
 const apiVersion = "devices.kubeedge.io/v1beta1";
@@ -60,6 +61,7 @@ async function loseDatabase(pair: Pair): Promise<void> {
 }
 
 describe.skipIf(!hasPair())("a cloud that lost its database", () => {
+  const { step, run } = inOrder();
   let pair: Pair;
   let before: unknown;
 
@@ -74,9 +76,9 @@ describe.skipIf(!hasPair())("a cloud that lost its database", () => {
 
   afterAll(async () => {
     await pair?.[Symbol.asyncDispose]();
-  }, 20_000);
+  }, 60_000);
 
-  test("takes no pod and no device from a node, which says so in its Node and an Event", async () => {
+  step("takes no pod and no device from a node, which says so in its Node and an Event", async () => {
     await isHeld(pair, "True");
     await until(10_000, async () => {
       const of = `involvedObject.name=${pair.node},reason=CloudDatabaseChanged`;
@@ -90,14 +92,14 @@ describe.skipIf(!hasPair())("a cloud that lost its database", () => {
       return [...seen].filter(Boolean).length > 1 || "the node does not renew its lease";
     });
     expect(kept(pair)).toEqual(before);
-  }, 60_000);
+  });
 
-  test("is named by the node's own check", async () => {
+  step("is named by the node's own check", async () => {
     const said = await pair.command("edge", "check").catch(String);
     expect(said).toMatch(/fail {2}cloud database .*cloudcore adopt/);
-  }, 20_000);
+  });
 
-  test("brings the node no pod, also when the node was killed and started again", async () => {
+  step("brings the node no pod, also when the node was killed and started again", async () => {
     await pair.apply(pod("foreign", pair.node));
     await pair.killEdge();
     await pair.startEdge();
@@ -111,18 +113,18 @@ describe.skipIf(!hasPair())("a cloud that lost its database", () => {
       return at === pair.node || "the node is not registered";
     });
     expect(kept(pair)).toEqual(before);
-  }, 60_000);
+  });
 
-  test("is accepted once an operator adopts it in the cloud", async () => {
+  step("is accepted once an operator adopts it in the cloud", async () => {
     expect(await pair.command("cloud", "adopt", pair.node)).toContain("accepts this cloud");
     await pair.kubectl("wait", "--for=condition=Ready", "pod/foreign", "--timeout=30s");
     await until(20_000, () => pair.rows("SELECT id FROM device").length === 0 || "the device is left");
     await until(20_000, () => pair.containers("name=_web_").length === 0 || "the old pod is left");
     await isHeld(pair, "False");
     expect(await pair.command("cloud", "adopt", "--all")).toContain("nothing to adopt");
-  }, 60_000);
+  });
 
-  test("is accepted once it is adopted on the node", async () => {
+  step("is accepted once it is adopted on the node", async () => {
     await loseDatabase(pair);
     await isHeld(pair, "True");
     expect(pair.containers("name=_foreign_", "status=running")).toHaveLength(2);
@@ -130,5 +132,7 @@ describe.skipIf(!hasPair())("a cloud that lost its database", () => {
     await until(20_000, () => pair.containers("name=_foreign_").length === 0 || "the old pod is left");
     await isHeld(pair, "False");
     expect(await pair.command("edge", "adopt")).toContain("nothing to adopt");
-  }, 60_000);
+  });
+
+  test("keeps every promise, step by step", run, 240_000);
 });
