@@ -49,19 +49,36 @@ export function fuzz<T>(name: keyof typeof budget, property: () => Property<T> |
   test(
     `${name} hold their promises when fuzzed`,
     async () => {
-      const details = await fc.check(await property(), {
+      const { tracked, settled } = track(await property());
+      const details = await fc.check(tracked, {
         numRuns: path === undefined ? Number.MAX_SAFE_INTEGER : 1,
         interruptAfterTimeLimit: limitMs,
         markInterruptAsFailure: false,
         ...(seed !== undefined && { seed }),
         ...(path !== undefined && { path }),
       });
+      await settled();
       if (details.failed) throw new Error(report(name, details), { cause: details.errorInstance });
       if (details.numRuns === 0) throw new Error(`no run of "${name}" was finished in ${limitMs} ms`);
       if (process.env["FUZZ_MINUTES"] !== undefined) console.info(`${name}: ${details.numRuns} runs`);
     },
     limitMs * 2 + 60_000,
   );
+}
+
+/** The run that the end of the time interrupts goes on by itself, and may have something to clean up. */
+function track<T>(property: Property<T>): {
+  readonly tracked: Property<T>;
+  readonly settled: () => Promise<void>;
+} {
+  let last: unknown;
+  const run = property.run.bind(property);
+  property.run = (value) => {
+    const outcome = run(value);
+    last = outcome;
+    return outcome;
+  };
+  return { tracked: property, settled: async () => void (await last) };
 }
 
 function report<T>(name: string, details: fc.RunDetails<T>): string {

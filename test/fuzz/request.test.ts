@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Refusal } from "#cloud/apirules";
 import type { Json } from "#cloud/apischema";
+import { systemClock } from "#shared/clock";
 import { parseTarget, readBody, readContinue, verbOf, writeContinue } from "#cloud/apiwire";
 import { checkTime, fuzz, within } from "./fuzzing.ts";
 import { json, textOf } from "./json-values.ts";
