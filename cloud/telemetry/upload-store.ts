@@ -2,6 +2,7 @@ import type { Database } from "bun:sqlite";
 import { asError, ClosedError, UnavailableError } from "#shared/errors";
 import { openSoundDatabase } from "./sound-database.ts";
 import type { Logger } from "#shared/log";
+import { Shares, type Share } from "./shares.ts";
 import { planTrim, type OldUpload } from "./trim-plan.ts";
 
 export interface NewUpload {
@@ -16,7 +17,7 @@ export interface NewUpload {
 }
 
 export interface Upload {
-  /** Grows in order of arrival, without gaps. */
+  /** Grows in order of arrival; gaps are of uploads that were dropped. */
   readonly id: number;
   readonly node: string;
   readonly topic: string;
@@ -66,7 +67,8 @@ const mostPageBytes = 8 * 1024 * 1024;
  *
  * 1. What was added is on disk when `add` resolves; all added within one turn of the event loop shares a commit.
  * 2. A message a node sends twice is there once, as long as it was not dropped.
- * 3. Only the oldest are dropped, in small steps, so that nobody waits long for a turn.
+ * 3. Only the oldest are dropped, in small steps, so that nobody waits long for a turn: those too old, and for room the
+ *    oldest of the node that has most. A node that floods drops its own.
  */
 export class UploadStore implements AsyncDisposable {
   readonly #database: Database;
@@ -74,8 +76,13 @@ export class UploadStore implements AsyncDisposable {
   readonly #insert;
   readonly #oldest;
   readonly #oldestDated;
+  readonly #oldestOf;
   readonly #drop;
-  readonly #ends;
+  readonly #dropOf;
+  readonly #last;
+  readonly #shares: Shares;
+  /** how many there are */
+  #count: number;
   readonly #pages;
   #batch: Batch | undefined;
   #trimming: Promise<void> | undefined;
@@ -98,21 +105,33 @@ export class UploadStore implements AsyncDisposable {
       `SELECT id, received_at AS receivedAt, bytes FROM upload
        WHERE received_at <= ? ORDER BY id LIMIT ?`,
     );
-    this.#drop = this.#database.query<never, [number]>("DELETE FROM upload WHERE id <= ?");
-    this.#ends = this.#database.query<{ first: number | null; last: number | null }, []>(
-      `SELECT (SELECT id FROM upload ORDER BY id LIMIT 1) AS first,
-              (SELECT seq FROM sqlite_sequence WHERE name = 'upload') AS last`,
+    this.#oldestOf = this.#database.query<OldUpload, [string, number]>(
+      "SELECT id, received_at AS receivedAt, bytes FROM upload WHERE node = ? ORDER BY id LIMIT ?",
     );
+    this.#drop = this.#database.query<Share, [number]>(
+      "DELETE FROM upload WHERE id <= ? RETURNING node, bytes",
+    );
+    this.#dropOf = this.#database.query<Share, [string, number]>(
+      "DELETE FROM upload WHERE node = ? AND id <= ? RETURNING node, bytes",
+    );
+    this.#last = this.#database.query<{ last: number }, []>(
+      "SELECT seq AS last FROM sqlite_sequence WHERE name = 'upload'",
+    );
+    const shares = this.#database.query<Share & { count: number }, []>(
+      "SELECT node, SUM(bytes) AS bytes, COUNT(*) AS count FROM upload GROUP BY node",
+    );
+    const found = shares.all();
+    this.#shares = new Shares(found);
+    this.#count = found.reduce((sum, { count }) => sum + count, 0);
     this.#pages = this.#database.query<{ bytes: number }, []>(
       `SELECT (page_count - freelist_count) * page_size AS bytes
        FROM pragma_page_count, pragma_freelist_count, pragma_page_size`,
     );
   }
 
-  /** How many were dropped ever: ids have no gaps, so it is what is missing before the first one left. */
+  /** How many were dropped ever: each took an id. */
   get dropped(): number {
-    const { first, last } = this.#ends.get() ?? { first: null, last: null };
-    return first === null ? (last ?? 0) : first - 1;
+    return (this.#last.get()?.last ?? 0) - this.#count;
   }
 
   /** @throws UnavailableError when the commit failed: nothing of it happened */
@@ -181,22 +200,25 @@ export class UploadStore implements AsyncDisposable {
 
   #commit(batch: Batch): void {
     this.#batch = undefined;
+    let written: Share[];
     try {
-      this.#database.transaction(() => {
-        for (const upload of batch.uploads) this.#write(upload);
-      })();
+      written = this.#database.transaction(() => batch.uploads.flatMap((upload) => this.#write(upload)))();
     } catch (error) {
       const text = `Cannot store uploads: ${asError(error).message}`;
       batch.done.reject(new UnavailableError("store-failed", text, { cause: error }));
       return;
     }
+    this.#count += written.length;
+    for (const share of written) this.#shares.add(share);
     batch.done.resolve();
     if (this.#usedBytes() > this.#options.bounds.limitBytes) void this.trim();
   }
 
-  #write({ node, messageId, topic, sentAt, receivedAt, content }: NewUpload): void {
+  /** @returns nothing when it was there already */
+  #write({ node, messageId, topic, sentAt, receivedAt, content }: NewUpload): Share[] {
     const bytes = sizeOf(content) + sizeOf(topic) + sizeOf(node) + sizeOf(messageId);
-    this.#insert.run(node, messageId, topic, sentAt, receivedAt, bytes, content);
+    const { changes } = this.#insert.run(node, messageId, topic, sentAt, receivedAt, bytes, content);
+    return changes > 0 ? [{ node, bytes }] : [];
   }
 
   #usedBytes(): number {
@@ -204,26 +226,44 @@ export class UploadStore implements AsyncDisposable {
   }
 
   async #trimAll(): Promise<void> {
-    const { limitBytes, maxAgeMs } = this.#options.bounds;
+    const { limitBytes } = this.#options.bounds;
     let dropped = 0;
     try {
       // A little more than needed, or the next upload would be too much again.
       let target = this.#usedBytes() > limitBytes ? limitBytes - limitBytes / 32 : limitBytes;
       while (!this.#closed) {
-        const nowMs = this.#options.nowMs();
-        const excess = { bytes: this.#usedBytes() - target, beforeMs: nowMs - maxAgeMs };
-        // What a clock that was ahead dated is as old as what came after it.
-        const upTo =
-          planTrim(this.#oldest.all(trimStep), excess) ??
-          planTrim(this.#oldestDated.all(nowMs, trimStep), { ...excess, bytes: 0 });
-        if (upTo === undefined) break;
-        dropped += this.#drop.run(upTo).changes;
+        const gone = this.#dropOld() ?? this.#dropFor(this.#usedBytes() - target);
+        if (!gone) break;
+        this.#count -= gone.length;
+        for (const { node, bytes } of gone) this.#shares.add({ node, bytes: -bytes });
+        dropped += gone.length;
         await new Promise((resolve) => setImmediate(resolve));
       }
     } catch (error) {
       this.#options.onError(error);
     }
     if (dropped > 0) this.#options.onDropped(dropped);
+  }
+
+  #dropOld(): Share[] | undefined {
+    const nowMs = this.#options.nowMs();
+    const excess = { bytes: 0, beforeMs: nowMs - this.#options.bounds.maxAgeMs };
+    // What a clock that was ahead dated is as old as what came after it.
+    const upTo =
+      planTrim(this.#oldest.all(trimStep), excess) ??
+      planTrim(this.#oldestDated.all(nowMs, trimStep), excess);
+    return upTo === undefined ? undefined : this.#drop.all(upTo);
+  }
+
+  /** From the node that has most, until it has no more than the next one. */
+  #dropFor(excess: number): Share[] | undefined {
+    const largest = excess > 0 ? this.#shares.largest() : undefined;
+    if (!largest) return undefined;
+    const { node, ahead } = largest;
+    // At least so much that nodes with equal shares do not take turns upload by upload.
+    const bytes = Math.min(excess, Math.max(ahead, this.#options.bounds.limitBytes / 256));
+    const upTo = planTrim(this.#oldestOf.all(node, trimStep), { bytes, beforeMs: -Infinity });
+    return upTo === undefined ? undefined : this.#dropOf.all(node, upTo);
   }
 }
 

@@ -114,6 +114,35 @@ test("the oldest go when the disk they may take is spent, and are counted", asyn
   expect(statSync(path).size).toBeLessThan(limitBytes * 1.5);
 });
 
+test("a node that floods drops its own uploads, and nodes that send alike keep alike much", async () => {
+  using dir = tempDir();
+  const path = join(dir.path, "x.db");
+  const content = "x".repeat(1000);
+  const countOf = (store: UploadStore, node: string): number =>
+    store.page({ node, after: 0, limit: 9999 }).length;
+  const send = (store: UploadStore, node: string, count: number, from = 0): Promise<unknown> =>
+    Promise.all(Array.from({ length: count }, (_, n) => store.add(upload(from + n, { node, content }))));
+  {
+    await using opened = open(path, 1_000_000);
+    const { store } = opened;
+    await send(store, "quiet", 100);
+    for (let n = 0; n < 4000; n += 50) await send(store, "flood", 50, n);
+    await store.trim();
+    expect(countOf(store, "quiet")).toBe(100);
+    expect(countOf(store, "flood")).toBeGreaterThan(300);
+    expect(store.dropped).toBe(4000 - countOf(store, "flood"));
+  }
+  await using opened = open(path, 1_000_000);
+  const { store } = opened;
+  for (let n = 0; n < 4000; n += 50) await send(store, "other", 50, n);
+  await store.trim();
+  expect(countOf(store, "quiet")).toBe(100);
+  expect(Math.abs(countOf(store, "flood") - countOf(store, "other"))).toBeLessThan(60);
+  expect(store.dropped).toBe(
+    8100 - ["quiet", "flood", "other"].reduce((sum, node) => sum + countOf(store, node), 0),
+  );
+});
+
 test("what is too old goes, and its ids do not come again", async () => {
   using dir = tempDir();
   await using opened = open(join(dir.path, "x.db"));
