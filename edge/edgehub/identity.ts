@@ -38,6 +38,7 @@ export class Identity implements Disposable {
   readonly #joining: Joining;
   #renewing = false;
   #isRefused = false;
+  #complaint: string | undefined;
   #lookAgainMs = 0;
   #failures = 0;
 
@@ -80,11 +81,14 @@ export class Identity implements Disposable {
     return stored;
   }
 
+  /** Once, and again after it was otherwise: a node may be like this for weeks. */
   #tellWithoutToken(stored: Credentials | undefined, ended: boolean): void {
-    const file = this.#files.cert;
-    const { log } = this.#parts;
-    if (ended) log.error("the node's certificate has expired: give it a new join token", { file });
-    if (!stored) log.error("this node has neither a certificate nor a token: it stays offline", { file });
+    const expired = "the node's certificate has expired: give it a new join token";
+    const missing = "this node has neither a certificate nor a token: it stays offline until it gets one";
+    const complaint = stored ? (ended ? expired : undefined) : missing;
+    if (complaint !== undefined && complaint !== this.#complaint)
+      this.#parts.log.error(complaint, { file: this.#files.cert });
+    this.#complaint = complaint;
   }
 
   /** The cloud does not accept the certificate: a token that was not used yet may get another one. */

@@ -23,7 +23,7 @@ export interface LinkOptions {
   readonly handshakeTimeoutMs: number;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Told before each dial; undefined: there is nothing to dial with, and never will be. */
+  /** Told before each dial; undefined: there is nothing to dial with now. */
   readonly credentials: () => Promise<Credentials | undefined>;
   readonly onUp: (peer: LinkPeer) => void;
   readonly onDown: (reason: string) => void;
@@ -39,6 +39,8 @@ const largestFrame = 64 * 1024 * 1024;
 const silentPeer: LinkPeer = { answersAll: false, database: undefined };
 /** Written and not yet taken by the socket: past this a sender has to wait. */
 const fullBytes = 4 * 1024 * 1024;
+/** Files that are missing may be put there, e.g. by an operator who restores them. */
+const emptyHandedMs = 10_000;
 /** The cloud said not to come back at once. */
 const refusedMs = 60_000;
 /** Two edgecores with one name take the place from each other: each time one waits for longer. */
@@ -153,7 +155,7 @@ export class Link implements Disposable {
       const found = await credentials();
       if (this.#state.kind !== "dialing") return;
       if (found) this.#open(found);
-      else this.#step({ kind: "stop" });
+      else this.#step({ kind: "closed", reason: "nothing to dial with", retryAfterMs: emptyHandedMs });
     } catch (error) {
       const reason = describeError(error);
       this.#tell(reason, error instanceof ConfigError);

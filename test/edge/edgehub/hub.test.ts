@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { startEdgeHub, type EdgeHubStartConfig } from "#edge/edgehub";
 import { openStore, type Store } from "#edge/store";
@@ -136,6 +136,24 @@ describe("edgehub enrolment", () => {
     const question = { source: "a", group: "b", operation: "query", resource: "c", content: null };
     expect(edge.ask(question)).rejects.toMatchObject({ code: "no-link" });
   });
+
+  test("connects without a restart when its certificate is put back while it runs", async () => {
+    await using cloud = await ScriptedCloud.start();
+    using dir = tempDir();
+    const certs = join(dir.path, "certs");
+    {
+      await using _joining = await startEdge(configOf(dir.path, cloud.port, cloud.token()));
+      await cloud.until(() => cloud.received.some(isKeepalive));
+    }
+    renameSync(certs, `${certs}-away`);
+    cloud.received.length = 0;
+    await using edge = await startEdge(configOf(dir.path, cloud.port, undefined));
+    const complaints = () => edge.log.lines.filter((line) => line.includes("neither a certificate nor"));
+    await eventually(() => complaints().length > 0);
+    renameSync(`${certs}-away`, certs);
+    await cloud.until(() => cloud.received.some(isKeepalive));
+    expect(complaints()).toHaveLength(1);
+  }, 20_000);
 
   test("enrols anew when the token is of another cloud, and when the node has another name", async () => {
     await using first = await ScriptedCloud.start();
