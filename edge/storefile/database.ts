@@ -106,6 +106,10 @@ export function isDamage(error: unknown): boolean {
   return ["SQLITE_NOTADB", "SQLITE_CORRUPT"].includes(codeOf(error));
 }
 
+export function isFull(error: unknown): boolean {
+  return codeOf(error) === "SQLITE_FULL";
+}
+
 /** An error of SQLite told so that somebody can mend it; others as they are. */
 export function explainDatabase(path: string, error: unknown): unknown {
   const code = codeOf(error);

@@ -1,9 +1,10 @@
 import { Database } from "bun:sqlite";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, readSync, renameSync, rmSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 import { describeError } from "#shared/errors";
-import { setDatabaseAside } from "#shared/files";
+import { setDatabaseAside, syncFolder } from "#shared/files";
 import type { Logger } from "#shared/log";
-import { isDamage, openDatabase } from "./database.ts";
+import { isDamage, isFull, openDatabase } from "./database.ts";
 import { magic, repairHeader } from "./header.ts";
 
 /** What this node should run and still has to say; the past values of devices are not worth a node that stays down. */
@@ -31,13 +32,18 @@ export interface SoundOptions {
 /**
  * Opens a database that is read through before it is used. Nobody may be able to reach this machine: a damaged one is
  * set aside, and a new one, with another name so that the cloud sends everything again, takes over what can still be read.
+ * Power may fail meanwhile, and again: the damaged one stays in its place until the new one is whole and on disk.
  */
 export function openSoundDatabase(path: string, { nowMs, log }: SoundOptions): Database {
+  if (existsSync(rescuedName(path))) {
+    const aside = putInPlace(path, nowMs);
+    log.warn("finished the rescue of a damaged database that was interrupted", { database: path, aside });
+    return openDatabase(path);
+  }
   const fault = faultOf(path);
   if (fault === undefined) return openDatabase(path);
-  const aside = setDatabaseAside(path, nowMs);
-  const fresh = openDatabase(path);
-  const rescued = salvage(aside, fresh, path);
+  const rescued = rescue(path);
+  const aside = putInPlace(path, nowMs);
   log.error("database was damaged, moved it aside and created a new one from the readable rows", {
     database: path,
     fault,
@@ -45,7 +51,32 @@ export function openSoundDatabase(path: string, { nowMs, log }: SoundOptions): D
     rescued,
     lost: "history of devices, and unreadable rows",
   });
-  return fresh;
+  return openDatabase(path);
+}
+
+/** Has this name once it is whole: from then on it takes the place of the damaged one, whatever happens. */
+function rescuedName(path: string): string {
+  return `${path}.rescued`;
+}
+
+function rescue(path: string): Record<string, number> {
+  const partial = `${path}.rescuing`;
+  for (const end of ["", "-wal", "-shm"]) rmSync(`${partial}${end}`, { force: true });
+  const fresh = openDatabase(partial);
+  const rescued = salvage(path, fresh, partial);
+  // Closing puts the log into the file, all of it or with an error.
+  fresh.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+  fresh.close(true);
+  renameSync(partial, rescuedName(path));
+  syncFolder(dirname(path));
+  return rescued;
+}
+
+function putInPlace(path: string, nowMs: number): string {
+  const aside = setDatabaseAside(path, nowMs);
+  renameSync(rescuedName(path), path);
+  syncFolder(dirname(path));
+  return aside;
 }
 
 function faultOf(path: string): string | undefined {
@@ -62,8 +93,17 @@ function faultOf(path: string): string | undefined {
 
 /** Another file that the configuration names by mistake is not ours to move. */
 function wasDatabase(path: string): boolean {
-  const start = readFileSync(path).subarray(0, magic.length).toString("latin1");
-  return start === magic || statSync(path).size % smallestPage === 0;
+  return startOf(path) === magic || statSync(path).size % smallestPage === 0;
+}
+
+function startOf(path: string): string {
+  const file = openSync(path, "r");
+  try {
+    const start = Buffer.alloc(magic.length);
+    return start.toString("latin1", 0, readSync(file, start, 0, start.length, 0));
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** @returns how many rows of each table came along */
@@ -74,7 +114,8 @@ function salvage(from: string, fresh: Database, path: string): Record<string, nu
     repairHeader(from, path);
     using old = new Database(from, { readwrite: true });
     for (const table of tables) rescued[table] = copyTable(old, fresh, table);
-  } catch {
+  } catch (error) {
+    if (isFull(error)) throw error;
     // Nothing can be read of it at all.
   }
   return rescued;
@@ -97,7 +138,9 @@ function copyTable(old: Database, fresh: Database, table: string): number {
         return sum + copyRows(old, sql, (row) => insert.run(...row).changes);
       }, 0),
     )();
-  } catch {
+  } catch (error) {
+    // There is no room for what could be read: it stays where it is until there is.
+    if (isFull(error)) throw error;
     return 0;
   }
 }
