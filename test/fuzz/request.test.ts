@@ -1,5 +1,4 @@
 import * as fc from "fast-check";
-import { systemClock } from "#shared/clock";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Refusal } from "#cloud/apirules";
