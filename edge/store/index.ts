@@ -2,6 +2,7 @@ import type { Database } from "bun:sqlite";
 import {
   explainDatabase,
   isDamage,
+  isUnreadable,
   openDatabase,
   openSoundDatabase,
   type SoundOptions,
@@ -84,7 +85,7 @@ function storeOn(db: Database): Store {
       try {
         return db.transaction(work).immediate();
       } catch (error) {
-        if (isDamage(error)) damaged.reject(error);
+        if (isDamage(error) || isUnreadable(error)) damaged.reject(error);
         else telemetry.recount();
         throw error;
       }

@@ -106,6 +106,19 @@ export function isDamage(error: unknown): boolean {
   return ["SQLITE_NOTADB", "SQLITE_CORRUPT"].includes(codeOf(error));
 }
 
+/** What read() answered with EIO, and with too little. */
+const unreadable: ReadonlySet<string> = new Set([
+  "SQLITE_IOERR_CORRUPTFS",
+  "SQLITE_IOERR_READ",
+  "SQLITE_IOERR_SHORT_READ",
+]);
+
+/** Whether the disk does not give back what was written: a block of an SD card that is worn out. */
+export function isUnreadable(error: unknown): boolean {
+  const { code } = error as { readonly code?: unknown };
+  return typeof code === "string" && unreadable.has(code);
+}
+
 export function isFull(error: unknown): boolean {
   return codeOf(error) === "SQLITE_FULL";
 }

@@ -3,6 +3,7 @@ export {
   explainDatabase,
   findDatabaseFault,
   isDamage,
+  isUnreadable,
   openDatabase,
   type DatabaseFault,
 } from "./database.ts";

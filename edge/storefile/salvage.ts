@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import { describeError } from "#shared/errors";
 import { setDatabaseAside, syncFolder } from "#shared/files";
 import type { Logger } from "#shared/log";
-import { isDamage, isFull, openDatabase } from "./database.ts";
+import { isDamage, isFull, isUnreadable, openDatabase } from "./database.ts";
 import { magic, repairHeader } from "./header.ts";
 
 /** What this node should run and still has to say; the past values of devices are not worth a node that stays down. */
@@ -86,7 +86,7 @@ function faultOf(path: string): string | undefined {
     const found = db.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").get()?.quick_check;
     return found === "ok" ? undefined : (found ?? "no answer");
   } catch (error) {
-    if (isDamage(error) && wasDatabase(path)) return describeError(error);
+    if (isUnreadable(error) || (isDamage(error) && wasDatabase(path))) return describeError(error);
     throw error;
   }
 }
@@ -151,7 +151,7 @@ function copyRows(old: Database, sql: string, put: (row: SqlValue[]) => number):
     for (const row of old.query<Record<string, SqlValue>, []>(sql).iterate())
       count += put(Object.values(row));
   } catch (error) {
-    if (!isDamage(error)) throw error;
+    if (!isDamage(error) && !isUnreadable(error)) throw error;
   }
   return count;
 }

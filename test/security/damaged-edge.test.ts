@@ -35,9 +35,10 @@ interface Edge extends AsyncDisposable {
   readonly says: () => string;
 }
 
-async function startEdge(folder: string): Promise<Edge> {
+async function startEdge(folder: string, environment: readonly string[] = []): Promise<Edge> {
   const log = join(folder, `log-${crypto.randomUUID()}`);
-  const service = startService("edgecore", [...words, "--config", configOf(folder)], log);
+  const all = ["env", ...environment, ...words, "--config", configOf(folder)];
+  const service = startService("edgecore", all, log);
   await Promise.race([
     service.failed,
     eventually(15_000, async () => {
@@ -150,3 +151,33 @@ test("edgecore comes up when single rows of its database cannot be read", async 
   expect(edge.says()).toContain("stored pod cannot be read");
   expect(count(path, "meta")).toBe(objects + 6);
 }, 30_000);
+
+const compiler = Bun.which("gcc");
+
+test.skipIf(!compiler).each([
+  ["the first block", 0, 0],
+  ["one block in the middle", 100_000, objects / 2],
+] as const)(
+  "edgecore comes up when its disk does not give %s of its database back",
+  async (_name, byte, least) => {
+    using dir = tempDir("kubeedge-damaged");
+    const path = join(dir.path, "data/edgecore.db");
+    mkdirSync(join(dir.path, "data"));
+    fill(path);
+    const library = join(dir.path, "bad-block.so");
+    const source = join(import.meta.dir, "attacks/bad-block.c");
+    const made = Bun.spawnSync([compiler ?? "", "-shared", "-fPIC", "-o", library, source, "-ldl"]);
+    expect(made.stderr.toString()).toBe("");
+    const bad = [`BAD_INODE=${statSync(path).ino}`, `BAD_BYTE=${byte}`, `LD_PRELOAD=${library}`];
+    await using edge = await startEdge(dir.path, bad);
+    expect(edge.says()).toContain("moved it aside");
+    expect(count(path, "meta")).toBeGreaterThanOrEqual(least);
+    expect(asidesIn(dir.path)).toHaveLength(1);
+  },
+  30_000,
+);
+
+function asidesIn(folder: string): string[] {
+  const names = readdirSync(join(folder, "data"));
+  return names.filter((name) => name.includes(".damaged-") && !/-(wal|shm)$/.test(name));
+}
