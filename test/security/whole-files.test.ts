@@ -29,9 +29,10 @@ async function works(cloud: CloudProcess): Promise<boolean> {
   return response.ok && token.length >= 32;
 }
 
+/** Files that are to have content: a log of SQLite may have none, and what is only locked never has. */
 function emptyFiles(folder: string): string[] {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && !entry.name.endsWith("-wal"))
+    .filter((entry) => entry.isFile() && !/(-wal|\.lock\.db)$/.test(entry.name))
     .map((entry) => join(entry.parentPath, entry.name))
     .filter((path) => statSync(path).size === 0);
 }
