@@ -108,6 +108,8 @@ export class EnrolmentEndpoint {
   async #issue(request: IncomingMessage): Promise<Answer> {
     const { authority } = this.#options.certificates();
     if (!authority) return refusal(503, "this CA issues no certificates: cloudhub.ca-key is not set");
+    const early = refuseEarly(authority, this.#options.clock.nowMs());
+    if (early) return early;
     const node = request.headers["nodename"];
     if (typeof node !== "string" || !isNodeName(node))
       return refusal(400, "header NodeName: expected a lower-case DNS name");
@@ -184,6 +186,14 @@ export class EnrolmentEndpoint {
     const wait = this.#tokens.waitOf(id);
     return wait === undefined ? { kind: "token", presented: { id, jwt } } : tooMany(wait);
   }
+}
+
+/** A clock that is wrong would make certificates that have expired when it is right, and spend tokens on them. */
+function refuseEarly({ notBeforeMs }: Authority, nowMs: number): Answer | undefined {
+  if (nowMs >= notBeforeMs) return undefined;
+  const [now, start] = [nowMs, notBeforeMs].map((ms) => new Date(ms).toISOString().slice(0, 19));
+  const text = `the clock of cloudcore says ${now}Z, and its CA is valid from ${start}Z on: set the clock`;
+  return { ...refusal(503, text), retryAfterSeconds: refusedRetrySeconds };
 }
 
 function refusal(code: number, text: string): Answer {

@@ -22,14 +22,17 @@ const aliveMs = 40_000;
 /** Edge nodes, and names that something is on record of. */
 export async function listNodes(kube: KubeClient, nowMs: number): Promise<ListedNode[]> {
   const [{ items: nodes }, { items: leases }, objects] = await Promise.all([
-    kube.list<Node>(resources.nodes, { labelSelector: edgeNodeLabel }),
+    kube.list<Node>(resources.nodes),
     kube.list<Lease>(resources.leases, { namespace: leaseNamespace }),
     new RecordStore(kube).list(),
   ]);
   const seen = new Map(leases.map(({ metadata, spec }) => [metadata.name ?? "", spec?.renewTime]));
   const there = new Set(nodes.map(({ metadata }) => metadata.name ?? ""));
+  const ofEdge = nodes.filter(({ metadata }) => metadata.labels?.[edgeNodeLabel] !== undefined);
   const records = new Map(objects.map((object) => [nameOf(object), object]));
-  const names = [...new Set([...there, ...records.keys()])].toSorted();
+  const names = [
+    ...new Set([...ofEdge.map(({ metadata }) => metadata.name ?? ""), ...records.keys()]),
+  ].toSorted();
   return names.map((name) => {
     const at = { name, exists: there.has(name), lastSeen: seen.get(name) };
     const object = records.get(name);

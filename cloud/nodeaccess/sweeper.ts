@@ -10,6 +10,11 @@ import { RecordStore } from "./record-store.ts";
 const everyMs = 3_600_000;
 /** Those who look may still see for a while that a token has expired. */
 const keptMs = 3_600_000;
+/**
+ * So long a record stays after its certificates: with it goes that its Node was deleted. While a clock is a year ahead
+ * certificates look expired that are not.
+ */
+const recordKeptMs = 2 * 365 * 86_400_000;
 
 /** Removes join tokens that have expired and records of names that nobody can use any more. */
 export function startSweeper(parts: {
@@ -43,7 +48,8 @@ async function isOver(kube: KubeClient, object: ConfigMap, nowMs: number): Promi
   try {
     const { node, certificates, seen, banned, rejoin } = readRecord(object);
     const ends = [...certificates.map(({ notAfter }) => notAfter), seen?.notAfter, rejoin?.until];
-    if (banned || ends.some((end) => end !== undefined && Date.parse(end) > nowMs)) return false;
+    if (banned || ends.some((end) => end !== undefined && Date.parse(end) + recordKeptMs > nowMs))
+      return false;
     return (await kube.find<Node>(resources.nodes, { name: node })) === undefined;
   } catch (error) {
     if (error instanceof AppError) return false;

@@ -60,7 +60,7 @@ export async function startTelemetry(
     new UploadStore({
       path: join(config.dataDir, "telemetry.db"),
       bounds: config.uploads,
-      nowMs: () => clock.nowMs(),
+      clock,
       log,
       onDropped: (count) =>
         seldom.warn("Dropped the oldest uploads to keep the bounds", { count, droppedInAll: store.dropped }),

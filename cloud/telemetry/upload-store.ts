@@ -1,8 +1,10 @@
 import type { Database } from "bun:sqlite";
+import type { Clock } from "#shared/clock";
 import { asError, ClosedError, UnavailableError } from "#shared/errors";
 import { openSoundDatabase } from "./sound-database.ts";
 import type { Logger } from "#shared/log";
 import { Shares, type Share } from "./shares.ts";
+import { SteadyTime } from "./steady-time.ts";
 import { planTrim, type OldUpload } from "./trim-plan.ts";
 
 export interface NewUpload {
@@ -43,7 +45,7 @@ export interface UploadStoreOptions {
   /** A file. */
   readonly path: string;
   readonly bounds: UploadBounds;
-  readonly nowMs: () => number;
+  readonly clock: Pick<Clock, "nowMs" | "monotonicMs">;
   readonly log: Logger;
   /** Told after uploads were dropped to keep the bounds, once for all that went in one go. */
   readonly onDropped: (count: number) => void;
@@ -81,6 +83,7 @@ export class UploadStore implements AsyncDisposable {
   readonly #dropOf;
   readonly #last;
   readonly #shares: Shares;
+  readonly #time: SteadyTime;
   /** how many there are */
   #count: number;
   readonly #pages;
@@ -91,7 +94,10 @@ export class UploadStore implements AsyncDisposable {
   /** @throws ConfigError when the file cannot be used */
   constructor(options: UploadStoreOptions) {
     this.#options = options;
-    this.#database = openSoundDatabase(options.path, { nowMs: options.nowMs(), log: options.log });
+    this.#database = openSoundDatabase(options.path, {
+      nowMs: options.clock.nowMs(),
+      log: options.log,
+    });
     this.#insert = this.#database.query<never, [string, string, string, number, number, number, string]>(
       // Not by ON CONFLICT: that spends an id.
       `INSERT INTO upload (node, msg_id, topic, sent_at, received_at, bytes, content)
@@ -122,6 +128,10 @@ export class UploadStore implements AsyncDisposable {
     );
     const found = shares.all();
     this.#shares = new Shares(found);
+    const newest = this.#database.query<{ atMs: number }, []>(
+      "SELECT received_at AS atMs FROM upload ORDER BY id DESC LIMIT 1",
+    );
+    this.#time = new SteadyTime(options.clock, newest.get()?.atMs);
     this.#count = found.reduce((sum, { count }) => sum + count, 0);
     this.#pages = this.#database.query<{ bytes: number }, []>(
       `SELECT (page_count - freelist_count) * page_size AS bytes
@@ -246,7 +256,7 @@ export class UploadStore implements AsyncDisposable {
   }
 
   #dropOld(): Share[] | undefined {
-    const nowMs = this.#options.nowMs();
+    const nowMs = this.#time.nowMs();
     const excess = { bytes: 0, beforeMs: nowMs - this.#options.bounds.maxAgeMs };
     // What a clock that was ahead dated is as old as what came after it.
     const upTo =

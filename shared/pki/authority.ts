@@ -65,6 +65,8 @@ export interface Authority {
   readonly certDer: Uint8Array;
   /** hex SHA-256 of the DER certificate: the pin in a join token */
   readonly fingerprint: string;
+  /** Before this nobody trusts what it signs. */
+  readonly notBeforeMs: number;
   issue(options: IssueOptions): Promise<KeyPair>;
   /** Reads a DER request. @throws ProtocolError on a bad request */
   openRequest(der: Uint8Array): Promise<OpenedRequest>;
@@ -121,6 +123,7 @@ function authority(ca: X509Certificate, key: CryptoKey, keyPem: string): Authori
     keyPem,
     certDer,
     fingerprint: createHash("sha256").update(certDer).digest("hex"),
+    notBeforeMs: ca.notBefore.getTime(),
     issue: async (options) => {
       const keys = await generateKeys();
       const cert = await sign({ ca, key }, keys.publicKey, options);

@@ -11,16 +11,18 @@ interface Opened extends AsyncDisposable {
   /** how many were dropped, run by run */
   readonly dropped: number[];
   nowMs: number;
+  /** as `nowMs` unless told */
+  monotonicMs?: number;
 }
 
 function open(path: string, limitBytes = 1e8, maxAgeMs = 1000): Opened {
   const dropped: number[] = [];
-  const opened = { nowMs: 0, dropped };
+  const opened: Omit<Opened, "store" | typeof Symbol.asyncDispose> = { nowMs: 0, dropped };
   const store = new UploadStore({
     log: silentLog(),
     path,
     bounds: { limitBytes, maxAgeMs },
-    nowMs: () => opened.nowMs,
+    clock: { nowMs: () => opened.nowMs, monotonicMs: () => opened.monotonicMs ?? opened.nowMs },
     onDropped: (count) => dropped.push(count),
     onError: (error) => {
       throw error;
@@ -171,6 +173,33 @@ test("what is too old goes, though a clock that was ahead dated what came before
   opened.nowMs = 6500;
   await store.trim();
   expect(store.page({ after: 0, limit: 9 }).map(({ id }) => id)).toEqual([602]);
+});
+
+test("uploads stay when a clock jumps ahead and back, also over a restart, and go when it stays there", async () => {
+  using dir = tempDir();
+  const path = join(dir.path, "x.db");
+  const [hour, year] = [3_600_000, 370 * 86_400_000];
+  const maxAgeMs = 100 * hour;
+  const at = (opened: Opened, wallMs: number, monotonicMs: number): Promise<void> => {
+    Object.assign(opened, { nowMs: wallMs, monotonicMs });
+    return opened.store.trim();
+  };
+  {
+    await using opened = open(path, 1e8, maxAgeMs);
+    await opened.store.add(upload(1, { receivedAt: 0 }));
+    await at(opened, year, 60_000);
+    await opened.store.add(upload(2, { receivedAt: year }));
+    await at(opened, year + 20 * hour, 20 * hour);
+    expect(opened.store.dropped).toBe(0);
+    await at(opened, 21 * hour, 21 * hour);
+    await opened.store.add(upload(3, { receivedAt: 21 * hour }));
+  }
+  await using opened = open(path, 1e8, maxAgeMs);
+  await at(opened, year, 0);
+  await at(opened, year + 23 * hour, 23 * hour);
+  expect(opened.store.dropped).toBe(0);
+  await at(opened, year + 25 * hour, 25 * hour);
+  expect(opened.store.page({ after: 0, limit: 9 }).map(({ id }) => id)).toEqual([2, 3]);
 });
 
 test("uploads go from the oldest on, though a clock jumped", () => {

@@ -1,3 +1,4 @@
+import { systemClock } from "#shared/clock";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { UploadStore } from "#internal/cloud/telemetry/upload-store.ts";
 
@@ -8,7 +9,7 @@ const store = new UploadStore({
   log: silentLog(),
   path,
   bounds,
-  nowMs: Date.now,
+  clock: systemClock,
   onDropped: () => undefined,
   onError: () => undefined,
 });
