@@ -87,7 +87,7 @@ export const cloudFields = {
   }),
   telemetry: section("Uploads of devices, and queries for their history.", {
     "upload-mb": whole(
-      "Maximum disk space for uploads, MB. Beyond it the oldest are removed.",
+      "Maximum disk space for uploads, MB. Beyond it the oldest of the node that has most are removed.",
       256,
       [1, 1_000_000],
     ),
