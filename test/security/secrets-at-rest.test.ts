@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSyn
 import { join } from "node:path";
 import { TokenSigner } from "#cloud/apiauth";
 import { RevisionStore } from "#cloud/apistore";
+import { inOrder } from "#internal/test/support/in-order.ts";
 import { CloudProcess } from "#internal/test/support/cloud-process.ts";
 import { AdminApi } from "#internal/test/support/kube-api.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
@@ -66,6 +67,7 @@ async function oldDatabase(dataDir: string): Promise<void> {
 }
 
 describe("Secrets in cloudcore.db", () => {
+  const { step, run } = inOrder();
   const dir = tempDir("kubeedge-rest");
   let cloud: CloudProcess;
   const keyFile = (): string => join(cloud.dataDir, "secrets.key");
@@ -76,43 +78,46 @@ describe("Secrets in cloudcore.db", () => {
     expect((await new AdminApi(cloud.dataDir).call("POST", secrets, secret("new"))).status).toBe(201);
     await new AdminApi(cloud.dataDir).call("POST", secrets, secret("deleted"));
     await new AdminApi(cloud.dataDir).call("DELETE", `${secrets}/deleted`);
-  }, 30_000);
+  }, 60_000);
 
   afterAll(async () => {
     await cloud?.[Symbol.asyncDispose]();
     dir[Symbol.dispose]();
-  });
+  }, 60_000);
 
-  test("cannot be read from the files, nor can the key that signs tokens", () => {
+  step("cannot be read from the files, nor can the key that signs tokens", () => {
     expect(readdirSync(cloud.dataDir)).toContain("cloudcore.db-wal");
     expect(leaks(cloud.dataDir, password, encoded, signingKey)).toEqual([]);
   });
 
-  test("can be read through the API after a kill -9 and a start", async () => {
+  step("can be read through the API after a kill -9 and a start", async () => {
     await cloud.kill();
     await cloud.start();
     expect(await passwordOf(cloud, "new")).toBe(encoded);
     expect(leaks(cloud.dataDir, password, encoded, signingKey)).toEqual([]);
-  }, 20_000);
+  });
 
-  test("are encrypted with a new key after rotate-key and a start, and the old one can be forgotten", async () => {
-    const before = readFileSync(keyFile(), "utf8");
-    expect((await cloud.run("rotate-key")).code).toBe(0);
-    const early = await cloud.run("rotate-key", "--prune");
-    expect([early.code, early.err]).toEqual([2, expect.stringContaining("restart cloudcore first")]);
-    await cloud.stop();
-    await cloud.start();
-    const pruned = await cloud.run("rotate-key", "--prune");
-    expect([pruned.code, pruned.out]).toEqual([0, expect.stringContaining("removed")]);
-    const [, old = ""] = /^(\w+) /m.exec(before) ?? [];
-    expect(readFileSync(keyFile(), "utf8")).not.toContain(old);
-    expect(leaks(cloud.dataDir, `sealed:v1:${old}`)).toEqual([]);
-    await cloud.stop();
-    await cloud.start();
-    expect(await passwordOf(cloud, "new")).toBe(encoded);
-  }, 40_000);
+  step(
+    "are encrypted with a new key after rotate-key and a start, and the old one can be forgotten",
+    async () => {
+      const before = readFileSync(keyFile(), "utf8");
+      expect((await cloud.run("rotate-key")).code).toBe(0);
+      const early = await cloud.run("rotate-key", "--prune");
+      expect([early.code, early.err]).toEqual([2, expect.stringContaining("restart cloudcore first")]);
+      await cloud.stop();
+      await cloud.start();
+      const pruned = await cloud.run("rotate-key", "--prune");
+      expect([pruned.code, pruned.out]).toEqual([0, expect.stringContaining("removed")]);
+      const [, old = ""] = /^(\w+) /m.exec(before) ?? [];
+      expect(readFileSync(keyFile(), "utf8")).not.toContain(old);
+      expect(leaks(cloud.dataDir, `sealed:v1:${old}`)).toEqual([]);
+      await cloud.stop();
+      await cloud.start();
+      expect(await passwordOf(cloud, "new")).toBe(encoded);
+    },
+  );
 
-  test("stop the start when their key is lost, and nothing is made in its place", async () => {
+  step("stop the start when their key is lost, and nothing is made in its place", async () => {
     await cloud.stop();
     renameSync(keyFile(), join(dir.path, "saved"));
     const { code, err } = await cloud.run();
@@ -123,9 +128,9 @@ describe("Secrets in cloudcore.db", () => {
     renameSync(join(dir.path, "saved"), keyFile());
     await cloud.start();
     expect(await passwordOf(cloud, "new")).toBe(encoded);
-  }, 40_000);
+  });
 
-  test("stop the start when one was put in the place of another", async () => {
+  step("stop the start when one was put in the place of another", async () => {
     await new AdminApi(cloud.dataDir).call("POST", secrets, secret("other", btoa("another")));
     await cloud.stop();
     {
@@ -135,7 +140,9 @@ describe("Secrets in cloudcore.db", () => {
     }
     const { code, err } = await cloud.run();
     expect([code, err]).toEqual([2, expect.stringContaining("secrets default/other")]);
-  }, 20_000);
+  });
+
+  test("keeps every promise, step by step", run, 120_000);
 });
 
 test("Secrets of an older cloudcore are encrypted at the first start, also what was deleted or replaced", async () => {
