@@ -1,4 +1,4 @@
-import { Database } from "bun:sqlite";
+import { constants, Database } from "bun:sqlite";
 import { existsSync } from "node:fs";
 import { AppError, ConfigError, describeError, quote } from "#shared/errors";
 import { createPrivateFile } from "#shared/files";
@@ -10,6 +10,10 @@ export function openDatabase(path: string): Database {
   const db = new Database(path, { create: true, strict: true });
   try {
     db.exec("PRAGMA journal_mode=WAL");
+    // The log and its index stay when edgecore stops: made again on a disk that is full meanwhile, they would keep it down.
+    db.fileControl(constants.SQLITE_FCNTL_PERSIST_WAL, 1);
+    // With a limit the log that stays is empty: it must not be applied to a database that is copied in its place.
+    db.exec("PRAGMA journal_size_limit=16777216");
     db.exec("PRAGMA synchronous=FULL");
     db.exec("PRAGMA foreign_keys=ON");
     db.exec("PRAGMA busy_timeout=5000");

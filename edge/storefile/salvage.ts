@@ -61,12 +61,16 @@ function rescuedName(path: string): string {
 
 function rescue(path: string): Record<string, number> {
   const partial = `${path}.rescuing`;
-  for (const end of ["", "-wal", "-shm"]) rmSync(`${partial}${end}`, { force: true });
+  const removeAll = (...ends: readonly string[]): void => {
+    for (const end of ends) rmSync(`${partial}${end}`, { force: true });
+  };
+  removeAll("", "-wal", "-shm");
   const fresh = openDatabase(partial);
   const rescued = salvage(path, fresh, partial);
   // Closing puts the log into the file, all of it or with an error.
   fresh.exec("PRAGMA wal_checkpoint(TRUNCATE)");
   fresh.close(true);
+  removeAll("-wal", "-shm");
   renameSync(partial, rescuedName(path));
   syncFolder(dirname(path));
   return rescued;

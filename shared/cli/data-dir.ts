@@ -63,7 +63,8 @@ function own(path: string, lock: Disposable): DataDir {
     try {
       writeWhole(file, `${JSON.stringify(ports, undefined, 2)}\n`);
     } catch (cause) {
-      throw refusal(path, cause);
+      // A note for others, and each port is in the log: a full disk must not keep a node from starting.
+      if (explainFolder(cause).why !== full[0]) throw refusal(path, cause);
     }
   };
   const others = (): Record<string, number> =>

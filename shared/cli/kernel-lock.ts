@@ -10,8 +10,10 @@ export function takeKernelLock(file: string, waitMs: number): Disposable | undef
   createPrivateFile(file);
   const database = new Database(file, { readwrite: true });
   try {
-    // Takes SQLite's lock for writing, and writes nothing.
     database.run(`PRAGMA busy_timeout = ${waitMs}`);
+    // Of an empty database SQLite would note on disk that it was empty, which a full disk does not take.
+    database.run("PRAGMA journal_mode = MEMORY");
+    // Takes SQLite's lock for writing, and writes nothing.
     database.run("BEGIN IMMEDIATE");
     return { [Symbol.dispose]: () => database.close() };
   } catch (error) {

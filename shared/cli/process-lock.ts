@@ -1,4 +1,13 @@
-import { existsSync, linkSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  linkSync,
+  lstatSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { ConfigError, quote } from "#shared/errors";
 import { takeKernelLock } from "./kernel-lock.ts";
 
@@ -34,10 +43,10 @@ function refusal(file: string, holder: Holder | undefined): ConfigError {
 function notePid(file: string, pid: number): Disposable {
   const mine = `${file}.${pid}`;
   const holder: Holder = { pid, started: startOf(pid) ?? "" };
-  writeFileSync(mine, JSON.stringify(holder), { mode: 0o600 });
+  const put = prepare(mine, JSON.stringify(holder));
   try {
     for (let attempt = 0; attempt < 5; attempt += 1) {
-      if (link(mine, file)) return { [Symbol.dispose]: () => release(file, pid) };
+      if (put(file)) return { [Symbol.dispose]: () => release(file, pid) };
       const other = readHolder(file);
       if (other && isAlive(other)) throw refusal(file, other);
       rmSync(file, { force: true });
@@ -65,9 +74,26 @@ function isHeld(file: string): boolean {
   }
 }
 
-function link(from: string, to: string): boolean {
+/**
+ * How the holder gets to a name nobody has: as a file. On a full disk as the target of a link that leads nowhere: a short one
+ * is kept where the name is, and takes no block.
+ */
+function prepare(mine: string, holder: string): (file: string) => boolean {
   try {
-    linkSync(from, to);
+    writeFileSync(mine, holder, { mode: 0o600 });
+    return (file) => unlessTaken(() => linkSync(mine, file));
+  } catch (error) {
+    const { code = "" } = error as { code?: string };
+    if (!noRoom.has(code)) throw error;
+    return (file) => unlessTaken(() => symlinkSync(holder, file));
+  }
+}
+
+const noRoom: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT"]);
+
+function unlessTaken(make: () => void): boolean {
+  try {
+    make();
     return true;
   } catch (error) {
     if ((error as { code?: string }).code === "EEXIST") return false;
@@ -81,7 +107,8 @@ function release(file: string, pid: number): void {
 
 function readHolder(file: string): Holder | undefined {
   try {
-    const { pid, started } = JSON.parse(readFileSync(file, "utf8")) as Partial<Holder>;
+    const text = lstatSync(file).isSymbolicLink() ? readlinkSync(file) : readFileSync(file, "utf8");
+    const { pid, started } = JSON.parse(text) as Partial<Holder>;
     return typeof pid === "number" && typeof started === "string" ? { pid, started } : undefined;
   } catch {
     return undefined;
