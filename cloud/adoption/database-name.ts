@@ -19,16 +19,21 @@ export async function databaseName(
       const { metadata } = await kube.get(resources.namespaces, { name: "kube-system" });
       return metadata.uid;
     } catch (error) {
-      if (error instanceof KubeError) {
+      if (error instanceof KubeError && !isPassing(error)) {
         log.warn("cannot read namespace kube-system: nodes are not protected from a lost database", {
           error: describeError(error),
           remedy: "apply conf/rbac/cloudcore.yaml of this version",
         });
         return undefined;
       }
-      if (!(error instanceof UnavailableError)) throw error;
-      log.warn("cannot reach the API server, trying again", { error: describeError(error) });
+      if (!(error instanceof UnavailableError) && !(error instanceof KubeError)) throw error;
+      log.warn("the API server does not answer, trying again", { error: describeError(error) });
       await clock.sleep(waits.next().value);
     }
   }
+}
+
+/** An API server that is starting or overloaded says nothing of its database: nodes must not go unprotected for that. */
+function isPassing({ httpStatus }: KubeError): boolean {
+  return httpStatus >= 500 || httpStatus === 429;
 }
