@@ -26,7 +26,8 @@ interface Account {
   atMs: number;
 }
 
-const mostAccounts = 5000;
+/** So many are looked through for full ones; of more, whenever there are twice as many as were left. */
+const fewAccounts = 5000;
 
 /**
  * How much each node may write into the API: counted by writes and by the bytes that were stored. A node may spend what it
@@ -35,6 +36,7 @@ const mostAccounts = 5000;
 export class WriteBudget {
   readonly #clock: Pick<Clock, "monotonicMs">;
   readonly #accounts = new Map<string, Account>();
+  #mostAccounts = fewAccounts;
 
   constructor(clock: Pick<Clock, "monotonicMs">) {
     this.#clock = clock;
@@ -58,7 +60,7 @@ export class WriteBudget {
     const nowMs = this.#clock.monotonicMs();
     const known = this.#accounts.get(key);
     if (known) return refill(known, nowMs);
-    if (this.#accounts.size >= mostAccounts) this.#forgetFull(nowMs);
+    if (this.#accounts.size >= this.#mostAccounts) this.#forgetFull(nowMs);
     const allowance = allowances[kind];
     const made = { allowance, writes: allowance.writes[0], bytes: allowance.bytes[0], atMs: nowMs };
     this.#accounts.set(key, made);
@@ -71,6 +73,7 @@ export class WriteBudget {
       const { allowance, writes, bytes } = refill(account, nowMs);
       if (writes >= allowance.writes[0] && bytes >= allowance.bytes[0]) this.#accounts.delete(key);
     }
+    this.#mostAccounts = Math.max(fewAccounts, 2 * this.#accounts.size);
   }
 }
 
