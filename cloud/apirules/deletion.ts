@@ -97,6 +97,9 @@ function holdsContent(resource: string, object: KubeObject): boolean {
   return finalizers.length > 0;
 }
 
+/** Longer ones would end after the last date there is: such a pod, and its namespace, could not be deleted. */
+const longestGraceSeconds = 2 ** 31 - 1;
+
 /** Only pods are deleted gracefully, and only those a node may be running. */
 function graceSeconds(resource: string, object: KubeObject, options: DeleteOptions): number {
   if (resource !== "/pods") return 0;
@@ -104,7 +107,7 @@ function graceSeconds(resource: string, object: KubeObject, options: DeleteOptio
   const { phase } = (object["status"] ?? {}) as { phase?: string };
   if ((spec.nodeName ?? "") === "" || phase === "Succeeded" || phase === "Failed") return 0;
   const asked = options.gracePeriodSeconds ?? spec.terminationGracePeriodSeconds ?? 30;
-  return asked < 0 ? 1 : asked;
+  return asked < 0 ? 1 : Math.min(asked, longestGraceSeconds);
 }
 
 function timeAfter(startMs: number, seconds: number): string {
