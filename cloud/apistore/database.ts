@@ -20,6 +20,9 @@ CREATE TABLE IF NOT EXISTS trial (content BLOB);
 CREATE TABLE IF NOT EXISTS damaged (id INTEGER PRIMARY KEY, resource TEXT, key TEXT, value BLOB);
 `;
 
+/** Raised with each change that an older cloudcore would misread; 1: Secrets are encrypted. */
+const format = 1;
+
 /** Opens the revision database so that a commit survives loss of power. @throws ConfigError */
 export function openDatabase(path: string): Database {
   let database: Database | undefined;
@@ -32,12 +35,24 @@ export function openDatabase(path: string): Database {
     database.run("PRAGMA wal_autocheckpoint = 2000");
     database.run("PRAGMA journal_size_limit = 67108864");
     database.run("PRAGMA cache_size = -8000");
+    claimFormat(database, path);
     database.run(schema);
     return database;
   } catch (error) {
     database?.close();
     throw explainDatabase(path, error);
   }
+}
+
+/** @throws ConfigError when a newer cloudcore wrote it */
+function claimFormat(database: Database, path: string): void {
+  const found = database.query<{ user_version: number }, []>("PRAGMA user_version").get()?.user_version ?? 0;
+  if (found > format)
+    throw new ConfigError(
+      "database-newer",
+      `Cannot open database ${quote(path)}: it was written by a newer cloudcore (format ${found}, this one knows ${format}); install that cloudcore, or restore a backup of this one`,
+    );
+  if (found < format) database.run(`PRAGMA user_version = ${format}`);
 }
 
 /** Nobody else may read it, whatever the umask. */
