@@ -92,7 +92,14 @@ function coversNames(held: ReadonlySet<string>, wanted: readonly string[]): bool
 }
 
 function coversUrl(held: string, wanted: string): boolean {
-  return held === wanted || (held.endsWith("*") && wanted.startsWith(held.replace(/\*+$/, "")));
+  return held === wanted || (held.endsWith("*") && wanted.startsWith(withoutStars(held)));
+}
+
+/** Without an expression, which is slow on many stars that do not end the text. */
+function withoutStars(url: string): string {
+  let end = url.length;
+  while (url[end - 1] === "*") end -= 1;
+  return url.slice(0, end);
 }
 
 /** Joins the verbs of rules that are alike otherwise. */

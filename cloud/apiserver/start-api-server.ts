@@ -19,6 +19,7 @@ import type { Clock } from "#shared/clock";
 import {
   budgetOfProcess,
   type ConnectionBudget,
+  headerOf,
   openEntrance,
   openFilesLimit,
   socketPath,
@@ -257,7 +258,7 @@ function listen(config: ApiServerConfig, { behind, fetch, authenticator, ...deps
 
 /** Whose first request that is the head of. */
 function identityOf(authenticator: Authenticator, head: string): { who: string; most: number } | undefined {
-  const user = authenticator.identify(/^authorization:[ \t]*(.*?)[ \t]*$/im.exec(head)?.[1]);
+  const user = authenticator.identify(headerOf(head, "authorization"));
   if (!user || user === anonymous) return undefined;
   return {
     who: `user ${user.name}`,

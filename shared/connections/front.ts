@@ -27,6 +27,7 @@ export interface Front extends AsyncDisposable {
 /** Until the first request's head is there, TLS handshake included. */
 const headMs = 10_000;
 const longestHead = 64 * 1024;
+const endOfHead = "\r\n\r\n";
 /** What a stranger is silent at most. */
 const strangerIdleMs = 15_000;
 /** A peer that takes nothing for so long is gone. */
@@ -94,6 +95,9 @@ class Connection {
   #back: BackSocket | undefined;
   /** What came before the server behind was there. */
   #early: Buffer[] = [];
+  #earlyBytes = 0;
+  /** The end of what was looked through: the end of the head may begin in it. */
+  #tail: Buffer = Buffer.alloc(0);
   #dialled = false;
   #proven = false;
   #ending = false;
@@ -114,8 +118,9 @@ class Connection {
     this.#activeMs = this.#options.clock.monotonicMs();
     if (this.#toBack) return this.#toBack.write(bytes, this.#client);
     this.#early.push(Buffer.from(bytes));
-    if (!this.#dialled) this.#readHead();
-    else if (sizeOf(this.#early) > longestHead) this.#client.pause();
+    this.#earlyBytes += bytes.length;
+    if (!this.#dialled) this.#readHead(bytes);
+    else if (this.#earlyBytes > longestHead) this.#client.pause();
   }
 
   drained(): void {
@@ -144,12 +149,15 @@ class Connection {
       this.#client.terminate();
   }
 
-  #readHead(): void {
-    const bytes = this.#early.length === 1 ? this.#early[0] : Buffer.concat(this.#early);
-    if (!bytes) return;
+  /** Looks at the new bytes only: a head may come byte by byte. */
+  #readHead(fresh: Buffer): void {
+    const seen = Buffer.concat([this.#tail, fresh]);
+    const ends = seen.includes(endOfHead);
+    this.#tail = seen.subarray(1 - endOfHead.length);
+    if (!ends && this.#earlyBytes < longestHead) return;
+    const bytes = Buffer.concat(this.#early);
     this.#early = [bytes];
-    const end = bytes.indexOf("\r\n\r\n");
-    if (end < 0 && bytes.length < longestHead) return;
+    const end = bytes.indexOf(endOfHead);
     const identity = end < 0 ? undefined : this.#options.identify(bytes.toString("latin1", 0, end));
     if (identity) {
       if (!this.#place.prove(identity.who, identity.most)) return this.#client.terminate();
@@ -194,8 +202,4 @@ class Connection {
     this.#ending = true;
     if (this.#toClient.isEmpty) this.#client.end();
   }
-}
-
-function sizeOf(parts: readonly Buffer[]): number {
-  return parts.reduce((sum, part) => sum + part.length, 0);
 }

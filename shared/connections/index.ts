@@ -1,3 +1,4 @@
+export { headerOf } from "./head.ts";
 /** Who may be connected at the same time, so that strangers never use up what those who have shown who they are need. */
 export { boundsOf, budgetOfProcess, ConnectionBudget, type BudgetOptions, type Place } from "./budget.ts";
 export { openFilesLimit } from "./open-files.ts";

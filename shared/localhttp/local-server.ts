@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 import type { Clock } from "#shared/clock";
-import { budgetOfProcess, type ConnectionBudget, openFront, socketPath } from "#shared/connections";
+import { budgetOfProcess, type ConnectionBudget, headerOf, openFront, socketPath } from "#shared/connections";
 import { asError, ConfigError } from "#shared/errors";
 import { Seldom, type Logger } from "#shared/log";
 import { guardLocally } from "./guard.ts";
@@ -64,7 +64,7 @@ export function serveLocally(app: Hono, options: LocalServerOptions): LocalServe
   stack.defer(() => void server.stop(true));
   const budget = options.connections ?? budgetOfProcess(clock);
   const identify = (head: string): { who: string; most: number } | undefined =>
-    !token || token.allows(/^authorization:[ \t]*(.*?)[ \t]*$/im.exec(head)?.[1])
+    !token || token.allows(headerOf(head, "authorization"))
       ? { who: name, most: mostConnections }
       : undefined;
   try {
