@@ -69,20 +69,42 @@ async function runScript(script: string): Promise<Outcome> {
     stdout: "pipe",
     stderr: "pipe",
     timeout: 60_000,
+    detached: true,
+  });
+  // A script that fails may leave its broker behind, which would keep the output open.
+  const ended = child.exited.then((code) => {
+    endGroup(child.pid);
+    return code;
   });
   const [out, err, code] = await Promise.all([
     new Response(child.stdout).text(),
     new Response(child.stderr).text(),
-    child.exited,
+    ended,
   ]);
   return { code, said: (out + err).trim().slice(-500) };
+}
+
+function endGroup(pid: number): void {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch (error) {
+    if ((error as { code?: string }).code !== "ESRCH") throw error;
+  }
+}
+
+/** The scripts do not wait long for a broker: on a busy machine one that is not known to differ is run again. */
+async function runPatiently(name: string): Promise<Outcome> {
+  const first = await runScript(name);
+  if (first.code === 0 || first.code === speaksMqtt5 || differences[name] !== undefined) return first;
+  return runScript(name);
 }
 
 async function runAll(): Promise<Map<string, Outcome>> {
   const outcomes = new Map<string, Outcome>();
   const waiting = readdirSync(scripts).filter((name) => wanted.test(name));
   const work = async (): Promise<void> => {
-    for (let next = waiting.shift(); next; next = waiting.shift()) outcomes.set(next, await runScript(next));
+    for (let next = waiting.shift(); next; next = waiting.shift())
+      outcomes.set(next, await runPatiently(next));
   };
   await Promise.all([work(), work(), work()]);
   return outcomes;
