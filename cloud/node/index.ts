@@ -1,8 +1,11 @@
 import type { KubeClient } from "#cloud/kubeclient";
-import { emptyRecord, isNodeName, RecordStore, type NodeRecord } from "#cloud/nodeaccess";
+import { emptyRecord, RecordStore, type NodeRecord } from "#cloud/nodeaccess";
 import {
   formatTable,
   readChoice,
+  readNodeName,
+  readOutput,
+  readText,
   readWhole,
   refuseMore,
   requireOperand,
@@ -12,7 +15,6 @@ import {
 import type { Asked, Host, Operation } from "#shared/cli";
 import { rfc3339 } from "#shared/clock";
 import type { CloudConfig } from "#shared/config";
-import { ConfigError, quote } from "#shared/errors";
 import type { Node } from "#shared/kube";
 import { listNodes, type ListedNode } from "./listing.ts";
 
@@ -38,9 +40,7 @@ export const nodeOperation: Operation<CloudConfig> = {
 async function ban(asked: Asked, config: CloudConfig, host: Host): Promise<number> {
   refuseMore(asked, { operands: 2, flags: ["reason"] });
   const node = readNode(asked);
-  const reason = asked.flags.get("reason") ?? "";
-  if (reason.length > longestReason)
-    throw new ConfigError("usage", `--reason: expected at most ${longestReason} characters`);
+  const reason = readText(asked, "reason", longestReason);
   const banned = { at: rfc3339(host.clock.nowMs()), reason };
   const isKnown = await withKube(config, host, async (kube) => {
     let known = false;
@@ -105,9 +105,7 @@ async function change(
 
 async function list(asked: Asked, config: CloudConfig, host: Host): Promise<number> {
   refuseMore(asked, { operands: 1, flags: ["output"] });
-  const output = asked.flags.get("output") ?? "table";
-  if (output !== "table" && output !== "json")
-    throw new ConfigError("usage", `--output: expected table or json, got ${quote(output)}`);
+  const output = readOutput(asked);
   const nowMs = host.clock.nowMs();
   const nodes = await withKube(config, host, (kube: KubeClient) => listNodes(kube, nowMs));
   host.out(output === "json" ? `${JSON.stringify(nodes, undefined, 2)}\n` : table(nodes, nowMs));
@@ -131,10 +129,5 @@ function table(nodes: readonly ListedNode[], nowMs: number): string {
 }
 
 function readNode(asked: Asked): string {
-  const node = requireOperand(asked, "the name of a node");
-  if (isNodeName(node)) return node;
-  throw new ConfigError(
-    "usage",
-    `node: expected a node name of lower-case letters, digits, "-" and ".", got ${quote(node)}`,
-  );
+  return readNodeName("node", requireOperand(asked, "the name of a node"));
 }

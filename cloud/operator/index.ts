@@ -1,4 +1,12 @@
 /** What commands share that operators run beside cloudcore: a way to its Kubernetes API, and how answers are printed. */
 export { withKube } from "./api-access.ts";
-export { readChoice, readWhole, refuseMore, requireOperand } from "./reading.ts";
+export {
+  readChoice,
+  readNodeName,
+  readOutput,
+  readText,
+  readWhole,
+  refuseMore,
+  requireOperand,
+} from "./reading.ts";
 export { formatTable, untilWords } from "./printing.ts";

@@ -1,3 +1,4 @@
+import { isNodeName } from "#cloud/nodeaccess";
 import type { Asked } from "#shared/cli";
 import { ConfigError, nearest, quote } from "#shared/errors";
 
@@ -49,5 +50,28 @@ export function readWhole(
   throw new ConfigError(
     "usage",
     `--${name}: expected a whole number from ${least} to ${most}, got ${quote(text)}`,
+  );
+}
+
+/** A text of a flag, empty without it. @throws ConfigError when it is longer than `most` characters */
+export function readText({ flags }: Asked, name: string, most: number): string {
+  const text = flags.get(name) ?? "";
+  if (text.length <= most) return text;
+  throw new ConfigError("usage", `--${name}: expected at most ${most} characters`);
+}
+
+/** How a list is printed. @throws ConfigError */
+export function readOutput({ flags }: Asked): "table" | "json" {
+  const output = flags.get("output") ?? "table";
+  if (output === "table" || output === "json") return output;
+  throw new ConfigError("usage", `--output: expected table or json, got ${quote(output)}`);
+}
+
+/** @param from where it was typed, for the error; throws ConfigError when `name` is no name of a node */
+export function readNodeName(from: string, name: string): string {
+  if (isNodeName(name)) return name;
+  throw new ConfigError(
+    "usage",
+    `${from}: expected a node name of lower-case letters, digits, "-" and ".", got ${quote(name)}`,
   );
 }

@@ -1,9 +1,12 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { hashOfJwt, isNodeName, JoinTokens, newTokenId, type JoinToken } from "#cloud/nodeaccess";
+import { hashOfJwt, JoinTokens, newTokenId, type JoinToken } from "#cloud/nodeaccess";
 import {
   formatTable,
   readChoice,
+  readNodeName,
+  readOutput,
+  readText,
   readWhole,
   refuseMore,
   requireOperand,
@@ -70,17 +73,9 @@ interface Wanted {
 
 function readWanted(asked: Asked, { cloudHub }: CloudConfig): Wanted {
   const node = asked.flags.get("node");
-  if (node !== undefined && !isNodeName(node))
-    throw new ConfigError(
-      "usage",
-      `--node: expected a node name of lower-case letters, digits, "-" and ".", got ${quote(node)}`,
-    );
-  const description = asked.flags.get("description") ?? "";
-  if (description.length > longestDescription)
-    throw new ConfigError("usage", `--description: expected at most ${longestDescription} characters`);
   return {
-    node,
-    description,
+    node: node === undefined ? undefined : readNodeName("--node", node),
+    description: readText(asked, "description", longestDescription),
     hours: readWhole(asked, "hours", cloudHub.tokenHours, [1, 8760]),
     uses: readWhole(asked, "uses", 1, [1, 1000]),
   };
@@ -119,12 +114,6 @@ function stateOf(
 ): string {
   if (Date.parse(expires) <= nowMs) return "expired";
   return used.length < uses ? "valid" : "used up";
-}
-
-function readOutput({ flags }: Asked): "table" | "json" {
-  const output = flags.get("output") ?? "table";
-  if (output === "table" || output === "json") return output;
-  throw new ConfigError("usage", `--output: expected table or json, got ${quote(output)}`);
 }
 
 async function revoke(asked: Asked, config: CloudConfig, host: Host): Promise<number> {
