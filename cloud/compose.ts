@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { startAdoption } from "#cloud/adoption";
-import { ensureCertificates, startCloudHub, type CloudCertificates } from "#cloud/cloudhub";
+import { ensureCertificates, type CloudCertificates } from "#cloud/certificates";
+import { startCloudHub } from "#cloud/cloudhub";
 import { startControllers } from "#cloud/controllers";
 import { startDeviceController } from "#cloud/devicecontroller";
 import { startEdgeController } from "#cloud/edgecontroller";

@@ -16,8 +16,6 @@ import { Hub } from "./hub.ts";
 import { isSharedName } from "./identity.ts";
 import { listenSecurely, type SecureServer } from "./secure-server.ts";
 
-export { ensureCertificates, type CertificateOptions, type CloudCertificates } from "#cloud/certificates";
-
 /** What the hub may say, ask, hear and answer on the bus. */
 export type CloudHubPort = Port<
   CloudCatalog,

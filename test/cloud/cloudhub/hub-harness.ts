@@ -1,5 +1,6 @@
 import { WebSocket } from "ws";
-import { ensureCertificates, startCloudHub, type CloudHub, type HubConfig } from "#cloud/cloudhub";
+import { ensureCertificates } from "#cloud/certificates";
+import { startCloudHub, type CloudHub, type HubConfig } from "#cloud/cloudhub";
 import type { KubeClient } from "#cloud/kubeclient";
 import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
