@@ -38,7 +38,7 @@ export const folderRules: readonly FolderRule[] = [
   },
   { folders: ["edge/store"], values: [...basics, "shared/lifecycle", "edge/storefile"] },
   { folders: leavesOfEdge, values: [...basics, "shared/files", "shared/lifecycle"] },
-  { folders: ["cloud/check"], values: ["shared/**", "cloud/apistore"] },
+  { folders: ["cloud/check"], values: ["shared/**", "cloud/kube-api/store"] },
   { folders: ["cloud/nodeaccess"], values: ["shared/**", "cloud/kubeclient"] },
   { folders: ["cloud/operator"], values: ["shared/**", "cloud/kubeclient", "cloud/nodeaccess"] },
   {
@@ -133,7 +133,7 @@ export const doors: readonly Door[] = [
     folders: [
       "edge/store",
       "edge/storefile",
-      "cloud/apistore",
+      "cloud/kube-api/store",
       "cloud/apiserver",
       "cloud/telemetry",
       "shared/cli",

@@ -2,7 +2,7 @@ import type { Clock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
 import { backoff, KeyedWorker } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import type { Change, RevisionStore } from "#cloud/apistore";
+import type { Change, RevisionStore } from "#cloud/kube-api/store";
 import { crdResource, type KindRegistry } from "./kind-registry.ts";
 import { crdFinalizer, type ObjectService } from "./object-service.ts";
 

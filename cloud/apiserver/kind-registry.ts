@@ -1,5 +1,5 @@
 import { apiVersionOf, builtinKinds, kindsOfCrd, type JsonObject, type KindInfo } from "#cloud/apikinds";
-import type { RevisionStore } from "#cloud/apistore";
+import type { RevisionStore } from "#cloud/kube-api/store";
 
 export const crdResource = "apiextensions.k8s.io/customresourcedefinitions";
 

@@ -40,7 +40,7 @@ import {
   type DeleteOptions,
   type PatchType,
 } from "#cloud/apirules";
-import { TooLargeError, type Change, type RevisionStore, type WriteRequest } from "#cloud/apistore";
+import { TooLargeError, type Change, type RevisionStore, type WriteRequest } from "#cloud/kube-api/store";
 import { crdResource, resourceOf, type KindRegistry } from "./kind-registry.ts";
 import type { ServiceAddresses } from "./service-addresses.ts";
 

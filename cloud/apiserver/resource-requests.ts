@@ -31,7 +31,7 @@ import {
   writeContinue,
   type TokenScope,
 } from "#cloud/apiwire";
-import type { RevisionStore, Stored } from "#cloud/apistore";
+import type { RevisionStore, Stored } from "#cloud/kube-api/store";
 import type { OpenStream, SharedLines } from "#cloud/apistreams";
 import type { Clock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";

@@ -13,7 +13,7 @@ import {
   type User,
 } from "#cloud/apiauth";
 import { Refusal, refusals } from "#cloud/apirules";
-import type { Readiness } from "#cloud/apistore";
+import type { Readiness } from "#cloud/kube-api/store";
 import {
   closesConnection,
   withinLimits,

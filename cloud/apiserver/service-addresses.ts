@@ -1,6 +1,6 @@
 import type { Clock } from "#shared/clock";
 import { isObject, refusals, textOf } from "#cloud/apirules";
-import type { Change, RevisionStore } from "#cloud/apistore";
+import type { Change, RevisionStore } from "#cloud/kube-api/store";
 import type { JsonObject } from "#cloud/apikinds";
 
 const resource = "/services";

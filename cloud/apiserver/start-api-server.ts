@@ -12,7 +12,7 @@ import {
 } from "#cloud/apiauth";
 import { apiVersionOf, type JsonObject } from "#cloud/apikinds";
 import { metadataOf, Refusal } from "#cloud/apirules";
-import { Readiness, RevisionStore } from "#cloud/apistore";
+import { Readiness, RevisionStore } from "#cloud/kube-api/store";
 import { InFlight, SharedLines, StreamPool, type ServedBy } from "#cloud/apistreams";
 import type { ExtraResource } from "#cloud/apiwire";
 import type { Clock } from "#shared/clock";

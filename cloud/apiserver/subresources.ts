@@ -3,7 +3,7 @@ import { requestToken, type TokenSigner } from "#cloud/apiauth";
 import { scaleOf, withScale, type Json, type JsonObject, type KindInfo } from "#cloud/apikinds";
 import { isObject, metadataOf, patchObject, refusals, textOf, type PatchType } from "#cloud/apirules";
 import { deleteOptionsOf } from "#cloud/apiwire";
-import type { RevisionStore } from "#cloud/apistore";
+import type { RevisionStore } from "#cloud/kube-api/store";
 import type { KubeObject } from "#shared/kube";
 import { unwrap, type ObjectService, type ObjectTarget, type WriteOptions } from "./object-service.ts";
 

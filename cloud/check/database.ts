@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { findDatabaseFault } from "#cloud/apistore";
+import { findDatabaseFault } from "#cloud/kube-api/store";
 import { fail, ok, type Finding } from "#shared/cli";
 import type { CloudConfig } from "#shared/config";
 

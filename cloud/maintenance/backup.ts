@@ -10,7 +10,7 @@ import {
   rmSync,
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { copyDatabase, verifyDatabase } from "#cloud/apistore";
+import { copyDatabase, verifyDatabase } from "#cloud/kube-api/store";
 import { version, type Operation } from "#shared/cli";
 import type { CloudConfig } from "#shared/config";
 import { ConfigError, describeError, quote } from "#shared/errors";

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { repairDatabase } from "#cloud/apistore";
+import { repairDatabase } from "#cloud/kube-api/store";
 import type { Operation } from "#shared/cli";
 import type { CloudConfig } from "#shared/config";
 import { ConfigError, quote } from "#shared/errors";

@@ -1,6 +1,6 @@
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { renumberDatabase, repairDatabase, verifyDatabase } from "#cloud/apistore";
+import { renumberDatabase, repairDatabase, verifyDatabase } from "#cloud/kube-api/store";
 import { openDataDir, type Host, type Operation } from "#shared/cli";
 import type { CloudConfig } from "#shared/config";
 import { ConfigError, describeError, quote } from "#shared/errors";

@@ -1,4 +1,4 @@
-import { addKey, pruneKeys, readKeyRing, sealedWith } from "#cloud/apistore";
+import { addKey, pruneKeys, readKeyRing, sealedWith } from "#cloud/kube-api/store";
 import type { Operation } from "#shared/cli";
 import type { CloudConfig } from "#shared/config";
 import { ConfigError, quote } from "#shared/errors";

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { statSync } from "node:fs";
 import { join } from "node:path";
-import { RevisionStore } from "#cloud/apistore";
+import { RevisionStore } from "#cloud/kube-api/store";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 const resource = "/configmaps";

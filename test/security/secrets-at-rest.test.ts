@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { TokenSigner } from "#cloud/apiauth";
-import { RevisionStore } from "#cloud/apistore";
+import { RevisionStore } from "#cloud/kube-api/store";
 import { inOrder } from "#internal/test/support/in-order.ts";
 import { CloudProcess } from "#internal/test/support/cloud-process.ts";
 import { AdminApi } from "#internal/test/support/kube-api.ts";

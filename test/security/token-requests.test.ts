@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { RevisionStore } from "#cloud/apistore";
+import { RevisionStore } from "#cloud/kube-api/store";
 import { TokenSigner } from "#cloud/apiauth";
 import { startTestServer, textAt, type Answer, type TestServer } from "#internal/test/support/api-server.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";

@@ -5,7 +5,7 @@ import { crdFinalizer, ObjectService } from "#internal/cloud/apiserver/object-se
 import { ServiceAddresses } from "#internal/cloud/apiserver/service-addresses.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
-import { RevisionStore } from "#cloud/apistore";
+import { RevisionStore } from "#cloud/kube-api/store";
 import { UnavailableError } from "#shared/errors";
 
 const name = "rings.example.com";

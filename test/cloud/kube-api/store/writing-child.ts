@@ -1,4 +1,4 @@
-import { RevisionStore } from "#cloud/apistore";
+import { RevisionStore } from "#cloud/kube-api/store";
 
 /** Writes objects side by side until killed and prints the name of each once it is acknowledged. */
 const [path = ""] = process.argv.slice(2);

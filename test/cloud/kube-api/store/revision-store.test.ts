@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { RevisionStore, TooLargeError, type Change } from "#cloud/apistore";
+import { RevisionStore, TooLargeError, type Change } from "#cloud/kube-api/store";
 import type { KubeObject } from "#shared/kube";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 

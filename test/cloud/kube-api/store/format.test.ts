@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { openDatabase } from "#internal/cloud/apistore/database.ts";
+import { openDatabase } from "#internal/cloud/kube-api/store/database.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 const digest = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
