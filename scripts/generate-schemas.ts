@@ -1,5 +1,5 @@
 /**
- * Writes cloud/apischema/schema-types.txt and schema-texts.txt: the shapes and descriptions of the served Kubernetes kinds.
+ * Writes cloud/kube-api/schema/schema-types.txt and schema-texts.txt: the shapes and descriptions of the served Kubernetes kinds.
  * Sources: the declarations of the npm package `kubernetes-types` (pass its unpacked folder as the first argument), the number and
  * byte formats in the models of @kubernetes/client-node, and the merge keys below, which neither package carries.
  *
@@ -7,7 +7,7 @@
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { catalogRows } from "#internal/cloud/apischema/catalog-table.ts";
+import { catalogRows } from "#internal/cloud/kube-api/schema/catalog-table.ts";
 
 interface Field {
   name: string;
@@ -246,7 +246,7 @@ function write(names: string[]): void {
     );
     texts[name] = { "": text, ...Object.fromEntries(fields.map((field) => [field.name, field.text])) };
   }
-  const folder = join(import.meta.dir, "../cloud/apischema");
+  const folder = join(import.meta.dir, "../cloud/kube-api/schema");
   writeFileSync(join(folder, "schema-types.txt"), `${lines(types)}\n`);
   writeFileSync(join(folder, "schema-texts.txt"), `${lines(texts)}\n`);
 }

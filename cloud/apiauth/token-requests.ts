@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { isObject, metadataOf, refusals, textOf } from "#cloud/apirules";
-import type { Json, JsonObject } from "#cloud/apischema";
+import type { Json, JsonObject } from "#cloud/kube-api/schema";
 import { rfc3339 } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
 import type { TokenClaims, TokenSigner } from "./tokens.ts";

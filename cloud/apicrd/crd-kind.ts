@@ -10,7 +10,7 @@ import {
   type KindInfo,
   type PrinterColumn,
   type SubresourceInfo,
-} from "#cloud/apischema";
+} from "#cloud/kube-api/schema";
 
 /** The kinds a definition serves, one a served version, the storage version first. */
 export function kindsOfCrd(crd: JsonObject): KindInfo[] {

@@ -6,7 +6,7 @@ import {
   textsOf,
   type FieldError,
   type JsonObject,
-} from "#cloud/apischema";
+} from "#cloud/kube-api/schema";
 import {
   dns1035Label,
   dnsLabel,

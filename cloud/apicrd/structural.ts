@@ -1,4 +1,4 @@
-import { cloneJson, isObject, ownField, setField, type Json, type JsonObject } from "#cloud/apischema";
+import { cloneJson, isObject, ownField, setField, type Json, type JsonObject } from "#cloud/kube-api/schema";
 
 /** Structural schemas at work: dropping what they do not name and filling what they default. */
 const rootFields = new Set(["apiVersion", "kind", "metadata"]);

@@ -1,4 +1,4 @@
-import { isObject, ownField, type FieldError, type Json, type JsonObject } from "#cloud/apischema";
+import { isObject, ownField, type FieldError, type Json, type JsonObject } from "#cloud/kube-api/schema";
 import { forbidden } from "#cloud/apivalidation";
 import { hasFormat } from "./formats.ts";
 import { readPattern } from "./patterns.ts";

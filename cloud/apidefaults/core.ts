@@ -8,7 +8,7 @@ import {
   textOf,
   type Json,
   type JsonObject,
-} from "#cloud/apischema";
+} from "#cloud/kube-api/schema";
 
 const rbacGroup = "rbac.authorization.k8s.io";
 

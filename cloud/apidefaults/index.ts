@@ -1,4 +1,4 @@
-import { definitionName, type JsonObject, type KindInfo } from "#cloud/apischema";
+import { definitionName, type JsonObject, type KindInfo } from "#cloud/kube-api/schema";
 import {
   defaultCrd,
   defaultEndpointSlice,

@@ -9,7 +9,7 @@ import {
   textOf,
   type Json,
   type JsonObject,
-} from "#cloud/apischema";
+} from "#cloud/kube-api/schema";
 import { isMirrorPod, type Pod } from "#shared/kube";
 
 /** Defaults of a pod spec wherever it stands: in a pod or in a template. */

@@ -6,7 +6,7 @@ import {
   setDefaultText,
   textOf,
   type JsonObject,
-} from "#cloud/apischema";
+} from "#cloud/kube-api/schema";
 import { defaultClaim, defaultPodTemplate } from "./pod.ts";
 
 export function defaultDeployment(object: JsonObject): void {

@@ -7,7 +7,7 @@ import {
   type FieldError,
   type JsonObject,
   type KindInfo,
-} from "#cloud/apischema";
+} from "#cloud/kube-api/schema";
 import { defaultObject, validateCrd, validateValue } from "#cloud/apicrd";
 import { admitPod, applyDefaults, qosClassOf, selectJob } from "#cloud/apidefaults";
 import { validateChange, validateMetadata, validateMirrorUpdate, validateObject } from "#cloud/apivalidation";

@@ -8,7 +8,7 @@ import {
   type Json,
   type JsonObject,
   type KindInfo,
-} from "#cloud/apischema";
+} from "#cloud/kube-api/schema";
 import { pruneObject } from "#cloud/apicrd";
 import { accept, refuse, undecodable, type KindName, type Outcome } from "./outcome.ts";
 

@@ -15,8 +15,8 @@ export type {
   PrinterColumn,
   SubresourceInfo,
   UpdateVia,
-} from "#cloud/apischema";
-export { apiVersionOf, builtinKinds, cloneJson, findKind, isObject } from "#cloud/apischema";
+} from "#cloud/kube-api/schema";
+export { apiVersionOf, builtinKinds, cloneJson, findKind, isObject } from "#cloud/kube-api/schema";
 export { compareApiVersions, establishCrd, kindsOfCrd } from "#cloud/apicrd";
 export {
   selectorMatches as matchesLabelSelector,

@@ -1,5 +1,5 @@
 import type { Status } from "#shared/kube";
-import { apiVersionOf, type FieldError, type KindInfo } from "#cloud/apischema";
+import { apiVersionOf, type FieldError, type KindInfo } from "#cloud/kube-api/schema";
 
 /** What came of a request: a value, with warnings for the client, or the Status that refuses it. */
 export type Outcome<T> =

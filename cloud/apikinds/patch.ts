@@ -4,7 +4,7 @@ import {
   strategicMergeInto,
   type JsonObject,
   type KindInfo,
-} from "#cloud/apischema";
+} from "#cloud/kube-api/schema";
 import { accept, failure, refuse, type Outcome } from "./outcome.ts";
 
 /** Applies a strategic merge patch to a copy of `current`; custom kinds have none. */

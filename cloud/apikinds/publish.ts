@@ -5,7 +5,7 @@ import {
   openApiDocument,
   type JsonObject,
   type KindInfo,
-} from "#cloud/apischema";
+} from "#cloud/kube-api/schema";
 
 /** `fieldsV1` of an object for metadata.managedFields, list items keyed as server-side apply does. */
 export function fieldsV1Of(kind: KindInfo, object: JsonObject): JsonObject {

@@ -12,7 +12,7 @@ import {
   type Json,
   type JsonObject,
   type KindInfo,
-} from "#cloud/apischema";
+} from "#cloud/kube-api/schema";
 import { selectorText } from "#cloud/apivalidation";
 import { accept, failure, invalidStatus, refuse, type Outcome } from "./outcome.ts";
 

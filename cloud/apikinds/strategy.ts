@@ -8,7 +8,7 @@ import {
   type JsonObject,
   type KindInfo,
   type UpdateVia,
-} from "#cloud/apischema";
+} from "#cloud/kube-api/schema";
 
 /** What of an object a request may set: the rest is reset on create and kept on update. */
 const generationKinds = new Set([

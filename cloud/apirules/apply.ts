@@ -1,4 +1,4 @@
-import { cloneJson, type Json, type JsonObject } from "#cloud/apischema";
+import { cloneJson, type Json, type JsonObject } from "#cloud/kube-api/schema";
 import {
   common,
   differ,

@@ -1,4 +1,4 @@
-import { cloneJson, isObject, ownField, setField, type Json, type JsonObject } from "#cloud/apischema";
+import { cloneJson, isObject, ownField, setField, type Json, type JsonObject } from "#cloud/kube-api/schema";
 import { badRequest, patchFailed, entityTooLarge } from "./refusal.ts";
 
 const maxOperations = 10_000;

@@ -1,4 +1,4 @@
-import { isObject, ownField, setField, type Json, type JsonObject } from "#cloud/apischema";
+import { isObject, ownField, setField, type Json, type JsonObject } from "#cloud/kube-api/schema";
 
 export { isObject };
 

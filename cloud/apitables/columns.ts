@@ -4,7 +4,7 @@ import {
   forgetTexts,
   type KindInfo,
   type PrinterColumn,
-} from "#cloud/apischema";
+} from "#cloud/kube-api/schema";
 import { ageText, columnTexts, nameText } from "./column-texts.ts";
 
 export interface TableColumn {

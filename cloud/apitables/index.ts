@@ -6,7 +6,7 @@ import {
   type JsonObject,
   type KindInfo,
   type PrinterColumn,
-} from "#cloud/apischema";
+} from "#cloud/kube-api/schema";
 import { ageSince } from "./age.ts";
 import { namedLast, printerColumns } from "./columns.ts";
 import {

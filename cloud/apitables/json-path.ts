@@ -1,4 +1,4 @@
-import { isObject, type Json } from "#cloud/apischema";
+import { isObject, type Json } from "#cloud/kube-api/schema";
 
 /** The JSONPath that printer columns use: `.a.b`, `['a']`, `[0]`, `[*]`, `..` not, `[?(@.x=="y")]`. */
 type Step =

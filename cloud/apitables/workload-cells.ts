@@ -1,4 +1,12 @@
-import { childOf, itemsOf, numberOf, textMapOf, textOf, type Json, type JsonObject } from "#cloud/apischema";
+import {
+  childOf,
+  itemsOf,
+  numberOf,
+  textMapOf,
+  textOf,
+  type Json,
+  type JsonObject,
+} from "#cloud/kube-api/schema";
 import { selectorText } from "#cloud/apivalidation";
 import { ageSince, humanDuration } from "./age.ts";
 

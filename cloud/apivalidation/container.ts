@@ -7,7 +7,7 @@ import {
   textOf,
   type FieldError,
   type JsonObject,
-} from "#cloud/apischema";
+} from "#cloud/kube-api/schema";
 import { duplicate, eachOf, forbidden, invalid, notFound, notSupported, required } from "./errors.ts";
 import { configKey, dnsLabel, envName, isPort, portName, portText, qualifiedName } from "./names.ts";
 

@@ -7,7 +7,7 @@ import {
   textsOf,
   type FieldError,
   type JsonObject,
-} from "#cloud/apischema";
+} from "#cloud/kube-api/schema";
 import { oneOf, validateTargetPort } from "./container.ts";
 import { duplicate, eachOf, invalid, notSupported, required } from "./errors.ts";
 import { validateLabels } from "./meta.ts";

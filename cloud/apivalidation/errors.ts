@@ -1,4 +1,4 @@
-import { isObject, type ErrorType, type FieldError, type Json } from "#cloud/apischema";
+import { isObject, type ErrorType, type FieldError, type Json } from "#cloud/kube-api/schema";
 
 /** Builders of causes, worded as the real server words them. */
 export function required(field: string, detail = ""): FieldError {

@@ -1,4 +1,4 @@
-import { definitionName, type FieldError, type JsonObject, type KindInfo } from "#cloud/apischema";
+import { definitionName, type FieldError, type JsonObject, type KindInfo } from "#cloud/kube-api/schema";
 import {
   validateClaim,
   validateConfigMap,

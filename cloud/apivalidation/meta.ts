@@ -7,7 +7,7 @@ import {
   type FieldError,
   type JsonObject,
   type KindInfo,
-} from "#cloud/apischema";
+} from "#cloud/kube-api/schema";
 import { eachOf, forbidden, invalid, required, tooLong } from "./errors.ts";
 import {
   dns1035Label,

@@ -8,7 +8,7 @@ import {
   type FieldError,
   type Json,
   type JsonObject,
-} from "#cloud/apischema";
+} from "#cloud/kube-api/schema";
 import { mirrorAnnotation } from "#shared/kube";
 import { oneOf, validateContainer, validateContainerNames } from "./container.ts";
 import { eachOf, forbidden, invalid, notSupported, required } from "./errors.ts";

@@ -6,7 +6,7 @@ import {
   textsOf,
   type FieldError,
   type JsonObject,
-} from "#cloud/apischema";
+} from "#cloud/kube-api/schema";
 import { forbidden, invalid, required } from "./errors.ts";
 import { validateLabels } from "./meta.ts";
 import { labelValue, qualifiedName } from "./names.ts";

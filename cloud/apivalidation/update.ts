@@ -1,4 +1,4 @@
-import { childOf, sameMeaning, textOf, type FieldError, type JsonObject } from "#cloud/apischema";
+import { childOf, sameMeaning, textOf, type FieldError, type JsonObject } from "#cloud/kube-api/schema";
 import { forbidden, invalid } from "./errors.ts";
 import { validatePodUpdate } from "./pod.ts";
 

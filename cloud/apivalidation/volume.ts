@@ -6,7 +6,7 @@ import {
   textOf,
   type FieldError,
   type JsonObject,
-} from "#cloud/apischema";
+} from "#cloud/kube-api/schema";
 import { relativePath } from "./container.ts";
 import { duplicate, eachOf, forbidden, invalid, notSupported, required } from "./errors.ts";
 import { dnsLabel } from "./names.ts";

@@ -6,7 +6,7 @@ import {
   type FieldError,
   type Json,
   type JsonObject,
-} from "#cloud/apischema";
+} from "#cloud/kube-api/schema";
 import { invalid, notSupported, required } from "./errors.ts";
 import { validatePodTemplate } from "./pod.ts";
 import { validateWorkloadSelector } from "./selector.ts";

@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from "#cloud/apischema";
+import type { Json, JsonObject } from "#cloud/kube-api/schema";
 import { isObject, refusals } from "#cloud/apirules";
 import wireTypes from "./wire-types.txt" with { type: "text" };
 

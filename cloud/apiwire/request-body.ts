@@ -1,4 +1,4 @@
-import { setField, type Json, type JsonObject } from "#cloud/apischema";
+import { setField, type Json, type JsonObject } from "#cloud/kube-api/schema";
 import { isObject, refusals } from "#cloud/apirules";
 import type { Clock } from "#shared/clock";
 import { note } from "#shared/lifecycle";

@@ -1,5 +1,5 @@
 import type { FieldValidation } from "#cloud/apikinds";
-import type { Json, JsonObject } from "#cloud/apischema";
+import type { Json, JsonObject } from "#cloud/kube-api/schema";
 import { isObject, refusals, type DeleteOptions } from "#cloud/apirules";
 import type { Clock } from "#shared/clock";
 import { readBody } from "./request-body.ts";

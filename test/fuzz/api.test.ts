@@ -1,7 +1,7 @@
 import { afterAll } from "bun:test";
 import * as fc from "fast-check";
 import { connect } from "node:tls";
-import type { Json } from "#cloud/apischema";
+import type { Json } from "#cloud/kube-api/schema";
 import { adminToken, startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { fuzz } from "./fuzzing.ts";

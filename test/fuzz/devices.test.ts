@@ -1,5 +1,5 @@
 import * as fc from "fast-check";
-import { compareQuantities, formatQuantity, parseQuantity as parseExact } from "#cloud/apischema";
+import { compareQuantities, formatQuantity, parseQuantity as parseExact } from "#cloud/kube-api/schema";
 import {
   modelPropertyProblems,
   readMapping,

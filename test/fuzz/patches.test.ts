@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { findKind, type KindInfo } from "#cloud/apikinds";
 import { jsonPatch, mergePatch, patchObject, Refusal } from "#cloud/apirules";
-import type { Json, JsonObject } from "#cloud/apischema";
+import type { Json, JsonObject } from "#cloud/kube-api/schema";
 import { fuzz, within } from "./fuzzing.ts";
 import { json, jsonObject, key, objectOf, scalar, spelled } from "./json-values.ts";
 

@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Refusal } from "#cloud/apirules";
-import type { Json } from "#cloud/apischema";
+import type { Json } from "#cloud/kube-api/schema";
 import { systemClock } from "#shared/clock";
 import { parseTarget, readBody, readContinue, verbOf, writeContinue } from "#cloud/apiwire";
 import { checkTime, fuzz, within } from "./fuzzing.ts";

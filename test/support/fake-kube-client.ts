@@ -12,7 +12,7 @@ import type {
   RemoveOptions,
   ResourceType,
 } from "#cloud/kubeclient";
-import type { Json, JsonObject } from "#cloud/apischema";
+import type { Json, JsonObject } from "#cloud/kube-api/schema";
 import { rfc3339, type Clock } from "#shared/clock";
 import { objectKey, type KubeObject } from "#shared/kube";
 import { mergePatch, selectorMatches, fieldsMatch } from "./fake-kube-rules.ts";

@@ -9,7 +9,7 @@ import {
   type JsonObject,
   type KindInfo,
 } from "#cloud/apikinds";
-import { formatQuantity, parseQuantity } from "#cloud/apischema";
+import { formatQuantity, parseQuantity } from "#cloud/kube-api/schema";
 
 const byVersion = Map.groupBy(builtinKinds(), (kind) => apiVersionOf(kind));
 

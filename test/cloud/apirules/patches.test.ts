@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import type { JsonObject } from "#cloud/apischema";
+import type { JsonObject } from "#cloud/kube-api/schema";
 import type { ManagedEntry } from "#internal/cloud/apirules/managed-fields.ts";
 import {
   jsonPatch,
