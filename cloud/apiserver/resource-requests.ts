@@ -30,7 +30,7 @@ import {
   readWriteOptions,
   writeContinue,
   type TokenScope,
-} from "#cloud/apiwire";
+} from "#cloud/kube-api/wire";
 import type { RevisionStore, Stored } from "#cloud/kube-api/store";
 import type { OpenStream, SharedLines } from "#cloud/apistreams";
 import type { Clock } from "#shared/clock";

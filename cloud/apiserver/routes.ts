@@ -21,8 +21,8 @@ import {
   type OpenStream,
   type ServedBy,
 } from "#cloud/apistreams";
-import { answerText, isTrue, parseTarget, verbOf } from "#cloud/apiwire";
-import type { ExtraResource, RequestTarget } from "#cloud/apiwire";
+import { answerText, isTrue, parseTarget, verbOf } from "#cloud/kube-api/wire";
+import type { ExtraResource, RequestTarget } from "#cloud/kube-api/wire";
 import { AppError } from "#shared/errors";
 import type { KubeObject } from "#shared/kube";
 import { note } from "#shared/lifecycle";

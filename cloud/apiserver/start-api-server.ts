@@ -14,7 +14,7 @@ import { apiVersionOf, type JsonObject } from "#cloud/apikinds";
 import { metadataOf, Refusal } from "#cloud/apirules";
 import { Readiness, RevisionStore } from "#cloud/kube-api/store";
 import { InFlight, SharedLines, StreamPool, type ServedBy } from "#cloud/apistreams";
-import type { ExtraResource } from "#cloud/apiwire";
+import type { ExtraResource } from "#cloud/kube-api/wire";
 import type { Clock } from "#shared/clock";
 import {
   budgetOfProcess,

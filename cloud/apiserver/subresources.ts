@@ -2,7 +2,7 @@ import { rfc3339, type Clock } from "#shared/clock";
 import { requestToken, type TokenSigner } from "#cloud/apiauth";
 import { scaleOf, withScale, type Json, type JsonObject, type KindInfo } from "#cloud/apikinds";
 import { isObject, metadataOf, patchObject, refusals, textOf, type PatchType } from "#cloud/apirules";
-import { deleteOptionsOf } from "#cloud/apiwire";
+import { deleteOptionsOf } from "#cloud/kube-api/wire";
 import type { RevisionStore } from "#cloud/kube-api/store";
 import type { KubeObject } from "#shared/kube";
 import { unwrap, type ObjectService, type ObjectTarget, type WriteOptions } from "./object-service.ts";

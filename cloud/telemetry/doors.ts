@@ -4,7 +4,7 @@ import type { TelemetryConfig } from "#shared/config";
 import type { ConnectionBudget } from "#shared/connections";
 import { serveLocally, type LocalServer } from "#shared/localhttp";
 import type { Logger } from "#shared/log";
-import type { ExtraReply, ExtraResource } from "#cloud/apiwire";
+import type { ExtraReply, ExtraResource } from "#cloud/kube-api/wire";
 import type { Questions } from "./questions.ts";
 
 export interface HttpDoorOptions {

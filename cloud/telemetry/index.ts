@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { ExtraResource } from "#cloud/apiwire";
+import type { ExtraResource } from "#cloud/kube-api/wire";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import type { TelemetryConfig } from "#shared/config";

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { ExtraReply } from "#cloud/apiwire";
+import type { ExtraReply } from "#cloud/kube-api/wire";
 import type { Clock } from "#shared/clock";
 import { AppError, describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
