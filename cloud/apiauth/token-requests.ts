@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { isObject, metadataOf, refusals, textOf } from "#cloud/apirules";
+import { isObject, metadataOf, refusals, textOf } from "#cloud/kube-api/rules";
 import type { Json, JsonObject } from "#cloud/kube-api/schema";
 import { rfc3339 } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";

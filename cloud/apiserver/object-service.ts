@@ -39,7 +39,7 @@ import {
   type ApplyOptions,
   type DeleteOptions,
   type PatchType,
-} from "#cloud/apirules";
+} from "#cloud/kube-api/rules";
 import { TooLargeError, type Change, type RevisionStore, type WriteRequest } from "#cloud/kube-api/store";
 import { crdResource, resourceOf, type KindRegistry } from "./kind-registry.ts";
 import type { ServiceAddresses } from "./service-addresses.ts";

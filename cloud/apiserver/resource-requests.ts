@@ -12,7 +12,7 @@ import {
   textOf,
   type DeleteOptions,
   type Selection,
-} from "#cloud/apirules";
+} from "#cloud/kube-api/rules";
 import {
   answerList,
   answerObject,

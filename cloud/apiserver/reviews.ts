@@ -1,4 +1,4 @@
-import { isObject, refusals } from "#cloud/apirules";
+import { isObject, refusals } from "#cloud/kube-api/rules";
 import type { Attributes, Authenticator, Authorizer, User } from "#cloud/apiauth";
 import type { Json, JsonObject, KindInfo } from "#cloud/apikinds";
 import { rfc3339 } from "#shared/clock";

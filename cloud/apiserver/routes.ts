@@ -12,7 +12,7 @@ import {
   type ResourceAttributes,
   type User,
 } from "#cloud/apiauth";
-import { Refusal, refusals } from "#cloud/apirules";
+import { Refusal, refusals } from "#cloud/kube-api/rules";
 import type { Readiness } from "#cloud/kube-api/store";
 import {
   closesConnection,

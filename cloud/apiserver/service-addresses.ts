@@ -1,5 +1,5 @@
 import type { Clock } from "#shared/clock";
-import { isObject, refusals, textOf } from "#cloud/apirules";
+import { isObject, refusals, textOf } from "#cloud/kube-api/rules";
 import type { Change, RevisionStore } from "#cloud/kube-api/store";
 import type { JsonObject } from "#cloud/apikinds";
 

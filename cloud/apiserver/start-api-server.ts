@@ -11,7 +11,7 @@ import {
   writeKubeconfig,
 } from "#cloud/apiauth";
 import { apiVersionOf, type JsonObject } from "#cloud/apikinds";
-import { metadataOf, Refusal } from "#cloud/apirules";
+import { metadataOf, Refusal } from "#cloud/kube-api/rules";
 import { Readiness, RevisionStore } from "#cloud/kube-api/store";
 import { InFlight, SharedLines, StreamPool, type ServedBy } from "#cloud/apistreams";
 import type { ExtraResource } from "#cloud/kube-api/wire";

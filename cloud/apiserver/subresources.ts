@@ -1,7 +1,7 @@
 import { rfc3339, type Clock } from "#shared/clock";
 import { requestToken, type TokenSigner } from "#cloud/apiauth";
 import { scaleOf, withScale, type Json, type JsonObject, type KindInfo } from "#cloud/apikinds";
-import { isObject, metadataOf, patchObject, refusals, textOf, type PatchType } from "#cloud/apirules";
+import { isObject, metadataOf, patchObject, refusals, textOf, type PatchType } from "#cloud/kube-api/rules";
 import { deleteOptionsOf } from "#cloud/kube-api/wire";
 import type { RevisionStore } from "#cloud/kube-api/store";
 import type { KubeObject } from "#shared/kube";

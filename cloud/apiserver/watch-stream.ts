@@ -1,6 +1,6 @@
 import type { Clock } from "#shared/clock";
 import { apiVersionOf, type JsonObject, type KindInfo } from "#cloud/apikinds";
-import { everything, refusals, selects, type Selection } from "#cloud/apirules";
+import { everything, refusals, selects, type Selection } from "#cloud/kube-api/rules";
 import { partialOf, tableOf, textAs, type Wanted } from "#cloud/kube-api/wire";
 import type { Change, RevisionStore } from "#cloud/kube-api/store";
 import {

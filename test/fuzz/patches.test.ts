@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { findKind, type KindInfo } from "#cloud/apikinds";
-import { jsonPatch, mergePatch, patchObject, Refusal } from "#cloud/apirules";
+import { jsonPatch, mergePatch, patchObject, Refusal } from "#cloud/kube-api/rules";
 import type { Json, JsonObject } from "#cloud/kube-api/schema";
 import { fuzz, within } from "./fuzzing.ts";
 import { json, jsonObject, key, objectOf, scalar, spelled } from "./json-values.ts";

@@ -6,7 +6,7 @@ import {
   parseFieldSelector,
   parseLabelSelector,
   Refusal,
-} from "#cloud/apirules";
+} from "#cloud/kube-api/rules";
 import { fuzz, within } from "./fuzzing.ts";
 import { objectOf, textOf } from "./json-values.ts";
 

@@ -1,4 +1,4 @@
-import { jsonPatch } from "#cloud/apirules";
+import { jsonPatch } from "#cloud/kube-api/rules";
 import { KubeError } from "#cloud/kubeclient";
 import type {
   CallOptions,

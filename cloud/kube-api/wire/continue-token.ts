@@ -1,4 +1,4 @@
-import { refusals } from "#cloud/apirules";
+import { refusals } from "#cloud/kube-api/rules";
 
 const version = "meta.k8s.io/v1";
 

@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from "#cloud/kube-api/schema";
-import { isObject, refusals } from "#cloud/apirules";
+import { isObject, refusals } from "#cloud/kube-api/rules";
 import wireTypes from "./wire-types.txt" with { type: "text" };
 
 /** One field of a message: its JSON name and type as `wire-types.txt` spells it. */

@@ -1,5 +1,5 @@
 import { apiVersionOf, tableCells, tableColumns, type JsonObject, type KindInfo } from "#cloud/apikinds";
-import { refusals } from "#cloud/apirules";
+import { refusals } from "#cloud/kube-api/rules";
 import { pieceBytes, sourceOf, type OpenStream, type Source } from "#cloud/apistreams";
 
 export type Form = "object" | "table" | "partial";

@@ -1,5 +1,5 @@
 import { setField, type Json, type JsonObject } from "#cloud/kube-api/schema";
-import { isObject, refusals } from "#cloud/apirules";
+import { isObject, refusals } from "#cloud/kube-api/rules";
 import type { Clock } from "#shared/clock";
 import { note } from "#shared/lifecycle";
 import { duplicateFields } from "./duplicate-fields.ts";

@@ -1,6 +1,6 @@
 import type { FieldValidation } from "#cloud/apikinds";
 import type { Json, JsonObject } from "#cloud/kube-api/schema";
-import { isObject, refusals, type DeleteOptions } from "#cloud/apirules";
+import { isObject, refusals, type DeleteOptions } from "#cloud/kube-api/rules";
 import type { Clock } from "#shared/clock";
 import { readBody } from "./request-body.ts";
 

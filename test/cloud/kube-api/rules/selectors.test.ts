@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { fragmentsOf, parseFieldSelector, parseLabelSelector, selects } from "#cloud/apirules";
+import { fragmentsOf, parseFieldSelector, parseLabelSelector, selects } from "#cloud/kube-api/rules";
 
 const pods = { group: "", version: "v1", plural: "pods" };
 const pod = (labels: Record<string, string>, spec: object = {}, status: object = {}) => ({

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import type { JsonObject } from "#cloud/kube-api/schema";
-import type { ManagedEntry } from "#internal/cloud/apirules/managed-fields.ts";
+import type { ManagedEntry } from "#internal/cloud/kube-api/rules/managed-fields.ts";
 import {
   jsonPatch,
   mergePatch,
@@ -10,7 +10,7 @@ import {
   trackUpdate,
   type ApplyOptions,
   type DeleteOptions,
-} from "#cloud/apirules";
+} from "#cloud/kube-api/rules";
 import type { KubeObject } from "#shared/kube";
 
 test.each([
