@@ -9,7 +9,7 @@ import {
   type KindInfo,
 } from "#cloud/kube-api/schema";
 import { defaultObject, validateCrd, validateValue } from "#cloud/apicrd";
-import { admitPod, applyDefaults, qosClassOf, selectJob } from "#cloud/apidefaults";
+import { admitPod, applyDefaults, qosClassOf, selectJob } from "#cloud/kube-api/defaults";
 import { validateChange, validateMetadata, validateMirrorUpdate, validateObject } from "#cloud/apivalidation";
 import { isMirrorPod, mirrorFault, type Pod, type Status } from "#shared/kube";
 import { accept, failure, invalidStatus, refuse, type Outcome } from "./outcome.ts";
