@@ -16,7 +16,7 @@ import {
   notSupported,
   required,
   tooLong,
-} from "#cloud/apivalidation";
+} from "#cloud/kube-api/validation";
 import { readPattern } from "./patterns.ts";
 
 const columnTypes = ["boolean", "date", "integer", "number", "string"];

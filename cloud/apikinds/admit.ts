@@ -10,7 +10,12 @@ import {
 } from "#cloud/kube-api/schema";
 import { defaultObject, validateCrd, validateValue } from "#cloud/apicrd";
 import { admitPod, applyDefaults, qosClassOf, selectJob } from "#cloud/kube-api/defaults";
-import { validateChange, validateMetadata, validateMirrorUpdate, validateObject } from "#cloud/apivalidation";
+import {
+  validateChange,
+  validateMetadata,
+  validateMirrorUpdate,
+  validateObject,
+} from "#cloud/kube-api/validation";
 import { isMirrorPod, mirrorFault, type Pod, type Status } from "#shared/kube";
 import { accept, failure, invalidStatus, refuse, type Outcome } from "./outcome.ts";
 import { advanceGeneration, prepareCreate, prepareUpdate, type Change } from "./strategy.ts";

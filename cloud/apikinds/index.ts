@@ -21,7 +21,7 @@ export { compareApiVersions, establishCrd, kindsOfCrd } from "#cloud/apicrd";
 export {
   selectorMatches as matchesLabelSelector,
   selectorText as formatLabelSelector,
-} from "#cloud/apivalidation";
+} from "#cloud/kube-api/validation";
 export { invalidStatus, undecodable, type KindName, type Outcome } from "./outcome.ts";
 export { decodeObject, type FieldValidation } from "./decode-object.ts";
 export { admitCreate, admitUpdate, type WriteContext } from "./admit.ts";

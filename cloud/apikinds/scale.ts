@@ -13,7 +13,7 @@ import {
   type JsonObject,
   type KindInfo,
 } from "#cloud/kube-api/schema";
-import { selectorText } from "#cloud/apivalidation";
+import { selectorText } from "#cloud/kube-api/validation";
 import { accept, failure, invalidStatus, refuse, type Outcome } from "./outcome.ts";
 
 /** autoscaling/v1 Scale of an object, undefined when its kind cannot be scaled. */

@@ -7,7 +7,7 @@ import {
   type Json,
   type JsonObject,
 } from "#cloud/kube-api/schema";
-import { selectorText } from "#cloud/apivalidation";
+import { selectorText } from "#cloud/kube-api/validation";
 import { ageSince, humanDuration } from "./age.ts";
 
 type Cells = (object: JsonObject, nowMs: number) => Json[];
