@@ -29,4 +29,4 @@ export type { Change } from "./strategy.ts";
 export { scaleOf, withScale } from "./scale.ts";
 export { strategicMerge } from "./patch.ts";
 export { fieldsV1Of, openApiV3 } from "./publish.ts";
-export { tableCells, tableColumns, type TableColumn } from "#cloud/apitables";
+export { tableCells, tableColumns, type TableColumn } from "#cloud/kube-api/tables";
