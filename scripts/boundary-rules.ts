@@ -141,7 +141,7 @@ export const doors: readonly Door[] = [
   },
   { library: "dockerode", folders: ["edge/runtime"] },
   { library: "@kubernetes/client-node", folders: ["cloud/kubeclient"] },
-  { library: "re2js", folders: ["cloud/apicrd"] },
+  { library: "re2js", folders: ["cloud/kube-api/custom-resources"] },
   { library: "aedes", folders: ["edge/broker"] },
   { library: "aedes-", folders: ["edge/broker"] },
   { library: "mqtt", folders: ["edge/eventbus", "edge/simulate"] },

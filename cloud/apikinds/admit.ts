@@ -8,7 +8,7 @@ import {
   type JsonObject,
   type KindInfo,
 } from "#cloud/kube-api/schema";
-import { defaultObject, validateCrd, validateValue } from "#cloud/apicrd";
+import { defaultObject, validateCrd, validateValue } from "#cloud/kube-api/custom-resources";
 import { admitPod, applyDefaults, qosClassOf, selectJob } from "#cloud/kube-api/defaults";
 import {
   validateChange,

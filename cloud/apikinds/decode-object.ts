@@ -9,7 +9,7 @@ import {
   type JsonObject,
   type KindInfo,
 } from "#cloud/kube-api/schema";
-import { pruneObject } from "#cloud/apicrd";
+import { pruneObject } from "#cloud/kube-api/custom-resources";
 import { accept, refuse, undecodable, type KindName, type Outcome } from "./outcome.ts";
 
 export type FieldValidation = "Strict" | "Warn" | "Ignore";

@@ -17,7 +17,7 @@ export type {
   UpdateVia,
 } from "#cloud/kube-api/schema";
 export { apiVersionOf, builtinKinds, cloneJson, findKind, isObject } from "#cloud/kube-api/schema";
-export { compareApiVersions, establishCrd, kindsOfCrd } from "#cloud/apicrd";
+export { compareApiVersions, establishCrd, kindsOfCrd } from "#cloud/kube-api/custom-resources";
 export {
   selectorMatches as matchesLabelSelector,
   selectorText as formatLabelSelector,

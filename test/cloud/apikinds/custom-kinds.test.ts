@@ -14,7 +14,7 @@ import {
   type JsonObject,
   type KindInfo,
 } from "#cloud/apikinds";
-import { defaultObject, pruneObject, validateValue } from "#cloud/apicrd";
+import { defaultObject, pruneObject, validateValue } from "#cloud/kube-api/custom-resources";
 
 const now = "2026-01-01T00:00:00Z";
 
