@@ -59,7 +59,7 @@ export const folderRules: readonly FolderRule[] = [
   },
   {
     folders: ["cloud/garbage"],
-    values: ["shared/**", "cloud/kubeclient", "cloud/control", "cloud/workloads", "cloud/apikinds"],
+    values: ["shared/**", "cloud/kubeclient", "cloud/control", "cloud/workloads", "cloud/kube-api/kinds"],
   },
   {
     folders: ["cloud/controllers"],

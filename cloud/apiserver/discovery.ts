@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { apiVersionOf, openApiV3, type JsonObject, type KindInfo } from "#cloud/apikinds";
+import { apiVersionOf, openApiV3, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
 import type { KindRegistry, ServedVersion } from "./kind-registry.ts";
 
 /** What `/version` tells. The minor version is the one whose behaviour is followed. */

@@ -1,4 +1,10 @@
-import { apiVersionOf, builtinKinds, kindsOfCrd, type JsonObject, type KindInfo } from "#cloud/apikinds";
+import {
+  apiVersionOf,
+  builtinKinds,
+  kindsOfCrd,
+  type JsonObject,
+  type KindInfo,
+} from "#cloud/kube-api/kinds";
 import type { RevisionStore } from "#cloud/kube-api/store";
 
 export const crdResource = "apiextensions.k8s.io/customresourcedefinitions";

@@ -17,7 +17,7 @@ import {
   type KindInfo,
   type Outcome,
   type UpdateVia,
-} from "#cloud/apikinds";
+} from "#cloud/kube-api/kinds";
 import {
   checkIdentity,
   checkPreconditions,

@@ -1,5 +1,11 @@
 import type { User } from "#cloud/apiauth";
-import { undecodable, type Json, type JsonObject, type KindInfo, type UpdateVia } from "#cloud/apikinds";
+import {
+  undecodable,
+  type Json,
+  type JsonObject,
+  type KindInfo,
+  type UpdateVia,
+} from "#cloud/kube-api/kinds";
 import {
   everything,
   isObject,

@@ -1,6 +1,6 @@
 import { isObject, refusals } from "#cloud/kube-api/rules";
 import type { Attributes, Authenticator, Authorizer, User } from "#cloud/apiauth";
-import type { Json, JsonObject, KindInfo } from "#cloud/apikinds";
+import type { Json, JsonObject, KindInfo } from "#cloud/kube-api/kinds";
 import { rfc3339 } from "#shared/clock";
 
 export interface ReviewParts {

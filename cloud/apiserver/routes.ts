@@ -1,5 +1,5 @@
 import { Hono, type Context } from "hono";
-import type { JsonObject } from "#cloud/apikinds";
+import type { JsonObject } from "#cloud/kube-api/kinds";
 import {
   attributesOf,
   authorize,

@@ -1,7 +1,7 @@
 import type { Clock } from "#shared/clock";
 import { isObject, refusals, textOf } from "#cloud/kube-api/rules";
 import type { Change, RevisionStore } from "#cloud/kube-api/store";
-import type { JsonObject } from "#cloud/apikinds";
+import type { JsonObject } from "#cloud/kube-api/kinds";
 
 const resource = "/services";
 const named = { group: "", plural: "services", kind: "Service" };

@@ -10,7 +10,7 @@ import {
   TokenSigner,
   writeKubeconfig,
 } from "#cloud/apiauth";
-import { apiVersionOf, type JsonObject } from "#cloud/apikinds";
+import { apiVersionOf, type JsonObject } from "#cloud/kube-api/kinds";
 import { metadataOf, Refusal } from "#cloud/kube-api/rules";
 import { Readiness, RevisionStore } from "#cloud/kube-api/store";
 import { InFlight, SharedLines, StreamPool, type ServedBy } from "#cloud/apistreams";

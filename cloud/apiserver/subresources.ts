@@ -1,6 +1,6 @@
 import { rfc3339, type Clock } from "#shared/clock";
 import { requestToken, type TokenSigner } from "#cloud/apiauth";
-import { scaleOf, withScale, type Json, type JsonObject, type KindInfo } from "#cloud/apikinds";
+import { scaleOf, withScale, type Json, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
 import { isObject, metadataOf, patchObject, refusals, textOf, type PatchType } from "#cloud/kube-api/rules";
 import { deleteOptionsOf } from "#cloud/kube-api/wire";
 import type { RevisionStore } from "#cloud/kube-api/store";

@@ -1,5 +1,5 @@
 import type { Clock } from "#shared/clock";
-import { apiVersionOf, type JsonObject, type KindInfo } from "#cloud/apikinds";
+import { apiVersionOf, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
 import { everything, refusals, selects, type Selection } from "#cloud/kube-api/rules";
 import { partialOf, tableOf, textAs, type Wanted } from "#cloud/kube-api/wire";
 import type { Change, RevisionStore } from "#cloud/kube-api/store";

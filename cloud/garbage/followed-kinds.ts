@@ -1,4 +1,4 @@
-import { builtinKinds } from "#cloud/apikinds";
+import { builtinKinds } from "#cloud/kube-api/kinds";
 import { resources, type Informer, type KubeClient, type ResourceType } from "#cloud/kubeclient";
 import type { Condition, KubeObject, OwnerReference } from "#shared/kube";
 

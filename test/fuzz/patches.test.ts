@@ -1,5 +1,5 @@
 import * as fc from "fast-check";
-import { findKind, type KindInfo } from "#cloud/apikinds";
+import { findKind, type KindInfo } from "#cloud/kube-api/kinds";
 import { jsonPatch, mergePatch, patchObject, Refusal } from "#cloud/kube-api/rules";
 import type { Json, JsonObject } from "#cloud/kube-api/schema";
 import { fuzz, within } from "./fuzzing.ts";

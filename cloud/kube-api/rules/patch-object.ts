@@ -1,4 +1,4 @@
-import { strategicMerge, type Json, type JsonObject, type KindInfo } from "#cloud/apikinds";
+import { strategicMerge, type Json, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
 import { jsonPatch } from "./json-patch.ts";
 import { isObject, mergePatch } from "./patches.ts";
 import * as refusals from "./refusal.ts";

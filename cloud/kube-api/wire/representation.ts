@@ -1,4 +1,10 @@
-import { apiVersionOf, tableCells, tableColumns, type JsonObject, type KindInfo } from "#cloud/apikinds";
+import {
+  apiVersionOf,
+  tableCells,
+  tableColumns,
+  type JsonObject,
+  type KindInfo,
+} from "#cloud/kube-api/kinds";
 import { refusals } from "#cloud/kube-api/rules";
 import { pieceBytes, sourceOf, type OpenStream, type Source } from "#cloud/apistreams";
 

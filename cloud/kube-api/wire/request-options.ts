@@ -1,4 +1,4 @@
-import type { FieldValidation } from "#cloud/apikinds";
+import type { FieldValidation } from "#cloud/kube-api/kinds";
 import type { Json, JsonObject } from "#cloud/kube-api/schema";
 import { isObject, refusals, type DeleteOptions } from "#cloud/kube-api/rules";
 import type { Clock } from "#shared/clock";

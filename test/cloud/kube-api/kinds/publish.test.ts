@@ -8,7 +8,7 @@ import {
   openApiV3,
   type JsonObject,
   type KindInfo,
-} from "#cloud/apikinds";
+} from "#cloud/kube-api/kinds";
 import { formatQuantity, parseQuantity } from "#cloud/kube-api/schema";
 
 const byVersion = Map.groupBy(builtinKinds(), (kind) => apiVersionOf(kind));

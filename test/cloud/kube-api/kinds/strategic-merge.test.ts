@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { findKind, strategicMerge, type Json, type JsonObject } from "#cloud/apikinds";
+import { findKind, strategicMerge, type Json, type JsonObject } from "#cloud/kube-api/kinds";
 
 function merge(apiVersion: string, kind: string, objects: { current: JsonObject; patch: JsonObject }): Json {
   const info = findKind(apiVersion, kind);

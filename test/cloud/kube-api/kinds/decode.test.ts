@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { builtinKinds, decodeObject, findKind, type Json, type KindInfo } from "#cloud/apikinds";
+import { builtinKinds, decodeObject, findKind, type Json, type KindInfo } from "#cloud/kube-api/kinds";
 
 function kindOf(apiVersion: string, kind: string): KindInfo {
   const found = findKind(apiVersion, kind);

@@ -13,7 +13,7 @@ import {
   type Json,
   type JsonObject,
   type KindInfo,
-} from "#cloud/apikinds";
+} from "#cloud/kube-api/kinds";
 import { defaultObject, pruneObject, validateValue } from "#cloud/kube-api/custom-resources";
 
 const now = "2026-01-01T00:00:00Z";

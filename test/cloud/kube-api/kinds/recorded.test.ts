@@ -14,7 +14,7 @@ import {
   type JsonObject,
   type KindInfo,
   type UpdateVia,
-} from "#cloud/apikinds";
+} from "#cloud/kube-api/kinds";
 import recorded from "./recorded.json";
 
 /** Answers of a real kube-apiserver 1.26, in order; each is made again by the pure rules from the objects made before. */

@@ -10,7 +10,7 @@ import {
   type KindInfo,
   type Outcome,
   type UpdateVia,
-} from "#cloud/apikinds";
+} from "#cloud/kube-api/kinds";
 
 const now = "2026-01-01T00:00:00Z";
 

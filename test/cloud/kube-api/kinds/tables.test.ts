@@ -7,7 +7,7 @@ import {
   type Json,
   type JsonObject,
   type KindInfo,
-} from "#cloud/apikinds";
+} from "#cloud/kube-api/kinds";
 import { findByPath, humanDuration } from "#cloud/kube-api/tables";
 
 const nowMs = Date.parse("2026-01-02T00:00:00Z");
