@@ -13,4 +13,4 @@ export {
   type ApiServerDeps,
 } from "./start-api-server.ts";
 export type { Admission, AdmissionCause, Lookup } from "./object-service.ts";
-export { adminKubeconfig, writeKubeconfig } from "#cloud/apiauth";
+export { adminKubeconfig, writeKubeconfig } from "#cloud/kube-api/auth";

@@ -1,4 +1,4 @@
-import type { User } from "#cloud/apiauth";
+import type { User } from "#cloud/kube-api/auth";
 import {
   undecodable,
   type Json,

@@ -11,7 +11,7 @@ import {
   type EscalationGuard,
   type ResourceAttributes,
   type User,
-} from "#cloud/apiauth";
+} from "#cloud/kube-api/auth";
 import { Refusal, refusals } from "#cloud/kube-api/rules";
 import type { Readiness } from "#cloud/kube-api/store";
 import {

@@ -9,7 +9,7 @@ import {
   reconcileDefault,
   TokenSigner,
   writeKubeconfig,
-} from "#cloud/apiauth";
+} from "#cloud/kube-api/auth";
 import { apiVersionOf, type JsonObject } from "#cloud/kube-api/kinds";
 import { metadataOf, Refusal } from "#cloud/kube-api/rules";
 import { Readiness, RevisionStore } from "#cloud/kube-api/store";

@@ -1,5 +1,5 @@
 import { rfc3339, type Clock } from "#shared/clock";
-import { requestToken, type TokenSigner } from "#cloud/apiauth";
+import { requestToken, type TokenSigner } from "#cloud/kube-api/auth";
 import { scaleOf, withScale, type Json, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
 import { isObject, metadataOf, patchObject, refusals, textOf, type PatchType } from "#cloud/kube-api/rules";
 import { deleteOptionsOf } from "#cloud/kube-api/wire";

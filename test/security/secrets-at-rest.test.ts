@@ -2,7 +2,7 @@ import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { TokenSigner } from "#cloud/apiauth";
+import { TokenSigner } from "#cloud/kube-api/auth";
 import { RevisionStore } from "#cloud/kube-api/store";
 import { inOrder } from "#internal/test/support/in-order.ts";
 import { CloudProcess } from "#internal/test/support/cloud-process.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { RevisionStore } from "#cloud/kube-api/store";
-import { TokenSigner } from "#cloud/apiauth";
+import { TokenSigner } from "#cloud/kube-api/auth";
 import { startTestServer, textAt, type Answer, type TestServer } from "#internal/test/support/api-server.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
