@@ -38,7 +38,7 @@ import {
   type TokenScope,
 } from "#cloud/kube-api/wire";
 import type { RevisionStore, Stored } from "#cloud/kube-api/store";
-import type { OpenStream, SharedLines } from "#cloud/apistreams";
+import type { OpenStream, SharedLines } from "#cloud/kube-api/flow-control";
 import type { Clock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
 import { note } from "#shared/lifecycle";

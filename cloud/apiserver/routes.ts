@@ -20,7 +20,7 @@ import {
   type LimitParts,
   type OpenStream,
   type ServedBy,
-} from "#cloud/apistreams";
+} from "#cloud/kube-api/flow-control";
 import { answerText, isTrue, parseTarget, verbOf } from "#cloud/kube-api/wire";
 import type { ExtraResource, RequestTarget } from "#cloud/kube-api/wire";
 import { AppError } from "#shared/errors";

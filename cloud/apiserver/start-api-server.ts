@@ -13,7 +13,7 @@ import {
 import { apiVersionOf, type JsonObject } from "#cloud/kube-api/kinds";
 import { metadataOf, Refusal } from "#cloud/kube-api/rules";
 import { Readiness, RevisionStore } from "#cloud/kube-api/store";
-import { InFlight, SharedLines, StreamPool, type ServedBy } from "#cloud/apistreams";
+import { InFlight, SharedLines, StreamPool, type ServedBy } from "#cloud/kube-api/flow-control";
 import type { ExtraResource } from "#cloud/kube-api/wire";
 import type { Clock } from "#shared/clock";
 import {

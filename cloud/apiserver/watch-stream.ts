@@ -9,7 +9,7 @@ import {
   type PacedStream,
   type SharedLines,
   type Source,
-} from "#cloud/apistreams";
+} from "#cloud/kube-api/flow-control";
 import type { KubeObject, Status } from "#shared/kube";
 
 export interface WatchOptions {

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { once } from "node:events";
 import { connect, type TLSSocket } from "node:tls";
-import { InFlight } from "#cloud/apistreams";
+import { InFlight } from "#cloud/kube-api/flow-control";
 import { systemClock } from "#shared/clock";
 import { adminToken, ownToken, startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";

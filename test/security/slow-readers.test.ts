@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import type { TLSSocket } from "node:tls";
-import { StreamPool, type Source } from "#cloud/apistreams";
+import { StreamPool, type Source } from "#cloud/kube-api/flow-control";
 import { systemClock } from "#shared/clock";
 import { eventually } from "#internal/scripts/service.ts";
 import { adminToken, startTestServer, type TestServer } from "#internal/test/support/api-server.ts";

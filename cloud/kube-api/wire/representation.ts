@@ -6,7 +6,7 @@ import {
   type KindInfo,
 } from "#cloud/kube-api/kinds";
 import { refusals } from "#cloud/kube-api/rules";
-import { pieceBytes, sourceOf, type OpenStream, type Source } from "#cloud/apistreams";
+import { pieceBytes, sourceOf, type OpenStream, type Source } from "#cloud/kube-api/flow-control";
 
 export type Form = "object" | "table" | "partial";
 
