@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { startApiServer, type ApiServer } from "#cloud/apiserver";
+import { startApiServer, type ApiServer } from "#cloud/kube-api/server";
 import { ensureCertificates } from "#cloud/certificates";
 import { admitDevices } from "#cloud/devicecontroller";
 import type { KubeOptions } from "#cloud/kubeclient";

@@ -9,7 +9,7 @@ export interface FolderRule {
   readonly types?: readonly string[];
 }
 
-/** What `cloud/apiserver` is made of; they may use each other, cycles apart. */
+/** What `cloud/kube-api/server` is made of; they may use each other, cycles apart. */
 const partsOfApi = ["cloud/api[!s]*", "cloud/apis[!e]*", "cloud/kube-api/**"];
 const partsOfBroker = ["edge/mqttaccess", "edge/mqttflow", "edge/mqttsessions", "edge/mqttsockets"];
 const leavesOfEdge = ["edge/store", "edge/storefile", "edge/runtime"];
@@ -31,7 +31,7 @@ export const folderRules: readonly FolderRule[] = [
   { folders: ["shared/localhttp"], values: [...basics, "shared/connections"] },
   { folders: ["shared/**"], values: basics },
   { folders: ["cloud/kubeclient"], values: [...basics, "shared/lifecycle"] },
-  { folders: ["cloud/apiserver"], values: ["shared/**", ...partsOfApi] },
+  { folders: ["cloud/kube-api/server"], values: ["shared/**", ...partsOfApi] },
   {
     folders: partsOfApi,
     values: [...basics, "shared/files", "shared/lifecycle", "shared/pki", ...partsOfApi],
@@ -134,7 +134,7 @@ export const doors: readonly Door[] = [
       "edge/store",
       "edge/storefile",
       "cloud/kube-api/store",
-      "cloud/apiserver",
+      "cloud/kube-api/server",
       "cloud/telemetry",
       "shared/cli",
     ],

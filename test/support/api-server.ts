@@ -1,4 +1,4 @@
-import { startApiServer, type Admission, type ApiServer, type ApiServerConfig } from "#cloud/apiserver";
+import { startApiServer, type Admission, type ApiServer, type ApiServerConfig } from "#cloud/kube-api/server";
 import { systemClock, type Clock } from "#shared/clock";
 import { createAuthority } from "#shared/pki";
 import { silentLog } from "./silent-log.ts";
