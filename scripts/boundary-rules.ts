@@ -52,27 +52,33 @@ export const folderRules: readonly FolderRule[] = [
   { folders: ["edge/check"], values: ["shared/**", "edge/runtime", "edge/store"] },
   { folders: ["cloud/adoption"], values: ["shared/**", "cloud/kubeclient", "cloud/operator"] },
   { folders: ["cloud/certificates"], values: ["shared/**"] },
-  { folders: ["cloud/control"], values: ["shared/**", "cloud/kubeclient"] },
+  { folders: ["cloud/controllers/framework"], values: ["shared/**", "cloud/kubeclient"] },
   {
     folders: ["cloud/workloads", "cloud/scheduler"],
-    values: ["shared/**", "cloud/kubeclient", "cloud/control"],
+    values: ["shared/**", "cloud/kubeclient", "cloud/controllers/framework"],
   },
   {
     folders: ["cloud/garbage"],
-    values: ["shared/**", "cloud/kubeclient", "cloud/control", "cloud/workloads", "cloud/kube-api/kinds"],
+    values: [
+      "shared/**",
+      "cloud/kubeclient",
+      "cloud/controllers/framework",
+      "cloud/workloads",
+      "cloud/kube-api/kinds",
+    ],
   },
   {
     folders: ["cloud/controllers"],
     values: [
       "shared/**",
       "cloud/kubeclient",
-      "cloud/control",
+      "cloud/controllers/framework",
       "cloud/workloads",
       "cloud/garbage",
       "cloud/scheduler",
     ],
   },
-  { folders: ["cloud/nodeauth"], values: [...basics, "cloud/kubeclient", "cloud/control"] },
+  { folders: ["cloud/nodeauth"], values: [...basics, "cloud/kubeclient", "cloud/controllers/framework"] },
   {
     folders: ["cloud/edgecontroller"],
     values: ["shared/**", "cloud/kubeclient", "cloud/nodeauth"],

@@ -1,5 +1,5 @@
 import { resources, type Informer } from "#cloud/kubeclient";
-import { WorkQueue, type ControllerDeps, type LabelSelector } from "#cloud/control";
+import { WorkQueue, type ControllerDeps, type LabelSelector } from "#cloud/controllers/framework";
 import { isSelectedBy } from "#cloud/workloads";
 import type { KubeObject } from "#shared/kube";
 

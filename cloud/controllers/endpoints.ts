@@ -1,8 +1,8 @@
 import { KubeError, resources, type Informer, type ResourceType } from "#cloud/kubeclient";
 import { objectKey, type KubeObject, type Pod } from "#shared/kube";
-import type { ControllerDeps } from "#cloud/control";
+import type { ControllerDeps } from "#cloud/controllers/framework";
 import { endpointsLabels, selects, subsetsOf, type Service, type Subset } from "./endpoints-rules.ts";
-import { WorkQueue } from "#cloud/control";
+import { WorkQueue } from "#cloud/controllers/framework";
 
 const endpointsType: ResourceType = {
   group: "",

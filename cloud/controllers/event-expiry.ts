@@ -1,7 +1,7 @@
 import { resources } from "#cloud/kubeclient";
 import { asError } from "#shared/errors";
 import type { Event } from "#shared/kube";
-import type { ControllerDeps } from "#cloud/control";
+import type { ControllerDeps } from "#cloud/controllers/framework";
 import { hasStatus } from "./namespace-contents.ts";
 
 const lifetimeMs = 3_600_000;

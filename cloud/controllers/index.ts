@@ -3,7 +3,7 @@ import type { Clock } from "#shared/clock";
 import type { KubeObject, Node, Pod } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import type { ControllerDeps } from "#cloud/control";
+import type { ControllerDeps } from "#cloud/controllers/framework";
 import { startDeploymentController } from "#cloud/workloads";
 import { startClusterRoleAggregation } from "./cluster-role-aggregation.ts";
 import { startEndpointsController } from "./endpoints.ts";
@@ -14,7 +14,7 @@ import { startNodeLifecycleController } from "./node-lifecycle.ts";
 import { startPodGarbageCollector } from "./pod-gc.ts";
 import { startReplicaSetController } from "#cloud/workloads";
 import { startScheduler } from "#cloud/scheduler";
-import type { Deployment, ReplicaSet } from "#cloud/control";
+import type { Deployment, ReplicaSet } from "#cloud/controllers/framework";
 
 export interface ControllersDeps {
   readonly kube: KubeClient;

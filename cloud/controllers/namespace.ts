@@ -1,8 +1,8 @@
 import { resources, type Informer, type ResourceType } from "#cloud/kubeclient";
 import type { ConfigMap, KubeObject } from "#shared/kube";
-import type { ControllerDeps } from "#cloud/control";
+import type { ControllerDeps } from "#cloud/controllers/framework";
 import { emptyOf, hasStatus, namespacedTypes } from "./namespace-contents.ts";
-import { WorkQueue } from "#cloud/control";
+import { WorkQueue } from "#cloud/controllers/framework";
 
 const rootCaName = "kube-root-ca.crt";
 /** How often a namespace that does not get empty is looked at, besides when one of its pods goes. */

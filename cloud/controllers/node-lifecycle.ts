@@ -1,8 +1,8 @@
 import { KubeError, resources, type Informer } from "#cloud/kubeclient";
 import { rfc3339 } from "#shared/clock";
 import type { Lease, Node, Pod } from "#shared/kube";
-import type { ControllerDeps } from "#cloud/control";
-import { recordEvent } from "#cloud/control";
+import type { ControllerDeps } from "#cloud/controllers/framework";
+import { recordEvent } from "#cloud/controllers/framework";
 import {
   claimsReady,
   heartbeatOf,
@@ -11,7 +11,7 @@ import {
   taintsWanted,
   unknownConditions,
 } from "./node-lifecycle-rules.ts";
-import { WorkQueue } from "#cloud/control";
+import { WorkQueue } from "#cloud/controllers/framework";
 
 const leaseNamespace = "kube-node-lease";
 /** A node silent for this long is out of reach: shown within 40 s of the cut. */

@@ -1,7 +1,7 @@
 import { KubeError, resources } from "#cloud/kubeclient";
 import type { Pod } from "#shared/kube";
-import type { ControllerDeps } from "#cloud/control";
-import { WorkQueue } from "#cloud/control";
+import type { ControllerDeps } from "#cloud/controllers/framework";
+import { WorkQueue } from "#cloud/controllers/framework";
 
 /** How long a node must be gone before its pods go: it may be on its way into our copy, or be made anew. */
 const quarantineMs = 10_000;

@@ -1,6 +1,11 @@
 import { KubeError, type KubeClient, type ObjectAt, type ResourceType } from "#cloud/kubeclient";
 import { objectKey, type KubeObject, type OwnerReference } from "#shared/kube";
-import { recordEvent, WorkQueue, type ControllerDeps, type StartController } from "#cloud/control";
+import {
+  recordEvent,
+  WorkQueue,
+  type ControllerDeps,
+  type StartController,
+} from "#cloud/controllers/framework";
 import { dropOwners, isDeleting, placeOf } from "#cloud/workloads";
 import { AbsentOwners } from "./absent-owners.ts";
 import { FollowedKinds, kindId, type FollowedKind } from "./followed-kinds.ts";

@@ -1,4 +1,4 @@
-import { recordEvent, type EventDeps } from "#cloud/control";
+import { recordEvent, type EventDeps } from "#cloud/controllers/framework";
 import { resources } from "#cloud/kubeclient";
 
 export interface NodeWarning {

@@ -1,11 +1,11 @@
 import { KubeError, resources } from "#cloud/kubeclient";
 import { rfc3339 } from "#shared/clock";
 import { objectKey, type Condition, type KubeObject, type Node, type Pod } from "#shared/kube";
-import type { ControllerDeps } from "#cloud/control";
-import { recordEvent } from "#cloud/control";
+import type { ControllerDeps } from "#cloud/controllers/framework";
+import { recordEvent } from "#cloud/controllers/framework";
 import { SchedulerCache } from "./scheduler-cache.ts";
 import { chooseNode, needsOf } from "./scheduler-fit.ts";
-import { WorkQueue } from "#cloud/control";
+import { WorkQueue } from "#cloud/controllers/framework";
 
 const component = "default-scheduler";
 /** Unschedulable pods are tried again when something changes; this is for what nobody told. */

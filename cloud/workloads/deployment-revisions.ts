@@ -1,7 +1,7 @@
 import { resources } from "#cloud/kubeclient";
 import { hashLabel, templateText } from "./deployment-template.ts";
 import { controlledBy } from "./replicaset-ownership.ts";
-import type { Deployment, ReplicaSet } from "#cloud/control";
+import type { Deployment, ReplicaSet } from "#cloud/controllers/framework";
 
 export const revisionAnnotation = "deployment.kubernetes.io/revision";
 export const historyAnnotation = "deployment.kubernetes.io/revision-history";

@@ -1,5 +1,5 @@
 import { annotationNumber, desiredAnnotation, maxAnnotation } from "./deployment-revisions.ts";
-import type { Deployment, ReplicaSet } from "#cloud/control";
+import type { Deployment, ReplicaSet } from "#cloud/controllers/framework";
 
 /** The new ReplicaSet (if there is one already) and those of earlier templates. */
 export interface Family {

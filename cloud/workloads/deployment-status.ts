@@ -1,7 +1,7 @@
 import { rfc3339 } from "#shared/clock";
 import type { Condition } from "#shared/kube";
 import { availableOf, limitsOf, membersOf, wanted, type Family } from "./deployment-rollout.ts";
-import type { Deployment } from "#cloud/control";
+import type { Deployment } from "#cloud/controllers/framework";
 
 type Status = NonNullable<Deployment["status"]>;
 

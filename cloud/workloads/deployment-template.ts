@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { PodTemplate } from "#cloud/control";
+import type { PodTemplate } from "#cloud/controllers/framework";
 
 export const hashLabel = "pod-template-hash";
 

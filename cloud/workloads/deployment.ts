@@ -1,6 +1,6 @@
 import { KubeError, resources } from "#cloud/kubeclient";
 import { objectKey, type Pod } from "#shared/kube";
-import type { ControllerDeps, StartController } from "#cloud/control";
+import type { ControllerDeps, StartController } from "#cloud/controllers/framework";
 import {
   annotationsFor,
   desiredAnnotation,
@@ -34,8 +34,8 @@ import {
   OwnedIndex,
   placeOf,
 } from "./replicaset-ownership.ts";
-import { WorkQueue } from "#cloud/control";
-import type { Deployment, ReplicaSet } from "#cloud/control";
+import { WorkQueue } from "#cloud/controllers/framework";
+import type { Deployment, ReplicaSet } from "#cloud/controllers/framework";
 
 /** Timers take no more than 31 bits. */
 const longestWaitMs = 86_400_000;

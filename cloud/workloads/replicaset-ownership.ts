@@ -1,6 +1,6 @@
 import type { Informer, KubeClient, ResourceType } from "#cloud/kubeclient";
 import { objectKey, type KubeObject, type OwnerReference } from "#shared/kube";
-import type { LabelSelector } from "#cloud/control";
+import type { LabelSelector } from "#cloud/controllers/framework";
 
 /** Whether labels satisfy a selector; an empty selector selects nothing here, as controllers must not own everything. */
 export function isSelectedBy(

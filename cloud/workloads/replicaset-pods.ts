@@ -1,6 +1,6 @@
 import type { Clock } from "#shared/clock";
 import type { Pod } from "#shared/kube";
-import type { ReplicaSet } from "#cloud/control";
+import type { ReplicaSet } from "#cloud/controllers/framework";
 
 /** Pods that count: neither finished nor on their way out. */
 export function isActive(pod: Pod): boolean {

@@ -1,7 +1,7 @@
 import { KubeError, resources } from "#cloud/kubeclient";
 import { asError } from "#shared/errors";
 import { objectKey, type Pod } from "#shared/kube";
-import type { ControllerDeps, StartController } from "#cloud/control";
+import type { ControllerDeps, StartController } from "#cloud/controllers/framework";
 import { EventRecorder } from "./replicaset-events.ts";
 import { Expectations } from "./replicaset-expectations.ts";
 import {
@@ -14,8 +14,8 @@ import {
   placeOf,
 } from "./replicaset-ownership.ts";
 import { countPods, inOrderOfDeletion, isActive } from "./replicaset-pods.ts";
-import { WorkQueue } from "#cloud/control";
-import type { ReplicaSet } from "#cloud/control";
+import { WorkQueue } from "#cloud/controllers/framework";
+import type { ReplicaSet } from "#cloud/controllers/framework";
 
 const burst = 500;
 /** Timers take no more than 31 bits. */

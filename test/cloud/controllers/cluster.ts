@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { createKubeClient, resources, type KubeClient } from "#cloud/kubeclient";
-import type { ControllerDeps } from "#internal/cloud/control/controller.ts";
-import type { Deployment, ReplicaSet } from "#internal/cloud/control/workloads.ts";
+import type { ControllerDeps } from "#internal/cloud/controllers/framework/controller.ts";
+import type { Deployment, ReplicaSet } from "#internal/cloud/controllers/framework/workloads.ts";
 import { startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { systemClock, type Clock } from "#shared/clock";

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { resources } from "#cloud/kubeclient";
 import { startEventExpiry } from "#internal/cloud/controllers/event-expiry.ts";
-import { recordEvent } from "#internal/cloud/control/events.ts";
+import { recordEvent } from "#internal/cloud/controllers/framework/events.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";

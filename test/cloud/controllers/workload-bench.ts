@@ -4,8 +4,8 @@ import type { Condition, KubeObject, Node, Pod } from "#shared/kube";
 import { startDeploymentController } from "#internal/cloud/workloads/deployment.ts";
 import { startGarbageCollector } from "#internal/cloud/garbage/garbage-collector.ts";
 import { startReplicaSetController } from "#internal/cloud/workloads/replicaset.ts";
-import type { ControllerDeps } from "#internal/cloud/control/controller.ts";
-import type { Deployment, ReplicaSet } from "#internal/cloud/control/workloads.ts";
+import type { ControllerDeps } from "#internal/cloud/controllers/framework/controller.ts";
+import type { Deployment, ReplicaSet } from "#internal/cloud/controllers/framework/workloads.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 
 export interface Bench extends AsyncDisposable {

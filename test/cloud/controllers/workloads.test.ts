@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { KubeError, resources } from "#cloud/kubeclient";
 import { systemClock } from "#shared/clock";
 import type { Event, Pod } from "#shared/kube";
-import type { Deployment, ReplicaSet } from "#internal/cloud/control/workloads.ts";
+import type { Deployment, ReplicaSet } from "#internal/cloud/controllers/framework/workloads.ts";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
 import { conditionOf, deployment, readyStatus, startWorkloads, until, type Bench } from "./workload-bench.ts";
 
