@@ -54,7 +54,7 @@ export const folderRules: readonly FolderRule[] = [
   { folders: ["cloud/certificates"], values: ["shared/**"] },
   { folders: ["cloud/controllers/framework"], values: ["shared/**", "cloud/kubeclient"] },
   {
-    folders: ["cloud/workloads", "cloud/scheduler"],
+    folders: ["cloud/controllers/workloads", "cloud/scheduler"],
     values: ["shared/**", "cloud/kubeclient", "cloud/controllers/framework"],
   },
   {
@@ -63,7 +63,7 @@ export const folderRules: readonly FolderRule[] = [
       "shared/**",
       "cloud/kubeclient",
       "cloud/controllers/framework",
-      "cloud/workloads",
+      "cloud/controllers/workloads",
       "cloud/kube-api/kinds",
     ],
   },
@@ -73,7 +73,7 @@ export const folderRules: readonly FolderRule[] = [
       "shared/**",
       "cloud/kubeclient",
       "cloud/controllers/framework",
-      "cloud/workloads",
+      "cloud/controllers/workloads",
       "cloud/garbage",
       "cloud/scheduler",
     ],

@@ -1,6 +1,6 @@
 import { resources, type Informer } from "#cloud/kubeclient";
 import { WorkQueue, type ControllerDeps, type LabelSelector } from "#cloud/controllers/framework";
-import { isSelectedBy } from "#cloud/workloads";
+import { isSelectedBy } from "#cloud/controllers/workloads";
 import type { KubeObject } from "#shared/kube";
 
 interface ClusterRole extends KubeObject {

@@ -4,7 +4,7 @@ import type { KubeObject, Node, Pod } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { ControllerDeps } from "#cloud/controllers/framework";
-import { startDeploymentController } from "#cloud/workloads";
+import { startDeploymentController } from "#cloud/controllers/workloads";
 import { startClusterRoleAggregation } from "./cluster-role-aggregation.ts";
 import { startEndpointsController } from "./endpoints.ts";
 import { startEventExpiry } from "./event-expiry.ts";
@@ -12,7 +12,7 @@ import { startGarbageCollector } from "#cloud/garbage";
 import { startNamespaceController } from "./namespace.ts";
 import { startNodeLifecycleController } from "./node-lifecycle.ts";
 import { startPodGarbageCollector } from "./pod-gc.ts";
-import { startReplicaSetController } from "#cloud/workloads";
+import { startReplicaSetController } from "#cloud/controllers/workloads";
 import { startScheduler } from "#cloud/scheduler";
 import type { Deployment, ReplicaSet } from "#cloud/controllers/framework";
 

@@ -7,7 +7,7 @@ import { freePorts } from "#internal/scripts/service.ts";
 import { deployment, hasPair, startPair, until } from "#internal/test/support/pair.ts";
 import { readField, resolveEnv } from "#internal/edge/podinputs/env.ts";
 import { volumeFiles } from "#internal/edge/podinputs/volume-files.ts";
-import { isSelectedBy } from "#internal/cloud/workloads/replicaset-ownership.ts";
+import { isSelectedBy } from "#internal/cloud/controllers/workloads/replicaset-ownership.ts";
 import { fitsType, twinTypeOf } from "#shared/devices";
 import { parseQuantity, type Pod } from "#shared/kube";
 

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
-import { Expectations } from "#internal/cloud/workloads/replicaset-expectations.ts";
-import { isSelectedBy } from "#internal/cloud/workloads/replicaset-ownership.ts";
-import { countPods, inOrderOfDeletion } from "#internal/cloud/workloads/replicaset-pods.ts";
+import { Expectations } from "#internal/cloud/controllers/workloads/replicaset-expectations.ts";
+import { isSelectedBy } from "#internal/cloud/controllers/workloads/replicaset-ownership.ts";
+import { countPods, inOrderOfDeletion } from "#internal/cloud/controllers/workloads/replicaset-pods.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import type { Pod } from "#shared/kube";
 import { readyStatus } from "./workload-bench.ts";
