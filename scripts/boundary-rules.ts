@@ -58,7 +58,7 @@ export const folderRules: readonly FolderRule[] = [
     values: ["shared/**", "cloud/kubeclient", "cloud/controllers/framework"],
   },
   {
-    folders: ["cloud/garbage"],
+    folders: ["cloud/controllers/garbage-collector"],
     values: [
       "shared/**",
       "cloud/kubeclient",
@@ -74,7 +74,7 @@ export const folderRules: readonly FolderRule[] = [
       "cloud/kubeclient",
       "cloud/controllers/framework",
       "cloud/controllers/workloads",
-      "cloud/garbage",
+      "cloud/controllers/garbage-collector",
       "cloud/scheduler",
     ],
   },

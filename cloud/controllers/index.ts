@@ -8,7 +8,7 @@ import { startDeploymentController } from "#cloud/controllers/workloads";
 import { startClusterRoleAggregation } from "./cluster-role-aggregation.ts";
 import { startEndpointsController } from "./endpoints.ts";
 import { startEventExpiry } from "./event-expiry.ts";
-import { startGarbageCollector } from "#cloud/garbage";
+import { startGarbageCollector } from "#cloud/controllers/garbage-collector";
 import { startNamespaceController } from "./namespace.ts";
 import { startNodeLifecycleController } from "./node-lifecycle.ts";
 import { startPodGarbageCollector } from "./pod-gc.ts";

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { circlesOf } from "#internal/cloud/garbage/owner-graph.ts";
+import { circlesOf } from "#internal/cloud/controllers/garbage-collector/owner-graph.ts";
 import { eventually } from "#internal/scripts/service.ts";
 import { textAt } from "#internal/test/support/api-server.ts";
 import { startAttackedCloud, type AttackedCloud, type Json } from "#internal/test/support/attacked-cloud.ts";

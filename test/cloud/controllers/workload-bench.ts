@@ -2,7 +2,7 @@ import { resources, type Informer, type KubeClient } from "#cloud/kubeclient";
 import type { Clock } from "#shared/clock";
 import type { Condition, KubeObject, Node, Pod } from "#shared/kube";
 import { startDeploymentController } from "#internal/cloud/controllers/workloads/deployment.ts";
-import { startGarbageCollector } from "#internal/cloud/garbage/garbage-collector.ts";
+import { startGarbageCollector } from "#internal/cloud/controllers/garbage-collector/garbage-collector.ts";
 import { startReplicaSetController } from "#internal/cloud/controllers/workloads/replicaset.ts";
 import type { ControllerDeps } from "#internal/cloud/controllers/framework/controller.ts";
 import type { Deployment, ReplicaSet } from "#internal/cloud/controllers/framework/workloads.ts";
