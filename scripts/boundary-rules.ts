@@ -54,7 +54,7 @@ export const folderRules: readonly FolderRule[] = [
   { folders: ["cloud/certificates"], values: ["shared/**"] },
   { folders: ["cloud/controllers/framework"], values: ["shared/**", "cloud/kubeclient"] },
   {
-    folders: ["cloud/controllers/workloads", "cloud/scheduler"],
+    folders: ["cloud/controllers/workloads", "cloud/controllers/scheduler"],
     values: ["shared/**", "cloud/kubeclient", "cloud/controllers/framework"],
   },
   {
@@ -75,7 +75,7 @@ export const folderRules: readonly FolderRule[] = [
       "cloud/controllers/framework",
       "cloud/controllers/workloads",
       "cloud/controllers/garbage-collector",
-      "cloud/scheduler",
+      "cloud/controllers/scheduler",
     ],
   },
   { folders: ["cloud/nodeauth"], values: [...basics, "cloud/kubeclient", "cloud/controllers/framework"] },

@@ -13,7 +13,7 @@ import { startNamespaceController } from "./namespace.ts";
 import { startNodeLifecycleController } from "./node-lifecycle.ts";
 import { startPodGarbageCollector } from "./pod-gc.ts";
 import { startReplicaSetController } from "#cloud/controllers/workloads";
-import { startScheduler } from "#cloud/scheduler";
+import { startScheduler } from "#cloud/controllers/scheduler";
 import type { Deployment, ReplicaSet } from "#cloud/controllers/framework";
 
 export interface ControllersDeps {
