@@ -6,7 +6,7 @@ import { startCloudHub } from "#cloud/cloudhub";
 import { startControllers } from "#cloud/controllers";
 import { startDeviceController } from "#cloud/devicecontroller";
 import { startEdgeController } from "#cloud/edgecontroller";
-import { createKubeClient, type KubeOptions } from "#cloud/kubeclient";
+import { createKubeClient, type KubeOptions } from "#cloud/kube-client";
 import { startSyncController } from "#cloud/synccontroller";
 import { startTelemetry } from "#cloud/telemetry";
 import { Bus } from "#shared/bus";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { startApiServer, type ApiServer } from "#cloud/kube-api/server";
 import { ensureCertificates } from "#cloud/certificates";
 import { admitDevices } from "#cloud/devicecontroller";
-import type { KubeOptions } from "#cloud/kubeclient";
+import type { KubeOptions } from "#cloud/kube-client";
 import type { ProcessDeps } from "#shared/cli";
 import type { EmbeddedConfig } from "#shared/config";
 import type { ConnectionBudget } from "#shared/connections";

@@ -1,4 +1,4 @@
-import { resources, type KubeClient } from "#cloud/kubeclient";
+import { resources, type KubeClient } from "#cloud/kube-client";
 import { withKube } from "#cloud/operator";
 import type { Asked, Host, Operation } from "#shared/cli";
 import type { CloudConfig } from "#shared/config";

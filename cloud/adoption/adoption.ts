@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { resources, type KubeClient } from "#cloud/kubeclient";
+import { resources, type KubeClient } from "#cloud/kube-client";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import { describeError, UnavailableError } from "#shared/errors";

@@ -1,4 +1,4 @@
-import { KubeError, resources, type KubeClient } from "#cloud/kubeclient";
+import { KubeError, resources, type KubeClient } from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
 import { describeError, UnavailableError } from "#shared/errors";
 import { backoff } from "#shared/lifecycle";

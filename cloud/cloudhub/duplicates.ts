@@ -1,4 +1,4 @@
-import { resources, type KubeClient } from "#cloud/kubeclient";
+import { resources, type KubeClient } from "#cloud/kube-client";
 import { rfc3339, type Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import type { Event } from "#shared/kube";

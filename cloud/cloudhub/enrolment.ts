@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { KubeError } from "#cloud/kubeclient";
+import { KubeError } from "#cloud/kube-client";
 import { EnrolmentRefused, Limiter, type Enrolling, type Presented, type Wanted } from "#cloud/nodeaccess";
 import type { Clock } from "#shared/clock";
 import { describeError, ProtocolError, UnavailableError } from "#shared/errors";

@@ -1,5 +1,5 @@
 import type { CloudCertificates } from "#cloud/certificates";
-import type { KubeClient } from "#cloud/kubeclient";
+import type { KubeClient } from "#cloud/kube-client";
 import { Enrolling, NodeGate, startSweeper } from "#cloud/nodeaccess";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";

@@ -1,4 +1,4 @@
-import { resources, type Informer } from "#cloud/kubeclient";
+import { resources, type Informer } from "#cloud/kube-client";
 import { WorkQueue, type ControllerDeps, type LabelSelector } from "#cloud/controllers/framework";
 import { isSelectedBy } from "#cloud/controllers/workloads";
 import type { KubeObject } from "#shared/kube";

@@ -1,4 +1,4 @@
-import { KubeError, resources, type Informer, type ResourceType } from "#cloud/kubeclient";
+import { KubeError, resources, type Informer, type ResourceType } from "#cloud/kube-client";
 import { objectKey, type KubeObject, type Pod } from "#shared/kube";
 import type { ControllerDeps } from "#cloud/controllers/framework";
 import { endpointsLabels, selects, subsetsOf, type Service, type Subset } from "./endpoints-rules.ts";

@@ -1,4 +1,4 @@
-import { resources } from "#cloud/kubeclient";
+import { resources } from "#cloud/kube-client";
 import { asError } from "#shared/errors";
 import type { Event } from "#shared/kube";
 import type { ControllerDeps } from "#cloud/controllers/framework";

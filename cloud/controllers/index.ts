@@ -1,4 +1,4 @@
-import { resources, type Informer, type KubeClient, type ResourceType } from "#cloud/kubeclient";
+import { resources, type Informer, type KubeClient, type ResourceType } from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
 import type { KubeObject, Node, Pod } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";

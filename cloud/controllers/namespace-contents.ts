@@ -1,4 +1,4 @@
-import { KubeError, resources, type KubeClient, type ResourceType } from "#cloud/kubeclient";
+import { KubeError, resources, type KubeClient, type ResourceType } from "#cloud/kube-client";
 import type { KubeObject } from "#shared/kube";
 
 /** Owners before what they own, so that nothing is made anew meanwhile. */

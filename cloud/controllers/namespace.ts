@@ -1,4 +1,4 @@
-import { resources, type Informer, type ResourceType } from "#cloud/kubeclient";
+import { resources, type Informer, type ResourceType } from "#cloud/kube-client";
 import type { ConfigMap, KubeObject } from "#shared/kube";
 import type { ControllerDeps } from "#cloud/controllers/framework";
 import { emptyOf, hasStatus, namespacedTypes } from "./namespace-contents.ts";

@@ -1,4 +1,4 @@
-import { KubeError, resources, type Informer } from "#cloud/kubeclient";
+import { KubeError, resources, type Informer } from "#cloud/kube-client";
 import { rfc3339 } from "#shared/clock";
 import type { Lease, Node, Pod } from "#shared/kube";
 import type { ControllerDeps } from "#cloud/controllers/framework";

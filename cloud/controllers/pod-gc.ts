@@ -1,4 +1,4 @@
-import { KubeError, resources } from "#cloud/kubeclient";
+import { KubeError, resources } from "#cloud/kube-client";
 import type { Pod } from "#shared/kube";
 import type { ControllerDeps } from "#cloud/controllers/framework";
 import { WorkQueue } from "#cloud/controllers/framework";

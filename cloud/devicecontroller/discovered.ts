@@ -13,7 +13,7 @@ import {
 } from "#shared/kube";
 import { backoff } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import type { KubeClient, ResourceType } from "#cloud/kubeclient";
+import type { KubeClient, ResourceType } from "#cloud/kube-client";
 
 const label = "devices.kubeedge.io/discovered-by";
 const finder = "devices.kubeedge.io/discovered-on";

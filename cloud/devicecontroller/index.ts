@@ -4,7 +4,7 @@ import { contentDigest, objectKey, type Device, type DeviceModel } from "#shared
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { CloudCatalog } from "#shared/message";
-import type { Informer, KubeClient } from "#cloud/kubeclient";
+import type { Informer, KubeClient } from "#cloud/kube-client";
 import { Bindings, modelKeyOf, placeOf } from "./bindings.ts";
 import { DiscoveredDevices } from "./discovered.ts";
 import { Downstream } from "./downstream.ts";

@@ -1,4 +1,4 @@
-import type { Informer } from "#cloud/kubeclient";
+import type { Informer } from "#cloud/kube-client";
 import { objectKey, type Device, type DeviceModel } from "#shared/kube";
 import { modelKeyOf, nodeOf } from "./bindings.ts";
 import { hasStaleTwins, nothingNew, stateUnknown } from "./reports.ts";

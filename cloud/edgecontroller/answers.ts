@@ -1,4 +1,4 @@
-import { KubeError } from "#cloud/kubeclient";
+import { KubeError } from "#cloud/kube-client";
 import { asError, UnavailableError } from "#shared/errors";
 import type { KubeObject, Status } from "#shared/kube";
 import { ok } from "#shared/message";

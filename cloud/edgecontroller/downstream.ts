@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { Informer } from "#cloud/kubeclient";
+import type { Informer } from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import { contentDigest, edgeNodeLabel, type KubeObject, type Node, type Pod } from "#shared/kube";

@@ -1,4 +1,4 @@
-import { resources, type Informer, type KubeClient, type PatchOptions } from "#cloud/kubeclient";
+import { resources, type Informer, type KubeClient, type PatchOptions } from "#cloud/kube-client";
 import {
   bytesOf,
   judgeLabels,

@@ -1,4 +1,4 @@
-import { resources, type Informer, type KubeClient } from "#cloud/kubeclient";
+import { resources, type Informer, type KubeClient } from "#cloud/kube-client";
 import { bytesOf, largest, mirrorPodFault, mostMirrorPods, type WriteGate } from "#cloud/nodeauth";
 import { rfc3339, type Clock } from "#shared/clock";
 import { isMirrorPod, objectKey, type Pod } from "#shared/kube";

@@ -1,4 +1,4 @@
-import { resources, type KubeClient } from "#cloud/kubeclient";
+import { resources, type KubeClient } from "#cloud/kube-client";
 import {
   bytesOf,
   isSameEvent,

@@ -1,4 +1,4 @@
-import type { KubeClient, ResourceType } from "#cloud/kubeclient";
+import type { KubeClient, ResourceType } from "#cloud/kube-client";
 import type { KubeObject } from "#shared/kube";
 import { noNamespace } from "#shared/message";
 import { answerObject, forbidden, type Answer } from "./answers.ts";

@@ -1,4 +1,4 @@
-import type { KubeClient } from "#cloud/kubeclient";
+import type { KubeClient } from "#cloud/kube-client";
 import { emptyRecord, RecordStore, type NodeRecord } from "#cloud/nodeaccess";
 import {
   formatTable,

@@ -1,4 +1,4 @@
-import { resources, type KubeClient } from "#cloud/kubeclient";
+import { resources, type KubeClient } from "#cloud/kube-client";
 import { isDeleted, readRecord, RecordStore, type NodeRecord } from "#cloud/nodeaccess";
 import { describeError, ProtocolError } from "#shared/errors";
 import { edgeNodeLabel, type ConfigMap, type Lease, type Node } from "#shared/kube";

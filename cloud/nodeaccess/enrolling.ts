@@ -1,4 +1,4 @@
-import type { KubeClient } from "#cloud/kubeclient";
+import type { KubeClient } from "#cloud/kube-client";
 import { rfc3339, type Clock } from "#shared/clock";
 import { AppError } from "#shared/errors";
 import type { Node } from "#shared/kube";

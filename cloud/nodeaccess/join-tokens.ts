@@ -1,5 +1,5 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
-import { resources, type KubeClient } from "#cloud/kubeclient";
+import { resources, type KubeClient } from "#cloud/kube-client";
 import { UnavailableError } from "#shared/errors";
 import type { Secret } from "#shared/kube";
 import { accessNamespace } from "./node-record.ts";

@@ -1,4 +1,4 @@
-import { resources, type Informer, type KubeClient } from "#cloud/kubeclient";
+import { resources, type Informer, type KubeClient } from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
 import { describeError, ProtocolError } from "#shared/errors";
 import type { ConfigMap, Node } from "#shared/kube";

@@ -1,4 +1,4 @@
-import { KubeError, resources, type KubeClient } from "#cloud/kubeclient";
+import { KubeError, resources, type KubeClient } from "#cloud/kube-client";
 import { UnavailableError } from "#shared/errors";
 import type { ConfigMap, KubeObject, Node } from "#shared/kube";
 import {

@@ -1,4 +1,4 @@
-import { resources, type KubeClient } from "#cloud/kubeclient";
+import { resources, type KubeClient } from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
 import { AppError, describeError } from "#shared/errors";
 import type { ConfigMap, Node } from "#shared/kube";

@@ -1,5 +1,5 @@
 import { recordEvent, type EventDeps } from "#cloud/controllers/framework";
-import { resources } from "#cloud/kubeclient";
+import { resources } from "#cloud/kube-client";
 
 export interface NodeWarning {
   /** What it is about: of one node and topic there is one Event and one log line in a while. */

@@ -1,4 +1,4 @@
-import { KubeError } from "#cloud/kubeclient";
+import { KubeError } from "#cloud/kube-client";
 import type { KubeObject } from "#shared/kube";
 import type { NodeWarnings } from "./node-warnings.ts";
 import type { WriteBudget, WriteKind } from "./write-budget.ts";

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { createKubeClient, KubeError, type KubeClient, type KubeOptions } from "#cloud/kubeclient";
+import { createKubeClient, KubeError, type KubeClient, type KubeOptions } from "#cloud/kube-client";
 import { lockFile, lockHolder, type Host } from "#shared/cli";
 import type { CloudConfig } from "#shared/config";
 import { ConfigError, quote, UnavailableError } from "#shared/errors";

@@ -1,4 +1,4 @@
-import { resources, type Informer, type InformerHandler, type KubeClient } from "#cloud/kubeclient";
+import { resources, type Informer, type InformerHandler, type KubeClient } from "#cloud/kube-client";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import { compareVersions, type Node } from "#shared/kube";

@@ -1,4 +1,4 @@
-import { resources, KubeError, type KubeClient, type ObjectAt, type ResourceType } from "#cloud/kubeclient";
+import { resources, KubeError, type KubeClient, type ObjectAt, type ResourceType } from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import { backoff } from "#shared/lifecycle";

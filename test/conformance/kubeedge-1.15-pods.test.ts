@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { resources } from "#cloud/kubeclient";
+import { resources } from "#cloud/kube-client";
 import { openStore } from "#edge/store";
 import type { Pod } from "#shared/kube";
 import { newMessage, type PodVerdict, type WireMessage } from "#shared/message";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { resources } from "#cloud/kubeclient";
+import { resources } from "#cloud/kube-client";
 import type { KubeObject } from "#shared/kube";
 import { decode, encode, type WireMessage } from "#shared/message";
 import { needsAck, sortUpstream } from "#internal/cloud/cloudhub/routing.ts";

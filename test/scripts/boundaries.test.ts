@@ -7,7 +7,7 @@ const planted: readonly (readonly [what: string, file: string, text: string, vio
   [
     "edge importing cloud",
     "edge/edged/a.ts",
-    'import type { X } from "#cloud/kubeclient";',
+    'import type { X } from "#cloud/kube-client";',
     "not allowed here",
   ],
   [

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { KubeError } from "#cloud/kubeclient";
+import { KubeError } from "#cloud/kube-client";
 import { databaseName } from "#internal/cloud/adoption/database-name.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { resources } from "#cloud/kubeclient";
+import { resources } from "#cloud/kube-client";
 import { startEdgeHub } from "#edge/edgehub";
 import { openStore } from "#edge/store";
 import { Bus } from "#shared/bus";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { connect } from "node:tls";
-import { KubeError, resources } from "#cloud/kubeclient";
+import { KubeError, resources } from "#cloud/kube-client";
 import { emptyRecord, JoinTokens, sweep } from "#cloud/nodeaccess";
 import {
   createNodeRequest,

@@ -2,7 +2,7 @@ import { request } from "node:https";
 import { join } from "node:path";
 import { WebSocket } from "ws";
 import type { HubConfig } from "#cloud/cloudhub";
-import { createKubeClient, resources, type KubeClient } from "#cloud/kubeclient";
+import { createKubeClient, resources, type KubeClient } from "#cloud/kube-client";
 import { RecordStore } from "#cloud/nodeaccess";
 import { systemClock } from "#shared/clock";
 import { databaseHeader } from "#shared/message";

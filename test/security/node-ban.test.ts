@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { connect } from "node:tls";
 import { emptyRecord, recordName, type NodeRecord } from "#internal/cloud/nodeaccess/node-record.ts";
-import { resources } from "#cloud/kubeclient";
+import { resources } from "#cloud/kube-client";
 import type { ConfigMap } from "#shared/kube";
 import { closeCodes } from "#shared/message";
 import { createNodeRequest, identifyCertificate, type KeyPair } from "#shared/pki";

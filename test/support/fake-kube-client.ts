@@ -1,5 +1,5 @@
 import { jsonPatch } from "#cloud/kube-api/rules";
-import { KubeError } from "#cloud/kubeclient";
+import { KubeError } from "#cloud/kube-client";
 import type {
   CallOptions,
   Informer,
@@ -11,7 +11,7 @@ import type {
   PatchOptions,
   RemoveOptions,
   ResourceType,
-} from "#cloud/kubeclient";
+} from "#cloud/kube-client";
 import type { Json, JsonObject } from "#cloud/kube-api/schema";
 import { rfc3339, type Clock } from "#shared/clock";
 import { objectKey, type KubeObject } from "#shared/kube";

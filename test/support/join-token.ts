@@ -1,4 +1,4 @@
-import type { KubeClient } from "#cloud/kubeclient";
+import type { KubeClient } from "#cloud/kube-client";
 import { hashOfJwt, JoinTokens, newTokenId } from "#cloud/nodeaccess";
 import { createToken, splitToken, type Authority } from "#shared/pki";
 

@@ -1,4 +1,4 @@
-import type { Informer, KubeClient } from "#cloud/kubeclient";
+import type { Informer, KubeClient } from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
 import type { KubeObject, Node, Pod } from "#shared/kube";
 import type { Logger } from "#shared/log";

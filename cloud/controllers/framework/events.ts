@@ -1,4 +1,4 @@
-import { resources, type KubeClient, type ResourceType } from "#cloud/kubeclient";
+import { resources, type KubeClient, type ResourceType } from "#cloud/kube-client";
 import { rfc3339, type Clock } from "#shared/clock";
 import { asError } from "#shared/errors";
 import type { Event, KubeObject } from "#shared/kube";

@@ -1,5 +1,5 @@
 import { builtinKinds } from "#cloud/kube-api/kinds";
-import { resources, type Informer, type KubeClient, type ResourceType } from "#cloud/kubeclient";
+import { resources, type Informer, type KubeClient, type ResourceType } from "#cloud/kube-client";
 import type { Condition, KubeObject, OwnerReference } from "#shared/kube";
 
 /** A kind of object, and the copy that is kept of its objects. */

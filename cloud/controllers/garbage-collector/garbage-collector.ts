@@ -1,4 +1,4 @@
-import { KubeError, type KubeClient, type ObjectAt, type ResourceType } from "#cloud/kubeclient";
+import { KubeError, type KubeClient, type ObjectAt, type ResourceType } from "#cloud/kube-client";
 import { objectKey, type KubeObject, type OwnerReference } from "#shared/kube";
 import {
   recordEvent,

@@ -1,4 +1,4 @@
-import { resources } from "#cloud/kubeclient";
+import { resources } from "#cloud/kube-client";
 import { hashLabel, templateText } from "./deployment-template.ts";
 import { controlledBy } from "./replicaset-ownership.ts";
 import type { Deployment, ReplicaSet } from "#cloud/controllers/framework";

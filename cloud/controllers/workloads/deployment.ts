@@ -1,4 +1,4 @@
-import { KubeError, resources } from "#cloud/kubeclient";
+import { KubeError, resources } from "#cloud/kube-client";
 import { objectKey, type Pod } from "#shared/kube";
 import type { ControllerDeps, StartController } from "#cloud/controllers/framework";
 import {

@@ -1,4 +1,4 @@
-import type { Informer, KubeClient, ResourceType } from "#cloud/kubeclient";
+import type { Informer, KubeClient, ResourceType } from "#cloud/kube-client";
 import { objectKey, type KubeObject, type OwnerReference } from "#shared/kube";
 import type { LabelSelector } from "#cloud/controllers/framework";
 

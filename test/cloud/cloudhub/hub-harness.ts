@@ -1,7 +1,7 @@
 import { WebSocket } from "ws";
 import { ensureCertificates } from "#cloud/certificates";
 import { startCloudHub, type CloudHub, type HubConfig } from "#cloud/cloudhub";
-import type { KubeClient } from "#cloud/kubeclient";
+import type { KubeClient } from "#cloud/kube-client";
 import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
 import {

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { createKubeClient, resources, type KubeClient } from "#cloud/kubeclient";
+import { createKubeClient, resources, type KubeClient } from "#cloud/kube-client";
 import type { ControllerDeps } from "#internal/cloud/controllers/framework/controller.ts";
 import type { Deployment, ReplicaSet } from "#internal/cloud/controllers/framework/workloads.ts";
 import { startTestServer, type TestServer } from "#internal/test/support/api-server.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { resources } from "#cloud/kubeclient";
+import { resources } from "#cloud/kube-client";
 import { startControllers } from "#cloud/controllers";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import type { KubeObject, Pod } from "#shared/kube";

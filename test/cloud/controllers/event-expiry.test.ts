@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { resources } from "#cloud/kubeclient";
+import { resources } from "#cloud/kube-client";
 import { startEventExpiry } from "#internal/cloud/controllers/event-expiry.ts";
 import { recordEvent } from "#internal/cloud/controllers/framework/events.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";

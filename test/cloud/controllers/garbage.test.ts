@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
-import { createKubeClient, resources, type KubeClient, type ResourceType } from "#cloud/kubeclient";
+import { createKubeClient, resources, type KubeClient, type ResourceType } from "#cloud/kube-client";
 import { systemClock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
 import { startTestServer } from "#internal/test/support/api-server.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { resources } from "#cloud/kubeclient";
+import { resources } from "#cloud/kube-client";
 import { startEndpointsController } from "#internal/cloud/controllers/endpoints.ts";
 import { startNamespaceController } from "#internal/cloud/controllers/namespace.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { resources } from "#cloud/kubeclient";
+import { resources } from "#cloud/kube-client";
 import { startNodeLifecycleController } from "#internal/cloud/controllers/node-lifecycle.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { resources } from "#cloud/kubeclient";
+import { resources } from "#cloud/kube-client";
 import { startPodGarbageCollector } from "#internal/cloud/controllers/pod-gc.ts";
 import { startScheduler } from "#internal/cloud/controllers/scheduler/scheduler.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";

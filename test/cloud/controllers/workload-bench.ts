@@ -1,4 +1,4 @@
-import { resources, type Informer, type KubeClient } from "#cloud/kubeclient";
+import { resources, type Informer, type KubeClient } from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
 import type { Condition, KubeObject, Node, Pod } from "#shared/kube";
 import { startDeploymentController } from "#internal/cloud/controllers/workloads/deployment.ts";

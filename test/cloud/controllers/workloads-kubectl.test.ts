@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { createKubeClient, resources } from "#cloud/kubeclient";
+import { createKubeClient, resources } from "#cloud/kube-client";
 import { systemClock } from "#shared/clock";
 import type { Pod } from "#shared/kube";
 import { startTestServer } from "#internal/test/support/api-server.ts";

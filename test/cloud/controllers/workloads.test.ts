@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { KubeError, resources } from "#cloud/kubeclient";
+import { KubeError, resources } from "#cloud/kube-client";
 import { systemClock } from "#shared/clock";
 import type { Event, Pod } from "#shared/kube";
 import type { Deployment, ReplicaSet } from "#internal/cloud/controllers/framework/workloads.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { resources } from "#cloud/kubeclient";
+import { resources } from "#cloud/kube-client";
 import type { DeliveredObject } from "#shared/message";
 import { device, model, startCloud } from "./harness.ts";
 

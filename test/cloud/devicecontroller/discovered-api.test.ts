@@ -3,7 +3,7 @@ import { join } from "node:path";
 import deviceCrd from "#conf/crds/devices_v1beta1_device.yaml" with { type: "text" };
 import deviceModelCrd from "#conf/crds/devices_v1beta1_devicemodel.yaml" with { type: "text" };
 import { admitDevices } from "#cloud/devicecontroller";
-import { createKubeClient, resources } from "#cloud/kubeclient";
+import { createKubeClient, resources } from "#cloud/kube-client";
 import { systemClock } from "#shared/clock";
 import type { Device } from "#shared/kube";
 import { DiscoveredDevices, readDiscovered } from "#internal/cloud/devicecontroller/discovered.ts";

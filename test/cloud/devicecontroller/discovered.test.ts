@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { KubeError, resources } from "#cloud/kubeclient";
+import { KubeError, resources } from "#cloud/kube-client";
 import type { Device, DeviceModel } from "#shared/kube";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { FakeKubeClient, type FakeCall } from "#internal/test/support/fake-kube-client.ts";

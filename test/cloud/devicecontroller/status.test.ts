@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { KubeError, resources } from "#cloud/kubeclient";
+import { KubeError, resources } from "#cloud/kube-client";
 import type { Device, TwinValue } from "#shared/kube";
 import { device, model, startCloud, type Cloud } from "./harness.ts";
 

@@ -1,5 +1,5 @@
 import { startEdgeController, type EdgeControllerPort } from "#cloud/edgecontroller";
-import { resources } from "#cloud/kubeclient";
+import { resources } from "#cloud/kube-client";
 import { Bus } from "#shared/bus";
 import type { Pod } from "#shared/kube";
 import type { CloudCatalog, DeliveredObject, WireMessage } from "#shared/message";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { resources } from "#cloud/kubeclient";
+import { resources } from "#cloud/kube-client";
 import { contentDigest, type KubeObject, type Pod } from "#shared/kube";
 import { pod, putConfig, startCloud } from "./cloud-harness.ts";
 

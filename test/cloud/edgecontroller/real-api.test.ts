@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { startEdgeController, type EdgeControllerPort } from "#cloud/edgecontroller";
-import { createKubeClient, resources } from "#cloud/kubeclient";
+import { createKubeClient, resources } from "#cloud/kube-client";
 import { startSyncController, type SyncControllerPort } from "#cloud/synccontroller";
 import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";

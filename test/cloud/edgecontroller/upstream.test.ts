@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { resources } from "#cloud/kubeclient";
+import { resources } from "#cloud/kube-client";
 import { UnavailableError } from "#shared/errors";
 import type { KubeObject, Lease, Pod } from "#shared/kube";
 import { pod, putConfig, startCloud } from "./cloud-harness.ts";

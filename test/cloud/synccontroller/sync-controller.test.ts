@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { resources } from "#cloud/kubeclient";
+import { resources } from "#cloud/kube-client";
 import { startSyncController } from "#cloud/synccontroller";
 import { Bus, type Port } from "#shared/bus";
 import { UnavailableError } from "#shared/errors";

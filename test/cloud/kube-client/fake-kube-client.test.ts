@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { resources } from "#cloud/kubeclient";
+import { resources } from "#cloud/kube-client";
 import type { Node, Pod } from "#shared/kube";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
 

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { createKubeClient, resources } from "#cloud/kubeclient";
+import { createKubeClient, resources } from "#cloud/kube-client";
 import { systemClock, type Clock } from "#shared/clock";
 import type { ConfigMap } from "#shared/kube";
 import { eventually } from "#internal/scripts/service.ts";

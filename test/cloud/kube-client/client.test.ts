@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createKubeClient, KubeError, resources, type KubeClient } from "#cloud/kubeclient";
+import { createKubeClient, KubeError, resources, type KubeClient } from "#cloud/kube-client";
 import { systemClock } from "#shared/clock";
 import type { ConfigMap } from "#shared/kube";
 import { adminToken, startTestServer } from "#internal/test/support/api-server.ts";

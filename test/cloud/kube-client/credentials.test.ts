@@ -5,7 +5,7 @@ import { createSecureServer } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import type { TLSSocket } from "node:tls";
-import { createKubeClient, resources, type KubeOptions } from "#cloud/kubeclient";
+import { createKubeClient, resources, type KubeOptions } from "#cloud/kube-client";
 import { systemClock } from "#shared/clock";
 import type { ConfigMap } from "#shared/kube";
 import { createAuthority, type Authority, type KeyPair } from "#shared/pki";
