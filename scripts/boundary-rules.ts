@@ -46,7 +46,7 @@ export const folderRules: readonly FolderRule[] = [
     values: ["shared/**", "cloud/kube-client", "cloud/nodeaccess", "cloud/operator"],
   },
   {
-    folders: ["cloud/cloudhub"],
+    folders: ["cloud/cloud-hub"],
     values: ["shared/**", "cloud/certificates", "cloud/kube-client", "cloud/nodeaccess"],
   },
   { folders: ["edge/check"], values: ["shared/**", "edge/runtime", "edge/store"] },
@@ -154,7 +154,7 @@ export const doors: readonly Door[] = [
   { library: "mqtt-packet", folders: ["edge/broker", "edge/eventbus"] },
   { library: "@peculiar/", folders: ["shared/pki"] },
   { library: "reflect-metadata", folders: ["shared/pki"] },
-  { library: "ws", folders: ["cloud/cloudhub", "edge/edgehub", "edge/mqttsockets"] },
+  { library: "ws", folders: ["cloud/cloud-hub", "edge/edgehub", "edge/mqttsockets"] },
 ];
 
 /** Folders that may be imported by inner path (through `#internal/…`): tests alone. */

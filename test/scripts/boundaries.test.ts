@@ -3,7 +3,7 @@ import { findViolations } from "#internal/scripts/boundary-check.ts";
 import { readImports } from "#internal/scripts/boundary-imports.ts";
 
 const planted: readonly (readonly [what: string, file: string, text: string, violation: string])[] = [
-  ["cloud importing edge", "cloud/cloudhub/a.ts", 'import { x } from "#edge/store";', "not allowed here"],
+  ["cloud importing edge", "cloud/cloud-hub/a.ts", 'import { x } from "#edge/store";', "not allowed here"],
   [
     "edge importing cloud",
     "edge/edged/a.ts",
@@ -49,7 +49,7 @@ const planted: readonly (readonly [what: string, file: string, text: string, vio
   ],
   [
     "a second door to a scoped library",
-    "cloud/cloudhub/a.ts",
+    "cloud/cloud-hub/a.ts",
     'import * as k from "@kubernetes/client-node";',
     "its door",
   ],
@@ -143,7 +143,7 @@ export interface CloudCatalog {
     ["shared/message/catalog.ts", catalog],
     ["edge/edged/a.ts", 'port.on("pod.changed", hear);\nport.ask(\n  "pod.list", {});'],
     ["edge/metamanager/a.ts", 'void port.emit("pod.changed", x);'],
-    ["cloud/cloudhub/a.ts", 'port.emit("node.gone", x);\nport.on("node.gone", y);'],
+    ["cloud/cloud-hub/a.ts", 'port.emit("node.gone", x);\nport.on("node.gone", y);'],
   ]);
   expect(findViolations(sources)).toEqual([
     'shared/message/catalog.ts: no edge module calls answer("pod.list")',

@@ -9,7 +9,7 @@ import {
   readCertificate,
   splitToken,
 } from "#shared/pki";
-import { startHarness } from "#internal/test/cloud/cloudhub/hub-harness.ts";
+import { startHarness } from "#internal/test/cloud/cloud-hub/hub-harness.ts";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
 import { makeJoinToken } from "#internal/test/support/join-token.ts";
 import { askCertificate, dial, eventually, joinNode, startClouds } from "./joining.ts";

@@ -1,13 +1,13 @@
 import { request } from "node:https";
 import { join } from "node:path";
 import { WebSocket } from "ws";
-import type { HubConfig } from "#cloud/cloudhub";
+import type { HubConfig } from "#cloud/cloud-hub";
 import { createKubeClient, resources, type KubeClient } from "#cloud/kube-client";
 import { RecordStore } from "#cloud/nodeaccess";
 import { systemClock } from "#shared/clock";
 import { databaseHeader } from "#shared/message";
 import { createNodeRequest, toPem, type Authority, type KeyPair } from "#shared/pki";
-import { startHarness, type Harness } from "#internal/test/cloud/cloudhub/hub-harness.ts";
+import { startHarness, type Harness } from "#internal/test/cloud/cloud-hub/hub-harness.ts";
 import { startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
 import { makeJoinToken, type MadeToken, type TokenWish } from "#internal/test/support/join-token.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import type { CloudHub } from "#cloud/cloudhub";
+import type { CloudHub } from "#cloud/cloud-hub";
 import { createNodeRequest, loadAuthority, splitToken, type Authority, type KeyPair } from "#shared/pki";
 import { startService, type Service } from "#internal/scripts/service.ts";
-import type { Harness } from "#internal/test/cloud/cloudhub/hub-harness.ts";
+import type { Harness } from "#internal/test/cloud/cloud-hub/hub-harness.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { askCertificate, dial, eventually } from "./joining.ts";
 

@@ -1,6 +1,6 @@
 import { WebSocket } from "ws";
 import { ensureCertificates } from "#cloud/certificates";
-import { startCloudHub, type CloudHub, type HubConfig } from "#cloud/cloudhub";
+import { startCloudHub, type CloudHub, type HubConfig } from "#cloud/cloud-hub";
 import type { KubeClient } from "#cloud/kube-client";
 import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";

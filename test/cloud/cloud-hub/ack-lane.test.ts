@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { AckLane } from "#internal/cloud/cloudhub/ack-lane.ts";
-import { needsAck } from "#internal/cloud/cloudhub/routing.ts";
+import { AckLane } from "#internal/cloud/cloud-hub/ack-lane.ts";
+import { needsAck } from "#internal/cloud/cloud-hub/routing.ts";
 import { newMessage, type DeliveredObject, type WireMessage } from "#shared/message";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { stamp } from "./hub-harness.ts";
