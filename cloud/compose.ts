@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { startAdoption } from "#cloud/adoption";
-import { ensureCertificates, type CloudCertificates } from "#cloud/certificates";
+import { ensureCertificates, type CloudCertificates } from "#cloud/cloud-hub/certificates";
 import { startCloudHub } from "#cloud/cloud-hub";
 import { startControllers } from "#cloud/controllers";
 import { startDeviceController } from "#cloud/devicecontroller";

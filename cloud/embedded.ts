@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { startApiServer, type ApiServer } from "#cloud/kube-api/server";
-import { ensureCertificates } from "#cloud/certificates";
+import { ensureCertificates } from "#cloud/cloud-hub/certificates";
 import { admitDevices } from "#cloud/devicecontroller";
 import type { KubeOptions } from "#cloud/kube-client";
 import type { ProcessDeps } from "#shared/cli";

@@ -1,5 +1,5 @@
 import { adoptOperation } from "#cloud/adoption";
-import { newCaOperation } from "#cloud/certificates";
+import { newCaOperation } from "#cloud/cloud-hub/certificates";
 import { checkCloud, cloudPrivatePlaces } from "#cloud/check";
 import {
   backupOperation,

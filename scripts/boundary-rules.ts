@@ -47,11 +47,11 @@ export const folderRules: readonly FolderRule[] = [
   },
   {
     folders: ["cloud/cloud-hub"],
-    values: ["shared/**", "cloud/certificates", "cloud/kube-client", "cloud/nodeaccess"],
+    values: ["shared/**", "cloud/cloud-hub/certificates", "cloud/kube-client", "cloud/nodeaccess"],
   },
   { folders: ["edge/check"], values: ["shared/**", "edge/runtime", "edge/store"] },
   { folders: ["cloud/adoption"], values: ["shared/**", "cloud/kube-client", "cloud/operator"] },
-  { folders: ["cloud/certificates"], values: ["shared/**"] },
+  { folders: ["cloud/cloud-hub/certificates"], values: ["shared/**"] },
   { folders: ["cloud/controllers/framework"], values: ["shared/**", "cloud/kube-client"] },
   {
     folders: ["cloud/controllers/workloads", "cloud/controllers/scheduler"],
@@ -115,7 +115,7 @@ export const fileRules: Readonly<Record<string, FolderRule>> = {
     folders: [],
     values: [
       "cloud/adoption",
-      "cloud/certificates",
+      "cloud/cloud-hub/certificates",
       "cloud/check",
       "cloud/maintenance",
       "cloud/node",

@@ -5,7 +5,7 @@ import type { Clock } from "#shared/clock";
 import { describeError, ProtocolError, UnavailableError } from "#shared/errors";
 import { Seldom, type Logger } from "#shared/log";
 import { fromPem, inspectToken, type Authority, type SignedRequest, type TokenVerdict } from "#shared/pki";
-import type { CloudCertificates } from "#cloud/certificates";
+import type { CloudCertificates } from "#cloud/cloud-hub/certificates";
 import { isNodeName, isTrusted, peerOf, refusePeer, type Peer } from "./identity.ts";
 
 /** A request for RSA of 8192 bits has 3 KiB. */

@@ -1,4 +1,4 @@
-import type { CloudCertificates } from "#cloud/certificates";
+import type { CloudCertificates } from "#cloud/cloud-hub/certificates";
 import type { KubeClient } from "#cloud/kube-client";
 import { Enrolling, NodeGate, startSweeper } from "#cloud/nodeaccess";
 import type { Port } from "#shared/bus";

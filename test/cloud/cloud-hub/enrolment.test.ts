@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ensureCertificates } from "#cloud/certificates";
+import { ensureCertificates } from "#cloud/cloud-hub/certificates";
 import { createNodeRequest, fromPem, readCertificate, toPem } from "#shared/pki";
 import { makeJoinToken } from "#internal/test/support/join-token.ts";
 import { clientPair, startHarness, type Harness } from "./hub-harness.ts";

@@ -1,5 +1,5 @@
 import { WebSocket } from "ws";
-import { ensureCertificates } from "#cloud/certificates";
+import { ensureCertificates } from "#cloud/cloud-hub/certificates";
 import { startCloudHub, type CloudHub, type HubConfig } from "#cloud/cloud-hub";
 import type { KubeClient } from "#cloud/kube-client";
 import { Bus } from "#shared/bus";
