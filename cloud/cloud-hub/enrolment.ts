@@ -1,6 +1,12 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { KubeError } from "#cloud/kube-client";
-import { EnrolmentRefused, Limiter, type Enrolling, type Presented, type Wanted } from "#cloud/nodeaccess";
+import {
+  EnrolmentRefused,
+  Limiter,
+  type Enrolling,
+  type Presented,
+  type Wanted,
+} from "#cloud/cloud-hub/node-access";
 import type { Clock } from "#shared/clock";
 import { describeError, ProtocolError, UnavailableError } from "#shared/errors";
 import { Seldom, type Logger } from "#shared/log";

@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import { STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 import { WebSocketServer, type WebSocket } from "ws";
-import type { NodeGate } from "#cloud/nodeaccess";
+import type { NodeGate } from "#cloud/cloud-hub/node-access";
 import type { Clock } from "#shared/clock";
 import { quote, UnavailableError } from "#shared/errors";
 import { Seldom, type Logger } from "#shared/log";

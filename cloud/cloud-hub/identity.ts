@@ -1,5 +1,5 @@
 import type { TLSSocket } from "node:tls";
-import { isNodeName, type ShownCertificate } from "#cloud/nodeaccess";
+import { isNodeName, type ShownCertificate } from "#cloud/cloud-hub/node-access";
 import { quote } from "#shared/errors";
 import { identifyCertificate, isSignedBy, readCertificate, type CertificateInfo } from "#shared/pki";
 

@@ -1,6 +1,6 @@
 import type { CloudCertificates } from "#cloud/cloud-hub/certificates";
 import type { KubeClient } from "#cloud/kube-client";
-import { Enrolling, NodeGate, startSweeper } from "#cloud/nodeaccess";
+import { Enrolling, NodeGate, startSweeper } from "#cloud/cloud-hub/node-access";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import type { IncomingMessage, ServerResponse } from "node:http";

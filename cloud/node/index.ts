@@ -1,5 +1,5 @@
 import type { KubeClient } from "#cloud/kube-client";
-import { emptyRecord, RecordStore, type NodeRecord } from "#cloud/nodeaccess";
+import { emptyRecord, RecordStore, type NodeRecord } from "#cloud/cloud-hub/node-access";
 import {
   formatTable,
   readChoice,

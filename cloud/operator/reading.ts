@@ -1,4 +1,4 @@
-import { isNodeName } from "#cloud/nodeaccess";
+import { isNodeName } from "#cloud/cloud-hub/node-access";
 import type { Asked } from "#shared/cli";
 import { ConfigError, nearest, quote } from "#shared/errors";
 

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { hashOfJwt, JoinTokens, newTokenId, type JoinToken } from "#cloud/nodeaccess";
+import { hashOfJwt, JoinTokens, newTokenId, type JoinToken } from "#cloud/cloud-hub/node-access";
 import {
   formatTable,
   readChoice,

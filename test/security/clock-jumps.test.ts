@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { CloudCertificates } from "#cloud/cloud-hub/certificates";
-import { Enrolling, sweep } from "#cloud/nodeaccess";
+import { Enrolling, sweep } from "#cloud/cloud-hub/node-access";
 import { EnrolmentEndpoint } from "#internal/cloud/cloud-hub/enrolment.ts";
 import { listNodes } from "#internal/cloud/node/listing.ts";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { connect } from "node:tls";
 import { KubeError, resources } from "#cloud/kube-client";
-import { emptyRecord, JoinTokens, sweep } from "#cloud/nodeaccess";
+import { emptyRecord, JoinTokens, sweep } from "#cloud/cloud-hub/node-access";
 import {
   createNodeRequest,
   createToken,

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { WebSocket } from "ws";
 import type { HubConfig } from "#cloud/cloud-hub";
 import { createKubeClient, resources, type KubeClient } from "#cloud/kube-client";
-import { RecordStore } from "#cloud/nodeaccess";
+import { RecordStore } from "#cloud/cloud-hub/node-access";
 import { systemClock } from "#shared/clock";
 import { databaseHeader } from "#shared/message";
 import { createNodeRequest, toPem, type Authority, type KeyPair } from "#shared/pki";

@@ -1,6 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { connect } from "node:tls";
-import { emptyRecord, recordName, type NodeRecord } from "#internal/cloud/nodeaccess/node-record.ts";
+import {
+  emptyRecord,
+  recordName,
+  type NodeRecord,
+} from "#internal/cloud/cloud-hub/node-access/node-record.ts";
 import { resources } from "#cloud/kube-client";
 import type { ConfigMap } from "#shared/kube";
 import { closeCodes } from "#shared/message";

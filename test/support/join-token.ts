@@ -1,5 +1,5 @@
 import type { KubeClient } from "#cloud/kube-client";
-import { hashOfJwt, JoinTokens, newTokenId } from "#cloud/nodeaccess";
+import { hashOfJwt, JoinTokens, newTokenId } from "#cloud/cloud-hub/node-access";
 import { createToken, splitToken, type Authority } from "#shared/pki";
 
 export interface TokenWish {
