@@ -5,7 +5,7 @@ import { ensureCertificates, type CloudCertificates } from "#cloud/cloud-hub/cer
 import { startCloudHub } from "#cloud/cloud-hub";
 import { startControllers } from "#cloud/controllers";
 import { startDeviceController } from "#cloud/devicecontroller";
-import { startEdgeController } from "#cloud/edgecontroller";
+import { startEdgeController } from "#cloud/edge-controller";
 import { createKubeClient, type KubeOptions } from "#cloud/kube-client";
 import { startSyncController } from "#cloud/synccontroller";
 import { startTelemetry } from "#cloud/telemetry";

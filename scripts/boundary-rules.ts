@@ -80,7 +80,7 @@ export const folderRules: readonly FolderRule[] = [
   },
   { folders: ["cloud/nodeauth"], values: [...basics, "cloud/kube-client", "cloud/controllers/framework"] },
   {
-    folders: ["cloud/edgecontroller"],
+    folders: ["cloud/edge-controller"],
     values: ["shared/**", "cloud/kube-client", "cloud/nodeauth"],
   },
   {

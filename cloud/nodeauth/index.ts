@@ -1,4 +1,4 @@
-/** What a node may do with its certificate, and how much of it: rules, applied by `cloud/edgecontroller`. */
+/** What a node may do with its certificate, and how much of it: rules, applied by `cloud/edge-controller`. */
 export { isSameEvent, isToldAlready, readNodeEvent, type EventSubject, type ReadEvent } from "./events.ts";
 export { isNodeLabel, judgeLabels, type JudgedLabels } from "./labels.ts";
 export { mirrorPodFault } from "./mirror-pod.ts";

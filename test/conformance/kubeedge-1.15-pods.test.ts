@@ -7,7 +7,7 @@ import { newMessage, type PodVerdict, type WireMessage } from "#shared/message";
 import { judgeReply } from "#internal/edge/edgehub/verdict.ts";
 import { Downstream } from "#internal/edge/metamanager/downstream.ts";
 import { PodCheck } from "#internal/edge/metamanager/pod-check.ts";
-import { startCloud } from "#internal/test/cloud/edgecontroller/cloud-harness.ts";
+import { startCloud } from "#internal/test/cloud/edge-controller/cloud-harness.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import recorded from "./golden/kubeedge-1.15-pod-questions.json" with { type: "json" };

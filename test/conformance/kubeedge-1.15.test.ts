@@ -3,7 +3,7 @@ import { resources } from "#cloud/kube-client";
 import type { KubeObject } from "#shared/kube";
 import { decode, encode, type WireMessage } from "#shared/message";
 import { needsAck, sortUpstream } from "#internal/cloud/cloud-hub/routing.ts";
-import { startCloud, type Cloud } from "#internal/test/cloud/edgecontroller/cloud-harness.ts";
+import { startCloud, type Cloud } from "#internal/test/cloud/edge-controller/cloud-harness.ts";
 import recorded from "./golden/kubeedge-1.15-edgecontroller.json" with { type: "json" };
 
 /** What a KubeEdge 1.15 cloudcore and edgecore said to each other, against what we say. */

@@ -1,4 +1,4 @@
-import { startEdgeController, type EdgeControllerPort } from "#cloud/edgecontroller";
+import { startEdgeController, type EdgeControllerPort } from "#cloud/edge-controller";
 import { resources } from "#cloud/kube-client";
 import { Bus } from "#shared/bus";
 import type { Pod } from "#shared/kube";

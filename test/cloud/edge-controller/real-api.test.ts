@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { startEdgeController, type EdgeControllerPort } from "#cloud/edgecontroller";
+import { startEdgeController, type EdgeControllerPort } from "#cloud/edge-controller";
 import { createKubeClient, resources } from "#cloud/kube-client";
 import { startSyncController, type SyncControllerPort } from "#cloud/synccontroller";
 import { Bus } from "#shared/bus";
