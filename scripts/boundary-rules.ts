@@ -78,10 +78,13 @@ export const folderRules: readonly FolderRule[] = [
       "cloud/controllers/scheduler",
     ],
   },
-  { folders: ["cloud/nodeauth"], values: [...basics, "cloud/kube-client", "cloud/controllers/framework"] },
+  {
+    folders: ["cloud/edge-controller/node-authorization"],
+    values: [...basics, "cloud/kube-client", "cloud/controllers/framework"],
+  },
   {
     folders: ["cloud/edge-controller"],
-    values: ["shared/**", "cloud/kube-client", "cloud/nodeauth"],
+    values: ["shared/**", "cloud/kube-client", "cloud/edge-controller/node-authorization"],
   },
   {
     folders: ["cloud/**"],

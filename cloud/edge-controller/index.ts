@@ -1,5 +1,11 @@
 import { resources, type Informer, type InformerHandler, type KubeClient } from "#cloud/kube-client";
-import { isForeignNode, NodeWarnings, WriteBudget, WriteGate, type EventSubject } from "#cloud/nodeauth";
+import {
+  isForeignNode,
+  NodeWarnings,
+  WriteBudget,
+  WriteGate,
+  type EventSubject,
+} from "#cloud/edge-controller/node-authorization";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import { edgeNodeLabel, type KubeObject, type Node, type Pod } from "#shared/kube";

@@ -7,7 +7,7 @@ import {
   specToRegister,
   type NodeWarnings,
   type WriteGate,
-} from "#cloud/nodeauth";
+} from "#cloud/edge-controller/node-authorization";
 import { edgeNodeLabel, type KubeObject, type Lease, type Node } from "#shared/kube";
 import { leaseNamespace } from "#shared/message";
 import { answerObject, badRequest, done, forbidden, isKubeError, type Answer } from "./answers.ts";

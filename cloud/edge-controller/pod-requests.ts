@@ -1,5 +1,11 @@
 import { resources, type Informer, type KubeClient } from "#cloud/kube-client";
-import { bytesOf, largest, mirrorPodFault, mostMirrorPods, type WriteGate } from "#cloud/nodeauth";
+import {
+  bytesOf,
+  largest,
+  mirrorPodFault,
+  mostMirrorPods,
+  type WriteGate,
+} from "#cloud/edge-controller/node-authorization";
 import { rfc3339, type Clock } from "#shared/clock";
 import { isMirrorPod, objectKey, type Pod } from "#shared/kube";
 import { answerObject, badRequest, done, forbidden, isKubeError, notFound, type Answer } from "./answers.ts";

@@ -9,7 +9,7 @@ import {
   tokenFault,
   type EventSubject,
   type WriteGate,
-} from "#cloud/nodeauth";
+} from "#cloud/edge-controller/node-authorization";
 import type { KubeObject, Pod } from "#shared/kube";
 import { answerObject, badRequest, done, forbidden, isKubeError, notFound, type Answer } from "./answers.ts";
 import { isRecord, readObject } from "./content.ts";

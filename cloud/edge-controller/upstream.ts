@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { bytesOf } from "#cloud/nodeauth";
+import { bytesOf } from "#cloud/edge-controller/node-authorization";
 import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";

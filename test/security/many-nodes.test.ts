@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { WriteBudget } from "#cloud/nodeauth";
+import { WriteBudget } from "#cloud/edge-controller/node-authorization";
 
 test("what nodes may write is counted at the same cost for ten thousand nodes", () => {
   const clock = { monotonicMs: () => 0 };
