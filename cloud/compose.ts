@@ -4,7 +4,7 @@ import { startAdoption } from "#cloud/adoption";
 import { ensureCertificates, type CloudCertificates } from "#cloud/cloud-hub/certificates";
 import { startCloudHub } from "#cloud/cloud-hub";
 import { startControllers } from "#cloud/controllers";
-import { startDeviceController } from "#cloud/devicecontroller";
+import { startDeviceController } from "#cloud/device-controller";
 import { startEdgeController } from "#cloud/edge-controller";
 import { createKubeClient, type KubeOptions } from "#cloud/kube-client";
 import { startSyncController } from "#cloud/synccontroller";

@@ -1,5 +1,5 @@
 import { Bus } from "#shared/bus";
-import { defaultDeviceController, startDeviceController } from "#cloud/devicecontroller";
+import { defaultDeviceController, startDeviceController } from "#cloud/device-controller";
 import type { Device } from "#shared/kube";
 import type { CloudCatalog, DeliveredObject, DevicePlace, NodeMessage, WireMessage } from "#shared/message";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";

@@ -4,7 +4,7 @@ import type { Device, DeviceModel } from "#shared/kube";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { FakeKubeClient, type FakeCall } from "#internal/test/support/fake-kube-client.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
-import { DiscoveredDevices, readDiscovered } from "#internal/cloud/devicecontroller/discovered.ts";
+import { DiscoveredDevices, readDiscovered } from "#internal/cloud/device-controller/discovered.ts";
 
 type Property = readonly [name: string, topic: string, type?: "FLOAT" | "BOOLEAN"];
 
