@@ -7,7 +7,7 @@ import { startControllers } from "#cloud/controllers";
 import { startDeviceController } from "#cloud/device-controller";
 import { startEdgeController } from "#cloud/edge-controller";
 import { createKubeClient, type KubeOptions } from "#cloud/kube-client";
-import { startSyncController } from "#cloud/synccontroller";
+import { startSyncController } from "#cloud/sync-controller";
 import { startTelemetry } from "#cloud/telemetry";
 import { Bus } from "#shared/bus";
 import type { ProcessDeps } from "#shared/cli";

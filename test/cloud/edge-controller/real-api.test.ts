@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { startEdgeController, type EdgeControllerPort } from "#cloud/edge-controller";
 import { createKubeClient, resources } from "#cloud/kube-client";
-import { startSyncController, type SyncControllerPort } from "#cloud/synccontroller";
+import { startSyncController, type SyncControllerPort } from "#cloud/sync-controller";
 import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";

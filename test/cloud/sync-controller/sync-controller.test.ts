@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { resources } from "#cloud/kube-client";
-import { startSyncController } from "#cloud/synccontroller";
+import { startSyncController } from "#cloud/sync-controller";
 import { Bus, type Port } from "#shared/bus";
 import { UnavailableError } from "#shared/errors";
 import type { CloudCatalog, DeliveredObject } from "#shared/message";
