@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { startAdoption } from "#cloud/adoption";
+import { startAdoption } from "#cloud/commands/adopt";
 import { ensureCertificates, type CloudCertificates } from "#cloud/cloud-hub/certificates";
 import { startCloudHub } from "#cloud/cloud-hub";
 import { startControllers } from "#cloud/controllers";

@@ -1,4 +1,4 @@
-import { adoptOperation } from "#cloud/adoption";
+import { adoptOperation } from "#cloud/commands/adopt";
 import { newCaOperation } from "#cloud/cloud-hub/certificates";
 import { checkCloud, cloudPrivatePlaces } from "#cloud/check";
 import {

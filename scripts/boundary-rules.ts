@@ -50,7 +50,7 @@ export const folderRules: readonly FolderRule[] = [
     values: ["shared/**", "cloud/cloud-hub/certificates", "cloud/kube-client", "cloud/cloud-hub/node-access"],
   },
   { folders: ["edge/check"], values: ["shared/**", "edge/runtime", "edge/store"] },
-  { folders: ["cloud/adoption"], values: ["shared/**", "cloud/kube-client", "cloud/operator"] },
+  { folders: ["cloud/commands/adopt"], values: ["shared/**", "cloud/kube-client", "cloud/operator"] },
   { folders: ["cloud/cloud-hub/certificates"], values: ["shared/**"] },
   { folders: ["cloud/controllers/framework"], values: ["shared/**", "cloud/kube-client"] },
   {
@@ -117,7 +117,7 @@ export const fileRules: Readonly<Record<string, FolderRule>> = {
   "cloud/main.ts": {
     folders: [],
     values: [
-      "cloud/adoption",
+      "cloud/commands/adopt",
       "cloud/cloud-hub/certificates",
       "cloud/check",
       "cloud/maintenance",

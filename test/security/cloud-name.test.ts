@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { KubeError } from "#cloud/kube-client";
-import { databaseName } from "#internal/cloud/adoption/database-name.ts";
+import { databaseName } from "#internal/cloud/commands/adopt/database-name.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
