@@ -7,7 +7,7 @@ import {
   repairOperation,
   restoreOperation,
   rotateKeyOperation,
-} from "#cloud/maintenance";
+} from "#cloud/commands/maintenance";
 import { nodeOperation } from "#cloud/node";
 import { tokenOperation } from "#cloud/token";
 import { processHost, runProgram, type Program } from "#shared/cli";

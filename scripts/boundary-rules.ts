@@ -120,7 +120,7 @@ export const fileRules: Readonly<Record<string, FolderRule>> = {
       "cloud/commands/adopt",
       "cloud/cloud-hub/certificates",
       "cloud/check",
-      "cloud/maintenance",
+      "cloud/commands/maintenance",
       "cloud/node",
       "cloud/token",
       "shared/**",

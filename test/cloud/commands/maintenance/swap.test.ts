@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { finishSwap, stagedFolder, swapFiles } from "#internal/cloud/maintenance/swap.ts";
+import { finishSwap, stagedFolder, swapFiles } from "#internal/cloud/commands/maintenance/swap.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 const names = ["cloudcore.db", "ca/rootCA.crt", "secrets.key"];
