@@ -1,6 +1,6 @@
 import { adoptOperation } from "#cloud/commands/adopt";
 import { newCaOperation } from "#cloud/cloud-hub/certificates";
-import { checkCloud, cloudPrivatePlaces } from "#cloud/check";
+import { checkCloud, cloudPrivatePlaces } from "#cloud/commands/check";
 import {
   backupOperation,
   finishSwap,

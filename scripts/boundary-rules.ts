@@ -38,7 +38,7 @@ export const folderRules: readonly FolderRule[] = [
   },
   { folders: ["edge/store"], values: [...basics, "shared/lifecycle", "edge/storefile"] },
   { folders: leavesOfEdge, values: [...basics, "shared/files", "shared/lifecycle"] },
-  { folders: ["cloud/check"], values: ["shared/**", "cloud/kube-api/store"] },
+  { folders: ["cloud/commands/check"], values: ["shared/**", "cloud/kube-api/store"] },
   { folders: ["cloud/cloud-hub/node-access"], values: ["shared/**", "cloud/kube-client"] },
   { folders: ["cloud/operator"], values: ["shared/**", "cloud/kube-client", "cloud/cloud-hub/node-access"] },
   {
@@ -119,7 +119,7 @@ export const fileRules: Readonly<Record<string, FolderRule>> = {
     values: [
       "cloud/commands/adopt",
       "cloud/cloud-hub/certificates",
-      "cloud/check",
+      "cloud/commands/check",
       "cloud/commands/maintenance",
       "cloud/node",
       "cloud/token",

@@ -79,7 +79,7 @@ const planted: readonly (readonly [what: string, file: string, text: string, vio
   [
     "an import after another statement",
     "edge/edged/a.ts",
-    'const a = 1;\nimport {\n  x,\n} from "#cloud/check";',
+    'const a = 1;\nimport {\n  x,\n} from "#cloud/commands/check";',
     "not allowed",
   ],
 ];
