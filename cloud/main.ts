@@ -9,7 +9,7 @@ import {
   rotateKeyOperation,
 } from "#cloud/commands/maintenance";
 import { nodeOperation } from "#cloud/node";
-import { tokenOperation } from "#cloud/token";
+import { tokenOperation } from "#cloud/commands/token";
 import { processHost, runProgram, type Program } from "#shared/cli";
 import { cloudDefaults, cloudMinimum, loadCloudConfig, type CloudConfig } from "#shared/config";
 import { startCloudcore } from "./compose.ts";
