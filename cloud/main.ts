@@ -8,7 +8,7 @@ import {
   restoreOperation,
   rotateKeyOperation,
 } from "#cloud/commands/maintenance";
-import { nodeOperation } from "#cloud/node";
+import { nodeOperation } from "#cloud/commands/node";
 import { tokenOperation } from "#cloud/commands/token";
 import { processHost, runProgram, type Program } from "#shared/cli";
 import { cloudDefaults, cloudMinimum, loadCloudConfig, type CloudConfig } from "#shared/config";

@@ -42,7 +42,7 @@ export const folderRules: readonly FolderRule[] = [
   { folders: ["cloud/cloud-hub/node-access"], values: ["shared/**", "cloud/kube-client"] },
   { folders: ["cloud/operator"], values: ["shared/**", "cloud/kube-client", "cloud/cloud-hub/node-access"] },
   {
-    folders: ["cloud/commands/token", "cloud/node"],
+    folders: ["cloud/commands/token", "cloud/commands/node"],
     values: ["shared/**", "cloud/kube-client", "cloud/cloud-hub/node-access", "cloud/operator"],
   },
   {
@@ -121,7 +121,7 @@ export const fileRules: Readonly<Record<string, FolderRule>> = {
       "cloud/cloud-hub/certificates",
       "cloud/commands/check",
       "cloud/commands/maintenance",
-      "cloud/node",
+      "cloud/commands/node",
       "cloud/commands/token",
       "shared/**",
     ],

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import type { CloudCertificates } from "#cloud/cloud-hub/certificates";
 import { Enrolling, sweep } from "#cloud/cloud-hub/node-access";
 import { EnrolmentEndpoint } from "#internal/cloud/cloud-hub/enrolment.ts";
-import { listNodes } from "#internal/cloud/node/listing.ts";
+import { listNodes } from "#internal/cloud/commands/node/listing.ts";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { systemClock } from "#shared/clock";
