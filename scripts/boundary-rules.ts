@@ -40,17 +40,23 @@ export const folderRules: readonly FolderRule[] = [
   { folders: leavesOfEdge, values: [...basics, "shared/files", "shared/lifecycle"] },
   { folders: ["cloud/commands/check"], values: ["shared/**", "cloud/kube-api/store"] },
   { folders: ["cloud/cloud-hub/node-access"], values: ["shared/**", "cloud/kube-client"] },
-  { folders: ["cloud/operator"], values: ["shared/**", "cloud/kube-client", "cloud/cloud-hub/node-access"] },
+  {
+    folders: ["cloud/commands/operator"],
+    values: ["shared/**", "cloud/kube-client", "cloud/cloud-hub/node-access"],
+  },
   {
     folders: ["cloud/commands/token", "cloud/commands/node"],
-    values: ["shared/**", "cloud/kube-client", "cloud/cloud-hub/node-access", "cloud/operator"],
+    values: ["shared/**", "cloud/kube-client", "cloud/cloud-hub/node-access", "cloud/commands/operator"],
   },
   {
     folders: ["cloud/cloud-hub"],
     values: ["shared/**", "cloud/cloud-hub/certificates", "cloud/kube-client", "cloud/cloud-hub/node-access"],
   },
   { folders: ["edge/check"], values: ["shared/**", "edge/runtime", "edge/store"] },
-  { folders: ["cloud/commands/adopt"], values: ["shared/**", "cloud/kube-client", "cloud/operator"] },
+  {
+    folders: ["cloud/commands/adopt"],
+    values: ["shared/**", "cloud/kube-client", "cloud/commands/operator"],
+  },
   { folders: ["cloud/cloud-hub/certificates"], values: ["shared/**"] },
   { folders: ["cloud/controllers/framework"], values: ["shared/**", "cloud/kube-client"] },
   {

@@ -12,7 +12,7 @@ import {
   requireOperand,
   untilWords,
   withKube,
-} from "#cloud/operator";
+} from "#cloud/commands/operator";
 import type { Asked, Host, Operation } from "#shared/cli";
 import { rfc3339 } from "#shared/clock";
 import type { CloudConfig } from "#shared/config";
