@@ -1,4 +1,4 @@
-import { adoptOperation } from "#edge/adopt";
+import { adoptOperation } from "#edge/commands/adopt";
 import { checkEdge, edgePrivatePlaces, refuseUnusableFiles, refuseUnusablePorts } from "#edge/check";
 import { processHost, runProgram, type Options, type Program } from "#shared/cli";
 import { edgeDefaults, edgeMinimum, loadEdgeConfig, type EdgeConfig } from "#shared/config";

@@ -108,7 +108,7 @@ export const folderRules: readonly FolderRule[] = [
     types: leavesOfEdge,
   },
   { folders: ["edge/edgehub"], values: ["shared/**", "edge/cloudtrust"], types: leavesOfEdge },
-  { folders: ["edge/adopt"], values: ["shared/**", "edge/store"] },
+  { folders: ["edge/commands/adopt"], values: ["shared/**", "edge/store"] },
   { folders: ["edge/broker"], values: ["shared/**", ...partsOfBroker], types: leavesOfEdge },
   { folders: ["edge/eventbus"], values: ["shared/**", "edge/broker"], types: leavesOfEdge },
   { folders: ["edge/**"], values: ["shared/**"], types: leavesOfEdge },
@@ -132,7 +132,10 @@ export const fileRules: Readonly<Record<string, FolderRule>> = {
       "shared/**",
     ],
   },
-  "edge/main.ts": { folders: [], values: ["edge/adopt", "edge/check", "edge/simulate", "shared/**"] },
+  "edge/main.ts": {
+    folders: [],
+    values: ["edge/commands/adopt", "edge/check", "edge/simulate", "shared/**"],
+  },
 };
 
 export interface Door {
