@@ -1,4 +1,4 @@
-import { refuseReload } from "#edge/check";
+import { refuseReload } from "#edge/commands/check";
 import { startDeviceTwin } from "#edge/devicetwin";
 import { startEdged } from "#edge/edged";
 import { startEdgeHub } from "#edge/edgehub";

@@ -52,7 +52,7 @@ export const folderRules: readonly FolderRule[] = [
     folders: ["cloud/cloud-hub"],
     values: ["shared/**", "cloud/cloud-hub/certificates", "cloud/kube-client", "cloud/cloud-hub/node-access"],
   },
-  { folders: ["edge/check"], values: ["shared/**", "edge/runtime", "edge/store"] },
+  { folders: ["edge/commands/check"], values: ["shared/**", "edge/runtime", "edge/store"] },
   {
     folders: ["cloud/commands/adopt"],
     values: ["shared/**", "cloud/kube-client", "cloud/commands/operator"],
@@ -134,7 +134,7 @@ export const fileRules: Readonly<Record<string, FolderRule>> = {
   },
   "edge/main.ts": {
     folders: [],
-    values: ["edge/commands/adopt", "edge/check", "edge/simulate", "shared/**"],
+    values: ["edge/commands/adopt", "edge/commands/check", "edge/simulate", "shared/**"],
   },
 };
 

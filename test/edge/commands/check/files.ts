@@ -2,7 +2,7 @@ import { createPrivateKey } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import type { Server } from "node:net";
 import { join } from "node:path";
-import { checkEdge } from "#edge/check";
+import { checkEdge } from "#edge/commands/check";
 import { formatFinding } from "#shared/cli";
 import { systemClock } from "#shared/clock";
 import { loadEdgeConfig } from "#shared/config";
@@ -81,7 +81,7 @@ export function spawnFile(
   rest: string,
   more: readonly string[] = [],
 ): Bun.Subprocess<"ignore", "pipe", "pipe"> {
-  const main = join(import.meta.dir, "../../../edge/main.ts");
+  const main = join(import.meta.dir, "../../../../edge/main.ts");
   const words = [process.execPath, main, "--config", writeFile(files, rest, "n"), ...more];
   return Bun.spawn(words, { stdin: "ignore", stderr: "pipe", stdout: "pipe" });
 }
