@@ -59,7 +59,7 @@ const edgecore: Program<EdgeConfig> = {
   },
   check: checkEdge,
   // An edgecore that serves has no use for it, nor for the memory it takes.
-  simulate: async (words, host) => (await import("#edge/simulate")).runSimulator(words, host),
+  simulate: async (words, host) => (await import("#edge/commands/simulate")).runSimulator(words, host),
 };
 
 /** Anything on the command line goes before it. */

@@ -134,7 +134,7 @@ export const fileRules: Readonly<Record<string, FolderRule>> = {
   },
   "edge/main.ts": {
     folders: [],
-    values: ["edge/commands/adopt", "edge/commands/check", "edge/simulate", "shared/**"],
+    values: ["edge/commands/adopt", "edge/commands/check", "edge/commands/simulate", "shared/**"],
   },
 };
 
@@ -162,7 +162,7 @@ export const doors: readonly Door[] = [
   { library: "re2js", folders: ["cloud/kube-api/custom-resources"] },
   { library: "aedes", folders: ["edge/broker"] },
   { library: "aedes-", folders: ["edge/broker"] },
-  { library: "mqtt", folders: ["edge/eventbus", "edge/simulate"] },
+  { library: "mqtt", folders: ["edge/eventbus", "edge/commands/simulate"] },
   { library: "mqtt-packet", folders: ["edge/broker", "edge/eventbus"] },
   { library: "@peculiar/", folders: ["shared/pki"] },
   { library: "reflect-metadata", folders: ["shared/pki"] },

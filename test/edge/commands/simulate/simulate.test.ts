@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { thermostatObjects } from "#edge/simulate";
+import { thermostatObjects } from "#edge/commands/simulate";
 import { freePorts } from "#internal/scripts/service.ts";
 import { collect, startBus } from "#internal/test/edge/eventbus/harness.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { validateDevice, validateDeviceModel, type Device, type DeviceModel } from "#shared/kube";
 
-const main = join(import.meta.dir, "../../../edge/main.ts");
+const main = join(import.meta.dir, "../../../../edge/main.ts");
 let dir: ReturnType<typeof tempDir>;
 beforeAll(() => void (dir = tempDir("simulate")));
 afterAll(() => dir[Symbol.dispose]());
