@@ -1,7 +1,7 @@
 import type { AedesOptions, AuthenticateError } from "aedes";
 import { describeError } from "#shared/errors";
 import type { Logger, Seldom } from "#shared/log";
-import type { Access, Identity, Refusal } from "#edge/mqttaccess";
+import type { Access, Identity, Refusal } from "#edge/mqtt/access";
 import { sessionName, type Sessions } from "#edge/mqttsessions";
 import type { Peer } from "#edge/mqttsockets";
 import { inner, type InnerClient } from "./connection.ts";

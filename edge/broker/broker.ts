@@ -7,7 +7,7 @@ import { Seldom, type Logger } from "#shared/log";
 import type { MqttMessage } from "#shared/message";
 import { clientIdOf, sessionMarker, Sessions, type BrokerPacket } from "#edge/mqttsessions";
 import type { Store } from "#edge/store";
-import { Access } from "#edge/mqttaccess";
+import { Access } from "#edge/mqtt/access";
 import { admitClients, identify, longestIdentifier } from "./admission.ts";
 import { inner, readerOf, tame, type InnerClient } from "./connection.ts";
 import { FanOut, type Traffic } from "./fan-out.ts";

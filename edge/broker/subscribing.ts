@@ -1,5 +1,5 @@
 import type { Seldom } from "#shared/log";
-import type { Access } from "#edge/mqttaccess";
+import type { Access } from "#edge/mqtt/access";
 import { weightOf, type QoS, type Sessions, type Subscription } from "#edge/mqttsessions";
 import type { InnerClient } from "./connection.ts";
 import { encodeAnswer, encodeSuback } from "./encode.ts";

@@ -4,7 +4,7 @@ import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { openStore } from "#edge/store";
 import { collect, startBus } from "#internal/test/edge/eventbus/harness.ts";
 import { connectPacket, openRaw, publishPacket, type RawClient } from "./raw-client.ts";
-import { rule, users } from "#internal/test/edge/mqttaccess/rules.ts";
+import { rule, users } from "#internal/test/edge/mqtt/access/rules.ts";
 
 const own = "$hw/events/device/d1/twin/update";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { Passwords, type Refusal } from "#internal/edge/mqttaccess/passwords.ts";
+import { Passwords, type Refusal } from "#internal/edge/mqtt/access/passwords.ts";
 
 const passwordHash = Bun.password.hashSync("secret", { algorithm: "bcrypt", cost: 4 });
 const users = ["a", "b"].map((name) => ({ name, passwordHash }));

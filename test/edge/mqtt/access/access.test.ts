@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { Access, type Identity } from "#edge/mqttaccess";
+import { Access, type Identity } from "#edge/mqtt/access";
 import { rule, users } from "./rules.ts";
 
 const nobody: Identity = { user: undefined, clientId: "d1" };
