@@ -11,7 +11,7 @@ import { Access } from "#edge/mqtt/access";
 import { admitClients, identify, longestIdentifier } from "./admission.ts";
 import { inner, readerOf, tame, type InnerClient } from "./connection.ts";
 import { FanOut, type Traffic } from "./fan-out.ts";
-import { Backlog } from "#edge/mqttflow";
+import { Backlog } from "#edge/mqtt/flow";
 import { listen, type Listeners, type Peer } from "#edge/mqttsockets";
 import { Publishing } from "./publishing.ts";
 import { RetainedSender } from "./retained-sender.ts";

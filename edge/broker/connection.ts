@@ -2,7 +2,7 @@ import type { Duplex } from "node:stream";
 import type { Client } from "aedes";
 import { newInbox, type BrokerPacket, type Inbox, type QoS, type Sessions } from "#edge/mqttsessions";
 import type { Identity } from "#edge/mqtt/access";
-import type { Backlog, Outbound, Publisher } from "#edge/mqttflow";
+import type { Backlog, Outbound, Publisher } from "#edge/mqtt/flow";
 import { encodePublish, encodePublishHead } from "./encode.ts";
 import type { Reader } from "./fan-out.ts";
 import { holdToRules, type InnerParser } from "./protocol-rules.ts";

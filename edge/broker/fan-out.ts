@@ -1,5 +1,5 @@
 import { TopicTrie } from "#shared/message";
-import type { Backlog, Frame, Outbound, Publisher } from "#edge/mqttflow";
+import type { Backlog, Frame, Outbound, Publisher } from "#edge/mqtt/flow";
 import { weightOf, type BrokerPacket, type QoS } from "#edge/mqttsessions";
 import { encodePublish } from "./encode.ts";
 

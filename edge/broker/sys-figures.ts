@@ -1,6 +1,6 @@
 import type { Clock } from "#shared/clock";
 import type { SessionCounts } from "#edge/mqttsessions";
-import type { Backlog } from "#edge/mqttflow";
+import type { Backlog } from "#edge/mqtt/flow";
 import type { Traffic } from "./fan-out.ts";
 
 export interface FigureParts {

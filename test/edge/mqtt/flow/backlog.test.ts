@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { Duplex } from "node:stream";
-import { Backlog, type Outbound, type Publisher } from "#edge/mqttflow";
+import { Backlog, type Outbound, type Publisher } from "#edge/mqtt/flow";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 
 const mib = 1024 * 1024;
