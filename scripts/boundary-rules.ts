@@ -11,7 +11,7 @@ export interface FolderRule {
 
 /** What `cloud/kube-api/server` is made of; they may use each other, cycles apart. */
 const partsOfApi = ["cloud/api[!s]*", "cloud/apis[!e]*", "cloud/kube-api/**"];
-const partsOfBroker = ["edge/mqtt/access", "edge/mqtt/flow", "edge/mqttsessions", "edge/mqttsockets"];
+const partsOfBroker = ["edge/mqtt/access", "edge/mqtt/flow", "edge/mqtt/sessions", "edge/mqttsockets"];
 const leavesOfEdge = ["edge/store", "edge/storefile", "edge/runtime"];
 const basics = ["shared/errors", "shared/clock", "shared/log", "shared/kube"];
 

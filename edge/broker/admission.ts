@@ -2,7 +2,7 @@ import type { AedesOptions, AuthenticateError } from "aedes";
 import { describeError } from "#shared/errors";
 import type { Logger, Seldom } from "#shared/log";
 import type { Access, Identity, Refusal } from "#edge/mqtt/access";
-import { sessionName, type Sessions } from "#edge/mqttsessions";
+import { sessionName, type Sessions } from "#edge/mqtt/sessions";
 import type { Peer } from "#edge/mqttsockets";
 import { inner, type InnerClient } from "./connection.ts";
 import { encodeRefusal } from "./encode.ts";

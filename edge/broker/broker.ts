@@ -5,7 +5,7 @@ import type { BrokerConfig } from "#shared/config";
 import { describeError } from "#shared/errors";
 import { Seldom, type Logger } from "#shared/log";
 import type { MqttMessage } from "#shared/message";
-import { clientIdOf, sessionMarker, Sessions, type BrokerPacket } from "#edge/mqttsessions";
+import { clientIdOf, sessionMarker, Sessions, type BrokerPacket } from "#edge/mqtt/sessions";
 import type { Store } from "#edge/store";
 import { Access } from "#edge/mqtt/access";
 import { admitClients, identify, longestIdentifier } from "./admission.ts";

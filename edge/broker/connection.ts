@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 import type { Client } from "aedes";
-import { newInbox, type BrokerPacket, type Inbox, type QoS, type Sessions } from "#edge/mqttsessions";
+import { newInbox, type BrokerPacket, type Inbox, type QoS, type Sessions } from "#edge/mqtt/sessions";
 import type { Identity } from "#edge/mqtt/access";
 import type { Backlog, Outbound, Publisher } from "#edge/mqtt/flow";
 import { encodePublish, encodePublishHead } from "./encode.ts";

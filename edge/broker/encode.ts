@@ -1,4 +1,4 @@
-import type { QoS } from "#edge/mqttsessions";
+import type { QoS } from "#edge/mqtt/sessions";
 
 export interface Publication {
   readonly topic: string;

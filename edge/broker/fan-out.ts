@@ -1,6 +1,6 @@
 import { TopicTrie } from "#shared/message";
 import type { Backlog, Frame, Outbound, Publisher } from "#edge/mqtt/flow";
-import { weightOf, type BrokerPacket, type QoS } from "#edge/mqttsessions";
+import { weightOf, type BrokerPacket, type QoS } from "#edge/mqtt/sessions";
 import { encodePublish } from "./encode.ts";
 
 /** Who gets messages: a connection. */

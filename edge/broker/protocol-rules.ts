@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import { sessionMarker } from "#edge/mqttsessions";
+import { sessionMarker } from "#edge/mqtt/sessions";
 import { encodeRefusal } from "./encode.ts";
 
 /** What of mqtt-packet's parser is touched beside its interface. */

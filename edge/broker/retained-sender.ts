@@ -1,4 +1,4 @@
-import type { BrokerPacket, QoS, Sessions, Subscription } from "#edge/mqttsessions";
+import type { BrokerPacket, QoS, Sessions, Subscription } from "#edge/mqtt/sessions";
 import { acknowledged, window, type InnerClient } from "./connection.ts";
 import { encodePublish } from "./encode.ts";
 import type { FanOut } from "./fan-out.ts";

@@ -1,6 +1,6 @@
 import type { Seldom } from "#shared/log";
 import type { Access } from "#edge/mqtt/access";
-import { weightOf, type QoS, type Sessions, type Subscription } from "#edge/mqttsessions";
+import { weightOf, type QoS, type Sessions, type Subscription } from "#edge/mqtt/sessions";
 import type { InnerClient } from "./connection.ts";
 import { encodeAnswer, encodeSuback } from "./encode.ts";
 import type { FanOut } from "./fan-out.ts";

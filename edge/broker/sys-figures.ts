@@ -1,5 +1,5 @@
 import type { Clock } from "#shared/clock";
-import type { SessionCounts } from "#edge/mqttsessions";
+import type { SessionCounts } from "#edge/mqtt/sessions";
 import type { Backlog } from "#edge/mqtt/flow";
 import type { Traffic } from "./fan-out.ts";
 
