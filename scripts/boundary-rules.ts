@@ -11,7 +11,7 @@ export interface FolderRule {
 
 /** What `cloud/kube-api/server` is made of; they may use each other, cycles apart. */
 const partsOfApi = ["cloud/api[!s]*", "cloud/apis[!e]*", "cloud/kube-api/**"];
-const partsOfBroker = ["edge/mqtt/access", "edge/mqtt/flow", "edge/mqtt/sessions", "edge/mqttsockets"];
+const partsOfBroker = ["edge/mqtt/access", "edge/mqtt/flow", "edge/mqtt/sessions", "edge/mqtt/sockets"];
 const leavesOfEdge = ["edge/store", "edge/storefile", "edge/runtime"];
 const basics = ["shared/errors", "shared/clock", "shared/log", "shared/kube"];
 
@@ -166,7 +166,7 @@ export const doors: readonly Door[] = [
   { library: "mqtt-packet", folders: ["edge/broker", "edge/eventbus"] },
   { library: "@peculiar/", folders: ["shared/pki"] },
   { library: "reflect-metadata", folders: ["shared/pki"] },
-  { library: "ws", folders: ["cloud/cloud-hub", "edge/edgehub", "edge/mqttsockets"] },
+  { library: "ws", folders: ["cloud/cloud-hub", "edge/edgehub", "edge/mqtt/sockets"] },
 ];
 
 /** Folders that may be imported by inner path (through `#internal/…`): tests alone. */

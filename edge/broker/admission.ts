@@ -3,7 +3,7 @@ import { describeError } from "#shared/errors";
 import type { Logger, Seldom } from "#shared/log";
 import type { Access, Identity, Refusal } from "#edge/mqtt/access";
 import { sessionName, type Sessions } from "#edge/mqtt/sessions";
-import type { Peer } from "#edge/mqttsockets";
+import type { Peer } from "#edge/mqtt/sockets";
 import { inner, type InnerClient } from "./connection.ts";
 import { encodeRefusal } from "./encode.ts";
 

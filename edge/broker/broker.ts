@@ -12,7 +12,7 @@ import { admitClients, identify, longestIdentifier } from "./admission.ts";
 import { inner, readerOf, tame, type InnerClient } from "./connection.ts";
 import { FanOut, type Traffic } from "./fan-out.ts";
 import { Backlog } from "#edge/mqtt/flow";
-import { listen, type Listeners, type Peer } from "#edge/mqttsockets";
+import { listen, type Listeners, type Peer } from "#edge/mqtt/sockets";
 import { Publishing } from "./publishing.ts";
 import { RetainedSender } from "./retained-sender.ts";
 import { Subscribing } from "./subscribing.ts";
