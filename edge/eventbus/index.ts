@@ -7,7 +7,7 @@ import type { Logger } from "#shared/log";
 import { isTopicFilter, topicMatches, TopicTrie } from "#shared/message";
 import type { EdgeCatalog, MqttMessage, WireMessage } from "#shared/message";
 import type { Store } from "#edge/store";
-import { startBroker, type Broker } from "#edge/broker";
+import { startBroker, type Broker } from "#edge/mqtt/broker";
 import type { External } from "./external.ts";
 
 export interface EventBusConfig extends MqttConfig {

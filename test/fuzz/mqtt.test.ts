@@ -4,7 +4,7 @@ import { connect, type Socket } from "node:net";
 import * as fc from "fast-check";
 import { generate, parser, type Packet } from "mqtt-packet";
 import { startMeasured, type MeasuredBroker } from "#internal/test/security/measured-broker.ts";
-import { connectPacket, openRaw, type RawClient } from "#internal/test/edge/broker/raw-client.ts";
+import { connectPacket, openRaw, type RawClient } from "#internal/test/edge/mqtt/broker/raw-client.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { fuzz } from "./fuzzing.ts";
 import { textOf } from "./json-values.ts";

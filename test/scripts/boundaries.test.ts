@@ -57,7 +57,7 @@ const planted: readonly (readonly [what: string, file: string, text: string, vio
     "a library under a prefix",
     "edge/edged/a.ts",
     'import p from "aedes-persistence";',
-    "its door is edge/broker",
+    "its door is edge/mqtt/broker",
   ],
   ["a dynamic import", "edge/edged/a.ts", 'const m = await import("dockerode");', "its door is edge/runtime"],
   [

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import { generate, parser, type IPublishPacket } from "mqtt-packet";
 import { WebSocket } from "ws";
-import { connectPacket, openRaw } from "#internal/test/edge/broker/raw-client.ts";
+import { connectPacket, openRaw } from "#internal/test/edge/mqtt/broker/raw-client.ts";
 import { createAuthority } from "#shared/pki";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startMeasured, type MeasuredBroker } from "./measured-broker.ts";

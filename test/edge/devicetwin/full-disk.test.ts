@@ -6,7 +6,7 @@ import { systemClock } from "#shared/clock";
 import type { EdgeCatalog } from "#shared/message";
 import { defaultHistory, startDeviceTwin } from "#edge/devicetwin";
 import { openStore, type Store } from "#edge/store";
-import { connectPacket, openRaw, publishPacket } from "#internal/test/edge/broker/raw-client.ts";
+import { connectPacket, openRaw, publishPacket } from "#internal/test/edge/mqtt/broker/raw-client.ts";
 import { externalAt } from "#internal/test/edge/eventbus/scripted-broker.ts";
 import { freePort, mosquitto, startMosquitto } from "#internal/test/support/mosquitto.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";

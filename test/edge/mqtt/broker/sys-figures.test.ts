@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { startFigures } from "#internal/edge/broker/sys-figures.ts";
+import { startFigures } from "#internal/edge/mqtt/broker/sys-figures.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 
 test("broker shows in $SYS how many clients read too slowly and what was dropped for them", () => {
