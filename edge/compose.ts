@@ -2,7 +2,7 @@ import { refuseReload } from "#edge/commands/check";
 import { startDeviceTwin } from "#edge/devicetwin";
 import { startEdged } from "#edge/edged";
 import { startEdgeHub } from "#edge/edgehub";
-import { startEventBus } from "#edge/eventbus";
+import { startEventBus } from "#edge/mqtt/event-bus";
 import { startMetaManager } from "#edge/metamanager";
 import { openDockerRuntime, ownerOf } from "#edge/runtime";
 import { openStore } from "#edge/store";

@@ -1,4 +1,4 @@
-import { startBus } from "#internal/test/edge/eventbus/harness.ts";
+import { startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 
 // The event bus in a process of its own, so that its memory can be measured: `broker-process.ts DIRECTORY BROKER_JSON`.
 const [directory = "", broker = "{}"] = process.argv.slice(2);

@@ -4,7 +4,7 @@ import net from "node:net";
 import { join } from "node:path";
 import { connectAsync, type MqttClient } from "mqtt";
 import { createAuthority } from "#shared/pki";
-import { startBus } from "#internal/test/edge/eventbus/harness.ts";
+import { startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 const most = 20;

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import type { BrokerConfig } from "#shared/config";
-import { openBroker, startBus } from "#internal/test/edge/eventbus/harness.ts";
+import { openBroker, startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 
 /**
  * The inner broker in the place of mosquitto: takes mosquitto's `-p PORT` or `-c FILE` and what of such a file the

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { connectAsync, type MqttClient } from "mqtt";
-import { collect } from "#internal/test/edge/eventbus/harness.ts";
+import { collect } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startNode, type Node } from "./whole-node.ts";
 

@@ -3,7 +3,7 @@ import { systemClock } from "#shared/clock";
 import { createLogger } from "#shared/log";
 import type { EdgeCatalog } from "#shared/message";
 import { defaultHistory, startDeviceTwin } from "#edge/devicetwin";
-import { startEventBus } from "#edge/eventbus";
+import { startEventBus } from "#edge/mqtt/event-bus";
 import { openStore } from "#edge/store";
 
 /** A node with broker and twins alone, as a process of its own: prints its port, then answers SIGTERM. */

@@ -7,7 +7,7 @@ import type { EdgeCatalog } from "#shared/message";
 import { defaultHistory, startDeviceTwin } from "#edge/devicetwin";
 import { openStore, type Store } from "#edge/store";
 import { connectPacket, openRaw, publishPacket } from "#internal/test/edge/mqtt/broker/raw-client.ts";
-import { externalAt } from "#internal/test/edge/eventbus/scripted-broker.ts";
+import { externalAt } from "#internal/test/edge/mqtt/event-bus/scripted-broker.ts";
 import { freePort, mosquitto, startMosquitto } from "#internal/test/support/mosquitto.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { systemClock } from "#shared/clock";
-import { startEventBus } from "#edge/eventbus";
-import { openBroker } from "#internal/test/edge/eventbus/harness.ts";
+import { startEventBus } from "#edge/mqtt/event-bus";
+import { openBroker } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startHarness } from "./harness.ts";

@@ -4,10 +4,10 @@ import { systemClock } from "#shared/clock";
 import type { ExternalBrokerConfig } from "#shared/config";
 import type { EdgeCatalog } from "#shared/message";
 import { defaultHistory, startDeviceTwin, type DeviceTwin } from "#edge/devicetwin";
-import { startEventBus, type EventBus } from "#edge/eventbus";
+import { startEventBus, type EventBus } from "#edge/mqtt/event-bus";
 import { startMetaManager } from "#edge/metamanager";
 import { openStore, type Store } from "#edge/store";
-import { openBroker } from "#internal/test/edge/eventbus/harness.ts";
+import { openBroker } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 
 export interface Node extends AsyncDisposable {

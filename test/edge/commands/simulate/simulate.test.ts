@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { thermostatObjects } from "#edge/commands/simulate";
 import { freePorts } from "#internal/scripts/service.ts";
-import { collect, startBus } from "#internal/test/edge/eventbus/harness.ts";
+import { collect, startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { validateDevice, validateDeviceModel, type Device, type DeviceModel } from "#shared/kube";
 

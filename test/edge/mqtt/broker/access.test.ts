@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { openStore } from "#edge/store";
-import { collect, startBus } from "#internal/test/edge/eventbus/harness.ts";
+import { collect, startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 import { connectPacket, openRaw, publishPacket, type RawClient } from "./raw-client.ts";
 import { rule, users } from "#internal/test/edge/mqtt/access/rules.ts";
 

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { connect as connectSocket } from "node:net";
 import { once } from "node:events";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { collect, startBus } from "#internal/test/edge/eventbus/harness.ts";
+import { collect, startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 
 const update = "$hw/events/device/d1/twin/update";
 

@@ -3,7 +3,7 @@ import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "mqtt";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { collect, startBus } from "#internal/test/edge/eventbus/harness.ts";
+import { collect, startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 import { connectPacket, openRaw, publishPacket } from "./raw-client.ts";
 
 const update = "$hw/events/device/d1/twin/update";

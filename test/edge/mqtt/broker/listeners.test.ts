@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { startBus } from "#internal/test/edge/eventbus/harness.ts";
+import { startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 
 test("broker counts the connections of both its ports together, and forgets those that end", async () => {
   using dir = tempDir();

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { IClientOptions } from "mqtt";
 import { openStore } from "#edge/store";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { collect, startBus } from "#internal/test/edge/eventbus/harness.ts";
+import { collect, startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 import { connectPacket, openRaw } from "./raw-client.ts";
 
 const passwordHash = Bun.password.hashSync("secret", { algorithm: "bcrypt", cost: 4 });

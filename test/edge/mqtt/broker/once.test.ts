@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import type { Store } from "#edge/store";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { collect, startBus } from "#internal/test/edge/eventbus/harness.ts";
+import { collect, startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 import { connectPacket, openRaw, publishPacket } from "./raw-client.ts";
 
 const update = "$hw/events/device/d1/twin/update";

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { generate } from "mqtt-packet";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { startBus } from "#internal/test/edge/eventbus/harness.ts";
+import { startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 import { connectPacket, openRaw } from "./raw-client.ts";
 
 const wrong: Readonly<Record<string, string>> = {

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { collect, startBus } from "#internal/test/edge/eventbus/harness.ts";
+import { collect, startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 import { connectPacket, openRaw, publishPacket } from "./raw-client.ts";
 
 const will = (text: string): object => ({

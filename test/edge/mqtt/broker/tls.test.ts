@@ -8,7 +8,7 @@ import tls from "node:tls";
 import { connectAsync } from "mqtt";
 import { generate } from "mqtt-packet";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { startBus } from "#internal/test/edge/eventbus/harness.ts";
+import { startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 import { connectPacket } from "./raw-client.ts";
 
 const openssl = Bun.which("openssl");

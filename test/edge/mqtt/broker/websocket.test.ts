@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { once } from "node:events";
 import { generate, parser, type Packet } from "mqtt-packet";
 import { WebSocket } from "ws";
-import { collect, startBus, type BusHarness } from "#internal/test/edge/eventbus/harness.ts";
+import { collect, startBus, type BusHarness } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { connectPacket, publishPacket } from "./raw-client.ts";
 

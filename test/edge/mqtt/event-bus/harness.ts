@@ -4,7 +4,7 @@ import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
 import type { BrokerConfig, ExternalBrokerConfig } from "#shared/config";
 import type { EdgeCatalog, MqttMessage } from "#shared/message";
-import { startEventBus, type EventBus, type EventBusPort } from "#edge/eventbus";
+import { startEventBus, type EventBus, type EventBusPort } from "#edge/mqtt/event-bus";
 import { openStore, type Store } from "#edge/store";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import type { MqttClient } from "mqtt";
 import { openStore, type Store } from "#edge/store";
-import { Outgoing } from "#internal/edge/eventbus/outgoing.ts";
+import { Outgoing } from "#internal/edge/mqtt/event-bus/outgoing.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
