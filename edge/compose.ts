@@ -1,5 +1,5 @@
 import { refuseReload } from "#edge/commands/check";
-import { startDeviceTwin } from "#edge/devicetwin";
+import { startDeviceTwin } from "#edge/device-twin";
 import { startEdged } from "#edge/edged";
 import { startEdgeHub } from "#edge/edgehub";
 import { startEventBus } from "#edge/mqtt/event-bus";

@@ -8,7 +8,7 @@ import { WebSocket } from "ws";
 import { serveLocally, type LocalServer } from "#shared/localhttp";
 import { systemClock } from "#shared/clock";
 import { openBroker, startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
-import { startHarness } from "#internal/test/edge/devicetwin/harness.ts";
+import { startHarness } from "#internal/test/edge/device-twin/harness.ts";
 import { cloud, cloudRefusal, edge, edgeRefusal } from "#internal/test/shared/config/files.ts";
 import { startCloudProcess } from "#internal/test/support/loaded-cloud.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";

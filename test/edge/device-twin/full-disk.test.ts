@@ -4,7 +4,7 @@ import { connectAsync } from "mqtt";
 import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
 import type { EdgeCatalog } from "#shared/message";
-import { defaultHistory, startDeviceTwin } from "#edge/devicetwin";
+import { defaultHistory, startDeviceTwin } from "#edge/device-twin";
 import { openStore, type Store } from "#edge/store";
 import { connectPacket, openRaw, publishPacket } from "#internal/test/edge/mqtt/broker/raw-client.ts";
 import { externalAt } from "#internal/test/edge/mqtt/event-bus/scripted-broker.ts";

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { readMapping, readReport } from "#shared/devices";
 import type { Device, DeviceModel } from "#shared/kube";
-import { readDiscovery, objectsOf, type Announcement } from "#internal/edge/devicetwin/discovery.ts";
+import { readDiscovery, objectsOf, type Announcement } from "#internal/edge/device-twin/discovery.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startHarness, type Harness } from "./harness.ts";

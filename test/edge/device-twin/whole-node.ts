@@ -3,7 +3,7 @@ import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
 import type { ExternalBrokerConfig } from "#shared/config";
 import type { EdgeCatalog } from "#shared/message";
-import { defaultHistory, startDeviceTwin, type DeviceTwin } from "#edge/devicetwin";
+import { defaultHistory, startDeviceTwin, type DeviceTwin } from "#edge/device-twin";
 import { startEventBus, type EventBus } from "#edge/mqtt/event-bus";
 import { startMetaManager } from "#edge/metamanager";
 import { openStore, type Store } from "#edge/store";

@@ -3,7 +3,7 @@ import { Bus } from "#shared/bus";
 import { systemClock, type Clock } from "#shared/clock";
 import type { Event } from "#shared/kube";
 import type { EdgeCatalog, MqttMessage } from "#shared/message";
-import { defaultHistory, startDeviceTwin, type DeviceTwin, type DeviceTwinConfig } from "#edge/devicetwin";
+import { defaultHistory, startDeviceTwin, type DeviceTwin, type DeviceTwinConfig } from "#edge/device-twin";
 import { openStore, type Store } from "#edge/store";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 
