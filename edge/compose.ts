@@ -1,7 +1,7 @@
 import { refuseReload } from "#edge/commands/check";
 import { startDeviceTwin } from "#edge/device-twin";
 import { startEdged } from "#edge/edged";
-import { startEdgeHub } from "#edge/edgehub";
+import { startEdgeHub } from "#edge/edge-hub";
 import { startEventBus } from "#edge/mqtt/event-bus";
 import { startMetaManager } from "#edge/metamanager";
 import { openDockerRuntime, ownerOf } from "#edge/runtime";

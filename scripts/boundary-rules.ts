@@ -107,7 +107,7 @@ export const folderRules: readonly FolderRule[] = [
     values: ["shared/**", "edge/machine", "edge/podinputs", "edge/podsecurity", "edge/podtokens"],
     types: leavesOfEdge,
   },
-  { folders: ["edge/edgehub"], values: ["shared/**", "edge/cloudtrust"], types: leavesOfEdge },
+  { folders: ["edge/edge-hub"], values: ["shared/**", "edge/cloudtrust"], types: leavesOfEdge },
   { folders: ["edge/commands/adopt"], values: ["shared/**", "edge/store"] },
   { folders: ["edge/mqtt/broker"], values: ["shared/**", ...partsOfBroker], types: leavesOfEdge },
   { folders: ["edge/mqtt/event-bus"], values: ["shared/**", "edge/mqtt/broker"], types: leavesOfEdge },
@@ -166,7 +166,7 @@ export const doors: readonly Door[] = [
   { library: "mqtt-packet", folders: ["edge/mqtt/broker", "edge/mqtt/event-bus"] },
   { library: "@peculiar/", folders: ["shared/pki"] },
   { library: "reflect-metadata", folders: ["shared/pki"] },
-  { library: "ws", folders: ["cloud/cloud-hub", "edge/edgehub", "edge/mqtt/sockets"] },
+  { library: "ws", folders: ["cloud/cloud-hub", "edge/edge-hub", "edge/mqtt/sockets"] },
 ];
 
 /** Folders that may be imported by inner path (through `#internal/…`): tests alone. */

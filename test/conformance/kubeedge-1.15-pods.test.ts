@@ -4,7 +4,7 @@ import { resources } from "#cloud/kube-client";
 import { openStore } from "#edge/store";
 import type { Pod } from "#shared/kube";
 import { newMessage, type PodVerdict, type WireMessage } from "#shared/message";
-import { judgeReply } from "#internal/edge/edgehub/verdict.ts";
+import { judgeReply } from "#internal/edge/edge-hub/verdict.ts";
 import { Downstream } from "#internal/edge/metamanager/downstream.ts";
 import { PodCheck } from "#internal/edge/metamanager/pod-check.ts";
 import { startCloud } from "#internal/test/cloud/edge-controller/cloud-harness.ts";

@@ -13,7 +13,7 @@ const planted: readonly (readonly [what: string, file: string, text: string, vio
   [
     "a module importing a module",
     "edge/edged/a.ts",
-    'import { x } from "#edge/edgehub";',
+    'import { x } from "#edge/edge-hub";',
     "not allowed here",
   ],
   [

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { resources } from "#cloud/kube-client";
-import { startEdgeHub } from "#edge/edgehub";
+import { startEdgeHub } from "#edge/edge-hub";
 import { openStore } from "#edge/store";
 import { Bus } from "#shared/bus";
 import { systemClock, type Clock } from "#shared/clock";
@@ -10,7 +10,7 @@ import { closeCodes, type EdgeCatalog } from "#shared/message";
 import { startCutProxy } from "#internal/test/support/cut-proxy.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { ScriptedCloud } from "#internal/test/edge/edgehub/scripted-cloud.ts";
+import { ScriptedCloud } from "#internal/test/edge/edge-hub/scripted-cloud.ts";
 import { dial, eventually, joinNode, startClouds, type Clouds } from "./joining.ts";
 
 async function events(clouds: Clouds): Promise<readonly Event[]> {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { startEdgeHub, type EdgeHubStartConfig } from "#edge/edgehub";
+import { startEdgeHub, type EdgeHubStartConfig } from "#edge/edge-hub";
 import { openStore, type Store } from "#edge/store";
 import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
@@ -9,7 +9,7 @@ import type { EdgeCatalog, WireMessage } from "#shared/message";
 import { newMessage, responseTo, type Delivery } from "#shared/message";
 import { identifyCertificate, readCertificate } from "#shared/pki";
 import { startCutProxy } from "#internal/test/support/cut-proxy.ts";
-import { Identity } from "#internal/edge/edgehub/identity.ts";
+import { Identity } from "#internal/edge/edge-hub/identity.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { ScriptedCloud } from "./scripted-cloud.ts";

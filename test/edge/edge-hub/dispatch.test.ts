@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { Dispatch } from "#internal/edge/edgehub/dispatch.ts";
+import { Dispatch } from "#internal/edge/edge-hub/dispatch.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { newMessage, type NewMessage, type WireMessage } from "#shared/message";
 
