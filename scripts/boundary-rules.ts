@@ -107,7 +107,7 @@ export const folderRules: readonly FolderRule[] = [
     values: ["shared/**", "edge/machine", "edge/podinputs", "edge/podsecurity", "edge/podtokens"],
     types: leavesOfEdge,
   },
-  { folders: ["edge/edge-hub"], values: ["shared/**", "edge/cloudtrust"], types: leavesOfEdge },
+  { folders: ["edge/edge-hub"], values: ["shared/**", "edge/edge-hub/trust"], types: leavesOfEdge },
   { folders: ["edge/commands/adopt"], values: ["shared/**", "edge/store"] },
   { folders: ["edge/mqtt/broker"], values: ["shared/**", ...partsOfBroker], types: leavesOfEdge },
   { folders: ["edge/mqtt/event-bus"], values: ["shared/**", "edge/mqtt/broker"], types: leavesOfEdge },

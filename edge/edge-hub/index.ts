@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { CloudTrust } from "#edge/cloudtrust";
+import { CloudTrust } from "#edge/edge-hub/trust";
 import type { Store } from "#edge/store";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { meetCloud } from "#internal/edge/cloudtrust/meeting.ts";
+import { meetCloud } from "#internal/edge/edge-hub/trust/meeting.ts";
 
 const known = { name: "a", other: null, heldSince: null };
 const held = { name: "a", other: "b", heldSince: 5 };
