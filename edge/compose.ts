@@ -3,7 +3,7 @@ import { startDeviceTwin } from "#edge/device-twin";
 import { startEdged } from "#edge/edged";
 import { startEdgeHub } from "#edge/edge-hub";
 import { startEventBus } from "#edge/mqtt/event-bus";
-import { startMetaManager } from "#edge/metamanager";
+import { startMetaManager } from "#edge/meta-manager";
 import { openDockerRuntime, ownerOf } from "#edge/runtime";
 import { openStore } from "#edge/store";
 import { Bus } from "#shared/bus";

@@ -142,7 +142,7 @@ export interface CloudCatalog {
   const sources = new Map([
     ["shared/message/catalog.ts", catalog],
     ["edge/edged/a.ts", 'port.on("pod.changed", hear);\nport.ask(\n  "pod.list", {});'],
-    ["edge/metamanager/a.ts", 'void port.emit("pod.changed", x);'],
+    ["edge/meta-manager/a.ts", 'void port.emit("pod.changed", x);'],
     ["cloud/cloud-hub/a.ts", 'port.emit("node.gone", x);\nport.on("node.gone", y);'],
   ]);
   expect(findViolations(sources)).toEqual([

@@ -5,7 +5,7 @@ import type { ExternalBrokerConfig } from "#shared/config";
 import type { EdgeCatalog } from "#shared/message";
 import { defaultHistory, startDeviceTwin, type DeviceTwin } from "#edge/device-twin";
 import { startEventBus, type EventBus } from "#edge/mqtt/event-bus";
-import { startMetaManager } from "#edge/metamanager";
+import { startMetaManager } from "#edge/meta-manager";
 import { openStore, type Store } from "#edge/store";
 import { openBroker } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";

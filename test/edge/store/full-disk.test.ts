@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { startMetaManager } from "#edge/metamanager";
+import { startMetaManager } from "#edge/meta-manager";
 import { openStore } from "#edge/store";
 import { Bus } from "#shared/bus";
 import { newMessage, type EdgeCatalog, type WireMessage } from "#shared/message";

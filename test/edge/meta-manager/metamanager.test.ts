@@ -4,7 +4,7 @@ import { Bus } from "#shared/bus";
 import type { PodStatus } from "#shared/kube";
 import type { EdgeCatalog, WireMessage } from "#shared/message";
 import { newMessage } from "#shared/message";
-import { startMetaManager } from "#edge/metamanager";
+import { startMetaManager } from "#edge/meta-manager";
 import { openStore } from "#edge/store";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Bus } from "#shared/bus";
 import { UnavailableError } from "#shared/errors";
 import { newMessage, type EdgeCatalog, type NewMessage, type PodVerdict } from "#shared/message";
-import { startMetaManager } from "#edge/metamanager";
+import { startMetaManager } from "#edge/meta-manager";
 import { openStore } from "#edge/store";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
