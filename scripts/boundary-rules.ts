@@ -12,7 +12,7 @@ export interface FolderRule {
 /** What `cloud/kube-api/server` is made of; they may use each other, cycles apart. */
 const partsOfApi = ["cloud/api[!s]*", "cloud/apis[!e]*", "cloud/kube-api/**"];
 const partsOfBroker = ["edge/mqtt/access", "edge/mqtt/flow", "edge/mqtt/sessions", "edge/mqtt/sockets"];
-const leavesOfEdge = ["edge/store", "edge/storefile", "edge/runtime"];
+const leavesOfEdge = ["edge/store", "edge/store/file", "edge/runtime"];
 const basics = ["shared/errors", "shared/clock", "shared/log", "shared/kube"];
 
 export const folderRules: readonly FolderRule[] = [
@@ -36,7 +36,7 @@ export const folderRules: readonly FolderRule[] = [
     folders: partsOfApi,
     values: [...basics, "shared/files", "shared/lifecycle", "shared/pki", ...partsOfApi],
   },
-  { folders: ["edge/store"], values: [...basics, "shared/lifecycle", "edge/storefile"] },
+  { folders: ["edge/store"], values: [...basics, "shared/lifecycle", "edge/store/file"] },
   { folders: leavesOfEdge, values: [...basics, "shared/files", "shared/lifecycle"] },
   { folders: ["cloud/commands/check"], values: ["shared/**", "cloud/kube-api/store"] },
   { folders: ["cloud/cloud-hub/node-access"], values: ["shared/**", "cloud/kube-client"] },
@@ -150,7 +150,7 @@ export const doors: readonly Door[] = [
     library: "bun:sqlite",
     folders: [
       "edge/store",
-      "edge/storefile",
+      "edge/store/file",
       "cloud/kube-api/store",
       "cloud/kube-api/server",
       "cloud/telemetry",

@@ -6,7 +6,7 @@ import {
   openDatabase,
   openSoundDatabase,
   type SoundOptions,
-} from "#edge/storefile";
+} from "#edge/store/file";
 import { Backlog } from "./backlog.ts";
 import { KnownCloud } from "./known-cloud.ts";
 import { Devices } from "./devices.ts";
@@ -18,7 +18,7 @@ import { Outbox } from "./outbox.ts";
 import { Telemetry } from "./telemetry.ts";
 import { Twins } from "./twins.ts";
 
-export { findDatabaseFault, findHeldCloud } from "#edge/storefile";
+export { findDatabaseFault, findHeldCloud } from "#edge/store/file";
 export type { Backlog } from "./backlog.ts";
 export type { AttributeRow, DeviceRow, Devices } from "./devices.ts";
 export type { CloudRecord, KnownCloud } from "./known-cloud.ts";

@@ -2,7 +2,7 @@ import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { openStore, type Store } from "#edge/store";
-import { migrations } from "#internal/edge/storefile/schema.ts";
+import { migrations } from "#internal/edge/store/file/schema.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 interface Message {
