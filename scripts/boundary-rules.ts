@@ -98,13 +98,13 @@ export const folderRules: readonly FolderRule[] = [
   },
   { folders: ["edge/machine"], values: basics },
   {
-    folders: ["edge/podinputs", "edge/podsecurity"],
+    folders: ["edge/edged/volumes", "edge/podsecurity"],
     values: ["shared/**", "edge/podtokens"],
     types: leavesOfEdge,
   },
   {
     folders: ["edge/edged"],
-    values: ["shared/**", "edge/machine", "edge/podinputs", "edge/podsecurity", "edge/podtokens"],
+    values: ["shared/**", "edge/machine", "edge/edged/volumes", "edge/podsecurity", "edge/podtokens"],
     types: leavesOfEdge,
   },
   { folders: ["edge/edge-hub"], values: ["shared/**", "edge/edge-hub/trust"], types: leavesOfEdge },

@@ -8,7 +8,13 @@ import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { EdgeCatalog, ObjectChange } from "#shared/message";
 import { nodeResources, readAddress, readLoad, readMachine } from "#edge/machine";
-import { envReferences, releaseAll, tokenRequests, volumeReferences, type Objects } from "#edge/podinputs";
+import {
+  envReferences,
+  releaseAll,
+  tokenRequests,
+  volumeReferences,
+  type Objects,
+} from "#edge/edged/volumes";
 import { requestTokens } from "#edge/podtokens";
 import { hasAppArmor } from "#edge/podsecurity";
 import type { ContainerRuntime, ContainerSummary, RuntimeHint } from "#edge/runtime";

@@ -3,7 +3,7 @@ import { AppError, UnavailableError } from "#shared/errors";
 import type { Clock } from "#shared/clock";
 import type { Container, Pod } from "#shared/kube";
 import type { ContainerRuntime } from "#edge/runtime";
-import { containerMounts, envReferences, resolveEnv, type Objects, type PodFacts } from "#edge/podinputs";
+import { containerMounts, envReferences, resolveEnv, type Objects, type PodFacts } from "#edge/edged/volumes";
 import type { NodeSecurity } from "#edge/podsecurity";
 import { containerSpec } from "./container-spec.ts";
 import type { PodEvent } from "./events.ts";

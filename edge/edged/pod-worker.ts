@@ -8,7 +8,7 @@ import {
   removePodDir,
   type PodFacts,
   type PodVolumesOptions,
-} from "#edge/podinputs";
+} from "#edge/edged/volumes";
 import { refusePod } from "#edge/podsecurity";
 import { sandboxSpec, type ClusterDns } from "./container-spec.ts";
 import {

@@ -5,7 +5,7 @@ import { describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import type { PodName, PodVerdict } from "#shared/message";
 import { isInUse } from "#edge/machine";
-import { readPodName, removePodDir } from "#edge/podinputs";
+import { readPodName, removePodDir } from "#edge/edged/volumes";
 import type { ContainerRuntime, ContainerSummary, StrayContainer } from "#edge/runtime";
 
 export interface UnknownPodsOptions {

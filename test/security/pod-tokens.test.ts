@@ -5,7 +5,7 @@ import { requestTokens } from "#edge/podtokens";
 import { UnavailableError } from "#shared/errors";
 import type { Pod } from "#shared/kube";
 import type { NewMessage, WireMessage } from "#shared/message";
-import { PodVolumes, tokenRequests } from "#edge/podinputs";
+import { PodVolumes, tokenRequests } from "#edge/edged/volumes";
 import { demoImage } from "#internal/scripts/engine.ts";
 import { docker } from "#internal/test/support/container-engine.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";

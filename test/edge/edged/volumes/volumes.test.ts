@@ -3,18 +3,18 @@ import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { Directory } from "#internal/edge/podinputs/directory.ts";
-import { writeFiles as writeVolume } from "#internal/edge/podinputs/file-volume.ts";
-import { isMounted, releaseAll, removePodDir } from "#internal/edge/podinputs/mount-table.ts";
-import { prepareHostPath } from "#internal/edge/podinputs/plain-volumes.ts";
-import { pinSubPath } from "#internal/edge/podinputs/sub-path.ts";
-import { readTerminationLog, makeTerminationLog } from "#internal/edge/podinputs/termination-log.ts";
+import { Directory } from "#internal/edge/edged/volumes/directory.ts";
+import { writeFiles as writeVolume } from "#internal/edge/edged/volumes/file-volume.ts";
+import { isMounted, releaseAll, removePodDir } from "#internal/edge/edged/volumes/mount-table.ts";
+import { prepareHostPath } from "#internal/edge/edged/volumes/plain-volumes.ts";
+import { pinSubPath } from "#internal/edge/edged/volumes/sub-path.ts";
+import { readTerminationLog, makeTerminationLog } from "#internal/edge/edged/volumes/termination-log.ts";
 import {
   volumeFiles,
   VolumeError,
   type VolumeFile,
   type VolumeSources,
-} from "#internal/edge/podinputs/volume-files.ts";
+} from "#internal/edge/edged/volumes/volume-files.ts";
 import type { Volume } from "#shared/kube";
 
 const sources: VolumeSources = {
