@@ -98,13 +98,19 @@ export const folderRules: readonly FolderRule[] = [
   },
   { folders: ["edge/machine"], values: basics },
   {
-    folders: ["edge/edged/volumes", "edge/podsecurity"],
+    folders: ["edge/edged/volumes", "edge/edged/security-context"],
     values: ["shared/**", "edge/podtokens"],
     types: leavesOfEdge,
   },
   {
     folders: ["edge/edged"],
-    values: ["shared/**", "edge/machine", "edge/edged/volumes", "edge/podsecurity", "edge/podtokens"],
+    values: [
+      "shared/**",
+      "edge/machine",
+      "edge/edged/volumes",
+      "edge/edged/security-context",
+      "edge/podtokens",
+    ],
     types: leavesOfEdge,
   },
   { folders: ["edge/edge-hub"], values: ["shared/**", "edge/edge-hub/trust"], types: leavesOfEdge },

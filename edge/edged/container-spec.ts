@@ -1,7 +1,7 @@
 import { parseQuantity, type Container, type Pod } from "#shared/kube";
 import type { ContainerSpec, Dns, Identity, Mount, PortBinding } from "#edge/runtime";
 import { expand } from "#edge/edged/volumes";
-import { securityOf, sysctlsOf, type NodeSecurity } from "#edge/podsecurity";
+import { securityOf, sysctlsOf, type NodeSecurity } from "#edge/edged/security-context";
 import { sandboxName, specHash, type Role } from "./pod-plan.ts";
 import { qosClass } from "./pod-status.ts";
 

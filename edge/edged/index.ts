@@ -16,7 +16,7 @@ import {
   type Objects,
 } from "#edge/edged/volumes";
 import { requestTokens } from "#edge/podtokens";
-import { hasAppArmor } from "#edge/podsecurity";
+import { hasAppArmor } from "#edge/edged/security-context";
 import type { ContainerRuntime, ContainerSummary, RuntimeHint } from "#edge/runtime";
 import { EventRecorder, removedEvent } from "./events.ts";
 import { NodeAgent, type LinkChange, type NodeAgentConfig } from "./node-agent.ts";

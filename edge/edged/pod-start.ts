@@ -4,7 +4,7 @@ import type { Clock } from "#shared/clock";
 import type { Container, Pod } from "#shared/kube";
 import type { ContainerRuntime } from "#edge/runtime";
 import { containerMounts, envReferences, resolveEnv, type Objects, type PodFacts } from "#edge/edged/volumes";
-import type { NodeSecurity } from "#edge/podsecurity";
+import type { NodeSecurity } from "#edge/edged/security-context";
 import { containerSpec } from "./container-spec.ts";
 import type { PodEvent } from "./events.ts";
 import { ensureImage, pullSecretTexts, StartError, toStartError } from "./images.ts";

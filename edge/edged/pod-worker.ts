@@ -9,7 +9,7 @@ import {
   type PodFacts,
   type PodVolumesOptions,
 } from "#edge/edged/volumes";
-import { refusePod } from "#edge/podsecurity";
+import { refusePod } from "#edge/edged/security-context";
 import { sandboxSpec, type ClusterDns } from "./container-spec.ts";
 import {
   crashEvent,

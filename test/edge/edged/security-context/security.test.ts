@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import type { Container, Pod, PodSecurityContext, PodSpec, SecurityContext } from "#shared/kube";
-import { refusePod, securityOf, sysctlsOf, type NodeSecurity } from "#edge/podsecurity";
+import { refusePod, securityOf, sysctlsOf, type NodeSecurity } from "#edge/edged/security-context";
 
 const node: NodeSecurity = {
   allowedUnsafeSysctls: ["kernel.msg*", "net.core.somaxconn"],
