@@ -99,7 +99,7 @@ export const folderRules: readonly FolderRule[] = [
   { folders: ["edge/machine"], values: basics },
   {
     folders: ["edge/edged/volumes", "edge/edged/security-context"],
-    values: ["shared/**", "edge/podtokens"],
+    values: ["shared/**", "edge/edged/tokens"],
     types: leavesOfEdge,
   },
   {
@@ -109,7 +109,7 @@ export const folderRules: readonly FolderRule[] = [
       "edge/machine",
       "edge/edged/volumes",
       "edge/edged/security-context",
-      "edge/podtokens",
+      "edge/edged/tokens",
     ],
     types: leavesOfEdge,
   },

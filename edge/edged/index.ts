@@ -15,7 +15,7 @@ import {
   volumeReferences,
   type Objects,
 } from "#edge/edged/volumes";
-import { requestTokens } from "#edge/podtokens";
+import { requestTokens } from "#edge/edged/tokens";
 import { hasAppArmor } from "#edge/edged/security-context";
 import type { ContainerRuntime, ContainerSummary, RuntimeHint } from "#edge/runtime";
 import { EventRecorder, removedEvent } from "./events.ts";

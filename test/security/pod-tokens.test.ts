@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { requestTokens } from "#edge/podtokens";
+import { requestTokens } from "#edge/edged/tokens";
 import { UnavailableError } from "#shared/errors";
 import type { Pod } from "#shared/kube";
 import type { NewMessage, WireMessage } from "#shared/message";

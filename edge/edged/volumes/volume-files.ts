@@ -1,4 +1,4 @@
-import { tokenKey, type TokenRequest } from "#edge/podtokens";
+import { tokenKey, type TokenRequest } from "#edge/edged/tokens";
 import { AppError } from "#shared/errors";
 import type { KeyToPath, Pod, Volume } from "#shared/kube";
 import { notFound, readData, readField, readResource, type Objects, type PodFacts } from "./env.ts";
