@@ -96,7 +96,7 @@ export const folderRules: readonly FolderRule[] = [
     folders: ["cloud/**"],
     values: ["shared/**", "cloud/kube-client", ...partsOfApi],
   },
-  { folders: ["edge/machine"], values: basics },
+  { folders: ["edge/edged/node"], values: basics },
   {
     folders: ["edge/edged/volumes", "edge/edged/security-context"],
     values: ["shared/**", "edge/edged/tokens"],
@@ -106,7 +106,7 @@ export const folderRules: readonly FolderRule[] = [
     folders: ["edge/edged"],
     values: [
       "shared/**",
-      "edge/machine",
+      "edge/edged/node",
       "edge/edged/volumes",
       "edge/edged/security-context",
       "edge/edged/tokens",

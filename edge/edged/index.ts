@@ -7,7 +7,7 @@ import { findPodFault, type KubeObject, type Pod } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { EdgeCatalog, ObjectChange } from "#shared/message";
-import { nodeResources, readAddress, readLoad, readMachine } from "#edge/machine";
+import { nodeResources, readAddress, readLoad, readMachine } from "#edge/edged/node";
 import {
   envReferences,
   releaseAll,

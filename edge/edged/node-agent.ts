@@ -12,7 +12,7 @@ import {
   type Machine,
   type NodeInput,
   type NodeWanted,
-} from "#edge/machine";
+} from "#edge/edged/node";
 import type { ContainerRuntime, Image } from "#edge/runtime";
 
 export interface NodeAgentConfig {

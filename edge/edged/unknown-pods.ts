@@ -4,7 +4,7 @@ import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import type { PodName, PodVerdict } from "#shared/message";
-import { isInUse } from "#edge/machine";
+import { isInUse } from "#edge/edged/node";
 import { readPodName, removePodDir } from "#edge/edged/volumes";
 import type { ContainerRuntime, ContainerSummary, StrayContainer } from "#edge/runtime";
 
