@@ -28,7 +28,7 @@ export const folderRules: readonly FolderRule[] = [
     folders: ["shared/cli"],
     values: [...basics, "shared/config", "shared/files", "shared/lifecycle", "shared/pki"],
   },
-  { folders: ["shared/localhttp"], values: [...basics, "shared/connections"] },
+  { folders: ["shared/local-http"], values: [...basics, "shared/connections"] },
   { folders: ["shared/**"], values: basics },
   { folders: ["cloud/kube-client"], values: [...basics, "shared/lifecycle"] },
   { folders: ["cloud/kube-api/server"], values: ["shared/**", ...partsOfApi] },

@@ -2,7 +2,7 @@ import { Hono, type Context } from "hono";
 import type { Clock } from "#shared/clock";
 import type { TelemetryConfig } from "#shared/config";
 import type { ConnectionBudget } from "#shared/connections";
-import { serveLocally, type LocalServer } from "#shared/localhttp";
+import { serveLocally, type LocalServer } from "#shared/local-http";
 import type { Logger } from "#shared/log";
 import type { ExtraReply, ExtraResource } from "#cloud/kube-api/wire";
 import type { Questions } from "./questions.ts";

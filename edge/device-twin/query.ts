@@ -1,7 +1,7 @@
 import { Hono, type Context } from "hono";
 import type { Clock } from "#shared/clock";
 import type { TwinConfig } from "#shared/config";
-import { serveLocally, type LocalServer } from "#shared/localhttp";
+import { serveLocally, type LocalServer } from "#shared/local-http";
 import type { Logger } from "#shared/log";
 import { historyBounds, mostPoints, readWholeNumbers } from "#shared/query";
 import type { HistoryPoint, Store } from "#edge/store";

@@ -5,7 +5,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { Hono } from "hono";
 import { WebSocket } from "ws";
-import { serveLocally, type LocalServer } from "#shared/localhttp";
+import { serveLocally, type LocalServer } from "#shared/local-http";
 import { systemClock } from "#shared/clock";
 import { openBroker, startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 import { startHarness } from "#internal/test/edge/device-twin/harness.ts";

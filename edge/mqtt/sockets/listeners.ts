@@ -5,7 +5,7 @@ import tls from "node:tls";
 import type { Clock } from "#shared/clock";
 import type { BrokerConfig } from "#shared/config";
 import { ConfigError, describeError } from "#shared/errors";
-import { isOwnOrigin } from "#shared/localhttp";
+import { isOwnOrigin } from "#shared/local-http";
 import { Places } from "./places.ts";
 
 export interface Listener extends AsyncDisposable {
