@@ -14,7 +14,7 @@ import type { ProcessDeps } from "#shared/cli";
 import type { CloudConfig, KubeAccess } from "#shared/config";
 import { budgetOfProcess } from "#shared/connections";
 import { running, type Running } from "#shared/lifecycle";
-import type { CloudCatalog } from "#shared/message";
+import type { CloudCatalog } from "#shared/topics";
 import { startEmbedded } from "./embedded.ts";
 
 /** Everything cloudcore is made of. Those who answer start before those who ask; nodes are let in last. */

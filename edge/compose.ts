@@ -10,7 +10,7 @@ import { Bus } from "#shared/bus";
 import type { ProcessDeps } from "#shared/cli";
 import type { EdgeConfig } from "#shared/config";
 import { running, type Running } from "#shared/lifecycle";
-import type { EdgeCatalog } from "#shared/message";
+import type { EdgeCatalog } from "#shared/topics";
 
 /** The kubelet whose behaviour edged follows, the KubeEdge whose wire it speaks, and our own version. */
 function kubeletVersion(own: string): string {

@@ -6,7 +6,7 @@ import {
   fileRules,
   folderRules,
   internalAllowed,
-  mostFilesAFolder,
+  mostEntriesAFolder,
   processOwners,
   timeOwners,
   type FolderRule,
@@ -51,6 +51,7 @@ function judgeAlias(file: string, one: Import): string | undefined {
     return matches(folder, internalAllowed) ? undefined : `imports ${one.from}: only tests may`;
   const target = one.from.slice(1);
   if (target === folder) return `imports ${one.from}: files of the own folder go by "./name.ts"`;
+  if (componentOf(target) === componentOf(folder)) return undefined;
   const rule = ruleOf(file, folder);
   if (!rule) return `is in a folder without a rule (scripts/boundary-rules.ts)`;
   if (matches(target, rule.values)) return undefined;
@@ -110,33 +111,37 @@ function findCycles(graph: ReadonlyMap<string, readonly string[]>): string[] {
 }
 
 function findCrowds(sources: Sources): string[] {
-  const counts = new Map<string, number>();
+  const entries = new Map<string, Set<string>>();
   for (const file of sources.keys()) {
-    const folder = folderOf(file);
-    if (/^(cloud|edge|shared)\//.test(folder)) counts.set(folder, (counts.get(folder) ?? 0) + 1);
+    const parts = file.split("/");
+    for (let depth = 1; depth < parts.length; depth += 1) {
+      const folder = parts.slice(0, depth).join("/");
+      entries.set(folder, (entries.get(folder) ?? new Set()).add(parts[depth] ?? ""));
+    }
   }
-  const crowds = [...counts].filter(([, count]) => count > mostFilesAFolder);
-  return crowds.map(([folder, count]) => `${folder}: ${count} files, at most ${mostFilesAFolder}`);
+  return [...entries]
+    .filter(([folder, { size }]) => /^(cloud|edge|shared\/)/.test(folder) && size > mostEntriesAFolder)
+    .map(([folder, { size }]) => `${folder}: ${size} entries, at most ${mostEntriesAFolder}`);
 }
 
 const verbs = /\.(emit|on|ask|answer)(?:<[^>()]*>)?\(\s*"([a-z.]+)"/g;
 
 /** Each topic needs somebody who says it and somebody who hears it, in its half. */
 function findTopics(sources: Sources): string[] {
-  const text = sources.get(catalogues.file);
-  if (text === undefined) return [];
-  return Object.entries(catalogues.halves).flatMap(([catalogue, half]) => {
+  return catalogues.flatMap(({ file, name, half }) => {
+    const text = sources.get(file);
+    if (text === undefined) return [];
     const used = new Set(
       [...sources]
-        .filter(([file]) => file.startsWith(`${half}/`))
+        .filter(([source]) => source.startsWith(`${half}/`))
         .flatMap(([, code]) => [...code.matchAll(verbs)].map((hit) => `${hit[1]} ${hit[2]}`)),
     );
-    const body = new RegExp(`interface ${catalogue} \\{([\\s\\S]*?)\\n\\}`).exec(text)?.[1] ?? "";
+    const body = new RegExp(`interface ${name} \\{([\\s\\S]*?)\\n\\}`).exec(text)?.[1] ?? "";
     const topics = [...body.matchAll(/"([a-z.]+)":\s*\{\s*(event|body)/g)];
     return topics.flatMap(([, topic = "", kind]) => {
       const [say, hear] = kind === "event" ? ["emit", "on"] : ["ask", "answer"];
       const missing = [say, hear].filter((verb) => !used.has(`${verb} ${topic}`));
-      return missing.map((verb) => `${catalogues.file}: no ${half} module calls ${verb}("${topic}")`);
+      return missing.map((verb) => `${file}: no ${half} module calls ${verb}("${topic}")`);
     });
   });
 }
@@ -152,10 +157,18 @@ function resolveFile(file: string, from: string): string | undefined {
   return from.startsWith("#") ? `${from.slice(1)}/index.ts` : undefined;
 }
 
+/** `cloud/kube-api` of `cloud/kube-api/store`; a folder of one name, as `cloud`, is a component by itself. */
+function componentOf(folder: string): string {
+  return folder.split("/").slice(0, 2).join("/");
+}
+
 function folderOf(file: string): string {
   return dirname(file);
 }
 
+/** A glob that ends in "/**" means the folder before it as well. */
 function matches(path: string, globs: readonly string[]): boolean {
-  return globs.some((glob) => new Bun.Glob(glob).match(path));
+  return globs
+    .flatMap((glob) => (glob.endsWith("/**") ? [glob, glob.slice(0, -"/**".length)] : [glob]))
+    .some((glob) => new Bun.Glob(glob).match(path));
 }

@@ -1,14 +1,8 @@
 import type { Clock } from "#shared/clock";
 import { compareVersions, contentDigest } from "#shared/kube";
 import { backoff } from "#shared/lifecycle";
-import {
-  noNamespace,
-  operations,
-  parseResource,
-  type DeliveredObject,
-  type ResourcePath,
-  type WireMessage,
-} from "#shared/message";
+import type { DeliveredObject } from "#shared/topics";
+import { noNamespace, operations, parseResource, type ResourcePath, type WireMessage } from "#shared/wire";
 import { objectOf } from "./routing.ts";
 
 const windowSize = 16;

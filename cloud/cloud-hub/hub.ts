@@ -6,15 +6,14 @@ import type { NodeGate } from "#cloud/cloud-hub/node-access";
 import type { Clock } from "#shared/clock";
 import { quote, UnavailableError } from "#shared/errors";
 import { Seldom, type Logger } from "#shared/log";
+import type { DeliveredObject, NodeMessage } from "#shared/topics";
 import {
   answersAllHeader,
   closeCodes,
   databaseHeader,
   largestMessageBytes,
-  type DeliveredObject,
-  type NodeMessage,
   type WireMessage,
-} from "#shared/message";
+} from "#shared/wire";
 import type { Duplicates, Twin } from "./duplicates.ts";
 import type { CloudHubPort } from "./index.ts";
 import { isNodeName, nodeOfRequest, peerOf, refusePeer, type Peer } from "./identity.ts";

@@ -8,7 +8,7 @@ import type { CloudHubConfig } from "#shared/config";
 import { budgetOfProcess, type ConnectionBudget } from "#shared/connections";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import type { CloudCatalog } from "#shared/message";
+import type { CloudCatalog } from "#shared/topics";
 import { fingerprintOf, fromPem } from "#shared/pki";
 import { Duplicates } from "./duplicates.ts";
 import { EnrolmentEndpoint } from "./enrolment.ts";

@@ -1,5 +1,5 @@
 import type { KubeObject } from "#shared/kube";
-import { groups, operations, parseResource, resourceTypes, sources, type WireMessage } from "#shared/message";
+import { groups, operations, parseResource, resourceTypes, sources, type WireMessage } from "#shared/wire";
 
 /** What an upstream message is to the hub. */
 export type Upstream =

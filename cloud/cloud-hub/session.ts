@@ -2,16 +2,8 @@ import { randomUUID } from "node:crypto";
 import type { WebSocket } from "ws";
 import type { Clock } from "#shared/clock";
 import type { Logger } from "#shared/log";
-import {
-  decode,
-  encode,
-  ok,
-  responseTo,
-  sources,
-  type DeliveredObject,
-  type NodeMessage,
-  type WireMessage,
-} from "#shared/message";
+import type { DeliveredObject, NodeMessage } from "#shared/topics";
+import { decode, encode, ok, responseTo, sources, type WireMessage } from "#shared/wire";
 import { AckLane } from "./ack-lane.ts";
 import { needsAck, sortUpstream, type Upstream } from "./routing.ts";
 import { SessionRequests, type RequestOptions } from "./session-requests.ts";

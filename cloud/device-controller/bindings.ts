@@ -1,5 +1,5 @@
 import { objectKey, type Device } from "#shared/kube";
-import type { DevicePlace } from "#shared/message";
+import type { DevicePlace } from "#shared/topics";
 
 /** Which devices are on which node, kept beside the informer so that no question costs a walk over all of them. */
 export class Bindings {

@@ -3,7 +3,8 @@ import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import { contentDigest, objectKey, type Device, type DeviceModel, type KubeObject } from "#shared/kube";
 import type { Logger } from "#shared/log";
-import { newMessage, type DeliveredObject } from "#shared/message";
+import type { DeliveredObject } from "#shared/topics";
+import { newMessage } from "#shared/wire";
 import { modelKeyOf, nodeOf, type Bindings } from "./bindings.ts";
 import type { DeviceControllerPort } from "./index.ts";
 

@@ -3,7 +3,7 @@ import type { Clock } from "#shared/clock";
 import { contentDigest, objectKey, type Device, type DeviceModel } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import type { CloudCatalog } from "#shared/message";
+import type { CloudCatalog } from "#shared/topics";
 import type { Informer, KubeClient } from "#cloud/kube-client";
 import { Bindings, modelKeyOf, placeOf } from "./bindings.ts";
 import { DiscoveredDevices } from "./discovered.ts";

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { objectKey } from "#shared/kube";
-import { responseTo, type NodeMessage } from "#shared/message";
+import type { NodeMessage } from "#shared/topics";
+import { responseTo } from "#shared/wire";
 import { type Bindings } from "./bindings.ts";
 import { readDiscovered, type DiscoveredDevices } from "./discovered.ts";
 import { member } from "./downstream.ts";

@@ -1,7 +1,7 @@
 import { KubeError } from "#cloud/kube-client";
 import { asError, UnavailableError } from "#shared/errors";
 import type { KubeObject, Status } from "#shared/kube";
-import { ok } from "#shared/message";
+import { ok } from "#shared/wire";
 import { onWire } from "./edge-object.ts";
 
 /** What goes back to the node. */

@@ -1,5 +1,5 @@
 import type { KubeObject, Pod } from "#shared/kube";
-import type { DeliveredObject } from "#shared/message";
+import type { DeliveredObject } from "#shared/topics";
 
 /** The object without the bookkeeping an edge has no use for. */
 export function onWire(object: KubeObject): KubeObject {

@@ -11,7 +11,7 @@ import type { Clock } from "#shared/clock";
 import { edgeNodeLabel, type KubeObject, type Node, type Pod } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import type { CloudCatalog } from "#shared/message";
+import type { CloudCatalog } from "#shared/topics";
 import { Downstream } from "./downstream.ts";
 import { NodeRequests } from "./node-requests.ts";
 import { Placement } from "./placement.ts";

@@ -9,7 +9,7 @@ import {
   type WriteGate,
 } from "#cloud/edge-controller/node-authorization";
 import { edgeNodeLabel, type KubeObject, type Lease, type Node } from "#shared/kube";
-import { leaseNamespace } from "#shared/message";
+import { leaseNamespace } from "#shared/wire";
 import { answerObject, badRequest, done, forbidden, isKubeError, type Answer } from "./answers.ts";
 import { isRecord, readObject, readPatch } from "./content.ts";
 import type { Handler, Question } from "./upstream.ts";

@@ -3,7 +3,8 @@ import { bytesOf } from "#cloud/edge-controller/node-authorization";
 import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
-import { parseResource, responseTo, sources, type NodeMessage, type ResourcePath } from "#shared/message";
+import type { NodeMessage } from "#shared/topics";
+import { parseResource, responseTo, sources, type ResourcePath } from "#shared/wire";
 import { answerFailure, badRequest, forbidden, refusal, type Answer, type AnswerForm } from "./answers.ts";
 import type { EdgeControllerPort } from "./index.ts";
 

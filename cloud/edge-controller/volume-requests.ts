@@ -1,6 +1,6 @@
 import type { KubeClient, ResourceType } from "#cloud/kube-client";
 import type { KubeObject } from "#shared/kube";
-import { noNamespace } from "#shared/message";
+import { noNamespace } from "#shared/wire";
 import { answerObject, forbidden, type Answer } from "./answers.ts";
 import { isRecord } from "./content.ts";
 import type { Placement } from "./placement.ts";

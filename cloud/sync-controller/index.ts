@@ -4,7 +4,7 @@ import type { Clock } from "#shared/clock";
 import { compareVersions, type Node } from "#shared/kube";
 import { running, withDeadline, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import type { AckedObject, CloudCatalog, DeliveredObject } from "#shared/message";
+import type { AckedObject, CloudCatalog, DeliveredObject } from "#shared/topics";
 import {
   keyOf,
   neverAcknowledged,

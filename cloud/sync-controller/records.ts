@@ -1,5 +1,6 @@
 import type { KubeObject } from "#shared/kube";
-import { noNamespace, type DeliveredObject } from "#shared/message";
+import type { DeliveredObject } from "#shared/topics";
+import { noNamespace } from "#shared/wire";
 
 /** An ObjectSync or ClusterObjectSync of the API. */
 export interface ObjectSync extends KubeObject {

@@ -6,7 +6,7 @@ import type { TelemetryConfig } from "#shared/config";
 import type { ConnectionBudget } from "#shared/connections";
 import { running, type Running } from "#shared/lifecycle";
 import { Seldom, type Logger } from "#shared/log";
-import type { CloudCatalog } from "#shared/message";
+import type { CloudCatalog } from "#shared/topics";
 import { apiDoors, openHttpDoor } from "./doors.ts";
 import { Intake } from "./intake.ts";
 import { Questions } from "./questions.ts";

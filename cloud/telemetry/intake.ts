@@ -2,7 +2,7 @@ import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import { backoff } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import type { NodeMessage } from "#shared/message";
+import type { NodeMessage } from "#shared/topics";
 import type { UploadStore } from "./upload-store.ts";
 
 export interface IntakeOptions {

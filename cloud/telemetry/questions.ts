@@ -3,7 +3,7 @@ import type { ExtraReply } from "#cloud/kube-api/wire";
 import type { Clock } from "#shared/clock";
 import { AppError, describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
-import { groups, historyResource, newMessage, operations, sources, type WireMessage } from "#shared/message";
+import { groups, historyResource, newMessage, operations, sources, type WireMessage } from "#shared/wire";
 import { historyBounds, readWholeNumbers } from "#shared/query";
 import type { TelemetryPort } from "./index.ts";
 import type { UploadStore } from "./upload-store.ts";

@@ -1,6 +1,6 @@
 import { describeError, UnavailableError } from "#shared/errors";
 import type { Seldom } from "#shared/log";
-import { largestMessageBytes, newMessage, type Stamp, type WireMessage } from "#shared/message";
+import { largestMessageBytes, newMessage, type Stamp, type WireMessage } from "#shared/wire";
 import type { HistoryPoint, Store } from "#edge/store";
 import type { Attribute, Device, Registry } from "./registry.ts";
 import { sorted, toRow, type Twin, type WireTwin } from "./twin.ts";

@@ -3,7 +3,7 @@ import { quoteText, readMapping, translateTemplate } from "#shared/devices";
 import { validateDeviceModel, type Device, type DeviceModel } from "#shared/kube";
 import type { DeviceProperty, ModelProperty } from "#shared/kube";
 import type { Logger } from "#shared/log";
-import type { MqttMessage } from "#shared/message";
+import type { MqttMessage } from "#shared/topics";
 import type { Batch } from "./batch.ts";
 import type { Events } from "./events.ts";
 import { isFields, parseJson, type Fields } from "./requests.ts";

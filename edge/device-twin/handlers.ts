@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "#shared/clock";
 import { commandsOf, readReport, type Command, type Misfit } from "#shared/devices";
-import { deviceTopic, nodePrefix, parseDeviceTopic, parseMembershipTopic } from "#shared/message";
-import type { MqttMessage } from "#shared/message";
+import { deviceTopic, nodePrefix, parseDeviceTopic, parseMembershipTopic } from "#shared/mqtt";
+import type { MqttMessage } from "#shared/topics";
 import type { Answer, Batch, Outgoing } from "./batch.ts";
 import { topicNames, type Attribute, type Device, type Registry } from "./registry.ts";
 import { explainUpdate, parseGet, parseState, parseUpdate, type TwinRequests } from "./requests.ts";

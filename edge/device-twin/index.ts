@@ -6,14 +6,9 @@ import { describeError } from "#shared/errors";
 import type { Device, DeviceModel } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import { Seldom, type Logger } from "#shared/log";
-import {
-  deviceOfHistory,
-  operations,
-  parseResource,
-  topicMatches,
-  type EdgeCatalog,
-  type MqttMessage,
-} from "#shared/message";
+import { topicMatches } from "#shared/mqtt";
+import type { EdgeCatalog, MqttMessage } from "#shared/topics";
+import { deviceOfHistory, operations, parseResource } from "#shared/wire";
 import type { HistoryLimits, Store } from "#edge/store";
 import { Batch } from "./batch.ts";
 import { Discovery } from "./discovery.ts";

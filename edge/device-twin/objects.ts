@@ -9,7 +9,9 @@ import {
   type MappingProblem,
 } from "#shared/devices";
 import { validateDevice, type Device as DeviceObject, type DeviceModel } from "#shared/kube";
-import { deviceTopic, nodePrefix, TopicTrie, type ObjectChange, type WireMessage } from "#shared/message";
+import { deviceTopic, nodePrefix, TopicTrie } from "#shared/mqtt";
+import type { ObjectChange } from "#shared/topics";
+import type { WireMessage } from "#shared/wire";
 import type { Logger } from "#shared/log";
 import type { Batch, Outgoing } from "./batch.ts";
 import type { Events } from "./events.ts";

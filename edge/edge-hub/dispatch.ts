@@ -1,5 +1,6 @@
 import { describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
+import type { Delivery } from "#shared/topics";
 import {
   groups,
   newMessage,
@@ -9,10 +10,9 @@ import {
   resourceTypes,
   responseTo,
   sources,
-  type Delivery,
   type Stamp,
   type WireMessage,
-} from "#shared/message";
+} from "#shared/wire";
 
 export interface DispatchOptions {
   readonly stamp: Stamp;

@@ -6,6 +6,7 @@ import type { Clock } from "#shared/clock";
 import { UnavailableError } from "#shared/errors";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
+import type { Delivery, EdgeCatalog } from "#shared/topics";
 import {
   cloudGroup,
   databaseHeader,
@@ -17,11 +18,9 @@ import {
   operations,
   responseTo,
   sources,
-  type Delivery,
-  type EdgeCatalog,
   type Stamp,
   type WireMessage,
-} from "#shared/message";
+} from "#shared/wire";
 import { Dispatch, type Receiver } from "./dispatch.ts";
 import { Identity, type IdentityConfig } from "./identity.ts";
 import { Link } from "./link.ts";

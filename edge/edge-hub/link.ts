@@ -3,7 +3,7 @@ import { WebSocket, type RawData } from "ws";
 import type { Clock } from "#shared/clock";
 import { ConfigError, describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
-import { answersAllHeader, closeCodes, databaseHeader } from "#shared/message";
+import { answersAllHeader, closeCodes, databaseHeader } from "#shared/wire";
 import type { Credentials } from "./certificates.ts";
 import { EnrolRefused, explainConnectError } from "./enrol.ts";
 import { stepLink, type LinkEffect, type LinkEvent, type LinkState } from "./link-machine.ts";

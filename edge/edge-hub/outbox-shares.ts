@@ -1,4 +1,4 @@
-import type { WireMessage } from "#shared/message";
+import type { WireMessage } from "#shared/wire";
 import { OutboxSender, type SenderOptions } from "./outbox-sender.ts";
 
 /**

@@ -1,7 +1,7 @@
 import type { Clock } from "#shared/clock";
 import { UnavailableError } from "#shared/errors";
 import { withDeadline } from "#shared/lifecycle";
-import type { WireMessage } from "#shared/message";
+import type { WireMessage } from "#shared/wire";
 
 const defaultTimeoutMs = 60_000;
 const mostWaiting = 4096;

@@ -1,4 +1,4 @@
-import { operations, type WireMessage } from "#shared/message";
+import { operations, type WireMessage } from "#shared/wire";
 
 export type Verdict =
   | { readonly kind: "done" }

@@ -2,7 +2,7 @@ import { rfc3339, type Clock } from "#shared/clock";
 import { AppError, asError } from "#shared/errors";
 import type { Container, Event, ObjectReference, Pod } from "#shared/kube";
 import { VolumeError } from "#edge/edged/volumes";
-import type { PodName } from "#shared/message";
+import type { PodName } from "#shared/topics";
 import { sandboxName, type StartFailure } from "./pod-plan.ts";
 
 export interface PodEvent {

@@ -6,7 +6,7 @@ import { UnavailableError } from "#shared/errors";
 import { findPodFault, type KubeObject, type Pod } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import type { EdgeCatalog, ObjectChange } from "#shared/message";
+import type { EdgeCatalog, ObjectChange } from "#shared/topics";
 import { nodeResources, readAddress, readLoad, readMachine } from "#edge/edged/node";
 import {
   envReferences,

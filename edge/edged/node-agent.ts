@@ -2,8 +2,9 @@ import { rfc3339Micro, type Clock } from "#shared/clock";
 import { AppError, describeError, UnavailableError } from "#shared/errors";
 import type { Lease, Node, NodeStatus, Status } from "#shared/kube";
 import type { Logger } from "#shared/log";
-import { formatResource, groups, leaseNamespace, operations, resourceTypes, sources } from "#shared/message";
-import type { CloudDatabase, NewMessage, WireMessage } from "#shared/message";
+import { formatResource, groups, leaseNamespace, operations, resourceTypes, sources } from "#shared/wire";
+import type { CloudDatabase } from "#shared/topics";
+import type { NewMessage, WireMessage } from "#shared/wire";
 import {
   newNode,
   nodeLabels,

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
-import type { PodName, PodVerdict } from "#shared/message";
+import type { PodName, PodVerdict } from "#shared/topics";
 import { isInUse } from "#edge/edged/node";
 import { readPodName, removePodDir } from "#edge/edged/volumes";
 import type { ContainerRuntime, ContainerSummary, StrayContainer } from "#edge/runtime";

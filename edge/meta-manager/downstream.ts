@@ -1,14 +1,7 @@
 import type { Logger } from "#shared/log";
 import { compareVersions, type KubeObject } from "#shared/kube";
-import {
-  operations,
-  parseResource,
-  resourceTypes,
-  sources,
-  type Delivery,
-  type ObjectChange,
-  type WireMessage,
-} from "#shared/message";
+import type { Delivery, ObjectChange } from "#shared/topics";
+import { operations, parseResource, resourceTypes, sources, type WireMessage } from "#shared/wire";
 import type { Store } from "#edge/store";
 
 /** What the commit of one message means: whether to acknowledge, and whom to tell of which change. */

@@ -4,16 +4,8 @@ import { UnavailableError } from "#shared/errors";
 import { objectKey, type KubeObject, type Pod } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import {
-  formatResource,
-  groups,
-  operations,
-  resourceTypes,
-  sources,
-  type EdgeCatalog,
-  type ObjectChange,
-  type ObjectName,
-} from "#shared/message";
+import type { EdgeCatalog, ObjectChange, ObjectName } from "#shared/topics";
+import { formatResource, groups, operations, resourceTypes, sources } from "#shared/wire";
 import type { Store } from "#edge/store";
 import { Downstream, isStale, parseRow, readStored } from "./downstream.ts";
 import { PodCheck } from "./pod-check.ts";

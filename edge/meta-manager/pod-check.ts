@@ -1,6 +1,7 @@
 import { UnavailableError } from "#shared/errors";
 import type { KubeObject, Pod, Status } from "#shared/kube";
 import type { Logger } from "#shared/log";
+import type { PodName, PodVerdict } from "#shared/topics";
 import {
   formatResource,
   groups,
@@ -10,11 +11,9 @@ import {
   resourceTypes,
   sources,
   type NewMessage,
-  type PodName,
-  type PodVerdict,
   type Stamp,
   type WireMessage,
-} from "#shared/message";
+} from "#shared/wire";
 import type { Store } from "#edge/store";
 import { parseRow, readStored, type Downstream } from "./downstream.ts";
 

@@ -1,4 +1,5 @@
 import type { Event, PodStatus } from "#shared/kube";
+import type { PodName } from "#shared/topics";
 import {
   formatResource,
   groups,
@@ -7,9 +8,8 @@ import {
   resourceTypes,
   sources,
   type NewMessage,
-  type PodName,
   type Stamp,
-} from "#shared/message";
+} from "#shared/wire";
 import type { Store } from "#edge/store";
 import { readStored } from "./downstream.ts";
 

@@ -1,6 +1,6 @@
 import type { Device, DeviceModel, DeviceProperty, ModelProperty } from "#shared/kube";
 import { nearest } from "#shared/errors";
-import { isTopicFilter } from "#shared/message";
+import { isTopicFilter } from "#shared/mqtt";
 import { isPath, parseExpression, type Expression } from "./expression.ts";
 import { twinTypeOf } from "./twin-type.ts";
 

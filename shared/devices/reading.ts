@@ -1,4 +1,4 @@
-import { topicMatches } from "#shared/message";
+import { topicMatches } from "#shared/mqtt";
 import { plain, readPath } from "./expression.ts";
 import type { DeviceMapping, PropertyMapping, StateMapping } from "./mapping.ts";
 import { fitsType } from "./twin-type.ts";

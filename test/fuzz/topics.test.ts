@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { join } from "node:path";
 import { openStore } from "#edge/store";
-import { isTopicFilter, topicMatches, TopicTrie } from "#shared/message";
+import { isTopicFilter, topicMatches, TopicTrie } from "#shared/mqtt";
 import { Journal } from "#internal/edge/mqtt/sessions/journal.ts";
 import { Retained } from "#internal/edge/mqtt/sessions/retained.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";

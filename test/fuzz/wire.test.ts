@@ -1,16 +1,13 @@
 import * as fc from "fast-check";
+import { deviceOfTopic, parseDeviceTopic, parseMembershipTopic, parseMqttAddress } from "#shared/mqtt";
 import {
   decode,
   deviceOfHistory,
-  deviceOfTopic,
   encode,
   formatResource,
-  parseDeviceTopic,
-  parseMembershipTopic,
-  parseMqttAddress,
   parseResource,
   type WireMessage,
-} from "#shared/message";
+} from "#shared/wire";
 import { fuzz, within } from "./fuzzing.ts";
 import { json, spelled, textOf } from "./json-values.ts";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { decode, encode } from "#shared/message";
+import { decode, encode } from "#shared/wire";
 
 function frame(content: string): string {
   return `{"header":{"msg_id":"a","timestamp":1},"route":{"operation":"update"},"content":${content}}`;

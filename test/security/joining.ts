@@ -5,7 +5,7 @@ import type { HubConfig } from "#cloud/cloud-hub";
 import { createKubeClient, resources, type KubeClient } from "#cloud/kube-client";
 import { RecordStore } from "#cloud/cloud-hub/node-access";
 import { systemClock } from "#shared/clock";
-import { databaseHeader } from "#shared/message";
+import { databaseHeader } from "#shared/wire";
 import { createNodeRequest, toPem, type Authority, type KeyPair } from "#shared/pki";
 import { startHarness, type Harness } from "#internal/test/cloud/cloud-hub/hub-harness.ts";
 import { startTestServer, type TestServer } from "#internal/test/support/api-server.ts";

@@ -7,7 +7,7 @@ import {
 } from "#internal/cloud/cloud-hub/node-access/node-record.ts";
 import { resources } from "#cloud/kube-client";
 import type { ConfigMap } from "#shared/kube";
-import { closeCodes } from "#shared/message";
+import { closeCodes } from "#shared/wire";
 import { createNodeRequest, identifyCertificate, type KeyPair } from "#shared/pki";
 import { textAt } from "#internal/test/support/api-server.ts";
 import { askCertificate, dial, eventually, joinNode, startClouds, type Clouds } from "./joining.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { requestTokens } from "#edge/edged/tokens";
 import { UnavailableError } from "#shared/errors";
 import type { Pod } from "#shared/kube";
-import type { NewMessage, WireMessage } from "#shared/message";
+import type { NewMessage, WireMessage } from "#shared/wire";
 import { PodVolumes, tokenRequests } from "#edge/edged/volumes";
 import { demoImage } from "#internal/scripts/engine.ts";
 import { docker } from "#internal/test/support/container-engine.ts";

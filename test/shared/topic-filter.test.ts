@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { array, assert, boolean, constant, constantFrom, oneof, property, tuple } from "fast-check";
-import { TopicTrie, topicMatches } from "#shared/message";
+import { TopicTrie, topicMatches } from "#shared/mqtt";
 
 const level = constantFrom("a", "b", "", "$x");
 const topic = array(level, { minLength: 1, maxLength: 6 }).map((levels) => levels.join("/"));

@@ -4,13 +4,8 @@ import { Bus } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import type { Event, KubeObject, Pod, PodStatus } from "#shared/kube";
 import type { Running } from "#shared/lifecycle";
-import {
-  responseTo,
-  type EdgeCatalog,
-  type NewMessage,
-  type PodName,
-  type PodVerdict,
-} from "#shared/message";
+import type { EdgeCatalog, PodName, PodVerdict } from "#shared/topics";
+import { responseTo, type NewMessage } from "#shared/wire";
 import { silentLog } from "./silent-log.ts";
 
 type Answer = (message: NewMessage) => unknown;

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { WebSocket } from "ws";
 import { systemClock, type Clock } from "#shared/clock";
 import { loadCloudConfig } from "#shared/config";
-import { newMessage, type WireMessage } from "#shared/message";
+import { newMessage, type WireMessage } from "#shared/wire";
 import { loadAuthority } from "#shared/pki";
 import { startCloudcore } from "#internal/cloud/compose.ts";
 import type { Answer } from "./api-server.ts";

@@ -6,7 +6,8 @@ import { describeError, UnavailableError } from "#shared/errors";
 import type { Node } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import { adoptRoute, newMessage, type CloudCatalog } from "#shared/message";
+import type { CloudCatalog } from "#shared/topics";
+import { adoptRoute, newMessage } from "#shared/wire";
 import { databaseName } from "./database-name.ts";
 import { adoptAnnotation, isHeldBack } from "./held-node.ts";
 

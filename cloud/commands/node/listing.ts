@@ -2,7 +2,7 @@ import { resources, type KubeClient } from "#cloud/kube-client";
 import { isDeleted, readRecord, RecordStore, type NodeRecord } from "#cloud/cloud-hub/node-access";
 import { describeError, ProtocolError } from "#shared/errors";
 import { edgeNodeLabel, type ConfigMap, type Lease, type Node } from "#shared/kube";
-import { leaseNamespace } from "#shared/message";
+import { leaseNamespace } from "#shared/wire";
 
 export interface ListedNode {
   readonly name: string;

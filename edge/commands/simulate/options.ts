@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 import { nearest } from "#shared/errors";
-import { parseMqttAddress, type MqttAddress } from "#shared/message";
+import { parseMqttAddress, type MqttAddress } from "#shared/mqtt";
 
 export interface SimulateOptions {
   readonly address: MqttAddress;

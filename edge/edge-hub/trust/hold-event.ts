@@ -1,15 +1,8 @@
 import { createHash } from "node:crypto";
 import { rfc3339 } from "#shared/clock";
 import type { Event } from "#shared/kube";
-import {
-  formatResource,
-  groups,
-  operations,
-  resourceTypes,
-  sources,
-  type CloudDatabase,
-  type NewMessage,
-} from "#shared/message";
+import type { CloudDatabase } from "#shared/topics";
+import { formatResource, groups, operations, resourceTypes, sources, type NewMessage } from "#shared/wire";
 
 /** The Event for a cloud whose word is held back. It has one name for each database, so that it is sent once. */
 export function holdEvent(node: string, database: CloudDatabase, nowMs: number): NewMessage {

@@ -2,14 +2,8 @@ import type { CloudRecord, Store } from "#edge/store";
 import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
-import {
-  adoptRoute,
-  parseResource,
-  resourceTypes,
-  type CloudDatabase,
-  type NewMessage,
-  type WireMessage,
-} from "#shared/message";
+import type { CloudDatabase } from "#shared/topics";
+import { adoptRoute, parseResource, resourceTypes, type NewMessage, type WireMessage } from "#shared/wire";
 import { holdEvent } from "./hold-event.ts";
 import { meetCloud } from "./meeting.ts";
 

@@ -9,7 +9,7 @@ import {
   sources,
   type NewMessage,
   type WireMessage,
-} from "#shared/message";
+} from "#shared/wire";
 
 /** A token that a volume of a pod asks for. */
 export interface TokenRequest {

@@ -1,5 +1,5 @@
 import type { BrokerConfig } from "#shared/config";
-import { devicePrefix, nodePrefix, parseDeviceTopic, topicMatches } from "#shared/message";
+import { devicePrefix, nodePrefix, parseDeviceTopic, topicMatches } from "#shared/mqtt";
 import { Passwords, type Refusal, type Visitor } from "./passwords.ts";
 
 export interface Identity {

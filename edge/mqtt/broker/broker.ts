@@ -4,7 +4,7 @@ import type { Clock } from "#shared/clock";
 import type { BrokerConfig } from "#shared/config";
 import { describeError } from "#shared/errors";
 import { Seldom, type Logger } from "#shared/log";
-import type { MqttMessage } from "#shared/message";
+import type { MqttMessage } from "#shared/topics";
 import { clientIdOf, sessionMarker, Sessions, type BrokerPacket } from "#edge/mqtt/sessions";
 import type { Store } from "#edge/store";
 import { Access } from "#edge/mqtt/access";

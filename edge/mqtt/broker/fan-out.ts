@@ -1,4 +1,4 @@
-import { TopicTrie } from "#shared/message";
+import { TopicTrie } from "#shared/mqtt";
 import type { Backlog, Frame, Outbound, Publisher } from "#edge/mqtt/flow";
 import { weightOf, type BrokerPacket, type QoS } from "#edge/mqtt/sessions";
 import { encodePublish } from "./encode.ts";

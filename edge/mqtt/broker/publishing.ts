@@ -1,6 +1,6 @@
 import { describeError } from "#shared/errors";
 import type { Seldom } from "#shared/log";
-import type { MqttMessage } from "#shared/message";
+import type { MqttMessage } from "#shared/topics";
 import type { BrokerPacket, Inbox, Sessions, Stored } from "#edge/mqtt/sessions";
 import type { Access } from "#edge/mqtt/access";
 import { inboxOf, type InnerClient } from "./connection.ts";

@@ -1,7 +1,7 @@
 import type { IPublishPacket, MqttClient } from "mqtt";
 import { describeError } from "#shared/errors";
 import type { Seldom } from "#shared/log";
-import type { MqttMessage } from "#shared/message";
+import type { MqttMessage } from "#shared/topics";
 
 export interface IncomingParts {
   readonly client: MqttClient;

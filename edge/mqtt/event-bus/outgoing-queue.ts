@@ -1,5 +1,5 @@
 import type { Logger } from "#shared/log";
-import type { MqttMessage } from "#shared/message";
+import type { MqttMessage } from "#shared/topics";
 import type { OutgoingRow, Store } from "#edge/store";
 
 export interface QueueParts {

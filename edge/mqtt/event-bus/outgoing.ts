@@ -2,7 +2,7 @@ import type { MqttClient } from "mqtt";
 import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import type { Logger, Seldom } from "#shared/log";
-import type { MqttMessage } from "#shared/message";
+import type { MqttMessage } from "#shared/topics";
 import type { OutgoingRow, Store } from "#edge/store";
 import { bytesOf, OutgoingQueue } from "./outgoing-queue.ts";
 

@@ -1,4 +1,4 @@
-import { TopicTrie } from "#shared/message";
+import { TopicTrie } from "#shared/mqtt";
 import type { QoS } from "./session-queue.ts";
 
 /** That a lasting session wants what a filter covers, at most at this QoS. */

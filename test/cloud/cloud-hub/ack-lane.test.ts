@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { AckLane } from "#internal/cloud/cloud-hub/ack-lane.ts";
 import { needsAck } from "#internal/cloud/cloud-hub/routing.ts";
-import { newMessage, type DeliveredObject, type WireMessage } from "#shared/message";
+import type { DeliveredObject } from "#shared/topics";
+import { newMessage, type WireMessage } from "#shared/wire";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { stamp } from "./hub-harness.ts";
 

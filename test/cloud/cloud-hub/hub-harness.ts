@@ -4,13 +4,8 @@ import { startCloudHub, type CloudHub, type HubConfig } from "#cloud/cloud-hub";
 import type { KubeClient } from "#cloud/kube-client";
 import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
-import {
-  newMessage,
-  type AckedObject,
-  type CloudCatalog,
-  type NodeMessage,
-  type WireMessage,
-} from "#shared/message";
+import type { AckedObject, CloudCatalog, NodeMessage } from "#shared/topics";
+import { newMessage, type WireMessage } from "#shared/wire";
 import { createAuthority, type Authority, type KeyPair } from "#shared/pki";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { largestMessageBytes, newMessage, type WireMessage } from "#shared/message";
+import { largestMessageBytes, newMessage, type WireMessage } from "#shared/wire";
 import { clientPair, RawNode, stamp, startHarness, type Harness } from "./hub-harness.ts";
 
 async function connect(harness: Harness, node: string): Promise<RawNode> {

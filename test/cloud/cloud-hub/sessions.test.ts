@@ -2,7 +2,7 @@ import { connect as connectPlain } from "node:net";
 import { connect as connectSecurely } from "node:tls";
 import { describe, expect, test } from "bun:test";
 import { ensureCertificates } from "#cloud/cloud-hub/certificates";
-import { closeCodes, newMessage, type WireMessage } from "#shared/message";
+import { closeCodes, newMessage, type WireMessage } from "#shared/wire";
 import { clientPair, RawNode, stamp, startHarness, type Harness } from "./hub-harness.ts";
 
 function podUpdate(

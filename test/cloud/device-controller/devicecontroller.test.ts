@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { resources } from "#cloud/kube-client";
-import type { DeliveredObject } from "#shared/message";
+import type { DeliveredObject } from "#shared/topics";
 import { device, model, startCloud } from "./harness.ts";
 
 test("device controller sends membership, model and device when a device is bound", async () => {

@@ -1,7 +1,8 @@
 import { Bus } from "#shared/bus";
 import { defaultDeviceController, startDeviceController } from "#cloud/device-controller";
 import type { Device } from "#shared/kube";
-import type { CloudCatalog, DeliveredObject, DevicePlace, NodeMessage, WireMessage } from "#shared/message";
+import type { CloudCatalog, DeliveredObject, DevicePlace, NodeMessage } from "#shared/topics";
+import type { WireMessage } from "#shared/wire";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";

@@ -2,7 +2,8 @@ import { startEdgeController, type EdgeControllerPort } from "#cloud/edge-contro
 import { resources } from "#cloud/kube-client";
 import { Bus } from "#shared/bus";
 import type { Pod } from "#shared/kube";
-import type { CloudCatalog, DeliveredObject, WireMessage } from "#shared/message";
+import type { CloudCatalog, DeliveredObject } from "#shared/topics";
+import type { WireMessage } from "#shared/wire";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";

@@ -6,7 +6,8 @@ import { startSyncController, type SyncControllerPort } from "#cloud/sync-contro
 import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
-import type { CloudCatalog, DeliveredObject, WireMessage } from "#shared/message";
+import type { CloudCatalog, DeliveredObject } from "#shared/topics";
+import type { WireMessage } from "#shared/wire";
 import { startTestServer } from "#internal/test/support/api-server.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";

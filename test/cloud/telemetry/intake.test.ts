@@ -3,7 +3,8 @@ import { Intake } from "#internal/cloud/telemetry/intake.ts";
 import type { NewUpload } from "#internal/cloud/telemetry/upload-store.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
-import { newMessage, type NodeMessage } from "#shared/message";
+import type { NodeMessage } from "#shared/topics";
+import { newMessage } from "#shared/wire";
 
 /** A store with a disk that is full until a test says otherwise. */
 class SmallStore {

@@ -3,7 +3,8 @@ import { startTelemetry, type Telemetry, type TelemetryStartConfig } from "#clou
 import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
 import { ConfigError, UnavailableError } from "#shared/errors";
-import { newMessage, responseTo, type CloudCatalog, type WireMessage } from "#shared/message";
+import type { CloudCatalog } from "#shared/topics";
+import { newMessage, responseTo, type WireMessage } from "#shared/wire";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 

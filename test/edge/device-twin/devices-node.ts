@@ -1,7 +1,7 @@
 import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
 import { createLogger } from "#shared/log";
-import type { EdgeCatalog } from "#shared/message";
+import type { EdgeCatalog } from "#shared/topics";
 import { defaultHistory, startDeviceTwin } from "#edge/device-twin";
 import { startEventBus } from "#edge/mqtt/event-bus";
 import { openStore } from "#edge/store";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { connectAsync } from "mqtt";
 import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
-import type { EdgeCatalog } from "#shared/message";
+import type { EdgeCatalog } from "#shared/topics";
 import { defaultHistory, startDeviceTwin } from "#edge/device-twin";
 import { openStore, type Store } from "#edge/store";
 import { connectPacket, openRaw, publishPacket } from "#internal/test/edge/mqtt/broker/raw-client.ts";

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { Bus } from "#shared/bus";
 import { systemClock, type Clock } from "#shared/clock";
 import type { Event } from "#shared/kube";
-import type { EdgeCatalog, MqttMessage } from "#shared/message";
+import type { EdgeCatalog, MqttMessage } from "#shared/topics";
 import { defaultHistory, startDeviceTwin, type DeviceTwin, type DeviceTwinConfig } from "#edge/device-twin";
 import { openStore, type Store } from "#edge/store";
 import { silentLog } from "#internal/test/support/silent-log.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { largestMessageBytes } from "#shared/message";
+import { largestMessageBytes } from "#shared/wire";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { OutboxShares } from "#internal/edge/edge-hub/outbox-shares.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
 import type { ExternalBrokerConfig } from "#shared/config";
-import type { EdgeCatalog } from "#shared/message";
+import type { EdgeCatalog } from "#shared/topics";
 import { defaultHistory, startDeviceTwin, type DeviceTwin } from "#edge/device-twin";
 import { startEventBus, type EventBus } from "#edge/mqtt/event-bus";
 import { startMetaManager } from "#edge/meta-manager";

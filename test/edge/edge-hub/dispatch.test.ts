@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { Dispatch } from "#internal/edge/edge-hub/dispatch.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
-import { newMessage, type NewMessage, type WireMessage } from "#shared/message";
+import { newMessage, type NewMessage, type WireMessage } from "#shared/wire";
 
 const stamp = { id: () => "answer", nowMs: () => 1 };
 

@@ -5,7 +5,7 @@ import { OutboxSender } from "#internal/edge/edge-hub/outbox-sender.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { largestMessageBytes, newMessage } from "#shared/message";
+import { largestMessageBytes, newMessage } from "#shared/wire";
 
 const state = "device/d/state/update";
 const report = "device/d/twin/edge_updated";

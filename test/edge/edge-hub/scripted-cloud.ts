@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { WebSocketServer, type WebSocket } from "ws";
-import { answersAllHeader, decode, type WireMessage } from "#shared/message";
+import { answersAllHeader, decode, type WireMessage } from "#shared/wire";
 import { createAuthority, createToken, identifyCertificate, verifyToken, type Authority } from "#shared/pki";
 
 /** A cloud that does what a test tells it: a real TLS server with enrolment and the WebSocket on one port. */

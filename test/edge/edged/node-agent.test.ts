@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import type { Node } from "#shared/kube";
-import type { NewMessage } from "#shared/message";
+import type { NewMessage } from "#shared/wire";
 import { EdgedHarness } from "#internal/test/support/edged-harness.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { FakeRuntime } from "#internal/test/support/fake-runtime.ts";

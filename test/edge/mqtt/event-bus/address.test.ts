@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, spyOn, test } from "bun:test";
 import { join } from "node:path";
 import url from "node:url";
-import { parseMqttAddress } from "#shared/message";
+import { parseMqttAddress } from "#shared/mqtt";
 import { makeFiles, type Files } from "#internal/test/edge/commands/check/files.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startBus } from "./harness.ts";

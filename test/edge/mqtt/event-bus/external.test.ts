@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { connectAsync } from "mqtt";
 import { freePort, mosquitto, startMosquitto } from "#internal/test/support/mosquitto.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import type { MqttMessage } from "#shared/message";
+import type { MqttMessage } from "#shared/topics";
 import { collect, startBus } from "./harness.ts";
 import { externalAt } from "./scripted-broker.ts";
 

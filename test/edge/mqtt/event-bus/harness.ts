@@ -3,7 +3,7 @@ import { connectAsync, type IClientOptions, type MqttClient } from "mqtt";
 import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
 import type { BrokerConfig, ExternalBrokerConfig } from "#shared/config";
-import type { EdgeCatalog, MqttMessage } from "#shared/message";
+import type { EdgeCatalog, MqttMessage } from "#shared/topics";
 import { startEventBus, type EventBus, type EventBusPort } from "#edge/mqtt/event-bus";
 import { openStore, type Store } from "#edge/store";
 import { silentLog } from "#internal/test/support/silent-log.ts";

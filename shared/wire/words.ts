@@ -55,7 +55,6 @@ export const resourceTypes = {
   membership: "membership",
 } as const;
 
-export const defaultProjectId = "e632aba927ea4ac2b575ec1603d56f10";
 /**
  * In the answer to the handshake our cloud promises to answer every upstream message; KubeEdge's leaves some
  * unanswered. Not a word of KubeEdge's: peers that do not know it ignore it.
@@ -95,6 +94,4 @@ export const largestMessageBytes = 32 * 1024 * 1024;
 export const ok = "OK";
 /** Namespace element of cluster-scoped objects. */
 export const noNamespace = "null";
-/** The namespace nodes travel under up to KubeEdge 1.22. */
-export const nodeNamespace = "default";
 export const leaseNamespace = "kube-node-lease";

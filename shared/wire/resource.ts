@@ -18,3 +18,13 @@ export function formatResource(type: string, namespace: string | undefined, name
   const base = `${namespace || noNamespace}/${type}`;
   return name === undefined || name === "" ? base : `${base}/${name}`;
 }
+
+/** The resource of a question for the past values of a device. Not a word of KubeEdge's: its edge leaves it unanswered. */
+export function historyResource(deviceId: string): string {
+  return `device/${deviceId}/history`;
+}
+
+/** @returns the device's id, undefined for any other resource */
+export function deviceOfHistory(resource: string): string | undefined {
+  return /^device\/(.+)\/history$/.exec(resource)?.[1];
+}

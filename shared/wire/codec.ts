@@ -1,4 +1,4 @@
-import type { WireHeader, WireMessage, WireRoute } from "./wire.ts";
+import type { WireHeader, WireMessage, WireRoute } from "./message.ts";
 
 export type Decoded =
   { readonly ok: true; readonly message: WireMessage } | { readonly ok: false; readonly reason: string };

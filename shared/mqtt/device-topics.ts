@@ -38,16 +38,6 @@ export function deviceTopic(device: string, tail: string): string {
   return `${devicePrefix}${device}/${tail}`;
 }
 
-/** The resource of a question for the past values of a device. Not a word of KubeEdge's: its edge leaves it unanswered. */
-export function historyResource(deviceId: string): string {
-  return `device/${deviceId}/history`;
-}
-
-/** @returns the device's id, undefined for any other resource */
-export function deviceOfHistory(resource: string): string | undefined {
-  return /^device\/(.+)\/history$/.exec(resource)?.[1];
-}
-
 /** The node of `$hw/events/node/<node>/membership/get`. */
 export function parseMembershipTopic(topic: string): string | undefined {
   if (!topic.startsWith(nodePrefix)) return undefined;

@@ -1,0 +1,12 @@
+export {
+  deviceOfTopic,
+  devicePrefix,
+  deviceTopic,
+  nodePrefix,
+  parseDeviceTopic,
+  parseMembershipTopic,
+  type DeviceTopic,
+  type DeviceVerb,
+} from "./device-topics.ts";
+export { parseMqttAddress, type MqttAddress } from "./address.ts";
+export { TopicTrie, isTopicFilter, topicMatches } from "./topic-filter.ts";

@@ -1,0 +1,33 @@
+export { decode, encode, type Decoded } from "./codec.ts";
+export {
+  deviceOfHistory,
+  formatResource,
+  historyResource,
+  parseResource,
+  type ResourcePath,
+} from "./resource.ts";
+export {
+  acknowledge,
+  newMessage,
+  responseTo,
+  type NewMessage,
+  type Stamp,
+  type WireHeader,
+  type WireMessage,
+  type WireRoute,
+} from "./message.ts";
+export {
+  adoptRoute,
+  answersAllHeader,
+  cloudGroup,
+  closeCodes,
+  databaseHeader,
+  groups,
+  largestMessageBytes,
+  leaseNamespace,
+  noNamespace,
+  ok,
+  operations,
+  resourceTypes,
+  sources,
+} from "./words.ts";
