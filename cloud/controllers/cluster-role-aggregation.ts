@@ -1,7 +1,6 @@
 import { resources, type Informer } from "#cloud/kube-client";
-import { WorkQueue, type ControllerDeps, type LabelSelector } from "#cloud/controllers/framework";
-import { isSelectedBy } from "#cloud/controllers/workloads";
-import type { KubeObject } from "#shared/kube";
+import { WorkQueue, type ControllerDeps } from "#cloud/controllers/framework";
+import { matchesLabelSelector, type KubeObject, type LabelSelector } from "#shared/kube";
 
 interface ClusterRole extends KubeObject {
   readonly rules?: readonly unknown[] | null;
@@ -53,17 +52,12 @@ function rulesFor(role: ClusterRole, all: readonly ClusterRole[]): unknown[] {
   const selectors = role.aggregationRule?.clusterRoleSelectors ?? [];
   const chosen = all
     .filter(({ metadata }) => metadata.uid !== role.metadata.uid)
-    .filter(({ metadata }) => selectors.some((selector) => selects(selector, metadata.labels)))
+    .filter(({ metadata }) =>
+      selectors.some((selector) => matchesLabelSelector(selector, metadata.labels ?? {})),
+    )
     .toSorted((a, b) => ((a.metadata.name ?? "") < (b.metadata.name ?? "") ? -1 : 1));
   const rules = new Map(
     chosen.flatMap((one) => (one.rules ?? []).map((rule) => [JSON.stringify(rule), rule])),
   );
   return [...rules.values()];
-}
-
-/** Here an empty selector means all. */
-function selects(selector: LabelSelector, labels: Readonly<Record<string, string>> = {}): boolean {
-  const { matchLabels = {}, matchExpressions = [] } = selector;
-  const isEmpty = Object.keys(matchLabels).length === 0 && matchExpressions.length === 0;
-  return isEmpty || isSelectedBy(selector, labels);
 }

@@ -1,4 +1,4 @@
-import type { KubeObject, ObjectReference, Pod } from "#shared/kube";
+import { hasLabels, type KubeObject, type ObjectReference, type Pod } from "#shared/kube";
 
 export interface ServicePort {
   name?: string;
@@ -35,10 +35,10 @@ export interface Subset {
 }
 
 export function selects(service: Service, pod: Pod): boolean {
-  const selector = Object.entries(service.spec?.selector ?? {});
+  const selector = service.spec?.selector ?? {};
   const { labels = {}, namespace } = pod.metadata;
-  if (selector.length === 0 || service.metadata.namespace !== namespace) return false;
-  return selector.every(([key, value]) => labels[key] === value);
+  if (Object.keys(selector).length === 0 || service.metadata.namespace !== namespace) return false;
+  return hasLabels(labels, selector);
 }
 
 /** The addresses of a Service's pods, together where their ports are the same, in a stable order. */

@@ -1,5 +1,16 @@
 export { contentDigest } from "./digest.ts";
 export {
+  formatLabelSelector,
+  hasLabels,
+  isEmptySelector,
+  matchesLabelSelector,
+  meetsLabelExpressions,
+  parseLabelSelector,
+  type LabelExpression,
+  type LabelRequirement,
+  type LabelSelector,
+} from "./label-selector.ts";
+export {
   compareVersions,
   objectKey,
   type Condition,

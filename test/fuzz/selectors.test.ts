@@ -2,21 +2,15 @@ import * as fc from "fast-check";
 import {
   fragmentsOf,
   matchesFields,
-  matchesLabels,
   parseFieldSelector,
-  parseLabelSelector,
   Refusal,
+  requireLabelSelector,
 } from "#cloud/kube-api/rules";
+import { meetsLabelExpressions, type LabelRequirement } from "#shared/kube";
 import { fuzz, within } from "./fuzzing.ts";
 import { objectOf, textOf } from "./json-values.ts";
 
-type Operator = "in" | "notin" | "exists" | "absent" | "gt" | "lt";
-
-interface Requirement {
-  readonly key: string;
-  readonly operator: Operator;
-  readonly values: readonly string[];
-}
+type Operator = LabelRequirement["operator"];
 
 const name = fc.oneof(
   fc.constantFrom("a", "b", "app", "in", "notin", "constructor", "toString", "x_y", "a.b", "A-1"),
@@ -29,45 +23,45 @@ const labelKey = fc.oneof(
 const labelValue = fc.oneof(fc.constantFrom("", "a", "b", "1", "42", "true"), name);
 const integer = fc.integer().map(String);
 
-const requirement: fc.Arbitrary<Requirement> = fc.oneof(
+const requirement: fc.Arbitrary<LabelRequirement> = fc.oneof(
   fc.record({
     key: labelKey,
-    operator: fc.constantFrom<Operator>("in", "notin"),
+    operator: fc.constantFrom<Operator>("In", "NotIn"),
     values: fc.array(labelValue, { minLength: 1, maxLength: 4 }),
   }),
   fc.record({
     key: labelKey,
-    operator: fc.constantFrom<Operator>("exists", "absent"),
+    operator: fc.constantFrom<Operator>("Exists", "DoesNotExist"),
     values: fc.constant([]),
   }),
   fc.record({
     key: labelKey,
-    operator: fc.constantFrom<Operator>("gt", "lt"),
+    operator: fc.constantFrom<Operator>("Gt", "Lt"),
     values: fc.tuple(integer),
   }),
 );
 
 /** One of the ways to write it: `spaces` and `short` choose. */
-function written({ key, operator, values }: Requirement, spaces: string, short: boolean): string {
+function written({ key, operator, values }: LabelRequirement, spaces: string, short: boolean): string {
   const single = values.length === 1 && short;
-  if (operator === "exists") return key;
-  if (operator === "absent") return `!${spaces}${key}`;
-  if (operator === "gt") return `${key}${spaces}>${spaces}${values[0]}`;
-  if (operator === "lt") return `${key}${spaces}<${spaces}${values[0]}`;
-  if (single) return `${key}${spaces}${operator === "in" ? "=" : "!="}${spaces}${values[0]}`;
-  return `${key} ${spaces}${operator}${spaces}(${values.join(`${spaces},${spaces}`)})`;
+  if (operator === "Exists") return key;
+  if (operator === "DoesNotExist") return `!${spaces}${key}`;
+  if (operator === "Gt") return `${key}${spaces}>${spaces}${values[0]}`;
+  if (operator === "Lt") return `${key}${spaces}<${spaces}${values[0]}`;
+  if (single) return `${key}${spaces}${operator === "In" ? "=" : "!="}${spaces}${values[0]}`;
+  return `${key} ${spaces}${operator.toLowerCase()}${spaces}(${values.join(`${spaces},${spaces}`)})`;
 }
 
-function naive({ key, operator, values }: Requirement, labels: ReadonlyMap<string, string>): boolean {
+function naive({ key, operator, values }: LabelRequirement, labels: ReadonlyMap<string, string>): boolean {
   const value = labels.get(key);
-  if (operator === "absent") return value === undefined;
-  if (operator === "notin") return value === undefined || !values.includes(value);
+  if (operator === "DoesNotExist") return value === undefined;
+  if (operator === "NotIn") return value === undefined || !values.includes(value);
   if (value === undefined) return false;
-  if (operator === "exists") return true;
-  if (operator === "in") return values.includes(value);
+  if (operator === "Exists") return true;
+  if (operator === "In") return values.includes(value);
   if (!/^-?\d+$/.test(value)) return false;
   const difference = BigInt(value) - BigInt(values[0] ?? "0");
-  return operator === "gt" ? difference > 0n : difference < 0n;
+  return operator === "Gt" ? difference > 0n : difference < 0n;
 }
 
 function expectEqual(got: unknown, wanted: unknown, what: string): void {
@@ -95,11 +89,11 @@ fuzz("label selectors", () =>
     fc.boolean(),
     (requirements, has, spaces, short) => {
       const text = requirements.map((one) => written(one, spaces, short)).join(`,${spaces}`);
-      const parsed = parseLabelSelector(text);
+      const parsed = requireLabelSelector(text);
       expectEqual(parsed, requirements, text);
       const object = objectOf(has) as Record<string, string>;
       const known = new Map(has);
-      const matches = matchesLabels(parsed, object);
+      const matches = meetsLabelExpressions(parsed, object);
       expectEqual(
         matches,
         requirements.every((one) => naive(one, known)),
@@ -125,11 +119,11 @@ fuzz("label selectors of strangers", () =>
     ),
     labels,
     (text, has) => {
-      const parsed = unlessRefused(() => parseLabelSelector(text));
+      const parsed = unlessRefused(() => requireLabelSelector(text));
       if (!parsed) return;
       const again = parsed.map((one) => written(one, " ", false)).join(",");
-      expectEqual(parseLabelSelector(again), parsed, again);
-      matchesLabels(parsed, objectOf(has) as Record<string, string>);
+      expectEqual(requireLabelSelector(again), parsed, again);
+      meetsLabelExpressions(parsed, objectOf(has) as Record<string, string>);
     },
   ),
 );

@@ -1,4 +1,4 @@
-import type { KubeObject } from "#shared/kube";
+import { meetsLabelExpressions, parseLabelSelector, type KubeObject } from "#shared/kube";
 
 /** The fields by which strategic merges match list items, tried in this order; good enough for the kinds tests use. */
 const mergeKeys: Record<string, string> = {
@@ -45,21 +45,10 @@ function mergeByKey(old: unknown, patch: unknown[], key: string): unknown[] {
   return items;
 }
 
-/** Label selectors as in URLs: `a=b,c!=d,e in (f,g),h notin (i),j,!k`. */
+/** Label selectors as in URLs; one that is not well formed matches nothing. */
 export function selectorMatches(selector: string, labels: Record<string, string>): boolean {
-  const terms = selector.match(/[^,(]+(\([^)]*\))?/g) ?? [];
-  return terms.every((term) => termMatches(term.trim(), labels));
-}
-
-function termMatches(term: string, labels: Record<string, string>): boolean {
-  const set = /^(\S+)\s+(in|notin)\s+\(([^)]*)\)$/.exec(term);
-  if (set) {
-    const values = (set[3] ?? "").split(",").map((value) => value.trim());
-    return values.includes(labels[set[1] ?? ""] ?? "\0") === (set[2] === "in");
-  }
-  const equality = /^([^=!]+)(==|=|!=)(.*)$/.exec(term);
-  if (equality) return (labels[equality[1] ?? ""] === equality[3]) === (equality[2] !== "!=");
-  return term.startsWith("!") ? !(term.slice(1) in labels) : term in labels;
+  const parsed = parseLabelSelector(selector);
+  return parsed.ok && meetsLabelExpressions(parsed.requirements, labels);
 }
 
 /** Field selectors: `spec.nodeName=edge-1,status.phase!=Running`. */

@@ -2,4 +2,4 @@
 export type { ControllerDeps, StartController } from "./controller.ts";
 export { recordEvent, type EventDeps } from "./events.ts";
 export { WorkQueue, type WorkQueueOptions } from "./work-queue.ts";
-export type { Deployment, LabelSelector, PodTemplate, ReplicaSet } from "./workloads.ts";
+export type { Deployment, PodTemplate, ReplicaSet } from "./workloads.ts";

@@ -1,10 +1,4 @@
-import type { Condition, KubeObject, ObjectMeta, PodSpec } from "#shared/kube";
-
-/** metav1.LabelSelector */
-export interface LabelSelector {
-  matchLabels?: Record<string, string>;
-  matchExpressions?: { key: string; operator: string; values?: string[] }[];
-}
+import type { Condition, KubeObject, LabelSelector, ObjectMeta, PodSpec } from "#shared/kube";
 
 export interface PodTemplate {
   metadata?: ObjectMeta;

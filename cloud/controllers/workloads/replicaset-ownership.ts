@@ -1,38 +1,19 @@
 import type { Informer, KubeClient, ResourceType } from "#cloud/kube-client";
-import { objectKey, type KubeObject, type OwnerReference } from "#shared/kube";
-import type { LabelSelector } from "#cloud/controllers/framework";
+import {
+  isEmptySelector,
+  matchesLabelSelector,
+  objectKey,
+  type KubeObject,
+  type LabelSelector,
+  type OwnerReference,
+} from "#shared/kube";
 
 /** Whether labels satisfy a selector; an empty selector selects nothing here, as controllers must not own everything. */
 export function isSelectedBy(
   selector: LabelSelector,
   labels: Readonly<Record<string, string>> = {},
 ): boolean {
-  const { matchLabels = {}, matchExpressions = [] } = selector;
-  if (Object.keys(matchLabels).length === 0 && matchExpressions.length === 0) return false;
-  return (
-    Object.entries(matchLabels).every(([key, value]) => labels[key] === value) &&
-    matchExpressions.every((expression) =>
-      satisfies(expression, Object.hasOwn(labels, expression.key) ? labels[expression.key] : undefined),
-    )
-  );
-}
-
-function satisfies(
-  { operator, values = [] }: { readonly operator: string; readonly values?: readonly string[] },
-  value: string | undefined,
-): boolean {
-  switch (operator) {
-    case "In":
-      return value !== undefined && values.includes(value);
-    case "NotIn":
-      return value === undefined || !values.includes(value);
-    case "Exists":
-      return value !== undefined;
-    case "DoesNotExist":
-      return value === undefined;
-    default:
-      return false;
-  }
+  return !isEmptySelector(selector) && matchesLabelSelector(selector, labels);
 }
 
 export function controllerOf(object: KubeObject): OwnerReference | undefined {

@@ -13,7 +13,8 @@ import {
   type JsonObject,
   type KindInfo,
 } from "#cloud/kube-api/schema";
-import { selectorText } from "#cloud/kube-api/validation";
+import { labelSelectorOf } from "#cloud/kube-api/validation";
+import { formatLabelSelector } from "#shared/kube";
 import { accept, failure, invalidStatus, refuse, type Outcome } from "./outcome.ts";
 
 /** autoscaling/v1 Scale of an object, undefined when its kind cannot be scaled. */
@@ -76,8 +77,8 @@ function selectorOf(kind: KindInfo, object: JsonObject): string {
     return typeof value === "string" ? value : "";
   }
   const selector = childOf(childOf(object, "spec"), "selector");
-  if (apiVersionOf(kind) !== "v1") return selectorText(selector);
-  return selectorText({ matchLabels: textMapOf(childOf(object, "spec"), "selector") });
+  if (apiVersionOf(kind) !== "v1") return formatLabelSelector(labelSelectorOf(selector));
+  return formatLabelSelector({ matchLabels: textMapOf(childOf(object, "spec"), "selector") });
 }
 
 function countAt(object: JsonObject, path: string): number | undefined {

@@ -6,9 +6,8 @@ export {
   everything,
   fragmentsOf,
   matchesFields,
-  matchesLabels,
   parseFieldSelector,
-  parseLabelSelector,
+  requireLabelSelector,
   selects,
   type Selection,
 } from "./selectors.ts";

@@ -1,16 +1,15 @@
-import type { KubeObject } from "#shared/kube";
+import {
+  meetsLabelExpressions,
+  parseLabelSelector,
+  type KubeObject,
+  type LabelRequirement,
+} from "#shared/kube";
 import { badRequest, qualified, type Named } from "./refusal.ts";
 
 /** What `labelSelector` and `fieldSelector` ask of an object. */
 export interface Selection {
-  readonly labels: readonly Requirement[];
+  readonly labels: readonly LabelRequirement[];
   readonly fields: readonly FieldTerm[];
-}
-
-interface Requirement {
-  readonly key: string;
-  readonly operator: "in" | "notin" | "exists" | "absent" | "gt" | "lt";
-  readonly values: readonly string[];
 }
 
 interface FieldTerm {
@@ -21,98 +20,12 @@ interface FieldTerm {
 
 export const everything: Selection = { labels: [], fields: [] };
 
-const namePart = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?";
-const labelKey = new RegExp(`^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?${namePart}$`);
-const labelValue = new RegExp(`^(${namePart})?$`);
-
 /** @throws Refusal (BadRequest) on a selector that is not well formed. */
-export function parseLabelSelector(text: string): Requirement[] {
-  return splitTerms(text).map(parseRequirement);
-}
-
-/** Splits on the commas that are not inside parentheses. */
-function splitTerms(text: string): string[] {
-  if (text.trim() === "") return [];
-  const terms: string[] = [];
-  let start = 0;
-  let isInside = false;
-  for (let at = 0; at < text.length; at += 1) {
-    const character = text[at];
-    if (character === "(") isInside = true;
-    else if (character === ")") isInside = false;
-    if (character !== "," || isInside) continue;
-    terms.push(text.slice(start, at).trim());
-    start = at + 1;
-  }
-  terms.push(text.slice(start).trim());
-  return terms;
-}
-
-function parseRequirement(term: string): Requirement {
-  const set = /^(\S+)\s+(in|notin)\s*\(([^()]*)\)$/.exec(term);
-  if (set) {
-    const values = (set[3] ?? "").split(",").map((value) => value.trim());
-    return checked(term, { key: set[1] ?? "", operator: set[2] === "in" ? "in" : "notin", values });
-  }
-  const match = /^(!?)\s*([^\s=!<>]+)\s*(?:(==|=|!=|>|<)\s*([^\s=!<>]*))?$/.exec(term);
-  if (!match || (match[1] === "!" && match[3] !== undefined)) throw unparsable(term);
-  const [, not, key = "", sign, value = ""] = match;
-  if (sign === undefined)
-    return checked(term, { key, operator: not === "!" ? "absent" : "exists", values: [] });
-  const operators = { "=": "in", "==": "in", "!=": "notin", ">": "gt", "<": "lt" } as const;
-  return checked(term, { key, operator: operators[sign as keyof typeof operators], values: [value] });
-}
-
-function checked(term: string, requirement: Requirement): Requirement {
-  const { operator, values } = requirement;
-  if (!labelKey.test(requirement.key)) throw unparsable(term);
-  if (operator === "gt" || operator === "lt") {
-    if (!integer.test(values[0] ?? "")) throw unparsable(term);
-  } else if (!values.every((value) => labelValue.test(value))) throw unparsable(term);
-  return requirement;
-}
-
-function unparsable(term: string): Error {
-  return badRequest(
-    `unable to parse requirement: ${JSON.stringify(term.slice(0, 200))} is not a valid label selector requirement`,
-  );
-}
-
-export function matchesLabels(
-  requirements: readonly Requirement[],
-  labels: Readonly<Record<string, string>>,
-): boolean {
-  return requirements.every((requirement) => {
-    const { key } = requirement;
-    return matchesLabel(requirement, Object.hasOwn(labels, key) ? labels[key] : undefined);
-  });
-}
-
-function matchesLabel({ operator, values }: Requirement, value: string | undefined): boolean {
-  switch (operator) {
-    case "exists":
-      return value !== undefined;
-    case "absent":
-      return value === undefined;
-    case "in":
-      return value !== undefined && values.includes(value);
-    case "notin":
-      return value === undefined || !values.includes(value);
-    case "gt":
-      return compareIntegers(value, values[0]) > 0;
-    case "lt":
-      return compareIntegers(value, values[0]) < 0;
-  }
-}
-
-/** What fits into 64 bits, as upstream reads it. */
-const integer = /^-?\d{1,19}$/;
-
-/** Neither greater nor less when one is no integer. */
-function compareIntegers(a: string | undefined, b: string | undefined): number {
-  if (!integer.test(a ?? "") || !integer.test(b ?? "")) return 0;
-  const difference = BigInt(a ?? "") - BigInt(b ?? "");
-  return difference === 0n ? 0 : difference > 0n ? 1 : -1;
+export function requireLabelSelector(text: string): readonly LabelRequirement[] {
+  const parsed = parseLabelSelector(text);
+  if (parsed.ok) return parsed.requirements;
+  const term = JSON.stringify(parsed.term.slice(0, 200));
+  throw badRequest(`unable to parse requirement: ${term} is not a valid label selector requirement`);
 }
 
 const metadataFields = ["metadata.name", "metadata.namespace"];
@@ -237,14 +150,15 @@ function readPath(object: unknown, path: string): string {
 
 export function selects(selection: Selection, object: KubeObject): boolean {
   return (
-    matchesFields(selection.fields, object) && matchesLabels(selection.labels, object.metadata.labels ?? {})
+    matchesFields(selection.fields, object) &&
+    meetsLabelExpressions(selection.labels, object.metadata.labels ?? {})
   );
 }
 
 /** JSON fragments that the text of every selected object holds: a cheap look before parsing. */
 export function fragmentsOf(selection: Selection): string[] {
   const labels = selection.labels
-    .filter(({ operator, values }) => operator === "exists" || (operator === "in" && values.length === 1))
+    .filter(({ operator, values }) => operator === "Exists" || (operator === "In" && values.length === 1))
     .map(({ key, values }) =>
       values.length === 1 ? `${JSON.stringify(key)}:${JSON.stringify(values[0])}` : JSON.stringify(key),
     );

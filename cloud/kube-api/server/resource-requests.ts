@@ -10,7 +10,7 @@ import {
   everything,
   isObject,
   parseFieldSelector,
-  parseLabelSelector,
+  requireLabelSelector,
   patchTypeOf,
   Refusal,
   refusals,
@@ -394,7 +394,7 @@ function readSelection(from: ResourceRequest): Selection {
   const labelText = from.query.get("labelSelector") ?? "";
   const fieldText = from.query.get("fieldSelector") ?? "";
   if (labelText === "" && fieldText === "") return everything;
-  const labels = parseLabelSelector(labelText);
+  const labels = requireLabelSelector(labelText);
   return { labels, fields: parseFieldSelector(from.kind, fieldText, labelText) };
 }
 

@@ -7,7 +7,8 @@ import {
   type Json,
   type JsonObject,
 } from "#cloud/kube-api/schema";
-import { selectorText } from "#cloud/kube-api/validation";
+import { labelSelectorOf } from "#cloud/kube-api/validation";
+import { formatLabelSelector } from "#shared/kube";
 import { ageSince, humanDuration } from "./age.ts";
 
 type Cells = (object: JsonObject, nowMs: number) => Json[];
@@ -39,7 +40,7 @@ function parts(object: JsonObject): {
 }
 
 function selectorOf(spec: JsonObject | undefined): string {
-  return selectorText(childOf(spec, "selector")) || "<none>";
+  return formatLabelSelector(labelSelectorOf(childOf(spec, "selector"))) || "<none>";
 }
 
 export function mapText(map: Record<string, string>): string {

@@ -30,7 +30,7 @@ export { duplicate, forbidden, invalid, notFound, notSupported, required, tooLon
 export { dns1035Label, dnsLabel, dnsSubdomain, qualifiedName } from "./names.ts";
 export { validateMetadata } from "./meta.ts";
 export { validateMirrorUpdate } from "./pod.ts";
-export { selectorMatches, selectorText, validateSelector } from "./selector.ts";
+export { labelSelectorOf, validateSelector } from "./selector.ts";
 
 const validators: Readonly<Record<string, (object: JsonObject) => FieldError[]>> = {
   "core.v1.ConfigMap": validateConfigMap,

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { fragmentsOf, parseFieldSelector, parseLabelSelector, selects } from "#cloud/kube-api/rules";
+import { fragmentsOf, parseFieldSelector, requireLabelSelector, selects } from "#cloud/kube-api/rules";
 
 const pods = { group: "", version: "v1", plural: "pods" };
 const pod = (labels: Record<string, string>, spec: object = {}, status: object = {}) => ({
@@ -24,7 +24,7 @@ test.each([
   ["example.com/k=v", { "example.com/k": "v" }, true],
   ["", {}, true],
 ])("label selector %p on %p is %p", (text, labels, expected) => {
-  const selection = { labels: parseLabelSelector(text), fields: [] };
+  const selection = { labels: requireLabelSelector(text), fields: [] };
   const object = pod(labels);
   expect(selects(selection, object)).toBe(expected);
   if (expected)
@@ -34,7 +34,7 @@ test.each([
 test.each(["a===b", "a in x", "a in (x", "=b", "a=b c", "-a=b", "a=b!", "n>x", "!a=b"])(
   "label selector %p is refused",
   (text) => {
-    expect(() => parseLabelSelector(text)).toThrow();
+    expect(() => requireLabelSelector(text)).toThrow();
   },
 );
 
