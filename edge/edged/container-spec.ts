@@ -1,4 +1,4 @@
-import { parseQuantity, type Container, type Pod } from "#shared/kube";
+import { quantityNumber, type Container, type Pod } from "#shared/kube";
 import type { ContainerSpec, Dns, Identity, Mount, PortBinding } from "#edge/runtime";
 import { expand } from "#edge/edged/volumes";
 import { securityOf, sysctlsOf, type NodeSecurity } from "#edge/edged/security-context";
@@ -164,9 +164,9 @@ function pidOf(pod: Pod, sandboxId: string): Partial<ContainerSpec> {
 /** kubelet's translation: a cpu core is 1024 shares, at least 2. */
 function resourcesOf(pod: Pod, container: Container): Partial<ContainerSpec> {
   const { limits, requests } = container.resources ?? {};
-  const cpuLimit = parseQuantity(limits?.["cpu"]);
-  const cpuRequest = parseQuantity(requests?.["cpu"]) ?? cpuLimit ?? 0;
-  const memory = parseQuantity(limits?.["memory"]);
+  const cpuLimit = quantityNumber(limits?.["cpu"]);
+  const cpuRequest = quantityNumber(requests?.["cpu"]) ?? cpuLimit ?? 0;
+  const memory = quantityNumber(limits?.["memory"]);
   return {
     cpuShares: Math.max(2, Math.floor(cpuRequest * 1024)),
     ...(cpuLimit ? { nanoCpus: Math.max(1e7, Math.round(cpuLimit * 1e9)) } : {}),

@@ -1,6 +1,6 @@
 import { rfc3339 } from "#shared/clock";
 import {
-  parseQuantity,
+  quantityNumber,
   type Condition,
   type Container,
   type ContainerState,
@@ -207,8 +207,8 @@ export function qosClass(pod: Pod): "Guaranteed" | "Burstable" | "BestEffort" {
   const all = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])];
   const amounts = all.flatMap((one) =>
     ["cpu", "memory"].map((name) => {
-      const limit = parseQuantity(one.resources?.limits?.[name]) ?? 0;
-      return { limit, request: parseQuantity(one.resources?.requests?.[name]) ?? limit };
+      const limit = quantityNumber(one.resources?.limits?.[name]) ?? 0;
+      return { limit, request: quantityNumber(one.resources?.requests?.[name]) ?? limit };
     }),
   );
   if (amounts.every(({ limit, request }) => limit === 0 && request === 0)) return "BestEffort";

@@ -63,4 +63,11 @@ export {
   type PodReferenceKind,
 } from "./pod-references.ts";
 export { findPodFault } from "./pod-shape.ts";
-export { parseQuantity } from "./quantity.ts";
+export {
+  compareQuantities,
+  formatQuantity,
+  parseQuantity,
+  quantityError,
+  quantityNumber,
+  type Quantity,
+} from "./quantity.ts";

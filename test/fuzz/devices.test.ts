@@ -1,5 +1,4 @@
 import * as fc from "fast-check";
-import { compareQuantities, formatQuantity, parseQuantity as parseExact } from "#cloud/kube-api/schema";
 import {
   modelPropertyProblems,
   readMapping,
@@ -8,7 +7,7 @@ import {
   translateTemplate,
 } from "#shared/devices";
 import type { Device, DeviceModel } from "#shared/kube";
-import { parseQuantity } from "#shared/kube";
+import { compareQuantities, formatQuantity, parseQuantity, quantityNumber } from "#shared/kube";
 import { isPath, parseExpression, readPath } from "#internal/shared/devices/expression.ts";
 import { fuzz, within } from "./fuzzing.ts";
 import { json, textOf } from "./json-values.ts";
@@ -227,19 +226,19 @@ const quantity = fc.oneof(
 
 fuzz("quantities", () =>
   fc.property(quantity, quantity, (one, other) => {
-    const [exact, about] = [parseExact(one), parseQuantity(one)];
+    const [exact, about] = [parseQuantity(one), quantityNumber(one)];
     if (!exact) return;
     if (about === undefined) throw new Error(`${one} is a quantity in the cloud and none on a node`);
     const nano = Number(exact.nano) / 1e9;
     const isCapped = Math.abs(about) > 9.2e18;
     if (!isCapped && Math.abs(nano - about) > Math.abs(about) * 1e-9 + 2e-9)
       throw new Error(`${one} is ${nano} and ${about}`);
-    const again = parseExact(formatQuantity(exact));
+    const again = parseQuantity(formatQuantity(exact));
     // Parts of a nano unit are rounded up, and so are those of a byte when written with a binary suffix.
     const isRounded = exact.format === "binary" && exact.nano % 1_000_000_000n !== 0n;
     if (!again || (again.nano !== exact.nano && !isRounded))
       throw new Error(`${one} is written ${formatQuantity(exact)}`);
-    const second = parseExact(other);
+    const second = parseQuantity(other);
     if (second && compareQuantities(exact, second) !== -compareQuantities(second, exact))
       throw new Error(`${one} and ${other}`);
   }),

@@ -1,5 +1,5 @@
 import {
-  parseQuantity,
+  quantityNumber,
   type Container,
   type Node,
   type Pod,
@@ -91,7 +91,7 @@ function lackingResources(needs: PodNeeds, load: NodeLoad): string[] {
 
 function allocatable(node: Node, resource: string): number {
   const given = node.status?.allocatable ?? node.status?.capacity ?? {};
-  return Math.floor((parseQuantity(given[resource]) ?? 0) * 1000);
+  return Math.floor((quantityNumber(given[resource]) ?? 0) * 1000);
 }
 
 function portsCollide(needs: PodNeeds, load: NodeLoad): boolean {
@@ -139,7 +139,7 @@ function requestsOf(pod: Pod): Map<string, number> {
 
 function amountsOf(requests: Record<string, string> | undefined): [string, number][] {
   return Object.entries(requests ?? {}).flatMap(([resource, text]) => {
-    const amount = Math.ceil((parseQuantity(text) ?? 0) * 1000);
+    const amount = Math.ceil((quantityNumber(text) ?? 0) * 1000);
     return amount > 0 ? [[resource, amount] as [string, number]] : [];
   });
 }

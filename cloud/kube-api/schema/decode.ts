@@ -1,6 +1,6 @@
+import { formatQuantity, parseQuantity, quantityError } from "#shared/kube";
 import { ownField, setField } from "./access.ts";
 import { definition, definitionName, type Definition, type FieldType, type Leaf } from "./definitions.ts";
-import { formatQuantity, parseQuantity, quantityError } from "./quantity.ts";
 import { isObject, type Json, type JsonObject } from "./vocabulary.ts";
 
 export interface Decoded {

@@ -14,7 +14,6 @@ export { apiVersionOf, builtinKinds, findKind, storedVerbs } from "./catalog.ts"
 export { definitionName } from "./definitions.ts";
 export { decodeInto, decodeMetadata, type Decoded } from "./decode.ts";
 export { PatchError, strategicMergeInto } from "./strategic-merge.ts";
-export { compareQuantities, formatQuantity, parseQuantity, type Quantity } from "./quantity.ts";
 export {
   childOf,
   cloneJson,

@@ -1,13 +1,5 @@
-import {
-  childOf,
-  compareQuantities,
-  itemsOf,
-  numberOf,
-  parseQuantity,
-  textOf,
-  type FieldError,
-  type JsonObject,
-} from "#cloud/kube-api/schema";
+import { childOf, itemsOf, numberOf, textOf, type FieldError, type JsonObject } from "#cloud/kube-api/schema";
+import { compareQuantities, parseQuantity } from "#shared/kube";
 import { duplicate, eachOf, forbidden, invalid, notFound, notSupported, required } from "./errors.ts";
 import { configKey, dnsLabel, envName, isPort, portName, portText, qualifiedName } from "./names.ts";
 

@@ -1,5 +1,5 @@
 import {
-  parseQuantity,
+  quantityNumber,
   type ConfigMap,
   type Container,
   type EnvVar,
@@ -176,7 +176,7 @@ export function readResource(
   const [kind, name] = splitOnce(reference.resource);
   if (!target || (kind !== "limits" && kind !== "requests"))
     return refuse(`unsupported container resource: ${reference.resource}`);
-  const divisor = parseQuantity(reference.divisor) || 1;
+  const divisor = quantityNumber(reference.divisor) || 1;
   // A billionth off before rounding up: 0.25 / 0.001 must be 250.
   return String(Math.ceil(amountOf(target, kind, name, facts) / divisor - 1e-9));
 }
@@ -187,7 +187,7 @@ function amountOf(target: Container, kind: "limits" | "requests", name: string, 
     kind === "limits"
       ? (ownText(limits, name) ?? ownText(facts.allocatable, name))
       : (ownText(requests, name) ?? ownText(limits, name));
-  return parseQuantity(text) ?? 0;
+  return quantityNumber(text) ?? 0;
 }
 
 /** A key may be called as something that objects inherit. */

@@ -1,5 +1,5 @@
 import { existsSync, lstatSync, mkdirSync, realpathSync, writeFileSync } from "node:fs";
-import { parseQuantity, type Pod, type Volume } from "#shared/kube";
+import { quantityNumber, type Pod, type Volume } from "#shared/kube";
 import { openVolume, type VolumePlace } from "./file-volume.ts";
 import { isMounted } from "./mount-table.ts";
 import { VolumeError } from "./volume-files.ts";
@@ -72,8 +72,8 @@ export interface EmptyDirOptions {
 
 /** kubelet: no more than what the pod's containers may use together; without limits the kernel allows half of the memory. */
 function memoryLimit({ emptyDir }: Volume, { spec }: Pod): number | undefined {
-  const own = parseQuantity(emptyDir?.sizeLimit) || undefined;
-  const limits = spec.containers.map(({ resources }) => parseQuantity(resources?.limits?.["memory"]));
+  const own = quantityNumber(emptyDir?.sizeLimit) || undefined;
+  const limits = spec.containers.map(({ resources }) => quantityNumber(resources?.limits?.["memory"]));
   const known = limits.filter((limit) => limit !== undefined).filter((limit) => limit > 0);
   const total = known.length === limits.length ? known.reduce((sum, limit) => sum + limit, 0) : undefined;
   const sizes = [own, total].filter((size) => size !== undefined);

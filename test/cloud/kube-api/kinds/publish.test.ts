@@ -9,7 +9,7 @@ import {
   type JsonObject,
   type KindInfo,
 } from "#cloud/kube-api/kinds";
-import { formatQuantity, parseQuantity } from "#cloud/kube-api/schema";
+import { formatQuantity, parseQuantity } from "#shared/kube";
 
 const byVersion = Map.groupBy(builtinKinds(), (kind) => apiVersionOf(kind));
 
