@@ -31,14 +31,17 @@ export const folderRules: readonly FolderRule[] = [
   { folders: ["shared/bus"], values: [...basics, "shared/lifecycle"] },
   {
     folders: ["shared/cli"],
-    values: [...basics, "shared/config", "shared/files", "shared/lifecycle", "shared/pki"],
+    values: [...basics, "shared/config", "shared/files", "shared/lifecycle", "shared/pki", "shared/sqlite"],
   },
   { folders: ["shared/local-http"], values: [...basics, "shared/connections"] },
   { folders: ["shared/*"], values: basics },
 
   { folders: ["cloud/kube-client"], values: [...basics, "shared/lifecycle"] },
   { folders: ["cloud/kube-api/server"], values: ["shared/**"] },
-  { folders: ["cloud/kube-api/**"], values: [...basics, "shared/files", "shared/lifecycle", "shared/pki"] },
+  {
+    folders: ["cloud/kube-api/**"],
+    values: [...basics, "shared/files", "shared/lifecycle", "shared/pki", "shared/sqlite"],
+  },
   { folders: ["cloud/controllers/**"], values: ["shared/**", ...api, "cloud/kube-api/kinds"] },
   { folders: ["cloud/edge-controller/**"], values: ["shared/**", ...api, "cloud/controllers/framework"] },
   {
@@ -48,7 +51,7 @@ export const folderRules: readonly FolderRule[] = [
   { folders: ["cloud/*/**"], values: ["shared/**", ...api, "cloud/kube-api/*"] },
   { folders: ["cloud"], values: ["shared/**", "cloud/**"] },
 
-  { folders: leavesOfEdge, values: [...basics, "shared/files", "shared/lifecycle"] },
+  { folders: leavesOfEdge, values: [...basics, "shared/files", "shared/lifecycle", "shared/sqlite"] },
   { folders: ["edge/commands/**"], values: ["shared/**", ...leavesOfEdge] },
   { folders: ["edge/*/**"], values: ["shared/**"], types: leavesOfEdge },
   { folders: ["edge"], values: ["shared/**", "edge/**"] },
@@ -79,6 +82,7 @@ export const doors: readonly Door[] = [
       "cloud/kube-api/server",
       "cloud/telemetry",
       "shared/cli",
+      "shared/sqlite",
     ],
   },
   { library: "dockerode", folders: ["edge/runtime/**"] },

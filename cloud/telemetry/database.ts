@@ -1,8 +1,9 @@
-import { Database } from "bun:sqlite";
+import type { Database } from "bun:sqlite";
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { asError, ConfigError } from "#shared/errors";
 import { createPrivateFile } from "#shared/files";
+import { openDatabase } from "#shared/sqlite";
 
 /** AUTOINCREMENT: the id of a dropped upload is never given again, or a reader would miss what got it. */
 const schema = `
@@ -22,21 +23,17 @@ CREATE INDEX IF NOT EXISTS upload_topic ON upload (topic);
 CREATE TABLE IF NOT EXISTS trial (content BLOB);
 `;
 
-/** Opens the database of uploads so that a commit survives loss of power. @throws ConfigError */
-export function openDatabase(path: string): Database {
-  let database: Database | undefined;
+/** Opens the database of uploads. @throws ConfigError */
+export function openUploadDatabase(path: string): Database {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     createPrivateFile(path);
-    database = new Database(path, { create: true, strict: true });
-    database.run("PRAGMA journal_mode = WAL");
-    database.run("PRAGMA synchronous = FULL");
-    database.run("PRAGMA busy_timeout = 2000");
-    database.run("PRAGMA journal_size_limit = 16777216");
-    database.run(schema);
-    return database;
+    return openDatabase(path, {
+      busyTimeoutMs: 2000,
+      journalLimitBytes: 16 * 1024 * 1024,
+      setUp: (database) => database.run(schema),
+    });
   } catch (error) {
-    database?.close();
     const text = `Cannot open database "${path}": ${asError(error).message}`;
     throw new ConfigError("database-unusable", text, { cause: error });
   }

@@ -1,9 +1,8 @@
 import type { Database } from "bun:sqlite";
 import {
   explainDatabase,
-  isDamage,
   isUnreadable,
-  openDatabase,
+  openEdgeDatabase,
   openSoundDatabase,
   type SoundOptions,
 } from "#edge/store/file";
@@ -19,6 +18,7 @@ import { Telemetry } from "./telemetry.ts";
 import { Twins } from "./twins.ts";
 
 export { findDatabaseFault, findHeldCloud } from "#edge/store/file";
+import { isDamage } from "#shared/sqlite";
 export type { Backlog } from "./backlog.ts";
 export type { AttributeRow, DeviceRow, Devices } from "./devices.ts";
 export type { CloudRecord, KnownCloud } from "./known-cloud.ts";
@@ -56,7 +56,7 @@ export interface Store extends Disposable {
  */
 export function openStore(path: string, sound?: SoundOptions): Store {
   try {
-    return storeOn(sound ? openSoundDatabase(path, sound) : openDatabase(path));
+    return storeOn(sound ? openSoundDatabase(path, sound) : openEdgeDatabase(path));
   } catch (error) {
     throw explainDatabase(path, error);
   }

@@ -1,5 +1,6 @@
 import { Database } from "bun:sqlite";
 import { createPrivateFile } from "#shared/files";
+import { sqliteCode } from "#shared/sqlite";
 
 /**
  * A lock that the kernel lets go of when its process ends, in whatever way. Unlike a pid it also tells of a process in
@@ -18,7 +19,7 @@ export function takeKernelLock(file: string, waitMs: number): Disposable | undef
     return { [Symbol.dispose]: () => database.close() };
   } catch (error) {
     database.close();
-    if ((error as { code?: string }).code?.startsWith("SQLITE_BUSY")) return undefined;
+    if (sqliteCode(error) === "SQLITE_BUSY") return undefined;
     throw error;
   }
 }

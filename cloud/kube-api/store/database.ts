@@ -1,8 +1,9 @@
-import { Database } from "bun:sqlite";
+import type { Database } from "bun:sqlite";
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { AppError, ConfigError, describeError, quote } from "#shared/errors";
 import { createPrivateFile } from "#shared/files";
+import { openDatabase, sqliteCode, userVersion } from "#shared/sqlite";
 
 /** The index answers what is encrypted without reading everything else. */
 const schema = `
@@ -23,30 +24,27 @@ CREATE TABLE IF NOT EXISTS damaged (id INTEGER PRIMARY KEY, resource TEXT, key T
 /** Raised with each change that an older cloudcore would misread; 1: Secrets are encrypted. */
 const format = 1;
 
-/** Opens the revision database so that a commit survives loss of power. @throws ConfigError */
-export function openDatabase(path: string): Database {
-  let database: Database | undefined;
+/** Opens the revision database. @throws ConfigError */
+export function openRevisionDatabase(path: string): Database {
   try {
     if (path !== ":memory:") prepareFile(path);
-    database = new Database(path, { create: true, strict: true });
-    database.run("PRAGMA journal_mode = WAL");
-    database.run("PRAGMA synchronous = FULL");
-    database.run("PRAGMA busy_timeout = 2000");
-    database.run("PRAGMA wal_autocheckpoint = 2000");
-    database.run("PRAGMA journal_size_limit = 67108864");
-    database.run("PRAGMA cache_size = -8000");
-    claimFormat(database, path);
-    database.run(schema);
-    return database;
+    return openDatabase(path, {
+      busyTimeoutMs: 2000,
+      journalLimitBytes: 64 * 1024 * 1024,
+      pragmas: { wal_autocheckpoint: 2000, cache_size: -8000 },
+      setUp: (database) => {
+        claimFormat(database, path);
+        database.run(schema);
+      },
+    });
   } catch (error) {
-    database?.close();
     throw explainDatabase(path, error);
   }
 }
 
 /** @throws ConfigError when a newer cloudcore wrote it */
 function claimFormat(database: Database, path: string): void {
-  const found = database.query<{ user_version: number }, []>("PRAGMA user_version").get()?.user_version ?? 0;
+  const found = userVersion(database);
   if (found > format)
     throw new ConfigError(
       "database-newer",
@@ -75,9 +73,10 @@ const faults: Readonly<Record<string, readonly [why: string, remedy: string]>> =
 /** An error of SQLite with file and way out; errors of our own as they are. */
 export function explainDatabase(path: string, error: unknown): Error {
   if (error instanceof AppError) return error;
-  const { code } = error as { readonly code?: unknown };
-  const name = /^SQLITE_[A-Z]+/.exec(typeof code === "string" ? code : "")?.[0] ?? "";
-  const [why, remedy] = faults[name] ?? ["it cannot be used", "check the file, its directory and its disk"];
+  const [why, remedy] = faults[sqliteCode(error)] ?? [
+    "it cannot be used",
+    "check the file, its directory and its disk",
+  ];
   const [said = ""] = describeError(error).split("\n");
   const text = `Cannot open database ${quote(path)}: ${why} (${said}); ${remedy}`;
   return new ConfigError("database-unusable", text, { cause: error });

@@ -1,7 +1,8 @@
 import { Database } from "bun:sqlite";
 import type { KubeObject } from "#shared/kube";
+import { findDamage } from "#shared/sqlite";
 import { isExpendable, moveAside, nameOf, type DamagedRow } from "./damage.ts";
-import { explainDatabase, openDatabase } from "./database.ts";
+import { explainDatabase, openRevisionDatabase } from "./database.ts";
 import { damagedSettings, saveSetting, scan, settingOf, usedKeys } from "./load.ts";
 import { readKeyRing } from "./key-ring.ts";
 import { openKeyRing, Sealing, type RowPlace } from "./sealing.ts";
@@ -25,7 +26,7 @@ type StoredRow = RowPlace & {
  * a database nobody has open. @throws ConfigError
  */
 export function repairDatabase(path: string, keyFile: string): Repair[] {
-  const database = openDatabase(path);
+  const database = openRevisionDatabase(path);
   try {
     const sealing = new Sealing(openKeyRing(keyFile, path, usedKeys(database)));
     const { damaged, revision } = scan(database, sealing);
@@ -95,8 +96,8 @@ export function findDatabaseFault(path: string, keyFile: string, inUse: boolean)
   try {
     // Who may only read leaves a log behind when nobody else has the database open.
     using database = new Database(path, inUse ? { readonly: true } : { readwrite: true });
-    const [found] = database.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").all();
-    if (found?.quick_check !== "ok") return `it is damaged (${found?.quick_check})`;
+    const damage = findDamage(database);
+    if (damage !== undefined) return `it is damaged (${damage})`;
     const tables = database.query<{ n: number }, []>("SELECT COUNT(*) AS n FROM sqlite_master").get();
     return tables?.n === 0 ? undefined : contentFault(database, keyFile);
   } catch (error) {

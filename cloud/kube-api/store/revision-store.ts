@@ -3,7 +3,7 @@ import { AppError, asError, BugError, ClosedError, UnavailableError } from "#sha
 import type { KubeObject } from "#shared/kube";
 import { note } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import { explainDatabase, openDatabase } from "./database.ts";
+import { explainDatabase, openRevisionDatabase } from "./database.ts";
 import { History } from "./history.ts";
 import { loadDatabase, saveSetting, settingOf, type Loaded } from "./load.ts";
 import { byText, ResourceIndex } from "./resource-index.ts";
@@ -99,7 +99,7 @@ export class RevisionStore implements AsyncDisposable {
   /** @throws ConfigError when the file cannot be used. */
   constructor(options: StoreOptions) {
     this.#options = options;
-    this.#database = openDatabase(options.path);
+    this.#database = openRevisionDatabase(options.path);
     const loaded = load(this.#database, options);
     this.#sealing = loaded.sealing;
     this.#indexes = loaded.indexes;

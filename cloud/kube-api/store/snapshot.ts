@@ -1,7 +1,7 @@
 import { Database } from "bun:sqlite";
 import type { KubeObject } from "#shared/kube";
 import { createPrivateFile } from "#shared/files";
-import { explainDatabase, openDatabase } from "./database.ts";
+import { explainDatabase, openRevisionDatabase } from "./database.ts";
 import { saveSetting, settingOf, usedKeys } from "./load.ts";
 import { openKeyRing, Sealing, type RowPlace } from "./sealing.ts";
 
@@ -53,7 +53,7 @@ export function verifyDatabase(path: string, keyFile?: string): void {
  * what nodes have acknowledged is forgotten, so that each is brought to the restored state.
  */
 export function renumberDatabase(path: string, keyFile: string): { readonly objects: number } {
-  const database = openDatabase(path);
+  const database = openRevisionDatabase(path);
   try {
     const sealing = new Sealing(openKeyRing(keyFile, path, usedKeys(database)));
     const objects = database.transaction(() => renumber(database, sealing))();

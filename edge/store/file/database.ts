@@ -1,28 +1,21 @@
-import { constants, Database } from "bun:sqlite";
+import { Database } from "bun:sqlite";
 import { existsSync } from "node:fs";
 import { AppError, ConfigError, describeError, quote } from "#shared/errors";
 import { createPrivateFile } from "#shared/files";
+import { findDamage, openDatabase, sqliteCode, userVersion } from "#shared/sqlite";
 import { migrations } from "./schema.ts";
 
-/** The one door to SQLite at the edge. WAL, every commit on disk before it returns (synchronous=FULL). */
-export function openDatabase(path: string): Database {
+/** Opens the database of edgecore, migrated to the schema of this release. */
+export function openEdgeDatabase(path: string): Database {
   makePrivate(path);
-  const db = new Database(path, { create: true, strict: true });
-  try {
-    db.exec("PRAGMA journal_mode=WAL");
-    // The log and its index stay when edgecore stops: made again on a disk that is full meanwhile, they would keep it down.
-    db.fileControl(constants.SQLITE_FCNTL_PERSIST_WAL, 1);
+  return openDatabase(path, {
+    busyTimeoutMs: 5000,
     // With a limit the log that stays is empty: it must not be applied to a database that is copied in its place.
-    db.exec("PRAGMA journal_size_limit=16777216");
-    db.exec("PRAGMA synchronous=FULL");
-    db.exec("PRAGMA foreign_keys=ON");
-    db.exec("PRAGMA busy_timeout=5000");
-    migrate(db, path);
-    return db;
-  } catch (error) {
-    db.close();
-    throw error;
-  }
+    journalLimitBytes: 16 * 1024 * 1024,
+    keepJournal: true,
+    pragmas: { foreign_keys: "ON" },
+    setUp: (database) => migrate(database, path),
+  });
 }
 
 function makePrivate(path: string): void {
@@ -34,7 +27,7 @@ function makePrivate(path: string): void {
 }
 
 function migrate(db: Database, path: string): void {
-  const version = versionOf(db);
+  const version = userVersion(db);
   if (version > migrations.length) throw refusal("database-newer", path, newer(version));
   for (const [index, statements] of migrations.entries()) {
     if (index < version) continue;
@@ -43,10 +36,6 @@ function migrate(db: Database, path: string): void {
       db.exec(`PRAGMA user_version=${index + 1}`);
     })();
   }
-}
-
-function versionOf(db: Database): number {
-  return db.query<{ user_version: number }, []>("PRAGMA user_version").get()?.user_version ?? 0;
 }
 
 /** What is wrong with a database, and what to do. */
@@ -64,12 +53,12 @@ export function findDatabaseFault(path: string, inUse: boolean): DatabaseFault |
   try {
     // Who may only read leaves a log behind when nobody else has the database open.
     using db = new Database(path, inUse ? { readonly: true } : { readwrite: true });
-    const version = versionOf(db);
+    const version = userVersion(db);
     if (version > migrations.length) return newer(version);
-    const found = db.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").get()?.quick_check;
-    return found === "ok" ? undefined : faultOf("SQLITE_CORRUPT", found);
+    const damage = findDamage(db);
+    return damage === undefined ? undefined : faultOf("SQLITE_CORRUPT", damage);
   } catch (error) {
-    return faultOf(codeOf(error), error);
+    return faultOf(sqliteCode(error), error);
   }
 }
 
@@ -99,17 +88,6 @@ function faultOf(code: string, error: unknown): DatabaseFault {
   return { why: `${why} (${said})`, mend };
 }
 
-/** As `SQLITE_IOERR`, also of `SQLITE_IOERR_WRITE`; empty when it is no error of SQLite. */
-function codeOf(error: unknown): string {
-  const { code } = error as { readonly code?: unknown };
-  return /^SQLITE_[A-Z]+/.exec(typeof code === "string" ? code : "")?.[0] ?? "";
-}
-
-/** Whether an error means that the file itself is damaged. */
-export function isDamage(error: unknown): boolean {
-  return ["SQLITE_NOTADB", "SQLITE_CORRUPT"].includes(codeOf(error));
-}
-
 /** What read() answered with EIO, and with too little. */
 const unreadable: ReadonlySet<string> = new Set([
   "SQLITE_IOERR_CORRUPTFS",
@@ -124,12 +102,12 @@ export function isUnreadable(error: unknown): boolean {
 }
 
 export function isFull(error: unknown): boolean {
-  return codeOf(error) === "SQLITE_FULL";
+  return sqliteCode(error) === "SQLITE_FULL";
 }
 
 /** An error of SQLite told so that somebody can mend it; others as they are. */
 export function explainDatabase(path: string, error: unknown): unknown {
-  const code = codeOf(error);
+  const code = sqliteCode(error);
   if (error instanceof AppError || code === "") return error;
   return refusal("database-open", path, faultOf(code, error), error);
 }

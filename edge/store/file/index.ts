@@ -2,9 +2,8 @@
 export {
   explainDatabase,
   findDatabaseFault,
-  isDamage,
   isUnreadable,
-  openDatabase,
+  openEdgeDatabase,
   type DatabaseFault,
 } from "./database.ts";
 export { openSoundDatabase, type SoundOptions } from "./salvage.ts";

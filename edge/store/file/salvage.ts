@@ -4,7 +4,8 @@ import { dirname } from "node:path";
 import { describeError } from "#shared/errors";
 import { setDatabaseAside, syncFolder } from "#shared/files";
 import type { Logger } from "#shared/log";
-import { isDamage, isFull, isUnreadable, openDatabase } from "./database.ts";
+import { findDamage, isDamage } from "#shared/sqlite";
+import { isFull, isUnreadable, openEdgeDatabase } from "./database.ts";
 import { magic, repairHeader } from "./header.ts";
 
 /** What this node should run and still has to say; the past values of devices are not worth a node that stays down. */
@@ -38,10 +39,10 @@ export function openSoundDatabase(path: string, { nowMs, log }: SoundOptions): D
   if (existsSync(rescuedName(path))) {
     const aside = putInPlace(path, nowMs);
     log.warn("finished the rescue of a damaged database that was interrupted", { database: path, aside });
-    return openDatabase(path);
+    return openEdgeDatabase(path);
   }
   const fault = faultOf(path);
-  if (fault === undefined) return openDatabase(path);
+  if (fault === undefined) return openEdgeDatabase(path);
   const rescued = rescue(path);
   const aside = putInPlace(path, nowMs);
   log.error("database was damaged, moved it aside and created a new one from the readable rows", {
@@ -51,7 +52,7 @@ export function openSoundDatabase(path: string, { nowMs, log }: SoundOptions): D
     rescued,
     lost: "history of devices, and unreadable rows",
   });
-  return openDatabase(path);
+  return openEdgeDatabase(path);
 }
 
 /** Has this name once it is whole: from then on it takes the place of the damaged one, whatever happens. */
@@ -65,7 +66,7 @@ function rescue(path: string): Record<string, number> {
     for (const end of ends) rmSync(`${partial}${end}`, { force: true });
   };
   removeAll("", "-wal", "-shm");
-  const fresh = openDatabase(partial);
+  const fresh = openEdgeDatabase(partial);
   const rescued = salvage(path, fresh, partial);
   // Closing puts the log into the file, all of it or with an error.
   fresh.exec("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -86,9 +87,8 @@ function putInPlace(path: string, nowMs: number): string {
 function faultOf(path: string): string | undefined {
   if (!existsSync(path) || statSync(path).size === 0) return undefined;
   try {
-    using db = openDatabase(path);
-    const found = db.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").get()?.quick_check;
-    return found === "ok" ? undefined : (found ?? "no answer");
+    using db = openEdgeDatabase(path);
+    return findDamage(db);
   } catch (error) {
     if (isUnreadable(error) || (isDamage(error) && wasDatabase(path))) return describeError(error);
     throw error;

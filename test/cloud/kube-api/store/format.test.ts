@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { openDatabase } from "#internal/cloud/kube-api/store/database.ts";
+import { openRevisionDatabase } from "#internal/cloud/kube-api/store/database.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 const digest = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
@@ -11,13 +11,13 @@ const digest = (path: string): string => createHash("sha256").update(readFileSyn
 test("a database of a newer cloudcore is refused by name and left as it is", () => {
   using dir = tempDir("kubeedge-format");
   const path = join(dir.path, "cloudcore.db");
-  openDatabase(path).close();
+  openRevisionDatabase(path).close();
   {
     using database = new Database(path);
     database.run("PRAGMA user_version = 99");
   }
   const before = digest(path);
-  expect(() => openDatabase(path)).toThrow(
+  expect(() => openRevisionDatabase(path)).toThrow(
     "it was written by a newer cloudcore (format 99, this one knows 1)",
   );
   expect(digest(path)).toBe(before);
@@ -31,7 +31,7 @@ test("a database of an older cloudcore is taken over", () => {
     database.run("CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID");
     database.run("INSERT INTO settings VALUES ('a', 'b')");
   }
-  using database = openDatabase(path);
+  using database = openRevisionDatabase(path);
   expect(database.query("SELECT value FROM settings").all()).toEqual([{ value: "b" }]);
   expect(database.query("PRAGMA user_version").get()).toEqual({ user_version: 1 });
 });

@@ -1,0 +1,8 @@
+export {
+  findDamage,
+  isDamage,
+  openDatabase,
+  sqliteCode,
+  userVersion,
+  type DatabaseSettings,
+} from "./database.ts";
