@@ -94,7 +94,10 @@ export const doors: readonly Door[] = [
   { library: "mqtt-packet", folders: ["edge/mqtt/broker", "edge/mqtt/event-bus"] },
   { library: "@peculiar/", folders: ["shared/pki"] },
   { library: "reflect-metadata", folders: ["shared/pki"] },
-  { library: "ws", folders: ["cloud/cloud-hub/**", "edge/edge-hub/**", "edge/mqtt/sockets"] },
+  {
+    library: "ws",
+    folders: ["cloud/cloud-hub/**", "edge/edge-hub/**", "edge/mqtt/sockets", "shared/transport"],
+  },
 ];
 
 /** Folders that may be imported by inner path (through `#internal/…`): tests alone. */
