@@ -1,12 +1,13 @@
 import type { IncomingMessage } from "node:http";
 import { STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
-import { WebSocketServer, type WebSocket } from "ws";
+import { WebSocketServer } from "ws";
 import type { NodeGate } from "#cloud/cloud-hub/node-access";
 import type { Clock } from "#shared/clock";
 import { quote, UnavailableError } from "#shared/errors";
 import { Seldom, type Logger } from "#shared/log";
 import type { DeliveredObject, NodeMessage } from "#shared/topics";
+import { WebSocketTransport, type FrameTransport } from "#shared/transport";
 import {
   answersAllHeader,
   closeCodes,
@@ -63,7 +64,7 @@ interface Connected {
 export class Hub implements AsyncDisposable {
   readonly #options: HubOptions;
   readonly #sessions = new Map<string, Connected>();
-  readonly #open = new Set<WebSocket>();
+  readonly #open = new Set<FrameTransport>();
   readonly #retiring = new Set<Session>();
   readonly #seldom: Seldom;
   /** Tail of what is told of a node's coming and going, so that it is told in order. */
@@ -92,7 +93,9 @@ export class Hub implements AsyncDisposable {
       refuse(socket, found);
       return false;
     }
-    this.#server.handleUpgrade(request, socket, head, (webSocket) => this.#accept(found, webSocket));
+    this.#server.handleUpgrade(request, socket, head, (webSocket) =>
+      this.#accept(found, new WebSocketTransport(webSocket)),
+    );
     return true;
   }
 
@@ -138,13 +141,11 @@ export class Hub implements AsyncDisposable {
     this.#closed = true;
     for (const { session } of this.#sessions.values()) session.end(1001, "cloudcore stops");
     for (const session of this.#retiring) session.hangUp(1001, "cloudcore stops");
-    const closing = [...this.#open].map(
-      (socket) => new Promise<void>((resolve) => void socket.once("close", () => resolve())),
-    );
+    const closing = [...this.#open].map(({ closed }) => closed);
     const late = Promise.withResolvers<void>();
     using _timer = this.#options.clock.after(drainMs, late.resolve);
     await Promise.race([Promise.all([...closing, ...this.#presence.values()]), late.promise]);
-    for (const socket of this.#open) socket.terminate();
+    for (const transport of this.#open) transport.terminate();
     this.#server.close();
   }
 
@@ -172,14 +173,14 @@ export class Hub implements AsyncDisposable {
     return refusal && { code: 403, text: refusal.text, retryAfterSeconds: refusedRetrySeconds };
   }
 
-  #accept(by: Connecting, socket: WebSocket): void {
+  #accept(by: Connecting, transport: FrameTransport): void {
     const { node, database, peer } = by;
     const { clock, log, port, gate, keepaliveMs, writeTimeoutMs } = this.#options;
-    this.#open.add(socket);
-    socket.once("close", () => this.#open.delete(socket));
+    this.#open.add(transport);
+    void transport.closed.then(() => this.#open.delete(transport));
     const session = new Session({
       node,
-      socket,
+      transport,
       keepaliveMs,
       writeTimeoutMs,
       clock,

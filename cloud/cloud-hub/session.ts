@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
-import type { WebSocket } from "ws";
 import type { Clock } from "#shared/clock";
 import type { Logger } from "#shared/log";
 import type { DeliveredObject, NodeMessage } from "#shared/topics";
+import type { FrameTransport } from "#shared/transport";
 import { decode, encode, ok, responseTo, sources, type WireMessage } from "#shared/wire";
 import { AckLane } from "./ack-lane.ts";
 import { needsAck, sortUpstream, type Upstream } from "./routing.ts";
@@ -15,7 +15,7 @@ const resumeBelow = 128;
 
 export interface SessionOptions {
   readonly node: string;
-  readonly socket: WebSocket;
+  readonly transport: FrameTransport;
   readonly keepaliveMs: number;
   readonly writeTimeoutMs: number;
   readonly clock: Clock;
@@ -29,26 +29,30 @@ export interface SessionOptions {
   readonly ended: (session: Session, reason: string) => void;
 }
 
-/** A reason for a close frame may have 123 bytes. */
+/** A reason of a close frame may have 123 bytes (RFC 6455, 5.5.1). */
 const longestReason = 120;
+/** For the peer to answer a close frame. */
+const closeMs = 2000;
 
-/** One connection of one node. Once ended it says nothing more, whatever its socket still does. */
+/** One connection of one node. Once ended it neither sends nor takes anything, whatever its transport still does. */
 export class Session {
   readonly node: string;
   readonly #options: SessionOptions;
   readonly #lane: AckLane;
   readonly #requests: SessionRequests;
   #lastKeepaliveMs: number;
-  /** when the socket last took something, while something waits for it */
+  /** when the transport last took something, while something waits for it */
   #lastWrittenMs: number;
   #buffered = 0;
   #forwarding = 0;
   #badFrames = 0;
+  #binaryFrames = 0;
+  #onPong: (mark: string) => void = () => undefined;
   #paused = false;
   #ended = false;
 
   constructor(options: SessionOptions) {
-    const { node, clock, log, socket } = options;
+    const { node, clock, log, transport } = options;
     this.node = node;
     this.#options = options;
     this.#lastKeepaliveMs = clock.monotonicMs();
@@ -62,9 +66,13 @@ export class Session {
       failed: (sentence, fields) => log.warn(sentence, { node, ...fields }),
       overflow: () => this.end(1013, "too many objects wait for the node"),
     });
-    socket.on("message", (data, isBinary) => this.#receive(data, isBinary));
-    socket.on("close", (code) => this.end(1000, `connection closed (${code})`));
-    socket.on("error", (error) => this.end(1011, `connection failed: ${error.message}`));
+    transport.listen({
+      onText: (frame) => this.#receive(frame),
+      onBinary: (frame) => this.#receiveBinary(frame),
+      onPong: (mark) => this.#onPong(mark),
+      onError: (error) => this.end(1011, `connection failed: ${error.message}`),
+    });
+    void transport.closed.then(({ code }) => this.end(1000, `connection closed (${code})`));
   }
 
   send(message: WireMessage): void {
@@ -81,8 +89,8 @@ export class Session {
   /** Called about each second: ends a silent or stuck session, repeats what is not acknowledged. */
   sweep(nowMs: number): void {
     if (this.#paused) this.#lastKeepaliveMs = nowMs;
-    const { keepaliveMs, writeTimeoutMs, socket } = this.#options;
-    const { bufferedAmount } = socket;
+    const { keepaliveMs, writeTimeoutMs, transport } = this.#options;
+    const { bufferedAmount } = transport;
     if (bufferedAmount === 0 || bufferedAmount < this.#buffered) this.#lastWrittenMs = nowMs;
     this.#buffered = bufferedAmount;
     if (nowMs - this.#lastKeepaliveMs > keepaliveMs) this.end(1001, "no keepalive in time");
@@ -105,39 +113,38 @@ export class Session {
   async retire(withinMs: number): Promise<boolean> {
     if (this.#ended) return false;
     this.#stop("the node connected again");
-    const { socket, clock } = this.#options;
-    const mark = randomUUID();
+    const { transport, clock } = this.#options;
+    if (!transport.isOpen) return false;
+    const sent = randomUUID();
     const { promise, resolve } = Promise.withResolvers<boolean>();
     using _limit = clock.after(withinMs, () => resolve(false));
-    socket.on("pong", (data) => String(data) === mark && resolve(true));
-    socket.once("close", () => resolve(false));
-    if (socket.readyState !== socket.OPEN) return false;
-    socket.ping(mark);
-    return promise;
+    this.#onPong = (mark) => mark === sent && resolve(true);
+    void transport.closed.then(() => resolve(false));
+    transport.ping(sent);
+    return await promise;
   }
 
   hangUp(code: number, reason: string): void {
-    const { socket, clock } = this.#options;
-    socket.close(code, cutBytes(reason, longestReason));
-    // a peer that is gone never answers the close
-    const kill = clock.after(2000, () => socket.terminate());
-    socket.once("close", () => kill[Symbol.dispose]());
-    if (socket.readyState === socket.CLOSED) kill[Symbol.dispose]();
+    const { transport, clock } = this.#options;
+    transport.close(code, cutBytes(reason, longestReason));
+    // A peer that is gone never answers the close.
+    const kill = clock.after(closeMs, () => transport.terminate());
+    void transport.closed.then(() => kill[Symbol.dispose]());
   }
 
   #stop(reason: string): void {
     this.#ended = true;
     this.#lane[Symbol.dispose]();
     this.#requests.end(reason);
-    if (this.#paused) this.#options.socket.resume();
+    if (this.#paused) this.#options.transport.resume();
   }
 
   #write(message: WireMessage, repeated: boolean): boolean {
-    const { socket } = this.#options;
-    if (this.#ended || socket.readyState !== socket.OPEN) return false;
-    if (repeated && socket.bufferedAmount > repeatBelow) return false;
-    socket.send(encode(message), this.#written);
-    if (socket.bufferedAmount <= maxBuffered) return true;
+    const { transport } = this.#options;
+    if (this.#ended || !transport.isOpen) return false;
+    if (repeated && transport.bufferedAmount > repeatBelow) return false;
+    transport.send(encode(message), this.#written);
+    if (transport.bufferedAmount <= maxBuffered) return true;
     this.end(1013, "the node does not read what is sent");
     return false;
   }
@@ -146,13 +153,12 @@ export class Session {
     this.#lastWrittenMs = this.#options.clock.monotonicMs();
   };
 
-  #receive(data: unknown, isBinary: boolean): void {
+  #receive(frame: string): void {
     if (this.#ended) return;
-    const decoded = isBinary
-      ? ({ ok: false, reason: "a binary frame" } as const)
-      : decode(Buffer.isBuffer(data) ? data.toString("utf8") : String(data));
+    const decoded = decode(frame);
     if (!decoded.ok) {
-      this.#complain("Dropped a frame that is no message", decoded.reason);
+      this.#badFrames += 1;
+      this.#logOnce("dropped a frame that is not a message", this.#badFrames, { reason: decoded.reason });
       return;
     }
     this.#sort(sortUpstream(this.node, decoded.message), decoded.message);
@@ -208,7 +214,7 @@ export class Session {
     this.#forwarding += 1;
     if (this.#forwarding >= pauseAbove && !this.#paused) {
       this.#paused = true;
-      this.#options.socket.pause();
+      this.#options.transport.pause();
     }
     try {
       await work();
@@ -216,17 +222,24 @@ export class Session {
       this.#forwarding -= 1;
       if (this.#paused && this.#forwarding < resumeBelow && !this.#ended) {
         this.#paused = false;
-        this.#options.socket.resume();
+        this.#options.transport.resume();
       }
     }
   }
 
-  /** One loud line a session: a broken peer must not fill the log. */
-  #complain(sentence: string, reason: string): void {
-    this.#badFrames += 1;
-    const fields = { node: this.node, reason, count: this.#badFrames };
-    if (this.#badFrames === 1) this.#options.log.warn(sentence, fields);
-    else this.#options.log.debug(sentence, fields);
+  /** Binary frames carry byte streams, which this cloud does not serve yet. */
+  #receiveBinary(frame: Uint8Array): void {
+    if (this.#ended) return;
+    this.#binaryFrames += 1;
+    this.#logOnce("dropped a binary frame: byte streams are not supported", this.#binaryFrames, {
+      bytes: frame.length,
+    });
+  }
+
+  /** A warning the first time in a session, then only debug: a broken peer must not fill the log. */
+  #logOnce(sentence: string, count: number, fields: Record<string, unknown>): void {
+    const { log } = this.#options;
+    log[count === 1 ? "warn" : "debug"](sentence, { node: this.node, ...fields, count });
   }
 }
 

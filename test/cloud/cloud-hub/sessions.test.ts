@@ -158,6 +158,20 @@ describe("cloudhub sessions", () => {
     ]);
   });
 
+  test("binary frames are reported once as unsupported, and the session goes on", async () => {
+    await using harness = await startHarness();
+    using raw = await connect(harness);
+    for (const byte of [1, 2]) raw.raw(new Uint8Array([byte, 2, 3]));
+    raw.say("meta", "query", "default/secret/s");
+    await harness.until((told) => told.some(({ topic }) => topic === "node.message"));
+    const lines = harness.log.lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    const about = lines.filter(({ msg }) => String(msg).includes("binary frame"));
+    expect(about.map(({ level, count, bytes }) => [level, count, bytes])).toEqual([
+      ["warn", 1, 3],
+      ["debug", 2, 3],
+    ]);
+  });
+
   test.each(["node", "lease", "nodestatus", "nodepatch", "membership"])(
     "what a node says of a device that is called %s reaches its module",
     async (name) => {
