@@ -3,7 +3,7 @@ import { compareVersions, contentDigest } from "#shared/kube";
 import { backoff } from "#shared/lifecycle";
 import type { DeliveredObject } from "#shared/topics";
 import { noNamespace, operations, parseResource, type ResourcePath, type WireMessage } from "#shared/wire";
-import { objectOf } from "./routing.ts";
+import { objectOf } from "#cloud/cloud-hub/codec";
 
 const windowSize = 16;
 const maxWaiting = 50_000;

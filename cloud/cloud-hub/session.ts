@@ -5,7 +5,7 @@ import type { DeliveredObject, NodeMessage } from "#shared/topics";
 import type { FrameTransport } from "#shared/transport";
 import { decode, encode, ok, responseTo, sources, type WireMessage } from "#shared/wire";
 import { AckLane } from "./ack-lane.ts";
-import { needsAck, sortUpstream, type Upstream } from "./routing.ts";
+import { needsAck, sortUpstream, type Upstream } from "#cloud/cloud-hub/codec";
 import { SessionRequests, type RequestOptions } from "./session-requests.ts";
 
 const maxBuffered = 64 * 1024 * 1024;

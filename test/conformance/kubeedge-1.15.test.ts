@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { resources } from "#cloud/kube-client";
 import type { KubeObject } from "#shared/kube";
 import { decode, encode, type WireMessage } from "#shared/wire";
-import { needsAck, sortUpstream } from "#internal/cloud/cloud-hub/routing.ts";
+import { needsAck, sortUpstream } from "#internal/cloud/cloud-hub/codec/routing.ts";
 import { startCloud, type Cloud } from "#internal/test/cloud/edge-controller/cloud-harness.ts";
 import recorded from "./golden/kubeedge-1.15-edgecontroller.json" with { type: "json" };
 

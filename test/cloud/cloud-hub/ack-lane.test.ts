@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { AckLane } from "#internal/cloud/cloud-hub/ack-lane.ts";
-import { needsAck } from "#internal/cloud/cloud-hub/routing.ts";
+import { needsAck } from "#internal/cloud/cloud-hub/codec/routing.ts";
 import type { DeliveredObject } from "#shared/topics";
 import { newMessage, type WireMessage } from "#shared/wire";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
