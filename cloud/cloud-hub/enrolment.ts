@@ -2,8 +2,13 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { KubeError } from "#cloud/kube-client";
 import {
   EnrolmentRefused,
+  isNodeName,
+  isTrusted,
   Limiter,
+  peerOf,
+  refusePeer,
   type Enrolling,
+  type Peer,
   type Presented,
   type Wanted,
 } from "#cloud/cloud-hub/node-access";
@@ -12,7 +17,6 @@ import { describeError, ProtocolError, UnavailableError } from "#shared/errors";
 import { Seldom, type Logger } from "#shared/log";
 import { fromPem, inspectToken, type Authority, type SignedRequest, type TokenVerdict } from "#shared/pki";
 import type { CloudCertificates } from "#cloud/cloud-hub/certificates";
-import { isNodeName, isTrusted, peerOf, refusePeer, type Peer } from "./identity.ts";
 
 /** A request for RSA of 8192 bits has 3 KiB. */
 const maxBodyBytes = 64 * 1024;

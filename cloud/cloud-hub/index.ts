@@ -1,29 +1,18 @@
 import type { CloudCertificates } from "#cloud/cloud-hub/certificates";
 import type { KubeClient } from "#cloud/kube-client";
-import { Enrolling, NodeGate, startSweeper } from "#cloud/cloud-hub/node-access";
-import type { Port } from "#shared/bus";
+import { Enrolling, isSharedName, NodeGate, startSweeper } from "#cloud/cloud-hub/node-access";
 import type { Clock } from "#shared/clock";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { CloudHubConfig } from "#shared/config";
 import { budgetOfProcess, type ConnectionBudget } from "#shared/connections";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import type { CloudCatalog } from "#shared/topics";
 import { fingerprintOf, fromPem } from "#shared/pki";
-import { Duplicates } from "./duplicates.ts";
+import { Duplicates, Hub, type CloudHubPort } from "#cloud/cloud-hub/sessions";
 import { EnrolmentEndpoint } from "./enrolment.ts";
-import { Hub } from "./hub.ts";
-import { isSharedName } from "./identity.ts";
 import { listenSecurely, type SecureServer } from "./secure-server.ts";
 
-/** What the hub may say, ask, hear and answer on the bus. */
-export type CloudHubPort = Port<
-  CloudCatalog,
-  "node.message" | "twin.message" | "node.connected" | "node.disconnected" | "object.acked",
-  "object.sending" | "node.upload",
-  "node.close",
-  "node.send" | "node.request"
->;
+export type { CloudHubPort } from "#cloud/cloud-hub/sessions";
 
 /** `CloudHubConfig` of cloudcore's configuration fits. Ports may be 0: any free one. */
 export interface HubConfig extends Pick<

@@ -3,7 +3,13 @@ import { connect as connectSecurely } from "node:tls";
 import { describe, expect, test } from "bun:test";
 import { ensureCertificates } from "#cloud/cloud-hub/certificates";
 import { closeCodes, newMessage, type WireMessage } from "#shared/wire";
-import { clientPair, RawNode, stamp, startHarness, type Harness } from "./hub-harness.ts";
+import {
+  clientPair,
+  RawNode,
+  stamp,
+  startHarness,
+  type Harness,
+} from "#internal/test/cloud/cloud-hub/hub-harness.ts";
 
 function podUpdate(
   version: string,
@@ -70,7 +76,7 @@ describe("cloudhub sessions", () => {
   });
 
   test("a node that does not read is closed although it says that it lives", async () => {
-    await using harness = await startHarness({ keepaliveMs: 300, writeTimeoutMs: 400 });
+    await using harness = await startHarness({ keepaliveMs: 5000, writeTimeoutMs: 400 });
     using raw = await connect(harness);
     const life = setInterval(() => raw.say("websocket", "keepalive", "node"), 50);
     raw.pause();

@@ -2,7 +2,14 @@ import type { IncomingMessage } from "node:http";
 import { STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
-import type { NodeGate } from "#cloud/cloud-hub/node-access";
+import {
+  isNodeName,
+  nodeOfRequest,
+  peerOf,
+  refusePeer,
+  type NodeGate,
+  type Peer,
+} from "#cloud/cloud-hub/node-access";
 import type { Clock } from "#shared/clock";
 import { quote, UnavailableError } from "#shared/errors";
 import { Seldom, type Logger } from "#shared/log";
@@ -16,8 +23,7 @@ import {
   type WireMessage,
 } from "#shared/wire";
 import type { Duplicates, Twin } from "./duplicates.ts";
-import type { CloudHubPort } from "./index.ts";
-import { isNodeName, nodeOfRequest, peerOf, refusePeer, type Peer } from "./identity.ts";
+import type { CloudHubPort } from "./port.ts";
 import { Session } from "./session.ts";
 import type { RequestOptions } from "./session-requests.ts";
 

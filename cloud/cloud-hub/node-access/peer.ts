@@ -1,9 +1,7 @@
 import type { TLSSocket } from "node:tls";
-import { isNodeName, type ShownCertificate } from "#cloud/cloud-hub/node-access";
 import { quote } from "#shared/errors";
 import { identifyCertificate, isSignedBy, readCertificate, type CertificateInfo } from "#shared/pki";
-
-export { isNodeName };
+import type { ShownCertificate } from "./rules.ts";
 
 const nodePrefix = "system:node:";
 const nodeOrganization = "system:nodes";

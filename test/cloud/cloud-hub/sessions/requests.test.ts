@@ -1,6 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { largestMessageBytes, newMessage, type WireMessage } from "#shared/wire";
-import { clientPair, RawNode, stamp, startHarness, type Harness } from "./hub-harness.ts";
+import {
+  clientPair,
+  RawNode,
+  stamp,
+  startHarness,
+  type Harness,
+} from "#internal/test/cloud/cloud-hub/hub-harness.ts";
 
 async function connect(harness: Harness, node: string): Promise<RawNode> {
   const raw = new RawNode(harness, await clientPair(harness.authority, `system:node:${node}`), { node });

@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
-import { AckLane } from "#internal/cloud/cloud-hub/ack-lane.ts";
+import { AckLane } from "#internal/cloud/cloud-hub/sessions/ack-lane.ts";
 import { needsAck } from "#internal/cloud/cloud-hub/codec/routing.ts";
 import type { DeliveredObject } from "#shared/topics";
 import { newMessage, type WireMessage } from "#shared/wire";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
-import { stamp } from "./hub-harness.ts";
+import { stamp } from "#internal/test/cloud/cloud-hub/hub-harness.ts";
 
 interface Bench {
   readonly clock: FakeClock;
