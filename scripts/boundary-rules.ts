@@ -53,7 +53,7 @@ export const folderRules: readonly FolderRule[] = [
 
   { folders: leavesOfEdge, values: [...basics, "shared/files", "shared/lifecycle", "shared/sqlite"] },
   { folders: ["edge/commands/**"], values: ["shared/**", ...leavesOfEdge] },
-  { folders: ["edge/*/**"], values: ["shared/**"], types: leavesOfEdge },
+  { folders: ["edge/*/**"], values: ["shared/**", "edge/edge-hub/codec"], types: leavesOfEdge },
   { folders: ["edge"], values: ["shared/**", "edge/**"] },
 
   { folders: ["scripts"], values: ["shared/**"] },

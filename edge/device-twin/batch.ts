@@ -1,6 +1,6 @@
 import { describeError, UnavailableError } from "#shared/errors";
 import type { Seldom } from "#shared/log";
-import { largestMessageBytes, newMessage, type Stamp, type WireMessage } from "#shared/wire";
+import { encodeTwinReport, encodeUpload, isUploadTooLarge, type Stamp } from "#edge/edge-hub/codec";
 import type { HistoryPoint, Store } from "#edge/store";
 import type { Attribute, Device, Registry } from "./registry.ts";
 import { sorted, toRow, type Twin, type WireTwin } from "./twin.ts";
@@ -34,9 +34,6 @@ export interface BatchOptions {
 
 type Write = (store: Store) => void;
 
-/** A topic, which may be 64 KiB long and twice that or more as JSON, and the rest of a message. */
-const besideContentBytes = 512 * 1024;
-
 interface Failure {
   readonly cause: unknown;
 }
@@ -52,8 +49,7 @@ export class Batch {
   #devices = new Set<Device>();
   #writes: Write[] = [];
   #undo: (() => void)[] = [];
-  #messages: { readonly lane: string; readonly key: string | undefined; readonly message: WireMessage }[] =
-    [];
+  #messages: { readonly lane: string; readonly key: string | undefined; readonly frame: string }[] = [];
   #answers: Answer[] = [];
   /** The commit to come; never rejects. */
   #outcome: Promise<Failure | undefined> | undefined;
@@ -152,39 +148,27 @@ export class Batch {
   }
 
   /** A message for the cloud, stored in the same commit; `key`: it replaces an older one of that key. */
-  tellCloud(resource: string, content: unknown, options: { operation?: string; key?: string } = {}): void {
-    const message = newMessage(this.#options.stamp, {
-      source: "twin",
-      group: "resource",
-      operation: options.operation ?? "update",
-      resource,
-      content,
-    });
-    this.#messages.push({ lane: "twin", key: options.key, message });
+  tellCloud(encodeFrame: (stamp: Stamp) => string, key?: string): void {
+    this.#messages.push({ lane: "twin", key, frame: encodeFrame(this.#options.stamp) });
   }
 
   /** Twins of a device for the cloud. The uid keeps them from a later device of the same name. */
   tellTwins(device: Device, now: number, twins: readonly (readonly [string, WireTwin])[]): void {
     const uid = device.object?.uid;
-    this.tellCloud(`device/${device.id}/twin/edge_updated`, {
+    const content = {
       event_id: this.#options.stamp.id(),
       timestamp: now,
       ...(uid === undefined ? {} : { device_uid: uid }),
       twin: Object.fromEntries(sorted(twins)),
-    });
+    };
+    this.tellCloud((stamp) => encodeTwinReport(stamp, device.id, content));
   }
 
   /** A message of a device for the cloud, passed on as it is; one that could never be sent is given up and counted. */
   upload(topic: string, content: string): void {
-    if (isTooLarge(content)) return this.#giveUp(topic, content.length);
-    const message = newMessage(this.#options.stamp, {
-      source: "bus",
-      group: "user",
-      operation: "upload",
-      resource: topic,
-      content,
-    });
-    this.#messages.push({ lane: "upload", key: undefined, message });
+    if (isUploadTooLarge(content)) return this.#giveUp(topic, content.length);
+    const frame = encodeUpload(this.#options.stamp, topic, content);
+    this.#messages.push({ lane: "upload", key: undefined, frame });
   }
 
   #giveUp(topic: string, length: number): void {
@@ -216,7 +200,7 @@ export class Batch {
   }
 
   #commit(): number {
-    const messages = this.#messages.map((entry) => ({ ...entry, text: JSON.stringify(entry.message) }));
+    const messages = this.#messages;
     if (this.#rows.size + this.#devices.size + this.#writes.length + messages.length === 0) return 0;
     const { store } = this.#options;
     return store.transaction(() => {
@@ -229,9 +213,9 @@ export class Batch {
         else store.twins.remove(device.id, name);
       }
       let bytes = 0;
-      for (const { lane, key, text } of messages) {
-        store.outbox.put(lane, key, text);
-        bytes += Buffer.byteLength(text);
+      for (const { lane, key, frame } of messages) {
+        store.outbox.put(lane, key, frame);
+        bytes += Buffer.byteLength(frame);
       }
       return bytes;
     });
@@ -247,12 +231,6 @@ export class Batch {
     this.#outcome = undefined;
     this.#stored = undefined;
   }
-}
-
-/** As text of JSON a character takes six bytes at most; what is beside the content is small. */
-function isTooLarge(content: string): boolean {
-  const most = largestMessageBytes - besideContentBytes;
-  return content.length * 6 + 2 > most && Buffer.byteLength(JSON.stringify(content)) > most;
 }
 
 function notStored({ cause }: Failure): UnavailableError {

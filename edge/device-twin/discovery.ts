@@ -4,6 +4,7 @@ import { validateDeviceModel, type Device, type DeviceModel } from "#shared/kube
 import type { DeviceProperty, ModelProperty } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { MqttMessage } from "#shared/topics";
+import { encodeDiscovery } from "#edge/edge-hub/codec";
 import type { Batch } from "./batch.ts";
 import type { Events } from "./events.ts";
 import { isFields, parseJson, type Fields } from "./requests.ts";
@@ -111,10 +112,7 @@ export class Discovery {
     this.#put(one, known, one);
     this.#batch.undo(() => this.#put(one, known, before));
     const offer = objectsOf([...known.values()], this.#config.node);
-    this.#batch.tellCloud(`device/${one.device}/discovered`, offer, {
-      operation: "insert",
-      key: `discovered/${one.device}`,
-    });
+    this.#batch.tellCloud((stamp) => encodeDiscovery(stamp, one.device, offer), `discovered/${one.device}`);
     return this.#batch.settled();
   }
 

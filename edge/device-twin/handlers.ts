@@ -3,6 +3,7 @@ import type { Clock } from "#shared/clock";
 import { commandsOf, readReport, type Command, type Misfit } from "#shared/devices";
 import { deviceTopic, nodePrefix, parseDeviceTopic, parseMembershipTopic } from "#shared/mqtt";
 import type { MqttMessage } from "#shared/topics";
+import { encodeDeviceState } from "#edge/edge-hub/codec";
 import type { Answer, Batch, Outgoing } from "./batch.ts";
 import { topicNames, type Attribute, type Device, type Registry } from "./registry.ts";
 import { explainUpdate, parseGet, parseState, parseUpdate, type TwinRequests } from "./requests.ts";
@@ -279,7 +280,7 @@ export function tellState(batch: Batch, device: Device, nowMs: number): string {
     ...said,
     ...(object?.uid === undefined ? {} : { device_uid: object.uid }),
   });
-  batch.tellCloud(`device/${id}/state/update`, content, { key: `state/${id}` });
+  batch.tellCloud((stamp) => encodeDeviceState(stamp, id, content), `state/${id}`);
   return JSON.stringify(said);
 }
 

@@ -8,7 +8,6 @@ import { running, type Running } from "#shared/lifecycle";
 import { Seldom, type Logger } from "#shared/log";
 import { topicMatches } from "#shared/mqtt";
 import type { EdgeCatalog, MqttMessage } from "#shared/topics";
-import { deviceOfHistory, operations, parseResource } from "#shared/wire";
 import type { HistoryLimits, Store } from "#edge/store";
 import { Batch } from "./batch.ts";
 import { Discovery } from "./discovery.ts";
@@ -33,7 +32,7 @@ export interface DeviceTwinConfig {
 export type DeviceTwinPort = Port<
   EdgeCatalog,
   "mqtt.publish" | "mqtt.watch" | "outbox.added" | "event.recorded",
-  "cloud.request",
+  "cloud.members",
   "link.changed",
   "mqtt.received" | "mqtt.filters" | "twin.deliver" | "device.changed"
 >;
@@ -182,12 +181,13 @@ function serve(config: DeviceTwinConfig, parts: DeviceTwinParts, receivers: Rece
   stack.use(port.answer("mqtt.received", (message) => receive(receivers, message)));
   stack.use(port.answer("mqtt.filters", async () => [...objects.filters, ...discovery.filters]));
   stack.use(
-    port.answer("twin.deliver", async (message) => {
-      const { operation, resource = "" } = message.route;
-      const asked = operation === operations.query ? deviceOfHistory(resource) : undefined;
-      if (asked !== undefined)
-        return { ack: true, answer: answerHistory({ registry, store }, asked, message.content) };
-      await objects.deliver(message);
+    port.answer("twin.deliver", async (delivery) => {
+      if (delivery.kind === "history")
+        return {
+          ack: true,
+          answer: answerHistory({ registry, store }, delivery.device, delivery.question),
+        };
+      await objects.deliver(delivery);
       return { ack: false };
     }),
   );
@@ -230,28 +230,10 @@ function isUserTopic(topic: string): boolean {
   return /^[^$/][^/]*\/user\//.test(topic);
 }
 
-async function askDetail(
-  node: string,
-  { port, clock, log }: DeviceTwinParts,
-  objects: Objects,
-): Promise<void> {
-  const content = JSON.stringify({
-    event_type: "group_membership_event",
-    event_id: randomUUID(),
-    group_id: node,
-    operation: "detail",
-    timestamp: clock.nowMs(),
-  });
+async function askDetail(node: string, { port, log }: DeviceTwinParts, objects: Objects): Promise<void> {
   try {
-    const answer = await port.ask("cloud.request", {
-      source: "twin",
-      group: "resource",
-      operation: "get",
-      resource: "membership/detail",
-      content,
-      timeoutMs: 10_000,
-    });
-    await objects.deliver(answer);
+    const answer = await port.ask("cloud.members", { node, timeoutMs: 10_000 });
+    if (answer && answer.kind !== "history") await objects.deliver(answer);
   } catch (error) {
     log.debug("cloud did not tell the membership", { error: describeError(error) });
   }
@@ -262,7 +244,7 @@ type Stored = { type: string; namespace: string; name: string; object: Device | 
 function* storedObjects(store: Store, log: Logger): Generator<Stored> {
   for (const type of ["devicemodel", "device"]) {
     for (const { key, value } of store.metas.listByType(type)) {
-      const path = parseResource(key);
+      const path = store.metas.nameOf(key);
       const object = contentFields(value);
       if (path && object?.["metadata"]) yield { type, ...pick(path), object: object as unknown as Device };
       else log.warn("stored device object cannot be read", { key });

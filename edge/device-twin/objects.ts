@@ -10,8 +10,7 @@ import {
 } from "#shared/devices";
 import { validateDevice, type Device as DeviceObject, type DeviceModel } from "#shared/kube";
 import { deviceTopic, nodePrefix, TopicTrie } from "#shared/mqtt";
-import type { ObjectChange } from "#shared/topics";
-import type { WireMessage } from "#shared/wire";
+import type { ObjectChange, TwinDelivery } from "#shared/topics";
 import type { Logger } from "#shared/log";
 import type { Batch, Outgoing } from "./batch.ts";
 import type { Events } from "./events.ts";
@@ -67,17 +66,18 @@ export class Objects {
     return [...this.#filters.keys()];
   }
 
-  /** A message of group `twin`; settles with the commit. */
-  deliver(message: WireMessage): Promise<void> {
-    const resource = message.route.resource ?? "";
-    const body = contentFields(message.content);
-    if (!body) return Promise.resolve();
-    if (resource === "membership") return this.#membership(body);
-    if (resource === "membership/detail") return this.#detail(body);
-    const device = /^device\/(.+)\/(twin\/cloud_updated|updated)$/.exec(resource);
-    if (device?.[2] === "updated") return this.#attributes(device[1] ?? "", body);
-    if (device?.[1] !== undefined) return this.sync(device[1], body);
-    return Promise.resolve();
+  /** What the cloud sends about devices; settles with the commit. */
+  deliver(delivery: Exclude<TwinDelivery, { kind: "history" }>): Promise<void> {
+    switch (delivery.kind) {
+      case "membership":
+        return this.#membership(delivery.body);
+      case "members":
+        return this.#detail(delivery.body);
+      case "attributes":
+        return this.#attributes(delivery.device, delivery.body);
+      case "twins":
+        return this.sync(delivery.device, delivery.body);
+    }
   }
 
   /** Takes over a `cloud_updated` body. */

@@ -1,12 +1,25 @@
 import { randomUUID } from "node:crypto";
+import {
+  decodeObject,
+  decodeTwin,
+  decodeUser,
+  eventMessage,
+  leaseRequests,
+  memberRequests,
+  nodeRequests,
+  objectRequests,
+  podRequests,
+  tokenRequests,
+  type RequestCodec,
+} from "#edge/edge-hub/codec";
 import { CloudTrust } from "#edge/edge-hub/trust";
 import type { Store } from "#edge/store";
-import type { Port } from "#shared/bus";
+import type { AskOptions, Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import { UnavailableError } from "#shared/errors";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import type { Delivery, EdgeCatalog } from "#shared/topics";
+import type { Delivery, EdgeCatalog, RequestDeadline } from "#shared/topics";
 import {
   cloudGroup,
   databaseHeader,
@@ -35,7 +48,7 @@ export type EdgeHubPort = Port<
   "link.changed",
   "object.deliver" | "twin.deliver" | "user.deliver",
   "outbox.added",
-  "cloud.request"
+  "cloud.object" | "cloud.pod" | "cloud.token" | "cloud.node" | "cloud.lease" | "cloud.members"
 >;
 
 export interface EdgeHubParts {
@@ -73,7 +86,7 @@ export async function startEdgeHub(config: EdgeHubStartConfig, parts: EdgeHubPar
     held: () => trust.held,
     send: (message) => void send(message),
     settle: settleFor(requests, sender),
-    deliver: (to, message) => deliver(port, to, message),
+    deliver: (to, message) => deliver({ port, log }, to, message),
   });
   const beat = (): void => void link.send(keepalive(stamp));
   const link = new Link({
@@ -121,7 +134,7 @@ function trustOf({ nodeName }: EdgeHubStartConfig, parts: EdgeHubParts, to: ToCl
   return new CloudTrust({
     node: nodeName,
     ...parts,
-    record: (event) => to.requests.ask(newMessage(to.stamp, event), {}),
+    record: (event) => to.requests.ask(newMessage(to.stamp, eventMessage(event)), {}),
     answer: (message) => void to.send(responseTo(to.stamp, message, ok)),
     onAdopted: to.redial("the cloud was adopted"),
   });
@@ -154,21 +167,50 @@ function serveRequests(options: {
   readonly stamp: Stamp;
 }): Disposable {
   const { port, requests, trust, stamp } = options;
-  return port.answer("cloud.request", async ({ timeoutMs, ...message }, { signal }) => {
-    if (trust.admits(message)) return requests.ask(newMessage(stamp, message), { timeoutMs, signal });
-    const what = `Cannot ask the cloud for "${message.resource}"`;
-    throw new UnavailableError("cloud-held", `${what}: its database is not the one this node belongs to`);
-  });
+  const ask =
+    <Request extends RequestDeadline, Reply>({ encode: write, decode: read }: RequestCodec<Request, Reply>) =>
+    async (request: Request, { signal }: AskOptions): Promise<Reply> => {
+      const message = write(request, stamp.nowMs());
+      if (!trust.admits(message)) {
+        const what = `Cannot ask the cloud for "${message.resource}"`;
+        throw new UnavailableError("cloud-held", `${what}: its database is not the one this node belongs to`);
+      }
+      const { timeoutMs } = request;
+      return read(await requests.ask(newMessage(stamp, message), { timeoutMs, signal }), request);
+    };
+  const stack = new DisposableStack();
+  stack.use(port.answer("cloud.object", ask(objectRequests)));
+  stack.use(port.answer("cloud.pod", ask(podRequests)));
+  stack.use(port.answer("cloud.token", ask(tokenRequests)));
+  stack.use(port.answer("cloud.node", ask(nodeRequests)));
+  stack.use(port.answer("cloud.lease", ask(leaseRequests)));
+  stack.use(port.answer("cloud.members", ask(memberRequests)));
+  return stack;
 }
 
-function deliver(port: EdgeHubPort, to: Receiver, message: WireMessage): Promise<Delivery> {
+async function deliver(
+  { port, log }: Pick<EdgeHubParts, "port" | "log">,
+  to: Receiver,
+  message: WireMessage,
+): Promise<Delivery> {
   switch (to) {
-    case "object":
-      return port.ask("object.deliver", message);
-    case "twin":
-      return port.ask("twin.deliver", message);
-    case "user":
-      return port.ask("user.deliver", message);
+    case "object": {
+      const object = decodeObject(message);
+      if (object) return port.ask("object.deliver", object);
+      const { resource, operation } = message.route;
+      log.warn("object from the cloud cannot be read", { resource, operation });
+      return { ack: false };
+    }
+    case "twin": {
+      const twin = decodeTwin(message);
+      return twin ? port.ask("twin.deliver", twin) : { ack: false };
+    }
+    case "user": {
+      const command = decodeUser(message);
+      if (command) await port.ask("user.deliver", command);
+      else log.debug("message of group user with an unknown operation", { ...message.route });
+      return { ack: false };
+    }
   }
 }
 

@@ -39,7 +39,7 @@ export interface EdgedConfig extends NodeAgentConfig {
 export type EdgedPort = Port<
   EdgeCatalog,
   "pod.status" | "event.recorded",
-  "pod.list" | "object.get" | "pod.terminated" | "pod.confirm" | "cloud.request",
+  "pod.list" | "object.get" | "pod.terminated" | "pod.confirm" | "cloud.token" | "cloud.node" | "cloud.lease",
   "pod.changed" | "config.changed" | "link.changed",
   never
 >;
@@ -124,7 +124,8 @@ class Pods implements AsyncDisposable {
       log,
       machine: this.#machine,
       address: () => this.#address(),
-      request: (message) => port.ask("cloud.request", message),
+      requestNode: (request) => port.ask("cloud.node", request),
+      requestLease: (request) => port.ask("cloud.lease", request),
     });
   }
 
@@ -233,7 +234,7 @@ class Pods implements AsyncDisposable {
       }),
       objects: (namespace, keys) => this.#objects(namespace, keys),
       tokens: (pod) =>
-        requestTokens(pod, tokenRequests(pod), { ask: (message) => port.ask("cloud.request", message), log }),
+        requestTokens(pod, tokenRequests(pod), { ask: (request) => port.ask("cloud.token", request), log }),
       record: (pod, event) => this.#recorder.record(pod, event),
       publish: (pod, status) => port.emit("pod.status", { ...nameOf(pod), status }),
       onGone: (pod) => this.#gone(pod),

@@ -2,9 +2,7 @@ import { rfc3339Micro, type Clock } from "#shared/clock";
 import { AppError, describeError, UnavailableError } from "#shared/errors";
 import type { Lease, Node, NodeStatus, Status } from "#shared/kube";
 import type { Logger } from "#shared/log";
-import { formatResource, groups, leaseNamespace, operations, resourceTypes, sources } from "#shared/wire";
-import type { CloudDatabase } from "#shared/topics";
-import type { NewMessage, WireMessage } from "#shared/wire";
+import type { ApiAnswer, CloudDatabase, LeaseRequest, NodeRequest } from "#shared/topics";
 import {
   newNode,
   nodeLabels,
@@ -46,9 +44,11 @@ export interface NodeAgentDeps {
   readonly log: Logger;
   readonly machine: Machine;
   readonly address: () => string;
-  readonly request: (message: NewMessage & { readonly timeoutMs?: number }) => Promise<WireMessage>;
+  readonly requestNode: (request: NodeRequest) => Promise<ApiAnswer<Node>>;
+  readonly requestLease: (request: LeaseRequest) => Promise<ApiAnswer<Lease>>;
 }
 
+const leaseNamespace = "kube-node-lease";
 const leaseSeconds = 40;
 const fullReportMs = 300_000;
 const requestTimeoutMs = 10_000;
@@ -171,19 +171,17 @@ export class NodeAgent implements AsyncDisposable {
   async #register(): Promise<void> {
     const { log, clock } = this.#deps;
     const node = newNode(this.#input(clock.nowMs()), this.#config);
-    const answer = readAnswer(await this.#send("insert", this.#nodeResource(), node));
+    const answer = await this.#askNode({ verb: "create", node });
     if (answer.failure?.reason === "AlreadyExists") await this.#reconcile();
     else if (answer.failure) throw refusal("register node", answer.failure);
-    else this.#nodeUid = (answer.object as Node | undefined)?.metadata?.uid;
+    else this.#nodeUid = answer.object?.metadata?.uid;
     this.#registered = true;
     log.info("node registered", { node: this.#config.nodeName });
   }
 
   async #reconcile(): Promise<void> {
-    const { content } = await this.#send("query", this.#nodeResource(), null);
-    const failure = readFailure(content);
-    if (failure) throw refusal("read node", failure);
-    const node = content as Node;
+    const { object: node, failure } = await this.#askNode({ verb: "get" });
+    if (failure || !node) throw refusal("read node", failure);
     this.#nodeUid = node.metadata?.uid;
     const wanted = {
       ...nodeLabels({ nodeName: this.#config.nodeName, machine: this.#deps.machine }),
@@ -192,7 +190,7 @@ export class NodeAgent implements AsyncDisposable {
     const labels = node.metadata?.labels ?? {};
     if (Object.entries(wanted).every(([name, value]) => labels[name] === value)) return;
     const next = { ...node, metadata: { ...node.metadata, labels: { ...labels, ...wanted } } };
-    const answer = readAnswer(await this.#send("update", this.#nodeResource(), next));
+    const answer = await this.#askNode({ verb: "update", node: next });
     if (answer.failure) throw refusal("update labels of node", answer.failure);
   }
 
@@ -203,13 +201,10 @@ export class NodeAgent implements AsyncDisposable {
     const text = comparable(status);
     const nowMs = clock.monotonicMs();
     if (this.#reported?.text === text && nowMs - this.#reported.atMs < fullReportMs) return;
-    const resource = formatResource(
-      resourceTypes.nodePatch,
-      this.#config.wireNamespace,
-      this.#config.nodeName,
-    );
-    const patch = { status: { ...status, images: status.images ?? [] } };
-    const answer = readAnswer(await this.#send("patch", resource, JSON.stringify(patch)));
+    const answer = await this.#askNode({
+      verb: "patch",
+      status: { ...status, images: status.images ?? [] },
+    });
     if (answer.failure?.reason === "NotFound") this.#forget();
     if (answer.failure) throw refusal("report status of node", answer.failure);
     this.#reported = { text, atMs: nowMs };
@@ -225,13 +220,12 @@ export class NodeAgent implements AsyncDisposable {
   async #renewLease(): Promise<void> {
     const { clock } = this.#deps;
     if (clock.monotonicMs() - this.#leaseAtMs < this.#config.statusIntervalMs * 0.9) return;
-    const resource = formatResource(resourceTypes.lease, leaseNamespace, this.#config.nodeName);
-    this.#lease ??= readAnswer(await this.#send("query", resource, null)).object as Lease | undefined;
+    this.#lease ??= (await this.#askLease({ verb: "get" })).object;
     const known = this.#lease?.metadata;
-    const operation = known?.resourceVersion === undefined ? "insert" : "update";
-    const lease = this.#nextLease(operation === "update" && known ? known : this.#leaseMetadata());
-    const { object, failure } = readAnswer(await this.#send(operation, resource, lease));
-    this.#lease = failure ? undefined : (object as Lease | undefined);
+    const verb = known?.resourceVersion === undefined ? "create" : "update";
+    const lease = this.#nextLease(verb === "update" && known ? known : this.#leaseMetadata());
+    const { object, failure } = await this.#askLease({ verb, lease });
+    this.#lease = failure ? undefined : object;
     // A lease goes with its Node: look at once whether that is still there.
     if (failure?.reason === "NotFound") this.#reported = undefined;
     if (failure) throw refusal("renew lease of node", failure);
@@ -251,41 +245,22 @@ export class NodeAgent implements AsyncDisposable {
     return { ...base, ownerReferences: [owner] };
   }
 
-  #nodeResource(): string {
-    return formatResource(resourceTypes.node, this.#config.wireNamespace, this.#config.nodeName);
+  #askNode(operation: NodeRequest["operation"]): Promise<ApiAnswer<Node>> {
+    const { wireNamespace: namespace, nodeName: name } = this.#config;
+    return this.#deps.requestNode({ namespace, name, operation, timeoutMs: requestTimeoutMs });
   }
 
-  #send(operation: keyof typeof operations, resource: string, content: unknown): Promise<WireMessage> {
-    const route = { source: sources.edged, group: groups.meta, operation: operations[operation], resource };
-    return this.#deps.request({ ...route, content, timeoutMs: requestTimeoutMs });
+  #askLease(operation: LeaseRequest["operation"]): Promise<ApiAnswer<Lease>> {
+    return this.#deps.requestLease({
+      name: this.#config.nodeName,
+      operation,
+      timeoutMs: requestTimeoutMs,
+    });
   }
 }
 
-interface Answer {
-  readonly object?: unknown;
-  readonly failure?: Status;
-}
-
-/** `{"Object": …, "Err": null | {"ErrStatus": Status}}`, or "OK". */
-function readAnswer(message: WireMessage): Answer {
-  const { content } = message;
-  if (message.route.operation === operations.error)
-    return { failure: { status: "Failure", message: String(content), reason: "Unknown" } };
-  const failure = readFailure(content);
-  if (failure) return { failure };
-  if (typeof content !== "object" || content === null) return {};
-  return { object: (content as { Object?: unknown }).Object };
-}
-
-function readFailure(content: unknown): Status | undefined {
-  if (typeof content !== "object" || content === null) return undefined;
-  const { Err, ErrStatus } = content as { Err?: { ErrStatus?: Status } | null; ErrStatus?: Status };
-  if (Err) return Err.ErrStatus ?? { status: "Failure", message: "an error without a status" };
-  return ErrStatus;
-}
-
-function refusal(what: string, status: Status): AppError {
-  return new AppError("cloud-refused", `Cannot ${what}: ${status.message ?? status.reason ?? "refused"}`);
+function refusal(what: string, status: Status | undefined): AppError {
+  return new AppError("cloud-refused", `Cannot ${what}: ${status?.message ?? status?.reason ?? "refused"}`);
 }
 
 /** The status without what changes all the time. */

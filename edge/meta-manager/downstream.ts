@@ -1,8 +1,10 @@
 import type { Logger } from "#shared/log";
 import { compareVersions, type KubeObject } from "#shared/kube";
-import type { Delivery, ObjectChange } from "#shared/topics";
-import { operations, parseResource, resourceTypes, sources, type WireMessage } from "#shared/wire";
+import type { Delivery, ObjectChange, ObjectDelivery } from "#shared/topics";
 import type { Store } from "#edge/store";
+
+/** Rows of this type hold the last status of a pod, as it is sent to the cloud. */
+export const podPatchType = "podpatch";
 
 /** What the commit of one message means: whether to acknowledge, and whom to tell of which change. */
 interface Outcome {
@@ -11,16 +13,9 @@ interface Outcome {
 }
 
 interface Waiting {
-  readonly message: WireMessage;
+  readonly delivery: ObjectDelivery;
   readonly settled: PromiseWithResolvers<Delivery>;
 }
-
-const told: readonly string[] = [
-  sources.edgeController,
-  sources.controller,
-  sources.deviceController,
-  "dynamiccontroller",
-];
 
 /**
  * Objects from the cloud: committed, then told, then acknowledged. Messages that arrive in one turn share a commit;
@@ -40,9 +35,9 @@ export class Downstream {
   }
 
   /** Resolves after commit and telling; rejects when either failed, and then nothing may be acknowledged. */
-  deliver(message: WireMessage): Promise<Delivery> {
+  deliver(delivery: ObjectDelivery): Promise<Delivery> {
     const settled = Promise.withResolvers<Delivery>();
-    this.#waiting.push({ message, settled });
+    this.#waiting.push({ delivery, settled });
     if (this.#waiting.length === 1) setImmediate(() => this.#commit());
     return settled.promise;
   }
@@ -56,7 +51,7 @@ export class Downstream {
     const batch = this.#waiting;
     this.#waiting = [];
     try {
-      const outcomes = this.#store.transaction(() => batch.map(({ message }) => this.#apply(message)));
+      const outcomes = this.#store.transaction(() => batch.map(({ delivery }) => this.#apply(delivery)));
       this.#telling = this.#telling.then(async () => {
         for (const [index, { settled }] of batch.entries()) await this.#settle(settled, outcomes[index]);
       });
@@ -75,23 +70,14 @@ export class Downstream {
     }
   }
 
-  #apply(message: WireMessage): Outcome {
-    const { operation, resource = "", source = "" } = message.route;
-    const path = parseResource(resource);
-    const object = readObject(message.content);
-    if (!path || path.name === "" || !object) {
-      this.#log.warn("object from the cloud refused", { resource, operation });
-      return { ack: false };
-    }
-    const change = { ...path, object };
-    if (operation === operations.delete)
-      return this.#remove(resource, { ...change, object: undefined }, object);
-    if (operation !== operations.insert && operation !== operations.update) return { ack: false };
-    if (isStale(this.#store, resource, object)) return { ack: true };
-    this.#store.metas.put({ key: resource, type: path.type, value: JSON.stringify(object) });
-    // KubeEdge stores an update of a source it does not know, and neither tells nor acknowledges it.
-    if (!told.includes(source)) return { ack: operation === operations.insert };
-    return { ack: true, change };
+  #apply({ operation, type, namespace, name, object, fromController }: ObjectDelivery): Outcome {
+    const { metas } = this.#store;
+    const key = metas.keyOf({ type, namespace, name });
+    const change = { type, namespace, name, object };
+    if (operation === "delete") return this.#remove(key, { ...change, object: undefined }, object);
+    if (isStale(this.#store, key, object)) return { ack: true };
+    metas.put({ key, type, value: JSON.stringify(object) });
+    return fromController ? { ack: true, change } : { ack: operation === "create" };
   }
 
   #remove(key: string, change: ObjectChange, last: KubeObject): Outcome {
@@ -99,8 +85,8 @@ export class Downstream {
     const { uid } = last.metadata;
     if (uid && stored?.metadata.uid && stored.metadata.uid !== uid) return { ack: true };
     this.#store.metas.remove(key);
-    if (change.type === resourceTypes.pod)
-      this.#store.metas.remove(`${change.namespace}/${resourceTypes.podPatch}/${change.name}`);
+    if (change.type === "pod")
+      this.#store.metas.remove(this.#store.metas.keyOf({ ...change, type: podPatchType }));
     return { ack: true, change };
   }
 }
@@ -126,13 +112,11 @@ export function parseRow(value: string): KubeObject | undefined {
   }
 }
 
-/** KubeEdge sends an object as JSON value; a v0.x edge's helper sends it as text. */
-function readObject(content: unknown): KubeObject | undefined {
-  if (typeof content === "string") return parseText(content);
-  if (typeof content !== "object" || content === null || !("metadata" in content)) return undefined;
-  return typeof content.metadata === "object" && content.metadata !== null
-    ? (content as KubeObject)
-    : undefined;
+/** Rows of older versions may hold an object as text inside of a text. */
+function readObject(value: unknown): KubeObject | undefined {
+  if (typeof value === "string") return parseText(value);
+  if (typeof value !== "object" || value === null || !("metadata" in value)) return undefined;
+  return typeof value.metadata === "object" && value.metadata !== null ? (value as KubeObject) : undefined;
 }
 
 function parseText(text: string): KubeObject | undefined {

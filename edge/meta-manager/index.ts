@@ -5,7 +5,6 @@ import { objectKey, type KubeObject, type Pod } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { EdgeCatalog, ObjectChange, ObjectName } from "#shared/topics";
-import { formatResource, groups, operations, resourceTypes, sources } from "#shared/wire";
 import type { Store } from "#edge/store";
 import { Downstream, isStale, parseRow, readStored } from "./downstream.ts";
 import { PodCheck } from "./pod-check.ts";
@@ -15,7 +14,7 @@ import { Upstream } from "./upstream.ts";
 export type MetaManagerPort = Port<
   EdgeCatalog,
   "pod.changed" | "config.changed" | "outbox.added",
-  "cloud.request" | "device.changed",
+  "cloud.object" | "cloud.pod" | "device.changed",
   "pod.status" | "event.recorded" | "link.changed",
   "object.deliver" | "pod.list" | "object.get" | "pod.terminated" | "pod.confirm"
 >;
@@ -49,9 +48,8 @@ export async function startMetaManager(deps: MetaManagerDeps): Promise<Running> 
     node: deps.node,
     store,
     downstream,
-    stamp,
     log: deps.log,
-    ask: (message) => port.ask("cloud.request", message),
+    ask: (request) => port.ask("cloud.pod", request),
     mayRemoveUnknown: () => !link.held,
   });
   const wake = (): void => void port.emit("outbox.added", {});
@@ -100,13 +98,13 @@ export async function startMetaManager(deps: MetaManagerDeps): Promise<Running> 
 
 async function tell(port: MetaManagerPort, change: ObjectChange): Promise<void> {
   switch (change.type) {
-    case resourceTypes.pod:
+    case "pod":
       return port.emit("pod.changed", change);
-    case resourceTypes.configMap:
-    case resourceTypes.secret:
+    case "configmap":
+    case "secret":
       return port.emit("config.changed", change);
-    case resourceTypes.device:
-    case resourceTypes.deviceModel:
+    case "device":
+    case "devicemodel":
       return port.ask("device.changed", change);
     default:
       return undefined;
@@ -115,7 +113,7 @@ async function tell(port: MetaManagerPort, change: ObjectChange): Promise<void> 
 
 function listPods({ store, log }: MetaManagerDeps): Pod[] {
   const pods: Pod[] = [];
-  for (const row of store.metas.listByType(resourceTypes.pod)) {
+  for (const row of store.metas.listByType("pod")) {
     const pod = parseRow(row.value);
     if (pod) pods.push(pod as Pod);
     else log.error("stored pod cannot be read, its containers are left as they are", { key: row.key });
@@ -129,23 +127,15 @@ async function findObject(
   { type, namespace, name }: ObjectName,
   connected: boolean,
 ): Promise<KubeObject | undefined> {
-  const key = formatResource(type, namespace, name);
+  const key = deps.store.metas.keyOf({ type, namespace, name });
   const stored = readStored(deps.store, key);
   if (stored || !connected) return stored;
   try {
-    const reply = await deps.port.ask("cloud.request", {
-      source: sources.edged,
-      group: groups.meta,
-      operation: operations.query,
-      resource: key,
-      content: null,
-      timeoutMs: queryTimeoutMs,
-    });
-    const value = JSON.stringify(reply.content);
-    const object = parseRow(value);
+    const request = { type, namespace, name, timeoutMs: queryTimeoutMs };
+    const object = await deps.port.ask("cloud.object", request);
     // What the cloud pushed while the answer was on its way is newer.
     if (!object || isStale(deps.store, key, object)) return readStored(deps.store, key);
-    deps.store.metas.put({ key, type, value });
+    deps.store.metas.put({ key, type, value: JSON.stringify(object) });
     return object;
   } catch (error) {
     if (!(error instanceof UnavailableError)) throw error;

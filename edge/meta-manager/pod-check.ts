@@ -1,19 +1,7 @@
 import { UnavailableError } from "#shared/errors";
-import type { KubeObject, Pod, Status } from "#shared/kube";
+import type { Pod, Status } from "#shared/kube";
 import type { Logger } from "#shared/log";
-import type { PodName, PodVerdict } from "#shared/topics";
-import {
-  formatResource,
-  groups,
-  newMessage,
-  operations,
-  parseResource,
-  resourceTypes,
-  sources,
-  type NewMessage,
-  type Stamp,
-  type WireMessage,
-} from "#shared/wire";
+import type { ApiAnswer, PodName, PodRequest, PodVerdict } from "#shared/topics";
 import type { Store } from "#edge/store";
 import { parseRow, readStored, type Downstream } from "./downstream.ts";
 
@@ -21,9 +9,8 @@ export interface PodCheckOptions {
   readonly node: string;
   readonly store: Store;
   readonly downstream: Downstream;
-  readonly stamp: Stamp;
   readonly log: Logger;
-  readonly ask: (message: NewMessage & { readonly timeoutMs: number }) => Promise<WireMessage>;
+  readonly ask: (request: PodRequest) => Promise<ApiAnswer<Pod>>;
   /** Whether "there is no such pod" counts now: the word of a cloud that may not be ours does not. */
   readonly mayRemoveUnknown: () => boolean;
 }
@@ -32,8 +19,7 @@ const askMs = 10_000;
 
 /**
  * Asks the cloud about single pods: those of which containers are found here that the database does not know, and those
- * whose row cannot be read. The question is an empty status patch, which every KubeEdge cloud answers with the pod as
- * it is, or with the API's own "not found". Nothing but that answer, about that very uid, makes a pod "gone".
+ * whose row cannot be read. Nothing but the API's own "not found" about that very uid makes a pod "gone".
  */
 export class PodCheck {
   readonly #options: PodCheckOptions;
@@ -63,9 +49,9 @@ export class PodCheck {
   /** Rows that cannot be read are replaced by what the cloud has, and removed when it has nothing. */
   async restoreUnreadable(): Promise<void> {
     const { store, log } = this.#options;
-    const unreadable = store.metas.listByType(resourceTypes.pod).filter((row) => !parseRow(row.value));
+    const unreadable = store.metas.listByType("pod").filter((row) => !parseRow(row.value));
     for (const { key } of unreadable) {
-      const path = parseResource(key);
+      const path = store.metas.nameOf(key);
       if (!path) continue;
       const verdict = await this.confirm({ namespace: path.namespace, name: path.name });
       if (verdict === "gone" && !readStored(store, key)) store.metas.remove(key);
@@ -73,26 +59,10 @@ export class PodCheck {
     }
   }
 
-  async #ask({
-    namespace,
-    name,
-    uid,
-  }: {
-    readonly namespace: string;
-    readonly name: string;
-    readonly uid?: string;
-  }): Promise<Answer | undefined> {
-    const patch = { metadata: uid === undefined ? {} : { uid }, status: {} };
+  async #ask(pod: Omit<PodRequest, "timeoutMs">): Promise<ApiAnswer<Pod> | undefined> {
+    const { namespace, name, uid } = pod;
     try {
-      const reply = await this.#options.ask({
-        source: sources.edged,
-        group: groups.meta,
-        operation: operations.patch,
-        resource: formatResource(resourceTypes.podPatch, namespace, name),
-        content: JSON.stringify(patch),
-        timeoutMs: askMs,
-      });
-      return this.#ofThisNode(readAnswer(reply));
+      return this.#ofThisNode(await this.#options.ask({ namespace, name, uid, timeoutMs: askMs }));
     } catch (error) {
       if (error instanceof UnavailableError) return undefined;
       throw error;
@@ -100,37 +70,19 @@ export class PodCheck {
   }
 
   /** KubeEdge's cloudcore also gives pods that are bound to other nodes: such an answer says nothing of this node. */
-  #ofThisNode(answer: Answer | undefined): Answer | undefined {
-    const { spec } = (answer?.object ?? {}) as Pick<Pod, "spec">;
-    return spec?.nodeName === undefined || spec.nodeName === this.#options.node ? answer : undefined;
+  #ofThisNode(answer: ApiAnswer<Pod>): ApiAnswer<Pod> | undefined {
+    const nodeName = answer.object?.spec?.nodeName;
+    return nodeName === undefined || nodeName === this.#options.node ? answer : undefined;
   }
 
   /** A pod that is newer than its row, or has none, is stored and told as one that the cloud sent. */
-  async #keep(object: KubeObject): Promise<void> {
-    const { store, downstream, stamp } = this.#options;
-    const { namespace, name, resourceVersion } = object.metadata;
-    const resource = formatResource(resourceTypes.pod, namespace, name);
-    if (readStored(store, resource)?.metadata.resourceVersion === resourceVersion) return;
-    const route = { source: sources.edgeController, group: groups.resource, operation: operations.update };
-    await downstream.deliver(newMessage(stamp, { ...route, resource, content: object }));
+  async #keep(object: Pod): Promise<void> {
+    const { store, downstream } = this.#options;
+    const { namespace = "", name = "", resourceVersion } = object.metadata;
+    const path = { type: "pod", namespace, name };
+    if (readStored(store, store.metas.keyOf(path))?.metadata.resourceVersion === resourceVersion) return;
+    await downstream.deliver({ ...path, operation: "update", object, fromController: true });
   }
-}
-
-interface Answer {
-  readonly object?: KubeObject;
-  readonly failure?: Status;
-}
-
-/** `{"Object": …, "Err": null | {"ErrStatus": Status}}` */
-function readAnswer({ route, content }: WireMessage): Answer | undefined {
-  if (route.operation === operations.error || typeof content !== "object" || content === null)
-    return undefined;
-  const { Object: object, Err: failure } = content as {
-    readonly Object?: KubeObject | null;
-    readonly Err?: { readonly ErrStatus?: Status } | null;
-  };
-  if (failure) return failure.ErrStatus ? { failure: failure.ErrStatus } : undefined;
-  return object?.metadata?.uid ? { object } : undefined;
 }
 
 /** The API's own words: a proxy's "404 page not found" says nothing of pods. */

@@ -1,17 +1,8 @@
 import type { Event, PodStatus } from "#shared/kube";
 import type { PodName } from "#shared/topics";
-import {
-  formatResource,
-  groups,
-  newMessage,
-  operations,
-  resourceTypes,
-  sources,
-  type NewMessage,
-  type Stamp,
-} from "#shared/wire";
+import { encodeEvent, encodePodDeletion, encodePodStatus, type Stamp } from "#edge/edge-hub/codec";
 import type { Store } from "#edge/store";
-import { readStored } from "./downstream.ts";
+import { podPatchType, readStored } from "./downstream.ts";
 
 const maxEvents = 1000;
 
@@ -27,12 +18,13 @@ export class Upstream {
 
   /** @returns whether there is something new to send */
   podStatus(pod: PodName, status: PodStatus): boolean {
-    const key = formatResource(resourceTypes.podPatch, pod.namespace, pod.name);
+    const { metas } = this.#store;
+    const key = metas.keyOf({ ...pod, type: podPatchType });
     const patch = statusPatch(pod.uid, status);
-    const stored = readStored(this.#store, formatResource(resourceTypes.pod, pod.namespace, pod.name));
-    if (stored?.metadata.uid !== pod.uid || this.#store.metas.find(key)?.value === patch) return false;
+    const stored = readStored(this.#store, metas.keyOf({ ...pod, type: "pod" }));
+    if (stored?.metadata.uid !== pod.uid || metas.find(key)?.value === patch) return false;
     this.#store.transaction(() => {
-      this.#store.metas.put({ key, type: resourceTypes.podPatch, value: patch });
+      metas.put({ key, type: podPatchType, value: patch });
       this.#putPatch(key, patch);
     });
     return true;
@@ -40,7 +32,7 @@ export class Upstream {
 
   /** Puts every stored status into the outbox again: the cloud may have marked the pods of an unreachable node. */
   repeatStatuses(): boolean {
-    const rows = this.#store.metas.listByType(resourceTypes.podPatch);
+    const rows = this.#store.metas.listByType(podPatchType);
     this.#store.transaction(() => {
       for (const row of rows) this.#putPatch(row.key, row.value);
     });
@@ -49,40 +41,33 @@ export class Upstream {
 
   /** Forgets the pod and leaves word for the cloud. A row of a later pod with this name stays. */
   podTerminated(pod: PodName): void {
-    const key = formatResource(resourceTypes.pod, pod.namespace, pod.name);
+    const { metas, outbox } = this.#store;
+    const key = metas.keyOf({ ...pod, type: "pod" });
     this.#store.transaction(() => {
       if (readStored(this.#store, key)?.metadata.uid === pod.uid) {
-        this.#store.metas.remove(key);
-        this.#store.metas.remove(formatResource(resourceTypes.podPatch, pod.namespace, pod.name));
+        metas.remove(key);
+        metas.remove(metas.keyOf({ ...pod, type: podPatchType }));
       }
-      this.#put("pod", `delete/${pod.uid}`, {
-        ...fromEdged,
-        operation: operations.delete,
-        resource: key,
-        content: { gracePeriodSeconds: 0, preconditions: { uid: pod.uid } },
-      });
+      outbox.put("pod", `delete/${pod.uid}`, encodePodDeletion(this.#stamp, pod));
     });
   }
 
   /** An event replaces an unsent one of its name (its count grew); past a thousand the oldest are dropped. */
   event(event: Event): void {
-    const resource = formatResource(resourceTypes.event, event.metadata.namespace, event.metadata.name);
+    const { metas, outbox } = this.#store;
+    const { namespace = "", name = "" } = event.metadata;
     this.#store.transaction(() => {
-      this.#put("event", resource, { ...fromEdged, operation: operations.insert, resource, content: event });
-      this.#store.outbox.trim("event", maxEvents);
+      const key = metas.keyOf({ type: "event", namespace, name });
+      outbox.put("event", key, encodeEvent(this.#stamp, event));
+      outbox.trim("event", maxEvents);
     });
   }
 
-  #putPatch(resource: string, patch: string): void {
-    this.#put("podstatus", resource, { ...fromEdged, operation: operations.patch, resource, content: patch });
-  }
-
-  #put(lane: string, key: string, parts: NewMessage): void {
-    this.#store.outbox.put(lane, key, JSON.stringify(newMessage(this.#stamp, parts)));
+  #putPatch(key: string, patch: string): void {
+    const pod = this.#store.metas.nameOf(key);
+    if (pod) this.#store.outbox.put("podstatus", key, encodePodStatus(this.#stamp, pod, patch));
   }
 }
-
-const fromEdged = { source: sources.edged, group: groups.meta } as const;
 
 /**
  * A strategic merge patch that makes the status of the pod `uid` what edged says: what is absent here is cleared

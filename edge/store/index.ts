@@ -23,7 +23,7 @@ export type { Backlog } from "./backlog.ts";
 export type { AttributeRow, DeviceRow, Devices } from "./devices.ts";
 export type { CloudRecord, KnownCloud } from "./known-cloud.ts";
 export type { Loss, LossCounter, Losses } from "./losses.ts";
-export type { Meta, Metas } from "./metas.ts";
+export type { Meta, MetaName, Metas } from "./metas.ts";
 export type { MqttOutgoing, OutgoingRow } from "./mqtt-outgoing.ts";
 export type { MqttSessions, PacketRow, RetainedRow, SubscriptionRow } from "./mqtt-sessions.ts";
 export type { Outbox, OutboxEntry, OutboxShare } from "./outbox.ts";

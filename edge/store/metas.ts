@@ -9,6 +9,16 @@ export interface Meta {
   readonly value: string;
 }
 
+/** What the row of an object is called. */
+export interface MetaName {
+  readonly type: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** Key element of cluster-scoped objects. */
+const noNamespace = "null";
+
 /** Kubernetes objects by resource string: the desired state of this node. */
 export class Metas {
   readonly #put;
@@ -23,6 +33,17 @@ export class Metas {
     this.#get = db.query<Meta, [string]>("SELECT key, type, value FROM meta WHERE key = ?");
     this.#byType = db.query<Meta, [string]>("SELECT key, type, value FROM meta WHERE type = ? ORDER BY key");
     this.#remove = db.query<never, [string]>("DELETE FROM meta WHERE key = ?");
+  }
+
+  /** The key of an object's row. */
+  keyOf({ type, namespace, name }: MetaName): string {
+    return `${namespace || noNamespace}/${type}/${name}`;
+  }
+
+  /** @returns undefined for a key that is none of an object. A name may hold slashes. */
+  nameOf(key: string): MetaName | undefined {
+    const [namespace, type, ...rest] = key.split("/");
+    return namespace && type ? { namespace, type, name: rest.join("/") } : undefined;
   }
 
   put(meta: Meta): void {

@@ -1,5 +1,15 @@
-import type { Event, KubeObject, Pod, PodStatus } from "#shared/kube";
-import type { NewMessage, WireMessage } from "#shared/wire";
+import type { Event, KubeObject, Lease, Node, Pod, PodStatus } from "#shared/kube";
+import type { Delivery, ObjectDelivery, ObjectName, TwinDelivery, UserDelivery } from "./edge-deliveries.ts";
+import type {
+  ApiAnswer,
+  LeaseRequest,
+  MembersRequest,
+  NodeRequest,
+  ObjectRequest,
+  PodRequest,
+  TokenOfPodAnswer,
+  TokenOfPodRequest,
+} from "./edge-requests.ts";
 
 /**
  * What modules may say to each other, one list a half. A topic with `reply: undefined` and no answerer is an event
@@ -17,17 +27,25 @@ export interface EdgeCatalog {
   /** Rows were put into the store's outbox: edgehub sends what is there. */
   "outbox.added": { event: Record<string, never> };
 
-  /** An object of group `resource` from the cloud. Answered by metamanager after the commit. */
-  "object.deliver": { body: WireMessage; reply: Delivery };
-  /** A message of group `twin` from the cloud (membership, twin responses). Answered by devicetwin. */
-  "twin.deliver": { body: WireMessage; reply: Delivery };
-  /** A message of group `user` from the cloud. Answered by eventbus. */
-  "user.deliver": { body: WireMessage; reply: Delivery };
+  /** An object from the cloud. Answered by metamanager after the commit. */
+  "object.deliver": { body: ObjectDelivery; reply: Delivery };
+  /** Membership, desired values or a question of the cloud. Answered by devicetwin after the commit. */
+  "twin.deliver": { body: TwinDelivery; reply: Delivery };
+  /** A command of a rule in the cloud. Answered by eventbus. */
+  "user.deliver": { body: UserDelivery; reply: undefined };
   /** A Device or DeviceModel was committed (or removed: `object` undefined) by metamanager. Answered by devicetwin. */
   "device.changed": { body: ObjectChange; reply: undefined };
 
-  /** Sends a request and waits for the response with its parent id. Rejects UnavailableError while there is no link. */
-  "cloud.request": { body: NewMessage & { readonly timeoutMs?: number }; reply: WireMessage };
+  /**
+   * Requests to the cloud, answered by edgehub with what the cloud answered. All reject with UnavailableError while there
+   * is no link, when it is lost, and when `timeoutMs` is over. `cloud.object` gives undefined when there is no such object.
+   */
+  "cloud.object": { body: ObjectRequest; reply: KubeObject | undefined };
+  "cloud.pod": { body: PodRequest; reply: ApiAnswer<Pod> };
+  "cloud.token": { body: TokenOfPodRequest; reply: TokenOfPodAnswer };
+  "cloud.node": { body: NodeRequest; reply: ApiAnswer<Node> };
+  "cloud.lease": { body: LeaseRequest; reply: ApiAnswer<Lease> };
+  "cloud.members": { body: MembersRequest; reply: TwinDelivery | undefined };
 
   /** Everything metamanager stores of type pod. */
   "pod.list": { body: Record<string, never>; reply: readonly Pod[] };
@@ -75,20 +93,6 @@ export interface CloudDatabase {
   readonly found: string;
   /** for the Node's condition */
   readonly message: string;
-}
-
-export interface Delivery {
-  /** Whether edgehub answers the message. */
-  readonly ack: boolean;
-  /** The content of the answer; "OK" unless told. */
-  readonly answer?: unknown;
-}
-
-export interface ObjectName {
-  /** wire type: "configmap", "secret", … */
-  readonly type: string;
-  readonly namespace: string;
-  readonly name: string;
 }
 
 export interface ObjectChange extends ObjectName {

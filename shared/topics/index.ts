@@ -7,11 +7,28 @@ export type {
 } from "./cloud-catalog.ts";
 export type {
   CloudDatabase,
-  Delivery,
   EdgeCatalog,
   MqttMessage,
   ObjectChange,
-  ObjectName,
   PodName,
   PodVerdict,
 } from "./edge-catalog.ts";
+export type {
+  Delivery,
+  JsonBody,
+  ObjectDelivery,
+  ObjectName,
+  TwinDelivery,
+  UserDelivery,
+} from "./edge-deliveries.ts";
+export type {
+  ApiAnswer,
+  LeaseRequest,
+  MembersRequest,
+  NodeRequest,
+  ObjectRequest,
+  PodRequest,
+  RequestDeadline,
+  TokenOfPodAnswer,
+  TokenOfPodRequest,
+} from "./edge-requests.ts";

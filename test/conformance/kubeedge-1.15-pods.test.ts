@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { resources } from "#cloud/kube-client";
+import { podRequests } from "#edge/edge-hub/codec";
 import { openStore } from "#edge/store";
 import type { Pod } from "#shared/kube";
 import type { PodVerdict } from "#shared/topics";
@@ -9,6 +10,7 @@ import { judgeReply } from "#internal/edge/edge-hub/verdict.ts";
 import { Downstream } from "#internal/edge/meta-manager/downstream.ts";
 import { PodCheck } from "#internal/edge/meta-manager/pod-check.ts";
 import { startCloud } from "#internal/test/cloud/edge-controller/cloud-harness.ts";
+import { overTheWire } from "#internal/test/support/over-the-wire.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import recorded from "./golden/kubeedge-1.15-pod-questions.json" with { type: "json" };
@@ -44,13 +46,12 @@ test.each<[What, PodVerdict, string[]]>([
     node,
     store,
     downstream: new Downstream(store, async () => undefined, log),
-    stamp: { id: () => crypto.randomUUID(), nowMs: () => 1 },
     log,
-    ask: async ({ timeoutMs: _timeout, ...message }) => {
+    ask: overTheWire(podRequests, (message) => {
       const { route, content } = newMessage({ id: () => "m", nowMs: () => 1 }, message);
       asked.push({ route, content });
       return answer;
-    },
+    }),
     mayRemoveUnknown: () => true,
   });
   const uid = uidIn(exchanges[what]);

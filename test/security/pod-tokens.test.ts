@@ -1,15 +1,16 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { tokenRequests as tokenMessages } from "#edge/edge-hub/codec";
 import { requestTokens } from "#edge/edged/tokens";
 import { UnavailableError } from "#shared/errors";
 import type { Pod } from "#shared/kube";
-import type { NewMessage, WireMessage } from "#shared/wire";
 import { PodVolumes, tokenRequests } from "#edge/edged/volumes";
 import { demoImage } from "#internal/scripts/engine.ts";
 import { docker } from "#internal/test/support/container-engine.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { hasPair, startPair } from "#internal/test/support/pair.ts";
+import { overTheWire } from "#internal/test/support/over-the-wire.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
@@ -32,7 +33,7 @@ class Cloud {
   readonly asked: unknown[] = [];
   mode: "answers" | "away" | "refuses" = "answers";
 
-  readonly ask = async (message: NewMessage): Promise<WireMessage> => {
+  readonly ask = overTheWire(tokenMessages, (message) => {
     if (this.mode === "away") throw new UnavailableError("away", "the cloud is away");
     const { spec } = message.content as { spec: { audiences: string[] | null; expirationSeconds: number } };
     this.asked.push(message.content);
@@ -41,7 +42,7 @@ class Cloud {
     const refused = { ErrStatus: { code: 403, message: "not yours" } };
     const content = this.mode === "refuses" ? refused : { spec: { expirationSeconds }, status: { token } };
     return { header: { msg_id: "1", timestamp: 1 }, route: {}, content };
-  };
+  });
 }
 
 async function startVolumes(

@@ -1,3 +1,4 @@
+import { leaseRequests, nodeRequests, tokenRequests } from "#edge/edge-hub/codec";
 import { startEdged, type EdgedConfig } from "#edge/edged";
 import type { ContainerRuntime } from "#edge/runtime";
 import { Bus } from "#shared/bus";
@@ -5,7 +6,8 @@ import type { Clock } from "#shared/clock";
 import type { Event, KubeObject, Pod, PodStatus } from "#shared/kube";
 import type { Running } from "#shared/lifecycle";
 import type { EdgeCatalog, PodName, PodVerdict } from "#shared/topics";
-import { responseTo, type NewMessage } from "#shared/wire";
+import { responseTo, type NewMessage, type WireMessage } from "#shared/wire";
+import { overTheWire } from "./over-the-wire.ts";
 import { silentLog } from "./silent-log.ts";
 
 type Answer = (message: NewMessage) => unknown;
@@ -31,7 +33,13 @@ export class EdgedHarness implements AsyncDisposable {
     "pod.changed" | "config.changed" | "link.changed",
     never,
     "pod.status" | "event.recorded",
-    "pod.list" | "object.get" | "pod.terminated" | "pod.confirm" | "cloud.request"
+    | "pod.list"
+    | "object.get"
+    | "pod.terminated"
+    | "pod.confirm"
+    | "cloud.token"
+    | "cloud.node"
+    | "cloud.lease"
   >("rest");
   readonly #waiting = new Set<() => void>();
   #edged: Running | undefined;
@@ -53,12 +61,15 @@ export class EdgedHarness implements AsyncDisposable {
       this.#told();
       return undefined;
     });
-    this.#rest.answer("cloud.request", async (message) => {
+    const answer = (message: NewMessage): WireMessage => {
       this.requests.push(message);
       this.#told();
       const request = { header: { msg_id: "r", timestamp: 0 }, route: message, content: null };
       return responseTo(stamp, request, this.cloud(message));
-    });
+    };
+    this.#rest.answer("cloud.token", overTheWire(tokenRequests, answer));
+    this.#rest.answer("cloud.node", overTheWire(nodeRequests, answer));
+    this.#rest.answer("cloud.lease", overTheWire(leaseRequests, answer));
     this.#rest.on("pod.status", ({ uid, status }) => {
       this.statuses.set(uid, [...(this.statuses.get(uid) ?? []), status]);
       this.#told();

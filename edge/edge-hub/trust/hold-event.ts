@@ -2,14 +2,13 @@ import { createHash } from "node:crypto";
 import { rfc3339 } from "#shared/clock";
 import type { Event } from "#shared/kube";
 import type { CloudDatabase } from "#shared/topics";
-import { formatResource, groups, operations, resourceTypes, sources, type NewMessage } from "#shared/wire";
 
 /** The Event for a cloud whose word is held back. It has one name for each database, so that it is sent once. */
-export function holdEvent(node: string, database: CloudDatabase, nowMs: number): NewMessage {
+export function holdEvent(node: string, database: CloudDatabase, nowMs: number): Event {
   const unique = createHash("sha256").update(`${database.known} ${database.found}`).digest("hex");
   const name = `${node}.${unique.slice(0, 16)}`;
   const at = rfc3339(nowMs);
-  const event: Event = {
+  return {
     apiVersion: "v1",
     kind: "Event",
     metadata: { name, namespace: "default" },
@@ -23,12 +22,5 @@ export function holdEvent(node: string, database: CloudDatabase, nowMs: number):
     source: { component: "edgecore", host: node },
     reportingComponent: "edgecore",
     reportingInstance: node,
-  };
-  return {
-    source: sources.edged,
-    group: groups.meta,
-    operation: operations.insert,
-    resource: formatResource(resourceTypes.event, "default", name),
-    content: event,
   };
 }

@@ -1,6 +1,7 @@
 import type { CloudRecord, Store } from "#edge/store";
 import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
+import type { Event } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { CloudDatabase } from "#shared/topics";
 import { adoptRoute, parseResource, resourceTypes, type NewMessage, type WireMessage } from "#shared/wire";
@@ -13,7 +14,7 @@ export interface CloudTrustParts {
   readonly clock: Clock;
   readonly log: Logger;
   /** Sends an Event to the cloud at once, past the outbox. */
-  readonly record: (event: NewMessage) => Promise<unknown>;
+  readonly record: (event: Event) => Promise<unknown>;
   /** Answers a message of the cloud with `ok`. */
   readonly answer: (message: WireMessage) => void;
   /** An operator adopted the cloud: connect again and accept it. */

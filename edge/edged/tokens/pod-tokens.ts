@@ -1,15 +1,7 @@
 import { AppError, UnavailableError } from "#shared/errors";
 import { objectKey, type Pod } from "#shared/kube";
 import type { Logger } from "#shared/log";
-import {
-  formatResource,
-  groups,
-  operations,
-  resourceTypes,
-  sources,
-  type NewMessage,
-  type WireMessage,
-} from "#shared/wire";
+import type { TokenOfPodAnswer, TokenOfPodRequest } from "#shared/topics";
 
 /** A token that a volume of a pod asks for. */
 export interface TokenRequest {
@@ -27,7 +19,7 @@ export interface PodTokens {
 }
 
 export interface TokenDeps {
-  readonly ask: (message: NewMessage & { readonly timeoutMs?: number }) => Promise<WireMessage>;
+  readonly ask: (request: TokenOfPodRequest) => Promise<TokenOfPodAnswer>;
   readonly log: Pick<Logger, "debug" | "warn">;
 }
 
@@ -57,8 +49,9 @@ export async function requestTokens(
   let renewMs = longestRenewMs;
   for (const one of wanted) {
     try {
-      const { content } = await ask(questionFor(pod, one));
-      const { token, seconds = one.expirationSeconds ?? usualSeconds } = readToken(content);
+      const answer = await ask(requestFor(pod, one));
+      if ("refusal" in answer) throw new AppError("no-token", `Failed to fetch token: ${answer.refusal}`);
+      const { token, expirationSeconds: seconds = one.expirationSeconds ?? usualSeconds } = answer;
       tokens.set(tokenKey(one.volume, one.path), token);
       renewMs = Math.min(renewMs, Math.max(shortestRenewMs, seconds * 800));
     } catch (error) {
@@ -71,39 +64,16 @@ export async function requestTokens(
   return { tokens, renewMs };
 }
 
-function questionFor(
+function requestFor(
   { metadata, spec }: Pod,
   { audience, expirationSeconds = usualSeconds }: TokenRequest,
-): NewMessage & { readonly timeoutMs: number } {
-  const { namespace, name, uid } = metadata;
-  const boundObjectRef = { kind: "Pod", apiVersion: "v1", name, uid };
-  const audiences = audience ? [audience] : null;
+): TokenOfPodRequest {
   return {
-    source: sources.edged,
-    group: groups.meta,
-    operation: operations.query,
-    resource: formatResource(
-      resourceTypes.serviceAccountToken,
-      namespace,
-      spec.serviceAccountName || "default",
-    ),
-    content: { metadata: {}, spec: { audiences, expirationSeconds, boundObjectRef } },
+    namespace: metadata.namespace ?? "",
+    serviceAccount: spec.serviceAccountName || "default",
+    pod: { name: metadata.name, uid: metadata.uid },
+    audience,
+    expirationSeconds,
     timeoutMs: answerMs,
   };
-}
-
-/** @throws AppError when the cloud refused */
-function readToken(content: unknown): { readonly token: string; readonly seconds?: number } {
-  const { spec, status, ErrStatus } = (content ?? {}) as {
-    readonly spec?: { readonly expirationSeconds?: unknown };
-    readonly status?: { readonly token?: unknown };
-    readonly ErrStatus?: { readonly message?: unknown };
-  };
-  const token = status?.token;
-  if (typeof token !== "string" || token === "") {
-    const why = typeof ErrStatus?.message === "string" ? ErrStatus.message : "none is in the answer";
-    throw new AppError("no-token", `Failed to fetch token: ${why}`);
-  }
-  const seconds = spec?.expirationSeconds;
-  return typeof seconds === "number" && seconds > 0 ? { token, seconds } : { token };
 }

@@ -5,8 +5,7 @@ import type { MqttConfig } from "#shared/config";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import { isTopicFilter, topicMatches, TopicTrie } from "#shared/mqtt";
-import type { EdgeCatalog, MqttMessage } from "#shared/topics";
-import type { WireMessage } from "#shared/wire";
+import type { EdgeCatalog, MqttMessage, UserDelivery } from "#shared/topics";
 import type { Store } from "#edge/store";
 import { startBroker, type Broker } from "#edge/mqtt/broker";
 import type { External } from "./external.ts";
@@ -94,10 +93,10 @@ export async function startEventBus(config: EventBusConfig, parts: EventBusParts
     }),
   );
   stack.use(
-    port.answer("user.deliver", async (message) => {
-      router.command(message, publish);
+    port.answer("user.deliver", async (command) => {
+      router.command(command, publish);
       external?.watch(router.filters());
-      return { ack: false };
+      return undefined;
     }),
   );
   log.info("event bus started", {
@@ -159,15 +158,15 @@ class Router {
     return may && this.#own.match(topic).size > 0;
   }
 
-  /** A message of group `user`: publish, or listen to a topic for a rule in the cloud. */
-  command({ route, content }: WireMessage, publish: (message: MqttMessage) => void): void {
-    const topic = route.resource ?? "";
+  /** Publishes for a rule in the cloud, or passes on to it what is published on a topic. */
+  command(command: UserDelivery, publish: (message: MqttMessage) => void): void {
+    const { topic } = command;
     if (!isTopicFilter(topic)) return;
     const { store, log } = this.#parts;
-    switch (route.operation) {
+    switch (command.operation) {
       case "publish":
         if (/[+#]/.test(topic)) log.warn("cannot publish for the cloud: the topic has wildcards", { topic });
-        else publish({ topic, payload: contentBytes(content) });
+        else publish({ topic, payload: command.payload });
         return;
       case "subscribe":
         store.metas.put({ key: `${subscribedType}/${topic}`, type: subscribedType, value: "{}" });
@@ -176,15 +175,6 @@ class Router {
       case "unsubscribe":
         store.metas.remove(`${subscribedType}/${topic}`);
         this.#forCloud.delete(topic);
-        return;
-      case undefined:
-      default:
-        log.debug("message of group user with an unknown operation", { ...route });
     }
   }
-}
-
-/** Texts as they are, anything else as JSON. */
-function contentBytes(content: unknown): Uint8Array {
-  return Buffer.from(typeof content === "string" ? content : JSON.stringify(content ?? ""));
 }

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { connectAsync, type MqttClient } from "mqtt";
 import { collect } from "#internal/test/edge/mqtt/event-bus/harness.ts";
+import { userFrom } from "#internal/test/support/over-the-wire.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startNode, type Node } from "./whole-node.ts";
 
@@ -10,11 +11,8 @@ function connect({ eventBus }: Node): Promise<MqttClient> {
 
 /** What a rule in the cloud says to the node. */
 async function command(node: Node, operation: string, resource: string, content = ""): Promise<void> {
-  await node.bus.port<never, "user.deliver">("edgehub").ask("user.deliver", {
-    header: { msg_id: "m", timestamp: 1 },
-    route: { source: "router", group: "user", operation, resource },
-    content,
-  });
+  const port = node.bus.port<never, "user.deliver">("edgehub");
+  await port.ask("user.deliver", userFrom({ operation, resource, content }));
 }
 
 const uploads = ({ store }: Node): unknown[] =>

@@ -52,9 +52,8 @@ const startMs = performance.now() - started;
 const added = Array.from({ length: Number(devices) }, (_, n) => ({ id: `d${n}`, name: `d${n}` }));
 if (added.length > 0)
   await bus.port<never, "twin.deliver">("test").ask("twin.deliver", {
-    header: { msg_id: "1", timestamp: 0 },
-    route: { source: "devicecontroller", group: "twin", operation: "update", resource: "membership" },
-    content: { added_devices: added, removed_devices: null },
+    kind: "membership",
+    body: { added_devices: added, removed_devices: null },
   });
 console.log(JSON.stringify({ port: eventBus.mqttPort, startMs }));
 await new Promise((resolve) => process.once("SIGTERM", resolve));

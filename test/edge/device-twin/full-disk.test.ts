@@ -11,6 +11,7 @@ import { externalAt } from "#internal/test/edge/mqtt/event-bus/scripted-broker.t
 import { freePort, mosquitto, startMosquitto } from "#internal/test/support/mosquitto.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
+import { objectFrom } from "#internal/test/support/over-the-wire.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startHarness, thermo, thermoModel } from "./harness.ts";
 import { startNode } from "./whole-node.ts";
@@ -233,16 +234,15 @@ test("a Device is not acknowledged to the cloud until the twins have it", async 
   await using node = await startNode(dir.path);
   const cloud = node.bus.port<never, "object.deliver">("edgehub");
   const deliver = (): Promise<unknown> =>
-    cloud.ask("object.deliver", {
-      header: { msg_id: "m", timestamp: 1 },
-      route: {
+    cloud.ask(
+      "object.deliver",
+      objectFrom({
         source: "devicecontroller",
-        group: "resource",
         operation: "insert",
         resource: "default/device/thermo-1",
-      },
-      content: thermo(),
-    });
+        content: thermo(),
+      }),
+    );
   const { put } = node.store.devices;
   Object.assign(node.store.devices, { put: full });
   const before = await outcomeOf(deliver());

@@ -5,6 +5,7 @@ import type { Event } from "#shared/kube";
 import type { EdgeCatalog, MqttMessage } from "#shared/topics";
 import { defaultHistory, startDeviceTwin, type DeviceTwin, type DeviceTwinConfig } from "#edge/device-twin";
 import { openStore, type Store } from "#edge/store";
+import { twinFrom } from "#internal/test/support/over-the-wire.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 
 export interface Published {
@@ -55,7 +56,7 @@ export async function startHarness(
   broker.on("event.recorded", ({ event }) => void events.push(event));
   const port = bus.port<
     "mqtt.publish" | "mqtt.watch" | "outbox.added" | "event.recorded",
-    "cloud.request",
+    "cloud.members",
     "link.changed",
     "mqtt.received" | "mqtt.filters" | "twin.deliver" | "device.changed"
   >("devicetwin");
@@ -101,20 +102,12 @@ export async function startHarness(
       await Bun.sleep(0);
     },
     deliver: async (resource, content) => {
-      await broker.ask("twin.deliver", {
-        header: { msg_id: "m1", timestamp: 1 },
-        route: { source: "devicecontroller", group: "twin", operation: "update", resource },
-        content,
-      });
+      await broker.ask("twin.deliver", twinFrom({ operation: "update", resource, content }));
       await Bun.sleep(0);
     },
     ask: async (resource, content) => {
-      const { answer } = await broker.ask("twin.deliver", {
-        header: { msg_id: "m2", timestamp: 1 },
-        route: { source: "devicecontroller", group: "twin", operation: "query", resource },
-        content,
-      });
-      return answer;
+      const question = twinFrom({ operation: "query", resource, content });
+      return (await broker.ask("twin.deliver", question)).answer;
     },
     outbox: () =>
       store.outbox.listAfter(0, 100_000).map(({ message }) => {

@@ -5,9 +5,9 @@ import { startEdgeHub, type EdgeHubStartConfig } from "#edge/edge-hub";
 import { openStore, type Store } from "#edge/store";
 import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
-import type { EdgeCatalog } from "#shared/topics";
+import type { KubeObject } from "#shared/kube";
+import type { Delivery, EdgeCatalog, ObjectDelivery, ObjectRequest, TwinDelivery } from "#shared/topics";
 import type { WireMessage } from "#shared/wire";
-import type { Delivery } from "#shared/topics";
 import { newMessage, responseTo } from "#shared/wire";
 import { identifyCertificate, readCertificate } from "#shared/pki";
 import { startCutProxy } from "#internal/test/support/cut-proxy.ts";
@@ -49,8 +49,8 @@ function configOf(
 interface Edge extends AsyncDisposable {
   readonly log: ReturnType<typeof silentLog>;
   readonly store: Store;
-  readonly delivered: WireMessage[];
-  readonly ask: (body: EdgeCatalog["cloud.request"]["body"]) => Promise<WireMessage>;
+  readonly delivered: (ObjectDelivery | TwinDelivery)[];
+  readonly ask: (body: ObjectRequest) => Promise<KubeObject | undefined>;
   readonly put: (lane: string, count: number) => string[];
 }
 
@@ -62,11 +62,11 @@ async function startEdge(
   const log = silentLog();
   const store = stack.use(openStore(join(config.dataDir, "edge.db")));
   const bus = stack.use(new Bus<EdgeCatalog>({ onHearerError: () => undefined }));
-  const other = bus.port<"outbox.added", "cloud.request", never, "object.deliver" | "twin.deliver">("test");
-  const delivered: WireMessage[] = [];
+  const other = bus.port<"outbox.added", "cloud.object", never, "object.deliver" | "twin.deliver">("test");
+  const delivered: (ObjectDelivery | TwinDelivery)[] = [];
   for (const topic of ["object.deliver", "twin.deliver"] as const)
-    other.answer(topic, (message) => {
-      delivered.push(message);
+    other.answer(topic, (delivery) => {
+      delivered.push(delivery);
       return take();
     });
   stack.use(await startEdgeHub(config, { port: bus.port("edgehub"), store, clock: systemClock, log }));
@@ -75,7 +75,7 @@ async function startEdge(
     log,
     store,
     delivered,
-    ask: (body) => other.ask("cloud.request", body),
+    ask: (body) => other.ask("cloud.object", body),
     put: (lane, count) => {
       const messages = Array.from({ length: count }, (_, index) =>
         newMessage(stamp, {
@@ -135,7 +135,7 @@ describe("edgehub enrolment", () => {
     await using edge = await startEdge(configOf(dir.path, cloud.port, token(cloud)));
     await eventually(() => edge.log.lines.some((line) => line.includes(said)));
     expect(existsSync(join(dir.path, "certs/edge.crt"))).toBe(false);
-    const question = { source: "a", group: "b", operation: "query", resource: "c", content: null };
+    const question = { type: "secret", namespace: "default", name: "s", timeoutMs: 5000 };
     expect(edge.ask(question)).rejects.toMatchObject({ code: "no-link" });
   });
 
@@ -243,7 +243,7 @@ describe("edgehub messages", () => {
       group: "resource",
       operation: "insert",
       resource: "default/pod/web",
-      content: { kind: "Pod" },
+      content: { kind: "Pod", metadata: { name: "web" } },
     });
     const device = newMessage(stamp, {
       ...pod.route,
@@ -251,7 +251,7 @@ describe("edgehub messages", () => {
       group: "resource",
       operation: "insert",
       resource: "default/device/d",
-      content: {},
+      content: { metadata: { name: "d" } },
     });
     cloud.send(pod);
     await cloud.until(() => cloud.received.length === 2);
@@ -274,22 +274,18 @@ describe("edgehub messages", () => {
     using dir = tempDir();
     await using edge = await startEdge(configOf(dir.path, cloud.port, cloud.token()));
     await cloud.until(() => cloud.received.some(isKeepalive));
+    const secret = { kind: "Secret", metadata: { name: "s" } };
+    const answers: WireMessage[] = [];
     cloud.onMessage = (message) => {
-      if (message.route.operation === "query")
-        cloud.send(
-          responseTo(stamp, message, { kind: "Secret" }, { source: "edgecontroller", group: "resource" }),
-        );
+      if (message.route.operation !== "query") return;
+      answers.push(responseTo(stamp, message, secret, { source: "edgecontroller", group: "resource" }));
+      for (const answer of answers) cloud.send(answer);
     };
-    const answer = await edge.ask({
-      source: "edged",
-      group: "meta",
-      operation: "query",
-      resource: "default/secret/s",
-      content: null,
-    });
-    expect(answer.content).toEqual({ kind: "Secret" });
+    expect(await edge.ask({ type: "secret", namespace: "default", name: "s", timeoutMs: 5000 })).toEqual(
+      secret,
+    );
     await cloud.until(() => cloud.received.some(({ content }) => content === "OK"));
-    expect(cloud.received.at(-1)?.header.parent_msg_id).toBe(answer.header.msg_id);
+    expect(cloud.received.at(-1)?.header.parent_msg_id).toBe(answers[0]?.header.msg_id);
   });
 
   test("tells what a cloud says that refuses it, and what to do", async () => {

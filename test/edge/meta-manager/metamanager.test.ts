@@ -2,21 +2,22 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { Bus } from "#shared/bus";
 import type { PodStatus } from "#shared/kube";
-import type { EdgeCatalog } from "#shared/topics";
+import type { EdgeCatalog, ObjectDelivery } from "#shared/topics";
 import type { WireMessage } from "#shared/wire";
 import { newMessage } from "#shared/wire";
+import { objectRequests } from "#edge/edge-hub/codec";
 import { startMetaManager } from "#edge/meta-manager";
 import { openStore } from "#edge/store";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { objectFrom, overTheWire } from "#internal/test/support/over-the-wire.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 const stamp = { id: () => crypto.randomUUID(), nowMs: () => 1 };
 
-function podMessage(operation: string, version: string, uid = "u1", source = "edgecontroller"): WireMessage {
-  return newMessage(stamp, {
+function podFrom(operation: string, version: string, uid = "u1", source = "edgecontroller"): ObjectDelivery {
+  return objectFrom({
     source,
-    group: "resource",
     operation,
     resource: "default/pod/web",
     content: {
@@ -25,7 +26,6 @@ function podMessage(operation: string, version: string, uid = "u1", source = "ed
       metadata: { name: "web", namespace: "default", uid, resourceVersion: version },
       spec: { containers: [] },
     },
-    resourceVersion: version,
   });
 }
 
@@ -41,18 +41,18 @@ async function harness(dir: string) {
     "pod.status" | "link.changed" | "event.recorded",
     "object.deliver" | "pod.list" | "object.get" | "pod.terminated",
     "pod.changed" | "config.changed",
-    "cloud.request"
+    "cloud.object"
   >("test");
   port.on("pod.changed", ({ name, object }) => {
     const row = store.metas.find("default/pod/web");
     seen.push(`${name} ${object?.metadata.resourceVersion ?? "removed"} ${row ? "stored" : "no row"}`);
   });
   const requests: string[] = [];
-  const onTheWay: WireMessage[] = [];
+  const onTheWay: ObjectDelivery[] = [];
   const clock = new FakeClock();
-  port.answer("cloud.request", async (request) => {
+  const answer = overTheWire(objectRequests, async (request) => {
     requests.push(`${request.operation} ${request.resource}`);
-    for (const message of onTheWay) await port.ask("object.deliver", message);
+    for (const delivery of onTheWay) await port.ask("object.deliver", delivery);
     return newMessage(stamp, {
       ...request,
       content: {
@@ -61,6 +61,7 @@ async function harness(dir: string) {
       },
     });
   });
+  port.answer("cloud.object", answer);
   const manager = await startMetaManager({
     node: "e1",
     port: bus.port("metamanager"),
@@ -86,9 +87,9 @@ test("metamanager commits a pod before it tells edged and before the acknowledge
   using dir = tempDir();
   await using h = await harness(dir.path);
   const delivered = await Promise.all([
-    h.port.ask("object.deliver", podMessage("insert", "5")),
-    h.port.ask("object.deliver", podMessage("update", "7")),
-    h.port.ask("object.deliver", podMessage("update", "6")),
+    h.port.ask("object.deliver", podFrom("insert", "5")),
+    h.port.ask("object.deliver", podFrom("update", "7")),
+    h.port.ask("object.deliver", podFrom("update", "6")),
   ]);
   expect(delivered).toEqual([{ ack: true }, { ack: true }, { ack: true }]);
   expect(h.seen).toEqual(["web 5 stored", "web 7 stored"]);
@@ -99,17 +100,17 @@ test("metamanager commits a pod before it tells edged and before the acknowledge
 test("metamanager keeps a re-created pod when the deletion of the old one arrives late", async () => {
   using dir = tempDir();
   await using h = await harness(dir.path);
-  await h.port.ask("object.deliver", podMessage("insert", "9", "u2"));
-  expect(await h.port.ask("object.deliver", podMessage("delete", "8", "u1"))).toEqual({ ack: true });
+  await h.port.ask("object.deliver", podFrom("insert", "9", "u2"));
+  expect(await h.port.ask("object.deliver", podFrom("delete", "8", "u1"))).toEqual({ ack: true });
   expect(h.store.metas.find("default/pod/web")).toBeDefined();
-  await h.port.ask("object.deliver", podMessage("delete", "10", "u2"));
+  await h.port.ask("object.deliver", podFrom("delete", "10", "u2"));
   expect(h.seen).toEqual(["web 9 stored", "web removed no row"]);
 });
 
 test("metamanager stores an update of an unknown source without telling or acknowledging it", async () => {
   using dir = tempDir();
   await using h = await harness(dir.path);
-  expect(await h.port.ask("object.deliver", podMessage("update", "5", "u1", "stranger"))).toEqual({
+  expect(await h.port.ask("object.deliver", podFrom("update", "5", "u1", "stranger"))).toEqual({
     ack: false,
   });
   expect({ seen: h.seen, stored: h.store.metas.find("default/pod/web") !== undefined }).toEqual({
@@ -128,12 +129,12 @@ test("metamanager rejects a delivery when the disk fails, and takes it when the 
     },
   });
   const failed = await h.port
-    .ask("object.deliver", podMessage("insert", "5"))
+    .ask("object.deliver", podFrom("insert", "5"))
     .catch((error: unknown) => String(error));
   Object.assign(h.store, { transaction });
   expect(failed).toBe("Error: database or disk is full");
   expect(h.seen).toEqual([]);
-  expect(await h.port.ask("object.deliver", podMessage("insert", "5"))).toEqual({ ack: true });
+  expect(await h.port.ask("object.deliver", podFrom("insert", "5"))).toEqual({ ack: true });
 });
 
 const running: PodStatus = {
@@ -149,7 +150,7 @@ const running: PodStatus = {
 test("metamanager leaves one status row a pod in the outbox, and the deletion after it", async () => {
   using dir = tempDir();
   await using h = await harness(dir.path);
-  await h.port.ask("object.deliver", podMessage("insert", "5"));
+  await h.port.ask("object.deliver", podFrom("insert", "5"));
   const pod = { namespace: "default", name: "web", uid: "u1" };
   await h.port.emit("pod.status", { ...pod, status: { phase: "Pending" } });
   await h.port.emit("pod.status", { ...pod, status: running });
@@ -209,15 +210,7 @@ test("metamanager keeps a newer ConfigMap that was pushed while it asked", async
     metadata: { name: "cm", namespace: "default", uid: "c1", resourceVersion: "6" },
     data: { k: "newer" },
   };
-  h.onTheWay.push(
-    newMessage(stamp, {
-      source: "edgecontroller",
-      group: "resource",
-      operation: "update",
-      resource: "default/configmap/cm",
-      content: newer,
-    }),
-  );
+  h.onTheWay.push(objectFrom({ operation: "update", resource: "default/configmap/cm", content: newer }));
   const name = { type: "configmap", namespace: "default", name: "cm" };
   expect([await h.port.ask("object.get", name), await h.port.ask("object.get", name)]).toEqual([
     newer,
@@ -228,7 +221,7 @@ test("metamanager keeps a newer ConfigMap that was pushed while it asked", async
 test("metamanager stores the last status and the events once a full disk has room again", async () => {
   using dir = tempDir();
   await using h = await harness(dir.path);
-  await h.port.ask("object.deliver", podMessage("insert", "5"));
+  await h.port.ask("object.deliver", podFrom("insert", "5"));
   const { transaction } = h.store;
   Object.assign(h.store, {
     transaction: () => {

@@ -5,8 +5,10 @@ import { UnavailableError } from "#shared/errors";
 import type { EdgeCatalog, PodVerdict } from "#shared/topics";
 import { newMessage, type NewMessage } from "#shared/wire";
 import { startMetaManager } from "#edge/meta-manager";
+import { podRequests } from "#edge/edge-hub/codec";
 import { openStore } from "#edge/store";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { overTheWire } from "#internal/test/support/over-the-wire.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
@@ -33,15 +35,14 @@ async function world(dir: string) {
   const told: string[] = [];
   const asked: NewMessage[] = [];
   const cloud: { answer: unknown } = { answer: undefined };
-  const port = bus.port<"link.changed", "pod.confirm" | "object.deliver", "pod.changed", "cloud.request">(
-    "test",
-  );
+  const port = bus.port<"link.changed", "pod.confirm" | "object.deliver", "pod.changed", "cloud.pod">("test");
   port.on("pod.changed", ({ object }) => void told.push(object?.metadata.resourceVersion ?? "removed"));
-  port.answer("cloud.request", async (request) => {
+  const answer = overTheWire(podRequests, (request) => {
     asked.push(request);
     if (cloud.answer === undefined) throw new UnavailableError("no-link", "no link");
     return newMessage(stamp, { ...request, operation: "response", content: cloud.answer });
   });
+  port.answer("cloud.pod", answer);
   const manager = await startMetaManager({
     node: "e1",
     port: bus.port("metamanager"),

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { startMetaManager } from "#edge/meta-manager";
 import { openStore } from "#edge/store";
 import { Bus } from "#shared/bus";
-import type { EdgeCatalog } from "#shared/topics";
-import { newMessage, type WireMessage } from "#shared/wire";
+import type { EdgeCatalog, ObjectDelivery } from "#shared/topics";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { objectFrom } from "#internal/test/support/over-the-wire.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
@@ -21,22 +21,15 @@ afterAll(() => {
   dir[Symbol.dispose]();
 });
 
-function configMap(n: number): WireMessage {
-  const resourceVersion = String(n);
-  return newMessage(
-    { id: () => crypto.randomUUID(), nowMs: () => 1 },
-    {
-      source: "edgecontroller",
-      group: "resource",
-      operation: "insert",
-      resource: `default/configmap/c${n}`,
-      content: {
-        metadata: { name: `c${n}`, namespace: "default", uid: `u${n}`, resourceVersion },
-        data: { k: "x".repeat(50_000) },
-      },
-      resourceVersion,
+function configMap(n: number): ObjectDelivery {
+  return objectFrom({
+    operation: "insert",
+    resource: `default/configmap/c${n}`,
+    content: {
+      metadata: { name: `c${n}`, namespace: "default", uid: `u${n}`, resourceVersion: String(n) },
+      data: { k: "x".repeat(50_000) },
     },
-  );
+  });
 }
 
 describe.skipIf(!mounted)("a full disk", () => {

@@ -1,0 +1,88 @@
+import type { KubeObject } from "#shared/kube";
+import type { JsonBody, ObjectDelivery, TwinDelivery, UserDelivery } from "#shared/topics";
+import { deviceOfHistory, operations, parseResource, sources, type WireMessage } from "#shared/wire";
+
+/** KubeEdge's metamanager serves these; an update of any other source it stores, and neither passes on nor acknowledges. */
+const controllers: readonly string[] = [
+  sources.edgeController,
+  sources.controller,
+  sources.deviceController,
+  "dynamiccontroller",
+];
+
+const objectOperations: Readonly<Record<string, ObjectDelivery["operation"]>> = {
+  [operations.insert]: "create",
+  [operations.update]: "update",
+  [operations.delete]: "delete",
+};
+
+/** @returns undefined for what is no object or no operation on one */
+export function decodeObject({ route, content }: WireMessage): ObjectDelivery | undefined {
+  const path = parseResource(route.resource ?? "");
+  const object = readObject(content);
+  const operation = objectOperations[route.operation ?? ""];
+  if (!path || path.name === "" || !object || !operation) return undefined;
+  return { ...path, operation, object, fromController: controllers.includes(route.source ?? "") };
+}
+
+/** @returns undefined for what the twins have nothing to do with */
+export function decodeTwin({ route, content }: WireMessage): TwinDelivery | undefined {
+  const { operation, resource = "" } = route;
+  const asked = operation === operations.query ? deviceOfHistory(resource) : undefined;
+  if (asked !== undefined) return { kind: "history", device: asked, question: content };
+  const body = readBody(content);
+  if (!body) return undefined;
+  if (resource === "membership") return { kind: "membership", body };
+  if (resource === "membership/detail") return { kind: "members", body };
+  const [, device, what] = /^device\/(.+)\/(twin\/cloud_updated|updated)$/.exec(resource) ?? [];
+  if (device === undefined) return undefined;
+  return { kind: what === "updated" ? "attributes" : "twins", device, body };
+}
+
+/** @returns undefined for an operation that brokers do not know */
+export function decodeUser({ route, content }: WireMessage): UserDelivery | undefined {
+  const { operation, resource: topic = "" } = route;
+  switch (operation) {
+    case operations.publish:
+      return { operation, topic, payload: contentBytes(content) };
+    case operations.subscribe:
+    case operations.unsubscribe:
+      return { operation, topic };
+    case undefined:
+    default:
+      return undefined;
+  }
+}
+
+/** KubeEdge sends an object as JSON value; a v0.x edge's helper sends it as text. */
+export function readObject(content: unknown): KubeObject | undefined {
+  const value = typeof content === "string" ? parseText(content) : content;
+  return isKubeObject(value) ? value : undefined;
+}
+
+/** Some peers send JSON inside a string. */
+function readBody(content: unknown): JsonBody | undefined {
+  const value = typeof content === "string" ? parseText(content) : content;
+  return isBody(value) ? value : undefined;
+}
+
+function isKubeObject(value: unknown): value is KubeObject {
+  return isBody(value) && typeof value["metadata"] === "object" && value["metadata"] !== null;
+}
+
+function isBody(value: unknown): value is JsonBody {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function parseText(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Texts as they are, anything else as JSON. */
+function contentBytes(content: unknown): Uint8Array {
+  return Buffer.from(typeof content === "string" ? content : JSON.stringify(content ?? ""));
+}

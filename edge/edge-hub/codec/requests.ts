@@ -1,0 +1,170 @@
+import { randomUUID } from "node:crypto";
+import type { KubeObject, Lease, Node, Pod, Status } from "#shared/kube";
+import type {
+  ApiAnswer,
+  LeaseRequest,
+  MembersRequest,
+  NodeRequest,
+  ObjectRequest,
+  PodRequest,
+  TokenOfPodAnswer,
+  TokenOfPodRequest,
+  TwinDelivery,
+} from "#shared/topics";
+import {
+  formatResource,
+  groups,
+  leaseNamespace,
+  operations,
+  resourceTypes,
+  sources,
+  type NewMessage,
+  type WireMessage,
+} from "#shared/wire";
+import { decodeTwin, readObject } from "./deliveries.ts";
+
+/** How a request of a module travels, and how its answer is read. */
+export interface RequestCodec<Request, Reply> {
+  readonly encode: (request: Request, nowMs: number) => NewMessage;
+  readonly decode: (answer: WireMessage, request: Request) => Reply;
+}
+
+const fromEdged = { source: sources.edged, group: groups.meta } as const;
+
+export const objectRequests: RequestCodec<ObjectRequest, KubeObject | undefined> = {
+  encode: ({ type, namespace, name }) => ({
+    ...fromEdged,
+    operation: operations.query,
+    resource: formatResource(type, namespace, name),
+    content: null,
+  }),
+  decode: ({ content }) => readObject(content),
+};
+
+/** An empty status patch, which every KubeEdge cloud answers with the pod as it is, or with the API's own failure. */
+export const podRequests: RequestCodec<PodRequest, ApiAnswer<Pod>> = {
+  encode: ({ namespace, name, uid }) => ({
+    ...fromEdged,
+    operation: operations.patch,
+    resource: formatResource(resourceTypes.podPatch, namespace, name),
+    content: JSON.stringify({ metadata: uid === undefined ? {} : { uid }, status: {} }),
+  }),
+  decode: ({ route, content }) => {
+    if (route.operation === operations.error || !isRecord(content)) return {};
+    const { Object: object, Err: error } = content as ObjectResponse<Pod>;
+    if (error) return error.ErrStatus ? { failure: error.ErrStatus } : {};
+    return object?.metadata?.uid ? { object } : {};
+  },
+};
+
+export const tokenRequests: RequestCodec<TokenOfPodRequest, TokenOfPodAnswer> = {
+  encode: ({ namespace, serviceAccount, pod, audience, expirationSeconds }) => ({
+    ...fromEdged,
+    operation: operations.query,
+    resource: formatResource(resourceTypes.serviceAccountToken, namespace, serviceAccount),
+    content: {
+      metadata: {},
+      spec: {
+        audiences: audience ? [audience] : null,
+        expirationSeconds,
+        boundObjectRef: { kind: "Pod", apiVersion: "v1", name: pod.name, uid: pod.uid },
+      },
+    },
+  }),
+  decode: ({ content }) => readToken(content),
+};
+
+export const nodeRequests: RequestCodec<NodeRequest, ApiAnswer<Node>> = {
+  encode: ({ namespace, name, operation }) => {
+    const resource = formatResource(resourceTypes.node, namespace, name);
+    switch (operation.verb) {
+      case "create":
+        return { ...fromEdged, operation: operations.insert, resource, content: operation.node };
+      case "update":
+        return { ...fromEdged, operation: operations.update, resource, content: operation.node };
+      case "get":
+        return { ...fromEdged, operation: operations.query, resource, content: null };
+      case "patch":
+        return {
+          ...fromEdged,
+          operation: operations.patch,
+          resource: formatResource(resourceTypes.nodePatch, namespace, name),
+          content: JSON.stringify({ status: operation.status }),
+        };
+    }
+  },
+  // KubeEdge answers the query for a Node with the bare object.
+  decode: (answer, { operation }) => readAnswer(answer, operation.verb === "get"),
+};
+
+export const leaseRequests: RequestCodec<LeaseRequest, ApiAnswer<Lease>> = {
+  encode: ({ name, operation }) => {
+    const resource = formatResource(resourceTypes.lease, leaseNamespace, name);
+    switch (operation.verb) {
+      case "create":
+        return { ...fromEdged, operation: operations.insert, resource, content: operation.lease };
+      case "update":
+        return { ...fromEdged, operation: operations.update, resource, content: operation.lease };
+      case "get":
+        return { ...fromEdged, operation: operations.query, resource, content: null };
+    }
+  },
+  decode: (answer) => readAnswer(answer, false),
+};
+
+export const memberRequests: RequestCodec<MembersRequest, TwinDelivery | undefined> = {
+  encode: ({ node }, nowMs) => ({
+    source: sources.twin,
+    group: groups.resource,
+    operation: operations.get,
+    resource: "membership/detail",
+    content: JSON.stringify({
+      event_type: "group_membership_event",
+      event_id: randomUUID(),
+      group_id: node,
+      operation: "detail",
+      timestamp: nowMs,
+    }),
+  }),
+  decode: (answer) => decodeTwin(answer),
+};
+
+/** `{"Object": …, "Err": null | {"ErrStatus": Status}}` */
+interface ObjectResponse<T> {
+  readonly Object?: T | null;
+  readonly Err?: { readonly ErrStatus?: Status } | null;
+  readonly ErrStatus?: Status;
+}
+
+/** An `ObjectResponse`, or "OK"; `isBare`: the object itself, or an `ErrStatus`. */
+function readAnswer<T extends KubeObject>({ route, content }: WireMessage, isBare: boolean): ApiAnswer<T> {
+  if (route.operation === operations.error)
+    return { failure: { status: "Failure", message: String(content), reason: "Unknown" } };
+  if (!isRecord(content)) return {};
+  const { Object: object, Err: error, ErrStatus: status } = content as ObjectResponse<T>;
+  const failure = error
+    ? (error.ErrStatus ?? { status: "Failure", message: "an error without a status" })
+    : status;
+  if (failure) return { failure };
+  if (isBare) return { object: content as T };
+  return object ? { object } : {};
+}
+
+function readToken(content: unknown): TokenOfPodAnswer {
+  const { spec, status, ErrStatus } = (content ?? {}) as {
+    readonly spec?: { readonly expirationSeconds?: unknown };
+    readonly status?: { readonly token?: unknown };
+    readonly ErrStatus?: { readonly message?: unknown };
+  };
+  const token = status?.token;
+  if (typeof token !== "string" || token === "")
+    return {
+      refusal: typeof ErrStatus?.message === "string" ? ErrStatus.message : "none is in the answer",
+    };
+  const seconds = spec?.expirationSeconds;
+  return typeof seconds === "number" && seconds > 0 ? { token, expirationSeconds: seconds } : { token };
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}

@@ -1,0 +1,55 @@
+import type { KubeObject, Lease, Node, NodeStatus, Status } from "#shared/kube";
+import type { ObjectName } from "./edge-deliveries.ts";
+
+export interface RequestDeadline {
+  readonly timeoutMs: number;
+}
+
+/** What the API of the cloud answered: the object as it is now, or why not. Neither when it answered anything else. */
+export interface ApiAnswer<T extends KubeObject = KubeObject> {
+  readonly object?: T;
+  readonly failure?: Status;
+}
+
+export type ObjectRequest = ObjectName & RequestDeadline;
+
+/** Asks for a pod as the cloud has it; with `uid`, for that very one. */
+export interface PodRequest extends RequestDeadline {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid?: string | undefined;
+}
+
+/** Asks for a token of a service account that ends with the pod (TokenRequest of authentication.k8s.io/v1). */
+export interface TokenOfPodRequest extends RequestDeadline {
+  readonly namespace: string;
+  readonly serviceAccount: string;
+  readonly pod: { readonly name: string | undefined; readonly uid: string | undefined };
+  readonly audience?: string | undefined;
+  readonly expirationSeconds: number;
+}
+
+/** `refusal`: why there is none, in the words of the cloud. */
+export type TokenOfPodAnswer =
+  { readonly token: string; readonly expirationSeconds?: number } | { readonly refusal: string };
+
+export interface NodeRequest extends RequestDeadline {
+  /** Namespace nodes travel under. */
+  readonly namespace: string;
+  readonly name: string;
+  readonly operation:
+    | { readonly verb: "create" | "update"; readonly node: Node }
+    | { readonly verb: "get" }
+    | { readonly verb: "patch"; readonly status: NodeStatus };
+}
+
+export interface LeaseRequest extends RequestDeadline {
+  readonly name: string;
+  readonly operation:
+    { readonly verb: "create" | "update"; readonly lease: Lease } | { readonly verb: "get" };
+}
+
+/** Asks for all devices of the node. */
+export interface MembersRequest extends RequestDeadline {
+  readonly node: string;
+}
