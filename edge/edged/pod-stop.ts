@@ -4,7 +4,7 @@ import { withDeadline } from "#shared/lifecycle";
 import type { ContainerDetails, ContainerRuntime } from "#edge/runtime";
 import type { StopReason } from "./pod-plan.ts";
 import type { PodEvent } from "./events.ts";
-import { httpGet } from "./probes.ts";
+import { httpGet } from "#edge/edged/probes";
 
 export type Why = StopReason | "deleted";
 

@@ -37,7 +37,7 @@ import {
 } from "./pod-start.ts";
 import { podStatus } from "./pod-status.ts";
 import { graceOf, runPostStart, stopGracefully, stopText, type StopTools, type Why } from "./pod-stop.ts";
-import { Prober, probeTargets } from "./probes.ts";
+import { Prober, probeTargets } from "#edge/edged/probes";
 
 export interface PodWorkerDeps extends Omit<PodVolumesOptions, "onStale">, StartDeps {
   readonly dns: ClusterDns;

@@ -1,0 +1,1 @@
+export { httpGet, Prober, probeTargets } from "./prober.ts";
