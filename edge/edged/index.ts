@@ -15,13 +15,11 @@ import {
   volumeReferences,
   type Objects,
 } from "#edge/edged/volumes";
+import { EventRecorder, PodWorker, removedEvent, UnknownPods, type PodWorkerDeps } from "#edge/edged/pods";
 import { requestTokens } from "#edge/edged/tokens";
 import { hasAppArmor } from "#edge/edged/security-context";
 import type { ContainerRuntime, ContainerSummary, RuntimeHint } from "#edge/runtime";
-import { EventRecorder, removedEvent } from "./events.ts";
 import { NodeAgent, type LinkChange, type NodeAgentConfig } from "./node-agent.ts";
-import { PodWorker, type PodWorkerDeps } from "./pod-worker.ts";
-import { UnknownPods } from "./unknown-pods.ts";
 
 /** What `edged.*` of the config file says, and whose node this is. */
 export interface EdgedConfig extends NodeAgentConfig {

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ContainerSpec, StrayContainer } from "#edge/runtime";
 import type { Pod, PodSpec } from "#shared/kube";
-import { sandboxSpec } from "#internal/edge/edged/container-spec.ts";
+import { sandboxSpec } from "#internal/edge/edged/pods/container-spec.ts";
 import { EdgedHarness } from "#internal/test/support/edged-harness.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { FakeRuntime } from "#internal/test/support/fake-runtime.ts";

@@ -18,7 +18,7 @@ import {
   type PlanMemory,
   type Role,
   type StartFailure,
-} from "./pod-plan.ts";
+} from "./plan.ts";
 
 export interface StatusInput {
   readonly pod: Pod;

@@ -2,8 +2,8 @@ import { quantityNumber, type Container, type Pod } from "#shared/kube";
 import type { ContainerSpec, Dns, Identity, Mount, PortBinding } from "#edge/runtime";
 import { expand } from "#edge/edged/volumes";
 import { securityOf, sysctlsOf, type NodeSecurity } from "#edge/edged/security-context";
-import { sandboxName, specHash, type Role } from "./pod-plan.ts";
-import { qosClass } from "./pod-status.ts";
+import { sandboxName, specHash, type Role } from "./plan.ts";
+import { qosClass } from "./status.ts";
 
 export interface ClusterDns {
   readonly servers: readonly string[];

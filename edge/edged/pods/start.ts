@@ -8,7 +8,7 @@ import type { NodeSecurity } from "#edge/edged/security-context";
 import { containerSpec } from "./container-spec.ts";
 import type { PodEvent } from "./events.ts";
 import { ensureImage, pullSecretTexts, StartError, toStartError } from "./images.ts";
-import type { Role } from "./pod-plan.ts";
+import type { Role } from "./plan.ts";
 
 export interface StartDeps {
   readonly runtime: ContainerRuntime;

@@ -27,16 +27,10 @@ import {
   sandboxName,
   type Action,
   type Plan,
-} from "./pod-plan.ts";
-import {
-  doubtsVolumes,
-  startContainer,
-  startOrRemove,
-  terminationLogPath,
-  type StartDeps,
-} from "./pod-start.ts";
-import { podStatus } from "./pod-status.ts";
-import { graceOf, runPostStart, stopGracefully, stopText, type StopTools, type Why } from "./pod-stop.ts";
+} from "./plan.ts";
+import { doubtsVolumes, startContainer, startOrRemove, terminationLogPath, type StartDeps } from "./start.ts";
+import { podStatus } from "./status.ts";
+import { graceOf, runPostStart, stopGracefully, stopText, type StopTools, type Why } from "./stop.ts";
 import { Prober, probeTargets } from "#edge/edged/probes";
 
 export interface PodWorkerDeps extends Omit<PodVolumesOptions, "onStale">, StartDeps {

@@ -3,7 +3,7 @@ import { AppError, asError } from "#shared/errors";
 import type { Container, Event, ObjectReference, Pod } from "#shared/kube";
 import { VolumeError } from "#edge/edged/volumes";
 import type { PodName } from "#shared/topics";
-import { sandboxName, type StartFailure } from "./pod-plan.ts";
+import { sandboxName, type StartFailure } from "./plan.ts";
 
 export interface PodEvent {
   readonly type: "Normal" | "Warning";
