@@ -19,6 +19,7 @@ import {
   unhealthyEvent,
   type PodEvent,
 } from "./events.ts";
+import { PodContainers } from "./containers.ts";
 import {
   PodMemory,
   currentSandbox,
@@ -57,9 +58,8 @@ export class PodWorker implements AsyncDisposable {
   readonly #closed = new AbortController();
   /** Aborts what a running pass waits for when the pod begins to end. */
   readonly #ending = new AbortController();
-  readonly #known = new Map<string, ContainerDetails>();
+  readonly #containers: PodContainers;
   #pod: Pod;
-  #containers: ContainerDetails[] = [];
   readonly #volumes: PodVolumes;
   #lastStatus: PodStatus | undefined;
   #graceSeconds: number;
@@ -71,6 +71,7 @@ export class PodWorker implements AsyncDisposable {
   constructor(pod: Pod, deps: PodWorkerDeps) {
     this.#pod = pod;
     this.#deps = deps;
+    this.#containers = new PodContainers(deps.runtime, pod.metadata.uid ?? "");
     this.#graceSeconds = graceOf(pod);
     const started = pod.status?.startTime === undefined ? NaN : Date.parse(pod.status.startTime);
     this.#memory = new PodMemory(Number.isNaN(started) ? deps.clock.nowMs() : started);
@@ -107,7 +108,7 @@ export class PodWorker implements AsyncDisposable {
 
   /** Something happened to one of the containers: what is known of it is not to be trusted. */
   invalidate(id: string): void {
-    this.#known.delete(id);
+    this.#containers.invalidate(id);
     this.wake();
   }
 
@@ -155,7 +156,7 @@ export class PodWorker implements AsyncDisposable {
   async #sync(): Promise<void> {
     if (this.#ending.signal.aborted) return this.#terminate();
     await this.#observe();
-    const inUse = this.#containers.some((one) => one.phase === "running");
+    const inUse = this.#containers.all.some((one) => one.phase === "running");
     if (inUse) await this.#volumes.refresh(this.#pod, this.#facts());
     for (let turn = 0; turn < mostTurns; turn += 1) {
       const plan = this.#plan();
@@ -181,32 +182,22 @@ export class PodWorker implements AsyncDisposable {
     const nowMs = this.#deps.clock.nowMs();
     return planPod({
       pod: this.#pod,
-      containers: this.#containers,
+      containers: this.#containers.all,
       memory: this.#memory.view(this.#prober),
       nowMs,
     });
   }
 
-  /** The engine's list, with details of what changed; an inspection that fails is made again next time. */
   async #observe(): Promise<void> {
-    const { runtime } = this.#deps;
-    const list = await runtime.list(this.#pod.metadata.uid ?? "");
-    const ids = new Set(list.map((one) => one.id));
-    for (const id of this.#known.keys()) if (!ids.has(id)) this.#known.delete(id);
-    await Promise.all(
-      list.map(async ({ id, phase }) => {
-        if (this.#known.get(id)?.phase === phase) return;
-        const details = await runtime.inspect(id);
-        if (details) this.#known.set(id, details);
-      }),
-    );
-    this.#containers = [...this.#known.values()];
+    await this.#containers.observe();
     this.#trackProbes();
   }
 
   #trackProbes(): void {
     const { podIps, hostIp } = this.#facts();
-    const running = this.#containers.filter((one) => one.phase === "running" && !this.#stopping.has(one.id));
+    const running = this.#containers.all.filter(
+      (one) => one.phase === "running" && !this.#stopping.has(one.id),
+    );
     const status = this.#lastStatus ?? this.#pod.status;
     this.#prober.track(probeTargets(this.#pod, running, { status, ip: podIps[0] ?? hostIp }));
   }
@@ -276,8 +267,7 @@ export class PodWorker implements AsyncDisposable {
         "sandbox-gone",
         `Cannot use sandbox of "${objectKey(this.#pod)}": it is gone`,
       );
-    this.#known.set(id, details);
-    this.#containers = [...this.#known.values()];
+    this.#containers.add(details);
   }
 
   /** A pod that cannot be had as it is written: all its containers say why they wait. */
@@ -296,9 +286,9 @@ export class PodWorker implements AsyncDisposable {
   }
 
   async #start({ container, role, attempt }: Extract<Action, { kind: "start" }>): Promise<void> {
-    const sandbox = currentSandbox(this.#containers);
+    const sandbox = currentSandbox(this.#containers.all);
     if (!sandbox) return;
-    const [latest] = historyOf(this.#containers, container.name);
+    const [latest] = historyOf(this.#containers.all, container.name);
     const record = (event: PodEvent): void => this.#record(container, event);
     const input = {
       pod: this.#pod,
@@ -336,7 +326,7 @@ export class PodWorker implements AsyncDisposable {
       await stopGracefully(target, this.#stopTools(container, graceSeconds));
     } finally {
       this.#stopping.delete(target.id);
-      this.#known.delete(target.id);
+      this.#containers.invalidate(target.id);
     }
   }
 
@@ -354,16 +344,16 @@ export class PodWorker implements AsyncDisposable {
   async #terminate(): Promise<void> {
     const { runtime, podDir } = this.#deps;
     await this.#observe();
-    const running = this.#containers.filter((one) => one.phase === "running");
+    const running = this.#containers.all.filter((one) => one.phase === "running");
     const mains = running.filter((one) => one.identity.role !== "sandbox");
     await Promise.all(mains.map((target) => this.#stop(target, "deleted")));
     await Promise.all(
       running.filter((one) => !mains.includes(one)).map((target) => this.#stop(target, "deleted")),
     );
     await this.#observe();
-    if (this.#containers.length > 0)
+    if (this.#containers.all.length > 0)
       await this.#publish({ outcome: "finished", actions: [], wakeAtMs: undefined });
-    await Promise.all(this.#containers.map(({ id }) => runtime.remove(id)));
+    await Promise.all(this.#containers.all.map(({ id }) => runtime.remove(id)));
     removePodDir(podDir);
     await this.#deps.onGone(this.#pod);
     this.#dirty = false;
@@ -374,14 +364,14 @@ export class PodWorker implements AsyncDisposable {
 
   #facts(): PodFacts {
     const facts = this.#deps.facts();
-    const ips = currentSandbox(this.#containers)?.ips ?? [];
+    const ips = currentSandbox(this.#containers.all)?.ips ?? [];
     return { ...facts, podIps: this.#pod.spec.hostNetwork ? [facts.hostIp] : ips };
   }
 
   async #publish(plan: Plan): Promise<void> {
     const status = podStatus({
       pod: this.#pod,
-      containers: this.#containers,
+      containers: this.#containers.all,
       memory: this.#memory.view(this.#prober),
       outcome: plan.outcome,
       previous: this.#lastStatus,
@@ -396,7 +386,7 @@ export class PodWorker implements AsyncDisposable {
   }
 
   #terminationMessage(id: string): string | undefined {
-    const identity = this.#known.get(id)?.identity;
+    const identity = this.#containers.find(id)?.identity;
     if (!identity) return undefined;
     return readTerminationLog(terminationLogPath(this.#deps.podDir, identity.container, identity.attempt));
   }
@@ -405,7 +395,7 @@ export class PodWorker implements AsyncDisposable {
     for (const action of plan.actions) {
       if (action.kind !== "wait") continue;
       const container = this.#findContainer(action.container);
-      const [latest] = historyOf(this.#containers, action.container);
+      const [latest] = historyOf(this.#containers.all, action.container);
       if (!container || !latest || !this.#memory.firstWait(latest.id)) continue;
       this.#record(container, crashEvent(this.#pod, container));
     }

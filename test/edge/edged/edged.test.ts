@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { ContainerSpec, StrayContainer } from "#edge/runtime";
+import type { ContainerDetails, ContainerSpec, RuntimeHint, StrayContainer } from "#edge/runtime";
 import type { Pod, PodSpec } from "#shared/kube";
 import { sandboxSpec } from "#internal/edge/edged/pods/container-spec.ts";
 import { EdgedHarness } from "#internal/test/support/edged-harness.ts";
@@ -9,10 +9,13 @@ import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { FakeRuntime } from "#internal/test/support/fake-runtime.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
-async function world(prepare?: (at: { runtime: FakeRuntime; edge: EdgedHarness; dataDir: string }) => void) {
+async function world(
+  prepare?: (at: { runtime: FakeRuntime; edge: EdgedHarness; dataDir: string }) => void,
+  makeRuntime = (clock: FakeClock): FakeRuntime => new FakeRuntime(clock),
+) {
   const dir = tempDir("edged");
   const clock = new FakeClock();
-  const runtime = new FakeRuntime(clock);
+  const runtime = makeRuntime(clock);
   runtime.addImage("web:1");
   const edge = new EdgedHarness();
   prepare?.({ runtime, edge, dataDir: dir.path });
@@ -241,4 +244,40 @@ test("edged refuses a pod whose uid or container names would leave their place",
   }
   await at.clock.advance(0);
   expect([at.runtime.specs(), at.edge.errors]).toEqual([[], []]);
+});
+
+/** A runtime whose hint about the sandbox arrives while another container of the pod is inspected. */
+class LateHints extends FakeRuntime {
+  #deliver: (hint: RuntimeHint) => void = () => undefined;
+
+  override watch(deliver: (hint: RuntimeHint) => void): Disposable {
+    this.#deliver = deliver;
+    return super.watch(deliver);
+  }
+
+  override async inspect(id: string): Promise<ContainerDetails | undefined> {
+    const details = await super.inspect(id);
+    const [sandbox] = await super.list(details?.identity.podUid);
+    if (details?.identity.role === "container" && sandbox)
+      this.#deliver({
+        kind: "container",
+        id: sandbox.id,
+        podUid: sandbox.identity.podUid,
+        action: "start",
+      });
+    return details;
+  }
+}
+
+test("edged keeps a pod's sandbox when a hint about it arrives while the pod is observed", async () => {
+  await using at = await world(undefined, (clock) => new LateHints(clock));
+  const { edge, clock, runtime } = at;
+  await edge.apply(makePod());
+  await clock.advance(0);
+  await clock.advance(2000);
+  expect(runtime.specs().map(({ identity }) => [identity.container, identity.attempt])).toEqual([
+    ["POD", 0],
+    ["c", 0],
+  ]);
+  expect(edge.reasons()).toEqual(["Pulled", "Created", "Started"]);
 });
