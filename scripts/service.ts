@@ -64,12 +64,33 @@ export async function eventually<T>(limitMs: number, attempt: () => Promise<T>):
   }
 }
 
-/** Ports nobody listens on at this moment. */
+/**
+ * Below the ports that Linux gives to outgoing connections and to listeners on port 0 (32768 and up), and below the
+ * NodePorts of Kubernetes: until the caller listens, nothing else takes them by chance.
+ */
+const lowestFree = 20_000;
+const highestFree = 29_999;
+
+/** Ports nobody listens on at this moment, on any address. @throws Error when none is found */
 export function freePorts(count: number): number[] {
-  const listeners = Array.from({ length: count }, () =>
-    Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } }),
-  );
-  const ports = listeners.map((listener) => listener.port);
-  for (const listener of listeners) listener.stop(true);
+  using held = new DisposableStack();
+  const ports: number[] = [];
+  for (let tries = 0; ports.length < count; tries += 1) {
+    if (tries > 1000) throw new Error(`No ${count} free ports from ${lowestFree} to ${highestFree}`);
+    const port = lowestFree + Math.floor(Math.random() * (highestFree - lowestFree + 1));
+    const listener = tryListen(port);
+    if (!listener) continue;
+    held.defer(() => listener.stop(true));
+    ports.push(port);
+  }
   return ports;
+}
+
+function tryListen(port: number): { stop(closeConnections: boolean): void } | undefined {
+  try {
+    return Bun.listen({ hostname: "0.0.0.0", port, socket: { data: () => undefined } });
+  } catch {
+    // Taken, or not for this user.
+    return undefined;
+  }
 }
