@@ -7,6 +7,7 @@ import { findPodFault, type KubeObject, type Pod } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { EdgeCatalog, ObjectChange } from "#shared/topics";
+import { EventRecorder } from "#edge/edged/events";
 import { nodeResources, readAddress, readLoad, readMachine } from "#edge/edged/node";
 import {
   envReferences,
@@ -15,7 +16,7 @@ import {
   volumeReferences,
   type Objects,
 } from "#edge/edged/volumes";
-import { EventRecorder, PodWorker, removedEvent, UnknownPods, type PodWorkerDeps } from "#edge/edged/pods";
+import { PodWorker, removedEvent, UnknownPods, type PodWorkerDeps } from "#edge/edged/pods";
 import { requestTokens } from "#edge/edged/tokens";
 import { hasAppArmor } from "#edge/edged/security-context";
 import type { ContainerRuntime, ContainerSummary, RuntimeHint } from "#edge/runtime";

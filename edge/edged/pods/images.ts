@@ -3,7 +3,7 @@ import { AppError, asError, UnavailableError } from "#shared/errors";
 import type { Container, Pod } from "#shared/kube";
 import type { ContainerRuntime, Image } from "#edge/runtime";
 import type { Objects } from "#edge/edged/volumes";
-import type { PodEvent } from "./events.ts";
+import type { PodEvent } from "#edge/edged/events";
 
 /** A container cannot be started now; `code` is the reason shown in its waiting state. */
 export class StartError extends AppError {}

@@ -6,7 +6,7 @@ import type { ContainerRuntime } from "#edge/runtime";
 import { containerMounts, envReferences, resolveEnv, type Objects, type PodFacts } from "#edge/edged/volumes";
 import type { NodeSecurity } from "#edge/edged/security-context";
 import { containerSpec } from "./container-spec.ts";
-import type { PodEvent } from "./events.ts";
+import type { PodEvent } from "#edge/edged/events";
 import { ensureImage, pullSecretTexts, StartError, toStartError } from "./images.ts";
 import type { Role } from "./plan.ts";
 

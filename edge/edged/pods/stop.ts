@@ -3,7 +3,7 @@ import type { Container, Pod, Probe } from "#shared/kube";
 import { withDeadline } from "#shared/lifecycle";
 import type { ContainerDetails, ContainerRuntime } from "#edge/runtime";
 import type { StopReason } from "./plan.ts";
-import type { PodEvent } from "./events.ts";
+import type { PodEvent } from "#edge/edged/events";
 import { httpGet } from "#edge/edged/probes";
 
 export type Why = StopReason | "deleted";

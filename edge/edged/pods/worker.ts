@@ -10,15 +10,9 @@ import {
   type PodVolumesOptions,
 } from "#edge/edged/volumes";
 import { refusePod } from "#edge/edged/security-context";
+import type { PodEvent } from "#edge/edged/events";
 import { sandboxSpec, type ClusterDns } from "./container-spec.ts";
-import {
-  crashEvent,
-  failureEvent,
-  fieldPathOf,
-  pullBackoffEvent,
-  unhealthyEvent,
-  type PodEvent,
-} from "./events.ts";
+import { crashEvent, failureEvent, fieldPathOf, pullBackoffEvent, unhealthyEvent } from "./events.ts";
 import { PodContainers } from "./containers.ts";
 import {
   PodMemory,

@@ -1,0 +1,1 @@
+export { EventRecorder, type PodEvent } from "./recorder.ts";
