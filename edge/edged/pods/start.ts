@@ -7,7 +7,7 @@ import { containerMounts, envReferences, resolveEnv, type Objects, type PodFacts
 import type { NodeSecurity } from "#edge/edged/security-context";
 import { containerSpec } from "./container-spec.ts";
 import type { PodEvent } from "#edge/edged/events";
-import { ensureImage, pullSecretTexts, StartError, toStartError } from "./images.ts";
+import { ensureImage, pullSecretTexts, StartError, toStartError } from "#edge/edged/images";
 import type { Role } from "./plan.ts";
 
 export interface StartDeps {

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { ensureImage } from "#internal/edge/edged/pods/images.ts";
+import { ensureImage } from "#internal/edge/edged/images/images.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { FakeRuntime } from "#internal/test/support/fake-runtime.ts";
 

@@ -1,0 +1,1 @@
+export { ensureImage, pullSecretTexts, StartError, toStartError } from "./images.ts";
