@@ -9,13 +9,8 @@ import type { Logger } from "#shared/log";
 import type { EdgeCatalog, ObjectChange } from "#shared/topics";
 import { EventRecorder } from "#edge/edged/events";
 import { nodeResources, readAddress, readLoad, readMachine } from "#edge/edged/node";
-import {
-  envReferences,
-  releaseAll,
-  tokenRequests,
-  volumeReferences,
-  type Objects,
-} from "#edge/edged/volumes";
+import { envReferences, type Objects } from "#edge/edged/environment";
+import { releaseAll, tokenRequests, volumeReferences } from "#edge/edged/volumes";
 import { PodWorker, removedEvent, UnknownPods, type PodWorkerDeps } from "#edge/edged/pods";
 import { requestTokens } from "#edge/edged/tokens";
 import { hasAppArmor } from "#edge/edged/security-context";

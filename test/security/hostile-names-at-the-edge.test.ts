@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { demoImage } from "#internal/scripts/engine.ts";
 import { freePorts } from "#internal/scripts/service.ts";
 import { deployment, hasPair, startPair, until } from "#internal/test/support/pair.ts";
-import { readField, resolveEnv } from "#internal/edge/edged/volumes/env.ts";
+import { readField, resolveEnv } from "#internal/edge/edged/environment/env.ts";
 import { volumeFiles } from "#internal/edge/edged/volumes/volume-files.ts";
 import { isSelectedBy } from "#internal/cloud/controllers/workloads/replicaset-ownership.ts";
 import { fitsType, twinTypeOf } from "#shared/devices";

@@ -2,7 +2,7 @@ import type { Clock } from "#shared/clock";
 import { AppError, asError, UnavailableError } from "#shared/errors";
 import type { Container, Pod } from "#shared/kube";
 import type { ContainerRuntime, Image } from "#edge/runtime";
-import type { Objects } from "#edge/edged/volumes";
+import type { Objects } from "#edge/edged/environment";
 import type { PodEvent } from "#edge/edged/events";
 
 /** A container cannot be started now; `code` is the reason shown in its waiting state. */

@@ -1,6 +1,6 @@
 import { quantityNumber, type Container, type Pod } from "#shared/kube";
 import type { ContainerSpec, Dns, Identity, Mount, PortBinding } from "#edge/runtime";
-import { expand } from "#edge/edged/volumes";
+import { expand } from "#edge/edged/environment";
 import { securityOf, sysctlsOf, type NodeSecurity } from "#edge/edged/security-context";
 import { sandboxName, specHash, type Role } from "./plan.ts";
 import { qosClass } from "./status.ts";

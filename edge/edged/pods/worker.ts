@@ -2,13 +2,8 @@ import { isDeepStrictEqual } from "node:util";
 import { UnavailableError } from "#shared/errors";
 import { objectKey, type Container, type Pod, type PodStatus } from "#shared/kube";
 import type { ContainerDetails } from "#edge/runtime";
-import {
-  PodVolumes,
-  readTerminationLog,
-  removePodDir,
-  type PodFacts,
-  type PodVolumesOptions,
-} from "#edge/edged/volumes";
+import type { PodFacts } from "#edge/edged/environment";
+import { PodVolumes, readTerminationLog, removePodDir, type PodVolumesOptions } from "#edge/edged/volumes";
 import { refusePod } from "#edge/edged/security-context";
 import type { PodEvent } from "#edge/edged/events";
 import { sandboxSpec, type ClusterDns } from "./container-spec.ts";

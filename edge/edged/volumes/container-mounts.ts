@@ -1,7 +1,7 @@
 import { AppError, asError } from "#shared/errors";
 import type { Container, Pod } from "#shared/kube";
 import type { Mount } from "#edge/runtime";
-import { expand } from "./env.ts";
+import { expand } from "#edge/edged/environment";
 import { pinSubPath, subPathParts } from "./sub-path.ts";
 import { makeTerminationLog } from "./termination-log.ts";
 import { isOfFiles, VolumeError } from "./volume-files.ts";

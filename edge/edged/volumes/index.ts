@@ -1,5 +1,4 @@
 export { containerMounts, type ContainerMounts } from "./container-mounts.ts";
-export { envReferences, expand, resolveEnv, type Objects, type PodFacts } from "./env.ts";
 export { releaseAll, removePodDir } from "./mount-table.ts";
 export { PodVolumes, readPodName, type PodVolumesOptions } from "./pod-volumes.ts";
 export { readTerminationLog } from "./termination-log.ts";

@@ -6,7 +6,7 @@ import { objectKey, type Pod, type Volume } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { PodTokens } from "#edge/edged/tokens";
 import { Directory } from "./directory.ts";
-import type { Objects, PodFacts } from "./env.ts";
+import type { Objects, PodFacts } from "#edge/edged/environment";
 import { readKept, writeFiles, type VolumePlace } from "./file-volume.ts";
 import { prepareEmptyDir, prepareHostPath } from "./plain-volumes.ts";
 import {

@@ -1,7 +1,14 @@
 import { tokenKey, type TokenRequest } from "#edge/edged/tokens";
 import { AppError } from "#shared/errors";
 import type { KeyToPath, Pod, Volume } from "#shared/kube";
-import { notFound, readData, readField, readResource, type Objects, type PodFacts } from "./env.ts";
+import {
+  notFound,
+  readData,
+  readField,
+  readResource,
+  type Objects,
+  type PodFacts,
+} from "#edge/edged/environment";
 
 /** A file of a configMap, secret, downwardAPI or projected volume. */
 export interface VolumeFile {

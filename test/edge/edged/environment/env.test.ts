@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { expand, resolveEnv, type Objects } from "#internal/edge/edged/volumes/env.ts";
+import { expand, resolveEnv, type Objects } from "#internal/edge/edged/environment/env.ts";
 import type { Container, Pod } from "#shared/kube";
 
 const facts = {
