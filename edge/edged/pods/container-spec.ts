@@ -2,7 +2,7 @@ import { quantityNumber, type Container, type Pod } from "#shared/kube";
 import type { ContainerSpec, Dns, Identity, Mount, PortBinding } from "#edge/runtime";
 import { expand } from "#edge/edged/environment";
 import { securityOf, sysctlsOf, type NodeSecurity } from "#edge/edged/security-context";
-import { sandboxName, specHash, type Role } from "./plan.ts";
+import { sandboxName, specHash, type Role } from "#edge/edged/pods/plan";
 import { qosClass } from "./status.ts";
 
 export interface ClusterDns {

@@ -3,7 +3,7 @@ import type { Container, Pod } from "#shared/kube";
 import type { PodName } from "#shared/topics";
 import type { PodEvent } from "#edge/edged/events";
 import { VolumeError } from "#edge/edged/volumes";
-import { sandboxName, type StartFailure } from "./plan.ts";
+import { sandboxName, type StartFailure } from "#edge/edged/pods/plan";
 
 export function removedEvent({ namespace, name, uid }: PodName, containers: number, why: string): PodEvent {
   const message = `Removed ${containers} containers of pod ${namespace}/${name} (${uid}): ${why}`;

@@ -9,7 +9,7 @@ import type { NodeSecurity } from "#edge/edged/security-context";
 import { containerSpec } from "./container-spec.ts";
 import type { PodEvent } from "#edge/edged/events";
 import { ensureImage, pullSecretTexts, StartError, toStartError } from "#edge/edged/images";
-import type { Role } from "./plan.ts";
+import type { Role } from "#edge/edged/pods/plan";
 
 export interface StartDeps {
   readonly runtime: ContainerRuntime;

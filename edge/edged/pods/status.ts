@@ -18,7 +18,7 @@ import {
   type PlanMemory,
   type Role,
   type StartFailure,
-} from "./plan.ts";
+} from "#edge/edged/pods/plan";
 
 export interface StatusInput {
   readonly pod: Pod;

@@ -2,7 +2,7 @@ import type { Clock } from "#shared/clock";
 import type { Container, Pod, Probe } from "#shared/kube";
 import { withDeadline } from "#shared/lifecycle";
 import type { ContainerDetails, ContainerRuntime } from "#edge/runtime";
-import type { StopReason } from "./plan.ts";
+import type { StopReason } from "#edge/edged/pods/plan";
 import type { PodEvent } from "#edge/edged/events";
 import { httpGet } from "#edge/edged/probes";
 

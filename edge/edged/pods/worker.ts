@@ -17,7 +17,7 @@ import {
   sandboxName,
   type Action,
   type Plan,
-} from "./plan.ts";
+} from "#edge/edged/pods/plan";
 import { doubtsVolumes, startContainer, startOrRemove, terminationLogPath, type StartDeps } from "./start.ts";
 import { podStatus } from "./status.ts";
 import { graceOf, runPostStart, stopGracefully, stopText, type StopTools, type Why } from "./stop.ts";

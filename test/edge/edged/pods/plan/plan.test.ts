@@ -8,7 +8,7 @@ import {
   specHash,
   type Action,
   type CrashBackoff,
-} from "#internal/edge/edged/pods/plan.ts";
+} from "#internal/edge/edged/pods/plan/plan.ts";
 import type { Container, Pod, PodSpec } from "#shared/kube";
 
 const web: Container = { name: "web", image: "nginx:1" };

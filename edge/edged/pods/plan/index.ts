@@ -1,0 +1,18 @@
+export {
+  currentSandbox,
+  historyOf,
+  initsDone,
+  mayRestart,
+  planPod,
+  PodMemory,
+  restartAtMs,
+  sandboxName,
+  specHash,
+  type Action,
+  type Outcome,
+  type Plan,
+  type PlanMemory,
+  type Role,
+  type StartFailure,
+  type StopReason,
+} from "./plan.ts";
