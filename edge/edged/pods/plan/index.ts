@@ -1,18 +1,5 @@
-export {
-  currentSandbox,
-  historyOf,
-  initsDone,
-  mayRestart,
-  planPod,
-  PodMemory,
-  restartAtMs,
-  sandboxName,
-  specHash,
-  type Action,
-  type Outcome,
-  type Plan,
-  type PlanMemory,
-  type Role,
-  type StartFailure,
-  type StopReason,
-} from "./plan.ts";
+export { restartAtMs } from "./crash-backoff.ts";
+export { currentSandbox, historyOf, initsDone, mayRestart, sandboxName, type Role } from "./history.ts";
+export { PodMemory, type PlanMemory, type StartFailure } from "./memory.ts";
+export { planPod, type Action, type Outcome, type Plan, type StopReason } from "./plan.ts";
+export { specHash } from "./spec-hash.ts";

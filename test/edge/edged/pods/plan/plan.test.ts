@@ -1,14 +1,9 @@
 import { expect, test } from "bun:test";
 import type { ContainerDetails } from "#edge/runtime";
-import {
-  nextCrash,
-  planPod,
-  PodMemory,
-  restartAtMs,
-  specHash,
-  type Action,
-  type CrashBackoff,
-} from "#internal/edge/edged/pods/plan/plan.ts";
+import { nextCrash, restartAtMs, type CrashBackoff } from "#internal/edge/edged/pods/plan/crash-backoff.ts";
+import { PodMemory } from "#internal/edge/edged/pods/plan/memory.ts";
+import { planPod, type Action } from "#internal/edge/edged/pods/plan/plan.ts";
+import { specHash } from "#internal/edge/edged/pods/plan/spec-hash.ts";
 import type { Container, Pod, PodSpec } from "#shared/kube";
 
 const web: Container = { name: "web", image: "nginx:1" };

@@ -1,0 +1,55 @@
+import type { Container, Pod } from "#shared/kube";
+import type { ContainerDetails } from "#edge/runtime";
+
+/** What a container of a pod's spec is: one of `initContainers` (a sidecar too), or one of `containers`. */
+export type Role = "init" | "container";
+
+/** Name of the container that holds a pod's namespaces, as kubelet calls it. */
+export const sandboxName = "POD";
+
+/** Newest first. */
+export function historyOf(containers: readonly ContainerDetails[], name: string): ContainerDetails[] {
+  const own = containers.filter((one) => one.identity.container === name);
+  return own.sort((a, b) => b.identity.attempt - a.identity.attempt);
+}
+
+export function currentSandbox(containers: readonly ContainerDetails[]): ContainerDetails | undefined {
+  return historyOf(containers, sandboxName).find((one) => one.phase === "running");
+}
+
+export function mayRestart(pod: Pod, ended: ContainerDetails, container?: Container): boolean {
+  const policy = container?.restartPolicy ?? pod.spec.restartPolicy ?? "Always";
+  const failed = ended.exitCode !== 0;
+  if (ended.identity.role === "init")
+    return container?.restartPolicy === "Always" || (failed && policy !== "Never");
+  return policy === "Always" || (policy === "OnFailure" && failed);
+}
+
+/** Init containers of this sandbox all done (sidecars: started), or passed already because a main container exists. */
+export function initsDone(
+  pod: Pod,
+  containers: readonly ContainerDetails[],
+  started: (id: string) => boolean,
+): boolean {
+  return nextInit(pod, containers, started) === undefined;
+}
+
+/** The init container whose turn it is; undefined when the pod has none left. */
+export function nextInit(
+  pod: Pod,
+  containers: readonly ContainerDetails[],
+  started: (id: string) => boolean,
+): Container | undefined {
+  const sandbox = currentSandbox(containers)?.id;
+  const mainMade = containers.some(
+    (one) =>
+      one.identity.role === "container" && one.identity.sandboxId === sandbox && one.phase !== "created",
+  );
+  if (mainMade) return undefined;
+  return (pod.spec.initContainers ?? []).find((init) => {
+    const [latest] = historyOf(containers, init.name);
+    if (!latest || latest.identity.sandboxId !== sandbox) return true;
+    if (init.restartPolicy === "Always") return latest.phase !== "running" || !started(latest.id);
+    return latest.phase !== "exited" || latest.exitCode !== 0;
+  });
+}
