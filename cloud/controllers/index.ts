@@ -10,7 +10,7 @@ import { startEndpointsController } from "./endpoints.ts";
 import { startEventExpiry } from "./event-expiry.ts";
 import { startGarbageCollector } from "#cloud/controllers/garbage-collector";
 import { startNamespaceController } from "./namespace.ts";
-import { startNodeLifecycleController } from "./node-lifecycle.ts";
+import { startNodeLifecycleController } from "#cloud/controllers/cluster/node-lifecycle";
 import { startPodGarbageCollector } from "./pod-gc.ts";
 import { startReplicaSetController } from "#cloud/controllers/workloads";
 import { startScheduler } from "#cloud/controllers/scheduler";

@@ -10,7 +10,7 @@ import {
   readyStatus,
   taintsWanted,
   unknownConditions,
-} from "./node-lifecycle-rules.ts";
+} from "./conditions.ts";
 import { WorkQueue } from "#cloud/controllers/framework";
 
 const leaseNamespace = "kube-node-lease";

@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
 import { resources } from "#cloud/kube-client";
-import { startNodeLifecycleController } from "#internal/cloud/controllers/node-lifecycle.ts";
+import { startNodeLifecycleController } from "#internal/cloud/controllers/cluster/node-lifecycle/controller.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
 import type { Lease, Node, Pod } from "#shared/kube";
-import { controllerDeps, readyNode, smallPod } from "./cluster.ts";
+import { controllerDeps, readyNode, smallPod } from "#internal/test/cloud/controllers/cluster.ts";
 
 function lease(name: string, renewTime: string): Lease {
   return { metadata: { name, namespace: "kube-node-lease" }, spec: { renewTime } };
