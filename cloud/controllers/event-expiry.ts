@@ -2,7 +2,7 @@ import { resources } from "#cloud/kube-client";
 import { asError } from "#shared/errors";
 import type { Event } from "#shared/kube";
 import type { ControllerDeps } from "#cloud/controllers/framework";
-import { hasStatus } from "./namespace-contents.ts";
+import { hasStatus } from "#cloud/controllers/cluster/namespace";
 
 const lifetimeMs = 3_600_000;
 const sweepMs = 300_000;

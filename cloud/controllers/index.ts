@@ -9,7 +9,7 @@ import { startClusterRoleAggregation } from "./cluster-role-aggregation.ts";
 import { startEndpointsController } from "./endpoints.ts";
 import { startEventExpiry } from "./event-expiry.ts";
 import { startGarbageCollector } from "#cloud/controllers/garbage-collector";
-import { startNamespaceController } from "./namespace.ts";
+import { startNamespaceController } from "#cloud/controllers/cluster/namespace";
 import { startNodeLifecycleController } from "#cloud/controllers/cluster/node-lifecycle";
 import { startPodGarbageCollector } from "./pod-gc.ts";
 import { startReplicaSetController } from "#cloud/controllers/workloads";

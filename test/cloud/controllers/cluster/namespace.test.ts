@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
 import { resources } from "#cloud/kube-client";
 import { startEndpointsController } from "#internal/cloud/controllers/endpoints.ts";
-import { startNamespaceController } from "#internal/cloud/controllers/namespace.ts";
+import { startNamespaceController } from "#internal/cloud/controllers/cluster/namespace/controller.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import type { KubeObject } from "#shared/kube";
-import { smallPod, startCluster, until } from "./cluster.ts";
+import { smallPod, startCluster, until } from "#internal/test/cloud/controllers/cluster.ts";
 
 const gadgets = {
   apiVersion: "apiextensions.k8s.io/v1",

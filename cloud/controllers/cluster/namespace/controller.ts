@@ -1,7 +1,7 @@
 import { resources, type Informer, type ResourceType } from "#cloud/kube-client";
 import type { ConfigMap, KubeObject } from "#shared/kube";
 import type { ControllerDeps } from "#cloud/controllers/framework";
-import { emptyOf, hasStatus, namespacedTypes } from "./namespace-contents.ts";
+import { emptyOf, hasStatus, namespacedTypes } from "./contents.ts";
 import { WorkQueue } from "#cloud/controllers/framework";
 
 const rootCaName = "kube-root-ca.crt";
