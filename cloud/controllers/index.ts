@@ -7,7 +7,7 @@ import type { ControllerDeps } from "#cloud/controllers/framework";
 import { startDeploymentController } from "#cloud/controllers/workloads";
 import { startClusterRoleAggregation } from "./cluster-role-aggregation.ts";
 import { startEndpointsController } from "./endpoints.ts";
-import { startEventExpiry } from "./event-expiry.ts";
+import { startEventExpiry } from "#cloud/controllers/cluster/event-expiry";
 import { startGarbageCollector } from "#cloud/controllers/garbage-collector";
 import { startNamespaceController } from "#cloud/controllers/cluster/namespace";
 import { startNodeLifecycleController } from "#cloud/controllers/cluster/node-lifecycle";
