@@ -5,7 +5,7 @@ import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { ControllerDeps } from "#cloud/controllers/framework";
 import { startDeploymentController } from "#cloud/controllers/workloads";
-import { startClusterRoleAggregation } from "./cluster-role-aggregation.ts";
+import { startClusterRoleAggregation } from "#cloud/controllers/cluster/cluster-role-aggregation";
 import { startEndpointsController } from "./endpoints.ts";
 import { startEventExpiry } from "#cloud/controllers/cluster/event-expiry";
 import { startGarbageCollector } from "#cloud/controllers/garbage-collector";
