@@ -11,7 +11,7 @@ import { startEventExpiry } from "#cloud/controllers/cluster/event-expiry";
 import { startGarbageCollector } from "#cloud/controllers/garbage-collector";
 import { startNamespaceController } from "#cloud/controllers/cluster/namespace";
 import { startNodeLifecycleController } from "#cloud/controllers/cluster/node-lifecycle";
-import { startPodGarbageCollector } from "./pod-gc.ts";
+import { startPodGarbageCollector } from "#cloud/controllers/cluster/pod-garbage-collector";
 import { startReplicaSetController } from "#cloud/controllers/workloads";
 import { startScheduler } from "#cloud/controllers/scheduler";
 import type { Deployment, ReplicaSet } from "#cloud/controllers/framework";

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { resources } from "#cloud/kube-client";
-import { startPodGarbageCollector } from "#internal/cloud/controllers/pod-gc.ts";
+import { startPodGarbageCollector } from "#internal/cloud/controllers/cluster/pod-garbage-collector/index.ts";
 import { startScheduler } from "#internal/cloud/controllers/scheduler/scheduler.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
