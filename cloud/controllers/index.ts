@@ -6,7 +6,7 @@ import type { Logger } from "#shared/log";
 import type { ControllerDeps } from "#cloud/controllers/framework";
 import { startDeploymentController } from "#cloud/controllers/workloads";
 import { startClusterRoleAggregation } from "#cloud/controllers/cluster/cluster-role-aggregation";
-import { startEndpointsController } from "./endpoints.ts";
+import { startEndpointsController } from "#cloud/controllers/endpoints";
 import { startEventExpiry } from "#cloud/controllers/cluster/event-expiry";
 import { startGarbageCollector } from "#cloud/controllers/garbage-collector";
 import { startNamespaceController } from "#cloud/controllers/cluster/namespace";

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { resources } from "#cloud/kube-client";
-import { startEndpointsController } from "#internal/cloud/controllers/endpoints.ts";
+import { startEndpointsController } from "#internal/cloud/controllers/endpoints/controller.ts";
 import { startNamespaceController } from "#internal/cloud/controllers/cluster/namespace/controller.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import type { KubeObject } from "#shared/kube";

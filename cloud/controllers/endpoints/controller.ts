@@ -1,7 +1,7 @@
 import { KubeError, resources, type Informer, type ResourceType } from "#cloud/kube-client";
 import { objectKey, type KubeObject, type Pod } from "#shared/kube";
 import type { ControllerDeps } from "#cloud/controllers/framework";
-import { endpointsLabels, selects, subsetsOf, type Service, type Subset } from "./endpoints-rules.ts";
+import { endpointsLabels, selects, subsetsOf, type Service, type Subset } from "./subsets.ts";
 import { WorkQueue } from "#cloud/controllers/framework";
 
 const endpointsType: ResourceType = {
