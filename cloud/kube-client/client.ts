@@ -4,7 +4,8 @@ import type { Logger } from "#shared/log";
 import { Collection } from "./collection.ts";
 import { createSender, type KubeOptions } from "./credentials.ts";
 import {
-  KubeError,
+  ignoreMissing,
+  isKubeError,
   type CallOptions,
   type Informer,
   type KubeClient,
@@ -64,19 +65,14 @@ class Client implements KubeClient {
     at: ObjectAt,
     options?: CallOptions,
   ): Promise<T | undefined> {
-    try {
-      return await this.get<T>(type, at, options);
-    } catch (error) {
-      if (error instanceof KubeError && error.httpStatus === 404) return undefined;
-      throw error;
-    }
+    return ignoreMissing(this.get<T>(type, at, options));
   }
 
   async list<T extends KubeObject>(type: ResourceType, options: ListOptions = {}): Promise<KubeList<T>> {
     try {
       return await this.#listBy<T>(pageSize, type, options);
     } catch (error) {
-      if (!(error instanceof KubeError) || error.httpStatus !== 410) throw error;
+      if (!isKubeError(error, 410)) throw error;
       // The server forgot the state of the first page while we turned them: one page has no such gap.
       return this.#listBy<T>(undefined, type, options);
     }

@@ -1,6 +1,8 @@
 export { createKubeClient } from "./client.ts";
 export type { InlineServer, KubeOptions } from "./credentials.ts";
 export {
+  ignoreMissing,
+  isKubeError,
   KubeError,
   resources,
   type CallOptions,

@@ -12,7 +12,7 @@ export interface ResourceType {
   readonly namespaced: boolean;
 }
 
-/** An answer of the API that is not a success. `reason` is metav1.Status.reason, e.g. "NotFound", "Conflict". */
+/** A response of the API that is not a success. `reason` is metav1.Status.reason, e.g. "NotFound", "Conflict". */
 export class KubeError extends AppError {
   readonly httpStatus: number;
   readonly reason: string;
@@ -23,6 +23,24 @@ export class KubeError extends AppError {
     this.httpStatus = httpStatus;
     this.reason = reason;
     this.status = status;
+  }
+}
+
+/** Whether the API server answered with one of these HTTP status codes. */
+export function isKubeError(error: unknown, ...httpStatuses: readonly number[]): error is KubeError {
+  return error instanceof KubeError && httpStatuses.includes(error.httpStatus);
+}
+
+/** Waits for a call; undefined when the API answers 404, or one of the other status codes to be ignored. */
+export async function ignoreMissing<T>(
+  call: Promise<T>,
+  ...alsoIgnored: readonly number[]
+): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (isKubeError(error, 404, ...alsoIgnored)) return undefined;
+    throw error;
   }
 }
 

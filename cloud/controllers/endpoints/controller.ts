@@ -1,4 +1,4 @@
-import { KubeError, resources, type Informer, type ResourceType } from "#cloud/kube-client";
+import { ignoreMissing, resources, type Informer, type ResourceType } from "#cloud/kube-client";
 import { objectKey, type KubeObject, type Pod } from "#shared/kube";
 import type { ControllerDeps } from "#cloud/controllers/framework";
 import { endpointsLabels, selects, subsetsOf, type Service, type Subset } from "./subsets.ts";
@@ -68,7 +68,7 @@ class EndpointsController implements AsyncDisposable {
     const { kube, pods } = this.#deps;
     const known = await kube.find<Endpoints>(endpointsType, { name, namespace });
     if (!service) {
-      if (known) await settled(kube.remove(endpointsType, { name, namespace }));
+      if (known) await ignoreMissing(kube.remove(endpointsType, { name, namespace }), 403);
       return;
     }
     if (!service.spec?.selector) return;
@@ -80,17 +80,8 @@ class EndpointsController implements AsyncDisposable {
     const metadata = { ...known?.metadata, name, namespace, labels: endpointsLabels(service) };
     const wanted: Endpoints = { apiVersion: "v1", kind: "Endpoints", metadata, subsets };
     if (known) await kube.replace(endpointsType, wanted);
-    else await settled(kube.create(endpointsType, wanted));
-  }
-}
-
-/** Gone already, or its namespace is: both are ends. */
-async function settled(call: Promise<unknown>): Promise<void> {
-  try {
-    await call;
-  } catch (error) {
-    const done = error instanceof KubeError && (error.httpStatus === 404 || error.httpStatus === 403);
-    if (!done) throw error;
+    // 403: the namespace is being deleted and accepts no new objects.
+    else await ignoreMissing(kube.create(endpointsType, wanted), 403);
   }
 }
 

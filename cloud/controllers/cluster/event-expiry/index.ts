@@ -1,8 +1,7 @@
-import { resources } from "#cloud/kube-client";
+import { ignoreMissing, resources } from "#cloud/kube-client";
 import { asError } from "#shared/errors";
 import type { Event } from "#shared/kube";
 import type { ControllerDeps } from "#cloud/controllers/framework";
-import { hasStatus } from "#cloud/controllers/cluster/namespace";
 
 const lifetimeMs = 3_600_000;
 const sweepMs = 300_000;
@@ -35,10 +34,8 @@ async function sweep(
     for (const event of items) {
       if (lastSeenMs(event) >= oldest) continue;
       const { name = "", namespace = "" } = event.metadata;
-      // oxlint-disable-next-line no-await-in-loop -- in no hurry, and the API is not to be flooded
-      await kube.remove(resources.events, { name, namespace }, { signal }).catch((error: unknown) => {
-        if (!hasStatus(error, 404)) throw error;
-      });
+      // One at a time: there is no hurry.
+      await ignoreMissing(kube.remove(resources.events, { name, namespace }, { signal }));
     }
   } catch (error) {
     if (!signal.aborted) log.warn("old events not deleted", { error: asError(error) });

@@ -1,4 +1,4 @@
-import { KubeError, resources, type KubeClient, type ResourceType } from "#cloud/kube-client";
+import { ignoreMissing, resources, type KubeClient, type ResourceType } from "#cloud/kube-client";
 import type { KubeObject } from "#shared/kube";
 
 /** Owners before what they own, so that nothing is made anew meanwhile. */
@@ -74,24 +74,11 @@ export async function emptyOf(kube: KubeClient, type: ResourceType, namespace: s
 }
 
 async function listed(kube: KubeClient, type: ResourceType, namespace: string): Promise<KubeObject[]> {
-  try {
-    return (await kube.list(type, { namespace })).items;
-  } catch (error) {
-    if (hasStatus(error, 404)) return [];
-    throw error;
-  }
+  return (await ignoreMissing(kube.list(type, { namespace })))?.items ?? [];
 }
 
 async function removed(kube: KubeClient, type: ResourceType, item: KubeObject): Promise<void> {
   const { name = "", namespace = "", uid } = item.metadata;
-  try {
-    const options = { propagation: "Background", ...(uid !== undefined && { uid }) } as const;
-    await kube.remove(type, { name, namespace }, options);
-  } catch (error) {
-    if (!hasStatus(error, 404) && !hasStatus(error, 409)) throw error;
-  }
-}
-
-export function hasStatus(error: unknown, status: number): boolean {
-  return error instanceof KubeError && error.httpStatus === status;
+  const options = { propagation: "Background", ...(uid !== undefined && { uid }) } as const;
+  await ignoreMissing(kube.remove(type, { name, namespace }, options), 409);
 }

@@ -1,7 +1,7 @@
-import { resources, type Informer, type ResourceType } from "#cloud/kube-client";
+import { ignoreMissing, isKubeError, resources, type Informer, type ResourceType } from "#cloud/kube-client";
 import type { ConfigMap, KubeObject } from "#shared/kube";
 import type { ControllerDeps } from "#cloud/controllers/framework";
-import { emptyOf, hasStatus, namespacedTypes } from "./contents.ts";
+import { emptyOf, namespacedTypes } from "./contents.ts";
 import { WorkQueue } from "#cloud/controllers/framework";
 
 const rootCaName = "kube-root-ca.crt";
@@ -92,7 +92,7 @@ class NamespaceController implements AsyncDisposable {
       await this.#deps.kube.create(type, object);
     } catch (error) {
       const ended = this.#isEnding(object.metadata.namespace ?? "");
-      if (!hasStatus(error, 409) && !hasStatus(error, 404) && !(ended && hasStatus(error, 403))) throw error;
+      if (!isKubeError(error, 404, 409) && !(ended && isKubeError(error, 403))) throw error;
     }
   }
 
@@ -112,11 +112,7 @@ class NamespaceController implements AsyncDisposable {
     if (!namespace?.metadata.deletionTimestamp) return;
     const finalizers = (namespace.spec?.finalizers ?? []).filter((finalizer) => finalizer !== "kubernetes");
     const finalized = { ...namespace, spec: { ...namespace.spec, finalizers } };
-    try {
-      await kube.replace(resources.namespaces, finalized, { subresource: "finalize" });
-    } catch (error) {
-      if (!hasStatus(error, 404)) throw error;
-    }
+    await ignoreMissing(kube.replace(resources.namespaces, finalized, { subresource: "finalize" }));
   }
 }
 

@@ -1,4 +1,4 @@
-import { KubeError, resources, type Informer } from "#cloud/kube-client";
+import { ignoreMissing, resources, type Informer } from "#cloud/kube-client";
 import { rfc3339 } from "#shared/clock";
 import type { Lease, Node, Pod } from "#shared/kube";
 import type { ControllerDeps } from "#cloud/controllers/framework";
@@ -145,7 +145,7 @@ class NodeLifecycle implements AsyncDisposable {
     if (!this.#isSilent(name)) return;
     const conditions = unknownConditions(node, rfc3339(clock.nowMs()));
     const options = { type: "strategic", subresource: "status" } as const;
-    const marked = await unlessGone(
+    const marked = await ignoreMissing(
       kube.patch<Node>(resources.nodes, { name }, { status: { conditions } }, options),
     );
     if (!marked) return;
@@ -175,7 +175,7 @@ class NodeLifecycle implements AsyncDisposable {
       metadata: resourceVersion === undefined ? {} : { resourceVersion },
       spec: { taints: taints.length > 0 ? taints : null },
     };
-    await unlessGone(kube.patch(resources.nodes, { name }, patch, { type: "merge" }));
+    await ignoreMissing(kube.patch(resources.nodes, { name }, patch, { type: "merge" }));
   }
 
   async #markPodsNotReady(node: string): Promise<void> {
@@ -187,16 +187,7 @@ class NodeLifecycle implements AsyncDisposable {
       if (pod.spec.nodeName !== node || !claimsReady(pod)) continue;
       const { name = "", namespace = "default" } = pod.metadata;
       // oxlint-disable-next-line no-await-in-loop -- a node's pods are few, and the API is not to be flooded
-      await unlessGone(kube.patch(resources.pods, { name, namespace }, patch, options));
+      await ignoreMissing(kube.patch(resources.pods, { name, namespace }, patch, options));
     }
-  }
-}
-
-async function unlessGone<T>(call: Promise<T>): Promise<T | undefined> {
-  try {
-    return await call;
-  } catch (error) {
-    if (error instanceof KubeError && error.httpStatus === 404) return undefined;
-    throw error;
   }
 }

@@ -1,4 +1,4 @@
-import { KubeError, resources } from "#cloud/kube-client";
+import { ignoreMissing, resources } from "#cloud/kube-client";
 import type { Pod } from "#shared/kube";
 import type { ControllerDeps } from "#cloud/controllers/framework";
 import { WorkQueue } from "#cloud/controllers/framework";
@@ -39,16 +39,8 @@ async function collect({ kube, nodes, pods, log }: PodGcDeps, node: string): Pro
   log.info("deleting the pods of a node that is gone", { node, pods: orphans.length });
   for (const pod of orphans) {
     const { name = "", namespace = "default", uid } = pod.metadata;
-    try {
-      // oxlint-disable-next-line no-await-in-loop -- in no hurry, and the API is not to be flooded
-      await kube.remove(
-        resources.pods,
-        { name, namespace },
-        { graceSeconds: 0, ...(uid !== undefined && { uid }) },
-      );
-    } catch (error) {
-      const done = error instanceof KubeError && (error.httpStatus === 404 || error.httpStatus === 409);
-      if (!done) throw error;
-    }
+    const options = { graceSeconds: 0, ...(uid !== undefined && { uid }) };
+    // One at a time: there is no hurry. 409: another pod has the name now.
+    await ignoreMissing(kube.remove(resources.pods, { name, namespace }, options), 409);
   }
 }
