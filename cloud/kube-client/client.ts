@@ -19,6 +19,7 @@ import {
 import { Transport, type ApiRequest } from "./transport.ts";
 import { pathOf, queryOf, selectorsOf } from "./urls.ts";
 
+/** Objects a page, as kubectl and client-go ask for: a page of 1 MB objects is still sent within the time limit. */
 const pageSize = 500;
 
 const patchTypes = {
@@ -28,7 +29,7 @@ const patchTypes = {
 } as const;
 
 /**
- * The one client of the API server, embedded or real. Nothing is asked of the server before the first call.
+ * The one client of the API server, embedded or real. Sends nothing before the first call.
  * @throws ConfigError when the options name no usable server
  */
 export async function createKubeClient(
@@ -39,16 +40,18 @@ export async function createKubeClient(
   return new Client(new Transport(sender, deps.clock), deps.clock, deps.log);
 }
 
-interface Shared {
+interface SharedCollection {
   readonly collection: Collection<KubeObject>;
+  /** Informers not disposed yet. */
   users: number;
 }
 
+/** Objects come back as the type the caller expects of the resource: the API server vouches for their shape. */
 class Client implements KubeClient {
   readonly #transport: Transport;
   readonly #clock: Clock;
   readonly #log: Logger;
-  readonly #shared = new Map<string, Shared>();
+  readonly #shared = new Map<string, SharedCollection>();
 
   constructor(transport: Transport, clock: Clock, log: Logger) {
     this.#transport = transport;
@@ -56,16 +59,16 @@ class Client implements KubeClient {
     this.#log = log;
   }
 
-  async get<T extends KubeObject>(type: ResourceType, at: ObjectAt, options?: CallOptions): Promise<T> {
-    return this.#object({ method: "GET", path: pathOf(type, at), signal: options?.signal });
+  async get<T extends KubeObject>(type: ResourceType, target: ObjectAt, options?: CallOptions): Promise<T> {
+    return this.#object({ method: "GET", path: pathOf(type, target), signal: options?.signal });
   }
 
   async find<T extends KubeObject>(
     type: ResourceType,
-    at: ObjectAt,
+    target: ObjectAt,
     options?: CallOptions,
   ): Promise<T | undefined> {
-    return ignoreMissing(this.get<T>(type, at, options));
+    return ignoreMissing(this.get<T>(type, target, options));
   }
 
   async list<T extends KubeObject>(type: ResourceType, options: ListOptions = {}): Promise<KubeList<T>> {
@@ -73,7 +76,7 @@ class Client implements KubeClient {
       return await this.#listBy<T>(pageSize, type, options);
     } catch (error) {
       if (!isKubeError(error, 410)) throw error;
-      // The server forgot the state of the first page while we turned them: one page has no such gap.
+      // The continue token expired while pages were read: a single page needs none.
       return this.#listBy<T>(undefined, type, options);
     }
   }
@@ -95,20 +98,20 @@ class Client implements KubeClient {
 
   async patch<T extends KubeObject>(
     type: ResourceType,
-    at: ObjectAt,
+    target: ObjectAt,
     patch: unknown,
     options: PatchOptions,
   ): Promise<T> {
     return this.#object({
       method: "PATCH",
-      path: pathOf(type, { ...at, subresource: options.subresource }),
+      path: pathOf(type, { ...target, subresource: options.subresource }),
       body: patch,
       contentType: patchTypes[options.type],
       signal: options.signal,
     });
   }
 
-  async remove(type: ResourceType, at: ObjectAt, options: RemoveOptions = {}): Promise<void> {
+  async remove(type: ResourceType, target: ObjectAt, options: RemoveOptions = {}): Promise<void> {
     const body = {
       apiVersion: "v1",
       kind: "DeleteOptions",
@@ -116,16 +119,17 @@ class Client implements KubeClient {
       ...(options.uid === undefined ? {} : { preconditions: { uid: options.uid } }),
       ...(options.propagation === undefined ? {} : { propagationPolicy: options.propagation }),
     };
-    await this.#transport.json({ method: "DELETE", path: pathOf(type, at), body, signal: options.signal });
+    const path = pathOf(type, target);
+    await this.#transport.json({ method: "DELETE", path, body, signal: options.signal });
   }
 
   async createSubresource<T extends KubeObject>(
     type: ResourceType,
-    at: ObjectAt,
+    target: ObjectAt,
     subresource: string,
     ...[body, options]: [body: KubeObject, options?: CallOptions]
   ): Promise<T> {
-    const path = pathOf(type, { ...at, subresource });
+    const path = pathOf(type, { ...target, subresource });
     return this.#object({ method: "POST", path, body, signal: options?.signal });
   }
 
@@ -134,6 +138,7 @@ class Client implements KubeClient {
     const shared = this.#shared.get(key) ?? { collection: this.#collect(type, options), users: 0 };
     shared.users += 1;
     this.#shared.set(key, shared);
+    // Callers of one collection agree on its kind, which only they know.
     return informerOf<T>(shared.collection as unknown as Collection<T>, async () => {
       shared.users -= 1;
       if (shared.users > 0) return;
@@ -152,12 +157,12 @@ class Client implements KubeClient {
     const source = {
       name: type.plural,
       list: (signal: AbortSignal) => this.list(type, { ...options, signal }),
-      watch: (from: string, timeoutSeconds: number, signal: AbortSignal) => {
+      watch: (version: string, timeoutSeconds: number, signal: AbortSignal) => {
         const query = queryOf({
           ...selectorsOf(options),
           watch: true,
           allowWatchBookmarks: true,
-          resourceVersion: from,
+          resourceVersion: version,
           timeoutSeconds,
         });
         return this.#transport.open(pathOf(type, options) + query, signal);
@@ -195,14 +200,14 @@ interface Page<T> {
   readonly items?: T[];
 }
 
-/** Items of a list leave their type out; watch events carry it. */
+/** Items of a list carry no apiVersion and kind; objects of watch events do. */
 function named<T extends KubeObject>(type: ResourceType, item: T): T {
   item.apiVersion ??= type.group === "" ? type.version : `${type.group}/${type.version}`;
   item.kind ??= type.kind;
   return item;
 }
 
-/** One user of a shared collection: its handlers go with it. */
+/** One user of a shared collection: disposing it removes its handlers. */
 function informerOf<T extends KubeObject>(
   collection: Collection<T>,
   release: () => Promise<void>,

@@ -1,10 +1,10 @@
 import { ConfigError } from "#shared/errors";
 import type { Clock } from "#shared/clock";
-import { loadConfig, readCredentials, type ConfigSource, type Credentials } from "./kubeconfig.ts";
+import { loadConfig, readCredentials, type KubeConfigSource, type RequestCredentials } from "./kubeconfig.ts";
 
-/** Where the API is and who we are there. */
+/** Where the API server is, and with which credentials it is used. */
 export type KubeOptions =
-  | ConfigSource
+  | KubeConfigSource
   /** A URL without credentials, as a plain http port of an API server or of `kubectl proxy`. */
   | { readonly from: "master"; readonly url: string }
   | ({ readonly from: "inline" } & InlineServer);
@@ -24,13 +24,14 @@ export interface Sender {
   /** Without a slash at the end. */
   readonly server: string;
   send(url: string, init: RequestInit): Promise<Response>;
-  /** The server refused our credentials: read them again next time. */
+  /** The server answered 401: read the credentials again for the next request. */
   forget(): void;
 }
 
-/** Where credentials come from: `fresh` means past all that was remembered. */
-type CredentialSource = (fresh: boolean) => Promise<Credentials>;
+/** Reads credentials; `fresh` means past every cache. */
+type CredentialSource = (fresh: boolean) => Promise<RequestCredentials>;
 
+/** Files and tokens are read again this often: rotated credentials are valid for minutes beside their successors. */
 const reuseMs = 30_000;
 
 /** @throws ConfigError when the options name no usable server. */
@@ -45,7 +46,7 @@ export async function createSender(options: KubeOptions, clock: Clock): Promise<
   return networkSender(
     server,
     async (fresh) => {
-      // The library remembers tokens for a minute; a new configuration has nothing to remember.
+      // The library caches tokens for a minute, in the configuration.
       if (fresh) config = await loadConfig(options);
       return readCredentials(config);
     },
@@ -53,12 +54,12 @@ export async function createSender(options: KubeOptions, clock: Clock): Promise<
   );
 }
 
-const plain: Credentials = { headers: {}, extras: {} };
+const plain: RequestCredentials = { headers: {}, extras: {} };
 
 function networkSender(server: string, read: CredentialSource, clock: Clock): Sender {
-  let cached: { readonly credentials: Credentials; readonly untilMs: number } | undefined;
+  let cached: { readonly credentials: RequestCredentials; readonly untilMs: number } | undefined;
   let isRefused = false;
-  const prepared = async (): Promise<Credentials> => {
+  const prepared = async (): Promise<RequestCredentials> => {
     const nowMs = clock.monotonicMs();
     if (!cached || isRefused || cached.untilMs <= nowMs) {
       const fresh = isRefused;
@@ -71,17 +72,16 @@ function networkSender(server: string, read: CredentialSource, clock: Clock): Se
     server,
     send: async (url, init) => {
       const { headers, extras } = await prepared();
-      // Bun ends a quiet body after minutes unless its own timeout is off; ours are the caller's signal.
       const all = new Headers(init.headers);
       for (const [name, value] of Object.entries(headers)) all.set(name, value);
+      // Bun's own timeout is off, as it aborts a silent watch; the caller's signal limits the time. Its type lacks it.
       return fetch(url, { ...init, ...extras, timeout: false, headers: all } as RequestInit);
     },
     forget: () => (isRefused = true),
   };
 }
 
-/** What is given whole needs no library to read it. */
-function inlineCredentials(inline: InlineServer): Credentials {
+function inlineCredentials(inline: InlineServer): RequestCredentials {
   const named = { ca: inline.caPem, cert: inline.clientCertPem, key: inline.clientKeyPem };
   const tls = Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined));
   return {

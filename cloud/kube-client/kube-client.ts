@@ -77,14 +77,18 @@ export interface KubeList<T> {
 }
 
 /**
- * The Kubernetes API, real or embedded. Calls reject with KubeError for an answer of the server and with
- * UnavailableError when there was none; every call has a time limit and may be repeated by the caller.
+ * The Kubernetes API, real or embedded. Calls reject with KubeError when the server refuses them and with
+ * UnavailableError when it does not answer; every call has a time limit and may be repeated by the caller.
  */
 export interface KubeClient extends AsyncDisposable {
   /** @throws KubeError with httpStatus 404 */
-  get<T extends KubeObject>(type: ResourceType, at: ObjectAt, options?: CallOptions): Promise<T>;
+  get<T extends KubeObject>(type: ResourceType, target: ObjectAt, options?: CallOptions): Promise<T>;
   /** As `get`, undefined instead of 404. */
-  find<T extends KubeObject>(type: ResourceType, at: ObjectAt, options?: CallOptions): Promise<T | undefined>;
+  find<T extends KubeObject>(
+    type: ResourceType,
+    target: ObjectAt,
+    options?: CallOptions,
+  ): Promise<T | undefined>;
   /** All items (pages are followed); items carry apiVersion and kind. */
   list<T extends KubeObject>(type: ResourceType, options?: ListOptions): Promise<KubeList<T>>;
   create<T extends KubeObject>(type: ResourceType, object: T, options?: CallOptions): Promise<T>;
@@ -96,27 +100,27 @@ export interface KubeClient extends AsyncDisposable {
   ): Promise<T>;
   patch<T extends KubeObject>(
     type: ResourceType,
-    at: ObjectAt,
+    target: ObjectAt,
     patch: unknown,
     options: PatchOptions,
   ): Promise<T>;
   /** DELETE; 404 rejects like any other failure. */
-  remove(type: ResourceType, at: ObjectAt, options?: RemoveOptions): Promise<void>;
+  remove(type: ResourceType, target: ObjectAt, options?: RemoveOptions): Promise<void>;
   /** POST to a subresource, e.g. "binding", "token", "eviction". */
   createSubresource<T extends KubeObject>(
     type: ResourceType,
-    at: ObjectAt,
+    target: ObjectAt,
     subresource: string,
     body: KubeObject,
   ): Promise<T>;
-  /** Starts list+watch of a collection. */
+  /** Starts a list and watch of a collection. */
   informer<T extends KubeObject>(type: ResourceType, options?: Omit<ListOptions, "signal">): Informer<T>;
 }
 
 /**
- * A local copy of a collection, kept by list+watch through 410, dropped connections and API restarts without missing a
- * change: after a gap the differences are told as events. Handlers run in order of resourceVersion per object; the copy
- * is updated before a handler runs. A handler that throws is logged.
+ * A local copy of a collection, kept up to date by list and watch through 410, dropped connections and restarts of the API
+ * server, without missing a change: after a gap the differences are reported. Handlers run in order of resourceVersion for
+ * each object; the copy is updated before a handler runs. An error of a handler is logged.
  */
 export interface Informer<T extends KubeObject> extends AsyncDisposable {
   /** Resolves after the first complete list. */
@@ -124,7 +128,7 @@ export interface Informer<T extends KubeObject> extends AsyncDisposable {
   /** By `<namespace>/<name>` or `<name>`. */
   get(key: string): T | undefined;
   list(): T[];
-  /** Existing objects are told as `added` first. */
+  /** Reports existing objects as `added` first. */
   watch(handler: InformerHandler<T>): Disposable;
 }
 
@@ -137,7 +141,7 @@ export interface InformerHandler<T> {
 const core = { group: "", version: "v1" } as const;
 const apps = { group: "apps", version: "v1" } as const;
 
-/** The collections cloudcore touches. */
+/** The collections that cloudcore reads and writes. */
 export const resources = {
   namespaces: { ...core, plural: "namespaces", kind: "Namespace", namespaced: false },
   nodes: { ...core, plural: "nodes", kind: "Node", namespaced: false },

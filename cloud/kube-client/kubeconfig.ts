@@ -4,21 +4,21 @@ import { dirname, resolve } from "node:path";
 import type { KubeConfig } from "@kubernetes/client-node";
 import { ConfigError } from "#shared/errors";
 
-/** What a request is sent with besides itself. */
-export interface Credentials {
+/** What authenticates a request: headers, and options of fetch for TLS and proxy. */
+export interface RequestCredentials {
   readonly headers: Record<string, string>;
   readonly extras: { readonly tls?: Record<string, unknown>; readonly proxy?: string };
 }
 
-/** Where a kubeconfig, or the service account of the pod we run in, says that the API is. */
-export type ConfigSource =
+/** A kubeconfig, or the service account of the pod this process runs in. */
+export type KubeConfigSource =
   /** `master` replaces the server of the file's current context. */
   | { readonly from: "kubeconfig"; readonly path: string; readonly master?: string }
   | { readonly from: "in-cluster" };
 
 /** @throws ConfigError when the source cannot be read or names no cluster. */
-export async function loadConfig(source: ConfigSource): Promise<KubeConfig> {
-  // Loaded on demand: the library costs tens of megabytes that the embedded API does not need.
+export async function loadConfig(source: KubeConfigSource): Promise<KubeConfig> {
+  // Loaded on demand: the library takes tens of megabytes of memory, which the embedded API does not need.
   const { KubeConfig } = await import("@kubernetes/client-node");
   const config = new KubeConfig();
   try {
@@ -32,8 +32,8 @@ export async function loadConfig(source: ConfigSource): Promise<KubeConfig> {
   return config;
 }
 
-/** Asks the library for headers and TLS material: files are read, tokens fetched, login commands run. */
-export async function readCredentials(config: KubeConfig): Promise<Credentials> {
+/** Lets the library make headers and TLS material: it reads files, fetches tokens and runs exec plugins. */
+export async function readCredentials(config: KubeConfig): Promise<RequestCredentials> {
   const options: RequestOptions & { headers?: Record<string, unknown> } = {};
   await config.applyToHTTPSOptions(options);
   const headers = Object.fromEntries(
@@ -55,29 +55,39 @@ export async function readCredentials(config: KubeConfig): Promise<Credentials> 
   return { headers, extras: { tls, ...(proxy ? { proxy } : {}) } };
 }
 
-function loadFile(config: KubeConfig, { path, master }: Extract<ConfigSource, { from: "kubeconfig" }>): void {
+function loadFile(
+  config: KubeConfig,
+  { path, master }: Extract<KubeConfigSource, { from: "kubeconfig" }>,
+): void {
   config.loadFromFile(path);
   const current = config.getCurrentCluster()?.name;
   config.clusters = config.clusters.map((cluster) => {
     const server = (cluster.name === current && master) || cluster.server;
-    // The library refuses plain http unless told not to verify what is not there.
+    // The library refuses plain http unless TLS verification is off.
     return { ...cluster, server, skipTLSVerify: cluster.skipTLSVerify || isPlain(server) };
   });
   const tokenFiles = tokenFilesOf(readFileSync(path, "utf8"));
   config.users = config.users.map((user) => {
     const tokenFile = tokenFiles.get(user.name);
     if (tokenFile === undefined) return user;
-    const { token: _olderThanTheFile, ...rest } = user;
+    // As client-go: tokenFile takes precedence over token.
+    const { token: _overridden, ...rest } = user;
     const config = { tokenFile: resolve(dirname(path), tokenFile) };
     return { ...rest, authProvider: { name: "tokenFile", config } };
   });
 }
 
-/** The library knows token files of pods only; those of a kubeconfig's users are handed to it as such. */
+interface KubeconfigUsers {
+  readonly users?: readonly ({
+    readonly name?: string;
+    readonly user?: { tokenFile?: string } | null;
+  } | null)[];
+}
+
+/** Paths by user. The library supports tokenFile for in-cluster configuration only, so it is given these as such. */
 function tokenFilesOf(text: string): ReadonlyMap<string, string> {
-  const parsed = Bun.YAML.parse(text) as {
-    users?: ({ name?: string; user?: { tokenFile?: string } | null } | null)[] | null;
-  } | null;
+  // The library has parsed this file: a field of another type has been refused.
+  const parsed = Bun.YAML.parse(text) as KubeconfigUsers | null;
   const found = new Map<string, string>();
   for (const entry of parsed?.users ?? [])
     if (entry?.name && entry.user?.tokenFile) found.set(entry.name, entry.user.tokenFile);
@@ -88,6 +98,6 @@ function isPlain(server: string): boolean {
   return server.startsWith("http:");
 }
 
-function describe(source: ConfigSource): string {
+function describe(source: KubeConfigSource): string {
   return source.from === "kubeconfig" ? `kubeconfig "${source.path}"` : "the pod's service account";
 }

@@ -1,11 +1,12 @@
 import { compareVersions, objectKey, type KubeObject } from "#shared/kube";
 
-export type Change<T> =
+/** What became of one object of a copy. */
+export type CopyChange<T> =
   | { readonly kind: "added"; readonly object: T }
   | { readonly kind: "updated"; readonly object: T; readonly old: T }
   | { readonly kind: "removed"; readonly object: T };
 
-/** The copy an informer keeps; says what really changed, so that nothing is told twice. */
+/** The copy an informer keeps; returns what really changed, so that no change is reported twice. */
 export class LocalCopy<T extends KubeObject> {
   readonly #objects = new Map<string, T>();
 
@@ -21,16 +22,16 @@ export class LocalCopy<T extends KubeObject> {
     return this.#objects.size;
   }
 
-  /** One event of a watch. What is older than the copy changes nothing. */
-  put(object: T): Change<T>[] {
+  /** Applies one event of a watch; an object older than the copy changes nothing. */
+  put(object: T): CopyChange<T>[] {
     const key = objectKey(object);
     const old = this.#objects.get(key);
     if (old && old.metadata.uid === object.metadata.uid && !isNewer(object, old)) return [];
     return this.#set(key, old, object);
   }
 
-  /** `last` is the object as the server last had it. */
-  remove(last: T): Change<T>[] {
+  /** Removes an object; `last` is its last state on the server. */
+  remove(last: T): CopyChange<T>[] {
     const key = objectKey(last);
     const old = this.#objects.get(key);
     if (!old || (last.metadata.uid !== undefined && old.metadata.uid !== last.metadata.uid)) return [];
@@ -38,8 +39,11 @@ export class LocalCopy<T extends KubeObject> {
     return [{ kind: "removed", object: last }];
   }
 
-  /** A complete list: generates the changes since the copy was right, removals first. Lazily: apply, then tell. */
-  *replace(items: Iterable<T>): Generator<Change<T>> {
+  /**
+   * Replaces the copy by a complete list and yields the differences, removals first. Each is applied when it is yielded,
+   * so that a handler finds the copy as of its change.
+   */
+  *replace(items: Iterable<T>): Generator<CopyChange<T>> {
     const fresh = new Map<string, T>();
     for (const item of items) fresh.set(objectKey(item), item);
     for (const [key, old] of this.#objects) {
@@ -56,7 +60,7 @@ export class LocalCopy<T extends KubeObject> {
     }
   }
 
-  #set(key: string, old: T | undefined, object: T): Change<T>[] {
+  #set(key: string, old: T | undefined, object: T): CopyChange<T>[] {
     this.#objects.set(key, object);
     if (!old) return [{ kind: "added", object }];
     if (old.metadata.uid === object.metadata.uid) return [{ kind: "updated", object, old }];
@@ -69,7 +73,7 @@ export class LocalCopy<T extends KubeObject> {
 
 function isNewer(object: KubeObject, old: KubeObject): boolean {
   const version = object.metadata.resourceVersion;
-  // Versions that are no numbers compare as equal: then any other one is news.
+  // Versions that are not numbers compare as equal: then every other version counts as newer.
   return (
     version !== old.metadata.resourceVersion && compareVersions(version, old.metadata.resourceVersion) >= 0
   );

@@ -14,13 +14,16 @@ export interface ApiRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A full page of large objects arrives within this time over a slow link; kubectl and client-go set no limit. */
 const requestMs = 30_000;
+/** The first one and three retries, about 1.4 s in all: longer outages are left to the caller's back-off. */
 const attempts = 4;
+/** A server that asks for a longer wait (Retry-After) is not waited for: the caller learns of it at once. */
 const longestRetryMs = 5_000;
 
 /**
- * Sends requests with a time limit. Repeated, at most three times, are only requests that the server says it has not
- * begun (429), reads that found it busy or away, and, once, requests refused for credentials that may have been renewed.
+ * Sends requests with a time limit. Retries, at most three times, only requests that the server did not begin (429), reads
+ * while it is busy or unreachable, and, once, requests answered with 401, as credentials may have been rotated.
  */
 export class Transport {
   readonly #sender: Sender;
@@ -31,7 +34,7 @@ export class Transport {
     this.#clock = clock;
   }
 
-  /** @throws KubeError for a refusal, UnavailableError for none. */
+  /** @throws KubeError when the server refuses, UnavailableError when it does not answer. */
   async json(request: ApiRequest): Promise<unknown> {
     for (let attempt = 1; ; attempt += 1) {
       const outcome = await this.#once(request);
@@ -42,12 +45,12 @@ export class Transport {
     }
   }
 
-  /** A watch: the head within the time limit, the body for as long as `signal` allows. */
+  /** Opens a watch: the response head within the time limit, its body for as long as `signal` allows. */
   async open(path: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
-    const response = await this.#exchange({ method: "GET", path, signal }, async (answer) => answer);
+    const response = await this.#exchange({ method: "GET", path, signal }, async (head) => head);
     if (!response.ok) throw toError(response, await response.text());
     if (!response.body)
-      throw new ProtocolError("watch-body", "The API server answered a watch without a body");
+      throw new ProtocolError("watch-body", "The API server answered a watch request without a body");
     return response.body;
   }
 
@@ -55,7 +58,7 @@ export class Transport {
     try {
       return await this.#exchange(request, async (response) => {
         const text = await response.text();
-        note("what was answered to", `${request.method} ${request.path}`);
+        note("the response to", `${request.method} ${request.path}`);
         if (response.ok) return { ok: true, body: parseBody(text) };
         return { ok: false, error: toError(response, text), retryAfter: response.headers.get("retry-after") };
       });
@@ -69,7 +72,7 @@ export class Transport {
     const { signal } = request;
     try {
       return await withDeadline(this.#clock, { ms: requestMs, what, signal }, async (deadline) => {
-        // A watch outlives the deadline: its body hangs on the caller's signal alone.
+        // The body of a watch outlives the deadline: only the caller's signal ends it.
         const lifetime = request.method === "GET" && signal && isWatch(request.path) ? signal : deadline;
         return read(await this.#sender.send(this.#sender.server + request.path, init(request, lifetime)));
       });
@@ -90,14 +93,14 @@ export class Transport {
       }
       return isWorthRepeating(error.httpStatus, isRead) ? askedWaitMs(retryAfter, nominalMs) : undefined;
     }
-    const away = error instanceof UnavailableError && error.code !== "timeout";
-    return isRead && away ? nominalMs : undefined;
+    const isUnreachable = error instanceof UnavailableError && error.code !== "timeout";
+    return isRead && isUnreachable ? nominalMs : undefined;
   }
 }
 
 const busy: readonly number[] = [500, 502, 503, 504];
 
-/** 429: the server says it has not begun; a busy answer may come from the middle of a write. */
+/** After 429 the server has done nothing; after a 5xx it may have done part of a write. */
 function isWorthRepeating(httpStatus: number, isRead: boolean): boolean {
   return httpStatus === 429 || (isRead && busy.includes(httpStatus));
 }
@@ -130,7 +133,7 @@ function parseBody(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {
-    throw new ProtocolError("kube-body", "The API server answered something that is not JSON", {
+    throw new ProtocolError("kube-body", "The API server answered with a body that is not JSON", {
       cause: error,
     });
   }

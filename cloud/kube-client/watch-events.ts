@@ -5,12 +5,13 @@ export type WatchEvent =
   | { readonly type: "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK"; readonly object: KubeObject }
   | { readonly type: "ERROR"; readonly object: Status };
 
+/** In characters. API servers limit request bodies to 3 MiB, so no event is nearly as long. */
 const longestLine = 32 * 1024 * 1024;
 
 /**
- * The events of a watch body, one JSON text a line. Ends with the body; a last line that was cut is dropped, since the
- * version before it is what the next watch starts from.
- * @throws ProtocolError for a line that cannot be read: the caller must list again, never skip it.
+ * The events of a watch body, one JSON text a line (Kubernetes API concepts, "Efficient detection of changes"). Ends with
+ * the body; an incomplete last line is dropped, as the next watch starts from the version before it.
+ * @throws ProtocolError for a line that cannot be read: the caller has to list again, never skip it.
  */
 export async function* watchEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<WatchEvent[]> {
   const decoder = new TextDecoder();
@@ -25,7 +26,7 @@ export async function* watchEvents(body: ReadableStream<Uint8Array>): AsyncGener
       yield lines.filter((line) => line.trim() !== "").map(parseEvent);
     }
     if (rest.length > longestLine)
-      throw new ProtocolError("watch-line", "The API server sent an endless watch line");
+      throw new ProtocolError("watch-line", "The API server sent a watch line of more than 32 MiB");
   }
 }
 

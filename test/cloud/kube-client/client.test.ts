@@ -31,7 +31,7 @@ async function until(what: string, ready: () => boolean): Promise<void> {
   throw new Error(`never happened: ${what}`);
 }
 
-test("client reads, writes and refuses through a kubeconfig with a private CA", async () => {
+test("client reads and writes, and reports conflicts, through a kubeconfig with a private CA", async () => {
   using dir = tempDir();
   await using server = await startTestServer(dir.path);
   await using kube = await connect(dir.path, server.api);
@@ -52,7 +52,7 @@ test("client reads, writes and refuses through a kubeconfig with a private CA", 
   expect(left.items.map((item) => item.metadata.name)).not.toContain("a");
 });
 
-test("client is refused with a wrong token", async () => {
+test("client rejects with 401 when its token is wrong", async () => {
   using dir = tempDir();
   await using server = await startTestServer(dir.path);
   const path = join(dir.path, "kubeconfig");
@@ -63,9 +63,9 @@ test("client is refused with a wrong token", async () => {
   expect(refused instanceof KubeError && refused.httpStatus).toBe(401);
 });
 
-test("informer tells each change once and in order through a restart of the API server", async () => {
+test("informer reports each change once and in order when the API server restarts", async () => {
   using dir = tempDir();
-  const told: string[] = [];
+  const events: string[] = [];
   let server = await startTestServer(dir.path);
   const { port } = server.api;
   // The CA of the test server is new at each start: the informer skips verification by way of the kubeconfig.
@@ -75,9 +75,9 @@ test("informer tells each change once and in order through a restart of the API 
   await using kube = await createKubeClient({ from: "kubeconfig", path }, deps);
   await using informer = kube.informer<ConfigMap>(resources.configMaps, { labelSelector: "app=x" });
   informer.watch({
-    added: (object) => told.push(`+${object.metadata.name} ${object.data?.["k"]}`),
-    updated: (object) => told.push(`~${object.metadata.name} ${object.data?.["k"]}`),
-    removed: (object) => told.push(`-${object.metadata.name}`),
+    added: (object) => events.push(`+${object.metadata.name} ${object.data?.["k"]}`),
+    updated: (object) => events.push(`~${object.metadata.name} ${object.data?.["k"]}`),
+    removed: (object) => events.push(`-${object.metadata.name}`),
   });
   await informer.synced;
   const labelled = (name: string, k: string): ConfigMap => {
@@ -86,14 +86,14 @@ test("informer tells each change once and in order through a restart of the API 
   };
   await kube.create(resources.configMaps, labelled("a", "1"));
   await kube.create(resources.configMaps, labelled("b", "1"));
-  await until("a and b are told", () => told.length === 2);
+  await until("a and b are reported", () => events.length === 2);
   await server[Symbol.asyncDispose]();
   server = await startTestServer(dir.path, { port });
   try {
     await kube.replace(resources.configMaps, labelled("a", "2"));
     await kube.remove(resources.configMaps, { name: "b", namespace: "default" });
-    await until("the changes after the restart are told", () => told.length === 4);
-    expect(told).toEqual(["+a 1", "+b 1", "~a 2", "-b"]);
+    await until("the changes after the restart are reported", () => events.length === 4);
+    expect(events).toEqual(["+a 1", "+b 1", "~a 2", "-b"]);
     expect(informer.list().map((object) => object.metadata.name)).toEqual(["a"]);
   } finally {
     await informer[Symbol.asyncDispose]();

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { resources } from "#cloud/kube-client";
 import type { Node, Pod } from "#shared/kube";
+import { eventually } from "#internal/scripts/service.ts";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
 
 const pod = (name: string, nodeName?: string): Pod => ({
@@ -41,21 +42,20 @@ test("fake client merges conditions by type when a status is patched", async () 
   ]);
 });
 
-test("fake informer tells added, updated and removed in order when objects enter and leave its selection", async () => {
+test("fake informer reports added, updated and removed in order when objects enter and leave its selection", async () => {
   await using kube = new FakeKubeClient();
   kube.put(resources.pods, pod("a", "n1"));
   const informer = kube.informer<Pod>(resources.pods, { fieldSelector: "spec.nodeName=n1" });
-  const told: string[] = [];
+  const events: string[] = [];
   informer.watch({
-    added: ({ metadata }) => void told.push(`+${metadata.name}`),
-    updated: ({ metadata }) => void told.push(`~${metadata.name}`),
-    removed: ({ metadata }) => void told.push(`-${metadata.name}`),
+    added: ({ metadata }) => void events.push(`+${metadata.name}`),
+    updated: ({ metadata }) => void events.push(`~${metadata.name}`),
+    removed: ({ metadata }) => void events.push(`-${metadata.name}`),
   });
   kube.put(resources.pods, pod("b", "n2"));
   kube.put(resources.pods, { ...pod("a", "n1"), status: { phase: "Running" } });
   await kube.remove(resources.pods, { namespace: "default", name: "a" }, { graceSeconds: 0 });
-  await Bun.sleep(0);
-  expect(told).toEqual(["+a", "~a", "-a"]);
+  await eventually(2_000, async () => expect(events).toEqual(["+a", "~a", "-a"]));
 });
 
 test("fake client keeps a bound pod until its node lets it go when it is removed gracefully", async () => {

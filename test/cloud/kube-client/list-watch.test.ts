@@ -25,9 +25,9 @@ function object(name: string, version: string, uid = `uid-${name}`): ConfigMap {
 }
 
 interface Following extends AsyncDisposable {
-  readonly told: string[];
+  readonly events: string[];
   readonly log: readonly string[];
-  /** Resolves when `count` events were told. */
+  /** Resolves when `count` events were reported. */
   reached(count: number): Promise<void>;
 }
 
@@ -35,22 +35,22 @@ async function follow(api: PlayedApi, clock: Clock = systemClock): Promise<Follo
   const log = silentLog();
   const kube = await createKubeClient({ from: "master", url: api.url }, { clock, log });
   const informer = kube.informer<ConfigMap>(resources.configMaps);
-  const told: string[] = [];
+  const events: string[] = [];
   let waiting: { count: number; wake: () => void } | undefined;
-  const tell = (sign: string, { metadata }: ConfigMap): void => {
-    told.push(`${sign}${metadata.name} ${metadata.resourceVersion}`);
-    if (waiting && told.length >= waiting.count) waiting.wake();
+  const report = (sign: string, { metadata }: ConfigMap): void => {
+    events.push(`${sign}${metadata.name} ${metadata.resourceVersion}`);
+    if (waiting && events.length >= waiting.count) waiting.wake();
   };
   informer.watch({
-    added: (made) => tell("+", made),
-    updated: (changed) => tell("~", changed),
-    removed: (gone) => tell("-", gone),
+    added: (made) => report("+", made),
+    updated: (changed) => report("~", changed),
+    removed: (gone) => report("-", gone),
   });
   return {
-    told,
+    events,
     log: log.lines,
     reached: async (count) => {
-      if (told.length >= count) return;
+      if (events.length >= count) return;
       const { promise, resolve } = Promise.withResolvers<void>();
       waiting = { count, wake: resolve };
       await promise;
@@ -62,9 +62,10 @@ async function follow(api: PlayedApi, clock: Clock = systemClock): Promise<Follo
   };
 }
 
+/** The last event of a script, to wait for. */
 const marker = (watch: PlayedWatch): void => watch.send("ADDED", object("end", "90"));
 
-test("informer goes on from the last version when a connection is reset in the middle of a line", async () => {
+test("informer resumes at the last version when a connection is reset in the middle of a line", async () => {
   await using api = await playApi();
   api.state = { version: "10", items: [object("a", "5")] };
   api.watches.push(
@@ -80,7 +81,7 @@ test("informer goes on from the last version when a connection is reset in the m
   );
   await using following = await follow(api);
   await following.reached(4);
-  expect([following.told, api.asked]).toEqual([
+  expect([following.events, api.asked]).toEqual([
     ["+a 5", "~a 11", "+b 12", "+end 90"],
     ["list", "watch 10", "watch 11"],
   ]);
@@ -101,24 +102,24 @@ test.each([
     "sends an event of an unknown type",
     (watch: PlayedWatch) => watch.send("NEWS" as "ADDED", object("b", "12")),
   ],
-])("informer tells the differences of a new list when the server %s", async (_what, script) => {
+])("informer reports the differences of a new list when the server %s", async (_what, script) => {
   await using api = await playApi();
   api.state = { version: "10", items: [object("a", "5"), object("b", "6"), object("c", "7")] };
   api.watches.push((watch) => {
-    // What the server forgot: a changed, b went, c was made anew, d came.
+    // What the watch missed: a changed, b was deleted, c was deleted and created again, d was created.
     const items = [object("a", "21"), object("c", "22", "uid-second"), object("d", "23")];
     api.state = { version: "30", items };
     script(watch);
   }, marker);
   await using following = await follow(api);
   await following.reached(9);
-  expect([following.told, api.asked]).toEqual([
+  expect([following.events, api.asked]).toEqual([
     ["+a 5", "+b 6", "+c 7", "-b 6", "~a 21", "-c 7", "+c 22", "+d 23", "+end 90"],
     ["list", "watch 10", "list", "watch 30"],
   ]);
 });
 
-test("informer tells nothing twice when a watch repeats what is known", async () => {
+test("informer reports nothing twice when a watch repeats known events", async () => {
   await using api = await playApi();
   api.state = { version: "10", items: [object("a", "5")] };
   api.watches.push((watch) => {
@@ -131,7 +132,7 @@ test("informer tells nothing twice when a watch repeats what is known", async ()
   });
   await using following = await follow(api);
   await following.reached(4);
-  expect(following.told).toEqual(["+a 5", "~a 11", "-a 12", "+end 90"]);
+  expect(following.events).toEqual(["+a 5", "~a 11", "-a 12", "+end 90"]);
 });
 
 test("informer starts the next watch at the bookmark when the server ends one", async () => {
@@ -146,7 +147,7 @@ test("informer starts the next watch at the bookmark when the server ends one", 
   expect(api.asked).toEqual(["list", "watch 10", "watch 77"]);
 });
 
-test("informer leaves a watch alone when it is silent for four minutes", async () => {
+test("informer keeps a watch that is silent for four minutes", async () => {
   await using api = await playApi();
   api.state = { version: "10", items: [] };
   const silence = Promise.withResolvers<void>();
@@ -160,25 +161,25 @@ test("informer leaves a watch alone when it is silent for four minutes", async (
   await using following = await follow(api, fastClock);
   await silence.promise;
   await following.reached(2);
-  expect([following.told, api.asked, following.log]).toEqual([
+  expect([following.events, api.asked, following.log]).toEqual([
     ["+a 11", "+end 90"],
     ["list", "watch 10"],
     [],
   ]);
 });
 
-test("informer dials again when a server does not end a watch in its time", async () => {
+test("informer reconnects when a server does not end a watch in time", async () => {
   await using api = await playApi();
   api.state = { version: "10", items: [] };
   api.watches.push((watch) => watch.send("ADDED", object("a", "11")), marker);
   await using following = await follow(api, clockOf(1000));
   await following.reached(2);
-  expect([following.told, api.asked]).toEqual([
+  expect([following.events, api.asked]).toEqual([
     ["+a 11", "+end 90"],
     ["list", "watch 10", "watch 11"],
   ]);
   expect(following.log.map((line) => (JSON.parse(line) as { reason: string }).reason)).toEqual([
-    "the server did not end it in its time",
+    "the server did not end the watch in time",
   ]);
 });
 
@@ -189,13 +190,13 @@ function isProbed(port: number): boolean {
     .split("\n")
     .map((line) => line.trim().split(/\s+/));
   const timers = sockets
-    .filter(([, , to = ""]) => to.endsWith(remote))
+    .filter(([, , peer = ""]) => peer.endsWith(remote))
     .map(([, , , , , timer = ""]) => timer);
   return timers.some((timer) => timer.startsWith("02:") && Number.parseInt(timer.slice(3), 16) <= 6000);
 }
 
 test.skipIf(process.platform !== "linux")(
-  "a watch's connection is probed by TCP keepalive each minute",
+  "watch connections are probed by TCP keepalive each minute",
   async () => {
     await using api = await playApi();
     api.state = { version: "10", items: [object("a", "5")] };
@@ -224,7 +225,7 @@ test("informer ends at once when it is disposed during a silent watch", async ()
   expect(performance.now() - startedMs).toBeLessThan(1_000);
 });
 
-test("client repeats a write that the server had no time for, not one that broke inside", async () => {
+test("client retries a write answered with 429, not one answered with 503", async () => {
   await using api = await playApi();
   await using kube = await createKubeClient(
     { from: "master", url: api.url },
@@ -239,7 +240,7 @@ test("client repeats a write that the server had no time for, not one that broke
   expect(api.asked).toEqual(["POST", "POST", "POST"]);
 });
 
-test("client lists in one piece when the pages went out of date", async () => {
+test("client lists without pages when the continue token has expired", async () => {
   await using api = await playApi();
   await using kube = await createKubeClient(
     { from: "master", url: api.url },
@@ -250,7 +251,7 @@ test("client lists in one piece when the pages went out of date", async () => {
   expect([items, api.asked]).toEqual([[object("a", "5")], ["list", "list", "list"]]);
 });
 
-test("client gives a read up after four attempts", async () => {
+test("client stops retrying a read after four attempts", async () => {
   await using api = await playApi();
   await using kube = await createKubeClient(
     { from: "master", url: api.url },
