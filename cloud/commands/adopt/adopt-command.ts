@@ -1,5 +1,5 @@
 import { resources, type KubeClient } from "#cloud/kube-client";
-import { withKube } from "#cloud/commands/operator";
+import { withKube } from "#cloud/commands/framework";
 import type { Asked, Host, Operation } from "#shared/cli";
 import type { CloudConfig } from "#shared/config";
 import { ConfigError, quote } from "#shared/errors";

@@ -11,7 +11,7 @@ import {
   requireOperand,
   untilWords,
   withKube,
-} from "#cloud/commands/operator";
+} from "#cloud/commands/framework";
 import type { Asked, Host, Operation } from "#shared/cli";
 import { rfc3339 } from "#shared/clock";
 import type { CloudConfig } from "#shared/config";

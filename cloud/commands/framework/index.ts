@@ -8,5 +8,5 @@ export {
   readWhole,
   refuseMore,
   requireOperand,
-} from "./reading.ts";
-export { formatTable, untilWords } from "./printing.ts";
+} from "./arguments.ts";
+export { formatTable, untilWords } from "./tables.ts";
