@@ -1,5 +1,6 @@
 export { modelPropertyProblems, readMapping } from "./mapping.ts";
-export type { DeviceMapping, MappingProblem, PropertyMapping } from "./mapping.ts";
+export type { MappingProblem } from "./config-reader.ts";
+export type { DeviceMapping, PropertyMapping } from "./mapping.ts";
 export { commandChanges, commandsOf, type Command } from "./commands.ts";
 export { readReport, type Misfit, type Report } from "./reading.ts";
 export { soundDevice } from "./sound.ts";

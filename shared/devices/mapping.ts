@@ -1,7 +1,7 @@
 import type { Device, DeviceModel, DeviceProperty, ModelProperty } from "#shared/kube";
-import { nearest } from "#shared/errors";
-import { isTopicFilter } from "#shared/mqtt";
-import { isPath, parseExpression, type Expression } from "./expression.ts";
+import { ConfigReader, type ConfigLayer, type MappingProblem } from "./config-reader.ts";
+import { filterProblem, pathProblem, payloadProblem, topicProblem } from "./config-rules.ts";
+import type { Expression } from "./expression.ts";
 import { twinTypeOf } from "./twin-type.ts";
 
 /**
@@ -47,17 +47,6 @@ export interface StateMapping {
   readonly offline: string;
 }
 
-/** One field that cannot be used. */
-export interface MappingProblem {
-  /** The object the field is in. */
-  readonly of: "Device" | "DeviceModel";
-  /** e.g. `spec.properties[0].visitors.configData.topic` */
-  readonly field: string;
-  readonly value: unknown;
-  /** What is wrong and what is expected. */
-  readonly problem: string;
-}
-
 export interface MappingOutcome {
   /** undefined for devices that are no plain MQTT devices */
   readonly mapping: DeviceMapping | undefined;
@@ -68,8 +57,12 @@ export interface MappingOutcome {
 export function readMapping(device: Device, model: DeviceModel | undefined): MappingOutcome {
   const protocol = device.spec?.protocol;
   if (!isMqtt(protocol?.protocolName)) return { mapping: undefined, problems: [] };
-  const reader = new Reader(device.metadata);
-  const common: Layer = { of: "Device", at: "spec.protocol.configData", config: protocol?.configData ?? {} };
+  const reader = new ConfigReader(device.metadata);
+  const common: ConfigLayer = {
+    of: "Device",
+    at: "spec.protocol.configData",
+    config: protocol?.configData ?? {},
+  };
   const described = propertiesOf(device, model);
   const properties = described
     .map((property) => readProperty(reader, property, common))
@@ -87,7 +80,7 @@ export function readMapping(device: Device, model: DeviceModel | undefined): Map
 
 /** What of a model's own descriptions for MQTT devices cannot be used. */
 export function modelPropertyProblems(model: DeviceModel): readonly MappingProblem[] {
-  const reader = new Reader({ name: "name", namespace: "namespace" });
+  const reader = new ConfigReader({ name: "name", namespace: "namespace" });
   for (const [index, described] of (model.spec?.properties ?? []).entries()) {
     if (!isMqtt(described.visitors?.protocolName ?? model.spec?.protocol)) continue;
     const { name } = described;
@@ -102,20 +95,11 @@ function isMqtt(protocol: string | undefined): boolean {
   return protocol?.toLowerCase() === "mqtt";
 }
 
-/** One of the places where a field may stand. */
-interface Layer {
-  /** Whether it is for another program: then it may have any key. */
-  readonly foreign?: boolean;
-  readonly of: MappingProblem["of"];
-  readonly at: string;
-  readonly config: Readonly<Record<string, unknown>>;
-}
-
 interface Described {
   readonly name: string;
   readonly described: ModelProperty | undefined;
   /** The device's own comes first. */
-  readonly layers: readonly Layer[];
+  readonly layers: readonly ConfigLayer[];
 }
 
 /** The properties of the device and those only its model has. */
@@ -140,25 +124,30 @@ function propertiesOf(device: Device, model: DeviceModel | undefined): Described
   return [...own, ...rest];
 }
 
-function deviceLayer({ visitors }: DeviceProperty, index: number): Layer {
+function deviceLayer({ visitors }: DeviceProperty, index: number): ConfigLayer {
   return layerOf("Device", index, visitors);
 }
 
-function modelLayer({ visitors }: ModelProperty, index: number, model: DeviceModel | undefined): Layer {
+function modelLayer({ visitors }: ModelProperty, index: number, model: DeviceModel | undefined): ConfigLayer {
   return layerOf("DeviceModel", index, { protocolName: model?.spec?.protocol, ...visitors });
 }
 
 function layerOf(
-  of: Layer["of"],
+  of: ConfigLayer["of"],
   index: number,
-  visitors: { readonly protocolName?: string | undefined; readonly configData?: Layer["config"] } | undefined,
-): Layer {
+  visitors:
+    { readonly protocolName?: string | undefined; readonly configData?: ConfigLayer["config"] } | undefined,
+): ConfigLayer {
   const { protocolName, configData = {} } = visitors ?? {};
   const foreign = protocolName !== undefined && !isMqtt(protocolName);
   return { of, foreign, at: `spec.properties[${index}].visitors.configData`, config: configData };
 }
 
-function readProperty(reader: Reader, property: Described, common: Layer | undefined): PropertyMapping {
+function readProperty(
+  reader: ConfigReader,
+  property: Described,
+  common: ConfigLayer | undefined,
+): PropertyMapping {
   const { name, described, layers } = property;
   const before = reader.problems.length;
   const path = reader.text(layers, "path", pathProblem);
@@ -190,7 +179,7 @@ const propertyKeys = [
 ];
 const protocolKeys = ["topic", "stateTopic", "onlinePayload", "offlinePayload"];
 
-function readSet(reader: Reader, layers: readonly Layer[]): SetMapping | undefined {
+function readSet(reader: ConfigReader, layers: readonly ConfigLayer[]): SetMapping | undefined {
   const before = reader.problems.length;
   const topic = reader.text(layers, "setTopic", topicProblem);
   const payload = reader.text(layers, "setPayload", payloadProblem);
@@ -201,117 +190,11 @@ function readSet(reader: Reader, layers: readonly Layer[]): SetMapping | undefin
   return { topic, payload: payload ?? "{{value}}", retain: retain ?? true, on, off };
 }
 
-function readState(reader: Reader, layers: readonly Layer[]): StateMapping | undefined {
+function readState(reader: ConfigReader, layers: readonly ConfigLayer[]): StateMapping | undefined {
   const before = reader.problems.length;
   const topic = reader.text(layers, "stateTopic", filterProblem);
   const online = reader.text(layers, "onlinePayload") ?? "online";
   const offline = reader.text(layers, "offlinePayload") ?? "offline";
   if (topic === undefined || reader.problems.length > before) return undefined;
   return { topic, online, offline };
-}
-
-/** Says what is wrong with a text, if anything. */
-type Judge = (text: string) => string | undefined;
-
-/** Reads fields from the first layer that has them and collects what is wrong. */
-class Reader {
-  readonly problems: MappingProblem[] = [];
-  readonly #name: string;
-  readonly #namespace: string;
-
-  constructor(names: { readonly name?: string; readonly namespace?: string }) {
-    this.#name = names.name ?? "";
-    this.#namespace = names.namespace ?? "";
-  }
-
-  /** Texts that name topics have the device's names filled in. */
-  text(layers: readonly Layer[], name: string, judge: Judge = () => undefined): string | undefined {
-    const found = find(layers, name);
-    if (!found || found.value === "") return undefined;
-    if (typeof found.value !== "string") return this.#complain(found, "must be a text");
-    const text = name.toLowerCase().endsWith("topic") ? this.#fill(found.value) : found.value;
-    const problem = judge(text);
-    return problem === undefined ? text : this.#complain(found, problem);
-  }
-
-  expression(layers: readonly Layer[]): Expression | undefined {
-    const found = find(layers, "expression");
-    const text = this.text(layers, "expression");
-    if (!found || text === undefined) return undefined;
-    try {
-      return parseExpression(text);
-    } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error;
-      return this.#complain(found, `must be an expression: ${error.message.replace("expression: ", "")}`);
-    }
-  }
-
-  /** A key like one of ours is one of ours misspelled; others are for mappers, which have keys of their own. */
-  misspelled({ of, at, config, foreign }: Layer, known: readonly string[]): void {
-    if (foreign === true) return;
-    for (const key of Object.keys(config)) {
-      const meant = known.includes(key) ? undefined : nearest(key, known);
-      if (meant === undefined) continue;
-      const found = { of, field: `${at}.${key}`, value: config[key] ?? null };
-      this.#complain(found, `unknown key, did you mean ${JSON.stringify(meant)}?`);
-    }
-  }
-
-  flag(layers: readonly Layer[], name: string): boolean | undefined {
-    const found = find(layers, name);
-    if (!found || found.value === "") return undefined;
-    if (found.value === true || found.value === "true") return true;
-    if (found.value === false || found.value === "false") return false;
-    return this.#complain(found, "must be true or false");
-  }
-
-  #fill(topic: string): string {
-    return topic.replaceAll("{name}", this.#name).replaceAll("{namespace}", this.#namespace);
-  }
-
-  #complain({ of, field, value }: Omit<MappingProblem, "problem">, problem: string): undefined {
-    if (!this.problems.some((known) => known.of === of && known.field === field))
-      this.problems.push({ of, field, value, problem });
-  }
-}
-
-function find(layers: readonly Layer[], name: string): Omit<MappingProblem, "problem"> | undefined {
-  const layer = layers.find(({ config }) => Object.hasOwn(config, name));
-  const value = layer?.config[name] ?? undefined;
-  return layer && value !== undefined ? { of: layer.of, field: `${layer.at}.${name}`, value } : undefined;
-}
-
-/** What is still in braces after the names of the device were filled in. */
-function placeholderProblem(topic: string): string | undefined {
-  const [all, word = ""] = /\{(\w*)\}/.exec(topic) ?? [];
-  if (all === undefined) return undefined;
-  const hint = nearest(word, ["name", "namespace"]);
-  return `has the unknown placeholder ${all}, ${hint === undefined ? "expected {name} or {namespace}" : `did you mean {${hint}}?`}`;
-}
-
-function payloadProblem(text: string): string | undefined {
-  for (const [all, word = ""] of text.matchAll(/\{\{\s*([A-Za-z_][^{}"]*?)\s*\}\}/g)) {
-    if (word === "value" || word === "name") continue;
-    const hint = nearest(word, ["value", "name"]);
-    return `has the unknown placeholder ${all}, ${hint === undefined ? "expected {{value}} or {{name}}" : `did you mean {{${hint}}}?`}`;
-  }
-  return undefined;
-}
-
-function filterProblem(text: string): string | undefined {
-  if (text.startsWith("$")) return "must not start with $: such topics are not for devices";
-  return isTopicFilter(text)
-    ? placeholderProblem(text)
-    : "must be an MQTT topic filter: + stands for one whole level, # for all that follow";
-}
-
-function topicProblem(text: string): string | undefined {
-  if (text.startsWith("$")) return "must not start with $: such topics are not for devices";
-  return isTopicFilter(text) && !/[+#]/.test(text)
-    ? placeholderProblem(text)
-    : "must be an MQTT topic without wildcards";
-}
-
-function pathProblem(text: string): string | undefined {
-  return isPath(text) ? undefined : "must be a path such as $.sensors[0].temp or $['odd name']";
 }
