@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Clock } from "#shared/clock";
-import { soundDevice } from "#shared/devices";
+import { sanitizeDevice } from "#shared/devices";
 import { describeError } from "#shared/errors";
 import {
   validateDevice,
@@ -42,7 +42,7 @@ export function readDiscovered(content: unknown, node: string): Found | undefine
   const { device, model } = (content ?? {}) as { device?: Device; model?: DeviceModel };
   const name = nameOf(device);
   if (!device || !model || name === undefined) return undefined;
-  const [spec, described] = [soundDevice(device).spec, soundDevice(model).spec];
+  const [spec, described] = [sanitizeDevice(device).spec, sanitizeDevice(model).spec];
   if (!spec || !described) return undefined;
   return {
     name,

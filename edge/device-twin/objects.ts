@@ -3,7 +3,7 @@ import type { Clock } from "#shared/clock";
 import {
   commandChanges,
   readMapping,
-  soundDevice,
+  sanitizeDevice,
   twinTypeOf,
   type DeviceMapping,
   type MappingProblem,
@@ -111,7 +111,7 @@ export class Objects {
       const device = this.#options.registry.ofObject(namespace, name);
       return device ? this.#remove([device]) : this.#options.batch.settled();
     }
-    const given = soundDevice(object as DeviceObject);
+    const given = sanitizeDevice(object as DeviceObject);
     const gone = this.#replaced(key, given);
     this.#setObject(key, thin(given));
     return Promise.all([gone, this.#deviceChanged(namespace, name, given)]).then(() => undefined);
@@ -142,7 +142,7 @@ export class Objects {
     const devices: { namespace: string; name: string; object: DeviceObject }[] = [];
     for (const { type, namespace, name, object } of objects) {
       if (type === "devicemodel") this.#putModel(`${namespace}/${name}`, object as DeviceModel);
-      else devices.push({ namespace, name, object: soundDevice(object as DeviceObject) });
+      else devices.push({ namespace, name, object: sanitizeDevice(object as DeviceObject) });
     }
     for (const { namespace, name, object } of devices) {
       this.#setObject(`${namespace}/${name}`, thin(object));
@@ -202,7 +202,7 @@ export class Objects {
   }
 
   #putModel(key: string, given: DeviceModel | undefined): void {
-    const model = given && soundDevice(given);
+    const model = given && sanitizeDevice(given);
     this.#options.events.modelChanged(key);
     if (!model) {
       this.#models.delete(key);

@@ -1,4 +1,4 @@
-import { Tokens } from "./tokens.ts";
+import { TokenStream } from "./token-stream.ts";
 
 /**
  * A small arithmetic language for turning what a device sends into a property and back: numbers, texts in single or
@@ -10,7 +10,7 @@ export type Expression = (value: unknown) => unknown;
 /** @throws SyntaxError naming the place */
 export function parseExpression(text: string): Expression {
   if (text.length > 500) throw new SyntaxError("expression: longer than 500 characters");
-  const reader = new Reader(new Tokens(text, pattern, (rest) => unexpected(rest.slice(0, 10))));
+  const reader = new Reader(new TokenStream(text, pattern, (rest) => unexpected(rest.slice(0, 10))));
   const expression = reader.ternary();
   reader.end();
   return expression;
@@ -58,10 +58,10 @@ const functions: Readonly<Record<string, (...args: readonly unknown[]) => unknow
 };
 
 class Reader {
-  readonly #tokens: Tokens;
+  readonly #tokens: TokenStream;
   #depth = 0;
 
-  constructor(tokens: Tokens) {
+  constructor(tokens: TokenStream) {
     this.#tokens = tokens;
   }
 

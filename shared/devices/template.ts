@@ -1,5 +1,5 @@
 import { isPath, parseExpression } from "./expression.ts";
-import { Tokens, type Token } from "./tokens.ts";
+import { TokenStream, type Token } from "./token-stream.ts";
 
 /** What a template of Home Assistant takes from a payload, in the words of `visitors.configData`. */
 export type Translation =
@@ -15,7 +15,7 @@ export function translateTemplate(template: string): Translation {
   const inner = /^\s*\{\{-?((?:(?!\{\{|\}\}|\{%)[^])*?)-?\}\}\s*$/.exec(template)?.[1];
   if (inner === undefined) return { ok: false, problem: "must be one {{ … }} and nothing around it" };
   try {
-    const reader = new Reader(new Tokens(inner, pattern, (rest) => untranslatable(rest.slice(0, 20))));
+    const reader = new Reader(new TokenStream(inner, pattern, (rest) => untranslatable(rest.slice(0, 20))));
     const expression = reader.conditional();
     reader.end();
     parseExpression(expression);
@@ -60,10 +60,10 @@ class Reader {
   /** The part of the payload the template reads; undefined: the payload itself. */
   path: string | undefined;
   #reads = false;
-  readonly #tokens: Tokens;
+  readonly #tokens: TokenStream;
   #depth = 0;
 
-  constructor(tokens: Tokens) {
+  constructor(tokens: TokenStream) {
     this.#tokens = tokens;
   }
 

@@ -3,7 +3,7 @@ import {
   modelPropertyProblems,
   readMapping,
   readReport,
-  soundDevice,
+  sanitizeDevice,
   translateTemplate,
 } from "#shared/devices";
 import type { Device, DeviceModel } from "#shared/kube";
@@ -178,8 +178,11 @@ fuzz("device reports", () =>
       fc.nat(20_000).map((depth) => "[".repeat(depth)),
     ),
     (given, properties, topic, payload) => {
-      const model = soundDevice({ metadata: { name: "m" }, spec: { properties } } as unknown as DeviceModel);
-      const sound = soundDevice(given as unknown as Device);
+      const model = sanitizeDevice({
+        metadata: { name: "m" },
+        spec: { properties },
+      } as unknown as DeviceModel);
+      const sound = sanitizeDevice(given as unknown as Device);
       modelPropertyProblems(model);
       const { mapping } = within(1000, () => readMapping(sound, model));
       if (!mapping) return;

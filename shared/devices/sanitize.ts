@@ -4,7 +4,7 @@ import type { Device, DeviceModel } from "#shared/kube";
  * The object with lists where lists belong: a cluster's API may hold what its CRD never checked, and nobody is to stumble
  * over it. What is no property is left out.
  */
-export function soundDevice<T extends Device | DeviceModel>(object: T): T {
+export function sanitizeDevice<T extends Device | DeviceModel>(object: T): T {
   const spec: unknown = object.spec;
   if (!isFields(spec)) return { ...object, spec: undefined };
   const { properties, protocol, deviceModelRef, ...rest } = spec;

@@ -7,7 +7,7 @@ export interface Token {
 const end: Token = { kind: "end", text: "end of text" };
 
 /** The words of a small language, one after the other. */
-export class Tokens {
+export class TokenStream {
   readonly #all: readonly Token[];
   #at = 0;
 
