@@ -36,7 +36,7 @@ export function admitDevices(object: KubeObject, lookup: Lookup): readonly Devic
     ? lookup(group, "devicemodels", { namespace, name })
     : undefined;
   const problems = readMapping(device, model).problems.map((problem) =>
-    problem.of === "Device" ? toCause(problem) : ofModel(problem, name),
+    problem.kind === "Device" ? toCause(problem) : ofModel(problem, name),
   );
   return [...validateDevice(device, model), ...problems];
 }

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { rfc3339, type Clock } from "#shared/clock";
-import type { MappingProblem, Misfit } from "#shared/devices";
+import type { MappingProblem, RejectedValue } from "#shared/devices";
 import { objectKey, type DeviceCause, type Event, type KubeObject, type ObjectReference } from "#shared/kube";
 import type { Loss, Losses } from "#edge/store";
 
@@ -84,7 +84,7 @@ export class Events implements Disposable {
   }
 
   /** Values of a device that were not taken: each property is told once until the Device or its model changes. */
-  misfits({ uid, ...named }: Named, misfits: readonly Misfit[]): void {
+  misfits({ uid, ...named }: Named, misfits: readonly RejectedValue[]): void {
     const metadata = { ...named, ...(uid === undefined ? {} : { uid }) };
     const key = misfitKey(metadata);
     const told = this.#misfits.get(key) ?? new Set<string>();
@@ -101,7 +101,7 @@ export class Events implements Disposable {
   /** Fields of a Device that cannot be used, told once as long as they stay the same; none: all is well (again). */
   deviceProblems(device: KubeObject, problems: readonly MappingProblem[]): void {
     this.#misfits.delete(misfitKey(device.metadata));
-    const own = problems.filter(({ of }) => of === "Device").map(describe);
+    const own = problems.filter(({ kind }) => kind === "Device").map(describe);
     this.#tell(device, unusable, own.length === 0 ? "" : `Cannot use ${own.join("; ")}`);
   }
 
@@ -116,7 +116,7 @@ export class Events implements Disposable {
 
   /** Fields of a model that cannot be used: each device may find others, all are told once until the model changes. */
   modelProblems(model: KubeObject, problems: readonly MappingProblem[]): void {
-    const own = problems.filter(({ of }) => of === "DeviceModel").map(describe);
+    const own = problems.filter(({ kind }) => kind === "DeviceModel").map(describe);
     const key = `model ${objectKey(model)}`;
     const told = this.#told.get(key)?.split("\n") ?? [];
     const fresh = own.filter((text) => !told.includes(text));

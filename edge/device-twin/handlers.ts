@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "#shared/clock";
-import { commandsOf, readReport, type Command, type Misfit } from "#shared/devices";
+import { commandsOf, readReport, type DeviceCommand, type RejectedValue } from "#shared/devices";
 import { deviceTopic, nodePrefix, parseDeviceTopic, parseMembershipTopic } from "#shared/mqtt";
 import type { MqttMessage } from "#shared/topics";
 import { encodeDeviceState } from "#edge/edge-hub/codec";
@@ -18,7 +18,7 @@ export interface HandlerOptions {
   /** A sync as the cloud sends it, put on the broker by an application. */
   readonly onCloudUpdated: (device: string, payload: Uint8Array) => Promise<void>;
   /** Told of what a device sent and cannot have in the cloud, or not at all. */
-  readonly onMisfit: (device: Device, misfits: readonly Misfit[]) => void;
+  readonly onMisfit: (device: Device, rejected: readonly RejectedValue[]) => void;
   /** Told of an id that is no device of this node. */
   readonly onStranger: (id: string) => void;
 }
@@ -70,8 +70,8 @@ export class Handlers {
     if (!device.mapping) return undefined;
     const { batch, onMisfit } = this.#options;
     const now = this.#options.clock.nowMs();
-    const { values, state, misfits } = readReport(device.mapping, topic, payload);
-    if (misfits.length > 0) onMisfit(device, misfits);
+    const { values, state, rejected } = readReport(device.mapping, topic, payload);
+    if (rejected.length > 0) onMisfit(device, rejected);
     const changes = values.map(({ name, value, type }): Change => {
       const before = device.twins.get(name);
       return { name, before, after: applyReport(before, value, type, now) };
@@ -285,7 +285,7 @@ export function tellState(batch: Batch, device: Device, nowMs: number): string {
 }
 
 /** What a plain device is to be told now. */
-export function commandsFor({ mapping, twins }: Device): Command[] {
+export function commandsFor({ mapping, twins }: Device): DeviceCommand[] {
   return commandsOf(mapping, (name) => twins.get(name)?.expected?.value);
 }
 

@@ -1,7 +1,7 @@
 import type { DeviceMapping, SetMapping } from "./mapping.ts";
 
-/** What a plain device is told so that one of its properties takes the value that is wanted. */
-export interface Command {
+/** The MQTT message that sets one property of a plain device to its desired value. */
+export interface DeviceCommand {
   readonly property: string;
   readonly value: string;
   readonly topic: string;
@@ -9,13 +9,16 @@ export interface Command {
   readonly retain: boolean;
 }
 
-/** All that a plain device is told, for the values wanted of its properties; nothing is wanted where that is empty. */
+/**
+ * The commands for all desired values of a plain device. An empty desired value asks for nothing.
+ * @param desired the desired value of a property, by name
+ */
 export function commandsOf(
   mapping: DeviceMapping | undefined,
-  wanted: (property: string) => string | undefined,
-): Command[] {
+  desired: (property: string) => string | undefined,
+): DeviceCommand[] {
   return (mapping?.properties ?? []).flatMap(({ name, set }) => {
-    const value = wanted(name) ?? "";
+    const value = desired(name) ?? "";
     if (!set || value === "") return [];
     const { topic, retain } = set;
     return [{ property: name, value, topic, payload: payloadOf(set, name, value), retain }];
@@ -23,22 +26,25 @@ export function commandsOf(
 }
 
 /**
- * What has to be published so that a device that was told `before` is told `after`. What brokers keep of a command that
- * stands no more is taken back, or it would command whoever comes to that topic next.
+ * What has to be published to go from the commands `before` to the commands `after`: new and changed commands, and for a
+ * command that no longer applies an empty retained message (MQTT 3.1.1, section 3.3.1.3). Without it the broker would
+ * send the stale command to the next subscriber of that topic.
  */
 export function commandChanges(
-  before: readonly Command[],
-  after: readonly Command[],
-): Pick<Command, "topic" | "payload" | "retain">[] {
-  const told = new Set(before.map((command) => JSON.stringify(command)));
+  before: readonly DeviceCommand[],
+  after: readonly DeviceCommand[],
+): Pick<DeviceCommand, "topic" | "payload" | "retain">[] {
+  const sent = new Set(before.map((command) => JSON.stringify(command)));
   const kept = new Set(after.filter(({ retain }) => retain).map(({ topic }) => topic));
-  const gone = before.filter(({ topic, retain }) => retain && !kept.has(topic)).map(({ topic }) => topic);
-  const left = new Set(after.map(({ property }) => property));
-  const bared = new Set(before.filter(({ property }) => !left.has(property)).map(({ topic }) => topic));
+  const cleared = before.filter(({ topic, retain }) => retain && !kept.has(topic)).map(({ topic }) => topic);
+  const remaining = new Set(after.map(({ property }) => property));
+  const dropped = new Set(
+    before.filter(({ property }) => !remaining.has(property)).map(({ topic }) => topic),
+  );
   return [
-    ...[...new Set(gone)].map((topic) => ({ topic, payload: "", retain: true })),
-    // Two properties may share a topic: what is kept there may be the command of the other one.
-    ...after.filter((command) => !told.has(JSON.stringify(command)) || bared.has(command.topic)),
+    ...[...new Set(cleared)].map((topic) => ({ topic, payload: "", retain: true })),
+    // Two properties may share a topic: the command of the other one may have overwritten this retained message.
+    ...after.filter((command) => !sent.has(JSON.stringify(command)) || dropped.has(command.topic)),
   ];
 }
 

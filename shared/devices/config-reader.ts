@@ -1,10 +1,10 @@
 import { nearest } from "#shared/errors";
 import { parseExpression, type Expression } from "./expression.ts";
 
-/** One field that cannot be used. */
+/** A field of a Device or DeviceModel that cannot be used. */
 export interface MappingProblem {
   /** The object the field is in. */
-  readonly of: "Device" | "DeviceModel";
+  readonly kind: "Device" | "DeviceModel";
   /** e.g. `spec.properties[0].visitors.configData.topic` */
   readonly field: string;
   readonly value: unknown;
@@ -12,19 +12,20 @@ export interface MappingProblem {
   readonly problem: string;
 }
 
-/** One of the places where a field may stand. */
+/** One `configData` in which a field may be set. */
 export interface ConfigLayer {
-  /** Whether it is for another program: then it may have any key. */
+  /** Whether it is for another protocol, whose keys are not known here. */
   readonly foreign?: boolean;
-  readonly of: MappingProblem["of"];
-  readonly at: string;
+  readonly kind: MappingProblem["kind"];
+  /** Field path of `config`, such as `spec.protocol.configData`. */
+  readonly path: string;
   readonly config: Readonly<Record<string, unknown>>;
 }
 
-/** Says what is wrong with a text, if anything. */
+/** @returns what is wrong with a text; undefined when nothing is */
 export type TextRule = (text: string) => string | undefined;
 
-/** Reads fields from the first layer that has them and collects what is wrong. */
+/** Reads fields from the first layer that has them and collects the problems found. */
 export class ConfigReader {
   readonly problems: MappingProblem[] = [];
   readonly #name: string;
@@ -35,14 +36,14 @@ export class ConfigReader {
     this.#namespace = names.namespace ?? "";
   }
 
-  /** Texts that name topics have the device's names filled in. */
-  text(layers: readonly ConfigLayer[], name: string, judge: TextRule = () => undefined): string | undefined {
+  /** Reads a text; in fields whose name ends in "topic" `{name}` and `{namespace}` are replaced by those of the Device. */
+  text(layers: readonly ConfigLayer[], name: string, rule: TextRule = () => undefined): string | undefined {
     const found = find(layers, name);
     if (!found || found.value === "") return undefined;
-    if (typeof found.value !== "string") return this.#complain(found, "must be a text");
+    if (typeof found.value !== "string") return this.#reject(found, "must be a text");
     const text = name.toLowerCase().endsWith("topic") ? this.#fill(found.value) : found.value;
-    const problem = judge(text);
-    return problem === undefined ? text : this.#complain(found, problem);
+    const problem = rule(text);
+    return problem === undefined ? text : this.#reject(found, problem);
   }
 
   expression(layers: readonly ConfigLayer[]): Expression | undefined {
@@ -53,18 +54,18 @@ export class ConfigReader {
       return parseExpression(text);
     } catch (error) {
       if (!(error instanceof SyntaxError)) throw error;
-      return this.#complain(found, `must be an expression: ${error.message.replace("expression: ", "")}`);
+      return this.#reject(found, `must be an expression: ${error.message.replace("expression: ", "")}`);
     }
   }
 
-  /** A key like one of ours is one of ours misspelled; others are for mappers, which have keys of their own. */
-  misspelled({ of, at, config, foreign }: ConfigLayer, known: readonly string[]): void {
+  /** Reports keys that are close to a known key. Other unknown keys are left to mappers, which have keys of their own. */
+  misspelled({ kind, path, config, foreign }: ConfigLayer, known: readonly string[]): void {
     if (foreign === true) return;
     for (const key of Object.keys(config)) {
       const meant = known.includes(key) ? undefined : nearest(key, known);
       if (meant === undefined) continue;
-      const found = { of, field: `${at}.${key}`, value: config[key] ?? null };
-      this.#complain(found, `unknown key, did you mean ${JSON.stringify(meant)}?`);
+      const found = { kind, field: `${path}.${key}`, value: config[key] ?? null };
+      this.#reject(found, `unknown key, did you mean ${JSON.stringify(meant)}?`);
     }
   }
 
@@ -73,21 +74,23 @@ export class ConfigReader {
     if (!found || found.value === "") return undefined;
     if (found.value === true || found.value === "true") return true;
     if (found.value === false || found.value === "false") return false;
-    return this.#complain(found, "must be true or false");
+    return this.#reject(found, "must be true or false");
   }
 
   #fill(topic: string): string {
     return topic.replaceAll("{name}", this.#name).replaceAll("{namespace}", this.#namespace);
   }
 
-  #complain({ of, field, value }: Omit<MappingProblem, "problem">, problem: string): undefined {
-    if (!this.problems.some((known) => known.of === of && known.field === field))
-      this.problems.push({ of, field, value, problem });
+  #reject({ kind, field, value }: Omit<MappingProblem, "problem">, problem: string): undefined {
+    if (!this.problems.some((known) => known.kind === kind && known.field === field))
+      this.problems.push({ kind, field, value, problem });
   }
 }
 
 function find(layers: readonly ConfigLayer[], name: string): Omit<MappingProblem, "problem"> | undefined {
   const layer = layers.find(({ config }) => Object.hasOwn(config, name));
   const value = layer?.config[name] ?? undefined;
-  return layer && value !== undefined ? { of: layer.of, field: `${layer.at}.${name}`, value } : undefined;
+  return layer && value !== undefined
+    ? { kind: layer.kind, field: `${layer.path}.${name}`, value }
+    : undefined;
 }

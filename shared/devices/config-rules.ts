@@ -2,7 +2,7 @@ import { nearest } from "#shared/errors";
 import { isTopicFilter } from "#shared/mqtt";
 import { isPath } from "./expression.ts";
 
-/** What is still in braces after the names of the device were filled in. */
+/** Finds a placeholder left after the names of the Device were filled in. */
 function placeholderProblem(topic: string): string | undefined {
   const [all, word = ""] = /\{(\w*)\}/.exec(topic) ?? [];
   if (all === undefined) return undefined;
@@ -10,6 +10,7 @@ function placeholderProblem(topic: string): string | undefined {
   return `has the unknown placeholder ${all}, ${hint === undefined ? "expected {name} or {namespace}" : `did you mean {${hint}}?`}`;
 }
 
+/** Rule for `setPayload`: only `{{value}}` and `{{name}}` are replaced. */
 export function payloadProblem(text: string): string | undefined {
   for (const [all, word = ""] of text.matchAll(/\{\{\s*([A-Za-z_][^{}"]*?)\s*\}\}/g)) {
     if (word === "value" || word === "name") continue;
@@ -19,6 +20,7 @@ export function payloadProblem(text: string): string | undefined {
   return undefined;
 }
 
+/** Rule for topics that are subscribed to. */
 export function filterProblem(text: string): string | undefined {
   if (text.startsWith("$")) return "must not start with $: such topics are not for devices";
   return isTopicFilter(text)
@@ -26,6 +28,7 @@ export function filterProblem(text: string): string | undefined {
     : "must be an MQTT topic filter: + stands for one whole level, # for all that follow";
 }
 
+/** Rule for topics that are published to. */
 export function topicProblem(text: string): string | undefined {
   if (text.startsWith("$")) return "must not start with $: such topics are not for devices";
   return isTopicFilter(text) && !/[+#]/.test(text)
@@ -33,6 +36,7 @@ export function topicProblem(text: string): string | undefined {
     : "must be an MQTT topic without wildcards";
 }
 
+/** Rule for the path into a JSON payload; see `readPath`. */
 export function pathProblem(text: string): string | undefined {
   return isPath(text) ? undefined : "must be a path such as $.sensors[0].temp or $['odd name']";
 }

@@ -1,18 +1,22 @@
 import { TokenStream } from "./token-stream.ts";
 
 /**
- * A small arithmetic language for turning what a device sends into a property and back: numbers, texts in single or
- * double quotes, `value`, `+ - * / %`, comparisons, `&& || !`, `a ? b : c`, parentheses and
+ * A small arithmetic language that computes a property from a payload: numbers, texts in single or double quotes, `value`, `+ - * / %`, comparisons, `&& || !`, `a ? b : c`, parentheses and
  * `round(x, digits) min(a, b) max(a, b) number(x) text(x) lower(x) upper(x)`. No loops, no access to anything else.
  */
 export type Expression = (value: unknown) => unknown;
 
-/** @throws SyntaxError naming the place */
+/**
+ * Parses at most 500 characters: an expression is one line of a Device, and parsing happens with every change of it.
+ * @throws SyntaxError with the token that is wrong
+ */
 export function parseExpression(text: string): Expression {
   if (text.length > 500) throw new SyntaxError("expression: longer than 500 characters");
-  const reader = new Reader(new TokenStream(text, pattern, (rest) => unexpected(rest.slice(0, 10))));
-  const expression = reader.ternary();
-  reader.end();
+  const parser = new ExpressionParser(
+    new TokenStream(text, pattern, (rest) => unexpected(rest.slice(0, 10))),
+  );
+  const expression = parser.ternary();
+  parser.end();
   return expression;
 }
 
@@ -57,7 +61,7 @@ const functions: Readonly<Record<string, (...args: readonly unknown[]) => unknow
   upper: (x) => plain(x).toUpperCase(),
 };
 
-class Reader {
+class ExpressionParser {
   readonly #tokens: TokenStream;
   #depth = 0;
 
@@ -67,6 +71,7 @@ class Reader {
 
   ternary(): Expression {
     this.#depth += 1;
+    // The parser is recursive: 500 opening brackets must not exhaust its stack.
     if (this.#depth > 50) throw new SyntaxError("expression: nested too deep");
     const test = this.#binary(0);
     this.#depth -= 1;
@@ -78,8 +83,8 @@ class Reader {
   }
 
   end(): void {
-    const left = this.#tokens.peek();
-    if (left.kind !== "end") throw unexpected(left.text);
+    const rest = this.#tokens.peek();
+    if (rest.kind !== "end") throw unexpected(rest.text);
   }
 
   #binary(level: number): Expression {
@@ -145,35 +150,36 @@ function unexpected(text: string): SyntaxError {
   return new SyntaxError(`expression: unexpected "${text}"`);
 }
 
-/** A value as text: objects as JSON. */
+/** A JSON value as text: texts as they are, objects as JSON, null and undefined empty. */
 export function plain(value: unknown): string {
   if (typeof value === "string") return value;
   return value === undefined || value === null ? "" : JSON.stringify(value);
 }
 
 /**
- * The part of a JSON document a path names: `$.a.b[0].c`, `a.b`, `['odd name']`.
- * @returns undefined where the document has no such part
+ * The part of a JSON document at a path: `$.a.b[0].c`, `a.b`, `['odd name']`.
+ * @returns undefined when the document has no such part
  */
 export function readPath(document: unknown, path: string): unknown {
-  let at = document;
+  let part = document;
   for (const [, name, index, quoted] of path.matchAll(/([^.[\]$]+)|\[(\d+)\]|\[['"]([^'"]*)['"]\]/g)) {
     const key = quoted ?? index ?? name ?? "";
-    if (typeof at !== "object" || at === null || !Object.hasOwn(at, key)) return undefined;
-    at = (at as Record<string, unknown>)[key];
+    if (typeof part !== "object" || part === null || !Object.hasOwn(part, key)) return undefined;
+    // An object without index signature; hasOwn keeps inherited members out.
+    part = (part as Record<string, unknown>)[key];
   }
-  return at;
+  return part;
 }
 
 const pathStep = /\.?[^.[\]$]+|\[\d+\]|\['[^']*'\]|\["[^"]*"\]/y;
 
-/** Whether a text is a path as `readPath` takes it, from the first character to the last. */
+/** Whether the whole text is a path for `readPath`. */
 export function isPath(text: string): boolean {
-  let at = text.startsWith("$") ? 1 : 0;
-  while (at < text.length) {
-    pathStep.lastIndex = at;
+  let index = text.startsWith("$") ? 1 : 0;
+  while (index < text.length) {
+    pathStep.lastIndex = index;
     if (!pathStep.test(text)) return false;
-    at = pathStep.lastIndex;
+    index = pathStep.lastIndex;
   }
   return true;
 }
@@ -182,7 +188,7 @@ function constant(value: unknown): Expression {
   return () => value;
 }
 
-/** Numbers and texts of them: truths, empty texts and nothing are no numbers, whatever JavaScript makes of them. */
+/** NaN for booleans, empty texts, null and undefined, which JavaScript converts to 0 or 1. */
 function toNumber(value: unknown): number {
   if (typeof value === "number") return value;
   return typeof value === "string" && value.trim() !== "" ? Number(value) : Number.NaN;

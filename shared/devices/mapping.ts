@@ -5,19 +5,20 @@ import type { Expression } from "./expression.ts";
 import { twinTypeOf } from "./twin-type.ts";
 
 /**
- * How a plain MQTT device is read and told: `protocol.protocolName` is "mqtt" and the properties carry
- * `visitors.configData` (of the device, else of its model):
+ * How a plain MQTT device, one that knows nothing of twins, is read and commanded: `protocol.protocolName` is "mqtt" and
+ * the properties have `visitors.configData` (of the device, else of its model):
  *
- * - `topic`: where the value comes, wildcards allowed (else `protocol.configData.topic`)
+ * - `topic`: filter of the topics with the value, wildcards allowed (else `protocol.configData.topic`)
  * - `path`: which part of a JSON payload (`$.sensors[0].temp`); without it the payload itself is the value
- * - `expression`: a last calculation on `value`
- * - `setTopic`, `setPayload`, `setRetain`: where and how a desired value is told; `{{value}}` stands for it
- * - `setOn`, `setOff`: the payloads for the desired values true and false
+ * - `expression`: computes the property from `value`; see `parseExpression`
+ * - `setTopic`, `setPayload`, `setRetain`: how a desired value is published; `{{value}}` stands for it
+ * - `setOn`, `setOff`: the payloads published for the desired values true and false
  *
  * `protocol.configData` may also have `stateTopic`, `onlinePayload` and `offlinePayload`. `{name}` and `{namespace}`
- * in topics stand for those of the Device. What makes no sense is named in `problems` and left out; the rest works.
+ * in topics stand for those of the Device. A field that cannot be used is left out and listed in the problems.
  */
 export interface DeviceMapping {
+  /** Topic filters of all properties and of the state, each once. */
   readonly filters: readonly string[];
   readonly properties: readonly PropertyMapping[];
   readonly state: StateMapping | undefined;
@@ -27,20 +28,24 @@ export interface PropertyMapping {
   readonly name: string;
   /** of the twin: string, int, float, boolean */
   readonly type: string;
+  /** Filter of the topics with the value; undefined for a property that is only commanded. */
   readonly topic: string | undefined;
   readonly path: string | undefined;
   readonly expression: Expression | undefined;
   readonly set: SetMapping | undefined;
 }
 
+/** How a desired value is published. */
 export interface SetMapping {
   readonly topic: string;
   readonly payload: string;
   readonly retain: boolean;
+  /** Payloads for true and false; undefined: as `payload`. */
   readonly on: string | undefined;
   readonly off: string | undefined;
 }
 
+/** The topic on which a device, or its broker by a will, reports that it is online, and the payloads used there. */
 export interface StateMapping {
   readonly topic: string;
   readonly online: string;
@@ -48,19 +53,19 @@ export interface StateMapping {
 }
 
 export interface MappingOutcome {
-  /** undefined for devices that are no plain MQTT devices */
+  /** undefined for a device that is not a plain MQTT device */
   readonly mapping: DeviceMapping | undefined;
   readonly problems: readonly MappingProblem[];
 }
 
-/** How a device is read and told, and what of its description cannot be used. */
+/** Reads the mapping of a device and finds the fields that cannot be used. */
 export function readMapping(device: Device, model: DeviceModel | undefined): MappingOutcome {
   const protocol = device.spec?.protocol;
   if (!isMqtt(protocol?.protocolName)) return { mapping: undefined, problems: [] };
   const reader = new ConfigReader(device.metadata);
   const common: ConfigLayer = {
-    of: "Device",
-    at: "spec.protocol.configData",
+    kind: "Device",
+    path: "spec.protocol.configData",
     config: protocol?.configData ?? {},
   };
   const described = propertiesOf(device, model);
@@ -78,7 +83,7 @@ export function readMapping(device: Device, model: DeviceModel | undefined): Map
   return { mapping: { filters: [...new Set(topics)], properties, state }, problems };
 }
 
-/** What of a model's own descriptions for MQTT devices cannot be used. */
+/** Fields for MQTT devices in a DeviceModel that cannot be used by any device of that model. */
 export function modelPropertyProblems(model: DeviceModel): readonly MappingProblem[] {
   const reader = new ConfigReader({ name: "name", namespace: "namespace" });
   for (const [index, described] of (model.spec?.properties ?? []).entries()) {
@@ -98,7 +103,7 @@ function isMqtt(protocol: string | undefined): boolean {
 interface Described {
   readonly name: string;
   readonly described: ModelProperty | undefined;
-  /** The device's own comes first. */
+  /** The Device before its model: the first that has a field wins. */
   readonly layers: readonly ConfigLayer[];
 }
 
@@ -107,7 +112,7 @@ function propertiesOf(device: Device, model: DeviceModel | undefined): Described
   const described = new Map(
     model?.spec?.properties?.map((property, index) => [property.name, { property, index }]),
   );
-  const own = (device.spec?.properties ?? []).map((property, index): Described => {
+  const listed = (device.spec?.properties ?? []).map((property, index): Described => {
     const found = described.get(property.name);
     described.delete(property.name);
     const layers = [
@@ -121,7 +126,7 @@ function propertiesOf(device: Device, model: DeviceModel | undefined): Described
     described: property,
     layers: [modelLayer(property, index, model)],
   }));
-  return [...own, ...rest];
+  return [...listed, ...rest];
 }
 
 function deviceLayer({ visitors }: DeviceProperty, index: number): ConfigLayer {
@@ -133,14 +138,14 @@ function modelLayer({ visitors }: ModelProperty, index: number, model: DeviceMod
 }
 
 function layerOf(
-  of: ConfigLayer["of"],
+  kind: ConfigLayer["kind"],
   index: number,
   visitors:
     { readonly protocolName?: string | undefined; readonly configData?: ConfigLayer["config"] } | undefined,
 ): ConfigLayer {
   const { protocolName, configData = {} } = visitors ?? {};
   const foreign = protocolName !== undefined && !isMqtt(protocolName);
-  return { of, foreign, at: `spec.properties[${index}].visitors.configData`, config: configData };
+  return { kind, foreign, path: `spec.properties[${index}].visitors.configData`, config: configData };
 }
 
 function readProperty(
@@ -152,15 +157,16 @@ function readProperty(
   const before = reader.problems.length;
   const path = reader.text(layers, "path", pathProblem);
   const expression = reader.expression(layers);
-  const own = reader.text(layers, "topic", filterProblem);
-  const said = reader.problems.length > before;
-  const partial = path !== undefined || expression !== undefined;
-  const shared =
-    own === undefined && partial && common ? reader.text([common], "topic", filterProblem) : undefined;
+  const ownTopic = reader.text(layers, "topic", filterProblem);
+  const isUnusable = reader.problems.length > before;
+  // The topic of the device carries several values: without a path or an expression none of them is meant.
+  const isPart = path !== undefined || expression !== undefined;
+  const commonTopic =
+    ownTopic === undefined && isPart && common ? reader.text([common], "topic", filterProblem) : undefined;
   return {
     name,
     type: twinTypeOf(described) ?? "string",
-    topic: said ? undefined : (own ?? shared),
+    topic: isUnusable ? undefined : (ownTopic ?? commonTopic),
     path,
     expression,
     set: readSet(reader, layers),

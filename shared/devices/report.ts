@@ -1,62 +1,67 @@
 import { topicMatches } from "#shared/mqtt";
 import { plain, readPath } from "./expression.ts";
 import type { DeviceMapping, PropertyMapping, StateMapping } from "./mapping.ts";
-import { fitsType } from "./twin-type.ts";
+import { fitsType, longestTwinValue } from "./twin-type.ts";
 
-export interface Report {
+/** Values read from one message of a plain device. */
+export interface DeviceReport {
   readonly values: readonly { readonly name: string; readonly value: string; readonly type: string }[];
-  readonly state: string | undefined;
-  /** What the device sent that cannot be taken. */
-  readonly misfits: readonly Misfit[];
+  readonly state: "online" | "offline" | undefined;
+  /** Values that do not match their property. */
+  readonly rejected: readonly RejectedValue[];
 }
 
-export interface Misfit {
-  /** of the property, or "the state" */
+/** A value that does not match the property it was sent for. */
+export interface RejectedValue {
+  /** Name of the property, or "the state". */
   readonly name: string;
-  /** What is wrong with it, with the beginning of what was sent. */
+  /** What is wrong, with the first characters of the value. */
   readonly problem: string;
 }
 
-/** What a message on `topic` says of a device. */
-export function readReport(mapping: DeviceMapping, topic: string, payload: Uint8Array): Report {
+/** Reads a message of a plain device: the values of all properties whose filter matches `topic`, and the state. */
+export function readReport(mapping: DeviceMapping, topic: string, payload: Uint8Array): DeviceReport {
   const text = Buffer.from(payload).toString("utf8");
   const document = lazy(() => parseScalar(text));
   const values: { name: string; value: string; type: string }[] = [];
-  const misfits: Misfit[] = [];
+  const rejected: RejectedValue[] = [];
   for (const property of mapping.properties) {
     if (property.topic === undefined || !topicMatches(property.topic, topic)) continue;
     const value = tryRead(property, text, document);
-    // Nothing is what takes a retained message back.
+    // An empty payload clears a retained message: it is no value.
     if (value === undefined || (value === "" && property.type !== "string")) continue;
-    const good = typeof value === "string" && value.length <= 512 && fitsType(value, property.type) === true;
-    if (good) values.push({ name: property.name, value, type: property.type });
-    else misfits.push({ name: property.name, problem: problemOf(property.type, value, { topic, text }) });
+    const fits =
+      typeof value === "string" &&
+      value.length <= longestTwinValue &&
+      fitsType(value, property.type) === true;
+    if (fits) values.push({ name: property.name, value, type: property.type });
+    else rejected.push({ name: property.name, problem: problemOf(property.type, value, { topic, text }) });
   }
   const state = stateOf(mapping.state, topic, text);
-  return { values, state, misfits: [...misfits, ...stateMisfit(mapping.state, { topic, text, state })] };
+  return { values, state, rejected: [...rejected, ...rejectedState(mapping.state, { topic, text, state })] };
 }
 
-/** `value`: null for what cannot be made one. */
+/** @param value null when the message has none that can be used */
 function problemOf(
   type: string,
   value: string | null,
   { topic, text }: { readonly topic: string; readonly text: string },
 ): string {
   if (value === null) return `no usable value in ${excerpt(text)} on ${topic}`;
-  return value.length > 512
-    ? `${excerpt(value)} is longer than 512 characters`
-    : `${excerpt(value)} is no ${type}`;
+  return value.length > longestTwinValue
+    ? `${excerpt(value)} is longer than ${longestTwinValue} characters`
+    : `${excerpt(value)} is not of type ${type}`;
 }
 
-function stateMisfit(
+function rejectedState(
   mapping: StateMapping | undefined,
   {
     topic,
     text,
     state,
   }: { readonly topic: string; readonly text: string; readonly state: string | undefined },
-): Misfit[] {
-  // Nothing is what takes a retained message back.
+): RejectedValue[] {
+  // An empty payload clears a retained message.
   if (!mapping || state !== undefined || text === "" || !topicMatches(mapping.topic, topic)) return [];
   const { online, offline } = mapping;
   const problem = `${excerpt(text)} on ${topic} is neither ${excerpt(online)} nor ${excerpt(offline)}`;
@@ -67,7 +72,7 @@ function excerpt(text: string): string {
   return JSON.stringify(text.slice(0, 100));
 }
 
-/** @returns null for what cannot be made a value, such as JSON nested too deep */
+/** @returns null when the message has no usable value, as with JSON nested too deep; undefined when it has none at all */
 function tryRead(
   property: PropertyMapping,
   text: string,
@@ -99,7 +104,7 @@ function scalar(text: string): unknown {
   return typeof value === "object" ? text : value;
 }
 
-/** A number too large to be kept exactly is left as it is written: counters and serial numbers have 64 bits. */
+/** JSON or plain text. Integers beyond 2^53 keep their digits: counters and serial numbers have 64 bits. */
 function parseScalar(text: string): unknown {
   try {
     return JSON.parse(text, manyDigits.test(text) ? keepDigits : undefined) as unknown;
@@ -108,10 +113,11 @@ function parseScalar(text: string): unknown {
   }
 }
 
+/** 2^53 has 16 digits; shorter numbers need no reviver. */
 const manyDigits = /\d{16}/;
 
-/** What the types do not know of `JSON` yet. */
-const sources = JSON as unknown as {
+/** The types do not have these members of `JSON` yet, hence the cast. */
+const sourceTexts = JSON as unknown as {
   rawJSON(text: string): object;
   isRawJSON(value: unknown): value is { readonly rawJSON: string };
 };
@@ -119,26 +125,26 @@ const sources = JSON as unknown as {
 function keepDigits(_: string, value: unknown, context?: { readonly source?: string }): unknown {
   const source = context?.source ?? "";
   const large = typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(source);
-  return large ? sources.rawJSON(source) : value;
+  return large ? sourceTexts.rawJSON(source) : value;
 }
 
 function digitsOf(part: unknown): unknown {
-  return sources.isRawJSON(part) ? part.rawJSON : part;
+  return sourceTexts.isRawJSON(part) ? part.rawJSON : part;
 }
 
-/** Whether an integer may be another than the one that was meant. */
+/** Whether an integer may have lost digits in a calculation. */
 function isRounded(value: number): boolean {
   return Number.isInteger(value) && !Number.isSafeInteger(value);
 }
 
-/** Devices say true, on, 1, "ON", …; twins say true and false. */
+/** Devices send true, on, 1, "ON", …; twins have true and false. */
 function booleanText(value: unknown): string {
   const word = plain(value).toLowerCase();
   if (["true", "on", "1", "yes"].includes(word)) return "true";
   return ["false", "off", "0", "no"].includes(word) ? "false" : word;
 }
 
-function stateOf(state: StateMapping | undefined, topic: string, text: string): string | undefined {
+function stateOf(state: StateMapping | undefined, topic: string, text: string): DeviceReport["state"] {
   if (!state || !topicMatches(state.topic, topic)) return undefined;
   if (text === state.online) return "online";
   return text === state.offline ? "offline" : undefined;

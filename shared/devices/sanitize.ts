@@ -1,33 +1,33 @@
 import type { Device, DeviceModel } from "#shared/kube";
 
 /**
- * The object with lists where lists belong: a cluster's API may hold what its CRD never checked, and nobody is to stumble
- * over it. What is no property is left out.
+ * A Device or DeviceModel without fields of a wrong type: the API of a cluster may hold objects that no schema has
+ * checked. Entries of `properties` without a name are left out.
  */
 export function sanitizeDevice<T extends Device | DeviceModel>(object: T): T {
   const spec: unknown = object.spec;
   if (!isFields(spec)) return { ...object, spec: undefined };
   const { properties, protocol, deviceModelRef, ...rest } = spec;
-  const sound = {
+  const sanitized = {
     ...rest,
-    ...(Array.isArray(properties) ? { properties: properties.filter(isProperty).map(soundProperty) } : {}),
+    ...(Array.isArray(properties) ? { properties: properties.filter(isProperty).map(sanitizeProperty) } : {}),
     ...(typeof protocol === "string" ? { protocol } : {}),
-    ...(isFields(protocol) ? { protocol: soundProtocol(protocol) } : {}),
+    ...(isFields(protocol) ? { protocol: sanitizeProtocol(protocol) } : {}),
     ...(isFields(deviceModelRef) ? { deviceModelRef } : {}),
   };
-  return { ...object, spec: sound };
+  return { ...object, spec: sanitized };
 }
 
-function soundProperty(property: Fields): Fields {
+function sanitizeProperty(property: Fields): Fields {
   const { visitors, desired, ...rest } = property;
   return {
     ...rest,
-    ...(isFields(visitors) ? { visitors: soundProtocol(visitors) } : {}),
+    ...(isFields(visitors) ? { visitors: sanitizeProtocol(visitors) } : {}),
     ...(isFields(desired) ? { desired } : {}),
   };
 }
 
-function soundProtocol({ protocolName, configData, ...rest }: Fields): Fields {
+function sanitizeProtocol({ protocolName, configData, ...rest }: Fields): Fields {
   return {
     ...rest,
     ...(typeof protocolName === "string" ? { protocolName } : {}),

@@ -1,32 +1,34 @@
 import { isPath, parseExpression } from "./expression.ts";
 import { TokenStream, type Token } from "./token-stream.ts";
 
-/** What a template of Home Assistant takes from a payload, in the words of `visitors.configData`. */
-export type Translation =
+/** A template of Home Assistant as `path` and `expression` of `visitors.configData`, or why it has no equivalent. */
+export type TemplateTranslation =
   | { readonly ok: true; readonly path: string | undefined; readonly expression: string }
   | { readonly ok: false; readonly problem: string };
 
 /**
  * Translates a template such as `{{ value_json.temp | float / 10 }}`: one part of the payload, arithmetic, comparisons,
- * `a if b else c` and the filters float, int, round, abs, lower, upper, string, add and multiply. The rest of Jinja is a
- * problem: a value that is nearly right is worse than none.
+ * `a if b else c` and the filters float, int, round, abs, lower, upper, string, add and multiply. The rest of
+ * Jinja is refused: a wrong value is worse than none.
  */
-export function translateTemplate(template: string): Translation {
+export function translateTemplate(template: string): TemplateTranslation {
   const inner = /^\s*\{\{-?((?:(?!\{\{|\}\}|\{%)[^])*?)-?\}\}\s*$/.exec(template)?.[1];
-  if (inner === undefined) return { ok: false, problem: "must be one {{ … }} and nothing around it" };
+  if (inner === undefined) return { ok: false, problem: "must be a single {{ … }} without other text" };
   try {
-    const reader = new Reader(new TokenStream(inner, pattern, (rest) => untranslatable(rest.slice(0, 20))));
-    const expression = reader.conditional();
-    reader.end();
+    const parser = new TemplateParser(
+      new TokenStream(inner, pattern, (rest) => untranslatable(rest.slice(0, 20))),
+    );
+    const expression = parser.conditional();
+    parser.end();
     parseExpression(expression);
-    return { ok: true, path: reader.path, expression };
+    return { ok: true, path: parser.path, expression };
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     return { ok: false, problem: error.message };
   }
 }
 
-/** A text as the expression language writes it; undefined for one that has both kinds of quotes. */
+/** A text as a literal of the expression language; undefined for one with both kinds of quotes. */
 export function quoteText(text: string): string | undefined {
   if (!text.includes('"')) return `"${text}"`;
   return text.includes("'") ? undefined : `'${text}'`;
@@ -38,7 +40,7 @@ const pattern =
 const compared = new Set(["==", "!=", "<", "<=", ">", ">="]);
 const whole = "(number(x) - number(x) % 1)";
 
-/** Filters without arguments, or with a value for what is no number. */
+/** Filters without an argument, as expressions of their input `x`. */
 const filters: Readonly<Record<string, string>> = {
   float: "number(x)",
   int: whole,
@@ -48,6 +50,7 @@ const filters: Readonly<Record<string, string>> = {
   string: "text(x)",
   round: "round(x)",
 };
+/** Filters with one number `y`: digits, a factor, or the value for an input that is not a number. */
 const withNumber: Readonly<Record<string, string>> = {
   float: "(number(x) == number(x) ? number(x) : y)",
   int: `(number(x) == number(x) ? ${whole} : y)`,
@@ -56,8 +59,8 @@ const withNumber: Readonly<Record<string, string>> = {
   multiply: "(x * y)",
 };
 
-class Reader {
-  /** The part of the payload the template reads; undefined: the payload itself. */
+class TemplateParser {
+  /** Path of the part of the payload that the template reads; undefined: the payload itself. */
   path: string | undefined;
   #reads = false;
   readonly #tokens: TokenStream;
@@ -69,6 +72,7 @@ class Reader {
 
   conditional(): string {
     this.#depth += 1;
+    // The parser is recursive; the payload of an announcement could exhaust its stack.
     if (this.#depth > 20) throw new SyntaxError("is nested too deep");
     const yes = this.#either();
     this.#depth -= 1;
@@ -79,8 +83,8 @@ class Reader {
   }
 
   end(): void {
-    const left = this.#tokens.peek();
-    if (left.kind !== "end") throw untranslatable(left.text);
+    const rest = this.#tokens.peek();
+    if (rest.kind !== "end") throw untranslatable(rest.text);
   }
 
   #either(): string {
@@ -111,9 +115,9 @@ class Reader {
       const sign = this.#takeSign(sums);
       if (sign === undefined) return left;
       const right = this.#product();
-      // The expression language joins texts where Jinja would fail.
+      // In the expression language + also concatenates texts, which Jinja does not do.
       const numbers = sign === "-" || isNumber(left) || isNumber(right);
-      if (!numbers) throw new SyntaxError("can add only numbers");
+      if (!numbers) throw new SyntaxError("can add numbers only");
       left = `(${left} ${sign} ${right})`;
     }
   }
@@ -158,7 +162,7 @@ class Reader {
     if (token.kind === "name") return this.#value(token.text);
     if (token.text !== "(") throw untranslatable(wordOf(token));
     const inner = this.conditional();
-    if (this.#takeSign(close) === undefined) throw new SyntaxError("has a bracket that does not close");
+    if (this.#takeSign(close) === undefined) throw new SyntaxError("has an unclosed bracket");
     return inner;
   }
 
@@ -185,7 +189,7 @@ class Reader {
 
   #index(): string {
     const token = this.#tokens.next();
-    if (this.#takeSign(bracketEnd) === undefined) throw new SyntaxError("has a bracket that does not close");
+    if (this.#takeSign(bracketEnd) === undefined) throw new SyntaxError("has an unclosed bracket");
     if (token.kind === "number") return `[${token.text}]`;
     if (token.kind === "text") return `[${quoted(token.text)}]`;
     throw new SyntaxError(`cannot translate "[${token.text}]"`);
@@ -225,7 +229,7 @@ function wordOf({ kind, text }: Token): string {
   return kind === "end" ? "its end" : text;
 }
 
-/** Whether a translated part is surely a number. */
+/** Whether a translated part is known to be a number. */
 function isNumber(expression: string): boolean {
   return /^-?\d/.test(expression) || /^(number|round|max)\(/.test(expression);
 }

@@ -1,28 +1,29 @@
+/** A word of the expression or the template language. */
 export interface Token {
   readonly kind: "number" | "text" | "name" | "sign" | "end";
-  /** of a text: what is between its quotes */
+  /** As written; of a quoted text without its quotes. */
   readonly text: string;
 }
 
 const end: Token = { kind: "end", text: "end of text" };
 
-/** The words of a small language, one after the other. */
+/** Splits a text into tokens and hands them out one after the other. */
 export class TokenStream {
   readonly #all: readonly Token[];
-  #at = 0;
+  #next = 0;
 
   /**
    * @param pattern sticky, with groups for number, quoted text, name and sign
-   * @param unexpected makes the error for what begins no word, given the rest of the text
-   * @throws what `unexpected` makes
+   * @param unexpected makes the error for a rest that does not start with a token
+   * @throws the error made by `unexpected`
    */
   constructor(text: string, pattern: RegExp, unexpected: (rest: string) => Error) {
     const tokens: Token[] = [];
     pattern.lastIndex = 0;
     while (pattern.lastIndex < text.trimEnd().length) {
-      const at = pattern.lastIndex;
+      const start = pattern.lastIndex;
       const hit = pattern.exec(text);
-      if (!hit) throw unexpected(text.slice(at).trim());
+      if (!hit) throw unexpected(text.slice(start).trim());
       const [, number, quoted, name, sign] = hit;
       if (number !== undefined) tokens.push({ kind: "number", text: number });
       else if (quoted !== undefined) tokens.push({ kind: "text", text: quoted.slice(1, -1) });
@@ -32,22 +33,23 @@ export class TokenStream {
     this.#all = tokens;
   }
 
-  /** The next word, which stays the next; of kind `end` behind the last. */
+  /** The next token, without consuming it; of kind `end` after the last one. */
   peek(): Token {
-    return this.#all[this.#at] ?? end;
+    return this.#all[this.#next] ?? end;
   }
 
+  /** Consumes the next token. */
   next(): Token {
     const token = this.peek();
-    this.#at += 1;
+    this.#next += 1;
     return token;
   }
 
-  /** Goes on when the next word is this one. */
+  /** Consumes the next token if it is this one. @returns whether it was */
   take(kind: "name" | "sign", text: string): boolean {
     const token = this.peek();
     if (token.kind !== kind || token.text !== text) return false;
-    this.#at += 1;
+    this.#next += 1;
     return true;
   }
 }

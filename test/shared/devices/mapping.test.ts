@@ -52,7 +52,7 @@ const unusable: readonly [string, Config, Config, readonly [string, string]][] =
 test.each(unusable)("%s is named and the rest works", (_, own, protocol, [field, problem]) => {
   const { mapping, problems } = readMapping(device(own, protocol), undefined);
   expect(problems).toEqual([
-    { of: "Device", field, value: expect.anything(), problem: expect.stringContaining(problem) },
+    { kind: "Device", field, value: expect.anything(), problem: expect.stringContaining(problem) },
   ]);
   expect(mapping?.filters).toEqual(["good"]);
 });
@@ -66,7 +66,7 @@ test("a problem in a model is named where it stands", () => {
     },
   };
   const problem: MappingProblem = {
-    of: "DeviceModel",
+    kind: "DeviceModel",
     field: `${at}.topic`,
     value: "{name}/#/x",
     problem: expect.any(String),
@@ -165,9 +165,9 @@ test.each(large)("an integer %s keeps its digits or is not taken", (_, config, p
   const { mapping } = readMapping(device({ topic: "t", ...config }), undefined);
   if (!mapping) throw new Error("no mapping");
   const problem = `no usable value in ${JSON.stringify(payload.slice(0, 100))} on t`;
-  const misfits = value === undefined ? [{ name: "p", problem }] : [];
+  const rejected = value === undefined ? [{ name: "p", problem }] : [];
   const values = value === undefined ? [] : [{ name: "p", value, type: "string" }];
-  expect(readReport(mapping, "t", Buffer.from(payload))).toEqual({ values, misfits, state: undefined });
+  expect(readReport(mapping, "t", Buffer.from(payload))).toEqual({ values, rejected, state: undefined });
 });
 
 test("a large number of a property that is a float is calculated with", () => {
@@ -181,7 +181,7 @@ test("a large number of a property that is a float is calculated with", () => {
   expect(values).toEqual([{ name: "p", value: `1${"0".repeat(18)}`, type: "float" }]);
 });
 
-const misfits: readonly [string, Config, string, string[]][] = [
+const rejected: readonly [string, Config, string, string[]][] = [
   [
     "a truth that is to be rounded",
     { expression: "round(value, 1)" },
@@ -197,12 +197,12 @@ const misfits: readonly [string, Config, string, string[]][] = [
   ["what is no JSON at a path", { path: "$.a" }, "nojson", []],
 ];
 
-test.each(misfits)("%s is told with what was sent", (_, config, payload, told) => {
+test.each(rejected)("%s is told with what was sent", (_, config, payload, told) => {
   const { mapping } = readMapping(device({ topic: "t", ...config }), undefined);
   if (!mapping) throw new Error("no mapping");
   const found = readReport(mapping, "t", Buffer.from(payload));
   expect(found.values).toEqual([]);
-  expect(found.misfits.map(({ name, problem }) => `${name}: ${problem}`)).toEqual(told);
+  expect(found.rejected.map(({ name, problem }) => `${name}: ${problem}`)).toEqual(told);
 });
 
 test("a state in other words than the Device says is told", () => {
@@ -211,7 +211,7 @@ test("a state in other words than the Device says is told", () => {
   const { mapping } = readMapping({ ...plain, spec: { ...plain.spec, protocol } }, undefined);
   if (!mapping) throw new Error("no mapping");
   const told = (text: string): unknown => {
-    const { state, misfits: found } = readReport(mapping, "lwt", Buffer.from(text));
+    const { state, rejected: found } = readReport(mapping, "lwt", Buffer.from(text));
     return [state, ...found.map(({ name, problem }) => `${name}: ${problem}`)];
   };
   expect(told("online")).toEqual(["online"]);
