@@ -25,7 +25,8 @@ import {
 import { newDevice, topicNames, type Attribute, type Device, type Registry } from "./registry.ts";
 import { isFields, parseJson, readEventId, readMember, readTwins, type Fields } from "./requests.ts";
 import { isDeleted, toCloud, toCloudAsWanted } from "./twin.ts";
-import { applyDesired, applySync, retype, undeclared, type Change, type OwnProperties } from "./update.ts";
+import { desiredChanges, readAttribute, sameAttribute, textOf } from "./object-fields.ts";
+import { applySync, retype, undeclared, type OwnProperties } from "./update.ts";
 
 /** Of a namespace (63), a slash and a name (253). */
 const longestId = 317;
@@ -408,24 +409,6 @@ export function contentFields(content: unknown): Fields | undefined {
   return typeof content === "string" ? parseJson(content) : undefined;
 }
 
-/** What a Device object asks for that it did not ask for before, and what it asks for no longer. */
-function desiredChanges(device: Device, object: DeviceObject, nowMs: number): Change[] {
-  const cloud = Number.parseInt(object.metadata.resourceVersion ?? "0", 10) || 0;
-  const wanted = new Map(
-    (object.spec?.properties ?? []).flatMap(({ name, desired }) =>
-      typeof desired?.value === "string" && desired.value !== "" ? [[name, desired.value] as const] : [],
-    ),
-  );
-  const asked = [...device.twins].flatMap(([name, { desired }]) => (desired === undefined ? [] : [name]));
-  return [...new Set([...wanted.keys(), ...asked])].flatMap((name): Change[] => {
-    const value = wanted.get(name);
-    const before = device.twins.get(name);
-    const from = { nowMs, type: device.own?.types.get(name) };
-    const after = applyDesired(before, value === undefined ? undefined : { value, cloud }, from);
-    return after ? [{ name, before, after }] : [];
-  });
-}
-
 function filtersOf(mapping: DeviceMapping | undefined): readonly string[] {
   return mapping?.filters ?? [];
 }
@@ -439,23 +422,6 @@ function thin(object: DeviceObject): DeviceObject {
   };
 }
 
-function readAttribute(value: Fields): Attribute {
-  const metadata = isFields(value["metadata"]) ? value["metadata"] : {};
-  return {
-    value: textOf(value["value"]),
-    optional: value["optional"] !== false,
-    type: textOf(metadata["type"]) || "string",
-  };
-}
-
-function sameAttribute(a: Attribute | undefined, b: Attribute): boolean {
-  return a !== undefined && a.value === b.value && a.optional === b.optional && a.type === b.type;
-}
-
 function records(value: unknown): Fields[] {
   return Array.isArray(value) ? value.filter(isFields) : [];
-}
-
-function textOf(value: unknown): string {
-  return typeof value === "string" ? value : "";
 }

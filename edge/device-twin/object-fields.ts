@@ -1,0 +1,39 @@
+import type { Device as DeviceObject } from "#shared/kube";
+import type { Attribute, Device } from "./registry.ts";
+import { isFields, type Fields } from "./requests.ts";
+import { applyDesired, type Change } from "./update.ts";
+
+/** What a Device object asks for that it did not ask for before, and what it asks for no longer. */
+export function desiredChanges(device: Device, object: DeviceObject, nowMs: number): Change[] {
+  const cloud = Number.parseInt(object.metadata.resourceVersion ?? "0", 10) || 0;
+  const wanted = new Map(
+    (object.spec?.properties ?? []).flatMap(({ name, desired }) =>
+      typeof desired?.value === "string" && desired.value !== "" ? [[name, desired.value] as const] : [],
+    ),
+  );
+  const asked = [...device.twins].flatMap(([name, { desired }]) => (desired === undefined ? [] : [name]));
+  return [...new Set([...wanted.keys(), ...asked])].flatMap((name): Change[] => {
+    const value = wanted.get(name);
+    const before = device.twins.get(name);
+    const from = { nowMs, type: device.own?.types.get(name) };
+    const after = applyDesired(before, value === undefined ? undefined : { value, cloud }, from);
+    return after ? [{ name, before, after }] : [];
+  });
+}
+
+export function readAttribute(value: Fields): Attribute {
+  const metadata = isFields(value["metadata"]) ? value["metadata"] : {};
+  return {
+    value: textOf(value["value"]),
+    optional: value["optional"] !== false,
+    type: textOf(metadata["type"]) || "string",
+  };
+}
+
+export function sameAttribute(a: Attribute | undefined, b: Attribute): boolean {
+  return a !== undefined && a.value === b.value && a.optional === b.optional && a.type === b.type;
+}
+
+export function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
