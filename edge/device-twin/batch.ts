@@ -3,7 +3,7 @@ import type { Seldom } from "#shared/log";
 import { encodeTwinReport, encodeUpload, isUploadTooLarge, type Stamp } from "#edge/edge-hub/codec";
 import type { HistoryPoint, Store } from "#edge/store";
 import type { Attribute, Device, Registry } from "./registry.ts";
-import { sorted, toRow, type Twin, type WireTwin } from "./twin.ts";
+import { sorted, toRow, type Twin, type WireTwin } from "#edge/device-twin/twins";
 
 export interface Outgoing {
   readonly topic: string;

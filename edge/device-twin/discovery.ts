@@ -7,7 +7,7 @@ import type { MqttMessage } from "#shared/topics";
 import { encodeDiscovery } from "#edge/edge-hub/codec";
 import type { Batch } from "./batch.ts";
 import type { Events } from "./events.ts";
-import { isFields, parseJson, type Fields } from "./requests.ts";
+import { isFields, parseJson, type Fields } from "#edge/device-twin/twins";
 
 export interface DiscoveryConfig {
   readonly node: string;

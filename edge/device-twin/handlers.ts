@@ -6,9 +6,25 @@ import type { MqttMessage } from "#shared/topics";
 import { encodeDeviceState } from "#edge/edge-hub/codec";
 import type { Answer, Batch, Outgoing } from "./batch.ts";
 import { topicNames, type Attribute, type Device, type Registry } from "./registry.ts";
-import { explainUpdate, parseGet, parseState, parseUpdate, type TwinRequests } from "./requests.ts";
-import { deletedType, differs, isDeleted, sorted, toCloud, toWire, type WireTwin } from "./twin.ts";
-import { applyReport, applyUpdate, documentOf, ownProperty, type Change } from "./update.ts";
+import {
+  explainUpdate,
+  parseGet,
+  parseState,
+  parseUpdate,
+  type TwinRequests,
+  deletedType,
+  differs,
+  isDeleted,
+  sorted,
+  toCloud,
+  toWire,
+  type WireTwin,
+  applyReport,
+  applyUpdate,
+  documentOf,
+  ownProperty,
+  type Change,
+} from "#edge/device-twin/twins";
 
 export interface HandlerOptions {
   readonly registry: Registry;

@@ -1,7 +1,6 @@
 import type { Device as DeviceObject } from "#shared/kube";
 import type { Attribute, Device } from "./registry.ts";
-import { isFields, type Fields } from "./requests.ts";
-import { applyDesired, type Change } from "./update.ts";
+import { isFields, type Fields, applyDesired, type Change } from "#edge/device-twin/twins";
 
 /** What a Device object asks for that it did not ask for before, and what it asks for no longer. */
 export function desiredChanges(device: Device, object: DeviceObject, nowMs: number): Change[] {

@@ -23,10 +23,22 @@ import {
   type Handlers,
 } from "./handlers.ts";
 import { newDevice, topicNames, type Attribute, type Device, type Registry } from "./registry.ts";
-import { isFields, parseJson, readEventId, readMember, readTwins, type Fields } from "./requests.ts";
-import { isDeleted, toCloud, toCloudAsWanted } from "./twin.ts";
+import {
+  isFields,
+  parseJson,
+  readEventId,
+  readMember,
+  readTwins,
+  type Fields,
+  isDeleted,
+  toCloud,
+  toCloudAsWanted,
+  applySync,
+  retype,
+  undeclared,
+  type OwnProperties,
+} from "#edge/device-twin/twins";
 import { desiredChanges, readAttribute, sameAttribute, textOf } from "./object-fields.ts";
-import { applySync, retype, undeclared, type OwnProperties } from "./update.ts";
 
 /** Of a namespace (63), a slash and a name (253). */
 const longestId = 317;

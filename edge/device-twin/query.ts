@@ -7,7 +7,7 @@ import { historyBounds, mostPoints, readWholeNumbers } from "#shared/query";
 import type { HistoryPoint, Store } from "#edge/store";
 import { describeDevice, liveTwins } from "./handlers.ts";
 import type { Device, Registry } from "./registry.ts";
-import { isFields } from "./requests.ts";
+import { isFields } from "#edge/device-twin/twins";
 
 export interface QueryParts {
   readonly registry: Registry;

@@ -1,8 +1,6 @@
 import type { Store } from "#edge/store";
 import type { DeviceMapping } from "#shared/devices";
-import type { MemberName } from "./requests.ts";
-import { fromRow, type Twin } from "./twin.ts";
-import type { OwnProperties } from "./update.ts";
+import { type MemberName, fromRow, type Twin, type OwnProperties } from "#edge/device-twin/twins";
 
 export interface Attribute {
   readonly value: string;
