@@ -2,7 +2,7 @@ import { describeError, UnavailableError } from "#shared/errors";
 import type { Seldom } from "#shared/log";
 import { encodeTwinReport, encodeUpload, isUploadTooLarge, type Stamp } from "#edge/edge-hub/codec";
 import type { HistoryPoint, Store } from "#edge/store";
-import type { Attribute, Device, Registry } from "./registry.ts";
+import type { Attribute, Device, Registry } from "#edge/device-twin/devices";
 import { sorted, toRow, type Twin, type WireTwin } from "#edge/device-twin/twins";
 
 export interface Outgoing {

@@ -5,7 +5,7 @@ import { deviceTopic, nodePrefix, parseDeviceTopic, parseMembershipTopic } from 
 import type { MqttMessage } from "#shared/topics";
 import { encodeDeviceState } from "#edge/edge-hub/codec";
 import type { Answer, Batch, Outgoing } from "./batch.ts";
-import { topicNames, type Attribute, type Device, type Registry } from "./registry.ts";
+import { topicNames, type Attribute, type Device, type Registry } from "#edge/device-twin/devices";
 import {
   explainUpdate,
   parseGet,

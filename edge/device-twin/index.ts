@@ -16,7 +16,7 @@ import { Handlers } from "./handlers.ts";
 import { contentFields, Objects } from "./objects.ts";
 import { Budget } from "./outbox-budget.ts";
 import { answerHistory, serveQueries } from "./query.ts";
-import { Registry } from "./registry.ts";
+import { Registry } from "#edge/device-twin/devices";
 
 export interface DeviceTwinConfig {
   readonly node: string;

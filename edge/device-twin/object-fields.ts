@@ -1,5 +1,5 @@
 import type { Device as DeviceObject } from "#shared/kube";
-import type { Attribute, Device } from "./registry.ts";
+import type { Attribute, Device } from "#edge/device-twin/devices";
 import { isFields, type Fields, applyDesired, type Change } from "#edge/device-twin/twins";
 
 /** What a Device object asks for that it did not ask for before, and what it asks for no longer. */

@@ -22,7 +22,7 @@ import {
   wireAttributes,
   type Handlers,
 } from "./handlers.ts";
-import { newDevice, topicNames, type Attribute, type Device, type Registry } from "./registry.ts";
+import { newDevice, topicNames, type Attribute, type Device, type Registry } from "#edge/device-twin/devices";
 import {
   isFields,
   parseJson,

@@ -6,7 +6,7 @@ import type { Logger } from "#shared/log";
 import { historyBounds, mostPoints, readWholeNumbers } from "#shared/query";
 import type { HistoryPoint, Store } from "#edge/store";
 import { describeDevice, liveTwins } from "./handlers.ts";
-import type { Device, Registry } from "./registry.ts";
+import type { Device, Registry } from "#edge/device-twin/devices";
 import { isFields } from "#edge/device-twin/twins";
 
 export interface QueryParts {

@@ -1,0 +1,1 @@
+export { newDevice, Registry, topicNames, type Attribute, type Device } from "./registry.ts";
