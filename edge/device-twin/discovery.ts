@@ -6,7 +6,7 @@ import type { Logger } from "#shared/log";
 import type { MqttMessage } from "#shared/topics";
 import { encodeDiscovery } from "#edge/edge-hub/codec";
 import type { Batch } from "./batch.ts";
-import type { Events } from "./events.ts";
+import type { Events } from "#edge/device-twin/events";
 import { isFields, parseJson, type Fields } from "#edge/device-twin/twins";
 
 export interface DiscoveryConfig {

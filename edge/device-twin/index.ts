@@ -11,7 +11,7 @@ import type { EdgeCatalog, MqttMessage } from "#shared/topics";
 import type { HistoryLimits, Store } from "#edge/store";
 import { Batch } from "./batch.ts";
 import { Discovery } from "./discovery.ts";
-import { Events } from "./events.ts";
+import { Events } from "#edge/device-twin/events";
 import { Handlers } from "./handlers.ts";
 import { contentFields, Objects } from "./objects.ts";
 import { Budget } from "./outbox-budget.ts";

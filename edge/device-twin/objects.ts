@@ -13,7 +13,7 @@ import { deviceTopic, nodePrefix, TopicTrie } from "#shared/mqtt";
 import type { ObjectChange, TwinDelivery } from "#shared/topics";
 import type { Logger } from "#shared/log";
 import type { Batch, Outgoing } from "./batch.ts";
-import type { Events } from "./events.ts";
+import type { Events } from "#edge/device-twin/events";
 import {
   commandsFor,
   describeDevice,
