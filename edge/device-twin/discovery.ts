@@ -5,7 +5,7 @@ import type { DeviceProperty, ModelProperty } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { MqttMessage } from "#shared/topics";
 import { encodeDiscovery } from "#edge/edge-hub/codec";
-import type { Batch } from "./batch.ts";
+import type { Batch } from "#edge/device-twin/outbox";
 import type { Events } from "#edge/device-twin/events";
 import { isFields, parseJson, type Fields } from "#edge/device-twin/twins";
 

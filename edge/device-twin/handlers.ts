@@ -4,7 +4,7 @@ import { commandsOf, readReport, type DeviceCommand, type RejectedValue } from "
 import { deviceTopic, nodePrefix, parseDeviceTopic, parseMembershipTopic } from "#shared/mqtt";
 import type { MqttMessage } from "#shared/topics";
 import { encodeDeviceState } from "#edge/edge-hub/codec";
-import type { Answer, Batch, Outgoing } from "./batch.ts";
+import type { Answer, Batch, Outgoing } from "#edge/device-twin/outbox";
 import { topicNames, type Attribute, type Device, type Registry } from "#edge/device-twin/devices";
 import {
   explainUpdate,

@@ -9,12 +9,11 @@ import { Seldom, type Logger } from "#shared/log";
 import { topicMatches } from "#shared/mqtt";
 import type { EdgeCatalog, MqttMessage } from "#shared/topics";
 import type { HistoryLimits, Store } from "#edge/store";
-import { Batch } from "./batch.ts";
+import { Batch, Budget } from "#edge/device-twin/outbox";
 import { Discovery } from "./discovery.ts";
 import { Events } from "#edge/device-twin/events";
 import { Handlers } from "./handlers.ts";
 import { contentFields, Objects } from "./objects.ts";
-import { Budget } from "./outbox-budget.ts";
 import { answerHistory, serveQueries } from "./query.ts";
 import { Registry } from "#edge/device-twin/devices";
 

@@ -12,7 +12,7 @@ import { validateDevice, type Device as DeviceObject, type DeviceModel } from "#
 import { deviceTopic, nodePrefix, TopicTrie } from "#shared/mqtt";
 import type { ObjectChange, TwinDelivery } from "#shared/topics";
 import type { Logger } from "#shared/log";
-import type { Batch, Outgoing } from "./batch.ts";
+import type { Batch, Outgoing } from "#edge/device-twin/outbox";
 import type { Events } from "#edge/device-twin/events";
 import {
   commandsFor,
