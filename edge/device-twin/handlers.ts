@@ -1,11 +1,19 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "#shared/clock";
-import { commandsOf, readReport, type DeviceCommand, type RejectedValue } from "#shared/devices";
+import { readReport, type RejectedValue } from "#shared/devices";
 import { deviceTopic, nodePrefix, parseDeviceTopic, parseMembershipTopic } from "#shared/mqtt";
 import type { MqttMessage } from "#shared/topics";
 import { encodeDeviceState } from "#edge/edge-hub/codec";
 import type { Answer, Batch, Outgoing } from "#edge/device-twin/outbox";
-import { topicNames, type Attribute, type Device, type Registry } from "#edge/device-twin/devices";
+import {
+  commandsFor,
+  describeDevice,
+  liveTwins,
+  shownTwins,
+  topicNames,
+  type Device,
+  type Registry,
+} from "#edge/device-twin/devices";
 import {
   explainUpdate,
   parseGet,
@@ -14,10 +22,8 @@ import {
   type TwinRequests,
   deletedType,
   differs,
-  isDeleted,
   sorted,
   toCloud,
-  toWire,
   type WireTwin,
   applyReport,
   applyUpdate,
@@ -298,49 +304,6 @@ export function tellState(batch: Batch, device: Device, nowMs: number): string {
   });
   batch.tellCloud((stamp) => encodeDeviceState(stamp, id, content), `state/${id}`);
   return JSON.stringify(said);
-}
-
-/** What a plain device is to be told now. */
-export function commandsFor({ mapping, twins }: Device): DeviceCommand[] {
-  return commandsOf(mapping, (name) => twins.get(name)?.expected?.value);
-}
-
-export function describeDevice(device: Device): Record<string, unknown> {
-  const { id, name, description, state, lastOnline } = device;
-  return {
-    ...(id ? { id } : {}),
-    ...(name ? { name } : {}),
-    ...(description ? { description } : {}),
-    ...(state ? { state } : {}),
-    ...(lastOnline ? { last_online: lastOnline } : {}),
-    ...(device.attributes.size > 0 ? { attributes: wireAttributes(device.attributes) } : {}),
-  };
-}
-
-export function wireAttributes(attributes: Iterable<readonly [string, Attribute]>): Record<string, unknown> {
-  return Object.fromEntries(
-    sorted(attributes).map(([name, { value, optional, type }]) => [
-      name,
-      { value, optional, metadata: { type } },
-    ]),
-  );
-}
-
-export function liveTwins(device: Device): Record<string, WireTwin> {
-  const live = sorted(device.twins).filter(([, twin]) => !isDeleted(twin));
-  return Object.fromEntries(live.map(([name, twin]) => [name, toWire(twin)]));
-}
-
-/** The live twins, and an empty one for each property its Device lists: programs written for KubeEdge rely on them. */
-function shownTwins(device: Device): Record<string, WireTwin> {
-  const live = liveTwins(device);
-  const rest = (device.own?.listed ?? []).filter(({ name }) => !Object.hasOwn(live, name));
-  if (rest.length === 0) return live;
-  const empty = rest.map(({ name }): [string, WireTwin] => [
-    name,
-    { optional: true, metadata: { type: device.own?.types.get(name) ?? "string" } },
-  ]);
-  return Object.fromEntries(sorted([...Object.entries(live), ...empty]));
 }
 
 /** "2024-06-10 10:00:00" in the machine's own zone, as KubeEdge writes it. */

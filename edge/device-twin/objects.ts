@@ -14,15 +14,18 @@ import type { ObjectChange, TwinDelivery } from "#shared/topics";
 import type { Logger } from "#shared/log";
 import type { Batch, Outgoing } from "#edge/device-twin/outbox";
 import type { Events } from "#edge/device-twin/events";
+import { tellState, type Handlers } from "./handlers.ts";
 import {
   commandsFor,
   describeDevice,
   liveTwins,
-  tellState,
+  newDevice,
+  topicNames,
   wireAttributes,
-  type Handlers,
-} from "./handlers.ts";
-import { newDevice, topicNames, type Attribute, type Device, type Registry } from "#edge/device-twin/devices";
+  type Attribute,
+  type Device,
+  type Registry,
+} from "#edge/device-twin/devices";
 import {
   isFields,
   parseJson,

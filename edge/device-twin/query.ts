@@ -5,8 +5,7 @@ import { serveLocally, type LocalServer } from "#shared/local-http";
 import type { Logger } from "#shared/log";
 import { historyBounds, mostPoints, readWholeNumbers } from "#shared/query";
 import type { HistoryPoint, Store } from "#edge/store";
-import { describeDevice, liveTwins } from "./handlers.ts";
-import type { Device, Registry } from "#edge/device-twin/devices";
+import { describeDevice, liveTwins, type Device, type Registry } from "#edge/device-twin/devices";
 import { isFields } from "#edge/device-twin/twins";
 
 export interface QueryParts {

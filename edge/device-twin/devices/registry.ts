@@ -1,57 +1,6 @@
 import type { Store } from "#edge/store";
-import type { DeviceMapping } from "#shared/devices";
-import { type MemberName, fromRow, type Twin, type OwnProperties } from "#edge/device-twin/twins";
-
-export interface Attribute {
-  readonly value: string;
-  readonly optional: boolean;
-  readonly type: string;
-}
-
-/** A device bound to this node. Only `Batch` changes the durable part. */
-export interface Device {
-  readonly id: string;
-  name: string;
-  description: string;
-  state: string;
-  lastOnline: string;
-  readonly attributes: Map<string, Attribute>;
-  readonly twins: Map<string, Twin>;
-  /** Namespace, name and uid of its Device, once somebody said them. */
-  object: { readonly namespace: string; readonly name: string; readonly uid: string | undefined } | undefined;
-  /** How its clients spell it in topics: `<id>`, `<namespace>/<name>` or both; as `<id>` until somebody asked. */
-  readonly spellings: Set<string>;
-  mapping: DeviceMapping | undefined;
-  /** What its Device object and model list; undefined while there is no object. */
-  own: OwnProperties | undefined;
-  /** What they listed when all was known last: a twin goes with its property, one that a client made stays. */
-  declared: OwnProperties | undefined;
-  /** When a plain device was told again what is wanted of a property, milliseconds since 1970. */
-  reminded: Map<string, number> | undefined;
-}
-
-export function newDevice(id: string, name: string, description: string): Device {
-  return {
-    id,
-    name,
-    description,
-    state: "",
-    lastOnline: "",
-    attributes: new Map(),
-    twins: new Map(),
-    object: undefined,
-    spellings: new Set(),
-    mapping: undefined,
-    own: undefined,
-    declared: undefined,
-    reminded: undefined,
-  };
-}
-
-/** The device parts of the topics it is told on without being asked. */
-export function topicNames({ id, spellings }: Device): readonly string[] {
-  return spellings.size === 0 ? [id] : [...spellings];
-}
+import { fromRow, type MemberName } from "#edge/device-twin/twins";
+import { newDevice, type Device } from "./device.ts";
 
 /** All devices by id, in memory; loaded once, then kept beside the tables. */
 export class Registry {
