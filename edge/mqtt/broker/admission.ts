@@ -5,7 +5,7 @@ import type { Access, Identity, Refusal } from "#edge/mqtt/access";
 import { sessionName, type Sessions } from "#edge/mqtt/sessions";
 import type { Peer } from "#edge/mqtt/sockets";
 import { inner, type InnerClient } from "./connection.ts";
-import { encodeRefusal } from "./encode.ts";
+import { encodeRefusal } from "#edge/mqtt/packet";
 
 export interface AdmissionParts {
   readonly access: Access;

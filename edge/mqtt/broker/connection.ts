@@ -1,12 +1,17 @@
 import type { Duplex } from "node:stream";
 import type { Client } from "aedes";
-import { newInbox, type BrokerPacket, type Inbox, type QoS, type Sessions } from "#edge/mqtt/sessions";
+import {
+  encodePublish,
+  encodePublishHead,
+  type BrokerPacket,
+  type Inbound,
+  type QoS,
+} from "#edge/mqtt/packet";
+import { newInbox, type Inbox, type Sessions } from "#edge/mqtt/sessions";
 import type { Identity } from "#edge/mqtt/access";
 import type { Backlog, Outbound, Publisher } from "#edge/mqtt/flow";
-import { encodePublish, encodePublishHead } from "./encode.ts";
 import type { Reader } from "./fan-out.ts";
 import { holdToRules, type InnerParser } from "./protocol-rules.ts";
-import type { Subscribe, Unsubscribe } from "./subscribing.ts";
 
 /** What of aedes' client is touched beside its interface, and what is kept with it. */
 export interface InnerClient {
@@ -62,13 +67,6 @@ type Ack = "puback" | "pubrec" | "pubcomp";
 export function inner(client: Client): InnerClient {
   return client as unknown as InnerClient;
 }
-
-/** A packet that is not aedes' to handle. */
-export type Inbound =
-  | (BrokerPacket & { readonly cmd: "publish" })
-  | { readonly cmd: "pubrel"; readonly messageId?: number }
-  | Subscribe
-  | Unsubscribe;
 
 export interface TameOptions {
   readonly brokerId: string;

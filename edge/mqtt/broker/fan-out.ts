@@ -1,7 +1,7 @@
 import { TopicTrie } from "#shared/mqtt";
 import type { Backlog, Frame, Outbound, Publisher } from "#edge/mqtt/flow";
-import { weightOf, type BrokerPacket, type QoS } from "#edge/mqtt/sessions";
-import { encodePublish } from "./encode.ts";
+import { encodePublish, type BrokerPacket, type QoS } from "#edge/mqtt/packet";
+import { weightOf } from "#edge/mqtt/sessions";
 
 /** Who gets messages: a connection. */
 export interface Reader {

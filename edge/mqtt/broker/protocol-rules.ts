@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
+import { encodeRefusal } from "#edge/mqtt/packet";
 import { sessionMarker } from "#edge/mqtt/sessions";
-import { encodeRefusal } from "./encode.ts";
 
 /** What of mqtt-packet's parser is touched beside its interface. */
 export interface InnerParser {

@@ -1,10 +1,10 @@
 import { describeError } from "#shared/errors";
 import type { Seldom } from "#shared/log";
 import type { MqttMessage } from "#shared/topics";
-import type { BrokerPacket, Inbox, Sessions, Stored } from "#edge/mqtt/sessions";
+import { encodeAnswer, type Answer, type BrokerPacket, type Publish, type Release } from "#edge/mqtt/packet";
+import type { Inbox, Sessions, Stored } from "#edge/mqtt/sessions";
 import type { Access } from "#edge/mqtt/access";
 import { inboxOf, type InnerClient } from "./connection.ts";
-import { encodeAnswer, type Answer } from "./encode.ts";
 import type { FanOut, Traffic } from "./fan-out.ts";
 import { afterEarlier, inOrder } from "./in-order.ts";
 
@@ -24,9 +24,6 @@ export interface PublishingParts {
  * thousand on their way; one that never releases would have as many as there are ids, in each session it can think of.
  */
 const mostUnreleased = 10_000;
-
-type Publish = BrokerPacket & { readonly cmd: "publish" };
-type Release = { readonly cmd: "pubrel"; readonly messageId?: number };
 
 /**
  * The way of every publication: the twins, and sessions that are away, have it on disk; then all who listen get it; then

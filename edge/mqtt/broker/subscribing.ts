@@ -1,8 +1,15 @@
 import type { Seldom } from "#shared/log";
 import type { Access } from "#edge/mqtt/access";
-import { weightOf, type QoS, type Sessions, type Subscription } from "#edge/mqtt/sessions";
+import {
+  encodeAnswer,
+  encodeSuback,
+  type QoS,
+  type Subscribe,
+  type Subscription,
+  type Unsubscribe,
+} from "#edge/mqtt/packet";
+import { weightOf, type Sessions } from "#edge/mqtt/sessions";
 import type { InnerClient } from "./connection.ts";
-import { encodeAnswer, encodeSuback } from "./encode.ts";
 import type { FanOut } from "./fan-out.ts";
 import { inOrder } from "./in-order.ts";
 import type { RetainedSender } from "./retained-sender.ts";
@@ -14,18 +21,6 @@ export interface SubscribingParts {
   readonly retained: RetainedSender;
   readonly log: Pick<Seldom, "warn">;
   readonly mostLevels: number;
-}
-
-export interface Subscribe {
-  readonly cmd: "subscribe";
-  readonly messageId?: number;
-  readonly subscriptions: readonly Subscription[];
-}
-
-export interface Unsubscribe {
-  readonly cmd: "unsubscribe";
-  readonly messageId?: number;
-  readonly unsubscriptions: readonly string[];
 }
 
 /** The return code of a filter that is refused. */

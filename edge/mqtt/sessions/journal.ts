@@ -1,5 +1,6 @@
 import type { MqttSessions, PacketRow, Store } from "#edge/store";
-import type { BrokerPacket, Entry, QoS } from "./session-queue.ts";
+import type { BrokerPacket, QoS } from "#edge/mqtt/packet";
+import type { Entry } from "./session-queue.ts";
 
 type Write = (sessions: MqttSessions) => void;
 

@@ -1,6 +1,7 @@
+import type { BrokerPacket, QoS } from "#edge/mqtt/packet";
 import type { Journal } from "./journal.ts";
 import { QueuesBySize } from "./queues-by-size.ts";
-import { bytesOf, SessionQueue, type BrokerPacket, type Entry, type QoS } from "./session-queue.ts";
+import { bytesOf, SessionQueue, type Entry } from "./session-queue.ts";
 import type { Wanted } from "./wanted-index.ts";
 
 export interface QueueLimits {

@@ -1,6 +1,6 @@
 import type { RetainedRow } from "#edge/store";
 import type { Journal } from "./journal.ts";
-import type { BrokerPacket, QoS } from "./session-queue.ts";
+import type { BrokerPacket, QoS } from "#edge/mqtt/packet";
 
 /** Topics looked at before others have a turn. */
 const piece = 1000;

@@ -1,20 +1,4 @@
-export type QoS = 0 | 1 | 2;
-
-/** A packet as aedes hands it over: of a publication, or the PUBREL that follows one of QoS 2. */
-export interface BrokerPacket {
-  readonly cmd: "publish" | "pubrel";
-  readonly topic?: string;
-  readonly payload?: Buffer | string;
-  qos: QoS;
-  readonly retain?: boolean;
-  dup?: boolean;
-  messageId?: number | undefined;
-  brokerId?: string;
-  brokerCounter?: number;
-  clientId?: string;
-  /** of a will: the user who left it */
-  user?: string | undefined;
-}
+import type { BrokerPacket } from "#edge/mqtt/packet";
 
 export interface Entry {
   readonly row: number;

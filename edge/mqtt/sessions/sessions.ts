@@ -1,11 +1,12 @@
 import { Readable } from "node:stream";
 import { ProtocolError } from "#shared/errors";
+import type { BrokerPacket, QoS, Subscription } from "#edge/mqtt/packet";
 import type { PacketRow, Store } from "#edge/store";
 import { Inboxes, type Inbox } from "./inboxes.ts";
 import { fromRow, Journal } from "./journal.ts";
 import { OutQueues, type QueueLimits } from "./out-queues.ts";
 import { Retained } from "./retained.ts";
-import type { BrokerPacket, Entry, QoS } from "./session-queue.ts";
+import type { Entry } from "./session-queue.ts";
 import { clientIdOf, hasUser } from "./session-name.ts";
 import { weightOf } from "./subscription-weight.ts";
 import { keyOf, WantedIndex } from "./wanted-index.ts";
@@ -13,11 +14,6 @@ import { Wills } from "./wills.ts";
 
 interface Named {
   readonly id: string;
-}
-
-export interface Subscription {
-  readonly topic: string;
-  readonly qos: QoS;
 }
 
 export interface SessionLimits extends QueueLimits {

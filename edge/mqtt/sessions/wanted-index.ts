@@ -1,5 +1,5 @@
 import { TopicTrie } from "#shared/mqtt";
-import type { QoS } from "./session-queue.ts";
+import type { QoS } from "#edge/mqtt/packet";
 
 /** That a lasting session wants what a filter covers, at most at this QoS. */
 export interface Wanted {

@@ -1,6 +1,6 @@
 import type { Journal } from "./journal.ts";
 import { clientIdOf } from "./session-name.ts";
-import type { BrokerPacket } from "./session-queue.ts";
+import type { BrokerPacket } from "#edge/mqtt/packet";
 
 interface Will {
   readonly row: number;

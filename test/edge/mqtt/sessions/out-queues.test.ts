@@ -1,6 +1,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
-import { Sessions, type BrokerPacket, type QoS } from "#edge/mqtt/sessions";
+import type { BrokerPacket, QoS } from "#edge/mqtt/packet";
+import { Sessions } from "#edge/mqtt/sessions";
 import { openStore } from "#edge/store";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 

@@ -1,4 +1,4 @@
-import type { QoS } from "#edge/mqtt/sessions";
+import type { QoS } from "./packets.ts";
 
 export interface Publication {
   readonly topic: string;

@@ -1,0 +1,40 @@
+export type QoS = 0 | 1 | 2;
+
+/** A packet as aedes hands it over: of a publication, or the PUBREL that follows one of QoS 2. */
+export interface BrokerPacket {
+  readonly cmd: "publish" | "pubrel";
+  readonly topic?: string;
+  readonly payload?: Buffer | string;
+  qos: QoS;
+  readonly retain?: boolean;
+  dup?: boolean;
+  messageId?: number | undefined;
+  brokerId?: string;
+  brokerCounter?: number;
+  clientId?: string;
+  /** of a will: the user who left it */
+  user?: string | undefined;
+}
+
+export interface Subscription {
+  readonly topic: string;
+  readonly qos: QoS;
+}
+
+export interface Subscribe {
+  readonly cmd: "subscribe";
+  readonly messageId?: number;
+  readonly subscriptions: readonly Subscription[];
+}
+
+export interface Unsubscribe {
+  readonly cmd: "unsubscribe";
+  readonly messageId?: number;
+  readonly unsubscriptions: readonly string[];
+}
+
+export type Publish = BrokerPacket & { readonly cmd: "publish" };
+export type Release = { readonly cmd: "pubrel"; readonly messageId?: number };
+
+/** A packet that is not aedes' to handle. */
+export type Inbound = Publish | Release | Subscribe | Unsubscribe;
