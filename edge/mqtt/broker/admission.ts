@@ -4,7 +4,8 @@ import type { Logger, Seldom } from "#shared/log";
 import type { Access, Identity, Refusal } from "#edge/mqtt/access";
 import { sessionName, type Sessions } from "#edge/mqtt/sessions";
 import type { Peer } from "#edge/mqtt/sockets";
-import { inner, type InnerClient } from "./connection.ts";
+import type { InnerClient } from "#edge/mqtt/connection";
+import { inner } from "./inner-client.ts";
 import { encodeRefusal } from "#edge/mqtt/packet";
 
 export interface AdmissionParts {

@@ -10,13 +10,11 @@ import { clientIdOf, sessionMarker, Sessions } from "#edge/mqtt/sessions";
 import type { Store } from "#edge/store";
 import { Access } from "#edge/mqtt/access";
 import { admitClients, identify, longestIdentifier } from "./admission.ts";
-import { inner, readerOf, tame, type InnerClient } from "./connection.ts";
-import { FanOut, type Traffic } from "./fan-out.ts";
+import { readerOf, tame, type InnerClient } from "#edge/mqtt/connection";
+import { FanOut, Publishing, RetainedSender, Subscribing, type Traffic } from "#edge/mqtt/routing";
+import { inner } from "./inner-client.ts";
 import { Backlog } from "#edge/mqtt/flow";
 import { listen, type Listeners, type Peer } from "#edge/mqtt/sockets";
-import { Publishing } from "./publishing.ts";
-import { RetainedSender } from "./retained-sender.ts";
-import { Subscribing } from "./subscribing.ts";
 import { startFigures } from "./sys-figures.ts";
 
 export interface BrokerParts {

@@ -1,7 +1,7 @@
 import type { Clock } from "#shared/clock";
 import type { SessionCounts } from "#edge/mqtt/sessions";
 import type { Backlog } from "#edge/mqtt/flow";
-import type { Traffic } from "./fan-out.ts";
+import type { Traffic } from "#edge/mqtt/routing";
 
 export interface FigureParts {
   readonly counts: () => SessionCounts & {

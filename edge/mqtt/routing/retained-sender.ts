@@ -1,6 +1,6 @@
 import { encodePublish, type BrokerPacket, type QoS, type Subscription } from "#edge/mqtt/packet";
 import type { Sessions } from "#edge/mqtt/sessions";
-import { acknowledged, window, type InnerClient } from "./connection.ts";
+import { acknowledged, window, type InnerClient } from "#edge/mqtt/connection";
 import type { FanOut } from "./fan-out.ts";
 
 /** Bytes that may wait for the client before the next retained messages are sent, and about as many are sent then. */

@@ -1,5 +1,5 @@
 import { describeError } from "#shared/errors";
-import type { InnerClient } from "./connection.ts";
+import type { InnerClient } from "#edge/mqtt/connection";
 
 export interface Ending {
   readonly finish: () => void;

@@ -1,20 +1,8 @@
 import { TopicTrie } from "#shared/mqtt";
-import type { Backlog, Frame, Outbound, Publisher } from "#edge/mqtt/flow";
+import type { Reader } from "#edge/mqtt/connection";
+import type { Backlog, Frame, Publisher } from "#edge/mqtt/flow";
 import { encodePublish, type BrokerPacket, type QoS } from "#edge/mqtt/packet";
 import { weightOf } from "#edge/mqtt/sessions";
-
-/** Who gets messages: a connection. */
-export interface Reader {
-  readonly outbound: Outbound;
-  /** Whether it is there: what it misses else is in its queue, or was of QoS 0. */
-  readonly open: () => boolean;
-  /** Whether its rules let it have this topic. */
-  readonly may: (topic: string) => boolean;
-  /** Takes over a message of QoS 1 or 2; its payload is not copied. */
-  readonly deliver: (packet: BrokerPacket, qos: 1 | 2) => void;
-  /** It may not have a message of QoS 1 or 2. */
-  readonly refuse: (packet: BrokerPacket) => void;
-}
 
 export interface Traffic {
   /** publications that came from clients */

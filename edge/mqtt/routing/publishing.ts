@@ -4,7 +4,7 @@ import type { MqttMessage } from "#shared/topics";
 import { encodeAnswer, type Answer, type BrokerPacket, type Publish, type Release } from "#edge/mqtt/packet";
 import type { Inbox, Sessions, Stored } from "#edge/mqtt/sessions";
 import type { Access } from "#edge/mqtt/access";
-import { inboxOf, type InnerClient } from "./connection.ts";
+import { inboxOf, type InnerClient } from "#edge/mqtt/connection";
 import type { FanOut, Traffic } from "./fan-out.ts";
 import { afterEarlier, inOrder } from "./in-order.ts";
 

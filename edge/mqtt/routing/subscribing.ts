@@ -9,7 +9,7 @@ import {
   type Unsubscribe,
 } from "#edge/mqtt/packet";
 import { weightOf, type Sessions } from "#edge/mqtt/sessions";
-import type { InnerClient } from "./connection.ts";
+import type { InnerClient } from "#edge/mqtt/connection";
 import type { FanOut } from "./fan-out.ts";
 import { inOrder } from "./in-order.ts";
 import type { RetainedSender } from "./retained-sender.ts";
