@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { generate, parser } from "mqtt-packet";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startBus, type BusHarness } from "#internal/test/edge/mqtt/event-bus/harness.ts";
-import { connectPacket, openRaw, publishPacket } from "./raw-client.ts";
+import { connectPacket, openRaw, publishPacket } from "#internal/test/edge/mqtt/broker/raw-client.ts";
 
 const update = "$hw/events/device/d/twin/update";
 

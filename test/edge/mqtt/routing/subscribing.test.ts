@@ -2,7 +2,12 @@ import { expect, test } from "bun:test";
 import type { ISubscription } from "mqtt-packet";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
-import { connectPacket, openRaw, publishPacket, type RawClient } from "./raw-client.ts";
+import {
+  connectPacket,
+  openRaw,
+  publishPacket,
+  type RawClient,
+} from "#internal/test/edge/mqtt/broker/raw-client.ts";
 
 /** @returns the codes it is answered with */
 async function subscribe(client: RawClient, subscriptions: ISubscription[], messageId = 1): Promise<unknown> {

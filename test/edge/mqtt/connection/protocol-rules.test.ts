@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { generate } from "mqtt-packet";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
-import { connectPacket, openRaw } from "./raw-client.ts";
+import { connectPacket, openRaw } from "#internal/test/edge/mqtt/broker/raw-client.ts";
 
 const wrong: Readonly<Record<string, string>> = {
   "PUBLISH of QoS 1 without room for an id": "32 03 00 01 61",

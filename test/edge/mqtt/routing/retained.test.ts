@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import type { MqttClient } from "mqtt";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
-import { connectPacket, openRaw, type RawClient } from "./raw-client.ts";
+import { connectPacket, openRaw, type RawClient } from "#internal/test/edge/mqtt/broker/raw-client.ts";
 
 async function retain(writer: MqttClient, { total, bytes }: { total: number; bytes: number }): Promise<void> {
   const payload = "x".repeat(bytes);

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Store } from "#edge/store";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { collect, startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
-import { connectPacket, openRaw, publishPacket } from "./raw-client.ts";
+import { connectPacket, openRaw, publishPacket } from "#internal/test/edge/mqtt/broker/raw-client.ts";
 
 const update = "$hw/events/device/d1/twin/update";
 

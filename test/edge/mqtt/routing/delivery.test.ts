@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { connect } from "mqtt";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { collect, startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
-import { connectPacket, openRaw, publishPacket } from "./raw-client.ts";
+import { connectPacket, openRaw, publishPacket } from "#internal/test/edge/mqtt/broker/raw-client.ts";
 
 const update = "$hw/events/device/d1/twin/update";
 

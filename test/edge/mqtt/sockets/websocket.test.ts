@@ -4,7 +4,7 @@ import { generate, parser, type Packet } from "mqtt-packet";
 import { WebSocket } from "ws";
 import { collect, startBus, type BusHarness } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { connectPacket, publishPacket } from "./raw-client.ts";
+import { connectPacket, publishPacket } from "#internal/test/edge/mqtt/broker/raw-client.ts";
 
 const update = "$hw/events/device/d/twin/update";
 

@@ -9,7 +9,7 @@ import { connectAsync } from "mqtt";
 import { generate } from "mqtt-packet";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
-import { connectPacket } from "./raw-client.ts";
+import { connectPacket } from "#internal/test/edge/mqtt/broker/raw-client.ts";
 
 const openssl = Bun.which("openssl");
 

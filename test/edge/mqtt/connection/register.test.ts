@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { collect, startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
-import { connectPacket, openRaw, publishPacket } from "./raw-client.ts";
+import { connectPacket, openRaw, publishPacket } from "#internal/test/edge/mqtt/broker/raw-client.ts";
 
 const will = (text: string): object => ({
   will: { topic: "w", payload: Buffer.from(text), qos: 0, retain: false },

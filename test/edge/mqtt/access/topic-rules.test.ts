@@ -3,7 +3,12 @@ import { join } from "node:path";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { openStore } from "#edge/store";
 import { collect, startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
-import { connectPacket, openRaw, publishPacket, type RawClient } from "./raw-client.ts";
+import {
+  connectPacket,
+  openRaw,
+  publishPacket,
+  type RawClient,
+} from "#internal/test/edge/mqtt/broker/raw-client.ts";
 import { rule, users } from "#internal/test/edge/mqtt/access/rules.ts";
 
 const own = "$hw/events/device/d1/twin/update";
