@@ -87,7 +87,7 @@ async function judge(
   if (will) will.user = admission.user;
   if (will && !access.mayPublish(client.who, will.topic ?? ""))
     return { problem: "its will is for a topic it may not use" };
-  if (version === 3 && !clean && !client.closed) sessions.speaksOld(client.id);
+  if (version === 3 && !clean && !client.closed) sessions.persistence.speaksOld(client.id);
   return undefined;
 }
 

@@ -69,7 +69,7 @@ export async function startBroker(config: BrokerConfig, parts: BrokerParts): Pro
   const inside = makeInside(config, parts, { online, traffic });
   const { sessions, fanOut, publishing, backlog } = inside;
   const options = {
-    persistence: sessions,
+    persistence: sessions.persistence,
     mq: silentEmitter,
     maxClientsIdLength: longestIdentifier,
     ...rulesFor(inside),
@@ -77,7 +77,7 @@ export async function startBroker(config: BrokerConfig, parts: BrokerParts): Pro
   const broker = await Aedes.createBroker(options);
   Object.assign(broker, { maxTopicLevels: mostLevels });
   online.clients = (broker as unknown as Online).clients;
-  stack.defer(() => sessions.destroy());
+  stack.defer(() => sessions.persistence.destroy());
   stack.defer(() => closeBroker(broker));
   watch(broker, inside);
   const listeners = stack.use(await listenFor(broker, config, inside));

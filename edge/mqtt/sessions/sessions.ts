@@ -1,20 +1,15 @@
-import { Readable } from "node:stream";
 import { ProtocolError } from "#shared/errors";
 import type { BrokerPacket, QoS, Subscription } from "#edge/mqtt/packet";
 import type { PacketRow, Store } from "#edge/store";
 import { Inboxes, type Inbox } from "./inboxes.ts";
 import { fromRow, Journal } from "./journal.ts";
 import { OutQueues, type QueueLimits } from "./out-queues.ts";
+import { AedesPersistence } from "./persistence.ts";
 import { Retained } from "./retained.ts";
 import type { Entry } from "./session-queue.ts";
 import { clientIdOf, hasUser } from "./session-name.ts";
-import { weightOf } from "./subscription-weight.ts";
-import { keyOf, WantedIndex } from "./wanted-index.ts";
+import { SessionSubscriptions } from "./session-subscriptions.ts";
 import { Wills } from "./wills.ts";
-
-interface Named {
-  readonly id: string;
-}
 
 export interface SessionLimits extends QueueLimits {
   /** A message was not retained: there are too many, or too large ones. */
@@ -46,15 +41,8 @@ export interface Stored {
 const mostSessions = 10_000;
 
 /**
- * A subscription each lasting session has, of a topic nobody may publish to: aedes tells by its subscriptions whether
- * there is a session, and one without any is one too.
- */
-export const sessionMarker = "$SYS/session";
-
-/**
  * What has to be remembered of MQTT clients, in memory and in SQLite: subscriptions and queues of lasting sessions,
- * retained messages, handshakes of QoS 2 and wills are there again after a restart. In part it is what aedes asks of a
- * persistence; a promise resolves after the commit.
+ * retained messages, handshakes of QoS 2 and wills are there again after a restart. A promise resolves after the commit.
  */
 export class Sessions {
   readonly #journal: Journal;
@@ -63,12 +51,10 @@ export class Sessions {
   readonly #queues: OutQueues;
   readonly #inboxes: Inboxes;
   readonly #wills: Wills;
-  readonly #subscriptions = new Map<string, Map<string, QoS>>();
-  readonly #wanted = new WantedIndex();
-  /** Clients connecting now that speak MQTT 3.1. */
-  readonly #old = new Set<string>();
+  readonly #subscriptions: SessionSubscriptions;
+  /** Its side that aedes sees. */
+  readonly persistence: AedesPersistence;
   #row = 0;
-  #weight = 0;
 
   constructor(store: Store, limits: SessionLimits) {
     this.#journal = new Journal(store);
@@ -80,17 +66,26 @@ export class Sessions {
     this.#retained = new Retained(this.#journal, store.mqttSessions.retained(), (topic) =>
       limits.onNotRetained(topic),
     );
-    this.#load(store);
+    this.#subscriptions = new SessionSubscriptions(this.#journal, store.mqttSessions.subscriptions());
+    this.persistence = new AedesPersistence({
+      journal: this.#journal,
+      queues: this.#queues,
+      wills: this.#wills,
+      willOf: limits.willOf,
+      begin: (client) => this.#begin(client),
+      end: (client) => this.#end(client),
+    });
+    for (const row of store.mqttSessions.packets()) this.#loadPacket(row);
   }
 
   /** of all subscriptions, see `weightOf` */
   get weight(): number {
-    return this.#weight;
+    return this.#subscriptions.weight;
   }
 
   /** Ends sessions that nobody can come back to, because who is nobody is not let in any more. */
   endNameless(): void {
-    for (const client of this.#subscriptions.keys()) if (!hasUser(client)) this.#end(client);
+    for (const client of this.#subscriptions.clients()) if (!hasUser(client)) this.#end(client);
     this.#journal.commitSoon();
   }
 
@@ -102,11 +97,9 @@ export class Sessions {
   }
 
   counts(): SessionCounts {
-    let subscriptions = 0;
-    for (const topics of this.#subscriptions.values()) subscriptions += topics.size - 1;
     return {
-      sessions: this.#subscriptions.size,
-      subscriptions,
+      sessions: this.#subscriptions.sessions,
+      subscriptions: this.#subscriptions.size,
       retained: this.#retained.size,
       queued: this.#queues.size,
     };
@@ -121,7 +114,7 @@ export class Sessions {
     packet: BrokerPacket,
     from?: { readonly client: string; readonly messageId: number; readonly inbox: Inbox },
   ): Stored | undefined {
-    const wanted = packet.qos > 0 ? this.#wanted.match(packet.topic ?? "") : [];
+    const wanted = packet.qos > 0 ? this.#subscriptions.match(packet.topic ?? "") : [];
     if (wanted.length === 0 && packet.retain !== true && !from) return undefined;
     if (packet.retain === true) this.#retained.put(packet);
     const made = this.#queues.enqueue(wanted, packet.retain === true ? { ...packet, retain: false } : packet);
@@ -175,7 +168,7 @@ export class Sessions {
 
   /** Whether the session is still the one whose subscriptions these are. */
   holds(client: string, topics: readonly string[]): boolean {
-    const known = this.#subscriptions.get(client);
+    const known = this.#subscriptions.find(client);
     return known !== undefined && topics.every((topic) => known.has(topic));
   }
 
@@ -213,130 +206,22 @@ export class Sessions {
     return this.#journal.commit();
   }
 
-  /** The client speaks MQTT 3.1, which has no word for a session that was there. */
-  speaksOld(client: string): void {
-    this.#old.add(client);
-  }
-
   /** What a lasting session has subscribed to. */
   subscriptions(client: string): Subscription[] {
-    const topics = [...(this.#subscriptions.get(client) ?? [])];
-    return topics.filter(([topic]) => topic !== sessionMarker).map(([topic, qos]) => ({ topic, qos }));
+    return this.#subscriptions.list(client);
   }
 
   /** On disk when it resolves. */
   subscribe(client: string, granted: ReadonlyMap<string, QoS>): Promise<void> {
-    const topics = this.#session(client);
-    for (const [topic, qos] of granted) {
-      this.#wanted.remove(client, topic);
-      if (!topics.has(topic)) this.#weight += weightOf(topic);
-      topics.set(topic, qos);
-      if (qos > 0) this.#wanted.add({ clientId: client, topic, qos });
-      this.#journal.add(`s${keyOf(client, topic)}`, (to) => to.putSubscription({ client, topic, qos }));
-    }
+    this.#open(client);
+    this.#subscriptions.add(client, granted);
     return this.#journal.commit();
   }
 
   /** On disk when it resolves. */
   unsubscribe(client: string, topics: readonly string[]): Promise<void> {
-    this.#unsubscribe(client, topics);
+    this.#subscriptions.remove(client, topics);
     return this.#journal.commit();
-  }
-
-  async setup(): Promise<void> {
-    // Nothing of the broker is needed.
-  }
-
-  /** aedes asks before the client has taken over the name: whoever has it now still needs the session. */
-  async cleanSubscriptions(): Promise<void> {
-    // `cleanIncoming` follows.
-  }
-
-  /** A client without a lasting session has the name now; aedes comes too when one leaves, and leaves nothing here. */
-  async cleanIncoming(client: Named & { readonly closed?: boolean }): Promise<void> {
-    if (client.closed === true) return;
-    this.#end(client.id);
-    await this.#journal.commit();
-  }
-
-  /** Asked for each client that wants a lasting session; begins one where there is none. */
-  async subscriptionsByClient(client: Named): Promise<Subscription[]> {
-    const old = this.#old.delete(client.id);
-    const known = this.#subscriptions.get(client.id);
-    const topics = this.#session(client.id);
-    // Those that came last are kept longest.
-    this.#subscriptions.delete(client.id);
-    this.#subscriptions.set(client.id, topics);
-    await this.#journal.commit();
-    const hidden = known === undefined || (topics.size === 1 && old);
-    return hidden ? [] : [...topics].map(([topic, qos]) => ({ topic, qos }));
-  }
-
-  async outgoingUpdate(client: Named, packet: BrokerPacket): Promise<void> {
-    const { messageId } = packet;
-    const isRelease = packet.cmd === "pubrel";
-    if (isRelease) this.#queues.release(client.id, messageId);
-    else if (messageId !== undefined) this.#queues.assign(client.id, packet, messageId);
-    if (isRelease || packet.qos === 2) await this.#journal.commit();
-  }
-
-  async outgoingClearMessageId(client: Named, packet: BrokerPacket): Promise<BrokerPacket | undefined> {
-    const done = this.#queues.finish(client.id, packet.messageId);
-    if (done) await this.#journal.commit();
-    return done;
-  }
-
-  outgoingStream(client: Named): Readable {
-    const entries = [...(this.#queues.of(client.id)?.entries() ?? [])].filter(({ ready }) => ready);
-    return Readable.from(
-      entries.map(({ packet }) => ({
-        ...packet,
-        dup: packet.cmd === "publish" && packet.messageId !== undefined,
-      })),
-    );
-  }
-
-  /** The broker sends what is retained itself. */
-  createRetainedStreamCombi(): Readable {
-    return Readable.from([]);
-  }
-
-  async putWill(client: Named, packet: BrokerPacket): Promise<void> {
-    this.#wills.put(client.id, packet);
-    await this.#journal.commit();
-  }
-
-  /**
-   * aedes asks when a connection begins (with the client itself) and when one ends: then the will on disk may be of the
-   * one that took over. It leaves a rejection unheard.
-   */
-  async delWill(client: Named): Promise<void> {
-    const stored = this.#wills.of(client.id);
-    const ends = !("conn" in client);
-    if (stored === undefined || (ends && this.#limits.willOf(client.id) !== stored)) return;
-    this.#wills.remove(client.id);
-    this.#journal.commitSoon();
-  }
-
-  /** One broker alone: the wills of others are told at start. */
-  streamWill(): Readable {
-    return Readable.from([]);
-  }
-
-  async destroy(): Promise<void> {
-    await this.#journal.commit();
-  }
-
-  #load(store: Store): void {
-    const { mqttSessions } = store;
-    for (const { client, topic, qos } of mqttSessions.subscriptions()) {
-      const granted = qos as QoS;
-      const topics = this.#subscriptions.get(client) ?? new Map<string, QoS>();
-      this.#subscriptions.set(client, topics.set(topic, granted));
-      this.#weight += weightOf(topic);
-      if (granted > 0) this.#wanted.add({ clientId: client, topic, qos: granted });
-    }
-    for (const row of mqttSessions.packets()) this.#loadPacket(row);
   }
 
   #loadPacket(row: PacketRow): void {
@@ -348,22 +233,22 @@ export class Sessions {
     else this.#journal.removePacket(row.id);
   }
 
-  /** The topics of a session; a new session begins, where there are too many in the place of the one longest away. */
-  #session(client: string): Map<string, QoS> {
-    const known = this.#subscriptions.get(client);
-    if (known) return known;
-    if (this.#subscriptions.size >= mostSessions) this.#endOldest(client);
-    const topics = new Map<string, QoS>([[sessionMarker, 0]]);
-    this.#weight += weightOf(sessionMarker);
-    this.#subscriptions.set(client, topics);
-    this.#journal.add(`s${keyOf(client, sessionMarker)}`, (to) =>
-      to.putSubscription({ client, topic: sessionMarker, qos: 0 }),
-    );
-    return topics;
+  #begin(client: string): ReadonlyMap<string, QoS> | undefined {
+    const known = this.#subscriptions.find(client);
+    this.#open(client);
+    this.#subscriptions.touch(client);
+    return known;
+  }
+
+  /** Begins a session where there is none; where there are too many in the place of the one longest away. */
+  #open(client: string): void {
+    if (this.#subscriptions.has(client)) return;
+    if (this.#subscriptions.sessions >= mostSessions) this.#endOldest(client);
+    this.#subscriptions.begin(client);
   }
 
   #endOldest(newcomer: string): void {
-    for (const client of this.#subscriptions.keys()) {
+    for (const client of this.#subscriptions.clients()) {
       if (this.#limits.isOnline(client)) continue;
       this.#end(client);
       this.#limits.onEnded(client);
@@ -376,20 +261,8 @@ export class Sessions {
   }
 
   #end(client: string): void {
-    this.#unsubscribe(client, [...(this.#subscriptions.get(client)?.keys() ?? [])]);
+    this.#subscriptions.end(client);
     this.#queues.end(client);
     this.#inboxes.end(client);
-  }
-
-  #unsubscribe(client: string, topics: readonly string[]): void {
-    const known = this.#subscriptions.get(client);
-    if (!known) return;
-    for (const topic of topics) {
-      this.#wanted.remove(client, topic);
-      if (!known.delete(topic)) continue;
-      this.#weight -= weightOf(topic);
-      this.#journal.add(`s${keyOf(client, topic)}`, (to) => to.removeSubscription(client, topic));
-    }
-    if (known.size === 0) this.#subscriptions.delete(client);
   }
 }

@@ -109,7 +109,8 @@ test("sessions hold no more than 80 MiB when each takes of what is reserved", as
 test("the largest queue that can give up a message does when those larger cannot", async () => {
   using harness = open();
   await fill(harness);
-  for (let n = 1; n <= 8; n += 1) await harness.sessions.outgoingClearMessageId({ id: "stuck0" }, ack(n));
+  for (let n = 1; n <= 8; n += 1)
+    await harness.sessions.persistence.outgoingClearMessageId({ id: "stuck0" }, ack(n));
   await harness.begin("slow", "slow/#");
   for (let n = 0; n < 8; n += 1) await harness.publish(`slow/${n}`, megabyte);
   await harness.begin("late", "late");

@@ -114,7 +114,7 @@ test("sessions that were there last stay when there are too many", async () => {
   using store = openStore(join(dir.path, "edge.db"));
   const told = nothing();
   const sessions = new Sessions(store, makeLimits(10, told));
-  const arrive = (id: string): Promise<unknown> => sessions.subscriptionsByClient({ id });
+  const arrive = (id: string): Promise<unknown> => sessions.persistence.subscriptionsByClient({ id });
   await Promise.all(Array.from({ length: 9999 }, (_, n) => arrive(`away-${n}`)));
   await arrive("online-1");
   await arrive("away-0");
