@@ -76,14 +76,7 @@ export interface Door {
 export const doors: readonly Door[] = [
   {
     library: "bun:sqlite",
-    folders: [
-      "edge/store/**",
-      "cloud/kube-api/store",
-      "cloud/kube-api/server",
-      "cloud/telemetry",
-      "shared/cli",
-      "shared/sqlite",
-    ],
+    folders: ["edge/store/**", "cloud/kube-api/store/**", "cloud/telemetry", "shared/cli", "shared/sqlite"],
   },
   { library: "dockerode", folders: ["edge/runtime/**"] },
   { library: "@kubernetes/client-node", folders: ["cloud/kube-client"] },

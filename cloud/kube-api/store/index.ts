@@ -16,8 +16,6 @@ export {
   type WriteRequest,
 } from "./revision-store.ts";
 export { findDatabaseFault, repairDatabase, type Repair } from "./repair.ts";
-export { addKey, pruneKeys, readKeyRing } from "./key-ring.ts";
-export { sealedWith } from "./load.ts";
 export { copyDatabase, renumberDatabase, verifyDatabase } from "./snapshot.ts";
 export { Readiness } from "./readiness.ts";
-export { ResourceIndex } from "./resource-index.ts";
+export { addKey, pruneKeys, readKeyRing, sealedWith } from "#cloud/kube-api/store/file";

@@ -1,11 +1,23 @@
 import { Database } from "bun:sqlite";
 import type { KubeObject } from "#shared/kube";
 import { findDamage } from "#shared/sqlite";
-import { isExpendable, moveAside, nameOf, type DamagedRow } from "./damage.ts";
-import { explainDatabase, openRevisionDatabase } from "./database.ts";
-import { damagedSettings, saveSetting, scan, settingOf, usedKeys } from "./load.ts";
-import { readKeyRing } from "./key-ring.ts";
-import { openKeyRing, Sealing, type RowPlace } from "./sealing.ts";
+import {
+  damagedSettings,
+  explainDatabase,
+  isExpendable,
+  moveAside,
+  nameOf,
+  openRevisionDatabase,
+  openKeyRing,
+  readKeyRing,
+  saveSetting,
+  scan,
+  Sealing,
+  settingOf,
+  usedKeys,
+  type DamagedRow,
+  type RowPlace,
+} from "#cloud/kube-api/store/file";
 
 export interface Repair {
   /** e.g. `pods default/web` */

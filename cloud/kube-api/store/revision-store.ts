@@ -3,11 +3,19 @@ import { AppError, asError, BugError, ClosedError, UnavailableError } from "#sha
 import type { KubeObject } from "#shared/kube";
 import { note } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import { explainDatabase, openRevisionDatabase } from "./database.ts";
+import {
+  byText,
+  explainDatabase,
+  loadDatabase,
+  openRevisionDatabase,
+  ResourceIndex,
+  saveSetting,
+  settingOf,
+  type Loaded,
+  type RowPlace,
+  type Sealing,
+} from "#cloud/kube-api/store/file";
 import { History } from "./history.ts";
-import { loadDatabase, saveSetting, settingOf, type Loaded } from "./load.ts";
-import { byText, ResourceIndex } from "./resource-index.ts";
-import type { RowPlace, Sealing } from "./sealing.ts";
 
 export type ChangeType = "ADDED" | "MODIFIED" | "DELETED";
 

@@ -1,9 +1,16 @@
 import { Database } from "bun:sqlite";
 import type { KubeObject } from "#shared/kube";
 import { createPrivateFile } from "#shared/files";
-import { explainDatabase, openRevisionDatabase } from "./database.ts";
-import { saveSetting, settingOf, usedKeys } from "./load.ts";
-import { openKeyRing, Sealing, type RowPlace } from "./sealing.ts";
+import {
+  explainDatabase,
+  openRevisionDatabase,
+  openKeyRing,
+  saveSetting,
+  Sealing,
+  settingOf,
+  usedKeys,
+  type RowPlace,
+} from "#cloud/kube-api/store/file";
 
 /** Revisions nobody can have seen of the database that was lost, as etcd's own restore leaves out. */
 const revisionGap = 1_000_000_000;

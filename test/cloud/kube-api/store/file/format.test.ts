@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { openRevisionDatabase } from "#internal/cloud/kube-api/store/database.ts";
+import { openRevisionDatabase } from "#internal/cloud/kube-api/store/file/database.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 const digest = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
