@@ -2,7 +2,7 @@ import type { Clock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
 import { backoff, KeyedWorker } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import type { Change, RevisionStore } from "#cloud/kube-api/store";
+import type { RevisionChange, RevisionStore } from "#cloud/kube-api/store";
 import { crdResource, type KindRegistry } from "./kind-registry.ts";
 import { crdFinalizer, type ObjectService } from "./object-service.ts";
 
@@ -56,7 +56,7 @@ class CrdCleaner {
     await this.#worker[Symbol.asyncDispose]();
   }
 
-  #hear(changes: readonly Change[]): void {
+  #hear(changes: readonly RevisionChange[]): void {
     for (const { type, key } of changes) if (type !== "DELETED") this.#submit(key.slice(1), "delete objects");
   }
 

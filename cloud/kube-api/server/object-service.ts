@@ -40,7 +40,12 @@ import {
   type DeleteOptions,
   type PatchType,
 } from "#cloud/kube-api/rules";
-import { TooLargeError, type Change, type RevisionStore, type WriteRequest } from "#cloud/kube-api/store";
+import {
+  TooLargeError,
+  type RevisionChange,
+  type RevisionStore,
+  type WriteRequest,
+} from "#cloud/kube-api/store";
 import { crdResource, resourceOf, type KindRegistry } from "./kind-registry.ts";
 import type { ServiceAddresses } from "./service-addresses.ts";
 
@@ -335,7 +340,7 @@ export class ObjectService {
     return { text: change.text, created: false, gone };
   }
 
-  async #store(request: WriteRequest): Promise<Change> {
+  async #store(request: WriteRequest): Promise<RevisionChange> {
     try {
       return await this.#parts.store.write(request);
     } catch (error) {

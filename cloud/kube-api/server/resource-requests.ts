@@ -37,7 +37,7 @@ import {
   writeContinue,
   type TokenScope,
 } from "#cloud/kube-api/wire";
-import type { RevisionStore, Stored } from "#cloud/kube-api/store";
+import type { RevisionStore, StoredKey } from "#cloud/kube-api/store";
 import type { OpenStream, SharedLines } from "#cloud/kube-api/flow-control";
 import type { Clock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
@@ -318,7 +318,7 @@ function pageMetadata(
   return { ...metadata, continue: token, ...(page.counted && { remainingItemCount: page.rest }) };
 }
 
-function select(store: RevisionStore, all: Stored[], selection: Selection): Promise<Stored[]> {
+function select(store: RevisionStore, all: StoredKey[], selection: Selection): Promise<StoredKey[]> {
   return selectAmong(all, selection, ({ revision }) => store.text(revision));
 }
 

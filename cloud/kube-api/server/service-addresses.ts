@@ -1,6 +1,6 @@
 import type { Clock } from "#shared/clock";
 import { isObject, refusals, textOf } from "#cloud/kube-api/rules";
-import type { Change, RevisionStore } from "#cloud/kube-api/store";
+import type { RevisionChange, RevisionStore } from "#cloud/kube-api/store";
 import type { JsonObject } from "#cloud/kube-api/kinds";
 
 const resource = "/services";
@@ -42,7 +42,7 @@ export class ServiceAddresses implements Disposable {
     this.#following[Symbol.dispose]();
   }
 
-  #sync(change: Change): void {
+  #sync(change: RevisionChange): void {
     this.release(change.key);
     if (change.type !== "DELETED") this.#take(change.key, JSON.parse(change.text) as JsonObject);
   }

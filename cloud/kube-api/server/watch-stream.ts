@@ -2,7 +2,7 @@ import type { Clock } from "#shared/clock";
 import { apiVersionOf, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
 import { everything, refusals, selects, type Selection } from "#cloud/kube-api/rules";
 import { partialOf, tableOf, textAs, type Wanted } from "#cloud/kube-api/wire";
-import type { Change, RevisionStore } from "#cloud/kube-api/store";
+import type { RevisionChange, RevisionStore } from "#cloud/kube-api/store";
 import {
   pieceBytes,
   type OpenStream,
@@ -161,7 +161,7 @@ class Watch implements Source {
     return this.#live ? "later" : this.#bytes(changes.flatMap((change) => this.#lines(change)));
   }
 
-  #hear(changes: readonly Change[]): void {
+  #hear(changes: readonly RevisionChange[]): void {
     const [first] = changes;
     const last = changes.at(-1);
     const stream = this.#stream;
@@ -179,7 +179,7 @@ class Watch implements Source {
     stream.push(key === undefined ? make() : this.#parts.sharedLines.of(changes, key, make));
   }
 
-  #lines(change: Change): string[] {
+  #lines(change: RevisionChange): string[] {
     if (!change.key.startsWith(this.#options.prefix)) return [];
     if (this.#plain) return [this.#line(change.type, change.text)];
     const now = change.type !== "DELETED" && this.#selected(change.text);
@@ -188,7 +188,7 @@ class Watch implements Source {
     return before ? [this.#line("DELETED", change.text)] : [];
   }
 
-  #wasSelected(change: Change): boolean {
+  #wasSelected(change: RevisionChange): boolean {
     if (change.previous === undefined) return false;
     const text = this.#parts.store.text(change.previous);
     return text === undefined ? change.type === "DELETED" : this.#selected(text);

@@ -3,18 +3,12 @@
  *
  * 1. A revision's id is the resourceVersion; ids only grow.
  * 2. `write` resolves after the commit (synchronous=FULL); writes of one turn of the event loop share a commit.
- * 3. Followers hear of a change after its commit, in order of revision.
+ * 3. Followers are notified of a change after its commit, in order of revision.
  * 4. Whatever is newer than `compactedRevision` can be followed again, also after a restart.
  */
-export {
-  RevisionStore,
-  TooLargeError,
-  type Change,
-  type ChangeType,
-  type StoreOptions,
-  type Stored,
-  type WriteRequest,
-} from "./revision-store.ts";
+export { RevisionStore, TooLargeError, type RevisionStoreOptions } from "./revision-store.ts";
+export type { ChangeType, RevisionChange, StoredKey, WriteRequest } from "./revision-change.ts";
+export type { Follower } from "./followers.ts";
 export { findDatabaseFault, repairDatabase, type Repair } from "./repair.ts";
 export { copyDatabase, renumberDatabase, verifyDatabase } from "./snapshot.ts";
 export { Readiness } from "./readiness.ts";

@@ -1,10 +1,8 @@
 import type { Database, Statement } from "bun:sqlite";
 import { AppError, asError, BugError, ClosedError, UnavailableError } from "#shared/errors";
-import type { KubeObject } from "#shared/kube";
 import { note } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import {
-  byText,
   explainDatabase,
   loadDatabase,
   openRevisionDatabase,
@@ -12,43 +10,15 @@ import {
   saveSetting,
   settingOf,
   type Loaded,
-  type RowPlace,
   type Sealing,
 } from "#cloud/kube-api/store/file";
+import { Compaction } from "./compaction.ts";
+import { Followers, type Follower } from "./followers.ts";
 import { History } from "./history.ts";
+import type { RevisionChange, StoredKey, WriteRequest } from "./revision-change.ts";
+import { RevisionReader } from "./revision-reader.ts";
 
-export type ChangeType = "ADDED" | "MODIFIED" | "DELETED";
-
-/** One revision of one object. `text` is its JSON, resourceVersion included. */
-export interface Change {
-  readonly revision: number;
-  readonly type: ChangeType;
-  readonly resource: string;
-  readonly key: string;
-  readonly text: string;
-  /** The revision this one replaced. */
-  readonly previous: number | undefined;
-}
-
-export interface Stored {
-  readonly key: string;
-  readonly revision: number;
-}
-
-export interface WriteRequest {
-  /** `<group>/<plural>`, e.g. "apps/deployments" or "/pods" */
-  readonly resource: string;
-  /** `<namespace>/<name>`; the namespace is empty for cluster-scoped objects */
-  readonly key: string;
-  /** Receives its resourceVersion; must not be changed afterwards. */
-  readonly object: KubeObject;
-  /** The object goes away; `object` is its last state. */
-  readonly remove?: boolean;
-  /** Not refused for its size: a deletion must not fail because the object is too large already. */
-  readonly anySize?: boolean;
-}
-
-export interface StoreOptions {
+export interface RevisionStoreOptions {
   /** A file, or ":memory:". */
   readonly path: string;
   /** Where the keys are that encrypt Secrets; without one nothing is encrypted. */
@@ -56,73 +26,69 @@ export interface StoreOptions {
   readonly log?: Logger;
   /** How many revisions stay followable. */
   readonly historyRevisions: number;
-  /** Fewer do when they have more bytes than this in all; 256 MiB unless told. */
+  /** Fewer do when they have more bytes than this in all; 256 MiB by default. */
   readonly historyBytes?: number;
-  /** Told of a failure that concerns no caller: of a follower, or of tidying up when closing. */
+  /** Called for failures that concern no caller: of a follower, a compaction, or of closing the file. */
   readonly onError: (error: unknown) => void;
 }
 
-interface Row {
-  id: number;
-  resource: string;
-  key: string;
-  previous: number | null;
-  deleted: number;
-  value: string;
-}
-
 interface Batch {
-  readonly changes: Change[];
+  readonly changes: RevisionChange[];
   readonly firstRevision: number;
   readonly done: PromiseWithResolvers<void>;
 }
 
-type Follower = (changes: readonly Change[]) => void;
-
+/** Small objects reach the bound on revisions first; this one is for ConfigMaps and Secrets of a megabyte. */
 const mostHistoryBytes = 256 * 1024 * 1024;
-/** What etcd takes by default. */
+/** etcd's default --max-request-bytes. */
 const mostBytes = 1.5 * 1024 * 1024;
+/** Longest UTF-8 of a UTF-16 unit: shorter texts need not be measured. */
+const mostBytesAUnit = 3;
+/** More than the free space that SQLite finds in pages it has, so that the file has to grow. */
 const trialBytes = 65_536;
 
 /** See `index.ts` for the promises. */
 export class RevisionStore implements AsyncDisposable {
   readonly #database: Database;
-  readonly #options: StoreOptions;
+  readonly #options: RevisionStoreOptions;
   readonly #sealing: Sealing;
   readonly #history: History;
   readonly #indexes: Map<string, ResourceIndex>;
-  readonly #followers = new Map<string, Set<Follower>>();
+  readonly #followers: Followers;
+  readonly #reader: RevisionReader;
+  readonly #compaction: Compaction;
   readonly #insert: Statement;
-  readonly #row: Statement<RowPlace & { value: string }, [number]>;
-  readonly #after: Statement<Row, [number, string, number]>;
   #revision: number;
   #committed: number;
-  #compacted: number;
   #batch: Batch | undefined;
   /** Why the last commit failed; undefined when it did not. */
   #failure: string | undefined;
-  #compaction: Promise<void> | undefined;
   #closed = false;
 
   /** @throws ConfigError when the file cannot be used. */
-  constructor(options: StoreOptions) {
+  constructor(options: RevisionStoreOptions) {
     this.#options = options;
     this.#database = openRevisionDatabase(options.path);
-    const loaded = load(this.#database, options);
-    this.#sealing = loaded.sealing;
-    this.#indexes = loaded.indexes;
-    this.#revision = loaded.revision;
-    this.#committed = loaded.revision;
-    this.#compacted = loaded.compacted;
+    const { sealing, indexes, revision, compacted } = load(this.#database, options);
+    this.#sealing = sealing;
+    this.#indexes = indexes;
+    this.#revision = revision;
+    this.#committed = revision;
+    this.#followers = new Followers(options.onError);
+    this.#reader = new RevisionReader(this.#database, sealing);
     const { historyRevisions: revisions, historyBytes: bytes = mostHistoryBytes } = options;
     this.#history = new History({ revisions, bytes });
-    for (const [id, size] of sizesAfter(this.#database, loaded.compacted)) this.#history.add(id, size);
+    for (const [id, size] of this.#reader.sizesAfter(compacted)) this.#history.add(id, size);
+    this.#compaction = new Compaction({
+      database: this.#database,
+      history: this.#history,
+      compacted,
+      newest: () => this.#committed,
+      settled: () => this.settled(),
+      isClosed: () => this.#closed,
+    });
     this.#insert = this.#database.prepare(
       "INSERT INTO revisions (id, resource, key, previous, deleted, value) VALUES (?, ?, ?, ?, ?, ?)",
-    );
-    this.#row = this.#database.prepare("SELECT id, resource, key, value FROM revisions WHERE id = ?");
-    this.#after = this.#database.prepare(
-      "SELECT * FROM revisions WHERE id > ? AND resource = ? ORDER BY id LIMIT ?",
     );
   }
 
@@ -133,7 +99,7 @@ export class RevisionStore implements AsyncDisposable {
 
   /** Changes up to this revision can no longer be followed. */
   get compactedRevision(): number {
-    return this.#compacted;
+    return this.#compaction.compactedRevision;
   }
 
   /** Resolves when every write made so far is committed: what is read afterwards is durable. */
@@ -147,8 +113,7 @@ export class RevisionStore implements AsyncDisposable {
 
   /** JSON of one revision; undefined once compacted. */
   text(revision: number): string | undefined {
-    const row = this.#row.get(revision);
-    return row ? this.#sealing.open(row, row.value) : undefined;
+    return this.#reader.text(revision);
   }
 
   /** The current JSON of an object. */
@@ -162,57 +127,31 @@ export class RevisionStore implements AsyncDisposable {
   }
 
   /** Current objects whose key starts with `prefix` and comes after `after`, sorted by key. */
-  list(resource: string, prefix = "", after = ""): Stored[] {
+  list(resource: string, prefix = "", after = ""): StoredKey[] {
     const index = this.#indexes.get(resource);
     if (!index) return [];
     return index.keys(prefix, after).map((key) => ({ key, revision: index.get(key) ?? 0 }));
   }
 
   /** As `list`, as it was at a revision not yet compacted. */
-  listAt(revision: number, resource: string, prefix = "", after = ""): Stored[] {
-    const now = this.list(resource, prefix, after);
-    if (revision >= this.#committed) return now;
-    const then = new Map(now.map((stored) => [stored.key, stored.revision]));
-    const rows = this.#database
-      .query<{ key: string; previous: number | null }, [number, string]>(
-        "SELECT key, previous FROM revisions WHERE id > ? AND resource = ? ORDER BY id DESC",
-      )
-      .all(revision, resource);
-    for (const row of rows) {
-      if (!row.key.startsWith(prefix) || row.key <= after) continue;
-      if (row.previous === null) then.delete(row.key);
-      else then.set(row.key, row.previous);
-    }
-    return [...then].map(([key, at]) => ({ key, revision: at })).sort((a, b) => byText(a.key, b.key));
+  listAt(revision: number, resource: string, prefix = "", after = ""): StoredKey[] {
+    const current = this.list(resource, prefix, after);
+    if (revision >= this.#committed) return current;
+    return this.#reader.rewind(current, revision, { resource, prefix, after });
   }
 
   /** Revisions of the current objects whose key starts with `prefix`, in the order of `list`. */
   revisions(resource: string, prefix = ""): Float64Array {
-    const index = this.#indexes.get(resource);
-    if (!index) return new Float64Array(0);
-    const keys = index.keys(prefix);
-    const revisions = new Float64Array(keys.length);
-    for (const [at, key] of keys.entries()) revisions[at] = index.get(key) ?? 0;
-    return revisions;
+    return this.#indexes.get(resource)?.revisions(prefix) ?? new Float64Array(0);
   }
 
-  /** Changes of a resource after a revision, oldest first: so many, or as many as it takes for texts of that size. */
+  /** Changes of a resource after a revision, oldest first: `rows` at most, or until their texts have `size` characters. */
   since(
     resource: string,
     revision: number,
     most: { readonly rows: number; readonly size: number },
-  ): Change[] {
-    const changes: Change[] = [];
-    let size = 0;
-    for (const row of this.#after.iterate(revision, resource, most.rows)) {
-      // What is not committed yet comes last.
-      if (row.id > this.#committed) break;
-      const value = this.#sealing.open(row, row.value);
-      changes.push(toChange({ ...row, value }));
-      size += value.length;
-      if (size >= most.size) break;
-    }
-    return changes;
+  ): RevisionChange[] {
+    return this.#reader.changes(resource, { after: revision, newest: this.#committed }, most);
   }
 
   /**
@@ -220,7 +159,7 @@ export class RevisionStore implements AsyncDisposable {
    * The object and the index show it at once to other writers; the promise resolves with the commit.
    * @throws UnavailableError when the commit failed, TooLargeError when the object is too large: nothing of it happened
    */
-  async write(request: WriteRequest): Promise<Change> {
+  async write(request: WriteRequest): Promise<RevisionChange> {
     if (this.#closed) throw new ClosedError("Cannot write: the store is closed");
     const batch = (this.#batch ??= this.#begin());
     const change = this.#append(request);
@@ -229,11 +168,11 @@ export class RevisionStore implements AsyncDisposable {
     return change;
   }
 
-  /** Why nothing can be stored now; undefined: it can. What it writes to find out it takes away again. */
+  /** Why nothing can be stored now; undefined: it can. Finds out by a trial write, which it removes again. */
   async writeProblem(): Promise<string | undefined> {
     await this.settled();
     if (this.#closed) return "the store is closed";
-    // Writes under way will tell.
+    // Writes under way find out themselves.
     if (this.#batch) return this.#failure;
     try {
       // In two commits: what a commit both writes and removes may never reach the disk.
@@ -246,11 +185,9 @@ export class RevisionStore implements AsyncDisposable {
     return this.#failure;
   }
 
-  /** Hears committed changes of one resource, batch by batch. */
-  follow(resource: string, hear: Follower): Disposable {
-    const followers = this.#followers.get(resource) ?? new Set();
-    this.#followers.set(resource, followers.add(hear));
-    return { [Symbol.dispose]: () => void followers.delete(hear) };
+  /** Calls `follower` with committed changes of one resource, batch by batch, until disposed. */
+  follow(resource: string, follower: Follower): Disposable {
+    return this.#followers.add(resource, follower);
   }
 
   /** While held, what was current at this revision is not compacted away. */
@@ -268,17 +205,16 @@ export class RevisionStore implements AsyncDisposable {
     saveSetting(this.#database, name, this.#sealing.sealSetting(name, value));
   }
 
-  /** Forgets revisions that were replaced before the history kept; joins a run under way. */
+  /** Deletes revisions that were replaced before the history kept; joins a run under way. */
   async compact(): Promise<void> {
-    this.#compaction ??= this.#compactAll().finally(() => (this.#compaction = undefined));
-    await this.#compaction;
+    await this.#compaction.run();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closed) return;
     await this.settled();
     this.#closed = true;
-    await this.#compaction;
+    await this.#compaction.finished();
     try {
       this.#database.run("PRAGMA wal_checkpoint(TRUNCATE)");
     } catch (error) {
@@ -289,12 +225,6 @@ export class RevisionStore implements AsyncDisposable {
     }
   }
 
-  #index(resource: string): ResourceIndex {
-    let index = this.#indexes.get(resource);
-    if (!index) this.#indexes.set(resource, (index = new ResourceIndex()));
-    return index;
-  }
-
   #begin(): Batch {
     try {
       this.#database.run("BEGIN IMMEDIATE");
@@ -303,13 +233,14 @@ export class RevisionStore implements AsyncDisposable {
     }
     const batch = { changes: [], firstRevision: this.#revision, done: Promise.withResolvers<void>() };
     batch.done.promise.catch(() => undefined);
+    // Not a delay: writes of this turn of the event loop join the transaction.
     setImmediate(() => this.#commit(batch));
     return batch;
   }
 
-  #append(request: WriteRequest): Change {
+  #append(request: WriteRequest): RevisionChange {
     const { resource, key, object } = request;
-    const index = this.#index(resource);
+    const index = indexOf(this.#indexes, resource);
     const previous = index.get(key);
     const remove = request.remove === true;
     if (remove && previous === undefined)
@@ -317,7 +248,8 @@ export class RevisionStore implements AsyncDisposable {
     const revision = this.#revision + 1;
     object.metadata.resourceVersion = String(revision);
     const text = JSON.stringify(object);
-    if (!remove && request.anySize !== true) this.#checkSize(text, previous);
+    if (!remove && request.anySize !== true)
+      checkSize(text, () => (previous === undefined ? "" : (this.text(previous) ?? "")));
     // A full disk may have ended the transaction: outside of one the row would outlive a failed batch.
     if (!this.#database.inTransaction) throw storeFailed(new Error("an earlier write of this commit failed"));
     try {
@@ -331,15 +263,6 @@ export class RevisionStore implements AsyncDisposable {
     else index.set(key, revision);
     const type = remove ? "DELETED" : previous === undefined ? "ADDED" : "MODIFIED";
     return { revision, type, resource, key, text, previous };
-  }
-
-  /** What was stored before there was a limit may stay and shrink. */
-  #checkSize(text: string, previous: number | undefined): void {
-    if (text.length * 3 <= mostBytes) return;
-    const bytes = Buffer.byteLength(text);
-    if (bytes <= mostBytes) return;
-    const before = previous === undefined ? 0 : Buffer.byteLength(this.text(previous) ?? "");
-    if (bytes > before) throw new TooLargeError(bytes, mostBytes);
   }
 
   #commit(batch: Batch): void {
@@ -358,59 +281,18 @@ export class RevisionStore implements AsyncDisposable {
     for (const { revision, text } of batch.changes) this.#history.add(revision, Buffer.byteLength(text));
     if (this.#history.isTooLarge) this.compact().catch(this.#options.onError);
     note("watches of", batch.changes[0]?.resource);
-    this.#tell(batch.changes);
+    this.#followers.notify(batch.changes);
     batch.done.resolve();
   }
 
   #undo(batch: Batch): void {
     if (this.#database.inTransaction) this.#database.run("ROLLBACK");
-    for (const change of batch.changes.toReversed()) {
-      const index = this.#index(change.resource);
-      if (change.previous === undefined) index.delete(change.key);
-      else index.set(change.key, change.previous);
+    for (const { resource, key, previous } of batch.changes.toReversed()) {
+      const index = indexOf(this.#indexes, resource);
+      if (previous === undefined) index.delete(key);
+      else index.set(key, previous);
     }
     this.#revision = batch.firstRevision;
-  }
-
-  #tell(changes: readonly Change[]): void {
-    for (const [resource, ofResource] of Map.groupBy(changes, (change) => change.resource)) {
-      for (const follower of this.#followers.get(resource) ?? []) {
-        try {
-          follower(ofResource);
-        } catch (error) {
-          this.#options.onError(error);
-        }
-      }
-    }
-  }
-
-  async #compactAll(): Promise<void> {
-    const end = this.#history.endOf(this.#committed);
-    while (this.#compacted < end && !this.#closed) {
-      await this.settled();
-      // Somebody may have begun to read meanwhile.
-      const next = Math.min(this.#history.stepTo(end), this.#history.endOf(this.#committed));
-      if (next <= this.#compacted || this.#closed) return;
-      this.#compactTo(next);
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-  }
-
-  /** A revision is needed until the one that replaced it leaves the history; a deletion until it does itself. */
-  #compactTo(end: number): void {
-    note("a compaction of the database of the API");
-    const from = this.#compacted;
-    this.#database.transaction(() => {
-      this.#database.run(
-        `DELETE FROM revisions WHERE id IN
-         (SELECT previous FROM revisions WHERE id > ? AND id <= ? AND previous IS NOT NULL)`,
-        [from, end],
-      );
-      this.#database.run("DELETE FROM revisions WHERE id > ? AND id <= ? AND deleted = 1", [from, end]);
-      this.saveSetting("compacted", String(end));
-    })();
-    this.#compacted = end;
-    this.#history.compacted(end);
   }
 }
 
@@ -424,8 +306,21 @@ export class TooLargeError extends AppError {
   }
 }
 
+function indexOf(indexes: Map<string, ResourceIndex>, resource: string): ResourceIndex {
+  let index = indexes.get(resource);
+  if (!index) indexes.set(resource, (index = new ResourceIndex()));
+  return index;
+}
+
+/** What was stored before there was a limit may stay and shrink. @throws TooLargeError */
+function checkSize(text: string, before: () => string): void {
+  if (text.length * mostBytesAUnit <= mostBytes) return;
+  const bytes = Buffer.byteLength(text);
+  if (bytes > mostBytes && bytes > Buffer.byteLength(before())) throw new TooLargeError(bytes, mostBytes);
+}
+
 /** A database that cannot be read to its end is closed again. */
-function load(database: Database, options: StoreOptions): Loaded {
+function load(database: Database, options: RevisionStoreOptions): Loaded {
   try {
     return loadDatabase(database, options);
   } catch (error) {
@@ -434,19 +329,6 @@ function load(database: Database, options: StoreOptions): Loaded {
   }
 }
 
-function sizesAfter(database: Database, revision: number): [id: number, bytes: number][] {
-  const sizes = database.query<{ id: number; bytes: number }, [number]>(
-    "SELECT id, octet_length(value) AS bytes FROM revisions WHERE id > ? ORDER BY id",
-  );
-  return sizes.all(revision).map(({ id, bytes }) => [id, bytes]);
-}
-
 function storeFailed(error: unknown): UnavailableError {
   return new UnavailableError("store-failed", `Cannot store: ${asError(error).message}`, { cause: error });
-}
-
-function toChange(row: Row): Change {
-  const previous = row.previous ?? undefined;
-  const type = row.deleted === 1 ? "DELETED" : previous === undefined ? "ADDED" : "MODIFIED";
-  return { revision: row.id, type, resource: row.resource, key: row.key, text: row.value, previous };
 }

@@ -23,9 +23,14 @@ export class ResourceIndex {
   /** Keys that start with `prefix` and come after `after`. */
   keys(prefix: string, after = ""): string[] {
     const sorted = (this.#sorted ??= [...this.#revisions.keys()].sort(byText));
-    const from = after > prefix ? lowerBound(sorted, `${after}\0`) : lowerBound(sorted, prefix);
-    if (prefix === "") return from === 0 ? sorted : sorted.slice(from);
-    return sorted.slice(from, lowerBound(sorted, `${prefix}\uffff`));
+    const first = after > prefix ? lowerBound(sorted, `${after}\0`) : lowerBound(sorted, prefix);
+    if (prefix === "") return first === 0 ? sorted : sorted.slice(first);
+    return sorted.slice(first, lowerBound(sorted, `${prefix}\uffff`));
+  }
+
+  /** Revisions of the keys that start with `prefix`, in their order. */
+  revisions(prefix: string): Float64Array {
+    return Float64Array.from(this.keys(prefix), (key) => this.#revisions.get(key) ?? 0);
   }
 }
 

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { RevisionStore, TooLargeError, type Change } from "#cloud/kube-api/store";
+import { RevisionStore, TooLargeError, type RevisionChange } from "#cloud/kube-api/store";
 import type { KubeObject } from "#shared/kube";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
@@ -21,7 +21,7 @@ function object(name: string, value = ""): KubeObject {
   return { metadata: { name }, data: { value } };
 }
 
-const write = (store: RevisionStore, name: string, value = "", remove = false): Promise<Change> =>
+const write = (store: RevisionStore, name: string, value = "", remove = false): Promise<RevisionChange> =>
   store.write({ resource, key: `ns/${name}`, object: object(name, value), remove });
 
 test("store numbers revisions from one and shows the number in the text", async () => {
@@ -146,7 +146,7 @@ test("store refuses a file that is no database", () => {
 
 test("store refuses an object above 1.5 MiB, and lets one that is larger already shrink and go", async () => {
   await using store = open(":memory:");
-  const put = (bytes: number, more: { anySize?: boolean; remove?: boolean } = {}): Promise<Change> =>
+  const put = (bytes: number, more: { anySize?: boolean; remove?: boolean } = {}): Promise<RevisionChange> =>
     store.write({ resource, key: "ns/big", object: object("big", "x".repeat(bytes)), ...more });
   expect(put(1_600_000)).rejects.toThrow(TooLargeError);
   await put(1_700_000, { anySize: true });
