@@ -6,11 +6,7 @@
  * 3. Refusals are `Status` objects with the texts and reasons of kube-apiserver.
  * 4. Knows nothing of edge nodes, controllers or the bus.
  */
-export {
-  startApiServer,
-  type ApiServer,
-  type ApiServerConfig,
-  type ApiServerDeps,
-} from "./start-api-server.ts";
+export { startApiServer } from "./start-api-server.ts";
+export type { ApiServer, ApiServerConfig, ApiServerDeps } from "./api-server.ts";
 export type { Admission, AdmissionCause, Lookup } from "./object-service.ts";
 export { adminKubeconfig, writeKubeconfig } from "#cloud/kube-api/auth";

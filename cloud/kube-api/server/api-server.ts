@@ -1,0 +1,50 @@
+import type { ExtraResource } from "#cloud/kube-api/wire";
+import type { Clock } from "#shared/clock";
+import type { ConnectionBudget } from "#shared/connections";
+import type { KubeObject } from "#shared/kube";
+import type { Running } from "#shared/lifecycle";
+import type { Logger } from "#shared/log";
+import type { Admission } from "./object-service.ts";
+
+export interface ApiServerConfig {
+  readonly address: string;
+  /** 0 for any free port */
+  readonly port: number;
+  readonly dataDir: string;
+  /** `<dataDir>/cloudcore.db` by default; ":memory:" for tests */
+  readonly databasePath?: string;
+  /** Where the keys are that encrypt Secrets; without one they are not encrypted. */
+  readonly keyFile?: string;
+  readonly tls: { readonly certPem: string; readonly keyPem: string; readonly caPem: string };
+  readonly adminToken: string;
+  /** Token of the process's own client, whose requests are exempt from limits. */
+  readonly ownToken?: string;
+  /** How many revisions stay followable; 10,000 by default. */
+  readonly historyRevisions?: number;
+  /** Limits on what slow readers hold, where they differ from the defaults of `StreamPool`. */
+  readonly streams?: { readonly limitBytes?: number; readonly stallMs?: number };
+  /** Called with every object whose spec is new, after its schema was checked; causes it returns refuse it (422 Invalid). */
+  readonly admit?: Admission;
+}
+
+export interface ApiServerDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Places for connections, shared with the other servers of the process; of its own by default. */
+  readonly connections?: ConnectionBudget;
+}
+
+export interface ApiServer extends Running {
+  readonly url: string;
+  readonly port: number;
+  /** Unix socket for clients of this process: without TLS, and not counted among the connections. */
+  readonly socket: string;
+  /** Writes the administrator's kubeconfig (mode 0600). */
+  writeKubeconfig(path: string): void;
+  /** Creates or updates objects so that they are as given, in order; CustomResourceDefinitions are served at once. */
+  ensureObjects(objects: readonly KubeObject[]): Promise<void>;
+  /** Serves further resources, answered by other modules, until disposed. */
+  serve(resources: readonly ExtraResource[]): Disposable;
+  /** Deletes history past `historyRevisions` now; the server does it every half minute. */
+  compact(): Promise<void>;
+}

@@ -1,0 +1,86 @@
+import { defaultGrants, reconcileDefault } from "#cloud/kube-api/auth";
+import { apiVersionOf, type JsonObject } from "#cloud/kube-api/kinds";
+import { metadataOf, Refusal } from "#cloud/kube-api/rules";
+import type { RevisionStore } from "#cloud/kube-api/store";
+import { ConfigError } from "#shared/errors";
+import type { KubeObject } from "#shared/kube";
+import type { Logger } from "#shared/log";
+import { resourceOf, type KindRegistry } from "./kind-registry.ts";
+import type { ObjectService } from "./object-service.ts";
+
+export interface InstallParts {
+  readonly objects: ObjectService;
+  readonly registry: KindRegistry;
+  readonly store: RevisionStore;
+}
+
+const firstNamespaces = ["default", "kube-system", "kube-public", "kube-node-lease"];
+const writeOptions = {
+  dryRun: false,
+  validation: "Warn",
+  manager: "cloudcore",
+  force: true,
+  warn: () => undefined,
+} as const;
+
+/** Creates or updates objects so that they are as given, one after the other. @throws ConfigError naming the first that is refused */
+export async function ensureObjects(parts: InstallParts, all: readonly KubeObject[]): Promise<void> {
+  for (const object of all) await ensureObject(parts, object);
+}
+
+/** The namespaces every cluster has. */
+export async function ensureNamespaces(parts: InstallParts): Promise<void> {
+  await ensureObjects(
+    parts,
+    firstNamespaces.map((name) => ({ apiVersion: "v1", kind: "Namespace", metadata: { name } })),
+  );
+}
+
+async function ensureObject({ objects, registry, store }: InstallParts, object: KubeObject): Promise<void> {
+  const { apiVersion = "", kind: kindName = "", metadata } = object;
+  const kind = registry.findKind(apiVersion, kindName);
+  if (!kind)
+    throw new ConfigError(
+      "unknown-kind",
+      `Cannot install ${kindName} "${metadata.name}": no such kind in ${apiVersion}`,
+    );
+  const namespace = kind.namespaced ? (metadata.namespace ?? "default") : "";
+  const name = metadata.name ?? "";
+  const body = structuredClone(object) as unknown as JsonObject;
+  try {
+    if (store.find(resourceOf(kind), `${namespace}/${name}`) === undefined) {
+      await objects.create({ kind, namespace, name: "" }, body, writeOptions);
+    } else {
+      const patch = { type: "merge", body: withoutStatus(body) } as const;
+      await objects.patch({ kind, namespace, name }, patch, { ...writeOptions, via: "" });
+    }
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    const text = `Cannot install ${apiVersionOf(kind)} ${kindName} "${name}": ${error.message}`;
+    throw new ConfigError("manifest-refused", text, { cause: error });
+  }
+}
+
+/** The default roles and bindings, in one commit. A failure is logged only: what cannot be stored now is at the next start. */
+export async function ensureDefaultRoles(parts: InstallParts, log: Logger): Promise<void> {
+  const missing = defaultGrants.flatMap((wanted) => {
+    const { kind, metadata } = wanted;
+    const plural = kind === "ClusterRole" ? "clusterroles" : "clusterrolebindings";
+    const text = parts.store.get(`rbac.authorization.k8s.io/${plural}`, `/${metadata.name}`);
+    const next = reconcileDefault(wanted, text === undefined ? undefined : (JSON.parse(text) as KubeObject));
+    if (next === "not ours")
+      log.info("default role was not installed: its name is taken", { kind, name: metadata.name });
+    return next === undefined || next === "not ours" ? [] : [next];
+  });
+  try {
+    await Promise.all(missing.map((one) => ensureObject(parts, one)));
+  } catch (error) {
+    log.error("cannot store the default roles", { error });
+  }
+}
+
+function withoutStatus(body: JsonObject): JsonObject {
+  const { status: _status, ...rest } = body;
+  const { creationTimestamp: _created, ...metadata } = metadataOf(rest);
+  return { ...rest, metadata };
+}

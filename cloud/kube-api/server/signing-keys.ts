@@ -1,0 +1,18 @@
+import { TokenSigner } from "#cloud/kube-api/auth";
+import type { RevisionStore } from "#cloud/kube-api/store";
+
+const keySetting = "service-account-key";
+/** Public half of the key that signed tokens before those of nodes were bound and limited; empty without one. */
+const retiredSetting = "service-account-key-retired";
+
+/** The keys of service account tokens as PEM, made when missing. An old database gets a new key once; after a crash half way it is done again. */
+export function signingKeys(store: RevisionStore): readonly [key: string, retired: string] {
+  const kept = store.setting(keySetting);
+  const former = kept === undefined ? "" : TokenSigner.publicKeyOf(kept);
+  const retired = store.setting(retiredSetting);
+  if (kept !== undefined && retired !== undefined && retired !== former) return [kept, retired];
+  const made = TokenSigner.newKey();
+  store.saveSetting(retiredSetting, former);
+  store.saveSetting(keySetting, made);
+  return [made, former];
+}
