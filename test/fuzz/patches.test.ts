@@ -1,6 +1,7 @@
 import * as fc from "fast-check";
 import { findKind, type KindInfo } from "#cloud/kube-api/kinds";
-import { jsonPatch, mergePatch, patchObject, Refusal } from "#cloud/kube-api/rules";
+import { jsonPatch, mergePatch, patchObject } from "#cloud/kube-api/rules";
+import { Refusal } from "#cloud/kube-api/status";
 import type { Json, JsonObject } from "#cloud/kube-api/schema";
 import { fuzz, within } from "./fuzzing.ts";
 import { json, jsonObject, key, objectOf, scalar, spelled } from "./json-values.ts";

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Refusal } from "#cloud/kube-api/rules";
+import { Refusal } from "#cloud/kube-api/status";
 import type { Json } from "#cloud/kube-api/schema";
 import { systemClock } from "#shared/clock";
 import { parseTarget, readBody, readContinue, verbOf, writeContinue } from "#cloud/kube-api/wire";

@@ -1,11 +1,6 @@
 import * as fc from "fast-check";
-import {
-  fragmentsOf,
-  matchesFields,
-  parseFieldSelector,
-  Refusal,
-  requireLabelSelector,
-} from "#cloud/kube-api/rules";
+import { fragmentsOf, matchesFields, parseFieldSelector, requireLabelSelector } from "#cloud/kube-api/rules";
+import { Refusal } from "#cloud/kube-api/status";
 import { meetsLabelExpressions, type LabelRequirement } from "#shared/kube";
 import { fuzz, within } from "./fuzzing.ts";
 import { objectOf, textOf } from "./json-values.ts";

@@ -1,4 +1,4 @@
-import { refusals } from "#cloud/kube-api/rules";
+import { refusals } from "#cloud/kube-api/status";
 import type { KubeObject } from "#shared/kube";
 import type { User } from "./authenticator.ts";
 import type { Attributes, Authorizer, PolicyRule, RbacSource } from "./authorizer.ts";

@@ -1,4 +1,4 @@
-import { refusals } from "#cloud/kube-api/rules";
+import { refusals } from "#cloud/kube-api/status";
 import { anonymous, type User } from "./authenticator.ts";
 import type { Attributes } from "./authorizer.ts";
 

@@ -1,4 +1,4 @@
-import { refusals } from "#cloud/kube-api/rules";
+import { refusals } from "#cloud/kube-api/status";
 import type { RequestTarget } from "#cloud/kube-api/wire";
 import type { Authenticator, User } from "./authenticator.ts";
 import type { Attributes, Authorizer } from "./authorizer.ts";

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { isObject, metadataOf, refusals, textOf } from "#cloud/kube-api/rules";
+import { isObject, metadataOf, textOf } from "#cloud/kube-api/rules";
+import { refusals } from "#cloud/kube-api/status";
 import type { Json, JsonObject } from "#cloud/kube-api/schema";
 import { rfc3339 } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";

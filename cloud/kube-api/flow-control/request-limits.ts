@@ -1,4 +1,4 @@
-import { Refusal, refusals } from "#cloud/kube-api/rules";
+import { Refusal, refusals } from "#cloud/kube-api/status";
 import type { InFlight } from "./in-flight.ts";
 import type { OpenStream } from "./paced-stream.ts";
 import type { StreamPool } from "./stream-pool.ts";

@@ -17,7 +17,7 @@ import {
   validateObject,
 } from "#cloud/kube-api/validation";
 import { isMirrorPod, mirrorFault, type Pod, type Status } from "#shared/kube";
-import { accept, failure, invalidStatus, refuse, type Outcome } from "./outcome.ts";
+import { accept, failure, invalidStatus, refuse, type Outcome } from "#cloud/kube-api/status";
 import { advanceGeneration, prepareCreate, prepareUpdate, type Change } from "./strategy.ts";
 
 export interface WriteContext {

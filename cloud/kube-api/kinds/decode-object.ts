@@ -10,7 +10,7 @@ import {
   type KindInfo,
 } from "#cloud/kube-api/schema";
 import { pruneObject } from "#cloud/kube-api/custom-resources";
-import { accept, refuse, undecodable, type KindName, type Outcome } from "./outcome.ts";
+import { accept, refuse, undecodable, type KindName, type Outcome } from "#cloud/kube-api/status";
 
 export type FieldValidation = "Strict" | "Warn" | "Ignore";
 

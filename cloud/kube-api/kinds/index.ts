@@ -18,7 +18,6 @@ export type {
 } from "#cloud/kube-api/schema";
 export { apiVersionOf, builtinKinds, cloneJson, findKind, isObject } from "#cloud/kube-api/schema";
 export { compareApiVersions, establishCrd, kindsOfCrd } from "#cloud/kube-api/custom-resources";
-export { invalidStatus, undecodable, type KindName, type Outcome } from "./outcome.ts";
 export { decodeObject, type FieldValidation } from "./decode-object.ts";
 export { admitCreate, admitUpdate, type WriteContext } from "./admit.ts";
 export type { Change } from "./strategy.ts";

@@ -5,7 +5,7 @@ import {
   type JsonObject,
   type KindInfo,
 } from "#cloud/kube-api/schema";
-import { accept, failure, refuse, type Outcome } from "./outcome.ts";
+import { accept, failure, refuse, type Outcome } from "#cloud/kube-api/status";
 
 /** Applies a strategic merge patch to a copy of `current`; custom kinds have none. */
 export function strategicMerge(kind: KindInfo, current: JsonObject, patch: JsonObject): Outcome<JsonObject> {

@@ -15,7 +15,7 @@ import {
 } from "#cloud/kube-api/schema";
 import { labelSelectorOf } from "#cloud/kube-api/validation";
 import { formatLabelSelector } from "#shared/kube";
-import { accept, failure, invalidStatus, refuse, type Outcome } from "./outcome.ts";
+import { accept, failure, invalidStatus, refuse, type Outcome } from "#cloud/kube-api/status";
 
 /** autoscaling/v1 Scale of an object, undefined when its kind cannot be scaled. */
 export function scaleOf(kind: KindInfo, object: JsonObject): JsonObject | undefined {

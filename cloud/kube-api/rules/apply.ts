@@ -13,7 +13,7 @@ import {
   type ManagedEntry,
 } from "./managed-fields.ts";
 import { isObject, mergePatch } from "./patches.ts";
-import { applyConflict } from "./refusal.ts";
+import { refusals } from "#cloud/kube-api/status";
 
 export interface ApplyOptions {
   readonly manager: string;
@@ -63,7 +63,7 @@ export function serverSideApply(
   const mine = before.find((entry) => isMine(entry, options));
   const others = before.filter((entry) => entry !== mine);
   const conflicts = current === undefined ? [] : findConflicts(current, { config, fields }, others);
-  if (conflicts.length > 0 && !options.force) throw applyConflict(conflicts.flatMap(toCauses));
+  if (conflicts.length > 0 && !options.force) throw refusals.applyConflict(conflicts.flatMap(toCauses));
   const lost = uniteAll(conflicts.map((conflict) => conflict.fields));
   const kept = withoutFields(others, lost);
   const merged = current === undefined ? config : options.merge(current, config);

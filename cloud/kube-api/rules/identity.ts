@@ -2,7 +2,7 @@ import type { KubeObject } from "#shared/kube";
 import { apiVersionOf, type Json, type JsonObject, type KindInfo } from "#cloud/kube-api/schema";
 import type { DeleteOptions } from "./deletion.ts";
 import { isObject, textOf } from "./patches.ts";
-import * as refusals from "./refusal.ts";
+import { refusals } from "#cloud/kube-api/status";
 
 interface Place {
   readonly kind: KindInfo;

@@ -1,6 +1,4 @@
 /** What the Kubernetes API does with requests and objects, as pure functions. */
-export * as refusals from "./refusal.ts";
-export { Refusal, qualified, type Named } from "./refusal.ts";
 export { selectAmong } from "./selecting.ts";
 export {
   everything,

@@ -1,5 +1,5 @@
 import { cloneJson, isObject, ownField, setField, type Json, type JsonObject } from "#cloud/kube-api/schema";
-import { badRequest, patchFailed, entityTooLarge } from "./refusal.ts";
+import { refusals } from "#cloud/kube-api/status";
 
 const maxOperations = 10_000;
 /** As kube-apiserver: what all copies of a patch may add together. */
@@ -12,12 +12,12 @@ class PatchFailure extends Error {}
 /** RFC 6902. Does not change `target`. @throws Refusal */
 export function jsonPatch(target: JsonObject, patch: Json): JsonObject {
   if (!Array.isArray(patch)) {
-    throw badRequest(
+    throw refusals.badRequest(
       "error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch",
     );
   }
   if (patch.length > maxOperations) {
-    throw entityTooLarge(
+    throw refusals.entityTooLarge(
       `The allowed maximum operations in a JSON patch is ${maxOperations}, got ${patch.length}`,
     );
   }
@@ -26,9 +26,11 @@ export function jsonPatch(target: JsonObject, patch: Json): JsonObject {
     for (const operation of patch) document.apply(operation);
   } catch (error) {
     if (!(error instanceof PatchFailure)) throw error;
-    throw patchFailed(`the server rejected our request due to an error in our request: ${error.message}`);
+    throw refusals.patchFailed(
+      `the server rejected our request due to an error in our request: ${error.message}`,
+    );
   }
-  if (!isObject(document.root)) throw patchFailed("the patched object is not an object");
+  if (!isObject(document.root)) throw refusals.patchFailed("the patched object is not an object");
   return document.root;
 }
 
@@ -119,7 +121,7 @@ class PatchedDocument {
     if (value === undefined) throw missing(from, "copy");
     this.#copied += Buffer.byteLength(JSON.stringify(value));
     if (this.#copied > maxCopiedBytes) {
-      throw entityTooLarge(
+      throw refusals.entityTooLarge(
         `Unable to complete the copy, the accumulated size increase of copy is ${this.#copied}, exceeding the limit ${maxCopiedBytes}`,
       );
     }
@@ -157,7 +159,7 @@ class PatchedDocument {
   #shift(items: number): void {
     this.#shifted += items;
     if (this.#shifted > maxShifted)
-      throw entityTooLarge("the patch inserts into or removes from long lists too often");
+      throw refusals.entityTooLarge("the patch inserts into or removes from long lists too often");
   }
 }
 

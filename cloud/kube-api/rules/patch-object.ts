@@ -1,8 +1,7 @@
 import { strategicMerge, type Json, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
 import { jsonPatch } from "./json-patch.ts";
 import { isObject, mergePatch } from "./patches.ts";
-import * as refusals from "./refusal.ts";
-import { Refusal } from "./refusal.ts";
+import { Refusal, refusals } from "#cloud/kube-api/status";
 
 export type PatchType = "json" | "merge" | "strategic" | "apply";
 

@@ -4,7 +4,7 @@ import {
   type KubeObject,
   type LabelRequirement,
 } from "#shared/kube";
-import { badRequest, qualified, type Named } from "./refusal.ts";
+import { qualified, refusals, type Named } from "#cloud/kube-api/status";
 
 /** What `labelSelector` and `fieldSelector` ask of an object. */
 export interface Selection {
@@ -25,7 +25,7 @@ export function requireLabelSelector(text: string): readonly LabelRequirement[] 
   const parsed = parseLabelSelector(text);
   if (parsed.ok) return parsed.requirements;
   const term = JSON.stringify(parsed.term.slice(0, 200));
-  throw badRequest(`unable to parse requirement: ${term} is not a valid label selector requirement`);
+  throw refusals.badRequest(`unable to parse requirement: ${term} is not a valid label selector requirement`);
 }
 
 const metadataFields = ["metadata.name", "metadata.namespace"];
@@ -87,7 +87,9 @@ export function parseFieldSelector(
     if (metadataFields.includes(path) || known.includes(path)) continue;
     const resource = `${type.group}/${type.version}, Resource=${type.plural}`;
     const query = `label selector "${labelSelector}", field selector "${text}"`;
-    throw badRequest(`Unable to find "${resource}" that match ${query}: field label not supported: ${path}`);
+    throw refusals.badRequest(
+      `Unable to find "${resource}" that match ${query}: field label not supported: ${path}`,
+    );
   }
   return terms;
 }
@@ -109,7 +111,7 @@ function splitFieldTerms(text: string): string[] {
 
 function parseFieldTerm(term: string, whole: string): FieldTerm {
   const match = /^([^=!]+)(==|=|!=)(.*)$/s.exec(term);
-  if (!match) throw badRequest(`invalid selector: '${whole}'; can't understand '${term}'`);
+  if (!match) throw refusals.badRequest(`invalid selector: '${whole}'; can't understand '${term}'`);
   return { path: (match[1] ?? "").trim(), equal: match[2] !== "!=", value: unescapeField(match[3] ?? "") };
 }
 
@@ -118,8 +120,9 @@ function unescapeField(text: string): string {
   const rest = text.replaceAll(/\\[\\,=]/g, "");
   const wrong = /\\.?|[,=]/s.exec(rest)?.[0];
   if (wrong?.startsWith("\\"))
-    throw badRequest(`invalid field selector: invalid escape sequence in value: ${wrong}`);
-  if (wrong !== undefined) throw badRequest(`invalid field selector: unescaped character in value: ${wrong}`);
+    throw refusals.badRequest(`invalid field selector: invalid escape sequence in value: ${wrong}`);
+  if (wrong !== undefined)
+    throw refusals.badRequest(`invalid field selector: unescaped character in value: ${wrong}`);
   return text.replace(/\\([\\,=])/g, "$1");
 }
 

@@ -1,6 +1,7 @@
 import { defaultGrants, reconcileDefault } from "#cloud/kube-api/auth";
 import { apiVersionOf, type JsonObject } from "#cloud/kube-api/kinds";
-import { metadataOf, Refusal } from "#cloud/kube-api/rules";
+import { metadataOf } from "#cloud/kube-api/rules";
+import { Refusal } from "#cloud/kube-api/status";
 import type { RevisionStore } from "#cloud/kube-api/store";
 import { ConfigError } from "#shared/errors";
 import type { KubeObject } from "#shared/kube";

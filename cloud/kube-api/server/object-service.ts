@@ -9,15 +9,14 @@ import {
   decodeObject,
   establishCrd,
   fieldsV1Of,
-  invalidStatus,
   strategicMerge,
   type FieldValidation,
   type Json,
   type JsonObject,
   type KindInfo,
-  type Outcome,
   type UpdateVia,
 } from "#cloud/kube-api/kinds";
+import { invalidStatus, type Outcome } from "#cloud/kube-api/status";
 import {
   checkIdentity,
   checkPreconditions,
@@ -31,8 +30,6 @@ import {
   patchObject,
   planDeletion,
   prepareMetadata,
-  Refusal,
-  refusals,
   serverSideApply,
   textOf,
   trackUpdate,
@@ -40,6 +37,7 @@ import {
   type DeleteOptions,
   type PatchType,
 } from "#cloud/kube-api/rules";
+import { Refusal, refusals } from "#cloud/kube-api/status";
 import {
   TooLargeError,
   type RevisionChange,

@@ -1,24 +1,18 @@
 import type { User } from "#cloud/kube-api/auth";
-import {
-  undecodable,
-  type Json,
-  type JsonObject,
-  type KindInfo,
-  type UpdateVia,
-} from "#cloud/kube-api/kinds";
+import type { Json, JsonObject, KindInfo, UpdateVia } from "#cloud/kube-api/kinds";
+import { undecodable } from "#cloud/kube-api/status";
 import {
   everything,
   isObject,
   parseFieldSelector,
   requireLabelSelector,
   patchTypeOf,
-  Refusal,
-  refusals,
   selectAmong,
   textOf,
   type DeleteOptions,
   type Selection,
 } from "#cloud/kube-api/rules";
+import { Refusal, refusals } from "#cloud/kube-api/status";
 import {
   answerList,
   answerObject,

@@ -1,4 +1,5 @@
-import { isObject, refusals } from "#cloud/kube-api/rules";
+import { isObject } from "#cloud/kube-api/rules";
+import { refusals } from "#cloud/kube-api/status";
 import type { Attributes, Authenticator, Authorizer, User } from "#cloud/kube-api/auth";
 import type { Json, JsonObject, KindInfo } from "#cloud/kube-api/kinds";
 import { rfc3339 } from "#shared/clock";

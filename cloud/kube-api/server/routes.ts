@@ -12,7 +12,7 @@ import {
   type ResourceAttributes,
   type User,
 } from "#cloud/kube-api/auth";
-import { Refusal, refusals } from "#cloud/kube-api/rules";
+import { Refusal, refusals } from "#cloud/kube-api/status";
 import type { Readiness } from "#cloud/kube-api/store";
 import {
   closesConnection,

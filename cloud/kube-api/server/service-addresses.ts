@@ -1,5 +1,6 @@
 import type { Clock } from "#shared/clock";
-import { isObject, refusals, textOf } from "#cloud/kube-api/rules";
+import { isObject, textOf } from "#cloud/kube-api/rules";
+import { refusals } from "#cloud/kube-api/status";
 import type { RevisionChange, RevisionStore } from "#cloud/kube-api/store";
 import type { JsonObject } from "#cloud/kube-api/kinds";
 

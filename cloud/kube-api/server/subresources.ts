@@ -1,7 +1,8 @@
 import { rfc3339, type Clock } from "#shared/clock";
 import { requestToken, type TokenSigner } from "#cloud/kube-api/auth";
 import { scaleOf, withScale, type Json, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
-import { isObject, metadataOf, patchObject, refusals, textOf, type PatchType } from "#cloud/kube-api/rules";
+import { isObject, metadataOf, patchObject, textOf, type PatchType } from "#cloud/kube-api/rules";
+import { refusals } from "#cloud/kube-api/status";
 import { deleteOptionsOf } from "#cloud/kube-api/wire";
 import type { RevisionStore } from "#cloud/kube-api/store";
 import type { KubeObject } from "#shared/kube";

@@ -1,4 +1,4 @@
-import { refusals } from "#cloud/kube-api/rules";
+import { refusals } from "#cloud/kube-api/status";
 
 const version = "meta.k8s.io/v1";
 

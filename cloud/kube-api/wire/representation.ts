@@ -5,7 +5,7 @@ import {
   type JsonObject,
   type KindInfo,
 } from "#cloud/kube-api/kinds";
-import { refusals } from "#cloud/kube-api/rules";
+import { refusals } from "#cloud/kube-api/status";
 import { pieceBytes, sourceOf, type OpenStream, type Source } from "#cloud/kube-api/flow-control";
 
 export type Form = "object" | "table" | "partial";

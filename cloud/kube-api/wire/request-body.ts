@@ -1,5 +1,6 @@
 import { setField, type Json, type JsonObject } from "#cloud/kube-api/schema";
-import { isObject, refusals } from "#cloud/kube-api/rules";
+import { isObject } from "#cloud/kube-api/rules";
+import { refusals } from "#cloud/kube-api/status";
 import type { Clock } from "#shared/clock";
 import { note } from "#shared/lifecycle";
 import { duplicateFields } from "./duplicate-fields.ts";

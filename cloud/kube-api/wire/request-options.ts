@@ -1,6 +1,7 @@
 import type { FieldValidation } from "#cloud/kube-api/kinds";
 import type { Json, JsonObject } from "#cloud/kube-api/schema";
-import { isObject, refusals, type DeleteOptions } from "#cloud/kube-api/rules";
+import { isObject, type DeleteOptions } from "#cloud/kube-api/rules";
+import { refusals } from "#cloud/kube-api/status";
 import type { Clock } from "#shared/clock";
 import { readBody } from "./request-body.ts";
 

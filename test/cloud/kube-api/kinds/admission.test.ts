@@ -8,9 +8,9 @@ import {
   withScale,
   type JsonObject,
   type KindInfo,
-  type Outcome,
   type UpdateVia,
 } from "#cloud/kube-api/kinds";
+import type { Outcome } from "#cloud/kube-api/status";
 
 const now = "2026-01-01T00:00:00Z";
 

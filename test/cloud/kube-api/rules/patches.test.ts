@@ -5,12 +5,12 @@ import {
   jsonPatch,
   mergePatch,
   planDeletion,
-  Refusal,
   serverSideApply,
   trackUpdate,
   type ApplyOptions,
   type DeleteOptions,
 } from "#cloud/kube-api/rules";
+import { Refusal } from "#cloud/kube-api/status";
 import type { KubeObject } from "#shared/kube";
 
 test.each([

@@ -1,0 +1,12 @@
+/** The `Status` objects with which the API refuses: reasons, codes and texts of kube-apiserver (apimachinery `api/errors`). */
+export * as refusals from "./refusal.ts";
+export { qualified, Refusal, type Named } from "./refusal.ts";
+export {
+  accept,
+  failure,
+  invalidStatus,
+  refuse,
+  undecodable,
+  type KindName,
+  type Outcome,
+} from "./outcome.ts";
