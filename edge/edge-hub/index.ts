@@ -12,6 +12,7 @@ import {
   tokenRequests,
   type RequestCodec,
 } from "#edge/edge-hub/codec";
+import { Identity, type IdentityConfig } from "#edge/edge-hub/enrolment";
 import { CloudTrust } from "#edge/edge-hub/trust";
 import type { Store } from "#edge/store";
 import type { AskOptions, Port } from "#shared/bus";
@@ -35,7 +36,6 @@ import {
   type WireMessage,
 } from "#shared/wire";
 import { Dispatch, type Receiver } from "./dispatch.ts";
-import { Identity, type IdentityConfig } from "./identity.ts";
 import { Link } from "./link.ts";
 import { OutboxShares } from "./outbox-shares.ts";
 import { Requests } from "./requests.ts";

@@ -4,8 +4,7 @@ import type { Clock } from "#shared/clock";
 import { ConfigError, describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import { answersAllHeader, closeCodes, databaseHeader } from "#shared/wire";
-import type { Credentials } from "./certificates.ts";
-import { EnrolRefused, explainConnectError } from "./enrol.ts";
+import { EnrolRefused, explainConnectError, type Credentials } from "#edge/edge-hub/enrolment";
 import { stepLink, type LinkEffect, type LinkEvent, type LinkState } from "./link-machine.ts";
 import { explainRefusal } from "./refusal.ts";
 

@@ -11,7 +11,7 @@ import type { WireMessage } from "#shared/wire";
 import { newMessage, responseTo } from "#shared/wire";
 import { identifyCertificate, readCertificate } from "#shared/pki";
 import { startCutProxy } from "#internal/test/support/cut-proxy.ts";
-import { Identity } from "#internal/edge/edge-hub/identity.ts";
+import { Identity } from "#internal/edge/edge-hub/enrolment/identity.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { ScriptedCloud } from "./scripted-cloud.ts";

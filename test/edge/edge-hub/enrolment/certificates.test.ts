@@ -6,7 +6,7 @@ import {
   writeCredentials,
   type CertificateFiles,
   type Credentials,
-} from "#internal/edge/edge-hub/certificates.ts";
+} from "#internal/edge/edge-hub/enrolment/certificates.ts";
 import { createAuthority } from "#shared/pki";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
