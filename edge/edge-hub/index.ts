@@ -13,6 +13,7 @@ import {
   type RequestCodec,
 } from "#edge/edge-hub/codec";
 import { Identity, type IdentityConfig } from "#edge/edge-hub/enrolment";
+import { OutboxShares } from "#edge/edge-hub/outbox";
 import { CloudTrust } from "#edge/edge-hub/trust";
 import type { Store } from "#edge/store";
 import type { AskOptions, Port } from "#shared/bus";
@@ -37,7 +38,6 @@ import {
 } from "#shared/wire";
 import { Dispatch, type Receiver } from "./dispatch.ts";
 import { Link } from "./link.ts";
-import { OutboxShares } from "./outbox-shares.ts";
 import { Requests } from "./requests.ts";
 
 /** The parts of EdgeConfig edgehub needs; the whole fits. */

@@ -1,12 +1,11 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { resources } from "#cloud/kube-client";
-import { podRequests } from "#edge/edge-hub/codec";
+import { judgeReply, podRequests } from "#edge/edge-hub/codec";
 import { openStore } from "#edge/store";
 import type { Pod } from "#shared/kube";
 import type { PodVerdict } from "#shared/topics";
 import { newMessage, type WireMessage } from "#shared/wire";
-import { judgeReply } from "#internal/edge/edge-hub/verdict.ts";
 import { Downstream } from "#internal/edge/meta-manager/downstream.ts";
 import { PodCheck } from "#internal/edge/meta-manager/pod-check.ts";
 import { startCloud } from "#internal/test/cloud/edge-controller/cloud-harness.ts";

@@ -24,3 +24,4 @@ export {
   isUploadTooLarge,
 } from "./reports.ts";
 export type { Stamp } from "#shared/wire";
+export { judgeReply, type Verdict } from "./verdict.ts";

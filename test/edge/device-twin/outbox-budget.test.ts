@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { largestMessageBytes } from "#shared/wire";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
-import { OutboxShares } from "#internal/edge/edge-hub/outbox-shares.ts";
+import { OutboxShares } from "#internal/edge/edge-hub/outbox/shares.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startHarness, type Harness } from "./harness.ts";

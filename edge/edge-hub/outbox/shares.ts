@@ -1,5 +1,5 @@
 import type { WireMessage } from "#shared/wire";
-import { OutboxSender, type SenderOptions } from "./outbox-sender.ts";
+import { OutboxSender, type SenderOptions } from "./sender.ts";
 
 /**
  * The outbox in two shares with a window each: a cloud that holds uploads back, or a great many of them, do not hold

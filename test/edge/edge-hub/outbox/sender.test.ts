@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { openStore, type Store } from "#edge/store";
-import { OutboxSender } from "#internal/edge/edge-hub/outbox-sender.ts";
+import { OutboxSender } from "#internal/edge/edge-hub/outbox/sender.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";

@@ -2,7 +2,7 @@ import type { Outbox, OutboxEntry, OutboxShare } from "#edge/store";
 import type { Clock } from "#shared/clock";
 import type { Logger } from "#shared/log";
 import { decode, largestMessageBytes, type WireMessage } from "#shared/wire";
-import { judgeReply } from "./verdict.ts";
+import { judgeReply } from "#edge/edge-hub/codec";
 
 export interface SenderOptions {
   readonly outbox: Outbox;
