@@ -13,6 +13,7 @@ import {
   type RequestCodec,
 } from "#edge/edge-hub/codec";
 import { Identity, type IdentityConfig } from "#edge/edge-hub/enrolment";
+import { Link } from "#edge/edge-hub/link";
 import { OutboxShares } from "#edge/edge-hub/outbox";
 import { CloudTrust } from "#edge/edge-hub/trust";
 import type { Store } from "#edge/store";
@@ -37,7 +38,6 @@ import {
   type WireMessage,
 } from "#shared/wire";
 import { Dispatch, type Receiver } from "./dispatch.ts";
-import { Link } from "./link.ts";
 import { Requests } from "./requests.ts";
 
 /** The parts of EdgeConfig edgehub needs; the whole fits. */

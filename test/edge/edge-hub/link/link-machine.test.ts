@@ -4,7 +4,7 @@ import {
   type LinkEvent,
   type LinkState,
   type LinkStep,
-} from "#internal/edge/edge-hub/link-machine.ts";
+} from "#internal/edge/edge-hub/link/link-machine.ts";
 
 const now = 1_000_000;
 const up: LinkState = { kind: "up", attempt: 3, sinceMs: 0 };
