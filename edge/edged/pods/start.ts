@@ -1,15 +1,17 @@
-import { join } from "node:path";
 import { AppError, UnavailableError } from "#shared/errors";
 import type { Clock } from "#shared/clock";
 import type { Container, Pod } from "#shared/kube";
 import type { ContainerRuntime } from "#edge/runtime";
 import { envReferences, resolveEnv, type Objects, type PodFacts } from "#edge/edged/environment";
-import { containerMounts } from "#edge/edged/volumes";
-import type { NodeSecurity } from "#edge/edged/security-context";
-import { containerSpec } from "./container-spec.ts";
+import { containerMounts, terminationLogPath, type PodVolumes } from "#edge/edged/volumes";
+import { refusePod, type NodeSecurity } from "#edge/edged/security-context";
+import { containerSpec, sandboxSpec, type ClusterDns } from "./container-spec.ts";
 import type { PodEvent } from "#edge/edged/events";
 import { ensureImage, pullSecretTexts, StartError, toStartError } from "#edge/edged/images";
-import type { Role } from "#edge/edged/pods/plan";
+import { historyOf, type Action, type Role } from "#edge/edged/pods/plan";
+import type { PodReporter } from "./reporter.ts";
+import type { PodState } from "./state.ts";
+import type { PodStopper } from "./stop.ts";
 
 export interface StartDeps {
   readonly runtime: ContainerRuntime;
@@ -17,11 +19,85 @@ export interface StartDeps {
   readonly podDir: string;
   /** What subPaths are mounted at until their container runs. */
   readonly pinsDir: string;
+  readonly dns: ClusterDns;
   readonly security: NodeSecurity;
   readonly objects: (namespace: string, keys: readonly string[]) => Promise<Objects>;
 }
 
-export interface StartInput {
+export interface PodStarterParts {
+  readonly volumes: PodVolumes;
+  readonly reporter: PodReporter;
+  readonly stopper: PodStopper;
+  /** Aborted when the pod ends or edged is disposed. */
+  readonly signal: AbortSignal;
+}
+
+/** Creates and starts the sandbox and the containers of one pod. */
+export class PodStarter {
+  readonly #state: PodState;
+  readonly #deps: StartDeps;
+  readonly #parts: PodStarterParts;
+
+  constructor(state: PodState, deps: StartDeps, parts: PodStarterParts) {
+    this.#state = state;
+    this.#deps = deps;
+    this.#parts = parts;
+  }
+
+  async startSandbox(attempt: number): Promise<void> {
+    const { runtime, dns, security } = this.#deps;
+    const { pod, key, containers } = this.#state;
+    this.#refuseUnserved();
+    await this.#parts.volumes.ensure(pod, this.#state.facts());
+    if (attempt > 0) {
+      const message = "Pod sandbox changed, it will be killed and re-created.";
+      this.#parts.reporter.record(undefined, { type: "Normal", reason: "SandboxChanged", message });
+    }
+    const image = await runtime.ensurePauseImage();
+    const id = await runtime.create(sandboxSpec(this.#state.pod, { attempt, image, dns, security }));
+    await startOrRemove(runtime, id);
+    const details = await runtime.inspect(id);
+    if (!details) throw new UnavailableError("sandbox-gone", `Cannot use sandbox of "${key}": it is gone`);
+    containers.add(details);
+  }
+
+  async startContainer({ container, role, attempt }: Extract<Action, { kind: "start" }>): Promise<void> {
+    const { volumes, reporter, stopper, signal } = this.#parts;
+    const { sandbox, memory, pod } = this.#state;
+    if (!sandbox) return;
+    const [latest] = historyOf(this.#state.containers.all, container.name);
+    const record = (event: PodEvent): void => reporter.record(container, event);
+    const input = {
+      pod,
+      container,
+      role,
+      attempt,
+      sandboxId: sandbox.id,
+      volumes: await volumes.ensure(pod, this.#state.facts()),
+      facts: this.#state.facts(),
+      record,
+      signal,
+    };
+    const id = await startContainer(input, this.#deps);
+    const failed = await stopper.runPostStart(id, container);
+    if (failed) record(failed);
+    if (latest?.phase === "exited" && latest.identity.sandboxId === sandbox.id) memory.restarted(latest);
+  }
+
+  /** A pod that this node does not serve as it is written: all its containers wait for that reason. */
+  #refuseUnserved(): void {
+    try {
+      refusePod(this.#state.pod, this.#deps.security);
+    } catch (error) {
+      const nowMs = this.#deps.clock.nowMs();
+      for (const { name, image = "" } of this.#state.specs())
+        this.#state.memory.failed(name, { error, image, nowMs });
+      throw error;
+    }
+  }
+}
+
+interface StartInput {
   readonly pod: Pod;
   readonly container: Container;
   readonly role: Role;
@@ -35,7 +111,7 @@ export interface StartInput {
 }
 
 /** Creates and starts one container of a pod. @returns its id; throws an error whose code is the waiting reason */
-export async function startContainer(input: StartInput, deps: StartDeps): Promise<string> {
+async function startContainer(input: StartInput, deps: StartDeps): Promise<string> {
   const { pod, container, role, attempt, sandboxId, volumes, record } = input;
   const { runtime, podDir, pinsDir, security } = deps;
   const { imageUser, env } = await imageAndEnv(input, deps);
@@ -73,17 +149,13 @@ async function imageAndEnv(
   return { imageUser: image.user ?? "", env: env.env };
 }
 
-export async function startOrRemove(runtime: ContainerRuntime, id: string): Promise<void> {
+async function startOrRemove(runtime: ContainerRuntime, id: string): Promise<void> {
   try {
     await runtime.start(id);
   } catch (error) {
     if (!(error instanceof UnavailableError)) await runtime.remove(id);
     throw error;
   }
-}
-
-export function terminationLogPath(podDir: string, container: string, attempt: number): string {
-  return join(podDir, "containers", container, `${attempt}.log`);
 }
 
 /** Whether a failed start may be the fault of a volume that is not there any more. */

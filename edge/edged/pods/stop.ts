@@ -2,13 +2,84 @@ import type { Clock } from "#shared/clock";
 import type { Container, Pod, Probe } from "#shared/kube";
 import { withDeadline } from "#shared/lifecycle";
 import type { ContainerDetails, ContainerRuntime } from "#edge/runtime";
+import type { Logger } from "#shared/log";
 import type { StopReason } from "#edge/edged/pods/plan";
+import type { PodReporter } from "./reporter.ts";
+import type { PodState } from "./state.ts";
 import type { PodEvent } from "#edge/edged/events";
 import { httpGet } from "#edge/edged/probes";
 
 export type Why = StopReason | "deleted";
 
-export interface StopTools {
+export interface PodStopperDeps {
+  readonly runtime: ContainerRuntime;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly reporter: PodReporter;
+  /** Aborted when edged is disposed; the engine goes on stopping. */
+  readonly signal: AbortSignal;
+}
+
+/** Stops the containers of one pod. Once the pod is being deleted its grace can only shrink, also for stops under way. */
+export class PodStopper {
+  readonly #state: PodState;
+  readonly #deps: PodStopperDeps;
+  readonly #stopping = new Set<string>();
+  #graceSeconds: number;
+  #isDeleting: boolean;
+
+  constructor(state: PodState, deps: PodStopperDeps) {
+    this.#state = state;
+    this.#deps = deps;
+    this.#graceSeconds = graceOf(state.pod);
+    this.#isDeleting = state.pod.metadata.deletionTimestamp !== undefined;
+  }
+
+  isStopping(id: string): boolean {
+    return this.#stopping.has(id);
+  }
+
+  async stop(target: ContainerDetails, why: Why): Promise<void> {
+    const container = this.#state.findSpec(target.identity.container);
+    if (container) {
+      const message = stopText(why, container.name);
+      this.#deps.reporter.record(container, { type: "Normal", reason: "Killing", message });
+    }
+    this.#stopping.add(target.id);
+    try {
+      const graceSeconds = target.identity.role === "sandbox" ? 0 : this.#graceSeconds;
+      await stopGracefully(target, this.#tools(container, graceSeconds));
+    } finally {
+      this.#stopping.delete(target.id);
+      this.#state.containers.invalidate(target.id);
+    }
+  }
+
+  /** @returns the Event of a postStart hook that failed; its container was stopped */
+  async runPostStart(id: string, container: Container): Promise<PodEvent | undefined> {
+    return runPostStart(id, this.#tools(container, this.#graceSeconds));
+  }
+
+  /** The pod is being deleted; a repeated deletion may ask for less time. */
+  shortenGrace(): void {
+    const graceSeconds = graceOf(this.#state.pod);
+    if (this.#isDeleting && graceSeconds >= this.#graceSeconds) return;
+    this.#isDeleting = true;
+    this.#graceSeconds = graceSeconds;
+    const { runtime, log } = this.#deps;
+    for (const id of this.#stopping) {
+      const shorter = runtime.stop(id, graceSeconds);
+      shorter.catch((error: unknown) => log.debug("cannot shorten a stop", { pod: this.#state.key, error }));
+    }
+  }
+
+  #tools(container: Container | undefined, graceSeconds: number): StopTools {
+    const { runtime, clock, signal } = this.#deps;
+    return { runtime, clock, graceSeconds, container, ip: this.#state.address(), signal };
+  }
+}
+
+interface StopTools {
   readonly runtime: ContainerRuntime;
   readonly clock: Clock;
   readonly graceSeconds: number;
@@ -18,7 +89,7 @@ export interface StopTools {
 }
 
 /** The preStop hook and then the signal; both share the grace. At least 2 s are left for the signal. */
-export async function stopGracefully(target: ContainerDetails, tools: StopTools): Promise<void> {
+async function stopGracefully(target: ContainerDetails, tools: StopTools): Promise<void> {
   const { runtime, clock, graceSeconds } = tools;
   const startMs = clock.monotonicMs();
   const hook = tools.container?.lifecycle?.["preStop"] as Hook | undefined;
@@ -77,7 +148,7 @@ async function runHook(id: string, hook: Hook, tools: StopTools): Promise<string
 }
 
 /** A container whose hook fails is stopped; its restart policy decides what follows. @returns what to tell of it */
-export async function runPostStart(id: string, tools: StopTools): Promise<PodEvent | undefined> {
+async function runPostStart(id: string, tools: StopTools): Promise<PodEvent | undefined> {
   const hook = tools.container?.lifecycle?.["postStart"] as Hook | undefined;
   const wrong = hook && (await runHook(id, hook, { ...tools, graceSeconds: postStartSeconds }));
   if (wrong === undefined) return undefined;
@@ -94,7 +165,7 @@ export function graceOf(pod: Pod): number {
   return deletionTimestamp === undefined ? own : (deletionGracePeriodSeconds ?? own);
 }
 
-export function stopText(why: Why, container: string): string {
+function stopText(why: Why, container: string): string {
   if (why === "unhealthy") return `Container ${container} failed liveness probe, will be restarted`;
   if (why === "changed") return `Container ${container} definition changed, will be restarted`;
   return `Stopping container ${container}`;

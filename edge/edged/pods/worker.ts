@@ -1,33 +1,17 @@
-import { isDeepStrictEqual } from "node:util";
 import { UnavailableError } from "#shared/errors";
-import { objectKey, type Container, type Pod, type PodStatus } from "#shared/kube";
-import type { ContainerDetails } from "#edge/runtime";
+import type { Pod } from "#shared/kube";
 import type { PodFacts } from "#edge/edged/environment";
-import { PodVolumes, readTerminationLog, removePodDir, type PodVolumesOptions } from "#edge/edged/volumes";
-import { refusePod } from "#edge/edged/security-context";
-import type { PodEvent } from "#edge/edged/events";
-import { sandboxSpec, type ClusterDns } from "./container-spec.ts";
-import { crashEvent, failureEvent, fieldPathOf, pullBackoffEvent, unhealthyEvent } from "./events.ts";
-import { PodContainers } from "./containers.ts";
-import {
-  PodMemory,
-  currentSandbox,
-  historyOf,
-  planPod,
-  sandboxName,
-  type Action,
-  type Plan,
-} from "#edge/edged/pods/plan";
-import { doubtsVolumes, startContainer, startOrRemove, terminationLogPath, type StartDeps } from "./start.ts";
-import { podStatus } from "./status.ts";
-import { graceOf, runPostStart, stopGracefully, stopText, type StopTools, type Why } from "./stop.ts";
+import { planPod, sandboxName, type Action, type Plan } from "#edge/edged/pods/plan";
 import { Prober, probeTargets } from "#edge/edged/probes";
+import { PodVolumes, removePodDir, type PodVolumesOptions } from "#edge/edged/volumes";
+import { unhealthyEvent } from "./events.ts";
+import { PodReporter, type PodReporterDeps } from "./reporter.ts";
+import { doubtsVolumes, PodStarter, type StartDeps } from "./start.ts";
+import { PodState } from "./state.ts";
+import { PodStopper } from "./stop.ts";
 
-export interface PodWorkerDeps extends Omit<PodVolumesOptions, "onStale">, StartDeps {
-  readonly dns: ClusterDns;
+export interface PodWorkerDeps extends Omit<PodVolumesOptions, "onStale">, StartDeps, PodReporterDeps {
   readonly facts: () => Omit<PodFacts, "podIps">;
-  readonly record: (pod: Pod, event: PodEvent) => void;
-  readonly publish: (pod: Pod, status: PodStatus) => Promise<void>;
   /** Everything of the pod is gone from this node. */
   readonly onGone: (pod: Pod) => Promise<void>;
 }
@@ -42,49 +26,57 @@ const mostTurns = 30;
  */
 export class PodWorker implements AsyncDisposable {
   readonly #deps: PodWorkerDeps;
-  readonly #memory: PodMemory;
+  readonly #state: PodState;
+  readonly #volumes: PodVolumes;
   readonly #prober: Prober;
+  readonly #reporter: PodReporter;
+  readonly #stopper: PodStopper;
+  readonly #starter: PodStarter;
   readonly #closed = new AbortController();
   /** Aborts what a running pass waits for when the pod begins to end. */
   readonly #ending = new AbortController();
-  readonly #containers: PodContainers;
-  #pod: Pod;
-  readonly #volumes: PodVolumes;
-  #lastStatus: PodStatus | undefined;
-  #graceSeconds: number;
-  #stopping = new Set<string>();
   #dirty = false;
   #running: Promise<void> | undefined;
   #timer: Disposable | undefined;
 
   constructor(pod: Pod, deps: PodWorkerDeps) {
-    this.#pod = pod;
+    const { runtime, clock, log } = deps;
     this.#deps = deps;
-    this.#containers = new PodContainers(deps.runtime, pod.metadata.uid ?? "");
-    this.#graceSeconds = graceOf(pod);
-    const started = pod.status?.startTime === undefined ? NaN : Date.parse(pod.status.startTime);
-    this.#memory = new PodMemory(Number.isNaN(started) ? deps.clock.nowMs() : started);
+    this.#state = new PodState(pod, deps);
     this.#volumes = new PodVolumes({ ...deps, onStale: () => this.wake() });
     this.#prober = new Prober({
-      runtime: deps.runtime,
-      clock: deps.clock,
+      runtime,
+      clock,
       onChange: () => this.wake(),
-      onFailure: (container, kind, output) => {
-        this.#record(container, unhealthyEvent(kind, output));
-      },
+      onFailure: (container, kind, output) => this.#reporter.record(container, unhealthyEvent(kind, output)),
+    });
+    this.#reporter = new PodReporter(this.#state, this.#prober, deps);
+    const reporter = this.#reporter;
+    this.#stopper = new PodStopper(this.#state, {
+      runtime,
+      clock,
+      log,
+      reporter,
+      signal: this.#closed.signal,
+    });
+    this.#starter = new PodStarter(this.#state, deps, {
+      volumes: this.#volumes,
+      reporter,
+      stopper: this.#stopper,
+      signal: AbortSignal.any([this.#closed.signal, this.#ending.signal]),
     });
     if (pod.metadata.deletionTimestamp) this.#ending.abort();
   }
 
   get pod(): Pod {
-    return this.#pod;
+    return this.#state.pod;
   }
 
   /** The pod as it is wanted now; undefined when it is not wanted any more. */
   submit(pod: Pod | undefined): void {
-    if (pod) this.#pod = pod;
+    if (pod) this.#state.pod = pod;
     if (!pod || pod.metadata.deletionTimestamp) {
-      this.#shrinkGrace(graceOf(this.#pod));
+      this.#stopper.shortenGrace();
       this.#ending.abort();
     }
     this.wake();
@@ -97,20 +89,20 @@ export class PodWorker implements AsyncDisposable {
 
   /** Something happened to one of the containers: what is known of it is not to be trusted. */
   invalidate(id: string): void {
-    this.#containers.invalidate(id);
+    this.#state.containers.invalidate(id);
     this.wake();
   }
 
   /** Files are written anew and what waited for an object is tried again. */
   refresh(): void {
     this.#volumes.stale();
-    this.#memory.retryConfig();
+    this.#state.memory.retryConfig();
     this.wake();
   }
 
   /** Something else gave way: a port may be free now. */
   retrySandbox(): void {
-    if (this.#memory.succeeded(sandboxName)) this.wake();
+    if (this.#state.memory.succeeded(sandboxName)) this.wake();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -138,21 +130,22 @@ export class PodWorker implements AsyncDisposable {
   #failed(error: unknown): void {
     if (this.#closed.signal.aborted || (this.#ending.signal.aborted && this.#dirty)) return;
     const level = error instanceof UnavailableError ? "debug" : "warn";
-    this.#deps.log[level]("cannot bring pod to what is wanted", { pod: objectKey(this.#pod), error });
+    this.#deps.log[level]("cannot bring pod to what is wanted", { pod: this.#state.key, error });
     this.#wakeAt(this.#deps.clock.nowMs() + awayRetryMs);
   }
 
   async #sync(): Promise<void> {
     if (this.#ending.signal.aborted) return this.#terminate();
+    const { containers, memory } = this.#state;
     await this.#observe();
-    const inUse = this.#containers.all.some((one) => one.phase === "running");
-    if (inUse) await this.#volumes.refresh(this.#pod, this.#facts());
+    const inUse = containers.all.some((one) => one.phase === "running");
+    if (inUse) await this.#volumes.refresh(this.#state.pod, this.#state.facts());
     for (let turn = 0; turn < mostTurns; turn += 1) {
       const plan = this.#plan();
       const work = plan.actions.filter((action) => action.kind !== "wait");
-      this.#tellWaits(plan);
-      void this.#publish(plan);
-      if (work.length === 0) return this.#wakeAt(plan.wakeAtMs, this.#memory.nextTurnMs());
+      this.#reporter.recordWaits(plan);
+      void this.#reporter.publish(plan.outcome);
+      if (work.length === 0) return this.#wakeAt(plan.wakeAtMs, memory.nextTurnMs());
       for (const action of work) {
         if (this.#stopped()) return;
         if (!(await this.#perform(action))) break;
@@ -168,42 +161,34 @@ export class PodWorker implements AsyncDisposable {
   }
 
   #plan(): Plan {
+    const { pod, containers, memory } = this.#state;
     const nowMs = this.#deps.clock.nowMs();
-    return planPod({
-      pod: this.#pod,
-      containers: this.#containers.all,
-      memory: this.#memory.view(this.#prober),
-      nowMs,
-    });
+    return planPod({ pod, containers: containers.all, memory: memory.view(this.#prober), nowMs });
   }
 
   async #observe(): Promise<void> {
-    await this.#containers.observe();
-    this.#trackProbes();
-  }
-
-  #trackProbes(): void {
-    const { podIps, hostIp } = this.#facts();
-    const running = this.#containers.all.filter(
-      (one) => one.phase === "running" && !this.#stopping.has(one.id),
+    const { pod, containers } = this.#state;
+    await containers.observe();
+    const running = containers.all.filter(
+      (one) => one.phase === "running" && !this.#stopper.isStopping(one.id),
     );
-    const status = this.#lastStatus ?? this.#pod.status;
-    this.#prober.track(probeTargets(this.#pod, running, { status, ip: podIps[0] ?? hostIp }));
+    const known = { status: this.#reporter.status, ip: this.#state.address() };
+    this.#prober.track(probeTargets(pod, running, known));
   }
 
   /** @returns whether the rest of the plan still makes sense */
   async #perform(action: Action): Promise<boolean> {
     switch (action.kind) {
       case "stop":
-        await this.#stop(action.target, action.why);
+        await this.#stopper.stop(action.target, action.why);
         return true;
       case "remove":
         await this.#deps.runtime.remove(action.target.id);
         return true;
       case "sandbox":
-        return this.#guard(sandboxName, () => this.#startSandbox(action.attempt));
+        return this.#guard(sandboxName, () => this.#starter.startSandbox(action.attempt));
       case "start": {
-        const done = await this.#guard(action.container.name, () => this.#start(action));
+        const done = await this.#guard(action.container.name, () => this.#starter.startContainer(action));
         return done || action.role === "container";
       }
       case "wait":
@@ -214,193 +199,34 @@ export class PodWorker implements AsyncDisposable {
   async #guard(name: string, work: () => Promise<void>): Promise<boolean> {
     try {
       await work();
-      this.#memory.succeeded(name);
+      this.#state.memory.succeeded(name);
       return true;
     } catch (error) {
       if (error instanceof UnavailableError || this.#stopped()) throw error;
-      this.#refused(name, error);
+      if (doubtsVolumes(error)) this.#volumes.stale();
+      this.#reporter.recordFailure(name, error);
       return false;
-    }
-  }
-
-  #refused(name: string, error: unknown): void {
-    const { clock, log } = this.#deps;
-    const container = this.#findContainer(name);
-    const image = container?.image ?? "";
-    const failure = this.#memory.failed(name, { error, image, nowMs: clock.nowMs() });
-    if (doubtsVolumes(error)) this.#volumes.stale();
-    const event = failureEvent(name, error, failure);
-    this.#record(event.reason === "FailedMount" ? undefined : container, event);
-    log.info("pod cannot go on", {
-      pod: objectKey(this.#pod),
-      container: name,
-      reason: failure.reason,
-      error,
-    });
-  }
-
-  async #startSandbox(attempt: number): Promise<void> {
-    const { runtime, dns, security } = this.#deps;
-    this.#refuseUnserved();
-    await this.#volumes.ensure(this.#pod, this.#facts());
-    if (attempt > 0) {
-      const message = "Pod sandbox changed, it will be killed and re-created.";
-      this.#record(undefined, { type: "Normal", reason: "SandboxChanged", message });
-    }
-    const image = await runtime.ensurePauseImage();
-    const id = await runtime.create(sandboxSpec(this.#pod, { attempt, image, dns, security }));
-    await startOrRemove(runtime, id);
-    const details = await runtime.inspect(id);
-    if (!details)
-      throw new UnavailableError(
-        "sandbox-gone",
-        `Cannot use sandbox of "${objectKey(this.#pod)}": it is gone`,
-      );
-    this.#containers.add(details);
-  }
-
-  /** A pod that cannot be had as it is written: all its containers say why they wait. */
-  #refuseUnserved(): void {
-    try {
-      refusePod(this.#pod, this.#deps.security);
-    } catch (error) {
-      const nowMs = this.#deps.clock.nowMs();
-      for (const { name, image = "" } of [
-        ...(this.#pod.spec.initContainers ?? []),
-        ...this.#pod.spec.containers,
-      ])
-        this.#memory.failed(name, { error, image, nowMs });
-      throw error;
-    }
-  }
-
-  async #start({ container, role, attempt }: Extract<Action, { kind: "start" }>): Promise<void> {
-    const sandbox = currentSandbox(this.#containers.all);
-    if (!sandbox) return;
-    const [latest] = historyOf(this.#containers.all, container.name);
-    const record = (event: PodEvent): void => this.#record(container, event);
-    const input = {
-      pod: this.#pod,
-      container,
-      role,
-      attempt,
-      sandboxId: sandbox.id,
-      volumes: await this.#volumes.ensure(this.#pod, this.#facts()),
-      facts: this.#facts(),
-      record,
-      signal: AbortSignal.any([this.#closed.signal, this.#ending.signal]),
-    };
-    const id = await startContainer(input, this.#deps);
-    const wrong = await runPostStart(id, this.#stopTools(container, this.#graceSeconds));
-    if (wrong) record(wrong);
-    if (latest?.phase === "exited" && latest.identity.sandboxId === sandbox.id)
-      this.#memory.restarted(latest);
-  }
-
-  #stopTools(container: Container | undefined, graceSeconds: number): StopTools {
-    const { runtime, clock } = this.#deps;
-    const { podIps, hostIp } = this.#facts();
-    return { runtime, clock, graceSeconds, container, ip: podIps[0] ?? hostIp, signal: this.#closed.signal };
-  }
-
-  async #stop(target: ContainerDetails, why: Why): Promise<void> {
-    const container = this.#findContainer(target.identity.container);
-    if (container) {
-      const message = stopText(why, container.name);
-      this.#record(container, { type: "Normal", reason: "Killing", message });
-    }
-    this.#stopping.add(target.id);
-    try {
-      const graceSeconds = target.identity.role === "sandbox" ? 0 : this.#graceSeconds;
-      await stopGracefully(target, this.#stopTools(container, graceSeconds));
-    } finally {
-      this.#stopping.delete(target.id);
-      this.#containers.invalidate(target.id);
-    }
-  }
-
-  #shrinkGrace(graceSeconds: number): void {
-    if (this.#ending.signal.aborted && graceSeconds >= this.#graceSeconds) return;
-    this.#graceSeconds = graceSeconds;
-    for (const id of this.#stopping) {
-      const shorter = this.#deps.runtime.stop(id, graceSeconds);
-      shorter.catch((error: unknown) =>
-        this.#deps.log.debug("cannot shorten a stop", { pod: objectKey(this.#pod), error }),
-      );
     }
   }
 
   async #terminate(): Promise<void> {
     const { runtime, podDir } = this.#deps;
+    const { containers } = this.#state;
     await this.#observe();
-    const running = this.#containers.all.filter((one) => one.phase === "running");
+    const running = containers.all.filter((one) => one.phase === "running");
+    const sandboxes = running.filter((one) => one.identity.role === "sandbox");
     const mains = running.filter((one) => one.identity.role !== "sandbox");
-    await Promise.all(mains.map((target) => this.#stop(target, "deleted")));
-    await Promise.all(
-      running.filter((one) => !mains.includes(one)).map((target) => this.#stop(target, "deleted")),
-    );
+    for (const targets of [mains, sandboxes])
+      await Promise.all(targets.map((target) => this.#stopper.stop(target, "deleted")));
     await this.#observe();
-    if (this.#containers.all.length > 0)
-      await this.#publish({ outcome: "finished", actions: [], wakeAtMs: undefined });
-    await Promise.all(this.#containers.all.map(({ id }) => runtime.remove(id)));
+    if (containers.all.length > 0) await this.#reporter.publish("finished");
+    await Promise.all(containers.all.map(({ id }) => runtime.remove(id)));
     removePodDir(podDir);
-    await this.#deps.onGone(this.#pod);
+    await this.#deps.onGone(this.#state.pod);
     this.#dirty = false;
     this.#closed.abort();
     this.#prober[Symbol.dispose]();
     this.#volumes[Symbol.dispose]();
-  }
-
-  #facts(): PodFacts {
-    const facts = this.#deps.facts();
-    const ips = currentSandbox(this.#containers.all)?.ips ?? [];
-    return { ...facts, podIps: this.#pod.spec.hostNetwork ? [facts.hostIp] : ips };
-  }
-
-  async #publish(plan: Plan): Promise<void> {
-    const status = podStatus({
-      pod: this.#pod,
-      containers: this.#containers.all,
-      memory: this.#memory.view(this.#prober),
-      outcome: plan.outcome,
-      previous: this.#lastStatus,
-      hostIp: this.#facts().hostIp,
-      nowMs: this.#deps.clock.nowMs(),
-      ready: (id) => this.#prober.ready(id),
-      terminationMessage: (id) => this.#terminationMessage(id),
-    });
-    if (isDeepStrictEqual(status, this.#lastStatus)) return;
-    this.#lastStatus = status;
-    await this.#deps.publish(this.#pod, status);
-  }
-
-  #terminationMessage(id: string): string | undefined {
-    const identity = this.#containers.find(id)?.identity;
-    if (!identity) return undefined;
-    return readTerminationLog(terminationLogPath(this.#deps.podDir, identity.container, identity.attempt));
-  }
-
-  #tellWaits(plan: Plan): void {
-    for (const action of plan.actions) {
-      if (action.kind !== "wait") continue;
-      const container = this.#findContainer(action.container);
-      const [latest] = historyOf(this.#containers.all, action.container);
-      if (!container || !latest || !this.#memory.firstWait(latest.id)) continue;
-      this.#record(container, crashEvent(this.#pod, container));
-    }
-    for (const [name, image] of this.#memory.turnPulls(this.#deps.clock.nowMs())) {
-      this.#record(this.#findContainer(name), pullBackoffEvent(image));
-    }
-  }
-
-  #findContainer(name: string): Container | undefined {
-    return [...this.#pod.spec.containers, ...(this.#pod.spec.initContainers ?? [])].find(
-      (one) => one.name === name,
-    );
-  }
-
-  #record(container: Container | undefined, event: PodEvent): void {
-    this.#deps.record(this.#pod, { ...event, ...fieldPathOf(this.#pod, container) });
   }
 
   #wakeAt(...times: (number | undefined)[]): void {

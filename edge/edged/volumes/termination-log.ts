@@ -1,8 +1,13 @@
 import { closeSync, constants, fstatSync, mkdirSync, openSync, readSync, rmSync } from "node:fs";
-import { basename, dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { Directory } from "./directory.ts";
 
 const mostBytes = 4096;
+
+/** Each attempt of a container has its own. */
+export function terminationLogPath(podDir: string, container: string, attempt: number): string {
+  return join(podDir, "containers", container, `${attempt}.log`);
+}
 
 /** Makes the file a container may leave its last words in; a file of an earlier attempt makes way. */
 export function makeTerminationLog(path: string): void {

@@ -1,0 +1,98 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Clock } from "#shared/clock";
+import type { Container, Pod, PodStatus } from "#shared/kube";
+import type { Logger } from "#shared/log";
+import type { PodEvent } from "#edge/edged/events";
+import { historyOf, type Outcome, type Plan } from "#edge/edged/pods/plan";
+import type { Prober } from "#edge/edged/probes";
+import { readTerminationLog, terminationLogPath } from "#edge/edged/volumes";
+import { crashEvent, failureEvent, fieldPathOf, pullBackoffEvent } from "./events.ts";
+import type { PodState } from "./state.ts";
+import { podStatus } from "./status.ts";
+
+export interface PodReporterDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly podDir: string;
+  readonly record: (pod: Pod, event: PodEvent) => void;
+  readonly publish: (pod: Pod, status: PodStatus) => Promise<void>;
+}
+
+/** Reports what happens to one pod: its status when that changes, its Events, and the log of the node. */
+export class PodReporter {
+  readonly #state: PodState;
+  readonly #prober: Prober;
+  readonly #deps: PodReporterDeps;
+  #last: PodStatus | undefined;
+
+  constructor(state: PodState, prober: Prober, deps: PodReporterDeps) {
+    this.#state = state;
+    this.#prober = prober;
+    this.#deps = deps;
+  }
+
+  /** As last published, or as the cloud had it before this edgecore started. */
+  get status(): PodStatus | undefined {
+    return this.#last ?? this.#state.pod.status;
+  }
+
+  async publish(outcome: Outcome): Promise<void> {
+    const { pod, containers, memory } = this.#state;
+    const status = podStatus({
+      pod,
+      containers: containers.all,
+      memory: memory.view(this.#prober),
+      outcome,
+      previous: this.#last,
+      hostIp: this.#state.facts().hostIp,
+      nowMs: this.#deps.clock.nowMs(),
+      ready: (id) => this.#prober.ready(id),
+      terminationMessage: (id) => this.#terminationMessage(id),
+    });
+    if (isDeepStrictEqual(status, this.#last)) return;
+    this.#last = status;
+    await this.#deps.publish(pod, status);
+  }
+
+  /** An Event of a container, or of the pod as a whole. */
+  record(container: Container | undefined, event: PodEvent): void {
+    const { pod } = this.#state;
+    this.#deps.record(pod, { ...event, ...fieldPathOf(pod, container) });
+  }
+
+  /** What could not be started is remembered, recorded and logged; the plan retries it. */
+  recordFailure(name: string, error: unknown): void {
+    const { clock, log } = this.#deps;
+    const container = this.#state.findSpec(name);
+    const image = container?.image ?? "";
+    const failure = this.#state.memory.failed(name, { error, image, nowMs: clock.nowMs() });
+    const event = failureEvent(name, error, failure);
+    this.record(event.reason === "FailedMount" ? undefined : container, event);
+    log.info("pod cannot go on", {
+      pod: this.#state.key,
+      container: name,
+      reason: failure.reason,
+      error,
+    });
+  }
+
+  /** Each wait for a restart once, and each pull that backs off from now on. */
+  recordWaits(plan: Plan): void {
+    const { pod, containers, memory } = this.#state;
+    for (const action of plan.actions) {
+      if (action.kind !== "wait") continue;
+      const container = this.#state.findSpec(action.container);
+      const [latest] = historyOf(containers.all, action.container);
+      if (!container || !latest || !memory.firstWait(latest.id)) continue;
+      this.record(container, crashEvent(pod, container));
+    }
+    for (const [name, image] of memory.turnPulls(this.#deps.clock.nowMs()))
+      this.record(this.#state.findSpec(name), pullBackoffEvent(image));
+  }
+
+  #terminationMessage(id: string): string | undefined {
+    const identity = this.#state.containers.find(id)?.identity;
+    if (!identity) return undefined;
+    return readTerminationLog(terminationLogPath(this.#deps.podDir, identity.container, identity.attempt));
+  }
+}

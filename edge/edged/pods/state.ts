@@ -1,0 +1,58 @@
+import type { Clock } from "#shared/clock";
+import { objectKey, type Container, type Pod } from "#shared/kube";
+import type { PodFacts } from "#edge/edged/environment";
+import { currentSandbox, PodMemory } from "#edge/edged/pods/plan";
+import type { ContainerDetails, ContainerRuntime } from "#edge/runtime";
+import { PodContainers } from "./containers.ts";
+
+export interface PodStateDeps {
+  readonly runtime: ContainerRuntime;
+  readonly clock: Clock;
+  readonly facts: () => Omit<PodFacts, "podIps">;
+}
+
+/** What a worker knows of its pod: the object that is wanted, its containers, and what is remembered between passes. */
+export class PodState {
+  readonly containers: PodContainers;
+  readonly memory: PodMemory;
+  readonly #facts: () => Omit<PodFacts, "podIps">;
+  /** The latest object. */
+  pod: Pod;
+
+  constructor(pod: Pod, { runtime, clock, facts }: PodStateDeps) {
+    const started = pod.status?.startTime === undefined ? NaN : Date.parse(pod.status.startTime);
+    this.pod = pod;
+    this.containers = new PodContainers(runtime, pod.metadata.uid ?? "");
+    this.memory = new PodMemory(Number.isNaN(started) ? clock.nowMs() : started);
+    this.#facts = facts;
+  }
+
+  /** `<namespace>/<name>` */
+  get key(): string {
+    return objectKey(this.pod);
+  }
+
+  get sandbox(): ContainerDetails | undefined {
+    return currentSandbox(this.containers.all);
+  }
+
+  facts(): PodFacts {
+    const facts = this.#facts();
+    const podIps = this.pod.spec.hostNetwork ? [facts.hostIp] : (this.sandbox?.ips ?? []);
+    return { ...facts, podIps };
+  }
+
+  /** Where probes and hooks reach the pod from this node. */
+  address(): string {
+    const { podIps, hostIp } = this.facts();
+    return podIps[0] ?? hostIp;
+  }
+
+  specs(): Container[] {
+    return [...this.pod.spec.containers, ...(this.pod.spec.initContainers ?? [])];
+  }
+
+  findSpec(name: string): Container | undefined {
+    return this.specs().find((one) => one.name === name);
+  }
+}
