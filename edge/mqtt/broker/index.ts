@@ -1,1 +1,2 @@
-export { startBroker, type Broker, type BrokerParts } from "./broker.ts";
+export { startBroker, type Broker } from "./broker.ts";
+export type { BrokerParts } from "./inside.ts";
