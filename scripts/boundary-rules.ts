@@ -9,7 +9,7 @@ export interface FolderRule {
   readonly types?: readonly string[];
 }
 
-const basics = ["shared/errors", "shared/clock", "shared/log", "shared/kube"];
+const basics = ["shared/errors", "shared/clock", "shared/json", "shared/log", "shared/kube"];
 const api = ["cloud/kube-client"];
 const leavesOfEdge = ["edge/store/**", "edge/runtime/**"];
 
@@ -18,8 +18,11 @@ const leavesOfEdge = ["edge/store/**", "edge/runtime/**"];
  * they may use besides.
  */
 export const folderRules: readonly FolderRule[] = [
-  { folders: ["shared/errors", "shared/clock"], values: [] },
-  { folders: ["shared/log", "shared/kube", "shared/pki"], values: ["shared/errors", "shared/clock"] },
+  { folders: ["shared/errors", "shared/clock", "shared/json"], values: [] },
+  {
+    folders: ["shared/log", "shared/kube", "shared/pki"],
+    values: ["shared/errors", "shared/clock", "shared/json"],
+  },
   {
     folders: ["shared/files", "shared/config"],
     values: ["shared/errors", "shared/clock"],

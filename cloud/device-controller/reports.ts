@@ -1,5 +1,6 @@
 import { rfc3339 } from "#shared/clock";
 import type { Device, DeviceModel, DeviceStatus, DeviceTwinStatus, TwinValue } from "#shared/kube";
+import { asRecord } from "#shared/json";
 
 type TwinSides = Omit<DeviceTwinStatus, "propertyName">;
 
@@ -31,20 +32,20 @@ const onlineStates = new Set(["online", "ok"]);
 
 /** Reads the content of `edge_updated`; undefined when it is none. */
 export function readTwinReport(content: unknown): Report | undefined {
-  const body = asFields(content);
-  const twins = asFields(body?.["twin"]);
+  const body = asRecord(content);
+  const twins = asRecord(body?.["twin"]);
   if (!twins) return undefined;
   const found = new Map<string, TwinSides | null>();
   for (const [name, entry] of Object.entries(twins)) {
-    const twin = readTwin(asFields(entry));
+    const twin = readTwin(asRecord(entry));
     if (twin !== undefined) found.set(name, twin);
   }
-  return { twins: found, deviceUid: textOf(body?.["device_uid"]), madeMs: timeOf(body) };
+  return { twins: found, deviceUid: optionalText(body?.["device_uid"]), madeMs: timeOf(body) };
 }
 
 /** @returns null for one that is gone, undefined for what is none */
 function readTwin(twin: Fields | undefined): TwinSides | null | undefined {
-  const type = asFields(twin?.["metadata"])?.["type"];
+  const type = asRecord(twin?.["metadata"])?.["type"];
   if (!twin) return undefined;
   if (type === "deleted") return null;
   const reported = readSide(twin["actual"], type);
@@ -57,19 +58,19 @@ function timeOf(body: Fields | undefined): number | undefined {
   return typeof timestamp === "number" && Math.abs(timestamp) < 8.64e15 ? timestamp : undefined;
 }
 
-function textOf(value: unknown): string | undefined {
+function optionalText(value: unknown): string | undefined {
   return typeof value === "string" ? value : undefined;
 }
 
 /** Reads the content of `state/update`: the text that was published to the device. */
 export function readStateReport(content: unknown): Report | undefined {
-  const body = asFields(typeof content === "string" ? parse(content) : content);
-  const state = asFields(body?.["device"])?.["state"];
+  const body = asRecord(typeof content === "string" ? parse(content) : content);
+  const state = asRecord(body?.["device"])?.["state"];
   if (typeof state !== "string") return undefined;
   const madeMs = timeOf(body);
   return {
     twins: new Map(),
-    deviceUid: textOf(body?.["device_uid"]),
+    deviceUid: optionalText(body?.["device_uid"]),
     state,
     madeMs,
     lastOnlineMs: onlineStates.has(state) ? madeMs : undefined,
@@ -176,10 +177,10 @@ function knownProperties(
 }
 
 function readSide(value: unknown, type: unknown): TwinValue | undefined {
-  const side = asFields(value);
+  const side = asRecord(value);
   const text = side?.["value"];
   if (typeof text !== "string") return undefined;
-  const timestamp = asFields(side?.["metadata"])?.["timestamp"];
+  const timestamp = asRecord(side?.["metadata"])?.["timestamp"];
   const metadata = {
     ...(typeof timestamp === "number" ? { timestamp: String(timestamp) } : {}),
     ...(typeof type === "string" ? { type } : {}),
@@ -193,8 +194,4 @@ function parse(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-function asFields(value: unknown): Fields | undefined {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Fields) : undefined;
 }

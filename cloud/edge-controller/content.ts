@@ -1,9 +1,6 @@
 import type { KubeObject } from "#shared/kube";
+import { isRecord } from "#shared/json";
 import { badRequest } from "./answers.ts";
-
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
 
 /** An object a node sent; older nodes send it as a string of JSON. */
 export function readObject(content: unknown): KubeObject {

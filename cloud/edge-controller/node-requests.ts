@@ -10,8 +10,9 @@ import {
 } from "#cloud/edge-controller/node-authorization";
 import { edgeNodeLabel, type KubeObject, type Lease, type Node } from "#shared/kube";
 import { leaseNamespace } from "#shared/wire";
+import { isRecord } from "#shared/json";
 import { answerObject, badRequest, done, forbidden, isKubeError, type Answer } from "./answers.ts";
-import { isRecord, readObject, readPatch } from "./content.ts";
+import { readObject, readPatch } from "./content.ts";
 import type { Handler, Question } from "./upstream.ts";
 
 const leaseTries = 4;

@@ -8,8 +8,9 @@ import {
 } from "#cloud/edge-controller/node-authorization";
 import { rfc3339, type Clock } from "#shared/clock";
 import { isMirrorPod, objectKey, type Pod } from "#shared/kube";
+import { isRecord } from "#shared/json";
 import { answerObject, badRequest, done, forbidden, isKubeError, notFound, type Answer } from "./answers.ts";
-import { isRecord, readObject, readPatch } from "./content.ts";
+import { readObject, readPatch } from "./content.ts";
 import type { Downstream } from "./downstream.ts";
 import type { Placement } from "./placement.ts";
 import type { Handler, Question } from "./upstream.ts";

@@ -11,8 +11,9 @@ import {
   type WriteGate,
 } from "#cloud/edge-controller/node-authorization";
 import type { KubeObject, Pod } from "#shared/kube";
+import { isRecord } from "#shared/json";
 import { answerObject, badRequest, done, forbidden, isKubeError, notFound, type Answer } from "./answers.ts";
-import { isRecord, readObject } from "./content.ts";
+import { readObject } from "./content.ts";
 import type { Placement } from "./placement.ts";
 import { reference, type Reference } from "./references.ts";
 import type { Handler, Question } from "./upstream.ts";

@@ -1,8 +1,8 @@
 import type { KubeClient, ResourceType } from "#cloud/kube-client";
 import type { KubeObject } from "#shared/kube";
 import { noNamespace } from "#shared/wire";
+import { isRecord } from "#shared/json";
 import { answerObject, forbidden, type Answer } from "./answers.ts";
-import { isRecord } from "./content.ts";
 import type { Placement } from "./placement.ts";
 import type { Handler, Question } from "./upstream.ts";
 

@@ -38,7 +38,7 @@ export class Intake implements Disposable {
   async receive({ node, message }: NodeMessage): Promise<boolean> {
     if (this.#held.has(node)) return false;
     const { header, route } = message;
-    const content = textOf(message.content);
+    const content = contentText(message.content);
     try {
       await this.#options.store.add({
         node,
@@ -96,7 +96,7 @@ export class Intake implements Disposable {
 }
 
 /** What a device published is a text; other senders put JSON there. */
-function textOf(content: unknown): string {
+function contentText(content: unknown): string {
   if (content === null || content === undefined) return "";
   return typeof content === "string" ? content : JSON.stringify(content);
 }

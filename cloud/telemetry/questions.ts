@@ -5,6 +5,7 @@ import { AppError, describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import { groups, historyResource, newMessage, operations, sources, type WireMessage } from "#shared/wire";
 import { historyBounds, readWholeNumbers } from "#shared/query";
+import { recordOf } from "#shared/json";
 import type { TelemetryPort } from "./index.ts";
 import type { UploadStore } from "./upload-store.ts";
 
@@ -104,7 +105,7 @@ export class Questions {
 function readAnswer(node: string, { route, content }: WireMessage): ExtraReply {
   if (route.operation === operations.error)
     return refuse(503, `node "${node}" cannot read the values: ${String(content).slice(0, 300)}`);
-  const fields = typeof content === "object" && content !== null ? (content as Record<string, unknown>) : {};
+  const fields = recordOf(content);
   const { code, error } = fields;
   if (typeof error === "string")
     return refuse(code === 400 || code === 404 ? code : 502, `node "${node}": ${error}`);

@@ -7,7 +7,8 @@ import type { MqttMessage } from "#shared/topics";
 import { encodeDiscovery } from "#edge/edge-hub/codec";
 import type { Batch } from "#edge/device-twin/outbox";
 import type { Events } from "#edge/device-twin/events";
-import { isFields, parseJson, type Fields } from "#edge/device-twin/twins";
+import { parseJson, type Fields } from "#edge/device-twin/twins";
+import { isRecord } from "#shared/json";
 
 export interface DiscoveryConfig {
   readonly node: string;
@@ -310,7 +311,7 @@ function availabilityOf(body: Fields): {
   readonly state: Readonly<Record<string, string>>;
   readonly problem: string | undefined;
 } {
-  const list = Array.isArray(body["availability"]) ? body["availability"].filter(isFields) : undefined;
+  const list = Array.isArray(body["availability"]) ? body["availability"].filter(isRecord) : undefined;
   const place = list?.[0] ?? body;
   const stateTopic = text(place, list ? "topic" : "availability_topic");
   if (stateTopic === undefined) return { state: {}, problem: undefined };
@@ -341,7 +342,7 @@ function limits(component: string, body: Fields): Pick<ModelProperty, "minimum" 
 /** Long names, and `~` in topics replaced by the base topic; of the body and the objects in it, no deeper. */
 function expand(body: Fields): Fields {
   const base = typeof body["~"] === "string" ? body["~"] : undefined;
-  const inner = (value: unknown): unknown => (isFields(value) ? expandNames(value, base) : value);
+  const inner = (value: unknown): unknown => (isRecord(value) ? expandNames(value, base) : value);
   const entries = Object.entries(expandNames(body, base)).map(([name, value]): [string, unknown] => [
     name,
     Array.isArray(value) ? value.map(inner) : inner(value),
@@ -366,7 +367,7 @@ function fillBase(topic: string, base: string): string {
 
 function identityOf(body: Fields): string | undefined {
   const device = body["device"];
-  if (!isFields(device)) return undefined;
+  if (!isRecord(device)) return undefined;
   const ids = device["identifiers"];
   const first: unknown = Array.isArray(ids) ? ids[0] : ids;
   return typeof first === "string" ? first : text(device, "name");

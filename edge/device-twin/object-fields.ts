@@ -1,6 +1,7 @@
 import type { Device as DeviceObject } from "#shared/kube";
+import { asText, isRecord } from "#shared/json";
 import type { Attribute, Device } from "#edge/device-twin/devices";
-import { isFields, type Fields, applyDesired, type Change } from "#edge/device-twin/twins";
+import { type Fields, applyDesired, type Change } from "#edge/device-twin/twins";
 
 /** What a Device object asks for that it did not ask for before, and what it asks for no longer. */
 export function desiredChanges(device: Device, object: DeviceObject, nowMs: number): Change[] {
@@ -21,18 +22,14 @@ export function desiredChanges(device: Device, object: DeviceObject, nowMs: numb
 }
 
 export function readAttribute(value: Fields): Attribute {
-  const metadata = isFields(value["metadata"]) ? value["metadata"] : {};
+  const metadata = isRecord(value["metadata"]) ? value["metadata"] : {};
   return {
-    value: textOf(value["value"]),
+    value: asText(value["value"]),
     optional: value["optional"] !== false,
-    type: textOf(metadata["type"]) || "string",
+    type: asText(metadata["type"]) || "string",
   };
 }
 
 export function sameAttribute(a: Attribute | undefined, b: Attribute): boolean {
   return a !== undefined && a.value === b.value && a.optional === b.optional && a.type === b.type;
-}
-
-export function textOf(value: unknown): string {
-  return typeof value === "string" ? value : "";
 }

@@ -15,6 +15,7 @@ import type { Logger } from "#shared/log";
 import type { Batch, Outgoing } from "#edge/device-twin/outbox";
 import type { Events } from "#edge/device-twin/events";
 import { tellState, type Handlers } from "./handlers.ts";
+import { asText, isRecord } from "#shared/json";
 import {
   commandsFor,
   describeDevice,
@@ -27,7 +28,6 @@ import {
   type Registry,
 } from "#edge/device-twin/devices";
 import {
-  isFields,
   parseJson,
   readEventId,
   readMember,
@@ -41,7 +41,7 @@ import {
   undeclared,
   type OwnProperties,
 } from "#edge/device-twin/twins";
-import { desiredChanges, readAttribute, sameAttribute, textOf } from "./object-fields.ts";
+import { desiredChanges, readAttribute, sameAttribute } from "./object-fields.ts";
 
 /** Of a namespace (63), a slash and a name (253). */
 const longestId = 317;
@@ -352,11 +352,11 @@ export class Objects {
     const { id, name, namespace, uid } = member;
     if (id === "" || id.length > longestId) return [];
     const known = registry.member(member);
-    const device = known ?? newDevice(registry.freeId(member), name, textOf(entry["description"]));
+    const device = known ?? newDevice(registry.freeId(member), name, asText(entry["description"]));
     if (!known) batch.addDevice(device);
     if (!known && namespace !== undefined) device.object = { namespace, name, uid };
-    if (isFields(entry["attributes"])) this.#setAttributes(device, entry["attributes"], true);
-    if (isFields(entry["twin"])) void this.sync(device.id, { twin: entry["twin"] });
+    if (isRecord(entry["attributes"])) this.#setAttributes(device, entry["attributes"], true);
+    if (isRecord(entry["twin"])) void this.sync(device.id, { twin: entry["twin"] });
     return known ? [] : [device];
   }
 
@@ -372,7 +372,7 @@ export class Objects {
 
   #attributes(id: string, body: Fields): Promise<void> {
     const device = this.#options.registry.find(id);
-    if (!device || !isFields(body["attributes"])) return Promise.resolve();
+    if (!device || !isRecord(body["attributes"])) return Promise.resolve();
     const changed = this.#setAttributes(device, body["attributes"], false);
     if (changed.length === 0) return this.#options.batch.settled();
     const payload = this.#event(readEventId(body), { attributes: wireAttributes(changed) });
@@ -387,7 +387,7 @@ export class Objects {
     for (const [name, value] of Object.entries(wanted)) {
       const before = device.attributes.get(name);
       if (value === null && before?.optional) batch.setAttribute(device, name, undefined);
-      const attribute = isFields(value) ? readAttribute(value) : undefined;
+      const attribute = isRecord(value) ? readAttribute(value) : undefined;
       if (!attribute || sameAttribute(before, attribute)) continue;
       batch.setAttribute(device, name, attribute);
       changed.push([name, attribute]);
@@ -420,7 +420,7 @@ const noTypes: ReadonlyMap<string, string | undefined> = new Map();
 
 /** Content of a message as an object: some peers send JSON inside a string. */
 export function contentFields(content: unknown): Fields | undefined {
-  if (isFields(content)) return content;
+  if (isRecord(content)) return content;
   return typeof content === "string" ? parseJson(content) : undefined;
 }
 
@@ -438,5 +438,5 @@ function thin(object: DeviceObject): DeviceObject {
 }
 
 function records(value: unknown): Fields[] {
-  return Array.isArray(value) ? value.filter(isFields) : [];
+  return Array.isArray(value) ? value.filter(isRecord) : [];
 }

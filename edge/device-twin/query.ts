@@ -6,7 +6,7 @@ import type { Logger } from "#shared/log";
 import { historyBounds, mostPoints, readWholeNumbers } from "#shared/query";
 import type { HistoryPoint, Store } from "#edge/store";
 import { describeDevice, liveTwins, type Device, type Registry } from "#edge/device-twin/devices";
-import { isFields } from "#edge/device-twin/twins";
+import { isRecord } from "#shared/json";
 
 export interface QueryParts {
   readonly registry: Registry;
@@ -63,7 +63,7 @@ export function serveQueries(at: NonNullable<TwinConfig["query"]>, parts: QueryP
 
 /** The answer to a question of the cloud: as over HTTP, or what is wrong with the question. */
 export function answerHistory(sources: Sources, deviceId: string, content: unknown): History | Refused {
-  const asked = isFields(content) ? content : {};
+  const asked = isRecord(content) ? content : {};
   const { property } = asked;
   if (typeof property !== "string") return { code: 400, error: "property: expected the name of a property" };
   return readHistory(sources, { deviceId, property }, (name) => asked[name]);

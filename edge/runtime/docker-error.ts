@@ -1,4 +1,5 @@
 import { AppError, UnavailableError, asError } from "#shared/errors";
+import { recordOf } from "#shared/json";
 import type { RuntimeCode } from "./container-runtime.ts";
 
 const awayCodes = new Set([
@@ -16,11 +17,11 @@ const awayCodes = new Set([
 /** What dockerode threw, as one of our classes: the engine is away, or it refuses, and why. */
 export function toRuntimeError(what: string, thrown: unknown): AppError {
   if (thrown instanceof AppError) return thrown;
-  const status = readField(thrown, "statusCode");
+  const status = recordOf(thrown)["statusCode"];
   const reason = readReason(thrown);
   const text = `Cannot ${what}: ${reason}`;
   if (typeof status !== "number") {
-    const code = String(readField(thrown, "code"));
+    const code = String(recordOf(thrown)["code"]);
     const away = awayCodes.has(code) || /socket|connect/i.test(reason);
     return away
       ? new UnavailableError("engine-away", `Cannot ${what}: the container engine does not answer`, {
@@ -32,14 +33,14 @@ export function toRuntimeError(what: string, thrown: unknown): AppError {
 }
 
 export function statusOf(thrown: unknown): number | undefined {
-  const status = readField(thrown, "statusCode");
+  const status = recordOf(thrown)["statusCode"];
   return typeof status === "number" ? status : undefined;
 }
 
 /** The engine's own sentence, without dockerode's "(HTTP code …)" around it. */
 export function readReason(thrown: unknown): string {
-  const body = readField(thrown, "json");
-  const message = readField(body, "message");
+  const body = recordOf(thrown)["json"];
+  const message = recordOf(body)["message"];
   return typeof message === "string"
     ? message.trim()
     : asError(thrown)
@@ -51,8 +52,4 @@ function codeOf(status: number, reason: string): RuntimeCode {
   if (status === 404 && /no such image|not found: manifest|image/i.test(reason)) return "image-not-found";
   if (status === 404) return "container-not-found";
   return status === 409 ? "container-conflict" : "engine-refused";
-}
-
-function readField(from: unknown, name: string): unknown {
-  return typeof from === "object" && from !== null ? (from as Record<string, unknown>)[name] : undefined;
 }

@@ -1,4 +1,5 @@
 import type { Device, DeviceModel } from "#shared/kube";
+import { isRecord } from "#shared/json";
 
 /**
  * A Device or DeviceModel without fields of a wrong type: the API of a cluster may hold objects that no schema has
@@ -6,14 +7,14 @@ import type { Device, DeviceModel } from "#shared/kube";
  */
 export function sanitizeDevice<T extends Device | DeviceModel>(object: T): T {
   const spec: unknown = object.spec;
-  if (!isFields(spec)) return { ...object, spec: undefined };
+  if (!isRecord(spec)) return { ...object, spec: undefined };
   const { properties, protocol, deviceModelRef, ...rest } = spec;
   const sanitized = {
     ...rest,
     ...(Array.isArray(properties) ? { properties: properties.filter(isProperty).map(sanitizeProperty) } : {}),
     ...(typeof protocol === "string" ? { protocol } : {}),
-    ...(isFields(protocol) ? { protocol: sanitizeProtocol(protocol) } : {}),
-    ...(isFields(deviceModelRef) ? { deviceModelRef } : {}),
+    ...(isRecord(protocol) ? { protocol: sanitizeProtocol(protocol) } : {}),
+    ...(isRecord(deviceModelRef) ? { deviceModelRef } : {}),
   };
   return { ...object, spec: sanitized };
 }
@@ -22,8 +23,8 @@ function sanitizeProperty(property: Fields): Fields {
   const { visitors, desired, ...rest } = property;
   return {
     ...rest,
-    ...(isFields(visitors) ? { visitors: sanitizeProtocol(visitors) } : {}),
-    ...(isFields(desired) ? { desired } : {}),
+    ...(isRecord(visitors) ? { visitors: sanitizeProtocol(visitors) } : {}),
+    ...(isRecord(desired) ? { desired } : {}),
   };
 }
 
@@ -31,16 +32,12 @@ function sanitizeProtocol({ protocolName, configData, ...rest }: Fields): Fields
   return {
     ...rest,
     ...(typeof protocolName === "string" ? { protocolName } : {}),
-    ...(isFields(configData) ? { configData } : {}),
+    ...(isRecord(configData) ? { configData } : {}),
   };
 }
 
 type Fields = Readonly<Record<string, unknown>>;
 
 function isProperty(value: unknown): value is Fields {
-  return isFields(value) && typeof value["name"] === "string";
-}
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  return isRecord(value) && typeof value["name"] === "string";
 }

@@ -1,3 +1,4 @@
+import { asText, recordOf } from "#shared/json";
 import type { Pod } from "./pod.ts";
 
 /** The mark of the API's copy of a pod that a node runs by itself. */
@@ -27,7 +28,7 @@ type Plain = Readonly<Record<string, unknown>>;
  * the types of its fields, and what is not known here counts as `Other`.
  */
 export function podReferences(pod: Pod): PodReference[] {
-  const spec = plain(pod.spec);
+  const spec = recordOf(pod.spec);
   const containers = ["initContainers", "containers", "ephemeralContainers"].flatMap((field) =>
     listOf(spec[field]),
   );
@@ -71,7 +72,7 @@ function accountOf(spec: Plain): PodReference[] {
 }
 
 function ofContainer(container: Plain): PodReference[] {
-  const env = listOf(container["env"]).map((one) => plain(one["valueFrom"]));
+  const env = listOf(container["env"]).map((one) => recordOf(one["valueFrom"]));
   return [...listOf(container["envFrom"]), ...env].flatMap((source) =>
     Object.entries(source).flatMap(([field, value]) => ofEnvironment(field, value)),
   );
@@ -79,8 +80,8 @@ function ofContainer(container: Plain): PodReference[] {
 
 function ofEnvironment(field: string, value: unknown): PodReference[] {
   if (field === "configMapRef" || field === "configMapKeyRef")
-    return [named("ConfigMap", plain(value)["name"])];
-  if (field === "secretRef" || field === "secretKeyRef") return [named("Secret", plain(value)["name"])];
+    return [named("ConfigMap", recordOf(value)["name"])];
+  if (field === "secretRef" || field === "secretKeyRef") return [named("Secret", recordOf(value)["name"])];
   return ownFields.has(field) || value === null ? [] : [named("Other", "")];
 }
 
@@ -88,11 +89,11 @@ function ofEnvironment(field: string, value: unknown): PodReference[] {
 const ownFields = new Set(["prefix", "fieldRef", "resourceFieldRef", "fileKeyRef"]);
 
 function ofVolume(volume: Plain, pod: Pod): PodReference[] {
-  const name = textOf(volume["name"]);
+  const name = asText(volume["name"]);
   return Object.entries(volume).flatMap(([field, value]) => {
     if (field === "name" || value === null || value === undefined) return [];
     const visit = volumeKinds.get(field);
-    return visit ? visit(plain(value), pod, name) : [named("Other", "")];
+    return visit ? visit(recordOf(value), pod, name) : [named("Other", "")];
   });
 }
 
@@ -100,8 +101,8 @@ const nothing: Visit = () => [];
 
 function secretAt(...path: readonly string[]): Visit {
   return (source) => {
-    const owner = path.slice(0, -1).reduce((at, step) => plain(at[step]), source);
-    const name = textOf(owner[path.at(-1) ?? ""]);
+    const owner = path.slice(0, -1).reduce((at, step) => recordOf(at[step]), source);
+    const name = asText(owner[path.at(-1) ?? ""]);
     const isNamed = path.length > 1 ? (source[path[0] ?? ""] ?? null) !== null : name !== "";
     return isNamed ? [named("Secret", name)] : [];
   };
@@ -141,24 +142,16 @@ const volumeKinds: ReadonlyMap<string, Visit> = new Map<string, Visit>([
 function ofProjection(source: Plain): PodReference[] {
   return Object.entries(source).flatMap(([field, value]) => {
     if (value === null || field === "downwardAPI") return [];
-    if (field === "configMap") return [named("ConfigMap", plain(value)["name"])];
-    if (field === "secret") return [named("Secret", plain(value)["name"])];
+    if (field === "configMap") return [named("ConfigMap", recordOf(value)["name"])];
+    if (field === "secret") return [named("Secret", recordOf(value)["name"])];
     return [named(field === "serviceAccountToken" ? "ServiceAccountToken" : "Other", "")];
   });
 }
 
 function named(kind: PodReferenceKind, name: unknown): PodReference {
-  return { kind, name: textOf(name) };
-}
-
-function plain(value: unknown): Plain {
-  return typeof value === "object" && value !== null ? (value as Plain) : {};
+  return { kind, name: asText(name) };
 }
 
 function listOf(value: unknown): Plain[] {
-  return typeof value === "object" && value !== null ? Object.values(value).map(plain) : [];
-}
-
-function textOf(value: unknown): string {
-  return typeof value === "string" ? value : "";
+  return typeof value === "object" && value !== null ? Object.values(value).map(recordOf) : [];
 }

@@ -1,3 +1,5 @@
+import { isRecord } from "#shared/json";
+
 /**
  * What a field has to be where it is given: a basic type, a list of some shape, a map of texts, or an object whose known
  * fields have shapes. Fields that are absent, null or unknown are left to whoever reads them.
@@ -158,14 +160,14 @@ const pod: Fields = {
  * that is read of it can be. An API server lets none of these through: they come of a broken peer or a damaged disk.
  */
 export function findPodFault(object: unknown): string | undefined {
-  return isFields(object) ? findFault(object, pod, "") : "expected an object";
+  return isRecord(object) ? findFault(object, pod, "") : "expected an object";
 }
 
 function findFault(value: unknown, shape: Shape, at: string): string | undefined {
   if (value === undefined || value === null) return undefined;
   if (typeof shape === "string") return isOf(value, shape) ? undefined : `${at}: expected ${names[shape]}`;
   if (shape instanceof List) return findListFault(value, shape.of, at);
-  if (!isFields(value)) return `${at}: expected an object`;
+  if (!isRecord(value)) return `${at}: expected an object`;
   for (const [field, inner] of Object.entries(shape)) {
     const given = Object.hasOwn(value, field) ? value[field] : undefined;
     const fault = findFault(given, inner, at === "" ? field : `${at}.${field}`);
@@ -204,10 +206,6 @@ function isOf(value: unknown, kind: keyof typeof names): boolean {
     case "text or number":
       return typeof value === "string" || typeof value === "number";
     case "texts":
-      return isFields(value) && Object.values(value).every((one) => typeof one === "string");
+      return isRecord(value) && Object.values(value).every((one) => typeof one === "string");
   }
-}
-
-function isFields(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -1,4 +1,5 @@
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
+import { recordOf } from "#shared/json";
 import { fromPem } from "./pem.ts";
 
 /**
@@ -67,8 +68,7 @@ export function fingerprintOf(der: Uint8Array): string {
 
 function readClaims(claims: string): { readonly exp?: unknown; readonly jti?: unknown } {
   try {
-    const value: unknown = JSON.parse(Buffer.from(claims, "base64url").toString());
-    return typeof value === "object" && value !== null ? value : {};
+    return recordOf(JSON.parse(Buffer.from(claims, "base64url").toString()));
   } catch {
     return {};
   }

@@ -1,3 +1,4 @@
+import { isRecord } from "#shared/json";
 import type { WireHeader, WireMessage, WireRoute } from "./message.ts";
 
 export type Decoded =
@@ -101,8 +102,4 @@ function optionalTexts(
     found[name] = value;
   }
   return found;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

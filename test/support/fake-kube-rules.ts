@@ -1,4 +1,5 @@
 import { meetsLabelExpressions, parseLabelSelector, type KubeObject } from "#shared/kube";
+import { isRecord } from "#shared/json";
 
 /** The fields by which strategic merges match list items, tried in this order; good enough for the kinds tests use. */
 const mergeKeys: Record<string, string> = {
@@ -66,8 +67,4 @@ function valueAt(object: unknown, path: string): unknown {
   let at = object;
   for (const step of path.split(".")) at = isRecord(at) ? at[step] : undefined;
   return at;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -1,5 +1,6 @@
 import { quote } from "#shared/errors";
 import type { KubeObject } from "#shared/kube";
+import { recordOf } from "#shared/json";
 
 /** What an Event of a node is about. */
 export interface EventSubject {
@@ -40,8 +41,8 @@ export function readNodeEvent(
   sent: Plain,
 ): ReadEvent {
   const { namespace, name } = at;
-  const involved = plain(sent["involvedObject"]);
-  const source = plain(sent["source"]);
+  const involved = recordOf(sent["involvedObject"]);
+  const source = recordOf(sent["source"]);
   const host = source["host"] ?? "";
   if (host !== "" && host !== node) return refuse(`it speaks for node ${quote(host)}`);
   const about = subjectOf(involved, namespace);
@@ -49,7 +50,7 @@ export function readNodeEvent(
   const inside = involved["namespace"] ?? "";
   if (inside !== namespace && !(about.kind === "Node" && inside === ""))
     return refuse("involvedObject.namespace does not match event.namespace");
-  const { annotations, labels } = plain(sent["metadata"]);
+  const { annotations, labels } = recordOf(sent["metadata"]);
   const event: KubeObject = {
     apiVersion: "v1",
     kind: "Event",
@@ -66,7 +67,9 @@ export function readNodeEvent(
 
 /** Whether a stored Event is one this node has written about the same thing. */
 export function isSameEvent(stored: KubeObject, event: KubeObject): boolean {
-  return plain(stored["source"])["host"] === plain(event["source"])["host"] && isSameSubject(stored, event);
+  return (
+    recordOf(stored["source"])["host"] === recordOf(event["source"])["host"] && isSameSubject(stored, event)
+  );
 }
 
 /** Whether another has told the same already: nodes that share a DeviceModel find the same fault in it. */
@@ -76,7 +79,7 @@ export function isToldAlready(stored: KubeObject, event: KubeObject): boolean {
 }
 
 function isSameSubject(stored: KubeObject, event: KubeObject): boolean {
-  const [a, b] = [plain(stored["involvedObject"]), plain(event["involvedObject"])];
+  const [a, b] = [recordOf(stored["involvedObject"]), recordOf(event["involvedObject"])];
   return ["kind", "name"].every((field) => a[field] === b[field]);
 }
 
@@ -94,10 +97,6 @@ function subjectOf(involved: Plain, namespace: string): EventSubject | undefined
 
 function record(field: string, value: unknown): object {
   return typeof value === "object" && value !== null ? { [field]: value } : {};
-}
-
-function plain(value: unknown): Plain {
-  return typeof value === "object" && value !== null ? (value as Plain) : {};
 }
 
 function refuse(fault: string): ReadEvent {

@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
-import { isObject, metadataOf, textOf } from "#cloud/kube-api/rules";
+import { metadataOf } from "#cloud/kube-api/rules";
 import { refusals } from "#cloud/kube-api/status";
 import type { Json, JsonObject } from "#cloud/kube-api/schema";
 import { rfc3339 } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
+import { asText, isObject } from "#shared/json";
 import type { TokenClaims, TokenSigner } from "./tokens.ts";
 
 export interface TokenParts {
@@ -57,7 +58,7 @@ export function requestToken(parts: TokenParts, account: Account, body: Json): J
 
 function checkNames(account: Account, metadata: JsonObject): void {
   for (const field of ["name", "namespace"] as const) {
-    const given = textOf(metadata[field]);
+    const given = asText(metadata[field]);
     if (given === "" || given === account[field]) continue;
     throw invalid(`metadata.${field}`, given, `must match the service account ${field} ${account[field]}`);
   }
@@ -91,16 +92,16 @@ const bindable = { Pod: "pods", Secret: "secrets", Node: "nodes" } as const;
 
 function boundTo(parts: TokenParts, account: Account, reference: Json | undefined): Bound {
   if (!isObject(reference)) return {};
-  const kind = textOf(reference["kind"]);
+  const kind = asText(reference["kind"]);
   const cannot = `cannot bind token for serviceaccount ${JSON.stringify(account.name)}`;
   if (reference["apiVersion"] !== "v1" || !isBindable(kind))
-    throw refusals.badRequest(`${cannot} to object of type ${textOf(reference["apiVersion"])}, Kind=${kind}`);
+    throw refusals.badRequest(`${cannot} to object of type ${asText(reference["apiVersion"])}, Kind=${kind}`);
   const plural = bindable[kind];
-  const name = textOf(reference["name"]);
+  const name = asText(reference["name"]);
   const object = parts.find(`/${plural}`, kind === "Node" ? "" : account.namespace, name);
   if (!object) throw refusals.notFound({ group: "", plural }, name);
   const { uid = "" } = object.metadata;
-  const asked = textOf(reference["uid"]);
+  const asked = asText(reference["uid"]);
   if (asked !== "" && asked !== uid) {
     const why = `the UID in the bound object reference (${asked}) does not match the UID in record. The object might have been deleted and then recreated`;
     throw refusals.conflict({ group: "", plural: kind }, name, why);

@@ -1,4 +1,5 @@
 import { cloneJson, type Json, type JsonObject } from "#cloud/kube-api/schema";
+import { isObject } from "#shared/json";
 import {
   common,
   differ,
@@ -12,8 +13,8 @@ import {
   uniteAll,
   type ManagedEntry,
 } from "./managed-fields.ts";
-import { isObject, mergePatch } from "./patches.ts";
 import { refusals } from "#cloud/kube-api/status";
+import { mergePatch } from "./patches.ts";
 
 export interface ApplyOptions {
   readonly manager: string;

@@ -1,7 +1,7 @@
 import type { KubeObject } from "#shared/kube";
 import { apiVersionOf, type Json, type JsonObject, type KindInfo } from "#cloud/kube-api/schema";
+import { asText, isObject } from "#shared/json";
 import type { DeleteOptions } from "./deletion.ts";
-import { isObject, textOf } from "./patches.ts";
 import { refusals } from "#cloud/kube-api/status";
 
 interface Place {
@@ -26,13 +26,13 @@ export function prepareMetadata(
 ): JsonObject {
   const metadata = metadataOf(object);
   object["metadata"] = metadata;
-  const inside = textOf(metadata["namespace"]);
+  const inside = asText(metadata["namespace"]);
   if (inside !== "" && inside !== target.namespace) {
     throw refusals.badRequest(
       "the namespace of the provided object does not match the namespace sent on the request",
     );
   }
-  if (textOf(metadata["resourceVersion"]) !== "") {
+  if (asText(metadata["resourceVersion"]) !== "") {
     throw refusals.badRequest("resourceVersion should not be set on objects to be created");
   }
   for (const field of ["resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"]) {
@@ -47,9 +47,9 @@ export function prepareMetadata(
 }
 
 function nameIt(target: Place, metadata: JsonObject, suffix: () => string): void {
-  const prefix = textOf(metadata["generateName"]);
+  const prefix = asText(metadata["generateName"]);
   if (target.name !== "") metadata["name"] = target.name;
-  else if (textOf(metadata["name"]) === "" && prefix !== "")
+  else if (asText(metadata["name"]) === "" && prefix !== "")
     metadata["name"] = `${prefix.slice(0, 58)}${suffix()}`;
 }
 
@@ -59,12 +59,12 @@ export function checkType(kind: KindInfo, body: Json): void {
   const expected = apiVersionOf(kind);
   const { apiVersion = expected, kind: given = kind.kind } = body;
   if (given !== kind.kind) {
-    const version = textOf(apiVersion).split("/").at(-1);
-    const why = `${textOf(given)} in version "${version}" cannot be handled as a ${kind.kind}: converting (${version}.${textOf(given)}) to (${kind.group === "" ? "core" : kind.group}.${kind.kind}): unknown conversion`;
+    const version = asText(apiVersion).split("/").at(-1);
+    const why = `${asText(given)} in version "${version}" cannot be handled as a ${kind.kind}: converting (${version}.${asText(given)}) to (${kind.group === "" ? "core" : kind.group}.${kind.kind}): unknown conversion`;
     throw refusals.badRequest(why);
   }
   if (apiVersion !== expected) {
-    const why = `the API version in the data (${textOf(apiVersion)}) does not match the expected API version (${expected})`;
+    const why = `the API version in the data (${asText(apiVersion)}) does not match the expected API version (${expected})`;
     throw refusals.badRequest(why);
   }
   body["apiVersion"] = expected;
@@ -76,11 +76,11 @@ export function checkIdentity(target: Place, body: JsonObject): void {
   const metadata = metadataOf(body);
   const { name = target.name, namespace = target.namespace } = metadata;
   if (name !== target.name) {
-    const why = `the name of the object (${textOf(name)}) does not match the name on the URL (${target.name})`;
+    const why = `the name of the object (${asText(name)}) does not match the name on the URL (${target.name})`;
     throw refusals.badRequest(why);
   }
   if (namespace !== target.namespace && namespace !== "") {
-    const why = `the namespace of the object (${textOf(namespace)}) does not match the namespace on the request (${target.namespace})`;
+    const why = `the namespace of the object (${asText(namespace)}) does not match the namespace on the request (${target.namespace})`;
     throw refusals.badRequest(why);
   }
   body["metadata"] = {

@@ -11,7 +11,7 @@ export {
 } from "./selectors.ts";
 export { isReleased, planDeletion, type DeleteOptions, type DeletePlan } from "./deletion.ts";
 export { jsonPatch } from "./json-patch.ts";
-export { isObject, mergePatch, textOf } from "./patches.ts";
+export { mergePatch } from "./patches.ts";
 export { mergeAtomic, serverSideApply, trackUpdate, type ApplyOptions } from "./apply.ts";
 export { patchObject, patchTypeOf, type PatchType } from "./patch-object.ts";
 export {

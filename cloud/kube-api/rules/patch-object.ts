@@ -1,7 +1,8 @@
 import { strategicMerge, type Json, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
+import { isObject } from "#shared/json";
 import { jsonPatch } from "./json-patch.ts";
-import { isObject, mergePatch } from "./patches.ts";
 import { Refusal, refusals } from "#cloud/kube-api/status";
+import { mergePatch } from "./patches.ts";
 
 export type PatchType = "json" | "merge" | "strategic" | "apply";
 

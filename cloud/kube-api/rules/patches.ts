@@ -1,6 +1,4 @@
-import { isObject, ownField, setField, type Json, type JsonObject } from "#cloud/kube-api/schema";
-
-export { isObject };
+import { isObject, ownField, setField, type Json, type JsonObject } from "#shared/json";
 
 /** RFC 7386. Does not change `target`. */
 export function mergePatch(target: Json | undefined, patch: Json): Json {
@@ -11,9 +9,4 @@ export function mergePatch(target: Json | undefined, patch: Json): Json {
     else setField(result, key, mergePatch(ownField(result, key), value));
   }
   return result;
-}
-
-/** A text, or "" for anything else. */
-export function textOf(value: Json | undefined): string {
-  return typeof value === "string" ? value : "";
 }

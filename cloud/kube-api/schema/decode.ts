@@ -1,7 +1,6 @@
 import { formatQuantity, parseQuantity, quantityError } from "#shared/kube";
-import { ownField, setField } from "./access.ts";
+import { isObject, ownField, setField, type Json, type JsonObject } from "#shared/json";
 import { definition, definitionName, type Definition, type FieldType, type Leaf } from "./definitions.ts";
-import { isObject, type Json, type JsonObject } from "./vocabulary.ts";
 
 export interface Decoded {
   /** Paths of fields the kind does not have; they are gone from the object. */

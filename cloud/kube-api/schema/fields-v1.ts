@@ -1,6 +1,5 @@
+import { isObject, ownField, type Json, type JsonObject } from "#shared/json";
 import { definition, type Definition, type FieldType } from "./definitions.ts";
-import { ownField } from "./access.ts";
-import { isObject, type Json, type JsonObject } from "./vocabulary.ts";
 
 /** Structs and maps that server-side apply owns whole. */
 const atomicStructs = new Set([

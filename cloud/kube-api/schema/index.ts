@@ -2,14 +2,12 @@ export type {
   CustomKind,
   ErrorType,
   FieldError,
-  Json,
-  JsonObject,
   KindInfo,
   PrinterColumn,
   SubresourceInfo,
   UpdateVia,
 } from "./vocabulary.ts";
-export { isObject } from "./vocabulary.ts";
+export { isObject, type Json, type JsonObject } from "#shared/json";
 export { apiVersionOf, builtinKinds, findKind, storedVerbs } from "./catalog.ts";
 export { definitionName } from "./definitions.ts";
 export { decodeInto, decodeMetadata, type Decoded } from "./decode.ts";
@@ -29,7 +27,7 @@ export {
   textMapOf,
   textOf,
   textsOf,
-} from "./access.ts";
+} from "#shared/json";
 export { fieldsOfDefinition, fieldsOfSchema } from "./fields-v1.ts";
 export { openApiDocument } from "./openapi.ts";
 export { descriptions, forgetTexts } from "./definitions.ts";

@@ -1,6 +1,7 @@
+import type { Json, JsonObject } from "#shared/json";
 import { definition, definitionName, descriptions, forgetTexts, type FieldType } from "./definitions.ts";
 import { apiVersionOf } from "./catalog.ts";
-import type { Json, JsonObject, KindInfo } from "./vocabulary.ts";
+import type { KindInfo } from "./vocabulary.ts";
 
 const quantityName = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 const timeName = "io.k8s.apimachinery.pkg.apis.meta.v1.Time";

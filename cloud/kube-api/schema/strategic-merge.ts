@@ -1,6 +1,5 @@
-import { cloneJson, ownField, setField } from "./access.ts";
+import { cloneJson, isObject, ownField, setField, type Json, type JsonObject } from "#shared/json";
 import { definition, type Definition, type FieldType } from "./definitions.ts";
-import { isObject, type Json, type JsonObject } from "./vocabulary.ts";
 
 /** A patch that cannot be applied; the text is what the API answers. */
 export class PatchError extends Error {}

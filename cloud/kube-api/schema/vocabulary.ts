@@ -1,9 +1,4 @@
-/** Any JSON value as it came over the wire. */
-export type Json = null | boolean | number | string | Json[] | JsonObject;
-
-export interface JsonObject {
-  [field: string]: Json;
-}
+import type { JsonObject } from "#shared/json";
 
 /** A kind the API serves, builtin or from a CustomResourceDefinition. */
 export interface KindInfo {
@@ -76,7 +71,3 @@ export interface FieldError {
 
 /** Subresource an update came through; empty for the object itself. */
 export type UpdateVia = "" | "status" | "scale" | "binding";
-
-export function isObject(value: Json | undefined): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}

@@ -16,12 +16,11 @@ import {
   type KindInfo,
   type UpdateVia,
 } from "#cloud/kube-api/kinds";
-import { invalidStatus, type Outcome } from "#cloud/kube-api/status";
+import { invalidStatus, type Outcome, Refusal, refusals } from "#cloud/kube-api/status";
 import {
   checkIdentity,
   checkPreconditions,
   checkType,
-  isObject,
   isReleased,
   keepIdentity,
   keyOf,
@@ -31,19 +30,18 @@ import {
   planDeletion,
   prepareMetadata,
   serverSideApply,
-  textOf,
   trackUpdate,
   type ApplyOptions,
   type DeleteOptions,
   type PatchType,
 } from "#cloud/kube-api/rules";
-import { Refusal, refusals } from "#cloud/kube-api/status";
 import {
   TooLargeError,
   type RevisionChange,
   type RevisionStore,
   type WriteRequest,
 } from "#cloud/kube-api/store";
+import { asText, isObject } from "#shared/json";
 import { crdResource, resourceOf, type KindRegistry } from "./kind-registry.ts";
 import type { ServiceAddresses } from "./service-addresses.ts";
 
@@ -136,7 +134,7 @@ export class ObjectService {
     checkType(kind, body);
     const object = unwrap(decodeObject(kind, body, options.validation), options.warn);
     const metadata = this.#newMetadata(target, object);
-    const name = textOf(metadata["name"]);
+    const name = asText(metadata["name"]);
     this.#checkNamespace(target, name);
     return this.#add({ ...target, name }, object, options);
   }
@@ -275,7 +273,7 @@ export class ObjectService {
     const merged = serverSideApply(current, decoded, this.#applyOptions(kind, options));
     if (current !== undefined) return this.#replace(target, { current, next: merged }, options);
     const metadata = this.#newMetadata(target, merged);
-    this.#checkNamespace(target, textOf(metadata["name"]));
+    this.#checkNamespace(target, asText(metadata["name"]));
     return this.#add(target, merged, options);
   }
 
@@ -374,7 +372,7 @@ export class ObjectService {
   #established(kind: KindInfo, object: JsonObject): JsonObject {
     if (resourceOf(kind) !== crdResource) return object;
     const { group } = object["spec"] as { group: string };
-    const name = textOf(metadataOf(object)["name"]);
+    const name = asText(metadataOf(object)["name"]);
     const crd = establishCrd(object, this.#parts.registry.taken(group, name), this.#now());
     const metadata = metadataOf(crd);
     if (metadata["deletionTimestamp"] === undefined) {
@@ -403,7 +401,7 @@ export class ObjectService {
 /** @throws Refusal (Conflict) when an object of the same name but another identity was meant */
 function checkUid({ kind, name }: ObjectTarget, asked: Json | undefined, uid: Json | undefined): void {
   if (asked === undefined || asked === "" || asked === uid) return;
-  const why = `Precondition failed: UID in precondition: ${textOf(asked)}, UID in object meta: ${textOf(uid)}`;
+  const why = `Precondition failed: UID in precondition: ${asText(asked)}, UID in object meta: ${asText(uid)}`;
   throw refusals.conflict(kind, name, why);
 }
 

@@ -3,12 +3,10 @@ import type { Json, JsonObject, KindInfo, UpdateVia } from "#cloud/kube-api/kind
 import { undecodable } from "#cloud/kube-api/status";
 import {
   everything,
-  isObject,
   parseFieldSelector,
   requireLabelSelector,
   patchTypeOf,
   selectAmong,
-  textOf,
   type DeleteOptions,
   type Selection,
 } from "#cloud/kube-api/rules";
@@ -36,6 +34,7 @@ import type { OpenStream, SharedLines } from "#cloud/kube-api/flow-control";
 import type { Clock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
 import { note } from "#shared/lifecycle";
+import { asText, isObject } from "#shared/json";
 import { resourceOf } from "./kind-registry.ts";
 import type { ObjectService, ObjectTarget, WriteGuard, WriteOptions, Written } from "./object-service.ts";
 import { review, type ReviewParts } from "./reviews.ts";
@@ -184,7 +183,7 @@ async function answerReview(parts: ResourceParts, from: ResourceRequest): Promis
   const body = await readBody(from.request, parts);
   if (!isObject(body)) throw refusals.badRequest("the body is not an object");
   if (from.kind.kind === "Binding") {
-    const name = isObject(body["metadata"]) ? textOf(body["metadata"]["name"]) : "";
+    const name = isObject(body["metadata"]) ? asText(body["metadata"]["name"]) : "";
     return bind(parts, { ...from, target: { ...from.target, resource: "pods", name } }, body);
   }
   const answer = review(parts.reviews, from.kind, body, {

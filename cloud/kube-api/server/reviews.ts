@@ -1,8 +1,8 @@
-import { isObject } from "#cloud/kube-api/rules";
 import { refusals } from "#cloud/kube-api/status";
 import type { Attributes, Authenticator, Authorizer, User } from "#cloud/kube-api/auth";
 import type { Json, JsonObject, KindInfo } from "#cloud/kube-api/kinds";
 import { rfc3339 } from "#shared/clock";
+import { asText, isObject } from "#shared/json";
 
 export interface ReviewParts {
   readonly authenticator: Authenticator;
@@ -32,7 +32,7 @@ export function review(
       };
     }
     case "SelfSubjectRulesReview":
-      return { ...base, status: rulesStatus(parts, context.user, text(spec["namespace"])) };
+      return { ...base, status: rulesStatus(parts, context.user, asText(spec["namespace"])) };
     case "SelfSubjectReview": {
       const metadata = { creationTimestamp: rfc3339(parts.nowMs()) };
       return { ...base, metadata, status: { userInfo: userInfo(context.user) } };
@@ -53,12 +53,12 @@ function attributesOf(spec: JsonObject): Attributes {
   const resource = spec["resourceAttributes"];
   if (isObject(resource)) {
     return {
-      verb: text(resource["verb"]),
-      group: text(resource["group"]),
-      resource: text(resource["resource"]),
-      subresource: text(resource["subresource"]),
-      namespace: text(resource["namespace"]),
-      name: text(resource["name"]),
+      verb: asText(resource["verb"]),
+      group: asText(resource["group"]),
+      resource: asText(resource["resource"]),
+      subresource: asText(resource["subresource"]),
+      namespace: asText(resource["namespace"]),
+      name: asText(resource["name"]),
     };
   }
   const path = spec["nonResourceAttributes"];
@@ -67,7 +67,7 @@ function attributesOf(spec: JsonObject): Attributes {
       "spec.resourceAttributes: exactly one of nonResourceAttributes or resourceAttributes must be specified",
     );
   }
-  return { verb: text(path["verb"]), path: text(path["path"]) };
+  return { verb: asText(path["verb"]), path: asText(path["path"]) };
 }
 
 function rulesStatus(parts: ReviewParts, user: User, namespace: string): JsonObject {
@@ -87,7 +87,7 @@ function rulesStatus(parts: ReviewParts, user: User, namespace: string): JsonObj
 }
 
 function tokenStatus(parts: ReviewParts, spec: JsonObject): JsonObject {
-  const found = parts.authenticator.userOf(text(spec["token"]), textList(spec["audiences"]));
+  const found = parts.authenticator.userOf(asText(spec["token"]), textList(spec["audiences"]));
   if (!found) return { user: {}, error: "[invalid bearer token, token lookup failed]" };
   return { authenticated: true, user: userInfo(found.user), audiences: [...found.audiences] };
 }
@@ -103,17 +103,13 @@ function userInfo(user: User): JsonObject {
 }
 
 function namedUser(spec: JsonObject): User {
-  return { name: text(spec["user"]), groups: textList(spec["groups"]) };
+  return { name: asText(spec["user"]), groups: textList(spec["groups"]) };
 }
 
 function asObject(value: Json | undefined): JsonObject {
   return isObject(value) ? value : {};
 }
 
-function text(value: Json | undefined): string {
-  return typeof value === "string" ? value : "";
-}
-
 function textList(value: Json | undefined): string[] {
-  return Array.isArray(value) ? value.map(text) : [];
+  return Array.isArray(value) ? value.map(asText) : [];
 }

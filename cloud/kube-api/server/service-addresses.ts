@@ -1,8 +1,8 @@
 import type { Clock } from "#shared/clock";
-import { isObject, textOf } from "#cloud/kube-api/rules";
 import { refusals } from "#cloud/kube-api/status";
 import type { RevisionChange, RevisionStore } from "#cloud/kube-api/store";
 import type { JsonObject } from "#cloud/kube-api/kinds";
+import { asText, isObject } from "#shared/json";
 
 const resource = "/services";
 const named = { group: "", plural: "services", kind: "Service" };
@@ -68,7 +68,7 @@ export class ServiceAddresses implements Disposable {
     for (const [index, port] of ports.entries()) {
       if (!isObject(port)) continue;
       const asked = port["nodePort"];
-      const protocol = textOf(port["protocol"]) || "TCP";
+      const protocol = asText(port["protocol"]) || "TCP";
       if (typeof asked === "number" && asked > 0) {
         if (this.#isTaken(`${protocol}:${asked}`, key)) {
           const message = `Invalid value: ${asked}: provided port is already allocated`;
@@ -112,7 +112,7 @@ export class ServiceAddresses implements Disposable {
     if (typeof address === "string" && address !== "" && address !== "None") this.#used.set(address, key);
     for (const port of Array.isArray(spec["ports"]) ? spec["ports"] : []) {
       if (!isObject(port) || typeof port["nodePort"] !== "number") continue;
-      this.#used.set(`${textOf(port["protocol"]) || "TCP"}:${port["nodePort"]}`, key);
+      this.#used.set(`${asText(port["protocol"]) || "TCP"}:${port["nodePort"]}`, key);
     }
   }
 }

@@ -1,11 +1,12 @@
 import { rfc3339, type Clock } from "#shared/clock";
 import { requestToken, type TokenSigner } from "#cloud/kube-api/auth";
 import { scaleOf, withScale, type Json, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
-import { isObject, metadataOf, patchObject, textOf, type PatchType } from "#cloud/kube-api/rules";
+import { metadataOf, patchObject, type PatchType } from "#cloud/kube-api/rules";
 import { refusals } from "#cloud/kube-api/status";
 import { deleteOptionsOf } from "#cloud/kube-api/wire";
 import type { RevisionStore } from "#cloud/kube-api/store";
 import type { KubeObject } from "#shared/kube";
+import { asText, isObject } from "#shared/json";
 import { unwrap, type ObjectService, type ObjectTarget, type WriteOptions } from "./object-service.ts";
 
 export interface SubresourceParts {
@@ -82,7 +83,7 @@ export async function bindPod(
   }
   const pod = parts.objects.read(target);
   const spec = isObject(pod["spec"]) ? pod["spec"] : {};
-  checkBindable(target, pod, textOf(metadataOf(binding)["uid"]));
+  checkBindable(target, pod, asText(metadataOf(binding)["uid"]));
   const status = isObject(pod["status"]) ? pod["status"] : {};
   const conditions = withScheduled(status["conditions"], rfc3339(parts.clock.nowMs()));
   const next = { ...pod, spec: { ...spec, nodeName: node }, status: { ...status, conditions } };
@@ -98,7 +99,7 @@ function checkBindable(target: ObjectTarget, pod: JsonObject, uid: string): void
   if (metadataOf(pod)["deletionTimestamp"] !== undefined) {
     throw refusals.conflict(kind, name, `pod ${name} is being deleted, cannot be assigned to a host`);
   }
-  const node = isObject(pod["spec"]) ? textOf(pod["spec"]["nodeName"]) : "";
+  const node = isObject(pod["spec"]) ? asText(pod["spec"]["nodeName"]) : "";
   if (node === "") return;
   const why = `pod ${name} is already assigned to node "${node}"`;
   throw refusals.conflict({ group: "", plural: "pods/binding" }, name, why);
@@ -149,7 +150,7 @@ function isSelected(selector: Json | undefined, labels: Json | undefined): boole
 export function createToken(parts: SubresourceParts, target: ObjectTarget, body: Json): JsonObject {
   const { signer, issuer, store } = parts;
   const { namespace, name } = target;
-  const uid = textOf(metadataOf(parts.objects.read(target))["uid"]);
+  const uid = asText(metadataOf(parts.objects.read(target))["uid"]);
   const find = (resource: string, inside: string, called: string): KubeObject | undefined => {
     const text = store.get(resource, `${inside}/${called}`);
     return text === undefined ? undefined : (JSON.parse(text) as KubeObject);

@@ -1,6 +1,6 @@
 import type { Json, JsonObject } from "#cloud/kube-api/schema";
-import { isObject } from "#cloud/kube-api/rules";
 import { refusals } from "#cloud/kube-api/status";
+import { isObject } from "#shared/json";
 import wireTypes from "./wire-types.txt" with { type: "text" };
 
 /** One field of a message: its JSON name and type as `wire-types.txt` spells it. */

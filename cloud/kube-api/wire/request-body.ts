@@ -1,8 +1,8 @@
 import { setField, type Json, type JsonObject } from "#cloud/kube-api/schema";
-import { isObject } from "#cloud/kube-api/rules";
 import { refusals } from "#cloud/kube-api/status";
 import type { Clock } from "#shared/clock";
 import { note } from "#shared/lifecycle";
+import { isObject } from "#shared/json";
 import { duplicateFields } from "./duplicate-fields.ts";
 import { decodeProtobuf } from "./protobuf.ts";
 

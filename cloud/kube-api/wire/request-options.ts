@@ -1,8 +1,9 @@
 import type { FieldValidation } from "#cloud/kube-api/kinds";
 import type { Json, JsonObject } from "#cloud/kube-api/schema";
-import { isObject, type DeleteOptions } from "#cloud/kube-api/rules";
+import type { DeleteOptions } from "#cloud/kube-api/rules";
 import { refusals } from "#cloud/kube-api/status";
 import type { Clock } from "#shared/clock";
+import { isObject } from "#shared/json";
 import { readBody } from "./request-body.ts";
 
 /** What a request asks for beside its object: parameters of the query, and who says it manages the fields. */

@@ -1,6 +1,5 @@
 export {
   explainUpdate,
-  isFields,
   parseGet,
   parseJson,
   parseState,

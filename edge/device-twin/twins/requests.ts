@@ -1,5 +1,7 @@
 /** What devices, applications and the cloud send: parsed here, trusted inside. */
 
+import { isRecord } from "#shared/json";
+
 export interface SideRequest {
   readonly value: string;
 }
@@ -40,7 +42,7 @@ export function parseJson(payload: Uint8Array | string): Fields | undefined {
   try {
     const text = typeof payload === "string" ? payload : Buffer.from(payload).toString("utf8");
     const value: unknown = JSON.parse(text);
-    return isFields(value) ? value : undefined;
+    return isRecord(value) ? value : undefined;
   } catch {
     return undefined;
   }
@@ -81,17 +83,17 @@ export function explainUpdate(payload: Uint8Array | string): string {
   const body = parseJson(payload);
   if (!body) return "expected a JSON object";
   const { twin } = body;
-  if (!isFields(twin)) return "twin: expected an object with the properties in it";
+  if (!isRecord(twin)) return "twin: expected an object with the properties in it";
   const entry = Object.entries(twin).find(([, one]) => one !== null && readTwin(one) === undefined);
   return entry ? explainTwin(entry[0].slice(0, 128), entry[1]) : "expected an update";
 }
 
 function explainTwin(name: string, entry: unknown): string {
-  if (!isFields(entry)) return `twin.${name}: expected an object with actual or expected, or null`;
+  if (!isRecord(entry)) return `twin.${name}: expected an object with actual or expected, or null`;
   for (const side of ["actual", "expected"] as const) {
     const given = entry[side];
     if (readSide(given) !== false) continue;
-    if (!isFields(given)) return `twin.${name}.${side}: expected {"value": "…"}`;
+    if (!isRecord(given)) return `twin.${name}.${side}: expected {"value": "…"}`;
     const text = JSON.stringify(given["value"]).slice(0, 100);
     return `twin.${name}.${side}.value: expected a JSON string such as "21.5", got ${text}`;
   }
@@ -100,7 +102,7 @@ function explainTwin(name: string, entry: unknown): string {
 
 /** @returns undefined when the value is not a map of twins */
 export function readTwins(value: unknown): TwinRequests | undefined {
-  if (!isFields(value)) return undefined;
+  if (!isRecord(value)) return undefined;
   const twins: [string, TwinRequest | null][] = [];
   for (const [name, entry] of Object.entries(value)) {
     const twin = entry === null ? null : readTwin(entry);
@@ -131,12 +133,8 @@ export function readEventId(body: Fields | undefined): string {
   return typeof id === "string" ? id : "";
 }
 
-export function isFields(value: unknown): value is Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 function readTwin(entry: unknown): TwinRequest | undefined {
-  if (!isFields(entry)) return undefined;
+  if (!isRecord(entry)) return undefined;
   const expected = readSide(entry["expected"]);
   const actual = readSide(entry["actual"]);
   if (expected === false || actual === false) return undefined;
@@ -155,7 +153,7 @@ function readTwin(entry: unknown): TwinRequest | undefined {
 function readKind(entry: Fields): Pick<TwinRequest, "optional" | "type"> | undefined {
   const optional = entry["optional"] ?? undefined;
   const metadata = entry["metadata"] ?? {};
-  if (!isFields(metadata) || (optional !== undefined && typeof optional !== "boolean")) return undefined;
+  if (!isRecord(metadata) || (optional !== undefined && typeof optional !== "boolean")) return undefined;
   const type = metadata["type"] ?? "";
   return typeof type === "string" ? { optional, type: type === "" ? undefined : type } : undefined;
 }
@@ -163,14 +161,14 @@ function readKind(entry: Fields): Pick<TwinRequest, "optional" | "type"> | undef
 /** @returns undefined when there is none, false when it is no side */
 function readSide(value: unknown): SideRequest | undefined | false {
   if (value === undefined || value === null) return undefined;
-  if (!isFields(value)) return false;
+  if (!isRecord(value)) return false;
   const inner = value["value"] ?? undefined;
   if (inner === undefined) return undefined;
   return typeof inner === "string" ? { value: inner } : false;
 }
 
 function readVersion(value: unknown): VersionRequest | undefined {
-  if (!isFields(value)) return undefined;
+  if (!isRecord(value)) return undefined;
   const { cloud = 0, edge = 0 } = value;
   return typeof cloud === "number" && typeof edge === "number" ? { cloud, edge } : undefined;
 }

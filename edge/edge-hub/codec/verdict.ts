@@ -1,4 +1,5 @@
 import { operations, type WireMessage } from "#shared/wire";
+import { asRecord } from "#shared/json";
 
 export type Verdict =
   | { readonly kind: "done" }
@@ -35,10 +36,6 @@ function findStatus(content: unknown): Record<string, unknown> | undefined {
   const error = asRecord(whole["Err"]) ?? whole;
   const status = asRecord(error["ErrStatus"]);
   return status ?? (error === whole ? undefined : error);
-}
-
-function asRecord(value: unknown): Record<string, unknown> | undefined {
-  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
 }
 
 function describe(value: unknown): string {

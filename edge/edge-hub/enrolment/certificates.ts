@@ -5,6 +5,7 @@ import type { EdgeConfig } from "#shared/config";
 import { ConfigError, describeError } from "#shared/errors";
 import { commitFile, stagedName, stageFile, writeWhole } from "#shared/files";
 import { readCertificate } from "#shared/pki";
+import { asRecord } from "#shared/json";
 
 /** PEM texts the link is made with. */
 export interface Credentials {
@@ -181,8 +182,7 @@ function hashOf(token: string): string {
 
 function readJson(path: string): Readonly<Record<string, unknown>> | undefined {
   try {
-    const value: unknown = JSON.parse(readFileSync(path, "utf8"));
-    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
+    return asRecord(JSON.parse(readFileSync(path, "utf8")));
   } catch {
     return undefined;
   }

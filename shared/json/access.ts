@@ -1,4 +1,4 @@
-import { isObject, type Json, type JsonObject } from "./vocabulary.ts";
+import { isObject, type Json, type JsonObject } from "./json.ts";
 
 /** The object under a field, or undefined. */
 export function childOf(parent: JsonObject | undefined, field: string): JsonObject | undefined {

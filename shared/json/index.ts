@@ -1,0 +1,18 @@
+/** JSON values of unknown shape: what they are, and their fields. */
+export {
+  childOf,
+  cloneJson,
+  ensureChild,
+  itemsOf,
+  nestsDeeper,
+  numberOf,
+  ownField,
+  sameMeaning,
+  setDefault,
+  setDefaultText,
+  setField,
+  textMapOf,
+  textOf,
+  textsOf,
+} from "./access.ts";
+export { asRecord, asText, isObject, isRecord, recordOf, type Json, type JsonObject } from "./json.ts";
