@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { resources } from "#cloud/kube-client";
-import { judgeReply, podRequests } from "#edge/edge-hub/codec";
+import { cloudMessage, judgeReply, podRequests } from "#edge/edge-hub/codec";
 import { openStore } from "#edge/store";
 import type { Pod } from "#shared/kube";
 import type { PodVerdict } from "#shared/topics";
@@ -64,7 +64,7 @@ test.each<[What, string]>([
   ["not found", "refused"],
   ["another uid", "refused"],
 ])("edgecore settles the status of a pod that is %s: %s", (what, kind) => {
-  expect(judgeReply(exchanges[what].answer).kind).toBe(kind as "done");
+  expect(judgeReply(cloudMessage(exchanges[what].answer)).kind).toBe(kind as "done");
 });
 
 test.each<[What, (pod: Pod) => Pod | undefined, object]>([

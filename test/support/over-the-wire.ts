@@ -1,4 +1,11 @@
-import { decodeObject, decodeTwin, decodeUser, type RequestCodec } from "#edge/edge-hub/codec";
+import {
+  cloudMessage,
+  decodeObject,
+  decodeTwin,
+  decodeUser,
+  type CloudMessage,
+  type RequestCodec,
+} from "#edge/edge-hub/codec";
 import type { ObjectDelivery, TwinDelivery, UserDelivery } from "#shared/topics";
 import { newMessage, type NewMessage, type WireMessage } from "#shared/wire";
 
@@ -12,7 +19,7 @@ export function overTheWire<Request, Reply>(
   { encode, decode }: RequestCodec<Request, Reply>,
   cloud: MessageCloud,
 ): (request: Request) => Promise<Reply> {
-  return async (request) => decode(await cloud(encode(request, stamp.nowMs())), request);
+  return async (request) => decode(cloudMessage(await cloud(encode(request, stamp.nowMs()))), request);
 }
 
 type Parts = Pick<NewMessage, "operation" | "resource" | "content"> & { readonly source?: string };
@@ -30,8 +37,8 @@ export function userFrom(parts: Parts): UserDelivery {
   return required(decodeUser(messageOf("user", { source: "router", ...parts })));
 }
 
-function messageOf(group: string, parts: Parts): WireMessage {
-  return newMessage(stamp, { source: "", group, ...parts });
+function messageOf(group: string, parts: Parts): CloudMessage {
+  return cloudMessage(newMessage(stamp, { source: "", group, ...parts }));
 }
 
 function required<T>(delivery: T | undefined): T {

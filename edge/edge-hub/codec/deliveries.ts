@@ -1,6 +1,7 @@
 import type { KubeObject } from "#shared/kube";
 import type { JsonBody, ObjectDelivery, TwinDelivery, UserDelivery } from "#shared/topics";
-import { deviceOfHistory, operations, parseResource, sources, type WireMessage } from "#shared/wire";
+import { deviceOfHistory, operations, parseResource, sources } from "#shared/wire";
+import type { CloudMessage } from "./cloud-message.ts";
 
 /** KubeEdge's metamanager serves these; an update of any other source it stores, and neither passes on nor acknowledges. */
 const controllers: readonly string[] = [
@@ -17,7 +18,7 @@ const objectOperations: Readonly<Record<string, ObjectDelivery["operation"]>> = 
 };
 
 /** @returns undefined for what is no object or no operation on one */
-export function decodeObject({ route, content }: WireMessage): ObjectDelivery | undefined {
+export function decodeObject({ envelope: { route, content } }: CloudMessage): ObjectDelivery | undefined {
   const path = parseResource(route.resource ?? "");
   const object = readObject(content);
   const operation = objectOperations[route.operation ?? ""];
@@ -26,7 +27,7 @@ export function decodeObject({ route, content }: WireMessage): ObjectDelivery | 
 }
 
 /** @returns undefined for what the twins have nothing to do with */
-export function decodeTwin({ route, content }: WireMessage): TwinDelivery | undefined {
+export function decodeTwin({ envelope: { route, content } }: CloudMessage): TwinDelivery | undefined {
   const { operation, resource = "" } = route;
   const asked = operation === operations.query ? deviceOfHistory(resource) : undefined;
   if (asked !== undefined) return { kind: "history", device: asked, question: content };
@@ -40,7 +41,7 @@ export function decodeTwin({ route, content }: WireMessage): TwinDelivery | unde
 }
 
 /** @returns undefined for an operation that brokers do not know */
-export function decodeUser({ route, content }: WireMessage): UserDelivery | undefined {
+export function decodeUser({ envelope: { route, content } }: CloudMessage): UserDelivery | undefined {
   const { operation, resource: topic = "" } = route;
   switch (operation) {
     case operations.publish:

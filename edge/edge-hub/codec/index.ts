@@ -2,14 +2,33 @@
  * The only place of the edge that knows KubeEdge's messages: what the cloud sends becomes typed deliveries, what modules
  * ask becomes messages, and what they report becomes frames for the outbox.
  */
+export { encodeAnswer, encodeFailure, encodeKeepalive } from "./answers.ts";
+export {
+  cloudMessage,
+  decodeFrame,
+  type CloudMessage,
+  type DecodedFrame,
+  type MessageReceiver,
+} from "./cloud-message.ts";
 export { decodeObject, decodeTwin, decodeUser } from "./deliveries.ts";
 export {
+  closePurpose,
+  decodeAdoption,
+  handshakeHeaders,
+  readPeer,
+  silentPeer,
+  type CloudPeer,
+} from "./handshake.ts";
+export {
+  encodeRequest,
+  eventRequests,
   leaseRequests,
   memberRequests,
   nodeRequests,
   objectRequests,
   podRequests,
   tokenRequests,
+  type OutgoingRequest,
   type RequestCodec,
 } from "./requests.ts";
 export {
@@ -20,8 +39,8 @@ export {
   encodePodStatus,
   encodeTwinReport,
   encodeUpload,
-  eventMessage,
   isUploadTooLarge,
 } from "./reports.ts";
+export { readStoredFrame } from "./stored-frames.ts";
+export { judgeReply } from "./verdict.ts";
 export type { Stamp } from "#shared/wire";
-export { judgeReply, type Verdict } from "./verdict.ts";

@@ -82,7 +82,6 @@ export function encodeEvent(stamp: Stamp, event: Event): string {
   return frame(stamp, eventMessage(event));
 }
 
-/** A Kubernetes Event as a message. */
 export function eventMessage(event: Event): NewMessage {
   const { namespace, name } = event.metadata;
   return {

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { KubeObject, Lease, Node, Pod, Status } from "#shared/kube";
+import type { Event, KubeObject, Lease, Node, Pod, Status } from "#shared/kube";
 import type {
   ApiAnswer,
   LeaseRequest,
@@ -12,21 +12,50 @@ import type {
   TwinDelivery,
 } from "#shared/topics";
 import {
+  encode,
   formatResource,
   groups,
   leaseNamespace,
+  newMessage,
   operations,
   resourceTypes,
   sources,
   type NewMessage,
-  type WireMessage,
+  type Stamp,
 } from "#shared/wire";
+import type { CloudMessage } from "./cloud-message.ts";
 import { decodeTwin, readObject } from "./deliveries.ts";
+import { eventMessage } from "./reports.ts";
 
 /** How a request of a module travels, and how its answer is read. */
 export interface RequestCodec<Request, Reply> {
   readonly encode: (request: Request, nowMs: number) => NewMessage;
-  readonly decode: (answer: WireMessage, request: Request) => Reply;
+  readonly decode: (answer: CloudMessage, request: Request) => Reply;
+  /** Whether it is about the Node itself: those go even to a cloud that is held back. */
+  readonly isAboutNode?: boolean;
+}
+
+/** A request on its way to the cloud. */
+export interface OutgoingRequest {
+  readonly id: string;
+  readonly frame: string;
+  /** e.g. "default/secret/s" */
+  readonly subject: string;
+  readonly operation: string;
+  /** Whether the object in its answer has to be acknowledged. */
+  readonly isQuery: boolean;
+  readonly isAboutNode: boolean;
+}
+
+export function encodeRequest<Request, Reply>(
+  { encode: toMessage, isAboutNode = false }: RequestCodec<Request, Reply>,
+  stamp: Stamp,
+  request: Request,
+): OutgoingRequest {
+  const message = newMessage(stamp, toMessage(request, stamp.nowMs()));
+  const { resource: subject = "", operation = "" } = message.route;
+  const isQuery = operation === operations.query;
+  return { id: message.header.msg_id, frame: encode(message), subject, operation, isQuery, isAboutNode };
 }
 
 const fromEdged = { source: sources.edged, group: groups.meta } as const;
@@ -38,7 +67,7 @@ export const objectRequests: RequestCodec<ObjectRequest, KubeObject | undefined>
     resource: formatResource(type, namespace, name),
     content: null,
   }),
-  decode: ({ content }) => readObject(content),
+  decode: ({ envelope }) => readObject(envelope.content),
 };
 
 /** An empty status patch, which every KubeEdge cloud answers with the pod as it is, or with the API's own failure. */
@@ -49,7 +78,7 @@ export const podRequests: RequestCodec<PodRequest, ApiAnswer<Pod>> = {
     resource: formatResource(resourceTypes.podPatch, namespace, name),
     content: JSON.stringify({ metadata: uid === undefined ? {} : { uid }, status: {} }),
   }),
-  decode: ({ route, content }) => {
+  decode: ({ envelope: { route, content } }) => {
     if (route.operation === operations.error || !isRecord(content)) return {};
     const { Object: object, Err: error } = content as ObjectResponse<Pod>;
     if (error) return error.ErrStatus ? { failure: error.ErrStatus } : {};
@@ -71,7 +100,7 @@ export const tokenRequests: RequestCodec<TokenOfPodRequest, TokenOfPodAnswer> = 
       },
     },
   }),
-  decode: ({ content }) => readToken(content),
+  decode: ({ envelope }) => readToken(envelope.content),
 };
 
 export const nodeRequests: RequestCodec<NodeRequest, ApiAnswer<Node>> = {
@@ -93,6 +122,7 @@ export const nodeRequests: RequestCodec<NodeRequest, ApiAnswer<Node>> = {
         };
     }
   },
+  isAboutNode: true,
   // KubeEdge answers the query for a Node with the bare object.
   decode: (answer, { operation }) => readAnswer(answer, operation.verb === "get"),
 };
@@ -109,6 +139,7 @@ export const leaseRequests: RequestCodec<LeaseRequest, ApiAnswer<Lease>> = {
         return { ...fromEdged, operation: operations.query, resource, content: null };
     }
   },
+  isAboutNode: true,
   decode: (answer) => readAnswer(answer, false),
 };
 
@@ -129,6 +160,12 @@ export const memberRequests: RequestCodec<MembersRequest, TwinDelivery | undefin
   decode: (answer) => decodeTwin(answer),
 };
 
+/** An Event that goes to the cloud at once, past the outbox. */
+export const eventRequests: RequestCodec<Event, void> = {
+  encode: eventMessage,
+  decode: () => undefined,
+};
+
 /** `{"Object": …, "Err": null | {"ErrStatus": Status}}` */
 interface ObjectResponse<T> {
   readonly Object?: T | null;
@@ -137,7 +174,10 @@ interface ObjectResponse<T> {
 }
 
 /** An `ObjectResponse`, or "OK"; `isBare`: the object itself, or an `ErrStatus`. */
-function readAnswer<T extends KubeObject>({ route, content }: WireMessage, isBare: boolean): ApiAnswer<T> {
+function readAnswer<T extends KubeObject>(
+  { envelope: { route, content } }: CloudMessage,
+  isBare: boolean,
+): ApiAnswer<T> {
   if (route.operation === operations.error)
     return { failure: { status: "Failure", message: String(content), reason: "Unknown" } };
   if (!isRecord(content)) return {};

@@ -1,5 +1,6 @@
-import { operations, type WireMessage } from "#shared/wire";
 import { asRecord } from "#shared/json";
+import { operations } from "#shared/wire";
+import type { CloudMessage } from "./cloud-message.ts";
 
 export type Verdict =
   | { readonly kind: "done" }
@@ -9,9 +10,9 @@ export type Verdict =
 const passing = new Set([408, 409, 429]);
 
 /** What the cloud's reply means for the message it answers. */
-export function judgeReply(reply: WireMessage): Verdict {
-  if (reply.route.operation === operations.error) return { kind: "later", text: describe(reply.content) };
-  const failure = findStatus(reply.content);
+export function judgeReply({ envelope: { route, content } }: CloudMessage): Verdict {
+  if (route.operation === operations.error) return { kind: "later", text: describe(content) };
+  const failure = findStatus(content);
   const code = failure?.["code"];
   if (failure === undefined || typeof code !== "number" || code < 400) return { kind: "done" };
   const text = describe(failure["message"] ?? failure["reason"]);

@@ -1,14 +1,13 @@
-import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { EdgeConfig } from "#shared/config";
 import { ConfigError, describeError } from "#shared/errors";
-import { commitFile, stagedName, stageFile, writeWhole } from "#shared/files";
+import { commitFile, stagedName, stageFile } from "#shared/files";
 import { readCertificate } from "#shared/pki";
-import { asRecord } from "#shared/json";
 
 /** PEM texts the link is made with. */
-export interface Credentials {
+export interface LinkCredentials {
   readonly ca: string;
   readonly cert: string;
   readonly key: string;
@@ -18,14 +17,8 @@ export interface CertificateFiles {
   readonly ca: string;
   readonly cert: string;
   readonly key: string;
-  /** Given by the configuration: neither got nor renewed by us. */
+  /** Given by the configuration: neither requested nor renewed by edgecore. */
   readonly fixed: boolean;
-}
-
-/** The key of a request that may have been answered without the answer arriving; a new one is kept before it is used. */
-export interface KeyOfRequest {
-  readonly key: string | undefined;
-  readonly keep: (key: string) => void;
 }
 
 export function certificateFiles(config: Pick<EdgeConfig, "dataDir" | "edgeHub">): CertificateFiles {
@@ -51,7 +44,7 @@ export function findMissing({ ca, cert, key }: CertificateFiles): string | undef
 }
 
 /** @returns undefined when any of the files is missing. @throws ConfigError when one cannot be read or is damaged */
-export function readCredentials(files: CertificateFiles): Credentials | undefined {
+export function readCredentials(files: CertificateFiles): LinkCredentials | undefined {
   const ca = readText(files.ca);
   const cert = readText(files.cert);
   const key = readText(files.key);
@@ -61,14 +54,53 @@ export function readCredentials(files: CertificateFiles): Credentials | undefine
   if (whole && isCertificate(whole.ca)) return whole;
   throw new ConfigError(
     "damaged-certificate",
-    `Cannot use the node's certificate: "${damagedOf(files, { ca, cert, key })}" is damaged; give edgecore a new token (of \`cloudcore token\`), it gets new files then`,
+    `Cannot use the node's certificate: "${findDamaged(files, { ca, cert, key })}" is damaged; give edgecore a new token (of \`cloudcore token\`), it gets new files then`,
   );
 }
 
-function damagedOf(files: CertificateFiles, { ca, cert, key }: Credentials): string {
+/**
+ * Puts new files in the place of the old ones, which stay until all new ones are on disk. A crash in between leaves
+ * the old certificate with its key, or what `readCredentials` completes. The CA comes last: it decides whose the others are.
+ */
+export function writeCredentials(files: CertificateFiles, { ca, cert, key }: LinkCredentials): void {
+  stageFile(files.ca, ca);
+  stageFile(files.cert, cert);
+  stageFile(files.key, key);
+  commitFile(files.key);
+  commitFile(files.cert);
+  commitFile(files.ca);
+}
+
+/**
+ * The validity of a certificate, in milliseconds since 1970.
+ * @throws ConfigError when the text is not a certificate
+ */
+export function validityOf(cert: string): { readonly startMs: number; readonly endMs: number } {
+  try {
+    const { notBeforeMs, notAfterMs } = readCertificate(cert);
+    return { startMs: notBeforeMs, endMs: notAfterMs };
+  } catch (cause) {
+    throw new ConfigError("bad-certificate", "Cannot read the node's certificate: it is not one", { cause });
+  }
+}
+
+function findDamaged(files: CertificateFiles, { ca, cert, key }: LinkCredentials): string {
   if (!isCertificate(ca)) return files.ca;
   if (!isCertificate(cert)) return files.cert;
   return isKey(key) ? `${files.key}" beside "${files.cert}` : files.key;
+}
+
+/** The key was replaced and its certificate not yet. */
+function finishReplacing(
+  files: CertificateFiles,
+  { ca, key }: Pick<LinkCredentials, "ca" | "key">,
+): LinkCredentials | undefined {
+  const cert = readText(stagedName(files.cert));
+  if (cert === undefined || !isPair(cert, key)) return undefined;
+  commitFile(files.cert);
+  const newCa = readText(stagedName(files.ca));
+  if (newCa !== undefined) commitFile(files.ca);
+  return { ca: newCa ?? ca, cert, key };
 }
 
 function isCertificate(pem: string): boolean {
@@ -87,32 +119,6 @@ function isKey(pem: string): boolean {
   }
 }
 
-/**
- * Puts new files in the place of the old ones, which stay until all new ones are on disk. A crash in between leaves
- * the old certificate with its key, or what `readCredentials` completes. The CA comes last: it says whose the others are.
- */
-export function writeCredentials(files: CertificateFiles, { ca, cert, key }: Credentials): void {
-  stageFile(files.ca, ca);
-  stageFile(files.cert, cert);
-  stageFile(files.key, key);
-  commitFile(files.key);
-  commitFile(files.cert);
-  commitFile(files.ca);
-}
-
-/** The key was replaced and its certificate not yet. */
-function finishReplacing(
-  files: CertificateFiles,
-  { ca, key }: Pick<Credentials, "ca" | "key">,
-): Credentials | undefined {
-  const cert = readText(stagedName(files.cert));
-  if (cert === undefined || !isPair(cert, key)) return undefined;
-  commitFile(files.cert);
-  const newCa = readText(stagedName(files.ca));
-  if (newCa !== undefined) commitFile(files.ca);
-  return { ca: newCa ?? ca, cert, key };
-}
-
 function isPair(cert: string, key: string): boolean {
   try {
     return new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
@@ -121,69 +127,12 @@ function isPair(cert: string, key: string): boolean {
   }
 }
 
-/** When a certificate ends and, for a random share of its life, should be renewed. */
-export function lifeOf(cert: string): { readonly startMs: number; readonly endMs: number } {
-  try {
-    const { notBeforeMs, notAfterMs } = readCertificate(cert);
-    return { startMs: notBeforeMs, endMs: notAfterMs };
-  } catch (cause) {
-    throw new ConfigError("bad-certificate", "Cannot read the node's certificate: it is not one", { cause });
-  }
-}
-
+/** @returns undefined when there is no such file. @throws ConfigError when it cannot be read */
 function readText(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8");
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return undefined;
     throw new ConfigError("certificate-file", `Cannot read "${path}": ${describeError(cause)}`, { cause });
-  }
-}
-
-/** What is kept while a node joins, so that a lost answer or a crash costs no second use of the token. */
-export class Joining {
-  readonly #pending: string;
-  readonly #joined: string;
-
-  constructor(dataDir: string) {
-    this.#pending = join(dataDir, "certs/joining.json");
-    this.#joined = join(dataDir, "certs/joined-with");
-  }
-
-  /** The key of the request that was made with this token for this node, if there was one. */
-  keyFor(token: string, node: string): KeyOfRequest {
-    const hash = hashOf(token);
-    const before = readJson(this.#pending);
-    const isSame = before?.["token"] === hash && before["node"] === node;
-    const key = isSame && typeof before["key"] === "string" ? before["key"] : undefined;
-    return {
-      key,
-      keep: (next) => {
-        if (next !== key) writeWhole(this.#pending, JSON.stringify({ token: hash, node, key: next }));
-      },
-    };
-  }
-
-  /** The certificate is on disk: the token is spent. */
-  finish(token: string): void {
-    writeWhole(this.#joined, JSON.stringify({ token: hashOf(token) }));
-    rmSync(this.#pending, { force: true });
-  }
-
-  /** Whether the certificate there is was got with it. */
-  isSpent(token: string): boolean {
-    return readJson(this.#joined)?.["token"] === hashOf(token);
-  }
-}
-
-function hashOf(token: string): string {
-  return createHash("sha256").update(token.trim()).digest("hex");
-}
-
-function readJson(path: string): Readonly<Record<string, unknown>> | undefined {
-  try {
-    return asRecord(JSON.parse(readFileSync(path, "utf8")));
-  } catch {
-    return undefined;
   }
 }

@@ -2,19 +2,22 @@ import type { IncomingMessage } from "node:http";
 import { request } from "node:https";
 import { ConfigError, describeError, ProtocolError, UnavailableError } from "#shared/errors";
 import { createNodeRequest, fingerprintOf, fromPem, isSignedBy, splitToken, toPem } from "#shared/pki";
-import type { Credentials, KeyOfRequest } from "./certificates.ts";
+import type { LinkCredentials } from "./certificates.ts";
+import type { RequestKey } from "./joining.ts";
 
-export interface Enrolment {
+export interface EnrolmentTarget {
   readonly httpsUrl: string;
+  /** name of this node */
   readonly node: string;
   readonly timeoutMs: number;
 }
 
-const largestBody = 1024 * 1024;
-/** A refusal stays one until an operator does something. */
+/** A CA or a certificate has a few KB, with its chain some more. */
+const largestBodyBytes = 1024 * 1024;
+/** A refusal holds until an operator does something. */
 const refusedRetryMs = 30_000;
 
-/** The cloud issues no certificate now; asking again before `retryAfterMs` is in vain. */
+/** The cloud issues no certificate now, and will not before `retryAfterMs`. */
 export class EnrolRefused extends ConfigError {
   readonly retryAfterMs: number;
 
@@ -25,78 +28,97 @@ export class EnrolRefused extends ConfigError {
 }
 
 /**
- * Gets a certificate with a join token: the CA is fetched unverified and must be the one the token pins; from then on
- * the cloud is verified against it.
- * @throws ConfigError when token, pin or the cloud's certificate are wrong; UnavailableError when the cloud is away
+ * Requests a certificate with a join token, as KubeEdge's edgehub does: the CA is fetched unverified and must be the one
+ * that the token pins; from then on the cloud is verified against it.
+ * @throws ConfigError when token, pin or the cloud's certificate are wrong; UnavailableError when the cloud cannot be reached
  */
-export async function enrol(to: Enrolment, token: string, key?: KeyOfRequest): Promise<Credentials> {
+export async function enrol(
+  target: EnrolmentTarget,
+  token: string,
+  key?: RequestKey,
+): Promise<LinkCredentials> {
   const split = splitToken(token);
   if (!split)
     throw new ConfigError("bad-token", "Cannot enrol: the token is not one (get one with `cloudcore token`)");
-  const body = await fetchCa(to);
+  const body = await fetchCa(target);
   const der = fromPem(body.toString("latin1")) ?? body;
   const found = fingerprintOf(der);
   if (found !== split.fingerprint)
     throw new ConfigError(
       "pin-mismatch",
-      `Cannot enrol: ${to.httpsUrl} has another CA (${found}) than the token pins (${split.fingerprint}); use a token of this cloudcore`,
+      `Cannot enrol: ${target.httpsUrl} has another CA (${found}) than the token pins (${split.fingerprint}); use a token of this cloudcore`,
     );
   const ca = toPem(der, "CERTIFICATE");
-  return requestCertificate(to, { ca, headers: { Authorization: `Bearer ${split.jwt}` } }, key);
+  return requestCertificate(target, { ca, headers: { Authorization: `Bearer ${split.jwt}` } }, key);
 }
 
-/** Gets a new certificate, identified by the one that still holds. */
-export async function renew(to: Enrolment, { ca, cert, key }: Credentials): Promise<Credentials> {
-  return requestCertificate(to, { ca, cert, key, headers: {} });
+/**
+ * Requests a new certificate, authenticated by the present one.
+ * @throws as `enrol`
+ */
+export async function renew(
+  target: EnrolmentTarget,
+  { ca, cert, key }: LinkCredentials,
+): Promise<LinkCredentials> {
+  return requestCertificate(target, { ca, cert, key, headers: {} });
 }
 
-async function fetchCa(to: Enrolment): Promise<Buffer> {
-  const answer = await send(to, "/ca.crt", { rejectUnauthorized: false, headers: {} });
+async function fetchCa(target: EnrolmentTarget): Promise<Buffer> {
+  const answer = await send(target, "/ca.crt", { rejectUnauthorized: false, headers: {} });
   if (answer.status === 200) return answer.body;
-  throw new UnavailableError("ca-refused", `Cannot get ${to.httpsUrl}/ca.crt: it answers ${answer.status}`);
+  throw new UnavailableError(
+    "ca-refused",
+    `Cannot get ${target.httpsUrl}/ca.crt: it answers ${answer.status}`,
+  );
 }
 
 async function requestCertificate(
-  to: Enrolment,
+  target: EnrolmentTarget,
   options: SendOptions & { readonly ca: string },
-  kept?: KeyOfRequest,
-): Promise<Credentials> {
-  const wanted = await createNodeRequest(to.node, kept?.key);
-  kept?.keep(wanted.key);
-  const answer = await send(to, "/edge.crt", {
+  kept?: RequestKey,
+): Promise<LinkCredentials> {
+  const certificateRequest = await createNodeRequest(target.node, kept?.key);
+  kept?.keep(certificateRequest.key);
+  const answer = await send(target, "/edge.crt", {
     ...options,
-    headers: { ...options.headers, NodeName: to.node },
-    body: wanted.der,
+    headers: { ...options.headers, NodeName: target.node },
+    body: certificateRequest.der,
   });
-  if (answer.status !== 200) throw refused(to, answer);
+  if (answer.status !== 200) throw refusalOf(target, answer);
   const der = fromPem(answer.body.toString("latin1")) ?? answer.body;
   const cert = toPem(der, "CERTIFICATE");
+  if (isIssuedBy(cert, options.ca, target)) return { ca: options.ca, cert, key: certificateRequest.key };
+  throw new ProtocolError(
+    "bad-certificate",
+    `${target.httpsUrl}/edge.crt answered a certificate of another CA`,
+  );
+}
+
+/** @throws ProtocolError when it is no certificate */
+function isIssuedBy(cert: string, ca: string, { httpsUrl }: EnrolmentTarget): boolean {
   try {
-    if (isSignedBy(cert, options.ca)) return { ca: options.ca, cert, key: wanted.key };
+    return isSignedBy(cert, ca);
   } catch (cause) {
     throw new ProtocolError(
       "bad-certificate",
-      `${to.httpsUrl}/edge.crt answered something else than a certificate`,
-      {
-        cause,
-      },
+      `${httpsUrl}/edge.crt answered something else than a certificate`,
+      { cause },
     );
   }
-  throw new ProtocolError("bad-certificate", `${to.httpsUrl}/edge.crt answered a certificate of another CA`);
 }
 
-function refused(to: Enrolment, answer: Answer): Error {
-  const said = answer.body
+function refusalOf(target: EnrolmentTarget, answer: EnrolmentAnswer): Error {
+  const reason = answer.body
     .toString("utf8")
     .replaceAll(/[\p{C}\s]+/gu, " ")
     .trim()
     .slice(0, 600);
-  const text = `Cannot enrol: ${to.httpsUrl}/edge.crt answers ${answer.status}: ${said}`;
+  const text = `Cannot enrol: ${target.httpsUrl}/edge.crt answers ${answer.status}: ${reason}`;
   const retryAfterMs = answer.retryAfterMs ?? refusedRetryMs;
   if (answer.status === 429) return new EnrolRefused(text, retryAfterMs);
   if (answer.status !== 400 && answer.status !== 401 && answer.status !== 403)
     return new UnavailableError("enrol-failed", text);
-  const hint = said.includes("cloudcore ") ? "" : " (get a new token with `cloudcore token`)";
+  const hint = reason.includes("cloudcore ") ? "" : " (get a new token with `cloudcore token`)";
   return new EnrolRefused(`${text}${hint}`, retryAfterMs);
 }
 
@@ -109,23 +131,27 @@ interface SendOptions {
   readonly body?: Uint8Array;
 }
 
-interface Answer {
+interface EnrolmentAnswer {
   readonly status: number;
   readonly body: Buffer;
   readonly retryAfterMs: number | undefined;
 }
 
 /** KubeEdge wants a GET with a body, which fetch refuses to send. */
-async function send(to: Enrolment, path: string, { body, headers, ...tls }: SendOptions): Promise<Answer> {
-  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-  const url = new URL(path, to.httpsUrl);
+async function send(
+  target: EnrolmentTarget,
+  path: string,
+  { body, headers, ...tls }: SendOptions,
+): Promise<EnrolmentAnswer> {
+  const { promise, resolve, reject } = Promise.withResolvers<EnrolmentAnswer>();
+  const url = new URL(path, target.httpsUrl);
   const call = request(
     url,
     {
       ...tls,
       method: "GET",
       agent: false,
-      signal: AbortSignal.timeout(to.timeoutMs),
+      signal: AbortSignal.timeout(target.timeoutMs),
       headers: { ...headers, ...(body ? { "Content-Length": String(body.length) } : {}) },
     },
     (response) => {
@@ -133,7 +159,7 @@ async function send(to: Enrolment, path: string, { body, headers, ...tls }: Send
       let size = 0;
       response.on("data", (chunk: Buffer) => {
         size += chunk.length;
-        if (size > largestBody) call.destroy(new Error("the answer is too long"));
+        if (size > largestBodyBytes) call.destroy(new Error("the answer is too long"));
         else chunks.push(chunk);
       });
       response.on("end", () => resolve(answerOf(response, chunks)));
@@ -149,7 +175,7 @@ async function send(to: Enrolment, path: string, { body, headers, ...tls }: Send
   }
 }
 
-function answerOf({ statusCode = 0, headers }: IncomingMessage, chunks: readonly Buffer[]): Answer {
+function answerOf({ statusCode = 0, headers }: IncomingMessage, chunks: readonly Buffer[]): EnrolmentAnswer {
   const seconds = Number(headers["retry-after"]);
   return {
     status: statusCode,
@@ -158,8 +184,9 @@ function answerOf({ statusCode = 0, headers }: IncomingMessage, chunks: readonly
   };
 }
 
-/** A failed connection told so that somebody can mend it. */
+/** A failed connection, explained so that an operator can fix it. */
 export function explainConnectError(host: string, error: unknown): Error {
+  // Node's TLS errors carry the certificate they are about.
   const { code, cert } = error as { code?: unknown; cert?: { subjectaltname?: unknown } };
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
     const names = typeof cert?.subjectaltname === "string" ? ` (it is for ${cert.subjectaltname})` : "";

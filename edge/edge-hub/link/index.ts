@@ -1,2 +1,2 @@
 /** The connection to the cloud: dialled, watched and dialled again. */
-export { Link, type LinkOptions, type LinkPeer } from "./link.ts";
+export { Link, type LinkOptions } from "./link.ts";

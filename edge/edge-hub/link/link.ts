@@ -1,20 +1,13 @@
 import type { IncomingMessage } from "node:http";
-import { WebSocket, type RawData } from "ws";
+import { WebSocket } from "ws";
+import { closePurpose, readPeer, silentPeer, type CloudPeer } from "#edge/edge-hub/codec";
+import { EnrolRefused, explainConnectError, type LinkCredentials } from "#edge/edge-hub/enrolment";
 import type { Clock } from "#shared/clock";
 import { ConfigError, describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
-import { answersAllHeader, closeCodes, databaseHeader } from "#shared/wire";
-import { EnrolRefused, explainConnectError, type Credentials } from "#edge/edge-hub/enrolment";
+import { WebSocketTransport, type FrameTransport, type TransportClosed } from "#shared/transport";
 import { stepLink, type LinkEffect, type LinkEvent, type LinkState } from "./link-machine.ts";
-import { explainRefusal } from "./refusal.ts";
-
-/** What the peer said of itself in the handshake. */
-export interface LinkPeer {
-  /** It promises to answer every message. */
-  readonly answersAll: boolean;
-  /** the name of its database, where it says so */
-  readonly database: string | undefined;
-}
+import { explainRefusal, retryAfterMs } from "./refusal.ts";
 
 export interface LinkOptions {
   readonly url: string;
@@ -22,39 +15,41 @@ export interface LinkOptions {
   readonly handshakeTimeoutMs: number;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Told before each dial; undefined: there is nothing to dial with now. */
-  readonly credentials: () => Promise<Credentials | undefined>;
-  readonly onUp: (peer: LinkPeer) => void;
+  /** Called before each dial; undefined: there is nothing to dial with now. */
+  readonly credentials: () => Promise<LinkCredentials | undefined>;
+  readonly onUp: (peer: CloudPeer) => void;
   readonly onDown: (reason: string) => void;
-  readonly onFrame: (frame: string) => void;
+  readonly onText: (frame: string) => void;
+  readonly onBinary: (frame: Uint8Array) => void;
   /** The peer has read everything written before `ping(mark)`. */
   readonly onPong: (mark: string) => void;
   /** The peer does not accept the certificate. */
   readonly onRefused: () => void;
 }
 
+/** Less than half of the silence after which the link counts as dead: one lost ping does not end it. */
 const pingEveryMs = 5000;
-const largestFrame = 64 * 1024 * 1024;
-const silentPeer: LinkPeer = { answersAll: false, database: undefined };
-/** Written and not yet taken by the socket: past this a sender has to wait. */
+/** Twice the largest message that our cloud sends, for JSON that another one writes less compactly. */
+const largestFrameBytes = 64 * 1024 * 1024;
+/** Written and not yet taken by the socket: past this a sender has to wait (backpressure). */
 const fullBytes = 4 * 1024 * 1024;
-/** Files that are missing may be put there, e.g. by an operator who restores them. */
-const emptyHandedMs = 10_000;
-/** The cloud said not to come back at once. */
-const refusedMs = 60_000;
-/** Two edgecores with one name take the place from each other: each time one waits for longer. */
+/** Certificate files that are missing may be put there, e.g. by an operator who restores them. */
+const noCredentialsRetryMs = 10_000;
+/** The cloud asked not to come back at once. */
+const refusedRetryMs = 60_000;
+/** Two edgecores with one name evict each other: each time they wait twice as long, until a link held for `forgottenAfter`. */
 const duplicateMs = { first: 30_000, most: 300_000, forgottenAfter: 900_000 } as const;
 
-/** Keeps one WebSocket to the cloud up: dials, watches for silence, dials again. Never gives up while it may dial. */
+/** Keeps one connection to the cloud up: dials, watches for silence, dials again. Never gives up while it may dial. */
 export class Link implements Disposable {
   readonly #options: LinkOptions;
   #state: LinkState = { kind: "waiting", attempt: 0 };
-  #socket: WebSocket | undefined;
+  #transport: FrameTransport | undefined;
   #retryAfterMs: number | undefined;
   #failure: string | undefined;
-  #peer: LinkPeer = silentPeer;
-  #told = "";
-  #heardMs = 0;
+  #peer: CloudPeer = silentPeer;
+  #loggedReason = "";
+  #lastByteMs = 0;
   #duplicates = 0;
   #openedMs = 0;
   readonly #timers = new Set<Disposable>();
@@ -66,7 +61,7 @@ export class Link implements Disposable {
 
   start(): void {
     this.#ticker = this.#options.clock.every(pingEveryMs, () =>
-      this.#step({ kind: "tick", silentMs: this.#options.clock.monotonicMs() - this.#heardMs }),
+      this.#step({ kind: "tick", silentMs: this.#options.clock.monotonicMs() - this.#lastByteMs }),
     );
     this.#step({ kind: "due" });
   }
@@ -77,21 +72,21 @@ export class Link implements Disposable {
 
   /** Whether more may be sent now without filling the memory. */
   get ready(): boolean {
-    return this.up && (this.#socket?.bufferedAmount ?? 0) < fullBytes;
+    return this.up && (this.#transport?.bufferedAmount ?? 0) < fullBytes;
   }
 
   /** @returns false when there is no link */
   send(frame: string): boolean {
-    if (!this.up || this.#socket?.readyState !== WebSocket.OPEN) return false;
-    this.#socket.send(frame);
+    if (!this.up || !this.#transport?.isOpen) return false;
+    this.#transport.send(frame);
     return true;
   }
 
   ping(mark: string): void {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.ping(mark);
+    if (this.#transport?.isOpen) this.#transport.ping(mark);
   }
 
-  /** Hangs up and dials again, e.g. with a new certificate. */
+  /** Closes the link and dials again, e.g. with a new certificate. */
   redial(reason: string): void {
     if (this.up) this.#drop(reason);
   }
@@ -122,7 +117,8 @@ export class Link implements Disposable {
         this.#wait(effect.ms);
         break;
       case "up":
-        this.#told = "";
+        this.#loggedReason = "";
+        this.#options.log.info("link to the cloud is up", { url: this.#options.url });
         this.#options.onUp(this.#peer);
         break;
       case "down":
@@ -154,70 +150,83 @@ export class Link implements Disposable {
       const found = await credentials();
       if (this.#state.kind !== "dialing") return;
       if (found) this.#open(found);
-      else this.#step({ kind: "closed", reason: "nothing to dial with", retryAfterMs: emptyHandedMs });
+      else this.#step({ kind: "closed", reason: "no credentials", retryAfterMs: noCredentialsRetryMs });
     } catch (error) {
       const reason = describeError(error);
-      this.#tell(reason, error instanceof ConfigError);
-      const retryAfterMs = error instanceof EnrolRefused ? error.retryAfterMs : undefined;
-      this.#step({ kind: "closed", reason, retryAfterMs });
+      this.#logFailure(reason, error instanceof ConfigError);
+      const retryMs = error instanceof EnrolRefused ? error.retryAfterMs : undefined;
+      this.#step({ kind: "closed", reason, retryAfterMs: retryMs });
     }
   }
 
-  #open(credentials: Credentials): void {
-    const { url, headers, handshakeTimeoutMs, clock, onFrame, onPong } = this.#options;
+  #open(credentials: LinkCredentials): void {
+    const { url, headers, handshakeTimeoutMs, clock } = this.#options;
     const socket = new WebSocket(url, {
       ...credentials,
       headers,
       handshakeTimeout: handshakeTimeoutMs,
       perMessageDeflate: false,
-      maxPayload: largestFrame,
+      maxPayload: largestFrameBytes,
     });
-    this.#socket = socket;
-    this.#heardMs = clock.monotonicMs();
-    const heard = (): boolean => {
-      this.#heardMs = clock.monotonicMs();
-      return this.#socket === socket;
-    };
-    socket.on("upgrade", ({ headers: answer }) => (this.#peer = peerOf(answer)));
+    const transport = new WebSocketTransport(socket);
+    this.#transport = transport;
+    this.#lastByteMs = clock.monotonicMs();
+    socket.on("upgrade", ({ headers: answer }) => (this.#peer = readPeer(answer)));
     socket.on("open", () => {
-      if (!heard()) return;
+      if (!this.#isAlive(transport)) return;
       this.#openedMs = clock.monotonicMs();
       this.#step({ kind: "opened" });
     });
-    socket.on("message", (data) => heard() && onFrame(frameText(data)));
-    socket.on("pong", (data) => heard() && onPong(String(data)));
-    socket.on("ping", heard);
-    socket.on("unexpected-response", (_request, response) => void this.#refused(socket, response));
-    socket.on("error", (error) => {
-      this.#failure ??= explainConnectError(new URL(url).host, error).message;
-    });
-    socket.on("close", (code, reason) => {
-      if (this.#socket === socket) this.#heed(code, String(reason));
-      this.#gone(socket, `closed by the peer: ${code} ${String(reason)}`.trim());
+    socket.on("unexpected-response", (_request, response) => void this.#refused(transport, response));
+    this.#listen(transport);
+    void transport.closed.then((closed) => {
+      if (this.#transport === transport) this.#heedClose(closed);
+      this.#ended(transport, `closed by the peer: ${closed.code} ${closed.reason}`.trim());
     });
   }
 
-  async #refused(socket: WebSocket, response: IncomingMessage): Promise<void> {
+  #listen(transport: FrameTransport): void {
+    const { url, onText, onBinary, onPong } = this.#options;
+    transport.listen({
+      onText: (frame) => this.#isAlive(transport) && onText(frame),
+      onBinary: (frame) => this.#isAlive(transport) && onBinary(frame),
+      onPing: () => void this.#isAlive(transport),
+      onPong: (mark) => this.#isAlive(transport) && onPong(mark),
+      onError: (error) => {
+        if (this.#transport === transport)
+          this.#failure ??= explainConnectError(new URL(url).host, error).message;
+      },
+    });
+  }
+
+  /** Notes that the peer sent something. @returns whether the connection is the present one */
+  #isAlive(transport: FrameTransport): boolean {
+    this.#lastByteMs = this.#options.clock.monotonicMs();
+    return this.#transport === transport;
+  }
+
+  async #refused(transport: FrameTransport, response: IncomingMessage): Promise<void> {
     const { clock } = this.#options;
-    const why = await explainRefusal(response, clock);
-    if (this.#socket !== socket) return;
-    this.#failure = why;
+    const reason = await explainRefusal(response, clock);
+    if (this.#transport !== transport) return;
+    this.#failure = reason;
     this.#retryAfterMs = retryAfterMs(response.headers["retry-after"], clock.nowMs());
     if (response.statusCode === 401 || response.statusCode === 403) this.#options.onRefused();
-    socket.terminate();
-    this.#gone(socket, why);
+    transport.terminate();
+    this.#ended(transport, reason);
   }
 
   /** What the code of a close frame means for dialing again. */
-  #heed(code: number, reason: string): void {
+  #heedClose({ code, reason }: TransportClosed): void {
     const { clock, log } = this.#options;
-    if (code === closeCodes.refused) {
-      this.#retryAfterMs = refusedMs;
+    const purpose = closePurpose(code);
+    if (purpose === "refused") {
+      this.#retryAfterMs = refusedRetryMs;
       log.error("cloudcore closed the link and refuses this node", { reason });
     }
-    if (code !== closeCodes.duplicate) return;
-    const held = clock.monotonicMs() - this.#openedMs;
-    this.#duplicates = held > duplicateMs.forgottenAfter ? 0 : this.#duplicates;
+    if (purpose !== "duplicate") return;
+    const heldMs = clock.monotonicMs() - this.#openedMs;
+    this.#duplicates = heldMs > duplicateMs.forgottenAfter ? 0 : this.#duplicates;
     const ms = Math.min(duplicateMs.most, duplicateMs.first * 2 ** this.#duplicates);
     this.#duplicates = Math.min(this.#duplicates + 1, 10);
     this.#retryAfterMs = Math.round(ms * (1 + clock.random() / 4));
@@ -231,49 +240,28 @@ export class Link implements Disposable {
   }
 
   #drop(reason: string): void {
-    const socket = this.#socket;
-    if (!socket) return;
+    const transport = this.#transport;
+    if (!transport) return;
     this.#failure = reason;
-    socket.terminate();
-    this.#gone(socket, reason);
+    transport.terminate();
+    this.#ended(transport, reason);
   }
 
-  /** Once a socket: whoever comes second finds another one, or none. */
-  #gone(socket: WebSocket, reason: string): void {
-    if (this.#socket !== socket) return;
-    this.#socket = undefined;
-    const why = this.#failure ?? reason;
-    if (this.#state.kind !== "ended") this.#tell(why, false);
-    this.#step({ kind: "closed", reason: why, retryAfterMs: this.#retryAfterMs });
+  /** Takes effect once for each connection. */
+  #ended(transport: FrameTransport, reason: string): void {
+    if (this.#transport !== transport) return;
+    this.#transport = undefined;
+    const cause = this.#failure ?? reason;
+    if (this.#state.kind !== "ended") this.#logFailure(cause, false);
+    this.#step({ kind: "closed", reason: cause, retryAfterMs: this.#retryAfterMs });
   }
 
-  /** The same failure again and again is one line. */
-  #tell(reason: string, mustAct: boolean): void {
+  /** The same failure again is logged once. */
+  #logFailure(reason: string, needsOperator: boolean): void {
     const { log } = this.#options;
-    if (reason === this.#told) log.debug("no link to the cloud", { reason });
-    else if (mustAct) log.error("cannot join the cloud, trying again", { reason });
+    if (reason === this.#loggedReason) log.debug("no link to the cloud", { reason });
+    else if (needsOperator) log.error("cannot join the cloud, trying again", { reason });
     else log.warn("no link to the cloud, trying again", { reason });
-    this.#told = reason;
+    this.#loggedReason = reason;
   }
-}
-
-function peerOf(headers: IncomingMessage["headers"]): LinkPeer {
-  const name = headers[databaseHeader];
-  const database = typeof name === "string" && /^[\w-]{1,64}$/.test(name) ? name : undefined;
-  return { answersAll: headers[answersAllHeader] === "true", database };
-}
-
-/** Text frames are strings on Bun and buffers elsewhere. */
-function frameText(data: RawData | string): string {
-  if (typeof data === "string") return data;
-  return Array.isArray(data)
-    ? Buffer.concat(data).toString("utf8")
-    : Buffer.from(data as Buffer).toString("utf8");
-}
-
-/** Retry-After in seconds or as a date. */
-function retryAfterMs(value: string | undefined, nowMs: number): number | undefined {
-  if (value === undefined) return undefined;
-  const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - nowMs;
-  return Number.isFinite(ms) ? Math.max(0, ms) : undefined;
 }

@@ -1,140 +1,119 @@
+import { judgeReply, readStoredFrame, type CloudMessage } from "#edge/edge-hub/codec";
 import type { Outbox, OutboxEntry, OutboxShare } from "#edge/store";
 import type { Clock } from "#shared/clock";
 import type { Logger } from "#shared/log";
-import { decode, largestMessageBytes, type WireMessage } from "#shared/wire";
-import { judgeReply } from "#edge/edge-hub/codec";
+import { AnsweredRows } from "./answered-rows.ts";
+import { SendWindow, type SentMessage } from "./send-window.ts";
 
 export interface SenderOptions {
   readonly outbox: Outbox;
   readonly share: OutboxShare;
   readonly clock: Clock;
   readonly log: Logger;
-  /** @returns false when the link is away or full */
+  /** @returns false when the link is down or full */
   readonly send: (frame: string) => boolean;
   /** Asks the peer to show that it has read everything so far; `ponged` is called with the mark. */
   readonly ping: (mark: string) => void;
 }
 
-interface InFlight {
-  readonly id: number;
-  readonly msgId: string;
-  readonly lane: string;
-  readonly bytes: number;
-  tries: number;
-  sentMs: number;
-  /** when it is sent again */
-  dueMs: number;
-  /** How often it is sent to a cloud that answers others and not this. */
-  patience: number;
-  /** Silence or refusals of some messages must not stop the others: these no longer count for the window. */
-  parked: boolean;
-}
-
 /** Messages that may be unanswered at a time. Our cloud answers a report when its status is written, which it delays. */
 const windowOfOurs = 2048;
+/** What is unanswered when the link is cut is sent again, and KubeEdge's cloud does not recognize repetitions. */
 const windowOfOthers = 64;
-/** What is under way cannot be folded or dropped for want of room; a message that is larger goes alone. */
-const windowBytes = 2_000_000;
-const mostParkedBytes = 2_000_000;
 /** Messages read from the disk at a time. */
-const page = 64;
-const mostParked = 448;
+const pageSize = 64;
 const answerMs = 10_000;
 const longestWaitMs = 300_000;
 const parkAfterTries = 2;
-const flushAfterMs = 25;
-const removeAgainMs = 5000;
-/** The cloud would end the connection over it, each time anew. */
-const tooLarge = { ok: false, reason: "it is larger than the cloud reads" } as const;
+const repeatEveryMs = 500;
 /** KubeEdge's cloud leaves reports unanswered that it cannot store now, and those of devices it does not know. */
 const reportPatience = 8;
 /** KubeEdge up to 1.15 never answers states of devices. */
 const otherPatience = 3;
 /** KubeEdge's cloud never answers these: there they are done when the peer has read them. */
-const silentShare = "uploads";
+const unansweredShare: OutboxShare = "uploads";
 
 /**
  * Sends a share of the outbox in order, each message until it is answered, always with the id it was stored with, so that the
- * cloud can tell a repetition. An entry leaves the disk only when it is answered.
+ * cloud can recognize a repetition. An entry leaves the disk only when it is answered.
  */
 export class OutboxSender implements Disposable {
   readonly #options: SenderOptions;
-  readonly #inFlight = new Map<string, InFlight>();
-  readonly #marks = new Map<string, readonly InFlight[]>();
-  #unmarked: InFlight[] = [];
-  #done: number[] = [];
+  readonly #window = new SendWindow();
+  readonly #answered: AnsweredRows;
+  /** By mark: messages that are done when the pong with that mark comes. */
+  readonly #marks = new Map<string, readonly SentMessage[]>();
+  #unmarked: SentMessage[] = [];
   #cursor = 0;
   #lastMark = 0;
-  #parked = 0;
-  #bytes = 0;
-  #parkedBytes = 0;
-  #page = page;
-  #up = false;
+  #pageSize = pageSize;
+  #isUp = false;
   #answersAll = false;
-  #full = false;
-  #timer: Disposable | undefined;
-  #flushTimer: Disposable | undefined;
-  #answeredMs = 0;
-  #scheduled = false;
+  #isLinkFull = false;
+  #repeating: Disposable | undefined;
+  #lastAnswerMs = 0;
+  #isScheduled = false;
 
   constructor(options: SenderOptions) {
     this.#options = options;
+    this.#answered = new AnsweredRows(options);
   }
 
   /**
-   * A new link: everything unanswered goes again, from the oldest on. A peer that promises to answer all is waited for
-   * without end; of KubeEdge's cloud the silence on some messages is taken for an answer.
+   * A new link: everything unanswered goes again, from the oldest on. Answers of a peer that promises to answer all are
+   * waited for without end; of KubeEdge's cloud the silence on some messages is taken for an answer.
    */
   linkUp(answersAll: boolean): void {
-    this.#forget();
+    this.#forgetSent();
     this.#answersAll = answersAll;
-    this.#up = true;
-    this.#timer = this.#options.clock.every(500, () => this.#repeat());
+    this.#isUp = true;
+    this.#repeating = this.#options.clock.every(repeatEveryMs, () => this.#repeat());
     this.wake();
   }
 
   linkDown(): void {
-    this.#up = false;
-    this.#timer?.[Symbol.dispose]();
-    this.#timer = undefined;
-    this.#flush();
-    this.#forget();
+    this.#isUp = false;
+    this.#repeating?.[Symbol.dispose]();
+    this.#repeating = undefined;
+    this.#answered.flush(false);
+    this.#forgetSent();
   }
 
-  /** There is something new in the outbox. Calls of one turn are one look. */
+  /** There is something new in the outbox. Calls of one turn of the event loop share a look at the disk. */
   wake(): void {
-    if (this.#scheduled || !this.#up) return;
-    this.#scheduled = true;
+    if (this.#isScheduled || !this.#isUp) return;
+    this.#isScheduled = true;
     setImmediate(() => {
-      this.#scheduled = false;
-      if (this.#up) this.#fill();
+      this.#isScheduled = false;
+      if (this.#isUp) this.#fill();
     });
   }
 
   /** The cloud answered something: what it does not answer now it may never answer. */
   answered(): void {
-    this.#answeredMs = this.#options.clock.monotonicMs();
+    this.#lastAnswerMs = this.#options.clock.monotonicMs();
   }
 
   /** @returns whether the reply was for an entry */
-  settle(reply: WireMessage): boolean {
-    const entry = this.#inFlight.get(reply.header.parent_msg_id ?? "");
-    if (!entry) return false;
-    const verdict = judgeReply(reply);
+  settle(reply: CloudMessage): boolean {
+    const message = this.#window.find(reply.parentId ?? "");
+    if (!message) return false;
     const { log, clock } = this.#options;
+    const { lane } = message;
+    const verdict = judgeReply(reply);
     if (verdict.kind === "later") {
-      log.debug("cloud cannot take a message now", { lane: entry.lane, reason: verdict.text });
-      entry.patience = Infinity;
-      this.#postpone(entry, clock.monotonicMs());
+      log.debug("cloud cannot take a message now", { lane, reason: verdict.text });
+      message.patience = Infinity;
+      this.#postpone(message, clock.monotonicMs());
     } else {
       if (verdict.kind === "refused")
         log.warn("cloud refused a message for good: dropped", {
-          lane: entry.lane,
-          resource: reply.route.resource,
+          lane,
+          resource: reply.subject,
           code: verdict.code,
           reason: verdict.text,
         });
-      this.#finish(entry);
+      this.#finish(message);
     }
     this.wake();
     return true;
@@ -144,7 +123,7 @@ export class OutboxSender implements Disposable {
     const read = this.#marks.get(mark);
     if (!read) return;
     this.#marks.delete(mark);
-    for (const entry of read) this.#finish(entry);
+    for (const message of read) this.#finish(message);
     this.wake();
   }
 
@@ -152,15 +131,12 @@ export class OutboxSender implements Disposable {
     this.linkDown();
   }
 
-  #forget(): void {
-    this.#inFlight.clear();
+  #forgetSent(): void {
+    this.#window.clear();
     this.#marks.clear();
     this.#unmarked = [];
     this.#sentUpTo(0);
-    this.#parked = 0;
-    this.#bytes = 0;
-    this.#parkedBytes = 0;
-    this.#full = false;
+    this.#isLinkFull = false;
   }
 
   #sentUpTo(id: number): void {
@@ -169,34 +145,8 @@ export class OutboxSender implements Disposable {
     outbox.sentUpTo[share] = id;
   }
 
-  #finish(entry: InFlight): void {
-    if (!this.#inFlight.delete(entry.msgId)) return;
-    this.#bytes -= entry.bytes;
-    if (entry.parked) {
-      this.#parked -= 1;
-      this.#parkedBytes -= entry.bytes;
-    }
-    this.#forgetSoon(entry.id);
-  }
-
-  /** One commit for all that were answered within a moment. */
-  #forgetSoon(id: number): void {
-    this.#done.push(id);
-    this.#flushTimer ??= this.#options.clock.after(flushAfterMs, () => this.#flush());
-  }
-
-  #flush(): void {
-    this.#flushTimer?.[Symbol.dispose]();
-    this.#flushTimer = undefined;
-    if (this.#done.length === 0) return;
-    try {
-      this.#options.outbox.remove(this.#done);
-      this.#done = [];
-    } catch (error) {
-      const { log, clock } = this.#options;
-      log.error("answered messages cannot be taken off the disk, trying again", { error });
-      if (this.#up) this.#flushTimer = clock.after(removeAgainMs, () => this.#flush());
-    }
+  #finish(message: SentMessage): void {
+    if (this.#window.remove(message)) this.#answered.add(message.id);
   }
 
   #fill(): void {
@@ -207,68 +157,57 @@ export class OutboxSender implements Disposable {
   /** @returns whether there may be more to send now */
   #sendPage(): boolean {
     const { outbox, share } = this.#options;
-    const window = this.#answersAll ? windowOfOurs : windowOfOthers;
-    const room = window - (this.#inFlight.size - Math.min(this.#parked, mostParked));
-    if (room <= 0 || !this.#fits(1)) return false;
-    const entries = outbox.listShareAfter(share, this.#cursor, Math.min(room, this.#page));
-    const held = entries.findIndex((entry) => !this.#first(entry));
+    const room = this.#window.roomFor(this.#answersAll ? windowOfOurs : windowOfOthers);
+    if (room <= 0 || !this.#window.fits(1)) return false;
+    const entries = outbox.listShareAfter(share, this.#cursor, Math.min(room, this.#pageSize));
+    const held = entries.findIndex((entry) => !this.#sendFirst(entry));
     // Large messages that have to wait need not be read each time.
-    this.#page = held < 0 ? Math.min(page, this.#page * 2) : Math.max(1, held);
+    this.#pageSize = held < 0 ? Math.min(pageSize, this.#pageSize * 2) : Math.max(1, held);
     return entries.length > 0 && held < 0;
   }
 
-  #fits(bytes: number): boolean {
-    const counted = this.#bytes - Math.min(this.#parkedBytes, mostParkedBytes);
-    return counted === 0 || counted + bytes <= windowBytes;
-  }
-
-  #first(row: OutboxEntry): boolean {
-    const bytes = Buffer.byteLength(row.message);
-    const decoded = bytes > largestMessageBytes ? tooLarge : decode(row.message);
-    if (!decoded.ok) {
-      const { lane } = row;
-      this.#options.log.error("stored message cannot be sent: dropped", {
-        lane,
-        bytes,
-        reason: decoded.reason,
-      });
-      this.#forgetSoon(row.id);
-      this.#sentUpTo(row.id);
+  /** @returns false when it has to wait, and all after it */
+  #sendFirst({ id, lane, message: frame }: OutboxEntry): boolean {
+    const { log, clock } = this.#options;
+    const stored = readStoredFrame(frame);
+    const { bytes } = stored;
+    if (!stored.ok) {
+      log.error("stored message cannot be sent: dropped", { lane, bytes, reason: stored.reason });
+      this.#answered.add(id);
+      this.#sentUpTo(id);
       return true;
     }
-    if (!this.#fits(bytes) || !this.#send(row.message)) return false;
-    this.#sentUpTo(row.id);
-    const nowMs = this.#options.clock.monotonicMs();
-    const { header, route } = decoded.message;
-    const entry: InFlight = {
-      id: row.id,
-      msgId: header.msg_id,
-      lane: row.lane,
+    if (!this.#window.fits(bytes) || !this.#send(frame)) return false;
+    this.#sentUpTo(id);
+    const nowMs = clock.monotonicMs();
+    const message: SentMessage = {
+      id,
+      msgId: stored.id,
+      lane,
       bytes,
       tries: 1,
       sentMs: nowMs,
       dueMs: nowMs + answerMs,
-      patience: this.#patienceFor(route.resource ?? ""),
-      parked: false,
+      patience: this.#patienceFor(stored.isTwinReport),
+      isParked: false,
     };
-    this.#inFlight.set(entry.msgId, entry);
-    this.#bytes += bytes;
-    if (this.#isSilent()) this.#unmarked.push(entry);
+    this.#window.add(message);
+    if (this.#isUnanswered) this.#unmarked.push(message);
     return true;
   }
 
-  #isSilent(): boolean {
-    return this.#options.share === silentShare && !this.#answersAll;
+  get #isUnanswered(): boolean {
+    return this.#options.share === unansweredShare && !this.#answersAll;
   }
 
-  #patienceFor(resource: string): number {
+  #patienceFor(isTwinReport: boolean): number {
     if (this.#answersAll) return Infinity;
-    return resource.endsWith("/twin/edge_updated") ? reportPatience : otherPatience;
+    return isTwinReport ? reportPatience : otherPatience;
   }
 
   #send(frame: string): boolean {
     const sent = this.#options.send(frame);
-    this.#full = !sent;
+    this.#isLinkFull = !sent;
     return sent;
   }
 
@@ -281,41 +220,36 @@ export class OutboxSender implements Disposable {
     this.#options.ping(mark);
   }
 
-  #postpone(entry: InFlight, nowMs: number): void {
-    entry.dueMs = nowMs + Math.min(longestWaitMs, answerMs * 2 ** Math.min(entry.tries - 1, 10));
-    if (entry.parked || entry.tries < parkAfterTries) return;
-    entry.parked = true;
-    this.#parked += 1;
-    this.#parkedBytes += entry.bytes;
+  #postpone(message: SentMessage, nowMs: number): void {
+    message.dueMs = nowMs + Math.min(longestWaitMs, answerMs * 2 ** Math.min(message.tries - 1, 10));
+    if (message.tries >= parkAfterTries) this.#window.park(message);
   }
 
   #repeat(): void {
     const nowMs = this.#options.clock.monotonicMs();
-    for (const entry of this.#isSilent() ? [] : this.#inFlight.values()) {
-      if (entry.dueMs > nowMs) continue;
-      if (!this.#sendAgain(entry, nowMs)) break;
+    for (const message of this.#isUnanswered ? [] : this.#window.all()) {
+      if (message.dueMs > nowMs) continue;
+      if (!this.#sendAgain(message, nowMs)) break;
     }
-    if (this.#full || this.#parked > 0) this.wake();
+    if (this.#isLinkFull || this.#window.hasParked) this.wake();
   }
 
   /** @returns false when the link takes no more now */
-  #sendAgain(entry: InFlight, nowMs: number): boolean {
+  #sendAgain(message: SentMessage, nowMs: number): boolean {
     const { outbox, log } = this.#options;
-    const row = outbox.listAfter(entry.id - 1, 1)[0];
-    const ignored = entry.tries >= entry.patience && this.#answeredMs > entry.sentMs;
-    if (row?.id !== entry.id || ignored) {
-      if (row?.id === entry.id)
-        log.info("cloud took a message and never answered it: not sent again", {
-          lane: entry.lane,
-          tries: entry.tries,
-        });
-      this.#finish(entry);
+    const row = outbox.listAfter(message.id - 1, 1)[0];
+    const isThere = row?.id === message.id;
+    const isIgnored = message.tries >= message.patience && this.#lastAnswerMs > message.sentMs;
+    if (!isThere || isIgnored) {
+      const { lane, tries } = message;
+      if (isThere) log.info("cloud took a message and never answered it: not sent again", { lane, tries });
+      this.#finish(message);
       return true;
     }
     if (!this.#send(row.message)) return false;
-    entry.sentMs = nowMs;
-    entry.tries += 1;
-    this.#postpone(entry, nowMs);
+    message.sentMs = nowMs;
+    message.tries += 1;
+    this.#postpone(message, nowMs);
     return true;
   }
 }

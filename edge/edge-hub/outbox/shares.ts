@@ -1,4 +1,4 @@
-import type { WireMessage } from "#shared/wire";
+import type { CloudMessage } from "#edge/edge-hub/codec";
 import { OutboxSender, type SenderOptions } from "./sender.ts";
 
 /**
@@ -27,11 +27,11 @@ export class OutboxShares implements Disposable {
   }
 
   /** @returns whether the reply was for an entry */
-  settle(reply: WireMessage): boolean {
+  settle(reply: CloudMessage): boolean {
     return this.#senders.some((sender) => sender.settle(reply));
   }
 
-  /** The cloud answered something, whatever it was. */
+  /** The cloud answered something, an entry or a request. */
   answered(): void {
     for (const sender of this.#senders) sender.answered();
   }

@@ -4,7 +4,6 @@ import { describeError } from "#shared/errors";
 import type { Event } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { CloudDatabase } from "#shared/topics";
-import { adoptRoute, parseResource, resourceTypes, type NewMessage, type WireMessage } from "#shared/wire";
 import { holdEvent } from "./hold-event.ts";
 import { meetCloud } from "./meeting.ts";
 
@@ -14,36 +13,28 @@ export interface CloudTrustParts {
   readonly clock: Clock;
   readonly log: Logger;
   /** Sends an Event to the cloud at once, past the outbox. */
-  readonly record: (event: Event) => Promise<unknown>;
-  /** Answers a message of the cloud with `ok`. */
-  readonly answer: (message: WireMessage) => void;
+  readonly record: (event: Event) => Promise<void>;
   /** An operator adopted the cloud: connect again and accept it. */
   readonly onAdopted: () => void;
 }
 
-const lookEveryMs = 2000;
-/** A node tells even a cloud it does not accept that it is there and how it is. */
-const aboutNode: ReadonlySet<string> = new Set([
-  resourceTypes.node,
-  resourceTypes.nodePatch,
-  resourceTypes.nodeStatus,
-  resourceTypes.lease,
-]);
+/** `edgecore adopt` takes effect within this time. */
+const checkEveryMs = 2000;
 
-/** The judgement on the cloud that is connected now. */
+/** Whether the cloud that is connected now is the one this node belongs to. */
 export class CloudTrust implements Disposable {
   readonly #parts: CloudTrustParts;
   #found: string | undefined;
-  #held = false;
-  #looking: Disposable | undefined;
+  #isHeld = false;
+  #checking: Disposable | undefined;
 
   constructor(parts: CloudTrustParts) {
     this.#parts = parts;
   }
 
-  /** While held nothing the cloud says is stored or done, and nothing is reported that it could refuse for good. */
-  get held(): boolean {
-    return this.#held;
+  /** While held no change of the cloud is stored or made, and nothing is reported that it could refuse for good. */
+  get isHeld(): boolean {
+    return this.#isHeld;
   }
 
   /** Called with each handshake. @returns what the Node shows of it; undefined when the cloud never changed */
@@ -51,53 +42,46 @@ export class CloudTrust implements Disposable {
     const { store, clock, log } = this.#parts;
     this.#found = name;
     // Until it is known which cloud this is, it may not remove anything.
-    this.#hold(true);
+    this.#setHeld(true);
     const known = store.cloud.read();
     const { held, record } = meetCloud(known, name, clock.nowMs());
-    this.#hold(held);
+    this.#setHeld(held);
     try {
       if (record) store.cloud.write(record);
     } catch (error) {
       log.error("cannot store which cloud this node belongs to", { error });
     }
-    return this.#judged(record ?? known, name ?? "", held);
+    return this.#judge(record ?? known, name ?? "", held);
   }
 
-  /** The link went away: what connects next is judged anew. */
+  /** The link was lost: the next cloud that connects is judged again. */
   leave(): void {
     this.#found = undefined;
-    this.#hold(false);
+    this.#setHeld(false);
   }
 
-  /** @returns whether the request may go to the cloud now */
-  admits({ resource }: Pick<NewMessage, "resource">): boolean {
-    return !this.#held || aboutNode.has(parseResource(resource)?.type ?? "");
-  }
-
-  /** A message about the link itself: that an operator of the cloud adopted the very database held back. */
-  take(message: WireMessage): void {
-    const { store, log, answer, onAdopted } = this.#parts;
-    const { route, content } = message;
-    if (route.operation !== adoptRoute.operation || !this.#held || content !== this.#found) return;
-    if (store.cloud.read()?.other !== this.#found) return;
+  /** An operator adopted a database in the cloud; any other than the one that is held back is ignored. */
+  adopt(database: string, acknowledge: () => void): void {
+    const { store, log, onAdopted } = this.#parts;
+    if (!this.#isHeld || database !== this.#found || store.cloud.read()?.other !== database) return;
     store.cloud.adopt();
-    log.info("the cloud's database was adopted in the cloud", { database: this.#found });
-    answer(message);
+    log.info("the cloud's database was adopted in the cloud", { database });
+    acknowledge();
     onAdopted();
   }
 
   [Symbol.dispose](): void {
-    this.#hold(false);
+    this.#setHeld(false);
   }
 
-  #judged(record: CloudRecord | undefined, found: string, held: boolean): CloudDatabase | undefined {
+  #judge(record: CloudRecord | undefined, found: string, held: boolean): CloudDatabase | undefined {
     if (!record || record.other === null) return undefined;
     const database = { held, ...this.#describe(record.name, found, held) };
-    if (held) this.#tell(database);
+    if (held) this.#report(database);
     return database;
   }
 
-  #tell(database: CloudDatabase): void {
+  #report(database: CloudDatabase): void {
     const { node, clock, log, record } = this.#parts;
     log.error("cloud has another database than before, rejecting its changes until it is adopted", {
       known: database.known,
@@ -118,14 +102,14 @@ export class CloudTrust implements Disposable {
     return { known, found, message };
   }
 
-  #hold(held: boolean): void {
-    this.#held = held;
-    this.#looking?.[Symbol.dispose]();
-    this.#looking = held ? this.#parts.clock.every(lookEveryMs, () => this.#look()) : undefined;
+  #setHeld(held: boolean): void {
+    this.#isHeld = held;
+    this.#checking?.[Symbol.dispose]();
+    this.#checking = held ? this.#parts.clock.every(checkEveryMs, () => this.#check()) : undefined;
   }
 
-  /** `edgecore adopt` is another process: it leaves its word in the database. */
-  #look(): void {
+  /** `edgecore adopt` is another process: it writes into the database of this one. */
+  #check(): void {
     const { store, log, onAdopted } = this.#parts;
     try {
       if (store.cloud.read()?.name !== this.#found) return;

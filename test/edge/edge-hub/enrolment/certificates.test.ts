@@ -5,12 +5,12 @@ import {
   readCredentials,
   writeCredentials,
   type CertificateFiles,
-  type Credentials,
+  type LinkCredentials,
 } from "#internal/edge/edge-hub/enrolment/certificates.ts";
 import { createAuthority } from "#shared/pki";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
-async function issue(): Promise<Credentials> {
+async function issue(): Promise<LinkCredentials> {
   const nowMs = Date.now();
   const ca = await createAuthority({ commonName: "KubeEdge", days: 1, nowMs });
   const subject = { commonName: "system:node:edge-1" };

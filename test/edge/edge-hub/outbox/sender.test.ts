@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
+import { cloudMessage } from "#edge/edge-hub/codec";
 import { openStore, type Store } from "#edge/store";
 import { OutboxSender } from "#internal/edge/edge-hub/outbox/sender.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
@@ -79,7 +80,8 @@ test("outbox sender takes answered messages off the disk once there is room agai
   };
   sender.linkUp(true);
   await clock.advance(100);
-  sender.settle(newMessage({ ...stamp, id: () => "m2" }, { ...parts, content: "OK", parentId: "m1" }));
+  const answer = newMessage({ ...stamp, id: () => "m2" }, { ...parts, content: "OK", parentId: "m1" });
+  sender.settle(cloudMessage(answer));
   await clock.advance(1000);
   const full = outbox.size().entries;
   outbox.remove = remove;
@@ -107,7 +109,8 @@ async function manyLarge(
     const Err = verdict === "later" ? { ErrStatus: { code: 503, message: "no" } } : null;
     const content = verdict === "later" ? { Object: null, Err } : "OK";
     const stamp = { id: () => "a", nowMs: () => 1 };
-    sender.settle(newMessage(stamp, { ...parts, operation: "response", content, parentId }));
+    const message = newMessage(stamp, { ...parts, operation: "response", content, parentId });
+    sender.settle(cloudMessage(message));
   };
   const send = (frame: string): boolean => {
     const { header } = JSON.parse(frame) as { header: { msg_id: string } };

@@ -1,0 +1,11 @@
+import type { Port } from "#shared/bus";
+import type { EdgeCatalog } from "#shared/topics";
+
+/** What edgehub says and takes on the bus. */
+export type EdgeHubPort = Port<
+  EdgeCatalog,
+  "link.changed",
+  "object.deliver" | "twin.deliver" | "user.deliver",
+  "outbox.added",
+  "cloud.object" | "cloud.pod" | "cloud.token" | "cloud.node" | "cloud.lease" | "cloud.members"
+>;
