@@ -41,7 +41,7 @@ function judge(file: string, one: Import): string | undefined {
   if (from.startsWith("#conf/")) return undefined;
   if (from.startsWith("..")) return `imports ${from}: use an alias, not ".."`;
   if (from.startsWith("./")) return undefined;
-  if (from.startsWith("#")) return judgeAlias(file, one);
+  if (from.startsWith("#")) return judgeAlias(file, one) ?? judgeLibrary(file, from);
   return judgeLibrary(file, from);
 }
 

@@ -70,7 +70,7 @@ export const fileRules: Readonly<Record<string, FolderRule>> = {
 };
 
 export interface Door {
-  /** Package name, or the start of one when it ends with "/". */
+  /** Package name or alias of a folder, or the start of one when it ends with "/". */
   readonly library: string;
   readonly folders: readonly string[];
 }
@@ -81,6 +81,7 @@ export const doors: readonly Door[] = [
     library: "bun:sqlite",
     folders: ["edge/store/**", "cloud/kube-api/store/**", "cloud/telemetry", "shared/cli", "shared/sqlite"],
   },
+  { library: "#shared/wire", folders: ["edge/edge-hub/codec", "cloud/**", "shared/**"] },
   { library: "dockerode", folders: ["edge/runtime/**"] },
   { library: "@kubernetes/client-node", folders: ["cloud/kube-client"] },
   { library: "re2js", folders: ["cloud/kube-api/custom-resources"] },

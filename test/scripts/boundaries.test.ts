@@ -59,6 +59,12 @@ const planted: readonly (readonly [what: string, file: string, text: string, vio
     'import p from "aedes-persistence";',
     "its door is edge/mqtt/broker",
   ],
+  [
+    "the wire outside of the codec",
+    "edge/edged/a.ts",
+    'import type { WireMessage } from "#shared/wire";',
+    "its door is edge/edge-hub/codec",
+  ],
   ["a dynamic import", "edge/edged/a.ts", 'const m = await import("dockerode");', "its door is edge/runtime"],
   [
     "a leaf that knows the bus",
