@@ -6,27 +6,31 @@ import {
   openSoundDatabase,
   type SoundOptions,
 } from "#edge/store/file";
-import { Backlog } from "./backlog.ts";
+import { isDamage } from "#shared/sqlite";
+import { Backlog, LossCounter, Outbox } from "#edge/store/outbox";
 import { KnownCloud } from "./known-cloud.ts";
 import { Devices } from "./devices.ts";
-import { LossCounter } from "./losses.ts";
 import { Metas } from "./metas.ts";
 import { MqttOutgoing } from "./mqtt-outgoing.ts";
 import { MqttSessions } from "./mqtt-sessions.ts";
-import { Outbox } from "./outbox.ts";
 import { Telemetry } from "./telemetry.ts";
 import { Twins } from "./twins.ts";
 
 export { findDatabaseFault, findHeldCloud } from "#edge/store/file";
-import { isDamage } from "#shared/sqlite";
-export type { Backlog } from "./backlog.ts";
+export type {
+  Backlog,
+  Loss,
+  LossCounter,
+  Losses,
+  Outbox,
+  OutboxEntry,
+  OutboxShare,
+} from "#edge/store/outbox";
 export type { AttributeRow, DeviceRow, Devices } from "./devices.ts";
 export type { CloudRecord, KnownCloud } from "./known-cloud.ts";
-export type { Loss, LossCounter, Losses } from "./losses.ts";
 export type { Meta, MetaName, Metas } from "./metas.ts";
 export type { MqttOutgoing, OutgoingRow } from "./mqtt-outgoing.ts";
 export type { MqttSessions, PacketRow, RetainedRow, SubscriptionRow } from "./mqtt-sessions.ts";
-export type { Outbox, OutboxEntry, OutboxShare } from "./outbox.ts";
 export type { HistoryLimits, HistoryPoint, HistoryQuery, Telemetry } from "./telemetry.ts";
 export type { TwinRow, Twins } from "./twins.ts";
 
