@@ -11,8 +11,7 @@ import { Backlog, LossCounter, Outbox } from "#edge/store/outbox";
 import { KnownCloud } from "./known-cloud.ts";
 import { Devices } from "./devices.ts";
 import { Metas } from "./metas.ts";
-import { MqttOutgoing } from "./mqtt-outgoing.ts";
-import { MqttSessions } from "./mqtt-sessions.ts";
+import { MqttOutgoing, MqttSessions } from "#edge/store/mqtt";
 import { Telemetry } from "./telemetry.ts";
 import { Twins } from "./twins.ts";
 
@@ -29,8 +28,8 @@ export type {
 export type { AttributeRow, DeviceRow, Devices } from "./devices.ts";
 export type { CloudRecord, KnownCloud } from "./known-cloud.ts";
 export type { Meta, MetaName, Metas } from "./metas.ts";
-export type { MqttOutgoing, OutgoingRow } from "./mqtt-outgoing.ts";
-export type { MqttSessions, PacketRow, RetainedRow, SubscriptionRow } from "./mqtt-sessions.ts";
+export type { MqttOutgoing, OutgoingRow } from "#edge/store/mqtt";
+export type { MqttSessions, PacketRow, RetainedRow, SubscriptionRow } from "#edge/store/mqtt";
 export type { HistoryLimits, HistoryPoint, HistoryQuery, Telemetry } from "./telemetry.ts";
 export type { TwinRow, Twins } from "./twins.ts";
 
