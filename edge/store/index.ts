@@ -9,11 +9,9 @@ import {
 import { isDamage } from "#shared/sqlite";
 import { Backlog, LossCounter, Outbox } from "#edge/store/outbox";
 import { KnownCloud } from "./known-cloud.ts";
-import { Devices } from "./devices.ts";
+import { Devices, Telemetry, Twins } from "#edge/store/devices";
 import { Metas } from "./metas.ts";
 import { MqttOutgoing, MqttSessions } from "#edge/store/mqtt";
-import { Telemetry } from "./telemetry.ts";
-import { Twins } from "./twins.ts";
 
 export { findDatabaseFault, findHeldCloud } from "#edge/store/file";
 export type {
@@ -25,13 +23,13 @@ export type {
   OutboxEntry,
   OutboxShare,
 } from "#edge/store/outbox";
-export type { AttributeRow, DeviceRow, Devices } from "./devices.ts";
+export type { AttributeRow, DeviceRow, Devices } from "#edge/store/devices";
 export type { CloudRecord, KnownCloud } from "./known-cloud.ts";
 export type { Meta, MetaName, Metas } from "./metas.ts";
 export type { MqttOutgoing, OutgoingRow } from "#edge/store/mqtt";
 export type { MqttSessions, PacketRow, RetainedRow, SubscriptionRow } from "#edge/store/mqtt";
-export type { HistoryLimits, HistoryPoint, HistoryQuery, Telemetry } from "./telemetry.ts";
-export type { TwinRow, Twins } from "./twins.ts";
+export type { HistoryLimits, HistoryPoint, HistoryQuery, Telemetry } from "#edge/store/devices";
+export type { TwinRow, Twins } from "#edge/store/devices";
 
 /** The edge's one database. All calls are synchronous; a call that returned is on disk. */
 export interface Store extends Disposable {
