@@ -8,14 +8,21 @@ import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { EdgeCatalog, ObjectChange } from "#shared/topics";
 import { EventRecorder } from "#edge/edged/events";
-import { nodeResources, readAddress, readLoad, readMachine } from "#edge/edged/node";
+import {
+  NodeAgent,
+  nodeResources,
+  readAddress,
+  readLoad,
+  readMachine,
+  type LinkChange,
+  type NodeAgentConfig,
+} from "#edge/edged/node";
 import { envReferences, type Objects } from "#edge/edged/environment";
 import { releaseAll, tokenRequests, volumeReferences } from "#edge/edged/volumes";
 import { PodWorker, removedEvent, UnknownPods, type PodWorkerDeps } from "#edge/edged/pods";
 import { requestTokens } from "#edge/edged/tokens";
 import { hasAppArmor } from "#edge/edged/security-context";
 import type { ContainerRuntime, ContainerSummary, RuntimeHint } from "#edge/runtime";
-import { NodeAgent, type LinkChange, type NodeAgentConfig } from "./node-agent.ts";
 
 /** What `edged.*` of the config file says, and whose node this is. */
 export interface EdgedConfig extends NodeAgentConfig {

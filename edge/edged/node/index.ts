@@ -1,10 +1,4 @@
-export { readAddress, readLoad, readMachine, type Machine, type MachineLoad } from "./machine.ts";
-export {
-  newNode,
-  nodeLabels,
-  nodeResources,
-  nodeStatus,
-  type NodeInput,
-  type NodeWanted,
-} from "./node-status.ts";
+export { NodeAgent, type LinkChange, type NodeAgentConfig } from "./agent.ts";
 export { isInUse } from "./in-use.ts";
+export { readAddress, readLoad, readMachine } from "./machine.ts";
+export { nodeResources } from "./status.ts";

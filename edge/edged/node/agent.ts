@@ -3,16 +3,9 @@ import { AppError, describeError, UnavailableError } from "#shared/errors";
 import type { Lease, Node, NodeStatus, Status } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { ApiAnswer, CloudDatabase, LeaseRequest, NodeRequest } from "#shared/topics";
-import {
-  newNode,
-  nodeLabels,
-  nodeStatus,
-  readLoad,
-  type Machine,
-  type NodeInput,
-  type NodeWanted,
-} from "#edge/edged/node";
 import type { ContainerRuntime, Image } from "#edge/runtime";
+import { readLoad, type Machine } from "./machine.ts";
+import { newNode, nodeLabels, nodeStatus, type NodeInput, type NodeWanted } from "./status.ts";
 
 export interface NodeAgentConfig {
   readonly nodeName: string;
