@@ -19,7 +19,8 @@ import {
 } from "#edge/edged/node";
 import { envReferences, type Objects } from "#edge/edged/environment";
 import { releaseAll, tokenRequests, volumeReferences } from "#edge/edged/volumes";
-import { PodWorker, removedEvent, UnknownPods, type PodWorkerDeps } from "#edge/edged/pods";
+import { PodWorker, type PodWorkerDeps } from "#edge/edged/pods";
+import { removedEvent, UnknownPods } from "#edge/edged/unknown-pods";
 import { requestTokens } from "#edge/edged/tokens";
 import { hasAppArmor } from "#edge/edged/security-context";
 import type { ContainerRuntime, ContainerSummary, RuntimeHint } from "#edge/runtime";

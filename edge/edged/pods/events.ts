@@ -1,14 +1,8 @@
 import { AppError, asError } from "#shared/errors";
 import type { Container, Pod } from "#shared/kube";
-import type { PodName } from "#shared/topics";
 import type { PodEvent } from "#edge/edged/events";
 import { VolumeError } from "#edge/edged/volumes";
 import { sandboxName, type StartFailure } from "#edge/edged/pods/plan";
-
-export function removedEvent({ namespace, name, uid }: PodName, containers: number, why: string): PodEvent {
-  const message = `Removed ${containers} containers of pod ${namespace}/${name} (${uid}): ${why}`;
-  return { type: "Warning", reason: "RemovedUnknownPod", message };
-}
 
 /** Why a container or the sandbox could not be started, in kubelet's words. */
 export function failureEvent(name: string, error: unknown, failure: StartFailure): PodEvent {

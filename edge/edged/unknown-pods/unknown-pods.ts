@@ -4,9 +4,9 @@ import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import type { PodName, PodVerdict } from "#shared/topics";
-import { isInUse } from "#edge/edged/node";
 import { readPodName, removePodDir } from "#edge/edged/volumes";
 import type { ContainerRuntime, ContainerSummary, StrayContainer } from "#edge/runtime";
+import { isInUse } from "./in-use.ts";
 
 export interface UnknownPodsOptions {
   readonly runtime: ContainerRuntime;

@@ -1,0 +1,2 @@
+export { removedEvent } from "./removed-event.ts";
+export { UnknownPods } from "./unknown-pods.ts";
