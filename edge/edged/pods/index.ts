@@ -1,1 +1,1 @@
-export { PodWorker, type PodWorkerDeps } from "./worker.ts";
+export { Pods, type PodsConfig } from "./pods.ts";

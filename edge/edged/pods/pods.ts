@@ -1,0 +1,243 @@
+import { join } from "node:path";
+import type { Port } from "#shared/bus";
+import type { Clock } from "#shared/clock";
+import { UnavailableError } from "#shared/errors";
+import type { KubeObject, Pod } from "#shared/kube";
+import type { Logger } from "#shared/log";
+import type { EdgeCatalog, ObjectChange, PodName } from "#shared/topics";
+import { envReferences, type Objects } from "#edge/edged/environment";
+import type { EventRecorder } from "#edge/edged/events";
+import { hasAppArmor } from "#edge/edged/security-context";
+import { requestTokens } from "#edge/edged/tokens";
+import { tokenRequests, volumeReferences } from "#edge/edged/volumes";
+import type { ContainerRuntime, ContainerSummary, RuntimeHint } from "#edge/runtime";
+import { findUnusable } from "./admission.ts";
+import { PodWorker, type PodWorkerDeps } from "./worker.ts";
+
+export interface PodsConfig {
+  readonly nodeName: string;
+  /** Pods' volumes and logs are kept in `pods/<uid>` below. */
+  readonly dataDir: string;
+  readonly clusterDns: readonly string[];
+  readonly clusterDomain: string;
+  /** Sysctls pods may set beyond Kubernetes' safe set. */
+  readonly allowedUnsafeSysctls: readonly string[];
+  /** The engine's list is read so often even without a hint; 3 s unless told. */
+  readonly relistMs?: number;
+}
+
+export interface PodsDeps {
+  readonly port: Port<
+    EdgeCatalog,
+    "pod.status",
+    "object.get" | "pod.terminated" | "cloud.token",
+    never,
+    never
+  >;
+  readonly runtime: ContainerRuntime;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly recorder: EventRecorder;
+  /** What subPaths are mounted at while their containers start. */
+  readonly pinsDir: string;
+  /** Address of the node. */
+  readonly address: () => string;
+  /** What pods may use of the node. */
+  readonly allocatable: Readonly<Record<string, string>>;
+  /** The engine's list, once the stored pods are known. */
+  readonly onListed: (list: readonly ContainerSummary[]) => void;
+}
+
+const mostGone = 200;
+
+/** All pods of the node, each with its worker, and the list of the engine they are compared with. */
+export class Pods implements AsyncDisposable {
+  readonly #config: PodsConfig;
+  readonly #deps: PodsDeps;
+  readonly #workers = new Map<string, PodWorker>();
+  /** By uid: id and phase of each container at the last list. */
+  #seen = new Map<string, string>();
+  /** Uids of deleted pods of which nothing is left here. */
+  #goneLately = new Set<string>();
+  #loaded = false;
+  #closed = false;
+  #relistAgain = false;
+  #relisting: Promise<void> | undefined;
+  #timer: Disposable | undefined;
+
+  constructor(config: PodsConfig, deps: PodsDeps) {
+    this.#config = config;
+    this.#deps = deps;
+  }
+
+  has(uid: string): boolean {
+    return this.#workers.has(uid);
+  }
+
+  /** The stored pods; changes heard before are newer and win. */
+  load(pods: readonly Pod[]): void {
+    for (const pod of pods) if (!this.#workers.has(pod.metadata.uid ?? "")) this.#tryWant(pod);
+    this.#loaded = true;
+  }
+
+  changed({ namespace, name, object }: ObjectChange): Promise<void> | undefined {
+    const pod = object as Pod | undefined;
+    for (const [uid, worker] of this.#workers) {
+      const { metadata } = worker.pod;
+      const sameName = metadata.namespace === namespace && metadata.name === name;
+      if (sameName && uid !== pod?.metadata.uid) worker.submit(undefined);
+    }
+    if (pod && this.#isGone(pod)) return this.#goneAgain(pod);
+    if (pod) this.#want(pod);
+    return undefined;
+  }
+
+  configChanged({ type, namespace, name }: ObjectChange): void {
+    const key = `${type}/${name}`;
+    for (const worker of this.#workers.values()) {
+      const { pod } = worker;
+      if (pod.metadata.namespace === namespace && referencesOf(pod).includes(key)) worker.refresh();
+    }
+  }
+
+  /** What could not be known without the cloud can be asked for now. */
+  connected(): void {
+    this.relist();
+    for (const worker of this.#workers.values()) if (referencesOf(worker.pod).length > 0) worker.refresh();
+  }
+
+  hint(hint: RuntimeHint): void {
+    if (hint.kind === "container") {
+      this.#workers.get(hint.podUid)?.invalidate(hint.id);
+      return;
+    }
+    if (hint.kind === "connected") for (const worker of this.#workers.values()) worker.wake();
+    this.relist();
+  }
+
+  /** Reads the engine's list, and from then on in intervals. */
+  relist(): void {
+    this.#relistAgain = true;
+    this.#relisting ??= this.#relistLoop();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    this.#timer?.[Symbol.dispose]();
+    await Promise.all([...this.#workers.values()].map((worker) => worker[Symbol.asyncDispose]()));
+    await this.#relisting;
+  }
+
+  /** One pod that cannot be taken must not keep the node from starting. */
+  #tryWant(pod: Pod): void {
+    try {
+      this.#want(pod);
+    } catch (error) {
+      this.#deps.log.error("stored pod cannot be used", { pod: pod.metadata.name, error });
+    }
+  }
+
+  #want(pod: Pod): void {
+    if (this.#closed) return;
+    const fault = findUnusable(pod);
+    const { uid } = pod.metadata;
+    if (fault !== undefined || uid === undefined) {
+      const { namespace, name } = pod.metadata;
+      this.#deps.log.warn("pod refused", { pod: `${namespace}/${name}`, reason: fault });
+      return;
+    }
+    const worker = this.#workers.get(uid) ?? new PodWorker(pod, this.#workerDeps(uid));
+    this.#workers.set(uid, worker);
+    worker.submit(pod);
+  }
+
+  #workerDeps(uid: string): PodWorkerDeps {
+    const { port, runtime, clock, log, recorder, pinsDir, address, allocatable } = this.#deps;
+    const { nodeName, dataDir, clusterDns, clusterDomain, allowedUnsafeSysctls } = this.#config;
+    return {
+      runtime,
+      clock,
+      log,
+      podDir: join(dataDir, "pods", uid),
+      dns: { servers: clusterDns, domain: clusterDomain },
+      pinsDir,
+      security: { allowedUnsafeSysctls, seccompDir: join(dataDir, "seccomp"), appArmor: hasAppArmor() },
+      facts: () => ({ nodeName, hostIp: address(), allocatable }),
+      objects: (namespace, keys) => this.#objects(namespace, keys),
+      tokens: (pod) =>
+        requestTokens(pod, tokenRequests(pod), { ask: (request) => port.ask("cloud.token", request), log }),
+      record: (pod, event) => recorder.record(pod, event),
+      publish: (pod, status) => port.emit("pod.status", { ...nameOf(pod), status }),
+      onGone: (pod) => this.#gone(pod),
+    };
+  }
+
+  /** One that is no longer being deleted came back with a restored database: it runs again. */
+  #isGone({ metadata: { uid = "", deletionTimestamp } }: Pod): boolean {
+    if (deletionTimestamp === undefined) this.#goneLately.delete(uid);
+    return this.#goneLately.has(uid);
+  }
+
+  /** The cloud repeats a deletion that it did not see acknowledged: it was stored again, and there is nothing to do. */
+  async #goneAgain(pod: Pod): Promise<void> {
+    await this.#deps.port.ask("pod.terminated", nameOf(pod));
+  }
+
+  async #gone(pod: Pod): Promise<void> {
+    const name = nameOf(pod);
+    if (pod.metadata.deletionTimestamp)
+      this.#goneLately = new Set([...this.#goneLately, name.uid].slice(-mostGone));
+    if (pod.metadata.deletionTimestamp) await this.#deps.port.ask("pod.terminated", name);
+    this.#workers.delete(name.uid);
+    this.#seen.delete(name.uid);
+    this.#deps.log.info("pod is gone", { pod: `${name.namespace}/${name.name}`, uid: name.uid });
+    // Others may wait for its ports.
+    for (const worker of this.#workers.values()) worker.retrySandbox();
+  }
+
+  async #objects(namespace: string, keys: readonly string[]): Promise<Objects> {
+    const found = keys.map(async (key): Promise<[string, KubeObject | undefined]> => {
+      const [type = "", name = ""] = key.split("/");
+      return [key, await this.#deps.port.ask("object.get", { type, namespace, name })];
+    });
+    return new Map(await Promise.all(found));
+  }
+
+  async #relistLoop(): Promise<void> {
+    while (this.#relistAgain && !this.#closed) {
+      this.#relistAgain = false;
+      try {
+        this.#compare(await this.#deps.runtime.list());
+      } catch (error) {
+        const away = error instanceof UnavailableError;
+        this.#deps.log[away ? "debug" : "warn"]("cannot list containers", { error });
+      }
+    }
+    this.#relisting = undefined;
+    this.#timer?.[Symbol.dispose]();
+    if (!this.#closed)
+      this.#timer = this.#deps.clock.after(this.#config.relistMs ?? 3000, () => this.relist());
+  }
+
+  #compare(list: readonly ContainerSummary[]): void {
+    const now = new Map<string, string>();
+    for (const { id, identity, phase } of list) {
+      now.set(identity.podUid, `${now.get(identity.podUid) ?? ""}${id}${phase}\n`);
+    }
+    for (const [uid, worker] of this.#workers) if (now.get(uid) !== this.#seen.get(uid)) worker.wake();
+    this.#seen = now;
+    if (this.#loaded) this.#deps.onListed(list);
+  }
+}
+
+function nameOf(pod: Pod): PodName {
+  const { namespace = "", name = "", uid = "" } = pod.metadata;
+  return { namespace, name, uid };
+}
+
+/** Keys, as `configmap/<name>`, of the objects a pod is made from. */
+function referencesOf(pod: Pod): string[] {
+  const containers = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])];
+  const secrets = (pod.spec.imagePullSecrets ?? []).map(({ name }) => `secret/${name ?? ""}`);
+  return [...volumeReferences(pod), ...containers.flatMap(envReferences), ...secrets];
+}
