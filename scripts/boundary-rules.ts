@@ -82,7 +82,7 @@ export const doors: readonly Door[] = [
     folders: ["edge/store/**", "cloud/kube-api/store/**", "cloud/telemetry", "shared/cli", "shared/sqlite"],
   },
   { library: "#shared/wire", folders: ["edge/edge-hub/codec", "cloud/**", "shared/**"] },
-  { library: "dockerode", folders: ["edge/runtime/**"] },
+  { library: "dockerode", folders: ["edge/runtime/docker"] },
   { library: "@kubernetes/client-node", folders: ["cloud/kube-client"] },
   { library: "re2js", folders: ["cloud/kube-api/custom-resources"] },
   { library: "aedes", folders: ["edge/mqtt/broker"] },

@@ -20,5 +20,13 @@ export type {
   RuntimeHint,
   StrayContainer,
 } from "./container-runtime.ts";
-export { ownerOf } from "./identity.ts";
-export { openDockerRuntime, type DockerRuntimeOptions } from "./docker.ts";
+export {
+  containerName,
+  fromLabels,
+  isOwnerOf,
+  labelNames,
+  ownerOf,
+  toLabels,
+  type Owner,
+} from "./identity.ts";
+export { findAuth, withTag } from "./image-name.ts";

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { openDockerRuntime } from "#edge/runtime";
+import { openDockerRuntime } from "#edge/runtime/docker";
 import { systemClock } from "#shared/clock";
 import type { Container, Pod } from "#shared/kube";
 import { busyboxImage, docker, engineSocket, hasEngine } from "#internal/test/support/container-engine.ts";

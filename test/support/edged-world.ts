@@ -1,4 +1,5 @@
-import { openDockerRuntime, type ContainerRuntime } from "#edge/runtime";
+import type { ContainerRuntime } from "#edge/runtime";
+import { openDockerRuntime } from "#edge/runtime/docker";
 import { systemClock } from "#shared/clock";
 import type { Container, Pod, PodSpec } from "#shared/kube";
 import type { EdgedConfig } from "#edge/edged";

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { openDockerRuntime, type ContainerRuntime } from "#edge/runtime";
+import type { ContainerRuntime } from "#edge/runtime";
+import { openDockerRuntime } from "#edge/runtime/docker";
 import { systemClock } from "#shared/clock";
 import type { Container, Pod, PodSpec } from "#shared/kube";
 import { freePorts } from "#internal/scripts/service.ts";

@@ -1,7 +1,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { openDockerRuntime } from "#edge/runtime";
+import { openDockerRuntime } from "#edge/runtime/docker";
 import { systemClock } from "#shared/clock";
 import type { Pod } from "#shared/kube";
 import { EdgedHarness } from "#internal/test/support/edged-harness.ts";

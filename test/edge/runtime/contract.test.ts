@@ -1,10 +1,6 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import {
-  openDockerRuntime,
-  type ContainerRuntime,
-  type ContainerSpec,
-  type RuntimeHint,
-} from "#edge/runtime";
+import type { ContainerRuntime, ContainerSpec, RuntimeHint } from "#edge/runtime";
+import { openDockerRuntime } from "#edge/runtime/docker";
 import { systemClock } from "#shared/clock";
 import { UnavailableError } from "#shared/errors";
 import {

@@ -3,11 +3,10 @@ import type { Readable } from "node:stream";
 import type { Clock } from "#shared/clock";
 import { backoff } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import type { RuntimeHint } from "./container-runtime.ts";
-import { toRuntimeError } from "./docker-error.ts";
-import { readEvent } from "./docker-read.ts";
-import { readLines } from "./docker-stream.ts";
-import { labelNames } from "./identity.ts";
+import { labelNames, type RuntimeHint } from "#edge/runtime";
+import { toRuntimeError } from "./error.ts";
+import { readEvent } from "./read.ts";
+import { readLines } from "./stream.ts";
 
 interface WatchOptions {
   readonly docker: Docker;

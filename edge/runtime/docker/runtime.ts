@@ -3,27 +3,28 @@ import { AppError, UnavailableError } from "#shared/errors";
 import type { Clock } from "#shared/clock";
 import { withDeadline } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import type {
-  CallOptions,
-  ContainerDetails,
-  ContainerRuntime,
-  ContainerSpec,
-  ContainerSummary,
-  EngineInfo,
-  ExecOptions,
-  ExecResult,
-  Image,
-  PullOptions,
-  RuntimeHint,
-  StrayContainer,
-} from "./container-runtime.ts";
-import { createBody } from "./docker-create.ts";
-import { readReason, statusOf, toRuntimeError } from "./docker-error.ts";
-import { readDetails, readImage, readStrays, readSummary } from "./docker-read.ts";
-import { readLines, readMultiplexed } from "./docker-stream.ts";
-import { watchEvents } from "./docker-watch.ts";
-import { labelNames } from "./identity.ts";
-import { findAuth, withTag } from "./image-name.ts";
+import {
+  findAuth,
+  labelNames,
+  withTag,
+  type CallOptions,
+  type ContainerDetails,
+  type ContainerRuntime,
+  type ContainerSpec,
+  type ContainerSummary,
+  type EngineInfo,
+  type ExecOptions,
+  type ExecResult,
+  type Image,
+  type PullOptions,
+  type RuntimeHint,
+  type StrayContainer,
+} from "#edge/runtime";
+import { createBody } from "./create.ts";
+import { readReason, statusOf, toRuntimeError } from "./error.ts";
+import { readDetails, readImage, readStrays, readSummary } from "./read.ts";
+import { readLines, readMultiplexed } from "./stream.ts";
+import { watchEvents } from "./watch.ts";
 import { pauseArchive, pauseImageName, pauseLayer, type PauseArchitecture } from "./pause-image.ts";
 import type { Readable } from "node:stream";
 

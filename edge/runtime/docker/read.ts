@@ -1,13 +1,16 @@
 import type { ContainerInfo, ContainerInspectInfo, ImageInfo } from "dockerode";
-import type {
-  ContainerDetails,
-  ContainerPhase,
-  ContainerSummary,
-  Image,
-  RuntimeHint,
-  StrayContainer,
-} from "./container-runtime.ts";
-import { fromLabels, isOwnerOf, labelNames, ownerOf } from "./identity.ts";
+import {
+  fromLabels,
+  isOwnerOf,
+  labelNames,
+  ownerOf,
+  type ContainerDetails,
+  type ContainerPhase,
+  type ContainerSummary,
+  type Image,
+  type RuntimeHint,
+  type StrayContainer,
+} from "#edge/runtime";
 
 export function readSummary(info: ContainerInfo): ContainerSummary {
   return { id: info.Id, identity: fromLabels(info.Labels ?? {}), phase: readPhase(info.State) };

@@ -1,6 +1,6 @@
 import { AppError, UnavailableError, asError } from "#shared/errors";
 import { recordOf } from "#shared/json";
-import type { RuntimeCode } from "./container-runtime.ts";
+import type { RuntimeCode } from "#edge/runtime";
 
 const awayCodes = new Set([
   "ECONNREFUSED",

@@ -1,6 +1,12 @@
 import type { ContainerCreateOptions, HostConfig } from "dockerode";
-import type { ContainerSpec, Network, PortBinding } from "./container-runtime.ts";
-import { containerName, toLabels, type Owner } from "./identity.ts";
+import {
+  containerName,
+  toLabels,
+  type ContainerSpec,
+  type Network,
+  type Owner,
+  type PortBinding,
+} from "#edge/runtime";
 
 /** The body of Docker's `POST /containers/create` for a container of ours. */
 export function createBody(spec: ContainerSpec, owner: Owner): ContainerCreateOptions {

@@ -1,0 +1,1 @@
+export { openDockerRuntime, type DockerRuntimeOptions } from "./runtime.ts";
