@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { KubeError } from "#cloud/kube-client";
-import { databaseName } from "#internal/cloud/commands/adopt/database-name.ts";
+import { fetchDatabaseName } from "#internal/cloud/commands/adopt/database-name.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
@@ -22,7 +22,7 @@ class StartingApi extends FakeKubeClient {
 
 async function nameWith(...failures: readonly KubeError[]): Promise<string | undefined> {
   const clock = new FakeClock();
-  const name = databaseName(new StartingApi(clock, failures), { clock, log: silentLog() });
+  const name = fetchDatabaseName(new StartingApi(clock, failures), { clock, log: silentLog() });
   await clock.advance(60_000);
   return name;
 }

@@ -89,7 +89,7 @@ async function joinAs(node: string): Promise<KeyPair> {
 }
 
 describe("cloudcore token", () => {
-  test("makes, lists and revokes tokens of a cloudcore that runs", async () => {
+  test("creates, lists and revokes tokens while cloudcore runs", async () => {
     const bare = await operate("token");
     expect(bare.out).toMatch(/^[0-9a-f]{64}\.[\w-]+\.[\w-]+\.[\w-]+\n$/);
     expect(bare.err).toMatch(/^join token \w{10}: for one node, until \S+Z\n$/);
@@ -124,11 +124,11 @@ describe("cloudcore token", () => {
     [["node"], "node: expected list, ban, unban, allow-rejoin, got nothing"],
     [["node", "ban"], "node ban: expected the name of a node"],
     [["node", "ban", "a", "b"], 'node ban: expected nothing more, got "b"'],
-  ])("says what is wrong with %j", async (words, text) => {
+  ])("names the error in %j", async (words, text) => {
     expect(await operate(...words)).toEqual({ code: 2, out: "", err: `cloudcore: ${text}\n` });
   });
 
-  test("says that cloudcore has to run when it does not", async () => {
+  test("refuses to list nodes while cloudcore is not running", async () => {
     using empty = tempDir("not-running");
     const made = await run([...cloudcore, "node", "list", "--data-dir", empty.path, "--config", config()]);
     expect([made.code, made.err]).toEqual([
@@ -139,7 +139,7 @@ describe("cloudcore token", () => {
 });
 
 describe("cloudcore node", () => {
-  test("bans a node that is connected, lists it and lifts the ban", async () => {
+  test("bans a connected node, lists it and lifts the ban", async () => {
     const pair = await joinAs("edge-1");
     using live = dial(door(), "edge-1", pair);
     expect(await live.outcome).toBe("open");
@@ -149,13 +149,13 @@ describe("cloudcore node", () => {
     const listed = nodes.filter(({ name }) => name === "edge-1");
     expect(listed).toMatchObject([{ name: "edge-1", state: "banned", banned: { reason: "lost in a taxi" } }]);
     expect((await operate("node", "list")).out).toMatch(/edge-1 +banned .* lost in a taxi/);
-    expect((await operate("node", "unban", "edge-1")).out).toBe('node "edge-1" is not banned any more\n');
+    expect((await operate("node", "unban", "edge-1")).out).toBe('node "edge-1" is no longer banned\n');
     expect((await operate("node", "unban", "edge-1")).out).toBe('node "edge-1" was not banned\n');
     using again = dial(door(), "edge-1", pair);
     expect(await again.outcome).toBe("open");
   }, 30_000);
 
-  test("lets another machine join once under a name that is in use", async () => {
+  test("allows another machine to join once under a name that is in use", async () => {
     await joinAs("edge-2");
     const jwt = splitToken(await token("--uses", "5"))?.jwt ?? "";
     const before = await askCertificate(door(), "edge-2", { jwt });
@@ -169,7 +169,7 @@ describe("cloudcore node", () => {
 });
 
 describe("cloudcore killed with -9", () => {
-  test("has issued no certificate it does not know of, nor used a token twice", async () => {
+  test("has a record of each certificate it issued, and used no token twice", async () => {
     const jwt = splitToken(await token("--uses", "6"))?.jwt ?? "";
     const asked = await Promise.all(
       Array.from({ length: 12 }, async (_, index) => ({
@@ -213,7 +213,7 @@ describe("edgecore", () => {
     ],
     ["the environment", (text: string) => ({ words: [], env: { KUBEEDGE_TOKEN: text } })],
   ] as const)(
-    "joins with a token from %s, which is in no process list",
+    "joins with a token from %s, which no process list shows",
     async (_what, give) => {
       using dir = tempDir("edge-token");
       const node = `edge-${crypto.randomUUID().slice(0, 8)}`;
@@ -259,7 +259,7 @@ devicetwin: { query-port: 0 }
     40_000,
   );
 
-  test("names the certificate file that is missing although a token is given", async () => {
+  test("names a missing certificate file although a token is configured", async () => {
     using dir = tempDir("edge-files");
     const file = join(dir.path, "edge.yaml");
     writeFileSync(

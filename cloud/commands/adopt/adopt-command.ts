@@ -5,11 +5,12 @@ import type { CloudConfig } from "#shared/config";
 import { ConfigError, quote } from "#shared/errors";
 import type { Node } from "#shared/kube";
 import { createLogger } from "#shared/log";
-import { databaseName } from "./database-name.ts";
-import { adoptAnnotation, isHeldBack } from "./held-node.ts";
+import { fetchDatabaseName } from "./database-name.ts";
+import { adoptAnnotation, rejectsCloud } from "./rejection.ts";
 
-const answerMs = 15_000;
-const lookEveryMs = 200;
+/** Longer than cloudcore waits for a node, so that its retry is seen too. */
+const acknowledgeMs = 15_000;
+const pollMs = 200;
 
 /** `cloudcore adopt NODE… | --all`: makes nodes accept this cloud that reject it because its database changed. */
 export const adoptOperation: Operation<CloudConfig> = {
@@ -24,15 +25,15 @@ async function adopt(asked: Asked, kube: KubeClient, host: Host): Promise<number
     write: (line) => host.err(line),
     readable: true,
   });
-  const database = await databaseName(kube, { clock: host.clock, log });
+  const database = await fetchDatabaseName(kube, { clock: host.clock, log });
   if (database === undefined) return 1;
-  const nodes = await chosen(asked, kube);
+  const nodes = await selectNodes(asked, kube);
   if (nodes.length === 0) host.out("nothing to adopt: every node accepts this cloud\n");
   const outcomes = await Promise.all(nodes.map((node) => adoptNode(node, { kube, database, host })));
   return outcomes.every(Boolean) ? 0 : 1;
 }
 
-async function chosen(asked: Asked, kube: KubeClient): Promise<Node[]> {
+async function selectNodes(asked: Asked, kube: KubeClient): Promise<Node[]> {
   const all = asked.flags.has("all");
   if (all === asked.operands.length > 0)
     throw new ConfigError(
@@ -40,7 +41,7 @@ async function chosen(asked: Asked, kube: KubeClient): Promise<Node[]> {
       "adopt: expected node names, or --all for every node that rejects this cloud",
     );
   const { items } = await kube.list<Node>(resources.nodes);
-  if (all) return items.filter(isHeldBack);
+  if (all) return items.filter(rejectsCloud);
   return asked.operands.map((name) => {
     const node = items.find(({ metadata }) => metadata.name === name);
     if (!node)
@@ -58,15 +59,15 @@ async function adoptNode(
   { kube, database, host }: { readonly kube: KubeClient; readonly database: string; readonly host: Host },
 ): Promise<boolean> {
   const { name = "" } = node.metadata;
-  if (!isHeldBack(node)) {
+  if (!rejectsCloud(node)) {
     host.out(`${name} accepts this cloud already\n`);
     return true;
   }
   const patch = { metadata: { annotations: { [adoptAnnotation]: database } } };
   await kube.patch(resources.nodes, { name }, patch, { type: "merge" });
-  const end = host.clock.monotonicMs() + answerMs;
+  const end = host.clock.monotonicMs() + acknowledgeMs;
   while (host.clock.monotonicMs() < end) {
-    await host.clock.sleep(lookEveryMs);
+    await host.clock.sleep(pollMs);
     const now = await kube.find<Node>(resources.nodes, { name });
     if (now?.metadata.annotations?.[adoptAnnotation] === undefined) {
       host.out(`${name} accepts this cloud\n`);

@@ -8,8 +8,8 @@ import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { CloudCatalog } from "#shared/topics";
 import { adoptRoute, newMessage } from "#shared/wire";
-import { databaseName } from "./database-name.ts";
-import { adoptAnnotation, isHeldBack } from "./held-node.ts";
+import { fetchDatabaseName } from "./database-name.ts";
+import { adoptAnnotation, rejectsCloud } from "./rejection.ts";
 
 export type AdoptionPort = Port<CloudCatalog, never, "node.request", "node.connected", never>;
 
@@ -21,54 +21,57 @@ export interface AdoptionParts {
 }
 
 export interface Adoption extends Running {
-  /** the name of this cloud's database, undefined when it cannot be known */
+  /** the name of this cloud's database, undefined when it may not be read */
   readonly database: string | undefined;
 }
 
-const answerMs = 10_000;
+/** A node that needs longer to acknowledge is asked again when it reports its status or reconnects. */
+const acknowledgeMs = 10_000;
 
 /**
- * Names the database, and tells nodes that an operator adopted this cloud for them, which an annotation of the Node
- * says until the node has heard of it.
+ * Reads the name of the cloud's database, and notifies nodes for which an operator adopted this cloud: the Node has an
+ * annotation until the node has acknowledged it.
  */
 export async function startAdoption(parts: AdoptionParts): Promise<Adoption> {
   const { port, kube } = parts;
   await using stack = new AsyncDisposableStack();
-  const database = await databaseName(kube, parts);
+  const database = await fetchDatabaseName(kube, parts);
   if (database !== undefined) {
     const nodes = stack.use(kube.informer<Node>(resources.nodes));
-    const teller = new Teller(parts, database);
+    const sender = new AdoptionSender(parts, database);
     await nodes.synced;
-    const look = (node: Node): void => teller.look(node);
-    stack.use(nodes.watch({ added: look, updated: look }));
-    stack.use(port.on("node.connected", ({ node }) => teller.look(nodes.get(node))));
+    const check = (node: Node): void => sender.check(node);
+    stack.use(nodes.watch({ added: check, updated: check }));
+    stack.use(port.on("node.connected", ({ node }) => sender.check(nodes.get(node))));
   }
   return { ...running("adoption", stack.move()), database };
 }
 
-class Teller {
+class AdoptionSender {
   readonly #parts: AdoptionParts;
   readonly #database: string;
-  readonly #telling = new Set<string>();
+  /** Names of nodes with a request under way. */
+  readonly #sending = new Set<string>();
 
   constructor(parts: AdoptionParts, database: string) {
     this.#parts = parts;
     this.#database = database;
   }
 
-  look(node: Node | undefined): void {
+  /** Sends the adoption when the Node has the annotation for this database. */
+  check(node: Node | undefined): void {
     const name = node?.metadata.name ?? "";
-    if (node?.metadata.annotations?.[adoptAnnotation] !== this.#database || this.#telling.has(name)) return;
-    this.#telling.add(name);
-    void this.#tell(node).finally(() => this.#telling.delete(name));
+    if (node?.metadata.annotations?.[adoptAnnotation] !== this.#database || this.#sending.has(name)) return;
+    this.#sending.add(name);
+    void this.#send(node).finally(() => this.#sending.delete(name));
   }
 
-  /** What fails is tried again at the node's next report or connection. */
-  async #tell(node: Node): Promise<void> {
+  /** A failure is retried at the node's next status report or connection. */
+  async #send(node: Node): Promise<void> {
     const { kube, log } = this.#parts;
     const { name = "" } = node.metadata;
     try {
-      if (isHeldBack(node)) await this.#ask(name);
+      if (rejectsCloud(node)) await this.#request(name);
       const patch = { metadata: { annotations: { [adoptAnnotation]: null } } };
       await kube.patch(resources.nodes, { name }, patch, { type: "merge" });
     } catch (error) {
@@ -80,11 +83,11 @@ class Teller {
     }
   }
 
-  async #ask(node: string): Promise<void> {
+  async #request(node: string): Promise<void> {
     const { port, clock, log } = this.#parts;
     const stamp = { id: () => randomUUID(), nowMs: () => clock.nowMs() };
     const message = newMessage(stamp, { ...adoptRoute, content: this.#database });
-    await port.ask("node.request", { node, message, timeoutMs: answerMs });
+    await port.ask("node.request", { node, message, timeoutMs: acknowledgeMs });
     log.info("node accepted this cloud", { node });
   }
 }

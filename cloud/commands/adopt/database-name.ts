@@ -5,11 +5,11 @@ import { backoff } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 
 /**
- * What nodes know this cluster by: the uid of the Namespace kube-system, which is made with the database, embedded or
- * etcd, and comes back with a restored one. Waits for an API server that is away.
+ * The name by which nodes recognise the database of this cluster: the uid of the Namespace kube-system, which is created
+ * with the database, embedded or etcd, and restored with it. Waits while the API server is unreachable.
  * @returns undefined when it may not be read: nodes accept such a cloud, as they accept KubeEdge's
  */
-export async function databaseName(
+export async function fetchDatabaseName(
   kube: KubeClient,
   { clock, log }: { readonly clock: Clock; readonly log: Logger },
 ): Promise<string | undefined> {
@@ -19,7 +19,7 @@ export async function databaseName(
       const { metadata } = await kube.get(resources.namespaces, { name: "kube-system" });
       return metadata.uid;
     } catch (error) {
-      if (error instanceof KubeError && !isPassing(error)) {
+      if (error instanceof KubeError && !isTransient(error)) {
         log.warn("cannot read namespace kube-system: nodes are not protected from a lost database", {
           error: describeError(error),
           remedy: "apply conf/rbac/cloudcore.yaml of this version",
@@ -27,13 +27,13 @@ export async function databaseName(
         return undefined;
       }
       if (!(error instanceof UnavailableError) && !(error instanceof KubeError)) throw error;
-      log.warn("the API server does not answer, trying again", { error: describeError(error) });
+      log.warn("API server does not answer, retrying", { error: describeError(error) });
       await clock.sleep(waits.next().value);
     }
   }
 }
 
-/** An API server that is starting or overloaded says nothing of its database: nodes must not go unprotected for that. */
-function isPassing({ httpStatus }: KubeError): boolean {
+/** While an API server starts or is overloaded its database is unknown, which must not leave nodes unprotected. */
+function isTransient({ httpStatus }: KubeError): boolean {
   return httpStatus >= 500 || httpStatus === 429;
 }

@@ -1,6 +1,6 @@
 /**
- * A database of the cloud has a name, told to the nodes, and a node that knows another one keeps what it has until an
- * operator adopts the cloud for it. Here is the name, the operator's command, and how the node is sent.
+ * Nodes know the name of the cloud's database. A node that is offered another one keeps what it has and rejects the cloud
+ * until an operator adopts it. Here are the name, the operator's command, and the request to the node.
  */
 export { adoptOperation } from "./adopt-command.ts";
 export { startAdoption, type Adoption, type AdoptionPort } from "./adoption.ts";

@@ -23,7 +23,7 @@ import { cloudPrivatePlaces } from "./private-places.ts";
 
 export { cloudPrivatePlaces } from "./private-places.ts";
 
-/** Looks at everything cloudcore needs, changing nothing. */
+/** Examines everything cloudcore needs, without changing anything. */
 export async function* checkCloud(config: CloudConfig, clock: Clock): AsyncGenerator<Finding> {
   const { dataDir, cloudHub, embedded, telemetry } = config;
   const pid = lockHolder(lockFile(dataDir, "cloudcore"));
@@ -52,14 +52,14 @@ function* checkCertificates(config: CloudConfig, nowMs: number): Generator<Findi
   const caFile = cloudHub.caFile ?? join(dataDir, "ca/rootCA.crt");
   const certFile = cloudHub.certFile ?? join(dataDir, "certs/server.crt");
   if (cloudHub.caFile === undefined && !existsSync(caFile)) {
-    yield ok("certificates", "none yet, made at the first start");
+    yield ok("certificates", "none yet, created at the first start");
     return;
   }
   yield checkCertificate({
     subject: "CA certificate",
     file: caFile,
     nowMs,
-    mend: "give a valid cloudhub.ca and cloudhub.ca-key",
+    mend: "set a valid cloudhub.ca and cloudhub.ca-key",
   });
   if (cloudHub.certFile === undefined && !existsSync(certFile)) {
     yield ok("server certificate", "none yet, issued at the next start");
@@ -79,10 +79,6 @@ function* checkCertificates(config: CloudConfig, nowMs: number): Generator<Findi
   const keyFile =
     cloudHub.caKeyFile ?? (cloudHub.caFile === undefined ? join(dataDir, "ca/rootCA.key") : undefined);
   if (keyFile === undefined)
-    yield warn(
-      "CA key",
-      "cloudhub.ca-key is not set: nodes cannot enrol with a token",
-      "set cloudhub.ca-key",
-    );
-  else if (!existsSync(keyFile)) yield fail("CA key", `${keyFile} is missing`, "put it back from a backup");
+    yield warn("CA key", "cloudhub.ca-key is not set: nodes cannot join with a token", "set cloudhub.ca-key");
+  else if (!existsSync(keyFile)) yield fail("CA key", `${keyFile} is missing`, "restore it from a backup");
 }

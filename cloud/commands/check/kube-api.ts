@@ -4,42 +4,44 @@ import { describeError } from "#shared/errors";
 import { fail, ok, type Finding } from "#shared/cli";
 import type { CloudConfig } from "#shared/config";
 
-interface Target {
+interface ApiServer {
   readonly server: string;
   readonly tls: { readonly ca?: string; readonly cert?: string; readonly key?: string };
   readonly token: string | undefined;
 }
 
-/** Asks the API server for its version with the credentials cloudcore would use. */
+/** Requests the version of the API server with the credentials cloudcore would use. */
 export async function checkApi(
   config: CloudConfig,
   running: { readonly pid: number | undefined },
 ): Promise<Finding> {
   const { kube, embedded, dataDir } = config;
-  const own = join(dataDir, "kubeconfig");
-  if (embedded && (running.pid === undefined || !existsSync(own)))
+  const embeddedKubeconfig = join(dataDir, "kubeconfig");
+  if (embedded && (running.pid === undefined || !existsSync(embeddedKubeconfig)))
     return ok("Kubernetes API", "embedded, served once cloudcore runs");
-  const name = kube.master ?? kube.kubeconfig ?? own;
+  const name = kube.master ?? kube.kubeconfig ?? embeddedKubeconfig;
   try {
     const target =
       kube.master === undefined ? readKubeconfig(name) : { server: kube.master, tls: {}, token: undefined };
     return await ask(target);
   } catch (error) {
-    const mend = embedded
-      ? "look into the log of cloudcore"
-      : "correct controller.kube or start the API server";
+    const mend = embedded ? "see the log of cloudcore" : "correct controller.kube or start the API server";
     return fail("Kubernetes API", `${name}: ${describeError(error)}`, mend);
   }
 }
 
-async function ask({ server, tls, token }: Target): Promise<Finding> {
+async function ask({ server, tls, token }: ApiServer): Promise<Finding> {
   const response = await fetch(new URL("/version", server), {
     tls,
     signal: AbortSignal.timeout(5000),
     ...(token !== undefined && { headers: { authorization: `Bearer ${token}` } }),
   });
   if (!response.ok)
-    return fail("Kubernetes API", `${server} answers ${response.status}`, "give credentials that it accepts");
+    return fail(
+      "Kubernetes API",
+      `${server} answers with HTTP ${response.status}`,
+      "use credentials that it accepts",
+    );
   const { gitVersion } = (await response.json()) as { gitVersion?: string };
   return ok("Kubernetes API", `${server} answers, version ${gitVersion ?? "unknown"}`);
 }
@@ -47,7 +49,7 @@ async function ask({ server, tls, token }: Target): Promise<Finding> {
 type Entry = Readonly<Record<string, unknown>>;
 
 /** The current context of a kubeconfig; exec plugins are left to the client proper. */
-function readKubeconfig(file: string): Target {
+function readKubeconfig(file: string): ApiServer {
   const whole = Bun.YAML.parse(readFileSync(file, "utf8")) as Entry;
   const pick = (list: string, name: unknown, inner: string): Entry => {
     const entries = (whole[list] ?? []) as readonly Entry[];
@@ -57,7 +59,7 @@ function readKubeconfig(file: string): Target {
   const cluster = pick("clusters", context["cluster"], "cluster");
   const user = pick("users", context["user"], "user");
   const server = cluster["server"];
-  if (typeof server !== "string") throw new Error("its current context names no server");
+  if (typeof server !== "string") throw new Error("its current context has no server");
   const ca = material(cluster, "certificate-authority");
   const cert = material(user, "client-certificate");
   const key = material(user, "client-key");

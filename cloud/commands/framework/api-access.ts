@@ -1,14 +1,14 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { createKubeClient, KubeError, type KubeClient, type KubeOptions } from "#cloud/kube-client";
+import { createKubeClient, isKubeError, type KubeClient, type KubeOptions } from "#cloud/kube-client";
 import { lockFile, lockHolder, type Host } from "#shared/cli";
 import type { CloudConfig } from "#shared/config";
 import { ConfigError, quote, UnavailableError } from "#shared/errors";
 import { createLogger } from "#shared/log";
 
 /**
- * Does `work` on the Kubernetes API that cloudcore works on.
- * @throws ConfigError and UnavailableError that tell what to do when it cannot be reached or does not allow it
+ * Runs `work` with a client of the Kubernetes API that cloudcore uses.
+ * @throws ConfigError, UnavailableError with the fix when the API cannot be reached or does not allow it
  */
 export async function withKube<T>(
   config: CloudConfig,
@@ -21,15 +21,9 @@ export async function withKube<T>(
   try {
     return await work(kube);
   } catch (error) {
-    if (error instanceof KubeError && error.httpStatus === 403)
-      throw new ConfigError(
-        "forbidden",
-        `${error.message} (apply conf/rbac/cloudcore.yaml of this version)`,
-        {
-          cause: error,
-        },
-      );
-    throw error;
+    if (!isKubeError(error, 403)) throw error;
+    const text = `${error.message} (apply conf/rbac/cloudcore.yaml of this version)`;
+    throw new ConfigError("forbidden", text, { cause: error });
   }
 }
 

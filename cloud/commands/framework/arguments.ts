@@ -2,7 +2,7 @@ import { isNodeName } from "#cloud/cloud-hub/node-access";
 import type { Asked } from "#shared/cli";
 import { ConfigError, nearest, quote } from "#shared/errors";
 
-/** The word after the command, one of `choices`. @throws ConfigError */
+/** The subcommand: the word after the command, one of `choices`. @throws ConfigError */
 export function readChoice<T extends string>({ command, operands }: Asked, choices: readonly T[]): T {
   const [word] = operands;
   const found = choices.find((choice) => choice === word);
@@ -15,7 +15,7 @@ export function readChoice<T extends string>({ command, operands }: Asked, choic
   );
 }
 
-/** The operand after the choice. @throws ConfigError when it is missing or more follows */
+/** The operand after the subcommand. @throws ConfigError when it is missing */
 export function requireOperand({ command, operands }: Asked, what: string): string {
   const [choice = "", value] = operands;
   if (value === undefined || value === "")
@@ -36,7 +36,7 @@ export function refuseMore(
   if (other !== undefined) throw new ConfigError("usage", `${name} takes no --${other}`);
 }
 
-/** A whole number of a flag. @throws ConfigError */
+/** The whole number in a flag. @throws ConfigError */
 export function readWhole(
   { flags }: Asked,
   name: string,
@@ -53,7 +53,7 @@ export function readWhole(
   );
 }
 
-/** A text of a flag, empty without it. @throws ConfigError when it is longer than `most` characters */
+/** The text in a flag, empty without it. @throws ConfigError when it is longer than `most` characters */
 export function readText({ flags }: Asked, name: string, most: number): string {
   const text = flags.get(name) ?? "";
   if (text.length <= most) return text;
@@ -67,11 +67,11 @@ export function readOutput({ flags }: Asked): "table" | "json" {
   throw new ConfigError("usage", `--output: expected table or json, got ${quote(output)}`);
 }
 
-/** @param from where it was typed, for the error; throws ConfigError when `name` is no name of a node */
-export function readNodeName(from: string, name: string): string {
+/** Returns `name`; `source` names the argument it comes from. @throws ConfigError when it is not a node name */
+export function readNodeName(source: string, name: string): string {
   if (isNodeName(name)) return name;
   throw new ConfigError(
     "usage",
-    `${from}: expected a node name of lower-case letters, digits, "-" and ".", got ${quote(name)}`,
+    `${source}: expected a node name of lower-case letters, digits, "-" and ".", got ${quote(name)}`,
   );
 }

@@ -1,4 +1,4 @@
-/** What commands share that operators run beside cloudcore: a way to its Kubernetes API, and how answers are printed. */
+/** What the commands share: access to cloudcore's Kubernetes API, their arguments, and tables. */
 export { withKube } from "./api-access.ts";
 export {
   readChoice,

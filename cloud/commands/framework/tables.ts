@@ -1,16 +1,16 @@
 /** Columns with a heading, as kubectl prints them. */
 export function formatTable(heading: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [heading, ...rows.map((row) => row.map(printable))];
-  const widths = heading.map((_, at) => Math.max(...all.map((row) => row[at]?.length ?? 0)));
+  const widths = heading.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
   const line = (row: readonly string[]): string =>
     row
-      .map((cell, at) => cell.padEnd(widths[at] ?? 0))
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
       .join("   ")
       .trimEnd();
   return `${all.map(line).join("\n")}\n`;
 }
 
-/** How far away a time is, as in `23h` or `3d ago`; `-` of none. */
+/** The distance of a time from now, as in `23h` or `3d ago`; `-` without a time. */
 export function untilWords(time: string | undefined, nowMs: number): string {
   if (time === undefined) return "-";
   const ms = Date.parse(time) - nowMs;
@@ -27,7 +27,7 @@ function spanWords(ms: number): string {
   return `${Math.floor(seconds / 86_400)}d`;
 }
 
-/** What others wrote must not steer the terminal. */
+/** Text from nodes and users must not contain control characters, which a terminal would interpret. */
 function printable(text: string): string {
   return text.replaceAll(/\p{C}/gu, "�");
 }

@@ -15,12 +15,12 @@ import { version, type Operation } from "#shared/cli";
 import type { CloudConfig } from "#shared/config";
 import { ConfigError, describeError, quote } from "#shared/errors";
 import { syncFolder } from "#shared/files";
-import { databaseName, keptElsewhere, plainFiles, telemetryName } from "./contents.ts";
+import { databaseFile, keptElsewhere, plainFiles, telemetryFile } from "./contents.ts";
 import { manifestName, newManifest } from "./manifest.ts";
 import { refuseOperands } from "./places.ts";
 import { addContent, addFile, endArchive, type TarEntry } from "./tar.ts";
 
-/** `cloudcore backup FILE`: all that makes this cloudcore, in one archive, while it runs. */
+/** `cloudcore backup FILE`: databases, keys and certificates in one archive, also while cloudcore runs. */
 export const backupOperation: Operation<CloudConfig> = {
   switches: ["without-telemetry"],
   run: async (asked, config, host) => {
@@ -52,18 +52,19 @@ interface BackupOptions {
   readonly nowMs: number;
 }
 
-interface Written {
+interface WrittenBackup {
   readonly files: readonly TarEntry[];
+  /** Paths of files that belong to the data and are not in the archive. */
   readonly leftOut: readonly string[];
 }
 
-/** @throws ConfigError; what was written before is gone then, and an older backup of the name is still there */
-function writeBackup(options: BackupOptions): Written {
+/** @throws ConfigError; nothing is left of the new backup then, and an older one of the same name is unchanged */
+function writeBackup(options: BackupOptions): WrittenBackup {
   const { path, pid } = options;
   removeLeftovers(path);
   let folder: string | undefined;
   try {
-    // Others may write where the backup goes: nobody can be before us, or look in, in a folder of our own.
+    // Others may be able to write to this folder: a private one inside keeps them from planting or reading files.
     folder = mkdtempSync(`${path}.${pid}.`);
     const staged = join(folder, "archive");
     const written = writeArchive(staged, join(folder, "copy"), options);
@@ -72,24 +73,28 @@ function writeBackup(options: BackupOptions): Written {
     return written;
   } catch (error) {
     if (error instanceof ConfigError) throw error;
-    const text = `Cannot write backup ${quote(path)}: ${describeError(error)}; free some space there, or choose another place`;
+    const text = `Cannot write backup ${quote(path)}: ${describeError(error)}; free space there, or choose another path`;
     throw new ConfigError("backup-failed", text, { cause: error });
   } finally {
     if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
   }
 }
 
-function writeArchive(staged: string, copy: string, { config, telemetry, nowMs }: BackupOptions): Written {
+function writeArchive(
+  staged: string,
+  copy: string,
+  { config, telemetry, nowMs }: BackupOptions,
+): WrittenBackup {
   const { dataDir } = config;
   const archive = openSync(staged, "wx", 0o600);
   try {
     const files: TarEntry[] = [];
     const keyFile = config.embedded?.encryptionKeyFile ?? join(dataDir, "secrets.key");
-    // The keys come after the database: a key that is added in between is one more, and none is missing.
-    for (const name of telemetry ? [databaseName, telemetryName] : [databaseName]) {
+    // The keys come after the database: a key added in between is one more, and none is missing.
+    for (const name of telemetry ? [databaseFile, telemetryFile] : [databaseFile]) {
       if (!existsSync(join(dataDir, name))) continue;
       copyDatabase(join(dataDir, name), copy);
-      verifyDatabase(copy, name === databaseName ? keyFile : undefined);
+      verifyDatabase(copy, name === databaseFile ? keyFile : undefined);
       files.push(addFile(archive, name, copy, nowMs));
       removeCopy(copy);
     }
@@ -97,9 +102,9 @@ function writeArchive(staged: string, copy: string, { config, telemetry, nowMs }
     if (files.length === 0)
       throw new ConfigError(
         "nothing-there",
-        `Cannot back up: ${quote(dataDir)} has no files of cloudcore; set --data-dir`,
+        `Cannot back up: ${quote(dataDir)} contains no files of cloudcore; set --data-dir`,
       );
-    const leftOut = [...keptElsewhere(config), ...(telemetry ? [] : [telemetryName])];
+    const leftOut = [...keptElsewhere(config), ...(telemetry ? [] : [telemetryFile])];
     const createdAt = new Date(nowMs).toISOString();
     addContent(
       archive,
@@ -119,7 +124,7 @@ function removeCopy(copy: string): void {
   for (const end of ["", "-journal", "-wal", "-shm"]) rmSync(`${copy}${end}`, { force: true });
 }
 
-/** What a backup of this name left that was killed. */
+/** Removes what a killed backup of the same name has left. */
 function removeLeftovers(path: string): void {
   const folder = dirname(path);
   if (!existsSync(folder))

@@ -3,9 +3,9 @@ import { join } from "node:path";
 import type { CloudConfig } from "#shared/config";
 import { databaseFiles } from "#shared/files";
 
-export const databaseName = "cloudcore.db";
-export const telemetryName = "telemetry.db";
-const databases: readonly string[] = [databaseName, telemetryName];
+export const databaseFile = "cloudcore.db";
+export const telemetryFile = "telemetry.db";
+const databases: readonly string[] = [databaseFile, telemetryFile];
 const pairs = ["ca/rootCA.crt", "ca/rootCA.key", "certs/server.crt", "certs/server.key"];
 const plain = [
   "secrets.key",
@@ -15,7 +15,7 @@ const plain = [
   "embedded/admin-token",
 ];
 
-/** What a backup may hold, by path below the data directory. */
+/** What a backup may contain, by path below the data directory. */
 export const backupNames: readonly string[] = [...databases, ...plain];
 
 /** Files that are copied as they are. */
@@ -23,13 +23,13 @@ export function plainFiles(dataDir: string): string[] {
   return plain.filter((name) => existsSync(join(dataDir, name)));
 }
 
-/** Everything of cloudcore's in a data directory that a restore takes the place of. */
+/** All files of cloudcore in a data directory that a restore replaces. */
 export function ownFiles(dataDir: string): string[] {
   const names = [...databases.flatMap((name) => databaseFiles(name)), ...plain];
   return names.filter((name) => existsSync(join(dataDir, name)));
 }
 
-/** What a backup of this configuration cannot hold, as it is kept elsewhere. */
+/** Files outside the data directory, which a backup of this configuration does not include. */
 export function keptElsewhere({ cloudHub, embedded }: CloudConfig): string[] {
   const { caFile, caKeyFile, certFile, keyFile } = cloudHub;
   return [caFile, caKeyFile, certFile, keyFile, embedded?.encryptionKeyFile].filter(

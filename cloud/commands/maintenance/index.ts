@@ -1,4 +1,4 @@
-/** What an operator does to the data of a cloudcore: keys, repair, backup and restore. */
+/** Commands on the data of a cloudcore: backup, restore, repair and key rotation. */
 export { backupOperation } from "./backup.ts";
 export { repairOperation } from "./repair.ts";
 export { restoreOperation } from "./restore.ts";

@@ -3,7 +3,7 @@ import { lockFile, lockHolder, type Asked } from "#shared/cli";
 import type { CloudConfig } from "#shared/config";
 import { ConfigError, quote } from "#shared/errors";
 
-/** Where a cloudcore keeps its database, and what encrypts it. */
+/** The paths of cloudcore's database and of the keys that encrypt it. @throws ConfigError when it has none */
 export function databaseOf({ dataDir, embedded }: CloudConfig): {
   readonly path: string;
   readonly keyFile: string;
@@ -19,13 +19,14 @@ export function databaseOf({ dataDir, embedded }: CloudConfig): {
   };
 }
 
-/** @throws ConfigError naming the process that has the data open */
+/** @throws ConfigError when a cloudcore runs on the data, with its process id */
 export function refuseRunning(what: string, { dataDir }: CloudConfig): void {
   const pid = lockHolder(lockFile(dataDir, "cloudcore"));
   if (pid !== undefined)
     throw new ConfigError("running", `Cannot ${what}: cloudcore runs as process ${pid}; stop it first`);
 }
 
+/** @throws ConfigError when there are more than `most` operands */
 export function refuseOperands({ command, operands }: Asked, most: number): void {
   const extra = operands[most];
   if (extra !== undefined)

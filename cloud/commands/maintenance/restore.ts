@@ -4,15 +4,16 @@ import { renumberDatabase, repairDatabase, verifyDatabase } from "#cloud/kube-ap
 import { openDataDir, type Host, type Operation } from "#shared/cli";
 import type { CloudConfig } from "#shared/config";
 import { ConfigError, describeError, quote } from "#shared/errors";
-import { backupNames, databaseName, ownFiles, telemetryName } from "./contents.ts";
-import { checkManifest, manifestName, refusal, type Manifest } from "./manifest.ts";
+import { backupNames, databaseFile, ownFiles, telemetryFile } from "./contents.ts";
+import { checkManifest, manifestName, badBackup, type Manifest } from "./manifest.ts";
 import { refuseOperands } from "./places.ts";
 import { finishSwap, stagedFolder, swapFiles } from "./swap.ts";
 import { readArchive, type Sink } from "./tar.ts";
 
+/** A manifest lists at most the files of `contents.ts`, a few kilobytes: a larger one is not ours. */
 const mostManifestBytes = 1024 * 1024;
 
-/** `cloudcore restore FILE`: puts a backup in the place of what is in the data directory. */
+/** `cloudcore restore FILE`: replaces what is in the data directory by a backup. */
 export const restoreOperation: Operation<CloudConfig> = {
   switches: ["force"],
   run: async (asked, config, host) => {
@@ -32,7 +33,7 @@ interface RestoreOptions {
   readonly force: boolean;
 }
 
-/** Until everything was checked nothing is touched. */
+/** Checks everything before it changes anything. */
 function restore(file: string, { config, host, force }: RestoreOptions): void {
   const { dataDir } = config;
   const old = ownFiles(dataDir);
@@ -47,10 +48,10 @@ function restore(file: string, { config, host, force }: RestoreOptions): void {
     prepare(file, { staged, manifest, config, host });
     const aside = `before-restore-${new Date(host.clock.nowMs()).toISOString().replaceAll(/[:.]/g, "-")}`;
     const fresh = backupNames.filter((name) => existsSync(join(staged, name)));
-    // Uploads that the backup leaves out stay as they are.
-    const leaves = fresh.includes(telemetryName)
+    // A backup without telemetry leaves the present telemetry database in place.
+    const leaves = fresh.includes(telemetryFile)
       ? old
-      : old.filter((name) => !name.startsWith(telemetryName));
+      : old.filter((name) => !name.startsWith(telemetryFile));
     swapFiles(dataDir, { aside, old: leaves, fresh });
     host.out(`restored ${manifest.files.length} files of ${manifest.createdAt}\n`);
     if (leaves.length > 0) host.out(`the previous data is in ${join(dataDir, aside)}\n`);
@@ -69,14 +70,14 @@ interface Unpacked {
   readonly host: Host;
 }
 
-/** The database is checked, and made ready for nodes that have seen later states of it. */
+/** Checks the database, and renumbers it for nodes that have seen later revisions. */
 function prepare(file: string, { staged, manifest, config, host }: Unpacked): void {
   const names = new Set(manifest.files.map(({ path }) => path));
-  if (names.has(telemetryName)) verifyDatabase(join(staged, telemetryName));
-  if (!names.has(databaseName)) return;
+  if (names.has(telemetryFile)) verifyDatabase(join(staged, telemetryFile));
+  if (!names.has(databaseFile)) return;
   const named = config.embedded?.encryptionKeyFile;
   const keyFile = named ?? join(staged, "secrets.key");
-  const path = join(staged, databaseName);
+  const path = join(staged, databaseFile);
   try {
     verifyDatabase(path, keyFile);
     for (const { object } of repairDatabase(path, keyFile))
@@ -84,7 +85,7 @@ function prepare(file: string, { staged, manifest, config, host }: Unpacked): vo
     const { objects } = renumberDatabase(path, keyFile);
     host.out(`${objects} objects, encrypted with the keys of ${named ?? "the backup"}\n`);
   } catch (error) {
-    throw refusal(file, describeError(error).replaceAll(`${staged}/`, ""));
+    throw badBackup(file, describeError(error).replaceAll(`${staged}/`, ""));
   }
 }
 
@@ -104,7 +105,7 @@ function unpack(file: string, staged: string): Manifest {
       entries.filter(({ path }) => path !== manifestName),
     );
   } catch (error) {
-    throw error instanceof ConfigError ? error : refusal(file, describeError(error));
+    throw error instanceof ConfigError ? error : badBackup(file, describeError(error));
   }
 }
 

@@ -4,7 +4,7 @@ import type { CloudConfig } from "#shared/config";
 import { ConfigError, quote } from "#shared/errors";
 import { databaseOf, refuseOperands } from "./places.ts";
 
-/** `cloudcore rotate-key`: a new key for Secrets, which the next start encrypts everything with. */
+/** `cloudcore rotate-key`: adds a key for Secrets, with which the next start encrypts them all. */
 export const rotateKeyOperation: Operation<CloudConfig> = {
   switches: ["prune"],
   run: async (asked, config, host) => {
@@ -20,7 +20,7 @@ export const rotateKeyOperation: Operation<CloudConfig> = {
     if (!asked.flags.has("prune")) {
       host.out(`added key ${addKey(keyFile)} to ${keyFile}\n`);
       host.out(
-        "restart cloudcore to encrypt with it; then `cloudcore rotate-key --prune` removes the old keys\n",
+        "restart cloudcore to encrypt Secrets with it; then `cloudcore rotate-key --prune` removes the old keys\n",
       );
       return 0;
     }
@@ -29,9 +29,9 @@ export const rotateKeyOperation: Operation<CloudConfig> = {
         "key-in-use",
         `Cannot remove old keys: ${quote(path)} is not encrypted with key ${current} yet; restart cloudcore first`,
       );
-    const forgotten = pruneKeys(keyFile);
+    const removed = pruneKeys(keyFile);
     host.out(
-      forgotten.length === 0 ? "nothing to remove: there is one key\n" : `removed ${forgotten.join(", ")}\n`,
+      removed.length === 0 ? "nothing to remove: there is only one key\n" : `removed ${removed.join(", ")}\n`,
     );
     return 0;
   },

@@ -3,11 +3,11 @@ import { dirname, join } from "node:path";
 import { ConfigError, quote } from "#shared/errors";
 import { syncFolder, writeWhole } from "#shared/files";
 
-/** New files wait here until they take the places of the old ones. */
+/** Folder of the new files until they replace the old ones. */
 export const stagedFolder = "restore.staged";
 const journalName = "restore.journal";
 
-/** What a restore is about to do: once this is on disk it is done to its end, by whoever comes next. */
+/** What a restore is about to do: once this is on disk, the restore is completed, by the next process if need be. */
 interface Journal {
   /** Folder below the data directory where the old files go. */
   readonly aside: string;
@@ -15,15 +15,17 @@ interface Journal {
   readonly fresh: readonly string[];
 }
 
-/** Puts staged files in the place of old ones, all of them or none, whenever the process ends. */
+/** Replaces old files by staged ones, all of them or none, also when the process is killed in between. */
 export function swapFiles(dataDir: string, journal: Journal): void {
   writeWhole(join(dataDir, journalName), JSON.stringify(journal));
   finishSwap(dataDir);
 }
 
 /**
- * Does to its end what a restore had begun; removes what one left that had not. Called before anything is opened.
- * @returns whether there was something to finish
+ * Completes an interrupted restore, and removes what one left that had not begun to replace files. Called before any file
+ * is opened.
+ * @returns whether there was something to complete
+ * @throws ConfigError when the journal is damaged
  */
 export function finishSwap(dataDir: string): boolean {
   const journal = readJournal(join(dataDir, journalName));
@@ -37,24 +39,25 @@ export function finishSwap(dataDir: string): boolean {
   return journal !== undefined;
 }
 
-/** An old file is there until it is aside; one with a new one staged for its place is old in any case. */
+/** Moves an old file aside, unless that was done before: then its place is empty, or has its staged successor. */
 function moveAside(dataDir: string, { aside, fresh }: Journal, name: string): void {
   const isTaken = fresh.includes(name) && !existsSync(join(dataDir, stagedFolder, name));
   const target = join(dataDir, aside, name);
   if (!isTaken && !existsSync(target)) move(join(dataDir, name), target);
 }
 
-function move(from: string, to: string): void {
-  if (!existsSync(from)) return;
-  mkdirSync(dirname(to), { recursive: true, mode: 0o700 });
-  renameSync(from, to);
-  syncFolder(dirname(to));
-  syncFolder(dirname(from));
+function move(source: string, target: string): void {
+  if (!existsSync(source)) return;
+  mkdirSync(dirname(target), { recursive: true, mode: 0o700 });
+  renameSync(source, target);
+  syncFolder(dirname(target));
+  syncFolder(dirname(source));
 }
 
 function readJournal(path: string): Journal | undefined {
   if (!existsSync(path)) return undefined;
   try {
+    // Written by swapFiles, whole or not at all.
     return JSON.parse(readFileSync(path, "utf8")) as Journal;
   } catch (cause) {
     const text = `Cannot finish a restore: ${quote(path)} is damaged; remove it and restore again`;

@@ -1,9 +1,11 @@
 import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
 
+/** Of the ustar format (POSIX.1-2001, pax): headers and contents are padded to it. */
 const blockBytes = 512;
+/** Databases may be larger than memory: contents are copied in pieces of this size. */
 const chunkBytes = 1024 * 1024;
-/** The most the octal field of a size says; larger ones are binary, as GNU tar has them. */
+/** Sizes from here on do not fit 11 octal digits and are written in binary, as GNU tar does. */
 const mostOctal = 8 ** 11;
 
 export interface TarEntry {
@@ -13,12 +15,12 @@ export interface TarEntry {
   readonly sha256: string;
 }
 
-/** Appends a file to an archive that is being written, chunk by chunk. */
-export function addFile(archive: number, path: string, source: string, atMs: number): TarEntry {
+/** Appends a file to an open archive, chunk by chunk. @throws Error when the file shrinks meanwhile */
+export function addFile(archive: number, path: string, source: string, modifiedMs: number): TarEntry {
   const file = openSync(source, "r");
   try {
     const { size } = fstatSync(file);
-    writeAll(archive, headerOf(path, size, atMs));
+    writeAll(archive, headerOf(path, size, modifiedMs));
     const hash = createHash("sha256");
     let left = size;
     const chunk = Buffer.alloc(Math.min(chunkBytes, Math.max(size, 1)));
@@ -36,9 +38,9 @@ export function addFile(archive: number, path: string, source: string, atMs: num
   }
 }
 
-/** Appends a file whose content is at hand. */
-export function addContent(archive: number, path: string, content: Uint8Array, atMs: number): void {
-  writeAll(archive, headerOf(path, content.length, atMs));
+/** Appends a file with this content. */
+export function addContent(archive: number, path: string, content: Uint8Array, modifiedMs: number): void {
+  writeAll(archive, headerOf(path, content.length, modifiedMs));
   writeAll(archive, content);
   writeAll(archive, padding(content.length));
 }
@@ -47,12 +49,12 @@ export function endArchive(archive: number): void {
   writeAll(archive, Buffer.alloc(2 * blockBytes));
 }
 
-/** Where the content of an entry goes to; called with each chunk. */
+/** Takes the content of an entry, chunk by chunk. */
 export type Sink = (chunk: Uint8Array) => void;
 
 /**
- * Reads an archive from its start. `open` is asked where an entry goes, and refuses by throwing.
- * @throws Error when it is no archive, or ends early
+ * Reads an archive from its start. `open` returns where the content of an entry goes, and throws to refuse it.
+ * @throws Error when it is not an archive, or is truncated
  */
 export function readArchive(
   path: string,
@@ -106,7 +108,7 @@ function parseHeader(block: Buffer): Header | undefined {
   return { path: textAt(block, 0, 100), size };
 }
 
-function headerOf(path: string, size: number, atMs: number): Buffer {
+function headerOf(path: string, size: number, modifiedMs: number): Buffer {
   const block = Buffer.alloc(blockBytes);
   if (Buffer.byteLength(path) > 99) throw new Error(`the name ${path} is too long for an archive`);
   block.write(path, 0, "utf8");
@@ -119,7 +121,7 @@ function headerOf(path: string, size: number, atMs: number): Buffer {
     block.writeBigUInt64BE(BigInt(size), 128);
   }
   block.write(
-    `${Math.floor(atMs / 1000)
+    `${Math.floor(modifiedMs / 1000)
       .toString(8)
       .padStart(11, "0")}\0`,
     136,
@@ -130,9 +132,9 @@ function headerOf(path: string, size: number, atMs: number): Buffer {
   return block;
 }
 
-/** Of a header, its own field counted as blanks. */
+/** The sum of a header's bytes, its checksum field (148 to 155) counted as blanks. */
 function checksumOf(block: Buffer): number {
-  return block.reduce((sum, byte, at) => sum + (at >= 148 && at < 156 ? 32 : byte), 0);
+  return block.reduce((sum, byte, index) => sum + (index >= 148 && index < 156 ? 32 : byte), 0);
 }
 
 function textAt(block: Buffer, start: number, length: number): string {

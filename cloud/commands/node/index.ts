@@ -18,6 +18,7 @@ import type { CloudConfig } from "#shared/config";
 import type { Node } from "#shared/kube";
 import { listNodes, type ListedNode } from "./listing.ts";
 
+/** Characters. The reason is sent to the node in a close frame and shown in one line of `cloudcore node list`. */
 const longestReason = 200;
 
 /** `cloudcore node ban|unban|allow-rejoin|list`. */
@@ -42,13 +43,10 @@ async function ban(asked: Asked, config: CloudConfig, host: Host): Promise<numbe
   const node = readNode(asked);
   const reason = readText(asked, "reason", longestReason);
   const banned = { at: rfc3339(host.clock.nowMs()), reason };
-  const isKnown = await withKube(config, host, async (kube) => {
-    let known = false;
-    await new RecordStore(kube).update(node, (record, object) => {
-      known = record !== undefined || object !== undefined;
-      return { ...(record ?? emptyRecord(node)), banned };
-    });
-    return known;
+  let isKnown = false;
+  await updateRecord(config, host, node, (record, object) => {
+    isKnown = record !== undefined || object !== undefined;
+    return { ...(record ?? emptyRecord(node)), banned };
   });
   const unknown = isKnown ? "" : "; no node of that name is known yet";
   host.out(`node "${node}" is banned${unknown} (cloudcore node unban ${node} lifts it)\n`);
@@ -58,12 +56,12 @@ async function ban(asked: Asked, config: CloudConfig, host: Host): Promise<numbe
 async function unban(asked: Asked, config: CloudConfig, host: Host): Promise<number> {
   refuseMore(asked, { operands: 2, flags: [] });
   const node = readNode(asked);
-  const before = await change(config, host, node, (record) => {
+  const before = await updateRecord(config, host, node, (record) => {
     if (!record?.banned) return record;
     const { banned: _banned, ...rest } = record;
     return rest;
   });
-  host.out(before?.banned ? `node "${node}" is not banned any more\n` : `node "${node}" was not banned\n`);
+  host.out(before?.banned ? `node "${node}" is no longer banned\n` : `node "${node}" was not banned\n`);
   return 0;
 }
 
@@ -73,21 +71,21 @@ async function allowRejoin(asked: Asked, config: CloudConfig, host: Host): Promi
   const hours = readWhole(asked, "hours", 24, [1, 8760]);
   const until = rfc3339(host.clock.nowMs() + hours * 3_600_000);
   let wasDeleted = false;
-  const before = await change(config, host, node, (record = emptyRecord(node), object) => {
+  const before = await updateRecord(config, host, node, (record = emptyRecord(node), object) => {
     wasDeleted = record.nodeUid !== undefined && !object;
     const rejoin = { until, ...(wasDeleted && { returning: true }) };
     return { ...record, nodeUid: object?.metadata.uid, rejoin };
   });
   const back = wasDeleted ? "it may connect again with the certificate it has, or " : "";
   host.out(
-    `node "${node}": ${back}one machine may join under this name until ${until}, with any valid join token; the certificate before it then ends\n`,
+    `node "${node}": ${back}one machine may join under this name until ${until}, with any valid join token; the previous certificate is then refused\n`,
   );
   if (before?.banned) host.err(`node "${node}" is still banned (cloudcore node unban ${node})\n`);
   return 0;
 }
 
-/** @returns the record before */
-async function change(
+/** @returns the record before the update */
+async function updateRecord(
   config: CloudConfig,
   host: Host,
   node: string,

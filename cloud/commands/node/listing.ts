@@ -16,10 +16,10 @@ export interface ListedNode {
   readonly note: string;
 }
 
-/** A node renews its lease each ten seconds. */
+/** Nodes renew their lease every ten seconds; 40 s is node-monitor-grace-period of Kubernetes. */
 const aliveMs = 40_000;
 
-/** Edge nodes, and names that something is on record of. */
+/** Edge nodes, and names with a node record. */
 export async function listNodes(kube: KubeClient, nowMs: number): Promise<ListedNode[]> {
   const [{ items: nodes }, { items: leases }, objects] = await Promise.all([
     kube.list<Node>(resources.nodes),
@@ -27,25 +27,25 @@ export async function listNodes(kube: KubeClient, nowMs: number): Promise<Listed
     new RecordStore(kube).list(),
   ]);
   const seen = new Map(leases.map(({ metadata, spec }) => [metadata.name ?? "", spec?.renewTime]));
-  const there = new Set(nodes.map(({ metadata }) => metadata.name ?? ""));
-  const ofEdge = nodes.filter(({ metadata }) => metadata.labels?.[edgeNodeLabel] !== undefined);
+  const existing = new Set(nodes.map(({ metadata }) => metadata.name ?? ""));
+  const edgeNodes = nodes.filter(({ metadata }) => metadata.labels?.[edgeNodeLabel] !== undefined);
   const records = new Map(objects.map((object) => [nameOf(object), object]));
   const names = [
-    ...new Set([...ofEdge.map(({ metadata }) => metadata.name ?? ""), ...records.keys()]),
+    ...new Set([...edgeNodes.map(({ metadata }) => metadata.name ?? ""), ...records.keys()]),
   ].toSorted();
   return names.map((name) => {
-    const at = { name, exists: there.has(name), lastSeen: seen.get(name) };
+    const node = { name, exists: existing.has(name), lastSeen: seen.get(name) };
     const object = records.get(name);
     try {
-      return describeNode(at, object && readRecord(object), nowMs);
+      return describeNode(node, object && readRecord(object), nowMs);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
-      return { ...describeNode(at, undefined, nowMs), note: describeError(error) };
+      return { ...describeNode(node, undefined, nowMs), note: describeError(error) };
     }
   });
 }
 
-interface Seen {
+interface NodePresence {
   readonly name: string;
   readonly exists: boolean;
   readonly lastSeen: string | undefined;
@@ -56,7 +56,7 @@ function nameOf({ metadata, data }: ConfigMap): string {
 }
 
 function describeNode(
-  { name, exists, lastSeen }: Seen,
+  { name, exists, lastSeen }: NodePresence,
   record: NodeRecord | undefined,
   nowMs: number,
 ): ListedNode {

@@ -19,6 +19,7 @@ import type { CloudConfig } from "#shared/config";
 import { ConfigError, quote, UnavailableError } from "#shared/errors";
 import { createToken, fingerprintOf, fromPem, splitToken } from "#shared/pki";
 
+/** Characters: one line of `cloudcore token list` on a wide terminal. */
 const longestDescription = 200;
 
 /** `cloudcore token [create|list|revoke]`. */
@@ -39,39 +40,41 @@ export const tokenOperation: Operation<CloudConfig> = {
 
 async function create(asked: Asked, config: CloudConfig, host: Host): Promise<number> {
   refuseMore(asked, { operands: 1, flags: ["node", "hours", "uses", "description"] });
-  const { node, ...wanted } = readWanted(asked, config);
+  const { node, ...limits } = readLimits(asked, config);
   const ca = readAuthority(config);
   const nowMs = host.clock.nowMs();
-  const expiresMs = nowMs + wanted.hours * 3_600_000;
+  const expiresMs = nowMs + limits.hours * 3_600_000;
   const id = newTokenId();
   const token = createToken(ca, expiresMs, id);
   const record: JoinToken = {
     id,
     hash: hashOfJwt(splitToken(token)?.jwt ?? ""),
     expires: rfc3339(expiresMs),
-    uses: wanted.uses,
+    uses: limits.uses,
     node,
-    description: wanted.description,
+    description: limits.description,
     created: rfc3339(nowMs),
     used: [],
   };
   await withKube(config, host, (kube) => new JoinTokens(kube).create(record));
-  const times = record.uses === 1 ? "one node" : `${record.uses} nodes`;
-  const who =
-    node === undefined ? times : `node "${node}" (${record.uses} ${record.uses === 1 ? "use" : "uses"})`;
-  host.err(`join token ${id}: for ${who}, until ${record.expires}\n`);
+  host.err(`join token ${id}: for ${allowedNodes(record)}, until ${record.expires}\n`);
   host.out(`${token}\n`);
   return 0;
 }
 
-interface Wanted {
+function allowedNodes({ node, uses }: JoinToken): string {
+  if (node !== undefined) return `node "${node}" (${uses} ${uses === 1 ? "use" : "uses"})`;
+  return uses === 1 ? "one node" : `${uses} nodes`;
+}
+
+interface TokenLimits {
   readonly node: string | undefined;
   readonly hours: number;
   readonly uses: number;
   readonly description: string;
 }
 
-function readWanted(asked: Asked, { cloudHub }: CloudConfig): Wanted {
+function readLimits(asked: Asked, { cloudHub }: CloudConfig): TokenLimits {
   const node = asked.flags.get("node");
   return {
     node: node === undefined ? undefined : readNodeName("--node", node),
@@ -123,23 +126,26 @@ async function revoke(asked: Asked, config: CloudConfig, host: Host): Promise<nu
   const found = await withKube(config, host, (kube) => new JoinTokens(kube).revoke(id));
   if (!found)
     throw new UnavailableError("no-token", `there is no join token ${quote(id)} (cloudcore token list)`);
-  host.out(`join token ${id} revoked; what it was used for stays (cloudcore node ban NAME stops a node)\n`);
+  host.out(
+    `join token ${id} revoked; nodes that joined with it stay (cloudcore node ban NAME refuses one)\n`,
+  );
   return 0;
 }
 
-/** Whoever has only the token itself may give that. */
+/** The ID of a token, given by itself or by the whole token. */
 function idOf(given: string): string {
   const claims = splitToken(given)?.jwt.split(".")[1];
   if (claims === undefined) return given;
   try {
-    const { jti } = JSON.parse(Buffer.from(claims, "base64url").toString()) as { jti?: unknown };
-    return typeof jti === "string" ? jti : given;
+    const parsed: unknown = JSON.parse(Buffer.from(claims, "base64url").toString());
+    const hasId = typeof parsed === "object" && parsed !== null && "jti" in parsed;
+    return hasId && typeof parsed.jti === "string" ? parsed.jti : given;
   } catch {
     return given;
   }
 }
 
-/** @throws ConfigError, UnavailableError when there is no CA to make tokens with */
+/** @throws ConfigError, UnavailableError when there is no CA to sign tokens with */
 function readAuthority({ cloudHub, dataDir }: CloudConfig): { fingerprint: string; keyPem: string } {
   if (cloudHub.caFile !== undefined && cloudHub.caKeyFile === undefined)
     throw new ConfigError("no-ca-key", "Cannot make a join token: cloudhub.ca-key is not set");
@@ -156,6 +162,8 @@ function readMaterial(file: string): string {
   } catch (cause) {
     const code = (cause as { code?: string }).code ?? String(cause);
     const hint = code === "ENOENT" ? "start cloudcore once, or name its --data-dir" : code;
-    throw new UnavailableError("no-ca", `Cannot make a join token: no ${quote(file)}: ${hint}`, { cause });
+    throw new UnavailableError("no-ca", `Cannot make a join token: cannot read ${quote(file)}: ${hint}`, {
+      cause,
+    });
   }
 }
