@@ -3,3 +3,13 @@ export type { ControllerDeps, StartController } from "./controller.ts";
 export { recordEvent, type EventDeps } from "./events.ts";
 export { WorkQueue, type WorkQueueOptions } from "./work-queue.ts";
 export type { Deployment, PodTemplate, ReplicaSet } from "./workloads.ts";
+export {
+  claim,
+  controlledBy,
+  controllerOf,
+  dropOwners,
+  isDeleting,
+  isSelectedBy,
+  OwnedIndex,
+  placeOf,
+} from "./ownership.ts";

@@ -6,7 +6,7 @@ import {
   type ControllerDeps,
   type StartController,
 } from "#cloud/controllers/framework";
-import { dropOwners, isDeleting, placeOf } from "#cloud/controllers/workloads";
+import { dropOwners, isDeleting, placeOf } from "#cloud/controllers/framework";
 import { AbsentOwners } from "./absent-owners.ts";
 import { FollowedKinds, kindId, type FollowedKind } from "./followed-kinds.ts";
 import { circlesOf, ownersOf, OwnerGraph, waitsForDependents } from "./owner-graph.ts";

@@ -1,6 +1,6 @@
 import { resources } from "#cloud/kube-client";
 import { hashLabel, templateText } from "./deployment-template.ts";
-import { controlledBy } from "./replicaset-ownership.ts";
+import { controlledBy } from "#cloud/controllers/framework";
 import type { Deployment, ReplicaSet } from "#cloud/controllers/framework";
 
 export const revisionAnnotation = "deployment.kubernetes.io/revision";

@@ -33,7 +33,7 @@ import {
   isSelectedBy,
   OwnedIndex,
   placeOf,
-} from "./replicaset-ownership.ts";
+} from "#cloud/controllers/framework";
 import { WorkQueue } from "#cloud/controllers/framework";
 import type { Deployment, ReplicaSet } from "#cloud/controllers/framework";
 

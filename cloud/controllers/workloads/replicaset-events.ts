@@ -3,7 +3,7 @@ import { rfc3339, type Clock } from "#shared/clock";
 import { asError } from "#shared/errors";
 import type { Event, KubeObject } from "#shared/kube";
 import type { Logger } from "#shared/log";
-import { placeOf } from "./replicaset-ownership.ts";
+import { placeOf } from "#cloud/controllers/framework";
 
 export interface Happening {
   readonly type: "Normal" | "Warning";

@@ -12,7 +12,7 @@ import {
   isSelectedBy,
   OwnedIndex,
   placeOf,
-} from "./replicaset-ownership.ts";
+} from "#cloud/controllers/framework";
 import { countPods, inOrderOfDeletion, isActive } from "./replicaset-pods.ts";
 import { WorkQueue } from "#cloud/controllers/framework";
 import type { ReplicaSet } from "#cloud/controllers/framework";
