@@ -25,7 +25,7 @@ import {
 } from "./deployment-rollout.ts";
 import { hasDeadline, isComplete, statusOf, type Step } from "./deployment-status.ts";
 import { templateHash } from "./deployment-template.ts";
-import { EventRecorder } from "./replicaset-events.ts";
+import { EventRecorder } from "#cloud/controllers/framework";
 import {
   claim,
   controllerOf,

@@ -2,7 +2,7 @@ import { KubeError, resources } from "#cloud/kube-client";
 import { asError } from "#shared/errors";
 import { objectKey, type Pod } from "#shared/kube";
 import type { ControllerDeps, StartController } from "#cloud/controllers/framework";
-import { EventRecorder } from "./replicaset-events.ts";
+import { EventRecorder } from "#cloud/controllers/framework";
 import { Expectations } from "./replicaset-expectations.ts";
 import {
   claim,

@@ -3,7 +3,7 @@ import { rfc3339, type Clock } from "#shared/clock";
 import { asError } from "#shared/errors";
 import type { Event, KubeObject } from "#shared/kube";
 import type { Logger } from "#shared/log";
-import { placeOf } from "#cloud/controllers/framework";
+import { placeOf } from "./ownership.ts";
 
 export interface Happening {
   readonly type: "Normal" | "Warning";
