@@ -4,7 +4,7 @@ import type { KubeObject, Node, Pod } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { ControllerDeps } from "#cloud/controllers/framework";
-import { startDeploymentController } from "#cloud/controllers/workloads";
+import { startDeploymentController } from "#cloud/controllers/workloads/deployment";
 import { startClusterRoleAggregation } from "#cloud/controllers/cluster/cluster-role-aggregation";
 import { startEndpointsController } from "#cloud/controllers/endpoints";
 import { startEventExpiry } from "#cloud/controllers/cluster/event-expiry";

@@ -1,7 +1,7 @@
 import { resources, type Informer, type KubeClient } from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
 import type { Condition, KubeObject, Node, Pod } from "#shared/kube";
-import { startDeploymentController } from "#internal/cloud/controllers/workloads/deployment.ts";
+import { startDeploymentController } from "#internal/cloud/controllers/workloads/deployment/controller.ts";
 import { startGarbageCollector } from "#internal/cloud/controllers/garbage-collector/garbage-collector.ts";
 import { startReplicaSetController } from "#internal/cloud/controllers/workloads/replicaset.ts";
 import type { ControllerDeps } from "#internal/cloud/controllers/framework/controller.ts";

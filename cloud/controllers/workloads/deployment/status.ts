@@ -1,6 +1,6 @@
 import { rfc3339 } from "#shared/clock";
 import type { Condition } from "#shared/kube";
-import { availableOf, limitsOf, membersOf, wanted, type Family } from "./deployment-rollout.ts";
+import { availableOf, limitsOf, membersOf, wanted, type Family } from "./rollout.ts";
 import type { Deployment } from "#cloud/controllers/framework";
 
 type Status = NonNullable<Deployment["status"]>;

@@ -1,4 +1,4 @@
-import { annotationNumber, desiredAnnotation, maxAnnotation } from "./deployment-revisions.ts";
+import { annotationNumber, desiredAnnotation, maxAnnotation } from "./revisions.ts";
 import type { Deployment, ReplicaSet } from "#cloud/controllers/framework";
 
 /** The new ReplicaSet (if there is one already) and those of earlier templates. */

@@ -10,7 +10,7 @@ import {
   nextRevision,
   revisionAnnotation,
   revisionOf,
-} from "./deployment-revisions.ts";
+} from "./revisions.ts";
 import {
   byCreation,
   currentSize,
@@ -22,9 +22,9 @@ import {
   wanted,
   type Family,
   type Resize,
-} from "./deployment-rollout.ts";
-import { hasDeadline, isComplete, statusOf, type Step } from "./deployment-status.ts";
-import { templateHash } from "./deployment-template.ts";
+} from "./rollout.ts";
+import { hasDeadline, isComplete, statusOf, type Step } from "./status.ts";
+import { templateHash } from "./template.ts";
 import { EventRecorder } from "#cloud/controllers/framework";
 import {
   claim,
