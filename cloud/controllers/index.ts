@@ -12,7 +12,7 @@ import { startGarbageCollector } from "#cloud/controllers/garbage-collector";
 import { startNamespaceController } from "#cloud/controllers/cluster/namespace";
 import { startNodeLifecycleController } from "#cloud/controllers/cluster/node-lifecycle";
 import { startPodGarbageCollector } from "#cloud/controllers/cluster/pod-garbage-collector";
-import { startReplicaSetController } from "#cloud/controllers/workloads";
+import { startReplicaSetController } from "#cloud/controllers/workloads/replica-set";
 import { startScheduler } from "#cloud/controllers/scheduler";
 import type { Deployment, ReplicaSet } from "#cloud/controllers/framework";
 

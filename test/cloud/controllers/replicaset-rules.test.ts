@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
-import { Expectations } from "#internal/cloud/controllers/workloads/replicaset-expectations.ts";
+import { Expectations } from "#internal/cloud/controllers/workloads/replica-set/expectations.ts";
 import { isSelectedBy } from "#internal/cloud/controllers/framework/ownership.ts";
-import { countPods, inOrderOfDeletion } from "#internal/cloud/controllers/workloads/replicaset-pods.ts";
+import { countPods, inOrderOfDeletion } from "#internal/cloud/controllers/workloads/replica-set/pods.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import type { Pod } from "#shared/kube";
 import { readyStatus } from "./workload-bench.ts";

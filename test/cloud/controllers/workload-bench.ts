@@ -3,7 +3,7 @@ import type { Clock } from "#shared/clock";
 import type { Condition, KubeObject, Node, Pod } from "#shared/kube";
 import { startDeploymentController } from "#internal/cloud/controllers/workloads/deployment/controller.ts";
 import { startGarbageCollector } from "#internal/cloud/controllers/garbage-collector/garbage-collector.ts";
-import { startReplicaSetController } from "#internal/cloud/controllers/workloads/replicaset.ts";
+import { startReplicaSetController } from "#internal/cloud/controllers/workloads/replica-set/controller.ts";
 import type { ControllerDeps } from "#internal/cloud/controllers/framework/controller.ts";
 import type { Deployment, ReplicaSet } from "#internal/cloud/controllers/framework/workloads.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";

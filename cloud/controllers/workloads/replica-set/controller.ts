@@ -3,7 +3,7 @@ import { asError } from "#shared/errors";
 import { objectKey, type Pod } from "#shared/kube";
 import type { ControllerDeps, StartController } from "#cloud/controllers/framework";
 import { EventRecorder } from "#cloud/controllers/framework";
-import { Expectations } from "./replicaset-expectations.ts";
+import { Expectations } from "./expectations.ts";
 import {
   claim,
   controlledBy,
@@ -13,7 +13,7 @@ import {
   OwnedIndex,
   placeOf,
 } from "#cloud/controllers/framework";
-import { countPods, inOrderOfDeletion, isActive } from "./replicaset-pods.ts";
+import { countPods, inOrderOfDeletion, isActive } from "./pods.ts";
 import { WorkQueue } from "#cloud/controllers/framework";
 import type { ReplicaSet } from "#cloud/controllers/framework";
 

@@ -1,2 +1,0 @@
-/** Deployments, ReplicaSets, and how objects are owned. */
-export { startReplicaSetController } from "./replicaset.ts";

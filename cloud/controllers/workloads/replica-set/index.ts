@@ -1,0 +1,2 @@
+/** Keeps as many pods of a ReplicaSet as it specifies. */
+export { startReplicaSetController } from "./controller.ts";
