@@ -1,2 +1,2 @@
 /** Gives each pod without a node the best of those it fits on. */
-export { startScheduler } from "./scheduler.ts";
+export { startScheduler } from "./controller.ts";

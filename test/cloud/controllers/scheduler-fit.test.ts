@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { chooseNode, needsOf, type NodeLoad } from "#internal/cloud/controllers/scheduler/scheduler-fit.ts";
+import { chooseNode, needsOf, type NodeLoad } from "#internal/cloud/controllers/scheduler/fit.ts";
 import type { Node, Pod, PodSpec } from "#shared/kube";
 
 function node(name: string, more: Partial<Node> = {}): Node {

@@ -3,8 +3,8 @@ import { rfc3339 } from "#shared/clock";
 import { objectKey, type Condition, type KubeObject, type Node, type Pod } from "#shared/kube";
 import type { ControllerDeps } from "#cloud/controllers/framework";
 import { recordEvent } from "#cloud/controllers/framework";
-import { SchedulerCache } from "./scheduler-cache.ts";
-import { chooseNode, needsOf } from "./scheduler-fit.ts";
+import { SchedulerCache } from "./cache.ts";
+import { chooseNode, needsOf } from "./fit.ts";
 import { WorkQueue } from "#cloud/controllers/framework";
 
 const component = "default-scheduler";

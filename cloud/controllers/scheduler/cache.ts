@@ -1,5 +1,5 @@
 import { objectKey, type Node, type Pod } from "#shared/kube";
-import { needsOf, type NodeLoad, type PodNeeds } from "./scheduler-fit.ts";
+import { needsOf, type NodeLoad, type PodNeeds } from "./fit.ts";
 
 class Load implements NodeLoad {
   node: Node;

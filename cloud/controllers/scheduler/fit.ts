@@ -6,7 +6,7 @@ import {
   type Taint,
   type Toleration,
 } from "#shared/kube";
-import { matchesNodeSelection } from "./scheduler-affinity.ts";
+import { matchesNodeSelection } from "./affinity.ts";
 
 export interface HostPort {
   readonly ip: string;
