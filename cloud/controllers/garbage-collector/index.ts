@@ -1,2 +1,2 @@
 /** What becomes of objects whose owners go away. */
-export { startGarbageCollector } from "./garbage-collector.ts";
+export { startGarbageCollector } from "./controller.ts";

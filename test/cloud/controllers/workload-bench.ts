@@ -2,7 +2,7 @@ import { resources, type Informer, type KubeClient } from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
 import type { Condition, KubeObject, Node, Pod } from "#shared/kube";
 import { startDeploymentController } from "#internal/cloud/controllers/workloads/deployment/controller.ts";
-import { startGarbageCollector } from "#internal/cloud/controllers/garbage-collector/garbage-collector.ts";
+import { startGarbageCollector } from "#internal/cloud/controllers/garbage-collector/controller.ts";
 import { startReplicaSetController } from "#internal/cloud/controllers/workloads/replica-set/controller.ts";
 import type { ControllerDeps } from "#internal/cloud/controllers/framework/controller.ts";
 import type { Deployment, ReplicaSet } from "#internal/cloud/controllers/framework/workloads.ts";
