@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { until } from "#internal/test/cloud/controllers/cluster.ts";
+import { until } from "#internal/test/cloud/controllers/cluster-harness.ts";
 import { startTestServer, textAt, type Answer } from "#internal/test/support/api-server.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startWiredCloud, type WiredCloud } from "#internal/test/support/wired-cloud.ts";

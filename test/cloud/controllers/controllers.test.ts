@@ -3,7 +3,7 @@ import { resources } from "#cloud/kube-client";
 import { startControllers } from "#cloud/controllers";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import type { KubeObject, Pod } from "#shared/kube";
-import { readyNode, smallPod, startCluster, until } from "./cluster.ts";
+import { readyNode, smallPod, startCluster, until } from "./cluster-harness.ts";
 
 test("a Deployment becomes pods on a node, and goes with them", async () => {
   using dir = tempDir();

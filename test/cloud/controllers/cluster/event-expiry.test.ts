@@ -5,7 +5,7 @@ import { recordEvent } from "#internal/cloud/controllers/framework/events.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
-import { smallPod } from "#internal/test/cloud/controllers/cluster.ts";
+import { smallPod } from "#internal/test/cloud/controllers/cluster-harness.ts";
 
 test("events are told one by one, go after an hour, and never fail their teller", async () => {
   const clock = new FakeClock();

@@ -4,7 +4,7 @@ import { startEndpointsController } from "#internal/cloud/controllers/endpoints/
 import { startNamespaceController } from "#internal/cloud/controllers/cluster/namespace/controller.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import type { KubeObject } from "#shared/kube";
-import { smallPod, startCluster, until } from "#internal/test/cloud/controllers/cluster.ts";
+import { smallPod, startCluster, until } from "#internal/test/cloud/controllers/cluster-harness.ts";
 
 const gadgets = {
   apiVersion: "apiextensions.k8s.io/v1",

@@ -4,7 +4,7 @@ import { startNodeLifecycleController } from "#internal/cloud/controllers/cluste
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
 import type { Lease, Node, Pod } from "#shared/kube";
-import { controllerDeps, readyNode, smallPod } from "#internal/test/cloud/controllers/cluster.ts";
+import { controllerDeps, readyNode, smallPod } from "#internal/test/cloud/controllers/cluster-harness.ts";
 
 function lease(name: string, renewTime: string): Lease {
   return { metadata: { name, namespace: "kube-node-lease" }, spec: { renewTime } };

@@ -4,7 +4,7 @@ import { isSelectedBy } from "#internal/cloud/controllers/framework/ownership.ts
 import { countPods, inOrderOfDeletion } from "#internal/cloud/controllers/workloads/replica-set/pods.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import type { Pod } from "#shared/kube";
-import { readyStatus } from "./workload-bench.ts";
+import { readyStatus } from "#internal/test/cloud/controllers/workload-harness.ts";
 
 function pod(name: string, more: { nodeName?: string; status?: NonNullable<Pod["status"]> } = {}): Pod {
   const { nodeName, status } = more;

@@ -8,13 +8,13 @@ import type { ControllerDeps } from "#internal/cloud/controllers/framework/contr
 import type { Deployment, ReplicaSet } from "#internal/cloud/controllers/framework/workloads.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 
-export interface Bench extends AsyncDisposable {
+export interface WorkloadHarness extends AsyncDisposable {
   readonly deps: ControllerDeps;
   readonly log: ReturnType<typeof silentLog>;
 }
 
 /** The three workload controllers on a client, with informers of their own. */
-export async function startWorkloads(kube: KubeClient, clock: Clock): Promise<Bench> {
+export async function startWorkloads(kube: KubeClient, clock: Clock): Promise<WorkloadHarness> {
   const log = silentLog();
   const informers: Informer<KubeObject>[] = [];
   const open = <T extends KubeObject>(informer: Informer<T>): Informer<T> => {

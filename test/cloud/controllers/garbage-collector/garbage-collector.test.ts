@@ -6,7 +6,7 @@ import type { KubeObject } from "#shared/kube";
 import { startTestServer } from "#internal/test/support/api-server.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { startWorkloads } from "./workload-bench.ts";
+import { startWorkloads } from "#internal/test/cloud/controllers/workload-harness.ts";
 
 const widgets: ResourceType = {
   group: "example.com",

@@ -6,7 +6,13 @@ import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import type { Event, Node, Pod } from "#shared/kube";
-import { controllerDeps, readyNode, smallPod, startCluster, until } from "./cluster.ts";
+import {
+  controllerDeps,
+  readyNode,
+  smallPod,
+  startCluster,
+  until,
+} from "#internal/test/cloud/controllers/cluster-harness.ts";
 
 test("tells why a pod waits, binds it when a node comes, and never overfills the node", async () => {
   using dir = tempDir();

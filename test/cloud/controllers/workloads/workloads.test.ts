@@ -4,18 +4,25 @@ import { systemClock } from "#shared/clock";
 import type { Event, Pod } from "#shared/kube";
 import type { Deployment, ReplicaSet } from "#internal/cloud/controllers/framework/workloads.ts";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
-import { conditionOf, deployment, readyStatus, startWorkloads, until, type Bench } from "./workload-bench.ts";
+import {
+  conditionOf,
+  deployment,
+  readyStatus,
+  startWorkloads,
+  until,
+  type WorkloadHarness,
+} from "#internal/test/cloud/controllers/workload-harness.ts";
 
 let kube: FakeKubeClient;
-let bench: Bench;
+let harness: WorkloadHarness;
 let isEdgeUp: boolean;
 let kubelet: Disposable;
 
 beforeEach(async () => {
   kube = new FakeKubeClient();
-  bench = await startWorkloads(kube, systemClock);
+  harness = await startWorkloads(kube, systemClock);
   isEdgeUp = true;
-  kubelet = bench.deps.pods.watch({
+  kubelet = harness.deps.pods.watch({
     added: (pod) => {
       if (isEdgeUp) kube.put(resources.pods, { ...pod, status: readyStatus(Date.now()) });
     },
@@ -24,7 +31,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   kubelet[Symbol.dispose]();
-  await bench[Symbol.asyncDispose]();
+  await harness[Symbol.asyncDispose]();
 });
 
 const pods = (): Pod[] => kube.all<Pod>(resources.pods);
@@ -80,7 +87,7 @@ describe("a Deployment", () => {
     await until("rolled out", isRolledOut);
     let most = 0;
     let fewest = 4;
-    const counted = bench.deps.pods.watch({
+    const counted = harness.deps.pods.watch({
       added: () => {
         most = Math.max(most, pods().length);
       },
@@ -126,7 +133,7 @@ describe("a Deployment", () => {
     );
     await until("rolled out", isRolledOut);
     let mixed = false;
-    const watch = bench.deps.pods.watch({
+    const watch = harness.deps.pods.watch({
       added: () => {
         mixed ||= new Set(pods().map((pod) => pod.spec.containers[0]?.image)).size > 1;
       },

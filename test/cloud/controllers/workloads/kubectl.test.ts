@@ -6,7 +6,7 @@ import type { Pod } from "#shared/kube";
 import { startTestServer } from "#internal/test/support/api-server.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { readyStatus, startWorkloads, until } from "./workload-bench.ts";
+import { readyStatus, startWorkloads, until } from "#internal/test/cloud/controllers/workload-harness.ts";
 
 test("kubectl drives a Deployment through its life", async () => {
   using dir = tempDir();
@@ -15,8 +15,8 @@ test("kubectl drives a Deployment through its life", async () => {
   server.api.writeKubeconfig(kubeconfig);
   const deps = { clock: systemClock, log: silentLog() };
   await using kube = await createKubeClient({ from: "kubeconfig", path: kubeconfig }, deps);
-  await using bench = await startWorkloads(kube, systemClock);
-  const { pods, replicaSets } = bench.deps;
+  await using harness = await startWorkloads(kube, systemClock);
+  const { pods, replicaSets } = harness.deps;
   const makeReady = async ({ metadata }: Pod): Promise<void> => {
     const at = { namespace: "default", name: metadata.name ?? "" };
     const patch = { status: readyStatus(Date.now()) };
@@ -62,6 +62,6 @@ test("kubectl drives a Deployment through its life", async () => {
   expect(pods.list()).toHaveLength(2);
   await kubectl("delete", "rs", "--all");
   await until("nothing left", () => pods.list().length + replicaSets.list().length === 0);
-  const warnings = bench.log.lines.filter((line) => /"level":"(warn|error)"/.test(line));
+  const warnings = harness.log.lines.filter((line) => /"level":"(warn|error)"/.test(line));
   expect(warnings).toEqual([]);
 }, 60_000);
