@@ -4,6 +4,7 @@ import type { Logger } from "#shared/log";
 import { Collection } from "./collection.ts";
 import { createSender, type KubeOptions } from "./credentials.ts";
 import {
+  apiVersionOf,
   ignoreMissing,
   isKubeError,
   type CallOptions,
@@ -202,7 +203,7 @@ interface Page<T> {
 
 /** Items of a list carry no apiVersion and kind; objects of watch events do. */
 function named<T extends KubeObject>(type: ResourceType, item: T): T {
-  item.apiVersion ??= type.group === "" ? type.version : `${type.group}/${type.version}`;
+  item.apiVersion ??= apiVersionOf(type);
   item.kind ??= type.kind;
   return item;
 }

@@ -1,9 +1,11 @@
 export { createKubeClient } from "./client.ts";
 export type { InlineServer, KubeOptions } from "./credentials.ts";
 export {
+  apiVersionOf,
   ignoreMissing,
   isKubeError,
   KubeError,
+  objectAt,
   resources,
   type CallOptions,
   type Informer,

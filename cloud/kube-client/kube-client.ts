@@ -12,6 +12,11 @@ export interface ResourceType {
   readonly namespaced: boolean;
 }
 
+/** `apps/v1`, or `v1` of the core group: the apiVersion of the objects of a type. */
+export function apiVersionOf({ group, version }: Pick<ResourceType, "group" | "version">): string {
+  return group === "" ? version : `${group}/${version}`;
+}
+
 /** A response of the API that is not a success. `reason` is metav1.Status.reason, e.g. "NotFound", "Conflict". */
 export class KubeError extends AppError {
   readonly httpStatus: number;
@@ -69,6 +74,11 @@ export interface ObjectAt {
   readonly name: string;
   /** absent for cluster-scoped types */
   readonly namespace?: string;
+}
+
+/** Where an object is, for another call about it. */
+export function objectAt({ metadata: { name = "", namespace } }: KubeObject): ObjectAt {
+  return namespace === undefined ? { name } : { name, namespace };
 }
 
 export interface KubeList<T> {

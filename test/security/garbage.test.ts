@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { circlesOf } from "#internal/cloud/controllers/garbage-collector/owner-graph.ts";
+import { cyclesOf } from "#internal/cloud/controllers/garbage-collector/cycles.ts";
 import { eventually } from "#internal/scripts/service.ts";
 import { textAt } from "#internal/test/support/api-server.ts";
 import { startAttackedCloud, type AttackedCloud, type Json } from "#internal/test/support/attacked-cloud.ts";
@@ -51,7 +51,7 @@ async function circle(names: readonly string[]): Promise<void> {
   }
 }
 
-test("the API answers and a circle of owners goes when one of it is deleted in the foreground", async () => {
+test("a cycle of owners is deleted when a member is deleted in the foreground, and the API answers meanwhile", async () => {
   await circle(["ring-a", "ring-b", "ring-c"]);
   const { slowestMs } = await cloud.suffer(async () => {
     await remove(`${maps}/ring-a`, "Foreground");
@@ -60,21 +60,21 @@ test("the API answers and a circle of owners goes when one of it is deleted in t
   expect(slowestMs).toBeLessThan(1000);
 }, 30_000);
 
-test("an object that owns itself goes when it is deleted in the foreground", async () => {
+test("an object that owns itself is deleted when it is deleted in the foreground", async () => {
   const self = await make("selfish");
   await own(maps, "selfish", [self]);
   await remove(`${maps}/selfish`, "Foreground");
   await allGone(`${maps}/selfish`);
 }, 20_000);
 
-test("a circle goes when all of it is deleted in the foreground at once", async () => {
+test("a cycle is deleted when all members are deleted in the foreground at once", async () => {
   await circle(["all-a", "all-b", "all-c"]);
   const paths = ["all-a", "all-b", "all-c"].map((name) => `${maps}/${name}`);
   await Promise.all(paths.map((path) => remove(path, "Foreground")));
   await allGone(...paths);
 }, 20_000);
 
-test("a circle of custom, cluster-scoped objects goes with what hangs on it when one is deleted in the foreground", async () => {
+test("a cycle of custom, cluster-scoped objects is deleted with its dependents when a member is deleted in the foreground", async () => {
   await cloud.must("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", rings);
   const path = "/apis/attack.example.com/v1/rings";
   const [one, two] = [await makeRing("one"), await makeRing("two")];
@@ -86,7 +86,7 @@ test("a circle of custom, cluster-scoped objects goes with what hangs on it when
   await allGone(`${path}/one`, `${path}/two`, `${maps}/hangs-on`);
 }, 20_000);
 
-test("the members of a circle stay when one of it is orphaned", async () => {
+test("the members of a cycle stay when one orphans its dependents", async () => {
   await circle(["left-a", "left-b", "left-c"]);
   await remove(`${maps}/left-a`, "Orphan");
   await allGone(`${maps}/left-a`);
@@ -95,7 +95,7 @@ test("the members of a circle stay when one of it is orphaned", async () => {
   expect((await cloud.call("GET", `${maps}/left-c`)).status).toBe(200);
 }, 20_000);
 
-test("an owner of another namespace is reported by an Event and keeps nothing alive", async () => {
+test("an owner in another namespace is reported by an Event and does not keep its dependent", async () => {
   const owner = await make("far-owner");
   const other = "/api/v1/namespaces/kube-public/configmaps";
   await make("far-dependent", other);
@@ -114,7 +114,7 @@ test("an owner of another namespace is reported by an Event and keeps nothing al
   });
 }, 20_000);
 
-test("a deletion in the foreground does not wait for a dependent of another namespace", async () => {
+test("a foreground deletion does not wait for a dependent in another namespace", async () => {
   const victim = await make("victim");
   const other = "/api/v1/namespaces/kube-public/configmaps";
   await cloud.must("POST", other, {
@@ -127,7 +127,7 @@ test("a deletion in the foreground does not wait for a dependent of another name
   await allGone(`${maps}/victim`);
 }, 20_000);
 
-test("the API answers while a chain of owners and 2,000 dependents of one owner go", async () => {
+test("the API answers while a chain of owners and 2,000 dependents of one owner are deleted", async () => {
   const top = await make("top");
   await sideBySide(2000, (index) => dependent(`fan-${index}`, top));
   let link = top;
@@ -144,12 +144,12 @@ test("the API answers while a chain of owners and 2,000 dependents of one owner 
   expect({ left, answeredInTime: slowestMs < 1000 }).toEqual({ left: [], answeredInTime: true });
 }, 60_000);
 
-test("circles of a graph are found when a chain of 100,000 nodes leads to them", () => {
+test("cycles of a graph are found at the end of a chain of 100,000 nodes", () => {
   const next = (node: string): string[] => {
     const number = Number(node);
     return number === 100_000 ? ["99998"] : [String(number + 1)];
   };
-  const found = circlesOf(["0"], next).map((circle) => [...circle].toSorted());
+  const found = cyclesOf(["0"], next).map((cycle) => [...cycle].toSorted());
   expect(found).toEqual([["100000", "99998", "99999"]]);
 });
 

@@ -7,7 +7,7 @@ import { freePorts } from "#internal/scripts/service.ts";
 import { deployment, hasPair, startPair, until } from "#internal/test/support/pair.ts";
 import { readField, resolveEnv } from "#internal/edge/edged/environment/env.ts";
 import { volumeFiles } from "#internal/edge/edged/volumes/volume-files.ts";
-import { isSelectedBy } from "#internal/cloud/controllers/framework/ownership.ts";
+import { isSelectedBy } from "#internal/cloud/controllers/framework/claim.ts";
 import { fitsType, twinTypeOf } from "#shared/devices";
 import { quantityNumber, type Pod } from "#shared/kube";
 

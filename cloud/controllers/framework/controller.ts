@@ -4,7 +4,7 @@ import type { KubeObject, Node, Pod } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { Deployment, ReplicaSet } from "./workloads.ts";
 
-/** What every controller works with; informers are shared and synced before a controller starts. */
+/** The dependencies of a controller; informers are shared, and synced before a controller starts. */
 export interface ControllerDeps {
   readonly kube: KubeClient;
   readonly clock: Clock;
@@ -16,5 +16,5 @@ export interface ControllerDeps {
   readonly replicaSets: Informer<ReplicaSet>;
 }
 
-/** A started controller; disposing stops its watching and waits for its work. */
+/** Starts a controller; disposing it ends its watches and waits for work under way. */
 export type StartController = (deps: ControllerDeps) => AsyncDisposable;

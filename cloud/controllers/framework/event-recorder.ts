@@ -1,93 +1,77 @@
-import { resources, type KubeClient } from "#cloud/kube-client";
-import { rfc3339, type Clock } from "#shared/clock";
+import { objectAt, resources, type ResourceType } from "#cloud/kube-client";
+import { rfc3339 } from "#shared/clock";
 import { asError } from "#shared/errors";
-import type { Event, KubeObject } from "#shared/kube";
-import type { Logger } from "#shared/log";
-import { placeOf } from "./ownership.ts";
+import type { KubeObject } from "#shared/kube";
+import { newEvent, type EventDeps, type EventText } from "./events.ts";
 
-export interface Happening {
-  readonly type: "Normal" | "Warning";
-  readonly reason: string;
-  readonly message: string;
+/**
+ * Events that wait to be written, and events whose repetitions are counted. A rollout of 100 pods records about 200; what
+ * an API server cannot take in that time is dropped, as client-go's EventBroadcaster drops events.
+ */
+const eventLimit = 256;
+
+interface RecordedEvent {
+  readonly name: string;
+  count: number;
 }
 
-const rememberedEvents = 256;
-
-/** Tells people what a controller did, as Event objects; repetitions raise the count of the one that is there. */
-export class EventRecorder implements AsyncDisposable {
-  readonly #deps: { readonly kube: KubeClient; readonly clock: Clock; readonly log: Logger };
+/** Records what a controller does as Events; a repeated one raises the count of the Event that exists. */
+export class ControllerEvents implements AsyncDisposable {
+  readonly #deps: EventDeps;
   readonly #component: string;
-  readonly #seen = new Map<string, { readonly name: string; count: number }>();
+  /** By uid, reason and message, the least recently repeated first. */
+  readonly #recorded = new Map<string, RecordedEvent>();
   #last: Promise<void> = Promise.resolve();
   #waiting = 0;
 
-  constructor(
-    deps: { readonly kube: KubeClient; readonly clock: Clock; readonly log: Logger },
-    component: string,
-  ) {
+  constructor(deps: EventDeps, component: string) {
     this.#deps = deps;
     this.#component = component;
   }
 
-  /** Returns at once; events beyond what the API takes in time are dropped. */
-  record(about: KubeObject & { readonly kind: string }, happening: Happening): void {
-    if (this.#waiting >= rememberedEvents) return;
+  /** Returns at once; the event is dropped when too many wait. */
+  record(type: ResourceType, object: KubeObject, text: EventText): void {
+    if (this.#waiting >= eventLimit) return;
     this.#waiting += 1;
-    this.#last = this.#last.then(() => this.#write(about, happening));
+    this.#last = this.#last.then(() => this.#write(type, object, text));
   }
 
-  async #write(about: KubeObject, happening: Happening): Promise<void> {
+  async #write(type: ResourceType, object: KubeObject, text: EventText): Promise<void> {
     try {
-      await this.#store(about, happening);
+      const id = JSON.stringify([object.metadata.uid, text.reason, text.message]);
+      const recorded = this.#recorded.get(id);
+      // Forgotten until it is written: after a failure the next one is created as a new Event.
+      this.#recorded.delete(id);
+      this.#remember(
+        id,
+        recorded ? await this.#repeat(object, recorded) : await this.#create(type, object, text),
+      );
     } catch (error) {
-      this.#deps.log.debug("event not recorded", { reason: happening.reason, error: asError(error) });
+      this.#deps.log.debug("event not recorded", { reason: text.reason, error: asError(error) });
     }
     this.#waiting -= 1;
   }
 
-  async #store(about: KubeObject, happening: Happening): Promise<void> {
+  async #repeat({ metadata }: KubeObject, { name, count }: RecordedEvent): Promise<RecordedEvent> {
     const { kube, clock } = this.#deps;
-    const { uid, namespace = "default", name = "" } = about.metadata;
-    const id = JSON.stringify([uid, happening.reason, happening.message]);
-    const now = rfc3339(clock.nowMs());
-    const seen = this.#seen.get(id);
-    if (seen) {
-      seen.count += 1;
-      const at = { namespace, name: seen.name };
-      const change = { count: seen.count, lastTimestamp: now };
-      this.#seen.delete(id);
-      await kube.patch(resources.events, at, change, { type: "merge" });
-      this.#remember(id, seen);
-      return;
-    }
-    const eventName = `${name}.${crypto.randomUUID().replaceAll("-", "").slice(0, 16)}`;
-    await kube.create<Event>(resources.events, {
-      apiVersion: "v1",
-      kind: "Event",
-      metadata: { namespace, name: eventName },
-      involvedObject: {
-        apiVersion: about.apiVersion ?? "apps/v1",
-        kind: about.kind ?? "",
-        ...placeOf(about),
-        ...(uid !== undefined && { uid }),
-        ...(about.metadata.resourceVersion !== undefined && {
-          resourceVersion: about.metadata.resourceVersion,
-        }),
-      },
-      ...happening,
-      count: 1,
-      firstTimestamp: now,
-      lastTimestamp: now,
-      source: { component: this.#component },
-      reportingComponent: this.#component,
-    });
-    this.#remember(id, { name: eventName, count: 1 });
+    const repeated = { name, count: count + 1 };
+    const target = { namespace: metadata.namespace ?? "default", name };
+    const patch = { count: repeated.count, lastTimestamp: rfc3339(clock.nowMs()) };
+    await kube.patch(resources.events, target, patch, { type: "merge" });
+    return repeated;
   }
 
-  #remember(id: string, entry: { readonly name: string; count: number }): void {
-    this.#seen.set(id, entry);
-    const oldest = this.#seen.keys().next();
-    if (this.#seen.size > rememberedEvents && !oldest.done) this.#seen.delete(oldest.value);
+  async #create(type: ResourceType, object: KubeObject, text: EventText): Promise<RecordedEvent> {
+    const { kube, clock } = this.#deps;
+    const event = newEvent(type, object, { ...text, component: this.#component }, clock.nowMs());
+    await kube.create(resources.events, event);
+    return { ...objectAt(event), count: 1 };
+  }
+
+  #remember(id: string, event: RecordedEvent): void {
+    this.#recorded.set(id, event);
+    const [oldest] = this.#recorded.keys();
+    if (this.#recorded.size > eventLimit && oldest !== undefined) this.#recorded.delete(oldest);
   }
 
   /** Waits for what was recorded. */

@@ -1,16 +1,11 @@
-import { resources, type KubeClient, type ResourceType } from "#cloud/kube-client";
+import { apiVersionOf, objectAt, resources, type KubeClient, type ResourceType } from "#cloud/kube-client";
 import { rfc3339, type Clock } from "#shared/clock";
 import { asError } from "#shared/errors";
 import type { Event, KubeObject } from "#shared/kube";
 import type { Logger } from "#shared/log";
 
-export interface EventText {
-  readonly type: Event["type"];
-  readonly reason: string;
-  readonly message: string;
-  /** Who tells it, e.g. "deployment-controller". */
-  readonly component: string;
-}
+/** Type, reason and message, as `kubectl describe` shows them. */
+export type EventText = Pick<Event, "type" | "reason" | "message">;
 
 export interface EventDeps {
   readonly kube: KubeClient;
@@ -18,47 +13,53 @@ export interface EventDeps {
   readonly log: Logger;
 }
 
-let sequence = 0;
+/** Characters that Kubernetes allows in the message of an Event. */
+const longestMessage = 1024;
 
-/**
- * Tells about `object` (an instance of `type`) as a v1 Event. Nobody waits for it: when it cannot be stored that is
- * logged and nothing else.
- */
+/** A v1 Event about `object`, an instance of `type`; `component` is its source, e.g. "deployment-controller". */
+export function newEvent(
+  type: ResourceType,
+  object: KubeObject,
+  text: EventText & { readonly component: string },
+  nowMs: number,
+): Event {
+  const { name = "", namespace = "default", uid, resourceVersion } = object.metadata;
+  const { component, message, ...rest } = text;
+  const now = rfc3339(nowMs);
+  return {
+    apiVersion: "v1",
+    kind: "Event",
+    // Unique without a counter, as client-go's use of nanoseconds.
+    metadata: { name: `${name}.${crypto.randomUUID().replaceAll("-", "").slice(0, 16)}`, namespace },
+    involvedObject: {
+      apiVersion: apiVersionOf(type),
+      kind: type.kind,
+      ...objectAt(object),
+      ...(uid !== undefined && { uid }),
+      ...(resourceVersion !== undefined && { resourceVersion }),
+    },
+    ...rest,
+    message: message.slice(0, longestMessage),
+    count: 1,
+    firstTimestamp: now,
+    lastTimestamp: now,
+    source: { component },
+    reportingComponent: component,
+    reportingInstance: "",
+  };
+}
+
+/** Creates an Event about `object`. Events are best effort: a failure is logged and nothing else. */
 export async function recordEvent(
   deps: EventDeps,
   type: ResourceType,
   object: KubeObject,
-  text: EventText,
+  text: EventText & { readonly component: string },
 ): Promise<void> {
-  const now = rfc3339(deps.clock.nowMs());
-  const { name = "", namespace = "default", uid, resourceVersion } = object.metadata;
-  sequence = (sequence + 1) % 1_000_000;
-  const suffix = (BigInt(Math.trunc(deps.clock.nowMs())) * 1_000_000n + BigInt(sequence)).toString(16);
-  const event: Event = {
-    apiVersion: "v1",
-    kind: "Event",
-    metadata: { name: `${name}.${suffix}`, namespace },
-    involvedObject: {
-      apiVersion: type.group === "" ? type.version : `${type.group}/${type.version}`,
-      kind: type.kind,
-      name,
-      ...(type.namespaced && { namespace }),
-      ...(uid !== undefined && { uid }),
-      ...(resourceVersion !== undefined && { resourceVersion }),
-    },
-    reason: text.reason,
-    message: text.message.slice(0, 1024),
-    type: text.type,
-    count: 1,
-    firstTimestamp: now,
-    lastTimestamp: now,
-    source: { component: text.component },
-    reportingComponent: text.component,
-    reportingInstance: "",
-  };
   try {
-    await deps.kube.create(resources.events, event);
+    await deps.kube.create(resources.events, newEvent(type, object, text, deps.clock.nowMs()));
   } catch (error) {
+    const { name = "" } = object.metadata;
     deps.log.warn("event not recorded", { reason: text.reason, object: name, error: asError(error) });
   }
 }

@@ -1,16 +1,15 @@
-/** What the controllers of the embedded API share: the way they work, and the shapes they work on. */
+/** What all controllers share: their dependencies, the work queue, Events, and ownership of objects. */
+export { claimOwned, isSelectedBy } from "./claim.ts";
 export type { ControllerDeps, StartController } from "./controller.ts";
-export { EventRecorder } from "./event-recorder.ts";
+export { ControllerEvents } from "./event-recorder.ts";
 export { recordEvent, type EventDeps } from "./events.ts";
-export { WorkQueue, type WorkQueueOptions } from "./work-queue.ts";
-export type { Deployment, PodTemplate, ReplicaSet } from "./workloads.ts";
+export { OwnedIndex } from "./owned-index.ts";
 export {
-  claim,
   controlledBy,
   controllerOf,
-  dropOwners,
   isDeleting,
-  isSelectedBy,
-  OwnedIndex,
-  placeOf,
-} from "./ownership.ts";
+  removeOwners,
+  type TypedObject,
+} from "./owner-references.ts";
+export { WorkQueue } from "./work-queue.ts";
+export type { Deployment, PodTemplate, ReplicaSet } from "./workloads.ts";

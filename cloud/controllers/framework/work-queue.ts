@@ -7,19 +7,24 @@ export interface WorkQueueOptions {
   readonly name: string;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Brings the thing named by the key to where it should be; may be repeated at any time. */
+  /** Brings the object of the key to its desired state; has to be idempotent. */
   readonly reconcile: (key: string) => Promise<void>;
 }
 
+/** Back-off of failed keys: from a conflict, solved by the next event, to an outage of the API server. */
 const firstRetryMs = 20;
-const lastRetryMs = 30_000;
-/** Runs side by side; as many calls of the API are under way at most. */
+const longestRetryMs = 30_000;
+/** Doublings after which the back-off has reached its limit: keeps the power small. */
+const maxDoublings = 12;
+/** Failures in a row from which on they are logged as warnings: single conflicts are normal. */
+const quietFailures = 5;
+/** Keys reconciled concurrently, which also bounds concurrent API requests; upstream runs 5 to 20 workers. */
 const workers = 20;
 
 /**
- * Keys to reconcile: one run per key at a time, a bounded number of keys side by side, a key added while it runs runs once
- * more. Each run begins in a turn of the event loop of its own, so that keys which add each other for ever cost their own
- * progress and nobody else's. A failed run is repeated with exponential backoff until it succeeds.
+ * Keys to reconcile, as client-go's rate limiting work queue: one run of a key at a time, a bounded number of keys
+ * concurrently; a key added during its run runs once more. Each run begins in its own turn of the event loop, so that keys
+ * that keep adding each other do not starve other work. A failed run is retried with exponential back-off until it succeeds.
  */
 export class WorkQueue implements AsyncDisposable {
   readonly #options: WorkQueueOptions;
@@ -45,7 +50,7 @@ export class WorkQueue implements AsyncDisposable {
     this.#start();
   }
 
-  /** Adds the key after `ms`, unless it is added before. */
+  /** Adds the key after `ms`, unless it is added earlier. */
   addAfter(key: string, ms: number): void {
     if (this.#closed || this.#timers.has(key)) return;
     this.#timers.set(
@@ -83,9 +88,10 @@ export class WorkQueue implements AsyncDisposable {
     if (this.#closed) return;
     const count = (this.#failures.get(key) ?? 0) + 1;
     this.#failures.set(key, count);
-    const level = count > 5 ? "warn" : "debug";
+    const level = count > quietFailures ? "warn" : "debug";
     this.#options.log[level]("reconcile failed", { queue: this.#options.name, key, error: asError(error) });
-    this.addAfter(key, Math.min(lastRetryMs, firstRetryMs * 2 ** Math.min(count - 1, 12)));
+    const waitMs = firstRetryMs * 2 ** Math.min(count - 1, maxDoublings);
+    this.addAfter(key, Math.min(longestRetryMs, waitMs));
   }
 
   #clearTimer(key: string): void {
@@ -93,7 +99,7 @@ export class WorkQueue implements AsyncDisposable {
     this.#timers.delete(key);
   }
 
-  /** Drops what is waiting and waits for what is running. */
+  /** Drops waiting keys and waits for running ones. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     for (const timer of this.#timers.values()) timer[Symbol.dispose]();
@@ -104,6 +110,7 @@ export class WorkQueue implements AsyncDisposable {
   }
 }
 
+/** After I/O, which microtasks would not wait for; not a matter of time, so not the clock's. */
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve);

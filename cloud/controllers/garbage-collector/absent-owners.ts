@@ -1,8 +1,9 @@
+/** Absent owners kept: those of a few collections at once; one that is dropped is looked up in the API again. */
 const mostKept = 500;
 
-/** What was found out about owners that are not where a reference names them; a uid never comes back. */
+/** Owners that are not where a reference names them; a uid is never used again, so this never changes. */
 export class AbsentOwners {
-  /** by place and uid: whether that uid is somewhere else */
+  /** By kind, place and uid: whether an object of that uid is in another namespace. */
   readonly #known = new Map<string, boolean>();
 
   has(owner: string): boolean {

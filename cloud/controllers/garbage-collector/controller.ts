@@ -1,50 +1,52 @@
-import { KubeError, type KubeClient, type ObjectAt, type ResourceType } from "#cloud/kube-client";
-import { objectKey, type KubeObject, type OwnerReference } from "#shared/kube";
+import { ignoreMissing, objectAt, type KubeClient, type ResourceType } from "#cloud/kube-client";
 import {
-  recordEvent,
+  isDeleting,
+  removeOwners,
   WorkQueue,
   type ControllerDeps,
   type StartController,
+  type TypedObject,
 } from "#cloud/controllers/framework";
-import { dropOwners, isDeleting, placeOf } from "#cloud/controllers/framework";
-import { AbsentOwners } from "./absent-owners.ts";
+import { objectKey, type KubeObject } from "#shared/kube";
+import { cyclesOf } from "./cycles.ts";
 import { FollowedKinds, kindId, type FollowedKind } from "./followed-kinds.ts";
-import { circlesOf, ownersOf, OwnerGraph, waitsForDependents } from "./owner-graph.ts";
+import { foregroundFinalizer, ownersOf, OwnerGraph, waitsForDependents } from "./owner-graph.ts";
+import { OwnerStates, ownerTarget, type OwnerState } from "./owner-states.ts";
 
-const foreground = "foregroundDeletion";
-const orphan = "orphan";
-/** Names no object: reconciling it looks for owners that wait for each other. */
-const circles = "circles";
-const lookForCirclesMs = 200;
-const callsAtATime = 10;
+const orphanFinalizer = "orphan";
+/** Not the key of an object: reconciling it looks for owners that wait for each other. */
+const cyclesKey = "cycles";
+/** Owners that wait are usually gone sooner, so that cycles are seldom looked for. */
+const cycleCheckMs = 200;
+/** Concurrent requests for the dependents of one owner, of which there may be 10,000. */
+const concurrentRequests = 10;
 
-/** Deletes what lost its owners, and does for owners being deleted what their finalizers ask for. */
+/**
+ * Deletes objects whose owners are gone, and does for owners being deleted what their finalizers ask for: deletes
+ * (foregroundDeletion) or releases (orphan) their dependents. As kube-controller-manager's pkg/controller/garbagecollector.
+ */
 export const startGarbageCollector: StartController = (deps) => {
   const collector = new GarbageCollector(deps);
   return { [Symbol.asyncDispose]: () => collector.stop() };
 };
 
-interface Found {
-  readonly type: ResourceType;
-  readonly object: KubeObject;
-}
-
 class GarbageCollector {
-  readonly #deps: ControllerDeps;
+  readonly #kube: KubeClient;
   readonly #queue: WorkQueue;
   readonly #kinds: FollowedKinds;
   readonly #graph = new OwnerGraph();
-  readonly #absent = new AbsentOwners();
-  /** Uids of waiting owners whose dependents were queued: those that come later queue themselves. */
-  readonly #asked = new Set<string>();
+  readonly #owners: OwnerStates;
+  /** Uids of waiting owners whose dependents were queued: dependents that come later queue themselves. */
+  readonly #queuedDependents = new Set<string>();
 
   constructor(deps: ControllerDeps) {
     const { clock, log } = deps;
-    this.#deps = deps;
+    this.#kube = deps.kube;
     const reconcile = (key: string): Promise<void> =>
-      key === circles ? this.#breakCircles() : this.#reconcile(key);
+      key === cyclesKey ? this.#breakCycles() : this.#reconcile(key);
     this.#queue = new WorkQueue({ name: "garbage", clock, log, reconcile });
     this.#kinds = new FollowedKinds(deps.kube, (kind) => this.#watchKind(kind));
+    this.#owners = new OwnerStates(deps, this.#kinds);
   }
 
   async stop(): Promise<void> {
@@ -61,67 +63,68 @@ class GarbageCollector {
         if (ownersOf(object).length > 0 || isDeleting(object)) this.#queue.add(keyOf(object));
       },
       updated: (object, old) => {
-        if (concern(object) !== concern(old)) {
+        if (relevantParts(object) !== relevantParts(old)) {
           this.#graph.remove(keyOf(old), old);
           this.#graph.add(keyOf(object), object);
           this.#queue.add(keyOf(object));
-          this.#wakeOwners(old);
+          this.#addOwners(old);
         }
-        if (object.metadata.uid !== old.metadata.uid) this.#lost(old);
+        if (object.metadata.uid !== old.metadata.uid) this.#addDependents(old);
       },
       removed: (object) => {
         this.#graph.remove(keyOf(object), object);
-        this.#lost(object);
-        this.#wakeOwners(object);
+        this.#addDependents(object);
+        this.#addOwners(object);
       },
     });
   }
 
-  #lost(object: KubeObject): void {
-    this.#asked.delete(object.metadata.uid ?? "");
+  /** An object is gone: its dependents may have no owner any more. */
+  #addDependents(object: KubeObject): void {
+    this.#queuedDependents.delete(object.metadata.uid ?? "");
     for (const key of this.#graph.dependentsOf(object)) this.#queue.add(key);
   }
 
-  /** An owner deleted in the foreground waits for its dependents to be gone. */
-  #wakeOwners(object: KubeObject): void {
+  /** A dependent is gone: owners that are deleted in the foreground wait for that. */
+  #addOwners(object: KubeObject): void {
     for (const owner of ownersOf(object)) {
       const type = this.#kinds.ownerKind(owner)?.type;
-      const at = type && ownerPlace(type, owner, object);
-      if (at) this.#queue.add(`${kindId(type)} ${objectKey({ metadata: at })}`);
+      const target = type && ownerTarget(type, owner, object);
+      if (target) this.#queue.add(`${kindId(type)} ${objectKey({ metadata: target })}`);
     }
   }
 
   async #reconcile(key: string): Promise<void> {
-    const found = this.#lookUp(key);
+    const found = this.#find(key);
     if (!found) return;
     const { type, object } = found;
     if (isDeleting(object)) {
-      if (object.metadata.finalizers?.includes(orphan)) await this.#orphanDependents(type, object);
+      if (object.metadata.finalizers?.includes(orphanFinalizer)) await this.#orphanDependents(type, object);
       else if (waitsForDependents(object)) await this.#deleteDependents(found);
       return;
     }
-    if (ownersOf(object).length > 0) await this.#judge(type, object);
+    if (ownersOf(object).length > 0) await this.#collect(found);
   }
 
-  #lookUp(key: string): Found | undefined {
+  #find(key: string): TypedObject | undefined {
     const space = key.indexOf(" ");
     const kind = this.#kinds.find(key.slice(0, space));
     const object = kind?.informer.get(key.slice(space + 1));
     return kind && object ? { type: kind.type, object } : undefined;
   }
 
-  /** Deletes a dependent that no owner holds any more; takes owners that are gone off one that others hold. */
-  async #judge(type: ResourceType, object: KubeObject): Promise<void> {
+  /** Deletes a dependent whose owners are all gone; removes the references to absent owners from one with another owner. */
+  async #collect(dependent: TypedObject): Promise<void> {
+    const { type, object } = dependent;
     const owners = ownersOf(object);
     const states: OwnerState[] = [];
-    // One after the other: an object can name owners by the ten thousand.
-    // oxlint-disable-next-line no-await-in-loop
-    for (const owner of owners) states.push(await this.#stateOf(owner, { type, object }));
-    const lost = owners.filter((_owner, index) => states[index] !== "there");
+    // One after the other: an object may name 10,000 owners.
+    for (const owner of owners) states.push(await this.#owners.stateOf(owner, dependent));
+    const lost = owners.filter((_owner, index) => states[index] !== "present");
     if (lost.length === 0) return;
     if (lost.length < owners.length) {
       const uids = lost.map(({ uid }) => uid);
-      await ignoreGone(dropOwners(this.#deps.kube, { type, object, uids }));
+      await ignoreMissing(removeOwners(this.#kube, dependent, uids));
       return;
     }
     const hasDependents = this.#graph.dependentsOf(object).size > 0;
@@ -131,174 +134,103 @@ class GarbageCollector {
 
   async #delete(type: ResourceType, object: KubeObject, isWaitedFor: boolean): Promise<void> {
     const { uid = "", finalizers = [] } = object.metadata;
-    const asked = finalizers.includes(orphan) ? "Orphan" : "Background";
-    const propagation = isWaitedFor || finalizers.includes(foreground) ? "Foreground" : asked;
-    await ignoreGone(this.#deps.kube.remove(type, placeOf(object), { uid, propagation }));
+    const asked = finalizers.includes(orphanFinalizer) ? "Orphan" : "Background";
+    const propagation = isWaitedFor || finalizers.includes(foregroundFinalizer) ? "Foreground" : asked;
+    await ignoreMissing(this.#kube.remove(type, objectAt(object), { uid, propagation }));
   }
 
-  /** Kinds we know nothing of count as there: nothing is deleted by guess. */
-  async #stateOf(reference: OwnerReference, dependent: Found): Promise<OwnerState> {
-    const kind = this.#kinds.ownerKind(reference);
-    if (!kind) return "there";
-    const at = ownerPlace(kind.type, reference, dependent.object);
-    if (!at) {
-      // A cluster-scoped object cannot be owned from within a namespace; upstream keeps it and says so.
-      this.#sayOnce(reference, dependent, true);
-      return "there";
-    }
-    const key = objectKey({ metadata: at });
-    const copy = kind.informer.get(key);
-    const id = `${kindId(kind.type)} ${key} ${reference.uid}`;
-    if (copy?.metadata.uid !== reference.uid && this.#absent.has(id)) {
-      this.#sayOnce(reference, dependent, this.#absent.isElsewhere(id));
-      return "gone";
-    }
-    const owner =
-      copy?.metadata.uid === reference.uid ? copy : await this.#deps.kube.find<KubeObject>(kind.type, at);
-    if (owner?.metadata.uid === reference.uid) return waitsForDependents(owner) ? "waiting" : "there";
-    const elsewhere = kind.informer.list().some(({ metadata }) => metadata.uid === reference.uid);
-    this.#absent.add(id, elsewhere);
-    this.#sayOnce(reference, dependent, elsewhere);
-    return "gone";
-  }
-
-  /** An owner of another namespace is no owner: the dependent is treated as one whose owner is gone. */
-  #sayOnce(reference: OwnerReference, { type, object }: Found, isInvalid: boolean): void {
-    const { uid = "", namespace = "" } = object.metadata;
-    const id = `event ${uid} ${reference.uid}`;
-    if (!isInvalid || this.#absent.has(id)) return;
-    this.#absent.add(id, true);
-    const { apiVersion, kind, name } = reference;
-    const owner = `[${apiVersion}/${kind}, namespace: ${namespace}, name: ${name}, uid: ${reference.uid}]`;
-    void recordEvent(this.#deps, type, object, {
-      type: "Warning",
-      reason: "OwnerRefInvalidNamespace",
-      message: `ownerRef ${owner} does not exist in namespace ${JSON.stringify(namespace)}`,
-      component: "garbage-collector-controller",
-    });
-  }
-
-  async #deleteDependents({ type, object: owner }: Found): Promise<void> {
-    const { uid = "" } = owner.metadata;
-    if (!this.#asked.has(uid)) {
-      this.#asked.add(uid);
-      for (const key of this.#graph.dependentsOf(owner)) {
-        const dependent = this.#lookUp(key)?.object;
+  async #deleteDependents(owner: TypedObject): Promise<void> {
+    const { type, object } = owner;
+    const { uid = "" } = object.metadata;
+    if (!this.#queuedDependents.has(uid)) {
+      this.#queuedDependents.add(uid);
+      for (const key of this.#graph.dependentsOf(object)) {
+        const dependent = this.#find(key)?.object;
         if (dependent && !isDeleting(dependent)) this.#queue.add(key);
       }
     }
-    if (this.#isBlocked({ type, object: owner })) this.#queue.addAfter(circles, lookForCirclesMs);
-    else await this.#dropFinalizer(type, owner, foreground);
+    if (this.#isBlocked(owner)) this.#queue.addAfter(cyclesKey, cycleCheckMs);
+    else await this.#removeFinalizer(type, object, foregroundFinalizer);
   }
 
-  #isBlocked(owner: Found): boolean {
+  #isBlocked(owner: TypedObject): boolean {
     for (const key of this.#graph.blockersOf(owner.object))
-      if (this.#isOwned(this.#lookUp(key)?.object, owner)) return true;
+      if (this.#isBlockedBy(owner, this.#find(key)?.object)) return true;
     return false;
   }
 
-  /** Whether a dependent names the owner where it is: a uid alone would let one namespace hold up another. */
-  #isOwned(dependent: KubeObject | undefined, { type, object: { metadata } }: Found): boolean {
+  /** Whether a dependent names the owner where it is: by uid alone one namespace could block deletions in another. */
+  #isBlockedBy({ type, object: { metadata } }: TypedObject, dependent: KubeObject | undefined): boolean {
     if (!dependent) return false;
     return ownersOf(dependent).some((reference) => {
       if (reference.uid !== metadata.uid || reference.blockOwnerDeletion !== true) return false;
       const kind = this.#kinds.ownerKind(reference)?.type;
-      const at = kind && kindId(kind) === kindId(type) && ownerPlace(type, reference, dependent);
-      return at ? objectKey({ metadata: at }) === objectKey({ metadata }) : false;
+      const target = kind && kindId(kind) === kindId(type) && ownerTarget(type, reference, dependent);
+      return target ? objectKey({ metadata: target }) === objectKey({ metadata }) : false;
     });
   }
 
-  /** Owners that wait for each other would do so for ever: within a circle nobody is waited for any longer. */
-  async #breakCircles(): Promise<void> {
+  /** Owners that wait for each other would do so for ever: within a cycle nothing blocks a deletion. */
+  async #breakCycles(): Promise<void> {
     const waiting = this.#graph.waiting();
     const next = (key: string): string[] => {
-      const owner = this.#lookUp(key);
+      const owner = this.#find(key);
       if (!owner) return [];
-      const blockers = [...this.#graph.blockersOf(owner.object)].filter((one) => waiting.has(one));
-      return blockers.filter((one) => this.#isOwned(this.#lookUp(one)?.object, owner));
+      const blockers = [...this.#graph.blockersOf(owner.object)].filter((blocker) => waiting.has(blocker));
+      return blockers.filter((blocker) => this.#isBlockedBy(owner, this.#find(blocker)?.object));
     };
-    for (const circle of circlesOf(waiting, next)) {
-      const members = [...circle].flatMap((key) => this.#lookUp(key) ?? []);
+    for (const cycle of cyclesOf(waiting, next)) {
+      const members = [...cycle].flatMap((key) => this.#find(key) ?? []);
       const uids = new Set(members.map(({ object }) => object.metadata.uid ?? ""));
-      // oxlint-disable-next-line no-await-in-loop
-      await sideBySide(members, (member) => this.#unblock(member, uids));
+      await forEachConcurrently(members, (member) => this.#unblock(member, uids));
     }
   }
 
-  async #unblock({ type, object }: Found, uids: ReadonlySet<string>): Promise<void> {
+  async #unblock({ type, object }: TypedObject, uids: ReadonlySet<string>): Promise<void> {
     const { uid, resourceVersion } = object.metadata;
     const ownerReferences = ownersOf(object).map((reference) =>
       uids.has(reference.uid) ? { ...reference, blockOwnerDeletion: false } : reference,
     );
     const metadata = { uid, resourceVersion, ownerReferences };
-    await ignoreGone(this.#deps.kube.patch(type, placeOf(object), { metadata }, { type: "merge" }));
+    await ignoreMissing(this.#kube.patch(type, objectAt(object), { metadata }, { type: "merge" }));
   }
 
-  /** Asks the API for the dependents: one that is not in the local copy yet would be deleted afterwards. */
+  /** Lists dependents from the API: one that the local copy does not have yet would be deleted afterwards. */
   async #orphanDependents(type: ResourceType, owner: KubeObject): Promise<void> {
     const { uid = "", namespace } = owner.metadata;
-    const { kube } = this.#deps;
     for (const { type: dependentType } of this.#kinds.all()) {
       if (namespace !== undefined && !dependentType.namespaced) continue;
-      const items = await listThere(kube, dependentType, namespace);
-      const dependents = items.filter((object) => ownersOf(object).some((one) => one.uid === uid));
-      await sideBySide(dependents, (object) =>
-        ignoreGone(dropOwners(kube, { type: dependentType, object, uids: [uid] })),
+      const options = namespace === undefined ? {} : { namespace };
+      // A custom kind may be deleted meanwhile.
+      const listed = await ignoreMissing(this.#kube.list(dependentType, options));
+      const dependents = (listed?.items ?? []).filter((object) =>
+        ownersOf(object).some((reference) => reference.uid === uid),
       );
+      await forEachConcurrently(dependents, async (object) => {
+        await ignoreMissing(removeOwners(this.#kube, { type: dependentType, object }, [uid]));
+      });
     }
-    await this.#dropFinalizer(type, owner, orphan);
+    await this.#removeFinalizer(type, owner, orphanFinalizer);
   }
 
-  async #dropFinalizer(type: ResourceType, owner: KubeObject, finalizer: string): Promise<void> {
+  async #removeFinalizer(type: ResourceType, owner: KubeObject, finalizer: string): Promise<void> {
     const { uid, resourceVersion, finalizers = [] } = owner.metadata;
     const left = finalizers.filter((name) => name !== finalizer);
     const metadata = { uid, resourceVersion, finalizers: left.length > 0 ? left : null };
-    await ignoreGone(this.#deps.kube.patch(type, placeOf(owner), { metadata }, { type: "merge" }));
+    await ignoreMissing(this.#kube.patch(type, objectAt(owner), { metadata }, { type: "merge" }));
   }
 }
 
-type OwnerState = "there" | "waiting" | "gone";
-
-/** What of an object the collector acts on. */
-function concern({ metadata }: KubeObject): string {
+/** The parts of an object that the collector acts on. */
+function relevantParts({ metadata }: KubeObject): string {
   const { uid, ownerReferences = [], finalizers = [], deletionTimestamp } = metadata;
   return JSON.stringify([uid, ownerReferences, finalizers, deletionTimestamp !== undefined]);
 }
 
-/** Where the owner is; nothing can be owned from within another namespace. */
-function ownerPlace(
-  { namespaced }: ResourceType,
-  { name }: OwnerReference,
-  { metadata: { namespace } }: KubeObject,
-): ObjectAt | undefined {
-  if (!namespaced) return { name };
-  return namespace === undefined ? undefined : { name, namespace };
-}
-
-/** A custom kind may end meanwhile. */
-async function listThere(kube: KubeClient, type: ResourceType, namespace?: string): Promise<KubeObject[]> {
-  try {
-    return (await kube.list(type, namespace === undefined ? {} : { namespace })).items;
-  } catch (error) {
-    if (error instanceof KubeError && error.httpStatus === 404) return [];
-    throw error;
-  }
-}
-
-async function ignoreGone(call: Promise<unknown>): Promise<void> {
-  try {
-    await call;
-  } catch (error) {
-    if (!(error instanceof KubeError && error.httpStatus === 404)) throw error;
-  }
-}
-
-/** A few at a time: ten thousand dependents must not become ten thousand calls at once. */
-async function sideBySide<T>(items: readonly T[], run: (item: T) => Promise<void>): Promise<void> {
+async function forEachConcurrently<T>(items: readonly T[], run: (item: T) => Promise<void>): Promise<void> {
   const left = items.values();
   const worker = async (): Promise<void> => {
-    // oxlint-disable-next-line no-await-in-loop
     for (const item of left) await run(item);
   };
-  await Promise.all(Array.from({ length: callsAtATime }, worker));
+  await Promise.all(Array.from({ length: concurrentRequests }, worker));
 }

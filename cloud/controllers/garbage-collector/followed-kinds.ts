@@ -2,13 +2,13 @@ import { builtinKinds } from "#cloud/kube-api/kinds";
 import { resources, type Informer, type KubeClient, type ResourceType } from "#cloud/kube-client";
 import type { Condition, KubeObject, OwnerReference } from "#shared/kube";
 
-/** A kind of object, and the copy that is kept of its objects. */
+/** A kind of object and the informer of its objects. */
 export interface FollowedKind {
   readonly type: ResourceType;
   readonly informer: Informer<KubeObject>;
 }
 
-interface Definition extends KubeObject {
+interface CustomResourceDefinition extends KubeObject {
   spec?: {
     group: string;
     scope: string;
@@ -18,27 +18,27 @@ interface Definition extends KubeObject {
   status?: { conditions?: Condition[] };
 }
 
-/** Events own nothing, are owned by nothing, and are many. */
+/** Events have no owners or dependents, and there are many. */
 const ignored = new Set(["events"]);
 
-/** Every kind whose objects may own others or be owned: those the API brings, and custom ones as they come and go. */
+/** Every kind whose objects may have owners or dependents: the built-in ones, and custom ones while they are served. */
 export class FollowedKinds implements AsyncDisposable {
   readonly #kube: KubeClient;
   readonly #onKind: (kind: FollowedKind) => Disposable;
   readonly #kinds = new Map<string, FollowedKind & { readonly watch: Disposable }>();
   /** Ids by kind and group, as references name them. */
   readonly #byName = new Map<string, string>();
-  readonly #definitions: Informer<Definition>;
+  readonly #definitions: Informer<CustomResourceDefinition>;
   readonly #following: Disposable;
   readonly #ending = new Set<Promise<void>>();
 
-  /** `onKind` is told of each kind once; what it returns is disposed when the kind is no longer served. */
+  /** `onKind` is called for each kind once; its result is disposed when the kind is no longer served. */
   constructor(kube: KubeClient, onKind: (kind: FollowedKind) => Disposable) {
     this.#kube = kube;
     this.#onKind = onKind;
     for (const kind of builtinKinds())
       if (kind.verbs.includes("watch") && !ignored.has(kind.plural)) this.#follow(kind);
-    this.#definitions = kube.informer<Definition>(resources.crds);
+    this.#definitions = kube.informer<CustomResourceDefinition>(resources.crds);
     this.#following = this.#definitions.watch({
       added: (definition) => this.#define(definition),
       updated: (definition) => this.#define(definition),
@@ -54,14 +54,14 @@ export class FollowedKinds implements AsyncDisposable {
     return [...this.#kinds.values()];
   }
 
-  /** Any version of a kind stands for the same objects. */
+  /** The kind a reference names, in any version. */
   ownerKind({ apiVersion, kind }: OwnerReference): FollowedKind | undefined {
     const slash = apiVersion.indexOf("/");
     const group = slash < 0 ? "" : apiVersion.slice(0, slash);
     return this.#kinds.get(this.#byName.get(`${kind}.${group}`) ?? "");
   }
 
-  #define(definition: Definition): void {
+  #define(definition: CustomResourceDefinition): void {
     const type = typeOf(definition);
     if (!type) return;
     const id = kindId(type);
@@ -101,8 +101,8 @@ export class FollowedKinds implements AsyncDisposable {
   }
 }
 
-/** The version of a custom kind to work with, once the API serves it. */
-function typeOf({ spec, status }: Definition): ResourceType | undefined {
+/** The kind that a definition defines, in its storage version if that is served; undefined until it is established. */
+function typeOf({ spec, status }: CustomResourceDefinition): ResourceType | undefined {
   const isServed = ({ type, status: state }: Condition): boolean =>
     type === "Established" && state === "True";
   if (!spec || status?.conditions?.some(isServed) !== true) return undefined;
@@ -114,7 +114,7 @@ function typeOf({ spec, status }: Definition): ResourceType | undefined {
   return { group, version, plural, kind, namespaced: scope === "Namespaced" };
 }
 
-/** As definitions of custom kinds are named: `widgets.example.com`; kinds of the core group end in a dot. */
+/** As custom resource definitions are named: `widgets.example.com`; ids of the core group end in a dot. */
 export function kindId({ group, plural }: ResourceType): string {
   return `${plural}.${group}`;
 }

@@ -1,46 +1,37 @@
-import { KubeError, resources } from "#cloud/kube-client";
-import { objectKey, type Pod } from "#shared/kube";
-import type { ControllerDeps, StartController } from "#cloud/controllers/framework";
+import { ignoreMissing, objectAt, resources } from "#cloud/kube-client";
 import {
-  annotationsFor,
-  desiredAnnotation,
-  makesSamePods,
-  maxAnnotation,
-  newReplicaSet,
-  nextRevision,
-  revisionAnnotation,
-  revisionOf,
-} from "./revisions.ts";
+  claimOwned,
+  ControllerEvents,
+  controllerOf,
+  isDeleting,
+  isSelectedBy,
+  OwnedIndex,
+  WorkQueue,
+  type ControllerDeps,
+  type Deployment,
+  type ReplicaSet,
+  type StartController,
+} from "#cloud/controllers/framework";
+import { objectKey, type Pod } from "#shared/kube";
+import { ReplicaSetWriter, type CurrentOrigin } from "./replica-sets.ts";
+import { makesSamePods } from "./revisions.ts";
 import {
   byCreation,
   currentSize,
   isRecreate,
   isRescaled,
-  maxReplicas,
   rescale,
   shrinkOld,
-  wanted,
-  type Family,
-  type Resize,
+  type DeploymentReplicaSets,
 } from "./rollout.ts";
-import { hasDeadline, isComplete, statusOf, type Step } from "./status.ts";
-import { templateHash } from "./template.ts";
-import { EventRecorder } from "#cloud/controllers/framework";
-import {
-  claim,
-  controllerOf,
-  isDeleting,
-  isSelectedBy,
-  OwnedIndex,
-  placeOf,
-} from "#cloud/controllers/framework";
-import { WorkQueue } from "#cloud/controllers/framework";
-import type { Deployment, ReplicaSet } from "#cloud/controllers/framework";
+import { deploymentStatus, hasDeadline, isComplete } from "./status.ts";
 
-/** Timers take no more than 31 bits. */
+/** Timers take at most 31 bits of milliseconds, 24 days; a progress deadline may be longer. */
 const longestWaitMs = 86_400_000;
+/** Until a progress deadline is checked again, at least: its clock has a resolution of one second. */
+const shortestWaitMs = 1000;
 
-/** Brings each Deployment's ReplicaSets from one template to the next. */
+/** Moves the ReplicaSets of each Deployment to its current template, as kube-controller-manager's pkg/controller/deployment. */
 export const startDeploymentController: StartController = (deps) => {
   const controller = new DeploymentController(deps);
   return { [Symbol.asyncDispose]: () => controller.stop() };
@@ -49,7 +40,8 @@ export const startDeploymentController: StartController = (deps) => {
 class DeploymentController {
   readonly #deps: ControllerDeps;
   readonly #queue: WorkQueue;
-  readonly #events: EventRecorder;
+  readonly #events: ControllerEvents;
+  readonly #writer: ReplicaSetWriter;
   readonly #replicaSets: OwnedIndex<ReplicaSet>;
   readonly #pods: OwnedIndex<Pod>;
   readonly #watch: Disposable;
@@ -57,7 +49,8 @@ class DeploymentController {
   constructor(deps: ControllerDeps) {
     const { clock, log } = deps;
     this.#deps = deps;
-    this.#events = new EventRecorder(deps, "deployment-controller");
+    this.#events = new ControllerEvents(deps, "deployment-controller");
+    this.#writer = new ReplicaSetWriter(deps.kube, this.#events);
     const reconcile = (key: string): Promise<void> => this.#reconcile(key);
     this.#queue = new WorkQueue({ name: "deployments", clock, log, reconcile });
     this.#replicaSets = new OwnedIndex(deps.replicaSets, {
@@ -81,12 +74,12 @@ class DeploymentController {
   }
 
   #replicaSetChanged(replicaSet: ReplicaSet, old: ReplicaSet | undefined, removed: boolean): void {
-    this.#wakeOwner(replicaSet);
-    if (old && controllerOf(old)?.uid !== controllerOf(replicaSet)?.uid) this.#wakeOwner(old);
-    if (!removed && !controllerOf(replicaSet)) this.#wakeAdopters(replicaSet);
+    this.#addOwner(replicaSet);
+    if (old && controllerOf(old)?.uid !== controllerOf(replicaSet)?.uid) this.#addOwner(old);
+    if (!removed && !controllerOf(replicaSet)) this.#addAdopters(replicaSet);
   }
 
-  #wakeAdopters(replicaSet: ReplicaSet): void {
+  #addAdopters(replicaSet: ReplicaSet): void {
     for (const deployment of this.#deps.deployments.list())
       if (
         deployment.metadata.namespace === replicaSet.metadata.namespace &&
@@ -95,12 +88,12 @@ class DeploymentController {
         this.#queue.add(objectKey(deployment));
   }
 
-  #wakeOwner(replicaSet: ReplicaSet): void {
+  #addOwner(replicaSet: ReplicaSet): void {
     const owner = controllerOf(replicaSet);
     if (owner?.kind === "Deployment") this.#queue.add(`${replicaSet.metadata.namespace ?? ""}/${owner.name}`);
   }
 
-  /** Recreate waits for the last old pod to be gone, which no ReplicaSet tells. */
+  /** Recreate waits until the last old pod is deleted, of which no ReplicaSet notifies. */
   #podChanged(pod: Pod, removed: boolean): void {
     const owner = controllerOf(pod);
     if (!removed || owner?.kind !== "ReplicaSet") return;
@@ -114,7 +107,16 @@ class DeploymentController {
   async #reconcile(key: string): Promise<void> {
     const deployment = this.#deps.deployments.get(key);
     if (!deployment) return;
-    const claimed = await claim({
+    const replicaSets = await this.#claimReplicaSets(deployment);
+    if (isDeleting(deployment)) return this.#writeStatus(deployment, replicaSets);
+    if (deployment.spec.paused || isRescaled(deployment, replicaSets))
+      return this.#scale(deployment, replicaSets);
+    if (isRecreate(deployment)) return this.#recreate(deployment, replicaSets);
+    return this.#roll(deployment, replicaSets);
+  }
+
+  async #claimReplicaSets(deployment: Deployment): Promise<DeploymentReplicaSets> {
+    const claimed = await claimOwned({
       kube: this.#deps.kube,
       ownerType: resources.deployments,
       owner: deployment,
@@ -122,46 +124,41 @@ class DeploymentController {
       index: this.#replicaSets,
       adopts: () => true,
     });
-    const current = byCreation(claimed).find((one) => makesSamePods(deployment, one));
-    const family: Family = { current, old: claimed.filter((one) => one !== current) };
-    if (isDeleting(deployment)) return this.#writeStatus(deployment, family, undefined);
-    if (deployment.spec.paused || isRescaled(deployment, family)) return this.#scale(deployment, family);
-    if (isRecreate(deployment)) return this.#recreate(deployment, family);
-    return this.#roll(deployment, family);
+    const current = byCreation(claimed).find((replicaSet) => makesSamePods(deployment, replicaSet));
+    return { current, old: claimed.filter((replicaSet) => replicaSet !== current) };
   }
 
-  async #scale(deployment: Deployment, family: Family): Promise<void> {
-    const synced = family.current ? (await this.#current(deployment, family)).family : family;
-    const scaled = await this.#resizeAll(deployment, synced, rescale(deployment, synced));
-    if (deployment.spec.paused) await this.#cleanUp(deployment, scaled);
-    await this.#writeStatus(deployment, scaled, undefined);
+  async #scale(deployment: Deployment, replicaSets: DeploymentReplicaSets): Promise<void> {
+    const ensured = replicaSets.current
+      ? (await this.#writer.ensureCurrent(deployment, replicaSets)).replicaSets
+      : replicaSets;
+    const scaled = await this.#writer.resizeAll(deployment, ensured, rescale(deployment, ensured));
+    if (deployment.spec.paused) await this.#writer.removeSurplus(deployment, scaled);
+    await this.#writeStatus(deployment, scaled);
   }
 
-  async #roll(deployment: Deployment, before: Family): Promise<void> {
-    const { family, step } = await this.#current(deployment, before);
-    const grown = await this.#growCurrent(deployment, family);
-    const scaled = await this.#resizeAll(
-      deployment,
-      grown,
-      grown === family ? shrinkOld(deployment, grown) : [],
-    );
-    await this.#finish(deployment, scaled, step);
+  /** One step a run: first the current ReplicaSet grows as far as it may, then the old ones shrink. */
+  async #roll(deployment: Deployment, before: DeploymentReplicaSets): Promise<void> {
+    const { replicaSets, origin } = await this.#writer.ensureCurrent(deployment, before);
+    const grown = await this.#growCurrent(deployment, replicaSets);
+    const resizes = grown === replicaSets ? shrinkOld(deployment, grown) : [];
+    await this.#finish(deployment, await this.#writer.resizeAll(deployment, grown, resizes), origin);
   }
 
-  async #recreate(deployment: Deployment, before: Family): Promise<void> {
-    const shrink = before.old
+  async #recreate(deployment: Deployment, before: DeploymentReplicaSets): Promise<void> {
+    const resizes = before.old
       .filter(({ spec }) => spec.replicas !== 0)
       .map((replicaSet) => ({ replicaSet, replicas: 0 }));
-    const shrunk = await this.#resizeAll(deployment, before, shrink);
-    if (shrink.length > 0 || this.#hasPods(shrunk.old)) {
-      await this.#writeStatus(deployment, shrunk, undefined);
+    const shrunk = await this.#writer.resizeAll(deployment, before, resizes);
+    if (resizes.length > 0 || this.#haveRunningPods(shrunk.old)) {
+      await this.#writeStatus(deployment, shrunk);
       return;
     }
-    const { family, step } = await this.#current(deployment, shrunk);
-    await this.#finish(deployment, await this.#growCurrent(deployment, family), step);
+    const { replicaSets, origin } = await this.#writer.ensureCurrent(deployment, shrunk);
+    await this.#finish(deployment, await this.#growCurrent(deployment, replicaSets), origin);
   }
 
-  #hasPods(replicaSets: readonly ReplicaSet[]): boolean {
+  #haveRunningPods(replicaSets: readonly ReplicaSet[]): boolean {
     return replicaSets.some(({ metadata }) =>
       this.#pods
         .ownedBy(metadata.uid ?? "")
@@ -169,173 +166,44 @@ class DeploymentController {
     );
   }
 
-  async #finish(deployment: Deployment, family: Family, step: Step): Promise<void> {
-    const { status } = statusOf(deployment, family, { step, nowMs: this.#deps.clock.nowMs() });
-    if (isComplete(deployment, status)) await this.#cleanUp(deployment, family);
-    await this.#writeStatus(deployment, family, step);
+  async #growCurrent(
+    deployment: Deployment,
+    replicaSets: DeploymentReplicaSets,
+  ): Promise<DeploymentReplicaSets> {
+    const { current } = replicaSets;
+    if (!current) return replicaSets;
+    const replicas = currentSize(deployment, replicaSets);
+    if (replicas === current.spec.replicas) return replicaSets;
+    return this.#writer.resizeAll(deployment, replicaSets, [{ replicaSet: current, replicas }]);
   }
 
-  async #growCurrent(deployment: Deployment, family: Family): Promise<Family> {
-    const { current } = family;
-    if (!current) return family;
-    const replicas = currentSize(deployment, family);
-    if (replicas === current.spec.replicas) return family;
-    return this.#resizeAll(deployment, family, [{ replicaSet: current, replicas }]);
+  async #finish(
+    deployment: Deployment,
+    replicaSets: DeploymentReplicaSets,
+    origin: CurrentOrigin,
+  ): Promise<void> {
+    const { status } = deploymentStatus(deployment, replicaSets, { origin, nowMs: this.#deps.clock.nowMs() });
+    if (isComplete(deployment, status)) await this.#writer.removeSurplus(deployment, replicaSets);
+    await this.#writeStatus(deployment, replicaSets, origin);
   }
 
-  /** The new ReplicaSet as it has to be annotated, made when there is none. */
-  async #current(deployment: Deployment, family: Family): Promise<{ family: Family; step: Step }> {
-    const revision = nextRevision(family.old);
-    const found = family.current;
-    const current = found
-      ? await this.#annotate(deployment, found, revision)
-      : await this.#create(deployment, family, revision);
-    await this.#showRevision(deployment, revisionOf(current));
-    return { family: { current, old: family.old }, step: found ? "found" : "created" };
-  }
-
-  async #annotate(deployment: Deployment, current: ReplicaSet, revision: number): Promise<ReplicaSet> {
-    const annotations = annotationsFor(deployment, current, revision);
-    const minReadySeconds = deployment.spec.minReadySeconds ?? 0;
-    const isSame =
-      Bun.deepEquals(annotations, current.metadata.annotations ?? {}) &&
-      (current.spec.minReadySeconds ?? 0) === minReadySeconds;
-    if (isSame) return current;
-    return this.#patch(current, { metadata: { annotations }, spec: { minReadySeconds } });
-  }
-
-  async #create(deployment: Deployment, family: Family, revision: number): Promise<ReplicaSet> {
-    const replicas = currentSize(deployment, { current: undefined, old: family.old });
-    const annotations = { ...annotationsFor(deployment, undefined, revision), ...this.#sizes(deployment) };
-    for (let salt = 0; ; salt += 1) {
-      const hash = templateHash(deployment.spec.template, salt);
-      const wish = newReplicaSet(deployment, { hash, replicas, annotations });
-      const made = await this.#createOrFind(deployment, wish);
-      if (made) return made;
-    }
-  }
-
-  /** Undefined when the name belongs to something else. */
-  async #createOrFind(deployment: Deployment, wish: ReplicaSet): Promise<ReplicaSet | undefined> {
-    const { kube } = this.#deps;
-    try {
-      const made = await kube.create(resources.replicaSets, wish);
-      const text = `Scaled up replica set ${made.metadata.name ?? ""} to ${made.spec.replicas ?? 0}`;
-      if (made.spec.replicas) this.#tell(deployment, "ScalingReplicaSet", text);
-      return made;
-    } catch (error) {
-      if (!(error instanceof KubeError) || error.reason !== "AlreadyExists") throw error;
-      const there = await kube.find<ReplicaSet>(resources.replicaSets, placeOf(wish));
-      if (!there) throw error;
-      const isOurs = controllerOf(there)?.uid === deployment.metadata.uid;
-      return isOurs && makesSamePods(deployment, there) ? there : undefined;
-    }
-  }
-
-  async #showRevision(deployment: Deployment, revision: number): Promise<void> {
-    const text = String(revision);
-    if (deployment.metadata.annotations?.[revisionAnnotation] === text) return;
-    const { uid } = deployment.metadata;
-    const patch = { metadata: { uid, annotations: { [revisionAnnotation]: text } } };
-    // By way of the status: annotations written to a Deployment itself count as a new generation of it.
-    const options = { type: "merge", subresource: "status" } as const;
-    await this.#deps.kube.patch(resources.deployments, placeOf(deployment), patch, options);
-  }
-
-  #sizes(deployment: Deployment): Record<string, string> {
-    return {
-      [desiredAnnotation]: String(wanted(deployment)),
-      [maxAnnotation]: String(maxReplicas(deployment)),
-    };
-  }
-
-  /** Gives ReplicaSets their sizes; returns the family with them. */
-  async #resizeAll(deployment: Deployment, family: Family, resizes: readonly Resize[]): Promise<Family> {
-    const changed = new Map<ReplicaSet, ReplicaSet>();
-    for (const { replicaSet, replicas } of resizes)
-      changed.set(replicaSet, await this.#resize(deployment, replicaSet, replicas));
-    if (changed.size === 0) return family;
-    const { current, old } = family;
-    return {
-      current: current && (changed.get(current) ?? current),
-      old: old.map((one) => changed.get(one) ?? one),
-    };
-  }
-
-  async #resize(deployment: Deployment, replicaSet: ReplicaSet, replicas: number): Promise<ReplicaSet> {
-    const annotations = this.#sizes(deployment);
-    const before = replicaSet.spec.replicas ?? 1;
-    const isSame = Object.entries(annotations).every(
-      ([name, value]) => replicaSet.metadata.annotations?.[name] === value,
-    );
-    if (before === replicas && isSame) return replicaSet;
-    const patched = await this.#patch(replicaSet, { metadata: { annotations }, spec: { replicas } });
-    const name = replicaSet.metadata.name ?? "";
-    const verb = replicas > before ? "up" : "down";
-    if (before !== replicas)
-      this.#tell(
-        deployment,
-        "ScalingReplicaSet",
-        `Scaled ${verb} replica set ${name} to ${replicas} from ${before}`,
-      );
-    return patched;
-  }
-
-  /** Changes a ReplicaSet unless it is not what we know of it. */
-  #patch(
-    replicaSet: ReplicaSet,
-    { metadata, spec }: { readonly metadata: object; readonly spec: object },
-  ): Promise<ReplicaSet> {
-    const { uid, resourceVersion } = replicaSet.metadata;
-    const patch = { metadata: { ...metadata, uid, resourceVersion }, spec };
-    return this.#deps.kube.patch(resources.replicaSets, placeOf(replicaSet), patch, { type: "merge" });
-  }
-
-  /** Removes the oldest empty ReplicaSets beyond the history that is kept. */
-  async #cleanUp(deployment: Deployment, { old }: Family): Promise<void> {
-    const limit = deployment.spec.revisionHistoryLimit ?? 10;
-    const kept = old.filter((replicaSet) => !isDeleting(replicaSet));
-    const surplus = kept
-      .sort((a, b) => revisionOf(a) - revisionOf(b))
-      .slice(0, Math.max(0, kept.length - limit));
-    for (const replicaSet of surplus) {
-      const { metadata, spec, status } = replicaSet;
-      const isSeen = (status?.observedGeneration ?? 0) >= (metadata.generation ?? 0);
-      if (spec.replicas !== 0 || (status?.replicas ?? 0) !== 0 || !isSeen) continue;
-      await this.#remove(replicaSet);
-    }
-  }
-
-  async #remove(replicaSet: ReplicaSet): Promise<void> {
-    const { uid = "" } = replicaSet.metadata;
-    try {
-      await this.#deps.kube.remove(resources.replicaSets, placeOf(replicaSet), {
-        uid,
-        propagation: "Background",
-      });
-    } catch (error) {
-      if (!(error instanceof KubeError && error.httpStatus === 404)) throw error;
-    }
-  }
-
-  async #writeStatus(deployment: Deployment, family: Family, step: Step): Promise<void> {
+  async #writeStatus(
+    deployment: Deployment,
+    replicaSets: DeploymentReplicaSets,
+    origin?: CurrentOrigin,
+  ): Promise<void> {
     const { clock, kube } = this.#deps;
-    const { status, againInMs } = statusOf(deployment, family, { step, nowMs: clock.nowMs() });
-    if (againInMs !== undefined && hasDeadline(deployment))
-      this.#queue.addAfter(objectKey(deployment), Math.min(longestWaitMs, Math.max(againInMs, 1000)));
+    const run = { origin, nowMs: clock.nowMs() };
+    const { status, deadlineInMs } = deploymentStatus(deployment, replicaSets, run);
+    if (deadlineInMs !== undefined && hasDeadline(deployment)) {
+      const waitMs = Math.min(longestWaitMs, Math.max(deadlineInMs, shortestWaitMs));
+      this.#queue.addAfter(objectKey(deployment), waitMs);
+    }
     const old: Record<string, unknown> = deployment.status ?? {};
     const isSame = Object.entries(status).every(([field, value]) => Bun.deepEquals(old[field] ?? 0, value));
     if (isSame) return;
     const patch = { metadata: { uid: deployment.metadata.uid }, status };
     const options = { type: "merge", subresource: "status" } as const;
-    try {
-      await kube.patch(resources.deployments, placeOf(deployment), patch, options);
-    } catch (error) {
-      if (!(error instanceof KubeError && error.httpStatus === 404)) throw error;
-    }
-  }
-
-  #tell(deployment: Deployment, reason: string, message: string): void {
-    this.#events.record({ ...deployment, kind: "Deployment" }, { type: "Normal", reason, message });
+    await ignoreMissing(kube.patch(resources.deployments, objectAt(deployment), patch, options));
   }
 }

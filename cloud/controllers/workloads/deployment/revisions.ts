@@ -8,8 +8,8 @@ export const historyAnnotation = "deployment.kubernetes.io/revision-history";
 export const desiredAnnotation = "deployment.kubernetes.io/desired-replicas";
 export const maxAnnotation = "deployment.kubernetes.io/max-replicas";
 
-/** Annotations of a Deployment that say nothing of its ReplicaSets. */
-const own = new Set([
+/** Annotations of a Deployment that its ReplicaSets do not get; as annotationsToSkip of deployment_util.go. */
+const notCopied = new Set([
   "kubectl.kubernetes.io/last-applied-configuration",
   "deprecated.deployment.rollback.to",
   revisionAnnotation,
@@ -34,11 +34,15 @@ export function nextRevision(old: readonly ReplicaSet[]): number {
   return Math.max(0, ...old.map(revisionOf)) + 1;
 }
 
+/** Whether a ReplicaSet is the one of the Deployment's current template; as EqualIgnoreHash. */
 export function makesSamePods(deployment: Deployment, replicaSet: ReplicaSet): boolean {
   return templateText(deployment.spec.template) === templateText(replicaSet.spec.template);
 }
 
-/** Annotations of the new ReplicaSet; one that was there before keeps its earlier revisions in its history. */
+/** Earlier revisions kept in the annotation of a ReplicaSet that becomes the current one again. */
+const historyLimit = 20;
+
+/** Annotations of the current ReplicaSet; as SetNewReplicaSetAnnotations. */
 export function annotationsFor(
   deployment: Deployment,
   current: ReplicaSet | undefined,
@@ -46,37 +50,44 @@ export function annotationsFor(
 ): Record<string, string> {
   const annotations = { ...current?.metadata.annotations };
   for (const [name, value] of Object.entries(deployment.metadata.annotations ?? {}))
-    if (!own.has(name)) annotations[name] = value;
+    if (!notCopied.has(name)) annotations[name] = value;
   const before = current ? revisionOf(current) : 0;
   if (before >= revision) return annotations;
   annotations[revisionAnnotation] = String(revision);
   if (before === 0) return annotations;
   const history = (annotations[historyAnnotation] ?? "").split(",").filter((text) => text !== "");
-  annotations[historyAnnotation] = [...history, String(before)].slice(-20).join(",");
+  annotations[historyAnnotation] = [...history, String(before)].slice(-historyLimit).join(",");
   return annotations;
 }
 
+interface NewReplicaSet {
+  readonly hash: string;
+  readonly replicas: number;
+  readonly annotations: Record<string, string>;
+}
+
+/** The ReplicaSet of the Deployment's current template. */
 export function newReplicaSet(
   deployment: Deployment,
-  made: { readonly hash: string; readonly replicas: number; readonly annotations: Record<string, string> },
+  { hash, replicas, annotations }: NewReplicaSet,
 ): ReplicaSet {
   const { template, selector, minReadySeconds } = deployment.spec;
   const { name = "", namespace = "" } = deployment.metadata;
-  const labels = { ...template.metadata?.labels, [hashLabel]: made.hash };
+  const labels = { ...template.metadata?.labels, [hashLabel]: hash };
   return {
     apiVersion: "apps/v1",
     kind: "ReplicaSet",
     metadata: {
-      name: `${name}-${made.hash}`,
+      name: `${name}-${hash}`,
       namespace,
       labels,
-      annotations: made.annotations,
+      annotations,
       ownerReferences: [controlledBy(resources.deployments, deployment)],
     },
     spec: {
-      replicas: made.replicas,
+      replicas,
       ...(minReadySeconds !== undefined && { minReadySeconds }),
-      selector: { ...selector, matchLabels: { ...selector.matchLabels, [hashLabel]: made.hash } },
+      selector: { ...selector, matchLabels: { ...selector.matchLabels, [hashLabel]: hash } },
       template: { ...template, metadata: { ...template.metadata, labels } },
     },
   };

@@ -1,8 +1,13 @@
 import { annotationNumber, desiredAnnotation, maxAnnotation } from "./revisions.ts";
 import type { Deployment, ReplicaSet } from "#cloud/controllers/framework";
 
-/** The new ReplicaSet (if there is one already) and those of earlier templates. */
-export interface Family {
+/**
+ * How a rollout proceeds, decided from the sizes of its ReplicaSets. Follows pkg/controller/deployment/rolling.go, sync.go
+ * and util/deployment_util.go of Kubernetes.
+ */
+
+/** The ReplicaSet of the current template, once it exists, and those of earlier templates. */
+export interface DeploymentReplicaSets {
   readonly current: ReplicaSet | undefined;
   readonly old: readonly ReplicaSet[];
 }
@@ -12,7 +17,7 @@ export interface Resize {
   readonly replicas: number;
 }
 
-export function wanted(deployment: Deployment): number {
+export function desiredReplicas(deployment: Deployment): number {
   return deployment.spec.replicas ?? 1;
 }
 
@@ -28,57 +33,58 @@ export function availableOf(replicaSets: readonly ReplicaSet[]): number {
   return replicaSets.reduce((sum, { status }) => sum + (status?.availableReplicas ?? 0), 0);
 }
 
-export function membersOf({ current, old }: Family): ReplicaSet[] {
+export function allOf({ current, old }: DeploymentReplicaSets): ReplicaSet[] {
   return current ? [...old, current] : [...old];
 }
 
-/** How many pods may be there beyond and be missing below the wanted number. */
+/** How many pods may exist beyond, and may be unavailable below, the desired number; as ResolveFenceposts. */
 export function limitsOf(deployment: Deployment): { readonly surge: number; readonly unavailable: number } {
   if (isRecreate(deployment)) return { surge: 0, unavailable: 0 };
   const { maxSurge = "25%", maxUnavailable = "25%" } = deployment.spec.strategy?.rollingUpdate ?? {};
-  const count = wanted(deployment);
-  const surge = resolve(maxSurge, count, (share) => Math.ceil(share));
-  const unavailable = resolve(maxUnavailable, count, (share) => Math.floor(share));
+  const count = desiredReplicas(deployment);
+  const surge = resolveShare(maxSurge, count, (share) => Math.ceil(share));
+  const unavailable = resolveShare(maxUnavailable, count, (share) => Math.floor(share));
   if (surge === 0 && unavailable === 0) return { surge: 0, unavailable: Math.min(1, count) };
   return { surge, unavailable: Math.min(unavailable, count) };
 }
 
-function resolve(value: number | string, of: number, round: (share: number) => number): number {
+/** An IntOrString that may be a percentage of `total`. */
+function resolveShare(value: number | string, total: number, round: (share: number) => number): number {
   if (typeof value === "number") return value;
   const percent = /^(\d+)%$/.exec(value);
-  return percent ? round((Number(percent[1]) * of) / 100) : Number.parseInt(value, 10) || 0;
+  return percent ? round((Number(percent[1]) * total) / 100) : Number.parseInt(value, 10) || 0;
 }
 
 export function maxReplicas(deployment: Deployment): number {
-  const count = wanted(deployment);
+  const count = desiredReplicas(deployment);
   return count === 0 ? 0 : count + limitsOf(deployment).surge;
 }
 
-/** How large the new ReplicaSet may be now. */
-export function currentSize(deployment: Deployment, { current, old }: Family): number {
-  const count = wanted(deployment);
+/** How large the current ReplicaSet may be now; as NewRSNewReplicas. */
+export function currentSize(deployment: Deployment, { current, old }: DeploymentReplicaSets): number {
+  const count = desiredReplicas(deployment);
   const now = current?.spec.replicas ?? 0;
   if (isRecreate(deployment) || now >= count) return count;
   const room = count + limitsOf(deployment).surge - sizeOf(old) - now;
   return now + Math.max(0, Math.min(room, count - now));
 }
 
-/** What a rolling update takes from the old ReplicaSets now: pods that are of no use first, then as many as may be missing. */
-export function shrinkOld(deployment: Deployment, { current, old }: Family): Resize[] {
-  const family = membersOf({ current, old });
-  const minAvailable = wanted(deployment) - limitsOf(deployment).unavailable;
+/** How a rolling update shrinks old ReplicaSets now: unavailable pods first, then as many as may be unavailable. */
+export function shrinkOld(deployment: Deployment, { current, old }: DeploymentReplicaSets): Resize[] {
+  const replicaSets = allOf({ current, old });
+  const minAvailable = desiredReplicas(deployment) - limitsOf(deployment).unavailable;
   const missing = Math.max(0, (current?.spec.replicas ?? 0) - availableIn(current));
-  const spare = sizeOf(family) - minAvailable - missing;
+  const spare = sizeOf(replicaSets) - minAvailable - missing;
   if (sizeOf(old) === 0 || spare <= 0) return [];
   const sizes = new Map(byCreation(old).map((replicaSet) => [replicaSet, replicaSet.spec.replicas ?? 1]));
   take(sizes, spare, (replicaSet, size) => size - availableIn(replicaSet));
-  take(sizes, availableOf(family) - minAvailable, (_replicaSet, size) => size);
+  take(sizes, availableOf(replicaSets) - minAvailable, (_replicaSet, size) => size);
   return [...sizes]
     .filter(([replicaSet, size]) => size !== (replicaSet.spec.replicas ?? 1))
     .map(([replicaSet, replicas]) => ({ replicaSet, replicas }));
 }
 
-/** Lowers sizes in order, by `count` in all and each by what it can give. */
+/** Lowers sizes in order, by `count` in total and each by at most what it can give. */
 function take(
   sizes: Map<ReplicaSet, number>,
   count: number,
@@ -96,20 +102,22 @@ function availableIn(replicaSet: ReplicaSet | undefined): number {
   return replicaSet?.status?.availableReplicas ?? 0;
 }
 
-/** Whether a rolling Deployment was scaled since its ReplicaSets were. */
-export function isRescaled(deployment: Deployment, family: Family): boolean {
+/** Whether a rolling Deployment was scaled after its ReplicaSets; as isScalingEvent. */
+export function isRescaled(deployment: Deployment, replicaSets: DeploymentReplicaSets): boolean {
   if (isRecreate(deployment)) return false;
-  return membersOf(family).some((replicaSet) => {
+  return allOf(replicaSets).some((replicaSet) => {
     const desired = annotationNumber(replicaSet, desiredAnnotation);
-    return (replicaSet.spec.replicas ?? 1) > 0 && desired !== undefined && desired !== wanted(deployment);
+    return (
+      (replicaSet.spec.replicas ?? 1) > 0 && desired !== undefined && desired !== desiredReplicas(deployment)
+    );
   });
 }
 
-/** What scaling (or a pause) makes of the ReplicaSets: one takes it all, several take their share. */
-export function rescale(deployment: Deployment, family: Family): Resize[] {
-  const { current, old } = family;
-  const count = wanted(deployment);
-  const active = membersOf(family).filter(({ spec }) => (spec.replicas ?? 1) > 0);
+/** The sizes after scaling, also of a paused Deployment: a single ReplicaSet takes it all, several take their share. */
+export function rescale(deployment: Deployment, replicaSets: DeploymentReplicaSets): Resize[] {
+  const { current, old } = replicaSets;
+  const count = desiredReplicas(deployment);
+  const active = allOf(replicaSets).filter(({ spec }) => (spec.replicas ?? 1) > 0);
   const only = active.length === 0 ? (current ?? byCreation(old).at(-1)) : active[0];
   if (!only) return [];
   if (active.length <= 1) return [{ replicaSet: only, replicas: count }];
@@ -118,6 +126,7 @@ export function rescale(deployment: Deployment, family: Family): Resize[] {
   return isRecreate(deployment) ? [] : shares(deployment, active);
 }
 
+/** Shares in proportion to the sizes, the rounding error with the largest ReplicaSet; as sync.go's scale. */
 function shares(deployment: Deployment, active: readonly ReplicaSet[]): Resize[] {
   const allowed = maxReplicas(deployment);
   let toAdd = allowed - sizeOf(active);

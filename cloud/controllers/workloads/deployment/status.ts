@@ -1,36 +1,42 @@
 import { rfc3339 } from "#shared/clock";
 import type { Condition } from "#shared/kube";
-import { availableOf, limitsOf, membersOf, wanted, type Family } from "./rollout.ts";
 import type { Deployment } from "#cloud/controllers/framework";
+import type { CurrentOrigin } from "./replica-sets.ts";
+import { allOf, availableOf, desiredReplicas, limitsOf, type DeploymentReplicaSets } from "./rollout.ts";
 
 type Status = NonNullable<Deployment["status"]>;
 
-/** What was done about the new ReplicaSet in this run. */
-export type Step = "created" | "found" | undefined;
-
+/** Kubernetes' value of progressDeadlineSeconds for no deadline: the largest int32. */
 const noDeadline = 2_147_483_647;
 const finished = "NewReplicaSetAvailable";
 const late = "ProgressDeadlineExceeded";
 
-export interface NewStatus {
-  readonly status: Status;
-  /** When the progress deadline passes. */
-  readonly againInMs: number | undefined;
+interface ReconcileRun {
+  /** Undefined when this run did not look at the current ReplicaSet. */
+  readonly origin: CurrentOrigin | undefined;
+  readonly nowMs: number;
 }
 
-export function statusOf(
+export interface NewDeploymentStatus {
+  readonly status: Status;
+  /** Milliseconds until the progress deadline expires, if there is one to wait for. */
+  readonly deadlineInMs: number | undefined;
+}
+
+/** The status a Deployment should have, with conditions as pkg/controller/deployment/progress.go sets them. */
+export function deploymentStatus(
   deployment: Deployment,
-  family: Family,
-  run: { step: Step; nowMs: number },
-): NewStatus {
-  const members = membersOf(family);
+  replicaSets: DeploymentReplicaSets,
+  run: ReconcileRun,
+): NewDeploymentStatus {
+  const members = allOf(replicaSets);
   const sum = (field: "replicas" | "readyReplicas"): number =>
     members.reduce((total, { status }) => total + (status?.[field] ?? 0), 0);
   const availableReplicas = availableOf(members);
   const replicas = sum("replicas");
   const status: Status = {
     replicas,
-    updatedReplicas: family.current?.status?.replicas ?? 0,
+    updatedReplicas: replicaSets.current?.status?.replicas ?? 0,
     readyReplicas: sum("readyReplicas"),
     availableReplicas,
     unavailableReplicas: Math.max(0, replicas - availableReplicas),
@@ -38,19 +44,20 @@ export function statusOf(
   };
   const conditions = new Map((deployment.status?.conditions ?? []).map((old) => [old.type, old]));
   put(conditions, available(deployment, availableReplicas), run.nowMs);
-  const progress = progressing({ deployment, status, family, ...run }, conditions.get("Progressing"));
+  const update = progressing({ deployment, status, replicaSets, ...run }, conditions.get("Progressing"));
   if (!hasDeadline(deployment)) conditions.delete("Progressing");
-  else if (progress) put(conditions, progress, run.nowMs);
+  else if (update) put(conditions, update, run.nowMs);
   status.conditions = [...conditions.values()];
-  return { status, againInMs: deadlineIn(deployment, conditions.get("Progressing"), run.nowMs) };
+  return { status, deadlineInMs: deadlineIn(deployment, conditions.get("Progressing"), run.nowMs) };
 }
 
+/** Without a deadline a Deployment has no Progressing condition. */
 export function hasDeadline({ spec }: Deployment): boolean {
   return spec.progressDeadlineSeconds !== undefined && spec.progressDeadlineSeconds !== noDeadline;
 }
 
 export function isComplete(deployment: Deployment, status: Status): boolean {
-  const count = wanted(deployment);
+  const count = desiredReplicas(deployment);
   return (
     status.updatedReplicas === count &&
     status.replicas === count &&
@@ -59,14 +66,15 @@ export function isComplete(deployment: Deployment, status: Status): boolean {
   );
 }
 
-type News = Pick<Condition, "type" | "status"> & {
+type ConditionUpdate = Pick<Condition, "type" | "status"> & {
   readonly reason: string;
   readonly message: string;
+  /** Whether lastUpdateTime changes although nothing else does: progress was made. */
   readonly touch?: boolean;
 };
 
-function available(deployment: Deployment, count: number): News {
-  return count >= wanted(deployment) - limitsOf(deployment).unavailable
+function available(deployment: Deployment, count: number): ConditionUpdate {
+  return count >= desiredReplicas(deployment) - limitsOf(deployment).unavailable
     ? {
         type: "Available",
         status: "True",
@@ -81,55 +89,59 @@ function available(deployment: Deployment, count: number): News {
       };
 }
 
-interface Progress {
+interface RolloutState extends ReconcileRun {
   readonly deployment: Deployment;
   readonly status: Status;
-  readonly family: Family;
-  readonly step: Step;
-  readonly nowMs: number;
+  readonly replicaSets: DeploymentReplicaSets;
 }
 
-/** The news of the rollout, undefined when there are none. */
-function progressing(progress: Progress, old: Condition | undefined): News | undefined {
-  const { deployment, status, family } = progress;
+/** The update of the Progressing condition, undefined when it stays as it is. */
+function progressing(state: RolloutState, old: Condition | undefined): ConditionUpdate | undefined {
+  const { deployment, status, replicaSets } = state;
   const paused = pausing(deployment, old);
   if (paused) return paused;
-  const name = family.current?.metadata.name ?? "";
-  if (progress.step === "created")
-    return told("True", "NewReplicaSetCreated", `Created new replica set "${name}"`, true);
+  const name = replicaSets.current?.metadata.name ?? "";
+  if (state.origin === "created")
+    return progress("True", "NewReplicaSetCreated", `Created new replica set "${name}"`, true);
   const isSettled = old?.reason === finished && status.replicas === status.updatedReplicas;
-  return deployment.spec.paused || isSettled ? undefined : advance(progress, old, name);
+  return deployment.spec.paused || isSettled ? undefined : advance(state, old, name);
 }
 
-function advance(progress: Progress, old: Condition | undefined, name: string): News | undefined {
-  const { deployment, status } = progress;
+function advance(state: RolloutState, old: Condition | undefined, name: string): ConditionUpdate | undefined {
+  const { deployment, status } = state;
   const subject = name ? `ReplicaSet "${name}"` : `Deployment "${deployment.metadata.name ?? ""}"`;
   if (isComplete(deployment, status))
-    return told("True", finished, `${subject} has successfully progressed.`);
-  if (hasMoved(deployment.status ?? {}, status))
-    return told("True", "ReplicaSetUpdated", `${subject} is progressing.`, true);
-  if (isLate(deployment, old, progress.nowMs))
-    return told("False", late, `${subject} has timed out progressing.`);
-  if (progress.step === "found" && !old)
-    return told("True", "FoundNewReplicaSet", `Found new replica set "${name}"`, true);
+    return progress("True", finished, `${subject} has successfully progressed.`);
+  if (hasProgressed(deployment.status ?? {}, status))
+    return progress("True", "ReplicaSetUpdated", `${subject} is progressing.`, true);
+  if (isLate(deployment, old, state.nowMs))
+    return progress("False", late, `${subject} has timed out progressing.`);
+  if (state.origin === "found" && !old)
+    return progress("True", "FoundNewReplicaSet", `Found new replica set "${name}"`, true);
   return undefined;
 }
 
-function pausing({ spec }: Deployment, old: Condition | undefined): News | undefined {
+function pausing({ spec }: Deployment, old: Condition | undefined): ConditionUpdate | undefined {
   if (old?.reason === late) return undefined;
   if (spec.paused && old?.reason !== "DeploymentPaused")
-    return told("Unknown", "DeploymentPaused", "Deployment is paused", true);
+    return progress("Unknown", "DeploymentPaused", "Deployment is paused", true);
   if (!spec.paused && old?.reason === "DeploymentPaused")
-    return told("Unknown", "DeploymentResumed", "Deployment is resumed", true);
+    return progress("Unknown", "DeploymentResumed", "Deployment is resumed", true);
   return undefined;
 }
 
-function told(status: Condition["status"], reason: string, message: string, touch = false): News {
+function progress(
+  status: Condition["status"],
+  reason: string,
+  message: string,
+  touch = false,
+): ConditionUpdate {
   return { type: "Progressing", status, reason, message, touch };
 }
 
-function hasMoved(old: Status, status: Status): boolean {
-  const outdated = (of: Status): number => (of.replicas ?? 0) - (of.updatedReplicas ?? 0);
+/** As DeploymentProgressing: more pods are updated, ready or available, or fewer are outdated. */
+function hasProgressed(old: Status, status: Status): boolean {
+  const outdated = (counts: Status): number => (counts.replicas ?? 0) - (counts.updatedReplicas ?? 0);
   return (
     (status.updatedReplicas ?? 0) > (old.updatedReplicas ?? 0) ||
     outdated(status) < outdated(old) ||
@@ -154,11 +166,11 @@ function deadlineIn(
   return since + (deployment.spec.progressDeadlineSeconds ?? 600) * 1000 - nowMs;
 }
 
-function put(conditions: Map<string, Condition>, { touch, ...news }: News, nowMs: number): void {
-  const old = conditions.get(news.type);
-  if (!touch && old?.status === news.status && old.reason === news.reason && old.message === news.message)
-    return;
+function put(conditions: Map<string, Condition>, { touch, ...update }: ConditionUpdate, nowMs: number): void {
+  const { type, status, reason, message } = update;
+  const old = conditions.get(type);
+  if (!touch && old?.status === status && old.reason === reason && old.message === message) return;
   const now = rfc3339(nowMs);
-  const lastTransitionTime = old?.status === news.status ? (old.lastTransitionTime ?? now) : now;
-  conditions.set(news.type, { ...news, lastUpdateTime: now, lastTransitionTime });
+  const lastTransitionTime = old?.status === status ? (old.lastTransitionTime ?? now) : now;
+  conditions.set(type, { ...update, lastUpdateTime: now, lastTransitionTime });
 }

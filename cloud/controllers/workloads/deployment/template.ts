@@ -5,7 +5,7 @@ export const hashLabel = "pod-template-hash";
 
 const texts = new WeakMap<PodTemplate, string>();
 
-/** A text that is equal for templates that make equal pods, whatever their hash label says. */
+/** A text that is equal for templates of equal pods; the hash label is ignored. */
 export function templateText(template: PodTemplate): string {
   const known = texts.get(template);
   if (known !== undefined) return known;
@@ -24,7 +24,7 @@ function withoutHash(template: PodTemplate): PodTemplate {
   return { metadata, spec: template.spec };
 }
 
-/** Fields in order of their names, absent and null alike. */
+/** Fields in order of their names; null counts as absent. */
 function canonical(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(canonical);
   if (typeof value !== "object" || value === null) return value;
@@ -33,10 +33,13 @@ function canonical(value: unknown): unknown {
   return Object.fromEntries(fields.map(([name, field]) => [name, canonical(field)]));
 }
 
-/** Without vowels and look-alikes, as generated names have. */
+/** The alphabet of apimachinery's rand.SafeEncodeString: no vowels, no 0, 1 or 3, so no words arise. */
 const letters = "bcdfghjklmnpqrstvwxz2456789";
 
-/** Names a template; `salt` gives another name to the same one. */
+/**
+ * The hash in the name of a template's ReplicaSet. `salt` gives another name to the same template, as collisionCount does
+ * upstream; the digest differs, as nothing compares these names with those of another cluster.
+ */
 export function templateHash(template: PodTemplate, salt: number): string {
   const digest = createHash("sha256")
     .update(salt === 0 ? "" : String(salt))

@@ -1,27 +1,28 @@
-import { KubeError, resources } from "#cloud/kube-client";
-import { asError } from "#shared/errors";
-import { objectKey, type Pod } from "#shared/kube";
-import type { ControllerDeps, StartController } from "#cloud/controllers/framework";
-import { EventRecorder } from "#cloud/controllers/framework";
-import { Expectations } from "./expectations.ts";
+import { ignoreMissing, isKubeError, objectAt, resources } from "#cloud/kube-client";
 import {
-  claim,
+  claimOwned,
   controlledBy,
+  ControllerEvents,
   controllerOf,
   isDeleting,
   isSelectedBy,
   OwnedIndex,
-  placeOf,
+  WorkQueue,
+  type ControllerDeps,
+  type ReplicaSet,
+  type StartController,
 } from "#cloud/controllers/framework";
-import { countPods, inOrderOfDeletion, isActive } from "./pods.ts";
-import { WorkQueue } from "#cloud/controllers/framework";
-import type { ReplicaSet } from "#cloud/controllers/framework";
+import { asError } from "#shared/errors";
+import { objectKey, type Pod } from "#shared/kube";
+import { Expectations } from "./expectations.ts";
+import { countPods, deletionOrder, isActive } from "./pods.ts";
 
+/** Pods created or deleted in one run; BurstReplicas of replica_set.go. */
 const burst = 500;
-/** Timers take no more than 31 bits. */
+/** Timers take at most 31 bits of milliseconds, 24 days; minReadySeconds may be longer. */
 const longestWaitMs = 86_400_000;
 
-/** Keeps as many pods of each ReplicaSet as it asks for. */
+/** Keeps as many pods of each ReplicaSet as it specifies, as kube-controller-manager's pkg/controller/replicaset. */
 export const startReplicaSetController: StartController = (deps) => {
   const controller = new ReplicaSetController(deps);
   return { [Symbol.asyncDispose]: () => controller.stop() };
@@ -30,7 +31,7 @@ export const startReplicaSetController: StartController = (deps) => {
 class ReplicaSetController {
   readonly #deps: ControllerDeps;
   readonly #queue: WorkQueue;
-  readonly #events: EventRecorder;
+  readonly #events: ControllerEvents;
   readonly #expectations: Expectations;
   readonly #pods: OwnedIndex<Pod>;
   readonly #watch: Disposable;
@@ -38,7 +39,7 @@ class ReplicaSetController {
   constructor(deps: ControllerDeps) {
     const { clock, log } = deps;
     this.#deps = deps;
-    this.#events = new EventRecorder(deps, "replicaset-controller");
+    this.#events = new ControllerEvents(deps, "replicaset-controller");
     this.#expectations = new Expectations(clock);
     const reconcile = (key: string): Promise<void> => this.#reconcile(key);
     this.#queue = new WorkQueue({ name: "replicasets", clock, log, reconcile });
@@ -60,13 +61,13 @@ class ReplicaSetController {
   }
 
   #podChanged(pod: Pod, old: Pod | undefined, removed: boolean): void {
-    if (removed) this.#expectations.gone(controllerOf(pod)?.uid ?? "", pod.metadata.uid ?? "");
-    this.#wakeOwner(pod);
-    if (old && controllerOf(old)?.uid !== controllerOf(pod)?.uid) this.#wakeOwner(old);
-    if (!removed && !controllerOf(pod)) this.#wakeAdopters(pod);
+    if (removed) this.#expectations.removed(controllerOf(pod)?.uid ?? "", pod.metadata.uid ?? "");
+    this.#addOwner(pod);
+    if (old && controllerOf(old)?.uid !== controllerOf(pod)?.uid) this.#addOwner(old);
+    if (!removed && !controllerOf(pod)) this.#addAdopters(pod);
   }
 
-  #wakeAdopters(pod: Pod): void {
+  #addAdopters(pod: Pod): void {
     for (const replicaSet of this.#deps.replicaSets.list())
       if (
         replicaSet.metadata.namespace === pod.metadata.namespace &&
@@ -75,7 +76,7 @@ class ReplicaSetController {
         this.#queue.add(objectKey(replicaSet));
   }
 
-  #wakeOwner(pod: Pod): void {
+  #addOwner(pod: Pod): void {
     const owner = controllerOf(pod);
     if (owner?.kind === "ReplicaSet") this.#queue.add(`${pod.metadata.namespace ?? ""}/${owner.name}`);
   }
@@ -89,7 +90,7 @@ class ReplicaSetController {
       this.#queue.addAfter(key, wait);
       return;
     }
-    const claimed = await claim({
+    const claimed = await claimOwned({
       kube: this.#deps.kube,
       ownerType: resources.replicaSets,
       owner: replicaSet,
@@ -113,76 +114,69 @@ class ReplicaSetController {
     if (difference > 0) await this.#createPods(replicaSet, Math.min(difference, burst));
     if (difference < 0)
       await Promise.all(
-        inOrderOfDeletion(pods)
+        deletionOrder(pods)
           .slice(0, Math.min(-difference, burst))
           .map((pod) => this.#deletePod(replicaSet, pod)),
       );
   }
 
-  /** In batches of growing size, so that a refusal is met once and not by every pod. */
+  /** In batches of doubling size, as slowStartBatch: a refusal is met by one request, not by one a pod. */
   async #createPods(replicaSet: ReplicaSet, count: number): Promise<void> {
     const namespace = this.#deps.namespaces.get(replicaSet.metadata.namespace ?? "");
     if (namespace && isDeleting(namespace)) return;
     let batch = 1;
-    for (let made = 0; made < count; batch *= 2) {
-      const size = Math.min(batch, count - made);
+    for (let created = 0; created < count; batch *= 2) {
+      const size = Math.min(batch, count - created);
       const results = await Promise.allSettled(
         Array.from({ length: size }, () => this.#createPod(replicaSet)),
       );
       const failed = results.find((result) => result.status === "rejected");
       if (failed) throw asError(failed.reason);
-      made += size;
+      created += size;
     }
   }
 
   async #createPod(replicaSet: ReplicaSet): Promise<void> {
     const uid = replicaSet.metadata.uid ?? "";
-    const about = { ...replicaSet, kind: "ReplicaSet" };
     try {
       const pod = await this.#deps.kube.create<Pod>(resources.pods, podOf(replicaSet));
       if (!this.#deps.pods.get(objectKey(pod))) this.#expectations.created(uid, pod.metadata.uid ?? "");
-      const message = `Created pod: ${pod.metadata.name ?? ""}`;
-      this.#events.record(about, { type: "Normal", reason: "SuccessfulCreate", message });
+      this.#record(replicaSet, "SuccessfulCreate", `Created pod: ${pod.metadata.name ?? ""}`);
     } catch (error) {
-      const message = `Error creating: ${asError(error).message}`;
-      this.#events.record(about, { type: "Warning", reason: "FailedCreate", message });
+      this.#record(replicaSet, "FailedCreate", `Error creating: ${asError(error).message}`);
       throw error;
     }
   }
 
   async #deletePod(replicaSet: ReplicaSet, pod: Pod): Promise<void> {
     const uid = pod.metadata.uid ?? "";
-    const about = { ...replicaSet, kind: "ReplicaSet" };
     try {
-      await this.#deps.kube.remove(resources.pods, placeOf(pod), { uid });
+      await this.#deps.kube.remove(resources.pods, objectAt(pod), { uid });
     } catch (error) {
-      if (error instanceof KubeError && error.httpStatus === 404) return;
-      const message = `Error deleting: ${asError(error).message}`;
-      this.#events.record(about, { type: "Warning", reason: "FailedDelete", message });
+      if (isKubeError(error, 404)) return;
+      this.#record(replicaSet, "FailedDelete", `Error deleting: ${asError(error).message}`);
       throw error;
     }
     const copy = this.#deps.pods.get(objectKey(pod));
     if (copy?.metadata.uid === uid && !isDeleting(copy))
       this.#expectations.deleted(replicaSet.metadata.uid ?? "", uid);
-    const message = `Deleted pod: ${pod.metadata.name ?? ""}`;
-    this.#events.record(about, { type: "Normal", reason: "SuccessfulDelete", message });
+    this.#record(replicaSet, "SuccessfulDelete", `Deleted pod: ${pod.metadata.name ?? ""}`);
+  }
+
+  #record(replicaSet: ReplicaSet, reason: string, message: string): void {
+    const type = reason.startsWith("Failed") ? "Warning" : "Normal";
+    this.#events.record(resources.replicaSets, replicaSet, { type, reason, message });
   }
 
   async #writeStatus(key: string, replicaSet: ReplicaSet, pods: readonly Pod[]): Promise<void> {
-    const { status, againInMs } = countPods(replicaSet, pods, this.#deps.clock);
-    if (againInMs !== undefined) this.#queue.addAfter(key, Math.min(againInMs, longestWaitMs));
+    const { status, availableInMs } = countPods(replicaSet, pods, this.#deps.clock);
+    if (availableInMs !== undefined) this.#queue.addAfter(key, Math.min(availableInMs, longestWaitMs));
     const old: Record<string, unknown> = replicaSet.status ?? {};
     const isSame = Object.entries(status).every(([field, value]) => (old[field] ?? 0) === value);
     if (isSame && old["replicas"] !== undefined) return;
     const patch = { metadata: { uid: replicaSet.metadata.uid }, status };
-    try {
-      await this.#deps.kube.patch(resources.replicaSets, placeOf(replicaSet), patch, {
-        type: "merge",
-        subresource: "status",
-      });
-    } catch (error) {
-      if (!(error instanceof KubeError && error.httpStatus === 404)) throw error;
-    }
+    const options = { type: "merge", subresource: "status" } as const;
+    await ignoreMissing(this.#deps.kube.patch(resources.replicaSets, objectAt(replicaSet), patch, options));
   }
 }
 

@@ -1,7 +1,12 @@
 import type { Clock } from "#shared/clock";
 import type { Pod } from "#shared/kube";
 
-const patienceMs = 30_000;
+/**
+ * Informers are behind by milliseconds. Should an event never come (the object was replaced while a watch was down), the
+ * ReplicaSet is reconciled again after this time, as one that waits for ever would be worse than one pod too many; upstream
+ * waits 5 minutes (ExpectationsTimeout).
+ */
+const expectationMs = 30_000;
 
 interface Expected {
   readonly created: Map<string, number>;
@@ -9,8 +14,9 @@ interface Expected {
 }
 
 /**
- * What a ReplicaSet did that its local copy of the pods does not show yet. As long as something is missing no pods are
- * counted, made or deleted for it; what never shows up is given up after a while.
+ * Pods created and deleted for a ReplicaSet that the local copy does not show yet. While something is missing the
+ * ReplicaSet is not reconciled, or pods would be created and deleted twice; as ControllerExpectations of
+ * controller_utils.go.
  */
 export class Expectations {
   readonly #clock: Pick<Clock, "monotonicMs">;
@@ -21,15 +27,15 @@ export class Expectations {
   }
 
   created(owner: string, podUid: string): void {
-    this.#of(owner).created.set(podUid, this.#clock.monotonicMs() + patienceMs);
+    this.#expected(owner).created.set(podUid, this.#clock.monotonicMs() + expectationMs);
   }
 
   deleted(owner: string, podUid: string): void {
-    this.#of(owner).deleted.set(podUid, this.#clock.monotonicMs() + patienceMs);
+    this.#expected(owner).deleted.set(podUid, this.#clock.monotonicMs() + expectationMs);
   }
 
-  /** The pod is gone: nothing of it will show any more. */
-  gone(owner: string, podUid: string): void {
+  /** The pod is deleted: nothing else will be shown of it. */
+  removed(owner: string, podUid: string): void {
     const expected = this.#byOwner.get(owner);
     expected?.created.delete(podUid);
     expected?.deleted.delete(podUid);
@@ -39,7 +45,7 @@ export class Expectations {
     this.#byOwner.delete(owner);
   }
 
-  /** Milliseconds until patience ends, 0 when the pods show everything that was done. */
+  /** Milliseconds until the last expectation expires, 0 when the pods show everything that was done. */
   waitMs(owner: string, pods: readonly Pod[]): number {
     const expected = this.#byOwner.get(owner);
     if (!expected) return 0;
@@ -56,11 +62,11 @@ export class Expectations {
     return longest;
   }
 
-  #of(owner: string): Expected {
+  #expected(owner: string): Expected {
     const found = this.#byOwner.get(owner);
     if (found) return found;
-    const made: Expected = { created: new Map(), deleted: new Map() };
-    this.#byOwner.set(owner, made);
-    return made;
+    const created: Expected = { created: new Map(), deleted: new Map() };
+    this.#byOwner.set(owner, created);
+    return created;
   }
 }

@@ -2,7 +2,7 @@ import type { Clock } from "#shared/clock";
 import type { Pod } from "#shared/kube";
 import type { ReplicaSet } from "#cloud/controllers/framework";
 
-/** Pods that count: neither finished nor on their way out. */
+/** Pods that count as replicas: neither finished nor being deleted. */
 export function isActive(pod: Pod): boolean {
   const phase = pod.status?.phase;
   return phase !== "Succeeded" && phase !== "Failed" && pod.metadata.deletionTimestamp === undefined;
@@ -15,13 +15,16 @@ function readySinceMs(pod: Pod): number | undefined {
   return Date.parse(condition.lastTransitionTime ?? "") || 0;
 }
 
-/** The first to go come first: unassigned, pending, not ready, ready for less long, restarted more, created later. */
-export function inOrderOfDeletion(pods: readonly Pod[]): Pod[] {
+/**
+ * The pods in the order in which they are deleted: unassigned, pending, not ready, ready for less long, restarted more
+ * often, created later; as ActivePodsWithRanks of controller_utils.go.
+ */
+export function deletionOrder(pods: readonly Pod[]): Pod[] {
   return [...pods].sort((a, b) => {
     const left = ranks(a);
     const right = ranks(b);
-    const at = left.findIndex((rank, index) => rank !== right[index]);
-    return at < 0 ? 0 : (left[at] ?? 0) - (right[at] ?? 0);
+    const first = left.findIndex((rank, index) => rank !== right[index]);
+    return first < 0 ? 0 : (left[first] ?? 0) - (right[first] ?? 0);
   });
 }
 
@@ -40,10 +43,10 @@ function ranks(pod: Pod): number[] {
   ];
 }
 
-export interface Counted {
+export interface PodCounts {
   readonly status: Required<Omit<NonNullable<ReplicaSet["status"]>, "conditions">>;
-  /** When the next ready pod has been ready long enough. */
-  readonly againInMs: number | undefined;
+  /** Milliseconds until the next ready pod has been ready for minReadySeconds. */
+  readonly availableInMs: number | undefined;
 }
 
 /** The status a ReplicaSet should have, counted over its active pods. */
@@ -51,7 +54,7 @@ export function countPods(
   replicaSet: ReplicaSet,
   pods: readonly Pod[],
   clock: Pick<Clock, "nowMs">,
-): Counted {
+): PodCounts {
   const labels = Object.entries(replicaSet.spec.template.metadata?.labels ?? {});
   const minReadyMs = (replicaSet.spec.minReadySeconds ?? 0) * 1000;
   const now = clock.nowMs();
@@ -68,6 +71,6 @@ export function countPods(
       availableReplicas: ready.length - waits.length,
       observedGeneration: replicaSet.metadata.generation ?? 0,
     },
-    againInMs: waits.length > 0 ? Math.min(...waits) : undefined,
+    availableInMs: waits.length > 0 ? Math.min(...waits) : undefined,
   };
 }

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { Expectations } from "#internal/cloud/controllers/workloads/replica-set/expectations.ts";
-import { isSelectedBy } from "#internal/cloud/controllers/framework/ownership.ts";
-import { countPods, inOrderOfDeletion } from "#internal/cloud/controllers/workloads/replica-set/pods.ts";
+import { isSelectedBy } from "#internal/cloud/controllers/framework/claim.ts";
+import { countPods, deletionOrder } from "#internal/cloud/controllers/workloads/replica-set/pods.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import type { Pod } from "#shared/kube";
 import { readyStatus } from "#internal/test/cloud/controllers/workload-harness.ts";
@@ -15,7 +15,7 @@ function pod(name: string, more: { nodeName?: string; status?: NonNullable<Pod["
   };
 }
 
-test("waits until the copy shows what was made and deleted, but not for ever", async () => {
+test("a ReplicaSet waits until the copy shows created and deleted pods, for at most 30 s", async () => {
   const clock = new FakeClock();
   const expectations = new Expectations(clock);
   expect(expectations.waitMs("rs", [])).toBe(0);
@@ -26,14 +26,14 @@ test("waits until the copy shows what was made and deleted, but not for ever", a
   expect(expectations.waitMs("rs", [pod("a")])).toBeGreaterThan(0);
   expect(expectations.waitMs("rs", [])).toBe(0);
   expectations.created("rs", "b");
-  expectations.gone("rs", "b");
+  expectations.removed("rs", "b");
   expect(expectations.waitMs("rs", [])).toBe(0);
   expectations.created("rs", "c");
   await clock.advance(30_001);
   expect(expectations.waitMs("rs", [])).toBe(0);
 });
 
-test("the pods of least use go first", () => {
+test("a ReplicaSet deletes the least useful pods first", () => {
   const pods = [
     pod("long-ready", { nodeName: "n", status: readyStatus(1000) }),
     pod("short-ready", { nodeName: "n", status: readyStatus(9000) }),
@@ -41,19 +41,19 @@ test("the pods of least use go first", () => {
     pod("pending", { nodeName: "n", status: { phase: "Pending" } }),
     pod("unassigned"),
   ];
-  const names = inOrderOfDeletion(pods).map(({ metadata }) => metadata.name);
+  const names = deletionOrder(pods).map(({ metadata }) => metadata.name);
   expect(names).toEqual(["unassigned", "pending", "running", "short-ready", "long-ready"]);
 });
 
-test("a pod is available when it has been ready long enough", () => {
+test("a pod is available when it has been ready for minReadySeconds", () => {
   const spec = { minReadySeconds: 10, selector: {}, template: { spec: { containers: [] } } };
   const pods = [pod("a", { status: readyStatus(1000) }), pod("b", { status: readyStatus(8000) })];
   const counted = countPods({ metadata: {}, spec }, pods, { nowMs: () => 12_000 });
   expect(counted.status).toMatchObject({ replicas: 2, readyReplicas: 2, availableReplicas: 1 });
-  expect(counted.againInMs).toBe(6000);
+  expect(counted.availableInMs).toBe(6000);
 });
 
-test("selectors select, and an empty one selects nothing", () => {
+test("a selector selects by labels and expressions, an empty one nothing", () => {
   const labels = { app: "web", tier: "front" };
   const select = (operator: string, values?: string[]): boolean =>
     isSelectedBy({ matchExpressions: [{ key: "tier", operator, ...(values && { values }) }] }, labels);
