@@ -30,6 +30,7 @@ export type {
   ContainerStatus,
   EnvVar,
   KeyToPath,
+  NodeSelectorTerm,
   Pod,
   PodSecurityContext,
   SecurityContext,

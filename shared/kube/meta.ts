@@ -82,6 +82,9 @@ export interface Event extends KubeObject {
   count?: number;
   firstTimestamp?: string;
   lastTimestamp?: string;
+  /** Set instead of lastTimestamp in Events of events.k8s.io. */
+  eventTime?: string | null;
+  series?: { count?: number; lastObservedTime?: string };
   source?: { component?: string; host?: string };
   reportingComponent?: string;
   reportingInstance?: string;

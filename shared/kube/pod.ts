@@ -1,4 +1,5 @@
 import type { Condition, KubeObject } from "./meta.ts";
+import type { LabelExpression } from "./label-selector.ts";
 
 export interface Pod extends KubeObject {
   spec: PodSpec;
@@ -26,9 +27,23 @@ export interface PodSpec {
   initContainers?: Container[];
   volumes?: Volume[];
   tolerations?: Toleration[];
+  affinity?: Affinity;
+  overhead?: Record<string, string>;
   priority?: number;
   securityContext?: PodSecurityContext;
   [field: string]: unknown;
+}
+
+/** The part of v1.Affinity that the scheduler applies. */
+export interface Affinity {
+  nodeAffinity?: {
+    requiredDuringSchedulingIgnoredDuringExecution?: { nodeSelectorTerms?: NodeSelectorTerm[] };
+  };
+}
+
+export interface NodeSelectorTerm {
+  matchExpressions?: readonly LabelExpression[];
+  matchFields?: readonly LabelExpression[];
 }
 
 export interface PodSecurityContext extends SharedSecurityContext {

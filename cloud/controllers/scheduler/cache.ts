@@ -1,7 +1,7 @@
 import { objectKey, type Node, type Pod } from "#shared/kube";
 import { needsOf, type NodeLoad, type PodNeeds } from "./fit.ts";
 
-class Load implements NodeLoad {
+class MutableLoad implements NodeLoad {
   node: Node;
   readonly amounts = new Map<string, number>();
   readonly pods = new Map<string, PodNeeds>();
@@ -23,6 +23,7 @@ class Load implements NodeLoad {
   }
 }
 
+/** A pod on a node; assumed while its binding is not shown by the API yet. */
 interface Placement {
   readonly node: string;
   readonly uid: string | undefined;
@@ -30,11 +31,14 @@ interface Placement {
   readonly assumed: boolean;
 }
 
-/** Nodes and what is taken of them, kept change by change; pods just bound count before the API shows them bound. */
+/**
+ * Nodes and the resources used on them, updated incrementally. Pods that were just bound count before the API shows their
+ * binding, as in kube-scheduler's cache (pkg/scheduler/internal/cache).
+ */
 export class SchedulerCache {
-  readonly #nodes = new Map<string, Load>();
+  readonly #nodes = new Map<string, MutableLoad>();
   readonly #placements = new Map<string, Placement>();
-  /** Keys by node, of pods on nodes that are not (yet) known too. */
+  /** Keys of pods by node, also of nodes that are not known (yet). */
   readonly #byNode = new Map<string, Set<string>>();
 
   loads(): NodeLoad[] {
@@ -48,7 +52,7 @@ export class SchedulerCache {
       known.node = node;
       return;
     }
-    const load = new Load(node);
+    const load = new MutableLoad(node);
     for (const key of this.#byNode.get(name) ?? []) {
       const placement = this.#placements.get(key);
       if (placement) load.add(key, placement.needs);
@@ -60,14 +64,14 @@ export class SchedulerCache {
     this.#nodes.delete(name);
   }
 
-  /** What the API shows of a pod. */
+  /** Applies a pod as the API shows it. */
   setPod(pod: Pod): void {
     const key = objectKey(pod);
     const { nodeName } = pod.spec;
     const known = this.#placements.get(key);
-    if (!nodeName && known?.assumed === true && known.uid === pod.metadata.uid && !isOver(pod)) return;
+    if (!nodeName && known?.assumed === true && known.uid === pod.metadata.uid && !isFinished(pod)) return;
     this.#drop(key);
-    if (nodeName && !isOver(pod)) this.#place(key, pod, { node: nodeName, assumed: false });
+    if (nodeName && !isFinished(pod)) this.#place(key, pod, { node: nodeName, assumed: false });
   }
 
   removePod(pod: Pod): void {
@@ -79,23 +83,24 @@ export class SchedulerCache {
     return placement?.assumed === true && placement.uid === pod.metadata.uid;
   }
 
+  /** Counts a pod as bound to a node before the API shows it. */
   assume(pod: Pod, node: string): void {
     const key = objectKey(pod);
     this.#drop(key);
     this.#place(key, pod, { node, assumed: true });
   }
 
-  /** Takes an assumption back, unless the API has shown the pod meanwhile. */
+  /** Reverts an assumption, unless the API has shown the pod meanwhile. */
   forget(pod: Pod): void {
     if (this.isAssumed(pod)) this.#drop(objectKey(pod));
   }
 
-  #place(key: string, pod: Pod, where: { readonly node: string; readonly assumed: boolean }): void {
+  #place(key: string, pod: Pod, binding: { readonly node: string; readonly assumed: boolean }): void {
     const needs = needsOf(pod);
-    this.#placements.set(key, { ...where, uid: pod.metadata.uid, needs });
-    const keys = this.#byNode.get(where.node) ?? new Set();
-    this.#byNode.set(where.node, keys.add(key));
-    this.#nodes.get(where.node)?.add(key, needs);
+    this.#placements.set(key, { ...binding, uid: pod.metadata.uid, needs });
+    const keys = this.#byNode.get(binding.node) ?? new Set();
+    this.#byNode.set(binding.node, keys.add(key));
+    this.#nodes.get(binding.node)?.add(key, needs);
   }
 
   #drop(key: string): void {
@@ -109,6 +114,6 @@ export class SchedulerCache {
   }
 }
 
-function isOver(pod: Pod): boolean {
+function isFinished(pod: Pod): boolean {
   return pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed";
 }

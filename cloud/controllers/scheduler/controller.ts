@@ -1,19 +1,17 @@
-import { KubeError, resources } from "#cloud/kube-client";
+import { isKubeError, objectAt, resources } from "#cloud/kube-client";
+import { recordEvent, WorkQueue, type ControllerDeps } from "#cloud/controllers/framework";
 import { rfc3339 } from "#shared/clock";
 import { objectKey, type Condition, type KubeObject, type Node, type Pod } from "#shared/kube";
-import type { ControllerDeps } from "#cloud/controllers/framework";
-import { recordEvent } from "#cloud/controllers/framework";
 import { SchedulerCache } from "./cache.ts";
 import { chooseNode, needsOf } from "./fit.ts";
-import { WorkQueue } from "#cloud/controllers/framework";
 
 const component = "default-scheduler";
-/** Unschedulable pods are tried again when something changes; this is for what nobody told. */
+/** Unschedulable pods are retried when a node or pod changes, and after this time in case an event was missed. */
 const retryMs = 60_000;
 
 type SchedulerDeps = Pick<ControllerDeps, "kube" | "clock" | "log" | "pods" | "nodes">;
 
-/** Binds pods without a node to the best node that fits. */
+/** Binds pods without a node to the best node that fits, as kube-scheduler with its default filters. */
 export function startScheduler(deps: SchedulerDeps): AsyncDisposable {
   return new Scheduler(deps);
 }
@@ -35,9 +33,9 @@ class Scheduler implements AsyncDisposable {
         removed: (node) => this.#cache.removeNode(node.metadata.name ?? ""),
       }),
       deps.pods.watch({
-        added: (pod) => this.#podShown(pod),
-        updated: (pod) => this.#podShown(pod),
-        removed: (pod) => this.#podGone(pod),
+        added: (pod) => this.#podChanged(pod),
+        updated: (pod) => this.#podChanged(pod),
+        removed: (pod) => this.#podRemoved(pod),
       }),
     ];
   }
@@ -52,13 +50,13 @@ class Scheduler implements AsyncDisposable {
     if (!old || !Bun.deepEquals(schedulingView(node), schedulingView(old))) this.#retryUnschedulable();
   }
 
-  #podShown(pod: Pod): void {
+  #podChanged(pod: Pod): void {
     this.#cache.setPod(pod);
     if (isWaiting(pod)) this.#queue.add(objectKey(pod));
     else if (pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed") this.#retryUnschedulable();
   }
 
-  #podGone(pod: Pod): void {
+  #podRemoved(pod: Pod): void {
     this.#cache.removePod(pod);
     this.#unschedulable.delete(objectKey(pod));
     if (pod.spec.nodeName) this.#retryUnschedulable();
@@ -79,7 +77,7 @@ class Scheduler implements AsyncDisposable {
     }
     this.#unschedulable.add(key);
     this.#queue.addAfter(key, retryMs);
-    await this.#tellUnschedulable(pod, choice.message);
+    await this.#reportUnschedulable(pod, choice.message);
   }
 
   async #bind(pod: Pod, node: string): Promise<void> {
@@ -92,7 +90,7 @@ class Scheduler implements AsyncDisposable {
       await this.#deps.kube.createSubresource(resources.pods, { name, namespace }, "binding", binding);
     } catch (error) {
       this.#cache.forget(pod);
-      if (isGone(error)) return;
+      if (isKubeError(error, 404)) return;
       throw error;
     }
     const message = `Successfully assigned ${namespace}/${name} to ${node}`;
@@ -104,19 +102,15 @@ class Scheduler implements AsyncDisposable {
     });
   }
 
-  async #tellUnschedulable(pod: Pod, message: string): Promise<void> {
+  async #reportUnschedulable(pod: Pod, message: string): Promise<void> {
     const condition = unschedulableCondition(pod, message, rfc3339(this.#deps.clock.nowMs()));
     if (!condition) return;
-    const { name = "", namespace = "default" } = pod.metadata;
+    const patch = { status: { conditions: [condition] } };
+    const options = { type: "strategic", subresource: "status" } as const;
     try {
-      await this.#deps.kube.patch(
-        resources.pods,
-        { name, namespace },
-        { status: { conditions: [condition] } },
-        { type: "strategic", subresource: "status" },
-      );
+      await this.#deps.kube.patch(resources.pods, objectAt(pod), patch, options);
     } catch (error) {
-      if (isGone(error)) return;
+      if (isKubeError(error, 404)) return;
       throw error;
     }
     const reason = "FailedScheduling";
@@ -124,11 +118,12 @@ class Scheduler implements AsyncDisposable {
   }
 }
 
-/** undefined when the pod says so already */
+/** Undefined when the pod has this condition already. */
 function unschedulableCondition(pod: Pod, message: string, now: string): Condition | undefined {
   const known = pod.status?.conditions?.find((condition) => condition.type === "PodScheduled");
   const since = known?.status === "False" ? known.lastTransitionTime : undefined;
-  if (known?.status === "False" && known.reason === "Unschedulable" && known.message === message) return;
+  if (known?.status === "False" && known.reason === "Unschedulable" && known.message === message)
+    return undefined;
   return {
     type: "PodScheduled",
     status: "False",
@@ -139,10 +134,6 @@ function unschedulableCondition(pod: Pod, message: string, now: string): Conditi
   };
 }
 
-function isGone(error: unknown): boolean {
-  return error instanceof KubeError && error.httpStatus === 404;
-}
-
 function isWaiting(pod: Pod): boolean {
   const { nodeName, schedulerName = component, schedulingGates } = pod.spec;
   if (nodeName || schedulerName !== component || pod.metadata.deletionTimestamp) return false;
@@ -150,7 +141,7 @@ function isWaiting(pod: Pod): boolean {
   return pod.status?.phase === undefined || pod.status.phase === "Pending";
 }
 
-/** What of a node decides where pods go; heartbeats change none of it. */
+/** The parts of a node that decide whether pods fit; heartbeats change none of them. */
 function schedulingView(node: Node): unknown {
   const { unschedulable = false, taints = [] } = node.spec ?? {};
   const allocatable = node.status?.allocatable ?? node.status?.capacity;

@@ -14,23 +14,23 @@ export interface HostPort {
   readonly port: number;
 }
 
-/** What a pod takes from its node. */
+/** What a pod needs on its node. */
 export interface PodNeeds {
-  /** Thousandths of the resource's unit (whole numbers, so that sums never drift). */
+  /** In thousandths of the unit of the resource: whole numbers, so that sums stay exact. */
   readonly amounts: ReadonlyMap<string, number>;
   readonly hostPorts: readonly HostPort[];
-  /** uid of the controlling owner */
+  /** The uid of the controller that manages the pod. */
   readonly owner: string | undefined;
 }
 
-/** A node and what is taken of it. */
+/** A node and what its pods use of it. */
 export interface NodeLoad {
   readonly node: Node;
   readonly amounts: ReadonlyMap<string, number>;
   readonly pods: ReadonlyMap<string, PodNeeds>;
 }
 
-export type Choice = { readonly node: string } | { readonly message: string };
+export type NodeChoice = { readonly node: string } | { readonly message: string };
 
 export function needsOf(pod: Pod): PodNeeds {
   const owner = pod.metadata.ownerReferences?.find((reference) => reference.controller === true)?.uid;
@@ -38,13 +38,13 @@ export function needsOf(pod: Pod): PodNeeds {
   return { amounts: requestsOf(pod), hostPorts, owner };
 }
 
-/** The node to run the pod on, or why none will do, in the words `kubectl describe pod` is known for. */
-export function chooseNode(pod: Pod, needs: PodNeeds, loads: readonly NodeLoad[]): Choice {
+/** The node for the pod, or why none fits, in the words of kube-scheduler's FitError. */
+export function chooseNode(pod: Pod, needs: PodNeeds, loads: readonly NodeLoad[]): NodeChoice {
   if (loads.length === 0) return { message: "no nodes available to schedule pods" };
   const fitting: NodeLoad[] = [];
   const refusals = new Map<string, number>();
   for (const load of loads) {
-    const reasons = reasonsAgainst(pod, needs, load);
+    const reasons = findObstacles(pod, needs, load);
     if (reasons.length === 0) fitting.push(load);
     for (const reason of reasons) refusals.set(reason, (refusals.get(reason) ?? 0) + 1);
   }
@@ -54,8 +54,11 @@ export function chooseNode(pod: Pod, needs: PodNeeds, loads: readonly NodeLoad[]
   return { message: `0/${loads.length} nodes are available: ${listed.join(", ")}.` };
 }
 
-/** Why the pod cannot run on the node; the first kind of obstacle only, all lacking resources together. */
-export function reasonsAgainst(pod: Pod, needs: PodNeeds, load: NodeLoad): readonly string[] {
+/**
+ * Why the pod cannot run on the node: reasons of the first filter that rejects it, in kube-scheduler's order (taints, node
+ * affinity, ports, resources).
+ */
+export function findObstacles(pod: Pod, needs: PodNeeds, load: NodeLoad): readonly string[] {
   const { node } = load;
   const tolerations = pod.spec.tolerations ?? [];
   const cordon: Taint = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" };
@@ -118,7 +121,10 @@ function hostPortsOf(container: Container, hostNetwork: boolean | undefined): Ho
   });
 }
 
-/** Containers together, or the largest init container while sidecars before it run, whichever is more. */
+/**
+ * The sum over the containers, or the largest init container with the sidecars before it, whichever is more; plus
+ * overhead (KEP-753, KEP-688).
+ */
 function requestsOf(pod: Pod): Map<string, number> {
   const running = new Map<string, number>();
   const starting = new Map<string, number>();
@@ -133,31 +139,34 @@ function requestsOf(pod: Pod): Map<string, number> {
   for (const container of pod.spec.containers) addAmounts(running, amountsOf(container.resources?.requests));
   for (const [resource, amount] of starting)
     running.set(resource, Math.max(running.get(resource) ?? 0, amount));
-  addAmounts(running, amountsOf(pod.spec["overhead"] as Record<string, string> | undefined));
+  addAmounts(running, amountsOf(pod.spec.overhead));
   return running;
 }
 
 function amountsOf(requests: Record<string, string> | undefined): [string, number][] {
-  return Object.entries(requests ?? {}).flatMap(([resource, text]) => {
+  return Object.entries(requests ?? {}).flatMap(([resource, text]): [string, number][] => {
     const amount = Math.ceil((quantityNumber(text) ?? 0) * 1000);
-    return amount > 0 ? [[resource, amount] as [string, number]] : [];
+    return amount > 0 ? [[resource, amount]] : [];
   });
 }
 
-function addAmounts(to: Map<string, number>, more: Iterable<readonly [string, number]>): void {
-  for (const [resource, amount] of more) to.set(resource, (to.get(resource) ?? 0) + amount);
+function addAmounts(total: Map<string, number>, amounts: Iterable<readonly [string, number]>): void {
+  for (const [resource, amount] of amounts) total.set(resource, (total.get(resource) ?? 0) + amount);
 }
 
-interface Rank {
+interface NodeRank {
   readonly name: string;
   readonly siblings: number;
   readonly score: number;
   readonly pods: number;
 }
 
-/** Fewest pods of the same owner first, then what is free and what is there, then fewest pods, then by name. */
+/** Less than a node that is half empty: an image is pulled once, a full node stays slow. */
+const imageWeight = 0.5;
+
+/** The node with the fewest pods of the same owner, then with the highest score, the fewest pods, the first name. */
 function bestOf(pod: Pod, needs: PodNeeds, loads: readonly NodeLoad[]): string | undefined {
-  let best: Rank | undefined;
+  let best: NodeRank | undefined;
   for (const load of loads) {
     const rank = rankOf(pod, needs, load);
     if (!best || isBetter(rank, best)) best = rank;
@@ -165,13 +174,13 @@ function bestOf(pod: Pod, needs: PodNeeds, loads: readonly NodeLoad[]): string |
   return best?.name;
 }
 
-function isBetter(a: Rank, b: Rank): boolean {
+function isBetter(a: NodeRank, b: NodeRank): boolean {
   if (a.siblings !== b.siblings) return a.siblings < b.siblings;
   if (a.score !== b.score) return a.score > b.score;
   return a.pods === b.pods ? a.name < b.name : a.pods < b.pods;
 }
 
-function rankOf(pod: Pod, needs: PodNeeds, load: NodeLoad): Rank {
+function rankOf(pod: Pod, needs: PodNeeds, load: NodeLoad): NodeRank {
   let siblings = 0;
   if (needs.owner !== undefined)
     for (const other of load.pods.values()) if (other.owner === needs.owner) siblings += 1;
@@ -179,10 +188,11 @@ function rankOf(pod: Pod, needs: PodNeeds, load: NodeLoad): Rank {
   const avoided = (load.node.spec?.taints ?? []).filter(
     (taint) => taint.effect === "PreferNoSchedule" && !isTolerated(taint, tolerations),
   ).length;
-  const score = freeShare(needs, load) + 0.5 * imageShare(pod, load.node) - avoided;
+  const score = freeShare(needs, load) + imageWeight * imageShare(pod, load.node) - avoided;
   return { name: load.node.metadata.name ?? "", siblings, score, pods: load.pods.size };
 }
 
+/** The share of CPU and memory that stays free, from 0 to 1; as NodeResourcesFit with LeastAllocated. */
 function freeShare(needs: PodNeeds, load: NodeLoad): number {
   let share = 0;
   for (const resource of ["cpu", "memory"]) {
@@ -193,9 +203,10 @@ function freeShare(needs: PodNeeds, load: NodeLoad): number {
   return share;
 }
 
+/** The share of the pod's images that the node has, from 0 to 1; as ImageLocality. */
 function imageShare(pod: Pod, node: Node): number {
   const present = new Set((node.status?.images ?? []).flatMap((image) => image.names ?? []));
   if (present.size === 0 || pod.spec.containers.length === 0) return 0;
-  const there = pod.spec.containers.filter(({ image }) => present.has(image ?? "")).length;
-  return there / pod.spec.containers.length;
+  const pulled = pod.spec.containers.filter(({ image }) => present.has(image ?? "")).length;
+  return pulled / pod.spec.containers.length;
 }

@@ -1,2 +1,2 @@
-/** Gives each pod without a node the best of those it fits on. */
+/** Binds each pod without a node to the best node that fits. */
 export { startScheduler } from "./controller.ts";
