@@ -1,32 +1,31 @@
 import { resources, type Informer, type KubeClient, type ResourceType } from "#cloud/kube-client";
+import { startClusterRoleAggregation } from "#cloud/controllers/cluster/cluster-role-aggregation";
+import { startEventExpiry } from "#cloud/controllers/cluster/event-expiry";
+import { startNamespaceController } from "#cloud/controllers/cluster/namespace";
+import { startNodeLifecycleController } from "#cloud/controllers/cluster/node-lifecycle";
+import { startPodGarbageCollector } from "#cloud/controllers/cluster/pod-garbage-collector";
+import { startEndpointsController } from "#cloud/controllers/endpoints";
+import type { ControllerDeps, Deployment, ReplicaSet } from "#cloud/controllers/framework";
+import { startGarbageCollector } from "#cloud/controllers/garbage-collector";
+import { startScheduler } from "#cloud/controllers/scheduler";
+import { startDeploymentController } from "#cloud/controllers/workloads/deployment";
+import { startReplicaSetController } from "#cloud/controllers/workloads/replica-set";
 import type { Clock } from "#shared/clock";
 import type { KubeObject, Node, Pod } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import type { ControllerDeps } from "#cloud/controllers/framework";
-import { startDeploymentController } from "#cloud/controllers/workloads/deployment";
-import { startClusterRoleAggregation } from "#cloud/controllers/cluster/cluster-role-aggregation";
-import { startEndpointsController } from "#cloud/controllers/endpoints";
-import { startEventExpiry } from "#cloud/controllers/cluster/event-expiry";
-import { startGarbageCollector } from "#cloud/controllers/garbage-collector";
-import { startNamespaceController } from "#cloud/controllers/cluster/namespace";
-import { startNodeLifecycleController } from "#cloud/controllers/cluster/node-lifecycle";
-import { startPodGarbageCollector } from "#cloud/controllers/cluster/pod-garbage-collector";
-import { startReplicaSetController } from "#cloud/controllers/workloads/replica-set";
-import { startScheduler } from "#cloud/controllers/scheduler";
-import type { Deployment, ReplicaSet } from "#cloud/controllers/framework";
 
 export interface ControllersDeps {
   readonly kube: KubeClient;
   readonly clock: Clock;
   readonly log: Logger;
-  /** The API's certificate authority, published in each namespace when given. */
+  /** The certificate authority of the API; published in each namespace when given. */
   readonly caPem?: string;
 }
 
 /**
- * What a cluster's scheduler and controller manager do, as far as edge workloads need it. Started once the first
- * complete lists are there; disposing ends the controllers before what they watch.
+ * Starts the parts of kube-scheduler and kube-controller-manager that edge workloads need, after the first complete lists.
+ * Disposing ends the controllers before the informers they share.
  */
 export async function startControllers(deps: ControllersDeps): Promise<Running> {
   await using stack = new AsyncDisposableStack();

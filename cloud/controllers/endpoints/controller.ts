@@ -1,8 +1,7 @@
 import { ignoreMissing, resources, type Informer, type ResourceType } from "#cloud/kube-client";
 import { objectKey, type KubeObject, type Pod } from "#shared/kube";
-import type { ControllerDeps } from "#cloud/controllers/framework";
-import { endpointsLabels, selects, subsetsOf, type Service, type Subset } from "./subsets.ts";
-import { WorkQueue } from "#cloud/controllers/framework";
+import { WorkQueue, type ControllerDeps } from "#cloud/controllers/framework";
+import { endpointsLabels, selectsPod, subsetsOf, type Service, type Subset } from "./subsets.ts";
 
 const endpointsType: ResourceType = {
   group: "",
@@ -18,7 +17,10 @@ interface Endpoints extends KubeObject {
 
 type EndpointsDeps = Pick<ControllerDeps, "kube" | "clock" | "log" | "pods">;
 
-/** Keeps the Endpoints of each Service with a selector: the addresses of its pods, ready or not. */
+/**
+ * Keeps the Endpoints of each Service with a selector: the addresses of its pods, ready or not. As kube-controller-manager's
+ * pkg/controller/endpoint.
+ */
 export function startEndpointsController(deps: EndpointsDeps): AsyncDisposable {
   return new EndpointsController(deps);
 }
@@ -33,9 +35,9 @@ class EndpointsController implements AsyncDisposable {
     this.#deps = deps;
     this.#queue = new WorkQueue({ ...deps, name: "endpoints", reconcile: (key) => this.#reconcile(key) });
     this.#services = deps.kube.informer<Service>(resources.services);
-    const look = (service: Service): void => this.#queue.add(objectKey(service));
+    const check = (service: Service): void => this.#queue.add(objectKey(service));
     this.#watches = [
-      this.#services.watch({ added: look, updated: look, removed: look }),
+      this.#services.watch({ added: check, updated: check, removed: check }),
       deps.pods.watch({
         added: (pod) => this.#podChanged(pod),
         updated: (pod, old) => this.#podUpdated(pod, old),
@@ -58,7 +60,7 @@ class EndpointsController implements AsyncDisposable {
 
   #podChanged(pod: Pod): void {
     for (const service of this.#services.list())
-      if (selects(service, pod)) this.#queue.add(objectKey(service));
+      if (selectsPod(service, pod)) this.#queue.add(objectKey(service));
   }
 
   async #reconcile(key: string): Promise<void> {
@@ -74,7 +76,7 @@ class EndpointsController implements AsyncDisposable {
     if (!service.spec?.selector) return;
     const subsets = subsetsOf(
       service,
-      pods.list().filter((pod) => selects(service, pod)),
+      pods.list().filter((pod) => selectsPod(service, pod)),
     );
     if (known && Bun.deepEquals(known.subsets ?? [], subsets)) return;
     const metadata = { ...known?.metadata, name, namespace, labels: endpointsLabels(service) };
@@ -85,6 +87,7 @@ class EndpointsController implements AsyncDisposable {
   }
 }
 
+/** The parts of a pod that Endpoints depend on. */
 function endpointView(pod: Pod): unknown {
   const ready = pod.status?.conditions?.find((condition) => condition.type === "Ready")?.status;
   const { labels, deletionTimestamp } = pod.metadata;

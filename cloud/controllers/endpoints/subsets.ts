@@ -34,14 +34,15 @@ export interface Subset {
   ports?: EndpointPort[];
 }
 
-export function selects(service: Service, pod: Pod): boolean {
+/** Whether a pod is an endpoint of a Service; a Service without a selector has endpoints made by others. */
+export function selectsPod(service: Service, pod: Pod): boolean {
   const selector = service.spec?.selector ?? {};
   const { labels = {}, namespace } = pod.metadata;
   if (Object.keys(selector).length === 0 || service.metadata.namespace !== namespace) return false;
   return hasLabels(labels, selector);
 }
 
-/** The addresses of a Service's pods, together where their ports are the same, in a stable order. */
+/** The addresses of a Service's pods, grouped by their ports, in a stable order; as endpoints.RepackSubsets. */
 export function subsetsOf(service: Service, pods: readonly Pod[]): Subset[] {
   const byPorts = new Map<string, Subset>();
   const ordered = pods.toSorted((a, b) => ((a.metadata.name ?? "") < (b.metadata.name ?? "") ? -1 : 1));
@@ -60,6 +61,7 @@ export function subsetsOf(service: Service, pods: readonly Pod[]): Subset[] {
   return [...byPorts].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, subset]) => subset);
 }
 
+/** The labels of the Endpoints: those of the Service, and the mark of a headless one. */
 export function endpointsLabels(service: Service): Record<string, string> {
   const headless = service.spec?.clusterIP === "None";
   return { ...service.metadata.labels, ...(headless && { "service.kubernetes.io/headless": "" }) };
@@ -87,7 +89,7 @@ function isServing(service: Service, pod: Pod): boolean {
   return pod.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
 }
 
-/** The first port of each name and protocol: a Service and a pod can have ten thousand each. */
+/** Container ports by protocol and name, indexed once, as a Service and a pod may have 10,000 ports each. */
 function namedPortsOf(pod: Pod): ReadonlyMap<string, number> {
   const named = new Map<string, number>();
   for (const { name, protocol = "TCP", containerPort } of pod.spec.containers.flatMap(

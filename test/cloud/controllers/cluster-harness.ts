@@ -45,6 +45,7 @@ export async function startCluster(dataDir: string): Promise<Cluster> {
   return { server, kube, deps, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
+/** Waits until `ready` returns true. @throws Error after `ms` */
 export async function until(
   what: string,
   ready: () => boolean | Promise<boolean>,
@@ -52,12 +53,10 @@ export async function until(
 ): Promise<void> {
   const end = performance.now() + ms;
   while (performance.now() < end) {
-    // oxlint-disable-next-line no-await-in-loop -- this is what waiting is
     if (await ready()) return;
-    // oxlint-disable-next-line no-await-in-loop -- this is what waiting is
     await Bun.sleep(10);
   }
-  throw new Error(`never happened: ${what}`);
+  throw new Error(`not within ${ms} ms: ${what}`);
 }
 
 export function readyNode(name: string): Node {

@@ -5,7 +5,7 @@ import { tempDir } from "#internal/test/support/temp-dir.ts";
 import type { KubeObject, Pod } from "#shared/kube";
 import { readyNode, smallPod, startCluster, until } from "./cluster-harness.ts";
 
-test("a Deployment becomes pods on a node, and goes with them", async () => {
+test("a Deployment creates pods on a node, and deletes them with itself", async () => {
   using dir = tempDir();
   await using cluster = await startCluster(dir.path);
   const { kube, deps } = cluster;
@@ -31,6 +31,8 @@ test("a Deployment becomes pods on a node, and goes with them", async () => {
     { name: "web", namespace: "default" },
     { propagation: "Background" },
   );
-  await until("pods end", () => pods().every((pod) => pod.metadata.deletionTimestamp !== undefined));
+  await until("pods are being deleted", () =>
+    pods().every((pod) => pod.metadata.deletionTimestamp !== undefined),
+  );
   await until("ReplicaSet is gone", () => deps.replicaSets.list().length === 0);
 });

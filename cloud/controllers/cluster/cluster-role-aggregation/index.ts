@@ -7,7 +7,10 @@ interface ClusterRole extends KubeObject {
   readonly aggregationRule?: { readonly clusterRoleSelectors?: readonly LabelSelector[] } | null;
 }
 
-/** Keeps the rules of each ClusterRole that has an aggregationRule: those of all ClusterRoles it selects. */
+/**
+ * Keeps the rules of ClusterRoles with an aggregationRule equal to those of the ClusterRoles it selects, as
+ * kube-controller-manager's pkg/controller/clusterroleaggregation.
+ */
 export function startClusterRoleAggregation(
   deps: Pick<ControllerDeps, "kube" | "clock" | "log">,
 ): AsyncDisposable {
@@ -20,10 +23,11 @@ export function startClusterRoleAggregation(
       await aggregate(deps, roles, name);
     },
   });
-  const look = (): void => {
+  // Any ClusterRole may be selected by any other: a change of one concerns all that aggregate.
+  const check = (): void => {
     for (const role of roles.list()) if (role.aggregationRule) queue.add(role.metadata.name ?? "");
   };
-  const watch = roles.watch({ added: look, updated: look, removed: look });
+  const watch = roles.watch({ added: check, updated: check, removed: check });
   return {
     [Symbol.asyncDispose]: async () => {
       watch[Symbol.dispose]();
@@ -47,7 +51,7 @@ async function aggregate(
   await kube.patch(resources.clusterRoles, { name }, patch, { type: "merge" });
 }
 
-/** In order of the names of the roles; each rule once. */
+/** Sorted by the names of the roles; each rule once. */
 function rulesFor(role: ClusterRole, all: readonly ClusterRole[]): unknown[] {
   const selectors = role.aggregationRule?.clusterRoleSelectors ?? [];
   const chosen = all

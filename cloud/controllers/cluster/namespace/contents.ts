@@ -1,7 +1,7 @@
 import { ignoreMissing, resources, type KubeClient, type ResourceType } from "#cloud/kube-client";
 import type { KubeObject } from "#shared/kube";
 
-/** Owners before what they own, so that nothing is made anew meanwhile. */
+/** Owners before their dependents, so that no controller creates new ones meanwhile. */
 const builtin: readonly (readonly [groupVersion: string, kind: string, plural: string])[] = [
   ["apps/v1", "Deployment", "deployments"],
   ["apps/v1", "ReplicaSet", "replicasets"],
@@ -40,12 +40,12 @@ interface CustomResourceDefinition extends KubeObject {
   };
 }
 
-/** Every kind of object that may live in a namespace; custom ones first, for what they own. */
+/** Every namespaced kind; custom ones first, as they may own built-in ones. */
 export async function namespacedTypes(kube: KubeClient): Promise<ResourceType[]> {
   const { items } = await kube.list<CustomResourceDefinition>(resources.crds);
   return [
     ...items.flatMap(typeOfDefinition),
-    ...builtin.map(([gv, kind, plural]) => typeOf(gv, kind, plural)),
+    ...builtin.map(([groupVersion, kind, plural]) => typeOf(groupVersion, kind, plural)),
   ];
 }
 
@@ -61,23 +61,26 @@ function typeOf(groupVersion: string, kind: string, plural: string): ResourceTyp
   return { group: group ?? "", version: version ?? "", kind, plural, namespaced: true };
 }
 
-/** Deletes the objects of one kind in a namespace; how many are (still) there. */
-export async function emptyOf(kube: KubeClient, type: ResourceType, namespace: string): Promise<number> {
-  const items = await listed(kube, type, namespace);
-  const doomed = items.filter((item) => !item.metadata.deletionTimestamp);
-  for (let at = 0; at < doomed.length; at += 16) {
-    const batch = doomed.slice(at, at + 16);
-    // oxlint-disable-next-line no-await-in-loop -- a namespace may be large: a few at a time
-    await Promise.all(batch.map((item) => removed(kube, type, item)));
+/** Concurrent deletions: a namespace may contain 10,000 objects of a kind. */
+const batchSize = 16;
+
+/** Deletes the objects of one kind in a namespace. @returns how many are left, held by finalizers or grace periods */
+export async function deleteAll(kube: KubeClient, type: ResourceType, namespace: string): Promise<number> {
+  const items = await listAll(kube, type, namespace);
+  const remaining = items.filter((item) => !item.metadata.deletionTimestamp);
+  for (let start = 0; start < remaining.length; start += batchSize) {
+    const batch = remaining.slice(start, start + batchSize);
+    await Promise.all(batch.map((item) => deleteOne(kube, type, item)));
   }
-  return items.length === 0 ? 0 : (await listed(kube, type, namespace)).length;
+  return items.length === 0 ? 0 : (await listAll(kube, type, namespace)).length;
 }
 
-async function listed(kube: KubeClient, type: ResourceType, namespace: string): Promise<KubeObject[]> {
+async function listAll(kube: KubeClient, type: ResourceType, namespace: string): Promise<KubeObject[]> {
   return (await ignoreMissing(kube.list(type, { namespace })))?.items ?? [];
 }
 
-async function removed(kube: KubeClient, type: ResourceType, item: KubeObject): Promise<void> {
+/** 409: another object has the name now; the next run deletes it. */
+async function deleteOne(kube: KubeClient, type: ResourceType, item: KubeObject): Promise<void> {
   const { name = "", namespace = "", uid } = item.metadata;
   const options = { propagation: "Background", ...(uid !== undefined && { uid }) } as const;
   await ignoreMissing(kube.remove(type, { name, namespace }, options), 409);

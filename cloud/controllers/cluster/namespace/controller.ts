@@ -1,22 +1,24 @@
 import { ignoreMissing, isKubeError, resources, type Informer, type ResourceType } from "#cloud/kube-client";
 import type { ConfigMap, KubeObject } from "#shared/kube";
-import type { ControllerDeps } from "#cloud/controllers/framework";
-import { emptyOf, namespacedTypes } from "./contents.ts";
-import { WorkQueue } from "#cloud/controllers/framework";
+import { WorkQueue, type ControllerDeps } from "#cloud/controllers/framework";
+import { deleteAll, namespacedTypes } from "./contents.ts";
 
 const rootCaName = "kube-root-ca.crt";
-/** How often a namespace that does not get empty is looked at, besides when one of its pods goes. */
-const lookAgainMs = 1_000;
+/** How often a namespace that is not empty yet is checked, besides when one of its pods is deleted. */
+const recheckMs = 1_000;
 
 export interface NamespaceDeps extends Pick<
   ControllerDeps,
   "kube" | "clock" | "log" | "namespaces" | "pods"
 > {
-  /** The API's certificate authority, to be published in each namespace. */
+  /** The certificate authority of the API, published in each namespace. */
   readonly caPem?: string;
 }
 
-/** Gives each namespace its default service account and CA, and empties and ends those being deleted. */
+/**
+ * Creates the default ServiceAccount and the ConfigMap with the API's CA in each namespace, and empties namespaces being
+ * deleted. As kube-controller-manager's serviceaccount, root-ca-certificate-publisher and namespace controllers.
+ */
 export function startNamespaceController(deps: NamespaceDeps): AsyncDisposable {
   return new NamespaceController(deps);
 }
@@ -34,17 +36,17 @@ class NamespaceController implements AsyncDisposable {
     const { kube, namespaces, pods } = deps;
     this.#accounts = kube.informer(resources.serviceAccounts, { fieldSelector: "metadata.name=default" });
     this.#rootCas = kube.informer(resources.configMaps, { fieldSelector: `metadata.name=${rootCaName}` });
-    const look = (object: KubeObject): void => this.#queue.add(object.metadata.namespace ?? "");
+    const check = (object: KubeObject): void => this.#queue.add(object.metadata.namespace ?? "");
     this.#watches = [
       namespaces.watch({
         added: (namespace) => this.#queue.add(namespace.metadata.name ?? ""),
         updated: (namespace) => this.#queue.add(namespace.metadata.name ?? ""),
       }),
-      this.#accounts.watch({ removed: look }),
-      this.#rootCas.watch({ removed: look, updated: look }),
+      this.#accounts.watch({ removed: check }),
+      this.#rootCas.watch({ removed: check, updated: check }),
       pods.watch({
         removed: (pod) => {
-          if (this.#isEnding(pod.metadata.namespace ?? "")) look(pod);
+          if (this.#isTerminating(pod.metadata.namespace ?? "")) check(pod);
         },
       }),
     ];
@@ -56,24 +58,24 @@ class NamespaceController implements AsyncDisposable {
     await Promise.all([this.#accounts[Symbol.asyncDispose](), this.#rootCas[Symbol.asyncDispose]()]);
   }
 
-  #isEnding(name: string): boolean {
+  #isTerminating(name: string): boolean {
     return this.#deps.namespaces.get(name)?.metadata.deletionTimestamp !== undefined;
   }
 
   async #reconcile(name: string): Promise<void> {
     if (!this.#deps.namespaces.get(name)) return;
-    if (this.#isEnding(name)) await this.#end(name);
-    else await Promise.all([this.#keepAccount(name), this.#keepRootCa(name)]);
+    if (this.#isTerminating(name)) await this.#terminate(name);
+    else await Promise.all([this.#ensureAccount(name), this.#ensureRootCa(name)]);
   }
 
-  async #keepAccount(namespace: string): Promise<void> {
+  async #ensureAccount(namespace: string): Promise<void> {
     await this.#accounts.synced;
     if (this.#accounts.get(`${namespace}/default`)) return;
     const metadata = { name: "default", namespace };
     await this.#create(resources.serviceAccounts, { apiVersion: "v1", kind: "ServiceAccount", metadata });
   }
 
-  async #keepRootCa(namespace: string): Promise<void> {
+  async #ensureRootCa(namespace: string): Promise<void> {
     const { caPem, kube } = this.#deps;
     if (caPem === undefined) return;
     await this.#rootCas.synced;
@@ -86,26 +88,26 @@ class NamespaceController implements AsyncDisposable {
     else await this.#create(resources.configMaps, wanted);
   }
 
-  /** Creates what may be there already, or may not be made any more because its namespace has ended meanwhile. */
+  /** Creates an object that may exist already, or whose namespace may be deleted meanwhile. */
   async #create(type: ResourceType, object: KubeObject): Promise<void> {
     try {
       await this.#deps.kube.create(type, object);
     } catch (error) {
-      const ended = this.#isEnding(object.metadata.namespace ?? "");
-      if (!isKubeError(error, 404, 409) && !(ended && isKubeError(error, 403))) throw error;
+      const isTerminating = this.#isTerminating(object.metadata.namespace ?? "");
+      if (!isKubeError(error, 404, 409) && !(isTerminating && isKubeError(error, 403))) throw error;
     }
   }
 
-  async #end(name: string): Promise<void> {
+  async #terminate(name: string): Promise<void> {
     const { kube, log } = this.#deps;
     let left = 0;
     for (const type of await namespacedTypes(kube)) {
-      // oxlint-disable-next-line no-await-in-loop -- owners go before what they own
-      left += await emptyOf(kube, type, name);
+      // One kind after the other: owners before their dependents.
+      left += await deleteAll(kube, type, name);
     }
     if (left > 0) {
       log.debug("namespace is not empty yet", { namespace: name, left });
-      this.#queue.addAfter(name, lookAgainMs);
+      this.#queue.addAfter(name, recheckMs);
       return;
     }
     const namespace = await kube.find<Namespace>(resources.namespaces, { name });

@@ -9,14 +9,17 @@ const pressures: readonly (readonly [condition: string, taint: string])[] = [
   ["PIDPressure", "node.kubernetes.io/pid-pressure"],
   ["NetworkUnavailable", "node.kubernetes.io/network-unavailable"],
 ];
-const ownTaints = new Set([notReady, unreachable, cordoned, ...pressures.map(([, taint]) => taint)]);
+/** Taints that this controller adds and removes; others are not its business. */
+const managedTaints = new Set([notReady, unreachable, cordoned, ...pressures.map(([, taint]) => taint)]);
+/** Conditions that every kubelet reports. */
 const reported = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"];
 
+/** The status of the Ready condition. */
 export function readyStatus(node: Node): Condition["status"] | undefined {
   return node.status?.conditions?.find((condition) => condition.type === "Ready")?.status;
 }
 
-/** The conditions that say that nothing is known of the node any more; empty when they say so already. */
+/** The conditions of a node of which nothing is known any more; empty when it has them already. */
 export function unknownConditions(node: Node, now: string): Condition[] {
   return reported.flatMap((type): Condition[] => {
     const known = node.status?.conditions?.find((condition) => condition.type === type);
@@ -31,14 +34,14 @@ export function unknownConditions(node: Node, now: string): Condition[] {
 }
 
 /**
- * The node's taints as its conditions want them; undefined when they are so. Only new pods are kept away: pods that
- * run on a node out of reach stay, nobody evicts them.
+ * The taints that a node should have by its conditions; undefined when it has them. Their effect is NoSchedule only: pods on
+ * an unreachable edge node keep running and are not evicted.
  */
 export function taintsWanted(node: Node, now: string): Taint[] | undefined {
   const current = node.spec?.taints ?? [];
   const wanted = new Set(taintKeys(node));
   const kept = current.filter((taint) => {
-    if (!ownTaints.has(taint.key)) return true;
+    if (!managedTaints.has(taint.key)) return true;
     return taint.effect === "NoSchedule" && wanted.has(taint.key);
   });
   const present = new Set(kept.map((taint) => taint.key));
@@ -59,12 +62,12 @@ function taintKeys(node: Node): string[] {
   return keys;
 }
 
-/** Whether the pod still says it is ready though its node cannot vouch for it. */
-export function claimsReady(pod: Pod): boolean {
+/** Whether the pod's Ready condition is True. */
+export function isPodReady(pod: Pod): boolean {
   return pod.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
 }
 
-/** What the controller acts on; heartbeats change none of it. */
+/** The parts of a node that the controller acts on; heartbeats change none of them. */
 export function lifecycleView(node: Node): unknown {
   const conditions = (node.status?.conditions ?? [])
     .map(({ type, status }) => `${type}=${status}`)
@@ -73,7 +76,7 @@ export function lifecycleView(node: Node): unknown {
   return { conditions, taints, unschedulable: node.spec?.unschedulable ?? false };
 }
 
-/** When the node itself last wrote its status, in its own words. */
+/** The time of the last status update, by the clock of the node. */
 export function heartbeatOf(node: Node): string {
   const ready = node.status?.conditions?.find((condition) => condition.type === "Ready");
   return ready?.lastHeartbeatTime ?? "";

@@ -1,43 +1,48 @@
 import { ignoreMissing, resources, type Informer } from "#cloud/kube-client";
 import { rfc3339 } from "#shared/clock";
 import type { Lease, Node, Pod } from "#shared/kube";
-import type { ControllerDeps } from "#cloud/controllers/framework";
-import { recordEvent } from "#cloud/controllers/framework";
+import { recordEvent, WorkQueue, type ControllerDeps } from "#cloud/controllers/framework";
 import {
-  claimsReady,
+  isPodReady,
   heartbeatOf,
   lifecycleView,
   readyStatus,
   taintsWanted,
   unknownConditions,
 } from "./conditions.ts";
-import { WorkQueue } from "#cloud/controllers/framework";
 
 const leaseNamespace = "kube-node-lease";
-/** A node silent for this long is out of reach: shown within 40 s of the cut. */
+/**
+ * A node without lease renewal or heartbeat for this long is unreachable. With renewals every 10 s and a sweep a second it
+ * is reported within 40 s, kube-controller-manager's default node-monitor-grace-period.
+ */
 const graceMs = 35_000;
 const sweepMs = 1_000;
-/** A sweep later than this means that this process stood still, not the nodes. */
+/** A sweep later than this means that this process was suspended, and leases could not be read: nodes get that time. */
 const stallMs = 10_000;
 
 type LifecycleDeps = Pick<ControllerDeps, "kube" | "clock" | "log" | "pods" | "nodes">;
 
-/** Follows the nodes' leases and conditions: marks silent nodes Unknown, keeps taints and pod readiness in step. */
+/**
+ * Follows leases and conditions of nodes: sets the conditions of silent nodes to Unknown, taints nodes by their conditions,
+ * and marks the pods of nodes that are not ready as not ready. As kube-controller-manager's pkg/controller/nodelifecycle.
+ */
 export function startNodeLifecycleController(deps: LifecycleDeps): AsyncDisposable {
   return new NodeLifecycle(deps);
 }
 
-interface Signs {
+/** The last renewal and heartbeat seen of a node. */
+interface NodeHealth {
   renewTime: string;
   heartbeat: string;
-  /** On our clock: edge clocks are not to be trusted. */
+  /** On the clock of this process: clocks of edge nodes may be wrong. */
   changedAtMs: number;
 }
 
 class NodeLifecycle implements AsyncDisposable {
   readonly #deps: LifecycleDeps;
   readonly #leases: Informer<Lease>;
-  readonly #signs = new Map<string, Signs>();
+  readonly #health = new Map<string, NodeHealth>();
   readonly #queue: WorkQueue;
   readonly #watches: Disposable[];
   #sweptAtMs: number;
@@ -53,14 +58,14 @@ class NodeLifecycle implements AsyncDisposable {
     this.#sweptAtMs = deps.clock.monotonicMs();
     this.#watches = [
       deps.nodes.watch({
-        added: (node) => this.#nodeShown(node),
-        updated: (node, old) => this.#nodeShown(node, old),
-        removed: (node) => void this.#signs.delete(node.metadata.name ?? ""),
+        added: (node) => this.#nodeChanged(node),
+        updated: (node, old) => this.#nodeChanged(node, old),
+        removed: (node) => void this.#health.delete(node.metadata.name ?? ""),
       }),
-      deps.pods.watch({ updated: (pod, old) => this.#podShown(pod, old) }),
+      deps.pods.watch({ updated: (pod, old) => this.#podChanged(pod, old) }),
       this.#leases.watch({
-        added: (lease) => this.#leaseShown(lease),
-        updated: (lease) => this.#leaseShown(lease),
+        added: (lease) => this.#leaseChanged(lease),
+        updated: (lease) => this.#leaseChanged(lease),
       }),
       deps.clock.every(sweepMs, () => this.#sweep()),
     ];
@@ -72,54 +77,54 @@ class NodeLifecycle implements AsyncDisposable {
     await this.#leases[Symbol.asyncDispose]();
   }
 
-  #nodeShown(node: Node, old?: Node): void {
+  #nodeChanged(node: Node, old?: Node): void {
     const name = node.metadata.name ?? "";
-    const signs = this.#signsOf(name);
+    const health = this.#healthOf(name);
     const heartbeat = heartbeatOf(node);
     const isBack = old !== undefined && readyStatus(old) === "Unknown" && readyStatus(node) !== "Unknown";
-    if (isBack || heartbeat !== signs.heartbeat) {
-      signs.heartbeat = heartbeat;
-      signs.changedAtMs = this.#deps.clock.monotonicMs();
+    if (isBack || heartbeat !== health.heartbeat) {
+      health.heartbeat = heartbeat;
+      health.changedAtMs = this.#deps.clock.monotonicMs();
     }
     if (!old || !Bun.deepEquals(lifecycleView(node), lifecycleView(old))) this.#queue.add(name);
   }
 
-  #leaseShown(lease: Lease): void {
+  #leaseChanged(lease: Lease): void {
     const name = lease.metadata.name ?? "";
     if (this.#deps.nodes.get(name)) this.#renewed(name, lease);
   }
 
-  #podShown(pod: Pod, old: Pod): void {
+  #podChanged(pod: Pod, old: Pod): void {
     const { nodeName } = pod.spec;
-    if (!nodeName || !claimsReady(pod) || claimsReady(old)) return;
+    if (!nodeName || !isPodReady(pod) || isPodReady(old)) return;
     const node = this.#deps.nodes.get(nodeName);
     if (node && readyStatus(node) === "Unknown") this.#queue.add(nodeName);
   }
 
   #renewed(name: string, lease: Lease | undefined): void {
-    const signs = this.#signsOf(name);
+    const health = this.#healthOf(name);
     const renewTime = lease?.spec?.renewTime ?? "";
-    if (renewTime === signs.renewTime) return;
-    signs.renewTime = renewTime;
-    signs.changedAtMs = this.#deps.clock.monotonicMs();
+    if (renewTime === health.renewTime) return;
+    health.renewTime = renewTime;
+    health.changedAtMs = this.#deps.clock.monotonicMs();
   }
 
-  #signsOf(name: string): Signs {
-    const known = this.#signs.get(name);
+  #healthOf(name: string): NodeHealth {
+    const known = this.#health.get(name);
     if (known) return known;
     const renewTime = this.#leases.get(`${leaseNamespace}/${name}`)?.spec?.renewTime ?? "";
-    const signs = { renewTime, heartbeat: "", changedAtMs: this.#deps.clock.monotonicMs() };
-    this.#signs.set(name, signs);
-    return signs;
+    const health = { renewTime, heartbeat: "", changedAtMs: this.#deps.clock.monotonicMs() };
+    this.#health.set(name, health);
+    return health;
   }
 
   #sweep(): void {
     const now = this.#deps.clock.monotonicMs();
     const gap = now - this.#sweptAtMs;
     this.#sweptAtMs = now;
-    if (gap > stallMs) for (const signs of this.#signs.values()) signs.changedAtMs += gap;
-    for (const [name, signs] of this.#signs) {
-      if (now - signs.changedAtMs < graceMs) continue;
+    if (gap > stallMs) for (const health of this.#health.values()) health.changedAtMs += gap;
+    for (const [name, health] of this.#health) {
+      if (now - health.changedAtMs < graceMs) continue;
       const node = this.#deps.nodes.get(name);
       if (node && readyStatus(node) !== "Unknown") this.#queue.add(name);
     }
@@ -133,10 +138,10 @@ class NodeLifecycle implements AsyncDisposable {
   }
 
   #isSilent(name: string): boolean {
-    return this.#deps.clock.monotonicMs() - this.#signsOf(name).changedAtMs >= graceMs;
+    return this.#deps.clock.monotonicMs() - this.#healthOf(name).changedAtMs >= graceMs;
   }
 
-  /** Asks the API once more first: our copy may be what stands still. */
+  /** Reads the lease from the API first: the local copy may be what is stale. */
   async #confirmAndMark(node: Node): Promise<void> {
     const { kube, clock } = this.#deps;
     const name = node.metadata.name ?? "";
@@ -145,12 +150,12 @@ class NodeLifecycle implements AsyncDisposable {
     if (!this.#isSilent(name)) return;
     const conditions = unknownConditions(node, rfc3339(clock.nowMs()));
     const options = { type: "strategic", subresource: "status" } as const;
-    const marked = await ignoreMissing(
+    const updated = await ignoreMissing(
       kube.patch<Node>(resources.nodes, { name }, { status: { conditions } }, options),
     );
-    if (!marked) return;
-    this.#deps.log.warn("node is silent", { node: name });
-    await this.#followConditions(marked);
+    if (!updated) return;
+    this.#deps.log.warn("node is unreachable", { node: name });
+    await this.#followConditions(updated);
     const message = `Node ${name} status is now: NodeNotReady`;
     await recordEvent(this.#deps, resources.nodes, node, {
       type: "Normal",
@@ -184,9 +189,9 @@ class NodeLifecycle implements AsyncDisposable {
     const patch = { status: { conditions: [{ type: "Ready", status: "False", lastTransitionTime: now }] } };
     const options = { type: "strategic", subresource: "status" } as const;
     for (const pod of pods.list()) {
-      if (pod.spec.nodeName !== node || !claimsReady(pod)) continue;
+      if (pod.spec.nodeName !== node || !isPodReady(pod)) continue;
       const { name = "", namespace = "default" } = pod.metadata;
-      // oxlint-disable-next-line no-await-in-loop -- a node's pods are few, and the API is not to be flooded
+      // One at a time: a node has few pods.
       await ignoreMissing(kube.patch(resources.pods, { name, namespace }, patch, options));
     }
   }

@@ -1,14 +1,16 @@
 import { ignoreMissing, resources } from "#cloud/kube-client";
 import type { Pod } from "#shared/kube";
-import type { ControllerDeps } from "#cloud/controllers/framework";
-import { WorkQueue } from "#cloud/controllers/framework";
+import { WorkQueue, type ControllerDeps } from "#cloud/controllers/framework";
 
-/** How long a node must be gone before its pods go: it may be on its way into our copy, or be made anew. */
+/**
+ * How long a node has to be gone before its pods are deleted: the local copy may be behind, or the node be created again.
+ * Upstream waits 40 s (quarantineTime), for slower informers.
+ */
 const quarantineMs = 10_000;
 
 type PodGcDeps = Pick<ControllerDeps, "kube" | "clock" | "log" | "pods" | "nodes">;
 
-/** Deletes pods bound to nodes that exist no more: nobody else would ever end them. */
+/** Deletes pods bound to nodes that no longer exist, which no kubelet would end; as upstream's pkg/controller/podgc. */
 export function startPodGarbageCollector(deps: PodGcDeps): AsyncDisposable {
   const queue = new WorkQueue({ ...deps, name: "pod-gc", reconcile: (node) => collect(deps, node) });
   const check = (pod: Pod): void => {
@@ -36,7 +38,7 @@ async function collect({ kube, nodes, pods, log }: PodGcDeps, node: string): Pro
   const orphans = pods.list().filter((pod) => pod.spec.nodeName === node);
   if (orphans.length === 0 || nodes.get(node)) return;
   if (await kube.find(resources.nodes, { name: node })) return;
-  log.info("deleting the pods of a node that is gone", { node, pods: orphans.length });
+  log.info("deleting pods of a deleted node", { node, pods: orphans.length });
   for (const pod of orphans) {
     const { name = "", namespace = "default", uid } = pod.metadata;
     const options = { graceSeconds: 0, ...(uid !== undefined && { uid }) };

@@ -7,11 +7,11 @@ import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { smallPod } from "#internal/test/cloud/controllers/cluster-harness.ts";
 
-test("events are told one by one, go after an hour, and never fail their teller", async () => {
+test("Events are created one by one and deleted after an hour, and a failure to create one is only logged", async () => {
   const clock = new FakeClock();
   const kube = new FakeKubeClient({ clock });
   const deps = { kube, clock, log: silentLog() };
-  const tell = (reason: string): Promise<void> =>
+  const record = (reason: string): Promise<void> =>
     recordEvent(deps, resources.pods, smallPod("p"), {
       type: "Normal",
       reason,
@@ -19,14 +19,14 @@ test("events are told one by one, go after an hour, and never fail their teller"
       component: "test",
     });
   await using _expiry = startEventExpiry(deps);
-  await tell("First");
-  await tell("Second");
+  await record("First");
+  await record("Second");
   await clock.advance(30 * 60_000);
-  await tell("Third");
+  await record("Third");
   expect(kube.all(resources.events)).toHaveLength(3);
   await clock.advance(36 * 60_000);
   expect(kube.all(resources.events).map((event) => event["reason"])).toEqual(["Third"]);
   kube.fail(({ verb }) => verb === "create", new Error("no room"));
-  await tell("Lost");
+  await record("Lost");
   expect(deps.log.lines.join("")).toContain("no room");
 });

@@ -18,7 +18,7 @@ const gadgets = {
   },
 };
 
-test("a namespace has its account and CA, keeps them, and goes with all that is in it", async () => {
+test("a namespace gets its ServiceAccount and CA again when they are deleted, and is deleted with its contents", async () => {
   using dir = tempDir();
   await using cluster = await startCluster(dir.path);
   const { kube, deps } = cluster;
@@ -58,7 +58,7 @@ test("a namespace has its account and CA, keeps them, and goes with all that is 
   });
   await kube.remove(resources.namespaces, { name: "shop" });
   const podAt = { name: "p", namespace: "shop" };
-  await until("pod is ending", async () => {
+  await until("pod is being deleted", async () => {
     const found = await kube.find(resources.pods, podAt);
     return found?.metadata.deletionTimestamp !== undefined;
   });
@@ -68,7 +68,7 @@ test("a namespace has its account and CA, keeps them, and goes with all that is 
   expect((await kube.list(gadget)).items).toEqual([]);
 });
 
-test("Endpoints list the ready pods of a Service and go with it", async () => {
+test("Endpoints list the ready pods of a Service and are deleted with it", async () => {
   using dir = tempDir();
   await using cluster = await startCluster(dir.path);
   const { kube, deps } = cluster;

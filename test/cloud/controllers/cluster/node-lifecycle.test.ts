@@ -19,12 +19,12 @@ function readyOf(object: Node | Pod | undefined): string | undefined {
   return object?.status?.conditions?.find(({ type }) => type === "Ready")?.status;
 }
 
-test("a node whose lease stands still is unreachable within 40 s, and usable at once when it is back", async () => {
+test("a node whose lease is not renewed is unreachable within 40 s, and schedulable again at once when it reconnects", async () => {
   const clock = new FakeClock();
   const kube = new FakeKubeClient({ clock });
   kube.put(resources.nodes, readyNode("silent"));
   kube.put(resources.nodes, readyNode("alive"));
-  // The edge's clock is years off: only that it changes counts.
+  // The clock of the edge node is years behind: only the change counts.
   kube.put(resources.leases, lease("silent", "2001-01-01T00:00:00.000000Z"));
   const status = { conditions: [{ type: "Ready", status: "True" as const }] };
   const pod = smallPod("p");
@@ -49,7 +49,7 @@ test("a node whose lease stands still is unreachable within 40 s, and usable at 
   expect(readyOf(kube.peek<Node>(resources.nodes, "silent"))).toBe("True");
 });
 
-test("what a node says of itself and a cordon become taints; foreign taints stay", async () => {
+test("conditions and cordon of a node become taints; other taints stay", async () => {
   const clock = new FakeClock();
   const kube = new FakeKubeClient({ clock });
   const node = readyNode("n");

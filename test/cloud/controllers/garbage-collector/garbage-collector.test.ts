@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { createKubeClient, resources, type KubeClient, type ResourceType } from "#cloud/kube-client";
 import { systemClock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
+import { eventually } from "#internal/scripts/service.ts";
 import { startTestServer } from "#internal/test/support/api-server.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
@@ -51,7 +52,7 @@ async function gone(type: ResourceType, name: string): Promise<void> {
 }
 
 test.each(["Foreground", "Orphan", "Background"] as const)(
-  "objects of any kind go when deleted with %s",
+  "objects of any kind are deleted with propagation %s",
   async (propagation) => {
     for (const type of [resources.configMaps, resources.secrets, resources.leases]) {
       await make(type, `plain-${propagation.toLowerCase()}`);
@@ -61,7 +62,7 @@ test.each(["Foreground", "Orphan", "Background"] as const)(
   },
 );
 
-test("what a ConfigMap owns goes before it in the foreground, after it in the background, and not when orphaned", async () => {
+test("dependents of a ConfigMap are deleted before it (Foreground), after it (Background), or not (Orphan)", async () => {
   const first = await make(resources.configMaps, "first");
   await make(resources.secrets, "of-first", first);
   await kube.remove(resources.configMaps, at("first"), { propagation: "Foreground" });
@@ -81,25 +82,26 @@ test("what a ConfigMap owns goes before it in the foreground, after it in the ba
   expect(metadata.ownerReferences).toBeUndefined();
 });
 
-test("other finalizers keep an object, and Events need no collector", async () => {
+test("other finalizers keep an object, and Events are deleted without the collector", async () => {
   const held = await make(resources.configMaps, "held");
   held.metadata.finalizers = ["example.com/mine"];
   await kube.replace(resources.configMaps, held);
   await kube.remove(resources.configMaps, at("held"), { propagation: "Foreground" });
-  await Bun.sleep(200);
-  const { metadata } = await kube.get<KubeObject>(resources.configMaps, at("held"));
-  expect(metadata.finalizers).toEqual(["example.com/mine"]);
+  await eventually(5_000, async () => {
+    const { metadata } = await kube.get<KubeObject>(resources.configMaps, at("held"));
+    expect(metadata.finalizers).toEqual(["example.com/mine"]);
+  });
   const release = { metadata: { finalizers: null } };
   await kube.patch(resources.configMaps, at("held"), release, { type: "merge" });
   await gone(resources.configMaps, "held");
 
-  const event = { metadata: at("told"), involvedObject: { kind: "Pod", ...at("p") } };
+  const event = { metadata: at("event"), involvedObject: { kind: "Pod", ...at("p") } };
   await kube.create(resources.events, { apiVersion: "v1", kind: "Event", ...event });
-  await kube.remove(resources.events, at("told"), { propagation: "Foreground" });
-  expect(await kube.find(resources.events, at("told"))).toBeUndefined();
+  await kube.remove(resources.events, at("event"), { propagation: "Foreground" });
+  expect(await kube.find(resources.events, at("event"))).toBeUndefined();
 });
 
-test("custom kinds own and are owned as soon as they are defined", async () => {
+test("objects of custom kinds have owners and dependents as soon as their kind is defined", async () => {
   await kube.create<KubeObject>(resources.crds, {
     apiVersion: "apiextensions.k8s.io/v1",
     kind: "CustomResourceDefinition",

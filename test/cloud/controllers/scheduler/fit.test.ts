@@ -21,11 +21,11 @@ function pod(name: string, spec: Partial<PodSpec> = {}, owner?: string): Pod {
   };
 }
 
-function load(of: Node, ...pods: readonly Pod[]): NodeLoad {
+function load(node: Node, ...pods: readonly Pod[]): NodeLoad {
   const amounts = new Map<string, number>();
   for (const one of pods)
     for (const [key, amount] of needsOf(one).amounts) amounts.set(key, (amounts.get(key) ?? 0) + amount);
-  return { node: of, amounts, pods: new Map(pods.map((one) => [one.metadata.name ?? "", needsOf(one)])) };
+  return { node, amounts, pods: new Map(pods.map((one) => [one.metadata.name ?? "", needsOf(one)])) };
 }
 
 function outcome(one: Pod, ...loads: readonly NodeLoad[]): string {
@@ -37,7 +37,7 @@ function asking(cpu: string, memory = "1Mi"): Partial<PodSpec> {
   return { containers: [{ name: "c", resources: { requests: { cpu, memory } } }] };
 }
 
-test("says why no node will do, as kubectl users know it", () => {
+test("chooseNode reports why no node fits, in kube-scheduler's words", () => {
   expect(outcome(pod("p"))).toBe("no nodes available to schedule pods");
   const away = node("a", {
     spec: { taints: [{ key: "node.kubernetes.io/unreachable", effect: "NoSchedule" }] },
@@ -55,20 +55,20 @@ test("says why no node will do, as kubectl users know it", () => {
   );
 });
 
-test("fills a node exactly to its allocatable resources", () => {
+test("chooseNode fills a node exactly to its allocatable resources", () => {
   const taken = pod("taken", asking("1.7"));
   expect(outcome(pod("p", asking("300m")), load(node("a"), taken))).toBe("a");
   expect(outcome(pod("p", asking("301m")), load(node("a"), taken))).toContain("Insufficient cpu");
 });
 
-test("counts the largest init container against running ones", () => {
+test("needsOf counts the largest init container with the sidecars before it", () => {
   const init = { name: "i", resources: { requests: { cpu: "1500m" } } };
   const sidecar = { name: "s", restartPolicy: "Always", resources: { requests: { cpu: "200m" } } } as const;
   const needs = needsOf(pod("p", { ...asking("500m"), initContainers: [sidecar, init] }));
   expect(needs.amounts.get("cpu")).toBe(1700);
 });
 
-test("keeps host ports apart, by address and protocol", () => {
+test("chooseNode rejects a host port in use, by address and protocol", () => {
   const web = (hostIP?: string, protocol?: string): Partial<PodSpec> => ({
     containers: [
       {
@@ -91,7 +91,7 @@ test.each([
   ["Exists", undefined, true],
   ["DoesNotExist", undefined, false],
   ["In", ["cloud"], false],
-] as const)("required node affinity: %s %p", (operator, values, fits) => {
+] as const)("chooseNode applies required node affinity: %s %p", (operator, values, fits) => {
   const matchExpressions = [{ key: "role", operator, ...(values && { values }) }];
   const required = { nodeSelectorTerms: [{ matchExpressions }] };
   const affinity = { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: required } };
@@ -99,7 +99,7 @@ test.each([
   expect(outcome(pod("p", { affinity }), load(labelled)) === "a").toBe(fits);
 });
 
-test("tolerations open tainted and cordoned nodes", () => {
+test("tolerations admit pods to tainted and cordoned nodes", () => {
   const tainted = load(
     node("a", { spec: { unschedulable: true, taints: [{ key: "k", value: "v", effect: "NoExecute" }] } }),
   );
@@ -107,7 +107,7 @@ test("tolerations open tainted and cordoned nodes", () => {
   expect(outcome(pod("p", { tolerations: [{ key: "k", value: "x" }] }), tainted)).not.toBe("a");
 });
 
-test("spreads pods of one owner, then prefers free nodes that have the image", () => {
+test("chooseNode spreads pods of one owner, then prefers free nodes that have the image", () => {
   const sibling = pod("s", {}, "owner");
   expect(
     outcome(pod("p", {}, "owner"), load(node("a"), sibling), load(node("b"), pod("x", asking("1")))),

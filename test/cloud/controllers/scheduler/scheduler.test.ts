@@ -14,18 +14,18 @@ import {
   until,
 } from "#internal/test/cloud/controllers/cluster-harness.ts";
 
-test("tells why a pod waits, binds it when a node comes, and never overfills the node", async () => {
+test("the scheduler reports why a pod waits, binds it when a node is added, and never overfills the node", async () => {
   using dir = tempDir();
   await using cluster = await startCluster(dir.path);
   const { kube, deps } = cluster;
   await using _scheduler = startScheduler(deps);
   await Promise.all(
-    Array.from({ length: 12 }, (_, at) => kube.create(resources.pods, smallPod(`p${at}`, "200m"))),
+    Array.from({ length: 12 }, (_, index) => kube.create(resources.pods, smallPod(`p${index}`, "200m"))),
   );
   const scheduledOf = (pod: Pod | undefined): string | undefined =>
     pod?.status?.conditions?.find((condition) => condition.type === "PodScheduled")?.message;
   await until(
-    "told",
+    "reason of p0",
     () => scheduledOf(deps.pods.get("default/p0")) === "no nodes available to schedule pods",
   );
   await kube.create<Node>(resources.nodes, readyNode("edge-1"));
@@ -39,7 +39,7 @@ test("tells why a pod waits, binds it when a node comes, and never overfills the
   await until("five fit", () => bound() === 5);
   const waiting = (): Pod[] => deps.pods.list().filter((pod) => !pod.spec.nodeName);
   const full = "0/1 nodes are available: 1 Insufficient cpu.";
-  await until("the rest told", () => waiting().every((pod) => scheduledOf(pod) === full));
+  await until("reasons of the others", () => waiting().every((pod) => scheduledOf(pod) === full));
   expect(bound()).toBe(5);
   const placed = deps.pods.list().find((pod) => pod.spec.nodeName);
   const name = placed?.metadata.name ?? "";
@@ -50,7 +50,7 @@ test("tells why a pod waits, binds it when a node comes, and never overfills the
   expect(items.some((event) => event.reason === "FailedScheduling" && event.message === full)).toBe(true);
 });
 
-test("deletes the pods of a node that is gone, not those of one that came back", async () => {
+test("the pod garbage collector deletes the pods of a deleted node, not those of one created again", async () => {
   const clock = new FakeClock();
   const kube = new FakeKubeClient({ clock });
   for (const name of ["gone", "back"]) {
