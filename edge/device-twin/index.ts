@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import type { TwinConfig } from "#shared/config";
+import { readReport, type RejectedValue } from "#shared/devices";
 import { describeError } from "#shared/errors";
 import type { Device, DeviceModel } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
@@ -9,13 +10,14 @@ import { Seldom, type Logger } from "#shared/log";
 import { topicMatches } from "#shared/mqtt";
 import type { EdgeCatalog, MqttMessage } from "#shared/topics";
 import type { HistoryLimits, Store } from "#edge/store";
+import { DeviceValues, TwinWriter } from "#edge/device-twin/values";
 import { Batch, Budget } from "#edge/device-twin/outbox";
 import { Discovery } from "./discovery.ts";
 import { Events } from "#edge/device-twin/events";
 import { Handlers } from "./handlers.ts";
 import { contentFields, Objects } from "./objects.ts";
 import { answerHistory, serveQueries } from "./query.ts";
-import { Registry } from "#edge/device-twin/devices";
+import { Registry, type Device as TwinDevice } from "#edge/device-twin/devices";
 
 export interface DeviceTwinConfig {
   readonly node: string;
@@ -74,49 +76,47 @@ const restoreAgainMs = 5000;
 export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwinParts): Promise<DeviceTwin> {
   const { port, store, clock, log } = parts;
   await using stack = new AsyncDisposableStack();
-  const stamp = { id: () => randomUUID(), nowMs: () => clock.nowMs() };
   const seldom = new Seldom(log, clock);
   const registry = new Registry();
   registry.load(store);
   const events = stack.use(makeEvents(config, parts));
   const budget = stack.use(new Budget(config.outboxLimitBytes, parts, (loss) => events.lost(loss)));
-  const batch = new Batch({
-    store,
-    registry,
-    stamp,
-    log: seldom,
-    historyPerProperty: config.history.maxPerProperty,
-    publish: ({ topic, payload, retain }) =>
-      void port.emit("mqtt.publish", { topic, payload: Buffer.from(payload), ...(retain ? { retain } : {}) }),
-    onTooLarge: () => events.lost({ folded: 0, droppedReports: 0, droppedUploads: 1 }),
-    onQueued: (bytes) => {
-      void port.emit("outbox.added", {});
-      budget.queued(bytes);
-    },
-  });
+  const batch = makeBatch(config, parts, { registry, events, budget, seldom });
   stack.defer(() => batch.drained());
+  const writer = new TwinWriter({ batch, clock });
   const discovery = new Discovery(config, batch, { events, log });
   const filters = coalesce(
     () => void port.emit("mqtt.watch", { filters: [...objects.filters, ...discovery.filters] }),
   );
-  const objects = new Objects({ registry, batch, clock, node: config.node, events, log, onFilters: filters });
+  const objects = new Objects({
+    registry,
+    batch,
+    writer,
+    clock,
+    node: config.node,
+    events,
+    log,
+    onFilters: filters,
+  });
+  const onRejected = ({ id, object }: TwinDevice, values: readonly RejectedValue[]): void => {
+    seldom.warn("cannot take what a device sent", { device: id, misfits: values });
+    if (object) events.misfits(object, values);
+  };
+  const values = new DeviceValues({ batch, writer, clock, onRejected });
   const handlers = new Handlers({
     registry,
     batch,
+    writer,
     clock,
     node: config.node,
     onCloudUpdated: (device, payload) =>
       objects.sync(device, contentFields(Buffer.from(payload).toString("utf8")) ?? {}),
-    onMisfit: ({ id, object }, misfits) => {
-      seldom.warn("cannot take what a device sent", { device: id, misfits });
-      if (object) events.misfits(object, misfits);
-    },
+    onRejected,
     onStranger: (id) =>
       seldom.warn("a message for a device this node does not have", { device: id.slice(0, 256) }),
   });
-  objects.use(handlers);
   stack.use(await restore(objects, parts));
-  stack.use(serve(config, parts, { registry, handlers, objects, batch, discovery }));
+  stack.use(serve(config, parts, { registry, handlers, values, objects, batch, discovery }));
   stack.use(clock.every(trimEveryMs, () => trimHistory(parts, config.history)));
   const query = config.query
     ? stack.use(serveQueries(config.query, { registry, store, clock, log }))
@@ -126,6 +126,32 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
   return Object.assign(running("devicetwin", owned), {
     queryPort: query?.port,
     roomMade: () => budget.roomMade(),
+  });
+}
+
+interface BatchOwners {
+  readonly registry: Registry;
+  readonly events: Events;
+  readonly budget: Budget;
+  readonly seldom: Seldom;
+}
+
+function makeBatch(config: DeviceTwinConfig, parts: DeviceTwinParts, owners: BatchOwners): Batch {
+  const { port, store, clock } = parts;
+  const { registry, events, budget, seldom } = owners;
+  return new Batch({
+    store,
+    registry,
+    stamp: { id: () => randomUUID(), nowMs: () => clock.nowMs() },
+    log: seldom,
+    historyPerProperty: config.history.maxPerProperty,
+    publish: ({ topic, payload, retain }) =>
+      void port.emit("mqtt.publish", { topic, payload: Buffer.from(payload), ...(retain ? { retain } : {}) }),
+    onTooLarge: () => events.lost({ folded: 0, droppedReports: 0, droppedUploads: 1 }),
+    onQueued: (bytes) => {
+      void port.emit("outbox.added", {});
+      budget.queued(bytes);
+    },
   });
 }
 
@@ -167,6 +193,7 @@ const done = Promise.resolve();
 interface Receivers {
   readonly registry: Registry;
   readonly handlers: Handlers;
+  readonly values: DeviceValues;
   readonly objects: Objects;
   readonly batch: Batch;
   readonly discovery: Discovery;
@@ -206,18 +233,27 @@ function serve(config: DeviceTwinConfig, parts: DeviceTwinParts, receivers: Rece
 }
 
 async function receive(
-  { handlers, objects, batch, discovery }: Receivers,
+  { handlers, values, objects, batch, discovery }: Receivers,
   message: MqttMessage,
 ): Promise<undefined> {
   const waits = [handlers.handle(message) ?? discovery.hear(message) ?? done];
   for (const device of objects.readers.match(message.topic))
-    waits.push(handlers.report(device, message) ?? done);
+    waits.push(takeReport(values, device, message) ?? done);
   if (isForCloud(message)) {
     batch.upload(message.topic, Buffer.from(message.payload).toString("utf8"));
     waits.push(batch.settled());
   }
   await Promise.all(waits);
   return undefined;
+}
+
+function takeReport(
+  values: DeviceValues,
+  device: TwinDevice,
+  message: MqttMessage,
+): Promise<void> | undefined {
+  const { topic, payload } = message;
+  return device.mapping && values.take(device, readReport(device.mapping, topic, payload));
 }
 
 function isForCloud({ topic, upload }: MqttMessage): boolean {

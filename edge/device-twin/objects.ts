@@ -12,10 +12,10 @@ import { validateDevice, type Device as DeviceObject, type DeviceModel } from "#
 import { deviceTopic, nodePrefix, TopicTrie } from "#shared/mqtt";
 import type { ObjectChange, TwinDelivery } from "#shared/topics";
 import type { Logger } from "#shared/log";
-import type { Batch, Outgoing } from "#edge/device-twin/outbox";
+import type { Batch, DeviceMessage } from "#edge/device-twin/outbox";
 import type { Events } from "#edge/device-twin/events";
-import { tellState, type Handlers } from "./handlers.ts";
 import { asText, isRecord } from "#shared/json";
+import { tellState, type TwinWriter } from "#edge/device-twin/values";
 import {
   commandsFor,
   describeDevice,
@@ -49,6 +49,7 @@ const longestId = 317;
 export interface ObjectsOptions {
   readonly registry: Registry;
   readonly batch: Batch;
+  readonly writer: TwinWriter;
   readonly clock: Pick<Clock, "nowMs">;
   readonly node: string;
   readonly events: Pick<Events, "deviceProblems" | "contradictions" | "modelProblems" | "modelChanged">;
@@ -67,15 +68,9 @@ export class Objects {
   /** Devices by the topics their mapping reads. */
   readonly readers = new TopicTrie<Device>();
   readonly #filters = new Map<string, number>();
-  #handlers: Pick<Handlers, "afterDesired"> | undefined;
 
   constructor(options: ObjectsOptions) {
     this.#options = options;
-  }
-
-  /** The other half of the module, made after this one. */
-  use(handlers: Pick<Handlers, "afterDesired">): void {
-    this.#handlers = handlers;
   }
 
   get filters(): readonly string[] {
@@ -113,7 +108,7 @@ export class Objects {
       });
       batch.tellTwins(device, now, own);
     }
-    const said = this.#handlers?.afterDesired(device, changes) ?? [];
+    const said = this.#options.writer.messages(device, changes);
     return batch.answer({ publish: [...said, ...commandChanges(told, commandsFor(device))] });
   }
 
@@ -186,7 +181,7 @@ export class Objects {
     if (seen.length > 0) batch.tellTwins(device, now, seen);
     const publish = [
       ...(known ? [] : [this.#membershipUpdated({ added: [device] })]),
-      ...(this.#handlers?.afterDesired(device, changes) ?? []),
+      ...this.#options.writer.messages(device, changes),
       ...commandChanges(told, commandsFor(device)),
     ];
     return batch.answer({ publish });
@@ -202,7 +197,7 @@ export class Objects {
 
   #modelChanged(key: string, model: DeviceModel | undefined): Promise<void> {
     this.#putModel(key, model);
-    const publish: Outgoing[] = [];
+    const publish: DeviceMessage[] = [];
     for (const object of this.#objects.values()) {
       if (`${object.metadata.namespace}/${object.spec?.deviceModelRef?.name}` !== key) continue;
       const device = this.#options.registry.ofObject(
@@ -399,7 +394,7 @@ export class Objects {
     return changed;
   }
 
-  #membershipUpdated(change: { added?: readonly Device[]; removed?: readonly Device[] }): Outgoing {
+  #membershipUpdated(change: { added?: readonly Device[]; removed?: readonly Device[] }): DeviceMessage {
     const describe = (device: Device): unknown => {
       const twin = liveTwins(device);
       return { ...describeDevice(device), ...(Object.keys(twin).length > 0 ? { twin } : {}) };

@@ -2,21 +2,16 @@ import { describeError, UnavailableError } from "#shared/errors";
 import type { Seldom } from "#shared/log";
 import { encodeTwinReport, encodeUpload, isUploadTooLarge, type Stamp } from "#edge/edge-hub/codec";
 import type { HistoryPoint, Store } from "#edge/store";
+import type { DeviceMessage } from "./device-message.ts";
 import type { Attribute, Device, Registry } from "#edge/device-twin/devices";
 import { sorted, toRow, type Twin, type WireTwin } from "#edge/device-twin/twins";
-
-export interface Outgoing {
-  readonly topic: string;
-  readonly payload: string;
-  readonly retain?: boolean;
-}
 
 /** What one request changes and says. Kept apart from the others of its batch so that a failure can be answered. */
 export interface Answer {
   /** Published after the commit, in order. */
-  readonly publish: readonly Outgoing[];
+  readonly publish: readonly DeviceMessage[];
   /** Published instead when the commit fails: whoever asked knows then, and need not ask again. */
-  readonly onFailure?: Outgoing | undefined;
+  readonly onFailure?: DeviceMessage | undefined;
 }
 
 export interface BatchOptions {
@@ -25,7 +20,7 @@ export interface BatchOptions {
   readonly stamp: Stamp;
   readonly log: Pick<Seldom, "warn">;
   readonly historyPerProperty: number;
-  readonly publish: (message: Outgoing) => void;
+  readonly publish: (message: DeviceMessage) => void;
   /** Told of an upload that is given up, before that is on disk. */
   readonly onTooLarge: () => void;
   /** Told after a commit that put bytes into the outbox. */

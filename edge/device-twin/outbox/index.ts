@@ -1,2 +1,3 @@
-export { Batch, type Answer, type Outgoing } from "./batch.ts";
+export { Batch, type Answer } from "./batch.ts";
+export { deviceMessage, type DeviceMessage } from "./device-message.ts";
 export { Budget } from "./outbox-budget.ts";

@@ -1,0 +1,64 @@
+import type { Clock } from "#shared/clock";
+import type { DeviceReport, RejectedValue } from "#shared/devices";
+import { commandsFor, type Device } from "#edge/device-twin/devices";
+import type { Batch, DeviceMessage } from "#edge/device-twin/outbox";
+import { applyReport, differs, type Change } from "#edge/device-twin/twins";
+import type { TwinWriter } from "./twin-writer.ts";
+
+export interface DeviceValuesParts {
+  readonly batch: Batch;
+  readonly writer: TwinWriter;
+  readonly clock: Pick<Clock, "nowMs">;
+  /** Called with values that do not match their property. */
+  readonly onRejected: (device: Device, values: readonly RejectedValue[]) => void;
+}
+
+/** A device may not be able to do what is desired: it gets the command again, but not with each of its reports. */
+const remindMs = 30_000;
+
+/**
+ * The way of a value that was read from a device into its twin, history and the report to the cloud. Who reads it does
+ * not matter: today that is `PlainDevices`, a driver calls `take` the same way. Clients that know twins send
+ * `twin/update` instead (`requests`).
+ */
+export class DeviceValues {
+  readonly #parts: DeviceValuesParts;
+
+  constructor(parts: DeviceValuesParts) {
+    this.#parts = parts;
+  }
+
+  /** @returns undefined when nothing changes; otherwise settles with the commit and rejects when it fails */
+  take(device: Device, { values, state, rejected }: DeviceReport): Promise<void> | undefined {
+    const { batch, writer, clock, onRejected } = this.#parts;
+    if (rejected.length > 0) onRejected(device, rejected);
+    const nowMs = clock.nowMs();
+    const changes = values.map(({ name, value, type }): Change => {
+      const before = device.twins.get(name);
+      return { name, before, after: applyReport(before, value, type, nowMs) };
+    });
+    const stateMessages = state === undefined ? [] : writer.writeState(device, state);
+    if (changes.length === 0 && stateMessages.length === 0) return undefined;
+    writer.write(device, changes);
+    const publish = [
+      ...stateMessages,
+      ...writer.messages(device, changes),
+      ...remind(device, changes, nowMs),
+    ];
+    return batch.answer({ publish });
+  }
+}
+
+/** Commands for the desired values that the reported ones differ from: a plain device does not see the delta. */
+function remind(device: Device, changes: readonly Change[], nowMs: number): DeviceMessage[] {
+  const drifted = changes.filter(({ after }) => differs(after)).map(({ name }) => name);
+  if (drifted.length === 0) return [];
+  return commandsFor(device).filter(({ property }) => {
+    const desiredMs = device.twins.get(property)?.expected?.timestamp ?? 0;
+    const sentMs = Math.max(desiredMs, device.reminded?.get(property) ?? 0);
+    // The absolute value: after a clock was set back, a command is due at once instead of in the past's future.
+    if (!drifted.includes(property) || Math.abs(nowMs - sentMs) < remindMs) return false;
+    device.reminded = (device.reminded ?? new Map<string, number>()).set(property, nowMs);
+    return true;
+  });
+}

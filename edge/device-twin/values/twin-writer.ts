@@ -1,0 +1,93 @@
+import { randomUUID } from "node:crypto";
+import type { Clock } from "#shared/clock";
+import { deviceTopic } from "#shared/mqtt";
+import { encodeDeviceState } from "#edge/edge-hub/codec";
+import { liveTwins, topicNames, type Device } from "#edge/device-twin/devices";
+import { deviceMessage, type Batch, type DeviceMessage } from "#edge/device-twin/outbox";
+import {
+  deletedType,
+  differs,
+  documentOf,
+  sorted,
+  toCloud,
+  type Change,
+  type WireTwin,
+} from "#edge/device-twin/twins";
+
+export interface TwinWriterParts {
+  readonly batch: Batch;
+  readonly clock: Pick<Clock, "nowMs">;
+}
+
+/** Writes changed twins and states with the commit, whoever changed them: store, history, report to the cloud, messages. */
+export class TwinWriter {
+  readonly #parts: TwinWriterParts;
+
+  constructor(parts: TwinWriterParts) {
+    this.#parts = parts;
+  }
+
+  /** Adds changed twins to the commit: their rows, a point of history for each new value and a report to the cloud. */
+  write(device: Device, changes: readonly Change[]): void {
+    if (changes.length === 0) return;
+    const { batch, clock } = this.#parts;
+    const nowMs = clock.nowMs();
+    for (const { name, before, after } of changes) {
+      batch.setTwin(device, name, after);
+      const { actual } = after;
+      if (actual && actual !== before?.actual && after.type !== deletedType)
+        batch.addPoint(device, name, { at: nowMs, value: actual.value });
+    }
+    const twins = changes.map(({ name, after }): [string, WireTwin] => [name, toCloud(after)]);
+    batch.tellTwins(device, nowMs, twins);
+  }
+
+  /**
+   * The messages of a change, to be published after the commit: `twin/update/document` with what changed and, while a
+   * desired value is not reported, `twin/update/delta` with all of those; as KubeEdge (`dtmanager/twin.go`).
+   * @param eventId of the update that made the change; empty for changes that no client asked for
+   */
+  messages(device: Device, changes: readonly Change[], eventId = ""): DeviceMessage[] {
+    if (changes.length === 0) return [];
+    const twin = documentOf(changes);
+    const missing = sorted(device.twins).filter(([, one]) => differs(one));
+    const delta = Object.fromEntries(missing.map(([name, { expected }]) => [name, expected?.value ?? ""]));
+    const nowMs = this.#parts.clock.nowMs();
+    const [twins, deltaId] = [liveTwins(device), randomUUID()];
+    return topicNames(device).flatMap((name) => {
+      const document = deviceMessage(deviceTopic(name, "twin/update/document"), { eventId, nowMs }, { twin });
+      if (missing.length === 0) return [document];
+      const stamp = { eventId: deltaId, nowMs };
+      return [document, deviceMessage(deviceTopic(name, "twin/update/delta"), stamp, { twin: twins, delta })];
+    });
+  }
+
+  /** Adds a state to the commit and to the reports to the cloud. @returns the messages to publish after the commit */
+  writeState(device: Device, state: string): DeviceMessage[] {
+    const { batch, clock } = this.#parts;
+    const nowMs = clock.nowMs();
+    batch.setState(device, state, localTime(nowMs));
+    const payload = tellState(batch, device, nowMs);
+    return topicNames(device).map((name) => ({ topic: deviceTopic(name, "state/update/result"), payload }));
+  }
+}
+
+/** Tells the cloud the state of a device, as a text. @returns what is published of it */
+export function tellState(batch: Batch, device: Device, nowMs: number): string {
+  const { id, name, state, lastOnline, object } = device;
+  const said = { event_id: randomUUID(), timestamp: nowMs, device: { name, state, last_online: lastOnline } };
+  const content = JSON.stringify({
+    ...said,
+    ...(object?.uid === undefined ? {} : { device_uid: object.uid }),
+  });
+  batch.tellCloud((stamp) => encodeDeviceState(stamp, id, content), `state/${id}`);
+  return JSON.stringify(said);
+}
+
+/** "2024-06-10 10:00:00" in the machine's own zone, as KubeEdge writes it. */
+function localTime(ms: number): string {
+  const at = new Date(ms);
+  const two = (part: number): string => String(part).padStart(2, "0");
+  const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+  return `${day} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+}
