@@ -3,12 +3,12 @@ import { quoteText, readMapping, translateTemplate } from "#shared/devices";
 import { validateDeviceModel, type Device, type DeviceModel } from "#shared/kube";
 import type { DeviceProperty, ModelProperty } from "#shared/kube";
 import type { Logger } from "#shared/log";
-import type { MqttMessage } from "#shared/topics";
+import type { JsonBody, MqttMessage } from "#shared/topics";
 import { encodeDiscovery } from "#edge/edge-hub/codec";
 import type { Batch } from "#edge/device-twin/outbox";
-import type { Events } from "#edge/device-twin/events";
-import { parseJson, type Fields } from "#edge/device-twin/twins";
 import { isRecord } from "#shared/json";
+import type { DeviceEvents } from "#edge/device-twin/events";
+import { parseJson } from "#edge/device-twin/twins";
 
 export interface DiscoveryConfig {
   readonly node: string;
@@ -17,7 +17,7 @@ export interface DiscoveryConfig {
 }
 
 /** What Home Assistant's discovery says of one property of a plain device. */
-interface Discovered {
+interface DiscoveredProperty {
   /** name for a Device object */
   readonly device: string;
   readonly property: DeviceProperty;
@@ -28,7 +28,7 @@ interface Discovered {
 
 export type Announcement =
   /** `problem`: what of it could not be taken */
-  | { readonly kind: "property"; readonly found: Discovered; readonly problem: string | undefined }
+  | { readonly kind: "property"; readonly found: DiscoveredProperty; readonly problem: string | undefined }
   /** It cannot be a property: nothing is better than a wrong value. */
   | { readonly kind: "left-out"; readonly problem: string }
   /** An empty payload: the entity is gone. */
@@ -63,19 +63,19 @@ const mostDiscovered = 1000;
 const mostPropertiesFound = 100;
 
 /** Collects what Home Assistant's discovery says of each device and offers the whole to the cloud when it changed. */
-export class Discovery {
+export class HomeAssistantDiscovery {
   readonly filters: readonly string[];
   readonly #config: DiscoveryConfig;
   readonly #batch: Batch;
-  readonly #parts: { readonly events: Pick<Events, "announcement">; readonly log: Logger };
-  readonly #found = new Map<string, Map<string, Discovered>>();
+  readonly #parts: { readonly events: Pick<DeviceEvents, "announcement">; readonly log: Logger };
+  readonly #found = new Map<string, Map<string, DiscoveredProperty>>();
   /** What each topic announced, to forget it when it is taken back. */
-  readonly #byTopic = new Map<string, Discovered>();
+  readonly #byTopic = new Map<string, DiscoveredProperty>();
 
   constructor(
     config: DiscoveryConfig,
     batch: Batch,
-    parts: { readonly events: Pick<Events, "announcement">; readonly log: Logger },
+    parts: { readonly events: Pick<DeviceEvents, "announcement">; readonly log: Logger },
   ) {
     this.#config = config;
     this.#batch = batch;
@@ -100,8 +100,8 @@ export class Discovery {
     return undefined;
   }
 
-  #add(topic: string, one: Discovered, problem: string | undefined): Promise<void> | undefined {
-    const known = this.#found.get(one.device) ?? new Map<string, Discovered>();
+  #add(topic: string, one: DiscoveredProperty, problem: string | undefined): Promise<void> | undefined {
+    const known = this.#found.get(one.device) ?? new Map<string, DiscoveredProperty>();
     if (known.size === 0 && this.#found.size >= mostDiscovered)
       return this.#complain(topic, `more than ${mostDiscovered} devices`);
     if (!known.has(one.property.name) && known.size >= mostPropertiesFound)
@@ -117,7 +117,11 @@ export class Discovery {
     return this.#batch.settled();
   }
 
-  #put({ device, property }: Discovered, known: Map<string, Discovered>, one: Discovered | undefined): void {
+  #put(
+    { device, property }: DiscoveredProperty,
+    known: Map<string, DiscoveredProperty>,
+    one: DiscoveredProperty | undefined,
+  ): void {
     if (one) this.#found.set(device, known.set(property.name, one));
     else known.delete(property.name);
     if (known.size === 0) this.#found.delete(device);
@@ -129,7 +133,7 @@ export class Discovery {
     return undefined;
   }
 
-  #forget(topic: string): Discovered | undefined {
+  #forget(topic: string): DiscoveredProperty | undefined {
     const one = this.#byTopic.get(topic);
     this.#byTopic.delete(topic);
     const known = one && this.#found.get(one.device);
@@ -164,7 +168,7 @@ function leftOut(problem: string): Announcement {
 }
 
 /** @throws SyntaxError saying what cannot be mapped */
-function readEntity(component: string, names: readonly string[], body: Fields): Announcement {
+function readEntity(component: string, names: readonly string[], body: JsonBody): Announcement {
   const topic = text(body, "state_topic");
   if (topic === undefined) return leftOut("no state_topic");
   const device = objectName(identityOf(body) ?? names[0] ?? "");
@@ -181,7 +185,7 @@ function readEntity(component: string, names: readonly string[], body: Fields): 
 }
 
 /** What the node or the API would not take of it: one bad entity must not keep the whole device back. */
-function problemOf(found: Discovered): string | undefined {
+function problemOf(found: DiscoveredProperty): string | undefined {
   const { device, model } = objectsOf([found], "node");
   const [problem] = readMapping(device, model).problems;
   if (problem)
@@ -189,7 +193,7 @@ function problemOf(found: Discovered): string | undefined {
   return validateDeviceModel(model)[0]?.message;
 }
 
-function describe(component: string, name: string, body: Fields): ModelProperty {
+function describe(component: string, name: string, body: JsonBody): ModelProperty {
   return {
     name,
     description: text(body, "name") ?? name,
@@ -201,7 +205,7 @@ function describe(component: string, name: string, body: Fields): ModelProperty 
 
 /** Device and model made of everything known of a device; the cloud decides whether it takes them. */
 export function objectsOf(
-  found: readonly Discovered[],
+  found: readonly DiscoveredProperty[],
   node: string,
 ): { readonly device: Device; readonly model: DeviceModel } {
   const name = found[0]?.device ?? "";
@@ -233,7 +237,7 @@ export function objectsOf(
   };
 }
 
-function configOf(component: string, body: Fields, topic: string): Record<string, string> {
+function configOf(component: string, body: JsonBody, topic: string): Record<string, string> {
   const isJson = component === "light" && body["schema"] === "json";
   if (component === "light" && body["schema"] === "template") throw new SyntaxError("schema template");
   const template = isJson ? "{{ value_json.state }}" : templateOf(body);
@@ -253,7 +257,7 @@ function configOf(component: string, body: Fields, topic: string): Record<string
   };
 }
 
-function templateOf(body: Fields): string {
+function templateOf(body: JsonBody): string {
   return text(body, "value_template") ?? text(body, "state_value_template") ?? "{{ value }}";
 }
 
@@ -268,7 +272,7 @@ function translate(template: string): {
   return { path: path === undefined ? {} : { path }, expression };
 }
 
-function commandOf(body: Fields, onOffPayloads?: readonly [string, string]): Record<string, string> {
+function commandOf(body: JsonBody, onOffPayloads?: readonly [string, string]): Record<string, string> {
   const setTopic = text(body, "command_topic");
   if (setTopic === undefined) return {};
   const template = text(body, "command_template");
@@ -292,7 +296,7 @@ function commandOf(body: Fields, onOffPayloads?: readonly [string, string]): Rec
 }
 
 /** A payload may be written as a number or as true and false. */
-function payloadOf(body: Fields, name: string, otherwise: string): string {
+function payloadOf(body: JsonBody, name: string, otherwise: string): string {
   const value = body[name];
   if (typeof value === "boolean" || typeof value === "number") return String(value);
   return typeof value === "string" && value !== "" ? value : otherwise;
@@ -307,7 +311,7 @@ function isPayload(expression: string, payload: string): string {
 }
 
 /** Of several places where the device says that it is there, none can be believed alone. */
-function availabilityOf(body: Fields): {
+function availabilityOf(body: JsonBody): {
   readonly state: Readonly<Record<string, string>>;
   readonly problem: string | undefined;
 } {
@@ -324,12 +328,12 @@ function availabilityOf(body: Fields): {
   return { state: { stateTopic, onlinePayload, offlinePayload }, problem: undefined };
 }
 
-function typeOf(component: string, body: Fields): "BOOLEAN" | "FLOAT" | "STRING" {
+function typeOf(component: string, body: JsonBody): "BOOLEAN" | "FLOAT" | "STRING" {
   if (onOff.has(component)) return "BOOLEAN";
   return component === "number" || text(body, "unit_of_measurement") !== undefined ? "FLOAT" : "STRING";
 }
 
-function limits(component: string, body: Fields): Pick<ModelProperty, "minimum" | "maximum" | "unit"> {
+function limits(component: string, body: JsonBody): Pick<ModelProperty, "minimum" | "maximum" | "unit"> {
   const unit = text(body, "unit_of_measurement");
   const isNumber = component === "number";
   return {
@@ -340,7 +344,7 @@ function limits(component: string, body: Fields): Pick<ModelProperty, "minimum" 
 }
 
 /** Long names, and `~` in topics replaced by the base topic; of the body and the objects in it, no deeper. */
-function expand(body: Fields): Fields {
+function expand(body: JsonBody): JsonBody {
   const base = typeof body["~"] === "string" ? body["~"] : undefined;
   const inner = (value: unknown): unknown => (isRecord(value) ? expandNames(value, base) : value);
   const entries = Object.entries(expandNames(body, base)).map(([name, value]): [string, unknown] => [
@@ -350,7 +354,7 @@ function expand(body: Fields): Fields {
   return Object.fromEntries(entries);
 }
 
-function expandNames(body: Fields, base: string | undefined): Fields {
+function expandNames(body: JsonBody, base: string | undefined): JsonBody {
   const entries = Object.entries(body).map(([name, value]): [string, unknown] => {
     const long = name === "t" ? "topic" : (longNames.get(name) ?? name);
     const isTopic = typeof value === "string" && (long === "topic" || long.endsWith("_topic"));
@@ -365,7 +369,7 @@ function fillBase(topic: string, base: string): string {
   return topic.endsWith("~") ? topic.slice(0, -1) + base : topic;
 }
 
-function identityOf(body: Fields): string | undefined {
+function identityOf(body: JsonBody): string | undefined {
   const device = body["device"];
   if (!isRecord(device)) return undefined;
   const ids = device["identifiers"];
@@ -388,7 +392,7 @@ function propertyName(id: string): string {
   return id.replaceAll(/[^a-zA-Z0-9\-_.]+/g, "-").slice(0, 100);
 }
 
-function text(body: Fields, name: string): string | undefined {
+function text(body: JsonBody, name: string): string | undefined {
   const value = body[name];
   return typeof value === "string" && value !== "" ? value : undefined;
 }

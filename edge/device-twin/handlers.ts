@@ -4,7 +4,7 @@ import { deviceTopic, nodePrefix, parseDeviceTopic, parseMembershipTopic } from 
 import type { MqttMessage } from "#shared/topics";
 import { deviceMessage, type Answer, type Batch, type DeviceMessage } from "#edge/device-twin/outbox";
 import type { TwinWriter } from "#edge/device-twin/values";
-import { describeDevice, shownTwins, type Device, type Registry } from "#edge/device-twin/devices";
+import { describeDevice, shownTwins, type BoundDevice, type DeviceRegistry } from "#edge/device-twin/devices";
 import {
   explainUpdate,
   parseGet,
@@ -13,11 +13,11 @@ import {
   type TwinRequests,
   applyUpdate,
   ownProperty,
-  type Change,
+  type TwinChange,
 } from "#edge/device-twin/twins";
 
-export interface HandlerOptions {
-  readonly registry: Registry;
+export interface DeviceRequestsOptions {
+  readonly registry: DeviceRegistry;
   readonly batch: Batch;
   readonly writer: TwinWriter;
   readonly clock: Pick<Clock, "nowMs">;
@@ -25,7 +25,7 @@ export interface HandlerOptions {
   /** A sync as the cloud sends it, put on the broker by an application. */
   readonly onCloudUpdated: (device: string, payload: Uint8Array) => Promise<void>;
   /** Called with values that are not taken, or not shown in the cloud. */
-  readonly onRejected: (device: Device, rejected: readonly RejectedValue[]) => void;
+  readonly onRejected: (device: BoundDevice, rejected: readonly RejectedValue[]) => void;
   /** Told of an id that is no device of this node. */
   readonly onStranger: (id: string) => void;
 }
@@ -43,10 +43,10 @@ const states: ReadonlySet<string> = new Set([
 ]);
 
 /** Answers what devices and applications ask over MQTT; see KubeEdge's topics below `$hw/events`. */
-export class Handlers {
-  readonly #options: HandlerOptions;
+export class DeviceRequests {
+  readonly #options: DeviceRequestsOptions;
 
-  constructor(options: HandlerOptions) {
+  constructor(options: DeviceRequestsOptions) {
     this.#options = options;
   }
 
@@ -101,7 +101,7 @@ export class Handlers {
   }
 
   #update(
-    device: Device,
+    device: BoundDevice,
     request: { readonly eventId: string; readonly twins: TwinRequests; readonly topic: string },
   ): Promise<void> {
     const { eventId, twins, topic } = request;
@@ -124,7 +124,7 @@ export class Handlers {
   }
 
   /** As in KubeEdge a client may have twins of its own; one with a slip in its name would be missed in vain. */
-  #tellUnknown(device: Device, changes: readonly Change[]): void {
+  #tellUnknown(device: BoundDevice, changes: readonly TwinChange[]): void {
     if (device.own?.isWhole !== true) return;
     const unknown = changes.filter(({ name }) => !ownProperty(device.own, name));
     if (unknown.length > 0)
@@ -170,7 +170,7 @@ export class Handlers {
     return this.#say({ publish: [this.#message(topic, parsed.value.eventId, { devices })] });
   }
 
-  #find(written: string): Device | undefined {
+  #find(written: string): BoundDevice | undefined {
     const device = this.#options.registry.find(written);
     if (device) device.spellings.add(written);
     else this.#options.onStranger(written);

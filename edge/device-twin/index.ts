@@ -11,13 +11,13 @@ import { topicMatches } from "#shared/mqtt";
 import type { EdgeCatalog, MqttMessage } from "#shared/topics";
 import type { HistoryLimits, Store } from "#edge/store";
 import { DeviceValues, TwinWriter } from "#edge/device-twin/values";
-import { Batch, Budget } from "#edge/device-twin/outbox";
-import { Discovery } from "./discovery.ts";
-import { Events } from "#edge/device-twin/events";
-import { Handlers } from "./handlers.ts";
-import { contentFields, Objects } from "./objects.ts";
+import { Batch, OutboxBudget } from "#edge/device-twin/outbox";
+import { HomeAssistantDiscovery } from "./discovery.ts";
+import { DeviceEvents } from "#edge/device-twin/events";
+import { DeviceRequests } from "./handlers.ts";
+import { contentFields, DeviceObjects } from "./objects.ts";
 import { answerHistory, serveQueries } from "./query.ts";
-import { Registry, type Device as TwinDevice } from "#edge/device-twin/devices";
+import { DeviceRegistry, type BoundDevice } from "#edge/device-twin/devices";
 
 export interface DeviceTwinConfig {
   readonly node: string;
@@ -77,18 +77,18 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
   const { port, store, clock, log } = parts;
   await using stack = new AsyncDisposableStack();
   const seldom = new Seldom(log, clock);
-  const registry = new Registry();
+  const registry = new DeviceRegistry();
   registry.load(store);
   const events = stack.use(makeEvents(config, parts));
-  const budget = stack.use(new Budget(config.outboxLimitBytes, parts, (loss) => events.lost(loss)));
+  const budget = stack.use(new OutboxBudget(config.outboxLimitBytes, parts, (loss) => events.lost(loss)));
   const batch = makeBatch(config, parts, { registry, events, budget, seldom });
   stack.defer(() => batch.drained());
   const writer = new TwinWriter({ batch, clock });
-  const discovery = new Discovery(config, batch, { events, log });
+  const discovery = new HomeAssistantDiscovery(config, batch, { events, log });
   const filters = coalesce(
     () => void port.emit("mqtt.watch", { filters: [...objects.filters, ...discovery.filters] }),
   );
-  const objects = new Objects({
+  const objects = new DeviceObjects({
     registry,
     batch,
     writer,
@@ -98,12 +98,12 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
     log,
     onFilters: filters,
   });
-  const onRejected = ({ id, object }: TwinDevice, values: readonly RejectedValue[]): void => {
+  const onRejected = ({ id, object }: BoundDevice, values: readonly RejectedValue[]): void => {
     seldom.warn("cannot take what a device sent", { device: id, misfits: values });
     if (object) events.misfits(object, values);
   };
   const values = new DeviceValues({ batch, writer, clock, onRejected });
-  const handlers = new Handlers({
+  const handlers = new DeviceRequests({
     registry,
     batch,
     writer,
@@ -130,9 +130,9 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
 }
 
 interface BatchOwners {
-  readonly registry: Registry;
-  readonly events: Events;
-  readonly budget: Budget;
+  readonly registry: DeviceRegistry;
+  readonly events: DeviceEvents;
+  readonly budget: OutboxBudget;
   readonly seldom: Seldom;
 }
 
@@ -156,7 +156,7 @@ function makeBatch(config: DeviceTwinConfig, parts: DeviceTwinParts, owners: Bat
 }
 
 /** A disk that is full at start delays the devices, and holds up nothing else. */
-async function restore(objects: Objects, { store, clock, log }: DeviceTwinParts): Promise<Disposable> {
+async function restore(objects: DeviceObjects, { store, clock, log }: DeviceTwinParts): Promise<Disposable> {
   let timer: Disposable | undefined;
   const attempt = async (): Promise<void> => {
     try {
@@ -170,9 +170,9 @@ async function restore(objects: Objects, { store, clock, log }: DeviceTwinParts)
   return { [Symbol.dispose]: () => timer?.[Symbol.dispose]() };
 }
 
-function makeEvents({ node }: DeviceTwinConfig, { port, store, clock, log }: DeviceTwinParts): Events {
+function makeEvents({ node }: DeviceTwinConfig, { port, store, clock, log }: DeviceTwinParts): DeviceEvents {
   const { backlog, losses } = store;
-  return new Events({
+  return new DeviceEvents({
     node,
     clock,
     emit: (event) => port.emit("event.recorded", { event }),
@@ -191,12 +191,12 @@ function makeEvents({ node }: DeviceTwinConfig, { port, store, clock, log }: Dev
 const done = Promise.resolve();
 
 interface Receivers {
-  readonly registry: Registry;
-  readonly handlers: Handlers;
+  readonly registry: DeviceRegistry;
+  readonly handlers: DeviceRequests;
   readonly values: DeviceValues;
-  readonly objects: Objects;
+  readonly objects: DeviceObjects;
   readonly batch: Batch;
-  readonly discovery: Discovery;
+  readonly discovery: HomeAssistantDiscovery;
 }
 
 /** Hears and answers the other modules. */
@@ -249,7 +249,7 @@ async function receive(
 
 function takeReport(
   values: DeviceValues,
-  device: TwinDevice,
+  device: BoundDevice,
   message: MqttMessage,
 ): Promise<void> | undefined {
   const { topic, payload } = message;
@@ -265,7 +265,11 @@ function isUserTopic(topic: string): boolean {
   return /^[^$/][^/]*\/user\//.test(topic);
 }
 
-async function askDetail(node: string, { port, log }: DeviceTwinParts, objects: Objects): Promise<void> {
+async function askDetail(
+  node: string,
+  { port, log }: DeviceTwinParts,
+  objects: DeviceObjects,
+): Promise<void> {
   try {
     const answer = await port.ask("cloud.members", { node, timeoutMs: 10_000 });
     if (answer && answer.kind !== "history") await objects.deliver(answer);

@@ -1,10 +1,11 @@
 import type { Device as DeviceObject } from "#shared/kube";
 import { asText, isRecord } from "#shared/json";
-import type { Attribute, Device } from "#edge/device-twin/devices";
-import { type Fields, applyDesired, type Change } from "#edge/device-twin/twins";
+import type { JsonBody } from "#shared/topics";
+import type { DeviceAttribute, BoundDevice } from "#edge/device-twin/devices";
+import { applyDesired, type TwinChange } from "#edge/device-twin/twins";
 
 /** What a Device object asks for that it did not ask for before, and what it asks for no longer. */
-export function desiredChanges(device: Device, object: DeviceObject, nowMs: number): Change[] {
+export function desiredChanges(device: BoundDevice, object: DeviceObject, nowMs: number): TwinChange[] {
   const cloud = Number.parseInt(object.metadata.resourceVersion ?? "0", 10) || 0;
   const wanted = new Map(
     (object.spec?.properties ?? []).flatMap(({ name, desired }) =>
@@ -12,7 +13,7 @@ export function desiredChanges(device: Device, object: DeviceObject, nowMs: numb
     ),
   );
   const asked = [...device.twins].flatMap(([name, { desired }]) => (desired === undefined ? [] : [name]));
-  return [...new Set([...wanted.keys(), ...asked])].flatMap((name): Change[] => {
+  return [...new Set([...wanted.keys(), ...asked])].flatMap((name): TwinChange[] => {
     const value = wanted.get(name);
     const before = device.twins.get(name);
     const from = { nowMs, type: device.own?.types.get(name) };
@@ -21,7 +22,7 @@ export function desiredChanges(device: Device, object: DeviceObject, nowMs: numb
   });
 }
 
-export function readAttribute(value: Fields): Attribute {
+export function readAttribute(value: JsonBody): DeviceAttribute {
   const metadata = isRecord(value["metadata"]) ? value["metadata"] : {};
   return {
     value: asText(value["value"]),
@@ -30,6 +31,6 @@ export function readAttribute(value: Fields): Attribute {
   };
 }
 
-export function sameAttribute(a: Attribute | undefined, b: Attribute): boolean {
+export function sameAttribute(a: DeviceAttribute | undefined, b: DeviceAttribute): boolean {
   return a !== undefined && a.value === b.value && a.optional === b.optional && a.type === b.type;
 }

@@ -10,11 +10,11 @@ import {
 } from "#shared/devices";
 import { validateDevice, type Device as DeviceObject, type DeviceModel } from "#shared/kube";
 import { deviceTopic, nodePrefix, TopicTrie } from "#shared/mqtt";
-import type { ObjectChange, TwinDelivery } from "#shared/topics";
+import type { JsonBody, ObjectChange, TwinDelivery } from "#shared/topics";
 import type { Logger } from "#shared/log";
 import type { Batch, DeviceMessage } from "#edge/device-twin/outbox";
-import type { Events } from "#edge/device-twin/events";
 import { asText, isRecord } from "#shared/json";
+import type { DeviceEvents } from "#edge/device-twin/events";
 import { tellState, type TwinWriter } from "#edge/device-twin/values";
 import {
   commandsFor,
@@ -23,16 +23,15 @@ import {
   newDevice,
   topicNames,
   wireAttributes,
-  type Attribute,
-  type Device,
-  type Registry,
+  type DeviceAttribute,
+  type BoundDevice,
+  type DeviceRegistry,
 } from "#edge/device-twin/devices";
 import {
   parseJson,
   readEventId,
   readMember,
   readTwins,
-  type Fields,
   isDeleted,
   toCloud,
   toCloudAsWanted,
@@ -46,30 +45,30 @@ import { desiredChanges, readAttribute, sameAttribute } from "./object-fields.ts
 /** Of a namespace (63), a slash and a name (253). */
 const longestId = 317;
 
-export interface ObjectsOptions {
-  readonly registry: Registry;
+export interface DeviceObjectsOptions {
+  readonly registry: DeviceRegistry;
   readonly batch: Batch;
   readonly writer: TwinWriter;
   readonly clock: Pick<Clock, "nowMs">;
   readonly node: string;
-  readonly events: Pick<Events, "deviceProblems" | "contradictions" | "modelProblems" | "modelChanged">;
+  readonly events: Pick<DeviceEvents, "deviceProblems" | "contradictions" | "modelProblems" | "modelChanged">;
   readonly log: Logger;
   /** Told when the topics of plain devices (`filters`) changed. */
   readonly onFilters: () => void;
 }
 
 /** What the cloud says of devices: membership, attributes, syncs and the Device and DeviceModel objects themselves. */
-export class Objects {
-  readonly #options: ObjectsOptions;
+export class DeviceObjects {
+  readonly #options: DeviceObjectsOptions;
   readonly #models = new Map<string, DeviceModel>();
   /** Twin types of each model's properties, shared by its devices. */
   readonly #types = new Map<string, ReadonlyMap<string, string | undefined>>();
   readonly #objects = new Map<string, DeviceObject>();
   /** Devices by the topics their mapping reads. */
-  readonly readers = new TopicTrie<Device>();
+  readonly readers = new TopicTrie<BoundDevice>();
   readonly #filters = new Map<string, number>();
 
-  constructor(options: ObjectsOptions) {
+  constructor(options: DeviceObjectsOptions) {
     this.#options = options;
   }
 
@@ -92,7 +91,7 @@ export class Objects {
   }
 
   /** Takes over a `cloud_updated` body. */
-  sync(written: string, body: Fields): Promise<void> {
+  sync(written: string, body: JsonBody): Promise<void> {
     const { registry, batch, clock } = this.#options;
     const device = registry.find(written);
     const twins = readTwins(body["twin"]);
@@ -187,7 +186,7 @@ export class Objects {
     return batch.answer({ publish });
   }
 
-  #newDevice(namespace: string, name: string, object: DeviceObject): Device {
+  #newDevice(namespace: string, name: string, object: DeviceObject): BoundDevice {
     const { registry, batch } = this.#options;
     const id = registry.freeId({ id: name, name, namespace });
     const device = newDevice(id, name, object.metadata.labels?.["description"] ?? "");
@@ -228,7 +227,7 @@ export class Objects {
   }
 
   /** What the Device and its model say of topics and types. */
-  #map(device: Device, object: DeviceObject): void {
+  #map(device: BoundDevice, object: DeviceObject): void {
     const key = `${object.metadata.namespace}/${object.spec?.deviceModelRef?.name}`;
     const { mapping: mappingBefore, own, declared } = device;
     const model = this.#models.get(key);
@@ -247,7 +246,7 @@ export class Objects {
   }
 
   /** Twins go with the property that declared them. */
-  #prune(device: Device, own: OwnProperties): void {
+  #prune(device: BoundDevice, own: OwnProperties): void {
     if (!own.isWhole) return;
     const gone = undeclared(device.declared, own).filter((name) => device.twins.has(name));
     for (const name of gone) this.#options.batch.setTwin(device, name, undefined);
@@ -255,7 +254,7 @@ export class Objects {
   }
 
   #complain(
-    device: Device,
+    device: BoundDevice,
     object: DeviceObject,
     model: DeviceModel | undefined,
     problems: readonly MappingProblem[],
@@ -267,19 +266,19 @@ export class Objects {
     if (model) events.modelProblems(model, problems);
   }
 
-  #retype(device: Device, name: string, type: string | undefined): void {
+  #retype(device: BoundDevice, name: string, type: string | undefined): void {
     const before = device.twins.get(name);
     const after = before && type !== undefined ? retype(before, type) : undefined;
     if (after) this.#options.batch.setTwin(device, name, after);
   }
 
-  #setFilters(device: Device, before: readonly string[], after: readonly string[]): void {
+  #setFilters(device: BoundDevice, before: readonly string[], after: readonly string[]): void {
     if (before.join("\n") === after.join("\n")) return;
     this.#options.batch.undo(() => this.#moveReader(device, after, before));
     this.#moveReader(device, before, after);
   }
 
-  #moveReader(device: Device, before: readonly string[], after: readonly string[]): void {
+  #moveReader(device: BoundDevice, before: readonly string[], after: readonly string[]): void {
     for (const filter of before) {
       this.readers.remove(filter, device);
       const users = (this.#filters.get(filter) ?? 1) - 1;
@@ -293,7 +292,7 @@ export class Objects {
     this.#options.onFilters();
   }
 
-  #membership(body: Fields): Promise<void> {
+  #membership(body: JsonBody): Promise<void> {
     const given = records(body["added_devices"]);
     const removed = [
       ...records(body["removed_devices"]).flatMap((entry) => this.#known(entry)),
@@ -305,7 +304,7 @@ export class Objects {
   }
 
   /** The full list: what is not in it is no longer here. */
-  #detail(body: Fields): Promise<void> {
+  #detail(body: JsonBody): Promise<void> {
     if (!Array.isArray(body["devices"])) return Promise.resolve();
     const entries = records(body["devices"]);
     const listed = new Set(entries.flatMap((entry) => this.#known(entry)));
@@ -314,14 +313,14 @@ export class Objects {
     return Promise.all([...waits, this.#admitAll(entries)]).then(() => undefined);
   }
 
-  #admitAll(entries: readonly Fields[]): Promise<void> {
+  #admitAll(entries: readonly JsonBody[]): Promise<void> {
     const { batch } = this.#options;
     const added = entries.flatMap((entry) => this.#admit(entry));
     return batch.answer({ publish: added.length > 0 ? [this.#membershipUpdated({ added })] : [] });
   }
 
   /** A device given that is here already may have been elsewhere meanwhile: the cloud has the values of that time. */
-  #report(device: Device): void {
+  #report(device: BoundDevice): void {
     const { batch, clock } = this.#options;
     const now = clock.nowMs();
     const live = [...device.twins].filter(([, twin]) => !isDeleted(twin));
@@ -330,18 +329,18 @@ export class Objects {
     if (device.state !== "") tellState(batch, device, Date.parse(device.lastOnline) || now);
   }
 
-  #known(entry: Fields): Device[] {
+  #known(entry: JsonBody): BoundDevice[] {
     const device = this.#options.registry.member(readMember(entry));
     return device ? [device] : [];
   }
 
-  #replacedBy(entry: Fields): Device[] {
+  #replacedBy(entry: JsonBody): BoundDevice[] {
     const device = this.#options.registry.namesake(readMember(entry));
     return device ? [device] : [];
   }
 
   /** Whoever calls it waits for the commit. @returns the device when it is new */
-  #admit(entry: Fields): Device[] {
+  #admit(entry: JsonBody): BoundDevice[] {
     const { batch, registry } = this.#options;
     const member = readMember(entry);
     const { id, name, namespace, uid } = member;
@@ -355,7 +354,7 @@ export class Objects {
     return known ? [] : [device];
   }
 
-  #remove(devices: readonly Device[]): Promise<void> {
+  #remove(devices: readonly BoundDevice[]): Promise<void> {
     const { batch } = this.#options;
     const taken = devices.flatMap((device) => commandChanges(commandsFor(device), []));
     for (const device of devices) {
@@ -365,7 +364,7 @@ export class Objects {
     return batch.answer({ publish: [this.#membershipUpdated({ removed: devices }), ...taken] });
   }
 
-  #attributes(id: string, body: Fields): Promise<void> {
+  #attributes(id: string, body: JsonBody): Promise<void> {
     const device = this.#options.registry.find(id);
     if (!device || !isRecord(body["attributes"])) return Promise.resolve();
     const changed = this.#setAttributes(device, body["attributes"], false);
@@ -376,9 +375,9 @@ export class Objects {
     });
   }
 
-  #setAttributes(device: Device, wanted: Fields, replace: boolean): [string, Attribute][] {
+  #setAttributes(device: BoundDevice, wanted: JsonBody, replace: boolean): [string, DeviceAttribute][] {
     const { batch } = this.#options;
-    const changed: [string, Attribute][] = [];
+    const changed: [string, DeviceAttribute][] = [];
     for (const [name, value] of Object.entries(wanted)) {
       const before = device.attributes.get(name);
       if (value === null && before?.optional) batch.setAttribute(device, name, undefined);
@@ -394,8 +393,11 @@ export class Objects {
     return changed;
   }
 
-  #membershipUpdated(change: { added?: readonly Device[]; removed?: readonly Device[] }): DeviceMessage {
-    const describe = (device: Device): unknown => {
+  #membershipUpdated(change: {
+    added?: readonly BoundDevice[];
+    removed?: readonly BoundDevice[];
+  }): DeviceMessage {
+    const describe = (device: BoundDevice): unknown => {
       const twin = liveTwins(device);
       return { ...describeDevice(device), ...(Object.keys(twin).length > 0 ? { twin } : {}) };
     };
@@ -414,7 +416,7 @@ export class Objects {
 const noTypes: ReadonlyMap<string, string | undefined> = new Map();
 
 /** Content of a message as an object: some peers send JSON inside a string. */
-export function contentFields(content: unknown): Fields | undefined {
+export function contentFields(content: unknown): JsonBody | undefined {
   if (isRecord(content)) return content;
   return typeof content === "string" ? parseJson(content) : undefined;
 }
@@ -432,6 +434,6 @@ function thin(object: DeviceObject): DeviceObject {
   };
 }
 
-function records(value: unknown): Fields[] {
+function records(value: unknown): JsonBody[] {
   return Array.isArray(value) ? value.filter(isRecord) : [];
 }

@@ -5,11 +5,11 @@ import { serveLocally, type LocalServer } from "#shared/local-http";
 import type { Logger } from "#shared/log";
 import { historyBounds, mostPoints, readWholeNumbers } from "#shared/query";
 import type { HistoryPoint, Store } from "#edge/store";
-import { describeDevice, liveTwins, type Device, type Registry } from "#edge/device-twin/devices";
 import { isRecord } from "#shared/json";
+import { describeDevice, liveTwins, type BoundDevice, type DeviceRegistry } from "#edge/device-twin/devices";
 
 export interface QueryParts {
-  readonly registry: Registry;
+  readonly registry: DeviceRegistry;
   readonly store: Pick<Store, "telemetry" | "outbox" | "backlog">;
   readonly clock: Clock;
   readonly log: Logger;
@@ -132,7 +132,7 @@ function newestWithin(points: readonly HistoryPoint[], mostBytes: number): reado
   return points.slice(fits + 1);
 }
 
-function show(device: Device): unknown {
+function show(device: BoundDevice): unknown {
   return { ...describeDevice(device), twin: liveTwins(device) };
 }
 

@@ -1,7 +1,7 @@
 import { isDeleted, sorted, toWire, type WireTwin } from "#edge/device-twin/twins";
-import type { Attribute, Device } from "./device.ts";
+import type { DeviceAttribute, BoundDevice } from "./device.ts";
 
-export function describeDevice(device: Device): Record<string, unknown> {
+export function describeDevice(device: BoundDevice): Record<string, unknown> {
   const { id, name, description, state, lastOnline } = device;
   return {
     ...(id ? { id } : {}),
@@ -13,7 +13,9 @@ export function describeDevice(device: Device): Record<string, unknown> {
   };
 }
 
-export function wireAttributes(attributes: Iterable<readonly [string, Attribute]>): Record<string, unknown> {
+export function wireAttributes(
+  attributes: Iterable<readonly [string, DeviceAttribute]>,
+): Record<string, unknown> {
   return Object.fromEntries(
     sorted(attributes).map(([name, { value, optional, type }]) => [
       name,
@@ -22,13 +24,13 @@ export function wireAttributes(attributes: Iterable<readonly [string, Attribute]
   );
 }
 
-export function liveTwins(device: Device): Record<string, WireTwin> {
+export function liveTwins(device: BoundDevice): Record<string, WireTwin> {
   const live = sorted(device.twins).filter(([, twin]) => !isDeleted(twin));
   return Object.fromEntries(live.map(([name, twin]) => [name, toWire(twin)]));
 }
 
 /** The live twins, and an empty one for each property its Device lists: programs written for KubeEdge rely on them. */
-export function shownTwins(device: Device): Record<string, WireTwin> {
+export function shownTwins(device: BoundDevice): Record<string, WireTwin> {
   const live = liveTwins(device);
   const rest = (device.own?.listed ?? []).filter(({ name }) => !Object.hasOwn(live, name));
   if (rest.length === 0) return live;

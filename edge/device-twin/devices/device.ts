@@ -1,20 +1,20 @@
 import { commandsOf, type DeviceCommand, type DeviceMapping } from "#shared/devices";
 import type { OwnProperties, Twin } from "#edge/device-twin/twins";
 
-export interface Attribute {
+export interface DeviceAttribute {
   readonly value: string;
   readonly optional: boolean;
   readonly type: string;
 }
 
 /** A device bound to this node. Only `Batch` changes the durable part. */
-export interface Device {
+export interface BoundDevice {
   readonly id: string;
   name: string;
   description: string;
   state: string;
   lastOnline: string;
-  readonly attributes: Map<string, Attribute>;
+  readonly attributes: Map<string, DeviceAttribute>;
   readonly twins: Map<string, Twin>;
   /** Namespace, name and uid of its Device, once somebody said them. */
   object: { readonly namespace: string; readonly name: string; readonly uid: string | undefined } | undefined;
@@ -29,7 +29,7 @@ export interface Device {
   reminded: Map<string, number> | undefined;
 }
 
-export function newDevice(id: string, name: string, description: string): Device {
+export function newDevice(id: string, name: string, description: string): BoundDevice {
   return {
     id,
     name,
@@ -48,11 +48,11 @@ export function newDevice(id: string, name: string, description: string): Device
 }
 
 /** The device parts of the topics it is told on without being asked. */
-export function topicNames({ id, spellings }: Device): readonly string[] {
+export function topicNames({ id, spellings }: BoundDevice): readonly string[] {
   return spellings.size === 0 ? [id] : [...spellings];
 }
 
 /** What a plain device is to be told now. */
-export function commandsFor({ mapping, twins }: Device): DeviceCommand[] {
+export function commandsFor({ mapping, twins }: BoundDevice): DeviceCommand[] {
   return commandsOf(mapping, (name) => twins.get(name)?.expected?.value);
 }

@@ -1,3 +1,3 @@
 export { describeDevice, liveTwins, shownTwins, wireAttributes } from "./description.ts";
-export { commandsFor, newDevice, topicNames, type Attribute, type Device } from "./device.ts";
-export { Registry } from "./registry.ts";
+export { commandsFor, newDevice, topicNames, type DeviceAttribute, type BoundDevice } from "./device.ts";
+export { DeviceRegistry } from "./registry.ts";

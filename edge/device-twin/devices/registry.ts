@@ -1,10 +1,10 @@
 import type { Store } from "#edge/store";
 import { fromRow, type MemberName } from "#edge/device-twin/twins";
-import { newDevice, type Device } from "./device.ts";
+import { newDevice, type BoundDevice } from "./device.ts";
 
 /** All devices by id, in memory; loaded once, then kept beside the tables. */
-export class Registry {
-  readonly #byId = new Map<string, Device>();
+export class DeviceRegistry {
+  readonly #byId = new Map<string, BoundDevice>();
   /** Ids with a namespace, by the name in them. */
   readonly #qualified = new Map<string, Set<string>>();
 
@@ -26,12 +26,12 @@ export class Registry {
     return this.#byId.size;
   }
 
-  all(): IterableIterator<Device> {
+  all(): IterableIterator<BoundDevice> {
     return this.#byId.values();
   }
 
-  page(offset: number, limit: number): Device[] {
-    const page: Device[] = [];
+  page(offset: number, limit: number): BoundDevice[] {
+    const page: BoundDevice[] = [];
     let at = 0;
     for (const device of this.#byId.values()) {
       if (page.length >= limit) break;
@@ -41,12 +41,12 @@ export class Registry {
     return page;
   }
 
-  get(id: string): Device | undefined {
+  get(id: string): BoundDevice | undefined {
     return this.#byId.get(id);
   }
 
   /** The device a topic names as `<id>` or `<namespace>/<name>`. */
-  find(written: string): Device | undefined {
+  find(written: string): BoundDevice | undefined {
     const exact = this.#byId.get(written);
     if (exact) return exact;
     const slash = written.indexOf("/");
@@ -60,19 +60,19 @@ export class Registry {
    * The device a member of this node means. A cloud that says the namespace means the device of that Device; the id of
    * others changes from `<namespace>/<name>` to the name when that becomes free, and with their version.
    */
-  member({ id, name, namespace, uid }: MemberName): Device | undefined {
+  member({ id, name, namespace, uid }: MemberName): BoundDevice | undefined {
     if (namespace === undefined) return this.#ofId(id);
     const device = this.ofObject(namespace, name);
     return device && isOfUid(device, uid) ? device : undefined;
   }
 
   /** A device of the member's namespace and name that is another one. */
-  namesake({ name, namespace, uid }: MemberName): Device | undefined {
+  namesake({ name, namespace, uid }: MemberName): BoundDevice | undefined {
     const device = namespace === undefined ? undefined : this.ofObject(namespace, name);
     return device && !isOfUid(device, uid) ? device : undefined;
   }
 
-  #ofId(id: string): Device | undefined {
+  #ofId(id: string): BoundDevice | undefined {
     const exact = this.#byId.get(id);
     if (exact || id.includes("/")) return exact ?? this.find(id);
     const [only, ...others] = this.#qualified.get(id) ?? [];
@@ -80,7 +80,7 @@ export class Registry {
   }
 
   /** The device of a Device object; its id is the name, or `<namespace>/<name>` where names clash. */
-  ofObject(namespace: string, name: string): Device | undefined {
+  ofObject(namespace: string, name: string): BoundDevice | undefined {
     const full = this.#byId.get(`${namespace}/${name}`);
     if (full) return full;
     const short = this.#byId.get(name);
@@ -93,7 +93,7 @@ export class Registry {
     return this.#byId.has(name) ? `${namespace}/${name}` : name;
   }
 
-  add(device: Device): void {
+  add(device: BoundDevice): void {
     this.#byId.set(device.id, device);
     const name = nameIn(device.id);
     if (name === undefined) return;
@@ -112,7 +112,7 @@ export class Registry {
 }
 
 /** Whether it may be the device of that uid: one that nobody said is no difference. */
-function isOfUid({ object }: Device, uid: string | undefined): boolean {
+function isOfUid({ object }: BoundDevice, uid: string | undefined): boolean {
   return object?.uid === undefined || uid === undefined || object.uid === uid;
 }
 

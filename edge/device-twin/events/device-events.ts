@@ -4,7 +4,7 @@ import type { MappingProblem, RejectedValue } from "#shared/devices";
 import { objectKey, type DeviceCause, type Event, type KubeObject, type ObjectReference } from "#shared/kube";
 import type { Loss, Losses } from "#edge/store";
 
-export interface EventsOptions {
+export interface DeviceEventsOptions {
   readonly node: string;
   readonly clock: Clock;
   /** Settles when the event is kept. */
@@ -16,7 +16,7 @@ export interface EventsOptions {
   readonly setTold: (loss: Loss) => void;
 }
 
-export interface Named {
+export interface DeviceObjectRef {
   readonly namespace: string;
   readonly name: string;
   readonly uid: string | undefined;
@@ -35,8 +35,8 @@ const unusable = "UnusableConfigData";
 const deviceApi = "devices.kubeedge.io/v1beta1";
 
 /** What somebody with kubectl has to see, as Kubernetes Events on the Node, the Device or the DeviceModel. */
-export class Events implements Disposable {
-  readonly #options: EventsOptions;
+export class DeviceEvents implements Disposable {
+  readonly #options: DeviceEventsOptions;
   /** What was told last of an object, so that it is told once. */
   readonly #told = new Map<string, string>();
   /** Names of what could not be taken of a device, so that each is told once. */
@@ -52,7 +52,7 @@ export class Events implements Disposable {
   #closed = false;
   #leftOutQuiet: Disposable | undefined;
 
-  constructor(options: EventsOptions) {
+  constructor(options: DeviceEventsOptions) {
     this.#options = options;
     const [lost, told] = [options.losses(), options.told()];
     const untold = {
@@ -84,7 +84,7 @@ export class Events implements Disposable {
   }
 
   /** Values of a device that were not taken: each property is told once until the Device or its model changes. */
-  misfits({ uid, ...named }: Named, misfits: readonly RejectedValue[]): void {
+  misfits({ uid, ...named }: DeviceObjectRef, misfits: readonly RejectedValue[]): void {
     const metadata = { ...named, ...(uid === undefined ? {} : { uid }) };
     const key = misfitKey(metadata);
     const told = this.#misfits.get(key) ?? new Set<string>();

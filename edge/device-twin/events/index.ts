@@ -1,1 +1,1 @@
-export { Events } from "./device-events.ts";
+export { DeviceEvents } from "./device-events.ts";

@@ -3,7 +3,7 @@ import type { Seldom } from "#shared/log";
 import { encodeTwinReport, encodeUpload, isUploadTooLarge, type Stamp } from "#edge/edge-hub/codec";
 import type { HistoryPoint, Store } from "#edge/store";
 import type { DeviceMessage } from "./device-message.ts";
-import type { Attribute, Device, Registry } from "#edge/device-twin/devices";
+import type { DeviceAttribute, BoundDevice, DeviceRegistry } from "#edge/device-twin/devices";
 import { sorted, toRow, type Twin, type WireTwin } from "#edge/device-twin/twins";
 
 /** What one request changes and says. Kept apart from the others of its batch so that a failure can be answered. */
@@ -16,7 +16,7 @@ export interface Answer {
 
 export interface BatchOptions {
   readonly store: Store;
-  readonly registry: Registry;
+  readonly registry: DeviceRegistry;
   readonly stamp: Stamp;
   readonly log: Pick<Seldom, "warn">;
   readonly historyPerProperty: number;
@@ -40,8 +40,8 @@ interface Failure {
  */
 export class Batch {
   readonly #options: BatchOptions;
-  #rows = new Map<string, { readonly device: Device; readonly name: string }>();
-  #devices = new Set<Device>();
+  #rows = new Map<string, { readonly device: BoundDevice; readonly name: string }>();
+  #devices = new Set<BoundDevice>();
   #writes: Write[] = [];
   #undo: (() => void)[] = [];
   #messages: { readonly lane: string; readonly key: string | undefined; readonly frame: string }[] = [];
@@ -92,26 +92,26 @@ export class Batch {
     return this.#outcome;
   }
 
-  setTwin(device: Device, name: string, twin: Twin | undefined): void {
+  setTwin(device: BoundDevice, name: string, twin: Twin | undefined): void {
     const before = device.twins.get(name);
     put(device.twins, name, twin);
     this.#undo.push(() => put(device.twins, name, before));
     this.#rows.set(`${device.id}\n${name}`, { device, name });
   }
 
-  addPoint(device: Device, name: string, point: HistoryPoint): void {
+  addPoint(device: BoundDevice, name: string, point: HistoryPoint): void {
     const { historyPerProperty } = this.#options;
     this.#writes.push((store) => store.telemetry.add(device.id, name, point, historyPerProperty));
   }
 
-  setState(device: Device, state: string, lastOnline: string): void {
+  setState(device: BoundDevice, state: string, lastOnline: string): void {
     const before = { state: device.state, lastOnline: device.lastOnline };
     this.#undo.push(() => Object.assign(device, before));
     Object.assign(device, { state, lastOnline });
     this.#devices.add(device);
   }
 
-  setAttribute(device: Device, name: string, attribute: Attribute | undefined): void {
+  setAttribute(device: BoundDevice, name: string, attribute: DeviceAttribute | undefined): void {
     const before = device.attributes.get(name);
     put(device.attributes, name, attribute);
     this.#undo.push(() => put(device.attributes, name, before));
@@ -122,14 +122,14 @@ export class Batch {
     );
   }
 
-  addDevice(device: Device): void {
+  addDevice(device: BoundDevice): void {
     const { registry } = this.#options;
     registry.add(device);
     this.#undo.push(() => registry.remove(device.id));
     this.#devices.add(device);
   }
 
-  removeDevice(device: Device): void {
+  removeDevice(device: BoundDevice): void {
     const { registry } = this.#options;
     registry.remove(device.id);
     this.#undo.push(() => registry.add(device));
@@ -148,7 +148,7 @@ export class Batch {
   }
 
   /** Twins of a device for the cloud. The uid keeps them from a later device of the same name. */
-  tellTwins(device: Device, now: number, twins: readonly (readonly [string, WireTwin])[]): void {
+  tellTwins(device: BoundDevice, now: number, twins: readonly (readonly [string, WireTwin])[]): void {
     const uid = device.object?.uid;
     const content = {
       event_id: this.#options.stamp.id(),

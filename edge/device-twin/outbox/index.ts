@@ -1,3 +1,3 @@
 export { Batch, type Answer } from "./batch.ts";
 export { deviceMessage, type DeviceMessage } from "./device-message.ts";
-export { Budget } from "./outbox-budget.ts";
+export { OutboxBudget } from "./outbox-budget.ts";

@@ -3,7 +3,7 @@ import { describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import type { Loss, Store } from "#edge/store";
 
-export interface BudgetParts {
+export interface OutboxBudgetParts {
   readonly store: Store;
   readonly clock: Pick<Clock, "nowMs">;
   readonly log: Logger;
@@ -15,15 +15,15 @@ const none: Loss = { folded: 0, droppedReports: 0, droppedUploads: 0 };
  * Keeps the outbox within its limit: each time a sixteenth of it was put in, looks at the size and makes room down to
  * nine tenths, in steps between which the node does its other work.
  */
-export class Budget implements AsyncDisposable {
+export class OutboxBudget implements AsyncDisposable {
   readonly #limitBytes: number;
-  readonly #parts: BudgetParts;
+  readonly #parts: OutboxBudgetParts;
   readonly #onLoss: (loss: Loss) => void;
   #since: number;
   #pass: Promise<void> | undefined;
   #closed = false;
 
-  constructor(limitBytes: number, parts: BudgetParts, onLoss: (loss: Loss) => void) {
+  constructor(limitBytes: number, parts: OutboxBudgetParts, onLoss: (loss: Loss) => void) {
     this.#limitBytes = limitBytes;
     this.#parts = parts;
     this.#onLoss = onLoss;

@@ -7,7 +7,6 @@ export {
   readEventId,
   readMember,
   readTwins,
-  type Fields,
   type MemberName,
   type TwinRequests,
 } from "./requests.ts";
@@ -33,6 +32,6 @@ export {
   ownProperty,
   retype,
   undeclared,
-  type Change,
+  type TwinChange,
   type OwnProperties,
 } from "./update.ts";

@@ -1,24 +1,25 @@
-/** What devices, applications and the cloud send: parsed here, trusted inside. */
-
+import type { JsonBody } from "#shared/topics";
 import { isRecord } from "#shared/json";
 
-export interface SideRequest {
+/** What devices, applications and the cloud send: parsed here, trusted inside. */
+
+export interface TwinSideRequest {
   readonly value: string;
 }
 
-export interface VersionRequest {
+export interface TwinVersionRequest {
   readonly cloud: number;
   readonly edge: number;
 }
 
 /** One entry of `twin`; `null` asks to delete. */
 export interface TwinRequest {
-  readonly expected?: SideRequest | undefined;
-  readonly actual?: SideRequest | undefined;
+  readonly expected?: TwinSideRequest | undefined;
+  readonly actual?: TwinSideRequest | undefined;
   readonly optional?: boolean | undefined;
   readonly type?: string | undefined;
-  readonly expectedVersion?: VersionRequest | undefined;
-  readonly actualVersion?: VersionRequest | undefined;
+  readonly expectedVersion?: TwinVersionRequest | undefined;
+  readonly actualVersion?: TwinVersionRequest | undefined;
 }
 
 export type TwinRequests = readonly (readonly [string, TwinRequest | null])[];
@@ -29,16 +30,14 @@ export interface UpdateRequest {
 }
 
 /** A refusal carries the event id when it could be read. */
-export type Parsed<T> =
+export type ParsedRequest<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly eventId: string; readonly reason: string };
-
-export type Fields = Readonly<Record<string, unknown>>;
 
 const unreadable = "Unmarshal update request body failed, please check the request";
 const noTwin = "Update twin error, key:twin does not exist";
 
-export function parseJson(payload: Uint8Array | string): Fields | undefined {
+export function parseJson(payload: Uint8Array | string): JsonBody | undefined {
   try {
     const text = typeof payload === "string" ? payload : Buffer.from(payload).toString("utf8");
     const value: unknown = JSON.parse(text);
@@ -49,7 +48,7 @@ export function parseJson(payload: Uint8Array | string): Fields | undefined {
 }
 
 /** The body of `twin/get` and `membership/get`: an object, with an event id or without. */
-export function parseGet(payload: Uint8Array): Parsed<{ readonly eventId: string }> {
+export function parseGet(payload: Uint8Array): ParsedRequest<{ readonly eventId: string }> {
   const body = parseJson(payload);
   const eventId = readEventId(body);
   return body ? { ok: true, value: { eventId } } : { ok: false, eventId, reason: unreadable };
@@ -61,7 +60,7 @@ export interface StateRequest {
   readonly state: string | undefined;
 }
 
-export function parseState(payload: Uint8Array): Parsed<StateRequest> {
+export function parseState(payload: Uint8Array): ParsedRequest<StateRequest> {
   const body = parseJson(payload);
   const eventId = readEventId(body);
   if (!body) return { ok: false, eventId, reason: unreadable };
@@ -69,7 +68,7 @@ export function parseState(payload: Uint8Array): Parsed<StateRequest> {
   return { ok: true, value: { eventId, state: typeof state === "string" ? state.toLowerCase() : undefined } };
 }
 
-export function parseUpdate(payload: Uint8Array | string): Parsed<UpdateRequest> {
+export function parseUpdate(payload: Uint8Array | string): ParsedRequest<UpdateRequest> {
   const body = parseJson(payload);
   const eventId = readEventId(body);
   if (!body) return { ok: false, eventId, reason: unreadable };
@@ -120,7 +119,7 @@ export interface MemberName {
   readonly uid: string | undefined;
 }
 
-export function readMember(entry: Fields): MemberName {
+export function readMember(entry: JsonBody): MemberName {
   const [id, name, namespace, uid] = ["id", "name", "namespace", "uid"].map((key) => {
     const value = entry[key];
     return typeof value === "string" && value !== "" ? value : undefined;
@@ -128,7 +127,7 @@ export function readMember(entry: Fields): MemberName {
   return { id: id ?? "", name: name ?? id ?? "", namespace, uid };
 }
 
-export function readEventId(body: Fields | undefined): string {
+export function readEventId(body: JsonBody | undefined): string {
   const id = body?.["event_id"];
   return typeof id === "string" ? id : "";
 }
@@ -150,7 +149,7 @@ function readTwin(entry: unknown): TwinRequest | undefined {
   );
 }
 
-function readKind(entry: Fields): Pick<TwinRequest, "optional" | "type"> | undefined {
+function readKind(entry: JsonBody): Pick<TwinRequest, "optional" | "type"> | undefined {
   const optional = entry["optional"] ?? undefined;
   const metadata = entry["metadata"] ?? {};
   if (!isRecord(metadata) || (optional !== undefined && typeof optional !== "boolean")) return undefined;
@@ -159,7 +158,7 @@ function readKind(entry: Fields): Pick<TwinRequest, "optional" | "type"> | undef
 }
 
 /** @returns undefined when there is none, false when it is no side */
-function readSide(value: unknown): SideRequest | undefined | false {
+function readSide(value: unknown): TwinSideRequest | undefined | false {
   if (value === undefined || value === null) return undefined;
   if (!isRecord(value)) return false;
   const inner = value["value"] ?? undefined;
@@ -167,7 +166,7 @@ function readSide(value: unknown): SideRequest | undefined | false {
   return typeof inner === "string" ? { value: inner } : false;
 }
 
-function readVersion(value: unknown): VersionRequest | undefined {
+function readVersion(value: unknown): TwinVersionRequest | undefined {
   if (!isRecord(value)) return undefined;
   const { cloud = 0, edge = 0 } = value;
   return typeof cloud === "number" && typeof edge === "number" ? { cloud, edge } : undefined;

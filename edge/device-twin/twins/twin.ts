@@ -2,7 +2,7 @@ import { fitsType } from "#shared/devices";
 import type { TwinRow } from "#edge/store";
 
 /** One side of a twin: what is wanted (`expected`) or what was reported (`actual`). */
-export interface Side {
+export interface TwinSide {
   readonly value: string;
   /** of the edge's clock, milliseconds; absent in rows of versions that did not keep it */
   readonly timestamp?: number | undefined;
@@ -12,8 +12,8 @@ export interface Side {
 
 /** One property of a device. Never changed in place: an update makes a new one. */
 export interface Twin {
-  readonly expected?: Side | undefined;
-  readonly actual?: Side | undefined;
+  readonly expected?: TwinSide | undefined;
+  readonly actual?: TwinSide | undefined;
   readonly optional: boolean;
   /** string, int, float, boolean; `deleted` keeps the versions of a twin that is gone */
   readonly type: string;
@@ -127,22 +127,22 @@ export function fromRow(row: TwinRow): Twin {
   };
 }
 
-function wireSide(side: Side): WireSide {
+function wireSide(side: TwinSide): WireSide {
   return {
     value: side.value,
     ...(side.timestamp === undefined ? {} : { metadata: { timestamp: side.timestamp } }),
   };
 }
 
-function version(side: Side): WireVersion {
+function version(side: TwinSide): WireVersion {
   return { cloud: side.cloud, edge: side.edge };
 }
 
-function metaText(side: Side | undefined): string | null {
+function metaText(side: TwinSide | undefined): string | null {
   return side?.timestamp === undefined ? null : `{"timestamp":${side.timestamp}}`;
 }
 
-function readSide(value: string | null, meta: string | null, versions: string | null): Side | undefined {
+function readSide(value: string | null, meta: string | null, versions: string | null): TwinSide | undefined {
   if (value === null) return undefined;
   return {
     value,

@@ -1,6 +1,6 @@
 import { fitsType, isTwinType } from "#shared/devices";
-import { deletedType, isDeleted, sorted, toWire, type Side, type Twin, type WireTwin } from "./twin.ts";
-import type { SideRequest, TwinRequest, TwinRequests, VersionRequest } from "./requests.ts";
+import { deletedType, isDeleted, sorted, toWire, type TwinSide, type Twin, type WireTwin } from "./twin.ts";
+import type { TwinSideRequest, TwinRequest, TwinRequests, TwinVersionRequest } from "./requests.ts";
 
 export type TwinMap = ReadonlyMap<string, Twin>;
 
@@ -15,12 +15,12 @@ export interface OwnProperties {
 }
 
 /** What of a device decides about an update. */
-export interface Subject {
+export interface UpdateSubject {
   readonly twins: TwinMap;
   readonly own: OwnProperties | undefined;
 }
 
-export interface Change {
+export interface TwinChange {
   readonly name: string;
   readonly before: Twin | undefined;
   readonly after: Twin;
@@ -29,7 +29,7 @@ export interface Change {
 export type UpdateOutcome =
   | {
       readonly ok: true;
-      readonly changes: readonly Change[];
+      readonly changes: readonly TwinChange[];
       readonly result: Readonly<Record<string, WireTwin | null>>;
       readonly document: Readonly<Record<string, { last: WireTwin | null; current: WireTwin | null }>>;
     }
@@ -51,9 +51,9 @@ const badValue =
   "The value of twin must only include upper or lowercase letters, number, english, and special letter - _ . , : / @ # and the length of value should be less than 512 bytes";
 
 /** What an update over MQTT makes of the twins of a device. One bad key refuses the whole request. */
-export function applyUpdate(subject: Subject, request: TwinRequests, nowMs: number): UpdateOutcome {
+export function applyUpdate(subject: UpdateSubject, request: TwinRequests, nowMs: number): UpdateOutcome {
   const { twins } = subject;
-  const changes: Change[] = [];
+  const changes: TwinChange[] = [];
   const result: [string, WireTwin | null][] = [];
   let size = twins.size;
   for (const [name, wanted] of request) {
@@ -78,7 +78,7 @@ export function applyUpdate(subject: Subject, request: TwinRequests, nowMs: numb
 }
 
 export function documentOf(
-  changes: readonly Change[],
+  changes: readonly TwinChange[],
 ): Record<string, { last: WireTwin | null; current: WireTwin | null }> {
   const entries = changes.map(({ name, before, after }) => {
     const last = before && !isDeleted(before) ? toWire(before) : null;
@@ -88,14 +88,14 @@ export function documentOf(
 }
 
 export interface SyncOutcome {
-  readonly changes: readonly Change[];
+  readonly changes: readonly TwinChange[];
   /** Names whose value here is newer than the cloud's: told back. */
   readonly newerHere: readonly string[];
 }
 
 /** What `cloud_updated` makes of the twins: bad keys are skipped, versions decide. */
 export function applySync(twins: TwinMap, request: TwinRequests, nowMs: number): SyncOutcome {
-  const changes: Change[] = [];
+  const changes: TwinChange[] = [];
   const newerHere: string[] = [];
   for (const [name, wanted] of request) {
     if (wanted === null || !isKey(name)) continue;
@@ -157,14 +157,14 @@ export function applyReport(before: Twin | undefined, value: string, type: strin
   };
 }
 
-interface Entry {
+interface UpdateEntry {
   readonly name: string;
   readonly before: Twin | undefined;
   /** Set for a property the Device or its model lists; `type`: what the model names. */
   readonly own: { readonly type: string | undefined } | undefined;
 }
 
-export function ownProperty(own: OwnProperties | undefined, name: string): Entry["own"] {
+export function ownProperty(own: OwnProperties | undefined, name: string): UpdateEntry["own"] {
   const known = own && (own.types.has(name) || own.listed.some((property) => property.name === name));
   return known ? { type: own.types.get(name) } : undefined;
 }
@@ -175,7 +175,7 @@ export function undeclared(before: OwnProperties | undefined, own: OwnProperties
   return names.filter((name) => !ownProperty(own, name));
 }
 
-function decideWrite(entry: Entry, wanted: TwinRequest, nowMs: number): Twin | string | undefined {
+function decideWrite(entry: UpdateEntry, wanted: TwinRequest, nowMs: number): Twin | string | undefined {
   if (!isKey(entry.name)) return badKey;
   if (wanted.type === deletedType) return decideRemoval(entry);
   const { before } = entry;
@@ -194,7 +194,7 @@ function decideWrite(entry: Entry, wanted: TwinRequest, nowMs: number): Twin | s
 function decideType(
   kept: Twin | undefined,
   word: string | undefined,
-  own: Entry["own"],
+  own: UpdateEntry["own"],
 ): { readonly type: string; readonly strict: boolean } {
   if (word === undefined || (own && !isTwinType(word))) {
     if (own?.type !== undefined) return { type: own.type, strict: true };
@@ -204,7 +204,7 @@ function decideType(
   return { type, strict: type !== kept?.type };
 }
 
-function mayRename(kept: Twin, word: string, own: Entry["own"]): boolean {
+function mayRename(kept: Twin, word: string, own: UpdateEntry["own"]): boolean {
   return isTwinType(word) && (isOfDevice(kept) || word === own?.type);
 }
 
@@ -253,10 +253,10 @@ function withOptional(kept: Twin, wanted: TwinRequest): Twin | undefined {
 }
 
 /** What a Device asks for is not a client's to remove. */
-function decideRemoval({ name, before, own }: Entry): Twin | string | undefined {
+function decideRemoval({ name, before, own }: UpdateEntry): Twin | string | undefined {
   if (!before) return own ? undefined : `Cannot delete twin ${name}: it does not exist`;
   if (!before.optional || isDeleted(before) || before.desired !== undefined) return undefined;
-  const cleared = (side: Side | undefined): Side | undefined =>
+  const cleared = (side: TwinSide | undefined): TwinSide | undefined =>
     side && { value: "", cloud: side.cloud, edge: side.edge + 1 };
   return {
     expected: cleared(before.expected),
@@ -268,7 +268,7 @@ function decideRemoval({ name, before, own }: Entry): Twin | string | undefined 
 
 /** `present`: what the side holds now; a first value of a side that exists is taken as it comes. */
 function sideProblem(
-  side: SideRequest | undefined,
+  side: TwinSideRequest | undefined,
   type: string,
   present: object | undefined,
 ): string | undefined {
@@ -283,11 +283,11 @@ function sideProblem(
 
 /** Versions go on over a deletion, so that the cloud can tell the new value from the old. */
 function bump(
-  wanted: SideRequest | undefined,
-  kept: Side | undefined,
-  before: Side | undefined,
+  wanted: TwinSideRequest | undefined,
+  kept: TwinSide | undefined,
+  before: TwinSide | undefined,
   nowMs: number,
-): Side | undefined {
+): TwinSide | undefined {
   if (!wanted) return kept;
   return { value: wanted.value, timestamp: nowMs, cloud: before?.cloud ?? 0, edge: (before?.edge ?? 0) + 1 };
 }
@@ -303,13 +303,16 @@ function syncTwin(
   if (expected === "newer-here" || actual === "newer-here") return "newer-here";
   if (type === deletedType) return before && { ...before, type: deletedType };
   const given = [expected, actual].filter((side) => side !== undefined);
-  const isNothing = (side: Side): boolean => side === expected && side.value === "";
+  const isNothing = (side: TwinSide): boolean => side === expected && side.value === "";
   if (given.length === 0 || !given.every((side) => isNothing(side) || isGood(side.value, type)))
     return undefined;
   return mergeSync(before, { ...wanted, type }, { ...before, ...sidesOf(expected, actual) });
 }
 
-function sidesOf(expected: Side | undefined, actual: Side | undefined): Pick<Twin, "expected" | "actual"> {
+function sidesOf(
+  expected: TwinSide | undefined,
+  actual: TwinSide | undefined,
+): Pick<Twin, "expected" | "actual"> {
   return { ...(expected ? { expected } : {}), ...(actual ? { actual } : {}) };
 }
 
@@ -332,11 +335,11 @@ function isGood(value: string, type: string): boolean {
 }
 
 function syncSide(
-  before: Side | undefined,
-  wanted: SideRequest | undefined,
-  version: VersionRequest | undefined,
+  before: TwinSide | undefined,
+  wanted: TwinSideRequest | undefined,
+  version: TwinVersionRequest | undefined,
   nowMs: number,
-): Side | "newer-here" | undefined {
+): TwinSide | "newer-here" | undefined {
   if (!wanted || !version) return undefined;
   if (before && (version.cloud < before.cloud || version.edge < before.edge)) return "newer-here";
   return { value: wanted.value, timestamp: nowMs, cloud: version.cloud, edge: version.edge };

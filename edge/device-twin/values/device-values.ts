@@ -1,8 +1,8 @@
 import type { Clock } from "#shared/clock";
 import type { DeviceReport, RejectedValue } from "#shared/devices";
-import { commandsFor, type Device } from "#edge/device-twin/devices";
+import { commandsFor, type BoundDevice } from "#edge/device-twin/devices";
 import type { Batch, DeviceMessage } from "#edge/device-twin/outbox";
-import { applyReport, differs, type Change } from "#edge/device-twin/twins";
+import { applyReport, differs, type TwinChange } from "#edge/device-twin/twins";
 import type { TwinWriter } from "./twin-writer.ts";
 
 export interface DeviceValuesParts {
@@ -10,7 +10,7 @@ export interface DeviceValuesParts {
   readonly writer: TwinWriter;
   readonly clock: Pick<Clock, "nowMs">;
   /** Called with values that do not match their property. */
-  readonly onRejected: (device: Device, values: readonly RejectedValue[]) => void;
+  readonly onRejected: (device: BoundDevice, values: readonly RejectedValue[]) => void;
 }
 
 /** A device may not be able to do what is desired: it gets the command again, but not with each of its reports. */
@@ -29,11 +29,11 @@ export class DeviceValues {
   }
 
   /** @returns undefined when nothing changes; otherwise settles with the commit and rejects when it fails */
-  take(device: Device, { values, state, rejected }: DeviceReport): Promise<void> | undefined {
+  take(device: BoundDevice, { values, state, rejected }: DeviceReport): Promise<void> | undefined {
     const { batch, writer, clock, onRejected } = this.#parts;
     if (rejected.length > 0) onRejected(device, rejected);
     const nowMs = clock.nowMs();
-    const changes = values.map(({ name, value, type }): Change => {
+    const changes = values.map(({ name, value, type }): TwinChange => {
       const before = device.twins.get(name);
       return { name, before, after: applyReport(before, value, type, nowMs) };
     });
@@ -50,7 +50,7 @@ export class DeviceValues {
 }
 
 /** Commands for the desired values that the reported ones differ from: a plain device does not see the delta. */
-function remind(device: Device, changes: readonly Change[], nowMs: number): DeviceMessage[] {
+function remind(device: BoundDevice, changes: readonly TwinChange[], nowMs: number): DeviceMessage[] {
   const drifted = changes.filter(({ after }) => differs(after)).map(({ name }) => name);
   if (drifted.length === 0) return [];
   return commandsFor(device).filter(({ property }) => {

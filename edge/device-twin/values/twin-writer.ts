@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Clock } from "#shared/clock";
 import { deviceTopic } from "#shared/mqtt";
 import { encodeDeviceState } from "#edge/edge-hub/codec";
-import { liveTwins, topicNames, type Device } from "#edge/device-twin/devices";
+import { liveTwins, topicNames, type BoundDevice } from "#edge/device-twin/devices";
 import { deviceMessage, type Batch, type DeviceMessage } from "#edge/device-twin/outbox";
 import {
   deletedType,
@@ -10,7 +10,7 @@ import {
   documentOf,
   sorted,
   toCloud,
-  type Change,
+  type TwinChange,
   type WireTwin,
 } from "#edge/device-twin/twins";
 
@@ -28,7 +28,7 @@ export class TwinWriter {
   }
 
   /** Adds changed twins to the commit: their rows, a point of history for each new value and a report to the cloud. */
-  write(device: Device, changes: readonly Change[]): void {
+  write(device: BoundDevice, changes: readonly TwinChange[]): void {
     if (changes.length === 0) return;
     const { batch, clock } = this.#parts;
     const nowMs = clock.nowMs();
@@ -47,7 +47,7 @@ export class TwinWriter {
    * desired value is not reported, `twin/update/delta` with all of those; as KubeEdge (`dtmanager/twin.go`).
    * @param eventId of the update that made the change; empty for changes that no client asked for
    */
-  messages(device: Device, changes: readonly Change[], eventId = ""): DeviceMessage[] {
+  messages(device: BoundDevice, changes: readonly TwinChange[], eventId = ""): DeviceMessage[] {
     if (changes.length === 0) return [];
     const twin = documentOf(changes);
     const missing = sorted(device.twins).filter(([, one]) => differs(one));
@@ -63,7 +63,7 @@ export class TwinWriter {
   }
 
   /** Adds a state to the commit and to the reports to the cloud. @returns the messages to publish after the commit */
-  writeState(device: Device, state: string): DeviceMessage[] {
+  writeState(device: BoundDevice, state: string): DeviceMessage[] {
     const { batch, clock } = this.#parts;
     const nowMs = clock.nowMs();
     batch.setState(device, state, localTime(nowMs));
@@ -73,7 +73,7 @@ export class TwinWriter {
 }
 
 /** Tells the cloud the state of a device, as a text. @returns what is published of it */
-export function tellState(batch: Batch, device: Device, nowMs: number): string {
+export function tellState(batch: Batch, device: BoundDevice, nowMs: number): string {
   const { id, name, state, lastOnline, object } = device;
   const said = { event_id: randomUUID(), timestamp: nowMs, device: { name, state, last_online: lastOnline } };
   const content = JSON.stringify({
