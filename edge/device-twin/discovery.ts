@@ -5,8 +5,8 @@ import type { DeviceProperty, ModelProperty } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { JsonBody, MqttMessage } from "#shared/topics";
 import { encodeDiscovery } from "#edge/edge-hub/codec";
-import type { Batch } from "#edge/device-twin/outbox";
 import { isRecord } from "#shared/json";
+import type { GroupCommit } from "#edge/device-twin/outbox";
 import type { DeviceEvents } from "#edge/device-twin/events";
 import { parseJson } from "#edge/device-twin/twins";
 
@@ -66,7 +66,7 @@ const mostPropertiesFound = 100;
 export class HomeAssistantDiscovery {
   readonly filters: readonly string[];
   readonly #config: DiscoveryConfig;
-  readonly #batch: Batch;
+  readonly #commit: GroupCommit;
   readonly #parts: { readonly events: Pick<DeviceEvents, "announcement">; readonly log: Logger };
   readonly #found = new Map<string, Map<string, DiscoveredProperty>>();
   /** What each topic announced, to forget it when it is taken back. */
@@ -74,11 +74,11 @@ export class HomeAssistantDiscovery {
 
   constructor(
     config: DiscoveryConfig,
-    batch: Batch,
+    commit: GroupCommit,
     parts: { readonly events: Pick<DeviceEvents, "announcement">; readonly log: Logger },
   ) {
     this.#config = config;
-    this.#batch = batch;
+    this.#commit = commit;
     this.#parts = parts;
     this.filters = config.discoveryPrefix ? discoveryFilters(config.discoveryPrefix) : [];
   }
@@ -111,10 +111,10 @@ export class HomeAssistantDiscovery {
     if (JSON.stringify(known.get(one.property.name)) === JSON.stringify(one)) return undefined;
     const before = known.get(one.property.name);
     this.#put(one, known, one);
-    this.#batch.undo(() => this.#put(one, known, before));
+    this.#commit.onRollback(() => this.#put(one, known, before));
     const offer = objectsOf([...known.values()], this.#config.node);
-    this.#batch.tellCloud((stamp) => encodeDiscovery(stamp, one.device, offer), `discovered/${one.device}`);
-    return this.#batch.settled();
+    this.#commit.report((stamp) => encodeDiscovery(stamp, one.device, offer), `discovered/${one.device}`);
+    return this.#commit.settled();
   }
 
   #put(

@@ -2,7 +2,12 @@ import type { Clock } from "#shared/clock";
 import { type RejectedValue } from "#shared/devices";
 import { deviceTopic, nodePrefix, parseDeviceTopic, parseMembershipTopic } from "#shared/mqtt";
 import type { MqttMessage } from "#shared/topics";
-import { deviceMessage, type Answer, type Batch, type DeviceMessage } from "#edge/device-twin/outbox";
+import {
+  deviceMessage,
+  type CommitReply,
+  type GroupCommit,
+  type DeviceMessage,
+} from "#edge/device-twin/outbox";
 import type { TwinWriter } from "#edge/device-twin/values";
 import { describeDevice, shownTwins, type BoundDevice, type DeviceRegistry } from "#edge/device-twin/devices";
 import {
@@ -18,7 +23,7 @@ import {
 
 export interface DeviceRequestsOptions {
   readonly registry: DeviceRegistry;
-  readonly batch: Batch;
+  readonly commit: GroupCommit;
   readonly writer: TwinWriter;
   readonly clock: Pick<Clock, "nowMs">;
   readonly node: string;
@@ -186,8 +191,8 @@ export class DeviceRequests {
     return this.#say({ publish: [this.#message(topic, eventId, { code, reason })] });
   }
 
-  #say(answer: Answer): Promise<void> {
-    return this.#options.batch.answer(answer);
+  #say(answer: CommitReply): Promise<void> {
+    return this.#options.commit.reply(answer);
   }
 
   #message(topic: string, eventId: string, body: object): DeviceMessage {

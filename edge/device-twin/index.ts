@@ -11,7 +11,7 @@ import { topicMatches } from "#shared/mqtt";
 import type { EdgeCatalog, MqttMessage } from "#shared/topics";
 import type { HistoryLimits, Store } from "#edge/store";
 import { DeviceValues, TwinWriter } from "#edge/device-twin/values";
-import { Batch, OutboxBudget } from "#edge/device-twin/outbox";
+import { GroupCommit, OutboxBudget } from "#edge/device-twin/outbox";
 import { HomeAssistantDiscovery } from "./discovery.ts";
 import { DeviceEvents } from "#edge/device-twin/events";
 import { DeviceRequests } from "./handlers.ts";
@@ -81,16 +81,16 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
   registry.load(store);
   const events = stack.use(makeEvents(config, parts));
   const budget = stack.use(new OutboxBudget(config.outboxLimitBytes, parts, (loss) => events.lost(loss)));
-  const batch = makeBatch(config, parts, { registry, events, budget, seldom });
-  stack.defer(() => batch.drained());
-  const writer = new TwinWriter({ batch, clock });
-  const discovery = new HomeAssistantDiscovery(config, batch, { events, log });
+  const commit = makeCommit(config, parts, { registry, events, budget, seldom });
+  stack.defer(() => commit.drained());
+  const writer = new TwinWriter({ commit, clock });
+  const discovery = new HomeAssistantDiscovery(config, commit, { events, log });
   const filters = coalesce(
     () => void port.emit("mqtt.watch", { filters: [...objects.filters, ...discovery.filters] }),
   );
   const objects = new DeviceObjects({
     registry,
-    batch,
+    commit,
     writer,
     clock,
     node: config.node,
@@ -102,10 +102,10 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
     seldom.warn("cannot take what a device sent", { device: id, misfits: values });
     if (object) events.misfits(object, values);
   };
-  const values = new DeviceValues({ batch, writer, clock, onRejected });
+  const values = new DeviceValues({ commit, writer, clock, onRejected });
   const handlers = new DeviceRequests({
     registry,
-    batch,
+    commit,
     writer,
     clock,
     node: config.node,
@@ -116,7 +116,7 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
       seldom.warn("a message for a device this node does not have", { device: id.slice(0, 256) }),
   });
   stack.use(await restore(objects, parts));
-  stack.use(serve(config, parts, { registry, handlers, values, objects, batch, discovery }));
+  stack.use(serve(config, parts, { registry, handlers, values, objects, commit, discovery }));
   stack.use(clock.every(trimEveryMs, () => trimHistory(parts, config.history)));
   const query = config.query
     ? stack.use(serveQueries(config.query, { registry, store, clock, log }))
@@ -129,17 +129,21 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
   });
 }
 
-interface BatchOwners {
+interface GroupCommitOwners {
   readonly registry: DeviceRegistry;
   readonly events: DeviceEvents;
   readonly budget: OutboxBudget;
   readonly seldom: Seldom;
 }
 
-function makeBatch(config: DeviceTwinConfig, parts: DeviceTwinParts, owners: BatchOwners): Batch {
+function makeCommit(
+  config: DeviceTwinConfig,
+  parts: DeviceTwinParts,
+  owners: GroupCommitOwners,
+): GroupCommit {
   const { port, store, clock } = parts;
   const { registry, events, budget, seldom } = owners;
-  return new Batch({
+  return new GroupCommit({
     store,
     registry,
     stamp: { id: () => randomUUID(), nowMs: () => clock.nowMs() },
@@ -195,7 +199,7 @@ interface Receivers {
   readonly handlers: DeviceRequests;
   readonly values: DeviceValues;
   readonly objects: DeviceObjects;
-  readonly batch: Batch;
+  readonly commit: GroupCommit;
   readonly discovery: HomeAssistantDiscovery;
 }
 
@@ -233,15 +237,15 @@ function serve(config: DeviceTwinConfig, parts: DeviceTwinParts, receivers: Rece
 }
 
 async function receive(
-  { handlers, values, objects, batch, discovery }: Receivers,
+  { handlers, values, objects, commit, discovery }: Receivers,
   message: MqttMessage,
 ): Promise<undefined> {
   const waits = [handlers.handle(message) ?? discovery.hear(message) ?? done];
   for (const device of objects.readers.match(message.topic))
     waits.push(takeReport(values, device, message) ?? done);
   if (isForCloud(message)) {
-    batch.upload(message.topic, Buffer.from(message.payload).toString("utf8"));
-    waits.push(batch.settled());
+    commit.upload(message.topic, Buffer.from(message.payload).toString("utf8"));
+    waits.push(commit.settled());
   }
   await Promise.all(waits);
   return undefined;

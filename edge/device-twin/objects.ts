@@ -12,10 +12,10 @@ import { validateDevice, type Device as DeviceObject, type DeviceModel } from "#
 import { deviceTopic, nodePrefix, TopicTrie } from "#shared/mqtt";
 import type { JsonBody, ObjectChange, TwinDelivery } from "#shared/topics";
 import type { Logger } from "#shared/log";
-import type { Batch, DeviceMessage } from "#edge/device-twin/outbox";
 import { asText, isRecord } from "#shared/json";
+import type { GroupCommit, DeviceMessage } from "#edge/device-twin/outbox";
 import type { DeviceEvents } from "#edge/device-twin/events";
-import { tellState, type TwinWriter } from "#edge/device-twin/values";
+import { reportState, type TwinWriter } from "#edge/device-twin/values";
 import {
   commandsFor,
   describeDevice,
@@ -47,7 +47,7 @@ const longestId = 317;
 
 export interface DeviceObjectsOptions {
   readonly registry: DeviceRegistry;
-  readonly batch: Batch;
+  readonly commit: GroupCommit;
   readonly writer: TwinWriter;
   readonly clock: Pick<Clock, "nowMs">;
   readonly node: string;
@@ -92,23 +92,23 @@ export class DeviceObjects {
 
   /** Takes over a `cloud_updated` body. */
   sync(written: string, body: JsonBody): Promise<void> {
-    const { registry, batch, clock } = this.#options;
+    const { registry, commit, clock } = this.#options;
     const device = registry.find(written);
     const twins = readTwins(body["twin"]);
     if (!device || !twins) return Promise.resolve();
     const now = clock.nowMs();
     const told = commandsFor(device);
     const { changes, newerHere } = applySync(device.twins, twins, now);
-    for (const { name, after } of changes) batch.setTwin(device, name, after);
+    for (const { name, after } of changes) commit.setTwin(device, name, after);
     if (newerHere.length > 0) {
       const own = newerHere.flatMap((name) => {
         const twin = device.twins.get(name);
         return twin ? [[name, toCloud(twin)] as const] : [];
       });
-      batch.tellTwins(device, now, own);
+      commit.reportTwins(device, now, own);
     }
     const said = this.#options.writer.messages(device, changes);
-    return batch.answer({ publish: [...said, ...commandChanges(told, commandsFor(device))] });
+    return commit.reply({ publish: [...said, ...commandChanges(told, commandsFor(device))] });
   }
 
   /** A Device or DeviceModel was stored or removed; settles with the commit of what follows from it. */
@@ -119,7 +119,7 @@ export class DeviceObjects {
     if (!object) {
       this.#setObject(key, undefined);
       const device = this.#options.registry.ofObject(namespace, name);
-      return device ? this.#remove([device]) : this.#options.batch.settled();
+      return device ? this.#remove([device]) : this.#options.commit.settled();
     }
     const given = sanitizeDevice(object as DeviceObject);
     const gone = this.#replaced(key, given);
@@ -132,7 +132,7 @@ export class DeviceObjects {
     const put = (one: DeviceObject | undefined): unknown =>
       one ? this.#objects.set(key, one) : this.#objects.delete(key);
     put(object);
-    this.#options.batch.undo(() => put(before));
+    this.#options.commit.onRollback(() => put(before));
   }
 
   /** A device of the same name with another uid is another device: nothing of the old one is its own. */
@@ -158,39 +158,39 @@ export class DeviceObjects {
       this.#setObject(`${namespace}/${name}`, thin(object));
       void this.#deviceChanged(namespace, name, object, true);
     }
-    return this.#options.batch.settled();
+    return this.#options.commit.settled();
   }
 
   /** `restored`: its desired values were told before. */
   #deviceChanged(namespace: string, name: string, object: DeviceObject, restored = false): Promise<void> {
-    const { registry, batch, clock } = this.#options;
+    const { registry, commit, clock } = this.#options;
     const known = registry.ofObject(namespace, name);
     const device = known ?? this.#newDevice(namespace, name, object);
     const { object: objectBefore } = device;
-    batch.undo(() => Object.assign(device, { object: objectBefore }));
+    commit.onRollback(() => Object.assign(device, { object: objectBefore }));
     device.object = { namespace, name, uid: object.metadata.uid };
     const before = commandsFor(device);
     this.#map(device, object);
     const told = restored ? commandsFor(device) : before;
     const now = clock.nowMs();
     const changes = desiredChanges(device, object, now);
-    for (const { name: property, after } of changes) batch.setTwin(device, property, after);
+    for (const { name: property, after } of changes) commit.setTwin(device, property, after);
     // The cloud shows what of it the node has seen.
     const seen = changes.map(({ name: property, after }) => [property, toCloudAsWanted(after)] as const);
-    if (seen.length > 0) batch.tellTwins(device, now, seen);
+    if (seen.length > 0) commit.reportTwins(device, now, seen);
     const publish = [
       ...(known ? [] : [this.#membershipUpdated({ added: [device] })]),
       ...this.#options.writer.messages(device, changes),
       ...commandChanges(told, commandsFor(device)),
     ];
-    return batch.answer({ publish });
+    return commit.reply({ publish });
   }
 
   #newDevice(namespace: string, name: string, object: DeviceObject): BoundDevice {
-    const { registry, batch } = this.#options;
+    const { registry, commit } = this.#options;
     const id = registry.freeId({ id: name, name, namespace });
     const device = newDevice(id, name, object.metadata.labels?.["description"] ?? "");
-    batch.addDevice(device);
+    commit.addDevice(device);
     return device;
   }
 
@@ -208,7 +208,7 @@ export class DeviceObjects {
       this.#map(device, object);
       publish.push(...commandChanges(told, commandsFor(device)));
     }
-    return this.#options.batch.answer({ publish });
+    return this.#options.commit.reply({ publish });
   }
 
   #putModel(key: string, given: DeviceModel | undefined): void {
@@ -234,7 +234,7 @@ export class DeviceObjects {
     const { mapping, problems } = readMapping(object, model);
     this.#complain(device, object, model, problems);
     this.#setFilters(device, filtersOf(mappingBefore), filtersOf(mapping));
-    this.#options.batch.undo(() => Object.assign(device, { mapping: mappingBefore, own, declared }));
+    this.#options.commit.onRollback(() => Object.assign(device, { mapping: mappingBefore, own, declared }));
     device.mapping = mapping;
     device.own = {
       listed: object.spec?.properties ?? [],
@@ -249,7 +249,7 @@ export class DeviceObjects {
   #prune(device: BoundDevice, own: OwnProperties): void {
     if (!own.isWhole) return;
     const gone = undeclared(device.declared, own).filter((name) => device.twins.has(name));
-    for (const name of gone) this.#options.batch.setTwin(device, name, undefined);
+    for (const name of gone) this.#options.commit.setTwin(device, name, undefined);
     device.declared = own;
   }
 
@@ -269,12 +269,12 @@ export class DeviceObjects {
   #retype(device: BoundDevice, name: string, type: string | undefined): void {
     const before = device.twins.get(name);
     const after = before && type !== undefined ? retype(before, type) : undefined;
-    if (after) this.#options.batch.setTwin(device, name, after);
+    if (after) this.#options.commit.setTwin(device, name, after);
   }
 
   #setFilters(device: BoundDevice, before: readonly string[], after: readonly string[]): void {
     if (before.join("\n") === after.join("\n")) return;
-    this.#options.batch.undo(() => this.#moveReader(device, after, before));
+    this.#options.commit.onRollback(() => this.#moveReader(device, after, before));
     this.#moveReader(device, before, after);
   }
 
@@ -314,19 +314,19 @@ export class DeviceObjects {
   }
 
   #admitAll(entries: readonly JsonBody[]): Promise<void> {
-    const { batch } = this.#options;
+    const { commit } = this.#options;
     const added = entries.flatMap((entry) => this.#admit(entry));
-    return batch.answer({ publish: added.length > 0 ? [this.#membershipUpdated({ added })] : [] });
+    return commit.reply({ publish: added.length > 0 ? [this.#membershipUpdated({ added })] : [] });
   }
 
   /** A device given that is here already may have been elsewhere meanwhile: the cloud has the values of that time. */
   #report(device: BoundDevice): void {
-    const { batch, clock } = this.#options;
+    const { commit, clock } = this.#options;
     const now = clock.nowMs();
     const live = [...device.twins].filter(([, twin]) => !isDeleted(twin));
     const twins = live.map(([name, twin]) => [name, toCloud(twin)] as const);
-    if (twins.length > 0) batch.tellTwins(device, now, twins);
-    if (device.state !== "") tellState(batch, device, Date.parse(device.lastOnline) || now);
+    if (twins.length > 0) commit.reportTwins(device, now, twins);
+    if (device.state !== "") reportState(commit, device, Date.parse(device.lastOnline) || now);
   }
 
   #known(entry: JsonBody): BoundDevice[] {
@@ -341,13 +341,13 @@ export class DeviceObjects {
 
   /** Whoever calls it waits for the commit. @returns the device when it is new */
   #admit(entry: JsonBody): BoundDevice[] {
-    const { batch, registry } = this.#options;
+    const { commit, registry } = this.#options;
     const member = readMember(entry);
     const { id, name, namespace, uid } = member;
     if (id === "" || id.length > longestId) return [];
     const known = registry.member(member);
     const device = known ?? newDevice(registry.freeId(member), name, asText(entry["description"]));
-    if (!known) batch.addDevice(device);
+    if (!known) commit.addDevice(device);
     if (!known && namespace !== undefined) device.object = { namespace, name, uid };
     if (isRecord(entry["attributes"])) this.#setAttributes(device, entry["attributes"], true);
     if (isRecord(entry["twin"])) void this.sync(device.id, { twin: entry["twin"] });
@@ -355,41 +355,41 @@ export class DeviceObjects {
   }
 
   #remove(devices: readonly BoundDevice[]): Promise<void> {
-    const { batch } = this.#options;
+    const { commit } = this.#options;
     const taken = devices.flatMap((device) => commandChanges(commandsFor(device), []));
     for (const device of devices) {
       this.#setFilters(device, filtersOf(device.mapping), []);
-      batch.removeDevice(device);
+      commit.removeDevice(device);
     }
-    return batch.answer({ publish: [this.#membershipUpdated({ removed: devices }), ...taken] });
+    return commit.reply({ publish: [this.#membershipUpdated({ removed: devices }), ...taken] });
   }
 
   #attributes(id: string, body: JsonBody): Promise<void> {
     const device = this.#options.registry.find(id);
     if (!device || !isRecord(body["attributes"])) return Promise.resolve();
     const changed = this.#setAttributes(device, body["attributes"], false);
-    if (changed.length === 0) return this.#options.batch.settled();
+    if (changed.length === 0) return this.#options.commit.settled();
     const payload = this.#event(readEventId(body), { attributes: wireAttributes(changed) });
-    return this.#options.batch.answer({
+    return this.#options.commit.reply({
       publish: topicNames(device).map((name) => ({ topic: deviceTopic(name, "updated"), payload })),
     });
   }
 
   #setAttributes(device: BoundDevice, wanted: JsonBody, replace: boolean): [string, DeviceAttribute][] {
-    const { batch } = this.#options;
+    const { commit } = this.#options;
     const changed: [string, DeviceAttribute][] = [];
     for (const [name, value] of Object.entries(wanted)) {
       const before = device.attributes.get(name);
-      if (value === null && before?.optional) batch.setAttribute(device, name, undefined);
+      if (value === null && before?.optional) commit.setAttribute(device, name, undefined);
       const attribute = isRecord(value) ? readAttribute(value) : undefined;
       if (!attribute || sameAttribute(before, attribute)) continue;
-      batch.setAttribute(device, name, attribute);
+      commit.setAttribute(device, name, attribute);
       changed.push([name, attribute]);
     }
     const unlisted = replace
       ? [...device.attributes.keys()].filter((name) => !Object.hasOwn(wanted, name))
       : [];
-    for (const name of unlisted) batch.setAttribute(device, name, undefined);
+    for (const name of unlisted) commit.setAttribute(device, name, undefined);
     return changed;
   }
 

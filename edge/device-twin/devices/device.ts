@@ -7,7 +7,7 @@ export interface DeviceAttribute {
   readonly type: string;
 }
 
-/** A device bound to this node. Only `Batch` changes the durable part. */
+/** A device bound to this node. `GroupCommit` alone changes what is stored of it. */
 export interface BoundDevice {
   readonly id: string;
   name: string;

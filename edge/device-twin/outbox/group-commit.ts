@@ -6,24 +6,25 @@ import type { DeviceMessage } from "./device-message.ts";
 import type { DeviceAttribute, BoundDevice, DeviceRegistry } from "#edge/device-twin/devices";
 import { sorted, toRow, type Twin, type WireTwin } from "#edge/device-twin/twins";
 
-/** What one request changes and says. Kept apart from the others of its batch so that a failure can be answered. */
-export interface Answer {
+/** What one request publishes. Each request of a commit has its own, so that a failure can be answered. */
+export interface CommitReply {
   /** Published after the commit, in order. */
   readonly publish: readonly DeviceMessage[];
-  /** Published instead when the commit fails: whoever asked knows then, and need not ask again. */
+  /** Published instead when the commit fails: the client is informed, so that the request is not an error for the broker. */
   readonly onFailure?: DeviceMessage | undefined;
 }
 
-export interface BatchOptions {
+export interface GroupCommitOptions {
   readonly store: Store;
   readonly registry: DeviceRegistry;
   readonly stamp: Stamp;
   readonly log: Pick<Seldom, "warn">;
+  /** Points of history kept for a property; the oldest are overwritten. */
   readonly historyPerProperty: number;
   readonly publish: (message: DeviceMessage) => void;
-  /** Told of an upload that is given up, before that is on disk. */
+  /** Called when an upload is dropped because it is too large, before the loss is on disk. */
   readonly onTooLarge: () => void;
-  /** Told after a commit that put bytes into the outbox. */
+  /** Called after a commit that put so many bytes into the outbox. */
   readonly onQueued: (bytes: number) => void;
 }
 
@@ -34,57 +35,58 @@ interface Failure {
 }
 
 /**
- * Group commit: everything asked within one turn of the event loop shares a transaction. Memory is changed at once,
- * so that requests see each other in order; nothing is told to anybody before it is on disk. When a commit fails,
- * memory goes back to what the disk holds, and whoever waits for the commit hears of it: nothing may be acknowledged.
+ * Group commit: all changes within one turn of the event loop share a transaction, whose cost on disk hardly depends on
+ * their number. Memory is changed at once, so that requests see each other in order; nothing is published before it is on
+ * disk. When a commit fails, memory is rolled back to what the disk holds and everything that waits for the commit
+ * rejects: nothing may be acknowledged.
  */
-export class Batch {
-  readonly #options: BatchOptions;
+export class GroupCommit {
+  readonly #options: GroupCommitOptions;
   #rows = new Map<string, { readonly device: BoundDevice; readonly name: string }>();
   #devices = new Set<BoundDevice>();
   #writes: Write[] = [];
-  #undo: (() => void)[] = [];
+  #rollbacks: (() => void)[] = [];
   #messages: { readonly lane: string; readonly key: string | undefined; readonly frame: string }[] = [];
-  #answers: Answer[] = [];
-  /** The commit to come; never rejects. */
+  #replies: CommitReply[] = [];
+  /** The next commit; never rejects. */
   #outcome: Promise<Failure | undefined> | undefined;
   #stored: Promise<void> | undefined;
 
-  constructor(options: BatchOptions) {
+  constructor(options: GroupCommitOptions) {
     this.#options = options;
   }
 
   /**
-   * Adds what a request says. Resolves when it is on disk and published, or refused by its `onFailure`.
-   * @throws UnavailableError when it is not on disk and nobody was told
+   * Adds the messages of a request. Resolves after the commit, when they or `onFailure` are published.
+   * @throws UnavailableError when the commit fails and there is no `onFailure`
    */
-  answer(answer: Answer): Promise<void> {
-    this.#answers.push(answer);
-    return answer.onFailure ? this.#flushed().then(() => undefined) : this.settled();
+  reply(reply: CommitReply): Promise<void> {
+    this.#replies.push(reply);
+    return reply.onFailure ? this.#flushed().then(() => undefined) : this.settled();
   }
 
   /**
    * Resolves when everything added so far is on disk.
-   * @throws UnavailableError when it is not
+   * @throws UnavailableError when the commit fails
    */
   settled(): Promise<void> {
     if (this.#stored) return this.#stored;
     this.#stored = this.#flushed().then((failure) => {
       if (failure) throw notStored(failure);
     });
-    // It is in the log; one who does not wait for it must not end the process.
+    // The failure is logged: a caller that does not wait for the commit must not end the process.
     this.#stored.catch(() => undefined);
     return this.#stored;
   }
 
-  /** Resolves when everything added so far is on disk or has failed. */
+  /** Resolves when everything added so far is on disk or has failed; for shutdown. */
   async drained(): Promise<void> {
     await this.#flushed();
   }
 
-  /** What else of the memory goes back when the commit fails; whoever adds something waits for the commit as well. */
-  undo(back: () => void): void {
-    this.#undo.push(back);
+  /** Adds what restores memory of the caller when the commit fails. It does not start a commit: wait for `settled`. */
+  onRollback(restore: () => void): void {
+    this.#rollbacks.push(restore);
   }
 
   #flushed(): Promise<Failure | undefined> {
@@ -95,7 +97,7 @@ export class Batch {
   setTwin(device: BoundDevice, name: string, twin: Twin | undefined): void {
     const before = device.twins.get(name);
     put(device.twins, name, twin);
-    this.#undo.push(() => put(device.twins, name, before));
+    this.#rollbacks.push(() => put(device.twins, name, before));
     this.#rows.set(`${device.id}\n${name}`, { device, name });
   }
 
@@ -106,7 +108,7 @@ export class Batch {
 
   setState(device: BoundDevice, state: string, lastOnline: string): void {
     const before = { state: device.state, lastOnline: device.lastOnline };
-    this.#undo.push(() => Object.assign(device, before));
+    this.#rollbacks.push(() => Object.assign(device, before));
     Object.assign(device, { state, lastOnline });
     this.#devices.add(device);
   }
@@ -114,7 +116,7 @@ export class Batch {
   setAttribute(device: BoundDevice, name: string, attribute: DeviceAttribute | undefined): void {
     const before = device.attributes.get(name);
     put(device.attributes, name, attribute);
-    this.#undo.push(() => put(device.attributes, name, before));
+    this.#rollbacks.push(() => put(device.attributes, name, before));
     this.#writes.push((store) =>
       attribute
         ? store.devices.putAttribute({ deviceId: device.id, name, ...attribute })
@@ -125,14 +127,14 @@ export class Batch {
   addDevice(device: BoundDevice): void {
     const { registry } = this.#options;
     registry.add(device);
-    this.#undo.push(() => registry.remove(device.id));
+    this.#rollbacks.push(() => registry.remove(device.id));
     this.#devices.add(device);
   }
 
   removeDevice(device: BoundDevice): void {
     const { registry } = this.#options;
     registry.remove(device.id);
-    this.#undo.push(() => registry.add(device));
+    this.#rollbacks.push(() => registry.add(device));
     this.#devices.delete(device);
     for (const name of device.twins.keys()) this.#rows.delete(`${device.id}\n${name}`);
     const state = { ...device };
@@ -142,59 +144,59 @@ export class Batch {
     });
   }
 
-  /** A message for the cloud, stored in the same commit; `key`: it replaces an older one of that key. */
-  tellCloud(encodeFrame: (stamp: Stamp) => string, key?: string): void {
+  /** A message for the cloud, stored in the same commit. @param key it replaces the older message with this key */
+  report(encodeFrame: (stamp: Stamp) => string, key?: string): void {
     this.#messages.push({ lane: "twin", key, frame: encodeFrame(this.#options.stamp) });
   }
 
-  /** Twins of a device for the cloud. The uid keeps them from a later device of the same name. */
-  tellTwins(device: BoundDevice, now: number, twins: readonly (readonly [string, WireTwin])[]): void {
+  /** Reports twins of a device to the cloud. By the uid the cloud ignores them for a later device of the same name. */
+  reportTwins(device: BoundDevice, nowMs: number, twins: readonly (readonly [string, WireTwin])[]): void {
     const uid = device.object?.uid;
     const content = {
       event_id: this.#options.stamp.id(),
-      timestamp: now,
+      timestamp: nowMs,
       ...(uid === undefined ? {} : { device_uid: uid }),
       twin: Object.fromEntries(sorted(twins)),
     };
-    this.tellCloud((stamp) => encodeTwinReport(stamp, device.id, content));
+    this.report((stamp) => encodeTwinReport(stamp, device.id, content));
   }
 
-  /** A message of a device for the cloud, passed on as it is; one that could never be sent is given up and counted. */
+  /** A message of a device that the cloud gets unchanged. One that is too large to be sent is dropped and counted. */
   upload(topic: string, content: string): void {
-    if (isUploadTooLarge(content)) return this.#giveUp(topic, content.length);
+    if (isUploadTooLarge(content)) return this.#drop(topic, content.length);
     const frame = encodeUpload(this.#options.stamp, topic, content);
     this.#messages.push({ lane: "upload", key: undefined, frame });
   }
 
-  #giveUp(topic: string, length: number): void {
+  #drop(topic: string, length: number): void {
     const { stamp, log, onTooLarge } = this.#options;
-    log.warn("gave up an upload: it is larger than the cloud reads", { topic: topic.slice(0, 256), length });
+    log.warn("upload dropped: it is larger than the cloud accepts", { topic: topic.slice(0, 256), length });
     this.#writes.push((store) => store.losses.add("droppedUploads", 1, stamp.nowMs()));
     onTooLarge();
   }
 
   #flush(): Failure | undefined {
     const { publish, onQueued, log } = this.#options;
-    const answers = this.#answers;
+    const replies = this.#replies;
     let failure: Failure | undefined;
     let queued = 0;
     try {
-      queued = this.#commit();
+      queued = this.#store();
     } catch (cause) {
       failure = { cause };
-      for (const undo of this.#undo.toReversed()) undo();
-      log.warn("cannot store device changes", { error: describeError(cause), requests: answers.length });
+      for (const restore of this.#rollbacks.toReversed()) restore();
+      log.warn("cannot store device changes", { error: describeError(cause), requests: replies.length });
     }
     this.#reset();
-    for (const answer of answers) {
-      if (!failure) for (const message of answer.publish) publish(message);
-      else if (answer.onFailure) publish(answer.onFailure);
+    for (const reply of replies) {
+      if (!failure) for (const message of reply.publish) publish(message);
+      else if (reply.onFailure) publish(reply.onFailure);
     }
     if (queued > 0 && !failure) onQueued(queued);
     return failure;
   }
 
-  #commit(): number {
+  #store(): number {
     const messages = this.#messages;
     if (this.#rows.size + this.#devices.size + this.#writes.length + messages.length === 0) return 0;
     const { store } = this.#options;
@@ -220,9 +222,9 @@ export class Batch {
     this.#rows = new Map();
     this.#devices = new Set();
     this.#writes = [];
-    this.#undo = [];
+    this.#rollbacks = [];
     this.#messages = [];
-    this.#answers = [];
+    this.#replies = [];
     this.#outcome = undefined;
     this.#stored = undefined;
   }

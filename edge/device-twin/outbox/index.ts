@@ -1,3 +1,3 @@
-export { Batch, type Answer } from "./group-commit.ts";
+export { GroupCommit, type CommitReply } from "./group-commit.ts";
 export { deviceMessage, type DeviceMessage } from "./device-message.ts";
 export { OutboxBudget } from "./outbox-budget.ts";

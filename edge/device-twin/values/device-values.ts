@@ -1,12 +1,12 @@
 import type { Clock } from "#shared/clock";
 import type { DeviceReport, RejectedValue } from "#shared/devices";
 import { commandsFor, type BoundDevice } from "#edge/device-twin/devices";
-import type { Batch, DeviceMessage } from "#edge/device-twin/outbox";
+import type { GroupCommit, DeviceMessage } from "#edge/device-twin/outbox";
 import { applyReport, differs, type TwinChange } from "#edge/device-twin/twins";
 import type { TwinWriter } from "./twin-writer.ts";
 
 export interface DeviceValuesParts {
-  readonly batch: Batch;
+  readonly commit: GroupCommit;
   readonly writer: TwinWriter;
   readonly clock: Pick<Clock, "nowMs">;
   /** Called with values that do not match their property. */
@@ -30,7 +30,7 @@ export class DeviceValues {
 
   /** @returns undefined when nothing changes; otherwise settles with the commit and rejects when it fails */
   take(device: BoundDevice, { values, state, rejected }: DeviceReport): Promise<void> | undefined {
-    const { batch, writer, clock, onRejected } = this.#parts;
+    const { commit, writer, clock, onRejected } = this.#parts;
     if (rejected.length > 0) onRejected(device, rejected);
     const nowMs = clock.nowMs();
     const changes = values.map(({ name, value, type }): TwinChange => {
@@ -45,7 +45,7 @@ export class DeviceValues {
       ...writer.messages(device, changes),
       ...remind(device, changes, nowMs),
     ];
-    return batch.answer({ publish });
+    return commit.reply({ publish });
   }
 }
 

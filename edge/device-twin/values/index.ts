@@ -1,2 +1,2 @@
 export { DeviceValues } from "./device-values.ts";
-export { tellState, TwinWriter } from "./twin-writer.ts";
+export { reportState, TwinWriter } from "./twin-writer.ts";

@@ -3,7 +3,7 @@ import type { Clock } from "#shared/clock";
 import { deviceTopic } from "#shared/mqtt";
 import { encodeDeviceState } from "#edge/edge-hub/codec";
 import { liveTwins, topicNames, type BoundDevice } from "#edge/device-twin/devices";
-import { deviceMessage, type Batch, type DeviceMessage } from "#edge/device-twin/outbox";
+import { deviceMessage, type GroupCommit, type DeviceMessage } from "#edge/device-twin/outbox";
 import {
   deletedType,
   differs,
@@ -15,7 +15,7 @@ import {
 } from "#edge/device-twin/twins";
 
 export interface TwinWriterParts {
-  readonly batch: Batch;
+  readonly commit: GroupCommit;
   readonly clock: Pick<Clock, "nowMs">;
 }
 
@@ -30,16 +30,16 @@ export class TwinWriter {
   /** Adds changed twins to the commit: their rows, a point of history for each new value and a report to the cloud. */
   write(device: BoundDevice, changes: readonly TwinChange[]): void {
     if (changes.length === 0) return;
-    const { batch, clock } = this.#parts;
+    const { commit, clock } = this.#parts;
     const nowMs = clock.nowMs();
     for (const { name, before, after } of changes) {
-      batch.setTwin(device, name, after);
+      commit.setTwin(device, name, after);
       const { actual } = after;
       if (actual && actual !== before?.actual && after.type !== deletedType)
-        batch.addPoint(device, name, { at: nowMs, value: actual.value });
+        commit.addPoint(device, name, { at: nowMs, value: actual.value });
     }
     const twins = changes.map(({ name, after }): [string, WireTwin] => [name, toCloud(after)]);
-    batch.tellTwins(device, nowMs, twins);
+    commit.reportTwins(device, nowMs, twins);
   }
 
   /**
@@ -64,23 +64,23 @@ export class TwinWriter {
 
   /** Adds a state to the commit and to the reports to the cloud. @returns the messages to publish after the commit */
   writeState(device: BoundDevice, state: string): DeviceMessage[] {
-    const { batch, clock } = this.#parts;
+    const { commit, clock } = this.#parts;
     const nowMs = clock.nowMs();
-    batch.setState(device, state, localTime(nowMs));
-    const payload = tellState(batch, device, nowMs);
+    commit.setState(device, state, localTime(nowMs));
+    const payload = reportState(commit, device, nowMs);
     return topicNames(device).map((name) => ({ topic: deviceTopic(name, "state/update/result"), payload }));
   }
 }
 
 /** Tells the cloud the state of a device, as a text. @returns what is published of it */
-export function tellState(batch: Batch, device: BoundDevice, nowMs: number): string {
+export function reportState(commit: GroupCommit, device: BoundDevice, nowMs: number): string {
   const { id, name, state, lastOnline, object } = device;
   const said = { event_id: randomUUID(), timestamp: nowMs, device: { name, state, last_online: lastOnline } };
   const content = JSON.stringify({
     ...said,
     ...(object?.uid === undefined ? {} : { device_uid: object.uid }),
   });
-  batch.tellCloud((stamp) => encodeDeviceState(stamp, id, content), `state/${id}`);
+  commit.report((stamp) => encodeDeviceState(stamp, id, content), `state/${id}`);
   return JSON.stringify(said);
 }
 
