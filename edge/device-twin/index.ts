@@ -15,7 +15,7 @@ import { GroupCommit, OutboxBudget } from "#edge/device-twin/outbox";
 import { HomeAssistantDiscovery } from "./discovery.ts";
 import { DeviceEvents } from "#edge/device-twin/events";
 import { DeviceRequests } from "./handlers.ts";
-import { contentFields, DeviceObjects } from "./objects.ts";
+import { contentFields, DeviceObjects } from "#edge/device-twin/objects";
 import { answerHistory, serveQueries } from "./query.ts";
 import { DeviceRegistry, type BoundDevice } from "#edge/device-twin/devices";
 

@@ -1,0 +1,1 @@
+export { contentFields, DeviceObjects } from "./device-objects.ts";
