@@ -14,7 +14,7 @@ import { DeviceValues, TwinWriter } from "#edge/device-twin/values";
 import { GroupCommit, OutboxBudget } from "#edge/device-twin/outbox";
 import { HomeAssistantDiscovery } from "./discovery.ts";
 import { DeviceEvents } from "#edge/device-twin/events";
-import { DeviceRequests } from "./handlers.ts";
+import { DeviceRequests } from "#edge/device-twin/requests";
 import { contentFields, DeviceObjects } from "#edge/device-twin/objects";
 import { answerHistory, serveQueries } from "./query.ts";
 import { DeviceRegistry, type BoundDevice } from "#edge/device-twin/devices";

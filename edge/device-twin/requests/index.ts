@@ -1,0 +1,1 @@
+export { DeviceRequests } from "./device-requests.ts";
