@@ -12,7 +12,7 @@ import type { EdgeCatalog, MqttMessage } from "#shared/topics";
 import type { HistoryLimits, Store } from "#edge/store";
 import { DeviceValues, TwinWriter } from "#edge/device-twin/values";
 import { GroupCommit, OutboxBudget } from "#edge/device-twin/outbox";
-import { HomeAssistantDiscovery } from "./discovery.ts";
+import { HomeAssistantDiscovery } from "#edge/device-twin/discovery";
 import { DeviceEvents } from "#edge/device-twin/events";
 import { DeviceRequests } from "#edge/device-twin/requests";
 import { contentFields, DeviceObjects } from "#edge/device-twin/objects";

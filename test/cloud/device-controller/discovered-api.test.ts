@@ -7,7 +7,7 @@ import { createKubeClient, resources } from "#cloud/kube-client";
 import { systemClock } from "#shared/clock";
 import type { Device } from "#shared/kube";
 import { DiscoveredDevices, readDiscovered } from "#internal/cloud/device-controller/discovered.ts";
-import { objectsOf, readDiscovery } from "#internal/edge/device-twin/discovery.ts";
+import { objectsOf, readDiscovery } from "#internal/edge/device-twin/discovery/home-assistant-discovery.ts";
 import { startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";

@@ -1,7 +1,11 @@
 import { expect, test } from "bun:test";
 import { readMapping, readReport } from "#shared/devices";
 import type { Device, DeviceModel } from "#shared/kube";
-import { readDiscovery, objectsOf, type Announcement } from "#internal/edge/device-twin/discovery.ts";
+import {
+  readDiscovery,
+  objectsOf,
+  type Announcement,
+} from "#internal/edge/device-twin/discovery/home-assistant-discovery.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startHarness, type Harness } from "./harness.ts";

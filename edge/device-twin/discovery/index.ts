@@ -1,0 +1,1 @@
+export { HomeAssistantDiscovery } from "./home-assistant-discovery.ts";
