@@ -16,7 +16,7 @@ import { HomeAssistantDiscovery } from "#edge/device-twin/discovery";
 import { DeviceEvents } from "#edge/device-twin/events";
 import { DeviceRequests } from "#edge/device-twin/requests";
 import { contentFields, DeviceObjects } from "#edge/device-twin/objects";
-import { answerHistory, serveQueries } from "./query.ts";
+import { answerHistory, serveQueries } from "#edge/device-twin/query";
 import { DeviceRegistry, type BoundDevice } from "#edge/device-twin/devices";
 
 export interface DeviceTwinConfig {

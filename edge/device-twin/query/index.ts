@@ -1,0 +1,1 @@
+export { answerHistory, serveQueries } from "./query-server.ts";
