@@ -83,7 +83,7 @@ export class HomeAssistantDiscovery {
     this.filters = config.discoveryPrefix ? discoveryFilters(config.discoveryPrefix) : [];
   }
 
-  hear({ topic, payload }: MqttMessage): Promise<void> | undefined {
+  receive({ topic, payload }: MqttMessage): Promise<void> | undefined {
     const { discoveryPrefix } = this.#config;
     const said = discoveryPrefix ? readDiscovery(discoveryPrefix, topic, payload) : undefined;
     if (!said) return undefined;

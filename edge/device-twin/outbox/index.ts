@@ -1,3 +1,4 @@
-export { GroupCommit, type CommitReply } from "./group-commit.ts";
 export { deviceMessage, type DeviceMessage } from "./device-message.ts";
+export { GroupCommit, type CommitReply } from "./group-commit.ts";
 export { OutboxBudget } from "./outbox-budget.ts";
+export { isUpload } from "./uploads.ts";

@@ -1,1 +1,2 @@
+export { trimHistory } from "./history-trim.ts";
 export { answerHistory, serveQueries } from "./query-server.ts";

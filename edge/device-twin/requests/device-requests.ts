@@ -8,11 +8,12 @@ import {
   type GroupCommit,
   type DeviceMessage,
 } from "#edge/device-twin/outbox";
-import type { TwinWriter } from "#edge/device-twin/values";
+import type { CloudValues, TwinWriter } from "#edge/device-twin/values";
 import { describeDevice, shownTwins, type BoundDevice, type DeviceRegistry } from "#edge/device-twin/devices";
 import {
   explainUpdate,
   parseGet,
+  parseJson,
   parseState,
   parseUpdate,
   type TwinRequests,
@@ -27,12 +28,12 @@ export interface DeviceRequestsOptions {
   readonly writer: TwinWriter;
   readonly clock: Pick<Clock, "nowMs">;
   readonly node: string;
-  /** A sync as the cloud sends it, put on the broker by an application. */
-  readonly onCloudUpdated: (device: string, payload: Uint8Array) => Promise<void>;
+  /** For `twin/cloud_updated`, which applications may publish in place of the cloud. */
+  readonly cloudValues: CloudValues;
   /** Called with values that are not taken, or not shown in the cloud. */
   readonly onRejected: (device: BoundDevice, rejected: readonly RejectedValue[]) => void;
-  /** Told of an id that is no device of this node. */
-  readonly onStranger: (id: string) => void;
+  /** Called with a name in a topic that is not a device of this node. */
+  readonly onUnknown: (name: string) => void;
 }
 
 const stateProblem = `expected {"state": "…"} with online, offline, ok, unknown, disconnected or unhealthy`;
@@ -70,7 +71,7 @@ export class DeviceRequests {
       case "state/update":
         return this.#updateState(asked.device, payload);
       case "twin/cloud_updated":
-        return this.#options.onCloudUpdated(asked.device, payload);
+        return this.#options.cloudValues.sync(asked.device, parseJson(payload) ?? {});
     }
   }
 
@@ -178,7 +179,7 @@ export class DeviceRequests {
   #find(written: string): BoundDevice | undefined {
     const device = this.#options.registry.find(written);
     if (device) device.spellings.add(written);
-    else this.#options.onStranger(written);
+    else this.#options.onUnknown(written);
     return device;
   }
 

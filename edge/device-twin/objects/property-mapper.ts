@@ -1,0 +1,68 @@
+import { readMapping, type MappingProblem } from "#shared/devices";
+import { validateDevice, type Device } from "#shared/kube";
+import type { Logger } from "#shared/log";
+import type { BoundDevice } from "#edge/device-twin/devices";
+import type { DeviceEvents } from "#edge/device-twin/events";
+import type { GroupCommit } from "#edge/device-twin/outbox";
+import { retype, undeclared, type OwnProperties } from "#edge/device-twin/twins";
+import type { PlainDevices } from "#edge/device-twin/values";
+import type { DeviceModels } from "./device-models.ts";
+
+export interface PropertyMapperParts {
+  readonly commit: GroupCommit;
+  readonly models: DeviceModels;
+  readonly plain: Pick<PlainDevices, "watch">;
+  readonly events: Pick<DeviceEvents, "deviceProblems" | "contradictions" | "modelProblems">;
+  readonly log: Logger;
+}
+
+/** Gives a device the topics, types and properties that its Device object and its model list. */
+export class PropertyMapper {
+  readonly #parts: PropertyMapperParts;
+
+  constructor(parts: PropertyMapperParts) {
+    this.#parts = parts;
+  }
+
+  /** Undone when the commit fails, for which the caller waits. */
+  map(device: BoundDevice, object: Device): void {
+    const { commit, models, plain } = this.#parts;
+    const { mapping: mappingBefore, own: ownBefore, declared } = device;
+    const model = models.of(object);
+    const { mapping, problems } = readMapping(object, model);
+    this.#report(device, object, problems);
+    plain.watch(device, mapping);
+    commit.onRollback(() => Object.assign(device, { mapping: mappingBefore, own: ownBefore, declared }));
+    device.mapping = mapping;
+    device.own = {
+      listed: object.spec?.properties ?? [],
+      types: models.typesOf(object),
+      isWhole: model !== undefined || !object.spec?.deviceModelRef?.name,
+    };
+    for (const [name, type] of device.own.types) this.#retype(device, name, type);
+    this.#prune(device, device.own);
+  }
+
+  #report(device: BoundDevice, object: Device, problems: readonly MappingProblem[]): void {
+    const { events, log, models } = this.#parts;
+    const model = models.of(object);
+    if (problems.length > 0) log.warn("cannot use parts of a device", { device: device.id, problems });
+    events.deviceProblems(object, problems);
+    events.contradictions(object, validateDevice(object, model));
+    if (model) events.modelProblems(model, problems);
+  }
+
+  /** Removes the twins of properties that are no longer listed; twins that a client made stay. */
+  #prune(device: BoundDevice, own: OwnProperties): void {
+    if (!own.isWhole) return;
+    const removed = undeclared(device.declared, own).filter((name) => device.twins.has(name));
+    for (const name of removed) this.#parts.commit.setTwin(device, name, undefined);
+    device.declared = own;
+  }
+
+  #retype(device: BoundDevice, name: string, type: string | undefined): void {
+    const before = device.twins.get(name);
+    const after = before && type !== undefined ? retype(before, type) : undefined;
+    if (after) this.#parts.commit.setTwin(device, name, after);
+  }
+}

@@ -1,0 +1,76 @@
+import type { RejectedValue } from "#shared/devices";
+import type { Seldom } from "#shared/log";
+import type { BoundDevice, DeviceRegistry } from "#edge/device-twin/devices";
+import { HomeAssistantDiscovery } from "#edge/device-twin/discovery";
+import type { DeviceEvents } from "#edge/device-twin/events";
+import { AttributeUpdates, Members, Membership } from "#edge/device-twin/membership";
+import { DeviceModels, DeviceObjects, PropertyMapper } from "#edge/device-twin/objects";
+import type { GroupCommit } from "#edge/device-twin/outbox";
+import { DeviceRequests } from "#edge/device-twin/requests";
+import { CloudValues, DeviceValues, PlainDevices, TwinWriter } from "#edge/device-twin/values";
+import type { DeviceTwinParts, Receivers } from "./bus.ts";
+
+export interface ReceiverBasis {
+  readonly registry: DeviceRegistry;
+  readonly events: DeviceEvents;
+  readonly commit: GroupCommit;
+  /** Logs what clients can cause as often as they like. */
+  readonly rareLog: Seldom;
+}
+
+/** Makes the receivers, which share one commit and one writer of twins. */
+export function makeReceivers(
+  config: { readonly node: string; readonly discoveryPrefix?: string | undefined },
+  { port, clock, log }: DeviceTwinParts,
+  { registry, events, commit, rareLog }: ReceiverBasis,
+): Receivers {
+  const { node } = config;
+  const onRejected = ({ id, object }: BoundDevice, rejected: readonly RejectedValue[]): void => {
+    rareLog.warn("cannot take what a device sent", { device: id, misfits: rejected });
+    if (object) events.misfits(object, rejected);
+  };
+  const onUnknown = (name: string): void =>
+    rareLog.warn("a message for a device this node does not have", { device: name.slice(0, 256) });
+  const onFilters = coalesce(
+    () => void port.emit("mqtt.watch", { filters: [...plain.filters, ...discovery.filters] }),
+  );
+
+  const writer = new TwinWriter({ commit, clock });
+  const values = new DeviceValues({ commit, writer, clock, onRejected });
+  const plain = new PlainDevices({ commit, values, onFilters });
+  const discovery = new HomeAssistantDiscovery(config, commit, { events, log });
+  const cloudValues = new CloudValues({ registry, commit, writer, clock });
+  const requests = new DeviceRequests({
+    registry,
+    commit,
+    writer,
+    cloudValues,
+    clock,
+    node,
+    onRejected,
+    onUnknown,
+  });
+  const members = new Members({ commit, plain, clock, node });
+  const attributes = new AttributeUpdates({ registry, commit, clock });
+  const membership = new Membership({ registry, commit, clock, members, attributes, cloudValues });
+  const models = new DeviceModels();
+  const mapper = new PropertyMapper({ commit, models, plain, events, log });
+  const objects = new DeviceObjects({ registry, commit, writer, members, models, mapper, events, clock });
+  return { registry, commit, requests, plain, discovery, cloudValues, membership, attributes, objects };
+}
+
+/**
+ * Runs `run` once after all calls within one turn of the event loop: thousands of devices restored at start make one list
+ * of filters. `setImmediate` because it is about the turn, not about time.
+ */
+function coalesce(run: () => void): () => void {
+  let isScheduled = false;
+  return () => {
+    if (isScheduled) return;
+    isScheduled = true;
+    setImmediate(() => {
+      isScheduled = false;
+      run();
+    });
+  };
+}
