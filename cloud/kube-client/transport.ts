@@ -148,8 +148,9 @@ function toError(response: Response, text: string): KubeError {
 
 function parseStatus(text: string): Status | undefined {
   try {
-    const parsed = JSON.parse(text) as Partial<Status> | null;
-    return parsed?.kind === "Status" ? (parsed as Status) : undefined;
+    // All fields of a Status are optional, and it only explains the HTTP status code.
+    const parsed = JSON.parse(text) as Status | null;
+    return parsed?.kind === "Status" ? parsed : undefined;
   } catch {
     return undefined;
   }

@@ -33,6 +33,7 @@ export async function* watchEvents(body: ReadableStream<Uint8Array>): AsyncGener
 const changes: readonly unknown[] = ["ADDED", "MODIFIED", "DELETED"];
 
 function parseEvent(line: string): WatchEvent {
+  // Only what the informer relies on is checked: type, name and version.
   const event = parseJson(line) as Partial<WatchEvent> | null;
   if (event?.type === "ERROR") return { type: "ERROR", object: event.object as Status };
   if (event && isReadable(event)) return event as WatchEvent;

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { describeError } from "#shared/errors";
 import { fail, ok, type Finding } from "#shared/cli";
 import type { CloudConfig } from "#shared/config";
+import { asText, recordOf } from "#shared/json";
 
 interface ApiServer {
   readonly server: string;
@@ -42,18 +43,17 @@ async function ask({ server, tls, token }: ApiServer): Promise<Finding> {
       `${server} answers with HTTP ${response.status}`,
       "use credentials that it accepts",
     );
-  const { gitVersion } = (await response.json()) as { gitVersion?: string };
-  return ok("Kubernetes API", `${server} answers, version ${gitVersion ?? "unknown"}`);
+  const { gitVersion } = recordOf(await response.json());
+  return ok("Kubernetes API", `${server} answers, version ${asText(gitVersion) || "unknown"}`);
 }
-
-type Entry = Readonly<Record<string, unknown>>;
 
 /** The current context of a kubeconfig; exec plugins are left to the client proper. */
 function readKubeconfig(file: string): ApiServer {
-  const whole = Bun.YAML.parse(readFileSync(file, "utf8")) as Entry;
+  const whole = recordOf(Bun.YAML.parse(readFileSync(file, "utf8")));
   const pick = (list: string, name: unknown, inner: string): Entry => {
-    const entries = (whole[list] ?? []) as readonly Entry[];
-    return (entries.find((entry) => entry["name"] === name)?.[inner] ?? {}) as Entry;
+    const entries = whole[list];
+    const found = Array.isArray(entries) ? entries.map(recordOf).find((entry) => entry["name"] === name) : {};
+    return recordOf(found?.[inner]);
   };
   const context = pick("contexts", whole["current-context"], "context");
   const cluster = pick("clusters", context["cluster"], "cluster");
@@ -73,6 +73,8 @@ function readKubeconfig(file: string): ApiServer {
     token: typeof user["token"] === "string" ? user["token"] : undefined,
   };
 }
+
+type Entry = ReturnType<typeof recordOf>;
 
 /** A field that holds base64 data under `<name>-data`, or the path of a file. */
 function material(entry: Entry, name: string): string | undefined {

@@ -4,6 +4,7 @@ import { createKubeClient, isKubeError, type KubeClient, type KubeOptions } from
 import { lockFile, lockHolder, type Host } from "#shared/cli";
 import type { CloudConfig } from "#shared/config";
 import { ConfigError, quote, UnavailableError } from "#shared/errors";
+import { recordOf } from "#shared/json";
 import { createLogger } from "#shared/log";
 
 /**
@@ -44,7 +45,7 @@ function refuseUnreadable(path: string): void {
   try {
     readFileSync(path);
   } catch (cause) {
-    const { code } = cause as { readonly code?: string };
+    const { code } = recordOf(cause);
     if (code === "EACCES" || code === "EPERM")
       throw new ConfigError("unreadable", `Cannot read ${quote(path)}: permission denied; run as root`, {
         cause,

@@ -17,6 +17,7 @@ import type { Asked, Host, Operation } from "#shared/cli";
 import { rfc3339 } from "#shared/clock";
 import type { CloudConfig } from "#shared/config";
 import { ConfigError, quote, UnavailableError } from "#shared/errors";
+import { asText, recordOf } from "#shared/json";
 import { createToken, fingerprintOf, fromPem, splitToken } from "#shared/pki";
 
 /** Characters: one line of `cloudcore token list` on a wide terminal. */
@@ -137,9 +138,7 @@ function idOf(given: string): string {
   const claims = splitToken(given)?.jwt.split(".")[1];
   if (claims === undefined) return given;
   try {
-    const parsed: unknown = JSON.parse(Buffer.from(claims, "base64url").toString());
-    const hasId = typeof parsed === "object" && parsed !== null && "jti" in parsed;
-    return hasId && typeof parsed.jti === "string" ? parsed.jti : given;
+    return asText(recordOf(JSON.parse(Buffer.from(claims, "base64url").toString()))["jti"]) || given;
   } catch {
     return given;
   }
@@ -160,7 +159,7 @@ function readMaterial(file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (cause) {
-    const code = (cause as { code?: string }).code ?? String(cause);
+    const code = asText(recordOf(cause)["code"]) || String(cause);
     const hint = code === "ENOENT" ? "start cloudcore once, or name its --data-dir" : code;
     throw new UnavailableError("no-ca", `Cannot make a join token: cannot read ${quote(file)}: ${hint}`, {
       cause,
