@@ -1,0 +1,98 @@
+import { join } from "node:path";
+import { fieldsV1Of, findKind, strategicMerge } from "#cloud/kube-api/kinds";
+import {
+  jsonPatch,
+  mergePatch,
+  serverSideApply,
+  trackUpdate,
+  type ApplyOptions,
+} from "#cloud/kube-api/rules";
+import type { Json, JsonObject, KindInfo } from "#cloud/kube-api/schema";
+import { Refusal } from "#cloud/kube-api/status";
+import { leaves, spellPath, type ManagedEntry } from "#internal/cloud/kube-api/rules/managed-fields.ts";
+import { runScenarios, type ScenarioBlock, type ScenarioCommands } from "#internal/test/support/scenario.ts";
+
+runScenarios(join(import.meta.dir, "scenarios"), () => ({
+  merge: ({ input: [target = null, patch = null] }) => mergePatch(target, patch),
+  json: ({ input: [target, patch = null] }) => refusalOr(() => jsonPatch(target as JsonObject, patch)),
+  strategic: (block) => {
+    const [current, patch] = block.input as JsonObject[];
+    const outcome = strategicMerge(kindOf(block), current ?? {}, patch ?? {});
+    return outcome.ok ? outcome.value : shortOf(outcome.status);
+  },
+  ...applyCommands(),
+}));
+
+function applyCommands(): ScenarioCommands {
+  let current: JsonObject | undefined;
+  return {
+    new: () => void (current = undefined),
+    apply: (block) =>
+      refusalOr(() => {
+        current = serverSideApply(current, bodyOf(block), applyOptions(block));
+        return owned(current);
+      }),
+    update: (block) => {
+      if (current === undefined) throw new Error("there is nothing to update");
+      const { managedFields } = current["metadata"] as JsonObject;
+      const body = bodyOf(block);
+      const next = {
+        ...body,
+        metadata: { ...(body["metadata"] as JsonObject), managedFields } as JsonObject,
+      };
+      current = trackUpdate(current, next, applyOptions(block));
+      return owned(current);
+    },
+  };
+}
+
+function applyOptions(block: ScenarioBlock): ApplyOptions {
+  const kind = kindOf(block);
+  return {
+    manager: block.options.get("manager") ?? "",
+    force: block.options.has("force"),
+    apiVersion: kind.group === "" ? kind.version : `${kind.group}/${kind.version}`,
+    now: "2026-01-01T00:00:00Z",
+    fieldsOf: (object) => fieldsV1Of(kind, object),
+    merge: (object, applied) => {
+      const outcome = strategicMerge(kind, object, applied);
+      if (!outcome.ok) throw new Refusal(outcome.status);
+      return outcome.value;
+    },
+  };
+}
+
+/** The object without its managed fields, and who owns which of them. */
+function owned(object: JsonObject): JsonObject {
+  const { managedFields, ...metadata } = object["metadata"] as JsonObject;
+  const entries = managedFields as unknown as ManagedEntry[];
+  const owners = entries.map(({ manager, operation, fieldsV1 }) => [
+    `${manager} ${operation}`,
+    leaves(fieldsV1).map(spellPath),
+  ]);
+  return { object: { ...object, metadata }, owners: Object.fromEntries(owners) as JsonObject };
+}
+
+function bodyOf({ input: [body = {}] }: ScenarioBlock): JsonObject {
+  return structuredClone(body) as JsonObject;
+}
+
+function kindOf({ options }: ScenarioBlock): KindInfo {
+  const path = options.get("kind") ?? "";
+  const kind = findKind(path.slice(0, path.lastIndexOf("/")), path.slice(path.lastIndexOf("/") + 1));
+  if (!kind) throw new Error(`no kind ${path}`);
+  return kind;
+}
+
+function refusalOr(answer: () => Json): unknown {
+  try {
+    return answer();
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    return shortOf(error.status);
+  }
+}
+
+function shortOf({ code, reason, message }: Refusal["status"]): object {
+  return { code, reason, message };
+}

@@ -1,0 +1,133 @@
+import { expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Json } from "#cloud/kube-api/schema";
+
+/**
+ * Tests whose cases are data, as CockroachDB's and etcd's `datadriven`: files of blocks
+ *
+ *     # what the case shows
+ *     command key=value flag
+ *     input, in YAML; several documents are parted by "---"
+ *     ----
+ *     what the command must answer, in YAML
+ *
+ * Blocks are parted by an empty line. Those of a file run in order and share what the commands of the file remember.
+ */
+export interface ScenarioBlock {
+  readonly name: string;
+  readonly command: string;
+  /** A flag without a value is "true". */
+  readonly options: ReadonlyMap<string, string>;
+  readonly input: readonly Json[];
+  readonly expected: Json;
+}
+
+/** Answers with what the block's expectation is compared with; undefined fields count as absent. */
+export type ScenarioCommand = (block: ScenarioBlock) => unknown;
+
+export type ScenarioCommands = Readonly<Record<string, ScenarioCommand>>;
+
+/** Runs every `*.txt` of a folder, each block as a test; each file gets commands of its own. */
+export function runScenarios(folder: string, commandsOf: () => ScenarioCommands): void {
+  const files = readdirSync(folder).filter((file) => file.endsWith(".txt"));
+  if (files.length === 0) throw new Error(`${folder} has no scenario files`);
+  for (const file of files) {
+    const blocks = parseScenario(readFileSync(join(folder, file), "utf8"), file);
+    const answers = answersOf(blocks, commandsOf());
+    for (const [index, block] of blocks.entries())
+      test(`${file.replace(/\.txt$/, "")}: ${block.name}`, () => checkBlock(block, answers(index)));
+  }
+}
+
+/** Runs the blocks in order up to the one asked for, whatever the order of the tests. */
+function answersOf(blocks: readonly ScenarioBlock[], commands: ScenarioCommands): (index: number) => unknown {
+  const answers: (() => unknown)[] = [];
+  return (index) => {
+    for (const block of blocks.slice(answers.length, index + 1)) answers.push(answerOnce(block, commands));
+    return answers[index]?.();
+  };
+}
+
+function answerOnce(block: ScenarioBlock, commands: ScenarioCommands): () => unknown {
+  try {
+    const answer = answerBlock(block, commands);
+    return () => answer;
+  } catch (error) {
+    return () => {
+      throw error;
+    };
+  }
+}
+
+export function answerBlock(block: ScenarioBlock, commands: ScenarioCommands): Json {
+  const command = Object.hasOwn(commands, block.command) ? commands[block.command] : undefined;
+  if (!command) throw new Error(`"${block.name}": there is no command "${block.command}"`);
+  // As the answer would go over the wire; also keeps it from changes by later blocks.
+  return JSON.parse(JSON.stringify(command(block) ?? null)) as Json;
+}
+
+/** @throws when the answer is not what the block expects */
+export function checkBlock(block: ScenarioBlock, answer: unknown): void {
+  expect(answer).toEqual(block.expected);
+}
+
+/** @throws Error naming file and line when the text is not in the format, or holds no block */
+export function parseScenario(text: string, file: string): ScenarioBlock[] {
+  const blocks: ScenarioBlock[] = [];
+  const lines = text.split("\n");
+  let start = 0;
+  while (start < lines.length) {
+    if ((lines[start] ?? "").trim() === "") {
+      start += 1;
+      continue;
+    }
+    let end = start;
+    while (end < lines.length && (lines[end] ?? "").trim() !== "") end += 1;
+    const found = lines.slice(start, end);
+    if (!found.every((line) => line.startsWith("#"))) blocks.push(parseBlock(found, `${file}:${start + 1}`));
+    start = end;
+  }
+  if (blocks.length === 0) throw new Error(`${file}: no block`);
+  return blocks;
+}
+
+function parseBlock(lines: readonly string[], place: string): ScenarioBlock {
+  const comments = lines.findIndex((line) => !line.startsWith("#"));
+  const end = lines.indexOf("----");
+  const head = lines[comments] ?? "";
+  if (comments === 0) throw new Error(`${place}: the block has no "# name"`);
+  if (end <= comments) throw new Error(`${place}: the block has no "----" after its command`);
+  const [command = "", ...options] = head.trim().split(/\s+/);
+  const expected = lines.slice(end + 1);
+  if (expected.length === 0) throw new Error(`${place}: the block expects nothing; write "null"`);
+  return {
+    name: lines
+      .slice(0, comments)
+      .map((line) => line.replace(/^#\s*/, ""))
+      .join(" "),
+    command,
+    options: new Map(options.map((option) => [option.split("=", 1)[0] ?? "", valueOf(option)])),
+    input: documentsOf(lines.slice(comments + 1, end)),
+    expected: parseYaml(expected),
+  };
+}
+
+function valueOf(option: string): string {
+  const index = option.indexOf("=");
+  return index < 0 ? "true" : option.slice(index + 1);
+}
+
+function documentsOf(lines: readonly string[]): Json[] {
+  if (lines.length === 0) return [];
+  const documents: string[][] = [[]];
+  for (const line of lines) {
+    if (line === "---") documents.push([]);
+    else documents.at(-1)?.push(line);
+  }
+  return documents.map(parseYaml);
+}
+
+function parseYaml(lines: readonly string[]): Json {
+  return Bun.YAML.parse(lines.join("\n")) as Json;
+}
