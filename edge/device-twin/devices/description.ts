@@ -1,6 +1,7 @@
 import { isDeleted, sorted, toWire, type WireTwin } from "#edge/device-twin/twins";
 import type { DeviceAttribute, BoundDevice } from "./device.ts";
 
+/** A device in lists of members, without twins; KubeEdge's `dttype.Device`. Empty fields are left out. */
 export function describeDevice(device: BoundDevice): Record<string, unknown> {
   const { id, name, description, state, lastOnline } = device;
   return {
@@ -13,6 +14,7 @@ export function describeDevice(device: BoundDevice): Record<string, unknown> {
   };
 }
 
+/** Attributes by name, as messages have them. */
 export function wireAttributes(
   attributes: Iterable<readonly [string, DeviceAttribute]>,
 ): Record<string, unknown> {
@@ -24,19 +26,20 @@ export function wireAttributes(
   );
 }
 
+/** Twins by name, as MQTT topics have them: without versions and deleted ones. */
 export function liveTwins(device: BoundDevice): Record<string, WireTwin> {
   const live = sorted(device.twins).filter(([, twin]) => !isDeleted(twin));
   return Object.fromEntries(live.map(([name, twin]) => [name, toWire(twin)]));
 }
 
-/** The live twins, and an empty one for each property its Device lists: programs written for KubeEdge rely on them. */
+/** As `liveTwins`, with an empty twin for each property of the Device: programs written for KubeEdge rely on it. */
 export function shownTwins(device: BoundDevice): Record<string, WireTwin> {
   const live = liveTwins(device);
-  const rest = (device.own?.listed ?? []).filter(({ name }) => !Object.hasOwn(live, name));
+  const rest = (device.listed?.deviceProperties ?? []).filter(({ name }) => !Object.hasOwn(live, name));
   if (rest.length === 0) return live;
   const empty = rest.map(({ name }): [string, WireTwin] => [
     name,
-    { optional: true, metadata: { type: device.own?.types.get(name) ?? "string" } },
+    { optional: true, metadata: { type: device.listed?.modelTypes.get(name) ?? "string" } },
   ]);
   return Object.fromEntries(sorted([...Object.entries(live), ...empty]));
 }

@@ -1,6 +1,7 @@
 import { commandsOf, type DeviceCommand, type DeviceMapping } from "#shared/devices";
-import type { OwnProperties, Twin } from "#edge/device-twin/twins";
+import type { ListedProperties, Twin } from "#edge/device-twin/twins";
 
+/** An attribute that the cloud gave a device; KubeEdge's `dttype.MsgAttr`. */
 export interface DeviceAttribute {
   readonly value: string;
   readonly optional: boolean;
@@ -12,23 +13,27 @@ export interface BoundDevice {
   readonly id: string;
   name: string;
   description: string;
+  /** Last reported state, such as "online"; empty before the first. */
   state: string;
+  /** When that was, in local time as KubeEdge writes it; empty before. */
   lastOnline: string;
   readonly attributes: Map<string, DeviceAttribute>;
   readonly twins: Map<string, Twin>;
-  /** Namespace, name and uid of its Device, once somebody said them. */
+  /** Its Device, once the node knows it. */
   object: { readonly namespace: string; readonly name: string; readonly uid: string | undefined } | undefined;
-  /** How its clients spell it in topics: `<id>`, `<namespace>/<name>` or both; as `<id>` until somebody asked. */
+  /** How clients name it in topics: `<id>`, `<namespace>/<name>` or both; empty before the first request. */
   readonly spellings: Set<string>;
+  /** How it is read and commanded, if it is a plain MQTT device. */
   mapping: DeviceMapping | undefined;
-  /** What its Device object and model list; undefined while there is no object. */
-  own: OwnProperties | undefined;
-  /** What they listed when all was known last: a twin goes with its property, one that a client made stays. */
-  declared: OwnProperties | undefined;
-  /** When a plain device was told again what is wanted of a property, milliseconds since 1970. */
+  /** Properties that its Device and model list; undefined before the node has the Device. */
+  listed: ListedProperties | undefined;
+  /** The last complete list: twins of properties that disappear from it are deleted, twins made by clients are not. */
+  lastListed: ListedProperties | undefined;
+  /** When the command of a property was last published again, milliseconds since 1970. */
   reminded: Map<string, number> | undefined;
 }
 
+/** A device without twins. @param id unique on this node: the name, or `<namespace>/<name>` where names clash */
 export function newDevice(id: string, name: string, description: string): BoundDevice {
   return {
     id,
@@ -41,18 +46,18 @@ export function newDevice(id: string, name: string, description: string): BoundD
     object: undefined,
     spellings: new Set(),
     mapping: undefined,
-    own: undefined,
-    declared: undefined,
+    listed: undefined,
+    lastListed: undefined,
     reminded: undefined,
   };
 }
 
-/** The device parts of the topics it is told on without being asked. */
+/** The names of the device in the topics of messages that nobody requested. */
 export function topicNames({ id, spellings }: BoundDevice): readonly string[] {
   return spellings.size === 0 ? [id] : [...spellings];
 }
 
-/** What a plain device is to be told now. */
+/** The commands for the expected values of a plain device. */
 export function commandsFor({ mapping, twins }: BoundDevice): DeviceCommand[] {
   return commandsOf(mapping, (name) => twins.get(name)?.expected?.value);
 }

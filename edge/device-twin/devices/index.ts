@@ -1,3 +1,4 @@
 export { describeDevice, liveTwins, shownTwins, wireAttributes } from "./description.ts";
-export { commandsFor, newDevice, topicNames, type DeviceAttribute, type BoundDevice } from "./device.ts";
+export { commandsFor, newDevice, topicNames, type BoundDevice, type DeviceAttribute } from "./device.ts";
+export { readMember } from "./member-name.ts";
 export { DeviceRegistry } from "./registry.ts";

@@ -1,14 +1,16 @@
 import type { Store } from "#edge/store";
-import { fromRow, type MemberName } from "#edge/device-twin/twins";
+import { fromRow } from "#edge/device-twin/twins";
+import type { MemberName } from "./member-name.ts";
 import { newDevice, type BoundDevice } from "./device.ts";
 
-/** All devices by id, in memory; loaded once, then kept beside the tables. */
+/** All devices of the node by id, in memory; loaded at start, then kept in step with the store by `GroupCommit`. */
 export class DeviceRegistry {
   readonly #byId = new Map<string, BoundDevice>();
   /** Ids with a namespace, by the name in them. */
   readonly #qualified = new Map<string, Set<string>>();
 
-  load(store: Store): void {
+  /** Loads devices, attributes and twins from the store. */
+  load(store: Pick<Store, "devices" | "twins">): void {
     for (const row of store.devices.list()) {
       const device = newDevice(row.id, row.name, row.description);
       device.state = row.state;
@@ -30,13 +32,14 @@ export class DeviceRegistry {
     return this.#byId.values();
   }
 
+  /** At most `limit` devices in the order they were added, without the first `offset`. */
   page(offset: number, limit: number): BoundDevice[] {
     const page: BoundDevice[] = [];
-    let at = 0;
+    let index = 0;
     for (const device of this.#byId.values()) {
       if (page.length >= limit) break;
-      if (at >= offset) page.push(device);
-      at += 1;
+      if (index >= offset) page.push(device);
+      index += 1;
     }
     return page;
   }
@@ -45,20 +48,20 @@ export class DeviceRegistry {
     return this.#byId.get(id);
   }
 
-  /** The device a topic names as `<id>` or `<namespace>/<name>`. */
-  find(written: string): BoundDevice | undefined {
-    const exact = this.#byId.get(written);
+  /** The device that a topic names as `<id>` or `<namespace>/<name>`. */
+  find(topicName: string): BoundDevice | undefined {
+    const exact = this.#byId.get(topicName);
     if (exact) return exact;
-    const slash = written.indexOf("/");
-    if (slash < 0) return this.#byId.get(`default/${written}`);
-    const device = this.#byId.get(written.slice(slash + 1));
+    const slash = topicName.indexOf("/");
+    if (slash < 0) return this.#byId.get(`default/${topicName}`);
+    const device = this.#byId.get(topicName.slice(slash + 1));
     const namespace = device?.object?.namespace ?? "default";
-    return namespace === written.slice(0, slash) ? device : undefined;
+    return namespace === topicName.slice(0, slash) ? device : undefined;
   }
 
   /**
-   * The device a member of this node means. A cloud that says the namespace means the device of that Device; the id of
-   * others changes from `<namespace>/<name>` to the name when that becomes free, and with their version.
+   * The device that a member is. With a namespace it is the device of that Device object. Without one, as from KubeEdge's
+   * cloudcore, the id decides; it may have changed between `<namespace>/<name>` and the name alone.
    */
   member({ id, name, namespace, uid }: MemberName): BoundDevice | undefined {
     if (namespace === undefined) return this.#ofId(id);
@@ -66,7 +69,7 @@ export class DeviceRegistry {
     return device && isOfUid(device, uid) ? device : undefined;
   }
 
-  /** A device of the member's namespace and name that is another one. */
+  /** Another device (by its uid) with the namespace and name of the member. */
   namesake({ name, namespace, uid }: MemberName): BoundDevice | undefined {
     const device = namespace === undefined ? undefined : this.ofObject(namespace, name);
     return device && !isOfUid(device, uid) ? device : undefined;
@@ -87,7 +90,7 @@ export class DeviceRegistry {
     return short && (short.object?.namespace ?? namespace) === namespace ? short : undefined;
   }
 
-  /** The name alone, unless another device has it; whoever says no namespace has chosen an id. */
+  /** The id for a new device: the name alone, unless another device has it. Without a namespace the given id. */
   freeId({ id, name, namespace }: Pick<MemberName, "id" | "name" | "namespace">): string {
     if (namespace === undefined) return id;
     return this.#byId.has(name) ? `${namespace}/${name}` : name;
@@ -111,7 +114,7 @@ export class DeviceRegistry {
   }
 }
 
-/** Whether it may be the device of that uid: one that nobody said is no difference. */
+/** Whether it may be the device with that uid: an unknown uid matches any. */
 function isOfUid({ object }: BoundDevice, uid: string | undefined): boolean {
   return object?.uid === undefined || uid === undefined || object.uid === uid;
 }

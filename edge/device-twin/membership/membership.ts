@@ -1,9 +1,9 @@
 import type { Clock } from "#shared/clock";
 import type { JsonBody } from "#shared/topics";
-import { newDevice, type BoundDevice, type DeviceRegistry } from "#edge/device-twin/devices";
+import { newDevice, readMember, type BoundDevice, type DeviceRegistry } from "#edge/device-twin/devices";
 import type { GroupCommit } from "#edge/device-twin/outbox";
 import { isRecord } from "#shared/json";
-import { isDeleted, readMember, toCloud } from "#edge/device-twin/twins";
+import { isDeleted, toCloud } from "#edge/device-twin/twins";
 import { reportState, type CloudValues } from "#edge/device-twin/values";
 import type { AttributeUpdates } from "./attribute-updates.ts";
 import type { Members } from "./members.ts";

@@ -17,7 +17,7 @@ export function desiredChanges(device: BoundDevice, object: Device, nowMs: numbe
     const before = device.twins.get(name);
     const after = applyDesired(before, value === undefined ? undefined : { value, cloud }, {
       nowMs,
-      type: device.own?.types.get(name),
+      type: device.listed?.modelTypes.get(name),
     });
     return after ? [{ name, before, after }] : [];
   });

@@ -4,7 +4,7 @@ import type { Logger } from "#shared/log";
 import type { BoundDevice } from "#edge/device-twin/devices";
 import type { DeviceEvents } from "#edge/device-twin/events";
 import type { GroupCommit } from "#edge/device-twin/outbox";
-import { retype, undeclared, type OwnProperties } from "#edge/device-twin/twins";
+import { retype, unlistedSince, type ListedProperties } from "#edge/device-twin/twins";
 import type { PlainDevices } from "#edge/device-twin/values";
 import type { DeviceModels } from "./device-models.ts";
 
@@ -27,20 +27,22 @@ export class PropertyMapper {
   /** Undone when the commit fails, for which the caller waits. */
   map(device: BoundDevice, object: Device): void {
     const { commit, models, plain } = this.#parts;
-    const { mapping: mappingBefore, own: ownBefore, declared } = device;
+    const { mapping: mappingBefore, listed: listedBefore, lastListed } = device;
     const model = models.of(object);
     const { mapping, problems } = readMapping(object, model);
     this.#report(device, object, problems);
     plain.watch(device, mapping);
-    commit.onRollback(() => Object.assign(device, { mapping: mappingBefore, own: ownBefore, declared }));
+    commit.onRollback(() =>
+      Object.assign(device, { mapping: mappingBefore, listed: listedBefore, lastListed }),
+    );
     device.mapping = mapping;
-    device.own = {
-      listed: object.spec?.properties ?? [],
-      types: models.typesOf(object),
-      isWhole: model !== undefined || !object.spec?.deviceModelRef?.name,
+    device.listed = {
+      deviceProperties: object.spec?.properties ?? [],
+      modelTypes: models.typesOf(object),
+      isComplete: model !== undefined || !object.spec?.deviceModelRef?.name,
     };
-    for (const [name, type] of device.own.types) this.#retype(device, name, type);
-    this.#prune(device, device.own);
+    for (const [name, type] of device.listed.modelTypes) this.#retype(device, name, type);
+    this.#prune(device, device.listed);
   }
 
   #report(device: BoundDevice, object: Device, problems: readonly MappingProblem[]): void {
@@ -53,11 +55,11 @@ export class PropertyMapper {
   }
 
   /** Removes the twins of properties that are no longer listed; twins that a client made stay. */
-  #prune(device: BoundDevice, own: OwnProperties): void {
-    if (!own.isWhole) return;
-    const removed = undeclared(device.declared, own).filter((name) => device.twins.has(name));
+  #prune(device: BoundDevice, listed: ListedProperties): void {
+    if (!listed.isComplete) return;
+    const removed = unlistedSince(device.lastListed, listed).filter((name) => device.twins.has(name));
     for (const name of removed) this.#parts.commit.setTwin(device, name, undefined);
-    device.declared = own;
+    device.lastListed = listed;
   }
 
   #retype(device: BoundDevice, name: string, type: string | undefined): void {

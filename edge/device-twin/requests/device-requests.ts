@@ -11,16 +11,13 @@ import {
 import type { CloudValues, TwinWriter } from "#edge/device-twin/values";
 import { describeDevice, shownTwins, type BoundDevice, type DeviceRegistry } from "#edge/device-twin/devices";
 import {
-  explainUpdate,
-  parseGet,
-  parseJson,
-  parseState,
-  parseUpdate,
-  type TwinRequests,
   applyUpdate,
-  ownProperty,
+  listedProperty,
+  parseJson,
   type TwinChange,
+  type TwinRequests,
 } from "#edge/device-twin/twins";
+import { explainUpdate, parseGet, parseState, parseUpdate } from "./request-body.ts";
 
 export interface DeviceRequestsOptions {
   readonly registry: DeviceRegistry;
@@ -37,7 +34,7 @@ export interface DeviceRequestsOptions {
 }
 
 const stateProblem = `expected {"state": "…"} with online, offline, ok, unknown, disconnected or unhealthy`;
-const unknownProperty = "neither the Device nor its model has this property: its value stays on the node";
+const unknlistedProperty = "neither the Device nor its model has this property: its value stays on the node";
 
 const states: ReadonlySet<string> = new Set([
   "online",
@@ -131,12 +128,12 @@ export class DeviceRequests {
 
   /** As in KubeEdge a client may have twins of its own; one with a slip in its name would be missed in vain. */
   #tellUnknown(device: BoundDevice, changes: readonly TwinChange[]): void {
-    if (device.own?.isWhole !== true) return;
-    const unknown = changes.filter(({ name }) => !ownProperty(device.own, name));
+    if (device.listed?.isComplete !== true) return;
+    const unknown = changes.filter(({ name }) => !listedProperty(device.listed, name));
     if (unknown.length > 0)
       this.#options.onRejected(
         device,
-        unknown.map(({ name }) => ({ name, problem: unknownProperty })),
+        unknown.map(({ name }) => ({ name, problem: unknlistedProperty })),
       );
   }
 

@@ -1,37 +1,11 @@
-export {
-  explainUpdate,
-  parseGet,
-  parseJson,
-  parseState,
-  parseUpdate,
-  readEventId,
-  readMember,
-  readTwins,
-  type MemberName,
-  type TwinRequests,
-} from "./requests.ts";
-export {
-  deletedType,
-  differs,
-  fromRow,
-  isDeleted,
-  sorted,
-  toCloud,
-  toCloudAsWanted,
-  toRow,
-  toWire,
-  type Twin,
-  type WireTwin,
-} from "./twin.ts";
-export {
-  applyDesired,
-  applyReport,
-  applySync,
-  applyUpdate,
-  documentOf,
-  ownProperty,
-  retype,
-  undeclared,
-  type TwinChange,
-  type OwnProperties,
-} from "./update.ts";
+export { applyUpdate } from "./client-update.ts";
+export { applySync } from "./cloud-sync.ts";
+export { applyDesired, retype } from "./desired-value.ts";
+export { parseJson, readEventId } from "./json-body.ts";
+export { listedProperty, unlistedSince, type ListedProperties } from "./listed-properties.ts";
+export { applyReport } from "./reported-value.ts";
+export { documentOf, type TwinChange } from "./twin-change.ts";
+export { readTwinRequest, readTwins, readTwinSide, type TwinRequests } from "./twin-request.ts";
+export { fromRow, toRow } from "./twin-row.ts";
+export { deletedType, differs, isDeleted, type Twin } from "./twin.ts";
+export { sorted, toCloud, toCloudAsWanted, toWire, type WireTwin } from "./wire-twin.ts";

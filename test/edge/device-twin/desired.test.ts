@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { fromRow } from "#internal/edge/device-twin/twins/twin.ts";
-import { applyDesired } from "#internal/edge/device-twin/twins/update.ts";
+import { fromRow } from "#internal/edge/device-twin/twins/twin-row.ts";
+import { applyDesired } from "#internal/edge/device-twin/twins/desired-value.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startHarness, thermo, thermoModel, type Harness, type Published } from "./harness.ts";
 
