@@ -1,25 +1,25 @@
 import type { BrokerConfig } from "#shared/config";
 import { devicePrefix, nodePrefix, parseDeviceTopic, topicMatches } from "#shared/mqtt";
-import { Passwords, type Refusal, type Visitor } from "./passwords.ts";
+import { Passwords, type LoginRefusal, type LoginAttempt } from "./passwords.ts";
 
-export interface Identity {
+export interface ClientIdentity {
   /** User name with a password that was right, or the name in a client certificate; undefined for all others. */
   readonly user: string | undefined;
   /** What the client calls itself: nobody vouches for it. */
   readonly clientId: string;
 }
 
-export interface Credentials {
+export interface ClientCredentials {
   readonly user: string | undefined;
   readonly password: Uint8Array | undefined;
   /** common name of a client certificate that our CA signed */
   readonly certificateName: string | undefined;
 }
 
-export type Admission =
+export type AdmissionResult =
   | { readonly ok: true; readonly user: string | undefined }
   /** `problem` is for the log: who is refused is not told what was right. */
-  | ({ readonly ok: false } & Refusal);
+  | ({ readonly ok: false } & LoginRefusal);
 
 type Wanted = "write" | "subscribe" | "read";
 type Rules = Pick<BrokerConfig, "anonymous" | "users" | "acl">;
@@ -36,7 +36,7 @@ const longestRemembered = 256;
 export class Access {
   readonly #rules: Rules;
   readonly #passwords: Passwords;
-  readonly #remembered = new WeakMap<Identity, Map<string, boolean>>();
+  readonly #remembered = new WeakMap<ClientIdentity, Map<string, boolean>>();
 
   constructor(rules: Rules) {
     this.#rules = rules;
@@ -48,7 +48,10 @@ export class Access {
     return this.#rules.acl.length === 0;
   }
 
-  async admit({ user = "", password, certificateName }: Credentials, visitor: Visitor): Promise<Admission> {
+  async admit(
+    { user = "", password, certificateName }: ClientCredentials,
+    visitor: LoginAttempt,
+  ): Promise<AdmissionResult> {
     if (user !== "" && !this.#passwords.isEmpty) {
       const refusal = await this.#passwords.check(user, password, visitor);
       return refusal ? { ok: false, ...refusal } : { ok: true, user };
@@ -57,22 +60,22 @@ export class Access {
     return this.#rules.anonymous ? { ok: true, user: undefined } : { ok: false, problem: "no user" };
   }
 
-  mayPublish(who: Identity, topic: string): boolean {
+  mayPublish(who: ClientIdentity, topic: string): boolean {
     if (topic.startsWith("$SYS/")) return false;
     return this.#allows(who, topic, "write");
   }
 
   /** `filter` may have wildcards: what it covers has to be covered by a rule as a whole. */
-  maySubscribe(who: Identity, filter: string): boolean {
+  maySubscribe(who: ClientIdentity, filter: string): boolean {
     return this.#allows(who, filter, "subscribe");
   }
 
   /** Asked for each message: a wider filter may have been allowed than the topic is. */
-  mayReceive(who: Identity, topic: string): boolean {
+  mayReceive(who: ClientIdentity, topic: string): boolean {
     return this.#allows(who, topic, "read");
   }
 
-  #allows(who: Identity, topic: string, wanted: Wanted): boolean {
+  #allows(who: ClientIdentity, topic: string, wanted: Wanted): boolean {
     if (this.open) return true;
     const remembered = this.#remembered.get(who) ?? new Map<string, boolean>();
     this.#remembered.set(who, remembered);
@@ -85,7 +88,7 @@ export class Access {
     return answer;
   }
 
-  #decide(who: Identity, topic: string, wanted: Wanted): boolean {
+  #decide(who: ClientIdentity, topic: string, wanted: Wanted): boolean {
     for (const rule of this.#rules.acl) {
       if (rule.user !== undefined && rule.user !== who.user) continue;
       const filled = fill(rule.topic, who);
@@ -112,7 +115,7 @@ function covers(rule: string, filter: string): boolean {
   return wanted.length === given.length || topicMatches(rule, filter);
 }
 
-function isOwn(who: Identity, topic: string, wanted: Wanted): boolean {
+function isOwn(who: ClientIdentity, topic: string, wanted: Wanted): boolean {
   const self = who.user ?? "";
   if (self === "" || /[+#]/.test(self)) return false;
   if (wanted !== "write" && topic.startsWith(nodePrefix)) return !topic.includes("#");
@@ -141,7 +144,7 @@ const told: ReadonlySet<string> = new Set([
 ]);
 
 /** A name with wildcards or slashes must not widen a rule, nor may one that is not there fill it. */
-function fill(topic: string, who: Identity): string | undefined {
+function fill(topic: string, who: ClientIdentity): string | undefined {
   const names = { "%u": who.user, "%c": who.clientId };
   let filled = topic;
   for (const [sign, name] of Object.entries(names)) {

@@ -1,2 +1,2 @@
-export type { Refusal, Visitor } from "./passwords.ts";
-export { Access, type Admission, type Credentials, type Identity } from "./access.ts";
+export type { LoginRefusal, LoginAttempt } from "./passwords.ts";
+export { Access, type AdmissionResult, type ClientCredentials, type ClientIdentity } from "./access.ts";

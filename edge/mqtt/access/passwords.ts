@@ -2,20 +2,20 @@ import { createHmac, randomBytes } from "node:crypto";
 import type { BrokerConfig } from "#shared/config";
 
 /** Who shows a password. */
-export interface Visitor {
+export interface LoginAttempt {
   readonly address: string | undefined;
   /** Whether it has left: nobody wants to know any more. */
   readonly isGone: () => boolean;
 }
 
-export interface Refusal {
+export interface LoginRefusal {
   readonly problem: string;
   /** The password was not looked at: it may come again. */
   readonly isBusy?: boolean;
 }
 
-interface Waiting extends Visitor {
-  readonly decide: (refusal: Refusal | undefined) => void;
+interface Waiting extends LoginAttempt {
+  readonly decide: (refusal: LoginRefusal | undefined) => void;
 }
 
 /** Passwords being looked at, at a time: each takes a core for a while. */
@@ -23,8 +23,8 @@ const mostAtOnce = 2;
 /** Visitors of one address that may wait for that: many devices may stand behind one, and come at once after a restart. */
 const mostOfAddress = 100;
 
-const busy: Refusal = { problem: "too many passwords of its address wait", isBusy: true };
-const gone: Refusal = { problem: "left before its password was looked at", isBusy: true };
+const busy: LoginRefusal = { problem: "too many passwords of its address wait", isBusy: true };
+const gone: LoginRefusal = { problem: "left before its password was looked at", isBusy: true };
 
 /**
  * Looks at passwords, which takes a tenth of a second each: addresses have their turns one after the other, so that who
@@ -52,8 +52,8 @@ export class Passwords {
   async check(
     user: string,
     password: Uint8Array | undefined,
-    visitor: Visitor,
-  ): Promise<Refusal | undefined> {
+    visitor: LoginAttempt,
+  ): Promise<LoginRefusal | undefined> {
     const hash = this.#hashes.get(user);
     if (hash === undefined) return { problem: "unknown user" };
     if (password === undefined) return { problem: "no password" };
@@ -73,7 +73,7 @@ export class Passwords {
   }
 
   /** Resolves when it is the visitor's turn, which `#next` ends, or with why it does not get one. */
-  async #turn({ address = "", isGone }: Visitor): Promise<Refusal | undefined> {
+  async #turn({ address = "", isGone }: LoginAttempt): Promise<LoginRefusal | undefined> {
     if (this.#verifying < mostAtOnce) {
       this.#verifying += 1;
       return undefined;

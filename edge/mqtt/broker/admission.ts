@@ -1,17 +1,17 @@
 import type { AedesOptions, AuthenticateError } from "aedes";
 import { describeError } from "#shared/errors";
 import type { Logger, Seldom } from "#shared/log";
-import type { Access, Identity, Refusal } from "#edge/mqtt/access";
+import type { Access, ClientIdentity, LoginRefusal } from "#edge/mqtt/access";
 import { sessionName, type Sessions } from "#edge/mqtt/sessions";
-import type { Peer } from "#edge/mqtt/sockets";
-import type { InnerClient } from "#edge/mqtt/connection";
+import type { SocketPeer } from "#edge/mqtt/sockets";
+import type { BrokerClient } from "#edge/mqtt/connection";
 import { inner } from "./inner-client.ts";
 import { encodeRefusal } from "#edge/mqtt/packet";
 
 export interface AdmissionParts {
   readonly access: Access;
   readonly sessions: Sessions;
-  readonly peers: WeakMap<object, Peer>;
+  readonly peers: WeakMap<object, SocketPeer>;
   readonly log: Logger;
   readonly seldom: Seldom;
 }
@@ -28,8 +28,8 @@ const notAuthorized = 5;
 export const longestIdentifier = 256;
 
 /** Who it is as far as its messages are concerned: one that was not let in yet is nobody. */
-export function identify(client: InnerClient): Identity {
-  return client.who ?? { user: undefined, clientId: client.id ?? "" };
+export function identify(client: BrokerClient): ClientIdentity {
+  return client.identity ?? { user: undefined, clientId: client.id ?? "" };
 }
 
 /** What aedes asks before it lets a client in. */
@@ -48,7 +48,7 @@ export function admitClients(parts: AdmissionParts): Pick<AedesOptions, "preConn
   };
 }
 
-async function admit(parts: AdmissionParts, client: InnerClient, asked: Asked): Promise<void> {
+async function admit(parts: AdmissionParts, client: BrokerClient, asked: Asked): Promise<void> {
   const { peers, seldom, log } = parts;
   const { user, done } = asked;
   const { clientId } = identify(client);
@@ -73,21 +73,21 @@ async function admit(parts: AdmissionParts, client: InnerClient, asked: Asked): 
 /** Finds out who a client is. @returns why it may not come in, undefined when it may */
 async function judge(
   { access, peers, sessions }: AdmissionParts,
-  client: InnerClient,
+  client: BrokerClient,
   { user, password }: Asked,
-): Promise<Refusal | undefined> {
+): Promise<LoginRefusal | undefined> {
   const { conn, version, clean, _will: will } = client;
   const { certificateName, address } = peers.get(conn) ?? {};
   const visitor = { address, isGone: () => client.closed };
   const admission = await access.admit({ user, password, certificateName }, visitor);
   if (!admission.ok) return admission;
-  client.who = { user: admission.user, clientId: client.id ?? "" };
+  client.identity = { user: admission.user, clientId: client.id ?? "" };
   // aedes knows it by this from here on: who says the same id as another user takes nothing from it.
-  client.id = sessionName(admission.user, client.who.clientId);
+  client.id = sessionName(admission.user, client.identity.clientId);
   if (will) will.user = admission.user;
-  if (will && !access.mayPublish(client.who, will.topic ?? ""))
+  if (will && !access.mayPublish(client.identity, will.topic ?? ""))
     return { problem: "its will is for a topic it may not use" };
-  if (version === 3 && !clean && !client.closed) sessions.persistence.speaksOld(client.id);
+  if (version === 3 && !clean && !client.closed) sessions.persistence.expectMqtt31(client.id);
   return undefined;
 }
 

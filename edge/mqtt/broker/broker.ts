@@ -50,8 +50,8 @@ export async function startBroker(config: BrokerConfig, parts: BrokerParts): Pro
   stack.defer(() => closeBroker(broker));
   watch(broker, inside);
   const listeners = stack.use(await listenFor(broker, config, inside));
-  if (!config.anonymous) sessions.endNameless();
-  for (const will of sessions.takeLeftWills()) tellLeftWill(inside, will);
+  if (!config.anonymous) sessions.endAnonymous();
+  for (const will of sessions.takeOrphanedWills()) publishOrphanedWill(inside, will);
   stack.use(
     startFigures({
       counts: () => ({
@@ -64,7 +64,7 @@ export async function startBroker(config: BrokerConfig, parts: BrokerParts): Pro
       version: parts.version,
       clock: parts.clock,
       publish: (topic, payload) =>
-        publishing.say({ cmd: "publish", topic, payload, qos: 0, retain: true }, { ours: true }),
+        publishing.publish({ cmd: "publish", topic, payload, qos: 0, retain: true }, { ours: true }),
     }),
   );
   const owned = stack.move();
@@ -81,7 +81,10 @@ export async function startBroker(config: BrokerConfig, parts: BrokerParts): Pro
       }
     },
     publish: ({ topic, payload }, { qos, retain }) =>
-      publishing.say({ cmd: "publish", topic, payload: Buffer.from(payload), qos, retain }, { ours: true }),
+      publishing.publish(
+        { cmd: "publish", topic, payload: Buffer.from(payload), qos, retain },
+        { ours: true },
+      ),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -91,7 +94,7 @@ function closeBroker(broker: Aedes): Promise<void> {
 }
 
 /** A will of the run before: rules may have changed since. */
-function tellLeftWill({ access, publishing }: Inside, will: BrokerPacket): void {
+function publishOrphanedWill({ access, publishing }: Inside, will: BrokerPacket): void {
   const who = { user: will.user, clientId: will.clientId ?? "" };
-  if (access.mayPublish(who, will.topic ?? "")) publishing.say(will, { ours: false });
+  if (access.mayPublish(who, will.topic ?? "")) publishing.publish(will, { ours: false });
 }

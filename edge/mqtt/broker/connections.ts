@@ -1,5 +1,5 @@
 import type { Aedes, Client } from "aedes";
-import { readerOf, type InnerClient } from "#edge/mqtt/connection";
+import { subscriberFor, type BrokerClient } from "#edge/mqtt/connection";
 import { identify } from "./admission.ts";
 import { inner } from "./inner-client.ts";
 import type { Inside } from "./inside.ts";
@@ -23,7 +23,7 @@ export function watch(broker: Aedes, inside: Inside): void {
     // aedes notes it after this, and begins to send what waits for the client.
     if (returnCode === 0) queueMicrotask(() => inner(client).letIn?.());
   });
-  broker.on("clientReady", (client) => deliverRest(inner(client), inside));
+  broker.on("clientReady", (client) => deliverQueued(inner(client), inside));
 }
 
 interface Register {
@@ -41,10 +41,10 @@ function keepRegister(broker: Aedes): Register {
   return register;
 }
 
-function beginReading(inside: Inside, client: InnerClient): void {
+function beginReading(inside: Inside, client: BrokerClient): void {
   const { sessions, fanOut, log, access, traffic, seldom } = inside;
   const who = identify(client);
-  const reader = readerOf(client, {
+  const subscriber = subscriberFor(client, {
     may: (topic) => access.open || access.mayReceive(who, topic),
     sessions,
     failed: (error) => log.warn("cannot number a message for a client", { client: who.clientId, error }),
@@ -57,23 +57,23 @@ function beginReading(inside: Inside, client: InnerClient): void {
       );
     },
   });
-  client.reader = reader;
-  client.sendRest = () => deliverRest(client, inside);
-  client.conn.once("close", () => fanOut.gone(reader));
+  client.subscriber = subscriber;
+  client.sendQueued = () => deliverQueued(client, inside);
+  client.conn.once("close", () => fanOut.gone(subscriber));
   // Not what aedes was told when it asked: the connection before may have subscribed to more since.
   const lasting = client.clean ? [] : sessions.subscriptions(client.id ?? "");
   fanOut.join(
-    reader,
+    subscriber,
     lasting.filter(({ topic }) => access.maySubscribe(who, topic)),
   );
 }
 
 /** Sends what came while a session's queue was being sent after its return, or while it was subscribing. */
-function deliverRest(client: InnerClient, { sessions }: Inside): void {
-  const { reader } = client;
-  if (client.clean || !client.connected || !reader) return;
+function deliverQueued(client: BrokerClient, { sessions }: Inside): void {
+  const { subscriber } = client;
+  if (client.clean || !client.connected || !subscriber) return;
   for (const packet of sessions.unsent(client.id ?? "")) {
-    if (!reader.may(packet.topic ?? "")) reader.refuse(packet);
-    else if (packet.qos > 0) reader.deliver(packet, packet.qos === 2 ? 2 : 1);
+    if (!subscriber.may(packet.topic ?? "")) subscriber.refuse(packet);
+    else if (packet.qos > 0) subscriber.deliver(packet, packet.qos === 2 ? 2 : 1);
   }
 }

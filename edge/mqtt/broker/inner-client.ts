@@ -1,6 +1,6 @@
 import type { Client } from "aedes";
-import type { InnerClient } from "#edge/mqtt/connection";
+import type { BrokerClient } from "#edge/mqtt/connection";
 
-export function inner(client: Client): InnerClient {
-  return client as unknown as InnerClient;
+export function inner(client: Client): BrokerClient {
+  return client as unknown as BrokerClient;
 }

@@ -4,11 +4,11 @@ import { describeError } from "#shared/errors";
 import { Seldom, type Logger } from "#shared/log";
 import type { MqttMessage } from "#shared/topics";
 import { Access } from "#edge/mqtt/access";
-import type { InnerClient } from "#edge/mqtt/connection";
-import { Backlog } from "#edge/mqtt/flow";
+import type { BrokerClient } from "#edge/mqtt/connection";
+import { OutboundBacklog } from "#edge/mqtt/flow";
 import { FanOut, Publishing, RetainedSender, Subscribing, type Traffic } from "#edge/mqtt/routing";
 import { clientIdOf, Sessions } from "#edge/mqtt/sessions";
-import type { Peer } from "#edge/mqtt/sockets";
+import type { SocketPeer } from "#edge/mqtt/sockets";
 import type { Store } from "#edge/store";
 import { identify } from "./admission.ts";
 
@@ -25,12 +25,12 @@ export interface Inside {
   readonly access: Access;
   readonly sessions: Sessions;
   readonly fanOut: FanOut;
-  readonly backlog: Backlog;
+  readonly backlog: OutboundBacklog;
   readonly seldom: Seldom;
   readonly publishing: Publishing;
   readonly subscribing: Subscribing;
   readonly traffic: Traffic;
-  readonly peers: WeakMap<object, Peer>;
+  readonly peers: WeakMap<object, SocketPeer>;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -57,8 +57,8 @@ export function makeInside(
     },
     onNotRetained: (topic) =>
       seldom.warn("did not retain a message: too many, or too large ones, are kept", { topic }),
-    willOf: (client) => (online.clients[client] as InnerClient | undefined)?.will ?? undefined,
-    onEnded: (client) =>
+    willOf: (client) => (online.clients[client] as BrokerClient | undefined)?.will ?? undefined,
+    onEvicted: (client) =>
       seldom.warn("ended the session longest away: there are too many", { client: clientIdOf(client) }),
   });
   const backlog = keepBacklog(config, { clock, seldom, traffic });
@@ -93,8 +93,8 @@ export function makeInside(
 function keepBacklog(
   { slowClientsBytes, maxPacketBytes }: BrokerConfig,
   { clock, seldom, traffic }: { readonly clock: Clock; readonly seldom: Seldom; readonly traffic: Traffic },
-): Backlog {
-  return new Backlog({
+): OutboundBacklog {
+  return new OutboundBacklog({
     mostBytes: slowClientsBytes,
     maxPacketBytes,
     clock,

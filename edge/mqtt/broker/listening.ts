@@ -1,8 +1,8 @@
 import type { Duplex } from "node:stream";
 import type { Aedes } from "aedes";
 import type { BrokerConfig } from "#shared/config";
-import { tame, type InnerClient } from "#edge/mqtt/connection";
-import { listen, type Listeners, type Peer } from "#edge/mqtt/sockets";
+import { takeOverClient, type BrokerClient } from "#edge/mqtt/connection";
+import { listen, type Listeners, type SocketPeer } from "#edge/mqtt/sockets";
 import type { Inside } from "./inside.ts";
 
 export function listenFor(
@@ -10,9 +10,9 @@ export function listenFor(
   config: BrokerConfig,
   { peers, publishing, subscribing, sessions, backlog, clock, seldom }: Inside,
 ): Promise<Listeners> {
-  const accept = (stream: Duplex, peer: Peer): void => {
+  const accept = (stream: Duplex, peer: SocketPeer): void => {
     peers.set(stream, peer);
-    tame(broker.handle(stream) as unknown as InnerClient, {
+    takeOverClient(broker.handle(stream) as unknown as BrokerClient, {
       brokerId: broker.id,
       maxPacketBytes: config.maxPacketBytes,
       backlog,

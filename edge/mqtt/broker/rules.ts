@@ -12,7 +12,7 @@ export function rulesFor(inside: Inside): AedesOptions {
     // Asked for wills alone: they are told here, and aedes is told to leave them.
     authorizePublish: (client, will, done) => {
       if (client && access.mayPublish(identify(inner(client)), will.topic))
-        publishing.say(will, { ours: false });
+        publishing.publish(will, { ours: false });
       done(new Error("told"));
     },
     // Asked for those of a session that is back: rules may have changed.

@@ -1,6 +1,6 @@
 import type { Clock } from "#shared/clock";
 import type { SessionCounts } from "#edge/mqtt/sessions";
-import type { Backlog } from "#edge/mqtt/flow";
+import type { OutboundBacklog } from "#edge/mqtt/flow";
 import type { Traffic } from "#edge/mqtt/routing";
 
 export interface FigureParts {
@@ -9,7 +9,7 @@ export interface FigureParts {
     readonly clients: number;
     /** subscriptions of open connections */
     readonly live: number;
-    readonly slow: Pick<Backlog, "slow" | "bytes" | "cut">;
+    readonly slow: Pick<OutboundBacklog, "slow" | "bytes" | "cut">;
   };
   readonly traffic: Traffic;
   readonly version: string;

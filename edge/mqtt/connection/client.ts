@@ -1,12 +1,12 @@
 import type { Duplex } from "node:stream";
-import type { Identity } from "#edge/mqtt/access";
+import type { ClientIdentity } from "#edge/mqtt/access";
 import type { Outbound, Publisher } from "#edge/mqtt/flow";
 import type { BrokerPacket, QoS } from "#edge/mqtt/packet";
 import type { Inbox } from "#edge/mqtt/sessions";
 import type { InnerParser } from "./protocol-rules.ts";
 
 /** Who gets messages: a connection. */
-export interface Reader {
+export interface Subscriber {
   readonly outbound: Outbound;
   /** Whether it is there: what it misses else is in its queue, or was of QoS 0. */
   readonly open: () => boolean;
@@ -19,7 +19,7 @@ export interface Reader {
 }
 
 /** What of aedes' client is touched beside its interface, and what is kept with it. */
-export interface InnerClient {
+export interface BrokerClient {
   /** Once it is let in, the name of its session. */
   id: string | null;
   readonly clean: boolean;
@@ -45,8 +45,8 @@ export interface InnerClient {
   outbound: Outbound;
   /** As far as it can be paused. */
   publisher: Publisher;
-  reader?: Reader;
-  who?: Identity;
+  subscriber?: Subscriber;
+  identity?: ClientIdentity;
   /** settles when what it published so far is answered: answers go out in the order of the questions */
   tail?: Promise<void> | undefined;
   /** Something it published could not be taken: what follows is not taken either. */
@@ -60,7 +60,7 @@ export interface InnerClient {
   /** Its CONNECT was answered: what came behind it is dealt with. */
   letIn?: () => void;
   /** Sends what waits in its queue. */
-  sendRest?: () => void;
+  sendQueued?: () => void;
   /** Wakes who waits for acknowledgements. */
   wake?: (() => void) | undefined;
   /** the retained messages it is being sent */

@@ -1,4 +1,4 @@
-import type { Ack, InnerClient } from "./client.ts";
+import type { Ack, BrokerClient } from "./client.ts";
 
 /** Messages a client may have to acknowledge: of a lasting session, and of one that ends with the connection. */
 export const window = 1000;
@@ -9,7 +9,7 @@ export const mostUnsent = 256 * 1024;
 export type AckPacket = { readonly cmd: Ack; readonly messageId?: number };
 
 /** Resolves when the client has no more than so many messages to acknowledge, or is gone. One may wait at a time. */
-export async function acknowledged(client: InnerClient, most: number): Promise<void> {
+export async function acknowledged(client: BrokerClient, most: number): Promise<void> {
   const { conn } = client;
   const isFull = (): boolean => client.stalled === true || (client.awaited?.size ?? 0) > most;
   while (isFull() && !conn.destroyed)
@@ -25,17 +25,17 @@ export async function acknowledged(client: InnerClient, most: number): Promise<v
 }
 
 /** Sends on when enough was acknowledged. */
-export function goOn(client: InnerClient): void {
+export function resumeDelivery(client: BrokerClient): void {
   const { awaited, outbound } = client;
   if (client.stalled === true && (awaited?.size ?? 0) <= window / 2 && outbound.waiting <= mostUnsent / 4) {
     client.stalled = false;
-    client.sendRest?.();
+    client.sendQueued?.();
   }
   client.wake?.();
 }
 
 /** @returns false for one that does not belong to the QoS of its message */
-export function takeAck({ awaited, outbound }: InnerClient, { cmd, messageId = 0 }: AckPacket): boolean {
+export function takeAck({ awaited, outbound }: BrokerClient, { cmd, messageId = 0 }: AckPacket): boolean {
   const expected = awaited?.get(messageId);
   if (!awaited || expected === undefined) return true;
   outbound.acknowledged();

@@ -1,4 +1,4 @@
-export type { InnerClient, Reader } from "./client.ts";
+export type { BrokerClient, Subscriber } from "./client.ts";
 export { acknowledged, window } from "./in-flight.ts";
-export { readerOf, type ReaderOptions } from "./reader.ts";
-export { inboxOf, tame, type TameOptions } from "./take-over.ts";
+export { subscriberFor, type SubscriberOptions } from "./subscriber.ts";
+export { inboxOf, takeOverClient, type TakeOverOptions } from "./take-over.ts";

@@ -1,10 +1,13 @@
 import type { Inbound } from "#edge/mqtt/packet";
-import type { InnerClient } from "./client.ts";
-import { goOn, takeAck, type AckPacket } from "./in-flight.ts";
+import type { BrokerClient } from "./client.ts";
+import { resumeDelivery, takeAck, type AckPacket } from "./in-flight.ts";
 
 const pingResponse = Buffer.from([0xd0, 0]);
 
-export function takePackets(client: InnerClient, take: (client: InnerClient, packet: Inbound) => void): void {
+export function takePackets(
+  client: BrokerClient,
+  take: (client: BrokerClient, packet: Inbound) => void,
+): void {
   const parser = client._parser;
   const [handle] = parser.listeners("packet");
   let left = false;
@@ -25,7 +28,7 @@ export function takePackets(client: InnerClient, take: (client: InnerClient, pac
     }
     if (packet.cmd === "pingreq" && isIn) return answerPing(client);
     handle?.call(parser, packet);
-    goOn(client);
+    resumeDelivery(client);
   };
   // What comes in one piece with the CONNECT waits until that is answered; nothing more is read meanwhile.
   let early: InPacket[] = [];
@@ -43,8 +46,8 @@ export function takePackets(client: InnerClient, take: (client: InnerClient, pac
 }
 
 /** Here, as aedes spends a thousand bytes on it: a client may send a million of them in one piece. */
-function answerPing(client: InnerClient): void {
-  client.outbound.say(pingResponse);
+function answerPing(client: BrokerClient): void {
+  client.outbound.send(pingResponse);
   client.publisher.keepAlive();
 }
 

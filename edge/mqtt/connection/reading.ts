@@ -1,5 +1,5 @@
-import type { InnerClient } from "./client.ts";
-import { goOn } from "./in-flight.ts";
+import type { BrokerClient } from "./client.ts";
+import { resumeDelivery } from "./in-flight.ts";
 
 /** Packets taken from a client that has read next to nothing since, and bytes that are more than that. */
 const mostUnheard = 10_000;
@@ -14,7 +14,7 @@ const atOnceBytes = 64 * 1024;
  * without end while nothing is stored. Of a client that does not read its answers nothing more is read until it does, and
  * neither is of a publisher that is paused.
  */
-export function readInTurn(client: InnerClient): void {
+export function readInTurn(client: BrokerClient): void {
   const { conn, _nextBatch: next } = client;
   let [waiting, resting] = [false, false];
   const goOnReading = (): void => {
@@ -37,7 +37,7 @@ export function readInTurn(client: InnerClient): void {
   client.outbound.onTaken = () => {
     if (waiting) setImmediate(goOnReading);
     waiting = false;
-    goOn(client);
+    resumeDelivery(client);
   };
   client.publisher = {
     outbound: client.outbound,
@@ -63,7 +63,7 @@ export function readInTurn(client: InnerClient): void {
 }
 
 /** @returns whether the client has sent much and read little since */
-function watchHearing({ outbound, _parser: parser }: InnerClient): () => boolean {
+function watchHearing({ outbound, _parser: parser }: BrokerClient): () => boolean {
   let [unheard, heardBytes] = [0, 0];
   parser.on("packet", () => {
     unheard += 1;

@@ -1,18 +1,18 @@
-import type { Backlog } from "#edge/mqtt/flow";
+import type { OutboundBacklog } from "#edge/mqtt/flow";
 import type { Inbound } from "#edge/mqtt/packet";
 import { newInbox, type Inbox, type Sessions } from "#edge/mqtt/sessions";
-import type { InnerClient } from "./client.ts";
+import type { BrokerClient } from "./client.ts";
 import { mostUnsent } from "./in-flight.ts";
 import { takePackets } from "./intake.ts";
 import { holdToRules } from "./protocol-rules.ts";
 import { readInTurn } from "./reading.ts";
 
-export interface TameOptions {
+export interface TakeOverOptions {
   readonly brokerId: string;
-  readonly backlog: Backlog;
+  readonly backlog: OutboundBacklog;
   readonly maxPacketBytes: number;
   /** Takes over what a client publishes and subscribes to. */
-  readonly take: (client: InnerClient, packet: Inbound) => void;
+  readonly take: (client: BrokerClient, packet: Inbound) => void;
   readonly sessions: Sessions;
 }
 
@@ -22,12 +22,12 @@ export interface TameOptions {
  * client goes through its `Outbound`; a message is not taken for a duplicate because one published later overtook it (the
  * fan-out delivers once); and ids begin at 1 and are not given twice.
  */
-export function tame(client: InnerClient, options: TameOptions): void {
+export function takeOverClient(client: BrokerClient, options: TakeOverOptions): void {
   holdToRules(client._parser, client.conn, {
     maxPacketBytes: options.maxPacketBytes,
     version: () => client.version ?? undefined,
   });
-  client.outbound = options.backlog.open(client.conn, () => client.who?.clientId ?? client.id ?? "");
+  client.outbound = options.backlog.open(client.conn, () => client.identity?.clientId ?? client.id ?? "");
   client.waitForDrain = (done) => {
     const { outbound, conn } = client;
     void outbound
@@ -48,12 +48,12 @@ export function tame(client: InnerClient, options: TameOptions): void {
 }
 
 /** What a client has sent with QoS 2: kept with its session, or with the connection when that ends with it. */
-export function inboxOf(client: InnerClient, sessions: Sessions): Inbox {
+export function inboxOf(client: BrokerClient, sessions: Sessions): Inbox {
   return client.clean ? (client.inbox ??= newInbox()) : sessions.inbox(client.id ?? "");
 }
 
 /** aedes begins anywhere, and a session that comes back may still have messages under the ids that follow. */
-function numberFromOne(client: InnerClient, sessions: Sessions): void {
+function numberFromOne(client: BrokerClient, sessions: Sessions): void {
   let next = 1;
   const isGiven = (id: number): boolean =>
     client.awaited?.has(id) === true || (!client.clean && sessions.isUnderWay(client.id ?? "", id));

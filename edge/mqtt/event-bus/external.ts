@@ -8,13 +8,13 @@ import { Seldom, type Logger } from "#shared/log";
 import { parseMqttAddress } from "#shared/mqtt";
 import type { MqttMessage } from "#shared/topics";
 import type { Store } from "#edge/store";
-import { Incoming } from "./incoming.ts";
-import { Outgoing } from "./outgoing.ts";
-import { Subscriptions } from "./subscriptions.ts";
+import { ExternalIncoming } from "./incoming.ts";
+import { ExternalOutgoing } from "./outgoing.ts";
+import { ExternalSubscriptions } from "./subscriptions.ts";
 
 const endWithinMs = 2000;
 
-export interface ExternalParts {
+export interface ExternalBrokerParts {
   readonly node: string;
   readonly store: Store;
   readonly clock: Clock;
@@ -35,7 +35,7 @@ export interface External extends AsyncDisposable {
 export function connectExternal(
   config: ExternalBrokerConfig,
   filters: readonly string[],
-  parts: ExternalParts,
+  parts: ExternalBrokerParts,
 ): External {
   const { clock, log } = parts;
   const seldom = new Seldom(log, clock);
@@ -50,10 +50,13 @@ export function connectExternal(
     endedHere = true;
     client.stream.destroy();
   };
-  new Incoming({ client, receive: parts.receive, cut, log: seldom }).listen();
+  new ExternalIncoming({ client, receive: parts.receive, cut, log: seldom }).listen();
   const session = `${config.url} ${clientIdOf(config, parts.node)}`;
-  const subscriptions = new Subscriptions({ client, store: parts.store, session, log: seldom }, filters);
-  const outgoing = new Outgoing({ store: parts.store, client, clock, log, seldom });
+  const subscriptions = new ExternalSubscriptions(
+    { client, store: parts.store, session, log: seldom },
+    filters,
+  );
+  const outgoing = new ExternalOutgoing({ store: parts.store, client, clock, log, seldom });
   client.on("connect", ({ sessionPresent }) => {
     delays = waits(clock);
     endedHere = false;

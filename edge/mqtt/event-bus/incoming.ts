@@ -3,7 +3,7 @@ import { describeError } from "#shared/errors";
 import type { Seldom } from "#shared/log";
 import type { MqttMessage } from "#shared/topics";
 
-export interface IncomingParts {
+export interface ExternalIncomingParts {
   readonly client: MqttClient;
   /** Resolves when the message is safe. @returns undefined when nobody of ours listens */
   readonly receive: (message: MqttMessage) => Promise<void> | undefined;
@@ -31,15 +31,15 @@ const mostUnsafe = 256;
  * not be made safe is not acknowledged, and neither is what follows: the broker has it still and sends it on the next
  * connection.
  */
-export class Incoming {
-  readonly #parts: IncomingParts;
+export class ExternalIncoming {
+  readonly #parts: ExternalIncomingParts;
   readonly #send: InnerClient["_sendPacket"];
   /** Ids whose acknowledgement waits, of this connection. */
   #held = new Set<number>();
   #tail = Promise.resolve();
   #resume: (() => void) | undefined;
 
-  constructor(parts: IncomingParts) {
+  constructor(parts: ExternalIncomingParts) {
     this.#parts = parts;
     const inner = parts.client as unknown as InnerClient;
     this.#send = inner._sendPacket.bind(inner);

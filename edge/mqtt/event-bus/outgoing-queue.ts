@@ -2,7 +2,7 @@ import type { Logger } from "#shared/log";
 import type { MqttMessage } from "#shared/topics";
 import type { OutgoingRow, Store } from "#edge/store";
 
-export interface QueueParts {
+export interface ExternalQueueParts {
   readonly store: Pick<Store, "mqttOutgoing" | "transaction">;
   readonly log: Logger;
 }
@@ -21,8 +21,8 @@ const page = 500;
  * Messages for the external broker and where they are: new ones and acknowledged ones wait for the next commit, the rest
  * is on disk. A commit that fails changes nothing: all of it is tried again with the next one.
  */
-export class OutgoingQueue {
-  readonly #parts: QueueParts;
+export class ExternalOutgoingQueue {
+  readonly #parts: ExternalQueueParts;
   #last: number;
   #kept: Size;
   #fresh: OutgoingRow[] = [];
@@ -32,7 +32,7 @@ export class OutgoingQueue {
   #dropping = false;
   #dropped = 0;
 
-  constructor(parts: QueueParts) {
+  constructor(parts: ExternalQueueParts) {
     this.#parts = parts;
     const { entries, bytes, last } = parts.store.mqttOutgoing.size();
     this.#kept = { entries, bytes };
@@ -48,12 +48,12 @@ export class OutgoingQueue {
     this.#last += 1;
     const row = { id: this.#last, topic, payload, retain: Number(retain) };
     this.#fresh.push(row);
-    this.#freshBytes += bytesOf(row);
+    this.#freshBytes += rowBytes(row);
   }
 
   /** The row need not be sent (again). */
   finish(row: OutgoingRow): void {
-    this.#done.set(row.id, bytesOf(row));
+    this.#done.set(row.id, rowBytes(row));
   }
 
   isFinished(id: number): boolean {
@@ -123,7 +123,7 @@ export class OutgoingQueue {
     while (this.#fresh.length - gone > mostKept || this.#freshBytes > mostKeptBytes) {
       const row = this.#fresh[gone];
       if (!row) break;
-      this.#freshBytes -= bytesOf(row);
+      this.#freshBytes -= rowBytes(row);
       gone += 1;
     }
     this.#fresh.splice(0, gone);
@@ -147,6 +147,6 @@ export class OutgoingQueue {
   }
 }
 
-export function bytesOf({ topic, payload }: OutgoingRow): number {
+export function rowBytes({ topic, payload }: OutgoingRow): number {
   return Buffer.byteLength(topic) + payload.length;
 }

@@ -4,9 +4,9 @@ import { describeError } from "#shared/errors";
 import type { Logger, Seldom } from "#shared/log";
 import type { MqttMessage } from "#shared/topics";
 import type { OutgoingRow, Store } from "#edge/store";
-import { bytesOf, OutgoingQueue } from "./outgoing-queue.ts";
+import { rowBytes, ExternalOutgoingQueue } from "./outgoing-queue.ts";
 
-export interface OutgoingParts {
+export interface ExternalOutgoingParts {
   readonly store: Pick<Store, "mqttOutgoing" | "transaction">;
   readonly client: Pick<MqttClient, "publish" | "getLastMessageId" | "removeOutgoingMessage">;
   readonly clock: Pick<Clock, "after">;
@@ -36,9 +36,9 @@ const mostCuts = 5;
  * the oldest row, and after one that the broker ended amid messages with a window of one that grows with each acknowledgement:
  * a message the broker ends the connection over is found, and given up, without its neighbours.
  */
-export class Outgoing {
-  readonly #parts: OutgoingParts;
-  readonly #queue: OutgoingQueue;
+export class ExternalOutgoing {
+  readonly #parts: ExternalOutgoingParts;
+  readonly #queue: ExternalOutgoingQueue;
   readonly #underWay = new Map<number, UnderWay>();
   #bytesUnderWay = 0;
   #window = mostUnderWay;
@@ -52,9 +52,9 @@ export class Outgoing {
   #again: Disposable | undefined;
   #ended = false;
 
-  constructor(parts: OutgoingParts) {
+  constructor(parts: ExternalOutgoingParts) {
     this.#parts = parts;
-    this.#queue = new OutgoingQueue(parts);
+    this.#queue = new ExternalOutgoingQueue(parts);
   }
 
   push(message: MqttMessage, retain: boolean): void {
@@ -173,7 +173,7 @@ export class Outgoing {
     const options = { qos: 1, retain: retain !== 0 } as const;
     const entry: UnderWay = { row, messageId: 0 };
     this.#underWay.set(id, entry);
-    this.#bytesUnderWay += bytesOf(row);
+    this.#bytesUnderWay += rowBytes(row);
     client.publish(topic, Buffer.from(payload), options, (error) => {
       if (error) this.#failed(row, generation, error);
       else this.#acknowledged(row, generation);
@@ -199,6 +199,6 @@ export class Outgoing {
   }
 
   #leave(row: OutgoingRow): void {
-    if (this.#underWay.delete(row.id)) this.#bytesUnderWay -= bytesOf(row);
+    if (this.#underWay.delete(row.id)) this.#bytesUnderWay -= rowBytes(row);
   }
 }

@@ -3,7 +3,7 @@ import { describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import type { Store } from "#edge/store";
 
-export interface SubscriptionParts {
+export interface ExternalSubscriptionParts {
   readonly client: MqttClient;
   readonly store: Pick<Store, "metas">;
   /** What tells the session at the broker from others: address and client id. */
@@ -18,15 +18,15 @@ const key = `${type}/external`;
  * The filters at the broker, which keeps them for a client that is away: what it has is not asked for again, or it would
  * send everything retained as if it were news, and what is no longer wanted is given up, also after a restart.
  */
-export class Subscriptions {
-  readonly #parts: SubscriptionParts;
+export class ExternalSubscriptions {
+  readonly #parts: ExternalSubscriptionParts;
   #wanted: ReadonlySet<string>;
   /** Those the broker was asked for: it may have them. */
   readonly #asked: Set<string>;
   /** Those it has confirmed. */
   readonly #there: Set<string>;
 
-  constructor(parts: SubscriptionParts, wanted: readonly string[]) {
+  constructor(parts: ExternalSubscriptionParts, wanted: readonly string[]) {
     this.#parts = parts;
     this.#wanted = new Set(wanted);
     const stored = readStored(parts);
@@ -99,7 +99,7 @@ interface Stored {
   readonly there: readonly string[];
 }
 
-function readStored({ store, session }: SubscriptionParts): Omit<Stored, "session"> {
+function readStored({ store, session }: ExternalSubscriptionParts): Omit<Stored, "session"> {
   const text = store.metas.find(key)?.value;
   const stored = text === undefined ? undefined : parseStored(text);
   return stored?.session === session ? stored : { asked: [], there: [] };

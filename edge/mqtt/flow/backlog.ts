@@ -3,7 +3,7 @@ import type { Clock } from "#shared/clock";
 import { Outbound, type Ledger } from "./outbound.ts";
 import { Pacing, type Publisher } from "./pacing.ts";
 
-export interface BacklogOptions {
+export interface OutboundBacklogOptions {
   /** most that waits for all clients together */
   readonly mostBytes: number;
   /** of one message */
@@ -28,9 +28,9 @@ const stalledFactor = 4;
  * too much in all, those of whom most waits for, who has stalled before who reads. Only a client whose messages may not be
  * dropped is disconnected. Before that, publishers are paused for clients that read (see `Pacing`).
  */
-export class Backlog implements Ledger {
+export class OutboundBacklog implements Ledger {
   readonly pacing: Pacing;
-  readonly #options: BacklogOptions;
+  readonly #options: OutboundBacklogOptions;
   readonly #mostOfOne: number;
   readonly #most: number;
   /** those for whom something waits */
@@ -41,7 +41,7 @@ export class Backlog implements Ledger {
   /** clients disconnected for what waited for them */
   cut = 0;
 
-  constructor(options: BacklogOptions) {
+  constructor(options: OutboundBacklogOptions) {
     const { mostBytes, maxPacketBytes, clock } = options;
     this.#options = options;
     // One message of the largest size may always wait.

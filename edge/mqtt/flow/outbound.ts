@@ -4,7 +4,7 @@ import { FrameQueue, type Frame } from "./frame-queue.ts";
 /** What is given to a socket at a time, about. It keeps a copy of what it cannot send at once. */
 const chunkBytes = 32 * 1024;
 
-/** What an `Outbound` tells the `Backlog` it belongs to. */
+/** What an `Outbound` tells the `OutboundBacklog` it belongs to. */
 export interface Ledger {
   readonly nowMs: () => number;
   /** Something was pushed, taken or dropped: what waits for the client weighs so much more, or less. */
@@ -80,7 +80,7 @@ export class Outbound {
     return this.waiting <= chunkBytes && this.fill() < 1 / 100;
   }
 
-  say(bytes: Buffer): void {
+  send(bytes: Buffer): void {
     this.push({ bytes, mayDrop: false });
   }
 
@@ -179,7 +179,7 @@ function takeOverWriting(conn: Duplex, outbound: Outbound): void {
   const destroy = conn.destroy.bind(conn);
   conn.write = (chunk: Buffer | string, encoding?: unknown) => {
     const isText = typeof chunk === "string";
-    outbound.say(
+    outbound.send(
       isText
         ? Buffer.from(chunk, typeof encoding === "string" ? (encoding as BufferEncoding) : "utf8")
         : chunk,

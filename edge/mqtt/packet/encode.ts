@@ -42,9 +42,9 @@ function encodeHead(
 
 const answers = { puback: 0x40, pubrec: 0x50, pubcomp: 0x70, unsuback: 0xb0 } as const;
 
-export type Answer = keyof typeof answers;
+export type AckKind = keyof typeof answers;
 
-export function encodeAnswer(answer: Answer, messageId: number): Buffer {
+export function encodeAck(answer: AckKind, messageId: number): Buffer {
   return Buffer.from([answers[answer], 2, messageId >> 8, messageId & 0xff]);
 }
 

@@ -1,10 +1,10 @@
 export {
-  encodeAnswer,
+  encodeAck,
   encodePublish,
   encodePublishHead,
   encodeRefusal,
   encodeSuback,
-  type Answer,
+  type AckKind,
   type Publication,
 } from "./encode.ts";
 export type {
@@ -12,7 +12,7 @@ export type {
   Inbound,
   Publish,
   QoS,
-  Release,
+  PublishRelease,
   Subscribe,
   Subscription,
   Unsubscribe,

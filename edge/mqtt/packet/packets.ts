@@ -34,7 +34,7 @@ export interface Unsubscribe {
 }
 
 export type Publish = BrokerPacket & { readonly cmd: "publish" };
-export type Release = { readonly cmd: "pubrel"; readonly messageId?: number };
+export type PublishRelease = { readonly cmd: "pubrel"; readonly messageId?: number };
 
 /** A packet that is not aedes' to handle. */
-export type Inbound = Publish | Release | Subscribe | Unsubscribe;
+export type Inbound = Publish | PublishRelease | Subscribe | Unsubscribe;

@@ -1,6 +1,6 @@
 import { TopicTrie } from "#shared/mqtt";
-import type { Reader } from "#edge/mqtt/connection";
-import type { Backlog, Frame, Publisher } from "#edge/mqtt/flow";
+import type { Subscriber } from "#edge/mqtt/connection";
+import type { OutboundBacklog, Frame, Publisher } from "#edge/mqtt/flow";
 import { encodePublish, type BrokerPacket, type QoS } from "#edge/mqtt/packet";
 import { weightOf } from "#edge/mqtt/sessions";
 
@@ -16,7 +16,7 @@ export interface Traffic {
 }
 
 interface Subscription {
-  readonly reader: Reader;
+  readonly subscriber: Subscriber;
   readonly qos: QoS;
 }
 
@@ -35,14 +35,14 @@ interface Filters {
  */
 export class FanOut {
   readonly #traffic: Traffic;
-  readonly #backlog: Backlog;
+  readonly #backlog: OutboundBacklog;
   readonly #trie = new TopicTrie<Subscription>();
-  readonly #filters = new Map<Reader, Filters>();
+  readonly #filters = new Map<Subscriber, Filters>();
   /** Forgotten when a filter comes or goes. */
   #found = new Map<string, readonly Subscription[]>();
   #weight = 0;
 
-  constructor(traffic: Traffic, backlog: Backlog) {
+  constructor(traffic: Traffic, backlog: OutboundBacklog) {
     this.#traffic = traffic;
     this.#backlog = backlog;
   }
@@ -56,32 +56,32 @@ export class FanOut {
     return this.#weight;
   }
 
-  /** How many filters a reader has, and what they weigh. */
-  loadOf(reader: Reader): { readonly filters: number; readonly weight: number } {
-    const known = this.#filters.get(reader);
+  /** How many filters a subscriber has, and what they weigh. */
+  loadOf(subscriber: Subscriber): { readonly filters: number; readonly weight: number } {
+    const known = this.#filters.get(subscriber);
     return { filters: known?.all.size ?? 0, weight: known?.weight ?? 0 };
   }
 
-  wants(reader: Reader, filter: string): boolean {
-    return this.#filters.get(reader)?.all.has(filter) === true;
+  wants(subscriber: Subscriber, filter: string): boolean {
+    return this.#filters.get(subscriber)?.all.has(filter) === true;
   }
 
-  join(reader: Reader, wanted: Iterable<{ readonly topic: string; readonly qos: QoS }>): void {
-    const known = this.#filters.get(reader) ?? { all: new Map<string, Subscription>(), weight: 0 };
-    this.#filters.set(reader, known);
+  join(subscriber: Subscriber, wanted: Iterable<{ readonly topic: string; readonly qos: QoS }>): void {
+    const known = this.#filters.get(subscriber) ?? { all: new Map<string, Subscription>(), weight: 0 };
+    this.#filters.set(subscriber, known);
     for (const { topic, qos } of wanted) {
       const before = known.all.get(topic);
       if (before) this.#trie.remove(topic, before);
       else this.#weigh(known, weightOf(topic));
-      const subscription = { reader, qos };
+      const subscription = { subscriber, qos };
       known.all.set(topic, subscription);
       this.#trie.add(topic, subscription);
     }
     this.#found = new Map();
   }
 
-  leave(reader: Reader, filters: Iterable<string>): void {
-    const known = this.#filters.get(reader);
+  leave(subscriber: Subscriber, filters: Iterable<string>): void {
+    const known = this.#filters.get(subscriber);
     if (!known) return;
     for (const filter of filters) {
       const subscription = known.all.get(filter);
@@ -90,12 +90,12 @@ export class FanOut {
       this.#weigh(known, -weightOf(filter));
       this.#trie.remove(filter, subscription);
     }
-    if (known.all.size === 0) this.#filters.delete(reader);
+    if (known.all.size === 0) this.#filters.delete(subscriber);
     this.#found = new Map();
   }
 
-  gone(reader: Reader): void {
-    this.leave(reader, [...(this.#filters.get(reader)?.all.keys() ?? [])]);
+  gone(subscriber: Subscriber): void {
+    this.leave(subscriber, [...(this.#filters.get(subscriber)?.all.keys() ?? [])]);
   }
 
   /** `publisher`: who may be paused while it goes on faster than those who get the message. */
@@ -106,14 +106,14 @@ export class FanOut {
     const payload = Buffer.isBuffer(packet.payload) ? packet.payload : Buffer.from(packet.payload ?? "");
     const live = packet.retain === true ? { ...packet, retain: false } : packet;
     const make = once(live, payload);
-    for (const { reader, qos } of subscriptions) {
+    for (const { subscriber, qos } of subscriptions) {
       const granted = Math.min(qos, packet.qos);
-      if (!this.#mayHave(reader, live, granted)) continue;
+      if (!this.#mayHave(subscriber, live, granted)) continue;
       this.#traffic.sent += 1;
       this.#traffic.sentBytes += payload.length;
-      if (granted === 1 || granted === 2) reader.deliver(make.packet(), granted);
-      else reader.outbound.push(make.frame());
-      if (publisher) this.#backlog.pace(publisher, reader.outbound);
+      if (granted === 1 || granted === 2) subscriber.deliver(make.packet(), granted);
+      else subscriber.outbound.push(make.frame());
+      if (publisher) this.#backlog.pace(publisher, subscriber.outbound);
     }
   }
 
@@ -122,21 +122,21 @@ export class FanOut {
     this.#weight += change;
   }
 
-  #mayHave(reader: Reader, packet: BrokerPacket, granted: number): boolean {
-    if (!reader.open()) return false;
-    const may = reader.may(packet.topic ?? "");
-    if (!may && granted > 0) reader.refuse(packet);
+  #mayHave(subscriber: Subscriber, packet: BrokerPacket, granted: number): boolean {
+    if (!subscriber.open()) return false;
+    const may = subscriber.may(packet.topic ?? "");
+    if (!may && granted > 0) subscriber.refuse(packet);
     return may;
   }
 
-  /** One subscription a reader: that of the highest QoS. */
+  /** One subscription a subscriber: that of the highest QoS. */
   #wantedBy(topic: string): readonly Subscription[] {
     const known = this.#found.get(topic);
     if (known) return known;
-    const best = new Map<Reader, Subscription>();
+    const best = new Map<Subscriber, Subscription>();
     for (const subscription of this.#trie.match(topic)) {
-      const other = best.get(subscription.reader);
-      if (!other || other.qos < subscription.qos) best.set(subscription.reader, subscription);
+      const other = best.get(subscription.subscriber);
+      if (!other || other.qos < subscription.qos) best.set(subscription.subscriber, subscription);
     }
     const found = [...best.values()];
     if (topic.length > longestTopic) return found;

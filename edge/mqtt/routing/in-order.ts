@@ -1,5 +1,5 @@
 import { describeError } from "#shared/errors";
-import type { InnerClient } from "#edge/mqtt/connection";
+import type { BrokerClient } from "#edge/mqtt/connection";
 
 export interface Ending {
   readonly finish: () => void;
@@ -11,7 +11,7 @@ export interface Ending {
  * failure ends the connection. Nothing more is read of the client meanwhile.
  */
 export function inOrder(
-  client: InnerClient,
+  client: BrokerClient,
   work: Promise<unknown> | undefined,
   { finish, giveUp }: Ending,
 ): void {
@@ -42,7 +42,7 @@ export function inOrder(
 }
 
 /** @throws when something the client asked before could not be done */
-export async function afterEarlier(client: InnerClient, more?: Promise<unknown>): Promise<void> {
+export async function afterEarlier(client: BrokerClient, more?: Promise<unknown>): Promise<void> {
   await Promise.all([client.tail, more]);
   if (client.broken) throw new Error("an earlier message could not be taken");
 }

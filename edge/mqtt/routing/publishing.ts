@@ -1,10 +1,16 @@
 import { describeError } from "#shared/errors";
 import type { Seldom } from "#shared/log";
 import type { MqttMessage } from "#shared/topics";
-import { encodeAnswer, type Answer, type BrokerPacket, type Publish, type Release } from "#edge/mqtt/packet";
-import type { Inbox, Sessions, Stored } from "#edge/mqtt/sessions";
+import {
+  encodeAck,
+  type AckKind,
+  type BrokerPacket,
+  type Publish,
+  type PublishRelease,
+} from "#edge/mqtt/packet";
+import type { Inbox, Sessions, StoredPublication } from "#edge/mqtt/sessions";
 import type { Access } from "#edge/mqtt/access";
-import { inboxOf, type InnerClient } from "#edge/mqtt/connection";
+import { inboxOf, type BrokerClient } from "#edge/mqtt/connection";
 import type { FanOut, Traffic } from "./fan-out.ts";
 import { afterEarlier, inOrder } from "./in-order.ts";
 
@@ -39,7 +45,7 @@ export class Publishing {
   }
 
   /** What a client publishes, or releases (QoS 2). */
-  take(client: InnerClient, packet: Publish | Release): void {
+  take(client: BrokerClient, packet: Publish | PublishRelease): void {
     if (packet.cmd === "pubrel") return this.#release(client, packet.messageId ?? 0);
     const problem = this.#problem(client, packet);
     if (problem !== undefined) {
@@ -55,7 +61,7 @@ export class Publishing {
   }
 
   /** A message of edgecore (`ours`), or of a client that is gone: nobody is paused for it. */
-  say(packet: BrokerPacket, { ours }: { readonly ours: boolean }): void {
+  publish(packet: BrokerPacket, { ours }: { readonly ours: boolean }): void {
     const { sessions, fanOut } = this.#parts;
     const named = this.#name(packet);
     if (!ours) void this.#inBackground(this.#receive(named), named);
@@ -73,14 +79,14 @@ export class Publishing {
     void this.#inBackground(stored.committed, named)?.then(tell);
   }
 
-  #publish0(client: InnerClient, packet: Publish): void {
+  #publish0(client: BrokerClient, packet: Publish): void {
     const { sessions, fanOut } = this.#parts;
     void this.#inBackground(this.#receive(packet), packet);
     void this.#inBackground(sessions.store(packet)?.committed, packet);
     fanOut.deliver(packet, client.publisher);
   }
 
-  #publish1(client: InnerClient, packet: Publish): void {
+  #publish1(client: BrokerClient, packet: Publish): void {
     const named = this.#name(packet);
     const received = this.#receive(named);
     const stored = this.#parts.sessions.store(named);
@@ -94,7 +100,7 @@ export class Publishing {
   }
 
   /** That it came is on disk with what it leaves behind, in one commit, after the twins have it. */
-  #publish2(client: InnerClient, packet: Publish): void {
+  #publish2(client: BrokerClient, packet: Publish): void {
     const { sessions, fanOut } = this.#parts;
     const messageId = packet.messageId ?? 0;
     const inbox = inboxOf(client, sessions);
@@ -130,7 +136,7 @@ export class Publishing {
     void arriving.then(() => inbox.arriving.delete(messageId));
   }
 
-  #release(client: InnerClient, messageId: number): void {
+  #release(client: BrokerClient, messageId: number): void {
     const { sessions } = this.#parts;
     const finish = (): void => answer(client, "pubcomp", messageId);
     const before = client.tail;
@@ -144,16 +150,16 @@ export class Publishing {
     inOrder(client, work, { finish });
   }
 
-  #problem(client: InnerClient, { topic = "", qos, messageId = 0 }: Publish): string | undefined {
+  #problem(client: BrokerClient, { topic = "", qos, messageId = 0 }: Publish): string | undefined {
     if (!isTopic(topic, this.#parts.mostLevels)) return `${JSON.stringify(topic.slice(0, 200))} is no topic`;
     if (qos > 0 && messageId === 0) return "message without an id";
     return this.#mayPublish(client, topic) ? undefined : `topic ${topic} is not allowed`;
   }
 
-  #mayPublish({ who, id }: InnerClient, topic: string): boolean {
+  #mayPublish({ identity, id }: BrokerClient, topic: string): boolean {
     const { access, log } = this.#parts;
-    if (who && access.mayPublish(who, topic)) return true;
-    const fields = { client: who?.clientId, user: who?.user, topic, what: "publish" };
+    if (identity && access.mayPublish(identity, topic)) return true;
+    const fields = { client: identity?.clientId, user: identity?.user, topic, what: "publish" };
     log.warn("refused an MQTT client a topic", fields, id ?? "");
     return false;
   }
@@ -180,7 +186,7 @@ export class Publishing {
 }
 
 /** @throws what the commit failed with, after nothing of it is left */
-async function committed(stored: Stored | undefined): Promise<void> {
+async function committed(stored: StoredPublication | undefined): Promise<void> {
   try {
     await stored?.committed;
   } catch (error) {
@@ -194,8 +200,8 @@ function expectTaken(taken: boolean): void {
   if (!taken) throw new Error("the message it repeats could not be taken");
 }
 
-function answer({ outbound }: InnerClient, kind: Answer, messageId = 0): void {
-  outbound.say(encodeAnswer(kind, messageId));
+function answer({ outbound }: BrokerClient, kind: AckKind, messageId = 0): void {
+  outbound.send(encodeAck(kind, messageId));
 }
 
 function isTopic(topic: string, mostLevels: number): boolean {

@@ -1,6 +1,6 @@
 import { encodePublish, type BrokerPacket, type QoS, type Subscription } from "#edge/mqtt/packet";
 import type { Sessions } from "#edge/mqtt/sessions";
-import { acknowledged, window, type InnerClient } from "#edge/mqtt/connection";
+import { acknowledged, window, type BrokerClient } from "#edge/mqtt/connection";
 import type { FanOut } from "./fan-out.ts";
 
 /** Bytes that may wait for the client before the next retained messages are sent, and about as many are sent then. */
@@ -18,30 +18,30 @@ const brokerId = "retained";
 export class RetainedSender {
   readonly #sessions: Sessions;
   readonly #fanOut: FanOut;
-  readonly #failed: (client: InnerClient, error: unknown) => void;
+  readonly #failed: (client: BrokerClient, error: unknown) => void;
   #counter = 0;
 
-  constructor(sessions: Sessions, fanOut: FanOut, failed: (client: InnerClient, error: unknown) => void) {
+  constructor(sessions: Sessions, fanOut: FanOut, failed: (client: BrokerClient, error: unknown) => void) {
     this.#sessions = sessions;
     this.#fanOut = fanOut;
     this.#failed = failed;
   }
 
-  send(client: InnerClient, subscriptions: readonly Subscription[]): void {
+  send(client: BrokerClient, subscriptions: readonly Subscription[]): void {
     const before = client.retained ?? Promise.resolve();
     client.retained = before
       .then(() => this.#sendAll(client, subscriptions))
       .catch((error: unknown) => this.#failed(client, error));
   }
 
-  async #sendAll(client: InnerClient, subscriptions: readonly Subscription[]): Promise<void> {
+  async #sendAll(client: BrokerClient, subscriptions: readonly Subscription[]): Promise<void> {
     let largest = 1;
     for (const { topic: filter, qos: granted } of subscriptions) {
       await roomFor(client, granted, largest);
       // A piece is taken only when it can be sent: what waited could overtake what was published since.
       for (const piece of inPieces(this.#sessions.retained(filter))) {
-        if (client.conn.destroyed || !client.reader) return;
-        if (!this.#fanOut.wants(client.reader, filter)) break;
+        if (client.conn.destroyed || !client.subscriber) return;
+        if (!this.#fanOut.wants(client.subscriber, filter)) break;
         await this.#give(client, piece, granted);
         largest = piece.reduce((most, packet) => Math.max(most, sizeOf(packet)), largest);
         await new Promise((resolve) => setImmediate(resolve));
@@ -50,15 +50,15 @@ export class RetainedSender {
     }
   }
 
-  async #give(client: InnerClient, piece: readonly BrokerPacket[], granted: QoS): Promise<void> {
+  async #give(client: BrokerClient, piece: readonly BrokerPacket[], granted: QoS): Promise<void> {
     const packets = piece
-      .filter(({ topic = "" }) => client.reader?.may(topic) === true)
+      .filter(({ topic = "" }) => client.subscriber?.may(topic) === true)
       .map((packet) => this.#name(packet, granted));
     if (!client.clean) await this.#store(client, packets);
     for (const packet of packets) {
       const { topic = "", payload = "", qos } = packet;
-      if (qos > 0) client.reader?.deliver(packet, qos === 2 ? 2 : 1);
-      else client.outbound.say(encodePublish({ topic, payload: Buffer.from(payload), qos, retain: true }));
+      if (qos > 0) client.subscriber?.deliver(packet, qos === 2 ? 2 : 1);
+      else client.outbound.send(encodePublish({ topic, payload: Buffer.from(payload), qos, retain: true }));
     }
   }
 
@@ -73,7 +73,7 @@ export class RetainedSender {
   }
 
   /** All in one commit. */
-  async #store(client: InnerClient, packets: readonly BrokerPacket[]): Promise<void> {
+  async #store(client: BrokerClient, packets: readonly BrokerPacket[]): Promise<void> {
     const stored = packets
       .filter(({ qos }) => qos > 0)
       .map((packet) => this.#sessions.storeFor(client.id ?? "", packet, packet.qos));
@@ -87,7 +87,7 @@ export class RetainedSender {
   }
 }
 
-async function roomFor(client: InnerClient, granted: QoS, largest: number): Promise<void> {
+async function roomFor(client: BrokerClient, granted: QoS, largest: number): Promise<void> {
   const most = window - mostInPiece;
   if (granted > 0)
     await acknowledged(client, client.clean ? most : Math.min(most, Math.floor(mostQueued / largest)));

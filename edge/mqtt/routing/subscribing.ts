@@ -1,7 +1,7 @@
 import type { Seldom } from "#shared/log";
 import type { Access } from "#edge/mqtt/access";
 import {
-  encodeAnswer,
+  encodeAck,
   encodeSuback,
   type QoS,
   type Subscribe,
@@ -9,7 +9,7 @@ import {
   type Unsubscribe,
 } from "#edge/mqtt/packet";
 import { weightOf, type Sessions } from "#edge/mqtt/sessions";
-import type { InnerClient } from "#edge/mqtt/connection";
+import type { BrokerClient } from "#edge/mqtt/connection";
 import type { FanOut } from "./fan-out.ts";
 import { inOrder } from "./in-order.ts";
 import type { RetainedSender } from "./retained-sender.ts";
@@ -53,7 +53,7 @@ export class Subscribing {
     this.#parts = parts;
   }
 
-  take(client: InnerClient, packet: Subscribe | Unsubscribe): void {
+  take(client: BrokerClient, packet: Subscribe | Unsubscribe): void {
     const filters =
       packet.cmd === "subscribe" ? packet.subscriptions.map(({ topic }) => topic) : packet.unsubscriptions;
     const deep = filters.find((filter) => !isShallow(filter, this.#parts.mostLevels));
@@ -65,33 +65,33 @@ export class Subscribing {
     else this.#unsubscribe(client, packet);
   }
 
-  #subscribe(client: InnerClient, { messageId = 0, subscriptions }: Subscribe): void {
+  #subscribe(client: BrokerClient, { messageId = 0, subscriptions }: Subscribe): void {
     const { sessions, fanOut, retained } = this.#parts;
-    const { reader } = client;
-    if (!reader) return;
+    const { subscriber } = client;
+    if (!subscriber) return;
     const { granted, codes } = this.#answer(client, subscriptions);
     const stored = client.clean ? undefined : sessions.subscribe(client.id ?? "", granted);
     const joined = [...granted].map(([topic, qos]) => ({ topic, qos }));
-    fanOut.join(reader, joined);
+    fanOut.join(subscriber, joined);
     answerInOrder(client, stored, () => {
-      client.outbound.say(encodeSuback(messageId, codes));
-      client.sendRest?.();
+      client.outbound.send(encodeSuback(messageId, codes));
+      client.sendQueued?.();
       retained.send(client, joined);
     });
   }
 
-  #unsubscribe(client: InnerClient, { messageId = 0, unsubscriptions }: Unsubscribe): void {
+  #unsubscribe(client: BrokerClient, { messageId = 0, unsubscriptions }: Unsubscribe): void {
     const { sessions, fanOut } = this.#parts;
-    if (client.reader) fanOut.leave(client.reader, unsubscriptions);
+    if (client.subscriber) fanOut.leave(client.subscriber, unsubscriptions);
     const stored = client.clean ? undefined : sessions.unsubscribe(client.id ?? "", unsubscriptions);
     answerInOrder(client, stored, () => {
       // Of what it had a right to when it was published.
-      client.sendRest?.();
-      client.outbound.say(encodeAnswer("unsuback", messageId));
+      client.sendQueued?.();
+      client.outbound.send(encodeAck("unsuback", messageId));
     });
   }
 
-  #answer(client: InnerClient, subscriptions: readonly Subscription[]): Answered {
+  #answer(client: BrokerClient, subscriptions: readonly Subscription[]): Answered {
     const answered: Answered = { granted: new Map(), weight: 0, codes: [] };
     for (const { topic, qos } of subscriptions) {
       const problem = this.#problem(client, topic, answered);
@@ -102,24 +102,33 @@ export class Subscribing {
     return answered;
   }
 
-  #tell({ who, id }: InnerClient, topic: string, problem: string): void {
-    const fields = { client: who?.clientId, user: who?.user, topic: topic.slice(0, 200), what: problem };
+  #tell({ identity, id }: BrokerClient, topic: string, problem: string): void {
+    const fields = {
+      client: identity?.clientId,
+      user: identity?.user,
+      topic: topic.slice(0, 200),
+      what: problem,
+    };
     this.#parts.log.warn("refused an MQTT client a topic", fields, id ?? "");
   }
 
-  #grant({ reader }: InnerClient, { topic, qos }: Subscription, answered: Answered): void {
+  #grant({ subscriber }: BrokerClient, { topic, qos }: Subscription, answered: Answered): void {
     const { fanOut } = this.#parts;
-    const isNew = !answered.granted.has(topic) && !(reader && fanOut.wants(reader, topic));
+    const isNew = !answered.granted.has(topic) && !(subscriber && fanOut.wants(subscriber, topic));
     if (isNew) answered.weight += weightOf(topic);
     answered.granted.set(topic, qos);
   }
 
   /** @returns what is refused, undefined when nothing is */
-  #problem({ reader, who, clean }: InnerClient, topic: string, answered: Answered): string | undefined {
+  #problem(
+    { subscriber, identity, clean }: BrokerClient,
+    topic: string,
+    answered: Answered,
+  ): string | undefined {
     const { access, fanOut, sessions } = this.#parts;
-    if (!reader || !who || !access.maySubscribe(who, topic)) return "subscribe";
-    if (answered.granted.has(topic) || fanOut.wants(reader, topic)) return undefined;
-    const load = fanOut.loadOf(reader);
+    if (!subscriber || !identity || !access.maySubscribe(identity, topic)) return "subscribe";
+    if (answered.granted.has(topic) || fanOut.wants(subscriber, topic)) return undefined;
+    const load = fanOut.loadOf(subscriber);
     const more = answered.weight + weightOf(topic);
     if (load.filters + answered.granted.size >= mostFilters) return `more than ${mostFilters} subscriptions`;
     if (load.weight + more > mostWeight) return "subscriptions that need too much memory";
@@ -132,7 +141,7 @@ export class Subscribing {
 }
 
 /** Who is gone meanwhile gets no answer. `stored` undefined: there is nothing to wait for. */
-function answerInOrder(client: InnerClient, stored: Promise<void> | undefined, answer: () => void): void {
+function answerInOrder(client: BrokerClient, stored: Promise<void> | undefined, answer: () => void): void {
   const finish = (): void => {
     if (!client.conn.destroyed) answer();
   };

@@ -1,6 +1,6 @@
 import type { MqttSessions, PacketRow, Store } from "#edge/store";
 import type { BrokerPacket, QoS } from "#edge/mqtt/packet";
-import type { Entry } from "./session-queue.ts";
+import type { QueueEntry } from "./session-queue.ts";
 
 type Write = (sessions: MqttSessions) => void;
 
@@ -22,12 +22,12 @@ export class Journal {
     this.#writes.set(key, write);
   }
 
-  putPacket(kind: PacketRow["kind"], client: string, entry: Pick<Entry, "row" | "packet">): void {
+  putPacket(kind: PacketRow["kind"], client: string, entry: Pick<QueueEntry, "row" | "packet">): void {
     this.add(`p${entry.row}`, (to) => to.putPacket(toRow(kind, client, entry)));
   }
 
   /** Notes the id a packet has now, with what else is written of it: nobody waits for that. */
-  numberPacket({ row, packet }: Pick<Entry, "row" | "packet">): void {
+  numberPacket({ row, packet }: Pick<QueueEntry, "row" | "packet">): void {
     const key = `p${row}`;
     if (!this.#writes.has(key)) this.add(key, (to) => to.numberPacket(row, packet.messageId ?? null));
   }
@@ -72,7 +72,7 @@ export class Journal {
 function toRow(
   kind: PacketRow["kind"],
   client: string,
-  { row, packet }: Pick<Entry, "row" | "packet">,
+  { row, packet }: Pick<QueueEntry, "row" | "packet">,
 ): PacketRow {
   const { cmd, topic = null, qos, retain = false, messageId = null, payload, user = null } = packet;
   return {
@@ -90,7 +90,7 @@ function toRow(
 }
 
 /** Packets of an earlier run get an identity of their own: broker counters start anew. */
-export function fromRow(row: PacketRow): BrokerPacket {
+export function packetFromRow(row: PacketRow): BrokerPacket {
   return {
     cmd: row.cmd === "pubrel" ? "pubrel" : "publish",
     topic: row.topic ?? "",

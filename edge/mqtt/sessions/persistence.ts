@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 import type { BrokerPacket, QoS, Subscription } from "#edge/mqtt/packet";
 import type { Journal } from "./journal.ts";
-import type { OutQueues } from "./out-queues.ts";
+import type { SessionQueues } from "./session-queues.ts";
 import type { Wills } from "./wills.ts";
 
 interface Named {
@@ -10,7 +10,7 @@ interface Named {
 
 export interface PersistenceParts {
   readonly journal: Journal;
-  readonly queues: OutQueues;
+  readonly queues: SessionQueues;
   readonly wills: Wills;
   /** The will of the connection that has the client's name now. */
   readonly willOf: (client: string) => BrokerPacket | undefined;
@@ -30,7 +30,7 @@ export class AedesPersistence {
   }
 
   /** The client speaks MQTT 3.1, which has no word for a session that was there. */
-  speaksOld(client: string): void {
+  expectMqtt31(client: string): void {
     this.#old.add(client);
   }
 

@@ -1,6 +1,6 @@
 import type { BrokerPacket } from "#edge/mqtt/packet";
 
-export interface Entry {
+export interface QueueEntry {
   readonly row: number;
   packet: BrokerPacket;
   /** Whether it may be sent: it is on disk, and those who listen are being told. */
@@ -10,14 +10,14 @@ export interface Entry {
 /** What one session still has to get, in order; found by packet identity and by message id without a search. */
 export class SessionQueue {
   readonly client: string;
-  readonly #byRow = new Map<number, Entry>();
-  readonly #byPacket = new Map<string, Entry>();
-  readonly #byMessageId = new Map<number, Entry>();
+  readonly #byRow = new Map<number, QueueEntry>();
+  readonly #byPacket = new Map<string, QueueEntry>();
+  readonly #byMessageId = new Map<number, QueueEntry>();
   /**
    * Those that may be given up, oldest first. A message of QoS 2 under way may not: its id would go to another one, which
    * the client would take for a repetition.
    */
-  readonly #loose = new Map<number, Entry>();
+  readonly #loose = new Map<number, QueueEntry>();
 
   /** of the payloads */
   bytes = 0;
@@ -37,38 +37,38 @@ export class SessionQueue {
     return this.#loose.size;
   }
 
-  entries(): IterableIterator<Entry> {
+  entries(): IterableIterator<QueueEntry> {
     return this.#byRow.values();
   }
 
-  oldest(): Entry | undefined {
+  oldest(): QueueEntry | undefined {
     return this.#byRow.values().next().value;
   }
 
-  oldestLoose(): Entry | undefined {
+  oldestLoose(): QueueEntry | undefined {
     return this.#loose.values().next().value;
   }
 
-  add(entry: Entry): void {
+  add(entry: QueueEntry): void {
     this.#byRow.set(entry.row, entry);
-    this.bytes += bytesOf(entry);
+    this.bytes += payloadBytes(entry);
     if (isLoose(entry)) {
       this.#loose.set(entry.row, entry);
-      this.looseBytes += bytesOf(entry);
+      this.looseBytes += payloadBytes(entry);
     }
     this.#byPacket.set(identity(entry.packet), entry);
     if (entry.packet.messageId !== undefined) this.#byMessageId.set(entry.packet.messageId, entry);
   }
 
-  findPacket(packet: BrokerPacket): Entry | undefined {
+  findPacket(packet: BrokerPacket): QueueEntry | undefined {
     return this.#byPacket.get(identity(packet));
   }
 
-  findMessage(messageId: number | undefined): Entry | undefined {
+  findMessage(messageId: number | undefined): QueueEntry | undefined {
     return messageId === undefined ? undefined : this.#byMessageId.get(messageId);
   }
 
-  number(entry: Entry, messageId: number): void {
+  number(entry: QueueEntry, messageId: number): void {
     this.#unnumber(entry);
     entry.packet.messageId = messageId;
     this.#byMessageId.set(messageId, entry);
@@ -76,30 +76,30 @@ export class SessionQueue {
   }
 
   /** @returns whether it was there */
-  remove(entry: Entry): boolean {
+  remove(entry: QueueEntry): boolean {
     if (!this.#byRow.delete(entry.row)) return false;
-    this.bytes -= bytesOf(entry);
+    this.bytes -= payloadBytes(entry);
     this.#fasten(entry);
     this.#byPacket.delete(identity(entry.packet));
     this.#unnumber(entry);
     return true;
   }
 
-  #fasten(entry: Entry): void {
-    if (this.#loose.delete(entry.row)) this.looseBytes -= bytesOf(entry);
+  #fasten(entry: QueueEntry): void {
+    if (this.#loose.delete(entry.row)) this.looseBytes -= payloadBytes(entry);
   }
 
-  #unnumber({ packet, row }: Entry): void {
+  #unnumber({ packet, row }: QueueEntry): void {
     if (packet.messageId === undefined) return;
     if (this.#byMessageId.get(packet.messageId)?.row === row) this.#byMessageId.delete(packet.messageId);
   }
 }
 
-export function bytesOf({ packet }: Entry): number {
+export function payloadBytes({ packet }: QueueEntry): number {
   return packet.payload?.length ?? 0;
 }
 
-function isLoose({ packet }: Entry): boolean {
+function isLoose({ packet }: QueueEntry): boolean {
   return packet.qos < 2 || packet.messageId === undefined;
 }
 

@@ -2,7 +2,7 @@ import type { QoS, Subscription } from "#edge/mqtt/packet";
 import type { SubscriptionRow } from "#edge/store";
 import type { Journal } from "./journal.ts";
 import { weightOf } from "./subscription-weight.ts";
-import { keyOf, WantedIndex, type Wanted } from "./wanted-index.ts";
+import { subscriptionKey, SubscriptionIndex, type SessionSubscription } from "./subscription-index.ts";
 
 /**
  * A subscription each lasting session has, of a topic nobody may publish to: aedes tells by its subscriptions whether
@@ -15,7 +15,7 @@ export class SessionSubscriptions {
   readonly #journal: Journal;
   /** Sessions in the order in which their clients last connected. */
   readonly #bySession = new Map<string, Map<string, QoS>>();
-  readonly #wanted = new WantedIndex();
+  readonly #wanted = new SubscriptionIndex();
   #weight = 0;
 
   constructor(journal: Journal, rows: Iterable<SubscriptionRow>) {
@@ -59,7 +59,7 @@ export class SessionSubscriptions {
   }
 
   /** Who is to have a message of QoS 1 or 2 on this topic. */
-  match(topic: string): Wanted[] {
+  match(topic: string): SessionSubscription[] {
     return this.#wanted.match(topic);
   }
 
@@ -97,7 +97,7 @@ export class SessionSubscriptions {
       this.#wanted.remove(client, topic);
       if (!known.delete(topic)) continue;
       this.#weight -= weightOf(topic);
-      this.#journal.add(`s${keyOf(client, topic)}`, (to) => to.removeSubscription(client, topic));
+      this.#journal.add(`s${subscriptionKey(client, topic)}`, (to) => to.removeSubscription(client, topic));
     }
     if (known.size === 0) this.#bySession.delete(client);
   }
@@ -115,6 +115,8 @@ export class SessionSubscriptions {
   }
 
   #put(client: string, topic: string, qos: QoS): void {
-    this.#journal.add(`s${keyOf(client, topic)}`, (to) => to.putSubscription({ client, topic, qos }));
+    this.#journal.add(`s${subscriptionKey(client, topic)}`, (to) =>
+      to.putSubscription({ client, topic, qos }),
+    );
   }
 }

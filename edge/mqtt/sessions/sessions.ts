@@ -2,11 +2,11 @@ import { ProtocolError } from "#shared/errors";
 import type { BrokerPacket, QoS, Subscription } from "#edge/mqtt/packet";
 import type { PacketRow, Store } from "#edge/store";
 import { Inboxes, type Inbox } from "./inboxes.ts";
-import { fromRow, Journal } from "./journal.ts";
-import { OutQueues, type QueueLimits } from "./out-queues.ts";
+import { packetFromRow, Journal } from "./journal.ts";
+import { SessionQueues, type QueueLimits } from "./session-queues.ts";
 import { AedesPersistence } from "./persistence.ts";
 import { Retained } from "./retained.ts";
-import type { Entry } from "./session-queue.ts";
+import type { QueueEntry } from "./session-queue.ts";
 import { clientIdOf, hasUser } from "./session-name.ts";
 import { SessionSubscriptions } from "./session-subscriptions.ts";
 import { Wills } from "./wills.ts";
@@ -15,7 +15,7 @@ export interface SessionLimits extends QueueLimits {
   /** A message was not retained: there are too many, or too large ones. */
   readonly onNotRetained: (topic: string) => void;
   /** A session was ended to make room for another. */
-  readonly onEnded: (client: string) => void;
+  readonly onEvicted: (client: string) => void;
   /** The will of the connection that has the client's name now. */
   readonly willOf: (client: string) => BrokerPacket | undefined;
 }
@@ -29,7 +29,7 @@ export interface SessionCounts {
 }
 
 /** What a publication leaves behind, on its way to the disk. */
-export interface Stored {
+export interface StoredPublication {
   readonly committed: Promise<void>;
   /** It is on disk: sessions may have it. */
   release(): void;
@@ -48,7 +48,7 @@ export class Sessions {
   readonly #journal: Journal;
   readonly #limits: SessionLimits;
   readonly #retained: Retained;
-  readonly #queues: OutQueues;
+  readonly #queues: SessionQueues;
   readonly #inboxes: Inboxes;
   readonly #wills: Wills;
   readonly #subscriptions: SessionSubscriptions;
@@ -60,7 +60,7 @@ export class Sessions {
     this.#journal = new Journal(store);
     this.#limits = limits;
     const nextRow = (): number => (this.#row += 1);
-    this.#queues = new OutQueues(this.#journal, limits, nextRow);
+    this.#queues = new SessionQueues(this.#journal, limits, nextRow);
     this.#inboxes = new Inboxes(this.#journal, nextRow);
     this.#wills = new Wills(this.#journal, nextRow);
     this.#retained = new Retained(this.#journal, store.mqttSessions.retained(), (topic) =>
@@ -84,13 +84,13 @@ export class Sessions {
   }
 
   /** Ends sessions that nobody can come back to, because who is nobody is not let in any more. */
-  endNameless(): void {
+  endAnonymous(): void {
     for (const client of this.#subscriptions.clients()) if (!hasUser(client)) this.#end(client);
     this.#journal.commitSoon();
   }
 
   /** Wills of clients that were connected when edgecore ended. */
-  takeLeftWills(): BrokerPacket[] {
+  takeOrphanedWills(): BrokerPacket[] {
     const wills = this.#wills.takeAll();
     this.#journal.commitSoon();
     return wills;
@@ -113,7 +113,7 @@ export class Sessions {
   store(
     packet: BrokerPacket,
     from?: { readonly client: string; readonly messageId: number; readonly inbox: Inbox },
-  ): Stored | undefined {
+  ): StoredPublication | undefined {
     const wanted = packet.qos > 0 ? this.#subscriptions.match(packet.topic ?? "") : [];
     if (wanted.length === 0 && packet.retain !== true && !from) return undefined;
     if (packet.retain === true) this.#retained.put(packet);
@@ -140,7 +140,7 @@ export class Sessions {
   }
 
   /** Puts a retained message into the queue of one session. */
-  storeFor(client: string, packet: BrokerPacket, qos: QoS): Stored {
+  storeFor(client: string, packet: BrokerPacket, qos: QoS): StoredPublication {
     const made = this.#queues.enqueue([{ clientId: client, topic: packet.topic ?? "", qos }], packet);
     return {
       committed: this.#journal.commit(),
@@ -226,7 +226,7 @@ export class Sessions {
 
   #loadPacket(row: PacketRow): void {
     this.#row = Math.max(this.#row, row.id);
-    const entry: Entry = { row: row.id, packet: fromRow(row), ready: true };
+    const entry: QueueEntry = { row: row.id, packet: packetFromRow(row), ready: true };
     if (row.kind === "will") this.#wills.load(row.client, entry);
     else if (row.kind === "out") this.#queues.load(row.client, entry);
     else if (this.#subscriptions.has(row.client)) this.#inboxes.load(row.client, row.messageId ?? 0, row.id);
@@ -251,7 +251,7 @@ export class Sessions {
     for (const client of this.#subscriptions.clients()) {
       if (this.#limits.isOnline(client)) continue;
       this.#end(client);
-      this.#limits.onEnded(client);
+      this.#limits.onEvicted(client);
       return;
     }
     throw new ProtocolError(

@@ -1,1 +1,1 @@
-export { listen, type Accept, type Listeners, type Peer } from "./listeners.ts";
+export { listen, type Accept, type Listeners, type SocketPeer } from "./listeners.ts";

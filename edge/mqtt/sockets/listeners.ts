@@ -22,7 +22,7 @@ export interface Listeners extends AsyncDisposable {
 }
 
 /** What is known of the other end of a stream. */
-export interface Peer {
+export interface SocketPeer {
   readonly address: string | undefined;
   /** common name of the client certificate our CA signed; undefined without one */
   readonly certificateName: string | undefined;
@@ -30,9 +30,9 @@ export interface Peer {
   readonly letIn: () => void;
 }
 
-export type Accept = (stream: Duplex, peer: Peer) => void;
+export type Accept = (stream: Duplex, peer: SocketPeer) => void;
 
-export interface Hearers {
+export interface ListenerHandlers {
   readonly accept: Accept;
   /** Told of each connection that came to nothing in TLS: without a certificate, or with one that we do not know. */
   readonly failed: (address: string | undefined, problem: string) => void;
@@ -48,7 +48,7 @@ const handshakeMs = 10_000;
  */
 export async function listen(
   config: BrokerConfig,
-  { clock, accept, failed, refused }: Hearers & { readonly clock: Clock },
+  { clock, accept, failed, refused }: ListenerHandlers & { readonly clock: Clock },
 ): Promise<Listeners> {
   await using stack = new AsyncDisposableStack();
   const places = new Places(config.maxConnections, clock);
@@ -69,7 +69,7 @@ export async function listen(
 
 /** Most nodes have no such port, and their memory is not to pay for it. */
 async function listenForWebSockets(
-  { accept, refused, ...parts }: Omit<ListenParts, "accept"> & Pick<Hearers, "accept" | "refused">,
+  { accept, refused, ...parts }: Omit<ListenParts, "accept"> & Pick<ListenerHandlers, "accept" | "refused">,
   clock: Clock,
 ): Promise<Listener | undefined> {
   const { websocketUrl: url, maxPacketBytes } = parts.config;
@@ -92,8 +92,8 @@ function mayConnect(config: BrokerConfig, host: string, origin: string): boolean
 interface ListenParts {
   readonly config: BrokerConfig;
   readonly places: Places;
-  readonly accept: (socket: net.Socket, peer: Peer) => void;
-  readonly failed: Hearers["failed"];
+  readonly accept: (socket: net.Socket, peer: SocketPeer) => void;
+  readonly failed: ListenerHandlers["failed"];
 }
 
 async function listenAt(

@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { WebSocketServer, type WebSocket } from "ws";
 import type { Clock } from "#shared/clock";
-import type { Accept, Peer } from "./listeners.ts";
+import type { Accept, SocketPeer } from "./listeners.ts";
 
 const subprotocols = ["mqtt", "mqttv3.1"];
 /** Of RFC 6455: the frame is of a kind that is not taken. */
@@ -28,10 +28,10 @@ export interface UpgradeOptions {
 }
 
 /** Makes WebSockets of sockets. Any path will do, and who offers a subprotocol gets the one of MQTT it offers. */
-export function upgradeSockets(options: UpgradeOptions): (socket: Socket, peer: Peer) => void {
+export function upgradeSockets(options: UpgradeOptions): (socket: Socket, peer: SocketPeer) => void {
   /** Those that are no WebSockets yet. */
-  const waiting = new Map<object, { readonly peer: Peer; readonly limit: Disposable }>();
-  const settle = (socket: Socket): Peer | undefined => {
+  const waiting = new Map<object, { readonly peer: SocketPeer; readonly limit: Disposable }>();
+  const settle = (socket: Socket): SocketPeer | undefined => {
     const found = waiting.get(socket);
     waiting.delete(socket);
     found?.limit[Symbol.dispose]();

@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
-import { Access, type Identity } from "#edge/mqtt/access";
+import { Access, type ClientIdentity } from "#edge/mqtt/access";
 import { rule, users } from "./rules.ts";
 
-const nobody: Identity = { user: undefined, clientId: "d1" };
-const d1: Identity = { user: "d1", clientId: "anything" };
+const nobody: ClientIdentity = { user: undefined, clientId: "d1" };
+const d1: ClientIdentity = { user: "d1", clientId: "anything" };
 const own = "$hw/events/device/d1/twin/update";
 
 test("access lets a device publish as itself, and nobody by a client id alone", () => {
@@ -67,7 +67,7 @@ test("access takes a name for proven only with its password or a certificate", a
 test("access leaves topics that begin with $ out of rules that begin with a wildcard, and unfilled names out of rules", () => {
   const acl = [rule("#", "readwrite", "admin"), rule("users/%u/#", "readwrite"), rule("clients/%c", "write")];
   const access = new Access({ anonymous: true, users, acl });
-  const admin: Identity = { user: "admin", clientId: "a/+/b" };
+  const admin: ClientIdentity = { user: "admin", clientId: "a/+/b" };
   expect({
     all: access.maySubscribe(admin, "#"),
     devices: access.mayPublish(admin, own),

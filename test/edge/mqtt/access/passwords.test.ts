@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { Passwords, type Refusal } from "#internal/edge/mqtt/access/passwords.ts";
+import { Passwords, type LoginRefusal } from "#internal/edge/mqtt/access/passwords.ts";
 
 const passwordHash = Bun.password.hashSync("secret", { algorithm: "bcrypt", cost: 4 });
 const users = ["a", "b"].map((name) => ({ name, passwordHash }));
@@ -7,7 +7,7 @@ const wrong = Buffer.from("wrong");
 const right = Buffer.from("secret");
 const from = (address: string, isGone = (): boolean => false) => ({ address, isGone });
 
-const counts = (refusals: readonly (Refusal | undefined)[]): Record<string, number> =>
+const counts = (refusals: readonly (LoginRefusal | undefined)[]): Record<string, number> =>
   Object.fromEntries(
     Map.groupBy(refusals, (refusal) => refusal?.problem ?? "right")
       .entries()

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import type { MqttClient } from "mqtt";
 import { openStore, type Store } from "#edge/store";
-import { Outgoing } from "#internal/edge/mqtt/event-bus/outgoing.ts";
+import { ExternalOutgoing } from "#internal/edge/mqtt/event-bus/outgoing.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
@@ -22,7 +22,7 @@ const message = (topic: string, bytes = 1): { topic: string; payload: Buffer } =
 });
 
 interface Rig {
-  readonly outgoing: Outgoing;
+  readonly outgoing: ExternalOutgoing;
   readonly clock: FakeClock;
   readonly log: ReturnType<typeof silentLog>;
   /** Topics given to the client, repetitions too. */
@@ -47,7 +47,7 @@ function rig(store: Store): Rig {
     getLastMessageId: () => acks.length,
     removeOutgoingMessage: () => client,
   };
-  const outgoing = new Outgoing({
+  const outgoing = new ExternalOutgoing({
     store,
     client: client as unknown as MqttClient,
     clock,

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { Duplex } from "node:stream";
-import { Backlog, type Outbound, type Publisher } from "#edge/mqtt/flow";
+import { OutboundBacklog, type Outbound, type Publisher } from "#edge/mqtt/flow";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 
 const mib = 1024 * 1024;
@@ -36,7 +36,7 @@ class HeldConn extends Duplex {
 
 interface Rig {
   readonly clock: FakeClock;
-  readonly backlog: Backlog;
+  readonly backlog: OutboundBacklog;
   readonly dropped: string[];
   readonly cut: string[];
   open(client: string): { readonly conn: HeldConn; readonly outbound: Outbound };
@@ -44,7 +44,7 @@ interface Rig {
 
 function rig(mostBytes = 64 * mib): Rig {
   const [clock, dropped, cut]: [FakeClock, string[], string[]] = [new FakeClock(), [], []];
-  const backlog = new Backlog({
+  const backlog = new OutboundBacklog({
     mostBytes,
     maxPacketBytes: mib,
     clock,
@@ -90,7 +90,7 @@ test("outbound sends in order what is written piece by piece and what is pushed"
     conn.write(`<${n}`);
     outbound.push({ bytes: Buffer.from(`|${n}>`), mayDrop: n % 2 === 0 });
   }
-  outbound.say(Buffer.alloc(100_000, "x"));
+  outbound.send(Buffer.alloc(100_000, "x"));
   await outbound.drained(0);
   expect(conn.sent).toBe(Array.from({ length: 300 }, (_, n) => `<${n}|${n}>`).join("") + "x".repeat(100_000));
 });
@@ -98,11 +98,11 @@ test("outbound sends in order what is written piece by piece and what is pushed"
 test("outbound drops the oldest messages of QoS 0 and nothing else when a client has too much", async () => {
   const { open, dropped, cut } = rig();
   const { conn, outbound } = open("a");
-  outbound.say(Buffer.from("first"));
+  outbound.send(Buffer.from("first"));
   await turn();
   for (let n = 0; n < 12; n += 1) {
     outbound.push({ bytes: Buffer.alloc(mib, String.fromCharCode(65 + n)), mayDrop: true });
-    outbound.say(Buffer.from(`kept${n}`));
+    outbound.send(Buffer.from(`kept${n}`));
   }
   expect(outbound.waiting).toBeLessThanOrEqual(8 * mib);
   conn.isOpen = true;

@@ -22,7 +22,7 @@ function makeLimits(queueSize: number, told: Told): SessionLimits {
     isOnline: (client) => client.startsWith("online"),
     onDropped: (client) => void told.dropped.push(client),
     onNotRetained: (topic) => void told.notRetained.push(topic),
-    onEnded: (client) => void told.ended.push(client),
+    onEvicted: (client) => void told.ended.push(client),
     willOf: () => undefined,
   };
 }

@@ -1,8 +1,8 @@
 import type { BrokerPacket, QoS } from "#edge/mqtt/packet";
 import type { Journal } from "./journal.ts";
 import { QueuesBySize } from "./queues-by-size.ts";
-import { bytesOf, SessionQueue, type Entry } from "./session-queue.ts";
-import type { Wanted } from "./wanted-index.ts";
+import { payloadBytes, SessionQueue, type QueueEntry } from "./session-queue.ts";
+import type { SessionSubscription } from "./subscription-index.ts";
 
 export interface QueueLimits {
   /** messages kept for a client that is away */
@@ -12,9 +12,9 @@ export interface QueueLimits {
 }
 
 /** A message on its way into the queues. */
-export interface Made {
+export interface QueuedMessage {
   readonly client: string;
-  readonly entry: Entry;
+  readonly entry: QueueEntry;
 }
 
 /** What waits is bounded: a client that never acknowledges must not fill memory and disk. */
@@ -26,7 +26,7 @@ const reservedBytes = 16 * 1024 * 1024;
 const mostSmallBytes = 64 * 1024;
 
 /** What lasting sessions still have to get or to acknowledge, in memory and, with the journal's next commit, on disk. */
-export class OutQueues {
+export class SessionQueues {
   readonly #journal: Journal;
   readonly #limits: QueueLimits;
   readonly #nextRow: () => number;
@@ -57,7 +57,7 @@ export class OutQueues {
     return Math.max(bytes / mostQueueBytes, size / mostInFlight, inAll);
   }
 
-  load(client: string, entry: Entry): void {
+  load(client: string, entry: QueueEntry): void {
     this.#change(this.#queue(client), (queue) => queue.add(entry));
   }
 
@@ -65,18 +65,18 @@ export class OutQueues {
    * Where there is no room even without the oldest, a session does without the message. The payload is copied: as it
    * came it holds on to all that was read with it.
    */
-  enqueue(wanted: readonly Wanted[], packet: BrokerPacket): Made[] {
+  enqueue(wanted: readonly SessionSubscription[], packet: BrokerPacket): QueuedMessage[] {
     if (wanted.length === 0) return [];
     const { topic = "", retain = false, brokerId = "", brokerCounter = 0 } = packet;
     const payload = Buffer.from(packet.payload ?? "");
-    return wanted.flatMap(({ clientId: client, qos: most }): Made[] => {
+    return wanted.flatMap(({ clientId: client, qos: most }): QueuedMessage[] => {
       if (!this.#makeRoom(this.#queue(client), payload.length)) {
         this.#limits.onDropped(client);
         return [];
       }
       const common = { cmd: "publish", topic, payload, retain, brokerId, brokerCounter } as const;
       const qos = Math.min(most, packet.qos) as QoS;
-      const entry: Entry = { row: this.#nextRow(), packet: { ...common, qos }, ready: false };
+      const entry: QueueEntry = { row: this.#nextRow(), packet: { ...common, qos }, ready: false };
       this.load(client, entry);
       this.#journal.putPacket("out", client, entry);
       return [{ client, entry }];
@@ -84,7 +84,7 @@ export class OutQueues {
   }
 
   /** The commit that was to hold them failed, or what they belong to did. */
-  discard(made: readonly Made[]): void {
+  discard(made: readonly QueuedMessage[]): void {
     for (const { client, entry } of made) {
       const queue = this.#queues.get(client);
       if (!queue || !this.#change(queue, () => queue.remove(entry))) continue;
@@ -96,7 +96,7 @@ export class OutQueues {
    * The message goes out under this id.
    * @returns false when it is not to be sent: it is not there (any more), or under way already
    */
-  assign(client: string, packet: BrokerPacket, messageId: number): Entry | undefined {
+  assign(client: string, packet: BrokerPacket, messageId: number): QueueEntry | undefined {
     const queue = this.#queues.get(client);
     const entry = queue?.findPacket(packet);
     if (!queue || !entry || entry.packet.messageId !== undefined) return undefined;
@@ -163,7 +163,7 @@ export class OutQueues {
     return true;
   }
 
-  #remove(queue: SessionQueue, entry: Entry): void {
+  #remove(queue: SessionQueue, entry: QueueEntry): void {
     if (this.#change(queue, () => queue.remove(entry))) this.#journal.removePacket(entry.row);
   }
 
@@ -196,6 +196,6 @@ function hasRoom(queue: SessionQueue, bytes: number): boolean {
 /** A message larger than a queue may be is taken into an empty one, and is not counted against those that follow. */
 function bytesBeyondLarge(queue: SessionQueue): number {
   const oldest = queue.oldest();
-  const large = oldest && bytesOf(oldest) > mostQueueBytes ? bytesOf(oldest) : 0;
+  const large = oldest && payloadBytes(oldest) > mostQueueBytes ? payloadBytes(oldest) : 0;
   return queue.bytes - large;
 }

@@ -1,9 +1,9 @@
 import { encodePublish, encodePublishHead, type BrokerPacket, type QoS } from "#edge/mqtt/packet";
 import type { Sessions } from "#edge/mqtt/sessions";
-import type { Ack, InnerClient, Reader } from "./client.ts";
+import type { Ack, BrokerClient, Subscriber } from "./client.ts";
 import { mostUnacknowledged, mostUnsent, window } from "./in-flight.ts";
 
-export interface ReaderOptions {
+export interface SubscriberOptions {
   readonly may: (topic: string) => boolean;
   readonly sessions: Sessions;
   readonly failed: (error: unknown) => void;
@@ -18,7 +18,7 @@ const worthSharing = 2048;
  * A connection as the fan-out sees it. A lasting session whose queue is being sent after its return is given no newer
  * messages meanwhile: they are in the queue and follow, in order.
  */
-export function readerOf(client: InnerClient, options: ReaderOptions): Reader {
+export function subscriberFor(client: BrokerClient, options: SubscriberOptions): Subscriber {
   const { may, sessions, failed, dropped } = options;
   const { conn, outbound } = client;
   const id = client.id ?? "";
@@ -50,20 +50,20 @@ export function readerOf(client: InnerClient, options: ReaderOptions): Reader {
   };
 }
 
-function isReady(client: InnerClient, awaited: ReadonlyMap<number, Ack>): boolean {
+function isReady(client: BrokerClient, awaited: ReadonlyMap<number, Ack>): boolean {
   if (!client.connected) return false;
   if (awaited.size >= window || client.outbound.waiting > mostUnsent) client.stalled = true;
   return client.stalled !== true;
 }
 
 function writePublish(
-  { outbound }: InnerClient,
+  { outbound }: BrokerClient,
   { topic = "", payload = "", retain = false }: BrokerPacket,
   { qos, messageId }: { readonly qos: QoS; readonly messageId: number },
 ): void {
   const bytes = Buffer.isBuffer(payload) ? payload : Buffer.from(payload);
   const publication = { topic, payload: bytes, qos, retain, messageId };
-  if (bytes.length < worthSharing) return outbound.say(encodePublish(publication));
-  outbound.say(encodePublishHead(publication));
-  outbound.say(bytes);
+  if (bytes.length < worthSharing) return outbound.send(encodePublish(publication));
+  outbound.send(encodePublishHead(publication));
+  outbound.send(bytes);
 }

@@ -2,24 +2,24 @@ import { TopicTrie } from "#shared/mqtt";
 import type { QoS } from "#edge/mqtt/packet";
 
 /** That a lasting session wants what a filter covers, at most at this QoS. */
-export interface Wanted {
+export interface SessionSubscription {
   readonly clientId: string;
   readonly topic: string;
   readonly qos: QoS;
 }
 
 /** What lasting sessions want at QoS 1 or 2, found by topic. */
-export class WantedIndex {
-  readonly #trie = new TopicTrie<Wanted>();
-  readonly #all = new Map<string, Wanted>();
+export class SubscriptionIndex {
+  readonly #trie = new TopicTrie<SessionSubscription>();
+  readonly #all = new Map<string, SessionSubscription>();
 
-  add(wanted: Wanted): void {
-    this.#all.set(keyOf(wanted.clientId, wanted.topic), wanted);
+  add(wanted: SessionSubscription): void {
+    this.#all.set(subscriptionKey(wanted.clientId, wanted.topic), wanted);
     this.#trie.add(wanted.topic, wanted);
   }
 
   remove(client: string, topic: string): void {
-    const key = keyOf(client, topic);
+    const key = subscriptionKey(client, topic);
     const wanted = this.#all.get(key);
     if (!wanted) return;
     this.#all.delete(key);
@@ -27,9 +27,9 @@ export class WantedIndex {
   }
 
   /** One a client: that of the highest QoS. */
-  match(topic: string): Wanted[] {
+  match(topic: string): SessionSubscription[] {
     if (this.#all.size === 0) return [];
-    const best = new Map<string, Wanted>();
+    const best = new Map<string, SessionSubscription>();
     for (const wanted of this.#trie.match(topic))
       if ((best.get(wanted.clientId)?.qos ?? 0) < wanted.qos) best.set(wanted.clientId, wanted);
     return [...best.values()];
@@ -37,6 +37,6 @@ export class WantedIndex {
 }
 
 /** Both may hold any character: the length tells where the first ends. */
-export function keyOf(client: string, topic: string): string {
+export function subscriptionKey(client: string, topic: string): string {
   return `${client.length} ${client}${topic}`;
 }

@@ -29,7 +29,7 @@ function open(isOnline = (): boolean => true): Harness {
     isOnline,
     onDropped: (client) => void dropped.push(client),
     onNotRetained: () => undefined,
-    onEnded: () => undefined,
+    onEvicted: () => undefined,
     willOf: () => undefined,
   });
   let count = 0;
