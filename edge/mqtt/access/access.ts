@@ -1,140 +1,144 @@
 import type { BrokerConfig } from "#shared/config";
 import { devicePrefix, nodePrefix, parseDeviceTopic, topicMatches } from "#shared/mqtt";
-import { Passwords, type LoginRefusal, type LoginAttempt } from "./passwords.ts";
+import { Passwords, type LoginAttempt, type LoginRefusal } from "./passwords.ts";
 
 export interface ClientIdentity {
-  /** User name with a password that was right, or the name in a client certificate; undefined for all others. */
+  /** The authenticated user name, or the common name of the client certificate; undefined for an anonymous client. */
   readonly user: string | undefined;
-  /** What the client calls itself: nobody vouches for it. */
+  /** Chosen by the client and not authenticated. */
   readonly clientId: string;
 }
 
 export interface ClientCredentials {
   readonly user: string | undefined;
   readonly password: Uint8Array | undefined;
-  /** common name of a client certificate that our CA signed */
+  /** common name of a client certificate signed by `mqtt.broker.cafile` */
   readonly certificateName: string | undefined;
 }
 
 export type AdmissionResult =
   | { readonly ok: true; readonly user: string | undefined }
-  /** `problem` is for the log: who is refused is not told what was right. */
+  /** `problem` is for the log: the client learns only that it is refused. */
   | ({ readonly ok: false } & LoginRefusal);
 
-type Wanted = "write" | "subscribe" | "read";
-type Rules = Pick<BrokerConfig, "anonymous" | "users" | "acl">;
+type TopicAccess = "write" | "subscribe" | "read";
+type AccessConfig = Pick<BrokerConfig, "anonymous" | "users" | "acl">;
 
-/** Answers about topics are remembered for each client: devices use the same few over and over. */
-const mostRemembered = 100;
-const longestRemembered = 256;
+/** Decisions kept for each client, and the longest topic among them: devices use a few short topics again and again. */
+const mostCached = 100;
+const longestCached = 256;
 
 /**
- * Who may connect and which topics they may use. Without rules everything is allowed. With rules the first that covers
- * user and topic decides; where none does, a client may use only the topics of the device it is: `$hw/events/device/D`
- * where D is its user name. Who did not prove a name is no device.
+ * Decides who may connect and which topics they may use. Without rules (`mqtt.broker.acl`) all topics are allowed. With
+ * rules the first that matches user and topic decides; if none does, a client may use only the topics of the device with
+ * its user name, `$hw/events/device/USER`. An anonymous client is no device.
  */
 export class Access {
-  readonly #rules: Rules;
+  readonly #config: AccessConfig;
   readonly #passwords: Passwords;
-  readonly #remembered = new WeakMap<ClientIdentity, Map<string, boolean>>();
+  readonly #cache = new WeakMap<ClientIdentity, Map<string, boolean>>();
 
-  constructor(rules: Rules) {
-    this.#rules = rules;
-    this.#passwords = new Passwords(rules.users);
+  constructor(config: AccessConfig) {
+    this.#config = config;
+    this.#passwords = new Passwords(config.users);
   }
 
-  /** Whether topics matter at all. */
-  get open(): boolean {
-    return this.#rules.acl.length === 0;
+  /** Whether all topics are allowed. */
+  get isOpen(): boolean {
+    return this.#config.acl.length === 0;
   }
 
   async admit(
     { user = "", password, certificateName }: ClientCredentials,
-    visitor: LoginAttempt,
+    attempt: LoginAttempt,
   ): Promise<AdmissionResult> {
     if (user !== "" && !this.#passwords.isEmpty) {
-      const refusal = await this.#passwords.check(user, password, visitor);
+      const refusal = await this.#passwords.check(user, password, attempt);
       return refusal ? { ok: false, ...refusal } : { ok: true, user };
     }
     if (certificateName) return { ok: true, user: certificateName };
-    return this.#rules.anonymous ? { ok: true, user: undefined } : { ok: false, problem: "no user" };
+    return this.#config.anonymous ? { ok: true, user: undefined } : { ok: false, problem: "no user name" };
   }
 
-  mayPublish(who: ClientIdentity, topic: string): boolean {
+  mayPublish(identity: ClientIdentity, topic: string): boolean {
     if (topic.startsWith("$SYS/")) return false;
-    return this.#allows(who, topic, "write");
+    return this.#allows(identity, topic, "write");
   }
 
-  /** `filter` may have wildcards: what it covers has to be covered by a rule as a whole. */
-  maySubscribe(who: ClientIdentity, filter: string): boolean {
-    return this.#allows(who, filter, "subscribe");
+  /** Whether one rule covers all topics that `filter`, which may have wildcards, covers. */
+  maySubscribe(identity: ClientIdentity, filter: string): boolean {
+    return this.#allows(identity, filter, "subscribe");
   }
 
-  /** Asked for each message: a wider filter may have been allowed than the topic is. */
-  mayReceive(who: ClientIdentity, topic: string): boolean {
-    return this.#allows(who, topic, "read");
+  /** Whether a client may receive messages of a topic: its filter may cover more than the rules allow. */
+  mayReceive(identity: ClientIdentity, topic: string): boolean {
+    return this.#allows(identity, topic, "read");
   }
 
-  #allows(who: ClientIdentity, topic: string, wanted: Wanted): boolean {
-    if (this.open) return true;
-    const remembered = this.#remembered.get(who) ?? new Map<string, boolean>();
-    this.#remembered.set(who, remembered);
-    const question = `${wanted} ${topic}`;
-    const known = remembered.get(question);
+  #allows(identity: ClientIdentity, topic: string, access: TopicAccess): boolean {
+    if (this.isOpen) return true;
+    const cache = this.#cache.get(identity) ?? new Map<string, boolean>();
+    this.#cache.set(identity, cache);
+    const key = `${access} ${topic}`;
+    const known = cache.get(key);
     if (known !== undefined) return known;
-    const answer = this.#decide(who, topic, wanted);
-    if (remembered.size >= mostRemembered) remembered.clear();
-    if (topic.length <= longestRemembered) remembered.set(question, answer);
-    return answer;
+    const allowed = this.#decide(identity, topic, access);
+    if (cache.size >= mostCached) cache.clear();
+    if (topic.length <= longestCached) cache.set(key, allowed);
+    return allowed;
   }
 
-  #decide(who: ClientIdentity, topic: string, wanted: Wanted): boolean {
-    for (const rule of this.#rules.acl) {
-      if (rule.user !== undefined && rule.user !== who.user) continue;
-      const filled = fill(rule.topic, who);
-      if (filled === undefined || !covers(filled, topic)) continue;
+  #decide(identity: ClientIdentity, topic: string, access: TopicAccess): boolean {
+    for (const rule of this.#config.acl) {
+      if (rule.user !== undefined && rule.user !== identity.user) continue;
+      const filter = expand(rule.topic, identity);
+      if (filter === undefined || !covers(filter, topic)) continue;
       if (rule.access === "deny") return false;
-      if (rule.access === "readwrite" || rule.access === (wanted === "write" ? "write" : "read")) return true;
+      if (rule.access === "readwrite" || rule.access === (access === "write" ? "write" : "read")) return true;
     }
-    return isOwn(who, topic, wanted);
+    return isOwnDevice(identity, topic, access);
   }
 }
 
-/** Whether every topic of `filter` (or the topic itself) is covered by the rule. */
+/** Whether the rule covers every topic that `filter` covers, or `filter` itself if it is a topic. */
 function covers(rule: string, filter: string): boolean {
   if (rule === filter) return true;
   if (/^[+#]/.test(rule) && filter.startsWith("$")) return false;
-  const wanted = rule.split("/");
-  const given = filter.split("/");
-  for (const [index, level] of wanted.entries()) {
-    if (level === "#") return true;
-    const at = given[index];
-    if (at === undefined || at === "#") return false;
-    if (level !== "+" && level !== at) return false;
+  const ruleLevels = rule.split("/");
+  const levels = filter.split("/");
+  for (const [index, ruleLevel] of ruleLevels.entries()) {
+    if (ruleLevel === "#") return true;
+    const level = levels[index];
+    if (level === undefined || level === "#") return false;
+    if (ruleLevel !== "+" && ruleLevel !== level) return false;
   }
-  return wanted.length === given.length || topicMatches(rule, filter);
+  return ruleLevels.length === levels.length || topicMatches(rule, filter);
 }
 
-function isOwn(who: ClientIdentity, topic: string, wanted: Wanted): boolean {
-  const self = who.user ?? "";
-  if (self === "" || /[+#]/.test(self)) return false;
-  if (wanted !== "write" && topic.startsWith(nodePrefix)) return !topic.includes("#");
-  // A device may be called by its namespace too.
-  const names = self.includes("/") ? [self] : [self, `default/${self}`];
-  return names.some((name) => isOfDevice(name, topic, wanted));
+/** What a client may use without a rule: the topics of its device and, to read, those of the node. */
+function isOwnDevice(identity: ClientIdentity, topic: string, access: TopicAccess): boolean {
+  const user = identity.user ?? "";
+  if (user === "" || /[+#]/.test(user)) return false;
+  if (access !== "write" && topic.startsWith(nodePrefix)) return !topic.includes("#");
+  // Topics may name a device with its namespace.
+  const names = user.includes("/") ? [user] : [user, `default/${user}`];
+  return names.some((name) => isOfDevice(name, topic, access));
 }
 
-function isOfDevice(name: string, topic: string, wanted: Wanted): boolean {
-  const own = `${devicePrefix}${name}/`;
-  // What it covers beyond the device is held back message by message.
-  if (wanted === "subscribe") return topic.startsWith(own);
-  const asked = parseDeviceTopic(topic);
-  if (asked) return asked.device === name;
-  return wanted === "read" && topic.startsWith(own) && told.has(topic.slice(own.length));
+function isOfDevice(name: string, topic: string, access: TopicAccess): boolean {
+  const prefix = `${devicePrefix}${name}/`;
+  // A filter may cover topics of other devices: their messages are held back by `mayReceive`.
+  if (access === "subscribe") return topic.startsWith(prefix);
+  const request = parseDeviceTopic(topic);
+  if (request) return request.device === name;
+  return access === "read" && topic.startsWith(prefix) && answers.has(topic.slice(prefix.length));
 }
 
-/** What a device is told below its name. A name may be a namespace as well: what else follows is another device's. */
-const told: ReadonlySet<string> = new Set([
+/**
+ * What edgecore publishes to a device, below its name. Other topics below it may belong to another device, because the
+ * name may be a namespace too.
+ */
+const answers: ReadonlySet<string> = new Set([
   "twin/get/result",
   "twin/update/result",
   "twin/update/document",
@@ -143,14 +147,14 @@ const told: ReadonlySet<string> = new Set([
   "updated",
 ]);
 
-/** A name with wildcards or slashes must not widen a rule, nor may one that is not there fill it. */
-function fill(topic: string, who: ClientIdentity): string | undefined {
-  const names = { "%u": who.user, "%c": who.clientId };
-  let filled = topic;
-  for (const [sign, name] of Object.entries(names)) {
-    if (!topic.includes(sign)) continue;
+/** Replaces `%u` and `%c`. @returns undefined when a name is missing, or has wildcards or slashes that would widen the rule */
+function expand(topic: string, identity: ClientIdentity): string | undefined {
+  const names = { "%u": identity.user, "%c": identity.clientId };
+  let expanded = topic;
+  for (const [placeholder, name] of Object.entries(names)) {
+    if (!topic.includes(placeholder)) continue;
     if (name === undefined || name === "" || /[+#/]/.test(name)) return undefined;
-    filled = filled.replaceAll(sign, () => name);
+    expanded = expanded.replaceAll(placeholder, () => name);
   }
-  return filled;
+  return expanded;
 }

@@ -1,2 +1,2 @@
-export type { LoginRefusal, LoginAttempt } from "./passwords.ts";
 export { Access, type AdmissionResult, type ClientCredentials, type ClientIdentity } from "./access.ts";
+export type { LoginAttempt, LoginRefusal } from "./passwords.ts";

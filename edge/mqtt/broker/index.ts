@@ -1,2 +1,2 @@
 export { startBroker, type Broker } from "./broker.ts";
-export type { BrokerParts } from "./inside.ts";
+export type { BrokerParts } from "./internals.ts";

@@ -1,18 +1,23 @@
 import type { Duplex } from "node:stream";
 import type { Aedes } from "aedes";
 import type { BrokerConfig } from "#shared/config";
-import { takeOverClient, type BrokerClient } from "#edge/mqtt/connection";
+import { takeOverClient } from "#edge/mqtt/connection";
 import { listen, type Listeners, type SocketPeer } from "#edge/mqtt/sockets";
-import type { Inside } from "./inside.ts";
+import { inner } from "./inner-client.ts";
+import type { BrokerInternals } from "./internals.ts";
 
+/**
+ * Opens the listeners and hands their connections to aedes, with our corrections.
+ * @throws ConfigError when an address is in use or a certificate cannot be read
+ */
 export function listenFor(
   broker: Aedes,
   config: BrokerConfig,
-  { peers, publishing, subscribing, sessions, backlog, clock, seldom }: Inside,
+  { peers, publishing, subscribing, sessions, backlog, clock, seldom }: BrokerInternals,
 ): Promise<Listeners> {
   const accept = (stream: Duplex, peer: SocketPeer): void => {
     peers.set(stream, peer);
-    takeOverClient(broker.handle(stream) as unknown as BrokerClient, {
+    takeOverClient(inner(broker.handle(stream)), {
       brokerId: broker.id,
       maxPacketBytes: config.maxPacketBytes,
       backlog,
@@ -23,13 +28,13 @@ export function listenFor(
       sessions,
     });
   };
-  const failed = (address: string | undefined, problem: string): void =>
-    seldom.warn("an MQTT client failed in TLS", { address, problem }, address);
-  const refused = (address: string | undefined, origin: string): void =>
+  const onTlsFailed = (address: string | undefined, problem: string): void =>
+    seldom.warn("TLS handshake with an MQTT client failed", { address, problem }, address);
+  const onOriginRefused = (address: string | undefined, origin: string): void =>
     seldom.warn(
       "refused MQTT over WebSocket to a web page of another origin",
       { address, origin: origin.slice(0, 200), setting: "mqtt.broker.websocket-origins" },
       origin.slice(0, 200),
     );
-  return listen(config, { clock, accept, failed, refused });
+  return listen(config, { clock, accept, onTlsFailed, onOriginRefused });
 }

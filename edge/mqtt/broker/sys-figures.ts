@@ -17,20 +17,21 @@ export interface FigureParts {
   readonly publish: (topic: string, payload: string) => void;
 }
 
+/** As mosquitto's default `sys_interval`. */
 const everyMs = 10_000;
 
-/** Publishes the figures mosquitto's users look for below `$SYS/broker`, retained, each ten seconds. */
+/** Publishes figures with the names mosquitto gives them below `$SYS/broker`, retained, every ten seconds. */
 export function startFigures({ counts, traffic, version, clock, publish }: FigureParts): Disposable {
   const startMs = clock.monotonicMs();
-  let most = 0;
-  const tell = (): void => {
+  let mostClients = 0;
+  const publishAll = (): void => {
     const { clients, live, slow, sessions, subscriptions, retained, queued } = counts();
-    most = Math.max(most, clients);
+    mostClients = Math.max(mostClients, clients);
     const figures: Record<string, string | number> = {
       version: `edgecore ${version}`,
       uptime: `${Math.round((clock.monotonicMs() - startMs) / 1000)} seconds`,
       "clients/connected": clients,
-      "clients/maximum": most,
+      "clients/maximum": mostClients,
       "clients/persistent": sessions,
       "clients/slow": slow.slow,
       "clients/slow/bytes": slow.bytes,
@@ -47,6 +48,6 @@ export function startFigures({ counts, traffic, version, clock, publish }: Figur
     };
     for (const [name, value] of Object.entries(figures)) publish(`$SYS/broker/${name}`, String(value));
   };
-  tell();
-  return clock.every(everyMs, tell);
+  publishAll();
+  return clock.every(everyMs, publishAll);
 }

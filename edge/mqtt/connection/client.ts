@@ -5,25 +5,26 @@ import type { BrokerPacket, QoS } from "#edge/mqtt/packet";
 import type { Inbox } from "#edge/mqtt/sessions";
 import type { InnerParser } from "./protocol-rules.ts";
 
-/** Who gets messages: a connection. */
+/** A connection as a receiver of messages. */
 export interface Subscriber {
   readonly outbound: Outbound;
-  /** Whether it is there: what it misses else is in its queue, or was of QoS 0. */
-  readonly open: () => boolean;
-  /** Whether its rules let it have this topic. */
-  readonly may: (topic: string) => boolean;
+  /** Whether it can be written to. What it misses otherwise is in the queue of its session, or was of QoS 0. */
+  readonly isOpen: () => boolean;
+  /** Whether the topic rules let it read this topic. */
+  readonly mayReceive: (topic: string) => boolean;
   /** Takes over a message of QoS 1 or 2; its payload is not copied. */
   readonly deliver: (packet: BrokerPacket, qos: 1 | 2) => void;
-  /** It may not have a message of QoS 1 or 2. */
+  /** Removes a message of QoS 1 or 2 that it may not receive from the queue of its session. */
   readonly refuse: (packet: BrokerPacket) => void;
 }
 
-/** What of aedes' client is touched beside its interface, and what is kept with it. */
+/** The fields of aedes' client that we use, its private ones included, and what we keep for each client. */
 export interface BrokerClient {
-  /** Once it is let in, the name of its session. */
+  /** The name of its session (see `sessionName`) as soon as it is authenticated, its client id before. */
   id: string | null;
   readonly clean: boolean;
   readonly closed: boolean;
+  /** 3 for MQTT 3.1, 4 for 3.1.1; null before the CONNECT */
   readonly version: number | null;
   readonly connecting: boolean;
   readonly connected: boolean;
@@ -35,36 +36,40 @@ export interface BrokerClient {
   readonly _will: BrokerPacket | null;
   readonly _keepaliveInterval: number;
   readonly _keepaliveTimer: NodeJS.Timeout | null;
+  /** Called by aedes for each packet that it has handled. */
   _nextBatch: (error?: Error | null) => void;
+  /** packets that are being handled */
   _parsingBatch: number;
+  /** message id of the next PUBLISH */
   _nextId: number;
   duplicates: object;
   waitForDrain(done: (error: Error | null, client: unknown) => void): void;
   emit(event: "error", error: Error): boolean;
-  /** All that is written to it. */
+  /** Everything that is written to the client goes through it. */
   outbound: Outbound;
-  /** As far as it can be paused. */
+  /** The client as a sender of messages, which can be paused. */
   publisher: Publisher;
   subscriber?: Subscriber;
   identity?: ClientIdentity;
-  /** settles when what it published so far is answered: answers go out in the order of the questions */
+  /** Settles when all its packets so far are answered: answers are sent in the order of the packets. */
   tail?: Promise<void> | undefined;
-  /** Something it published could not be taken: what follows is not taken either. */
+  /** One of its packets failed: what follows is not accepted either. */
   broken?: boolean;
-  /** of a session that ends with the connection */
+  /** of a clean session, which ends with the connection */
   inbox?: Inbox;
-  /** the acknowledgement that has to come next, by message id */
+  /** the acknowledgement expected next, by message id */
   awaited?: Map<number, Ack>;
-  /** It has as much to acknowledge as it may: what follows waits in its queue. */
+  /** Its in-flight window is full: further messages stay in the queue of its session. */
   stalled?: boolean;
-  /** Its CONNECT was answered: what came behind it is dealt with. */
-  letIn?: () => void;
-  /** Sends what waits in its queue. */
+  /** Called when the CONNACK is sent: handles the packets that arrived right behind the CONNECT. */
+  onConnack?: () => void;
+  /** Sends messages from the queue of its session. */
   sendQueued?: () => void;
-  /** Wakes who waits for acknowledgements. */
+  /** Wakes what waits for acknowledgements. */
   wake?: (() => void) | undefined;
-  /** the retained messages it is being sent */
+  /** Settles when the retained messages it is being sent are sent. */
   retained?: Promise<void>;
 }
 
+/** What a client answers a message with (MQTT 3.1.1 section 4.3). */
 export type Ack = "puback" | "pubrec" | "pubcomp";

@@ -4,48 +4,52 @@ import { resumeDelivery, takeAck, type AckPacket } from "./in-flight.ts";
 
 const pingResponse = Buffer.from([0xd0, 0]);
 
+/**
+ * Takes the packets of a client over from aedes: publications and subscriptions go to `take`, acknowledgements are checked,
+ * pings are answered, and only the rest is passed on. Nothing is handled before the CONNACK or after a DISCONNECT
+ * (MQTT 3.1.1 sections 3.1 and 3.14.4).
+ */
 export function takePackets(
   client: BrokerClient,
   take: (client: BrokerClient, packet: Inbound) => void,
 ): void {
   const parser = client._parser;
   const [handle] = parser.listeners("packet");
-  let left = false;
-  let isIn = false;
+  let isDisconnected = false;
+  let isAccepted = false;
   const receive = (packet: InPacket): void => {
-    if (left || client.closed) return;
-    left = packet.cmd === "disconnect";
+    if (isDisconnected || client.closed) return;
+    isDisconnected = packet.cmd === "disconnect";
     if (isInbound(packet)) {
-      // Before CONNECT it ends the connection, and is not aedes' in any case.
-      if (!isIn) return void client.conn.destroy();
+      if (!isAccepted) return void client.conn.destroy();
       take(client, packet);
       client.publisher.keepAlive();
       return;
     }
     if (isAck(packet) && !takeAck(client, packet)) {
-      client.emit("error", new Error(`${packet.cmd} for a message that awaits another answer`));
+      client.emit("error", new Error(`${packet.cmd} for a message that expects another acknowledgement`));
       return;
     }
-    if (packet.cmd === "pingreq" && isIn) return answerPing(client);
+    if (packet.cmd === "pingreq" && isAccepted) return answerPing(client);
     handle?.call(parser, packet);
     resumeDelivery(client);
   };
-  // What comes in one piece with the CONNECT waits until that is answered; nothing more is read meanwhile.
+  // A client may send packets right behind its CONNECT (section 3.1.4): they wait for the CONNACK. Nothing more is read.
   let early: InPacket[] = [];
-  client.letIn = () => {
-    isIn = true;
-    const all = early;
+  client.onConnack = () => {
+    isAccepted = true;
+    const packets = early;
     early = [];
-    for (const packet of all) receive(packet);
+    for (const packet of packets) receive(packet);
   };
   if (handle) parser.off("packet", handle as () => void);
   parser.on("packet", (packet: InPacket) => {
-    if (client.connecting && !isIn) early.push(packet);
+    if (client.connecting && !isAccepted) early.push(packet);
     else receive(packet);
   });
 }
 
-/** Here, as aedes spends a thousand bytes on it: a client may send a million of them in one piece. */
+/** Not left to aedes, which allocates a kilobyte for each ping: a client may send a million of them in one piece. */
 function answerPing(client: BrokerClient): void {
   client.outbound.send(pingResponse);
   client.publisher.keepAlive();
@@ -53,7 +57,12 @@ function answerPing(client: BrokerClient): void {
 
 type InPacket = Inbound | AckPacket | { readonly cmd: "disconnect" | "pingreq" };
 
-const inbound: ReadonlySet<string> = new Set(["publish", "pubrel", "subscribe", "unsubscribe"]);
+const inbound: ReadonlySet<string> = new Set<Inbound["cmd"]>([
+  "publish",
+  "pubrel",
+  "subscribe",
+  "unsubscribe",
+]);
 
 function isInbound(packet: InPacket): packet is Inbound {
   return inbound.has(packet.cmd);

@@ -2,17 +2,17 @@ import type { Duplex } from "node:stream";
 import { encodeRefusal } from "#edge/mqtt/packet";
 import { sessionMarker } from "#edge/mqtt/sessions";
 
-/** What of mqtt-packet's parser is touched beside its interface. */
+/** The private fields and methods of mqtt-packet's parser that we replace or read. */
 export interface InnerParser {
   readonly packet: InnerPacket;
   /** bytes not consumed yet */
   readonly _list: {
     readonly length: number;
-    readUInt8(at: number): number;
-    slice(from: number, to: number): Buffer;
+    readUInt8(index: number): number;
+    slice(start: number, end: number): Buffer;
     consume(bytes: number): void;
   };
-  /** where in `_list` the next field begins */
+  /** index in `_list` of the next field */
   _pos: number;
   _parseHeader(): boolean | undefined;
   _parseLength(): boolean;
@@ -43,13 +43,14 @@ export interface RuleOptions {
   readonly version: () => number | undefined;
 }
 
+/** CONNACK return code (section 3.2.2.3) */
 const unacceptableVersion = 1;
-/** of one packet: a client must not fill the memory */
+/** Filters in one SUBSCRIBE or UNSUBSCRIBE: as many as a client may have subscriptions (see routing/subscribing.ts). */
 const mostFilters = 10_000;
 const dupFlag = 0x08;
-/** A protocol has one name: its length, and the levels that go with it. 5 is answered by aedes. */
+/** Protocol levels by the length of the protocol name: `MQTT` is 3.1.1 or 5, which aedes refuses; `MQIsdp` is 3.1. */
 const levelsByName: Readonly<Record<number, readonly number[]>> = { 4: [4, 5], 6: [3] };
-/** How long a packet has to be that says nothing more than what it is and, perhaps, which message it is about. */
+/** Remaining length of the packets that have no payload. */
 const lengths: Readonly<Record<string, number>> = {
   puback: 2,
   pubrec: 2,
@@ -58,20 +59,32 @@ const lengths: Readonly<Record<string, number>> = {
   pingreq: 0,
   disconnect: 0,
 };
-/** Packets that MQTT 3.1 lets a client repeat with the DUP flag: PUBREL, SUBSCRIBE, UNSUBSCRIBE. */
+/** Packets by type that may have the DUP flag in MQTT 3.1. 3.1.1 reserves the flag (section 2.2.2). */
 const repeatable: Readonly<Record<number, string>> = { 6: "pubrel", 8: "subscribe", 10: "unsubscribe" };
 
 /**
- * Holds a connection to what MQTT 3.1 and 3.1.1 demand and the parser lets pass: texts that are no UTF-8 or have a NUL,
- * bytes left over, a password without a user, empty SUBSCRIBEs, wills without a topic or with a QoS there is not,
- * wildcards in the wrong place, message ids that are missing or 0, a repetition of what is sent once, a name of the
- * protocol with a level of the other, and packets beyond the limit, before their bytes are kept. Each closes the connection.
+ * Closes the connection of a client that violates MQTT 3.1 or 3.1.1 where the parser does not notice:
+ * - strings that are not UTF-8 or contain U+0000 (section 1.5.3);
+ * - reserved lengths and flags, a DUP flag at QoS 0 (2.2, 3.3.1.1), missing message ids or id 0 (2.3.1);
+ * - in CONNECT: a protocol name with a level of the other version, a password without a user name, a will without a topic
+ *   or with QoS 3, bytes behind the payload (3.1);
+ * - SUBSCRIBE and UNSUBSCRIBE without filters (3.8.3, 3.10.3), wildcards that do not fill a level (4.7.1);
+ * - packets larger than `maxPacketBytes`, as soon as their length is known.
  */
-export function holdToRules(
+export function enforceProtocol(
   parser: InnerParser,
   conn: Duplex,
   { maxPacketBytes, version }: RuleOptions,
 ): void {
+  checkLength(parser, maxPacketBytes);
+  checkStrings(parser);
+  checkHeader(parser, version);
+  checkMessageId(parser);
+  checkConnect(parser, conn);
+  checkFilters(parser);
+}
+
+function checkLength(parser: InnerParser, maxPacketBytes: number): void {
   const parseLength = parser._parseLength.bind(parser);
   parser._parseLength = () => {
     if (!parseLength()) return false;
@@ -80,27 +93,34 @@ export function holdToRules(
       return fail(parser, `packet of ${length} bytes: at most ${maxPacketBytes} allowed`);
     return length === (lengths[cmd] ?? length) || fail(parser, `${cmd} of ${length} bytes`);
   };
+}
+
+function checkStrings(parser: InnerParser): void {
   const parseString = parser._parseString.bind(parser);
   parser._parseString = () => {
-    const from = parser._pos + 2;
+    const start = parser._pos + 2;
     const text = parseString();
-    if (text === null || isPlain(text) || isText(parser._list.slice(from, parser._pos))) return text;
+    if (text === null || isPlain(text) || isUtf8(parser._list.slice(start, parser._pos))) return text;
     return null;
   };
+}
+
+function checkHeader(parser: InnerParser, version: RuleOptions["version"]): void {
   const parseHeader = parser._parseHeader.bind(parser);
   parser._parseHeader = () => {
     if (version() === 3 && parseRepeated(parser)) return true;
     if (!parseHeader()) return false;
     const { cmd, qos, dup } = parser.packet;
-    return !(cmd === "publish" && qos === 0 && dup) || fail(parser, "repetition of a message of QoS 0");
+    return !(cmd === "publish" && qos === 0 && dup) || fail(parser, "PUBLISH of QoS 0 with the DUP flag");
   };
+}
+
+function checkMessageId(parser: InnerParser): void {
   const parseMessageId = parser._parseMessageId.bind(parser);
   parser._parseMessageId = () => {
     const isThere = parser._pos + 2 <= parser.packet.length;
     return (isThere && parseMessageId() && parser.packet.messageId !== 0) || fail(parser, "no message id");
   };
-  checkConnect(parser, conn);
-  checkFilters(parser);
 }
 
 function checkConnect(parser: InnerParser, conn: Duplex): void {
@@ -112,20 +132,20 @@ function checkConnect(parser: InnerParser, conn: Duplex): void {
     const levels = levelsByName[nameBytes];
     if (levels && level !== undefined && !levels.includes(level & 0x7f)) {
       conn.write(encodeRefusal(unacceptableVersion));
-      return fail(parser, "protocol that is not spoken here");
+      return fail(parser, "unsupported protocol version");
     }
     if (flags !== undefined && (flags & 0xc0) === 0x40) return fail(parser, "password without a user name");
     if (!parseConnect()) return undefined;
-    const problem = problemOf(parser.packet.will);
+    const problem = willProblem(parser.packet.will);
     if (problem !== undefined) return fail(parser, problem);
-    return parser._pos === parser.packet.length || fail(parser, "bytes left over in CONNECT");
+    return parser._pos === parser.packet.length || fail(parser, "bytes behind the payload of CONNECT");
   };
 }
 
-function problemOf(will: InnerPacket["will"]): string | undefined {
+function willProblem(will: InnerPacket["will"]): string | undefined {
   if (!will) return undefined;
   if (will.topic === "" || /[+#]/.test(will.topic)) return "will without a topic";
-  return (will.qos ?? 0) > 2 ? "will with a QoS of 3" : undefined;
+  return (will.qos ?? 0) > 2 ? "will with QoS 3" : undefined;
 }
 
 function checkFilters(parser: InnerParser): void {
@@ -147,19 +167,19 @@ function checkFilters(parser: InnerParser): void {
 function checkAll(parser: InnerParser, filters: readonly string[]): void {
   if (filters.length === 0 || filters.length > mostFilters) fail(parser, `${filters.length} topic filters`);
   const bad = filters.find((filter) => !isFilter(filter));
-  if (bad !== undefined) fail(parser, `wildcard in the wrong place: ${JSON.stringify(bad.slice(0, 200))}`);
+  if (bad !== undefined) fail(parser, `misplaced wildcard: ${JSON.stringify(bad.slice(0, 200))}`);
 }
 
 function isFilter(filter: string): boolean {
   if (filter === "" || filter === sessionMarker) return false;
   if (!/[+#]/.test(filter)) return true;
   const levels = filter.split("/");
-  return levels.every((level, at) =>
-    level === "#" ? at === levels.length - 1 : level === "+" || !/[+#]/.test(level),
+  return levels.every((level, index) =>
+    level === "#" ? index === levels.length - 1 : level === "+" || !/[+#]/.test(level),
   );
 }
 
-/** The parser knows 3.1.1's header flags alone. @returns whether it was one of 3.1's repetitions */
+/** The parser accepts only 3.1.1's header flags. @returns whether the packet was one that 3.1 lets a client repeat */
 function parseRepeated(parser: InnerParser): boolean {
   const first = parser._list.readUInt8(0);
   const cmd = repeatable[first >> 4];
@@ -169,8 +189,9 @@ function parseRepeated(parser: InnerParser): boolean {
   return true;
 }
 
-function byteAt(parser: InnerParser, at: number): number | undefined {
-  return at < parser._list.length && at < parser.packet.length ? parser._list.readUInt8(at) : undefined;
+function byteAt(parser: InnerParser, index: number): number | undefined {
+  const isThere = index < parser._list.length && index < parser.packet.length;
+  return isThere ? parser._list.readUInt8(index) : undefined;
 }
 
 function isPlain(text: string): boolean {
@@ -179,8 +200,8 @@ function isPlain(text: string): boolean {
 
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** A replacement character may be in the bytes themselves. */
-function isText(bytes: Buffer): boolean {
+/** Looks at the bytes, since U+FFFD may be sent as such. */
+function isUtf8(bytes: Buffer): boolean {
   if (bytes.includes(0)) return false;
   try {
     strict.decode(bytes);

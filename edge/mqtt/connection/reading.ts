@@ -1,78 +1,112 @@
 import type { BrokerClient } from "./client.ts";
 import { resumeDelivery } from "./in-flight.ts";
 
-/** Packets taken from a client that has read next to nothing since, and bytes that are more than that. */
-const mostUnheard = 10_000;
-const worthHearing = 64 * 1024;
-/** Bytes that may wait for one that sends so much. */
-const mostUnheardBytes = 16 * 1024;
-/** Read of one client before others have their turn. */
-const atOnceBytes = 64 * 1024;
-
 /**
- * Reads on when what was read is dealt with. aedes counts that down at every arrival of bytes too, and so would read
- * without end while nothing is stored. Of a client that does not read its answers nothing more is read until it does, and
- * neither is of a publisher that is paused.
+ * A client that has sent so many packets and taken less than `progressBytes` from us meanwhile does not read: it makes us
+ * keep the answers. A client that reads has a socket buffer (64 KiB) worth of answers on their way at most.
  */
-export function readInTurn(client: BrokerClient): void {
-  const { conn, _nextBatch: next } = client;
-  let [waiting, resting] = [false, false];
-  const goOnReading = (): void => {
-    waiting = false;
-    resting = false;
-    // A read takes what came in one piece, and that may be less than a packet, or thousands of them.
-    const most = conn.readableLength - atOnceBytes;
-    for (let left = Infinity; conn.readableLength < left && isFree();) {
-      left = conn.readableLength;
-      if (left <= most) return rest();
-      next();
-    }
-  };
-  /** Others have their turn. */
-  const rest = (): void => {
-    if (!resting) setImmediate(goOnReading);
-    resting = true;
-  };
-  const isDeaf = watchHearing(client);
-  client.outbound.onTaken = () => {
-    if (waiting) setImmediate(goOnReading);
-    waiting = false;
-    resumeDelivery(client);
-  };
-  client.publisher = {
-    outbound: client.outbound,
-    isHeld: false,
-    resume: () => void setImmediate(goOnReading),
-    keepAlive: () => {
-      if (client._keepaliveInterval > 0) client._keepaliveTimer?.refresh();
-    },
-  };
-  const waits = (): boolean => {
-    waiting = isDeaf();
-    return waiting || client.publisher.isHeld;
-  };
-  const isFree = (): boolean => client._parsingBatch <= 0 && !client.closed && !waits();
-  client._parsingBatch = 0;
-  client._nextBatch = (error) => {
-    if (error || client.closed) return next(error);
-    client._parsingBatch = Math.max(0, client._parsingBatch - 1);
-    goOnReading();
-  };
-  conn.off("readable", next);
-  conn.on("readable", goOnReading);
+const mostPackets = 10_000;
+const progressBytes = 64 * 1024;
+/** Bytes that may nevertheless wait for it: 4,000 acknowledgements. */
+const mostWaitingBytes = 16 * 1024;
+/** Bytes read from one client before the others get their turn: a read of a socket brings about as many. */
+const turnBytes = 64 * 1024;
+
+/** Reads from a client in turns: see `TurnReader`. */
+export function readInTurns(client: BrokerClient): void {
+  new TurnReader(client).start();
 }
 
-/** @returns whether the client has sent much and read little since */
-function watchHearing({ outbound, _parser: parser }: BrokerClient): () => boolean {
-  let [unheard, heardBytes] = [0, 0];
+/**
+ * Replaces aedes' reading: the next bytes are read when what was read is handled. aedes counts handled packets down
+ * whenever bytes arrive too, and would read without end while nothing can be stored. Nothing is read from a client that
+ * does not read its answers, nor from a publisher that is paused.
+ *
+ * `setImmediate` lets the event loop serve the other sockets; no time is meant, so it does not go through the clock.
+ */
+class TurnReader {
+  readonly #client: BrokerClient;
+  readonly #readNext: BrokerClient["_nextBatch"];
+  readonly #isFlooding: () => boolean;
+  /** Reading waits until the client takes something. */
+  #isWaiting = false;
+  /** The rest of what has arrived is read in the next turn. */
+  #isResting = false;
+
+  constructor(client: BrokerClient) {
+    this.#client = client;
+    this.#readNext = client._nextBatch;
+    this.#isFlooding = watchFlooding(client);
+  }
+
+  start(): void {
+    const client = this.#client;
+    const { conn, outbound } = client;
+    const read = (): void => this.#read();
+    outbound.onTaken = () => {
+      if (this.#isWaiting) setImmediate(read);
+      this.#isWaiting = false;
+      resumeDelivery(client);
+    };
+    client.publisher = {
+      outbound,
+      isHeld: false,
+      resume: () => void setImmediate(read),
+      keepAlive: () => {
+        if (client._keepaliveInterval > 0) client._keepaliveTimer?.refresh();
+      },
+    };
+    client._parsingBatch = 0;
+    client._nextBatch = (error) => this.#handled(error);
+    conn.off("readable", this.#readNext);
+    conn.on("readable", read);
+  }
+
+  #read(): void {
+    const { conn } = this.#client;
+    this.#isWaiting = false;
+    this.#isResting = false;
+    // Each read takes one chunk as it arrived, which may hold less than a packet, or thousands of them.
+    const stop = conn.readableLength - turnBytes;
+    for (let left = Infinity; conn.readableLength < left && this.#isFree();) {
+      left = conn.readableLength;
+      if (left <= stop) return this.#rest();
+      this.#readNext();
+    }
+  }
+
+  #rest(): void {
+    if (!this.#isResting) setImmediate(() => this.#read());
+    this.#isResting = true;
+  }
+
+  /** A packet is handled. */
+  #handled(error: Error | null | undefined): void {
+    const client = this.#client;
+    if (error || client.closed) return this.#readNext(error);
+    client._parsingBatch = Math.max(0, client._parsingBatch - 1);
+    this.#read();
+  }
+
+  #isFree(): boolean {
+    const client = this.#client;
+    if (client._parsingBatch > 0 || client.closed) return false;
+    this.#isWaiting = this.#isFlooding();
+    return !this.#isWaiting && !client.publisher.isHeld;
+  }
+}
+
+/** @returns whether the client has sent much and read little of the answers since */
+function watchFlooding({ outbound, _parser: parser }: BrokerClient): () => boolean {
+  let [packets, takenBefore] = [0, 0];
   parser.on("packet", () => {
-    unheard += 1;
+    packets += 1;
   });
   return () => {
-    if (unheard <= mostUnheard) return false;
+    if (packets <= mostPackets) return false;
     const { taken } = outbound;
-    if (outbound.waiting > mostUnheardBytes && taken - heardBytes < worthHearing) return true;
-    [unheard, heardBytes] = [0, taken];
+    if (outbound.waiting > mostWaitingBytes && taken - takenBefore < progressBytes) return true;
+    [packets, takenBefore] = [0, taken];
     return false;
   };
 }

@@ -1,6 +1,6 @@
 export type QoS = 0 | 1 | 2;
 
-/** A packet as aedes hands it over: of a publication, or the PUBREL that follows one of QoS 2. */
+/** A PUBLISH as aedes represents it, or the PUBREL that follows one of QoS 2. */
 export interface BrokerPacket {
   readonly cmd: "publish" | "pubrel";
   readonly topic?: string;
@@ -9,10 +9,11 @@ export interface BrokerPacket {
   readonly retain?: boolean;
   dup?: boolean;
   messageId?: number | undefined;
+  /** together with `brokerCounter` identifies a publication in the queues of all sessions */
   brokerId?: string;
   brokerCounter?: number;
   clientId?: string;
-  /** of a will: the user who left it */
+  /** of a will: the user of the client */
   user?: string | undefined;
 }
 
@@ -36,5 +37,5 @@ export interface Unsubscribe {
 export type Publish = BrokerPacket & { readonly cmd: "publish" };
 export type PublishRelease = { readonly cmd: "pubrel"; readonly messageId?: number };
 
-/** A packet that is not aedes' to handle. */
+/** A packet from a client that we handle instead of aedes. */
 export type Inbound = Publish | PublishRelease | Subscribe | Unsubscribe;

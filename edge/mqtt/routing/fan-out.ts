@@ -4,42 +4,43 @@ import type { OutboundBacklog, Frame, Publisher } from "#edge/mqtt/flow";
 import { encodePublish, type BrokerPacket, type QoS } from "#edge/mqtt/packet";
 import { weightOf } from "#edge/mqtt/sessions";
 
+/** Counters for `$SYS/broker`; bytes are those of payloads. */
 export interface Traffic {
-  /** publications that came from clients */
+  /** publications received from clients */
   received: number;
   receivedBytes: number;
-  /** publications that went to clients */
+  /** publications sent to clients */
   sent: number;
   sentBytes: number;
-  /** messages given up because sessions had too many */
+  /** messages dropped from full queues and for slow clients */
   dropped: number;
 }
 
-interface Subscription {
+interface LiveSubscription {
   readonly subscriber: Subscriber;
   readonly qos: QoS;
 }
 
-/** Topics whose readers are remembered, long ones apart. */
-const mostTopics = 20_000;
-const longestTopic = 256;
+/** Topics whose subscriptions are cached, and the longest of them: about 10 MB with a few subscribers each. */
+const mostCached = 20_000;
+const longestCached = 256;
 
-interface Filters {
-  readonly all: Map<string, Subscription>;
+interface SubscriberFilters {
+  readonly all: Map<string, LiveSubscription>;
   weight: number;
 }
 
 /**
- * Brings publications to the connections that want them, once each however many of its filters match, at the highest
- * QoS granted. Of QoS 0 a message is encoded once for all.
+ * Delivers publications to connected subscribers: once to each, at the highest QoS of its matching filters (MQTT 3.1.1
+ * section 3.3.5). A message of QoS 0 is encoded once for all.
  */
 export class FanOut {
   readonly #traffic: Traffic;
   readonly #backlog: OutboundBacklog;
-  readonly #trie = new TopicTrie<Subscription>();
-  readonly #filters = new Map<Subscriber, Filters>();
-  /** Forgotten when a filter comes or goes. */
-  #found = new Map<string, readonly Subscription[]>();
+  readonly #trie = new TopicTrie<LiveSubscription>();
+  readonly #filters = new Map<Subscriber, SubscriberFilters>();
+  /** Subscriptions by topic, emptied whenever a filter is added or removed. */
+  #cache = new Map<string, readonly LiveSubscription[]>();
   #weight = 0;
 
   constructor(traffic: Traffic, backlog: OutboundBacklog) {
@@ -51,25 +52,29 @@ export class FanOut {
     return [...this.#filters.values()].reduce((sum, { all }) => sum + all.size, 0);
   }
 
-  /** of all subscriptions, see `weightOf` */
+  /** Weight of all subscriptions, see `weightOf`. */
   get weight(): number {
     return this.#weight;
   }
 
-  /** How many filters a subscriber has, and what they weigh. */
+  /** Number and weight of a subscriber's filters. */
   loadOf(subscriber: Subscriber): { readonly filters: number; readonly weight: number } {
     const known = this.#filters.get(subscriber);
     return { filters: known?.all.size ?? 0, weight: known?.weight ?? 0 };
   }
 
-  wants(subscriber: Subscriber, filter: string): boolean {
+  hasFilter(subscriber: Subscriber, filter: string): boolean {
     return this.#filters.get(subscriber)?.all.has(filter) === true;
   }
 
-  join(subscriber: Subscriber, wanted: Iterable<{ readonly topic: string; readonly qos: QoS }>): void {
-    const known = this.#filters.get(subscriber) ?? { all: new Map<string, Subscription>(), weight: 0 };
+  /** Adds filters, or replaces the QoS of those that are there. */
+  subscribe(
+    subscriber: Subscriber,
+    subscriptions: Iterable<{ readonly topic: string; readonly qos: QoS }>,
+  ): void {
+    const known = this.#filters.get(subscriber) ?? { all: new Map<string, LiveSubscription>(), weight: 0 };
     this.#filters.set(subscriber, known);
-    for (const { topic, qos } of wanted) {
+    for (const { topic, qos } of subscriptions) {
       const before = known.all.get(topic);
       if (before) this.#trie.remove(topic, before);
       else this.#weigh(known, weightOf(topic));
@@ -77,10 +82,10 @@ export class FanOut {
       known.all.set(topic, subscription);
       this.#trie.add(topic, subscription);
     }
-    this.#found = new Map();
+    this.#cache = new Map();
   }
 
-  leave(subscriber: Subscriber, filters: Iterable<string>): void {
+  unsubscribe(subscriber: Subscriber, filters: Iterable<string>): void {
     const known = this.#filters.get(subscriber);
     if (!known) return;
     for (const filter of filters) {
@@ -91,72 +96,73 @@ export class FanOut {
       this.#trie.remove(filter, subscription);
     }
     if (known.all.size === 0) this.#filters.delete(subscriber);
-    this.#found = new Map();
+    this.#cache = new Map();
   }
 
-  gone(subscriber: Subscriber): void {
-    this.leave(subscriber, [...(this.#filters.get(subscriber)?.all.keys() ?? [])]);
+  /** The connection is closed. */
+  remove(subscriber: Subscriber): void {
+    this.unsubscribe(subscriber, [...(this.#filters.get(subscriber)?.all.keys() ?? [])]);
   }
 
-  /** `publisher`: who may be paused while it goes on faster than those who get the message. */
+  /** @param publisher is paused while it sends faster than its subscribers read */
   deliver(packet: BrokerPacket, publisher?: Publisher): void {
     const topic = packet.topic ?? "";
-    const subscriptions = this.#wantedBy(topic);
+    const subscriptions = this.#subscriptionsTo(topic);
     if (subscriptions.length === 0) return;
     const payload = Buffer.isBuffer(packet.payload) ? packet.payload : Buffer.from(packet.payload ?? "");
     const live = packet.retain === true ? { ...packet, retain: false } : packet;
-    const make = once(live, payload);
+    const encoding = shareEncoding(live, payload);
     for (const { subscriber, qos } of subscriptions) {
       const granted = Math.min(qos, packet.qos);
-      if (!this.#mayHave(subscriber, live, granted)) continue;
+      if (!this.#isDeliverable(subscriber, live, granted)) continue;
       this.#traffic.sent += 1;
       this.#traffic.sentBytes += payload.length;
-      if (granted === 1 || granted === 2) subscriber.deliver(make.packet(), granted);
-      else subscriber.outbound.push(make.frame());
+      if (granted === 1 || granted === 2) subscriber.deliver(encoding.packet(), granted);
+      else subscriber.outbound.push(encoding.frame());
       if (publisher) this.#backlog.pace(publisher, subscriber.outbound);
     }
   }
 
-  #weigh(filters: Filters, change: number): void {
+  #weigh(filters: SubscriberFilters, change: number): void {
     filters.weight += change;
     this.#weight += change;
   }
 
-  #mayHave(subscriber: Subscriber, packet: BrokerPacket, granted: number): boolean {
-    if (!subscriber.open()) return false;
-    const may = subscriber.may(packet.topic ?? "");
-    if (!may && granted > 0) subscriber.refuse(packet);
-    return may;
+  #isDeliverable(subscriber: Subscriber, packet: BrokerPacket, granted: number): boolean {
+    if (!subscriber.isOpen()) return false;
+    const isAllowed = subscriber.mayReceive(packet.topic ?? "");
+    if (!isAllowed && granted > 0) subscriber.refuse(packet);
+    return isAllowed;
   }
 
-  /** One subscription a subscriber: that of the highest QoS. */
-  #wantedBy(topic: string): readonly Subscription[] {
-    const known = this.#found.get(topic);
+  /** One subscription for each subscriber: the one with the highest QoS. */
+  #subscriptionsTo(topic: string): readonly LiveSubscription[] {
+    const known = this.#cache.get(topic);
     if (known) return known;
-    const best = new Map<Subscriber, Subscription>();
+    const best = new Map<Subscriber, LiveSubscription>();
     for (const subscription of this.#trie.match(topic)) {
       const other = best.get(subscription.subscriber);
       if (!other || other.qos < subscription.qos) best.set(subscription.subscriber, subscription);
     }
     const found = [...best.values()];
-    if (topic.length > longestTopic) return found;
-    if (this.#found.size >= mostTopics) this.#found.clear();
-    this.#found.set(topic, found);
+    if (topic.length > longestCached) return found;
+    if (this.#cache.size >= mostCached) this.#cache.clear();
+    this.#cache.set(topic, found);
     return found;
   }
 }
 
-/** What all readers of a message share. */
-function once(
+/** Encodings of a message that all its subscribers share, each made when the first one needs it. */
+function shareEncoding(
   packet: BrokerPacket,
   payload: Buffer,
 ): { readonly frame: () => Frame; readonly packet: () => BrokerPacket } {
-  let [frame, own]: [Frame | undefined, BrokerPacket | undefined] = [undefined, undefined];
+  let [frame, copy]: [Frame | undefined, BrokerPacket | undefined] = [undefined, undefined];
   const topic = packet.topic ?? "";
   return {
     frame: () =>
       (frame ??= { bytes: encodePublish({ topic, payload, qos: 0, retain: false }), mayDrop: true }),
-    // As it came, the payload holds on to all that was read with it.
-    packet: () => (own ??= { ...packet, payload: Buffer.from(payload) }),
+    // A copy, because the payload is a view of the buffer that was read with it.
+    packet: () => (copy ??= { ...packet, payload: Buffer.from(payload) }),
   };
 }

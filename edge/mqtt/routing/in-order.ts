@@ -1,29 +1,31 @@
 import { describeError } from "#shared/errors";
 import type { BrokerClient } from "#edge/mqtt/connection";
 
-export interface Ending {
+export interface CompletionSteps {
   readonly finish: () => void;
+  /** Undoes what the packet left behind, when it or an earlier one failed. */
   readonly giveUp?: () => void;
 }
 
 /**
- * Runs `finish` when the work is done and all that the client asked before was answered, at once where there is neither; a
- * failure ends the connection. Nothing more is read of the client meanwhile.
+ * Calls `finish` when `work` is done and all earlier packets of the client are answered (MQTT 3.1.1 section 4.6), at once
+ * if there is neither. A failure closes the connection, so that the client repeats what was not acknowledged. Meanwhile
+ * nothing more is read from the client.
  */
 export function inOrder(
   client: BrokerClient,
   work: Promise<unknown> | undefined,
-  { finish, giveUp }: Ending,
+  { finish, giveUp }: CompletionSteps,
 ): void {
   if (!work && !client.tail) return finish();
-  // Counted as aedes does, which reads on when what it has read is dealt with.
+  // aedes' count of packets that are being handled: reading goes on when it is 0.
   client._parsingBatch += 1;
-  const before = client.tail;
+  const earlier = client.tail;
   const run = async (): Promise<void> => {
     let problem: unknown;
     try {
-      await Promise.all([work, before]);
-      if (client.broken) problem = new Error("an earlier message could not be taken");
+      await Promise.all([work, earlier]);
+      if (client.broken) problem = earlierFailed();
     } catch (error) {
       problem = error;
     }
@@ -41,8 +43,15 @@ export function inOrder(
   client.tail = tail;
 }
 
-/** @throws when something the client asked before could not be done */
-export async function afterEarlier(client: BrokerClient, more?: Promise<unknown>): Promise<void> {
-  await Promise.all([client.tail, more]);
-  if (client.broken) throw new Error("an earlier message could not be taken");
+/**
+ * Waits for `work` and for the earlier packets of the client.
+ * @throws when one of them failed
+ */
+export async function afterEarlier(client: BrokerClient, work?: Promise<unknown>): Promise<void> {
+  await Promise.all([client.tail, work]);
+  if (client.broken) throw earlierFailed();
+}
+
+function earlierFailed(): Error {
+  return new Error("an earlier message could not be stored");
 }

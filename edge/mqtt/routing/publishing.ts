@@ -20,21 +20,21 @@ export interface PublishingParts {
   readonly fanOut: FanOut;
   readonly traffic: Traffic;
   readonly log: Pick<Seldom, "warn">;
-  /** A client published; resolves when it is safe. @returns undefined when nobody of ours listens */
+  /** @returns when edgecore has stored the message, undefined when no module subscribed to its topic */
   readonly receive: (message: MqttMessage) => Promise<void> | undefined;
   readonly mostLevels: number;
 }
 
 /**
- * Messages of QoS 2 a client has sent and not released: each is a row on disk. Clients that send without waiting have a few
- * thousand on their way; one that never releases would have as many as there are ids, in each session it can think of.
+ * Messages of QoS 2 that a client has sent and not released (PUBREL), each a row on disk. Fast clients have a few thousand
+ * in flight; without a limit one that never releases would have 65,535 in each session it opens.
  */
 const mostUnreleased = 10_000;
 
 /**
- * The way of every publication: the twins, and sessions that are away, have it on disk; then all who listen get it; then
- * it is answered, in the order it came. What cannot be stored is not answered: the connection ends, and the client, which
- * has it still, sends it again. QoS 0 promises nothing and is not held up.
+ * Handles every publication: first the twins and the sessions of offline clients have it on disk, then it is delivered,
+ * then it is acknowledged in the order of arrival (MQTT 3.1.1 sections 4.3 and 4.6). What cannot be stored is not
+ * acknowledged: the connection is closed, and the client sends it again (4.4). QoS 0 is delivered at once and may be lost.
  */
 export class Publishing {
   readonly #parts: PublishingParts;
@@ -44,7 +44,7 @@ export class Publishing {
     this.#parts = parts;
   }
 
-  /** What a client publishes, or releases (QoS 2). */
+  /** Handles a PUBLISH or PUBREL of a client. */
   take(client: BrokerClient, packet: Publish | PublishRelease): void {
     if (packet.cmd === "pubrel") return this.#release(client, packet.messageId ?? 0);
     const problem = this.#problem(client, packet);
@@ -60,23 +60,23 @@ export class Publishing {
     else this.#publish2(client, packet);
   }
 
-  /** A message of edgecore (`ours`), or of a client that is gone: nobody is paused for it. */
+  /** Publishes a message of edgecore (`ours`) or a will: no client is paused for it. */
   publish(packet: BrokerPacket, { ours }: { readonly ours: boolean }): void {
     const { sessions, fanOut } = this.#parts;
     const named = this.#name(packet);
     if (!ours) void this.#inBackground(this.#receive(named), named);
     const stored = sessions.store(named);
     if (!stored) return fanOut.deliver(named);
-    const tell = (): void => {
+    const deliver = (): void => {
       stored.release();
       fanOut.deliver(named);
     };
     if (packet.qos === 0) {
       void this.#inBackground(stored.committed, named);
-      return tell();
+      return deliver();
     }
-    // Who listens now is told, whatever the disk says.
-    void this.#inBackground(stored.committed, named)?.then(tell);
+    // Connected subscribers get it even when it cannot be stored.
+    void this.#inBackground(stored.committed, named)?.then(deliver);
   }
 
   #publish0(client: BrokerClient, packet: Publish): void {
@@ -93,38 +93,39 @@ export class Publishing {
     const finish = (): void => {
       stored?.release();
       this.#parts.fanOut.deliver(named, client.publisher);
-      answer(client, "puback", packet.messageId);
+      acknowledge(client, "puback", packet.messageId);
     };
     const work = received || stored ? Promise.all([received, stored?.committed]) : undefined;
     inOrder(client, work, { finish, giveUp: () => stored?.discard() });
   }
 
-  /** That it came is on disk with what it leaves behind, in one commit, after the twins have it. */
+  /** Its id is stored in one commit with its queue entries, after the twins have it: a repetition changes nothing. */
   #publish2(client: BrokerClient, packet: Publish): void {
-    const { sessions, fanOut } = this.#parts;
     const messageId = packet.messageId ?? 0;
-    const inbox = inboxOf(client, sessions);
-    const finish = (): void => answer(client, "pubrec", messageId);
+    const inbox = inboxOf(client, this.#parts.sessions);
+    const finish = (): void => acknowledge(client, "pubrec", messageId);
     const repeated = inbox.taken.has(messageId) ? Promise.resolve(true) : inbox.arriving.get(messageId);
-    if (repeated) return inOrder(client, repeated.then(expectTaken), { finish });
+    if (repeated) return inOrder(client, repeated.then(expectStored), { finish });
     if (inbox.taken.size + inbox.arriving.size >= mostUnreleased) {
-      client.emit("error", new Error(`more than ${mostUnreleased} messages of QoS 2 that were not released`));
+      client.emit("error", new Error(`more than ${mostUnreleased} unreleased messages of QoS 2`));
       return;
     }
-    const named = this.#name(packet);
-    const received = this.#receive(named);
-    const work = (async (): Promise<void> => {
-      await afterEarlier(client, received);
-      const stored = sessions.store(
-        named,
-        client.clean ? undefined : { client: client.id ?? "", messageId, inbox },
-      );
-      await committed(stored);
-      if (client.clean) inbox.taken.set(messageId, 0);
-      fanOut.deliver(named, client.publisher);
-    })();
+    const work = this.#store2(client, this.#name(packet), { messageId, inbox });
     this.#noteArriving(inbox, messageId, work);
     inOrder(client, work, { finish });
+  }
+
+  async #store2(
+    client: BrokerClient,
+    named: Publish,
+    { messageId, inbox }: { readonly messageId: number; readonly inbox: Inbox },
+  ): Promise<void> {
+    const { sessions, fanOut } = this.#parts;
+    await afterEarlier(client, this.#receive(named));
+    const sender = client.clean ? undefined : { client: client.id ?? "", messageId, inbox };
+    await committed(sessions.store(named, sender));
+    if (client.clean) inbox.taken.set(messageId, 0);
+    fanOut.deliver(named, client.publisher);
   }
 
   #noteArriving(inbox: Inbox, messageId: number, work: Promise<void>): void {
@@ -138,21 +139,22 @@ export class Publishing {
 
   #release(client: BrokerClient, messageId: number): void {
     const { sessions } = this.#parts;
-    const finish = (): void => answer(client, "pubcomp", messageId);
-    const before = client.tail;
+    const finish = (): void => acknowledge(client, "pubcomp", messageId);
+    const earlier = client.tail;
     const work = (async (): Promise<void> => {
-      // Its message may still be on its way.
-      if (before) await before;
+      // Its message may not be stored yet.
+      if (earlier) await earlier;
       if (client.clean) client.inbox?.taken.delete(messageId);
       else await sessions.releaseIncoming(client.id ?? "", messageId);
     })();
-    if (client.clean && !before) return finish();
+    if (client.clean && !earlier) return finish();
     inOrder(client, work, { finish });
   }
 
   #problem(client: BrokerClient, { topic = "", qos, messageId = 0 }: Publish): string | undefined {
-    if (!isTopic(topic, this.#parts.mostLevels)) return `${JSON.stringify(topic.slice(0, 200))} is no topic`;
-    if (qos > 0 && messageId === 0) return "message without an id";
+    if (!isTopic(topic, this.#parts.mostLevels))
+      return `invalid topic ${JSON.stringify(topic.slice(0, 200))}`;
+    if (qos > 0 && messageId === 0) return "message without a message id";
     return this.#mayPublish(client, topic) ? undefined : `topic ${topic} is not allowed`;
   }
 
@@ -171,21 +173,21 @@ export class Publishing {
     });
   }
 
-  /** @returns when it is done or has failed, undefined when there is nothing to do */
+  /** Logs a failure. @returns when `work` is done or has failed, undefined when there is none */
   #inBackground(work: Promise<void> | undefined, { topic }: BrokerPacket): Promise<void> | undefined {
     return work?.catch((error: unknown) =>
       this.#parts.log.warn("cannot store an MQTT message", { topic, error: describeError(error) }),
     );
   }
 
-  /** An identity of its own, under which queues find it again. */
+  /** Gives a message the identity by which queues find it. */
   #name<P extends BrokerPacket>(packet: P): P {
     this.#counter += 1;
     return { ...packet, brokerId: "own", brokerCounter: this.#counter };
   }
 }
 
-/** @throws what the commit failed with, after nothing of it is left */
+/** Waits for the commit. @throws what it failed with, after discarding what it was to store */
 async function committed(stored: StoredPublication | undefined): Promise<void> {
   try {
     await stored?.committed;
@@ -196,14 +198,15 @@ async function committed(stored: StoredPublication | undefined): Promise<void> {
   stored?.release();
 }
 
-function expectTaken(taken: boolean): void {
-  if (!taken) throw new Error("the message it repeats could not be taken");
+function expectStored(isStored: boolean): void {
+  if (!isStored) throw new Error("the message that it repeats could not be stored");
 }
 
-function answer({ outbound }: BrokerClient, kind: AckKind, messageId = 0): void {
+function acknowledge({ outbound }: BrokerClient, kind: AckKind, messageId = 0): void {
   outbound.send(encodeAck(kind, messageId));
 }
 
+/** Topic names have no wildcards (MQTT 3.1.1 section 4.7.1). */
 function isTopic(topic: string, mostLevels: number): boolean {
   if (topic === "" || topic.includes("+") || topic.includes("#")) return false;
   return topic.length < mostLevels || topic.split("/").length <= mostLevels;

@@ -1,58 +1,63 @@
 import { encodePublish, type BrokerPacket, type QoS, type Subscription } from "#edge/mqtt/packet";
 import type { Sessions } from "#edge/mqtt/sessions";
-import { acknowledged, window, type BrokerClient } from "#edge/mqtt/connection";
+import { acknowledged, inFlightWindow, type BrokerClient } from "#edge/mqtt/connection";
 import type { FanOut } from "./fan-out.ts";
 
-/** Bytes that may wait for the client before the next retained messages are sent, and about as many are sent then. */
-const mostWaiting = 64 * 1024;
-const mostInPiece = 250;
-/** Bytes a lasting session may have to acknowledge before it gets more: a queue gives up its oldest beyond 8 MiB. */
-const mostQueued = 4 * 1024 * 1024;
-/** A broker of ours has one name for what it gives an identity for a queue. */
+/** Bytes that may wait for the client when the next batch is sent, and bytes of a batch: two socket writes. */
+const mostWaitingBytes = 64 * 1024;
+/** Messages in a batch: a quarter of the in-flight window, so that the next one is prepared while acknowledgements arrive. */
+const mostInBatch = 250;
+/**
+ * Bytes a persistent session may have to acknowledge before it gets the next batch: half of what its queue holds before it
+ * drops the oldest (8 MiB).
+ */
+const mostQueuedBytes = 4 * 1024 * 1024;
+/** Identifies these messages in queues, together with a counter; those of clients have another name. */
 const brokerId = "retained";
 
 /**
- * Sends a client what is retained for what it subscribed to, at the pace it reads and acknowledges, one SUBSCRIBE after
- * the other. Lasting sessions have messages of QoS 1 and 2 in their queue before.
+ * Sends retained messages to a client that subscribes (MQTT 3.1.1 section 3.8.4), one SUBSCRIBE after the other, as fast as it
+ * reads and acknowledges. For persistent sessions, messages of QoS 1 and 2 are queued before they are sent.
  */
 export class RetainedSender {
   readonly #sessions: Sessions;
   readonly #fanOut: FanOut;
-  readonly #failed: (client: BrokerClient, error: unknown) => void;
+  readonly #onFailed: (client: BrokerClient, error: unknown) => void;
   #counter = 0;
 
-  constructor(sessions: Sessions, fanOut: FanOut, failed: (client: BrokerClient, error: unknown) => void) {
+  constructor(sessions: Sessions, fanOut: FanOut, onFailed: (client: BrokerClient, error: unknown) => void) {
     this.#sessions = sessions;
     this.#fanOut = fanOut;
-    this.#failed = failed;
+    this.#onFailed = onFailed;
   }
 
   send(client: BrokerClient, subscriptions: readonly Subscription[]): void {
     const before = client.retained ?? Promise.resolve();
     client.retained = before
       .then(() => this.#sendAll(client, subscriptions))
-      .catch((error: unknown) => this.#failed(client, error));
+      .catch((error: unknown) => this.#onFailed(client, error));
   }
 
   async #sendAll(client: BrokerClient, subscriptions: readonly Subscription[]): Promise<void> {
     let largest = 1;
     for (const { topic: filter, qos: granted } of subscriptions) {
       await roomFor(client, granted, largest);
-      // A piece is taken only when it can be sent: what waited could overtake what was published since.
-      for (const piece of inPieces(this.#sessions.retained(filter))) {
+      // Read from the store only when it can be sent: a newer message of the topic could be sent before it otherwise.
+      for (const batch of inBatches(this.#sessions.retained(filter))) {
         if (client.conn.destroyed || !client.subscriber) return;
-        if (!this.#fanOut.wants(client.subscriber, filter)) break;
-        await this.#give(client, piece, granted);
-        largest = piece.reduce((most, packet) => Math.max(most, sizeOf(packet)), largest);
+        if (!this.#fanOut.hasFilter(client.subscriber, filter)) break;
+        await this.#sendBatch(client, batch, granted);
+        largest = batch.reduce((most, packet) => Math.max(most, sizeOf(packet)), largest);
+        // A turn of the event loop for other clients: no time is meant, so not through the clock.
         await new Promise((resolve) => setImmediate(resolve));
         await roomFor(client, granted, largest);
       }
     }
   }
 
-  async #give(client: BrokerClient, piece: readonly BrokerPacket[], granted: QoS): Promise<void> {
-    const packets = piece
-      .filter(({ topic = "" }) => client.subscriber?.may(topic) === true)
+  async #sendBatch(client: BrokerClient, batch: readonly BrokerPacket[], granted: QoS): Promise<void> {
+    const packets = batch
+      .filter(({ topic = "" }) => client.subscriber?.mayReceive(topic) === true)
       .map((packet) => this.#name(packet, granted));
     if (!client.clean) await this.#store(client, packets);
     for (const packet of packets) {
@@ -72,7 +77,7 @@ export class RetainedSender {
     };
   }
 
-  /** All in one commit. */
+  /** Stores a batch with one commit. */
   async #store(client: BrokerClient, packets: readonly BrokerPacket[]): Promise<void> {
     const stored = packets
       .filter(({ qos }) => qos > 0)
@@ -87,26 +92,27 @@ export class RetainedSender {
   }
 }
 
+/** Waits until the client can take a batch of messages of at most `largest` bytes. */
 async function roomFor(client: BrokerClient, granted: QoS, largest: number): Promise<void> {
-  const most = window - mostInPiece;
+  const most = inFlightWindow - mostInBatch;
   if (granted > 0)
-    await acknowledged(client, client.clean ? most : Math.min(most, Math.floor(mostQueued / largest)));
-  await client.outbound.drained(mostWaiting);
+    await acknowledged(client, client.clean ? most : Math.min(most, Math.floor(mostQueuedBytes / largest)));
+  await client.outbound.drained(mostWaitingBytes);
 }
 
-/** A piece ends, empty perhaps, where it is time for others too. */
-function* inPieces(packets: Iterable<BrokerPacket | undefined>): Generator<readonly BrokerPacket[]> {
-  let piece: BrokerPacket[] = [];
+/** Batches of messages; an empty one is a pause of the search for them. */
+function* inBatches(packets: Iterable<BrokerPacket | undefined>): Generator<readonly BrokerPacket[]> {
+  let batch: BrokerPacket[] = [];
   let bytes = 0;
   for (const packet of packets) {
-    if (packet) piece.push(packet);
+    if (packet) batch.push(packet);
     bytes += packet ? sizeOf(packet) : 0;
-    if (packet && piece.length < mostInPiece && bytes < mostWaiting) continue;
-    yield piece;
-    piece = [];
+    if (packet && batch.length < mostInBatch && bytes < mostWaitingBytes) continue;
+    yield batch;
+    batch = [];
     bytes = 0;
   }
-  if (piece.length > 0) yield piece;
+  if (batch.length > 0) yield batch;
 }
 
 function sizeOf({ payload }: BrokerPacket): number {

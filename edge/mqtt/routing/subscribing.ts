@@ -23,28 +23,32 @@ export interface SubscribingParts {
   readonly mostLevels: number;
 }
 
-/** The return code of a filter that is refused. */
+/** Return code of a refused filter (MQTT 3.1.1 section 3.9.3). */
 const refused = 0x80;
-/** A client must not fill the memory, nor make each publish look at more filters than that takes a few ms for. */
+/**
+ * Subscriptions of a client, and bytes of memory they take (see `weightOf`): matching a topic against 10,000 filters that
+ * all cover it takes a few milliseconds.
+ */
 const mostFilters = 10_000;
 const mostWeight = 8 * 1024 * 1024;
-/** of all connections and lasting sessions; who has both counts twice */
-const mostWeightInAll = 32 * 1024 * 1024;
-/** Beyond it, for who has few subscriptions: others may hold all the rest. */
+/** Bytes of all connections and sessions together; a connected persistent session counts twice. */
+const mostTotalWeight = 32 * 1024 * 1024;
+/** Beyond that, for clients with few subscriptions (`mostSmallWeight` bytes): they work while others use up the rest. */
 const reservedWeight = 16 * 1024 * 1024;
 const mostSmallWeight = 64 * 1024;
 
-interface Answered {
+interface SubscribeResult {
   readonly granted: Map<string, QoS>;
-  /** of those that are new */
+  /** weight of the new filters */
   weight: number;
-  /** one for each filter as it came: aedes would leave out those that come twice */
+  /** one for each filter of the packet: aedes would leave out repeated ones */
   readonly codes: number[];
 }
 
 /**
- * What clients ask to get, and no longer to get. It holds for all that comes behind it, at once in memory; what asks
- * later, from a connection that has taken over, finds it there. Where the session lasts it is stored before it is answered.
+ * Handles SUBSCRIBE and UNSUBSCRIBE (MQTT 3.1.1 sections 3.8 and 3.10). A subscription is in effect at once, for all that
+ * follows, also for a connection that takes over the session; for a persistent session it is stored before it is
+ * acknowledged.
  */
 export class Subscribing {
   readonly #parts: SubscribingParts;
@@ -58,7 +62,7 @@ export class Subscribing {
       packet.cmd === "subscribe" ? packet.subscriptions.map(({ topic }) => topic) : packet.unsubscriptions;
     const deep = filters.find((filter) => !isShallow(filter, this.#parts.mostLevels));
     if (deep !== undefined) {
-      client.emit("error", new Error(`too many levels: ${JSON.stringify(deep.slice(0, 200))}`));
+      client.emit("error", new Error(`too many levels in filter ${JSON.stringify(deep.slice(0, 200))}`));
       return;
     }
     if (packet.cmd === "subscribe") this.#subscribe(client, packet);
@@ -69,40 +73,40 @@ export class Subscribing {
     const { sessions, fanOut, retained } = this.#parts;
     const { subscriber } = client;
     if (!subscriber) return;
-    const { granted, codes } = this.#answer(client, subscriptions);
+    const { granted, codes } = this.#decide(client, subscriptions);
     const stored = client.clean ? undefined : sessions.subscribe(client.id ?? "", granted);
-    const joined = [...granted].map(([topic, qos]) => ({ topic, qos }));
-    fanOut.join(subscriber, joined);
-    answerInOrder(client, stored, () => {
+    const added = [...granted].map(([topic, qos]) => ({ topic, qos }));
+    fanOut.subscribe(subscriber, added);
+    acknowledgeInOrder(client, stored, () => {
       client.outbound.send(encodeSuback(messageId, codes));
       client.sendQueued?.();
-      retained.send(client, joined);
+      retained.send(client, added);
     });
   }
 
   #unsubscribe(client: BrokerClient, { messageId = 0, unsubscriptions }: Unsubscribe): void {
     const { sessions, fanOut } = this.#parts;
-    if (client.subscriber) fanOut.leave(client.subscriber, unsubscriptions);
+    if (client.subscriber) fanOut.unsubscribe(client.subscriber, unsubscriptions);
     const stored = client.clean ? undefined : sessions.unsubscribe(client.id ?? "", unsubscriptions);
-    answerInOrder(client, stored, () => {
-      // Of what it had a right to when it was published.
+    acknowledgeInOrder(client, stored, () => {
+      // Messages published before the UNSUBSCRIBE are still delivered (section 3.10.4).
       client.sendQueued?.();
       client.outbound.send(encodeAck("unsuback", messageId));
     });
   }
 
-  #answer(client: BrokerClient, subscriptions: readonly Subscription[]): Answered {
-    const answered: Answered = { granted: new Map(), weight: 0, codes: [] };
+  #decide(client: BrokerClient, subscriptions: readonly Subscription[]): SubscribeResult {
+    const result: SubscribeResult = { granted: new Map(), weight: 0, codes: [] };
     for (const { topic, qos } of subscriptions) {
-      const problem = this.#problem(client, topic, answered);
-      answered.codes.push(problem === undefined ? qos : refused);
-      if (problem === undefined) this.#grant(client, { topic, qos }, answered);
-      else this.#tell(client, topic, problem);
+      const problem = this.#problem(client, topic, result);
+      result.codes.push(problem === undefined ? qos : refused);
+      if (problem === undefined) this.#grant(client, { topic, qos }, result);
+      else this.#logRefused(client, topic, problem);
     }
-    return answered;
+    return result;
   }
 
-  #tell({ identity, id }: BrokerClient, topic: string, problem: string): void {
+  #logRefused({ identity, id }: BrokerClient, topic: string, problem: string): void {
     const fields = {
       client: identity?.clientId,
       user: identity?.user,
@@ -112,38 +116,42 @@ export class Subscribing {
     this.#parts.log.warn("refused an MQTT client a topic", fields, id ?? "");
   }
 
-  #grant({ subscriber }: BrokerClient, { topic, qos }: Subscription, answered: Answered): void {
+  #grant({ subscriber }: BrokerClient, { topic, qos }: Subscription, result: SubscribeResult): void {
     const { fanOut } = this.#parts;
-    const isNew = !answered.granted.has(topic) && !(subscriber && fanOut.wants(subscriber, topic));
-    if (isNew) answered.weight += weightOf(topic);
-    answered.granted.set(topic, qos);
+    const isNew = !result.granted.has(topic) && !(subscriber && fanOut.hasFilter(subscriber, topic));
+    if (isNew) result.weight += weightOf(topic);
+    result.granted.set(topic, qos);
   }
 
-  /** @returns what is refused, undefined when nothing is */
+  /** @returns what is refused for the log, undefined when nothing is */
   #problem(
     { subscriber, identity, clean }: BrokerClient,
     topic: string,
-    answered: Answered,
+    result: SubscribeResult,
   ): string | undefined {
     const { access, fanOut, sessions } = this.#parts;
     if (!subscriber || !identity || !access.maySubscribe(identity, topic)) return "subscribe";
-    if (answered.granted.has(topic) || fanOut.wants(subscriber, topic)) return undefined;
+    if (result.granted.has(topic) || fanOut.hasFilter(subscriber, topic)) return undefined;
     const load = fanOut.loadOf(subscriber);
-    const more = answered.weight + weightOf(topic);
-    if (load.filters + answered.granted.size >= mostFilters) return `more than ${mostFilters} subscriptions`;
+    const more = result.weight + weightOf(topic);
+    if (load.filters + result.granted.size >= mostFilters) return `more than ${mostFilters} subscriptions`;
     if (load.weight + more > mostWeight) return "subscriptions that need too much memory";
     const isSmall = load.weight + more <= mostSmallWeight;
-    const inAll = fanOut.weight + sessions.weight + more * (clean ? 1 : 2);
-    return inAll <= mostWeightInAll + (isSmall ? reservedWeight : 0)
+    const total = fanOut.weight + sessions.weight + more * (clean ? 1 : 2);
+    return total <= mostTotalWeight + (isSmall ? reservedWeight : 0)
       ? undefined
-      : "more subscriptions than all clients together may have";
+      : "subscriptions beyond the limit of all clients";
   }
 }
 
-/** Who is gone meanwhile gets no answer. `stored` undefined: there is nothing to wait for. */
-function answerInOrder(client: BrokerClient, stored: Promise<void> | undefined, answer: () => void): void {
+/** Acknowledges a packet of a client that is still connected; `stored` is undefined if there is nothing to wait for. */
+function acknowledgeInOrder(
+  client: BrokerClient,
+  stored: Promise<void> | undefined,
+  acknowledge: () => void,
+): void {
   const finish = (): void => {
-    if (!client.conn.destroyed) answer();
+    if (!client.conn.destroyed) acknowledge();
   };
   inOrder(client, stored, { finish });
 }

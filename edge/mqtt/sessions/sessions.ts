@@ -172,7 +172,7 @@ export class Sessions {
     return known !== undefined && topics.every((topic) => known.has(topic));
   }
 
-  isUnderWay(client: string, messageId: number): boolean {
+  isInFlight(client: string, messageId: number): boolean {
     return this.#queues.of(client)?.findMessage(messageId) !== undefined;
   }
 

@@ -9,51 +9,57 @@ import { isOwnOrigin } from "#shared/local-http";
 import { Places } from "./places.ts";
 
 export interface Listener extends AsyncDisposable {
-  /** Reads the certificate again. @throws ConfigError when it cannot be read: the old one stays */
+  /** Reads the certificate again. @throws ConfigError when it cannot be read; the old one stays in use */
   reload(): void;
   readonly port: number;
 }
 
 export interface Listeners extends AsyncDisposable {
-  /** Reads the certificates again. @throws ConfigError when one cannot be read: the old one stays */
+  /** Reads the certificates again. @throws ConfigError when one cannot be read; the old one stays in use */
   reload(): void;
   readonly tcp: number;
   readonly websocket: number | undefined;
 }
 
-/** What is known of the other end of a stream. */
+/** The remote end of a stream. */
 export interface SocketPeer {
   readonly address: string | undefined;
-  /** common name of the client certificate our CA signed; undefined without one */
+  /** common name of the client certificate, signed by `mqtt.broker.cafile`; undefined without one */
   readonly certificateName: string | undefined;
-  /** To be called when it was let in as a client: until then it may have to give way to others. */
-  readonly letIn: () => void;
+  /** To be called when its CONNECT is accepted: until then it may be closed in favour of a new connection. */
+  readonly markAccepted: () => void;
 }
 
 export type Accept = (stream: Duplex, peer: SocketPeer) => void;
 
 export interface ListenerHandlers {
   readonly accept: Accept;
-  /** Told of each connection that came to nothing in TLS: without a certificate, or with one that we do not know. */
-  readonly failed: (address: string | undefined, problem: string) => void;
-  /** Told of each web page that may not connect. */
-  readonly refused: (address: string | undefined, origin: string) => void;
+  /** A TLS handshake failed, for instance because the client has no certificate or one of another CA. */
+  readonly onTlsFailed: (address: string | undefined, problem: string) => void;
+  /** A web page of an origin that is not allowed tried to connect. */
+  readonly onOriginRefused: (address: string | undefined, origin: string) => void;
 }
 
+/** For TLS and for the WebSocket upgrade: enough for a microcontroller on a slow line. */
 const handshakeMs = 10_000;
 
 /**
- * Opens the broker's sockets, which all together hold as many connections as configured.
- * @throws ConfigError when an address is taken or a certificate cannot be read
+ * Opens the broker's listeners, which share `mqtt.broker.max-connections`.
+ * @throws ConfigError when an address is in use or a certificate cannot be read
  */
 export async function listen(
   config: BrokerConfig,
-  { clock, accept, failed, refused }: ListenerHandlers & { readonly clock: Clock },
+  { clock, accept, onTlsFailed, onOriginRefused }: ListenerHandlers & { readonly clock: Clock },
 ): Promise<Listeners> {
   await using stack = new AsyncDisposableStack();
   const places = new Places(config.maxConnections, clock);
-  const tcp = stack.use(await listenAt({ url: config.url, port: 1884 }, { config, places, accept, failed }));
-  const websocket = await listenForWebSockets({ config, places, accept, failed, refused }, clock);
+  const tcp = stack.use(
+    await listenAt({ url: config.url, port: 1884 }, { config, places, accept, onTlsFailed }),
+  );
+  const websocket = await listenForWebSockets(
+    { config, places, accept, onTlsFailed, onOriginRefused },
+    clock,
+  );
   if (websocket) stack.use(websocket);
   const owned = stack.move();
   return {
@@ -67,22 +73,34 @@ export async function listen(
   };
 }
 
-/** Most nodes have no such port, and their memory is not to pay for it. */
+/** Loads the WebSocket code only when it is needed: it takes memory, and most nodes have no such listener. */
 async function listenForWebSockets(
-  { accept, refused, ...parts }: Omit<ListenParts, "accept"> & Pick<ListenerHandlers, "accept" | "refused">,
+  {
+    accept,
+    onOriginRefused,
+    ...parts
+  }: Omit<ListenParts, "accept"> & Pick<ListenerHandlers, "accept" | "onOriginRefused">,
   clock: Clock,
 ): Promise<Listener | undefined> {
   const { websocketUrl: url, maxPacketBytes } = parts.config;
   if (url === undefined) return undefined;
   const { upgradeSockets } = await import("./websocket.ts");
   const allowsOrigin = (origin: string): boolean => mayConnect(parts.config, readUrl(url, 1885).host, origin);
-  const upgrade = upgradeSockets({ maxPacketBytes, handshakeMs, clock, allowsOrigin, refused, accept });
+  const upgrade = upgradeSockets({
+    maxPacketBytes,
+    handshakeMs,
+    clock,
+    allowsOrigin,
+    onOriginRefused,
+    accept,
+  });
   return listenAt({ url, port: 1885 }, { ...parts, accept: upgrade });
 }
 
 /**
- * A browser connects for any page it shows, with any address it can reach, and shows its client certificate unasked. Pages of
- * this machine may, those that are named, and any where nobody gets in without a password, which a page has to know.
+ * A browser lets any page connect to any address that it can reach, and sends its client certificate without asking.
+ * Allowed are pages of this machine, of the configured origins, and any page if every client needs a password, which the
+ * page would have to know.
  */
 function mayConnect(config: BrokerConfig, host: string, origin: string): boolean {
   if (config.websocketOrigins.includes(origin.toLowerCase())) return true;
@@ -93,35 +111,35 @@ interface ListenParts {
   readonly config: BrokerConfig;
   readonly places: Places;
   readonly accept: (socket: net.Socket, peer: SocketPeer) => void;
-  readonly failed: ListenerHandlers["failed"];
+  readonly onTlsFailed: ListenerHandlers["onTlsFailed"];
 }
 
 async function listenAt(
-  at: { readonly url: string; /** unless the address names one */ readonly port: number },
-  { config, places, accept, failed }: ListenParts,
+  listener: { readonly url: string; /** if the address has none */ readonly port: number },
+  { config, places, accept, onTlsFailed }: ListenParts,
 ): Promise<Listener> {
-  const { secure, host, port } = readUrl(at.url, at.port);
+  const { secure, host, port } = readUrl(listener.url, listener.port);
   const server = secure
-    ? tls.createServer({ ...tlsOptions(config, at.url), handshakeTimeout: handshakeMs })
+    ? tls.createServer({ ...tlsOptions(config, listener.url), handshakeTimeout: handshakeMs })
     : net.createServer();
   const sockets = holdPlaces(server, places);
   server.on(secure ? "secureConnection" : "connection", (socket: net.Socket) => {
     if (socket.destroyed) return;
     socket.setNoDelay(true);
-    // Read now: a socket that is closed has no certificate any more.
-    const letIn = places.keeperOf(socket);
-    accept(socket, { address: socket.remoteAddress, certificateName: nameOf(socket), letIn });
+    const markAccepted = places.keeperOf(socket);
+    // The certificate is read now: a closed socket has none.
+    accept(socket, { address: socket.remoteAddress, certificateName: nameOf(socket), markAccepted });
   });
   server.on("tlsClientError", (error: Error, socket: net.Socket) => {
-    failed(socket.remoteAddress, reasonOf(error));
+    onTlsFailed(socket.remoteAddress, reasonOf(error));
     socket.destroy();
   });
-  await listening(server, { host, port, url: at.url });
+  await listening(server, { host, port, url: listener.url });
   const address = server.address();
   return {
     port: typeof address === "object" && address ? address.port : port,
     reload: () => {
-      if (server instanceof tls.Server) server.setSecureContext(tlsOptions(config, at.url));
+      if (server instanceof tls.Server) server.setSecureContext(tlsOptions(config, listener.url));
     },
     [Symbol.asyncDispose]: async () => {
       const closed = Promise.withResolvers<void>();
@@ -132,7 +150,7 @@ async function listenAt(
   };
 }
 
-/** Gives each connection a place from its first packet on, not only once it has shown who it is. */
+/** Counts connections from the TCP accept on, not only after TLS: a client that never finishes a handshake counts. */
 function holdPlaces(server: net.Server, places: Places): ReadonlySet<net.Socket> {
   const sockets = new Set<net.Socket>();
   server.on("connection", (socket) => {
@@ -162,14 +180,14 @@ async function listening(
   server.on("error", () => undefined);
 }
 
-/** What OpenSSL has to say is in the code. */
+/** OpenSSL puts the reason into the code. */
 function reasonOf(error: Error): string {
   return "code" in error && typeof error.code === "string" ? error.code : describeError(error);
 }
 
 function nameOf(socket: net.Socket): string | undefined {
   if (!(socket instanceof tls.TLSSocket) || !socket.authorized) return undefined;
-  // Of a socket that is closed already Bun gives null, whatever the type says.
+  // Bun returns null for a socket that is already closed, contrary to the type.
   const certificate = socket.getPeerCertificate() as tls.PeerCertificate | null;
   const name: unknown = certificate?.subject?.CN;
   return typeof name === "string" && name !== "" ? name : undefined;
@@ -198,7 +216,7 @@ function tlsOptions(
 } {
   const { certFile, keyFile, caFile } = config;
   if (certFile === undefined || keyFile === undefined)
-    throw new ConfigError("tls", `Cannot listen on ${url}: a certificate and its key are needed`);
+    throw new ConfigError("tls", `Cannot listen on ${url}: certfile and keyfile of mqtt.broker are required`);
   return {
     cert: readPem(certFile),
     key: readPem(keyFile),

@@ -2,17 +2,17 @@ import type net from "node:net";
 import { ConnectionBudget, openFilesLimit, type Place } from "#shared/connections";
 import type { Clock } from "#shared/clock";
 
-/** For the database, the engine, the cloud and the node's own servers. */
+/** File descriptors for the database, the container engine, the cloud and edgecore's own servers. */
 const otherFiles = 64;
 
 /**
- * Who may be connected at the same time, however they came. When all places are taken, a connection that has not been let in
- * as an MQTT client within three seconds gives way to a newcomer, so that sockets that say nothing lock nobody out; and there
- * are never more than this process may open files.
+ * Bounds the connections of all listeners together, and by the open-files limit of the process. When all places are taken, a
+ * connection that is not accepted as an MQTT client within three seconds is closed in favour of a new one, so that idle
+ * sockets cannot lock clients out.
  */
 export class Places {
   readonly #budget: ConnectionBudget;
-  /** of the sockets that are open, by the address of their other end: TLS puts another object before them */
+  /** Places of open sockets by their addresses: TLS wraps a socket into another object. */
   readonly #held = new Map<string, Place>();
 
   constructor(count: number, clock: Pick<Clock, "monotonicMs">) {
@@ -22,7 +22,7 @@ export class Places {
     this.#budget = new ConnectionBudget({ hasFiles, unproven: most, perAddress: most, clock });
   }
 
-  /** @returns whether there is one; it is given back when the socket closes */
+  /** @returns whether there was a place; it is released when the socket closes */
   take(socket: net.Socket): boolean {
     const key = keyOf(socket);
     const place = this.#budget.admit(socket.remoteAddress, () => socket.destroy());
@@ -35,7 +35,7 @@ export class Places {
     return true;
   }
 
-  /** What to call when the client on this socket has been let in: its place is its own from then on. */
+  /** @returns what to call when the client on this socket is accepted: from then on it keeps its place */
   keeperOf(socket: net.Socket): () => void {
     const place = this.#held.get(keyOf(socket));
     return () => void place?.prove("mqtt", Infinity);

@@ -5,10 +5,11 @@ import { WebSocketServer, type WebSocket } from "ws";
 import type { Clock } from "#shared/clock";
 import type { Accept, SocketPeer } from "./listeners.ts";
 
+/** MQTT 3.1.1 section 6; `mqttv3.1` is what clients of MQTT 3.1 offer. */
 const subprotocols = ["mqtt", "mqttv3.1"];
-/** Of RFC 6455: the frame is of a kind that is not taken. */
+/** Close code of RFC 6455 section 7.4.1 for a frame type that is not accepted. */
 const unsupportedData = 1003;
-/** What one frame holds at most: small clients have small buffers. */
+/** Payload of one frame at most: small clients have small buffers. */
 const frameBytes = 64 * 1024;
 
 const reason = "web pages of this origin may not connect: see mqtt.broker.websocket-origins\n";
@@ -16,20 +17,19 @@ const refusal = `HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Type: te
 
 export interface UpgradeOptions {
   readonly maxPacketBytes: number;
-  /** A socket that is no WebSocket after so long is closed. */
+  /** Sockets that are not upgraded in this time are closed. */
   readonly handshakeMs: number;
   readonly clock: Clock;
-  /** Whether a web page of that origin may connect. Programs that are no browsers send none. */
+  /** Whether a web page of that origin may connect. Programs other than browsers send no origin. */
   readonly allowsOrigin: (origin: string) => boolean;
-  /** Told of each web page that may not. */
-  readonly refused: (address: string | undefined, origin: string) => void;
-  /** Told of each WebSocket, as the stream of bytes it carries. */
+  readonly onOriginRefused: (address: string | undefined, origin: string) => void;
+  /** Called for each WebSocket with the byte stream it carries. */
   readonly accept: Accept;
 }
 
-/** Makes WebSockets of sockets. Any path will do, and who offers a subprotocol gets the one of MQTT it offers. */
+/** Upgrades sockets to WebSockets, on any path. A client that offers subprotocols gets the MQTT one among them. */
 export function upgradeSockets(options: UpgradeOptions): (socket: Socket, peer: SocketPeer) => void {
-  /** Those that are no WebSockets yet. */
+  /** Sockets that are not upgraded yet. */
   const waiting = new Map<object, { readonly peer: SocketPeer; readonly limit: Disposable }>();
   const settle = (socket: Socket): SocketPeer | undefined => {
     const found = waiting.get(socket);
@@ -39,12 +39,12 @@ export function upgradeSockets(options: UpgradeOptions): (socket: Socket, peer: 
   };
   const http = createServer((_, response) => {
     response.writeHead(426, { Connection: "close", Upgrade: "websocket", "Content-Type": "text/plain" });
-    response.end("MQTT over WebSocket is spoken here\n");
+    response.end("MQTT over WebSocket is served here\n");
   });
   const server = new WebSocketServer({
     noServer: true,
     perMessageDeflate: false,
-    // A frame may hold several packets.
+    // A frame may hold several packets: section 6 says that receivers must not assume they are aligned.
     maxPayload: options.maxPacketBytes * 4,
     handleProtocols: (offered) => subprotocols.find((name) => offered.has(name)) ?? false,
   });
@@ -54,7 +54,7 @@ export function upgradeSockets(options: UpgradeOptions): (socket: Socket, peer: 
     if (!peer) return void socket.destroy();
     const { origin } = request.headers;
     if (origin !== undefined && !options.allowsOrigin(origin)) {
-      options.refused(peer.address, origin);
+      options.onOriginRefused(peer.address, origin);
       return void socket.end(refusal);
     }
     server.handleUpgrade(request, socket, head, (webSocket) =>
@@ -69,7 +69,7 @@ export function upgradeSockets(options: UpgradeOptions): (socket: Socket, peer: 
   };
 }
 
-/** A WebSocket as the byte stream a broker reads and writes, at the pace of whoever is slower. */
+/** A WebSocket as the byte stream that the broker reads and writes, with backpressure in both directions. */
 class WebSocketStream extends Duplex {
   readonly #socket: WebSocket;
 
@@ -77,20 +77,20 @@ class WebSocketStream extends Duplex {
     super();
     this.#socket = socket;
     socket.on("message", (bytes: Buffer, isBinary: boolean) => {
-      // MQTT 3.1.1, MQTT-6.0.0-1
-      if (!isBinary) socket.close(unsupportedData, "MQTT takes binary frames");
+      // MQTT-6.0.0-1
+      if (!isBinary) socket.close(unsupportedData, "MQTT needs binary frames");
       else if (!this.#take(bytes)) socket.pause();
     });
     socket.on("error", () => socket.terminate());
-    // What it said before it left is still heard, as over TCP.
+    // What the client sent before it closed is still read, as over TCP.
     socket.on("close", () => this.push(null));
   }
 
-  /** A frame may hold thousands of packets: whoever reads them is to have a say in between. @returns false when it is full */
+  /** Splits a frame, which may hold thousands of packets, so that the reader can pause. @returns false when it should */
   #take(bytes: Buffer): boolean {
     let hasRoom = true;
-    for (let at = 0; at < bytes.length; at += frameBytes)
-      hasRoom = this.push(bytes.subarray(at, at + frameBytes));
+    for (let start = 0; start < bytes.length; start += frameBytes)
+      hasRoom = this.push(bytes.subarray(start, start + frameBytes));
     return hasRoom;
   }
 
@@ -99,12 +99,12 @@ class WebSocketStream extends Duplex {
   }
 
   override _write(chunk: Buffer, _: BufferEncoding, done: (error?: Error | null) => void): void {
-    // It has left, and what it said may not all be read yet.
+    // The client has closed, and its last packets may still be read.
     if (this.#socket.readyState !== this.#socket.OPEN) return done();
-    let at = 0;
-    for (; chunk.length - at > frameBytes; at += frameBytes)
-      this.#socket.send(chunk.subarray(at, at + frameBytes), { binary: true });
-    this.#socket.send(chunk.subarray(at), { binary: true }, done);
+    let start = 0;
+    for (; chunk.length - start > frameBytes; start += frameBytes)
+      this.#socket.send(chunk.subarray(start, start + frameBytes), { binary: true });
+    this.#socket.send(chunk.subarray(start), { binary: true }, done);
   }
 
   override _writev(
@@ -115,7 +115,7 @@ class WebSocketStream extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    // A closing handshake with who is cut off would need what it does not do: read, and be read.
+    // No closing handshake with a client that is cut off: it would have to read and to be read.
     if (error || this.#socket.isPaused || this.#socket.bufferedAmount > frameBytes) this.#socket.terminate();
     else this.#socket.close();
     done(error);

@@ -2,20 +2,20 @@ import { expect, test } from "bun:test";
 import { Access, type ClientIdentity } from "#edge/mqtt/access";
 import { rule, users } from "./rules.ts";
 
-const nobody: ClientIdentity = { user: undefined, clientId: "d1" };
+const anonymous: ClientIdentity = { user: undefined, clientId: "d1" };
 const d1: ClientIdentity = { user: "d1", clientId: "anything" };
-const own = "$hw/events/device/d1/twin/update";
+const ownTopic = "$hw/events/device/d1/twin/update";
 
-test("access lets a device publish as itself, and nobody by a client id alone", () => {
+test("access lets an authenticated device publish its topics, and no client by its id alone", () => {
   const access = new Access({ anonymous: true, users, acl: [rule("public/#", "readwrite")] });
   expect({
-    itself: access.mayPublish(d1, own),
+    itself: access.mayPublish(d1, ownTopic),
     twoLevels: access.mayPublish(
       { user: "default/d1", clientId: "" },
       "$hw/events/device/default/d1/twin/update",
     ),
     byNamespace: access.mayPublish(d1, "$hw/events/device/default/d1/twin/update"),
-    hears: access.mayReceive(d1, "$hw/events/device/default/d1/twin/update/result"),
+    receives: access.mayReceive(d1, "$hw/events/device/default/d1/twin/update/result"),
     elsewhere: access.mayPublish(d1, "$hw/events/device/lab/d1/twin/update"),
     other: access.mayPublish(d1, "$hw/events/device/d2/twin/update"),
     longer: access.mayPublish(d1, "$hw/events/device/d10/twin/update"),
@@ -23,14 +23,14 @@ test("access lets a device publish as itself, and nobody by a client id alone", 
       { user: "default", clientId: "" },
       "$hw/events/device/default/d1/twin/update",
     ),
-    claimed: access.mayPublish(nobody, own),
-    public: access.mayPublish(nobody, "public/x"),
-    private: access.mayPublish(nobody, "private/x"),
+    claimed: access.mayPublish(anonymous, ownTopic),
+    public: access.mayPublish(anonymous, "public/x"),
+    private: access.mayPublish(anonymous, "private/x"),
   }).toEqual({
     itself: true,
     twoLevels: true,
     byNamespace: true,
-    hears: true,
+    receives: true,
     elsewhere: false,
     other: false,
     longer: false,
@@ -41,39 +41,39 @@ test("access lets a device publish as itself, and nobody by a client id alone", 
   });
 });
 
-test("access takes a name for proven only with its password or a certificate", async () => {
+test("access authenticates a user only by password or certificate", async () => {
   const open = { anonymous: true, users: [], acl: [] };
   const closed = { anonymous: false, users, acl: [] };
   const password = Buffer.from("secret");
   const none = { user: undefined, password: undefined, certificateName: undefined };
-  const visitor = { address: "::1", isGone: () => false };
+  const attempt = { address: "::1", isClosed: () => false };
   expect([
-    await new Access(open).admit({ ...none, user: "admin", password }, visitor),
-    await new Access(closed).admit({ ...none, user: "admin", password }, visitor),
-    await new Access(closed).admit({ ...none, user: "admin", password }, visitor),
-    await new Access(closed).admit({ ...none, user: "admin", password: Buffer.from("wrong") }, visitor),
-    await new Access(closed).admit({ ...none, certificateName: "d7" }, visitor),
-    await new Access(closed).admit(none, visitor),
+    await new Access(open).admit({ ...none, user: "admin", password }, attempt),
+    await new Access(closed).admit({ ...none, user: "admin", password }, attempt),
+    await new Access(closed).admit({ ...none, user: "admin", password }, attempt),
+    await new Access(closed).admit({ ...none, user: "admin", password: Buffer.from("wrong") }, attempt),
+    await new Access(closed).admit({ ...none, certificateName: "d7" }, attempt),
+    await new Access(closed).admit(none, attempt),
   ]).toEqual([
     { ok: true, user: undefined },
     { ok: true, user: "admin" },
     { ok: true, user: "admin" },
     { ok: false, problem: "wrong password" },
     { ok: true, user: "d7" },
-    { ok: false, problem: "no user" },
+    { ok: false, problem: "no user name" },
   ]);
 });
 
-test("access leaves topics that begin with $ out of rules that begin with a wildcard, and unfilled names out of rules", () => {
+test("access matches no $ topic with a leading wildcard, and no rule whose placeholder has no value", () => {
   const acl = [rule("#", "readwrite", "admin"), rule("users/%u/#", "readwrite"), rule("clients/%c", "write")];
   const access = new Access({ anonymous: true, users, acl });
   const admin: ClientIdentity = { user: "admin", clientId: "a/+/b" };
   expect({
     all: access.maySubscribe(admin, "#"),
-    devices: access.mayPublish(admin, own),
+    devices: access.mayPublish(admin, ownTopic),
     mine: access.mayPublish(d1, "users/d1/x"),
-    unproven: access.mayPublish(nobody, "users//x"),
-    client: access.mayPublish(nobody, "clients/d1"),
+    unproven: access.mayPublish(anonymous, "users//x"),
+    client: access.mayPublish(anonymous, "clients/d1"),
     widened: access.mayPublish({ user: undefined, clientId: "+" }, "clients/other"),
   }).toEqual({ all: true, devices: false, mine: true, unproven: false, client: true, widened: false });
 });

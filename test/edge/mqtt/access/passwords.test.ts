@@ -5,7 +5,7 @@ const passwordHash = Bun.password.hashSync("secret", { algorithm: "bcrypt", cost
 const users = ["a", "b"].map((name) => ({ name, passwordHash }));
 const wrong = Buffer.from("wrong");
 const right = Buffer.from("secret");
-const from = (address: string, isGone = (): boolean => false) => ({ address, isGone });
+const attemptFrom = (address: string, isClosed = (): boolean => false) => ({ address, isClosed });
 
 const counts = (refusals: readonly (LoginRefusal | undefined)[]): Record<string, number> =>
   Object.fromEntries(
@@ -14,48 +14,48 @@ const counts = (refusals: readonly (LoginRefusal | undefined)[]): Record<string,
       .map(([k, v]) => [k, v.length]),
   );
 
-test("passwords let a right one of another address wait for a few wrong ones alone", async () => {
+test("a right password of another address waits only for a few wrong ones", async () => {
   const passwords = new Passwords(users);
   const done: string[] = [];
   const guesses = Array.from({ length: 600 }, () =>
-    passwords.check("a", wrong, from("10.0.0.1")).then((refusal) => {
+    passwords.check("a", wrong, attemptFrom("10.0.0.1")).then((refusal) => {
       if (!refusal?.isBusy) done.push("guess");
       return refusal;
     }),
   );
-  await passwords.check("a", right, from("10.0.0.2")).then(() => done.push("right"));
-  // Of a hundred and two that are looked at.
+  await passwords.check("a", right, attemptFrom("10.0.0.2")).then(() => done.push("right"));
+  // Of the 102 that are checked.
   expect(done.indexOf("right")).toBeWithin(0, 20);
   expect(counts(await Promise.all(guesses))).toEqual({
     "wrong password": 102,
-    "too many passwords of its address wait": 498,
+    "too many clients of its address wait for a password check": 498,
   });
 });
 
-test("passwords of who has left are not looked at, and keep nobody's place", async () => {
+test("passwords of disconnected clients are not checked and take no place", async () => {
   const passwords = new Passwords(users);
-  let left = false;
+  let isClosed = false;
   const guesses = Array.from({ length: 22 }, () =>
     passwords.check(
       "a",
       wrong,
-      from("10.0.0.1", () => left),
+      attemptFrom("10.0.0.1", () => isClosed),
     ),
   );
-  left = true;
-  const late = await passwords.check("a", right, from("10.0.0.1"));
+  isClosed = true;
+  const late = await passwords.check("a", right, attemptFrom("10.0.0.1"));
   expect(late).toBeUndefined();
   expect(counts(await Promise.all(guesses))).toEqual({
     "wrong password": 2,
-    "left before its password was looked at": 20,
+    "disconnected before its password was checked": 20,
   });
 });
 
-test("passwords are right for many who show the same at once, and wrong ones stay wrong after them", async () => {
+test("a right password is right for many clients at once, and a wrong one stays wrong after them", async () => {
   const passwords = new Passwords(users);
   const all = Array.from({ length: 20 }, (_, n) =>
-    passwords.check(n % 2 ? "a" : "b", right, from("10.0.0.1")),
+    passwords.check(n % 2 ? "a" : "b", right, attemptFrom("10.0.0.1")),
   );
   expect(counts(await Promise.all(all))).toEqual({ right: 20 });
-  expect(await passwords.check("b", wrong, from("10.0.0.1"))).toEqual({ problem: "wrong password" });
+  expect(await passwords.check("b", wrong, attemptFrom("10.0.0.1"))).toEqual({ problem: "wrong password" });
 });

@@ -57,7 +57,7 @@ test("broker answers what is subscribed and published in one piece in order", as
 const deepFilters = (count: number): ISubscription[] =>
   Array.from({ length: count }, (_, n) => ({ topic: `${n}${"/+".repeat(199)}`, qos: 1 as const }));
 
-test("broker refuses a client subscriptions that need too much memory, and says so", async () => {
+test("broker refuses a client subscriptions that need too much memory, and logs it", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path);
   using client = await openRaw(edge.bus.mqttPort);

@@ -174,7 +174,7 @@ test.skipIf(!openssl)("broker says of each address once why its clients fail in 
   await new Promise((resolve) => plain.once("close", resolve).resume());
   const told = edge.log.lines
     .map((line) => JSON.parse(line) as Record<string, unknown>)
-    .filter(({ msg }) => msg === "an MQTT client failed in TLS")
+    .filter(({ msg }) => msg === "TLS handshake with an MQTT client failed")
     .map(({ level, address, problem }) => ({ level, address, problem }));
   expect(told).toEqual([
     { level: "warn", address: "127.0.0.1", problem: "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE" },

@@ -17,11 +17,12 @@ export interface BrokerParts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly version: string;
-  /** A client published; resolves when it is safe. @returns undefined when nobody of ours listens */
+  /** A client published. @returns when edgecore has stored the message, undefined when no module subscribed to the topic */
   readonly receive: (message: MqttMessage) => Promise<void> | undefined;
 }
 
-export interface Inside {
+/** What the broker is made of. */
+export interface BrokerInternals {
   readonly access: Access;
   readonly sessions: Sessions;
   readonly fanOut: FanOut;
@@ -35,42 +36,38 @@ export interface Inside {
   readonly log: Logger;
 }
 
-/** mosquitto takes as many; aedes asks for fewer because of a matcher that is not used here. */
+/** Levels of a topic, as many as mosquitto allows (200 slashes). aedes' own limit is for a matcher that is not used. */
 export const mostLevels = 201;
 
-export interface Online {
-  clients: Readonly<Record<string, unknown>>;
+/** The clients of aedes by session name; filled once aedes is there, which needs `Sessions` first. */
+export interface OnlineClients {
+  clients: Readonly<Record<string, BrokerClient | undefined>>;
 }
 
-export function makeInside(
+interface SharedParts {
+  readonly online: OnlineClients;
+  readonly traffic: Traffic;
+  readonly seldom: Seldom;
+}
+
+export function makeInternals(
   config: BrokerConfig,
-  { store, log, receive, clock }: BrokerParts,
-  { online, traffic }: { readonly online: Online; readonly traffic: Traffic },
-): Inside {
+  parts: BrokerParts,
+  { online, traffic }: Omit<SharedParts, "seldom">,
+): BrokerInternals {
+  const { log, receive, clock } = parts;
   const seldom = new Seldom(log, clock);
-  const sessions = new Sessions(store, {
-    queueSize: config.sessionQueueSize,
-    isOnline: (client) => online.clients[client] !== undefined,
-    onDropped: (client) => {
-      traffic.dropped += 1;
-      log.debug("dropped the oldest message of a session that is full", { client: clientIdOf(client) });
-    },
-    onNotRetained: (topic) =>
-      seldom.warn("did not retain a message: too many, or too large ones, are kept", { topic }),
-    willOf: (client) => (online.clients[client] as BrokerClient | undefined)?.will ?? undefined,
-    onEvicted: (client) =>
-      seldom.warn("ended the session longest away: there are too many", { client: clientIdOf(client) }),
-  });
-  const backlog = keepBacklog(config, { clock, seldom, traffic });
+  const sessions = makeSessions(config, parts, { online, traffic, seldom });
+  const backlog = makeBacklog(config, { clock, seldom, traffic });
   const fanOut = new FanOut(traffic, backlog);
   const access = new Access(config);
   const publishing = new Publishing({ access, sessions, fanOut, traffic, log: seldom, receive, mostLevels });
   const retained = new RetainedSender(sessions, fanOut, (client, error) => {
-    log.warn("cannot send an MQTT client what is retained", {
+    log.warn("cannot send retained messages to an MQTT client", {
       client: identify(client).clientId,
       error: describeError(error),
     });
-    // It would wait for what never comes: it has to ask again.
+    // It has to subscribe again: it would wait for the rest in vain.
     client.conn.destroy();
   });
   const subscribing = new Subscribing({ access, sessions, fanOut, retained, log: seldom, mostLevels });
@@ -89,8 +86,29 @@ export function makeInside(
   };
 }
 
-/** What waits for clients in memory; the log says whom it was too much for. */
-function keepBacklog(
+function makeSessions(
+  { sessionQueueSize: queueSize }: BrokerConfig,
+  { store, log }: BrokerParts,
+  { online, traffic, seldom }: SharedParts,
+): Sessions {
+  return new Sessions(store, {
+    queueSize,
+    isOnline: (client) => online.clients[client] !== undefined,
+    onDropped: (client) => {
+      traffic.dropped += 1;
+      log.debug("dropped the oldest message of a full session", { client: clientIdOf(client) });
+    },
+    onNotRetained: (topic) =>
+      seldom.warn("did not retain a message: the limit of retained messages is reached", { topic }),
+    willOf: (client) => online.clients[client]?.will ?? undefined,
+    onEvicted: (client) =>
+      seldom.warn("evicted the session that has been offline longest: too many sessions", {
+        client: clientIdOf(client),
+      }),
+  });
+}
+
+function makeBacklog(
   { slowClientsBytes, maxPacketBytes }: BrokerConfig,
   { clock, seldom, traffic }: { readonly clock: Clock; readonly seldom: Seldom; readonly traffic: Traffic },
 ): OutboundBacklog {
