@@ -1,5 +1,5 @@
 import type { Status } from "#shared/kube";
-import { apiVersionOf, type FieldError, type KindInfo } from "#cloud/kube-api/schema";
+import type { FieldError, KindInfo } from "#cloud/kube-api/schema";
 
 /** What came of a request: a value, with warnings for the client, or the Status that refuses it. */
 export type Outcome<T> =
@@ -40,10 +40,10 @@ export function invalidStatus(kind: KindName, name: string, errors: readonly Fie
   };
 }
 
-/** A 400 for a body that cannot be read as its kind. */
+/** A 400 for a body that cannot be read as its kind; without the group, as `transformDecodeError` of kube-apiserver. */
 export function undecodable(kind: KindName, detail: string): Status {
-  const what = `${kind.kind} in version ${JSON.stringify(kind.group === "" ? kind.version : apiVersionOf(kind))}`;
-  return failure(`${what} cannot be handled as a ${kind.kind}: ${detail}`, "BadRequest", 400);
+  const text = `${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: ${detail}`;
+  return failure(text, "BadRequest", 400);
 }
 
 export function failure(message: string, reason: string, code: number): Status {
