@@ -1,0 +1,44 @@
+import { join } from "node:path";
+import {
+  compareApiVersions,
+  defaultObject,
+  pruneObject,
+  validateCrd,
+  validateValue,
+} from "#cloud/kube-api/custom-resources";
+import type { JsonObject } from "#cloud/kube-api/schema";
+import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario.ts";
+
+runScenarios(join(import.meta.dir, "scenarios"), () => {
+  let schema: JsonObject = {};
+  return {
+    schema: (block) => void (schema = bodyOf(block)),
+    validate: (block) => validateValue(schema, bodyOf(block)),
+    prune: (block) => {
+      const object = bodyOf(block);
+      return { unknown: pruneObject(schema, object).unknown, object };
+    },
+    default: (block) => {
+      const object = bodyOf(block);
+      return defaultObject(schema, object) ? object : "too large";
+    },
+    definition: (block) =>
+      validateCrd(definitionOf(block)).map(({ field, message }) => `${field}: ${message}`),
+    versions: ({ input: [versions] }) => (versions as string[]).toSorted(compareApiVersions),
+  };
+});
+
+function definitionOf(block: ScenarioBlock): JsonObject {
+  const spec: JsonObject = {
+    group: "stable.example.com",
+    scope: "Namespaced",
+    names: { plural: "crontabs", singular: "crontab", kind: "CronTab", listKind: "CronTabList" },
+    versions: [{ name: "v1", served: true, storage: true, schema: { openAPIV3Schema: { type: "object" } } }],
+    ...bodyOf(block),
+  };
+  return { metadata: { name: block.options.get("name") ?? "crontabs.stable.example.com" }, spec };
+}
+
+function bodyOf({ input: [body = {}] }: ScenarioBlock): JsonObject {
+  return structuredClone(body) as JsonObject;
+}
