@@ -1,22 +1,13 @@
 import { childOf, itemsOf, numberOf, textOf, type FieldError, type JsonObject } from "#cloud/kube-api/schema";
 import { compareQuantities, parseQuantity } from "#shared/kube";
-import { duplicate, eachOf, forbidden, invalid, notFound, notSupported, required } from "./errors.ts";
-import { configKey, dnsLabel, envName, isPort, portName, portText, qualifiedName } from "./names.ts";
+import { validateEnv } from "./env.ts";
+import { duplicate, eachOf, invalid, notFound, oneOf, required } from "./errors.ts";
+import { dnsLabel, isPort, portName, portText, qualifiedName } from "./names.ts";
+import { validateProbes } from "./probe.ts";
+import { relativePath } from "./volume.ts";
 
 const pullPolicies = ["Always", "IfNotPresent", "Never"];
 const protocols = ["SCTP", "TCP", "UDP"];
-const plainFieldPaths = [
-  "metadata.name",
-  "metadata.namespace",
-  "metadata.uid",
-  "spec.nodeName",
-  "spec.serviceAccountName",
-  "status.hostIP",
-  "status.hostIPs",
-  "status.podIP",
-  "status.podIPs",
-];
-
 /** What a container is checked against: its place and the volumes it may mount. */
 export interface ContainerScope {
   readonly at: string;
@@ -55,18 +46,6 @@ export function validateContainerNames(
   return errors;
 }
 
-export function oneOf(
-  object: JsonObject,
-  field: string,
-  rule: { at: string; values: readonly string[] },
-): FieldError[] {
-  const value = textOf(object, field);
-  if (value === "") return [required(`${rule.at}.${field}`)];
-  return rule.values.includes(value)
-    ? []
-    : [notSupported(`${rule.at}.${field}`, value, [...rule.values].sort())];
-}
-
 function validateIdentity(container: JsonObject, at: string): FieldError[] {
   const name = textOf(container, "name");
   const image = textOf(container, "image");
@@ -98,72 +77,6 @@ function validatePorts(container: JsonObject, at: string): FieldError[] {
   });
 }
 
-function validateEnv(container: JsonObject, at: string): FieldError[] {
-  const variables = eachOf(itemsOf(container, "env"), (env, index) => {
-    const place = `${at}.env[${index}]`;
-    const name = textOf(env, "name");
-    const errors =
-      name === ""
-        ? [required(`${place}.name`)]
-        : envName(name).map((text) => invalid(`${place}.name`, name, text));
-    return [...errors, ...validateEnvSource(env, place)];
-  });
-  const sources = eachOf(itemsOf(container, "envFrom"), (source, index) => {
-    const place = `${at}.envFrom[${index}]`;
-    const refs = ["configMapRef", "secretRef"].filter((field) => childOf(source, field) !== undefined);
-    if (refs.length === 0) return [invalid(place, "", "must specify one of: `configMapRef` or `secretRef`")];
-    if (refs.length > 1) return [invalid(place, "", "may not have more than one field specified at a time")];
-    const [ref = ""] = refs;
-    return textOf(childOf(source, ref), "name") === "" ? [required(`${place}.${ref}.name`)] : [];
-  });
-  return [...variables, ...sources];
-}
-
-function validateEnvSource(env: JsonObject, place: string): FieldError[] {
-  const source = childOf(env, "valueFrom");
-  if (source === undefined) return [];
-  const at = `${place}.valueFrom`;
-  const kinds = Object.keys(source);
-  if (kinds.length === 0)
-    return [
-      invalid(
-        at,
-        "",
-        "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`",
-      ),
-    ];
-  const errors: FieldError[] = [];
-  if (textOf(env, "value") !== "")
-    errors.push(invalid(at, "", "may not be specified when `value` is not empty"));
-  else if (kinds.length > 1)
-    errors.push(invalid(at, "", "may not have more than one field specified at a time"));
-  for (const ref of ["configMapKeyRef", "secretKeyRef"])
-    errors.push(...validateKeyRef(childOf(source, ref), `${at}.${ref}`));
-  errors.push(...validateFieldRef(childOf(source, "fieldRef"), `${at}.fieldRef`));
-  const resource = childOf(source, "resourceFieldRef");
-  if (resource !== undefined && textOf(resource, "resource") === "")
-    errors.push(required(`${at}.resourceFieldRef.resource`));
-  return errors;
-}
-
-function validateKeyRef(ref: JsonObject | undefined, at: string): FieldError[] {
-  if (ref === undefined) return [];
-  const errors = textOf(ref, "name") === "" ? [required(`${at}.name`)] : [];
-  const key = textOf(ref, "key");
-  if (key === "") return [...errors, required(`${at}.key`)];
-  return [...errors, ...configKey(key).map((text) => invalid(`${at}.key`, key, text))];
-}
-
-function validateFieldRef(ref: JsonObject | undefined, at: string): FieldError[] {
-  if (ref === undefined) return [];
-  const path = textOf(ref, "fieldPath");
-  if (path === "") return [required(`${at}.fieldPath`)];
-  if (/^metadata\.(labels|annotations)\['[^']+'\]$/.test(path)) return [];
-  return plainFieldPaths.includes(path)
-    ? []
-    : [notSupported(`${at}.fieldPath`, path, [...plainFieldPaths].sort())];
-}
-
 function validateMounts(container: JsonObject, scope: ContainerScope): FieldError[] {
   const paths = new Set<string>();
   return eachOf(itemsOf(container, "volumeMounts"), (mount, index) => {
@@ -180,93 +93,7 @@ function validateMounts(container: JsonObject, scope: ContainerScope): FieldErro
   });
 }
 
-export function relativePath(path: string, at: string): FieldError[] {
-  if (path.startsWith("/")) return [invalid(at, path, "must be a relative path")];
-  return path.split("/").includes("..") ? [invalid(at, path, "must not contain '..'")] : [];
-}
-
-const probeFields = ["livenessProbe", "readinessProbe", "startupProbe"];
-
-function validateProbes(container: JsonObject, { at, init }: ContainerScope): FieldError[] {
-  const allowed = !init || container.restartPolicy === "Always";
-  const errors: FieldError[] = [];
-  for (const field of [...probeFields, "lifecycle"])
-    if (!allowed && childOf(container, field) !== undefined)
-      errors.push(
-        forbidden(`${at}.${field}`, "may not be set for init containers without restartPolicy=Always"),
-      );
-  for (const field of allowed ? probeFields : []) {
-    const probe = childOf(container, field);
-    if (probe !== undefined)
-      errors.push(...validateProbe(probe, `${at}.${field}`, field !== "readinessProbe"));
-  }
-  const lifecycle = allowed ? childOf(container, "lifecycle") : undefined;
-  for (const hook of ["postStart", "preStop"]) {
-    const handler = childOf(lifecycle, hook);
-    if (handler !== undefined) errors.push(...validateHandler(handler, `${at}.lifecycle.${hook}`));
-  }
-  return errors;
-}
-
-function validateProbe(probe: JsonObject, at: string, once: boolean): FieldError[] {
-  const errors = validateHandler(probe, at);
-  for (const field of [
-    "initialDelaySeconds",
-    "timeoutSeconds",
-    "periodSeconds",
-    "successThreshold",
-    "failureThreshold",
-  ]) {
-    const value = numberOf(probe, field) ?? 0;
-    if (value < 0) errors.push(invalid(`${at}.${field}`, value, "must be greater than or equal to 0"));
-  }
-  const successes = numberOf(probe, "successThreshold") ?? 1;
-  if (once && successes !== 1) errors.push(invalid(`${at}.successThreshold`, successes, "must be 1"));
-  return errors;
-}
-
-const handlers = ["exec", "httpGet", "tcpSocket", "grpc", "sleep"];
-
-function validateHandler(handler: JsonObject, at: string): FieldError[] {
-  const chosen = handlers.filter((field) => childOf(handler, field) !== undefined);
-  if (chosen.length === 0) return [required(at, "must specify a handler type")];
-  const errors = chosen
-    .slice(1)
-    .map((field) => forbidden(`${at}.${field}`, "may not specify more than 1 handler type"));
-  const [kind = ""] = chosen;
-  return [...errors, ...validateAction(kind, childOf(handler, kind) ?? {}, at)];
-}
-
-function validateAction(kind: string, action: JsonObject, at: string): FieldError[] {
-  switch (kind) {
-    case "exec":
-      return Array.isArray(action.command) ? [] : [required(`${at}.exec.command`)];
-    case "httpGet":
-      return [
-        ...validateTargetPort(action, `${at}.httpGet.port`),
-        ...oneOf(action, "scheme", { at: `${at}.httpGet`, values: ["HTTP", "HTTPS"] }),
-      ];
-    case "tcpSocket":
-      return validateTargetPort(action, `${at}.tcpSocket.port`);
-    case "grpc": {
-      const port = numberOf(action, "port") ?? 0;
-      return isPort(port) ? [] : [invalid(`${at}.grpc.port`, port, portText)];
-    }
-    default:
-      return [];
-  }
-}
-
-/** A port by number or by name. */
-export function validateTargetPort(owner: JsonObject | undefined, at: string): FieldError[] {
-  const field = at.slice(at.lastIndexOf(".") + 1);
-  const port = owner?.[field];
-  if (typeof port === "string") return portName(port).map((text) => invalid(at, port, text));
-  const number = typeof port === "number" ? port : 0;
-  return isPort(number) ? [] : [invalid(at, number, portText)];
-}
-
-export function validateResources(resources: JsonObject | undefined, at: string): FieldError[] {
+function validateResources(resources: JsonObject | undefined, at: string): FieldError[] {
   const limits = childOf(resources, "limits") ?? {};
   const requests = childOf(resources, "requests") ?? {};
   const errors: FieldError[] = [];

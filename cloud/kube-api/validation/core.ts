@@ -8,10 +8,10 @@ import {
   type FieldError,
   type JsonObject,
 } from "#cloud/kube-api/schema";
-import { oneOf, validateTargetPort } from "./container.ts";
-import { duplicate, eachOf, invalid, notSupported, required } from "./errors.ts";
+import { duplicate, eachOf, invalid, notSupported, oneOf, required } from "./errors.ts";
 import { validateLabels } from "./meta.ts";
 import { configKey, dnsLabel, isPort, labelValue, portText, qualifiedName } from "./names.ts";
+import { validateTargetPort } from "./probe.ts";
 import { notNegative } from "./workload.ts";
 
 const sizeLimit = 1024 * 1024;

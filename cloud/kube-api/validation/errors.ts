@@ -1,4 +1,11 @@
-import { isObject, type ErrorType, type FieldError, type Json } from "#cloud/kube-api/schema";
+import {
+  isObject,
+  textOf,
+  type ErrorType,
+  type FieldError,
+  type Json,
+  type JsonObject,
+} from "#cloud/kube-api/schema";
 
 /** Builders of causes, worded as the real server words them. */
 export function required(field: string, detail = ""): FieldError {
@@ -32,6 +39,19 @@ export function notFound(field: string, value: string): FieldError {
 
 export function tooLong(field: string, limit: number): FieldError {
   return cause("FieldValueTooLong", field, `Too long: must have at most ${limit} bytes`);
+}
+
+/** A required field that has one of some values. */
+export function oneOf(
+  object: JsonObject,
+  field: string,
+  rule: { at: string; values: readonly string[] },
+): FieldError[] {
+  const value = textOf(object, field);
+  if (value === "") return [required(`${rule.at}.${field}`)];
+  return rule.values.includes(value)
+    ? []
+    : [notSupported(`${rule.at}.${field}`, value, rule.values.toSorted())];
 }
 
 /** More errors are told to nobody, and each costs to spell. */

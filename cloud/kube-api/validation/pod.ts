@@ -10,8 +10,8 @@ import {
   type JsonObject,
 } from "#cloud/kube-api/schema";
 import { mirrorAnnotation } from "#shared/kube";
-import { oneOf, validateContainer, validateContainerNames } from "./container.ts";
-import { eachOf, forbidden, invalid, notSupported, required } from "./errors.ts";
+import { validateContainer, validateContainerNames } from "./container.ts";
+import { eachOf, forbidden, invalid, notSupported, oneOf, required } from "./errors.ts";
 import { validateLabels, validateMaps } from "./meta.ts";
 import { dnsLabel, dnsSubdomain, qualifiedName } from "./names.ts";
 import { validateVolumes } from "./volume.ts";

@@ -7,7 +7,6 @@ import {
   type FieldError,
   type JsonObject,
 } from "#cloud/kube-api/schema";
-import { relativePath } from "./container.ts";
 import { duplicate, eachOf, forbidden, invalid, notSupported, required } from "./errors.ts";
 import { dnsLabel } from "./names.ts";
 
@@ -85,6 +84,11 @@ function validateItems(source: JsonObject, at: string): FieldError[] {
     return [...errors, ...validateModeField(item, "mode", place)];
   });
   return [...validateMode(source, at), ...items];
+}
+
+export function relativePath(path: string, at: string): FieldError[] {
+  if (path.startsWith("/")) return [invalid(at, path, "must be a relative path")];
+  return path.split("/").includes("..") ? [invalid(at, path, "must not contain '..'")] : [];
 }
 
 function validateMode(source: JsonObject, at: string): FieldError[] {

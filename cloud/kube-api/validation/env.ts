@@ -1,0 +1,82 @@
+import { childOf, itemsOf, textOf, type FieldError, type JsonObject } from "#cloud/kube-api/schema";
+import { eachOf, invalid, notSupported, required } from "./errors.ts";
+import { configKey, envName } from "./names.ts";
+
+const plainFieldPaths = [
+  "metadata.name",
+  "metadata.namespace",
+  "metadata.uid",
+  "spec.nodeName",
+  "spec.serviceAccountName",
+  "status.hostIP",
+  "status.hostIPs",
+  "status.podIP",
+  "status.podIPs",
+];
+
+/** Variables of a container and the objects they come from. */
+export function validateEnv(container: JsonObject, at: string): FieldError[] {
+  const variables = eachOf(itemsOf(container, "env"), (env, index) => {
+    const place = `${at}.env[${index}]`;
+    const name = textOf(env, "name");
+    const errors =
+      name === ""
+        ? [required(`${place}.name`)]
+        : envName(name).map((text) => invalid(`${place}.name`, name, text));
+    return [...errors, ...validateEnvSource(env, place)];
+  });
+  const sources = eachOf(itemsOf(container, "envFrom"), (source, index) => {
+    const place = `${at}.envFrom[${index}]`;
+    const refs = ["configMapRef", "secretRef"].filter((field) => childOf(source, field) !== undefined);
+    if (refs.length === 0) return [invalid(place, "", "must specify one of: `configMapRef` or `secretRef`")];
+    if (refs.length > 1) return [invalid(place, "", "may not have more than one field specified at a time")];
+    const [ref = ""] = refs;
+    return textOf(childOf(source, ref), "name") === "" ? [required(`${place}.${ref}.name`)] : [];
+  });
+  return [...variables, ...sources];
+}
+
+function validateEnvSource(env: JsonObject, place: string): FieldError[] {
+  const source = childOf(env, "valueFrom");
+  if (source === undefined) return [];
+  const at = `${place}.valueFrom`;
+  const kinds = Object.keys(source);
+  if (kinds.length === 0)
+    return [
+      invalid(
+        at,
+        "",
+        "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`",
+      ),
+    ];
+  const errors: FieldError[] = [];
+  if (textOf(env, "value") !== "")
+    errors.push(invalid(at, "", "may not be specified when `value` is not empty"));
+  else if (kinds.length > 1)
+    errors.push(invalid(at, "", "may not have more than one field specified at a time"));
+  for (const ref of ["configMapKeyRef", "secretKeyRef"])
+    errors.push(...validateKeyRef(childOf(source, ref), `${at}.${ref}`));
+  errors.push(...validateFieldRef(childOf(source, "fieldRef"), `${at}.fieldRef`));
+  const resource = childOf(source, "resourceFieldRef");
+  if (resource !== undefined && textOf(resource, "resource") === "")
+    errors.push(required(`${at}.resourceFieldRef.resource`));
+  return errors;
+}
+
+function validateKeyRef(ref: JsonObject | undefined, at: string): FieldError[] {
+  if (ref === undefined) return [];
+  const errors = textOf(ref, "name") === "" ? [required(`${at}.name`)] : [];
+  const key = textOf(ref, "key");
+  if (key === "") return [...errors, required(`${at}.key`)];
+  return [...errors, ...configKey(key).map((text) => invalid(`${at}.key`, key, text))];
+}
+
+function validateFieldRef(ref: JsonObject | undefined, at: string): FieldError[] {
+  if (ref === undefined) return [];
+  const path = textOf(ref, "fieldPath");
+  if (path === "") return [required(`${at}.fieldPath`)];
+  if (/^metadata\.(labels|annotations)\['[^']+'\]$/.test(path)) return [];
+  return plainFieldPaths.includes(path)
+    ? []
+    : [notSupported(`${at}.fieldPath`, path, [...plainFieldPaths].sort())];
+}
