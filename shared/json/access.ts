@@ -7,6 +7,16 @@ export function childOf(parent: JsonObject | undefined, field: string): JsonObje
   return isObject(value) ? value : undefined;
 }
 
+/** The metadata of an object; an empty one, which is not part of it, when it has none. */
+export function metadataOf(object: JsonObject): JsonObject {
+  return childOf(object, "metadata") ?? {};
+}
+
+/** The metadata of an object; an empty one, which is not part of it, when it has none. */
+export function metadataOf(object: JsonObject): JsonObject {
+  return childOf(object, "metadata") ?? {};
+}
+
 /** The object under a field, made when absent. */
 export function ensureChild(parent: JsonObject, field: string): JsonObject {
   const known = childOf(parent, field);

@@ -4,6 +4,7 @@ export {
   cloneJson,
   ensureChild,
   itemsOf,
+  metadataOf,
   nestsDeeper,
   numberOf,
   ownField,

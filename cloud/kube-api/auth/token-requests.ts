@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { metadataOf } from "#cloud/kube-api/rules";
 import { refusals } from "#cloud/kube-api/status";
-import type { Json, JsonObject } from "#cloud/kube-api/schema";
+import { metadataOf, type Json, type JsonObject } from "#cloud/kube-api/schema";
 import { rfc3339 } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
 import { asText, isObject } from "#shared/json";

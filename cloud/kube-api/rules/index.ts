@@ -9,17 +9,7 @@ export {
   selects,
   type Selection,
 } from "./selectors.ts";
-export { isReleased, planDeletion, type DeleteOptions, type DeletePlan } from "./deletion.ts";
 export { jsonPatch } from "./json-patch.ts";
 export { mergePatch } from "./patches.ts";
 export { mergeAtomic, serverSideApply, trackUpdate, type ApplyOptions } from "./apply.ts";
 export { patchObject, patchTypeOf, type PatchType } from "./patch-object.ts";
-export {
-  checkIdentity,
-  checkPreconditions,
-  checkType,
-  keepIdentity,
-  keyOf,
-  metadataOf,
-  prepareMetadata,
-} from "./identity.ts";

@@ -17,6 +17,7 @@ export {
   cloneJson,
   ensureChild,
   itemsOf,
+  metadataOf,
   nestsDeeper,
   numberOf,
   ownField,

@@ -4,7 +4,7 @@ import type { ConnectionBudget } from "#shared/connections";
 import type { KubeObject } from "#shared/kube";
 import type { Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import type { Admission } from "./object-service.ts";
+import type { Admission } from "#cloud/kube-api/objects";
 
 export interface ApiServerConfig {
   readonly address: string;

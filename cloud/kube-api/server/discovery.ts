@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { apiVersionOf, openApiV3, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
-import type { KindRegistry, ServedVersion } from "./kind-registry.ts";
+import type { KindRegistry, ServedVersion } from "#cloud/kube-api/objects";
 
 /** What `/version` tells. The minor version is the one whose behaviour is followed. */
 export const serverVersion: JsonObject = {

@@ -8,5 +8,5 @@
  */
 export { startApiServer } from "./start-api-server.ts";
 export type { ApiServer, ApiServerConfig, ApiServerDeps } from "./api-server.ts";
-export type { Admission, AdmissionCause, Lookup } from "./object-service.ts";
+export type { Admission, AdmissionCause, Lookup } from "#cloud/kube-api/objects";
 export { adminKubeconfig, writeKubeconfig } from "#cloud/kube-api/auth";

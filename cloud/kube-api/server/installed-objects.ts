@@ -1,13 +1,12 @@
 import { defaultGrants, reconcileDefault } from "#cloud/kube-api/auth";
 import { apiVersionOf, type JsonObject } from "#cloud/kube-api/kinds";
-import { metadataOf } from "#cloud/kube-api/rules";
+import { metadataOf } from "#cloud/kube-api/schema";
 import { Refusal } from "#cloud/kube-api/status";
 import type { RevisionStore } from "#cloud/kube-api/store";
 import { ConfigError } from "#shared/errors";
 import type { KubeObject } from "#shared/kube";
 import type { Logger } from "#shared/log";
-import { resourceOf, type KindRegistry } from "./kind-registry.ts";
-import type { ObjectService } from "./object-service.ts";
+import { resourceOf, type KindRegistry, type ObjectService } from "#cloud/kube-api/objects";
 
 export interface InstallParts {
   readonly objects: ObjectService;

@@ -1,16 +1,14 @@
 import type { User } from "#cloud/kube-api/auth";
 import type { Json, JsonObject, KindInfo, UpdateVia } from "#cloud/kube-api/kinds";
-import { undecodable } from "#cloud/kube-api/status";
+import { undecodable, Refusal, refusals } from "#cloud/kube-api/status";
 import {
   everything,
   parseFieldSelector,
   requireLabelSelector,
   patchTypeOf,
   selectAmong,
-  type DeleteOptions,
   type Selection,
 } from "#cloud/kube-api/rules";
-import { Refusal, refusals } from "#cloud/kube-api/status";
 import {
   answerList,
   answerObject,
@@ -35,8 +33,6 @@ import type { Clock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
 import { note } from "#shared/lifecycle";
 import { asText, isObject } from "#shared/json";
-import { resourceOf } from "./kind-registry.ts";
-import type { ObjectService, ObjectTarget, WriteGuard, WriteOptions, Written } from "./object-service.ts";
 import { review, type ReviewParts } from "./reviews.ts";
 import {
   bindPod,
@@ -49,6 +45,15 @@ import {
   type SubresourceParts,
 } from "./subresources.ts";
 import { answerWatch } from "./watch-stream.ts";
+import {
+  type DeleteOptions,
+  resourceOf,
+  type ObjectService,
+  type ObjectTarget,
+  type WriteGuard,
+  type WriteOptions,
+  type Written,
+} from "#cloud/kube-api/objects";
 
 export interface ResourceParts {
   readonly store: RevisionStore;

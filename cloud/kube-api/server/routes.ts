@@ -21,15 +21,20 @@ import {
   type OpenStream,
   type ServedBy,
 } from "#cloud/kube-api/flow-control";
-import { answerText, isTrue, parseTarget, verbOf } from "#cloud/kube-api/wire";
-import type { ExtraResource, RequestTarget } from "#cloud/kube-api/wire";
+import {
+  answerText,
+  isTrue,
+  parseTarget,
+  verbOf,
+  type ExtraResource,
+  type RequestTarget,
+} from "#cloud/kube-api/wire";
 import { AppError } from "#shared/errors";
 import type { KubeObject } from "#shared/kube";
 import { note } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import * as discovery from "./discovery.ts";
-import type { KindRegistry } from "./kind-registry.ts";
-import type { WriteGuard } from "./object-service.ts";
+import type { KindRegistry, WriteGuard } from "#cloud/kube-api/objects";
 import { answerResource, type ResourceParts } from "./resource-requests.ts";
 
 export interface RouteParts extends ResourceParts, AccessParts, LimitParts {

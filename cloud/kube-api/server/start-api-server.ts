@@ -15,13 +15,10 @@ import type { KubeObject } from "#shared/kube";
 import { running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { ApiServer, ApiServerConfig, ApiServerDeps } from "./api-server.ts";
-import { startCrdCleaner } from "./crd-cleaner.ts";
+import { KindRegistry, ObjectService, ServiceAddresses, startCrdCleaner } from "#cloud/kube-api/objects";
 import { ensureDefaultRoles, ensureNamespaces, ensureObjects } from "./installed-objects.ts";
-import { KindRegistry } from "./kind-registry.ts";
 import { listen, serveOnSocket, type RequestHandler } from "./listener.ts";
-import { ObjectService } from "./object-service.ts";
 import { createRoutes } from "./routes.ts";
-import { ServiceAddresses } from "./service-addresses.ts";
 import { signingKeys } from "./signing-keys.ts";
 
 const issuer = "https://kubernetes.default.svc.cluster.local";

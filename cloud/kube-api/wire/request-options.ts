@@ -1,10 +1,10 @@
 import type { FieldValidation } from "#cloud/kube-api/kinds";
 import type { Json, JsonObject } from "#cloud/kube-api/schema";
-import type { DeleteOptions } from "#cloud/kube-api/rules";
 import { refusals } from "#cloud/kube-api/status";
 import type { Clock } from "#shared/clock";
 import { isObject } from "#shared/json";
 import { readBody } from "./request-body.ts";
+import type { DeleteOptions } from "#cloud/kube-api/objects";
 
 /** What a request asks for beside its object: parameters of the query, and who says it manages the fields. */
 export interface OptionSource {

@@ -4,12 +4,11 @@ import type { ManagedEntry } from "#internal/cloud/kube-api/rules/managed-fields
 import {
   jsonPatch,
   mergePatch,
-  planDeletion,
   serverSideApply,
   trackUpdate,
   type ApplyOptions,
-  type DeleteOptions,
 } from "#cloud/kube-api/rules";
+import { planDeletion, type DeleteOptions } from "#cloud/kube-api/objects";
 import { Refusal } from "#cloud/kube-api/status";
 import type { KubeObject } from "#shared/kube";
 

@@ -1,5 +1,5 @@
 import type { KubeObject } from "#shared/kube";
-import { apiVersionOf, type Json, type JsonObject, type KindInfo } from "#cloud/kube-api/schema";
+import { apiVersionOf, type Json, type JsonObject, type KindInfo, metadataOf } from "#cloud/kube-api/schema";
 import { asText, isObject } from "#shared/json";
 import type { DeleteOptions } from "./deletion.ts";
 import { refusals } from "#cloud/kube-api/status";
@@ -12,10 +12,6 @@ interface Place {
 
 export function keyOf(target: { readonly namespace: string; readonly name: string }): string {
   return `${target.namespace}/${target.name}`;
-}
-
-export function metadataOf(object: JsonObject): JsonObject {
-  return isObject(object["metadata"]) ? object["metadata"] : {};
 }
 
 /** Name, identity and birth of a new object. Changes `object`. @throws Refusal */

@@ -18,21 +18,11 @@ import {
 } from "#cloud/kube-api/kinds";
 import { invalidStatus, type Outcome, Refusal, refusals } from "#cloud/kube-api/status";
 import {
-  checkIdentity,
-  checkPreconditions,
-  checkType,
-  isReleased,
-  keepIdentity,
-  keyOf,
   mergeAtomic,
-  metadataOf,
   patchObject,
-  planDeletion,
-  prepareMetadata,
   serverSideApply,
   trackUpdate,
   type ApplyOptions,
-  type DeleteOptions,
   type PatchType,
 } from "#cloud/kube-api/rules";
 import {
@@ -44,6 +34,16 @@ import {
 import { asText, isObject } from "#shared/json";
 import { crdResource, resourceOf, type KindRegistry } from "./kind-registry.ts";
 import type { ServiceAddresses } from "./service-addresses.ts";
+import { isReleased, planDeletion, type DeleteOptions } from "./deletion.ts";
+import {
+  checkIdentity,
+  checkPreconditions,
+  checkType,
+  keepIdentity,
+  keyOf,
+  prepareMetadata,
+} from "./identity.ts";
+import { metadataOf } from "#cloud/kube-api/schema";
 
 /** One object of a served kind; the namespace is empty for cluster-scoped kinds, the name for a creation. */
 export interface ObjectTarget {
