@@ -44,3 +44,12 @@ export function parseMembershipTopic(topic: string): string | undefined {
   const [node, ...rest] = topic.slice(nodePrefix.length).split("/");
   return node && rest.join("/") === "membership/get" ? node : undefined;
 }
+
+/** Topics whose messages the cloud gets unchanged; part of `SubTopics` of KubeEdge's eventbus. */
+export const uploadFilters = [
+  "$hw/events/upload/#",
+  "$ke/events/+/upload",
+  "$ke/events/+/+/upload",
+  "$ke/events/+/+/+/upload",
+  "SYS/dis/upload_records",
+] as const;

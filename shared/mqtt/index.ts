@@ -5,6 +5,7 @@ export {
   nodePrefix,
   parseDeviceTopic,
   parseMembershipTopic,
+  uploadFilters,
   type DeviceTopic,
   type DeviceVerb,
 } from "./device-topics.ts";

@@ -4,7 +4,7 @@ import type { Clock } from "#shared/clock";
 import type { MqttConfig } from "#shared/config";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import { isTopicFilter, topicMatches, TopicTrie } from "#shared/mqtt";
+import { isTopicFilter, topicMatches, TopicTrie, uploadFilters } from "#shared/mqtt";
 import type { EdgeCatalog, MqttMessage, UserDelivery } from "#shared/topics";
 import type { Store } from "#edge/store";
 import { startBroker, type Broker } from "#edge/mqtt/broker";
@@ -47,11 +47,7 @@ const ownFilters = [
   "$hw/events/device/+/+/state/update",
   "$hw/events/device/+/+/twin/+",
   "$hw/events/node/+/membership/get",
-  "$hw/events/upload/#",
-  "$ke/events/+/upload",
-  "$ke/events/+/+/upload",
-  "$ke/events/+/+/+/upload",
-  "SYS/dis/upload_records",
+  ...uploadFilters,
   "+/user/#",
 ] as const;
 const subscribedType = "subtopic";
