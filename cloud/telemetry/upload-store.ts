@@ -1,5 +1,5 @@
 import type { Database } from "bun:sqlite";
-import type { Clock } from "#shared/clock";
+import { nextTurn, onNextTurn, type Clock } from "#shared/clock";
 import { asError, ClosedError, UnavailableError } from "#shared/errors";
 import { openSoundDatabase } from "./sound-database.ts";
 import type { Logger } from "#shared/log";
@@ -204,7 +204,7 @@ export class UploadStore implements AsyncDisposable {
   #begin(): Batch {
     const batch = { uploads: [], done: Promise.withResolvers<void>() };
     batch.done.promise.catch(() => undefined);
-    setImmediate(() => this.#commit(batch));
+    onNextTurn(() => this.#commit(batch));
     return batch;
   }
 
@@ -247,7 +247,7 @@ export class UploadStore implements AsyncDisposable {
         this.#count -= gone.length;
         for (const { node, bytes } of gone) this.#shares.add({ node, bytes: -bytes });
         dropped += gone.length;
-        await new Promise((resolve) => setImmediate(resolve));
+        await nextTurn();
       }
     } catch (error) {
       this.#options.onError(error);

@@ -8,6 +8,7 @@ import { DeviceModels, DeviceObjects, PropertyMapper } from "#edge/device-twin/o
 import type { GroupCommit } from "#edge/device-twin/outbox";
 import { DeviceRequests } from "#edge/device-twin/requests";
 import { CloudValues, DeviceValues, PlainDevices, TwinWriter } from "#edge/device-twin/values";
+import { onNextTurn } from "#shared/clock";
 import type { DeviceTwinParts, Receivers } from "./bus.ts";
 
 export interface ReceiverBasis {
@@ -61,14 +62,14 @@ export function makeReceivers(
 
 /**
  * Runs `run` once after all calls within one turn of the event loop: thousands of devices restored at start make one list
- * of filters. `setImmediate` because it is about the turn, not about time.
+ * of filters.
  */
 function coalesce(run: () => void): () => void {
   let isScheduled = false;
   return () => {
     if (isScheduled) return;
     isScheduled = true;
-    setImmediate(() => {
+    onNextTurn(() => {
       isScheduled = false;
       run();
     });

@@ -2,6 +2,7 @@ import type { Logger } from "#shared/log";
 import { compareVersions, type KubeObject } from "#shared/kube";
 import type { Delivery, ObjectChange, ObjectDelivery } from "#shared/topics";
 import type { Store } from "#edge/store";
+import { onNextTurn } from "#shared/clock";
 
 /** Rows of this type hold the last status of a pod, as it is sent to the cloud. */
 export const podPatchType = "podpatch";
@@ -38,7 +39,7 @@ export class Downstream {
   deliver(delivery: ObjectDelivery): Promise<Delivery> {
     const settled = Promise.withResolvers<Delivery>();
     this.#waiting.push({ delivery, settled });
-    if (this.#waiting.length === 1) setImmediate(() => this.#commit());
+    if (this.#waiting.length === 1) onNextTurn(() => this.#commit());
     return settled.promise;
   }
 

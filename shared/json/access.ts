@@ -12,11 +12,6 @@ export function metadataOf(object: JsonObject): JsonObject {
   return childOf(object, "metadata") ?? {};
 }
 
-/** The metadata of an object; an empty one, which is not part of it, when it has none. */
-export function metadataOf(object: JsonObject): JsonObject {
-  return childOf(object, "metadata") ?? {};
-}
-
 /** The object under a field, made when absent. */
 export function ensureChild(parent: JsonObject, field: string): JsonObject {
   const known = childOf(parent, field);

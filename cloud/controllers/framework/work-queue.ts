@@ -1,4 +1,4 @@
-import type { Clock } from "#shared/clock";
+import { nextTurn, type Clock } from "#shared/clock";
 import { asError } from "#shared/errors";
 import { note } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
@@ -108,11 +108,4 @@ export class WorkQueue implements AsyncDisposable {
     this.#again.clear();
     await Promise.all(this.#running.values());
   }
-}
-
-/** After I/O, which microtasks would not wait for; not a matter of time, so not the clock's. */
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
 }

@@ -1,3 +1,5 @@
+import { onNextMicrotask } from "#shared/clock";
+
 /** The bytes of a batch of changes, made once for all watchers that see them alike. */
 export class SharedLines {
   readonly #made = new Map<string, Uint8Array>();
@@ -6,7 +8,7 @@ export class SharedLines {
   /** @param key what the bytes depend on beside the batch */
   of(batch: object, key: string, make: () => Uint8Array): Uint8Array {
     if (this.#batch !== batch) {
-      if (this.#batch === undefined) queueMicrotask(() => this.#forget());
+      if (this.#batch === undefined) onNextMicrotask(() => this.#forget());
       this.#batch = batch;
       this.#made.clear();
     }

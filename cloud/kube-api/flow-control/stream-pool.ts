@@ -1,4 +1,4 @@
-import type { Clock } from "#shared/clock";
+import { onNextTurn, type Clock } from "#shared/clock";
 import { Seldom, type Logger } from "#shared/log";
 import { PacedStream, type Pool, type Source, type StreamOptions } from "./paced-stream.ts";
 import { Tally } from "./tally.ts";
@@ -123,7 +123,7 @@ export class StreamPool implements Pool, Disposable {
 
   /** Not within the fill that let go: it may take the room itself. */
   #wakeSoon(): void {
-    if (this.#waiting.size > 0) setImmediate(() => this.#wake());
+    if (this.#waiting.size > 0) onNextTurn(() => this.#wake());
   }
 
   #wake(): void {

@@ -1,5 +1,6 @@
 import type { KubeObject } from "#shared/kube";
 import { note } from "#shared/lifecycle";
+import { nextTurn } from "#shared/clock";
 import { everything, fragmentsOf, selectedName, selects, type Selection } from "./selectors.ts";
 
 /** Characters looked through before others get a turn: some milliseconds. */
@@ -33,10 +34,4 @@ export async function selectAmong<T extends { readonly key: string }>(
     if (selects(selection, JSON.parse(text) as KubeObject)) selected.push(one);
   }
   return selected;
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
 }

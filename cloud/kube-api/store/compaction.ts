@@ -1,6 +1,7 @@
 import type { Database } from "bun:sqlite";
 import { note } from "#shared/lifecycle";
 import { saveSetting } from "#cloud/kube-api/store/file";
+import { nextTurn } from "#shared/clock";
 import type { History } from "./history.ts";
 
 export interface CompactionParts {
@@ -52,7 +53,7 @@ export class Compaction {
       if (next <= this.#compacted || isClosed()) return;
       this.#compactTo(next);
       // Not a delay: requests that wait get their turn of the event loop.
-      await new Promise((resolve) => setImmediate(resolve));
+      await nextTurn();
     }
   }
 

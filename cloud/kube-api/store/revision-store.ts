@@ -12,6 +12,7 @@ import {
   type Loaded,
   type Sealing,
 } from "#cloud/kube-api/store/file";
+import { onNextTurn } from "#shared/clock";
 import { Compaction } from "./compaction.ts";
 import { Followers, type Follower } from "./followers.ts";
 import { History } from "./history.ts";
@@ -234,7 +235,7 @@ export class RevisionStore implements AsyncDisposable {
     const batch = { changes: [], firstRevision: this.#revision, done: Promise.withResolvers<void>() };
     batch.done.promise.catch(() => undefined);
     // Not a delay: writes of this turn of the event loop join the transaction.
-    setImmediate(() => this.#commit(batch));
+    onNextTurn(() => this.#commit(batch));
     return batch;
   }
 

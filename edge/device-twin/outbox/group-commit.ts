@@ -5,6 +5,7 @@ import type { HistoryPoint, Store } from "#edge/store";
 import type { DeviceMessage } from "./device-message.ts";
 import type { DeviceAttribute, BoundDevice, DeviceRegistry } from "#edge/device-twin/devices";
 import { sorted, toRow, type Twin, type WireTwin } from "#edge/device-twin/twins";
+import { nextTurn } from "#shared/clock";
 
 /** What one request publishes. Each request of a commit has its own, so that a failure can be answered. */
 export interface CommitReply {
@@ -90,7 +91,7 @@ export class GroupCommit {
   }
 
   #flushed(): Promise<Failure | undefined> {
-    this.#outcome ??= new Promise<void>((resolve) => setImmediate(resolve)).then(() => this.#flush());
+    this.#outcome ??= nextTurn().then(() => this.#flush());
     return this.#outcome;
   }
 

@@ -1,4 +1,4 @@
-import type { Clock } from "#shared/clock";
+import { nextTurn, type Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import type { Loss, Store } from "#edge/store";
@@ -60,7 +60,7 @@ export class OutboxBudget implements AsyncDisposable {
       if (bytes <= this.#limitBytes) return;
       for (const step of store.backlog.fold(bytes - this.#limitBytes * 0.9, () => clock.nowMs())) {
         lost = sum(lost, step);
-        await new Promise<void>((resolve) => setImmediate(resolve));
+        await nextTurn();
         if (this.#closed) break;
       }
     } catch (error) {

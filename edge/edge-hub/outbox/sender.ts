@@ -1,6 +1,6 @@
 import { judgeReply, readStoredFrame, type CloudMessage } from "#edge/edge-hub/codec";
 import type { Outbox, OutboxEntry, OutboxShare } from "#edge/store";
-import type { Clock } from "#shared/clock";
+import { onNextTurn, type Clock } from "#shared/clock";
 import type { Logger } from "#shared/log";
 import { AnsweredRows } from "./answered-rows.ts";
 import { SendWindow, type SentMessage } from "./send-window.ts";
@@ -83,7 +83,7 @@ export class OutboxSender implements Disposable {
   wake(): void {
     if (this.#isScheduled || !this.#isUp) return;
     this.#isScheduled = true;
-    setImmediate(() => {
+    onNextTurn(() => {
       this.#isScheduled = false;
       if (this.#isUp) this.#fill();
     });

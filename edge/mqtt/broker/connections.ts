@@ -3,6 +3,7 @@ import { subscriberFor, type BrokerClient } from "#edge/mqtt/connection";
 import { identify } from "./admission.ts";
 import { inner } from "./inner-client.ts";
 import type { BrokerInternals } from "./internals.ts";
+import { onNextMicrotask } from "#shared/clock";
 
 /** Attaches what the broker does when clients connect, fail and disconnect. */
 export function watchConnections(broker: Aedes, internals: BrokerInternals): void {
@@ -24,7 +25,7 @@ export function watchConnections(broker: Aedes, internals: BrokerInternals): voi
   });
   broker.on("connackSent", ({ returnCode }, client) => {
     // aedes sets `connackSent` right after this event and then sends the queue of the session: a microtask comes between.
-    if (returnCode === 0) queueMicrotask(() => inner(client).onConnack?.());
+    if (returnCode === 0) onNextMicrotask(() => inner(client).onConnack?.());
   });
   broker.on("clientReady", (client) => deliverQueued(inner(client), internals));
 }

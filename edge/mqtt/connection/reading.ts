@@ -1,3 +1,4 @@
+import { onNextTurn } from "#shared/clock";
 import type { BrokerClient } from "./client.ts";
 import { resumeDelivery } from "./in-flight.ts";
 
@@ -22,7 +23,7 @@ export function readInTurns(client: BrokerClient): void {
  * whenever bytes arrive too, and would read without end while nothing can be stored. Nothing is read from a client that
  * does not read its answers, nor from a publisher that is paused.
  *
- * `setImmediate` lets the event loop serve the other sockets; no time is meant, so it does not go through the clock.
+ * `onNextTurn` lets the event loop serve the other sockets first.
  */
 class TurnReader {
   readonly #client: BrokerClient;
@@ -44,14 +45,14 @@ class TurnReader {
     const { conn, outbound } = client;
     const read = (): void => this.#read();
     outbound.onTaken = () => {
-      if (this.#isWaiting) setImmediate(read);
+      if (this.#isWaiting) onNextTurn(read);
       this.#isWaiting = false;
       resumeDelivery(client);
     };
     client.publisher = {
       outbound,
       isHeld: false,
-      resume: () => void setImmediate(read),
+      resume: () => void onNextTurn(read),
       keepAlive: () => {
         if (client._keepaliveInterval > 0) client._keepaliveTimer?.refresh();
       },
@@ -76,7 +77,7 @@ class TurnReader {
   }
 
   #rest(): void {
-    if (!this.#isResting) setImmediate(() => this.#read());
+    if (!this.#isResting) onNextTurn(() => this.#read());
     this.#isResting = true;
   }
 

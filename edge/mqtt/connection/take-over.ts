@@ -6,6 +6,7 @@ import { mostUnsentBytes } from "./in-flight.ts";
 import { takePackets } from "./intake.ts";
 import { enforceProtocol } from "./protocol-rules.ts";
 import { readInTurns } from "./reading.ts";
+import { onNextTurn } from "#shared/clock";
 
 export interface TakeOverOptions {
   readonly brokerId: string;
@@ -36,7 +37,7 @@ export function takeOverClient(client: BrokerClient, options: TakeOverOptions): 
     // A turn of the event loop between two pieces, as aedes has it: it would recurse otherwise.
     void outbound
       .drained(mostUnsentBytes)
-      .then(() => setImmediate(done, conn.destroyed ? new Error("connection closed") : null, client));
+      .then(() => onNextTurn(() => done(conn.destroyed ? new Error("connection closed") : null, client)));
   };
   readInTurns(client);
   takePackets(client, options.take);

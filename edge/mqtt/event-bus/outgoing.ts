@@ -1,5 +1,5 @@
 import type { MqttClient } from "mqtt";
-import type { Clock } from "#shared/clock";
+import { onNextTurn, type Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import type { Logger, Seldom } from "#shared/log";
 import type { MqttMessage } from "#shared/topics";
@@ -118,7 +118,7 @@ export class ExternalOutgoing {
   #schedule(): void {
     if (this.#scheduled || this.#ended) return;
     this.#scheduled = true;
-    setImmediate(() => {
+    onNextTurn(() => {
       this.#scheduled = false;
       if (this.#ended) return;
       if (!this.#again) this.#commit();

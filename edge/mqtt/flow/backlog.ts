@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import type { Clock } from "#shared/clock";
+import { onNextTurn, type Clock } from "#shared/clock";
 import { Outbound, type Ledger } from "./outbound.ts";
 import { Pacing, type Publisher } from "./pacing.ts";
 
@@ -92,7 +92,7 @@ export class OutboundBacklog implements Ledger {
   }
 
   flushSoon(outbound: Outbound): void {
-    if (this.#dirty.length === 0) setImmediate(() => this.#flushAll());
+    if (this.#dirty.length === 0) onNextTurn(() => this.#flushAll());
     this.#dirty.push(outbound);
   }
 

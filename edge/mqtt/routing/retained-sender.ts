@@ -2,6 +2,7 @@ import { encodePublish, type BrokerPacket, type QoS, type Subscription } from "#
 import type { Sessions } from "#edge/mqtt/sessions";
 import { acknowledged, inFlightWindow, type BrokerClient } from "#edge/mqtt/connection";
 import type { FanOut } from "./fan-out.ts";
+import { nextTurn } from "#shared/clock";
 
 /** Bytes that may wait for the client when the next batch is sent, and bytes of a batch: two socket writes. */
 const mostWaitingBytes = 64 * 1024;
@@ -49,7 +50,7 @@ export class RetainedSender {
         await this.#sendBatch(client, batch, granted);
         largest = batch.reduce((most, packet) => Math.max(most, sizeOf(packet)), largest);
         // A turn of the event loop for other clients: no time is meant, so not through the clock.
-        await new Promise((resolve) => setImmediate(resolve));
+        await nextTurn();
         await roomFor(client, granted, largest);
       }
     }

@@ -1,6 +1,7 @@
 import type { MqttSessions, PacketRow, Store } from "#edge/store";
 import type { BrokerPacket, QoS } from "#edge/mqtt/packet";
 import type { QueueEntry } from "./session-queue.ts";
+import { nextTurn } from "#shared/clock";
 
 type Write = (sessions: MqttSessions) => void;
 
@@ -44,7 +45,7 @@ export class Journal {
   /** Resolves when everything added so far is on disk; rejects when it could not be written. */
   commit(): Promise<void> {
     if (this.#writes.size === 0) return this.#flushed ?? Promise.resolve();
-    this.#flushed ??= new Promise<void>((resolve) => setImmediate(resolve)).then(() => this.#flush());
+    this.#flushed ??= nextTurn().then(() => this.#flush());
     return this.#flushed;
   }
 
