@@ -80,6 +80,11 @@ const globals = [
     owners: timeOwners,
     what: "time or chance without the clock",
   },
+  {
+    pattern: /\b(setImmediate|queueMicrotask|process\.nextTick)\(/,
+    owners: timeOwners,
+    what: "a turn of the event loop without the clock",
+  },
 ] as const;
 
 function judgeGlobals(file: string, text: string): string[] {

@@ -92,6 +92,11 @@ export const doors: readonly Door[] = [
   { library: "@peculiar/", folders: ["shared/pki"] },
   { library: "reflect-metadata", folders: ["shared/pki"] },
   {
+    library: "hono",
+    folders: ["cloud/kube-api/server/**", "cloud/telemetry/**", "edge/device-twin/**", "shared/local-http"],
+  },
+  { library: "zod", folders: ["shared/config"] },
+  {
     library: "ws",
     folders: ["cloud/cloud-hub/**", "edge/edge-hub/**", "edge/mqtt/sockets", "shared/transport"],
   },
@@ -102,7 +107,7 @@ export const internalAllowed: readonly string[] = ["test", "test/**", "scripts"]
 
 /** Files that may read the environment or end the process. */
 export const processOwners: readonly string[] = ["cloud/main.ts", "edge/main.ts", "scripts/**", "test/**"];
-/** Files that may ask the machine for time or chance. */
+/** Files that may ask the machine for time, chance or a turn of the event loop. */
 export const timeOwners: readonly string[] = ["shared/clock/*", "scripts/**", "test/**"];
 
 /** Files and folders in one folder: more are not read at a glance. */

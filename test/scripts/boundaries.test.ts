@@ -82,6 +82,20 @@ const planted: readonly (readonly [what: string, file: string, text: string, vio
   ["the environment", "edge/edged/a.ts", "const home = process.env.HOME;", "uses process.env"],
   ["the end of the process", "shared/log/a.ts", "process.exit(1);", "uses process.exit"],
   ["time without the clock", "edge/edged/a.ts", "const now = Date.now();", "uses Date.now("],
+  ["a timer of the event loop", "edge/edged/a.ts", "setImmediate(run);", "uses setImmediate("],
+  ["a microtask", "cloud/kube-api/store/a.ts", "queueMicrotask(run);", "uses queueMicrotask("],
+  [
+    "hono behind another door",
+    "edge/edged/a.ts",
+    'import { Hono } from "hono";',
+    "its door is cloud/kube-api",
+  ],
+  [
+    "a submodule of zod behind another door",
+    "edge/edged/a.ts",
+    'import * as z from "zod/mini";',
+    "its door is shared/config",
+  ],
   [
     "an import after another statement",
     "edge/edged/a.ts",
