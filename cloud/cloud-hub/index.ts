@@ -8,7 +8,7 @@ import { budgetOfProcess, type ConnectionBudget } from "#shared/connections";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import { fingerprintOf, fromPem } from "#shared/pki";
-import { Duplicates, Hub, type CloudHubPort } from "#cloud/cloud-hub/sessions";
+import { answerDeliveries, Duplicates, Hub, type CloudHubPort } from "#cloud/cloud-hub/sessions";
 import { EnrolmentEndpoint } from "./enrolment.ts";
 import { listenSecurely, type SecureServer } from "./secure-server.ts";
 
@@ -28,6 +28,8 @@ export interface HubConfig extends Pick<
 > {
   /** Name of the database of this cloud; nodes that know another one reject its changes. */
   readonly database?: string | undefined;
+  /** Whether there is a device controller; without one messages of nodes about devices stay unanswered. */
+  readonly devices: boolean;
 }
 
 export interface CloudHubDeps {
@@ -86,18 +88,8 @@ export async function startCloudHub(config: HubConfig, deps: CloudHubDeps): Prom
   stack.use(startSweeper({ kube, clock, log }));
   stack.use(clock.every(Math.max(50, Math.min(1000, config.keepaliveMs / 3)), () => hub.sweep()));
   stack.use(port.on("node.close", ({ node, reason }) => hub.close(node, reason)));
-  stack.use(
-    port.answer("node.send", (message) => {
-      hub.send(message);
-      return Promise.resolve(undefined);
-    }),
-  );
-  stack.use(
-    port.answer("node.request", ({ timeoutMs, ...question }, { signal }) =>
-      hub.request(question, { timeoutMs, signal }),
-    ),
-  );
-  log.info("Nodes can connect", { port: sessions.port, httpsPort: enrolment.port });
+  stack.use(answerDeliveries(port, hub, clock));
+  log.info("nodes can connect", { port: sessions.port, httpsPort: enrolment.port });
   return {
     ...running("cloudhub", stack.move()),
     port: sessions.port,

@@ -1,5 +1,5 @@
 import { objectKey, type Device } from "#shared/kube";
-import type { DevicePlace } from "#shared/topics";
+import type { DeviceMember, DevicePlace } from "#shared/topics";
 
 /** Which devices are on which node, kept beside the informer so that no question costs a walk over all of them. */
 export class Bindings {
@@ -88,6 +88,17 @@ export function nodeOf(device: Device): string | undefined {
 
 export function placeOf(device: Device | undefined): DevicePlace | undefined {
   return device && { node: nodeOf(device) };
+}
+
+/** What a node is told of a device when it becomes its member, or is one no longer. */
+export function memberOf(id: string, device: Device): DeviceMember {
+  const description = device.metadata.labels?.["description"];
+  const { name = id, namespace = "default", uid = "" } = device.metadata;
+  return { id, name, ...(description ? { description } : {}), namespace, uid };
+}
+
+export function membersOf(bindings: Bindings, node: string): DeviceMember[] {
+  return bindings.devicesOf(node).map((device) => memberOf(bindings.idOf(device), device));
 }
 
 /** `<namespace>/<name>` of the model of a device, empty when it has none. */

@@ -14,6 +14,7 @@ import {
 import { backoff } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { KubeClient, ResourceType } from "#cloud/kube-client";
+import type { DiscoveredDevice } from "#shared/topics";
 
 const label = "devices.kubeedge.io/discovered-by";
 const finder = "devices.kubeedge.io/discovered-on";
@@ -38,10 +39,9 @@ export interface Found {
 }
 
 /** What a node offers; undefined when it is not what a node may make: a device of its own, in namespace default. */
-export function readDiscovered(content: unknown, node: string): Found | undefined {
-  const { device, model } = (content ?? {}) as { device?: Device; model?: DeviceModel };
+export function readDiscovered({ node, device, model }: DiscoveredDevice): Found | undefined {
   const name = nameOf(device);
-  if (!device || !model || name === undefined) return undefined;
+  if (name === undefined) return undefined;
   const [spec, described] = [sanitizeDevice(device).spec, sanitizeDevice(model).spec];
   if (!spec || !described) return undefined;
   return {
@@ -53,8 +53,8 @@ export function readDiscovered(content: unknown, node: string): Found | undefine
   };
 }
 
-function nameOf(device: Device | undefined): string | undefined {
-  const name: unknown = device?.metadata?.name;
+function nameOf({ metadata }: Device): string | undefined {
+  const name: unknown = metadata.name;
   return typeof name === "string" && /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name) ? name : undefined;
 }
 

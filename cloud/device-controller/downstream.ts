@@ -1,22 +1,18 @@
-import { randomUUID } from "node:crypto";
-import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import { contentDigest, objectKey, type Device, type DeviceModel, type KubeObject } from "#shared/kube";
 import type { Logger } from "#shared/log";
-import type { DeliveredObject } from "#shared/topics";
-import { newMessage } from "#shared/wire";
-import { modelKeyOf, nodeOf, type Bindings } from "./bindings.ts";
-import type { DeviceControllerPort } from "./index.ts";
+import type { DeliveredObject, DeviceMember, MembershipDelivery, ObjectDelivery } from "#shared/topics";
+import { memberOf, modelKeyOf, nodeOf, type Bindings } from "./bindings.ts";
+import type { DeviceControllerPort } from "./port.ts";
 
 export interface DownstreamOptions {
   readonly port: DeviceControllerPort;
   readonly bindings: Bindings;
   readonly model: (key: string) => DeviceModel | undefined;
-  readonly clock: Clock;
   readonly log: Logger;
 }
 
-type Operation = "insert" | "update" | "delete";
+type Operation = ObjectDelivery["operation"];
 
 const membersAMessage = 500;
 
@@ -42,7 +38,7 @@ export class Downstream implements AsyncDisposable {
     if (node === undefined) return;
     const id = bindings.idOf(device);
     this.#run(node, async () => {
-      await this.#sendMembers(node, "added_devices", [member(id, device)]);
+      await this.#sendMembers(node, "added", [memberOf(id, device)]);
       const model = firstUse ? this.#options.model(modelKey) : undefined;
       if (model) await this.#sendObject(node, "insert", model);
       await this.#sendObject(node, "insert", device);
@@ -111,7 +107,7 @@ export class Downstream implements AsyncDisposable {
     bindings.remove(device);
     const unused = this.#unused(node, device);
     this.#run(node, async () => {
-      await this.#sendMembers(node, "removed_devices", [member(id, device)]);
+      await this.#sendMembers(node, "removed", [memberOf(id, device)]);
       await this.#sendObject(node, "delete", device);
       if (unused) await this.#sendObject(node, "delete", unused);
     });
@@ -137,9 +133,9 @@ export class Downstream implements AsyncDisposable {
     const known = new Map(delivered.map((object) => [object.uid, object]));
     const missing = (object: KubeObject): boolean => !isCurrent(known.get(object.metadata.uid ?? ""), object);
     const fresh = devices.filter(missing);
-    const members = fresh.map((device) => member(bindings.idOf(device), device));
+    const members = fresh.map((device) => memberOf(bindings.idOf(device), device));
     for (let at = 0; at < members.length; at += membersAMessage)
-      await this.#sendMembers(node, "added_devices", members.slice(at, at + membersAMessage));
+      await this.#sendMembers(node, "added", members.slice(at, at + membersAMessage));
     for (const object of [...models.filter(missing), ...fresh])
       await this.#sendObject(node, known.has(object.metadata.uid ?? "") ? "update" : "insert", object);
   }
@@ -151,70 +147,28 @@ export class Downstream implements AsyncDisposable {
     const key = `${namespace}/${name}`;
     if (kind === "Device" && !bindings.has(node, key)) {
       const id = bindings.find(node, name) ? key : name;
-      await this.#sendMembers(node, "removed_devices", [{ id, name, namespace, uid }]);
+      await this.#sendMembers(node, "removed", [{ id, name, namespace, uid }]);
     }
     await this.#sendObject(node, "delete", { apiVersion, kind, metadata });
   }
 
   async #sendMembers(
     node: string,
-    field: "added_devices" | "removed_devices",
-    members: readonly Member[],
+    change: MembershipDelivery["change"],
+    devices: readonly DeviceMember[],
   ): Promise<void> {
-    const { clock } = this.#options;
-    await this.#send(node, {
-      group: "twin",
-      operation: "update",
-      resource: "membership",
-      content: {
-        event_id: randomUUID(),
-        timestamp: clock.nowMs(),
-        added_devices: null,
-        removed_devices: null,
-        [field]: members,
-      },
-    });
+    await this.#options.port.ask("membership.deliver", { node, change, devices });
   }
 
   async #sendObject(node: string, operation: Operation, object: KubeObject): Promise<void> {
-    const { kind = "", metadata } = object;
+    const { port } = this.#options;
+    const { apiVersion = deviceApiVersion, kind = "", metadata } = object;
     const { namespace = "default", name = "", uid = "", resourceVersion = "0" } = metadata;
-    const record = {
-      apiVersion: object.apiVersion ?? apiVersion,
-      kind,
-      namespace,
-      name,
-      uid,
-      resourceVersion,
-    };
-    // Should it come back before the node hears of this: what the node has is not what was told meanwhile.
+    const record = { apiVersion, kind, namespace, name, uid, resourceVersion };
+    // Should it come back before the node learns of this: what the node has is not what it was sent in between.
     const digest = operation === "delete" ? "" : contentDigest(object);
-    await this.#options.port.ask("object.sending", { node, object: { ...record, digest } });
-    await this.#send(node, {
-      group: "resource",
-      operation,
-      resource: `${namespace}/${kind.toLowerCase()}/${name}`,
-      content: { ...object, kind, apiVersion: record.apiVersion },
-      resourceVersion,
-    });
-  }
-
-  async #send(
-    node: string,
-    parts: {
-      readonly group: string;
-      readonly operation: string;
-      readonly resource: string;
-      readonly content: unknown;
-      readonly resourceVersion?: string;
-    },
-  ): Promise<void> {
-    const { port, clock } = this.#options;
-    const stamp = { id: () => randomUUID(), nowMs: () => clock.nowMs() };
-    await port.ask("node.send", {
-      node,
-      message: newMessage(stamp, { source: "devicecontroller", ...parts }),
-    });
+    await port.ask("object.sending", { node, object: { ...record, digest } });
+    await port.ask("object.deliver", { node, operation, object: { ...object, kind, apiVersion } });
   }
 
   #run(node: string, work: () => Promise<void>): void {
@@ -240,22 +194,7 @@ export class Downstream implements AsyncDisposable {
   }
 }
 
-interface Member {
-  readonly id: string;
-  readonly name: string;
-  readonly description?: string;
-  /** With the uid it says which of several devices of a name is meant. KubeEdge has neither. */
-  readonly namespace: string;
-  readonly uid: string;
-}
-
-const apiVersion = "devices.kubeedge.io/v1beta1";
-
-export function member(id: string, device: Device): Member {
-  const description = device.metadata.labels?.["description"];
-  const { name = id, namespace = "default", uid = "" } = device.metadata;
-  return { id, name, ...(description ? { description } : {}), namespace, uid };
-}
+const deviceApiVersion = "devices.kubeedge.io/v1beta1";
 
 function isDeviceKind(kind: string): boolean {
   return kind === "Device" || kind === "DeviceModel";

@@ -1,13 +1,12 @@
-import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import { contentDigest, objectKey, type Device, type DeviceModel } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import type { CloudCatalog } from "#shared/topics";
 import type { Informer, KubeClient } from "#cloud/kube-client";
-import { Bindings, modelKeyOf, placeOf } from "./bindings.ts";
+import { Bindings, membersOf, modelKeyOf, placeOf } from "./bindings.ts";
 import { DiscoveredDevices } from "./discovered.ts";
 import { Downstream } from "./downstream.ts";
+import type { DeviceControllerPort } from "./port.ts";
 import { StatusWriter } from "./status-writer.ts";
 import { Tidy } from "./tidy.ts";
 import { Upstream } from "./upstream.ts";
@@ -29,13 +28,7 @@ export const defaultDeviceController: DeviceControllerConfig = {
   acceptDiscovered: false,
 };
 
-export type DeviceControllerPort = Port<
-  CloudCatalog,
-  never,
-  "node.send" | "object.sending" | "object.delivered",
-  "twin.message" | "node.connected" | "node.resync",
-  "device.find" | "device.concerns"
->;
+export type { DeviceControllerPort } from "./port.ts";
 
 export interface DeviceControllerParts {
   readonly port: DeviceControllerPort;
@@ -62,7 +55,7 @@ export async function startDeviceController(
   const models = stack.use(kube.informer<DeviceModel>(modelsType));
   const bindings = new Bindings();
   const model = (key: string): DeviceModel | undefined => models.get(key);
-  const downstream = stack.use(new Downstream({ port, bindings, model, clock, log }));
+  const downstream = stack.use(new Downstream({ port, bindings, model, log }));
   const writer = stack.use(
     new StatusWriter({
       kube,
@@ -76,12 +69,14 @@ export async function startDeviceController(
     }),
   );
   const discovered = config.acceptDiscovered ? stack.use(discoveredDevices(parts)) : undefined;
-  const upstream = new Upstream(parts, { bindings, writer, discovered });
+  const upstream = new Upstream({ bindings, writer, discovered, log });
   await Promise.all([devices.synced, models.synced]);
   stack.use(follow({ devices, models, downstream, writer, tidy: new Tidy({ devices, model, writer }) }));
   stack.use(port.on("node.connected", ({ node }) => downstream.resync(node)));
   stack.use(port.on("node.resync", ({ node }) => downstream.resync(node)));
-  stack.use(port.on("twin.message", (message) => upstream.receive(message)));
+  stack.use(port.answer("device.report", (report) => upstream.report(report)));
+  stack.use(port.answer("device.discovered", (found) => upstream.discovered(found)));
+  stack.use(port.answer("membership.list", async ({ node }) => membersOf(bindings, node)));
   stack.use(
     port.answer("device.find", async ({ namespace, name }) => placeOf(devices.get(`${namespace}/${name}`))),
   );

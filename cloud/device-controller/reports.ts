@@ -1,13 +1,11 @@
 import { rfc3339 } from "#shared/clock";
-import type { Device, DeviceModel, DeviceStatus, DeviceTwinStatus, TwinValue } from "#shared/kube";
-import { asRecord } from "#shared/json";
-
-type TwinSides = Omit<DeviceTwinStatus, "propertyName">;
+import type { Device, DeviceModel, DeviceStatus, DeviceTwinStatus } from "#shared/kube";
+import type { DeviceReport, ReportedTwin } from "#shared/topics";
 
 /** What a node reported of a device and is not in the API yet; later reports go over earlier ones. */
 export interface Report {
   /** null: the twin is gone */
-  readonly twins: ReadonlyMap<string, TwinSides | null>;
+  readonly twins: ReadonlyMap<string, ReportedTwin | null>;
   /**
    * Of the Device object the node knew, where it says so: another one of its name is not meant. Our nodes say it, and what
    * they do not expect nobody expects; what was reported stays, as a node new to the device has no value yet.
@@ -21,56 +19,22 @@ export interface Report {
   readonly madeMs?: number | undefined;
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-
 /** Says nothing: the status is only brought to what Device and model say now. */
 export const nothingNew: Report = { twins: new Map() };
 /** Of a Device that was given to another node, or to none. */
 export const stateUnknown: Report = { twins: new Map(), state: null };
 
+/** Of KubeEdge's devices: they publish either word. */
 const onlineStates = new Set(["online", "ok"]);
 
-/** Reads the content of `edge_updated`; undefined when it is none. */
-export function readTwinReport(content: unknown): Report | undefined {
-  const body = asRecord(content);
-  const twins = asRecord(body?.["twin"]);
-  if (!twins) return undefined;
-  const found = new Map<string, TwinSides | null>();
-  for (const [name, entry] of Object.entries(twins)) {
-    const twin = readTwin(asRecord(entry));
-    if (twin !== undefined) found.set(name, twin);
-  }
-  return { twins: found, deviceUid: optionalText(body?.["device_uid"]), madeMs: timeOf(body) };
-}
-
-/** @returns null for one that is gone, undefined for what is none */
-function readTwin(twin: Fields | undefined): TwinSides | null | undefined {
-  const type = asRecord(twin?.["metadata"])?.["type"];
-  if (!twin) return undefined;
-  if (type === "deleted") return null;
-  const reported = readSide(twin["actual"], type);
-  const observedDesired = readSide(twin["expected"], type);
-  return { ...(reported ? { reported } : {}), ...(observedDesired ? { observedDesired } : {}) };
-}
-
-function timeOf(body: Fields | undefined): number | undefined {
-  const timestamp = body?.["timestamp"];
-  return typeof timestamp === "number" && Math.abs(timestamp) < 8.64e15 ? timestamp : undefined;
-}
-
-function optionalText(value: unknown): string | undefined {
-  return typeof value === "string" ? value : undefined;
-}
-
-/** Reads the content of `state/update`: the text that was published to the device. */
-export function readStateReport(content: unknown): Report | undefined {
-  const body = asRecord(typeof content === "string" ? parse(content) : content);
-  const state = asRecord(body?.["device"])?.["state"];
-  if (typeof state !== "string") return undefined;
-  const madeMs = timeOf(body);
+/** What a node reported, as it goes into the status. */
+export function reportOf(report: DeviceReport): Report {
+  const { deviceUid, madeMs } = report;
+  if (report.kind === "twins") return { twins: report.twins, deviceUid, madeMs };
+  const { state } = report;
   return {
     twins: new Map(),
-    deviceUid: optionalText(body?.["device_uid"]),
+    deviceUid,
     state,
     madeMs,
     lastOnlineMs: onlineStates.has(state) ? madeMs : undefined,
@@ -92,10 +56,10 @@ export function mergeReports(before: Report | undefined, next: Report): Report {
 
 /** A node of KubeEdge tells what changed of a twin, ours all of it. */
 function mergeSides(
-  before: TwinSides | null | undefined,
-  twin: TwinSides,
+  before: ReportedTwin | null | undefined,
+  twin: ReportedTwin,
   { deviceUid }: Pick<Report, "deviceUid">,
-): TwinSides {
+): ReportedTwin {
   const { reported, ...rest } = before ?? {};
   return { ...(reported ? { reported } : {}), ...(deviceUid === undefined ? rest : {}), ...twin };
 }
@@ -174,24 +138,4 @@ function knownProperties(
   const properties = [...(device.spec?.properties ?? []), ...(model?.spec?.properties ?? [])];
   const isWhole = model !== undefined || !device.spec?.deviceModelRef?.name;
   return { names: new Set(properties.map(({ name }) => name)), isWhole };
-}
-
-function readSide(value: unknown, type: unknown): TwinValue | undefined {
-  const side = asRecord(value);
-  const text = side?.["value"];
-  if (typeof text !== "string") return undefined;
-  const timestamp = asRecord(side?.["metadata"])?.["timestamp"];
-  const metadata = {
-    ...(typeof timestamp === "number" ? { timestamp: String(timestamp) } : {}),
-    ...(typeof type === "string" ? { type } : {}),
-  };
-  return { value: text, metadata };
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
 }

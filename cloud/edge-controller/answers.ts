@@ -1,35 +1,22 @@
 import { KubeError } from "#cloud/kube-client";
 import { asError, UnavailableError } from "#shared/errors";
 import type { KubeObject, Status } from "#shared/kube";
-import { ok } from "#shared/wire";
-import { onWire } from "./edge-object.ts";
+import type { NodeAnswer } from "#shared/topics";
+import { forEdge } from "./edge-object.ts";
 
-/** What goes back to the node. */
-export interface Answer {
-  readonly content: unknown;
-  readonly resourceVersion?: string | undefined;
+/** The request is done, and there is no object to send back. */
+export const done: NodeAnswer = { ok: true };
+
+export function answerObject(object: KubeObject): NodeAnswer {
+  return { ok: true, object: forEdge(object) };
 }
 
-/** How a question of a node is answered: the object as it is, object and error side by side, or "OK". */
-export type AnswerForm = "raw" | "object-resp" | "ok";
-
-export const done: Answer = { content: ok };
-
-export function answerObject(form: AnswerForm, object: KubeObject): Answer {
-  const sent = onWire(object);
-  const { resourceVersion } = object.metadata;
-  return form === "raw"
-    ? { content: sent, resourceVersion }
-    : { content: { Object: sent, Err: null }, resourceVersion };
+export function answerFailure(error: unknown): NodeAnswer {
+  return { ok: false, status: statusOf(error) };
 }
 
-export function answerFailure(form: AnswerForm, error: unknown): Answer {
-  const failure = { ErrStatus: statusOf(error) };
-  if (form !== "object-resp") return { content: failure };
-  return { content: { Object: { metadata: { creationTimestamp: null } }, Err: failure } };
-}
-
-export function refusal(
+/** A failure in the form of the API; see Kubernetes' API conventions, "Response Status Kind". */
+export function failure(
   httpStatus: number,
   reason: string,
   message: string,
@@ -45,22 +32,22 @@ export function refusal(
 }
 
 export function notFound(kind: string, name: string): KubeError {
-  return refusal(404, "NotFound", `${kind} "${name}" not found`, { kind, name });
+  return failure(404, "NotFound", `${kind} "${name}" not found`, { kind, name });
 }
 
 export function forbidden(kind: string, name: string, why: string): KubeError {
-  return refusal(403, "Forbidden", `${kind} "${name}" is forbidden: ${why}`, { kind, name });
+  return failure(403, "Forbidden", `${kind} "${name}" is forbidden: ${why}`, { kind, name });
 }
 
 export function badRequest(message: string): KubeError {
-  return refusal(400, "BadRequest", message);
+  return failure(400, "BadRequest", message);
 }
 
 export function isKubeError(error: unknown, httpStatus: number): boolean {
   return error instanceof KubeError && error.httpStatus === httpStatus;
 }
 
-/** An API that is away is a 503: the node tries again later. */
+/** An API that is not available is a 503: the node tries again later. */
 function statusOf(error: unknown): Status {
   const base = { metadata: {}, status: "Failure" } as const;
   if (error instanceof KubeError) {

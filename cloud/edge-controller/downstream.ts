@@ -1,13 +1,10 @@
-import { randomUUID } from "node:crypto";
 import type { Informer } from "#cloud/kube-client";
-import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import { contentDigest, edgeNodeLabel, type KubeObject, type Node, type Pod } from "#shared/kube";
 import type { Logger } from "#shared/log";
-import type { DeliveredObject } from "#shared/topics";
-import { newMessage, sources } from "#shared/wire";
-import { goneOf, isSameForEdge, onWire } from "./edge-object.ts";
-import type { EdgeControllerPort } from "./index.ts";
+import type { DeliveredObject, ObjectDelivery } from "#shared/topics";
+import { forEdge, goneOf, isSameForEdge } from "./edge-object.ts";
+import type { EdgeControllerPort } from "./port.ts";
 import type { Placement } from "./placement.ts";
 import type { Reference } from "./references.ts";
 
@@ -17,11 +14,10 @@ export interface DownstreamOptions {
   readonly nodes: Informer<Node>;
   /** The ConfigMap or Secret, undefined when there is none. */
   readonly read: (name: Reference) => Promise<KubeObject | undefined>;
-  readonly clock: Clock;
   readonly log: Logger;
 }
 
-type Operation = "insert" | "update" | "delete";
+type Operation = ObjectDelivery["operation"];
 
 /**
  * Brings pods, and the ConfigMaps and Secrets they read, to the nodes they are bound to. Each change is sent at once and
@@ -144,18 +140,7 @@ export class Downstream implements AsyncDisposable {
   }
 
   async #send(node: string, operation: Operation, object: KubeObject): Promise<void> {
-    const { clock, port } = this.#options;
-    const { namespace = "default", name = "", resourceVersion } = object.metadata;
-    const stamp = { id: () => randomUUID(), nowMs: () => clock.nowMs() };
-    const message = newMessage(stamp, {
-      source: sources.edgeController,
-      group: "resource",
-      operation,
-      resource: `${namespace}/${(object.kind ?? "").toLowerCase()}/${name}`,
-      content: onWire(object),
-      resourceVersion,
-    });
-    await port.ask("node.send", { node, message });
+    await this.#options.port.ask("object.deliver", { node, operation, object: forEdge(object) });
   }
 
   #run(node: string, work: () => Promise<void>): void {

@@ -1,8 +1,8 @@
 import type { KubeObject, Pod } from "#shared/kube";
 import type { DeliveredObject } from "#shared/topics";
 
-/** The object without the bookkeeping an edge has no use for. */
-export function onWire(object: KubeObject): KubeObject {
+/** The object without managedFields: bookkeeping of the API that an edge has no use for. */
+export function forEdge(object: KubeObject): KubeObject {
   const { managedFields: _managedFields, ...metadata } = object.metadata as KubeObject["metadata"] & {
     managedFields?: unknown;
   };
@@ -18,7 +18,7 @@ function metaOf(object: KubeObject): Record<string, unknown> {
   return { ...object.metadata, resourceVersion: "", generation: 0, managedFields: [] };
 }
 
-/** What a delete message of an object says that is not there any more. */
+/** What is known of an object that no longer exists, for its deletion. */
 export function goneOf(
   gone: Omit<DeliveredObject, "resourceVersion"> & { resourceVersion?: string },
 ): KubeObject {

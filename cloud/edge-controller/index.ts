@@ -6,28 +6,21 @@ import {
   WriteGate,
   type EventSubject,
 } from "#cloud/edge-controller/node-authorization";
-import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import { edgeNodeLabel, type KubeObject, type Node, type Pod } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import type { CloudCatalog } from "#shared/topics";
 import { Downstream } from "./downstream.ts";
 import { NodeRequests } from "./node-requests.ts";
+import type { EdgeControllerPort } from "./port.ts";
 import { Placement } from "./placement.ts";
 import { PodRequests } from "./pod-requests.ts";
 import { ReadRequests } from "./read-requests.ts";
 import { reference, type Reference } from "./references.ts";
-import { Upstream } from "./upstream.ts";
+import { RequestQueues } from "./upstream.ts";
 import { VolumeRequests } from "./volume-requests.ts";
 
-export type EdgeControllerPort = Port<
-  CloudCatalog,
-  "node.close",
-  "node.send" | "object.delivered" | "device.concerns",
-  "node.message" | "node.connected" | "node.resync",
-  never
->;
+export type { EdgeControllerPort } from "./port.ts";
 
 export interface EdgeControllerParts {
   readonly port: EdgeControllerPort;
@@ -61,26 +54,26 @@ export async function startEdgeController(parts: EdgeControllerParts): Promise<R
   const { nodes, pods } = copies;
   const placement = new Placement();
   const read = readerOf(copies, kube);
-  const downstream = stack.use(new Downstream({ port, placement, nodes, read, clock, log }));
+  const downstream = stack.use(new Downstream({ port, placement, nodes, read, log }));
   const warnings = new NodeWarnings({ kube, clock, log, uidOf: (node) => nodes.get(node)?.metadata.uid });
   const gate = new WriteGate(new WriteBudget(clock), warnings);
   const ownsDevice = deviceOwners(parts);
-  const handlers = new Map([
+  const handlers = [
     ...new NodeRequests({ kube, nodes, gate, warnings }).handlers(),
     ...new PodRequests({ kube, pods, downstream, placement, gate, clock }).handlers(),
     ...new ReadRequests({ kube, placement, read, gate, ownsDevice }).handlers(),
     ...new VolumeRequests(kube, placement).handlers(),
-  ]);
+  ];
   const isForeign = (node: string): boolean => {
     const known = nodes.get(node);
     return known !== undefined && isForeignNode(known);
   };
-  const upstream = stack.use(new Upstream({ port, handlers, isForeign, clock, log }));
+  const requests = stack.use(new RequestQueues({ handlers, isForeign, log }));
   await Promise.all(Object.values(copies).map(({ synced }: Informer<KubeObject>) => synced));
   const started = watchAll({ copies, downstream, placement, port, stack });
   stack.use(port.on("node.connected", ({ node }) => downstream.resync(node)));
   stack.use(port.on("node.resync", ({ node }) => downstream.resync(node)));
-  stack.use(port.on("node.message", (message) => upstream.receive(message)));
+  stack.use(port.answer("node.request", (request) => requests.answer(request)));
   log.info("edge controller started", started);
   return running("edgecontroller", stack.move());
 }

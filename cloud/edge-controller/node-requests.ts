@@ -8,12 +8,12 @@ import {
   type NodeWarnings,
   type WriteGate,
 } from "#cloud/edge-controller/node-authorization";
-import { edgeNodeLabel, type KubeObject, type Lease, type Node } from "#shared/kube";
-import { leaseNamespace } from "#shared/wire";
+import { edgeNodeLabel, type KubeObject, type Lease, type Node, nodeLeaseNamespace } from "#shared/kube";
 import { isRecord } from "#shared/json";
-import { answerObject, badRequest, done, forbidden, isKubeError, type Answer } from "./answers.ts";
+import { answerObject, badRequest, done, forbidden, isKubeError } from "./answers.ts";
 import { readObject, readPatch } from "./content.ts";
-import type { Handler, Question } from "./upstream.ts";
+import type { RequestHandlers } from "./upstream.ts";
+import type { NodeAnswer, NodeRequest } from "#shared/topics";
 
 const leaseTries = 4;
 
@@ -34,26 +34,25 @@ export class NodeRequests {
     this.#kube = options.kube;
   }
 
-  handlers(): [string, Handler][] {
-    const resp = "object-resp";
+  handlers(): RequestHandlers {
     return [
-      ["node insert", { form: resp, answer: (question) => this.#register(question) }],
-      ["node query", { form: "raw", answer: (question) => this.#read(question) }],
-      ["node update", { form: "ok", answer: (question) => this.#label(question) }],
-      ["nodepatch patch", { form: resp, answer: (question) => this.#patchStatus(question) }],
-      ["nodestatus insert", { form: "ok", answer: (question) => this.#registerOnce(question) }],
-      ["nodestatus update", { form: "ok", answer: (question) => this.#replaceStatus(question) }],
-      ["lease insert", { form: resp, answer: (question) => this.#createLease(question) }],
-      ["lease update", { form: resp, answer: (question) => this.#renewLease(question) }],
-      ["lease query", { form: resp, answer: (question) => this.#readLease(question) }],
+      ["Node insert", (request) => this.#register(request)],
+      ["Node query", (request) => this.#read(request)],
+      ["Node update", (request) => this.#label(request)],
+      ["Node/status patch", (request) => this.#patchStatus(request)],
+      ["Node/status insert", (request) => this.#registerOnce(request)],
+      ["Node/status update", (request) => this.#replaceStatus(request)],
+      ["Lease insert", (request) => this.#createLease(request)],
+      ["Lease update", (request) => this.#renewLease(request)],
+      ["Lease query", (request) => this.#readLease(request)],
     ];
   }
 
-  async #register(question: Question): Promise<Answer> {
-    const name = own(question);
+  async #register(request: NodeRequest): Promise<NodeAnswer> {
+    const name = own(request);
     const { gate } = this.#options;
     gate.open(name, "statuses");
-    const { metadata, spec, status } = readObject(question.content);
+    const { metadata, spec, status } = readObject(request.content);
     const labels = { ...this.#labels(name, metadata.labels), [edgeNodeLabel]: "" };
     const { annotations } = metadata;
     const node: Node = {
@@ -66,26 +65,26 @@ export class NodeRequests {
     gate.fits(name, "a Node", { bytes: bytesOf(node), limit: largest.nodeReport });
     const created = await this.#kube.create<Node>(resources.nodes, node);
     gate.spend(name, "statuses", created);
-    return answerObject("object-resp", created);
+    return answerObject(created);
   }
 
-  async #registerOnce(question: Question): Promise<Answer> {
+  async #registerOnce(request: NodeRequest): Promise<NodeAnswer> {
     try {
-      await this.#register(question);
+      await this.#register(request);
     } catch (error) {
       if (!isKubeError(error, 409)) throw error;
     }
     return done;
   }
 
-  async #read(question: Question): Promise<Answer> {
-    return answerObject("raw", await this.#kube.get(resources.nodes, { name: own(question) }));
+  async #read(request: NodeRequest): Promise<NodeAnswer> {
+    return answerObject(await this.#kube.get(resources.nodes, { name: own(request) }));
   }
 
-  /** Labels that are as they were are no question: a node sends back what others have given it. */
-  async #label(question: Question): Promise<Answer> {
-    const name = own(question);
-    const { labels, annotations = {} } = readObject(question.content).metadata;
+  /** Labels that are as they were are no request: a node sends back what others have given it. */
+  async #label(request: NodeRequest): Promise<NodeAnswer> {
+    const name = own(request);
+    const { labels, annotations = {} } = readObject(request.content).metadata;
     const current = await this.#kube.get<Node>(resources.nodes, { name });
     const allowed = this.#labels(name, labels, current.metadata.labels);
     const patch = { metadata: { labels: allowed, annotations } };
@@ -103,17 +102,17 @@ export class NodeRequests {
     return allowed;
   }
 
-  async #patchStatus(question: Question): Promise<Answer> {
-    const name = own(question);
-    const { status } = readPatch(question.content);
+  async #patchStatus(request: NodeRequest): Promise<NodeAnswer> {
+    const name = own(request);
+    const { status } = readPatch(request.content);
     const options = { type: "strategic", subresource: "status" } as const;
-    return answerObject("object-resp", await this.#patch(name, { status }, options));
+    return answerObject(await this.#patch(name, { status }, options));
   }
 
   /** The way of nodes before KubeEdge 1.12. */
-  async #replaceStatus(question: Question): Promise<Answer> {
-    const name = own(question);
-    const status = isRecord(question.content) ? question.content["Status"] : undefined;
+  async #replaceStatus(request: NodeRequest): Promise<NodeAnswer> {
+    const name = own(request);
+    const status = isRecord(request.content) ? request.content["Status"] : undefined;
     if (!isRecord(status)) throw badRequest("a node status was expected");
     const { volumesAttached: _volumes, ...rest } = status;
     await this.#patch(name, { status: rest }, { type: "strategic", subresource: "status" });
@@ -135,29 +134,29 @@ export class NodeRequests {
     return written;
   }
 
-  async #createLease(question: Question): Promise<Answer> {
-    const lease = this.#lease(question);
+  async #createLease(request: NodeRequest): Promise<NodeAnswer> {
+    const lease = this.#lease(request);
     const { resourceVersion: _version, ...metadata } = lease.metadata;
     const made = await this.#kube.create<KubeObject>(resources.leases, { ...lease, metadata });
-    this.#options.gate.spend(question.node, "leases", made);
-    return answerLease(made);
+    this.#options.gate.spend(request.node, "leases", made);
+    return answerObject(made);
   }
 
-  async #readLease(question: Question): Promise<Answer> {
-    const at = { namespace: leaseNamespace, name: ownLeaseName(question) };
-    return answerLease(await this.#kube.get(resources.leases, at));
+  async #readLease(request: NodeRequest): Promise<NodeAnswer> {
+    const at = { namespace: nodeLeaseNamespace, name: ownLeaseName(request) };
+    return answerObject(await this.#kube.get(resources.leases, at));
   }
 
   /** A node knows best when it last lived: a version that is too old does not keep its lease from being renewed. */
-  async #renewLease(question: Question): Promise<Answer> {
-    const lease = this.#lease(question);
-    const at = { namespace: leaseNamespace, name: lease.metadata.name ?? "" };
+  async #renewLease(request: NodeRequest): Promise<NodeAnswer> {
+    const lease = this.#lease(request);
+    const at = { namespace: nodeLeaseNamespace, name: lease.metadata.name ?? "" };
     let wanted = lease;
     for (let attempt = 1; ; attempt += 1) {
       try {
         const renewed = await this.#kube.replace<KubeObject>(resources.leases, wanted);
-        this.#options.gate.spend(question.node, "leases", renewed);
-        return answerLease(renewed);
+        this.#options.gate.spend(request.node, "leases", renewed);
+        return answerObject(renewed);
       } catch (error) {
         if (!isKubeError(error, 409) || attempt === leaseTries) throw error;
       }
@@ -166,30 +165,24 @@ export class NodeRequests {
     }
   }
 
-  #lease(question: Question): KubeObject {
-    const name = ownLeaseName(question);
+  #lease(request: NodeRequest): KubeObject {
+    const name = ownLeaseName(request);
     const { gate } = this.#options;
     gate.open(name, "leases");
-    const lease = leaseOf(name, leaseNamespace, readObject(question.content));
+    const lease = leaseOf(name, nodeLeaseNamespace, readObject(request.content));
     gate.fits(name, "a lease", { bytes: bytesOf(lease), limit: largest.lease });
     return lease;
   }
 }
 
-/** As KubeEdge: messages about leases carry no version. */
-function answerLease(lease: KubeObject): Answer {
-  return { content: answerObject("object-resp", lease).content };
-}
-
 /** The name of the node asked about, which must be the one that asks. */
-function own({ node, at }: Question): string {
-  if (at.name !== node) throw forbidden("nodes", at.name, `node "${node}" may only use its own`);
+function own({ node, name }: NodeRequest): string {
+  if (name !== node) throw forbidden("nodes", name, `node "${node}" may only use its own`);
   return node;
 }
 
-function ownLeaseName(question: Question): string {
-  const { node, at } = question;
-  if (at.name !== node || at.namespace !== leaseNamespace)
-    throw forbidden("leases.coordination.k8s.io", at.name, `node "${node}" may only use its own`);
+function ownLeaseName({ node, namespace, name }: NodeRequest): string {
+  if (name !== node || namespace !== nodeLeaseNamespace)
+    throw forbidden("leases.coordination.k8s.io", name, `node "${node}" may only use its own`);
   return node;
 }

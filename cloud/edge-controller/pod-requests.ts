@@ -9,11 +9,12 @@ import {
 import { rfc3339, type Clock } from "#shared/clock";
 import { isMirrorPod, objectKey, type Pod } from "#shared/kube";
 import { isRecord } from "#shared/json";
-import { answerObject, badRequest, done, forbidden, isKubeError, notFound, type Answer } from "./answers.ts";
+import { answerObject, badRequest, done, forbidden, isKubeError, notFound } from "./answers.ts";
 import { readObject, readPatch } from "./content.ts";
 import type { Downstream } from "./downstream.ts";
 import type { Placement } from "./placement.ts";
-import type { Handler, Question } from "./upstream.ts";
+import type { RequestHandlers } from "./upstream.ts";
+import type { NodeAnswer, NodeRequest } from "#shared/topics";
 
 export interface PodRequestsOptions {
   readonly kube: KubeClient;
@@ -32,42 +33,42 @@ export class PodRequests {
     this.#options = options;
   }
 
-  handlers(): [string, Handler][] {
+  handlers(): RequestHandlers {
     return [
-      ["podpatch patch", { form: "object-resp", answer: (question) => this.#patchStatus(question) }],
-      ["podstatus update", { form: "ok", answer: (question) => this.#reportStatus(question) }],
-      ["pod insert", { form: "object-resp", answer: (question) => this.#mirror(question) }],
-      ["pod delete", { form: "ok", answer: (question) => this.#remove(question) }],
+      ["Pod/status patch", (request) => this.#patchStatus(request)],
+      ["Pod/status update", (request) => this.#reportStatus(request)],
+      ["Pod insert", (request) => this.#mirror(request)],
+      ["Pod delete", (request) => this.#remove(request)],
     ];
   }
 
-  async #patchStatus(question: Question): Promise<Answer> {
-    const { status, uid } = readPatch(question.content);
-    return answerObject("object-resp", await this.#writeStatus(question, uid, status));
+  async #patchStatus(request: NodeRequest): Promise<NodeAnswer> {
+    const { status, uid } = readPatch(request.content);
+    return answerObject(await this.#writeStatus(request, uid, status));
   }
 
   /** The way of nodes before KubeEdge 1.12. */
-  async #reportStatus(question: Question): Promise<Answer> {
-    const { content } = question;
+  async #reportStatus(request: NodeRequest): Promise<NodeAnswer> {
+    const { content } = request;
     const status = isRecord(content) ? content["Status"] : undefined;
     if (!isRecord(content) || !isRecord(status)) throw badRequest("a pod status was expected");
     const uid = typeof content["UID"] === "string" && content["UID"] ? content["UID"] : undefined;
-    const pod = await this.#writeStatus(question, uid, status);
+    const pod = await this.#writeStatus(request, uid, status);
     if (pod.metadata.deletionTimestamp && isOver(pod)) await this.#removeNow(pod);
     return done;
   }
 
   async #writeStatus(
-    question: Question,
+    request: NodeRequest,
     uid: string | undefined,
     status: Record<string, unknown>,
   ): Promise<Pod> {
-    const { namespace, name } = question.at;
+    const { namespace, name } = request;
     const { gate } = this.#options;
-    gate.open(question.node, "statuses");
+    gate.open(request.node, "statuses");
     try {
-      const pod = await this.#own(question, uid);
-      this.#checkSize(question.node, status, pod);
+      const pod = await this.#own(request, uid);
+      this.#checkSize(request.node, status, pod);
       const patch = { metadata: { uid: pod.metadata.uid }, status: this.#ruled(status, pod) };
       const options = { type: "strategic", subresource: "status" } as const;
       const written = await this.#options.kube.patch<Pod>(
@@ -77,14 +78,14 @@ export class PodRequests {
         options,
       );
       if (written.metadata.resourceVersion !== pod.metadata.resourceVersion)
-        gate.spend(question.node, "statuses", written);
+        gate.spend(request.node, "statuses", written);
       return written;
     } catch (error) {
       const isGone =
-        isKubeError(error, 404) || (isKubeError(error, 409) && (await this.#isGone(question, uid)));
+        isKubeError(error, 404) || (isKubeError(error, 409) && (await this.#isGone(request, uid)));
       if (!isGone) throw error;
       const gone = { apiVersion: "v1", kind: "Pod", namespace, name, uid: uid ?? "" };
-      if (uid !== undefined) this.#options.downstream.sendGone(question.node, gone);
+      if (uid !== undefined) this.#options.downstream.sendGone(request.node, gone);
       throw notFound("pods", name);
     }
   }
@@ -97,7 +98,7 @@ export class PodRequests {
     this.#options.gate.fits(node, "a pod status with its update", { bytes: after, limit: largest.podStatus });
   }
 
-  async #isGone({ at: { namespace, name } }: Question, uid: string | undefined): Promise<boolean> {
+  async #isGone({ namespace, name }: NodeRequest, uid: string | undefined): Promise<boolean> {
     const live = await this.#options.kube.find<Pod>(resources.pods, { namespace, name });
     return !live || (uid !== undefined && live.metadata.uid !== uid);
   }
@@ -109,8 +110,7 @@ export class PodRequests {
   }
 
   /** The mirror of a pod the node runs by itself. It is always owned by its Node: no workload may take it for its own. */
-  async #mirror({ node, at, content }: Question): Promise<Answer> {
-    const { namespace, name } = at;
+  async #mirror({ node, namespace, name, content }: NodeRequest): Promise<NodeAnswer> {
     const { metadata, ["spec"]: spec } = readObject(content);
     const { labels, annotations = {}, ownerReferences = [] } = metadata;
     const { metadata: owner } = await this.#options.kube.get(resources.nodes, { name: node });
@@ -131,17 +131,17 @@ export class PodRequests {
     pod.metadata.ownerReferences = [self];
     const made = await this.#options.kube.create<Pod>(resources.pods, pod);
     gate.spend(node, "mirror pods", made);
-    return answerObject("object-resp", made);
+    return answerObject(made);
   }
 
-  async #remove(question: Question): Promise<Answer> {
+  async #remove(request: NodeRequest): Promise<NodeAnswer> {
     const { gate } = this.#options;
-    gate.open(question.node, "statuses");
+    gate.open(request.node, "statuses");
     try {
-      const pod = await this.#own(question, uidOf(question.content));
+      const pod = await this.#own(request, uidOf(request.content));
       if (!(await this.#isEnding(pod))) return done;
       await this.#removeNow(pod);
-      gate.spend(question.node, "statuses", pod);
+      gate.spend(request.node, "statuses", pod);
     } catch (error) {
       if (!isKubeError(error, 404) && !isKubeError(error, 409)) throw error;
     }
@@ -167,8 +167,7 @@ export class PodRequests {
   }
 
   /** The live pod when it is the one meant and bound to the node; the local copy may be behind. */
-  async #own({ node, at }: Question, uid: string | undefined): Promise<Pod> {
-    const { namespace, name } = at;
+  async #own({ node, namespace, name }: NodeRequest, uid: string | undefined): Promise<Pod> {
     const isMeant = (pod: Pod | undefined): pod is Pod =>
       pod !== undefined && (uid === undefined || pod.metadata.uid === uid);
     const copy = this.#options.pods.get(objectKey({ metadata: { namespace, name } }));

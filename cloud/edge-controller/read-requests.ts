@@ -12,11 +12,12 @@ import {
 } from "#cloud/edge-controller/node-authorization";
 import type { KubeObject, Pod } from "#shared/kube";
 import { isRecord } from "#shared/json";
-import { answerObject, badRequest, done, forbidden, isKubeError, notFound, type Answer } from "./answers.ts";
+import { answerObject, badRequest, done, forbidden, isKubeError, notFound } from "./answers.ts";
 import { readObject } from "./content.ts";
 import type { Placement } from "./placement.ts";
 import { reference, type Reference } from "./references.ts";
-import type { Handler, Question } from "./upstream.ts";
+import type { RequestHandler, RequestHandlers } from "./upstream.ts";
+import type { NodeAnswer, NodeRequest } from "#shared/topics";
 
 export interface ReadRequestsOptions {
   readonly kube: KubeClient;
@@ -35,32 +36,30 @@ export class ReadRequests {
     this.#options = options;
   }
 
-  handlers(): [string, Handler][] {
-    const read: Handler = { form: "raw", answer: (question) => this.#read(question) };
-    const record: Handler = { form: "ok", answer: (question) => this.#record(question) };
+  handlers(): RequestHandlers {
+    const record: RequestHandler = (request) => this.#record(request);
     return [
-      ["configmap query", read],
-      ["secret query", read],
-      ["serviceaccounttoken query", { form: "raw", answer: (question) => this.#token(question) }],
-      ["event insert", record],
-      ["event update", record],
-      ["event patch", record],
+      ["ConfigMap query", (request) => this.#read("configmap", request)],
+      ["Secret query", (request) => this.#read("secret", request)],
+      ["ServiceAccount/token query", (request) => this.#token(request)],
+      ["Event insert", record],
+      ["Event update", record],
+      ["Event patch", record],
     ];
   }
 
-  async #read({ node, at }: Question): Promise<Answer> {
-    const name = reference(at.type, at.namespace, at.name);
-    const kind = `${at.type}s`;
-    if (!this.#options.placement.reads(node, name))
-      throw forbidden(kind, at.name, `no pod of node "${node}" reads it`);
-    const object = await this.#options.read(name);
-    if (!object) throw notFound(kind, at.name);
-    return answerObject("raw", object);
+  async #read(type: "configmap" | "secret", { node, namespace, name }: NodeRequest): Promise<NodeAnswer> {
+    const wanted = reference(type, namespace, name);
+    const plural = `${type}s`;
+    if (!this.#options.placement.reads(node, wanted))
+      throw forbidden(plural, name, `no pod of node "${node}" reads it`);
+    const object = await this.#options.read(wanted);
+    if (!object) throw notFound(plural, name);
+    return answerObject(object);
   }
 
   /** Bound to a pod of the node, so that it dies with the pod; the API itself checks the uids again as it signs. */
-  async #token({ node, at, content }: Question): Promise<Answer> {
-    const { namespace, name } = at;
+  async #token({ node, namespace, name, content }: NodeRequest): Promise<NodeAnswer> {
     const { kube } = this.#options;
     const { spec } = readObject(content);
     const read = readTokenRequest(isRecord(spec) ? spec : {});
@@ -78,16 +77,15 @@ export class ReadRequests {
     };
     const type = resources.serviceAccounts;
     const made = await kube.createSubresource<KubeObject>(type, { namespace, name }, "token", body);
-    return { content: made };
+    return { ok: true, object: made };
   }
 
-  async #record({ node, at, content }: Question): Promise<Answer> {
-    const { namespace, name } = at;
+  async #record({ node, namespace, name, content }: NodeRequest): Promise<NodeAnswer> {
     if (name === "") throw badRequest("an event has to have a name");
     const { gate } = this.#options;
     gate.open(node, "events");
     const inner = isRecord(content) && isRecord(content["Event"]) ? content["Event"] : content;
-    const read = readNodeEvent(node, at, readObject(inner));
+    const read = readNodeEvent(node, { namespace, name }, readObject(inner));
     if (!read.ok) throw forbidden("events", name, read.fault);
     const { event, about } = read;
     gate.fits(node, "an Event", { bytes: bytesOf(event), limit: largest.event });

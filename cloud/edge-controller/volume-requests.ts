@@ -1,10 +1,10 @@
 import type { KubeClient, ResourceType } from "#cloud/kube-client";
 import type { KubeObject } from "#shared/kube";
-import { noNamespace } from "#shared/wire";
 import { isRecord } from "#shared/json";
-import { answerObject, forbidden, type Answer } from "./answers.ts";
+import { answerObject, forbidden } from "./answers.ts";
 import type { Placement } from "./placement.ts";
-import type { Handler, Question } from "./upstream.ts";
+import type { RequestHandlers } from "./upstream.ts";
+import type { NodeAnswer, NodeRequest } from "#shared/topics";
 
 const core = { group: "", version: "v1" } as const;
 const claims: ResourceType = {
@@ -37,33 +37,33 @@ export class VolumeRequests {
     this.#placement = placement;
   }
 
-  handlers(): [string, Handler][] {
+  handlers(): RequestHandlers {
     return [
-      ["persistentvolumeclaim query", { form: "raw", answer: (question) => this.#claim(question) }],
-      ["persistentvolume query", { form: "raw", answer: (question) => this.#volume(question) }],
-      ["volumeattachment query", { form: "raw", answer: (question) => this.#attachment(question) }],
+      ["PersistentVolumeClaim query", (request) => this.#claim(request)],
+      ["PersistentVolume query", (request) => this.#volume(request)],
+      ["VolumeAttachment query", (request) => this.#attachment(request)],
     ];
   }
 
-  async #claim({ node, at: { namespace, name } }: Question): Promise<Answer> {
+  async #claim({ node, namespace, name }: NodeRequest): Promise<NodeAnswer> {
     if (!this.#placement.claims(node, namespace, name))
       throw forbidden("persistentvolumeclaims", name, `no pod of node "${node}" uses it`);
-    return answerObject("raw", await this.#kube.get(claims, { namespace, name }));
+    return answerObject(await this.#kube.get(claims, { namespace, name }));
   }
 
-  async #volume({ node, at: { name } }: Question): Promise<Answer> {
+  async #volume({ node, name }: NodeRequest): Promise<NodeAnswer> {
     const volume = await this.#kube.get(volumes, { name });
-    const { namespace = noNamespace, name: claim = "" } = textsOf(fieldOf(volume, "claimRef"));
+    const { namespace = "", name: claim = "" } = textsOf(fieldOf(volume, "claimRef"));
     if (!this.#placement.claims(node, namespace, claim))
       throw forbidden("persistentvolumes", name, `no pod of node "${node}" uses its claim`);
-    return answerObject("raw", volume);
+    return answerObject(volume);
   }
 
-  async #attachment({ node, at: { name } }: Question): Promise<Answer> {
+  async #attachment({ node, name }: NodeRequest): Promise<NodeAnswer> {
     const attachment = await this.#kube.get(attachments, { name });
     if (fieldOf(attachment, "nodeName") !== node)
       throw forbidden("volumeattachments.storage.k8s.io", name, `it is not of node "${node}"`);
-    return answerObject("raw", attachment);
+    return answerObject(attachment);
   }
 }
 

@@ -1,6 +1,5 @@
 import type { KubeObject } from "#shared/kube";
 import type { DeliveredObject } from "#shared/topics";
-import { noNamespace } from "#shared/wire";
 
 /** An ObjectSync or ClusterObjectSync of the API. */
 export interface ObjectSync extends KubeObject {
@@ -59,10 +58,9 @@ export class Records {
 
 export function newRecord(node: string, object: DeliveredObject): SyncRecord {
   const { digest: _digest, ...rest } = object;
-  const namespace = object.namespace === noNamespace ? "" : object.namespace;
   return {
     node,
-    object: { ...rest, namespace, resourceVersion: neverAcknowledged },
+    object: { ...rest, resourceVersion: neverAcknowledged },
     version: neverAcknowledged,
     digest: undefined,
     database: undefined,

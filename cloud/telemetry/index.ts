@@ -1,14 +1,13 @@
 import { join } from "node:path";
 import type { ExtraResource } from "#cloud/kube-api/wire";
-import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import type { TelemetryConfig } from "#shared/config";
 import type { ConnectionBudget } from "#shared/connections";
 import { running, type Running } from "#shared/lifecycle";
 import { Seldom, type Logger } from "#shared/log";
-import type { CloudCatalog } from "#shared/topics";
 import { apiDoors, openHttpDoor } from "./doors.ts";
 import { Intake } from "./intake.ts";
+import type { TelemetryPort } from "./port.ts";
 import { Questions } from "./questions.ts";
 import { UploadStore } from "./upload-store.ts";
 
@@ -19,13 +18,7 @@ export interface TelemetryStartConfig extends TelemetryConfig {
   readonly devices: boolean;
 }
 
-export type TelemetryPort = Port<
-  CloudCatalog,
-  "node.close",
-  "node.request" | "device.find",
-  never,
-  "node.upload"
->;
+export type { TelemetryPort } from "./port.ts";
 
 export interface TelemetryParts {
   readonly port: TelemetryPort;
@@ -76,8 +69,8 @@ export async function startTelemetry(
         port.emit("node.close", { node, reason: "it shall send again what could not be stored" }),
     }),
   );
-  const questions = new Questions({ store, port, clock, log, devices: config.devices });
-  stack.use(port.answer("node.upload", (message) => intake.receive(message)));
+  const questions = new Questions({ store, port, log, devices: config.devices });
+  stack.use(port.answer("device.upload", (upload) => intake.receive(upload)));
   stack.use(clock.every(trimEveryMs, () => void store.trim()));
   const { http: at, dataDir } = config;
   const door = { dataDir, clock, log, connections: parts.connections };

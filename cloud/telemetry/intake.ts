@@ -2,7 +2,7 @@ import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import { backoff } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import type { NodeMessage } from "#shared/topics";
+import type { DeviceUpload } from "#shared/topics";
 import type { UploadStore } from "./upload-store.ts";
 
 export interface IntakeOptions {
@@ -35,16 +35,14 @@ export class Intake implements Disposable {
   }
 
   /** @returns whether it is on disk */
-  async receive({ node, message }: NodeMessage): Promise<boolean> {
+  async receive({ node, id, topic, sentMs, content }: DeviceUpload): Promise<boolean> {
     if (this.#held.has(node)) return false;
-    const { header, route } = message;
-    const content = contentText(message.content);
     try {
       await this.#options.store.add({
         node,
-        messageId: header.msg_id,
-        topic: route.resource ?? "",
-        sentAt: header.timestamp,
+        messageId: id,
+        topic,
+        sentAt: sentMs,
         receivedAt: this.#options.clock.nowMs(),
         content,
       });
@@ -93,10 +91,4 @@ export class Intake implements Disposable {
       this.#held.delete(node);
     }
   }
-}
-
-/** What a device published is a text; other senders put JSON there. */
-function contentText(content: unknown): string {
-  if (content === null || content === undefined) return "";
-  return typeof content === "string" ? content : JSON.stringify(content);
 }

@@ -1,12 +1,9 @@
-import { randomUUID } from "node:crypto";
 import type { ExtraReply } from "#cloud/kube-api/wire";
-import type { Clock } from "#shared/clock";
 import { AppError, describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
-import { groups, historyResource, newMessage, operations, sources, type WireMessage } from "#shared/wire";
+import type { HistoryAnswer } from "#shared/topics";
 import { historyBounds, readWholeNumbers } from "#shared/query";
-import { recordOf } from "#shared/json";
-import type { TelemetryPort } from "./index.ts";
+import type { TelemetryPort } from "./port.ts";
 import type { UploadStore } from "./upload-store.ts";
 
 /** The parameters of a question, as texts. */
@@ -23,7 +20,6 @@ export interface PropertyQuestion {
 export interface QuestionParts {
   readonly store: Pick<UploadStore, "page" | "dropped">;
   readonly port: TelemetryPort;
-  readonly clock: Clock;
   readonly log: Logger;
   /** false: nobody knows of devices here */
   readonly devices: boolean;
@@ -85,32 +81,25 @@ export class Questions {
     node: string,
     { namespace, device, property, signal }: PropertyQuestion,
     range: Readonly<Record<keyof typeof historyBounds, number>>,
-  ): Promise<WireMessage> {
-    const { port, clock } = this.#parts;
-    const message = newMessage(
-      { id: () => randomUUID(), nowMs: () => clock.nowMs() },
-      {
-        source: sources.deviceController,
-        group: groups.twin,
-        operation: operations.query,
-        // The node may have an id of its own for it, and knows it by this name in any case.
-        resource: historyResource(`${namespace}/${device}`),
-        content: { property, ...range },
-      },
-    );
-    return port.ask("node.request", { node, message, timeoutMs: answerMs }, { signal });
+  ): Promise<HistoryAnswer> {
+    const question = { node, namespace, device, property, ...range, timeoutMs: answerMs };
+    return this.#parts.port.ask("device.history", question, { signal });
   }
 }
 
-function readAnswer(node: string, { route, content }: WireMessage): ExtraReply {
-  if (route.operation === operations.error)
-    return refuse(503, `node "${node}" cannot read the values: ${String(content).slice(0, 300)}`);
-  const fields = recordOf(content);
-  const { code, error } = fields;
-  if (typeof error === "string")
-    return refuse(code === 400 || code === 404 ? code : 502, `node "${node}": ${error}`);
-  if (!Array.isArray(fields["history"])) return refuse(502, `node "${node}" gave an answer without values`);
-  return { ok: true, body: { ...fields, node } };
+function readAnswer(node: string, answer: HistoryAnswer): ExtraReply {
+  switch (answer.kind) {
+    case "values":
+      return { ok: true, body: { ...answer.document, node } };
+    case "refused": {
+      const { code, reason } = answer;
+      return refuse(code === 400 || code === 404 ? code : 502, `node "${node}": ${reason}`);
+    }
+    case "failed":
+      return refuse(503, `node "${node}" cannot read the values: ${answer.reason.slice(0, 300)}`);
+    case "unreadable":
+      return refuse(502, `node "${node}" gave an answer without values`);
+  }
 }
 
 function explain(error: AppError): ExtraReply {

@@ -1,6 +1,6 @@
 import type { Logger } from "#shared/log";
 import { compareVersions, type KubeObject } from "#shared/kube";
-import type { Delivery, ObjectChange, ObjectDelivery } from "#shared/topics";
+import type { Delivery, ObjectChange, ReceivedObject } from "#shared/topics";
 import type { Store } from "#edge/store";
 import { onNextTurn } from "#shared/clock";
 
@@ -14,7 +14,7 @@ interface Outcome {
 }
 
 interface Waiting {
-  readonly delivery: ObjectDelivery;
+  readonly delivery: ReceivedObject;
   readonly settled: PromiseWithResolvers<Delivery>;
 }
 
@@ -36,7 +36,7 @@ export class Downstream {
   }
 
   /** Resolves after commit and telling; rejects when either failed, and then nothing may be acknowledged. */
-  deliver(delivery: ObjectDelivery): Promise<Delivery> {
+  deliver(delivery: ReceivedObject): Promise<Delivery> {
     const settled = Promise.withResolvers<Delivery>();
     this.#waiting.push({ delivery, settled });
     if (this.#waiting.length === 1) onNextTurn(() => this.#commit());
@@ -71,7 +71,7 @@ export class Downstream {
     }
   }
 
-  #apply({ operation, type, namespace, name, object, fromController }: ObjectDelivery): Outcome {
+  #apply({ operation, type, namespace, name, object, fromController }: ReceivedObject): Outcome {
     const { metas } = this.#store;
     const key = metas.keyOf({ type, namespace, name });
     const change = { type, namespace, name, object };

@@ -54,7 +54,7 @@ export type {
   ProtocolConfig,
   TwinValue,
 } from "./device.ts";
-export { edgeNodeLabel, type Node, type NodeStatus, type Taint } from "./node.ts";
+export { edgeNodeLabel, nodeLeaseNamespace, type Node, type NodeStatus, type Taint } from "./node.ts";
 export {
   isMirrorPod,
   mirrorAnnotation,

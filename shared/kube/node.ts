@@ -24,3 +24,5 @@ export interface NodeStatus {
 
 /** The label that makes a node an edge node; its value is the empty string. */
 export const edgeNodeLabel = "node-role.kubernetes.io/edge";
+/** Where the leases are with which kubelets show that they live. */
+export const nodeLeaseNamespace = "kube-node-lease";

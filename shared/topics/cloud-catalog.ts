@@ -1,27 +1,75 @@
-import type { WireMessage } from "#shared/wire";
+import type { AckedObject, DeliveredObject, ObjectDelivery } from "./deliveries.ts";
+import type {
+  DeviceMember,
+  DevicePlace,
+  DeviceReport,
+  DiscoveredDevice,
+  HistoryAnswer,
+  HistoryQuestion,
+  MembershipDelivery,
+} from "./device-reports.ts";
+import type { NodeAnswer, NodeRequest } from "./node-requests.ts";
+import type { DeviceUpload } from "./uploads.ts";
 
-/** What modules of cloudcore may say to each other; see `EdgeCatalog`. */
+/**
+ * What modules of cloudcore may say to each other; see `EdgeCatalog`. Bodies say what is meant, in words of Kubernetes and
+ * KubeEdge; how that looks on the link to a node is known to `cloud/cloud-hub/codec` alone. A section a subject: what is to
+ * come (ServiceBus messages, rules, byte streams to containers) gets its own.
+ */
 export interface CloudCatalog {
-  /** An upstream message for edgecontroller (anything but `twin` sources, acks and keepalives). */
-  "node.message": { event: NodeMessage };
-  /** An upstream message with source `twin`, for devicecontroller. */
-  "twin.message": { event: NodeMessage };
+  // Sessions of nodes. Emitted by cloudhub, but for `node.close`.
+
+  /** `database`: the name of what the node keeps its objects in, where it says so. */
+  "node.connected": { event: { readonly node: string; readonly database?: string | undefined } };
+  "node.disconnected": { event: { readonly node: string; readonly reason: string } };
+  /** Close the session of a node, e.g. of one that was deleted. */
+  "node.close": { event: { readonly node: string; readonly reason: string } };
+  /** Compare what a connected node has with what it should have, and repair. Emitted by synccontroller, slowly, in turn. */
+  "node.resync": { event: { readonly node: string } };
   /**
-   * A message of a device for the cloud, passed on by the node as it came (operation `upload`, group `user`). Answered
-   * by telemetry once it is on disk; false: it is not, and the node has to keep it.
+   * Ask a node whose objects came from another database to accept this one, by name. Rejects like `device.history`.
+   * Answered by cloudhub once the node answered.
    */
-  "node.upload": { body: NodeMessage; reply: boolean };
+  "database.adopt": {
+    body: { readonly node: string; readonly database: string; readonly timeoutMs: number };
+    reply: undefined;
+  };
+
+  // Objects of the API, from and to nodes.
+
+  /** Answered by edgecontroller, the requests of a node in order. */
+  "node.request": { body: NodeRequest; reply: NodeAnswer };
   /**
-   * Sends a question down to a connected node and waits for its answer, which may be of operation `error`. Rejects
-   * UnavailableError when the node is not connected, goes away or says nothing in time. Answered by cloudhub.
+   * Deliver an object until the node acknowledges it. Answered by cloudhub once queued; a node that is not connected
+   * gets nothing: it is compared when it connects.
    */
-  "node.request": { body: NodeMessage & { readonly timeoutMs: number }; reply: WireMessage };
-  /** Where a Device is. Answered by devicecontroller; undefined when there is no such Device. */
+  "object.deliver": { body: ObjectDelivery; reply: undefined };
+  /**
+   * An object is about to be sent to a node: from now on it is recorded (version "0" until acknowledged), so that its
+   * deletion reaches the node whatever happens. The reply is the version acknowledged so far. Answered by synccontroller.
+   */
+  "object.sending": { body: { readonly node: string; readonly object: DeliveredObject }; reply: string };
+  /** The node acknowledged an object. */
+  "object.acked": { event: AckedObject };
+  /** Everything recorded as delivered to a node. Answered by synccontroller. */
+  "object.delivered": { body: { readonly node: string }; reply: readonly DeliveredObject[] };
+
+  // Devices and their twins. Answered by devicecontroller unless another is named; it may be disabled.
+
+  /** Answered once the report is in the API, or when the API will never take it. */
+  "device.report": { body: DeviceReport; reply: undefined };
+  /** Answered once Device and DeviceModel are in the API, or can never be. */
+  "device.discovered": { body: DiscoveredDevice; reply: undefined };
+  /** The devices of a node. */
+  "membership.list": { body: { readonly node: string }; reply: readonly DeviceMember[] };
+  /** Answered by cloudhub once sent. */
+  "membership.deliver": { body: MembershipDelivery; reply: undefined };
+  /** Where a Device is; undefined when there is no such Device. */
   "device.find": {
     body: { readonly namespace: string; readonly name: string };
     reply: DevicePlace | undefined;
   };
-  /** Whether a Device is bound to the node, or a DeviceModel used by one that is. Answered by devicecontroller. */
+  /** Whether a Device is bound to the node, or a DeviceModel used by one that is. */
   "device.concerns": {
     body: {
       readonly node: string;
@@ -31,48 +79,14 @@ export interface CloudCatalog {
     };
     reply: boolean;
   };
-  /** Send down to a node; `message.route.resource` is without the `node/<id>/` prefix. Answered by cloudhub once queued. */
-  "node.send": { body: NodeMessage; reply: undefined };
-  /** `database`: the name of what the node keeps its objects in, where it says so. */
-  "node.connected": { event: { readonly node: string; readonly database?: string | undefined } };
-  "node.disconnected": { event: { readonly node: string; readonly reason: string } };
-  /** Close the session of a node that was deleted or banned. */
-  "node.close": { event: { readonly node: string; readonly reason: string } };
-  /** The edge acknowledged an object. */
-  "object.acked": { event: AckedObject };
   /**
-   * An object is about to be sent to a node: from now on it is recorded (version "0" until acknowledged), so that its
-   * deletion reaches the node whatever happens. The reply is the version acknowledged so far. Answered by synccontroller.
+   * Ask the node for the history of a property. Rejects UnavailableError when the node is not connected, disconnects, or
+   * does not answer in time. Answered by cloudhub.
    */
-  "object.sending": { body: { readonly node: string; readonly object: DeliveredObject }; reply: string };
-  /** Compare what a connected node has with what it should have, and repair. Emitted by synccontroller, slowly, in turn. */
-  "node.resync": { event: { readonly node: string } };
-  /** Everything recorded as delivered to a node. Answered by synccontroller. */
-  "object.delivered": { body: { readonly node: string }; reply: readonly DeliveredObject[] };
-}
+  "device.history": { body: HistoryQuestion; reply: HistoryAnswer };
 
-export interface NodeMessage {
-  readonly node: string;
-  readonly message: WireMessage;
-}
+  // What devices send to the cloud.
 
-export interface DevicePlace {
-  /** undefined: the Device is bound to no node */
-  readonly node: string | undefined;
-}
-
-export interface DeliveredObject {
-  readonly apiVersion: string;
-  readonly kind: string;
-  readonly namespace: string;
-  readonly name: string;
-  readonly uid: string;
-  readonly resourceVersion: string;
-  /** `contentDigest` of what was acknowledged, when known: equal digests need no resending. Empty: it is to be deleted. */
-  readonly digest?: string | undefined;
-}
-
-export interface AckedObject extends DeliveredObject {
-  readonly node: string;
-  readonly deleted: boolean;
+  /** Answered by telemetry once it is on disk; false: it is not, and the node has to keep it. */
+  "device.upload": { body: DeviceUpload; reply: boolean };
 }

@@ -1,10 +1,10 @@
 import type { Event, KubeObject, Lease, Node, Pod, PodStatus } from "#shared/kube";
-import type { Delivery, ObjectDelivery, ObjectName, TwinDelivery, UserDelivery } from "./edge-deliveries.ts";
+import type { Delivery, ReceivedObject, ObjectName, TwinDelivery, UserDelivery } from "./edge-deliveries.ts";
 import type {
   ApiAnswer,
   LeaseRequest,
   MembersRequest,
-  NodeRequest,
+  NodeObjectRequest,
   ObjectRequest,
   PodRequest,
   TokenOfPodAnswer,
@@ -28,7 +28,7 @@ export interface EdgeCatalog {
   "outbox.added": { event: Record<string, never> };
 
   /** An object from the cloud. Answered by metamanager after the commit. */
-  "object.deliver": { body: ObjectDelivery; reply: Delivery };
+  "object.deliver": { body: ReceivedObject; reply: Delivery };
   /** Membership, desired values or a question of the cloud. Answered by devicetwin after the commit. */
   "twin.deliver": { body: TwinDelivery; reply: Delivery };
   /** A command of a rule in the cloud. Answered by eventbus. */
@@ -43,7 +43,7 @@ export interface EdgeCatalog {
   "cloud.object": { body: ObjectRequest; reply: KubeObject | undefined };
   "cloud.pod": { body: PodRequest; reply: ApiAnswer<Pod> };
   "cloud.token": { body: TokenOfPodRequest; reply: TokenOfPodAnswer };
-  "cloud.node": { body: NodeRequest; reply: ApiAnswer<Node> };
+  "cloud.node": { body: NodeObjectRequest; reply: ApiAnswer<Node> };
   "cloud.lease": { body: LeaseRequest; reply: ApiAnswer<Lease> };
   "cloud.members": { body: MembersRequest; reply: TwinDelivery | undefined };
 

@@ -11,7 +11,7 @@ export interface ObjectName {
 }
 
 /** An object of the cloud for this node, or its deletion. */
-export interface ObjectDelivery extends ObjectName {
+export interface ReceivedObject extends ObjectName {
   readonly operation: "create" | "update" | "delete";
   /** For a deletion: the last state that the cloud has. */
   readonly object: KubeObject;

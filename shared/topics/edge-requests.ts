@@ -33,7 +33,7 @@ export interface TokenOfPodRequest extends RequestDeadline {
 export type TokenOfPodAnswer =
   { readonly token: string; readonly expirationSeconds?: number } | { readonly refusal: string };
 
-export interface NodeRequest extends RequestDeadline {
+export interface NodeObjectRequest extends RequestDeadline {
   /** Namespace nodes travel under. */
   readonly namespace: string;
   readonly name: string;

@@ -1,10 +1,17 @@
+export type { CloudCatalog } from "./cloud-catalog.ts";
+export type { AckedObject, DeliveredObject, ObjectDelivery } from "./deliveries.ts";
 export type {
-  AckedObject,
-  CloudCatalog,
-  DeliveredObject,
+  DeviceMember,
   DevicePlace,
-  NodeMessage,
-} from "./cloud-catalog.ts";
+  DeviceReport,
+  DiscoveredDevice,
+  HistoryAnswer,
+  HistoryQuestion,
+  MembershipDelivery,
+  ReportedTwin,
+  StateReport,
+  TwinsReport,
+} from "./device-reports.ts";
 export type {
   CloudDatabase,
   EdgeCatalog,
@@ -16,7 +23,7 @@ export type {
 export type {
   Delivery,
   JsonBody,
-  ObjectDelivery,
+  ReceivedObject,
   ObjectName,
   TwinDelivery,
   UserDelivery,
@@ -25,10 +32,12 @@ export type {
   ApiAnswer,
   LeaseRequest,
   MembersRequest,
-  NodeRequest,
+  NodeObjectRequest,
   ObjectRequest,
   PodRequest,
   RequestDeadline,
   TokenOfPodAnswer,
   TokenOfPodRequest,
 } from "./edge-requests.ts";
+export type { NodeAnswer, NodeRequest, NodeResource, NodeVerb } from "./node-requests.ts";
+export type { DeviceUpload } from "./uploads.ts";

@@ -61,7 +61,7 @@ export function newMessage(stamp: Stamp, parts: NewMessage): WireMessage {
 /** The answer to `request`: same route, operation `response`, parent set. */
 export function responseTo(
   stamp: Stamp,
-  request: WireMessage,
+  request: Pick<WireMessage, "header" | "route">,
   content: unknown,
   route: {
     readonly source?: string;

@@ -2,7 +2,8 @@ import { expect, test } from "bun:test";
 import { resources } from "#cloud/kube-client";
 import type { KubeObject } from "#shared/kube";
 import { decode, encode, type WireMessage } from "#shared/wire";
-import { needsAck, sortUpstream } from "#internal/cloud/cloud-hub/codec/routing.ts";
+import { needsAck } from "#internal/cloud/cloud-hub/codec/downstream-message.ts";
+import { readUpstream } from "#internal/cloud/cloud-hub/codec/upstream-message.ts";
 import { startCloud, type Cloud } from "#internal/test/cloud/edge-controller/cloud-harness.ts";
 import recorded from "./golden/kubeedge-1.15-edgecontroller.json" with { type: "json" };
 
@@ -121,7 +122,7 @@ test("every recorded message of an edge finds its way", () => {
     .filter(({ to }) => to === "cloud")
     .map(({ message: { route }, message }) => [
       `${route.source} ${route.operation} ${route.resource}`,
-      sortUpstream(node, message).kind,
+      readUpstream(node, encode(message)).kind,
     ]);
   const wrong = ways.filter(([what = "", way]) => way !== expectedWay(what));
   expect(wrong).toEqual([]);
@@ -129,8 +130,8 @@ test("every recorded message of an edge finds its way", () => {
 
 function expectedWay(what: string): string {
   if (what.startsWith("websocket keepalive")) return "keepalive";
-  if (what.includes(" response ")) return "ack";
-  return what.startsWith("twin ") ? "twin" : "node";
+  if (what.includes(" response ")) return "reply";
+  return what.startsWith("twin ") ? "twin" : "request";
 }
 
 test("what an edge was seen to acknowledge reliably is what we repeat", () => {

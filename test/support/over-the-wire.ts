@@ -6,7 +6,7 @@ import {
   type CloudMessage,
   type RequestCodec,
 } from "#edge/edge-hub/codec";
-import type { ObjectDelivery, TwinDelivery, UserDelivery } from "#shared/topics";
+import type { ReceivedObject, TwinDelivery, UserDelivery } from "#shared/topics";
 import { newMessage, type NewMessage, type WireMessage } from "#shared/wire";
 
 const stamp = { id: () => crypto.randomUUID(), nowMs: () => 1 };
@@ -25,7 +25,7 @@ export function overTheWire<Request, Reply>(
 type Parts = Pick<NewMessage, "operation" | "resource" | "content"> & { readonly source?: string };
 
 /** What edgehub makes of an object that the cloud sends. */
-export function objectFrom(parts: Parts): ObjectDelivery {
+export function objectFrom(parts: Parts): ReceivedObject {
   return required(decodeObject(messageOf("resource", { source: "edgecontroller", ...parts })));
 }
 

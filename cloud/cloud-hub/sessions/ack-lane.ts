@@ -1,20 +1,27 @@
+import type { DownstreamMessage, TrackedObject } from "#cloud/cloud-hub/codec";
 import type { Clock } from "#shared/clock";
-import { compareVersions, contentDigest } from "#shared/kube";
+import { compareVersions } from "#shared/kube";
 import { backoff } from "#shared/lifecycle";
 import type { DeliveredObject } from "#shared/topics";
-import { noNamespace, operations, parseResource, type ResourcePath, type WireMessage } from "#shared/wire";
-import { objectOf } from "#cloud/cloud-hub/codec";
 
+/** Enough to keep a slow link busy, and little enough that what is urgent does not wait behind a full socket. */
 const windowSize = 16;
+/** Objects of one node that wait, far more than a node has: a node that takes nothing must not fill the memory. */
 const maxWaiting = 50_000;
+/** As KubeEdge's cloudhub: an unacknowledged message is repeated after 5 s, five times. */
 const resendMs = 5000;
 const maxTries = 5;
+/** The longest pause before an object that is never acknowledged is tried again. */
+const longestWaitMs = 300_000;
+
+/** A message whose acknowledgement is awaited. */
+export type TrackedMessage = DownstreamMessage & { readonly tracked: TrackedObject };
 
 export interface AckLaneOptions {
   readonly clock: Clock;
-  /** Writes a frame. @returns false when the socket has too much to do for a repetition */
-  readonly write: (message: WireMessage, repeated: boolean) => boolean;
-  /** The version acknowledged so far; recorded from now on. */
+  /** Writes a frame. @returns false when the transport is too far behind for a repetition */
+  readonly write: (message: DownstreamMessage, repeated: boolean) => boolean;
+  /** Records the object from now on. @returns the version acknowledged so far */
   readonly sending: (object: DeliveredObject) => Promise<string>;
   readonly acked: (object: DeliveredObject, deleted: boolean) => void;
   readonly failed: (sentence: string, fields: Record<string, unknown>) => void;
@@ -24,13 +31,13 @@ export interface AckLaneOptions {
 
 interface Item {
   readonly key: string;
-  readonly message: WireMessage;
+  readonly message: TrackedMessage;
   readonly object: DeliveredObject | undefined;
   /** 2 for a deletion, 1 for an object being deleted, 0 otherwise; a lower one never replaces a higher one */
   readonly rank: number;
   readonly isResponse: boolean;
   readonly isInsert: boolean;
-  /** A deletion may have reached the node since the version was acknowledged: what is known of it says nothing. */
+  /** A deletion may have reached the node since the version was acknowledged, so that the version proves nothing. */
   readonly isUnsure: boolean;
   readonly waits: Generator<number, never>;
 }
@@ -43,8 +50,8 @@ interface Flight {
 }
 
 /**
- * Delivers objects to one node, each until it is acknowledged. Of an object only the latest waits, one is under way;
- * at most 16 objects are under way. What is never acknowledged is put aside for growing times and tried again.
+ * Delivers objects to one node, each until it is acknowledged. Of an object only the latest version waits, and one is under
+ * way; at most 16 objects are under way. What is never acknowledged is put aside for growing times and tried again.
  */
 export class AckLane implements Disposable {
   readonly #options: AckLaneOptions;
@@ -53,7 +60,7 @@ export class AckLane implements Disposable {
   readonly #held = new Map<string, Item>();
   readonly #flights = new Map<string, Flight>();
   readonly #byMessage = new Map<string, Flight>();
-  /** Resolves when all asked about before have been written: what a pod reads goes before the pod. */
+  /** Resolves when everything asked about before was written: what a pod reads goes before the pod. */
   #turn: Promise<void> = Promise.resolve();
   #underWay = 0;
   #closed = false;
@@ -62,7 +69,7 @@ export class AckLane implements Disposable {
     this.#options = options;
   }
 
-  submit(message: WireMessage): void {
+  submit(message: TrackedMessage): void {
     if (this.#closed) return;
     const item = this.#toItem(message);
     const { key } = item;
@@ -85,12 +92,11 @@ export class AckLane implements Disposable {
   acknowledge(messageId: string): boolean {
     const flight = this.#byMessage.get(messageId);
     if (!flight || flight.state === "asking") return false;
-    const { object, message } = flight.item;
+    const { object, message, rank } = flight.item;
     this.#land(flight);
     if (object) {
-      const content = objectOf(message);
-      const digest = content && flight.item.rank < 2 ? { digest: contentDigest(content) } : {};
-      this.#options.acked({ ...object, ...digest }, flight.item.rank === 2);
+      const digest = rank < 2 ? message.tracked.digest() : undefined;
+      this.#options.acked({ ...object, ...(digest === undefined ? {} : { digest }) }, rank === 2);
     }
     this.#pump();
     return true;
@@ -114,13 +120,13 @@ export class AckLane implements Disposable {
     } else if (flight.tries < maxTries) {
       flight.dueMs = nowMs + resendMs;
       if (this.#options.write(flight.item.message, true)) flight.tries += 1;
-    } else this.#giveUp(flight, "A node does not acknowledge an object");
+    } else this.#giveUp(flight, "a node does not acknowledge an object");
   }
 
-  /** A response nobody acknowledges is of no use any more; objects are tried again later. */
+  /** A response that is not acknowledged is of no use any more; objects are tried again later. */
   #giveUp(flight: Flight, sentence: string, error?: unknown): void {
     const { item } = flight;
-    this.#options.failed(sentence, { resource: item.message.route.resource, error });
+    this.#options.failed(sentence, { resource: item.message.resource, error });
     if (item.isResponse || this.#held.has(item.key)) {
       this.#land(flight);
       return;
@@ -135,7 +141,7 @@ export class AckLane implements Disposable {
     const { key, message } = flight.item;
     if (flight.state !== "parked") this.#underWay -= 1;
     this.#flights.delete(key);
-    this.#byMessage.delete(message.header.msg_id);
+    this.#byMessage.delete(message.id);
     const next = this.#held.get(key) ?? (again ? flight.item : undefined);
     this.#held.delete(key);
     if (next) this.#waiting.set(key, next);
@@ -148,7 +154,7 @@ export class AckLane implements Disposable {
       const flight: Flight = { item, tries: 0, dueMs: 0, state: "asking" };
       this.#underWay += 1;
       this.#flights.set(key, flight);
-      this.#byMessage.set(item.message.header.msg_id, flight);
+      this.#byMessage.set(item.message.id, flight);
       if (item.object && item.rank < 2 && !item.isResponse) void this.#ask(flight, item.object);
       else this.#launch(flight);
     }
@@ -166,7 +172,7 @@ export class AckLane implements Disposable {
       if (isKnown && flight.item.rank === 0 && !flight.item.isUnsure) this.#land(flight);
       else this.#launch(flight);
     } catch (error) {
-      if (!this.#closed) this.#giveUp(flight, "Cannot record what is sent to a node", error);
+      if (!this.#closed) this.#giveUp(flight, "cannot record what is sent to a node", error);
     } finally {
       resolve();
     }
@@ -180,26 +186,23 @@ export class AckLane implements Disposable {
     this.#options.write(flight.item.message, false);
   }
 
-  #toItem(message: WireMessage): Item {
-    const { operation, resource = "" } = message.route;
-    const found = objectOf(message);
-    const isResponse = operation === operations.response;
-    const isDeleting = found?.metadata.deletionTimestamp !== undefined;
-    const name = found?.metadata.uid ?? resource;
+  #toItem(message: TrackedMessage): Item {
+    const { key, operation, object, isDeleting } = message.tracked;
+    const { clock } = this.#options;
     return {
-      key: isResponse ? `${name} ${message.header.msg_id}` : name,
+      key,
       message,
-      object: deliveredOf(message),
-      rank: operation === operations.delete ? 2 : Number(isDeleting),
-      isResponse,
-      isInsert: operation === operations.insert,
+      object,
+      rank: operation === "delete" ? 2 : Number(isDeleting),
+      isResponse: operation === "response",
+      isInsert: operation === "insert",
       isUnsure: false,
-      waits: backoff({ firstMs: resendMs, capMs: 300_000, random: () => this.#options.clock.random() }),
+      waits: backoff({ firstMs: resendMs, capMs: longestWaitMs, random: () => clock.random() }),
     };
   }
 }
 
-/** What a node has to give up it may be given back, but only on purpose: a late update does not undo a deletion. */
+/** What a node had to give up it may get back, but only on purpose: a late update does not undo a deletion. */
 function replaces(next: Item, before: Item): boolean {
   if (next.isInsert && before.rank === 2) return isAtLeast(next, before);
   if (next.rank !== before.rank) return next.rank > before.rank;
@@ -209,23 +212,4 @@ function replaces(next: Item, before: Item): boolean {
 
 function isAtLeast(next: Item, before: Item): boolean {
   return compareVersions(next.object?.resourceVersion, before.object?.resourceVersion) >= 0;
-}
-
-function deliveredOf(message: WireMessage): DeliveredObject | undefined {
-  const found = objectOf(message);
-  if (!found) return undefined;
-  const path = parseResource(message.route.resource ?? "");
-  const { uid = "", name = path?.name, namespace = namespaceOf(path), resourceVersion } = found.metadata;
-  return {
-    apiVersion: found.apiVersion ?? "",
-    kind: found.kind ?? "",
-    namespace,
-    name: name ?? "",
-    uid,
-    resourceVersion: message.header.resourceversion ?? resourceVersion ?? "",
-  };
-}
-
-function namespaceOf(path: ResourcePath | undefined): string {
-  return path === undefined || path.namespace === noNamespace ? "" : path.namespace;
 }

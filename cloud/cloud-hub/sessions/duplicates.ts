@@ -4,22 +4,24 @@ import { describeError } from "#shared/errors";
 import type { Event } from "#shared/kube";
 import { Seldom, type Logger } from "#shared/log";
 
+/** An Event a node in this time: two edgecores that take turns would fill the API. */
 const everyMs = 600_000;
+/** More nodes than one cloud has: the map must not grow without end. */
 const mostRemembered = 10_000;
 
 /** One of two edgecores with one name. */
-export interface Twin {
+export interface RunningEdgecore {
   readonly address: string;
   readonly database: string | undefined;
   readonly serial: string;
 }
 
-/** Tells operators of two edgecores that run under one name: in the log, and in an Event of the Node every ten minutes. */
+/** Reports two edgecores that run under one name: in the log, and in an Event of the Node every ten minutes. */
 export class Duplicates {
   readonly #kube: Pick<KubeClient, "create" | "find">;
   readonly #clock: Clock;
   readonly #seldom: Seldom;
-  readonly #told = new Map<string, number>();
+  readonly #reported = new Map<string, number>();
 
   constructor(kube: Pick<KubeClient, "create" | "find">, clock: Clock, log: Logger) {
     this.#kube = kube;
@@ -27,7 +29,7 @@ export class Duplicates {
     this.#seldom = new Seldom(log, clock);
   }
 
-  async report(node: string, older: Twin, newer: Twin): Promise<void> {
+  async report(node: string, older: RunningEdgecore, newer: RunningEdgecore): Promise<void> {
     const fields = { node, older: describe(older), newer: describe(newer), serial: newer.serial };
     this.#seldom.warn("duplicate node: two edgecores use one certificate", fields, node);
     if (!this.#isDue(node)) return;
@@ -47,18 +49,18 @@ export class Duplicates {
 
   #isDue(node: string): boolean {
     const nowMs = this.#clock.monotonicMs();
-    const before = this.#told.get(node);
+    const before = this.#reported.get(node);
     if (before !== undefined && nowMs - before < everyMs) return false;
-    this.#told.delete(node);
-    this.#told.set(node, nowMs);
-    const [oldest] = this.#told.keys();
-    if (this.#told.size > mostRemembered && oldest !== undefined) this.#told.delete(oldest);
+    this.#reported.delete(node);
+    this.#reported.set(node, nowMs);
+    const [oldest] = this.#reported.keys();
+    if (this.#reported.size > mostRemembered && oldest !== undefined) this.#reported.delete(oldest);
     return true;
   }
 
   async #record(node: string, message: string): Promise<void> {
     const nowMs = this.#clock.nowMs();
-    const at = rfc3339(nowMs);
+    const time = rfc3339(nowMs);
     const event: Event = {
       apiVersion: "v1",
       kind: "Event",
@@ -72,8 +74,8 @@ export class Duplicates {
       message: message.slice(0, 1024),
       type: "Warning",
       count: 1,
-      firstTimestamp: at,
-      lastTimestamp: at,
+      firstTimestamp: time,
+      lastTimestamp: time,
       source: { component: "cloudhub" },
       reportingComponent: "cloudhub",
       reportingInstance: "",
@@ -82,6 +84,6 @@ export class Duplicates {
   }
 }
 
-function describe({ address, database }: Twin): string {
+function describe({ address, database }: RunningEdgecore): string {
   return database === undefined ? address : `${address} (database ${database})`;
 }

@@ -4,8 +4,13 @@ import type { CloudCatalog } from "#shared/topics";
 /** What the hub may say, ask, hear and answer on the bus. */
 export type CloudHubPort = Port<
   CloudCatalog,
-  "node.message" | "twin.message" | "node.connected" | "node.disconnected" | "object.acked",
-  "object.sending" | "node.upload",
+  "node.connected" | "node.disconnected" | "object.acked",
+  | "node.request"
+  | "object.sending"
+  | "device.report"
+  | "device.discovered"
+  | "device.upload"
+  | "membership.list",
   "node.close",
-  "node.send" | "node.request"
+  "object.deliver" | "membership.deliver" | "device.history" | "database.adopt"
 >;

@@ -1,17 +1,34 @@
 import { randomUUID } from "node:crypto";
+import {
+  readUpstream,
+  refusalAnswer,
+  stampOf,
+  uploadAnswer,
+  type DownstreamMessage,
+  type ModuleMessage,
+  type NodeReply,
+  type ReplyAddress,
+  type TrackedObject,
+  type UpstreamMessage,
+} from "#cloud/cloud-hub/codec";
 import type { Clock } from "#shared/clock";
-import type { Logger } from "#shared/log";
-import type { DeliveredObject, NodeMessage } from "#shared/topics";
+import type { LogFields, Logger } from "#shared/log";
+import type { DeliveredObject, DeviceUpload } from "#shared/topics";
 import type { FrameTransport } from "#shared/transport";
-import { decode, encode, ok, responseTo, sources, type WireMessage } from "#shared/wire";
 import { AckLane } from "./ack-lane.ts";
-import { needsAck, sortUpstream, type Upstream } from "#cloud/cloud-hub/codec";
-import { SessionRequests, type RequestOptions } from "./session-requests.ts";
+import { SessionQuestions, type QuestionOptions } from "./questions.ts";
 
+/** Two of the largest messages: a node that reads nothing must not fill the memory. */
 const maxBuffered = 64 * 1024 * 1024;
+/** With more before it a repetition would arrive late, and the original may still be on its way. */
 const repeatBelow = 1024 * 1024;
+/** Uploads that wait for the disk: reading stops above the one and goes on below the other. */
 const pauseAbove = 512;
 const resumeBelow = 128;
+/** A reason of a close frame may have 123 bytes (RFC 6455, 5.5.1). */
+const longestReason = 120;
+/** For the peer to answer a close frame. */
+const closeMs = 2000;
 
 export interface SessionOptions {
   readonly node: string;
@@ -22,29 +39,24 @@ export interface SessionOptions {
   readonly log: Logger;
   readonly sending: (node: string, object: DeliveredObject) => Promise<string>;
   readonly acked: (node: string, object: DeliveredObject, deleted: boolean) => void;
-  /** Resolves when the modules have handled it. */
-  readonly forward: (kind: "twin" | "node", message: NodeMessage) => Promise<void>;
+  /** Hands a message to its module, which answers in its own time. */
+  readonly forward: (node: string, message: ModuleMessage) => void;
   /** @returns whether it is on disk */
-  readonly store: (message: NodeMessage) => Promise<boolean>;
+  readonly store: (upload: DeviceUpload) => Promise<boolean>;
   readonly ended: (session: Session, reason: string) => void;
 }
-
-/** A reason of a close frame may have 123 bytes (RFC 6455, 5.5.1). */
-const longestReason = 120;
-/** For the peer to answer a close frame. */
-const closeMs = 2000;
 
 /** One connection of one node. Once ended it neither sends nor takes anything, whatever its transport still does. */
 export class Session {
   readonly node: string;
   readonly #options: SessionOptions;
   readonly #lane: AckLane;
-  readonly #requests: SessionRequests;
+  readonly #questions: SessionQuestions;
   #lastKeepaliveMs: number;
   /** when the transport last took something, while something waits for it */
   #lastWrittenMs: number;
   #buffered = 0;
-  #forwarding = 0;
+  #storing = 0;
   #badFrames = 0;
   #binaryFrames = 0;
   #onPong: (mark: string) => void = () => undefined;
@@ -57,7 +69,7 @@ export class Session {
     this.#options = options;
     this.#lastKeepaliveMs = clock.monotonicMs();
     this.#lastWrittenMs = this.#lastKeepaliveMs;
-    this.#requests = new SessionRequests(node, clock);
+    this.#questions = new SessionQuestions(node, clock);
     this.#lane = new AckLane({
       clock,
       write: (message, repeated) => this.#write(message, repeated),
@@ -75,15 +87,15 @@ export class Session {
     void transport.closed.then(({ code }) => this.end(1000, `connection closed (${code})`));
   }
 
-  send(message: WireMessage): void {
+  send(message: DownstreamMessage): void {
     if (this.#ended) return;
-    if (needsAck(message)) this.#lane.submit(message);
+    if (isTracked(message)) this.#lane.submit(message);
     else this.#write(message, false);
   }
 
   /** Sends a question and waits for what the node answers. @throws UnavailableError */
-  request(message: WireMessage, options: RequestOptions): Promise<WireMessage> {
-    return this.#requests.ask(message, options, (question) => this.send(question));
+  ask(question: DownstreamMessage, options: QuestionOptions): Promise<NodeReply> {
+    return this.#questions.ask(question, options, (message) => this.send(message));
   }
 
   /** Called about each second: ends a silent or stuck session, repeats what is not acknowledged. */
@@ -98,7 +110,7 @@ export class Session {
     else this.#lane.sweep(nowMs);
   }
 
-  /** Closes the connection and tells `ended`; the first call counts. */
+  /** Closes the connection and calls `ended`; the first call counts. */
   end(code: number, reason: string): void {
     if (this.#ended) return;
     this.#stop(reason);
@@ -107,7 +119,7 @@ export class Session {
   }
 
   /**
-   * A newer connection has its place: nothing is said or taken any more. Resolves whether the peer still answers, which
+   * A newer connection takes its place: nothing is sent or taken any more. Resolves whether the peer still answers, which
    * one that has dialed again does not: then there are two of them. The connection is still to be hung up.
    */
   async retire(withinMs: number): Promise<boolean> {
@@ -135,15 +147,15 @@ export class Session {
   #stop(reason: string): void {
     this.#ended = true;
     this.#lane[Symbol.dispose]();
-    this.#requests.end(reason);
+    this.#questions.end(reason);
     if (this.#paused) this.#options.transport.resume();
   }
 
-  #write(message: WireMessage, repeated: boolean): boolean {
+  #write(message: DownstreamMessage, repeated: boolean): boolean {
     const { transport } = this.#options;
     if (this.#ended || !transport.isOpen) return false;
     if (repeated && transport.bufferedAmount > repeatBelow) return false;
-    transport.send(encode(message), this.#written);
+    transport.send(message.encode(), this.#written);
     if (transport.bufferedAmount <= maxBuffered) return true;
     this.end(1013, "the node does not read what is sent");
     return false;
@@ -154,77 +166,7 @@ export class Session {
   };
 
   #receive(frame: string): void {
-    if (this.#ended) return;
-    const decoded = decode(frame);
-    if (!decoded.ok) {
-      this.#badFrames += 1;
-      this.#logOnce("dropped a frame that is not a message", this.#badFrames, { reason: decoded.reason });
-      return;
-    }
-    this.#sort(sortUpstream(this.node, decoded.message), decoded.message);
-  }
-
-  #sort(upstream: Upstream, received: WireMessage): void {
-    const { log, clock, forward } = this.#options;
-    const { node } = this;
-    switch (upstream.kind) {
-      case "keepalive":
-        this.#lastKeepaliveMs = clock.monotonicMs();
-        break;
-      case "ack":
-        if (!this.#requests.settle(received)) this.#lane.acknowledge(upstream.parentId);
-        break;
-      case "error":
-        if (!this.#requests.settle(received)) this.#tellError(received);
-        break;
-      case "refused":
-        log.error("Refused a message of a node", { node, reason: upstream.reason, ...received.route });
-        this.#answer(received, forbidden(upstream.reason));
-        break;
-      case "upload":
-        void this.#handle(() => this.#store(upstream.message));
-        break;
-      case "twin":
-      case "node":
-        void this.#handle(() => forward(upstream.kind, { node, message: upstream.message }));
-    }
-  }
-
-  #tellError({ route, content }: WireMessage): void {
-    this.#options.log.warn("A node could not handle a message", {
-      node: this.node,
-      resource: route.resource,
-      text: String(content).slice(0, 500),
-    });
-  }
-
-  /** What is not on disk is not answered: the node keeps it. */
-  async #store(message: WireMessage): Promise<void> {
-    if (await this.#options.store({ node: this.node, message })) this.#answer(message, ok);
-  }
-
-  #answer(message: WireMessage, content: unknown): void {
-    const { clock } = this.#options;
-    const stamp = { id: () => randomUUID(), nowMs: () => clock.nowMs() };
-    this.send(responseTo(stamp, message, content, { source: sources.cloudHub }));
-  }
-
-  /** Keeps the order of the node's messages; stops reading while the modules are far behind. */
-  async #handle(work: () => Promise<void>): Promise<void> {
-    this.#forwarding += 1;
-    if (this.#forwarding >= pauseAbove && !this.#paused) {
-      this.#paused = true;
-      this.#options.transport.pause();
-    }
-    try {
-      await work();
-    } finally {
-      this.#forwarding -= 1;
-      if (this.#paused && this.#forwarding < resumeBelow && !this.#ended) {
-        this.#paused = false;
-        this.#options.transport.resume();
-      }
-    }
+    if (!this.#ended) this.#sort(readUpstream(this.node, frame));
   }
 
   /** Binary frames carry byte streams, which this cloud does not serve yet. */
@@ -236,16 +178,75 @@ export class Session {
     });
   }
 
+  #sort(message: UpstreamMessage): void {
+    const { log, clock, forward } = this.#options;
+    const { node } = this;
+    switch (message.kind) {
+      case "malformed":
+        this.#badFrames += 1;
+        this.#logOnce("dropped a frame that is not a message", this.#badFrames, { reason: message.reason });
+        break;
+      case "keepalive":
+        this.#lastKeepaliveMs = clock.monotonicMs();
+        break;
+      case "reply":
+        this.#settle(message);
+        break;
+      case "refused":
+        log.error("refused a message of a node", { node, reason: message.reason, ...message.route });
+        this.send(refusalAnswer(stampOf(clock), message.address, message.reason));
+        break;
+      case "ignored":
+        break;
+      case "upload":
+        void this.#store(message.upload, message.address);
+        break;
+      case "request":
+      case "unserved":
+      case "twin":
+        forward(node, message);
+    }
+  }
+
+  #settle({ parentId, reply, resource }: Extract<UpstreamMessage, { kind: "reply" }>): void {
+    if (this.#questions.settle(parentId, reply)) return;
+    if (!reply.isError) this.#lane.acknowledge(parentId);
+    else
+      this.#options.log.warn("a node could not handle a message", {
+        node: this.node,
+        resource,
+        text: String(reply.content).slice(0, 500),
+      });
+  }
+
+  /** What is not on disk is not answered: the node keeps it. Reading stops while the disk is far behind. */
+  async #store(upload: DeviceUpload, address: ReplyAddress): Promise<void> {
+    const { transport, clock, store } = this.#options;
+    this.#storing += 1;
+    if (this.#storing >= pauseAbove && !this.#paused) {
+      this.#paused = true;
+      transport.pause();
+    }
+    try {
+      if (await store(upload)) this.send(uploadAnswer(stampOf(clock), address));
+    } finally {
+      this.#storing -= 1;
+      if (this.#paused && this.#storing < resumeBelow && !this.#ended) {
+        this.#paused = false;
+        transport.resume();
+      }
+    }
+  }
+
   /** A warning the first time in a session, then only debug: a broken peer must not fill the log. */
-  #logOnce(sentence: string, count: number, fields: Record<string, unknown>): void {
+  #logOnce(sentence: string, count: number, fields: LogFields): void {
     const { log } = this.#options;
     log[count === 1 ? "warn" : "debug"](sentence, { node: this.node, ...fields, count });
   }
 }
 
-/** Without it the node would send the message again and again. */
-function forbidden(message: string): unknown {
-  return { ErrStatus: { metadata: {}, status: "Failure", message, reason: "Forbidden", code: 403 } };
+function isTracked(message: DownstreamMessage): message is DownstreamMessage & { tracked: TrackedObject } {
+  return message.tracked !== undefined;
 }
 
 /** As much of a text as fits, in whole characters. */

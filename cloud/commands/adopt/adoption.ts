@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { resources, type KubeClient } from "#cloud/kube-client";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
@@ -7,11 +6,10 @@ import type { Node } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { CloudCatalog } from "#shared/topics";
-import { adoptRoute, newMessage } from "#shared/wire";
 import { fetchDatabaseName } from "./database-name.ts";
 import { adoptAnnotation, rejectsCloud } from "./rejection.ts";
 
-export type AdoptionPort = Port<CloudCatalog, never, "node.request", "node.connected", never>;
+export type AdoptionPort = Port<CloudCatalog, never, "database.adopt", "node.connected", never>;
 
 export interface AdoptionParts {
   readonly port: AdoptionPort;
@@ -84,10 +82,8 @@ class AdoptionSender {
   }
 
   async #request(node: string): Promise<void> {
-    const { port, clock, log } = this.#parts;
-    const stamp = { id: () => randomUUID(), nowMs: () => clock.nowMs() };
-    const message = newMessage(stamp, { ...adoptRoute, content: this.#database });
-    await port.ask("node.request", { node, message, timeoutMs: acknowledgeMs });
+    const { port, log } = this.#parts;
+    await port.ask("database.adopt", { node, database: this.#database, timeoutMs: acknowledgeMs });
     log.info("node accepted this cloud", { node });
   }
 }

@@ -1,8 +1,7 @@
 import { resources, type KubeClient } from "#cloud/kube-client";
 import { isDeleted, readRecord, RecordStore, type NodeRecord } from "#cloud/cloud-hub/node-access";
 import { describeError, ProtocolError } from "#shared/errors";
-import { edgeNodeLabel, type ConfigMap, type Lease, type Node } from "#shared/kube";
-import { leaseNamespace } from "#shared/wire";
+import { edgeNodeLabel, nodeLeaseNamespace, type ConfigMap, type Lease, type Node } from "#shared/kube";
 
 export interface ListedNode {
   readonly name: string;
@@ -23,7 +22,7 @@ const aliveMs = 40_000;
 export async function listNodes(kube: KubeClient, nowMs: number): Promise<ListedNode[]> {
   const [{ items: nodes }, { items: leases }, objects] = await Promise.all([
     kube.list<Node>(resources.nodes),
-    kube.list<Lease>(resources.leases, { namespace: leaseNamespace }),
+    kube.list<Lease>(resources.leases, { namespace: nodeLeaseNamespace }),
     new RecordStore(kube).list(),
   ]);
   const seen = new Map(leases.map(({ metadata, spec }) => [metadata.name ?? "", spec?.renewTime]));

@@ -1,5 +1,5 @@
 import type { KubeObject } from "#shared/kube";
-import type { JsonBody, ObjectDelivery, TwinDelivery, UserDelivery } from "#shared/topics";
+import type { JsonBody, ReceivedObject, TwinDelivery, UserDelivery } from "#shared/topics";
 import { deviceOfHistory, operations, parseResource, sources } from "#shared/wire";
 import type { CloudMessage } from "./cloud-message.ts";
 
@@ -11,14 +11,14 @@ const controllers: readonly string[] = [
   "dynamiccontroller",
 ];
 
-const objectOperations: Readonly<Record<string, ObjectDelivery["operation"]>> = {
+const objectOperations: Readonly<Record<string, ReceivedObject["operation"]>> = {
   [operations.insert]: "create",
   [operations.update]: "update",
   [operations.delete]: "delete",
 };
 
 /** @returns undefined for what is no object or no operation on one */
-export function decodeObject({ envelope: { route, content } }: CloudMessage): ObjectDelivery | undefined {
+export function decodeObject({ envelope: { route, content } }: CloudMessage): ReceivedObject | undefined {
   const path = parseResource(route.resource ?? "");
   const object = readObject(content);
   const operation = objectOperations[route.operation ?? ""];

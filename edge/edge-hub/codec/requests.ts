@@ -4,7 +4,7 @@ import type {
   ApiAnswer,
   LeaseRequest,
   MembersRequest,
-  NodeRequest,
+  NodeObjectRequest,
   ObjectRequest,
   PodRequest,
   TokenOfPodAnswer,
@@ -103,7 +103,7 @@ export const tokenRequests: RequestCodec<TokenOfPodRequest, TokenOfPodAnswer> = 
   decode: ({ envelope }) => readToken(envelope.content),
 };
 
-export const nodeRequests: RequestCodec<NodeRequest, ApiAnswer<Node>> = {
+export const nodeRequests: RequestCodec<NodeObjectRequest, ApiAnswer<Node>> = {
   encode: ({ namespace, name, operation }) => {
     const resource = formatResource(resourceTypes.node, namespace, name);
     switch (operation.verb) {

@@ -2,7 +2,7 @@ import { rfc3339Micro, type Clock } from "#shared/clock";
 import { AppError, describeError, UnavailableError } from "#shared/errors";
 import type { Lease, Node, NodeStatus, Status } from "#shared/kube";
 import type { Logger } from "#shared/log";
-import type { ApiAnswer, CloudDatabase, LeaseRequest, NodeRequest } from "#shared/topics";
+import type { ApiAnswer, CloudDatabase, LeaseRequest, NodeObjectRequest } from "#shared/topics";
 import type { ContainerRuntime, Image } from "#edge/runtime";
 import { readLoad, type Machine } from "./machine.ts";
 import { newNode, nodeLabels, nodeStatus, type NodeInput, type NodeWanted } from "./status.ts";
@@ -37,7 +37,7 @@ export interface NodeAgentDeps {
   readonly log: Logger;
   readonly machine: Machine;
   readonly address: () => string;
-  readonly requestNode: (request: NodeRequest) => Promise<ApiAnswer<Node>>;
+  readonly requestNode: (request: NodeObjectRequest) => Promise<ApiAnswer<Node>>;
   readonly requestLease: (request: LeaseRequest) => Promise<ApiAnswer<Lease>>;
 }
 
@@ -238,7 +238,7 @@ export class NodeAgent implements AsyncDisposable {
     return { ...base, ownerReferences: [owner] };
   }
 
-  #askNode(operation: NodeRequest["operation"]): Promise<ApiAnswer<Node>> {
+  #askNode(operation: NodeObjectRequest["operation"]): Promise<ApiAnswer<Node>> {
     const { wireNamespace: namespace, nodeName: name } = this.#config;
     return this.#deps.requestNode({ namespace, name, operation, timeoutMs: requestTimeoutMs });
   }

@@ -4,7 +4,15 @@ import { startCloudHub, type CloudHub, type HubConfig } from "#cloud/cloud-hub";
 import type { KubeClient } from "#cloud/kube-client";
 import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
-import type { AckedObject, CloudCatalog, NodeMessage } from "#shared/topics";
+import type {
+  AckedObject,
+  CloudCatalog,
+  DeviceReport,
+  HistoryAnswer,
+  NodeAnswer,
+  NodeRequest,
+  ObjectDelivery,
+} from "#shared/topics";
 import { newMessage, type WireMessage } from "#shared/wire";
 import { createAuthority, type Authority, type KeyPair } from "#shared/pki";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
@@ -27,6 +35,7 @@ export async function startHarness(
   const certificates = await ensureCertificates({ dataDir: caDir ?? dir.path, nowMs: Date.now() });
   const authority = certificates.authority ?? (await createAuthority({ commonName: "x", days: 1, nowMs: 0 }));
   const told: Told[] = [];
+  const answers = new Map<string, NodeAnswer>();
   const versions = new Map<string, string>();
   const asked: string[] = [];
   const waiting = new Set<() => void>();
@@ -36,12 +45,18 @@ export async function startHarness(
   };
   const ear = bus.port<
     "node.close",
-    "node.send" | "node.request",
-    "node.message" | "twin.message" | "node.connected" | "node.disconnected" | "object.acked",
-    "object.sending" | "node.upload"
+    "object.deliver" | "device.history",
+    "node.connected" | "node.disconnected" | "object.acked",
+    "node.request" | "device.report" | "object.sending" | "device.upload"
   >("test");
-  ear.on("node.message", (body) => note({ topic: "node.message", body }));
-  ear.on("twin.message", (body) => note({ topic: "twin.message", body }));
+  ear.answer("node.request", (body) => {
+    note({ topic: "node.request", body });
+    return Promise.resolve<NodeAnswer>(answers.get(body.name) ?? { ok: true });
+  });
+  ear.answer("device.report", async (body) => {
+    note({ topic: "device.report", body });
+    return undefined;
+  });
   ear.on("node.connected", ({ node }) => note({ topic: "connected", body: node }));
   ear.on("node.disconnected", ({ node }) => note({ topic: "disconnected", body: node }));
   ear.on("object.acked", (body) => note({ topic: "acked", body }));
@@ -51,10 +66,9 @@ export async function startHarness(
   });
   const uploads: string[] = [];
   const full = new Set<string>();
-  ear.answer("node.upload", ({ message }) => {
-    const text = String(message.content);
-    uploads.push(text);
-    return Promise.resolve(!full.has(text));
+  ear.answer("device.upload", async ({ content }) => {
+    uploads.push(content);
+    return !full.has(content);
   });
   const hub = stack.use(
     await startCloudHub(
@@ -67,6 +81,7 @@ export async function startHarness(
         nodeLimit: 10,
         edgeCertDays: 365,
         sharedCertificate: false,
+        devices: true,
         ...config,
       },
       { port: bus.port("cloudhub"), kube, clock: systemClock, log, certificates },
@@ -83,8 +98,19 @@ export async function startHarness(
     full,
     log,
     dir: dir.path,
-    send: (node, message) => ear.ask("node.send", { node, message }),
-    ask: (node, message, timeoutMs = 5000) => ear.ask("node.request", { node, message, timeoutMs }),
+    answers,
+    deliver: (node, delivery) => ear.ask("object.deliver", { node, ...delivery }),
+    askHistory: (node, timeoutMs = 5000) =>
+      ear.ask("device.history", {
+        node,
+        namespace: "default",
+        device: "d",
+        property: "t",
+        since: 0,
+        until: 9,
+        limit: 10,
+        timeoutMs,
+      }),
     closeNode: (node) => ear.emit("node.close", { node, reason: "deleted" }),
     until: async (isIt) => {
       while (!isIt(told)) await new Promise<void>((resolve) => waiting.add(resolve));
@@ -95,7 +121,8 @@ export async function startHarness(
 }
 
 export type Told =
-  | { readonly topic: "node.message" | "twin.message"; readonly body: NodeMessage }
+  | { readonly topic: "node.request"; readonly body: NodeRequest }
+  | { readonly topic: "device.report"; readonly body: DeviceReport }
   | { readonly topic: "connected" | "disconnected"; readonly body: string }
   | { readonly topic: "acked"; readonly body: AckedObject };
 
@@ -111,8 +138,10 @@ export interface Harness extends AsyncDisposable {
   readonly full: Set<string>;
   readonly log: { readonly lines: string[] };
   readonly dir: string;
-  ask(node: string, message: WireMessage, timeoutMs?: number): Promise<WireMessage>;
-  send(node: string, message: WireMessage): Promise<undefined>;
+  /** By name of the object: what a request for it is answered; "OK" unless set. */
+  readonly answers: Map<string, NodeAnswer>;
+  askHistory(node: string, timeoutMs?: number): Promise<HistoryAnswer>;
+  deliver(node: string, delivery: Omit<ObjectDelivery, "node">): Promise<undefined>;
   closeNode(node: string): Promise<void>;
   until(isIt: (told: readonly Told[]) => boolean): Promise<void>;
 }

@@ -6,6 +6,7 @@ import { admitDevices } from "#cloud/device-controller";
 import { createKubeClient, resources } from "#cloud/kube-client";
 import { systemClock } from "#shared/clock";
 import type { Device } from "#shared/kube";
+import type { DiscoveredDevice } from "#shared/topics";
 import { DiscoveredDevices, readDiscovered } from "#internal/cloud/device-controller/discovered.ts";
 import { objectsOf, readDiscovery } from "#internal/edge/device-twin/discovery/home-assistant-discovery.ts";
 import { startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
@@ -20,7 +21,7 @@ async function serveDevices(server: TestServer): Promise<void> {
       await Bun.sleep(5);
 }
 
-function offer(...entities: readonly string[]): unknown {
+function offer(...entities: readonly string[]): Pick<DiscoveredDevice, "device" | "model"> {
   const found = entities.map((name) => {
     const body = {
       "~": "plug",
@@ -37,7 +38,7 @@ function offer(...entities: readonly string[]): unknown {
     if (said?.kind !== "property") throw new Error(JSON.stringify(said));
     return said.found;
   });
-  return JSON.parse(JSON.stringify(objectsOf(found, "edge-1"))) as unknown;
+  return JSON.parse(JSON.stringify(objectsOf(found, "edge-1"))) as Pick<DiscoveredDevice, "device" | "model">;
 }
 
 test("the embedded API takes what a node discovers beside what users change", async () => {
@@ -51,7 +52,7 @@ test("the embedded API takes what a node discovers beside what users change", as
   const { devices, deviceModels: models } = resources;
   await using discovered = new DiscoveredDevices({ kube, devices, models, ...deps });
   const take = (...entities: readonly string[]): Promise<void> => {
-    const found = readDiscovered(offer(...entities), "edge-1");
+    const found = readDiscovered({ node: "edge-1", ...offer(...entities) });
     return new Promise((resolve) => found && discovered.submit(found, resolve));
   };
   const at = { name: "plug", namespace: "default" };

@@ -1,12 +1,15 @@
 import { expect, test } from "bun:test";
 import { KubeError, resources } from "#cloud/kube-client";
 import type { Device, DeviceModel } from "#shared/kube";
+import type { DiscoveredDevice } from "#shared/topics";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { FakeKubeClient, type FakeCall } from "#internal/test/support/fake-kube-client.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { DiscoveredDevices, readDiscovered } from "#internal/cloud/device-controller/discovered.ts";
 
 type Property = readonly [name: string, topic: string, type?: "FLOAT" | "BOOLEAN"];
+
+type Announced = Pick<DiscoveredDevice, "device" | "model">;
 
 function announcement(...properties: readonly Property[]): unknown {
   return {
@@ -39,7 +42,7 @@ class Cloud implements AsyncDisposable {
   #said = 0;
 
   say(content: unknown, node = "edge-1"): void {
-    const found = readDiscovered(content, node);
+    const found = readDiscovered({ node, ...(content as Announced) });
     if (!found) throw new Error("unreadable announcement");
     const id = ++this.#said;
     this.devices.submit(found, () => void this.answered.push(id));

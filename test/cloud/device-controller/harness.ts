@@ -1,11 +1,16 @@
 import { Bus } from "#shared/bus";
-import { defaultDeviceController, startDeviceController } from "#cloud/device-controller";
+import {
+  defaultDeviceController,
+  startDeviceController,
+  type DeviceControllerPort,
+} from "#cloud/device-controller";
 import type { Device } from "#shared/kube";
-import type { CloudCatalog, DeliveredObject, DevicePlace, NodeMessage } from "#shared/topics";
+import type { CloudCatalog, DeliveredObject, DevicePlace } from "#shared/topics";
 import type { WireMessage } from "#shared/wire";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
+import { startWireHub } from "#internal/test/support/wire-hub.ts";
 
 export const device = (name: string, node: string, target = "21"): Device => ({
   apiVersion: "devices.kubeedge.io/v1beta1",
@@ -51,15 +56,9 @@ export async function startCloud(prepare: (kube: FakeKubeClient) => void = () =>
   });
   const sent: Cloud["sent"] = [];
   const delivered: DeliveredObject[] = [];
-  const hub = bus.port<
-    "twin.message" | "node.connected",
-    "device.find",
-    never,
-    "node.send" | "object.sending" | "object.delivered"
-  >("hub");
-  hub.answer("node.send", async ({ node, message }: NodeMessage) => {
+  const hub = bus.port<"node.connected", "device.find", never, "object.sending" | "object.delivered">("hub");
+  const wire = startWireHub(bus.port("cloudhub"), clock, (node, message) => {
     sent.push({ node, text: `${node} ${message.route.operation} ${message.route.resource}`, message });
-    return undefined;
   });
   const recorded: DeliveredObject[] = [];
   hub.answer("object.sending", async ({ object }) => {
@@ -67,12 +66,7 @@ export async function startCloud(prepare: (kube: FakeKubeClient) => void = () =>
     return "0";
   });
   hub.answer("object.delivered", async () => delivered);
-  const port = bus.port<
-    never,
-    "node.send" | "object.sending" | "object.delivered",
-    "twin.message" | "node.connected" | "node.resync",
-    "device.find"
-  >("devicecontroller");
+  const port: DeviceControllerPort = bus.port("devicecontroller");
   const controller = await clock.until(
     startDeviceController(defaultDeviceController, { port, kube, clock, log: silentLog() }),
   );
@@ -86,10 +80,7 @@ export async function startCloud(prepare: (kube: FakeKubeClient) => void = () =>
     find: (name) => hub.ask("device.find", { namespace: "default", name }),
     say: async (resource, content, id = "m1") => {
       const route = { source: "twin", group: "resource", operation: "update", resource };
-      await hub.emit("twin.message", {
-        node: "edge-1",
-        message: { header: { msg_id: id, timestamp: 1 }, route, content },
-      });
+      void wire.receive("edge-1", { header: { msg_id: id, timestamp: 1 }, route, content });
       await clock.advance(1);
     },
     connect: async (node) => {

@@ -2,11 +2,12 @@ import { startEdgeController, type EdgeControllerPort } from "#cloud/edge-contro
 import { resources } from "#cloud/kube-client";
 import { Bus } from "#shared/bus";
 import type { Pod } from "#shared/kube";
-import type { CloudCatalog, DeliveredObject } from "#shared/topics";
+import type { CloudCatalog, DeliveredObject, NodeAnswer, NodeRequest } from "#shared/topics";
 import type { WireMessage } from "#shared/wire";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
+import { startWireHub } from "#internal/test/support/wire-hub.ts";
 
 export interface Cloud extends AsyncDisposable {
   readonly kube: FakeKubeClient;
@@ -19,6 +20,8 @@ export interface Cloud extends AsyncDisposable {
   settle(): Promise<void>;
   /** Asks as node e1 and returns the content of the answer. */
   ask(operation: string, resource: string, content?: unknown): Promise<unknown>;
+  /** Asks over the bus, past the checks of the hub. */
+  request(request: NodeRequest): Promise<NodeAnswer>;
   /** Passes on a message of a node and returns the answer. */
   pass(node: string, message: WireMessage): Promise<WireMessage | undefined>;
   connect(): Promise<void>;
@@ -36,24 +39,16 @@ export async function startCloud(prepare: (kube: FakeKubeClient) => void = () =>
       throw new Error(`${topic} ${module}`, { cause: error });
     },
   });
-  const hub = bus.port<
-    "node.message" | "node.connected",
-    never,
-    "node.close",
-    "node.send" | "object.delivered"
-  >("hub");
+  const hub = bus.port<"node.connected", "node.request", "node.close", "object.delivered">("hub");
   const sent: WireMessage[] = [];
   const closed: string[] = [];
   const delivered: DeliveredObject[] = [];
   hub.on("node.close", ({ node }) => void closed.push(node));
-  hub.answer("node.send", async ({ message }) => {
-    sent.push(message);
-    return undefined;
-  });
+  const wire = startWireHub(bus.port("cloudhub"), clock, (_node, message) => void sent.push(message));
   hub.answer("object.delivered", async () => delivered);
   const port: EdgeControllerPort = bus.port("edgecontroller");
   const controller = await clock.until(startEdgeController({ port, kube, clock, log: silentLog() }));
-  let told = 0;
+  let read = 0;
   let asked = 0;
   return {
     kube,
@@ -62,8 +57,8 @@ export async function startCloud(prepare: (kube: FakeKubeClient) => void = () =>
     closed,
     delivered,
     texts: () => {
-      const fresh = sent.slice(told);
-      told = sent.length;
+      const fresh = sent.slice(read);
+      read = sent.length;
       return fresh.map(({ route }) => `${route.operation} ${route.resource}`);
     },
     settle: () => clock.advance(1),
@@ -72,12 +67,13 @@ export async function startCloud(prepare: (kube: FakeKubeClient) => void = () =>
       const id = `m${asked}`;
       const route = { source: "edged", group: "meta", operation, resource };
       const message: WireMessage = { header: { msg_id: id, timestamp: 1 }, route, content };
-      await hub.emit("node.message", { node: "e1", message });
+      void wire.receive("e1", message);
       await clock.advance(1);
       return sent.find(({ header }) => header.parent_msg_id === id)?.content;
     },
+    request: (request) => clock.until(hub.ask("node.request", request)),
     pass: async (node, message) => {
-      await hub.emit("node.message", { node, message });
+      void wire.receive(node, message);
       await clock.advance(1);
       return sent.find(({ header }) => header.parent_msg_id === message.header.msg_id);
     },

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
+import type { CloudHubPort } from "#cloud/cloud-hub";
 import { startEdgeController, type EdgeControllerPort } from "#cloud/edge-controller";
 import { createKubeClient, resources } from "#cloud/kube-client";
 import { startSyncController, type SyncControllerPort } from "#cloud/sync-controller";
@@ -11,6 +12,7 @@ import type { WireMessage } from "#shared/wire";
 import { startTestServer } from "#internal/test/support/api-server.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { startWireHub } from "#internal/test/support/wire-hub.ts";
 
 const crd = (name: string): Promise<string> =>
   Bun.file(join(import.meta.dir, "../../../conf/crds", `reliablesyncs_v1alpha1_${name}.yaml`)).text();
@@ -55,16 +57,19 @@ test("edge and sync controller take a pod to its node and away again over the em
   await using kube = await createKubeClient({ from: "kubeconfig", path }, deps);
   const failures: unknown[] = [];
   using bus = new Bus<CloudCatalog>({ onHearerError: (...failure) => void failures.push(failure) });
-  const hub = bus.port<"node.message" | "object.acked", "object.sending", never, "node.send">("hub");
+  const hub = bus.port<"object.acked", "object.sending">("hub");
   const sent: WireMessage[] = [];
-  hub.answer("node.send", async ({ node, message }) => {
-    sent.push(message);
+  const acknowledge = async (node: string, message: WireMessage): Promise<void> => {
     const { operation } = message.route;
-    if (operation === "response") return undefined;
+    if (operation === "response") return;
     const object = delivered(message);
     if (operation !== "delete") await hub.ask("object.sending", { node, object });
     await hub.emit("object.acked", { ...object, node, deleted: operation === "delete" });
-    return undefined;
+  };
+  const port: CloudHubPort = bus.port("cloudhub");
+  using wire = startWireHub(port, systemClock, (node, message) => {
+    sent.push(message);
+    void acknowledge(node, message);
   });
   const syncPort: SyncControllerPort = bus.port("synccontroller");
   const edgePort: EdgeControllerPort = bus.port("edgecontroller");
@@ -73,13 +78,8 @@ test("edge and sync controller take a pod to its node and away again over the em
   const ask = async (operation: string, resource: string, content: unknown): Promise<unknown> => {
     const id = `${operation} ${resource}`;
     const route = { source: "edged", group: "meta", operation, resource };
-    await hub.emit("node.message", {
-      node: "e1",
-      message: { header: { msg_id: id, timestamp: 1 }, route, content },
-    });
-    const answer = (): WireMessage | undefined => sent.find(({ header }) => header.parent_msg_id === id);
-    await until(id, () => answer() !== undefined);
-    return answer()?.content;
+    await wire.receive("e1", { header: { msg_id: id, timestamp: 1 }, route, content });
+    return sent.find(({ header }) => header.parent_msg_id === id)?.content;
   };
 
   expect(await ask("insert", "default/node/e1", { metadata: { name: "e1" } })).toMatchObject({ Err: null });

@@ -28,14 +28,18 @@ test("edge controller lets a node use nothing but its own objects", async () => 
     kube.put(resources.pods, pod("theirs", "c1"));
   });
   const denied = { ErrStatus: expect.objectContaining({ code: 403, reason: "Forbidden" }) };
-  expect(await cloud.ask("query", "default/node/c1")).toEqual(denied);
   expect(await cloud.ask("query", "default/secret/key")).toEqual(denied);
   expect(await cloud.ask("query", "default/serviceaccounttoken/runner", {})).toEqual(denied);
   expect(await cloud.ask("delete", "default/pod/theirs", { preconditions: { uid: "uid-theirs" } })).toEqual(
     denied,
   );
-  expect(await cloud.ask("update", "kube-node-lease/lease/c1", {})).toMatchObject({ Err: denied });
   expect(await cloud.ask("patch", "default/podpatch/theirs", '{"status":{}}')).toMatchObject({ Err: denied });
+  const ofAnother = { node: "e1", name: "c1", content: {} };
+  const answers = [
+    await cloud.request({ ...ofAnother, verb: "query", resource: "Node", namespace: "default" }),
+    await cloud.request({ ...ofAnother, verb: "update", resource: "Lease", namespace: "kube-node-lease" }),
+  ];
+  expect(answers).toMatchObject([denied, denied].map(({ ErrStatus: status }) => ({ ok: false, status })));
 });
 
 test("edge controller gives a node what its pods read", async () => {

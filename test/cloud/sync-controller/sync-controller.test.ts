@@ -101,7 +101,7 @@ test("sync controller forgets an object whose deletion was acknowledged", async 
 
 test("sync controller uses a cluster object for what has no namespace", async () => {
   await using cloud = await startCloud();
-  await cloud.hub.ask("object.sending", { node, object: { ...pod, kind: "Node", namespace: "null" } });
+  await cloud.hub.ask("object.sending", { node, object: { ...pod, kind: "Node", namespace: "" } });
   await cloud.clock.advance(1);
 
   expect(cloud.kube.all(resources.clusterObjectSyncs).map(({ metadata }) => metadata.name)).toEqual([

@@ -3,39 +3,41 @@ import { startTelemetry, type Telemetry, type TelemetryStartConfig } from "#clou
 import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
 import { ConfigError, UnavailableError } from "#shared/errors";
-import type { CloudCatalog } from "#shared/topics";
-import { newMessage, responseTo, type WireMessage } from "#shared/wire";
+import type { CloudCatalog, HistoryAnswer, HistoryQuestion } from "#shared/topics";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
-const stamp = { id: () => crypto.randomUUID(), nowMs: () => 1 };
-
 interface Cloud extends AsyncDisposable {
   readonly telemetry: Telemetry;
-  readonly asked: WireMessage[];
+  readonly asked: HistoryQuestion[];
   upload(node: string, topic: string, content: string): Promise<boolean>;
   get(path: string): Promise<readonly [number, unknown]>;
 }
 
-type AnswerNode = (question: WireMessage) => unknown;
+type AnswerNode = () => HistoryAnswer;
+
+const unreadable: AnswerNode = () => ({ kind: "unreadable" });
+const values =
+  (document: Record<string, unknown>): AnswerNode =>
+  () => ({ kind: "values", document });
 
 /** Telemetry with the test in the place of the hub and of the device controller. */
 async function startCloud(
-  answerNode: AnswerNode = () => ({}),
+  answerNode: AnswerNode = unreadable,
   config: Partial<TelemetryStartConfig> = {},
 ): Promise<Cloud> {
   await using stack = new AsyncDisposableStack();
   const dir = stack.use(tempDir("telemetry"));
   const bus = stack.use(new Bus<CloudCatalog>({ onHearerError: () => undefined }));
-  const asked: WireMessage[] = [];
-  const others = bus.port<never, "node.upload", never, "node.request" | "device.find">("others");
+  const asked: HistoryQuestion[] = [];
+  const others = bus.port<never, "device.upload", never, "device.history" | "device.find">("others");
   others.answer("device.find", async ({ name }) => {
     if (name === "none") return undefined;
     return { node: name === "unbound" ? undefined : "edge-1" };
   });
-  others.answer("node.request", async ({ message }) => {
-    asked.push(message);
-    return responseTo(stamp, message, answerNode(message));
+  others.answer("device.history", async (question) => {
+    asked.push(question);
+    return answerNode();
   });
   const telemetry = stack.use(
     await startTelemetry(
@@ -53,10 +55,8 @@ async function startCloud(
   return {
     telemetry,
     asked,
-    upload: (node, topic, content) => {
-      const parts = { source: "bus", group: "user", operation: "upload", resource: topic, content };
-      return others.ask("node.upload", { node, message: newMessage(stamp, parts) });
-    },
+    upload: (node, topic, content) =>
+      others.ask("device.upload", { node, id: crypto.randomUUID(), topic, sentMs: 1, content }),
     get: async (path) => {
       const response = await fetch(`http://127.0.0.1:${telemetry.port}${path}`);
       return [response.status, await response.json()];
@@ -117,25 +117,28 @@ describe("uploads over HTTP", () => {
 
 describe("past values over HTTP", () => {
   test("the node the device is on is asked by namespace and name, and its answer is given", async () => {
-    const told = { device: "id-of-d", property: "t", twin: null, history: [{ at: 1, value: "2" }] };
-    await using cloud = await startCloud(() => told);
+    const document = { device: "id-of-d", property: "t", twin: null, history: [{ at: 1, value: "2" }] };
+    await using cloud = await startCloud(values(document));
     expect(await cloud.get("/devices/default/d/t?since=5&limit=7")).toEqual([
       200,
-      { node: "edge-1", ...told },
+      { node: "edge-1", ...document },
     ]);
-    expect(cloud.asked.map(({ route, content }) => ({ ...route, content }))).toEqual([
+    expect(cloud.asked).toEqual([
       {
-        source: "devicecontroller",
-        group: "twin",
-        operation: "query",
-        resource: "device/default/d/history",
-        content: { property: "t", since: 5, until: Number.MAX_SAFE_INTEGER, limit: 7 },
+        node: "edge-1",
+        namespace: "default",
+        device: "d",
+        property: "t",
+        since: 5,
+        until: Number.MAX_SAFE_INTEGER,
+        limit: 7,
+        timeoutMs: 10_000,
       },
     ]);
   });
 
   test("an answer has the name of the node that was asked, whatever the node says", async () => {
-    await using cloud = await startCloud(() => ({ node: "edge-2", history: [] }));
+    await using cloud = await startCloud(values({ node: "edge-2", history: [] }));
     expect(await cloud.get("/devices/default/d/t")).toEqual([200, { node: "edge-1", history: [] }]);
   });
 
@@ -143,11 +146,11 @@ describe("past values over HTTP", () => {
     throw new UnavailableError(code, message);
   };
   test.each<[string, AnswerNode, number, string]>([
-    ["none", () => ({}), 404, 'device "default/none" not found'],
-    ["unbound", () => ({}), 404, 'device "default/unbound" is on no node: its spec.nodeName is empty'],
+    ["none", unreadable, 404, 'device "default/none" not found'],
+    ["unbound", unreadable, 404, 'device "default/unbound" is on no node: its spec.nodeName is empty'],
     [
       "bare",
-      () => ({ code: 404, error: 'property "t" not found' }),
+      () => ({ kind: "refused", code: 404, reason: 'property "t" not found' }),
       404,
       'node "edge-1": property "t" not found',
     ],
@@ -158,14 +161,16 @@ describe("past values over HTTP", () => {
       504,
       "no answer; it is busy, or runs an edgecore that does not know this question",
     ],
-    ["odd", () => "OK", 502, 'node "edge-1" gave an answer without values'],
+    ["failed", () => ({ kind: "failed", reason: "disk" }), 503, 'node "edge-1" cannot read the values: disk'],
+    ["refused", () => ({ kind: "refused", code: 418, reason: "no" }), 502, 'node "edge-1": no'],
+    ["odd", unreadable, 502, 'node "edge-1" gave an answer without values'],
   ])("why there are none of device %s is told", async (device, answerNode, code, error) => {
     await using cloud = await startCloud(answerNode);
     expect(await cloud.get(`/devices/default/${device}/t`)).toEqual([code, { error }]);
   });
 
   test("without a device controller nobody is asked", async () => {
-    await using cloud = await startCloud(() => ({}), { devices: false });
+    await using cloud = await startCloud(unreadable, { devices: false });
     const error = "devices are left alone here: devicecontroller.enabled is false";
     expect(await cloud.get("/devices/default/d/t")).toEqual([404, { error }]);
   });
@@ -174,12 +179,12 @@ describe("past values over HTTP", () => {
 test("an address that is taken is named with the field to change", async () => {
   await using cloud = await startCloud();
   const http = { address: "127.0.0.1", port: cloud.telemetry.port ?? 0 };
-  const second = startCloud(() => ({}), { http });
+  const second = startCloud(unreadable, { http });
   await expect(second).rejects.toThrow(ConfigError);
   await expect(second).rejects.toThrow("telemetry.port names another");
 });
 
 test("no address opens no port", async () => {
-  await using cloud = await startCloud(() => ({}), { http: undefined });
+  await using cloud = await startCloud(unreadable, { http: undefined });
   expect(cloud.telemetry.port).toBeUndefined();
 });

@@ -6,7 +6,7 @@ import { openStore, type Store } from "#edge/store";
 import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
-import type { Delivery, EdgeCatalog, ObjectDelivery, ObjectRequest, TwinDelivery } from "#shared/topics";
+import type { Delivery, EdgeCatalog, ReceivedObject, ObjectRequest, TwinDelivery } from "#shared/topics";
 import type { WireMessage } from "#shared/wire";
 import { newMessage, responseTo } from "#shared/wire";
 import { identifyCertificate, readCertificate } from "#shared/pki";
@@ -49,7 +49,7 @@ function configOf(
 interface Edge extends AsyncDisposable {
   readonly log: ReturnType<typeof silentLog>;
   readonly store: Store;
-  readonly delivered: (ObjectDelivery | TwinDelivery)[];
+  readonly delivered: (ReceivedObject | TwinDelivery)[];
   readonly ask: (body: ObjectRequest) => Promise<KubeObject | undefined>;
   readonly put: (lane: string, count: number) => string[];
 }
@@ -63,7 +63,7 @@ async function startEdge(
   const store = stack.use(openStore(join(config.dataDir, "edge.db")));
   const bus = stack.use(new Bus<EdgeCatalog>({ onHearerError: () => undefined }));
   const other = bus.port<"outbox.added", "cloud.object", never, "object.deliver" | "twin.deliver">("test");
-  const delivered: (ObjectDelivery | TwinDelivery)[] = [];
+  const delivered: (ReceivedObject | TwinDelivery)[] = [];
   for (const topic of ["object.deliver", "twin.deliver"] as const)
     other.answer(topic, (delivery) => {
       delivered.push(delivery);

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { Bus } from "#shared/bus";
 import type { PodStatus } from "#shared/kube";
-import type { EdgeCatalog, ObjectDelivery } from "#shared/topics";
+import type { EdgeCatalog, ReceivedObject } from "#shared/topics";
 import type { WireMessage } from "#shared/wire";
 import { newMessage } from "#shared/wire";
 import { objectRequests } from "#edge/edge-hub/codec";
@@ -15,7 +15,7 @@ import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 const stamp = { id: () => crypto.randomUUID(), nowMs: () => 1 };
 
-function podFrom(operation: string, version: string, uid = "u1", source = "edgecontroller"): ObjectDelivery {
+function podFrom(operation: string, version: string, uid = "u1", source = "edgecontroller"): ReceivedObject {
   return objectFrom({
     source,
     operation,
@@ -48,7 +48,7 @@ async function harness(dir: string) {
     seen.push(`${name} ${object?.metadata.resourceVersion ?? "removed"} ${row ? "stored" : "no row"}`);
   });
   const requests: string[] = [];
-  const onTheWay: ObjectDelivery[] = [];
+  const onTheWay: ReceivedObject[] = [];
   const clock = new FakeClock();
   const answer = overTheWire(objectRequests, async (request) => {
     requests.push(`${request.operation} ${request.resource}`);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { startMetaManager } from "#edge/meta-manager";
 import { openStore } from "#edge/store";
 import { Bus } from "#shared/bus";
-import type { EdgeCatalog, ObjectDelivery } from "#shared/topics";
+import type { EdgeCatalog, ReceivedObject } from "#shared/topics";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { objectFrom } from "#internal/test/support/over-the-wire.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
@@ -21,7 +21,7 @@ afterAll(() => {
   dir[Symbol.dispose]();
 });
 
-function configMap(n: number): ObjectDelivery {
+function configMap(n: number): ReceivedObject {
   return objectFrom({
     operation: "insert",
     resource: `default/configmap/c${n}`,

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
-import { AckLane } from "#internal/cloud/cloud-hub/sessions/ack-lane.ts";
-import { needsAck } from "#internal/cloud/cloud-hub/codec/routing.ts";
+import { AckLane, type TrackedMessage } from "#internal/cloud/cloud-hub/sessions/ack-lane.ts";
+import { downstreamMessage } from "#internal/cloud/cloud-hub/codec/downstream-message.ts";
 import type { DeliveredObject } from "#shared/topics";
-import { newMessage, type WireMessage } from "#shared/wire";
+import { newMessage } from "#shared/wire";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { stamp } from "#internal/test/cloud/cloud-hub/hub-harness.ts";
 
@@ -20,7 +20,7 @@ function bench(sending: (object: DeliveredObject) => Promise<string> = () => Pro
   const acked: string[] = [];
   const lane = new AckLane({
     clock,
-    write: (message) => written.push(message.header.msg_id) > 0,
+    write: (message) => written.push(message.id) > 0,
     sending,
     acked: (object, deleted) => acked.push(`${object.uid} ${object.resourceVersion} ${deleted}`),
     failed: () => undefined,
@@ -39,17 +39,13 @@ function bench(sending: (object: DeliveredObject) => Promise<string> = () => Pro
 function message(
   resource: string,
   more: { operation?: string; source?: string; version?: string; uid?: string } = {},
-): WireMessage {
+): TrackedMessage {
   const { operation = "update", source = "edgecontroller", version = "1", uid = "u" } = more;
   const content = { metadata: { uid, name: "n", namespace: "default", resourceVersion: version } };
-  return newMessage(stamp, {
-    source,
-    group: "resource",
-    operation,
-    resource,
-    content,
-    resourceVersion: version,
-  });
+  const parts = { source, group: "resource", operation, resource, content, resourceVersion: version };
+  const { tracked, ...rest } = downstreamMessage(newMessage(stamp, parts));
+  if (!tracked) throw new Error(`${operation} ${resource} is not acknowledged`);
+  return { ...rest, tracked };
 }
 
 test("an object is repeated with the same id five times, then again after a while", async () => {
@@ -57,11 +53,11 @@ test("an object is repeated with the same id five times, then again after a whil
   const update = message("default/configmap/n");
   lane.submit(update);
   await tick(26_000);
-  expect(written).toEqual(Array.from({ length: 5 }, () => update.header.msg_id));
+  expect(written).toEqual(Array.from({ length: 5 }, () => update.id));
   await tick(10_000);
   expect(written.length).toBeGreaterThan(5);
   expect(new Set(written).size).toBe(1);
-  expect(lane.acknowledge(update.header.msg_id)).toBe(true);
+  expect(lane.acknowledge(update.id)).toBe(true);
   expect(acked).toEqual(["u 1 false"]);
 });
 
@@ -70,7 +66,7 @@ test("a late acknowledgement counts while the object is put aside", async () => 
   const update = message("default/configmap/n");
   lane.submit(update);
   await tick(26_000);
-  lane.acknowledge(update.header.msg_id);
+  lane.acknowledge(update.id);
   await tick(60_000);
   expect([written.length, acked]).toEqual([5, ["u 1 false"]]);
 });
@@ -82,7 +78,7 @@ test("a newer version takes the place of one nobody acknowledges", async () => {
   await tick(1000);
   lane.submit(fresh);
   await tick(6000);
-  expect(written).toEqual([old.header.msg_id, fresh.header.msg_id]);
+  expect(written).toEqual([old.id, fresh.id]);
 });
 
 test("an object that cannot be recorded now is sent later", async () => {
@@ -107,8 +103,8 @@ test("what a node had to give up is given back after the deletion, although the 
   lane.submit(message("default/configmap/n"));
   lane.submit(back);
   await tick(6000);
-  expect(written).toEqual([gone.header.msg_id, back.header.msg_id]);
-  lane.acknowledge(back.header.msg_id);
+  expect(written).toEqual([gone.id, back.id]);
+  lane.acknowledge(back.id);
   expect(acked).toEqual(["u 1 false"]);
 });
 
@@ -118,9 +114,9 @@ test("an older insert does not undo a deletion", async () => {
   lane.submit(gone);
   lane.submit(message("default/pod/n", { operation: "insert", version: "4" }));
   await tick(1000);
-  lane.acknowledge(gone.header.msg_id);
+  lane.acknowledge(gone.id);
   await tick(1000);
-  expect(written).toEqual([gone.header.msg_id]);
+  expect(written).toEqual([gone.id]);
 });
 
 test("objects are written in the order they were sent in, however long recording each takes", async () => {
@@ -136,22 +132,5 @@ test("objects are written in the order they were sent in, however long recording
   expect(written).toEqual([]);
   recorded.resolve("0");
   await tick(1000);
-  expect(written).toEqual([config.header.msg_id, pod.header.msg_id]);
-});
-
-test("reliability is decided by type, not by words in names", () => {
-  const cases: [WireMessage, boolean][] = [
-    [message("default/pod/membership-1"), true],
-    [message("membership/detail"), false],
-    [message("default/podlist"), false],
-    [message("default/configmap/podlist"), true],
-    [message("default/serviceaccounttoken/a"), false],
-    [message("device/d/twin/cloud_updated", { source: "devicecontroller" }), false],
-    [message("default/podstatus/p"), false],
-    [message("default/pod/p", { operation: "response" }), false],
-    [message("default/secret/s", { operation: "response" }), true],
-    [{ ...message("default/secret/s", { operation: "response" }), content: "OK" }, false],
-    [{ ...message("default/secret/s"), route: { group: "user", resource: "default/secret/s" } }, false],
-  ];
-  expect(cases.map(([one]) => needsAck(one))).toEqual(cases.map(([, isAcked]) => isAcked));
+  expect(written).toEqual([config.id, pod.id]);
 });

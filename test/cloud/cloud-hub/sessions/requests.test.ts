@@ -15,13 +15,8 @@ async function connect(harness: Harness, node: string): Promise<RawNode> {
   return raw;
 }
 
-function question(): WireMessage {
-  const parts = { source: "devicecontroller", group: "twin", operation: "query" };
-  return newMessage(stamp, { ...parts, resource: "device/d/history", content: { property: "t" } });
-}
-
 const answer = (raw: RawNode, to: WireMessage, content: unknown): void =>
-  raw.say("devicecontroller", "response", "device/d/history", {
+  raw.say("devicecontroller", "response", "device/default/d/history", {
     group: "twin",
     content,
     parentId: to.header.msg_id,
@@ -32,30 +27,30 @@ describe("cloudhub questions to nodes", () => {
     await using harness = await startHarness();
     using raw = await connect(harness, "edge-1");
     using other = await connect(harness, "edge-2");
-    const asked = harness.ask("edge-1", question());
+    const asked = harness.askHistory("edge-1");
     const heard = await raw.next();
     answer(other, heard, "forged");
     other.say("meta", "query", "default/secret/s");
-    await harness.until((told) => told.some(({ topic }) => topic === "node.message"));
+    await harness.until((told) => told.some(({ topic }) => topic === "node.request"));
     answer(raw, heard, { history: [] });
-    expect((await asked).content).toEqual({ history: [] });
+    expect(await asked).toEqual({ kind: "values", document: { history: [] } });
   });
 
-  test("a node that cannot answer says so with an error", async () => {
+  test("a node that cannot answer reports an error", async () => {
     await using harness = await startHarness();
     using raw = await connect(harness, "edge-1");
-    const asked = harness.ask("edge-1", question());
+    const asked = harness.askHistory("edge-1");
     const heard = await raw.next();
-    raw.say("devicecontroller", "error", "device/d/history", {
+    raw.say("devicecontroller", "error", "device/default/d/history", {
       content: "disk",
       parentId: heard.header.msg_id,
     });
-    expect(await asked).toMatchObject({ route: { operation: "error" }, content: "disk" });
+    expect(await asked).toEqual({ kind: "failed", reason: "disk" });
   });
 
   test("a question to a node that is not connected is refused at once", async () => {
     await using harness = await startHarness();
-    await expect(harness.ask("edge-1", question())).rejects.toMatchObject({
+    await expect(harness.askHistory("edge-1")).rejects.toMatchObject({
       code: "not-connected",
       message: 'Node "edge-1" is not connected',
     });
@@ -64,13 +59,13 @@ describe("cloudhub questions to nodes", () => {
   test("a question ends with the time it was given", async () => {
     await using harness = await startHarness();
     using _raw = await connect(harness, "edge-1");
-    await expect(harness.ask("edge-1", question(), 50)).rejects.toMatchObject({ code: "timeout" });
+    await expect(harness.askHistory("edge-1", 50)).rejects.toMatchObject({ code: "timeout" });
   });
 
   test("a question ends with the connection it went over, also when the node is back", async () => {
     await using harness = await startHarness();
     using raw = await connect(harness, "edge-1");
-    const asked = harness.ask("edge-1", question());
+    const asked = harness.askHistory("edge-1");
     const ended = asked.then(
       () => "answered",
       (error: unknown) => (error as { code: string }).code,
@@ -83,10 +78,8 @@ describe("cloudhub questions to nodes", () => {
   test("only so many questions wait for a node", async () => {
     await using harness = await startHarness();
     using _raw = await connect(harness, "edge-1");
-    const waiting = Array.from({ length: 64 }, () =>
-      harness.ask("edge-1", question()).catch(() => undefined),
-    );
-    await expect(harness.ask("edge-1", question())).rejects.toMatchObject({ code: "too-many-requests" });
+    const waiting = Array.from({ length: 64 }, () => harness.askHistory("edge-1").catch(() => undefined));
+    await expect(harness.askHistory("edge-1")).rejects.toMatchObject({ code: "too-many-requests" });
     await harness.closeNode("edge-1");
     await Promise.all(waiting);
   });

@@ -2,32 +2,22 @@ import { connect as connectPlain } from "node:net";
 import { connect as connectSecurely } from "node:tls";
 import { describe, expect, test } from "bun:test";
 import { ensureCertificates } from "#cloud/cloud-hub/certificates";
-import { closeCodes, newMessage, type WireMessage } from "#shared/wire";
+import type { ObjectDelivery } from "#shared/topics";
+import { closeCodes, type WireMessage } from "#shared/wire";
 import {
   clientPair,
   RawNode,
-  stamp,
   startHarness,
   type Harness,
 } from "#internal/test/cloud/cloud-hub/hub-harness.ts";
 
 function podUpdate(
   version: string,
-  more: { uid?: string; operation?: string; name?: string } = {},
-): WireMessage {
+  more: { uid?: string; operation?: ObjectDelivery["operation"]; name?: string } = {},
+): Omit<ObjectDelivery, "node"> {
   const { uid = "u1", operation = "update", name = "web" } = more;
-  return newMessage(stamp, {
-    source: "edgecontroller",
-    group: "resource",
-    operation,
-    resource: `default/pod/${name}`,
-    resourceVersion: version,
-    content: {
-      kind: "Pod",
-      apiVersion: "v1",
-      metadata: { name, namespace: "default", uid, resourceVersion: version },
-    },
-  });
+  const metadata = { name, namespace: "default", uid, resourceVersion: version };
+  return { operation, object: { kind: "Pod", apiVersion: "v1", metadata } };
 }
 
 async function connect(harness: Harness, node = "edge-1"): Promise<RawNode> {
@@ -80,9 +70,9 @@ describe("cloudhub sessions", () => {
     using raw = await connect(harness);
     const life = setInterval(() => raw.say("websocket", "keepalive", "node"), 50);
     raw.pause();
-    const content = { text: "x".repeat(24 * 1024 * 1024) };
-    const parts = { source: "edgecontroller", group: "resource", operation: "response" };
-    await harness.send("edge-1", newMessage(stamp, { ...parts, resource: "default/node/edge-1", content }));
+    const { operation, object } = podUpdate("1");
+    const data = { text: "x".repeat(24 * 1024 * 1024) };
+    await harness.deliver("edge-1", { operation, object: { ...object, data } });
     await harness.until((told) => told.some(({ topic }) => topic === "disconnected"));
     clearInterval(life);
     expect(harness.log.lines.find((line) => line.includes("does not read in time"))).toBeDefined();
@@ -137,8 +127,8 @@ describe("cloudhub sessions", () => {
     using fresh = await connect(harness);
     expect(await old.closed).toBe(closeCodes.duplicate);
     fresh.say("meta", "query", "default/configmap/a");
-    await harness.until((told) => told.some(({ topic }) => topic === "node.message"));
-    expect(harness.told.map(({ topic }) => topic)).toEqual(["connected", "connected", "node.message"]);
+    await harness.until((told) => told.some(({ topic }) => topic === "node.request"));
+    expect(harness.told.map(({ topic }) => topic)).toEqual(["connected", "connected", "node.request"]);
   });
 
   test("upstream messages reach their module in order, spoofed and foreign ones nobody", async () => {
@@ -148,19 +138,17 @@ describe("cloudhub sessions", () => {
     raw.raw(new Uint8Array([1, 2, 3]));
     raw.say("edgecontroller", "update", "default/pod/web");
     raw.say("edged", "update", "default/nodestatus/edge-2");
-    raw.say("twin", "update", "node/edge-1/device/d1/state/update");
+    raw.say("twin", "update", "node/edge-1/device/d1/state/update", {
+      content: JSON.stringify({ device: { state: "online" } }),
+    });
     raw.say("edged", "update", "default/nodestatus/edge-1");
     raw.say("meta", "query", "default/secret/s");
     await harness.until((told) => told.length === 4);
-    const seen = harness.told.map(({ topic, body }) => [
-      topic,
-      typeof body === "object" && "message" in body ? body.message.route.resource : body,
-    ]);
-    expect(seen).toEqual([
+    expect(harness.told.map(({ topic, body }) => [topic, body])).toMatchObject([
       ["connected", "edge-1"],
-      ["twin.message", "device/d1/state/update"],
-      ["node.message", "default/nodestatus/edge-1"],
-      ["node.message", "default/secret/s"],
+      ["device.report", { node: "edge-1", device: "d1", kind: "state", state: "online" }],
+      ["node.request", { node: "edge-1", resource: "Node/status", verb: "update", name: "edge-1" }],
+      ["node.request", { resource: "Secret", verb: "query", namespace: "default", name: "s" }],
     ]);
   });
 
@@ -169,7 +157,7 @@ describe("cloudhub sessions", () => {
     using raw = await connect(harness);
     for (const byte of [1, 2]) raw.raw(new Uint8Array([byte, 2, 3]));
     raw.say("meta", "query", "default/secret/s");
-    await harness.until((told) => told.some(({ topic }) => topic === "node.message"));
+    await harness.until((told) => told.some(({ topic }) => topic === "node.request"));
     const lines = harness.log.lines.map((line) => JSON.parse(line) as Record<string, unknown>);
     const about = lines.filter(({ msg }) => String(msg).includes("binary frame"));
     expect(about.map(({ level, count, bytes }) => [level, count, bytes])).toEqual([
@@ -179,14 +167,18 @@ describe("cloudhub sessions", () => {
   });
 
   test.each(["node", "lease", "nodestatus", "nodepatch", "membership"])(
-    "what a node says of a device that is called %s reaches its module",
+    "what a node reports of a device that is called %s reaches its module",
     async (name) => {
       await using harness = await startHarness();
       using raw = await connect(harness);
+      const content = { twin: {}, device: { state: "online" } };
       for (const resource of ["twin/edge_updated", "state/update"])
-        raw.say("twin", "update", `node/edge-1/device/${name}/${resource}`, { group: "twin" });
+        raw.say("twin", "update", `node/edge-1/device/${name}/${resource}`, { group: "twin", content });
       await harness.until((told) => told.length === 3);
-      expect(harness.told.slice(1).map(({ topic }) => topic)).toEqual(["twin.message", "twin.message"]);
+      expect(harness.told.slice(1)).toMatchObject([
+        { topic: "device.report", body: { kind: "twins", device: name } },
+        { topic: "device.report", body: { kind: "state", device: name } },
+      ]);
     },
   );
 
@@ -196,7 +188,7 @@ describe("cloudhub sessions", () => {
     raw.say("edged", "update", "default/nodestatus/edge-2");
     expect(await raw.next()).toMatchObject({
       route: { operation: "response", resource: "default/nodestatus/edge-2" },
-      content: { ErrStatus: { code: 403, reason: "Forbidden", message: "it speaks of another node" } },
+      content: { ErrStatus: { code: 403, reason: "Forbidden", message: "it is about another node" } },
     });
   });
 
@@ -252,13 +244,22 @@ test("a node refused for the limit reads why", async () => {
 });
 
 describe("cloudhub deliveries", () => {
-  test("an object is delivered, acknowledged and told", async () => {
+  test("an object is delivered and its acknowledgement reported", async () => {
     await using harness = await startHarness();
     using raw = await connect(harness);
-    const message = podUpdate("7");
-    await harness.send("edge-1", message);
+    const delivery = podUpdate("7");
+    await harness.deliver("edge-1", delivery);
     const got = await raw.next();
-    expect(got).toEqual(message);
+    expect(got).toEqual({
+      header: { msg_id: expect.any(String), timestamp: expect.any(Number), resourceversion: "7" },
+      route: {
+        source: "edgecontroller",
+        group: "resource",
+        operation: "update",
+        resource: "default/pod/web",
+      },
+      content: delivery.object,
+    });
     raw.ack(got);
     await harness.until((told) => told.length === 2);
     expect(harness.told[1]).toMatchObject({
@@ -272,8 +273,8 @@ describe("cloudhub deliveries", () => {
     await using harness = await startHarness();
     harness.versions.set("u1", "10");
     using raw = await connect(harness);
-    await harness.send("edge-1", podUpdate("9"));
-    await harness.send("edge-1", podUpdate("9", { operation: "delete" }));
+    await harness.deliver("edge-1", podUpdate("9"));
+    await harness.deliver("edge-1", podUpdate("9", { operation: "delete" }));
     const got = await raw.next();
     expect(got.route.operation).toBe("delete");
     raw.ack(got);
@@ -284,13 +285,13 @@ describe("cloudhub deliveries", () => {
   test("of an object only the latest waits, and no update follows its deletion", async () => {
     await using harness = await startHarness();
     using raw = await connect(harness);
-    await harness.send("edge-1", podUpdate("1"));
+    await harness.deliver("edge-1", podUpdate("1"));
     const first = await raw.next();
-    await harness.send("edge-1", podUpdate("2"));
-    await harness.send("edge-1", podUpdate("3"));
-    await harness.send("edge-1", podUpdate("3", { operation: "delete" }));
-    await harness.send("edge-1", podUpdate("4"));
-    await harness.send("edge-1", podUpdate("1", { uid: "u2", name: "other" }));
+    await harness.deliver("edge-1", podUpdate("2"));
+    await harness.deliver("edge-1", podUpdate("3"));
+    await harness.deliver("edge-1", podUpdate("3", { operation: "delete" }));
+    await harness.deliver("edge-1", podUpdate("4"));
+    await harness.deliver("edge-1", podUpdate("1", { uid: "u2", name: "other" }));
     expect((await raw.next()).route.resource).toBe("default/pod/other");
     raw.ack(first);
     expect((await raw.next()).route.operation).toBe("delete");
@@ -300,7 +301,7 @@ describe("cloudhub deliveries", () => {
     await using harness = await startHarness();
     using raw = await connect(harness);
     for (let at = 0; at < 40; at += 1)
-      await harness.send("edge-1", podUpdate("1", { uid: `u${at}`, name: `p${at}` }));
+      await harness.deliver("edge-1", podUpdate("1", { uid: `u${at}`, name: `p${at}` }));
     const seen: WireMessage[] = [];
     for (let at = 0; at < 16; at += 1) seen.push(await raw.next());
     expect(harness.asked).toHaveLength(16);
@@ -310,22 +311,18 @@ describe("cloudhub deliveries", () => {
     expect(new Set(harness.asked).size).toBe(40);
   });
 
-  test("a response to a query goes out whatever was acknowledged, unacknowledged kinds at once", async () => {
+  test("a response to a query goes out whatever version was acknowledged", async () => {
     await using harness = await startHarness();
     harness.versions.set("u1", "99");
     using raw = await connect(harness);
-    await harness.send("edge-1", podUpdate("9", { operation: "response" }));
-    expect((await raw.next()).route.operation).toBe("response");
-    const list = newMessage(stamp, {
-      source: "edgecontroller",
-      group: "resource",
-      operation: "update",
-      resource: "default/podlist",
-      content: [],
-    });
-    await harness.send("edge-1", list);
-    expect(await raw.next()).toEqual(list);
+    const metadata = { name: "page", namespace: "default", uid: "u1", resourceVersion: "9" };
+    harness.answers.set("page", { ok: true, object: { kind: "ConfigMap", apiVersion: "v1", metadata } });
+    raw.say("meta", "query", "default/configmap/page");
+    const got = await raw.next();
+    expect([got.route.operation, got.header.resourceversion]).toEqual(["response", "9"]);
+    raw.say("edged", "update", "default/nodestatus/edge-1");
+    expect(await raw.next()).toMatchObject({ route: { operation: "response" }, content: "OK" });
     expect(harness.asked).toEqual([]);
-    await harness.send("nobody", podUpdate("1"));
+    await harness.deliver("nobody", podUpdate("1"));
   });
 });

@@ -1,9 +1,9 @@
+import type { DownstreamMessage, NodeReply } from "#cloud/cloud-hub/codec";
 import type { Clock } from "#shared/clock";
 import { UnavailableError } from "#shared/errors";
 import { withDeadline } from "#shared/lifecycle";
-import type { WireMessage } from "#shared/wire";
 
-export interface RequestOptions {
+export interface QuestionOptions {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -12,8 +12,8 @@ export interface RequestOptions {
 const mostWaiting = 64;
 
 /** Questions to the node of one session: only what comes over the same connection can answer them. */
-export class SessionRequests {
-  readonly #waiting = new Map<string, PromiseWithResolvers<WireMessage>>();
+export class SessionQuestions {
+  readonly #waiting = new Map<string, PromiseWithResolvers<NodeReply>>();
   readonly #node: string;
   readonly #clock: Clock;
   #ended: string | undefined;
@@ -25,20 +25,20 @@ export class SessionRequests {
 
   /** @throws UnavailableError when too many wait, the session ends, or the time is up */
   async ask(
-    request: WireMessage,
-    { timeoutMs, signal }: RequestOptions,
-    send: (message: WireMessage) => void,
-  ): Promise<WireMessage> {
-    if (this.#ended !== undefined) throw this.#away(this.#ended);
+    question: DownstreamMessage,
+    { timeoutMs, signal }: QuestionOptions,
+    send: (message: DownstreamMessage) => void,
+  ): Promise<NodeReply> {
+    if (this.#ended !== undefined) throw this.#disconnected(this.#ended);
     const what = `Cannot ask node "${this.#node}"`;
     if (this.#waiting.size >= mostWaiting)
       throw new UnavailableError("too-many-requests", `${what}: ${mostWaiting} questions wait already`);
-    const id = request.header.msg_id;
-    const waiter = Promise.withResolvers<WireMessage>();
+    const { id } = question;
+    const waiter = Promise.withResolvers<NodeReply>();
     this.#waiting.set(id, waiter);
     try {
       return await withDeadline(this.#clock, { ms: timeoutMs, what, signal }, () => {
-        send(request);
+        send(question);
         return waiter.promise;
       });
     } finally {
@@ -47,19 +47,19 @@ export class SessionRequests {
   }
 
   /** @returns whether a question waited for it */
-  settle(answer: WireMessage): boolean {
-    const waiter = this.#waiting.get(answer.header.parent_msg_id ?? "");
-    waiter?.resolve(answer);
+  settle(parentId: string, reply: NodeReply): boolean {
+    const waiter = this.#waiting.get(parentId);
+    waiter?.resolve(reply);
     return waiter !== undefined;
   }
 
   end(reason: string): void {
     this.#ended ??= reason;
-    for (const waiter of this.#waiting.values()) waiter.reject(this.#away(reason));
+    for (const waiter of this.#waiting.values()) waiter.reject(this.#disconnected(reason));
     this.#waiting.clear();
   }
 
-  #away(reason: string): UnavailableError {
-    return new UnavailableError("node-gone", `Node "${this.#node}" went away: ${reason}`);
+  #disconnected(reason: string): UnavailableError {
+    return new UnavailableError("node-gone", `Node "${this.#node}" disconnected: ${reason}`);
   }
 }

@@ -1,0 +1,55 @@
+import {
+  adoptMessage,
+  historyMessage,
+  membershipMessage,
+  objectMessage,
+  readHistory,
+  stampOf,
+  type DownstreamMessage,
+  type NodeReply,
+} from "#cloud/cloud-hub/codec";
+import type { Clock } from "#shared/clock";
+import type { CloudHubPort } from "./port.ts";
+import type { QuestionOptions } from "./questions.ts";
+
+/** Where messages for nodes go. */
+export interface NodeLinks {
+  /** Sends to the node if it is connected. */
+  send(node: string, message: DownstreamMessage): void;
+  /** @throws UnavailableError when the node is not connected, disconnects, or does not answer in time */
+  ask(node: string, question: DownstreamMessage, options: QuestionOptions): Promise<NodeReply>;
+}
+
+/** Answers the modules that deliver to nodes or ask them. */
+export function answerDeliveries(
+  port: Pick<CloudHubPort, "answer">,
+  links: NodeLinks,
+  clock: Clock,
+): Disposable {
+  const stamp = stampOf(clock);
+  const stack = new DisposableStack();
+  stack.use(
+    port.answer("object.deliver", async ({ node, ...delivery }) => {
+      links.send(node, objectMessage(stamp, delivery));
+      return undefined;
+    }),
+  );
+  stack.use(
+    port.answer("membership.deliver", async ({ node, ...delivery }) => {
+      links.send(node, membershipMessage(stamp, delivery));
+      return undefined;
+    }),
+  );
+  stack.use(
+    port.answer("device.history", async ({ node, timeoutMs, ...question }, { signal }) =>
+      readHistory(await links.ask(node, historyMessage(stamp, question), { timeoutMs, signal })),
+    ),
+  );
+  stack.use(
+    port.answer("database.adopt", async ({ node, timeoutMs, database }, { signal }) => {
+      await links.ask(node, adoptMessage(stamp, database), { timeoutMs, signal });
+      return undefined;
+    }),
+  );
+  return stack;
+}

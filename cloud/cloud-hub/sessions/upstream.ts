@@ -1,0 +1,93 @@
+import {
+  membershipAnswer,
+  reportAnswer,
+  requestAnswer,
+  stampOf,
+  type DownstreamMessage,
+  type ModuleMessage,
+  type ReplyAddress,
+  type TwinMessage,
+} from "#cloud/cloud-hub/codec";
+import type { Clock } from "#shared/clock";
+import { describeError } from "#shared/errors";
+import type { Logger } from "#shared/log";
+import type { DeviceUpload } from "#shared/topics";
+import type { CloudHubPort } from "./port.ts";
+
+export interface UpstreamOptions {
+  readonly port: Pick<CloudHubPort, "ask">;
+  /** Whether there is a device controller; without one messages about devices stay unanswered. */
+  readonly devices: boolean;
+  /** Sends an answer over the connection the node has by then. */
+  readonly send: (node: string, message: DownstreamMessage) => void;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** Hands what nodes send to the modules, and their answers back to the nodes. */
+export class Upstream {
+  readonly #options: UpstreamOptions;
+
+  constructor(options: UpstreamOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when the node has its answer, or gets none. The order of a node's messages is kept until they are handed over. */
+  async forward(node: string, message: ModuleMessage): Promise<void> {
+    const { send, log } = this.#options;
+    try {
+      const answer = await this.#answer(node, message);
+      if (answer) send(node, answer);
+    } catch (error) {
+      log.debug("cannot answer a node", { node, error: describeError(error) });
+    }
+  }
+
+  /** @returns whether it is on disk */
+  async store(upload: DeviceUpload): Promise<boolean> {
+    const { port, log } = this.#options;
+    try {
+      return await port.ask("device.upload", upload);
+    } catch (error) {
+      log.error("cannot store an upload of a node", { node: upload.node, error });
+      return false;
+    }
+  }
+
+  async #answer(node: string, message: ModuleMessage): Promise<DownstreamMessage | undefined> {
+    const { port, clock, devices } = this.#options;
+    const stamp = stampOf(clock);
+    const { address } = message;
+    switch (message.kind) {
+      case "request":
+        return requestAnswer(stamp, address, await port.ask("node.request", message.request));
+      case "unserved":
+        return requestAnswer(stamp, address, { ok: false, status: badRequest(message.problem) });
+      case "twin":
+        return devices ? this.#answerTwin(node, message.message, address) : undefined;
+    }
+  }
+
+  /** A node ignores a second answer to a message: reports may come again. */
+  async #answerTwin(node: string, message: TwinMessage, address: ReplyAddress): Promise<DownstreamMessage> {
+    const { port, clock, log } = this.#options;
+    const stamp = stampOf(clock);
+    switch (message.kind) {
+      case "members":
+        return membershipAnswer(stamp, address, await port.ask("membership.list", { node }));
+      case "report":
+        await port.ask("device.report", message.report);
+        break;
+      case "discovered":
+        await port.ask("device.discovered", message.discovered);
+        break;
+      case "unreadable":
+        log.debug("a message about a device is not readable", { node, device: message.device });
+    }
+    return reportAnswer(stamp, address);
+  }
+}
+
+function badRequest(message: string) {
+  return { metadata: {}, status: "Failure", message, reason: "BadRequest", code: 400 } as const;
+}

@@ -1,0 +1,11 @@
+import type { Port } from "#shared/bus";
+import type { CloudCatalog } from "#shared/topics";
+
+/** What the device controller may say, ask, hear and answer on the bus. */
+export type DeviceControllerPort = Port<
+  CloudCatalog,
+  never,
+  "object.deliver" | "object.sending" | "object.delivered" | "membership.deliver",
+  "node.connected" | "node.resync",
+  "device.report" | "device.discovered" | "membership.list" | "device.find" | "device.concerns"
+>;
