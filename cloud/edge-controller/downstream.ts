@@ -5,8 +5,8 @@ import type { Logger } from "#shared/log";
 import type { DeliveredObject, ObjectDelivery } from "#shared/topics";
 import { forEdge, goneOf, isSameForEdge } from "./edge-object.ts";
 import type { EdgeControllerPort } from "./port.ts";
-import type { Placement } from "./placement.ts";
-import type { Reference } from "./references.ts";
+import type { Placement } from "#cloud/edge-controller/placement";
+import type { Reference } from "#cloud/edge-controller/placement";
 
 export interface DownstreamOptions {
   readonly port: EdgeControllerPort;

@@ -13,10 +13,10 @@ import type { Logger } from "#shared/log";
 import { Downstream } from "./downstream.ts";
 import { NodeRequests } from "./node-requests.ts";
 import type { EdgeControllerPort } from "./port.ts";
-import { Placement } from "./placement.ts";
+import { Placement } from "#cloud/edge-controller/placement";
 import { PodRequests } from "./pod-requests.ts";
 import { ReadRequests } from "./read-requests.ts";
-import { reference, type Reference } from "./references.ts";
+import { reference, type Reference } from "#cloud/edge-controller/placement";
 import { RequestQueues } from "./upstream.ts";
 import { VolumeRequests } from "./volume-requests.ts";
 

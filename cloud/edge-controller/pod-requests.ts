@@ -12,7 +12,7 @@ import { isRecord } from "#shared/json";
 import { answerObject, badRequest, done, forbidden, isKubeError, notFound } from "./answers.ts";
 import { readObject, readPatch } from "./content.ts";
 import type { Downstream } from "./downstream.ts";
-import type { Placement } from "./placement.ts";
+import type { Placement } from "#cloud/edge-controller/placement";
 import type { RequestHandlers } from "./upstream.ts";
 import type { NodeAnswer, NodeRequest } from "#shared/topics";
 

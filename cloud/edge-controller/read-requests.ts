@@ -1,23 +1,12 @@
 import { resources, type KubeClient } from "#cloud/kube-client";
-import {
-  bytesOf,
-  isSameEvent,
-  isToldAlready,
-  largest,
-  readNodeEvent,
-  readTokenRequest,
-  tokenFault,
-  type EventSubject,
-  type WriteGate,
-} from "#cloud/edge-controller/node-authorization";
+import { bytesOf, isSameEvent, isToldAlready, largest, readNodeEvent, readTokenRequest, tokenFault, type EventSubject, type WriteGate } from "#cloud/edge-controller/node-authorization";
 import type { KubeObject, Pod } from "#shared/kube";
 import { isRecord } from "#shared/json";
 import { answerObject, badRequest, done, forbidden, isKubeError, notFound } from "./answers.ts";
 import { readObject } from "./content.ts";
-import type { Placement } from "./placement.ts";
-import { reference, type Reference } from "./references.ts";
 import type { RequestHandler, RequestHandlers } from "./upstream.ts";
 import type { NodeAnswer, NodeRequest } from "#shared/topics";
+import { type Placement, reference, type Reference } from "#cloud/edge-controller/placement";
 
 export interface ReadRequestsOptions {
   readonly kube: KubeClient;
