@@ -6,13 +6,14 @@ import {
   WriteGate,
   type EventSubject,
 } from "#cloud/edge-controller/node-authorization";
+import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import { edgeNodeLabel, type KubeObject, type Node, type Pod } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import { Downstream } from "./downstream.ts";
+import type { CloudCatalog } from "#shared/topics";
+import { Downstream } from "#cloud/edge-controller/deliveries";
 import { NodeRequests } from "./node-requests.ts";
-import type { EdgeControllerPort } from "./port.ts";
 import { Placement } from "#cloud/edge-controller/placement";
 import { PodRequests } from "./pod-requests.ts";
 import { ReadRequests } from "./read-requests.ts";
@@ -20,7 +21,14 @@ import { reference, type Reference } from "#cloud/edge-controller/placement";
 import { RequestQueues } from "./upstream.ts";
 import { VolumeRequests } from "./volume-requests.ts";
 
-export type { EdgeControllerPort } from "./port.ts";
+/** What the edge controller may say, ask, hear and answer on the bus. */
+export type EdgeControllerPort = Port<
+  CloudCatalog,
+  "node.close",
+  "object.deliver" | "object.delivered" | "device.concerns",
+  "node.connected" | "node.resync",
+  "node.request"
+>;
 
 export interface EdgeControllerParts {
   readonly port: EdgeControllerPort;

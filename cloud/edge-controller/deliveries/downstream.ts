@@ -1,15 +1,20 @@
+import type { Placement, Reference } from "#cloud/edge-controller/placement";
 import type { Informer } from "#cloud/kube-client";
+import type { Port } from "#shared/bus";
 import { describeError } from "#shared/errors";
 import { contentDigest, edgeNodeLabel, type KubeObject, type Node, type Pod } from "#shared/kube";
 import type { Logger } from "#shared/log";
-import type { DeliveredObject, ObjectDelivery } from "#shared/topics";
+import type { CloudCatalog, DeliveredObject, ObjectDelivery } from "#shared/topics";
 import { forEdge, goneOf, isSameForEdge } from "./edge-object.ts";
-import type { EdgeControllerPort } from "./port.ts";
-import type { Placement } from "#cloud/edge-controller/placement";
-import type { Reference } from "#cloud/edge-controller/placement";
+
+/** What deliveries ask on the bus. */
+export type DeliveryPort = Pick<
+  Port<CloudCatalog, never, "object.deliver" | "object.delivered", never, never>,
+  "ask"
+>;
 
 export interface DownstreamOptions {
-  readonly port: EdgeControllerPort;
+  readonly port: DeliveryPort;
   readonly placement: Placement;
   readonly nodes: Informer<Node>;
   /** The ConfigMap or Secret, undefined when there is none. */
