@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { KubeError } from "#cloud/kube-client";
+import type { CloudCertificates } from "#cloud/cloud-hub/certificates";
 import {
   EnrolmentRefused,
   isNodeName,
@@ -12,11 +12,11 @@ import {
   type Presented,
   type Wanted,
 } from "#cloud/cloud-hub/node-access";
+import { KubeError } from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
 import { describeError, ProtocolError, UnavailableError } from "#shared/errors";
 import { Seldom, type Logger } from "#shared/log";
 import { fromPem, inspectToken, type Authority, type SignedRequest, type TokenVerdict } from "#shared/pki";
-import type { CloudCertificates } from "#cloud/cloud-hub/certificates";
 
 /** A request for RSA of 8192 bits has 3 KiB. */
 const maxBodyBytes = 64 * 1024;

@@ -1,14 +1,14 @@
-import type { CloudCertificates } from "#cloud/cloud-hub/certificates";
-import type { KubeClient } from "#cloud/kube-client";
-import { Enrolling, isSharedName, NodeGate, startSweeper } from "#cloud/cloud-hub/node-access";
-import type { Clock } from "#shared/clock";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { CloudCertificates } from "#cloud/cloud-hub/certificates";
+import { Enrolling, isSharedName, NodeGate, startSweeper } from "#cloud/cloud-hub/node-access";
+import { answerDeliveries, Duplicates, Hub, type CloudHubPort } from "#cloud/cloud-hub/sessions";
+import type { KubeClient } from "#cloud/kube-client";
+import type { Clock } from "#shared/clock";
 import type { CloudHubConfig } from "#shared/config";
 import { budgetOfProcess, type ConnectionBudget } from "#shared/connections";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import { fingerprintOf, fromPem } from "#shared/pki";
-import { answerDeliveries, Duplicates, Hub, type CloudHubPort } from "#cloud/cloud-hub/sessions";
 import { EnrolmentEndpoint } from "./enrolment.ts";
 import { listenSecurely, type SecureServer } from "./secure-server.ts";
 

@@ -1,8 +1,8 @@
+import type { Informer, KubeClient } from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
 import { contentDigest, objectKey, type Device, type DeviceModel } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import type { Informer, KubeClient } from "#cloud/kube-client";
 import { Bindings, membersOf, modelKeyOf, placeOf } from "./bindings.ts";
 import { DiscoveredDevices } from "./discovered.ts";
 import { Downstream } from "./downstream.ts";

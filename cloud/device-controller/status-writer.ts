@@ -1,9 +1,9 @@
+import type { KubeClient, ResourceType } from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
-import { backoff } from "#shared/lifecycle";
 import { compareVersions, type Device, type DeviceModel, type DeviceStatus } from "#shared/kube";
+import { backoff } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import type { KubeClient, ResourceType } from "#cloud/kube-client";
 import { applyReport, isAbout, mergeReports, type Report } from "./reports.ts";
 
 export interface StatusWriterOptions {

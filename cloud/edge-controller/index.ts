@@ -1,4 +1,4 @@
-import { resources, type Informer, type InformerHandler, type KubeClient } from "#cloud/kube-client";
+import { Downstream } from "#cloud/edge-controller/deliveries";
 import {
   isForeignNode,
   NodeWarnings,
@@ -6,20 +6,21 @@ import {
   WriteGate,
   type EventSubject,
 } from "#cloud/edge-controller/node-authorization";
+import { Placement, reference, type Reference } from "#cloud/edge-controller/placement";
+import {
+  NodeRequests,
+  PodRequests,
+  ReadRequests,
+  RequestQueues,
+  VolumeRequests,
+} from "#cloud/edge-controller/requests";
+import { resources, type Informer, type InformerHandler, type KubeClient } from "#cloud/kube-client";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import { edgeNodeLabel, type KubeObject, type Node, type Pod } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { CloudCatalog } from "#shared/topics";
-import { Downstream } from "#cloud/edge-controller/deliveries";
-import { NodeRequests } from "./node-requests.ts";
-import { Placement } from "#cloud/edge-controller/placement";
-import { PodRequests } from "./pod-requests.ts";
-import { ReadRequests } from "./read-requests.ts";
-import { reference, type Reference } from "#cloud/edge-controller/placement";
-import { RequestQueues } from "./upstream.ts";
-import { VolumeRequests } from "./volume-requests.ts";
 
 /** What the edge controller may say, ask, hear and answer on the bus. */
 export type EdgeControllerPort = Port<

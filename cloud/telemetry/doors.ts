@@ -1,10 +1,10 @@
 import { Hono, type Context } from "hono";
+import type { ExtraReply, ExtraResource } from "#cloud/kube-api/wire";
 import type { Clock } from "#shared/clock";
 import type { TelemetryConfig } from "#shared/config";
 import type { ConnectionBudget } from "#shared/connections";
 import { serveLocally, type LocalServer } from "#shared/local-http";
 import type { Logger } from "#shared/log";
-import type { ExtraReply, ExtraResource } from "#cloud/kube-api/wire";
 import type { Questions } from "./questions.ts";
 
 export interface HttpDoorOptions {

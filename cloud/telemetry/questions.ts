@@ -1,8 +1,8 @@
 import type { ExtraReply } from "#cloud/kube-api/wire";
 import { AppError, describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
-import type { HistoryAnswer } from "#shared/topics";
 import { historyBounds, readWholeNumbers } from "#shared/query";
+import type { HistoryAnswer } from "#shared/topics";
 import type { TelemetryPort } from "./port.ts";
 import type { UploadStore } from "./upload-store.ts";
 

@@ -1,9 +1,9 @@
 import type { Database } from "bun:sqlite";
 import { nextTurn, onNextTurn, type Clock } from "#shared/clock";
 import { asError, ClosedError, UnavailableError } from "#shared/errors";
-import { openSoundDatabase } from "./sound-database.ts";
 import type { Logger } from "#shared/log";
 import { Shares, type Share } from "./shares.ts";
+import { openSoundDatabase } from "./sound-database.ts";
 import { SteadyTime } from "./steady-time.ts";
 import { planTrim, type OldUpload } from "./trim-plan.ts";
 

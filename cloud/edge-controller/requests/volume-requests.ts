@@ -2,9 +2,9 @@ import type { KubeClient, ResourceType } from "#cloud/kube-client";
 import type { KubeObject } from "#shared/kube";
 import { isRecord } from "#shared/json";
 import { answerObject, forbidden } from "./answers.ts";
-import type { RequestHandlers } from "./upstream.ts";
 import type { NodeAnswer, NodeRequest } from "#shared/topics";
 import type { Placement } from "#cloud/edge-controller/placement";
+import type { RequestHandlers } from "./queues.ts";
 
 const core = { group: "", version: "v1" } as const;
 const claims: ResourceType = {

@@ -1,8 +1,8 @@
+import { forEdge } from "#cloud/edge-controller/deliveries";
 import { KubeError } from "#cloud/kube-client";
 import { asError, UnavailableError } from "#shared/errors";
 import type { KubeObject, Status } from "#shared/kube";
 import type { NodeAnswer } from "#shared/topics";
-import { forEdge } from "#cloud/edge-controller/deliveries";
 
 /** The request is done, and there is no object to send back. */
 export const done: NodeAnswer = { ok: true };

@@ -1,14 +1,20 @@
 import { resources, type Informer, type KubeClient } from "#cloud/kube-client";
-import { bytesOf, largest, mirrorPodFault, mostMirrorPods, type WriteGate } from "#cloud/edge-controller/node-authorization";
+import {
+  bytesOf,
+  largest,
+  mirrorPodFault,
+  mostMirrorPods,
+  type WriteGate,
+} from "#cloud/edge-controller/node-authorization";
 import { rfc3339, type Clock } from "#shared/clock";
 import { isMirrorPod, objectKey, type Pod } from "#shared/kube";
 import { isRecord } from "#shared/json";
 import { answerObject, badRequest, done, forbidden, isKubeError, notFound } from "./answers.ts";
 import { readObject, readPatch } from "./content.ts";
 import type { Placement } from "#cloud/edge-controller/placement";
-import type { RequestHandlers } from "./upstream.ts";
 import type { NodeAnswer, NodeRequest } from "#shared/topics";
 import type { Downstream } from "#cloud/edge-controller/deliveries";
+import type { RequestHandlers } from "./queues.ts";
 
 export interface PodRequestsOptions {
   readonly kube: KubeClient;

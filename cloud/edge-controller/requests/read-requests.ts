@@ -1,12 +1,22 @@
 import { resources, type KubeClient } from "#cloud/kube-client";
-import { bytesOf, isSameEvent, isToldAlready, largest, readNodeEvent, readTokenRequest, tokenFault, type EventSubject, type WriteGate } from "#cloud/edge-controller/node-authorization";
+import {
+  bytesOf,
+  isSameEvent,
+  isToldAlready,
+  largest,
+  readNodeEvent,
+  readTokenRequest,
+  tokenFault,
+  type EventSubject,
+  type WriteGate,
+} from "#cloud/edge-controller/node-authorization";
 import type { KubeObject, Pod } from "#shared/kube";
 import { isRecord } from "#shared/json";
 import { answerObject, badRequest, done, forbidden, isKubeError, notFound } from "./answers.ts";
 import { readObject } from "./content.ts";
-import type { RequestHandler, RequestHandlers } from "./upstream.ts";
 import type { NodeAnswer, NodeRequest } from "#shared/topics";
 import { type Placement, reference, type Reference } from "#cloud/edge-controller/placement";
+import type { RequestHandler, RequestHandlers } from "./queues.ts";
 
 export interface ReadRequestsOptions {
   readonly kube: KubeClient;

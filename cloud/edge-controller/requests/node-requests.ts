@@ -12,8 +12,8 @@ import { edgeNodeLabel, type KubeObject, type Lease, type Node, nodeLeaseNamespa
 import { isRecord } from "#shared/json";
 import { answerObject, badRequest, done, forbidden, isKubeError } from "./answers.ts";
 import { readObject, readPatch } from "./content.ts";
-import type { RequestHandlers } from "./upstream.ts";
 import type { NodeAnswer, NodeRequest } from "#shared/topics";
+import type { RequestHandlers } from "./queues.ts";
 
 const leaseTries = 4;
 

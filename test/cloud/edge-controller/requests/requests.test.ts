@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { resources } from "#cloud/kube-client";
 import { UnavailableError } from "#shared/errors";
 import type { KubeObject, Lease, Pod } from "#shared/kube";
-import { pod, putConfig, startCloud } from "./cloud-harness.ts";
+import { pod, putConfig, startCloud } from "#internal/test/cloud/edge-controller/cloud-harness.ts";
 
 const node = { metadata: { name: "e1", labels: { room: "hall" } }, spec: {}, status: {} };
 

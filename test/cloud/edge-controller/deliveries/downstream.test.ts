@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { resources } from "#cloud/kube-client";
 import { contentDigest, type KubeObject, type Pod } from "#shared/kube";
-import { pod, putConfig, startCloud } from "./cloud-harness.ts";
+import { pod, putConfig, startCloud } from "#internal/test/cloud/edge-controller/cloud-harness.ts";
 
 test("edge controller sends what a pod reads before the pod, and takes it with the last pod that reads it", async () => {
   await using cloud = await startCloud(putConfig);

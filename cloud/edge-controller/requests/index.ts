@@ -1,0 +1,6 @@
+/** What nodes ask of the API, with the rights of a node. */
+export { NodeRequests } from "./node-requests.ts";
+export { PodRequests } from "./pod-requests.ts";
+export { RequestQueues } from "./queues.ts";
+export { ReadRequests } from "./read-requests.ts";
+export { VolumeRequests } from "./volume-requests.ts";
