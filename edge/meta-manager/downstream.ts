@@ -1,70 +1,72 @@
 import type { Logger } from "#shared/log";
-import { compareVersions, type KubeObject } from "#shared/kube";
+import type { KubeObject } from "#shared/kube";
 import type { Delivery, ObjectChange, ReceivedObject } from "#shared/topics";
 import type { Store } from "#edge/store";
 import { onNextTurn } from "#shared/clock";
+import { isStale, podPatchType, readStored } from "./object-rows.ts";
 
-/** Rows of this type hold the last status of a pod, as it is sent to the cloud. */
-export const podPatchType = "podpatch";
-
-/** What the commit of one message means: whether to acknowledge, and whom to tell of which change. */
+/** What the commit of one delivery means: whether to acknowledge it, and which change to notify of. */
 interface Outcome {
   readonly ack: boolean;
   readonly change?: ObjectChange;
 }
 
-interface Waiting {
+interface PendingDelivery {
   readonly delivery: ReceivedObject;
   readonly settled: PromiseWithResolvers<Delivery>;
 }
 
+type Notify = (change: ObjectChange) => Promise<void>;
+
 /**
- * Objects from the cloud: committed, then told, then acknowledged. Messages that arrive in one turn share a commit;
- * changes are told in order of arrival.
+ * Objects from the cloud: committed, then the modules are notified, then acknowledged. Deliveries of one turn of the event
+ * loop share a commit; modules are notified in order of arrival.
  */
 export class Downstream {
   readonly #store: Store;
-  readonly #tell: (change: ObjectChange) => Promise<void>;
+  readonly #notify: Notify;
   readonly #log: Logger;
-  #waiting: Waiting[] = [];
-  #telling: Promise<void> = Promise.resolve();
+  #pending: PendingDelivery[] = [];
+  /** Tail of the notifications. */
+  #notified: Promise<void> = Promise.resolve();
 
-  constructor(store: Store, tell: (change: ObjectChange) => Promise<void>, log: Logger) {
+  constructor(store: Store, notify: Notify, log: Logger) {
     this.#store = store;
-    this.#tell = tell;
+    this.#notify = notify;
     this.#log = log;
   }
 
-  /** Resolves after commit and telling; rejects when either failed, and then nothing may be acknowledged. */
+  /** Resolves after commit and notification; rejects when either failed, and then nothing may be acknowledged. */
   deliver(delivery: ReceivedObject): Promise<Delivery> {
     const settled = Promise.withResolvers<Delivery>();
-    this.#waiting.push({ delivery, settled });
-    if (this.#waiting.length === 1) onNextTurn(() => this.#commit());
+    this.#pending.push({ delivery, settled });
+    // Not a delay: the frames that one read of the socket brought are delivered before it runs.
+    if (this.#pending.length === 1) onNextTurn(() => this.#commit());
     return settled.promise;
   }
 
-  /** Resolves when all that was delivered so far has been told. */
+  /** Resolves when the modules were notified of all that was committed so far. */
   async drained(): Promise<void> {
-    await this.#telling;
+    await this.#notified;
   }
 
   #commit(): void {
-    const batch = this.#waiting;
-    this.#waiting = [];
+    const batch = this.#pending;
+    this.#pending = [];
     try {
       const outcomes = this.#store.transaction(() => batch.map(({ delivery }) => this.#apply(delivery)));
-      this.#telling = this.#telling.then(async () => {
+      this.#notified = this.#notified.then(async () => {
         for (const [index, { settled }] of batch.entries()) await this.#settle(settled, outcomes[index]);
       });
     } catch (error) {
-      this.#log.error("objects from the cloud could not be stored", { error, count: batch.length });
+      this.#log.error("cannot store objects from the cloud", { error, count: batch.length });
       for (const { settled } of batch) settled.reject(error);
     }
   }
 
   async #settle(settled: PromiseWithResolvers<Delivery>, outcome: Outcome | undefined): Promise<void> {
     try {
-      if (outcome?.change) await this.#tell(outcome.change);
+      if (outcome?.change) await this.#notify(outcome.change);
       settled.resolve({ ack: outcome?.ack ?? false });
     } catch (error) {
       settled.reject(error);
@@ -81,50 +83,14 @@ export class Downstream {
     return fromController ? { ack: true, change } : { ack: operation === "create" };
   }
 
+  /** The deletion of an earlier object of this name leaves the later one alone. */
   #remove(key: string, change: ObjectChange, last: KubeObject): Outcome {
+    const { metas } = this.#store;
     const stored = readStored(this.#store, key);
     const { uid } = last.metadata;
     if (uid && stored?.metadata.uid && stored.metadata.uid !== uid) return { ack: true };
-    this.#store.metas.remove(key);
-    if (change.type === "pod")
-      this.#store.metas.remove(this.#store.metas.keyOf({ ...change, type: podPatchType }));
+    metas.remove(key);
+    if (change.type === "pod") metas.remove(metas.keyOf({ ...change, type: podPatchType }));
     return { ack: true, change };
-  }
-}
-
-/** Whether something newer of the same object is stored. */
-export function isStale(store: Store, key: string, object: KubeObject): boolean {
-  const stored = readStored(store, key);
-  if (!stored || stored.metadata.uid !== object.metadata.uid) return false;
-  return compareVersions(object.metadata.resourceVersion, stored.metadata.resourceVersion) < 0;
-}
-
-/** The object of a stored row; a row that cannot be read counts as none. */
-export function readStored(store: Store, key: string): KubeObject | undefined {
-  const row = store.metas.find(key);
-  return row ? parseRow(row.value) : undefined;
-}
-
-export function parseRow(value: string): KubeObject | undefined {
-  try {
-    return readObject(JSON.parse(value));
-  } catch {
-    return undefined;
-  }
-}
-
-/** Rows of older versions may hold an object as text inside of a text. */
-function readObject(value: unknown): KubeObject | undefined {
-  if (typeof value === "string") return parseText(value);
-  if (typeof value !== "object" || value === null || !("metadata" in value)) return undefined;
-  return typeof value.metadata === "object" && value.metadata !== null ? (value as KubeObject) : undefined;
-}
-
-function parseText(text: string): KubeObject | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "string" ? undefined : readObject(value);
-  } catch {
-    return undefined;
   }
 }

@@ -6,7 +6,8 @@ import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { EdgeCatalog, ObjectChange, ObjectName } from "#shared/topics";
 import type { Store } from "#edge/store";
-import { Downstream, isStale, parseRow, readStored } from "./downstream.ts";
+import { Downstream } from "./downstream.ts";
+import { isStale, parseRow, readStored } from "./object-rows.ts";
 import { PodCheck } from "./pod-check.ts";
 import { UntilStored } from "./until-stored.ts";
 import { Upstream } from "./upstream.ts";
@@ -32,32 +33,51 @@ export interface MetaManagerDeps {
 const queryTimeoutMs = 5000;
 
 /**
- * Keeps what the cloud wants of this node in SQLite. Whatever arrives is committed before it is told to edged or
- * devicetwin, and acknowledged last; whatever edged reports is committed with its place in the outbox.
+ * Keeps the desired state of this node in SQLite. Objects of the cloud are committed before edged or devicetwin are
+ * notified, and acknowledged last; reports of edged are committed together with their place in the outbox.
  */
 export async function startMetaManager(deps: MetaManagerDeps): Promise<Running> {
   await using stack = new AsyncDisposableStack();
-  const { port, store, clock } = deps;
-  const stamp = { id: () => crypto.randomUUID(), nowMs: () => clock.nowMs() };
-  const upstream = new Upstream(store, stamp);
-  const downstream = new Downstream(store, (change) => tell(port, change), deps.log);
+  const { port, store, clock, log } = deps;
+  const upstream = new Upstream(store, { id: () => crypto.randomUUID(), nowMs: () => clock.nowMs() });
+  const downstream = new Downstream(store, (change) => notify(port, change), log);
   stack.defer(() => downstream.drained());
-  const reports = stack.use(new UntilStored(clock, deps.log));
+  const reports = stack.use(new UntilStored(clock, log));
   const link = { connected: false, held: false };
   const check = new PodCheck({
     node: deps.node,
     store,
     downstream,
-    log: deps.log,
+    log,
     ask: (request) => port.ask("cloud.pod", request),
     mayRemoveUnknown: () => !link.held,
   });
-  const wake = (): void => void port.emit("outbox.added", {});
 
-  stack.use(port.answer("object.deliver", (message) => downstream.deliver(message)));
+  stack.use(port.answer("object.deliver", (delivery) => downstream.deliver(delivery)));
   stack.use(port.answer("pod.list", async () => listPods(deps)));
   stack.use(port.answer("pod.confirm", (pod) => check.confirm(pod)));
   stack.use(port.answer("object.get", (name) => findObject(deps, name, link.connected)));
+  stack.use(takeReports(port, upstream, reports));
+  stack.use(
+    port.on("link.changed", ({ connected, database }) => {
+      link.connected = connected;
+      link.held = database?.held === true;
+      if (!connected) return;
+      reports.run("all statuses", () => {
+        if (upstream.repeatStatuses()) void port.emit("outbox.added", {});
+      });
+      check.restoreUnreadable().catch((error: unknown) => {
+        log.warn("cannot restore unreadable pods", { error });
+      });
+    }),
+  );
+  return running("metamanager", stack.move());
+}
+
+/** What edged reports about its pods. */
+function takeReports(port: MetaManagerPort, upstream: Upstream, reports: UntilStored): Disposable {
+  const stack = new DisposableStack();
+  const wake = (): void => void port.emit("outbox.added", {});
   stack.use(
     port.answer("pod.terminated", async (pod) => {
       upstream.podTerminated(pod);
@@ -80,23 +100,11 @@ export async function startMetaManager(deps: MetaManagerDeps): Promise<Running> 
       }),
     ),
   );
-  stack.use(
-    port.on("link.changed", ({ connected, database }) => {
-      link.connected = connected;
-      link.held = database?.held === true;
-      if (!connected) return;
-      reports.run("all statuses", () => {
-        if (upstream.repeatStatuses()) wake();
-      });
-      check.restoreUnreadable().catch((error: unknown) => {
-        deps.log.warn("cannot restore unreadable pods", { error });
-      });
-    }),
-  );
-  return running("metamanager", stack.move());
+  return stack;
 }
 
-async function tell(port: MetaManagerPort, change: ObjectChange): Promise<void> {
+/** Notifies the module that serves objects of this type; objects of other types are only stored. */
+async function notify(port: MetaManagerPort, change: ObjectChange): Promise<void> {
   switch (change.type) {
     case "pod":
       return port.emit("pod.changed", change);
@@ -113,33 +121,34 @@ async function tell(port: MetaManagerPort, change: ObjectChange): Promise<void> 
 
 function listPods({ store, log }: MetaManagerDeps): Pod[] {
   const pods: Pod[] = [];
-  for (const row of store.metas.listByType("pod")) {
-    const pod = parseRow(row.value);
+  for (const { key, value } of store.metas.listByType("pod")) {
+    const pod = parseRow(value);
+    // The API validated what is stored as a pod.
     if (pod) pods.push(pod as Pod);
-    else log.error("stored pod cannot be read, its containers are left as they are", { key: row.key });
+    else log.error("stored pod cannot be read, its containers are left as they are", { key });
   }
   return pods;
 }
 
 /** The stored row, which the cloud keeps fresh; else the cloud's answer, which is then stored. */
 async function findObject(
-  deps: MetaManagerDeps,
+  { store, port, log }: MetaManagerDeps,
   { type, namespace, name }: ObjectName,
   connected: boolean,
 ): Promise<KubeObject | undefined> {
-  const key = deps.store.metas.keyOf({ type, namespace, name });
-  const stored = readStored(deps.store, key);
+  const key = store.metas.keyOf({ type, namespace, name });
+  const stored = readStored(store, key);
   if (stored || !connected) return stored;
   try {
     const request = { type, namespace, name, timeoutMs: queryTimeoutMs };
-    const object = await deps.port.ask("cloud.object", request);
+    const object = await port.ask("cloud.object", request);
     // What the cloud pushed while the answer was on its way is newer.
-    if (!object || isStale(deps.store, key, object)) return readStored(deps.store, key);
-    deps.store.metas.put({ key, type, value: JSON.stringify(object) });
+    if (!object || isStale(store, key, object)) return readStored(store, key);
+    store.metas.put({ key, type, value: JSON.stringify(object) });
     return object;
   } catch (error) {
     if (!(error instanceof UnavailableError)) throw error;
-    deps.log.debug("cloud not asked for an object", { key, error });
-    return readStored(deps.store, key);
+    log.debug("cannot ask the cloud for an object", { key, error });
+    return readStored(store, key);
   }
 }

@@ -3,17 +3,21 @@ import type { Pod, Status } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { ApiAnswer, PodName, PodRequest, PodVerdict } from "#shared/topics";
 import type { Store } from "#edge/store";
-import { parseRow, readStored, type Downstream } from "./downstream.ts";
+import type { Downstream } from "./downstream.ts";
+import { parseRow, readStored } from "./object-rows.ts";
 
 export interface PodCheckOptions {
+  /** name of this node */
   readonly node: string;
   readonly store: Store;
   readonly downstream: Downstream;
   readonly log: Logger;
   readonly ask: (request: PodRequest) => Promise<ApiAnswer<Pod>>;
-  /** Whether "there is no such pod" counts now: the word of a cloud that may not be ours does not. */
+  /** Whether "there is no such pod" counts now: the answer of a cloud that may be another one does not. */
   readonly mayRemoveUnknown: () => boolean;
 }
+
+type AskedPod = Omit<PodRequest, "timeoutMs">;
 
 const askMs = 10_000;
 
@@ -28,7 +32,8 @@ export class PodCheck {
     this.#options = options;
   }
 
-  async confirm(pod: Pick<PodName, "namespace" | "name"> & { readonly uid?: string }): Promise<PodVerdict> {
+  /** "unknown" whenever there is no certain answer. A pod that is "here" is stored like one that the cloud sent. */
+  async confirm(pod: Omit<PodName, "uid"> & { readonly uid?: string }): Promise<PodVerdict> {
     const { log, mayRemoveUnknown } = this.#options;
     const answer = await this.#ask(pod);
     if (!answer) return "unknown";
@@ -37,7 +42,7 @@ export class PodCheck {
       return "here";
     }
     if (!isGone(pod.name, answer.failure)) {
-      log.debug("cloud does not say whether a pod exists", {
+      log.debug("cloud does not answer whether a pod exists", {
         pod: `${pod.namespace}/${pod.name}`,
         answer: answer.failure?.message ?? "",
       });
@@ -51,31 +56,29 @@ export class PodCheck {
     const { store, log } = this.#options;
     const unreadable = store.metas.listByType("pod").filter((row) => !parseRow(row.value));
     for (const { key } of unreadable) {
-      const path = store.metas.nameOf(key);
-      if (!path) continue;
-      const verdict = await this.confirm({ namespace: path.namespace, name: path.name });
+      const pod = store.metas.nameOf(key);
+      if (!pod) continue;
+      const verdict = await this.confirm({ namespace: pod.namespace, name: pod.name });
       if (verdict === "gone" && !readStored(store, key)) store.metas.remove(key);
-      if (verdict !== "unknown") log.info("unreadable pod settled", { key, verdict });
+      if (verdict !== "unknown") log.info("settled a pod whose row cannot be read", { key, verdict });
     }
   }
 
-  async #ask(pod: Omit<PodRequest, "timeoutMs">): Promise<ApiAnswer<Pod> | undefined> {
-    const { namespace, name, uid } = pod;
+  /** @returns undefined without an answer about a pod of this node */
+  async #ask({ namespace, name, uid }: AskedPod): Promise<ApiAnswer<Pod> | undefined> {
+    const { ask, node } = this.#options;
     try {
-      return this.#ofThisNode(await this.#options.ask({ namespace, name, uid, timeoutMs: askMs }));
+      const answer = await ask({ namespace, name, uid, timeoutMs: askMs });
+      // KubeEdge's cloudcore also gives pods that are bound to other nodes.
+      const nodeName = answer.object?.spec?.nodeName;
+      return nodeName === undefined || nodeName === node ? answer : undefined;
     } catch (error) {
       if (error instanceof UnavailableError) return undefined;
       throw error;
     }
   }
 
-  /** KubeEdge's cloudcore also gives pods that are bound to other nodes: such an answer says nothing of this node. */
-  #ofThisNode(answer: ApiAnswer<Pod>): ApiAnswer<Pod> | undefined {
-    const nodeName = answer.object?.spec?.nodeName;
-    return nodeName === undefined || nodeName === this.#options.node ? answer : undefined;
-  }
-
-  /** A pod that is newer than its row, or has none, is stored and told as one that the cloud sent. */
+  /** Stores a pod that differs from its row, or has none, and notifies edged, as if the cloud had sent it. */
   async #keep(object: Pod): Promise<void> {
     const { store, downstream } = this.#options;
     const { namespace = "", name = "", resourceVersion } = object.metadata;
@@ -85,7 +88,7 @@ export class PodCheck {
   }
 }
 
-/** The API's own words: a proxy's "404 page not found" says nothing of pods. */
+/** The API's own texts: a proxy's "404 page not found" means nothing for pods. */
 function isGone(name: string, failure: Status | undefined): boolean {
   const message = failure?.message ?? "";
   if (failure?.reason === "NotFound") return message === `pods "${name}" not found`;

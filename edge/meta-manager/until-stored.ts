@@ -1,12 +1,13 @@
 import type { Clock } from "#shared/clock";
 import type { Logger } from "#shared/log";
 
-const againMs = 5000;
+const retryMs = 5000;
+/** A status a pod, and the latest Events: a node has some hundred pods. */
 const mostWaiting = 1000;
 
 /**
- * What edged has told and will not tell again is stored as soon as the disk takes it: a full disk delays it. Of one
- * key the latest counts; past a thousand keys the oldest give way.
+ * Reports of edged, which it does not repeat: stored as soon as the disk takes them, so that a full disk delays them
+ * only. For each key the latest counts; past a thousand keys the oldest are dropped.
  */
 export class UntilStored implements Disposable {
   readonly #clock: Clock;
@@ -19,6 +20,7 @@ export class UntilStored implements Disposable {
     this.#log = log;
   }
 
+  /** @param store runs now, and again every five seconds until it does not throw */
   run(key: string, store: () => void): void {
     this.#waiting.delete(key);
     this.#waiting.set(key, store);
@@ -39,11 +41,11 @@ export class UntilStored implements Disposable {
         this.#waiting.delete(key);
       }
     } catch (error) {
-      this.#log.error("reports of pods cannot be stored, trying again", {
+      this.#log.error("cannot store reports about pods, trying again", {
         error,
         waiting: this.#waiting.size,
       });
-      this.#timer = this.#clock.after(againMs, () => this.#runAll());
+      this.#timer = this.#clock.after(retryMs, () => this.#runAll());
     }
   }
 }

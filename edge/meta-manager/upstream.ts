@@ -1,12 +1,13 @@
+import { encodeEvent, encodePodDeletion, encodePodStatus, type Stamp } from "#edge/edge-hub/codec";
 import type { Event, PodStatus } from "#shared/kube";
 import type { PodName } from "#shared/topics";
-import { encodeEvent, encodePodDeletion, encodePodStatus, type Stamp } from "#edge/edge-hub/codec";
 import type { Store } from "#edge/store";
-import { podPatchType, readStored } from "./downstream.ts";
+import { podPatchType, readStored } from "./object-rows.ts";
 
+/** As many as a node without a link records in an hour or two; kubelet gives up unsent Events as well. */
 const maxEvents = 1000;
 
-/** What the edge has to say of its pods: stored with its outbox row in one commit. */
+/** What edged reports about its pods: stored with its outbox row in one commit. */
 export class Upstream {
   readonly #store: Store;
   readonly #stamp: Stamp;
@@ -30,7 +31,10 @@ export class Upstream {
     return true;
   }
 
-  /** Puts every stored status into the outbox again: the cloud may have marked the pods of an unreachable node. */
+  /**
+   * Puts every stored status into the outbox again: the cloud may have changed the pods of an unreachable node.
+   * @returns whether there is something to send
+   */
   repeatStatuses(): boolean {
     const rows = this.#store.metas.listByType(podPatchType);
     this.#store.transaction(() => {
@@ -39,7 +43,7 @@ export class Upstream {
     return rows.length > 0;
   }
 
-  /** Forgets the pod and leaves word for the cloud. A row of a later pod with this name stays. */
+  /** Removes the rows of a pod and queues its deletion for the cloud. The row of a later pod with this name stays. */
   podTerminated(pod: PodName): void {
     const { metas, outbox } = this.#store;
     const key = metas.keyOf({ ...pod, type: "pod" });
@@ -52,7 +56,7 @@ export class Upstream {
     });
   }
 
-  /** An event replaces an unsent one of its name (its count grew); past a thousand the oldest are dropped. */
+  /** An Event replaces an unsent one of its name (its count grew); past a thousand the oldest are dropped. */
   event(event: Event): void {
     const { metas, outbox } = this.#store;
     const { namespace = "", name = "" } = event.metadata;
@@ -70,8 +74,8 @@ export class Upstream {
 }
 
 /**
- * A strategic merge patch that makes the status of the pod `uid` what edged says: what is absent here is cleared
- * there. Addresses are replaced as a whole; conditions of other types belong to others and stay.
+ * A strategic merge patch that makes the status of the pod `uid` the given one: fields that are absent here are cleared
+ * there. Addresses are replaced as a whole; conditions of other types belong to other controllers and stay.
  */
 function statusPatch(uid: string, status: PodStatus): string {
   const { podIPs, hostIPs, conditions, ...rest } = status;
