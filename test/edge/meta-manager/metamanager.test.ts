@@ -83,7 +83,7 @@ async function harness(dir: string) {
   };
 }
 
-test("metamanager commits a pod before it tells edged and before the acknowledgement", async () => {
+test("metamanager commits a pod before it notifies edged and acknowledges", async () => {
   using dir = tempDir();
   await using h = await harness(dir.path);
   const delivered = await Promise.all([
@@ -107,7 +107,7 @@ test("metamanager keeps a re-created pod when the deletion of the old one arrive
   expect(h.seen).toEqual(["web 9 stored", "web removed no row"]);
 });
 
-test("metamanager stores an update of an unknown source without telling or acknowledging it", async () => {
+test("metamanager stores an update of an unknown source and neither notifies edged nor acknowledges it", async () => {
   using dir = tempDir();
   await using h = await harness(dir.path);
   expect(await h.port.ask("object.deliver", podFrom("update", "5", "u1", "stranger"))).toEqual({

@@ -2,11 +2,14 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { Bus } from "#shared/bus";
 import { UnavailableError } from "#shared/errors";
-import type { EdgeCatalog, PodVerdict } from "#shared/topics";
+import type { Pod } from "#shared/kube";
+import type { ApiAnswer, EdgeCatalog, PodRequest, PodVerdict } from "#shared/topics";
 import { newMessage, type NewMessage } from "#shared/wire";
 import { startMetaManager } from "#edge/meta-manager";
 import { podRequests } from "#edge/edge-hub/codec";
 import { openStore } from "#edge/store";
+import { Downstream } from "#internal/edge/meta-manager/downstream.ts";
+import { PodCheck } from "#internal/edge/meta-manager/pod-check.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { overTheWire } from "#internal/test/support/over-the-wire.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
@@ -25,6 +28,18 @@ const failure = (reason: string, message: string) => ({
   Err: { ErrStatus: { status: "Failure", reason, message } },
 });
 
+/** Asks a cloud that gives the same answer to everything; undefined: it cannot be reached. */
+function askCloud(
+  cloud: { readonly answer: unknown },
+  asked: NewMessage[] = [],
+): (request: PodRequest) => Promise<ApiAnswer<Pod>> {
+  return overTheWire(podRequests, (request) => {
+    asked.push(request);
+    if (cloud.answer === undefined) throw new UnavailableError("no-link", "no link");
+    return newMessage(stamp, { ...request, operation: "response", content: cloud.answer });
+  });
+}
+
 async function world(dir: string) {
   const store = openStore(join(dir, "edgecore.db"));
   const bus = new Bus<EdgeCatalog>({
@@ -32,17 +47,12 @@ async function world(dir: string) {
       throw error;
     },
   });
-  const told: string[] = [];
+  const notified: string[] = [];
   const asked: NewMessage[] = [];
   const cloud: { answer: unknown } = { answer: undefined };
   const port = bus.port<"link.changed", "pod.confirm" | "object.deliver", "pod.changed", "cloud.pod">("test");
-  port.on("pod.changed", ({ object }) => void told.push(object?.metadata.resourceVersion ?? "removed"));
-  const answer = overTheWire(podRequests, (request) => {
-    asked.push(request);
-    if (cloud.answer === undefined) throw new UnavailableError("no-link", "no link");
-    return newMessage(stamp, { ...request, operation: "response", content: cloud.answer });
-  });
-  port.answer("cloud.pod", answer);
+  port.on("pod.changed", ({ object }) => void notified.push(object?.metadata.resourceVersion ?? "removed"));
+  port.answer("cloud.pod", askCloud(cloud, asked));
   const manager = await startMetaManager({
     node: "e1",
     port: bus.port("metamanager"),
@@ -53,7 +63,7 @@ async function world(dir: string) {
   return {
     store,
     port,
-    told,
+    notified,
     asked,
     cloud,
     confirm: (): Promise<PodVerdict> => port.ask("pod.confirm", web),
@@ -73,7 +83,7 @@ test.each<[string, unknown, PodVerdict]>([
     failure("Conflict", "Precondition failed: UID in precondition: u1, UID in object meta: u2"),
     "gone",
   ],
-  ["stands behind a proxy without a route", failure("NotFound", "404 page not found"), "unknown"],
+  ["is behind a proxy without a route", failure("NotFound", "404 page not found"), "unknown"],
   [
     "has no such resource",
     failure("NotFound", "the server could not find the requested resource"),
@@ -86,7 +96,7 @@ test.each<[string, unknown, PodVerdict]>([
   ["answers nonsense", { Err: {} }, "unknown"],
   ["answers nothing", { Object: null, Err: null }, "unknown"],
   ["answers a text", "OK", "unknown"],
-])("a pod that is not stored is confirmed when the cloud %s: %j gives %p", async (_name, answer, verdict) => {
+])("metamanager judges a pod that is not stored when the cloud %s", async (_name, answer, verdict) => {
   using dir = tempDir();
   await using at = await world(dir.path);
   at.cloud.answer = answer;
@@ -94,11 +104,11 @@ test.each<[string, unknown, PodVerdict]>([
   expect(at.asked.map(({ operation, resource, content }) => [operation, resource, content])).toEqual([
     ["patch", "default/podpatch/web", JSON.stringify({ metadata: { uid: "u1" }, status: {} })],
   ]);
-  expect(at.told).toEqual(verdict === "here" ? ["7"] : []);
+  expect(at.notified).toEqual(verdict === "here" ? ["7"] : []);
   expect(at.store.metas.find("default/pod/web") !== undefined).toBe(verdict === "here");
 });
 
-test("a pod the cloud does not know stays while the word of the cloud does not count", async () => {
+test("a pod that the cloud does not know stays while the cloud is held back", async () => {
   using dir = tempDir();
   await using at = await world(dir.path);
   at.cloud.answer = failure("NotFound", 'pods "web" not found');
@@ -112,25 +122,35 @@ test("a pod the cloud does not know stays while the word of the cloud does not c
 
 test("a stored pod that cannot be read is replaced by the cloud's, and removed only when that has none", async () => {
   using dir = tempDir();
-  await using at = await world(dir.path);
-  const row = (value: string) => at.store.metas.put({ key: "default/pod/web", type: "pod", value });
-  const linkUp = async (): Promise<string | undefined> => {
-    const before = at.asked.length;
-    await at.port.emit("link.changed", { connected: true, reason: "test" });
-    while (at.asked.length === before) await Bun.sleep(1);
-    await Bun.sleep(5);
-    return at.store.metas.find("default/pod/web")?.value;
+  using store = openStore(join(dir.path, "edgecore.db"));
+  const notified: (string | undefined)[] = [];
+  const cloud: { answer: unknown } = { answer: undefined };
+  const log = silentLog();
+  const check = new PodCheck({
+    node: "e1",
+    store,
+    log,
+    downstream: new Downstream(
+      store,
+      async ({ object }) => void notified.push(object?.metadata.resourceVersion),
+      log,
+    ),
+    ask: askCloud(cloud),
+    mayRemoveUnknown: () => true,
+  });
+  const row = (value: string) => store.metas.put({ key: "default/pod/web", type: "pod", value });
+  const restored = async (answer: unknown): Promise<string | undefined> => {
+    cloud.answer = answer;
+    await check.restoreUnreadable();
+    return store.metas.find("default/pod/web")?.value;
   };
   row("{broken");
-  expect(await linkUp()).toBe("{broken");
+  expect(await restored(undefined)).toBe("{broken");
   // A pod of the same name was created on another node: KubeEdge's cloudcore tells every node about every pod.
-  at.cloud.answer = { Object: pod("7", "e2"), Err: null };
-  expect(await linkUp()).toBe("{broken");
-  expect(at.told).toEqual([]);
-  at.cloud.answer = { Object: pod("7"), Err: null };
-  expect(JSON.parse((await linkUp()) ?? "")).toEqual(pod("7"));
-  expect(at.told).toEqual(["7"]);
+  expect(await restored({ Object: pod("7", "e2"), Err: null })).toBe("{broken");
+  expect(notified).toEqual([]);
+  expect(JSON.parse((await restored({ Object: pod("7"), Err: null })) ?? "")).toEqual(pod("7"));
+  expect(notified).toEqual(["7"]);
   row("{broken");
-  at.cloud.answer = failure("NotFound", 'pods "web" not found');
-  expect(await linkUp()).toBeUndefined();
+  expect(await restored(failure("NotFound", 'pods "web" not found'))).toBeUndefined();
 });
