@@ -1,40 +1,61 @@
+import type { ContainerIdentity, ContainerSpec, SandboxSpec } from "./specs.ts";
+
 /**
- * What edged needs of a container engine, in our words. Every call rejects with UnavailableError while the engine is
- * away and works again by itself once it is back; a container or image that is not there is told apart by
- * its code (see `RuntimeCode`). One runtime only sees containers of its own owner, `listStrays` apart.
+ * What edged needs of a container engine, in our words, and divided as Kubernetes' CRI divides it (`RuntimeService` and
+ * `ImageService` of cri-api): pods have a sandbox, which holds their network and IPC namespaces, and containers in it.
+ *
+ * Every call rejects with UnavailableError while the engine cannot be reached and works again by itself afterwards; a
+ * container or image that does not exist has a code of its own (see `RuntimeCode`). A runtime only sees sandboxes and
+ * containers of its own owner, apart from `listStrays`.
  */
-export interface ContainerRuntime extends AsyncDisposable {
-  /** Asks the engine who it is; also the check that it is there. */
+export interface ContainerRuntime extends SandboxService, ContainerService, ImageService, AsyncDisposable {
+  /** Name and version of the engine; also the check that it can be reached. */
   info(options?: CallOptions): Promise<EngineInfo>;
 
+  /** Sandboxes and containers, of one pod or of all, in any state. */
+  list(podUid?: string): Promise<readonly ContainerSummary[]>;
+  /** Sandboxes and containers that other data directories of this node made, in any state. */
+  listStrays(): Promise<readonly StrayContainer[]>;
+  /** A sandbox or a container; undefined when there is none of that id. */
+  inspect(id: string): Promise<ContainerDetails | undefined>;
+
+  /**
+   * Hints that something happened to a sandbox or container, or that the engine was connected or lost. Hints may be
+   * lost, late or repeated: the list is the truth. Reconnects by itself until disposed.
+   */
+  watch(onHint: (hint: RuntimeHint) => void): Disposable;
+}
+
+export interface SandboxService {
+  /**
+   * Creates and starts the sandbox of a pod (CRI `RunPodSandbox`). One that the engine refuses to start is removed.
+   * @returns it, with its addresses
+   */
+  runSandbox(spec: SandboxSpec): Promise<ContainerDetails>;
+  /** Stops a sandbox at once; resolves when it has ended or does not exist. */
+  stopSandbox(id: string): Promise<void>;
+  /** Removes a sandbox by force; one that does not exist is no error. */
+  removeSandbox(id: string): Promise<void>;
+}
+
+export interface ContainerService {
+  /** @returns the id of a container that was created and not started */
+  create(spec: ContainerSpec): Promise<string>;
+  /** Starting a started container is no error. */
+  start(id: string): Promise<void>;
+  /** Signals the container and kills it after `graceSeconds`; resolves when it has ended or does not exist. */
+  stop(id: string, graceSeconds: number): Promise<void>;
+  /** Removes a container by force; one that does not exist is no error. */
+  remove(id: string): Promise<void>;
+  /** Runs a command in a running container and waits for its end. */
+  exec(id: string, command: readonly string[], options: ExecOptions): Promise<ExecResult>;
+}
+
+export interface ImageService {
   findImage(ref: string): Promise<Image | undefined>;
   listImages(): Promise<readonly Image[]>;
   /** Resolves when the image is complete in the engine. */
   pullImage(ref: string, options: PullOptions): Promise<void>;
-  /** Makes sure the image that holds a pod's namespaces is there. @returns its id */
-  ensurePauseImage(): Promise<string>;
-
-  /** @returns the id of a container that was made and not started */
-  create(spec: ContainerSpec): Promise<string>;
-  /** Starting a started container is no error. */
-  start(id: string): Promise<void>;
-  /** Asks the container to end and kills it after `graceSeconds`; resolves when it ended or is not there. */
-  stop(id: string, graceSeconds: number): Promise<void>;
-  /** Removes the container by force; one that is not there is no error. */
-  remove(id: string): Promise<void>;
-  /** Own containers, of one pod or of all, in any state. */
-  list(podUid?: string): Promise<readonly ContainerSummary[]>;
-  /** Containers that other data directories of this node made, in any state. */
-  listStrays(): Promise<readonly StrayContainer[]>;
-  inspect(id: string): Promise<ContainerDetails | undefined>;
-  /** Runs a command in a running container and waits for its end. */
-  exec(id: string, command: readonly string[], options: ExecOptions): Promise<ExecResult>;
-
-  /**
-   * Hints that something happened to own containers, or that the engine came or went. Hints may be lost, late or
-   * doubled: the list is the truth. Reconnects by itself until disposed.
-   */
-  watch(hear: (hint: RuntimeHint) => void): Disposable;
 }
 
 export interface CallOptions {
@@ -64,101 +85,17 @@ export interface Image {
   readonly id: string;
   readonly names: readonly string[];
   readonly sizeBytes: number;
-  /** As the image says it ("", "app", "1000:1000"); only known of one that was looked for. */
+  /** `USER` of the image ("", "app", "1000:1000"); only `findImage` reads it. */
   readonly user?: string;
 }
 
-/** Who a container is; kept in its labels, so that it is found again after any restart. */
-export interface Identity {
-  readonly podName: string;
-  readonly podNamespace: string;
-  readonly podUid: string;
-  /** Name of the container in the pod's spec; "POD" for the sandbox. */
-  readonly container: string;
-  readonly role: "sandbox" | "init" | "container";
-  /** Restart count of the container at its creation. */
-  readonly attempt: number;
-  readonly specHash: string;
-  /** Id of the sandbox it was made for; empty for a sandbox. */
-  readonly sandboxId: string;
-  readonly graceSeconds: number;
-}
-
-export interface PortBinding {
-  readonly containerPort: number;
-  readonly hostPort: number;
-  readonly hostIp: string;
-  readonly protocol: "tcp" | "udp" | "sctp";
-}
-
-/** How a container reaches the network: it shares a sandbox's, or the host's, or is the sandbox and has its own. */
-export type Network =
-  | { readonly kind: "sandbox"; readonly id: string }
-  | { readonly kind: "host" }
-  | { readonly kind: "own"; readonly hostname: string; readonly ports: readonly PortBinding[] };
-
-export interface Dns {
-  readonly servers: readonly string[];
-  readonly searches: readonly string[];
-  readonly options: readonly string[];
-}
-
-export interface Mount {
-  readonly source: string;
-  readonly target: string;
-  readonly readOnly: boolean;
-  readonly propagation?: "rprivate" | "rslave" | "rshared";
-}
-
-export interface ContainerSpec {
-  readonly identity: Identity;
-  readonly image: string;
-  /** Absent: the image's own. */
-  readonly command?: readonly string[];
-  /** Absent: the image's own, unless `command` is given. */
-  readonly args?: readonly string[];
-  readonly env: readonly string[];
-  readonly workingDir?: string;
-  readonly user?: string;
-  readonly supplementalGroups: readonly string[];
-  readonly tty: boolean;
-  readonly stdin: boolean;
-  readonly stdinOnce: boolean;
-  readonly network: Network;
-  readonly dns?: Dns;
-  /** "name:ip" */
-  readonly extraHosts: readonly string[];
-  readonly sysctls: Readonly<Record<string, string>>;
-  /** Id of the container whose IPC namespace is shared. */
-  readonly ipcFrom?: string;
-  /** "host" to share the host's, an id to share a container's. */
-  readonly pidFrom?: string;
-  readonly hostIpc: boolean;
-  readonly mounts: readonly Mount[];
-  readonly cpuShares?: number;
-  readonly nanoCpus?: number;
-  readonly memoryBytes?: number;
-  readonly shmBytes?: number;
-  readonly oomScoreAdj?: number;
-  readonly privileged: boolean;
-  readonly readOnlyRoot: boolean;
-  readonly noNewPrivileges: boolean;
-  readonly capAdd: readonly string[];
-  readonly capDrop: readonly string[];
-  /** "unconfined", or the text of a profile; absent: the engine's own profile. */
-  readonly seccomp?: string;
-  /** "unconfined", or the name of a loaded profile; absent: the engine's own profile. */
-  readonly appArmor?: string;
-  /** "user:…", "role:…", "type:…" and "level:…" of SELinux. */
-  readonly selinux?: readonly string[];
-}
-
-/** "created": made and never started. */
+/** "created": created and never started. */
 export type ContainerPhase = "created" | "running" | "exited";
 
+/** A sandbox or a container: `identity.role` says which. */
 export interface ContainerSummary {
   readonly id: string;
-  readonly identity: Identity;
+  readonly identity: ContainerIdentity;
   readonly phase: ContainerPhase;
 }
 
@@ -178,7 +115,7 @@ export interface ContainerDetails extends ContainerSummary {
   readonly oomKilled: boolean;
   /** Why it could not be started, in the engine's words. */
   readonly error: string;
-  /** Addresses of the container's own network; empty when it has none. */
+  /** Addresses of a sandbox's own network; empty for containers and for sandboxes in the host's network. */
   readonly ips: readonly string[];
 }
 

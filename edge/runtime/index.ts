@@ -3,30 +3,26 @@ export type {
   ContainerDetails,
   ContainerPhase,
   ContainerRuntime,
-  ContainerSpec,
   ContainerSummary,
-  Dns,
   EngineInfo,
   ExecOptions,
   ExecResult,
-  Identity,
   Image,
-  Mount,
-  Network,
-  PortBinding,
+  ImageService,
   PullOptions,
   RegistryAuth,
   RuntimeCode,
   RuntimeHint,
   StrayContainer,
 } from "./container-runtime.ts";
-export {
-  containerName,
-  fromLabels,
-  isOwnerOf,
-  labelNames,
-  ownerOf,
-  toLabels,
-  type Owner,
-} from "./identity.ts";
 export { findAuth, withTag } from "./image-name.ts";
+export { containerName, fromLabels, isOwnerOf, labelNames, ownerOf, toLabels, type Owner } from "./labels.ts";
+export type {
+  ContainerIdentity,
+  ContainerSpec,
+  Dns,
+  Mount,
+  PodNetwork,
+  PortBinding,
+  SandboxSpec,
+} from "./specs.ts";

@@ -4,7 +4,14 @@ import { join } from "node:path";
 import { openDockerRuntime } from "#edge/runtime/docker";
 import { systemClock } from "#shared/clock";
 import type { Container, Pod } from "#shared/kube";
-import { busyboxImage, docker, engineSocket, hasEngine } from "#internal/test/support/container-engine.ts";
+import { sandboxSpec } from "#internal/edge/edged/pods/container-spec.ts";
+import {
+  busyboxImage,
+  docker,
+  engineSocket,
+  hasEngine,
+  removeContainers,
+} from "#internal/test/support/container-engine.ts";
 import { edgedWorld, idle, inPod, isRunning, podOf, shell } from "#internal/test/support/edged-world.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
@@ -112,12 +119,21 @@ if (hasEngine())
       docker("tag", image, pauseImage);
       const options = { address: `unix://${engineSocket}`, owner, clock: systemClock, log: silentLog() };
       await using runtime = await openDockerRuntime({ ...options, pauseImage });
+      const sandbox = (attempt: number) =>
+        runtime.runSandbox(
+          sandboxSpec(podOf("paused", { containers: [] }), {
+            attempt,
+            dns: { servers: [], domain: "" },
+            security: { allowedUnsafeSysctls: [], seccompDir: "", appArmor: false },
+          }),
+        );
       try {
-        const id = await runtime.ensurePauseImage();
-        expect(docker("inspect", "-f", "{{json .Config.Entrypoint}}", id)).toBe('["/pause"]');
+        const { imageId } = await sandbox(0);
+        expect(docker("inspect", "-f", "{{json .Config.Entrypoint}}", imageId)).toBe('["/pause"]');
         docker("tag", image, pauseImage);
-        expect(await runtime.ensurePauseImage()).toBe(id);
+        expect((await sandbox(1)).imageId).toBe(imageId);
       } finally {
+        removeContainers(owner);
         docker("rmi", pauseImage);
       }
     });

@@ -9,11 +9,12 @@ import type {
   ExecResult,
   Image,
   RuntimeHint,
+  SandboxSpec,
   StrayContainer,
 } from "#edge/runtime";
 
 interface Held {
-  readonly spec: ContainerSpec;
+  readonly spec: ContainerSpec | SandboxSpec;
   details: ContainerDetails;
 }
 
@@ -48,7 +49,7 @@ export class FakeRuntime implements ContainerRuntime {
     this.#tell({ kind: away ? "away" : "connected" });
   }
 
-  specs(): ContainerSpec[] {
+  specs(): (ContainerSpec | SandboxSpec)[] {
     return [...this.#held.values()].map((one) => one.spec);
   }
 
@@ -82,47 +83,62 @@ export class FakeRuntime implements ContainerRuntime {
     this.images.set(ref, { id: `sha256:${ref}`, names: [ref], sizeBytes: 1 });
   }
 
-  async ensurePauseImage(): Promise<string> {
+  async runSandbox(spec: SandboxSpec): Promise<ContainerDetails> {
     this.#enter();
     this.addImage("pause:1");
-    return "pause:1";
+    const ips = spec.network.kind === "own" ? [`10.0.0.${this.#next + 1}`] : [];
+    const id = this.#hold(spec, { image: "pause:1", imageId: "sha256:pause:1", ips });
+    this.#begin(this.#require(id));
+    return this.#require(id).details;
+  }
+
+  async stopSandbox(id: string): Promise<void> {
+    await this.stop(id);
+  }
+
+  async removeSandbox(id: string): Promise<void> {
+    await this.remove(id);
   }
 
   async create(spec: ContainerSpec): Promise<string> {
     this.#enter();
-    if (this.refuseCreate !== undefined) throw new AppError("engine-refused", this.refuseCreate);
     const image = this.images.get(spec.image);
     if (!image)
       throw new AppError("image-not-found", `Cannot create container: No such image: ${spec.image}`);
-    const { identity } = spec;
+    return this.#hold(spec, { image: spec.image, imageId: image.id, ips: [] });
+  }
+
+  #hold(
+    spec: ContainerSpec | SandboxSpec,
+    known: Pick<ContainerDetails, "image" | "imageId" | "ips">,
+  ): string {
+    if (this.refuseCreate !== undefined) throw new AppError("engine-refused", this.refuseCreate);
     const same = [...this.#held.values()].some(({ spec: other }) => isSame(other, spec));
     if (same) throw new AppError("container-conflict", "Cannot create container: the name is in use");
     const id = `c${this.#next}`;
     this.#next += 1;
-    const ips = spec.network.kind === "own" ? [`10.0.0.${this.#next}`] : [];
-    this.#held.set(id, {
-      spec,
-      details: {
-        id,
-        identity,
-        phase: "created",
-        image: spec.image,
-        imageId: image.id,
-        pid: 0,
-        startedAtMs: undefined,
-        finishedAtMs: undefined,
-        exitCode: 0,
-        oomKilled: false,
-        error: "",
-        ips,
-      },
-    });
+    const details: ContainerDetails = {
+      id,
+      identity: spec.identity,
+      phase: "created",
+      pid: 0,
+      startedAtMs: undefined,
+      finishedAtMs: undefined,
+      exitCode: 0,
+      oomKilled: false,
+      error: "",
+      ...known,
+    };
+    this.#held.set(id, { spec, details });
     return id;
   }
 
   async start(id: string): Promise<void> {
     this.#enter();
-    const held = this.#require(id);
+    this.#begin(this.#require(id));
+  }
+
+  #begin(held: Held): void {
     if (this.refuseStart !== undefined) throw new AppError("engine-refused", this.refuseStart);
     if (held.details.phase === "running") return;
     held.details = { ...held.details, phase: "running", startedAtMs: this.#clock.nowMs() };
@@ -167,6 +183,7 @@ export class FakeRuntime implements ContainerRuntime {
 
   watch(hear: (hint: RuntimeHint) => void): Disposable {
     this.#hearers.add(hear);
+    if (!this.#away) queueMicrotask(() => hear({ kind: "connected" }));
     return { [Symbol.dispose]: () => void this.#hearers.delete(hear) };
   }
 
@@ -200,8 +217,8 @@ export class FakeRuntime implements ContainerRuntime {
   }
 }
 
-function isSame(a: ContainerSpec, b: ContainerSpec): boolean {
-  const key = ({ identity }: ContainerSpec): string =>
+function isSame(a: ContainerSpec | SandboxSpec, b: ContainerSpec | SandboxSpec): boolean {
+  const key = ({ identity }: Pick<ContainerSpec, "identity">): string =>
     [identity.podUid, identity.container, identity.attempt].join(" ");
   return key(a) === key(b);
 }

@@ -1,5 +1,5 @@
 import { quantityNumber, type Container, type Pod } from "#shared/kube";
-import type { ContainerSpec, Dns, Identity, Mount, PortBinding } from "#edge/runtime";
+import type { ContainerIdentity, ContainerSpec, Dns, Mount, PortBinding, SandboxSpec } from "#edge/runtime";
 import { expand } from "#edge/edged/environment";
 import { securityOf, sysctlsOf, type NodeSecurity } from "#edge/edged/security-context";
 import { sandboxName, specHash, type Role } from "#edge/edged/pods/plan";
@@ -10,48 +10,26 @@ export interface ClusterDns {
   readonly domain: string;
 }
 
-const plain = {
-  env: [],
-  supplementalGroups: [],
-  tty: false,
-  stdin: false,
-  stdinOnce: false,
-  extraHosts: [],
-  sysctls: {},
-  hostIpc: false,
-  mounts: [],
-  privileged: false,
-  readOnlyRoot: false,
-  noNewPrivileges: false,
-  capAdd: [],
-  capDrop: [],
-} satisfies Partial<ContainerSpec>;
+export interface SandboxOptions {
+  readonly attempt: number;
+  readonly dns: ClusterDns;
+  readonly security: NodeSecurity;
+}
 
-/** The container that holds a pod's network and IPC namespaces; ports are bound here. */
-export function sandboxSpec(pod: Pod, options: SandboxOptions): ContainerSpec {
+/** What holds a pod's network and IPC namespaces; ports are bound here. @throws SecurityError for a forbidden sysctl */
+export function sandboxSpec(pod: Pod, options: SandboxOptions): SandboxSpec {
   const { spec } = pod;
   const dns = dnsOf(pod, options.dns);
-  const own = { kind: "own" as const, hostname: hostnameOf(pod), ports: portsOf(pod) };
   return {
-    ...plain,
     identity: identityOf(pod, { container: sandboxName, role: "sandbox", attempt: options.attempt }),
-    image: options.image,
-    network: spec.hostNetwork ? { kind: "host" } : own,
+    network: spec.hostNetwork
+      ? { kind: "host" }
+      : { kind: "own", hostname: hostnameOf(pod), ports: portsOf(pod) },
     hostIpc: spec.hostIPC ?? false,
     ...(dns && !spec.hostNetwork ? { dns } : {}),
     extraHosts: spec.hostNetwork ? [] : hostsOf(pod),
     sysctls: sysctlsOf(pod, options.security.allowedUnsafeSysctls),
-    // It waits for a signal, and needs no right for that.
-    noNewPrivileges: true,
-    capDrop: ["ALL"],
   };
-}
-
-export interface SandboxOptions {
-  readonly attempt: number;
-  readonly image: string;
-  readonly dns: ClusterDns;
-  readonly security: NodeSecurity;
 }
 
 export interface ContainerOptions {
@@ -70,7 +48,6 @@ export function containerSpec(pod: Pod, container: Container, options: Container
   const { role, attempt, sandboxId, env, mounts, imageUser, security: node } = options;
   const expanded = (texts: readonly string[]): string[] => texts.map((text) => expand(text, env));
   return {
-    ...plain,
     identity: {
       ...identityOf(pod, { container: container.name, role, attempt }),
       specHash: specHash(container),
@@ -84,16 +61,18 @@ export function containerSpec(pod: Pod, container: Container, options: Container
     tty: container.tty ?? false,
     stdin: container.stdin ?? false,
     stdinOnce: container.stdinOnce ?? false,
-    network: { kind: "sandbox", id: sandboxId },
-    ...(pod.spec.hostIPC ? { hostIpc: true } : { ipcFrom: sandboxId }),
-    ...pidOf(pod, sandboxId),
+    ipc: pod.spec.hostIPC ? "host" : "pod",
+    pid: pidOf(pod),
     mounts,
     ...resourcesOf(pod, container),
     ...securityOf(pod, container, { imageUser, node }),
   };
 }
 
-function identityOf(pod: Pod, who: Pick<Identity, "container" | "role" | "attempt">): Identity {
+function identityOf(
+  pod: Pod,
+  who: Pick<ContainerIdentity, "container" | "role" | "attempt">,
+): ContainerIdentity {
   const { name, namespace, uid } = pod.metadata;
   return {
     ...who,
@@ -156,13 +135,16 @@ function formatOption({ name, value }: { readonly name?: string; readonly value?
   return value === undefined ? (name ?? "") : `${name}:${value}`;
 }
 
-function pidOf(pod: Pod, sandboxId: string): Partial<ContainerSpec> {
-  if (pod.spec.hostPID) return { pidFrom: "host" };
-  return pod.spec["shareProcessNamespace"] === true ? { pidFrom: sandboxId } : {};
+function pidOf({ spec }: Pod): ContainerSpec["pid"] {
+  if (spec.hostPID) return "host";
+  return spec["shareProcessNamespace"] === true ? "pod" : "container";
 }
 
 /** kubelet's translation: a cpu core is 1024 shares, at least 2. */
-function resourcesOf(pod: Pod, container: Container): Partial<ContainerSpec> {
+function resourcesOf(
+  pod: Pod,
+  container: Container,
+): Pick<ContainerSpec, "cpuShares" | "nanoCpus" | "memoryBytes" | "oomScoreAdj"> {
   const { limits, requests } = container.resources ?? {};
   const cpuLimit = quantityNumber(limits?.["cpu"]);
   const cpuRequest = quantityNumber(requests?.["cpu"]) ?? cpuLimit ?? 0;

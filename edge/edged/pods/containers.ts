@@ -7,13 +7,13 @@ import type { ContainerDetails, ContainerRuntime } from "#edge/runtime";
  * while another of its containers is being inspected.
  */
 export class PodContainers {
-  readonly #runtime: Pick<ContainerRuntime, "list" | "inspect">;
+  readonly #runtime: ContainerRuntime;
   readonly #podUid: string;
   readonly #known = new Map<string, ContainerDetails>();
   readonly #stale = new Set<string>();
   #all: readonly ContainerDetails[] = [];
 
-  constructor(runtime: Pick<ContainerRuntime, "list" | "inspect">, podUid: string) {
+  constructor(runtime: ContainerRuntime, podUid: string) {
     this.#runtime = runtime;
     this.#podUid = podUid;
   }
@@ -43,6 +43,11 @@ export class PodContainers {
   add(details: ContainerDetails): void {
     this.#known.set(details.id, details);
     this.#all = [...this.#known.values()];
+  }
+
+  /** Removes it from the engine, running or not. */
+  async remove({ id, identity }: ContainerDetails): Promise<void> {
+    await (identity.role === "sandbox" ? this.#runtime.removeSandbox(id) : this.#runtime.remove(id));
   }
 
   /** Something happened to a container: the next observation inspects it. */

@@ -46,18 +46,14 @@ export class PodStarter {
 
   async startSandbox(attempt: number): Promise<void> {
     const { runtime, dns, security } = this.#deps;
-    const { pod, key, containers } = this.#state;
+    const { pod, containers } = this.#state;
     this.#refuseUnserved();
     await this.#parts.volumes.ensure(pod, this.#state.facts());
     if (attempt > 0) {
       const message = "Pod sandbox changed, it will be killed and re-created.";
       this.#parts.reporter.record(undefined, { type: "Normal", reason: "SandboxChanged", message });
     }
-    const image = await runtime.ensurePauseImage();
-    const id = await runtime.create(sandboxSpec(this.#state.pod, { attempt, image, dns, security }));
-    await startOrRemove(runtime, id);
-    const details = await runtime.inspect(id);
-    if (!details) throw new UnavailableError("sandbox-gone", `Cannot use sandbox of "${key}": it is gone`);
+    const details = await runtime.runSandbox(sandboxSpec(this.#state.pod, { attempt, dns, security }));
     containers.add(details);
   }
 

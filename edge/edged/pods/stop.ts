@@ -24,7 +24,8 @@ export interface PodStopperDeps {
 export class PodStopper {
   readonly #state: PodState;
   readonly #deps: PodStopperDeps;
-  readonly #stopping = new Set<string>();
+  /** By id. */
+  readonly #stopping = new Map<string, ContainerDetails>();
   #graceSeconds: number;
   #isDeleting: boolean;
 
@@ -45,10 +46,10 @@ export class PodStopper {
       const message = stopText(why, container.name);
       this.#deps.reporter.record(container, { type: "Normal", reason: "Killing", message });
     }
-    this.#stopping.add(target.id);
+    this.#stopping.set(target.id, target);
     try {
-      const graceSeconds = target.identity.role === "sandbox" ? 0 : this.#graceSeconds;
-      await stopGracefully(target, this.#tools(container, graceSeconds));
+      if (target.identity.role === "sandbox") await this.#stopSandbox(target.id);
+      else await stopGracefully(target, this.#tools(container, this.#graceSeconds));
     } finally {
       this.#stopping.delete(target.id);
       this.#state.containers.invalidate(target.id);
@@ -67,10 +68,15 @@ export class PodStopper {
     this.#isDeleting = true;
     this.#graceSeconds = graceSeconds;
     const { runtime, log } = this.#deps;
-    for (const id of this.#stopping) {
+    for (const { id, identity } of this.#stopping.values()) {
+      if (identity.role === "sandbox") continue;
       const shorter = runtime.stop(id, graceSeconds);
       shorter.catch((error: unknown) => log.debug("cannot shorten a stop", { pod: this.#state.key, error }));
     }
+  }
+
+  #stopSandbox(id: string): Promise<void> {
+    return unlessAborted(this.#deps.runtime.stopSandbox(id), this.#deps.signal);
   }
 
   #tools(container: Container | undefined, graceSeconds: number): StopTools {

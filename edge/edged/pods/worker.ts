@@ -183,7 +183,7 @@ export class PodWorker implements AsyncDisposable {
         await this.#stopper.stop(action.target, action.why);
         return true;
       case "remove":
-        await this.#deps.runtime.remove(action.target.id);
+        await this.#state.containers.remove(action.target);
         return true;
       case "sandbox":
         return this.#guard(sandboxName, () => this.#starter.startSandbox(action.attempt));
@@ -210,7 +210,7 @@ export class PodWorker implements AsyncDisposable {
   }
 
   async #terminate(): Promise<void> {
-    const { runtime, podDir } = this.#deps;
+    const { podDir } = this.#deps;
     const { containers } = this.#state;
     await this.#observe();
     const running = containers.all.filter((one) => one.phase === "running");
@@ -220,7 +220,7 @@ export class PodWorker implements AsyncDisposable {
       await Promise.all(targets.map((target) => this.#stopper.stop(target, "deleted")));
     await this.#observe();
     if (containers.all.length > 0) await this.#reporter.publish("finished");
-    await Promise.all(containers.all.map(({ id }) => runtime.remove(id)));
+    await Promise.all(containers.all.map((one) => containers.remove(one)));
     removePodDir(podDir);
     await this.#deps.onGone(this.#state.pod);
     this.#dirty = false;

@@ -76,12 +76,26 @@ function refuseWindows(what: string, options: Readonly<Record<string, unknown>> 
     throw unserved(`windowsOptions of ${what} cannot be applied on Linux`);
 }
 
+export type ContainerSecurity = Pick<
+  ContainerSpec,
+  | "user"
+  | "seccomp"
+  | "appArmor"
+  | "selinux"
+  | "supplementalGroups"
+  | "privileged"
+  | "readOnlyRoot"
+  | "noNewPrivileges"
+  | "capAdd"
+  | "capDrop"
+>;
+
 /** What a container's security context means for the engine. @throws SecurityError */
 export function securityOf(
   pod: Pod,
   container: Container,
   { imageUser, node }: { readonly imageUser: string; readonly node: NodeSecurity },
-): Partial<ContainerSpec> {
+): ContainerSecurity {
   const { privileged, readOnlyRootFilesystem, allowPrivilegeEscalation, capabilities } =
     container.securityContext ?? {};
   const user = userOf(pod, container, imageUser);

@@ -104,13 +104,7 @@ export class UnknownPods implements AsyncDisposable {
       containers: containers.length,
       why,
     });
-    await Promise.all(
-      containers.map(async ({ id, identity, phase }) => {
-        const graceSeconds = identity.role === "sandbox" ? 0 : identity.graceSeconds;
-        if (phase === "running") await runtime.stop(id, graceSeconds);
-        await runtime.remove(id);
-      }),
-    );
+    await Promise.all(containers.map((one) => stopAndRemove(runtime, one)));
     onRemoved(pod, containers.length, why);
   }
 
@@ -151,6 +145,20 @@ export class UnknownPods implements AsyncDisposable {
     if (isForeign)
       log.info("containers of a node of this name in another cluster are left", { "data-dir": dir });
     return !isForeign;
+  }
+}
+
+async function stopAndRemove(
+  runtime: ContainerRuntime,
+  { id, identity, phase }: ContainerSummary,
+): Promise<void> {
+  const isRunning = phase === "running";
+  if (identity.role === "sandbox") {
+    if (isRunning) await runtime.stopSandbox(id);
+    await runtime.removeSandbox(id);
+  } else {
+    if (isRunning) await runtime.stop(id, identity.graceSeconds);
+    await runtime.remove(id);
   }
 }
 

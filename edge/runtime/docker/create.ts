@@ -2,18 +2,20 @@ import type { ContainerCreateOptions, HostConfig } from "dockerode";
 import {
   containerName,
   toLabels,
+  type ContainerIdentity,
   type ContainerSpec,
-  type Network,
   type Owner,
+  type PodNetwork,
   type PortBinding,
+  type SandboxSpec,
 } from "#edge/runtime";
 
-/** The body of Docker's `POST /containers/create` for a container of ours. */
-export function createBody(spec: ContainerSpec, owner: Owner): ContainerCreateOptions {
+/** The body of Docker's `POST /containers/create` for a container in a sandbox. */
+export function containerBody(spec: ContainerSpec, owner: Owner): ContainerCreateOptions {
+  const sandbox = `container:${spec.identity.sandboxId}`;
   return {
-    name: containerName(spec.identity),
+    ...namesOf(spec.identity, owner),
     Image: spec.image,
-    Labels: toLabels(spec.identity, owner),
     Env: [...spec.env],
     Tty: spec.tty,
     OpenStdin: spec.stdin,
@@ -21,9 +23,59 @@ export function createBody(spec: ContainerSpec, owner: Owner): ContainerCreateOp
     ...commandOf(spec),
     ...(spec.workingDir === undefined ? {} : { WorkingDir: spec.workingDir }),
     ...(spec.user === undefined ? {} : { User: spec.user }),
-    ...networkOf(spec.network),
-    HostConfig: hostConfigOf(spec),
+    HostConfig: {
+      ...always,
+      NetworkMode: sandbox,
+      IpcMode: spec.ipc === "host" ? "host" : sandbox,
+      ...(spec.pid === "container" ? {} : { PidMode: spec.pid === "host" ? "host" : sandbox }),
+      ...resourcesOf(spec),
+      ...securityOf(spec),
+      // Not `Binds`: there a colon in a path begins the next part, and a missing source is made.
+      Mounts: spec.mounts.map(({ source, target, readOnly, propagation = "rprivate" }) => ({
+        Type: "bind",
+        Source: source,
+        Target: target,
+        ReadOnly: readOnly,
+        BindOptions: { Propagation: propagation },
+      })),
+    },
   };
+}
+
+/** The body for the container that holds a pod's namespaces and does nothing else. */
+export function sandboxBody(spec: SandboxSpec, image: string, owner: Owner): ContainerCreateOptions {
+  const { network, dns } = spec;
+  return {
+    ...namesOf(spec.identity, owner),
+    Image: image,
+    ...(network.kind === "own"
+      ? { Hostname: network.hostname, ExposedPorts: exposedPorts(network.ports) }
+      : {}),
+    HostConfig: {
+      ...always,
+      ...networkOf(network),
+      IpcMode: spec.hostIpc ? "host" : "shareable",
+      ...(dns ? { Dns: [...dns.servers], DnsSearch: [...dns.searches], DnsOptions: [...dns.options] } : {}),
+      ExtraHosts: [...spec.extraHosts],
+      Sysctls: { ...spec.sysctls },
+      // It waits for a signal, and needs no right for that.
+      CapDrop: ["ALL"],
+      SecurityOpt: ["no-new-privileges"],
+    },
+  };
+}
+
+/**
+ * edged restarts containers itself. A log file holds 10 MiB as with kubelet (containerLogMaxSize), and three of them are
+ * kept instead of its five: disks at the edge are small.
+ */
+const always: HostConfig = {
+  RestartPolicy: { Name: "no" },
+  LogConfig: { Type: "json-file", Config: { "max-size": "10m", "max-file": "3" } },
+};
+
+function namesOf(identity: ContainerIdentity, owner: Owner): Pick<ContainerCreateOptions, "name" | "Labels"> {
+  return { name: containerName(identity), Labels: toLabels(identity, owner) };
 }
 
 /** Kubernetes: a given command drops the image's arguments too. */
@@ -34,43 +86,8 @@ function commandOf(spec: ContainerSpec): Partial<ContainerCreateOptions> {
   };
 }
 
-function networkOf(network: Network): Partial<ContainerCreateOptions> {
-  if (network.kind !== "own") return {};
-  const exposed = Object.fromEntries(network.ports.map((port) => [portKey(port), {}]));
-  return { Hostname: network.hostname, ExposedPorts: exposed };
-}
-
-function hostConfigOf(spec: ContainerSpec): HostConfig {
-  return {
-    ...networkModeOf(spec.network),
-    ...namespacesOf(spec),
-    ...resourcesOf(spec),
-    ...securityOf(spec),
-    ...(spec.dns
-      ? {
-          Dns: [...spec.dns.servers],
-          DnsSearch: [...spec.dns.searches],
-          DnsOptions: [...spec.dns.options],
-        }
-      : {}),
-    ExtraHosts: [...spec.extraHosts],
-    Sysctls: { ...spec.sysctls },
-    // Not `Binds`: there a colon in a path begins the next part, and a missing source is made.
-    Mounts: spec.mounts.map(({ source, target, readOnly, propagation = "rprivate" }) => ({
-      Type: "bind",
-      Source: source,
-      Target: target,
-      ReadOnly: readOnly,
-      BindOptions: { Propagation: propagation },
-    })),
-    RestartPolicy: { Name: "no" },
-    LogConfig: { Type: "json-file", Config: { "max-size": "10m", "max-file": "3" } },
-  };
-}
-
-function networkModeOf(network: Network): HostConfig {
+function networkOf(network: PodNetwork): HostConfig {
   if (network.kind === "host") return { NetworkMode: "host" };
-  if (network.kind === "sandbox") return { NetworkMode: `container:${network.id}` };
   const bindings: Record<string, { HostIp: string; HostPort: string }[]> = {};
   for (const port of network.ports) {
     (bindings[portKey(port)] ??= []).push({ HostIp: port.hostIp, HostPort: String(port.hostPort) });
@@ -78,11 +95,8 @@ function networkModeOf(network: Network): HostConfig {
   return { PortBindings: bindings };
 }
 
-function namespacesOf(spec: ContainerSpec): HostConfig {
-  const ipc = spec.hostIpc ? "host" : spec.ipcFrom === undefined ? "shareable" : `container:${spec.ipcFrom}`;
-  const pid =
-    spec.pidFrom === undefined || spec.pidFrom === "host" ? spec.pidFrom : `container:${spec.pidFrom}`;
-  return { IpcMode: ipc, ...(pid === undefined ? {} : { PidMode: pid }) };
+function exposedPorts(ports: readonly PortBinding[]): Record<string, object> {
+  return Object.fromEntries(ports.map((port) => [portKey(port), {}]));
 }
 
 /** Memory without swap on top, as Kubernetes means it. */
@@ -91,7 +105,6 @@ function resourcesOf(spec: ContainerSpec): HostConfig {
     ...(spec.cpuShares === undefined ? {} : { CpuShares: spec.cpuShares }),
     ...(spec.nanoCpus === undefined ? {} : { NanoCpus: spec.nanoCpus }),
     ...(spec.memoryBytes === undefined ? {} : { Memory: spec.memoryBytes, MemorySwap: spec.memoryBytes }),
-    ...(spec.shmBytes === undefined ? {} : { ShmSize: spec.shmBytes }),
     ...(spec.oomScoreAdj === undefined ? {} : { OomScoreAdj: spec.oomScoreAdj }),
   };
 }

@@ -6,7 +6,7 @@ import type { Logger } from "#shared/log";
 import { labelNames, type RuntimeHint } from "#edge/runtime";
 import { toRuntimeError } from "./error.ts";
 import { readEvent } from "./read.ts";
-import { readLines } from "./stream.ts";
+import { readLines } from "./lines.ts";
 
 interface WatchOptions {
   readonly docker: Docker;

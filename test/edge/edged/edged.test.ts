@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { ContainerDetails, ContainerSpec, RuntimeHint, StrayContainer } from "#edge/runtime";
+import type { ContainerDetails, RuntimeHint, SandboxSpec, StrayContainer } from "#edge/runtime";
 import type { Pod, PodSpec } from "#shared/kube";
 import { sandboxSpec } from "#internal/edge/edged/pods/container-spec.ts";
 import { EdgedHarness } from "#internal/test/support/edged-harness.ts";
@@ -200,8 +200,8 @@ test("edged removes containers of an abandoned data directory of its node, wante
   }
   using _other = holdOpen(join(used.path, "edgecore.db"));
   const stray = async (name: string, where: string): Promise<StrayContainer> => {
-    const id = await runtime.create(strayOf(name));
-    return { id, identity: strayOf(name).identity, phase: "running", dataDir: where };
+    const { id, identity, phase } = await runtime.runSandbox(strayOf(name));
+    return { id, identity, phase, dataDir: where };
   };
   runtime.strays = [
     await stray("gone", "/nowhere"),
@@ -217,14 +217,14 @@ test("edged removes containers of an abandoned data directory of its node, wante
   expect(left()).toEqual(["used", "foreign"]);
 });
 
-function strayOf(podName: string): ContainerSpec {
+function strayOf(podName: string): SandboxSpec {
   const pod = {
     metadata: { name: podName, namespace: "default", uid: `uid-${podName}` },
     spec: { containers: [] },
   };
   const security = { allowedUnsafeSysctls: [], seccompDir: "", appArmor: false };
   const dns = { servers: [], domain: "" };
-  return sandboxSpec(pod, { attempt: 0, image: "web:1", dns, security });
+  return sandboxSpec(pod, { attempt: 0, dns, security });
 }
 
 /** A process that has a file open, as an edgecore has its database. */

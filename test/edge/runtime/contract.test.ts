@@ -1,5 +1,11 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import type { ContainerRuntime, ContainerSpec, RuntimeHint } from "#edge/runtime";
+import type {
+  ContainerIdentity,
+  ContainerRuntime,
+  ContainerSpec,
+  RuntimeHint,
+  SandboxSpec,
+} from "#edge/runtime";
 import { openDockerRuntime } from "#edge/runtime/docker";
 import { systemClock } from "#shared/clock";
 import { UnavailableError } from "#shared/errors";
@@ -16,63 +22,136 @@ import { silentLog } from "#internal/test/support/silent-log.ts";
 const owner = `contract-${process.pid}`;
 const image = `kubeedge-contract-${process.pid}:1`;
 
-function spec(container: string, over: Partial<ContainerSpec> = {}): ContainerSpec {
-  return {
-    identity: {
+/** Each test has a pod of its own, so that a container of another cannot be meant. */
+class PodUnderTest implements AsyncDisposable {
+  readonly runtime: ContainerRuntime;
+  readonly uid = crypto.randomUUID();
+
+  constructor(runtime: ContainerRuntime) {
+    this.runtime = runtime;
+  }
+
+  identity(
+    container: string,
+    role: ContainerIdentity["role"] = "container",
+    sandboxId = "s",
+  ): ContainerIdentity {
+    return {
       podName: "web",
       podNamespace: "default",
-      podUid: `uid-${process.pid}`,
+      podUid: this.uid,
       container,
-      role: "container",
+      role,
       attempt: 0,
-      specHash: "h",
-      sandboxId: "s",
+      specHash: role === "sandbox" ? "" : "h",
+      sandboxId: role === "sandbox" ? "" : sandboxId,
       graceSeconds: 1,
-    },
-    image,
-    command: ["sleep", "1000"],
-    env: [],
-    supplementalGroups: [],
-    tty: false,
-    stdin: false,
-    stdinOnce: false,
-    network: { kind: "own", hostname: "web", ports: [] },
-    extraHosts: [],
-    sysctls: {},
-    hostIpc: false,
-    mounts: [],
-    privileged: false,
-    readOnlyRoot: false,
-    noNewPrivileges: false,
-    capAdd: [],
-    capDrop: [],
-    ...over,
-  };
+    };
+  }
+
+  sandboxSpec(over: Partial<SandboxSpec> = {}): SandboxSpec {
+    return {
+      identity: this.identity("POD", "sandbox"),
+      network: { kind: "own", hostname: "web", ports: [] },
+      extraHosts: [],
+      sysctls: {},
+      hostIpc: false,
+      ...over,
+    };
+  }
+
+  async spec(container: string, over: Partial<ContainerSpec> = {}): Promise<ContainerSpec> {
+    const sandboxId = await this.#sandbox();
+    return {
+      identity: this.identity(container, "container", sandboxId),
+      image,
+      command: ["sleep", "1000"],
+      env: [],
+      supplementalGroups: [],
+      tty: false,
+      stdin: false,
+      stdinOnce: false,
+      ipc: "pod",
+      pid: "container",
+      mounts: [],
+      privileged: false,
+      readOnlyRoot: false,
+      noNewPrivileges: false,
+      capAdd: [],
+      capDrop: [],
+      ...over,
+    };
+  }
+
+  /** @returns the id of a container that runs */
+  async start(container: string, over: Partial<ContainerSpec> = {}): Promise<string> {
+    const id = await this.runtime.create(await this.spec(container, over));
+    await this.runtime.start(id);
+    return id;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { id, identity } of await this.runtime.list(this.uid))
+      await (identity.role === "sandbox" ? this.runtime.removeSandbox(id) : this.runtime.remove(id));
+    await this.runtime[Symbol.asyncDispose]();
+  }
+
+  async #sandbox(): Promise<string> {
+    const list = await this.runtime.list(this.uid);
+    const found = list.find(({ identity }) => identity.role === "sandbox");
+    return found?.id ?? (await this.runtime.runSandbox(this.sandboxSpec())).id;
+  }
 }
+
+const codeOf = (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => undefined,
+    (error: { code: string }) => error.code,
+  );
 
 function contract(name: string, open: () => Promise<ContainerRuntime>): void {
   describe(name, () => {
+    test("runs a sandbox with its identity and an address, and stops and removes it", async () => {
+      await using pod = new PodUnderTest(await open());
+      const { runtime } = pod;
+      const made = await runtime.runSandbox(pod.sandboxSpec());
+      expect({ phase: made.phase, identity: made.identity, ips: made.ips.length }).toEqual({
+        phase: "running",
+        identity: pod.identity("POD", "sandbox"),
+        ips: 1,
+      });
+      expect(await runtime.list(pod.uid)).toEqual([
+        { id: made.id, identity: made.identity, phase: "running" },
+      ]);
+      await runtime.stopSandbox(made.id);
+      await runtime.stopSandbox(made.id);
+      expect((await runtime.inspect(made.id))?.phase).toBe("exited");
+      await runtime.removeSandbox(made.id);
+      await runtime.removeSandbox(made.id);
+      expect(await runtime.inspect(made.id)).toBeUndefined();
+    });
+
     test("finds a container with its identity after it was created and started", async () => {
-      await using runtime = await open();
-      const id = await runtime.create(spec("found"));
-      const before = await runtime.list(`uid-${process.pid}`);
+      await using pod = new PodUnderTest(await open());
+      const { runtime } = pod;
+      const spec = await pod.spec("found");
+      const id = await runtime.create(spec);
+      const before = (await runtime.list(pod.uid)).filter((one) => one.id === id);
       await runtime.start(id);
       await runtime.start(id);
       const details = await runtime.inspect(id);
-      await runtime.remove(id);
-      expect(before).toEqual([{ id, identity: spec("found").identity, phase: "created" }]);
-      expect({ phase: details?.phase, identity: details?.identity, ips: details?.ips.length }).toEqual({
+      expect(before).toEqual([{ id, identity: spec.identity, phase: "created" }]);
+      expect({ phase: details?.phase, identity: details?.identity, ips: details?.ips }).toEqual({
         phase: "running",
-        identity: spec("found").identity,
-        ips: 1,
+        identity: spec.identity,
+        ips: [],
       });
-      expect(await runtime.inspect(id)).toBeUndefined();
     });
 
-    test("stops a container and tells how it ended", async () => {
-      await using runtime = await open();
-      const id = await runtime.create(spec("stopped"));
-      await runtime.start(id);
+    test("stops a container and reports how it ended", async () => {
+      await using pod = new PodUnderTest(await open());
+      const { runtime } = pod;
+      const id = await pod.start("stopped");
       await runtime.stop(id, 0);
       await runtime.stop(id, 0);
       const details = await runtime.inspect(id);
@@ -85,28 +164,33 @@ function contract(name: string, open: () => Promise<ContainerRuntime>): void {
     });
 
     test("refuses a second container of the same name and an unknown image, by code", async () => {
-      await using runtime = await open();
-      const id = await runtime.create(spec("twice"));
-      const conflict = runtime.create(spec("twice")).catch((error: { code: string }) => error.code);
-      const missing = runtime
-        .create(spec("missing", { image: "kubeedge-none:1" }))
-        .catch((error: { code: string }) => error.code);
-      expect([await conflict, await missing]).toEqual(["container-conflict", "image-not-found"]);
-      await runtime.remove(id);
+      await using pod = new PodUnderTest(await open());
+      const { runtime } = pod;
+      const twice = await pod.spec("twice");
+      await runtime.create(twice);
+      const unknown = await pod.spec("unknown", { image: "kubeedge-none:1" });
+      expect([await codeOf(runtime.create(twice)), await codeOf(runtime.create(unknown))]).toEqual([
+        "container-conflict",
+        "image-not-found",
+      ]);
     });
 
-    test("hints at a start of an own container", async () => {
-      await using runtime = await open();
-      const heard = Promise.withResolvers<RuntimeHint>();
-      using _watch = runtime.watch((hint) => {
-        if (hint.kind === "container" && hint.action === "start") heard.resolve(hint);
+    test("hints at the start of a container", async () => {
+      await using pod = new PodUnderTest(await open());
+      const connected = Promise.withResolvers<void>();
+      const started = Promise.withResolvers<RuntimeHint>();
+      using _watch = pod.runtime.watch((hint) => {
+        if (hint.kind === "connected") connected.resolve();
+        if (hint.kind === "container" && hint.action === "start") started.resolve(hint);
       });
-      const id = await runtime.create(spec("hinted"));
-      await runtime.start(id);
-      // A watch may miss what happens before it is connected: starting again later is what the list is for.
-      const hint = await Promise.race([heard.promise, Bun.sleep(2000).then(() => undefined)]);
-      await runtime.remove(id);
-      expect(hint === undefined || (hint.kind === "container" && hint.id === id)).toBe(true);
+      await connected.promise;
+      const { id, identity } = await pod.runtime.runSandbox(pod.sandboxSpec());
+      expect(await started.promise).toEqual({
+        kind: "container",
+        id,
+        podUid: identity.podUid,
+        action: "start",
+      });
     });
   });
 }
@@ -127,26 +211,20 @@ if (hasEngine()) {
   });
   contract("Docker", open);
 
-  test("Docker runs a command in a container and tells its output and exit code", async () => {
-    await using runtime = await open();
-    const id = await runtime.create(spec("exec"));
-    await runtime.start(id);
-    const result = await runtime.exec(id, ["sh", "-c", "echo out; echo err >&2; exit 7"], {
-      maxOutputBytes: 100,
-    });
-    await runtime.remove(id);
+  test("Docker runs a command in a container and returns its output and exit code", async () => {
+    await using pod = new PodUnderTest(await open());
+    const id = await pod.start("exec");
+    const command = ["sh", "-c", "echo out; echo err >&2; exit 7"];
+    const result = await pod.runtime.exec(id, command, { maxOutputBytes: 100 });
     expect(result.exitCode).toBe(7);
     expect(result.output.split("\n").sort()).toEqual(["", "err", "out"]);
   });
 
-  test("Docker ends the pause container at once when it is asked to stop", async () => {
-    await using runtime = await open();
-    const { command: _command, ...sandbox } = spec("POD", { image: await runtime.ensurePauseImage() });
-    const id = await runtime.create(sandbox);
-    await runtime.start(id);
-    await runtime.stop(id, 30);
-    const details = await runtime.inspect(id);
-    await runtime.remove(id);
+  test("Docker ends the pause container gracefully when it is signalled", async () => {
+    await using pod = new PodUnderTest(await open());
+    const { id } = await pod.runtime.runSandbox(pod.sandboxSpec());
+    await pod.runtime.stop(id, 30);
+    const details = await pod.runtime.inspect(id);
     expect({ phase: details?.phase, exitCode: details?.exitCode }).toEqual({ phase: "exited", exitCode: 0 });
   });
 
@@ -161,12 +239,12 @@ if (hasEngine()) {
     }
   });
 
-  test("Docker rejects with UnavailableError when the engine is away", async () => {
+  test("Docker rejects with UnavailableError when the engine cannot be reached", async () => {
     await using runtime = await open("unix:///tmp/kubeedge-no-such.sock");
     expect(await runtime.list().catch((error: unknown) => error)).toBeInstanceOf(UnavailableError);
   });
 
-  test("Docker tells why an image cannot be pulled", async () => {
+  test("Docker reports why an image cannot be pulled", async () => {
     await using runtime = await open();
     const error = await runtime
       .pullImage("kubeedge.invalid/none", { dockerConfigs: [] })

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { resolve } from "node:path";
-import type { Identity } from "./container-runtime.ts";
+import type { ContainerIdentity } from "./specs.ts";
 
 /** Labels kubelet's own tools know, and ours. */
 export const labelNames = {
@@ -34,7 +34,7 @@ export interface Owner {
   readonly dataDir?: string;
 }
 
-export function toLabels(identity: Identity, { owner, dataDir }: Owner): Record<string, string> {
+export function toLabels(identity: ContainerIdentity, { owner, dataDir }: Owner): Record<string, string> {
   return {
     ...(dataDir === undefined ? {} : { [labelNames.dataDir]: resolve(dataDir) }),
     [labelNames.podName]: identity.podName,
@@ -50,7 +50,7 @@ export function toLabels(identity: Identity, { owner, dataDir }: Owner): Record<
   };
 }
 
-export function fromLabels(labels: Readonly<Record<string, string>>): Identity {
+export function fromLabels(labels: Readonly<Record<string, string>>): ContainerIdentity {
   const text = (name: string): string => labels[name] ?? "";
   const role = text(labelNames.role);
   return {
@@ -67,7 +67,7 @@ export function fromLabels(labels: Readonly<Record<string, string>>): Identity {
 }
 
 /** kubelet's scheme: k8s_<container>_<pod>_<namespace>_<uid>_<attempt>. */
-export function containerName(identity: Identity): string {
+export function containerName(identity: ContainerIdentity): string {
   const { container, podName, podNamespace, podUid, attempt } = identity;
   return `k8s_${container}_${podName}_${podNamespace}_${podUid}_${attempt}`;
 }

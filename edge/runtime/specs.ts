@@ -1,0 +1,90 @@
+/** Who a sandbox or container is; kept in its labels, so that it is found again after any restart. */
+export interface ContainerIdentity {
+  readonly podName: string;
+  readonly podNamespace: string;
+  readonly podUid: string;
+  /** Name of the container in the pod's spec; "POD" for the sandbox. */
+  readonly container: string;
+  readonly role: "sandbox" | "init" | "container";
+  /** Restart count of the container at its creation. */
+  readonly attempt: number;
+  readonly specHash: string;
+  /** Id of the sandbox it was created for; empty for a sandbox. */
+  readonly sandboxId: string;
+  readonly graceSeconds: number;
+}
+
+/** What holds a pod's network and IPC namespaces: CRI's PodSandboxConfig. */
+export interface SandboxSpec {
+  readonly identity: ContainerIdentity;
+  readonly network: PodNetwork;
+  /** Undefined: the engine's own resolver. */
+  readonly dns?: Dns;
+  /** "name:ip" */
+  readonly extraHosts: readonly string[];
+  readonly sysctls: Readonly<Record<string, string>>;
+  /** Whether the pod shares the host's IPC namespace. */
+  readonly hostIpc: boolean;
+}
+
+/** How a pod reaches the network: in the host's, or in one of its own that the sandbox holds. */
+export type PodNetwork =
+  | { readonly kind: "host" }
+  | { readonly kind: "own"; readonly hostname: string; readonly ports: readonly PortBinding[] };
+
+export interface PortBinding {
+  readonly containerPort: number;
+  readonly hostPort: number;
+  readonly hostIp: string;
+  readonly protocol: "tcp" | "udp" | "sctp";
+}
+
+export interface Dns {
+  readonly servers: readonly string[];
+  readonly searches: readonly string[];
+  readonly options: readonly string[];
+}
+
+export interface Mount {
+  readonly source: string;
+  readonly target: string;
+  readonly readOnly: boolean;
+  readonly propagation?: "rprivate" | "rslave" | "rshared";
+}
+
+/** A container that joins the network of the sandbox `identity.sandboxId`: CRI's ContainerConfig. */
+export interface ContainerSpec {
+  readonly identity: ContainerIdentity;
+  readonly image: string;
+  /** Absent: the image's own. */
+  readonly command?: readonly string[];
+  /** Absent: the image's own, unless `command` is given. */
+  readonly args?: readonly string[];
+  readonly env: readonly string[];
+  readonly workingDir?: string;
+  readonly user?: string;
+  readonly supplementalGroups: readonly string[];
+  readonly tty: boolean;
+  readonly stdin: boolean;
+  readonly stdinOnce: boolean;
+  /** Whose IPC namespace it uses, as CRI's NamespaceMode. */
+  readonly ipc: "pod" | "host";
+  /** Whose PID namespace it uses. */
+  readonly pid: "container" | "pod" | "host";
+  readonly mounts: readonly Mount[];
+  readonly cpuShares?: number;
+  readonly nanoCpus?: number;
+  readonly memoryBytes?: number;
+  readonly oomScoreAdj?: number;
+  readonly privileged: boolean;
+  readonly readOnlyRoot: boolean;
+  readonly noNewPrivileges: boolean;
+  readonly capAdd: readonly string[];
+  readonly capDrop: readonly string[];
+  /** "unconfined", or the text of a profile; absent: the engine's own profile. */
+  readonly seccomp?: string;
+  /** "unconfined", or the name of a loaded profile; absent: the engine's own profile. */
+  readonly appArmor?: string;
+  /** "user:…", "role:…", "type:…" and "level:…" of SELinux. */
+  readonly selinux?: readonly string[];
+}
