@@ -1,11 +1,12 @@
 import { randomUUID } from "node:crypto";
 import type { TwinConfig } from "#shared/config";
 import { describeError } from "#shared/errors";
+import type { Event } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import { Seldom } from "#shared/log";
 import type { HistoryLimits } from "#edge/store";
 import { DeviceRegistry } from "#edge/device-twin/devices";
-import { DeviceEvents } from "#edge/device-twin/events";
+import { AnnouncementEvents, DeviceWarnings, EventRecorder, LossEvents } from "#edge/device-twin/events";
 import { restoreObjects } from "#edge/device-twin/objects";
 import { GroupCommit, OutboxBudget } from "#edge/device-twin/outbox";
 import { serveQueries, trimHistory } from "#edge/device-twin/query";
@@ -45,16 +46,20 @@ export const defaultHistory: HistoryLimits = {
  * @throws ConfigError when the address of the query server is taken or its token cannot be read
  */
 export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwinParts): Promise<DeviceTwin> {
-  const { store, clock, log } = parts;
+  const { port, store, clock, log } = parts;
   await using stack = new AsyncDisposableStack();
   const registry = new DeviceRegistry();
   registry.load(store);
   const rareLog = new Seldom(log, clock);
-  const events = stack.use(makeEvents(config, parts));
-  const budget = stack.use(new OutboxBudget(config.outboxLimitBytes, parts, (loss) => events.lost(loss)));
-  const commit = makeCommit(config, parts, { registry, events, budget, rareLog });
+  const emit = (event: Event): Promise<void> => port.emit("event.recorded", { event });
+  const recorder = new EventRecorder({ node: config.node, clock, emit });
+  const warnings = new DeviceWarnings(recorder, clock);
+  const losses = stack.use(makeLossEvents(recorder, parts));
+  const announcements = stack.use(new AnnouncementEvents(recorder, clock));
+  const budget = stack.use(new OutboxBudget(config.outboxLimitBytes, parts, (loss) => losses.add(loss)));
+  const commit = makeCommit(config, parts, { registry, losses, budget, rareLog });
   stack.defer(() => commit.drained());
-  const receivers = makeReceivers(config, parts, { registry, events, commit, rareLog });
+  const receivers = makeReceivers(config, parts, { registry, warnings, announcements, commit, rareLog });
   stack.use(await restoreObjects(receivers.objects, { store, clock, log }));
   stack.use(serveBus(config.node, parts, receivers));
   stack.use(trimHistory(config.history, parts));
@@ -71,7 +76,7 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
 
 interface CommitParts {
   readonly registry: DeviceRegistry;
-  readonly events: DeviceEvents;
+  readonly losses: LossEvents;
   readonly budget: OutboxBudget;
   readonly rareLog: Seldom;
 }
@@ -79,7 +84,7 @@ interface CommitParts {
 function makeCommit(
   { history }: DeviceTwinConfig,
   { port, store, clock }: DeviceTwinParts,
-  { registry, events, budget, rareLog }: CommitParts,
+  { registry, losses, budget, rareLog }: CommitParts,
 ): GroupCommit {
   return new GroupCommit({
     store,
@@ -89,7 +94,7 @@ function makeCommit(
     historyPerProperty: history.maxPerProperty,
     publish: ({ topic, payload, retain }) =>
       void port.emit("mqtt.publish", { topic, payload: Buffer.from(payload), ...(retain ? { retain } : {}) }),
-    onTooLarge: () => events.lost({ folded: 0, droppedReports: 0, droppedUploads: 1 }),
+    onTooLarge: () => losses.add({ folded: 0, droppedReports: 0, droppedUploads: 1 }),
     onQueued: (bytes) => {
       void port.emit("outbox.added", {});
       budget.queued(bytes);
@@ -97,12 +102,11 @@ function makeCommit(
   });
 }
 
-function makeEvents({ node }: DeviceTwinConfig, { port, store, clock, log }: DeviceTwinParts): DeviceEvents {
+function makeLossEvents(recorder: EventRecorder, { store, clock, log }: DeviceTwinParts): LossEvents {
   const { backlog, losses } = store;
-  return new DeviceEvents({
-    node,
+  return new LossEvents({
+    recorder,
     clock,
-    emit: (event) => port.emit("event.recorded", { event }),
     losses: () => ({ ...backlog.losses(), limitBytes: backlog.limitBytes }),
     told: () => losses.told(),
     setTold: (loss) => {

@@ -2,7 +2,7 @@ import type { RejectedValue } from "#shared/devices";
 import type { Seldom } from "#shared/log";
 import type { BoundDevice, DeviceRegistry } from "#edge/device-twin/devices";
 import { HomeAssistantDiscovery } from "#edge/device-twin/discovery";
-import type { DeviceEvents } from "#edge/device-twin/events";
+import type { AnnouncementEvents, DeviceWarnings } from "#edge/device-twin/events";
 import { AttributeUpdates, Members, Membership } from "#edge/device-twin/membership";
 import { DeviceModels, DeviceObjects, PropertyMapper } from "#edge/device-twin/objects";
 import type { GroupCommit } from "#edge/device-twin/outbox";
@@ -13,7 +13,8 @@ import type { DeviceTwinParts, Receivers } from "./bus.ts";
 
 export interface ReceiverBasis {
   readonly registry: DeviceRegistry;
-  readonly events: DeviceEvents;
+  readonly warnings: DeviceWarnings;
+  readonly announcements: AnnouncementEvents;
   readonly commit: GroupCommit;
   /** Logs what clients can cause as often as they like. */
   readonly rareLog: Seldom;
@@ -23,15 +24,15 @@ export interface ReceiverBasis {
 export function makeReceivers(
   config: { readonly node: string; readonly discoveryPrefix?: string | undefined },
   { port, clock, log }: DeviceTwinParts,
-  { registry, events, commit, rareLog }: ReceiverBasis,
+  { registry, warnings, announcements, commit, rareLog }: ReceiverBasis,
 ): Receivers {
   const { node } = config;
   const onRejected = ({ id, object }: BoundDevice, rejected: readonly RejectedValue[]): void => {
-    rareLog.warn("cannot take what a device sent", { device: id, misfits: rejected });
-    if (object) events.misfits(object, rejected);
+    rareLog.warn("values of a device not taken", { device: id, problems: rejected });
+    if (object) warnings.valuesRejected(object, rejected);
   };
   const onUnknown = (name: string): void =>
-    rareLog.warn("a message for a device this node does not have", { device: name.slice(0, 256) });
+    rareLog.warn("message for a device that this node does not have", { device: name.slice(0, 256) });
   const onFilters = coalesce(
     () => void port.emit("mqtt.watch", { filters: [...plain.filters, ...discovery.filters] }),
   );
@@ -39,7 +40,7 @@ export function makeReceivers(
   const writer = new TwinWriter({ commit, clock });
   const values = new DeviceValues({ commit, writer, clock, onRejected });
   const plain = new PlainDevices({ commit, values, onFilters });
-  const discovery = new HomeAssistantDiscovery(config, commit, { events, log });
+  const discovery = new HomeAssistantDiscovery(config, commit, { announcements, log });
   const cloudValues = new CloudValues({ registry, commit, writer, clock });
   const requests = new DeviceRequests({
     registry,
@@ -55,8 +56,8 @@ export function makeReceivers(
   const attributes = new AttributeUpdates({ registry, commit, clock });
   const membership = new Membership({ registry, commit, clock, members, attributes, cloudValues });
   const models = new DeviceModels();
-  const mapper = new PropertyMapper({ commit, models, plain, events, log });
-  const objects = new DeviceObjects({ registry, commit, writer, members, models, mapper, events, clock });
+  const mapper = new PropertyMapper({ commit, models, plain, warnings, log });
+  const objects = new DeviceObjects({ registry, commit, writer, members, models, mapper, warnings, clock });
   return { registry, commit, requests, plain, discovery, cloudValues, membership, attributes, objects };
 }
 

@@ -1,13 +1,12 @@
 import { createHash } from "node:crypto";
 import { quoteText, readMapping, translateTemplate } from "#shared/devices";
-import { validateDeviceModel, type Device, type DeviceModel } from "#shared/kube";
-import type { DeviceProperty, ModelProperty } from "#shared/kube";
+import { validateDeviceModel, type Device, type DeviceModel, type DeviceProperty, type ModelProperty } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { JsonBody, MqttMessage } from "#shared/topics";
 import { encodeDiscovery } from "#edge/edge-hub/codec";
 import { isRecord } from "#shared/json";
 import type { GroupCommit } from "#edge/device-twin/outbox";
-import type { DeviceEvents } from "#edge/device-twin/events";
+import type { AnnouncementEvents } from "#edge/device-twin/events";
 import { parseJson } from "#edge/device-twin/twins";
 
 export interface DiscoveryConfig {
@@ -67,7 +66,7 @@ export class HomeAssistantDiscovery {
   readonly filters: readonly string[];
   readonly #config: DiscoveryConfig;
   readonly #commit: GroupCommit;
-  readonly #parts: { readonly events: Pick<DeviceEvents, "announcement">; readonly log: Logger };
+  readonly #parts: { readonly announcements: Pick<AnnouncementEvents, "add">; readonly log: Logger };
   readonly #found = new Map<string, Map<string, DiscoveredProperty>>();
   /** What each topic announced, to forget it when it is taken back. */
   readonly #byTopic = new Map<string, DiscoveredProperty>();
@@ -75,7 +74,7 @@ export class HomeAssistantDiscovery {
   constructor(
     config: DiscoveryConfig,
     commit: GroupCommit,
-    parts: { readonly events: Pick<DeviceEvents, "announcement">; readonly log: Logger },
+    parts: { readonly announcements: Pick<AnnouncementEvents, "add">; readonly log: Logger },
   ) {
     this.#config = config;
     this.#commit = commit;
@@ -90,7 +89,7 @@ export class HomeAssistantDiscovery {
     if (said.kind === "property") return this.#add(topic, said.found, said.problem);
     const before = this.#forget(topic);
     if (said.kind === "left-out") this.#complain(topic, said.problem);
-    else this.#parts.events.announcement(topic, undefined);
+    else this.#parts.announcements.add(topic, undefined);
     if (before && said.kind === "withdrawn")
       this.#parts.log.info("an announcement was taken back, its Device keeps the property", {
         topic,
@@ -128,7 +127,7 @@ export class HomeAssistantDiscovery {
   }
 
   #complain(topic: string, problem: string | undefined): undefined {
-    if (this.#parts.events.announcement(topic, problem))
+    if (this.#parts.announcements.add(topic, problem))
       this.#parts.log.warn("cannot take an announcement as it is", { topic, problem });
     return undefined;
   }

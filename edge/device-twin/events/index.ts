@@ -1,1 +1,4 @@
-export { DeviceEvents } from "./device-events.ts";
+export { AnnouncementEvents } from "./announcement-events.ts";
+export { DeviceWarnings } from "./device-warnings.ts";
+export { EventRecorder } from "./event-recorder.ts";
+export { LossEvents } from "./loss-events.ts";

@@ -3,7 +3,7 @@ import { commandChanges, sanitizeDevice } from "#shared/devices";
 import type { Device, DeviceModel, KubeObject } from "#shared/kube";
 import type { ObjectChange } from "#shared/topics";
 import { commandsFor, newDevice, type BoundDevice, type DeviceRegistry } from "#edge/device-twin/devices";
-import type { DeviceEvents } from "#edge/device-twin/events";
+import type { DeviceWarnings } from "#edge/device-twin/events";
 import type { Members } from "#edge/device-twin/membership";
 import type { DeviceMessage, GroupCommit } from "#edge/device-twin/outbox";
 import { toCloudAsWanted } from "#edge/device-twin/twins";
@@ -19,7 +19,7 @@ export interface DeviceObjectsParts {
   readonly members: Members;
   readonly models: DeviceModels;
   readonly mapper: PropertyMapper;
-  readonly events: Pick<DeviceEvents, "modelChanged">;
+  readonly warnings: Pick<DeviceWarnings, "modelChanged">;
   readonly clock: Pick<Clock, "nowMs">;
 }
 
@@ -153,7 +153,7 @@ export class DeviceObjects {
   }
 
   #putModel(key: string, model: DeviceModel | undefined): void {
-    this.#parts.events.modelChanged(key);
+    this.#parts.warnings.modelChanged(key);
     this.#parts.models.put(key, model);
   }
 }

@@ -2,7 +2,7 @@ import { readMapping, type MappingProblem } from "#shared/devices";
 import { validateDevice, type Device } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { BoundDevice } from "#edge/device-twin/devices";
-import type { DeviceEvents } from "#edge/device-twin/events";
+import type { DeviceWarnings } from "#edge/device-twin/events";
 import type { GroupCommit } from "#edge/device-twin/outbox";
 import { retype, unlistedSince, type ListedProperties } from "#edge/device-twin/twins";
 import type { PlainDevices } from "#edge/device-twin/values";
@@ -12,7 +12,7 @@ export interface PropertyMapperParts {
   readonly commit: GroupCommit;
   readonly models: DeviceModels;
   readonly plain: Pick<PlainDevices, "watch">;
-  readonly events: Pick<DeviceEvents, "deviceProblems" | "contradictions" | "modelProblems">;
+  readonly warnings: Pick<DeviceWarnings, "deviceProblems" | "contradictions" | "modelProblems">;
   readonly log: Logger;
 }
 
@@ -46,12 +46,12 @@ export class PropertyMapper {
   }
 
   #report(device: BoundDevice, object: Device, problems: readonly MappingProblem[]): void {
-    const { events, log, models } = this.#parts;
+    const { warnings, log, models } = this.#parts;
     const model = models.of(object);
-    if (problems.length > 0) log.warn("cannot use parts of a device", { device: device.id, problems });
-    events.deviceProblems(object, problems);
-    events.contradictions(object, validateDevice(object, model));
-    if (model) events.modelProblems(model, problems);
+    if (problems.length > 0) log.warn("fields of a device cannot be used", { device: device.id, problems });
+    warnings.deviceProblems(object, problems);
+    warnings.contradictions(object, validateDevice(object, model));
+    if (model) warnings.modelProblems(model, problems);
   }
 
   /** Removes the twins of properties that are no longer listed; twins that a client made stay. */

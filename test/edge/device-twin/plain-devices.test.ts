@@ -114,13 +114,13 @@ test("a value that does not fit is told once by an Event on the Device, and agai
   expect(
     node.events.map(({ reason, message, involvedObject }) => [reason, involvedObject?.name, message]),
   ).toEqual([
-    ["ValueNotTaken", "plug-1", 'Cannot take relay: "maybe" is not of type boolean'],
+    ["ValueNotTaken", "plug-1", 'Value not taken: relay: "maybe" is not of type boolean'],
     [
       "ValueNotTaken",
       "plug-1",
-      'Cannot take power: no usable value in "{\\"ENERGY\\":{\\"Power\\":[{}]}}" on tele/plug-1/SENSOR',
+      'Value not taken: power: no usable value in "{\\"ENERGY\\":{\\"Power\\":[{}]}}" on tele/plug-1/SENSOR',
     ],
-    ["ValueNotTaken", "plug-1", 'Cannot take relay: "who knows" is not of type boolean'],
+    ["ValueNotTaken", "plug-1", 'Value not taken: relay: "who knows" is not of type boolean'],
   ]);
 });
 

@@ -182,10 +182,10 @@ test("what a device sends and does not find in the cloud is told once by an Even
     await send("state/update", { state: "online" });
   }
   expect(node.events.map(({ reason, message }) => `${reason}: ${message}`)).toEqual([
-    'ValueNotTaken: Cannot take an update: twin.f.actual.value: expected a JSON string such as "21.5", got 21.5',
-    "ValueNotTaken: Cannot take f: the value is not float",
-    "ValueNotTaken: Cannot take ff: neither the Device nor its model has this property: its value stays on the node",
-    'ValueNotTaken: Cannot take the state: expected {"state": "…"} with online, offline, ok, unknown, disconnected or unhealthy',
+    'ValueNotTaken: Value not taken: an update: twin.f.actual.value: expected a JSON string such as "21.5", got 21.5',
+    "ValueNotTaken: Value not taken: f: the value is not float",
+    "ValueNotTaken: Value not taken: ff: neither the Device nor its model has this property: its value stays on the node",
+    'ValueNotTaken: Value not taken: the state: expected {"state": "…"} with online, offline, ok, unknown, disconnected or unhealthy',
   ]);
 });
 
