@@ -9,46 +9,51 @@ export interface OutboxBudgetParts {
   readonly log: Logger;
 }
 
+const checkedShare = 1 / 16;
+const keptShare = 0.9;
 const none: Loss = { folded: 0, droppedReports: 0, droppedUploads: 0 };
 
 /**
- * Keeps the outbox within its limit: each time a sixteenth of it was put in, looks at the size and makes room down to
- * nine tenths, in steps between which the node does its other work.
+ * Keeps the outbox within its limit. Asking for the size costs a query, so it is checked when a sixteenth of the limit was
+ * added: the outbox exceeds it by that much at most. Folding goes down to nine tenths, so that it does not run with each
+ * message, and in steps between which the node does its other work.
  */
 export class OutboxBudget implements AsyncDisposable {
   readonly #limitBytes: number;
   readonly #parts: OutboxBudgetParts;
   readonly #onLoss: (loss: Loss) => void;
-  #since: number;
+  /** Bytes added since the last check; at the start as many as trigger one. */
+  #addedBytes: number;
   #pass: Promise<void> | undefined;
-  #closed = false;
+  #isClosed = false;
 
   constructor(limitBytes: number, parts: OutboxBudgetParts, onLoss: (loss: Loss) => void) {
     this.#limitBytes = limitBytes;
     this.#parts = parts;
     this.#onLoss = onLoss;
-    this.#since = limitBytes;
+    this.#addedBytes = limitBytes;
     parts.store.backlog.limitBytes = limitBytes;
   }
 
+  /** So many bytes were put into the outbox. */
   queued(bytes: number): void {
-    this.#since += bytes;
-    if (this.#since < this.#limitBytes / 16 || this.#pass || this.#closed) return;
-    this.#since = 0;
+    this.#addedBytes += bytes;
+    if (this.#addedBytes < this.#limitBytes * checkedShare || this.#pass || this.#isClosed) return;
+    this.#addedBytes = 0;
     this.#pass = this.#makeRoom().finally(() => {
       this.#pass = undefined;
-      // What came meanwhile was not looked at.
+      // Bytes added during the pass were not counted by it.
       this.queued(0);
     });
   }
 
-  /** Settles when no room is being made. */
+  /** Settles when the outbox is not being folded. */
   async roomMade(): Promise<void> {
     await this.#pass;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed = true;
+    this.#isClosed = true;
     await this.#pass;
   }
 
@@ -58,16 +63,17 @@ export class OutboxBudget implements AsyncDisposable {
     try {
       const { bytes } = store.outbox.size();
       if (bytes <= this.#limitBytes) return;
-      for (const step of store.backlog.fold(bytes - this.#limitBytes * 0.9, () => clock.nowMs())) {
+      for (const step of store.backlog.fold(bytes - this.#limitBytes * keptShare, () => clock.nowMs())) {
         lost = sum(lost, step);
+        // A turn of the event loop for other work: not a matter of time, hence not of the clock.
         await nextTurn();
-        if (this.#closed) break;
+        if (this.#isClosed) break;
       }
     } catch (error) {
-      log.error("cannot make room for messages that wait for the cloud", { error: describeError(error) });
+      log.error("cannot fold the outbox", { error: describeError(error) });
     }
     if (lost.folded + lost.droppedReports + lost.droppedUploads === 0) return;
-    log.warn("gave up messages that wait for the cloud: the disk budget is spent", {
+    log.warn("outbox exceeded its limit: reports folded or messages dropped", {
       ...lost,
       limitBytes: this.#limitBytes,
     });

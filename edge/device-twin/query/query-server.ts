@@ -15,22 +15,22 @@ export interface QueryParts {
   readonly log: Logger;
 }
 
-type Sources = Omit<QueryParts, "clock" | "log">;
+type QuerySources = Omit<QueryParts, "clock" | "log">;
 
-interface Refused {
+interface QueryRefusal {
   readonly code: 400 | 404;
   readonly error: string;
 }
 
-interface History {
+interface PropertyHistory {
   readonly device: string;
   readonly property: string;
   readonly twin: unknown;
-  /** oldest first */
+  /** Oldest first. */
   readonly history: readonly HistoryPoint[];
 }
 
-/** Values in one answer: it has to fit into a message of the link, whatever devices report. */
+/** Bytes of values in one answer: a quarter of what a message of the link may have, the rest is for escapes and fields. */
 const mostAnswerBytes = 8 * 1024 * 1024;
 const pageBounds = {
   limit: { fallback: 1000, least: 1, most: mostPoints },
@@ -40,11 +40,11 @@ const pageBounds = {
 /**
  * Present and past values over HTTP, for programs on the node:
  * `GET /devices`, `GET /devices/<id>`, `GET /devices/<id>/<property>?since=&until=&limit=` (milliseconds); an id is the name
- * of a Device, or its namespace, a slash and its name. Whoever has the token may ask from elsewhere too.
+ * of a Device, or its namespace, a slash and its name. Other machines need the token.
  * @throws ConfigError when the address is taken or the token cannot be read
  */
-export function serveQueries(at: NonNullable<TwinConfig["query"]>, parts: QueryParts): LocalServer {
-  const { address, port, tokenFile, folder } = at;
+export function serveQueries(config: NonNullable<TwinConfig["query"]>, parts: QueryParts): LocalServer {
+  const { address, port, tokenFile, folder } = config;
   const { clock, log } = parts;
   return serveLocally(makeApp(parts), {
     address,
@@ -61,12 +61,16 @@ export function serveQueries(at: NonNullable<TwinConfig["query"]>, parts: QueryP
   });
 }
 
-/** The answer to a question of the cloud: as over HTTP, or what is wrong with the question. */
-export function answerHistory(sources: Sources, deviceId: string, content: unknown): History | Refused {
-  const asked = isRecord(content) ? content : {};
-  const { property } = asked;
+/** The answer to a history query of the cloud: as over HTTP, or why the query is refused. */
+export function answerHistory(
+  sources: QuerySources,
+  deviceId: string,
+  content: unknown,
+): PropertyHistory | QueryRefusal {
+  const query = isRecord(content) ? content : {};
+  const { property } = query;
   if (typeof property !== "string") return { code: 400, error: "property: expected the name of a property" };
-  return readHistory(sources, { deviceId, property }, (name) => asked[name]);
+  return readHistory(sources, { deviceId, property }, (name) => query[name]);
 }
 
 function makeApp(parts: QueryParts): Hono {
@@ -99,7 +103,7 @@ function makeApp(parts: QueryParts): Hono {
   return app;
 }
 
-/** `GET /outbox`: what waits for the cloud, and what was given up of it since when. */
+/** `GET /outbox`: messages that wait for the cloud, and how many were folded or dropped since when. */
 function addOutboxRoute(app: Hono, { outbox, backlog }: Pick<Store, "outbox" | "backlog">): void {
   app.get("/outbox", (c) => {
     const { sinceMs, lastMs, ...losses } = backlog.losses();
@@ -108,12 +112,12 @@ function addOutboxRoute(app: Hono, { outbox, backlog }: Pick<Store, "outbox" | "
   });
 }
 
-/** The one way to past values, whoever asks. */
+/** Reads history, for HTTP and for the cloud alike. @param given a parameter of the query, by name */
 function readHistory(
-  { registry, store }: Sources,
+  { registry, store }: QuerySources,
   { deviceId, property }: { readonly deviceId: string; readonly property: string },
   given: (name: string) => unknown,
-): History | Refused {
+): PropertyHistory | QueryRefusal {
   const device = registry.find(deviceId);
   if (!device) return missing("device", deviceId);
   if (!device.twins.has(property)) return missing("property", property);
@@ -126,6 +130,7 @@ function readHistory(
   return { device: device.id, property, twin, history: newestWithin(points, mostAnswerBytes) };
 }
 
+/** The newest points whose values fit into so many bytes. */
 function newestWithin(points: readonly HistoryPoint[], mostBytes: number): readonly HistoryPoint[] {
   let bytes = 0;
   const fits = points.findLastIndex(({ value }) => (bytes += Buffer.byteLength(value)) > mostBytes);
@@ -136,6 +141,6 @@ function show(device: BoundDevice): unknown {
   return { ...describeDevice(device), twin: liveTwins(device) };
 }
 
-function missing(what: string, name: string): Refused {
+function missing(what: string, name: string): QueryRefusal {
   return { code: 404, error: `${what} "${name}" not found` };
 }

@@ -27,15 +27,16 @@ export interface DeviceRequestsOptions {
   readonly node: string;
   /** For `twin/cloud_updated`, which applications may publish in place of the cloud. */
   readonly cloudValues: CloudValues;
-  /** Called with values that are not taken, or not shown in the cloud. */
+  /** Called with values that are refused, or taken but not shown in the cloud. */
   readonly onRejected: (device: BoundDevice, rejected: readonly RejectedValue[]) => void;
   /** Called with a name in a topic that is not a device of this node. */
   readonly onUnknown: (name: string) => void;
 }
 
 const stateProblem = `expected {"state": "…"} with online, offline, ok, unknown, disconnected or unhealthy`;
-const unknlistedProperty = "neither the Device nor its model has this property: its value stays on the node";
+const unknownProperty = "neither the Device nor its model has this property: its value stays on the node";
 
+/** States of a device in KubeEdge. */
 const states: ReadonlySet<string> = new Set([
   "online",
   "offline",
@@ -45,7 +46,10 @@ const states: ReadonlySet<string> = new Set([
   "unhealthy",
 ]);
 
-/** Answers what devices and applications ask over MQTT; see KubeEdge's topics below `$hw/events`. */
+/**
+ * Answers requests that devices and applications publish below `$hw/events`: twins, states and members. Topics, bodies and
+ * reasons are KubeEdge's (`dtmanager/twin.go`, `device.go`, `membership.go`).
+ */
 export class DeviceRequests {
   readonly #options: DeviceRequestsOptions;
 
@@ -53,42 +57,42 @@ export class DeviceRequests {
     this.#options = options;
   }
 
-  /** @returns undefined when the topic is none of ours; else settles with the commit */
+  /** @returns undefined for topics of other modules; otherwise settles when the answer is published */
   handle(message: MqttMessage): Promise<void> | undefined {
     const { topic, payload } = message;
     const node = parseMembershipTopic(topic);
     if (node !== undefined) return this.#getMembership(node, payload);
-    const asked = parseDeviceTopic(topic);
-    if (!asked) return undefined;
-    switch (asked.verb) {
+    const request = parseDeviceTopic(topic);
+    if (!request) return undefined;
+    switch (request.verb) {
       case "twin/get":
-        return this.#getTwin(asked.device, payload);
+        return this.#getTwin(request.device, payload);
       case "twin/update":
-        return this.#updateTwin(asked.device, payload);
+        return this.#updateTwin(request.device, payload);
       case "state/update":
-        return this.#updateState(asked.device, payload);
+        return this.#updateState(request.device, payload);
       case "twin/cloud_updated":
-        return this.#options.cloudValues.sync(asked.device, parseJson(payload) ?? {});
+        return this.#options.cloudValues.sync(request.device, parseJson(payload) ?? {});
     }
   }
 
-  #getTwin(written: string, payload: Uint8Array): Promise<void> {
-    const device = this.#find(written);
+  #getTwin(name: string, payload: Uint8Array): Promise<void> {
+    const device = this.#find(name);
     const parsed = parseGet(payload);
-    const topic = deviceTopic(written, "twin/get/result");
+    const topic = deviceTopic(name, "twin/get/result");
     const eventId = parsed.ok ? parsed.value.eventId : parsed.eventId;
     if (!parsed.ok) return this.#refuse(topic, eventId, { code: 400, reason: parsed.reason });
     if (!device)
       return this.#refuse(topic, eventId, {
         code: 404,
-        reason: `Device ${written} not found while getting twin`,
+        reason: `Device ${name} not found while getting twin`,
       });
-    return this.#say({ publish: [this.#message(topic, eventId, { twin: shownTwins(device) })] });
+    return this.#reply({ publish: [this.#message(topic, eventId, { twin: shownTwins(device) })] });
   }
 
-  #updateTwin(written: string, payload: Uint8Array): Promise<void> {
-    const device = this.#find(written);
-    const topic = deviceTopic(written, "twin/update/result");
+  #updateTwin(name: string, payload: Uint8Array): Promise<void> {
+    const device = this.#find(name);
+    const topic = deviceTopic(name, "twin/update/result");
     const parsed = parseUpdate(payload);
     if (!parsed.ok) {
       if (device) this.#options.onRejected(device, [{ name: "an update", problem: explainUpdate(payload) }]);
@@ -114,10 +118,10 @@ export class DeviceRequests {
       this.#options.onRejected(device, [{ name: name.slice(0, 128), problem: reason }]);
       return this.#refuse(topic, eventId, outcome);
     }
-    this.#tellUnknown(device, outcome.changes);
+    this.#reportUnlisted(device, outcome.changes);
     this.#options.writer.write(device, outcome.changes);
     const result = this.#message(topic, eventId, { twin: outcome.result });
-    return this.#say({
+    return this.#reply({
       publish: [result, ...this.#options.writer.messages(device, outcome.changes, eventId)],
       onFailure: this.#message(topic, eventId, {
         code: 500,
@@ -126,38 +130,39 @@ export class DeviceRequests {
     });
   }
 
-  /** As in KubeEdge a client may have twins of its own; one with a slip in its name would be missed in vain. */
-  #tellUnknown(device: BoundDevice, changes: readonly TwinChange[]): void {
+  /** As in KubeEdge a client may make twins that are not listed, but a misspelled name should not go unnoticed. */
+  #reportUnlisted(device: BoundDevice, changes: readonly TwinChange[]): void {
     if (device.listed?.isComplete !== true) return;
-    const unknown = changes.filter(({ name }) => !listedProperty(device.listed, name));
-    if (unknown.length > 0)
+    const unlisted = changes.filter(({ name }) => !listedProperty(device.listed, name));
+    if (unlisted.length > 0)
       this.#options.onRejected(
         device,
-        unknown.map(({ name }) => ({ name, problem: unknlistedProperty })),
+        unlisted.map(({ name }) => ({ name, problem: unknownProperty })),
       );
   }
 
-  /** KubeEdge says nothing to a state it does not take. */
-  #updateState(written: string, payload: Uint8Array): Promise<void> {
-    const device = this.#find(written);
-    const topic = deviceTopic(written, "state/update/result");
+  /** KubeEdge does not answer when it refuses a state; a client cannot know then. */
+  #updateState(name: string, payload: Uint8Array): Promise<void> {
+    const device = this.#find(name);
+    const topic = deviceTopic(name, "state/update/result");
     const parsed = parseState(payload);
-    const isState = parsed.ok && parsed.value.state !== undefined && states.has(parsed.value.state);
-    if (device && !isState) this.#options.onRejected(device, [{ name: "the state", problem: stateProblem }]);
+    const state = parsed.ok && isState(parsed.value.state) ? parsed.value.state : undefined;
+    if (device && state === undefined)
+      this.#options.onRejected(device, [{ name: "the state", problem: stateProblem }]);
     if (!parsed.ok) return this.#refuse(topic, parsed.eventId, { code: 400, reason: parsed.reason });
-    const { eventId, state } = parsed.value;
+    const { eventId } = parsed.value;
     if (!device)
       return this.#refuse(topic, eventId, {
         code: 404,
-        reason: `Device ${written} not found while updating state`,
+        reason: `Device ${name} not found while updating state`,
       });
-    if (state === undefined || !states.has(state))
+    if (state === undefined)
       return this.#refuse(topic, eventId, {
         code: 400,
         reason: `Update state error, state must be one of ${[...states].join(", ")}`,
       });
     const messages = this.#options.writer.writeState(device, state);
-    return this.#say({ publish: messages.filter((message) => message.topic === topic) });
+    return this.#reply({ publish: messages.filter((message) => message.topic === topic) });
   }
 
   #getMembership(node: string, payload: Uint8Array): Promise<void> {
@@ -170,13 +175,13 @@ export class DeviceRequests {
         reason: `Node ${node} is not this node`,
       });
     const devices = [...this.#options.registry.all()].map(describeDevice);
-    return this.#say({ publish: [this.#message(topic, parsed.value.eventId, { devices })] });
+    return this.#reply({ publish: [this.#message(topic, parsed.value.eventId, { devices })] });
   }
 
-  #find(written: string): BoundDevice | undefined {
-    const device = this.#options.registry.find(written);
-    if (device) device.spellings.add(written);
-    else this.#options.onUnknown(written);
+  #find(name: string): BoundDevice | undefined {
+    const device = this.#options.registry.find(name);
+    if (device) device.spellings.add(name);
+    else this.#options.onUnknown(name);
     return device;
   }
 
@@ -186,14 +191,18 @@ export class DeviceRequests {
     problem: { readonly code: number; readonly reason: string },
   ): Promise<void> {
     const { code, reason } = problem;
-    return this.#say({ publish: [this.#message(topic, eventId, { code, reason })] });
+    return this.#reply({ publish: [this.#message(topic, eventId, { code, reason })] });
   }
 
-  #say(answer: CommitReply): Promise<void> {
-    return this.#options.commit.reply(answer);
+  #reply(reply: CommitReply): Promise<void> {
+    return this.#options.commit.reply(reply);
   }
 
   #message(topic: string, eventId: string, body: object): DeviceMessage {
     return deviceMessage(topic, { eventId, nowMs: this.#options.clock.nowMs() }, body);
   }
+}
+
+function isState(state: string | undefined): state is string {
+  return state !== undefined && states.has(state);
 }

@@ -8,18 +8,18 @@ import {
   type TwinRequests,
 } from "#edge/device-twin/twins";
 
-/** What devices, applications and the cloud send: parsed here, trusted inside. */
-
+/** The body of `twin/update`. */
 export interface UpdateRequest {
   readonly eventId: string;
   readonly twins: TwinRequests;
 }
 
-/** A refusal carries the event id when it could be read. */
+/** A parsed body; a refusal has the event id when there is one. */
 export type ParsedRequest<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly eventId: string; readonly reason: string };
 
+/** Reasons of KubeEdge, which its mappers may compare. */
 const unreadable = "Unmarshal update request body failed, please check the request";
 const noTwin = "Update twin error, key:twin does not exist";
 
@@ -30,12 +30,14 @@ export function parseGet(payload: Uint8Array): ParsedRequest<{ readonly eventId:
   return body ? { ok: true, value: { eventId } } : { ok: false, eventId, reason: unreadable };
 }
 
+/** The body of `state/update`. */
 export interface StateRequest {
   readonly eventId: string;
-  /** undefined when the body has no text there */
+  /** In lower case; undefined when the body has no text there. */
   readonly state: string | undefined;
 }
 
+/** @returns states of any text; the caller knows which there are */
 export function parseState(payload: Uint8Array): ParsedRequest<StateRequest> {
   const body = parseJson(payload);
   const eventId = readEventId(body);
@@ -44,6 +46,7 @@ export function parseState(payload: Uint8Array): ParsedRequest<StateRequest> {
   return { ok: true, value: { eventId, state: typeof state === "string" ? state.toLowerCase() : undefined } };
 }
 
+/** Refuses the whole body when one twin in it has a field of a wrong type, as KubeEdge does. */
 export function parseUpdate(payload: Uint8Array | string): ParsedRequest<UpdateRequest> {
   const body = parseJson(payload);
   const eventId = readEventId(body);
@@ -53,7 +56,7 @@ export function parseUpdate(payload: Uint8Array | string): ParsedRequest<UpdateR
   return twins ? { ok: true, value: { eventId, twins } } : { ok: false, eventId, reason: unreadable };
 }
 
-/** What is wrong with an update that cannot be read, for people: the answer to it has KubeEdge's words. */
+/** Why `parseUpdate` refuses a body, for people: the answer has the reason of KubeEdge, which does not say it. */
 export function explainUpdate(payload: Uint8Array | string): string {
   const body = parseJson(payload);
   if (!body) return "expected a JSON object";

@@ -13,7 +13,7 @@ export interface DeviceValuesParts {
   readonly onRejected: (device: BoundDevice, values: readonly RejectedValue[]) => void;
 }
 
-/** A device may not be able to do what is desired: it gets the command again, but not with each of its reports. */
+/** A device that cannot do what is desired gets the command again, but not with each of its reports. */
 const remindMs = 30_000;
 
 /**
@@ -56,7 +56,7 @@ function remind(device: BoundDevice, changes: readonly TwinChange[], nowMs: numb
   return commandsFor(device).filter(({ property }) => {
     const desiredMs = device.twins.get(property)?.expected?.timestamp ?? 0;
     const sentMs = Math.max(desiredMs, device.reminded?.get(property) ?? 0);
-    // The absolute value: after a clock was set back, a command is due at once instead of in the past's future.
+    // Absolute: a clock that was set back must not keep the command from being sent for as long.
     if (!drifted.includes(property) || Math.abs(nowMs - sentMs) < remindMs) return false;
     device.reminded = (device.reminded ?? new Map<string, number>()).set(property, nowMs);
     return true;

@@ -19,7 +19,7 @@ export interface TwinWriterParts {
   readonly clock: Pick<Clock, "nowMs">;
 }
 
-/** Writes changed twins and states with the commit, whoever changed them: store, history, report to the cloud, messages. */
+/** What every change of a twin or state leads to: it is stored, kept in the history, reported to the cloud and published. */
 export class TwinWriter {
   readonly #parts: TwinWriterParts;
 
@@ -72,22 +72,26 @@ export class TwinWriter {
   }
 }
 
-/** Tells the cloud the state of a device, as a text. @returns what is published of it */
+/** Reports the state of a device to the cloud, which expects the content as a text. @returns the payload to publish */
 export function reportState(commit: GroupCommit, device: BoundDevice, nowMs: number): string {
   const { id, name, state, lastOnline, object } = device;
-  const said = { event_id: randomUUID(), timestamp: nowMs, device: { name, state, last_online: lastOnline } };
+  const payload = {
+    event_id: randomUUID(),
+    timestamp: nowMs,
+    device: { name, state, last_online: lastOnline },
+  };
   const content = JSON.stringify({
-    ...said,
+    ...payload,
     ...(object?.uid === undefined ? {} : { device_uid: object.uid }),
   });
   commit.report((stamp) => encodeDeviceState(stamp, id, content), `state/${id}`);
-  return JSON.stringify(said);
+  return JSON.stringify(payload);
 }
 
-/** "2024-06-10 10:00:00" in the machine's own zone, as KubeEdge writes it. */
+/** "2024-06-10 10:00:00" in the time zone of the node, as KubeEdge writes it. */
 function localTime(ms: number): string {
-  const at = new Date(ms);
+  const date = new Date(ms);
   const two = (part: number): string => String(part).padStart(2, "0");
-  const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
-  return `${day} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
