@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { findKind, type KindInfo } from "#cloud/kube-api/kinds";
-import { jsonPatch, mergePatch, patchObject } from "#cloud/kube-api/rules";
+import { jsonPatch, mergePatch, patchObject } from "#cloud/kube-api/patch";
 import { Refusal } from "#cloud/kube-api/status";
 import type { Json, JsonObject } from "#cloud/kube-api/schema";
 import { fuzz, within } from "./fuzzing.ts";

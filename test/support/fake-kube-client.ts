@@ -1,16 +1,16 @@
-import { jsonPatch } from "#cloud/kube-api/rules";
-import { KubeError } from "#cloud/kube-client";
-import type {
-  CallOptions,
-  Informer,
-  InformerHandler,
-  KubeClient,
-  KubeList,
-  ListOptions,
-  ObjectAt,
-  PatchOptions,
-  RemoveOptions,
-  ResourceType,
+import { jsonPatch } from "#cloud/kube-api/patch";
+import {
+  KubeError,
+  type CallOptions,
+  type Informer,
+  type InformerHandler,
+  type KubeClient,
+  type KubeList,
+  type ListOptions,
+  type ObjectAt,
+  type PatchOptions,
+  type RemoveOptions,
+  type ResourceType,
 } from "#cloud/kube-client";
 import type { Json, JsonObject } from "#cloud/kube-api/schema";
 import { rfc3339, type Clock } from "#shared/clock";

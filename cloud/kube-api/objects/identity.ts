@@ -1,6 +1,6 @@
 import type { KubeObject } from "#shared/kube";
-import { apiVersionOf, type Json, type JsonObject, type KindInfo, metadataOf } from "#cloud/kube-api/schema";
-import { asText, isObject } from "#shared/json";
+import { apiVersionOf, type Json, type JsonObject, type KindInfo, metadataOf, isObject } from "#cloud/kube-api/schema";
+import { asText } from "#shared/json";
 import type { DeleteOptions } from "./deletion.ts";
 import { refusals } from "#cloud/kube-api/status";
 

@@ -1,49 +1,16 @@
 import { randomUUID } from "node:crypto";
 import { rfc3339, type Clock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
-import {
-  admitCreate,
-  admitUpdate,
-  apiVersionOf,
-  cloneJson,
-  decodeObject,
-  establishCrd,
-  fieldsV1Of,
-  strategicMerge,
-  type FieldValidation,
-  type Json,
-  type JsonObject,
-  type KindInfo,
-  type UpdateVia,
-} from "#cloud/kube-api/kinds";
+import { admitCreate, admitUpdate, apiVersionOf, cloneJson, decodeObject, establishCrd, fieldsV1Of, strategicMerge, type FieldValidation, type Json, type JsonObject, type KindInfo, type UpdateVia } from "#cloud/kube-api/kinds";
 import { invalidStatus, type Outcome, Refusal, refusals } from "#cloud/kube-api/status";
-import {
-  mergeAtomic,
-  patchObject,
-  serverSideApply,
-  trackUpdate,
-  type ApplyOptions,
-  type PatchType,
-} from "#cloud/kube-api/rules";
-import {
-  TooLargeError,
-  type RevisionChange,
-  type RevisionStore,
-  type WriteRequest,
-} from "#cloud/kube-api/store";
-import { asText, isObject } from "#shared/json";
+import { TooLargeError, type RevisionChange, type RevisionStore, type WriteRequest } from "#cloud/kube-api/store";
+import { asText } from "#shared/json";
 import { crdResource, resourceOf, type KindRegistry } from "./kind-registry.ts";
 import type { ServiceAddresses } from "./service-addresses.ts";
 import { isReleased, planDeletion, type DeleteOptions } from "./deletion.ts";
-import {
-  checkIdentity,
-  checkPreconditions,
-  checkType,
-  keepIdentity,
-  keyOf,
-  prepareMetadata,
-} from "./identity.ts";
-import { metadataOf } from "#cloud/kube-api/schema";
+import { checkIdentity, checkPreconditions, checkType, keepIdentity, keyOf, prepareMetadata } from "./identity.ts";
+import { isObject, metadataOf } from "#cloud/kube-api/schema";
+import { mergeAtomic, patchObject, serverSideApply, trackUpdate, type ApplyOptions, type PatchType } from "#cloud/kube-api/patch";
 
 /** One object of a served kind; the namespace is empty for cluster-scoped kinds, the name for a creation. */
 export interface ObjectTarget {

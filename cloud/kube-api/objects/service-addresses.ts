@@ -2,7 +2,8 @@ import type { Clock } from "#shared/clock";
 import { refusals } from "#cloud/kube-api/status";
 import type { RevisionChange, RevisionStore } from "#cloud/kube-api/store";
 import type { JsonObject } from "#cloud/kube-api/kinds";
-import { asText, isObject } from "#shared/json";
+import { asText } from "#shared/json";
+import { isObject } from "#cloud/kube-api/schema";
 
 const resource = "/services";
 const named = { group: "", plural: "services", kind: "Service" };

@@ -9,7 +9,4 @@ export {
   selects,
   type Selection,
 } from "./selectors.ts";
-export { jsonPatch } from "./json-patch.ts";
 export { mergePatch } from "./patches.ts";
-export { mergeAtomic, serverSideApply, trackUpdate, type ApplyOptions } from "./apply.ts";
-export { patchObject, patchTypeOf, type PatchType } from "./patch-object.ts";

@@ -5,10 +5,11 @@ import {
   everything,
   parseFieldSelector,
   requireLabelSelector,
-  patchTypeOf,
   selectAmong,
   type Selection,
 } from "#cloud/kube-api/rules";
+import { patchTypeOf, textOf } from "#cloud/kube-api/patch";
+import { isObject } from "#cloud/kube-api/schema";
 import {
   answerList,
   answerObject,

@@ -1,14 +1,14 @@
 import { rfc3339, type Clock } from "#shared/clock";
 import { requestToken, type TokenSigner } from "#cloud/kube-api/auth";
 import { scaleOf, withScale, type Json, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
-import { patchObject, type PatchType } from "#cloud/kube-api/rules";
 import { refusals } from "#cloud/kube-api/status";
 import { deleteOptionsOf } from "#cloud/kube-api/wire";
 import type { RevisionStore } from "#cloud/kube-api/store";
 import type { KubeObject } from "#shared/kube";
-import { asText, isObject } from "#shared/json";
-import { metadataOf } from "#cloud/kube-api/schema";
+import { asText } from "#shared/json";
+import { isObject, metadataOf } from "#cloud/kube-api/schema";
 import { unwrap, type ObjectService, type ObjectTarget, type WriteOptions } from "#cloud/kube-api/objects";
+import { patchObject, type PatchType } from "#cloud/kube-api/patch";
 
 export interface SubresourceParts {
   readonly objects: ObjectService;

@@ -1,8 +1,7 @@
-import { setField, type Json, type JsonObject } from "#cloud/kube-api/schema";
+import { setField, type Json, type JsonObject, isObject } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
 import type { Clock } from "#shared/clock";
 import { note } from "#shared/lifecycle";
-import { isObject } from "#shared/json";
 import { duplicateFields } from "./duplicate-fields.ts";
 import { decodeProtobuf } from "./protobuf.ts";
 

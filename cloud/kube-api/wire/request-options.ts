@@ -1,8 +1,7 @@
 import type { FieldValidation } from "#cloud/kube-api/kinds";
-import type { Json, JsonObject } from "#cloud/kube-api/schema";
+import { type Json, type JsonObject, isObject } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
 import type { Clock } from "#shared/clock";
-import { isObject } from "#shared/json";
 import { readBody } from "./request-body.ts";
 import type { DeleteOptions } from "#cloud/kube-api/objects";
 

@@ -6,10 +6,10 @@ import {
   serverSideApply,
   trackUpdate,
   type ApplyOptions,
-} from "#cloud/kube-api/rules";
+} from "#cloud/kube-api/patch";
 import type { Json, JsonObject, KindInfo } from "#cloud/kube-api/schema";
 import { Refusal } from "#cloud/kube-api/status";
-import { leaves, spellPath, type ManagedEntry } from "#internal/cloud/kube-api/rules/managed-fields.ts";
+import { leaves, spellPath, type ManagedEntry } from "#internal/cloud/kube-api/patch/managed-fields.ts";
 import { runScenarios, type ScenarioBlock, type ScenarioCommands } from "#internal/test/support/scenario.ts";
 
 runScenarios(join(import.meta.dir, "scenarios"), () => ({

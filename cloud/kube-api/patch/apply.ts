@@ -1,20 +1,7 @@
 import { cloneJson, type Json, type JsonObject } from "#cloud/kube-api/schema";
-import { isObject } from "#shared/json";
-import {
-  common,
-  differ,
-  isLeaf,
-  leaves,
-  leavesWhere,
-  lostItems,
-  removeLeaves,
-  spellPath,
-  subtract,
-  uniteAll,
-  type ManagedEntry,
-} from "./managed-fields.ts";
+import { common, differ, isLeaf, leaves, leavesWhere, lostItems, removeLeaves, spellPath, subtract, uniteAll, type ManagedEntry } from "./managed-fields.ts";
 import { refusals } from "#cloud/kube-api/status";
-import { mergePatch } from "./patches.ts";
+import { isObject, mergePatch } from "./merge-patch.ts";
 
 export interface ApplyOptions {
   readonly manager: string;

@@ -1,8 +1,7 @@
 import { strategicMerge, type Json, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
-import { isObject } from "#shared/json";
 import { jsonPatch } from "./json-patch.ts";
 import { Refusal, refusals } from "#cloud/kube-api/status";
-import { mergePatch } from "./patches.ts";
+import { isObject, mergePatch } from "./merge-patch.ts";
 
 export type PatchType = "json" | "merge" | "strategic" | "apply";
 

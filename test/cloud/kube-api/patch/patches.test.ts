@@ -1,13 +1,13 @@
 import { expect, test } from "bun:test";
 import type { JsonObject } from "#cloud/kube-api/schema";
-import type { ManagedEntry } from "#internal/cloud/kube-api/rules/managed-fields.ts";
+import type { ManagedEntry } from "#internal/cloud/kube-api/patch/managed-fields.ts";
 import {
   jsonPatch,
   mergePatch,
   serverSideApply,
   trackUpdate,
   type ApplyOptions,
-} from "#cloud/kube-api/rules";
+} from "#cloud/kube-api/patch";
 import { planDeletion, type DeleteOptions } from "#cloud/kube-api/objects";
 import { Refusal } from "#cloud/kube-api/status";
 import type { KubeObject } from "#shared/kube";
