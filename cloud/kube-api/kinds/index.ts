@@ -22,6 +22,5 @@ export { decodeObject, type FieldValidation } from "./decode-object.ts";
 export { admitCreate, admitUpdate, type WriteContext } from "./admit.ts";
 export type { Change } from "./strategy.ts";
 export { scaleOf, withScale } from "./scale.ts";
-export { strategicMerge } from "./patch.ts";
 export { fieldsV1Of, openApiV3 } from "./publish.ts";
 export { tableCells, tableColumns, type TableColumn } from "#cloud/kube-api/tables";

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { rfc3339, type Clock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
-import { admitCreate, admitUpdate, apiVersionOf, cloneJson, decodeObject, establishCrd, fieldsV1Of, strategicMerge, type FieldValidation, type Json, type JsonObject, type KindInfo, type UpdateVia } from "#cloud/kube-api/kinds";
+import { admitCreate, admitUpdate, apiVersionOf, cloneJson, decodeObject, establishCrd, fieldsV1Of, type FieldValidation, type Json, type JsonObject, type KindInfo, type UpdateVia } from "#cloud/kube-api/kinds";
 import { invalidStatus, type Outcome, Refusal, refusals } from "#cloud/kube-api/status";
 import { TooLargeError, type RevisionChange, type RevisionStore, type WriteRequest } from "#cloud/kube-api/store";
 import { asText } from "#shared/json";
@@ -10,7 +10,7 @@ import type { ServiceAddresses } from "./service-addresses.ts";
 import { isReleased, planDeletion, type DeleteOptions } from "./deletion.ts";
 import { checkIdentity, checkPreconditions, checkType, keepIdentity, keyOf, prepareMetadata } from "./identity.ts";
 import { isObject, metadataOf } from "#cloud/kube-api/schema";
-import { mergeAtomic, patchObject, serverSideApply, trackUpdate, type ApplyOptions, type PatchType } from "#cloud/kube-api/patch";
+import { strategicMerge, mergeAtomic, patchObject, serverSideApply, trackUpdate, type ApplyOptions, type PatchType } from "#cloud/kube-api/patch";
 
 /** One object of a served kind; the namespace is empty for cluster-scoped kinds, the name for a creation. */
 export interface ObjectTarget {

@@ -3,3 +3,4 @@ export { jsonPatch } from "./json-patch.ts";
 export { mergePatch, textOf } from "./merge-patch.ts";
 export { mergeAtomic, serverSideApply, trackUpdate, type ApplyOptions } from "./apply.ts";
 export { patchObject, patchTypeOf, type PatchType } from "./patch-object.ts";
+export { strategicMerge } from "./strategic-merge.ts";

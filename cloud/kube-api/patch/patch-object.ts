@@ -1,4 +1,5 @@
-import { strategicMerge, type Json, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
+import type { Json, JsonObject, KindInfo } from "#cloud/kube-api/schema";
+import { strategicMerge } from "./strategic-merge.ts";
 import { jsonPatch } from "./json-patch.ts";
 import { Refusal, refusals } from "#cloud/kube-api/status";
 import { isObject, mergePatch } from "./merge-patch.ts";

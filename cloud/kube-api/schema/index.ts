@@ -9,9 +9,8 @@ export type {
 } from "./vocabulary.ts";
 export { isObject, type Json, type JsonObject } from "#shared/json";
 export { apiVersionOf, builtinKinds, findKind, storedVerbs } from "./catalog.ts";
-export { definitionName } from "./definitions.ts";
+export { definition, definitionName, type Definition, type FieldType } from "./definitions.ts";
 export { decodeInto, decodeMetadata, type Decoded } from "./decode.ts";
-export { PatchError, strategicMergeInto } from "./strategic-merge.ts";
 export {
   childOf,
   cloneJson,

@@ -7,7 +7,6 @@ import {
   establishCrd,
   isObject,
   kindsOfCrd,
-  strategicMerge,
   tableCells,
   tableColumns,
   type Json,
@@ -15,6 +14,7 @@ import {
   type KindInfo,
   type UpdateVia,
 } from "#cloud/kube-api/kinds";
+import { strategicMerge } from "#cloud/kube-api/patch";
 import recorded from "./recorded.json";
 
 /** Answers of a real kube-apiserver 1.26, in order; each is made again by the pure rules from the objects made before. */

@@ -1,9 +1,10 @@
 import { join } from "node:path";
-import { fieldsV1Of, findKind, strategicMerge } from "#cloud/kube-api/kinds";
+import { fieldsV1Of, findKind } from "#cloud/kube-api/kinds";
 import {
   jsonPatch,
   mergePatch,
   serverSideApply,
+  strategicMerge,
   trackUpdate,
   type ApplyOptions,
 } from "#cloud/kube-api/patch";

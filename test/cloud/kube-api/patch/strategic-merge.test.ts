@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { findKind, strategicMerge, type Json, type JsonObject } from "#cloud/kube-api/kinds";
+import { findKind, type Json, type JsonObject } from "#cloud/kube-api/kinds";
+import { strategicMerge } from "#cloud/kube-api/patch";
 
 function merge(apiVersion: string, kind: string, objects: { current: JsonObject; patch: JsonObject }): Json {
   const info = findKind(apiVersion, kind);

@@ -1,17 +1,30 @@
-import { cloneJson, isObject, ownField, setField, type Json, type JsonObject } from "#shared/json";
-import { definition, type Definition, type FieldType } from "./definitions.ts";
+import { cloneJson, isObject, ownField, setField, type Json, type JsonObject, definition, type Definition, type FieldType, definitionName, type KindInfo } from "#cloud/kube-api/schema";
+import { accept, failure, refuse, type Outcome } from "#cloud/kube-api/status";
+import type { Status } from "#shared/kube";
 
 /** A patch that cannot be applied; the text is what the API answers. */
-export class PatchError extends Error {}
+class PatchError extends Error {}
 
 const directive = "$patch";
 const retainDirective = "$retainKeys";
 const deleteItems = "$deleteFromPrimitiveList/";
 const setOrder = "$setElementOrder/";
 
-/** Applies a strategic merge patch to a copy of `current`; `name` is the definition of the kind. */
-export function strategicMergeInto(name: string, current: JsonObject, patch: JsonObject): JsonObject {
-  return mergeObject(cloneJson(current), cloneJson(patch), definition(name));
+/** Applies a strategic merge patch to a copy of `current`; custom kinds have none. */
+export function strategicMerge(kind: KindInfo, current: JsonObject, patch: JsonObject): Outcome<JsonObject> {
+  if (kind.custom !== undefined) return refuse(noStrategicMerge());
+  try {
+    return accept(mergeObject(cloneJson(current), cloneJson(patch), definition(definitionName(kind))));
+  } catch (error) {
+    if (error instanceof PatchError) return refuse(failure(error.message, "BadRequest", 400));
+    throw error;
+  }
+}
+
+function noStrategicMerge(): Status {
+  const accepted = "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
+  const text = `the body of the request was in an unknown format - accepted media types include: ${accepted}`;
+  return failure(text, "UnsupportedMediaType", 415);
 }
 
 function mergeObject(current: JsonObject, patch: JsonObject, shape: Definition | undefined): JsonObject {
