@@ -1,5 +1,10 @@
 import * as fc from "fast-check";
-import { fragmentsOf, matchesFields, parseFieldSelector, requireLabelSelector } from "#cloud/kube-api/rules";
+import {
+  fragmentsOf,
+  matchesFields,
+  parseFieldSelector,
+  requireLabelSelector,
+} from "#cloud/kube-api/selection";
 import { Refusal } from "#cloud/kube-api/status";
 import { meetsLabelExpressions, type LabelRequirement } from "#shared/kube";
 import { fuzz, within } from "./fuzzing.ts";

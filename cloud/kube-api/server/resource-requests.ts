@@ -7,7 +7,7 @@ import {
   requireLabelSelector,
   selectAmong,
   type Selection,
-} from "#cloud/kube-api/rules";
+} from "#cloud/kube-api/selection";
 import { patchTypeOf, textOf } from "#cloud/kube-api/patch";
 import { isObject } from "#cloud/kube-api/schema";
 import {

@@ -1,5 +1,5 @@
-/** What the Kubernetes API does with requests and objects, as pure functions. */
-export { selectAmong } from "./selecting.ts";
+/** Which objects a list or watch is of: `labelSelector` and `fieldSelector`. */
+export { selectAmong } from "./select-among.ts";
 export {
   everything,
   fragmentsOf,

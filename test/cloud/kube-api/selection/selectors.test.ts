@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { fragmentsOf, parseFieldSelector, requireLabelSelector, selects } from "#cloud/kube-api/rules";
+import { fragmentsOf, parseFieldSelector, requireLabelSelector, selects } from "#cloud/kube-api/selection";
 
 const pods = { group: "", version: "v1", plural: "pods" };
 const pod = (labels: Record<string, string>, spec: object = {}, status: object = {}) => ({
