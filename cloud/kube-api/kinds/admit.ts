@@ -9,7 +9,7 @@ import {
   type KindInfo,
 } from "#cloud/kube-api/schema";
 import { defaultObject, validateCrd, validateValue } from "#cloud/kube-api/custom-resources";
-import { admitPod, applyDefaults, qosClassOf, selectJob } from "#cloud/kube-api/defaults";
+import { admitPod, applyDefaults, qosClassOf, selectJob } from "#cloud/kube-api/kinds/defaults";
 import {
   validateChange,
   validateMetadata,

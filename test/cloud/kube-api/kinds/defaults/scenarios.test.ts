@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { applyDefaults } from "#cloud/kube-api/defaults";
+import { applyDefaults } from "#cloud/kube-api/kinds/defaults";
 import { findKind } from "#cloud/kube-api/kinds";
 import type { Json, JsonObject } from "#cloud/kube-api/schema";
 import { runScenarios } from "#internal/test/support/scenario.ts";
