@@ -16,7 +16,7 @@ import {
   notSupported,
   required,
   tooLong,
-} from "#cloud/kube-api/validation";
+} from "#cloud/kube-api/kinds/validation";
 import { readPattern } from "./patterns.ts";
 
 const columnTypes = ["boolean", "date", "integer", "number", "string"];

@@ -15,7 +15,7 @@ import {
   validateMetadata,
   validateMirrorUpdate,
   validateObject,
-} from "#cloud/kube-api/validation";
+} from "#cloud/kube-api/kinds/validation";
 import { isMirrorPod, mirrorFault, type Pod, type Status } from "#shared/kube";
 import { accept, failure, invalidStatus, refuse, type Outcome } from "#cloud/kube-api/status";
 import { advanceGeneration, prepareCreate, prepareUpdate, type Change } from "./strategy.ts";

@@ -13,7 +13,7 @@ import {
   type JsonObject,
   type KindInfo,
 } from "#cloud/kube-api/schema";
-import { labelSelectorOf } from "#cloud/kube-api/validation";
+import { labelSelectorOf } from "#cloud/kube-api/kinds/validation";
 import { formatLabelSelector } from "#shared/kube";
 import { accept, failure, invalidStatus, refuse, type Outcome } from "#cloud/kube-api/status";
 

@@ -7,7 +7,7 @@ import {
   type Json,
   type JsonObject,
 } from "#cloud/kube-api/schema";
-import { labelSelectorOf } from "#cloud/kube-api/validation";
+import { labelSelectorOf } from "#cloud/kube-api/kinds/validation";
 import { formatLabelSelector } from "#shared/kube";
 import { ageSince, humanDuration } from "./age.ts";
 
