@@ -23,4 +23,4 @@ export { admitCreate, admitUpdate, type WriteContext } from "./admit.ts";
 export type { Change } from "./strategy.ts";
 export { scaleOf, withScale } from "./scale.ts";
 export { fieldsV1Of, openApiV3 } from "./publish.ts";
-export { tableCells, tableColumns, type TableColumn } from "#cloud/kube-api/tables";
+export { tableCells, tableColumns, type TableColumn } from "#cloud/kube-api/kinds/tables";

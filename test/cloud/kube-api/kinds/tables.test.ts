@@ -8,7 +8,7 @@ import {
   type JsonObject,
   type KindInfo,
 } from "#cloud/kube-api/kinds";
-import { findByPath, humanDuration } from "#cloud/kube-api/tables";
+import { findByPath, humanDuration } from "#cloud/kube-api/kinds/tables";
 
 const nowMs = Date.parse("2026-01-02T00:00:00Z");
 const created = "2026-01-01T23:00:00Z";
