@@ -1,11 +1,11 @@
 import { Hono, type Context } from "hono";
-import type { ExtraReply, ExtraResource } from "#cloud/kube-api/wire";
 import type { Clock } from "#shared/clock";
 import type { TelemetryConfig } from "#shared/config";
 import type { ConnectionBudget } from "#shared/connections";
 import { serveLocally, type LocalServer } from "#shared/local-http";
 import type { Logger } from "#shared/log";
 import type { Questions } from "./questions.ts";
+import type { ExtraReply, ExtraResource } from "#cloud/kube-api/http";
 
 export interface HttpDoorOptions {
   readonly http: NonNullable<TelemetryConfig["http"]>;

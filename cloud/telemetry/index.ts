@@ -1,5 +1,4 @@
 import { join } from "node:path";
-import type { ExtraResource } from "#cloud/kube-api/wire";
 import type { Clock } from "#shared/clock";
 import type { TelemetryConfig } from "#shared/config";
 import type { ConnectionBudget } from "#shared/connections";
@@ -10,6 +9,7 @@ import { Intake } from "./intake.ts";
 import type { TelemetryPort } from "./port.ts";
 import { Questions } from "./questions.ts";
 import { UploadStore } from "./upload-store.ts";
+import type { ExtraResource } from "#cloud/kube-api/http";
 
 /** `TelemetryConfig` of cloudcore's configuration, and where and beside what it runs. */
 export interface TelemetryStartConfig extends TelemetryConfig {

@@ -1,10 +1,10 @@
-import type { ExtraReply } from "#cloud/kube-api/wire";
 import { AppError, describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import { historyBounds, readWholeNumbers } from "#shared/query";
 import type { HistoryAnswer } from "#shared/topics";
 import type { TelemetryPort } from "./port.ts";
 import type { UploadStore } from "./upload-store.ts";
+import type { ExtraReply } from "#cloud/kube-api/http";
 
 /** The parameters of a question, as texts. */
 export type Given = (name: string) => string | undefined;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Refusal } from "#cloud/kube-api/status";
 import type { Json } from "#cloud/kube-api/schema";
 import { systemClock } from "#shared/clock";
-import { parseTarget, readBody, readContinue, verbOf, writeContinue } from "#cloud/kube-api/wire";
+import { parseTarget, readBody, readContinue, verbOf, writeContinue } from "#cloud/kube-api/http";
 import { checkTime, fuzz, within } from "./fuzzing.ts";
 import { json, textOf } from "./json-values.ts";
 
@@ -91,7 +91,7 @@ interface WireField {
 }
 
 const wireTypes = new Map(
-  readFileSync(join(import.meta.dir, "../../cloud/kube-api/wire/wire-types.txt"), "utf8")
+  readFileSync(join(import.meta.dir, "../../cloud/kube-api/http/wire-types.txt"), "utf8")
     .trim()
     .split("\n")
     .map((line): [string, WireField[]] => {

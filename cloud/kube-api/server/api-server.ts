@@ -1,4 +1,4 @@
-import type { ExtraResource } from "#cloud/kube-api/wire";
+import type { ExtraResource } from "#cloud/kube-api/http";
 import type { Clock } from "#shared/clock";
 import type { ConnectionBudget } from "#shared/connections";
 import type { KubeObject } from "#shared/kube";

@@ -27,7 +27,7 @@ import {
   readWriteOptions,
   writeContinue,
   type TokenScope,
-} from "#cloud/kube-api/wire";
+} from "#cloud/kube-api/http";
 import type { RevisionStore, StoredKey } from "#cloud/kube-api/store";
 import type { OpenStream, SharedLines } from "#cloud/kube-api/flow-control";
 import type { Clock } from "#shared/clock";

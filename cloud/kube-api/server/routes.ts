@@ -28,7 +28,7 @@ import {
   verbOf,
   type ExtraResource,
   type RequestTarget,
-} from "#cloud/kube-api/wire";
+} from "#cloud/kube-api/http";
 import { AppError } from "#shared/errors";
 import type { KubeObject } from "#shared/kube";
 import { note } from "#shared/lifecycle";

@@ -9,7 +9,7 @@ import {
 } from "#cloud/kube-api/auth";
 import { InFlight, SharedLines, StreamPool } from "#cloud/kube-api/flow-control";
 import { Readiness, RevisionStore } from "#cloud/kube-api/store";
-import type { ExtraResource } from "#cloud/kube-api/wire";
+import type { ExtraResource } from "#cloud/kube-api/http";
 import { socketPath } from "#shared/connections";
 import type { KubeObject } from "#shared/kube";
 import { running } from "#shared/lifecycle";

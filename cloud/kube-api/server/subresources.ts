@@ -2,7 +2,7 @@ import { rfc3339, type Clock } from "#shared/clock";
 import { requestToken, type TokenSigner } from "#cloud/kube-api/auth";
 import { scaleOf, withScale, type Json, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
 import { refusals } from "#cloud/kube-api/status";
-import { deleteOptionsOf } from "#cloud/kube-api/wire";
+import { deleteOptionsOf } from "#cloud/kube-api/http";
 import type { RevisionStore } from "#cloud/kube-api/store";
 import type { KubeObject } from "#shared/kube";
 import { asText } from "#shared/json";

@@ -2,7 +2,7 @@ import type { Clock } from "#shared/clock";
 import { apiVersionOf, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
 import { everything, selects, type Selection } from "#cloud/kube-api/selection";
 import { refusals } from "#cloud/kube-api/status";
-import { partialOf, tableOf, textAs, type Wanted } from "#cloud/kube-api/wire";
+import { partialOf, tableOf, textAs, type Wanted } from "#cloud/kube-api/http";
 import type { RevisionChange, RevisionStore } from "#cloud/kube-api/store";
 import {
   pieceBytes,

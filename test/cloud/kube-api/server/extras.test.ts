@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import type { ExtraReply, ExtraRequest, ExtraResource } from "#cloud/kube-api/wire";
+import type { ExtraReply, ExtraRequest, ExtraResource } from "#cloud/kube-api/http";
 import { startTestServer, textAt, type TestServer } from "#internal/test/support/api-server.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 

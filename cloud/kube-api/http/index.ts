@@ -1,4 +1,4 @@
-/** What goes over the wire of the Kubernetes API: paths, bodies in JSON, YAML and protobuf, forms of answers. */
+/** The HTTP of the Kubernetes API: paths, bodies in JSON, YAML and protobuf, forms of answers. */
 export {
   answerList,
   answerObject,

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { readBody } from "#cloud/kube-api/wire";
+import { readBody } from "#cloud/kube-api/http";
 import { systemClock } from "#shared/clock";
 
 /** A Lease in protobuf whose `renewTime` has these seconds and nanoseconds. */
