@@ -40,7 +40,7 @@ export const folderRules: readonly FolderRule[] = [
   { folders: ["shared/*"], values: basics },
 
   { folders: ["cloud/kube-client"], values: [...basics, "shared/lifecycle"] },
-  { folders: ["cloud/kube-api/server"], values: ["shared/**"] },
+  { folders: ["cloud/kube-api/server/**"], values: ["shared/**"] },
   {
     folders: ["cloud/kube-api/**"],
     values: [...basics, "shared/files", "shared/lifecycle", "shared/pki", "shared/sqlite"],

@@ -35,7 +35,7 @@ import { note } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import * as discovery from "./discovery.ts";
 import type { KindRegistry, WriteGuard } from "#cloud/kube-api/objects";
-import { answerResource, type ResourceParts } from "./resource-requests.ts";
+import { answerResource, type ResourceParts } from "#cloud/kube-api/server/verbs";
 
 export interface RouteParts extends ResourceParts, AccessParts, LimitParts {
   readonly escalation: EscalationGuard;
