@@ -1,2 +1,3 @@
 /** Answers requests about resources, a file per verb. What a request is of and who asks is known here; paths are not. */
-export { answerResource, type ResourceParts } from "./answer-resource.ts";
+export { answerResource } from "./answer-resource.ts";
+export type { ResourceParts } from "./resource-request.ts";

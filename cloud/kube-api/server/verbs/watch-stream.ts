@@ -21,7 +21,7 @@ export interface WatchOptions {
   readonly selection: Selection;
   readonly wanted: Wanted;
   /** Events after this revision; undefined: the objects as they are, then what follows. */
-  readonly from: number | undefined;
+  readonly after: number | undefined;
   readonly bookmarks: boolean;
   /** Marks the end of the initial objects with a bookmark. */
   readonly initialEnd: boolean;
@@ -50,10 +50,10 @@ const eventsAhead = 2;
  * Expired event and the stream ends. One that does not read at all is cut.
  */
 export function answerWatch(parts: WatchParts, options: WatchOptions, open: OpenStream): Response {
-  const { from, resource } = options;
+  const { after, resource } = options;
   const headers = { "Content-Type": "application/json;stream=watch", "Cache-Control": "no-cache, private" };
-  if (from !== undefined && from < parts.store.compactedRevision) {
-    const { status } = expiredAt(from, parts.store.compactedRevision);
+  if (after !== undefined && after < parts.store.compactedRevision) {
+    const { status } = expiredAt(after, parts.store.compactedRevision);
     return new Response(`${JSON.stringify({ type: "ERROR", object: status })}\n`, { headers });
   }
   const what = `watch ${resource.replace(/^\//, "")}`;
@@ -99,8 +99,8 @@ class Watch implements Source {
         ? [resource, kind.version, wanted.form, prefix].join(" ")
         : undefined;
     const { store } = parts;
-    this.#cursor = options.from ?? store.revision;
-    if (options.from === undefined) {
+    this.#cursor = options.after ?? store.revision;
+    if (options.after === undefined) {
       this.#initial = store.revisions(resource, prefix);
       this.#initialEnd = options.initialEnd;
     }

@@ -1,0 +1,78 @@
+import { answerText, contentTypeOf, readBody } from "#cloud/kube-api/http";
+import { patchTypeOf } from "#cloud/kube-api/patch";
+import type { Json, JsonObject, KindInfo } from "#cloud/kube-api/schema";
+import { refusals } from "#cloud/kube-api/status";
+import { getObject } from "./get.ts";
+import {
+  objectTarget,
+  readWanted,
+  showWritten,
+  writeOptions,
+  type ResourceParts,
+  type ResourceRequest,
+} from "./resource-request.ts";
+import {
+  bindPod,
+  createToken,
+  evictPod,
+  finalizeNamespace,
+  readScale,
+  subresourceOf,
+  writeScale,
+} from "./subresources.ts";
+import { changeObject } from "./write.ts";
+
+/** Requests about `status`, `scale`, `binding` … of an object. @throws Refusal */
+export async function answerSubresource(parts: ResourceParts, asked: ResourceRequest): Promise<Response> {
+  const { kind, target, verb } = asked;
+  const sub = subresourceOf(kind, target.subresource);
+  if (!sub) throw refusals.unknownResource();
+  if (!sub.verbs.includes(verb)) throw refusals.methodNotAllowed();
+  await parts.store.settled();
+  const object = objectTarget(asked);
+  const yaml = readWanted(asked).yaml;
+  const answer = (body: JsonObject, status: number): Response =>
+    answerText(JSON.stringify(body), yaml, status, asked.open);
+  switch (target.subresource) {
+    case "status":
+      return verb === "get"
+        ? getObject(parts, asked)
+        : showWritten(parts, asked, await changeObject(parts, asked, "status"));
+    case "scale":
+      return answer(verb === "get" ? readScale(parts.subresources, object) : await scale(parts, asked), 200);
+    case "finalize":
+      return answer(
+        await finalizeNamespace(
+          parts.subresources,
+          object,
+          await readBody(asked.request, parts),
+          writeOptions(asked),
+        ),
+        200,
+      );
+    case "binding":
+      return bind(parts, asked, await readBody(asked.request, parts));
+    case "eviction":
+      return answer(await evictPod(parts.subresources, object, await readBody(asked.request, parts)), 201);
+    case "token":
+      return answer(createToken(parts.subresources, object, await readBody(asked.request, parts)), 201);
+    default:
+      throw refusals.serviceUnavailable(`the server does not serve ${kind.plural}/${target.subresource} yet`);
+  }
+}
+
+async function scale(parts: ResourceParts, asked: ResourceRequest): Promise<JsonObject> {
+  const type = asked.verb === "patch" ? patchTypeOf(asked.kind, contentTypeOf(asked.request)) : "update";
+  const body = await readBody(asked.request, parts);
+  return writeScale(parts.subresources, objectTarget(asked), { type, body }, writeOptions(asked));
+}
+
+/** Binds a pod, by its subresource or by a Binding of its own. @throws Refusal */
+export async function bind(parts: ResourceParts, asked: ResourceRequest, body: Json): Promise<Response> {
+  const target = { kind: podKind, namespace: asked.target.namespace, name: asked.target.name };
+  const answer = await bindPod(parts.subresources, target, body, writeOptions(asked));
+  return answerText(JSON.stringify(answer), false, 201);
+}
+
+/** Of a Binding without a pod in its path; a binding reads no more of its kind. */
+const podKind = { group: "", version: "v1", kind: "Pod", plural: "pods" } as KindInfo;

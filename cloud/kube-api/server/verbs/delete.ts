@@ -1,0 +1,88 @@
+import { answerList, answerText, readDeleteOptions } from "#cloud/kube-api/http";
+import { resourceOf, type DeleteOptions, type ObjectTarget, type Written } from "#cloud/kube-api/objects";
+import type { KindInfo } from "#cloud/kube-api/schema";
+import type { KubeObject } from "#shared/kube";
+import {
+  prefixOf,
+  readSelection,
+  readWanted,
+  select,
+  show,
+  type ResourceParts,
+  type ResourceRequest,
+} from "./resource-request.ts";
+
+/** Answers with the object while it exists and for the kinds whose registry upstream says so (`ReturnDeletedObject`), else with Success. */
+export async function deleteObject(
+  parts: ResourceParts,
+  asked: ResourceRequest,
+  target: ObjectTarget,
+): Promise<Response> {
+  const written = await parts.objects.delete(target, await readDeleteOptions(asked, parts.clock));
+  if (!written.gone || answersWithObject.has(resourceOf(asked.kind))) {
+    return show(parts, asked, { text: written.text, status: 200 });
+  }
+  const { metadata } = JSON.parse(written.text) as KubeObject;
+  const { group, plural } = asked.kind;
+  const details = {
+    name: asked.target.name,
+    ...(group !== "" && { group }),
+    kind: plural,
+    uid: metadata.uid ?? "",
+  };
+  const status = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", details };
+  return answerText(JSON.stringify(status), readWanted(asked).yaml, 200);
+}
+
+/** Kinds that answer with the deleted object. */
+const answersWithObject = new Set([
+  "/pods",
+  "/services",
+  "/namespaces",
+  "/persistentvolumes",
+  "/persistentvolumeclaims",
+  "/serviceaccounts",
+]);
+
+/** Deletes what a selection matches, and answers with the list of it. @throws Refusal */
+export async function deleteCollection(parts: ResourceParts, asked: ResourceRequest): Promise<Response> {
+  const { kind } = asked;
+  const options = await readDeleteOptions(asked, parts.clock);
+  const { store } = parts;
+  const selection = readSelection(asked);
+  const pin = store.pin();
+  const found = await select(store, store.list(resourceOf(kind), prefixOf(asked)), selection).finally(() =>
+    pin[Symbol.dispose](),
+  );
+  const results: Written[] = [];
+  for (let start = 0; start < found.length; start += deletedATurn) {
+    const some = found.slice(start, start + deletedATurn);
+    // Not all at once: other requests get their turn between the parts.
+    const written = await Promise.all(some.map(({ key }) => deleteOne(parts, kind, { key, options })));
+    results.push(...written.filter((one) => one !== undefined));
+  }
+  const metadata = { resourceVersion: String(parts.store.revision) };
+  const { open } = asked;
+  const shown = {
+    wanted: readWanted(asked),
+    nowMs: parts.clock.nowMs(),
+    metadata,
+    open,
+    done: () => undefined,
+  };
+  return answerList(kind, { count: results.length, read: (index) => results[index]?.text }, shown);
+}
+
+/** Deletions of one commit: some milliseconds. */
+const deletedATurn = 100;
+
+/** One of a collection, unless it was deleted meanwhile. */
+async function deleteOne(
+  parts: ResourceParts,
+  kind: KindInfo,
+  { key, options }: { readonly key: string; readonly options: DeleteOptions },
+): Promise<Written | undefined> {
+  const [namespace = "", name = ""] = key.split("/", 2);
+  if (parts.store.find(resourceOf(kind), key) === undefined) return undefined;
+  return parts.objects.delete({ kind, namespace, name }, options);
+}

@@ -1,0 +1,86 @@
+import {
+  answerList,
+  exactRevision,
+  readContinue,
+  readLimit,
+  writeContinue,
+  type TokenScope,
+} from "#cloud/kube-api/http";
+import { resourceOf } from "#cloud/kube-api/objects";
+import type { JsonObject } from "#cloud/kube-api/schema";
+import { everything } from "#cloud/kube-api/selection";
+import {
+  prefixOf,
+  readSelection,
+  readWanted,
+  select,
+  type ResourceParts,
+  type ResourceRequest,
+} from "./resource-request.ts";
+
+/** A page of a collection at one revision, which is pinned while the client reads. @throws Refusal (Expired, BadRequest) */
+export async function listObjects(parts: ResourceParts, asked: ResourceRequest): Promise<Response> {
+  const { store } = parts;
+  const { query } = asked;
+  const scope = { resource: resourceOf(asked.kind), prefix: prefixOf(asked) };
+  const kept = { oldest: store.compactedRevision, newest: store.revision };
+  const place = readContinue(query.get("continue"), scope, kept);
+  const revision = place?.revision ?? exactRevision(query, kept) ?? store.revision;
+  const pin = store.pin(revision);
+  const done = (): void => pin[Symbol.dispose]();
+  try {
+    return await listPinned(parts, asked, { scope, revision, after: place?.after ?? "", done });
+  } catch (error) {
+    pin[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** Where a list starts; `done` releases the pinned revision. */
+interface ListStart {
+  readonly scope: TokenScope;
+  readonly revision: number;
+  readonly after: string;
+  readonly done: () => void;
+}
+
+async function listPinned(
+  parts: ResourceParts,
+  asked: ResourceRequest,
+  { scope, revision, after, done }: ListStart,
+): Promise<Response> {
+  const { kind, query } = asked;
+  const { store } = parts;
+  const wanted = readWanted(asked);
+  const selection = readSelection(asked);
+  const all = store.listAt(revision, scope.resource, scope.prefix, after);
+  const selected = await select(store, all, selection);
+  const limit = readLimit(query.get("limit") ?? "");
+  const page = limit > 0 && selected.length > limit ? selected.slice(0, limit) : selected;
+  const counted = selection === everything;
+  const metadata = pageMetadata(scope, revision, {
+    rest: selected.length - page.length,
+    last: page.at(-1)?.key ?? "",
+    counted,
+  });
+  // Kept for as long as the client reads: no more than it takes to find the texts.
+  const revisions = Float64Array.from(page, (stored) => stored.revision);
+  const read = (index: number): string | undefined => store.text(revisions[index] ?? 0);
+  const { open } = asked;
+  return answerList(
+    kind,
+    { count: revisions.length, read },
+    { wanted, nowMs: parts.clock.nowMs(), metadata, open, done },
+  );
+}
+
+function pageMetadata(
+  scope: TokenScope,
+  revision: number,
+  page: { readonly rest: number; readonly last: string; readonly counted: boolean },
+): JsonObject {
+  const metadata = { resourceVersion: String(revision) };
+  if (page.rest === 0) return metadata;
+  const token = writeContinue(scope, { revision, after: page.last });
+  return { ...metadata, continue: token, ...(page.counted && { remainingItemCount: page.rest }) };
+}

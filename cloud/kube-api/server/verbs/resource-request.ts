@@ -1,0 +1,110 @@
+import type { User } from "#cloud/kube-api/auth";
+import type { OpenStream, SharedLines } from "#cloud/kube-api/flow-control";
+import {
+  answerObject,
+  isTrue,
+  readAccept,
+  readBody,
+  readWriteOptions,
+  type RequestTarget,
+} from "#cloud/kube-api/http";
+import type { ObjectService, ObjectTarget, WriteGuard, WriteOptions, Written } from "#cloud/kube-api/objects";
+import type { Json, KindInfo } from "#cloud/kube-api/schema";
+import {
+  everything,
+  parseFieldSelector,
+  requireLabelSelector,
+  selectAmong,
+  type Selection,
+} from "#cloud/kube-api/selection";
+import { Refusal, undecodable } from "#cloud/kube-api/status";
+import type { RevisionStore, StoredKey } from "#cloud/kube-api/store";
+import type { Clock } from "#shared/clock";
+import type { ReviewParts } from "./reviews.ts";
+import type { SubresourceParts } from "./subresources.ts";
+
+export interface ResourceParts {
+  readonly store: RevisionStore;
+  readonly objects: ObjectService;
+  readonly subresources: SubresourceParts;
+  readonly reviews: ReviewParts;
+  readonly clock: Clock;
+  readonly sharedLines: SharedLines;
+}
+
+/** A request about a served kind, authenticated and authorized. */
+export interface ResourceRequest {
+  readonly request: Request;
+  readonly query: URLSearchParams;
+  readonly verb: string;
+  readonly kind: KindInfo;
+  readonly target: RequestTarget;
+  readonly user: User;
+  readonly guard: WriteGuard;
+  readonly warnings: string[];
+  /** How a large answer goes out. */
+  readonly open: OpenStream;
+}
+
+export function objectTarget(asked: ResourceRequest): ObjectTarget {
+  return { kind: asked.kind, namespace: asked.target.namespace, name: asked.target.name };
+}
+
+export function prefixOf(asked: ResourceRequest): string {
+  return asked.target.namespace === "" ? "" : `${asked.target.namespace}/`;
+}
+
+export function writeOptions(asked: ResourceRequest): WriteOptions {
+  const { query, warnings } = asked;
+  return {
+    ...readWriteOptions(asked),
+    force: isTrue(query.get("force") ?? "false"),
+    warn: (text) => void warnings.push(text),
+    guard: asked.guard,
+  };
+}
+
+export function readSelection(asked: ResourceRequest): Selection {
+  const labelText = asked.query.get("labelSelector") ?? "";
+  const fieldText = asked.query.get("fieldSelector") ?? "";
+  if (labelText === "" && fieldText === "") return everything;
+  const labels = requireLabelSelector(labelText);
+  return { labels, fields: parseFieldSelector(asked.kind, fieldText, labelText) };
+}
+
+export function select(store: RevisionStore, all: StoredKey[], selection: Selection): Promise<StoredKey[]> {
+  return selectAmong(all, selection, ({ revision }) => store.text(revision));
+}
+
+export function readWanted(asked: ResourceRequest): ReturnType<typeof readAccept> {
+  return readAccept(asked.request.headers.get("accept"), asked.query.get("includeObject"), asked.kind);
+}
+
+/** A body to be stored; duplicate fields are refused, warned of or ignored by `fieldValidation`. @throws Refusal */
+export async function readWritten(parts: ResourceParts, asked: ResourceRequest): Promise<Json> {
+  const { kind, request, warnings } = asked;
+  const { validation } = writeOptions(asked);
+  if (validation === "Ignore") return readBody(request, parts);
+  return readBody(request, {
+    clock: parts.clock,
+    onDuplicates: (fields) => {
+      const texts = fields.map((field) => `duplicate field ${JSON.stringify(field)}`);
+      if (validation === "Warn") warnings.push(...texts);
+      else throw new Refusal(undecodable(kind, `strict decoding error: ${texts.join(", ")}`));
+    },
+  });
+}
+
+export function show(
+  parts: ResourceParts,
+  asked: ResourceRequest,
+  answer: { text: string; status: number },
+): Response {
+  const { open } = asked;
+  const options = { wanted: readWanted(asked), nowMs: parts.clock.nowMs(), status: answer.status, open };
+  return answerObject(asked.kind, answer.text, options);
+}
+
+export function showWritten(parts: ResourceParts, asked: ResourceRequest, written: Written): Response {
+  return show(parts, asked, { text: written.text, status: written.created ? 201 : 200 });
+}
