@@ -4,7 +4,8 @@ import { backoff, KeyedWorker } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { RevisionChange, RevisionStore } from "#cloud/kube-api/store";
 import { crdResource, type KindRegistry } from "./kind-registry.ts";
-import { crdFinalizer, type ObjectService } from "./object-service.ts";
+import { crdFinalizer } from "./established-definition.ts";
+import type { ObjectService } from "./object-service.ts";
 
 interface Parts {
   readonly store: RevisionStore;

@@ -1,8 +1,16 @@
 import type { KubeObject } from "#shared/kube";
-import { apiVersionOf, type Json, type JsonObject, type KindInfo, metadataOf, isObject } from "#cloud/kube-api/schema";
+import {
+  apiVersionOf,
+  type Json,
+  type JsonObject,
+  type KindInfo,
+  metadataOf,
+  isObject,
+} from "#cloud/kube-api/schema";
 import { asText } from "#shared/json";
 import type { DeleteOptions } from "./deletion.ts";
 import { refusals } from "#cloud/kube-api/status";
+import type { Clock } from "#shared/clock";
 
 interface Place {
   readonly kind: KindInfo;
@@ -14,7 +22,7 @@ export function keyOf(target: { readonly namespace: string; readonly name: strin
   return `${target.namespace}/${target.name}`;
 }
 
-/** Name, identity and birth of a new object. Changes `object`. @throws Refusal */
+/** Sets name, uid and creation time of a new object in place, as `BeforeCreate` of apiserver/registry/rest. @throws Refusal */
 export function prepareMetadata(
   target: Place,
   object: JsonObject,
@@ -42,11 +50,22 @@ export function prepareMetadata(
   return metadata;
 }
 
+/** What `generateName` adds to a prefix: upstream's alphabet has no vowels, so that no words come about. */
+export function nameSuffix(clock: Pick<Clock, "random">): string {
+  const letter = (): string => suffixAlphabet[Math.floor(clock.random() * suffixAlphabet.length)] ?? "";
+  return Array.from({ length: suffixLength }, letter).join("");
+}
+
+const suffixAlphabet = "bcdfghjklmnpqrstvwxz2456789";
+const suffixLength = 5;
+/** A name with its suffix is a DNS label. */
+const longestPrefix = 63 - suffixLength;
+
 function nameIt(target: Place, metadata: JsonObject, suffix: () => string): void {
   const prefix = asText(metadata["generateName"]);
   if (target.name !== "") metadata["name"] = target.name;
   else if (asText(metadata["name"]) === "" && prefix !== "")
-    metadata["name"] = `${prefix.slice(0, 58)}${suffix()}`;
+    metadata["name"] = `${prefix.slice(0, longestPrefix)}${suffix()}`;
 }
 
 /** The body is of the kind the URL says; fills in what it leaves out. @throws Refusal */

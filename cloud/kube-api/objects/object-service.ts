@@ -1,62 +1,40 @@
 import { randomUUID } from "node:crypto";
 import { rfc3339, type Clock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
-import { admitCreate, admitUpdate, apiVersionOf, cloneJson, decodeObject, establishCrd, fieldsV1Of, type FieldValidation, type Json, type JsonObject, type KindInfo, type UpdateVia } from "#cloud/kube-api/kinds";
-import { invalidStatus, type Outcome, Refusal, refusals } from "#cloud/kube-api/status";
-import { TooLargeError, type RevisionChange, type RevisionStore, type WriteRequest } from "#cloud/kube-api/store";
+import { admitCreate, admitUpdate, decodeObject } from "#cloud/kube-api/kinds";
+import { invalidStatus, Refusal, refusals } from "#cloud/kube-api/status";
+import {
+  TooLargeError,
+  type RevisionChange,
+  type RevisionStore,
+  type WriteRequest,
+} from "#cloud/kube-api/store";
 import { asText } from "#shared/json";
 import { crdResource, resourceOf, type KindRegistry } from "./kind-registry.ts";
 import type { ServiceAddresses } from "./service-addresses.ts";
 import { isReleased, planDeletion, type DeleteOptions } from "./deletion.ts";
-import { checkIdentity, checkPreconditions, checkType, keepIdentity, keyOf, prepareMetadata } from "./identity.ts";
-import { isObject, metadataOf } from "#cloud/kube-api/schema";
-import { strategicMerge, mergeAtomic, patchObject, serverSideApply, trackUpdate, type ApplyOptions, type PatchType } from "#cloud/kube-api/patch";
-
-/** One object of a served kind; the namespace is empty for cluster-scoped kinds, the name for a creation. */
-export interface ObjectTarget {
-  readonly kind: KindInfo;
-  readonly namespace: string;
-  readonly name: string;
-}
-
-export interface WriteOptions {
-  readonly dryRun: boolean;
-  readonly validation: FieldValidation;
-  readonly manager: string;
-  /** Whether an apply takes fields over from other managers. */
-  readonly force: boolean;
-  readonly warn: (text: string) => void;
-  /** Absent for what the server itself writes. */
-  readonly guard?: WriteGuard;
-}
-
-/** What the author of a request may write; both throw a Refusal. */
-export interface WriteGuard {
-  /** Asked when a PUT or an apply is about to create what is not there. */
-  readonly mayCreate: (target: ObjectTarget) => void;
-  /** Asked of every object as it is to be stored. */
-  readonly mayStore: (target: ObjectTarget, next: JsonObject, current: JsonObject | undefined) => void;
-}
-
-/** An object as it stands after a request. `gone`: the request took it away. */
-export interface Written {
-  readonly text: string;
-  readonly created: boolean;
-  readonly gone: boolean;
-}
-
-/** Another object as it is stored, for what an admission has to compare; undefined when there is none. */
-export type Lookup = (group: string, plural: string, key: ObjectKey) => KubeObject | undefined;
-
-export interface ObjectKey {
-  readonly namespace: string;
-  readonly name: string;
-}
-
-/** What is wrong with an object beyond its schema; nothing admits it. */
-export type Admission = (object: KubeObject, lookup: Lookup) => readonly AdmissionCause[];
-
-export type AdmissionCause = Parameters<typeof invalidStatus>[2][number];
+import {
+  checkIdentity,
+  checkPreconditions,
+  checkType,
+  keepIdentity,
+  keyOf,
+  prepareMetadata,
+  nameSuffix,
+} from "./identity.ts";
+import {
+  cloneJson,
+  type Json,
+  type JsonObject,
+  type KindInfo,
+  type UpdateVia,
+  metadataOf,
+} from "#cloud/kube-api/schema";
+import { patchObject, serverSideApply, type PatchType } from "#cloud/kube-api/patch";
+import { established } from "./established-definition.ts";
+import { applyOptions, tracked } from "./field-tracking.ts";
+import { unwrap } from "./unwrap.ts";
+import type { Admission, Lookup, ObjectTarget, WriteOptions, Written } from "./write-request.ts";
 
 export interface ObjectServiceParts {
   readonly store: RevisionStore;
@@ -66,7 +44,6 @@ export interface ObjectServiceParts {
   readonly admit?: Admission;
 }
 
-export const crdFinalizer = "customresourcecleanup.apiextensions.k8s.io";
 /** With namespace kubeedge all bans would go: what was stolen could connect again. */
 const permanentNamespaces = new Set(["default", "kube-system", "kube-public", "kubeedge"]);
 const createdByUpdate = new Set([
@@ -206,7 +183,8 @@ export class ObjectService {
       : false;
     const decoded = unwrap(decodeObject(kind, change.next, options.validation), options.warn);
     keepIdentity(decoded, current);
-    if (resourceOf(kind) === "/services" && options.via === "") this.#keepAddresses(target, decoded, current);
+    if (resourceOf(kind) === "/services" && options.via === "")
+      this.#parts.addresses.keep(keyOf(target), decoded, current);
     const admitted = unwrap(
       admitUpdate(
         kind,
@@ -217,7 +195,8 @@ export class ObjectService {
     );
     if (options.via === "") this.#judge(target, admitted, current);
     options.guard?.mayStore(target, admitted, current);
-    const next = this.#tracked(kind, { current, next: this.#established(kind, admitted), cleared }, options);
+    const tracking = { current, next: this.#established(kind, admitted), cleared };
+    const next = tracked(tracking, applyOptions(kind, options, this.#now()));
     metadataOf(next)["resourceVersion"] = now["resourceVersion"] ?? null;
     if (Bun.deepEquals(next, current)) return { text: JSON.stringify(current), created: false, gone: false };
     return this.#put(target, next, options);
@@ -237,7 +216,7 @@ export class ObjectService {
     if (!present) options.guard?.mayCreate(target);
     const current = present ? this.read(target) : undefined;
     const decoded = unwrap(decodeObject(kind, cloneJson(body), options.validation), options.warn);
-    const merged = serverSideApply(current, decoded, this.#applyOptions(kind, options));
+    const merged = serverSideApply(current, decoded, applyOptions(kind, options, this.#now()));
     if (current !== undefined) return this.#replace(target, { current, next: merged }, options);
     const metadata = this.#newMetadata(target, merged);
     this.#checkNamespace(target, asText(metadata["name"]));
@@ -256,38 +235,6 @@ export class ObjectService {
     const text = this.#parts.store.get(`${group}/${plural}`, `${key.namespace}/${key.name}`);
     return text === undefined ? undefined : (JSON.parse(text) as KubeObject);
   };
-
-  #tracked(
-    kind: KindInfo,
-    change: { current: JsonObject; next: JsonObject; cleared: boolean },
-    options: WriteOptions & { via: UpdateVia },
-  ): JsonObject {
-    const entries = metadataOf(change.next)["managedFields"];
-    const before = metadataOf(change.current)["managedFields"];
-    if (change.cleared) {
-      delete metadataOf(change.next)["managedFields"];
-      return change.next;
-    }
-    if (entries !== undefined && !Bun.deepEquals(entries, before)) return change.next;
-    return before === undefined
-      ? change.next
-      : trackUpdate(change.current, change.next, this.#applyOptions(kind, options));
-  }
-
-  #applyOptions(kind: KindInfo, options: WriteOptions & { via?: UpdateVia }): ApplyOptions {
-    return {
-      manager: options.manager,
-      force: options.force,
-      apiVersion: apiVersionOf(kind),
-      now: this.#now(),
-      ...(options.via !== undefined && options.via !== "" && { subresource: options.via }),
-      fieldsOf: (object) => fieldsV1Of(kind, object),
-      merge: (current, applied) =>
-        kind.custom
-          ? mergeAtomic(current, applied)
-          : unwrap(strategicMerge(kind, current, applied), options.warn),
-    };
-  }
 
   /** Stores an object, or takes it away when nothing holds it any longer. */
   async #put(target: ObjectTarget, next: JsonObject, options: WriteOptions): Promise<Written> {
@@ -313,15 +260,8 @@ export class ObjectService {
   }
 
   #newMetadata(target: ObjectTarget, object: JsonObject): JsonObject {
-    const fresh = { uid: randomUUID(), now: this.#now(), suffix: () => this.#suffix() };
+    const fresh = { uid: randomUUID(), now: this.#now(), suffix: () => nameSuffix(this.#parts.clock) };
     return prepareMetadata(target, object, fresh);
-  }
-
-  /** Five characters of Kubernetes' alphabet for generated names. */
-  #suffix(): string {
-    const alphabet = "bcdfghjklmnpqrstvwxz2456789";
-    const { clock } = this.#parts;
-    return Array.from({ length: 5 }, () => alphabet[Math.floor(clock.random() * alphabet.length)]).join("");
   }
 
   #checkNamespace(target: ObjectTarget, name: string): void {
@@ -337,27 +277,7 @@ export class ObjectService {
 
   /** A CustomResourceDefinition is served from the moment it is stored. */
   #established(kind: KindInfo, object: JsonObject): JsonObject {
-    if (resourceOf(kind) !== crdResource) return object;
-    const { group } = object["spec"] as { group: string };
-    const name = asText(metadataOf(object)["name"]);
-    const crd = establishCrd(object, this.#parts.registry.taken(group, name), this.#now());
-    const metadata = metadataOf(crd);
-    if (metadata["deletionTimestamp"] === undefined) {
-      const finalizers = Array.isArray(metadata["finalizers"]) ? metadata["finalizers"] : [];
-      if (!finalizers.includes(crdFinalizer)) metadata["finalizers"] = [...finalizers, crdFinalizer];
-    }
-    return crd;
-  }
-
-  #keepAddresses(target: ObjectTarget, next: JsonObject, current: JsonObject): void {
-    const spec = isObject(next["spec"]) ? next["spec"] : {};
-    const before = isObject(current["spec"]) ? current["spec"] : {};
-    if (spec["type"] === "ExternalName") return;
-    if ((spec["clusterIP"] ?? "") === "" && before["clusterIP"] !== undefined) {
-      spec["clusterIP"] = before["clusterIP"];
-      if (before["clusterIPs"] !== undefined) spec["clusterIPs"] = before["clusterIPs"];
-    }
-    this.#parts.addresses.assign(keyOf(target), next);
+    return resourceOf(kind) === crdResource ? established(this.#parts.registry, object, this.#now()) : object;
   }
 
   #now(): string {
@@ -370,11 +290,4 @@ function checkUid({ kind, name }: ObjectTarget, asked: Json | undefined, uid: Js
   if (asked === undefined || asked === "" || asked === uid) return;
   const why = `Precondition failed: UID in precondition: ${asText(asked)}, UID in object meta: ${asText(uid)}`;
   throw refusals.conflict(kind, name, why);
-}
-
-/** The value of an outcome, its warnings told. @throws Refusal */
-export function unwrap<T>(outcome: Outcome<T>, warn: (text: string) => void): T {
-  if (!outcome.ok) throw new Refusal(outcome.status);
-  for (const warning of outcome.warnings) warn(warning);
-  return outcome.value;
 }

@@ -35,7 +35,19 @@ export class ServiceAddresses implements Disposable {
     this.#take(key, service);
   }
 
-  /** Gives back what a Service that was not stored has taken. */
+  /** An update that leaves the address out keeps it; then as `assign`. Changes `next`. @throws Refusal */
+  keep(key: string, next: JsonObject, current: JsonObject): void {
+    const spec = isObject(next["spec"]) ? next["spec"] : {};
+    const before = isObject(current["spec"]) ? current["spec"] : {};
+    if (spec["type"] === "ExternalName") return;
+    if ((spec["clusterIP"] ?? "") === "" && before["clusterIP"] !== undefined) {
+      spec["clusterIP"] = before["clusterIP"];
+      if (before["clusterIPs"] !== undefined) spec["clusterIPs"] = before["clusterIPs"];
+    }
+    this.assign(key, next);
+  }
+
+  /** Releases what a Service that was not stored has taken. */
   release(key: string): void {
     for (const [address, owner] of this.#used) if (owner === key) this.#used.delete(address);
   }

@@ -1,7 +1,20 @@
 import { cloneJson, type Json, type JsonObject } from "#cloud/kube-api/schema";
-import { common, differ, isLeaf, leaves, leavesWhere, lostItems, removeLeaves, spellPath, subtract, uniteAll, type ManagedEntry } from "./managed-fields.ts";
+import {
+  common,
+  differ,
+  isLeaf,
+  leaves,
+  leavesWhere,
+  lostItems,
+  removeLeaves,
+  spellPath,
+  subtract,
+  uniteAll,
+  type ManagedEntry,
+} from "./managed-fields.ts";
 import { refusals } from "#cloud/kube-api/status";
-import { isObject, mergePatch } from "./merge-patch.ts";
+import { isObject } from "#shared/json";
+import { mergePatch } from "./merge-patch.ts";
 
 export interface ApplyOptions {
   readonly manager: string;

@@ -2,7 +2,8 @@ import type { Json, JsonObject, KindInfo } from "#cloud/kube-api/schema";
 import { strategicMerge } from "./strategic-merge.ts";
 import { jsonPatch } from "./json-patch.ts";
 import { Refusal, refusals } from "#cloud/kube-api/status";
-import { isObject, mergePatch } from "./merge-patch.ts";
+import { isObject } from "#shared/json";
+import { mergePatch } from "./merge-patch.ts";
 
 export type PatchType = "json" | "merge" | "strategic" | "apply";
 

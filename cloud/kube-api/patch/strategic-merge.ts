@@ -1,4 +1,16 @@
-import { cloneJson, isObject, ownField, setField, type Json, type JsonObject, definition, type Definition, type FieldType, definitionName, type KindInfo } from "#cloud/kube-api/schema";
+import {
+  cloneJson,
+  isObject,
+  ownField,
+  setField,
+  type Json,
+  type JsonObject,
+  definition,
+  type Definition,
+  type FieldType,
+  definitionName,
+  type KindInfo,
+} from "#cloud/kube-api/schema";
 import { accept, failure, refuse, type Outcome } from "#cloud/kube-api/status";
 import type { Status } from "#shared/kube";
 

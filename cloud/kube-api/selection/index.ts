@@ -9,4 +9,3 @@ export {
   selects,
   type Selection,
 } from "./selectors.ts";
-export { mergePatch } from "./patches.ts";

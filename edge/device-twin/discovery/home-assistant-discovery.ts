@@ -1,6 +1,12 @@
 import { createHash } from "node:crypto";
 import { quoteText, readMapping, translateTemplate } from "#shared/devices";
-import { validateDeviceModel, type Device, type DeviceModel, type DeviceProperty, type ModelProperty } from "#shared/kube";
+import {
+  validateDeviceModel,
+  type Device,
+  type DeviceModel,
+  type DeviceProperty,
+  type ModelProperty,
+} from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { JsonBody, MqttMessage } from "#shared/topics";
 import { encodeDiscovery } from "#edge/edge-hub/codec";

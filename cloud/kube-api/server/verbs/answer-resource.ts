@@ -1,5 +1,4 @@
 import { refusals } from "#cloud/kube-api/status";
-import { textOf } from "#cloud/kube-api/patch";
 import { answerText, readBody } from "#cloud/kube-api/http";
 import { note } from "#shared/lifecycle";
 import { isObject, asText } from "#shared/json";

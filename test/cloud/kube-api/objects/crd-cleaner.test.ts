@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { startCrdCleaner } from "#internal/cloud/kube-api/objects/crd-cleaner.ts";
 import { crdResource, KindRegistry } from "#internal/cloud/kube-api/objects/kind-registry.ts";
-import { crdFinalizer, ObjectService } from "#internal/cloud/kube-api/objects/object-service.ts";
+import { crdFinalizer } from "#internal/cloud/kube-api/objects/established-definition.ts";
+import { ObjectService } from "#cloud/kube-api/objects";
 import { ServiceAddresses } from "#internal/cloud/kube-api/objects/service-addresses.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";

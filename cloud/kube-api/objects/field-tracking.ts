@@ -1,0 +1,49 @@
+import { fieldsV1Of } from "#cloud/kube-api/kinds";
+import { mergeAtomic, strategicMerge, trackUpdate, type ApplyOptions } from "#cloud/kube-api/patch";
+import {
+  apiVersionOf,
+  metadataOf,
+  type JsonObject,
+  type KindInfo,
+  type UpdateVia,
+} from "#cloud/kube-api/schema";
+import { unwrap } from "./unwrap.ts";
+import type { WriteOptions } from "./write-request.ts";
+
+export function applyOptions(
+  kind: KindInfo,
+  options: WriteOptions & { via?: UpdateVia },
+  now: string,
+): ApplyOptions {
+  return {
+    manager: options.manager,
+    force: options.force,
+    apiVersion: apiVersionOf(kind),
+    now,
+    ...(options.via !== undefined && options.via !== "" && { subresource: options.via }),
+    fieldsOf: (object) => fieldsV1Of(kind, object),
+    merge: (current, applied) =>
+      kind.custom
+        ? mergeAtomic(current, applied)
+        : unwrap(strategicMerge(kind, current, applied), options.warn),
+  };
+}
+
+export interface TrackedChange {
+  readonly current: JsonObject;
+  readonly next: JsonObject;
+  /** The client sent an empty list of managed fields: it wants them removed. */
+  readonly cleared: boolean;
+}
+
+/** The next object with `managedFields` brought up to date, unless the client changed them itself. */
+export function tracked({ current, next, cleared }: TrackedChange, options: ApplyOptions): JsonObject {
+  const entries = metadataOf(next)["managedFields"];
+  const before = metadataOf(current)["managedFields"];
+  if (cleared) {
+    delete metadataOf(next)["managedFields"];
+    return next;
+  }
+  if (entries !== undefined && !Bun.deepEquals(entries, before)) return next;
+  return before === undefined ? next : trackUpdate(current, next, options);
+}

@@ -1,0 +1,50 @@
+import type { FieldValidation } from "#cloud/kube-api/kinds";
+import type { FieldError, JsonObject, KindInfo } from "#cloud/kube-api/schema";
+import type { KubeObject } from "#shared/kube";
+
+/** One object of a served kind; the namespace is empty for cluster-scoped kinds, the name for a creation. */
+export interface ObjectTarget {
+  readonly kind: KindInfo;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export interface WriteOptions {
+  readonly dryRun: boolean;
+  readonly validation: FieldValidation;
+  readonly manager: string;
+  /** Whether an apply takes fields over from other managers. */
+  readonly force: boolean;
+  readonly warn: (text: string) => void;
+  /** Absent for what the server itself writes. */
+  readonly guard?: WriteGuard;
+}
+
+/** What the author of a request may write; both throw a Refusal. */
+export interface WriteGuard {
+  /** Called before a PUT or an apply creates an object. */
+  readonly mayCreate: (target: ObjectTarget) => void;
+  /** Called with every object as it is to be stored. */
+  readonly mayStore: (target: ObjectTarget, next: JsonObject, current: JsonObject | undefined) => void;
+}
+
+/** An object after a request. */
+export interface Written {
+  readonly text: string;
+  readonly created: boolean;
+  /** Whether the request removed it; `text` is its last state then. */
+  readonly gone: boolean;
+}
+
+/** Finds another object, for what an admission has to compare; undefined when there is none. */
+export type Lookup = (group: string, plural: string, key: ObjectKey) => KubeObject | undefined;
+
+export interface ObjectKey {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** Judges an object beyond its schema; without causes it is admitted. */
+export type Admission = (object: KubeObject, lookup: Lookup) => readonly AdmissionCause[];
+
+export type AdmissionCause = FieldError;
