@@ -4,49 +4,50 @@ import { Outbound, type Ledger } from "./outbound.ts";
 import { Pacing, type Publisher } from "./pacing.ts";
 
 export interface OutboundBacklogOptions {
-  /** most that waits for all clients together */
+  /** bytes that may wait for all clients together */
   readonly mostBytes: number;
-  /** of one message */
+  /** size of the largest packet */
   readonly maxPacketBytes: number;
   readonly clock: Clock;
-  /** Messages of QoS 0 were dropped: the client is too slow. */
+  /** Messages of QoS 0 were dropped because the client reads too slowly. */
   readonly onDropped: (outbound: Outbound, messages: number) => void;
-  /** A client was disconnected: what waits for it is too much, and may not be dropped. */
-  readonly onCut: (outbound: Outbound, waiting: number) => void;
+  /** A client was disconnected: too many bytes wait for it that may not be dropped. */
+  readonly onCut: (outbound: Outbound, waitingBytes: number) => void;
 }
 
-/** Bytes that may wait for one client. */
-const mostOfOne = 8 * 1024 * 1024;
-/** What a client that keeps up may have waiting. */
-const worthWatching = 64 * 1024;
-/** A client that has taken nothing for so long is not worth waiting for, and gives way before others. */
+/** Bytes that may wait for one client, as many as the queue of a session holds. */
+const mostPerClient = 8 * 1024 * 1024;
+/** Bytes that may wait for a client that keeps up: two writes. */
+const keepsUpBytes = 64 * 1024;
+/** A client that has read nothing for so long pauses nobody, and loses its messages before others do. */
 export const stalledMs = 2000;
+/** How much more a stalled client counts when bytes are to be freed. */
 const stalledFactor = 4;
 
 /**
- * What waits for all clients. Where it is too much for one client, its oldest messages of QoS 0 are dropped; where it is
- * too much in all, those of whom most waits for, who has stalled before who reads. Only a client whose messages may not be
- * dropped is disconnected. Before that, publishers are paused for clients that read (see `Pacing`).
+ * Bounds what waits for all clients. If it is too much for one client, its oldest messages of QoS 0 are dropped; if it is too
+ * much in total, those of the client with the most, stalled clients first. A client is disconnected only if what waits for it
+ * may not be dropped. Before that, publishers are paused for clients that read (see `Pacing`).
  */
 export class OutboundBacklog implements Ledger {
   readonly pacing: Pacing;
   readonly #options: OutboundBacklogOptions;
-  readonly #mostOfOne: number;
+  readonly #mostPerClient: number;
   readonly #most: number;
-  /** those for whom something waits */
+  /** clients for which something waits */
   readonly #behind = new Set<Outbound>();
   #dirty: Outbound[] = [];
   #bytes = 0;
   #isShedding = false;
-  /** clients disconnected for what waited for them */
+  /** clients disconnected because of what waited for them */
   cut = 0;
 
   constructor(options: OutboundBacklogOptions) {
     const { mostBytes, maxPacketBytes, clock } = options;
     this.#options = options;
-    // One message of the largest size may always wait.
-    this.#mostOfOne = Math.max(Math.min(mostOfOne, mostBytes / 2), maxPacketBytes + worthWatching);
-    this.#most = Math.max(mostBytes, 2 * this.#mostOfOne);
+    // One packet of the largest size may always wait.
+    this.#mostPerClient = Math.max(Math.min(mostPerClient, mostBytes / 2), maxPacketBytes + keepsUpBytes);
+    this.#most = Math.max(mostBytes, 2 * this.#mostPerClient);
     this.pacing = new Pacing(clock, {
       isStalled: (outbound) => outbound.idleMs() >= stalledMs,
       isCaughtUp: (outbound) => this.#isCaughtUp(outbound),
@@ -58,19 +59,19 @@ export class OutboundBacklog implements Ledger {
     return this.#bytes;
   }
 
-  /** clients that are behind by more than one that keeps up would be */
+  /** clients that do not keep up */
   get slow(): number {
     let slow = 0;
-    for (const { waiting } of this.#behind) slow += Number(waiting >= worthWatching);
+    for (const { waiting } of this.#behind) slow += Number(waiting >= keepsUpBytes);
     return slow;
   }
 
-  /** `client`: what it calls itself. */
+  /** @param client returns the client id for the log */
   open(conn: Duplex, client: () => string): Outbound {
     return new Outbound(conn, { client, ledger: this });
   }
 
-  /** A message was published for a client: its publisher may have to wait. */
+  /** A message was published for a client: its publisher may be paused. */
   pace(publisher: Publisher, outbound: Outbound): void {
     if (this.#isBehind(outbound)) this.pacing.hold(publisher, outbound);
   }
@@ -85,13 +86,14 @@ export class OutboundBacklog implements Ledger {
     else this.#behind.add(outbound);
     if (change <= 0 || this.#isShedding) return;
     this.#isShedding = true;
-    if (outbound.waiting > this.#mostOfOne && outbound.waiting > change)
-      this.#shedOne(outbound, outbound.waiting - this.#mostOfOne);
+    if (outbound.waiting > this.#mostPerClient && outbound.waiting > change)
+      this.#shedOne(outbound, outbound.waiting - this.#mostPerClient);
     if (this.#bytes > this.#most) this.#shedAll();
     this.#isShedding = false;
   }
 
   flushSoon(outbound: Outbound): void {
+    // The end of this turn of the event loop; no time is meant, so not through the clock.
     if (this.#dirty.length === 0) onNextTurn(() => this.#flushAll());
     this.#dirty.push(outbound);
   }
@@ -112,29 +114,29 @@ export class OutboundBacklog implements Ledger {
 
   #isBehind(outbound: Outbound): boolean {
     const { waiting } = outbound;
-    if (waiting > this.#mostOfOne / 2) return true;
-    return (waiting >= worthWatching && this.#bytes > this.#most / 2) || outbound.fill() > 1 / 2;
+    if (waiting > this.#mostPerClient / 2) return true;
+    return (waiting >= keepsUpBytes && this.#bytes > this.#most / 2) || outbound.fill() > 1 / 2;
   }
 
   #isCaughtUp(outbound: Outbound): boolean {
     const { waiting } = outbound;
-    if (waiting > this.#mostOfOne / 8 || outbound.fill() > 1 / 4) return false;
-    return waiting < worthWatching || this.#bytes <= this.#most / 2;
+    if (waiting > this.#mostPerClient / 8 || outbound.fill() > 1 / 4) return false;
+    return waiting < keepsUpBytes || this.#bytes <= this.#most / 2;
   }
 
-  /** Frees so much at least, if it may. Else the client is disconnected. */
-  #shedOne(outbound: Outbound, atLeast: number): void {
-    if (outbound.loose > 0) this.#options.onDropped(outbound, outbound.drop(atLeast));
-    if (outbound.waiting > this.#mostOfOne) this.#cut(outbound);
+  /** Frees `minWeight` bytes of one client, or disconnects it if they are not droppable. */
+  #shedOne(outbound: Outbound, minWeight: number): void {
+    if (outbound.droppable > 0) this.#options.onDropped(outbound, outbound.drop(minWeight));
+    if (outbound.waiting > this.#mostPerClient) this.#cut(outbound);
   }
 
-  /** Some room more than is needed: the next message is not to walk over all clients again. */
+  /** Frees a sixteenth more than needed, so that the next message does not examine all clients again. */
   #shedAll(): void {
-    const aim = this.#most - this.#most / 16;
-    while (this.#bytes > aim) {
+    const target = this.#most - this.#most / 16;
+    while (this.#bytes > target) {
       const outbound = this.#worst();
       if (!outbound) return;
-      if (outbound.loose > 0) this.#options.onDropped(outbound, outbound.drop(outbound.loose / 2));
+      if (outbound.droppable > 0) this.#options.onDropped(outbound, outbound.drop(outbound.droppable / 2));
       else this.#cut(outbound);
     }
   }

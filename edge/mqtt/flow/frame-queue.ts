@@ -1,27 +1,28 @@
-/** Bytes on their way to a client: a packet, or a part of one. */
+/** Bytes to be sent to a client: a packet, or a part of one. */
 export interface Frame {
   readonly bytes: Buffer;
-  /** A live message of QoS 0: it may be dropped when the client is too slow. */
+  /** A message of QoS 0 that is not retained: it may be dropped if the client reads too slowly. */
   readonly mayDrop: boolean;
 }
 
-export interface Dropped {
+export interface DroppedFrames {
   readonly messages: number;
   readonly weight: number;
 }
 
-/** About what a frame takes beside its bytes. */
+/** Measured bytes of memory of a frame besides its content. */
 const overhead = 128;
-/** Small frames share a block: a client may be owed tens of thousands of answers of four bytes. */
+/** Small frames share a block, since a client may have tens of thousands of acknowledgements of four bytes waiting. */
 const smallBytes = 256;
 const blockBytes = 1024;
-/** Empty places in the list that are worth a new list. */
-const manyEmpty = 1024;
+/** Unused entries of the list from which on it is copied without them. */
+const mostUnused = 1024;
 
 function weightOf(frame: Frame): number {
   return overhead + (frame instanceof Block ? blockBytes : frame.bytes.length);
 }
 
+/** Small frames in one buffer. */
 class Block implements Frame {
   readonly mayDrop = false;
   readonly #bytes = Buffer.allocUnsafeSlow(blockBytes);
@@ -45,47 +46,47 @@ function isSmall(frame: Frame): boolean {
   return !frame.mayDrop && frame.bytes.length <= smallBytes;
 }
 
-/** Frames in order, of which the oldest that may be dropped are found without a search. */
+/** Frames in order; the oldest droppable ones are found without a search. */
 export class FrameQueue {
   #frames: (Frame | undefined)[] = [];
-  /** The first that was not taken. */
+  /** Index of the first frame that was not taken. */
   #head = 0;
-  /** Nothing in front of it may be dropped. */
-  #looseFrom = 0;
-  /** places that were dropped */
+  /** Index before which no frame is droppable. */
+  #droppableStart = 0;
+  /** number of dropped entries behind the head */
   #empty = 0;
   #weight = 0;
-  #looseWeight = 0;
-  /** what is left of a frame of which a part was taken */
+  #droppableWeight = 0;
+  /** rest of a frame that was taken in part */
   #rest: Buffer | undefined;
 
-  /** About the bytes of memory it holds. */
+  /** About the bytes of memory that all frames take. */
   get weight(): number {
     return this.#weight + (this.#rest?.length ?? 0);
   }
 
-  /** of what may be dropped */
-  get looseWeight(): number {
-    return this.#looseWeight;
+  /** of the droppable frames */
+  get droppableWeight(): number {
+    return this.#droppableWeight;
   }
 
-  /** @returns what it weighs */
+  /** @returns the weight that it adds */
   push(frame: Frame): number {
     const before = this.#weight;
     if (isSmall(frame) && this.#join(frame)) return this.#weight - before;
     const weight = weightOf(frame);
     this.#weight += weight;
     this.#frames.push(frame);
-    if (frame.mayDrop) this.#looseWeight += weight;
+    if (frame.mayDrop) this.#droppableWeight += weight;
     return weight;
   }
 
-  /** The next bytes, about so many; a frame that is larger is taken in parts. @returns undefined when there is nothing */
-  take(about: number): Buffer | undefined {
+  /** Takes about `targetBytes` bytes; a larger frame is taken in parts. @returns undefined when the queue is empty */
+  take(targetBytes: number): Buffer | undefined {
     const parts: Buffer[] = [];
     let length = 0;
-    while (length < about) {
-      const part = this.#takePart(about);
+    while (length < targetBytes) {
+      const part = this.#takePart(targetBytes);
       if (!part) break;
       parts.push(part);
       length += part.length;
@@ -93,34 +94,34 @@ export class FrameQueue {
     return parts.length > 1 ? Buffer.concat(parts, length) : parts[0];
   }
 
-  /** Drops the oldest that may be dropped, so much of it at least. */
-  dropOldest(atLeast: number): Dropped {
+  /** Drops the oldest droppable frames, of `minWeight` together if there are so many. */
+  dropOldest(minWeight: number): DroppedFrames {
     let [messages, weight] = [0, 0];
-    let at = Math.max(this.#looseFrom, this.#head);
-    for (; at < this.#frames.length && weight < atLeast; at += 1) {
-      const frame = this.#frames[at];
+    let index = Math.max(this.#droppableStart, this.#head);
+    for (; index < this.#frames.length && weight < minWeight; index += 1) {
+      const frame = this.#frames[index];
       if (frame?.mayDrop !== true) continue;
-      this.#frames[at] = undefined;
+      this.#frames[index] = undefined;
       messages += 1;
       weight += weightOf(frame);
     }
-    this.#looseFrom = at;
+    this.#droppableStart = index;
     this.#empty += messages;
     this.#weight -= weight;
-    this.#looseWeight -= weight;
+    this.#droppableWeight -= weight;
     this.#compact();
     return { messages, weight };
   }
 
   clear(): void {
-    [this.#frames, this.#head, this.#looseFrom, this.#empty] = [[], 0, 0, 0];
-    [this.#weight, this.#looseWeight, this.#rest] = [0, 0, undefined];
+    [this.#frames, this.#head, this.#droppableStart, this.#empty] = [[], 0, 0, 0];
+    [this.#weight, this.#droppableWeight, this.#rest] = [0, 0, undefined];
   }
 
-  /** @returns whether it is now a part of the last frame */
+  /** Joins a small frame to the last one, if that is small too. @returns whether it did */
   #join({ bytes }: Frame): boolean {
-    const at = this.#frames.length - 1;
-    const last = at >= this.#head ? this.#frames[at] : undefined;
+    const index = this.#frames.length - 1;
+    const last = index >= this.#head ? this.#frames[index] : undefined;
     if (last instanceof Block && last.hasRoom(bytes.length)) {
       last.add(bytes);
       return true;
@@ -129,7 +130,7 @@ export class FrameQueue {
     const block = new Block();
     block.add(last.bytes);
     block.add(bytes);
-    this.#frames[at] = block;
+    this.#frames[index] = block;
     this.#weight += weightOf(block) - weightOf(last);
     return true;
   }
@@ -151,7 +152,7 @@ export class FrameQueue {
         continue;
       }
       this.#weight -= weightOf(frame);
-      if (frame.mayDrop) this.#looseWeight -= weightOf(frame);
+      if (frame.mayDrop) this.#droppableWeight -= weightOf(frame);
       this.#compact();
       return frame;
     }
@@ -161,9 +162,9 @@ export class FrameQueue {
   #compact(): void {
     const unused = this.#head + this.#empty;
     if (unused === this.#frames.length)
-      [this.#frames.length, this.#head, this.#looseFrom, this.#empty] = [0, 0, 0, 0];
-    if (unused < manyEmpty || unused * 2 < this.#frames.length) return;
+      [this.#frames.length, this.#head, this.#droppableStart, this.#empty] = [0, 0, 0, 0];
+    if (unused < mostUnused || unused * 2 < this.#frames.length) return;
     this.#frames = this.#frames.slice(this.#head).filter((frame) => frame !== undefined);
-    [this.#head, this.#looseFrom, this.#empty] = [0, 0, 0];
+    [this.#head, this.#droppableStart, this.#empty] = [0, 0, 0];
   }
 }

@@ -1,17 +1,17 @@
 import type { Duplex } from "node:stream";
 import { FrameQueue, type Frame } from "./frame-queue.ts";
 
-/** What is given to a socket at a time, about. It keeps a copy of what it cannot send at once. */
+/** About the bytes of one write: a socket keeps a copy of what it cannot send at once, for each client. */
 const chunkBytes = 32 * 1024;
 
-/** What an `Outbound` tells the `OutboundBacklog` it belongs to. */
+/** What an `Outbound` reports to its `OutboundBacklog`. */
 export interface Ledger {
   readonly nowMs: () => number;
-  /** Something was pushed, taken or dropped: what waits for the client weighs so much more, or less. */
+  /** The weight of what waits for the client has changed by `change`. */
   changed(outbound: Outbound, change: number): void;
-  /** Flushes it at the end of this turn of the event loop. */
+  /** Requests a flush at the end of this turn of the event loop. */
   flushSoon(outbound: Outbound): void;
-  /** The client took something, or acknowledged something. */
+  /** The client has read or acknowledged something. */
   progressed(outbound: Outbound): void;
   closed(outbound: Outbound): void;
 }
@@ -22,31 +22,31 @@ interface Waiter {
 }
 
 /**
- * All that is on its way to one client, in order. What one turn of the event loop brings is one write; a socket gets the
- * next piece when it has sent the one before, so that what waits is here, where it can be counted and dropped.
+ * Everything that is to be sent to one client, in order. What one turn of the event loop adds is one write, and the socket
+ * gets the next chunk when it has sent the one before, so that what waits is here, where it is counted and can be dropped.
  */
 export class Outbound {
   readonly conn: Duplex;
-  /** what the client calls itself */
+  /** the client id, for the log */
   readonly client: () => string;
   readonly #ledger: Ledger;
   readonly #write: (chunk: Buffer, done: (error?: Error | null) => void) => boolean;
   readonly #queue = new FrameQueue();
-  /** bytes in the socket */
+  /** bytes given to the socket and not sent yet */
   #pending = 0;
   #isScheduled = false;
   #waiters: Waiter[] = [];
   #taken = 0;
   #behindSinceMs = 0;
   #progressMs = 0;
-  /** messages dropped because the client is too slow */
+  /** messages dropped because the client reads too slowly */
   dropped = 0;
-  /** How full another queue of the client is that gives up messages when it is full, 0 to 1. */
+  /** How full the other queue of the client is, that of its session, 0 to 1: a full one drops messages. */
   fill: () => number = () => 0;
-  /** Something was sent. */
+  /** Called when something was sent. */
   onTaken: () => void = () => undefined;
 
-  /** Takes over the writing of a connection: whatever is written goes through the queue. */
+  /** Takes over the writing of a connection: everything that is written to it goes through the queue. */
   constructor(conn: Duplex, { client, ledger }: { readonly client: () => string; readonly ledger: Ledger }) {
     this.conn = conn;
     this.client = client;
@@ -61,8 +61,9 @@ export class Outbound {
     return this.#queue.weight + this.#pending;
   }
 
-  get loose(): number {
-    return this.#queue.looseWeight;
+  /** About the bytes of memory that droppable messages take. */
+  get droppable(): number {
+    return this.#queue.droppableWeight;
   }
 
   /** bytes the socket has sent so far */
@@ -70,13 +71,13 @@ export class Outbound {
     return this.#taken;
   }
 
-  /** How long it has taken and acknowledged nothing although something waits. */
+  /** How long the client has read and acknowledged nothing although something waits. */
   idleMs(): number {
     return this.#ledger.nowMs() - Math.max(this.#progressMs, this.#behindSinceMs);
   }
 
-  /** Whether it has caught up with all that was for it. */
-  isEven(): boolean {
+  /** Whether the client has read and acknowledged nearly everything that was for it. */
+  isDrained(): boolean {
     return this.waiting <= chunkBytes && this.fill() < 1 / 100;
   }
 
@@ -95,7 +96,7 @@ export class Outbound {
     this.#ledger.changed(this, weight);
   }
 
-  /** Gives the socket what it can take now. */
+  /** Gives the next chunk to the socket, unless that is still sending one. */
   flush(): void {
     this.#isScheduled = false;
     if (this.#pending > 0 || this.conn.destroyed) return;
@@ -107,9 +108,9 @@ export class Outbound {
     this.#write(chunk, (error) => this.#sent(error));
   }
 
-  /** Drops messages of QoS 0, the oldest first. @returns how many */
-  drop(atLeast: number): number {
-    const { messages, weight } = this.#queue.dropOldest(atLeast);
+  /** Drops messages of QoS 0 of `minWeight` together, the oldest first. @returns how many */
+  drop(minWeight: number): number {
+    const { messages, weight } = this.#queue.dropOldest(minWeight);
     this.dropped += messages;
     this.#ledger.changed(this, -weight);
     return messages;
@@ -121,13 +122,13 @@ export class Outbound {
     this.#ledger.progressed(this);
   }
 
-  /** Disconnects the client, without what waits for it. */
+  /** Disconnects the client and drops what waits for it. */
   cut(error: Error): void {
     this.#clear();
     this.conn.destroy(error);
   }
 
-  /** Resolves when no more than so much waits, or the connection is closed. */
+  /** Resolves when at most `most` bytes wait, or the connection is closed. */
   async drained(most: number): Promise<void> {
     if (this.waiting <= most || this.conn.destroyed) return;
     await new Promise<void>((resolve) => this.#waiters.push({ most, resolve }));
@@ -174,7 +175,7 @@ export class Outbound {
   }
 }
 
-/** aedes writes a packet in pieces and would have the socket send each on its own. */
+/** aedes writes a packet in pieces, and the socket would send each on its own. */
 function takeOverWriting(conn: Duplex, outbound: Outbound): void {
   const destroy = conn.destroy.bind(conn);
   conn.write = (chunk: Buffer | string, encoding?: unknown) => {
@@ -189,7 +190,7 @@ function takeOverWriting(conn: Duplex, outbound: Outbound): void {
   conn.cork = () => undefined;
   conn.uncork = () => undefined;
   conn.destroy = (error?: Error) => {
-    // The last answer, such as a refusal, is to arrive.
+    // The last answer, such as a refusing CONNACK, has to arrive.
     outbound.flush();
     return destroy(error);
   };

@@ -1,15 +1,15 @@
 import type { Clock } from "#shared/clock";
 import type { Outbound } from "./outbound.ts";
 
-/** A client that publishes, as far as it can be paused. */
+/** A client that publishes and can be paused. */
 export interface Publisher {
-  /** Its own connection. */
+  /** What is sent to itself. */
   readonly outbound: Outbound;
-  /** Whether anything is read of it. */
+  /** Whether it is paused: nothing is read from it. */
   isHeld: boolean;
-  /** Called when it may be read again. */
+  /** Called when reading goes on. */
   resume(): void;
-  /** It is not to blame for its silence: its keep-alive time begins again. */
+  /** Restarts its keepalive time: while it is paused, its pings are not read. */
   keepAlive(): void;
 }
 
@@ -18,35 +18,37 @@ export interface PacingRules {
   readonly isCaughtUp: (outbound: Outbound) => boolean;
 }
 
-/** How long a client may have publishers wait until it has caught up. */
-const mostForReaderMs = 5000;
-/** How long a publisher may be kept waiting at a stretch, and which part of its time at most. */
-const mostOfPublisherMs = 5000;
-const shareOfPublisher = 0.1;
-const lookEveryMs = 200;
+/** How long a slow subscriber may pause publishers before it has caught up: longer than a stall of a radio link. */
+const mostPerSubscriberMs = 5000;
+/** How long a publisher may be paused at a stretch, and which share of its time afterwards. */
+const mostPerPublisherMs = 5000;
+const publisherShare = 0.1;
+/** Well below the shortest keepalive (1 s), which is restarted at each check. */
+const checkEveryMs = 200;
 
 interface Held {
-  /** and since when */
+  /** paused publishers, and since when */
   readonly publishers: Map<Publisher, number>;
   readonly sinceMs: number;
 }
 
+/** How long a publisher may be paused, as of `atMs`. */
 interface Allowance {
   readonly leftMs: number;
   readonly atMs: number;
 }
 
 /**
- * Pauses a publisher, by not reading what it sends, while a client its messages are for reads but is behind: so a burst is
- * delivered without a loss. It does not let a client stop publishers: for one that reads nothing nobody waits, for one that
- * stays behind some seconds and no more, and a publisher that has waited so long waits for a tenth of its time at most.
- * Messages of edgecore itself are never paused.
+ * Backpressure: pauses a publisher, by not reading from it, while a subscriber of its messages is behind but reading, so
+ * that bursts are delivered without loss. Subscribers cannot block publishers with it: none waits for a subscriber that
+ * reads nothing, a slow one pauses publishers for some seconds only, and a publisher that has been paused so long is
+ * paused for a tenth of its time at most. Messages of edgecore itself are never delayed.
  */
 export class Pacing {
   readonly #clock: Clock;
   readonly #rules: PacingRules;
   readonly #held = new Map<Outbound, Held>();
-  /** how long publishers have waited for clients that have not caught up since */
+  /** how long subscribers that have not caught up since have paused publishers */
   readonly #spentMs = new Map<Outbound, number>();
   readonly #allowances = new WeakMap<Publisher, Allowance>();
   #timer: Disposable | undefined;
@@ -56,39 +58,39 @@ export class Pacing {
     this.#rules = rules;
   }
 
-  /** A message of the publisher is for a client that is behind. */
+  /** A message of the publisher is for a subscriber that is behind. */
   hold(publisher: Publisher, outbound: Outbound): void {
-    // One that is behind itself would wait for its own reading.
-    if (publisher.isHeld || publisher.outbound === outbound || !this.#isWorthWaiting(outbound)) return;
+    // A client that subscribes to its own messages would wait for itself.
+    if (publisher.isHeld || publisher.outbound === outbound || !this.#mayPause(outbound)) return;
     if (this.#allowanceOf(publisher) <= 0) return;
     publisher.isHeld = true;
     const nowMs = this.#clock.monotonicMs();
     const held = this.#held.get(outbound) ?? { publishers: new Map(), sinceMs: nowMs };
     this.#held.set(outbound, held);
     held.publishers.set(publisher, nowMs);
-    this.#timer ??= this.#clock.every(lookEveryMs, () => this.#look());
+    this.#timer ??= this.#clock.every(checkEveryMs, () => this.#check());
   }
 
-  /** The client has read or acknowledged something. */
+  /** The subscriber has read or acknowledged something. */
   progressed(outbound: Outbound): void {
     if (this.#held.has(outbound) && this.#rules.isCaughtUp(outbound)) this.#release(outbound);
-    if (this.#spentMs.size > 0 && outbound.isEven()) this.#spentMs.delete(outbound);
+    if (this.#spentMs.size > 0 && outbound.isDrained()) this.#spentMs.delete(outbound);
   }
 
   /** A connection is closed. */
   forget(outbound: Outbound): void {
     this.#release(outbound);
     this.#spentMs.delete(outbound);
-    for (const [reader, { publishers }] of this.#held) {
+    for (const [subscriber, { publishers }] of this.#held) {
       for (const publisher of publishers.keys())
         if (publisher.outbound === outbound) publishers.delete(publisher);
-      if (publishers.size === 0) this.#release(reader);
+      if (publishers.size === 0) this.#release(subscriber);
     }
   }
 
-  #isWorthWaiting(outbound: Outbound): boolean {
+  #mayPause(outbound: Outbound): boolean {
     const spentMs = (this.#spentMs.get(outbound) ?? 0) + this.#heldMs(outbound);
-    return spentMs < mostForReaderMs && !this.#rules.isStalled(outbound);
+    return spentMs < mostPerSubscriberMs && !this.#rules.isStalled(outbound);
   }
 
   #heldMs(outbound: Outbound): number {
@@ -96,7 +98,7 @@ export class Pacing {
     return held ? this.#clock.monotonicMs() - held.sinceMs : 0;
   }
 
-  #look(): void {
+  #check(): void {
     for (const [outbound, { publishers }] of this.#held) {
       for (const [publisher, sinceMs] of publishers) {
         publisher.keepAlive();
@@ -104,7 +106,7 @@ export class Pacing {
         publishers.delete(publisher);
         this.#resume(publisher, sinceMs);
       }
-      if (publishers.size === 0 || !this.#isWorthWaiting(outbound)) this.#release(outbound);
+      if (publishers.size === 0 || !this.#mayPause(outbound)) this.#release(outbound);
     }
   }
 
@@ -128,10 +130,10 @@ export class Pacing {
     publisher.resume();
   }
 
-  /** How long the publisher may be paused: what it has waited comes back slowly. */
+  /** How long the publisher may be paused now: what it has used up is regained slowly. */
   #allowanceOf(publisher: Publisher): number {
-    const { leftMs, atMs } = this.#allowances.get(publisher) ?? { leftMs: mostOfPublisherMs, atMs: 0 };
-    const backMs = (this.#clock.monotonicMs() - atMs) * shareOfPublisher;
-    return Math.min(mostOfPublisherMs, leftMs + backMs);
+    const { leftMs, atMs } = this.#allowances.get(publisher) ?? { leftMs: mostPerPublisherMs, atMs: 0 };
+    const regainedMs = (this.#clock.monotonicMs() - atMs) * publisherShare;
+    return Math.min(mostPerPublisherMs, leftMs + regainedMs);
   }
 }

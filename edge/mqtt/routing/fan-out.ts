@@ -2,7 +2,7 @@ import { TopicTrie } from "#shared/mqtt";
 import type { Subscriber } from "#edge/mqtt/connection";
 import type { OutboundBacklog, Frame, Publisher } from "#edge/mqtt/flow";
 import { encodePublish, type BrokerPacket, type QoS } from "#edge/mqtt/packet";
-import { weightOf } from "#edge/mqtt/sessions";
+import { subscriptionWeight } from "#edge/mqtt/sessions";
 
 /** Counters for `$SYS/broker`; bytes are those of payloads. */
 export interface Traffic {
@@ -52,7 +52,7 @@ export class FanOut {
     return [...this.#filters.values()].reduce((sum, { all }) => sum + all.size, 0);
   }
 
-  /** Weight of all subscriptions, see `weightOf`. */
+  /** Weight of all subscriptions, see `subscriptionWeight`. */
   get weight(): number {
     return this.#weight;
   }
@@ -77,7 +77,7 @@ export class FanOut {
     for (const { topic, qos } of subscriptions) {
       const before = known.all.get(topic);
       if (before) this.#trie.remove(topic, before);
-      else this.#weigh(known, weightOf(topic));
+      else this.#weigh(known, subscriptionWeight(topic));
       const subscription = { subscriber, qos };
       known.all.set(topic, subscription);
       this.#trie.add(topic, subscription);
@@ -92,7 +92,7 @@ export class FanOut {
       const subscription = known.all.get(filter);
       if (!subscription) continue;
       known.all.delete(filter);
-      this.#weigh(known, -weightOf(filter));
+      this.#weigh(known, -subscriptionWeight(filter));
       this.#trie.remove(filter, subscription);
     }
     if (known.all.size === 0) this.#filters.delete(subscriber);

@@ -8,7 +8,7 @@ import {
   type Subscription,
   type Unsubscribe,
 } from "#edge/mqtt/packet";
-import { weightOf, type Sessions } from "#edge/mqtt/sessions";
+import { subscriptionWeight, type Sessions } from "#edge/mqtt/sessions";
 import type { BrokerClient } from "#edge/mqtt/connection";
 import type { FanOut } from "./fan-out.ts";
 import { inOrder } from "./in-order.ts";
@@ -26,7 +26,7 @@ export interface SubscribingParts {
 /** Return code of a refused filter (MQTT 3.1.1 section 3.9.3). */
 const refused = 0x80;
 /**
- * Subscriptions of a client, and bytes of memory they take (see `weightOf`): matching a topic against 10,000 filters that
+ * Subscriptions of a client, and bytes of memory they take (see `subscriptionWeight`): matching a topic against 10,000 filters that
  * all cover it takes a few milliseconds.
  */
 const mostFilters = 10_000;
@@ -119,7 +119,7 @@ export class Subscribing {
   #grant({ subscriber }: BrokerClient, { topic, qos }: Subscription, result: SubscribeResult): void {
     const { fanOut } = this.#parts;
     const isNew = !result.granted.has(topic) && !(subscriber && fanOut.hasFilter(subscriber, topic));
-    if (isNew) result.weight += weightOf(topic);
+    if (isNew) result.weight += subscriptionWeight(topic);
     result.granted.set(topic, qos);
   }
 
@@ -133,7 +133,7 @@ export class Subscribing {
     if (!subscriber || !identity || !access.maySubscribe(identity, topic)) return "subscribe";
     if (result.granted.has(topic) || fanOut.hasFilter(subscriber, topic)) return undefined;
     const load = fanOut.loadOf(subscriber);
-    const more = result.weight + weightOf(topic);
+    const more = result.weight + subscriptionWeight(topic);
     if (load.filters + result.granted.size >= mostFilters) return `more than ${mostFilters} subscriptions`;
     if (load.weight + more > mostWeight) return "subscriptions that need too much memory";
     const isSmall = load.weight + more <= mostSmallWeight;

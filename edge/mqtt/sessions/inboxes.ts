@@ -1,10 +1,13 @@
 import type { Journal } from "./journal.ts";
 
-/** Ids of messages of QoS 2 a client has sent and not released yet: a repetition of one says nothing new. */
+/**
+ * Ids of messages of QoS 2 that a client has sent and not released: a PUBLISH with one of them is a repetition (MQTT 3.1.1
+ * section 4.3.3).
+ */
 export interface Inbox {
-  /** by id: the row on disk, 0 where the session does not last */
+  /** row on disk by message id, 0 for a clean session */
   readonly taken: Map<number, number>;
-  /** Messages being taken; resolves to whether it went well. */
+  /** Messages being stored; resolves to whether that succeeded. */
   readonly arriving: Map<number, Promise<boolean>>;
 }
 
@@ -12,7 +15,7 @@ export function newInbox(): Inbox {
   return { taken: new Map(), arriving: new Map() };
 }
 
-/** The inboxes of lasting sessions. */
+/** The inboxes of persistent sessions. */
 export class Inboxes {
   readonly #journal: Journal;
   readonly #nextRow: () => number;
@@ -23,25 +26,25 @@ export class Inboxes {
     this.#nextRow = nextRow;
   }
 
-  of(client: string): Inbox {
+  get(client: string): Inbox {
     const inbox = this.#byClient.get(client) ?? newInbox();
     this.#byClient.set(client, inbox);
     return inbox;
   }
 
   load(client: string, messageId: number, row: number): void {
-    this.of(client).taken.set(messageId, row);
+    this.get(client).taken.set(messageId, row);
   }
 
-  /** Notes the id with the next commit. @returns the row it will have */
-  note(client: string, messageId: number): number {
+  /** Adds the id to the next commit. @returns its row */
+  add(client: string, messageId: number): number {
     const row = this.#nextRow();
     const packet = { cmd: "publish", qos: 2, messageId } as const;
     this.#journal.putPacket("in", client, { row, packet });
     return row;
   }
 
-  /** The client has released the message. */
+  /** The client has released the message (PUBREL). */
   release(client: string, messageId: number): void {
     const inbox = this.#byClient.get(client);
     const row = inbox?.taken.get(messageId);

@@ -6,9 +6,9 @@ import { nextTurn } from "#shared/clock";
 type Write = (sessions: MqttSessions) => void;
 
 /**
- * Writes of the broker, one transaction a turn of the event loop. A write replaces an earlier one of the same key that
- * has not reached the disk, so that a packet which comes and goes within a turn costs nothing; what could not be written
- * is written with the next commit, unless something newer took its place.
+ * Collects the broker's writes into one transaction for each turn of the event loop. A write replaces an earlier one with
+ * the same key that is not on disk yet, so that a packet which comes and goes within a turn costs nothing. Writes that
+ * failed are repeated with the next commit, unless replaced.
  */
 export class Journal {
   readonly #store: Store;
@@ -24,32 +24,36 @@ export class Journal {
   }
 
   putPacket(kind: PacketRow["kind"], client: string, entry: Pick<QueueEntry, "row" | "packet">): void {
-    this.add(`p${entry.row}`, (to) => to.putPacket(toRow(kind, client, entry)));
+    this.add(`p${entry.row}`, (sessions) => sessions.putPacket(toRow(kind, client, entry)));
   }
 
-  /** Notes the id a packet has now, with what else is written of it: nobody waits for that. */
+  /** Writes the current message id of a packet, unless the whole packet is written anyway. Nothing waits for it. */
   numberPacket({ row, packet }: Pick<QueueEntry, "row" | "packet">): void {
     const key = `p${row}`;
-    if (!this.#writes.has(key)) this.add(key, (to) => to.numberPacket(row, packet.messageId ?? null));
+    if (!this.#writes.has(key))
+      this.add(key, (sessions) => sessions.numberPacket(row, packet.messageId ?? null));
   }
 
   removePacket(row: number): void {
-    this.add(`p${row}`, (to) => to.removePacket(row));
+    this.add(`p${row}`, (sessions) => sessions.removePacket(row));
   }
 
-  /** A row that may or may not have been written is not to be there. */
+  /** Makes sure that a row is not on disk, whether it was written or not. */
   retractPacket(row: number): void {
     if (!this.#writes.delete(`p${row}`)) this.removePacket(row);
   }
 
-  /** Resolves when everything added so far is on disk; rejects when it could not be written. */
+  /**
+   * Resolves when everything added so far is on disk; rejects when it could not be written. `setImmediate` collects the
+   * writes of one turn; no time is meant, so it does not go through the clock.
+   */
   commit(): Promise<void> {
     if (this.#writes.size === 0) return this.#flushed ?? Promise.resolve();
     this.#flushed ??= nextTurn().then(() => this.#flush());
     return this.#flushed;
   }
 
-  /** Commits what nobody waits for; a failure leaves it to the next commit. */
+  /** Commits without waiting; after a failure the next commit repeats the writes. */
   commitSoon(): void {
     this.commit().catch(() => undefined);
   }
@@ -90,7 +94,7 @@ function toRow(
   };
 }
 
-/** Packets of an earlier run get an identity of their own: broker counters start anew. */
+/** Packets of an earlier run are identified by their row, because broker counters start again at 0. */
 export function packetFromRow(row: PacketRow): BrokerPacket {
   return {
     cmd: row.cmd === "pubrel" ? "pubrel" : "publish",

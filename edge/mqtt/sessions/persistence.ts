@@ -12,50 +12,50 @@ export interface PersistenceParts {
   readonly journal: Journal;
   readonly queues: SessionQueues;
   readonly wills: Wills;
-  /** The will of the connection that has the client's name now. */
+  /** The will of the connection that has the session now. */
   readonly willOf: (client: string) => BrokerPacket | undefined;
-  /** Begins a session where there is none. @returns the subscriptions of one that was there, with the marker */
+  /** Begins a session if there is none. @returns the subscriptions of one that was there, with the marker */
   readonly begin: (client: string) => ReadonlyMap<string, QoS> | undefined;
   readonly end: (client: string) => void;
 }
 
-/** What aedes asks of a persistence; a promise resolves after the commit. */
+/** The persistence that aedes calls. Promises resolve after the commit. */
 export class AedesPersistence {
   readonly #parts: PersistenceParts;
-  /** Clients connecting now that speak MQTT 3.1. */
-  readonly #old = new Set<string>();
+  /** Clients of MQTT 3.1 that are connecting. */
+  readonly #mqtt31 = new Set<string>();
 
   constructor(parts: PersistenceParts) {
     this.#parts = parts;
   }
 
-  /** The client speaks MQTT 3.1, which has no word for a session that was there. */
+  /** The client speaks MQTT 3.1, whose CONNACK has no Session Present flag. */
   expectMqtt31(client: string): void {
-    this.#old.add(client);
+    this.#mqtt31.add(client);
   }
 
   async setup(): Promise<void> {
-    // Nothing of the broker is needed.
+    // The broker is not needed.
   }
 
-  /** aedes asks before the client has taken over the name: whoever has it now still needs the session. */
+  /** Called before the client has taken over the session from the connection that still uses it. */
   async cleanSubscriptions(): Promise<void> {
     // `cleanIncoming` follows.
   }
 
-  /** A client without a lasting session has the name now; aedes comes too when one leaves, and leaves nothing here. */
+  /** A clean session replaces the persistent one. Also called when the client disconnects: then there is nothing to do. */
   async cleanIncoming(client: Named & { readonly closed?: boolean }): Promise<void> {
     if (client.closed === true) return;
     this.#parts.end(client.id);
     await this.#parts.journal.commit();
   }
 
-  /** Asked for each client that wants a lasting session; begins one where there is none. */
+  /** Called for each client that connects with a persistent session; begins one if there is none. */
   async subscriptionsByClient(client: Named): Promise<Subscription[]> {
-    const old = this.#old.delete(client.id);
+    const isMqtt31 = this.#mqtt31.delete(client.id);
     const known = this.#parts.begin(client.id);
     await this.#parts.journal.commit();
-    const hidden = known === undefined || (known.size === 1 && old);
+    const hidden = known === undefined || (known.size === 1 && isMqtt31);
     return hidden ? [] : [...known].map(([topic, qos]) => ({ topic, qos }));
   }
 
@@ -74,7 +74,7 @@ export class AedesPersistence {
   }
 
   outgoingStream(client: Named): Readable {
-    const entries = [...(this.#parts.queues.of(client.id)?.entries() ?? [])].filter(({ ready }) => ready);
+    const entries = [...(this.#parts.queues.get(client.id)?.entries() ?? [])].filter(({ ready }) => ready);
     return Readable.from(
       entries.map(({ packet }) => ({
         ...packet,
@@ -83,7 +83,7 @@ export class AedesPersistence {
     );
   }
 
-  /** The broker sends what is retained itself. */
+  /** Retained messages are sent by `RetainedSender`. */
   createRetainedStreamCombi(): Readable {
     return Readable.from([]);
   }
@@ -94,18 +94,18 @@ export class AedesPersistence {
   }
 
   /**
-   * aedes asks when a connection begins (with the client itself) and when one ends: then the will on disk may be of the
-   * one that took over. It leaves a rejection unheard.
+   * Called when a connection begins (with the client itself) and when one ends: then the will on disk may be that of the
+   * connection that took over. aedes does not handle a rejection.
    */
   async delWill(client: Named): Promise<void> {
-    const stored = this.#parts.wills.of(client.id);
-    const ends = !("conn" in client);
-    if (stored === undefined || (ends && this.#parts.willOf(client.id) !== stored)) return;
+    const stored = this.#parts.wills.get(client.id);
+    const isEnding = !("conn" in client);
+    if (stored === undefined || (isEnding && this.#parts.willOf(client.id) !== stored)) return;
     this.#parts.wills.remove(client.id);
     this.#parts.journal.commitSoon();
   }
 
-  /** One broker alone: the wills of others are told at start. */
+  /** Wills of other brokers of a cluster: there is none. */
   streamWill(): Readable {
     return Readable.from([]);
   }

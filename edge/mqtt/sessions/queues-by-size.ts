@@ -1,17 +1,18 @@
 import type { SessionQueue } from "./session-queue.ts";
 
-/** Classes for each doubling of the size: what is found is at most a fifth smaller than the largest. */
+/** Size classes for each doubling: a queue found is at most 16 % smaller than the largest one. */
 const classesPerDoubling = 4;
 
-/** Finds a largest queue that has bytes to give up, without a walk over all: there may be thousands. */
+/** Finds a largest queue with droppable bytes without looking at all queues: there may be thousands. */
 export class QueuesBySize {
   readonly #classes: Set<SessionQueue>[] = [];
   readonly #classOf = new Map<SessionQueue, number>();
 
-  /** The queue has changed. */
+  /** Notes the new size of a queue. */
   place(queue: SessionQueue): void {
     const before = this.#classOf.get(queue);
-    const now = queue.looseBytes > 0 ? Math.floor(Math.log2(queue.bytes) * classesPerDoubling) : undefined;
+    const now =
+      queue.droppableBytes > 0 ? Math.floor(Math.log2(queue.bytes) * classesPerDoubling) : undefined;
     if (before === now) return;
     if (before !== undefined) this.#classes[before]?.delete(queue);
     if (now === undefined) this.#classOf.delete(queue);

@@ -2,24 +2,24 @@ import type { RetainedRow } from "#edge/store";
 import type { Journal } from "./journal.ts";
 import type { BrokerPacket, QoS } from "#edge/mqtt/packet";
 
-/** Topics looked at before others have a turn. */
-const piece = 1000;
-/** A client must not fill memory and disk. */
+/** Topics examined in a search before other clients get a turn: about a millisecond. */
+const mostExamined = 1000;
+/** Messages, and bytes of payloads, topics and levels: a client must not fill memory and disk. */
 const mostRetained = 100_000;
 const mostRetainedBytes = 64 * 1024 * 1024;
-/** About what a level that no other topic has takes, which is far more than its text. */
+/** Measured bytes of a level that no other topic has, which is far more than its text. */
 const levelBytes = 256;
 
-interface Level {
-  next: Map<string, Level> | undefined;
+interface RetainedLevel {
+  next: Map<string, RetainedLevel> | undefined;
   packet: BrokerPacket | undefined;
 }
 
-/** The last retained message of each topic, in memory and, but for `$SYS`, on disk. */
+/** The retained message of each topic (MQTT 3.1.1 section 3.3.1.3), in memory and, except for `$SYS`, on disk. */
 export class Retained {
   readonly #journal: Journal;
   readonly #onRefused: (topic: string) => void;
-  readonly #root: Level = { next: undefined, packet: undefined };
+  readonly #root: RetainedLevel = { next: undefined, packet: undefined };
   #size = 0;
   #bytes = 0;
 
@@ -34,39 +34,41 @@ export class Retained {
     return this.#size;
   }
 
-  /** Takes a retained message over, an empty one as the end of what was there; on disk with the next commit. */
-  put({ topic = "", qos, payload: given = "" }: BrokerPacket): void {
-    const payload = Buffer.from(given);
+  /** Retains a message, or removes the retained one if the payload is empty; on disk with the next commit. */
+  put({ topic = "", qos, payload: content = "" }: BrokerPacket): void {
+    const payload = Buffer.from(content);
     const before = this.#find(topic);
     if (payload.length === 0) return this.#remove(topic);
     const bytes =
       this.#bytes - sizeOf(before) + topic.length + payload.length + this.#newLevels(topic) * levelBytes;
     if (bytes > mostRetainedBytes || (!before && this.#size >= mostRetained)) return this.#refuse(topic);
     this.#set(topic, retainedPacket(topic, qos, payload));
-    if (isDurable(topic)) this.#journal.add(`r${topic}`, (to) => to.putRetained({ topic, qos, payload }));
+    if (isDurable(topic))
+      this.#journal.add(`r${topic}`, (sessions) => sessions.putRetained({ topic, qos, payload }));
   }
 
   /**
-   * What a filter covers, one after another; what is put meanwhile may be among it. Wildcards may have to look at every
-   * topic: undefined says that it is time for others.
+   * The messages that a filter covers, one by one; messages retained meanwhile may be among them. Wildcards may have to
+   * examine every topic: undefined is a pause, for the caller to let other clients have their turn.
    */
   *match(filter: string): Generator<BrokerPacket | undefined> {
     const wanted = filter.split("/");
     const root = this.#root;
-    let looked = 0;
-    const walk = function* (at: Level, depth: number): Generator<BrokerPacket | undefined> {
-      looked += 1;
-      if (looked % piece === 0) yield undefined;
+    let examined = 0;
+    const walk = function* (node: RetainedLevel, depth: number): Generator<BrokerPacket | undefined> {
+      examined += 1;
+      if (examined % mostExamined === 0) yield undefined;
       const level = wanted[depth];
       const isLast = level === undefined || level === "#";
-      if (isLast && at.packet) yield at.packet;
+      if (isLast && node.packet) yield node.packet;
       if (level === undefined) return;
-      for (const next of below(at, level, at === root)) yield* walk(next, level === "#" ? depth : depth + 1);
+      for (const next of below(node, level, node === root))
+        yield* walk(next, level === "#" ? depth : depth + 1);
     };
     yield* walk(root, 0);
   }
 
-  /** Who subscribes gets nothing rather than what is over. */
+  /** Removes the old message too: no value is better than a stale one. */
   #refuse(topic: string): void {
     this.#remove(topic);
     this.#onRefused(topic);
@@ -75,34 +77,34 @@ export class Retained {
   #remove(topic: string): void {
     if (!this.#find(topic)) return;
     this.#set(topic, undefined);
-    if (isDurable(topic)) this.#journal.add(`r${topic}`, (to) => to.removeRetained(topic));
+    if (isDurable(topic)) this.#journal.add(`r${topic}`, (sessions) => sessions.removeRetained(topic));
   }
 
   #find(topic: string): BrokerPacket | undefined {
-    let at: Level | undefined = this.#root;
-    for (const level of topic.split("/")) at = at?.next?.get(level);
-    return at?.packet;
+    let node: RetainedLevel | undefined = this.#root;
+    for (const level of topic.split("/")) node = node?.next?.get(level);
+    return node?.packet;
   }
 
-  /** Levels of the topic that are not there. */
+  /** Number of levels that the topic would add. */
   #newLevels(topic: string): number {
     const levels = topic.split("/");
-    let at: Level | undefined = this.#root;
+    let node: RetainedLevel | undefined = this.#root;
     let known = 0;
-    for (; known < levels.length && at; known += 1) at = at.next?.get(levels[known] ?? "");
-    return at ? 0 : levels.length - known + 1;
+    for (; known < levels.length && node; known += 1) node = node.next?.get(levels[known] ?? "");
+    return node ? 0 : levels.length - known + 1;
   }
 
   #set(topic: string, packet: BrokerPacket | undefined): void {
-    const path: [Level, string][] = [];
-    let at = this.#root;
+    const path: [RetainedLevel, string][] = [];
+    let node = this.#root;
     for (const level of topic.split("/")) {
-      path.push([at, level]);
-      at = at.next?.get(level) ?? this.#grow(at, level);
+      path.push([node, level]);
+      node = node.next?.get(level) ?? this.#grow(node, level);
     }
-    this.#bytes += sizeOf(packet) - sizeOf(at.packet);
-    this.#size += Number(packet !== undefined) - Number(at.packet !== undefined);
-    at.packet = packet;
+    this.#bytes += sizeOf(packet) - sizeOf(node.packet);
+    this.#size += Number(packet !== undefined) - Number(node.packet !== undefined);
+    node.packet = packet;
     for (const [parent, level] of path.toReversed()) {
       const child = parent.next?.get(level);
       if (!child || child.packet || (child.next?.size ?? 0) > 0) break;
@@ -111,22 +113,22 @@ export class Retained {
     }
   }
 
-  #grow(at: Level, level: string): Level {
-    const next: Level = { next: undefined, packet: undefined };
-    (at.next ??= new Map()).set(level, next);
+  #grow(parent: RetainedLevel, level: string): RetainedLevel {
+    const next: RetainedLevel = { next: undefined, packet: undefined };
+    (parent.next ??= new Map()).set(level, next);
     this.#bytes += levelBytes;
     return next;
   }
 }
 
-/** The levels below one that a level of a filter covers; `$` topics are not for wildcards. */
-function* below(at: Level, level: string, isRoot: boolean): Generator<Level> {
+/** The children that a level of a filter covers; a leading wildcard does not match `$` topics (section 4.7.2). */
+function* below(parent: RetainedLevel, level: string, isRoot: boolean): Generator<RetainedLevel> {
   if (level !== "#" && level !== "+") {
-    const next = at.next?.get(level);
+    const next = parent.next?.get(level);
     if (next) yield next;
     return;
   }
-  for (const [name, next] of at.next ?? []) if (!isRoot || !name.startsWith("$")) yield next;
+  for (const [name, next] of parent.next ?? []) if (!isRoot || !name.startsWith("$")) yield next;
 }
 
 function isDurable(topic: string): boolean {

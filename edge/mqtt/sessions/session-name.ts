@@ -1,15 +1,15 @@
-/** No MQTT text can have it, so that nobody can call himself what is another's. */
+/** Forbidden in MQTT strings (section 1.5.3), so that no client can choose the session name of another user. */
 const separator = "\0";
 
 /**
- * What a client goes by in here: its id is its own only among those of its user, since anybody may say any id. Who is
- * nobody goes by the id alone.
+ * The name of a client's session: client ids are unique only among the clients of one user, since any client can choose
+ * any id. For an anonymous client it is the client id.
  */
 export function sessionName(user: string | undefined, clientId: string): string {
   return user === undefined ? clientId : `${user}${separator}${clientId}`;
 }
 
-/** What the client calls itself. */
+/** The client id in a session name. */
 export function clientIdOf(name: string): string {
   return name.slice(name.lastIndexOf(separator) + 1);
 }

@@ -3,26 +3,26 @@ import type { BrokerPacket } from "#edge/mqtt/packet";
 export interface QueueEntry {
   readonly row: number;
   packet: BrokerPacket;
-  /** Whether it may be sent: it is on disk, and those who listen are being told. */
+  /** Whether it may be sent: it is on disk, and connected subscribers are being sent it. */
   ready: boolean;
 }
 
-/** What one session still has to get, in order; found by packet identity and by message id without a search. */
+/** Messages that one session has not acknowledged, in order, found by packet identity and by message id. */
 export class SessionQueue {
   readonly client: string;
   readonly #byRow = new Map<number, QueueEntry>();
   readonly #byPacket = new Map<string, QueueEntry>();
   readonly #byMessageId = new Map<number, QueueEntry>();
   /**
-   * Those that may be given up, oldest first. A message of QoS 2 under way may not: its id would go to another one, which
-   * the client would take for a repetition.
+   * Droppable messages, oldest first. A message of QoS 2 in flight is not droppable: its id would be given to another
+   * message, which the client would take for a repetition.
    */
-  readonly #loose = new Map<number, QueueEntry>();
+  readonly #droppable = new Map<number, QueueEntry>();
 
-  /** of the payloads */
+  /** bytes of all payloads */
   bytes = 0;
-  /** of those that may be given up */
-  looseBytes = 0;
+  /** bytes of the payloads of droppable messages */
+  droppableBytes = 0;
 
   constructor(client: string) {
     this.client = client;
@@ -32,9 +32,9 @@ export class SessionQueue {
     return this.#byRow.size;
   }
 
-  /** of those that may be given up */
-  get looseSize(): number {
-    return this.#loose.size;
+  /** number of droppable messages */
+  get droppableSize(): number {
+    return this.#droppable.size;
   }
 
   entries(): IterableIterator<QueueEntry> {
@@ -45,16 +45,16 @@ export class SessionQueue {
     return this.#byRow.values().next().value;
   }
 
-  oldestLoose(): QueueEntry | undefined {
-    return this.#loose.values().next().value;
+  oldestDroppable(): QueueEntry | undefined {
+    return this.#droppable.values().next().value;
   }
 
   add(entry: QueueEntry): void {
     this.#byRow.set(entry.row, entry);
     this.bytes += payloadBytes(entry);
-    if (isLoose(entry)) {
-      this.#loose.set(entry.row, entry);
-      this.looseBytes += payloadBytes(entry);
+    if (isDroppable(entry)) {
+      this.#droppable.set(entry.row, entry);
+      this.droppableBytes += payloadBytes(entry);
     }
     this.#byPacket.set(identity(entry.packet), entry);
     if (entry.packet.messageId !== undefined) this.#byMessageId.set(entry.packet.messageId, entry);
@@ -72,21 +72,21 @@ export class SessionQueue {
     this.#unnumber(entry);
     entry.packet.messageId = messageId;
     this.#byMessageId.set(messageId, entry);
-    if (!isLoose(entry)) this.#fasten(entry);
+    if (!isDroppable(entry)) this.#keep(entry);
   }
 
   /** @returns whether it was there */
   remove(entry: QueueEntry): boolean {
     if (!this.#byRow.delete(entry.row)) return false;
     this.bytes -= payloadBytes(entry);
-    this.#fasten(entry);
+    this.#keep(entry);
     this.#byPacket.delete(identity(entry.packet));
     this.#unnumber(entry);
     return true;
   }
 
-  #fasten(entry: QueueEntry): void {
-    if (this.#loose.delete(entry.row)) this.looseBytes -= payloadBytes(entry);
+  #keep(entry: QueueEntry): void {
+    if (this.#droppable.delete(entry.row)) this.droppableBytes -= payloadBytes(entry);
   }
 
   #unnumber({ packet, row }: QueueEntry): void {
@@ -99,7 +99,7 @@ export function payloadBytes({ packet }: QueueEntry): number {
   return packet.payload?.length ?? 0;
 }
 
-function isLoose({ packet }: QueueEntry): boolean {
+function isDroppable({ packet }: QueueEntry): boolean {
   return packet.qos < 2 || packet.messageId === undefined;
 }
 

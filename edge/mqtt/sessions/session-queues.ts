@@ -5,27 +5,29 @@ import { payloadBytes, SessionQueue, type QueueEntry } from "./session-queue.ts"
 import type { SessionSubscription } from "./subscription-index.ts";
 
 export interface QueueLimits {
-  /** messages kept for a client that is away */
+  /** messages kept for a client that is offline */
   readonly queueSize: number;
   readonly isOnline: (client: string) => boolean;
   readonly onDropped: (client: string) => void;
 }
 
-/** A message on its way into the queues. */
+/** A message in the queue of a session. */
 export interface QueuedMessage {
   readonly client: string;
   readonly entry: QueueEntry;
 }
 
-/** What waits is bounded: a client that never acknowledges must not fill memory and disk. */
-const mostInFlight = 50_000;
+/** Messages queued for a client that is connected: some seconds of a fast publisher. */
+const mostQueuedOnline = 50_000;
+/** Bytes of a queue: a client that never acknowledges must not fill memory and disk. */
 const mostQueueBytes = 8 * 1024 * 1024;
+/** Bytes of all queues: eight full ones. */
 const mostBytes = 64 * 1024 * 1024;
-/** Beyond `mostBytes`, for queues that stay small: those who acknowledge go on while others hold all the rest. */
+/** Beyond `mostBytes`, for queues of at most `mostSmallBytes`: clients that acknowledge are served while others are behind. */
 const reservedBytes = 16 * 1024 * 1024;
 const mostSmallBytes = 64 * 1024;
 
-/** What lasting sessions still have to get or to acknowledge, in memory and, with the journal's next commit, on disk. */
+/** Messages that persistent sessions have not acknowledged, in memory and, with the journal's next commit, on disk. */
 export class SessionQueues {
   readonly #journal: Journal;
   readonly #limits: QueueLimits;
@@ -33,7 +35,7 @@ export class SessionQueues {
   readonly #queues = new Map<string, SessionQueue>();
   readonly #bySize = new QueuesBySize();
   #bytes = 0;
-  #looseBytes = 0;
+  #droppableBytes = 0;
 
   constructor(journal: Journal, limits: QueueLimits, nextRow: () => number) {
     this.#journal = journal;
@@ -46,15 +48,15 @@ export class SessionQueues {
     return [...this.#queues.values()].reduce((sum, queue) => sum + queue.size, 0);
   }
 
-  of(client: string): SessionQueue | undefined {
+  get(client: string): SessionQueue | undefined {
     return this.#queues.get(client);
   }
 
-  /** How full the queue of a connected client is, 0 to 1, or all of them where it is no small one. */
+  /** How full the queue of a connected client is, 0 to 1; for a queue that is not small, how full all of them are if more. */
   fill(client: string): number {
     const { bytes, size } = this.#queues.get(client) ?? { bytes: 0, size: 0 };
     const inAll = bytes > mostSmallBytes ? this.#bytes / mostBytes : 0;
-    return Math.max(bytes / mostQueueBytes, size / mostInFlight, inAll);
+    return Math.max(bytes / mostQueueBytes, size / mostQueuedOnline, inAll);
   }
 
   load(client: string, entry: QueueEntry): void {
@@ -62,20 +64,20 @@ export class SessionQueues {
   }
 
   /**
-   * Where there is no room even without the oldest, a session does without the message. The payload is copied: as it
-   * came it holds on to all that was read with it.
+   * Queues a message for each subscription, and drops the oldest ones to make room. If there is no room even so, the
+   * session does not get the message. The payload is copied, because it is a view of the buffer that was read with it.
    */
-  enqueue(wanted: readonly SessionSubscription[], packet: BrokerPacket): QueuedMessage[] {
-    if (wanted.length === 0) return [];
+  enqueue(subscriptions: readonly SessionSubscription[], packet: BrokerPacket): QueuedMessage[] {
+    if (subscriptions.length === 0) return [];
     const { topic = "", retain = false, brokerId = "", brokerCounter = 0 } = packet;
     const payload = Buffer.from(packet.payload ?? "");
-    return wanted.flatMap(({ clientId: client, qos: most }): QueuedMessage[] => {
+    return subscriptions.flatMap(({ clientId: client, qos: granted }): QueuedMessage[] => {
       if (!this.#makeRoom(this.#queue(client), payload.length)) {
         this.#limits.onDropped(client);
         return [];
       }
       const common = { cmd: "publish", topic, payload, retain, brokerId, brokerCounter } as const;
-      const qos = Math.min(most, packet.qos) as QoS;
+      const qos = Math.min(granted, packet.qos) as QoS;
       const entry: QueueEntry = { row: this.#nextRow(), packet: { ...common, qos }, ready: false };
       this.load(client, entry);
       this.#journal.putPacket("out", client, entry);
@@ -83,9 +85,9 @@ export class SessionQueues {
     });
   }
 
-  /** The commit that was to hold them failed, or what they belong to did. */
-  discard(made: readonly QueuedMessage[]): void {
-    for (const { client, entry } of made) {
+  /** Removes messages whose commit failed. */
+  discard(queued: readonly QueuedMessage[]): void {
+    for (const { client, entry } of queued) {
       const queue = this.#queues.get(client);
       if (!queue || !this.#change(queue, () => queue.remove(entry))) continue;
       this.#journal.retractPacket(entry.row);
@@ -93,8 +95,8 @@ export class SessionQueues {
   }
 
   /**
-   * The message goes out under this id.
-   * @returns false when it is not to be sent: it is not there (any more), or under way already
+   * Gives a message a message id to be sent under.
+   * @returns undefined when it is not to be sent: it is no longer queued, or already in flight
    */
   assign(client: string, packet: BrokerPacket, messageId: number): QueueEntry | undefined {
     const queue = this.#queues.get(client);
@@ -106,7 +108,7 @@ export class SessionQueues {
     return entry;
   }
 
-  /** The client has the message of QoS 2: from now on PUBREL is sent in its place. @returns whether it was there */
+  /** The client has received the message of QoS 2 (PUBREC): PUBREL replaces it. @returns whether it was queued */
   release(client: string, messageId: number | undefined): boolean {
     const entry = this.#queues.get(client)?.findMessage(messageId);
     if (!entry) return false;
@@ -115,7 +117,7 @@ export class SessionQueues {
     return true;
   }
 
-  /** The message is acknowledged. @returns it, when it was there */
+  /** The message is acknowledged. @returns it, if it was queued */
   finish(client: string, messageId: number | undefined): BrokerPacket | undefined {
     const queue = this.#queues.get(client);
     const entry = queue?.findMessage(messageId);
@@ -124,7 +126,7 @@ export class SessionQueues {
     return entry.packet;
   }
 
-  /** The client may not have it. */
+  /** Removes a message that the client may not receive. */
   refuse(client: string, packet: BrokerPacket): void {
     const queue = this.#queues.get(client);
     const entry = queue?.findPacket(packet);
@@ -139,24 +141,24 @@ export class SessionQueues {
   }
 
   #makeRoom(queue: SessionQueue, bytes: number): boolean {
-    const most = this.#limits.isOnline(queue.client) ? mostInFlight : this.#limits.queueSize;
+    const most = this.#limits.isOnline(queue.client) ? mostQueuedOnline : this.#limits.queueSize;
     const isSmall = queue.bytes + bytes <= mostSmallBytes;
     const mostInAll = isSmall ? mostBytes + reservedBytes : mostBytes;
-    if (queue.size - queue.looseSize >= most) return false;
-    if (!canTake(queue, bytes) || this.#bytes - this.#looseBytes + bytes > mostInAll) return false;
+    if (queue.size - queue.droppableSize >= most) return false;
+    if (!canTake(queue, bytes) || this.#bytes - this.#droppableBytes + bytes > mostInAll) return false;
     while (queue.size >= most || !hasRoom(queue, bytes)) if (!this.#dropOldest(queue)) return false;
-    while (this.#bytes + bytes > mostInAll) if (!this.#dropOldest(this.#giver(queue))) return false;
+    while (this.#bytes + bytes > mostInAll) if (!this.#dropOldest(this.#largest(queue))) return false;
     return true;
   }
 
-  /** Nobody gives up a message for one who has more. */
-  #giver(queue: SessionQueue): SessionQueue {
+  /** The largest queue, or `queue` itself: no queue drops a message for a larger one. */
+  #largest(queue: SessionQueue): SessionQueue {
     const largest = this.#bySize.largest();
     return largest && largest.bytes >= queue.bytes ? largest : queue;
   }
 
   #dropOldest(queue: SessionQueue): boolean {
-    const oldest = queue.oldestLoose();
+    const oldest = queue.oldestDroppable();
     if (!oldest) return false;
     this.#remove(queue, oldest);
     this.#limits.onDropped(queue.client);
@@ -168,10 +170,10 @@ export class SessionQueues {
   }
 
   #change<T>(queue: SessionQueue, change: (queue: SessionQueue) => T): T {
-    const { bytes, looseBytes } = queue;
+    const { bytes, droppableBytes } = queue;
     const result = change(queue);
     this.#bytes += queue.bytes - bytes;
-    this.#looseBytes += queue.looseBytes - looseBytes;
+    this.#droppableBytes += queue.droppableBytes - droppableBytes;
     this.#bySize.place(queue);
     return result;
   }
@@ -183,17 +185,17 @@ export class SessionQueues {
   }
 }
 
-/** @returns whether there is room in the queue, or would be without all that may be given up */
+/** Whether there is room in the queue, or would be without its droppable messages. */
 function canTake(queue: SessionQueue, bytes: number): boolean {
   if (bytes > mostQueueBytes) return queue.size === 0;
-  return bytesBeyondLarge(queue) - queue.looseBytes + bytes <= mostQueueBytes;
+  return bytesBeyondLarge(queue) - queue.droppableBytes + bytes <= mostQueueBytes;
 }
 
 function hasRoom(queue: SessionQueue, bytes: number): boolean {
   return queue.size === 0 || bytesBeyondLarge(queue) + bytes <= mostQueueBytes;
 }
 
-/** A message larger than a queue may be is taken into an empty one, and is not counted against those that follow. */
+/** A message larger than the limit is accepted by an empty queue and does not count against those that follow. */
 function bytesBeyondLarge(queue: SessionQueue): number {
   const oldest = queue.oldest();
   const large = oldest && payloadBytes(oldest) > mostQueueBytes ? payloadBytes(oldest) : 0;

@@ -12,11 +12,11 @@ import { SessionSubscriptions } from "./session-subscriptions.ts";
 import { Wills } from "./wills.ts";
 
 export interface SessionLimits extends QueueLimits {
-  /** A message was not retained: there are too many, or too large ones. */
+  /** A message was not retained: there is no room (see `Retained`). */
   readonly onNotRetained: (topic: string) => void;
-  /** A session was ended to make room for another. */
+  /** A session was ended to make room for a new one. */
   readonly onEvicted: (client: string) => void;
-  /** The will of the connection that has the client's name now. */
+  /** The will of the connection that has the session now. */
   readonly willOf: (client: string) => BrokerPacket | undefined;
 }
 
@@ -24,25 +24,26 @@ export interface SessionCounts {
   readonly sessions: number;
   readonly subscriptions: number;
   readonly retained: number;
-  /** messages that wait for sessions */
+  /** messages in the queues of all sessions */
   readonly queued: number;
 }
 
-/** What a publication leaves behind, on its way to the disk. */
+/** What a publication changes on disk. */
 export interface StoredPublication {
+  /** Rejects when it could not be written. */
   readonly committed: Promise<void>;
-  /** It is on disk: sessions may have it. */
+  /** It is on disk: sessions may send it. */
   release(): void;
-  /** The commit failed, or something it belongs to: sessions do not have it. */
+  /** The commit failed, or an earlier packet of the client did: sessions do not send it. */
   discard(): void;
 }
 
-/** A client must not fill the disk. */
+/** Clients choose their ids: without a limit one client could fill the disk with sessions. */
 const mostSessions = 10_000;
 
 /**
- * What has to be remembered of MQTT clients, in memory and in SQLite: subscriptions and queues of lasting sessions,
- * retained messages, handshakes of QoS 2 and wills are there again after a restart. A promise resolves after the commit.
+ * The state of MQTT clients (MQTT 3.1.1 sections 3.1.2.4 and 4.1), in memory and in SQLite: subscriptions and queues of
+ * persistent sessions, retained messages, QoS 2 handshakes and wills survive a restart. Promises resolve after the commit.
  */
 export class Sessions {
   readonly #journal: Journal;
@@ -52,7 +53,7 @@ export class Sessions {
   readonly #inboxes: Inboxes;
   readonly #wills: Wills;
   readonly #subscriptions: SessionSubscriptions;
-  /** Its side that aedes sees. */
+  /** The part that aedes calls. */
   readonly persistence: AedesPersistence;
   #row = 0;
 
@@ -78,18 +79,18 @@ export class Sessions {
     for (const row of store.mqttSessions.packets()) this.#loadPacket(row);
   }
 
-  /** of all subscriptions, see `weightOf` */
+  /** Weight of all subscriptions, see `subscriptionWeight`. */
   get weight(): number {
     return this.#subscriptions.weight;
   }
 
-  /** Ends sessions that nobody can come back to, because who is nobody is not let in any more. */
+  /** Ends sessions of anonymous clients, which cannot connect any more. */
   endAnonymous(): void {
     for (const client of this.#subscriptions.clients()) if (!hasUser(client)) this.#end(client);
     this.#journal.commitSoon();
   }
 
-  /** Wills of clients that were connected when edgecore ended. */
+  /** Removes and returns the wills of clients that were connected when edgecore ended. */
   takeOrphanedWills(): BrokerPacket[] {
     const wills = this.#wills.takeAll();
     this.#journal.commitSoon();
@@ -106,59 +107,62 @@ export class Sessions {
   }
 
   /**
-   * Stores what a publication leaves behind: retained, in the queues of lasting sessions (QoS 1 and 2), and, in the same
-   * commit, that a lasting session has sent a message of QoS 2 (`from`), if it has not ended since.
+   * Stores a publication, in one commit: as retained message, in the queues of persistent sessions (QoS 1 and 2), and with
+   * `sender` the id of a message of QoS 2 in the inbox of its session, unless that has ended since.
    * @returns undefined when there is nothing to store
    */
   store(
     packet: BrokerPacket,
-    from?: { readonly client: string; readonly messageId: number; readonly inbox: Inbox },
+    sender?: { readonly client: string; readonly messageId: number; readonly inbox: Inbox },
   ): StoredPublication | undefined {
-    const wanted = packet.qos > 0 ? this.#subscriptions.match(packet.topic ?? "") : [];
-    if (wanted.length === 0 && packet.retain !== true && !from) return undefined;
+    const subscriptions = packet.qos > 0 ? this.#subscriptions.match(packet.topic ?? "") : [];
+    if (subscriptions.length === 0 && packet.retain !== true && !sender) return undefined;
     if (packet.retain === true) this.#retained.put(packet);
-    const made = this.#queues.enqueue(wanted, packet.retain === true ? { ...packet, retain: false } : packet);
-    const isThere = (): boolean =>
-      from !== undefined &&
-      this.#subscriptions.has(from.client) &&
-      this.#inboxes.of(from.client) === from.inbox;
-    const row = from && isThere() ? this.#inboxes.note(from.client, from.messageId) : undefined;
+    const queued = this.#queues.enqueue(
+      subscriptions,
+      packet.retain === true ? { ...packet, retain: false } : packet,
+    );
+    const isCurrent = (): boolean =>
+      sender !== undefined &&
+      this.#subscriptions.has(sender.client) &&
+      this.#inboxes.get(sender.client) === sender.inbox;
+    const row = sender && isCurrent() ? this.#inboxes.add(sender.client, sender.messageId) : undefined;
     return {
       committed: this.#journal.commit(),
       release: () => {
-        for (const { entry } of made) entry.ready = true;
-        if (!from || row === undefined) return;
-        if (isThere()) this.#inboxes.load(from.client, from.messageId, row);
+        for (const { entry } of queued) entry.ready = true;
+        if (!sender || row === undefined) return;
+        if (isCurrent()) this.#inboxes.load(sender.client, sender.messageId, row);
         else this.#journal.removePacket(row);
       },
       discard: () => {
-        this.#queues.discard(made);
+        this.#queues.discard(queued);
         if (row !== undefined) this.#journal.retractPacket(row);
         this.#journal.commitSoon();
       },
     };
   }
 
-  /** Puts a retained message into the queue of one session. */
+  /** Stores a retained message in the queue of one session. */
   storeFor(client: string, packet: BrokerPacket, qos: QoS): StoredPublication {
-    const made = this.#queues.enqueue([{ clientId: client, topic: packet.topic ?? "", qos }], packet);
+    const queued = this.#queues.enqueue([{ clientId: client, topic: packet.topic ?? "", qos }], packet);
     return {
       committed: this.#journal.commit(),
       release: () => {
-        for (const { entry } of made) entry.ready = true;
+        for (const { entry } of queued) entry.ready = true;
       },
-      discard: () => this.#queues.discard(made),
+      discard: () => this.#queues.discard(queued),
     };
   }
 
-  /** Retained messages a filter covers; undefined says that it is time for others. */
+  /** Retained messages that a filter covers; undefined is a pause in the search. */
   retained(filter: string): Generator<BrokerPacket | undefined> {
     return this.#retained.match(filter);
   }
 
   /**
-   * A queued message goes out under this id.
-   * @returns undefined when it is not to be sent; else when what has to be on disk first (QoS 2) is
+   * Gives a queued message a message id to be sent under.
+   * @returns undefined when it is not to be sent; otherwise `stored`, for QoS 2, which has to settle before it is sent
    */
   assign(client: string, packet: BrokerPacket, messageId: number): { stored?: Promise<void> } | undefined {
     const entry = this.#queues.assign(client, packet, messageId);
@@ -166,59 +170,57 @@ export class Sessions {
     return entry.packet.qos === 2 ? { stored: this.#journal.commit() } : {};
   }
 
-  /** Whether the session is still the one whose subscriptions these are. */
+  /** Whether the session still has these subscriptions: it may have been ended, and begun again, meanwhile. */
   holds(client: string, topics: readonly string[]): boolean {
     const known = this.#subscriptions.find(client);
     return known !== undefined && topics.every((topic) => known.has(topic));
   }
 
   isInFlight(client: string, messageId: number): boolean {
-    return this.#queues.of(client)?.findMessage(messageId) !== undefined;
+    return this.#queues.get(client)?.findMessage(messageId) !== undefined;
   }
 
-  /** How full the queue of a session is, 0 to 1: what is over gives up the oldest. */
+  /** How full the queue of a session is, 0 to 1; a full one drops its oldest messages. */
   fill(client: string): number {
     return this.#queues.fill(client);
   }
 
-  /** What a session was never sent and may be, in order. */
+  /** Queued messages that were not sent yet, in order. */
   unsent(client: string): BrokerPacket[] {
-    const entries = [...(this.#queues.of(client)?.entries() ?? [])];
+    const entries = [...(this.#queues.get(client)?.entries() ?? [])];
     return entries
       .filter(({ ready, packet }) => ready && packet.messageId === undefined)
       .map(({ packet }) => packet);
   }
 
-  /** The client may not have a message that waits for it. */
+  /** Removes a queued message that the client may not receive. */
   refuse(client: string, packet: BrokerPacket): void {
     this.#queues.refuse(client, packet);
     this.#journal.commitSoon();
   }
 
-  /** What a lasting session has sent with QoS 2. */
+  /** Ids of messages of QoS 2 received from a persistent session. */
   inbox(client: string): Inbox {
-    return this.#inboxes.of(client);
+    return this.#inboxes.get(client);
   }
 
-  /** The client has released a message of QoS 2; on disk when it resolves. */
+  /** The client has released a message of QoS 2 (PUBREL). */
   releaseIncoming(client: string, messageId: number): Promise<void> {
     this.#inboxes.release(client, messageId);
     return this.#journal.commit();
   }
 
-  /** What a lasting session has subscribed to. */
+  /** Subscriptions of a persistent session. */
   subscriptions(client: string): Subscription[] {
     return this.#subscriptions.list(client);
   }
 
-  /** On disk when it resolves. */
   subscribe(client: string, granted: ReadonlyMap<string, QoS>): Promise<void> {
     this.#open(client);
     this.#subscriptions.add(client, granted);
     return this.#journal.commit();
   }
 
-  /** On disk when it resolves. */
   unsubscribe(client: string, topics: readonly string[]): Promise<void> {
     this.#subscriptions.remove(client, topics);
     return this.#journal.commit();
@@ -240,14 +242,14 @@ export class Sessions {
     return known;
   }
 
-  /** Begins a session where there is none; where there are too many in the place of the one longest away. */
+  /** Begins a session if there is none, and evicts the one that has been offline longest if there are too many. */
   #open(client: string): void {
     if (this.#subscriptions.has(client)) return;
-    if (this.#subscriptions.sessions >= mostSessions) this.#endOldest(client);
+    if (this.#subscriptions.sessions >= mostSessions) this.#evictOldest(client);
     this.#subscriptions.begin(client);
   }
 
-  #endOldest(newcomer: string): void {
+  #evictOldest(newcomer: string): void {
     for (const client of this.#subscriptions.clients()) {
       if (this.#limits.isOnline(client)) continue;
       this.#end(client);
@@ -256,7 +258,7 @@ export class Sessions {
     }
     throw new ProtocolError(
       "too-many-sessions",
-      `Cannot keep a session of ${clientIdOf(newcomer)}: too many`,
+      `Cannot begin a session for ${clientIdOf(newcomer)}: all ${mostSessions} sessions are online`,
     );
   }
 

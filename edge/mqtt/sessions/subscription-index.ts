@@ -1,42 +1,43 @@
 import { TopicTrie } from "#shared/mqtt";
 import type { QoS } from "#edge/mqtt/packet";
 
-/** That a lasting session wants what a filter covers, at most at this QoS. */
+/** A subscription of a persistent session. */
 export interface SessionSubscription {
   readonly clientId: string;
   readonly topic: string;
   readonly qos: QoS;
 }
 
-/** What lasting sessions want at QoS 1 or 2, found by topic. */
+/** Subscriptions of persistent sessions with QoS 1 or 2, found by topic. */
 export class SubscriptionIndex {
   readonly #trie = new TopicTrie<SessionSubscription>();
   readonly #all = new Map<string, SessionSubscription>();
 
-  add(wanted: SessionSubscription): void {
-    this.#all.set(subscriptionKey(wanted.clientId, wanted.topic), wanted);
-    this.#trie.add(wanted.topic, wanted);
+  add(subscription: SessionSubscription): void {
+    this.#all.set(subscriptionKey(subscription.clientId, subscription.topic), subscription);
+    this.#trie.add(subscription.topic, subscription);
   }
 
   remove(client: string, topic: string): void {
     const key = subscriptionKey(client, topic);
-    const wanted = this.#all.get(key);
-    if (!wanted) return;
+    const subscription = this.#all.get(key);
+    if (!subscription) return;
     this.#all.delete(key);
-    this.#trie.remove(topic, wanted);
+    this.#trie.remove(topic, subscription);
   }
 
-  /** One a client: that of the highest QoS. */
+  /** One subscription for each session: the one with the highest QoS. */
   match(topic: string): SessionSubscription[] {
     if (this.#all.size === 0) return [];
     const best = new Map<string, SessionSubscription>();
-    for (const wanted of this.#trie.match(topic))
-      if ((best.get(wanted.clientId)?.qos ?? 0) < wanted.qos) best.set(wanted.clientId, wanted);
+    for (const subscription of this.#trie.match(topic))
+      if ((best.get(subscription.clientId)?.qos ?? 0) < subscription.qos)
+        best.set(subscription.clientId, subscription);
     return [...best.values()];
   }
 }
 
-/** Both may hold any character: the length tells where the first ends. */
+/** An unambiguous key, although both parts may contain any character: the length separates them. */
 export function subscriptionKey(client: string, topic: string): string {
   return `${client.length} ${client}${topic}`;
 }

@@ -7,7 +7,7 @@ interface Will {
   readonly packet: BrokerPacket;
 }
 
-/** What clients want to have said when they vanish; on disk, because edgecore may vanish first. */
+/** Wills of connected clients (MQTT 3.1.1 section 3.1.2.5); on disk, because edgecore may be killed before they are due. */
 export class Wills {
   readonly #journal: Journal;
   readonly #nextRow: () => number;
@@ -22,19 +22,19 @@ export class Wills {
     this.#byClient.set(client, will);
   }
 
-  put(client: string, given: BrokerPacket): void {
-    const packet = Object.assign(given, {
+  put(client: string, will: BrokerPacket): void {
+    const packet = Object.assign(will, {
       cmd: "publish" as const,
       clientId: clientIdOf(client),
-      payload: Buffer.from(given.payload ?? ""),
+      payload: Buffer.from(will.payload ?? ""),
     });
     this.remove(client);
-    const will = { row: this.#nextRow(), packet };
-    this.#byClient.set(client, will);
-    this.#journal.putPacket("will", client, will);
+    const stored = { row: this.#nextRow(), packet };
+    this.#byClient.set(client, stored);
+    this.#journal.putPacket("will", client, stored);
   }
 
-  of(client: string): BrokerPacket | undefined {
+  get(client: string): BrokerPacket | undefined {
     return this.#byClient.get(client)?.packet;
   }
 
@@ -45,7 +45,7 @@ export class Wills {
     this.#journal.removePacket(will.row);
   }
 
-  /** Those of clients that were connected when edgecore ended. */
+  /** Removes and returns all wills. */
   takeAll(): BrokerPacket[] {
     const all = [...this.#byClient].map(([client, { packet }]) => ({
       ...packet,

@@ -13,7 +13,7 @@ const megabyte = 1024 * 1024;
 
 interface Harness extends Disposable {
   readonly sessions: Sessions;
-  /** for whom messages were given up */
+  /** clients whose messages were dropped */
   readonly dropped: string[];
   begin(client: string, topic: string, qos?: QoS): Promise<void>;
   publish(topic: string, bytes: number, qos?: QoS): Promise<void>;
@@ -59,7 +59,7 @@ function open(isOnline = (): boolean => true): Harness {
   };
 }
 
-/** All that waits goes out; nothing is acknowledged. */
+/** Sends everything that is queued; nothing is acknowledged. */
 async function send({ sessions }: Harness, client: string): Promise<void> {
   const stored = sessions
     .unsent(client)
@@ -67,7 +67,7 @@ async function send({ sessions }: Harness, client: string): Promise<void> {
   await Promise.all(stored);
 }
 
-/** Eight sessions hold all memory with messages of QoS 2 they do not acknowledge. */
+/** Eight sessions use up the memory with messages of QoS 2 that they do not acknowledge. */
 async function fill(harness: Harness): Promise<string[]> {
   const stuck = Array.from({ length: 8 }, (_, n) => `stuck${n}`);
   for (const client of stuck) await harness.begin(client, "stuck", 2);
@@ -76,7 +76,7 @@ async function fill(harness: Harness): Promise<string[]> {
   return stuck;
 }
 
-test("sessions get what is small while others hold all memory with messages of QoS 2 under way", async () => {
+test("small sessions get messages while others use up the memory with messages of QoS 2 in flight", async () => {
   using harness = open();
   const stuck = await fill(harness);
   const small = Array.from({ length: 20 }, (_, n) => `small${n}`);
@@ -87,7 +87,7 @@ test("sessions get what is small while others hold all memory with messages of Q
   expect(harness.dropped).toEqual([...stuck, ...stuck]);
 });
 
-test("a session gets at most 64 KiB of what is reserved", async () => {
+test("a session gets at most 64 KiB of the reserve", async () => {
   using harness = open();
   await fill(harness);
   await harness.begin("small", "news");
@@ -96,7 +96,7 @@ test("a session gets at most 64 KiB of what is reserved", async () => {
   expect(harness.dropped.length).toBe(36);
 });
 
-test("sessions hold no more than 80 MiB when each takes of what is reserved", async () => {
+test("sessions take at most 80 MiB when each uses the reserve", async () => {
   using harness = open();
   await fill(harness);
   const small = Array.from({ length: 300 }, (_, n) => `small${n}`);
@@ -106,7 +106,7 @@ test("sessions hold no more than 80 MiB when each takes of what is reserved", as
   expect(held).toBe(256);
 });
 
-test("the largest queue that can give up a message does when those larger cannot", async () => {
+test("the largest queue with droppable messages drops one when larger queues have none", async () => {
   using harness = open();
   await fill(harness);
   for (let n = 1; n <= 8; n += 1)
@@ -120,7 +120,7 @@ test("the largest queue that can give up a message does when those larger cannot
   expect(harness.dropped).toEqual(["slow"]);
 });
 
-test("a session to which nothing else is under way gets a message larger than a queue may be", async () => {
+test("an empty session gets a message larger than the limit of a queue", async () => {
   using harness = open();
   await harness.begin("idle", "#");
   await harness.publish("large", 9 * megabyte);
@@ -131,7 +131,7 @@ test("a session to which nothing else is under way gets a message larger than a 
   expect(harness.topics("idle")).not.toContain("large");
 });
 
-test("a message larger than a queue may be does not drive out what waits", async () => {
+test("a message larger than the limit of a queue does not drop queued messages", async () => {
   using harness = open();
   await harness.begin("busy", "#");
   await harness.publish("one", kilobyte);
@@ -141,7 +141,7 @@ test("a message larger than a queue may be does not drive out what waits", async
   expect(harness.dropped).toEqual(["busy"]);
 });
 
-test("a message that has no room even without all that waits does not drive it out", async () => {
+test("a message without room even in a queue without droppable messages drops none", async () => {
   using harness = open();
   await harness.begin("busy", "busy");
   await harness.begin("idle", "huge");
@@ -155,7 +155,7 @@ function ack(messageId: number): BrokerPacket {
   return { cmd: "pubrel", qos: 2, messageId };
 }
 
-test("a message for which those under way leave no room does not drive out what waits", async () => {
+test("a message for which messages in flight leave no room drops none", async () => {
   let online = true;
   using harness = open(() => online);
   await harness.begin("c", "t", 2);

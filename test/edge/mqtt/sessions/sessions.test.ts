@@ -10,19 +10,19 @@ setDefaultTimeout(30_000);
 
 const megabyte = Buffer.alloc(1024 * 1024, 65);
 
-interface Told {
+interface SessionEvents {
   readonly dropped: string[];
   readonly notRetained: string[];
-  readonly ended: string[];
+  readonly evicted: string[];
 }
 
-function makeLimits(queueSize: number, told: Told): SessionLimits {
+function makeLimits(queueSize: number, events: SessionEvents): SessionLimits {
   return {
     queueSize,
     isOnline: (client) => client.startsWith("online"),
-    onDropped: (client) => void told.dropped.push(client),
-    onNotRetained: (topic) => void told.notRetained.push(topic),
-    onEvicted: (client) => void told.ended.push(client),
+    onDropped: (client) => void events.dropped.push(client),
+    onNotRetained: (topic) => void events.notRetained.push(topic),
+    onEvicted: (client) => void events.evicted.push(client),
     willOf: () => undefined,
   };
 }
@@ -33,13 +33,13 @@ async function put(sessions: Sessions, packet: BrokerPacket): Promise<void> {
   stored?.release();
 }
 
-const nothing = (): Told => ({ dropped: [], notRetained: [], ended: [] });
+const nothing = (): SessionEvents => ({ dropped: [], notRetained: [], evicted: [] });
 
-test.each(["away", "online"])("sessions keep the newest 8 MiB for a client that is %s", async (client) => {
+test.each(["offline", "online"])("sessions keep the newest 8 MiB for a client that is %s", async (client) => {
   using dir = tempDir();
   using store = openStore(join(dir.path, "edge.db"));
-  const told = nothing();
-  const sessions = new Sessions(store, makeLimits(1000, told));
+  const events = nothing();
+  const sessions = new Sessions(store, makeLimits(1000, events));
   await sessions.subscribe(client, new Map([["big/#", 1]]));
   for (let n = 0; n < 20; n += 1)
     await put(sessions, {
@@ -53,34 +53,37 @@ test.each(["away", "online"])("sessions keep the newest 8 MiB for a client that 
   expect(sessions.unsent(client).map(({ topic }) => topic)).toEqual(
     Array.from({ length: 8 }, (_, n) => `big/${n + 12}`),
   );
-  expect(told.dropped.length).toBe(12);
-  const again = new Sessions(store, makeLimits(1000, told));
+  expect(events.dropped.length).toBe(12);
+  const again = new Sessions(store, makeLimits(1000, events));
   expect(again.unsent(client).length).toBe(8);
 });
 
-test("sessions retain at most 64 MiB, say so, and take the place of what was given up", async () => {
+test("sessions retain at most 64 MiB, report what they refuse, and reuse the room of removed messages", async () => {
   using dir = tempDir();
   using store = openStore(join(dir.path, "edge.db"));
-  const told = nothing();
-  const sessions = new Sessions(store, makeLimits(1000, told));
+  const events = nothing();
+  const sessions = new Sessions(store, makeLimits(1000, events));
   const retain = (n: number, payload: Buffer): Promise<void> =>
     put(sessions, { cmd: "publish", topic: `t/${n}`, payload, qos: 0, retain: true });
   for (let n = 0; n < 66; n += 1) await retain(n, megabyte);
-  expect({ kept: sessions.counts().retained, told: told.notRetained }).toEqual({
+  expect({ kept: sessions.counts().retained, notRetained: events.notRetained }).toEqual({
     kept: 63,
-    told: ["t/63", "t/64", "t/65"],
+    notRetained: ["t/63", "t/64", "t/65"],
   });
   await retain(0, Buffer.alloc(0));
   await retain(64, megabyte);
   await retain(1, megabyte);
-  expect({ kept: sessions.counts().retained, told: told.notRetained.length }).toEqual({ kept: 63, told: 3 });
+  expect({ kept: sessions.counts().retained, notRetained: events.notRetained.length }).toEqual({
+    kept: 63,
+    notRetained: 3,
+  });
 });
 
-test("sessions count the levels of a retained topic, and forget those that are gone", async () => {
+test("sessions count the levels of retained topics, and release those of removed messages", async () => {
   using dir = tempDir();
   using store = openStore(join(dir.path, "edge.db"));
-  const told = nothing();
-  const sessions = new Sessions(store, makeLimits(1000, told));
+  const events = nothing();
+  const sessions = new Sessions(store, makeLimits(1000, events));
   const retain = (n: number, text: string): Promise<void> => {
     const topic = `${n}${"/x".repeat(199)}`;
     return put(sessions, { cmd: "publish", topic, payload: Buffer.from(text), qos: 0, retain: true });
@@ -96,31 +99,31 @@ test("sessions count the levels of a retained topic, and forget those that are g
 test("sessions retain nothing rather than an old message when there is no room for the new one", async () => {
   using dir = tempDir();
   using store = openStore(join(dir.path, "edge.db"));
-  const told = nothing();
-  const sessions = new Sessions(store, makeLimits(1000, told));
+  const events = nothing();
+  const sessions = new Sessions(store, makeLimits(1000, events));
   const retain = (n: number, payload: Buffer): Promise<void> =>
     put(sessions, { cmd: "publish", topic: `t/${n}`, payload, qos: 0, retain: true });
   for (let n = 0; n < 63; n += 1) await retain(n, megabyte);
   await retain(7, Buffer.alloc(3 * 1024 * 1024));
-  expect({ found: [...sessions.retained("t/7")], told: told.notRetained }).toEqual({
+  expect({ found: [...sessions.retained("t/7")], notRetained: events.notRetained }).toEqual({
     found: [],
-    told: ["t/7"],
+    notRetained: ["t/7"],
   });
   expect(store.mqttSessions.retained().some(({ topic }) => topic === "t/7")).toBe(false);
 });
 
-test("sessions that were there last stay when there are too many", async () => {
+test("sessions that connected last are kept when there are too many", async () => {
   using dir = tempDir();
   using store = openStore(join(dir.path, "edge.db"));
-  const told = nothing();
-  const sessions = new Sessions(store, makeLimits(10, told));
+  const events = nothing();
+  const sessions = new Sessions(store, makeLimits(10, events));
   const arrive = (id: string): Promise<unknown> => sessions.persistence.subscriptionsByClient({ id });
-  await Promise.all(Array.from({ length: 9999 }, (_, n) => arrive(`away-${n}`)));
+  await Promise.all(Array.from({ length: 9999 }, (_, n) => arrive(`offline-${n}`)));
   await arrive("online-1");
-  await arrive("away-0");
+  await arrive("offline-0");
   await arrive("new");
-  expect({ ended: told.ended, kept: sessions.counts().sessions }).toEqual({
-    ended: ["away-1"],
+  expect({ evicted: events.evicted, kept: sessions.counts().sessions }).toEqual({
+    evicted: ["offline-1"],
     kept: 10_000,
   });
 });
