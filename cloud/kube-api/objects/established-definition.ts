@@ -1,5 +1,5 @@
 import { establishCrd } from "#cloud/kube-api/kinds";
-import { textOf } from "#cloud/kube-api/patch";
+import { asText } from "#shared/json";
 import { metadataOf, type JsonObject } from "#cloud/kube-api/schema";
 import type { KindRegistry } from "./kind-registry.ts";
 
@@ -9,7 +9,7 @@ export const crdFinalizer = "customresourcecleanup.apiextensions.k8s.io";
 /** A CustomResourceDefinition with its status and finalizer: upstream's controllers add them later. */
 export function established(registry: KindRegistry, object: JsonObject, now: string): JsonObject {
   const { group } = object["spec"] as { group: string };
-  const name = textOf(metadataOf(object)["name"]);
+  const name = asText(metadataOf(object)["name"]);
   const crd = establishCrd(object, registry.taken(group, name), now);
   const metadata = metadataOf(crd);
   if (metadata["deletionTimestamp"] !== undefined) return crd;

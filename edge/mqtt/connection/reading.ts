@@ -52,7 +52,7 @@ class TurnReader {
     client.publisher = {
       outbound,
       isHeld: false,
-      resume: () => void onNextTurn(read),
+      resume: () => onNextTurn(read),
       keepAlive: () => {
         if (client._keepaliveInterval > 0) client._keepaliveTimer?.refresh();
       },
