@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests need and runs all of them; the last line says how many passed and failed.
+# Installs what the tests need and runs all of them; the last line says how many passed, failed and were skipped.
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 . "$root/scripts/prepare.sh"

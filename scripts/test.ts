@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import { findEngine } from "./engine.ts";
+import { formatReport, readTestOutput } from "./test-report.ts";
 
-/** What scripts/test.sh runs once everything is installed: `bun test`, with an engine, and one closing line. */
+/** What scripts/test.sh runs once everything is installed: `bun test`, with an engine, and the closing lines. */
 const root = join(import.meta.dir, "..");
 await using _engine = await findEngine(join(root, ".run/docker"), { atSystemSocket: true });
 const words = [
@@ -27,11 +28,6 @@ for await (const chunk of child.stderr) {
   text += decoder.decode(chunk, { stream: true });
 }
 const code = await child.exited;
-
-function count(word: string): number {
-  return Number([...text.matchAll(new RegExp(`^ *(\\d+) ${word}$`, "gm"))].at(-1)?.[1] ?? 0);
-}
-
-const failed = count("fail") + count("errors?");
-console.log(`${count("pass")} passed, ${code === 0 ? failed : Math.max(1, failed)} failed`);
+const report = readTestOutput(text);
+console.log(formatReport({ ...report, failed: code === 0 ? report.failed : Math.max(1, report.failed) }));
 process.exitCode = code;
