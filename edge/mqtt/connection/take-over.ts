@@ -34,10 +34,9 @@ export function takeOverClient(client: BrokerClient, options: TakeOverOptions): 
   client.outbound = options.backlog.open(client.conn, () => client.identity?.clientId ?? client.id ?? "");
   client.waitForDrain = (done) => {
     const { outbound, conn } = client;
+    const finish = (): void => done(conn.destroyed ? new Error("connection closed") : null, client);
     // A turn of the event loop between two pieces, as aedes has it: it would recurse otherwise.
-    void outbound
-      .drained(mostUnsentBytes)
-      .then(() => onNextTurn(() => done(conn.destroyed ? new Error("connection closed") : null, client)));
+    void outbound.drained(mostUnsentBytes).then(() => onNextTurn(finish));
   };
   readInTurns(client);
   takePackets(client, options.take);
