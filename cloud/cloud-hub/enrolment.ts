@@ -8,9 +8,9 @@ import {
   peerOf,
   refusePeer,
   type Enrolling,
-  type Peer,
-  type Presented,
-  type Wanted,
+  type PeerCertificate,
+  type PresentedToken,
+  type WantedCertificate,
 } from "#cloud/cloud-hub/node-access";
 import { KubeError } from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
@@ -42,16 +42,17 @@ const tokenRefusals: Readonly<Record<Exclude<TokenVerdict, "valid">, string>> = 
   "bad-signature": `join token: not made by this cloud; ${create}`,
 };
 
-interface Answer {
+interface HttpAnswer {
   readonly code: number;
   readonly body: string | Uint8Array;
   readonly retryAfterSeconds?: number;
 }
 
-type Who =
-  { readonly kind: "token"; readonly presented: Presented } | { readonly kind: "peer"; readonly peer: Peer };
+type Requester =
+  | { readonly kind: "token"; readonly presented: PresentedToken }
+  | { readonly kind: "peer"; readonly peer: PeerCertificate };
 
-/** Serves `/ca.crt` and `/edge.crt`, the certificates nodes enrol with. What costs little is looked at first. */
+/** Serves `/ca.crt` and `/edge.crt` (KubeEdge's cloudhub/servers/httpserver). What is cheap to check is checked first. */
 export class EnrolmentEndpoint {
   readonly #options: EnrolmentOptions;
   readonly #addresses: Limiter;
@@ -81,7 +82,7 @@ export class EnrolmentEndpoint {
     response.end(bytes);
   }
 
-  async #answer(request: IncomingMessage): Promise<Answer> {
+  async #answer(request: IncomingMessage): Promise<HttpAnswer> {
     try {
       return await this.#decide(request);
     } catch (error) {
@@ -89,7 +90,7 @@ export class EnrolmentEndpoint {
     }
   }
 
-  #explain(error: unknown, request: IncomingMessage): Answer {
+  #explain(error: unknown, request: IncomingMessage): HttpAnswer {
     const node = String(request.headers["nodename"]);
     if (error instanceof EnrolmentRefused) {
       this.#seldom.warn("refused a certificate to a node", { node, reason: error.message }, node);
@@ -106,7 +107,7 @@ export class EnrolmentEndpoint {
     };
   }
 
-  async #decide(request: IncomingMessage): Promise<Answer> {
+  async #decide(request: IncomingMessage): Promise<HttpAnswer> {
     const path = (request.url ?? "").split("?")[0];
     if (path !== "/ca.crt" && path !== "/edge.crt") return refusal(404, "not found");
     if (request.method !== "GET") return refusal(405, "only GET is served here");
@@ -115,7 +116,7 @@ export class EnrolmentEndpoint {
     return der ? { code: 200, body: der } : refusal(500, "the CA certificate is not PEM");
   }
 
-  async #issue(request: IncomingMessage): Promise<Answer> {
+  async #issue(request: IncomingMessage): Promise<HttpAnswer> {
     const { authority } = this.#options.certificates();
     if (!authority) return refusal(503, "this CA issues no certificates: cloudhub.ca-key is not set");
     const early = refuseEarly(authority, this.#options.clock.nowMs());
@@ -148,7 +149,7 @@ export class EnrolmentEndpoint {
     }
   }
 
-  #wanted(authority: Authority, node: string, body: () => Promise<Uint8Array>): Wanted {
+  #wanted(authority: Authority, node: string, body: () => Promise<Uint8Array>): WantedCertificate {
     const { clock, edgeCertDays } = this.#options;
     const subject = { commonName: `system:node:${node}`, organizations: ["system:nodes"] };
     return {
@@ -161,7 +162,7 @@ export class EnrolmentEndpoint {
   }
 
   /** A certificate decides alone when there is one (renewal); otherwise the token does. */
-  #identify(authority: Authority, request: IncomingMessage, node: string): Who | Answer {
+  #identify(authority: Authority, request: IncomingMessage, node: string): Requester | HttpAnswer {
     const address = addressOf(request);
     const peer = peerOf(request.socket);
     const bad = peer ? this.#refusePeer(peer, node) : this.#refuseToken(authority, request);
@@ -178,14 +179,14 @@ export class EnrolmentEndpoint {
       : tooMany(wait);
   }
 
-  #refusePeer(peer: Peer, node: string): Who | string {
+  #refusePeer(peer: PeerCertificate, node: string): Requester | string {
     const { certificates, clock, sharedCertificate } = this.#options;
     if (!isTrusted(peer, certificates().caPem, clock.nowMs()))
       return "client certificate: expired or not issued by this cloud's CA";
     return refusePeer(peer, node, sharedCertificate) ?? { kind: "peer", peer };
   }
 
-  #refuseToken(authority: Authority, request: IncomingMessage): Who | Answer | string {
+  #refuseToken(authority: Authority, request: IncomingMessage): Requester | HttpAnswer | string {
     const [scheme, jwt, ...rest] = (request.headers.authorization ?? "").split(" ");
     if (scheme !== "Bearer" || !jwt || rest.length > 0)
       return "join token: expected the header Authorization: Bearer <token>";
@@ -198,19 +199,19 @@ export class EnrolmentEndpoint {
   }
 }
 
-/** A clock that is wrong would make certificates that have expired when it is right, and spend tokens on them. */
-function refuseEarly({ notBeforeMs }: Authority, nowMs: number): Answer | undefined {
+/** A wrong clock would issue certificates that have expired once it is right, and spend tokens on them. */
+function refuseEarly({ notBeforeMs }: Authority, nowMs: number): HttpAnswer | undefined {
   if (nowMs >= notBeforeMs) return undefined;
   const [now, start] = [nowMs, notBeforeMs].map((ms) => new Date(ms).toISOString().slice(0, 19));
-  const text = `the clock of cloudcore says ${now}Z, and its CA is valid from ${start}Z on: set the clock`;
+  const text = `the clock of cloudcore shows ${now}Z, and its CA is valid from ${start}Z on: set the clock`;
   return { ...refusal(503, text), retryAfterSeconds: refusedRetrySeconds };
 }
 
-function refusal(code: number, text: string): Answer {
+function refusal(code: number, text: string): HttpAnswer {
   return { code, body: `${text}\n` };
 }
 
-function tooMany(seconds: number): Answer {
+function tooMany(seconds: number): HttpAnswer {
   return { ...refusal(429, `too many requests, try again in ${seconds} s`), retryAfterSeconds: seconds };
 }
 
@@ -230,7 +231,7 @@ function bodyOf(request: IncomingMessage): () => Promise<Uint8Array> {
   };
 }
 
-/** Whoever has an IPv6 address has 2^64 of them. */
+/** An IPv6 address counts as its /64 prefix: a host may use any address in it. */
 function addressOf(request: IncomingMessage): string {
   const address = (request.socket.remoteAddress ?? "").replace(/^::ffff:(?=\d+\.)/, "");
   if (!address.includes(":")) return address;

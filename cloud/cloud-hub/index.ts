@@ -14,7 +14,7 @@ import { listenSecurely, type SecureServer } from "./secure-server.ts";
 
 export type { CloudHubPort } from "#cloud/cloud-hub/sessions";
 
-/** `CloudHubConfig` of cloudcore's configuration fits. Ports may be 0: any free one. */
+/** As `CloudHubConfig` of cloudcore's configuration. Ports may be 0: any free one. */
 export interface HubConfig extends Pick<
   CloudHubConfig,
   | "address"
@@ -48,14 +48,13 @@ export interface CloudHub extends Running {
   readonly port: number;
   /** where nodes get certificates */
   readonly httpsPort: number;
-  /** Takes other certificates for connections to come. Those that cannot be had are logged and the present ones stay. */
+  /** Uses other certificates for new connections. @throws what `certificates` rejects with: the present ones stay */
   reload(certificates: Promise<CloudCertificates>): Promise<void>;
 }
 
 /**
  * The door for nodes: their sessions on one port, their certificates on the other. What is sent to a node that is not
- * connected is dropped; what a session had not delivered ends with it. Whoever sends hears `node.connected` and sends
- * again. A question to a node is sent once and answered by the connection it went over, or not at all.
+ * connected is dropped; what a session had not delivered ends with it. Senders wait for `node.connected` and send again. A question to a node is sent once and answered by the connection it went over, or not at all.
  * @throws ConfigError when a port or the certificate cannot be used
  */
 export async function startCloudHub(config: HubConfig, deps: CloudHubDeps): Promise<CloudHub> {
@@ -129,12 +128,12 @@ async function listenForSessions(
   server.http.on("upgrade", (request, socket, head) => {
     void hub.upgrade(request, socket, head).then((taken) => taken && server.release(request.socket));
   });
-  server.http.on("request", (request, response) => void tellAdmission(hub, request, response));
+  server.http.on("request", (request, response) => void answerAdmission(hub, request, response));
   return server;
 }
 
-/** `edgecore check` asks without connecting: a connection would take the place of the one there is. */
-async function tellAdmission(hub: Hub, request: IncomingMessage, response: ServerResponse): Promise<void> {
+/** `edgecore check` asks without connecting: a connection would replace the one of the running edgecore. */
+async function answerAdmission(hub: Hub, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const found = await hub.admit(request);
   const headers = { "content-type": "text/plain; charset=utf-8", connection: "close" };
   if ("code" in found) response.writeHead(found.code, headers).end(`${found.text}\n`);

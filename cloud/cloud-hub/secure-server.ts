@@ -6,7 +6,9 @@ import type { ConnectionBudget, Place } from "#shared/connections";
 import { asError, ConfigError } from "#shared/errors";
 
 const handshakeTimeoutMs = 10_000;
+/** For connections in their handshake when the server closes. */
 const closeMs = 500;
+/** A connection that is not released has this long: one request takes no minute. */
 const requestsMs = 60_000;
 
 export interface SecureServer extends AsyncDisposable {
@@ -18,11 +20,11 @@ export interface SecureServer extends AsyncDisposable {
   renew(pems: Pick<TlsOptions, "ca" | "cert" | "key">): void;
 }
 
-/** A node connects anew before its old connection is found dead, and asks for certificates beside it. */
+/** A node reconnects before its old connection is found dead, and asks for certificates beside it. */
 const mostOfOneName = 16;
 
 /**
- * HTTP over a TLS server of our own, whose sockets tell the peer's certificate. Connections are admitted by a budget from
+ * HTTP over a TLS server of our own, whose sockets have the peer's certificate. Connections are admitted by a budget from
  * their first packet on, and count no longer against their address once they show a certificate of our CA. They are dropped
  * after a minute unless released, so that slow ones hold nothing. Disposing drops all connections.
  */
@@ -113,7 +115,7 @@ function admit(
 /** The name in a certificate that our CA signed. */
 function nameOf(socket: TLSSocket): string | undefined {
   if (!socket.authorized) return undefined;
-  // Of a socket that is closed already Bun gives null, whatever the type says.
+  // Bun returns null for a socket that is closed already, against its type.
   const certificate = socket.getPeerCertificate() as ReturnType<TLSSocket["getPeerCertificate"]> | null;
   const name: unknown = certificate?.subject?.CN;
   return typeof name === "string" && name !== "" ? name : undefined;

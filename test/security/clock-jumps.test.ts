@@ -54,7 +54,7 @@ test("no certificate is made and no token spent while the clock is before the CA
   expect([response.status, await response.text()]).toEqual([
     503,
     expect.stringMatching(
-      /^the clock of cloudcore says \S+Z, and its CA is valid from \S+Z on: set the clock\n$/,
+      /^the clock of cloudcore shows \S+Z, and its CA is valid from \S+Z on: set the clock\n$/,
     ),
   ]);
   expect(response.headers.get("retry-after")).toBe("30");

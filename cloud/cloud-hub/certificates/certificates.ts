@@ -12,13 +12,14 @@ import {
   writePair,
 } from "./authority.ts";
 
+/** Renewed at a start within the last 30 days: a cloudcore that is not restarted in ten years does not exist. */
 const serverDays = 3650;
 const renewBeforeMs = 30 * 86_400_000;
 
 export interface CertificateOptions {
   readonly dataDir: string;
   readonly nowMs: number;
-  /** It has run on this data directory before: a CA that is missing was lost. */
+  /** cloudcore has run on this data directory before: a CA that is missing was lost. */
   readonly established?: boolean;
   /** host names and addresses edges may use besides the machine's own */
   readonly advertise?: readonly string[];
@@ -68,7 +69,7 @@ async function ensureAuthority(
     const named = caKeyFile === undefined ? undefined : { certPath: caFile, keyPath: caKeyFile };
     return { authority: named && (await loadNamedAuthority(named)), caPem };
   }
-  // Whatever a cloudcore makes later than its CA shows that it had one.
+  // A file that cloudcore makes later than its CA shows that it had one.
   const established = options.established === true || existsSync(join(dataDir, "certs/server.crt"));
   const authority = await ensureOwnAuthority(caFilesIn(dataDir), { established, nowMs });
   return { authority, caPem: authority.certPem };
@@ -119,11 +120,11 @@ function isUsable(
 
 /** Every name and address this machine may be reached by, and those advertised. */
 function hostsOf(advertise: readonly string[]): string[] {
-  const own = Object.values(networkInterfaces())
+  const local = Object.values(networkInterfaces())
     .flatMap((addresses) => addresses ?? [])
     .map(({ address }) => address)
     .filter((address) => !address.startsWith("fe80:"));
-  const all = ["127.0.0.1", "localhost", hostname(), ...own, ...advertise];
+  const all = ["127.0.0.1", "localhost", hostname(), ...local, ...advertise];
   return [...new Set(all.filter((host) => host !== "").map(canonicalHost))];
 }
 

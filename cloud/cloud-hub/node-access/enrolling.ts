@@ -3,7 +3,7 @@ import { rfc3339, type Clock } from "#shared/clock";
 import { AppError } from "#shared/errors";
 import type { Node } from "#shared/kube";
 import type { OpenedRequest, SignedRequest } from "#shared/pki";
-import { JoinTokens, judgeUse, type JoinToken, type Presented, type Spent } from "./join-tokens.ts";
+import { JoinTokens, judgeUse, type JoinToken, type PresentedToken, type Spent } from "./join-tokens.ts";
 import {
   emptyRecord,
   withCertificate,
@@ -14,14 +14,14 @@ import {
 import { RecordStore } from "./record-store.ts";
 import {
   findHolder,
-  isDeleted,
+  isNodeDeleted,
   mayRejoin,
   refuseBanned,
   refuseCertificate,
   type ShownCertificate,
 } from "./rules.ts";
 
-/** A certificate is not issued; the text tells what to run. */
+/** A certificate is not issued; the message names the command to run. */
 export class EnrolmentRefused extends AppError {
   readonly httpStatus: 401 | 403;
 
@@ -31,7 +31,7 @@ export class EnrolmentRefused extends AppError {
   }
 }
 
-export interface Wanted {
+export interface WantedCertificate {
   readonly node: string;
   /** hex SHA-256 of the CA that is going to sign */
   readonly ca: string;
@@ -41,8 +41,8 @@ export interface Wanted {
 }
 
 /**
- * Issues certificates to nodes. What is issued is on record before it is handed out: of what was interrupted there is at
- * most a use too many counted, never a certificate nobody knows of.
+ * Issues certificates to nodes. What is issued is on record before it is handed out: an interruption costs at most one use of
+ * a token, and there is never a certificate without a record.
  */
 export class Enrolling {
   readonly #tokens: JoinTokens;
@@ -56,7 +56,10 @@ export class Enrolling {
   }
 
   /** @throws EnrolmentRefused, ProtocolError on a bad request, KubeError and UnavailableError of the API */
-  async byToken(presented: Presented, { node, ca, open, sign }: Wanted): Promise<SignedRequest> {
+  async byToken(
+    presented: PresentedToken,
+    { node, ca, open, sign }: WantedCertificate,
+  ): Promise<SignedRequest> {
     const { id } = presented;
     const seen = tokenOrRefuse({ id, node }, await this.#tokens.look(presented, { node }));
     const mayRepeat = seen.used.some((use) => use.node === node);
@@ -67,8 +70,7 @@ export class Enrolling {
     const holds = this.#holds(isBound, ca, request.keyHash);
     tokenOrRefuse({ id, node }, judgeUse(seen, node, request.keyHash));
     refuseTaken(node, before.record, before.node, holds);
-    const at = rfc3339(this.#clock.nowMs());
-    const use = { node, key: request.keyHash, at };
+    const use = { node, key: request.keyHash, at: rfc3339(this.#clock.nowMs()) };
     tokenOrRefuse({ id, node }, await this.#tokens.spend(presented, use));
     const signed = await sign(request);
     const issued = issuedOf(signed, { key: request.keyHash, by: `token ${id}` }, ca);
@@ -81,7 +83,10 @@ export class Enrolling {
   }
 
   /** The certificate that is shown stays good until the new one has been used: the answer may be lost. */
-  async byCertificate(shown: ShownCertificate, { node, ca, open, sign }: Wanted): Promise<SignedRequest> {
+  async byCertificate(
+    shown: ShownCertificate,
+    { node, ca, open, sign }: WantedCertificate,
+  ): Promise<SignedRequest> {
     const before = await this.#records.read(node);
     refuseShown(before.record, before.node, shown, this.#clock.nowMs());
     const request = await open();
@@ -117,8 +122,8 @@ function tokenOrRefuse(by: { readonly id: string; readonly node: string }, spent
     case "unknown":
       throw new EnrolmentRefused(401, `${what}: revoked or unknown; ${another}`);
     case "used-up": {
-      const own = spent.bySame ? ` --node ${by.node}` : "";
-      throw new EnrolmentRefused(401, `${what}: used up; ${another}${own}`);
+      const forNode = spent.bySame ? ` --node ${by.node}` : "";
+      throw new EnrolmentRefused(401, `${what}: used up; ${another}${forNode}`);
     }
     case "other-node":
       throw new EnrolmentRefused(403, `${what}: for node "${spent.node}" only; ${another}`);
@@ -148,7 +153,7 @@ function refuseTaken(
 }
 
 function isHeldBy(record: NodeRecord | undefined, object: Node | undefined, keyHash: string): boolean {
-  if (!record || isDeleted(record, object !== undefined)) return false;
+  if (!record || isNodeDeleted(record, object !== undefined)) return false;
   return record.certificates.some(({ key }) => key === keyHash);
 }
 

@@ -1,14 +1,15 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
-import { resources, type KubeClient } from "#cloud/kube-client";
+import { ignoreMissing, isKubeError, resources, type KubeClient } from "#cloud/kube-client";
 import { UnavailableError } from "#shared/errors";
 import type { Secret } from "#shared/kube";
 import { accessNamespace } from "./node-record.ts";
-import { createIn, isKubeError } from "./record-store.ts";
+import { createWithNamespace } from "./record-store.ts";
 
 /** On the Secret of every join token. */
 export const tokenLabel = "kubeedge.io/join-token";
 const tokenType = "kubeedge.io/join-token";
 const prefix = "join-token-";
+/** Attempts to count a use while other nodes join with the same token. */
 const tries = 20;
 
 /** One certificate that a token was good for. */
@@ -60,7 +61,7 @@ export class JoinTokens {
   }
 
   async create(token: JoinToken): Promise<void> {
-    await createIn(this.#kube, () => this.#kube.create(resources.secrets, writeToken(token)));
+    await createWithNamespace(this.#kube, () => this.#kube.create(resources.secrets, writeToken(token)));
   }
 
   async list(): Promise<readonly JoinToken[]> {
@@ -73,26 +74,23 @@ export class JoinTokens {
 
   /** @returns false when there is no such token */
   async revoke(id: string): Promise<boolean> {
-    const at = { namespace: accessNamespace, name: `${prefix}${id}` };
-    const found = await this.#kube.find<Secret>(resources.secrets, at);
+    const found = await this.#kube.find<Secret>(resources.secrets, secretOf(id));
     if (!found || !readToken(found)) return false;
-    await this.#kube.remove(resources.secrets, at).catch((error: unknown) => {
-      if (!isKubeError(error, 404)) throw error;
-    });
+    await ignoreMissing(this.#kube.remove(resources.secrets, secretOf(id)));
     return true;
   }
 
   /** What `spend` would answer, without spending: a refusal must cost nothing. */
-  async look(presented: Presented, use: Pick<TokenUse, "node">): Promise<Spent> {
+  async look(presented: PresentedToken, use: Pick<TokenUse, "node">): Promise<Spent> {
     const found = await this.#find(presented);
     return found ? judgeUse(found.token, use.node, undefined) : { kind: "unknown" };
   }
 
   /**
    * Counts a use before anything is issued on it, so that a crash wastes one at worst. The same node and key are counted once.
-   * @throws UnavailableError when others are always faster
+   * @throws UnavailableError after too many conflicts
    */
-  async spend(presented: Presented, use: TokenUse): Promise<Spent> {
+  async spend(presented: PresentedToken, use: TokenUse): Promise<Spent> {
     for (let attempt = 0; attempt < tries; attempt += 1) {
       const found = await this.#find(presented);
       if (!found) return { kind: "unknown" };
@@ -110,9 +108,8 @@ export class JoinTokens {
   async #find({
     id,
     jwt,
-  }: Presented): Promise<{ token: JoinToken; version: string | undefined } | undefined> {
-    const at = { namespace: accessNamespace, name: `${prefix}${id}` };
-    const secret = isTokenId(id) ? await this.#kube.find<Secret>(resources.secrets, at) : undefined;
+  }: PresentedToken): Promise<{ token: JoinToken; version: string | undefined } | undefined> {
+    const secret = isTokenId(id) ? await this.#kube.find<Secret>(resources.secrets, secretOf(id)) : undefined;
     const token = secret && readToken(secret);
     if (!token || !isSame(token.hash, hashOfJwt(jwt))) return undefined;
     return { token, version: secret.metadata.resourceVersion };
@@ -123,16 +120,20 @@ export class JoinTokens {
       await this.#kube.replace(resources.secrets, writeToken(token, version));
       return true;
     } catch (error) {
-      if (isKubeError(error, 409) || isKubeError(error, 404)) return false;
+      if (isKubeError(error, 404, 409)) return false;
       throw error;
     }
   }
 }
 
 /** The part of a token that a node shows, and the id in it. */
-export interface Presented {
+export interface PresentedToken {
   readonly id: string;
   readonly jwt: string;
+}
+
+function secretOf(id: string): { namespace: string; name: string } {
+  return { namespace: accessNamespace, name: `${prefix}${id}` };
 }
 
 export function isTokenId(id: string): boolean {
@@ -142,11 +143,11 @@ export function isTokenId(id: string): boolean {
 /** `key` undefined: it is not known yet whether this is a repetition. */
 export function judgeUse(token: JoinToken, node: string, key: string | undefined): Spent {
   if (token.node !== undefined && token.node !== node) return { kind: "other-node", node: token.node };
-  const own = token.used.filter((use) => use.node === node);
-  if (own.some((use) => use.key === key)) return { kind: "repeated", token };
-  if (token.used.length < token.uses || (key === undefined && own.length > 0))
+  const before = token.used.filter((use) => use.node === node);
+  if (before.some((use) => use.key === key)) return { kind: "repeated", token };
+  if (token.used.length < token.uses || (key === undefined && before.length > 0))
     return { kind: "spent", token };
-  return { kind: "used-up", bySame: own.length > 0 };
+  return { kind: "used-up", bySame: before.length > 0 };
 }
 
 function isSame(a: string, b: string): boolean {
@@ -181,7 +182,7 @@ function writeToken(token: JoinToken, version?: string): Secret {
   };
 }
 
-/** @returns undefined when it is no join token, or damaged: then nobody joins with it */
+/** @returns undefined when it is no join token, or damaged: then no node joins with it */
 export function readToken({ metadata, type, data = {} }: Secret): JoinToken | undefined {
   const { name = "" } = metadata;
   if (type !== tokenType || !name.startsWith(prefix)) return undefined;

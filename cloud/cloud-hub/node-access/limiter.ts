@@ -1,6 +1,7 @@
 import type { Clock } from "#shared/clock";
 
 const windowMs = 60_000;
+/** Subjects at a time; of more the oldest are forgotten, so that a flood of addresses does not fill the memory. */
 const mostRemembered = 10_000;
 
 interface Window {

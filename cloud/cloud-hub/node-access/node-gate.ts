@@ -8,14 +8,15 @@ import { Limiter } from "./limiter.ts";
 import {
   accessNamespace,
   emptyRecord,
-  isRecord,
+  isNodeRecord,
   readRecord,
   recordName,
   type NodeRecord,
 } from "./node-record.ts";
 import { RecordStore } from "./record-store.ts";
-import { noteConnection, refuseCertificate, type Refusal, type ShownCertificate } from "./rules.ts";
+import { noteConnection, refuseCertificate, type NodeRefusal, type ShownCertificate } from "./rules.ts";
 
+/** What is not recorded is recorded with the next connection of the node. */
 const noteTries = 4;
 const noteRetryMs = 2000;
 /** So many records are written side by side when all nodes come at once. */
@@ -32,8 +33,8 @@ export interface GateParts {
 }
 
 /**
- * Says whether a node may be connected: from a copy of what is on record, and of the API itself before anybody is refused,
- * as a copy may be late. Notes who has connected with what.
+ * Decides whether a node may be connected: from a cached copy of its record, and from the API itself before it is refused, as
+ * the copy may be stale. Records which certificate each node has connected with.
  */
 export class NodeGate implements AsyncDisposable {
   readonly #parts: GateParts;
@@ -67,12 +68,12 @@ export class NodeGate implements AsyncDisposable {
     const { records, nodes } = this.#copies;
     await Promise.all([records.synced, nodes.synced]);
     let isFirst = true;
-    const tell = (object: ConfigMap): void => {
-      if (isFirst || !isRecord(object)) return;
+    const changed = (object: ConfigMap): void => {
+      if (isFirst || !isNodeRecord(object)) return;
       const node = object.data?.["node"];
-      if (node !== undefined) this.#tell(node);
+      if (node !== undefined) this.#notify(node);
     };
-    this.#watches.use(records.watch({ added: tell, updated: tell, removed: tell }));
+    this.#watches.use(records.watch({ added: changed, updated: changed, removed: changed }));
     this.#watches.use(
       nodes.watch({
         added: ({ metadata: { name = "", uid } }) => {
@@ -80,20 +81,20 @@ export class NodeGate implements AsyncDisposable {
           if (known instanceof ProtocolError) return;
           if (isFirst ? known && known.nodeUid !== uid : true) this.#notes.submit(name, true);
         },
-        removed: ({ metadata: { name = "" } }) => this.#tell(name),
+        removed: ({ metadata: { name = "" } }) => this.#notify(name),
       }),
     );
     isFirst = false;
   }
 
-  /** Calls `run` with every node whose admission may be another now. */
+  /** Calls `run` with every node whose admission may have changed. */
   watch(run: (node: string) => void): Disposable {
     this.#changed.add(run);
     return { [Symbol.dispose]: () => void this.#changed.delete(run) };
   }
 
   /** @returns why the node is refused; confirmed by the API */
-  async admit(node: string, shown: ShownCertificate): Promise<Refusal | undefined> {
+  async admit(node: string, shown: ShownCertificate): Promise<NodeRefusal | undefined> {
     const local = this.#judge(node, shown);
     if (!local) return undefined;
     if (this.#questions.waitOf(node) !== undefined) return local;
@@ -125,7 +126,7 @@ export class NodeGate implements AsyncDisposable {
     await this.#copies.nodes[Symbol.asyncDispose]();
   }
 
-  #judge(node: string, shown: ShownCertificate): Refusal | undefined {
+  #judge(node: string, shown: ShownCertificate): NodeRefusal | undefined {
     const known = this.#local(node);
     if (known instanceof ProtocolError) return damaged(known);
     return refuseCertificate(known, this.#copies.nodes.get(node) !== undefined, shown);
@@ -141,7 +142,7 @@ export class NodeGate implements AsyncDisposable {
     }
   }
 
-  #tell(node: string): void {
+  #notify(node: string): void {
     for (const run of this.#changed) run(node);
   }
 
@@ -186,6 +187,6 @@ export class NodeGate implements AsyncDisposable {
   }
 }
 
-function damaged(error: ProtocolError): Refusal {
+function damaged(error: ProtocolError): NodeRefusal {
   return { reason: "damaged", text: error.message };
 }

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { ProtocolError } from "#shared/errors";
+import { isRecord } from "#shared/json";
 import type { ConfigMap } from "#shared/kube";
 
 /** Where join tokens and the records of nodes are kept. */
@@ -24,15 +25,15 @@ export interface IssuedCertificate {
 /** What the cloud knows of the name of a node: who may use it. */
 export interface NodeRecord {
   readonly node: string;
-  /** Those that may be used, the newest first; empty: whatever our CA has signed for the name. */
+  /** Those that may be used, the newest first; empty: any that our CA has signed for the name. */
   readonly certificates: readonly IssuedCertificate[];
-  /** hex SHA-256 of the CA that signed them: those of another one are worth nothing. */
+  /** hex SHA-256 of the CA that signed them: those of another one are not valid. */
   readonly ca?: string | undefined;
   /** When the newest was issued: an unknown certificate that is valid only from later on is a newer one. */
   readonly since?: string | undefined;
   /** A certificate that was not issued here and was used last. */
   readonly seen?: { readonly serial: string; readonly notAfter: string } | undefined;
-  /** Of the Node object there was: when there is none now, it was deleted. */
+  /** uid of the Node object when it was seen last: when there is none now, it was deleted. */
   readonly nodeUid?: string | undefined;
   readonly banned?: { readonly at: string; readonly reason: string } | undefined;
   /** An operator lets another machine join under the name once; `returning`: or the one whose Node was deleted come back. */
@@ -55,12 +56,12 @@ export function recordName(node: string): string {
   return `edge-node-hash.${createHash("sha256").update(node).digest("hex")}`;
 }
 
-export function isRecord(object: ConfigMap): boolean {
+export function isNodeRecord(object: ConfigMap): boolean {
   const { namespace, labels } = object.metadata;
   return namespace === accessNamespace && labels?.[recordLabel] !== undefined;
 }
 
-/** @throws ProtocolError when somebody has damaged it */
+/** @throws ProtocolError when it is damaged */
 export function readRecord({ metadata, data = {} }: ConfigMap): NodeRecord {
   const { node } = data;
   if (node === undefined || recordName(node) !== metadata.name) throw damaged(metadata.name, "node");
@@ -142,14 +143,8 @@ function damaged(name: string | undefined, key: string): ProtocolError {
   );
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-
-function hasTexts(value: unknown, ...keys: readonly string[]): value is Fields {
-  return typeof value === "object" && value !== null && keys.every((key) => isText((value as Fields)[key]));
-}
-
-function isText(value: unknown): boolean {
-  return typeof value === "string";
+function hasTexts(value: unknown, ...keys: readonly string[]): value is Readonly<Record<string, unknown>> {
+  return isRecord(value) && keys.every((key) => typeof value[key] === "string");
 }
 
 function isTime(value: unknown): boolean {

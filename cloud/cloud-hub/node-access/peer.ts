@@ -5,7 +5,7 @@ import type { ShownCertificate } from "./rules.ts";
 
 const nodePrefix = "system:node:";
 const nodeOrganization = "system:nodes";
-/** The name in every certificate that KubeEdge up to 1.15 issued: it speaks for every node. */
+/** The name in every certificate that KubeEdge up to 1.15 issued: it is valid for every node. */
 const sharedName = "kubeedge.io";
 
 /** A name that many nodes' certificates share. */
@@ -14,14 +14,14 @@ export function isSharedName(commonName: string): boolean {
 }
 
 /** The certificate a peer showed. */
-export interface Peer extends CertificateInfo {
+export interface PeerCertificate extends CertificateInfo {
   readonly der: Uint8Array;
   readonly shown: ShownCertificate;
   readonly isForClients: boolean;
 }
 
 /** @returns undefined when it showed none */
-export function peerOf(socket: unknown): Peer | undefined {
+export function peerOf(socket: unknown): PeerCertificate | undefined {
   const raw = (socket as Partial<TLSSocket>).getPeerCertificate?.().raw;
   if (raw === undefined) return undefined;
   const info = readCertificate(raw);
@@ -31,8 +31,12 @@ export function peerOf(socket: unknown): Peer | undefined {
   return { ...info, der: raw, isForClients, shown: { serial, keyHash, notBeforeMs, notAfterMs, isShared } };
 }
 
-/** Why the certificate does not speak for the node, whatever is on record. */
-export function refusePeer(peer: Peer, node: string, sharedCertificate: boolean): string | undefined {
+/** Why the certificate is not valid for the node, whatever is on record. */
+export function refusePeer(
+  peer: PeerCertificate,
+  node: string,
+  sharedCertificate: boolean,
+): string | undefined {
   const { commonName, organizations, isForClients, shown } = peer;
   if (!isForClients) return `the certificate of ${quote(commonName)} is not one for clients`;
   if (shown.isShared)
@@ -40,14 +44,14 @@ export function refusePeer(peer: Peer, node: string, sharedCertificate: boolean)
       ? undefined
       : `the certificate of ${quote(commonName)} is shared by all nodes, which is disabled: join with a token (cloudcore token create --node ${node}), or set cloudhub.shared-certificate in the cloud`;
   if (commonName !== `${nodePrefix}${node}`)
-    return `the certificate of ${quote(commonName)} does not speak for "${node}"`;
+    return `the certificate of ${quote(commonName)} is not valid for node "${node}"`;
   return organizations.includes(nodeOrganization)
     ? undefined
     : `the certificate of ${quote(commonName)} is not of the organization (O) "${nodeOrganization}"`;
 }
 
 /** Whether our CA vouches for the certificate now. */
-export function isTrusted(peer: Peer, caPem: string, nowMs: number): boolean {
+export function isTrusted(peer: PeerCertificate, caPem: string, nowMs: number): boolean {
   return isSignedBy(peer.der, caPem) && peer.notBeforeMs <= nowMs && nowMs < peer.notAfterMs;
 }
 

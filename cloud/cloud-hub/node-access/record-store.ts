@@ -1,9 +1,8 @@
-import { KubeError, resources, type KubeClient } from "#cloud/kube-client";
+import { ignoreMissing, isKubeError, resources, type KubeClient } from "#cloud/kube-client";
 import { UnavailableError } from "#shared/errors";
 import type { ConfigMap, KubeObject, Node } from "#shared/kube";
 import {
   accessNamespace,
-  emptyRecord,
   readRecord,
   recordLabel,
   recordName,
@@ -11,6 +10,7 @@ import {
   type NodeRecord,
 } from "./node-record.ts";
 
+/** Attempts to write over a record that others change at the same time. */
 const tries = 10;
 
 export interface FreshRecord {
@@ -18,7 +18,7 @@ export interface FreshRecord {
   readonly node: Node | undefined;
 }
 
-/** The records of nodes in the API, read past every copy and written only over what was read. */
+/** The records of nodes in the API, read without a cache and written only over the version that was read. */
 export class RecordStore {
   readonly #kube: KubeClient;
 
@@ -36,9 +36,9 @@ export class RecordStore {
   }
 
   /**
-   * Replaces a record by what `change` makes of it, which may be asked again when others write at the same time.
+   * Replaces a record by what `change` makes of it, which is called again when others write at the same time.
    * `change` returning its argument (or undefined of a missing one) writes nothing.
-   * @throws UnavailableError when others are always faster
+   * @throws UnavailableError after too many conflicts
    */
   async update(
     node: string,
@@ -62,7 +62,7 @@ export class RecordStore {
     return (await this.#kube.list<ConfigMap>(resources.configMaps, options)).items;
   }
 
-  /** As long as nobody has changed it. */
+  /** Removes a record unless it has changed since it was read. */
   async remove(object: ConfigMap): Promise<void> {
     const { name = "", uid } = object.metadata;
     const now = await this.#kube.find(resources.configMaps, { namespace: accessNamespace, name });
@@ -75,45 +75,34 @@ export class RecordStore {
   }
 
   async #find(node: string): Promise<ConfigMap | undefined> {
-    const at = { namespace: accessNamespace, name: recordName(node) };
-    return this.#kube.find<ConfigMap>(resources.configMaps, at);
+    return this.#kube.find<ConfigMap>(resources.configMaps, {
+      namespace: accessNamespace,
+      name: recordName(node),
+    });
   }
 
-  /** @returns false when somebody else was faster */
+  /** @returns false on a conflict */
   async #write(object: ConfigMap): Promise<boolean> {
     try {
       if (object.metadata.resourceVersion !== undefined)
         await this.#kube.replace(resources.configMaps, object);
-      else await createIn(this.#kube, () => this.#kube.create(resources.configMaps, object));
+      else await createWithNamespace(this.#kube, () => this.#kube.create(resources.configMaps, object));
       return true;
     } catch (error) {
-      if (isKubeError(error, 409) || isKubeError(error, 404)) return false;
+      if (isKubeError(error, 404, 409)) return false;
       throw error;
     }
   }
 }
 
-export { emptyRecord };
-
-export function isKubeError(error: unknown, httpStatus: number): error is KubeError {
-  return error instanceof KubeError && error.httpStatus === httpStatus;
-}
-
-/** Makes the namespace when that is what is missing. */
-export async function createIn<T extends KubeObject>(kube: KubeClient, create: () => Promise<T>): Promise<T> {
-  try {
-    return await create();
-  } catch (error) {
-    if (!isKubeError(error, 404)) throw error;
-  }
-  await kube
-    .create(resources.namespaces, {
-      apiVersion: "v1",
-      kind: "Namespace",
-      metadata: { name: accessNamespace },
-    })
-    .catch((error: unknown) => {
-      if (!isKubeError(error, 409)) throw error;
-    });
+/** Creates an object of node access, and its namespace when that is what is missing. */
+export async function createWithNamespace<T extends KubeObject>(
+  kube: KubeClient,
+  create: () => Promise<T>,
+): Promise<T> {
+  const made = await ignoreMissing(create());
+  if (made) return made;
+  const namespace = { apiVersion: "v1", kind: "Namespace", metadata: { name: accessNamespace } };
+  await ignoreMissing(kube.create(resources.namespaces, namespace), 409);
   return create();
 }

@@ -7,12 +7,12 @@ export interface ShownCertificate {
   readonly keyHash: string;
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
-  /** It is of the kind that speaks for every node (CN `kubeedge.io`). */
+  /** It is of the kind that is valid for every node (CN `kubeedge.io`). */
   readonly isShared: boolean;
 }
 
 /** Why a node is refused, with what the operator has to run. */
-export interface Refusal {
+export interface NodeRefusal {
   readonly reason: "banned" | "deleted" | "replaced" | "damaged";
   readonly text: string;
 }
@@ -23,17 +23,17 @@ export function isNodeName(name: string): boolean {
   return name.length <= 253 && dnsName.test(name);
 }
 
-/** Whether a certificate may speak for the node now, to connect or to be renewed. */
+/** Why a certificate may not be used for the node now, to connect or to be renewed; undefined when it may. */
 export function refuseCertificate(
   record: NodeRecord | undefined,
   nodeExists: boolean,
   shown: ShownCertificate,
-): Refusal | undefined {
+): NodeRefusal | undefined {
   if (!record) return undefined;
   const ban = refuseBanned(record);
   if (ban) return ban;
   const { node } = record;
-  if (isDeleted(record, nodeExists))
+  if (isNodeDeleted(record, nodeExists))
     return {
       reason: "deleted",
       text: `node "${node}" was deleted from the cluster; to readmit it, run in the cloud: cloudcore node allow-rejoin ${node}`,
@@ -45,14 +45,14 @@ export function refuseCertificate(
   };
 }
 
-export function refuseBanned({ node, banned }: NodeRecord): Refusal | undefined {
+export function refuseBanned({ node, banned }: NodeRecord): NodeRefusal | undefined {
   if (!banned) return undefined;
   const why = banned.reason === "" ? "" : `: ${banned.reason}`;
   return { reason: "banned", text: `node "${node}" is banned${why} (cloudcore node unban ${node} lifts it)` };
 }
 
 /** The Node object was there once, and is not now. */
-export function isDeleted({ nodeUid }: NodeRecord, nodeExists: boolean): boolean {
+export function isNodeDeleted({ nodeUid }: NodeRecord, nodeExists: boolean): boolean {
   return nodeUid !== undefined && !nodeExists;
 }
 
@@ -60,11 +60,11 @@ function isCurrent({ certificates, since = "" }: NodeRecord, shown: ShownCertifi
   if (certificates.length === 0 || certificates.some(({ serial }) => serial === shown.serial)) return true;
   // The shared pair serves until the node has one of its own; what a node has got may not have reached it yet.
   if (shown.isShared) return !certificates.some(({ used }) => used);
-  // Newer than all on record: made elsewhere by whoever has the CA's key, or the record is of an old backup.
+  // Newer than all on record: issued elsewhere with the key of the CA, or the record is from an old backup.
   return shown.notBeforeMs > Date.parse(since);
 }
 
-/** What the record says once the node has connected with a certificate; the same object when nothing changes. */
+/** The record once the node has connected with a certificate; the same object when nothing changes. */
 export function noteConnection(
   record: NodeRecord,
   shown: ShownCertificate,
@@ -103,26 +103,26 @@ function noteCertificate(record: NodeRecord, shown: ShownCertificate, ca: string
 /** Those before the one in use are no longer needed; those after it may still reach the node. */
 function noteUse(record: NodeRecord, found: IssuedCertificate): NodeRecord {
   const { certificates } = record;
-  const at = certificates.indexOf(found);
-  const kept = certificates.filter(({ key }, index) => index <= at || key === found.key);
+  const position = certificates.indexOf(found);
+  const kept = certificates.filter(({ key }, index) => index <= position || key === found.key);
   if (found.used && kept.length === certificates.length) return record;
   return { ...record, certificates: kept.map((one) => (one === found ? { ...one, used: true } : one)) };
 }
 
-/** What stands against a certificate for another key under this name, in words; undefined: the name is free. */
+/** Why a certificate for another key may not be issued for this name, in words; undefined: the name is free. */
 export function findHolder(
   record: NodeRecord | undefined,
   node: Node | undefined,
   { nowMs, ca }: { readonly nowMs: number; readonly ca: string },
 ): string | undefined {
-  if (record && (isDeleted(record, node !== undefined) || isOfAnotherCa(record, ca))) return undefined;
+  if (record && (isNodeDeleted(record, node !== undefined) || isOfAnotherCa(record, ca))) return undefined;
   const known = record ? endsOf(record) : [];
   const live = known.find((end) => Date.parse(end) > nowMs);
   if (live !== undefined) return `has a certificate that is valid until ${live.slice(0, 19)}Z`;
   return known.length === 0 && hasReported(node) ? "is registered already" : undefined;
 }
 
-/** A node of before there were records, or one that never was an edge node. */
+/** A node that joined before there were records, or one that never was an edge node. */
 function hasReported(node: Node | undefined): boolean {
   return (node?.status?.nodeInfo?.["kubeletVersion"] ?? "") !== "";
 }

@@ -8,15 +8,15 @@ import { readRecord } from "./node-record.ts";
 import { RecordStore } from "./record-store.ts";
 
 const everyMs = 3_600_000;
-/** Those who look may still see for a while that a token has expired. */
+/** So long an operator can still see that a token has expired. */
 const keptMs = 3_600_000;
 /**
- * So long a record stays after its certificates: with it goes that its Node was deleted. While a clock is a year ahead
- * certificates look expired that are not.
+ * So long a record outlives its certificates: without it, it would be forgotten that the Node was deleted. A clock that is a
+ * year ahead makes certificates look expired that are not.
  */
 const recordKeptMs = 2 * 365 * 86_400_000;
 
-/** Removes join tokens that have expired and records of names that nobody can use any more. */
+/** Removes join tokens that have expired and records of names that no certificate can use any more. */
 export function startSweeper(parts: {
   readonly kube: KubeClient;
   readonly clock: Clock;

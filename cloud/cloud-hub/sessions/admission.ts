@@ -1,13 +1,13 @@
 import { STATUS_CODES, type IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
-import { databaseOf } from "#cloud/cloud-hub/codec";
+import { nodeDatabaseOf } from "#cloud/cloud-hub/codec";
 import {
   isNodeName,
   nodeOfRequest,
   peerOf,
   refusePeer,
   type NodeGate,
-  type Peer,
+  type PeerCertificate,
 } from "#cloud/cloud-hub/node-access";
 import type { Clock } from "#shared/clock";
 import { Seldom, type Logger } from "#shared/log";
@@ -19,7 +19,7 @@ const refusedRetrySeconds = 60;
 /** A connection that may become the session of a node. */
 export interface AdmittedPeer extends RunningEdgecore {
   readonly node: string;
-  readonly peer: Peer;
+  readonly peer: PeerCertificate;
 }
 
 /** Why a request does not become a session, as an HTTP answer. */
@@ -29,7 +29,7 @@ export interface RefusedUpgrade {
   readonly retryAfterSeconds?: number;
 }
 
-export interface AdmissionOptions {
+export interface ConnectionAdmissionOptions {
   readonly gate: NodeGate;
   readonly sharedCertificate: boolean;
   readonly clock: Clock;
@@ -37,11 +37,11 @@ export interface AdmissionOptions {
 }
 
 /** Decides by name, certificate and record who may connect as which node. */
-export class Admission {
-  readonly #options: AdmissionOptions;
+export class ConnectionAdmission {
+  readonly #options: ConnectionAdmissionOptions;
   readonly #seldom: Seldom;
 
-  constructor(options: AdmissionOptions) {
+  constructor(options: ConnectionAdmissionOptions) {
     this.#options = options;
     this.#seldom = new Seldom(options.log, options.clock);
   }
@@ -69,7 +69,7 @@ export class Admission {
     const fault = refusePeer(peer, node, this.#options.sharedCertificate);
     if (fault !== undefined) return { code: 403, text: fault, retryAfterSeconds: refusedRetrySeconds };
     const address = `${request.socket.remoteAddress ?? "an unknown address"}:${request.socket.remotePort ?? 0}`;
-    return { node, peer, address, serial: peer.shown.serial, database: databaseOf(request.headers) };
+    return { node, peer, address, serial: peer.shown.serial, database: nodeDatabaseOf(request.headers) };
   }
 
   async #refuseKnown({ node, peer }: AdmittedPeer): Promise<RefusedUpgrade | undefined> {

@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
 import {
   closeCodes,
-  handshakeHeaders,
+  cloudHandshakeHeaders,
   largestMessageBytes,
   type DownstreamMessage,
   type NodeReply,
@@ -13,7 +13,7 @@ import type { Clock } from "#shared/clock";
 import { quote, UnavailableError } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import { WebSocketTransport, type FrameTransport } from "#shared/transport";
-import { Admission, refuseUpgrade, type AdmittedPeer, type RefusedUpgrade } from "./admission.ts";
+import { ConnectionAdmission, refuseUpgrade, type AdmittedPeer, type RefusedUpgrade } from "./admission.ts";
 import type { NodeLinks } from "./downstream.ts";
 import type { Duplicates } from "./duplicates.ts";
 import type { CloudHubPort } from "./port.ts";
@@ -53,7 +53,7 @@ interface Connected {
 /** The sessions of all connected nodes: at most one a node, the newest. */
 export class Hub implements NodeLinks, AsyncDisposable {
   readonly #options: HubOptions;
-  readonly #admission: Admission;
+  readonly #admission: ConnectionAdmission;
   readonly #upstream: Upstream;
   readonly #sessions = new Map<string, Connected>();
   readonly #open = new Set<FrameTransport>();
@@ -68,9 +68,9 @@ export class Hub implements NodeLinks, AsyncDisposable {
 
   constructor(options: HubOptions) {
     this.#options = options;
-    this.#admission = new Admission(options);
+    this.#admission = new ConnectionAdmission(options);
     this.#upstream = new Upstream({ ...options, send: (node, message) => this.send(node, message) });
-    const promised = handshakeHeaders(options.database);
+    const promised = cloudHandshakeHeaders(options.database);
     this.#server.on("headers", (headers) => headers.push(...promised));
   }
 

@@ -1,7 +1,7 @@
 import type { Port } from "#shared/bus";
 import type { CloudCatalog } from "#shared/topics";
 
-/** What the hub may say, ask, hear and answer on the bus. */
+/** What the hub emits, asks, subscribes to and answers on the bus. */
 export type CloudHubPort = Port<
   CloudCatalog,
   "node.connected" | "node.disconnected" | "object.acked",

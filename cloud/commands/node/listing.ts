@@ -1,5 +1,5 @@
 import { resources, type KubeClient } from "#cloud/kube-client";
-import { isDeleted, readRecord, RecordStore, type NodeRecord } from "#cloud/cloud-hub/node-access";
+import { isNodeDeleted, readRecord, RecordStore, type NodeRecord } from "#cloud/cloud-hub/node-access";
 import { describeError, ProtocolError } from "#shared/errors";
 import { edgeNodeLabel, nodeLeaseNamespace, type ConfigMap, type Lease, type Node } from "#shared/kube";
 
@@ -80,7 +80,7 @@ function describeNode(
 
 function stateOf(record: NodeRecord | undefined, exists: boolean, isAlive: boolean): ListedNode["state"] {
   if (record?.banned) return "banned";
-  if (record && isDeleted(record, exists)) return "deleted";
+  if (record && isNodeDeleted(record, exists)) return "deleted";
   if (!exists) return "not joined";
   return isAlive ? "connected" : "disconnected";
 }
