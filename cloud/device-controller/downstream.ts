@@ -1,5 +1,6 @@
 import { describeError } from "#shared/errors";
 import { contentDigest, objectKey, type Device, type DeviceModel, type KubeObject } from "#shared/kube";
+import { KeyedQueue } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { DeliveredObject, DeviceMember, MembershipDelivery, ObjectDelivery } from "#shared/topics";
 import { memberOf, modelKeyOf, nodeOf, type Bindings } from "./bindings.ts";
@@ -22,11 +23,17 @@ const membersAMessage = 500;
  */
 export class Downstream implements AsyncDisposable {
   readonly #options: DownstreamOptions;
-  readonly #queues = new Map<string, Promise<void>>();
-  #closed = false;
+  /** what is to be sent, by node */
+  readonly #queues: KeyedQueue<string>;
 
   constructor(options: DownstreamOptions) {
     this.#options = options;
+    this.#queues = new KeyedQueue((node, error) =>
+      options.log.warn("cannot send device objects now; the node is compared when it connects", {
+        node,
+        error: describeError(error),
+      }),
+    );
   }
 
   deviceAdded(device: Device): void {
@@ -37,7 +44,7 @@ export class Downstream implements AsyncDisposable {
     bindings.add(device);
     if (node === undefined) return;
     const id = bindings.idOf(device);
-    this.#run(node, async () => {
+    this.#queues.run(node, async () => {
       await this.#sendMembers(node, "added", [memberOf(id, device)]);
       const model = firstUse ? this.#options.model(modelKey) : undefined;
       if (model) await this.#sendObject(node, "insert", model);
@@ -63,22 +70,21 @@ export class Downstream implements AsyncDisposable {
   /** A model alone changed: the nodes that use it hear of it. */
   modelChanged(model: DeviceModel): void {
     for (const node of this.#options.bindings.nodesUsing(objectKey(model)))
-      this.#run(node, () => this.#sendObject(node, "update", model));
+      this.#queues.run(node, () => this.#sendObject(node, "update", model));
   }
 
   modelRemoved(model: DeviceModel): void {
     for (const node of this.#options.bindings.nodesUsing(objectKey(model)))
-      this.#run(node, () => this.#sendObject(node, "delete", model));
+      this.#queues.run(node, () => this.#sendObject(node, "delete", model));
   }
 
   /** Repairs what the node missed. */
   resync(node: string): void {
-    this.#run(node, () => this.#compare(node));
+    this.#queues.run(node, () => this.#compare(node));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed = true;
-    await Promise.all(this.#queues.values());
+    await this.#queues[Symbol.asyncDispose]();
   }
 
   /** Another model comes before the Device that uses it, and the one before goes after it: the node is never without. */
@@ -91,7 +97,7 @@ export class Downstream implements AsyncDisposable {
     bindings.add(device);
     if (node === undefined || contentDigest(device) === contentDigest(old)) return;
     const unused = this.#unused(node, old);
-    this.#run(node, async () => {
+    this.#queues.run(node, async () => {
       const used = firstUse ? model(modelKey) : undefined;
       if (used) await this.#sendObject(node, "insert", used);
       await this.#sendObject(node, "update", device);
@@ -106,7 +112,7 @@ export class Downstream implements AsyncDisposable {
     const id = bindings.idOf(device);
     bindings.remove(device);
     const unused = this.#unused(node, device);
-    this.#run(node, async () => {
+    this.#queues.run(node, async () => {
       await this.#sendMembers(node, "removed", [memberOf(id, device)]);
       await this.#sendObject(node, "delete", device);
       if (unused) await this.#sendObject(node, "delete", unused);
@@ -169,28 +175,6 @@ export class Downstream implements AsyncDisposable {
     const digest = operation === "delete" ? "" : contentDigest(object);
     await port.ask("object.sending", { node, object: { ...record, digest } });
     await port.ask("object.deliver", { node, operation, object: { ...object, kind, apiVersion } });
-  }
-
-  #run(node: string, work: () => Promise<void>): void {
-    if (this.#closed) return;
-    const before = this.#queues.get(node) ?? Promise.resolve();
-    const after = before.then(() => this.#try(node, work));
-    this.#queues.set(node, after);
-    void after.then(() => {
-      if (this.#queues.get(node) === after) this.#queues.delete(node);
-    });
-  }
-
-  async #try(node: string, work: () => Promise<void>): Promise<void> {
-    if (this.#closed) return;
-    try {
-      await work();
-    } catch (error) {
-      this.#options.log.warn("cannot send device objects now; the node is compared when it connects", {
-        node,
-        error: describeError(error),
-      });
-    }
   }
 }
 

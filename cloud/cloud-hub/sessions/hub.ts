@@ -10,14 +10,14 @@ import {
 } from "#cloud/cloud-hub/codec";
 import type { NodeGate } from "#cloud/cloud-hub/node-access";
 import type { Clock } from "#shared/clock";
-import { quote, UnavailableError } from "#shared/errors";
+import { describeError, quote, UnavailableError } from "#shared/errors";
+import { KeyedQueue } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import { WebSocketTransport, type FrameTransport } from "#shared/transport";
 import { ConnectionAdmission, refuseUpgrade, type AdmittedPeer, type RefusedUpgrade } from "./admission.ts";
 import type { NodeLinks } from "./downstream.ts";
 import type { Duplicates } from "./duplicates.ts";
 import type { CloudHubPort } from "./port.ts";
-import { Presence } from "./presence.ts";
 import type { QuestionOptions } from "./questions.ts";
 import { Session } from "./session.ts";
 import { Upstream } from "./upstream.ts";
@@ -58,7 +58,8 @@ export class Hub implements NodeLinks, AsyncDisposable {
   readonly #sessions = new Map<string, Connected>();
   readonly #open = new Set<FrameTransport>();
   readonly #retiring = new Set<Session>();
-  readonly #presence = new Presence();
+  /** Emits that nodes connect and disconnect, of each node in order. */
+  readonly #presence: KeyedQueue<string>;
   readonly #server = new WebSocketServer({
     noServer: true,
     perMessageDeflate: false,
@@ -68,6 +69,9 @@ export class Hub implements NodeLinks, AsyncDisposable {
 
   constructor(options: HubOptions) {
     this.#options = options;
+    this.#presence = new KeyedQueue((node, error) =>
+      options.log.error("cannot report the presence of a node", { node, error: describeError(error) }),
+    );
     this.#admission = new ConnectionAdmission(options);
     this.#upstream = new Upstream({ ...options, send: (node, message) => this.send(node, message) });
     const promised = cloudHandshakeHeaders(options.database);
@@ -132,7 +136,7 @@ export class Hub implements NodeLinks, AsyncDisposable {
     const closing = [...this.#open].map(({ closed }) => closed);
     const late = Promise.withResolvers<void>();
     using _timer = this.#options.clock.after(drainMs, late.resolve);
-    await Promise.race([Promise.all([...closing, this.#presence.settled()]), late.promise]);
+    await Promise.race([Promise.all([...closing, this.#presence.idle()]), late.promise]);
     for (const transport of this.#open) transport.terminate();
     this.#server.close();
   }
@@ -161,7 +165,7 @@ export class Hub implements NodeLinks, AsyncDisposable {
     gate.connected(node, peer.shown);
     // Something may have changed between the admission and now.
     void this.review(node);
-    this.#presence.report(node, () => port.emit("node.connected", { node, database }));
+    this.#presence.run(node, () => port.emit("node.connected", { node, database }));
   }
 
   #startSession(node: string, transport: FrameTransport): Session {
@@ -207,6 +211,6 @@ export class Hub implements NodeLinks, AsyncDisposable {
     if (this.#sessions.get(node)?.session !== session) return;
     this.#sessions.delete(node);
     this.#options.log.info("a node is disconnected", { node, reason });
-    this.#presence.report(node, () => this.#options.port.emit("node.disconnected", { node, reason }));
+    this.#presence.run(node, () => this.#options.port.emit("node.disconnected", { node, reason }));
   }
 }

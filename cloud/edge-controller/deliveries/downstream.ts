@@ -3,6 +3,7 @@ import type { Informer } from "#cloud/kube-client";
 import type { Port } from "#shared/bus";
 import { describeError } from "#shared/errors";
 import { contentDigest, edgeNodeLabel, type KubeObject, type Node, type Pod } from "#shared/kube";
+import { KeyedQueue } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { CloudCatalog, DeliveredObject, ObjectDelivery } from "#shared/topics";
 import { forEdge, goneOf, isSameForEdge } from "./edge-object.ts";
@@ -30,11 +31,15 @@ type Operation = ObjectDelivery["operation"];
  */
 export class Downstream implements AsyncDisposable {
   readonly #options: DownstreamOptions;
-  readonly #queues = new Map<string, Promise<void>>();
-  #closed = false;
+  /** what is to be sent, by node */
+  readonly #queues: KeyedQueue<string>;
 
   constructor(options: DownstreamOptions) {
     this.#options = options;
+    // What could not be sent is found by the next comparison.
+    this.#queues = new KeyedQueue((node, error) =>
+      options.log.warn("cannot send to a node", { node, error: describeError(error) }),
+    );
   }
 
   /** `isKnown`: it was there before, what the node lacks of it is found when the node connects. */
@@ -44,7 +49,7 @@ export class Downstream implements AsyncDisposable {
     const { gained } = this.#options.placement.set(pod);
     if (isKnown || !this.isEdge(node)) return;
     const operation = pod.metadata.deletionTimestamp ? "update" : "insert";
-    this.#run(node, () => this.#sendPod(node, operation, { pod, gained }));
+    this.#queues.run(node, () => this.#sendPod(node, operation, { pod, gained }));
   }
 
   podUpdated(pod: Pod, old: Pod): void {
@@ -56,7 +61,7 @@ export class Downstream implements AsyncDisposable {
     if (!node) return;
     const { gained, lost } = this.#options.placement.set(pod);
     if (!this.isEdge(node) || isSameForEdge(pod, old)) return;
-    this.#run(node, async () => {
+    this.#queues.run(node, async () => {
       await this.#sendPod(node, "update", { pod, gained });
       await this.#giveUp(node, lost);
     });
@@ -67,7 +72,7 @@ export class Downstream implements AsyncDisposable {
     if (!node) return;
     const lost = this.#options.placement.remove(pod);
     if (!this.isEdge(node)) return;
-    this.#run(node, async () => {
+    this.#queues.run(node, async () => {
       await this.#send(node, "delete", pod);
       await this.#giveUp(node, lost);
     });
@@ -76,17 +81,17 @@ export class Downstream implements AsyncDisposable {
   /** A ConfigMap or Secret was made, changed or removed: the nodes that read it hear of it. */
   configChanged(name: Reference, operation: Operation, object: KubeObject): void {
     for (const node of this.#options.placement.readersOf(name))
-      if (this.isEdge(node)) this.#run(node, () => this.#send(node, operation, object));
+      if (this.isEdge(node)) this.#queues.run(node, () => this.#send(node, operation, object));
   }
 
   /** A pod of a node that is not there any more. */
   sendGone(node: string, gone: Omit<DeliveredObject, "resourceVersion">): void {
-    this.#run(node, () => this.#send(node, "delete", goneOf(gone)));
+    this.#queues.run(node, () => this.#send(node, "delete", goneOf(gone)));
   }
 
   /** Brings everything to the node that it needs and lacks, and takes what it should not have. */
   resync(node: string): void {
-    if (this.isEdge(node)) this.#run(node, () => this.#compare(node));
+    if (this.isEdge(node)) this.#queues.run(node, () => this.#compare(node));
   }
 
   isEdge(node: string): boolean {
@@ -94,8 +99,7 @@ export class Downstream implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed = true;
-    await Promise.all(this.#queues.values());
+    await this.#queues[Symbol.asyncDispose]();
   }
 
   async #compare(node: string): Promise<void> {
@@ -146,26 +150,6 @@ export class Downstream implements AsyncDisposable {
 
   async #send(node: string, operation: Operation, object: KubeObject): Promise<void> {
     await this.#options.port.ask("object.deliver", { node, operation, object: forEdge(object) });
-  }
-
-  #run(node: string, work: () => Promise<void>): void {
-    if (this.#closed) return;
-    const before = this.#queues.get(node) ?? Promise.resolve();
-    const next = before.then(() => (this.#closed ? undefined : this.#attempt(node, work)));
-    this.#queues.set(node, next);
-    const forget = (): void => {
-      if (this.#queues.get(node) === next) this.#queues.delete(node);
-    };
-    void next.then(forget);
-  }
-
-  /** What could not be sent is found by the next comparison. */
-  async #attempt(node: string, work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      this.#options.log.warn("cannot send to a node", { node, error: describeError(error) });
-    }
   }
 }
 
