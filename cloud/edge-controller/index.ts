@@ -1,4 +1,4 @@
-import { Downstream } from "#cloud/edge-controller/deliveries";
+import { ObjectDeliveries } from "#cloud/edge-controller/deliveries";
 import {
   isForeignNode,
   NodeWarnings,
@@ -63,7 +63,7 @@ export async function startEdgeController(parts: EdgeControllerParts): Promise<R
   const { nodes, pods } = copies;
   const placement = new Placement();
   const read = readerOf(copies, kube);
-  const downstream = stack.use(new Downstream({ port, placement, nodes, read, log }));
+  const downstream = stack.use(new ObjectDeliveries({ port, placement, nodes, read, log }));
   const warnings = new NodeWarnings({ kube, clock, log, uidOf: (node) => nodes.get(node)?.metadata.uid });
   const gate = new WriteGate(new WriteBudget(clock), warnings);
   const ownsDevice = deviceOwners(parts);
@@ -107,7 +107,7 @@ function watchAll({
   stack,
 }: {
   readonly copies: Copies;
-  readonly downstream: Downstream;
+  readonly downstream: ObjectDeliveries;
   readonly placement: Placement;
   readonly port: EdgeControllerPort;
   readonly stack: AsyncDisposableStack;
@@ -145,7 +145,7 @@ function watchAll({
 
 function configHandler(
   type: string,
-  downstream: Downstream,
+  downstream: ObjectDeliveries,
   existing: Set<string | undefined>,
 ): InformerHandler<KubeObject> {
   const name = ({ metadata }: KubeObject): Reference =>

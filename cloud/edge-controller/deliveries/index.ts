@@ -1,3 +1,3 @@
 /** Pods and what they read, on their way to the nodes. */
-export { Downstream } from "./downstream.ts";
+export { ObjectDeliveries } from "./object-deliveries.ts";
 export { forEdge } from "./edge-object.ts";

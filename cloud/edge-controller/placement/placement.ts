@@ -6,7 +6,7 @@ interface Placed {
   readonly references: ReadonlySet<Reference>;
 }
 
-interface Change {
+interface PlacementChange {
   /** references the node needs from now on */
   readonly gained: readonly Reference[];
   /** references no pod of the node needs any more */
@@ -25,7 +25,7 @@ export class Placement {
   readonly #left = new Map<string, Set<string>>();
 
   /** Adds the pod, or puts it in the place of the one of the same name. */
-  set(pod: Pod): Change {
+  set(pod: Pod): PlacementChange {
     const node = pod.spec.nodeName ?? "";
     const key = objectKey(pod);
     const references = referencesOf(pod);

@@ -13,13 +13,13 @@ import { answerObject, badRequest, done, forbidden, isKubeError, notFound } from
 import { readObject, readPatch } from "./content.ts";
 import type { Placement } from "#cloud/edge-controller/placement";
 import type { NodeAnswer, NodeRequest } from "#shared/topics";
-import type { Downstream } from "#cloud/edge-controller/deliveries";
+import type { ObjectDeliveries } from "#cloud/edge-controller/deliveries";
 import type { RequestHandlers } from "./queues.ts";
 
 export interface PodRequestsOptions {
   readonly kube: KubeClient;
   readonly pods: Informer<Pod>;
-  readonly downstream: Pick<Downstream, "sendGone">;
+  readonly downstream: Pick<ObjectDeliveries, "sendGone">;
   readonly placement: Pick<Placement, "mirrorsOf">;
   readonly gate: WriteGate;
   readonly clock: Clock;

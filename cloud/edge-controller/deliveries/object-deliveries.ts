@@ -14,7 +14,7 @@ export type DeliveryPort = Pick<
   "ask"
 >;
 
-export interface DownstreamOptions {
+export interface ObjectDeliveriesOptions {
   readonly port: DeliveryPort;
   readonly placement: Placement;
   readonly nodes: Informer<Node>;
@@ -29,12 +29,12 @@ type Operation = ObjectDelivery["operation"];
  * Brings pods, and the ConfigMaps and Secrets they read, to the nodes they are bound to. Each change is sent at once and
  * in order; what a node missed while it was away is found by comparing what it acknowledged with what it should have.
  */
-export class Downstream implements AsyncDisposable {
-  readonly #options: DownstreamOptions;
+export class ObjectDeliveries implements AsyncDisposable {
+  readonly #options: ObjectDeliveriesOptions;
   /** what is to be sent, by node */
   readonly #queues: KeyedQueue<string>;
 
-  constructor(options: DownstreamOptions) {
+  constructor(options: ObjectDeliveriesOptions) {
     this.#options = options;
     // What could not be sent is found by the next comparison.
     this.#queues = new KeyedQueue((node, error) =>
