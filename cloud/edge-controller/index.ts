@@ -10,7 +10,7 @@ import { Placement, reference, type Reference } from "#cloud/edge-controller/pla
 import {
   NodeRequests,
   PodRequests,
-  ReadRequests,
+  ConfigRequests,
   RequestQueues,
   VolumeRequests,
 } from "#cloud/edge-controller/requests";
@@ -70,7 +70,7 @@ export async function startEdgeController(parts: EdgeControllerParts): Promise<R
   const handlers = [
     ...new NodeRequests({ kube, nodes, gate, warnings }).handlers(),
     ...new PodRequests({ kube, pods, downstream, placement, gate, clock }).handlers(),
-    ...new ReadRequests({ kube, placement, read, gate, ownsDevice }).handlers(),
+    ...new ConfigRequests({ kube, placement, read, gate, ownsDevice }).handlers(),
     ...new VolumeRequests(kube, placement).handlers(),
   ];
   const isForeign = (node: string): boolean => {

@@ -2,5 +2,5 @@
 export { NodeRequests } from "./node-requests.ts";
 export { PodRequests } from "./pod-requests.ts";
 export { RequestQueues } from "./queues.ts";
-export { ReadRequests } from "./read-requests.ts";
+export { ConfigRequests } from "./config-requests.ts";
 export { VolumeRequests } from "./volume-requests.ts";

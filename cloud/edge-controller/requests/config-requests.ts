@@ -18,7 +18,7 @@ import type { NodeAnswer, NodeRequest } from "#shared/topics";
 import { type Placement, reference, type Reference } from "#cloud/edge-controller/placement";
 import type { RequestHandler, RequestHandlers } from "./queues.ts";
 
-export interface ReadRequestsOptions {
+export interface ConfigRequestsOptions {
   readonly kube: KubeClient;
   readonly placement: Placement;
   readonly read: (name: Reference) => Promise<KubeObject | undefined>;
@@ -28,10 +28,10 @@ export interface ReadRequestsOptions {
 }
 
 /** Requests of a node for what its pods need (ConfigMaps, Secrets, tokens), and the events it records. */
-export class ReadRequests {
-  readonly #options: ReadRequestsOptions;
+export class ConfigRequests {
+  readonly #options: ConfigRequestsOptions;
 
-  constructor(options: ReadRequestsOptions) {
+  constructor(options: ConfigRequestsOptions) {
     this.#options = options;
   }
 
