@@ -6,7 +6,7 @@ import { WebSocketServer, type WebSocket } from "ws";
 import { answersAllHeader, decode, type WireMessage } from "#shared/wire";
 import { createAuthority, createToken, identifyCertificate, verifyToken, type Authority } from "#shared/pki";
 
-/** A cloud that does what a test tells it: a real TLS server with enrolment and the WebSocket on one port. */
+/** A cloud that does what a test wants: a real TLS server with enrolment and the WebSocket on one port. */
 export class ScriptedCloud implements AsyncDisposable {
   readonly ca: Authority;
   readonly port: number;
@@ -19,7 +19,7 @@ export class ScriptedCloud implements AsyncDisposable {
   answersAll = false;
   /** Hash of the public key of each request it signed. */
   readonly keys: string[] = [];
-  /** So many certificates are signed, and their answers lost. */
+  /** For this many requests the certificate is signed and the answer lost. */
   loseAnswers = 0;
   /** A raw answer to the next handshake instead of an upgrade. */
   refuseNext: string | undefined;
@@ -61,6 +61,10 @@ export class ScriptedCloud implements AsyncDisposable {
 
   send(message: WireMessage): void {
     for (const socket of this.#sockets) socket.send(JSON.stringify(message));
+  }
+
+  sendBinary(frame: Uint8Array): void {
+    for (const socket of this.#sockets) socket.send(frame);
   }
 
   hangUp(code = 1005, reason = ""): void {

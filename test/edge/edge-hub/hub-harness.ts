@@ -1,0 +1,103 @@
+import { join } from "node:path";
+import { startEdgeHub, type EdgeHubStartConfig } from "#edge/edge-hub";
+import { openStore, type Store } from "#edge/store";
+import { Bus } from "#shared/bus";
+import { systemClock } from "#shared/clock";
+import type { KubeObject } from "#shared/kube";
+import type { Delivery, EdgeCatalog, ReceivedObject, ObjectRequest, TwinDelivery } from "#shared/topics";
+import { newMessage, type WireMessage } from "#shared/wire";
+import { silentLog } from "#internal/test/support/silent-log.ts";
+
+export const stamp = { id: () => crypto.randomUUID(), nowMs: () => 1 };
+
+/** Configuration of a node whose cloud is on `port`, or behind a proxy there with enrolment on `httpsPort`. */
+export function configOf(
+  dataDir: string,
+  port: number,
+  token: string | undefined,
+  httpsPort = port,
+): EdgeHubStartConfig {
+  return {
+    dataDir,
+    nodeName: "edge-1",
+    edgeHub: {
+      url: `wss://127.0.0.1:${port}/project/edge-1/events`,
+      httpsUrl: `https://127.0.0.1:${httpsPort}`,
+      projectId: "project",
+      token,
+      tokenFile: undefined,
+      rotateCertificates: true,
+      caFile: undefined,
+      certFile: undefined,
+      keyFile: undefined,
+      handshakeTimeoutMs: 5000,
+      writeDeadlineMs: 5000,
+      readDeadlineMs: 5000,
+      heartbeatMs: 15_000,
+      outboxLimitBytes: 1e6,
+    },
+  };
+}
+
+export interface HubWorld extends AsyncDisposable {
+  readonly log: ReturnType<typeof silentLog>;
+  readonly store: Store;
+  readonly delivered: (ReceivedObject | TwinDelivery)[];
+  readonly ask: (body: ObjectRequest) => Promise<KubeObject | undefined>;
+  /** Puts reports into the outbox. @returns their ids */
+  readonly put: (lane: string, count: number) => string[];
+}
+
+/** EdgeHub over a real store; `take` is what every module answers to a delivery. */
+export async function startEdge(
+  config: EdgeHubStartConfig,
+  take: () => Promise<Delivery> = () => Promise.resolve({ ack: true }),
+): Promise<HubWorld> {
+  await using stack = new AsyncDisposableStack();
+  const log = silentLog();
+  const store = stack.use(openStore(join(config.dataDir, "edge.db")));
+  const bus = stack.use(new Bus<EdgeCatalog>({ onHearerError: () => undefined }));
+  const modules = bus.port<"outbox.added", "cloud.object", never, "object.deliver" | "twin.deliver">("test");
+  const delivered: (ReceivedObject | TwinDelivery)[] = [];
+  for (const topic of ["object.deliver", "twin.deliver"] as const)
+    modules.answer(topic, (delivery) => {
+      delivered.push(delivery);
+      return take();
+    });
+  stack.use(await startEdgeHub(config, { port: bus.port("edgehub"), store, clock: systemClock, log }));
+  const owned = stack.move();
+  return {
+    log,
+    store,
+    delivered,
+    ask: (body) => modules.ask("cloud.object", body),
+    put: (lane, count) => {
+      const messages = Array.from({ length: count }, (_, index) =>
+        newMessage(stamp, {
+          source: "twin",
+          group: "resource",
+          operation: "update",
+          resource: `device/d${index}/twin/edge_updated`,
+          content: { index },
+        }),
+      );
+      store.transaction(() => {
+        for (const message of messages) store.outbox.put(lane, undefined, JSON.stringify(message));
+      });
+      void modules.emit("outbox.added", {});
+      return messages.map((message) => message.header.msg_id);
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** Looks each few milliseconds. @throws when the condition does not hold within 20 s */
+export async function eventually(what: string, holds: () => boolean): Promise<void> {
+  const endMs = performance.now() + 20_000;
+  while (!holds()) {
+    if (performance.now() > endMs) throw new Error(`not seen: ${what}`);
+    await Bun.sleep(5);
+  }
+}
+
+export const isKeepalive = ({ route }: WireMessage): boolean => route.operation === "keepalive";
