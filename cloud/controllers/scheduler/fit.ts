@@ -1,5 +1,5 @@
 import {
-  quantityNumber,
+  parseQuantity,
   type Container,
   type Node,
   type Pod,
@@ -29,6 +29,8 @@ export interface NodeLoad {
   readonly amounts: ReadonlyMap<string, number>;
   readonly pods: ReadonlyMap<string, PodNeeds>;
 }
+
+const nanoPerThousandth = 1_000_000n;
 
 export type NodeChoice = { readonly node: string } | { readonly message: string };
 
@@ -94,7 +96,12 @@ function lackingResources(needs: PodNeeds, load: NodeLoad): string[] {
 
 function allocatable(node: Node, resource: string): number {
   const given = node.status?.allocatable ?? node.status?.capacity ?? {};
-  return Math.floor((quantityNumber(given[resource]) ?? 0) * 1000);
+  return Number(nanoOf(given[resource]) / nanoPerThousandth);
+}
+
+/** Exact: 700m is 700.0000000000001 thousandths as a number. An invalid quantity counts as 0. */
+function nanoOf(text: string | undefined): bigint {
+  return parseQuantity(text ?? "")?.nano ?? 0n;
 }
 
 function portsCollide(needs: PodNeeds, load: NodeLoad): boolean {
@@ -145,7 +152,7 @@ function requestsOf(pod: Pod): Map<string, number> {
 
 function amountsOf(requests: Record<string, string> | undefined): [string, number][] {
   return Object.entries(requests ?? {}).flatMap(([resource, text]): [string, number][] => {
-    const amount = Math.ceil((quantityNumber(text) ?? 0) * 1000);
+    const amount = Number((nanoOf(text) + nanoPerThousandth - 1n) / nanoPerThousandth);
     return amount > 0 ? [[resource, amount]] : [];
   });
 }
