@@ -17,9 +17,16 @@ function blockOf(text: string): ScenarioBlock {
 }
 
 describe("a scenario", () => {
-  test("passes when the answer is what it expects", () => {
+  test("passes when the answer is what it expects", async () => {
     const block = blockOf("# sums\nadd\n1\n---\n2\n----\nsum: 3\n");
-    expect(() => checkBlock(block, answerBlock(block, commands))).not.toThrow();
+    const answer = await answerBlock(block, commands);
+    expect(() => checkBlock(block, answer)).not.toThrow();
+  });
+
+  test("waits for the answer of a command that takes time", async () => {
+    const block = blockOf("# sums\nadd\n1\n----\nsum: 1\n");
+    const later = { add: async (one: ScenarioBlock) => commands.add(one) };
+    expect(await answerBlock(block, later)).toEqual({ sum: 1 });
   });
 
   test.each([
@@ -28,15 +35,15 @@ describe("a scenario", () => {
     ["a field more", "{ sum: 3, more: 1 }"],
     ["a field less", "{}"],
     ["nothing", "null"],
-  ])("fails when it expects %s", (_what, expected) => {
+  ])("fails when it expects %s", async (_what, expected) => {
     const block = blockOf(`# sums\nadd\n1\n---\n2\n----\n${expected}\n`);
-    expect(() => checkBlock(block, answerBlock(block, commands))).toThrow();
+    const answer = await answerBlock(block, commands);
+    expect(() => checkBlock(block, answer)).toThrow();
   });
 
-  test("fails when its command does not exist", () => {
-    expect(() => answerBlock(blockOf("# sums\nsubtract\n----\n1\n"), commands)).toThrow(
-      'there is no command "subtract"',
-    );
+  test("fails when its command does not exist", async () => {
+    const block = blockOf("# sums\nsubtract\n----\n1\n");
+    await expect(answerBlock(block, commands)).rejects.toThrow('there is no command "subtract"');
   });
 
   test.each([

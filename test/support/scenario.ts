@@ -23,7 +23,7 @@ export interface ScenarioBlock {
   readonly expected: Json;
 }
 
-/** Answers with what the block's expectation is compared with; undefined fields count as absent. */
+/** Answers, at once or as a promise, with what the block's expectation is compared with; undefined fields are absent. */
 export type ScenarioCommand = (block: ScenarioBlock) => unknown;
 
 export type ScenarioCommands = Readonly<Record<string, ScenarioCommand>>;
@@ -36,35 +36,49 @@ export function runScenarios(folder: string, commandsOf: () => ScenarioCommands)
     const blocks = parseScenario(readFileSync(join(folder, file), "utf8"), file);
     const answers = answersOf(blocks, commandsOf());
     for (const [index, block] of blocks.entries())
-      test(`${file.replace(/\.txt$/, "")}: ${block.name}`, () => checkBlock(block, answers(index)));
+      test(`${file.replace(/\.txt$/, "")}: ${block.name}`, async () =>
+        checkBlock(block, await answers(index)));
   }
 }
 
-/** Runs the blocks in order up to the one asked for, whatever the order of the tests. */
-function answersOf(blocks: readonly ScenarioBlock[], commands: ScenarioCommands): (index: number) => unknown {
-  const answers: (() => unknown)[] = [];
-  return (index) => {
-    for (const block of blocks.slice(answers.length, index + 1)) answers.push(answerOnce(block, commands));
-    return answers[index]?.();
+type Outcome = { readonly answer: Json } | { readonly error: unknown };
+
+/** Runs the blocks in order up to the requested one, whatever the order of the tests. */
+function answersOf(
+  blocks: readonly ScenarioBlock[],
+  commands: ScenarioCommands,
+): (index: number) => Promise<Json> {
+  const outcomes: Promise<Outcome>[] = [];
+  return async (index) => {
+    for (const block of blocks.slice(outcomes.length, index + 1)) {
+      const previous = outcomes.at(-1);
+      outcomes.push(outcomeOf(block, commands, previous));
+    }
+    const outcome = await outcomes[index];
+    if (!outcome) throw new Error(`there is no block ${index}`);
+    if ("error" in outcome) throw outcome.error;
+    return outcome.answer;
   };
 }
 
-function answerOnce(block: ScenarioBlock, commands: ScenarioCommands): () => unknown {
+async function outcomeOf(
+  block: ScenarioBlock,
+  commands: ScenarioCommands,
+  previous: Promise<Outcome> | undefined,
+): Promise<Outcome> {
+  await previous;
   try {
-    const answer = answerBlock(block, commands);
-    return () => answer;
+    return { answer: await answerBlock(block, commands) };
   } catch (error) {
-    return () => {
-      throw error;
-    };
+    return { error };
   }
 }
 
-export function answerBlock(block: ScenarioBlock, commands: ScenarioCommands): Json {
+export async function answerBlock(block: ScenarioBlock, commands: ScenarioCommands): Promise<Json> {
   const command = Object.hasOwn(commands, block.command) ? commands[block.command] : undefined;
   if (!command) throw new Error(`"${block.name}": there is no command "${block.command}"`);
   // As the answer would go over the wire; also keeps it from changes by later blocks.
-  return JSON.parse(JSON.stringify(command(block) ?? null)) as Json;
+  return JSON.parse(JSON.stringify((await command(block)) ?? null)) as Json;
 }
 
 /** @throws when the answer is not what the block expects */
