@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { chooseNode, needsOf, type NodeLoad } from "#internal/cloud/controllers/scheduler/fit.ts";
 import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario.ts";
-import { recordOf } from "#shared/json";
+import { asText, recordOf } from "#shared/json";
 import type { Container, Node, Pod, PodSpec, Taint } from "#shared/kube";
 
 /** `schedule`: the first document is the spec of a pod, the others are nodes; answers with a node, or why none fits. */
@@ -19,14 +19,14 @@ function podOf(name: string, given: unknown): Pod {
   const { cpu, image = "app:1", owner, ...spec } = recordOf(given);
   const container: Container = {
     name: "c",
-    image: String(image),
-    ...(cpu !== undefined && { resources: { requests: { cpu: String(cpu) } } }),
+    image: asText(image),
+    ...(cpu !== undefined && { resources: { requests: { cpu: asText(cpu) } } }),
   };
   const controller = {
     apiVersion: "apps/v1",
     kind: "ReplicaSet",
     name: "rs",
-    uid: String(owner),
+    uid: asText(owner),
     controller: true,
   };
   return {

@@ -10,7 +10,7 @@ import {
 } from "#internal/cloud/controllers/workloads/deployment/rollout.ts";
 import type { Deployment, ReplicaSet } from "#internal/cloud/controllers/framework/workloads.ts";
 import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario.ts";
-import { asRecord, recordOf } from "#shared/json";
+import { asRecord, asText, recordOf } from "#shared/json";
 import { deployment as makeDeployment } from "#internal/test/cloud/controllers/workload-harness.ts";
 
 /** Sizes of ReplicaSets by name, and commands that make one decision, or follow a rollout to its end. */
@@ -88,7 +88,7 @@ function worldOf({ input: [spec, sets] }: ScenarioBlock): {
 
 function deploymentOf(spec: unknown): Deployment {
   const { replicas, type = "RollingUpdate", ...rollingUpdate } = recordOf(spec);
-  const strategy = { type: String(type), rollingUpdate };
+  const strategy = { type: asText(type), rollingUpdate };
   return makeDeployment("web", { replicas: Number(replicas), strategy });
 }
 
@@ -100,8 +100,8 @@ function replicaSetOf(name: string, set: unknown, index: number): ReplicaSet {
       name,
       creationTimestamp: `2026-01-01T00:00:0${index}Z`,
       annotations: {
-        ...(desired !== undefined && { "deployment.kubernetes.io/desired-replicas": String(desired) }),
-        ...(max !== undefined && { "deployment.kubernetes.io/max-replicas": String(max) }),
+        ...(desired !== undefined && { "deployment.kubernetes.io/desired-replicas": `${Number(desired)}` }),
+        ...(max !== undefined && { "deployment.kubernetes.io/max-replicas": `${Number(max)}` }),
       },
     },
     spec: { replicas: Number(replicas), selector: {}, template: { spec: { containers: [] } } },
