@@ -42,13 +42,14 @@ async function buildFor(target: Target): Promise<string[]> {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder);
   const files: string[] = [];
+  const version = readVersion(root);
   for (const program of programs) {
     const { file, packages } = await compile({ root, program, target, folder });
     report(file);
     if (values["no-archives"] === true) continue;
     const notices = thirdPartyNotices(root, packages);
-    files.push(await pack({ root, program, target, file, notices, dist }));
-    files.push(writeBillOfMaterials({ program, version: readVersion(root), packages }));
+    files.push(await pack({ root, program, version, target, file, notices, dist }));
+    files.push(writeBillOfMaterials({ program, version, packages }));
   }
   for (const file of files) report(file);
   return files;

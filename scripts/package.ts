@@ -6,6 +6,7 @@ import type { ProgramName, Target } from "./compile.ts";
 export interface Packing {
   readonly root: string;
   readonly program: ProgramName;
+  readonly version: string;
   readonly target: Target;
   readonly file: string;
   /** licences of what is bundled */
@@ -16,10 +17,11 @@ export interface Packing {
 const configs = { cloudcore: "controller.yaml", edgecore: "edge.yaml" } as const;
 
 /** Packs an executable with its default config, systemd unit and licences. @returns the path of the .tar.xz */
-export async function pack({ root, program, target, file, notices, dist }: Packing): Promise<string> {
+export async function pack(packing: Packing): Promise<string> {
+  const { root, program, version, target, file, notices, dist } = packing;
   const folder = mkdtempSync(join(tmpdir(), "kubeedge-pack-"));
   try {
-    const name = `${program}-${target}`;
+    const name = `${program}-${version}-${target}`;
     const inside = join(folder, name);
     mkdirSync(join(inside, "conf"), { recursive: true });
     cpSync(file, join(inside, program));

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { readVersion } from "#internal/scripts/compile.ts";
 import { cloudRefusal, edgeRefusal } from "#internal/test/shared/config/files.ts";
 import {
   anchorsOf,
@@ -96,6 +97,11 @@ describe("documentation", () => {
       .map((match) => match[1] ?? "")
       .filter((path) => (path.includes("*") ? !hasMatch(path) : !existsSync(join(root, path))));
     expect(missing).toEqual([]);
+  });
+
+  test.each(present)("%s names archives of this version", (_file, page) => {
+    const named = [...page.text.matchAll(/(?:cloudcore|edgecore)-([\w.]+)-linux-/g)].map((match) => match[1]);
+    expect(named.filter((version) => version !== readVersion(root))).toEqual([]);
   });
 
   const decisions = each.filter(([file]) => /^docs\/adr\/\d/.test(file));

@@ -62,6 +62,7 @@ test("archive holds executable, config, unit and license, and its sum can be che
   const archive = await pack({
     root,
     program: "edgecore",
+    version: "1.2.3",
     target: "linux-arm64",
     file,
     notices: "licences\n",
@@ -70,14 +71,14 @@ test("archive holds executable, config, unit and license, and its sum can be che
   await writeSums(work.path, [archive]);
   const list = Bun.spawnSync(["tar", "tf", archive]).stdout.toString().trim().split("\n");
   expect(list.filter((name) => !name.endsWith("/"))).toEqual([
-    "edgecore-linux-arm64/LICENSE",
-    "edgecore-linux-arm64/THIRD_PARTY_NOTICES",
-    "edgecore-linux-arm64/conf/edge.yaml",
-    "edgecore-linux-arm64/edgecore",
-    "edgecore-linux-arm64/edgecore.service",
+    "edgecore-1.2.3-linux-arm64/LICENSE",
+    "edgecore-1.2.3-linux-arm64/THIRD_PARTY_NOTICES",
+    "edgecore-1.2.3-linux-arm64/conf/edge.yaml",
+    "edgecore-1.2.3-linux-arm64/edgecore",
+    "edgecore-1.2.3-linux-arm64/edgecore.service",
   ]);
   const checked = Bun.spawnSync(["sha256sum", "-c", "SHA256SUMS"], { cwd: work.path });
-  expect(checked.stdout.toString()).toBe("edgecore-linux-arm64.tar.xz: OK\n");
+  expect(checked.stdout.toString()).toBe("edgecore-1.2.3-linux-arm64.tar.xz: OK\n");
 });
 
 test.each([
