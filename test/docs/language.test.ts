@@ -22,7 +22,14 @@ const phrases: readonly (readonly [RegExp, string])[] = [
   [/\bsign of life\b/i, "keepalive"],
   [/\bdoor for\b/i, "endpoint"],
   [/\bended (certificate|node certificate|token)\b/i, "expired"],
-  [/\bwhoever\b.*\bgets in\b/i, "is accessible to"],
+  [/\bwhoever\b/i, "users who, everyone who"],
+  [/\bobey(s|ed)?\b/i, "accepts, applies"],
+  [/\bstands? still\b/i, "hangs, is not renewed"],
+  [/\bmakes? known\b/i, "announces, publishes"],
+  [/\bby and by\b/i, "gradually"],
+  [/\bwent away\b/i, "was removed, disconnected"],
+  [/\bof (old|late)\b/i, "former, recent"],
+  [/\bmisfits?\b/i, "values that do not match"],
 ];
 
 /** Words somebody searches for, which have to be found in the documentation. */
