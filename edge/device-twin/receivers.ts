@@ -40,7 +40,13 @@ export function makeReceivers(
   const writer = new TwinWriter({ commit, clock });
   const values = new DeviceValues({ commit, writer, clock, onRejected });
   const plain = new PlainDevices({ commit, values, onFilters });
-  const discovery = new HomeAssistantDiscovery(config, commit, { announcements, log });
+  const discovery = new HomeAssistantDiscovery({
+    node,
+    prefix: config.discoveryPrefix,
+    commit,
+    announcements,
+    log,
+  });
   const cloudValues = new CloudValues({ registry, commit, writer, clock });
   const requests = new DeviceRequests({
     registry,

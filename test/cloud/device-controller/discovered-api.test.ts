@@ -8,7 +8,8 @@ import { systemClock } from "#shared/clock";
 import type { Device } from "#shared/kube";
 import type { DiscoveredDevice } from "#shared/topics";
 import { DiscoveredDevices, readDiscovered } from "#internal/cloud/device-controller/discovered.ts";
-import { objectsOf, readDiscovery } from "#internal/edge/device-twin/discovery/home-assistant-discovery.ts";
+import { readAnnouncement } from "#internal/edge/device-twin/discovery/announcement.ts";
+import { offeredObjects } from "#internal/edge/device-twin/discovery/offered-objects.ts";
 import { startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
@@ -30,7 +31,7 @@ function offer(...entities: readonly string[]): Pick<DiscoveredDevice, "device" 
       val_tpl: `{{ value_json.${name} | float / 10 }}`,
     };
     const topic = `homeassistant/number/plug/${name}/config`;
-    const said = readDiscovery(
+    const said = readAnnouncement(
       "homeassistant",
       topic,
       Buffer.from(JSON.stringify({ min: 0, max: 50, ...body })),
@@ -38,7 +39,10 @@ function offer(...entities: readonly string[]): Pick<DiscoveredDevice, "device" 
     if (said?.kind !== "property") throw new Error(JSON.stringify(said));
     return said.found;
   });
-  return JSON.parse(JSON.stringify(objectsOf(found, "edge-1"))) as Pick<DiscoveredDevice, "device" | "model">;
+  return JSON.parse(JSON.stringify(offeredObjects(found, "edge-1"))) as Pick<
+    DiscoveredDevice,
+    "device" | "model"
+  >;
 }
 
 test("the embedded API takes what a node discovers beside what users change", async () => {

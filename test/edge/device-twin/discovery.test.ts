@@ -1,11 +1,8 @@
 import { expect, test } from "bun:test";
 import { readMapping, readReport } from "#shared/devices";
 import type { Device, DeviceModel } from "#shared/kube";
-import {
-  readDiscovery,
-  objectsOf,
-  type Announcement,
-} from "#internal/edge/device-twin/discovery/home-assistant-discovery.ts";
+import { readAnnouncement, type Announcement } from "#internal/edge/device-twin/discovery/announcement.ts";
+import { offeredObjects } from "#internal/edge/device-twin/discovery/offered-objects.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startHarness, type Harness } from "./harness.ts";
@@ -14,12 +11,12 @@ const topic = "homeassistant/sensor/plug/p/config";
 
 function announce(body: object, component = "sensor"): Announcement | undefined {
   const payload = Buffer.from(JSON.stringify({ stat_t: "plug/state", ids: ["x"], ...body }));
-  return readDiscovery("homeassistant", `homeassistant/${component}/plug/p/config`, payload);
+  return readAnnouncement("homeassistant", `homeassistant/${component}/plug/p/config`, payload);
 }
 
 function objects(said: Announcement | undefined): { device: Device; model: DeviceModel } {
   if (said?.kind !== "property") throw new Error(`not offered: ${JSON.stringify(said)}`);
-  return objectsOf([said.found], "edge-1");
+  return offeredObjects([said.found], "edge-1");
 }
 
 /** What the property is after the device sent a payload, and the state of the device. */
@@ -84,7 +81,7 @@ test.each([
   [{ stat_t: "$SYS/x" }, "must not start with $"],
   [{ stat_t: undefined }, "no state_topic"],
 ])("an announcement with %j is left out with its reason", (body, problem) => {
-  expect(announce(body)).toEqual({ kind: "left-out", problem: expect.stringContaining(problem) });
+  expect(announce(body)).toEqual({ kind: "unusable", problem: expect.stringContaining(problem) });
 });
 
 test("an availability that cannot be read leaves the property, and says so", () => {
