@@ -108,8 +108,8 @@ function makeLossEvents(recorder: EventRecorder, { store, clock, log }: DeviceTw
     recorder,
     clock,
     losses: () => ({ ...backlog.losses(), limitBytes: backlog.limitBytes }),
-    told: () => losses.told(),
-    setTold: (loss) => {
+    reported: () => losses.told(),
+    setReported: (loss) => {
       try {
         losses.setTold(loss, clock.nowMs());
       } catch (error) {

@@ -2,7 +2,7 @@ import type { Clock } from "#shared/clock";
 import type { EventRecorder } from "./event-recorder.ts";
 import { repeatMs, settleMs } from "./periods.ts";
 
-/** Topics whose problem is remembered: whoever may publish announcements must not fill the memory. */
+/** Topics whose problem is remembered: clients that publish announcements must not fill the memory. */
 const mostTopics = 1000;
 
 /** Events on the Node about announcements of discovery that cannot be used: one for all, every five minutes at most. */

@@ -24,7 +24,7 @@ export class EventRecorder {
   }
 
   /**
-   * Settles when the Event is stored. On a Node the message does not tell Events apart: it has figures that change.
+   * Settles when the Event is stored. On a Node the message does not count as a difference: its figures change.
    * @param about the object that the Event is about
    */
   record(about: ObjectReference, reason: string, message: string): Promise<void> {

@@ -9,8 +9,8 @@ export interface LossEventsParts {
   /** All losses of the outbox since they are counted, and its limit in bytes. */
   readonly losses: () => Losses & { readonly limitBytes: number };
   /** Those of the last Event, which survive a restart. */
-  readonly told: () => Loss;
-  readonly setTold: (loss: Loss) => void;
+  readonly reported: () => Loss;
+  readonly setReported: (loss: Loss) => void;
 }
 
 /** Events on the Node about messages for the cloud that were folded or dropped: every five minutes at most. */
@@ -23,11 +23,11 @@ export class LossEvents implements Disposable {
   /** Losses before a restart that no Event was recorded about are recorded now. */
   constructor(parts: LossEventsParts) {
     this.#parts = parts;
-    const [lost, told] = [parts.losses(), parts.told()];
+    const [lost, reported] = [parts.losses(), parts.reported()];
     const missed = {
-      folded: lost.folded - told.folded,
-      droppedReports: lost.droppedReports - told.droppedReports,
-      droppedUploads: lost.droppedUploads - told.droppedUploads,
+      folded: lost.folded - reported.folded,
+      droppedReports: lost.droppedReports - reported.droppedReports,
+      droppedUploads: lost.droppedUploads - reported.droppedUploads,
     };
     if (Object.values(missed).some((count) => count > 0)) this.add(missed);
   }
@@ -55,7 +55,7 @@ export class LossEvents implements Disposable {
     if (!pending) return;
     this.#pending = undefined;
     this.#timer = this.#after(repeatMs);
-    const { recorder, losses, setTold } = this.#parts;
+    const { recorder, losses, setReported } = this.#parts;
     const lost = losses();
     const { folded, droppedReports, droppedUploads, sinceMs = 0, limitBytes } = lost;
     const message =
@@ -64,7 +64,7 @@ export class LossEvents implements Disposable {
       `${droppedReports} reports and ${droppedUploads} uploads dropped`;
     const reason = pending.isDropped ? "MessagesDropped" : "ReportsFolded";
     void recorder.recordOnNode(reason, message).then(() => {
-      if (!this.#isClosed) setTold(lost);
+      if (!this.#isClosed) setReported(lost);
     });
   }
 }

@@ -1,4 +1,4 @@
-/** A message to the clients of a device, published after the commit of what it says. */
+/** A message to the clients of a device, published after the commit of the change it is about. */
 export interface DeviceMessage {
   readonly topic: string;
   readonly payload: string;
