@@ -11,7 +11,7 @@ import type { DeviceObjects } from "#edge/device-twin/objects";
 import { isUpload, type GroupCommit } from "#edge/device-twin/outbox";
 import { answerHistory } from "#edge/device-twin/query";
 import type { DeviceRequests } from "#edge/device-twin/requests";
-import type { CloudValues, PlainDevices } from "#edge/device-twin/values";
+import type { CloudTwins, PlainDevices } from "#edge/device-twin/values";
 
 export type DeviceTwinPort = Port<
   EdgeCatalog,
@@ -35,7 +35,7 @@ export interface Receivers {
   readonly requests: DeviceRequests;
   readonly plain: PlainDevices;
   readonly discovery: HomeAssistantDiscovery;
-  readonly cloudValues: CloudValues;
+  readonly cloudTwins: CloudTwins;
   readonly membership: Membership;
   readonly attributes: AttributeUpdates;
   readonly objects: DeviceObjects;
@@ -93,7 +93,7 @@ async function receive(message: MqttMessage, receivers: Receivers): Promise<unde
 /** Settles with the commit of what the cloud sent. */
 function deliver(
   delivery: Exclude<TwinDelivery, { kind: "history" }>,
-  { membership, attributes, cloudValues }: Receivers,
+  { membership, attributes, cloudTwins }: Receivers,
 ): Promise<void> {
   switch (delivery.kind) {
     case "membership":
@@ -103,7 +103,7 @@ function deliver(
     case "attributes":
       return attributes.update(delivery.device, delivery.body);
     case "twins":
-      return cloudValues.sync(delivery.device, delivery.body);
+      return cloudTwins.sync(delivery.device, delivery.body);
   }
 }
 

@@ -6,7 +6,12 @@ import { running, type Running } from "#shared/lifecycle";
 import { Seldom } from "#shared/log";
 import type { HistoryLimits } from "#edge/store";
 import { DeviceRegistry } from "#edge/device-twin/devices";
-import { AnnouncementEvents, DeviceWarnings, EventRecorder, LossEvents } from "#edge/device-twin/events";
+import {
+  AnnouncementEvents,
+  DeviceWarnings,
+  DeviceEventRecorder,
+  LossEvents,
+} from "#edge/device-twin/events";
 import { restoreObjects } from "#edge/device-twin/objects";
 import { GroupCommit, OutboxBudget } from "#edge/device-twin/outbox";
 import { serveQueries, trimHistory } from "#edge/device-twin/query";
@@ -52,7 +57,7 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
   registry.load(store);
   const rareLog = new Seldom(log, clock);
   const emit = (event: Event): Promise<void> => port.emit("event.recorded", { event });
-  const recorder = new EventRecorder({ node: config.node, clock, emit });
+  const recorder = new DeviceEventRecorder({ node: config.node, clock, emit });
   const warnings = new DeviceWarnings(recorder, clock);
   const losses = stack.use(makeLossEvents(recorder, parts));
   const announcements = stack.use(new AnnouncementEvents(recorder, clock));
@@ -102,7 +107,7 @@ function makeCommit(
   });
 }
 
-function makeLossEvents(recorder: EventRecorder, { store, clock, log }: DeviceTwinParts): LossEvents {
+function makeLossEvents(recorder: DeviceEventRecorder, { store, clock, log }: DeviceTwinParts): LossEvents {
   const { backlog, losses } = store;
   return new LossEvents({
     recorder,

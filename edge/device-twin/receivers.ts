@@ -7,7 +7,7 @@ import { AttributeUpdates, Members, Membership } from "#edge/device-twin/members
 import { DeviceModels, DeviceObjects, PropertyMapper } from "#edge/device-twin/objects";
 import type { GroupCommit } from "#edge/device-twin/outbox";
 import { DeviceRequests } from "#edge/device-twin/requests";
-import { CloudValues, DeviceValues, PlainDevices, TwinWriter } from "#edge/device-twin/values";
+import { CloudTwins, DeviceValues, PlainDevices, TwinWriter } from "#edge/device-twin/values";
 import { onNextTurn } from "#shared/clock";
 import type { DeviceTwinParts, Receivers } from "./bus.ts";
 
@@ -47,12 +47,12 @@ export function makeReceivers(
     announcements,
     log,
   });
-  const cloudValues = new CloudValues({ registry, commit, writer, clock });
+  const cloudTwins = new CloudTwins({ registry, commit, writer, clock });
   const requests = new DeviceRequests({
     registry,
     commit,
     writer,
-    cloudValues,
+    cloudTwins,
     clock,
     node,
     onRejected,
@@ -60,11 +60,11 @@ export function makeReceivers(
   });
   const members = new Members({ commit, plain, clock, node });
   const attributes = new AttributeUpdates({ registry, commit, clock });
-  const membership = new Membership({ registry, commit, clock, members, attributes, cloudValues });
+  const membership = new Membership({ registry, commit, clock, members, attributes, cloudTwins });
   const models = new DeviceModels();
   const mapper = new PropertyMapper({ commit, models, plain, warnings, log });
   const objects = new DeviceObjects({ registry, commit, writer, members, models, mapper, warnings, clock });
-  return { registry, commit, requests, plain, discovery, cloudValues, membership, attributes, objects };
+  return { registry, commit, requests, plain, discovery, cloudTwins, membership, attributes, objects };
 }
 
 /**

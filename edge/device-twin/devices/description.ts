@@ -1,4 +1,4 @@
-import { isDeleted, sorted, toWire, type WireTwin } from "#edge/device-twin/twins";
+import { isDeletedTwin, sorted, toWire, type WireTwin } from "#edge/device-twin/twins";
 import type { DeviceAttribute, BoundDevice } from "./device.ts";
 
 /** A device in lists of members, without twins; KubeEdge's `dttype.Device`. Empty fields are left out. */
@@ -28,7 +28,7 @@ export function wireAttributes(
 
 /** Twins by name, as MQTT topics have them: without versions and deleted ones. */
 export function liveTwins(device: BoundDevice): Record<string, WireTwin> {
-  const live = sorted(device.twins).filter(([, twin]) => !isDeleted(twin));
+  const live = sorted(device.twins).filter(([, twin]) => !isDeletedTwin(twin));
   return Object.fromEntries(live.map(([name, twin]) => [name, toWire(twin)]));
 }
 

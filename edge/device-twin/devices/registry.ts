@@ -1,5 +1,5 @@
 import type { Store } from "#edge/store";
-import { fromRow } from "#edge/device-twin/twins";
+import { twinFromRow } from "#edge/device-twin/twins";
 import type { MemberName } from "./member-name.ts";
 import { newDevice, type BoundDevice } from "./device.ts";
 
@@ -21,7 +21,7 @@ export class DeviceRegistry {
       const { value, optional, type } = row;
       this.#byId.get(row.deviceId)?.attributes.set(row.name, { value, optional, type });
     }
-    for (const row of store.twins.each()) this.#byId.get(row.deviceId)?.twins.set(row.name, fromRow(row));
+    for (const row of store.twins.each()) this.#byId.get(row.deviceId)?.twins.set(row.name, twinFromRow(row));
   }
 
   get size(): number {

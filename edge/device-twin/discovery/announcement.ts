@@ -4,7 +4,7 @@ import type { JsonBody } from "#shared/topics";
 import { isRecord } from "#shared/json";
 import { parseJson } from "#edge/device-twin/twins";
 import { expandBody, textIn } from "./announcement-body.ts";
-import { availabilityOf, configOf, limitsOf, typeOf } from "./entity-config.ts";
+import { availabilityOf, entityConfig, entityLimits, entityType } from "./entity-config.ts";
 import { objectName, offeredObjects, propertyName, type DiscoveredProperty } from "./offered-objects.ts";
 
 /** One message of Home Assistant's MQTT discovery. */
@@ -51,7 +51,7 @@ function readEntity(component: string, names: readonly string[], body: JsonBody)
   const device = objectName(identityOf(body) ?? names[0] ?? "");
   const name = propertyName(textIn(body, "unique_id") ?? names.at(-1) ?? "");
   if (device === "" || name === "") return unusable("no name");
-  const configData = configOf(component, body, topic);
+  const configData = entityConfig(component, body, topic);
   const property = { name, visitors: { protocolName: "mqtt", configData } };
   const found = { device, property, described: describe(component, name, body) };
   const problem = problemOf({ ...found, state: {} });
@@ -75,9 +75,9 @@ function describe(component: string, name: string, body: JsonBody): ModelPropert
   return {
     name,
     description: textIn(body, "name") ?? name,
-    type: typeOf(component, body),
+    type: entityType(component, body),
     accessMode: textIn(body, "command_topic") === undefined ? "ReadOnly" : "ReadWrite",
-    ...limitsOf(component, body),
+    ...entityLimits(component, body),
   };
 }
 

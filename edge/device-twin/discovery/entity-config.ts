@@ -10,7 +10,7 @@ const onOff = new Set(["binary_sensor", "switch", "light", "fan"]);
  * The `visitors.configData` of an entity, as `DeviceMapping` has it. @param topic its state topic
  * @throws SyntaxError for what a mapping cannot express
  */
-export function configOf(component: string, body: JsonBody, topic: string): Record<string, string> {
+export function entityConfig(component: string, body: JsonBody, topic: string): Record<string, string> {
   const isJson = component === "light" && body["schema"] === "json";
   if (component === "light" && body["schema"] === "template") throw new SyntaxError("schema template");
   const template = isJson ? "{{ value_json.state }}" : templateOf(body);
@@ -95,13 +95,13 @@ export function availabilityOf(body: JsonBody): {
 }
 
 /** The type of the property of an entity. */
-export function typeOf(component: string, body: JsonBody): "BOOLEAN" | "FLOAT" | "STRING" {
+export function entityType(component: string, body: JsonBody): "BOOLEAN" | "FLOAT" | "STRING" {
   if (onOff.has(component)) return "BOOLEAN";
   return component === "number" || textIn(body, "unit_of_measurement") !== undefined ? "FLOAT" : "STRING";
 }
 
 /** Bounds of a number, and the unit. */
-export function limitsOf(
+export function entityLimits(
   component: string,
   body: JsonBody,
 ): Pick<ModelProperty, "minimum" | "maximum" | "unit"> {

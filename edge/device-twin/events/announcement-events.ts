@@ -1,5 +1,5 @@
 import type { Clock } from "#shared/clock";
-import type { EventRecorder } from "./event-recorder.ts";
+import type { DeviceEventRecorder } from "./event-recorder.ts";
 import { repeatMs, settleMs } from "./periods.ts";
 
 /** Topics whose problem is remembered: clients that publish announcements must not fill the memory. */
@@ -7,14 +7,14 @@ const mostTopics = 1000;
 
 /** Events on the Node about announcements of discovery that cannot be used: one for all, every five minutes at most. */
 export class AnnouncementEvents implements Disposable {
-  readonly #recorder: EventRecorder;
+  readonly #recorder: DeviceEventRecorder;
   readonly #clock: Clock;
   /** Problem by topic. */
   readonly #problems = new Map<string, string>();
   #isPending = false;
   #timer: Disposable | undefined;
 
-  constructor(recorder: EventRecorder, clock: Clock) {
+  constructor(recorder: DeviceEventRecorder, clock: Clock) {
     this.#recorder = recorder;
     this.#clock = clock;
   }

@@ -1,7 +1,7 @@
 import type { Clock } from "#shared/clock";
 import type { MappingProblem, RejectedValue } from "#shared/devices";
 import { objectKey, type DeviceCause, type Event, type KubeObject } from "#shared/kube";
-import type { EventRecorder } from "./event-recorder.ts";
+import type { DeviceEventRecorder } from "./event-recorder.ts";
 
 export interface DeviceObjectRef {
   readonly namespace: string;
@@ -22,7 +22,7 @@ const deviceApi = "devices.kubeedge.io/v1beta1";
 
 /** Warnings on Devices and DeviceModels, each recorded once as long as its reason stays the same. */
 export class DeviceWarnings {
-  readonly #recorder: EventRecorder;
+  readonly #recorder: DeviceEventRecorder;
   readonly #clock: Pick<Clock, "monotonicMs">;
   /** The last message of each object and reason. */
   readonly #recorded = new Map<string, string>();
@@ -31,7 +31,7 @@ export class DeviceWarnings {
   #warned = 0;
   #warnedSinceMs = 0;
 
-  constructor(recorder: EventRecorder, clock: Pick<Clock, "monotonicMs">) {
+  constructor(recorder: DeviceEventRecorder, clock: Pick<Clock, "monotonicMs">) {
     this.#recorder = recorder;
     this.#clock = clock;
   }

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { rfc3339, type Clock } from "#shared/clock";
 import type { Event, ObjectReference } from "#shared/kube";
 
-export interface EventRecorderParts {
+export interface DeviceEventRecorderParts {
   readonly node: string;
   readonly clock: Clock;
   /** Settles when the Event is stored for the cloud. */
@@ -15,11 +15,11 @@ const mostCounted = 1000;
 const longestMessage = 1024;
 
 /** Makes Kubernetes Events of type Warning. A repeated one has the same name and a higher count, as client-go's correlator. */
-export class EventRecorder {
-  readonly #parts: EventRecorderParts;
+export class DeviceEventRecorder {
+  readonly #parts: DeviceEventRecorderParts;
   readonly #counts = new Map<string, { readonly first: string; count: number }>();
 
-  constructor(parts: EventRecorderParts) {
+  constructor(parts: DeviceEventRecorderParts) {
     this.#parts = parts;
   }
 

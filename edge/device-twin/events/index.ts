@@ -1,4 +1,4 @@
 export { AnnouncementEvents } from "./announcement-events.ts";
 export { DeviceWarnings } from "./device-warnings.ts";
-export { EventRecorder } from "./event-recorder.ts";
+export { DeviceEventRecorder } from "./event-recorder.ts";
 export { LossEvents } from "./loss-events.ts";

@@ -1,10 +1,10 @@
 import { rfc3339, type Clock } from "#shared/clock";
 import type { Loss, Losses } from "#edge/store";
-import type { EventRecorder } from "./event-recorder.ts";
+import type { DeviceEventRecorder } from "./event-recorder.ts";
 import { repeatMs, settleMs } from "./periods.ts";
 
 export interface LossEventsParts {
-  readonly recorder: EventRecorder;
+  readonly recorder: DeviceEventRecorder;
   readonly clock: Clock;
   /** All losses of the outbox since they are counted, and its limit in bytes. */
   readonly losses: () => Losses & { readonly limitBytes: number };

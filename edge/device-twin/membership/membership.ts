@@ -3,8 +3,8 @@ import type { JsonBody } from "#shared/topics";
 import { newDevice, readMember, type BoundDevice, type DeviceRegistry } from "#edge/device-twin/devices";
 import type { GroupCommit } from "#edge/device-twin/outbox";
 import { isRecord } from "#shared/json";
-import { isDeleted, toCloud } from "#edge/device-twin/twins";
-import { reportState, type CloudValues } from "#edge/device-twin/values";
+import { isDeletedTwin, toCloud } from "#edge/device-twin/twins";
+import { reportState, type CloudTwins } from "#edge/device-twin/values";
 import type { AttributeUpdates } from "./attribute-updates.ts";
 import type { Members } from "./members.ts";
 
@@ -14,7 +14,7 @@ export interface MembershipParts {
   readonly clock: Pick<Clock, "nowMs">;
   readonly members: Members;
   readonly attributes: AttributeUpdates;
-  readonly cloudValues: CloudValues;
+  readonly cloudTwins: CloudTwins;
 }
 
 /** Of a namespace (63 characters), a slash and a name (253). */
@@ -60,7 +60,7 @@ export class Membership {
   #report(device: BoundDevice): void {
     const { commit, clock } = this.#parts;
     const nowMs = clock.nowMs();
-    const live = [...device.twins].filter(([, twin]) => !isDeleted(twin));
+    const live = [...device.twins].filter(([, twin]) => !isDeletedTwin(twin));
     const twins = live.map(([name, twin]) => [name, toCloud(twin)] as const);
     if (twins.length > 0) commit.reportTwins(device, nowMs, twins);
     if (device.state !== "") reportState(commit, device, Date.parse(device.lastOnline) || nowMs);
@@ -78,7 +78,7 @@ export class Membership {
 
   /** The caller waits for the commit. @returns the device when it is new */
   #admit(entry: JsonBody): BoundDevice[] {
-    const { commit, registry, attributes, cloudValues } = this.#parts;
+    const { commit, registry, attributes, cloudTwins } = this.#parts;
     const member = readMember(entry);
     const { id, name, namespace, uid } = member;
     if (id === "" || id.length > longestId) return [];
@@ -89,7 +89,7 @@ export class Membership {
     if (!known) commit.addDevice(device);
     if (!known && namespace !== undefined) device.object = { namespace, name, uid };
     if (isRecord(entry["attributes"])) attributes.set(device, entry["attributes"], { replace: true });
-    if (isRecord(entry["twin"])) void cloudValues.sync(device.id, { twin: entry["twin"] });
+    if (isRecord(entry["twin"])) void cloudTwins.sync(device.id, { twin: entry["twin"] });
     return known ? [] : [device];
   }
 }

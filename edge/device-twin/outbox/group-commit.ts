@@ -4,7 +4,7 @@ import { encodeTwinReport, encodeUpload, isUploadTooLarge, type Stamp } from "#e
 import type { HistoryPoint, Store } from "#edge/store";
 import type { DeviceMessage } from "./device-message.ts";
 import type { DeviceAttribute, BoundDevice, DeviceRegistry } from "#edge/device-twin/devices";
-import { sorted, toRow, type Twin, type WireTwin } from "#edge/device-twin/twins";
+import { sorted, twinToRow, type Twin, type WireTwin } from "#edge/device-twin/twins";
 import { nextTurn } from "#shared/clock";
 
 /** What one request publishes. Each request of a commit has its own, so that a failure can be answered. */
@@ -208,7 +208,7 @@ export class GroupCommit {
         store.devices.put({ id, name, description, state, lastOnline });
       for (const { device, name } of this.#rows.values()) {
         const twin = device.twins.get(name);
-        if (twin) store.twins.put(toRow(device.id, name, twin));
+        if (twin) store.twins.put(twinToRow(device.id, name, twin));
         else store.twins.remove(device.id, name);
       }
       let bytes = 0;

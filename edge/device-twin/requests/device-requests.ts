@@ -8,7 +8,7 @@ import {
   type GroupCommit,
   type DeviceMessage,
 } from "#edge/device-twin/outbox";
-import type { CloudValues, TwinWriter } from "#edge/device-twin/values";
+import type { CloudTwins, TwinWriter } from "#edge/device-twin/values";
 import { describeDevice, shownTwins, type BoundDevice, type DeviceRegistry } from "#edge/device-twin/devices";
 import {
   applyUpdate,
@@ -26,7 +26,7 @@ export interface DeviceRequestsOptions {
   readonly clock: Pick<Clock, "nowMs">;
   readonly node: string;
   /** For `twin/cloud_updated`, which applications may publish in place of the cloud. */
-  readonly cloudValues: CloudValues;
+  readonly cloudTwins: CloudTwins;
   /** Called with values that are refused, or taken but not shown in the cloud. */
   readonly onRejected: (device: BoundDevice, rejected: readonly RejectedValue[]) => void;
   /** Called with a name in a topic that is not a device of this node. */
@@ -72,7 +72,7 @@ export class DeviceRequests {
       case "state/update":
         return this.#updateState(request.device, payload);
       case "twin/cloud_updated":
-        return this.#options.cloudValues.sync(request.device, parseJson(payload) ?? {});
+        return this.#options.cloudTwins.sync(request.device, parseJson(payload) ?? {});
     }
   }
 

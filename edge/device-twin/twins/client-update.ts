@@ -4,7 +4,7 @@ import { isTwinKey, isTwinValue, mostTwinsADevice } from "./limits.ts";
 import { listedProperty, type ListedProperties, type ListedProperty } from "./listed-properties.ts";
 import type { TwinChange } from "./twin-change.ts";
 import type { TwinRequest, TwinRequests, TwinSideRequest } from "./twin-request.ts";
-import { deletedType, isDeleted, liveTwin, nextSide, type Twin, type TwinSide } from "./twin.ts";
+import { deletedType, isDeletedTwin, liveTwin, nextSide, type Twin, type TwinSide } from "./twin.ts";
 import { sorted, toWire, type WireTwin } from "./wire-twin.ts";
 
 /** What an update of a device depends on. */
@@ -52,7 +52,7 @@ export function applyUpdate(subject: UpdateSubject, request: TwinRequests, nowMs
     if (decided === undefined) continue;
     size += before ? 0 : 1;
     changes.push({ name, before, after: decided });
-    result.push([name, isDeleted(decided) ? null : toWire(decided)]);
+    result.push([name, isDeletedTwin(decided) ? null : toWire(decided)]);
   }
   if (size > mostTwinsADevice)
     return { ok: false, code: 400, reason: `A device has at most ${mostTwinsADevice} twins` };
@@ -146,7 +146,7 @@ function withOptional(live: Twin, wanted: TwinRequest): Twin | undefined {
 /** A client cannot remove a twin with a desired value of the Device. @returns as `decideWrite` */
 function decideRemoval({ name, before, listed }: UpdateEntry): Twin | string | undefined {
   if (!before) return listed ? undefined : `Cannot delete twin ${name}: it does not exist`;
-  if (!before.optional || isDeleted(before) || before.desired !== undefined) return undefined;
+  if (!before.optional || isDeletedTwin(before) || before.desired !== undefined) return undefined;
   const cleared = (side: TwinSide | undefined): TwinSide | undefined =>
     side && { value: "", cloud: side.cloud, edge: side.edge + 1 };
   return {

@@ -2,7 +2,7 @@ import { fitsType } from "#shared/devices";
 import { hasTwinCharacters, isTwinKey, mostTwinsADevice } from "./limits.ts";
 import type { TwinChange } from "./twin-change.ts";
 import type { TwinRequest, TwinRequests, TwinSideRequest, TwinVersionRequest } from "./twin-request.ts";
-import { deletedType, isDeleted, type Twin, type TwinSide } from "./twin.ts";
+import { deletedType, isDeletedTwin, type Twin, type TwinSide } from "./twin.ts";
 
 export interface SyncOutcome {
   readonly changes: readonly TwinChange[];
@@ -73,7 +73,7 @@ function mergeSync(
     expected: sides.expected,
     actual: sides.actual,
     optional: (before?.optional ?? wanted.optional ?? true) && wanted.optional !== false,
-    type: before && !isDeleted(before) ? before.type : wanted.type,
+    type: before && !isDeletedTwin(before) ? before.type : wanted.type,
     desired: before?.desired,
   };
 }

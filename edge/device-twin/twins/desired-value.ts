@@ -1,4 +1,4 @@
-import { deletedType, isDeleted, liveTwin, type Twin } from "./twin.ts";
+import { deletedType, isDeletedTwin, liveTwin, type Twin } from "./twin.ts";
 
 export interface DesiredValue {
   readonly value: string;
@@ -42,5 +42,5 @@ export function retype(twin: Twin, type: string): Twin | undefined {
 
 /** Whether a twin exists only because a Device has a desired value. */
 export function isOnlyDesired(twin: Twin): boolean {
-  return !isDeleted(twin) && twin.desired !== undefined && twin.actual === undefined;
+  return !isDeletedTwin(twin) && twin.desired !== undefined && twin.actual === undefined;
 }

@@ -1,4 +1,4 @@
-import { isDeleted, type Twin } from "./twin.ts";
+import { isDeletedTwin, type Twin } from "./twin.ts";
 import { sorted, toWire, type WireTwin } from "./wire-twin.ts";
 
 /** A change of one twin of a device. */
@@ -13,8 +13,8 @@ export function documentOf(
   changes: readonly TwinChange[],
 ): Record<string, { last: WireTwin | null; current: WireTwin | null }> {
   const entries = changes.map(({ name, before, after }) => {
-    const last = before && !isDeleted(before) ? toWire(before) : null;
-    return [name, { last, current: isDeleted(after) ? null : toWire(after) }] as const;
+    const last = before && !isDeletedTwin(before) ? toWire(before) : null;
+    return [name, { last, current: isDeletedTwin(after) ? null : toWire(after) }] as const;
   });
   return Object.fromEntries(sorted(entries));
 }

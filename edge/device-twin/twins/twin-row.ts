@@ -3,7 +3,7 @@ import type { Twin, TwinSide } from "./twin.ts";
 import { versionOf } from "./wire-twin.ts";
 
 /** A twin as a row of the store. */
-export function toRow(deviceId: string, name: string, twin: Twin): TwinRow {
+export function twinToRow(deviceId: string, name: string, twin: Twin): TwinRow {
   const { expected, actual } = twin;
   return {
     deviceId,
@@ -20,7 +20,7 @@ export function toRow(deviceId: string, name: string, twin: Twin): TwinRow {
   };
 }
 
-export function fromRow(row: TwinRow): Twin {
+export function twinFromRow(row: TwinRow): Twin {
   return {
     expected: readSide(row.expected, row.expectedMeta, row.expectedVersion),
     actual: readSide(row.actual, row.actualMeta, row.actualVersion),

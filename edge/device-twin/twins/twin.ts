@@ -23,13 +23,13 @@ export interface Twin {
 
 export const deletedType = "deleted";
 
-export function isDeleted(twin: Twin): boolean {
+export function isDeletedTwin(twin: Twin): boolean {
   return twin.type === deletedType;
 }
 
 /** Whether the expected value was not reported yet. An empty one expects nothing. */
 export function differs(twin: Twin): boolean {
-  if (isDeleted(twin) || twin.expected === undefined || twin.expected.value === "") return false;
+  if (isDeletedTwin(twin) || twin.expected === undefined || twin.expected.value === "") return false;
   return twin.actual === undefined || !sameValue(twin.expected.value, twin.actual.value, twin.type);
 }
 
@@ -52,7 +52,7 @@ const numeric = new Set(["int", "integer", "float"]);
 
 /** The twin, unless it is deleted. */
 export function liveTwin(twin: Twin | undefined): Twin | undefined {
-  return twin && !isDeleted(twin) ? twin : undefined;
+  return twin && !isDeletedTwin(twin) ? twin : undefined;
 }
 
 /**

@@ -1,4 +1,4 @@
-import { isDeleted, type Twin, type TwinSide } from "./twin.ts";
+import { isDeletedTwin, type Twin, type TwinSide } from "./twin.ts";
 
 /** Twins as messages have them: the JSON of KubeEdge's `dttype`. */
 export interface WireSide {
@@ -41,7 +41,7 @@ export function toCloud(twin: Twin): WireTwin {
 
 /** As `toCloud`, for a change of a desired value: a twin deleted with it must not delete what another node reported. */
 export function toCloudAsWanted(twin: Twin): WireTwin {
-  return isDeleted(twin) ? { optional: twin.optional, metadata: { type: "string" } } : toCloud(twin);
+  return isDeletedTwin(twin) ? { optional: twin.optional, metadata: { type: "string" } } : toCloud(twin);
 }
 
 /** Entries in the order of their names, in which Go marshals maps. */

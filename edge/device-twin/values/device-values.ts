@@ -2,7 +2,7 @@ import type { Clock } from "#shared/clock";
 import type { DeviceReport, RejectedValue } from "#shared/devices";
 import { commandsFor, type BoundDevice } from "#edge/device-twin/devices";
 import type { GroupCommit, DeviceMessage } from "#edge/device-twin/outbox";
-import { applyReport, differs, type TwinChange } from "#edge/device-twin/twins";
+import { applyReportedValue, differs, type TwinChange } from "#edge/device-twin/twins";
 import type { TwinWriter } from "./twin-writer.ts";
 
 export interface DeviceValuesParts {
@@ -35,7 +35,7 @@ export class DeviceValues {
     const nowMs = clock.nowMs();
     const changes = values.map(({ name, value, type }): TwinChange => {
       const before = device.twins.get(name);
-      return { name, before, after: applyReport(before, value, type, nowMs) };
+      return { name, before, after: applyReportedValue(before, value, type, nowMs) };
     });
     const stateMessages = state === undefined ? [] : writer.writeState(device, state);
     if (changes.length === 0 && stateMessages.length === 0) return undefined;

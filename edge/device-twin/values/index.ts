@@ -1,4 +1,4 @@
-export { CloudValues } from "./cloud-values.ts";
+export { CloudTwins } from "./cloud-twins.ts";
 export { DeviceValues } from "./device-values.ts";
 export { PlainDevices } from "./plain-devices.ts";
 export { reportState, TwinWriter } from "./twin-writer.ts";

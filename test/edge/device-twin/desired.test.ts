@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { fromRow } from "#internal/edge/device-twin/twins/twin-row.ts";
+import { twinFromRow } from "#internal/edge/device-twin/twins/twin-row.ts";
 import { applyDesired } from "#internal/edge/device-twin/twins/desired-value.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startHarness, thermo, thermoModel, type Harness, type Published } from "./harness.ts";
@@ -86,6 +86,6 @@ test("a wish hidden in a database of before is seen again", () => {
     expectedVersion: null,
   };
   const wish = { value: "21", cloud: 5 };
-  const after = applyDesired(fromRow({ ...row, ...rest }), wish, { nowMs: 1, type: "float" });
+  const after = applyDesired(twinFromRow({ ...row, ...rest }), wish, { nowMs: 1, type: "float" });
   expect(after?.expected).toEqual({ value: "21", timestamp: 1, cloud: 5, edge: 0 });
 });

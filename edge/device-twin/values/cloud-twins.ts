@@ -6,7 +6,7 @@ import type { GroupCommit } from "#edge/device-twin/outbox";
 import { applySync, readTwins, toCloud } from "#edge/device-twin/twins";
 import type { TwinWriter } from "./twin-writer.ts";
 
-export interface CloudValuesParts {
+export interface CloudTwinsParts {
   readonly registry: DeviceRegistry;
   readonly commit: GroupCommit;
   readonly writer: TwinWriter;
@@ -14,10 +14,10 @@ export interface CloudValuesParts {
 }
 
 /** Twins that the cloud, or an application in its place, sends as `twin/cloud_updated`; as KubeEdge's `dtmanager/twin.go`. */
-export class CloudValues {
-  readonly #parts: CloudValuesParts;
+export class CloudTwins {
+  readonly #parts: CloudTwinsParts;
 
-  constructor(parts: CloudValuesParts) {
+  constructor(parts: CloudTwinsParts) {
     this.#parts = parts;
   }
 
