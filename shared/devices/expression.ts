@@ -164,11 +164,15 @@ export function readPath(document: unknown, path: string): unknown {
   let part = document;
   for (const [, name, index, quoted] of path.matchAll(/([^.[\]$]+)|\[(\d+)\]|\[['"]([^'"]*)['"]\]/g)) {
     const key = quoted ?? index ?? name ?? "";
-    if (typeof part !== "object" || part === null || !Object.hasOwn(part, key)) return undefined;
-    // An object without index signature; hasOwn keeps inherited members out.
-    part = (part as Record<string, unknown>)[key];
+    if (!isIndexed(part) || !Object.hasOwn(part, key)) return undefined;
+    part = part[key];
   }
   return part;
+}
+
+/** Objects and lists: the index of a list is a key like others. */
+function isIndexed(part: unknown): part is Readonly<Record<string, unknown>> {
+  return typeof part === "object" && part !== null;
 }
 
 const pathStep = /\.?[^.[\]$]+|\[\d+\]|\['[^']*'\]|\["[^"]*"\]/y;

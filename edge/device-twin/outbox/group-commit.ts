@@ -91,7 +91,6 @@ export class GroupCommit {
   }
 
   #flushed(): Promise<Failure | undefined> {
-    // The end of this turn of the event loop: not a matter of time, hence not of the clock.
     this.#outcome ??= nextTurn().then(() => this.#flush());
     return this.#outcome;
   }

@@ -65,7 +65,6 @@ export class OutboxBudget implements AsyncDisposable {
       if (bytes <= this.#limitBytes) return;
       for (const step of store.backlog.fold(bytes - this.#limitBytes * keptShare, () => clock.nowMs())) {
         lost = sum(lost, step);
-        // A turn of the event loop for other work: not a matter of time, hence not of the clock.
         await nextTurn();
         if (this.#isClosed) break;
       }
