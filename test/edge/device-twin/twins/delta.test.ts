@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { startHarness, thermo } from "./harness.ts";
+import { startHarness, thermo } from "#internal/test/edge/device-twin/harness.ts";
 
 const device = "$hw/events/device/thermo-1";
 

@@ -5,7 +5,7 @@ import { startEventBus } from "#edge/mqtt/event-bus";
 import { openBroker } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { startHarness } from "./harness.ts";
+import { startHarness } from "#internal/test/edge/device-twin/harness.ts";
 
 /** A virtual environment may hide what the system's Python has. */
 const python = [Bun.which("python3"), "/usr/bin/python3"].find(

@@ -2,7 +2,13 @@ import { expect, test } from "bun:test";
 import { twinFromRow } from "#internal/edge/device-twin/twins/twin-row.ts";
 import { applyDesired } from "#internal/edge/device-twin/twins/desired-value.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { startHarness, thermo, thermoModel, type Harness, type Published } from "./harness.ts";
+import {
+  startHarness,
+  thermo,
+  thermoModel,
+  type Harness,
+  type Published,
+} from "#internal/test/edge/device-twin/harness.ts";
 
 const device = "$hw/events/device/thermo-1";
 

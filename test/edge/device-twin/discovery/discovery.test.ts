@@ -5,7 +5,7 @@ import { readAnnouncement, type Announcement } from "#internal/edge/device-twin/
 import { offeredObjects } from "#internal/edge/device-twin/discovery/offered-objects.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { startHarness, type Harness } from "./harness.ts";
+import { startHarness, type Harness } from "#internal/test/edge/device-twin/harness.ts";
 
 const topic = "homeassistant/sensor/plug/p/config";
 
