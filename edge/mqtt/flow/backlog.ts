@@ -93,7 +93,6 @@ export class OutboundBacklog implements Ledger {
   }
 
   flushSoon(outbound: Outbound): void {
-    // The end of this turn of the event loop; no time is meant, so not through the clock.
     if (this.#dirty.length === 0) onNextTurn(() => this.#flushAll());
     this.#dirty.push(outbound);
   }

@@ -49,7 +49,6 @@ export class RetainedSender {
         if (!this.#fanOut.hasFilter(client.subscriber, filter)) break;
         await this.#sendBatch(client, batch, granted);
         largest = batch.reduce((most, packet) => Math.max(most, sizeOf(packet)), largest);
-        // A turn of the event loop for other clients: no time is meant, so not through the clock.
         await nextTurn();
         await roomFor(client, granted, largest);
       }

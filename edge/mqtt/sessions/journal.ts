@@ -43,10 +43,7 @@ export class Journal {
     if (!this.#writes.delete(`p${row}`)) this.removePacket(row);
   }
 
-  /**
-   * Resolves when everything added so far is on disk; rejects when it could not be written. `setImmediate` collects the
-   * writes of one turn; no time is meant, so it does not go through the clock.
-   */
+  /** Resolves when everything added so far is on disk; rejects when it could not be written. */
   commit(): Promise<void> {
     if (this.#writes.size === 0) return this.#flushed ?? Promise.resolve();
     this.#flushed ??= nextTurn().then(() => this.#flush());
