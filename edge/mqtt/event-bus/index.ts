@@ -1,28 +1,22 @@
 import { writeToStream } from "mqtt-packet";
-import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import type { MqttConfig } from "#shared/config";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import { isTopicFilter, topicMatches, TopicTrie, uploadFilters } from "#shared/mqtt";
-import type { EdgeCatalog, MqttMessage, UserDelivery } from "#shared/topics";
+import type { MqttMessage } from "#shared/topics";
 import type { Store } from "#edge/store";
 import { startBroker, type Broker } from "#edge/mqtt/broker";
 import type { External } from "./external.ts";
+import type { EventBusPort } from "./port.ts";
+import { TopicRouter } from "./topic-router.ts";
+
+export type { EventBusPort } from "./port.ts";
 
 export interface EventBusConfig extends MqttConfig {
   readonly node: string;
   /** told in `$SYS/broker/version` */
   readonly version: string;
 }
-
-export type EventBusPort = Port<
-  EdgeCatalog,
-  never,
-  "mqtt.received" | "mqtt.filters",
-  "mqtt.publish" | "mqtt.watch",
-  "user.deliver"
->;
 
 export interface EventBusParts {
   readonly port: EventBusPort;
@@ -40,18 +34,6 @@ export interface EventBus extends Running {
   readonly reload: () => void;
 }
 
-/** What edgecore serves whatever devices there are. */
-const ownFilters = [
-  "$hw/events/device/+/state/update",
-  "$hw/events/device/+/twin/+",
-  "$hw/events/device/+/+/state/update",
-  "$hw/events/device/+/+/twin/+",
-  "$hw/events/node/+/membership/get",
-  ...uploadFilters,
-  "+/user/#",
-] as const;
-const subscribedType = "subtopic";
-
 /**
  * Where devices talk MQTT: a broker of its own, a client of one elsewhere, or both. Messages on topics edgecore serves
  * are asked through the bus and acknowledged once they are safe; no socket lies between the inner broker and the twins.
@@ -64,7 +46,7 @@ export async function startEventBus(config: EventBusConfig, parts: EventBusParts
   await using stack = new AsyncDisposableStack();
   // The MQTT client takes memory on the many nodes whose devices speak to the inner broker alone.
   const client = config.external && (await import("./external.ts"));
-  const router = new Router(parts);
+  const router = new TopicRouter(parts);
   router.watch(await port.ask("mqtt.filters", {}));
   const receive = (message: MqttMessage): Promise<void> | undefined => router.receive(message);
   const broker: Broker | undefined = config.broker
@@ -106,71 +88,4 @@ export async function startEventBus(config: EventBusConfig, parts: EventBusParts
     externalConnected: () => external?.connected() ?? false,
     reload: () => broker?.reload(),
   });
-}
-
-/** Decides which messages are for the twins, and which of those the cloud subscribed to. */
-class Router {
-  readonly #parts: EventBusParts;
-  readonly #own = new TopicTrie<string>();
-  #watched = new TopicTrie<string>();
-  #watchedFilters: readonly string[] = [];
-  readonly #forCloud = new Set<string>();
-
-  constructor(parts: EventBusParts) {
-    this.#parts = parts;
-    for (const filter of ownFilters) this.#own.add(filter, filter);
-    for (const { key } of parts.store.metas.listByType(subscribedType))
-      this.#forCloud.add(key.slice(subscribedType.length + 1));
-  }
-
-  filters(): string[] {
-    return [...new Set([...ownFilters, ...this.#watchedFilters, ...this.#forCloud])];
-  }
-
-  watch(filters: readonly string[]): void {
-    const trie = new TopicTrie<string>();
-    for (const filter of filters) trie.add(filter, filter);
-    this.#watched = trie;
-    this.#watchedFilters = filters;
-  }
-
-  /** Never throws at once. @returns undefined when nobody listens */
-  receive(message: MqttMessage): Promise<void> | undefined {
-    const { topic, payload } = message;
-    const forCloud =
-      this.#forCloud.size > 0 && [...this.#forCloud].some((filter) => topicMatches(filter, topic));
-    if (!forCloud && !this.#isOwn(topic) && !this.#isWatched(topic)) return undefined;
-    const heard = forCloud ? { topic, payload, upload: true } : message;
-    return this.#parts.port.ask("mqtt.received", heard).then(() => undefined);
-  }
-
-  #isWatched(topic: string): boolean {
-    return this.#watchedFilters.length > 0 && this.#watched.match(topic).size > 0;
-  }
-
-  /** Most messages of a busy broker are none of ours: their first letters tell. */
-  #isOwn(topic: string): boolean {
-    const may = topic.startsWith("$") || topic.startsWith("SYS/") || topic.includes("/user/");
-    return may && this.#own.match(topic).size > 0;
-  }
-
-  /** Publishes for a rule in the cloud, or passes on to it what is published on a topic. */
-  command(command: UserDelivery, publish: (message: MqttMessage) => void): void {
-    const { topic } = command;
-    if (!isTopicFilter(topic)) return;
-    const { store, log } = this.#parts;
-    switch (command.operation) {
-      case "publish":
-        if (/[+#]/.test(topic)) log.warn("cannot publish for the cloud: the topic has wildcards", { topic });
-        else publish({ topic, payload: command.payload });
-        return;
-      case "subscribe":
-        store.metas.put({ key: `${subscribedType}/${topic}`, type: subscribedType, value: "{}" });
-        this.#forCloud.add(topic);
-        return;
-      case "unsubscribe":
-        store.metas.remove(`${subscribedType}/${topic}`);
-        this.#forCloud.delete(topic);
-    }
-  }
 }
