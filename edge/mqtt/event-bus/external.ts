@@ -12,6 +12,7 @@ import { ExternalIncoming } from "./incoming.ts";
 import { ExternalOutgoing } from "./outgoing.ts";
 import { ExternalSubscriptions } from "./subscriptions.ts";
 
+/** Time for the acknowledgements of what is in flight when edgecore stops. */
 const endWithinMs = 2000;
 
 export interface ExternalBrokerParts {
@@ -22,32 +23,33 @@ export interface ExternalBrokerParts {
   readonly receive: (message: MqttMessage) => Promise<void> | undefined;
 }
 
-export interface External extends AsyncDisposable {
+export interface ExternalBroker extends AsyncDisposable {
   readonly connected: () => boolean;
   publish(message: MqttMessage, retain: boolean): void;
   watch(filters: readonly string[]): void;
 }
 
 /**
- * A client of a broker elsewhere. It keeps its session there, so that messages of QoS 1 or 2 wait while edgecore is
- * away, and acknowledges them only once they are safe. A broker that is down is tried again, slower and slower.
+ * Connects to an external broker with a persistent session, so that messages of QoS 1 and 2 wait there while edgecore is
+ * offline, and acknowledges them only when they are stored. Reconnects with backoff, 0.5 s to 30 s.
+ * @throws ConfigError when the address is invalid or a certificate cannot be read
  */
 export function connectExternal(
   config: ExternalBrokerConfig,
   filters: readonly string[],
   parts: ExternalBrokerParts,
-): External {
+): ExternalBroker {
   const { clock, log } = parts;
   const seldom = new Seldom(log, clock);
   const client = connect(clientOptions(config, parts.node));
   const stop = new AbortController();
-  let delays = waits(clock);
+  let delays = reconnectDelays(clock);
   let timer: Disposable | undefined;
-  let told = "";
-  /** Whether the connection ended at this side: then what was under way has nothing to do with it. */
-  let endedHere = false;
+  let loggedProblem = "";
+  /** Whether this side closed the connection: then no message in flight is the cause. */
+  let closedHere = false;
   const cut = (): void => {
-    endedHere = true;
+    closedHere = true;
     client.stream.destroy();
   };
   new ExternalIncoming({ client, receive: parts.receive, cut, log: seldom }).listen();
@@ -58,23 +60,26 @@ export function connectExternal(
   );
   const outgoing = new ExternalOutgoing({ store: parts.store, client, clock, log, seldom });
   client.on("connect", ({ sessionPresent }) => {
-    delays = waits(clock);
-    endedHere = false;
-    told = "";
+    delays = reconnectDelays(clock);
+    closedHere = false;
+    loggedProblem = "";
     log.info("connected to the external MQTT broker", { broker: config.url });
     subscriptions.connected(sessionPresent);
     outgoing.connected();
   });
   client.on("error", (error) => {
-    // Those of the socket have a code; the others are the client's own, such as a silence that was too long.
-    if (!("code" in error)) endedHere = true;
+    // Errors of the socket have a code; others come from the client, such as a keepalive timeout.
+    if (!("code" in error)) closedHere = true;
     const problem = describeError(error);
-    // The same failure again and again is one line: a broker may be away for weeks.
-    log[problem === told ? "debug" : "warn"]("external MQTT broker", { broker: config.url, error: problem });
-    told = problem;
+    // A failure is logged once while it repeats: a broker may be down for weeks.
+    log[problem === loggedProblem ? "debug" : "warn"]("external MQTT broker", {
+      broker: config.url,
+      error: problem,
+    });
+    loggedProblem = problem;
   });
   client.on("close", () => {
-    outgoing.closed({ byBroker: !endedHere });
+    outgoing.closed({ byBroker: !closedHere });
     if (stop.signal.aborted) return;
     timer?.[Symbol.dispose]();
     timer = clock.after(delays.next().value, () => client.reconnect());
@@ -94,7 +99,7 @@ export function connectExternal(
   };
 }
 
-/** The client waits for the acknowledgement of all it sent; a broker may never give it. */
+/** Ends with a deadline, because the client waits for all acknowledgements, and a broker may never send them. */
 async function endClient(client: MqttClient, clock: Clock): Promise<void> {
   try {
     await withDeadline(clock, { ms: endWithinMs, what: "ending the MQTT connection" }, () =>
@@ -105,7 +110,7 @@ async function endClient(client: MqttClient, clock: Clock): Promise<void> {
   }
 }
 
-function waits(clock: Clock): Generator<number, never> {
+function reconnectDelays(clock: Clock): Generator<number, never> {
   return backoff({ firstMs: 500, capMs: 30_000, random: () => clock.random() });
 }
 
@@ -113,11 +118,15 @@ function clientIdOf({ clientId }: ExternalBrokerConfig, node: string): string {
   return clientId ?? `edgecore-${node}`;
 }
 
-/** A url would be read by the client with what Node has deprecated, and warns of on standard error. */
+/** The address in parts: the client would parse a URL with a deprecated function of Node, which warns on standard error. */
 function clientOptions(config: ExternalBrokerConfig, node: string): IClientOptions {
   const { url, username, password, caFile, certFile, keyFile } = config;
   const address = parseMqttAddress(url);
-  if (!address) throw new ConfigError("bad-address", `Cannot use mqtt.server: ${quote(url)} is no address`);
+  if (!address)
+    throw new ConfigError(
+      "bad-address",
+      `Cannot use mqtt.server: ${quote(url)} is not an address of a broker`,
+    );
   return {
     ...address,
     clientId: clientIdOf(config, node),

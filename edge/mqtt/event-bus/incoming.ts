@@ -5,50 +5,49 @@ import type { MqttMessage } from "#shared/topics";
 
 export interface ExternalIncomingParts {
   readonly client: MqttClient;
-  /** Resolves when the message is safe. @returns undefined when nobody of ours listens */
+  /** @returns when the message is stored, undefined when it is for no module */
   readonly receive: (message: MqttMessage) => Promise<void> | undefined;
-  /** Ends the connection. */
+  /** Closes the connection. */
   readonly cut: () => void;
   readonly log: Pick<Seldom, "warn">;
 }
 
-interface Ack {
+interface ClientPacket {
   readonly cmd: string;
   readonly messageId?: number;
 }
 
-/** What of the client is touched beside its interface. */
-interface InnerClient {
-  _sendPacket(packet: Ack, done?: (error?: Error) => void, ...more: unknown[]): void;
+/** A private method of the client, whose version is pinned. */
+interface PacketSender {
+  _sendPacket(packet: ClientPacket, done?: (error?: Error) => void, ...more: unknown[]): void;
 }
 
-/** Messages that are not safe yet, at a time; more are not read. */
-const mostUnsafe = 256;
+/** Messages that are not stored yet; no more are read then. They share commits, so more would not be faster. */
+const mostUnstored = 256;
 
 /**
- * Messages of the external broker, acknowledged when they are safe and in order. The client would read the next one
- * only then: each would wait for a commit of its own. Here its acknowledgement is held back and sent later. What could
- * not be made safe is not acknowledged, and neither is what follows: the broker has it still and sends it on the next
- * connection.
+ * Receives messages from the external broker and acknowledges them in order when they are stored. The client would read the
+ * next message only after that, and each would wait for its own commit: so its PUBACK is held back and sent later. What
+ * cannot be stored is not acknowledged, nor is what follows: the broker sends it again on the next connection.
  */
 export class ExternalIncoming {
   readonly #parts: ExternalIncomingParts;
-  readonly #send: InnerClient["_sendPacket"];
-  /** Ids whose acknowledgement waits, of this connection. */
+  readonly #send: PacketSender["_sendPacket"];
+  /** Message ids of this connection whose PUBACK is held back. */
   #held = new Set<number>();
   #tail = Promise.resolve();
   #resume: (() => void) | undefined;
 
   constructor(parts: ExternalIncomingParts) {
     this.#parts = parts;
-    const inner = parts.client as unknown as InnerClient;
+    const inner = parts.client as unknown as PacketSender;
     this.#send = inner._sendPacket.bind(inner);
   }
 
-  /** Takes over what the client does with messages and their acknowledgements. */
+  /** Takes over the client's handling of messages and of their acknowledgements. */
   listen(): void {
     const { client } = this.#parts;
-    (client as unknown as InnerClient)._sendPacket = (packet, done, ...more) => {
+    (client as unknown as PacketSender)._sendPacket = (packet, done, ...more) => {
       const isHeld = packet.cmd === "puback" && this.#held.has(packet.messageId ?? 0);
       if (isHeld) done?.();
       else this.#send(packet, done, ...more);
@@ -63,7 +62,7 @@ export class ExternalIncoming {
 
   #take({ topic, payload, qos, messageId, retain }: IPublishPacket, done: () => void): void {
     const { receive } = this.#parts;
-    // A request that was retained was made before: only a value of a plain device is still one.
+    // A retained request is an old one; a retained value of a plain device is still its value.
     const isOld = retain && isRequest(topic);
     const message = { topic, payload: typeof payload === "string" ? Buffer.from(payload) : payload };
     const pending = isOld ? undefined : receive(message);
@@ -73,7 +72,7 @@ export class ExternalIncoming {
     }
     if (!pending && this.#held.size === 0) return done();
     this.#holdBack({ topic, messageId }, pending);
-    if (this.#held.size < mostUnsafe) done();
+    if (this.#held.size < mostUnstored) done();
     else this.#resume = done;
   }
 
@@ -106,7 +105,7 @@ export class ExternalIncoming {
   }
 
   #fail(topic: string, error: unknown): void {
-    this.#parts.log.warn("cannot take a message of the external broker", {
+    this.#parts.log.warn("cannot store a message of the external MQTT broker", {
       topic,
       error: describeError(error),
     });

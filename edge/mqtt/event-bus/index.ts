@@ -6,7 +6,7 @@ import type { Logger } from "#shared/log";
 import type { MqttMessage } from "#shared/topics";
 import type { Store } from "#edge/store";
 import { startBroker, type Broker } from "#edge/mqtt/broker";
-import type { External } from "./external.ts";
+import type { ExternalBroker } from "./external.ts";
 import type { EventBusPort } from "./port.ts";
 import { TopicRouter } from "./topic-router.ts";
 
@@ -14,7 +14,7 @@ export type { EventBusPort } from "./port.ts";
 
 export interface EventBusConfig extends MqttConfig {
   readonly node: string;
-  /** told in `$SYS/broker/version` */
+  /** published on `$SYS/broker/version` */
   readonly version: string;
 }
 
@@ -26,66 +26,71 @@ export interface EventBusParts {
 }
 
 export interface EventBus extends Running {
-  /** where the inner broker listens, when there is one */
+  /** port of the built-in broker, if there is one */
   readonly mqttPort: number | undefined;
   readonly websocketPort: number | undefined;
   readonly externalConnected: () => boolean;
-  /** Reads the inner broker's certificate again. */
+  /** Reads the certificate of the built-in broker again. */
   readonly reload: () => void;
 }
 
 /**
- * Where devices talk MQTT: a broker of its own, a client of one elsewhere, or both. Messages on topics edgecore serves
- * are asked through the bus and acknowledged once they are safe; no socket lies between the inner broker and the twins.
- * The twins are started before.
+ * Starts MQTT for devices: the built-in broker, a client of an external one, or both. Messages on topics of edgecore go to
+ * the modules through the bus, without a socket in between, and are acknowledged when they are stored. The device twins
+ * have to be started before, since they answer `mqtt.filters`.
+ * @throws ConfigError when the broker cannot listen or a certificate cannot be read
  */
 export async function startEventBus(config: EventBusConfig, parts: EventBusParts): Promise<EventBus> {
   const { port, log } = parts;
-  // aedes and the client write with it; its table of all numbers of two bytes takes 10 MB.
+  // mqtt-packet would cache the encodings of all 16-bit numbers, which takes 10 MB.
   writeToStream.cacheNumbers = false;
   await using stack = new AsyncDisposableStack();
-  // The MQTT client takes memory on the many nodes whose devices speak to the inner broker alone.
-  const client = config.external && (await import("./external.ts"));
   const router = new TopicRouter(parts);
   router.watch(await port.ask("mqtt.filters", {}));
   const receive = (message: MqttMessage): Promise<void> | undefined => router.receive(message);
   const broker: Broker | undefined = config.broker
     ? stack.use(await startBroker(config.broker, { ...parts, version: config.version, receive }))
     : undefined;
-  const external: External | undefined =
-    client && config.external
-      ? stack.use(
-          client.connectExternal(config.external, router.filters(), { ...parts, node: config.node, receive }),
-        )
-      : undefined;
+  const external = await connectToExternal(config, parts, router);
+  if (external) stack.use(external);
   const publish = (message: MqttMessage): void => {
     const retain = message.retain ?? config.retain;
     broker?.publish(message, { qos: config.qos, retain });
     external?.publish(message, retain);
   };
+  const updateFilters = (): void => external?.watch(router.filters());
   stack.use(port.on("mqtt.publish", publish));
   stack.use(
     port.on("mqtt.watch", ({ filters }) => {
       router.watch(filters);
-      external?.watch(router.filters());
+      updateFilters();
     }),
   );
   stack.use(
     port.answer("user.deliver", async (command) => {
       router.command(command, publish);
-      external?.watch(router.filters());
+      updateFilters();
       return undefined;
     }),
   );
-  log.info("event bus started", {
-    port: broker?.port,
-    websocket: broker?.websocketPort,
-    external: config.external?.url,
-  });
+  const ports = { port: broker?.port, websocket: broker?.websocketPort };
+  log.info("event bus started", { ...ports, external: config.external?.url });
   return Object.assign(running("eventbus", stack.move()), {
-    mqttPort: broker?.port,
-    websocketPort: broker?.websocketPort,
+    mqttPort: ports.port,
+    websocketPort: ports.websocket,
     externalConnected: () => external?.connected() ?? false,
     reload: () => broker?.reload(),
   });
+}
+
+/** Loads the MQTT client only when it is needed: it takes memory, and most nodes use the built-in broker alone. */
+async function connectToExternal(
+  { external, node }: EventBusConfig,
+  parts: EventBusParts,
+  router: TopicRouter,
+): Promise<ExternalBroker | undefined> {
+  if (!external) return undefined;
+  const { connectExternal } = await import("./external.ts");
+  const receive = (message: MqttMessage): Promise<void> | undefined => router.receive(message);
+  return connectExternal(external, router.filters(), { ...parts, node, receive });
 }

@@ -12,14 +12,15 @@ interface Size {
   readonly bytes: number;
 }
 
-/** Kept for a broker that is away; past either the oldest go. */
+/** Messages and bytes kept while the broker is offline (docs/mqtt.md); the oldest are dropped beyond either. */
 const mostKept = 10_000;
 const mostKeptBytes = 64_000_000;
+/** Rows examined at a time when the oldest are dropped. */
 const page = 500;
 
 /**
- * Messages for the external broker and where they are: new ones and acknowledged ones wait for the next commit, the rest
- * is on disk. A commit that fails changes nothing: all of it is tried again with the next one.
+ * The queue of messages for the external broker. New and acknowledged ones wait for the next commit, the others are on
+ * disk. A commit that fails changes nothing: the next one repeats it.
  */
 export class ExternalOutgoingQueue {
   readonly #parts: ExternalQueueParts;
@@ -27,7 +28,7 @@ export class ExternalOutgoingQueue {
   #kept: Size;
   #fresh: OutgoingRow[] = [];
   #freshBytes = 0;
-  /** Bytes by id. */
+  /** Bytes of acknowledged messages, by id. */
   readonly #done = new Map<number, number>();
   #dropping = false;
   #dropped = 0;
@@ -39,7 +40,7 @@ export class ExternalOutgoingQueue {
     this.#last = last;
   }
 
-  /** How many are not on disk yet. */
+  /** Number of messages that are not on disk yet. */
   get unstored(): number {
     return this.#fresh.length;
   }
@@ -51,7 +52,7 @@ export class ExternalOutgoingQueue {
     this.#freshBytes += rowBytes(row);
   }
 
-  /** The row need not be sent (again). */
+  /** The message is acknowledged, or dropped. */
   finish(row: OutgoingRow): void {
     this.#done.set(row.id, rowBytes(row));
   }
@@ -60,14 +61,14 @@ export class ExternalOutgoingQueue {
     return this.#done.has(id);
   }
 
-  /** Rows on disk, oldest first; finished ones may be among them. */
+  /** Messages on disk, oldest first; acknowledged ones may be among them. */
   listAfter(id: number, limit: number): OutgoingRow[] {
     return this.#parts.store.mqttOutgoing.listAfter(id, limit);
   }
 
   /**
-   * Brings everything to disk. Rows up to `sentUpTo` may be under way and are not dropped.
-   * @throws when the disk does not take it; what is too much even to be kept in memory is dropped then
+   * Writes everything to disk. Messages up to `sentUpTo` may be in flight and are not dropped.
+   * @throws when it cannot be written; messages beyond the limits are dropped from memory then
    */
   commit(sentUpTo: number): void {
     if (this.#fresh.length + this.#done.size === 0) return;
@@ -119,27 +120,30 @@ export class ExternalOutgoingQueue {
   }
 
   #dropFresh(): void {
-    let gone = 0;
-    while (this.#fresh.length - gone > mostKept || this.#freshBytes > mostKeptBytes) {
-      const row = this.#fresh[gone];
+    let dropped = 0;
+    while (this.#fresh.length - dropped > mostKept || this.#freshBytes > mostKeptBytes) {
+      const row = this.#fresh[dropped];
       if (!row) break;
       this.#freshBytes -= rowBytes(row);
-      gone += 1;
+      dropped += 1;
     }
-    this.#fresh.splice(0, gone);
-    this.#count(gone);
+    this.#fresh.splice(0, dropped);
+    this.#count(dropped);
   }
 
-  /** One line when it begins and one when it is over: a broker may be away for days. */
+  /** Logs one line when dropping begins and one when it ends: a broker may be offline for days. */
   #count(dropped: number): void {
     const { log } = this.#parts;
     this.#dropped += dropped;
     if (dropped > 0 && !this.#dropping)
-      log.warn("dropping the oldest messages for the external MQTT broker: it is away too long", {
-        dropped,
-        keptMessages: mostKept,
-        keptBytes: mostKeptBytes,
-      });
+      log.warn(
+        "dropping the oldest messages for the external MQTT broker, which has been offline for too long",
+        {
+          dropped,
+          keptMessages: mostKept,
+          keptBytes: mostKeptBytes,
+        },
+      );
     if (dropped === 0 && this.#dropping)
       log.warn("dropped messages for the external MQTT broker", { dropped: this.#dropped });
     if (dropped === 0) this.#dropped = 0;

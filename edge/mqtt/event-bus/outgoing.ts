@@ -14,42 +14,43 @@ export interface ExternalOutgoingParts {
   readonly seldom: Pick<Seldom, "warn">;
 }
 
-interface UnderWay {
+interface InFlight {
   readonly row: OutgoingRow;
-  /** The client's. */
+  /** The message id that the client gave it. */
   messageId: number;
 }
 
-/** Messages the broker has not acknowledged yet, at a time. */
-const mostUnderWay = 256;
-const mostBytesUnderWay = 4_000_000;
+/** Unacknowledged messages, and their bytes: enough for a round trip of 50 ms at 5,000 messages a second. */
+const mostInFlight = 256;
+const mostBytesInFlight = 4_000_000;
+/** Messages read from disk at a time. */
 const page = 32;
-const commitAgainMs = 1000;
-/** A broker that ends the connection over the same message so often will never have it. */
+const retryCommitMs = 1000;
+/** A message over which the broker closes the connection so often in a row is dropped. */
 const mostCuts = 5;
 
 /**
- * What edgecore says to the external broker, on disk until the broker acknowledged it (QoS 1) and in order: a broker
- * that is away, and edgecore ending meanwhile, lose nothing. Writes of one turn of the event loop share a commit.
+ * Publishes messages of edgecore to the external broker in order, with QoS 1, and keeps them on disk until they are
+ * acknowledged: nothing is lost while the broker or edgecore is down. Writes of one turn of the event loop share a commit.
  *
- * The client forgets what was under way when its connection ends and calls nobody back. So each connection begins with
- * the oldest row, and after one that the broker ended amid messages with a window of one that grows with each acknowledgement:
- * a message the broker ends the connection over is found, and given up, without its neighbours.
+ * The client forgets what is in flight when its connection closes, without a callback. So each connection starts with the
+ * oldest message; after one that the broker closed with messages in flight, the window starts at one and grows with each
+ * acknowledgement: a message over which the broker closes the connection is found, and dropped, without its neighbours.
  */
 export class ExternalOutgoing {
   readonly #parts: ExternalOutgoingParts;
   readonly #queue: ExternalOutgoingQueue;
-  readonly #underWay = new Map<number, UnderWay>();
-  #bytesUnderWay = 0;
-  #window = mostUnderWay;
-  /** Counts connections: what an earlier one says of a failure is of no interest. */
+  readonly #inFlight = new Map<number, InFlight>();
+  #bytesInFlight = 0;
+  #window = mostInFlight;
+  /** Counts connections, so that callbacks of earlier ones are recognized. */
   #generation = 0;
   #up = false;
-  /** Rows up to here were given to the client. */
+  /** Id of the last message given to the client on this connection. */
   #sentUpTo = 0;
   #suspect = { id: 0, cuts: 0 };
   #scheduled = false;
-  #again: Disposable | undefined;
+  #retry: Disposable | undefined;
   #ended = false;
 
   constructor(parts: ExternalOutgoingParts) {
@@ -67,46 +68,46 @@ export class ExternalOutgoing {
     this.#pump();
   }
 
-  /** The connection ended: nothing is under way. `byBroker`: it may have been for a message. */
+  /** The connection is closed; if by the broker, a message may be the cause. */
   closed({ byBroker }: { readonly byBroker: boolean }): void {
     const wasUp = this.#up;
-    const lost = [...this.#underWay.values()];
+    const lost = [...this.#inFlight.values()];
     this.#up = false;
     this.#generation += 1;
-    this.#underWay.clear();
-    this.#bytesUnderWay = 0;
+    this.#inFlight.clear();
+    this.#bytesInFlight = 0;
     this.#sentUpTo = 0;
-    // Else the client waits for their acknowledgements when it ends.
+    // Otherwise the client would wait for their acknowledgements when it ends.
     for (const { messageId } of lost) this.#parts.client.removeOutgoingMessage(messageId);
     const oldest = lost[0]?.row;
     if (!wasUp || !oldest || !byBroker) return;
     this.#window = 1;
-    this.#suspectOf(oldest);
+    this.#suspectMessage(oldest);
   }
 
-  /** Sends nothing more; what is acknowledged still counts. */
+  /** Stops sending; acknowledgements are still handled. */
   stop(): void {
     this.#up = false;
   }
 
-  /** Brings to disk what is not there yet, for the last time. */
+  /** Writes what is not on disk yet, for the last time. */
   end(): void {
     this.stop();
     this.#ended = true;
-    this.#again?.[Symbol.dispose]();
-    this.#again = undefined;
+    this.#retry?.[Symbol.dispose]();
+    this.#retry = undefined;
     this.#commit();
     if (this.#queue.unstored > 0)
-      this.#parts.log.error("messages for the external MQTT broker are lost: they could not be stored", {
+      this.#parts.log.error("lost messages for the external MQTT broker: they could not be stored", {
         messages: this.#queue.unstored,
       });
   }
 
-  #suspectOf(row: OutgoingRow): void {
+  #suspectMessage(row: OutgoingRow): void {
     const cuts = this.#suspect.id === row.id ? this.#suspect.cuts + 1 : 1;
     this.#suspect = { id: row.id, cuts };
     if (cuts < mostCuts) return;
-    this.#parts.log.error("dropped a message: the external MQTT broker ends the connection over it", {
+    this.#parts.log.error("dropped a message over which the external MQTT broker closes the connection", {
       topic: row.topic,
       bytes: row.payload.length,
       tries: cuts,
@@ -121,7 +122,7 @@ export class ExternalOutgoing {
     onNextTurn(() => {
       this.#scheduled = false;
       if (this.#ended) return;
-      if (!this.#again) this.#commit();
+      if (!this.#retry) this.#commit();
       this.#pump();
     });
   }
@@ -130,16 +131,16 @@ export class ExternalOutgoing {
     try {
       this.#queue.commit(this.#sentUpTo);
     } catch (error) {
-      this.#later("cannot store messages for the external MQTT broker, trying again", error);
+      this.#retryLater("cannot store messages for the external MQTT broker, retrying", error);
     }
   }
 
-  /** While the disk takes nothing, what is on it is sent all the same. */
-  #later(problem: string, error: unknown): void {
+  /** While the disk is full, what is on it is sent all the same. */
+  #retryLater(problem: string, error: unknown): void {
     this.#parts.seldom.warn(problem, { unstored: this.#queue.unstored, error: describeError(error) });
     if (this.#ended) return;
-    this.#again ??= this.#parts.clock.after(commitAgainMs, () => {
-      this.#again = undefined;
+    this.#retry ??= this.#parts.clock.after(retryCommitMs, () => {
+      this.#retry = undefined;
       this.#schedule();
     });
   }
@@ -148,32 +149,32 @@ export class ExternalOutgoing {
     try {
       while (this.#hasRoom() && this.#sendPage());
     } catch (error) {
-      this.#later("cannot read messages for the external MQTT broker, trying again", error);
+      this.#retryLater("cannot read messages for the external MQTT broker, retrying", error);
     }
   }
 
   /** @returns whether there was anything to send */
   #sendPage(): boolean {
-    const room = Math.min(page, this.#window - this.#underWay.size);
+    const room = Math.min(page, this.#window - this.#inFlight.size);
     const rows = this.#queue.listAfter(this.#sentUpTo, room);
     for (const row of rows) if (this.#hasRoom()) this.#send(row);
     return rows.length > 0;
   }
 
   #hasRoom(): boolean {
-    return this.#up && this.#underWay.size < this.#window && this.#bytesUnderWay < mostBytesUnderWay;
+    return this.#up && this.#inFlight.size < this.#window && this.#bytesInFlight < mostBytesInFlight;
   }
 
   #send(row: OutgoingRow): void {
     const { id, topic, payload, retain } = row;
     this.#sentUpTo = id;
-    if (this.#queue.isFinished(id) || this.#underWay.has(id)) return;
+    if (this.#queue.isFinished(id) || this.#inFlight.has(id)) return;
     const { client } = this.#parts;
     const generation = this.#generation;
     const options = { qos: 1, retain: retain !== 0 } as const;
-    const entry: UnderWay = { row, messageId: 0 };
-    this.#underWay.set(id, entry);
-    this.#bytesUnderWay += rowBytes(row);
+    const entry: InFlight = { row, messageId: 0 };
+    this.#inFlight.set(id, entry);
+    this.#bytesInFlight += rowBytes(row);
     client.publish(topic, Buffer.from(payload), options, (error) => {
       if (error) this.#failed(row, generation, error);
       else this.#acknowledged(row, generation);
@@ -184,21 +185,21 @@ export class ExternalOutgoing {
   #acknowledged(row: OutgoingRow, generation: number): void {
     if (generation === this.#generation) {
       this.#leave(row);
-      this.#window = Math.min(mostUnderWay, this.#window + 1);
+      this.#window = Math.min(mostInFlight, this.#window + 1);
     }
     this.#queue.finish(row);
     this.#schedule();
   }
 
-  /** The client did not take it, on a connection that goes on: it goes again, after a while. */
+  /** The client failed to send it although the connection is up: it is sent again after a while. */
   #failed(row: OutgoingRow, generation: number, error: unknown): void {
     if (generation !== this.#generation) return;
     this.#leave(row);
     this.#sentUpTo = Math.min(this.#sentUpTo, row.id - 1);
-    this.#later("external MQTT broker did not take a message, trying again", error);
+    this.#retryLater("cannot publish a message to the external MQTT broker, retrying", error);
   }
 
   #leave(row: OutgoingRow): void {
-    if (this.#underWay.delete(row.id)) this.#bytesUnderWay -= rowBytes(row);
+    if (this.#inFlight.delete(row.id)) this.#bytesInFlight -= rowBytes(row);
   }
 }

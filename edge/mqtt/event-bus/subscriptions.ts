@@ -6,7 +6,7 @@ import type { Store } from "#edge/store";
 export interface ExternalSubscriptionParts {
   readonly client: MqttClient;
   readonly store: Pick<Store, "metas">;
-  /** What tells the session at the broker from others: address and client id. */
+  /** Identifies the session at the broker: address and client id. */
   readonly session: string;
   readonly log: Pick<Logger, "warn">;
 }
@@ -15,41 +15,41 @@ const type = "mqttsubscriptions";
 const key = `${type}/external`;
 
 /**
- * The filters at the broker, which keeps them for a client that is away: what it has is not asked for again, or it would
- * send everything retained as if it were news, and what is no longer wanted is given up, also after a restart.
+ * Subscriptions in the session at the external broker, also stored here. Only what is missing is subscribed, because the
+ * broker would send all retained messages again, and what is no longer needed is unsubscribed, also after a restart.
  */
 export class ExternalSubscriptions {
   readonly #parts: ExternalSubscriptionParts;
   #wanted: ReadonlySet<string>;
-  /** Those the broker was asked for: it may have them. */
+  /** Filters sent to the broker in a SUBSCRIBE: it may have them. */
   readonly #asked: Set<string>;
-  /** Those it has confirmed. */
-  readonly #there: Set<string>;
+  /** Filters that the broker has confirmed. */
+  readonly #confirmed: Set<string>;
 
   constructor(parts: ExternalSubscriptionParts, wanted: readonly string[]) {
     this.#parts = parts;
     this.#wanted = new Set(wanted);
     const stored = readStored(parts);
     this.#asked = new Set(stored.asked);
-    this.#there = new Set(stored.there);
+    this.#confirmed = new Set(stored.there);
   }
 
   watch(next: readonly string[]): void {
     const before = this.#wanted;
     this.#wanted = new Set(next);
-    if (this.#parts.client.connected) this.#tell([...this.#wanted].filter((filter) => !before.has(filter)));
+    if (this.#parts.client.connected) this.#update([...this.#wanted].filter((filter) => !before.has(filter)));
   }
 
   connected(sessionPresent: boolean): void {
     if (!sessionPresent) {
       this.#asked.clear();
-      this.#there.clear();
+      this.#confirmed.clear();
     }
-    this.#tell([...this.#wanted].filter((filter) => !this.#there.has(filter)));
+    this.#update([...this.#wanted].filter((filter) => !this.#confirmed.has(filter)));
   }
 
-  #tell(fresh: readonly string[]): void {
-    if (fresh.length > 0) this.#subscribe(fresh);
+  #update(added: readonly string[]): void {
+    if (added.length > 0) this.#subscribe(added);
     for (const filter of this.#asked) if (!this.#wanted.has(filter)) this.#unsubscribe(filter);
   }
 
@@ -57,8 +57,8 @@ export class ExternalSubscriptions {
     for (const filter of filters) this.#asked.add(filter);
     this.#save();
     this.#parts.client.subscribe([...filters], { qos: 1 }, (error) => {
-      if (error) return this.#complain("a subscription", error);
-      for (const filter of filters) this.#there.add(filter);
+      if (error) return this.#logRefused("subscribe", error);
+      for (const filter of filters) this.#confirmed.add(filter);
       this.#save();
     });
   }
@@ -66,11 +66,11 @@ export class ExternalSubscriptions {
   #unsubscribe(filter: string): void {
     const { client } = this.#parts;
     client.unsubscribe(filter, (error) => {
-      if (error) return this.#complain("to forget a subscription", error);
+      if (error) return this.#logRefused("unsubscribe", error);
       this.#asked.delete(filter);
-      this.#there.delete(filter);
+      this.#confirmed.delete(filter);
       this.#save();
-      // It may be wanted again by now.
+      // It may be needed again by now.
       if (this.#wanted.has(filter) && client.connected) this.#subscribe([filter]);
     });
   }
@@ -81,15 +81,15 @@ export class ExternalSubscriptions {
       store.metas.put({
         key,
         type,
-        value: JSON.stringify({ session, asked: [...this.#asked], there: [...this.#there] }),
+        value: JSON.stringify({ session, asked: [...this.#asked], there: [...this.#confirmed] }),
       });
     } catch (error) {
-      log.warn("cannot note what the external MQTT broker is subscribed to", { error: describeError(error) });
+      log.warn("cannot store the subscriptions at the external MQTT broker", { error: describeError(error) });
     }
   }
 
-  #complain(what: string, error: Error): void {
-    this.#parts.log.warn("external MQTT broker refused", { what, error: describeError(error) });
+  #logRefused(what: string, error: Error): void {
+    this.#parts.log.warn("external MQTT broker refused a request", { what, error: describeError(error) });
   }
 }
 
@@ -105,7 +105,7 @@ function readStored({ store, session }: ExternalSubscriptionParts): Omit<Stored,
   return stored?.session === session ? stored : { asked: [], there: [] };
 }
 
-/** What cannot be read is asked for again. */
+/** @returns undefined when it cannot be read: then everything is subscribed again */
 function parseStored(text: string): Stored | undefined {
   try {
     const stored = JSON.parse(text) as Partial<Stored> | null;

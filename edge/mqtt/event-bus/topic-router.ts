@@ -4,8 +4,8 @@ import type { MqttMessage, UserDelivery } from "#shared/topics";
 import type { Store } from "#edge/store";
 import type { EventBusPort } from "./port.ts";
 
-/** What edgecore serves whatever devices there are. */
-const ownFilters = [
+/** Topics that edgecore serves, whatever devices there are: those of KubeEdge's device twin and event bus. */
+const servedFilters = [
   "$hw/events/device/+/state/update",
   "$hw/events/device/+/twin/+",
   "$hw/events/device/+/+/state/update",
@@ -22,25 +22,26 @@ export interface TopicRouterParts {
   readonly log: Logger;
 }
 
-/** Decides which messages are for the twins, and which of those the cloud subscribed to. */
+/** Decides which messages are for the modules of edgecore, and which of them a rule in the cloud subscribed to. */
 export class TopicRouter {
   readonly #parts: TopicRouterParts;
-  readonly #own = new TopicTrie<string>();
+  readonly #served = new TopicTrie<string>();
   #watched = new TopicTrie<string>();
   #watchedFilters: readonly string[] = [];
   readonly #forCloud = new Set<string>();
 
   constructor(parts: TopicRouterParts) {
     this.#parts = parts;
-    for (const filter of ownFilters) this.#own.add(filter, filter);
+    for (const filter of servedFilters) this.#served.add(filter, filter);
     for (const { key } of parts.store.metas.listByType(subscribedType))
       this.#forCloud.add(key.slice(subscribedType.length + 1));
   }
 
   filters(): string[] {
-    return [...new Set([...ownFilters, ...this.#watchedFilters, ...this.#forCloud])];
+    return [...new Set([...servedFilters, ...this.#watchedFilters, ...this.#forCloud])];
   }
 
+  /** Replaces the filters of plain devices. */
   watch(filters: readonly string[]): void {
     const trie = new TopicTrie<string>();
     for (const filter of filters) trie.add(filter, filter);
@@ -48,24 +49,24 @@ export class TopicRouter {
     this.#watchedFilters = filters;
   }
 
-  /** Never throws at once. @returns undefined when nobody listens */
+  /** @returns when the message is stored, undefined when it is for no module. Never throws synchronously. */
   receive(message: MqttMessage): Promise<void> | undefined {
     const { topic, payload } = message;
     const forCloud =
       this.#forCloud.size > 0 && [...this.#forCloud].some((filter) => topicMatches(filter, topic));
-    if (!forCloud && !this.#isOwn(topic) && !this.#isWatched(topic)) return undefined;
-    const heard = forCloud ? { topic, payload, upload: true } : message;
-    return this.#parts.port.ask("mqtt.received", heard).then(() => undefined);
+    if (!forCloud && !this.#isServed(topic) && !this.#isWatched(topic)) return undefined;
+    const received = forCloud ? { topic, payload, upload: true } : message;
+    return this.#parts.port.ask("mqtt.received", received).then(() => undefined);
   }
 
   #isWatched(topic: string): boolean {
     return this.#watchedFilters.length > 0 && this.#watched.match(topic).size > 0;
   }
 
-  /** Most messages of a busy broker are none of ours: their first letters tell. */
-  #isOwn(topic: string): boolean {
-    const may = topic.startsWith("$") || topic.startsWith("SYS/") || topic.includes("/user/");
-    return may && this.#own.match(topic).size > 0;
+  /** Most messages of a busy broker are not ours, which a look at the prefix settles. */
+  #isServed(topic: string): boolean {
+    const isCandidate = topic.startsWith("$") || topic.startsWith("SYS/") || topic.includes("/user/");
+    return isCandidate && this.#served.match(topic).size > 0;
   }
 
   /** Publishes for a rule in the cloud, or passes on to it what is published on a topic. */
