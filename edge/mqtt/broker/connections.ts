@@ -1,9 +1,9 @@
 import type { Aedes, Client } from "aedes";
+import { onNextMicrotask } from "#shared/clock";
 import { subscriberFor, type BrokerClient } from "#edge/mqtt/connection";
 import { identify } from "./admission.ts";
 import { inner } from "./inner-client.ts";
 import type { BrokerInternals } from "./internals.ts";
-import { onNextMicrotask } from "#shared/clock";
 
 /** Attaches what the broker does when clients connect, fail and disconnect. */
 export function watchConnections(broker: Aedes, internals: BrokerInternals): void {

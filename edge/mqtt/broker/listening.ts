@@ -2,7 +2,7 @@ import type { Duplex } from "node:stream";
 import type { Aedes } from "aedes";
 import type { BrokerConfig } from "#shared/config";
 import { takeOverClient } from "#edge/mqtt/connection";
-import { listen, type Listeners, type SocketPeer } from "#edge/mqtt/sockets";
+import { listenForMqtt, type Listeners, type SocketPeer } from "#edge/mqtt/sockets";
 import { inner } from "./inner-client.ts";
 import type { BrokerInternals } from "./internals.ts";
 
@@ -36,5 +36,5 @@ export function listenFor(
       { address, origin: origin.slice(0, 200), setting: "mqtt.broker.websocket-origins" },
       origin.slice(0, 200),
     );
-  return listen(config, { clock, accept, onTlsFailed, onOriginRefused });
+  return listenForMqtt(config, { clock, accept, onTlsFailed, onOriginRefused });
 }

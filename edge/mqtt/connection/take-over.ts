@@ -1,3 +1,4 @@
+import { nextTurn } from "#shared/clock";
 import type { OutboundBacklog } from "#edge/mqtt/flow";
 import type { Inbound } from "#edge/mqtt/packet";
 import { newInbox, type Inbox, type Sessions } from "#edge/mqtt/sessions";
@@ -6,7 +7,6 @@ import { mostUnsentBytes } from "./in-flight.ts";
 import { takePackets } from "./intake.ts";
 import { enforceProtocol } from "./protocol-rules.ts";
 import { readInTurns } from "./reading.ts";
-import { onNextTurn } from "#shared/clock";
 
 export interface TakeOverOptions {
   readonly brokerId: string;
@@ -32,12 +32,7 @@ export function takeOverClient(client: BrokerClient, options: TakeOverOptions): 
     version: () => client.version ?? undefined,
   });
   client.outbound = options.backlog.open(client.conn, () => client.identity?.clientId ?? client.id ?? "");
-  client.waitForDrain = (done) => {
-    const { outbound, conn } = client;
-    const finish = (): void => done(conn.destroyed ? new Error("connection closed") : null, client);
-    // A turn of the event loop between two pieces, as aedes has it: it would recurse otherwise.
-    void outbound.drained(mostUnsentBytes).then(() => onNextTurn(finish));
-  };
+  client.waitForDrain = (done) => void waitForDrain(client, done);
   readInTurns(client);
   takePackets(client, options.take);
   numberFromOne(client, options.sessions);
@@ -49,6 +44,17 @@ export function takeOverClient(client: BrokerClient, options: TakeOverOptions): 
       // Nothing is remembered.
     },
   };
+}
+
+async function waitForDrain(
+  client: BrokerClient,
+  done: Parameters<BrokerClient["waitForDrain"]>[0],
+): Promise<void> {
+  const { outbound, conn } = client;
+  await outbound.drained(mostUnsentBytes);
+  // A turn of the event loop between two pieces, as in aedes, which would recurse otherwise.
+  await nextTurn();
+  done(conn.destroyed ? new Error("connection closed") : null, client);
 }
 
 /** Message ids of QoS 2 received from a client: kept with its session, or with the connection if the session is clean. */

@@ -24,7 +24,7 @@ export interface ExternalBrokerParts {
 }
 
 export interface ExternalBroker extends AsyncDisposable {
-  readonly connected: () => boolean;
+  connected(): boolean;
   publish(message: MqttMessage, retain: boolean): void;
   watch(filters: readonly string[]): void;
 }
@@ -39,64 +39,92 @@ export function connectExternal(
   filters: readonly string[],
   parts: ExternalBrokerParts,
 ): ExternalBroker {
-  const { clock, log } = parts;
-  const seldom = new Seldom(log, clock);
-  const client = connect(clientOptions(config, parts.node));
-  const stop = new AbortController();
-  let delays = reconnectDelays(clock);
-  let timer: Disposable | undefined;
-  let loggedProblem = "";
+  return new ExternalConnection(config, filters, parts);
+}
+
+class ExternalConnection implements ExternalBroker {
+  readonly #url: string;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #client: MqttClient;
+  readonly #subscriptions: ExternalSubscriptions;
+  readonly #outgoing: ExternalOutgoing;
+  #delays: Generator<number, never>;
+  #timer: Disposable | undefined;
+  #loggedProblem = "";
   /** Whether this side closed the connection: then no message in flight is the cause. */
-  let closedHere = false;
-  const cut = (): void => {
-    closedHere = true;
-    client.stream.destroy();
-  };
-  new ExternalIncoming({ client, receive: parts.receive, cut, log: seldom }).listen();
-  const session = `${config.url} ${clientIdOf(config, parts.node)}`;
-  const subscriptions = new ExternalSubscriptions(
-    { client, store: parts.store, session, log: seldom },
-    filters,
-  );
-  const outgoing = new ExternalOutgoing({ store: parts.store, client, clock, log, seldom });
-  client.on("connect", ({ sessionPresent }) => {
-    delays = reconnectDelays(clock);
-    closedHere = false;
-    loggedProblem = "";
-    log.info("connected to the external MQTT broker", { broker: config.url });
-    subscriptions.connected(sessionPresent);
-    outgoing.connected();
-  });
-  client.on("error", (error) => {
+  #isClosedHere = false;
+  #isStopped = false;
+
+  constructor(config: ExternalBrokerConfig, filters: readonly string[], parts: ExternalBrokerParts) {
+    const { clock, log, store, receive, node } = parts;
+    const seldom = new Seldom(log, clock);
+    const client = connect(clientOptions(config, node));
+    const session = `${config.url} ${clientIdOf(config, node)}`;
+    this.#url = config.url;
+    this.#clock = clock;
+    this.#log = log;
+    this.#client = client;
+    this.#delays = reconnectDelays(clock);
+    this.#subscriptions = new ExternalSubscriptions({ client, store, session, log: seldom }, filters);
+    this.#outgoing = new ExternalOutgoing({ store, client, clock, log, seldom });
+    new ExternalIncoming({ client, receive, cut: () => this.#cut(), log: seldom }).listen();
+    client.on("connect", ({ sessionPresent }) => this.#connected(sessionPresent));
+    client.on("error", (error) => this.#failed(error));
+    client.on("close", () => this.#closed());
+  }
+
+  connected(): boolean {
+    return this.#client.connected;
+  }
+
+  publish(message: MqttMessage, retain: boolean): void {
+    this.#outgoing.push(message, retain);
+  }
+
+  watch(filters: readonly string[]): void {
+    this.#subscriptions.watch(filters);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    this.#timer?.[Symbol.dispose]();
+    this.#outgoing.stop();
+    await endClient(this.#client, this.#clock);
+    this.#outgoing.end();
+  }
+
+  #cut(): void {
+    this.#isClosedHere = true;
+    this.#client.stream.destroy();
+  }
+
+  #connected(sessionPresent: boolean): void {
+    this.#delays = reconnectDelays(this.#clock);
+    this.#isClosedHere = false;
+    this.#loggedProblem = "";
+    this.#log.info("connected to the external MQTT broker", { broker: this.#url });
+    this.#subscriptions.connected(sessionPresent);
+    this.#outgoing.connected();
+  }
+
+  #failed(error: Error): void {
     // Errors of the socket have a code; others come from the client, such as a keepalive timeout.
-    if (!("code" in error)) closedHere = true;
+    if (!("code" in error)) this.#isClosedHere = true;
     const problem = describeError(error);
     // A failure is logged once while it repeats: a broker may be down for weeks.
-    log[problem === loggedProblem ? "debug" : "warn"]("external MQTT broker", {
-      broker: config.url,
-      error: problem,
-    });
-    loggedProblem = problem;
-  });
-  client.on("close", () => {
-    outgoing.closed({ byBroker: !closedHere });
-    if (stop.signal.aborted) return;
-    timer?.[Symbol.dispose]();
-    timer = clock.after(delays.next().value, () => client.reconnect());
-  });
-  return {
-    connected: () => client.connected,
-    publish: (message, retain) => outgoing.push(message, retain),
-    watch: (next) => subscriptions.watch(next),
-    [Symbol.asyncDispose]: async () => {
-      if (stop.signal.aborted) return;
-      stop.abort();
-      timer?.[Symbol.dispose]();
-      outgoing.stop();
-      await endClient(client, clock);
-      outgoing.end();
-    },
-  };
+    const level = problem === this.#loggedProblem ? "debug" : "warn";
+    this.#log[level]("connection to the external MQTT broker failed", { broker: this.#url, error: problem });
+    this.#loggedProblem = problem;
+  }
+
+  #closed(): void {
+    this.#outgoing.closed({ byBroker: !this.#isClosedHere });
+    if (this.#isStopped) return;
+    this.#timer?.[Symbol.dispose]();
+    this.#timer = this.#clock.after(this.#delays.next().value, () => this.#client.reconnect());
+  }
 }
 
 /** Ends with a deadline, because the client waits for all acknowledgements, and a broker may never send them. */

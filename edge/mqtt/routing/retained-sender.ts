@@ -1,8 +1,8 @@
+import { nextTurn } from "#shared/clock";
 import { encodePublish, type BrokerPacket, type QoS, type Subscription } from "#edge/mqtt/packet";
 import type { Sessions } from "#edge/mqtt/sessions";
 import { acknowledged, inFlightWindow, type BrokerClient } from "#edge/mqtt/connection";
 import type { FanOut } from "./fan-out.ts";
-import { nextTurn } from "#shared/clock";
 
 /** Bytes that may wait for the client when the next batch is sent, and bytes of a batch: two socket writes. */
 const mostWaitingBytes = 64 * 1024;

@@ -1,7 +1,7 @@
+import { nextTurn } from "#shared/clock";
 import type { MqttSessions, PacketRow, Store } from "#edge/store";
 import type { BrokerPacket, QoS } from "#edge/mqtt/packet";
 import type { QueueEntry } from "./session-queue.ts";
-import { nextTurn } from "#shared/clock";
 
 type Write = (sessions: MqttSessions) => void;
 

@@ -1,1 +1,1 @@
-export { listen, type Accept, type Listeners, type SocketPeer } from "./listeners.ts";
+export { listenForMqtt, type Accept, type Listeners, type SocketPeer } from "./listeners.ts";

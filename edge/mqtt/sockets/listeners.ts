@@ -47,7 +47,7 @@ const handshakeMs = 10_000;
  * Opens the broker's listeners, which share `mqtt.broker.max-connections`.
  * @throws ConfigError when an address is in use or a certificate cannot be read
  */
-export async function listen(
+export async function listenForMqtt(
   config: BrokerConfig,
   { clock, accept, onTlsFailed, onOriginRefused }: ListenerHandlers & { readonly clock: Clock },
 ): Promise<Listeners> {
