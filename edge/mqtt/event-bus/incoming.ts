@@ -32,6 +32,7 @@ const mostUnstored = 256;
  */
 export class ExternalIncoming {
   readonly #parts: ExternalIncomingParts;
+  readonly #sender: PacketSender;
   readonly #send: PacketSender["_sendPacket"];
   /** Message ids of this connection whose PUBACK is held back. */
   #held = new Set<number>();
@@ -40,14 +41,14 @@ export class ExternalIncoming {
 
   constructor(parts: ExternalIncomingParts) {
     this.#parts = parts;
-    const inner = parts.client as unknown as PacketSender;
-    this.#send = inner._sendPacket.bind(inner);
+    this.#sender = parts.client as unknown as PacketSender;
+    this.#send = this.#sender._sendPacket.bind(this.#sender);
   }
 
   /** Takes over the client's handling of messages and of their acknowledgements. */
   listen(): void {
     const { client } = this.#parts;
-    (client as unknown as PacketSender)._sendPacket = (packet, done, ...more) => {
+    this.#sender._sendPacket = (packet, done, ...more) => {
       const isHeld = packet.cmd === "puback" && this.#held.has(packet.messageId ?? 0);
       if (isHeld) done?.();
       else this.#send(packet, done, ...more);

@@ -73,11 +73,11 @@ export async function startEventBus(config: EventBusConfig, parts: EventBusParts
       return undefined;
     }),
   );
-  const ports = { port: broker?.port, websocket: broker?.websocketPort };
-  log.info("event bus started", { ...ports, external: config.external?.url });
+  const [mqttPort, websocketPort] = [broker?.port, broker?.websocketPort];
+  log.info("event bus started", { port: mqttPort, websocket: websocketPort, external: config.external?.url });
   return Object.assign(running("eventbus", stack.move()), {
-    mqttPort: ports.port,
-    websocketPort: ports.websocket,
+    mqttPort,
+    websocketPort,
     externalConnected: () => external?.connected() ?? false,
     reload: () => broker?.reload(),
   });

@@ -1,5 +1,6 @@
 import type { MqttClient } from "mqtt";
 import { describeError } from "#shared/errors";
+import { isRecord } from "#shared/json";
 import type { Logger } from "#shared/log";
 import type { Store } from "#edge/store";
 
@@ -93,24 +94,32 @@ export class ExternalSubscriptions {
   }
 }
 
-interface Stored {
+interface StoredFilters {
   readonly session: string;
   readonly asked: readonly string[];
   readonly there: readonly string[];
 }
 
-function readStored({ store, session }: ExternalSubscriptionParts): Omit<Stored, "session"> {
+function readStored({ store, session }: ExternalSubscriptionParts): Omit<StoredFilters, "session"> {
   const text = store.metas.find(key)?.value;
   const stored = text === undefined ? undefined : parseStored(text);
   return stored?.session === session ? stored : { asked: [], there: [] };
 }
 
 /** @returns undefined when it cannot be read: then everything is subscribed again */
-function parseStored(text: string): Stored | undefined {
+function parseStored(text: string): StoredFilters | undefined {
   try {
-    const stored = JSON.parse(text) as Partial<Stored> | null;
-    return Array.isArray(stored?.asked) && Array.isArray(stored.there) ? (stored as Stored) : undefined;
+    const stored: unknown = JSON.parse(text);
+    if (!isRecord(stored)) return undefined;
+    const { session, asked, there } = stored;
+    return typeof session === "string" && isStrings(asked) && isStrings(there)
+      ? { session, asked, there }
+      : undefined;
   } catch {
     return undefined;
   }
+}
+
+function isStrings(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((each) => typeof each === "string");
 }

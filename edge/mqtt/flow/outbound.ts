@@ -179,12 +179,8 @@ export class Outbound {
 function takeOverWriting(conn: Duplex, outbound: Outbound): void {
   const destroy = conn.destroy.bind(conn);
   conn.write = (chunk: Buffer | string, encoding?: unknown) => {
-    const isText = typeof chunk === "string";
-    outbound.send(
-      isText
-        ? Buffer.from(chunk, typeof encoding === "string" ? (encoding as BufferEncoding) : "utf8")
-        : chunk,
-    );
+    const textEncoding = typeof encoding === "string" && Buffer.isEncoding(encoding) ? encoding : "utf8";
+    outbound.send(typeof chunk === "string" ? Buffer.from(chunk, textEncoding) : chunk);
     return outbound.waiting <= chunkBytes;
   };
   conn.cork = () => undefined;

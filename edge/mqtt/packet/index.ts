@@ -17,3 +17,4 @@ export type {
   Subscription,
   Unsubscribe,
 } from "./packets.ts";
+export { lowerQos, parseQos } from "./packets.ts";

@@ -1,5 +1,15 @@
 export type QoS = 0 | 1 | 2;
 
+/** The QoS of a delivery: the lower of those of the message and of the subscription (MQTT 3.1.1 section 3.8.4). */
+export function lowerQos(message: QoS, granted: QoS): QoS {
+  return message < granted ? message : granted;
+}
+
+/** A QoS that was read from disk. */
+export function parseQos(value: number): QoS {
+  return value === 1 || value === 2 ? value : 0;
+}
+
 /** A PUBLISH as aedes represents it, or the PUBREL that follows one of QoS 2. */
 export interface BrokerPacket {
   readonly cmd: "publish" | "pubrel";

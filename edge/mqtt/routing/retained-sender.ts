@@ -1,5 +1,5 @@
 import { nextTurn } from "#shared/clock";
-import { encodePublish, type BrokerPacket, type QoS, type Subscription } from "#edge/mqtt/packet";
+import { encodePublish, lowerQos, type BrokerPacket, type QoS, type Subscription } from "#edge/mqtt/packet";
 import type { Sessions } from "#edge/mqtt/sessions";
 import { acknowledged, inFlightWindow, type BrokerClient } from "#edge/mqtt/connection";
 import type { FanOut } from "./fan-out.ts";
@@ -71,7 +71,7 @@ export class RetainedSender {
     this.#counter += 1;
     return {
       ...packet,
-      qos: Math.min(packet.qos, granted) as QoS,
+      qos: lowerQos(packet.qos, granted),
       brokerId,
       brokerCounter: this.#counter,
     };

@@ -1,6 +1,6 @@
 import { nextTurn } from "#shared/clock";
 import type { MqttSessions, PacketRow, Store } from "#edge/store";
-import type { BrokerPacket, QoS } from "#edge/mqtt/packet";
+import { parseQos, type BrokerPacket } from "#edge/mqtt/packet";
 import type { QueueEntry } from "./session-queue.ts";
 
 type Write = (sessions: MqttSessions) => void;
@@ -97,7 +97,7 @@ export function packetFromRow(row: PacketRow): BrokerPacket {
     cmd: row.cmd === "pubrel" ? "pubrel" : "publish",
     topic: row.topic ?? "",
     payload: Buffer.from(row.payload ?? []),
-    qos: row.qos as QoS,
+    qos: parseQos(row.qos),
     retain: row.retain !== 0,
     messageId: row.messageId ?? undefined,
     brokerId: "stored",

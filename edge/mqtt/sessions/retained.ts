@@ -1,6 +1,6 @@
 import type { RetainedRow } from "#edge/store";
 import type { Journal } from "./journal.ts";
-import type { BrokerPacket, QoS } from "#edge/mqtt/packet";
+import { parseQos, type BrokerPacket, type QoS } from "#edge/mqtt/packet";
 
 /** Topics examined in a search before other clients get a turn: about a millisecond. */
 const mostExamined = 1000;
@@ -27,7 +27,7 @@ export class Retained {
     this.#journal = journal;
     this.#onRefused = onRefused;
     for (const { topic, qos, payload } of rows)
-      this.#set(topic, retainedPacket(topic, qos, Buffer.from(payload)));
+      this.#set(topic, retainedPacket(topic, parseQos(qos), Buffer.from(payload)));
   }
 
   get size(): number {
@@ -139,6 +139,6 @@ function sizeOf(packet: BrokerPacket | undefined): number {
   return packet ? (packet.topic?.length ?? 0) + (packet.payload?.length ?? 0) : 0;
 }
 
-function retainedPacket(topic: string, qos: number, payload: Buffer): BrokerPacket {
-  return { cmd: "publish", topic, qos: qos as QoS, retain: true, payload };
+function retainedPacket(topic: string, qos: QoS, payload: Buffer): BrokerPacket {
+  return { cmd: "publish", topic, qos, retain: true, payload };
 }

@@ -1,4 +1,4 @@
-import type { BrokerPacket, QoS } from "#edge/mqtt/packet";
+import { lowerQos, type BrokerPacket } from "#edge/mqtt/packet";
 import type { Journal } from "./journal.ts";
 import { QueuesBySize } from "./queues-by-size.ts";
 import { payloadBytes, SessionQueue, type QueueEntry } from "./session-queue.ts";
@@ -77,7 +77,7 @@ export class SessionQueues {
         return [];
       }
       const common = { cmd: "publish", topic, payload, retain, brokerId, brokerCounter } as const;
-      const qos = Math.min(granted, packet.qos) as QoS;
+      const qos = lowerQos(packet.qos, granted);
       const entry: QueueEntry = { row: this.#nextRow(), packet: { ...common, qos }, ready: false };
       this.load(client, entry);
       this.#journal.putPacket("out", client, entry);

@@ -1,4 +1,4 @@
-import type { QoS, Subscription } from "#edge/mqtt/packet";
+import { parseQos, type QoS, type Subscription } from "#edge/mqtt/packet";
 import type { SubscriptionRow } from "#edge/store";
 import type { Journal } from "./journal.ts";
 import { subscriptionKey, SubscriptionIndex, type SessionSubscription } from "./subscription-index.ts";
@@ -31,7 +31,7 @@ export class SessionSubscriptions {
 
   constructor(journal: Journal, rows: Iterable<SubscriptionRow>) {
     this.#journal = journal;
-    for (const { client, topic, qos } of rows) this.#load(client, topic, qos as QoS);
+    for (const { client, topic, qos } of rows) this.#load(client, topic, parseQos(qos));
   }
 
   /** Weight of all subscriptions, see `subscriptionWeight`. */

@@ -1,1 +1,2 @@
-export { listenForMqtt, type Accept, type Listeners, type SocketPeer } from "./listeners.ts";
+export { listenForMqtt, type Listeners } from "./listeners.ts";
+export type { SocketPeer } from "./peer.ts";

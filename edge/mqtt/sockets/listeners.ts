@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
 import net from "node:net";
-import type { Duplex } from "node:stream";
 import tls from "node:tls";
 import type { Clock } from "#shared/clock";
 import type { BrokerConfig } from "#shared/config";
 import { ConfigError, describeError } from "#shared/errors";
 import { isOwnOrigin } from "#shared/local-http";
+import type { Accept, SocketPeer } from "./peer.ts";
 import { Places } from "./places.ts";
 
 export interface Listener extends AsyncDisposable {
@@ -20,17 +20,6 @@ export interface Listeners extends AsyncDisposable {
   readonly tcp: number;
   readonly websocket: number | undefined;
 }
-
-/** The remote end of a stream. */
-export interface SocketPeer {
-  readonly address: string | undefined;
-  /** common name of the client certificate, signed by `mqtt.broker.cafile`; undefined without one */
-  readonly certificateName: string | undefined;
-  /** To be called when its CONNECT is accepted: until then it may be closed in favour of a new connection. */
-  readonly markAccepted: () => void;
-}
-
-export type Accept = (stream: Duplex, peer: SocketPeer) => void;
 
 export interface ListenerHandlers {
   readonly accept: Accept;

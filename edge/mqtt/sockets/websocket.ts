@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { WebSocketServer, type WebSocket } from "ws";
 import type { Clock } from "#shared/clock";
-import type { Accept, SocketPeer } from "./listeners.ts";
+import type { Accept, SocketPeer } from "./peer.ts";
 
 /** MQTT 3.1.1 section 6; `mqttv3.1` is what clients of MQTT 3.1 offer. */
 const subprotocols = ["mqtt", "mqttv3.1"];
