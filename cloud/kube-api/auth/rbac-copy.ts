@@ -1,3 +1,4 @@
+import { parseKubeObject } from "#cloud/kube-api/schema";
 import type { KubeObject } from "#shared/kube";
 import type { User } from "./authenticator.ts";
 import type { PolicyRule, RbacSource, RoleRef } from "./authorizer.ts";
@@ -80,7 +81,7 @@ export class RbacCopy implements RbacSource, Disposable {
   }
 
   #put(plural: (typeof plurals)[number], key: string, text: string | undefined): void {
-    const object = text === undefined ? undefined : (JSON.parse(text) as KubeObject);
+    const object = text === undefined ? undefined : parseKubeObject(text);
     if (plural === "roles" || plural === "clusterroles") {
       const id = `${plural}/${key}`;
       if (object) this.#rules.set(id, (object["rules"] ?? []) as readonly PolicyRule[]);

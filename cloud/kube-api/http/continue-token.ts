@@ -1,3 +1,4 @@
+import { isRecord } from "#shared/json";
 import { refusals } from "#cloud/kube-api/status";
 
 const version = "meta.k8s.io/v1";
@@ -59,7 +60,7 @@ function decoded(token: string): Record<string, unknown> {
   if (token.length > longestToken || !/^[A-Za-z0-9_-]+$/.test(token)) throw malformed("illegal base64 data");
   try {
     const value: unknown = JSON.parse(Buffer.from(token, "base64url").toString());
-    if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
+    if (isRecord(value)) return value;
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
   }

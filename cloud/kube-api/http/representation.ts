@@ -1,3 +1,4 @@
+import { parseObject, metadataOf } from "#cloud/kube-api/schema";
 import {
   apiVersionOf,
   tableCells,
@@ -41,7 +42,9 @@ export function readAccept(
 
 /** Undefined: a form that is not served (an unknown one, or a table of what has no columns). */
 function formOf(parameters: readonly string[], kind: KindInfo | undefined): Form | undefined {
-  const values = new Map(parameters.map((part) => part.split("=", 2) as [string, string]));
+  const values = new Map<string | undefined, string | undefined>(
+    parameters.map((part) => [part.split("=", 2)[0], part.split("=", 2)[1]]),
+  );
   const as = values.get("as");
   if (as === undefined) return "object";
   if (values.get("g") !== "meta.k8s.io" || values.get("v") !== "v1" || kind === undefined) return undefined;
@@ -64,22 +67,24 @@ export function tableOf(
     kind: "Table",
     apiVersion: "meta.k8s.io/v1",
     metadata: options.metadata,
-    columnDefinitions: options.columns
-      ? (structuredClone(tableColumns(kind)) as unknown as JsonObject[])
-      : [],
-    rows: objects.map((object) => ({
-      cells: tableCells(kind, object, options.nowMs),
-      ...(include === "Object" && { object: object }),
-      ...(include === "Metadata" && { object: partialOf(object) }),
-      ...(include === "None" && { object: null }),
-    })),
+    columnDefinitions: options.columns ? tableColumns(kind).map((column) => ({ ...column })) : [],
+    rows: objects.map((object) => rowOf(kind, object, { include, nowMs: options.nowMs })),
   };
+}
+
+function rowOf(
+  kind: KindInfo,
+  object: JsonObject,
+  { include, nowMs }: { readonly include: Wanted["include"]; readonly nowMs: number },
+): JsonObject {
+  const shown = { None: null, Object: object, Metadata: partialOf(object) }[include];
+  return { cells: tableCells(kind, object, nowMs), object: shown };
 }
 
 /** The JSON of an object as one version of its kind shows it. */
 export function textAs(kind: KindInfo, text: string): string {
   if (!kind.custom) return text;
-  const object = JSON.parse(text) as JsonObject;
+  const object = parseObject(text);
   const apiVersion = apiVersionOf(kind);
   return object["apiVersion"] === apiVersion ? text : JSON.stringify({ ...object, apiVersion });
 }
@@ -101,9 +106,9 @@ export function answerObject(
   const own = textAs(kind, text);
   const answer = (json: string): Response => answerText(json, wanted.yaml, status, open);
   if (wanted.form === "object") return answer(own);
-  const object = JSON.parse(own) as JsonObject;
+  const object = parseObject(own);
   if (wanted.form === "partial") return answer(JSON.stringify(partialOf(object)));
-  const { resourceVersion = "" } = (object["metadata"] ?? {}) as JsonObject;
+  const { resourceVersion = "" } = metadataOf(object);
   const metadata = { resourceVersion };
   return answer(JSON.stringify(tableOf(kind, [object], { wanted, nowMs, metadata, columns: true })));
 }
@@ -213,19 +218,17 @@ function listForm(
   const { wanted, metadata, nowMs } = options;
   if (wanted.form === "table") {
     const { rows: _none, ...head } = tableOf(kind, [], { wanted, nowMs, metadata, columns: true });
-    const row = (text: string): unknown => {
-      const object = JSON.parse(text) as JsonObject;
-      const { rows } = tableOf(kind, [object], { wanted, nowMs, metadata, columns: false });
-      return (rows as JsonObject[])[0];
-    };
-    return writtenAs({ yaml: wanted.yaml, head, items: "rows" }, (text) => JSON.stringify(row(text)));
+    const { include } = wanted;
+    return writtenAs({ yaml: wanted.yaml, head, items: "rows" }, (text) =>
+      JSON.stringify(rowOf(kind, parseObject(text), { include, nowMs })),
+    );
   }
   const partial = wanted.form === "partial";
   const head = partial
     ? { kind: "PartialObjectMetadataList", apiVersion: partialVersion, metadata }
     : { kind: kind.listKind, apiVersion: apiVersionOf(kind), metadata };
   return writtenAs({ yaml: wanted.yaml, head, items: "items" }, (text) =>
-    partial ? JSON.stringify(partialOf(JSON.parse(text) as JsonObject)) : textAs(kind, text),
+    partial ? JSON.stringify(partialOf(parseObject(text))) : textAs(kind, text),
   );
 }
 

@@ -29,14 +29,15 @@ export function readWriteOptions(from: OptionSource): WriteAsked {
   return { dryRun: dryRun.includes("All"), validation: readValidation(query), manager: readManager(from) };
 }
 
+const validations = ["Ignore", "Warn", "Strict"] as const;
+
 function readValidation(query: URLSearchParams): FieldValidation {
-  const validation = query.get("fieldValidation") ?? "";
-  if (!["", "Ignore", "Warn", "Strict"].includes(validation)) {
-    throw refusals.badRequest(
-      `fieldValidation: Unsupported value: "${validation}": supported values: "Ignore", "Strict", "Warn"`,
-    );
-  }
-  return (validation === "" ? "Warn" : validation) as FieldValidation;
+  const given = query.get("fieldValidation") ?? "";
+  const validation = given === "" ? "Warn" : validations.find((one) => one === given);
+  if (validation !== undefined) return validation;
+  throw refusals.badRequest(
+    `fieldValidation: Unsupported value: "${given}": supported values: "Ignore", "Strict", "Warn"`,
+  );
 }
 
 const longestManager = 128;

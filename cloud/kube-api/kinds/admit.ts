@@ -4,6 +4,7 @@ import {
   definitionName,
   ensureChild,
   textOf,
+  toPod,
   type FieldError,
   type JsonObject,
   type KindInfo,
@@ -16,7 +17,7 @@ import {
   validateMirrorUpdate,
   validateObject,
 } from "#cloud/kube-api/kinds/validation";
-import { isMirrorPod, mirrorFault, type Pod, type Status } from "#shared/kube";
+import { isMirrorPod, mirrorFault, type Status } from "#shared/kube";
 import { accept, failure, invalidStatus, refuse, type Outcome } from "#cloud/kube-api/status";
 import { advanceGeneration, prepareCreate, prepareUpdate, type Change } from "./strategy.ts";
 
@@ -47,7 +48,7 @@ export function admitCreate(kind: KindInfo, object: JsonObject, context: WriteCo
 const mirrorKinds = new Set(["ServiceAccount", "Secret", "ServiceAccountToken"] as const);
 
 function mirrorPodFault(object: JsonObject): string | undefined {
-  const pod = object as unknown as Pod;
+  const pod = toPod(object);
   return isMirrorPod(pod) ? mirrorFault(pod, mirrorKinds) : undefined;
 }
 

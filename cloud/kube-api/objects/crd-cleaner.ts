@@ -1,3 +1,4 @@
+import { parseKubeObject } from "#cloud/kube-api/schema";
 import type { Clock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
 import { backoff, KeyedWorker } from "#shared/lifecycle";
@@ -138,7 +139,7 @@ async function release(store: RevisionStore, name: string, resource: string): Pr
 
 function dyingDefinition(store: RevisionStore, name: string): Definition | undefined {
   const text = store.get(crdResource, `/${name}`);
-  const crd = text === undefined ? undefined : (JSON.parse(text) as Definition);
+  const crd = text === undefined ? undefined : (parseKubeObject(text) as Definition);
   const dying =
     crd?.metadata.deletionTimestamp !== undefined && crd.metadata.finalizers?.includes(crdFinalizer);
   return dying ? crd : undefined;

@@ -1,3 +1,4 @@
+import { asText, recordOf } from "#shared/json";
 import type { KubeObject } from "#shared/kube";
 
 export interface DeleteOptions {
@@ -93,20 +94,22 @@ function isEvents(resource: string): boolean {
 /** A namespace goes away when its own finalizers (`spec.finalizers`) are gone. */
 function holdsContent(resource: string, object: KubeObject): boolean {
   if (resource !== "/namespaces") return false;
-  const { finalizers = [] } = (object["spec"] ?? {}) as { finalizers?: unknown[] };
-  return finalizers.length > 0;
+  const { finalizers } = recordOf(object["spec"]);
+  return Array.isArray(finalizers) && finalizers.length > 0;
 }
 
+/** Of a pod without `terminationGracePeriodSeconds`, as its default. */
+const defaultGraceSeconds = 30;
 /** Longer ones would end after the last date there is: such a pod, and its namespace, could not be deleted. */
 const longestGraceSeconds = 2 ** 31 - 1;
 
 /** Only pods are deleted gracefully, and only those a node may be running. */
 function graceSeconds(resource: string, object: KubeObject, options: DeleteOptions): number {
   if (resource !== "/pods") return 0;
-  const spec = (object["spec"] ?? {}) as { nodeName?: string; terminationGracePeriodSeconds?: number };
-  const { phase } = (object["status"] ?? {}) as { phase?: string };
-  if ((spec.nodeName ?? "") === "" || phase === "Succeeded" || phase === "Failed") return 0;
-  const asked = options.gracePeriodSeconds ?? spec.terminationGracePeriodSeconds ?? 30;
+  const { nodeName, terminationGracePeriodSeconds: own } = recordOf(object["spec"]);
+  const { phase } = recordOf(object["status"]);
+  if (asText(nodeName) === "" || phase === "Succeeded" || phase === "Failed") return 0;
+  const asked = options.gracePeriodSeconds ?? (typeof own === "number" ? own : defaultGraceSeconds);
   return asked < 0 ? 1 : Math.min(asked, longestGraceSeconds);
 }
 

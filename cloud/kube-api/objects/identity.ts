@@ -69,7 +69,7 @@ function nameIt(target: Place, metadata: JsonObject, suffix: () => string): void
 }
 
 /** The body is of the kind the URL says; fills in what it leaves out. @throws Refusal */
-export function checkType(kind: KindInfo, body: Json): void {
+export function checkType(kind: KindInfo, body: Json): asserts body is JsonObject {
   if (!isObject(body)) throw refusals.badRequest("couldn't get version/kind; the body is not an object");
   const expected = apiVersionOf(kind);
   const { apiVersion = expected, kind: given = kind.kind } = body;

@@ -1,3 +1,4 @@
+import { parseObject, itemsOf, childOf } from "#cloud/kube-api/schema";
 import {
   apiVersionOf,
   builtinKinds,
@@ -91,12 +92,13 @@ export class KindRegistry implements Disposable {
   #read(revision: number): readonly KindInfo[] {
     const text = this.#store.text(revision);
     if (text === undefined) return [];
-    const crd = JSON.parse(text) as JsonObject;
+    const crd = parseObject(text);
     return isEstablished(crd) ? kindsOfCrd(crd) : [];
   }
 }
 
 function isEstablished(crd: JsonObject): boolean {
-  const { conditions = [] } = (crd["status"] ?? {}) as { conditions?: { type?: string; status?: string }[] };
-  return conditions.some(({ type, status }) => type === "Established" && status === "True");
+  return itemsOf(childOf(crd, "status"), "conditions").some(
+    ({ type, status }) => type === "Established" && status === "True",
+  );
 }

@@ -1,7 +1,18 @@
+import {
+  cloneJson,
+  metadataOf,
+  parseKubeObject,
+  parseObject,
+  toKubeObject,
+  type Json,
+  type JsonObject,
+  type KindInfo,
+  type UpdateVia,
+} from "#cloud/kube-api/schema";
+import { asText } from "#shared/json";
 import { randomUUID } from "node:crypto";
-import { rfc3339, type Clock } from "#shared/clock";
-import type { KubeObject } from "#shared/kube";
 import { admitCreate, admitUpdate, decodeObject } from "#cloud/kube-api/kinds";
+import { patchObject, serverSideApply, type PatchType } from "#cloud/kube-api/patch";
 import { invalidStatus, Refusal, refusals } from "#cloud/kube-api/status";
 import {
   TooLargeError,
@@ -9,30 +20,21 @@ import {
   type RevisionStore,
   type WriteRequest,
 } from "#cloud/kube-api/store";
-import { asText } from "#shared/json";
-import { crdResource, resourceOf, type KindRegistry } from "./kind-registry.ts";
-import type { ServiceAddresses } from "./service-addresses.ts";
+import { rfc3339, type Clock } from "#shared/clock";
 import { isReleased, planDeletion, type DeleteOptions } from "./deletion.ts";
+import { established } from "./established-definition.ts";
+import { applyOptions, tracked } from "./field-tracking.ts";
 import {
   checkIdentity,
   checkPreconditions,
   checkType,
   keepIdentity,
   keyOf,
-  prepareMetadata,
   nameSuffix,
+  prepareMetadata,
 } from "./identity.ts";
-import {
-  cloneJson,
-  type Json,
-  type JsonObject,
-  type KindInfo,
-  type UpdateVia,
-  metadataOf,
-} from "#cloud/kube-api/schema";
-import { patchObject, serverSideApply, type PatchType } from "#cloud/kube-api/patch";
-import { established } from "./established-definition.ts";
-import { applyOptions, tracked } from "./field-tracking.ts";
+import { crdResource, resourceOf, type KindRegistry } from "./kind-registry.ts";
+import type { ServiceAddresses } from "./service-addresses.ts";
 import { unwrap } from "./unwrap.ts";
 import type { Admission, Lookup, ObjectTarget, WriteOptions, Written } from "./write-request.ts";
 
@@ -70,7 +72,7 @@ export class ObjectService {
   read(target: ObjectTarget): JsonObject {
     const text = this.#parts.store.get(resourceOf(target.kind), keyOf(target));
     if (text === undefined) throw refusals.notFound(target.kind, target.name);
-    return JSON.parse(text) as JsonObject;
+    return parseObject(text);
   }
 
   async create(target: ObjectTarget, body: Json, options: WriteOptions): Promise<Written> {
@@ -114,7 +116,7 @@ export class ObjectService {
     options: WriteOptions & { via: UpdateVia },
   ): Promise<Written> {
     checkType(target.kind, body);
-    checkIdentity(target, body as JsonObject);
+    checkIdentity(target, body);
     const { store } = this.#parts;
     const resource = resourceOf(target.kind);
     if (
@@ -125,7 +127,7 @@ export class ObjectService {
       options.guard?.mayCreate(target);
       return this.create(target, body, options);
     }
-    return this.#replace(target, { current: this.read(target), next: body as JsonObject }, options);
+    return this.#replace(target, { current: this.read(target), next: body }, options);
   }
 
   /** PATCH of the object or of a subresource that has its shape; an apply creates what is missing. */
@@ -150,7 +152,7 @@ export class ObjectService {
   async delete(target: ObjectTarget, options: DeleteOptions): Promise<Written> {
     const { store, clock } = this.#parts;
     const resource = resourceOf(target.kind);
-    const object = this.read(target) as unknown as KubeObject;
+    const object = toKubeObject(this.read(target));
     if (resource === "/namespaces" && permanentNamespaces.has(target.name)) {
       throw refusals.forbidden(target.kind, target.name, "this namespace may not be deleted");
     }
@@ -178,9 +180,8 @@ export class ObjectService {
       throw refusals.modifiedMeanwhile(kind, target.name);
     }
     checkUid(target, metadataOf(change.next)["uid"], now["uid"]);
-    const cleared = Array.isArray(metadataOf(change.next)["managedFields"])
-      ? (metadataOf(change.next)["managedFields"] as Json[]).length === 0
-      : false;
+    const { managedFields } = metadataOf(change.next);
+    const cleared = Array.isArray(managedFields) && managedFields.length === 0;
     const decoded = unwrap(decodeObject(kind, change.next, options.validation), options.warn);
     keepIdentity(decoded, current);
     if (resourceOf(kind) === "/services" && options.via === "")
@@ -209,7 +210,7 @@ export class ObjectService {
   ): Promise<Written> {
     const { kind } = target;
     checkType(kind, body);
-    checkIdentity(target, body as JsonObject);
+    checkIdentity(target, body);
     const resource = resourceOf(kind);
     const present = this.#parts.store.find(resource, keyOf(target)) !== undefined;
     if (!present && options.via !== "") throw refusals.notFound(kind, target.name);
@@ -227,19 +228,19 @@ export class ObjectService {
   #judge({ kind, name }: ObjectTarget, object: JsonObject, current?: JsonObject): void {
     const { admit } = this.#parts;
     if (!admit || (current && Bun.deepEquals(object["spec"], current["spec"]))) return;
-    const causes = admit(object as unknown as KubeObject, this.#lookup);
+    const causes = admit(toKubeObject(object), this.#lookup);
     if (causes.length > 0) throw new Refusal(invalidStatus(kind, name, causes));
   }
 
   readonly #lookup: Lookup = (group, plural, key) => {
     const text = this.#parts.store.get(`${group}/${plural}`, `${key.namespace}/${key.name}`);
-    return text === undefined ? undefined : (JSON.parse(text) as KubeObject);
+    return text === undefined ? undefined : parseKubeObject(text);
   };
 
   /** Stores an object, or takes it away when nothing holds it any longer. */
   async #put(target: ObjectTarget, next: JsonObject, options: WriteOptions): Promise<Written> {
     const resource = resourceOf(target.kind);
-    const object = next as unknown as KubeObject;
+    const object = toKubeObject(next);
     const gone = isReleased(resource, object);
     if (options.dryRun) {
       return { text: JSON.stringify(object), created: false, gone };
@@ -269,7 +270,7 @@ export class ObjectService {
     const text = this.#parts.store.get("/namespaces", `/${target.namespace}`);
     const namespaces = { group: "", plural: "namespaces" };
     if (text === undefined) throw refusals.notFound(namespaces, target.namespace);
-    const { metadata } = JSON.parse(text) as KubeObject;
+    const { metadata } = parseKubeObject(text);
     if (metadata.deletionTimestamp !== undefined) {
       throw refusals.namespaceTerminating(target.kind, name, target.namespace);
     }

@@ -1,9 +1,9 @@
-import type { Clock } from "#shared/clock";
+import { parseObject } from "#cloud/kube-api/schema";
+import type { JsonObject } from "#cloud/kube-api/kinds";
 import { refusals } from "#cloud/kube-api/status";
 import type { RevisionChange, RevisionStore } from "#cloud/kube-api/store";
-import type { JsonObject } from "#cloud/kube-api/kinds";
-import { asText } from "#shared/json";
-import { isObject } from "#cloud/kube-api/schema";
+import type { Clock } from "#shared/clock";
+import { asText, isObject } from "#shared/json";
 
 const resource = "/services";
 const named = { group: "", plural: "services", kind: "Service" };
@@ -19,7 +19,7 @@ export class ServiceAddresses implements Disposable {
     this.#clock = clock;
     for (const { key, revision } of store.list(resource)) {
       const text = store.text(revision);
-      if (text !== undefined) this.#take(key, JSON.parse(text) as JsonObject);
+      if (text !== undefined) this.#take(key, parseObject(text));
     }
     this.#following = store.follow(resource, (changes) => {
       for (const change of changes) this.#sync(change);
@@ -58,7 +58,7 @@ export class ServiceAddresses implements Disposable {
 
   #sync(change: RevisionChange): void {
     this.release(change.key);
-    if (change.type !== "DELETED") this.#take(change.key, JSON.parse(change.text) as JsonObject);
+    if (change.type !== "DELETED") this.#take(change.key, parseObject(change.text));
   }
 
   #assignAddress(key: string, service: JsonObject, spec: JsonObject): void {

@@ -160,12 +160,17 @@ function readEntries(object: JsonObject): ManagedEntry[] {
   const { metadata } = object;
   const entries = isObject(metadata) ? metadata["managedFields"] : undefined;
   if (!Array.isArray(entries)) return [];
-  return (entries as unknown as ManagedEntry[]).filter((entry) => isObject(entry.fieldsV1));
+  return entries.filter(isManagedEntry);
+}
+
+/** Clients can write anything into managedFields; entries without a set of fields are dropped. */
+function isManagedEntry(entry: Json): entry is ManagedEntry & JsonObject {
+  return isObject(entry) && isObject(entry["fieldsV1"]);
 }
 
 function withEntries(object: JsonObject, entries: readonly ManagedEntry[]): JsonObject {
   const metadata = isObject(object["metadata"]) ? object["metadata"] : {};
-  return { ...object, metadata: { ...metadata, managedFields: entries as unknown as Json } };
+  return { ...object, metadata: { ...metadata, managedFields: entries.map((entry) => ({ ...entry })) } };
 }
 
 function newEntry(

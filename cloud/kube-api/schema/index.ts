@@ -30,4 +30,5 @@ export {
 } from "#shared/json";
 export { fieldsOfDefinition, fieldsOfSchema } from "./fields-v1.ts";
 export { openApiDocument } from "./openapi.ts";
+export { parseKubeObject, parseObject, toJsonObject, toKubeObject, toPod } from "./stored-object.ts";
 export { descriptions, forgetTexts } from "./definitions.ts";

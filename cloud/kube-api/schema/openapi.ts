@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from "#shared/json";
+import { isObject, type Json, type JsonObject } from "#shared/json";
 import { definition, definitionName, descriptions, forgetTexts, type FieldType } from "./definitions.ts";
 import { apiVersionOf } from "./catalog.ts";
 import type { KindInfo } from "./vocabulary.ts";
@@ -40,7 +40,8 @@ export function openApiDocument(apiVersion: string, kinds: readonly KindInfo[]):
     wanted.add("autoscaling.v1.Scale");
   addDefinitions(wanted, schemas, groupVersionKinds(kinds));
   forgetTexts();
-  const paths = Object.assign({}, ...kinds.map((kind) => pathsOf(kind))) as JsonObject;
+  const paths: JsonObject = {};
+  for (const kind of kinds) Object.assign(paths, pathsOf(kind));
   return {
     openapi: "3.0.0",
     info: { title: "Kubernetes", version: apiVersion },
@@ -168,13 +169,12 @@ function customName({ group, version, kind }: KindInfo): string {
 
 function customSchema(kind: KindInfo): JsonObject {
   const schema = kind.custom?.schema ?? {};
-  const properties =
-    typeof schema.properties === "object" && schema.properties !== null ? schema.properties : {};
+  const properties = isObject(schema.properties) ? schema.properties : {};
   return {
     ...schema,
     type: "object",
     properties: {
-      ...(properties as JsonObject),
+      ...properties,
       ...typeFields(),
       metadata: { allOf: [refTo(fullName("meta.v1.ObjectMeta"))] },
     },

@@ -1,4 +1,4 @@
-import type { KubeObject } from "#shared/kube";
+import { parseKubeObject } from "#cloud/kube-api/schema";
 import { note } from "#shared/lifecycle";
 import { nextTurn } from "#shared/clock";
 import { everything, fragmentsOf, selectedName, selects, type Selection } from "./selectors.ts";
@@ -31,7 +31,7 @@ export async function selectAmong<T extends { readonly key: string }>(
       note("a selection from", one.key);
     }
     if (text === "" || !fragments.every((fragment) => text.includes(fragment))) continue;
-    if (selects(selection, JSON.parse(text) as KubeObject)) selected.push(one);
+    if (selects(selection, parseKubeObject(text))) selected.push(one);
   }
   return selected;
 }

@@ -1,3 +1,4 @@
+import { isRecord } from "#shared/json";
 import {
   meetsLabelExpressions,
   parseLabelSelector,
@@ -144,8 +145,8 @@ function readField(object: KubeObject, path: string): string {
 function readPath(object: unknown, path: string): string {
   let at = object;
   for (const part of path.split(".")) {
-    if (typeof at !== "object" || at === null) return "";
-    at = (at as Record<string, unknown>)[part];
+    if (!isRecord(at)) return "";
+    at = at[part];
   }
   if (typeof at === "string") return at;
   return typeof at === "number" || typeof at === "boolean" ? String(at) : "";

@@ -1,6 +1,6 @@
+import { metadataOf, parseKubeObject, toJsonObject } from "#cloud/kube-api/schema";
 import { defaultGrants, reconcileDefault } from "#cloud/kube-api/auth";
 import { apiVersionOf, type JsonObject } from "#cloud/kube-api/kinds";
-import { metadataOf } from "#cloud/kube-api/schema";
 import { Refusal } from "#cloud/kube-api/status";
 import type { RevisionStore } from "#cloud/kube-api/store";
 import { ConfigError } from "#shared/errors";
@@ -46,7 +46,7 @@ async function ensureObject({ objects, registry, store }: InstallParts, object: 
     );
   const namespace = kind.namespaced ? (metadata.namespace ?? "default") : "";
   const name = metadata.name ?? "";
-  const body = structuredClone(object) as unknown as JsonObject;
+  const body = toJsonObject(structuredClone(object));
   try {
     if (store.find(resourceOf(kind), `${namespace}/${name}`) === undefined) {
       await objects.create({ kind, namespace, name: "" }, body, writeOptions);
@@ -67,7 +67,7 @@ export async function ensureDefaultRoles(parts: InstallParts, log: Logger): Prom
     const { kind, metadata } = wanted;
     const plural = kind === "ClusterRole" ? "clusterroles" : "clusterrolebindings";
     const text = parts.store.get(`rbac.authorization.k8s.io/${plural}`, `/${metadata.name}`);
-    const next = reconcileDefault(wanted, text === undefined ? undefined : (JSON.parse(text) as KubeObject));
+    const next = reconcileDefault(wanted, text === undefined ? undefined : parseKubeObject(text));
     if (next === "not ours")
       log.info("default role was not installed: its name is taken", { kind, name: metadata.name });
     return next === undefined || next === "not ours" ? [] : [next];

@@ -1,3 +1,4 @@
+import { toKubeObject } from "#cloud/kube-api/schema";
 import { Hono, type Context } from "hono";
 import type { JsonObject } from "#cloud/kube-api/kinds";
 import {
@@ -30,7 +31,6 @@ import {
   type RequestTarget,
 } from "#cloud/kube-api/http";
 import { AppError } from "#shared/errors";
-import type { KubeObject } from "#shared/kube";
 import { note } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import * as discovery from "./discovery.ts";
@@ -228,8 +228,8 @@ function writeGuard(parts: RouteParts, user: User, asked: ResourceAttributes): W
         plural: kind.plural,
         namespace,
         requestName: asked.name,
-        next: next as unknown as KubeObject,
-        current: current as unknown as KubeObject | undefined,
+        next: toKubeObject(next),
+        current: current && toKubeObject(current),
       });
     },
   };

@@ -1,3 +1,4 @@
+import { parseKubeObject } from "#cloud/kube-api/schema";
 import { join } from "node:path";
 import {
   Authenticator,
@@ -92,7 +93,7 @@ function wireRoutes({ config, deps, store, registry, objects, extras, streams, r
   const signer = new TokenSigner(...signingKeys(store));
   const find = (resource: string, namespace: string, name: string): KubeObject | undefined => {
     const text = store.get(resource, `${namespace}/${name}`);
-    return text === undefined ? undefined : (JSON.parse(text) as KubeObject);
+    return text === undefined ? undefined : parseKubeObject(text);
   };
   const { adminToken, ownToken } = config;
   const authenticator = new Authenticator({

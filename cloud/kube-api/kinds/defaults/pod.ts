@@ -7,10 +7,11 @@ import {
   setDefault,
   setDefaultText,
   textOf,
+  toPod,
   type Json,
   type JsonObject,
 } from "#cloud/kube-api/schema";
-import { isMirrorPod, type Pod } from "#shared/kube";
+import { isMirrorPod } from "#shared/kube";
 
 /** Defaults of a pod spec wherever it stands: in a pod or in a template. */
 export function defaultPodSpec(spec: JsonObject): void {
@@ -62,7 +63,7 @@ function defaultPodStatus(status: JsonObject): void {
 /** What the real server's admission plugins add to a new pod; no service account volume is mounted here. A mirror pod has no account. */
 export function admitPod(pod: JsonObject): void {
   const spec = ensureChild(pod, "spec");
-  if (!isMirrorPod(pod as unknown as Pod)) giveAccount(spec);
+  if (!isMirrorPod(toPod(pod))) giveAccount(spec);
   setDefault(spec, "priority", builtinPriorities[textOf(spec, "priorityClassName")] ?? 0);
   setDefaultText(spec, "preemptionPolicy", "PreemptLowerPriority");
   tolerate(spec, "node.kubernetes.io/not-ready");

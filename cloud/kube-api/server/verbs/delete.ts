@@ -1,7 +1,6 @@
+import { parseKubeObject, type KindInfo } from "#cloud/kube-api/schema";
 import { answerList, answerText, readDeleteOptions } from "#cloud/kube-api/http";
 import { resourceOf, type DeleteOptions, type ObjectTarget, type Written } from "#cloud/kube-api/objects";
-import type { KindInfo } from "#cloud/kube-api/schema";
-import type { KubeObject } from "#shared/kube";
 import {
   prefixOf,
   readSelection,
@@ -22,7 +21,7 @@ export async function deleteObject(
   if (!written.gone || answersWithObject.has(resourceOf(asked.kind))) {
     return show(parts, asked, { text: written.text, status: 200 });
   }
-  const { metadata } = JSON.parse(written.text) as KubeObject;
+  const { metadata } = parseKubeObject(written.text);
   const { group, plural } = asked.kind;
   const details = {
     name: asked.target.name,

@@ -1,14 +1,14 @@
-import { rfc3339, type Clock } from "#shared/clock";
+import { childOf, metadataOf, parseKubeObject, parseObject, textOf } from "#cloud/kube-api/schema";
 import { requestToken, type TokenSigner } from "#cloud/kube-api/auth";
 import { scaleOf, withScale, type Json, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
-import { refusals } from "#cloud/kube-api/status";
-import { deleteOptionsOf } from "#cloud/kube-api/http";
-import type { RevisionStore } from "#cloud/kube-api/store";
-import type { KubeObject } from "#shared/kube";
-import { asText } from "#shared/json";
-import { isObject, metadataOf } from "#cloud/kube-api/schema";
 import { unwrap, type ObjectService, type ObjectTarget, type WriteOptions } from "#cloud/kube-api/objects";
 import { patchObject, type PatchType } from "#cloud/kube-api/patch";
+import { refusals } from "#cloud/kube-api/status";
+import type { RevisionStore } from "#cloud/kube-api/store";
+import { deleteOptionsOf } from "#cloud/kube-api/http";
+import { rfc3339, type Clock } from "#shared/clock";
+import { asText, isObject } from "#shared/json";
+import type { KubeObject } from "#shared/kube";
 
 export interface SubresourceParts {
   readonly objects: ObjectService;
@@ -45,7 +45,7 @@ export async function writeScale(
   }
   const next = unwrap(withScale(target.kind, object, scale), options.warn);
   const written = await parts.objects.update(target, next, { ...options, via: "scale" });
-  return scaleOf(target.kind, JSON.parse(written.text) as JsonObject) ?? scale;
+  return scaleOf(target.kind, parseObject(written.text)) ?? scale;
 }
 
 /** `PUT …/finalize` of a namespace: only its finalizers change; without any a deleted namespace goes. */
@@ -66,7 +66,7 @@ export async function finalizeNamespace(
   const finalizers = Array.isArray(spec["finalizers"]) ? spec["finalizers"] : [];
   const next = { ...namespace, spec: finalizers.length > 0 ? { ...rest, finalizers } : rest };
   const written = await parts.objects.save(target, next, options);
-  return JSON.parse(written.text) as JsonObject;
+  return parseObject(written.text);
 }
 
 /** `POST …/binding`: puts a pod on a node, once. @throws Refusal */
@@ -122,7 +122,7 @@ export async function evictPod(
   const eviction = isObject(body) ? body : {};
   const options = deleteOptionsOf(isObject(eviction["deleteOptions"]) ? eviction["deleteOptions"] : {});
   const pod = parts.objects.read(target);
-  const { phase } = (isObject(pod["status"]) ? pod["status"] : {}) as { phase?: string };
+  const phase = textOf(childOf(pod, "status"), "phase");
   if (phase === "Running" || phase === "Pending") checkBudgets(parts.store, target, metadataOf(pod));
   await parts.objects.delete(target, options);
   return { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code: 201 };
@@ -130,7 +130,7 @@ export async function evictPod(
 
 function checkBudgets(store: RevisionStore, target: ObjectTarget, pod: JsonObject): void {
   for (const { revision } of store.list("policy/poddisruptionbudgets", `${target.namespace}/`)) {
-    const budget = JSON.parse(store.text(revision) ?? "{}") as JsonObject;
+    const budget = parseObject(store.text(revision) ?? "{}");
     const spec = isObject(budget["spec"]) ? budget["spec"] : {};
     const status = isObject(budget["status"]) ? budget["status"] : {};
     if (!isSelected(spec["selector"], pod["labels"])) continue;
@@ -154,7 +154,7 @@ export function createToken(parts: SubresourceParts, target: ObjectTarget, body:
   const uid = asText(metadataOf(parts.objects.read(target))["uid"]);
   const find = (resource: string, inside: string, called: string): KubeObject | undefined => {
     const text = store.get(resource, `${inside}/${called}`);
-    return text === undefined ? undefined : (JSON.parse(text) as KubeObject);
+    return text === undefined ? undefined : parseKubeObject(text);
   };
   return requestToken({ signer, issuer, nowMs: parts.clock.nowMs(), find }, { namespace, name, uid }, body);
 }

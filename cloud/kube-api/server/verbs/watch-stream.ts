@@ -1,3 +1,4 @@
+import { parseKubeObject, parseObject, metadataOf } from "#cloud/kube-api/schema";
 import type { Clock } from "#shared/clock";
 import { apiVersionOf, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
 import { everything, selects, type Selection } from "#cloud/kube-api/selection";
@@ -11,7 +12,7 @@ import {
   type SharedLines,
   type Source,
 } from "#cloud/kube-api/flow-control";
-import type { KubeObject, Status } from "#shared/kube";
+import type { Status } from "#shared/kube";
 
 export interface WatchOptions {
   readonly kind: KindInfo;
@@ -196,20 +197,20 @@ class Watch implements Source {
   }
 
   #selected(text: string): boolean {
-    return this.#plain || selects(this.#options.selection, JSON.parse(text) as KubeObject);
+    return this.#plain || selects(this.#options.selection, parseKubeObject(text));
   }
 
   #line(type: string, text: string): string {
     const { kind, wanted } = this.#options;
     const own = textAs(kind, text);
     if (wanted.form === "object") return `{"type":"${type}","object":${own}}\n`;
-    const object = JSON.parse(own) as JsonObject;
+    const object = parseObject(own);
     return `${JSON.stringify({ type, object: wanted.form === "partial" ? partialOf(object) : this.#row(object) })}\n`;
   }
 
   #row(object: JsonObject): JsonObject {
     const { kind, wanted } = this.#options;
-    const { resourceVersion = "" } = (object["metadata"] ?? {}) as JsonObject;
+    const { resourceVersion = "" } = metadataOf(object);
     const columns = !this.#columnsSent;
     this.#columnsSent = true;
     const nowMs = this.#parts.clock.nowMs();
