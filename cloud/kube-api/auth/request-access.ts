@@ -1,5 +1,5 @@
-import { refusals } from "#cloud/kube-api/status";
 import type { RequestTarget } from "#cloud/kube-api/http";
+import { refusals } from "#cloud/kube-api/status";
 import type { Authenticator, User } from "./authenticator.ts";
 import type { Attributes, Authorizer } from "./authorizer.ts";
 import { readImpersonation } from "./impersonation.ts";

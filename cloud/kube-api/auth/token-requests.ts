@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
-import { refusals } from "#cloud/kube-api/status";
 import { metadataOf, type Json, type JsonObject, isObject } from "#cloud/kube-api/schema";
+import { refusals } from "#cloud/kube-api/status";
 import { rfc3339 } from "#shared/clock";
-import type { KubeObject } from "#shared/kube";
 import { asText } from "#shared/json";
+import type { KubeObject } from "#shared/kube";
 import type { TokenClaims, TokenSigner } from "./tokens.ts";
 
 export interface TokenParts {

@@ -1,13 +1,4 @@
 import {
-  childOf,
-  isObject,
-  itemsOf,
-  textOf,
-  textsOf,
-  type FieldError,
-  type JsonObject,
-} from "#cloud/kube-api/schema";
-import {
   dns1035Label,
   dnsLabel,
   dnsSubdomain,
@@ -17,6 +8,15 @@ import {
   required,
   tooLong,
 } from "#cloud/kube-api/kinds/validation";
+import {
+  childOf,
+  isObject,
+  itemsOf,
+  textOf,
+  textsOf,
+  type FieldError,
+  type JsonObject,
+} from "#cloud/kube-api/schema";
 import { readPattern } from "./patterns.ts";
 
 const columnTypes = ["boolean", "date", "integer", "number", "string"];

@@ -1,5 +1,5 @@
-import { isObject, ownField, type FieldError, type Json, type JsonObject } from "#cloud/kube-api/schema";
 import { forbidden } from "#cloud/kube-api/kinds/validation";
+import { isObject, ownField, type FieldError, type Json, type JsonObject } from "#cloud/kube-api/schema";
 import { hasFormat } from "./formats.ts";
 import { readPattern } from "./patterns.ts";
 

@@ -1,5 +1,5 @@
-import { isRecord } from "#shared/json";
 import { refusals } from "#cloud/kube-api/status";
+import { isRecord } from "#shared/json";
 
 const version = "meta.k8s.io/v1";
 

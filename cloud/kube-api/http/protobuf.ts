@@ -1,6 +1,6 @@
-import wireTypes from "./wire-types.txt" with { type: "text" };
 import { type Json, type JsonObject, isObject } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
+import wireTypes from "./wire-types.txt" with { type: "text" };
 
 /** One field of a message: its JSON name and type as `wire-types.txt` spells it. */
 interface Field {

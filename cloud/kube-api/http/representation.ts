@@ -1,4 +1,4 @@
-import { parseObject, metadataOf } from "#cloud/kube-api/schema";
+import { pieceBytes, sourceOf, type OpenStream, type Source } from "#cloud/kube-api/flow-control";
 import {
   apiVersionOf,
   tableCells,
@@ -6,8 +6,8 @@ import {
   type JsonObject,
   type KindInfo,
 } from "#cloud/kube-api/kinds";
+import { parseObject, metadataOf } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
-import { pieceBytes, sourceOf, type OpenStream, type Source } from "#cloud/kube-api/flow-control";
 
 export type Form = "object" | "table" | "partial";
 

@@ -1,9 +1,9 @@
 import type { FieldValidation } from "#cloud/kube-api/kinds";
+import type { DeleteOptions } from "#cloud/kube-api/objects";
 import { type Json, type JsonObject, isObject } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
 import type { Clock } from "#shared/clock";
 import { readBody } from "./request-body.ts";
-import type { DeleteOptions } from "#cloud/kube-api/objects";
 
 /** What a request asks for beside its object: parameters of the query, and who says it manages the fields. */
 export interface OptionSource {

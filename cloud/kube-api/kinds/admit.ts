@@ -1,3 +1,11 @@
+import { defaultObject, validateCrd, validateValue } from "#cloud/kube-api/custom-resources";
+import { admitPod, applyDefaults, qosClassOf, selectJob } from "#cloud/kube-api/kinds/defaults";
+import {
+  validateChange,
+  validateMetadata,
+  validateMirrorUpdate,
+  validateObject,
+} from "#cloud/kube-api/kinds/validation";
 import {
   childOf,
   cloneJson,
@@ -9,16 +17,8 @@ import {
   type JsonObject,
   type KindInfo,
 } from "#cloud/kube-api/schema";
-import { defaultObject, validateCrd, validateValue } from "#cloud/kube-api/custom-resources";
-import { admitPod, applyDefaults, qosClassOf, selectJob } from "#cloud/kube-api/kinds/defaults";
-import {
-  validateChange,
-  validateMetadata,
-  validateMirrorUpdate,
-  validateObject,
-} from "#cloud/kube-api/kinds/validation";
-import { isMirrorPod, mirrorFault, type Status } from "#shared/kube";
 import { accept, failure, invalidStatus, refuse, type Outcome } from "#cloud/kube-api/status";
+import { isMirrorPod, mirrorFault, type Status } from "#shared/kube";
 import { advanceGeneration, prepareCreate, prepareUpdate, type Change } from "./strategy.ts";
 
 export interface WriteContext {

@@ -1,3 +1,4 @@
+import { pruneObject } from "#cloud/kube-api/custom-resources";
 import {
   decodeInto,
   decodeMetadata,
@@ -9,7 +10,6 @@ import {
   type JsonObject,
   type KindInfo,
 } from "#cloud/kube-api/schema";
-import { pruneObject } from "#cloud/kube-api/custom-resources";
 import { accept, refuse, undecodable, type KindName, type Outcome } from "#cloud/kube-api/status";
 
 export type FieldValidation = "Strict" | "Warn" | "Ignore";

@@ -1,3 +1,4 @@
+import { labelSelectorOf } from "#cloud/kube-api/kinds/validation";
 import {
   apiVersionOf,
   childOf,
@@ -13,9 +14,8 @@ import {
   type JsonObject,
   type KindInfo,
 } from "#cloud/kube-api/schema";
-import { labelSelectorOf } from "#cloud/kube-api/kinds/validation";
-import { formatLabelSelector } from "#shared/kube";
 import { accept, failure, invalidStatus, refuse, type Outcome } from "#cloud/kube-api/status";
+import { formatLabelSelector } from "#shared/kube";
 
 /** autoscaling/v1 Scale of an object, undefined when its kind cannot be scaled. */
 export function scaleOf(kind: KindInfo, object: JsonObject): JsonObject | undefined {

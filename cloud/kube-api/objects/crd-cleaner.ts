@@ -1,11 +1,11 @@
 import { parseKubeObject } from "#cloud/kube-api/schema";
+import type { RevisionChange, RevisionStore } from "#cloud/kube-api/store";
 import type { Clock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
 import { backoff, KeyedWorker } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import type { RevisionChange, RevisionStore } from "#cloud/kube-api/store";
-import { crdResource, type KindRegistry } from "./kind-registry.ts";
 import { crdFinalizer } from "./established-definition.ts";
+import { crdResource, type KindRegistry } from "./kind-registry.ts";
 import type { ObjectService } from "./object-service.ts";
 
 interface Parts {

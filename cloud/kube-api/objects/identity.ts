@@ -1,4 +1,3 @@
-import type { KubeObject } from "#shared/kube";
 import {
   apiVersionOf,
   type Json,
@@ -7,10 +6,11 @@ import {
   metadataOf,
   isObject,
 } from "#cloud/kube-api/schema";
-import { asText } from "#shared/json";
-import type { DeleteOptions } from "./deletion.ts";
 import { refusals } from "#cloud/kube-api/status";
 import type { Clock } from "#shared/clock";
+import { asText } from "#shared/json";
+import type { KubeObject } from "#shared/kube";
+import type { DeleteOptions } from "./deletion.ts";
 
 interface Place {
   readonly kind: KindInfo;

@@ -1,4 +1,3 @@
-import { parseObject, itemsOf, childOf } from "#cloud/kube-api/schema";
 import {
   apiVersionOf,
   builtinKinds,
@@ -6,6 +5,7 @@ import {
   type JsonObject,
   type KindInfo,
 } from "#cloud/kube-api/kinds";
+import { parseObject, itemsOf, childOf } from "#cloud/kube-api/schema";
 import type { RevisionStore } from "#cloud/kube-api/store";
 
 export const crdResource = "apiextensions.k8s.io/customresourcedefinitions";

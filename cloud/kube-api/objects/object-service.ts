@@ -1,3 +1,6 @@
+import { randomUUID } from "node:crypto";
+import { admitCreate, admitUpdate, decodeObject } from "#cloud/kube-api/kinds";
+import { patchObject, serverSideApply, type PatchType } from "#cloud/kube-api/patch";
 import {
   cloneJson,
   metadataOf,
@@ -9,10 +12,6 @@ import {
   type KindInfo,
   type UpdateVia,
 } from "#cloud/kube-api/schema";
-import { asText } from "#shared/json";
-import { randomUUID } from "node:crypto";
-import { admitCreate, admitUpdate, decodeObject } from "#cloud/kube-api/kinds";
-import { patchObject, serverSideApply, type PatchType } from "#cloud/kube-api/patch";
 import { invalidStatus, Refusal, refusals } from "#cloud/kube-api/status";
 import {
   TooLargeError,
@@ -21,6 +20,7 @@ import {
   type WriteRequest,
 } from "#cloud/kube-api/store";
 import { rfc3339, type Clock } from "#shared/clock";
+import { asText } from "#shared/json";
 import { isReleased, planDeletion, type DeleteOptions } from "./deletion.ts";
 import { established } from "./established-definition.ts";
 import { applyOptions, tracked } from "./field-tracking.ts";

@@ -1,5 +1,5 @@
-import { parseObject } from "#cloud/kube-api/schema";
 import type { JsonObject } from "#cloud/kube-api/kinds";
+import { parseObject } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
 import type { RevisionChange, RevisionStore } from "#cloud/kube-api/store";
 import type { Clock } from "#shared/clock";

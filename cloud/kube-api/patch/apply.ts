@@ -1,4 +1,6 @@
 import { cloneJson, type Json, type JsonObject } from "#cloud/kube-api/schema";
+import { refusals } from "#cloud/kube-api/status";
+import { isObject } from "#shared/json";
 import {
   common,
   differ,
@@ -12,8 +14,6 @@ import {
   uniteAll,
   type ManagedEntry,
 } from "./managed-fields.ts";
-import { refusals } from "#cloud/kube-api/status";
-import { isObject } from "#shared/json";
 import { mergePatch } from "./merge-patch.ts";
 
 export interface ApplyOptions {

@@ -1,9 +1,9 @@
 import type { Json, JsonObject, KindInfo } from "#cloud/kube-api/schema";
-import { strategicMerge } from "./strategic-merge.ts";
-import { jsonPatch } from "./json-patch.ts";
 import { Refusal, refusals } from "#cloud/kube-api/status";
 import { isObject } from "#shared/json";
+import { jsonPatch } from "./json-patch.ts";
 import { mergePatch } from "./merge-patch.ts";
+import { strategicMerge } from "./strategic-merge.ts";
 
 export type PatchType = "json" | "merge" | "strategic" | "apply";
 

@@ -1,5 +1,5 @@
-import { formatQuantity, parseQuantity, quantityError } from "#shared/kube";
 import { isObject, ownField, setField, type Json, type JsonObject } from "#shared/json";
+import { formatQuantity, parseQuantity, quantityError } from "#shared/kube";
 import { definition, definitionName, type Definition, type FieldType, type Leaf } from "./definitions.ts";
 
 export interface Decoded {

@@ -1,5 +1,5 @@
-import typesText from "./schema-types.txt" with { type: "text" };
 import textsText from "./schema-texts.txt" with { type: "text" };
+import typesText from "./schema-types.txt" with { type: "text" };
 
 /** Letters of the data file: s string, b boolean, i int32, l int64, d double, q quantity, t time, u microtime, x int or string,
  *  y base64 bytes, o any object, j any JSON, # another definition. */

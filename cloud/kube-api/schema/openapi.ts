@@ -1,6 +1,6 @@
 import { isObject, type Json, type JsonObject } from "#shared/json";
-import { definition, definitionName, descriptions, forgetTexts, type FieldType } from "./definitions.ts";
 import { apiVersionOf } from "./catalog.ts";
+import { definition, definitionName, descriptions, forgetTexts, type FieldType } from "./definitions.ts";
 import type { KindInfo } from "./vocabulary.ts";
 
 const quantityName = "io.k8s.apimachinery.pkg.api.resource.Quantity";

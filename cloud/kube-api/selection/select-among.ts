@@ -1,6 +1,6 @@
 import { parseKubeObject } from "#cloud/kube-api/schema";
-import { note } from "#shared/lifecycle";
 import { nextTurn } from "#shared/clock";
+import { note } from "#shared/lifecycle";
 import { everything, fragmentsOf, selectedName, selects, type Selection } from "./selectors.ts";
 
 /** Characters looked through before others get a turn: some milliseconds. */

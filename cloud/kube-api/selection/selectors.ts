@@ -1,3 +1,4 @@
+import { qualified, refusals, type Named } from "#cloud/kube-api/status";
 import { isRecord } from "#shared/json";
 import {
   meetsLabelExpressions,
@@ -5,7 +6,6 @@ import {
   type KubeObject,
   type LabelRequirement,
 } from "#shared/kube";
-import { qualified, refusals, type Named } from "#cloud/kube-api/status";
 
 /** What `labelSelector` and `fieldSelector` ask of an object. */
 export interface Selection {

@@ -1,10 +1,10 @@
 import type { ExtraResource } from "#cloud/kube-api/http";
+import type { Admission } from "#cloud/kube-api/objects";
 import type { Clock } from "#shared/clock";
 import type { ConnectionBudget } from "#shared/connections";
 import type { KubeObject } from "#shared/kube";
 import type { Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import type { Admission } from "#cloud/kube-api/objects";
 
 export interface ApiServerConfig {
   readonly address: string;

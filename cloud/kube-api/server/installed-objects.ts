@@ -1,12 +1,12 @@
-import { metadataOf, parseKubeObject, toJsonObject } from "#cloud/kube-api/schema";
 import { defaultGrants, reconcileDefault } from "#cloud/kube-api/auth";
 import { apiVersionOf, type JsonObject } from "#cloud/kube-api/kinds";
+import { resourceOf, type KindRegistry, type ObjectService } from "#cloud/kube-api/objects";
+import { metadataOf, parseKubeObject, toJsonObject } from "#cloud/kube-api/schema";
 import { Refusal } from "#cloud/kube-api/status";
 import type { RevisionStore } from "#cloud/kube-api/store";
 import { ConfigError } from "#shared/errors";
 import type { KubeObject } from "#shared/kube";
 import type { Logger } from "#shared/log";
-import { resourceOf, type KindRegistry, type ObjectService } from "#cloud/kube-api/objects";
 
 export interface InstallParts {
   readonly objects: ObjectService;

@@ -1,6 +1,4 @@
-import { toKubeObject } from "#cloud/kube-api/schema";
 import { Hono, type Context } from "hono";
-import type { JsonObject } from "#cloud/kube-api/kinds";
 import {
   attributesOf,
   authorize,
@@ -13,8 +11,6 @@ import {
   type ResourceAttributes,
   type User,
 } from "#cloud/kube-api/auth";
-import { Refusal, refusals } from "#cloud/kube-api/status";
-import type { Readiness } from "#cloud/kube-api/store";
 import {
   closesConnection,
   withinLimits,
@@ -30,12 +26,16 @@ import {
   type ExtraResource,
   type RequestTarget,
 } from "#cloud/kube-api/http";
+import type { JsonObject } from "#cloud/kube-api/kinds";
+import type { KindRegistry, WriteGuard } from "#cloud/kube-api/objects";
+import { toKubeObject } from "#cloud/kube-api/schema";
+import { answerResource, type ResourceParts } from "#cloud/kube-api/server/verbs";
+import { Refusal, refusals } from "#cloud/kube-api/status";
+import type { Readiness } from "#cloud/kube-api/store";
 import { AppError } from "#shared/errors";
 import { note } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import * as discovery from "./discovery.ts";
-import type { KindRegistry, WriteGuard } from "#cloud/kube-api/objects";
-import { answerResource, type ResourceParts } from "#cloud/kube-api/server/verbs";
 
 export interface RouteParts extends ResourceParts, AccessParts, LimitParts {
   readonly escalation: EscalationGuard;

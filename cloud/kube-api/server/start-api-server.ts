@@ -1,4 +1,3 @@
-import { parseKubeObject } from "#cloud/kube-api/schema";
 import { join } from "node:path";
 import {
   Authenticator,
@@ -9,14 +8,15 @@ import {
   writeKubeconfig,
 } from "#cloud/kube-api/auth";
 import { InFlight, SharedLines, StreamPool } from "#cloud/kube-api/flow-control";
-import { Readiness, RevisionStore } from "#cloud/kube-api/store";
 import type { ExtraResource } from "#cloud/kube-api/http";
+import { KindRegistry, ObjectService, ServiceAddresses, startCrdCleaner } from "#cloud/kube-api/objects";
+import { parseKubeObject } from "#cloud/kube-api/schema";
+import { Readiness, RevisionStore } from "#cloud/kube-api/store";
 import { socketPath } from "#shared/connections";
 import type { KubeObject } from "#shared/kube";
 import { running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { ApiServer, ApiServerConfig, ApiServerDeps } from "./api-server.ts";
-import { KindRegistry, ObjectService, ServiceAddresses, startCrdCleaner } from "#cloud/kube-api/objects";
 import { ensureDefaultRoles, ensureNamespaces, ensureObjects } from "./installed-objects.ts";
 import { listen, serveOnSocket, type RequestHandler } from "./listener.ts";
 import { createRoutes } from "./routes.ts";

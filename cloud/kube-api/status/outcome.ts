@@ -1,5 +1,5 @@
-import type { Status } from "#shared/kube";
 import type { FieldError, KindInfo } from "#cloud/kube-api/schema";
+import type { Status } from "#shared/kube";
 
 /** What came of a request: a value, with warnings for the client, or the Status that refuses it. */
 export type Outcome<T> =

@@ -1,7 +1,7 @@
 import type { Database } from "bun:sqlite";
-import { note } from "#shared/lifecycle";
 import { saveSetting } from "#cloud/kube-api/store/file";
 import { nextTurn } from "#shared/clock";
+import { note } from "#shared/lifecycle";
 import type { History } from "./history.ts";
 
 export interface CompactionParts {

@@ -1,6 +1,4 @@
 import { Database } from "bun:sqlite";
-import type { KubeObject } from "#shared/kube";
-import { findDamage } from "#shared/sqlite";
 import {
   damagedSettings,
   explainDatabase,
@@ -18,6 +16,8 @@ import {
   type DamagedRow,
   type RowPlace,
 } from "#cloud/kube-api/store/file";
+import type { KubeObject } from "#shared/kube";
+import { findDamage } from "#shared/sqlite";
 
 export interface Repair {
   /** e.g. `pods default/web` */

@@ -1,7 +1,4 @@
 import type { Database, Statement } from "bun:sqlite";
-import { AppError, asError, BugError, ClosedError, UnavailableError } from "#shared/errors";
-import { note } from "#shared/lifecycle";
-import type { Logger } from "#shared/log";
 import {
   explainDatabase,
   loadDatabase,
@@ -13,6 +10,9 @@ import {
   type Sealing,
 } from "#cloud/kube-api/store/file";
 import { onNextTurn } from "#shared/clock";
+import { AppError, asError, BugError, ClosedError, UnavailableError } from "#shared/errors";
+import { note } from "#shared/lifecycle";
+import type { Logger } from "#shared/log";
 import { Compaction } from "./compaction.ts";
 import { Followers, type Follower } from "./followers.ts";
 import { History } from "./history.ts";

@@ -1,6 +1,4 @@
 import { Database } from "bun:sqlite";
-import type { KubeObject } from "#shared/kube";
-import { createPrivateFile } from "#shared/files";
 import {
   explainDatabase,
   openRevisionDatabase,
@@ -11,6 +9,8 @@ import {
   usedKeys,
   type RowPlace,
 } from "#cloud/kube-api/store/file";
+import { createPrivateFile } from "#shared/files";
+import type { KubeObject } from "#shared/kube";
 
 /** Revisions nobody can have seen of the database that was lost, as etcd's own restore leaves out. */
 const revisionGap = 1_000_000_000;

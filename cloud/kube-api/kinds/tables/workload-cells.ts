@@ -1,3 +1,4 @@
+import { labelSelectorOf } from "#cloud/kube-api/kinds/validation";
 import {
   childOf,
   itemsOf,
@@ -7,7 +8,6 @@ import {
   type Json,
   type JsonObject,
 } from "#cloud/kube-api/schema";
-import { labelSelectorOf } from "#cloud/kube-api/kinds/validation";
 import { formatLabelSelector } from "#shared/kube";
 import { ageSince, humanDuration } from "./age.ts";
 

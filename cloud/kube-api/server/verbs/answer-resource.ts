@@ -1,13 +1,13 @@
-import { refusals } from "#cloud/kube-api/status";
 import { answerText, readBody } from "#cloud/kube-api/http";
-import { note } from "#shared/lifecycle";
+import { refusals } from "#cloud/kube-api/status";
 import { isObject, asText } from "#shared/json";
-import { review } from "./reviews.ts";
+import { note } from "#shared/lifecycle";
 import { answerSubresource, bind } from "./answer-subresource.ts";
 import { deleteCollection } from "./delete.ts";
 import { getObject } from "./get.ts";
 import { listObjects } from "./list.ts";
 import { readWanted, type ResourceParts, type ResourceRequest } from "./resource-request.ts";
+import { review } from "./reviews.ts";
 import { watchObjects } from "./watch.ts";
 import { writeObject } from "./write.ts";
 

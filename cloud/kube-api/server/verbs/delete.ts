@@ -1,6 +1,6 @@
-import { parseKubeObject, type KindInfo } from "#cloud/kube-api/schema";
 import { answerList, answerText, readDeleteOptions } from "#cloud/kube-api/http";
 import { resourceOf, type DeleteOptions, type ObjectTarget, type Written } from "#cloud/kube-api/objects";
+import { parseKubeObject, type KindInfo } from "#cloud/kube-api/schema";
 import {
   prefixOf,
   readSelection,

@@ -1,9 +1,9 @@
-import { refusals } from "#cloud/kube-api/status";
 import type { Attributes, Authenticator, Authorizer, User } from "#cloud/kube-api/auth";
 import type { Json, JsonObject, KindInfo } from "#cloud/kube-api/kinds";
+import { isObject } from "#cloud/kube-api/schema";
+import { refusals } from "#cloud/kube-api/status";
 import { rfc3339 } from "#shared/clock";
 import { asText } from "#shared/json";
-import { isObject } from "#cloud/kube-api/schema";
 
 export interface ReviewParts {
   readonly authenticator: Authenticator;

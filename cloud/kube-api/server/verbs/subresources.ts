@@ -1,11 +1,11 @@
-import { childOf, metadataOf, parseKubeObject, parseObject, textOf } from "#cloud/kube-api/schema";
 import { requestToken, type TokenSigner } from "#cloud/kube-api/auth";
+import { deleteOptionsOf } from "#cloud/kube-api/http";
 import { scaleOf, withScale, type Json, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
 import { unwrap, type ObjectService, type ObjectTarget, type WriteOptions } from "#cloud/kube-api/objects";
 import { patchObject, type PatchType } from "#cloud/kube-api/patch";
+import { childOf, metadataOf, parseKubeObject, parseObject, textOf } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
 import type { RevisionStore } from "#cloud/kube-api/store";
-import { deleteOptionsOf } from "#cloud/kube-api/http";
 import { rfc3339, type Clock } from "#shared/clock";
 import { asText, isObject } from "#shared/json";
 import type { KubeObject } from "#shared/kube";

@@ -1,10 +1,3 @@
-import { parseKubeObject, parseObject, metadataOf } from "#cloud/kube-api/schema";
-import type { Clock } from "#shared/clock";
-import { apiVersionOf, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
-import { everything, selects, type Selection } from "#cloud/kube-api/selection";
-import { refusals } from "#cloud/kube-api/status";
-import { partialOf, tableOf, textAs, type Wanted } from "#cloud/kube-api/http";
-import type { RevisionChange, RevisionStore } from "#cloud/kube-api/store";
 import {
   pieceBytes,
   type OpenStream,
@@ -12,6 +5,13 @@ import {
   type SharedLines,
   type Source,
 } from "#cloud/kube-api/flow-control";
+import { partialOf, tableOf, textAs, type Wanted } from "#cloud/kube-api/http";
+import { apiVersionOf, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
+import { parseKubeObject, parseObject, metadataOf } from "#cloud/kube-api/schema";
+import { everything, selects, type Selection } from "#cloud/kube-api/selection";
+import { refusals } from "#cloud/kube-api/status";
+import type { RevisionChange, RevisionStore } from "#cloud/kube-api/store";
+import type { Clock } from "#shared/clock";
 import type { Status } from "#shared/kube";
 
 export interface WatchOptions {
