@@ -19,7 +19,7 @@ import {
 } from "#cloud/kube-api/schema";
 import { accept, failure, invalidStatus, refuse, type Outcome } from "#cloud/kube-api/status";
 import { isMirrorPod, mirrorFault, type Status } from "#shared/kube";
-import { advanceGeneration, prepareCreate, prepareUpdate, type Change } from "./strategy.ts";
+import { advanceGeneration, prepareCreate, prepareUpdate, type ObjectUpdate } from "./strategy.ts";
 
 export interface WriteContext {
   /** RFC 3339 with seconds, e.g. `2026-01-01T00:00:00Z`. */
@@ -27,8 +27,8 @@ export interface WriteContext {
 }
 
 /**
- * Takes a decoded new object through reset, defaults, admission and validation. Its name (generated when asked for),
- * namespace and uid must already stand in its metadata; creationTimestamp and generation are set here.
+ * Resets, defaults, admits and validates a decoded new object, in the order of kube-apiserver. Its name (generated, if so
+ * requested), namespace and uid must be in its metadata already; creationTimestamp and generation are set here.
  */
 export function admitCreate(kind: KindInfo, object: JsonObject, context: WriteContext): Outcome<JsonObject> {
   prepareCreate(kind, object, context.now);
@@ -44,7 +44,7 @@ export function admitCreate(kind: KindInfo, object: JsonObject, context: WriteCo
   return fault === undefined ? finish(kind, object, errors) : refuse(forbiddenPod(object, fault));
 }
 
-/** What ServiceAccount admission forbids to mirror pods, whoever makes them. */
+/** What ServiceAccount admission forbids to mirror pods of any author. */
 const mirrorKinds = new Set(["ServiceAccount", "Secret", "ServiceAccountToken"] as const);
 
 function mirrorPodFault(object: JsonObject): string | undefined {
@@ -59,10 +59,14 @@ function forbiddenPod(object: JsonObject, fault: string): Status {
 }
 
 /**
- * Takes a decoded change through the rules of updates. What `via` may not write comes from `current`; the generation advances
- * when what is asked for changed. resourceVersion and managedFields are left as `next` has them.
+ * Applies the rules of updates to a decoded object. Fields that `via` may not write are those of `current`; the generation
+ * advances when the desired state changed. resourceVersion and managedFields stay as in `next`.
  */
-export function admitUpdate(kind: KindInfo, change: Change, _context?: WriteContext): Outcome<JsonObject> {
+export function admitUpdate(
+  kind: KindInfo,
+  change: ObjectUpdate,
+  _context?: WriteContext,
+): Outcome<JsonObject> {
   const { current, via } = change;
   const next = prepareUpdate(kind, change);
   if (!fillDefaults(kind, next)) return refuse(tooLargeDefaults(kind));
@@ -79,7 +83,7 @@ export function admitUpdate(kind: KindInfo, change: Change, _context?: WriteCont
   return finish(kind, next, [...errors, ...validateSpecial(kind, next)]);
 }
 
-/** @returns false when the defaults of a schema make too much of the object */
+/** @returns false when the defaults of a schema make the object too large */
 function fillDefaults(kind: KindInfo, object: JsonObject): boolean {
   const { custom } = kind;
   if (custom !== undefined) return defaultObject(custom.schema, object);
@@ -92,7 +96,7 @@ function tooLargeDefaults({ kind }: KindInfo): Status {
   return failure(text, "RequestEntityTooLarge", 413);
 }
 
-/** What admission gave a pod stays when an update leaves it out; its class never changes. */
+/** Fields that admission set stay when an update omits them; the QoS class never changes. */
 function keepAdmitted(next: JsonObject, current: JsonObject): void {
   const spec = ensureChild(next, "spec");
   const was = childOf(current, "spec") ?? {};

@@ -14,14 +14,14 @@ import { accept, refuse, undecodable, type KindName, type Outcome } from "#cloud
 
 export type FieldValidation = "Strict" | "Warn" | "Ignore";
 
-/** Unknown fields that are named. */
+/** Unknown fields that are named: a client reads the first few, and a body of megabytes has a hundred thousand. */
 const mostUnknown = 100;
-/** Deeper bodies are refused: nothing of use nests so far, and the walks below would run out of stack. */
+/** No kind nests deeper than a few dozen levels; the recursive walks below would run out of stack at some ten thousand. */
 const deepest = 1000;
 
 /**
- * Brings a parsed body into the form of its kind: types are checked, unknown fields go (a refusal when Strict, warnings when
- * Warn), times and quantities become canonical, empty optional lists and maps go. The body is changed in place.
+ * Brings a parsed body into the form of its kind, in place: types are checked, unknown fields are dropped (Warn returns
+ * warnings, Strict refuses them; KEP-2885), times and quantities become canonical, empty optional lists and maps are omitted.
  */
 export function decodeObject(
   kind: KindName & Partial<Pick<KindInfo, "custom">>,

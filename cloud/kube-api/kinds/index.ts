@@ -1,9 +1,8 @@
 /**
- * What a Kubernetes API knows of its kinds, as pure functions: no I/O, no clock, no state but lazily parsed data.
- * An object handed in is owned by the function it is handed to and may be changed; use what it returns.
- * Refusals come back as a `Status` ready to be sent.
+ * The rules of each kind, as pure functions: no I/O, no clock, no state but lazily parsed data. A function owns the object it
+ * gets and may change it; use what it returns. Refusals are returned as a `Status` ready to be sent.
  *
- * The way of a write: decodeObject (body or patched result), then admitCreate or admitUpdate, then store.
+ * A write is decoded (decodeObject, of a body or a patched object), then admitted (admitCreate or admitUpdate), then stored.
  */
 export type {
   CustomKind,
@@ -20,7 +19,7 @@ export { apiVersionOf, builtinKinds, cloneJson, findKind, isObject } from "#clou
 export { compareApiVersions, establishCrd, kindsOfCrd } from "#cloud/kube-api/custom-resources";
 export { decodeObject, type FieldValidation } from "./decode-object.ts";
 export { admitCreate, admitUpdate, type WriteContext } from "./admit.ts";
-export type { Change } from "./strategy.ts";
+export type { ObjectUpdate } from "./strategy.ts";
 export { scaleOf, withScale } from "./scale.ts";
 export { fieldsV1Of, openApiV3 } from "./publish.ts";
 export { tableCells, tableColumns, type TableColumn } from "#cloud/kube-api/kinds/tables";

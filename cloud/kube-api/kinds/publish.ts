@@ -14,7 +14,7 @@ export function fieldsV1Of(kind: KindInfo, object: JsonObject): JsonObject {
     : fieldsOfSchema(kind.custom.schema, object);
 }
 
-/** The OpenAPI v3 document of one group version with the kinds given. Large for builtin groups: keep its bytes, not the object. */
+/** The OpenAPI v3 document of one group version with the kinds given. Megabytes for builtin groups: keep its bytes, not the object. */
 export function openApiV3(apiVersion: string, kinds: readonly KindInfo[]): JsonObject {
   return openApiDocument(apiVersion, kinds);
 }

@@ -10,7 +10,12 @@ import {
   type UpdateVia,
 } from "#cloud/kube-api/schema";
 
-/** What of an object a request may set: the rest is reset on create and kept on update. */
+/*
+ * Which fields of an object a request may set: the others are reset on create and kept on update. Follows the strategies of
+ * pkg/registry (RESTCreateStrategy, RESTUpdateStrategy).
+ */
+
+/** Builtin kinds whose generation counts changes of the desired state. */
 const generationKinds = new Set([
   "apps.v1.DaemonSet",
   "apps.v1.Deployment",
@@ -24,8 +29,8 @@ const generationKinds = new Set([
   "policy.v1.PodDisruptionBudget",
 ]);
 
-/** Objects whose creator may bring a status: nodes register with theirs. */
-const statusBringers = new Set(["core.v1.Node"]);
+/** Kinds that keep the status of their creation: nodes register with theirs. */
+const keepsFirstStatus = new Set(["core.v1.Node"]);
 
 /** Fields of metadata that only the API sets. */
 const ownedMetadata = [
@@ -42,7 +47,7 @@ export function prepareCreate(kind: KindInfo, object: JsonObject, now: string): 
   for (const field of ownedMetadata) if (field !== "uid") delete metadata[field];
   metadata.creationTimestamp = now;
   if (hasGeneration(kind)) metadata.generation = 1;
-  if (hasStatus(kind) && !statusBringers.has(definitionName(kind))) delete object.status;
+  if (hasStatus(kind) && !keepsFirstStatus.has(definitionName(kind))) delete object.status;
   if (definitionName(kind) === "core.v1.Namespace") ensureFinalizer(object);
 }
 
@@ -53,14 +58,14 @@ function ensureFinalizer(namespace: JsonObject): void {
   spec.finalizers = finalizers;
 }
 
-export interface Change {
+export interface ObjectUpdate {
   readonly next: JsonObject;
   readonly current: JsonObject;
   readonly via: UpdateVia;
 }
 
 /** The object to be stored before defaults and generation: `next` where the request may write, `current` elsewhere. */
-export function prepareUpdate(kind: KindInfo, { next, current, via }: Change): JsonObject {
+export function prepareUpdate(kind: KindInfo, { next, current, via }: ObjectUpdate): JsonObject {
   const merged = via === "status" ? withStatusOf(kind, next, current) : withSpecOf(kind, next, current);
   const metadata = ensureChild(merged, "metadata");
   const was = childOf(current, "metadata") ?? {};
@@ -82,7 +87,7 @@ function withSpecOf(kind: KindInfo, next: JsonObject, current: JsonObject): Json
   return next;
 }
 
-/** A service that leaves its address out keeps the one it was given. */
+/** A service that omits its addresses and ports keeps those it was given. */
 function keepClusterIp(next: JsonObject, current: JsonObject): void {
   const spec = ensureChild(next, "spec");
   const was = childOf(current, "spec") ?? {};
@@ -120,20 +125,20 @@ function withStatusOf(kind: KindInfo, next: JsonObject, current: JsonObject): Js
   return merged;
 }
 
-/** Counts a change of what the object asks for. */
+/** Advances the generation when the desired state changed. */
 export function advanceGeneration(
   kind: KindInfo,
   next: JsonObject,
-  { current, via }: Omit<Change, "next">,
+  { current, via }: Omit<ObjectUpdate, "next">,
 ): void {
   if (!hasGeneration(kind) || via === "status") return;
   const metadata = ensureChild(next, "metadata");
   const was = childOf(current, "metadata");
   const before = typeof was?.generation === "number" ? was.generation : 1;
-  metadata.generation = wantsElse(kind, next, current) ? before + 1 : before;
+  metadata.generation = wantsOther(kind, next, current) ? before + 1 : before;
 }
 
-function wantsElse(kind: KindInfo, next: JsonObject, current: JsonObject): boolean {
+function wantsOther(kind: KindInfo, next: JsonObject, current: JsonObject): boolean {
   if (kind.custom !== undefined) return !Bun.deepEquals(withoutMeta(kind, next), withoutMeta(kind, current));
   if (definitionName(kind) === "discovery.v1.EndpointSlice")
     return !sameMeaning(withoutMeta(kind, next), withoutMeta(kind, current));

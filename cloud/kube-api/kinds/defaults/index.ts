@@ -58,7 +58,7 @@ const defaulters: Readonly<Record<string, (object: JsonObject) => void>> = {
   "apiextensions.v1.CustomResourceDefinition": defaultCrd,
 };
 
-/** Fills what the real server fills in a decoded object of a builtin kind, in place. */
+/** Fills in the defaults of a decoded object of a builtin kind, in place, after pkg/apis/<group>/v1/defaults.go. */
 export function applyDefaults(kind: KindInfo, object: JsonObject): void {
   if (kind.custom === undefined) defaulters[definitionName(kind)]?.(object);
 }

@@ -28,7 +28,7 @@ export function defaultPodSpec(spec: JsonObject): void {
   for (const volume of itemsOf(spec, "volumes")) defaultVolume(volume);
 }
 
-/** A pod template of a workload, with the null timestamp the API shows there. */
+/** A pod template of a workload; its metadata has a null timestamp, as Go encodes it. */
 export function defaultPodTemplate(template: JsonObject): void {
   setDefault(ensureChild(template, "metadata"), "creationTimestamp", null);
   defaultPodSpec(ensureChild(template, "spec"));
@@ -60,7 +60,7 @@ function defaultPodStatus(status: JsonObject): void {
     }
 }
 
-/** What the real server's admission plugins add to a new pod; no service account volume is mounted here. A mirror pod has no account. */
+/** What upstream's admission plugins add to a new pod (ServiceAccount, Priority, DefaultTolerationSeconds); edged mounts the token itself. Mirror pods have no account. */
 export function admitPod(pod: JsonObject): void {
   const spec = ensureChild(pod, "spec");
   if (!isMirrorPod(toPod(pod))) giveAccount(spec);
@@ -93,7 +93,7 @@ function tolerate(spec: JsonObject, key: string): void {
 
 export type Qos = "Guaranteed" | "Burstable" | "BestEffort";
 
-/** The class of service a pod's resources give it. */
+/** The QoS class of a pod, as `ComputePodQOS`. */
 export function qosClassOf(pod: JsonObject): Qos {
   const containers = ["containers", "initContainers"].flatMap((field) =>
     itemsOf(childOf(pod, "spec"), field),
@@ -144,7 +144,7 @@ function defaultContainer(container: JsonObject): void {
   for (const env of itemsOf(container, "env")) defaultFieldRef(childOf(env, "valueFrom"));
 }
 
-/** `Always` for the tag latest, spoken or meant, `IfNotPresent` for anything pinned. */
+/** `Always` for the tag latest, given or implied, else `IfNotPresent`. */
 function pullPolicyOf(image: string): string {
   if (image.includes("@")) return "IfNotPresent";
   const tag = image.slice(image.lastIndexOf("/") + 1).split(":")[1];
@@ -186,7 +186,7 @@ function exposeOnHost(container: JsonObject): void {
     if (!numberOf(port, "hostPort")) port.hostPort = port.containerPort ?? 0;
 }
 
-/** Sources whose files have a mode, 0644 unless said. */
+/** Sources whose files have a mode, 0644 by default. */
 const modeSources = ["configMap", "secret", "downwardAPI", "projected"];
 
 export function defaultVolume(volume: JsonObject): void {

@@ -96,7 +96,7 @@ function defaultJobSpec(spec: JsonObject): void {
   setDefault(spec, "suspend", false);
 }
 
-/** The selector a job gives itself, from its uid, unless it brings its own. */
+/** The selector generated for a job from its uid, unless it sets `manualSelector` or has one. */
 export function selectJob(object: JsonObject, uid: string): void {
   const spec = ensureChild(object, "spec");
   if (spec.manualSelector === true || childOf(spec, "selector") !== undefined) return;

@@ -1,4 +1,4 @@
-/** Columns of `kubectl get`: `title|type|priority|description`; `@` descriptions are looked up in the data of the kinds. */
+/** Columns of `kubectl get`, of Kubernetes 1.26: `title|type|priority|description`; a description `@<definition>.<field>` is that of a field. */
 export const nameText =
   "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: http://kubernetes.io/docs/user-guide/identifiers#names";
 export const ageText =

@@ -22,7 +22,7 @@ const nameColumn: TableColumn = {
   description: nameText,
   priority: 0,
 };
-/** Kinds whose names say little: they are a column of their own, shown when all are asked for. */
+/** Kinds whose generated names are of little use: the name is their last column, shown by `-o wide`. */
 export const namedLast: ReadonlySet<string> = new Set(["core.v1.Event", "events.v1.Event"]);
 const createdAt = ["Created At|date|0|"];
 

@@ -76,7 +76,10 @@ const printers: Readonly<Record<string, (object: JsonObject, nowMs: number) => J
   "scheduling.v1.PriorityClass": priorityClassCells,
 };
 
-/** One row's cells in the order of tableColumns; ages are counted from `nowMs`. */
+/**
+ * The cells of one row of `kubectl get`, in the order of `tableColumns`; ages are counted from `nowMs`. Builtin kinds have a
+ * printer each, after pkg/printers/internalversion; custom kinds have the columns of their definition (`tableconvertor.go`).
+ */
 export function tableCells(kind: KindInfo, object: JsonObject, nowMs: number): Json[] {
   const metadata = childOf(object, "metadata");
   const name = textOf(metadata, "name");
@@ -93,7 +96,7 @@ function customCell(column: PrinterColumn, object: JsonObject, nowMs: number): J
   return value === undefined ? null : (customPrinters[column.type]?.(value, nowMs) ?? null);
 }
 
-/** How a value looks in a column of a type; null when it is of another. */
+/** Cells of a column by its type; null when the value is of another. */
 const customPrinters: Readonly<Record<string, (value: Json, nowMs: number) => Json>> = {
   string: (value) => (typeof value === "string" ? value : value === null ? "<nil>" : JSON.stringify(value)),
   integer: (value) => (typeof value === "number" ? Math.trunc(value) : null),

@@ -1,6 +1,9 @@
 import { isObject, type Json } from "#cloud/kube-api/schema";
 
-/** The JSONPath that printer columns use: `.a.b`, `['a']`, `[0]`, `[*]`, `..` not, `[?(@.x=="y")]`. */
+/**
+ * The JSONPath of printer columns (k8s.io/client-go/util/jsonpath) without recursive descent: `.a.b`, `['a']`, `[0]`, `[*]`,
+ * `[?(@.x=="y")]`. A path is parsed into steps, each of which turns the values found so far into others.
+ */
 type Step =
   | { readonly kind: "field"; readonly name: string }
   | { readonly kind: "index"; readonly index: number }
@@ -13,8 +16,9 @@ type Step =
     };
 
 const parsed = new Map<string, readonly Step[] | undefined>();
+/** More than the columns of all definitions of a cluster; past it the cache starts again. */
 const maxParsed = 1000;
-/** A definition with a longer one is refused; those stored before show nothing. */
+/** A definition with a longer one is refused (crd-validation.ts); those stored before show nothing. */
 const longestPath = 4096;
 
 /** What a path finds; nothing when the path cannot be read. */

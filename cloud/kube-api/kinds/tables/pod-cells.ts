@@ -3,7 +3,11 @@ import { ageSince } from "./age.ts";
 
 const none = "<none>";
 
-/** READY, STATUS, RESTARTS, AGE, IP, NODE, NOMINATED NODE, READINESS GATES of a pod. */
+/**
+ * READY, STATUS, RESTARTS, AGE, IP, NODE, NOMINATED NODE, READINESS GATES of a pod, as `printPod` of
+ * pkg/printers/internalversion/printers.go: the reason of the pod, then of init containers, then of containers from the last
+ * to the first, each overrides the one before.
+ */
 export function podCells(pod: JsonObject, nowMs: number): Json[] {
   const spec = childOf(pod, "spec");
   const status = childOf(pod, "status");
@@ -51,7 +55,7 @@ function withDeletion(pod: JsonObject, summary: Summary): Summary {
   return phase === "Succeeded" || phase === "Failed" ? summary : { ...summary, reason: "Terminating" };
 }
 
-/** Whether init containers still hold the pod back; the summary tells which. */
+/** Whether init containers have not finished; the summary gets the reason of the first one. */
 function readInit(pod: JsonObject, summary: Summary): boolean {
   const spec = childOf(pod, "spec");
   const sidecars = sidecarsOf(spec);

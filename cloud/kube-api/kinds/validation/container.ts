@@ -8,7 +8,7 @@ import { relativePath } from "./volume.ts";
 
 const pullPolicies = ["Always", "IfNotPresent", "Never"];
 const protocols = ["SCTP", "TCP", "UDP"];
-/** What a container is checked against: its place and the volumes it may mount. */
+/** Where a container is in its pod, and which volumes it may mount. */
 export interface ContainerScope {
   readonly at: string;
   readonly volumes: ReadonlySet<string>;

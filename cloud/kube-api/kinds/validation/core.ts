@@ -14,6 +14,7 @@ import { configKey, dnsLabel, isPort, labelValue, portText, qualifiedName } from
 import { validateTargetPort } from "./probe.ts";
 import { notNegative } from "./workload.ts";
 
+/** Bytes of the data of a ConfigMap or Secret, as upstream (MaxSecretSize): an object of etcd has 1.5 MiB. */
 const sizeLimit = 1024 * 1024;
 
 export function validateConfigMap(object: JsonObject): FieldError[] {

@@ -7,7 +7,7 @@ import {
   type JsonObject,
 } from "#cloud/kube-api/schema";
 
-/** Builders of causes, worded as the real server words them. */
+/** Causes with the texts of apimachinery/util/validation/field/errors.go. */
 export function required(field: string, detail = ""): FieldError {
   return cause("FieldValueRequired", field, detail === "" ? "Required value" : `Required value: ${detail}`);
 }
@@ -54,10 +54,10 @@ export function oneOf(
     : [notSupported(`${rule.at}.${field}`, value, rule.values.toSorted())];
 }
 
-/** More errors are told to nobody, and each costs to spell. */
+/** Twice what an answer holds (outcome.ts): more are not returned, and each costs to write. */
 const mostErrors = 200;
 
-/** What is wrong with the items of a list, as far as anybody will read. */
+/** Errors of the items of a list; stops at `mostErrors`. */
 export function eachOf<T>(items: Iterable<T>, judge: (item: T, index: number) => FieldError[]): FieldError[] {
   const errors: FieldError[] = [];
   let index = 0;
@@ -73,9 +73,10 @@ function cause(reason: ErrorType, field: string, message: string): FieldError {
   return { reason, field, message };
 }
 
+/** Characters of a refused value in a message. */
 const longestShown = 4096;
 
-/** A value that was refused, cut: a megabyte sent must not come back several times in the answer. */
+/** A refused value, truncated: a megabyte sent must not be repeated several times in the answer. */
 function shown(value: Json | undefined): string {
   if (typeof value === "string" && value.length > longestShown) {
     return `${JSON.stringify(value.slice(0, longestShown))}... (${value.length} characters)`;

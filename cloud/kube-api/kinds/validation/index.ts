@@ -59,14 +59,14 @@ const validators: Readonly<Record<string, (object: JsonObject) => FieldError[]>>
   "rbac.v1.RoleBinding": validateRoleBinding,
 };
 
-/** All that is wrong with a new, defaulted object; for custom kinds only its metadata is looked at here. */
+/** Errors of a new, defaulted object, after pkg/apis/<group>/validation; of custom kinds only the metadata is validated here. */
 export function validateObject(kind: KindInfo, object: JsonObject): FieldError[] {
   const errors = validateMetadata(kind, object);
   const validate = kind.custom === undefined ? validators[definitionName(kind)] : undefined;
   return validate === undefined ? errors : [...errors, ...validate(object)];
 }
 
-/** All that is wrong with a change, the new object included. */
+/** Errors of an update, those of the new object included. */
 export function validateChange(kind: KindInfo, next: JsonObject, current: JsonObject): FieldError[] {
   const rule = kind.custom === undefined ? updateRules[definitionName(kind)] : undefined;
   const changes = [...validateMetadataUpdate(next, current), ...(rule?.(next, current) ?? [])];

@@ -19,6 +19,7 @@ import {
   type NameRule,
 } from "./names.ts";
 
+/** Bytes of all annotations together, as upstream (TotalAnnotationSizeLimitB). */
 const annotationsLimit = 256 * 1024;
 
 /** How objects of a kind may be called. */

@@ -1,4 +1,4 @@
-/** Name rules with the texts of the real server: each returns what is wrong, nothing when all is well. */
+/** Name rules of apimachinery/util/validation/validation.go, with its texts: each returns problems, none when the name is valid. */
 const label = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
 const subdomain = `${label}(\\.${label})*`;
 const label1035 = "[a-z]([-a-z0-9]*[a-z0-9])?";
@@ -23,7 +23,7 @@ const configKeyText =
 const envText =
   "a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or '.', and must not start with a digit (e.g. 'my.env-name',  or 'MY_ENV.NAME',  or 'MyEnvName1', regex used for validation is '[-._a-zA-Z][-._a-zA-Z0-9]*')";
 
-/** What is longer is refused for its length. */
+/** Longer names are refused for their length already; no expression has to read a megabyte. */
 const longestLooked = 1024;
 
 export type NameRule = (text: string) => string[];

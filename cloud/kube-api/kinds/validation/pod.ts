@@ -168,7 +168,7 @@ function validateHostAliases(spec: JsonObject, at: string): FieldError[] {
 const updateText =
   "pod updates may not change fields other than `spec.containers[*].image`, `spec.initContainers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations` (only additions to existing tolerations) or `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
-/** What of a pod's spec may change once it exists. */
+/** The fields of a pod's spec that may change once it exists, as `ValidatePodUpdate`. */
 export function validatePodUpdate(next: JsonObject, current: JsonObject): FieldError[] {
   const spec = childOf(next, "spec") ?? {};
   const was = childOf(current, "spec") ?? {};
@@ -181,7 +181,7 @@ export function validatePodUpdate(next: JsonObject, current: JsonObject): FieldE
   return errors;
 }
 
-/** A pod is a mirror pod from the beginning, or never. */
+/** A pod cannot become a mirror pod, nor cease to be one. */
 export function validateMirrorUpdate(next: JsonObject, current: JsonObject): FieldError[] {
   const markOf = (object: JsonObject): Json | undefined =>
     childOf(childOf(object, "metadata"), "annotations")?.[mirrorAnnotation];

@@ -86,7 +86,7 @@ function without(spec: JsonObject | undefined, fields: readonly string[]): JsonO
   return Object.fromEntries(Object.entries(spec ?? {}).filter(([field]) => !fields.includes(field)));
 }
 
-/** A change may complete the clusterIP of a service by leaving it out: the API keeps what it gave. */
+/** Rules of updates by kind, beside the validation of the new object. */
 export const updateRules: Readonly<Record<string, Rule>> = {
   "core.v1.Pod": validatePodUpdate,
   "core.v1.ConfigMap": sealed(["data", "binaryData"]),
