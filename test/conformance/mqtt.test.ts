@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import { needs } from "#internal/test/support/needs.ts";
 
 /**
  * mosquitto's own tests of a broker, by Eclipse, run against the inner broker in the place of mosquitto. They come with
@@ -110,9 +111,11 @@ async function runAll(): Promise<Map<string, Outcome>> {
   return outcomes;
 }
 
-const ready = existsSync(join(suite, "ready"));
-if (!ready)
-  console.warn("skipped mosquitto's tests: scripts/prepare.sh could not get them (see .run/mqtt-tests.log)");
+const ready = needs({
+  "mosquitto's tests, which scripts/prepare.sh could not get (see .run/mqtt-tests.log)": existsSync(
+    join(suite, "ready"),
+  ),
+});
 
 test.skipIf(!ready)(
   "the inner broker passes mosquitto's tests, but for the differences named here",

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { needsCommands } from "#internal/test/support/needs.ts";
 import { hasPair } from "#internal/test/support/pair.ts";
 import { startDemoView, type DemoView } from "./demo-view.ts";
 import { readPages } from "./markdown.ts";
@@ -7,11 +8,7 @@ import { runPage, runnable } from "./page-run.ts";
 setDefaultTimeout(60_000);
 
 function hasParts(): boolean {
-  if (!hasPair()) return false;
-  const missing = ["bash", "curl", "mosquitto_pub", "timeout"].filter((name) => Bun.which(name) === null);
-  if (missing.length === 0) return true;
-  console.warn(`skipped: needs ${missing.join(", ")}`);
-  return false;
+  return hasPair() && needsCommands("bash", "curl", "mosquitto_pub", "timeout");
 }
 
 describe.skipIf(!hasParts())("commands of the documentation", () => {

@@ -3,10 +3,11 @@ import { resolve } from "node:path";
 import { connectAsync, type MqttClient } from "mqtt";
 import { run } from "#internal/scripts/service.ts";
 import { hasPair, startPair, until, type Pair } from "#internal/test/support/pair.ts";
+import { needsCommands } from "#internal/test/support/needs.ts";
 
 const apiVersion = "devices.kubeedge.io/v1beta1";
 const updates = 200;
-const able = hasPair() && Bun.which("mosquitto_pub") !== null;
+const able = hasPair() && needsCommands("mosquitto_pub");
 
 /** A model of many properties: what arrives can be counted although status writes are coalesced. */
 const model = {

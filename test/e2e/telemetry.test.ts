@@ -5,10 +5,12 @@ import { join, resolve } from "node:path";
 import { run } from "#internal/scripts/service.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { hasPair, startPair, until, type Pair } from "#internal/test/support/pair.ts";
+import { needsCommands } from "#internal/test/support/needs.ts";
+import { hasSmallDisks, smallDisk } from "#internal/test/support/small-disk.ts";
 
 const apiVersion = "devices.kubeedge.io/v1beta1";
 const uploadTopic = "SYS/dis/upload_records";
-const able = hasPair() && Bun.which("mosquitto_pub") !== null;
+const able = hasPair() && needsCommands("mosquitto_pub");
 const raw = "/apis/devices.kubeedge.io/v1beta1";
 
 const device = (nodeName: string): object => ({
@@ -104,35 +106,39 @@ describe.skipIf(!able)("telemetry from devices to the cloud and back", () => {
     await pair.outboxEmpty();
   }, 120_000);
 
-  test("uploads for which cloudcore has no room wait at the node, and arrive in order when it has", async () => {
-    using full = smallDisk();
-    if (!full) return console.log("full disk not tried: it takes root and tmpfs");
-    const database = resolve(pair.edgeDir, "../cloud/telemetry.db");
-    await pair.killCloud();
-    emptyLog(database);
-    copyFileSync(database, join(full.path, "x.db"));
-    rmSync(database);
-    symlinkSync(join(full.path, "x.db"), database);
-    const filler = join(full.path, "filler");
-    const { bavail, bsize } = statfsSync(full.path);
-    writeFileSync(filler, Buffer.alloc(bavail * bsize - 2_000_000));
-    await pair.startCloud();
-    await upload(200, 20_000);
-    const log = resolve(pair.edgeDir, "../cloudcore.log");
-    await until(
-      20_000,
-      () => readFileSync(log, "utf8").includes("Cannot store uploads") || "cloudcore does not complain",
-    );
-    rmSync(filler);
-    await upload(20);
-    await arrived();
-    await pair.outboxEmpty(20_000);
-    await pair.killCloud();
-    emptyLog(join(full.path, "x.db"));
-    rmSync(database);
-    copyFileSync(join(full.path, "x.db"), database);
-    await pair.startCloud();
-  }, 90_000);
+  test.skipIf(!hasSmallDisks())(
+    "uploads for which cloudcore has no room wait at the node, and arrive in order when it has",
+    async () => {
+      using full = tempDir("telemetry-full");
+      using _disk = smallDisk(full.path, "20m");
+      const database = resolve(pair.edgeDir, "../cloud/telemetry.db");
+      await pair.killCloud();
+      emptyLog(database);
+      copyFileSync(database, join(full.path, "x.db"));
+      rmSync(database);
+      symlinkSync(join(full.path, "x.db"), database);
+      const filler = join(full.path, "filler");
+      const { bavail, bsize } = statfsSync(full.path);
+      writeFileSync(filler, Buffer.alloc(bavail * bsize - 2_000_000));
+      await pair.startCloud();
+      await upload(200, 20_000);
+      const log = resolve(pair.edgeDir, "../cloudcore.log");
+      await until(
+        20_000,
+        () => readFileSync(log, "utf8").includes("Cannot store uploads") || "cloudcore does not complain",
+      );
+      rmSync(filler);
+      await upload(20);
+      await arrived();
+      await pair.outboxEmpty(20_000);
+      await pair.killCloud();
+      emptyLog(join(full.path, "x.db"));
+      rmSync(database);
+      copyFileSync(join(full.path, "x.db"), database);
+      await pair.startCloud();
+    },
+    90_000,
+  );
 
   test("past values asked for in the cloud are those the node tells", async () => {
     for (const value of ["20.5", "21", "21.5"]) {
@@ -195,24 +201,4 @@ describe.skipIf(!able)("telemetry from devices to the cloud and back", () => {
 function emptyLog(path: string): void {
   using database = new Database(path);
   database.run("PRAGMA journal_mode = DELETE");
-}
-
-/** @returns undefined where it cannot be had */
-function smallDisk(): (Disposable & { readonly path: string }) | undefined {
-  const dir = tempDir("telemetry-full");
-  const mounted =
-    process.platform === "linux" &&
-    Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", dir.path]).success;
-  if (!mounted) {
-    dir[Symbol.dispose]();
-    return undefined;
-  }
-  return {
-    path: dir.path,
-    [Symbol.dispose]: () => {
-      // Lazily: cloudcore may still have the database open.
-      Bun.spawnSync(["umount", "-l", dir.path]);
-      dir[Symbol.dispose]();
-    },
-  };
 }

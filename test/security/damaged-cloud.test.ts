@@ -6,6 +6,7 @@ import { until } from "#internal/test/support/pair.ts";
 import { CloudProcess } from "#internal/test/support/cloud-process.ts";
 import { AdminApi } from "#internal/test/support/kube-api.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { hasSmallDisks, smallDisk } from "#internal/test/support/small-disk.ts";
 
 const maps = "/api/v1/namespaces/default/configmaps";
 const map = (name: string, value: string): object => ({
@@ -129,23 +130,15 @@ test.each([
 
 const full = tempDir("kubeedge-full");
 mkdirSync(join(full.path, "cloud"));
-const mounted = Bun.spawnSync([
-  "mount",
-  "-t",
-  "tmpfs",
-  "-o",
-  "size=8m",
-  "tmpfs",
-  join(full.path, "cloud"),
-]).success;
-if (!mounted) console.log("full disk not tried: it takes root and tmpfs");
+const hasDisk = hasSmallDisks();
+const disk = hasDisk ? smallDisk(join(full.path, "cloud"), "8m") : undefined;
 
 afterAll(() => {
-  if (mounted) Bun.spawnSync(["umount", join(full.path, "cloud")]);
+  disk?.[Symbol.dispose]();
   full[Symbol.dispose]();
 });
 
-test.skipIf(!mounted)(
+test.skipIf(!hasDisk)(
   "cloudcore is not ready, and lives, while its disk is full, and is ready again by itself",
   async () => {
     await using cloud = new CloudProcess(full.path);

@@ -6,6 +6,7 @@ import { openStore } from "#edge/store";
 import { eventually, startService } from "#internal/scripts/service.ts";
 import { finish } from "#internal/test/support/cloud-process.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { needs } from "#internal/test/support/needs.ts";
 
 const root = resolve(import.meta.dir, "../..");
 const objects = 400;
@@ -154,7 +155,7 @@ test("edgecore comes up when single rows of its database cannot be read", async 
 
 const compiler = Bun.which("gcc");
 
-test.skipIf(!compiler).each([
+test.skipIf(!needs({ gcc: compiler !== null })).each([
   ["the first block", 0, 0],
   ["one block in the middle", 100_000, objects / 2],
 ] as const)(

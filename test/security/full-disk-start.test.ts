@@ -1,18 +1,11 @@
 import { expect, test } from "bun:test";
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { eventually, startService, type Service } from "#internal/scripts/service.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { hasSmallDisks, smallDisk } from "#internal/test/support/small-disk.ts";
 
 const root = resolve(import.meta.dir, "../..");
-
-/** A small disk of its own in memory; undefined where this user may not mount one. */
-function smallDisk(folder: string): Disposable | undefined {
-  mkdirSync(folder, { recursive: true });
-  const mounted = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder]);
-  if (!mounted.success) return undefined;
-  return { [Symbol.dispose]: () => void Bun.spawnSync(["umount", "-l", folder]) };
-}
 
 function writeUntilFull(file: number, bytes: number): void {
   const chunk = Buffer.alloc(bytes);
@@ -62,13 +55,12 @@ devicetwin: { query-port: 0 }
 
 const lockOf = (disk: string): string => join(disk, "data/edgecore.lock");
 
-test.each(["killed", "stopped"] as const)(
+test.skipIf(!hasSmallDisks()).each(["killed", "stopped"] as const)(
   "edgecore starts again on a disk that became full after it was %s, and holds its directory alone",
   async (how) => {
     using dir = tempDir("kubeedge-full");
     const disk = join(dir.path, "disk");
-    using mounted = smallDisk(disk);
-    if (!mounted) return console.warn("skipped: may not mount a tmpfs");
+    using _mounted = smallDisk(disk, "16m");
     const first = await startEdge(dir.path, disk);
     if (how === "killed") {
       process.kill(first.service.pid, "SIGKILL");

@@ -2,10 +2,13 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { needs } from "#internal/test/support/needs.ts";
 
 const child = [process.execPath, join(import.meta.dir, "locking-child.ts")];
 const otherPids = ["unshare", "--pid", "--fork", "--mount-proc"];
-const hasNamespaces = Bun.spawnSync([...otherPids, "true"]).exitCode === 0;
+const hasNamespaces = needs({
+  "root and pid namespaces": Bun.spawnSync([...otherPids, "true"]).exitCode === 0,
+});
 
 interface Taker extends AsyncDisposable {
   /** "held", or why not */

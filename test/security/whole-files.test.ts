@@ -12,6 +12,7 @@ import {
 import { join } from "node:path";
 import { CloudProcess } from "#internal/test/support/cloud-process.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { hasSmallDisks, smallDisk } from "#internal/test/support/small-disk.ts";
 
 const pageBytes = 4096;
 
@@ -40,15 +41,15 @@ function emptyFiles(folder: string): string[] {
 const dir = tempDir("kubeedge-whole");
 const small = join(dir.path, "full/cloud");
 mkdirSync(small, { recursive: true });
-const mounted = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", small]).success;
-if (!mounted) console.log("full disk not tried: it takes root and tmpfs");
+const hasDisk = hasSmallDisks();
+const disk = hasDisk ? smallDisk(small, "4m") : undefined;
 
 afterAll(() => {
-  if (mounted) Bun.spawnSync(["umount", small]);
+  disk?.[Symbol.dispose]();
   dir[Symbol.dispose]();
 });
 
-test.skipIf(!mounted)(
+test.skipIf(!hasDisk)(
   "cloudcore starts once there is room when the disk was full at its first starts",
   async () => {
     await using cloud = new CloudProcess(join(dir.path, "full"));

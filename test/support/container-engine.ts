@@ -1,14 +1,17 @@
 import { mkdirSync, symlinkSync, copyFileSync, existsSync } from "node:fs";
 import { join } from "node:path";
+import { needs } from "./needs.ts";
 import { tempDir } from "./temp-dir.ts";
 
 export const engineSocket = "/var/run/docker.sock";
 
-/** Whether tests with real containers can run here; says why not when they cannot. */
+/** Whether tests with real containers can run here. */
 export function hasEngine(): boolean {
-  const found = existsSync(engineSocket) && existsSync("/bin/busybox") && Bun.which("docker") !== null;
-  if (!found) console.warn("skipped: needs a Docker engine, the docker client and busybox-static");
-  return found;
+  return needs({
+    "a Docker engine": existsSync(engineSocket),
+    "the docker client": Bun.which("docker") !== null,
+    "busybox-static": existsSync("/bin/busybox"),
+  });
 }
 
 /** Runs the docker client. @throws with its error output */

@@ -2,8 +2,14 @@ import { writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { connect } from "mqtt";
+import { needs } from "./needs.ts";
 
-export const mosquitto = Bun.which("mosquitto", { PATH: `${process.env["PATH"]}:/usr/sbin` });
+const mosquitto = Bun.which("mosquitto", { PATH: `${process.env["PATH"]}:/usr/sbin` });
+
+/** Whether tests with mosquitto can run here. */
+export function hasMosquitto(): boolean {
+  return needs({ mosquitto: mosquitto !== null });
+}
 
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");

@@ -6,15 +6,14 @@ import { demoImage, makeDemoImage } from "#internal/scripts/engine.ts";
 import { eventually, run, startService, tailOf, type Service } from "#internal/scripts/service.ts";
 import { docker, engineSocket, hasEngine, removeContainers } from "./container-engine.ts";
 import { startCutProxy, type CutProxy } from "./cut-proxy.ts";
+import { needsCommands } from "./needs.ts";
 import { tempDir } from "./temp-dir.ts";
 
 const root = resolve(import.meta.dir, "../..");
 
-/** Whether cloudcore, edgecore and kubectl can run here as processes; says why not when they cannot. */
+/** Whether cloudcore, edgecore and kubectl can run here as processes. */
 export function hasPair(): boolean {
-  if (Bun.which("kubectl") !== null) return hasEngine();
-  console.warn("skipped: needs kubectl");
-  return false;
+  return needsCommands("kubectl") && hasEngine();
 }
 
 function program(name: "cloud" | "edge"): string[] {

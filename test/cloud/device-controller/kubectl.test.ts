@@ -6,8 +6,9 @@ import { admitDevices } from "#cloud/device-controller";
 import type { KubeObject } from "#shared/kube";
 import { startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { needsCommands } from "#internal/test/support/needs.ts";
 
-const available = Bun.which("kubectl") !== null;
+const available = needsCommands("kubectl");
 if (!available) console.log("kubectl is not installed: its view of devices is not tried");
 
 function device(name: string, spec: object): string {

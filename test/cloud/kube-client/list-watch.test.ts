@@ -6,6 +6,7 @@ import type { ConfigMap } from "#shared/kube";
 import { eventually } from "#internal/scripts/service.ts";
 import { playApi, type PlayedApi, type PlayedWatch } from "#internal/test/support/played-api.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
+import { needs } from "#internal/test/support/needs.ts";
 
 /** The system clock, 100 times as fast. */
 const fastClock: Clock = {
@@ -198,7 +199,7 @@ function isProbed(port: number): boolean {
   return timers.some((timer) => timer.startsWith("02:") && Number.parseInt(timer.slice(3), 16) <= 6000);
 }
 
-test.skipIf(process.platform !== "linux")(
+test.skipIf(!needs({ Linux: process.platform === "linux" }))(
   "watch connections are probed by TCP keepalive each minute",
   async () => {
     await using api = await playApi();

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { planTrim } from "#internal/cloud/telemetry/trim-plan.ts";
 import { UploadStore, type NewUpload } from "#internal/cloud/telemetry/upload-store.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { hasSmallDisks, smallDisk } from "#internal/test/support/small-disk.ts";
 
 interface Opened extends AsyncDisposable {
   readonly store: UploadStore;
@@ -242,17 +243,15 @@ test("every confirmed upload is there after kill -9, each once and in order", as
 });
 
 const full = tempDir("telemetry-full");
-const mounted =
-  process.platform === "linux" &&
-  Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", full.path]).success;
-if (!mounted) console.log("full disk not tried: it takes root and tmpfs");
+const hasDisk = hasSmallDisks();
+const disk = hasDisk ? smallDisk(full.path, "3m") : undefined;
 
 afterAll(() => {
-  if (mounted) Bun.spawnSync(["umount", full.path]);
+  disk?.[Symbol.dispose]();
   full[Symbol.dispose]();
 });
 
-describe.skipIf(!mounted)("a full disk", () => {
+describe.skipIf(!hasDisk)("a full disk", () => {
   test("refuses uploads, loses none that was confirmed, and is over when there is room", async () => {
     const path = join(full.path, "x.db");
     const filler = join(full.path, "filler");

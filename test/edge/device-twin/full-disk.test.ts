@@ -8,7 +8,7 @@ import { defaultHistory, startDeviceTwin } from "#edge/device-twin";
 import { openStore, type Store } from "#edge/store";
 import { connectPacket, openRaw, publishPacket } from "#internal/test/edge/mqtt/broker/raw-client.ts";
 import { externalAt } from "#internal/test/edge/mqtt/event-bus/scripted-broker.ts";
-import { freePort, mosquitto, startMosquitto } from "#internal/test/support/mosquitto.ts";
+import { freePort, hasMosquitto, startMosquitto } from "#internal/test/support/mosquitto.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { objectFrom } from "#internal/test/support/over-the-wire.ts";
@@ -211,7 +211,7 @@ test("the inner broker does not acknowledge an upload when the disk is full", as
   expect({ answer, stored: node.store.outbox.size().entries }).toEqual({ answer: "closed", stored: 0 });
 });
 
-test.skipIf(!mosquitto)("an external broker keeps an upload until the disk takes it", async () => {
+test.skipIf(!hasMosquitto())("an external broker keeps an upload until the disk takes it", async () => {
   using dir = tempDir();
   const port = await freePort();
   await using _broker = await startMosquitto(dir.path, port);

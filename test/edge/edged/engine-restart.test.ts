@@ -7,12 +7,12 @@ import type { Pod } from "#shared/kube";
 import { EdgedHarness } from "#internal/test/support/edged-harness.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { needs, needsCommands } from "#internal/test/support/needs.ts";
 
 setDefaultTimeout(90_000);
-const tools = ["dockerd", "docker", "unshare"].every((name) => Bun.which(name) !== null);
-const canRun = tools && existsSync("/bin/busybox") && process.getuid?.() === 0;
-if (!canRun)
-  console.warn("skipped: a private engine needs dockerd, docker, unshare, busybox-static and root");
+const canRun =
+  needsCommands("dockerd", "docker", "unshare") &&
+  needs({ "busybox-static": existsSync("/bin/busybox"), root: process.getuid?.() === 0 });
 
 /**
  * A dockerd of our own in a network namespace of its own: with `--bridge=none` dockerd deletes the `docker0` it finds,

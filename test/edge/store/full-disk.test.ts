@@ -9,15 +9,14 @@ import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { objectFrom } from "#internal/test/support/over-the-wire.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { hasSmallDisks, smallDisk } from "#internal/test/support/small-disk.ts";
 
 const dir = tempDir("kubeedge-full");
-const mounted =
-  process.platform === "linux" &&
-  Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", dir.path]).success;
-if (!mounted) console.log("full disk not tried: it takes root and tmpfs");
+const hasDisk = hasSmallDisks();
+const disk = hasDisk ? smallDisk(dir.path, "2m") : undefined;
 
 afterAll(() => {
-  if (mounted) Bun.spawnSync(["umount", dir.path]);
+  disk?.[Symbol.dispose]();
   dir[Symbol.dispose]();
 });
 
@@ -32,7 +31,7 @@ function configMap(n: number): ReceivedObject {
   });
 }
 
-describe.skipIf(!mounted)("a full disk", () => {
+describe.skipIf(!hasDisk)("a full disk", () => {
   test("keeps objects unacknowledged, loses none that was acknowledged, and is over when there is room", async () => {
     const database = join(dir.path, "edge.db");
     const filler = join(dir.path, "filler");

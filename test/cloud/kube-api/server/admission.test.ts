@@ -6,6 +6,7 @@ import { admitDevices } from "#cloud/device-controller";
 import type { KubeObject } from "#shared/kube";
 import { startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { needsCommands } from "#internal/test/support/needs.ts";
 
 const apiVersion = "devices.kubeedge.io/v1beta1";
 const devices = `/apis/${apiVersion}/namespaces/default/devices`;
@@ -125,7 +126,7 @@ describe("admission of devices", () => {
     expect(body["details"]?.["causes"]).toMatchObject([{ field: "spec.properties[0].minimum" }]);
   });
 
-  test.skipIf(Bun.which("kubectl") === null).each(wrong)(
+  test.skipIf(!needsCommands("kubectl")).each(wrong)(
     "kubectl says what is wrong and where: %s",
     async (_what, property, field, detail) => {
       const made = await kubectl(["apply", "-f", "-"], JSON.stringify(device("from-kubectl", property)));

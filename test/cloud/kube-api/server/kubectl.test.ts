@@ -3,8 +3,9 @@ import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { needsCommands } from "#internal/test/support/needs.ts";
 
-const available = Bun.which("kubectl") !== null;
+const available = needsCommands("kubectl");
 if (!available) console.log("kubectl is not installed: the suite of kubectl commands is skipped");
 
 const deployment = `

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:
 import { join } from "node:path";
 import { openStore } from "#edge/store";
 import { checkDataDir, checkDisk } from "#shared/cli";
+import { hasSmallDisks, smallDisk } from "#internal/test/support/small-disk.ts";
 import { checkFile, makeFiles, startFile, type Files } from "./files.ts";
 
 let files: Files;
@@ -32,27 +33,21 @@ describe("a data directory that cannot be used is told by check and start alike 
     rmSync(data());
   });
 
-  test.skipIf(process.getuid?.() !== 0)("is mounted read-only, or is full (as root)", async () => {
-    mkdirSync(data(), { recursive: true });
-    const mount = (...words: string[]): boolean => Bun.spawnSync(["mount", ...words, data()]).success;
-    if (!mount("-t", "tmpfs", "-o", "size=64k", "tmpfs")) return console.log("not tried: it takes tmpfs");
-    try {
-      writeFileSync(data("filler"), "x".repeat(64 * 1024));
-      const full = "no space is left there; free some, or set data-dir elsewhere";
-      expect((await outcome()).check).toEqual([`fail data directory data: ${full}`]);
-      // The lock needs no room, so that a node with a database starts; this one has none yet.
-      expect((await startFile(files, "")).error).toBe(
-        `Cannot open database "data/edgecore.db": its disk is full (database or disk is full); free some space there`,
-      );
-      mount("-o", "remount,ro");
-      const readOnly = "its file system is mounted read-only; mount it writable, or set data-dir elsewhere";
-      expect(await outcome()).toEqual({
-        check: [`fail data directory data: ${readOnly}`],
-        start: `2 edgecore: Cannot use data directory "data": ${readOnly}`,
-      });
-    } finally {
-      Bun.spawnSync(["umount", data()]);
-    }
+  test.skipIf(!hasSmallDisks())("is mounted read-only, or is full", async () => {
+    using _disk = smallDisk(data(), "64k");
+    writeFileSync(data("filler"), "x".repeat(64 * 1024));
+    const full = "no space is left there; free some, or set data-dir elsewhere";
+    expect((await outcome()).check).toEqual([`fail data directory data: ${full}`]);
+    // The lock needs no room, so that a node with a database starts; this one has none yet.
+    expect((await startFile(files, "")).error).toBe(
+      `Cannot open database "data/edgecore.db": its disk is full (database or disk is full); free some space there`,
+    );
+    Bun.spawnSync(["mount", "-o", "remount,ro", data()]);
+    const readOnly = "its file system is mounted read-only; mount it writable, or set data-dir elsewhere";
+    expect(await outcome()).toEqual({
+      check: [`fail data directory data: ${readOnly}`],
+      start: `2 edgecore: Cannot use data directory "data": ${readOnly}`,
+    });
   });
 });
 

@@ -6,14 +6,12 @@ import { openBroker } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startHarness } from "#internal/test/edge/device-twin/harness.ts";
+import { needs } from "#internal/test/support/needs.ts";
 
 /** A virtual environment may hide what the system's Python has. */
 const python = [Bun.which("python3"), "/usr/bin/python3"].find(
   (path) => path && Bun.spawnSync([path, "-c", "import paho.mqtt.client"]).success,
 );
-if (python === undefined)
-  console.log("python3-paho-mqtt is not installed: the mappers in Python are not run");
-
 const model = {
   metadata: { name: "light-model", namespace: "default" },
   spec: {
@@ -63,46 +61,51 @@ const ways = ["3.1", "3.1.1"].flatMap((protocol) =>
   ),
 );
 
-describe.skipIf(python === undefined)("a mapper written for KubeEdge", () => {
-  test.each(ways)("works over MQTT $protocol, $transport, QoS $qos, as $id", async (way) => {
-    using dir = tempDir();
-    await using node = await startHarness(dir.path);
-    await using broker = await startEventBus(
-      { node: "ke-edge", version: "0.0.0", qos: 0, retain: false, external: undefined, broker: openBroker },
-      { port: node.bus.port("eventbus"), store: node.store, clock: systemClock, log: silentLog() },
-    );
-    await node.addDevice(model);
-    await node.addDevice(light("OFF", "7"));
-    const port = way.transport === "tcp" ? broker.mqttPort : broker.websocketPort;
-    const args = Object.entries({ port, node: "ke-edge", device: way.id, ...way, id: undefined });
-    const flags = args.flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, String(value)]));
-    await using mapper = Bun.spawn([python ?? "", join(import.meta.dir, "mapper.py"), ...flags], {
-      stderr: "inherit",
+describe.skipIf(!needs({ "python3-paho-mqtt": python !== undefined }))(
+  "a mapper written for KubeEdge",
+  () => {
+    test.each(ways)("works over MQTT $protocol, $transport, QoS $qos, as $id", async (way) => {
+      using dir = tempDir();
+      await using node = await startHarness(dir.path);
+      await using broker = await startEventBus(
+        { node: "ke-edge", version: "0.0.0", qos: 0, retain: false, external: undefined, broker: openBroker },
+        { port: node.bus.port("eventbus"), store: node.store, clock: systemClock, log: silentLog() },
+      );
+      await node.addDevice(model);
+      await node.addDevice(light("OFF", "7"));
+      const port = way.transport === "tcp" ? broker.mqttPort : broker.websocketPort;
+      const args = Object.entries({ port, node: "ke-edge", device: way.id, ...way, id: undefined });
+      const flags = args.flatMap(([name, value]) =>
+        value === undefined ? [] : [`--${name}`, String(value)],
+      );
+      await using mapper = Bun.spawn([python ?? "", join(import.meta.dir, "mapper.py"), ...flags], {
+        stderr: "inherit",
+      });
+
+      const steps: Record<string, unknown>[] = [];
+      for await (const step of stepsOf(mapper.stdout)) {
+        steps.push(step);
+        const { twin } = step as { twin?: Record<string, string> };
+        if (step["step"] !== "reported") continue;
+        if (twin?.["power-status"] === "OFF") await node.addDevice(light("ON", "8"));
+        else if (twin?.["power-status"] === "ON")
+          await node.deliver("membership", { removed_devices: [{ id: "light-1", name: "light-1" }] });
+      }
+
+      const names = ["power-status", "temperature-status"];
+      expect(await mapper.exited).toBe(0);
+      // The document of the last report and the end come close together: order is by topic there.
+      expect(steps.filter(({ step }) => step !== "document")).toEqual([
+        { step: "subscribed", granted: Array.from({ length: 7 }, () => way.qos) },
+        { step: "members", event: "members", devices: ["light-1"] },
+        { step: "state", state: "online" },
+        { step: "twin", names, wanted: { "power-status": "OFF" } },
+        { step: "reported", twin: { "power-status": "OFF", "temperature-status": "25C" } },
+        { step: "delta", delta: { "power-status": "ON" } },
+        { step: "reported", twin: { "power-status": "ON" } },
+        { step: "gone" },
+      ]);
+      expect(steps).toContainEqual({ step: "document", names });
     });
-
-    const steps: Record<string, unknown>[] = [];
-    for await (const step of stepsOf(mapper.stdout)) {
-      steps.push(step);
-      const { twin } = step as { twin?: Record<string, string> };
-      if (step["step"] !== "reported") continue;
-      if (twin?.["power-status"] === "OFF") await node.addDevice(light("ON", "8"));
-      else if (twin?.["power-status"] === "ON")
-        await node.deliver("membership", { removed_devices: [{ id: "light-1", name: "light-1" }] });
-    }
-
-    const names = ["power-status", "temperature-status"];
-    expect(await mapper.exited).toBe(0);
-    // The document of the last report and the end come close together: order is by topic there.
-    expect(steps.filter(({ step }) => step !== "document")).toEqual([
-      { step: "subscribed", granted: Array.from({ length: 7 }, () => way.qos) },
-      { step: "members", event: "members", devices: ["light-1"] },
-      { step: "state", state: "online" },
-      { step: "twin", names, wanted: { "power-status": "OFF" } },
-      { step: "reported", twin: { "power-status": "OFF", "temperature-status": "25C" } },
-      { step: "delta", delta: { "power-status": "ON" } },
-      { step: "reported", twin: { "power-status": "ON" } },
-      { step: "gone" },
-    ]);
-    expect(steps).toContainEqual({ step: "document", names });
-  });
-});
+  },
+);

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { connectAsync } from "mqtt";
-import { freePort, mosquitto, startMosquitto } from "#internal/test/support/mosquitto.ts";
+import { freePort, hasMosquitto, startMosquitto } from "#internal/test/support/mosquitto.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import type { MqttMessage } from "#shared/topics";
 import { collect, startBus } from "./harness.ts";
@@ -12,6 +12,8 @@ async function until(check: () => boolean): Promise<void> {
 }
 
 const update = "$hw/events/device/d1/twin/update";
+
+const mosquitto = hasMosquitto();
 
 test.skipIf(!mosquitto)("event bus serves devices of an external broker that comes up later", async () => {
   using dir = tempDir();

@@ -10,8 +10,9 @@ import { generate } from "mqtt-packet";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 import { connectPacket } from "#internal/test/edge/mqtt/broker/raw-client.ts";
+import { needsCommands } from "#internal/test/support/needs.ts";
 
-const openssl = Bun.which("openssl");
+const hasOpenssl = needsCommands("openssl");
 
 function makeCertificate(directory: string): { readonly certFile: string; readonly keyFile: string } {
   const [certFile, keyFile] = [join(directory, "cert.pem"), join(directory, "key.pem")];
@@ -19,12 +20,12 @@ function makeCertificate(directory: string): { readonly certFile: string; readon
     "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost";
   const names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
   const files = ["-keyout", keyFile, "-out", certFile];
-  const made = Bun.spawnSync([openssl ?? "", ...request.split(" "), ...names, ...files]);
+  const made = Bun.spawnSync(["openssl", ...request.split(" "), ...names, ...files]);
   expect(made.exitCode).toBe(0);
   return { certFile, keyFile };
 }
 
-test.skipIf(!openssl)("broker speaks TLS, over TCP and WebSocket", async () => {
+test.skipIf(!hasOpenssl)("broker speaks TLS, over TCP and WebSocket", async () => {
   using dir = tempDir();
   const pair = makeCertificate(dir.path);
   const ca = readFileSync(pair.certFile);
@@ -39,7 +40,7 @@ test.skipIf(!openssl)("broker speaks TLS, over TCP and WebSocket", async () => {
   expect(edge.received.length).toBe(2);
 });
 
-test.skipIf(!openssl).each(["mqtts", "wss"])(
+test.skipIf(!hasOpenssl).each(["mqtts", "wss"])(
   "broker knows a client of %s by the certificate it wants of it",
   async (scheme) => {
     using dir = tempDir();
@@ -69,34 +70,37 @@ test.skipIf(!openssl).each(["mqtts", "wss"])(
   },
 );
 
-test.skipIf(!openssl)("broker survives clients that leave while it looks at their certificates", async () => {
-  using dir = tempDir();
-  const pair = makeCertificate(dir.path);
-  const failures: unknown[] = [];
-  const note = (error: unknown): void => void failures.push(error);
-  process.on("unhandledRejection", note);
-  await using edge = await startBus(dir.path, {
-    broker: { ...pair, caFile: pair.certFile, url: "ssl://127.0.0.1:0", websocketUrl: undefined },
-  });
-  const cert = readFileSync(pair.certFile);
-  const trusted = { ca: cert, cert, key: readFileSync(pair.keyFile) };
-  for (let n = 0; n < 20; n += 1) {
-    const socket = tls.connect({ port: edge.bus.mqttPort ?? 0, host: "127.0.0.1", ...trusted });
-    socket.on("error", () => undefined);
-    await once(socket, "secureConnect");
-    const closed = once(socket, "close");
-    const leave = generate({ cmd: "disconnect" });
-    if (n % 2 === 0) socket.end(Buffer.concat([generate(connectPacket(`c${n}`)), leave]));
-    else socket.write(generate(connectPacket(`c${n}`)), () => socket.destroy());
-    await closed;
-  }
-  const last = await connectAsync(`mqtts://127.0.0.1:${edge.bus.mqttPort}`, trusted, false);
-  await last.endAsync(true);
-  process.off("unhandledRejection", note);
-  expect(failures).toEqual([]);
-});
+test.skipIf(!hasOpenssl)(
+  "broker survives clients that leave while it looks at their certificates",
+  async () => {
+    using dir = tempDir();
+    const pair = makeCertificate(dir.path);
+    const failures: unknown[] = [];
+    const note = (error: unknown): void => void failures.push(error);
+    process.on("unhandledRejection", note);
+    await using edge = await startBus(dir.path, {
+      broker: { ...pair, caFile: pair.certFile, url: "ssl://127.0.0.1:0", websocketUrl: undefined },
+    });
+    const cert = readFileSync(pair.certFile);
+    const trusted = { ca: cert, cert, key: readFileSync(pair.keyFile) };
+    for (let n = 0; n < 20; n += 1) {
+      const socket = tls.connect({ port: edge.bus.mqttPort ?? 0, host: "127.0.0.1", ...trusted });
+      socket.on("error", () => undefined);
+      await once(socket, "secureConnect");
+      const closed = once(socket, "close");
+      const leave = generate({ cmd: "disconnect" });
+      if (n % 2 === 0) socket.end(Buffer.concat([generate(connectPacket(`c${n}`)), leave]));
+      else socket.write(generate(connectPacket(`c${n}`)), () => socket.destroy());
+      await closed;
+    }
+    const last = await connectAsync(`mqtts://127.0.0.1:${edge.bus.mqttPort}`, trusted, false);
+    await last.endAsync(true);
+    process.off("unhandledRejection", note);
+    expect(failures).toEqual([]);
+  },
+);
 
-test.skipIf(!openssl)("broker counts and ends connections that never spoke TLS", async () => {
+test.skipIf(!hasOpenssl)("broker counts and ends connections that never spoke TLS", async () => {
   using dir = tempDir();
   const pair = makeCertificate(dir.path);
   const edge = await startBus(dir.path, {
@@ -120,7 +124,7 @@ test.skipIf(!openssl)("broker counts and ends connections that never spoke TLS",
   expect(left).toBe(20);
 });
 
-test.skipIf(!openssl)(
+test.skipIf(!hasOpenssl)(
   "broker reads its certificate again when asked, for both its ports, and keeps the old one when it cannot",
   async () => {
     using dir = tempDir();
@@ -156,7 +160,7 @@ async function shownAt(port: number): Promise<string> {
   return fingerprint;
 }
 
-test.skipIf(!openssl)("broker says of each address once why its clients fail in TLS", async () => {
+test.skipIf(!hasOpenssl)("broker says of each address once why its clients fail in TLS", async () => {
   using dir = tempDir();
   const pair = makeCertificate(dir.path);
   await using edge = await startBus(dir.path, {
