@@ -1,3 +1,4 @@
+import { asRecord } from "#shared/json";
 import type { KubeObject } from "#shared/kube";
 import type { JsonBody, ReceivedObject, TwinDelivery, UserDelivery } from "#shared/topics";
 import { deviceOfHistory, operations, parseResource, sources } from "#shared/wire";
@@ -57,22 +58,17 @@ export function decodeUser({ envelope: { route, content } }: CloudMessage): User
 
 /** KubeEdge sends an object as JSON value; a v0.x edge's helper sends it as text. */
 export function readObject(content: unknown): KubeObject | undefined {
-  const value = typeof content === "string" ? parseText(content) : content;
+  const value = readBody(content);
   return isKubeObject(value) ? value : undefined;
 }
 
 /** Some peers send JSON inside a string. */
 function readBody(content: unknown): JsonBody | undefined {
-  const value = typeof content === "string" ? parseText(content) : content;
-  return isBody(value) ? value : undefined;
+  return asRecord(typeof content === "string" ? parseText(content) : content);
 }
 
-function isKubeObject(value: unknown): value is KubeObject {
-  return isBody(value) && typeof value["metadata"] === "object" && value["metadata"] !== null;
-}
-
-function isBody(value: unknown): value is JsonBody {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+function isKubeObject(value: JsonBody | undefined): value is JsonBody & KubeObject {
+  return asRecord(value?.["metadata"]) !== undefined;
 }
 
 function parseText(text: string): unknown {

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { Event, KubeObject, Lease, Node, Pod, Status } from "#shared/kube";
+import type { Event, KubeObject, Lease, Node, Pod } from "#shared/kube";
 import type {
   ApiAnswer,
   LeaseRequest,
@@ -23,6 +23,7 @@ import {
   type NewMessage,
   type Stamp,
 } from "#shared/wire";
+import { readCertainAnswer, readQueryAnswer, readTokenAnswer, readWriteAnswer } from "./api-answers.ts";
 import type { CloudMessage } from "./cloud-message.ts";
 import { decodeTwin, readObject } from "./deliveries.ts";
 import { eventMessage } from "./reports.ts";
@@ -78,12 +79,7 @@ export const podRequests: RequestCodec<PodRequest, ApiAnswer<Pod>> = {
     resource: formatResource(resourceTypes.podPatch, namespace, name),
     content: JSON.stringify({ metadata: uid === undefined ? {} : { uid }, status: {} }),
   }),
-  decode: ({ envelope: { route, content } }) => {
-    if (route.operation === operations.error || !isRecord(content)) return {};
-    const { Object: object, Err: error } = content as ObjectResponse<Pod>;
-    if (error) return error.ErrStatus ? { failure: error.ErrStatus } : {};
-    return object?.metadata?.uid ? { object } : {};
-  },
+  decode: readCertainAnswer,
 };
 
 export const tokenRequests: RequestCodec<TokenOfPodRequest, TokenOfPodAnswer> = {
@@ -100,7 +96,7 @@ export const tokenRequests: RequestCodec<TokenOfPodRequest, TokenOfPodAnswer> = 
       },
     },
   }),
-  decode: ({ envelope }) => readToken(envelope.content),
+  decode: readTokenAnswer,
 };
 
 export const nodeRequests: RequestCodec<NodeObjectRequest, ApiAnswer<Node>> = {
@@ -124,7 +120,8 @@ export const nodeRequests: RequestCodec<NodeObjectRequest, ApiAnswer<Node>> = {
   },
   isAboutNode: true,
   // KubeEdge answers the query for a Node with the bare object.
-  decode: (answer, { operation }) => readAnswer(answer, operation.verb === "get"),
+  decode: (answer, { operation }) =>
+    operation.verb === "get" ? readQueryAnswer(answer) : readWriteAnswer(answer),
 };
 
 export const leaseRequests: RequestCodec<LeaseRequest, ApiAnswer<Lease>> = {
@@ -140,7 +137,7 @@ export const leaseRequests: RequestCodec<LeaseRequest, ApiAnswer<Lease>> = {
     }
   },
   isAboutNode: true,
-  decode: (answer) => readAnswer(answer, false),
+  decode: readWriteAnswer,
 };
 
 export const memberRequests: RequestCodec<MembersRequest, TwinDelivery | undefined> = {
@@ -165,46 +162,3 @@ export const eventRequests: RequestCodec<Event, void> = {
   encode: eventMessage,
   decode: () => undefined,
 };
-
-/** `{"Object": …, "Err": null | {"ErrStatus": Status}}` */
-interface ObjectResponse<T> {
-  readonly Object?: T | null;
-  readonly Err?: { readonly ErrStatus?: Status } | null;
-  readonly ErrStatus?: Status;
-}
-
-/** An `ObjectResponse`, or "OK"; `isBare`: the object itself, or an `ErrStatus`. */
-function readAnswer<T extends KubeObject>(
-  { envelope: { route, content } }: CloudMessage,
-  isBare: boolean,
-): ApiAnswer<T> {
-  if (route.operation === operations.error)
-    return { failure: { status: "Failure", message: String(content), reason: "Unknown" } };
-  if (!isRecord(content)) return {};
-  const { Object: object, Err: error, ErrStatus: status } = content as ObjectResponse<T>;
-  const failure = error
-    ? (error.ErrStatus ?? { status: "Failure", message: "an error without a status" })
-    : status;
-  if (failure) return { failure };
-  if (isBare) return { object: content as T };
-  return object ? { object } : {};
-}
-
-function readToken(content: unknown): TokenOfPodAnswer {
-  const { spec, status, ErrStatus } = (content ?? {}) as {
-    readonly spec?: { readonly expirationSeconds?: unknown };
-    readonly status?: { readonly token?: unknown };
-    readonly ErrStatus?: { readonly message?: unknown };
-  };
-  const token = status?.token;
-  if (typeof token !== "string" || token === "")
-    return {
-      refusal: typeof ErrStatus?.message === "string" ? ErrStatus.message : "none is in the answer",
-    };
-  const seconds = spec?.expirationSeconds;
-  return typeof seconds === "number" && seconds > 0 ? { token, expirationSeconds: seconds } : { token };
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
-}

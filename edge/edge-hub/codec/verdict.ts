@@ -2,21 +2,25 @@ import { asRecord } from "#shared/json";
 import { operations } from "#shared/wire";
 import type { CloudMessage } from "./cloud-message.ts";
 
-export type Verdict =
+export type ReplyVerdict =
+  /** It is done. */
   | { readonly kind: "done" }
+  /** It will never be taken. */
   | { readonly kind: "refused"; readonly code: number; readonly text: string }
+  /** It is to be sent again. */
   | { readonly kind: "later"; readonly text: string };
 
-const passing = new Set([408, 409, 429]);
+/** Codes below 500 after which the same message may be taken: timeout, conflict, too many requests. */
+const temporary: ReadonlySet<number> = new Set([408, 409, 429]);
 
 /** What the cloud's reply means for the message it answers. */
-export function judgeReply({ envelope: { route, content } }: CloudMessage): Verdict {
+export function judgeReply({ envelope: { route, content } }: CloudMessage): ReplyVerdict {
   if (route.operation === operations.error) return { kind: "later", text: describe(content) };
   const failure = findStatus(content);
   const code = failure?.["code"];
   if (failure === undefined || typeof code !== "number" || code < 400) return { kind: "done" };
   const text = describe(failure["message"] ?? failure["reason"]);
-  if (code < 500 && (!passing.has(code) || isOfAnotherUid(failure))) return { kind: "refused", code, text };
+  if (code < 500 && (!temporary.has(code) || isOfAnotherUid(failure))) return { kind: "refused", code, text };
   return { kind: "later", text: `${code} ${text}` };
 }
 

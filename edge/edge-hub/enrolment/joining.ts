@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { writeWhole } from "#shared/files";
+import { asRecord } from "#shared/json";
 
 /** The key of a request whose answer may have been lost; a new key is kept on disk before it is used. */
 export interface RequestKey {
@@ -52,13 +53,8 @@ function hashOf(token: string): string {
 /** @returns undefined when there is no such file or nothing that can be read in it */
 function readJson(path: string): Readonly<Record<string, unknown>> | undefined {
   try {
-    const value: unknown = JSON.parse(readFileSync(path, "utf8"));
-    return isFields(value) ? value : undefined;
+    return asRecord(JSON.parse(readFileSync(path, "utf8")));
   } catch {
     return undefined;
   }
-}
-
-function isFields(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null;
 }

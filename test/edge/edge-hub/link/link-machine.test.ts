@@ -16,7 +16,7 @@ const table: readonly [string, LinkState, LinkEvent, LinkStep][] = [
     { state: { kind: "dialing", attempt: 0 }, effects: [{ kind: "dial" }] },
   ],
   [
-    "tells that it is up",
+    "reports that it is up",
     { kind: "dialing", attempt: 2 },
     { kind: "opened" },
     { state: { kind: "up", attempt: 2, sinceMs: now }, effects: [{ kind: "up" }] },
@@ -70,7 +70,7 @@ const table: readonly [string, LinkState, LinkEvent, LinkStep][] = [
     { state: { kind: "waiting", attempt: 1, outSinceMs: now }, effects: [{ kind: "wait", ms: 7000 }] },
   ],
   [
-    "pings a link that speaks",
+    "pings a link that is alive",
     up,
     { kind: "tick", silentMs: 5000 },
     { state: up, effects: [{ kind: "ping" }] },

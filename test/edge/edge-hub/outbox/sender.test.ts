@@ -52,11 +52,11 @@ test("outbox sender is more patient with a report of a device", async () => {
   expect(await sentWithoutAnswer(report, 2, true)).toEqual([1, 1]);
 });
 
-test("outbox sender waits without end for a cloud that promises to answer everything", async () => {
+test("outbox sender waits without a limit for a cloud that promises all answers", async () => {
   expect(await sentWithoutAnswer(state, 120, true, true)).toEqual([1, 1]);
 });
 
-test("outbox sender takes answered messages off the disk once there is room again", async () => {
+test("outbox sender removes answered messages from the disk once there is room again", async () => {
   using dir = tempDir();
   using store = openStore(join(dir.path, "edge.db"));
   const clock = new FakeClock();
@@ -129,10 +129,10 @@ async function manyLarge(
 }
 
 test.each([
-  ["no more than 4 MB while the cloud says nothing", "none", 7],
+  ["no more than 4 MB while the cloud does not answer", "none", 7],
   ["no more than 4 MB while the cloud cannot take them", "later", 7],
   ["all when each is answered", "ok", 20],
-] as const)("outbox sender has of large messages under way %s", async (_name, verdict, count) => {
+] as const)("outbox sender sends of large messages %s", async (_name, verdict, count) => {
   using dir = tempDir();
   using store = openStore(join(dir.path, "edge.db"));
   expect((await manyLarge(store, new FakeClock(), verdict)).length).toBe(count);
@@ -140,7 +140,7 @@ test.each([
 
 test.each([
   ["waits for the answer to an upload of a cloud that promises one", true, [], 1],
-  ["takes an upload for done once a KubeEdge cloud has read it", false, ["uploads-1"], 0],
+  ["removes an upload once a KubeEdge cloud has read it", false, ["uploads-1"], 0],
 ])("outbox sender %s", async (_name, promises, marks, left) => {
   using dir = tempDir();
   using store = openStore(join(dir.path, "edge.db"));
