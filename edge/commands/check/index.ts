@@ -64,6 +64,6 @@ function checkDatabase(path: string, inUse: boolean): Finding {
   if (!existsSync(dirname(path)))
     return fail(subject, `${dirname(path)} does not exist`, "make it, or set database.path elsewhere");
   const fault = findDatabaseFault(path, inUse);
-  if (fault) return fail(subject, `${path}: ${fault.why}`, fault.mend);
+  if (fault) return fail(subject, `${path}: ${fault.problem}`, fault.remedy);
   return ok(subject, existsSync(path) ? path : `${path} will be made`);
 }

@@ -21,12 +21,13 @@ export interface HistoryLimits {
   readonly maxPoints: number;
 }
 
+/** Rows deleted in one step, during which nothing else of the process runs. */
 const trimStep = 2000;
 
 /**
  * Reported values over time, bounded by age, by points a property and by points in all. Rows are in order of writing,
  * so trimming looks at the oldest ones only. How many there are is counted once and then kept: a property's own limit
- * leaves gaps in the ids, so they tell nothing.
+ * leaves gaps in the ids, so that these do not show it.
  */
 export class Telemetry {
   readonly #add;
@@ -77,6 +78,7 @@ export class Telemetry {
     const kept = (this.#kept.get(key) ?? this.#count.get(deviceId, name)?.points ?? 0) + 1;
     this.#add.run(deviceId, name, point.at, point.value);
     if (this.#total !== undefined) this.#total += 1;
+    // A quarter more than allowed, so that not each value costs a deletion.
     if (kept <= maxPerProperty * 1.25) {
       this.#kept.set(key, kept);
       return;
@@ -109,7 +111,7 @@ export class Telemetry {
     this.#total = undefined;
   }
 
-  /** Counts anew when it matters next: what was added may not have stayed. */
+  /** Counts again when it matters next: after a failed commit, what was added is not there. */
   recount(): void {
     this.#kept.clear();
     this.#total = undefined;

@@ -19,6 +19,7 @@ export interface TwinRow {
   readonly desired: string | null;
 }
 
+/** The twins of all devices. */
 export class Twins {
   readonly #db: Database;
   readonly #put;

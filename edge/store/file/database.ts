@@ -22,7 +22,7 @@ function makePrivate(path: string): void {
   try {
     createPrivateFile(path);
   } catch {
-    // SQLite finds out as well, and what it says is explained.
+    // SQLite meets the same obstacle, and its error is explained.
   }
 }
 
@@ -40,8 +40,8 @@ function migrate(db: Database, path: string): void {
 
 /** What is wrong with a database, and what to do. */
 export interface DatabaseFault {
-  readonly why: string;
-  readonly mend: string;
+  readonly problem: string;
+  readonly remedy: string;
 }
 
 /**
@@ -64,31 +64,34 @@ export function findDatabaseFault(path: string, inUse: boolean): DatabaseFault |
 
 function newer(version: number): DatabaseFault {
   return {
-    why: `it was written by a newer edgecore (schema ${version}, this one knows ${migrations.length})`,
-    mend: "install that edgecore",
+    problem: `it was written by a newer edgecore (schema ${version}, this one knows ${migrations.length})`,
+    remedy: "install that edgecore",
   };
 }
 
-const notOne = "name the file of edgecore's database in database.path, or move that one away";
+const otherFile = "name the file of edgecore's database in database.path, or move that one away";
 const recreated =
   "restart edgecore: it moves a damaged database aside and creates a new one from the readable rows, and the cloud sends the rest again";
-const faults: Readonly<Record<string, readonly [why: string, mend: string]>> = {
-  SQLITE_NOTADB: ["it is no SQLite database", notOne],
+const faults: Readonly<Record<string, readonly [problem: string, remedy: string]>> = {
+  SQLITE_NOTADB: ["it is not an SQLite database", otherFile],
   SQLITE_CORRUPT: ["it is damaged", recreated],
   SQLITE_FULL: ["its disk is full", "free some space there"],
   SQLITE_READONLY: ["it cannot be written", "make the file and its file system writable for edgecore"],
-  SQLITE_CANTOPEN: ["it cannot be opened", "see that its folder is there and edgecore may write to both"],
+  SQLITE_CANTOPEN: [
+    "it cannot be opened",
+    "check that its folder exists and that edgecore may write to both",
+  ],
   SQLITE_IOERR: ["its disk cannot be read or written", "free some space there, and check the disk"],
   SQLITE_BUSY: ["another process keeps it locked", "end that process"],
 };
 
 function faultOf(code: string, error: unknown): DatabaseFault {
-  const [why, mend] = faults[code] ?? ["it cannot be used", "see to the file, its folder and its disk"];
-  const [said = ""] = describeError(error).split("\n");
-  return { why: `${why} (${said})`, mend };
+  const [problem, remedy] = faults[code] ?? ["it cannot be used", "check the file, its folder and its disk"];
+  const [detail = ""] = describeError(error).split("\n");
+  return { problem: `${problem} (${detail})`, remedy };
 }
 
-/** What read() answered with EIO, and with too little. */
+/** read() failed with EIO, or gave fewer bytes than the page has. */
 const unreadable: ReadonlySet<string> = new Set([
   "SQLITE_IOERR_CORRUPTFS",
   "SQLITE_IOERR_READ",
@@ -105,13 +108,18 @@ export function isFull(error: unknown): boolean {
   return sqliteCode(error) === "SQLITE_FULL";
 }
 
-/** An error of SQLite told so that somebody can mend it; others as they are. */
+/** An error of SQLite as a ConfigError with its remedy; other errors as they are. */
 export function explainDatabase(path: string, error: unknown): unknown {
   const code = sqliteCode(error);
   if (error instanceof AppError || code === "") return error;
   return refusal("database-open", path, faultOf(code, error), error);
 }
 
-function refusal(code: string, path: string, { why, mend }: DatabaseFault, cause?: unknown): ConfigError {
-  return new ConfigError(code, `Cannot open database ${quote(path)}: ${why}; ${mend}`, { cause });
+function refusal(
+  code: string,
+  path: string,
+  { problem, remedy }: DatabaseFault,
+  cause?: unknown,
+): ConfigError {
+  return new ConfigError(code, `Cannot open database ${quote(path)}: ${problem}; ${remedy}`, { cause });
 }

@@ -1,10 +1,11 @@
 import { closeSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
 
+/** First bytes of every database, and the header after them: https://www.sqlite.org/fileformat2.html, section 1.3. */
 export const magic = "SQLite format 3\u{0}";
 const headerBytes = 100;
-const pageSizeAt = 16;
-const pageCountAt = 28;
-const freeListAt = 32;
+const pageSizeOffset = 16;
+const pageCountOffset = 28;
+const freeListOffset = 32;
 
 /**
  * Makes a database readable that was cut off, or whose first bytes are lost, as far as its pages are there: SQLite reads
@@ -16,14 +17,15 @@ export function repairHeader(path: string, like: string): void {
     const { size } = fstatSync(file);
     const own = readHeader(file);
     const header = own.toString("latin1", 0, magic.length) === magic ? own : headerOf(like);
-    const pageBytes = header.readUInt16BE(pageSizeAt) === 1 ? 65_536 : header.readUInt16BE(pageSizeAt);
+    const pageBytes =
+      header.readUInt16BE(pageSizeOffset) === 1 ? 65_536 : header.readUInt16BE(pageSizeOffset);
     if (header === own) {
-      const wanted = header.readUInt32BE(pageCountAt) * pageBytes;
+      const wanted = header.readUInt32BE(pageCountOffset) * pageBytes;
       if (size < wanted) ftruncateSync(file, wanted);
       return;
     }
-    header.writeUInt32BE(Math.floor(size / pageBytes), pageCountAt);
-    header.fill(0, freeListAt, freeListAt + 8);
+    header.writeUInt32BE(Math.floor(size / pageBytes), pageCountOffset);
+    header.fill(0, freeListOffset, freeListOffset + 8);
     writeSync(file, header, 0, headerBytes, 0);
   } finally {
     closeSync(file);

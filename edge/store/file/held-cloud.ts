@@ -18,7 +18,7 @@ export function findHeldCloud(path: string, inUse: boolean): HeldCloud | undefin
       "SELECT name AS known, other AS found, held_since AS sinceMs FROM cloud WHERE held_since IS NOT NULL";
     return db.query<HeldCloud, []>(sql).get() ?? undefined;
   } catch {
-    // What is wrong with the database is another finding; one of an older edgecore knows no clouds.
+    // A fault of the database is another finding; one of an older edgecore has no such table.
     return undefined;
   }
 }

@@ -8,7 +8,7 @@ import { findDamage, isDamage } from "#shared/sqlite";
 import { isFull, isUnreadable, openEdgeDatabase } from "./database.ts";
 import { magic, repairHeader } from "./header.ts";
 
-/** What this node should run and still has to say; the past values of devices are not worth a node that stays down. */
+/** The desired state of this node and what waits for the cloud; the history of devices is not worth a node that stays down. */
 const tables = [
   "cloud",
   "meta",
@@ -31,7 +31,7 @@ export interface SoundOptions {
 }
 
 /**
- * Opens a database that is read through before it is used. Nobody may be able to reach this machine: a damaged one is
+ * Opens a database that is read through before it is used. An operator may not be able to reach this machine: a damaged one is
  * set aside, and a new one, with another name so that the cloud sends everything again, takes over what can still be read.
  * Power may fail meanwhile, and again: the damaged one stays in its place until the new one is whole and on disk.
  */
@@ -95,7 +95,7 @@ function faultOf(path: string): string | undefined {
   }
 }
 
-/** Another file that the configuration names by mistake is not ours to move. */
+/** Another file that the configuration names by mistake must not be moved. */
 function wasDatabase(path: string): boolean {
   return startOf(path) === magic || statSync(path).size % smallestPage === 0;
 }
@@ -111,12 +111,12 @@ function startOf(path: string): string {
 }
 
 /** @returns how many rows of each table came along */
-function salvage(from: string, fresh: Database, path: string): Record<string, number> {
+function salvage(source: string, fresh: Database, path: string): Record<string, number> {
   const rescued: Record<string, number> = {};
   for (const table of tables) rescued[table] = 0;
   try {
-    repairHeader(from, path);
-    using old = new Database(from, { readwrite: true });
+    repairHeader(source, path);
+    using old = new Database(source, { readwrite: true });
     for (const table of tables) rescued[table] = copyTable(old, fresh, table);
   } catch (error) {
     if (isFull(error)) throw error;

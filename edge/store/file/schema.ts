@@ -94,12 +94,12 @@ export const migrations: readonly string[] = [
      since INTEGER NOT NULL,
      last INTEGER NOT NULL
    ) WITHOUT ROWID;`,
-  // Whose will it is: what it may say is asked again when it is sent.
+  // The user whose will it is: whether it may be published is checked again when it is.
   `ALTER TABLE mqtt_packet ADD COLUMN user TEXT;`,
-  // A name for this very database: the cloud tells by it that a node has lost what it had.
+  // A name for this very database: by another name the cloud recognizes that a node has lost its database.
   `CREATE TABLE identity (name TEXT NOT NULL);
    INSERT INTO identity VALUES (lower(hex(randomblob(16))));`,
-  // The database of the cloud this node belongs to, and another one it has met: what that says is held back until adopted.
+  // The database of the cloud this node belongs to, and another one it has met: changes of that one are rejected until it is adopted.
   `CREATE TABLE cloud (
      id INTEGER PRIMARY KEY CHECK (id = 1),
      name TEXT NOT NULL,

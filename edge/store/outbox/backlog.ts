@@ -22,7 +22,7 @@ interface Step {
   readonly messages: number;
 }
 
-/** A step holds up everything else of the process: so many rows and bytes are looked at in one. */
+/** Rows and bytes that are looked at in one step, during which nothing else of the process runs. */
 const rowsAStep = 500;
 const bytesAStep = 1_000_000;
 
@@ -33,7 +33,7 @@ const bytesAStep = 1_000_000;
  * to what it was folded into. Rows with a key are bounded by themselves and stay. Everything lost is counted.
  */
 export class Backlog {
-  /** Disk for messages that wait; kept by whoever folds. */
+  /** Bytes on disk for messages that wait; set by the one that calls `fold`. */
   limitBytes = 0;
   readonly #db: Database;
   readonly #outbox: Pick<Outbox, "sentUpTo">;
@@ -69,8 +69,8 @@ export class Backlog {
   }
 
   /**
-   * Frees `wantedBytes` where there is so much, in steps that are each on disk when they are told: whoever asks may do
-   * other things in between.
+   * Frees `wantedBytes` where there is so much. Each step is on disk when it is yielded: the caller may do other things in
+   * between.
    */
   *fold(wantedBytes: number, nowMs: () => number): Generator<Loss, void> {
     let left = wantedBytes;
@@ -203,7 +203,7 @@ function withinBytes(rows: readonly Row[]): readonly Row[] {
   return over < 0 ? rows : rows.slice(0, over);
 }
 
-/** Whose reports go together; undefined for what is no report. A device made anew under its name is another one. */
+/** Whose reports go together; undefined for what is no report. A device created again under its name is another one. */
 function deviceOf({ route, content }: Report): string | undefined {
   if (route?.resource === undefined || typeof content?.twin !== "object" || content.twin === null)
     return undefined;

@@ -15,7 +15,7 @@ export interface Losses extends Loss {
   readonly lastMs: number | undefined;
 }
 
-interface Row {
+interface LossRow {
   readonly kind: string;
   readonly messages: number;
   readonly since: number;
@@ -24,19 +24,19 @@ interface Row {
 
 const kinds: readonly LossKind[] = ["folded", "droppedReports", "droppedUploads"];
 
-/** What had to be given up of the outbox for want of room, and what of it was told, counted over restarts. */
+/** What was given up of the outbox for want of room, and what of it was reported, counted over restarts. */
 export class LossCounter {
   readonly #add;
   readonly #all;
-  readonly #tell;
+  readonly #setReported;
 
   constructor(db: Database) {
     this.#add = db.query<never, [LossKind, number, number, number]>(
       `INSERT INTO outbox_loss (kind, messages, since, last) VALUES (?, ?, ?, ?)
        ON CONFLICT (kind) DO UPDATE SET messages = messages + excluded.messages, last = excluded.last`,
     );
-    this.#all = db.query<Row, []>("SELECT kind, messages, since, last FROM outbox_loss");
-    this.#tell = db.query<never, [string, number, number, number]>(
+    this.#all = db.query<LossRow, []>("SELECT kind, messages, since, last FROM outbox_loss");
+    this.#setReported = db.query<never, [string, number, number, number]>(
       "INSERT OR REPLACE INTO outbox_loss (kind, messages, since, last) VALUES (?, ?, ?, ?)",
     );
   }
@@ -55,13 +55,13 @@ export class LossCounter {
     };
   }
 
-  /** What of the counts somebody was told of. */
+  /** What of the counts was reported by Events. */
   told(): Loss {
     return countsOf(this.#all.all(), toldKind);
   }
 
   setTold(loss: Loss, nowMs: number): void {
-    for (const kind of kinds) this.#tell.run(toldKind(kind), loss[kind], nowMs, nowMs);
+    for (const kind of kinds) this.#setReported.run(toldKind(kind), loss[kind], nowMs, nowMs);
   }
 }
 
@@ -69,11 +69,11 @@ function toldKind(kind: LossKind): string {
   return `told ${kind}`;
 }
 
-function countsOf(rows: readonly Row[], nameOf: (kind: LossKind) => string): Loss {
-  const of = (kind: LossKind): number => rows.find((row) => row.kind === nameOf(kind))?.messages ?? 0;
+function countsOf(rows: readonly LossRow[], nameOf: (kind: LossKind) => string): Loss {
+  const countOf = (kind: LossKind): number => rows.find((row) => row.kind === nameOf(kind))?.messages ?? 0;
   return {
-    folded: of("folded"),
-    droppedReports: of("droppedReports"),
-    droppedUploads: of("droppedUploads"),
+    folded: countOf("folded"),
+    droppedReports: countOf("droppedReports"),
+    droppedUploads: countOf("droppedUploads"),
   };
 }

@@ -8,7 +8,7 @@ export interface OutboxEntry {
   readonly message: string;
 }
 
-/** What is sent under a window of its own: a cloud that takes no uploads still hears of pods and devices. */
+/** What is sent under a window of its own: a cloud that takes no uploads still gets reports of pods and devices. */
 export type OutboxShare = "uploads" | "others";
 
 export const uploadLane = "upload";
@@ -19,7 +19,7 @@ export const uploadLane = "upload";
  * so that an acknowledgement of the older one cannot remove it.
  */
 export class Outbox {
-  /** Rows of a share up to this id may be on their way to the cloud now; kept by whoever sends. */
+  /** Rows of a share up to this id may be on their way to the cloud now; kept by the sender. */
   readonly sentUpTo: Record<OutboxShare, number> = { uploads: 0, others: 0 };
   readonly #db: Database;
   readonly #insert;
@@ -44,7 +44,7 @@ export class Outbox {
     this.#nextOfLane = db.query<OutboxEntry, [string, number, number]>(
       "SELECT id, lane, key, message FROM outbox INDEXED BY outbox_lane WHERE lane = ? AND id > ? ORDER BY id LIMIT ?",
     );
-    // One look into the index for each lane, however much waits in it.
+    // One step in the index for each lane, however much waits in it.
     this.#lanes = db.query<{ lane: string }, []>(
       `WITH RECURSIVE found (lane) AS (
          SELECT MIN(lane) FROM outbox
@@ -64,7 +64,7 @@ export class Outbox {
     );
   }
 
-  /** Adds an entry; call it inside the transaction that stores what it tells of. @returns its id */
+  /** Adds an entry; call it inside the transaction that stores what it reports. @returns its id */
   put(lane: string, key: string | undefined, message: string): number {
     const add = this.#db.transaction(() => {
       if (key !== undefined) this.#removeKey.run(lane, key);

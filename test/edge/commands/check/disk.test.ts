@@ -53,11 +53,11 @@ describe("a data directory that cannot be used is told by check and start alike 
 
 describe("a database that cannot be used is told by check and start alike when it", () => {
   test.each([
-    ["is none", "nonsense ".repeat(1000), `it is no SQLite database (file is not a database); ${notOne}`],
+    ["is none", "nonsense ".repeat(1000), `it is not an SQLite database (file is not a database); ${notOne}`],
     [
       "is a folder",
       undefined,
-      "it cannot be opened (unable to open database file); see that its folder is there and edgecore may write to both",
+      "it cannot be opened (unable to open database file); check that its folder exists and that edgecore may write to both",
     ],
   ])("%s", async (_name, content, why) => {
     rmSync(data(), { recursive: true, force: true });
