@@ -14,18 +14,19 @@ import { running, type Running } from "#shared/lifecycle";
 import type { EdgeCatalog } from "#shared/topics";
 
 /** The kubelet whose behaviour edged follows, the KubeEdge whose wire it speaks, and our own version. */
-function kubeletVersion(own: string): string {
-  return `v1.26.15-kubeedge-v1.15.4-bun-v${own}`;
+function kubeletVersion(version: string): string {
+  return `v1.26.15-kubeedge-v1.15.4-bun-v${version}`;
 }
 
-/** Everything edgecore is made of. Those who answer start before those who ask; the link comes last. */
+/** Everything edgecore is made of. Responders start before those who ask them; the link comes last. */
 export async function startEdgecore(config: EdgeConfig, deps: ProcessDeps): Promise<Running> {
   await using stack = new AsyncDisposableStack();
   const { clock } = deps;
   const log = (module: string) => deps.log.child({ module });
   const bus = stack.use(
     new Bus<EdgeCatalog>({
-      onHearerError: (topic, module, error) => deps.log.error("a hearer failed", { topic, module, error }),
+      onHearerError: (topic, module, error) =>
+        deps.log.error("a subscriber failed", { topic, module, error }),
     }),
   );
   const store = stack.use(openStore(config.databasePath, { nowMs: clock.nowMs(), log: log("store") }));

@@ -12,14 +12,14 @@ import type {
 } from "./edge-requests.ts";
 
 /**
- * What modules may say to each other, one list a half. A topic with `reply: undefined` and no answerer is an event
- * (any number of hearers); the others are questions (exactly one answerer).
+ * What the modules of edgecore exchange. A topic with `event` has any number of subscribers; one with `body` and `reply` is
+ * a request with exactly one responder.
  */
 export interface EdgeCatalog {
   /**
-   * The link to the cloud came up or went away. Emitted by edgehub. `database` is there once the node has met a cloud
-   * with another database than the one it belongs to; while that is held back nothing the cloud says reaches the modules,
-   * so nothing that is missing in what it says may be removed.
+   * The link to the cloud came up or was lost. Emitted by edgehub. `database` is there once the node has met a cloud
+   * with another database than the one it belongs to; while that is held back no message of the cloud reaches the modules,
+   * so that nothing may be removed because the cloud does not list it.
    */
   "link.changed": {
     event: { readonly connected: boolean; readonly reason: string; readonly database?: CloudDatabase };
@@ -51,7 +51,7 @@ export interface EdgeCatalog {
   "pod.list": { body: Record<string, never>; reply: readonly Pod[] };
   /** Stored row first, else the cloud (when connected); undefined when it does not exist or cannot be known now. */
   "object.get": { body: ObjectName; reply: KubeObject | undefined };
-  /** The containers of a deleted pod are gone: forget the row and tell the cloud (durably). */
+  /** The containers of a deleted pod are gone: its row is removed and the deletion queued for the cloud. Answered by metamanager. */
   "pod.terminated": { body: PodName; reply: undefined };
 
   /**
@@ -71,21 +71,21 @@ export interface EdgeCatalog {
 
   /**
    * A device published to a topic that edgecore serves, to one of `mqtt.watch`, or (`upload`) to one that the cloud
-   * subscribed to. Answered by devicetwin when all it says is on disk; only then eventbus acknowledges a message of
-   * QoS 1 or 2. Questions run side by side, so that messages arriving together share a commit.
+   * subscribed to. Answered by devicetwin when everything that follows from it is on disk; only then eventbus acknowledges
+   * a message of QoS 1 or 2. Requests run concurrently, so that messages arriving together share a commit.
    */
   "mqtt.received": { body: MqttMessage; reply: undefined };
   /** Publish to the devices' broker(s). */
   "mqtt.publish": { event: MqttMessage };
-  /** All topic filters besides KubeEdge's own that devicetwin wants to hear of. Answered by devicetwin. */
+  /** Topic filters besides KubeEdge's own whose messages devicetwin takes. Answered by devicetwin. */
   "mqtt.filters": { body: Record<string, never>; reply: readonly string[] };
-  /** The same when it changed; replaces the list before. */
+  /** The same list when it changed; it replaces the one before. */
   "mqtt.watch": { event: { readonly filters: readonly string[] } };
 }
 
 /** The database of the cloud, by name. */
 export interface CloudDatabase {
-  /** Whether its word is held back until an operator adopts it. */
+  /** Whether its changes are rejected until an operator adopts it. */
   readonly held: boolean;
   /** the one this node belongs to */
   readonly known: string;
@@ -95,6 +95,7 @@ export interface CloudDatabase {
   readonly message: string;
 }
 
+/** A row of an object after its commit. */
 export interface ObjectChange extends ObjectName {
   readonly object: KubeObject | undefined;
 }
@@ -105,6 +106,7 @@ export interface PodName {
   readonly uid: string;
 }
 
+/** What the cloud knows of a pod; "unknown" without a certain answer. */
 export type PodVerdict = "here" | "gone" | "unknown";
 
 export interface MqttMessage {

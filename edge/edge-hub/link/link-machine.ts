@@ -1,10 +1,10 @@
-/** `attempt` counts dials since the link last held, `outSinceMs` is when it was first missed. */
+/** `attempt` counts dials since the link last held, `outSinceMs` is when it was lost. */
 interface Outage {
   readonly attempt: number;
   readonly outSinceMs?: number | undefined;
 }
 
-/** Where the link stands. */
+/** The state of the link; `up` since a time, so that a link that is closed at once counts as a failure. */
 export type LinkState =
   | (Outage & { readonly kind: "waiting" })
   | (Outage & { readonly kind: "dialing" })
@@ -31,25 +31,31 @@ export interface LinkStep {
   readonly effects: readonly LinkEffect[];
 }
 
-export interface Chance {
+export interface LinkMoment {
   readonly nowMs: number;
   /** uniform in [0, 1) */
   readonly random: number;
 }
 
-/** Without any byte for so long the link is dead, whatever TCP believes. */
+/** Without any byte for this long the link is dead, whatever TCP believes: two pings of 5 s unanswered, and some time. */
 export const silenceMs = 12_000;
 const firstMs = 500;
-/** While an outage is young its end is noticed within seconds; later a cloud that comes back is not to be run over. */
+/** While an outage is young its end is noticed within seconds; later a cloud that returns must not be flooded. */
 const youngMs = 600_000;
 const youngCapMs = 3000;
 const capMs = 30_000;
 const longestAskedMs = 300_000;
-/** A link that held for less counts as a failed attempt: a cloud that hangs up at once is not hammered. */
+/** A link that held for less counts as a failed attempt: the node backs off from a cloud that closes at once. */
 const heldMs = 5000;
 
-/** What to do next; the shell in `link.ts` does it. */
-export function stepLink(state: LinkState, event: LinkEvent, chance: Chance): LinkStep {
+/**
+ * What to do next; `Link` does it. Waiting backs off exponentially with full jitter, at least as long as the cloud asks.
+ *
+ *     waiting --due--> dialing --opened--> up
+ *        ^                |                 |
+ *        +----closed------+-----closed------+      any --stop--> ended
+ */
+export function stepLink(state: LinkState, event: LinkEvent, moment: LinkMoment): LinkStep {
   if (state.kind === "ended") return { state, effects: [] };
   switch (event.kind) {
     case "due":
@@ -58,11 +64,11 @@ export function stepLink(state: LinkState, event: LinkEvent, chance: Chance): Li
     case "opened":
       if (state.kind !== "dialing") return { state, effects: [] };
       return {
-        state: { ...state, kind: "up", sinceMs: chance.nowMs },
+        state: { ...state, kind: "up", sinceMs: moment.nowMs },
         effects: [{ kind: "up" }],
       };
     case "closed":
-      return closed(state, event, chance);
+      return closed(state, event, moment);
     case "tick":
       if (state.kind !== "up") return { state, effects: [] };
       return { state, effects: [tick(event.silentMs)] };
@@ -80,14 +86,14 @@ export function stepLink(state: LinkState, event: LinkEvent, chance: Chance): Li
 function closed(
   state: Exclude<LinkState, { kind: "ended" }>,
   event: Extract<LinkEvent, { kind: "closed" }>,
-  chance: Chance,
+  moment: LinkMoment,
 ): LinkStep {
   if (state.kind === "waiting") return { state, effects: [] };
-  const held = state.kind === "up" && chance.nowMs - state.sinceMs >= heldMs;
+  const held = state.kind === "up" && moment.nowMs - state.sinceMs >= heldMs;
   const attempt = held ? 0 : state.attempt;
-  const outSinceMs = (held ? undefined : state.outSinceMs) ?? chance.nowMs;
-  const cap = chance.nowMs - outSinceMs < youngMs ? youngCapMs : capMs;
-  const jittered = chance.random * Math.min(cap, firstMs * 2 ** Math.min(attempt, 16));
+  const outSinceMs = (held ? undefined : state.outSinceMs) ?? moment.nowMs;
+  const cap = moment.nowMs - outSinceMs < youngMs ? youngCapMs : capMs;
+  const jittered = moment.random * Math.min(cap, firstMs * 2 ** Math.min(attempt, 16));
   const asked = Math.min(event.retryAfterMs ?? 0, longestAskedMs);
   return {
     state: { kind: "waiting", attempt: attempt + 1, outSinceMs },

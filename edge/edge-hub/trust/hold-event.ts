@@ -3,11 +3,11 @@ import { rfc3339 } from "#shared/clock";
 import type { Event } from "#shared/kube";
 import type { CloudDatabase } from "#shared/topics";
 
-/** The Event for a cloud whose word is held back. It has one name for each database, so that it is sent once. */
+/** The Event for a cloud that is held back. It has one name for each database, so that the cluster has one. */
 export function holdEvent(node: string, database: CloudDatabase, nowMs: number): Event {
   const unique = createHash("sha256").update(`${database.known} ${database.found}`).digest("hex");
   const name = `${node}.${unique.slice(0, 16)}`;
-  const at = rfc3339(nowMs);
+  const time = rfc3339(nowMs);
   return {
     apiVersion: "v1",
     kind: "Event",
@@ -17,8 +17,8 @@ export function holdEvent(node: string, database: CloudDatabase, nowMs: number):
     message: database.message,
     type: "Warning",
     count: 1,
-    firstTimestamp: at,
-    lastTimestamp: at,
+    firstTimestamp: time,
+    lastTimestamp: time,
     source: { component: "edgecore", host: node },
     reportingComponent: "edgecore",
     reportingInstance: node,

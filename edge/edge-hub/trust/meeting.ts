@@ -1,13 +1,17 @@
 import type { CloudRecord } from "#edge/store";
 
-export interface Meeting {
+export interface CloudMeeting {
   readonly held: boolean;
-  /** What is to be remembered; undefined: nothing new. */
+  /** What is to be stored; undefined: nothing new. */
   readonly record?: CloudRecord;
 }
 
-/** What to do with a cloud that says which database it has, if it does; clouds that do not are accepted. */
-export function meetCloud(known: CloudRecord | undefined, name: string | undefined, nowMs: number): Meeting {
+/** What to do with a cloud that announces its database; clouds that announce none, as KubeEdge's, are accepted. */
+export function meetCloud(
+  known: CloudRecord | undefined,
+  name: string | undefined,
+  nowMs: number,
+): CloudMeeting {
   if (name === undefined) return { held: false };
   if (!known) return { held: false, record: { name, other: null, heldSince: null } };
   if (known.name === name)
