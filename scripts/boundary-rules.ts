@@ -29,7 +29,7 @@ export const folderRules: readonly FolderRule[] = [
     types: ["shared/log"],
   },
   { folders: ["shared/lifecycle"], values: ["shared/errors", "shared/clock", "shared/log"] },
-  { folders: ["shared/topics"], values: [], types: ["shared/kube", "shared/wire"] },
+  { folders: ["shared/topics"], values: [], types: ["shared/kube"] },
   { folders: ["shared/devices"], values: [...basics, "shared/mqtt"] },
   { folders: ["shared/bus"], values: [...basics, "shared/lifecycle"] },
   {
@@ -81,7 +81,7 @@ export const doors: readonly Door[] = [
     library: "bun:sqlite",
     folders: ["edge/store/**", "cloud/kube-api/store/**", "cloud/telemetry", "shared/cli", "shared/sqlite"],
   },
-  { library: "#shared/wire", folders: ["edge/edge-hub/codec", "cloud/**", "shared/**"] },
+  { library: "#shared/wire", folders: ["cloud/cloud-hub/codec", "edge/edge-hub/codec"] },
   { library: "dockerode", folders: ["edge/runtime/docker"] },
   { library: "@kubernetes/client-node", folders: ["cloud/kube-client"] },
   { library: "re2js", folders: ["cloud/kube-api/custom-resources"] },

@@ -63,7 +63,7 @@ const planted: readonly (readonly [what: string, file: string, text: string, vio
     "the wire outside of the codec",
     "edge/edged/a.ts",
     'import type { WireMessage } from "#shared/wire";',
-    "its door is edge/edge-hub/codec",
+    "its door is cloud/cloud-hub/codec, edge/edge-hub/codec",
   ],
   ["a dynamic import", "edge/edged/a.ts", 'const m = await import("dockerode");', "its door is edge/runtime"],
   [
