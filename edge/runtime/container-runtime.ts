@@ -1,4 +1,5 @@
 import type { ContainerIdentity, ContainerSpec, SandboxSpec } from "./specs.ts";
+import type { CallOptions, StreamService } from "./streams.ts";
 
 /**
  * What edged needs of a container engine, in our words, and divided as Kubernetes' CRI divides it (`RuntimeService` and
@@ -8,7 +9,8 @@ import type { ContainerIdentity, ContainerSpec, SandboxSpec } from "./specs.ts";
  * container or image that does not exist has a code of its own (see `RuntimeCode`). A runtime only sees sandboxes and
  * containers of its own owner, apart from `listStrays`.
  */
-export interface ContainerRuntime extends SandboxService, ContainerService, ImageService, AsyncDisposable {
+export interface ContainerRuntime
+  extends SandboxService, ContainerService, ImageService, StreamService, AsyncDisposable {
   /** Name and version of the engine; also the check that it can be reached. */
   info(options?: CallOptions): Promise<EngineInfo>;
 
@@ -47,8 +49,6 @@ export interface ContainerService {
   stop(id: string, graceSeconds: number): Promise<void>;
   /** Removes a container by force; one that does not exist is no error. */
   remove(id: string): Promise<void>;
-  /** Runs a command in a running container and waits for its end. */
-  exec(id: string, command: readonly string[], options: ExecOptions): Promise<ExecResult>;
 }
 
 export interface ImageService {
@@ -56,10 +56,6 @@ export interface ImageService {
   listImages(): Promise<readonly Image[]>;
   /** Resolves when the image is complete in the engine. */
   pullImage(ref: string, options: PullOptions): Promise<void>;
-}
-
-export interface CallOptions {
-  readonly signal?: AbortSignal | undefined;
 }
 
 export interface EngineInfo {
@@ -117,16 +113,6 @@ export interface ContainerDetails extends ContainerSummary {
   readonly error: string;
   /** Addresses of a sandbox's own network; empty for containers and for sandboxes in the host's network. */
   readonly ips: readonly string[];
-}
-
-export interface ExecOptions extends CallOptions {
-  /** Output beyond is dropped. */
-  readonly maxOutputBytes: number;
-}
-
-export interface ExecResult {
-  readonly exitCode: number;
-  readonly output: string;
 }
 
 export type RuntimeHint =

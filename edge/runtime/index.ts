@@ -1,12 +1,9 @@
 export type {
-  CallOptions,
   ContainerDetails,
   ContainerPhase,
   ContainerRuntime,
   ContainerSummary,
   EngineInfo,
-  ExecOptions,
-  ExecResult,
   Image,
   ImageService,
   PullOptions,
@@ -26,3 +23,16 @@ export type {
   PortBinding,
   SandboxSpec,
 } from "./specs.ts";
+export type {
+  AttachRequest,
+  CallOptions,
+  CommandResult,
+  ExecRequest,
+  ExecStream,
+  LogOptions,
+  OutputChunk,
+  ProcessStream,
+  RunOptions,
+  StreamService,
+  TerminalSize,
+} from "./streams.ts";

@@ -50,6 +50,7 @@ export function busyboxImage(
     "dd",
     "grep",
     "chmod",
+    "stty",
   ]) {
     symlinkSync("busybox", join(dir.path, "root/bin", applet));
   }

@@ -6,8 +6,12 @@ import type {
   ContainerSpec,
   ContainerSummary,
   EngineInfo,
-  ExecResult,
+  CommandResult,
+  ExecRequest,
+  ExecStream,
   Image,
+  OutputChunk,
+  ProcessStream,
   RuntimeHint,
   SandboxSpec,
   StrayContainer,
@@ -26,8 +30,10 @@ export class FakeRuntime implements ContainerRuntime {
   readonly images = new Map<string, Image>();
   /** What `pullImage` can find. */
   readonly registry = new Set<string>();
-  /** Answers of `exec`, by the command's first word. */
-  readonly commands = new Map<string, ExecResult>();
+  /** Results of commands, by their first word. */
+  readonly commands = new Map<string, CommandResult>();
+  /** What containers have written, by id. */
+  readonly written = new Map<string, string>();
   /** Told by `create`: refuses with this text when set. */
   refuseCreate: string | undefined;
   refuseStart: string | undefined;
@@ -175,10 +181,25 @@ export class FakeRuntime implements ContainerRuntime {
     return this.#held.get(id)?.details;
   }
 
-  async exec(id: string, command: readonly string[]): Promise<ExecResult> {
+  async runCommand(id: string, command: readonly string[]): Promise<CommandResult> {
     this.#enter();
     this.#require(id);
     return this.commands.get(command[0] ?? "") ?? { exitCode: 0, output: "" };
+  }
+
+  async exec(id: string, { command }: ExecRequest): Promise<ExecStream> {
+    const { exitCode, output } = await this.runCommand(id, command);
+    return { ...process(chunkOf(output)), exitCode: async () => exitCode };
+  }
+
+  async attach(id: string): Promise<ProcessStream> {
+    this.#enter();
+    return process(chunkOf(this.written.get(this.#require(id).details.id) ?? ""));
+  }
+
+  async *logs(id: string): AsyncGenerator<OutputChunk> {
+    this.#enter();
+    yield* chunkOf(this.written.get(this.#require(id).details.id) ?? "");
   }
 
   watch(hear: (hint: RuntimeHint) => void): Disposable {
@@ -221,4 +242,14 @@ function isSame(a: ContainerSpec | SandboxSpec, b: ContainerSpec | SandboxSpec):
   const key = ({ identity }: Pick<ContainerSpec, "identity">): string =>
     [identity.podUid, identity.container, identity.attempt].join(" ");
   return key(a) === key(b);
+}
+
+async function* chunkOf(text: string): AsyncGenerator<OutputChunk> {
+  if (text !== "") yield { stream: "stdout", bytes: new TextEncoder().encode(text) };
+}
+
+/** A process that has written what it had to and takes any input. */
+function process(output: AsyncIterable<OutputChunk>): ProcessStream {
+  const nothing = async (): Promise<void> => undefined;
+  return { output, write: nothing, closeInput: nothing, resize: nothing, [Symbol.asyncDispose]: nothing };
 }

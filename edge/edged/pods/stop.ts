@@ -134,7 +134,7 @@ async function runHook(id: string, hook: Hook, tools: StopTools): Promise<string
       { ms: tools.graceSeconds * 1000, what: "hook", signal },
       async (inner) => {
         if (hook.exec?.command) {
-          const result = await runtime.exec(id, hook.exec.command, {
+          const result = await runtime.runCommand(id, hook.exec.command, {
             signal: inner,
             maxOutputBytes: 4096,
           });

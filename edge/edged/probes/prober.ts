@@ -183,7 +183,7 @@ interface ProbeTools {
 async function runProbe(target: ProbeTarget, probe: Probe, tools: ProbeTools): Promise<string | undefined> {
   const { runtime, signal } = tools;
   if (probe.exec) {
-    const result = await runtime.exec(target.id, probe.exec.command ?? [], {
+    const result = await runtime.runCommand(target.id, probe.exec.command ?? [], {
       signal,
       maxOutputBytes: 10_240,
     });

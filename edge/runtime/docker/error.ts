@@ -7,6 +7,7 @@ const awayCodes = new Set([
   "ECONNRESET",
   "ENOENT",
   "EPIPE",
+  "ERR_STREAM_PREMATURE_CLOSE",
   "EACCES",
   "ETIMEDOUT",
   "ConnectionRefused",

@@ -1,20 +1,33 @@
-import type { Readable } from "node:stream";
+import type { OutputChunk } from "#edge/runtime";
 
-/** Payload of Docker's multiplexed stream (8-byte frame headers), cut at `maxBytes`; reads to the end. */
-export async function readMultiplexed(stream: Readable, maxBytes: number): Promise<string> {
-  const kept: Buffer[] = [];
-  let size = 0;
-  let pending = Buffer.alloc(0);
-  for await (const chunk of stream as AsyncIterable<Uint8Array>) {
-    pending = Buffer.concat([pending, chunk]);
-    for (;;) {
-      const length = pending.length >= 8 ? pending.readUInt32BE(4) : Infinity;
-      if (pending.length < 8 + length) break;
-      const payload = pending.subarray(8, 8 + Math.min(length, Math.max(0, maxBytes - size)));
-      kept.push(Buffer.from(payload));
-      size += payload.length;
-      pending = pending.subarray(8 + length);
+const headerBytes = 8;
+
+/**
+ * The output in Docker's multiplexed stream: frames of a header (stream 1 or 2, three zeros, length as uint32) and as
+ * many bytes. Parts of a frame are passed on as they arrive, so that nothing is held.
+ */
+export async function* demultiplex(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<OutputChunk> {
+  const header = Buffer.alloc(headerBytes);
+  let filled = 0;
+  let left = 0;
+  for await (const chunk of chunks) {
+    let rest = chunk;
+    while (rest.length > 0) {
+      const part = rest.subarray(0, left === 0 ? headerBytes - filled : left);
+      rest = rest.subarray(part.length);
+      if (left === 0) {
+        header.set(part, filled);
+        filled = (filled + part.length) % headerBytes;
+        left = filled === 0 ? header.readUInt32BE(4) : 0;
+      } else {
+        left -= part.length;
+        yield { stream: header[0] === 2 ? "stderr" : "stdout", bytes: part };
+      }
     }
   }
-  return Buffer.concat(kept).toString();
+}
+
+/** What a tty writes has no frames. */
+export async function* plainOutput(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<OutputChunk> {
+  for await (const bytes of chunks) yield { stream: "stdout", bytes };
 }

@@ -10,21 +10,27 @@ import {
   type ContainerSpec,
   type ContainerSummary,
   type EngineInfo,
-  type ExecOptions,
-  type ExecResult,
+  type AttachRequest,
+  type CommandResult,
+  type ExecRequest,
+  type ExecStream,
   type Image,
+  type LogOptions,
+  type OutputChunk,
+  type ProcessStream,
   type PullOptions,
+  type RunOptions,
   type RuntimeHint,
   type SandboxSpec,
   type StrayContainer,
 } from "#edge/runtime";
 import { DockerCalls } from "./calls.ts";
 import { containerBody, sandboxBody } from "./create.ts";
-import { readMultiplexed } from "./frames.ts";
 import { DockerImages } from "./images.ts";
 import { PauseImage } from "./pause-image.ts";
 import { pauseImageName } from "./pause-program.ts";
 import { readDetails, readStrays, readSummary } from "./read.ts";
+import { DockerStreams } from "./streams.ts";
 import { watchEvents } from "./watch.ts";
 
 export interface DockerRuntimeOptions {
@@ -66,6 +72,7 @@ class DockerRuntime implements ContainerRuntime {
   readonly #calls: DockerCalls;
   readonly #images: DockerImages;
   readonly #pauseImage: PauseImage;
+  readonly #streams: DockerStreams;
 
   constructor(docker: Docker, options: DockerRuntimeOptions) {
     const { clock, callTimeoutMs = 30_000, pullIdleMs = 120_000, pauseImage = pauseImageName } = options;
@@ -74,6 +81,7 @@ class DockerRuntime implements ContainerRuntime {
     this.#calls = new DockerCalls(docker, { clock, timeoutMs: callTimeoutMs });
     this.#images = new DockerImages(this.#calls, { clock, pullIdleMs, signal: this.#closed.signal });
     this.#pauseImage = new PauseImage(this.#calls, pauseImage);
+    this.#streams = new DockerStreams(this.#calls, { clock, signal: this.#closed.signal });
   }
 
   async info(options: CallOptions = {}): Promise<EngineInfo> {
@@ -177,15 +185,20 @@ class DockerRuntime implements ContainerRuntime {
     return found && readDetails(found);
   }
 
-  async exec(id: string, command: readonly string[], options: ExecOptions): Promise<ExecResult> {
-    const body = { Cmd: [...command], AttachStdout: true, AttachStderr: true };
-    return this.#calls.call("run a command in a container", options, async (signal) => {
-      const exec = await this.#docker.getContainer(id).exec({ ...body, abortSignal: signal });
-      const stream = await exec.start({ Detach: false, Tty: false, abortSignal: signal });
-      const output = await readMultiplexed(stream, options.maxOutputBytes);
-      const { ExitCode: exitCode } = await exec.inspect();
-      return { exitCode: exitCode ?? -1, output };
-    });
+  logs(id: string, options: LogOptions): AsyncIterable<OutputChunk> {
+    return this.#streams.logs(id, options);
+  }
+
+  exec(id: string, request: ExecRequest): Promise<ExecStream> {
+    return this.#streams.exec(id, request);
+  }
+
+  attach(id: string, request: AttachRequest): Promise<ProcessStream> {
+    return this.#streams.attach(id, request);
+  }
+
+  runCommand(id: string, command: readonly string[], options: RunOptions): Promise<CommandResult> {
+    return this.#streams.runCommand(id, command, options);
   }
 
   watch(onHint: (hint: RuntimeHint) => void): Disposable {

@@ -1,11 +1,5 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import type {
-  ContainerIdentity,
-  ContainerRuntime,
-  ContainerSpec,
-  RuntimeHint,
-  SandboxSpec,
-} from "#edge/runtime";
+import type { ContainerRuntime, RuntimeHint } from "#edge/runtime";
 import { openDockerRuntime } from "#edge/runtime/docker";
 import { systemClock } from "#shared/clock";
 import { UnavailableError } from "#shared/errors";
@@ -16,92 +10,12 @@ import {
   hasEngine,
   removeContainers,
 } from "#internal/test/support/container-engine.ts";
+import { PodUnderTest } from "#internal/test/edge/runtime/pod-under-test.ts";
 import { FakeRuntime } from "#internal/test/support/fake-runtime.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 
 const owner = `contract-${process.pid}`;
 const image = `kubeedge-contract-${process.pid}:1`;
-
-/** Each test has a pod of its own, so that a container of another cannot be meant. */
-class PodUnderTest implements AsyncDisposable {
-  readonly runtime: ContainerRuntime;
-  readonly uid = crypto.randomUUID();
-
-  constructor(runtime: ContainerRuntime) {
-    this.runtime = runtime;
-  }
-
-  identity(
-    container: string,
-    role: ContainerIdentity["role"] = "container",
-    sandboxId = "s",
-  ): ContainerIdentity {
-    return {
-      podName: "web",
-      podNamespace: "default",
-      podUid: this.uid,
-      container,
-      role,
-      attempt: 0,
-      specHash: role === "sandbox" ? "" : "h",
-      sandboxId: role === "sandbox" ? "" : sandboxId,
-      graceSeconds: 1,
-    };
-  }
-
-  sandboxSpec(over: Partial<SandboxSpec> = {}): SandboxSpec {
-    return {
-      identity: this.identity("POD", "sandbox"),
-      network: { kind: "own", hostname: "web", ports: [] },
-      extraHosts: [],
-      sysctls: {},
-      hostIpc: false,
-      ...over,
-    };
-  }
-
-  async spec(container: string, over: Partial<ContainerSpec> = {}): Promise<ContainerSpec> {
-    const sandboxId = await this.#sandbox();
-    return {
-      identity: this.identity(container, "container", sandboxId),
-      image,
-      command: ["sleep", "1000"],
-      env: [],
-      supplementalGroups: [],
-      tty: false,
-      stdin: false,
-      stdinOnce: false,
-      ipc: "pod",
-      pid: "container",
-      mounts: [],
-      privileged: false,
-      readOnlyRoot: false,
-      noNewPrivileges: false,
-      capAdd: [],
-      capDrop: [],
-      ...over,
-    };
-  }
-
-  /** @returns the id of a container that runs */
-  async start(container: string, over: Partial<ContainerSpec> = {}): Promise<string> {
-    const id = await this.runtime.create(await this.spec(container, over));
-    await this.runtime.start(id);
-    return id;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const { id, identity } of await this.runtime.list(this.uid))
-      await (identity.role === "sandbox" ? this.runtime.removeSandbox(id) : this.runtime.remove(id));
-    await this.runtime[Symbol.asyncDispose]();
-  }
-
-  async #sandbox(): Promise<string> {
-    const list = await this.runtime.list(this.uid);
-    const found = list.find(({ identity }) => identity.role === "sandbox");
-    return found?.id ?? (await this.runtime.runSandbox(this.sandboxSpec())).id;
-  }
-}
 
 const codeOf = (work: Promise<unknown>): Promise<unknown> =>
   work.then(
@@ -112,7 +26,7 @@ const codeOf = (work: Promise<unknown>): Promise<unknown> =>
 function contract(name: string, open: () => Promise<ContainerRuntime>): void {
   describe(name, () => {
     test("runs a sandbox with its identity and an address, and stops and removes it", async () => {
-      await using pod = new PodUnderTest(await open());
+      await using pod = new PodUnderTest(await open(), image);
       const { runtime } = pod;
       const made = await runtime.runSandbox(pod.sandboxSpec());
       expect({ phase: made.phase, identity: made.identity, ips: made.ips.length }).toEqual({
@@ -132,7 +46,7 @@ function contract(name: string, open: () => Promise<ContainerRuntime>): void {
     });
 
     test("finds a container with its identity after it was created and started", async () => {
-      await using pod = new PodUnderTest(await open());
+      await using pod = new PodUnderTest(await open(), image);
       const { runtime } = pod;
       const spec = await pod.spec("found");
       const id = await runtime.create(spec);
@@ -149,7 +63,7 @@ function contract(name: string, open: () => Promise<ContainerRuntime>): void {
     });
 
     test("stops a container and reports how it ended", async () => {
-      await using pod = new PodUnderTest(await open());
+      await using pod = new PodUnderTest(await open(), image);
       const { runtime } = pod;
       const id = await pod.start("stopped");
       await runtime.stop(id, 0);
@@ -164,7 +78,7 @@ function contract(name: string, open: () => Promise<ContainerRuntime>): void {
     });
 
     test("refuses a second container of the same name and an unknown image, by code", async () => {
-      await using pod = new PodUnderTest(await open());
+      await using pod = new PodUnderTest(await open(), image);
       const { runtime } = pod;
       const twice = await pod.spec("twice");
       await runtime.create(twice);
@@ -176,7 +90,7 @@ function contract(name: string, open: () => Promise<ContainerRuntime>): void {
     });
 
     test("hints at the start of a container", async () => {
-      await using pod = new PodUnderTest(await open());
+      await using pod = new PodUnderTest(await open(), image);
       const connected = Promise.withResolvers<void>();
       const started = Promise.withResolvers<RuntimeHint>();
       using _watch = pod.runtime.watch((hint) => {
@@ -212,16 +126,16 @@ if (hasEngine()) {
   contract("Docker", open);
 
   test("Docker runs a command in a container and returns its output and exit code", async () => {
-    await using pod = new PodUnderTest(await open());
+    await using pod = new PodUnderTest(await open(), image);
     const id = await pod.start("exec");
     const command = ["sh", "-c", "echo out; echo err >&2; exit 7"];
-    const result = await pod.runtime.exec(id, command, { maxOutputBytes: 100 });
+    const result = await pod.runtime.runCommand(id, command, { maxOutputBytes: 100 });
     expect(result.exitCode).toBe(7);
     expect(result.output.split("\n").sort()).toEqual(["", "err", "out"]);
   });
 
   test("Docker ends the pause container gracefully when it is signalled", async () => {
-    await using pod = new PodUnderTest(await open());
+    await using pod = new PodUnderTest(await open(), image);
     const { id } = await pod.runtime.runSandbox(pod.sandboxSpec());
     await pod.runtime.stop(id, 30);
     const details = await pod.runtime.inspect(id);
