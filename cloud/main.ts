@@ -1,4 +1,4 @@
-import { adoptOperation } from "#cloud/commands/adopt";
+import { adoptNodesOperation } from "#cloud/commands/adopt";
 import { newCaOperation } from "#cloud/cloud-hub/certificates";
 import { checkCloud, cloudPrivatePlaces } from "#cloud/commands/check";
 import {
@@ -69,7 +69,7 @@ const cloudcore: Program<CloudConfig> = {
   program: "cloudcore",
   commands: ["check"],
   operations: {
-    adopt: adoptOperation,
+    adopt: adoptNodesOperation,
     "new-ca": newCaOperation,
     backup: backupOperation,
     node: nodeOperation,

@@ -7,7 +7,7 @@ import {
   apiVersionOf,
   ignoreMissing,
   isKubeError,
-  type CallOptions,
+  type KubeCallOptions,
   type Informer,
   type KubeClient,
   type KubeList,
@@ -60,14 +60,18 @@ class Client implements KubeClient {
     this.#log = log;
   }
 
-  async get<T extends KubeObject>(type: ResourceType, target: ObjectAt, options?: CallOptions): Promise<T> {
+  async get<T extends KubeObject>(
+    type: ResourceType,
+    target: ObjectAt,
+    options?: KubeCallOptions,
+  ): Promise<T> {
     return this.#object({ method: "GET", path: pathOf(type, target), signal: options?.signal });
   }
 
   async find<T extends KubeObject>(
     type: ResourceType,
     target: ObjectAt,
-    options?: CallOptions,
+    options?: KubeCallOptions,
   ): Promise<T | undefined> {
     return ignoreMissing(this.get<T>(type, target, options));
   }
@@ -82,7 +86,7 @@ class Client implements KubeClient {
     }
   }
 
-  async create<T extends KubeObject>(type: ResourceType, object: T, options?: CallOptions): Promise<T> {
+  async create<T extends KubeObject>(type: ResourceType, object: T, options?: KubeCallOptions): Promise<T> {
     const path = pathOf(type, { namespace: object.metadata.namespace });
     return this.#object({ method: "POST", path, body: object, signal: options?.signal });
   }
@@ -90,7 +94,7 @@ class Client implements KubeClient {
   async replace<T extends KubeObject>(
     type: ResourceType,
     object: T,
-    options: CallOptions & { readonly subresource?: string } = {},
+    options: KubeCallOptions & { readonly subresource?: string } = {},
   ): Promise<T> {
     const { name, namespace } = object.metadata;
     const path = pathOf(type, { name: name ?? "", namespace, subresource: options.subresource });
@@ -128,7 +132,7 @@ class Client implements KubeClient {
     type: ResourceType,
     target: ObjectAt,
     subresource: string,
-    ...[body, options]: [body: KubeObject, options?: CallOptions]
+    ...[body, options]: [body: KubeObject, options?: KubeCallOptions]
   ): Promise<T> {
     const path = pathOf(type, { ...target, subresource });
     return this.#object({ method: "POST", path, body, signal: options?.signal });

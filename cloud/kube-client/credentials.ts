@@ -1,6 +1,11 @@
 import { ConfigError } from "#shared/errors";
 import type { Clock } from "#shared/clock";
-import { loadConfig, readCredentials, type KubeConfigSource, type RequestCredentials } from "./kubeconfig.ts";
+import {
+  loadConfig,
+  readKubeCredentials,
+  type KubeConfigSource,
+  type RequestCredentials,
+} from "./kubeconfig.ts";
 
 /** Where the API server is, and with which credentials it is used. */
 export type KubeOptions =
@@ -48,7 +53,7 @@ export async function createSender(options: KubeOptions, clock: Clock): Promise<
     async (fresh) => {
       // The library caches tokens for a minute, in the configuration.
       if (fresh) config = await loadConfig(options);
-      return readCredentials(config);
+      return readKubeCredentials(config);
     },
     clock,
   );

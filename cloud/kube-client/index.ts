@@ -7,7 +7,7 @@ export {
   KubeError,
   objectAt,
   resources,
-  type CallOptions,
+  type KubeCallOptions,
   type Informer,
   type InformerHandler,
   type KubeClient,

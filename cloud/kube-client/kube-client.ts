@@ -49,22 +49,22 @@ export async function ignoreMissing<T>(
   }
 }
 
-export interface CallOptions {
+export interface KubeCallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface ListOptions extends CallOptions {
+export interface ListOptions extends KubeCallOptions {
   readonly namespace?: string;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
 }
 
-export interface PatchOptions extends CallOptions {
+export interface PatchOptions extends KubeCallOptions {
   readonly type: "strategic" | "merge" | "json";
   readonly subresource?: string;
 }
 
-export interface RemoveOptions extends CallOptions {
+export interface RemoveOptions extends KubeCallOptions {
   readonly uid?: string;
   readonly graceSeconds?: number;
   readonly propagation?: "Background" | "Foreground" | "Orphan";
@@ -92,21 +92,21 @@ export interface KubeList<T> {
  */
 export interface KubeClient extends AsyncDisposable {
   /** @throws KubeError with httpStatus 404 */
-  get<T extends KubeObject>(type: ResourceType, target: ObjectAt, options?: CallOptions): Promise<T>;
+  get<T extends KubeObject>(type: ResourceType, target: ObjectAt, options?: KubeCallOptions): Promise<T>;
   /** As `get`, undefined instead of 404. */
   find<T extends KubeObject>(
     type: ResourceType,
     target: ObjectAt,
-    options?: CallOptions,
+    options?: KubeCallOptions,
   ): Promise<T | undefined>;
   /** All items (pages are followed); items carry apiVersion and kind. */
   list<T extends KubeObject>(type: ResourceType, options?: ListOptions): Promise<KubeList<T>>;
-  create<T extends KubeObject>(type: ResourceType, object: T, options?: CallOptions): Promise<T>;
+  create<T extends KubeObject>(type: ResourceType, object: T, options?: KubeCallOptions): Promise<T>;
   /** PUT; a resourceVersion in the object makes it conditional. */
   replace<T extends KubeObject>(
     type: ResourceType,
     object: T,
-    options?: CallOptions & { readonly subresource?: string },
+    options?: KubeCallOptions & { readonly subresource?: string },
   ): Promise<T>;
   patch<T extends KubeObject>(
     type: ResourceType,

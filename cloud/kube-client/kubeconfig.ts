@@ -33,7 +33,7 @@ export async function loadConfig(source: KubeConfigSource): Promise<KubeConfig> 
 }
 
 /** Lets the library make headers and TLS material: it reads files, fetches tokens and runs exec plugins. */
-export async function readCredentials(config: KubeConfig): Promise<RequestCredentials> {
+export async function readKubeCredentials(config: KubeConfig): Promise<RequestCredentials> {
   const options: RequestOptions & { headers?: Record<string, unknown> } = {};
   await config.applyToHTTPSOptions(options);
   const headers = Object.fromEntries(

@@ -1,7 +1,7 @@
 import { jsonPatch } from "#cloud/kube-api/patch";
 import {
   KubeError,
-  type CallOptions,
+  type KubeCallOptions,
   type Informer,
   type InformerHandler,
   type KubeClient,
@@ -70,7 +70,7 @@ export class FakeKubeClient implements KubeClient {
     return [...this.#collection(type).objects.values()] as T[];
   }
 
-  async get<T extends KubeObject>(type: ResourceType, at: ObjectAt, options?: CallOptions): Promise<T> {
+  async get<T extends KubeObject>(type: ResourceType, at: ObjectAt, options?: KubeCallOptions): Promise<T> {
     this.#record({ verb: "get", plural: type.plural, key: keyOf(at) }, options);
     return structuredClone(this.#require(type, keyOf(at))) as T;
   }
@@ -78,7 +78,7 @@ export class FakeKubeClient implements KubeClient {
   async find<T extends KubeObject>(
     type: ResourceType,
     at: ObjectAt,
-    options?: CallOptions,
+    options?: KubeCallOptions,
   ): Promise<T | undefined> {
     this.#record({ verb: "get", plural: type.plural, key: keyOf(at) }, options);
     return structuredClone(this.peek<T>(type, keyOf(at)));
@@ -90,7 +90,7 @@ export class FakeKubeClient implements KubeClient {
     return { items: structuredClone(items), resourceVersion: String(this.#version) };
   }
 
-  async create<T extends KubeObject>(type: ResourceType, object: T, options?: CallOptions): Promise<T> {
+  async create<T extends KubeObject>(type: ResourceType, object: T, options?: KubeCallOptions): Promise<T> {
     const named = structuredClone(object);
     const { name, generateName } = named.metadata;
     if (!name && generateName) named.metadata.name = generateName + Math.random().toString(36).slice(2, 7);
@@ -104,7 +104,7 @@ export class FakeKubeClient implements KubeClient {
   async replace<T extends KubeObject>(
     type: ResourceType,
     object: T,
-    options: CallOptions & { readonly subresource?: string } = {},
+    options: KubeCallOptions & { readonly subresource?: string } = {},
   ): Promise<T> {
     const key = objectKey(object);
     const { subresource } = options;
@@ -151,7 +151,7 @@ export class FakeKubeClient implements KubeClient {
     type: ResourceType,
     at: ObjectAt,
     subresource: string,
-    ...[body, options]: [body: KubeObject, options?: CallOptions]
+    ...[body, options]: [body: KubeObject, options?: KubeCallOptions]
   ): Promise<T> {
     const key = keyOf(at);
     this.#record({ verb: "createSubresource", plural: type.plural, key, subresource, body }, options);
@@ -235,7 +235,7 @@ export class FakeKubeClient implements KubeClient {
     return object;
   }
 
-  #record(call: FakeCall, options?: CallOptions): void {
+  #record(call: FakeCall, options?: KubeCallOptions): void {
     options?.signal?.throwIfAborted();
     this.calls.push(call);
     const failing = this.#failures.find((entry) => entry.left > 0 && entry.matches(call));

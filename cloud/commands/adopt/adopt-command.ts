@@ -13,7 +13,7 @@ const acknowledgeMs = 15_000;
 const pollMs = 200;
 
 /** `cloudcore adopt NODE… | --all`: makes nodes accept this cloud that reject it because its database changed. */
-export const adoptOperation: Operation<CloudConfig> = {
+export const adoptNodesOperation: Operation<CloudConfig> = {
   switches: ["all"],
   run: (asked, config, host) => withKube(config, host, (kube) => adopt(asked, kube, host)),
 };
