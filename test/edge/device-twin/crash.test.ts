@@ -4,7 +4,7 @@ import { connectAsync } from "mqtt";
 import { openStore } from "#edge/store";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
-test("a node killed in the middle of updates has every one it answered", async () => {
+test("edgecore has every update it answered when it is killed", async () => {
   using dir = tempDir();
   const database = join(dir.path, "edge.db");
   const script = join(import.meta.dir, "devices-node.ts");
@@ -33,13 +33,13 @@ test("a node killed in the middle of updates has every one it answered", async (
   using store = openStore(database);
   const stored = new Map([...store.twins.each()].map(({ deviceId, actual }) => [deviceId, Number(actual)]));
   for (const [device, value] of answered) expect(stored.get(device)).toBeGreaterThanOrEqual(value);
-  const told = new Map<string, number>();
+  const reported = new Map<string, number>();
   for (const { message } of store.outbox.listAfter(0, 100_000)) {
     const { route, content } = JSON.parse(message) as {
       route: { resource: string };
       content: { twin: { n: { actual: { value: string } } } };
     };
-    told.set(route.resource.split("/")[1] ?? "", Number(content.twin.n.actual.value));
+    reported.set(route.resource.split("/")[1] ?? "", Number(content.twin.n.actual.value));
   }
-  expect(told).toEqual(stored);
+  expect(reported).toEqual(stored);
 });

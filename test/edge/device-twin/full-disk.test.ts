@@ -2,7 +2,6 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { connectAsync } from "mqtt";
 import { Bus } from "#shared/bus";
-import { systemClock } from "#shared/clock";
 import type { EdgeCatalog } from "#shared/topics";
 import { defaultHistory, startDeviceTwin } from "#edge/device-twin";
 import { openStore, type Store } from "#edge/store";
@@ -49,7 +48,7 @@ test.each([
   ["an upload", "$ke/events/thermo-1/upload", { a: 1 }],
   ["a report of a plain device", "thermo", "21"],
   ["a state", "$hw/events/device/thermo-1/state/update", { state: "online" }],
-])("device twin does not confirm %s when the disk is full", async (_name, topic, payload) => {
+])("device twin does not acknowledge %s when the disk is full", async (_name, topic, payload) => {
   using dir = tempDir();
   await using edge = await startHarness(dir.path);
   await edge.addDevice(thermoModel);
@@ -58,10 +57,10 @@ test.each([
   const empty = fillDisk(edge.store);
   expect(await outcomeOf(edge.send(topic, payload))).toBe("refused");
   empty();
-  expect({ told: edge.take(), waiting: edge.outbox() }).toEqual({ told: [], waiting: [] });
+  expect({ published: edge.take(), waiting: edge.outbox() }).toEqual({ published: [], waiting: [] });
 });
 
-test("device twin says once a minute that the disk is full, however much it is sent", async () => {
+test("device twin logs once a minute that the disk is full, however many messages arrive", async () => {
   using dir = tempDir();
   await using node = await startNode(dir.path);
   const port = node.bus.port<never, "mqtt.received">("broker");
@@ -72,7 +71,7 @@ test("device twin says once a minute that the disk is full, however much it is s
   expect(node.log.lines.filter((line) => line.includes("cannot store device changes")).length).toBe(1);
 });
 
-test("device twin confirms an update it has told the device it could not store", async () => {
+test("device twin acknowledges an update that it has refused with code 500", async () => {
   using dir = tempDir();
   await using edge = await startHarness(dir.path);
   await edge.addDevice(thermo());
@@ -81,13 +80,13 @@ test("device twin confirms an update it has told the device it could not store",
   const update = { event_id: "e", twin: { t: { actual: { value: "1" } } } };
   const outcome = await outcomeOf(edge.send("$hw/events/device/thermo-1/twin/update", update));
   empty();
-  expect({ outcome, told: edge.take().map(({ payload }) => payload["code"]) }).toEqual({
+  expect({ outcome, published: edge.take().map(({ payload }) => payload["code"]) }).toEqual({
     outcome: "confirmed",
-    told: [500],
+    published: [500],
   });
 });
 
-test("device twin goes on reading a plain device when its removal cannot be stored", async () => {
+test("device twin continues to read a plain device when its removal cannot be stored", async () => {
   using dir = tempDir();
   await using edge = await startHarness(dir.path);
   await edge.addDevice(thermoModel);
@@ -115,13 +114,13 @@ test("device twin takes a device as new when it could not be stored before", asy
   empty();
   await edge.addDevice(plain());
   const membership = edge.take().filter(({ topic }) => topic.endsWith("/membership/updated"));
-  expect({ told: membership.length, filters: await port.ask("mqtt.filters", {}) }).toEqual({
-    told: 1,
+  expect({ published: membership.length, filters: await port.ask("mqtt.filters", {}) }).toEqual({
+    published: 1,
     filters: ["thermo"],
   });
 });
 
-test("device twin has another device under an old name when the old one could not be removed at first", async () => {
+test("device twin replaces a device of the same name when it could not be removed at first", async () => {
   using dir = tempDir();
   await using edge = await startHarness(dir.path);
   await edge.addDevice(thermo());
@@ -161,13 +160,15 @@ test("device twin restores its devices as soon as there is room when the disk is
   const empty = fillDisk(store);
   const bus = new Bus<EdgeCatalog>({ onHearerError: () => undefined });
   const config = { node: "n", history: defaultHistory, outboxLimitBytes: 1e8, query: undefined };
-  const parts = { port: bus.port("devicetwin"), store, clock: systemClock, log: silentLog() } as never;
+  const clock = new FakeClock();
+  const parts = { port: bus.port("devicetwin"), store, clock, log: silentLog() } as never;
   await using _twin = await startDeviceTwin(config, parts);
   empty();
+  await clock.advance(5000);
   await until(() => store.devices.list().length === 1);
-}, 10_000);
+});
 
-test("device twin outlives a disk that is too full to trim its history", async () => {
+test("device twin continues when the disk is too full to trim its history", async () => {
   using dir = tempDir();
   const clock = new FakeClock();
   await using edge = await startHarness(dir.path, {}, clock);
@@ -182,7 +183,7 @@ test("device twin outlives a disk that is too full to trim its history", async (
   expect(tries).toBe(2);
 });
 
-test("the budget of the outbox counts bytes, not letters", async () => {
+test("the limit of the outbox counts bytes, not characters", async () => {
   using dir = tempDir();
   const [limit, size] = [160_000, 9000];
   await using edge = await startHarness(dir.path, { outboxLimitBytes: limit });
@@ -229,7 +230,7 @@ test.skipIf(!hasMosquitto())("an external broker keeps an upload until the disk 
   await device.endAsync();
 });
 
-test("a Device is not acknowledged to the cloud until the twins have it", async () => {
+test("a Device is not acknowledged to the cloud before its twins are stored", async () => {
   using dir = tempDir();
   await using node = await startNode(dir.path);
   const cloud = node.bus.port<never, "object.deliver">("edgehub");

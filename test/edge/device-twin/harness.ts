@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { Bus } from "#shared/bus";
-import { systemClock, type Clock } from "#shared/clock";
+import { nextTurn, systemClock, type Clock } from "#shared/clock";
 import type { Event } from "#shared/kube";
 import type { EdgeCatalog, MqttMessage } from "#shared/topics";
 import { defaultHistory, startDeviceTwin, type DeviceTwin, type DeviceTwinConfig } from "#edge/device-twin";
@@ -19,7 +19,7 @@ export interface Harness extends AsyncDisposable {
   readonly twin: DeviceTwin;
   /** What went to the broker, oldest first. */
   readonly published: MqttMessage[];
-  /** What Kubernetes is told of, oldest first. */
+  /** Kubernetes Events, oldest first. */
   readonly events: Event[];
   send(topic: string, payload: unknown): Promise<void>;
   /** What was published since the last call, payloads parsed. */
@@ -83,7 +83,7 @@ export async function startHarness(
     send: async (topic, payload) => {
       const text = typeof payload === "string" ? payload : JSON.stringify(payload);
       await broker.ask("mqtt.received", { topic, payload: Buffer.from(text) });
-      await Bun.sleep(0);
+      await nextTurn();
     },
     take: () => {
       const fresh = published.slice(taken);
@@ -99,11 +99,11 @@ export async function startHarness(
       const kind = "deviceModelRef" in (object as { spec: object }).spec ? "device" : "devicemodel";
       store.metas.put({ key: `${namespace}/${kind}/${name}`, type: kind, value: JSON.stringify(object) });
       await broker.ask("device.changed", { type: kind, namespace, name, object: object as never });
-      await Bun.sleep(0);
+      await nextTurn();
     },
     deliver: async (resource, content) => {
       await broker.ask("twin.deliver", twinFrom({ operation: "update", resource, content }));
-      await Bun.sleep(0);
+      await nextTurn();
     },
     ask: async (resource, content) => {
       const question = twinFrom({ operation: "query", resource, content });

@@ -20,8 +20,8 @@ test("the shipped sample devices are valid and work", async () => {
   for (const object of [...models, ...devices]) await node.addDevice(object);
   await node.send("tele/plug-1/SENSOR", { ENERGY: { Power: 12.34 } });
   await node.send("tele/plug-1/LWT", "Online");
-  const told = node.published.find(({ topic }) => topic === "cmnd/plug-1/POWER");
-  expect(Buffer.from(told?.payload ?? []).toString()).toBe("ON");
+  const published = node.published.find(({ topic }) => topic === "cmnd/plug-1/POWER");
+  expect(Buffer.from(published?.payload ?? []).toString()).toBe("ON");
   expect(node.outbox()).toMatchObject([
     { content: { twin: { target: { expected: { value: "21" } } } } },
     { content: { twin: { relay: { expected: { value: "true" } } } } },

@@ -49,7 +49,7 @@ const unusable: readonly [string, Config, Config, readonly [string, string]][] =
   ],
 ];
 
-test.each(unusable)("%s is named and the rest works", (_, own, protocol, [field, problem]) => {
+test.each(unusable)("%s is a problem and the rest works", (_, own, protocol, [field, problem]) => {
   const { mapping, problems } = readMapping(device(own, protocol), undefined);
   expect(problems).toEqual([
     { kind: "Device", field, value: expect.anything(), problem: expect.stringContaining(problem) },
@@ -57,7 +57,7 @@ test.each(unusable)("%s is named and the rest works", (_, own, protocol, [field,
   expect(mapping?.filters).toEqual(["good"]);
 });
 
-test("a problem in a model is named where it stands", () => {
+test("a problem in a model has the field of the model", () => {
   const model: DeviceModel = {
     metadata: { name: "m" },
     spec: {
@@ -89,7 +89,7 @@ const misspelled: readonly [Config, Config, string, string][] = [
   ],
 ];
 
-test.each(misspelled)("%j with %j is told at %s", (own, protocol, field, problem) => {
+test.each(misspelled)("%j with %j is a problem at %s", (own, protocol, field, problem) => {
   const { mapping, problems } = readMapping(device(own, protocol), undefined);
   expect(problems.map((found) => [found.field, found.problem])).toEqual([
     [field, expect.stringContaining(problem)],
@@ -97,13 +97,13 @@ test.each(misspelled)("%j with %j is told at %s", (own, protocol, field, problem
   expect(mapping?.filters).toEqual(["good", "t"]);
 });
 
-test("a mapper's own keys are none of our business", () => {
+test("keys of other mappers are ignored", () => {
   const own = { topic: "t", clientID: "c1", brokerUrl: "tcp://127.0.0.1:1883", qos: "1" };
   const protocol = { username: "u", password: "p", message: "m", connectionTTL: "60" };
   expect(readMapping(device(own, protocol), undefined).problems).toEqual([]);
 });
 
-test("what is for another program may have any key", () => {
+test("configData of another protocol may have any key", () => {
   const odd = device({});
   const visitors = { protocolName: "modbus", configData: { register: "x", tpoic: "y" } };
   const found = readMapping(
@@ -118,7 +118,7 @@ test("a payload may have braces of its own", () => {
   expect(readMapping(device(own), undefined).problems).toEqual([]);
 });
 
-test("a device of another protocol is none of our business", () => {
+test("a device of another protocol has no mapping", () => {
   const odd = { ...device({ topic: "a/#/b" }), spec: { protocol: { protocolName: "modbus" } } };
   expect(readMapping(odd, undefined)).toEqual({ mapping: undefined, problems: [] });
 });
@@ -161,7 +161,7 @@ const large: readonly [string, Config, string, string | undefined][] = [
   ["that is just kept exactly", { expression: "value - 1" }, "9007199254740992", "9007199254740991"],
 ];
 
-test.each(large)("an integer %s keeps its digits or is not taken", (_, config, payload, value) => {
+test.each(large)("an integer %s keeps its digits or is rejected", (_, config, payload, value) => {
   const { mapping } = readMapping(device({ topic: "t", ...config }), undefined);
   if (!mapping) throw new Error("no mapping");
   const problem = `no usable value in ${JSON.stringify(payload.slice(0, 100))} on t`;
@@ -170,7 +170,7 @@ test.each(large)("an integer %s keeps its digits or is not taken", (_, config, p
   expect(readReport(mapping, "t", Buffer.from(payload))).toEqual({ values, rejected, state: undefined });
 });
 
-test("a large number of a property that is a float is calculated with", () => {
+test("a large number of a float property is calculated as floating point", () => {
   const model: DeviceModel = {
     metadata: { name: "m" },
     spec: { protocol: "mqtt", properties: [{ name: "p", type: "DOUBLE" }] },
@@ -197,24 +197,24 @@ const rejected: readonly [string, Config, string, string[]][] = [
   ["what is no JSON at a path", { path: "$.a" }, "nojson", []],
 ];
 
-test.each(rejected)("%s is told with what was sent", (_, config, payload, told) => {
+test.each(rejected)("%s is rejected with the text that was sent", (_, config, payload, problems) => {
   const { mapping } = readMapping(device({ topic: "t", ...config }), undefined);
   if (!mapping) throw new Error("no mapping");
   const found = readReport(mapping, "t", Buffer.from(payload));
   expect(found.values).toEqual([]);
-  expect(found.rejected.map(({ name, problem }) => `${name}: ${problem}`)).toEqual(told);
+  expect(found.rejected.map(({ name, problem }) => `${name}: ${problem}`)).toEqual(problems);
 });
 
-test("a state in other words than the Device says is told", () => {
+test("a state with a payload that the Device does not list is rejected", () => {
   const plain = device({ topic: "t" });
   const protocol = { protocolName: "mqtt", configData: { stateTopic: "lwt" } };
   const { mapping } = readMapping({ ...plain, spec: { ...plain.spec, protocol } }, undefined);
   if (!mapping) throw new Error("no mapping");
-  const told = (text: string): unknown => {
+  const read = (text: string): unknown => {
     const { state, rejected: found } = readReport(mapping, "lwt", Buffer.from(text));
     return [state, ...found.map(({ name, problem }) => `${name}: ${problem}`)];
   };
-  expect(told("online")).toEqual(["online"]);
-  expect(told("")).toEqual([undefined]);
-  expect(told("Online")).toEqual([undefined, 'the state: "Online" on lwt is neither "online" nor "offline"']);
+  expect(read("online")).toEqual(["online"]);
+  expect(read("")).toEqual([undefined]);
+  expect(read("Online")).toEqual([undefined, 'the state: "Online" on lwt is neither "online" nor "offline"']);
 });

@@ -57,6 +57,6 @@ test.each([
   "{{ }}",
   "21",
   `{{ ${"(".repeat(100)}value${")".repeat(100)} }}`,
-])("template %s is not translated to something near it", (template) => {
+])("template %s is refused instead of translated nearly", (template) => {
   expect(translateTemplate(template).ok).toBe(false);
 });

@@ -30,7 +30,7 @@ function values(node: Harness): string[] {
   return [...node.store.twins.each()].map(({ deviceId, actual }) => `${deviceId} ${actual}`);
 }
 
-test("two devices of one name in two namespaces are two, and stay so when one goes", async () => {
+test("two devices of one name in two namespaces are two, and stay so when one is removed", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   await node.addDevice(lamp("a", "1"));
@@ -54,7 +54,7 @@ test("two devices of one name in two namespaces are two, and stay so when one go
   expect(values(node)).toEqual([]);
 });
 
-test("a device the cloud begins to call by its namespace is the same device", async () => {
+test("a device is the same when the cloud begins to name its namespace", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   await node.addDevice(lamp("default", "1"));
@@ -65,7 +65,7 @@ test("a device the cloud begins to call by its namespace is the same device", as
   expect(node.take()).toEqual([]);
 });
 
-test("a device made anew under its name starts anew, and its reports are told apart", async () => {
+test("a device created again under its name starts without twins, and its reports have its uid", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   await node.addDevice(lamp("default", "old", "1"));
@@ -96,27 +96,27 @@ test("documents and deltas go to every spelling that clients of the device use",
   ]);
 });
 
-test("a plain device is told its desired value when the model that says how comes late or changes", async () => {
+test("a plain device gets its desired value when the model with the topic arrives late or changes", async () => {
   using dir = tempDir();
-  const told = (node: Harness): string[] =>
+  const commands = (node: Harness): string[] =>
     node.published
       .filter(({ topic }) => !topic.startsWith("$"))
       .map(({ topic, payload }) => `${topic} ${Buffer.from(payload).toString()}`);
   {
     await using node = await startHarness(dir.path);
     await node.addDevice(lamp("default", "1", "ON"));
-    expect(told(node)).toEqual([]);
+    expect(commands(node)).toEqual([]);
     await node.addDevice(lampModel("set/{name}"));
     await node.addDevice(lampModel("set/{name}"));
     await node.addDevice(lampModel("told/{name}"));
     await node.addDevice(lamp("default", "1", "ON"));
-    expect(told(node)).toEqual(["set/lamp ON", "set/lamp ", "told/lamp ON"]);
+    expect(commands(node)).toEqual(["set/lamp ON", "set/lamp ", "told/lamp ON"]);
   }
   await using again = await startHarness(dir.path);
-  expect(told(again)).toEqual([]);
+  expect(commands(again)).toEqual([]);
 });
 
-test("what cannot be used is told once as an Event on the Device or its model", async () => {
+test("fields that cannot be used are recorded once as an Event on the Device or its model", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   const bad = { ...lampModel("set/#"), metadata: { name: "lamp-model", namespace: "default", uid: "m" } };
@@ -142,7 +142,7 @@ test("what cannot be used is told once as an Event on the Device or its model", 
   ]);
 });
 
-test("a Device whose model comes to contradict it hears of it by an Event, once", async () => {
+test("a Device gets one Event when its model begins to contradict it", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   const narrow = (maximum: string): object => ({
@@ -164,7 +164,7 @@ test("a Device whose model comes to contradict it hears of it by an Event, once"
   ]);
 });
 
-test("a device given that is here already is reported as it is, and an answered question reports nothing", async () => {
+test("a device that is added again is reported as it is, and one in the list of members is not", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   await node.addDevice(lamp("default", "1", "on"));
@@ -214,7 +214,7 @@ test("a member that names its namespace is the device of that namespace, whateve
   expect(values(node)).toEqual(["lamp two"]);
 });
 
-test("a member of another uid takes the place of the device, and a late removal of the old one leaves it", async () => {
+test("a member with another uid replaces the device, and a late removal of the old one leaves it", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   await node.addDevice(lamp("a", "old"));
@@ -227,14 +227,17 @@ test("a member of another uid takes the place of the device, and a late removal 
   expect(values(node)).toEqual(["lamp after"]);
 });
 
-test("a state names the Device it is of, to the cloud and not on the broker", async () => {
+test("a state has the uid of its Device for the cloud, and not on the broker", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   await node.addDevice(lamp("default", "1"));
   node.take();
   await node.send("$hw/events/device/lamp/state/update", { state: "online" });
-  const [told] = node.outbox();
-  expect(JSON.parse(told?.content as string)).toMatchObject({ device: { state: "online" }, device_uid: "1" });
+  const [report] = node.outbox();
+  expect(JSON.parse(report?.content as string)).toMatchObject({
+    device: { state: "online" },
+    device_uid: "1",
+  });
   expect(node.take().map(({ payload }) => Object.keys(payload))).toEqual([
     ["event_id", "timestamp", "device"],
   ]);

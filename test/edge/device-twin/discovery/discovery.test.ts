@@ -9,7 +9,7 @@ async function discovering(directory: string, clock: FakeClock): Promise<Harness
   return startHarness(directory, { discoveryPrefix: "homeassistant" }, clock);
 }
 
-test("what cannot be taken is told by one Event on the Node", async () => {
+test("unusable announcements are recorded by one Event on the Node", async () => {
   using dir = tempDir();
   const clock = new FakeClock();
   await using node = await discovering(dir.path, clock);
@@ -25,7 +25,7 @@ test("what cannot be taken is told by one Event on the Node", async () => {
   expect(message).toContain("homeassistant/button/plug/b/config: no state_topic");
 });
 
-test("an announcement taken back and made again is offered again", async () => {
+test("an announcement is offered again after it was withdrawn", async () => {
   using dir = tempDir();
   await using node = await discovering(dir.path, new FakeClock());
   const offers = (): number =>

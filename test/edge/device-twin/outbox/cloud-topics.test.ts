@@ -9,7 +9,7 @@ function connect({ eventBus }: Node): Promise<MqttClient> {
   return connectAsync(`mqtt://127.0.0.1:${eventBus.mqttPort}`, { reconnectPeriod: 0 });
 }
 
-/** What a rule in the cloud says to the node. */
+/** A command of a rule in the cloud. */
 async function command(node: Node, operation: string, resource: string, content = ""): Promise<void> {
   const port = node.bus.port<never, "user.deliver">("edgehub");
   await port.ask("user.deliver", userFrom({ operation, resource, content }));
@@ -21,7 +21,7 @@ const uploads = ({ store }: Node): unknown[] =>
     return { lane, ...route, content };
   });
 
-test("a message on a topic the cloud subscribed to goes to the cloud once, whoever else listens", async () => {
+test("a message on a topic that the cloud subscribed to goes to the cloud once, whatever else it matches", async () => {
   using dir = tempDir();
   await using node = await startNode(dir.path);
   for (const topic of ["rules/#", "shop/user/#"]) await command(node, "subscribe", topic);
@@ -38,7 +38,7 @@ test("a message on a topic the cloud subscribed to goes to the cloud once, whoev
   ]);
 });
 
-test("messages on topics the cloud subscribed to stay within the budget of the outbox", async () => {
+test("messages on topics that the cloud subscribed to stay within the limit of the outbox", async () => {
   using dir = tempDir();
   const limit = 200_000;
   await using node = await startNode(dir.path, { outboxLimitBytes: limit });
@@ -51,7 +51,7 @@ test("messages on topics the cloud subscribed to stay within the budget of the o
   expect(node.store.outbox.size().bytes).toBeLessThan(limit * 1.2);
 });
 
-test("a message on a topic the cloud subscribed to is not confirmed and ends nothing when the disk is full", async () => {
+test("a message on a topic that the cloud subscribed to is not acknowledged and ends nothing when the disk is full", async () => {
   using dir = tempDir();
   await using node = await startNode(dir.path);
   await command(node, "subscribe", "rules/#");

@@ -23,7 +23,7 @@ function members(devices: number): object {
   return { added_devices: Array.from({ length: devices }, (_, n) => ({ id: `d${n}`, name: `d${n}` })) };
 }
 
-test("what was given up of the outbox is told over HTTP, over a restart too", async () => {
+test("losses of the outbox are served over HTTP, also after a restart", async () => {
   using dir = tempDir();
   const config = { outboxLimitBytes: limit, query: { address: "127.0.0.1", port: 0 } };
   let folded = 0;
@@ -49,21 +49,21 @@ test("what was given up of the outbox is told over HTTP, over a restart too", as
   });
 });
 
-test("the Node hears of what was folded just before a restart, and of nothing twice", async () => {
+test("reports folded just before a restart get an Event on the Node, and none gets two", async () => {
   using dir = tempDir();
-  const told: number[] = [];
+  const counts: number[] = [];
   for (const reports of [true, false, false]) {
     const clock = new FakeClock();
     await using node = await startHarness(dir.path, { outboxLimitBytes: limit }, clock);
     await node.deliver("membership", members(1));
     if (reports) await flood(node, 1);
     else await clock.advance(5000);
-    told.push(node.events.length);
+    counts.push(node.events.length);
   }
-  expect(told).toEqual([0, 1, 0]);
+  expect(counts).toEqual([0, 1, 0]);
 });
 
-test("the Node hears of folded reports once in five minutes, with all of them in the end", async () => {
+test("folded reports get an Event on the Node once in five minutes, with all of them in the end", async () => {
   using dir = tempDir();
   const clock = new FakeClock();
   await using node = await startHarness(dir.path, { outboxLimitBytes: limit }, clock);
@@ -90,7 +90,7 @@ test("the Node hears of folded reports once in five minutes, with all of them in
   expect(node.events.length).toBe(2);
 });
 
-test("a backlog of uploads stays within the disk budget, and the Node hears of what was dropped", async () => {
+test("a backlog of uploads stays within the limit, and dropped ones get an Event on the Node", async () => {
   using dir = tempDir();
   const clock = new FakeClock();
   await using node = await startHarness(dir.path, { outboxLimitBytes: limit }, clock);
@@ -104,7 +104,7 @@ test("a backlog of uploads stays within the disk budget, and the Node hears of w
   expect(node.events).toMatchObject([{ reason: "MessagesDropped" }]);
 });
 
-test("a backlog of uploads stays within the disk budget while the cloud takes them and answers none", async () => {
+test("a backlog of uploads stays within the limit while the cloud accepts them and answers none", async () => {
   using dir = tempDir();
   const clock = new FakeClock();
   await using node = await startHarness(dir.path, { outboxLimitBytes: 1_000_000 }, clock);
@@ -124,7 +124,7 @@ test("a backlog of uploads stays within the disk budget while the cloud takes th
   expect(node.store.outbox.size().bytes).toBeLessThan(3_100_000);
 });
 
-test("a backlog of many devices with one report each stays within the disk budget", async () => {
+test("a backlog of many devices with one report each stays within the limit", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path, { outboxLimitBytes: limit });
   await node.deliver("membership", members(1000));
@@ -135,7 +135,7 @@ test("a backlog of many devices with one report each stays within the disk budge
   expect(kept.length + node.store.backlog.losses().droppedReports).toBe(1000);
 });
 
-test("an upload that is larger than the cloud reads is given up and told, the largest that fits is kept", async () => {
+test("an upload larger than the cloud accepts is dropped with an Event, the largest that fits is kept", async () => {
   using dir = tempDir();
   const clock = new FakeClock();
   await using node = await startHarness(dir.path, {}, clock);

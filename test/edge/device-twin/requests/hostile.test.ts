@@ -76,7 +76,7 @@ test.each([{ state: 5 }, { state: "sideways" }, { state: null }, {}])(
   },
 );
 
-test("the state of a device that is not there is refused", async () => {
+test("the state of an unknown device is refused", async () => {
   using dir = tempDir();
   await using node = await withDevice(dir.path);
   const asked = "$hw/events/device/nobody/state/update";
@@ -86,7 +86,7 @@ test("the state of a device that is not there is refused", async () => {
   expect(node.take()).toEqual([{ topic: `${asked}/result`, payload }]);
 });
 
-test.each([5, "", null, {}])("an event id that is %p is told as none", async (id) => {
+test.each([5, "", null, {}])("an event id that is %p is answered as none", async (id) => {
   using dir = tempDir();
   await using node = await withDevice(dir.path);
   await node.send(`${topic}/twin/update`, { event_id: id, twin: { a: { actual: { value: "1" } } } });
@@ -121,7 +121,7 @@ test.each(twins)("an update with %s is refused and changes nothing", async (_, t
   expect(node.outbox()).toEqual([]);
 });
 
-test("bytes that are no UTF-8 are refused as values and harmless as event ids", async () => {
+test("bytes that are not UTF-8 are refused as values and harmless as event ids", async () => {
   using dir = tempDir();
   await using node = await withDevice(dir.path);
   const text = JSON.stringify({ event_id: "\u0001", twin: { a: { actual: { value: "\u0001" } } } });
@@ -154,7 +154,7 @@ test("properties named like parts of an object are properties", async () => {
   ]);
 });
 
-test("of a key that comes twice the last one counts, and a null is no value", async () => {
+test("the last of two equal keys counts, and a null is not a value", async () => {
   using dir = tempDir();
   await using node = await withDevice(dir.path);
   const one = (value: string): string => `{"actual":{"value":${value}}}`;
@@ -187,7 +187,7 @@ test.each(["device", "events", "twin", "state", "$hw", "..", "%2f", "räume", "a
   },
 );
 
-test("a client cannot fill a device with twins by playing the cloud", async () => {
+test("a client cannot fill a device with twins in the place of the cloud", async () => {
   using dir = tempDir();
   await using node = await withDevice(dir.path);
   const version = { cloud: 1, edge: 0 };
@@ -199,7 +199,7 @@ test("a client cannot fill a device with twins by playing the cloud", async () =
   expect([...node.store.twins.each()].length).toBe(1000);
 });
 
-test("a device object with nonsense in it is taken as far as it makes sense", async () => {
+test("a Device with fields of wrong types is used as far as possible", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   await node.addDevice({

@@ -1,6 +1,6 @@
 """A mapper as they are written for KubeEdge's topics: needs nothing but paho (Debian: python3-paho-mqtt).
 
-Tells on standard output, one JSON line a step, what it heard; ends when its device is taken from the node.
+Prints a JSON line for each step on standard output; ends when its device is removed from the node.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def subscribed(client, _data, _id, granted, *_):
     publish(client, NODE + "membership/get", {"event_id": "members", "timestamp": 0})
 
 
-def heard(client, _data, message):
+def on_message(client, _data, message):
     body = json.loads(message.payload)
     if "code" in body:
         say("refused", topic=message.topic, reason=body["reason"])
@@ -96,6 +96,6 @@ client = mqtt.Client(
 )
 client.on_connect = connected
 client.on_subscribe = subscribed
-client.on_message = heard
+client.on_message = on_message
 client.connect("127.0.0.1", options.port, keepalive=30)
 client.loop_forever(retry_first_connection=False)

@@ -33,7 +33,7 @@ function light(power: string, version: string): object {
   };
 }
 
-/** Steps a program tells, one after another. */
+/** The steps that a program prints, one after another. */
 async function* stepsOf(output: ReadableStream<Uint8Array>): AsyncGenerator<Record<string, unknown>> {
   let rest = "";
   for await (const chunk of output.pipeThrough(new TextDecoderStream())) {

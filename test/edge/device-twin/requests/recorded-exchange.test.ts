@@ -18,7 +18,7 @@ function shape(published: Published[]): unknown[] {
 const side = (value: string): object => ({ value, metadata: { timestamp: 0 } });
 const text = { optional: true, metadata: { type: "string" } };
 
-test("device twin answers get with the event id and no twins when nothing was said", async () => {
+test("device twin answers get with the event id and no twins when nothing was reported", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   await node.deliver("membership", {
@@ -34,7 +34,7 @@ test("device twin answers get with the event id and no twins when nothing was sa
   ]);
 });
 
-test("device twin answers an update with result then document, and tells the cloud", async () => {
+test("device twin answers an update with result then document, and reports it to the cloud", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   await node.deliver("membership", { added_devices: [{ id: "thermo-1", name: "thermo-1" }] });
@@ -83,7 +83,7 @@ test("device twin answers an update with result then document, and tells the clo
   ]);
 });
 
-test("device twin shows desired values and publishes a delta when the Device asks for them", async () => {
+test("device twin shows the desired values of a Device and publishes a delta", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   await node.addDevice(thermoModel);
@@ -156,7 +156,7 @@ test("device twin publishes a delta when the desired value changes in the cloud,
   ]);
 });
 
-test("device twin answers a state update and tells the cloud the same text", async () => {
+test("device twin answers a state update and reports the same text to the cloud", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   await node.deliver("membership", { added_devices: [{ id: "thermo-1", name: "thermo-1" }] });
@@ -264,7 +264,7 @@ test.each(refusals)("device twin refuses %s", async (_, topic, body, expected) =
   ]);
 });
 
-test("device twin answers in two levels when asked in two", async () => {
+test("device twin answers by namespace and name when asked so", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   await node.addDevice(thermoModel);

@@ -20,8 +20,8 @@ async function withWish(directory: string): Promise<Harness> {
   return node;
 }
 
-/** Topics below the device, with what each says of `target`. */
-function told(published: readonly Published[]): unknown {
+/** Topics below the device, with the value of `target` in each. */
+function shown(published: readonly Published[]): unknown {
   return published.map(({ topic, payload }) => {
     const twin = (payload["twin"] as Record<string, Twin | undefined> | undefined)?.["target"];
     return [
@@ -36,18 +36,21 @@ interface Twin {
   readonly current?: Twin;
 }
 
-test.each(["25", ""])("a client that expects %p instead is told what the Device asks for", async (value) => {
-  using dir = tempDir();
-  await using node = await withWish(dir.path);
-  await node.send(`${device}/twin/update`, { event_id: "e", twin: { target: { expected: { value } } } });
-  expect(told(node.take())).toEqual([
-    ["twin/update/result", "21"],
-    ["twin/update/document", "21"],
-    ["twin/update/delta", { target: "21" }],
-  ]);
-});
+test.each(["25", ""])(
+  "a client that expects %p instead gets the desired value of the Device",
+  async (value) => {
+    using dir = tempDir();
+    await using node = await withWish(dir.path);
+    await node.send(`${device}/twin/update`, { event_id: "e", twin: { target: { expected: { value } } } });
+    expect(shown(node.take())).toEqual([
+      ["twin/update/result", "21"],
+      ["twin/update/document", "21"],
+      ["twin/update/delta", { target: "21" }],
+    ]);
+  },
+);
 
-test("a client that reports and expects something else is taken at what it reports", async () => {
+test("a client that reports and expects another value changes the reported one alone", async () => {
   using dir = tempDir();
   await using node = await withWish(dir.path);
   const target = { expected: { value: "18" }, actual: { value: "18" } };
@@ -62,19 +65,19 @@ test("a client that reports and expects something else is taken at what it repor
 test.each([
   { expected: { value: "25" }, expected_version: { cloud: 9_999_999, edge: 0 } },
   { metadata: { type: "deleted" } },
-])("a sync with %j neither hides nor removes what the Device asks for", async (target) => {
+])("a sync with %j neither hides nor removes the desired value of the Device", async (target) => {
   using dir = tempDir();
   await using node = await withWish(dir.path);
   await node.send(`${device}/twin/cloud_updated`, { event_id: "e", twin: { target } });
-  expect(told(node.take())).toEqual([
+  expect(shown(node.take())).toEqual([
     ["twin/update/document", "21"],
     ["twin/update/delta", { target: "21" }],
   ]);
   await node.send(`${device}/twin/get`, {});
-  expect(told(node.take())).toEqual([["twin/get/result", "21"]]);
+  expect(shown(node.take())).toEqual([["twin/get/result", "21"]]);
 });
 
-test("a client may expect what it likes of what the Device asks nothing for", async () => {
+test("a client may expect any value of a property without a desired one", async () => {
   using dir = tempDir();
   await using node = await withWish(dir.path);
   const twin = { temperature: { expected: { value: "3" } } };
@@ -82,7 +85,7 @@ test("a client may expect what it likes of what the Device asks nothing for", as
   expect(node.take().at(-1)?.payload["delta"]).toEqual({ target: "21", temperature: "3" });
 });
 
-test("a wish hidden in a database of before is seen again", () => {
+test("a desired value hidden in a database of an older version is expected again", () => {
   const row = { deviceId: "d", name: "t", expected: "25", desired: "21", optional: 1, type: "float" };
   const rest = {
     actual: null,

@@ -33,7 +33,7 @@ const everyType = {
   none: undefined,
 };
 
-/** What the first answer to an update of `name` says: the type it has, or why it was refused. */
+/** The answer to an update of `name`: its type, or the reason of a refusal. */
 async function report(node: Harness, name: string, value: string, type?: string): Promise<unknown> {
   node.take();
   const metadata = type === undefined ? {} : { metadata: { type } };
@@ -65,7 +65,7 @@ test("the types of a DeviceModel are types of twins", async () => {
   });
 });
 
-test("a twin follows the type of a model that comes late or changes", async () => {
+test("a twin follows the type of a model that arrives late or changes", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   const shown = async (): Promise<unknown> => {
@@ -83,7 +83,7 @@ test("a twin follows the type of a model that comes late or changes", async () =
   expect(await report(node, "f", "1.5")).toBe("float");
 });
 
-test("the properties a Device lists can be read before anybody said anything of them", async () => {
+test("the properties of a Device can be read before they have a value", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   await node.addDevice(model({ f: "FLOAT", unlisted: "INT" }));
@@ -96,7 +96,7 @@ test("the properties a Device lists can be read before anybody said anything of 
   });
 });
 
-test("a client cannot remove what a Device asks for, and may name what is not there yet", async () => {
+test("a client cannot remove a desired value, and may name a twin that does not exist yet", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   await node.addDevice(meter({ wanted: "1", listed: undefined }));
@@ -108,7 +108,7 @@ test("a client cannot remove what a Device asks for, and may name what is not th
   expect(get?.payload["twin"]).toMatchObject({ wanted: { expected: { value: "1" } } });
 });
 
-test("a value that a Device no longer asks for is no longer expected", async () => {
+test("a desired value that a Device no longer has is no longer expected", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   await node.addDevice(meter({ kept: "1", dropped: "2", taken: "3", silent: "4" }));
@@ -124,7 +124,7 @@ test("a value that a Device no longer asks for is no longer expected", async () 
   expect(delta?.payload["delta"]).toEqual({ kept: "1" });
 });
 
-test("what a device sends and does not find in the cloud is told once by an Event, with the property and why", async () => {
+test("values that the cloud does not get are recorded once by an Event, with the property and the reason", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   await node.addDevice(meter({ f: "21" }));
@@ -146,7 +146,7 @@ test("what a device sends and does not find in the cloud is told once by an Even
   ]);
 });
 
-test("names a client invents fill neither the memory nor the Events of other devices", async () => {
+test("names that a client invents fill neither the memory nor the Events of other devices", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   const other = { ...meter({ f: "21" }), metadata: { name: "other", namespace: "default" } };

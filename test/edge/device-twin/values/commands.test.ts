@@ -39,7 +39,7 @@ function commands(node: Harness): string[] {
     .map(({ topic, payload, retain }) => `${topic} ${Buffer.from(payload).toString()}${retain ? " r" : ""}`);
 }
 
-test("a command that brokers keep is taken back when nothing is wanted, and when its Device goes", async () => {
+test("a retained command is cleared when nothing is desired, and when its Device is deleted", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   await node.addDevice(plug([relay("on")]));
@@ -56,7 +56,7 @@ test("a command that brokers keep is taken back when nothing is wanted, and when
   expect(commands(node)).toEqual(["cmnd/other  r"]);
 });
 
-test("a command that no broker keeps is not taken back", async () => {
+test("a command that is not retained is not cleared", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   await node.addDevice(plug([relay("on", { setRetain: false })]));
@@ -64,7 +64,7 @@ test("a command that no broker keeps is not taken back", async () => {
   expect(commands(node)).toEqual(["cmnd/POWER on"]);
 });
 
-test("a command that shares its topic stays when the other one is taken back", async () => {
+test("a command that shares its topic stays when the other one is cleared", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   const two = (first: string | undefined): Property[] => [
@@ -77,27 +77,27 @@ test("a command that shares its topic stays when the other one is taken back", a
   expect(commands(node)).toEqual(["cmnd/POWER 7 r"]);
 });
 
-test("a plain device that reports another value than is wanted is told again, not with each report", async () => {
+test("a plain device that reports another value than the desired one gets the command again, but not with each report", async () => {
   using dir = tempDir();
   const clock = new FakeClock();
   await using node = await startHarness(dir.path, {}, clock);
   await node.addDevice(plug([relay("on"), { name: "power", config: { topic: "stat/power" } }]));
   commands(node);
-  const told: string[][] = [];
+  const sent: string[][] = [];
   for (const seconds of [0, 20, 15, 10, 25]) {
     await clock.advance(seconds * 1000);
     await node.send("stat/power", "5");
     await node.send("stat/POWER", "off");
-    told.push(commands(node));
+    sent.push(commands(node));
   }
-  expect(told).toEqual([[], [], ["cmnd/POWER on r"], [], ["cmnd/POWER on r"]]);
+  expect(sent).toEqual([[], [], ["cmnd/POWER on r"], [], ["cmnd/POWER on r"]]);
   await node.send("stat/POWER", "on");
   await clock.advance(60_000);
   await node.send("stat/power", "6");
   expect(commands(node)).toEqual([]);
 });
 
-test("a twin goes with the property that declared it, and one a client made stays", async () => {
+test("a twin is deleted with the property that lists it, and one made by a client stays", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   const names = (): string[] => [...node.store.twins.each()].map(({ name }) => name);
@@ -123,7 +123,7 @@ test("a twin goes with the property that declared it, and one a client made stay
   expect(names()).toEqual(["invented", "own"]);
 });
 
-test("the cloud is told which desired values the node has seen, also of what is wanted no more", async () => {
+test("the cloud learns which desired values the node has observed, also of those that were removed", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   await node.addDevice(plug([relay("on")]));

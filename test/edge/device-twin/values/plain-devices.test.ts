@@ -79,7 +79,7 @@ test("a plain device is read by topic, path and expression", async () => {
   ]);
 });
 
-test("a plain device is told a desired value by its template", async () => {
+test("a plain device gets a desired value as its template has it", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   await node.addDevice(model);
@@ -102,7 +102,7 @@ test("a plain device whose value does not fit its model changes nothing", async 
   expect(node.outbox()).toEqual([]);
 });
 
-test("a value that does not fit is told once by an Event on the Device, and again when the Device changed", async () => {
+test("a value that does not fit is recorded once by an Event on the Device, and again when the Device changed", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path);
   await node.addDevice(model);
@@ -139,7 +139,7 @@ test("uploads go to the cloud in order, as they came", async () => {
   ]);
 });
 
-test("past and present values are served over HTTP, bounded a property", async () => {
+test("present and past values are served over HTTP, bounded for each property", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path, {
     query: { address: "127.0.0.1", port: 0 },
@@ -158,18 +158,18 @@ test("past and present values are served over HTTP, bounded a property", async (
   expect((await fetch(`${at}/devices/none`)).status).toBe(404);
 });
 
-test("the cloud is told of the past what programs on the node are told", async () => {
+test("a history query of the cloud is answered as one over HTTP", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path, { query: { address: "127.0.0.1", port: 0 } });
   await node.deliver("membership", { added_devices: [{ id: "d", name: "d" }] });
   for (const value of ["1", "2", "3"])
     await node.send("$hw/events/device/d/twin/update", { twin: { t: { actual: { value } } } });
-  const told = await fetch(`http://127.0.0.1:${node.twin.queryPort}/devices/d/t?limit=2`);
+  const answer = await fetch(`http://127.0.0.1:${node.twin.queryPort}/devices/d/t?limit=2`);
   const question = { property: "t", since: 0, limit: 2 };
-  expect(await node.ask("device/d/history", question)).toEqual(await told.json());
+  expect(await node.ask("device/d/history", question)).toEqual(await answer.json());
 });
 
-test("a question for the past that makes no sense is told what is wrong with it", async () => {
+test("a wrong history query is answered with what is wrong", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path, { query: { address: "127.0.0.1", port: 0 } });
   await node.deliver("membership", { added_devices: [{ id: "d", name: "d" }] });
@@ -190,7 +190,7 @@ test("a question for the past that makes no sense is told what is wrong with it"
   expect([over.status, await over.json()]).toEqual([400, { error: limit }]);
 });
 
-test("reports beyond the disk budget are folded to the latest of each property, and counted", async () => {
+test("reports beyond the limit of the outbox are folded to the latest of each property, and counted", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path, { outboxLimitBytes: 1_000_000 });
   await node.deliver("membership", { added_devices: [{ id: "d", name: "d" }] });
