@@ -64,6 +64,26 @@ async function join(pair: Pair, name: string): Promise<MqttClient> {
   return client;
 }
 
+interface NextMessage extends AsyncDisposable {
+  /** The message as JSON. @throws when none comes within `ms` */
+  within(ms: number): Promise<unknown>;
+}
+
+/** Subscribes to a topic; the first message that comes then. */
+async function nextMessage(pair: Pair, filter: string): Promise<NextMessage> {
+  const client = await connectAsync(`mqtt://127.0.0.1:${portOf(pair)}`, { reconnectPeriod: 0 });
+  const payloads: string[] = [];
+  client.on("message", (_topic, payload) => payloads.push(payload.toString()));
+  await client.subscribeAsync(filter, { qos: 1 });
+  return {
+    within: async (ms) => {
+      await until(ms, () => payloads.length > 0 || `no message on ${filter}`);
+      return JSON.parse(payloads[0] ?? "");
+    },
+    [Symbol.asyncDispose]: () => client.endAsync(),
+  };
+}
+
 /** Adds every update that is answered without an error code. */
 function noteAnswers(client: MqttClient, answered: Set<number>): void {
   client.on("message", (_topic, payload) => {
@@ -155,13 +175,11 @@ describe.skipIf(!able)("devices from MQTT to the API and back", () => {
   }, 20_000);
 
   test("a desired value of kubectl patch reaches the device, and what it reports comes back", async () => {
-    const where = ["-p", String(portOf(pair)), "-t", topic("target", "update/delta")];
-    const heard = run(["mosquitto_sub", ...where, "-C", "1", "-W", "10"]);
-    await Bun.sleep(300);
+    await using delta = await nextMessage(pair, topic("target", "update/delta"));
     const properties = [{ name: "target", desired: { value: "23.5" } }];
     const patch = JSON.stringify({ spec: { properties } });
     await pair.kubectl("patch", "device", "target", "--type=merge", "-p", patch);
-    expect(JSON.parse(await heard)).toMatchObject({ delta: { target: "23.5" } });
+    expect(await delta.within(10_000)).toMatchObject({ delta: { target: "23.5" } });
     await publish("target", { target: "23.5" });
     await until(2000, async () => {
       const got = (await values(pair, "target")).get("target");
@@ -220,11 +238,9 @@ describe.skipIf(!able)("devices from MQTT to the API and back", () => {
       const properties = [{ name: "target", desired: { value } }];
       await pair.kubectl("patch", "device", "kept", ...patch({ properties }));
     }
-    const where = ["-p", String(portOf(pair)), "-t", topic("kept", "update/delta")];
-    const heard = run(["mosquitto_sub", ...where, "-C", "1", "-W", "20"]);
-    await Bun.sleep(300);
+    await using delta = await nextMessage(pair, topic("kept", "update/delta"));
     pair.link.mend();
-    expect(JSON.parse(await heard)).toMatchObject({ delta: { target: "13" } });
+    expect(await delta.within(20_000)).toMatchObject({ delta: { target: "13" } });
     await until(10_000, () => {
       const left = pair.rows("SELECT name FROM device").filter((name) => /moved|deleted/.test(name));
       return left.length === 0 || `the node still has ${left.join(" ")}`;

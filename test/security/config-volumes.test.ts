@@ -125,6 +125,7 @@ describe.skipIf(!hasEngine())("a container with a ConfigMap, Secret or token vol
     using _attacker = writableContainer(at, pod, `echo > /cfg/go; while :; do ${swap}; done`);
     for (let round = 1; round <= 10 && host.files().length === 1; round += 1) {
       await edge.configure("configmap", "page", data(String(round)));
+      // The attacker's time: some rounds must meet it between two renames.
       await Bun.sleep(150);
     }
     expect(host.files()).toEqual(["kept"]);

@@ -10,14 +10,20 @@ import { tempDir } from "#internal/test/support/temp-dir.ts";
 const most = 20;
 
 /** Connections that say nothing, as many as there are places; for each that is closed there is another one. */
-function silentFlood(port: number): Disposable {
+function silentFlood(port: number): Disposable & { readonly connected: Promise<void> } {
   let ended = false;
+  let connections = 0;
+  const connected = Promise.withResolvers<void>();
   const sockets = new Set<net.Socket>();
   const add = (): void => {
     if (ended) return;
     const socket = net.connect({ host: "127.0.0.1", port });
     sockets.add(socket);
     socket.on("error", () => undefined);
+    socket.once("connect", () => {
+      connections += 1;
+      if (connections === most) connected.resolve();
+    });
     socket.once("close", () => {
       sockets.delete(socket);
       setTimeout(add, 200);
@@ -25,6 +31,7 @@ function silentFlood(port: number): Disposable {
   };
   for (let n = 0; n < most; n += 1) add();
   return {
+    connected: connected.promise,
     [Symbol.dispose]: () => {
       ended = true;
       for (const socket of sockets) socket.destroy();
@@ -73,8 +80,8 @@ test.each(["mqtt", "ws", "mqtts"] as const)(
     const secure = scheme === "mqtts" ? { ...pair, url: "ssl://127.0.0.1:0", websocketUrl: undefined } : {};
     await using edge = await startBus(dir.path, { broker: { ...secure, maxConnections: most } });
     const port = (scheme === "ws" ? edge.bus.websocketPort : edge.bus.mqttPort) ?? 0;
-    using _flood = silentFlood(port);
-    await Bun.sleep(200);
+    using flood = silentFlood(port);
+    await flood.connected;
     const client = await connectWithin(8000, `${scheme}://127.0.0.1:${port}`, { ca });
     expect(client).toBeDefined();
     let isClosed = false;

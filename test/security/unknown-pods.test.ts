@@ -49,7 +49,7 @@ test.skipIf(!hasPair())(
     pair.link.cut({ refuse: true });
     await pair.startEdge();
     await until(10_000, isUp(pair));
-    // Two looks at the engine's list.
+    // Nothing may happen, so there is no event to wait for; two relists take less.
     await Bun.sleep(4000);
     expect([idsOf(pair, "stays"), idsOf(pair, "goes")]).toEqual([stays, goes]);
     pair.link.mend();
@@ -86,6 +86,7 @@ test.skipIf(!hasPair())(
     pair.link.cut({ refuse: true });
     await pair.startEdge();
     await until(10_000, isUp(pair));
+    // As above.
     await Bun.sleep(4000);
     expect(idsOf(pair, "damaged")).toEqual(before);
     pair.link.mend();

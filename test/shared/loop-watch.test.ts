@@ -20,8 +20,16 @@ function hold(ms: number): void {
 /** The first line of the watch after `work` has held the loop. */
 async function lineAfter(work: () => void): Promise<Line> {
   const log = silentLog();
-  using _watch = watchLoop({ clock: systemClock, log, cpuMs: () => performance.now() });
-  await Bun.sleep(300);
+  const looked = Promise.withResolvers<void>();
+  let looks = 0;
+  const cpuMs = (): number => {
+    looks += 1;
+    // The first look is that of the start, the second ends a turn of the watch.
+    if (looks === 2) looked.resolve();
+    return performance.now();
+  };
+  using _watch = watchLoop({ clock: systemClock, log, cpuMs });
+  await looked.promise;
   work();
   return await eventually(2000, async () => {
     const [line] = log.lines;

@@ -17,14 +17,24 @@ function start(cwd: string, words: readonly string[], node = "calm"): Sample {
   });
 }
 
-/** Reads stderr until a line has `text`. */
-async function heard(child: Sample, text: string): Promise<string> {
-  let all = "";
-  for await (const chunk of child.stderr) {
-    all += new TextDecoder().decode(chunk);
-    if (all.includes(text)) return all;
+/** Reads what a program logs to stderr, as far as it is asked for. */
+class LogReader {
+  readonly #chunks: AsyncIterator<Uint8Array>;
+  #text = "";
+
+  constructor(child: Sample) {
+    this.#chunks = child.stderr[Symbol.asyncIterator]();
   }
-  throw new Error(`ended without ${text}: ${all}`);
+
+  /** Reads on until `text` has been logged. @returns all that was logged */
+  async until(text: string): Promise<string> {
+    while (!this.#text.includes(text)) {
+      const { done, value } = await this.#chunks.next();
+      if (done) throw new Error(`ended without ${text}: ${this.#text}`);
+      this.#text += new TextDecoder().decode(value);
+    }
+    return this.#text;
+  }
 }
 
 async function ended(child: Sample): Promise<{ code: number; out: string; err: string }> {
@@ -111,7 +121,7 @@ test("program drains and exits 0 when it gets SIGTERM", async () => {
   using dir = tempDir();
   const data = join(dir.path, "data");
   await using child = start(dir.path, ["--data-dir", data]);
-  await heard(child, '"running"');
+  await new LogReader(child).until('"running"');
   expect(JSON.parse(readFileSync(join(data, "ports.json"), "utf8"))).toEqual({ mqtt: 4711 });
   child.kill("SIGTERM");
   expect(await child.exited).toBe(0);
@@ -124,23 +134,22 @@ test("program drains and exits 0 when it gets SIGTERM", async () => {
 test("program ends at once when a second signal comes during a drain", async () => {
   using dir = tempDir();
   await using child = start(dir.path, ["--data-dir", join(dir.path, "data")], "hangs");
-  const reading = heard(child, '"stopping at once"');
-  await Bun.sleep(0);
-  while (!existsSync(join(dir.path, "data/ports.json"))) await Bun.sleep(5);
+  const log = new LogReader(child);
+  await log.until('"running"');
   child.kill("SIGINT");
-  await Bun.sleep(100);
+  await log.until('"stopping"');
   child.kill("SIGINT");
-  await reading;
+  await log.until('"stopping at once"');
   expect(await child.exited).toBe(1);
 });
 
 test("program reads the log level and certificates again when it gets SIGHUP", async () => {
   using dir = tempDir();
   await using child = start(dir.path, ["--data-dir", join(dir.path, "data")]);
-  while (!existsSync(join(dir.path, "data/ports.json"))) await Bun.sleep(5);
-  await Bun.sleep(50);
+  const log = new LogReader(child);
+  await log.until('"running"');
   child.kill("SIGHUP");
-  expect(await heard(child, "reloaded log level")).toContain("module reloaded");
+  expect(await log.until("reloaded log level")).toContain("module reloaded");
   child.kill("SIGTERM");
   expect(await child.exited).toBe(0);
 });
@@ -149,7 +158,7 @@ test("program names the pid when another one has the data directory", async () =
   using dir = tempDir();
   const words = ["--data-dir", join(dir.path, "data")];
   await using first = start(dir.path, words);
-  await heard(first, '"running"');
+  await new LogReader(first).until('"running"');
   const second = await outcome(dir.path, words);
   expect(second.code).toBe(2);
   expect(second.err).toContain(`process ${first.pid} holds it`);
@@ -161,12 +170,12 @@ test("program takes the data directory over when its holder was killed", async (
   using dir = tempDir();
   const words = ["--data-dir", join(dir.path, "data")];
   await using first = start(dir.path, words);
-  await heard(first, '"running"');
+  await new LogReader(first).until('"running"');
   first.kill("SIGKILL");
   await first.exited;
   expect(existsSync(join(dir.path, "data/sample.lock"))).toBe(true);
   await using second = start(dir.path, words);
-  await heard(second, '"running"');
+  await new LogReader(second).until('"running"');
   second.kill("SIGTERM");
   expect(await second.exited).toBe(0);
 });
@@ -175,7 +184,7 @@ test("program takes over a lock whose pid now is another process", async () => {
   using dir = tempDir();
   writeFileSync(join(dir.path, "sample.lock"), JSON.stringify({ pid: process.pid, started: "1" }));
   await using child = start(dir.path, ["--data-dir", dir.path]);
-  await heard(child, '"running"');
+  await new LogReader(child).until('"running"');
   child.kill("SIGTERM");
   expect(await child.exited).toBe(0);
 });
