@@ -1,3 +1,4 @@
+import { onNextTurn } from "#shared/clock";
 import type { RejectedValue } from "#shared/devices";
 import type { Seldom } from "#shared/log";
 import type { BoundDevice, DeviceRegistry } from "#edge/device-twin/devices";
@@ -8,7 +9,6 @@ import { DeviceModels, DeviceObjects, PropertyMapper } from "#edge/device-twin/o
 import type { GroupCommit } from "#edge/device-twin/outbox";
 import { DeviceRequests } from "#edge/device-twin/requests";
 import { CloudTwins, DeviceValues, PlainDevices, TwinWriter } from "#edge/device-twin/values";
-import { onNextTurn } from "#shared/clock";
 import type { DeviceTwinParts, Receivers } from "./bus.ts";
 
 export interface ReceiverBasis {

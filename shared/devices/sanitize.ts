@@ -1,5 +1,5 @@
-import type { Device, DeviceModel } from "#shared/kube";
 import { isRecord } from "#shared/json";
+import type { Device, DeviceModel } from "#shared/kube";
 
 /**
  * A Device or DeviceModel without fields of a wrong type: the API of a cluster may hold objects that no schema has

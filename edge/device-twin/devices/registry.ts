@@ -1,7 +1,7 @@
 import type { Store } from "#edge/store";
 import { twinFromRow } from "#edge/device-twin/twins";
-import type { MemberName } from "./member-name.ts";
 import { newDevice, type BoundDevice } from "./device.ts";
+import type { MemberName } from "./member-name.ts";
 
 /** All devices of the node by id, in memory; loaded at start, then kept in step with the store by `GroupCommit`. */
 export class DeviceRegistry {

@@ -1,5 +1,5 @@
-import type { JsonBody } from "#shared/topics";
 import { isRecord } from "#shared/json";
+import type { JsonBody } from "#shared/topics";
 
 /** The abbreviations of Home Assistant's documentation ("Supported abbreviations in MQTT discovery messages") used here. */
 const longNames: ReadonlyMap<string, string> = new Map([

@@ -1,7 +1,7 @@
 import { readMapping } from "#shared/devices";
+import { isRecord } from "#shared/json";
 import { validateDeviceModel, type ModelProperty } from "#shared/kube";
 import type { JsonBody } from "#shared/topics";
-import { isRecord } from "#shared/json";
 import { parseJson } from "#edge/device-twin/twins";
 import { expandBody, textIn } from "./announcement-body.ts";
 import { availabilityOf, entityConfig, entityLimits, entityType } from "./entity-config.ts";

@@ -1,7 +1,7 @@
 import { quoteText, translateTemplate } from "#shared/devices";
+import { isRecord } from "#shared/json";
 import type { ModelProperty } from "#shared/kube";
 import type { JsonBody } from "#shared/topics";
-import { isRecord } from "#shared/json";
 import { payloadIn, textIn } from "./announcement-body.ts";
 
 /** Components that are on or off. */

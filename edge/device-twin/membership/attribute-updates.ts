@@ -1,4 +1,5 @@
 import type { Clock } from "#shared/clock";
+import { asText, isRecord } from "#shared/json";
 import { deviceTopic } from "#shared/mqtt";
 import type { JsonBody } from "#shared/topics";
 import {
@@ -9,7 +10,6 @@ import {
   type DeviceRegistry,
 } from "#edge/device-twin/devices";
 import { deviceMessage, type GroupCommit } from "#edge/device-twin/outbox";
-import { asText, isRecord } from "#shared/json";
 import { readEventId } from "#edge/device-twin/twins";
 
 export interface AttributeUpdatesParts {

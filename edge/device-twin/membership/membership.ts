@@ -1,8 +1,8 @@
 import type { Clock } from "#shared/clock";
+import { isRecord } from "#shared/json";
 import type { JsonBody } from "#shared/topics";
 import { newDevice, readMember, type BoundDevice, type DeviceRegistry } from "#edge/device-twin/devices";
 import type { GroupCommit } from "#edge/device-twin/outbox";
-import { isRecord } from "#shared/json";
 import { isDeletedTwin, toCloud } from "#edge/device-twin/twins";
 import { reportState, type CloudTwins } from "#edge/device-twin/values";
 import type { AttributeUpdates } from "./attribute-updates.ts";

@@ -1,10 +1,10 @@
 import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
+import { isRecord } from "#shared/json";
 import type { KubeObject } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { JsonBody } from "#shared/topics";
 import type { Store } from "#edge/store";
-import { isRecord } from "#shared/json";
 import { parseJson } from "#edge/device-twin/twins";
 import type { DeviceObjects, StoredObject } from "./device-objects.ts";
 

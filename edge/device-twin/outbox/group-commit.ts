@@ -1,11 +1,11 @@
+import { nextTurn } from "#shared/clock";
 import { describeError, UnavailableError } from "#shared/errors";
 import type { Seldom } from "#shared/log";
 import { encodeTwinReport, encodeUpload, isUploadTooLarge, type Stamp } from "#edge/edge-hub/codec";
 import type { HistoryPoint, Store } from "#edge/store";
-import type { DeviceMessage } from "./device-message.ts";
 import type { DeviceAttribute, BoundDevice, DeviceRegistry } from "#edge/device-twin/devices";
 import { sorted, twinToRow, type Twin, type WireTwin } from "#edge/device-twin/twins";
-import { nextTurn } from "#shared/clock";
+import type { DeviceMessage } from "./device-message.ts";
 
 /** What one request publishes. Each request of a commit has its own, so that a failure can be answered. */
 export interface CommitReply {

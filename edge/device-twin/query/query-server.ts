@@ -1,11 +1,11 @@
 import { Hono, type Context } from "hono";
 import type { Clock } from "#shared/clock";
 import type { TwinConfig } from "#shared/config";
+import { isRecord } from "#shared/json";
 import { serveLocally, type LocalServer } from "#shared/local-http";
 import type { Logger } from "#shared/log";
 import { historyBounds, mostPoints, readWholeNumbers } from "#shared/query";
 import type { HistoryPoint, Store } from "#edge/store";
-import { isRecord } from "#shared/json";
 import { describeDevice, liveTwins, type BoundDevice, type DeviceRegistry } from "#edge/device-twin/devices";
 
 export interface QueryParts {

@@ -2,14 +2,13 @@ import type { Clock } from "#shared/clock";
 import { type RejectedValue } from "#shared/devices";
 import { deviceTopic, nodePrefix, parseDeviceTopic, parseMembershipTopic } from "#shared/mqtt";
 import type { MqttMessage } from "#shared/topics";
+import { describeDevice, shownTwins, type BoundDevice, type DeviceRegistry } from "#edge/device-twin/devices";
 import {
   deviceMessage,
   type CommitReply,
   type GroupCommit,
   type DeviceMessage,
 } from "#edge/device-twin/outbox";
-import type { CloudTwins, TwinWriter } from "#edge/device-twin/values";
-import { describeDevice, shownTwins, type BoundDevice, type DeviceRegistry } from "#edge/device-twin/devices";
 import {
   applyUpdate,
   listedProperty,
@@ -17,6 +16,7 @@ import {
   type TwinChange,
   type TwinRequests,
 } from "#edge/device-twin/twins";
+import type { CloudTwins, TwinWriter } from "#edge/device-twin/values";
 import { explainUpdate, parseGet, parseState, parseUpdate } from "./request-body.ts";
 
 export interface DeviceRequestsOptions {

@@ -2,9 +2,9 @@ import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
 import { createLogger } from "#shared/log";
 import type { EdgeCatalog } from "#shared/topics";
-import { defaultHistory, startDeviceTwin } from "#edge/device-twin";
 import { startEventBus } from "#edge/mqtt/event-bus";
 import { openStore } from "#edge/store";
+import { defaultHistory, startDeviceTwin } from "#edge/device-twin";
 
 /** A node with broker and twins alone, as a process of its own: prints its port, then answers SIGTERM. */
 const [database = "", devices = "0"] = process.argv.slice(2);

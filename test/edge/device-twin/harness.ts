@@ -3,8 +3,8 @@ import { Bus } from "#shared/bus";
 import { nextTurn, systemClock, type Clock } from "#shared/clock";
 import type { Event } from "#shared/kube";
 import type { EdgeCatalog, MqttMessage } from "#shared/topics";
-import { defaultHistory, startDeviceTwin, type DeviceTwin, type DeviceTwinConfig } from "#edge/device-twin";
 import { openStore, type Store } from "#edge/store";
+import { defaultHistory, startDeviceTwin, type DeviceTwin, type DeviceTwinConfig } from "#edge/device-twin";
 import { twinFrom } from "#internal/test/support/over-the-wire.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 

@@ -3,10 +3,10 @@ import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
 import type { ExternalBrokerConfig } from "#shared/config";
 import type { EdgeCatalog } from "#shared/topics";
-import { defaultHistory, startDeviceTwin, type DeviceTwin } from "#edge/device-twin";
-import { startEventBus, type EventBus } from "#edge/mqtt/event-bus";
 import { startMetaManager } from "#edge/meta-manager";
+import { startEventBus, type EventBus } from "#edge/mqtt/event-bus";
 import { openStore, type Store } from "#edge/store";
+import { defaultHistory, startDeviceTwin, type DeviceTwin } from "#edge/device-twin";
 import { openBroker } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
+import { startHarness, type Harness } from "#internal/test/edge/device-twin/harness.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { startHarness, type Harness } from "#internal/test/edge/device-twin/harness.ts";
 
 const topic = "homeassistant/sensor/plug/p/config";
 

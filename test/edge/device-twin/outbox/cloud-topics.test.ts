@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
 import { connectAsync, type MqttClient } from "mqtt";
+import { startNode, type Node } from "#internal/test/edge/device-twin/whole-node.ts";
 import { collect } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 import { userFrom } from "#internal/test/support/over-the-wire.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { startNode, type Node } from "#internal/test/edge/device-twin/whole-node.ts";
 
 function connect({ eventBus }: Node): Promise<MqttClient> {
   return connectAsync(`mqtt://127.0.0.1:${eventBus.mqttPort}`, { reconnectPeriod: 0 });

@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
-import { tempDir } from "#internal/test/support/temp-dir.ts";
 import {
   startHarness,
   thermo,
   thermoModel,
   type Published,
 } from "#internal/test/edge/device-twin/harness.ts";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 /** What a KubeEdge 1.15.4 node answered, ids and times left out; see the notes at each case. */
 const device = "$hw/events/device/thermo-1";

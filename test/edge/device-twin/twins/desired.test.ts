@@ -1,7 +1,6 @@
 import { expect, test } from "bun:test";
-import { twinFromRow } from "#internal/edge/device-twin/twins/twin-row.ts";
 import { applyDesired } from "#internal/edge/device-twin/twins/desired-value.ts";
-import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { twinFromRow } from "#internal/edge/device-twin/twins/twin-row.ts";
 import {
   startHarness,
   thermo,
@@ -9,6 +8,7 @@ import {
   type Harness,
   type Published,
 } from "#internal/test/edge/device-twin/harness.ts";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 const device = "$hw/events/device/thermo-1";
 

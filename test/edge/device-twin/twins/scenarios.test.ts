@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { isObject, textOf, type Json, type JsonObject } from "#shared/json";
 import {
   applyDesired,
   applyReportedValue,
@@ -10,7 +11,6 @@ import {
   type ListedProperties,
   type Twin,
 } from "#edge/device-twin/twins";
-import { isObject, textOf, type Json, type JsonObject } from "#shared/json";
 import { runScenarios, type ScenarioBlock, type ScenarioCommands } from "#internal/test/support/scenario.ts";
 
 const nowMs = 1_700_000_000_000;

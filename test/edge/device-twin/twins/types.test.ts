@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startHarness, type Harness } from "#internal/test/edge/device-twin/harness.ts";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 const topic = "$hw/events/device/meter";
 

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startHarness } from "#internal/test/edge/device-twin/harness.ts";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 const model = {
   metadata: { name: "plug-model", namespace: "default" },
