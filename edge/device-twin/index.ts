@@ -46,8 +46,8 @@ export const defaultHistory: HistoryLimits = {
 };
 
 /**
- * The devices of this node: their twins, states and history, kept in the store and in sync with the cloud. A device gets
- * no answer before its change is on disk; requests that arrive together share a commit.
+ * The devices of this node: their twins, states and history, kept in the store and in sync with the cloud. A device
+ * gets no answer before its change is on disk; requests that arrive together share a commit.
  * @throws ConfigError when the address of the query server is taken or its token cannot be read
  */
 export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwinParts): Promise<DeviceTwin> {

@@ -68,8 +68,8 @@ export function makeReceivers(
 }
 
 /**
- * Runs `run` once after all calls within one turn of the event loop: thousands of devices restored at start make one list
- * of filters.
+ * Runs `run` once after all calls within one turn of the event loop: thousands of devices restored at start make one
+ * list of filters.
  */
 function coalesce(run: () => void): () => void {
   let isScheduled = false;

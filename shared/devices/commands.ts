@@ -26,8 +26,8 @@ export function commandsOf(
 }
 
 /**
- * What has to be published to go from the commands `before` to the commands `after`: new and changed commands, and for a
- * command that no longer applies an empty retained message (MQTT 3.1.1, section 3.3.1.3). Without it the broker would
+ * What has to be published to go from the commands `before` to the commands `after`: new and changed commands, and for
+ * a command that no longer applies an empty retained message (MQTT 3.1.1, section 3.3.1.3). Without it the broker would
  * send the stale command to the next subscriber of that topic.
  */
 export function commandChanges(

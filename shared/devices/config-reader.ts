@@ -36,7 +36,9 @@ export class ConfigReader {
     this.#namespace = names.namespace ?? "";
   }
 
-  /** Reads a text; in fields whose name ends in "topic" `{name}` and `{namespace}` are replaced by those of the Device. */
+  /**
+   * Reads a text; in fields whose name ends in "topic" `{name}` and `{namespace}` are replaced by those of the Device.
+   */
   text(layers: readonly ConfigLayer[], name: string, rule: TextRule = () => undefined): string | undefined {
     const found = find(layers, name);
     if (!found || found.value === "") return undefined;
@@ -58,7 +60,9 @@ export class ConfigReader {
     }
   }
 
-  /** Reports keys that are close to a known key. Other unknown keys are left to mappers, which have keys of their own. */
+  /**
+   * Reports keys that are close to a known key. Other unknown keys are left to mappers, which have keys of their own.
+   */
   misspelled({ kind, path, config, foreign }: ConfigLayer, known: readonly string[]): void {
     if (foreign === true) return;
     for (const key of Object.keys(config)) {

@@ -1,8 +1,9 @@
 import { TokenStream } from "./token-stream.ts";
 
 /**
- * A small arithmetic language that computes a property from a payload: numbers, texts in single or double quotes, `value`, `+ - * / %`, comparisons, `&& || !`, `a ? b : c`, parentheses and
- * `round(x, digits) min(a, b) max(a, b) number(x) text(x) lower(x) upper(x)`. No loops, no access to anything else.
+ * A small arithmetic language that computes a property from a payload: numbers, texts in single or double quotes,
+ * `value`, `+ - * / %`, comparisons, `&& || !`, `a ? b : c`, parentheses and `round(x, digits) min(a, b) max(a, b)
+ * number(x) text(x) lower(x) upper(x)`. No loops, no access to anything else.
  */
 export type Expression = (value: unknown) => unknown;
 

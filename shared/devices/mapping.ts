@@ -5,8 +5,8 @@ import type { Expression } from "./expression.ts";
 import { twinTypeOf } from "./twin-type.ts";
 
 /**
- * How a plain MQTT device, one that knows nothing of twins, is read and commanded: `protocol.protocolName` is "mqtt" and
- * the properties have `visitors.configData` (of the device, else of its model):
+ * How a plain MQTT device, one that knows nothing of twins, is read and commanded: `protocol.protocolName` is "mqtt"
+ * and the properties have `visitors.configData` (of the device, else of its model):
  *
  * - `topic`: filter of the topics with the value, wildcards allowed (else `protocol.configData.topic`)
  * - `path`: which part of a JSON payload (`$.sensors[0].temp`); without it the payload itself is the value
@@ -14,8 +14,8 @@ import { twinTypeOf } from "./twin-type.ts";
  * - `setTopic`, `setPayload`, `setRetain`: how a desired value is published; `{{value}}` stands for it
  * - `setOn`, `setOff`: the payloads published for the desired values true and false
  *
- * `protocol.configData` may also have `stateTopic`, `onlinePayload` and `offlinePayload`. `{name}` and `{namespace}`
- * in topics stand for those of the Device. A field that cannot be used is left out and listed in the problems.
+ * `protocol.configData` may also have `stateTopic`, `onlinePayload` and `offlinePayload`. `{name}` and `{namespace}` in
+ * topics stand for those of the Device. A field that cannot be used is left out and listed in the problems.
  */
 export interface DeviceMapping {
   /** Topic filters of all properties and of the state, each once. */

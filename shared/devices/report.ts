@@ -72,7 +72,9 @@ function excerpt(text: string): string {
   return JSON.stringify(text.slice(0, 100));
 }
 
-/** @returns null when the message has no usable value, as with JSON nested too deep; undefined when it has none at all */
+/**
+ * @returns null when the message has no usable value, as with JSON nested too deep; undefined when it has none at all
+ */
 function tryRead(
   property: PropertyMapping,
   text: string,

@@ -22,8 +22,9 @@ export function isTwinType(word: string): boolean {
 }
 
 /**
- * Whether a text is a value of a twin type, as KubeEdge checks it (`dtcommon/util.go`, ValidateValue). An empty text is a
- * value of type string only. @returns undefined for an unknown type
+ * Whether a text is a value of a twin type, as KubeEdge checks it (`dtcommon/util.go`, ValidateValue). An empty text is
+ * a value of type string only.
+ * @returns undefined for an unknown type
  */
 export function fitsType(value: string, type: string): boolean | undefined {
   return checks[type]?.(value);

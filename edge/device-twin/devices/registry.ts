@@ -60,8 +60,8 @@ export class DeviceRegistry {
   }
 
   /**
-   * The device that a member is. With a namespace it is the device of that Device object. Without one, as from KubeEdge's
-   * cloudcore, the id decides; it may have changed between `<namespace>/<name>` and the name alone.
+   * The device that a member is. With a namespace it is the device of that Device object. Without one, as from
+   * KubeEdge's cloudcore, the id decides; it may have changed between `<namespace>/<name>` and the name alone.
    */
   member({ id, name, namespace, uid }: MemberName): BoundDevice | undefined {
     if (namespace === undefined) return this.#ofId(id);

@@ -1,7 +1,9 @@
 import { isRecord } from "#shared/json";
 import type { JsonBody } from "#shared/topics";
 
-/** The abbreviations of Home Assistant's documentation ("Supported abbreviations in MQTT discovery messages") used here. */
+/**
+ * The abbreviations of Home Assistant's documentation ("Supported abbreviations in MQTT discovery messages") used here.
+ */
 const longNames: ReadonlyMap<string, string> = new Map([
   ["stat_t", "state_topic"],
   ["cmd_t", "command_topic"],

@@ -7,7 +7,8 @@ import { payloadIn, textIn } from "./announcement-body.ts";
 /** Components that are on or off. */
 const onOff = new Set(["binary_sensor", "switch", "light", "fan"]);
 /**
- * The `visitors.configData` of an entity, as `DeviceMapping` has it. @param topic its state topic
+ * The `visitors.configData` of an entity, as `DeviceMapping` has it.
+ * @param topic its state topic
  * @throws SyntaxError for what a mapping cannot express
  */
 export function entityConfig(component: string, body: JsonBody, topic: string): Record<string, string> {

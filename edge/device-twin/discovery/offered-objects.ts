@@ -47,7 +47,10 @@ export function offeredObjects(
   };
 }
 
-/** A name for Kubernetes. A changed one gets a hash, so that two devices do not become one. @returns "" for an empty id */
+/**
+ * A name for Kubernetes. A changed one gets a hash, so that two devices do not become one.
+ * @returns "" for an empty id
+ */
 export function objectName(id: string): string {
   const plain = id
     .toLowerCase()

@@ -63,7 +63,10 @@ export class DeviceWarnings {
     this.#warnOfDevice(device, "ContradictsModel", texts.join("; "));
   }
 
-  /** Fields of a model that cannot be used. Devices may find different ones: each is recorded once until the model changes. */
+  /**
+   * Fields of a model that cannot be used. Devices may find different ones: each is recorded once until the model
+   * changes.
+   */
   modelProblems(model: KubeObject, problems: readonly MappingProblem[]): void {
     const texts = problems.filter(({ kind }) => kind === "DeviceModel").map(describeProblem);
     const key = modelWarningKey(objectKey(model));

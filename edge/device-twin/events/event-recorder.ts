@@ -14,7 +14,10 @@ const mostCounted = 1000;
 /** Kubernetes' limit of the message of an Event, in characters (`core/v1` validation). */
 const longestMessage = 1024;
 
-/** Makes Kubernetes Events of type Warning. A repeated one has the same name and a higher count, as client-go's correlator. */
+/**
+ * Makes Kubernetes Events of type Warning. A repeated one has the same name and a higher count, as client-go's
+ * correlator.
+ */
 export class DeviceEventRecorder {
   readonly #parts: DeviceEventRecorderParts;
   readonly #counts = new Map<string, { readonly first: string; count: number }>();

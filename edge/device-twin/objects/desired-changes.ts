@@ -3,8 +3,8 @@ import type { BoundDevice } from "#edge/device-twin/devices";
 import { applyDesired, type TwinChange } from "#edge/device-twin/twins";
 
 /**
- * The changes of twins that follow from the desired values of a Device, also from those that it no longer has. The cloud's
- * version of a twin is the `resourceVersion` of the Device.
+ * The changes of twins that follow from the desired values of a Device, also from those that it no longer has. The
+ * cloud's version of a twin is the `resourceVersion` of the Device.
  */
 export function desiredChanges(device: BoundDevice, object: Device, nowMs: number): TwinChange[] {
   const cloud = Number.parseInt(object.metadata.resourceVersion ?? "0", 10) || 0;

@@ -1,7 +1,9 @@
 import { sanitizeDevice, twinTypeOf } from "#shared/devices";
 import type { Device, DeviceModel } from "#shared/kube";
 
-/** DeviceModels by `<namespace>/<name>`, with the twin types of their properties, which all devices of a model share. */
+/**
+ * DeviceModels by `<namespace>/<name>`, with the twin types of their properties, which all devices of a model share.
+ */
 export class DeviceModels {
   readonly #models = new Map<string, DeviceModel>();
   readonly #types = new Map<string, ReadonlyMap<string, string | undefined>>();

@@ -18,8 +18,9 @@ export interface RestoreParts {
 const restoreAgainMs = 5000;
 
 /**
- * Applies the stored Devices and DeviceModels, and tries again while the disk is full: that delays the devices, but not the
- * start of the node. @returns what ends the retries
+ * Applies the stored Devices and DeviceModels, and tries again while the disk is full: that delays the devices, but not
+ * the start of the node.
+ * @returns what ends the retries
  */
 export async function restoreObjects(
   objects: Pick<DeviceObjects, "restore">,

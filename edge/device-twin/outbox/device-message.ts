@@ -5,7 +5,10 @@ export interface DeviceMessage {
   readonly retain?: boolean;
 }
 
-/** A message with the fields that all messages of KubeEdge's device topics have. @param nowMs milliseconds since 1970 */
+/**
+ * A message with the fields that all messages of KubeEdge's device topics have.
+ * @param nowMs milliseconds since 1970
+ */
 export function deviceMessage(
   topic: string,
   stamp: { readonly eventId: string; readonly nowMs: number },

@@ -11,7 +11,10 @@ import type { DeviceMessage } from "./device-message.ts";
 export interface CommitReply {
   /** Published after the commit, in order. */
   readonly publish: readonly DeviceMessage[];
-  /** Published instead when the commit fails: the client is informed, so that the request is not an error for the broker. */
+  /**
+   * Published instead when the commit fails: the client is informed, so that the request is not an error for the
+   * broker.
+   */
   readonly onFailure?: DeviceMessage | undefined;
 }
 
@@ -37,8 +40,8 @@ interface Failure {
 
 /**
  * Group commit: all changes within one turn of the event loop share a transaction, whose cost on disk hardly depends on
- * their number. Memory is changed at once, so that requests see each other in order; nothing is published before it is on
- * disk. When a commit fails, memory is rolled back to what the disk holds and everything that waits for the commit
+ * their number. Memory is changed at once, so that requests see each other in order; nothing is published before it is
+ * on disk. When a commit fails, memory is rolled back to what the disk holds and everything that waits for the commit
  * rejects: nothing may be acknowledged.
  */
 export class GroupCommit {

@@ -14,9 +14,9 @@ const keptShare = 0.9;
 const none: Loss = { folded: 0, droppedReports: 0, droppedUploads: 0 };
 
 /**
- * Keeps the outbox within its limit. Asking for the size costs a query, so it is checked when a sixteenth of the limit was
- * added: the outbox exceeds it by that much at most. Folding goes down to nine tenths, so that it does not run with each
- * message, and in steps between which the node does its other work.
+ * Keeps the outbox within its limit. Asking for the size costs a query, so it is checked when a sixteenth of the limit
+ * was added: the outbox exceeds it by that much at most. Folding goes down to nine tenths, so that it does not run with
+ * each message, and in steps between which the node does its other work.
  */
 export class OutboxBudget implements AsyncDisposable {
   readonly #limitBytes: number;

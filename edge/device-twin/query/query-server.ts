@@ -30,7 +30,9 @@ interface PropertyHistory {
   readonly history: readonly HistoryPoint[];
 }
 
-/** Bytes of values in one answer: a quarter of what a message of the link may have, the rest is for escapes and fields. */
+/**
+ * Bytes of values in one answer: a quarter of what a message of the link may have, the rest is for escapes and fields.
+ */
 const mostAnswerBytes = 8 * 1024 * 1024;
 const pageBounds = {
   limit: { fallback: 1000, least: 1, most: mostPoints },
@@ -39,8 +41,8 @@ const pageBounds = {
 
 /**
  * Present and past values over HTTP, for programs on the node:
- * `GET /devices`, `GET /devices/<id>`, `GET /devices/<id>/<property>?since=&until=&limit=` (milliseconds); an id is the name
- * of a Device, or its namespace, a slash and its name. Other machines need the token.
+ * `GET /devices`, `GET /devices/<id>`, `GET /devices/<id>/<property>?since=&until=&limit=` (milliseconds). An id is the
+ * name of a Device, or its namespace, a slash and its name. Other machines need the token.
  * @throws ConfigError when the address is taken or the token cannot be read
  */
 export function serveQueries(config: NonNullable<TwinConfig["query"]>, parts: QueryParts): LocalServer {

@@ -47,8 +47,8 @@ const states: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Answers requests that devices and applications publish below `$hw/events`: twins, states and members. Topics, bodies and
- * reasons are KubeEdge's (`dtmanager/twin.go`, `device.go`, `membership.go`).
+ * Answers requests that devices and applications publish below `$hw/events`: twins, states and members. Topics, bodies
+ * and reasons are KubeEdge's (`dtmanager/twin.go`, `device.go`, `membership.go`).
  */
 export class DeviceRequests {
   readonly #options: DeviceRequestsOptions;

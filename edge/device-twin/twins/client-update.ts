@@ -78,9 +78,10 @@ function decideWrite(entry: UpdateEntry, wanted: TwinRequest, nowMs: number): Tw
 }
 
 /**
- * The type of an updated twin. Before the first reported value a type in the request decides, later the type of the twin;
- * without one in the request the type of the model. Programs written for KubeEdge also send types that do not exist: for
- * a listed property they are ignored. @returns `isNew`: the twin does not exist or had another type
+ * The type of an updated twin. Before the first reported value a type in the request decides, later the type of the
+ * twin; without one in the request the type of the model. Programs written for KubeEdge also send types that do not
+ * exist: for a listed property they are ignored.
+ * @returns `isNew`: the twin does not exist or had another type
  */
 function decideType(
   live: Twin | undefined,

@@ -12,7 +12,8 @@ export interface SyncOutcome {
 
 /**
  * Merges twins that the cloud sends (`twin/cloud_updated`). A side with a smaller version than here is refused, and the
- * newer one reported back; as KubeEdge's `dtmanager/twin.go`. Names that are not allowed are skipped, as are new ones beyond the limit of a device.
+ * newer one reported back; as KubeEdge's `dtmanager/twin.go`. Names that are not allowed are skipped, as are new ones
+ * beyond the limit of a device.
  */
 export function applySync(
   twins: ReadonlyMap<string, Twin>,

@@ -1,6 +1,9 @@
 import { liveTwin, nextSide, type Twin } from "./twin.ts";
 
-/** The twin after a value was read from a device that knows nothing of twins. @param type of the property in its model */
+/**
+ * The twin after a value was read from a device that knows nothing of twins.
+ * @param type of the property in its model
+ */
 export function applyReportedValue(
   before: Twin | undefined,
   value: string,

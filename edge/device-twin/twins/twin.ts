@@ -56,8 +56,8 @@ export function liveTwin(twin: Twin | undefined): Twin | undefined {
 }
 
 /**
- * A side with a new value and the next version of the edge. A twin that was deleted and made again continues its versions,
- * so that the cloud takes the new value for the newer one.
+ * A side with a new value and the next version of the edge. A twin that was deleted and made again continues its
+ * versions, so that the cloud takes the new value for the newer one.
  * @param before the side that has the last version, also of a deleted twin
  */
 export function nextSide(value: string, before: TwinSide | undefined, nowMs: number): TwinSide {

@@ -13,7 +13,10 @@ export interface CloudTwinsParts {
   readonly clock: Pick<Clock, "nowMs">;
 }
 
-/** Twins that the cloud, or an application in its place, sends as `twin/cloud_updated`; as KubeEdge's `dtmanager/twin.go`. */
+/**
+ * Twins that the cloud, or an application in its place, sends as `twin/cloud_updated`; as KubeEdge's
+ * `dtmanager/twin.go`.
+ */
 export class CloudTwins {
   readonly #parts: CloudTwinsParts;
 
@@ -22,7 +25,8 @@ export class CloudTwins {
   }
 
   /**
-   * Merges the `twin` of a body by the versions in it; twins that are newer here are reported back. Settles with the commit.
+   * Merges the `twin` of a body by the versions in it; twins that are newer here are reported back. Settles with the
+   * commit.
    * @param name of the device as topics have it; one that this node does not have is ignored
    */
   sync(name: string, body: JsonBody): Promise<void> {

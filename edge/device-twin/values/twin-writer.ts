@@ -19,7 +19,10 @@ export interface TwinWriterParts {
   readonly clock: Pick<Clock, "nowMs">;
 }
 
-/** What every change of a twin or state leads to: it is stored, kept in the history, reported to the cloud and published. */
+/**
+ * What every change of a twin or state leads to: it is stored, kept in the history, reported to the cloud and
+ * published.
+ */
 export class TwinWriter {
   readonly #parts: TwinWriterParts;
 
