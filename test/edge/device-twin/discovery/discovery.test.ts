@@ -38,3 +38,47 @@ test("an announcement is offered again after it was withdrawn", async () => {
   await node.send(topic, { stat_t: "s" });
   expect(offers()).toBeGreaterThan(first);
 });
+
+test("a device Home Assistant would find is offered to the cloud with its topics", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path, { discoveryPrefix: "homeassistant" });
+  await node.send("homeassistant/switch/plug/relay/config", {
+    "~": "plugs/1",
+    name: "Relay",
+    uniq_id: "relay",
+    stat_t: "~/state",
+    cmd_t: "~/set",
+    val_tpl: "{{ value_json.relay }}",
+    dev: { ids: ["plug-1"] },
+  });
+  expect(node.outbox()).toMatchObject([
+    {
+      resource: "device/plug-1/discovered",
+      operation: "insert",
+      content: {
+        model: { spec: { properties: [{ name: "relay", type: "BOOLEAN", accessMode: "ReadWrite" }] } },
+        device: {
+          metadata: { name: "plug-1", namespace: "default" },
+          spec: {
+            nodeName: "ke-edge",
+            properties: [
+              {
+                name: "relay",
+                visitors: {
+                  configData: {
+                    topic: "plugs/1/state",
+                    path: "$.relay",
+                    expression: 'value == "ON" ? true : value == "OFF" ? false : "neither"',
+                    setTopic: "plugs/1/set",
+                    setOn: "ON",
+                    setOff: "OFF",
+                  },
+                },
+              },
+            ],
+          },
+        },
+      },
+    },
+  ]);
+});

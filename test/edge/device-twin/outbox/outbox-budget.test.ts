@@ -153,3 +153,25 @@ test("an upload larger than the cloud accepts is dropped with an Event, the larg
     [["MessagesDropped", true]],
   );
 });
+
+test("reports beyond the limit of the outbox are folded to the latest of each property, and counted", async () => {
+  using dir = tempDir();
+  await using node = await startHarness(dir.path, { outboxLimitBytes: 1_000_000 });
+  await node.deliver("membership", { added_devices: [{ id: "d", name: "d" }] });
+  const sends = Array.from({ length: 4000 }, (_, n) =>
+    node.send("$hw/events/device/d/twin/update", { twin: { [`p${n % 3}`]: { actual: { value: `${n}` } } } }),
+  );
+  await Promise.all(sends);
+  await node.send("$hw/events/device/d/twin/update", { twin: { last: { actual: { value: "x" } } } });
+  await node.twin.roomMade();
+
+  expect(node.store.outbox.size().bytes).toBeLessThan(1_000_000);
+  expect(node.store.backlog.losses().folded).toBeGreaterThan(0);
+  const seen: Record<string, string> = {};
+  for (const { content } of node.outbox())
+    for (const [name, twin] of Object.entries(
+      (content as { twin: Record<string, { actual: { value: string } }> }).twin,
+    ))
+      seen[name] = twin.actual.value;
+  expect(seen).toEqual({ p0: "3999", p1: "3997", p2: "3998", last: "x" });
+});
