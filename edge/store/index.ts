@@ -16,6 +16,7 @@ import { MqttOutgoing, MqttSessions } from "#edge/store/mqtt";
 export { findDatabaseFault, findHeldCloud } from "#edge/store/file";
 export type {
   Backlog,
+  FoldableReport,
   Loss,
   LossCounter,
   Losses,

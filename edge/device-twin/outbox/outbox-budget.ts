@@ -1,3 +1,4 @@
+import { readStoredReport } from "#edge/edge-hub/codec";
 import { nextTurn, type Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
@@ -63,7 +64,8 @@ export class OutboxBudget implements AsyncDisposable {
     try {
       const { bytes } = store.outbox.size();
       if (bytes <= this.#limitBytes) return;
-      for (const step of store.backlog.fold(bytes - this.#limitBytes * keptShare, () => clock.nowMs())) {
+      const parts = { nowMs: () => clock.nowMs(), readReport: readStoredReport };
+      for (const step of store.backlog.fold(bytes - this.#limitBytes * keptShare, parts)) {
         lost = sum(lost, step);
         await nextTurn();
         if (this.#isClosed) break;

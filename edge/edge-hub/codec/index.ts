@@ -41,6 +41,6 @@ export {
   encodeUpload,
   isUploadTooLarge,
 } from "./reports.ts";
-export { readStoredFrame } from "./stored-frames.ts";
+export { readStoredFrame, readStoredReport } from "./stored-frames.ts";
 export { judgeReply } from "./verdict.ts";
 export type { Stamp } from "#shared/wire";

@@ -1,4 +1,7 @@
-import { decode, largestMessageBytes } from "#shared/wire";
+import { randomUUID } from "node:crypto";
+import type { FoldableReport } from "#edge/store";
+import { asRecord } from "#shared/json";
+import { decode, encode, largestMessageBytes } from "#shared/wire";
 
 /** A frame that waits in the outbox. */
 export type StoredFrame =
@@ -21,4 +24,25 @@ export function readStoredFrame(frame: string): StoredFrame {
   const { header, route } = decoded.message;
   const isTwinReport = route.resource?.endsWith("/twin/edge_updated") === true;
   return { ok: true, bytes, id: header.msg_id, isTwinReport };
+}
+
+/** A frame with values of a device, so that the store can make one of several; undefined for any other frame. */
+export function readStoredReport(frame: string): FoldableReport | undefined {
+  const decoded = decode(frame);
+  if (!decoded.ok) return undefined;
+  const { header, route, content } = decoded.message;
+  const fields = asRecord(content);
+  const twins = asRecord(fields?.["twin"]);
+  if (route.resource === undefined || !twins) return undefined;
+  const uid = fields?.["device_uid"];
+  return {
+    device: `${route.resource} ${typeof uid === "string" ? uid : ""}`,
+    twins,
+    withTwins: (next) =>
+      encode({
+        header: { ...header, msg_id: randomUUID() },
+        route,
+        content: { ...fields, twin: Object.fromEntries(next) },
+      }),
+  };
 }

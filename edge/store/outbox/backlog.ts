@@ -1,5 +1,4 @@
 import type { Database } from "bun:sqlite";
-import { randomUUID } from "node:crypto";
 import type { Loss, LossCounter, Losses, LossKind } from "./losses.ts";
 import { uploadLane, type Outbox } from "./outbox.ts";
 
@@ -8,13 +7,20 @@ interface Row {
   readonly bytes: number;
 }
 
-interface Report {
-  readonly header?: object;
-  readonly route?: { readonly resource?: string };
-  readonly content?: {
-    readonly device_uid?: string;
-    readonly twin?: Readonly<Record<string, unknown>>;
-  } | null;
+/** A report of a device's values, read from the frame that waits. */
+export interface FoldableReport {
+  /** Reports with the same one may become one. A device created again under its name is another one. */
+  readonly device: string;
+  /** The latest of each property. */
+  readonly twins: Readonly<Record<string, unknown>>;
+  /** The frame with other twins, and another id: the cloud may take a known one for a repetition. */
+  readonly withTwins: (twins: ReadonlyMap<string, unknown>) => string;
+}
+
+export interface FoldParts {
+  readonly nowMs: () => number;
+  /** @returns undefined for a frame that is no report of values */
+  readonly readReport: (frame: string) => FoldableReport | undefined;
 }
 
 interface Step {
@@ -72,28 +78,28 @@ export class Backlog {
    * Frees `wantedBytes` where there is so much. Each step is on disk when it is yielded: the caller may do other things in
    * between.
    */
-  *fold(wantedBytes: number, nowMs: () => number): Generator<Loss, void> {
+  *fold(wantedBytes: number, { nowMs, readReport }: FoldParts): Generator<Loss, void> {
     let left = wantedBytes;
-    const ways: readonly [LossKind, (left: number) => Step | undefined][] = [
-      ["folded", () => this.#foldReports()],
-      ["droppedUploads", (left) => this.#drop(uploadLane, left)],
-      ["droppedReports", (left) => this.#drop("twin", left)],
+    const ways: readonly [LossKind, (bytes: number) => Step | undefined][] = [
+      ["folded", () => this.#foldReports(readReport)],
+      ["droppedUploads", (bytes) => this.#drop(uploadLane, bytes)],
+      ["droppedReports", (bytes) => this.#drop("twin", bytes)],
     ];
     for (const [kind, step] of ways) {
       while (left > 0) {
-        const done = this.#step(() => {
-          const done = step(left);
-          this.#losses.add(kind, done?.messages ?? 0, nowMs());
-          return done;
+        const freed = this.#commit(() => {
+          const taken = step(left);
+          this.#losses.add(kind, taken?.messages ?? 0, nowMs());
+          return taken;
         });
-        if (!done) break;
-        left -= done.bytes;
-        yield { folded: 0, droppedReports: 0, droppedUploads: 0, [kind]: done.messages };
+        if (!freed) break;
+        left -= freed.bytes;
+        yield { folded: 0, droppedReports: 0, droppedUploads: 0, [kind]: freed.messages };
       }
     }
   }
 
-  #step(work: () => Step | undefined): Step | undefined {
+  #commit(work: () => Step | undefined): Step | undefined {
     try {
       return this.#db.transaction(work)();
     } catch (error) {
@@ -105,7 +111,7 @@ export class Backlog {
   }
 
   /** @returns undefined when all that may be folded is */
-  #foldReports(): Step | undefined {
+  #foldReports(readReport: FoldParts["readReport"]): Step | undefined {
     const { others: sentUpTo } = this.#outbox.sentUpTo;
     // After a cut what was on its way waits again, and may be folded.
     if (sentUpTo < this.#sentBefore) this.#foldedUpTo = 0;
@@ -114,7 +120,16 @@ export class Backlog {
     const last = rows.at(-1);
     if (!last) return undefined;
     const groups = new Map<string, Group>();
-    for (const row of rows) this.#collect(groups, row);
+    const read = (id: number): FoldableReport | undefined => {
+      const found = this.#message.get(id);
+      return found ? readReport(found.message) : undefined;
+    };
+    for (const row of rows) {
+      const report = read(row.id);
+      if (!report) continue;
+      const group = groups.get(report.device) ?? this.#carried(report.device, row.id, read);
+      groups.set(report.device, addReport(group, row, report));
+    }
     let bytes = 0;
     let messages = 0;
     for (const [device, group] of groups) {
@@ -126,37 +141,25 @@ export class Backlog {
     return { bytes, messages };
   }
 
-  #collect(groups: Map<string, Group>, row: Row): void {
-    const report = this.#read(row.id);
-    const device = report && deviceOf(report);
-    if (!report || device === undefined) return;
-    const group = groups.get(device) ?? this.#carried(device, row.id);
-    groups.set(device, addReport(group, row, report));
-  }
-
   /** What earlier steps folded of a device, unless it has left since. */
-  #carried(device: string, before: number): Group | undefined {
+  #carried(
+    device: string,
+    before: number,
+    read: (id: number) => FoldableReport | undefined,
+  ): Group | undefined {
     const id = this.#carriers.get(device);
     if (id === undefined || id >= before || id <= this.#outbox.sentUpTo.others) return undefined;
-    const report = this.#read(id);
+    const report = read(id);
     const bytes = this.#message.get(id)?.bytes ?? 0;
-    return report && deviceOf(report) === device ? addReport(undefined, { id, bytes }, report) : undefined;
-  }
-
-  #read(id: number): Report | undefined {
-    const row = this.#message.get(id);
-    return row ? readReport(row.message) : undefined;
+    return report?.device === device ? addReport(undefined, { id, bytes }, report) : undefined;
   }
 
   /** @returns the bytes it saved */
   #write({ last, earlier, report, twins, bytes }: Group): number {
     if (earlier.length === 0) return 0;
-    // The cloud may know the old id from an earlier link and take the message for a repetition.
-    const header = { ...report.header, msg_id: randomUUID() };
-    const content = { ...report.content, twin: Object.fromEntries(twins) };
-    const text = JSON.stringify({ ...report, header, content });
-    const size = Buffer.byteLength(text);
-    this.#rewrite.run(text, size, last);
+    const frame = report.withTwins(twins);
+    const size = Buffer.byteLength(frame);
+    this.#rewrite.run(frame, size, last);
     for (const id of earlier) this.#remove.run(id);
     return bytes - size;
   }
@@ -181,14 +184,14 @@ export class Backlog {
 interface Group {
   readonly last: number;
   readonly earlier: readonly number[];
-  readonly report: Report;
+  readonly report: FoldableReport;
   readonly twins: Map<string, unknown>;
   readonly bytes: number;
 }
 
-function addReport(group: Group | undefined, row: Row, report: Report): Group {
+function addReport(group: Group | undefined, row: Row, report: FoldableReport): Group {
   const twins = group?.twins ?? new Map<string, unknown>();
-  for (const [name, twin] of Object.entries(report.content?.twin ?? {})) twins.set(name, twin);
+  for (const [name, twin] of Object.entries(report.twins)) twins.set(name, twin);
   const earlier = group ? [...group.earlier, group.last] : [];
   return { last: row.id, earlier, report, twins, bytes: (group?.bytes ?? 0) + row.bytes };
 }
@@ -201,20 +204,4 @@ function withinBytes(rows: readonly Row[]): readonly Row[] {
     return index > 0 && sum > bytesAStep;
   });
   return over < 0 ? rows : rows.slice(0, over);
-}
-
-/** Whose reports go together; undefined for what is no report. A device created again under its name is another one. */
-function deviceOf({ route, content }: Report): string | undefined {
-  if (route?.resource === undefined || typeof content?.twin !== "object" || content.twin === null)
-    return undefined;
-  return `${route.resource} ${content.device_uid ?? ""}`;
-}
-
-function readReport(message: string): Report | undefined {
-  try {
-    const report: unknown = JSON.parse(message);
-    return typeof report === "object" && report !== null ? report : undefined;
-  } catch {
-    return undefined;
-  }
 }

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { startHarness, type Harness } from "#internal/test/edge/device-twin/harness.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { readStoredReport } from "#edge/edge-hub/codec";
 
 function lamp(namespace: string, uid: string, value?: string): object {
   return {
@@ -73,7 +74,7 @@ test("a device created again under its name starts without twins, and its report
   await node.addDevice(lamp("default", "new", "1"));
   expect(values(node)).toEqual(["lamp null"]);
   await report(node, "lamp", "after");
-  node.store.backlog.fold(1, () => 0).next();
+  node.store.backlog.fold(1, { nowMs: () => 0, readReport: readStoredReport }).next();
   expect(node.outbox().map(({ content }) => content)).toMatchObject([
     { device_uid: "old", twin: { power: { actual: { value: "before" } } } },
     { device_uid: "new", twin: { power: { actual: { value: "after" } } } },

@@ -1,6 +1,7 @@
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { join } from "node:path";
+import { readStoredReport } from "#edge/edge-hub/codec";
 import { openStore, type Store } from "#edge/store";
 import { migrations } from "#internal/edge/store/file/schema.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
@@ -24,7 +25,7 @@ function fold(store: Store, wantedBytes: number): { readonly longestMs: number; 
   let longestMs = 0;
   let lost = 0;
   let began = performance.now();
-  for (const step of store.backlog.fold(wantedBytes, () => 1000)) {
+  for (const step of store.backlog.fold(wantedBytes, { nowMs: () => 1000, readReport: readStoredReport })) {
     longestMs = Math.max(longestMs, performance.now() - began);
     lost += step.folded + step.droppedReports + step.droppedUploads;
     began = performance.now();
@@ -47,7 +48,7 @@ function* repeated<T>(times: number, make: (n: number) => T): Generator<T> {
   for (let n = 0; n < times; n += 1) yield make(n);
 }
 
-test("backlog folds what waits into new messages and leaves alone what is on its way", () => {
+test("backlog folds what waits into new messages and leaves alone what was sent", () => {
   using dir = tempDir();
   using store = openStore(join(dir.path, "edge.db"));
   const sent = store.outbox.put("twin", undefined, report("sent", { a: 1, b: 1 }));
@@ -66,7 +67,7 @@ test("backlog folds what waits into new messages and leaves alone what is on its
   expect(["second", "third", "fourth"]).not.toContain(header.msg_id);
 });
 
-test("backlog folds thousands of reports of one device into one, in steps that hold nobody up", () => {
+test("backlog folds thousands of reports of one device into one, in steps that are short", () => {
   using dir = tempDir();
   using store = openStore(join(dir.path, "edge.db"));
   const bytes = fill(
@@ -109,7 +110,7 @@ test("backlog keeps properties that are named like parts of an object", () => {
   ]);
 });
 
-test("backlog drops the oldest uploads, no more than it has to, and counts them", () => {
+test("backlog drops the oldest uploads, no more than necessary, and counts them", () => {
   using dir = tempDir();
   using store = openStore(join(dir.path, "edge.db"));
   fill(
@@ -141,7 +142,7 @@ test("backlog drops the oldest reports when nothing else is left, and no row wit
   expect(waiting(store).map(({ header }) => header.msg_id)).toEqual(["state"]);
 });
 
-test("backlog folds what was on its way when the link was cut, and goes on after what has left", () => {
+test("backlog folds what was under way when the link was lost, and continues after what was removed", () => {
   using dir = tempDir();
   using store = openStore(join(dir.path, "edge.db"));
   const ids = ["a", "b", "c", "d", "e"].map((id) =>
@@ -158,7 +159,7 @@ test("backlog folds what was on its way when the link was cut, and goes on after
   expect(fold(store, 1).lost).toBe(1);
 });
 
-test("backlog remembers what it gave up when the store is opened again", () => {
+test("backlog keeps its counts of losses when the store is opened again", () => {
   using dir = tempDir();
   const path = join(dir.path, "edge.db");
   for (const _ of [1, 2]) {
@@ -173,7 +174,7 @@ test("backlog remembers what it gave up when the store is opened again", () => {
   expect(store.backlog.losses()).toMatchObject({ folded: 3, sinceMs: 1000, lastMs: 1000 });
 });
 
-test("a backlog that an earlier edgecore left is taken over", () => {
+test("backlog folds rows that an earlier edgecore wrote", () => {
   using dir = tempDir();
   const path = join(dir.path, "edge.db");
   {
