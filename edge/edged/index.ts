@@ -19,7 +19,7 @@ import { removedEvent, UnknownPods } from "#edge/edged/unknown-pods";
 import { releaseAll } from "#edge/edged/volumes";
 import type { ContainerRuntime } from "#edge/runtime";
 
-/** What `edged.*` of the config file says, and whose node this is. */
+/** `edged.*` of the config file, and the identity of the node. */
 export interface EdgedConfig extends NodeAgentConfig, PodsConfig {
   /** Address of the node; that of the interface, or of the default route, when undefined. */
   readonly nodeIp: string | undefined;
@@ -36,7 +36,7 @@ export type EdgedPort = Port<
 
 export interface EdgedDeps {
   readonly port: EdgedPort;
-  /** Stays the caller's: it is not disposed with edged. */
+  /** Owned by the caller: not disposed with edged. */
   readonly runtime: ContainerRuntime;
   readonly clock: Clock;
   readonly log: Logger;
@@ -44,7 +44,7 @@ export interface EdgedDeps {
 
 /**
  * Runs the pods that are stored for this node, and reports the node. Starting waits for neither the engine nor the
- * cloud; containers of an earlier run are taken over as they are. Disposing leaves containers running.
+ * cloud; containers of an earlier run are adopted. Disposing leaves containers running.
  */
 export async function startEdged(given: EdgedConfig, deps: EdgedDeps): Promise<Running> {
   await using stack = new AsyncDisposableStack();
@@ -60,7 +60,7 @@ export async function startEdged(given: EdgedConfig, deps: EdgedDeps): Promise<R
     port.on("link.changed", (link) => {
       const { connected, database } = link;
       agent.linkChanged(link);
-      // What a cloud with another database does not know may well be wanted.
+      // A pod that is missing in another database of the cloud may still be desired.
       unknown.linkChanged(connected && database?.held !== true);
       if (connected) pods.connected();
     }),
@@ -77,14 +77,14 @@ export async function startEdged(given: EdgedConfig, deps: EdgedDeps): Promise<R
   return running("edged", stack.move());
 }
 
-/** The directories of edged; what an earlier run left mounted for subPaths is released. */
+/** Creates the directories of edged and releases mounts for subPaths that an earlier run left. */
 function prepareDirs(
   config: EdgedConfig,
   log: Logger,
 ): { readonly config: EdgedConfig; readonly pinsDir: string } {
   for (const name of ["pods", pinsName])
     mkdirSync(join(config.dataDir, name), { recursive: true, mode: 0o700 });
-  // The kernel's list of mounts knows no links.
+  // The kernel lists mounts by their real paths.
   const dataDir = realpathSync(config.dataDir);
   const pinsDir = join(dataDir, pinsName);
   releaseAll(pinsDir, (path, error) => log.warn("cannot release a mount of an earlier run", { path, error }));

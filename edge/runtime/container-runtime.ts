@@ -22,7 +22,7 @@ export interface ContainerRuntime
   inspect(id: string): Promise<ContainerDetails | undefined>;
 
   /**
-   * Hints that something happened to a sandbox or container, or that the engine was connected or lost. Hints may be
+   * Hints that something happened to a sandbox or container, or that the connection to the engine changed. Hints may be
    * lost, late or repeated: the list is the truth. Reconnects by itself until disposed.
    */
   watch(onHint: (hint: RuntimeHint) => void): Disposable;
@@ -117,7 +117,7 @@ export interface ContainerDetails extends ContainerSummary {
 
 export type RuntimeHint =
   | { readonly kind: "connected" }
-  | { readonly kind: "away" }
+  | { readonly kind: "disconnected" }
   | { readonly kind: "container"; readonly id: string; readonly podUid: string; readonly action: string };
 
 /** Codes of the AppErrors a runtime throws, besides those of UnavailableError. */

@@ -18,7 +18,7 @@ export const labelNames = {
   graceSeconds: "io.kubeedge.grace-seconds",
 } as const;
 
-/** Of the path, so that a node set up again in the same place takes over, or clears away, what ran there before. */
+/** Made of the path: a node that is set up again in the same place adopts, or removes, what ran there before. */
 export function ownerOf(node: string, dataDir: string): string {
   const place = createHash("sha256").update(resolve(dataDir)).digest("hex").slice(0, 12);
   return `${node}-${place}`;

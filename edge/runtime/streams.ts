@@ -2,7 +2,7 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Bytes a process wrote. With a tty the engine cannot tell its streams apart: all is "stdout". */
+/** Bytes a process wrote. With a tty there is only one stream: all is "stdout". */
 export interface OutputChunk {
   readonly stream: "stdout" | "stderr";
   readonly bytes: Uint8Array;

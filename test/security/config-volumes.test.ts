@@ -61,7 +61,7 @@ describe.skipIf(!hasEngine())("a container with a ConfigMap, Secret or token vol
   });
   afterAll(() => made?.[Symbol.dispose]());
 
-  test("cannot write to it, whatever the pod says of readOnly", async () => {
+  test("cannot write to it, whatever readOnly of the pod is", async () => {
     await using at = await edgedWorld(owner);
     const { edge } = at;
     await edge.configure("configmap", "page", page({ a: "one" }));
@@ -80,8 +80,8 @@ describe.skipIf(!hasEngine())("a container with a ConfigMap, Secret or token vol
     await edge.apply(pod);
     await edge.until("running", () => isRunning(edge, pod));
     const tries = Object.keys(kinds).map((name) => `(echo x > /${name}/new) 2>&1`);
-    const said = inPod(pod, "c", `${tries.join("; ")}; (echo x > /sub) 2>&1; cat /sub /config/a`);
-    expect(said.split("\n").map((line) => line.replace(/^.*: /, ""))).toEqual([
+    const output = inPod(pod, "c", `${tries.join("; ")}; (echo x > /sub) 2>&1; cat /sub /config/a`);
+    expect(output.split("\n").map((line) => line.replace(/^.*: /, ""))).toEqual([
       ...Array<string>(5).fill("Read-only file system"),
       "oneone",
     ]);
@@ -131,7 +131,7 @@ describe.skipIf(!hasEngine())("a container with a ConfigMap, Secret or token vol
     expect(host.files()).toEqual(["kept"]);
   });
 
-  test("cannot read a host file through the token that is kept while the cloud is away", async () => {
+  test("cannot read a host file through the token that is kept without a link", async () => {
     await using at = await edgedWorld(owner);
     using host = hostDir();
     writeFileSync(join(host.path, "shadow"), "root:secret");

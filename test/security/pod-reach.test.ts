@@ -38,8 +38,8 @@ describe.skipIf(!hasEngine())("a pod", () => {
     });
     await at.edge.apply(pod);
     await at.edge.until("running", () => isRunning(at.edge, pod));
-    const said = inPod(pod, "c", "cat /ro:rw/f; (echo x > /ro:rw/f) 2>&1; ls /");
-    expect([said.includes("Read-only file system"), said.split("\n")[0]?.startsWith("host")]).toEqual([
+    const output = inPod(pod, "c", "cat /ro:rw/f; (echo x > /ro:rw/f) 2>&1; ls /");
+    expect([output.includes("Read-only file system"), output.split("\n")[0]?.startsWith("host")]).toEqual([
       true,
       true,
     ]);

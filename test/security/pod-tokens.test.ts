@@ -28,13 +28,13 @@ const podWith = (...volumes: readonly object[]): Pod =>
   }) as unknown as Pod;
 const facts = { nodeName: "n", hostIp: "", podIps: [], allocatable: {} };
 
-/** A cloud that gives a day at most, counts its answers, and can be away or refuse. */
+/** A cloud that grants a day at most, counts its answers, and can be unreachable or refuse. */
 class Cloud {
   readonly asked: unknown[] = [];
-  mode: "answers" | "away" | "refuses" = "answers";
+  mode: "answers" | "unreachable" | "refuses" = "answers";
 
   readonly ask = overTheWire(tokenMessages, (message) => {
-    if (this.mode === "away") throw new UnavailableError("away", "the cloud is away");
+    if (this.mode === "unreachable") throw new UnavailableError("no-link", "the cloud cannot be reached");
     const { spec } = message.content as { spec: { audiences: string[] | null; expirationSeconds: number } };
     this.asked.push(message.content);
     const expirationSeconds = Math.min(spec.expirationSeconds, 86_400);
@@ -91,11 +91,11 @@ test("edged renews a token of two days before its day is over when the cloud cut
   expect(edge.read()).toEqual(["api-3", "vault-4"]);
 });
 
-test("edged keeps the last token while the cloud is away, and asks each minute", async () => {
+test("edged keeps the last token while the cloud cannot be reached, and asks each minute", async () => {
   using dir = tempDir();
   using edge = await startVolumes(dir.path);
   const before = edge.read();
-  edge.cloud.mode = "away";
+  edge.cloud.mode = "unreachable";
   await edge.clock.advance(100_000_000);
   expect(edge.read()).toEqual(before);
   edge.cloud.mode = "answers";
@@ -103,7 +103,7 @@ test("edged keeps the last token while the cloud is away, and asks each minute",
   expect(edge.read()).not.toEqual(before);
 });
 
-test("edged says why it has no token when the cloud refuses it", async () => {
+test("edged logs why it has no token when the cloud refuses it", async () => {
   using dir = tempDir();
   using edge = await startVolumes(dir.path);
   edge.cloud.mode = "refuses";

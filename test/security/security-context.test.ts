@@ -46,7 +46,7 @@ describe.skipIf(!hasEngine())("a security context", () => {
     for (const image of made) image[Symbol.dispose]();
   });
 
-  test("with runAsNonRoot starts no container as root, and says so as kubelet does", async () => {
+  test("with runAsNonRoot starts no container as root, and reports it as kubelet does", async () => {
     await using at = await edgedWorld(owner);
     const who = (name: string): string => `(pod: "${name}_default(${name}-${process.pid})", container: c)`;
     const nonRoot = { runAsNonRoot: true };

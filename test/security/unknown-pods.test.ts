@@ -101,7 +101,7 @@ test.skipIf(!hasPair())(
 );
 
 test.skipIf(!hasPair())(
-  "a node with another data directory than before takes its pods over and clears away the rest",
+  "a node with another data directory than before adopts its pods and removes the rest",
   async () => {
     await using pair = await startPair();
     await runPods(pair, "stays", "goes");

@@ -12,7 +12,7 @@ import { silentLog } from "./silent-log.ts";
 
 type Answer = (message: NewMessage) => unknown;
 
-/** The rest of an edgecore around edged: what is stored, what it told, and a cloud that may be asked. */
+/** The rest of an edgecore around edged: what is stored, what edged reported, and a cloud that answers requests. */
 export class EdgedHarness implements AsyncDisposable {
   readonly bus = new Bus<EdgeCatalog>({
     onHearerError: (topic, _module, error) => this.errors.push(`${topic} ${String(error)}`),
@@ -24,7 +24,7 @@ export class EdgedHarness implements AsyncDisposable {
   readonly terminated: PodName[] = [];
   readonly requests: NewMessage[] = [];
   readonly confirmed: PodName[] = [];
-  /** What the cloud says of pods that are not stored. */
+  /** The verdict of the cloud about pods that are not stored. */
   verdict: PodVerdict = "unknown";
   readonly errors: string[] = [];
   readonly log = silentLog();
@@ -52,18 +52,18 @@ export class EdgedHarness implements AsyncDisposable {
     );
     this.#rest.answer("pod.confirm", async (name) => {
       this.confirmed.push(name);
-      this.#told();
+      this.#changed();
       return this.verdict;
     });
     this.#rest.answer("pod.terminated", async (name) => {
       this.terminated.push(name);
       this.pods.delete(name.uid);
-      this.#told();
+      this.#changed();
       return undefined;
     });
     const answer = (message: NewMessage): WireMessage => {
       this.requests.push(message);
-      this.#told();
+      this.#changed();
       const request = { header: { msg_id: "r", timestamp: 0 }, route: message, content: null };
       return responseTo(stamp, request, this.cloud(message));
     };
@@ -72,11 +72,11 @@ export class EdgedHarness implements AsyncDisposable {
     this.#rest.answer("cloud.lease", overTheWire(leaseRequests, answer));
     this.#rest.on("pod.status", ({ uid, status }) => {
       this.statuses.set(uid, [...(this.statuses.get(uid) ?? []), status]);
-      this.#told();
+      this.#changed();
     });
     this.#rest.on("event.recorded", ({ event }) => {
       this.events.push(event);
-      this.#told();
+      this.#changed();
     });
   }
 
@@ -112,7 +112,7 @@ export class EdgedHarness implements AsyncDisposable {
     this.#edged = undefined;
   }
 
-  /** Stores a pod and tells of it, as metamanager does. */
+  /** Stores a pod and announces it, as metamanager does. */
   async apply(pod: Pod): Promise<void> {
     this.pods.set(pod.metadata.uid ?? "", pod);
     const { namespace = "", name = "" } = pod.metadata;
@@ -143,7 +143,7 @@ export class EdgedHarness implements AsyncDisposable {
     return this.events.map((event) => event.reason);
   }
 
-  /** Waits until something told makes the condition true. */
+  /** Waits until something that edged reports makes the condition true. */
   async until(what: string, condition: () => boolean, limitMs = 20_000): Promise<void> {
     const done = Promise.withResolvers<void>();
     const check = (): void => {
@@ -165,7 +165,7 @@ export class EdgedHarness implements AsyncDisposable {
     this.bus[Symbol.dispose]();
   }
 
-  #told(): void {
+  #changed(): void {
     for (const check of this.#waiting) check();
   }
 

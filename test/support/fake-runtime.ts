@@ -22,11 +22,11 @@ interface Held {
   details: ContainerDetails;
 }
 
-/** A container engine in memory. Containers run until `exit` is called; `away` makes every call fail. */
+/** A container engine in memory. Containers run until `exit` is called; `unreachable` makes every call fail. */
 export class FakeRuntime implements ContainerRuntime {
   readonly #clock: Pick<Clock, "nowMs">;
   readonly #held = new Map<string, Held>();
-  readonly #hearers = new Set<(hint: RuntimeHint) => void>();
+  readonly #watchers = new Set<(hint: RuntimeHint) => void>();
   readonly images = new Map<string, Image>();
   /** What `pullImage` can find. */
   readonly registry = new Set<string>();
@@ -34,25 +34,25 @@ export class FakeRuntime implements ContainerRuntime {
   readonly commands = new Map<string, CommandResult>();
   /** What containers have written, by id. */
   readonly written = new Map<string, string>();
-  /** Told by `create`: refuses with this text when set. */
+  /** `create` refuses with this text when set. */
   refuseCreate: string | undefined;
   refuseStart: string | undefined;
   strays: StrayContainer[] = [];
   calls = 0;
-  #away = false;
+  #unreachable = false;
   #next = 1;
 
   constructor(clock: Pick<Clock, "nowMs">) {
     this.#clock = clock;
   }
 
-  get away(): boolean {
-    return this.#away;
+  get unreachable(): boolean {
+    return this.#unreachable;
   }
 
-  set away(away: boolean) {
-    this.#away = away;
-    this.#tell({ kind: away ? "away" : "connected" });
+  set unreachable(unreachable: boolean) {
+    this.#unreachable = unreachable;
+    this.#deliver({ kind: unreachable ? "disconnected" : "connected" });
   }
 
   specs(): (ContainerSpec | SandboxSpec)[] {
@@ -202,19 +202,19 @@ export class FakeRuntime implements ContainerRuntime {
     yield* chunkOf(this.written.get(this.#require(id).details.id) ?? "");
   }
 
-  watch(hear: (hint: RuntimeHint) => void): Disposable {
-    this.#hearers.add(hear);
-    if (!this.#away) queueMicrotask(() => hear({ kind: "connected" }));
-    return { [Symbol.dispose]: () => void this.#hearers.delete(hear) };
+  watch(onHint: (hint: RuntimeHint) => void): Disposable {
+    this.#watchers.add(onHint);
+    if (!this.#unreachable) queueMicrotask(() => onHint({ kind: "connected" }));
+    return { [Symbol.dispose]: () => void this.#watchers.delete(onHint) };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#hearers.clear();
+    this.#watchers.clear();
   }
 
   #enter(): void {
     this.calls += 1;
-    if (this.#away) throw new UnavailableError("engine-away", "the container engine does not answer");
+    if (this.#unreachable) throw new UnavailableError("engine-away", "the container engine does not answer");
   }
 
   #require(id: string): Held {
@@ -230,11 +230,11 @@ export class FakeRuntime implements ContainerRuntime {
   }
 
   #hint({ details }: Held, action: string): void {
-    this.#tell({ kind: "container", id: details.id, podUid: details.identity.podUid, action });
+    this.#deliver({ kind: "container", id: details.id, podUid: details.identity.podUid, action });
   }
 
-  #tell(hint: RuntimeHint): void {
-    for (const hear of this.#hearers) hear(hint);
+  #deliver(hint: RuntimeHint): void {
+    for (const onHint of this.#watchers) onHint(hint);
   }
 }
 

@@ -10,9 +10,10 @@ import { fieldOf, mqttFiles, wayOut, type NamedFiles } from "./tls-files.ts";
 
 type Running = Parameters<typeof checkPort>[1];
 
+/** Brokers are in the local network. */
 const timeoutMs = 3000;
 
-/** Where devices talk MQTT: listeners, certificates, and a broker elsewhere. */
+/** Where devices connect with MQTT: listeners, certificates, and an external broker. */
 export async function* checkBrokers(
   config: EdgeConfig,
   running: Running,
@@ -42,17 +43,17 @@ function* checkFiles({ section, files }: NamedFiles, nowMs: number): Generator<F
   }
 }
 
-/** A broker that is away is waited for, so that is no failure; one that can never be talked to is. */
+/** edgecore waits for a broker that cannot be reached, so that is no failure; one whose TLS can never work is. */
 async function checkExternal(external: ExternalBrokerConfig): Promise<Finding> {
-  // A password may stand in it.
+  // It may contain a password.
   const url = external.url.replace(/\/\/[^/]*@/, "//");
   const subject = "external broker";
   const secure = /^(ssl|tls|mqtts|wss):/.test(url);
   const { address, port } = placeOf(url, usualPort(url));
-  const away = await checkTcp(address, port, timeoutMs);
-  if (away !== undefined) {
+  const refused = await checkTcp(address, port, timeoutMs);
+  if (refused !== undefined) {
     const mend = "start it, or correct mqtt.server; edgecore goes on trying";
-    return warn(subject, `${url}: ${away}`, mend);
+    return warn(subject, `${url}: ${refused}`, mend);
   }
   if (!secure) return ok(subject, `${url} accepts connections`);
   if (findTlsFaults(external).length > 0)

@@ -7,10 +7,13 @@ import { describeError } from "#shared/errors";
 import { fingerprintOf, fromPem, splitToken } from "#shared/pki";
 
 const timeoutMs = 5000;
+/** TLS tolerates an hour, but times of Events and of history would mislead. */
 const skewWarnMs = 60_000;
+/** A message of cloudcore fits; a page of a proxy is cut. */
+const mostAnswerLength = 600;
 const mend = "check edgehub.server, the network and that cloudcore runs";
 
-/** Whether cloudcore is there, is the one the token means, and shares our idea of the time. */
+/** Whether cloudcore can be reached, has the CA of the token, and its clock agrees with ours. */
 export async function* checkCloud(config: EdgeConfig, clock: Clock): AsyncGenerator<Finding> {
   const { edgeHub } = config;
   const link = new URL(edgeHub.url);
@@ -41,14 +44,14 @@ async function* checkAdmission({ edgeHub, dataDir, nodeName }: EdgeConfig): Asyn
       headers: { node_id: nodeName },
       signal: AbortSignal.timeout(timeoutMs),
     });
-    const said = (await response.text())
+    const answer = (await response.text())
       .replaceAll(/[\p{C}\s]+/gu, " ")
       .trim()
-      .slice(0, 600);
+      .slice(0, mostAnswerLength);
     if (response.status === 426) yield ok(subject, `cloudcore accepts node "${nodeName}"`);
-    // KubeEdge's answers 400 to whatever is no handshake.
+    // KubeEdge's answers 400 to everything but a handshake.
     if (response.status === 401 || response.status === 403)
-      yield fail(subject, said, "follow what cloudcore says, or join again with a new token");
+      yield fail(subject, answer, "follow the message of cloudcore, or join again with a new token");
   } catch (error) {
     yield fail(subject, `${edgeHub.url}: ${describeError(error)}`, mend);
   }

@@ -27,7 +27,7 @@ export { refuseUnusablePorts } from "./ports.ts";
 export { edgePrivatePlaces } from "./private-places.ts";
 export { refuseReload, refuseUnusableFiles } from "./tls-files.ts";
 
-/** Looks at everything edgecore needs, changing nothing. */
+/** Checks everything edgecore needs, changing nothing. */
 export async function* checkEdge(config: EdgeConfig, clock: Clock): AsyncGenerator<Finding> {
   const { dataDir, edged } = config;
   const pid = lockHolder(lockFile(dataDir, "edgecore"));

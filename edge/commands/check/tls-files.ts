@@ -25,7 +25,7 @@ export function fieldOf(section: string, part: keyof TlsFiles): string {
   return `${section}.${keys[part]}`;
 }
 
-/** How to mend it. */
+/** How to fix it. */
 export function wayOut(section: string, { part }: TlsFault): string {
   const certificate = fieldOf(section, "certFile");
   const wanted = {

@@ -2,10 +2,10 @@ import { connect, type MqttClient } from "mqtt";
 import type { Host } from "#shared/cli";
 import type { SimulateOptions } from "./options.ts";
 
-/** Clients that go on trying; of a broker that is away they tell once, all together. */
+/** Clients that reconnect every second; together they report once that the broker cannot be reached. */
 export function dial(options: SimulateOptions, host: Pick<Host, "err" | "pid">): readonly MqttClient[] {
   const { address, shown, devices, connections } = options;
-  let away = false;
+  let isLost = false;
   return Array.from({ length: Math.min(devices, connections) }, (_, n) => {
     const client = connect({
       ...address,
@@ -13,17 +13,17 @@ export function dial(options: SimulateOptions, host: Pick<Host, "err" | "pid">):
       protocolVersion: 4,
       clientId: `simulator-${host.pid}-${n}`,
     });
-    const tell = (why: string): void => {
-      if (!away && !client.disconnecting) host.err(`${shown}: ${why}; trying again every second\n`);
-      away = true;
+    const reportLoss = (why: string): void => {
+      if (!isLost && !client.disconnecting) host.err(`${shown}: ${why}; trying again every second\n`);
+      isLost = true;
     };
     client.on("error", (error: Error & { readonly code?: string | number }) =>
-      tell(error.message === "" ? String(error.code) : error.message),
+      reportLoss(error.message === "" ? String(error.code) : error.message),
     );
-    client.on("close", () => tell("the connection was closed"));
+    client.on("close", () => reportLoss("the connection was closed"));
     client.on("connect", () => {
-      if (away) host.err(`${shown}: connected\n`);
-      away = false;
+      if (isLost) host.err(`${shown}: connected\n`);
+      isLost = false;
     });
     return client;
   });

@@ -6,8 +6,8 @@ import { simulate } from "./simulation.ts";
 export { thermostatObjects } from "./thermostats.ts";
 
 /**
- * Devices that are not there, for a try and for load: `edgecore simulate` with what follows it on the command line.
- * @returns the exit code. @throws ConfigError when misused, UnavailableError when nobody took a report
+ * Simulated devices, to try edgecore and to load it: `edgecore simulate` with the words that follow it.
+ * @returns the exit code. @throws ConfigError when misused, UnavailableError when no report was accepted
  */
 export async function runSimulator(words: readonly string[], host: Host): Promise<number> {
   const options = readOptions(words);
@@ -16,7 +16,7 @@ export async function runSimulator(words: readonly string[], host: Host): Promis
     return 0;
   }
   if ("refusal" in options)
-    throw new ConfigError("usage", `${options.refusal} (edgecore simulate --help tells more)`);
+    throw new ConfigError("usage", `${options.refusal} (see edgecore simulate --help)`);
   await simulate(options, host);
   return 0;
 }

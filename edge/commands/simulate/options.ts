@@ -47,7 +47,7 @@ const flags = {
   help: { type: "boolean", default: false },
 } as const;
 
-/** What the command line asks for; a text says why it cannot be done. */
+/** Parses the command line; `refusal` is why it cannot be run. */
 export function readOptions(
   words: readonly string[],
 ): SimulateOptions | "help" | { readonly refusal: string } {

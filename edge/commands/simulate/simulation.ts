@@ -24,11 +24,12 @@ interface Simulation {
   readonly stop: Promise<void>;
 }
 
+/** A Device reaches its node within a second or two; longer means that node and broker do not belong together. */
 const arrivalLimitMs = 30_000;
 
 /**
  * Thermostats over real MQTT, each with a room that warms and cools, a set-point it follows and noise.
- * @throws UnavailableError when no report was taken
+ * @throws UnavailableError when no report was accepted
  */
 export async function simulate(options: SimulateOptions, host: Host): Promise<void> {
   const { devices, prefix, node, kubeconfig, seconds } = options;
@@ -52,7 +53,7 @@ export async function simulate(options: SimulateOptions, host: Host): Promise<vo
   judgeRun(options, figures, met);
 }
 
-/** A run in which no report was taken has failed, whoever ended it. */
+/** A run in which no report was accepted has failed, however it ended. */
 function judgeRun({ shown }: SimulateOptions, { sent, answered, refused }: Figures, met: boolean): void {
   if (!met) throw new UnavailableError("away", `Cannot simulate: no connection to ${shown}`);
   if (sent === 0 || answered > 0) return;
@@ -66,7 +67,7 @@ function judgeRun({ shown }: SimulateOptions, { sent, answered, refused }: Figur
 async function talk(run: Simulation): Promise<void> {
   const { options, host, rooms, clients, figures, stop } = run;
   for (const [index, client] of clients.entries()) {
-    client.on("message", (topic, payload) => hear(run, topic, payload.toString()));
+    client.on("message", (topic, payload) => receive(run, topic, payload.toString()));
     const mine = rooms.filter((_, n) => n % clients.length === index);
     await client.subscribeAsync(
       mine.flatMap(({ id }) => topicsOf(id)),
@@ -88,7 +89,7 @@ async function talk(run: Simulation): Promise<void> {
   await stop;
 }
 
-/** Waits until the node knows the last of the Devices just written: before, it would refuse their reports. */
+/** Waits until the last of the Devices just written has reached the node: until then it refuses their reports. */
 async function arrival(run: Simulation, node: string): Promise<void> {
   const { rooms, clients, stop, host } = run;
   const [client, last] = [clients[(rooms.length - 1) % clients.length], rooms.at(-1)];
@@ -133,7 +134,7 @@ function codeOf(text: string): number | undefined {
   return (JSON.parse(text) as { readonly code?: number }).code;
 }
 
-function hear({ byId, figures, host }: Simulation, topic: string, text: string): void {
+function receive({ byId, figures, host }: Simulation, topic: string, text: string): void {
   const id = topic.split("/")[3] ?? "";
   const room = byId.get(id);
   const message = JSON.parse(text) as {

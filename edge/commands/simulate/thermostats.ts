@@ -28,7 +28,7 @@ export function thermostatObjects({ names, node }: Omit<Wanted, "kubeconfig">): 
   return [model, ...devices];
 }
 
-/** Writes them with kubectl. @throws UnavailableError with what kubectl says when it fails */
+/** Applies them with kubectl. @throws UnavailableError with kubectl's message when it fails */
 export async function applyThermostats(wanted: Wanted): Promise<void> {
   const kubectl = Bun.which("kubectl");
   if (kubectl === null)
@@ -40,7 +40,7 @@ export async function applyThermostats(wanted: Wanted): Promise<void> {
     stdout: "ignore",
     stderr: "pipe",
   });
-  const [said, code] = await Promise.all([new Response(child.stderr).text(), child.exited]);
-  const first = said.trim().split("\n").slice(0, 3).join("; ");
+  const [output, code] = await Promise.all([new Response(child.stderr).text(), child.exited]);
+  const first = output.trim().split("\n").slice(0, 3).join("; ");
   if (code !== 0) throw new UnavailableError("kubectl", `kubectl apply failed: ${first}`);
 }

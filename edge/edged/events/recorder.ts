@@ -16,11 +16,14 @@ export interface EventRecorderOptions {
   readonly emit: (event: Event) => void;
 }
 
+/** Four for each of 110 pods, the default of max-pods; an Event takes about 1 KiB. */
 const mostRemembered = 500;
+/** Kubernetes refuses Events with a longer message. */
+const mostMessageLength = 1024;
 
 /**
- * Tells what happened to pods as Kubernetes Events. A repeated one is the same Event with a higher count;
- * the oldest are forgotten past a bound, after which a repetition counts anew.
+ * Reports what happens to pods as Kubernetes Events. A repeated one is the same Event with a higher count, as client-go's
+ * EventCorrelator makes it; past a bound the oldest are forgotten, and a repetition is a new Event.
  */
 export class EventRecorder {
   readonly #options: EventRecorderOptions;
@@ -46,7 +49,7 @@ export class EventRecorder {
     );
   }
 
-  /** Of the node itself; kubelet names it by its name there too. */
+  /** Of the node itself; kubelet puts the name of the node into `uid` as well. */
   recordNode(event: PodEvent): void {
     const { nodeName } = this.#options;
     this.#record({ apiVersion: "v1", kind: "Node", name: nodeName, uid: nodeName }, event);
@@ -76,7 +79,7 @@ export class EventRecorder {
       metadata: { name: `${name}.${unique}`, namespace },
       involvedObject,
       reason,
-      message: message.slice(0, 1024),
+      message: message.slice(0, mostMessageLength),
       type,
       count: 1,
       firstTimestamp: now,

@@ -15,7 +15,7 @@ export interface ImageTools {
   readonly signal: AbortSignal;
 }
 
-/** Makes sure a container's image is in the engine, as its pull policy says. @returns it; throws StartError */
+/** Makes sure a container's image is in the engine, by its pull policy (kubelet's image_manager). @throws StartError */
 export async function ensureImage(
   container: Container,
   dockerConfigs: readonly string[],
@@ -61,7 +61,7 @@ export function pullPolicy(container: Container): "Always" | "IfNotPresent" | "N
   return name.includes("@") || (name.includes(":") && !name.endsWith(":latest")) ? "IfNotPresent" : "Always";
 }
 
-/** Texts of the docker configs in a pod's image pull secrets; missing secrets are passed over, as kubelet does. */
+/** Texts of the docker configs in a pod's image pull secrets; missing secrets are skipped, as kubelet does. */
 export function pullSecretTexts(pod: Pod, objects: Objects): string[] {
   return (pod.spec.imagePullSecrets ?? []).flatMap(({ name }) => {
     const data = objects.get(`secret/${name ?? ""}`)?.data;

@@ -11,7 +11,7 @@ export interface NodeAgentConfig {
   readonly nodeName: string;
   /** Pods' volumes and logs are kept in `pods/<uid>` below. */
   readonly dataDir: string;
-  /** Without it the operator makes the Node; its status is reported all the same. */
+  /** Otherwise the operator creates the Node; its status is reported all the same. */
   readonly registerNode: boolean;
   readonly registerSchedulable: boolean;
   readonly labels: Readonly<Record<string, string>>;
@@ -22,7 +22,7 @@ export interface NodeAgentConfig {
   readonly version: string;
   readonly readOnlyPort: number;
   readonly maxPods: number;
-  /** How often the lease is renewed and the status looked at; 10 s as KubeEdge has it. */
+  /** How often the lease is renewed and the status computed; 10 s as in KubeEdge. */
   readonly statusIntervalMs: number;
 }
 
@@ -42,14 +42,18 @@ export interface NodeAgentDeps {
 }
 
 const leaseNamespace = "kube-node-lease";
+/** kubelet: nodeLeaseDurationSeconds; node-lifecycle of the cloud waits as long before the Node is Unknown. */
 const leaseSeconds = 40;
+/** kubelet: nodeStatusReportFrequency. Between them an unchanged status is not sent: the link may cost money. */
 const fullReportMs = 300_000;
+/** Several attempts fit into one lease. */
 const requestTimeoutMs = 10_000;
 const retryMs = 2000;
 
 /**
- * Keeps the Node and its lease in the cloud: registers when the link comes, reports the status at once on a change
- * and at least every five minutes, renews the lease. Without a link it only watches the machine.
+ * Keeps the Node and its lease in the cloud, as kubelet_node_status.go and kubelet's lease controller do: registers when
+ * the link is up, reports the status at once on a change and at least every five minutes, renews the lease. Without a
+ * link it only observes the machine.
  */
 export class NodeAgent implements AsyncDisposable {
   readonly #config: NodeAgentConfig;
@@ -86,7 +90,7 @@ export class NodeAgent implements AsyncDisposable {
     this.wake();
   }
 
-  /** Looks at the machine and tells what changed. */
+  /** Reads the state of the machine and reports what changed. */
   wake(): void {
     this.#dirty = true;
     this.#running ??= this.#loop();
@@ -107,8 +111,8 @@ export class NodeAgent implements AsyncDisposable {
       try {
         await this.#pass();
       } catch (error) {
-        const away = error instanceof UnavailableError;
-        this.#deps.log[away ? "debug" : "warn"]("cannot report node", { node: this.#config.nodeName, error });
+        const level = error instanceof UnavailableError ? "debug" : "warn";
+        this.#deps.log[level]("cannot report node", { node: this.#config.nodeName, error });
         waitMs = retryMs;
       }
     }
@@ -160,7 +164,7 @@ export class NodeAgent implements AsyncDisposable {
     };
   }
 
-  /** KubeEdge: insert; when the Node is there already, read it and put our labels right. */
+  /** As KubeEdge: insert; when the Node exists already, read it and correct our labels. */
   async #register(): Promise<void> {
     const { log, clock } = this.#deps;
     const node = newNode(this.#input(clock.nowMs()), this.#config);
@@ -203,7 +207,7 @@ export class NodeAgent implements AsyncDisposable {
     this.#reported = { text, atMs: nowMs };
   }
 
-  /** The Node was deleted in the cloud while we are still admitted: it is registered again. */
+  /** The Node was deleted in the cloud while this node is still admitted: it is registered again. */
   #forget(): void {
     this.#registered = false;
     this.#reported = undefined;
@@ -219,7 +223,7 @@ export class NodeAgent implements AsyncDisposable {
     const lease = this.#nextLease(verb === "update" && known ? known : this.#leaseMetadata());
     const { object, failure } = await this.#askLease({ verb, lease });
     this.#lease = failure ? undefined : object;
-    // A lease goes with its Node: look at once whether that is still there.
+    // A lease is deleted with its Node: the next report shows whether that still exists.
     if (failure?.reason === "NotFound") this.#reported = undefined;
     if (failure) throw refusal("renew lease of node", failure);
     this.#leaseAtMs = clock.monotonicMs();
@@ -256,7 +260,7 @@ function refusal(what: string, status: Status | undefined): AppError {
   return new AppError("cloud-refused", `Cannot ${what}: ${status?.message ?? status?.reason ?? "refused"}`);
 }
 
-/** The status without what changes all the time. */
+/** The status without the heartbeats, which always change. */
 function comparable(status: NodeStatus): string {
   const conditions = status.conditions?.map(({ lastHeartbeatTime: _heartbeat, ...rest }) => rest);
   return JSON.stringify({ ...status, conditions });

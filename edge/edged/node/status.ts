@@ -7,7 +7,7 @@ export interface NodeInput {
   readonly address: string;
   readonly machine: Machine;
   readonly load: MachineLoad;
-  /** Why no container can be run now; undefined when all is well. */
+  /** Why no container can be run now; undefined when the engine answers. */
   readonly engineProblem: { readonly reason: string; readonly message: string } | undefined;
   /** Whether the cloud lost the database this node knows; undefined when it never did. */
   readonly cloudDatabase?: { readonly held: boolean; readonly message: string } | undefined;
@@ -21,17 +21,20 @@ export interface NodeInput {
   readonly nowMs: number;
 }
 
-/** How the operator wants the Node to begin. */
+/** What the operator configured for a new Node. */
 export interface NodeWanted {
   readonly labels: Readonly<Record<string, string>>;
   readonly taints: readonly (Omit<Taint, "value"> & { readonly value?: string | undefined })[];
   readonly registerSchedulable: boolean;
 }
 
+/** kubelet: nodeStatusMaxImages, and five names of each (MaxNamesPerImageInNodeStatus): a Node object stays small. */
 const mostImages = 50;
+const mostNames = 5;
+/** kubelet evicts at memory.available<100Mi: pods are not promised the rest. */
 const reservedBytes = 100 * 2 ** 20;
 
-/** The Node as edgecore registers it, as KubeEdge's own does. */
+/** The Node as KubeEdge's edgecore registers it. */
 export function newNode(input: NodeInput, wanted: NodeWanted): Node {
   return {
     apiVersion: "v1",
@@ -91,7 +94,7 @@ export function nodeStatus(input: NodeInput): NodeStatus {
     images: [...input.images]
       .sort((a, b) => b.sizeBytes - a.sizeBytes)
       .slice(0, mostImages)
-      .map(({ names, sizeBytes }) => ({ names: names.slice(0, 5), sizeBytes })),
+      .map(({ names, sizeBytes }) => ({ names: names.slice(0, mostNames), sizeBytes })),
   };
 }
 

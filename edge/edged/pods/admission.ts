@@ -1,8 +1,8 @@
 import { findPodFault, type Pod } from "#shared/kube";
 
 /**
- * Why a pod cannot be taken, and `undefined` when it can. Names become paths and names of containers: one that could
- * leave its directory is refused.
+ * Why a pod cannot be run; undefined when it can. Names become paths and names of containers: one that could leave its
+ * directory is refused.
  */
 export function findUnusable(pod: Pod): string | undefined {
   const fault = findPodFault(pod);

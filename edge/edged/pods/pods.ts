@@ -22,7 +22,7 @@ export interface PodsConfig {
   readonly clusterDomain: string;
   /** Sysctls pods may set beyond Kubernetes' safe set. */
   readonly allowedUnsafeSysctls: readonly string[];
-  /** The engine's list is read so often even without a hint; 3 s unless told. */
+  /** How often the engine is listed without a hint; 3 s by default. kubelet's PLEG relists each second. */
   readonly relistMs?: number;
 }
 
@@ -42,23 +42,24 @@ export interface PodsDeps {
   readonly pinsDir: string;
   /** Address of the node. */
   readonly address: () => string;
-  /** What pods may use of the node. */
+  /** What pods may use of the node, as its status shows it. */
   readonly allocatable: Readonly<Record<string, string>>;
   /** The engine's list, once the stored pods are known. */
   readonly onListed: (list: readonly ContainerSummary[]) => void;
 }
 
-const mostGone = 200;
+/** A deletion is repeated within minutes; more pods than these (a node runs 110) are not deleted in that time. */
+const mostRemembered = 200;
 
-/** All pods of the node, each with its worker, and the list of the engine they are compared with. */
+/** All pods of the node, each with its worker, and the list of the engine they are compared with (kubelet's PLEG). */
 export class Pods implements AsyncDisposable {
   readonly #config: PodsConfig;
   readonly #deps: PodsDeps;
   readonly #workers = new Map<string, PodWorker>();
   /** By uid: id and phase of each container at the last list. */
   #seen = new Map<string, string>();
-  /** Uids of deleted pods of which nothing is left here. */
-  #goneLately = new Set<string>();
+  /** Uids of the last deleted pods of which nothing is left here. */
+  #recentlyRemoved = new Set<string>();
   #loaded = false;
   #closed = false;
   #relistAgain = false;
@@ -74,9 +75,9 @@ export class Pods implements AsyncDisposable {
     return this.#workers.has(uid);
   }
 
-  /** The stored pods; changes heard before are newer and win. */
+  /** The stored pods. Changes that were received before are newer and win. */
   load(pods: readonly Pod[]): void {
-    for (const pod of pods) if (!this.#workers.has(pod.metadata.uid ?? "")) this.#tryWant(pod);
+    for (const pod of pods) if (!this.#workers.has(pod.metadata.uid ?? "")) this.#trySubmit(pod);
     this.#loaded = true;
   }
 
@@ -87,8 +88,8 @@ export class Pods implements AsyncDisposable {
       const sameName = metadata.namespace === namespace && metadata.name === name;
       if (sameName && uid !== pod?.metadata.uid) worker.submit(undefined);
     }
-    if (pod && this.#isGone(pod)) return this.#goneAgain(pod);
-    if (pod) this.#want(pod);
+    if (pod && this.#isRemoved(pod)) return this.#confirmRemoval(pod);
+    if (pod) this.#submit(pod);
     return undefined;
   }
 
@@ -100,7 +101,7 @@ export class Pods implements AsyncDisposable {
     }
   }
 
-  /** What could not be known without the cloud can be asked for now. */
+  /** The link is up: what was missing without the cloud can be requested now. */
   connected(): void {
     this.relist();
     for (const worker of this.#workers.values()) if (referencesOf(worker.pod).length > 0) worker.refresh();
@@ -115,7 +116,7 @@ export class Pods implements AsyncDisposable {
     this.relist();
   }
 
-  /** Reads the engine's list, and from then on in intervals. */
+  /** Lists the engine's containers now, and from then on in intervals. */
   relist(): void {
     this.#relistAgain = true;
     this.#relisting ??= this.#relistLoop();
@@ -128,22 +129,22 @@ export class Pods implements AsyncDisposable {
     await this.#relisting;
   }
 
-  /** One pod that cannot be taken must not keep the node from starting. */
-  #tryWant(pod: Pod): void {
+  /** One unusable pod must not keep the node from starting. */
+  #trySubmit(pod: Pod): void {
     try {
-      this.#want(pod);
+      this.#submit(pod);
     } catch (error) {
-      this.#deps.log.error("stored pod cannot be used", { pod: pod.metadata.name, error });
+      this.#deps.log.error("cannot use stored pod", { pod: pod.metadata.name, error });
     }
   }
 
-  #want(pod: Pod): void {
+  #submit(pod: Pod): void {
     if (this.#closed) return;
     const fault = findUnusable(pod);
     const { uid } = pod.metadata;
     if (fault !== undefined || uid === undefined) {
       const { namespace, name } = pod.metadata;
-      this.#deps.log.warn("pod refused", { pod: `${namespace}/${name}`, reason: fault });
+      this.#deps.log.warn("pod rejected", { pod: `${namespace}/${name}`, reason: fault });
       return;
     }
     const worker = this.#workers.get(uid) ?? new PodWorker(pod, this.#workerDeps(uid));
@@ -168,29 +169,29 @@ export class Pods implements AsyncDisposable {
         requestTokens(pod, tokenRequests(pod), { ask: (request) => port.ask("cloud.token", request), log }),
       record: (pod, event) => recorder.record(pod, event),
       publish: (pod, status) => port.emit("pod.status", { ...nameOf(pod), status }),
-      onGone: (pod) => this.#gone(pod),
+      onGone: (pod) => this.#removed(pod),
     };
   }
 
-  /** One that is no longer being deleted came back with a restored database: it runs again. */
-  #isGone({ metadata: { uid = "", deletionTimestamp } }: Pod): boolean {
-    if (deletionTimestamp === undefined) this.#goneLately.delete(uid);
-    return this.#goneLately.has(uid);
+  /** A pod that is no longer being deleted was restored with the database of the cloud: it runs again. */
+  #isRemoved({ metadata: { uid = "", deletionTimestamp } }: Pod): boolean {
+    if (deletionTimestamp === undefined) this.#recentlyRemoved.delete(uid);
+    return this.#recentlyRemoved.has(uid);
   }
 
-  /** The cloud repeats a deletion that it did not see acknowledged: it was stored again, and there is nothing to do. */
-  async #goneAgain(pod: Pod): Promise<void> {
+  /** The cloud repeats a deletion whose acknowledgement was lost: the pod was stored again, and is removed again. */
+  async #confirmRemoval(pod: Pod): Promise<void> {
     await this.#deps.port.ask("pod.terminated", nameOf(pod));
   }
 
-  async #gone(pod: Pod): Promise<void> {
+  async #removed(pod: Pod): Promise<void> {
     const name = nameOf(pod);
     if (pod.metadata.deletionTimestamp)
-      this.#goneLately = new Set([...this.#goneLately, name.uid].slice(-mostGone));
+      this.#recentlyRemoved = new Set([...this.#recentlyRemoved, name.uid].slice(-mostRemembered));
     if (pod.metadata.deletionTimestamp) await this.#deps.port.ask("pod.terminated", name);
     this.#workers.delete(name.uid);
     this.#seen.delete(name.uid);
-    this.#deps.log.info("pod is gone", { pod: `${name.namespace}/${name.name}`, uid: name.uid });
+    this.#deps.log.info("pod removed", { pod: `${name.namespace}/${name.name}`, uid: name.uid });
     // Others may wait for its ports.
     for (const worker of this.#workers.values()) worker.retrySandbox();
   }
@@ -209,8 +210,8 @@ export class Pods implements AsyncDisposable {
       try {
         this.#compare(await this.#deps.runtime.list());
       } catch (error) {
-        const away = error instanceof UnavailableError;
-        this.#deps.log[away ? "debug" : "warn"]("cannot list containers", { error });
+        const level = error instanceof UnavailableError ? "debug" : "warn";
+        this.#deps.log[level]("cannot list containers", { error });
       }
     }
     this.#relisting = undefined;

@@ -18,7 +18,7 @@ export interface PodReporterDeps {
   readonly publish: (pod: Pod, status: PodStatus) => Promise<void>;
 }
 
-/** Reports what happens to one pod: its status when that changes, its Events, and the log of the node. */
+/** Reports what happens to one pod: its status when it changes, its Events, and lines in the log of the node. */
 export class PodReporter {
   readonly #state: PodState;
   readonly #prober: Prober;
@@ -68,7 +68,7 @@ export class PodReporter {
     const failure = this.#state.memory.failed(name, { error, image, nowMs: clock.nowMs() });
     const event = failureEvent(name, error, failure);
     this.record(event.reason === "FailedMount" ? undefined : container, event);
-    log.info("pod cannot go on", {
+    log.info("cannot start container of pod", {
       pod: this.#state.key,
       container: name,
       reason: failure.reason,

@@ -33,7 +33,7 @@ export interface StatusInput {
   readonly terminationMessage: (id: string) => string | undefined;
 }
 
-/** The status of a pod as kubelet would tell it. Equal inputs give equal statuses: transition times are kept. */
+/** The status of a pod as kubelet reports it (kubelet_pods.go). Equal inputs give equal statuses: transition times are kept. */
 export function podStatus(input: StatusInput): PodStatus {
   const { pod, previous } = input;
   const inits = (pod.spec.initContainers ?? []).map((one) => containerStatus(input, one, "init"));

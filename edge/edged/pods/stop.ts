@@ -94,7 +94,10 @@ interface StopTools {
   readonly signal: AbortSignal;
 }
 
-/** The preStop hook and then the signal; both share the grace. At least 2 s are left for the signal. */
+/**
+ * The preStop hook and then the signal; both share the grace period. As with kubelet (minimumGracePeriodInSeconds) at
+ * least 2 s are left for the signal.
+ */
 async function stopGracefully(target: ContainerDetails, tools: StopTools): Promise<void> {
   const { runtime, clock, graceSeconds } = tools;
   const startMs = clock.monotonicMs();
@@ -105,7 +108,7 @@ async function stopGracefully(target: ContainerDetails, tools: StopTools): Promi
   await unlessAborted(runtime.stop(target.id, left), tools.signal);
 }
 
-/** The engine goes on stopping without us; whoever is disposed does not wait for it. */
+/** The engine goes on stopping without us: disposing does not wait for it. */
 async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
   const aborted = Promise.withResolvers<never>();
   aborted.promise.catch(() => undefined);
@@ -125,7 +128,7 @@ interface Hook {
   readonly sleep?: { readonly seconds: number };
 }
 
-/** Runs a hook; one that fails or takes too long does not stop what it belongs to. @returns what went wrong */
+/** Runs a hook; one that fails or takes too long does not keep the container from stopping. @returns the failure */
 async function runHook(id: string, hook: Hook, tools: StopTools): Promise<string | undefined> {
   const { runtime, clock, container, ip, signal } = tools;
   try {
@@ -136,7 +139,7 @@ async function runHook(id: string, hook: Hook, tools: StopTools): Promise<string
         if (hook.exec?.command) {
           const result = await runtime.runCommand(id, hook.exec.command, {
             signal: inner,
-            maxOutputBytes: 4096,
+            maxOutputBytes: mostHookOutputBytes,
           });
           return result.exitCode === 0
             ? undefined
@@ -153,7 +156,7 @@ async function runHook(id: string, hook: Hook, tools: StopTools): Promise<string
   }
 }
 
-/** A container whose hook fails is stopped; its restart policy decides what follows. @returns what to tell of it */
+/** A container whose hook fails is stopped; its restart policy decides what follows. @returns its Event */
 async function runPostStart(id: string, tools: StopTools): Promise<PodEvent | undefined> {
   const hook = tools.container?.lifecycle?.["postStart"] as Hook | undefined;
   const wrong = hook && (await runHook(id, hook, { ...tools, graceSeconds: postStartSeconds }));
@@ -162,9 +165,12 @@ async function runPostStart(id: string, tools: StopTools): Promise<PodEvent | un
   return { type: "Warning", reason: "FailedPostStartHook", message: `PostStartHook failed: ${wrong}` };
 }
 
+/** kubelet waits for a postStart hook without end; a container that hangs in it would never be reported. */
 const postStartSeconds = 60;
+/** Enough for the message of an Event. */
+const mostHookOutputBytes = 4096;
 
-/** The grace a pod is given: that of its deletion, else its own. */
+/** The grace period of a pod in seconds: that of its deletion, else its own. */
 export function graceOf(pod: Pod): number {
   const { deletionTimestamp, deletionGracePeriodSeconds } = pod.metadata;
   const own = pod.spec.terminationGracePeriodSeconds ?? 30;

@@ -12,17 +12,20 @@ import { PodStopper } from "./stop.ts";
 
 export interface PodWorkerDeps extends Omit<PodVolumesOptions, "onStale">, StartDeps, PodReporterDeps {
   readonly facts: () => Omit<PodFacts, "podIps">;
-  /** Everything of the pod is gone from this node. */
+  /** Nothing of the pod is left on this node. */
   readonly onGone: (pod: Pod) => Promise<void>;
 }
 
-const awayRetryMs = 5000;
+/** While the engine cannot be reached; its return wakes the worker earlier. */
+const retryMs = 5000;
+/** A plan that never comes to rest is a bug: after so many turns the worker pauses instead of loading the engine. */
 const mostTurns = 30;
+const pauseMs = 1000;
 
 /**
- * Brings one pod to what is wanted, one thing at a time: look, plan, act, until there is nothing to do. The latest
- * pod wins; a pod that began to end cannot be revived, and its grace can only shrink. Disposing leaves its
- * containers as they are.
+ * Brings one pod to its desired state, one step at a time: observe, plan, act, until there is nothing to do. As kubelet's
+ * pod_workers: only the latest pod counts, no two steps of a pod run at once, a pod whose termination has begun cannot be
+ * revived, and its grace period can only shrink. Disposing leaves its containers running.
  */
 export class PodWorker implements AsyncDisposable {
   readonly #deps: PodWorkerDeps;
@@ -33,7 +36,7 @@ export class PodWorker implements AsyncDisposable {
   readonly #stopper: PodStopper;
   readonly #starter: PodStarter;
   readonly #closed = new AbortController();
-  /** Aborts what a running pass waits for when the pod begins to end. */
+  /** Aborts what a pass waits for when the termination of the pod begins. */
   readonly #ending = new AbortController();
   #dirty = false;
   #running: Promise<void> | undefined;
@@ -72,7 +75,7 @@ export class PodWorker implements AsyncDisposable {
     return this.#state.pod;
   }
 
-  /** The pod as it is wanted now; undefined when it is not wanted any more. */
+  /** The desired pod; undefined when it is to be removed. */
   submit(pod: Pod | undefined): void {
     if (pod) this.#state.pod = pod;
     if (!pod || pod.metadata.deletionTimestamp) {
@@ -87,20 +90,20 @@ export class PodWorker implements AsyncDisposable {
     this.#running ??= this.#loop();
   }
 
-  /** Something happened to one of the containers: what is known of it is not to be trusted. */
+  /** Something happened to a container: it is inspected by the next pass. */
   invalidate(id: string): void {
     this.#state.containers.invalidate(id);
     this.wake();
   }
 
-  /** Files are written anew and what waited for an object is tried again. */
+  /** Volumes are written again, and what waits for a ConfigMap or Secret is retried. */
   refresh(): void {
     this.#volumes.stale();
     this.#state.memory.retryConfig();
     this.wake();
   }
 
-  /** Something else gave way: a port may be free now. */
+  /** Another pod was removed: a host port may be free now. */
   retrySandbox(): void {
     if (this.#state.memory.succeeded(sandboxName)) this.wake();
   }
@@ -130,8 +133,8 @@ export class PodWorker implements AsyncDisposable {
   #failed(error: unknown): void {
     if (this.#closed.signal.aborted || (this.#ending.signal.aborted && this.#dirty)) return;
     const level = error instanceof UnavailableError ? "debug" : "warn";
-    this.#deps.log[level]("cannot bring pod to what is wanted", { pod: this.#state.key, error });
-    this.#wakeAt(this.#deps.clock.nowMs() + awayRetryMs);
+    this.#deps.log[level]("cannot sync pod", { pod: this.#state.key, error });
+    this.#wakeAt(this.#deps.clock.nowMs() + retryMs);
   }
 
   async #sync(): Promise<void> {
@@ -153,7 +156,7 @@ export class PodWorker implements AsyncDisposable {
       if (this.#stopped()) return;
       await this.#observe();
     }
-    this.#wakeAt(this.#deps.clock.nowMs() + 1000);
+    this.#wakeAt(this.#deps.clock.nowMs() + pauseMs);
   }
 
   #stopped(): boolean {

@@ -10,7 +10,7 @@ export interface ProbeTarget {
   /** Where the pod is reached from the host. */
   readonly ip: string;
   readonly startedAtMs: number;
-  /** Known from before a restart of ours: not to be doubted until a probe says otherwise. */
+  /** Was ready before edgecore restarted: stays so until a probe fails. */
   readonly wasReady: boolean;
 }
 
@@ -34,12 +34,15 @@ interface Tracked {
 interface Counted {
   readonly kind: ProbeKind;
   readonly probe: Probe;
-  /** What was wrong; undefined when it passed. */
+  /** The failure; undefined when it passed. */
   readonly result: string | undefined;
   readonly run: { good: number; bad: number };
 }
 
-/** Runs the probes of the running containers of one pod and knows their results. */
+/** kubelet: maxReadLength of exec probes. */
+const mostOutputBytes = 10_240;
+
+/** Runs the probes of the running containers of one pod and keeps their results (kubelet's prober_manager and worker). */
 export class Prober implements Disposable {
   readonly #options: ProberOptions;
   readonly #tracked = new Map<string, Tracked>();
@@ -48,7 +51,7 @@ export class Prober implements Disposable {
     this.#options = options;
   }
 
-  /** Begins with new containers and forgets those that are not listed any more. */
+  /** Starts probing new containers and stops for those that are not listed any more. */
   track(targets: readonly ProbeTarget[]): void {
     const ids = new Set(targets.map((target) => target.id));
     for (const [id, tracked] of this.#tracked) {
@@ -107,7 +110,7 @@ export class Prober implements Disposable {
     const { kind, probe } = what;
     const { clock } = this.#options;
     const { signal } = tracked.stop;
-    // A clock that was set back meanwhile must not put the first probe off.
+    // A clock that was set back meanwhile must not delay the first probe.
     const ranMs = Math.max(0, clock.nowMs() - target.startedAtMs);
     const delay = (probe.initialDelaySeconds ?? 0) * 1000 - ranMs;
     if (delay > 0) await clock.sleep(delay, { signal });
@@ -158,7 +161,7 @@ export class Prober implements Disposable {
   }
 }
 
-/** What is to be probed: each running container with its place in the pod's spec. */
+/** Each running container of a pod with its spec. */
 export function probeTargets(
   pod: Pod,
   running: readonly ContainerDetails[],
@@ -185,7 +188,7 @@ async function runProbe(target: ProbeTarget, probe: Probe, tools: ProbeTools): P
   if (probe.exec) {
     const result = await runtime.runCommand(target.id, probe.exec.command ?? [], {
       signal,
-      maxOutputBytes: 10_240,
+      maxOutputBytes: mostOutputBytes,
     });
     return result.exitCode === 0 ? undefined : result.output.trim() || `exit code ${result.exitCode}`;
   }
@@ -197,7 +200,7 @@ async function runProbe(target: ProbeTarget, probe: Probe, tools: ProbeTools): P
   return undefined;
 }
 
-/** Passes with 200 to 399, as kubelet has it. Also used for hooks. */
+/** Passes with status 200 to 399, as in kubelet. Also used for hooks. @returns the failure */
 export async function httpGet(
   target: Pick<ProbeTarget, "container" | "ip">,
   get: NonNullable<Probe["httpGet"]>,
@@ -209,7 +212,7 @@ export async function httpGet(
   const url = `${scheme}://${host.includes(":") ? `[${host}]` : host}:${portOf(target.container, get.port)}${path}`;
   const headers = new Headers({ "User-Agent": "kube-probe/1.26", Accept: "*/*" });
   for (const { name, value } of get.httpHeaders ?? []) headers.set(name, value);
-  // Certificates of pods are their own affair.
+  // As kubelet: certificates of pods are not verified.
   const response = await fetch(url, {
     headers,
     signal,

@@ -12,8 +12,8 @@ export function hasAppArmor(): boolean {
 }
 
 /**
- * What the engine is told of seccomp: "unconfined", the text of a profile, or undefined for its own profile, which is
- * also that of pods which say nothing. Profiles of the node are kept in `dir`.
+ * The seccomp profile for the engine: "unconfined", the text of a profile, or undefined for the engine's own, which also
+ * applies to pods without one. Profiles of type Localhost are read from `dir`. @throws SecurityError as kubelet refuses
  */
 export function seccompOf(pod: Pod, container: Container, dir: string): string | undefined {
   const profile = container.securityContext?.seccompProfile ?? pod.spec.securityContext?.seccompProfile;
@@ -38,7 +38,7 @@ function readProfile(dir: string, name: string): string {
   }
 }
 
-/** The profile the engine is told; undefined for its own. @throws SecurityError as kubelet refuses */
+/** The AppArmor profile for the engine; undefined for its own. @throws SecurityError as kubelet refuses */
 export function appArmorOf(pod: Pod, container: Container, isEnabled: boolean): string | undefined {
   const profile = appArmorProfile(pod, container);
   if (profile === undefined) return undefined;

@@ -5,7 +5,7 @@ import { refuseUnknown, SecurityError, unserved } from "./refusal.ts";
 import { sysctlsOf } from "./sysctls.ts";
 import { userOf } from "./user.ts";
 
-/** What the node has to say to what pods ask for. */
+/** What this node allows and offers to pods. */
 export interface NodeSecurity {
   /** Beyond Kubernetes' safe set; a name may end with "*". */
   readonly allowedUnsafeSysctls: readonly string[];
@@ -42,8 +42,8 @@ const ofContainer = [
 ];
 
 /**
- * Refuses a pod that asks for a protection, or a freedom, this node does not have: nothing of a security context is
- * passed over in silence. @throws SecurityError
+ * Refuses a pod that asks for a protection, or a privilege, that this node does not have: no field of a security context
+ * is ignored. @throws SecurityError
  */
 export function refusePod(pod: Pod, node: NodeSecurity): void {
   const { spec } = pod;

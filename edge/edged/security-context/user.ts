@@ -2,8 +2,8 @@ import type { Container, Pod } from "#shared/kube";
 import { SecurityError } from "./refusal.ts";
 
 /**
- * Whom a container runs as, for the engine; undefined leaves it to the image. `imageUser` is what the image says:
- * "", "app", "1000", "1000:1000". @throws SecurityError with kubelet's text when root is not allowed
+ * The user of a container for the engine; undefined leaves it to the image. `imageUser` is `USER` of the image: "",
+ * "app", "1000", "1000:1000". @throws SecurityError with kubelet's text when root is not allowed
  */
 export function userOf(pod: Pod, container: Container, imageUser: string): string | undefined {
   const merged = { ...pod.spec.securityContext, ...container.securityContext };
@@ -13,7 +13,7 @@ export function userOf(pod: Pod, container: Container, imageUser: string): strin
   if (runAsUser !== undefined)
     return runAsGroup === undefined ? `${runAsUser}` : `${runAsUser}:${runAsGroup}`;
   if (runAsGroup !== undefined) return `${name || "0"}:${runAsGroup}`;
-  // Said to the engine, so that an image of the same name that comes meanwhile changes nothing.
+  // Given explicitly: the image of that name may be replaced meanwhile.
   return runAsNonRoot === true ? imageUser : undefined;
 }
 

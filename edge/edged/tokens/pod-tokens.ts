@@ -3,7 +3,7 @@ import { objectKey, type Pod } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { TokenOfPodAnswer, TokenOfPodRequest } from "#shared/topics";
 
-/** A token that a volume of a pod asks for. */
+/** A token for a volume of a pod. */
 export interface TokenRequest {
   readonly volume: string;
   readonly path: string;
@@ -14,7 +14,7 @@ export interface TokenRequest {
 export interface PodTokens {
   /** by `tokenKey` */
   readonly tokens: ReadonlyMap<string, string>;
-  /** when the first of them has to be renewed, or one that is missing tried again */
+  /** when the first of them has to be renewed, or a missing one requested again */
   readonly renewMs: number;
 }
 
@@ -23,12 +23,14 @@ export interface TokenDeps {
   readonly log: Pick<Logger, "debug" | "warn">;
 }
 
-/** A pod does not wait longer for a token: it starts without and gets it when the cloud answers. */
+/** A pod does not wait longer for a token: it starts without one and gets it when the cloud answers. */
 const answerMs = 2000;
 const retryMs = 60_000;
+/** Kubernetes' default of expirationSeconds. */
 const usualSeconds = 3600;
+/** kubelet's token_manager renews tokens that live longer each day (maxTTL). */
 const longestRenewMs = 86_400_000;
-/** A cloud that gives tokens of no time is not to be asked without end. */
+/** A cloud whose tokens expire at once is not asked without end. */
 const shortestRenewMs = 10_000;
 
 /** Volumes of a pod may have files of one path, for different audiences. */
@@ -37,8 +39,8 @@ export function tokenKey(volume: string, path: string): string {
 }
 
 /**
- * Asks the cloud for tokens, as KubeEdge does; one that cannot be had now is missing in the answer. The cloud may give
- * less time than was asked for. Tokens are renewed when four fifths of it are over and each day, as the kubelet does.
+ * Requests tokens from the cloud, as KubeEdge does; one that is not available now is missing in the result. The cloud may
+ * grant a shorter lifetime. Tokens are renewed after four fifths of it and each day, as kubelet's token_manager does.
  */
 export async function requestTokens(
   pod: Pod,

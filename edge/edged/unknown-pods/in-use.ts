@@ -8,7 +8,7 @@ export function isInUse(dir: string): boolean {
     .some((pid) => list(`/proc/${pid}/fd`).some((fd) => target(`/proc/${pid}/fd/${fd}`).startsWith(inside)));
 }
 
-/** Processes end and files are closed while one looks. */
+/** Processes end and files are closed meanwhile. */
 function list(dir: string): string[] {
   try {
     return readdirSync(dir);

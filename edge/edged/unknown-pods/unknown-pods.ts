@@ -13,19 +13,20 @@ export interface UnknownPodsOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly dataDir: string;
-  /** Asks the cloud about one pod; "unknown" whenever there is no certain answer. */
+  /** Asks the cloud about one pod; "unknown" without a certain answer. */
   readonly confirm: (pod: PodName) => Promise<PodVerdict>;
   readonly isKnown: (uid: string) => boolean;
   /** Containers of a pod were removed, and why. */
   readonly onRemoved: (pod: PodName, containers: number, why: string) => void;
 }
 
+/** An answer can change only with the pod; a minute keeps a node with many unknown pods from loading the cloud. */
 const askAgainMs = 60_000;
 
 /**
  * Containers and directories of pods that the database does not know: an older database was restored, edgecore was
- * killed while it removed a pod, or the node had another data directory before. They stay as they are until the cloud,
- * asked about that very pod, says that it does not exist. Without a link nothing is removed.
+ * killed while it removed a pod, or the node had another data directory before. They are kept until the cloud confirms
+ * that this very pod does not exist; without a link nothing is removed.
  */
 export class UnknownPods implements AsyncDisposable {
   readonly #options: UnknownPodsOptions;
@@ -47,7 +48,7 @@ export class UnknownPods implements AsyncDisposable {
     if (connected) this.#lookForStrays();
   }
 
-  /** Looks over the engine's list and the directories of pods. */
+  /** Searches the engine's list and the directories of pods for unknown ones. */
   look(list: readonly ContainerSummary[]): void {
     if (!this.#connected) return;
     const { isKnown, dataDir } = this.#options;
@@ -78,7 +79,7 @@ export class UnknownPods implements AsyncDisposable {
     const done = work()
       .catch((error: unknown) => {
         if (!this.#closed)
-          this.#options.log.warn("cannot settle an unknown pod", { key, error: describeError(error) });
+          this.#options.log.warn("cannot settle unknown pod", { key, error: describeError(error) });
       })
       .finally(() => this.#busy.delete(key));
     this.#busy.set(key, done);
@@ -88,7 +89,7 @@ export class UnknownPods implements AsyncDisposable {
     const { confirm, isKnown, log, dataDir } = this.#options;
     const podDir = join(dataDir, "pods", uid);
     const pod = nameOf(uid, containers) ?? nameFromDir(uid, podDir);
-    if (!pod) return log.debug("directory of a pod without a name is left", { uid });
+    if (!pod) return log.debug("directory without the name of a pod kept", { uid });
     const verdict = await confirm(pod);
     if (verdict !== "gone" || isKnown(uid) || this.#closed) return;
     await this.#remove(pod, containers, "the cluster does not know this pod");
@@ -126,7 +127,7 @@ export class UnknownPods implements AsyncDisposable {
     for (const [uid, containers] of pods) await this.#settleStray(uid, containers);
   }
 
-  /** A pod that is still wanted is made again from here: its name and its ports have to be free for that. */
+  /** A pod that is still desired is created again from here: its name and its ports have to be free for that. */
   async #settleStray(uid: string, containers: readonly StrayContainer[]): Promise<void> {
     const pod = nameOf(uid, containers);
     if (!pod || this.#closed || (await this.#options.confirm(pod)) === "unknown") return;
@@ -134,7 +135,7 @@ export class UnknownPods implements AsyncDisposable {
     await this.#remove(pod, containers, `it belongs to the abandoned data directory ${dirs} of this node`);
   }
 
-  /** Neither does an edgecore run there, nor is it of another cluster. */
+  /** No edgecore runs there, and it is not of another cluster. */
   #isAbandoned(dir: string): boolean {
     if (!existsSync(dir)) return true;
     const real = realpathSync(dir);
@@ -142,8 +143,7 @@ export class UnknownPods implements AsyncDisposable {
     if (isInUse(real)) return false;
     const [ours, theirs] = [readCa(dataDir), readCa(real)];
     const isForeign = ours !== undefined && theirs !== undefined && ours !== theirs;
-    if (isForeign)
-      log.info("containers of a node of this name in another cluster are left", { "data-dir": dir });
+    if (isForeign) log.info("containers of a node of this name in another cluster kept", { "data-dir": dir });
     return !isForeign;
   }
 }

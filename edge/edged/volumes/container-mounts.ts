@@ -16,7 +16,7 @@ export interface MountsInput {
   readonly pinsDir: string;
 }
 
-/** The mounts of a container. Disposed once the container runs: what was pinned for its start is let go. */
+/** The mounts of a container. Disposed once the container runs: the pins of its start are released. */
 export interface ContainerMounts extends Disposable {
   readonly mounts: readonly Mount[];
 }
@@ -57,7 +57,7 @@ async function pinned(
   try {
     return stack.use(await pinSubPath({ root, subPath, pinsDir })).path;
   } catch (error) {
-    // As kubelet: why is for the log of the node, it could tell the pod about its host.
+    // As kubelet: the cause is only logged on the node, it could reveal the host to the pod.
     const message = `failed to prepare subPath for volumeMount "${mount.name}" of container "${container.name}"`;
     throw new AppError("CreateContainerConfigError", message, { cause: asError(error) });
   }

@@ -3,7 +3,7 @@ import { openSync, readFileSync, readdirSync, readlinkSync, writeFileSync, type 
 import { AppError } from "#shared/errors";
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
-/** Names a file without opening it: of a pipe or a device nothing is asked. */
+/** O_PATH, which Node does not name: a handle of a file that does not open it, so that a pipe or a device is not touched. */
 const namesOnly = 0x20_0000;
 
 /** Owner and group; what is undefined stays as it is. */
@@ -103,7 +103,7 @@ export class Directory implements Disposable {
     }
   }
 
-  /** Owner first: a change of owner takes mode bits away. */
+  /** Owner first: a change of owner clears mode bits. */
   set(attributes: Owner & { readonly mode: number }): void {
     setAttributes(this.fd, attributes);
   }
@@ -116,7 +116,7 @@ export class Directory implements Disposable {
 function setAttributes(fd: number, { uid, gid, mode }: Owner & { readonly mode: number }): void {
   const now = fstatSync(fd);
   if (uid !== undefined || gid !== undefined) fchownSync(fd, uid ?? now.uid, gid ?? now.gid);
-  // The umask took bits away.
+  // The umask cleared bits.
   fchmodSync(fd, mode);
 }
 

@@ -20,6 +20,7 @@ export interface FileVolumeOptions {
 type Tree = Map<string, VolumeFile | Tree>;
 
 const dataLink = "..data";
+/** A larger file in the place of a token is none: tokens have about 1 KiB. */
 const mostTokenBytes = 65_536;
 
 /**
@@ -44,7 +45,7 @@ export function writeFiles(place: VolumePlace, options: FileVolumeOptions): bool
   return true;
 }
 
-/** A file of an earlier write, to keep what cannot be had anew now. */
+/** A file of an earlier write, to keep what cannot be renewed now. */
 export function readKept(place: Omit<VolumePlace, "staging">, path: string): Buffer | undefined {
   try {
     using volume = place.volumes.enter(place.name);

@@ -46,7 +46,7 @@ export function removePodDir(dir: string): void {
   rmSync(real, { recursive: true, force: true });
 }
 
-/** Takes away one place something was mounted at: never what is in it. */
+/** Removes one mount point: never what is in it. */
 export function releasePoint(path: string): void {
   if (mountPoints().includes(path)) unmount(path);
   try {

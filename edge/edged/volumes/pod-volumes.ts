@@ -82,7 +82,7 @@ export class PodVolumes implements Disposable {
 
 const nameFile = "name";
 
-/** Whose directory it is, `<namespace>/<name>`: kept in it for when nothing else tells. */
+/** `<namespace>/<name>` of the pod a directory belongs to: kept in it for when the database does not know. */
 export function readPodName(podDir: string): string | undefined {
   using pods = Directory.open(dirname(podDir));
   using root = pods.enter(basename(podDir));

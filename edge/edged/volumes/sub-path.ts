@@ -18,7 +18,9 @@ export interface SubPathOptions {
   readonly pinsDir: string;
 }
 
+/** As Linux (MAXSYMLINKS): links that lead in a circle come to an end. */
 const mostLinks = 40;
+/** A container that swaps directories all the time must not keep edgecore busy. */
 const mostTries = 5;
 /** What a walk meets when somebody swaps what it walks over. */
 const swapped = ["ENOENT", "ENOTDIR", "ELOOP", "EEXIST"];
@@ -110,20 +112,20 @@ function enterOrMake(parent: Directory, name: string, mode: number): Directory {
 async function bind(fd: number, path: string): Promise<void> {
   const source = `/proc/${process.pid}/fd/${fd}`;
   const wanted = fstatSync(fd);
-  let said = "";
+  let output = "";
   // busybox knows no --no-canonicalize, and needs none.
   for (const options of [
     ["--no-canonicalize", "-o", "bind"],
     ["-o", "bind"],
   ]) {
     const child = Bun.spawn(["mount", ...options, source, path], { stdout: "ignore", stderr: "pipe" });
-    said = (await new Response(child.stderr).text()).trim();
+    output = (await new Response(child.stderr).text()).trim();
     if ((await child.exited) !== 0) continue;
     const found = statSync(path);
     if (found.ino === wanted.ino && found.dev === wanted.dev) return;
     throw refusal("something else was mounted");
   }
-  throw refusal(`cannot mount it (edgecore has to run as root): ${said}`);
+  throw refusal(`cannot mount it (edgecore has to run as root): ${output}`);
 }
 
 function quoted(subPath: string): string {

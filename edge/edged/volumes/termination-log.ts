@@ -2,6 +2,7 @@ import { closeSync, constants, fstatSync, mkdirSync, openSync, readSync, rmSync 
 import { basename, dirname, join } from "node:path";
 import { Directory } from "./directory.ts";
 
+/** kubelet: MaxContainerTerminationMessageLength. */
 const mostBytes = 4096;
 
 /** Each attempt of a container has its own. */
@@ -9,7 +10,7 @@ export function terminationLogPath(podDir: string, container: string, attempt: n
   return join(podDir, "containers", container, `${attempt}.log`);
 }
 
-/** Makes the file a container may leave its last words in; a file of an earlier attempt makes way. */
+/** Creates the file a container may write its termination message to; a file of an earlier attempt is replaced. */
 export function makeTerminationLog(path: string): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   rmSync(path, { force: true });
@@ -23,7 +24,7 @@ export function readTerminationLog(path: string): string | undefined {
     const text = readEnd(path)?.trimEnd();
     return text === "" ? undefined : text;
   } catch {
-    // Without a log that can be read there are no last words.
+    // Without a readable file there is no message.
     return undefined;
   }
 }

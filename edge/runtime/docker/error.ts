@@ -2,7 +2,7 @@ import { AppError, UnavailableError, asError } from "#shared/errors";
 import { recordOf } from "#shared/json";
 import type { RuntimeCode } from "#edge/runtime";
 
-const awayCodes = new Set([
+const unreachableCodes = new Set([
   "ECONNREFUSED",
   "ECONNRESET",
   "ENOENT",
@@ -15,7 +15,7 @@ const awayCodes = new Set([
   "FailedToOpenSocket",
 ]);
 
-/** What dockerode threw, as one of our classes: the engine is away, or it refuses, and why. */
+/** What dockerode threw, as one of our classes: the engine cannot be reached, or it refuses, and why. `what` completes "Cannot …". */
 export function toRuntimeError(what: string, thrown: unknown): AppError {
   if (thrown instanceof AppError) return thrown;
   const status = recordOf(thrown)["statusCode"];
@@ -23,8 +23,8 @@ export function toRuntimeError(what: string, thrown: unknown): AppError {
   const text = `Cannot ${what}: ${reason}`;
   if (typeof status !== "number") {
     const code = String(recordOf(thrown)["code"]);
-    const away = awayCodes.has(code) || /socket|connect/i.test(reason);
-    return away
+    const isUnreachable = unreachableCodes.has(code) || /socket|connect/i.test(reason);
+    return isUnreachable
       ? new UnavailableError("engine-away", `Cannot ${what}: the container engine does not answer`, {
           cause: thrown,
         })

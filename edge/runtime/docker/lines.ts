@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 
-/** The lines of a stream, each at most 1 MiB; ends with the stream. */
+/** The lines of a stream; ends with the stream. A line is cut at 1 MiB: Docker's messages are far shorter. */
 export async function* readLines(stream: Readable): AsyncGenerator<string> {
   let rest = "";
   const decoder = new TextDecoder();

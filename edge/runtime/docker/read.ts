@@ -16,7 +16,7 @@ export function readSummary(info: ContainerInfo): ContainerSummary {
   return { id: info.Id, identity: fromLabels(info.Labels ?? {}), phase: readPhase(info.State) };
 }
 
-/** Containers of other data directories of a node; where a directory cannot be told, its containers are left out. */
+/** Containers of other data directories of a node; those whose directory cannot be found out are left out. */
 export function readStrays(
   infos: readonly ContainerInfo[],
   { node, owner }: { readonly node: string; readonly owner: string },

@@ -208,7 +208,7 @@ class DockerRuntime implements ContainerRuntime {
       owner,
       clock,
       log,
-      hear: onHint,
+      onHint,
       signal: this.#closed.signal,
     });
   }

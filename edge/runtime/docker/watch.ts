@@ -13,11 +13,11 @@ interface WatchOptions {
   readonly owner: string;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly hear: (hint: RuntimeHint) => void;
+  readonly onHint: (hint: RuntimeHint) => void;
   readonly signal: AbortSignal;
 }
 
-/** exec probes would flood us with exec_* events: only what changes a container's state is asked for. */
+/** Only what changes the state of a container: exec probes alone cause three `exec_*` events each. */
 const actions = ["start", "die", "oom", "destroy", "pause", "unpause"];
 
 /** Follows the engine's events, reconnecting until disposed. */
@@ -25,41 +25,42 @@ export function watchEvents(options: WatchOptions): Disposable {
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
   follow(options, signal).catch((error: unknown) => {
-    if (!signal.aborted) options.log.error("engine events ended", { error });
+    if (!signal.aborted) options.log.error("watch of engine events failed", { error });
   });
   return { [Symbol.dispose]: () => stop.abort() };
 }
 
 async function follow(options: WatchOptions, signal: AbortSignal): Promise<void> {
-  const { clock, log, hear } = options;
+  const { clock, log, onHint } = options;
   const newWaits = (): Iterator<number> =>
     backoff({ firstMs: 200, capMs: 2000, random: () => clock.random() });
   let waits = newWaits();
-  let away = false;
+  let isLost = false;
   while (!signal.aborted) {
     try {
       const stream = await openStream(options, signal);
-      if (away) log.info("container engine is back");
-      away = false;
+      if (isLost) log.info("container engine connected again");
+      isLost = false;
       waits = newWaits();
-      hear({ kind: "connected" });
-      await tell(stream, hear);
+      onHint({ kind: "connected" });
+      await deliver(stream, onHint);
     } catch (thrown) {
       if (signal.aborted) return;
-      if (!away) log.warn("container engine is away", { error: toRuntimeError("follow events", thrown) });
+      if (!isLost)
+        log.warn("container engine cannot be reached", { error: toRuntimeError("follow events", thrown) });
     }
     if (signal.aborted) return;
-    if (!away) hear({ kind: "away" });
-    away = true;
+    if (!isLost) onHint({ kind: "disconnected" });
+    isLost = true;
     const wait = waits.next().value ?? 2000;
     await clock.sleep(wait, { signal }).catch(() => undefined);
   }
 }
 
-async function tell(stream: Readable, hear: WatchOptions["hear"]): Promise<void> {
+async function deliver(stream: Readable, onHint: WatchOptions["onHint"]): Promise<void> {
   for await (const line of readLines(stream)) {
     const hint = readEvent(line);
-    if (hint) hear(hint);
+    if (hint) onHint(hint);
   }
 }
 

@@ -160,7 +160,7 @@ describe.skipIf(!hasEngine())("edged on Docker", () => {
     expect(containers(pod).length).toBe(2);
   });
 
-  test("makes the whole pod anew when its sandbox is killed", async () => {
+  test("recreates the whole pod when its sandbox is killed", async () => {
     await using at = await world();
     const { edge } = at;
     const pod = makePod("sandbox");
@@ -198,7 +198,7 @@ describe.skipIf(!hasEngine())("edged on Docker", () => {
     ]);
   });
 
-  test("backs off from a crashing container and tells why it ended", async () => {
+  test("backs off from a crashing container and reports why it ended", async () => {
     await using at = await world();
     const { edge } = at;
     const crashing: Container = {
@@ -281,7 +281,7 @@ describe.skipIf(!hasEngine())("edged on Docker", () => {
     expect(unhealthy?.involvedObject.fieldPath).toBe("spec.containers{c}");
   });
 
-  test("tells that a port is taken and starts once it is free", async () => {
+  test("reports that a port is taken and starts once it is free", async () => {
     await using at = await world();
     const { edge } = at;
     using blocker = Bun.serve({ port: 0, hostname: "0.0.0.0", fetch: () => new Response("") });

@@ -33,20 +33,20 @@ function makePod(spec: Partial<PodSpec> = {}, name = "web"): Pod {
   return { metadata: { name, namespace: "default", uid: `uid-${name}` }, spec: { containers, ...spec } };
 }
 
-test("edged starts a stored pod once the engine comes, without waiting for it", async () => {
+test("edged starts a stored pod once the engine can be reached, without waiting for it", async () => {
   await using at = await world(({ edge, runtime }) => {
-    runtime.away = true;
+    runtime.unreachable = true;
     edge.pods.set("uid-web", makePod());
   });
   const { edge, clock, runtime } = at;
   expect(runtime.specs()).toEqual([]);
-  runtime.away = false;
+  runtime.unreachable = false;
   await clock.advance(0);
   expect(runtime.specs().map(({ identity }) => identity.container)).toEqual(["POD", "c"]);
   expect(edge.status("uid-web")?.phase).toBe("Running");
 });
 
-test("edged does not ask the engine anew while nothing changes but the list", async () => {
+test("edged only lists the engine while nothing changes", async () => {
   await using at = await world();
   const { edge, clock, runtime } = at;
   await edge.apply(makePod());
@@ -104,7 +104,7 @@ test("edged ends the pod of an old uid when its name is taken by another", async
   expect(new Set(runtime.specs().map(({ identity }) => identity.podUid))).toEqual(new Set(["uid-next"]));
 });
 
-test("edged tells the cloud of a deleted pod after its containers are gone", async () => {
+test("edged confirms the deletion of a pod after its containers were removed", async () => {
   await using at = await world();
   const { edge, clock, runtime, dataDir } = at;
   const pod = makePod();
@@ -121,7 +121,7 @@ test("edged tells the cloud of a deleted pod after its containers are gone", asy
   expect([runtime.specs(), existsSync(join(dataDir, "pods/uid-web"))]).toEqual([[], false]);
 });
 
-test("edged says once that a pod is gone when the cloud repeats its deletion, and tells the cloud again", async () => {
+test("edged confirms a repeated deletion again and logs the removal once", async () => {
   await using at = await world();
   const { edge, clock } = at;
   const pod = makePod();
@@ -132,11 +132,11 @@ test("edged says once that a pod is gone when the cloud repeats its deletion, an
   await clock.advance(0);
   await edge.apply(deleted);
   await clock.advance(2000);
-  expect(edge.log.lines.filter((line) => line.includes('"pod is gone"'))).toHaveLength(1);
+  expect(edge.log.lines.filter((line) => line.includes('"pod removed"'))).toHaveLength(1);
   expect([edge.terminated.length, edge.pods.size]).toEqual([2, 0]);
 });
 
-test("edged keeps pods it does not know until the cloud says that they do not exist", async () => {
+test("edged keeps unknown pods until the cloud confirms that they do not exist", async () => {
   await using at = await world();
   const { edge, clock, runtime, dataDir } = at;
   const known = makePod({}, "known");

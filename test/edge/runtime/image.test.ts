@@ -13,7 +13,7 @@ test("withTag adds latest only to a reference without tag and digest", () => {
   ]);
 });
 
-test("registryOf tells a host from a namespace", () => {
+test("registryOf distinguishes a host from a namespace", () => {
   const refs = ["nginx", "library/nginx", "ghcr.io/a/b", "localhost/x", "reg:5000/x"];
   expect(refs.map(registryOf)).toEqual(["docker.io", "docker.io", "ghcr.io", "localhost", "reg:5000"]);
 });

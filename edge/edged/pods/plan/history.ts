@@ -7,7 +7,7 @@ export type Role = "init" | "container";
 /** Name of the container that holds a pod's namespaces, as kubelet calls it. */
 export const sandboxName = "POD";
 
-/** Newest first. */
+/** Instances of one container, the newest first. */
 export function historyOf(containers: readonly ContainerDetails[], name: string): ContainerDetails[] {
   const own = containers.filter((one) => one.identity.container === name);
   return own.sort((a, b) => b.identity.attempt - a.identity.attempt);
@@ -17,6 +17,7 @@ export function currentSandbox(containers: readonly ContainerDetails[]): Contain
   return historyOf(containers, sandboxName).find((one) => one.phase === "running");
 }
 
+/** Whether the restart policies of Kubernetes allow another run of a container that ended. */
 export function mayRestart(pod: Pod, ended: ContainerDetails, container?: Container): boolean {
   const policy = container?.restartPolicy ?? pod.spec.restartPolicy ?? "Always";
   const failed = ended.exitCode !== 0;

@@ -3,7 +3,7 @@ import type { ContainerDetails } from "#edge/runtime";
 import { nextCrash, type CrashBackoff } from "./crash-backoff.ts";
 import { sandboxName } from "./history.ts";
 
-/** What the engine cannot tell: kept by the worker. */
+/** What the engine does not know: kept by the worker. */
 export interface PlanMemory {
   readonly podStartMs: number;
   readonly crashes: ReadonlyMap<string, CrashBackoff>;
@@ -30,7 +30,10 @@ interface Failed extends StartFailure {
   readonly turnsAtMs: number | undefined;
 }
 
-/** How long a failure of each kind waits at first and at most; what waits for an object is also woken by its arrival. */
+/**
+ * First and longest wait after each kind of failure, in milliseconds. Pulls as kubelet (image back-off); what waits for
+ * an object is also woken by its arrival; sandboxes retry soon, because their usual failure is a port still in use.
+ */
 const retryWaits: Readonly<Record<string, readonly [number, number]>> = {
   ErrImagePull: [10_000, 300_000],
   CreateContainerConfigError: [5_000, 60_000],
@@ -38,12 +41,15 @@ const retryWaits: Readonly<Record<string, readonly [number, number]>> = {
   [sandboxName]: [1_000, 30_000],
 };
 
+/** Ends of containers whose back-off was recorded; a pod has few containers, and each end is asked about once. */
+const mostRecorded = 50;
+
 /** What one worker remembers between its passes. */
 export class PodMemory {
   readonly #podStartMs: number;
   readonly #crashes = new Map<string, CrashBackoff>();
   readonly #failures = new Map<string, Failed>();
-  #told = new Set<string>();
+  #recorded = new Set<string>();
 
   constructor(podStartMs: number) {
     this.#podStartMs = podStartMs;
@@ -70,7 +76,7 @@ export class PodMemory {
   restarted(ended: ContainerDetails): void {
     const name = ended.identity.container;
     this.#crashes.set(name, nextCrash(this.#crashes.get(name), ended));
-    this.#told.delete(ended.id);
+    this.#recorded.delete(ended.id);
   }
 
   failed(
@@ -90,7 +96,7 @@ export class PodMemory {
     return failure;
   }
 
-  /** What waited for a ConfigMap, a Secret or a volume may be tried at once. */
+  /** What waits for a ConfigMap, a Secret or a volume may be retried at once. */
   retryConfig(): void {
     for (const [name, { reason }] of this.#failures) {
       if (reason === "CreateContainerConfigError" || reason === "ContainerCreating")
@@ -115,10 +121,10 @@ export class PodMemory {
     return times.length > 0 ? Math.min(...times) : undefined;
   }
 
-  /** Whether waiting after this end was not told yet. */
+  /** Whether the back-off after this end was not recorded yet. */
   firstWait(id: string): boolean {
-    if (this.#told.has(id)) return false;
-    this.#told = new Set([...this.#told, id].slice(-50));
+    if (this.#recorded.has(id)) return false;
+    this.#recorded = new Set([...this.#recorded, id].slice(-mostRecorded));
     return true;
   }
 }

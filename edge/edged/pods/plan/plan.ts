@@ -5,10 +5,7 @@ import { currentSandbox, historyOf, mayRestart, nextInit, sandboxName, type Role
 import type { PlanMemory } from "./memory.ts";
 import { isMadeFrom } from "./spec-hash.ts";
 
-/**
- * What to do next for a pod, from what is wanted and what the engine has. Pure: the pod worker performs it, looks
- * again, and asks again until there is nothing to do.
- */
+/** The desired pod, and what the engine and the worker know of it. */
 export interface PlanInput {
   readonly pod: Pod;
   readonly containers: readonly ContainerDetails[];
@@ -32,6 +29,10 @@ export interface Plan {
   readonly wakeAtMs: number | undefined;
 }
 
+/**
+ * What to do next for a pod, as kubelet's computePodActions. Pure: the worker performs the plan, observes, and plans
+ * again until there is nothing to do.
+ */
 export function planPod(input: PlanInput): Plan {
   const { pod, containers, nowMs } = input;
   const deadlineMs = deadlineOf(input);

@@ -8,8 +8,8 @@ export function isMadeFrom({ identity }: ContainerDetails, container: Container)
 }
 
 /**
- * What a running container cannot take on: a change of it means a new container. The same object has its fields in
- * another order, and empty ones or none, when another cloudcore or API server sends it.
+ * Hash of the fields that cannot change in a running container: a change means a new one. Another cloudcore or API server
+ * sends the same object with its fields in another order, and with empty ones or without.
  */
 export function specHash(container: Container): string {
   return hashOf(fixedPart(container).map(canonical));
@@ -23,7 +23,7 @@ function hashOf(parts: readonly unknown[]): string {
   return Bun.hash(JSON.stringify(parts)).toString(16);
 }
 
-/** Fields in order and without those that say nothing; `undefined` when nothing is left. Items of lists all count. */
+/** Fields in order and without empty ones; `undefined` when nothing is left. All items of lists count. */
 function canonical(value: unknown): unknown {
   if (value === null || value === "") return undefined;
   if (typeof value !== "object") return value;

@@ -11,7 +11,7 @@ afterAll(() => files[Symbol.dispose]());
 
 const at = (name: string): string => join(files.path, name);
 
-/** What `check` says of MQTT. */
+/** Findings of `check` about MQTT. */
 async function look(mqtt: string): Promise<string[]> {
   return (await checkFile(files, `mqtt: ${mqtt}`)).filter((line) => /mqtt|broker/.test(line));
 }
@@ -23,7 +23,7 @@ function tlsBroker(): Server {
 
 const until = new Date(Date.now() + 365 * 86_400_000).toISOString().slice(0, 10);
 
-test("check tells of both ports of the broker, its certificate, key and CA", async () => {
+test("check lists both ports of the broker, its certificate, key and CA", async () => {
   await using taken = await listen(createServer());
   const websocket = `wss://127.0.0.1:${taken.port}`;
   const tls = `certfile: ${at("broker.crt")}, keyfile: ${at("broker.key")}, cafile: ${at("ca.crt")}`;
@@ -39,7 +39,7 @@ test("check tells of both ports of the broker, its certificate, key and CA", asy
   ]);
 });
 
-test("check tells of files the broker cannot use, with field and fix", async () => {
+test("check names files the broker cannot use, with field and fix", async () => {
   const tls = `certfile: ${at("old.crt")}, keyfile: ${at("other.key")}, cafile: ${at("text.pem")}`;
   const [, ...lines] = await look(`{ internal-server: "ssl://127.0.0.1:0", broker: { ${tls} } }`);
   expect(lines).toEqual([
@@ -86,7 +86,7 @@ test.each([
   expect(line).toContain(mend);
 });
 
-test("check fails when the external broker speaks no TLS where the URL says so", async () => {
+test("check fails when the external broker has no TLS on a port where the URL expects it", async () => {
   const plain = createServer((socket) => {
     socket.on("error", () => undefined);
     socket.on("data", () => socket.destroy());

@@ -12,7 +12,7 @@ const data = (name = ""): string => join(files.path, "data", name);
 beforeAll(async () => void (files = await makeFiles()));
 afterAll(() => files[Symbol.dispose]());
 
-/** What `check` says of the disk, and what the start says. */
+/** Findings of `check` about the disk, and the error of the start. */
 async function outcome(rest = ""): Promise<{ readonly check: string[]; readonly start: string }> {
   const check = (await checkFile(files, rest)).filter((line) => /^\w+ (data directory|database) /.test(line));
   const { code, error } = await startFile(files, rest);
@@ -21,7 +21,7 @@ async function outcome(rest = ""): Promise<{ readonly check: string[]; readonly 
 
 const notOne = "name the file of edgecore's database in database.path, or move that one away";
 
-describe("a data directory that cannot be used is told by check and start alike when it", () => {
+describe("check and start report alike a data directory that", () => {
   test("is a file", async () => {
     rmSync(data(), { recursive: true, force: true });
     writeFileSync(data(), "");
@@ -51,7 +51,7 @@ describe("a data directory that cannot be used is told by check and start alike 
   });
 });
 
-describe("a database that cannot be used is told by check and start alike when it", () => {
+describe("check and start report alike a database that", () => {
   test.each([
     ["is none", "nonsense ".repeat(1000), `it is not an SQLite database (file is not a database); ${notOne}`],
     [

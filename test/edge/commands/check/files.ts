@@ -59,7 +59,7 @@ function writeFile(files: Files, rest: string, node: string): string {
   return at("edge.yaml");
 }
 
-/** What `check` says of node "n" with this in its file; paths are those below `files`. */
+/** Findings of `check` for node "n" with this in its file; paths are those below `files`. */
 export async function checkFile(files: Files, rest: string, node = "n"): Promise<string[]> {
   const file = writeFile(files, rest, node);
   const places = { file, workingDir: files.path, executable: "/nonexistent/bin", hostName: "n" };
@@ -71,7 +71,7 @@ export async function checkFile(files: Files, rest: string, node = "n"): Promise
 
 export interface Started {
   readonly code: number;
-  /** What it says of why it could not start; paths are those below `files`. */
+  /** Why it could not start; paths are those below `files`. */
   readonly error: string;
 }
 
@@ -86,12 +86,12 @@ export function spawnFile(
   return Bun.spawn(words, { stdin: "ignore", stderr: "pipe", stdout: "pipe" });
 }
 
-/** What edgecore says that cannot start with this in its file. */
+/** The error of an edgecore that cannot start with this in its file. */
 export async function startFile(files: Files, rest: string, more: readonly string[] = []): Promise<Started> {
   const child = spawnFile(files, rest, more);
   const [text, code] = await Promise.all([new Response(child.stderr).text(), child.exited]);
-  const told = text.split("\n").find((line) => line.includes("could not start"));
-  const error = told === undefined ? text.trim() : (JSON.parse(told) as { readonly error: string }).error;
+  const logged = text.split("\n").find((line) => line.includes("could not start"));
+  const error = logged === undefined ? text.trim() : (JSON.parse(logged) as { readonly error: string }).error;
   return { code, error: error.replaceAll(`${files.path}/`, "") };
 }
 

@@ -47,7 +47,7 @@ test("check fails when the token that would get the node its certificate has end
   ]);
 });
 
-test("check says that the token gets a node with another name its certificate", async () => {
+test("check accepts a token as the way of a node with another name to its certificate", async () => {
   expect(await look("pi-9", `token: ${createToken(ca, Date.now() + 60_000)}`)).toEqual([
     expect.stringMatching(/^ok join token for the CA/),
     `ok node certificate ${own} is of node "pi-1", this one is "pi-9": the token gets a new one`,

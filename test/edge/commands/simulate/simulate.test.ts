@@ -62,10 +62,10 @@ test.each([
   [["--apply"], "--apply needs --node NAME, the node whose broker this is"],
   [["--node", "n"], "--node and --kubeconfig need --apply"],
 ])("simulator refuses %j with one sentence", async (words, why) => {
-  expect(await outcome(words)).toEqual([2, `edgecore: ${why} (edgecore simulate --help tells more)\n`]);
+  expect(await outcome(words)).toEqual([2, `edgecore: ${why} (see edgecore simulate --help)\n`]);
 });
 
-test("simulator says that Devices have to exist when asked for help", async () => {
+test("simulator explains in its help that Devices have to exist", async () => {
   const child = start(["--help"]);
   expect(await new Response(child.stdout).text()).toContain("Devices of those names have to exist");
 });
@@ -94,12 +94,12 @@ test("simulator reports a set-point in the words it was asked in, and fails when
   expect(await child.exited).toBe(1);
 });
 
-test("simulator tells once of a broker that is away and connects when it is there", async () => {
+test("simulator reports an unreachable broker once and connects when it is up", async () => {
   const [port = 0] = freePorts(1);
   await using child = start(["--broker", `mqtt://u:secret@127.0.0.1:${port}`, "--interval", "20"]);
   const reader = child.stderr.getReader();
-  const told = new TextDecoder().decode((await reader.read()).value);
-  expect(told).toBe(
+  const reported = new TextDecoder().decode((await reader.read()).value);
+  expect(reported).toBe(
     `mqtt://127.0.0.1:${port}: connect ECONNREFUSED 127.0.0.1:${port}; trying again every second\n`,
   );
   await using edge = await startBus(place("late"), {
@@ -132,7 +132,7 @@ test("simulator fails when nobody answers its reports", async () => {
   ]);
 });
 
-/** A kubectl that keeps what it was told. */
+/** A kubectl that records its arguments and input. */
 function fakeKubectl(
   name: string,
   lines: string,
@@ -142,7 +142,7 @@ function fakeKubectl(
   return { at, env: { PATH: `${at}:${process.env["PATH"] ?? ""}` } };
 }
 
-test("simulator writes the Devices and waits until the node knows them when told to apply", async () => {
+test("simulator writes the Devices and waits until the node knows them with --apply", async () => {
   const { at, env } = fakeKubectl("kubectl", 'echo "$@" > words; cat > objects');
   await using edge = await startBus(place("apply"));
   const twins = await edge.connect();
@@ -169,7 +169,7 @@ test("simulator writes the Devices and waits until the node knows them when told
   expect(items).toEqual(thermostatObjects({ names: ["t-1", "t-2", "t-3"], node: "edge-7" }));
 });
 
-test("simulator ends with what kubectl says when it cannot apply", async () => {
+test("simulator ends with the message of kubectl when it cannot apply", async () => {
   const { env } = fakeKubectl("broken", "echo no such cluster >&2; exit 1");
   expect(await outcome(["--apply", "--node", "n"], env)).toEqual([
     1,

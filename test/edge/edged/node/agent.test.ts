@@ -103,7 +103,7 @@ test("the node agent renews its lease every ten seconds and puts its labels on a
   ]);
 });
 
-test("the node agent tells at once that the engine is away and that it is back", async () => {
+test("node agent reports at once that the engine cannot be reached and that it can be again", async () => {
   await using at = await world();
   const { edge, clock, runtime } = at;
   await edge.link(true);
@@ -115,10 +115,10 @@ test("the node agent tells at once that the engine is away and that it is back",
     return `${found?.status} ${found?.reason}`;
   };
   const seen = [ready()];
-  runtime.away = true;
+  runtime.unreachable = true;
   await clock.advance(0);
   seen.push(ready());
-  runtime.away = false;
+  runtime.unreachable = false;
   await clock.advance(0);
   seen.push(ready());
   expect(seen).toEqual(["True EdgeReady", "False ContainerRuntimeDown", "True EdgeReady"]);

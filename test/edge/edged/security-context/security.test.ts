@@ -40,7 +40,7 @@ test.each<[Partial<PodSpec>, string]>([
   ],
   [{ os: { name: "linux" }, hostUsers: true, runtimeClassName: "" }, ""],
   [{ securityContext: { fsGroup: 1, fsGroupChangePolicy: "OnRootMismatch", runAsUser: 1 } }, ""],
-])("refusePod of %j says %p", (spec, expected) => {
+])("refusePod of %j gives %p", (spec, expected) => {
   expect(refusal(() => refusePod(podOf(spec), node))).toBe(expected);
 });
 
@@ -55,7 +55,7 @@ test.each<[SecurityContext, string]>([
     'securityContext of container "c".oomPolicy is not supported on this node',
   ],
   [{ procMount: "Default", privileged: true }, ""],
-])("refusePod of a container with %j says %p", (own, expected) => {
+])("refusePod of a container with %j gives %p", (own, expected) => {
   expect(refusal(() => refusePod(podOf({}, own), node))).toBe(expected);
   const init = {
     ...podOf({}),
@@ -80,14 +80,14 @@ test.each<[string, Partial<PodSpec>, string]>([
   ["kernel.msgmax", { hostIPC: true }, 'forbidden sysctl: "kernel.msgmax" not allowed with host ipc enabled'],
 ])("sysctl %s of a pod with %j is %p", (name, spec, expected) => {
   const pod = podOf({ ...spec, securityContext: { sysctls: [{ name, value: "1" }] } });
-  const said = refusal(() => {
+  const result = refusal(() => {
     throw new Error(
       Object.entries(sysctlsOf(pod, node.allowedUnsafeSysctls))
         .map((pair) => pair.join("="))
         .join(),
     );
   });
-  expect(said).toBe(expected);
+  expect(result).toBe(expected);
 });
 
 test("no operator's list allows a sysctl that the host shares with its pods", () => {

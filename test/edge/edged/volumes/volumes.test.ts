@@ -103,7 +103,7 @@ function write(podDir: string, files: readonly VolumeFile[], stamp: string, gid?
   return writeVolume({ volumes, staging, name: "v" }, { files, stamp, gid });
 }
 
-test("writeFiles swaps all files at once and tells whether anything changed", () => {
+test("writeFiles swaps all files at once and returns whether anything changed", () => {
   using dir = tempDir();
   const volume = join(dir.path, "volumes/v");
   const first = write(dir.path, [file("a", "1", 0o600), file("d/b", "2")], "t1");

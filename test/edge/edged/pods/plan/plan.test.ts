@@ -86,7 +86,7 @@ test.each<[string, Pod, ContainerDetails[], string[]]>([
     ["running", "stop web0 sandbox", "remove s0", "sandbox 1"],
   ],
   [
-    "starts anew after the engine was restarted",
+    "starts again after the engine was restarted",
     pod(),
     [made("POD", ended), made("web", ended)],
     ["running", "remove s0", "sandbox 1", "start web 1"],
@@ -199,7 +199,7 @@ test("planPod tries a failed start again only when its time has come", () => {
   ]);
 });
 
-test("crash back-off doubles from 10 s to 5 min and begins anew after 10 good minutes", () => {
+test("crash back-off doubles from 10 s to 5 min and begins again after 10 good minutes", () => {
   let entry: CrashBackoff | undefined;
   const delays: number[] = [];
   for (let count = 0; count < 7; count += 1) {
