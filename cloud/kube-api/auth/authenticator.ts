@@ -8,7 +8,7 @@ export interface User {
   readonly uid?: string;
   readonly groups: readonly string[];
   readonly extra?: Readonly<Record<string, readonly string[]>>;
-  /** When the credential ends; what was begun with it ends then too. */
+  /** When the credential expires; watches that were opened with it end then too. */
   readonly expiresMs?: number;
 }
 
@@ -34,21 +34,26 @@ export interface AuthenticatorOptions {
   readonly find: (resource: string, namespace: string, name: string) => KubeObject | undefined;
 }
 
-/** Who a token stands for, and for which of the audiences asked for it is good. */
+/** The user of a token, and the requested audiences that it is valid for. */
 export interface Identified {
   readonly user: User;
   readonly audiences: readonly string[];
 }
 
-/** What is being deleted may use its token this much longer, as the API server has it. */
+/** An object that is being deleted may use its token this much longer, as upstream (jwt.DefaultLeeway). */
 const leewayMs = 60_000;
 
-/** Turns credentials into users. */
+/** Tokens whose claims are kept: those of the pods of a large cluster; past it the cache starts again. */
+const mostKnownTokens = 1000;
+/** Clocks may differ by this much. */
+const earlySeconds = 60;
+
+/** Authenticates bearer tokens. */
 export class Authenticator {
   readonly #options: AuthenticatorOptions;
   readonly #adminDigest: Buffer;
   readonly #ownDigest: Buffer | undefined;
-  /** Tokens whose signature was checked; their dates and objects are looked at each time. */
+  /** Claims of tokens whose signature was verified; dates and bound objects are checked each time. */
   readonly #known = new Map<string, TokenClaims>();
 
   constructor(options: AuthenticatorOptions) {
@@ -57,14 +62,14 @@ export class Authenticator {
     this.#ownDigest = options.ownToken === undefined ? undefined : digest(options.ownToken);
   }
 
-  /** Undefined: the credential is wrong. No credential at all is the anonymous user. */
+  /** Undefined: the credential is invalid. Without a credential it is the anonymous user. */
   identify(authorization: string | null | undefined): User | undefined {
     if (authorization === null || authorization === undefined || authorization === "") return anonymous;
     const match = /^bearer\s+(\S+)\s*$/i.exec(authorization);
     return match ? this.userOf(match[1] ?? "")?.user : anonymous;
   }
 
-  /** The user a token stands for, asked for `audiences` if given, else for this server. */
+  /** The user of a token that is valid for one of `audiences`, by default for this server. */
   userOf(token: string, audiences: readonly string[] = []): Identified | undefined {
     const wanted = audiences.length > 0 ? audiences : [this.#options.audience];
     const fixed = this.#fixedUser(token);
@@ -75,7 +80,7 @@ export class Authenticator {
     return good.length > 0 ? { user, audiences: good } : undefined;
   }
 
-  /** Those whose token is no certificate of anything. */
+  /** Users whose token is a fixed secret. */
   #fixedUser(token: string): User | undefined {
     const given = digest(token);
     if (timingSafeEqual(given, this.#adminDigest)) return admin;
@@ -86,7 +91,7 @@ export class Authenticator {
     const claims = this.#claimsOf(token);
     if (!claims) return undefined;
     const nowSeconds = this.#options.clock.nowMs() / 1000;
-    if (nowSeconds >= claims.exp || nowSeconds < claims.nbf - 60) return undefined;
+    if (nowSeconds >= claims.exp || nowSeconds < claims.nbf - earlySeconds) return undefined;
     return this.#isBoundToLive(claims) ? claims : undefined;
   }
 
@@ -95,7 +100,7 @@ export class Authenticator {
     if (known) return known;
     const claims = this.#options.signer.read(token);
     if (!claims) return undefined;
-    if (this.#known.size >= 1000) this.#known.clear();
+    if (this.#known.size >= mostKnownTokens) this.#known.clear();
     this.#known.set(token, claims);
     return claims;
   }
@@ -104,14 +109,15 @@ export class Authenticator {
     const { namespace, serviceaccount, pod, secret, node } = claims["kubernetes.io"];
     const live = (
       resource: string,
-      of: { name: string; uid: string } | undefined,
+      bound: { name: string; uid: string } | undefined,
       inside = namespace,
-    ): boolean => of === undefined || this.#isLive(this.#options.find(resource, inside, of.name), of.uid);
+    ): boolean =>
+      bound === undefined || this.#isLive(this.#options.find(resource, inside, bound.name), bound.uid);
     return (
       live("/serviceaccounts", serviceaccount) &&
       live("/pods", pod) &&
       live("/secrets", secret) &&
-      // Beside a pod the node only says where that ran.
+      // Of a token bound to a pod the node is only information.
       (pod !== undefined || live("/nodes", node, ""))
     );
   }

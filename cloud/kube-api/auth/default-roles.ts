@@ -29,7 +29,7 @@ function get(urls: string): PolicyRule {
 const apps =
   "daemonsets deployments deployments/scale replicasets replicasets/scale statefulsets statefulsets/scale";
 
-/** Nothing in it leads to more rights: no Secrets, no roles, no tokens. */
+/** Gives no way to further permissions: no Secrets, no roles, no tokens. */
 const view: readonly PolicyRule[] = [
   on(
     "",
@@ -110,8 +110,9 @@ export const defaultGrants: readonly KubeObject[] = [
 ];
 
 /**
- * What is to be stored of a default role or binding; undefined: nothing. Rules and subjects that somebody took away come
- * back, those added stay. What users made under such a name, or keep for themselves by the annotation, is left alone.
+ * What is to be stored of a default role or binding; undefined: nothing. Rules and subjects that were removed are added
+ * again, added ones stay, as upstream's reconciliation. An object of this name without our label is not ours, and one with the
+ * annotation `autoupdate: "false"` is left alone.
  */
 export function reconcileDefault(
   wanted: KubeObject,
@@ -121,7 +122,7 @@ export function reconcileDefault(
   const { labels = {}, annotations = {} } = stored.metadata;
   if (annotations[autoupdate] === "false") return undefined;
   if (!Object.entries(ours).every(([key, value]) => labels[key] === value)) return "not ours";
-  // Its rules are those of the roles it sums up.
+  // Its rules are those of the roles that it aggregates.
   const field = wanted.kind === "ClusterRoleBinding" ? "subjects" : "rules";
   if (wanted["aggregationRule"] !== undefined) return undefined;
   const has = (stored[field] ?? []) as readonly unknown[];

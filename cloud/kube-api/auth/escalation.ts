@@ -17,7 +17,7 @@ export interface Grant {
 const group = "rbac.authorization.k8s.io";
 const plurals = ["roles", "clusterroles", "rolebindings", "clusterrolebindings"] as const;
 
-/** Whether objects of a kind give permissions. */
+/** Whether objects of a kind grant permissions. */
 export function isGrant(kind: { readonly group: string; readonly plural: string }): kind is {
   readonly group: string;
   readonly plural: Grant["plural"];
@@ -30,9 +30,10 @@ const everything: readonly PolicyRule[] = [
   { verbs: ["*"], nonResourceURLs: ["*"] },
 ];
 
+/** Missing permissions that a refusal lists. */
 const mostDescribed = 1000;
 
-/** Refuses roles and bindings that give more than their author has, as the API server does. */
+/** Refuses roles and bindings that grant more than their author has, as `ConfirmNoEscalation` of kube-apiserver. */
 export class EscalationGuard {
   readonly #authorizer: Authorizer;
   readonly #source: RbacSource;
@@ -87,7 +88,7 @@ export class EscalationGuard {
   }
 }
 
-/** What the garbage collector changes gives nobody anything. */
+/** Changes of the garbage collector grant nothing. */
 function changesOnlyOwners(next: KubeObject, current: KubeObject): boolean {
   return Bun.deepEquals(withoutOwners(next), withoutOwners(current));
 }

@@ -2,7 +2,7 @@ import { refusals } from "#cloud/kube-api/status";
 import { anonymous, type User } from "./authenticator.ts";
 import type { Attributes } from "./authorizer.ts";
 
-/** A user somebody wants to be, and what one has to be allowed to impersonate for it. */
+/** The user to impersonate, and the permissions that takes. */
 export interface Impersonation {
   readonly user: User;
   readonly needs: readonly Extract<Attributes, { resource: string }>[];
@@ -79,7 +79,7 @@ function groupsOfAccount(namespace: string): string[] {
   return ["system:serviceaccounts", `system:serviceaccounts:${namespace}`];
 }
 
-/** Everybody is of one of the two groups; who names one of them gets no other. */
+/** Every user is in one of the two groups, as upstream adds them; a request that names one gets no other. */
 function groupOfKnown(name: string, groups: readonly string[]): string[] {
   if (groups.includes(unauthenticated)) return [];
   const group = name === anonymous.name ? unauthenticated : authenticated;
@@ -96,7 +96,7 @@ function extraOf(headers: Headers): Map<string, readonly string[]> {
   return found;
 }
 
-/** Repeated headers arrive joined; so does a value with a comma, each part of which has to be allowed then. */
+/** Repeated headers arrive joined by commas; each part of a value that has one needs its own permission. */
 function valuesOf(header: string | null): string[] {
   return (header ?? "")
     .split(",")

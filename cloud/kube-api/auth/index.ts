@@ -1,4 +1,4 @@
-/** Who asks the embedded Kubernetes API, and what they may do. */
+/** Authentication and authorization of the embedded Kubernetes API: tokens, impersonation, RBAC. */
 export { Authenticator, anonymous, ownUser, type Identified, type User } from "./authenticator.ts";
 export { TokenSigner, type TokenClaims } from "./tokens.ts";
 export { Authorizer, type Attributes, type PolicyRule } from "./authorizer.ts";

@@ -3,7 +3,8 @@ import type { KubeObject } from "#shared/kube";
 import type { User } from "./authenticator.ts";
 import type { PolicyRule, RbacSource, RoleRef } from "./authorizer.ts";
 
-interface Change {
+/** As RevisionChange of the store, of which this room needs no more. */
+interface RbacChange {
   readonly type: "ADDED" | "MODIFIED" | "DELETED";
   readonly key: string;
   readonly text: string;
@@ -13,7 +14,7 @@ interface Change {
 export interface RbacStore {
   list(resource: string): readonly { readonly key: string; readonly revision: number }[];
   text(revision: number): string | undefined;
-  follow(resource: string, hear: (changes: readonly Change[]) => void): Disposable;
+  follow(resource: string, follower: (changes: readonly RbacChange[]) => void): Disposable;
 }
 
 interface Subject {
@@ -36,8 +37,8 @@ const group = "rbac.authorization.k8s.io";
 const plurals = ["roles", "clusterroles", "rolebindings", "clusterrolebindings"] as const;
 
 /**
- * Roles and bindings as they were stored last, found by who is asked about. Each is read once: a request costs what binds
- * its user, however large and many the bindings of others are, of which anybody may be made to pay who names the namespace.
+ * The stored roles and bindings, indexed by subject. Each is parsed once: a request costs what binds its user, however large
+ * and many the bindings of others in the same namespace are.
  */
 export class RbacCopy implements RbacSource, Disposable {
   readonly #rules = new Map<string, readonly PolicyRule[]>();
@@ -50,11 +51,11 @@ export class RbacCopy implements RbacSource, Disposable {
     for (const plural of plurals) {
       const resource = `${group}/${plural}`;
       for (const { key, revision } of store.list(resource)) this.#put(plural, key, store.text(revision));
-      const hear = (changes: readonly Change[]): void => {
+      const apply = (changes: readonly RbacChange[]): void => {
         for (const { key, type, text } of changes)
           this.#put(plural, key, type === "DELETED" ? undefined : text);
       };
-      this.#following.use(store.follow(resource, hear));
+      this.#following.use(store.follow(resource, apply));
     }
   }
 

@@ -11,7 +11,7 @@ export interface AccessParts {
 
 export type ResourceAttributes = Extract<Attributes, { resource: string }>;
 
-/** Who asks: the owner of the credential, or whom that may be and wants to be (`kubectl --as`). @throws Refusal */
+/** The user of a request: of its credential, or the one that it impersonates (`kubectl --as`). @throws Refusal (Unauthorized, Forbidden) */
 export function requesterOf(parts: AccessParts, request: Request): User {
   const user = parts.authenticator.identify(request.headers.get("authorization"));
   if (!user) throw refusals.unauthorized();
@@ -23,7 +23,7 @@ export function requesterOf(parts: AccessParts, request: Request): User {
 
 const selectedByName = new Set(["list", "watch", "deletecollection"]);
 
-/** What RBAC judges a request by; one of a collection that selects a single name is about that name. */
+/** The attributes that RBAC decides by; a request for a collection that selects one name is about that name. */
 export function attributesOf(
   target: RequestTarget,
   verb: string,
@@ -36,7 +36,7 @@ export function attributesOf(
   return { verb, group, resource, subresource, name, namespace };
 }
 
-/** The name a field selector asks for; a selector with escapes is left alone, others could read it otherwise. */
+/** The name that a field selector requires; none for selectors with escapes, which other parsers could read differently. */
 function nameIn(selector: string): string {
   if (selector.includes("\\")) return "";
   const terms = selector

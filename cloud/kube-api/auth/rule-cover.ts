@@ -1,11 +1,11 @@
 import type { PolicyRule } from "./authorizer.ts";
 
-/** Comparisons that may be made for one request; a small role can hold billions of permissions. */
+/** Comparisons for one request, some tenths of a second; a small role can hold billions of permissions. */
 const mostComparisons = 2_000_000;
 
 /**
- * What of `wanted` is not covered by `held`, broken down to single permissions: the comparison with which the API server
- * keeps users from granting more than they have. Undefined when there is too much to compare.
+ * Permissions of `wanted` that `held` does not cover, one by one, as `validation.Covers` of component-helpers/auth/rbac.
+ * Undefined when there is too much to compare.
  */
 export function missingRules(
   held: readonly PolicyRule[],

@@ -9,7 +9,7 @@ import type { TokenClaims, TokenSigner } from "./tokens.ts";
 export interface TokenParts {
   readonly signer: TokenSigner;
   readonly nowMs: number;
-  /** Who signs tokens, and whom they are for unless told. */
+  /** Issuer of tokens, and their audience by default. */
   readonly issuer: string;
   readonly find: (resource: string, namespace: string, name: string) => KubeObject | undefined;
 }
@@ -109,7 +109,7 @@ function boundTo(parts: TokenParts, account: Account, reference: Json | undefine
   return kind === "Secret" ? { secret: { name, uid } } : { node: { name, uid } };
 }
 
-/** The node of a pod that runs as the account; another pod's token it may not be. @throws Refusal */
+/** The node of a pod, which has to run as the account. @throws Refusal (BadRequest) */
 function nodeOf(parts: TokenParts, account: Account, pod: KubeObject): Bound {
   const spec = pod["spec"] as { readonly serviceAccountName?: string; readonly nodeName?: string };
   if ((spec.serviceAccountName ?? "") !== account.name)

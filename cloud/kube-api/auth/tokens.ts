@@ -26,8 +26,8 @@ export interface TokenClaims {
 }
 
 /**
- * Tokens signed with a key of before cloudcore bound what nodes get to their pods: nobody can tell an operator's token
- * from one a node had made for ever, so that only those count that were made for a day at most.
+ * Seconds of a token that was signed with a retired key. Such keys are older than the binding of tokens to the pods of a node:
+ * an operator's token cannot be told from an unlimited one that a node requested, so that only short ones are accepted.
  */
 const longestRetiredSeconds = 86_400;
 
@@ -68,7 +68,7 @@ export class TokenSigner {
     return `${signed}.${sign("sha256", Buffer.from(signed), key).toString("base64url")}`;
   }
 
-  /** The claims of a token signed with one of the keys; says nothing of its dates. */
+  /** The claims of a token signed with one of the keys; its dates are not checked. */
   read(token: string): TokenClaims | undefined {
     const [header = "", claims = "", signature = "", ...rest] = token.split(".");
     if (rest.length > 0 || signature === "") return undefined;

@@ -12,7 +12,7 @@ import {
   type SubresourceInfo,
 } from "#cloud/kube-api/schema";
 
-/** The kinds a definition serves, one a served version, the storage version first. */
+/** The kinds of a definition, one for each served version, by priority of the version. */
 export function kindsOfCrd(crd: JsonObject): KindInfo[] {
   const spec = childOf(crd, "spec");
   const versions = itemsOf(spec, "versions");
@@ -104,7 +104,7 @@ function subresourcesOf(
   ];
 }
 
-/** Kubernetes version order, best first: v2, v1, v1beta2, v1beta1, v1alpha1, then anything else by name. */
+/** Orders versions by priority, as `CompareKubeAwareVersionStrings`: v2, v1, v1beta2, v1beta1, v1alpha1, then others by name. */
 export function compareApiVersions(a: string, b: string): number {
   const [left, right] = [weightOf(a), weightOf(b)];
   if (left === undefined || right === undefined) {
@@ -125,7 +125,7 @@ function weightOf(version: string): number[] | undefined {
   return [stage, Number(match[1]), Number(match[3] ?? 0)];
 }
 
-/** The definition with its status filled; `taken` are the other kinds of the same group. */
+/** The definition with its status, as upstream's naming controller sets it; `taken` are the other kinds of the same group. */
 export function establishCrd(crd: JsonObject, taken: readonly KindInfo[], now: string): JsonObject {
   const spec = childOf(crd, "spec");
   const names = childOf(spec, "names") ?? {};

@@ -21,10 +21,15 @@ import { readPattern } from "./patterns.ts";
 
 const columnTypes = ["boolean", "date", "integer", "number", "string"];
 const schemaTypes = ["array", "boolean", "integer", "number", "object", "string"];
+/** Levels of a schema; the walks over schemas and values are recursive. */
 const maxDepth = 100;
+/** Characters of a printer column's path, which is parsed when a table is shown. */
 const longestPath = 4096;
 
-/** What is wrong with a CustomResourceDefinition beyond its metadata. */
+/**
+ * Errors of a CustomResourceDefinition beyond its metadata, after apiextensions-apiserver/pkg/apis/apiextensions/validation.
+ * Its schemas are structural: each is walked once, and what it may cost later (patterns) is paid from one budget.
+ */
 export function validateCrd(crd: JsonObject): FieldError[] {
   const spec = childOf(crd, "spec");
   const group = textOf(spec, "group");
@@ -139,7 +144,7 @@ function validateScale(scale: JsonObject | undefined, at: string): FieldError[] 
   });
 }
 
-/** The structural rules: every value has a type, nothing is said twice, patterns can be read, defaults have a place. */
+/** The rules of structural schemas: every value has a type, forbidden fields are absent, patterns can be read. */
 function validateSchema(schema: JsonObject, at: string, patterns: PatternBudget): FieldError[] {
   const errors: FieldError[] = [];
   if (schema.type !== "object" && schema["x-kubernetes-preserve-unknown-fields"] !== true)
@@ -157,16 +162,18 @@ interface Walk {
   readonly root?: boolean;
 }
 
-/** What is left of what the patterns of one definition may cost to read, which happens in the midst of a request. */
+/** What the patterns of one definition may still cost to compile, which happens within a request. */
 interface PatternBudget {
   characters: number;
   states: number;
 }
 
+/** About a second of compilation, which blocks other requests. */
 const mostPatternCharacters = 100_000;
+/** States of the automata, some hundred bytes each. */
 const mostPatternStates = 50_000;
-/** Classes of Unicode and letters of either case are ten times the work. */
-const dearPattern = /\\[pP]|\(\?[a-zA-Z]*i/;
+/** Unicode classes and case folding take ten times the work of other characters. */
+const costlyPattern = /\\[pP]|\(\?[a-zA-Z]*i/;
 const tooManyPatterns = "the patterns of the definition are too many or too large together";
 
 function walk(schema: JsonObject, here: Walk): void {
@@ -205,7 +212,7 @@ function checkShape(schema: JsonObject, here: Walk): void {
 const quadratic = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
 
 function checkPattern(pattern: string, { at, errors, patterns }: Walk): void {
-  patterns.characters -= dearPattern.test(pattern) ? 10 * pattern.length : pattern.length;
+  patterns.characters -= costlyPattern.test(pattern) ? 10 * pattern.length : pattern.length;
   if (patterns.characters < 0 || patterns.states < 0) return;
   const read = readPattern(pattern);
   if ("pattern" in read) patterns.states -= read.pattern.states;

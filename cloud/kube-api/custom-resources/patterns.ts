@@ -10,30 +10,30 @@ export interface Pattern {
 export type ReadPattern = { readonly pattern: Pattern } | { readonly error: string };
 
 /**
- * Reads a pattern as Go's RE2, which the real server uses, does: no look-around, no back references, and no text that takes
- * exponential time. What it refuses has the text of Go's error.
+ * Compiles a pattern with the syntax of Go's RE2, as upstream: no look-around, no back references, and linear time. Errors
+ * have the text of Go's.
  */
 export function readPattern(text: string): ReadPattern {
-  const known = patterns.get(text);
+  const known = cache.patterns.get(text);
   if (known) return { pattern: known };
   const read = readPlain(text) ?? readRe2(text);
   if ("error" in read) return read;
-  if (patterns.size >= mostPatterns) patterns.clear();
-  patterns.set(text, read.pattern);
+  if (cache.patterns.size >= mostPatterns) cache.patterns.clear();
+  cache.patterns.set(text, read.pattern);
   return read;
 }
 
-const patterns = new Map<string, Pattern>();
+/** Compiled patterns of all definitions: a cache, not state. */
+const cache = { patterns: new Map<string, Pattern>(), grownBytes: 0 };
 const mostPatterns = 1000;
-/** What the automata of all patterns may have grown to, reckoned at their worst, before all are made anew. */
+/** Worst-case size of the automata of all patterns, which grow with the texts they see; past it all are compiled again. */
 const mostGrownBytes = 64 * 1024 * 1024;
 const bytesAState = 16;
-let grownBytes = 0;
 
 /** `^[a-z]+$`: one class from end to end, where JavaScript and RE2 agree and nothing can backtrack. */
 const plain = /^\^\[(?:[A-Za-z0-9]-[A-Za-z0-9]|\\[-_.,:/@#+]|[A-Za-z0-9 _.,:@#=+/~])+-?\][+*]?\$$/;
 
-/** Spares most processes the engine: the definitions of this project need no more. */
+/** Most processes need no engine: the definitions of this project have only such patterns. */
 function readPlain(text: string): ReadPattern | undefined {
   if (text.length > 200 || !plain.test(text)) return undefined;
   try {
@@ -46,12 +46,9 @@ function readPlain(text: string): ReadPattern | undefined {
   }
 }
 
-let engine: typeof Re2 | undefined;
-
 function readRe2(text: string): ReadPattern {
-  // Nine megabytes, for those who define patterns.
-  engine ??= require("re2js") as typeof Re2;
-  const { RE2JS, RE2JSException } = engine;
+  // Nine megabytes of memory, loaded when a definition has a pattern that needs it; require caches it.
+  const { RE2JS, RE2JSException } = require("re2js") as typeof Re2;
   try {
     const expression = RE2JS.compile(text);
     const states = expression.programSize();
@@ -68,8 +65,8 @@ function readRe2(text: string): ReadPattern {
 
 /** The automaton of a pattern grows with the texts it sees. */
 function grow(bytes: number): void {
-  grownBytes += bytes;
-  if (grownBytes < mostGrownBytes) return;
-  grownBytes = 0;
-  patterns.clear();
+  cache.grownBytes += bytes;
+  if (cache.grownBytes < mostGrownBytes) return;
+  cache.grownBytes = 0;
+  cache.patterns.clear();
 }

@@ -1,14 +1,19 @@
 import { cloneJson, isObject, ownField, setField, type Json, type JsonObject } from "#cloud/kube-api/schema";
 
-/** Structural schemas at work: dropping what they do not name and filling what they default. */
+/*
+ * Pruning and defaulting by a structural schema, after apiextensions-apiserver/pkg/apiserver/schema/{pruning,defaulting}.
+ * Both walk schema and object side by side; neither looks into allOf, anyOf, oneOf and not, which cannot add fields to a
+ * structural schema.
+ */
 const rootFields = new Set(["apiVersion", "kind", "metadata"]);
+/** Levels of an object; schemas are refused past half of that. */
 const maxDepth = 200;
 
 export interface Pruned {
   readonly unknown: string[];
 }
 
-/** Drops fields the schema does not name, in place, and tells their paths. */
+/** Drops fields that the schema does not specify, in place. @returns their paths */
 export function pruneObject(schema: JsonObject, object: JsonObject): Pruned {
   const unknown: string[] = [];
   pruneFields(schema, object, { path: "", unknown, embedded: true, depth: 0 });
@@ -18,7 +23,7 @@ export function pruneObject(schema: JsonObject, object: JsonObject): Pruned {
 interface Pruning {
   readonly path: string;
   readonly unknown: string[];
-  /** A whole object of the API: apiVersion, kind and metadata are not the schema's business. */
+  /** A whole object of the API: apiVersion, kind and metadata are outside of the schema. */
   readonly embedded: boolean;
   readonly depth: number;
 }
@@ -51,14 +56,14 @@ function pruneValue(schema: JsonObject, value: Json | undefined, at: Pruning): v
   } else if (isObject(value)) pruneFields(schema, value, deeper);
 }
 
-/** What defaults may add to an object: a default of a list item is multiplied, and defaults may hold defaults. */
+/** Bytes that defaults may add to an object, as large as a request: the default of a list item is multiplied, and defaults may nest. */
 const mostFilledBytes = 3 * 1024 * 1024;
-/** What a field takes whatever is in it. */
+/** A field costs this much beside its value. */
 const bytesAField = 16;
 
 /**
- * Fills defaults in place; null becomes the default where null is not allowed.
- * @returns false when they are too much: the object is filled in part, and to be refused
+ * Fills in defaults in place; a null becomes the default where null is not allowed.
+ * @returns false when they exceed `mostFilledBytes`: the object is partly filled and has to be refused
  */
 export function defaultObject(schema: JsonObject, object: JsonObject): boolean {
   const room = { bytes: mostFilledBytes };

@@ -3,11 +3,13 @@ import { isObject, ownField, type FieldError, type Json, type JsonObject } from 
 import { hasFormat } from "./formats.ts";
 import { readPattern } from "./patterns.ts";
 
+/** Causes of an answer are a hundred at most; alternatives (anyOf) try many times. */
 const maxErrors = 50;
+/** As in structural.ts. */
 const maxDepth = 200;
-/** Steps an object may take to check; some tenths of a second. A schema and an object can multiply to hours. */
+/** Steps of one validation, some tenths of a second: a schema and an object of a megabyte each can multiply to hours. */
 const maxSteps = 2_000_000;
-/** States of a pattern times characters that are run through in the time of a step. */
+/** States of a pattern times characters that take the time of a step. */
 const patternStepsAStep = 10;
 const outOfSteps =
   "validation failed due to running out of cost budget, no further validation rules will be run";
@@ -15,7 +17,11 @@ const outOfSteps =
 const mostChoices = 100;
 const longestShown = 4096;
 
-/** Checks a custom resource against its structural schema; causes carry field paths like `spec.items[0].name`. */
+/**
+ * Errors of a custom resource by its structural schema, with field paths like `spec.items[0].name`; texts of
+ * kube-openapi/pkg/validation. Each visit of a value takes a step from a budget, as CEL rules do upstream: the work of
+ * combined schemas is bounded by steps, not by the size of schema or value.
+ */
 export function validateValue(schema: JsonObject, value: Json, path = ""): FieldError[] {
   const errors: FieldError[] = [];
   const budget = { steps: maxSteps };

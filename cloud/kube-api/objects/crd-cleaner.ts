@@ -29,14 +29,14 @@ export function startCrdCleaner(parts: Parts): AsyncDisposable {
   return { [Symbol.asyncDispose]: () => cleaner.stop() };
 }
 
-/** What is to be done for a definition; its objects are looked through once, then their number tells. */
+/** Work for a definition: its objects are deleted once; then it is released when their number is zero. */
 type Step = "delete objects" | "release";
 
 class CrdCleaner {
   readonly #parts: Parts;
   readonly #worker: KeyedWorker<string, Step>;
   readonly #owned = new DisposableStack();
-  /** by name of the definition: hears when its objects are gone */
+  /** by name of the definition: follows changes of its objects */
   readonly #waiting = new Map<string, Disposable>();
   readonly #retries = new Map<string, { readonly waits: Iterator<number, never>; timer: Disposable }>();
 
@@ -47,7 +47,7 @@ class CrdCleaner {
       (key, error) => this.#retry(key, error),
     );
     const { store } = parts;
-    this.#owned.use(store.follow(crdResource, (changes) => this.#hear(changes)));
+    this.#owned.use(store.follow(crdResource, (changes) => this.#onChanges(changes)));
     for (const { key } of store.list(crdResource)) this.#submit(key.slice(1), "delete objects");
   }
 
@@ -58,7 +58,7 @@ class CrdCleaner {
     await this.#worker[Symbol.asyncDispose]();
   }
 
-  #hear(changes: readonly RevisionChange[]): void {
+  #onChanges(changes: readonly RevisionChange[]): void {
     for (const { type, key } of changes) if (type !== "DELETED") this.#submit(key.slice(1), "delete objects");
   }
 
@@ -87,14 +87,14 @@ class CrdCleaner {
     const kind = registry.findResource(crd.spec.group, crd.spec.names.plural);
     for (const { key } of kind ? store.list(resource) : []) {
       const [namespace = "", object = ""] = key.split("/", 2);
-      // Another may have deleted it meanwhile.
+      // It may have been deleted meanwhile.
       if (!kind || store.find(resource, key) === undefined) continue;
-      // oxlint-disable-next-line no-await-in-loop -- a large collection must not be deleted in one turn
+      // One after the other: a large collection must not be deleted in one turn.
       await objects.delete({ kind, namespace, name: object }, {});
     }
   }
 
-  /** Nobody else would do it: a definition that is not released stays for ever. */
+  /** A definition that is not released would never be deleted: no other controller does it. */
   #retry(key: string, error: unknown): void {
     const { clock, log } = this.#parts;
     const waits =
@@ -102,7 +102,7 @@ class CrdCleaner {
       backoff({ firstMs: firstRetryMs, capMs: lastRetryMs, random: () => clock.random() });
     const afterMs = waits.next().value;
     const step = key.slice(0, key.indexOf("/")) as Step;
-    log.warn("cannot clean up after a custom resource definition, trying again", {
+    log.warn("cannot clean up after a custom resource definition, retrying", {
       name: nameOf(key),
       step,
       afterMs,
@@ -127,7 +127,7 @@ function resourceOf({ spec: { group, names } }: Definition): string {
   return `${group}/${names.plural}`;
 }
 
-/** Takes the finalizer off once no object is left. */
+/** Removes the finalizer once no object is left. */
 async function release(store: RevisionStore, name: string, resource: string): Promise<void> {
   const crd = dyingDefinition(store, name);
   if (!crd || store.count(resource) > 0) return;

@@ -8,7 +8,7 @@ export interface DeleteOptions {
   readonly dryRun?: readonly string[];
 }
 
-/** What a DELETE does to an object: takes it away, changes it, or leaves it as it is. */
+/** What a DELETE does to an object: removes it, updates it, or leaves it as it is. */
 export type DeletePlan =
   | { readonly step: "remove" }
   | { readonly step: "update"; readonly object: KubeObject }
@@ -17,7 +17,7 @@ export type DeletePlan =
 const foreground = "foregroundDeletion";
 const orphan = "orphan";
 
-/** `now` is RFC 3339; `object` may be changed. */
+/** Decides on a deletion, as `BeforeDelete` and `deletionFinalizersForGarbageCollection` of apiserver/registry. May change `object`. */
 export function planDeletion(
   resource: string,
   object: KubeObject,
@@ -49,7 +49,7 @@ export function planDeletion(
   return { step: "update", object };
 }
 
-/** A DELETE of what is being deleted may only shorten the wait. */
+/** A DELETE of an object that is being deleted can only shorten its grace period. */
 function again(
   object: KubeObject,
   { grace, held, changed }: { grace: number; held: boolean; changed: boolean },
@@ -66,7 +66,7 @@ function again(
   return changed ? { step: "update", object } : { step: "keep" };
 }
 
-/** Whether an object that was changed has nothing left that keeps it from going away. */
+/** Whether nothing holds an object any longer that is being deleted. */
 export function isReleased(resource: string, object: KubeObject): boolean {
   const { metadata } = object;
   return (
@@ -91,7 +91,7 @@ function isEvents(resource: string): boolean {
   return resource === "/events" || resource === "events.k8s.io/events";
 }
 
-/** A namespace goes away when its own finalizers (`spec.finalizers`) are gone. */
+/** A namespace is removed when its own finalizers (`spec.finalizers`) are gone. */
 function holdsContent(resource: string, object: KubeObject): boolean {
   if (resource !== "/namespaces") return false;
   const { finalizers } = recordOf(object["spec"]);
@@ -100,7 +100,7 @@ function holdsContent(resource: string, object: KubeObject): boolean {
 
 /** Of a pod without `terminationGracePeriodSeconds`, as its default. */
 const defaultGraceSeconds = 30;
-/** Longer ones would end after the last date there is: such a pod, and its namespace, could not be deleted. */
+/** Seconds. Longer ones would exceed the range of dates: such a pod, and its namespace, could not be deleted. */
 const longestGraceSeconds = 2 ** 31 - 1;
 
 /** Only pods are deleted gracefully, and only those a node may be running. */

@@ -68,7 +68,7 @@ function nameIt(target: Place, metadata: JsonObject, suffix: () => string): void
     metadata["name"] = `${prefix.slice(0, longestPrefix)}${suffix()}`;
 }
 
-/** The body is of the kind the URL says; fills in what it leaves out. @throws Refusal */
+/** Requires the kind of the URL; fills in apiVersion and kind when absent. @throws Refusal (BadRequest) */
 export function checkType(kind: KindInfo, body: Json): asserts body is JsonObject {
   if (!isObject(body)) throw refusals.badRequest("couldn't get version/kind; the body is not an object");
   const expected = apiVersionOf(kind);
@@ -86,7 +86,7 @@ export function checkType(kind: KindInfo, body: Json): asserts body is JsonObjec
   body["kind"] = kind.kind;
 }
 
-/** The body is about the object the URL names. @throws Refusal */
+/** Requires the name and namespace of the URL; fills them in when absent. @throws Refusal (BadRequest) */
 export function checkIdentity(target: Place, body: JsonObject): void {
   const metadata = metadataOf(body);
   const { name = target.name, namespace = target.namespace } = metadata;
@@ -113,7 +113,7 @@ const serverOwned = [
   "generation",
 ];
 
-/** Fields only the server sets stay as they are. Changes `next`. */
+/** Keeps fields that only the server sets. Changes `next`. */
 export function keepIdentity(next: JsonObject, current: JsonObject): void {
   const metadata = metadataOf(next);
   const before = metadataOf(current);
@@ -131,6 +131,7 @@ export function keepIdentity(next: JsonObject, current: JsonObject): void {
   }
 }
 
+/** @throws Refusal (Conflict) when uid or resourceVersion differ from those of the options */
 export function checkPreconditions(target: Place, object: KubeObject, options: DeleteOptions): void {
   const { uid, resourceVersion } = options.preconditions ?? {};
   const { metadata } = object;

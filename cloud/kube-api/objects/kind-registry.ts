@@ -16,7 +16,7 @@ export interface ServedVersion {
   readonly kinds: readonly KindInfo[];
 }
 
-/** Where objects of a kind are kept. */
+/** The resource of a kind in the store: `<group>/<plural>`. */
 export function resourceOf(kind: { readonly group: string; readonly plural: string }): string {
   return `${kind.group}/${kind.plural}`;
 }
@@ -80,7 +80,7 @@ export class KindRegistry implements Disposable {
     );
   }
 
-  /** Only what changed is read again: a definition can be a megabyte, and there may be many. */
+  /** Only changed definitions are read again: one can be a megabyte, and there may be many. */
   #customKinds(): KindInfo[] {
     const known = new Map<number, readonly KindInfo[]>();
     for (const { revision } of this.#store.list(crdResource))

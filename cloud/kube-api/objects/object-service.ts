@@ -46,8 +46,9 @@ export interface ObjectServiceParts {
   readonly admit?: Admission;
 }
 
-/** With namespace kubeedge all bans would go: what was stolen could connect again. */
+/** Namespace kubeedge holds the bans of nodes: without it a stolen certificate could connect again. */
 const permanentNamespaces = new Set(["default", "kube-system", "kube-public", "kubeedge"]);
+/** Kinds that a PUT may create (`AllowCreateOnUpdate`). */
 const createdByUpdate = new Set([
   "/events",
   "/endpoints",
@@ -60,7 +61,10 @@ const createdByUpdate = new Set([
   "rbac.authorization.k8s.io/clusterrolebindings",
 ]);
 
-/** Changes objects by the rules of the Kubernetes API; every refusal is thrown as `Refusal`. */
+/**
+ * Reads and writes objects by the rules of the Kubernetes API, as `Store` of apiserver/registry/generic: decode, merge, track
+ * managed fields, default, admit, validate, store. Every refusal is thrown as `Refusal`.
+ */
 export class ObjectService {
   readonly #parts: ObjectServiceParts;
 
@@ -224,7 +228,7 @@ export class ObjectService {
     return this.#add(target, merged, options);
   }
 
-  /** Asked only when the spec is new: labels, finalizers and status of what was admitted once can always change. */
+  /** Only when the spec changed: labels, finalizers and status of an admitted object can always change. */
   #judge({ kind, name }: ObjectTarget, object: JsonObject, current?: JsonObject): void {
     const { admit } = this.#parts;
     if (!admit || (current && Bun.deepEquals(object["spec"], current["spec"]))) return;
@@ -237,7 +241,7 @@ export class ObjectService {
     return text === undefined ? undefined : parseKubeObject(text);
   };
 
-  /** Stores an object, or takes it away when nothing holds it any longer. */
+  /** Stores an object, or removes it when nothing holds it any longer. */
   async #put(target: ObjectTarget, next: JsonObject, options: WriteOptions): Promise<Written> {
     const resource = resourceOf(target.kind);
     const object = toKubeObject(next);

@@ -7,9 +7,12 @@ import { asText, isObject } from "#shared/json";
 
 const resource = "/services";
 const named = { group: "", plural: "services", kind: "Service" };
+/** Offsets into 10.96.0.0/16; the first 256 are left to fixed addresses, as upstream reserves a band. */
+const clusterIps = { first: 257, count: 65_000 };
+/** Upstream's --service-node-port-range */
 const nodePorts = { first: 30_000, count: 2768 };
 
-/** Hands out cluster IPs (10.96.0.0/16) and node ports, each to one Service at a time. */
+/** Allocates cluster IPs (10.96.0.0/16) and node ports (30000-32767), each to one Service at a time. */
 export class ServiceAddresses implements Disposable {
   readonly #clock: Clock;
   readonly #used = new Map<string, string>();
@@ -26,7 +29,7 @@ export class ServiceAddresses implements Disposable {
     });
   }
 
-  /** Fills in what the Service needs and has not got. Changes `service`. @throws Refusal */
+  /** Fills in the addresses and ports a Service lacks. Changes `service`. @throws Refusal (Invalid) when one is taken */
   assign(key: string, service: JsonObject): void {
     const spec = isObject(service["spec"]) ? service["spec"] : {};
     if (spec["type"] === "ExternalName") return;
@@ -96,9 +99,9 @@ export class ServiceAddresses implements Disposable {
   }
 
   #freeAddress(): string {
-    const start = Math.floor(this.#clock.random() * 65_000);
-    for (let step = 0; step < 65_000; step += 1) {
-      const number = 257 + ((start + step) % 65_000);
+    const start = Math.floor(this.#clock.random() * clusterIps.count);
+    for (let step = 0; step < clusterIps.count; step += 1) {
+      const number = clusterIps.first + ((start + step) % clusterIps.count);
       const address = `10.96.${number >> 8}.${number & 255}`;
       if (!this.#used.has(address)) return address;
     }

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { apiVersionOf, openApiV3, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
 import type { KindRegistry, ServedVersion } from "#cloud/kube-api/objects";
 
-/** What `/version` tells. The minor version is the one whose behaviour is followed. */
+/** The answer to `/version`; its minor version is the one whose behaviour is followed. */
 export const serverVersion: JsonObject = {
   major: "1",
   minor: "32",
@@ -27,7 +27,7 @@ export function groupList(registry: KindRegistry): JsonObject {
   return {
     kind: "APIGroupList",
     apiVersion: "v1",
-    groups: groupsOf(registry).map(([name, of]) => groupOf(name, of)),
+    groups: groupsOf(registry).map(([name, served]) => groupOf(name, served)),
   };
 }
 
@@ -52,9 +52,9 @@ export function aggregated(registry: KindRegistry, root: "api" | "apis", version
     kind: "APIGroupDiscoveryList",
     apiVersion: `apidiscovery.k8s.io/${version}`,
     metadata: {},
-    items: groups.map(([name, of]) => ({
+    items: groups.map(([name, versions]) => ({
       metadata: { ...(name !== "" && { name }), creationTimestamp: null },
-      versions: of.map((served) => ({
+      versions: versions.map((served) => ({
         version: served.version,
         resources: served.kinds.map(discoveredResource),
         freshness: "Current",
@@ -63,7 +63,7 @@ export function aggregated(registry: KindRegistry, root: "api" | "apis", version
   };
 }
 
-/** The version of aggregated discovery an Accept header asks for. */
+/** The version of aggregated discovery (KEP-3352) that an Accept header asks for. */
 export function aggregatedVersion(accept: string | null): string | undefined {
   for (const range of (accept ?? "").split(",")) {
     const parts = range.split(";").map((part) => part.trim());
@@ -76,8 +76,8 @@ export function aggregatedVersion(accept: string | null): string | undefined {
 }
 
 /**
- * `/openapi/v2`: a document without definitions. kubectl asks for it before it applies a List, and older ones always do;
- * for what it does not describe they leave the validation to the server.
+ * `/openapi/v2`: a document without definitions. kubectl requests it before it applies a List, and old versions always do;
+ * what it does not describe they leave to the server to validate.
  */
 export function openApiV2(accept: string): Response {
   const protobuf = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
@@ -105,7 +105,7 @@ export function openApiIndex(registry: KindRegistry): JsonObject {
 
 const schemaHashes = new WeakMap<JsonObject, string>();
 
-/** kubectl asks for the index again and again; a schema may be a megabyte and does not change. */
+/** kubectl requests the index often; a schema may be a megabyte and does not change. */
 function schemaHash({ custom }: KindInfo): string {
   if (!custom) return "";
   const known = schemaHashes.get(custom.schema);
@@ -129,14 +129,14 @@ function groupsOf(registry: KindRegistry, core = false): [string, ServedVersion[
   return [...Map.groupBy(served, ({ group }) => group)];
 }
 
-function groupOf(name: string, of: readonly ServedVersion[]): JsonObject {
-  const versions = of.map(({ version }) => ({ groupVersion: `${name}/${version}`, version }));
+function groupOf(name: string, served: readonly ServedVersion[]): JsonObject {
+  const versions = served.map(({ version }) => ({ groupVersion: `${name}/${version}`, version }));
   return { name, versions, preferredVersion: versions[0] ?? null };
 }
 
 function resourcesOf(kind: KindInfo): JsonObject[] {
   const { plural: name, singular: singularName, namespaced } = kind;
-  const own = {
+  const resource = {
     name,
     singularName,
     namespaced,
@@ -157,7 +157,7 @@ function resourcesOf(kind: KindInfo): JsonObject[] {
     kind: sub.kind,
     verbs: [...sub.verbs],
   }));
-  return [own, ...subresources];
+  return [resource, ...subresources];
 }
 
 function discoveredResource(kind: KindInfo): JsonObject {

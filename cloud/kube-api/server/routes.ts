@@ -39,7 +39,7 @@ import * as discovery from "./discovery.ts";
 
 export interface RouteParts extends ResourceParts, AccessParts, LimitParts {
   readonly escalation: EscalationGuard;
-  /** Looked at with each request: there may be more of them later. */
+  /** Read with each request: modules add theirs while the server runs. */
   readonly extras: ReadonlySet<ExtraResource>;
   readonly registry: KindRegistry;
   readonly log: Logger;
@@ -53,7 +53,7 @@ export interface ApiEnvironment {
   readonly Bindings: ServedBy;
 }
 
-/** The whole HTTP face of the API. */
+/** All routes of the API: who may use a path is decided first, then what it is. */
 export function createRoutes(parts: RouteParts): Hono<ApiEnvironment> {
   const app = new Hono<ApiEnvironment>({ strict: false });
   app.onError((error, context) => answerError(parts, error, context.req.raw));
@@ -137,7 +137,7 @@ async function serveTarget(parts: RouteParts, request: Request, server: ServedBy
   note(request.method, url.pathname);
   const user = requesterOf(parts, request);
   if (target.resource === "") return serveVersion(parts, user, target);
-  // What keeps the cluster going never waits behind others; impersonation does not give this very object.
+  // The server's own client is exempt from limits; impersonation does not return this very object.
   return withinLimits(parts, { request, server, user, exempt: user === ownUser, verb }, (open) => {
     const attributes = attributesOf(target, verb, query.get("fieldSelector"));
     authorize(parts, user, attributes);
@@ -181,7 +181,7 @@ async function serveResource(
   return response;
 }
 
-/** The scope counts: right in one namespace must not open what is of the whole cluster. */
+/** The scope counts: a permission in one namespace must not open a resource of the whole cluster. */
 function isFor(extra: ExtraResource, target: RequestTarget): boolean {
   return (
     extra.group === target.group &&
@@ -218,7 +218,7 @@ function serveVersion(parts: RouteParts, user: User, target: RequestTarget): Res
   return served ? json(discovery.resourceList(served)) : pageNotFound();
 }
 
-/** What this author may write with this request, beyond the verb on the resource. */
+/** Checks of what this user may write with this request, beyond the verb on the resource. */
 function writeGuard(parts: RouteParts, user: User, asked: ResourceAttributes): WriteGuard {
   return {
     mayCreate: () => authorize(parts, user, { ...asked, verb: "create" }),
@@ -244,10 +244,10 @@ function answerError(parts: RouteParts, error: unknown, request: Request): Respo
 function errorResponse(parts: RouteParts, error: unknown, request: Request): Response {
   if (error instanceof Refusal) return refused(error);
   if (error instanceof AppError && error.code === "store-failed") {
-    parts.log.error("Cannot store a change", { error });
+    parts.log.error("cannot store a change", { error });
     return refused(refusals.serviceUnavailable(error.message));
   }
-  parts.log.error("Cannot answer a request", {
+  parts.log.error("cannot answer a request", {
     error,
     method: request.method,
     path: new URL(request.url).pathname,

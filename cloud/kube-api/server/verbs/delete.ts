@@ -11,7 +11,7 @@ import {
   type ResourceRequest,
 } from "./resource-request.ts";
 
-/** Answers with the object while it exists and for the kinds whose registry upstream says so (`ReturnDeletedObject`), else with Success. */
+/** Answers with the object while it exists and for the kinds that upstream marks `ReturnDeletedObject`, else with Success. */
 export async function deleteObject(
   parts: ResourceParts,
   asked: ResourceRequest,

@@ -11,7 +11,7 @@ export interface ReviewParts {
   readonly nowMs: () => number;
 }
 
-/** Answers the kinds that are asked, never kept: access, subject and token reviews. @throws Refusal */
+/** Answers kinds that are not stored: access, subject and token reviews. @throws Refusal */
 export function review(
   parts: ReviewParts,
   kind: KindInfo,

@@ -15,7 +15,7 @@ export interface SubresourceParts {
   readonly store: RevisionStore;
   readonly signer: TokenSigner;
   readonly clock: Clock;
-  /** Who signs tokens, and whom they are for unless told. */
+  /** Issuer of tokens, and their audience by default. */
   readonly issuer: string;
 }
 
@@ -48,7 +48,7 @@ export async function writeScale(
   return scaleOf(target.kind, parseObject(written.text)) ?? scale;
 }
 
-/** `PUT …/finalize` of a namespace: only its finalizers change; without any a deleted namespace goes. */
+/** `PUT …/finalize` of a namespace: only its finalizers change; a deleted namespace without any is removed. @throws Refusal */
 export async function finalizeNamespace(
   parts: SubresourceParts,
   target: ObjectTarget,
@@ -159,7 +159,7 @@ export function createToken(parts: SubresourceParts, target: ObjectTarget, body:
   return requestToken({ signer, issuer, nowMs: parts.clock.nowMs(), find }, { namespace, name, uid }, body);
 }
 
-/** Verbs a subresource answers. */
+/** The subresource of a kind, undefined when it has none of this name. */
 export function subresourceOf(kind: KindInfo, name: string): KindInfo["subresources"][number] | undefined {
   return kind.subresources.find((sub) => sub.name === name);
 }

@@ -21,14 +21,14 @@ export interface WatchOptions {
   readonly prefix: string;
   readonly selection: Selection;
   readonly wanted: Wanted;
-  /** Events after this revision; undefined: the objects as they are, then what follows. */
+  /** Events after this revision; undefined: the current objects first. */
   readonly after: number | undefined;
   readonly bookmarks: boolean;
   /** Marks the end of the initial objects with a bookmark. */
   readonly initialEnd: boolean;
-  /** 0: a while of the server's choice */
+  /** 0: half an hour to an hour, as upstream (--min-request-timeout) */
   readonly timeoutSeconds: number;
-  /** When the credential of its user is no longer good. */
+  /** When the credential of its user expires. */
   readonly expiresMs: number | undefined;
 }
 
@@ -38,17 +38,19 @@ export interface WatchParts {
   readonly sharedLines: SharedLines;
 }
 
+/** As upstream, about once a minute. */
 const bookmarkMs = 60_000;
+/** Rows read from the store at a time, with `pieceBytes` as the other limit. */
 const pageRows = 200;
-/** A batch of changes that is larger is read again from the store, piece by piece, by each watcher. */
+/** Characters of a batch of changes; a larger one is read again from the store, piece by piece, by each watcher. */
 const largestBatch = 8 * 1024 * 1024;
-/** Small events that may wait for the connection. */
+/** Pushed pieces that may wait for the connection: one on its way and one more, so that a burst is not read from the store. */
 const eventsAhead = 2;
 
 /**
- * The events of one collection as a stream of JSON lines. A client that reads slowly is served from the
- * store where it stopped, at no cost of memory, until the history it needs is compacted: then it gets an
- * Expired event and the stream ends. One that does not read at all is cut.
+ * The events of one collection as a stream of JSON lines. A client that reads slowly is served from the store where it
+ * stopped, which takes no memory, until the history it needs is compacted: then it gets an Expired event (410) and the stream
+ * ends. The connection of a client that does not read at all is closed.
  */
 export function answerWatch(parts: WatchParts, options: WatchOptions, open: OpenStream): Response {
   const { after, resource } = options;
@@ -63,6 +65,7 @@ export function answerWatch(parts: WatchParts, options: WatchOptions, open: Open
   return new Response(stream, { headers });
 }
 
+/** What a timer takes. */
 const longestTimeoutMs = 2 ** 31 - 1;
 
 function timeoutMs({ clock }: WatchParts, { timeoutSeconds, expiresMs = Infinity }: WatchOptions): number {
@@ -76,16 +79,16 @@ class Watch implements Source {
   readonly #encoder = new TextEncoder();
   readonly #owned = new DisposableStack();
   readonly #plain: boolean;
-  /** Watches with the same key show the same batch alike; undefined: nobody else shows it so. */
+  /** Watches with the same key send the same bytes for a batch; undefined: not shared. */
   readonly #sharedAs: string | undefined;
   #stream: PacedStream | undefined;
-  /** Revisions of objects to be told as ADDED before anything else. */
+  /** Revisions of the objects to be sent as ADDED first. */
   #initial: Float64Array | undefined;
   #initialAt = 0;
   #initialEnd = false;
-  /** Everything up to this revision was told. */
+  /** Everything up to this revision was sent. */
   #cursor: number;
-  /** Nothing of this resource lies between the cursor and the newest revision. */
+  /** The cursor is at the newest revision of this resource: changes are pushed, not read from the store. */
   #live = false;
   #columnsSent = false;
   #last = false;
@@ -112,10 +115,10 @@ class Watch implements Source {
     const { resource, bookmarks } = this.#options;
     const stream = open(this);
     this.#stream = stream;
-    this.#owned.use(store.follow(resource, (changes) => this.#hear(changes)));
+    this.#owned.use(store.follow(resource, (changes) => this.#onChanges(changes)));
     this.#owned.use(clock.after(timeoutMs(this.#parts, this.#options), () => this.#finish()));
     if (bookmarks) this.#owned.use(clock.every(bookmarkMs, () => this.#bookmark()));
-    // The header of an answer goes out with its first byte: without one a quiet watch looks dead.
+    // The headers of an answer are sent with its first byte: without one an idle watch looks dead.
     stream.push(newline);
     return stream.readable;
   }
@@ -163,7 +166,7 @@ class Watch implements Source {
     return this.#live ? "later" : this.#bytes(changes.flatMap((change) => this.#lines(change)));
   }
 
-  #hear(changes: readonly RevisionChange[]): void {
+  #onChanges(changes: readonly RevisionChange[]): void {
     const [first] = changes;
     const last = changes.at(-1);
     const stream = this.#stream;
