@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import type { TLSSocket } from "node:tls";
-import { StreamPool, type Source } from "#cloud/kube-api/flow-control";
+import { StreamPool, type ByteSource } from "#cloud/kube-api/flow-control";
 import { systemClock } from "#shared/clock";
 import { eventually } from "#internal/scripts/service.ts";
 import { adminToken, startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
@@ -203,7 +203,10 @@ test("a list asked for with HEAD keeps no history from being forgotten", async (
 describe("a pool of streams", () => {
   const large = 1_000_000;
   /** A source of large buffers without end. */
-  const endless = (make = () => new Uint8Array(large)): Source => ({ next: make, ended: () => undefined });
+  const endless = (make = () => new Uint8Array(large)): ByteSource => ({
+    next: make,
+    ended: () => undefined,
+  });
   const reader = (user: string, cut = (): void => undefined) => ({ user, exempt: false, cut });
 
   test("holds no more than its limit when no stream is read", () => {

@@ -2,15 +2,15 @@
  * Answers at the pace of their readers. What a reader has not taken is bounded for each connection (a piece or two) and in
  * all (`StreamPool`); a reader that takes nothing is cut; requests under way are bounded as by kube-apiserver.
  */
-export { StreamPool, type Reader, type StreamPoolOptions } from "./stream-pool.ts";
+export { StreamPool, type StreamReader, type StreamPoolOptions } from "./stream-pool.ts";
 export {
   pieceBytes,
   sourceOf,
   type OpenStream,
   type PacedStream,
-  type Source,
+  type ByteSource,
   type StreamOptions,
 } from "./paced-stream.ts";
-export { InFlight, type Flow } from "./in-flight.ts";
+export { InFlight, type RequestFlow } from "./in-flight.ts";
 export { SharedLines } from "./shared-lines.ts";
 export { closesConnection, withinLimits, type LimitParts, type ServedBy } from "./request-limits.ts";

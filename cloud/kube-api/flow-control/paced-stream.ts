@@ -1,8 +1,8 @@
-/** What is handed to a connection at once, and so about what an unread one holds. */
+/** Bytes handed to a connection at once, and so about what an unread one holds. */
 export const pieceBytes = 64 * 1024;
 
 /** Where the bytes of an answer come from. */
-export interface Source {
+export interface ByteSource {
   /** The bytes that follow, of any length; "later" when there are none yet, undefined at the end. */
   next(): Uint8Array | "later" | undefined;
   /** Called once, however the answer ends. */
@@ -12,17 +12,17 @@ export interface Source {
 export interface StreamOptions {
   /** What is answered, for the log. */
   readonly what: string;
-  /** Pieces that may wait for the connection; 1 unless told. */
+  /** Pieces that may wait for the connection; 1 by default. */
   readonly ahead?: number;
-  /** However fast it is read, it ends after so long. */
+  /** The answer ends after this time, however fast it is read. */
   readonly mostMs?: number;
-  /** What the source holds until it is asked for the first time. */
+  /** Bytes that the source holds until it is first read. */
   readonly sourceBytes?: number;
 }
 
-export type OpenStream = (source: Source, options: StreamOptions) => PacedStream;
+export type OpenStream = (source: ByteSource, options: StreamOptions) => PacedStream;
 
-/** What a stream asks of the pool it belongs to. */
+/** What a stream needs of its pool. */
 export interface Pool {
   nowMs(): number;
   /** Whether one more buffer may be made now; if not, `fill` is called when it may. */
@@ -40,7 +40,7 @@ export class PacedStream {
   readonly options: StreamOptions;
   readonly startedMs: number;
   readonly #pool: Pool;
-  readonly #source: Source;
+  readonly #source: ByteSource;
   readonly #cut: () => void;
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   /** The buffer in hand, while it is large enough to count in the pool. */
@@ -54,7 +54,7 @@ export class PacedStream {
 
   constructor(
     pool: Pool,
-    source: Source,
+    source: ByteSource,
     parts: { readonly options: StreamOptions; readonly cut: () => void },
   ) {
     this.#pool = pool;
@@ -189,7 +189,7 @@ export class PacedStream {
 }
 
 /** A source of one text. */
-export function sourceOf(text: string, ended: () => void = () => undefined): Source {
+export function sourceOf(text: string, ended: () => void = () => undefined): ByteSource {
   let left: string | undefined = text;
   return {
     next: () => {

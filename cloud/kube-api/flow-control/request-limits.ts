@@ -12,7 +12,7 @@ interface Asked {
   readonly request: Request;
   readonly server: ServedBy;
   readonly user: User;
-  /** The server's own: no limit holds it up. */
+  /** The server's own client, without limits. */
   readonly exempt: boolean;
   readonly verb: string;
 }
@@ -25,14 +25,14 @@ export interface LimitParts {
 /** The server a request came to. */
 export type ServedBy = Pick<Bun.Server<undefined>, "timeout">;
 
-/** A request of that body size when nobody says: the largest. */
+/** Body size of a chunked request: the largest (request-body.ts). */
 const unknownBodyBytes = 3 * 1024 * 1024;
-/** Rather than read on what nobody wants, the connection is closed. */
+/** A refused body that is larger is not read; the connection is closed instead. */
 const unreadBodyBytes = 256 * 1024;
 
 /**
- * Answers a request within the limits of the whole server; it counts as under way until its last byte is taken.
- * @throws Refusal (429 with Retry-After) when too many are under way, or too much waits to be read
+ * Answers a request within the limits of the whole server; it is in flight until its last byte is taken.
+ * @throws Refusal (429 with Retry-After) when too many are in flight, or too many bytes wait for slow readers
  */
 export async function withinLimits(
   parts: LimitParts,
@@ -58,7 +58,7 @@ export async function withinLimits(
   };
   try {
     const response = await answer(open);
-    // Nobody would read the body of an answer to HEAD, nor end it.
+    // The body of an answer to HEAD is neither read nor ended.
     if (request.method === "HEAD") await response.body?.cancel();
     return response;
   } finally {

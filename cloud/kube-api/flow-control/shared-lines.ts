@@ -17,7 +17,7 @@ export class SharedLines {
     return bytes;
   }
 
-  /** Watchers hear of a batch in one turn; later nobody asks. */
+  /** Watchers are notified of a batch in one turn of the event loop; later its bytes are not needed. */
   #forget(): void {
     this.#batch = undefined;
     this.#made.clear();

@@ -1,40 +1,39 @@
 import { onNextTurn, type Clock } from "#shared/clock";
 import { Seldom, type Logger } from "#shared/log";
-import { PacedStream, type Pool, type Source, type StreamOptions } from "./paced-stream.ts";
+import { PacedStream, type Pool, type ByteSource, type StreamOptions } from "./paced-stream.ts";
 import { Tally } from "./tally.ts";
 
 export interface StreamPoolOptions {
   readonly clock: Clock;
   readonly log: Logger;
-  /** Bytes of large buffers in hand, over all connections; 64 MiB unless told. One user has half of it at most. */
+  /** Bytes of large buffers over all connections; 64 MiB by default. One user has half of it at most. */
   readonly limitBytes?: number;
-  /** A reader that takes nothing for so long is cut; a minute unless told. */
+  /** The connection of a reader that takes nothing for so long is closed; a minute by default. */
   readonly stallMs?: number;
 }
 
-export interface Reader {
-  /** Whose answer it is. */
+export interface StreamReader {
   readonly user: string;
-  /** The server's own: it waits for nobody. */
+  /** The server's own client has no limit. */
   readonly exempt: boolean;
   /** Ends the connection of the answer. */
   readonly cut: () => void;
 }
 
-/** While others wait for room, a reader that takes nothing gets less time. */
+/** While others wait for memory, a stalled reader gets less time. */
 const pressedStallMs = 5_000;
 const pressedLookMs = 1_000;
 
 /**
- * All answers under way that are not small. What they hold for readers that have not taken it is bounded: past the bound the
- * next buffers wait, and the readers that have stalled longest are cut until there is room.
+ * All answers in flight that are not small, with backpressure: the bytes that their readers have not taken are bounded. Past
+ * the limit further buffers wait, and connections of the readers that have stalled longest are closed until there is room.
  */
 export class StreamPool implements Pool, Disposable {
   readonly #clock: Clock;
   readonly #seldom: Seldom;
   readonly #limitBytes: number;
   readonly #stallMs: number;
-  readonly #streams = new Map<PacedStream, Reader>();
+  readonly #streams = new Map<PacedStream, StreamReader>();
   readonly #waiting = new Set<PacedStream>();
   readonly #all = new Tally();
   readonly #ofUsers = new Map<string, Tally>();
@@ -53,14 +52,14 @@ export class StreamPool implements Pool, Disposable {
     return this.#all.bytes;
   }
 
-  open(source: Source, options: StreamOptions, reader: Reader): PacedStream {
+  open(source: ByteSource, options: StreamOptions, reader: StreamReader): PacedStream {
     const stream = new PacedStream(this, source, { options, cut: reader.cut });
     this.#streams.set(stream, reader);
     this.count(stream, stream.heldBytes);
     return stream;
   }
 
-  /** No further answer should be begun for this user; room is being made. */
+  /** Whether further answers for this user have to be refused; starts to make room. */
   isFullFor(user: string): boolean {
     if (this.#hasRoom(user)) return false;
     this.#press();
@@ -73,7 +72,7 @@ export class StreamPool implements Pool, Disposable {
 
   admits(stream: PacedStream): boolean {
     const reader = this.#streams.get(stream);
-    // Who waits holds what its source holds: all of them might wait for each other.
+    // Its own bytes do not count: streams that wait would wait for each other.
     if (!reader || reader.exempt || this.#hasRoom(reader.user, stream.heldBytes)) return true;
     this.#waiting.add(stream);
     this.#press();
@@ -121,7 +120,7 @@ export class StreamPool implements Pool, Disposable {
     return [this.#all, ofUser];
   }
 
-  /** Not within the fill that let go: it may take the room itself. */
+  /** Not within the fill that released the buffer: it may need the room itself. */
   #wakeSoon(): void {
     if (this.#waiting.size > 0) onNextTurn(() => this.#wake());
   }
@@ -146,14 +145,14 @@ export class StreamPool implements Pool, Disposable {
       .filter(([stream, { exempt }]) => !exempt && stream.stalledMs(nowMs) >= pressedStallMs)
       .sort(([a], [b]) => b.stalledMs(nowMs) - a.stalledMs(nowMs));
     for (const [stream, { user }] of stalled)
-      if (stream.heldBytes > 0 && !this.#isAtEase(user))
+      if (stream.heldBytes > 0 && !this.#hasSlack(user))
         this.#cut(stream, "others wait for the memory it holds");
     this.#wake();
     if (this.#waiting.size > 0) this.#press();
   }
 
-  /** Half of what may be held is free: those who wait have room for a while. */
-  #isAtEase(user: string): boolean {
+  /** Half of the limit is free: streams that wait have room for a while. */
+  #hasSlack(user: string): boolean {
     const ofUser = this.#ofUsers.get(user)?.bytes ?? 0;
     return this.#all.bytes <= this.#limitBytes / 2 && ofUser <= this.#limitBytes / 4;
   }

@@ -18,8 +18,8 @@ export interface TokenScope {
 }
 
 /**
- * The `continue` of a list, in upstream's form. The key in it is relative to what is listed, so that one made up leads to no
- * other place than the list it is sent to.
+ * The `continue` of a list, in upstream's form. The key in it is relative to the list, so that a forged one leads nowhere
+ * else.
  */
 export function writeContinue({ resource, prefix }: TokenScope, { revision, after }: ListPlace): string {
   const token = { v: version, rv: revision, start: `${after.slice(prefix.length)}\0`, of: resource + prefix };
@@ -54,6 +54,7 @@ function checked({ v, rv, start, of }: Record<string, unknown>): { rv: number; s
 }
 
 const startAgain = "You must start a new list without the continue parameter.";
+/** Characters: a namespace and a name have 316 at most. */
 const longestToken = 4096;
 
 function decoded(token: string): Record<string, unknown> {

@@ -1,3 +1,4 @@
+/** Fields that are reported: warnings and refusals name no more. */
 const mostFields = 100;
 
 const comma = 44;
@@ -19,8 +20,8 @@ interface Level {
 }
 
 /**
- * The fields that an object of a JSON text gives more than once, as paths; the text has been parsed before. A scan of the
- * characters: JSON.parse does not tell, and a reviver would cost more than all the parsing.
+ * The paths of fields that objects of a JSON text have more than once; the text has been parsed before. A scan of the
+ * characters: JSON.parse does not report them, and a reviver costs more than the whole parsing.
  */
 export function duplicateFields(text: string): string[] {
   const scan = new Scan(text);

@@ -1,6 +1,6 @@
 /**
- * A resource beside the stored kinds that something else answers. The API server decides who may ask, by RBAC as for any other
- * resource, before it hears of the question; it is not in discovery, since nothing can be listed, watched or kept of it.
+ * A resource beside the stored kinds that another module answers. RBAC decides first, as for any other resource. It is not in
+ * discovery, since it can be neither listed, watched nor stored.
  */
 export interface ExtraResource {
   readonly group: string;
@@ -9,7 +9,7 @@ export interface ExtraResource {
   /** "" for the resource itself */
   readonly subresource: string;
   readonly namespaced: boolean;
-  /** What a GET is to RBAC: `get` of something named, `list` of the whole. */
+  /** The RBAC verb of a GET: `get` of a named object, `list` of all. */
   readonly verb: "get" | "list";
   readonly answer: (request: ExtraRequest) => Promise<ExtraReply>;
 }

@@ -7,7 +7,7 @@ export {
   readAccept,
   tableOf,
   textAs,
-  type Wanted,
+  type Representation,
 } from "./representation.ts";
 export { isTrue, parseTarget, verbOf, type RequestTarget } from "./request-target.ts";
 export type { ExtraReply, ExtraRequest, ExtraResource } from "./extra-resource.ts";

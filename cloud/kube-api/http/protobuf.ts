@@ -10,9 +10,12 @@ interface Field {
 
 type Message = ReadonlyMap<number, Field>;
 
-let messages: Map<string, Message> | undefined;
+/** Parsed on first use: most clients send JSON. */
+const parsed: { messages?: Map<string, Message> } = {};
 
+/** "k8s\0" */
 const magic = [0x6b, 0x38, 0x73, 0x00];
+/** Levels of messages; kinds have about twenty. */
 const deepest = 100;
 
 /** Messages whose JSON form is not an object of their fields. */
@@ -30,7 +33,7 @@ const special: Readonly<Record<string, (fields: JsonObject) => Json | undefined>
   "meta.v1.Verbs": (fields) => fields["items"] ?? [],
 };
 
-/** Fields whose members stand beside those of their owner in JSON. */
+/** Fields that Go inlines: their members are those of the owner in JSON. */
 const inlined = new Set([
   "volumeSource",
   "persistentVolumeSource",
@@ -39,7 +42,7 @@ const inlined = new Set([
   "ephemeralContainerCommon",
 ]);
 
-/** Scalars that mean something when they are 0, false or empty; any other is written for its absence as well. */
+/** Scalars behind pointers in Go: 0, false and "" are values. Others are encoded when absent as well. */
 const meaningful = new Set(
   `replicas revisionHistoryLimit progressDeadlineSeconds terminationGracePeriodSeconds activeDeadlineSeconds
   deletionGracePeriodSeconds gracePeriodSeconds priority runAsUser runAsGroup fsGroup defaultMode mode
@@ -51,7 +54,11 @@ const meaningful = new Set(
   restartCount storageClassName containerPort port`.split(/\s+/),
 );
 
-/** An object in Kubernetes' protobuf form as JSON, apiVersion and kind included. @throws Refusal (BadRequest) */
+/**
+ * An object in Kubernetes' protobuf form (runtime.Unknown with a magic prefix, apimachinery/runtime/serializer/protobuf) as
+ * JSON, apiVersion and kind included. The messages are data (`wire-types.txt`, from the generated.proto files): fields are read
+ * by number, and those that Go would omit from JSON when empty are omitted. @throws Refusal (BadRequest, UnsupportedMediaType)
+ */
 export function decodeProtobuf(bytes: Uint8Array): Json {
   if (!magic.every((byte, index) => bytes[index] === byte)) throw malformed("it does not start as one");
   const room: Room = { fields: mostFields };
@@ -77,7 +84,7 @@ function messageName(apiVersion: string, kind: string): string {
 }
 
 function table(): Map<string, Message> {
-  messages ??= new Map(
+  parsed.messages ??= new Map(
     wireTypes
       .trim()
       .split("\n")
@@ -86,7 +93,7 @@ function table(): Map<string, Message> {
         return [name, new Map(fields.map(readField))];
       }),
   );
-  return messages;
+  return parsed.messages;
 }
 
 function readField(text: string): [number, Field] {
@@ -96,7 +103,7 @@ function readField(text: string): [number, Field] {
 
 type Wire = bigint | Uint8Array;
 
-/** Fields a body may have with all that is in it: two bytes make one, and some microseconds of work. */
+/** Fields of a body with all its messages: two bytes make one, which takes microseconds. */
 const mostFields = 200_000;
 
 interface Room {

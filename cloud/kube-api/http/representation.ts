@@ -1,4 +1,4 @@
-import { pieceBytes, sourceOf, type OpenStream, type Source } from "#cloud/kube-api/flow-control";
+import { pieceBytes, sourceOf, type OpenStream, type ByteSource } from "#cloud/kube-api/flow-control";
 import {
   apiVersionOf,
   tableCells,
@@ -11,11 +11,11 @@ import { refusals } from "#cloud/kube-api/status";
 
 export type Form = "object" | "table" | "partial";
 
-/** How a client wants its answer. */
-export interface Wanted {
+/** The form that a client accepts. */
+export interface Representation {
   readonly form: Form;
   readonly yaml: boolean;
-  /** What a table row carries: `Metadata` unless told. */
+  /** What a table row carries (`includeObject`): `Metadata` by default. */
   readonly include: "None" | "Metadata" | "Object";
 }
 
@@ -27,7 +27,7 @@ export function readAccept(
   accept: string | null,
   include: string | null,
   kind: KindInfo | undefined,
-): Wanted {
+): Representation {
   const rows = include === "None" || include === "Object" ? include : "Metadata";
   for (const range of (accept ?? "*/*").split(",")) {
     const [type = "", ...parameters] = range.split(";").map((part) => part.trim());
@@ -52,6 +52,7 @@ function formOf(parameters: readonly string[], kind: KindInfo | undefined): Form
   return as === "PartialObjectMetadata" || as === "PartialObjectMetadataList" ? "partial" : undefined;
 }
 
+/** The object as PartialObjectMetadata. */
 export function partialOf(object: JsonObject): JsonObject {
   return { kind: "PartialObjectMetadata", apiVersion: partialVersion, metadata: object["metadata"] ?? {} };
 }
@@ -60,7 +61,7 @@ export function partialOf(object: JsonObject): JsonObject {
 export function tableOf(
   kind: KindInfo,
   objects: readonly JsonObject[],
-  options: { wanted: Wanted; nowMs: number; metadata: JsonObject; columns: boolean },
+  options: { wanted: Representation; nowMs: number; metadata: JsonObject; columns: boolean },
 ): JsonObject {
   const { include } = options.wanted;
   return {
@@ -75,7 +76,7 @@ export function tableOf(
 function rowOf(
   kind: KindInfo,
   object: JsonObject,
-  { include, nowMs }: { readonly include: Wanted["include"]; readonly nowMs: number },
+  { include, nowMs }: { readonly include: Representation["include"]; readonly nowMs: number },
 ): JsonObject {
   const shown = { None: null, Object: object, Metadata: partialOf(object) }[include];
   return { cells: tableCells(kind, object, nowMs), object: shown };
@@ -90,13 +91,13 @@ export function textAs(kind: KindInfo, text: string): string {
 }
 
 export interface AnswerOptions {
-  readonly wanted: Wanted;
+  readonly wanted: Representation;
   readonly nowMs: number;
-  /** How what is large goes out, at the pace of its reader. */
+  /** Streams a large answer at the pace of its reader. */
   readonly open: OpenStream;
 }
 
-/** Answers with one object, in the form asked for. */
+/** Answers with one object, in the accepted form. */
 export function answerObject(
   kind: KindInfo,
   text: string,
@@ -113,7 +114,7 @@ export function answerObject(
   return answer(JSON.stringify(tableOf(kind, [object], { wanted, nowMs, metadata, columns: true })));
 }
 
-/** @param open how it goes out if it is large; without it, it is known to be small */
+/** Answers with JSON, as YAML if so wanted. @param open streams it when it is large; without it, it is known to be small */
 export function answerText(json: string, yaml: boolean, status: number, open?: OpenStream): Response {
   const text = yaml ? Bun.YAML.stringify(JSON.parse(json), null, 2) : json;
   const headers = headersOf(yaml);
@@ -129,9 +130,9 @@ function headersOf(yaml: boolean): Record<string, string> {
   };
 }
 
-/** So many items may fit into one piece. */
+/** Lists of up to this many items are tried in one piece (64 KiB) first. */
 const smallList = 250;
-/** While a list goes out the store forgets nothing it needs: no reader may take for ever. */
+/** While a list is sent the store keeps all revisions it needs, so that no reader may take forever. */
 const longestAnswerMs = 300_000;
 
 export interface ListItems {
@@ -140,7 +141,7 @@ export interface ListItems {
 }
 
 /**
- * Answers with a list, in pieces of bounded size, each made when the client took the one before: a large list costs little
+ * Answers with a list in pieces of bounded size, each made when the client has taken the one before: a large list takes little
  * memory in any form. `done` is called once, however it ends.
  */
 export function answerList(
@@ -157,7 +158,7 @@ export function answerList(
     done();
     return new Response(text, { headers });
   }
-  // What did not fit is made again: nothing is kept that nobody counts.
+  // What did not fit is made again: a text that is kept would not count in the pool.
   const { readable } = open(listSource(new ListPieces(items, form), done), {
     what: `list ${kind.plural}`,
     mostMs: longestAnswerMs,
@@ -165,7 +166,7 @@ export function answerList(
   return new Response(readable, { headers });
 }
 
-function listSource(pieces: ListPieces, ended: () => void): Source {
+function listSource(pieces: ListPieces, ended: () => void): ByteSource {
   const encoder = new TextEncoder();
   return { next: () => (pieces.ended ? undefined : encoder.encode(pieces.next())), ended };
 }

@@ -5,12 +5,13 @@ import { note } from "#shared/lifecycle";
 import { duplicateFields } from "./duplicate-fields.ts";
 import { decodeProtobuf } from "./protobuf.ts";
 
+/** Bytes, as kube-apiserver (MaxRequestBodyBytes). */
 const bodyLimit = 3 * 1024 * 1024;
 /** kube-apiserver's --request-timeout */
 const bodySeconds = 60;
-/** YAML takes the parser microseconds a key; clients send JSON where it is large. */
+/** The YAML parser takes microseconds a key; clients send large objects as JSON. */
 const yamlLimit = 1024 * 1024;
-/** Deeper nesting than any object has; what handles objects goes through them recursively. */
+/** Deeper than any object nests; the handlers of objects recurse. */
 const depthLimit = 512;
 const protobufType = "application/vnd.kubernetes.protobuf";
 
@@ -21,7 +22,7 @@ export function contentTypeOf(request: Request): string {
 export interface BodyOptions {
   readonly clock: Pick<Clock, "after">;
   readonly optional?: boolean;
-  /** Told of fields that a JSON body gives twice; the last of them counts. */
+  /** Called with fields that a JSON body has more than once; the last one counts. */
   readonly onDuplicates?: (fields: readonly string[]) => void;
 }
 
@@ -83,7 +84,7 @@ function parse(text: string, read: (text: string) => Json): Json {
   try {
     return read(text);
   } catch (error) {
-    // The parsers recurse: a RangeError says that the nesting is deeper than they can go.
+    // The parsers recurse: a RangeError means that the nesting is too deep for them.
     if (error instanceof RangeError) throw refusals.badRequest("the body is nested too deep");
     if (!(error instanceof SyntaxError)) throw error;
     throw refusals.badRequest(`couldn't get version/kind; json parse error: ${error.message}`);
@@ -119,8 +120,8 @@ function countOf(expression: RegExp, text: string): number {
 }
 
 /**
- * A copy that shares nothing: what YAML refers to twice would be changed twice by those who change bodies in place. What it
- * may come to is bounded, for aliases of aliases grow without bound.
+ * A copy that shares nothing: a value with a YAML alias would be changed twice by decoders that work in place. Its size is
+ * bounded, since aliases of aliases grow exponentially.
  */
 function copyOf(value: Json, room: { left: number }, depth: number): Json {
   room.left -= typeof value === "string" ? value.length + 4 : 4;
@@ -142,7 +143,7 @@ function copyOf(value: Json, room: { left: number }, depth: number): Json {
 /** An escape of half a surrogate pair may be in the text: alone it stands for no character, Go reads U+FFFD. */
 const halfPair = /\\u[dD][89abcdefABCDEF]/;
 
-/** Goes level by level, not recursively. */
+/** Level by level, not recursively. */
 function isDeeperThan(body: Json, limit: number): boolean {
   let level: Json[] = [body];
   for (let depth = 0; level.length > 0; depth += 1) {

@@ -5,28 +5,29 @@ import { refusals } from "#cloud/kube-api/status";
 import type { Clock } from "#shared/clock";
 import { readBody } from "./request-body.ts";
 
-/** What a request asks for beside its object: parameters of the query, and who says it manages the fields. */
+/** A request, for the options beside its object: query parameters and the field manager. */
 export interface OptionSource {
   readonly query: URLSearchParams;
   readonly request: Request;
 }
 
-export interface WriteAsked {
+/** Options of a write (`dryRun`, `fieldValidation`, `fieldManager`). */
+export interface WriteQuery {
   readonly dryRun: boolean;
   readonly validation: FieldValidation;
   readonly manager: string;
 }
 
 /** @throws Refusal (BadRequest) */
-export function readWriteOptions(from: OptionSource): WriteAsked {
-  const { query } = from;
+export function readWriteOptions(source: OptionSource): WriteQuery {
+  const { query } = source;
   const dryRun = query.getAll("dryRun");
   if (dryRun.some((value) => value !== "All" && value !== "")) {
     throw refusals.badRequest(
       `dryRun: Unsupported value: ${JSON.stringify(dryRun)}: supported values: "All"`,
     );
   }
-  return { dryRun: dryRun.includes("All"), validation: readValidation(query), manager: readManager(from) };
+  return { dryRun: dryRun.includes("All"), validation: readValidation(query), manager: readManager(source) };
 }
 
 const validations = ["Ignore", "Warn", "Strict"] as const;
@@ -40,6 +41,7 @@ function readValidation(query: URLSearchParams): FieldValidation {
   );
 }
 
+/** As FieldManagerMaxLength of apimachinery. */
 const longestManager = 128;
 
 function readManager({ query, request }: OptionSource): string {
@@ -55,7 +57,7 @@ function readManager({ query, request }: OptionSource): string {
   return given;
 }
 
-/** The revision a list has to be of exactly. @throws Refusal */
+/** The revision of a list with `resourceVersionMatch=Exact`. @throws Refusal (Expired, BadRequest, Timeout) */
 export function exactRevision(
   query: URLSearchParams,
   kept: { readonly oldest: number; readonly newest: number },
@@ -106,6 +108,7 @@ export function deleteOptionsOf(given: JsonObject, query = new URLSearchParams()
   };
 }
 
+/** Seconds; int64 upstream, but later dates do not exist (deletion.ts). */
 const longestGrace = 2 ** 31;
 
 function seconds(value: Json | undefined): number | undefined {

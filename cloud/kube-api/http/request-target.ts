@@ -1,4 +1,4 @@
-/** What a URL of the API is about, before anything is known of the resource. */
+/** The parts of a path of the API, as `RequestInfo` of apiserver; whether the resource exists is not known yet. */
 export interface RequestTarget {
   readonly group: string;
   readonly version: string;

@@ -3,9 +3,9 @@ import {
   type OpenStream,
   type PacedStream,
   type SharedLines,
-  type Source,
+  type ByteSource,
 } from "#cloud/kube-api/flow-control";
-import { partialOf, tableOf, textAs, type Wanted } from "#cloud/kube-api/http";
+import { partialOf, tableOf, textAs, type Representation } from "#cloud/kube-api/http";
 import { apiVersionOf, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
 import { parseKubeObject, parseObject, metadataOf } from "#cloud/kube-api/schema";
 import { everything, selects, type Selection } from "#cloud/kube-api/selection";
@@ -20,7 +20,7 @@ export interface WatchOptions {
   /** `<namespace>/`, or empty for all namespaces */
   readonly prefix: string;
   readonly selection: Selection;
-  readonly wanted: Wanted;
+  readonly wanted: Representation;
   /** Events after this revision; undefined: the current objects first. */
   readonly after: number | undefined;
   readonly bookmarks: boolean;
@@ -73,7 +73,7 @@ function timeoutMs({ clock }: WatchParts, { timeoutSeconds, expiresMs = Infinity
   return Math.min(ms, longestTimeoutMs, expiresMs - clock.nowMs());
 }
 
-class Watch implements Source {
+class Watch implements ByteSource {
   readonly #parts: WatchParts;
   readonly #options: WatchOptions;
   readonly #encoder = new TextEncoder();
@@ -110,7 +110,7 @@ class Watch implements Source {
     }
   }
 
-  start(open: (source: Source) => PacedStream): ReadableStream<Uint8Array> {
+  start(open: (source: ByteSource) => PacedStream): ReadableStream<Uint8Array> {
     const { store, clock } = this.#parts;
     const { resource, bookmarks } = this.#options;
     const stream = open(this);
