@@ -24,11 +24,11 @@ export interface ApplyOptions {
   readonly subresource?: string;
   /** `fieldsV1` of an object of this kind. */
   readonly fieldsOf: (object: JsonObject) => JsonObject;
-  /** Merges with knowledge of the kind's lists. */
+  /** Merges by the list keys of the kind. */
   readonly merge: (current: JsonObject, applied: JsonObject) => JsonObject;
 }
 
-/** Whose fields are nobody's to own. */
+/** Fields that no manager owns, as `stripSet` upstream. */
 const unowned: JsonObject = {
   "f:apiVersion": {},
   "f:kind": {},
@@ -49,7 +49,9 @@ const unowned: JsonObject = {
 };
 
 /**
- * Server-side apply: the fields of `applied` become this manager's, those it no longer names and nobody else owns go.
+ * Server-side apply (KEP-555; structured-merge-diff/merge/update.go): the fields of `applied` become those of this manager.
+ * Fields that it applied before and omits now are removed when no other manager owns them. Ownership decides on removal only;
+ * values come from the merge.
  * @throws Refusal (Conflict) when another manager owns a field with another value and `force` is off
  */
 export function serverSideApply(
@@ -75,7 +77,7 @@ export function serverSideApply(
   return withEntries(merged, [newEntry(options, "Apply", fields), ...kept]);
 }
 
-/** Notes that an ordinary write changed fields, on an object somebody manages by apply. */
+/** Updates `managedFields` after an ordinary write; objects that were never applied do not track fields. */
 export function trackUpdate(current: JsonObject, next: JsonObject, options: ApplyOptions): JsonObject {
   const entries = readEntries(current);
   if (!entries.some((entry) => entry.operation === "Apply")) return next;
@@ -91,7 +93,7 @@ export function trackUpdate(current: JsonObject, next: JsonObject, options: Appl
   return withEntries(next, isLeaf(own) ? rest : capUpdates([...rest, newEntry(options, "Update", own)]));
 }
 
-/** As upstream: who changes an object under ever new names must not fill it with them. */
+/** As upstream (DefaultMaxUpdateManagers): a client that updates under ever new names must not fill an object with them. */
 const mostUpdateManagers = 10;
 
 /** The oldest managers by updates become one, "ancient-changes", for each version and subresource. */
@@ -137,7 +139,7 @@ function findConflicts(
     .filter(({ fields }) => !isLeaf(fields));
 }
 
-/** Causes of an answer: more tell nobody more. */
+/** Fields of a manager that a conflict lists. */
 const mostCauses = 100;
 
 function toCauses({ owner, fields }: Conflict): { reason: string; message: string; field: string }[] {
@@ -147,7 +149,7 @@ function toCauses({ owner, fields }: Conflict): { reason: string; message: strin
   return paths.map((path) => ({ reason: "FieldManagerConflict", message, field: spellPath(path) }));
 }
 
-/** Who manages what now; an object nobody applied yet belongs to "before-first-apply". */
+/** The current managers; fields of an object that was never applied belong to "before-first-apply", as upstream. */
 function entriesOf(current: JsonObject, options: ApplyOptions): ManagedEntry[] {
   const entries = readEntries(current);
   if (entries.length > 0) return entries;

@@ -1,15 +1,19 @@
 import { cloneJson, isObject, ownField, setField, type Json, type JsonObject } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
 
+/** As kube-apiserver (maxJSONPatchOperations). */
 const maxOperations = 10_000;
-/** As kube-apiserver: what all copies of a patch may add together. */
+/** Bytes that all copies of a patch may add, as kube-apiserver. */
 const maxCopiedBytes = 3 * 1024 * 1024;
-/** List items that a patch may make step aside; some tenths of a second's work. */
+/** List items that insertions and removals may move in all; some tenths of a second. */
 const maxShifted = 300_000_000;
 
 class PatchFailure extends Error {}
 
-/** RFC 6902. Does not change `target`. @throws Refusal */
+/**
+ * JSON Patch (RFC 6902) with the limits of kube-apiserver and the texts of evanphx/json-patch. Operations work on a copy one
+ * after the other, so that a failure leaves nothing behind. @throws Refusal (Invalid, BadRequest, RequestEntityTooLarge)
+ */
 export function jsonPatch(target: JsonObject, patch: Json): JsonObject {
   if (!Array.isArray(patch)) {
     throw refusals.badRequest(
@@ -111,14 +115,15 @@ class PatchedDocument {
     else setField(owner, key, value);
   }
 
-  #move(from: Pointer, path: Pointer): void {
-    if (path.text.startsWith(`${from.text}/`)) throw new PatchFailure("a value cannot be moved into itself");
-    this.#add(path, this.#remove(from, "move"));
+  #move(source: Pointer, path: Pointer): void {
+    if (path.text.startsWith(`${source.text}/`))
+      throw new PatchFailure("a value cannot be moved into itself");
+    this.#add(path, this.#remove(source, "move"));
   }
 
-  #copyOf(from: Pointer): Json {
-    const value = this.#find(from);
-    if (value === undefined) throw missing(from, "copy");
+  #copyOf(source: Pointer): Json {
+    const value = this.#find(source);
+    if (value === undefined) throw missing(source, "copy");
     this.#copied += Buffer.byteLength(JSON.stringify(value));
     if (this.#copied > maxCopiedBytes) {
       throw refusals.entityTooLarge(
@@ -203,6 +208,7 @@ function missing(path: Pointer, what: string): PatchFailure {
   );
 }
 
+/** Whether two values are equal; the order of fields does not count. */
 export function sameJson(a: Json, b: Json): boolean {
   if (a === b) return true;
   if (Array.isArray(a)) {

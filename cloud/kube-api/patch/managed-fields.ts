@@ -2,8 +2,9 @@ import { isObject, ownField, setField, type Json, type JsonObject } from "#cloud
 import { sameJson } from "./json-patch.ts";
 
 /**
- * Sets of fields as `metadata.managedFields` writes them (fieldsV1): trees of steps `f:<field>`, `k:<keys of an item>`,
- * `v:<value>`, `i:<index>`. All work on whole trees, so that its cost grows with their size and not with its square.
+ * Sets of fields as `metadata.managedFields` has them (fieldsV1, structured-merge-diff/fieldpath): trees of steps `f:<field>`,
+ * `k:<keys of an item>`, `v:<value>`, `i:<index>`. All functions walk whole trees once: a list is indexed by the steps into it,
+ * so that the cost grows with the size of a set and not with its square.
  */
 export interface ManagedEntry {
   manager: string;
@@ -93,7 +94,7 @@ export function common(a: JsonObject, b: JsonObject): JsonObject {
   return found;
 }
 
-/** The leaves of a set as paths, for those who spell them. */
+/** The leaves of a set as paths. */
 export function leaves(set: JsonObject, path: readonly string[] = []): string[][] {
   return Object.entries(set).flatMap(([key, value]) => {
     if (key === "." || !isObject(value)) return [];
@@ -104,7 +105,7 @@ export function leaves(set: JsonObject, path: readonly string[] = []): string[][
 
 /**
  * Items of keyed lists in `set` of which `kept` holds nothing, as leaves. They go as a whole: what the API filled in belongs
- * to nobody and would stay behind otherwise.
+ * to no manager and would be left over otherwise.
  */
 export function lostItems(set: JsonObject, kept: JsonObject): JsonObject {
   const lost: JsonObject = {};
@@ -126,7 +127,7 @@ export function isLeaf(set: JsonObject): boolean {
   return true;
 }
 
-/** Takes what is at the leaves of a set away, and what became empty by it. Changes `object`. */
+/** Removes the values at the leaves of a set, and what becomes empty by that. Changes `object`. */
 export function removeLeaves(object: Json, set: JsonObject): void {
   const gone = new Set<string | number>();
   const members = membersOf(object, set);
@@ -159,10 +160,10 @@ interface Member {
 }
 
 const none: ReadonlyMap<string, Member> = new Map();
-/** Sets of key names that the items of one list are told apart by; a kind has one. */
+/** Distinct sets of key names in one list; a kind has one, clients can write any. */
 const mostKeyings = 8;
 
-/** What the steps of a set mean in a value: a list is gone through once for all of them. */
+/** The members of a value that the steps of a set denote; a list is walked once for all of them. */
 function membersOf(value: Json | undefined, set: JsonObject): ReadonlyMap<string, Member> {
   if (isObject(value)) return fieldsOf(value, set);
   return Array.isArray(value) ? itemsOf(value, Object.keys(set)) : none;
@@ -192,7 +193,7 @@ interface Keying {
   readonly steps: Map<string, string>;
 }
 
-/** The steps of a set into a list, so that the steps which mean an item are found at once. */
+/** The steps of a set into a list, indexed so that those of an item are found at once. */
 class WantedItems {
   readonly #keyed = new Map<string, Keying>();
   readonly #byValue = new Map<string, string>();
@@ -235,7 +236,7 @@ function keyText(item: JsonObject, names: readonly string[]): string {
   return JSON.stringify(names.map((name) => ownField(item, name) ?? null));
 }
 
-/** A client can have written anything into managedFields; what cannot be read means nothing. */
+/** Clients can write anything into managedFields; undefined when it is not JSON. */
 function parsed(text: string): Json | undefined {
   try {
     return JSON.parse(text) as Json;
@@ -244,7 +245,7 @@ function parsed(text: string): Json | undefined {
   }
 }
 
-/** A path as conflict messages spell it: `.spec.template.spec.containers[name="c"].image`. */
+/** A path as in conflict messages: `.spec.template.spec.containers[name="c"].image`. */
 export function spellPath(path: readonly string[]): string {
   return path
     .map((step) => {

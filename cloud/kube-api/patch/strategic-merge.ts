@@ -22,7 +22,12 @@ const retainDirective = "$retainKeys";
 const deleteItems = "$deleteFromPrimitiveList/";
 const setOrder = "$setElementOrder/";
 
-/** Applies a strategic merge patch to a copy of `current`; custom kinds have none. */
+/**
+ * Applies a strategic merge patch to a copy of `current`; custom kinds have none (415). Follows
+ * apimachinery/util/strategicpatch and community/contributors/devel/sig-api-machinery/strategic-merge-patch.md: objects merge by
+ * field, lists by the merge key of their schema or else are replaced, and directives (`$patch`, `$retainKeys`,
+ * `$deleteFromPrimitiveList`, `$setElementOrder`) override that.
+ */
 export function strategicMerge(kind: KindInfo, current: JsonObject, patch: JsonObject): Outcome<JsonObject> {
   if (kind.custom !== undefined) return refuse(noStrategicMerge());
   try {
@@ -161,7 +166,7 @@ function mergeByKey(was: Json[], items: Json[], type: FieldType): Json[] {
   return merged.items();
 }
 
-/** A list by the key of its items: each is found at once, however many a patch names. */
+/** A list indexed by the merge key of its items. */
 class KeyedList {
   /** undefined where an item was deleted */
   readonly #items: (Json | undefined)[];
@@ -212,8 +217,8 @@ interface Ordering {
 }
 
 /**
- * Named items (by the order, else by the patch) keep that order; the others are woven in where they stood before relative to
- * named ones, and come last where nothing tells.
+ * Named items (by the order, else by the patch) keep that order; the others are merged in where they were before relative to
+ * named ones, and come last otherwise.
  */
 function inOrder(merged: Json[], { order, patched, mergeKey, server }: Ordering): Json[] {
   const keyOf = (item: Json): string =>

@@ -1,4 +1,4 @@
-/** Kinds as data: group/version, kind, plural, short names, flags and subresources, in the order discovery lists them. */
+/** The builtin kinds that are served, as data, in the order of discovery; named as `kubectl api-resources` names them. */
 export interface CatalogRow {
   readonly gv: string;
   readonly kind: string;
@@ -8,7 +8,7 @@ export interface CatalogRow {
   readonly cluster?: true;
   readonly listKind?: string;
   readonly sub?: readonly string[];
-  /** Answered only: create is the one verb. */
+  /** Not stored: create is the only verb. */
   readonly virtual?: true;
 }
 

@@ -25,12 +25,13 @@ const foreignSubresources: Record<string, Omit<SubresourceInfo, "name">> = {
 
 const proxyVerbs: readonly string[] = ["create", "delete", "get", "patch", "update"];
 
-let kinds: readonly KindInfo[] | undefined;
+/** Made on first use. */
+const made: { kinds?: readonly KindInfo[] } = {};
 
 /** Every builtin kind, in the order discovery lists them. */
 export function builtinKinds(): readonly KindInfo[] {
-  kinds ??= catalogRows.map(toKind);
-  return kinds;
+  made.kinds ??= catalogRows.map(toKind);
+  return made.kinds;
 }
 
 /** The builtin kind of an `apiVersion` and `kind`, if served. */

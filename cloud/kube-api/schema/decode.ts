@@ -3,9 +3,9 @@ import { formatQuantity, parseQuantity, quantityError } from "#shared/kube";
 import { definition, definitionName, type Definition, type FieldType, type Leaf } from "./definitions.ts";
 
 export interface Decoded {
-  /** Paths of fields the kind does not have; they are gone from the object. */
+  /** Paths of fields the kind does not have; they were removed from the object. */
   readonly unknown: readonly string[];
-  /** The first value of a wrong type, in the words of Go's JSON decoder. */
+  /** The first value of a wrong type, with the text of Go's JSON decoder. */
   readonly error?: string;
 }
 
@@ -25,12 +25,16 @@ interface Place {
 
 class DecodeError extends Error {}
 
+/** Levels of structs; no kind has more than about thirty. */
 const maxDepth = 200;
+/** Unknown fields that are reported. */
 const maxUnknown = 100;
 
 /**
- * Brings a parsed body into the form of a builtin kind, in place: unknown fields go, empty optional lists, maps and nulls go,
- * quantities and times become canonical. `name` is a definition name.
+ * Brings a parsed body into the form of a builtin kind, in place, as a round trip through the Go types would: unknown fields,
+ * nulls and empty optional lists and maps are dropped, quantities and times become canonical. One walk follows the body and the
+ * definition of the kind side by side; the first wrong type ends it with the text of Go's decoder (sigs.k8s.io/json).
+ * @param name of a definition, e.g. `core.v1.Pod`
  */
 export function decodeInto(name: string, object: JsonObject): Decoded {
   const shape = definition(name);
@@ -221,7 +225,7 @@ function decodeBase64(text: string): string {
   throw new DecodeError(`illegal base64 data at input byte ${byte}`);
 }
 
-/** By hand: `=+$` tries at each of a million signs. */
+/** Without the expression `=+$`, which takes quadratic time on a long run of "=". */
 function withoutPadding(text: string): string {
   let end = text.length;
   while (text.charCodeAt(end - 1) === 61) end -= 1;

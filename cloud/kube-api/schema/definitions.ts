@@ -1,8 +1,13 @@
 import textsText from "./schema-texts.txt" with { type: "text" };
 import typesText from "./schema-types.txt" with { type: "text" };
 
-/** Letters of the data file: s string, b boolean, i int32, l int64, d double, q quantity, t time, u microtime, x int or string,
- *  y base64 bytes, o any object, j any JSON, # another definition. */
+/**
+ * The definitions of the builtin kinds, generated from the Go types of Kubernetes (package kubernetes-types) by
+ * scripts/generate-schemas.ts. A field
+ * is a code: shape (`[]` list, `{}` map), leaf, `~` merge key, `^` retain keys, `@` list map keys, `!` required. Leaves are
+ * s string, b boolean, i int32, l int64, d double, q quantity, t time, u microtime, x int or string, y base64 bytes, o any object,
+ * j any JSON, # another definition.
+ */
 export type Leaf = "s" | "b" | "i" | "l" | "d" | "q" | "t" | "u" | "x" | "y" | "o" | "j" | "#";
 
 export interface FieldType {
@@ -20,15 +25,17 @@ export interface FieldType {
 
 export type Definition = ReadonlyMap<string, FieldType>;
 
-let types: Record<string, Record<string, string>> | undefined;
-let texts: Record<string, Record<string, string>> | undefined;
+type Table = Readonly<Record<string, Readonly<Record<string, string>>>>;
+
+/** Parsed on first use: the data has 400 KB, and most processes need a few definitions of it. */
+const loaded: { types?: Table; texts?: Table | undefined } = {};
 const parsed = new Map<string, Definition>();
 
 /** A definition by its short name, e.g. `core.v1.Pod`. */
 export function definition(name: string): Definition | undefined {
   const known = parsed.get(name);
   if (known !== undefined) return known;
-  types ??= JSON.parse(typesText) as Record<string, Record<string, string>>;
+  const types = (loaded.types ??= JSON.parse(typesText) as Table);
   const raw = Object.hasOwn(types, name) ? types[name] : undefined;
   if (raw === undefined) return undefined;
   const made = new Map(Object.entries(raw).map(([field, code]) => [field, parseCode(code)]));
@@ -38,13 +45,13 @@ export function definition(name: string): Definition | undefined {
 
 /** Descriptions of a definition's fields; its own under the empty name. Parsed on first use, dropped by forgetTexts. */
 export function descriptions(name: string): Readonly<Record<string, string>> {
-  texts ??= JSON.parse(textsText) as Record<string, Record<string, string>>;
-  return texts[name] ?? {};
+  loaded.texts ??= JSON.parse(textsText) as Table;
+  return loaded.texts[name] ?? {};
 }
 
-/** Lets the descriptions go again: they are wanted rarely and weigh most. */
+/** Releases the descriptions: they are needed rarely and take most of the memory. */
 export function forgetTexts(): void {
-  texts = undefined;
+  loaded.texts = undefined;
 }
 
 /** The definition name of a kind: `core.v1.Pod`, `rbac.v1.Role`. */

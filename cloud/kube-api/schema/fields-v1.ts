@@ -1,7 +1,12 @@
 import { isObject, ownField, type Json, type JsonObject } from "#shared/json";
 import { definition, type Definition, type FieldType } from "./definitions.ts";
 
-/** Structs and maps that server-side apply owns whole. */
+/*
+ * The fields of an object as `metadata.managedFields` lists them: list items by their keys, sets by value, atomic values as a
+ * whole (the markers listType, listMapKey, mapType and structType of the Go types; KEP-555).
+ */
+
+/** Structs that are owned as a whole (`+structType=atomic`). */
 const atomicStructs = new Set([
   "meta.v1.LabelSelector",
   "core.v1.ConfigMapKeySelector",
@@ -18,7 +23,9 @@ const atomicStructs = new Set([
   "core.v1.TypedLocalObjectReference",
   "rbac.v1.RoleRef",
 ]);
+/** Maps that are owned as a whole (`+mapType=atomic`). */
 const atomicMaps = new Set(["nodeSelector", "selector"]);
+/** List keys that have a default, by which an item is found without them. */
 const listDefaults: JsonObject = { protocol: "TCP" };
 
 /** The fields of an object as metadata.managedFields writes them; `name` is a definition, undefined for a custom schema. */
@@ -52,8 +59,8 @@ const ownedByApi = new Set([
 ]);
 
 function metadataFields(metadata: JsonObject): JsonObject {
-  const own = Object.fromEntries(Object.entries(metadata).filter(([key]) => !ownedByApi.has(key)));
-  return structFields(own, definition("meta.v1.ObjectMeta"));
+  const owned = Object.fromEntries(Object.entries(metadata).filter(([key]) => !ownedByApi.has(key)));
+  return structFields(owned, definition("meta.v1.ObjectMeta"));
 }
 
 function fieldOf(key: string, value: Json, type: FieldType | undefined): JsonObject {

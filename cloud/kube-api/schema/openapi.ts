@@ -14,8 +14,8 @@ const valueSchemas: Readonly<Record<string, JsonObject>> = {
     description: "A number with an optional suffix, like 100m, 1.5 or 2Gi.",
     oneOf: [{ type: "string" }, { type: "number" }],
   },
-  [timeName]: { description: "A moment as RFC 3339 writes it.", type: "string", format: "date-time" },
-  [microTimeName]: { description: "A moment with microseconds.", type: "string", format: "date-time" },
+  [timeName]: { description: "A time in the format of RFC 3339.", type: "string", format: "date-time" },
+  [microTimeName]: { description: "A time with microseconds.", type: "string", format: "date-time" },
   [intOrStringName]: {
     description: "A number or a string.",
     format: "int-or-string",
@@ -24,8 +24,9 @@ const valueSchemas: Readonly<Record<string, JsonObject>> = {
 };
 
 /**
- * The OpenAPI v3 document of one group version: paths with the verbs kubectl looks for, and the schemas of `kinds` with all they
- * refer to.
+ * The OpenAPI v3 document of one group version (KEP-2896), as far as kubectl reads it: paths with the verbs and parameters that
+ * it looks for, and the schemas of `kinds` with all that they refer to. Schemas are generated from the definitions with which
+ * bodies are decoded, so that clients see what the server does.
  */
 export function openApiDocument(apiVersion: string, kinds: readonly KindInfo[]): JsonObject {
   const schemas: JsonObject = {};

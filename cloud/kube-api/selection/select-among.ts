@@ -3,12 +3,12 @@ import { nextTurn } from "#shared/clock";
 import { note } from "#shared/lifecycle";
 import { everything, fragmentsOf, selectedName, selects, type Selection } from "./selectors.ts";
 
-/** Characters looked through before others get a turn: some milliseconds. */
+/** Characters read before other requests get a turn: some milliseconds. */
 const charactersATurn = 500_000;
 
 /**
- * Leaves only what is selected; most texts are told apart without parsing them. All of a large collection may have to be
- * looked through, in more than one turn of the event loop: the caller keeps the texts readable.
+ * Filters a collection; most texts are rejected without being parsed, because they lack a fragment that every selected object
+ * has. A large collection takes several turns of the event loop: the caller pins the revision of the texts.
  */
 export async function selectAmong<T extends { readonly key: string }>(
   all: T[],
@@ -26,7 +26,6 @@ export async function selectAmong<T extends { readonly key: string }>(
     characters += text.length + 100 * (selection.labels.length + selection.fields.length);
     if (characters > charactersATurn) {
       characters = 0;
-      // oxlint-disable-next-line no-await-in-loop -- one after the other is the point
       await nextTurn();
       note("a selection from", one.key);
     }

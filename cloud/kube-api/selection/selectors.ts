@@ -1,4 +1,4 @@
-import { qualified, refusals, type Named } from "#cloud/kube-api/status";
+import { qualified, refusals, type ResourceName } from "#cloud/kube-api/status";
 import { isRecord } from "#shared/json";
 import {
   meetsLabelExpressions,
@@ -7,7 +7,7 @@ import {
   type LabelRequirement,
 } from "#shared/kube";
 
-/** What `labelSelector` and `fieldSelector` ask of an object. */
+/** Requirements of `labelSelector` and `fieldSelector`. */
 export interface Selection {
   readonly labels: readonly LabelRequirement[];
   readonly fields: readonly FieldTerm[];
@@ -31,7 +31,7 @@ export function requireLabelSelector(text: string): readonly LabelRequirement[] 
 
 const metadataFields = ["metadata.name", "metadata.namespace"];
 
-/** Fields a list may be selected by, beside the name and namespace that every kind has. */
+/** Selectable fields by resource, beside name and namespace: those of the field label conversions upstream. */
 const selectable: Readonly<Record<string, readonly string[]>> = {
   pods: [
     "spec.nodeName",
@@ -76,7 +76,7 @@ const absentValues: Readonly<Record<string, string>> = {
 
 /** @throws Refusal (BadRequest) naming a field that cannot be selected by. */
 export function parseFieldSelector(
-  type: Named & { readonly version: string },
+  type: ResourceName & { readonly version: string },
   text: string,
   labelSelector: string,
 ): FieldTerm[] {
@@ -159,7 +159,7 @@ export function selects(selection: Selection, object: KubeObject): boolean {
   );
 }
 
-/** JSON fragments that the text of every selected object holds: a cheap look before parsing. */
+/** JSON fragments that the text of every selected object contains: a cheap test before parsing. */
 export function fragmentsOf(selection: Selection): string[] {
   const labels = selection.labels
     .filter(({ operator, values }) => operator === "Exists" || (operator === "In" && values.length === 1))
@@ -174,7 +174,7 @@ export function fragmentsOf(selection: Selection): string[] {
   return [...labels, ...fields];
 }
 
-/** The name an equality on `metadata.name` asks for. */
+/** The value of an equality on `metadata.name`. */
 export function selectedName(selection: Selection): string | undefined {
   return selection.fields.find(({ path, equal }) => equal && path === "metadata.name")?.value;
 }

@@ -1,12 +1,12 @@
 import type { FieldError, KindInfo } from "#cloud/kube-api/schema";
 import type { Status } from "#shared/kube";
 
-/** What came of a request: a value, with warnings for the client, or the Status that refuses it. */
+/** A value with warnings for the client, or the Status that refuses the request. */
 export type Outcome<T> =
   | { readonly ok: true; readonly value: T; readonly warnings: readonly string[] }
   | { readonly ok: false; readonly status: Status };
 
-/** Enough of a kind to name it. */
+/** What a message needs of a kind. */
 export type KindName = Pick<KindInfo, "group" | "version" | "kind">;
 
 export function accept<T>(value: T, warnings: readonly string[] = []): Outcome<T> {
@@ -17,8 +17,9 @@ export function refuse<T>(status: Status): Outcome<T> {
   return { ok: false, status };
 }
 
-/** More causes tell nobody more, and a small body can have a hundred thousand. */
+/** Causes of an answer: a small body can have a hundred thousand errors. */
 const mostCauses = 100;
+/** Characters of a refused name in an answer. */
 const longestName = 1024;
 
 /** A 422 with its causes: `Pod "x" is invalid: …`. */

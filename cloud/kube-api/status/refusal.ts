@@ -1,15 +1,15 @@
 import { AppError } from "#shared/errors";
 import type { Status } from "#shared/kube";
 
-/** What of a resource a refusal names: `deployments.apps`. */
-export interface Named {
+/** What a refusal needs of a resource: `deployments.apps`. */
+export interface ResourceName {
   readonly group: string;
   readonly plural: string;
 }
 
 type Cause = { reason?: string; message?: string; field?: string };
 
-/** An answer of the API that is not a success: a `Status` on its way to the client. */
+/** Thrown to answer a request with a `Status` that is not a success; texts are those of apimachinery/pkg/api/errors. */
 export class Refusal extends AppError {
   readonly status: Status;
 
@@ -27,7 +27,7 @@ function refuse(code: number, reason: string, message: string, details?: Status[
   return new Refusal({ status: "Failure", message, reason, ...(details && { details }), code });
 }
 
-function detailsOf(type: Named, name: string): NonNullable<Status["details"]> {
+function detailsOf(type: ResourceName, name: string): NonNullable<Status["details"]> {
   return {
     ...(name !== "" && { name }),
     ...(type.group !== "" && { group: type.group }),
@@ -36,11 +36,11 @@ function detailsOf(type: Named, name: string): NonNullable<Status["details"]> {
 }
 
 /** `deployments.apps`, or `pods` for the core group. */
-export function qualified(type: Named): string {
+export function qualified(type: ResourceName): string {
   return type.group === "" ? type.plural : `${type.plural}.${type.group}`;
 }
 
-export function notFound(type: Named, name: string): Refusal {
+export function notFound(type: ResourceName, name: string): Refusal {
   return refuse(404, "NotFound", `${qualified(type)} "${name}" not found`, detailsOf(type, name));
 }
 
@@ -53,22 +53,22 @@ export function methodNotAllowed(): Refusal {
   return refuse(405, "MethodNotAllowed", text, {});
 }
 
-export function alreadyExists(type: Named, name: string): Refusal {
+export function alreadyExists(type: ResourceName, name: string): Refusal {
   const text = `${qualified(type)} "${name}" already exists`;
   return refuse(409, "AlreadyExists", text, detailsOf(type, name));
 }
 
-export function generateNameTaken(type: Named, name: string): Refusal {
+export function generateNameTaken(type: ResourceName, name: string): Refusal {
   const text = `${qualified(type)} "${name}" already exists, the server was not able to generate a unique name for the object`;
   return refuse(409, "AlreadyExists", text, { ...detailsOf(type, name), retryAfterSeconds: 1 });
 }
 
-export function conflict(type: Named, name: string, why: string): Refusal {
+export function conflict(type: ResourceName, name: string, why: string): Refusal {
   const text = `Operation cannot be fulfilled on ${qualified(type)} "${name}": ${why}`;
   return refuse(409, "Conflict", text, detailsOf(type, name));
 }
 
-export function modifiedMeanwhile(type: Named, name: string): Refusal {
+export function modifiedMeanwhile(type: ResourceName, name: string): Refusal {
   const why = "the object has been modified; please apply your changes to the latest version and try again";
   return conflict(type, name, why);
 }
@@ -81,7 +81,7 @@ export function applyConflict(causes: readonly Cause[]): Refusal {
     causes.length === 1
       ? `Apply failed with ${count}: ${first?.message ?? ""}: ${first?.field ?? ""}`
       : `Apply failed with ${count}: ${[...Map.groupBy(causes, (cause) => cause.message)]
-          .map(([message, of]) => `${message}:\n${of.map((cause) => `- ${cause.field}`).join("\n")}`)
+          .map(([message, group]) => `${message}:\n${group.map((cause) => `- ${cause.field}`).join("\n")}`)
           .join("\n")}`;
   return refuse(409, "Conflict", text, { causes: [...causes] });
 }
@@ -90,7 +90,11 @@ export function badRequest(message: string): Refusal {
   return refuse(400, "BadRequest", message);
 }
 
-export function unprocessable(type: Named & { readonly kind: string }, name: string, cause: Cause): Refusal {
+export function unprocessable(
+  type: ResourceName & { readonly kind: string },
+  name: string,
+  cause: Cause,
+): Refusal {
   const where = cause.field === undefined ? "" : `${cause.field}: `;
   return refuse(422, "Invalid", `${type.kind} "${name}" is invalid: ${where}${cause.message ?? ""}`, {
     name,
@@ -113,7 +117,7 @@ export function unauthorized(): Refusal {
   return refuse(401, "Unauthorized", "Unauthorized");
 }
 
-export function forbidden(type: Named, name: string, why: string): Refusal {
+export function forbidden(type: ResourceName, name: string, why: string): Refusal {
   const text = `${qualified(type)}${name === "" ? "" : ` "${name}"`} is forbidden: ${why}`;
   return refuse(403, "Forbidden", text, detailsOf(type, name));
 }
@@ -122,7 +126,7 @@ export function forbiddenPath(why: string): Refusal {
   return refuse(403, "Forbidden", `forbidden: ${why}`, {});
 }
 
-export function namespaceTerminating(type: Named, name: string, namespace: string): Refusal {
+export function namespaceTerminating(type: ResourceName, name: string, namespace: string): Refusal {
   const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
   const causes = [
     {
@@ -158,7 +162,7 @@ export function tooManyRequests(message: string): Refusal {
   return refuse(429, "TooManyRequests", message, { retryAfterSeconds: 10 });
 }
 
-/** As kube-apiserver answers when too many requests are in flight; clients come again by themselves. */
+/** Too many requests in flight, as kube-apiserver answers; clients retry after a second. */
 export function overloaded(): Refusal {
   const text = "Too many requests, please try again later.";
   return refuse(429, "TooManyRequests", text, { retryAfterSeconds: 1 });
@@ -184,7 +188,7 @@ const reasons: Readonly<Record<number, string>> = {
   504: "Timeout",
 };
 
-/** What something beside the stored kinds refuses; without a time to come again, which clients would obey by themselves. */
+/** A refusal of an extra resource; without Retry-After, at which clients would retry on their own. */
 export function ofCode(code: number, message: string): Refusal {
   return refuse(code, reasons[code] ?? "InternalError", message, {});
 }

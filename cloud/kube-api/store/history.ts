@@ -5,21 +5,21 @@ export interface HistoryBounds {
   readonly bytes: number;
 }
 
-interface Written {
+interface WrittenRevision {
   readonly revision: number;
   readonly bytes: number;
 }
 
-/** Of the work that one step of a compaction may be. */
+/** Limits of one step of a compaction, some ten milliseconds. */
 const step = { revisions: 500, bytes: 16 * 1024 * 1024 } as const;
-/** Past the bound a little more is given up than needed, or the next write would be too much again. */
+/** A compaction goes below the bound, or the next write would start another one. */
 const leftOfBound = 7 / 8;
 
-/** What was written since the last compaction, and how far back somebody still reads: how much may be compacted. */
+/** The revisions since the last compaction and the pins of readers: decides how much may be compacted. */
 export class History {
   readonly #bounds: HistoryBounds;
   readonly #pins = new Map<symbol, number>();
-  #written: Written[] = [];
+  #written: WrittenRevision[] = [];
   #bytes = 0;
 
   constructor(bounds: HistoryBounds) {

@@ -17,17 +17,17 @@ export interface ReadinessParts {
   readonly log: Logger;
 }
 
-/** Whether changes can be stored now. Looked at once a second at most, however often it is asked for. */
+/** Whether changes can be stored now; checked once a second at most. */
 export class Readiness {
   readonly #parts: ReadinessParts;
   #known: { readonly problem: Promise<string | undefined>; readonly atMs: number } | undefined;
-  #told = false;
+  #isReported = false;
 
   constructor(parts: ReadinessParts) {
     this.#parts = parts;
   }
 
-  /** @returns why not; undefined when all is well */
+  /** @returns why changes cannot be stored; undefined when they can */
   problem(): Promise<string | undefined> {
     const nowMs = this.#parts.clock.monotonicMs();
     if (!this.#known || nowMs - this.#known.atMs >= freshMs)
@@ -38,10 +38,11 @@ export class Readiness {
   async #look(): Promise<string | undefined> {
     const { store, path, log } = this.#parts;
     const problem = this.#disk() ?? (await store.writeProblem());
-    if (problem !== undefined && !this.#told)
+    if (problem !== undefined && !this.#isReported)
       log.error("changes cannot be stored", { database: path, problem });
-    if (problem === undefined && this.#told) log.info("changes can be stored again", { database: path });
-    this.#told = problem !== undefined;
+    if (problem === undefined && this.#isReported)
+      log.info("changes can be stored again", { database: path });
+    this.#isReported = problem !== undefined;
     return problem;
   }
 
@@ -55,7 +56,7 @@ export class Readiness {
       const free = (process.getuid?.() === 0 ? bfree : bavail) * bsize;
       return free < leastFreeBytes ? `the disk of ${folder} is full: ${free} bytes are free` : undefined;
     } catch (error) {
-      return `the disk of ${folder} cannot be looked at: ${describeError(error)}`;
+      return `the free space of ${folder} is unknown: ${describeError(error)}`;
     }
   }
 }

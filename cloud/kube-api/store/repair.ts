@@ -22,7 +22,7 @@ import { findDamage } from "#shared/sqlite";
 export interface Repair {
   /** e.g. `pods default/web` */
   readonly object: string;
-  /** The earlier revision put back; undefined: none was kept, or it was only a record of the past. */
+  /** The earlier revision that was restored; undefined: none was kept, or the row was not the current state. */
   readonly restored: number | undefined;
   readonly current: boolean;
 }
@@ -34,8 +34,8 @@ type StoredRow = RowPlace & {
 };
 
 /**
- * Puts the latest readable state of every damaged object back, as a new revision, and sets the damaged rows aside. For
- * a database nobody has open. @throws ConfigError
+ * Restores the latest readable state of every damaged object, as a new revision, and sets the damaged rows aside. The
+ * database must not be open elsewhere. @throws ConfigError
  */
 export function repairDatabase(path: string, keyFile: string): Repair[] {
   const database = openRevisionDatabase(path);
@@ -106,7 +106,7 @@ function append(
  */
 export function findDatabaseFault(path: string, keyFile: string, inUse: boolean): string | undefined {
   try {
-    // Who may only read leaves a log behind when nobody else has the database open.
+    // A read-only connection leaves a write-ahead log behind when no other process has the database open.
     using database = new Database(path, inUse ? { readonly: true } : { readwrite: true });
     const damage = findDamage(database);
     if (damage !== undefined) return `it is damaged (${damage})`;

@@ -12,7 +12,7 @@ import {
 import { createPrivateFile } from "#shared/files";
 import type { KubeObject } from "#shared/kube";
 
-/** Revisions nobody can have seen of the database that was lost, as etcd's own restore leaves out. */
+/** Skips revisions that clients may have seen of the lost database, as `etcdutl snapshot restore --bump-revision`. */
 const revisionGap = 1_000_000_000;
 const syncs: ReadonlySet<string> = new Set([
   "reliablesyncs.kubeedge.io/objectsyncs",
@@ -20,8 +20,8 @@ const syncs: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Copies a database, as it is at this moment, into a new file, also beside a process that writes to it: that is neither
- * stopped nor slowed down by more than the reading. @throws ConfigError
+ * Copies a database, as it is at this moment, into a new file; another process may write to it meanwhile, which is slowed
+ * down only by the reading. @throws ConfigError
  */
 export function copyDatabase(path: string, target: string): void {
   let database: Database | undefined;
@@ -55,9 +55,9 @@ export function verifyDatabase(path: string, keyFile?: string): void {
 }
 
 /**
- * Makes a copy ready to take the place of the database it is of. Every object gets a revision above all that clients and
- * nodes may have seen meanwhile, so that none of them takes newer content of the lost database for the newer one; and
- * what nodes have acknowledged is forgotten, so that each is brought to the restored state.
+ * Prepares a copy to replace its database. Every object gets a revision above all that clients and nodes may have seen of the
+ * lost database, whose content they would take for newer otherwise; acknowledgements of nodes are removed, so that each
+ * gets the restored state.
  */
 export function renumberDatabase(path: string, keyFile: string): { readonly objects: number } {
   const database = openRevisionDatabase(path);

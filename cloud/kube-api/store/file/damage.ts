@@ -11,7 +11,7 @@ export interface DamagedRow {
   readonly current: boolean;
 }
 
-/** Objects that are made again by whoever wrote them, or are only a record: nothing is removed because they are missing. */
+/** Objects that their writers create again, or that are only records: nothing is deleted because they are missing. */
 const expendable: ReadonlySet<string> = new Set([
   "/events",
   "/endpoints",
@@ -26,11 +26,12 @@ export function isExpendable(resource: string): boolean {
   return expendable.has(resource);
 }
 
+/** Objects that a message names. */
 const mostNamed = 10;
 
 /**
- * What can be spared is set aside. Any other object that is missing would take what belongs to it along, pods of a node
- * among it, so that an operator has to decide.
+ * Sets damaged rows aside when only expendable objects are affected. Objects that depend on any other missing object would be
+ * garbage collected, pods of a node among them, so that an operator has to decide.
  * @throws ConfigError naming file, objects and the way out
  */
 export function setDamagedAside(
@@ -54,7 +55,7 @@ export function setDamagedAside(
     });
 }
 
-/** The rows go to table `damaged`; what was before them can no longer be followed. */
+/** Moves rows to table `damaged`; the history before them can no longer be followed. */
 export function moveAside(database: Database, rows: readonly DamagedRow[]): void {
   database.transaction(() => {
     for (const { id } of rows) {

@@ -53,7 +53,7 @@ function claimFormat(database: Database, path: string): void {
   if (found < format) database.run(`PRAGMA user_version = ${format}`);
 }
 
-/** Nobody else may read it, whatever the umask. */
+/** Readable by its owner only, whatever the umask. */
 function prepareFile(path: string): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   createPrivateFile(path);
@@ -61,7 +61,7 @@ function prepareFile(path: string): void {
 
 const restore = "stop cloudcore and restore a backup: `cloudcore restore FILE`";
 const faults: Readonly<Record<string, readonly [why: string, remedy: string]>> = {
-  SQLITE_NOTADB: ["it is no SQLite database, its start is damaged", restore],
+  SQLITE_NOTADB: ["it is not an SQLite database, or its header is damaged", restore],
   SQLITE_CORRUPT: ["it is damaged", restore],
   SQLITE_FULL: ["its disk is full", "free some space there"],
   SQLITE_READONLY: ["it cannot be written", "make the file and its file system writable for cloudcore"],
@@ -70,14 +70,14 @@ const faults: Readonly<Record<string, readonly [why: string, remedy: string]>> =
   SQLITE_BUSY: ["another process keeps it locked", "end that process"],
 };
 
-/** An error of SQLite with file and way out; errors of our own as they are. */
+/** An error of SQLite as a ConfigError that names the file and the remedy; other errors unchanged. */
 export function explainDatabase(path: string, error: unknown): Error {
   if (error instanceof AppError) return error;
   const [why, remedy] = faults[sqliteCode(error)] ?? [
     "it cannot be used",
     "check the file, its directory and its disk",
   ];
-  const [said = ""] = describeError(error).split("\n");
-  const text = `Cannot open database ${quote(path)}: ${why} (${said}); ${remedy}`;
+  const [detail = ""] = describeError(error).split("\n");
+  const text = `Cannot open database ${quote(path)}: ${why} (${detail}); ${remedy}`;
   return new ConfigError("database-unusable", text, { cause: error });
 }

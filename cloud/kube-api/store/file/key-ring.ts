@@ -13,12 +13,12 @@ const ivBytes = 12;
 const tagBytes = 16;
 const mark = "sealed:v1:";
 const idLength = 12;
-/** How much of a sealed text says which key it takes. */
+/** Characters of a sealed text up to the id of its key. */
 export const headLength = mark.length + idLength;
 const header = `# Keys of the Secrets in cloudcore.db: the first one encrypts, all of them decrypt. Keep a copy apart from the database.
 `;
 
-/** The keys of a key file. What they seal is bound to its place: in another one it does not open. */
+/** The keys of a key file. A sealed text is bound to its place in the database and does not open in another one. */
 export class KeyRing {
   readonly #keys: readonly [Key, ...Key[]];
 
@@ -35,7 +35,7 @@ export class KeyRing {
     return this.#keys.some((key) => key.id === id);
   }
 
-  /** AES-256-GCM. `place` says where the text belongs. */
+  /** AES-256-GCM, authenticated with `place`, where the text is stored. */
   seal(text: string, place: string): string {
     const iv = randomBytes(ivBytes);
     const cipher = createCipheriv("aes-256-gcm", this.#keys[0].bytes, iv).setAAD(Buffer.from(place));
@@ -43,7 +43,7 @@ export class KeyRing {
     return `${mark}${this.current}:${sealed.toString("base64")}`;
   }
 
-  /** A text that was never sealed is given back as it is. @throws when it was changed, or belongs elsewhere */
+  /** Returns a text that is not sealed as it is. @throws Error when it was changed, or sealed for another place */
   open(sealed: string, place: string): string {
     const id = keyOf(sealed);
     if (id === undefined) return sealed;
@@ -69,14 +69,14 @@ export function readKeyRing(path: string): KeyRing | undefined {
   return first && new KeyRing([first, ...rest]);
 }
 
-/** Puts a new key before those that are there. @returns its id */
+/** Prepends a new key to the file. @returns its id */
 export function addKey(path: string): string {
   const fresh = newKey();
   writeKeys(path, [fresh, ...readKeys(path)]);
   return fresh.id;
 }
 
-/** Forgets all keys but the first. @returns the ids of those forgotten */
+/** Removes all keys but the first. @returns their ids */
 export function pruneKeys(path: string): string[] {
   const [first, ...rest] = readKeys(path);
   if (first && rest.length > 0) writeKeys(path, [first]);
@@ -87,7 +87,7 @@ function readKeys(path: string): Key[] {
   if (!existsSync(path)) return [];
   try {
     const lines = readFileSync(path, "utf8").split("\n");
-    return lines.flatMap((line, at) => (/^\s*(#|$)/.test(line) ? [] : [parseKey(line, at + 1)]));
+    return lines.flatMap((line, index) => (/^\s*(#|$)/.test(line) ? [] : [parseKey(line, index + 1)]));
   } catch (cause) {
     const remedy = "restore it from a backup; nothing was changed";
     throw new ConfigError(
@@ -100,7 +100,7 @@ function readKeys(path: string): Key[] {
   }
 }
 
-/** The name is a digest of the key: a damaged key is not taken for another one. */
+/** The id is a digest of the key, so that a damaged key is detected. */
 function parseKey(line: string, number: number): Key {
   const [id = "", text = ""] = line.trim().split(/\s+/);
   const bytes = Buffer.from(text, "base64");

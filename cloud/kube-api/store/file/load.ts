@@ -24,8 +24,8 @@ export interface Loaded {
 const sealedWithName = "sealed-with";
 
 /**
- * Reads what is there. Damaged rows are set aside or refused, and whatever is not encrypted with the current key is:
- * of an older cloudcore, or after a new key.
+ * Reads the whole database: sets damaged rows aside or refuses them, and encrypts what is not encrypted with the current key
+ * (of an older cloudcore, or after a key rotation).
  * @throws ConfigError
  */
 export function loadDatabase(database: Database, options: LoadOptions): Loaded {
@@ -38,7 +38,7 @@ export function loadDatabase(database: Database, options: LoadOptions): Loaded {
   forget(indexes, damaged);
   const compacted = raiseCompacted(database, damaged);
   sealAll(database, sealing, options);
-  // A revision that was set aside is never given again.
+  // The number of a revision that was set aside is not used again.
   return { sealing, indexes, revision: Math.max(revision, compacted), compacted };
 }
 
@@ -55,7 +55,7 @@ interface ScannedRow extends RowPlace {
   readonly value: string | null;
 }
 
-/** Looks at every row; which of them are current is known at the end. */
+/** Reads every row; which of them are current is known at the end. */
 export function scan(database: Database, sealing: Sealing): Scan {
   const indexes = new Map<string, ResourceIndex>();
   const broken: RowPlace[] = [];
@@ -112,7 +112,7 @@ function forget(indexes: ReadonlyMap<string, ResourceIndex>, damaged: readonly D
   for (const { resource, key, current } of damaged) if (current) indexes.get(resource)?.delete(key);
 }
 
-/** Nobody may follow the history over a row that is missing. */
+/** The history cannot be followed across a missing row. */
 function raiseCompacted(database: Database, damaged: readonly DamagedRow[]): number {
   const kept = Number(settingOf(database, "compacted") ?? 0);
   const needed = Math.max(kept, ...damaged.map(({ id }) => id));
@@ -120,7 +120,7 @@ function raiseCompacted(database: Database, damaged: readonly DamagedRow[]): num
   return needed;
 }
 
-/** The keys that something in the database takes. */
+/** Ids of the keys that something in the database is encrypted with. */
 export function usedKeys(database: Database): Set<string> {
   const heads = database
     .query<{ head: string }, [number, number]>(
@@ -131,7 +131,7 @@ export function usedKeys(database: Database): Set<string> {
   return new Set(heads.map(({ head }) => keyOf(head)).filter((id) => id !== undefined));
 }
 
-/** Encrypts what is not, or not with the current key; then nothing of before is left in the file, its free pages or its log. */
+/** Encrypts what is not encrypted with the current key, then removes earlier content from free pages and the log of the file. */
 function sealAll(database: Database, sealing: Sealing, { path, log }: LoadOptions): void {
   const { current } = sealing;
   if (current === undefined || settingOf(database, sealedWithName) === current) return;
@@ -148,7 +148,7 @@ function sealAll(database: Database, sealing: Sealing, { path, log }: LoadOption
     }
     saveSetting(database, sealedWithName, current);
   } catch (error) {
-    log?.error("cannot encrypt existing rows, trying again at the next start", {
+    log?.error("cannot encrypt existing rows, retrying at the next start", {
       database: path,
       error: describeError(error),
     });
@@ -190,7 +190,7 @@ export function saveSetting(database: Database, name: string, value: string): vo
   database.run("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", [name, value]);
 }
 
-/** The key that all of a database is encrypted with, read beside the cloudcore that has it open. */
+/** The id of the key that all of a database is encrypted with; also while cloudcore has it open. */
 export function sealedWith(path: string): string | undefined {
   const database = new Database(path, { readwrite: true });
   try {

@@ -3,7 +3,7 @@ import { addKey, readKeyRing, type KeyRing } from "./key-ring.ts";
 
 /** Resources whose objects are encrypted on disk. */
 const sealedResources: ReadonlySet<string> = new Set(["/secrets"]);
-/** Settings that are, too. */
+/** Settings that are encrypted. */
 const sealedSettings: ReadonlySet<string> = new Set(["service-account-key"]);
 
 export function isSealedResource(resource: string): boolean {
@@ -16,7 +16,7 @@ export interface RowPlace {
   readonly key: string;
 }
 
-/** Encrypts what belongs encrypted, and nothing else. Without keys it is the identity: databases in memory have none. */
+/** Encrypts Secrets and secret settings. Without keys (databases in memory) it returns everything unchanged. */
 export class Sealing {
   readonly #ring: KeyRing | undefined;
 
@@ -49,7 +49,7 @@ export class Sealing {
   }
 }
 
-/** The revision is of one object alone, so that neither another object nor another time of the same one fits. */
+/** Includes the revision, so that a row opens neither as another object nor as another state of the same one. */
 function rowPlace({ id, resource, key }: RowPlace): string {
   return `row\n${resource}\n${key}\n${id}`;
 }
@@ -59,8 +59,8 @@ function settingPlace(name: string): string {
 }
 
 /**
- * The keys of a database, made when it holds nothing encrypted yet.
- * @throws ConfigError when what is encrypted takes a key that is not in the file: nothing is made or changed then
+ * The keys of a database; a key is created when nothing is encrypted yet.
+ * @throws ConfigError when a key that is in use is not in the file: nothing is created or changed then
  */
 export function openKeyRing(keyFile: string, databasePath: string, used: ReadonlySet<string>): KeyRing {
   const ring = readKeyRing(keyFile);
