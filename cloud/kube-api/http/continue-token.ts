@@ -1,5 +1,4 @@
 import { refusals } from "#cloud/kube-api/status";
-import { isRecord } from "#shared/json";
 
 const version = "meta.k8s.io/v1";
 
@@ -33,8 +32,8 @@ export function readContinue(
   kept: { readonly oldest: number; readonly newest: number },
 ): ListPlace | undefined {
   if (token === null || token === "") return undefined;
-  const { rv, start, of } = checked(decoded(token));
-  if (of !== resource + prefix)
+  const { rv, start, list } = checked(decoded(token));
+  if (list !== resource + prefix)
     throw refusals.expired(`The provided continue parameter is of another list. ${startAgain}`);
   if (rv < kept.oldest || rv > kept.newest)
     throw refusals.expired(
@@ -43,14 +42,18 @@ export function readContinue(
   return { revision: rv, after: prefix + start.replace(/\0$/, "") };
 }
 
-function checked({ v, rv, start, of }: Record<string, unknown>): { rv: number; start: string; of: unknown } {
+function checked({ v, rv, start, of: list }: Record<string, unknown>): {
+  rv: number;
+  start: string;
+  list: unknown;
+} {
   if (v !== version)
     throw malformed(`server does not recognize this encoded version ${JSON.stringify(v ?? "")}`);
   if (typeof rv !== "number" || !Number.isSafeInteger(rv) || rv <= 0)
     throw malformed(`incorrect encoded start resourceVersion (version ${version})`);
   if (typeof start !== "string" || start === "")
     throw malformed(`encoded start key empty (version ${version})`);
-  return { rv, start, of };
+  return { rv, start, list };
 }
 
 const startAgain = "You must start a new list without the continue parameter.";
@@ -61,7 +64,7 @@ function decoded(token: string): Record<string, unknown> {
   if (token.length > longestToken || !/^[A-Za-z0-9_-]+$/.test(token)) throw malformed("illegal base64 data");
   try {
     const value: unknown = JSON.parse(Buffer.from(token, "base64url").toString());
-    if (isRecord(value)) return value;
+    if (typeof value === "object" && value !== null) return { ...value };
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
   }
