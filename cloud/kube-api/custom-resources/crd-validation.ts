@@ -75,9 +75,9 @@ function validateNames(names: JsonObject | undefined): FieldError[] {
   const errors: FieldError[] = [];
   for (const field of ["plural", "singular", "kind", "listKind"]) {
     const value = textOf(names, field);
-    const at = `spec.names.${field}`;
-    if (value === "") errors.push(required(at));
-    else errors.push(...dns1035Label(value.toLowerCase()).map((text) => invalid(at, value, text)));
+    const path = `spec.names.${field}`;
+    if (value === "") errors.push(required(path));
+    else errors.push(...dns1035Label(value.toLowerCase()).map((text) => invalid(path, value, text)));
   }
   for (const [index, short] of textsOf(names, "shortNames").entries())
     errors.push(
@@ -103,59 +103,59 @@ function validateVersions(spec: JsonObject | undefined): FieldError[] {
   return errors;
 }
 
-function validateVersion(version: JsonObject, at: string, patterns: PatternBudget): FieldError[] {
+function validateVersion(version: JsonObject, path: string, patterns: PatternBudget): FieldError[] {
   const name = textOf(version, "name");
   const schema = childOf(childOf(version, "schema"), "openAPIV3Schema");
-  const errors = dnsLabel(name).map((text) => invalid(`${at}.name`, name, text));
-  if (schema === undefined) errors.push(required(`${at}.schema.openAPIV3Schema`, "schemas are required"));
-  else errors.push(...validateSchema(schema, `${at}.schema.openAPIV3Schema`, patterns));
+  const errors = dnsLabel(name).map((text) => invalid(`${path}.name`, name, text));
+  if (schema === undefined) errors.push(required(`${path}.schema.openAPIV3Schema`, "schemas are required"));
+  else errors.push(...validateSchema(schema, `${path}.schema.openAPIV3Schema`, patterns));
   for (const [index, column] of itemsOf(version, "additionalPrinterColumns").entries())
-    errors.push(...validateColumn(column, `${at}.additionalPrinterColumns[${index}]`));
+    errors.push(...validateColumn(column, `${path}.additionalPrinterColumns[${index}]`));
   return [
     ...errors,
-    ...validateScale(childOf(childOf(version, "subresources"), "scale"), `${at}.subresources.scale`),
+    ...validateScale(childOf(childOf(version, "subresources"), "scale"), `${path}.subresources.scale`),
   ];
 }
 
-function validateColumn(column: JsonObject, at: string): FieldError[] {
+function validateColumn(column: JsonObject, path: string): FieldError[] {
   const type = textOf(column, "type");
   const errors: FieldError[] = [];
-  if (textOf(column, "name") === "") errors.push(required(`${at}.name`));
-  if (type === "") errors.push(required(`${at}.type`, `must be one of ${columnTypes.join(",")}`));
+  if (textOf(column, "name") === "") errors.push(required(`${path}.name`));
+  if (type === "") errors.push(required(`${path}.type`, `must be one of ${columnTypes.join(",")}`));
   else if (!columnTypes.includes(type))
-    errors.push(invalid(`${at}.type`, type, `must be one of ${columnTypes.join(",")}`));
-  const path = textOf(column, "jsonPath");
-  if (path.length > longestPath) errors.push(tooLong(`${at}.jsonPath`, longestPath));
-  if (path === "") errors.push(required(`${at}.jsonPath`));
-  else if (!path.startsWith("."))
-    errors.push(invalid(`${at}.jsonPath`, path, "must be a simple json path starting with ."));
+    errors.push(invalid(`${path}.type`, type, `must be one of ${columnTypes.join(",")}`));
+  const jsonPath = textOf(column, "jsonPath");
+  if (jsonPath.length > longestPath) errors.push(tooLong(`${path}.jsonPath`, longestPath));
+  if (jsonPath === "") errors.push(required(`${path}.jsonPath`));
+  else if (!jsonPath.startsWith("."))
+    errors.push(invalid(`${path}.jsonPath`, jsonPath, "must be a simple json path starting with ."));
   return errors;
 }
 
-function validateScale(scale: JsonObject | undefined, at: string): FieldError[] {
+function validateScale(scale: JsonObject | undefined, path: string): FieldError[] {
   if (scale === undefined) return [];
   return (["specReplicasPath", "statusReplicasPath"] as const).flatMap((field) => {
-    const path = textOf(scale, field);
+    const replicasPath = textOf(scale, field);
     const root = field === "specReplicasPath" ? ".spec." : ".status.";
-    if (path === "") return [required(`${at}.${field}`)];
-    return path.startsWith(root)
+    if (replicasPath === "") return [required(`${path}.${field}`)];
+    return replicasPath.startsWith(root)
       ? []
-      : [invalid(`${at}.${field}`, path, `should be a json path under ${root.slice(0, -1)}`)];
+      : [invalid(`${path}.${field}`, replicasPath, `should be a json path under ${root.slice(0, -1)}`)];
   });
 }
 
 /** The rules of structural schemas: every value has a type, forbidden fields are absent, patterns can be read. */
-function validateSchema(schema: JsonObject, at: string, patterns: PatternBudget): FieldError[] {
+function validateSchema(schema: JsonObject, path: string, patterns: PatternBudget): FieldError[] {
   const errors: FieldError[] = [];
   if (schema.type !== "object" && schema["x-kubernetes-preserve-unknown-fields"] !== true)
-    errors.push(typeProblem(schema, `${at}.type`, "must be object at the root"));
-  walk(schema, { at, errors, depth: 0, root: true, patterns });
-  if (patterns.characters < 0 || patterns.states < 0) errors.push(forbidden(at, tooManyPatterns));
+    errors.push(typeProblem(schema, `${path}.type`, "must be object at the root"));
+  walk(schema, { path, errors, depth: 0, root: true, patterns });
+  if (patterns.characters < 0 || patterns.states < 0) errors.push(forbidden(path, tooManyPatterns));
   return errors;
 }
 
 interface Walk {
-  readonly at: string;
+  readonly path: string;
   readonly errors: FieldError[];
   readonly depth: number;
   readonly patterns: PatternBudget;
@@ -178,62 +178,62 @@ const tooManyPatterns = "the patterns of the definition are too many or too larg
 
 function walk(schema: JsonObject, here: Walk): void {
   if (here.depth > maxDepth) {
-    here.errors.push(forbidden(here.at, "schema is nested too deeply"));
+    here.errors.push(forbidden(here.path, "schema is nested too deeply"));
     return;
   }
   checkShape(schema, here);
   const { properties, items, additionalProperties } = schema;
   const below = { errors: here.errors, depth: here.depth + 1, patterns: here.patterns };
   for (const [name, property] of Object.entries(isObject(properties) ? properties : {}))
-    if (isObject(property)) walk(property, { ...below, at: `${here.at}.properties[${name}]` });
-  if (isObject(items)) walk(items, { ...below, at: `${here.at}.items` });
+    if (isObject(property)) walk(property, { ...below, path: `${here.path}.properties[${name}]` });
+  if (isObject(items)) walk(items, { ...below, path: `${here.path}.items` });
   else if (Array.isArray(items))
-    here.errors.push(forbidden(`${here.at}.items`, "items must be a schema object and not an array"));
+    here.errors.push(forbidden(`${here.path}.items`, "items must be a schema object and not an array"));
   if (isObject(additionalProperties))
-    walk(additionalProperties, { ...below, at: `${here.at}.additionalProperties` });
+    walk(additionalProperties, { ...below, path: `${here.path}.additionalProperties` });
 }
 
 function checkShape(schema: JsonObject, here: Walk): void {
-  const { at, errors, root } = here;
+  const { path, errors, root } = here;
   const free =
     schema["x-kubernetes-int-or-string"] === true || schema["x-kubernetes-preserve-unknown-fields"] === true;
   const type = textOf(schema, "type");
   if (type === "") {
     if (!free && root !== true)
-      errors.push(required(`${at}.type`, "must not be empty for specified object fields"));
-  } else if (!schemaTypes.includes(type)) errors.push(notSupported(`${at}.type`, type, schemaTypes));
+      errors.push(required(`${path}.type`, "must not be empty for specified object fields"));
+  } else if (!schemaTypes.includes(type)) errors.push(notSupported(`${path}.type`, type, schemaTypes));
   if (type === "array" && schema.items === undefined)
-    errors.push(required(`${at}.items`, "must be specified"));
-  errors.push(...refusedWords(schema, at));
+    errors.push(required(`${path}.items`, "must be specified"));
+  errors.push(...refusedWords(schema, path));
   const pattern = textOf(schema, "pattern");
   if (pattern !== "") checkPattern(pattern, here);
 }
 
 const quadratic = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
 
-function checkPattern(pattern: string, { at, errors, patterns }: Walk): void {
+function checkPattern(pattern: string, { path, errors, patterns }: Walk): void {
   patterns.characters -= costlyPattern.test(pattern) ? 10 * pattern.length : pattern.length;
   if (patterns.characters < 0 || patterns.states < 0) return;
   const read = readPattern(pattern);
   if ("pattern" in read) patterns.states -= read.pattern.states;
   else {
     const problem = `must be a valid regular expression, but isn't: ${read.error}`;
-    errors.push(invalid(`${at}.pattern`, pattern, problem));
+    errors.push(invalid(`${path}.pattern`, pattern, problem));
   }
 }
 
-function refusedWords(schema: JsonObject, at: string): FieldError[] {
+function refusedWords(schema: JsonObject, path: string): FieldError[] {
   const errors: FieldError[] = [];
   if (schema.properties !== undefined && schema.additionalProperties !== undefined)
     errors.push(
-      forbidden(`${at}.additionalProperties`, "additionalProperties and properties are mutual exclusive"),
+      forbidden(`${path}.additionalProperties`, "additionalProperties and properties are mutual exclusive"),
     );
-  if (schema.uniqueItems === true) errors.push(forbidden(`${at}.uniqueItems`, quadratic));
-  if (textOf(schema, "$ref") !== "") errors.push(forbidden(`${at}.$ref`, "$ref is not supported"));
+  if (schema.uniqueItems === true) errors.push(forbidden(`${path}.uniqueItems`, quadratic));
+  if (textOf(schema, "$ref") !== "") errors.push(forbidden(`${path}.$ref`, "$ref is not supported"));
   return errors;
 }
 
-function typeProblem(schema: JsonObject, at: string, text: string): FieldError {
+function typeProblem(schema: JsonObject, path: string, text: string): FieldError {
   const { type } = schema;
-  return type === undefined ? required(at, text) : invalid(at, type, text);
+  return type === undefined ? required(path, text) : invalid(path, type, text);
 }

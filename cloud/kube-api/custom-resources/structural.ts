@@ -28,31 +28,35 @@ interface Pruning {
   readonly depth: number;
 }
 
-function pruneFields(schema: JsonObject, object: JsonObject, at: Pruning): void {
+function pruneFields(schema: JsonObject, object: JsonObject, here: Pruning): void {
   const properties = isObject(schema.properties) ? schema.properties : {};
   const additional = schema.additionalProperties;
   const keepAll = schema["x-kubernetes-preserve-unknown-fields"] === true || additional === true;
   for (const key of Object.keys(object)) {
-    if (at.embedded && rootFields.has(key)) continue;
-    const path = at.path === "" ? key : `${at.path}.${key}`;
+    if (here.embedded && rootFields.has(key)) continue;
+    const path = here.path === "" ? key : `${here.path}.${key}`;
     const property = Object.hasOwn(properties, key) ? properties[key] : undefined;
     const rule = isObject(property) ? property : isObject(additional) ? additional : undefined;
-    if (rule !== undefined) pruneValue(rule, object[key], { ...at, path });
+    if (rule !== undefined) pruneValue(rule, object[key], { ...here, path });
     else if (!keepAll) {
-      at.unknown.push(path);
+      here.unknown.push(path);
       delete object[key];
     }
   }
 }
 
-function pruneValue(schema: JsonObject, value: Json | undefined, at: Pruning): void {
-  if (at.depth > maxDepth) return;
-  const deeper = { ...at, depth: at.depth + 1, embedded: schema["x-kubernetes-embedded-resource"] === true };
+function pruneValue(schema: JsonObject, value: Json | undefined, here: Pruning): void {
+  if (here.depth > maxDepth) return;
+  const deeper = {
+    ...here,
+    depth: here.depth + 1,
+    embedded: schema["x-kubernetes-embedded-resource"] === true,
+  };
   if (Array.isArray(value)) {
     const { items } = schema;
     if (!isObject(items)) return;
     for (const [index, item] of value.entries())
-      pruneValue(items, item, { ...deeper, path: `${at.path}[${index}]` });
+      pruneValue(items, item, { ...deeper, path: `${here.path}[${index}]` });
   } else if (isObject(value)) pruneFields(schema, value, deeper);
 }
 

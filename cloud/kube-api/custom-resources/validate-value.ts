@@ -43,30 +43,30 @@ function spend({ budget }: Checking, steps: number): boolean {
   return budget.steps >= 0;
 }
 
-function check(schema: JsonObject, value: Json, at: Checking): void {
-  if (at.errors.length >= maxErrors || at.depth > maxDepth || !spend(at, 1)) return;
+function check(schema: JsonObject, value: Json, here: Checking): void {
+  if (here.errors.length >= maxErrors || here.depth > maxDepth || !spend(here, 1)) return;
   if (value === null && schema.nullable === true) return;
-  if (!checkType(schema, value, at)) return;
-  checkEnum(schema, value, at);
-  if (typeof value === "string") checkText(schema, value, at);
-  else if (typeof value === "number") checkNumber(schema, value, at);
-  else if (Array.isArray(value)) checkList(schema, value, at);
-  else if (isObject(value)) checkFields(schema, value, at);
-  checkCombined(schema, value, at);
+  if (!checkType(schema, value, here)) return;
+  checkEnum(schema, value, here);
+  if (typeof value === "string") checkText(schema, value, here);
+  else if (typeof value === "number") checkNumber(schema, value, here);
+  else if (Array.isArray(value)) checkList(schema, value, here);
+  else if (isObject(value)) checkFields(schema, value, here);
+  checkCombined(schema, value, here);
 }
 
-function checkType(schema: JsonObject, value: Json, at: Checking): boolean {
+function checkType(schema: JsonObject, value: Json, here: Checking): boolean {
   if (schema["x-kubernetes-int-or-string"] === true) {
     if (typeof value === "string" || Number.isInteger(value)) return true;
-    fail(at, "FieldValueTypeInvalid", value, `must be of type integer,string: ${quote(typeName(value))}`);
+    fail(here, "FieldValueTypeInvalid", value, `must be of type integer,string: ${quote(typeName(value))}`);
     return false;
   }
   const wanted = schema.type;
   if (typeof wanted !== "string" || wanted === "") return true;
   const actual = typeName(value);
   if (actual === wanted || (wanted === "number" && actual === "integer")) return true;
-  const field = at.path === "" ? "<nil>" : at.path;
-  at.errors.push({
+  const field = here.path === "" ? "<nil>" : here.path;
+  here.errors.push({
     reason: "FieldValueTypeInvalid",
     field,
     message: `Invalid value: ${quote(actual)}: ${field} in body must be of type ${wanted}: ${quote(actual)}`,
@@ -81,14 +81,14 @@ function typeName(value: Json): string {
   return typeof value;
 }
 
-function checkEnum(schema: JsonObject, value: Json, at: Checking): void {
+function checkEnum(schema: JsonObject, value: Json, here: Checking): void {
   const choices = schema.enum;
-  if (!Array.isArray(choices) || isChoice(choices, value, at)) return;
+  if (!Array.isArray(choices) || isChoice(choices, value, here)) return;
   const shown = choices.slice(0, mostChoices).map((choice) => quote(choice));
   const values = [...shown, ...(choices.length > mostChoices ? ["..."] : [])].join(", ");
-  at.errors.push({
+  here.errors.push({
     reason: "FieldValueNotSupported",
-    field: at.path,
+    field: here.path,
     message: `Unsupported value: ${quote(value)}: supported values: ${values}`,
   });
 }
@@ -100,7 +100,7 @@ interface Choices {
 
 const knownChoices = new WeakMap<Json[], Choices>();
 
-function isChoice(choices: Json[], value: Json, at: Checking): boolean {
+function isChoice(choices: Json[], value: Json, here: Checking): boolean {
   let known = knownChoices.get(choices);
   if (!known) {
     const nested = choices.filter((choice) => typeof choice === "object" && choice !== null);
@@ -108,7 +108,7 @@ function isChoice(choices: Json[], value: Json, at: Checking): boolean {
     knownChoices.set(choices, known);
   }
   if (typeof value !== "object" || value === null) return known.plain.has(value);
-  if (!spend(at, known.nested.length)) return true;
+  if (!spend(here, known.nested.length)) return true;
   return known.nested.some((choice) => Bun.deepEquals(choice, value));
 }
 
@@ -123,54 +123,54 @@ function lengthOf(text: string): number {
   return length;
 }
 
-function checkPattern(pattern: string, value: string, at: Checking): void {
+function checkPattern(pattern: string, value: string, here: Checking): void {
   const read = readPattern(pattern);
-  if ("error" in read) fail(at, "FieldValueInvalid", value, `should match '${pattern}'`);
-  else if (!spend(at, (value.length * read.pattern.states) / patternStepsAStep)) return;
-  else if (!read.pattern.test(value)) fail(at, "FieldValueInvalid", value, `should match '${pattern}'`);
+  if ("error" in read) fail(here, "FieldValueInvalid", value, `should match '${pattern}'`);
+  else if (!spend(here, (value.length * read.pattern.states) / patternStepsAStep)) return;
+  else if (!read.pattern.test(value)) fail(here, "FieldValueInvalid", value, `should match '${pattern}'`);
 }
 
-function checkText(schema: JsonObject, value: string, at: Checking): void {
+function checkText(schema: JsonObject, value: string, here: Checking): void {
   const { minLength, maxLength, pattern, format } = schema;
   const length = minLength === undefined && maxLength === undefined ? 0 : lengthOf(value);
   if (typeof maxLength === "number" && length > maxLength)
-    at.errors.push({
+    here.errors.push({
       reason: "FieldValueTooLong",
-      field: at.path,
+      field: here.path,
       message: `Too long: may not be longer than ${maxLength}`,
     });
   if (typeof minLength === "number" && length < minLength)
-    fail(at, "FieldValueInvalid", value, `should be at least ${minLength} chars long`);
-  if (typeof pattern === "string") checkPattern(pattern, value, at);
+    fail(here, "FieldValueInvalid", value, `should be at least ${minLength} chars long`);
+  if (typeof pattern === "string") checkPattern(pattern, value, here);
   if (typeof format === "string" && !hasFormat(value, format))
-    fail(at, "FieldValueInvalid", value, `must be of type ${format}: ${quote(value)}`);
+    fail(here, "FieldValueInvalid", value, `must be of type ${format}: ${quote(value)}`);
 }
 
-function checkNumber(schema: JsonObject, value: number, at: Checking): void {
-  checkMinimum(schema, value, at);
-  checkMaximum(schema, value, at);
+function checkNumber(schema: JsonObject, value: number, here: Checking): void {
+  checkMinimum(schema, value, here);
+  checkMaximum(schema, value, here);
   const { multipleOf, format } = schema;
   if (typeof multipleOf === "number" && multipleOf > 0 && !isMultiple(value, multipleOf))
-    fail(at, "FieldValueInvalid", value, `should be a multiple of ${multipleOf}`);
+    fail(here, "FieldValueInvalid", value, `should be a multiple of ${multipleOf}`);
   const limit = format === "int32" ? 2 ** 31 : 2 ** 63;
   if (schema.type === "integer" && (value < -limit || value >= limit))
-    fail(at, "FieldValueInvalid", value, `should be of type ${format === "int32" ? "int32" : "int64"}`);
+    fail(here, "FieldValueInvalid", value, `should be of type ${format === "int32" ? "int32" : "int64"}`);
 }
 
-function checkMinimum(schema: JsonObject, value: number, at: Checking): void {
+function checkMinimum(schema: JsonObject, value: number, here: Checking): void {
   const { minimum } = schema;
   if (typeof minimum !== "number") return;
   const open = schema.exclusiveMinimum === true;
   if (open ? value <= minimum : value < minimum)
-    fail(at, "FieldValueInvalid", value, `should be greater than ${open ? "" : "or equal to "}${minimum}`);
+    fail(here, "FieldValueInvalid", value, `should be greater than ${open ? "" : "or equal to "}${minimum}`);
 }
 
-function checkMaximum(schema: JsonObject, value: number, at: Checking): void {
+function checkMaximum(schema: JsonObject, value: number, here: Checking): void {
   const { maximum } = schema;
   if (typeof maximum !== "number") return;
   const open = schema.exclusiveMaximum === true;
   if (open ? value >= maximum : value > maximum)
-    fail(at, "FieldValueInvalid", value, `should be less than ${open ? "" : "or equal to "}${maximum}`);
+    fail(here, "FieldValueInvalid", value, `should be less than ${open ? "" : "or equal to "}${maximum}`);
 }
 
 function isMultiple(value: number, step: number): boolean {
@@ -178,35 +178,35 @@ function isMultiple(value: number, step: number): boolean {
   return Math.abs(ratio - Math.round(ratio)) < 1e-9;
 }
 
-function checkList(schema: JsonObject, value: Json[], at: Checking): void {
+function checkList(schema: JsonObject, value: Json[], here: Checking): void {
   const { minItems, maxItems, items } = schema;
   if (typeof maxItems === "number" && value.length > maxItems)
-    at.errors.push({
+    here.errors.push({
       reason: "FieldValueTooMany",
-      field: at.path,
+      field: here.path,
       message: `Too many: ${value.length}: must have at most ${maxItems} items`,
     });
   if (typeof minItems === "number" && value.length < minItems)
-    fail(at, "FieldValueInvalid", value.length, `should have at least ${minItems} items`);
-  checkUnique(schema, value, at);
+    fail(here, "FieldValueInvalid", value.length, `should have at least ${minItems} items`);
+  checkUnique(schema, value, here);
   if (!isObject(items)) return;
   for (const [index, item] of value.entries())
-    check(items, item, { ...at, path: `${at.path}[${index}]`, depth: at.depth + 1 });
+    check(items, item, { ...here, path: `${here.path}[${index}]`, depth: here.depth + 1 });
 }
 
-function checkUnique(schema: JsonObject, value: Json[], at: Checking): void {
+function checkUnique(schema: JsonObject, value: Json[], here: Checking): void {
   const kind = schema["x-kubernetes-list-type"];
   const keys = schema["x-kubernetes-list-map-keys"];
   if (schema.uniqueItems !== true && kind !== "set" && kind !== "map") return;
   const seen = new Set<string>();
   for (const [index, item] of value.entries()) {
-    if (at.errors.length >= maxErrors || !spend(at, Array.isArray(keys) ? keys.length : 1)) return;
+    if (here.errors.length >= maxErrors || !spend(here, Array.isArray(keys) ? keys.length : 1)) return;
     const id = kind === "map" && Array.isArray(keys) ? mapKey(item, keys) : item;
     const text = JSON.stringify(id);
     if (seen.has(text))
-      at.errors.push({
+      here.errors.push({
         reason: "FieldValueDuplicate",
-        field: `${at.path}[${index}]`,
+        field: `${here.path}[${index}]`,
         message: `Duplicate value: ${kind === "map" ? text : quote(id)}`,
       });
     seen.add(text);
@@ -219,59 +219,64 @@ function mapKey(item: Json, keys: Json[]): Json {
   return Object.fromEntries(names.map((name) => [name, ownField(item, name) ?? null]));
 }
 
-function checkFields(schema: JsonObject, value: JsonObject, at: Checking): void {
+function checkFields(schema: JsonObject, value: JsonObject, here: Checking): void {
   const properties = isObject(schema.properties) ? schema.properties : {};
   const { required, additionalProperties } = schema;
-  if (Array.isArray(required)) checkRequired(required, value, at);
-  checkSize(schema, Object.keys(value).length, at);
+  if (Array.isArray(required)) checkRequired(required, value, here);
+  checkSize(schema, Object.keys(value).length, here);
   for (const [key, item] of Object.entries(value)) {
     const property = Object.hasOwn(properties, key) ? properties[key] : additionalProperties;
-    if (isObject(property)) check(property, item, { ...at, path: join(at.path, key), depth: at.depth + 1 });
+    if (isObject(property))
+      check(property, item, { ...here, path: join(here.path, key), depth: here.depth + 1 });
   }
 }
 
-function checkRequired(names: readonly Json[], value: JsonObject, at: Checking): void {
-  if (!spend(at, names.length)) return;
+function checkRequired(names: readonly Json[], value: JsonObject, here: Checking): void {
+  if (!spend(here, names.length)) return;
   for (const name of names) {
-    if (at.errors.length >= maxErrors) return;
+    if (here.errors.length >= maxErrors) return;
     if (typeof name === "string" && !Object.hasOwn(value, name))
-      at.errors.push({ reason: "FieldValueRequired", field: join(at.path, name), message: "Required value" });
+      here.errors.push({
+        reason: "FieldValueRequired",
+        field: join(here.path, name),
+        message: "Required value",
+      });
   }
 }
 
-function checkSize({ minProperties, maxProperties }: JsonObject, size: number, at: Checking): void {
+function checkSize({ minProperties, maxProperties }: JsonObject, size: number, here: Checking): void {
   if (typeof minProperties === "number" && size < minProperties)
-    fail(at, "FieldValueInvalid", size, `should have at least ${minProperties} properties`);
+    fail(here, "FieldValueInvalid", size, `should have at least ${minProperties} properties`);
   if (typeof maxProperties === "number" && size > maxProperties)
-    at.errors.push({
+    here.errors.push({
       reason: "FieldValueTooMany",
-      field: at.path,
+      field: here.path,
       message: `Too many: ${size}: must have at most ${maxProperties} items`,
     });
 }
 
-function checkCombined(schema: JsonObject, value: Json, at: Checking): void {
+function checkCombined(schema: JsonObject, value: Json, here: Checking): void {
   const { allOf, anyOf, oneOf, not } = schema;
-  for (const part of listOf(allOf)) check(part, value, { ...at, depth: at.depth + 1 });
+  for (const part of listOf(allOf)) check(part, value, { ...here, depth: here.depth + 1 });
   const any = listOf(anyOf);
-  if (any.length > 0 && !any.some((part) => holds(part, value, at)))
-    fail(at, "FieldValueInvalid", value, "must validate at least one schema (anyOf)");
+  if (any.length > 0 && !any.some((part) => holds(part, value, here)))
+    fail(here, "FieldValueInvalid", value, "must validate at least one schema (anyOf)");
   const one = listOf(oneOf);
-  const matching = one.filter((part) => holds(part, value, at)).length;
+  const matching = one.filter((part) => holds(part, value, here)).length;
   if (one.length > 0 && matching !== 1)
     fail(
-      at,
+      here,
       "FieldValueInvalid",
       value,
       `must validate one and only one schema (oneOf)${matching > 1 ? `. Found ${matching} valid alternatives` : ". Found none valid"}`,
     );
-  if (isObject(not) && holds(not, value, at))
-    fail(at, "FieldValueInvalid", value, "must not validate the schema (not)");
+  if (isObject(not) && holds(not, value, here))
+    fail(here, "FieldValueInvalid", value, "must not validate the schema (not)");
 }
 
-function holds(schema: JsonObject, value: Json, at: Checking): boolean {
+function holds(schema: JsonObject, value: Json, here: Checking): boolean {
   const errors: FieldError[] = [];
-  check(schema, value, { ...at, errors, depth: at.depth + 1 });
+  check(schema, value, { ...here, errors, depth: here.depth + 1 });
   return errors.length === 0;
 }
 
@@ -283,10 +288,10 @@ function join(path: string, key: string): string {
   return path === "" ? key : `${path}.${key}`;
 }
 
-function fail(at: Checking, reason: FieldError["reason"], value: Json, detail: string): void {
-  const field = at.path === "" ? "<nil>" : at.path;
+function fail(here: Checking, reason: FieldError["reason"], value: Json, detail: string): void {
+  const field = here.path === "" ? "<nil>" : here.path;
   const shown = isObject(value) || Array.isArray(value) ? quote(typeName(value)) : quote(value);
-  at.errors.push({ reason, field, message: `Invalid value: ${shown}: ${field} in body ${detail}` });
+  here.errors.push({ reason, field, message: `Invalid value: ${shown}: ${field} in body ${detail}` });
 }
 
 /** A value as JSON, cut: a megabyte sent must not come back several times in the answer. */

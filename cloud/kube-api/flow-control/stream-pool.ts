@@ -107,9 +107,9 @@ export class StreamPool implements Pool, Disposable {
     this.#waiting.clear();
   }
 
-  #hasRoom(user: string, own = 0): boolean {
+  #hasRoom(user: string, exceptBytes = 0): boolean {
     const ofUser = this.#ofUsers.get(user)?.bytes ?? 0;
-    return this.#all.bytes - own < this.#limitBytes && ofUser - own < this.#limitBytes / 2;
+    return this.#all.bytes - exceptBytes < this.#limitBytes && ofUser - exceptBytes < this.#limitBytes / 2;
   }
 
   #talliesOf(stream: PacedStream): readonly Tally[] {

@@ -25,7 +25,8 @@ interface Level {
  */
 export function duplicateFields(text: string): string[] {
   const scan = new Scan(text);
-  for (let at = 0; at < text.length && scan.found.size < mostFields; at += 1) at = scan.step(at);
+  for (let index = 0; index < text.length && scan.found.size < mostFields; index += 1)
+    index = scan.step(index);
   return [...scan.found];
 }
 
@@ -41,8 +42,8 @@ class Scan {
   }
 
   /** @returns where the character or string that begins at `at` ends */
-  step(at: number): number {
-    switch (this.#text.charCodeAt(at)) {
+  step(index: number): number {
+    switch (this.#text.charCodeAt(index)) {
       case openBrace:
         this.#enter(new Set());
         break;
@@ -60,9 +61,9 @@ class Scan {
         this.#isName = false;
         break;
       case quote:
-        return this.#string(at);
+        return this.#string(index);
     }
-    return at;
+    return index;
   }
 
   #enter(names: Set<string> | undefined): void {
@@ -87,9 +88,10 @@ class Scan {
 }
 
 function endOfString(text: string, start: number): number {
-  let at = start + 1;
-  while (at < text.length && text.charCodeAt(at) !== quote) at += text.charCodeAt(at) === backslash ? 2 : 1;
-  return at;
+  let index = start + 1;
+  while (index < text.length && text.charCodeAt(index) !== quote)
+    index += text.charCodeAt(index) === backslash ? 2 : 1;
+  return index;
 }
 
 function nameOf(escaped: string): string {

@@ -104,10 +104,10 @@ export function answerObject(
   options: AnswerOptions & { readonly status: number },
 ): Response {
   const { wanted, nowMs, status, open } = options;
-  const own = textAs(kind, text);
+  const shown = textAs(kind, text);
   const answer = (json: string): Response => answerText(json, wanted.yaml, status, open);
-  if (wanted.form === "object") return answer(own);
-  const object = parseObject(own);
+  if (wanted.form === "object") return answer(shown);
+  const object = parseObject(shown);
   if (wanted.form === "partial") return answer(JSON.stringify(partialOf(object)));
   const { resourceVersion = "" } = metadataOf(object);
   const metadata = { resourceVersion };

@@ -88,8 +88,8 @@ function countAt(object: JsonObject, path: string): number | undefined {
 }
 
 function valueAt(object: JsonObject, path: string): Json | undefined {
-  let at: Json | undefined = object;
+  let value: Json | undefined = object;
   for (const part of path.split(".").filter((part) => part !== ""))
-    at = isObject(at) ? ownField(at, part) : undefined;
-  return at;
+    value = isObject(value) ? ownField(value, part) : undefined;
+  return value;
 }

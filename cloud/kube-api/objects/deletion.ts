@@ -106,10 +106,11 @@ const longestGraceSeconds = 2 ** 31 - 1;
 /** Only pods are deleted gracefully, and only those a node may be running. */
 function graceSeconds(resource: string, object: KubeObject, options: DeleteOptions): number {
   if (resource !== "/pods") return 0;
-  const { nodeName, terminationGracePeriodSeconds: own } = recordOf(object["spec"]);
+  const { nodeName, terminationGracePeriodSeconds: podSeconds } = recordOf(object["spec"]);
   const { phase } = recordOf(object["status"]);
   if (asText(nodeName) === "" || phase === "Succeeded" || phase === "Failed") return 0;
-  const asked = options.gracePeriodSeconds ?? (typeof own === "number" ? own : defaultGraceSeconds);
+  const asked =
+    options.gracePeriodSeconds ?? (typeof podSeconds === "number" ? podSeconds : defaultGraceSeconds);
   return asked < 0 ? 1 : Math.min(asked, longestGraceSeconds);
 }
 

@@ -89,8 +89,11 @@ export function trackUpdate(current: JsonObject, next: JsonObject, options: Appl
   const mine = entries.find((entry) => isSame(entry, options, "Update"));
   const others = entries.filter((entry) => entry !== mine);
   const rest = withoutFields(others, uniteAll([changed, gone]));
-  const own = uniteAll([subtract(mine?.fieldsV1 ?? {}, gone), changed]);
-  return withEntries(next, isLeaf(own) ? rest : capUpdates([...rest, newEntry(options, "Update", own)]));
+  const tracked = uniteAll([subtract(mine?.fieldsV1 ?? {}, gone), changed]);
+  return withEntries(
+    next,
+    isLeaf(tracked) ? rest : capUpdates([...rest, newEntry(options, "Update", tracked)]),
+  );
 }
 
 /** As upstream (DefaultMaxUpdateManagers): a client that updates under ever new names must not fill an object with them. */

@@ -152,13 +152,13 @@ class PatchedDocument {
   }
 
   #parentOf(path: Pointer): Place | undefined {
-    let at: Json | undefined = this.root;
+    let value: Json | undefined = this.root;
     for (const step of path.steps.slice(0, -1)) {
-      if (typeof at !== "object" || at === null) return undefined;
-      at = memberOf({ owner: at, key: step }, path);
+      if (typeof value !== "object" || value === null) return undefined;
+      value = memberOf({ owner: value, key: step }, path);
     }
-    if (typeof at !== "object" || at === null) return undefined;
-    return { owner: at, key: path.steps.at(-1) ?? "" };
+    if (typeof value !== "object" || value === null) return undefined;
+    return { owner: value, key: path.steps.at(-1) ?? "" };
   }
 
   #shift(items: number): void {

@@ -72,11 +72,11 @@ interface StructPlace {
   readonly depth: number;
 }
 
-function decodeStruct(object: JsonObject, at: StructPlace, walk: Walk): void {
-  if (at.depth > maxDepth) throw new DecodeError("exceeded max depth");
+function decodeStruct(object: JsonObject, here: StructPlace, walk: Walk): void {
+  if (here.depth > maxDepth) throw new DecodeError("exceeded max depth");
   for (const key of Object.keys(object)) {
-    const type = at.shape.get(key);
-    const path = at.path === "" ? key : `${at.path}.${key}`;
+    const type = here.shape.get(key);
+    const path = here.path === "" ? key : `${here.path}.${key}`;
     if (type === undefined) {
       if (walk.unknown.length < maxUnknown) walk.unknown.push(path);
       delete object[key];
@@ -87,11 +87,11 @@ function decodeStruct(object: JsonObject, at: StructPlace, walk: Walk): void {
       delete object[key];
       continue;
     }
-    const field = at.field === "" ? key : `${at.field}.${key}`;
+    const field = here.field === "" ? key : `${here.field}.${key}`;
     const decoded = decodeField(value, type, {
-      place: { path, field, struct: at.struct },
+      place: { path, field, struct: here.struct },
       walk,
-      depth: at.depth + 1,
+      depth: here.depth + 1,
     });
     if (decoded === undefined) delete object[key];
     else object[key] = decoded;

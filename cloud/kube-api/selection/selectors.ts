@@ -99,11 +99,11 @@ export function parseFieldSelector(
 function splitFieldTerms(text: string): string[] {
   const terms: string[] = [];
   let start = 0;
-  for (let at = 0; at < text.length; at += 1) {
-    if (text[at] === "\\") at += 1;
-    else if (text[at] === ",") {
-      terms.push(text.slice(start, at));
-      start = at + 1;
+  for (let value = 0; value < text.length; value += 1) {
+    if (text[value] === "\\") value += 1;
+    else if (text[value] === ",") {
+      terms.push(text.slice(start, value));
+      start = value + 1;
     }
   }
   terms.push(text.slice(start));
@@ -143,13 +143,13 @@ function readField(object: KubeObject, path: string): string {
 }
 
 function readPath(object: unknown, path: string): string {
-  let at = object;
+  let value = object;
   for (const part of path.split(".")) {
-    if (!isRecord(at)) return "";
-    at = at[part];
+    if (!isRecord(value)) return "";
+    value = value[part];
   }
-  if (typeof at === "string") return at;
-  return typeof at === "number" || typeof at === "boolean" ? String(at) : "";
+  if (typeof value === "string") return value;
+  return typeof value === "number" || typeof value === "boolean" ? String(value) : "";
 }
 
 export function selects(selection: Selection, object: KubeObject): boolean {

@@ -69,8 +69,8 @@ export function validateService(object: JsonObject): FieldError[] {
   const errors: FieldError[] = [];
   if (ports.length === 0 && !headless && spec.type !== "ExternalName") errors.push(required("spec.ports"));
   errors.push(...validateServicePorts(ports));
-  errors.push(...oneOf(spec, "type", { at: "spec", values: serviceTypes }));
-  errors.push(...oneOf(spec, "sessionAffinity", { at: "spec", values: ["ClientIP", "None"] }));
+  errors.push(...oneOf(spec, "type", { path: "spec", values: serviceTypes }));
+  errors.push(...oneOf(spec, "sessionAffinity", { path: "spec", values: ["ClientIP", "None"] }));
   errors.push(...validateLabels(textMapOf(spec, "selector"), "spec.selector"));
   if (spec.type === "ExternalName" && textOf(spec, "externalName") === "")
     errors.push(required("spec.externalName"));
@@ -83,20 +83,20 @@ function validateServicePorts(ports: JsonObject[]): FieldError[] {
   const names = new Set<string>();
   const numbers = new Set<string>();
   return eachOf(ports, (port, index) => {
-    const at = `spec.ports[${index}]`;
+    const path = `spec.ports[${index}]`;
     const errors: FieldError[] = [];
     const name = textOf(port, "name");
-    if (name === "" && ports.length > 1) errors.push(required(`${at}.name`));
-    else if (name !== "") errors.push(...dnsLabel(name).map((text) => invalid(`${at}.name`, name, text)));
-    if (name !== "" && names.has(name)) errors.push(duplicate(`${at}.name`, name));
+    if (name === "" && ports.length > 1) errors.push(required(`${path}.name`));
+    else if (name !== "") errors.push(...dnsLabel(name).map((text) => invalid(`${path}.name`, name, text)));
+    if (name !== "" && names.has(name)) errors.push(duplicate(`${path}.name`, name));
     names.add(name);
     const number = numberOf(port, "port") ?? 0;
-    if (!isPort(number)) errors.push(invalid(`${at}.port`, number, portText));
-    errors.push(...oneOf(port, "protocol", { at, values: ["SCTP", "TCP", "UDP"] }));
-    errors.push(...validateTargetPort(port, `${at}.targetPort`));
+    if (!isPort(number)) errors.push(invalid(`${path}.port`, number, portText));
+    errors.push(...oneOf(port, "protocol", { path, values: ["SCTP", "TCP", "UDP"] }));
+    errors.push(...validateTargetPort(port, `${path}.targetPort`));
     const key = `${textOf(port, "protocol")}/${number}`;
     if (numbers.has(key))
-      errors.push(duplicate(at, { port: String(number), protocol: textOf(port, "protocol") }));
+      errors.push(duplicate(path, { port: String(number), protocol: textOf(port, "protocol") }));
     numbers.add(key);
     return errors;
   });
@@ -105,14 +105,14 @@ function validateServicePorts(ports: JsonObject[]): FieldError[] {
 export function validateNode(object: JsonObject): FieldError[] {
   const seen = new Set<string>();
   return eachOf(itemsOf(childOf(object, "spec"), "taints"), (taint, index) => {
-    const at = `metadata.taints[${index}]`;
+    const path = `metadata.taints[${index}]`;
     const key = textOf(taint, "key");
     const value = textOf(taint, "value");
-    const errors = qualifiedName(key).map((text) => invalid(`${at}.key`, key, text));
-    errors.push(...labelValue(value).map((text) => invalid(`${at}.value`, value, text)));
-    errors.push(...oneOf(taint, "effect", { at, values: ["NoSchedule", "PreferNoSchedule", "NoExecute"] }));
+    const errors = qualifiedName(key).map((text) => invalid(`${path}.key`, key, text));
+    errors.push(...labelValue(value).map((text) => invalid(`${path}.value`, value, text)));
+    errors.push(...oneOf(taint, "effect", { path, values: ["NoSchedule", "PreferNoSchedule", "NoExecute"] }));
     const id = `${key}:${textOf(taint, "effect")}`;
-    if (seen.has(id)) errors.push(duplicate(at, id));
+    if (seen.has(id)) errors.push(duplicate(path, id));
     seen.add(id);
     return errors;
   });
@@ -144,17 +144,19 @@ export function validateEvent(object: JsonObject): FieldError[] {
 
 export function validateEndpoints(object: JsonObject): FieldError[] {
   return itemsOf(object, "subsets").flatMap((subset, index) => {
-    const at = `subsets[${index}]`;
+    const path = `subsets[${index}]`;
     const addresses = [...itemsOf(subset, "addresses"), ...itemsOf(subset, "notReadyAddresses")];
-    if (addresses.length === 0) return [required(at, "must specify `addresses` or `notReadyAddresses`")];
+    if (addresses.length === 0) return [required(path, "must specify `addresses` or `notReadyAddresses`")];
     return itemsOf(subset, "ports").flatMap((port, place) =>
-      isPort(numberOf(port, "port") ?? 0) ? [] : [invalid(`${at}.ports[${place}].port`, port.port, portText)],
+      isPort(numberOf(port, "port") ?? 0)
+        ? []
+        : [invalid(`${path}.ports[${place}].port`, port.port, portText)],
     );
   });
 }
 
 export function validateEndpointSlice(object: JsonObject): FieldError[] {
-  return oneOf(object, "addressType", { at: "", values: ["FQDN", "IPv4", "IPv6"] }).map((error) => ({
+  return oneOf(object, "addressType", { path: "", values: ["FQDN", "IPv4", "IPv6"] }).map((error) => ({
     ...error,
     field: "addressType",
   }));
@@ -163,17 +165,17 @@ export function validateEndpointSlice(object: JsonObject): FieldError[] {
 export function validateRole(object: JsonObject): FieldError[] {
   const namespaced = textOf(childOf(object, "metadata"), "namespace") !== "";
   return eachOf(itemsOf(object, "rules"), (rule, index) => {
-    const at = `rules[${index}]`;
+    const path = `rules[${index}]`;
     const errors =
       textsOf(rule, "verbs").length === 0
-        ? [required(`${at}.verbs`, "verbs must contain at least one value")]
+        ? [required(`${path}.verbs`, "verbs must contain at least one value")]
         : [];
     const urls = textsOf(rule, "nonResourceURLs");
-    if (urls.length > 0) return [...errors, ...validateUrls(rule, urls, { at, namespaced })];
+    if (urls.length > 0) return [...errors, ...validateUrls(rule, urls, { path, namespaced })];
     if (textsOf(rule, "apiGroups").length === 0)
-      errors.push(required(`${at}.apiGroups`, "resource rules must supply at least one api group"));
+      errors.push(required(`${path}.apiGroups`, "resource rules must supply at least one api group"));
     if (textsOf(rule, "resources").length === 0)
-      errors.push(required(`${at}.resources`, "resource rules must supply at least one resource"));
+      errors.push(required(`${path}.resources`, "resource rules must supply at least one resource"));
     return errors;
   });
 }
@@ -181,9 +183,9 @@ export function validateRole(object: JsonObject): FieldError[] {
 function validateUrls(
   rule: JsonObject,
   urls: readonly string[],
-  { at, namespaced }: { readonly at: string; readonly namespaced: boolean },
+  { path, namespaced }: { readonly path: string; readonly namespaced: boolean },
 ): FieldError[] {
-  const field = `${at}.nonResourceURLs`;
+  const field = `${path}.nonResourceURLs`;
   const mixed = ["apiGroups", "resources", "resourceNames"].some((one) => textsOf(rule, one).length > 0);
   const alone = "namespaced rules cannot apply to non-resource URLs";
   const apart = "rules cannot apply to both regular resources and non-resource URLs";
@@ -204,13 +206,13 @@ export function validateRoleBinding(object: JsonObject): FieldError[] {
     errors.push(notSupported("roleRef.kind", kind, ["ClusterRole", "Role"]));
   if (textOf(ref, "name") === "") errors.push(required("roleRef.name"));
   for (const [index, subject] of itemsOf(object, "subjects").entries()) {
-    const at = `subjects[${index}]`;
-    if (textOf(subject, "name") === "") errors.push(required(`${at}.name`));
+    const path = `subjects[${index}]`;
+    if (textOf(subject, "name") === "") errors.push(required(`${path}.name`));
     const subjectKind = textOf(subject, "kind");
     if (!["ServiceAccount", "User", "Group"].includes(subjectKind))
-      errors.push(notSupported(`${at}.kind`, subjectKind, ["Group", "ServiceAccount", "User"]));
+      errors.push(notSupported(`${path}.kind`, subjectKind, ["Group", "ServiceAccount", "User"]));
     else if (subjectKind === "ServiceAccount" && textOf(subject, "namespace") === "")
-      errors.push(required(`${at}.namespace`));
+      errors.push(required(`${path}.namespace`));
   }
   return errors;
 }

@@ -15,9 +15,9 @@ const plainFieldPaths = [
 ];
 
 /** Variables of a container and the objects they come from. */
-export function validateEnv(container: JsonObject, at: string): FieldError[] {
+export function validateEnv(container: JsonObject, path: string): FieldError[] {
   const variables = eachOf(itemsOf(container, "env"), (env, index) => {
-    const place = `${at}.env[${index}]`;
+    const place = `${path}.env[${index}]`;
     const name = textOf(env, "name");
     const errors =
       name === ""
@@ -26,7 +26,7 @@ export function validateEnv(container: JsonObject, at: string): FieldError[] {
     return [...errors, ...validateEnvSource(env, place)];
   });
   const sources = eachOf(itemsOf(container, "envFrom"), (source, index) => {
-    const place = `${at}.envFrom[${index}]`;
+    const place = `${path}.envFrom[${index}]`;
     const refs = ["configMapRef", "secretRef"].filter((field) => childOf(source, field) !== undefined);
     if (refs.length === 0) return [invalid(place, "", "must specify one of: `configMapRef` or `secretRef`")];
     if (refs.length > 1) return [invalid(place, "", "may not have more than one field specified at a time")];
@@ -39,44 +39,44 @@ export function validateEnv(container: JsonObject, at: string): FieldError[] {
 function validateEnvSource(env: JsonObject, place: string): FieldError[] {
   const source = childOf(env, "valueFrom");
   if (source === undefined) return [];
-  const at = `${place}.valueFrom`;
+  const path = `${place}.valueFrom`;
   const kinds = Object.keys(source);
   if (kinds.length === 0)
     return [
       invalid(
-        at,
+        path,
         "",
         "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`",
       ),
     ];
   const errors: FieldError[] = [];
   if (textOf(env, "value") !== "")
-    errors.push(invalid(at, "", "may not be specified when `value` is not empty"));
+    errors.push(invalid(path, "", "may not be specified when `value` is not empty"));
   else if (kinds.length > 1)
-    errors.push(invalid(at, "", "may not have more than one field specified at a time"));
+    errors.push(invalid(path, "", "may not have more than one field specified at a time"));
   for (const ref of ["configMapKeyRef", "secretKeyRef"])
-    errors.push(...validateKeyRef(childOf(source, ref), `${at}.${ref}`));
-  errors.push(...validateFieldRef(childOf(source, "fieldRef"), `${at}.fieldRef`));
+    errors.push(...validateKeyRef(childOf(source, ref), `${path}.${ref}`));
+  errors.push(...validateFieldRef(childOf(source, "fieldRef"), `${path}.fieldRef`));
   const resource = childOf(source, "resourceFieldRef");
   if (resource !== undefined && textOf(resource, "resource") === "")
-    errors.push(required(`${at}.resourceFieldRef.resource`));
+    errors.push(required(`${path}.resourceFieldRef.resource`));
   return errors;
 }
 
-function validateKeyRef(ref: JsonObject | undefined, at: string): FieldError[] {
+function validateKeyRef(ref: JsonObject | undefined, path: string): FieldError[] {
   if (ref === undefined) return [];
-  const errors = textOf(ref, "name") === "" ? [required(`${at}.name`)] : [];
+  const errors = textOf(ref, "name") === "" ? [required(`${path}.name`)] : [];
   const key = textOf(ref, "key");
-  if (key === "") return [...errors, required(`${at}.key`)];
-  return [...errors, ...configKey(key).map((text) => invalid(`${at}.key`, key, text))];
+  if (key === "") return [...errors, required(`${path}.key`)];
+  return [...errors, ...configKey(key).map((text) => invalid(`${path}.key`, key, text))];
 }
 
-function validateFieldRef(ref: JsonObject | undefined, at: string): FieldError[] {
+function validateFieldRef(ref: JsonObject | undefined, path: string): FieldError[] {
   if (ref === undefined) return [];
-  const path = textOf(ref, "fieldPath");
-  if (path === "") return [required(`${at}.fieldPath`)];
-  if (/^metadata\.(labels|annotations)\['[^']+'\]$/.test(path)) return [];
-  return plainFieldPaths.includes(path)
+  const fieldPath = textOf(ref, "fieldPath");
+  if (fieldPath === "") return [required(`${path}.fieldPath`)];
+  if (/^metadata\.(labels|annotations)\['[^']+'\]$/.test(fieldPath)) return [];
+  return plainFieldPaths.includes(fieldPath)
     ? []
-    : [notSupported(`${at}.fieldPath`, path, [...plainFieldPaths].sort())];
+    : [notSupported(`${path}.fieldPath`, fieldPath, [...plainFieldPaths].sort())];
 }

@@ -45,13 +45,13 @@ export function tooLong(field: string, limit: number): FieldError {
 export function oneOf(
   object: JsonObject,
   field: string,
-  rule: { at: string; values: readonly string[] },
+  rule: { path: string; values: readonly string[] },
 ): FieldError[] {
   const value = textOf(object, field);
-  if (value === "") return [required(`${rule.at}.${field}`)];
+  if (value === "") return [required(`${rule.path}.${field}`)];
   return rule.values.includes(value)
     ? []
-    : [notSupported(`${rule.at}.${field}`, value, rule.values.toSorted())];
+    : [notSupported(`${rule.path}.${field}`, value, rule.values.toSorted())];
 }
 
 /** Twice what an answer holds (outcome.ts): more are not returned, and each costs to write. */

@@ -60,27 +60,27 @@ function validateName(kind: KindInfo, metadata: JsonObject | undefined): FieldEr
 }
 
 /** Labels, annotations and finalizers of an object or a template. */
-export function validateMaps(metadata: JsonObject | undefined, at: string): FieldError[] {
-  const errors = validateLabels(textMapOf(metadata, "labels"), `${at}.labels`);
+export function validateMaps(metadata: JsonObject | undefined, path: string): FieldError[] {
+  const errors = validateLabels(textMapOf(metadata, "labels"), `${path}.labels`);
   let size = 0;
   for (const [key, value] of Object.entries(textMapOf(metadata, "annotations"))) {
     errors.push(
-      ...qualifiedName(key.toLowerCase()).map((problem) => invalid(`${at}.annotations`, key, problem)),
+      ...qualifiedName(key.toLowerCase()).map((problem) => invalid(`${path}.annotations`, key, problem)),
     );
     size += key.length + value.length;
   }
-  if (size > annotationsLimit) errors.push(tooLong(`${at}.annotations`, annotationsLimit));
+  if (size > annotationsLimit) errors.push(tooLong(`${path}.annotations`, annotationsLimit));
   for (const finalizer of textsOf(metadata, "finalizers"))
     errors.push(
-      ...qualifiedName(finalizer).map((problem) => invalid(`${at}.finalizers`, finalizer, problem)),
+      ...qualifiedName(finalizer).map((problem) => invalid(`${path}.finalizers`, finalizer, problem)),
     );
   return errors;
 }
 
-export function validateLabels(labels: Record<string, string>, at: string): FieldError[] {
+export function validateLabels(labels: Record<string, string>, path: string): FieldError[] {
   return eachOf(Object.entries(labels), ([key, value]) => [
-    ...qualifiedName(key).map((problem) => invalid(at, key, problem)),
-    ...labelValue(value).map((problem) => invalid(at, value, problem)),
+    ...qualifiedName(key).map((problem) => invalid(path, key, problem)),
+    ...labelValue(value).map((problem) => invalid(path, value, problem)),
   ]);
 }
 
@@ -88,11 +88,11 @@ function validateOwners(metadata: JsonObject | undefined): FieldError[] {
   const errors: FieldError[] = [];
   let controllers = 0;
   for (const [index, owner] of itemsOf(metadata, "ownerReferences").entries()) {
-    const at = `metadata.ownerReferences[${index}]`;
+    const path = `metadata.ownerReferences[${index}]`;
     for (const field of ["apiVersion", "kind", "name", "uid"])
       if (textOf(owner, field) === "")
         errors.push(
-          invalid(`${at}.${field}`, "", `${field === "apiVersion" ? "version" : field} must not be empty`),
+          invalid(`${path}.${field}`, "", `${field === "apiVersion" ? "version" : field} must not be empty`),
         );
     if (owner.controller === true) controllers += 1;
   }

@@ -20,52 +20,52 @@ const restartPolicies = ["Always", "Never", "OnFailure"];
 const dnsPolicies = ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"];
 const effects = ["NoExecute", "NoSchedule", "PreferNoSchedule"];
 
-export function validatePodSpec(spec: JsonObject, at: string): FieldError[] {
+export function validatePodSpec(spec: JsonObject, path: string): FieldError[] {
   const volumes = itemsOf(spec, "volumes");
   return [
-    ...validateVolumes(volumes, `${at}.volumes`),
-    ...validateContainers(spec, { at, volumes: new Set(volumes.map((volume) => textOf(volume, "name"))) }),
-    ...oneOf(spec, "restartPolicy", { at, values: restartPolicies }),
-    ...oneOf(spec, "dnsPolicy", { at, values: dnsPolicies }),
-    ...validateLabels(textMapOf(spec, "nodeSelector"), `${at}.nodeSelector`),
-    ...validateNames(spec, at),
-    ...validateNumbers(spec, at),
-    ...validateTolerations(spec, `${at}.tolerations`),
-    ...validateHostPorts(spec, at),
-    ...validateHostAliases(spec, `${at}.hostAliases`),
+    ...validateVolumes(volumes, `${path}.volumes`),
+    ...validateContainers(spec, { path, volumes: new Set(volumes.map((volume) => textOf(volume, "name"))) }),
+    ...oneOf(spec, "restartPolicy", { path, values: restartPolicies }),
+    ...oneOf(spec, "dnsPolicy", { path, values: dnsPolicies }),
+    ...validateLabels(textMapOf(spec, "nodeSelector"), `${path}.nodeSelector`),
+    ...validateNames(spec, path),
+    ...validateNumbers(spec, path),
+    ...validateTolerations(spec, `${path}.tolerations`),
+    ...validateHostPorts(spec, path),
+    ...validateHostAliases(spec, `${path}.hostAliases`),
   ];
 }
 
-export function validatePodTemplate(spec: JsonObject | undefined, at: string): FieldError[] {
+export function validatePodTemplate(spec: JsonObject | undefined, path: string): FieldError[] {
   const template = childOf(spec, "template");
   const podSpec = childOf(template, "spec");
-  if (template === undefined || podSpec === undefined) return [required(`${at}.spec.containers`)];
+  if (template === undefined || podSpec === undefined) return [required(`${path}.spec.containers`)];
   return [
-    ...validateMaps(childOf(template, "metadata"), `${at}.metadata`),
-    ...validatePodSpec(podSpec, `${at}.spec`),
+    ...validateMaps(childOf(template, "metadata"), `${path}.metadata`),
+    ...validatePodSpec(podSpec, `${path}.spec`),
   ];
 }
 
-function validateContainers(spec: JsonObject, scope: { at: string; volumes: Set<string> }): FieldError[] {
-  const { at, volumes } = scope;
+function validateContainers(spec: JsonObject, scope: { path: string; volumes: Set<string> }): FieldError[] {
+  const { path, volumes } = scope;
   const containers = itemsOf(spec, "containers");
   const init = itemsOf(spec, "initContainers");
-  if (containers.length === 0) return [required(`${at}.containers`)];
+  if (containers.length === 0) return [required(`${path}.containers`)];
   return [
     ...validateContainerNames([
-      { at: `${at}.containers`, containers },
-      { at: `${at}.initContainers`, containers: init },
+      { path: `${path}.containers`, containers },
+      { path: `${path}.initContainers`, containers: init },
     ]),
     ...eachOf(containers, (one, index) =>
-      validateContainer(one, { at: `${at}.containers[${index}]`, volumes, init: false }),
+      validateContainer(one, { path: `${path}.containers[${index}]`, volumes, init: false }),
     ),
     ...eachOf(init, (one, index) =>
-      validateContainer(one, { at: `${at}.initContainers[${index}]`, volumes, init: true }),
+      validateContainer(one, { path: `${path}.initContainers[${index}]`, volumes, init: true }),
     ),
   ];
 }
 
-function validateNames(spec: JsonObject, at: string): FieldError[] {
+function validateNames(spec: JsonObject, path: string): FieldError[] {
   const rules = [
     { field: "nodeName", rule: dnsSubdomain },
     { field: "serviceAccountName", rule: dnsSubdomain },
@@ -75,26 +75,28 @@ function validateNames(spec: JsonObject, at: string): FieldError[] {
   ];
   return rules.flatMap(({ field, rule }) => {
     const value = textOf(spec, field);
-    return value === "" ? [] : rule(value).map((problem) => invalid(`${at}.${field}`, value, problem));
+    return value === "" ? [] : rule(value).map((problem) => invalid(`${path}.${field}`, value, problem));
   });
 }
 
-function validateNumbers(spec: JsonObject, at: string): FieldError[] {
+function validateNumbers(spec: JsonObject, path: string): FieldError[] {
   const errors: FieldError[] = [];
   const deadline = numberOf(spec, "activeDeadlineSeconds");
   if (deadline !== undefined && (deadline < 1 || deadline > 2_147_483_647))
     errors.push(
-      invalid(`${at}.activeDeadlineSeconds`, deadline, "must be between 1 and 2147483647, inclusive"),
+      invalid(`${path}.activeDeadlineSeconds`, deadline, "must be between 1 and 2147483647, inclusive"),
     );
   const grace = numberOf(spec, "terminationGracePeriodSeconds") ?? 0;
   if (grace < 0)
-    errors.push(invalid(`${at}.terminationGracePeriodSeconds`, grace, "must be greater than or equal to 0"));
+    errors.push(
+      invalid(`${path}.terminationGracePeriodSeconds`, grace, "must be greater than or equal to 0"),
+    );
   return errors;
 }
 
-function validateTolerations(spec: JsonObject, at: string): FieldError[] {
+function validateTolerations(spec: JsonObject, path: string): FieldError[] {
   return eachOf(itemsOf(spec, "tolerations"), (toleration, index) => {
-    const place = `${at}[${index}]`;
+    const place = `${path}[${index}]`;
     const key = textOf(toleration, "key");
     const errors = key === "" ? [] : qualifiedName(key).map((text) => invalid(`${place}.key`, key, text));
     return [...errors, ...validateOperator(toleration, place), ...validateEffect(toleration, place)];
@@ -106,33 +108,33 @@ const emptyKeyText =
 
 function validateOperator(toleration: JsonObject, place: string): FieldError[] {
   const operator = textOf(toleration, "operator") || "Equal";
-  const at = `${place}.operator`;
+  const path = `${place}.operator`;
   const errors: FieldError[] = [];
   if (textOf(toleration, "key") === "" && operator !== "Exists")
-    errors.push(invalid(at, operator, emptyKeyText));
+    errors.push(invalid(path, operator, emptyKeyText));
   if (operator === "Exists" && textOf(toleration, "value") !== "")
-    errors.push(invalid(at, operator, "value must be empty when `operator` is 'Exists'"));
+    errors.push(invalid(path, operator, "value must be empty when `operator` is 'Exists'"));
   if (operator !== "Exists" && operator !== "Equal")
-    errors.push(notSupported(at, operator, ["Equal", "Exists"]));
+    errors.push(notSupported(path, operator, ["Equal", "Exists"]));
   return errors;
 }
 
 function validateEffect(toleration: JsonObject, place: string): FieldError[] {
   const effect = textOf(toleration, "effect");
-  const at = `${place}.effect`;
-  const errors = effect === "" || effects.includes(effect) ? [] : [notSupported(at, effect, effects)];
+  const path = `${place}.effect`;
+  const errors = effect === "" || effects.includes(effect) ? [] : [notSupported(path, effect, effects)];
   if (numberOf(toleration, "tolerationSeconds") !== undefined && effect !== "NoExecute")
-    errors.push(invalid(at, effect, "effect must be 'NoExecute' when `tolerationSeconds` is set"));
+    errors.push(invalid(path, effect, "effect must be 'NoExecute' when `tolerationSeconds` is set"));
   return errors;
 }
 
-function validateHostPorts(spec: JsonObject, at: string): FieldError[] {
+function validateHostPorts(spec: JsonObject, path: string): FieldError[] {
   const seen = new Set<string>();
   const errors: FieldError[] = [];
   for (const [index, container] of itemsOf(spec, "containers").entries())
     for (const [place, port] of itemsOf(container, "ports").entries()) {
       const host = numberOf(port, "hostPort") ?? 0;
-      const field = `${at}.containers[${index}].ports[${place}]`;
+      const field = `${path}.containers[${index}].ports[${place}]`;
       if (host === 0) continue;
       if (spec.hostNetwork === true && host !== port.containerPort)
         errors.push(
@@ -156,12 +158,18 @@ function duplicatePort(field: string, key: string): FieldError {
 const longestIp = 45;
 const ipPattern = /^(\d{1,3}(\.\d{1,3}){3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$/;
 
-function validateHostAliases(spec: JsonObject, at: string): FieldError[] {
+function validateHostAliases(spec: JsonObject, path: string): FieldError[] {
   return eachOf(itemsOf(spec, "hostAliases"), (alias, index) => {
     const ip = textOf(alias, "ip");
     return ip.length <= longestIp && ipPattern.test(ip)
       ? []
-      : [invalid(`${at}[${index}].ip`, ip, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")];
+      : [
+          invalid(
+            `${path}[${index}].ip`,
+            ip,
+            "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
+          ),
+        ];
   });
 }
 

@@ -7,30 +7,30 @@ const probeFields = ["livenessProbe", "readinessProbe", "startupProbe"];
 /** Probes and lifecycle hooks. Init containers may have them when they restart always (sidecars, KEP-753). */
 export function validateProbes(
   container: JsonObject,
-  { at, init }: { readonly at: string; readonly init: boolean },
+  { path, init }: { readonly path: string; readonly init: boolean },
 ): FieldError[] {
   const allowed = !init || container.restartPolicy === "Always";
   const errors: FieldError[] = [];
   for (const field of [...probeFields, "lifecycle"])
     if (!allowed && childOf(container, field) !== undefined)
       errors.push(
-        forbidden(`${at}.${field}`, "may not be set for init containers without restartPolicy=Always"),
+        forbidden(`${path}.${field}`, "may not be set for init containers without restartPolicy=Always"),
       );
   for (const field of allowed ? probeFields : []) {
     const probe = childOf(container, field);
     if (probe !== undefined)
-      errors.push(...validateProbe(probe, `${at}.${field}`, field !== "readinessProbe"));
+      errors.push(...validateProbe(probe, `${path}.${field}`, field !== "readinessProbe"));
   }
   const lifecycle = allowed ? childOf(container, "lifecycle") : undefined;
   for (const hook of ["postStart", "preStop"]) {
     const handler = childOf(lifecycle, hook);
-    if (handler !== undefined) errors.push(...validateHandler(handler, `${at}.lifecycle.${hook}`));
+    if (handler !== undefined) errors.push(...validateHandler(handler, `${path}.lifecycle.${hook}`));
   }
   return errors;
 }
 
-function validateProbe(probe: JsonObject, at: string, once: boolean): FieldError[] {
-  const errors = validateHandler(probe, at);
+function validateProbe(probe: JsonObject, path: string, once: boolean): FieldError[] {
+  const errors = validateHandler(probe, path);
   for (const field of [
     "initialDelaySeconds",
     "timeoutSeconds",
@@ -39,39 +39,39 @@ function validateProbe(probe: JsonObject, at: string, once: boolean): FieldError
     "failureThreshold",
   ]) {
     const value = numberOf(probe, field) ?? 0;
-    if (value < 0) errors.push(invalid(`${at}.${field}`, value, "must be greater than or equal to 0"));
+    if (value < 0) errors.push(invalid(`${path}.${field}`, value, "must be greater than or equal to 0"));
   }
   const successes = numberOf(probe, "successThreshold") ?? 1;
-  if (once && successes !== 1) errors.push(invalid(`${at}.successThreshold`, successes, "must be 1"));
+  if (once && successes !== 1) errors.push(invalid(`${path}.successThreshold`, successes, "must be 1"));
   return errors;
 }
 
 const handlers = ["exec", "httpGet", "tcpSocket", "grpc", "sleep"];
 
-function validateHandler(handler: JsonObject, at: string): FieldError[] {
+function validateHandler(handler: JsonObject, path: string): FieldError[] {
   const chosen = handlers.filter((field) => childOf(handler, field) !== undefined);
-  if (chosen.length === 0) return [required(at, "must specify a handler type")];
+  if (chosen.length === 0) return [required(path, "must specify a handler type")];
   const errors = chosen
     .slice(1)
-    .map((field) => forbidden(`${at}.${field}`, "may not specify more than 1 handler type"));
+    .map((field) => forbidden(`${path}.${field}`, "may not specify more than 1 handler type"));
   const [kind = ""] = chosen;
-  return [...errors, ...validateAction(kind, childOf(handler, kind) ?? {}, at)];
+  return [...errors, ...validateAction(kind, childOf(handler, kind) ?? {}, path)];
 }
 
-function validateAction(kind: string, action: JsonObject, at: string): FieldError[] {
+function validateAction(kind: string, action: JsonObject, path: string): FieldError[] {
   switch (kind) {
     case "exec":
-      return Array.isArray(action.command) ? [] : [required(`${at}.exec.command`)];
+      return Array.isArray(action.command) ? [] : [required(`${path}.exec.command`)];
     case "httpGet":
       return [
-        ...validateTargetPort(action, `${at}.httpGet.port`),
-        ...oneOf(action, "scheme", { at: `${at}.httpGet`, values: ["HTTP", "HTTPS"] }),
+        ...validateTargetPort(action, `${path}.httpGet.port`),
+        ...oneOf(action, "scheme", { path: `${path}.httpGet`, values: ["HTTP", "HTTPS"] }),
       ];
     case "tcpSocket":
-      return validateTargetPort(action, `${at}.tcpSocket.port`);
+      return validateTargetPort(action, `${path}.tcpSocket.port`);
     case "grpc": {
       const port = numberOf(action, "port") ?? 0;
-      return isPort(port) ? [] : [invalid(`${at}.grpc.port`, port, portText)];
+      return isPort(port) ? [] : [invalid(`${path}.grpc.port`, port, portText)];
     }
     default:
       return [];
@@ -79,10 +79,10 @@ function validateAction(kind: string, action: JsonObject, at: string): FieldErro
 }
 
 /** A port by number or by name. */
-export function validateTargetPort(owner: JsonObject | undefined, at: string): FieldError[] {
-  const field = at.slice(at.lastIndexOf(".") + 1);
+export function validateTargetPort(owner: JsonObject | undefined, path: string): FieldError[] {
+  const field = path.slice(path.lastIndexOf(".") + 1);
   const port = owner?.[field];
-  if (typeof port === "string") return portName(port).map((text) => invalid(at, port, text));
+  if (typeof port === "string") return portName(port).map((text) => invalid(path, port, text));
   const number = typeof port === "number" ? port : 0;
-  return isPort(number) ? [] : [invalid(at, number, portText)];
+  return isPort(number) ? [] : [invalid(path, number, portText)];
 }

@@ -15,29 +15,29 @@ import { labelValue, qualifiedName } from "./names.ts";
 const operators = ["In", "NotIn", "Exists", "DoesNotExist"];
 
 /** Checks a metav1.LabelSelector. */
-export function validateSelector(selector: JsonObject | undefined, at: string): FieldError[] {
-  const errors = validateLabels(textMapOf(selector, "matchLabels"), `${at}.matchLabels`);
+export function validateSelector(selector: JsonObject | undefined, path: string): FieldError[] {
+  const errors = validateLabels(textMapOf(selector, "matchLabels"), `${path}.matchLabels`);
   for (const [index, requirement] of itemsOf(selector, "matchExpressions").entries())
-    errors.push(...validateRequirement(requirement, `${at}.matchExpressions[${index}]`));
+    errors.push(...validateRequirement(requirement, `${path}.matchExpressions[${index}]`));
   return errors;
 }
 
-function validateRequirement(requirement: JsonObject, at: string): FieldError[] {
+function validateRequirement(requirement: JsonObject, path: string): FieldError[] {
   const operator = textOf(requirement, "operator");
   const values = textsOf(requirement, "values");
   const key = textOf(requirement, "key");
   const errors: FieldError[] = [];
   if (!operators.includes(operator))
-    errors.push(invalid(`${at}.operator`, operator, "not a valid selector operator"));
+    errors.push(invalid(`${path}.operator`, operator, "not a valid selector operator"));
   else if (operator.endsWith("In") && values.length === 0)
-    errors.push(required(`${at}.values`, "must be specified when `operator` is 'In' or 'NotIn'"));
+    errors.push(required(`${path}.values`, "must be specified when `operator` is 'In' or 'NotIn'"));
   else if (!operator.endsWith("In") && values.length > 0)
     errors.push(
-      forbidden(`${at}.values`, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"),
+      forbidden(`${path}.values`, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"),
     );
-  errors.push(...qualifiedName(key).map((problem) => invalid(`${at}.key`, key, problem)));
+  errors.push(...qualifiedName(key).map((problem) => invalid(`${path}.key`, key, problem)));
   for (const [index, value] of values.entries())
-    errors.push(...labelValue(value).map((problem) => invalid(`${at}.values[${index}]`, value, problem)));
+    errors.push(...labelValue(value).map((problem) => invalid(`${path}.values[${index}]`, value, problem)));
   return errors;
 }
 

@@ -8,13 +8,13 @@ const immutableText = "field is immutable";
 
 function fixed(...path: string[]): Rule {
   return (next, current) => {
-    const now = at(next, path);
-    const was = at(current, path);
+    const now = valueAt(next, path);
+    const was = valueAt(current, path);
     return sameMeaning(now, was) ? [] : [invalid(path.join("."), now, immutableText)];
   };
 }
 
-function at(object: JsonObject, path: readonly string[]): JsonObject[string] | undefined {
+function valueAt(object: JsonObject, path: readonly string[]): JsonObject[string] | undefined {
   const owner = path
     .slice(0, -1)
     .reduce<JsonObject | undefined>((parent, field) => childOf(parent, field), object);

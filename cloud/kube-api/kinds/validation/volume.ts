@@ -21,10 +21,10 @@ const hostPathTypes = [
   "Socket",
 ];
 
-export function validateVolumes(volumes: readonly JsonObject[], at: string): FieldError[] {
+export function validateVolumes(volumes: readonly JsonObject[], path: string): FieldError[] {
   const seen = new Set<string>();
   return eachOf(volumes, (volume, index) => {
-    const place = `${at}[${index}]`;
+    const place = `${path}[${index}]`;
     const name = textOf(volume, "name");
     const errors =
       name === ""
@@ -36,67 +36,70 @@ export function validateVolumes(volumes: readonly JsonObject[], at: string): Fie
   });
 }
 
-function validateSource(volume: JsonObject, at: string): FieldError[] {
+function validateSource(volume: JsonObject, path: string): FieldError[] {
   const sources = Object.keys(volume).filter((field) => field !== "name" && isObject(volume[field]));
-  if (sources.length === 0) return [required(at, "must specify a volume type")];
+  if (sources.length === 0) return [required(path, "must specify a volume type")];
   const [kind = "", ...more] = sources;
-  const errors = more.map((field) => forbidden(`${at}.${field}`, "may not specify more than 1 volume type"));
+  const errors = more.map((field) =>
+    forbidden(`${path}.${field}`, "may not specify more than 1 volume type"),
+  );
   const check = checks[kind];
   const source = childOf(volume, kind);
   return check === undefined || source === undefined
     ? errors
-    : [...errors, ...check(source, `${at}.${kind}`)];
+    : [...errors, ...check(source, `${path}.${kind}`)];
 }
 
-const checks: Record<string, (source: JsonObject, at: string) => FieldError[]> = {
-  hostPath: (source, at) => {
-    const path = textOf(source, "path");
+const checks: Record<string, (source: JsonObject, path: string) => FieldError[]> = {
+  hostPath: (source, path) => {
+    const hostPath = textOf(source, "path");
     const type = textOf(source, "type");
-    const errors = path === "" ? [required(`${at}.path`)] : [];
-    if (path.split("/").includes("..")) errors.push(invalid(`${at}.path`, path, "must not contain '..'"));
-    if (!hostPathTypes.includes(type)) errors.push(notSupported(`${at}.type`, type, hostPathTypes));
+    const errors = hostPath === "" ? [required(`${path}.path`)] : [];
+    if (hostPath.split("/").includes(".."))
+      errors.push(invalid(`${path}.path`, hostPath, "must not contain '..'"));
+    if (!hostPathTypes.includes(type)) errors.push(notSupported(`${path}.type`, type, hostPathTypes));
     return errors;
   },
-  configMap: (source, at) => [
-    ...(textOf(source, "name") === "" ? [required(`${at}.name`)] : []),
-    ...validateItems(source, at),
+  configMap: (source, path) => [
+    ...(textOf(source, "name") === "" ? [required(`${path}.name`)] : []),
+    ...validateItems(source, path),
   ],
-  secret: (source, at) => [
-    ...(textOf(source, "secretName") === "" ? [required(`${at}.secretName`)] : []),
-    ...validateItems(source, at),
+  secret: (source, path) => [
+    ...(textOf(source, "secretName") === "" ? [required(`${path}.secretName`)] : []),
+    ...validateItems(source, path),
   ],
-  persistentVolumeClaim: (source, at) =>
-    textOf(source, "claimName") === "" ? [required(`${at}.claimName`)] : [],
-  nfs: (source, at) =>
+  persistentVolumeClaim: (source, path) =>
+    textOf(source, "claimName") === "" ? [required(`${path}.claimName`)] : [],
+  nfs: (source, path) =>
     ["server", "path"]
       .filter((field) => textOf(source, field) === "")
-      .map((field) => required(`${at}.${field}`)),
-  projected: (source, at) => validateMode(source, at),
-  downwardAPI: (source, at) => validateMode(source, at),
+      .map((field) => required(`${path}.${field}`)),
+  projected: (source, path) => validateMode(source, path),
+  downwardAPI: (source, path) => validateMode(source, path),
 };
 
-function validateItems(source: JsonObject, at: string): FieldError[] {
+function validateItems(source: JsonObject, path: string): FieldError[] {
   const items = eachOf(itemsOf(source, "items"), (item, index) => {
-    const place = `${at}.items[${index}]`;
+    const place = `${path}.items[${index}]`;
     const errors = textOf(item, "key") === "" ? [required(`${place}.key`)] : [];
-    const path = textOf(item, "path");
-    errors.push(...(path === "" ? [required(`${place}.path`)] : relativePath(path, `${place}.path`)));
+    const itemPath = textOf(item, "path");
+    errors.push(...(itemPath === "" ? [required(`${place}.path`)] : relativePath(itemPath, `${place}.path`)));
     return [...errors, ...validateModeField(item, "mode", place)];
   });
-  return [...validateMode(source, at), ...items];
+  return [...validateMode(source, path), ...items];
 }
 
-export function relativePath(path: string, at: string): FieldError[] {
-  if (path.startsWith("/")) return [invalid(at, path, "must be a relative path")];
-  return path.split("/").includes("..") ? [invalid(at, path, "must not contain '..'")] : [];
+export function relativePath(text: string, path: string): FieldError[] {
+  if (text.startsWith("/")) return [invalid(path, text, "must be a relative path")];
+  return text.split("/").includes("..") ? [invalid(path, text, "must not contain '..'")] : [];
 }
 
-function validateMode(source: JsonObject, at: string): FieldError[] {
-  return validateModeField(source, "defaultMode", at);
+function validateMode(source: JsonObject, path: string): FieldError[] {
+  return validateModeField(source, "defaultMode", path);
 }
 
-function validateModeField(source: JsonObject, field: string, at: string): FieldError[] {
+function validateModeField(source: JsonObject, field: string, path: string): FieldError[] {
   const mode = numberOf(source, field) ?? 0;
   if (mode >= 0 && mode <= 0o777) return [];
-  return [invalid(`${at}.${field}`, mode, "must be a number between 0 and 0777 (octal), both inclusive")];
+  return [invalid(`${path}.${field}`, mode, "must be a number between 0 and 0777 (octal), both inclusive")];
 }

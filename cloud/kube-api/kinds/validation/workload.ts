@@ -20,7 +20,7 @@ export function validateDeployment(object: JsonObject): FieldError[] {
     ...validateWorkloadSelector(spec),
     ...validateAlwaysTemplate(spec),
     ...validateStrategy(childOf(spec, "strategy"), {
-      at: "spec.strategy",
+      path: "spec.strategy",
       types: ["Recreate", "RollingUpdate"],
     }),
     ...validateProgress(spec),
@@ -43,7 +43,7 @@ export function validateDaemonSet(object: JsonObject): FieldError[] {
     ...validateWorkloadSelector(spec),
     ...validateAlwaysTemplate(spec),
     ...validateStrategy(childOf(spec, "updateStrategy"), {
-      at: "spec.updateStrategy",
+      path: "spec.updateStrategy",
       types: ["OnDelete", "RollingUpdate"],
     }),
   ];
@@ -76,12 +76,12 @@ export function validateJob(object: JsonObject): FieldError[] {
   return validateJobSpec(childOf(object, "spec"), "spec");
 }
 
-function validateJobSpec(spec: JsonObject | undefined, at: string): FieldError[] {
+function validateJobSpec(spec: JsonObject | undefined, path: string): FieldError[] {
   const policy = textOf(childOf(childOf(spec, "template"), "spec"), "restartPolicy");
-  const errors = notNegative(spec, jobNumbers, at);
+  const errors = notNegative(spec, jobNumbers, path);
   if (policy === "Always" || policy === "")
-    errors.push(notSupported(`${at}.template.spec.restartPolicy`, policy, ["OnFailure", "Never"]));
-  return [...errors, ...validatePodTemplate(spec, `${at}.template`)];
+    errors.push(notSupported(`${path}.template.spec.restartPolicy`, policy, ["OnFailure", "Never"]));
+  return [...errors, ...validatePodTemplate(spec, `${path}.template`)];
 }
 
 const jobNumbers = [
@@ -140,40 +140,40 @@ function validateAlwaysTemplate(spec: JsonObject | undefined): FieldError[] {
 
 function validateStrategy(
   strategy: JsonObject | undefined,
-  rule: { at: string; types: string[] },
+  rule: { path: string; types: string[] },
 ): FieldError[] {
   const type = textOf(strategy, "type");
   const rolling = childOf(strategy, "rollingUpdate");
-  if (!rule.types.includes(type)) return [notSupported(`${rule.at}.type`, type, rule.types)];
+  if (!rule.types.includes(type)) return [notSupported(`${rule.path}.type`, type, rule.types)];
   if (type !== "RollingUpdate")
     return rolling === undefined
       ? []
       : [
           {
             reason: "FieldValueForbidden",
-            field: `${rule.at}.rollingUpdate`,
+            field: `${rule.path}.rollingUpdate`,
             message: `Forbidden: may not be specified when strategy \`type\` is '${type}'`,
           },
         ];
-  const at = `${rule.at}.rollingUpdate`;
+  const path = `${rule.path}.rollingUpdate`;
   const errors = ["maxUnavailable", "maxSurge"].flatMap((field) =>
-    validatePart(rolling?.[field], `${at}.${field}`),
+    validatePart(rolling?.[field], `${path}.${field}`),
   );
   if (isZero(rolling?.maxUnavailable) && isZero(rolling?.maxSurge))
     errors.push(
-      invalid(`${at}.maxUnavailable`, rolling?.maxUnavailable ?? 0, "may not be 0 when `maxSurge` is 0"),
+      invalid(`${path}.maxUnavailable`, rolling?.maxUnavailable ?? 0, "may not be 0 when `maxSurge` is 0"),
     );
   return errors;
 }
 
-function validatePart(value: Json | undefined, at: string): FieldError[] {
-  if (typeof value === "number") return value < 0 ? [invalid(at, value, negativeText)] : [];
+function validatePart(value: Json | undefined, path: string): FieldError[] {
+  if (typeof value === "number") return value < 0 ? [invalid(path, value, negativeText)] : [];
   if (typeof value !== "string" || isObject(value)) return [];
   return /^\d+%$/.test(value)
     ? []
     : [
         invalid(
-          at,
+          path,
           value,
           "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')",
         ),
@@ -195,10 +195,10 @@ function validateProgress(spec: JsonObject | undefined): FieldError[] {
 export function notNegative(
   owner: JsonObject | undefined,
   fields: readonly string[],
-  at = "spec",
+  path = "spec",
 ): FieldError[] {
   return fields.flatMap((field) => {
     const value = numberOf(owner, field) ?? 0;
-    return value < 0 ? [invalid(`${at}.${field}`, value, negativeText)] : [];
+    return value < 0 ? [invalid(`${path}.${field}`, value, negativeText)] : [];
   });
 }

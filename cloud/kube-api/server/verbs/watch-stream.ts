@@ -205,9 +205,9 @@ class Watch implements ByteSource {
 
   #line(type: string, text: string): string {
     const { kind, wanted } = this.#options;
-    const own = textAs(kind, text);
-    if (wanted.form === "object") return `{"type":"${type}","object":${own}}\n`;
-    const object = parseObject(own);
+    const shown = textAs(kind, text);
+    if (wanted.form === "object") return `{"type":"${type}","object":${shown}}\n`;
+    const object = parseObject(shown);
     return `${JSON.stringify({ type, object: wanted.form === "partial" ? partialOf(object) : this.#row(object) })}\n`;
   }
 
