@@ -35,7 +35,7 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
     stack.use(await startControllers({ kube, clock, log: log("controllers"), caPem: embedded.caPem }));
   const bus = stack.use(
     new Bus<CloudCatalog>({
-      onHearerError: (topic, module, error) => deps.log.error("a hearer failed", { topic, module, error }),
+      onFailure: (topic, module, error) => deps.log.error("a subscriber failed", { topic, module, error }),
     }),
   );
   stack.use(

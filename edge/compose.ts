@@ -25,8 +25,7 @@ export async function startEdgecore(config: EdgeConfig, deps: ProcessDeps): Prom
   const log = (module: string) => deps.log.child({ module });
   const bus = stack.use(
     new Bus<EdgeCatalog>({
-      onHearerError: (topic, module, error) =>
-        deps.log.error("a subscriber failed", { topic, module, error }),
+      onFailure: (topic, module, error) => deps.log.error("a subscriber failed", { topic, module, error }),
     }),
   );
   const store = stack.use(openStore(config.databasePath, { nowMs: clock.nowMs(), log: log("store") }));

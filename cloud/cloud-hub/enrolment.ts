@@ -15,7 +15,7 @@ import {
 import { KubeError } from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
 import { describeError, ProtocolError, UnavailableError } from "#shared/errors";
-import { Seldom, type Logger } from "#shared/log";
+import { RateLimitedLog, type Logger } from "#shared/log";
 import { fromPem, inspectToken, type Authority, type SignedRequest, type TokenVerdict } from "#shared/pki";
 
 /** A request for RSA of 8192 bits has 3 KiB. */
@@ -58,7 +58,7 @@ export class EnrolmentEndpoint {
   readonly #addresses: Limiter;
   readonly #tokens: Limiter;
   readonly #nodes: Limiter;
-  readonly #seldom: Seldom;
+  readonly #seldom: RateLimitedLog;
 
   constructor(options: EnrolmentOptions) {
     const { clock, log } = options;
@@ -66,7 +66,7 @@ export class EnrolmentEndpoint {
     this.#addresses = new Limiter(clock, most.address);
     this.#tokens = new Limiter(clock, most.token);
     this.#nodes = new Limiter(clock, most.node);
-    this.#seldom = new Seldom(log, clock);
+    this.#seldom = new RateLimitedLog(log, clock);
   }
 
   async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -3,7 +3,7 @@ import type { Clock } from "#shared/clock";
 import type { TelemetryConfig } from "#shared/config";
 import type { ConnectionBudget } from "#shared/connections";
 import { running, type Running } from "#shared/lifecycle";
-import { Seldom, type Logger } from "#shared/log";
+import { RateLimitedLog, type Logger } from "#shared/log";
 import { apiDoors, openHttpDoor } from "./doors.ts";
 import { Intake } from "./intake.ts";
 import type { TelemetryPort } from "./port.ts";
@@ -47,7 +47,7 @@ export async function startTelemetry(
   parts: TelemetryParts,
 ): Promise<Telemetry> {
   const { port, clock, log } = parts;
-  const seldom = new Seldom(log, clock);
+  const seldom = new RateLimitedLog(log, clock);
   await using stack = new AsyncDisposableStack();
   const store = stack.use(
     new UploadStore({

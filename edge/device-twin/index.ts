@@ -3,7 +3,7 @@ import type { TwinConfig } from "#shared/config";
 import { describeError } from "#shared/errors";
 import type { Event } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
-import { Seldom } from "#shared/log";
+import { RateLimitedLog } from "#shared/log";
 import type { HistoryLimits } from "#edge/store";
 import { DeviceRegistry } from "#edge/device-twin/devices";
 import {
@@ -55,7 +55,7 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
   await using stack = new AsyncDisposableStack();
   const registry = new DeviceRegistry();
   registry.load(store);
-  const rareLog = new Seldom(log, clock);
+  const rareLog = new RateLimitedLog(log, clock);
   const emit = (event: Event): Promise<void> => port.emit("event.recorded", { event });
   const recorder = new DeviceEventRecorder({ node: config.node, clock, emit });
   const warnings = new DeviceWarnings(recorder, clock);
@@ -83,7 +83,7 @@ interface CommitParts {
   readonly registry: DeviceRegistry;
   readonly losses: LossEvents;
   readonly budget: OutboxBudget;
-  readonly rareLog: Seldom;
+  readonly rareLog: RateLimitedLog;
 }
 
 function makeCommit(

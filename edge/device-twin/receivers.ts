@@ -1,6 +1,6 @@
 import { onNextTurn } from "#shared/clock";
 import type { RejectedValue } from "#shared/devices";
-import type { Seldom } from "#shared/log";
+import type { RateLimitedLog } from "#shared/log";
 import type { BoundDevice, DeviceRegistry } from "#edge/device-twin/devices";
 import { HomeAssistantDiscovery } from "#edge/device-twin/discovery";
 import type { AnnouncementEvents, DeviceWarnings } from "#edge/device-twin/events";
@@ -17,7 +17,7 @@ export interface ReceiverBasis {
   readonly announcements: AnnouncementEvents;
   readonly commit: GroupCommit;
   /** Logs what clients can cause as often as they like. */
-  readonly rareLog: Seldom;
+  readonly rareLog: RateLimitedLog;
 }
 
 /** Makes the receivers, which share one commit and one writer of twins. */

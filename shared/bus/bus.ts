@@ -11,18 +11,20 @@ export type EventBody<C, T extends keyof C> = C[T] extends { event: infer B } ? 
 export type AskBody<C, T extends keyof C> = C[T] extends { body: infer B } ? B : never;
 export type Reply<C, T extends keyof C> = C[T] extends { reply: infer R } ? R : never;
 
-/** What a module may say (Emits, Asks) and hear (Hears, Answers); it never sees the bus itself. */
+/**
+ * What a module may emit, ask, subscribe to and answer; it never sees the bus itself.
+ */
 export interface Port<
   C,
   Emits extends EventTopic<C>,
   Asks extends AskTopic<C>,
-  Hears extends EventTopic<C>,
+  Subscribes extends EventTopic<C>,
   Answers extends AskTopic<C>,
 > {
-  /** Resolves when every hearer has handled the event. Hearers of one topic get events of one port in order. */
+  /** Resolves when every subscriber has handled the event. Each gets the events of one port in order. */
   emit<T extends Emits>(topic: T, body: EventBody<C, T>): Promise<void>;
   ask<T extends Asks>(topic: T, body: AskBody<C, T>, options?: AskOptions): Promise<Reply<C, T>>;
-  on<T extends Hears>(topic: T, hear: (body: EventBody<C, T>) => void | Promise<void>): Disposable;
+  on<T extends Subscribes>(topic: T, handle: (body: EventBody<C, T>) => void | Promise<void>): Disposable;
   answer<T extends Answers>(
     topic: T,
     reply: (body: AskBody<C, T>, options: AskOptions) => Promise<Reply<C, T>>,
@@ -33,24 +35,24 @@ export interface AskOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-type Hear = (body: unknown) => void | Promise<void>;
+type Handler = (body: unknown) => void | Promise<void>;
 type Answerer = (body: unknown, options: AskOptions) => Promise<unknown>;
 
 export interface BusOptions {
-  /** Told of a hearer that failed; the emitter is not. */
-  readonly onHearerError: (topic: string, module: string, error: unknown) => void;
+  /** Called when a subscriber fails; the emitter does not learn of it. */
+  readonly onFailure: (topic: string, module: string, error: unknown) => void;
 }
 
-interface Hearer {
+interface Subscriber {
   readonly module: string;
-  readonly hear: Hear;
-  /** Tail of this hearer's queue: events are handled one at a time, in order of emission. */
+  readonly handle: Handler;
+  /** The end of the queue of this subscriber: events are handled one at a time, in order of emission. */
   tail: Promise<void>;
 }
 
 /** See `index.ts` for the promises. */
 export class Bus<C extends Entries<C>> implements Disposable {
-  readonly #hearers = new Map<PropertyKey, Set<Hearer>>();
+  readonly #subscribers = new Map<PropertyKey, Set<Subscriber>>();
   readonly #answerers = new Map<PropertyKey, Answerer>();
   readonly #options: BusOptions;
   #closed = false;
@@ -63,39 +65,39 @@ export class Bus<C extends Entries<C>> implements Disposable {
   port<
     Emits extends EventTopic<C> = never,
     Asks extends AskTopic<C> = never,
-    Hears extends EventTopic<C> = never,
+    Subscribes extends EventTopic<C> = never,
     Answers extends AskTopic<C> = never,
-  >(module: string): Port<C, Emits, Asks, Hears, Answers> {
+  >(module: string): Port<C, Emits, Asks, Subscribes, Answers> {
     return {
       emit: (topic, body) => this.#emit(topic, body),
       ask: (topic, body, options) => this.#ask(topic, body, options ?? {}) as Promise<Reply<C, typeof topic>>,
-      on: (topic, hear) => this.#on(module, topic, hear as Hear),
+      on: (topic, handle) => this.#on(module, topic, handle as Handler),
       answer: (topic, reply) => this.#answer(topic, reply as Answerer),
     };
   }
 
   [Symbol.dispose](): void {
     this.#closed = true;
-    this.#hearers.clear();
+    this.#subscribers.clear();
     this.#answerers.clear();
   }
 
   async #emit(topic: PropertyKey, body: unknown): Promise<void> {
-    const hearers = this.#hearers.get(topic);
-    if (!hearers || hearers.size === 0) return;
-    await Promise.all([...hearers].map((hearer) => this.#deliver(topic, hearer, body)));
+    const subscribers = this.#subscribers.get(topic);
+    if (!subscribers || subscribers.size === 0) return;
+    await Promise.all([...subscribers].map((subscriber) => this.#deliver(topic, subscriber, body)));
   }
 
-  #deliver(topic: PropertyKey, hearer: Hearer, body: unknown): Promise<void> {
-    hearer.tail = hearer.tail.then(async () => {
+  #deliver(topic: PropertyKey, subscriber: Subscriber, body: unknown): Promise<void> {
+    subscriber.tail = subscriber.tail.then(async () => {
       try {
-        note(String(topic), hearer.module);
-        await hearer.hear(body);
+        note(String(topic), subscriber.module);
+        await subscriber.handle(body);
       } catch (error) {
-        this.#options.onHearerError(String(topic), hearer.module, error);
+        this.#options.onFailure(String(topic), subscriber.module, error);
       }
     });
-    return hearer.tail;
+    return subscriber.tail;
   }
 
   async #ask(topic: PropertyKey, body: unknown, options: AskOptions): Promise<unknown> {
@@ -107,11 +109,11 @@ export class Bus<C extends Entries<C>> implements Disposable {
     return answerer(body, options);
   }
 
-  #on(module: string, topic: PropertyKey, hear: Hear): Disposable {
-    const hearer: Hearer = { module, hear, tail: Promise.resolve() };
-    const hearers = this.#hearers.get(topic) ?? new Set();
-    this.#hearers.set(topic, hearers.add(hearer));
-    return { [Symbol.dispose]: () => void hearers.delete(hearer) };
+  #on(module: string, topic: PropertyKey, handle: Handler): Disposable {
+    const subscriber: Subscriber = { module, handle, tail: Promise.resolve() };
+    const subscribers = this.#subscribers.get(topic) ?? new Set();
+    this.#subscribers.set(topic, subscribers.add(subscriber));
+    return { [Symbol.dispose]: () => void subscribers.delete(subscriber) };
   }
 
   #answer(topic: PropertyKey, answerer: Answerer): Disposable {

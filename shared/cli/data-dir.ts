@@ -28,14 +28,16 @@ export function openDataDir(path: string, program: string, pid: number): DataDir
 
 function refusal(path: string, cause: unknown): ConfigError {
   if (cause instanceof ConfigError) return cause;
-  const { why, mend } = explainFolder(cause);
-  return new ConfigError("data-dir", `Cannot use data directory ${quote(path)}: ${why}; ${mend}`, { cause });
+  const { why, remedy } = explainFolder(cause);
+  return new ConfigError("data-dir", `Cannot use data directory ${quote(path)}: ${why}; ${remedy}`, {
+    cause,
+  });
 }
 
 const aFile = ["it, or a part of its path, is a file", "remove that"] as const;
 const full = ["no space is left there", "free some"] as const;
 const denied = ["permission denied", "run as root, or give it to this user"] as const;
-const folderFaults: Readonly<Record<string, readonly [why: string, mend: string]>> = {
+const folderFaults: Readonly<Record<string, readonly [why: string, remedy: string]>> = {
   EROFS: ["its file system is mounted read-only", "mount it writable"],
   EEXIST: aFile,
   ENOTDIR: aFile,
@@ -46,10 +48,10 @@ const folderFaults: Readonly<Record<string, readonly [why: string, mend: string]
 };
 
 /** What is wrong with a data directory that an operation failed on, and what to do. */
-export function explainFolder(error: unknown): { readonly why: string; readonly mend: string } {
+export function explainFolder(error: unknown): { readonly why: string; readonly remedy: string } {
   const { code } = error as { readonly code?: string };
-  const [why, mend] = folderFaults[code ?? ""] ?? [code ?? describeError(error), "see to its disk"];
-  return { why, mend: `${mend}, or set data-dir elsewhere` };
+  const [why, remedy] = folderFaults[code ?? ""] ?? [code ?? describeError(error), "see to its disk"];
+  return { why, remedy: `${remedy}, or set data-dir elsewhere` };
 }
 
 export function lockFile(dataDir: string, program: string): string {

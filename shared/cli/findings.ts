@@ -5,23 +5,23 @@ export interface Finding {
   /** What was seen. */
   readonly evidence: string;
   /** How to make it right; for `warn` and `fail`. */
-  readonly mend?: string;
+  readonly remedy?: string;
 }
 
 export function ok(subject: string, evidence: string): Finding {
   return { state: "ok", subject, evidence };
 }
 
-export function warn(subject: string, evidence: string, mend: string): Finding {
-  return { state: "warn", subject, evidence, mend };
+export function warn(subject: string, evidence: string, remedy: string): Finding {
+  return { state: "warn", subject, evidence, remedy };
 }
 
-export function fail(subject: string, evidence: string, mend: string): Finding {
-  return { state: "fail", subject, evidence, mend };
+export function fail(subject: string, evidence: string, remedy: string): Finding {
+  return { state: "fail", subject, evidence, remedy };
 }
 
 /** One line a finding. */
-export function formatFinding({ state, subject, evidence, mend }: Finding): string {
-  const tail = mend === undefined ? "" : `; ${mend}`;
+export function formatFinding({ state, subject, evidence, remedy }: Finding): string {
+  const tail = remedy === undefined ? "" : `; ${remedy}`;
   return `${state.padEnd(4)}  ${subject.padEnd(18)}  ${evidence}${tail}\n`;
 }

@@ -40,8 +40,8 @@ export async function checkPort(
   const code = await tryListen(address, port);
   if (code === undefined) return ok(subject, port === 0 ? "any free one" : `${address}:${port} is free`);
   if (code === "EADDRINUSE") {
-    const mend = `find the process with \`ss -ltnp 'sport = :${port}'\` and stop it, or change ${setting}`;
-    return fail(subject, `${address}:${port} is taken by another process`, mend);
+    const remedy = `find the process with \`ss -ltnp 'sport = :${port}'\` and stop it, or change ${setting}`;
+    return fail(subject, `${address}:${port} is taken by another process`, remedy);
   }
   const why = `cannot listen on ${address}:${port}: ${listenFaults[code] ?? code}`;
   return fail(subject, why, `change ${code === "EACCES" ? setting : (wanted.addressSetting ?? setting)}`);
@@ -87,12 +87,12 @@ export interface CertificateToCheck {
   readonly hosts?: readonly string[];
   readonly nowMs: number;
   /** how to get a new one */
-  readonly mend: string;
+  readonly remedy: string;
 }
 
 /** Dates, signer and names of a certificate file that has to be there. */
 export function checkCertificate(wanted: CertificateToCheck): Finding {
-  const { subject, file, nowMs, mend } = wanted;
+  const { subject, file, nowMs, remedy } = wanted;
   try {
     const pem = readFileSync(file, "utf8");
     const { notBeforeMs, notAfterMs, hosts, commonName } = readCertificate(pem);
@@ -103,19 +103,19 @@ export function checkCertificate(wanted: CertificateToCheck): Finding {
         `${file} is valid from ${new Date(notBeforeMs).toISOString()}, the clock says ${new Date(nowMs).toISOString()}`,
         "set the clock",
       );
-    if (nowMs > notAfterMs) return fail(subject, `${file} ended on ${until}`, mend);
+    if (nowMs > notAfterMs) return fail(subject, `${file} ended on ${until}`, remedy);
     if (wanted.caFile !== undefined && !isSignedBy(pem, readFileSync(wanted.caFile, "utf8")))
-      return fail(subject, `${file} was not signed by ${wanted.caFile}`, mend);
+      return fail(subject, `${file} was not signed by ${wanted.caFile}`, remedy);
     const missing = (wanted.hosts ?? []).filter((host) => !hosts.includes(host));
     if (missing.length > 0)
-      return warn(subject, `${file} is for ${hosts.join(", ")} and not for ${missing.join(", ")}`, mend);
+      return warn(subject, `${file} is for ${hosts.join(", ")} and not for ${missing.join(", ")}`, remedy);
     const days = Math.floor((notAfterMs - nowMs) / dayMs);
     const names = hosts.length > 0 ? ` for ${hosts.join(", ")}` : "";
     return days < 14
-      ? warn(subject, `${file} ends in ${days} days`, mend)
+      ? warn(subject, `${file} ends in ${days} days`, remedy)
       : ok(subject, `${commonName}${names}, until ${until}`);
   } catch (error) {
-    return fail(subject, `cannot use ${file}: ${describeError(error)}`, mend);
+    return fail(subject, `cannot use ${file}: ${describeError(error)}`, remedy);
   }
 }
 
@@ -125,9 +125,9 @@ export function checkDisk(dataDir: string): Finding {
   const { bavail, bsize } = statfsSync(place);
   const freeMb = Math.floor((bavail * bsize) / 1_000_000);
   const evidence = `${freeMb} MB free at ${place}`;
-  const mend = "free some space or set data-dir elsewhere";
-  if (freeMb < 100) return fail("disk", evidence, mend);
-  return freeMb < 1000 ? warn("disk", evidence, mend) : ok("disk", evidence);
+  const remedy = "free some space or set data-dir elsewhere";
+  if (freeMb < 100) return fail("disk", evidence, remedy);
+  return freeMb < 1000 ? warn("disk", evidence, remedy) : ok("disk", evidence);
 }
 
 /** Whether the start could use the data directory; it is written to where it exists, and nothing stays. */
@@ -140,8 +140,8 @@ export function checkDataDir(dataDir: string, holder: number | undefined): Findi
     else readdirSync(place);
     accessSync(place, constants.W_OK | constants.X_OK);
   } catch (error) {
-    const { why, mend } = explainFolder(error);
-    return fail(subject, `${dataDir}: ${why}`, mend);
+    const { why, remedy } = explainFolder(error);
+    return fail(subject, `${dataDir}: ${why}`, remedy);
   }
   if (!there) return ok(subject, `${dataDir} will be made`);
   const owner = holder === undefined ? "" : `, in use by process ${holder}`;

@@ -180,8 +180,8 @@ async function check<Config extends BaseConfig>(
 }
 
 function reword(finding: Finding, word: (text: string) => string): Finding {
-  const { subject, mend } = finding;
-  return { ...finding, subject: word(subject), ...(mend !== undefined && { mend: word(mend) }) };
+  const { subject, remedy } = finding;
+  return { ...finding, subject: word(subject), ...(remedy !== undefined && { remedy: word(remedy) }) };
 }
 
 async function serve<Config extends BaseConfig>(

@@ -1,5 +1,5 @@
 import type { Clock } from "#shared/clock";
-import { Seldom, type Logger } from "#shared/log";
+import { RateLimitedLog, type Logger } from "#shared/log";
 
 export interface LoopWatchDeps {
   readonly clock: Pick<Clock, "monotonicMs" | "every">;
@@ -41,7 +41,7 @@ export function watchLoop(deps: LoopWatchDeps): Disposable {
 
 class LoopWatch {
   readonly #deps: LoopWatchDeps;
-  readonly #seldom: Seldom;
+  readonly #seldom: RateLimitedLog;
   #tickMs: number;
   #cpuMs: number;
   /** What was noted last, and when. */
@@ -53,7 +53,7 @@ class LoopWatch {
 
   constructor(deps: LoopWatchDeps) {
     this.#deps = deps;
-    this.#seldom = new Seldom(deps.log, deps.clock);
+    this.#seldom = new RateLimitedLog(deps.log, deps.clock);
     this.#tickMs = deps.clock.monotonicMs();
     this.#sinceMs = this.#tickMs;
     this.#cpuMs = deps.cpuMs();

@@ -2,7 +2,7 @@ import { Hono } from "hono";
 import type { Clock } from "#shared/clock";
 import { budgetOfProcess, type ConnectionBudget, headerOf, openFront, socketPath } from "#shared/connections";
 import { asError, ConfigError } from "#shared/errors";
-import { Seldom, type Logger } from "#shared/log";
+import { RateLimitedLog, type Logger } from "#shared/log";
 import { guardLocally } from "./guard.ts";
 import { LargeAnswers } from "./large-answers.ts";
 import { TokenFile } from "./token-file.ts";
@@ -44,7 +44,7 @@ const largestBody = 1024 * 1024;
 export function serveLocally(app: Hono, options: LocalServerOptions): LocalServer {
   const { address, port, tokenFile, what, portSetting, folder, name, clock, log } = options;
   const token = tokenFile && new TokenFile(tokenFile.path, tokenFile.setting);
-  const seldom = new Seldom(log, clock);
+  const seldom = new RateLimitedLog(log, clock);
   const large = new LargeAnswers();
   const guarded = new Hono();
   const refused = (reason: string): void => seldom.warn("refused a request", { server: what, reason }, what);

@@ -1,2 +1,2 @@
 export { createLogger, type LogLevel, type Logger, type LogFields, logLevels } from "./logger.ts";
-export { Seldom } from "./seldom.ts";
+export { RateLimitedLog } from "./rate-limited-log.ts";

@@ -37,7 +37,7 @@ test.skipIf(!hasPair())(
     expect(pair.containers("status=running")).toHaveLength(4);
 
     await pair.startCloud();
-    pair.link.mend();
+    pair.link.restore();
     const back = await measure(pair.ready());
     const scaled = await measure(
       until(20_000, () => pair.containers("name=_goes-").length === 0 || "the scaled pod is still there"),

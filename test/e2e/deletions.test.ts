@@ -69,7 +69,7 @@ test.skipIf(!hasPair())(
     pair.link.cut({ refuse: true });
     await pair.kubectl("delete", "pod/goes", "--force", "--grace-period=0");
     docker("inspect", ...pair.containers("status=running"));
-    pair.link.mend();
+    pair.link.restore();
 
     await until(20_000, () => pair.containers().length === 0 || "the pod's containers are left");
     await until(5000, () => stored(pair, "goes").length === 0 || "the pod is still stored");

@@ -213,7 +213,7 @@ describe.skipIf(!able)("devices from MQTT to the API and back", () => {
     await until(10_000, () => answered.size === updates || `${answered.size} updates are answered`);
     await client.endAsync();
     expect((await values(pair, "cut")).size).toBe(0);
-    pair.link.mend();
+    pair.link.restore();
     await until(30_000, async () => {
       const arrived = await values(pair, "cut");
       return (arrived.size === updates + 1 && arrived.get("seq") === "199") || `${arrived.size} arrived`;
@@ -239,7 +239,7 @@ describe.skipIf(!able)("devices from MQTT to the API and back", () => {
       await pair.kubectl("patch", "device", "kept", ...patch({ properties }));
     }
     await using delta = await nextMessage(pair, topic("kept", "update/delta"));
-    pair.link.mend();
+    pair.link.restore();
     expect(await delta.within(20_000)).toMatchObject({ delta: { target: "13" } });
     await until(10_000, () => {
       const left = pair.rows("SELECT name FROM device").filter((name) => /moved|deleted/.test(name));
@@ -267,7 +267,7 @@ describe.skipIf(!able)("devices from MQTT to the API and back", () => {
         "-p",
         JSON.stringify({ spec: { nodeName } }),
       );
-    pair.link.mend();
+    pair.link.restore();
     await until(20_000, async () => {
       const seq = (await values(pair, "returned")).get("seq");
       return seq === "7" || `the one that came back says ${seq}`;
@@ -314,7 +314,7 @@ describe.skipIf(!able)("devices from MQTT to the API and back", () => {
     await until(10_000, () => known().length === 8 || `the node knows ${known().join(" ")}`);
     pair.link.cut({ refuse: true });
     await pair.kubectl("delete", "devices", "twin1", "twin2", "--timeout=20s");
-    pair.link.mend();
+    pair.link.restore();
     await until(20_000, () => known().length === 6 || `the node knows ${known().join(" ")}`);
     const left = all.filter(
       ({ name, namespace }) => namespace === "lab2" || (namespace === "default" && /[34]$/.test(name)),

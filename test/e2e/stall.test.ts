@@ -19,7 +19,7 @@ test.skipIf(!hasPair()).each([
       pair.kubectl("wait", "--for=condition=Ready=Unknown", `node/${pair.node}`, "--timeout=45s"),
     );
     expect(await pair.kubectl("get", "pods", "-o", "name")).toBe(pods);
-    pair.link.mend();
+    pair.link.restore();
     const back = await measure(pair.ready(10_000));
 
     console.log(

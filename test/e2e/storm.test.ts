@@ -115,7 +115,7 @@ function troubles(pair: Pair, random: () => number): (() => Promise<void>)[] {
     async () => {
       pair.link.cut({ refuse: true });
       await Bun.sleep(random() * 1500);
-      pair.link.mend();
+      pair.link.restore();
     },
     async () => {
       await pair.killEdge();

@@ -86,7 +86,7 @@ describe.skipIf(!able)("telemetry from devices to the cloud and back", () => {
     await pair.killCloud();
     await upload(100);
     await pair.startCloud();
-    pair.link.mend();
+    pair.link.restore();
     await arrived();
     await pair.outboxEmpty();
   }, 90_000);

@@ -93,7 +93,7 @@ test.each([
   const waits: number[] = [];
   const log = silentLog();
   const store = stack.use(openStore(join(dir.path, "edge.db")));
-  const bus = stack.use(new Bus<EdgeCatalog>({ onHearerError: () => undefined }));
+  const bus = stack.use(new Bus<EdgeCatalog>({ onFailure: () => undefined }));
   const config = {
     dataDir: dir.path,
     nodeName: "edge-1",

@@ -52,7 +52,7 @@ test.skipIf(!hasPair())(
     // Nothing may happen, so there is no event to wait for; two relists take less.
     await Bun.sleep(4000);
     expect([idsOf(pair, "stays"), idsOf(pair, "goes")]).toEqual([stays, goes]);
-    pair.link.mend();
+    pair.link.restore();
     await until(20_000, () => idsOf(pair, "goes").length === 0 || "the deleted pod still has containers");
     await until(
       10_000,
@@ -89,7 +89,7 @@ test.skipIf(!hasPair())(
     // As above.
     await Bun.sleep(4000);
     expect(idsOf(pair, "damaged")).toEqual(before);
-    pair.link.mend();
+    pair.link.restore();
     await until(15_000, () => {
       const [row = ""] = pair.rows("SELECT value FROM meta WHERE key = 'default/pod/damaged'");
       return row.endsWith("}") || "the row is not restored";

@@ -11,12 +11,12 @@ interface Catalog {
 function makeBus(): { bus: Bus<Catalog>; errors: string[] } {
   const errors: string[] = [];
   const bus = new Bus<Catalog>({
-    onHearerError: (topic, module, error) => errors.push(`${topic} ${module} ${String(error)}`),
+    onFailure: (topic, module, error) => errors.push(`${topic} ${module} ${String(error)}`),
   });
   return { bus, errors };
 }
 
-test("Bus delivers events to a slow hearer one at a time and in order", async () => {
+test("Bus delivers events to a slow subscriber one at a time and in order", async () => {
   const { bus } = makeBus();
   const port = bus.port<"thing.made", never, "thing.made">("test");
   const seen: string[] = [];
@@ -29,7 +29,7 @@ test("Bus delivers events to a slow hearer one at a time and in order", async ()
   expect(seen).toEqual(["start 1", "end 1", "start 2", "end 2"]);
 });
 
-test("Bus reports a failing hearer and keeps the emitter and other hearers unharmed", async () => {
+test("Bus reports a failing subscriber and keeps the emitter and other subscribers unharmed", async () => {
   const { bus, errors } = makeBus();
   const seen: number[] = [];
   bus.port<never, never, "thing.made">("bad").on("thing.made", () => {

@@ -8,7 +8,7 @@ export interface CutProxy extends AsyncDisposable {
   /** Connections stay open and nothing passes, in both directions, neither bytes nor an end; all passes later. */
   stall(): void;
   /** Lets bytes and connections pass again. */
-  mend(): void;
+  restore(): void;
   readonly accepted: number;
 }
 
@@ -53,7 +53,7 @@ export async function startCutProxy(target: number): Promise<CutProxy> {
       stalled = true;
       for (const socket of sockets) socket.pause();
     },
-    mend: () => {
+    restore: () => {
       stalled = false;
       refusing = false;
       for (const socket of sockets) socket.resume();

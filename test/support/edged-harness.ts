@@ -15,7 +15,7 @@ type Answer = (message: NewMessage) => unknown;
 /** The rest of an edgecore around edged: what is stored, what edged reported, and a cloud that answers requests. */
 export class EdgedHarness implements AsyncDisposable {
   readonly bus = new Bus<EdgeCatalog>({
-    onHearerError: (topic, _module, error) => this.errors.push(`${topic} ${String(error)}`),
+    onFailure: (topic, _module, error) => this.errors.push(`${topic} ${String(error)}`),
   });
   readonly pods = new Map<string, Pod>();
   readonly objects = new Map<string, KubeObject>();

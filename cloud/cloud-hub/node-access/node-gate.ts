@@ -3,7 +3,7 @@ import type { Clock } from "#shared/clock";
 import { describeError, ProtocolError } from "#shared/errors";
 import type { ConfigMap, Node } from "#shared/kube";
 import { KeyedWorker } from "#shared/lifecycle";
-import { Seldom, type Logger } from "#shared/log";
+import { RateLimitedLog, type Logger } from "#shared/log";
 import { Limiter } from "./limiter.ts";
 import {
   accessNamespace,
@@ -44,7 +44,7 @@ export class NodeGate implements AsyncDisposable {
   readonly #shown = new Map<string, ShownCertificate>();
   readonly #changed = new Set<(node: string) => void>();
   readonly #questions: Limiter;
-  readonly #seldom: Seldom;
+  readonly #seldom: RateLimitedLog;
   readonly #notes: KeyedWorker<string, true>;
   readonly #watches = new DisposableStack();
   readonly #slots: Array<() => void> = [];
@@ -56,7 +56,7 @@ export class NodeGate implements AsyncDisposable {
     this.#records = new RecordStore(kube);
     this.#copies = { records: kube.informer(resources.configMaps), nodes: kube.informer(resources.nodes) };
     this.#questions = new Limiter(clock, mostQuestions);
-    this.#seldom = new Seldom(log, clock);
+    this.#seldom = new RateLimitedLog(log, clock);
     this.#notes = new KeyedWorker(
       (node, _note, signal) => this.#inTurn(() => this.#note(node, signal)),
       (node, error) => this.#failed(node, error),

@@ -10,7 +10,7 @@ import {
   type PeerCertificate,
 } from "#cloud/cloud-hub/node-access";
 import type { Clock } from "#shared/clock";
-import { Seldom, type Logger } from "#shared/log";
+import { RateLimitedLog, type Logger } from "#shared/log";
 import type { RunningEdgecore } from "./duplicates.ts";
 
 /** A node that is refused must not try again at once. */
@@ -39,11 +39,11 @@ export interface ConnectionAdmissionOptions {
 /** Decides by name, certificate and record who may connect as which node. */
 export class ConnectionAdmission {
   readonly #options: ConnectionAdmissionOptions;
-  readonly #seldom: Seldom;
+  readonly #seldom: RateLimitedLog;
 
   constructor(options: ConnectionAdmissionOptions) {
     this.#options = options;
-    this.#seldom = new Seldom(options.log, options.clock);
+    this.#seldom = new RateLimitedLog(options.log, options.clock);
   }
 
   /** Decides about a request without taking it over. */

@@ -2,7 +2,7 @@ import { resources, type KubeClient } from "#cloud/kube-client";
 import { rfc3339, type Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import type { Event } from "#shared/kube";
-import { Seldom, type Logger } from "#shared/log";
+import { RateLimitedLog, type Logger } from "#shared/log";
 
 /** An Event a node in this time: two edgecores that take turns would fill the API. */
 const everyMs = 600_000;
@@ -20,13 +20,13 @@ export interface RunningEdgecore {
 export class Duplicates {
   readonly #kube: Pick<KubeClient, "create" | "find">;
   readonly #clock: Clock;
-  readonly #seldom: Seldom;
+  readonly #seldom: RateLimitedLog;
   readonly #reported = new Map<string, number>();
 
   constructor(kube: Pick<KubeClient, "create" | "find">, clock: Clock, log: Logger) {
     this.#kube = kube;
     this.#clock = clock;
-    this.#seldom = new Seldom(log, clock);
+    this.#seldom = new RateLimitedLog(log, clock);
   }
 
   async report(node: string, older: RunningEdgecore, newer: RunningEdgecore): Promise<void> {

@@ -59,7 +59,7 @@ function* checkCertificates(config: CloudConfig, nowMs: number): Generator<Findi
     subject: "CA certificate",
     file: caFile,
     nowMs,
-    mend: "set a valid cloudhub.ca and cloudhub.ca-key",
+    remedy: "set a valid cloudhub.ca and cloudhub.ca-key",
   });
   if (cloudHub.certFile === undefined && !existsSync(certFile)) {
     yield ok("server certificate", "none yet, issued at the next start");
@@ -71,7 +71,7 @@ function* checkCertificates(config: CloudConfig, nowMs: number): Generator<Findi
     caFile,
     hosts: cloudHub.advertise,
     nowMs,
-    mend:
+    remedy:
       cloudHub.certFile === undefined
         ? "restart cloudcore: it issues a new one"
         : "issue a new cloudhub.cert",

@@ -26,8 +26,8 @@ export async function checkApi(
       kube.master === undefined ? readKubeconfig(name) : { server: kube.master, tls: {}, token: undefined };
     return await ask(target);
   } catch (error) {
-    const mend = embedded ? "see the log of cloudcore" : "correct controller.kube or start the API server";
-    return fail("Kubernetes API", `${name}: ${describeError(error)}`, mend);
+    const remedy = embedded ? "see the log of cloudcore" : "correct controller.kube or start the API server";
+    return fail("Kubernetes API", `${name}: ${describeError(error)}`, remedy);
   }
 }
 

@@ -1,5 +1,5 @@
 import { onNextTurn, type Clock } from "#shared/clock";
-import { Seldom, type Logger } from "#shared/log";
+import { RateLimitedLog, type Logger } from "#shared/log";
 import { PacedStream, type Pool, type ByteSource, type StreamOptions } from "./paced-stream.ts";
 import { Tally } from "./tally.ts";
 
@@ -30,7 +30,7 @@ const pressedLookMs = 1_000;
  */
 export class StreamPool implements Pool, Disposable {
   readonly #clock: Clock;
-  readonly #seldom: Seldom;
+  readonly #seldom: RateLimitedLog;
   readonly #limitBytes: number;
   readonly #stallMs: number;
   readonly #streams = new Map<PacedStream, StreamReader>();
@@ -42,7 +42,7 @@ export class StreamPool implements Pool, Disposable {
 
   constructor({ clock, log, limitBytes = 64 * 1024 * 1024, stallMs = 60_000 }: StreamPoolOptions) {
     this.#clock = clock;
-    this.#seldom = new Seldom(log, clock);
+    this.#seldom = new RateLimitedLog(log, clock);
     this.#limitBytes = limitBytes;
     this.#stallMs = stallMs;
     this.#sweeper = clock.every(Math.max(50, Math.min(5_000, stallMs / 4)), () => this.#sweep());

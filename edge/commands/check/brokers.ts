@@ -39,7 +39,8 @@ function* checkFiles({ section, files }: NamedFiles, nowMs: number): Generator<F
         subject,
         faults.has("certFile") ? `${file} has a key` : `${file} is the key of ${files.certFile}`,
       );
-    else yield checkCertificate({ subject, file, nowMs, mend: `name a file with a newer one in ${subject}` });
+    else
+      yield checkCertificate({ subject, file, nowMs, remedy: `name a file with a newer one in ${subject}` });
   }
 }
 
@@ -52,8 +53,8 @@ async function checkExternal(external: ExternalBrokerConfig): Promise<Finding> {
   const { address, port } = placeOf(url, usualPort(url));
   const refused = await checkTcp(address, port, timeoutMs);
   if (refused !== undefined) {
-    const mend = "start it, or correct mqtt.server; edgecore goes on trying";
-    return warn(subject, `${url}: ${refused}`, mend);
+    const remedy = "start it, or correct mqtt.server; edgecore goes on trying";
+    return warn(subject, `${url}: ${refused}`, remedy);
   }
   if (!secure) return ok(subject, `${url} accepts connections`);
   if (findTlsFaults(external).length > 0)

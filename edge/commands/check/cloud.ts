@@ -11,7 +11,7 @@ const timeoutMs = 5000;
 const skewWarnMs = 60_000;
 /** A message of cloudcore fits; a page of a proxy is cut. */
 const mostAnswerLength = 600;
-const mend = "check edgehub.server, the network and that cloudcore runs";
+const remedy = "check edgehub.server, the network and that cloudcore runs";
 
 /** Whether cloudcore can be reached, has the CA of the token, and its clock agrees with ours. */
 export async function* checkCloud(config: EdgeConfig, clock: Clock): AsyncGenerator<Finding> {
@@ -20,7 +20,7 @@ export async function* checkCloud(config: EdgeConfig, clock: Clock): AsyncGenera
   const why = await checkTcp(bare(link.hostname), Number(link.port || 443), timeoutMs);
   yield why === undefined
     ? ok("cloud link", `${link.host} accepts connections`)
-    : fail("cloud link", `${link.host}: ${why}`, mend);
+    : fail("cloud link", `${link.host}: ${why}`, remedy);
   if (why === undefined) yield* checkAdmission(config);
   yield* checkEnrolment(edgeHub, clock);
 }
@@ -53,7 +53,7 @@ async function* checkAdmission({ edgeHub, dataDir, nodeName }: EdgeConfig): Asyn
     if (response.status === 401 || response.status === 403)
       yield fail(subject, answer, "follow the message of cloudcore, or join again with a new token");
   } catch (error) {
-    yield fail(subject, `${edgeHub.url}: ${describeError(error)}`, mend);
+    yield fail(subject, `${edgeHub.url}: ${describeError(error)}`, remedy);
   }
 }
 
@@ -67,11 +67,11 @@ async function* checkEnrolment(hub: EdgeConfig["edgeHub"], clock: Clock): AsyncG
     const body = new Uint8Array(await response.arrayBuffer());
     yield response.ok
       ? judgePin(hub, body)
-      : fail("enrolment", `${hub.httpsUrl}/ca.crt answers ${response.status}`, mend);
+      : fail("enrolment", `${hub.httpsUrl}/ca.crt answers ${response.status}`, remedy);
     const theirs = Date.parse(response.headers.get("date") ?? "");
     if (!Number.isNaN(theirs)) yield judgeSkew(theirs - before);
   } catch (error) {
-    yield fail("enrolment", `${hub.httpsUrl}: ${describeError(error)}`, mend);
+    yield fail("enrolment", `${hub.httpsUrl}: ${describeError(error)}`, remedy);
   }
 }
 

@@ -18,7 +18,7 @@ export function* checkIdentity(config: EdgeConfig, nowMs: number): Generator<Fin
   }
   yield* checkNodeCertificate(config, { certFile, caFile }, nowMs);
   if (existsSync(caFile))
-    yield checkCertificate({ subject: "CA certificate", file: caFile, nowMs, mend: rejoin });
+    yield checkCertificate({ subject: "CA certificate", file: caFile, nowMs, remedy: rejoin });
   else
     yield warn("CA certificate", `${caFile} is missing, cloudcore of ${nodeName} cannot be verified`, rejoin);
 }
@@ -35,7 +35,7 @@ function* checkNodeCertificate(
     file: certFile,
     ...(existsSync(caFile) && { caFile }),
     nowMs,
-    mend: `remove ${certFile} and ${rejoin}`,
+    remedy: `remove ${certFile} and ${rejoin}`,
   });
   const other = found.state === "fail" ? undefined : otherNode(certFile, nodeName);
   if (other === undefined) {
@@ -62,19 +62,19 @@ function otherNode(certFile: string, nodeName: string): string | undefined {
 }
 
 function checkToken(source: TokenSource, nowMs: number): Finding {
-  const mend = "print one with `cloudcore token` and give it with --token-file or edgehub.token";
+  const remedy = "print one with `cloudcore token` and give it with --token-file or edgehub.token";
   const given = readJoinToken(source);
-  if (!given) return fail("join token", "neither a certificate nor a token", mend);
-  if ("fault" in given) return fail("join token", given.fault, mend);
+  if (!given) return fail("join token", "neither a certificate nor a token", remedy);
+  if ("fault" in given) return fail("join token", given.fault, remedy);
   const { token } = given;
   const parts = splitToken(token);
-  if (!parts) return fail("join token", "it has not the form of a join token", mend);
+  if (!parts) return fail("join token", "it has not the form of a join token", remedy);
   const expiresMs = expiryOf(parts.jwt);
-  if (expiresMs === undefined) return fail("join token", "its expiry cannot be read", mend);
+  if (expiresMs === undefined) return fail("join token", "its expiry cannot be read", remedy);
   const until = new Date(expiresMs).toISOString();
   return nowMs < expiresMs
     ? ok("join token", `for the CA ${parts.fingerprint.slice(0, 12)}…, until ${until}`)
-    : fail("join token", `it ended at ${until}`, mend);
+    : fail("join token", `it ended at ${until}`, remedy);
 }
 
 function expiryOf(jwt: string): number | undefined {

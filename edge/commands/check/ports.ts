@@ -32,8 +32,8 @@ export async function refuseUnusablePorts({ mqtt, deviceTwin }: EdgeConfig): Pro
   const wanted = [...(mqtt.broker ? brokerPorts(mqtt.broker) : []), ...queryPorts(deviceTwin)];
   const problems: string[] = [];
   for (const port of wanted) {
-    const { state, subject, evidence, mend } = await checkPort(port, { pid: undefined, ports: {} });
-    if (state === "fail") problems.push(`${subject}: ${evidence}; ${mend}`);
+    const { state, subject, evidence, remedy } = await checkPort(port, { pid: undefined, ports: {} });
+    if (state === "fail") problems.push(`${subject}: ${evidence}; ${remedy}`);
   }
   if (problems.length > 0) throw new ConfigError("bad-port", `Cannot start: ${problems.join(" | ")}`);
 }

@@ -1,6 +1,6 @@
 import { nextTurn } from "#shared/clock";
 import { describeError, UnavailableError } from "#shared/errors";
-import type { Seldom } from "#shared/log";
+import type { RateLimitedLog } from "#shared/log";
 import { encodeTwinReport, encodeUpload, isUploadTooLarge, type Stamp } from "#edge/edge-hub/codec";
 import type { HistoryPoint, Store } from "#edge/store";
 import type { DeviceAttribute, BoundDevice, DeviceRegistry } from "#edge/device-twin/devices";
@@ -22,7 +22,7 @@ export interface GroupCommitOptions {
   readonly store: Store;
   readonly registry: DeviceRegistry;
   readonly stamp: Stamp;
-  readonly log: Pick<Seldom, "warn">;
+  readonly log: Pick<RateLimitedLog, "warn">;
   /** Points of history kept for a property; the oldest are overwritten. */
   readonly historyPerProperty: number;
   readonly publish: (message: DeviceMessage) => void;

@@ -1,6 +1,6 @@
 import type { AedesOptions, AuthenticateError } from "aedes";
 import { describeError } from "#shared/errors";
-import type { Logger, Seldom } from "#shared/log";
+import type { Logger, RateLimitedLog } from "#shared/log";
 import type { Access, ClientIdentity, LoginRefusal } from "#edge/mqtt/access";
 import type { BrokerClient } from "#edge/mqtt/connection";
 import { encodeRefusal } from "#edge/mqtt/packet";
@@ -13,7 +13,7 @@ export interface AdmissionParts {
   readonly sessions: Sessions;
   readonly peers: WeakMap<object, SocketPeer>;
   readonly log: Logger;
-  readonly seldom: Seldom;
+  readonly seldom: RateLimitedLog;
 }
 
 interface LoginRequest {

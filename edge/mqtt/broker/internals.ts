@@ -1,7 +1,7 @@
 import type { Clock } from "#shared/clock";
 import type { BrokerConfig } from "#shared/config";
 import { describeError } from "#shared/errors";
-import { Seldom, type Logger } from "#shared/log";
+import { RateLimitedLog, type Logger } from "#shared/log";
 import type { MqttMessage } from "#shared/topics";
 import { Access } from "#edge/mqtt/access";
 import type { BrokerClient } from "#edge/mqtt/connection";
@@ -27,7 +27,7 @@ export interface BrokerInternals {
   readonly sessions: Sessions;
   readonly fanOut: FanOut;
   readonly backlog: OutboundBacklog;
-  readonly seldom: Seldom;
+  readonly seldom: RateLimitedLog;
   readonly publishing: Publishing;
   readonly subscribing: Subscribing;
   readonly traffic: Traffic;
@@ -47,7 +47,7 @@ export interface OnlineClients {
 interface SharedParts {
   readonly online: OnlineClients;
   readonly traffic: Traffic;
-  readonly seldom: Seldom;
+  readonly seldom: RateLimitedLog;
 }
 
 export function makeInternals(
@@ -56,7 +56,7 @@ export function makeInternals(
   { online, traffic }: Omit<SharedParts, "seldom">,
 ): BrokerInternals {
   const { log, receive, clock } = parts;
-  const seldom = new Seldom(log, clock);
+  const seldom = new RateLimitedLog(log, clock);
   const sessions = makeSessions(config, parts, { online, traffic, seldom });
   const backlog = makeBacklog(config, { clock, seldom, traffic });
   const fanOut = new FanOut(traffic, backlog);
@@ -110,7 +110,11 @@ function makeSessions(
 
 function makeBacklog(
   { slowClientsBytes, maxPacketBytes }: BrokerConfig,
-  { clock, seldom, traffic }: { readonly clock: Clock; readonly seldom: Seldom; readonly traffic: Traffic },
+  {
+    clock,
+    seldom,
+    traffic,
+  }: { readonly clock: Clock; readonly seldom: RateLimitedLog; readonly traffic: Traffic },
 ): OutboundBacklog {
   return new OutboundBacklog({
     mostBytes: slowClientsBytes,

@@ -4,7 +4,7 @@ import type { Clock } from "#shared/clock";
 import type { ExternalBrokerConfig } from "#shared/config";
 import { ConfigError, describeError, quote } from "#shared/errors";
 import { backoff, withDeadline } from "#shared/lifecycle";
-import { Seldom, type Logger } from "#shared/log";
+import { RateLimitedLog, type Logger } from "#shared/log";
 import { parseMqttAddress } from "#shared/mqtt";
 import type { MqttMessage } from "#shared/topics";
 import type { Store } from "#edge/store";
@@ -58,7 +58,7 @@ class ExternalConnection implements ExternalBroker {
 
   constructor(config: ExternalBrokerConfig, filters: readonly string[], parts: ExternalBrokerParts) {
     const { clock, log, store, receive, node } = parts;
-    const seldom = new Seldom(log, clock);
+    const seldom = new RateLimitedLog(log, clock);
     const client = connect(clientOptions(config, node));
     const session = `${config.url} ${clientIdOf(config, node)}`;
     this.#url = config.url;

@@ -1,6 +1,6 @@
 import type { IPublishPacket, MqttClient } from "mqtt";
 import { describeError } from "#shared/errors";
-import type { Seldom } from "#shared/log";
+import type { RateLimitedLog } from "#shared/log";
 import type { MqttMessage } from "#shared/topics";
 
 export interface ExternalIncomingParts {
@@ -9,7 +9,7 @@ export interface ExternalIncomingParts {
   readonly receive: (message: MqttMessage) => Promise<void> | undefined;
   /** Closes the connection. */
   readonly cut: () => void;
-  readonly log: Pick<Seldom, "warn">;
+  readonly log: Pick<RateLimitedLog, "warn">;
 }
 
 interface ClientPacket {

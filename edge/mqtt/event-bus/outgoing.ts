@@ -1,7 +1,7 @@
 import type { MqttClient } from "mqtt";
 import { onNextTurn, type Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
-import type { Logger, Seldom } from "#shared/log";
+import type { Logger, RateLimitedLog } from "#shared/log";
 import type { MqttMessage } from "#shared/topics";
 import type { OutgoingRow, Store } from "#edge/store";
 import { rowBytes, ExternalOutgoingQueue } from "./outgoing-queue.ts";
@@ -11,7 +11,7 @@ export interface ExternalOutgoingParts {
   readonly client: Pick<MqttClient, "publish" | "getLastMessageId" | "removeOutgoingMessage">;
   readonly clock: Pick<Clock, "after">;
   readonly log: Logger;
-  readonly seldom: Pick<Seldom, "warn">;
+  readonly seldom: Pick<RateLimitedLog, "warn">;
 }
 
 interface InFlight {

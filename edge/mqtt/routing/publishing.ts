@@ -1,5 +1,5 @@
 import { describeError } from "#shared/errors";
-import type { Seldom } from "#shared/log";
+import type { RateLimitedLog } from "#shared/log";
 import type { MqttMessage } from "#shared/topics";
 import {
   encodeAck,
@@ -19,7 +19,7 @@ export interface PublishingParts {
   readonly sessions: Sessions;
   readonly fanOut: FanOut;
   readonly traffic: Traffic;
-  readonly log: Pick<Seldom, "warn">;
+  readonly log: Pick<RateLimitedLog, "warn">;
   /** @returns when edgecore has stored the message, undefined when no module subscribed to its topic */
   readonly receive: (message: MqttMessage) => Promise<void> | undefined;
   readonly mostLevels: number;

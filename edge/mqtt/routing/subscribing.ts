@@ -1,4 +1,4 @@
-import type { Seldom } from "#shared/log";
+import type { RateLimitedLog } from "#shared/log";
 import type { Access } from "#edge/mqtt/access";
 import {
   encodeAck,
@@ -19,7 +19,7 @@ export interface SubscribingParts {
   readonly sessions: Sessions;
   readonly fanOut: FanOut;
   readonly retained: RetainedSender;
-  readonly log: Pick<Seldom, "warn">;
+  readonly log: Pick<RateLimitedLog, "warn">;
   readonly mostLevels: number;
 }
 

@@ -50,7 +50,7 @@ export async function startCloud(prepare: (kube: FakeKubeClient) => void = () =>
   const kube = new FakeKubeClient({ clock });
   prepare(kube);
   const bus = new Bus<CloudCatalog>({
-    onHearerError: (topic, module, error) => {
+    onFailure: (topic, module, error) => {
       throw new Error(`${topic} ${module}`, { cause: error });
     },
   });

@@ -35,7 +35,7 @@ export async function startCloud(prepare: (kube: FakeKubeClient) => void = () =>
   kube.put(resources.nodes, { metadata: { name: "c1" } });
   prepare(kube);
   const bus = new Bus<CloudCatalog>({
-    onHearerError: (topic, module, error) => {
+    onFailure: (topic, module, error) => {
       throw new Error(`${topic} ${module}`, { cause: error });
     },
   });

@@ -56,7 +56,7 @@ test("edge and sync controller take a pod to its node and away again over the em
   const deps = { clock: systemClock, log: silentLog() };
   await using kube = await createKubeClient({ from: "kubeconfig", path }, deps);
   const failures: unknown[] = [];
-  using bus = new Bus<CloudCatalog>({ onHearerError: (...failure) => void failures.push(failure) });
+  using bus = new Bus<CloudCatalog>({ onFailure: (...failure) => void failures.push(failure) });
   const hub = bus.port<"object.acked", "object.sending">("hub");
   const sent: WireMessage[] = [];
   const acknowledge = async (node: string, message: WireMessage): Promise<void> => {

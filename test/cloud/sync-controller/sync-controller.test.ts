@@ -29,7 +29,7 @@ async function startCloud(prepare?: (kube: FakeKubeClient) => void): Promise<Clo
   kube.put(resources.nodes, { metadata: { name: "edge.one" } });
   prepare?.(kube);
   const bus = new Bus<CloudCatalog>({
-    onHearerError: (_topic, _module, error) => {
+    onFailure: (_topic, _module, error) => {
       throw error;
     },
   });

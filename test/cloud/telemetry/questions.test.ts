@@ -28,7 +28,7 @@ async function startCloud(
 ): Promise<Cloud> {
   await using stack = new AsyncDisposableStack();
   const dir = stack.use(tempDir("telemetry"));
-  const bus = stack.use(new Bus<CloudCatalog>({ onHearerError: () => undefined }));
+  const bus = stack.use(new Bus<CloudCatalog>({ onFailure: () => undefined }));
   const asked: HistoryQuestion[] = [];
   const others = bus.port<never, "device.upload", never, "device.history" | "device.find">("others");
   others.answer("device.find", async ({ name }) => {

@@ -17,7 +17,7 @@ const log = createLogger({
   write: (line) => process.stderr.write(line),
 });
 const bus = new Bus<EdgeCatalog>({
-  onHearerError: (topic, module, error) => console.error(topic, module, error),
+  onFailure: (topic, module, error) => console.error(topic, module, error),
 });
 await using _twin = await startDeviceTwin(
   { node: "test", history: defaultHistory, outboxLimitBytes: 256_000_000, query: undefined },

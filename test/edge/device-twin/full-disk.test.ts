@@ -158,7 +158,7 @@ test("device twin restores its devices as soon as there is room when the disk is
   }
   using store = openStore(database);
   const empty = fillDisk(store);
-  const bus = new Bus<EdgeCatalog>({ onHearerError: () => undefined });
+  const bus = new Bus<EdgeCatalog>({ onFailure: () => undefined });
   const config = { node: "n", history: defaultHistory, outboxLimitBytes: 1e8, query: undefined };
   const clock = new FakeClock();
   const parts = { port: bus.port("devicetwin"), store, clock, log: silentLog() } as never;

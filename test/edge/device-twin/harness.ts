@@ -41,7 +41,7 @@ export async function startHarness(
   await using stack = new AsyncDisposableStack();
   const store = stack.use(openStore(join(directory, "edge.db")));
   const bus = new Bus<EdgeCatalog>({
-    onHearerError: (topic, module, error) => {
+    onFailure: (topic, module, error) => {
       throw new Error(`${topic} ${module}`, { cause: error });
     },
   });

@@ -28,7 +28,7 @@ export async function startNode(directory: string, options: NodeOptions = {}): P
   const { external, outboxLimitBytes = 1e8 } = options;
   await using stack = new AsyncDisposableStack();
   const store = stack.use(openStore(join(directory, "edge.db")));
-  const bus = new Bus<EdgeCatalog>({ onHearerError: () => undefined });
+  const bus = new Bus<EdgeCatalog>({ onFailure: () => undefined });
   const log = silentLog();
   const parts = { store, clock: systemClock, log };
   const twins = { node: "n", history: defaultHistory, outboxLimitBytes, query: undefined };

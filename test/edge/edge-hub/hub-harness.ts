@@ -56,7 +56,7 @@ export async function startEdge(
   await using stack = new AsyncDisposableStack();
   const log = silentLog();
   const store = stack.use(openStore(join(config.dataDir, "edge.db")));
-  const bus = stack.use(new Bus<EdgeCatalog>({ onHearerError: () => undefined }));
+  const bus = stack.use(new Bus<EdgeCatalog>({ onFailure: () => undefined }));
   const modules = bus.port<"outbox.added", "cloud.object", never, "object.deliver" | "twin.deliver">("test");
   const delivered: (ReceivedObject | TwinDelivery)[] = [];
   for (const topic of ["object.deliver", "twin.deliver"] as const)

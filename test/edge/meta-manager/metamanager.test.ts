@@ -32,7 +32,7 @@ function podFrom(operation: string, version: string, uid = "u1", source = "edgec
 async function harness(dir: string) {
   const store = openStore(join(dir, "edgecore.db"));
   const bus = new Bus<EdgeCatalog>({
-    onHearerError: (_topic, _module, error) => {
+    onFailure: (_topic, _module, error) => {
       throw error;
     },
   });

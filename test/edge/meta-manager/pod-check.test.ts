@@ -43,7 +43,7 @@ function askCloud(
 async function world(dir: string) {
   const store = openStore(join(dir, "edgecore.db"));
   const bus = new Bus<EdgeCatalog>({
-    onHearerError: (_topic, _module, error) => {
+    onFailure: (_topic, _module, error) => {
       throw error;
     },
   });

@@ -41,7 +41,7 @@ describe.skipIf(!hasDisk)("a full disk", () => {
     const told: string[] = [];
     {
       using store = openStore(database);
-      using bus = new Bus<EdgeCatalog>({ onHearerError: () => undefined });
+      using bus = new Bus<EdgeCatalog>({ onFailure: () => undefined });
       const port = bus.port<never, "object.deliver", "config.changed">("test");
       port.on("config.changed", ({ name }) => void told.push(name));
       await using _manager = await startMetaManager({

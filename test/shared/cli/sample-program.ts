@@ -38,7 +38,7 @@ const code = await runProgram(
     },
     check: async function* () {
       yield { state: "ok", subject: "one", evidence: "fine" };
-      yield { state: "fail", subject: "two", evidence: "broken", mend: "mend it" };
+      yield { state: "fail", subject: "two", evidence: "broken", remedy: "correct it" };
     },
   },
   processHost((exit) => process.exit(exit)),

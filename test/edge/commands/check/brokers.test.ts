@@ -78,12 +78,12 @@ test("check is content with an external broker whose certificate its CA signed",
 test.each([
   ["another CA", "cafile: other.crt", "see that other.crt (mqtt.cafile) is the CA"],
   ["no CA", "cafile: ''", "name the CA of its certificate in mqtt.cafile"],
-])("check fails with the fix when the external broker is asked with %s", async (_, tls, mend) => {
+])("check fails with the fix when the external broker is asked with %s", async (_, tls, remedy) => {
   await using broker = await listen(tlsBroker());
   const named = tls.replace("other.crt", at("other.crt"));
   const line = (await look(`{ mode: 2, server: "ssl://127.0.0.1:${broker.port}", ${named} }`)).at(-1);
   expect(line).toStartWith(`fail external broker ssl://127.0.0.1:${broker.port}: `);
-  expect(line).toContain(mend);
+  expect(line).toContain(remedy);
 });
 
 test("check fails when the external broker has no TLS on a port where the URL expects it", async () => {

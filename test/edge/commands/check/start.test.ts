@@ -66,11 +66,11 @@ test("edgecore and its check name the keys of a KubeEdge file when its broker ca
 modules:
   edged: { hostnameOverride: n }
   eventBus: { mqttServerInternal: "tcp://127.0.0.1:${taken.port}" }`;
-  const mend = "and stop it, or change modules.eventBus.mqttServerInternal";
+  const remedy = "and stop it, or change modules.eventBus.mqttServerInternal";
   const words = ["--data-dir", join(files.path, "theirs")];
-  expect((await startFile(files, rest, words)).error).toContain(mend);
+  expect((await startFile(files, rest, words)).error).toContain(remedy);
   const child = spawnFile(files, rest, ["check", ...words]);
-  expect(await new Response(child.stdout).text()).toContain(mend);
+  expect(await new Response(child.stdout).text()).toContain(remedy);
 });
 
 test("edgecore names field and file and claims no success when it cannot read a key again", async () => {

@@ -109,7 +109,7 @@ test("edgehub drops a link that became silent and sends over a new one", async (
   await eventually("the silence in the log", () =>
     edge.log.lines.some((line) => line.includes("no byte from the cloud")),
   );
-  proxy.mend();
+  proxy.restore();
   await eventually("an empty outbox", () => edge.store.outbox.size().entries === 0);
   // What was under way on the old one may arrive late as well.
   expect([...new Set(ids)]).toEqual(put);

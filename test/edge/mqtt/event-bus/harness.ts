@@ -48,7 +48,7 @@ export async function startBus(directory: string, options: BusHarnessOptions = {
   await using stack = new AsyncDisposableStack();
   const store = stack.use(openStore(options.database ?? join(directory, "edge.db")));
   const bus = new Bus<EdgeCatalog>({
-    onHearerError: (topic, module, error) => {
+    onFailure: (topic, module, error) => {
       throw new Error(`${topic} ${module}`, { cause: error });
     },
   });

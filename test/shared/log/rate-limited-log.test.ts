@@ -1,15 +1,15 @@
 import { expect, test } from "bun:test";
-import { Seldom } from "#shared/log";
+import { RateLimitedLog } from "#shared/log";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 
-test("seldom says a sentence once a minute, with how often it was meant since", () => {
+test("rate-limited log writes a sentence once a minute, with how often it was suppressed", () => {
   const log = silentLog();
   let nowMs = 0;
-  const seldom = new Seldom(log, { monotonicMs: () => nowMs });
-  for (let n = 0; n < 5; n += 1) seldom.warn("refused a client", { n });
-  seldom.warn("another", {});
+  const limited = new RateLimitedLog(log, { monotonicMs: () => nowMs });
+  for (let n = 0; n < 5; n += 1) limited.warn("refused a client", { n });
+  limited.warn("another", {});
   nowMs = 60_000;
-  seldom.warn("refused a client", { n: 5 });
+  limited.warn("refused a client", { n: 5 });
   const said = log.lines.map((line) => {
     const { msg, n, moreSince } = JSON.parse(line) as Record<string, unknown>;
     return { msg, n, moreSince };
@@ -21,11 +21,11 @@ test("seldom says a sentence once a minute, with how often it was meant since", 
   ]);
 });
 
-test("seldom tells of each subject once a minute, of twenty at most, and counts the others", () => {
+test("rate-limited log writes a sentence once a minute for each of twenty subjects, and counts the others", () => {
   const log = silentLog();
   let nowMs = 0;
-  const seldom = new Seldom(log, { monotonicMs: () => nowMs });
-  const say = (who: string): void => seldom.warn("refused a client", { who }, who);
+  const limited = new RateLimitedLog(log, { monotonicMs: () => nowMs });
+  const say = (who: string): void => limited.warn("refused a client", { who }, who);
   for (let n = 0; n < 1000; n += 1) say("noisy");
   for (let n = 0; n < 50; n += 1) say(`quiet ${n}`);
   const told = log.lines.map((line) => (JSON.parse(line) as { who: string }).who);
@@ -37,13 +37,13 @@ test("seldom tells of each subject once a minute, of twenty at most, and counts 
   expect(later).toMatchObject([{ who: "noisy", moreSince: 999, others: 31 }, { who: "quiet 40" }]);
 });
 
-test("seldom forgets the subjects it told of first, but not how often they were meant", () => {
+test("rate-limited log forgets the oldest subjects, but not how often they were suppressed", () => {
   const log = silentLog();
   let nowMs = 0;
-  const seldom = new Seldom(log, { monotonicMs: () => nowMs });
+  const limited = new RateLimitedLog(log, { monotonicMs: () => nowMs });
   for (let minute = 0; minute < 12; minute += 1) {
-    for (let n = 0; n < 20; n += 1) seldom.warn("refused a client", {}, `${minute} ${n}`);
-    if (minute === 0) seldom.warn("refused a client", {}, "0 0");
+    for (let n = 0; n < 20; n += 1) limited.warn("refused a client", {}, `${minute} ${n}`);
+    if (minute === 0) limited.warn("refused a client", {}, "0 0");
     nowMs += 60_000;
   }
   const counts = log.lines.map((line) => (JSON.parse(line) as { others?: number }).others ?? 0);
