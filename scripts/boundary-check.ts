@@ -97,7 +97,7 @@ function judgeGlobals(file: string, text: string): string[] {
     });
 }
 
-/** Value-import cycles between files, each told once. */
+/** Value-import cycles between files, each reported once. */
 function findCycles(graph: ReadonlyMap<string, readonly string[]>): string[] {
   const done = new Set<string>();
   const path: string[] = [];
@@ -131,7 +131,7 @@ function findCrowds(sources: Sources): string[] {
 
 const verbs = /\.(emit|on|ask|answer)(?:<[^>()]*>)?\(\s*"([a-z.]+)"/g;
 
-/** Each topic needs somebody who says it and somebody who hears it, in its half. */
+/** Each topic needs an emitter and a subscriber, or one who asks and one who answers, in its half. */
 function findTopics(sources: Sources): string[] {
   return catalogues.flatMap(({ file, name, half }) => {
     const text = sources.get(file);

@@ -113,7 +113,7 @@ export const timeOwners: readonly string[] = ["shared/clock/*", "scripts/**", "t
 /** Files and folders in one folder: more are not read at a glance. */
 export const mostEntriesAFolder = 16;
 
-/** Where the topics are declared, and which half has to emit and hear those of each catalogue. */
+/** Where the topics are declared, and which half has to emit and receive those of each catalogue. */
 export const catalogues = [
   { file: "shared/topics/edge-catalog.ts", name: "EdgeCatalog", half: "edge" },
   { file: "shared/topics/cloud-catalog.ts", name: "CloudCatalog", half: "cloud" },

@@ -56,7 +56,7 @@ export async function compile({ root, program, target, folder }: Compilation): P
   });
   if (!result.success) throw new AggregateError(result.logs, `Cannot build ${program} for ${target}`);
   const inputs = Object.keys(result.metafile?.inputs ?? {});
-  if (inputs.length === 0) throw new Error(`Cannot tell what is in ${program}: the bundler lists no inputs`);
+  if (inputs.length === 0) throw new Error(`Cannot list what is in ${program}: the bundler lists no inputs`);
   return { file: outfile, packages: bundledPackages(root, inputs) };
 }
 

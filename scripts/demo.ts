@@ -31,7 +31,7 @@ async function showPage({ kubectl }: Cluster): Promise<void> {
   await kubectl("apply", "-f", samples);
   await kubectl("wait", "--for=condition=Available", "deployment/web", "--timeout=90s");
   const text = await eventually(10_000, async () => (await fetch(page)).text());
-  step(`deployment "web" is Available; ${page} says: ${text.trim()}`);
+  step(`deployment "web" is Available; ${page} answers: ${text.trim()}`);
 }
 
 /** A simulated thermostat on the broker of the node: what it reports, and a set-point on its way to it and back. */
@@ -58,7 +58,9 @@ async function followSetPoint({ kubectl }: Cluster): Promise<void> {
     return value;
   };
   const temperature = await eventually(15_000, () => reported("temperature"));
-  step(`its Device says ${temperature} C, set-point ${await eventually(5000, () => reported("target"))} C`);
+  step(
+    `its Device reports ${temperature} C, set-point ${await eventually(5000, () => reported("target"))} C`,
+  );
   step(`kubectl patch device thermo-1 --type=json -p '${patch}'`);
   await kubectl("patch", "device", "thermo-1", "--type=json", "-p", patch);
   const since = performance.now();

@@ -2,7 +2,7 @@ import type { BunPlugin } from "bun";
 
 /**
  * What dockerode brings along for features that edgecore never uses: engines reached over ssh, and BuildKit sessions
- * over gRPC. A stub takes its place in the executables and says so should it ever be called.
+ * over gRPC. A stub takes its place in the executables and throws when it is called.
  */
 const unused = ["ssh2", "@grpc/grpc-js", "@grpc/proto-loader", "protobufjs"] as const;
 

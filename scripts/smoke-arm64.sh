@@ -31,7 +31,7 @@ with_sources() {
 }
 
 unreachable() {
-  say "arm64: cannot fetch the arm64 packages $packages: $1 failed (the messages above say why)."
+  say "arm64: cannot fetch the arm64 packages $packages: $1 failed (see the messages above)."
   say "arm64: this step needs a Debian or Ubuntu package server once; with network, run ./scripts/smoke-arm64.sh again."
   exit 1
 }

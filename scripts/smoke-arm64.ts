@@ -74,5 +74,5 @@ try {
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
-// Whoever waits for a state that will not come does not hold the process.
+// A wait for a state that will not come does not keep the process alive.
 process.exit();

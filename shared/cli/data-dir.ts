@@ -86,7 +86,7 @@ function own(path: string, lock: Disposable): DataDir {
   };
 }
 
-/** What `ports.json` of a directory says; empty when there is none. */
+/** The content of `ports.json` of a directory; empty when there is none. */
 export function readPorts(dataDir: string): Record<string, number> {
   try {
     return JSON.parse(readFileSync(join(dataDir, "ports.json"), "utf8")) as Record<string, number>;

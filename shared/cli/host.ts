@@ -51,7 +51,7 @@ export function processHost(exit: (code: number) => void): Host {
   };
 }
 
-/** A reader that went away or is stuck must not stop the program: what cannot be written is dropped. */
+/** A reader that is gone or stuck must not stop the program: what cannot be written is dropped. */
 function write(fd: number, text: string): void {
   const bytes = Buffer.from(text);
   let done = 0;

@@ -3,7 +3,7 @@ import { createPrivateFile } from "#shared/files";
 import { sqliteCode } from "#shared/sqlite";
 
 /**
- * A lock that the kernel lets go of when its process ends, in whatever way. Unlike a pid it also tells of a process in
+ * A lock that the kernel releases when its process ends, in whatever way. Unlike a pid it also finds a process in
  * another container that shares the folder, and two that come at once cannot both have it.
  * @returns undefined when another process has it, also `waitMs` later
  */

@@ -13,7 +13,7 @@ import { takeKernelLock } from "./kernel-lock.ts";
 
 interface Holder {
   readonly pid: number;
-  /** When that process started, in the kernel's ticks: tells it from a later one with the same pid. */
+  /** When that process started, in the kernel's ticks: distinguishes it from a later one with the same pid. */
   readonly started: string;
 }
 
@@ -39,7 +39,7 @@ function refusal(file: string, holder: Holder | undefined): ConfigError {
   return new ConfigError("locked", `Cannot use ${quote(file)}: ${who}`);
 }
 
-/** Tells others which process it is. One of an earlier version has no other lock than this. */
+/** Shows others which process it is. One of an earlier version has no other lock than this. */
 function notePid(file: string, pid: number): Disposable {
   const mine = `${file}.${pid}`;
   const holder: Holder = { pid, started: startOf(pid) ?? "" };

@@ -26,7 +26,7 @@ export interface ProcessDeps {
   readonly version: string;
   /** Notes in `ports.json` which port a listener got, e.g. `reportPort("cloudhub", 10000)`. */
   readonly reportPort: (name: string, port: number) => void;
-  /** Calls `reload` on SIGHUP: read certificates again. What fails is told, and ends that reload. */
+  /** Calls `reload` on SIGHUP: read certificates again. A failure is logged, and ends that reload. */
   readonly onReload: (reload: Reload) => Disposable;
 }
 
@@ -35,7 +35,7 @@ interface BaseConfig {
   readonly logLevel: LogLevel;
 }
 
-/** A command of its own beside running and checking: `cloudcore token`. */
+/** A command besides running and checking: `cloudcore token`. */
 export interface Operation<Config> extends CommandGrammar {
   readonly run: (asked: Asked, config: Config, host: Host) => Promise<number>;
 }
@@ -52,7 +52,7 @@ export interface Program<Config extends BaseConfig> extends Grammar {
   readonly check: (config: Config, clock: Clock) => AsyncIterable<Finding>;
   /** Further commands by name, each with its grammar; `run` returns the exit code and throws as `start` does. */
   readonly operations?: Readonly<Record<string, Operation<Config>>>;
-  /** Plays devices as the words say. @returns the exit code */
+  /** Simulates devices as the arguments ask. @returns the exit code */
   readonly simulate?: (words: readonly string[], host: Host) => Promise<number>;
 }
 
@@ -87,7 +87,7 @@ async function obey<Config extends BaseConfig>(
     case "minconfig":
       return print(host, program.minConfig());
     case "refused":
-      throw new ConfigError("usage", `${command.why} (${program.program} --help tells more)`);
+      throw new ConfigError("usage", `${command.why} (${program.program} --help explains more)`);
     case "operate":
       return operate(program, host, command);
     case "hash-password":

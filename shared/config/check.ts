@@ -12,7 +12,7 @@ export interface Checked<T extends Tree> {
   readonly problems: readonly string[];
 }
 
-/** Reads what a file says against its table: absent fields get their default, everything wrong is told. */
+/** Checks a file against its table: absent fields get their default, every fault is reported. */
 export function checkValues<T extends Tree>(tree: T, input: unknown): Checked<T> {
   const root: Section<Tree> = { kind: "section", doc: "", children: tree };
   const tidy = tidyUp(root, input) ?? {};

@@ -16,7 +16,7 @@ interface Marked {
 
 /**
  * Keys given twice in one mapping, one text each: `mqtt: given twice, lines 1 and 20; merge them`. The parser keeps the
- * last and says nothing, so it reads the file once more with every key numbered, where none replaces another.
+ * last without a warning, so this reads the file once more with every key numbered, where none replaces another.
  */
 export function findDuplicates(text: string, parse: (text: string) => unknown): string[] {
   const marked = markKeys(text);

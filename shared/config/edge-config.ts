@@ -220,7 +220,7 @@ function toHub(values: EdgeValues, overrides: EdgeOverrides, node: string): Edge
   };
 }
 
-/** What is given for this start replaces what the file says. */
+/** Flags of this start replace values of the file. */
 function toTokenSource(edgehub: EdgeValues["edgehub"], { token, tokenFile }: EdgeOverrides): TokenSource {
   if (token !== undefined) return { token, tokenFile: undefined };
   if (tokenFile !== undefined) return { token: undefined, tokenFile };

@@ -1,6 +1,6 @@
 import * as z from "zod/mini";
 
-/** One setting of a file: what it means, what it is when nobody says, and how a value is checked. */
+/** One setting of a file: its meaning, its default and how a value is checked. */
 export interface Field<T> {
   readonly kind: "field";
   readonly doc: string;
@@ -42,7 +42,7 @@ export interface Tree {
   readonly [key: string]: Field<unknown> | Section<Tree>;
 }
 
-/** What a file with this tree says, every field present. */
+/** The values of a file with this tree, every field present. */
 export type Values<T extends Tree> = {
   readonly [K in keyof T]: T[K] extends Section<infer Children>
     ? Values<Children>

@@ -1,6 +1,6 @@
 import { isPlain } from "./check.ts";
 
-/** A KubeEdge 1.x file in our words, with the names of what it says that we do not serve. */
+/** A KubeEdge 1.x file converted to our fields, with the names of those that have no equivalent. */
 export interface Mapped {
   readonly input: unknown;
   readonly unserved: readonly string[];
@@ -77,7 +77,7 @@ const edgeRows: readonly Row[] = [
   ["modules.eventBus.eventBusTLS.tlsMqttPrivateKeyFile", "mqtt.keyfile"],
 ];
 
-/** Said by every file of theirs, and true here: not worth a warning. */
+/** In every file of KubeEdge, and true here: not worth a warning. */
 const harmless = /^(apiVersion|kind|metadata)\b|^database\.(driverName|aliasName)$|\.contentType$/;
 /** What always runs here: switching it off is not served, saying that it is on is true. */
 const running =
@@ -105,7 +105,7 @@ export function mapKubeEdgeFile(
   return { input: output, unserved: findUnserved(input, "", served) };
 }
 
-/** Problems are found in our words; whoever wrote a file of theirs looks for theirs. */
+/** Problems name our fields; the author of a KubeEdge file looks for those of KubeEdge. */
 export function inTheirWords(problem: string, program: "cloudcore" | "edgecore"): string {
   const theirs = new Map(
     (program === "cloudcore" ? cloudRows : edgeRows).map(([name, ours]) => [ours, name]),

@@ -148,7 +148,7 @@ function readText(file: string, workingDir: string): string {
   }
 }
 
-/** The parser tells no position: the line after the longest part from the top that can be read. */
+/** The parser gives no position: the line after the longest part from the top that can be read. */
 function brokenLine(text: string): number {
   const lines = text.split("\n");
   for (let count = Math.min(lines.length, 5000) - 1; count > 0; count -= 1)

@@ -24,7 +24,7 @@ export interface Place {
   leave(): void;
 }
 
-/** Whoever takes longer gives way to a newcomer when there is no room: a handshake takes milliseconds. */
+/** A client that takes longer gives way to a new one when there is no room: a handshake takes milliseconds. */
 const graceMs = 3_000;
 
 /** Enough to meet one of an address that has many. */
@@ -41,7 +41,7 @@ interface Held {
 
 type Bounds = Pick<BudgetOptions, "unproven" | "perAddress">;
 
-/** What strangers get of so many files. */
+/** The share of clients that are not authenticated. */
 export function boundsOf(files: number): Bounds {
   const within = (value: number, least: number, most: number): number =>
     Math.max(least, Math.min(most, Math.floor(value)));
@@ -56,17 +56,17 @@ export function budgetOfProcess(clock: Pick<Clock, "monotonicMs">): ConnectionBu
 }
 
 /**
- * Places for the connections of all servers of a process. Strangers have a share of them, and so has each address; when it is
- * used up, a stranger who has had his time gives way to a newcomer, who is refused otherwise. Those who have shown who they
+ * Places for the connections of all servers of a process. Unauthenticated clients have a share of them, and so has each
+ * address; when it is used up, the oldest that has had its time gives way to a new one, which is refused otherwise. Those who have shown who they
  * are have the rest, so that any number of nodes may come from behind one address.
  */
 export class ConnectionBudget {
   readonly #options: BudgetOptions;
   /** oldest first */
-  readonly #strangers = new Set<Held>();
+  readonly #unproven = new Set<Held>();
   readonly #ofAddress = new Map<string, number>();
   readonly #ofWho = new Map<string, number>();
-  #strangerSockets = 0;
+  #unprovenSockets = 0;
   #sockets = 0;
 
   constructor(options: BudgetOptions) {
@@ -82,12 +82,12 @@ export class ConnectionBudget {
     const { clock, hasFiles, unproven, perAddress } = this.#options;
     const address = networkOf(from ?? "");
     const sinceMs = clock.monotonicMs();
-    const fits = (): boolean => this.#strangerSockets < unproven && hasFiles();
+    const fits = (): boolean => this.#unprovenSockets < unproven && hasFiles();
     const isCrowded = (this.#ofAddress.get(address) ?? 0) >= perAddress;
     if (isCrowded && !this.#dismiss(this.#late(sinceMs, address))) return undefined;
     if (!fits() && !this.#dismiss(this.#late(sinceMs) ?? this.#greedy(address))) return undefined;
     const held: Held = { address, sinceMs, close, sockets: 1, who: undefined, left: false };
-    this.#strangers.add(held);
+    this.#unproven.add(held);
     this.#count(held, 1);
     return {
       prove: (who, most) => this.#prove(held, who, most),
@@ -103,21 +103,21 @@ export class ConnectionBudget {
     return true;
   }
 
-  /** The oldest stranger, of that address if one is given, that has had its time. */
+  /** The oldest unauthenticated client, of that address if one is given, that has had its time. */
   #late(nowMs: number, address?: string): Held | undefined {
-    for (const held of this.#strangers) {
+    for (const held of this.#unproven) {
       if (nowMs - held.sinceMs < graceMs) return undefined;
       if (address === undefined || held.address === address) return held;
     }
     return undefined;
   }
 
-  /** One of an address with more strangers than the newcomer's: however fast it comes again, it does not crowd out others. */
+  /** A client of an address with more of them than the new one's: however fast it reconnects, it does not crowd out others. */
   #greedy(newcomer: string): Held | undefined {
     let most = (this.#ofAddress.get(newcomer) ?? 0) + 1;
     let found: Held | undefined;
     let looked = 0;
-    for (const held of this.#strangers) {
+    for (const held of this.#unproven) {
       const count = this.#ofAddress.get(held.address) ?? 0;
       if (count > most) [most, found] = [count, held];
       if ((looked += 1) >= lookedAt) break;
@@ -130,7 +130,7 @@ export class ConnectionBudget {
     if (held.who !== undefined) return true;
     const connections = this.#ofWho.get(who) ?? 0;
     if (connections >= most) return false;
-    this.#forgetStranger(held);
+    this.#forgetUnproven(held);
     held.who = who;
     this.#ofWho.set(who, connections + 1);
     return true;
@@ -139,7 +139,7 @@ export class ConnectionBudget {
   #grow(held: Held, sockets: number): boolean {
     const { hasFiles, unproven } = this.#options;
     if (held.left || !hasFiles()) return false;
-    if (held.who === undefined && this.#strangerSockets + sockets > unproven) return false;
+    if (held.who === undefined && this.#unprovenSockets + sockets > unproven) return false;
     held.sockets += sockets;
     this.#count(held, sockets);
     return true;
@@ -149,25 +149,25 @@ export class ConnectionBudget {
     if (held.left) return;
     held.left = true;
     this.#sockets -= held.sockets;
-    if (held.who === undefined) this.#forgetStranger(held);
+    if (held.who === undefined) this.#forgetUnproven(held);
     else subtract(this.#ofWho, held.who, 1);
   }
 
   #count(held: Held, sockets: number): void {
     this.#sockets += sockets;
     if (held.who !== undefined) return;
-    this.#strangerSockets += sockets;
+    this.#unprovenSockets += sockets;
     this.#ofAddress.set(held.address, (this.#ofAddress.get(held.address) ?? 0) + sockets);
   }
 
-  #forgetStranger(held: Held): void {
-    this.#strangers.delete(held);
-    this.#strangerSockets -= held.sockets;
+  #forgetUnproven(held: Held): void {
+    this.#unproven.delete(held);
+    this.#unprovenSockets -= held.sockets;
     subtract(this.#ofAddress, held.address, held.sockets);
   }
 }
 
-/** Whoever has an IPv6 address has all 2^64 of its network. */
+/** A host with an IPv6 address usually has all 2^64 of its network. */
 function networkOf(address: string): string {
   const [, v4] = /^(?:::ffff:)?(\d+\.\d+\.\d+\.\d+)$/i.exec(address) ?? [];
   if (v4 !== undefined) return v4;

@@ -2,7 +2,7 @@ import type { Logger } from "#shared/log";
 import { leastOpenFiles } from "./open-files.ts";
 import { openFront, type Front, type FrontOptions } from "./front.ts";
 
-/** A server that accepts by itself and counts nothing. */
+/** A server that accepts connections without counting them. */
 interface Direct {
   readonly port?: number | undefined;
   stop(closeActive?: boolean): Promise<void>;

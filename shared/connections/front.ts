@@ -13,7 +13,7 @@ export interface FrontOptions {
   readonly clock: Clock;
   /**
    * Who the head of a connection's first request shows to be speaking, and how many connections that one may have;
-   * undefined: a stranger.
+   * undefined: not authenticated.
    */
   readonly identify: (head: string) => { readonly who: string; readonly most: number } | undefined;
 }
@@ -28,8 +28,8 @@ export interface Front extends AsyncDisposable {
 const headMs = 10_000;
 const longestHead = 64 * 1024;
 const endOfHead = "\r\n\r\n";
-/** What a stranger is silent at most. */
-const strangerIdleMs = 15_000;
+/** Idle time of a client that is not authenticated. */
+const unprovenIdleMs = 15_000;
 /** A peer that takes nothing for so long is gone. */
 const stallMs = 120_000;
 const sweepMs = 5_000;
@@ -55,7 +55,7 @@ export function openFront(options: FrontOptions): Front {
         socket.data = new Connection(socket, place, options);
         connections.add(socket.data);
       },
-      // With it Bun tells of a connection before its TLS handshake, not after.
+      // With it Bun reports a connection before its TLS handshake, not after.
       handshake: (socket, succeeded) => void (succeeded || socket.terminate()),
       data: (socket, bytes) => socket.data?.receive(bytes),
       drain: (socket) => socket.data?.drained(),
@@ -143,7 +143,7 @@ class Connection {
   look(nowMs: number): void {
     const idleMs = nowMs - this.#activeMs;
     const late = !this.#dialled && nowMs - this.#sinceMs >= headMs;
-    const idle = !this.#proven && this.#dialled && idleMs >= strangerIdleMs;
+    const idle = !this.#proven && this.#dialled && idleMs >= unprovenIdleMs;
     const stalledMs = Math.max(this.#toClient.stalledMs(nowMs), this.#toBack?.stalledMs(nowMs) ?? 0);
     if (late || idle || stalledMs >= stallMs || (this.#ending && stalledMs >= headMs))
       this.#client.terminate();

@@ -1,5 +1,5 @@
 export { headerOf } from "./head.ts";
-/** Who may be connected at the same time, so that strangers never use up what those who have shown who they are need. */
+/** Who may be connected at the same time, so that unauthenticated clients never use up what authenticated ones need. */
 export { boundsOf, budgetOfProcess, ConnectionBudget, type BudgetOptions, type Place } from "./budget.ts";
 export { openFilesLimit } from "./open-files.ts";
 export { openEntrance, type Entrance } from "./entrance.ts";

@@ -1,6 +1,6 @@
 import { closeSync, openSync, readFileSync } from "node:fs";
 
-/** Where the system does not say. */
+/** Where the system has no limit to read. */
 const usual = 1024;
 const most = 1_048_576;
 

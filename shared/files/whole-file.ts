@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 
-/** Writes a file so that whoever opens it finds the old content or all of the new; on disk when it returns. */
+/** Writes a file atomically: a reader finds the old content or all of the new. On disk when it returns. */
 export function writeWhole(path: string, content: string | Uint8Array, mode = 0o600): void {
   stageFile(path, content, mode);
   commitFile(path);

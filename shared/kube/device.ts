@@ -59,6 +59,6 @@ export interface ModelProperty {
   minimum?: string;
   maximum?: string;
   unit?: string;
-  /** How every device of the model is read, where the device itself does not say. */
+  /** How every device of the model is read, where the device itself does not define it. */
   visitors?: ProtocolConfig;
 }

@@ -3,7 +3,7 @@ import type { KubeObject } from "./meta.ts";
 
 /**
  * A short digest of what an edge acts on: the object without its status and the bookkeeping of the API server.
- * Objects with equal digests differ in nothing an edge has to hear of.
+ * Objects with equal digests differ in nothing that matters at the edge.
  */
 export function contentDigest(object: KubeObject): string {
   return createHash("sha256")

@@ -1,7 +1,7 @@
 import { asText, recordOf } from "#shared/json";
 import type { Pod } from "./pod.ts";
 
-/** The mark of the API's copy of a pod that a node runs by itself. */
+/** The annotation of a mirror pod: the API's copy of a static pod of a node. */
 export const mirrorAnnotation = "kubernetes.io/config.mirror";
 
 /** Another API object that a pod needs. */
@@ -47,7 +47,7 @@ export function isMirrorPod(object: { readonly metadata: Pod["metadata"] }): boo
 
 /**
  * Why a pod may not be a mirror pod, in the API server's words; undefined when it may. `kinds`: what counts, everything
- * unless told.
+ * unless given.
  */
 export function mirrorFault(pod: Pod, kinds?: ReadonlySet<PodReferenceKind>): string | undefined {
   const found = podReferences(pod).find(({ kind }) => kinds === undefined || kinds.has(kind));

@@ -2,7 +2,7 @@ import { isRecord } from "#shared/json";
 
 /**
  * What a field has to be where it is given: a basic type, a list of some shape, a map of texts, or an object whose known
- * fields have shapes. Fields that are absent, null or unknown are left to whoever reads them.
+ * fields have shapes. Fields that are absent, null or unknown are left to their readers.
  */
 type Shape = "text" | "number" | "flag" | "text or number" | "texts" | List | Fields;
 
@@ -156,7 +156,7 @@ const pod: Fields = {
 };
 
 /**
- * Which field of a pod is not what the API says it is, as in `spec.volumes[0]: expected an object`; undefined when all
+ * The first field of a pod that has not the type of the API, as in `spec.volumes[0]: expected an object`; undefined when all
  * that is read of it can be. An API server lets none of these through: they come of a broken peer or a damaged disk.
  */
 export function findPodFault(object: unknown): string | undefined {

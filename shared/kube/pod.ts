@@ -55,7 +55,7 @@ export interface PodSecurityContext extends SharedSecurityContext {
   sysctls?: { name: string; value: string }[];
 }
 
-/** What a container may say otherwise than its pod. */
+/** What a container may set differently from its pod. */
 interface SharedSecurityContext {
   runAsUser?: number;
   runAsGroup?: number;

@@ -1,7 +1,7 @@
 export interface BackoffOptions {
   readonly firstMs: number;
   readonly capMs: number;
-  /** Growth a step; 2 unless told. */
+  /** Growth a step; 2 by default. */
   readonly factor?: number;
   /** Source of jitter in [0, 1), normally `clock.random`. */
   readonly random: () => number;

@@ -4,20 +4,20 @@ import { RateLimitedLog, type Logger } from "#shared/log";
 export interface LoopWatchDeps {
   readonly clock: Pick<Clock, "monotonicMs" | "every">;
   readonly log: Logger;
-  /** CPU time of the process so far; tells a busy loop from a process that was stopped or starved. */
+  /** CPU time of the process so far; distinguishes a busy loop from a process that was stopped or starved. */
   readonly cpuMs: () => number;
 }
 
 const everyMs = 250;
 const limitMs = 500;
-const nothing = "something that did not say";
+const unnamed = "unnamed work";
 
 /** The process has one event loop, so what it is doing is kept once, and only while it is watched. */
 let watch: LoopWatch | undefined;
 
 /**
  * Notes what is about to run on the event loop, for the log line when it runs too long: `note("garbage", "configmaps. a/b")`.
- * Cheap enough for each request and message; said again after an `await` before heavy work.
+ * Cheap enough for each request and message; called again after an `await` before heavy work.
  */
 export function note(what: string, detail = ""): void {
   watch?.note(what, detail);
@@ -45,11 +45,11 @@ class LoopWatch {
   #tickMs: number;
   #cpuMs: number;
   /** What was noted last, and when. */
-  #what = nothing;
+  #what = unnamed;
   #detail = "";
   #sinceMs: number;
   /** What went longest without another note since the last tick. */
-  #longest = { what: nothing, detail: "", ms: 0 };
+  #longest = { what: unnamed, detail: "", ms: 0 };
 
   constructor(deps: LoopWatchDeps) {
     this.#deps = deps;
@@ -70,12 +70,12 @@ class LoopWatch {
     const cpuMs = this.#deps.cpuMs();
     this.#end(nowMs);
     const lateMs = nowMs - this.#tickMs - everyMs;
-    if (lateMs > limitMs) this.#tell(lateMs, cpuMs - this.#cpuMs);
+    if (lateMs > limitMs) this.#report(lateMs, cpuMs - this.#cpuMs);
     this.#tickMs = nowMs;
     this.#cpuMs = cpuMs;
-    this.#what = nothing;
+    this.#what = unnamed;
     this.#detail = "";
-    this.#longest = { what: nothing, detail: "", ms: 0 };
+    this.#longest = { what: unnamed, detail: "", ms: 0 };
   }
 
   #end(nowMs: number): void {
@@ -84,7 +84,7 @@ class LoopWatch {
     if (ms > this.#longest.ms) this.#longest = { what: this.#what, detail: this.#detail, ms };
   }
 
-  #tell(lateMs: number, cpuMs: number): void {
+  #report(lateMs: number, cpuMs: number): void {
     const { what, detail, ms } = this.#longest;
     this.#seldom.warn(
       "event loop was blocked",

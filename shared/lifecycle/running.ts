@@ -8,7 +8,7 @@ export interface Running extends AsyncDisposable {
   readonly done: Promise<void>;
 }
 
-/** A `Running` over a stack of owned things; `failed` rejects when the thing breaks by itself. */
+/** A `Running` over a stack of owned things; `failed` rejects when it fails without being stopped. */
 export function running(name: string, stack: AsyncDisposableStack, failed?: Promise<never>): Running {
   const ended = Promise.withResolvers<void>();
   ended.promise.catch(() => undefined);

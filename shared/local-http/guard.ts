@@ -6,9 +6,9 @@ import type { TokenFile } from "./token-file.ts";
 export interface GuardOptions {
   /** Addresses it is configured to listen on, besides the loopback. */
   readonly addresses: readonly string[];
-  /** Without it whoever is on this machine may ask. */
+  /** Without it every process of this machine may send requests. */
   readonly token: TokenFile | undefined;
-  /** Told of each refusal. */
+  /** Called for each refused request. */
   readonly refused?: (reason: string) => void;
 }
 

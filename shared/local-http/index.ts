@@ -1,5 +1,5 @@
 /**
- * HTTP servers for programs on this machine. A web page that a browser there shows must not use them: whoever names another
+ * HTTP servers for programs on this machine. A web page that a browser there shows must not use them: a client that names another
  * host or comes from another origin is refused. Beyond the machine they are served with a token alone.
  */
 export { guardLocally, type GuardOptions } from "./guard.ts";

@@ -38,7 +38,7 @@ const idleSeconds = 30;
 const largestBody = 1024 * 1024;
 
 /**
- * Serves an app to programs on this machine, or to whoever has the token.
+ * Serves an app to programs on this machine, or to clients with the token.
  * @throws ConfigError when the address is taken or the token's file cannot be used
  */
 export function serveLocally(app: Hono, options: LocalServerOptions): LocalServer {

@@ -2,7 +2,7 @@
 export interface MqttAddress {
   readonly protocol: "mqtt" | "mqtts" | "ws" | "wss";
   readonly hostname: string;
-  /** undefined: what the protocol has by itself */
+  /** undefined: the default of the protocol */
   readonly port?: number;
   /** Of WebSockets alone. */
   readonly path?: string;

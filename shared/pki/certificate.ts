@@ -9,7 +9,7 @@ export interface CertificateInfo {
   readonly issuer: string;
 }
 
-/** What a PEM or DER certificate says. @throws when it is not a certificate */
+/** Reads a PEM or DER certificate. @throws when it is not a certificate */
 export function readCertificate(source: string | Uint8Array): CertificateInfo {
   const cert = new X509Certificate(source);
   const field = (name: string): string[] =>
@@ -35,13 +35,13 @@ export function isSignedBy(cert: string | Uint8Array, ca: string | Uint8Array): 
   return new X509Certificate(cert).verify(new X509Certificate(ca).publicKey);
 }
 
-/** What tells a certificate from others of the same subject. */
+/** Distinguishes a certificate from others of the same subject. */
 export interface CertificateId {
   /** hex, lower case */
   readonly serial: string;
   /** hex SHA-256 of the public key (SubjectPublicKeyInfo, DER) */
   readonly keyHash: string;
-  /** Whether it may be shown by a client: it says so, or limits its use not at all. */
+  /** Whether a client may use it: its extended key usage allows it, or is absent. */
   readonly isForClients: boolean;
 }
 
@@ -51,7 +51,7 @@ const clientUsages: ReadonlySet<string> = new Set(["1.3.6.1.5.5.7.3.2", "2.5.29.
 export function identifyCertificate(source: string | Uint8Array): CertificateId {
   const cert = new X509Certificate(source);
   const spki = cert.publicKey.export({ type: "spki", format: "der" });
-  // Without the extension there is no list, whatever the types say.
+  // Without the extension there is no list, although the types have one.
   const usages = cert.keyUsage as readonly string[] | undefined;
   return {
     serial: cert.serialNumber.toLowerCase(),

@@ -13,7 +13,7 @@ export type WholeNumbers<Name extends string> =
 
 /**
  * Reads the numbers of a question, given as texts (of a URL) or as numbers (of a message). What is not given has its
- * fallback; a number that makes no sense is told by name instead of being taken for another.
+ * fallback; a value out of range is refused by name instead of being replaced.
  */
 export function readWholeNumbers<Name extends string>(
   wanted: Readonly<Record<Name, Bounds>>,

@@ -7,7 +7,7 @@ export interface FrameTransport {
   readonly isOpen: boolean;
   /** Bytes that were sent and that the operating system has not taken yet: the sender's measure of backpressure. */
   readonly bufferedAmount: number;
-  /** Settles once, when the connection is gone, whoever closed it; never rejects. */
+  /** Settles once, when the connection is closed, by either side; never rejects. */
   readonly closed: Promise<TransportClosed>;
   /** Sets who receives frames, in the place of the one before. Frames are reported in order, and none after `closed`. */
   listen(listener: TransportListener): void;

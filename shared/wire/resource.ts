@@ -19,7 +19,7 @@ export function formatResource(type: string, namespace: string | undefined, name
   return name === undefined || name === "" ? base : `${base}/${name}`;
 }
 
-/** The resource of a question for the past values of a device. Not a word of KubeEdge's: its edge leaves it unanswered. */
+/** The resource of a request for the history of a device. Not a word of KubeEdge's: its edge leaves it unanswered. */
 export function historyResource(deviceId: string): string {
   return `device/${deviceId}/history`;
 }

@@ -61,7 +61,7 @@ export const resourceTypes = {
  */
 export const answersAllHeader = "kubeedge-answers-all";
 /**
- * In the handshake our edge names its database: one that was lost and made anew has another name, and the cloud knows that
+ * In the handshake our edge names its database: one that was lost and created again has another name, and the cloud knows that
  * the node has nothing of what it acknowledged before. Our cloud names its own in the answer, and a node that knows another
  * one keeps what it has. Not a word of KubeEdge's either.
  */

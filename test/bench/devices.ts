@@ -166,18 +166,18 @@ async function inFlight(
     client.publish(topic, twinUpdate(event_id, sent), { qos: 1 });
     sent += 1;
   };
-  const hear = (_: string, payload: Buffer): void => {
+  const take = (_: string, payload: Buffer): void => {
     const { event_id } = JSON.parse(payload.toString()) as { event_id: string };
     ms.push(performance.now() - (sentAt.get(event_id) ?? 0));
     sentAt.delete(event_id);
     if (ms.length === total) done.resolve();
     if (sent < total) send();
   };
-  client.on("message", hear);
+  client.on("message", take);
   const start = performance.now();
   while (sent < Math.min(most, total)) send();
   await done.promise;
-  client.off("message", hear);
+  client.off("message", take);
   return { ms, perSecond: Math.round(total / ((performance.now() - start) / 1000)) };
 }
 

@@ -7,7 +7,7 @@ import { readUpstream } from "#internal/cloud/cloud-hub/codec/upstream-message.t
 import { startCloud, type Cloud } from "#internal/test/cloud/edge-controller/cloud-harness.ts";
 import recorded from "./golden/kubeedge-1.15-edgecontroller.json" with { type: "json" };
 
-/** What a KubeEdge 1.15 cloudcore and edgecore said to each other, against what we say. */
+/** Messages that a KubeEdge 1.15 cloudcore and edgecore exchanged, compared with ours. */
 interface Recorded {
   readonly exchanges: readonly { readonly request: WireMessage; readonly answer: WireMessage }[];
   readonly deliveries: readonly WireMessage[];

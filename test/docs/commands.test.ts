@@ -20,7 +20,7 @@ describe.skipIf(!hasParts())("commands of the documentation", () => {
 
   const pages = readPages().filter((page) => runnable(page).length > 0);
   test.each(pages.map((page) => [page.file, page] as const))(
-    "%s does what it says when its commands are run in order",
+    "commands of %s have the results of the page when run in order",
     async (_file, page) => {
       expect(await runPage(page, view)).toEqual([]);
     },

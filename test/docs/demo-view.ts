@@ -87,7 +87,7 @@ function layOut(path: string, port: string): void {
   script(join(path, "bin/sudo"), 'exec "$@"');
 }
 
-/** A program as it is on a machine where it finds its config file by itself. */
+/** A program as it is on a machine where it finds its config file without a flag. */
 const installed = (program: string, config: string): string => `
 case " $* " in
   *" --config "*|*" --help "*|*" --version "*|*" --defaultconfig "*|*" --minconfig "*|*" simulate "*|*" hash-password "*) exec ${program} "$@" ;;

@@ -3,7 +3,7 @@ import { dirname, join, relative, resolve } from "node:path";
 
 export const root = resolve(import.meta.dir, "../..");
 
-/** A comment right above a fenced block that says what tests do with it: `<!-- run: demo -->`. */
+/** A comment right above a fenced block: what tests do with it: `<!-- run: demo -->`. */
 export interface Marker {
   readonly name: string;
   readonly value: string;

@@ -24,7 +24,7 @@ export function runnable(page: Page): Block[] {
 
 /**
  * Runs the blocks of a page in order in one shell, as somebody would who pastes them into a terminal.
- * @returns what went otherwise than the page says, one text a problem
+ * @returns what differs from the page, one text a problem
  */
 export async function runPage(page: Page, view: Place): Promise<string[]> {
   const outcomes = await runBlocks(page, view);
@@ -87,6 +87,6 @@ function problemsOf({ block, output, code, failures }: Outcome): string[] {
   else if (code !== wanted) problems.push(`ended with ${code} instead of ${wanted}`);
   if (wanted === 0) problems.push(...failures.map((failure) => `failed with ${failure}`));
   for (const text of valuesOf(block, "expect"))
-    if (!output.includes(text)) problems.push(`did not say ${JSON.stringify(text)}`);
-  return problems.map((problem) => `${block.line}: ${problem}; it said:\n${output.trimEnd()}`);
+    if (!output.includes(text)) problems.push(`did not print ${JSON.stringify(text)}`);
+  return problems.map((problem) => `${block.line}: ${problem}; it printed:\n${output.trimEnd()}`);
 }

@@ -46,7 +46,7 @@ function hasMatch(pattern: string): boolean {
 }
 
 describe("documentation", () => {
-  test.each(each)("%s says of every block of commands or configuration how it is checked", (file, page) => {
+  test.each(each)("%s marks how every block of commands or configuration is checked", (file, page) => {
     const problems = page.blocks.flatMap((block) => {
       const problem = markerProblem(block);
       return problem === undefined ? [] : [`${file}:${block.line}: ${problem}`];

@@ -7,14 +7,14 @@ import * as fc from "fast-check";
  */
 export const budget = {
   "wire frames": 3,
-  "wire frames of strangers": 2,
+  "arbitrary wire frames": 2,
   "resource names and device topics": 2,
   "JSON patches": 7,
-  "JSON patches of strangers": 4,
+  "arbitrary JSON patches": 4,
   "merge patches": 4,
   "strategic merge patches": 7,
   "label selectors": 4,
-  "label selectors of strangers": 3,
+  "arbitrary label selectors": 3,
   "field selectors": 4,
   "topic filters": 4,
   "retained messages": 4,
@@ -43,7 +43,7 @@ const path = process.env["FUZZ_PATH"];
 
 type Property<T> = fc.IRawProperty<T>;
 
-/** Runs a property for its share of the time; a failure says how to run it again. */
+/** Runs a property for its share of the time; a failure prints how to run it again. */
 export function fuzz<T>(name: keyof typeof budget, property: () => Property<T> | Promise<Property<T>>): void {
   const limitMs = (budget[name] * 1000 * runMinutes * 60) / secondsInCi;
   test(
@@ -66,7 +66,7 @@ export function fuzz<T>(name: keyof typeof budget, property: () => Property<T> |
   );
 }
 
-/** The run that the end of the time interrupts goes on by itself, and may have something to clean up. */
+/** The run that the time limit interrupts still goes on, and may have something to clean up. */
 function track<T>(property: Property<T>): {
   readonly tracked: Property<T>;
   readonly settled: () => Promise<void>;

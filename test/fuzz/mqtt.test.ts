@@ -189,7 +189,7 @@ async function openSocket({ mqttPort }: MeasuredBroker): Promise<Socket> {
   return socket;
 }
 
-interface Heard {
+interface Reply {
   /** what the broker said that is no MQTT */
   problem: Error | undefined;
   /** It was let in. */
@@ -198,34 +198,34 @@ interface Heard {
   readonly done: Promise<void>;
 }
 
-function hear(socket: Socket): Heard {
+function listen(socket: Socket): Reply {
   const done = Promise.withResolvers<void>();
-  const heard: Heard = { problem: undefined, isIn: false, done: done.promise };
+  const reply: Reply = { problem: undefined, isIn: false, done: done.promise };
   const answers = parser({ protocolVersion: 4 });
-  answers.on("error", (error: Error) => (heard.problem ??= error));
+  answers.on("error", (error: Error) => (reply.problem ??= error));
   answers.on("packet", (answer) => {
-    if (answer.cmd === "connack" && answer.returnCode === 0) heard.isIn = true;
+    if (answer.cmd === "connack" && answer.returnCode === 0) reply.isIn = true;
     if (answer.cmd === "pingresp") done.resolve();
   });
   socket.on("data", (bytes) => void answers.parse(bytes));
   socket.on("close", () => done.resolve());
-  return heard;
+  return reply;
 }
 
 /** Sends them and a PINGREQ, and waits a moment for what comes of it. */
-async function sendAll(rig: Rig, pieces: readonly Uint8Array[]): Promise<Heard> {
+async function sendAll(rig: Rig, pieces: readonly Uint8Array[]): Promise<Reply> {
   rig.recent.push(Buffer.concat(pieces).toString("hex").slice(0, 2000));
   rig.recent.splice(0, rig.recent.length - 3);
   const socket = await openSocket(rig.broker);
-  const heard = hear(socket);
+  const reply = listen(socket);
   for (const piece of pieces) socket.write(piece);
   socket.write(generate({ cmd: "pingreq" }));
   // What was damaged may have swallowed it.
-  await Promise.race([heard.done, Bun.sleep(50)]);
+  await Promise.race([reply.done, Bun.sleep(50)]);
   await expectHealthy(rig);
   socket.destroy();
-  if (heard.problem) throw heard.problem;
-  return heard;
+  if (reply.problem) throw reply.problem;
+  return reply;
 }
 
 const garbage = fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes));

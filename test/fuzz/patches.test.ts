@@ -213,7 +213,7 @@ fuzz("JSON patches", () =>
   ),
 );
 
-fuzz("JSON patches of strangers", () =>
+fuzz("arbitrary JSON patches", () =>
   fc.property(jsonObject, fc.oneof(json, fc.array(json)), (target, patch) => {
     outcome(target, () => jsonPatch(target, patch));
   }),

@@ -111,7 +111,7 @@ fuzz("label selectors", () =>
   ),
 );
 
-fuzz("label selectors of strangers", () =>
+fuzz("arbitrary label selectors", () =>
   fc.property(
     fc.oneof(
       textOf("a", "b/c", "in", "notin", " ", ",", "(", ")", "=", "==", "!=", "!", ">", "<", "1", "-", "é"),

@@ -58,7 +58,7 @@ fuzz("wire frames", () =>
   }),
 );
 
-fuzz("wire frames of strangers", () =>
+fuzz("arbitrary wire frames", () =>
   fc.property(
     fc.oneof(
       fc.string({ unit: "binary", maxLength: 200 }),

@@ -126,7 +126,7 @@ test("boundary check allows what the table allows", () => {
   expect(findViolations(sources)).toEqual([]);
 });
 
-test("boundary check tells a cycle of value imports once", () => {
+test("boundary check reports a cycle of value imports once", () => {
   const sources = new Map([
     ["edge/edged/a.ts", 'import { b } from "./b.ts";'],
     ["edge/edged/b.ts", 'import { c } from "./c.ts";\nimport type { A } from "./a.ts";'],
@@ -161,7 +161,7 @@ test("boundary check lets the folders of a component use each other", () => {
 
 test("boundary check names the missing end of a topic", () => {
   const catalog = `export interface EdgeCatalog {
-  /** emitted and heard */
+  /** emitted and received */
   "pod.changed": { event: string };
   "pod.list": { body: string; reply: string };
 }`;
@@ -180,7 +180,7 @@ test("boundary check names the missing end of a topic", () => {
   ]);
 });
 
-test("import reader tells erased imports from kept ones", () => {
+test("import reader distinguishes erased imports from kept ones", () => {
   const text = `import "reflect-metadata";
 import { a, type B } from "one";
 import type { C } from "two";

@@ -121,7 +121,7 @@ test.each([
     { name: "x", version: "1.0.0", license: "BUSL-1.1" },
     'Cannot ship "x" 1.0.0: it has no licence file, and the text of BUSL-1.1 is not known here',
   ],
-])("package without a licence that can be told is refused: %j", (manifest, text) => {
+])("package without a recognised licence is refused: %j", (manifest, text) => {
   using work = tempDir("licences");
   const folder = join(work.path, "node_modules/x");
   mkdirSync(folder, { recursive: true });

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { eventually, freePorts, run, startService } from "#internal/scripts/service.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
-test("service that ends by itself fails with the end of its log", async () => {
+test("service that exits unexpectedly fails with the end of its log", async () => {
   using dir = tempDir();
   const log = join(dir.path, "log");
   await using service = startService("web", ["sh", "-c", "echo port taken >&2; exit 3"], log);
@@ -24,7 +24,7 @@ test("service is asked to end when disposed", async () => {
   expect(await Bun.file(log).text()).toBe("up\nbye\n");
 });
 
-test("command that fails tells its output", async () => {
+test("command that fails throws its output", async () => {
   expect(run(["sh", "-c", "echo no >&2; exit 1"])).rejects.toThrow("ended with 1:\nno");
 });
 

@@ -55,9 +55,9 @@ test("the watch names what ran longest when the event loop was held for more tha
   expect([line.ms >= 700, line.duringMs >= 990]).toEqual([true, true]);
 });
 
-test("the watch says so when what held the event loop had said nothing", async () => {
+test("the watch logs unnamed work when what held the event loop gave no name", async () => {
   const line = await lineAfter(() => hold(1000));
-  expect(line.during).toBe("something that did not say");
+  expect(line.during).toBe("unnamed work");
 });
 
 test("the watch is quiet when many short turns take long together", async () => {

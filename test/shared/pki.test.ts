@@ -35,7 +35,7 @@ test("Authority issues a server certificate with its hosts after a round trip th
   expect(isSignedBy(pair.cert, made.certPem)).toBe(true);
 });
 
-test("Authority signs an edge request with the subject it is told", async () => {
+test("Authority signs an edge request with the given subject", async () => {
   const ca = await createAuthority({ commonName: "KubeEdge", days: 10, nowMs });
   const request = await createNodeRequest("edge-1");
   const der = await ca.signRequest(request.der, {
@@ -54,7 +54,7 @@ test("Authority signs an edge request with the subject it is told", async () => 
   ).rejects.toThrow("not a DER PKCS#10 request");
 });
 
-test("verifyToken accepts a fresh token and tells expired, forged and malformed ones apart", async () => {
+test("verifyToken accepts a fresh token and distinguishes expired, forged and malformed ones", async () => {
   const ca = await createAuthority({ commonName: "KubeEdge", days: 10, nowMs });
   const token = createToken(ca, nowMs + 1000);
   const split = splitToken(token);
@@ -69,7 +69,7 @@ test("verifyToken accepts a fresh token and tells expired, forged and malformed 
   expect(splitToken("only.three.parts")).toBeUndefined();
 });
 
-test("inspectToken tells the id of a token only when its signature holds, and KubeEdge's tokens have none", async () => {
+test("inspectToken gives the id of a token only when its signature holds, and KubeEdge's tokens have none", async () => {
   const ca = await createAuthority({ commonName: "KubeEdge", days: 10, nowMs });
   const jwtOf = (token: string): string => splitToken(token)?.jwt ?? "";
   const own = jwtOf(createToken(ca, nowMs + 1000, "abc"));

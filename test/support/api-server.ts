@@ -11,7 +11,7 @@ export interface TestServer extends AsyncDisposable {
   readonly api: ApiServer;
   readonly caPem: string;
   readonly log: ReturnType<typeof silentLog>;
-  /** Calls the API as the administrator unless headers say otherwise. */
+  /** Calls the API as the administrator unless headers identify another user. */
   call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
   stream(path: string, signal?: AbortSignal): Promise<Response>;
   /** A body as it is. */

@@ -103,7 +103,7 @@ export class AttackedCloud implements AsyncDisposable {
     return Number(kb) / 1024;
   }
 
-  /** A frozen process hears no SIGTERM. */
+  /** A stopped process does not handle SIGTERM. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#stack.disposeAsync();
   }

@@ -6,7 +6,7 @@ interface Timer {
   readonly everyMs?: number;
 }
 
-/** A clock that stands still until advanced; timers run in order of time. */
+/** A clock that stops between advances; timers run in order of time. */
 export class FakeClock implements Clock {
   #now: number;
   #seed = 42;

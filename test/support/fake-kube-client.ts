@@ -33,7 +33,7 @@ interface Collection {
 
 /**
  * The Kubernetes API in memory, for unit tests: resourceVersions, uids, 404 and 409, status apart from the rest,
- * finalizers, graceful deletion of bound pods, selectors and informers (told asynchronously, in order).
+ * finalizers, graceful deletion of bound pods, selectors and informers (notified asynchronously, in order).
  * No schemas, no defaults, no garbage collection: tests that depend on those use the embedded API server.
  */
 export class FakeKubeClient implements KubeClient {
@@ -218,7 +218,7 @@ export class FakeKubeClient implements KubeClient {
     object.apiVersion ??= type.group === "" ? type.version : `${type.group}/${type.version}`;
     object.kind ??= type.kind;
     objects.set(key, object);
-    for (const informer of informers) informer.tell(key, object);
+    for (const informer of informers) informer.notify(key, object);
     return object;
   }
 
@@ -226,7 +226,7 @@ export class FakeKubeClient implements KubeClient {
     const { objects, informers } = this.#collection(type);
     this.#version += 1;
     objects.delete(key);
-    for (const informer of informers) informer.tell(key, undefined);
+    for (const informer of informers) informer.notify(key, undefined);
   }
 
   #require(type: ResourceType, key: string): KubeObject {
@@ -254,7 +254,7 @@ export class FakeKubeClient implements KubeClient {
   }
 }
 
-/** Tells events in microtasks, one after another. */
+/** Delivers events in microtasks, one after another. */
 class FakeInformer<T extends KubeObject> implements Informer<T> {
   readonly synced = Promise.resolve();
   readonly #options: Omit<ListOptions, "signal">;
@@ -284,7 +284,7 @@ class FakeInformer<T extends KubeObject> implements Informer<T> {
     return { [Symbol.dispose]: () => void this.#handlers.delete(handler) };
   }
 
-  tell(key: string, stored: T | undefined): void {
+  notify(key: string, stored: T | undefined): void {
     const object = stored && isSelected(stored, this.#options) ? structuredClone(stored) : undefined;
     queueMicrotask(() => this.#apply(key, object));
   }

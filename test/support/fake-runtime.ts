@@ -59,7 +59,7 @@ export class FakeRuntime implements ContainerRuntime {
     return [...this.#held.values()].map((one) => one.spec);
   }
 
-  /** Ends a container by itself. */
+  /** Ends a container as if its process had exited. */
   exit(id: string, exitCode: number): void {
     this.#end(id, exitCode);
   }

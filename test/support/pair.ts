@@ -138,7 +138,7 @@ devicetwin: { query-port: 0 }
   }
 
   /** The ends of all logs, for a test that has failed. */
-  tell(): string {
+  describe(): string {
     const logs = [join(this.#folder, "cloudcore.log"), this.#edgeLog()].filter((log) => existsSync(log));
     return logs.map((log) => `${log}:\n${tailOf(log)}`).join("\n");
   }
@@ -184,7 +184,7 @@ devicetwin: { query-port: 0 }
       .flatMap((row) => Object.values(row));
   }
 
-  /** Everything edgecore had to say has been answered. */
+  /** Waits until the outbox of edgecore is empty: all of it was acknowledged. */
   async outboxEmpty(limitMs = 10_000): Promise<void> {
     await until(limitMs, () => {
       const left = this.rows("SELECT message FROM outbox");
@@ -230,7 +230,7 @@ export async function startPair(): Promise<Pair> {
     await pair.ready();
     return pair;
   } catch (error) {
-    console.error(pair.tell());
+    console.error(pair.describe());
     await pair[Symbol.asyncDispose]();
     throw error;
   }

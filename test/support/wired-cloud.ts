@@ -15,9 +15,9 @@ const stamp = { id: () => crypto.randomUUID(), nowMs: () => Date.now() };
 /** A whole cloudcore with the embedded API on free ports, for those who talk to it over its sockets. */
 export interface WiredCloud extends AsyncDisposable {
   readonly log: ReturnType<typeof silentLog>;
-  /** Calls the embedded API as the administrator unless headers say otherwise. */
+  /** Calls the embedded API as the administrator unless headers identify another user. */
   call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
-  /** A connection with the certificate of that node, which has registered, as this Node if told. */
+  /** A connection with the certificate of that node, which has registered, as this Node if one is given. */
   node(name: string, registered?: object): Promise<WiredNode>;
 }
 

@@ -98,7 +98,7 @@ function withChain(path: string | undefined): string | undefined {
   return chained;
 }
 
-/** Hashes of mosquitto cannot be used; those of the one password that the tests know are made anew. */
+/** Hashes of mosquitto cannot be used; those of the one password that the tests know are created again. */
 async function readUsers(path: string | undefined): Promise<BrokerConfig["users"]> {
   if (path === undefined || !existsSync(join(base, path))) return [];
   const users: { name: string; passwordHash: string }[] = [];

@@ -50,7 +50,7 @@ async function outcome(cwd: string, words: readonly string[], node?: string): Re
   return ended(start(cwd, words, node));
 }
 
-test("program prints what it is asked for when told so", async () => {
+test("program prints version, help and sample configurations when asked to", async () => {
   using dir = tempDir();
   const version = await outcome(dir.path, ["--version"]);
   expect([version.code, version.out]).toEqual([
@@ -95,12 +95,15 @@ test.each([
 });
 
 test.each([
-  [["--confg", "x"], 'sample: unknown flag "--confg", did you mean --config? (sample --help tells more)\n'],
-  [["chek"], 'sample: unknown command "chek", did you mean check? (sample --help tells more)\n'],
-  [["--config"], "sample: --config needs a value (sample --help tells more)\n"],
+  [
+    ["--confg", "x"],
+    'sample: unknown flag "--confg", did you mean --config? (sample --help explains more)\n',
+  ],
+  [["chek"], 'sample: unknown command "chek", did you mean check? (sample --help explains more)\n'],
+  [["--config"], "sample: --config needs a value (sample --help explains more)\n"],
   [
     ["--log-level=loud"],
-    'sample: --log-level: expected debug, info, warn, error, got "loud" (sample --help tells more)\n',
+    'sample: --log-level: expected debug, info, warn, error, got "loud" (sample --help explains more)\n',
   ],
   [["--config", "/nonexistent.yaml"], 'sample: Cannot load "/nonexistent.yaml": no such file\n'],
 ])("program refuses %j with exit code 2", async (words, text) => {

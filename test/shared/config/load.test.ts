@@ -19,14 +19,14 @@ const user = (name: string): string => `{ name: ${name}, password-hash: "$2b$10$
 test.each([
   ["conf/controller.yaml", cloudDefaults],
   ["conf/edge.yaml", edgeDefaults],
-])("%s is what the table of fields says", (file, render) => {
+])("%s follows the table of fields", (file, render) => {
   expect(readFileSync(join(import.meta.dir, "../../..", file), "utf8")).toBe(render());
 });
 
 test.each([
   ["controller.yaml", cloudReference],
   ["edge.yaml", edgeReference],
-])("docs/configuration.md has the reference of %s as the table of fields says", (file, render) => {
+])("docs/configuration.md has the reference of %s from the table of fields", (file, render) => {
   const page = readFileSync(join(import.meta.dir, "../../..", "docs/configuration.md"), "utf8");
   const [, between] = page.split(`<!-- fields of ${file} -->`);
   expect(between?.split(`<!-- end of ${file} -->`)[0]?.trim()).toBe(render());

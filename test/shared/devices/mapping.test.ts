@@ -27,7 +27,7 @@ const unusable: readonly [string, Config, Config, readonly [string, string]][] =
   ["half an expression", { topic: "t", expression: "value *" }, {}, [`${at}.expression`, "end of text"]],
   ["a wildcard path", { topic: "t", path: "$.a[*].b" }, {}, [`${at}.path`, "must be a path"]],
   ["an open path", { topic: "t", path: "$.a[" }, {}, [`${at}.path`, "must be a path"]],
-  ["a wildcard to tell to", { setTopic: "a/#" }, {}, [`${at}.setTopic`, "without wildcards"]],
+  ["a wildcard to publish to", { setTopic: "a/#" }, {}, [`${at}.setTopic`, "without wildcards"]],
   [
     "a payload that is no text",
     { setTopic: "a", setPayload: {} },

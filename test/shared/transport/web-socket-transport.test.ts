@@ -60,7 +60,7 @@ function receive(transport: FrameTransport): Received {
 }
 
 for (const sender of ["client", "server"] as const) {
-  test(`text and binary frames of the ${sender} arrive in order and told apart`, async () => {
+  test(`text and binary frames of the ${sender} arrive in order, each as what it is`, async () => {
     await using pair = await connect();
     const { frames, until } = receive(sender === "client" ? pair.server : pair.client);
     const source = pair[sender];
