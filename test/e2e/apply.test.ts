@@ -39,7 +39,7 @@ test.skipIf(!hasPair())(
     const shows = (text: string): Promise<void> =>
       until(15_000, async () => {
         const page = await (await fetch(`http://127.0.0.1:${port}/`)).text();
-        return page === text || `the page says ${page}`;
+        return page === text || `the page is ${page}`;
       });
 
     await pair.apply(pages("one"), secret, web(port));

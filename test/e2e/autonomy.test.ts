@@ -23,7 +23,7 @@ test.skipIf(!hasPair())(
     await pair.killCloud();
     await pair.killEdge();
     await pair.startEdge();
-    await until(10_000, () => pair.edgeSays().includes('"msg":"running"') || "edgecore does not start");
+    await until(10_000, () => pair.edgeLog().includes('"msg":"running"') || "edgecore does not start");
     const [killed = ""] = pair.containers(mains, "label=io.kubernetes.pod.namespace=default", "name=_stays-");
     docker("kill", killed);
     const revived = await measure(

@@ -45,9 +45,7 @@ test.skipIf(!hasPair())(
       const change = pair.apply(configMap(name, `value ${index}`));
       // Every other cut finds a link; the rest fall into dials and handshakes as well.
       const links = index % 2 === 0 ? pair.link.accepted + 1 : 0;
-      // oxlint-disable-next-line no-await-in-loop -- the cut falls somewhere into the change
       await Promise.all([change, cutAfter(pair, random() * 300)]);
-      // oxlint-disable-next-line no-await-in-loop -- one cut after the other
       await until(10_000, () => pair.link.accepted >= links || "edgecore does not dial");
     }
     await pair.apply(...mapNames.map((name) => configMap(name, `last ${name}`)));
@@ -58,7 +56,7 @@ test.skipIf(!hasPair())(
           Bun.deepEquals(
             files,
             mapNames.map((name) => `last ${name}`),
-          ) || `the files say ${files.join(", ")}`
+          ) || `the files have ${files.join(", ")}`
         );
       }),
     );

@@ -34,12 +34,12 @@ function device(name: string, nodeName: string): object {
 }
 
 function portOf(pair: Pair): number {
-  const said = /"listener":"mqtt","port":(\d+)/.exec(pair.edgeSays());
+  const said = /"listener":"mqtt","port":(\d+)/.exec(pair.edgeLog());
   if (!said) throw new Error("edgecore does not listen yet");
   return Number(said[1]);
 }
 
-/** What a Device says was reported. */
+/** The reported values in the status of a Device. */
 async function values(pair: Pair, name: string): Promise<Map<string, string>> {
   const text = await pair.kubectl("get", "device", name, "-o", "jsonpath={.status.twins}");
   const twins = JSON.parse(text || "[]") as { propertyName: string; reported?: { value: string } }[];
@@ -141,7 +141,7 @@ describe.skipIf(!able)("devices from MQTT to the API and back", () => {
     await run(["mosquitto_pub", ...where, "-m", update(twin)]);
   }
 
-  test("a report stands in the status within a second", async () => {
+  test("a report is in the status within a second", async () => {
     await using watched = follow(pair, "report");
     const took: number[] = [];
     const rested: number[] = [];
@@ -150,10 +150,7 @@ describe.skipIf(!able)("devices from MQTT to the API and back", () => {
       if (calm) await Bun.sleep(600);
       const since = performance.now();
       await publish("report", { seq: String(n) });
-      await until(
-        5000,
-        () => watched.lines.at(-1) === String(n) || `the status says ${watched.lines.at(-1)}`,
-      );
+      await until(5000, () => watched.lines.at(-1) === String(n) || `the status has ${watched.lines.at(-1)}`);
       (calm ? rested : took).push(performance.now() - since);
     }
     console.log(`report to status: ${summary(took)}; after a pause of the device: ${summary(rested)}`);
@@ -170,7 +167,7 @@ describe.skipIf(!able)("devices from MQTT to the API and back", () => {
         client.publish(topic("report", "update"), update({ seq: `${100 + n}` }), { qos: 1 });
       await Bun.sleep(2);
     }
-    await until(1500, () => watched.lines.at(-1) === "2099" || `the status says ${watched.lines.at(-1)}`);
+    await until(1500, () => watched.lines.at(-1) === "2099" || `the status has ${watched.lines.at(-1)}`);
     await client.endAsync();
   }, 20_000);
 
@@ -183,11 +180,11 @@ describe.skipIf(!able)("devices from MQTT to the API and back", () => {
     await publish("target", { target: "23.5" });
     await until(2000, async () => {
       const got = (await values(pair, "target")).get("target");
-      return got === "23.5" || `the status says ${got}`;
+      return got === "23.5" || `the status has ${got}`;
     });
   }, 20_000);
 
-  test("a Device that its model comes to contradict says so where kubectl describe looks", async () => {
+  test("a Device that its model contradicts later has an Event that kubectl describe shows", async () => {
     const maximum = async (value: string): Promise<void> => {
       const patch = JSON.stringify([{ op: "replace", path: "/spec/properties/0/maximum", value }]);
       await pair.kubectl("patch", "devicemodel", "counter", "--type=json", "-p", patch);
@@ -247,8 +244,8 @@ describe.skipIf(!able)("devices from MQTT to the API and back", () => {
     });
   }, 60_000);
 
-  test("what waits of a Device does not reach one made anew under its name, and does reach one moved and back", async () => {
-    const names = ["anew", "returned"];
+  test("pending reports of a Device do not reach a new one of its name, and do reach one that moved and came back", async () => {
+    const names = ["recreated", "returned"];
     await pair.apply(...names.map((name) => device(name, pair.node)));
     await until(10_000, () => {
       const known = pair.rows("SELECT name FROM device");
@@ -256,8 +253,8 @@ describe.skipIf(!able)("devices from MQTT to the API and back", () => {
     });
     pair.link.cut({ refuse: true });
     for (const name of names) await publish(name, { seq: "7" });
-    await pair.kubectl("delete", "device", "anew", "--timeout=10s");
-    await pair.apply(device("anew", pair.node));
+    await pair.kubectl("delete", "device", "recreated", "--timeout=10s");
+    await pair.apply(device("recreated", pair.node));
     for (const nodeName of ["elsewhere", pair.node])
       await pair.kubectl(
         "patch",
@@ -270,14 +267,14 @@ describe.skipIf(!able)("devices from MQTT to the API and back", () => {
     pair.link.restore();
     await until(20_000, async () => {
       const seq = (await values(pair, "returned")).get("seq");
-      return seq === "7" || `the one that came back says ${seq}`;
+      return seq === "7" || `the one that came back has ${seq}`;
     });
     await pair.outboxEmpty();
-    expect((await values(pair, "anew")).get("seq")).toBeUndefined();
-    await publish("anew", { seq: "8" });
+    expect((await values(pair, "recreated")).get("seq")).toBeUndefined();
+    await publish("recreated", { seq: "8" });
     await until(10_000, async () => {
-      const seq = (await values(pair, "anew")).get("seq");
-      return seq === "8" || `the new one says ${seq}`;
+      const seq = (await values(pair, "recreated")).get("seq");
+      return seq === "8" || `the new one has ${seq}`;
     });
   }, 60_000);
 
@@ -305,7 +302,7 @@ describe.skipIf(!able)("devices from MQTT to the API and back", () => {
         await publish(`${namespace}/${name}`, { seq: said(at) });
       await until(10_000, async () => {
         const seen = await Promise.all(some.map((one) => seqOf(one)));
-        return seen.every((seq, at) => seq === said(at)) || `the statuses say ${seen.join(" ")}`;
+        return seen.every((seq, at) => seq === said(at)) || `the statuses have ${seen.join(" ")}`;
       });
     };
     await reportAll(all, 1);
@@ -333,7 +330,7 @@ describe.skipIf(!able)("devices from MQTT to the API and back", () => {
     for (const name of names) await publish(name, { seq: "7" });
     await until(10_000, async () => {
       const seen = await Promise.all(names.map(async (name) => (await values(pair, name)).get("seq")));
-      return seen.every((seq) => seq === "7") || `the statuses say ${seen.join(" ")}`;
+      return seen.every((seq) => seq === "7") || `the statuses have ${seen.join(" ")}`;
     });
     await pair.outboxEmpty();
   }, 40_000);
@@ -352,7 +349,7 @@ describe.skipIf(!able)("devices from MQTT to the API and back", () => {
       await pair.killEdge();
       client.end(true);
       await pair.startEdge();
-      await until(15_000, () => pair.edgeSays().includes('"listener":"mqtt"') || "edgecore does not start");
+      await until(15_000, () => pair.edgeLog().includes('"listener":"mqtt"') || "edgecore does not start");
     }
     await until(30_000, async () => {
       const arrived = await values(pair, "killed");

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { engineSocket } from "#internal/test/support/container-engine.ts";
 import { hasPair, measure, startCloudSide, until, type Pair } from "#internal/test/support/pair.ts";
 
-function says(pair: Pair, text: string): Promise<void> {
-  return until(15_000, () => pair.edgeSays().includes(text) || `edgecore says\n${pair.edgeSays()}`);
+function logged(pair: Pair, text: string): Promise<void> {
+  return until(15_000, () => pair.edgeLog().includes(text) || `edgecore logged\n${pair.edgeLog()}`);
 }
 
 /** One digit of the pinned CA, or one letter of the signature, is another. */
@@ -23,7 +23,7 @@ for (const [wrong, text] of [
     async () => {
       await using pair = await startCloudSide();
       await pair.startEdge({ token: spoilt(await pair.token(), wrong) });
-      await says(pair, text);
+      await logged(pair, text);
       expect(pair.edgeRuns).toBe(true);
       await pair.killEdge();
       await pair.startEdge();
@@ -34,7 +34,7 @@ for (const [wrong, text] of [
 }
 
 test.skipIf(!hasPair())(
-  "a node without a container engine says so and is Ready when the engine comes",
+  "a node without a container engine is not Ready until the engine comes",
   async () => {
     await using pair = await startCloudSide();
     const socket = join(pair.edgeDir, "../engine.sock");

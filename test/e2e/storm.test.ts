@@ -33,12 +33,12 @@ const objects = (node: string): object[] => [
   })),
 ];
 
-/** A device that says the next thing when the last was answered, and says it again when its connection is lost. */
+/** A device that sends its next message when the last was answered, and sends it again when its connection is lost. */
 class Talker {
   readonly #pair: Pair;
   readonly #id: string;
   readonly #stop = new AbortController();
-  /** how often something was said that may have been heard before */
+  /** how often something was said that may have been taked before */
   repeated = 0;
   said = 0;
 
@@ -49,11 +49,8 @@ class Talker {
 
   async run(say: (client: MqttClient, n: number) => Promise<void>): Promise<void> {
     while (!this.#stop.signal.aborted) {
-      // oxlint-disable-next-line no-await-in-loop -- one connection after the other
       const client = await this.#connect();
-      // oxlint-disable-next-line no-await-in-loop -- one connection after the other
       if (client) await this.#talk(client, say).catch(() => (this.repeated += 1));
-      // oxlint-disable-next-line no-await-in-loop -- one connection after the other
       await client?.endAsync(true);
     }
   }
@@ -66,14 +63,13 @@ class Talker {
     const lost = new Promise<never>((_, reject) => client.once("close", () => reject(new Error("lost"))));
     lost.catch(() => undefined);
     while (!this.#stop.signal.aborted) {
-      // oxlint-disable-next-line no-await-in-loop -- the next when the last was answered
       await Promise.race([lost, say(client, this.said)]);
       this.said += 1;
     }
   }
 
   async #connect(): Promise<MqttClient | undefined> {
-    const port = [...this.#pair.edgeSays().matchAll(/"listener":"mqtt","port":(\d+)/g)].at(-1)?.[1];
+    const port = [...this.#pair.edgeLog().matchAll(/"listener":"mqtt","port":(\d+)/g)].at(-1)?.[1];
     const client = connect(`mqtt://127.0.0.1:${port}`, { clientId: this.#id, reconnectPeriod: 0 });
     client.on("error", () => undefined);
     const up = await new Promise<boolean>((resolve) => {
@@ -86,18 +82,18 @@ class Talker {
   }
 }
 
-/** Says a number as a report and waits for its result. */
+/** Sends a number as a report and waits for its result. */
 async function report(name: string, client: MqttClient, n: number): Promise<void> {
   const topic = `$hw/events/device/${name}/twin/update`;
   if (client.listenerCount("message") === 0) await client.subscribeAsync(`${topic}/result`, { qos: 1 });
   const answered = new Promise<void>((resolve) => {
-    const hear = (_: string, payload: Buffer): void => {
+    const take = (_: string, payload: Buffer): void => {
       const { event_id: id, code } = JSON.parse(payload.toString()) as { event_id: string; code?: number };
       if (id !== String(n) || code !== undefined) return;
-      client.off("message", hear);
+      client.off("message", take);
       resolve();
     };
-    client.on("message", hear);
+    client.on("message", take);
   });
   const twin = { seq: { actual: { value: String(n) } } };
   await client.publishAsync(topic, JSON.stringify({ event_id: String(n), timestamp: 0, twin }), { qos: 1 });
@@ -132,7 +128,6 @@ async function uploadsOf(pair: Pair): Promise<number[]> {
   const all: number[] = [];
   for (let after = 0; ;) {
     const path = `/apis/devices.kubeedge.io/v1beta1/uploads?after=${after}&limit=1000`;
-    // oxlint-disable-next-line no-await-in-loop -- each page tells where the next begins
     const text = await pair.kubectl("get", "--raw", path);
     const { uploads, next } = JSON.parse(text) as { uploads: { content: string }[]; next: number };
     if (uploads.length === 0) return all;
@@ -161,9 +156,7 @@ test.skipIf(!hasPair())(
     ];
     const all = troubles(pair, random);
     for (let round = 0; round < rounds; round += 1) {
-      // oxlint-disable-next-line no-await-in-loop -- one trouble after the other
       await all[round % all.length]?.();
-      // oxlint-disable-next-line no-await-in-loop -- the wish falls into the trouble
       await pair.apply({
         ...objects(pair.node)[1 + (round % names.length)],
         spec: {
@@ -172,7 +165,6 @@ test.skipIf(!hasPair())(
           properties: [{ name: "seq" }, { name: "target", desired: { value: String(round + 1) } }],
         },
       });
-      // oxlint-disable-next-line no-await-in-loop -- time for talk
       await Bun.sleep(random() * 800);
     }
     await pair.ready();

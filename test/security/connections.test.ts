@@ -13,7 +13,7 @@ const files = 256;
 const doors = ["cloudhub", "cloudhub-https", "embedded", "telemetry"] as const;
 const limitMs = 40_000;
 
-/** Connections that say nothing, from several addresses of the loopback; those that are closed come again when asked. */
+/** Silent connections, from several addresses of the loopback; those that are closed reconnect when asked. */
 class Flood implements Disposable {
   readonly #sockets = new Set<Socket>();
   readonly #again: boolean;
@@ -60,16 +60,16 @@ function issue(authority: Authority, node: string): Promise<KeyPair> {
  * when the client is done. @throws when it is refused
  */
 async function connectNode(cloud: CloudProcess, pair: KeyPair): Promise<TLSSocket> {
-  const told = Promise.withResolvers<void>();
+  const outcome = Promise.withResolvers<void>();
   const port = cloud.ports["cloudhub"] ?? 0;
   const how = { host: "127.0.0.1", ...pair, rejectUnauthorized: false, maxVersion: "TLSv1.2" } as const;
   const socket = connectTls({ port, ...how });
-  socket.on("error", told.reject);
-  socket.on("close", () => told.reject(new Error("closed")));
-  socket.on("secureConnect", () => told.resolve());
-  socket.setTimeout(2_000, () => told.reject(new Error("no handshake in time")));
+  socket.on("error", outcome.reject);
+  socket.on("close", () => outcome.reject(new Error("closed")));
+  socket.on("secureConnect", () => outcome.resolve());
+  socket.setTimeout(2_000, () => outcome.reject(new Error("no handshake in time")));
   try {
-    await told.promise;
+    await outcome.promise;
   } catch (error) {
     socket.destroy();
     throw error;
@@ -109,7 +109,7 @@ async function answersAll(cloud: CloudProcess, pair: KeyPair, within: number): P
 
 describe(`cloudcore with ${files} files`, () => {
   test(
-    "answers at every door when strangers hold as many connections as they get",
+    "answers on every port when unauthenticated clients hold all connections they may have",
     async () => {
       await using cloud = await startCloudProcess({ files });
       const pair = await issue(await authorityOf(cloud), "edge-1");
@@ -124,7 +124,7 @@ describe(`cloudcore with ${files} files`, () => {
   );
 
   test(
-    "answers at every door when strangers come again as often as they are refused",
+    "answers on every port when unauthenticated clients reconnect as often as they are refused",
     async () => {
       await using cloud = await startCloudProcess({ files });
       const pair = await issue(await authorityOf(cloud), "edge-1");
@@ -136,7 +136,7 @@ describe(`cloudcore with ${files} files`, () => {
   );
 
   test(
-    "takes more nodes from one address than strangers from it may be, however many come at once",
+    "accepts more nodes from one address than unauthenticated clients may come from it, however many connect at once",
     async () => {
       await using cloud = await startCloudProcess({ files });
       const authority = await authorityOf(cloud);
@@ -196,7 +196,7 @@ describe("a budget of connections", () => {
     };
   }
 
-  test("refuses strangers past those of one address, however IPv4 is written and wherever in an IPv6 network", () => {
+  test("refuses unauthenticated clients beyond the limit of an address, however IPv4 is written and anywhere in an IPv6 network", () => {
     const { admit } = start();
     const admitted = (from: string): number =>
       Array.from({ length: 9 }, () => admit(from)).filter(Boolean).length;
@@ -206,13 +206,13 @@ describe("a budget of connections", () => {
     ]);
   });
 
-  test("counts who has shown who it is against no address, and refuses more than it may have", () => {
+  test("counts authenticated clients against no address, and refuses more than they may have", () => {
     const { admit } = start();
     const proven = Array.from({ length: 9 }, () => admit("10.0.0.1")?.prove("node", 8));
     expect(proven).toEqual([true, true, true, true, true, true, true, true, false]);
   });
 
-  test("lets a stranger that had its time give way to a newcomer of its address", () => {
+  test("evicts a client that has had its time for a new one of its address", () => {
     const { admit, closed, wait } = start();
     for (let count = 0; count < 5; count += 1) admit("10.0.0.1");
     expect([admit("10.0.0.1"), closed]).toEqual([undefined, []]);
@@ -221,14 +221,14 @@ describe("a budget of connections", () => {
     expect(closed).toEqual(["10.0.0.1"]);
   });
 
-  test("lets a stranger of an address with many give way when there is no room for one with none", () => {
+  test("evicts a client of an address with many when there is no room for one of an address with none", () => {
     const { admit, closed } = start();
     for (const host of [1, 2, 3, 4]) for (let count = 0; count < 5; count += 1) admit(`10.0.0.${host}`);
     expect(admit("10.0.0.5")).toBeDefined();
     expect(closed).toHaveLength(1);
   });
 
-  test("has a place again when a connection has left, also one that grew, and counts a leave once", () => {
+  test("frees a place when a connection is closed, also one that grew, and counts a close once", () => {
     const { admit, budget } = start();
     const place = admit("10.0.0.1");
     expect(place?.grow(2)).toBe(true);
@@ -238,7 +238,7 @@ describe("a budget of connections", () => {
     expect([budget.sockets, place?.grow(1), place?.prove("late", 1)]).toEqual([0, false, false]);
   });
 
-  test("takes 5,000 nodes of one address that all come at once and try again", () => {
+  test("accepts 5,000 nodes of one address that all connect at once and retry", () => {
     const { budget, wait } = ((): { budget: ConnectionBudget; wait: (ms: number) => void } => {
       let nowMs = 0;
       const clock = { monotonicMs: () => nowMs };

@@ -38,7 +38,7 @@ async function list(path: string, given: string, at = server): Promise<[number, 
   ];
 }
 
-test("a list goes on where its token says", async () => {
+test("a list continues where its token points", async () => {
   expect(await list(maps, token)).toEqual([200, "ok", "default/b default/c"]);
 });
 

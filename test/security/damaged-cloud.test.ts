@@ -59,7 +59,7 @@ describe("a database of cloudcore that is damaged", () => {
     expect((await cloud.run("check")).out).toMatch(/ok {4}database/);
   }, 30_000);
 
-  test("is used without what is only a record, which is set aside, also when it is the newest row", async () => {
+  test("is used without rows that are records only, which are set aside, also when one is the newest", async () => {
     using dir = tempDir("kubeedge-damaged");
     await using cloud = await used(dir.path);
     change(
@@ -71,7 +71,7 @@ describe("a database of cloudcore that is damaged", () => {
     const newest = newestOf(cloud);
     await cloud.start();
     expect(await valueOf(cloud)).toBe("second");
-    expect(cloud.says()).toContain('"object":"events default/e1"');
+    expect(cloud.log()).toContain('"object":"events default/e1"');
     await cloud.stop();
     await cloud.start();
     const { body } = await new AdminApi(cloud.dataDir).call("POST", maps, map("later", "x"));
@@ -117,7 +117,7 @@ test.each([
     await using cloud = await used(dir.path);
     damage(join(cloud.dataDir, "telemetry.db"));
     await cloud.start();
-    expect(cloud.says()).toContain("database of uploads was damaged");
+    expect(cloud.log()).toContain("database of uploads was damaged");
     expect(
       readdirSync(cloud.dataDir).filter((name) => name.startsWith("telemetry.db.damaged-")),
     ).toHaveLength(1);
@@ -139,7 +139,7 @@ afterAll(() => {
 });
 
 test.skipIf(!hasDisk)(
-  "cloudcore is not ready, and lives, while its disk is full, and is ready again by itself",
+  "cloudcore is alive and not ready while its disk is full, and ready again without a restart",
   async () => {
     await using cloud = new CloudProcess(full.path);
     await cloud.start();
@@ -149,7 +149,7 @@ test.skipIf(!hasDisk)(
     fill(filler);
     await until(5000, async () => {
       const { status, body } = await api.call("GET", "/readyz");
-      return (status === 500 && String(body["text"]).includes("is full")) || `readyz says ${status}`;
+      return (status === 500 && String(body["text"]).includes("is full")) || `readyz answers ${status}`;
     });
     expect(await api.call("GET", "/livez")).toEqual({ status: 200, body: { text: "ok" } });
     expect((await api.call("GET", maps)).status).toBe(200);

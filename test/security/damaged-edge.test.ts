@@ -33,7 +33,7 @@ function fill(path: string): void {
 }
 
 interface Edge extends AsyncDisposable {
-  readonly says: () => string;
+  readonly log: () => string;
 }
 
 async function startEdge(folder: string, environment: readonly string[] = []): Promise<Edge> {
@@ -47,7 +47,7 @@ async function startEdge(folder: string, environment: readonly string[] = []): P
     }),
   ]);
   return {
-    says: () => readFileSync(log, "utf8"),
+    log: () => readFileSync(log, "utf8"),
     [Symbol.asyncDispose]: () => service[Symbol.asyncDispose](),
   };
 }
@@ -99,7 +99,7 @@ const damages: readonly (readonly [string, (path: string) => void, number])[] = 
 ];
 
 test.each(damages)(
-  "edgecore comes up with what can be read, and sets the file aside, when its database %s",
+  "edgecore starts with what can be read, and sets the file aside, when its database %s",
   async (_name, damage, kept) => {
     using dir = tempDir("kubeedge-damaged");
     const path = join(dir.path, "data/edgecore.db");
@@ -109,7 +109,7 @@ test.each(damages)(
     damage(path);
     {
       await using edge = await startEdge(dir.path);
-      expect(edge.says()).toContain("database was damaged, moved it aside");
+      expect(edge.log()).toContain("database was damaged, moved it aside");
       expect(count(path, "meta")).toBeGreaterThanOrEqual(kept);
     }
     // Under another name the cloud sends everything again.
@@ -127,12 +127,12 @@ test.each(damages)(
     );
     expect(check.out).toMatch(/warn {2}database .*was damaged and moved aside/);
     await using again = await startEdge(dir.path);
-    expect(again.says()).not.toContain("was damaged");
+    expect(again.log()).not.toContain("was damaged");
   },
   40_000,
 );
 
-test("edgecore comes up when single rows of its database cannot be read", async () => {
+test("edgecore starts when single rows of its database cannot be read", async () => {
   using dir = tempDir("kubeedge-damaged");
   const path = join(dir.path, "data/edgecore.db");
   mkdirSync(join(dir.path, "data"));
@@ -149,7 +149,7 @@ test("edgecore comes up when single rows of its database cannot be read", async 
     database.run(`INSERT INTO outbox (lane, key, message, bytes) VALUES ('podstatus', 'x', ${garbled}, 24)`);
   }
   await using edge = await startEdge(dir.path);
-  expect(edge.says()).toContain("stored pod cannot be read");
+  expect(edge.log()).toContain("stored pod cannot be read");
   expect(count(path, "meta")).toBe(objects + 6);
 }, 30_000);
 
@@ -159,7 +159,7 @@ test.skipIf(!needs({ gcc: compiler !== null })).each([
   ["the first block", 0, 0],
   ["one block in the middle", 100_000, objects / 2],
 ] as const)(
-  "edgecore comes up when its disk does not give %s of its database back",
+  "edgecore starts when its disk does not give %s of its database back",
   async (_name, byte, least) => {
     using dir = tempDir("kubeedge-damaged");
     const path = join(dir.path, "data/edgecore.db");
@@ -171,7 +171,7 @@ test.skipIf(!needs({ gcc: compiler !== null })).each([
     expect(made.stderr.toString()).toBe("");
     const bad = [`BAD_INODE=${statSync(path).ino}`, `BAD_BYTE=${byte}`, `LD_PRELOAD=${library}`];
     await using edge = await startEdge(dir.path, bad);
-    expect(edge.says()).toContain("moved it aside");
+    expect(edge.log()).toContain("moved it aside");
     expect(count(path, "meta")).toBeGreaterThanOrEqual(least);
     expect(asidesIn(dir.path)).toHaveLength(1);
   },

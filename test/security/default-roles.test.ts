@@ -95,7 +95,7 @@ test("a role of a new kind joins those it is labelled for", async () => {
   await until("the viewer may see them", async () => (await as("view", `GET ${path}`)).status === 200);
 });
 
-test("everybody may find out what is served, and strangers that it lives", async () => {
+test("every user may discover what is served, and unauthenticated clients that it is alive", async () => {
   const paths = ["/version", "/apis", "/openapi/v3"];
   const review = { apiVersion: "authorization.k8s.io/v1", kind: "SelfSubjectAccessReview", spec: {} };
   const path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";

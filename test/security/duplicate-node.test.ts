@@ -40,7 +40,7 @@ test.each([
       reason: expect.stringMatching(/^another edgecore connected as "edge-1" from 127\.0\.0\.1:\d+$/),
     });
     await eventually(async () => (await events(clouds)).length === 1 || "no Event");
-    // They go on fighting: one Event tells of it.
+    // They go on evicting each other: one Event reports it.
     using _again = await open(first);
     expect((await newer.closed).code).toBe(closeCodes.duplicate);
     const [event, ...more] = await events(clouds);
@@ -50,7 +50,7 @@ test.each([
   },
 );
 
-test("an edgecore that connects again after its link was cut silently is no other edgecore", async () => {
+test("an edgecore that reconnects after its link was cut silently is not a duplicate", async () => {
   await using clouds = await startClouds();
   await using link = await startCutProxy(clouds.door.hub.port);
   const pair = await joinNode(clouds, "edge-1");
@@ -86,7 +86,7 @@ test.each([
     "another edgecore runs under the name",
   ],
   ["it is banned", closeCodes.refused, [60_000, 60_000, 60_000], "refuses this node"],
-] as const)("edgecore says so and dials seldom when %s", async (_what, code, least, said) => {
+] as const)("edgecore logs it and backs off when %s", async (_what, code, least, said) => {
   await using cloud = await ScriptedCloud.start();
   using dir = tempDir();
   await using stack = new AsyncDisposableStack();

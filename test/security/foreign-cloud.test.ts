@@ -78,7 +78,7 @@ describe.skipIf(!hasPair())("a cloud that lost its database", () => {
     await pair?.[Symbol.asyncDispose]();
   }, 60_000);
 
-  step("takes no pod and no device from a node, which says so in its Node and an Event", async () => {
+  step("removes no pod and no device from a node, which reports it in its Node and an Event", async () => {
     await isHeld(pair, "True");
     await until(10_000, async () => {
       const of = `involvedObject.name=${pair.node},reason=CloudDatabaseChanged`;
@@ -103,10 +103,7 @@ describe.skipIf(!hasPair())("a cloud that lost its database", () => {
     await pair.apply(pod("foreign", pair.node));
     await pair.killEdge();
     await pair.startEdge();
-    await until(
-      20_000,
-      () => pair.edgeSays().includes("rejecting its changes") || "the node does not say it",
-    );
+    await until(20_000, () => pair.edgeLog().includes("rejecting its changes") || "the node does not log it");
     await pair.ready();
     await until(20_000, async () => {
       const at = await pair.kubectl("get", `node/${pair.node}`, "-o", "jsonpath={.metadata.name}");

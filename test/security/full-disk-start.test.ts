@@ -26,7 +26,7 @@ function fillUp(folder: string): string {
 
 interface Edge {
   readonly service: Service;
-  readonly says: () => string;
+  readonly log: () => string;
 }
 
 async function startEdge(folder: string, disk: string): Promise<Edge> {
@@ -43,14 +43,14 @@ devicetwin: { query-port: 0 }
   const log = join(folder, `log-${crypto.randomUUID()}`);
   const words = [process.execPath, join(root, "edge/main.ts"), "--config", config];
   const service = startService("edgecore", words, log);
-  const says = () => readFileSync(log, "utf8");
+  const logText = () => readFileSync(log, "utf8");
   await Promise.race([
     service.failed,
     eventually(15_000, async () => {
-      if (!says().includes('"msg":"running"')) throw new Error(`edgecore does not run: ${says()}`);
+      if (!logText().includes('"msg":"running"')) throw new Error(`edgecore does not run: ${logText()}`);
     }),
   ]);
-  return { service, says };
+  return { service, log: logText };
 }
 
 const lockOf = (disk: string): string => join(disk, "data/edgecore.lock");

@@ -103,12 +103,12 @@ test("an owner in another namespace is reported by an Event and does not keep it
   await allGone(`${other}/far-dependent`);
   await eventually(5000, async () => {
     const events = await cloud.must("GET", "/api/v1/namespaces/kube-public/events");
-    const told = (events["items"] as unknown as { reason: string; message: string }[]).find(
+    const reported = (events["items"] as unknown as { reason: string; message: string }[]).find(
       ({ reason }) => reason === "OwnerRefInvalidNamespace",
     );
-    if (!told) throw new Error("no Event");
+    if (!reported) throw new Error("no Event");
     const uid = textAt(owner, "metadata", "uid");
-    expect(told.message).toBe(
+    expect(reported.message).toBe(
       `ownerRef [v1/ConfigMap, namespace: kube-public, name: far-owner, uid: ${uid}] does not exist in namespace "kube-public"`,
     );
   });

@@ -49,7 +49,7 @@ test("the database stays small when a large object is changed again and again", 
   expect(JSON.parse(store.get(resource, "default/big") ?? "")).toMatchObject({ data: { index: 99 } });
 });
 
-test("the history of before a restart counts", async () => {
+test("values from before a restart count", async () => {
   {
     await using store = open(1000 * MB);
     await change(store, 30);
@@ -59,7 +59,7 @@ test("the history of before a restart counts", async () => {
   expect(store.compactedRevision).toBeGreaterThan(20);
 });
 
-test("readers that come one after the other do not keep the history from being compacted", async () => {
+test("readers one after the other do not prevent compaction", async () => {
   await using store = open();
   let pin = store.pin();
   for (let index = 0; index < 40; index += 1) {

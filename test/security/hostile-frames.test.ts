@@ -23,7 +23,7 @@ test.each([
   });
 });
 
-test("a content called as what objects inherit stays what it is", () => {
+test("content with names of inherited properties stays as it is", () => {
   const decoded = decode(frame('{"__proto__":{"polluted":1},"constructor":"a"}'));
   expect(decoded.ok && JSON.stringify(decoded.message.content)).toBe(
     '{"__proto__":{"polluted":1},"constructor":"a"}',

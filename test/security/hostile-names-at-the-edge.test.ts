@@ -92,7 +92,7 @@ test.skipIf(!hasPair())(
         const page = await fetch(`http://127.0.0.1:${hostPort}/__proto__`)
           .then((answer) => answer.text())
           .catch(String);
-        return page === text || `the page says ${page}`;
+        return page === text || `the page is ${page}`;
       });
     await shows("one");
     writeFileSync(

@@ -51,8 +51,8 @@ describe("join token", () => {
     const { key } = await createNodeRequest("edge-1");
     const first = await askCertificate(one, "edge-1", { jwt, key });
     const again = await askCertificate(two, "edge-1", { jwt, key });
-    const stranger = await askCertificate(two, "edge-1", { jwt });
-    expect([first.status, again.status, stranger.status]).toEqual([200, 200, 401]);
+    const other = await askCertificate(two, "edge-1", { jwt });
+    expect([first.status, again.status, other.status]).toEqual([200, 200, 401]);
     for (const { pair } of [first, again]) {
       using dialed = dial(two, "edge-1", pair);
       expect(await dialed.outcome).toBe("open");
@@ -299,7 +299,7 @@ describe("the enrolment port", () => {
     expect(await new JoinTokens(clouds.kube).list()).toMatchObject([{ used: [] }]);
   });
 
-  test("answers nothing when the name of a node goes on in the next line", async () => {
+  test("answers nothing when the name of a node contains a line break", async () => {
     await using clouds = await startClouds();
     const head = "GET /ca.crt HTTP/1.1\r\nHost: a\r\nNodeName: edge-1\n\tlevel=error\r\n\r\n";
     expect(await sendRaw(clouds.door.hub.httpsPort, head)).not.toContain("HTTP/1.1 200");

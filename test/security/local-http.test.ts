@@ -48,7 +48,7 @@ const fromPrograms: readonly (readonly [string, Headers])[] = [
 ];
 
 describe("the servers of device values and of telemetry", () => {
-  test("refuse what a web page of others makes a browser send, and answer programs", async () => {
+  test("refuse requests that a foreign web page makes a browser send, and answer programs", async () => {
     using dir = tempDir("local-http");
     const query = { address: "127.0.0.1", port: 0, folder: dir.path };
     await using node = await startHarness(dir.path, { query });
@@ -108,7 +108,7 @@ describe("a local server with a token", () => {
     expect(await statusOf(port, "/", page)).toBe(403);
   });
 
-  test("takes another token at once when the file has it, and none when the file is away", async () => {
+  test("accepts another token as soon as the file has it, and none when the file is missing", async () => {
     using dir = tempDir("local-http");
     await using guarded = await startGuarded(dir.path);
     const { port } = guarded.server;
@@ -207,11 +207,11 @@ describe("MQTT over WebSocket", () => {
   /** The HTTP status of the refusal, or "open". */
   async function dial(port: number | undefined, origin?: string): Promise<string> {
     const socket = new WebSocket(`ws://127.0.0.1:${port}/mqtt`, ["mqtt"], { ...(origin && { origin }) });
-    const told = Promise.withResolvers<string>();
-    socket.on("open", () => told.resolve("open"));
-    socket.on("unexpected-response", (_request, response) => told.resolve(String(response.statusCode)));
-    socket.on("error", (error) => told.resolve(error.message));
-    const outcome = await told.promise;
+    const answered = Promise.withResolvers<string>();
+    socket.on("open", () => answered.resolve("open"));
+    socket.on("unexpected-response", (_request, response) => answered.resolve(String(response.statusCode)));
+    socket.on("error", (error) => answered.resolve(error.message));
+    const outcome = await answered.promise;
     socket.terminate();
     return outcome;
   }

@@ -1,6 +1,6 @@
 import { openDataDir } from "#shared/cli";
 
-/** Takes a data directory, says so, and keeps it until its input ends. */
+/** Locks a data directory, prints it, and keeps it until its input ends. */
 const [, , folder = ""] = process.argv;
 try {
   using _directory = openDataDir(folder, "sample", process.pid);

@@ -9,7 +9,7 @@ import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 const most = 20;
 
-/** Connections that say nothing, as many as there are places; for each that is closed there is another one. */
+/** Silent connections, as many as there are places; each that is closed is replaced. */
 function silentFlood(port: number): Disposable & { readonly connected: Promise<void> } {
   let ended = false;
   let connections = 0;
@@ -73,7 +73,7 @@ async function serverPair(directory: string) {
 }
 
 test.each(["mqtt", "ws", "mqtts"] as const)(
-  "broker lets a client in over %s while connections that say nothing have all places",
+  "broker lets a client in over %s while silent connections have all places",
   async (scheme) => {
     using dir = tempDir();
     const { ca, ...pair } = await serverPair(dir.path);
@@ -86,7 +86,7 @@ test.each(["mqtt", "ws", "mqtts"] as const)(
     expect(client).toBeDefined();
     let isClosed = false;
     client?.on("close", () => (isClosed = true));
-    // Longer than one that says nothing keeps its place.
+    // Longer than a silent one keeps its place.
     const endMs = performance.now() + 4000;
     while (performance.now() < endMs) await client?.publishAsync("a", "b", { qos: 1 });
     expect(isClosed).toBe(false);
@@ -95,7 +95,7 @@ test.each(["mqtt", "ws", "mqtts"] as const)(
   20_000,
 );
 
-test("broker refuses the newcomer when all places have clients that were let in", async () => {
+test("broker refuses a new client when all places have clients that were let in", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path, { broker: { maxConnections: 2 } });
   await edge.connect();

@@ -190,7 +190,7 @@ describe("a renewed certificate", () => {
     expect((await askCertificate(clouds.door, "edge-1", { pair: old })).status).toBe(403);
   });
 
-  test("is good although the record of it was lost with a backup that was put back", async () => {
+  test("is valid although its record was lost with a restored backup", async () => {
     await using clouds = await startClouds();
     const old = await joinNode(clouds, "edge-1");
     const hoursAgo = new Date(Date.now() - 7_200_000).toISOString();
@@ -220,7 +220,7 @@ describe("a renewed certificate", () => {
 });
 
 describe("a certificate of our CA", () => {
-  test("speaks for no node when it names another organization or is a server's", async () => {
+  test("identifies no node when it names another organization or is a server's", async () => {
     await using clouds = await startClouds();
     const issue = (organization: string, usage: "client" | "server"): Promise<KeyPair> =>
       clouds.ca.issue({
@@ -273,7 +273,7 @@ describe("a certificate of our CA", () => {
   }
 });
 
-test("a record that somebody has damaged lets nobody in and names itself", async () => {
+test("a damaged record of a node admits nobody and is named", async () => {
   await using clouds = await startClouds();
   const pair = await joinNode(clouds, "edge-1");
   const at = { namespace: "kubeedge", name: recordName("edge-1") };

@@ -132,7 +132,7 @@ test.each(attempts)(
   },
 );
 
-test("a node is told that it names nothing when its resource leads elsewhere in the API", async () => {
+test("a node gets not found when its resource leads elsewhere in the API", async () => {
   const paths = [
     "default/secret/..",
     "../secret/theirs",
@@ -193,7 +193,7 @@ test("a node sets those of its labels that NodeRestriction leaves to it", async 
     "topology.kubernetes.io/zone": "z",
     "node-restriction.kubernetes.io/team": "a",
   });
-  await until("told", async () => {
+  await until("notified", async () => {
     const events = await cloud.call("GET", `${api}/events?fieldSelector=involvedObject.name%3Dlabelled`);
     return JSON.stringify(events.body).includes(
       "is not allowed to set the following labels: deep.node-restriction.kubernetes.io/team, node-restriction.kubernetes.io/team, node-role.kubernetes.io/control-plane, pod-security.kubernetes.io/enforce, x.k8s.io/y",
@@ -213,7 +213,7 @@ test("a node registers with its own labels and taints alone, and changes neither
   expect(body["metadata"]).toMatchObject({ labels: { "node-role.kubernetes.io/edge": "", room: "hall" } });
   expect(body["metadata"]).not.toContainKey("finalizers");
   expect(JSON.stringify(body["metadata"])).not.toContain("control-plane");
-  // The cloud adds the taint of a node that does not say it is ready.
+  // The cloud adds the taint of a node that does not report that it is ready.
   const spec = body["spec"] as unknown as { readonly taints: readonly object[] };
   expect(spec).toEqual({ taints: expect.arrayContaining([taint]) as object[] });
 });

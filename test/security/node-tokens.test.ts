@@ -235,14 +235,14 @@ test("a node gets no token when it is not for a pod of its own that uses it", as
   });
 });
 
-test("a node's token is good for its audience alone when the API reviews it", async () => {
+test("a node's token is valid for its audience alone when the API reviews it", async () => {
   const uid = await makePod("reviewed", "e1");
   const token = tokenOf(await askToken(e1, "runner", { name: "reviewed", uid }, { audiences: ["vault"] }));
   expect(await review(token)).toMatchObject({ error: expect.any(String) as string });
   expect(await review(token, ["vault", "bank"])).toMatchObject({ authenticated: true, audiences: ["vault"] });
 });
 
-test("a node's token is dead when its pod is gone, although one of the same name has come", async () => {
+test("a node's token is invalid when its pod is deleted, although a new one has its name", async () => {
   const uid = await makePod("short", "e1");
   const token = tokenOf(await askToken(e1, "runner", { name: "short", uid }));
   expect(await review(token)).toMatchObject({ authenticated: true });
@@ -253,7 +253,7 @@ test("a node's token is dead when its pod is gone, although one of the same name
   expect((await cloud.call("GET", `${api}/pods`, undefined, headers)).status).toBe(401);
 });
 
-test("a node's token is dead when its service account is made again", async () => {
+test("a node's token is invalid when its service account was created again", async () => {
   await post("serviceaccounts", { kind: "ServiceAccount", metadata: { name: "passing" } });
   const uid = await makePod("passer", "e1", { serviceAccountName: "passing" });
   const token = tokenOf(await askToken(e1, "passing", { name: "passer", uid }));

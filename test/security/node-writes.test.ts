@@ -31,7 +31,7 @@ function post(plural: string, object: object): Promise<Answer> {
   return cloud.call("POST", `${api}/${plural}`, { apiVersion: "v1", ...object });
 }
 
-function tell(node: WiredNode, name: string, about: object, more: object = {}): Promise<unknown> {
+function sendEvent(node: WiredNode, name: string, about: object, more: object = {}): Promise<unknown> {
   const involvedObject = { apiVersion: "v1", namespace: "default", ...about };
   const event = {
     metadata: { name, namespace: "default" },
@@ -55,7 +55,7 @@ async function items(path: string): Promise<Body[]> {
   return (await cloud.call("GET", path)).body["items"] as unknown as Body[];
 }
 
-/** Waits for the Event with which cloudcore says on the Node what it refused. */
+/** Waits for the Event with which cloudcore reports on the Node what it refused. */
 async function warned(node: string, reason: string, text: string): Promise<void> {
   const query = `fieldSelector=involvedObject.name%3D${node},reason%3D${reason}`;
   await until(`${reason} of ${node}`, async () =>
@@ -65,23 +65,23 @@ async function warned(node: string, reason: string, text: string): Promise<void>
 
 test("a node is refused an Event when it is not about itself or its pods", async () => {
   const answers = [
-    await tell(e1, "self", ofNode("e1")),
-    await tell(e1, "own-pod", { kind: "Pod", name: "web" }),
-    await tell(e1, "other-node", ofNode("e2")),
-    await tell(e1, "other-pod", { kind: "Pod", name: "theirs" }),
-    await tell(e1, "no-pod", { kind: "Pod", name: "none" }),
-    await tell(e1, "secret", { kind: "Secret", name: "key" }),
-    await tell(e1, "device", { kind: "Device", name: "lamp" }),
-    await tell(e1, "elsewhere", { kind: "Pod", name: "web", namespace: "kube-system" }),
-    await tell(e1, "lie", ofNode("e1"), { source: { host: "e2" } }),
+    await sendEvent(e1, "self", ofNode("e1")),
+    await sendEvent(e1, "own-pod", { kind: "Pod", name: "web" }),
+    await sendEvent(e1, "other-node", ofNode("e2")),
+    await sendEvent(e1, "other-pod", { kind: "Pod", name: "theirs" }),
+    await sendEvent(e1, "no-pod", { kind: "Pod", name: "none" }),
+    await sendEvent(e1, "secret", { kind: "Secret", name: "key" }),
+    await sendEvent(e1, "device", { kind: "Device", name: "lamp" }),
+    await sendEvent(e1, "elsewhere", { kind: "Pod", name: "web", namespace: "kube-system" }),
+    await sendEvent(e1, "lie", ofNode("e1"), { source: { host: "e2" } }),
   ];
   expect(answers.map(code)).toEqual(["OK", "OK", 403, 403, 403, 403, 403, 403, 403]);
 });
 
 test("a node's Event stays as it is when another node writes one of its name", async () => {
-  expect(await tell(e2, "theirs.1", { kind: "Pod", name: "theirs" })).toBe("OK");
-  expect(code(await tell(e1, "theirs.1", { kind: "Pod", name: "web" }))).toBe(403);
-  expect(code(await tell(e1, "theirs.1", ofNode("e1")))).toBe(403);
+  expect(await sendEvent(e2, "theirs.1", { kind: "Pod", name: "theirs" })).toBe("OK");
+  expect(code(await sendEvent(e1, "theirs.1", { kind: "Pod", name: "web" }))).toBe(403);
+  expect(code(await sendEvent(e1, "theirs.1", ofNode("e1")))).toBe(403);
   await post("events", {
     kind: "Event",
     metadata: { name: "web.cloud" },
@@ -90,7 +90,7 @@ test("a node's Event stays as it is when another node writes one of its name", a
     message: "by the cloud",
     source: { component: "default-scheduler" },
   });
-  expect(code(await tell(e1, "web.cloud", { kind: "Pod", name: "web" }))).toBe(403);
+  expect(code(await sendEvent(e1, "web.cloud", { kind: "Pod", name: "web" }))).toBe(403);
   const messages = await Promise.all(
     ["theirs.1", "web.cloud"].map(async (name) => (await cloud.call("GET", `${api}/events/${name}`)).body),
   );
@@ -103,37 +103,40 @@ test("a node's Event has nothing but what happened when it brings finalizers, ow
     finalizers: ["a.b/c"],
     ownerReferences: [{ apiVersion: "v1", kind: "Pod", name: "x", uid: "y" }],
   };
-  expect(await tell(e1, "marked", ofNode("e1"), { metadata, count: 1 })).toBe("OK");
+  expect(await sendEvent(e1, "marked", ofNode("e1"), { metadata, count: 1 })).toBe("OK");
   const { body } = await cloud.call("GET", `${api}/events/marked`);
   expect(body["metadata"]).not.toContainAnyKeys(["finalizers", "ownerReferences"]);
   expect(body["source"]).toEqual({ host: "e1" } as never);
 });
 
-test("a node may tell the end of a pod that is gone, until another has its name and it means that", async () => {
+test("a node may report the end of a deleted pod by its uid, and not that of a new pod of its name", async () => {
   const made = await post("pods", {
     kind: "Pod",
     metadata: { name: "ended" },
     spec: { nodeName: "e1", containers: [{ name: "main", image: "x" }] },
   });
   const uid = textAt(made.body, "metadata", "uid");
-  await until("known", async () => (await tell(e1, "ended.0", { kind: "Pod", name: "ended", uid })) === "OK");
+  await until(
+    "known",
+    async () => (await sendEvent(e1, "ended.0", { kind: "Pod", name: "ended", uid })) === "OK",
+  );
   await cloud.call("DELETE", `${api}/pods/ended?gracePeriodSeconds=0`);
   const again = await post("pods", {
     kind: "Pod",
     metadata: { name: "ended" },
     spec: { nodeName: "e2", containers: [{ name: "main", image: "x" }] },
   });
-  await until("moved", async () => (await tell(e2, "ended.1", { kind: "Pod", name: "ended" })) === "OK");
-  expect(await tell(e1, "ended.2", { kind: "Pod", name: "ended", uid })).toBe("OK");
+  await until("moved", async () => (await sendEvent(e2, "ended.1", { kind: "Pod", name: "ended" })) === "OK");
+  expect(await sendEvent(e1, "ended.2", { kind: "Pod", name: "ended", uid })).toBe("OK");
   const other = textAt(again.body, "metadata", "uid");
-  expect(code(await tell(e1, "ended.3", { kind: "Pod", name: "ended", uid: other }))).toBe(403);
+  expect(code(await sendEvent(e1, "ended.3", { kind: "Pod", name: "ended", uid: other }))).toBe(403);
 });
 
 test("a node is refused Events when they are too large or too many", async () => {
   const filler = await cloud.node("filler");
   const large = await Promise.all(
     Array.from({ length: 250 }, (_, index) =>
-      tell(filler, `large${index}`, ofNode("filler"), { message: "x".repeat(900_000) }),
+      sendEvent(filler, `large${index}`, ofNode("filler"), { message: "x".repeat(900_000) }),
     ),
   );
   expect(new Set(large.map(code))).toEqual(new Set([413]));
@@ -142,7 +145,7 @@ test("a node is refused Events when they are too large or too many", async () =>
     small.push(
       ...(await Promise.all(
         Array.from({ length: 200 }, (_, index) =>
-          tell(filler, `small${turn}-${index}`, ofNode("filler"), { message: "x".repeat(10 * KiB) }),
+          sendEvent(filler, `small${turn}-${index}`, ofNode("filler"), { message: "x".repeat(10 * KiB) }),
         ),
       )),
     );
@@ -156,7 +159,7 @@ test("a node is refused Events when they are too large or too many", async () =>
   expect(
     cloud.log.lines.filter((line) => /"level":"warn".*write rate limit for events/.test(line)),
   ).toHaveLength(1);
-  expect(await tell(e1, "others-go-on", ofNode("e1"))).toBe("OK");
+  expect(await sendEvent(e1, "others-go-on", ofNode("e1"))).toBe("OK");
   expect(await renew(filler)).toMatchObject({ Err: null });
 }, 20_000);
 

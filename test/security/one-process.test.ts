@@ -65,7 +65,7 @@ test("one of several processes gets a data directory that a killed one left", as
 }, 60_000);
 
 describe.skipIf(!hasNamespaces)("in containers that share a folder", () => {
-  test("the second process is refused, whatever its pid says, and comes in after the first", async () => {
+  test("the second process is refused, whatever its pid is, and gets the lock after the first", async () => {
     {
       await using first = take(otherPids);
       expect(await first.said).toBe("held");

@@ -46,30 +46,27 @@ describe("cloudcore in a data directory that systemd made", () => {
     expect(exposed(cloud.dataDir)).toEqual([]);
   });
 
-  step(
-    "says in check which file was exposed meanwhile, and takes the rights away at its next start",
-    async () => {
-      chmodSync(join(cloud.dataDir, "cloudcore.db"), 0o644);
-      chmodSync(join(cloud.dataDir, "ca/rootCA.key"), 0o640);
-      const { out, code } = await cloud.run("check");
-      expect(out).toMatch(/fail {2}private files .*cloudcore\.db .*0644.*chmod 0600/);
-      expect(out).toMatch(/fail {2}private files .*rootCA\.key .*0640.*chmod 0600/);
-      expect(code).toBe(1);
-      await cloud.stop();
-      await cloud.start();
-      expect(exposed(cloud.dataDir)).toEqual([]);
-      expect(cloud.says()).toContain(`"path":"${join(cloud.dataDir, "ca/rootCA.key")}","why":"mode 0640"`);
-      expect((await cloud.run("check")).out).not.toContain("private files");
-    },
-  );
+  step("reports in check which file was exposed meanwhile, and restricts it at its next start", async () => {
+    chmodSync(join(cloud.dataDir, "cloudcore.db"), 0o644);
+    chmodSync(join(cloud.dataDir, "ca/rootCA.key"), 0o640);
+    const { out, code } = await cloud.run("check");
+    expect(out).toMatch(/fail {2}private files .*cloudcore\.db .*0644.*chmod 0600/);
+    expect(out).toMatch(/fail {2}private files .*rootCA\.key .*0640.*chmod 0600/);
+    expect(code).toBe(1);
+    await cloud.stop();
+    await cloud.start();
+    expect(exposed(cloud.dataDir)).toEqual([]);
+    expect(cloud.log()).toContain(`"path":"${join(cloud.dataDir, "ca/rootCA.key")}","why":"mode 0640"`);
+    expect((await cloud.run("check")).out).not.toContain("private files");
+  });
 
-  step("leaves a directory alone that holds other things too, and says so", async () => {
+  step("does not restrict a directory that holds other files, and logs it", async () => {
     await cloud.stop();
     chmodSync(cloud.dataDir, 0o755);
     writeFileSync(join(cloud.dataDir, "holiday.jpg"), "");
     await cloud.start();
     expect(statSync(cloud.dataDir).mode & 0o777).toBe(0o755);
-    expect(cloud.says()).toContain("and contains other files (holiday.jpg)");
+    expect(cloud.log()).toContain("and contains other files (holiday.jpg)");
   });
 
   test("keeps every promise, step by step", run, 120_000);

@@ -25,7 +25,7 @@ async function ask(): Promise<number> {
   return (await server.call("GET", pods, undefined, { authorization: "" })).status;
 }
 
-test("a request of anybody is cheap in a namespace with large bindings", async () => {
+test("a request of any user is cheap in a namespace with large bindings", async () => {
   const others = Array.from({ length: 4000 }, (_none, index) => ({
     apiGroup: group,
     kind: "User",

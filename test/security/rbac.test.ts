@@ -204,7 +204,7 @@ test("API refuses a binding to a role beyond its author's rights, and to none", 
   ]);
 });
 
-test("API lets an author give what he has, and with escalate and bind more", async () => {
+test("API lets an author grant the rights it has, and with escalate and bind more", async () => {
   const own = { verbs: ["get", "list"], apiGroups: [""], resources: ["pods"], resourceNames: ["web"] };
   expect((await as(clerk, `POST ${inDefault}/roles`, role("own", [own]))).status).toBe(201);
   expect((await as(clerk, `POST ${inDefault}/rolebindings`, bindingTo("Role", "own", "own"))).status).toBe(
@@ -299,7 +299,7 @@ test("API refuses impersonation headers without a user", async () => {
   ]);
 });
 
-test("API asks for the right to each part of the user somebody impersonates", async () => {
+test("API requires the right to each part of an impersonated user", async () => {
   const actor = await userWith("actor", [
     { verbs: ["impersonate"], apiGroups: [""], resources: ["users"], resourceNames: ["jane"] },
     { verbs: ["impersonate"], apiGroups: [""], resources: ["serviceaccounts"], resourceNames: ["helper"] },
@@ -366,7 +366,7 @@ test("API asks for the right to each part of the user somebody impersonates", as
   );
 });
 
-test("API lets who may read one name list and watch that name alone", async () => {
+test("API lets users who may read one name list and watch that name alone", async () => {
   const reader = await userWith("reader", [
     {
       verbs: ["get", "list", "watch", "deletecollection"],

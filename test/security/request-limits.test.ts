@@ -16,7 +16,7 @@ interface Attacker extends Disposable {
   readonly socket: TLSSocket;
 }
 
-/** Says how much it will send, and sends one byte of it. */
+/** Announces a length, and sends one byte of it. */
 async function beginPost(server: TestServer, bytes: number): Promise<Attacker> {
   const socket = connect({ port: server.api.port, host: "127.0.0.1", ca: server.caPem });
   const closed = Promise.withResolvers<void>();
@@ -85,7 +85,7 @@ test("a body that does not arrive in time gets 504 and its connection is closed"
   }
 });
 
-test("a body that says it is too large gets 413 before it arrives, and its connection is closed", async () => {
+test("a body whose announced length is too large gets 413 before it arrives, and its connection is closed", async () => {
   using dir = tempDir("limits");
   await using server = await startTestServer(dir.path);
   using large = await beginPost(server, 4 * 1024 * 1024);

@@ -113,7 +113,7 @@ const tricks = [
   "/healthz/x/../../openid/v1/jwks",
 ];
 
-test.each(tricks)("API shows nobody what he may not read when he asks for %s", async (path) => {
+test.each(tricks)("API shows no user what it may not read when it asks for %s", async (path) => {
   for (const headers of [[`Authorization: Bearer ${token}`], []])
     for (const method of ["GET", "HEAD", "OPTIONS", "POST", "PATCH"]) {
       const { status, body } = await raw(`${method} ${path}`, headers);
@@ -122,14 +122,14 @@ test.each(tricks)("API shows nobody what he may not read when he asks for %s", a
     }
 });
 
-test("API shows the administrator what the tricks are after", async () => {
+test("API shows the administrator the objects that the tricks aim at", async () => {
   const { body } = await raw("GET /api/v1/namespaces/default/secrets/one", [
     `Authorization: Bearer ${adminToken}`,
   ]);
   expect(body).toContain('"kind":"Secret"');
 });
 
-test("API judges by the path and not by Host or headers that name another path or method", async () => {
+test("API authorizes by the path and not by Host or headers that name another path or method", async () => {
   const auth = `Authorization: Bearer ${token}`;
   const path = "/api/v1/namespaces/default/secrets/one";
   const answers = await Promise.all([
@@ -150,7 +150,7 @@ test("API judges by the path and not by Host or headers that name another path o
   expect((await server.call("GET", "/api/v1/namespaces/mine/configmaps/one")).status).toBe(200);
 });
 
-test("API lets those without a credential see that it lives and its version, and nothing else", async () => {
+test("API shows unauthenticated clients that it is alive and its version, and nothing else", async () => {
   const open = ["/healthz", "/livez", "/readyz", "/version"];
   const closed = [
     "/",

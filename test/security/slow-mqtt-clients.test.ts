@@ -18,7 +18,7 @@ interface Line {
   write(bytes: Buffer): void;
   /** Reads nothing more. */
   stop(): void;
-  onData(hear: (bytes: Buffer) => void): void;
+  onData(take: (bytes: Buffer) => void): void;
   close(): void;
 }
 
@@ -32,7 +32,7 @@ async function openLine(transport: Transport, { mqttPort, websocketPort }: Measu
     return {
       write: (bytes) => socket.send(bytes),
       stop: () => socket.pause(),
-      onData: (hear) => void socket.on("message", hear),
+      onData: (take) => void socket.on("message", take),
       close: () => socket.terminate(),
     };
   }
@@ -45,7 +45,7 @@ async function openLine(transport: Transport, { mqttPort, websocketPort }: Measu
   return {
     write: (bytes) => void socket.write(bytes),
     stop: () => void socket.pause(),
-    onData: (hear) => void socket.on("data", hear),
+    onData: (take) => void socket.on("data", take),
     close: () => void socket.destroy(),
   };
 }

@@ -172,7 +172,7 @@ for (const path of [`${maps}?watch=1`, maps])
     expect(logged()[0]).toContain("its client reads nothing");
   }, 20_000);
 
-test("a list that nobody reads keeps no history from being forgotten when it was cut", async () => {
+test("a list that is not read prevents no compaction when it was cut", async () => {
   using dir = tempDir("slow");
   await using server = await startTestServer(dir.path, { streams: { stallMs: 300 }, historyRevisions: 2 });
   await fill(server, 15);
@@ -187,7 +187,7 @@ test("a list that nobody reads keeps no history from being forgotten when it was
   socket.destroy();
 });
 
-test("a list asked for with HEAD keeps no history from being forgotten", async () => {
+test("a list asked for with HEAD prevents no compaction", async () => {
   using dir = tempDir("slow");
   await using server = await startTestServer(dir.path, { historyRevisions: 2 });
   await fill(server, 5);

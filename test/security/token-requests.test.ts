@@ -59,7 +59,7 @@ test("API refuses a token request when what it asks for cannot be", async () => 
   ]);
 });
 
-test("API takes a token no longer when the Secret it is bound to is gone", async () => {
+test("API refuses a token when the Secret it is bound to is deleted", async () => {
   using dir = tempDir();
   await using server = await startWithAccount(dir.path);
   await server.call("POST", `${api}/secrets`, {
@@ -77,7 +77,7 @@ test("API takes a token no longer when the Secret it is bound to is gone", async
   expect(await status()).toBe(401);
 });
 
-test("API takes a token of a pod that is being deleted for one minute past its grace", async () => {
+test("API accepts the token of a pod that is being deleted for one minute past its grace period", async () => {
   using dir = tempDir();
   const clock = new FakeClock();
   await using server = await startTestServer(dir.path, { clock });
@@ -123,7 +123,7 @@ test("API ends a watch with the token it was begun with, however long it was to 
   expect(await ended).toBe("\n");
 });
 
-test("API says the administrator's token is for another audience when asked for one", async () => {
+test("API reports that the administrator's token is for another audience when asked for one", async () => {
   using dir = tempDir();
   await using server = await startTestServer(dir.path);
   const spec = { token: "admin-token-of-the-test", audiences: ["vault"] };
@@ -132,7 +132,7 @@ test("API says the administrator's token is for another audience when asked for 
   expect(answer["status"]).toMatchObject({ error: "[invalid bearer token, token lookup failed]" });
 });
 
-test("API takes a long token again after restarts when an operator had it made", async () => {
+test("API accepts a long-lived token after restarts when an operator created it", async () => {
   using dir = tempDir();
   const tokens: string[] = [];
   for (let start = 0; start < 3; start += 1) {
@@ -151,7 +151,7 @@ test("API takes a long token again after restarts when an operator had it made",
 
 /** After a crash between the two writes of the change of keys, too. */
 test.each([false, true])(
-  "API takes no endless token of before when it opens an old database, half changed: %p",
+  "API refuses tokens without expiry when it opens an old database, half converted: %p",
   async (half) => {
     using dir = tempDir();
     const key = TokenSigner.newKey();

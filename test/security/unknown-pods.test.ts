@@ -30,7 +30,7 @@ function backUp(pair: Pair): () => void {
   };
 }
 
-const isUp = (pair: Pair) => () => pair.edgeSays().includes('"msg":"running"') || "edgecore does not start";
+const isUp = (pair: Pair) => () => pair.edgeLog().includes('"msg":"running"') || "edgecore does not start";
 
 test.skipIf(!hasPair())(
   "a node with an older database keeps its containers offline, and online loses those of deleted pods alone",

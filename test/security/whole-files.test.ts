@@ -81,7 +81,7 @@ describe("a file of cloudcore that a crash of an older version left empty", () =
     writeFileSync(join(cloud.dataDir, "embedded/admin-token"), "");
     await cloud.start();
     expect(await works(cloud)).toBe(true);
-    expect(cloud.says()).toContain("embedded/admin-token");
+    expect(cloud.log()).toContain("embedded/admin-token");
   }, 30_000);
 
   test.each(["ca/rootCA.crt", "ca/rootCA.key", "embedded/ca/rootCA.crt"])(
@@ -122,13 +122,13 @@ describe("a file of cloudcore that a crash of an older version left empty", () =
   }, 40_000);
 });
 
-test("cloudcore says that its database is lost when it has run before", async () => {
+test("cloudcore logs that its database is lost when it has run before", async () => {
   using at = tempDir("kubeedge-whole");
   await using cloud = new CloudProcess(at.path);
   await cloud.start();
   await cloud.stop();
-  expect(cloud.says()).not.toContain("starting an empty cluster");
+  expect(cloud.log()).not.toContain("starting an empty cluster");
   truncateSync(join(cloud.dataDir, "cloudcore.db"), 0);
   await cloud.start();
-  expect(cloud.says()).toContain("starting an empty cluster");
+  expect(cloud.log()).toContain("starting an empty cluster");
 }, 20_000);

@@ -52,7 +52,7 @@ telemetry: { port: 0 }
   }
 
   /** Everything it logged in all its lives. */
-  says(): string {
+  log(): string {
     return existsSync(this.#log) ? readFileSync(this.#log, "utf8") : "";
   }
 

@@ -133,7 +133,7 @@ devicetwin: { query-port: 0 }
   }
 
   /** What the present edgecore has logged. */
-  edgeSays(): string {
+  edgeLog(): string {
     return existsSync(this.#edgeLog()) ? readFileSync(this.#edgeLog(), "utf8") : "";
   }
 

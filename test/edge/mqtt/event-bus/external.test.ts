@@ -137,15 +137,10 @@ test.skipIf(!mosquitto)("event bus takes no retained request of an external brok
   await device.publishAsync(update, "old", { qos: 1, retain: true });
   const options = { broker: undefined, external: externalAt(port) };
   for (const text of ["first", "second"]) {
-    // oxlint-disable-next-line no-await-in-loop -- one run after the other
     await using edge = await startBus(dir.path, options);
-    // oxlint-disable-next-line no-await-in-loop -- one run after the other
     await until(() => edge.bus.externalConnected());
-    // oxlint-disable-next-line no-await-in-loop -- one run after the other
     await until(() => edge.store.metas.find("mqttsubscriptions/external") !== undefined);
-    // oxlint-disable-next-line no-await-in-loop -- one run after the other
     await device.publishAsync(update, text, { qos: 1 });
-    // oxlint-disable-next-line no-await-in-loop -- one run after the other
     await until(() => edge.received.length > 0);
     expect(edge.received.map(({ payload }) => Buffer.from(payload).toString())).toEqual([text]);
   }
