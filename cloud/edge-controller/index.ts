@@ -11,6 +11,7 @@ import {
   NodeRequests,
   PodRequests,
   ConfigRequests,
+  EventRequests,
   RequestQueues,
   VolumeRequests,
 } from "#cloud/edge-controller/requests";
@@ -22,7 +23,7 @@ import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { CloudCatalog } from "#shared/topics";
 
-/** What the edge controller may say, ask, hear and answer on the bus. */
+/** What the edge controller emits, asks, subscribes to and answers on the bus. */
 export type EdgeControllerPort = Port<
   CloudCatalog,
   "node.close",
@@ -48,8 +49,9 @@ interface Copies {
 }
 
 /**
- * Between the API and the edge nodes: pods and what they read go to the node they are bound to; what a node says of
- * itself and its pods goes to the API. A node reaches nothing but its own Node, Lease and pods, and what those read.
+ * Between the API and the edge nodes, as KubeEdge's edgecontroller: pods and what they read go to the node they are bound
+ * to; what a node reports of itself and its pods goes to the API. A node reaches nothing but its own Node, Lease and pods,
+ * and what those read.
  */
 export async function startEdgeController(parts: EdgeControllerParts): Promise<Running> {
   const { port, kube, clock, log } = parts;
@@ -70,7 +72,8 @@ export async function startEdgeController(parts: EdgeControllerParts): Promise<R
   const handlers = [
     ...new NodeRequests({ kube, nodes, gate, warnings }).handlers(),
     ...new PodRequests({ kube, pods, downstream, placement, gate, clock }).handlers(),
-    ...new ConfigRequests({ kube, placement, read, gate, ownsDevice }).handlers(),
+    ...new ConfigRequests({ kube, placement, read }).handlers(),
+    ...new EventRequests({ kube, placement, gate, ownsDevice }).handlers(),
     ...new VolumeRequests(kube, placement).handlers(),
   ];
   const isForeign = (node: string): boolean => {

@@ -1,11 +1,9 @@
-import type { KubeObject, Pod } from "#shared/kube";
+import type { KubeObject, ObjectMeta, Pod } from "#shared/kube";
 import type { DeliveredObject } from "#shared/topics";
 
 /** The object without managedFields: bookkeeping of the API that an edge has no use for. */
 export function forEdge(object: KubeObject): KubeObject {
-  const { managedFields: _managedFields, ...metadata } = object.metadata as KubeObject["metadata"] & {
-    managedFields?: unknown;
-  };
+  const { managedFields: _, ...metadata }: ObjectMeta & { managedFields?: unknown } = object.metadata;
   return { ...object, metadata };
 }
 

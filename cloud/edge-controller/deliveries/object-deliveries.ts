@@ -27,7 +27,7 @@ type Operation = ObjectDelivery["operation"];
 
 /**
  * Brings pods, and the ConfigMaps and Secrets they read, to the nodes they are bound to. Each change is sent at once and
- * in order; what a node missed while it was away is found by comparing what it acknowledged with what it should have.
+ * in order; what a node missed while it was offline is found by comparing what it acknowledged with what it should have.
  */
 export class ObjectDeliveries implements AsyncDisposable {
   readonly #options: ObjectDeliveriesOptions;
@@ -78,13 +78,13 @@ export class ObjectDeliveries implements AsyncDisposable {
     });
   }
 
-  /** A ConfigMap or Secret was made, changed or removed: the nodes that read it hear of it. */
+  /** A ConfigMap or Secret was created, changed or deleted: the nodes that read it get it. */
   configChanged(name: Reference, operation: Operation, object: KubeObject): void {
     for (const node of this.#options.placement.readersOf(name))
       if (this.isEdge(node)) this.#queues.run(node, () => this.#send(node, operation, object));
   }
 
-  /** A pod of a node that is not there any more. */
+  /** A pod of a node that does not exist any more. */
   sendGone(node: string, gone: Omit<DeliveredObject, "resourceVersion">): void {
     this.#queues.run(node, () => this.#send(node, "delete", goneOf(gone)));
   }

@@ -1,6 +1,6 @@
 import { quote } from "#shared/errors";
-import type { KubeObject } from "#shared/kube";
 import { recordOf } from "#shared/json";
+import type { KubeObject } from "#shared/kube";
 
 /** What an Event of a node is about. */
 export interface EventSubject {
@@ -14,11 +14,9 @@ export type ReadEvent =
   | { readonly ok: true; readonly event: KubeObject; readonly about: EventSubject }
   | { readonly ok: false; readonly fault: string };
 
-type Plain = Readonly<Record<string, unknown>>;
+const kinds = ["Node", "Pod", "Device", "DeviceModel"] as const;
 
-const kinds: ReadonlySet<string> = new Set(["Node", "Pod", "Device", "DeviceModel"]);
-
-/** Fields that say what happened; an Event of a node has no others, finalizers and owners among them. */
+/** Fields about what happened; an Event of a node has no others, finalizers and owners least of all. */
 const kept = [
   "type",
   "reason",
@@ -37,14 +35,13 @@ const kept = [
 /** Reads an Event as a node sent it under a name, and marks it as the node's. */
 export function readNodeEvent(
   node: string,
-  at: { readonly namespace: string; readonly name: string },
-  sent: Plain,
+  { namespace, name }: { readonly namespace: string; readonly name: string },
+  sent: Readonly<Record<string, unknown>>,
 ): ReadEvent {
-  const { namespace, name } = at;
   const involved = recordOf(sent["involvedObject"]);
   const source = recordOf(sent["source"]);
   const host = source["host"] ?? "";
-  if (host !== "" && host !== node) return refuse(`it speaks for node ${quote(host)}`);
+  if (host !== "" && host !== node) return refuse(`its source is node ${quote(host)}`);
   const about = subjectOf(involved, namespace);
   if (!about) return refuse(`a node may not write Events about ${quote(involved["kind"] ?? "nothing")}`);
   const inside = involved["namespace"] ?? "";
@@ -54,7 +51,7 @@ export function readNodeEvent(
   const event: KubeObject = {
     apiVersion: "v1",
     kind: "Event",
-    metadata: { namespace, name, ...record("annotations", annotations), ...record("labels", labels) },
+    metadata: { namespace, name, ...mapField("annotations", annotations), ...mapField("labels", labels) },
     involvedObject: involved,
     source: {
       ...(typeof source["component"] === "string" && { component: source["component"] }),
@@ -72,10 +69,10 @@ export function isSameEvent(stored: KubeObject, event: KubeObject): boolean {
   );
 }
 
-/** Whether another has told the same already: nodes that share a DeviceModel find the same fault in it. */
-export function isToldAlready(stored: KubeObject, event: KubeObject): boolean {
-  const said = ["reason", "message"].every((field) => stored[field] === event[field]);
-  return said && isSameSubject(stored, event);
+/** Whether another source has reported the same: nodes that share a DeviceModel find the same fault in it. */
+export function isReportedAlready(stored: KubeObject, event: KubeObject): boolean {
+  const isSame = ["reason", "message"].every((field) => stored[field] === event[field]);
+  return isSame && isSameSubject(stored, event);
 }
 
 function isSameSubject(stored: KubeObject, event: KubeObject): boolean {
@@ -83,19 +80,14 @@ function isSameSubject(stored: KubeObject, event: KubeObject): boolean {
   return ["kind", "name"].every((field) => a[field] === b[field]);
 }
 
-function subjectOf(involved: Plain, namespace: string): EventSubject | undefined {
-  const { kind, name, uid } = involved;
-  if (typeof kind !== "string" || !kinds.has(kind) || typeof name !== "string" || name === "")
-    return undefined;
-  return {
-    kind: kind as EventSubject["kind"],
-    namespace,
-    name,
-    uid: typeof uid === "string" ? uid : "",
-  };
+function subjectOf(involved: Readonly<Record<string, unknown>>, namespace: string): EventSubject | undefined {
+  const { name, uid } = involved;
+  const kind = kinds.find((one) => one === involved["kind"]);
+  if (kind === undefined || typeof name !== "string" || name === "") return undefined;
+  return { kind, namespace, name, uid: typeof uid === "string" ? uid : "" };
 }
 
-function record(field: string, value: unknown): object {
+function mapField(field: string, value: unknown): object {
   return typeof value === "object" && value !== null ? { [field]: value } : {};
 }
 

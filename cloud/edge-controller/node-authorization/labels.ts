@@ -1,6 +1,7 @@
+import { setField } from "#shared/json";
 import { edgeNodeLabel } from "#shared/kube";
 
-/** What a kubelet may say of its node, beside the labels of its own namespaces. */
+/** Labels a kubelet may set on its node, besides those of its own namespaces. */
 const kubeletLabels = new Set([
   "kubernetes.io/hostname",
   "kubernetes.io/arch",
@@ -22,8 +23,8 @@ const kubeletLabels = new Set([
 const kubeletNamespaces = ["kubelet.kubernetes.io", "node.kubernetes.io"];
 
 /**
- * Whether a node may set or remove this label on itself, by the rules of NodeRestriction: what is of Kubernetes decides
- * where workloads may run, and is apart from a few labels not for nodes; all others are free.
+ * Whether a node may set or remove this label on itself, by the rules of Kubernetes' NodeRestriction admission: labels of
+ * Kubernetes decide where workloads may run and are, but for a few, not for nodes to set; all others are free.
  */
 export function isNodeLabel(label: string): boolean {
   const slash = label.indexOf("/");
@@ -41,19 +42,17 @@ export interface JudgedLabels {
   readonly refused: readonly string[];
 }
 
-/** Sorts the labels a node asks for; those that are as they were are no question. */
+/** Sorts the labels a node asks for; those that do not change are left out. */
 export function judgeLabels(
   asked: Readonly<Record<string, unknown>>,
   current: Readonly<Record<string, string>> = {},
 ): JudgedLabels {
-  const changed = Object.entries(asked).filter(([label, value]) => current[label] !== value);
-  const isFine = ([label, value]: readonly [string, unknown]): boolean =>
-    isNodeLabel(label) && typeof value === "string";
-  return {
-    allowed: Object.fromEntries(changed.filter(isFine)) as Record<string, string>,
-    refused: changed
-      .filter((one) => !isFine(one))
-      .map(([label]) => label)
-      .toSorted(),
-  };
+  const allowed: Record<string, string> = {};
+  const refused: string[] = [];
+  for (const [label, value] of Object.entries(asked)) {
+    if (current[label] === value) continue;
+    if (isNodeLabel(label) && typeof value === "string") setField(allowed, label, value);
+    else refused.push(label);
+  }
+  return { allowed, refused: refused.toSorted() };
 }

@@ -2,8 +2,8 @@ import { quote } from "#shared/errors";
 import { isMirrorPod, mirrorAnnotation, mirrorFault, type OwnerReference, type Pod } from "#shared/kube";
 
 /**
- * Why a node may not create this pod, in the words of the API server's NodeRestriction; undefined when it may. Only
- * mirror pods are a node's to create: bound to it, owned by it if by anybody, and using nothing of the cluster.
+ * Why a node may not create this pod, in the words of the API server's NodeRestriction; undefined when it may. A node may
+ * create only mirror pods: bound to it, owned by it if at all, and using nothing of the cluster.
  */
 export function mirrorPodFault(
   node: { readonly name: string; readonly uid: string },
@@ -12,8 +12,7 @@ export function mirrorPodFault(
   const who = `node ${quote(node.name)}`;
   if (!isMirrorPod(pod))
     return `pod does not have ${quote(mirrorAnnotation)} annotation, ${who} can only create mirror pods`;
-  if ((pod.spec as Partial<Pod["spec"]>).nodeName !== node.name)
-    return `${who} can only create pods with spec.nodeName set to itself`;
+  if (pod.spec.nodeName !== node.name) return `${who} can only create pods with spec.nodeName set to itself`;
   return ownersFault(node, pod.metadata.ownerReferences) ?? mirrorFault(pod);
 }
 

@@ -13,12 +13,13 @@ export interface NodeWarningsOptions extends EventDeps {
 }
 
 const quietMs = 300_000;
+/** Topics of nodes at a time; of more the oldest are forgotten, and reported again. */
 const mostRemembered = 2000;
 
-/** Says what a node was refused: as an Event on its Node and in the log, at most once in five minutes a topic. */
+/** Reports what a node was refused: as an Event on its Node and in the log, at most once in five minutes a topic. */
 export class NodeWarnings {
   readonly #options: NodeWarningsOptions;
-  readonly #said = new Map<string, { atMs: number; suppressed: number }>();
+  readonly #reported = new Map<string, { atMs: number; suppressed: number }>();
 
   constructor(options: NodeWarningsOptions) {
     this.#options = options;
@@ -28,7 +29,7 @@ export class NodeWarnings {
     const { clock, log, uidOf } = this.#options;
     const key = `${topic}/${node}`;
     const nowMs = clock.monotonicMs();
-    const before = this.#said.get(key);
+    const before = this.#reported.get(key);
     if (before && nowMs - before.atMs < quietMs) {
       before.suppressed += 1;
       return;
@@ -41,9 +42,9 @@ export class NodeWarnings {
   }
 
   #remember(key: string, nowMs: number): void {
-    this.#said.delete(key);
-    this.#said.set(key, { atMs: nowMs, suppressed: 0 });
-    const [oldest] = this.#said.keys();
-    if (this.#said.size > mostRemembered && oldest !== undefined) this.#said.delete(oldest);
+    this.#reported.delete(key);
+    this.#reported.set(key, { atMs: nowMs, suppressed: 0 });
+    const [oldest] = this.#reported.keys();
+    if (this.#reported.size > mostRemembered && oldest !== undefined) this.#reported.delete(oldest);
   }
 }

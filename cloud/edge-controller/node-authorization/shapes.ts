@@ -1,8 +1,9 @@
+import { asRecord, recordOf } from "#shared/json";
 import { edgeNodeLabel, type KubeObject, type Node, type OwnerReference } from "#shared/kube";
 
 const KiB = 1024;
 
-/** Bytes of JSON of what a node writes at most, several times what nodes really have to say. */
+/** The most bytes of JSON a node may write, several times what nodes really write. */
 export const largest = {
   event: 16 * KiB,
   lease: 4 * KiB,
@@ -15,9 +16,10 @@ export const largest = {
   podStatus: 256 * KiB,
 } as const;
 
+/** As many pods as a kubelet runs by default (maxPods). */
 export const mostMirrorPods = 110;
 
-/** Whether a Node is another kubelet's: an edge certificate of its name gives no right to it. */
+/** Whether a Node belongs to a kubelet of a cluster: an edge certificate of its name gives no right to it. */
 export function isForeignNode(node: Node): boolean {
   if (node.metadata.labels?.[edgeNodeLabel] !== undefined) return false;
   const version = node.status?.nodeInfo?.["kubeletVersion"] ?? "";
@@ -35,7 +37,7 @@ const leaseFields = [
 /** The lease of a node as it may be stored: without finalizers, and owned by nothing but its Node. */
 export function leaseOf(node: string, namespace: string, sent: KubeObject): KubeObject {
   const { labels, annotations, resourceVersion, ownerReferences } = sent.metadata;
-  const spec = (sent["spec"] ?? {}) as Readonly<Record<string, unknown>>;
+  const spec = recordOf(sent["spec"]);
   const owners = Array.isArray(ownerReferences) ? ownerReferences.filter((owner) => isOwn(node, owner)) : [];
   return {
     apiVersion: "coordination.k8s.io/v1",
@@ -59,11 +61,10 @@ function isOwn(node: string, owner: Partial<OwnerReference> | null): boolean {
 
 const nodeSpecFields = ["taints", "unschedulable", "providerID", "podCIDR", "podCIDRs"];
 
-/** What of a Node's spec a node may bring when it registers; afterwards its taints are not its own to change. */
+/** The fields of a spec that a node may set when it registers; later it may not change its own taints. */
 export function specToRegister(spec: unknown): object {
-  return typeof spec === "object" && spec !== null
-    ? { spec: pick(spec as Readonly<Record<string, unknown>>, nodeSpecFields) }
-    : {};
+  const fields = asRecord(spec);
+  return fields ? { spec: pick(fields, nodeSpecFields) } : {};
 }
 
 function pick(object: Readonly<Record<string, unknown>>, fields: readonly string[]): Record<string, unknown> {

@@ -1,6 +1,9 @@
+import { asRecord, asText, recordOf } from "#shared/json";
 import { isMirrorPod, type Pod } from "#shared/kube";
 
+/** A node that was stolen can use the tokens of its pods for a day at most. */
 export const longestTokenSeconds = 86_400;
+/** As the API server does without expirationSeconds. */
 const usualTokenSeconds = 3600;
 
 /** A TokenRequest as a node may have it made. */
@@ -19,12 +22,12 @@ export type ReadTokenRequest =
  * kubelet expects of a server with a maximum: it goes by the expiry in the answer.
  */
 export function readTokenRequest(spec: Readonly<Record<string, unknown>>): ReadTokenRequest {
-  const { kind, apiVersion, name, uid } = (spec["boundObjectRef"] ?? {}) as Readonly<Record<string, unknown>>;
+  const { kind, apiVersion, name, uid } = recordOf(spec["boundObjectRef"]);
   if (kind !== "Pod" || apiVersion !== "v1" || !isName(name))
     return refuse("node requested token not bound to a pod");
   if (!isName(uid)) return refuse("node requested token with a pod binding without a uid");
   const audiences = spec["audiences"] ?? [];
-  if (!isTexts(audiences)) return refuse("spec.audiences is not a list of texts");
+  if (!isTexts(audiences)) return refuse("spec.audiences is not a list of strings");
   if (audiences.length > 1) return refuse("node may only request 0 or 1 audiences");
   const asked = spec["expirationSeconds"] ?? usualTokenSeconds;
   if (!Number.isInteger(asked)) return refuse("spec.expirationSeconds is not a whole number");
@@ -63,10 +66,8 @@ export function tokenFault(
 /** Audiences of the tokens in the pod's volumes; "" stands for the API server's own. */
 function projectedAudiences(pod: Pod): Set<string> {
   const sources = (pod.spec.volumes ?? []).flatMap(({ projected }) => projected?.sources ?? []);
-  const tokens = sources.map(
-    ({ serviceAccountToken }) => serviceAccountToken as { audience?: string } | undefined,
-  );
-  return new Set(tokens.flatMap((token) => (token ? [token.audience ?? ""] : [])));
+  const tokens = sources.map(({ serviceAccountToken }) => asRecord(serviceAccountToken));
+  return new Set(tokens.flatMap((token) => (token ? [asText(token["audience"])] : [])));
 }
 
 function refuse(fault: string): ReadTokenRequest {

@@ -11,7 +11,7 @@ interface Allowance {
 
 const MiB = 1024 * 1024;
 
-/** A node that was away for long brings a thousand Events and the statuses of a hundred pods; then it says little. */
+/** A node that was offline for long sends a thousand Events and the statuses of a hundred pods; then it sends little. */
 const allowances: Readonly<Record<WriteKind, Allowance>> = {
   events: { writes: [1000, 0.5], bytes: [2 * MiB, 2048] },
   "mirror pods": { writes: [110, 0.1], bytes: [4 * MiB, 2048] },
@@ -26,7 +26,7 @@ interface Account {
   atMs: number;
 }
 
-/** So many are looked through for full ones; of more, whenever there are twice as many as were left. */
+/** With more accounts, full ones are removed; then again whenever there are twice as many as were left. */
 const fewAccounts = 5000;
 
 /**

@@ -3,7 +3,7 @@ import type { KubeObject } from "#shared/kube";
 import type { NodeWarnings } from "./node-warnings.ts";
 import type { WriteBudget, WriteKind } from "./write-budget.ts";
 
-/** Holds what a node writes against its limits; what goes beyond is refused and made known on its Node. */
+/** Checks what a node writes against its limits; what exceeds them is refused and reported on its Node. */
 export class WriteGate {
   readonly #budget: WriteBudget;
   readonly #warnings: Pick<NodeWarnings, "warn">;
@@ -21,12 +21,12 @@ export class WriteGate {
     throw failure(429, "TooManyRequests", `${message}, try again later`);
   }
 
-  /** What was stored of a node's counts by its size; what changed nothing is free. */
+  /** Counts what was stored for a node, by its size; a write that changed nothing is free. */
   spend(node: string, kind: WriteKind, written: KubeObject): void {
-    this.#budget.spend(node, kind, bytesOf(written));
+    this.#budget.spend(node, kind, jsonBytesOf(written));
   }
 
-  /** @throws KubeError (413) when it is larger than anything of its kind has to be */
+  /** @throws KubeError (413) when it exceeds the limit of its kind */
   fits(node: string, what: string, sizes: { readonly bytes: number; readonly limit: number }): void {
     if (sizes.bytes <= sizes.limit) return;
     const message = `${what} of node "${node}" is ${sizes.bytes} bytes, the limit is ${sizes.limit}`;
@@ -47,7 +47,7 @@ export class WriteGate {
   }
 }
 
-export function bytesOf(value: unknown): number {
+export function jsonBytesOf(value: unknown): number {
   return Buffer.byteLength(JSON.stringify(value) ?? "");
 }
 

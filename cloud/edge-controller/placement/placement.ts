@@ -13,10 +13,10 @@ interface PlacementChange {
   readonly lost: readonly Reference[];
 }
 
-/** Pods that have left a node and of which it may still tell what happened. */
+/** Pods that have left a node and about which it may still send Events. */
 const mostLeft = 200;
 
-/** Which pods are bound to which node and what they read, kept so that no question costs a walk over all pods. */
+/** Which pods are bound to which node and what they read: an index, so that no lookup walks over all pods. */
 export class Placement {
   readonly #nodes = new Map<string, Map<string, Placed>>();
   /** reference → node → pods of the node that read it */

@@ -23,7 +23,7 @@ export function claimsOf(pod: Pod): Reference[] {
   return named(pod, ["PersistentVolumeClaim"]);
 }
 
-/** A mirror pod is its node's own word: it gives the node no right to anything. */
+/** A mirror pod is what its node claims: it gives the node no right to anything. */
 function named(pod: Pod, kinds: readonly (keyof typeof types)[]): Reference[] {
   if (isMirrorPod(pod)) return [];
   const namespace = pod.metadata.namespace ?? "default";

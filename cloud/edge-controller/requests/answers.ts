@@ -7,16 +7,16 @@ import type { NodeAnswer } from "#shared/topics";
 /** The request is done, and there is no object to send back. */
 export const done: NodeAnswer = { ok: true };
 
-export function answerObject(object: KubeObject): NodeAnswer {
+export function objectAnswer(object: KubeObject): NodeAnswer {
   return { ok: true, object: forEdge(object) };
 }
 
-export function answerFailure(error: unknown): NodeAnswer {
+export function failureAnswer(error: unknown): NodeAnswer {
   return { ok: false, status: statusOf(error) };
 }
 
 /** A failure in the form of the API; see Kubernetes' API conventions, "Response Status Kind". */
-export function failure(
+export function nodeFailure(
   httpStatus: number,
   reason: string,
   message: string,
@@ -31,20 +31,16 @@ export function failure(
   });
 }
 
-export function notFound(kind: string, name: string): KubeError {
-  return failure(404, "NotFound", `${kind} "${name}" not found`, { kind, name });
+export function nodeNotFound(kind: string, name: string): KubeError {
+  return nodeFailure(404, "NotFound", `${kind} "${name}" not found`, { kind, name });
 }
 
-export function forbidden(kind: string, name: string, why: string): KubeError {
-  return failure(403, "Forbidden", `${kind} "${name}" is forbidden: ${why}`, { kind, name });
+export function nodeForbidden(kind: string, name: string, why: string): KubeError {
+  return nodeFailure(403, "Forbidden", `${kind} "${name}" is forbidden: ${why}`, { kind, name });
 }
 
-export function badRequest(message: string): KubeError {
-  return failure(400, "BadRequest", message);
-}
-
-export function isKubeError(error: unknown, httpStatus: number): boolean {
-  return error instanceof KubeError && error.httpStatus === httpStatus;
+export function nodeBadRequest(message: string): KubeError {
+  return nodeFailure(400, "BadRequest", message);
 }
 
 /** An API that is not available is a 503: the node tries again later. */

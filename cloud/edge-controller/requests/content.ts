@@ -1,13 +1,12 @@
+import { asRecord, asText, recordOf } from "#shared/json";
 import type { KubeObject } from "#shared/kube";
-import { isRecord } from "#shared/json";
-import { badRequest } from "./answers.ts";
+import { nodeBadRequest } from "./answers.ts";
 
 /** An object a node sent; older nodes send it as a string of JSON. */
-export function readObject(content: unknown): KubeObject {
-  const value = parsed(content);
-  if (!isRecord(value)) throw badRequest("an object was expected");
-  const { metadata } = value;
-  return { ...value, metadata: isRecord(metadata) ? metadata : {} };
+export function readSentObject(content: unknown): KubeObject {
+  const value = asRecord(parsed(content));
+  if (!value) throw nodeBadRequest("an object was expected");
+  return { ...value, metadata: recordOf(value["metadata"]) };
 }
 
 export interface StatusPatch {
@@ -17,10 +16,10 @@ export interface StatusPatch {
 
 /** A strategic merge patch of a status, which travels as a string; nothing but its status is taken. */
 export function readPatch(content: unknown): StatusPatch {
-  const { metadata, ["status"]: status } = readObject(content);
-  if (!isRecord(status)) throw badRequest("a patch of a status was expected");
-  const uid: unknown = metadata.uid;
-  return { status, uid: typeof uid === "string" && uid !== "" ? uid : undefined };
+  const { metadata, ...sent } = readSentObject(content);
+  const status = asRecord(sent["status"]);
+  if (!status) throw nodeBadRequest("a patch of a status was expected");
+  return { status, uid: asText(metadata.uid) || undefined };
 }
 
 function parsed(content: unknown): unknown {
@@ -28,6 +27,6 @@ function parsed(content: unknown): unknown {
   try {
     return JSON.parse(content);
   } catch {
-    throw badRequest("the content is not JSON");
+    throw nodeBadRequest("the content is not JSON");
   }
 }

@@ -1,4 +1,5 @@
 /** What nodes ask of the API, with the rights of a node. */
+export { EventRequests } from "./event-requests.ts";
 export { NodeRequests } from "./node-requests.ts";
 export { PodRequests } from "./pod-requests.ts";
 export { RequestQueues } from "./queues.ts";

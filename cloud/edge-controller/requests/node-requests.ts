@@ -1,6 +1,5 @@
-import { resources, type Informer, type KubeClient, type PatchOptions } from "#cloud/kube-client";
 import {
-  bytesOf,
+  jsonBytesOf,
   judgeLabels,
   largest,
   leaseOf,
@@ -8,13 +7,21 @@ import {
   type NodeWarnings,
   type WriteGate,
 } from "#cloud/edge-controller/node-authorization";
+import {
+  isKubeError,
+  resources,
+  type Informer,
+  type KubeClient,
+  type PatchOptions,
+} from "#cloud/kube-client";
+import { asRecord, isRecord, recordOf } from "#shared/json";
 import { edgeNodeLabel, type KubeObject, type Lease, type Node, nodeLeaseNamespace } from "#shared/kube";
-import { isRecord } from "#shared/json";
-import { answerObject, badRequest, done, forbidden, isKubeError } from "./answers.ts";
-import { readObject, readPatch } from "./content.ts";
 import type { NodeAnswer, NodeRequest } from "#shared/topics";
-import type { RequestHandlers } from "./queues.ts";
+import { objectAnswer, nodeBadRequest, done, nodeForbidden } from "./answers.ts";
+import { readSentObject, readPatch } from "./content.ts";
+import type { NodeRequestHandlers } from "./queues.ts";
 
+/** A lease is its node's alone: more than one conflict in a row is rare. */
 const leaseTries = 4;
 
 export interface NodeRequestsOptions {
@@ -34,7 +41,7 @@ export class NodeRequests {
     this.#kube = options.kube;
   }
 
-  handlers(): RequestHandlers {
+  handlers(): NodeRequestHandlers {
     return [
       ["Node insert", (request) => this.#register(request)],
       ["Node query", (request) => this.#read(request)],
@@ -49,10 +56,10 @@ export class NodeRequests {
   }
 
   async #register(request: NodeRequest): Promise<NodeAnswer> {
-    const name = own(request);
+    const name = ownNodeName(request);
     const { gate } = this.#options;
     gate.open(name, "statuses");
-    const { metadata, spec, status } = readObject(request.content);
+    const { metadata, spec, status } = readSentObject(request.content);
     const labels = { ...this.#labels(name, metadata.labels), [edgeNodeLabel]: "" };
     const { annotations } = metadata;
     const node: Node = {
@@ -62,10 +69,10 @@ export class NodeRequests {
       ...specToRegister(spec),
       ...(isRecord(status) ? { status } : {}),
     };
-    gate.fits(name, "a Node", { bytes: bytesOf(node), limit: largest.nodeReport });
+    gate.fits(name, "a Node", { bytes: jsonBytesOf(node), limit: largest.nodeReport });
     const created = await this.#kube.create<Node>(resources.nodes, node);
     gate.spend(name, "statuses", created);
-    return answerObject(created);
+    return objectAnswer(created);
   }
 
   async #registerOnce(request: NodeRequest): Promise<NodeAnswer> {
@@ -78,13 +85,13 @@ export class NodeRequests {
   }
 
   async #read(request: NodeRequest): Promise<NodeAnswer> {
-    return answerObject(await this.#kube.get(resources.nodes, { name: own(request) }));
+    return objectAnswer(await this.#kube.get(resources.nodes, { name: ownNodeName(request) }));
   }
 
-  /** Labels that are as they were are no request: a node sends back what others have given it. */
+  /** Labels that do not change are not judged: a node sends back what others have set. */
   async #label(request: NodeRequest): Promise<NodeAnswer> {
-    const name = own(request);
-    const { labels, annotations = {} } = readObject(request.content).metadata;
+    const name = ownNodeName(request);
+    const { labels, annotations = {} } = readSentObject(request.content).metadata;
     const current = await this.#kube.get<Node>(resources.nodes, { name });
     const allowed = this.#labels(name, labels, current.metadata.labels);
     const patch = { metadata: { labels: allowed, annotations } };
@@ -93,7 +100,7 @@ export class NodeRequests {
   }
 
   #labels(node: string, asked: unknown, current?: Record<string, string>): Readonly<Record<string, string>> {
-    const { allowed, refused } = judgeLabels(isRecord(asked) ? asked : {}, current);
+    const { allowed, refused } = judgeLabels(recordOf(asked), current);
     if (refused.length > 0) {
       const list = refused.join(", ").slice(0, 800);
       const message = `node "${node}" is not allowed to set the following labels: ${list}`;
@@ -103,30 +110,30 @@ export class NodeRequests {
   }
 
   async #patchStatus(request: NodeRequest): Promise<NodeAnswer> {
-    const name = own(request);
+    const name = ownNodeName(request);
     const { status } = readPatch(request.content);
     const options = { type: "strategic", subresource: "status" } as const;
-    return answerObject(await this.#patch(name, { status }, options));
+    return objectAnswer(await this.#patch(name, { status }, options));
   }
 
-  /** The way of nodes before KubeEdge 1.12. */
+  /** As nodes before KubeEdge 1.12 report. */
   async #replaceStatus(request: NodeRequest): Promise<NodeAnswer> {
-    const name = own(request);
-    const status = isRecord(request.content) ? request.content["Status"] : undefined;
-    if (!isRecord(status)) throw badRequest("a node status was expected");
+    const name = ownNodeName(request);
+    const status = asRecord(recordOf(request.content)["Status"]);
+    if (!status) throw nodeBadRequest("a node status was expected");
     const { volumesAttached: _volumes, ...rest } = status;
     await this.#patch(name, { status: rest }, { type: "strategic", subresource: "status" });
     return done;
   }
 
-  /** A patch adds to what is there: both together are what may come of it. */
+  /** A patch adds to what is there: both together are the most that may come of it. */
   async #patch(name: string, patch: object, options: PatchOptions): Promise<Node> {
     const { gate, nodes } = this.#options;
     gate.open(name, "statuses");
-    const bytes = bytesOf(patch);
+    const bytes = jsonBytesOf(patch);
     gate.fits(name, "a Node update", { bytes, limit: largest.nodeReport });
     const before = nodes.get(name);
-    const after = bytes + bytesOf(before ?? {});
+    const after = bytes + jsonBytesOf(before ?? {});
     gate.fits(name, "a Node with its update", { bytes: after, limit: largest.node });
     const written = await this.#kube.patch<Node>(resources.nodes, { name }, patch, options);
     if (written.metadata.resourceVersion !== before?.metadata.resourceVersion)
@@ -139,28 +146,28 @@ export class NodeRequests {
     const { resourceVersion: _version, ...metadata } = lease.metadata;
     const made = await this.#kube.create<KubeObject>(resources.leases, { ...lease, metadata });
     this.#options.gate.spend(request.node, "leases", made);
-    return answerObject(made);
+    return objectAnswer(made);
   }
 
   async #readLease(request: NodeRequest): Promise<NodeAnswer> {
-    const at = { namespace: nodeLeaseNamespace, name: ownLeaseName(request) };
-    return answerObject(await this.#kube.get(resources.leases, at));
+    const lease = { namespace: nodeLeaseNamespace, name: ownLeaseName(request) };
+    return objectAnswer(await this.#kube.get(resources.leases, lease));
   }
 
-  /** A node knows best when it last lived: a version that is too old does not keep its lease from being renewed. */
+  /** The node knows best when it last lived: a stale version does not prevent its lease from being renewed. */
   async #renewLease(request: NodeRequest): Promise<NodeAnswer> {
     const lease = this.#lease(request);
-    const at = { namespace: nodeLeaseNamespace, name: lease.metadata.name ?? "" };
+    const name = { namespace: nodeLeaseNamespace, name: lease.metadata.name ?? "" };
     let wanted = lease;
     for (let attempt = 1; ; attempt += 1) {
       try {
         const renewed = await this.#kube.replace<KubeObject>(resources.leases, wanted);
         this.#options.gate.spend(request.node, "leases", renewed);
-        return answerObject(renewed);
+        return objectAnswer(renewed);
       } catch (error) {
         if (!isKubeError(error, 409) || attempt === leaseTries) throw error;
       }
-      const fresh = await this.#kube.get<Lease>(resources.leases, at);
+      const fresh = await this.#kube.get<Lease>(resources.leases, name);
       wanted = { ...fresh, spec: lease["spec"] };
     }
   }
@@ -169,20 +176,20 @@ export class NodeRequests {
     const name = ownLeaseName(request);
     const { gate } = this.#options;
     gate.open(name, "leases");
-    const lease = leaseOf(name, nodeLeaseNamespace, readObject(request.content));
-    gate.fits(name, "a lease", { bytes: bytesOf(lease), limit: largest.lease });
+    const lease = leaseOf(name, nodeLeaseNamespace, readSentObject(request.content));
+    gate.fits(name, "a lease", { bytes: jsonBytesOf(lease), limit: largest.lease });
     return lease;
   }
 }
 
 /** The name of the node asked about, which must be the one that asks. */
-function own({ node, name }: NodeRequest): string {
-  if (name !== node) throw forbidden("nodes", name, `node "${node}" may only use its own`);
+function ownNodeName({ node, name }: NodeRequest): string {
+  if (name !== node) throw nodeForbidden("nodes", name, `node "${node}" may only use its own`);
   return node;
 }
 
 function ownLeaseName({ node, namespace, name }: NodeRequest): string {
   if (name !== node || namespace !== nodeLeaseNamespace)
-    throw forbidden("leases.coordination.k8s.io", name, `node "${node}" may only use its own`);
+    throw nodeForbidden("leases.coordination.k8s.io", name, `node "${node}" may only use its own`);
   return node;
 }

@@ -1,20 +1,20 @@
-import { resources, type Informer, type KubeClient } from "#cloud/kube-client";
+import type { ObjectDeliveries } from "#cloud/edge-controller/deliveries";
 import {
-  bytesOf,
+  jsonBytesOf,
   largest,
   mirrorPodFault,
   mostMirrorPods,
   type WriteGate,
 } from "#cloud/edge-controller/node-authorization";
-import { rfc3339, type Clock } from "#shared/clock";
-import { isMirrorPod, objectKey, type Pod } from "#shared/kube";
-import { isRecord } from "#shared/json";
-import { answerObject, badRequest, done, forbidden, isKubeError, notFound } from "./answers.ts";
-import { readObject, readPatch } from "./content.ts";
 import type { Placement } from "#cloud/edge-controller/placement";
+import { isKubeError, resources, type Informer, type KubeClient } from "#cloud/kube-client";
+import { rfc3339, type Clock } from "#shared/clock";
+import { asRecord, asText, recordOf } from "#shared/json";
+import { isMirrorPod, objectKey, type Pod } from "#shared/kube";
 import type { NodeAnswer, NodeRequest } from "#shared/topics";
-import type { ObjectDeliveries } from "#cloud/edge-controller/deliveries";
-import type { RequestHandlers } from "./queues.ts";
+import { objectAnswer, nodeBadRequest, done, nodeForbidden, nodeNotFound } from "./answers.ts";
+import { readSentObject, readPatch } from "./content.ts";
+import type { NodeRequestHandlers } from "./queues.ts";
 
 export interface PodRequestsOptions {
   readonly kube: KubeClient;
@@ -33,7 +33,7 @@ export class PodRequests {
     this.#options = options;
   }
 
-  handlers(): RequestHandlers {
+  handlers(): NodeRequestHandlers {
     return [
       ["Pod/status patch", (request) => this.#patchStatus(request)],
       ["Pod/status update", (request) => this.#reportStatus(request)],
@@ -44,15 +44,15 @@ export class PodRequests {
 
   async #patchStatus(request: NodeRequest): Promise<NodeAnswer> {
     const { status, uid } = readPatch(request.content);
-    return answerObject(await this.#writeStatus(request, uid, status));
+    return objectAnswer(await this.#writeStatus(request, uid, status));
   }
 
-  /** The way of nodes before KubeEdge 1.12. */
+  /** As nodes before KubeEdge 1.12 report. */
   async #reportStatus(request: NodeRequest): Promise<NodeAnswer> {
-    const { content } = request;
-    const status = isRecord(content) ? content["Status"] : undefined;
-    if (!isRecord(content) || !isRecord(status)) throw badRequest("a pod status was expected");
-    const uid = typeof content["UID"] === "string" && content["UID"] ? content["UID"] : undefined;
+    const content = recordOf(request.content);
+    const status = asRecord(content["Status"]);
+    if (!status) throw nodeBadRequest("a pod status was expected");
+    const uid = asText(content["UID"]) || undefined;
     const pod = await this.#writeStatus(request, uid, status);
     if (pod.metadata.deletionTimestamp && isOver(pod)) await this.#removeNow(pod);
     return done;
@@ -86,15 +86,15 @@ export class PodRequests {
       if (!isGone) throw error;
       const gone = { apiVersion: "v1", kind: "Pod", namespace, name, uid: uid ?? "" };
       if (uid !== undefined) this.#options.downstream.sendGone(request.node, gone);
-      throw notFound("pods", name);
+      throw nodeNotFound("pods", name);
     }
   }
 
-  /** A patch adds to what is there: both together are what may come of it. */
+  /** A patch adds to what is there: both together are the most that may come of it. */
   #checkSize(node: string, status: Record<string, unknown>, pod: Pod): void {
-    const bytes = bytesOf(status);
+    const bytes = jsonBytesOf(status);
     this.#options.gate.fits(node, "a pod status update", { bytes, limit: largest.podReport });
-    const after = bytes + bytesOf(pod.status ?? {});
+    const after = bytes + jsonBytesOf(pod.status ?? {});
     this.#options.gate.fits(node, "a pod status with its update", { bytes: after, limit: largest.podStatus });
   }
 
@@ -109,29 +109,30 @@ export class PodRequests {
     return { ...rest, startTime: pod.status?.startTime ?? startTime };
   }
 
-  /** The mirror of a pod the node runs by itself. It is always owned by its Node: no workload may take it for its own. */
+  /** The mirror of a static pod. It is always owned by its Node, so that no workload adopts it. */
   async #mirror({ node, namespace, name, content }: NodeRequest): Promise<NodeAnswer> {
-    const { metadata, ["spec"]: spec } = readObject(content);
+    const { metadata, ["spec"]: spec } = readSentObject(content);
     const { labels, annotations = {}, ownerReferences = [] } = metadata;
     const { metadata: owner } = await this.#options.kube.get(resources.nodes, { name: node });
     const pod: Pod = {
       apiVersion: "v1",
       kind: "Pod",
       metadata: { namespace, name, annotations, ownerReferences, ...(labels ? { labels } : {}) },
-      spec: (isRecord(spec) ? spec : {}) as unknown as Pod["spec"],
+      // What a node sends is no PodSpec yet: mirrorPodFault looks at it, and the API validates it.
+      spec: recordOf(spec) as unknown as Pod["spec"],
     };
     const uid = owner.uid ?? "";
     const fault = mirrorPodFault({ name: node, uid }, pod);
-    if (fault !== undefined) throw forbidden("pods", name, fault);
+    if (fault !== undefined) throw nodeForbidden("pods", name, fault);
     const { gate, placement } = this.#options;
-    gate.fits(node, "a mirror pod", { bytes: bytesOf(pod), limit: largest.mirrorPod });
+    gate.fits(node, "a mirror pod", { bytes: jsonBytesOf(pod), limit: largest.mirrorPod });
     gate.counts(node, "mirror pods", { count: placement.mirrorsOf(node), limit: mostMirrorPods });
     gate.open(node, "mirror pods");
     const self = { apiVersion: "v1", kind: "Node", name: node, uid, controller: true };
     pod.metadata.ownerReferences = [self];
     const made = await this.#options.kube.create<Pod>(resources.pods, pod);
     gate.spend(node, "mirror pods", made);
-    return answerObject(made);
+    return objectAnswer(made);
   }
 
   async #remove(request: NodeRequest): Promise<NodeAnswer> {
@@ -143,14 +144,14 @@ export class PodRequests {
       await this.#removeNow(pod);
       gate.spend(request.node, "statuses", pod);
     } catch (error) {
-      if (!isKubeError(error, 404) && !isKubeError(error, 409)) throw error;
+      if (!isKubeError(error, 404, 409)) throw error;
     }
     return done;
   }
 
   /**
-   * A node reports the end of a pod whose deletion it has seen. A cloud that was restored from a backup may not know of
-   * that deletion: the pod has to run again then. Mirror pods are the node's own.
+   * A node reports the end of a pod whose deletion it has seen. A cloud that was restored from a backup may not have that
+   * deletion: then the pod has to run again. Mirror pods belong to the node.
    */
   async #isEnding(pod: Pod): Promise<boolean> {
     const { metadata } = pod;
@@ -166,7 +167,7 @@ export class PodRequests {
     await this.#options.kube.remove(resources.pods, { namespace, name }, options);
   }
 
-  /** The live pod when it is the one meant and bound to the node; the local copy may be behind. */
+  /** The live pod when it is the one meant and bound to the node; the local copy may be stale. */
   async #own({ node, namespace, name }: NodeRequest, uid: string | undefined): Promise<Pod> {
     const isMeant = (pod: Pod | undefined): pod is Pod =>
       pod !== undefined && (uid === undefined || pod.metadata.uid === uid);
@@ -174,8 +175,8 @@ export class PodRequests {
     const pod = isMeant(copy)
       ? copy
       : await this.#options.kube.find<Pod>(resources.pods, { namespace, name });
-    if (!isMeant(pod)) throw notFound("pods", name);
-    if (pod.spec.nodeName !== node) throw forbidden("pods", name, `it is not bound to node "${node}"`);
+    if (!isMeant(pod)) throw nodeNotFound("pods", name);
+    if (pod.spec.nodeName !== node) throw nodeForbidden("pods", name, `it is not bound to node "${node}"`);
     return pod;
   }
 }
@@ -184,16 +185,14 @@ export class PodRequests {
 function uidOf(content: unknown): string | undefined {
   if (typeof content === "string" && !content.startsWith("{")) return content || undefined;
   const options: unknown = typeof content === "string" ? parseOptions(content) : content;
-  const preconditions = isRecord(options) ? options["preconditions"] : undefined;
-  const uid = isRecord(preconditions) ? preconditions["uid"] : undefined;
-  return typeof uid === "string" && uid !== "" ? uid : undefined;
+  return asText(recordOf(recordOf(options)["preconditions"])["uid"]) || undefined;
 }
 
 function parseOptions(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw badRequest("the delete options are not JSON");
+    throw nodeBadRequest("the delete options are not JSON");
   }
 }
 

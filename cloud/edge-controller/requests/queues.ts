@@ -1,15 +1,15 @@
-import { bytesOf } from "#cloud/edge-controller/node-authorization";
+import { jsonBytesOf } from "#cloud/edge-controller/node-authorization";
 import { ClosedError, describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import type { NodeAnswer, NodeRequest, NodeResource, NodeVerb } from "#shared/topics";
-import { answerFailure, badRequest, failure, forbidden } from "./answers.ts";
+import { failureAnswer, nodeBadRequest, nodeFailure, nodeForbidden } from "./answers.ts";
 
 /** @throws KubeError or UnavailableError, which become the answer */
-export type RequestHandler = (request: NodeRequest) => Promise<NodeAnswer>;
-export type RequestHandlers = readonly (readonly [`${NodeResource} ${NodeVerb}`, RequestHandler])[];
+export type NodeRequestHandler = (request: NodeRequest) => Promise<NodeAnswer>;
+export type NodeRequestHandlers = readonly (readonly [`${NodeResource} ${NodeVerb}`, NodeRequestHandler])[];
 
 export interface RequestQueuesOptions {
-  readonly handlers: RequestHandlers;
+  readonly handlers: NodeRequestHandlers;
   /** Whether the Node of that name is not an edge's. */
   readonly isForeign: (node: string) => boolean;
   readonly log: Logger;
@@ -37,7 +37,7 @@ const waitingBytesPerNode = 8 * 1024 * 1024;
  */
 export class RequestQueues implements AsyncDisposable {
   readonly #options: RequestQueuesOptions;
-  readonly #handlers: ReadonlyMap<string, RequestHandler>;
+  readonly #handlers: ReadonlyMap<string, NodeRequestHandler>;
   readonly #queues = new Map<string, RequestQueue>();
   #closed = false;
 
@@ -53,9 +53,11 @@ export class RequestQueues implements AsyncDisposable {
     const waiting: WaitingRequest = { request, answered: Promise.withResolvers() };
     if (!queue) this.#start(waiting);
     else {
-      const bytes = bytesOf(request.content);
+      const bytes = jsonBytesOf(request.content);
       if (queue.waiting.length >= waitingPerNode || queue.bytes + bytes > waitingBytesPerNode)
-        return answerFailure(failure(429, "TooManyRequests", "too many requests of this node are waiting"));
+        return failureAnswer(
+          nodeFailure(429, "TooManyRequests", "too many requests of this node are waiting"),
+        );
       queue.bytes += bytes;
       queue.waiting.push(waiting);
     }
@@ -76,7 +78,7 @@ export class RequestQueues implements AsyncDisposable {
   async #drain(first: WaitingRequest, queue: RequestQueue): Promise<void> {
     first.answered.resolve(await this.#handle(first.request));
     for (let next = queue.waiting.shift(); next; next = queue.waiting.shift()) {
-      queue.bytes -= bytesOf(next.request.content);
+      queue.bytes -= jsonBytesOf(next.request.content);
       if (this.#closed) next.answered.reject(new ClosedError("The edge controller is closed"));
       else next.answered.resolve(await this.#handle(next.request));
     }
@@ -88,13 +90,13 @@ export class RequestQueues implements AsyncDisposable {
     const { isForeign, log } = this.#options;
     try {
       const handler = this.#handlers.get(`${resource} ${verb}`);
-      if (!handler) throw badRequest(`cannot ${verb} ${resource} "${namespace}/${name}"`);
-      if (isForeign(node)) throw forbidden("nodes", node, "the Node of this name is not an edge node");
+      if (!handler) throw nodeBadRequest(`cannot ${verb} ${resource} "${namespace}/${name}"`);
+      if (isForeign(node)) throw nodeForbidden("nodes", node, "the Node of this name is not an edge node");
       return await handler(request);
     } catch (error) {
       const about = `${resource} ${namespace}/${name}`;
       log.debug("a request of a node failed", { node, resource: about, error: describeError(error) });
-      return answerFailure(error);
+      return failureAnswer(error);
     }
   }
 }

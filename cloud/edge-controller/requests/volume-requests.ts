@@ -1,10 +1,10 @@
-import type { KubeClient, ResourceType } from "#cloud/kube-client";
-import type { KubeObject } from "#shared/kube";
-import { isRecord } from "#shared/json";
-import { answerObject, forbidden } from "./answers.ts";
-import type { NodeAnswer, NodeRequest } from "#shared/topics";
 import type { Placement } from "#cloud/edge-controller/placement";
-import type { RequestHandlers } from "./queues.ts";
+import type { KubeClient, ResourceType } from "#cloud/kube-client";
+import { asText, recordOf } from "#shared/json";
+import type { KubeObject } from "#shared/kube";
+import type { NodeAnswer, NodeRequest } from "#shared/topics";
+import { objectAnswer, nodeForbidden } from "./answers.ts";
+import type { NodeRequestHandlers } from "./queues.ts";
 
 const core = { group: "", version: "v1" } as const;
 const claims: ResourceType = {
@@ -37,7 +37,7 @@ export class VolumeRequests {
     this.#placement = placement;
   }
 
-  handlers(): RequestHandlers {
+  handlers(): NodeRequestHandlers {
     return [
       ["PersistentVolumeClaim query", (request) => this.#claim(request)],
       ["PersistentVolume query", (request) => this.#volume(request)],
@@ -47,36 +47,26 @@ export class VolumeRequests {
 
   async #claim({ node, namespace, name }: NodeRequest): Promise<NodeAnswer> {
     if (!this.#placement.claims(node, namespace, name))
-      throw forbidden("persistentvolumeclaims", name, `no pod of node "${node}" uses it`);
-    return answerObject(await this.#kube.get(claims, { namespace, name }));
+      throw nodeForbidden("persistentvolumeclaims", name, `no pod of node "${node}" uses it`);
+    return objectAnswer(await this.#kube.get(claims, { namespace, name }));
   }
 
   async #volume({ node, name }: NodeRequest): Promise<NodeAnswer> {
     const volume = await this.#kube.get(volumes, { name });
-    const { namespace = "", name: claim = "" } = textsOf(fieldOf(volume, "claimRef"));
-    if (!this.#placement.claims(node, namespace, claim))
-      throw forbidden("persistentvolumes", name, `no pod of node "${node}" uses its claim`);
-    return answerObject(volume);
+    const claim = recordOf(fieldOf(volume, "claimRef"));
+    if (!this.#placement.claims(node, asText(claim["namespace"]), asText(claim["name"])))
+      throw nodeForbidden("persistentvolumes", name, `no pod of node "${node}" uses its claim`);
+    return objectAnswer(volume);
   }
 
   async #attachment({ node, name }: NodeRequest): Promise<NodeAnswer> {
     const attachment = await this.#kube.get(attachments, { name });
     if (fieldOf(attachment, "nodeName") !== node)
-      throw forbidden("volumeattachments.storage.k8s.io", name, `it is not of node "${node}"`);
-    return answerObject(attachment);
+      throw nodeForbidden("volumeattachments.storage.k8s.io", name, `it is not of node "${node}"`);
+    return objectAnswer(attachment);
   }
 }
 
-function fieldOf(object: KubeObject, field: string): unknown {
-  const { spec } = object;
-  return isRecord(spec) ? spec[field] : undefined;
-}
-
-function textsOf(value: unknown): { namespace?: string; name?: string } {
-  if (!isRecord(value)) return {};
-  const { namespace, name } = value;
-  return {
-    ...(typeof namespace === "string" ? { namespace } : {}),
-    ...(typeof name === "string" ? { name } : {}),
-  };
+function fieldOf({ spec }: KubeObject, field: string): unknown {
+  return recordOf(spec)[field];
 }
