@@ -5,11 +5,11 @@ import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import { Bindings, membersOf, modelKeyOf, placeOf } from "./bindings.ts";
 import { DiscoveredDevices } from "./discovered.ts";
-import { Downstream } from "./downstream.ts";
+import { DeviceDeliveries } from "./device-deliveries.ts";
 import type { DeviceControllerPort } from "./port.ts";
 import { StatusWriter } from "./status-writer.ts";
 import { Tidy } from "./tidy.ts";
-import { Upstream } from "./upstream.ts";
+import { ReportIntake } from "./report-intake.ts";
 
 export { admitDevices } from "./admission.ts";
 
@@ -55,7 +55,7 @@ export async function startDeviceController(
   const models = stack.use(kube.informer<DeviceModel>(modelsType));
   const bindings = new Bindings();
   const model = (key: string): DeviceModel | undefined => models.get(key);
-  const downstream = stack.use(new Downstream({ port, bindings, model, log }));
+  const downstream = stack.use(new DeviceDeliveries({ port, bindings, model, log }));
   const writer = stack.use(
     new StatusWriter({
       kube,
@@ -69,7 +69,7 @@ export async function startDeviceController(
     }),
   );
   const discovered = config.acceptDiscovered ? stack.use(discoveredDevices(parts)) : undefined;
-  const upstream = new Upstream({ bindings, writer, discovered, log });
+  const upstream = new ReportIntake({ bindings, writer, discovered, log });
   await Promise.all([devices.synced, models.synced]);
   stack.use(follow({ devices, models, downstream, writer, tidy: new Tidy({ devices, model, writer }) }));
   stack.use(port.on("node.connected", ({ node }) => downstream.resync(node)));
@@ -97,7 +97,7 @@ function discoveredDevices({ kube, clock, log }: DeviceControllerParts): Discove
 interface Followed {
   readonly devices: Informer<Device>;
   readonly models: Informer<DeviceModel>;
-  readonly downstream: Downstream;
+  readonly downstream: DeviceDeliveries;
   readonly writer: StatusWriter;
   readonly tidy: Tidy;
 }

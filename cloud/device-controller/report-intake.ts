@@ -6,7 +6,7 @@ import { readDiscovered, type DiscoveredDevices } from "./discovered.ts";
 import { reportOf } from "./reports.ts";
 import type { StatusWriter } from "./status-writer.ts";
 
-export interface UpstreamUses {
+export interface ReportIntakeUses {
   readonly bindings: Bindings;
   readonly writer: Pick<StatusWriter, "submit">;
   /** undefined: what nodes find does not become objects */
@@ -15,10 +15,10 @@ export interface UpstreamUses {
 }
 
 /** What nodes report of their devices. Each promise resolves when it is in the API, or when the API will never take it. */
-export class Upstream {
-  readonly #uses: UpstreamUses;
+export class ReportIntake {
+  readonly #uses: ReportIntakeUses;
 
-  constructor(uses: UpstreamUses) {
+  constructor(uses: ReportIntakeUses) {
     this.#uses = uses;
   }
 

@@ -6,7 +6,7 @@ import type { DeliveredObject, DeviceMember, MembershipDelivery, ObjectDelivery 
 import { memberOf, modelKeyOf, nodeOf, type Bindings } from "./bindings.ts";
 import type { DeviceControllerPort } from "./port.ts";
 
-export interface DownstreamOptions {
+export interface DeviceDeliveriesOptions {
   readonly port: DeviceControllerPort;
   readonly bindings: Bindings;
   readonly model: (key: string) => DeviceModel | undefined;
@@ -21,12 +21,12 @@ const membersAMessage = 500;
  * Brings the devices of a node to it. Each change is sent at once; what a node missed while it was away is found by
  * comparing what it acknowledged with what it should have. One node's messages go out in order.
  */
-export class Downstream implements AsyncDisposable {
-  readonly #options: DownstreamOptions;
+export class DeviceDeliveries implements AsyncDisposable {
+  readonly #options: DeviceDeliveriesOptions;
   /** what is to be sent, by node */
   readonly #queues: KeyedQueue<string>;
 
-  constructor(options: DownstreamOptions) {
+  constructor(options: DeviceDeliveriesOptions) {
     this.#options = options;
     this.#queues = new KeyedQueue((node, error) =>
       options.log.warn("cannot send device objects now; the node is compared when it connects", {
