@@ -86,7 +86,7 @@ export function nodeOf(device: Device): string | undefined {
   return device.spec?.nodeName || undefined;
 }
 
-export function placeOf(device: Device | undefined): DevicePlace | undefined {
+export function devicePlaceOf(device: Device | undefined): DevicePlace | undefined {
   return device && { node: nodeOf(device) };
 }
 
@@ -97,7 +97,7 @@ export function memberOf(id: string, device: Device): DeviceMember {
   return { id, name, ...(description ? { description } : {}), namespace, uid };
 }
 
-export function membersOf(bindings: Bindings, node: string): DeviceMember[] {
+export function deviceMembersOf(bindings: Bindings, node: string): DeviceMember[] {
   return bindings.devicesOf(node).map((device) => memberOf(bindings.idOf(device), device));
 }
 

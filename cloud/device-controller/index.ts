@@ -3,8 +3,8 @@ import type { Clock } from "#shared/clock";
 import { contentDigest, objectKey, type Device, type DeviceModel } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import { Bindings, membersOf, modelKeyOf, placeOf } from "./bindings.ts";
-import { DiscoveredDevices } from "./discovered.ts";
+import { Bindings, deviceMembersOf, modelKeyOf, devicePlaceOf } from "./bindings.ts";
+import { DiscoveredDevices } from "#cloud/device-controller/discovered";
 import { DeviceDeliveries } from "./device-deliveries.ts";
 import type { DeviceControllerPort } from "./port.ts";
 import { StatusWriter } from "./status-writer.ts";
@@ -76,9 +76,11 @@ export async function startDeviceController(
   stack.use(port.on("node.resync", ({ node }) => downstream.resync(node)));
   stack.use(port.answer("device.report", (report) => upstream.report(report)));
   stack.use(port.answer("device.discovered", (found) => upstream.discovered(found)));
-  stack.use(port.answer("membership.list", async ({ node }) => membersOf(bindings, node)));
+  stack.use(port.answer("membership.list", async ({ node }) => deviceMembersOf(bindings, node)));
   stack.use(
-    port.answer("device.find", async ({ namespace, name }) => placeOf(devices.get(`${namespace}/${name}`))),
+    port.answer("device.find", async ({ namespace, name }) =>
+      devicePlaceOf(devices.get(`${namespace}/${name}`)),
+    ),
   );
   stack.use(
     port.answer("device.concerns", async ({ node, kind, namespace, name }) => {

@@ -1,8 +1,8 @@
 import { objectKey } from "#shared/kube";
 import type { Logger } from "#shared/log";
-import type { DeviceReport, DiscoveredDevice } from "#shared/topics";
+import type { DeviceStatusReport, DiscoveredDevice } from "#shared/topics";
 import type { Bindings } from "./bindings.ts";
-import { readDiscovered, type DiscoveredDevices } from "./discovered.ts";
+import { readDiscovered, type DiscoveredDevices } from "#cloud/device-controller/discovered";
 import { reportOf } from "./reports.ts";
 import type { StatusWriter } from "./status-writer.ts";
 
@@ -22,7 +22,7 @@ export class ReportIntake {
     this.#uses = uses;
   }
 
-  async report(report: DeviceReport): Promise<undefined> {
+  async report(report: DeviceStatusReport): Promise<undefined> {
     const { bindings, writer, log } = this.#uses;
     const { node, device: id, deviceUid } = report;
     const device = bindings.find(node, id, deviceUid);

@@ -1,9 +1,9 @@
 import { rfc3339 } from "#shared/clock";
 import type { Device, DeviceModel, DeviceStatus, DeviceTwinStatus } from "#shared/kube";
-import type { DeviceReport, ReportedTwin } from "#shared/topics";
+import type { DeviceStatusReport, ReportedTwin } from "#shared/topics";
 
 /** What a node reported of a device and is not in the API yet; later reports go over earlier ones. */
-export interface Report {
+export interface PendingReport {
   /** null: the twin is gone */
   readonly twins: ReadonlyMap<string, ReportedTwin | null>;
   /**
@@ -20,15 +20,15 @@ export interface Report {
 }
 
 /** Says nothing: the status is only brought to what Device and model say now. */
-export const nothingNew: Report = { twins: new Map() };
+export const nothingNew: PendingReport = { twins: new Map() };
 /** Of a Device that was given to another node, or to none. */
-export const stateUnknown: Report = { twins: new Map(), state: null };
+export const stateUnknown: PendingReport = { twins: new Map(), state: null };
 
 /** Of KubeEdge's devices: they publish either word. */
 const onlineStates = new Set(["online", "ok"]);
 
 /** What a node reported, as it goes into the status. */
-export function reportOf(report: DeviceReport): Report {
+export function reportOf(report: DeviceStatusReport): PendingReport {
   const { deviceUid, madeMs } = report;
   if (report.kind === "twins") return { twins: report.twins, deviceUid, madeMs };
   const { state } = report;
@@ -41,7 +41,7 @@ export function reportOf(report: DeviceReport): Report {
   };
 }
 
-export function mergeReports(before: Report | undefined, next: Report): Report {
+export function mergeReports(before: PendingReport | undefined, next: PendingReport): PendingReport {
   if (!before || isOfAnother(before, next)) return next;
   const twins = new Map(before.twins);
   for (const [name, twin] of next.twins) twins.set(name, twin && mergeSides(twins.get(name), twin, next));
@@ -58,20 +58,20 @@ export function mergeReports(before: Report | undefined, next: Report): Report {
 function mergeSides(
   before: ReportedTwin | null | undefined,
   twin: ReportedTwin,
-  { deviceUid }: Pick<Report, "deviceUid">,
+  { deviceUid }: Pick<PendingReport, "deviceUid">,
 ): ReportedTwin {
   const { reported, ...rest } = before ?? {};
   return { ...(reported ? { reported } : {}), ...(deviceUid === undefined ? rest : {}), ...twin };
 }
 
-function isOfAnother(before: Report, next: Report): boolean {
+function isOfAnother(before: PendingReport, next: PendingReport): boolean {
   return (
     before.deviceUid !== undefined && next.deviceUid !== undefined && before.deviceUid !== next.deviceUid
   );
 }
 
 /** Whether a report is about this object, or may be. */
-export function isAbout(device: Device, { deviceUid }: Report): boolean {
+export function isReportAbout(device: Device, { deviceUid }: PendingReport): boolean {
   return deviceUid === undefined || deviceUid === device.metadata.uid;
 }
 
@@ -79,10 +79,10 @@ export function isAbout(device: Device, { deviceUid }: Report): boolean {
  * The status a device has after a report. Twins appear by themselves for properties its spec or model knows, and go with
  * them. The list is whole: merge patches replace lists.
  */
-export function applyReport(
+export function statusAfter(
   device: Device,
   model: DeviceModel | undefined,
-  report: Report,
+  report: PendingReport,
   nowMs: number,
 ): DeviceStatus {
   const twins = mergeTwins(device, model, report);
@@ -110,13 +110,17 @@ export function hasStaleTwins(device: Device, model: DeviceModel | undefined): b
  * A report may have waited for days, so the time it was made counts; not that of a clock that is ahead, nor of one that is
  * before the Device was there.
  */
-function reportedMs({ metadata }: Device, { madeMs }: Report, nowMs: number): number {
+function reportedMs({ metadata }: Device, { madeMs }: PendingReport, nowMs: number): number {
   const createdMs = Date.parse(metadata.creationTimestamp ?? "");
   if (madeMs === undefined || madeMs < createdMs) return nowMs;
   return Math.min(madeMs, nowMs);
 }
 
-function mergeTwins(device: Device, model: DeviceModel | undefined, report: Report): DeviceTwinStatus[] {
+function mergeTwins(
+  device: Device,
+  model: DeviceModel | undefined,
+  report: PendingReport,
+): DeviceTwinStatus[] {
   const { names, isWhole } = knownProperties(device, model);
   const twins = new Map((device.status?.twins ?? []).map((twin) => [twin.propertyName, twin]));
   for (const [propertyName, values] of report.twins) {

@@ -4,7 +4,7 @@ import { describeError } from "#shared/errors";
 import { compareVersions, type Device, type DeviceModel, type DeviceStatus } from "#shared/kube";
 import { backoff } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import { applyReport, isAbout, mergeReports, type Report } from "./reports.ts";
+import { statusAfter, isReportAbout, mergeReports, type PendingReport } from "./reports.ts";
 
 export interface StatusWriterOptions {
   readonly kube: KubeClient;
@@ -22,7 +22,7 @@ export interface StatusWriterOptions {
 type StatusPatch = Omit<DeviceStatus, "state"> & { readonly state?: string | null };
 
 interface Pending {
-  report: Report;
+  report: PendingReport;
   /** Called when the report is in the API, or nobody wants it any more. */
   readonly done: (() => void)[];
 }
@@ -58,7 +58,7 @@ export class StatusWriter implements AsyncDisposable {
     this.#countedMs = options.clock.monotonicMs();
   }
 
-  submit(key: string, report: Report, done: () => void): void {
+  submit(key: string, report: PendingReport, done: () => void): void {
     if (this.#stop.signal.aborted) return;
     const before = this.#pending.get(key);
     if (before) {
@@ -160,7 +160,7 @@ export class StatusWriter implements AsyncDisposable {
   }
 
   /** @returns whether it is done with: written, or never to be */
-  async #tryPatch(key: string, report: Report): Promise<boolean> {
+  async #tryPatch(key: string, report: PendingReport): Promise<boolean> {
     const { log } = this.#options;
     try {
       await this.#patch(key, report);
@@ -174,12 +174,12 @@ export class StatusWriter implements AsyncDisposable {
     }
   }
 
-  async #patch(key: string, report: Report): Promise<void> {
+  async #patch(key: string, report: PendingReport): Promise<void> {
     const { device, modelOf, clock } = this.#options;
     const seen = device(key);
-    if (!seen || !isAbout(seen, report)) return;
+    if (!seen || !isReportAbout(seen, report)) return;
     const before = this.#newest(key, seen);
-    const status = applyReport(before, modelOf(before), report, clock.nowMs());
+    const status = statusAfter(before, modelOf(before), report, clock.nowMs());
     const isGone = before.status?.state !== undefined && status.state === undefined;
     try {
       const after = await this.#send(key, isGone ? { ...status, state: null } : status);

@@ -2,7 +2,7 @@ import type { AckedObject, DeliveredObject, ObjectDelivery } from "./deliveries.
 import type {
   DeviceMember,
   DevicePlace,
-  DeviceReport,
+  DeviceStatusReport,
   DiscoveredDevice,
   HistoryAnswer,
   HistoryQuestion,
@@ -57,7 +57,7 @@ export interface CloudCatalog {
   // Devices and their twins. Answered by devicecontroller unless another is named; it may be disabled.
 
   /** Answered once the report is in the API, or when the API will never take it. */
-  "device.report": { body: DeviceReport; reply: undefined };
+  "device.report": { body: DeviceStatusReport; reply: undefined };
   /** Answered once Device and DeviceModel are in the API, or can never be. */
   "device.discovered": { body: DiscoveredDevice; reply: undefined };
   /** The devices of a node. */

@@ -1,7 +1,7 @@
 import type { Device, DeviceModel, TwinValue } from "#shared/kube";
 
 /** What a node reports of one of its devices. */
-export type DeviceReport = TwinsReport | StateReport;
+export type DeviceStatusReport = TwinsReport | StateReport;
 
 interface ReportedDevice {
   readonly node: string;

@@ -3,7 +3,7 @@ export type { AckedObject, DeliveredObject, ObjectDelivery } from "./deliveries.
 export type {
   DeviceMember,
   DevicePlace,
-  DeviceReport,
+  DeviceStatusReport,
   DiscoveredDevice,
   HistoryAnswer,
   HistoryQuestion,

@@ -1,10 +1,10 @@
 import type { Device, DeviceModel, TwinValue } from "#shared/kube";
-import type { DeviceReport, DiscoveredDevice, ReportedTwin } from "#shared/topics";
+import type { DeviceStatusReport, DiscoveredDevice, ReportedTwin } from "#shared/topics";
 import type { WireMessage } from "#shared/wire";
 
 /** A message of source `twin`. */
 export type TwinMessage =
-  | { readonly kind: "report"; readonly report: DeviceReport }
+  | { readonly kind: "report"; readonly report: DeviceStatusReport }
   | { readonly kind: "discovered"; readonly discovered: DiscoveredDevice }
   /** The node asks for its members. */
   | { readonly kind: "members" }
@@ -33,7 +33,7 @@ interface ReportSource {
 }
 
 /** Reads the content of `edge_updated`, KubeEdge's dttype.DeviceTwinUpdate. */
-function readTwins(source: ReportSource, content: unknown): DeviceReport | undefined {
+function readTwins(source: ReportSource, content: unknown): DeviceStatusReport | undefined {
   const body = fieldsOf(content);
   const twins = fieldsOf(body?.["twin"]);
   if (!twins) return undefined;
@@ -68,13 +68,13 @@ function readSide(value: unknown, type: unknown): TwinValue | undefined {
 }
 
 /** Reads the content of `state/update`, which was published to the device as text. */
-function readState(source: ReportSource, content: unknown): DeviceReport | undefined {
+function readState(source: ReportSource, content: unknown): DeviceStatusReport | undefined {
   const body = fieldsOf(content);
   const state = fieldsOf(body?.["device"])?.["state"];
   return typeof state === "string" ? { kind: "state", ...source, ...headOf(body), state } : undefined;
 }
 
-function headOf(body: Fields | undefined): Pick<DeviceReport, "deviceUid" | "madeMs"> {
+function headOf(body: Fields | undefined): Pick<DeviceStatusReport, "deviceUid" | "madeMs"> {
   const uid = body?.["device_uid"];
   const timestamp = body?.["timestamp"];
   const isTime = typeof timestamp === "number" && Math.abs(timestamp) < latestDateMs;

@@ -7,7 +7,7 @@ import { systemClock } from "#shared/clock";
 import type {
   AckedObject,
   CloudCatalog,
-  DeviceReport,
+  DeviceStatusReport,
   HistoryAnswer,
   NodeAnswer,
   NodeRequest,
@@ -122,7 +122,7 @@ export async function startHarness(
 
 export type Told =
   | { readonly topic: "node.request"; readonly body: NodeRequest }
-  | { readonly topic: "device.report"; readonly body: DeviceReport }
+  | { readonly topic: "device.report"; readonly body: DeviceStatusReport }
   | { readonly topic: "connected" | "disconnected"; readonly body: string }
   | { readonly topic: "acked"; readonly body: AckedObject };
 

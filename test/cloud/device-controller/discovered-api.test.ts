@@ -1,18 +1,18 @@
-import { expect, test } from "bun:test";
-import { join } from "node:path";
 import deviceCrd from "#conf/crds/devices_v1beta1_device.yaml" with { type: "text" };
 import deviceModelCrd from "#conf/crds/devices_v1beta1_devicemodel.yaml" with { type: "text" };
+import { expect, test } from "bun:test";
+import { join } from "node:path";
 import { admitDevices } from "#cloud/device-controller";
 import { createKubeClient, resources } from "#cloud/kube-client";
 import { systemClock } from "#shared/clock";
 import type { Device } from "#shared/kube";
 import type { DiscoveredDevice } from "#shared/topics";
-import { DiscoveredDevices, readDiscovered } from "#internal/cloud/device-controller/discovered.ts";
 import { readAnnouncement } from "#internal/edge/device-twin/discovery/announcement.ts";
 import { offeredObjects } from "#internal/edge/device-twin/discovery/offered-objects.ts";
 import { startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { DiscoveredDevices, readDiscovered } from "#internal/cloud/device-controller/discovered/index.ts";
 
 async function serveDevices(server: TestServer): Promise<void> {
   for (const crd of [deviceCrd, deviceModelCrd])

@@ -5,7 +5,7 @@ import type { DiscoveredDevice } from "#shared/topics";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { FakeKubeClient, type FakeCall } from "#internal/test/support/fake-kube-client.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
-import { DiscoveredDevices, readDiscovered } from "#internal/cloud/device-controller/discovered.ts";
+import { DiscoveredDevices, readDiscovered } from "#internal/cloud/device-controller/discovered/index.ts";
 
 type Property = readonly [name: string, topic: string, type?: "FLOAT" | "BOOLEAN"];
 
