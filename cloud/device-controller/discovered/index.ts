@@ -1,2 +1,3 @@
 /** Devices that nodes found by themselves, and how they become Device and DeviceModel. */
-export { DiscoveredDevices, readDiscovered } from "./discovered-devices.ts";
+export { readDiscovered } from "./announcement.ts";
+export { DiscoveredDevices } from "./discovered-devices.ts";
