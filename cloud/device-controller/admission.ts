@@ -19,8 +19,8 @@ type Lookup = (
 
 /**
  * What the API refuses of Devices and DeviceModels beyond their schema: what contradicts the model (see the rules in
- * `#shared/kube`) and descriptions for MQTT that no node can use. A model may come, change and go whatever its devices
- * want: they are judged when they change themselves, and told of it by an Event of their node.
+ * `#shared/kube`) and descriptions for MQTT that no node can use. A model may be created, changed and deleted whatever its
+ * devices want: a Device is validated when it changes itself, and its node reports the contradiction as an Event.
  */
 export function admitDevices(object: KubeObject, lookup: Lookup): readonly DeviceCause[] {
   if (object.apiVersion?.startsWith(`${group}/`) !== true) return [];

@@ -1,7 +1,7 @@
 import { objectKey, type Device } from "#shared/kube";
 import type { DeviceMember, DevicePlace } from "#shared/topics";
 
-/** Which devices are on which node, kept beside the informer so that no question costs a walk over all of them. */
+/** Which devices are bound to which node: an index beside the informer, so that no lookup walks over all of them. */
 export class Bindings {
   readonly #devices = new Map<string, Map<string, Device>>();
   /** node → model key → devices of it there */
@@ -51,8 +51,8 @@ export class Bindings {
   }
 
   /**
-   * The device a node means by an id: `<namespace>/<name>`, or the name alone. Where the node says the uid it is that
-   * one: it may have another id for it than `idOf` has, when there are several of the name.
+   * The device a node means by an id: `<namespace>/<name>`, or the name alone. Where the node sends the uid it is that one:
+   * the node may have another id for it than `idOf` has, when there are several of the name.
    */
   find(node: string, id: string, uid?: string): Device | undefined {
     if (uid !== undefined) return this.#ofUid(node, id, uid);
@@ -63,7 +63,7 @@ export class Bindings {
     return first === undefined ? undefined : devices?.get(first);
   }
 
-  /** The id of a device on its node: its name; `<namespace>/<name>` when an older device has taken the name there. */
+  /** The id of a device on its node: its name; `<namespace>/<name>` when an older device has the name there. */
   idOf(device: Device): string {
     const name = device.metadata.name ?? "";
     const holder = this.find(nodeOf(device) ?? "", name);
@@ -90,7 +90,7 @@ export function devicePlaceOf(device: Device | undefined): DevicePlace | undefin
   return device && { node: nodeOf(device) };
 }
 
-/** What a node is told of a device when it becomes its member, or is one no longer. */
+/** A device in the list of members of its node. */
 export function memberOf(id: string, device: Device): DeviceMember {
   const description = device.metadata.labels?.["description"];
   const { name = id, namespace = "default", uid = "" } = device.metadata;

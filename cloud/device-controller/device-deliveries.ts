@@ -15,11 +15,12 @@ export interface DeviceDeliveriesOptions {
 
 type Operation = ObjectDelivery["operation"];
 
+/** A member has about 100 bytes: a message stays far below the largest. */
 const membersAMessage = 500;
 
 /**
- * Brings the devices of a node to it. Each change is sent at once; what a node missed while it was away is found by
- * comparing what it acknowledged with what it should have. One node's messages go out in order.
+ * Brings the devices of a node to it. Each change is sent at once; what a node missed while it was offline is found by
+ * comparing what it acknowledged with what it should have. The messages of a node go out in order.
  */
 export class DeviceDeliveries implements AsyncDisposable {
   readonly #options: DeviceDeliveriesOptions;
@@ -52,7 +53,7 @@ export class DeviceDeliveries implements AsyncDisposable {
     });
   }
 
-  /** A device that was there before: what the node lacks of it is found when the node connects. */
+  /** A device that was there at the start: what the node lacks of it is found when the node connects. */
   deviceKnown(device: Device): void {
     this.#options.bindings.add(device);
   }
@@ -67,7 +68,7 @@ export class DeviceDeliveries implements AsyncDisposable {
     this.#leave(device);
   }
 
-  /** A model alone changed: the nodes that use it hear of it. */
+  /** A model changed: the nodes that use it get it. */
   modelChanged(model: DeviceModel): void {
     for (const node of this.#options.bindings.nodesUsing(objectKey(model)))
       this.#queues.run(node, () => this.#sendObject(node, "update", model));
@@ -87,7 +88,7 @@ export class DeviceDeliveries implements AsyncDisposable {
     await this.#queues[Symbol.asyncDispose]();
   }
 
-  /** Another model comes before the Device that uses it, and the one before goes after it: the node is never without. */
+  /** Another model is sent before the Device that uses it, and the old one is deleted after it: the node always has one. */
   #stay(device: Device, old: Device): void {
     const { bindings, model } = this.#options;
     const node = nodeOf(device);
@@ -140,8 +141,8 @@ export class DeviceDeliveries implements AsyncDisposable {
     const missing = (object: KubeObject): boolean => !isCurrent(known.get(object.metadata.uid ?? ""), object);
     const fresh = devices.filter(missing);
     const members = fresh.map((device) => memberOf(bindings.idOf(device), device));
-    for (let at = 0; at < members.length; at += membersAMessage)
-      await this.#sendMembers(node, "added", members.slice(at, at + membersAMessage));
+    for (let start = 0; start < members.length; start += membersAMessage)
+      await this.#sendMembers(node, "added", members.slice(start, start + membersAMessage));
     for (const object of [...models.filter(missing), ...fresh])
       await this.#sendObject(node, known.has(object.metadata.uid ?? "") ? "update" : "insert", object);
   }
@@ -171,7 +172,7 @@ export class DeviceDeliveries implements AsyncDisposable {
     const { apiVersion = deviceApiVersion, kind = "", metadata } = object;
     const { namespace = "default", name = "", uid = "", resourceVersion = "0" } = metadata;
     const record = { apiVersion, kind, namespace, name, uid, resourceVersion };
-    // Should it come back before the node learns of this: what the node has is not what it was sent in between.
+    // Should the device return before the node gets this: the record of what the node has is not valid any more.
     const digest = operation === "delete" ? "" : contentDigest(object);
     await port.ask("object.sending", { node, object: { ...record, digest } });
     await port.ask("object.deliver", { node, operation, object: { ...object, kind, apiVersion } });

@@ -1,15 +1,15 @@
+import { DiscoveredDevices } from "#cloud/device-controller/discovered";
 import type { Informer, KubeClient } from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
 import { contentDigest, objectKey, type Device, type DeviceModel } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import { Bindings, deviceMembersOf, modelKeyOf, devicePlaceOf } from "./bindings.ts";
-import { DiscoveredDevices } from "#cloud/device-controller/discovered";
 import { DeviceDeliveries } from "./device-deliveries.ts";
 import type { DeviceControllerPort } from "./port.ts";
+import { ReportIntake } from "./report-intake.ts";
 import { StatusWriter } from "./status-writer.ts";
 import { Tidy } from "./tidy.ts";
-import { ReportIntake } from "./report-intake.ts";
 
 export { admitDevices } from "./admission.ts";
 
@@ -42,8 +42,8 @@ const devicesType = { ...group, plural: "devices", kind: "Device" };
 const modelsType = { ...group, plural: "devicemodels", kind: "DeviceModel" };
 
 /**
- * Between the Device API and the nodes: devices and their models go to the node they are bound to, what nodes report
- * comes into the status. A node hears "OK" once its report is in the API, or when nobody wants it.
+ * Between the Device API and the nodes, as KubeEdge's devicecontroller: devices and their models go to the node they are
+ * bound to, what nodes report goes into the status. A report is answered once it is in the API, or when it is about nothing.
  */
 export async function startDeviceController(
   config: DeviceControllerConfig,
@@ -104,7 +104,7 @@ interface Followed {
   readonly tidy: Tidy;
 }
 
-/** Brings every change of a Device or model to its node and into the statuses. */
+/** Delivers every change of a Device or model to its node, and brings the statuses in line. */
 function follow({ devices, models, downstream, writer, tidy }: Followed): Disposable {
   const here = new Set([...devices.list(), ...models.list()].map(({ metadata }) => metadata.uid));
   const stack = new DisposableStack();

@@ -1,7 +1,7 @@
 import type { Port } from "#shared/bus";
 import type { CloudCatalog } from "#shared/topics";
 
-/** What the device controller may say, ask, hear and answer on the bus. */
+/** What the device controller emits, asks, subscribes to and answers on the bus. */
 export type DeviceControllerPort = Port<
   CloudCatalog,
   never,

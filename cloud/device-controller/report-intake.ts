@@ -1,8 +1,8 @@
+import { readDiscovered, type DiscoveredDevices } from "#cloud/device-controller/discovered";
 import { objectKey } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { DeviceStatusReport, DiscoveredDevice } from "#shared/topics";
 import type { Bindings } from "./bindings.ts";
-import { readDiscovered, type DiscoveredDevices } from "#cloud/device-controller/discovered";
 import { reportOf } from "./reports.ts";
 import type { StatusWriter } from "./status-writer.ts";
 

@@ -2,24 +2,24 @@ import { rfc3339 } from "#shared/clock";
 import type { Device, DeviceModel, DeviceStatus, DeviceTwinStatus } from "#shared/kube";
 import type { DeviceStatusReport, ReportedTwin } from "#shared/topics";
 
-/** What a node reported of a device and is not in the API yet; later reports go over earlier ones. */
+/** What a node reported of a device and is not in the API yet; later reports replace earlier ones, value by value. */
 export interface PendingReport {
-  /** null: the twin is gone */
+  /** null: the twin was deleted */
   readonly twins: ReadonlyMap<string, ReportedTwin | null>;
   /**
-   * Of the Device object the node knew, where it says so: another one of its name is not meant. Our nodes say it, and what
-   * they do not expect nobody expects; what was reported stays, as a node new to the device has no value yet.
+   * Of the Device object the node knew, where the node sends it: another object of that name is not meant. Our nodes send it,
+   * and then a desired value that is absent was withdrawn; a reported value that is absent is only not known yet.
    */
   readonly deviceUid?: string | undefined;
-  /** null: nobody knows */
+  /** null: unknown */
   readonly state?: string | null | undefined;
   /** Of the node's clock, milliseconds since 1970. */
   readonly lastOnlineMs?: number | undefined;
-  /** When the node made the report, by its clock; absent where it does not say. */
+  /** When the node made the report, by its clock; absent where it does not send that. */
   readonly madeMs?: number | undefined;
 }
 
-/** Says nothing: the status is only brought to what Device and model say now. */
+/** Only brings the status in line with Device and model. */
 export const nothingNew: PendingReport = { twins: new Map() };
 /** Of a Device that was given to another node, or to none. */
 export const stateUnknown: PendingReport = { twins: new Map(), state: null };
@@ -42,7 +42,7 @@ export function reportOf(report: DeviceStatusReport): PendingReport {
 }
 
 export function mergeReports(before: PendingReport | undefined, next: PendingReport): PendingReport {
-  if (!before || isOfAnother(before, next)) return next;
+  if (!before || isOfAnotherObject(before, next)) return next;
   const twins = new Map(before.twins);
   for (const [name, twin] of next.twins) twins.set(name, twin && mergeSides(twins.get(name), twin, next));
   return {
@@ -54,7 +54,7 @@ export function mergeReports(before: PendingReport | undefined, next: PendingRep
   };
 }
 
-/** A node of KubeEdge tells what changed of a twin, ours all of it. */
+/** A node of KubeEdge reports what changed of a twin, ours all of it. */
 function mergeSides(
   before: ReportedTwin | null | undefined,
   twin: ReportedTwin,
@@ -64,7 +64,7 @@ function mergeSides(
   return { ...(reported ? { reported } : {}), ...(deviceUid === undefined ? rest : {}), ...twin };
 }
 
-function isOfAnother(before: PendingReport, next: PendingReport): boolean {
+function isOfAnotherObject(before: PendingReport, next: PendingReport): boolean {
   return (
     before.deviceUid !== undefined && next.deviceUid !== undefined && before.deviceUid !== next.deviceUid
   );
@@ -76,8 +76,8 @@ export function isReportAbout(device: Device, { deviceUid }: PendingReport): boo
 }
 
 /**
- * The status a device has after a report. Twins appear by themselves for properties its spec or model knows, and go with
- * them. The list is whole: merge patches replace lists.
+ * The status of a device after a report. Twins exist for properties of its spec or model only, and are removed with them. The
+ * list is complete: merge patches replace lists.
  */
 export function statusAfter(
   device: Device,
@@ -107,8 +107,8 @@ export function hasStaleTwins(device: Device, model: DeviceModel | undefined): b
 }
 
 /**
- * A report may have waited for days, so the time it was made counts; not that of a clock that is ahead, nor of one that is
- * before the Device was there.
+ * A report may have waited for days, so the time it was made counts; unless the node's clock is ahead, or behind the creation
+ * of the Device.
  */
 function reportedMs({ metadata }: Device, { madeMs }: PendingReport, nowMs: number): number {
   const createdMs = Date.parse(metadata.creationTimestamp ?? "");
@@ -129,12 +129,12 @@ function mergeTwins(
     if (!values) twins.delete(propertyName);
     else if (isKnown) twins.set(propertyName, { propertyName, ...mergeSides(before, values, report) });
   }
-  const isSaid = ({ propertyName, reported, observedDesired }: DeviceTwinStatus): boolean =>
+  const hasValue = ({ propertyName, reported, observedDesired }: DeviceTwinStatus): boolean =>
     (!isWhole || names.has(propertyName)) && (reported !== undefined || observedDesired !== undefined);
-  return [...twins.values()].filter(isSaid);
+  return [...twins.values()].filter(hasValue);
 }
 
-/** `isWhole`: unless a model is named that is not there. */
+/** `isWhole`: all are known, unless the Device names a model that does not exist. */
 function knownProperties(
   device: Device,
   model: DeviceModel | undefined,

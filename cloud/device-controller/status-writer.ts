@@ -1,4 +1,4 @@
-import type { KubeClient, ResourceType } from "#cloud/kube-client";
+import { isKubeError, type KubeClient, type ResourceType } from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import { compareVersions, type Device, type DeviceModel, type DeviceStatus } from "#shared/kube";
@@ -23,26 +23,29 @@ type StatusPatch = Omit<DeviceStatus, "state"> & { readonly state?: string | nul
 
 interface Pending {
   report: PendingReport;
-  /** Called when the report is in the API, or nobody wants it any more. */
+  /** Called when the report is in the API, or will never be. */
   readonly done: (() => void)[];
 }
 
+/** Writes under way at a time: enough to use the rate limit, however slow the API is. */
 const mostAtOnce = 32;
+/** While the rate limit holds writes back, how often it is looked at. */
+const refillMs = 20;
 /** Bad request, too large, invalid: the same again would be refused again. */
-const refusedForGood: ReadonlySet<unknown> = new Set([400, 413, 422]);
+const finalStatuses = [400, 413, 422];
 
 /**
- * Brings reports into the status of Device objects. Reports of a device that come faster than it may be written go
- * into one write; the last value always arrives. Failed writes are tried again, slower and slower.
+ * Writes reports into the status of Device objects, rate limited per device and in total. Reports of a device that arrive
+ * faster than it may be written share a write; the last value always arrives. Failed writes are retried with backoff.
  */
 export class StatusWriter implements AsyncDisposable {
   readonly #options: StatusWriterOptions;
   readonly #pending = new Map<string, Pending>();
-  /** Devices whose time has come, oldest first. */
+  /** Devices that may be written now, oldest first. */
   readonly #ready = new Set<string>();
-  /** Devices that were written or are waiting for their time. */
+  /** Devices that were written less than `perDeviceMs` ago. */
   readonly #resting = new Map<string, Disposable>();
-  /** Devices that are being written: one write of a device at a time, or an older one could come in last. */
+  /** Devices that are being written: one write of a device at a time, or an older one could arrive last. */
   readonly #writing = new Set<string>();
   readonly #busy = new Set<Promise<void>>();
   readonly #written = new Map<string, Device>();
@@ -92,7 +95,7 @@ export class StatusWriter implements AsyncDisposable {
     for (const key of this.#ready) {
       if (this.#busy.size >= mostAtOnce && !this.#stop.signal.aborted) return;
       if (this.#allowance < 1) {
-        this.#refill ??= this.#options.clock.after(20, () => {
+        this.#refill ??= this.#options.clock.after(refillMs, () => {
           this.#refill = undefined;
           this.#pump();
         });
@@ -104,11 +107,12 @@ export class StatusWriter implements AsyncDisposable {
     }
   }
 
+  /** A token bucket: at most a fifth of a second's writes at once. */
   #earn(): void {
     const { clock, writesPerSecond } = this.#options;
-    const now = clock.monotonicMs();
-    const earned = ((now - this.#countedMs) / 1000) * writesPerSecond;
-    this.#countedMs = now;
+    const nowMs = clock.monotonicMs();
+    const earned = ((nowMs - this.#countedMs) / 1000) * writesPerSecond;
+    this.#countedMs = nowMs;
     this.#allowance = Math.max(this.#allowance, Math.min(writesPerSecond / 5, this.#allowance + earned));
   }
 
@@ -143,7 +147,7 @@ export class StatusWriter implements AsyncDisposable {
     this.#resting.set(key, timer);
   }
 
-  /** What is reported while the API takes nothing goes in with the next try. */
+  /** What is reported while the API is not available goes in with the next attempt. */
   async #write(key: string, { report, done }: Pending): Promise<void> {
     const { clock } = this.#options;
     const delays = backoff({ firstMs: 200, capMs: 10_000, random: () => clock.random() });
@@ -156,7 +160,7 @@ export class StatusWriter implements AsyncDisposable {
       next = mergeReports(next, newer.report);
       done.push(...newer.done);
     }
-    for (const tell of done) tell();
+    for (const resolve of done) resolve();
   }
 
   /** @returns whether it is done with: written, or never to be */
@@ -167,10 +171,10 @@ export class StatusWriter implements AsyncDisposable {
       return true;
     } catch (error) {
       const fields = { device: key, error: describeError(error) };
-      const isForGood = refusedForGood.has(httpStatus(error));
-      if (isForGood) log.error("the API refuses the status of a device: this report is dropped", fields);
-      else log.warn("cannot write the status of a device now", fields);
-      return isForGood;
+      const isFinal = isKubeError(error, ...finalStatuses);
+      if (isFinal) log.error("the API refuses the status of a device: this report is dropped", fields);
+      else log.warn("cannot write the status of a device, trying again", fields);
+      return isFinal;
     }
   }
 
@@ -185,7 +189,7 @@ export class StatusWriter implements AsyncDisposable {
       const after = await this.#send(key, isGone ? { ...status, state: null } : status);
       this.#written.set(key, { metadata: after.metadata, status: after.status ?? status });
     } catch (error) {
-      if (httpStatus(error) !== 404) throw error;
+      if (!isKubeError(error, 404)) throw error;
       this.#written.delete(key);
     }
   }
@@ -198,23 +202,19 @@ export class StatusWriter implements AsyncDisposable {
     return later && written.status ? { ...seen, status: written.status } : seen;
   }
 
-  /** KubeEdge's own CRD has no status subresource: there the object itself is patched. */
+  /** The CRD of KubeEdge has no status subresource: there the object itself is patched. */
   async #send(key: string, status: StatusPatch): Promise<Device> {
     const { kube, type } = this.#options;
     const [namespace = "", name = ""] = key.split("/");
-    const at = { namespace, name };
+    const target = { namespace, name };
     if (!this.#wholeObject) {
       try {
-        return await kube.patch<Device>(type, at, { status }, { type: "merge", subresource: "status" });
+        return await kube.patch<Device>(type, target, { status }, { type: "merge", subresource: "status" });
       } catch (error) {
-        if (httpStatus(error) !== 404 || !(await kube.find(type, at))) throw error;
+        if (!isKubeError(error, 404) || !(await kube.find(type, target))) throw error;
         this.#wholeObject = true;
       }
     }
-    return kube.patch<Device>(type, at, { status }, { type: "merge" });
+    return kube.patch<Device>(type, target, { status }, { type: "merge" });
   }
-}
-
-function httpStatus(error: unknown): unknown {
-  return typeof error === "object" && error !== null && "httpStatus" in error ? error.httpStatus : undefined;
 }

@@ -11,8 +11,8 @@ export interface TidyParts {
 }
 
 /**
- * Takes out of a status what no report will: twins of properties that Device and model do not have any more, and the state
- * a device had on the node it was taken from.
+ * Removes from a status what no report will: twins of properties that Device and model do not have any more, and the state a
+ * device had on the node it was taken from.
  */
 export class Tidy {
   readonly #parts: TidyParts;
@@ -37,5 +37,5 @@ export class Tidy {
 }
 
 function none(): void {
-  // Nobody waits for it.
+  // Nothing waits for it.
 }
