@@ -1,7 +1,7 @@
 import type { Port } from "#shared/bus";
 import type { EdgeCatalog } from "#shared/topics";
 
-/** What edgehub says and takes on the bus. */
+/** The topics of edgehub. */
 export type EdgeHubPort = Port<
   EdgeCatalog,
   "link.changed",

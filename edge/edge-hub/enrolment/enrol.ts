@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { request } from "node:https";
 import { ConfigError, describeError, ProtocolError, UnavailableError } from "#shared/errors";
+import { recordOf } from "#shared/json";
 import { createNodeRequest, fingerprintOf, fromPem, isSignedBy, splitToken, toPem } from "#shared/pki";
 import type { LinkCredentials } from "./certificates.ts";
 import type { RequestKey } from "./joining.ts";
@@ -186,10 +187,11 @@ function answerOf({ statusCode = 0, headers }: IncomingMessage, chunks: readonly
 
 /** A failed connection, explained so that an operator can fix it. */
 export function explainConnectError(host: string, error: unknown): Error {
-  // Node's TLS errors carry the certificate they are about.
-  const { code, cert } = error as { code?: unknown; cert?: { subjectaltname?: unknown } };
+  const { code, cert } = recordOf(error);
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
-    const names = typeof cert?.subjectaltname === "string" ? ` (it is for ${cert.subjectaltname})` : "";
+    // Node's TLS errors carry the certificate they are about.
+    const altNames = recordOf(cert)["subjectaltname"];
+    const names = typeof altNames === "string" ? ` (it is for ${altNames})` : "";
     return new ConfigError(
       "wrong-server-name",
       `The certificate of cloudcore is not for "${host}"${names}: add the address to cloudhub's advertise-address or dns-names, or use one of the certificate's in edgehub.server`,

@@ -2,6 +2,7 @@ import { Database } from "bun:sqlite";
 import { existsSync } from "node:fs";
 import { AppError, ConfigError, describeError, quote } from "#shared/errors";
 import { createPrivateFile } from "#shared/files";
+import { recordOf } from "#shared/json";
 import { findDamage, openDatabase, sqliteCode, userVersion } from "#shared/sqlite";
 import { migrations } from "./schema.ts";
 
@@ -51,7 +52,7 @@ export interface DatabaseFault {
 export function findDatabaseFault(path: string, inUse: boolean): DatabaseFault | undefined {
   if (!existsSync(path)) return undefined;
   try {
-    // Who may only read leaves a log behind when nobody else has the database open.
+    // A read-only connection leaves a log behind when it is the only one.
     using db = new Database(path, inUse ? { readonly: true } : { readwrite: true });
     const version = userVersion(db);
     if (version > migrations.length) return newer(version);
@@ -100,7 +101,7 @@ const unreadable: ReadonlySet<string> = new Set([
 
 /** Whether the disk does not give back what was written: a block of an SD card that is worn out. */
 export function isUnreadable(error: unknown): boolean {
-  const { code } = error as { readonly code?: unknown };
+  const { code } = recordOf(error);
   return typeof code === "string" && unreadable.has(code);
 }
 

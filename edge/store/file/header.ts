@@ -15,11 +15,11 @@ export function repairHeader(path: string, like: string): void {
   const file = openSync(path, "r+");
   try {
     const { size } = fstatSync(file);
-    const own = readHeader(file);
-    const header = own.toString("latin1", 0, magic.length) === magic ? own : headerOf(like);
+    const found = readHeader(file);
+    const header = found.toString("latin1", 0, magic.length) === magic ? found : headerOf(like);
     const pageBytes =
       header.readUInt16BE(pageSizeOffset) === 1 ? 65_536 : header.readUInt16BE(pageSizeOffset);
-    if (header === own) {
+    if (header === found) {
       const wanted = header.readUInt32BE(pageCountOffset) * pageBytes;
       if (size < wanted) ftruncateSync(file, wanted);
       return;

@@ -146,7 +146,7 @@ test("a stored pod that cannot be read is replaced by the cloud's, and removed o
   };
   row("{broken");
   expect(await restored(undefined)).toBe("{broken");
-  // A pod of the same name was created on another node: KubeEdge's cloudcore tells every node about every pod.
+  // A pod of the same name was created on another node: KubeEdge's cloudcore gives every node every pod.
   expect(await restored({ Object: pod("7", "e2"), Err: null })).toBe("{broken");
   expect(notified).toEqual([]);
   expect(JSON.parse((await restored({ Object: pod("7"), Err: null })) ?? "")).toEqual(pod("7"));

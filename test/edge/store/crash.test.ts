@@ -5,20 +5,20 @@ import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 const script = join(import.meta.dir, "store-writer.ts");
 
-/** Runs the writer until it has said `count` numbers, kills it. @returns the last number it said */
+/** Runs the writer until it has printed `count` numbers, kills it. @returns the last number it printed */
 async function writeAndKill(database: string, count: number): Promise<number> {
   const writer = Bun.spawn([process.execPath, script, database]);
   const decoder = new TextDecoder();
-  let said = "";
+  let printed = "";
   let killed = false;
   for await (const chunk of writer.stdout) {
-    said += decoder.decode(chunk, { stream: true });
-    if (killed || said.split("\n").length <= count) continue;
+    printed += decoder.decode(chunk, { stream: true });
+    if (killed || printed.split("\n").length <= count) continue;
     writer.kill("SIGKILL");
     killed = true;
   }
   await writer.exited;
-  return Number(said.slice(0, said.lastIndexOf("\n")).split("\n").at(-1));
+  return Number(printed.slice(0, printed.lastIndexOf("\n")).split("\n").at(-1));
 }
 
 const numberIn = (json: string): number => (JSON.parse(json) as { n: number }).n;
@@ -37,11 +37,11 @@ test.each([3, 40, 150, 400])(
   async (count) => {
     using dir = tempDir();
     const database = join(dir.path, "edge.db");
-    const said = await writeAndKill(database, count);
+    const last = await writeAndKill(database, count);
 
     using store = openStore(database);
     const [newest = 0, ...others] = newestIn(store);
-    expect(newest).toBeGreaterThanOrEqual(said);
+    expect(newest).toBeGreaterThanOrEqual(last);
     expect(others).toEqual([newest, newest]);
     const { entries, bytes } = store.outbox.size();
     const rows = store.outbox.listAfter(0, 1_000_000);

@@ -32,18 +32,18 @@ function configMap(n: number): ReceivedObject {
 }
 
 describe.skipIf(!hasDisk)("a full disk", () => {
-  test("keeps objects unacknowledged, loses none that was acknowledged, and is over when there is room", async () => {
+  test("leaves objects unacknowledged, loses none that was acknowledged, and ends when there is room", async () => {
     const database = join(dir.path, "edge.db");
     const filler = join(dir.path, "filler");
     writeFileSync(filler, Buffer.alloc(500_000));
     const log = silentLog();
     const acked: number[] = [];
-    const told: string[] = [];
+    const notified: string[] = [];
     {
       using store = openStore(database);
       using bus = new Bus<EdgeCatalog>({ onFailure: () => undefined });
       const port = bus.port<never, "object.deliver", "config.changed">("test");
-      port.on("config.changed", ({ name }) => void told.push(name));
+      port.on("config.changed", ({ name }) => void notified.push(name));
       await using _manager = await startMetaManager({
         node: "e1",
         port: bus.port("metamanager"),
@@ -66,7 +66,7 @@ describe.skipIf(!hasDisk)("a full disk", () => {
     const stored = store.metas.listByType("configmap").map(({ key }) => key);
     expect(stored.toSorted()).toEqual(acked.map((n) => `default/configmap/c${n}`).toSorted());
     expect(acked.length).toBeGreaterThan(3);
-    expect(told).toEqual(acked.map((n) => `c${n}`));
+    expect(notified).toEqual(acked.map((n) => `c${n}`));
     expect(log.lines.map((line) => (JSON.parse(line) as { level: string }).level)).toEqual(["error"]);
   });
 });

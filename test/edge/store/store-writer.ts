@@ -1,7 +1,7 @@
 import { openStore } from "#edge/store";
 
 /**
- * Writes pods with their outbox rows until it is killed, and says each number once it is on disk. Every commit holds
+ * Writes pods with their outbox rows until it is killed, and prints each number once it is on disk. Every commit holds
  * a row, its latest-only message and its ordinary one.
  */
 const path = process.argv[2];
