@@ -113,10 +113,10 @@ function makeLossEvents(recorder: DeviceEventRecorder, { store, clock, log }: De
     recorder,
     clock,
     losses: () => ({ ...backlog.losses(), limitBytes: backlog.limitBytes }),
-    reported: () => losses.told(),
+    reported: () => losses.reported(),
     setReported: (loss) => {
       try {
-        losses.setTold(loss, clock.nowMs());
+        losses.setReported(loss, clock.nowMs());
       } catch (error) {
         log.warn("cannot store which losses were reported", { error: describeError(error) });
       }

@@ -28,7 +28,7 @@ const kinds: readonly LossKind[] = ["folded", "droppedReports", "droppedUploads"
 export class LossCounter {
   readonly #add;
   readonly #all;
-  readonly #setReported;
+  readonly #putReported;
 
   constructor(db: Database) {
     this.#add = db.query<never, [LossKind, number, number, number]>(
@@ -36,7 +36,7 @@ export class LossCounter {
        ON CONFLICT (kind) DO UPDATE SET messages = messages + excluded.messages, last = excluded.last`,
     );
     this.#all = db.query<LossRow, []>("SELECT kind, messages, since, last FROM outbox_loss");
-    this.#setReported = db.query<never, [string, number, number, number]>(
+    this.#putReported = db.query<never, [string, number, number, number]>(
       "INSERT OR REPLACE INTO outbox_loss (kind, messages, since, last) VALUES (?, ?, ?, ?)",
     );
   }
@@ -56,16 +56,17 @@ export class LossCounter {
   }
 
   /** What of the counts was reported by Events. */
-  told(): Loss {
-    return countsOf(this.#all.all(), toldKind);
+  reported(): Loss {
+    return countsOf(this.#all.all(), reportedKind);
   }
 
-  setTold(loss: Loss, nowMs: number): void {
-    for (const kind of kinds) this.#setReported.run(toldKind(kind), loss[kind], nowMs, nowMs);
+  setReported(loss: Loss, nowMs: number): void {
+    for (const kind of kinds) this.#putReported.run(reportedKind(kind), loss[kind], nowMs, nowMs);
   }
 }
 
-function toldKind(kind: LossKind): string {
+/** Databases hold the reported counts under this name. */
+function reportedKind(kind: LossKind): string {
   return `told ${kind}`;
 }
 
