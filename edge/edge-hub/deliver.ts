@@ -1,4 +1,9 @@
-import { decodeObject, decodeTwin, decodeUser, type CloudMessage } from "#edge/edge-hub/codec";
+import {
+  decodeObjectDelivery,
+  decodeTwinDelivery,
+  decodeUserDelivery,
+  type CloudMessage,
+} from "#edge/edge-hub/codec";
 import type { Logger } from "#shared/log";
 import type { Delivery } from "#shared/topics";
 import type { ModuleReceiver } from "./dispatch.ts";
@@ -15,17 +20,17 @@ export async function deliver(
   const { subject: resource } = message;
   switch (receiver) {
     case "object": {
-      const object = decodeObject(message);
+      const object = decodeObjectDelivery(message);
       if (object) return port.ask("object.deliver", object);
       log.warn("dropped a message without an object that can be read", { resource });
       return notTaken;
     }
     case "twin": {
-      const twin = decodeTwin(message);
+      const twin = decodeTwinDelivery(message);
       return twin ? port.ask("twin.deliver", twin) : notTaken;
     }
     case "user": {
-      const command = decodeUser(message);
+      const command = decodeUserDelivery(message);
       if (command) await port.ask("user.deliver", command);
       else log.debug("dropped a message of group user with an unknown operation", { resource });
       return notTaken;

@@ -5,7 +5,7 @@ import {
   nodeRequests,
   objectRequests,
   podRequests,
-  tokenRequests,
+  podTokenRequests,
   type RequestCodec,
   type Stamp,
 } from "#edge/edge-hub/codec";
@@ -41,7 +41,7 @@ export function serveRequests({ port, requests, trust, stamp }: RequestParts): D
   const stack = new DisposableStack();
   stack.use(port.answer("cloud.object", answer(objectRequests)));
   stack.use(port.answer("cloud.pod", answer(podRequests)));
-  stack.use(port.answer("cloud.token", answer(tokenRequests)));
+  stack.use(port.answer("cloud.token", answer(podTokenRequests)));
   stack.use(port.answer("cloud.node", answer(nodeRequests)));
   stack.use(port.answer("cloud.lease", answer(leaseRequests)));
   stack.use(port.answer("cloud.members", answer(memberRequests)));

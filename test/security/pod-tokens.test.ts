@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { tokenRequests as tokenMessages } from "#edge/edge-hub/codec";
+import { podTokenRequests } from "#edge/edge-hub/codec";
 import { requestTokens } from "#edge/edged/tokens";
 import { UnavailableError } from "#shared/errors";
 import type { Pod } from "#shared/kube";
@@ -33,7 +33,7 @@ class Cloud {
   readonly asked: unknown[] = [];
   mode: "answers" | "unreachable" | "refuses" = "answers";
 
-  readonly ask = overTheWire(tokenMessages, (message) => {
+  readonly ask = overTheWire(podTokenRequests, (message) => {
     if (this.mode === "unreachable") throw new UnavailableError("no-link", "the cloud cannot be reached");
     const { spec } = message.content as { spec: { audiences: string[] | null; expirationSeconds: number } };
     this.asked.push(message.content);

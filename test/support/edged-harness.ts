@@ -1,4 +1,4 @@
-import { leaseRequests, nodeRequests, tokenRequests } from "#edge/edge-hub/codec";
+import { leaseRequests, nodeRequests, podTokenRequests } from "#edge/edge-hub/codec";
 import { startEdged, type EdgedConfig } from "#edge/edged";
 import type { ContainerRuntime } from "#edge/runtime";
 import { Bus } from "#shared/bus";
@@ -67,7 +67,7 @@ export class EdgedHarness implements AsyncDisposable {
       const request = { header: { msg_id: "r", timestamp: 0 }, route: message, content: null };
       return responseTo(stamp, request, this.cloud(message));
     };
-    this.#rest.answer("cloud.token", overTheWire(tokenRequests, answer));
+    this.#rest.answer("cloud.token", overTheWire(podTokenRequests, answer));
     this.#rest.answer("cloud.node", overTheWire(nodeRequests, answer));
     this.#rest.answer("cloud.lease", overTheWire(leaseRequests, answer));
     this.#rest.on("pod.status", ({ uid, status }) => {

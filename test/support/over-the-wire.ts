@@ -1,8 +1,8 @@
 import {
   cloudMessage,
-  decodeObject,
-  decodeTwin,
-  decodeUser,
+  decodeObjectDelivery,
+  decodeTwinDelivery,
+  decodeUserDelivery,
   type CloudMessage,
   type RequestCodec,
 } from "#edge/edge-hub/codec";
@@ -26,15 +26,15 @@ type Parts = Pick<NewMessage, "operation" | "resource" | "content"> & { readonly
 
 /** What edgehub makes of an object that the cloud sends. */
 export function objectFrom(parts: Parts): ReceivedObject {
-  return required(decodeObject(messageOf("resource", { source: "edgecontroller", ...parts })));
+  return required(decodeObjectDelivery(messageOf("resource", { source: "edgecontroller", ...parts })));
 }
 
 export function twinFrom(parts: Parts): TwinDelivery {
-  return required(decodeTwin(messageOf("twin", { source: "devicecontroller", ...parts })));
+  return required(decodeTwinDelivery(messageOf("twin", { source: "devicecontroller", ...parts })));
 }
 
 export function userFrom(parts: Parts): UserDelivery {
-  return required(decodeUser(messageOf("user", { source: "router", ...parts })));
+  return required(decodeUserDelivery(messageOf("user", { source: "router", ...parts })));
 }
 
 function messageOf(group: string, parts: Parts): CloudMessage {

@@ -19,16 +19,18 @@ const objectOperations: Readonly<Record<string, ReceivedObject["operation"]>> = 
 };
 
 /** @returns undefined for what is no object or no operation on one */
-export function decodeObject({ envelope: { route, content } }: CloudMessage): ReceivedObject | undefined {
+export function decodeObjectDelivery({
+  envelope: { route, content },
+}: CloudMessage): ReceivedObject | undefined {
   const path = parseResource(route.resource ?? "");
-  const object = readObject(content);
+  const object = kubeObjectIn(content);
   const operation = objectOperations[route.operation ?? ""];
   if (!path || path.name === "" || !object || !operation) return undefined;
   return { ...path, operation, object, fromController: controllers.includes(route.source ?? "") };
 }
 
 /** @returns undefined for what the twins have nothing to do with */
-export function decodeTwin({ envelope: { route, content } }: CloudMessage): TwinDelivery | undefined {
+export function decodeTwinDelivery({ envelope: { route, content } }: CloudMessage): TwinDelivery | undefined {
   const { operation, resource = "" } = route;
   const asked = operation === operations.query ? deviceOfHistory(resource) : undefined;
   if (asked !== undefined) return { kind: "history", device: asked, question: content };
@@ -42,7 +44,7 @@ export function decodeTwin({ envelope: { route, content } }: CloudMessage): Twin
 }
 
 /** @returns undefined for an operation that brokers do not know */
-export function decodeUser({ envelope: { route, content } }: CloudMessage): UserDelivery | undefined {
+export function decodeUserDelivery({ envelope: { route, content } }: CloudMessage): UserDelivery | undefined {
   const { operation, resource: topic = "" } = route;
   switch (operation) {
     case operations.publish:
@@ -57,7 +59,7 @@ export function decodeUser({ envelope: { route, content } }: CloudMessage): User
 }
 
 /** KubeEdge sends an object as JSON value; a v0.x edge's helper sends it as text. */
-export function readObject(content: unknown): KubeObject | undefined {
+export function kubeObjectIn(content: unknown): KubeObject | undefined {
   const value = readBody(content);
   return isKubeObject(value) ? value : undefined;
 }

@@ -10,7 +10,7 @@ export {
   type DecodedFrame,
   type MessageReceiver,
 } from "./cloud-message.ts";
-export { decodeObject, decodeTwin, decodeUser } from "./deliveries.ts";
+export { decodeObjectDelivery, decodeTwinDelivery, decodeUserDelivery } from "./deliveries.ts";
 export {
   closePurpose,
   decodeAdoption,
@@ -27,7 +27,7 @@ export {
   nodeRequests,
   objectRequests,
   podRequests,
-  tokenRequests,
+  podTokenRequests,
   type OutgoingRequest,
   type RequestCodec,
 } from "./requests.ts";

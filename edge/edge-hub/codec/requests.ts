@@ -25,7 +25,7 @@ import {
 } from "#shared/wire";
 import { readCertainAnswer, readQueryAnswer, readTokenAnswer, readWriteAnswer } from "./api-answers.ts";
 import type { CloudMessage } from "./cloud-message.ts";
-import { decodeTwin, readObject } from "./deliveries.ts";
+import { decodeTwinDelivery, kubeObjectIn } from "./deliveries.ts";
 import { eventMessage } from "./reports.ts";
 
 /** How a request of a module travels, and how its answer is read. */
@@ -68,7 +68,7 @@ export const objectRequests: RequestCodec<ObjectRequest, KubeObject | undefined>
     resource: formatResource(type, namespace, name),
     content: null,
   }),
-  decode: ({ envelope }) => readObject(envelope.content),
+  decode: ({ envelope }) => kubeObjectIn(envelope.content),
 };
 
 /** An empty status patch, which every KubeEdge cloud answers with the pod as it is, or with the API's own failure. */
@@ -82,7 +82,7 @@ export const podRequests: RequestCodec<PodRequest, ApiAnswer<Pod>> = {
   decode: readCertainAnswer,
 };
 
-export const tokenRequests: RequestCodec<TokenOfPodRequest, TokenOfPodAnswer> = {
+export const podTokenRequests: RequestCodec<TokenOfPodRequest, TokenOfPodAnswer> = {
   encode: ({ namespace, serviceAccount, pod, audience, expirationSeconds }) => ({
     ...fromEdged,
     operation: operations.query,
@@ -154,7 +154,7 @@ export const memberRequests: RequestCodec<MembersRequest, TwinDelivery | undefin
       timestamp: nowMs,
     }),
   }),
-  decode: (answer) => decodeTwin(answer),
+  decode: (answer) => decodeTwinDelivery(answer),
 };
 
 /** An Event that goes to the cloud at once, past the outbox. */

@@ -44,7 +44,7 @@ export function findMissing({ ca, cert, key }: CertificateFiles): string | undef
 }
 
 /** @returns undefined when any of the files is missing. @throws ConfigError when one cannot be read or is damaged */
-export function readCredentials(files: CertificateFiles): LinkCredentials | undefined {
+export function readLinkCredentials(files: CertificateFiles): LinkCredentials | undefined {
   const ca = readText(files.ca);
   const cert = readText(files.cert);
   const key = readText(files.key);
@@ -60,9 +60,9 @@ export function readCredentials(files: CertificateFiles): LinkCredentials | unde
 
 /**
  * Puts new files in the place of the old ones, which stay until all new ones are on disk. A crash in between leaves
- * the old certificate with its key, or what `readCredentials` completes. The CA comes last: it decides whose the others are.
+ * the old certificate with its key, or what `readLinkCredentials` completes. The CA comes last: it decides whose the others are.
  */
-export function writeCredentials(files: CertificateFiles, { ca, cert, key }: LinkCredentials): void {
+export function writeLinkCredentials(files: CertificateFiles, { ca, cert, key }: LinkCredentials): void {
   stageFile(files.ca, ca);
   stageFile(files.cert, cert);
   stageFile(files.key, key);

@@ -6,9 +6,9 @@ import { fingerprintOf, fromPem, readCertificate, splitToken } from "#shared/pki
 import {
   certificateFiles,
   findMissing,
-  readCredentials,
+  readLinkCredentials,
   validityOf,
-  writeCredentials,
+  writeLinkCredentials,
   type CertificateFiles,
   type LinkCredentials,
 } from "./certificates.ts";
@@ -113,13 +113,13 @@ export class NodeIdentity implements Disposable {
 
   async #renewIfDue(): Promise<void> {
     const { log, clock, onRenewed } = this.#parts;
-    const stored = readCredentials(this.#files);
+    const stored = readLinkCredentials(this.#files);
     if (!stored) return;
     const { startMs, endMs } = validityOf(stored.cert);
     const now = clock.nowMs();
     if (now < startMs + (endMs - startMs) * this.#renewalShare || now >= endMs) return;
     const renewed = await renew(this.#target, stored);
-    writeCredentials(this.#files, renewed);
+    writeLinkCredentials(this.#files, renewed);
     this.#failures = 0;
     log.info("renewed the certificate", { ends: expiryOf(renewed) });
     onRenewed();
@@ -136,7 +136,7 @@ export class NodeIdentity implements Disposable {
   }
 
   #readFixed(): LinkCredentials {
-    const stored = readCredentials(this.#files);
+    const stored = readLinkCredentials(this.#files);
     if (stored) return stored;
     throw new ConfigError(
       "certificate-file",
@@ -147,7 +147,7 @@ export class NodeIdentity implements Disposable {
   /** With a token at hand, damaged files count as none. */
   #read(mayReplace: boolean): LinkCredentials | undefined {
     try {
-      return readCredentials(this.#files);
+      return readLinkCredentials(this.#files);
     } catch (error) {
       if (!mayReplace || this.#files.fixed) throw error;
       this.#parts.log.error("the node's certificate is damaged, joining again", {
@@ -160,7 +160,7 @@ export class NodeIdentity implements Disposable {
   async #enrol(token: string): Promise<LinkCredentials> {
     const key = this.#joining.keyFor(token, this.#config.nodeName);
     const issued = await enrol(this.#target, token, key);
-    writeCredentials(this.#files, issued);
+    writeLinkCredentials(this.#files, issued);
     this.#joining.finish(token);
     this.#isRefused = false;
     this.#parts.log.info("got a certificate", { ends: expiryOf(issued) });

@@ -1,5 +1,11 @@
 import { expect, test } from "bun:test";
-import { cloudMessage, decodeAdoption, decodeObject, decodeTwin, decodeUser } from "#edge/edge-hub/codec";
+import {
+  cloudMessage,
+  decodeAdoption,
+  decodeObjectDelivery,
+  decodeTwinDelivery,
+  decodeUserDelivery,
+} from "#edge/edge-hub/codec";
 import { newMessage, type NewMessage } from "#shared/wire";
 
 const pod = { metadata: { name: "web" } };
@@ -36,7 +42,7 @@ test.each<[string, Partial<NewMessage>, unknown]>([
   ["an unknown operation", { operation: "query" }, undefined],
   ["a resource without a name", { resource: "default/pod" }, undefined],
 ])("codec reads %s for metamanager", (_name, parts, expected) => {
-  expect(decodeObject(message({ resource: "default/pod/web", ...parts }))).toEqual(expected as never);
+  expect(decodeObjectDelivery(message({ resource: "default/pod/web", ...parts }))).toEqual(expected as never);
 });
 
 const body = { added_devices: [] };
@@ -55,7 +61,9 @@ test.each<[string, Partial<NewMessage>, unknown]>([
   ["a body that is none", { resource: "membership", content: "{" }, undefined],
   ["an unknown resource", { resource: "device/lamp/reboot" }, undefined],
 ])("codec reads %s for devicetwin", (_name, parts, expected) => {
-  expect(decodeTwin(message({ operation: "update", content: body, ...parts }))).toEqual(expected as never);
+  expect(decodeTwinDelivery(message({ operation: "update", content: body, ...parts }))).toEqual(
+    expected as never,
+  );
 });
 
 test.each<[string, Partial<NewMessage>, unknown]>([
@@ -68,12 +76,12 @@ test.each<[string, Partial<NewMessage>, unknown]>([
   ["a subscription", { operation: "subscribe" }, { operation: "subscribe" }],
   ["the end of one", { operation: "unsubscribe" }, { operation: "unsubscribe" }],
 ])("codec reads %s for eventbus", (_name, parts, expected) => {
-  const command = decodeUser(message({ resource: "lamps/1", ...parts }));
+  const command = decodeUserDelivery(message({ resource: "lamps/1", ...parts }));
   expect(command).toEqual({ topic: "lamps/1", ...(expected as object) } as never);
 });
 
 test("codec reads no command with an unknown operation", () => {
-  expect(decodeUser(message({ resource: "lamps/1", operation: "erase" }))).toBeUndefined();
+  expect(decodeUserDelivery(message({ resource: "lamps/1", operation: "erase" }))).toBeUndefined();
 });
 
 test("codec reads the adopted database, and none in other messages about the link", () => {

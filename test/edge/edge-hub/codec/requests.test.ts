@@ -7,7 +7,7 @@ import {
   nodeRequests,
   objectRequests,
   podRequests,
-  tokenRequests,
+  podTokenRequests,
   type CloudMessage,
   type RequestCodec,
 } from "#edge/edge-hub/codec";
@@ -47,7 +47,7 @@ test.each([
   ],
   [
     "a token",
-    sent(tokenRequests, token),
+    sent(podTokenRequests, token),
     [
       "edged meta query",
       "default/serviceaccounttoken/runner",
@@ -133,5 +133,5 @@ test.each([
   ["a refusal", { ErrStatus: { message: "not yours" } }, { refusal: "not yours" }],
   ["no answer", null, { refusal: "none is in the answer" }],
 ])("codec reads %s", (_name, content, expected) => {
-  expect(tokenRequests.decode(answerOf("response", content), token)).toEqual(expected);
+  expect(podTokenRequests.decode(answerOf("response", content), token)).toEqual(expected);
 });

@@ -2,8 +2,8 @@ import { expect, test } from "bun:test";
 import { cpSync, existsSync, renameSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import {
-  readCredentials,
-  writeCredentials,
+  readLinkCredentials,
+  writeLinkCredentials,
   type CertificateFiles,
   type LinkCredentials,
 } from "#internal/edge/edge-hub/enrolment/certificates.ts";
@@ -27,13 +27,13 @@ test.each([0, 1, 2, 3])(
     using dir = tempDir();
     const [before, after] = [await issue(), await issue()];
     const [old, fresh] = [join(dir.path, "old"), join(dir.path, "fresh")];
-    writeCredentials(filesIn(old), before);
-    writeCredentials(filesIn(fresh), after);
+    writeLinkCredentials(filesIn(old), before);
+    writeLinkCredentials(filesIn(fresh), after);
     const names = ["key", "cert", "ca"];
     for (const name of names) cpSync(join(fresh, name), join(old, `${name}.new`));
     for (const name of names.slice(0, done)) renameSync(join(old, `${name}.new`), join(old, name));
 
-    const found = readCredentials(filesIn(old));
+    const found = readLinkCredentials(filesIn(old));
 
     // Between certificate and CA the pin of the token does not fit yet, and the node enrols once more.
     expect(found).toEqual(done === 0 ? before : done === 2 ? { ...after, ca: before.ca } : after);
@@ -45,8 +45,8 @@ test("certificates of the configuration are left as they are", async () => {
   using dir = tempDir();
   const [before, after] = [await issue(), await issue()];
   const files = filesIn(dir.path);
-  writeCredentials(files, { ...before, key: after.key });
-  expect(readCredentials({ ...files, fixed: true })).toEqual({ ...before, key: after.key });
+  writeLinkCredentials(files, { ...before, key: after.key });
+  expect(readLinkCredentials({ ...files, fixed: true })).toEqual({ ...before, key: after.key });
 });
 
 test.each(["ca", "cert", "key"] as const)(
@@ -54,8 +54,10 @@ test.each(["ca", "cert", "key"] as const)(
   async (name) => {
     using dir = tempDir();
     const files = filesIn(dir.path);
-    writeCredentials(files, await issue());
+    writeLinkCredentials(files, await issue());
     truncateSync(files[name], 0);
-    expect(() => readCredentials(files)).toThrow(`"${files[name]}" is damaged; give edgecore a new token`);
+    expect(() => readLinkCredentials(files)).toThrow(
+      `"${files[name]}" is damaged; give edgecore a new token`,
+    );
   },
 );
