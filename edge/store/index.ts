@@ -1,19 +1,19 @@
 import type { Database } from "bun:sqlite";
 import {
-  explainDatabase,
+  explainEdgeDatabase,
   isUnreadable,
   openEdgeDatabase,
-  openSoundDatabase,
+  openSoundEdgeDatabase,
   type SoundOptions,
 } from "#edge/store/file";
 import { isDamage } from "#shared/sqlite";
 import { Backlog, LossCounter, Outbox } from "#edge/store/outbox";
 import { KnownCloud } from "./known-cloud.ts";
-import { Devices, Telemetry, Twins } from "#edge/store/devices";
+import { Devices, DeviceHistory, Twins } from "#edge/store/devices";
 import { Metas } from "./metas.ts";
 import { MqttOutgoing, MqttSessions } from "#edge/store/mqtt";
 
-export { findDatabaseFault, findHeldCloud } from "#edge/store/file";
+export { findEdgeDatabaseFault, findHeldCloud } from "#edge/store/file";
 export type {
   Backlog,
   FoldableReport,
@@ -29,7 +29,7 @@ export type { CloudRecord, KnownCloud } from "./known-cloud.ts";
 export type { Meta, MetaName, Metas } from "./metas.ts";
 export type { MqttOutgoing, OutgoingRow } from "#edge/store/mqtt";
 export type { MqttSessions, PacketRow, RetainedRow, SubscriptionRow } from "#edge/store/mqtt";
-export type { HistoryLimits, HistoryPoint, HistoryQuery, Telemetry } from "#edge/store/devices";
+export type { HistoryLimits, HistoryPoint, HistoryQuery, DeviceHistory } from "#edge/store/devices";
 export type { TwinRow, Twins } from "#edge/store/devices";
 
 /** The edge's one database. All calls are synchronous; a call that returned is on disk. */
@@ -43,7 +43,7 @@ export interface Store extends Disposable {
   readonly losses: LossCounter;
   readonly devices: Devices;
   readonly twins: Twins;
-  readonly telemetry: Telemetry;
+  readonly telemetry: DeviceHistory;
   readonly mqttSessions: MqttSessions;
   readonly mqttOutgoing: MqttOutgoing;
   /** Runs `work` in one transaction (nested calls join it): all of it is on disk, or none. */
@@ -58,16 +58,16 @@ export interface Store extends Disposable {
  */
 export function openStore(path: string, sound?: SoundOptions): Store {
   try {
-    return storeOn(sound ? openSoundDatabase(path, sound) : openEdgeDatabase(path));
+    return storeOn(sound ? openSoundEdgeDatabase(path, sound) : openEdgeDatabase(path));
   } catch (error) {
-    throw explainDatabase(path, error);
+    throw explainEdgeDatabase(path, error);
   }
 }
 
 function storeOn(db: Database): Store {
   const outbox = new Outbox(db);
   const losses = new LossCounter(db);
-  const telemetry = new Telemetry(db);
+  const telemetry = new DeviceHistory(db);
   const damaged = Promise.withResolvers<never>();
   damaged.promise.catch(() => undefined);
   return {

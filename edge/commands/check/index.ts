@@ -15,7 +15,7 @@ import {
 } from "#shared/cli";
 import type { Clock } from "#shared/clock";
 import type { EdgeConfig } from "#shared/config";
-import { findDatabaseFault, findHeldCloud } from "#edge/store";
+import { findEdgeDatabaseFault, findHeldCloud } from "#edge/store";
 import { checkBrokers } from "./brokers.ts";
 import { checkCloud } from "./cloud.ts";
 import { checkEngine } from "./engine.ts";
@@ -63,7 +63,7 @@ function checkDatabase(path: string, inUse: boolean): Finding {
   const subject = "database";
   if (!existsSync(dirname(path)))
     return fail(subject, `${dirname(path)} does not exist`, "make it, or set database.path elsewhere");
-  const fault = findDatabaseFault(path, inUse);
+  const fault = findEdgeDatabaseFault(path, inUse);
   if (fault) return fail(subject, `${path}: ${fault.problem}`, fault.remedy);
   return ok(subject, existsSync(path) ? path : `${path} will be made`);
 }

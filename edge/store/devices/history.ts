@@ -29,7 +29,7 @@ const trimStep = 2000;
  * so trimming looks at the oldest ones only. How many there are is counted once and then kept: a property's own limit
  * leaves gaps in the ids, so that these do not show it.
  */
-export class Telemetry {
+export class DeviceHistory {
   readonly #add;
   readonly #query;
   readonly #count;

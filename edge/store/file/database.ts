@@ -49,7 +49,7 @@ export interface DatabaseFault {
  * Reads a database through as it is, also beside the edgecore that has it open (`inUse`).
  * @returns undefined when it can be used, or is not there yet
  */
-export function findDatabaseFault(path: string, inUse: boolean): DatabaseFault | undefined {
+export function findEdgeDatabaseFault(path: string, inUse: boolean): DatabaseFault | undefined {
   if (!existsSync(path)) return undefined;
   try {
     // A read-only connection leaves a log behind when it is the only one.
@@ -110,7 +110,7 @@ export function isFull(error: unknown): boolean {
 }
 
 /** An error of SQLite as a ConfigError with its remedy; other errors as they are. */
-export function explainDatabase(path: string, error: unknown): unknown {
+export function explainEdgeDatabase(path: string, error: unknown): unknown {
   const code = sqliteCode(error);
   if (error instanceof AppError || code === "") return error;
   return refusal("database-open", path, faultOf(code, error), error);

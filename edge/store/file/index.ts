@@ -1,10 +1,10 @@
 /** The file of the edge's database: opening it, its schema, and what can be wrong with it. */
 export {
-  explainDatabase,
-  findDatabaseFault,
+  explainEdgeDatabase,
+  findEdgeDatabaseFault,
   isUnreadable,
   openEdgeDatabase,
   type DatabaseFault,
 } from "./database.ts";
-export { openSoundDatabase, type SoundOptions } from "./salvage.ts";
+export { openSoundEdgeDatabase, type SoundOptions } from "./salvage.ts";
 export { findHeldCloud, type HeldCloud } from "./held-cloud.ts";

@@ -35,7 +35,7 @@ export interface SoundOptions {
  * set aside, and a new one, with another name so that the cloud sends everything again, takes over what can still be read.
  * Power may fail meanwhile, and again: the damaged one stays in its place until the new one is whole and on disk.
  */
-export function openSoundDatabase(path: string, { nowMs, log }: SoundOptions): Database {
+export function openSoundEdgeDatabase(path: string, { nowMs, log }: SoundOptions): Database {
   if (existsSync(rescuedName(path))) {
     const aside = putInPlace(path, nowMs);
     log.warn("finished the rescue of a damaged database that was interrupted", { database: path, aside });
