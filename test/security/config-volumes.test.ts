@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readlinkSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Container, KubeObject, Pod, Volume } from "#shared/kube";
+import { eventually } from "#internal/scripts/service.ts";
 import { busyboxImage, docker, hasEngine } from "#internal/test/support/container-engine.ts";
 import {
   edgedWorld,
@@ -36,9 +37,11 @@ function writableContainer(at: EdgedWorld, pod: Pod, script: string): Disposable
   return { [Symbol.dispose]: () => void docker("rm", "-f", id) };
 }
 
-async function eventually(what: string, is: () => boolean): Promise<void> {
-  for (let turn = 0; turn < 400 && !is(); turn += 1) await Bun.sleep(25);
-  if (!is()) throw new Error(`not seen: ${what}`);
+/** @throws Error naming `what` when it is not so within 10 s */
+function seen(what: string, is: () => boolean): Promise<void> {
+  return eventually(10_000, async () => {
+    if (!is()) throw new Error(`not seen: ${what}`);
+  });
 }
 
 /** A directory of the host that no container is given. */
@@ -98,9 +101,9 @@ describe.skipIf(!hasEngine())("a container with a ConfigMap, Secret or token vol
     const link = `rm /cfg/..data; ln -s ${up}${host.path.slice(1)} /cfg/..data; echo > /cfg/done`;
     using _attacker = writableContainer(at, pod, link);
     const done = join(at.dataDir, "pods", pod.metadata.uid ?? "", "volumes/cfg/done");
-    await eventually("the link", () => existsSync(done));
+    await seen("the link", () => existsSync(done));
     await edge.configure("configmap", "page", page({ a: "two" }));
-    await eventually(
+    await seen(
       "new file",
       () => !existsSync(host.path) || inPod(pod, "c", "cat /cfg/a 2>/dev/null; true") === "two",
     );
@@ -123,6 +126,7 @@ describe.skipIf(!hasEngine())("a container with a ConfigMap, Secret or token vol
     await edge.until("running", () => isRunning(edge, pod));
     const swap = `for d in /cfg/..[0-9]*; do [ -d $d ] && [ ! -L $d ] && mv $d /cfg/old$RANDOM && ln -s ${up}${host.path.slice(1)} $d; done`;
     using _attacker = writableContainer(at, pod, `echo > /cfg/go; while :; do ${swap}; done`);
+    const current = join(at.dataDir, "pods", pod.metadata.uid ?? "", "volumes/cfg/..data");
     for (let round = 1; round <= 10 && host.files().length === 1; round += 1) {
       await edge.configure("configmap", "page", data(String(round)));
       // The attacker's time: some rounds must meet it between two renames.
@@ -147,10 +151,11 @@ describe.skipIf(!hasEngine())("a container with a ConfigMap, Secret or token vol
     const link = `rm /cfg/..data; ln -s ${up}${host.path.slice(1)} /cfg/..data; echo > /cfg/done`;
     using _attacker = writableContainer(at, pod, link);
     const volume = join(at.dataDir, "pods", pod.metadata.uid ?? "", "volumes/cfg");
-    await eventually("the link", () => existsSync(join(volume, "done")));
+    await seen("the link", () => existsSync(join(volume, "done")));
     await edge.configure("configmap", "page", page({ a: "two" }));
-    const seen = (): string => (existsSync(join(volume, "a")) ? readFileSync(join(volume, "a"), "utf8") : "");
-    await eventually("new file", () => seen() === "two");
+    const shown = (): string =>
+      existsSync(join(volume, "a")) ? readFileSync(join(volume, "a"), "utf8") : "";
+    await seen("new file", () => shown() === "two");
     expect(inPod(pod, "c", "cat /cfg/shadow 2>/dev/null || echo nothing")).toBe("nothing");
   });
 });

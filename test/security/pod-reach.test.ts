@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { openDockerRuntime } from "#edge/runtime/docker";
 import { systemClock } from "#shared/clock";
 import type { Container, Pod } from "#shared/kube";
+import { eventually } from "#internal/scripts/service.ts";
 import { sandboxSpec } from "#internal/edge/edged/pods/container-spec.ts";
 import {
   busyboxImage,
@@ -108,7 +109,7 @@ describe.skipIf(!hasEngine())("a pod", () => {
     await edge.apply(pod);
     await edge.until("running", () => isRunning(edge, pod));
     await edge.configure("configmap", "page", page("two"));
-    for (let turn = 0; turn < 100 && inPod(pod, "c", "cat /cfg/a") !== "two"; turn += 1) await Bun.sleep(50);
+    await eventually(5000, async () => expect(inPod(pod, "c", "cat /cfg/a")).toBe("two"));
     expect(inPod(pod, "c", "cat /cfg/a; stat -c %a /data")).toBe("two700");
   });
 

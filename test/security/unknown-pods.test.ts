@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { copyFileSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Database } from "bun:sqlite";
+import { countEngine, type CountedEngine } from "#internal/test/support/counted-engine.ts";
 import { docker } from "#internal/test/support/container-engine.ts";
 import { hasPair, podSpec, startPair, until, type Pair } from "#internal/test/support/pair.ts";
 
@@ -31,6 +32,12 @@ function backUp(pair: Pair): () => void {
 }
 
 const isUp = (pair: Pair) => () => pair.edgeLog().includes('"msg":"running"') || "edgecore does not start";
+
+/** Whatever edgecore decides of a list, it has done before the list after the next. */
+async function listedTwice({ lists }: CountedEngine): Promise<void> {
+  const before = lists();
+  await until(20_000, () => lists() >= before + 3 || `the engine was listed ${lists() - before} times`);
+}
 
 test.skipIf(!hasPair())(
   "a node with an older database keeps its containers offline, and online loses those of deleted pods alone",

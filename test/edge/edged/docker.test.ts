@@ -5,7 +5,7 @@ import type { ContainerRuntime } from "#edge/runtime";
 import { openDockerRuntime } from "#edge/runtime/docker";
 import { systemClock } from "#shared/clock";
 import type { Container, Pod, PodSpec } from "#shared/kube";
-import { freePorts } from "#internal/scripts/service.ts";
+import { eventually, freePorts } from "#internal/scripts/service.ts";
 import {
   busyboxImage,
   docker,
@@ -132,9 +132,7 @@ describe.skipIf(!hasEngine())("edged on Docker", () => {
     const [web] = containers(pod).filter((line) => line.includes("k8s_web_"));
     expect(docker("exec", web?.split(" ")[0] ?? "", "cat", "/tmp/env")).toBe("one");
     await edge.configure("configmap", "page", page("two"));
-    for (let turn = 0; turn < 50 && (await (await fetch(url)).text()) !== "two"; turn += 1)
-      await Bun.sleep(50);
-    expect(await (await fetch(url)).text()).toBe("two");
+    await eventually(5000, async () => expect(await (await fetch(url)).text()).toBe("two"));
     await edge.apply(deleted(pod));
     await edge.until("terminated", () => edge.terminated.length === 1);
     expect([...containers(pod), ...containers(pod, "exited")]).toEqual([]);
@@ -190,12 +188,8 @@ describe.skipIf(!hasEngine())("edged on Docker", () => {
     await edge.until("running again", isRunning(edge, pod));
     edge.verdict = "gone";
     await edge.link(true);
-    for (let turn = 0; turn < 100 && containers(orphan).length > 0; turn += 1) await Bun.sleep(50);
-    expect([containers(pod), containers(orphan), edge.statuses.get(pod.metadata.uid ?? "")?.length]).toEqual([
-      before,
-      [],
-      1,
-    ]);
+    await eventually(10_000, async () => expect(containers(orphan)).toEqual([]));
+    expect([containers(pod), edge.statuses.get(pod.metadata.uid ?? "")?.length]).toEqual([before, 1]);
   });
 
   test("backs off from a crashing container and reports why it ended", async () => {
@@ -217,7 +211,7 @@ describe.skipIf(!hasEngine())("edged on Docker", () => {
     });
     await edge.until("event", () => edge.reasons().includes("BackOff"));
     await edge.forget(pod);
-    for (let turn = 0; turn < 100 && containers(pod, "exited").length > 0; turn += 1) await Bun.sleep(50);
+    await eventually(10_000, async () => expect(containers(pod, "exited")).toEqual([]));
     expect(edge.terminated).toEqual([]);
   });
 

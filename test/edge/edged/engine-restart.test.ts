@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { openDockerRuntime } from "#edge/runtime/docker";
 import { systemClock } from "#shared/clock";
 import type { Pod } from "#shared/kube";
+import { eventually, run } from "#internal/scripts/service.ts";
 import { EdgedHarness } from "#internal/test/support/edged-harness.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
@@ -39,8 +40,7 @@ async function startEngine(dir: string): Promise<{ address: string; stop: () => 
     ],
     { stdout: "ignore", stderr: Bun.file(join(dir, "engine.log")) },
   );
-  const isUp = (): boolean => Bun.spawnSync(["docker", "-H", `unix://${socket}`, "info"]).success;
-  for (let turn = 0; turn < 150 && !isUp(); turn += 1) await Bun.sleep(100);
+  await eventually(30_000, () => run(["docker", "-H", `unix://${socket}`, "info"]));
   const stop = async (): Promise<void> => {
     engine.kill("SIGTERM");
     await engine.exited;
@@ -92,11 +92,7 @@ test.skipIf(!canRun)(
         "k8s_c_web_default_uid-web_1",
       ]);
       await edge.forget(pod);
-      for (let turn = 0; turn < 100 && docker("ps", "-aq") !== ""; turn += 1) await Bun.sleep(50);
-      expect(docker("ps", "-aq")).toBe("");
-    } catch (e) {
-      console.log("ERR", e);
-      throw e;
+      await eventually(10_000, async () => expect(docker("ps", "-aq")).toBe(""));
     } finally {
       await edge.stop();
       await runtime[Symbol.asyncDispose]();
