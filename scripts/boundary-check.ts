@@ -18,7 +18,8 @@ export type Sources = ReadonlyMap<string, string>;
 /** Every breach of the dependency table, one line each: `file: what is wrong`. */
 export function findViolations(sources: Sources): string[] {
   const found: string[] = [];
-  const graph = new Map<string, string[]>();
+  const values = new Map<string, string[]>();
+  const all = new Map<string, string[]>();
   for (const [file, text] of sources) {
     const imports = readImports(text);
     for (const one of imports) {
@@ -26,13 +27,16 @@ export function findViolations(sources: Sources): string[] {
       if (problem !== undefined) found.push(`${file}: ${problem}`);
     }
     found.push(...judgeGlobals(file, text).map((problem) => `${file}: ${problem}`));
-    const targets = imports.filter((one) => !one.typeOnly).map((one) => resolveFile(file, one.from));
-    graph.set(
+    values.set(
       file,
-      targets.filter((target) => target !== undefined),
+      targetsOf(
+        file,
+        imports.filter((one) => !one.typeOnly),
+      ),
     );
+    all.set(file, targetsOf(file, imports));
   }
-  return [...found, ...findCycles(graph), ...findCrowds(sources), ...findTopics(sources)];
+  return [...found, ...findCycles(values, all), ...findCrowds(sources), ...findTopics(sources)];
 }
 
 function judge(file: string, one: Import): string | undefined {
@@ -97,15 +101,33 @@ function judgeGlobals(file: string, text: string): string[] {
     });
 }
 
-/** Value-import cycles between files, each reported once. */
-function findCycles(graph: ReadonlyMap<string, readonly string[]>): string[] {
+function targetsOf(file: string, imports: readonly Import[]): string[] {
+  return imports.map((one) => resolveFile(file, one.from)).filter((target) => target !== undefined);
+}
+
+type Graph = ReadonlyMap<string, readonly string[]>;
+
+/** Cycles of value imports, and those that only types close; each once, by its first file. */
+function findCycles(values: Graph, all: Graph): string[] {
+  const isValue = (cycle: readonly string[]): boolean =>
+    cycle.every((file, index) => index === 0 || values.get(cycle[index - 1] ?? "")?.includes(file) === true);
+  return [
+    ...cyclesIn(values).map((cycle) => `${cycle[0]}: cycle ${cycle.join(" -> ")}`),
+    ...cyclesIn(all)
+      .filter((cycle) => !isValue(cycle))
+      .map((cycle) => `${cycle[0]}: type cycle ${cycle.join(" -> ")}`),
+  ];
+}
+
+/** The cycles that a depth-first walk closes: at least one of every group of files that import each other. */
+function cyclesIn(graph: Graph): string[][] {
   const done = new Set<string>();
   const path: string[] = [];
-  const cycles: string[] = [];
+  const cycles: string[][] = [];
   const visit = (file: string): void => {
-    const at = path.indexOf(file);
-    if (at !== -1) cycles.push(`${file}: cycle ${[...path.slice(at), file].join(" -> ")}`);
-    if (at !== -1 || done.has(file)) return;
+    const start = path.indexOf(file);
+    if (start !== -1) cycles.push([...path.slice(start), file]);
+    if (start !== -1 || done.has(file)) return;
     path.push(file);
     for (const next of graph.get(file) ?? []) visit(next);
     path.pop();
