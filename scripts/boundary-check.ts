@@ -7,6 +7,7 @@ import {
   folderRules,
   internalAllowed,
   mostEntriesAFolder,
+  mostLinesAFile,
   processOwners,
   timeOwners,
   type FolderRule,
@@ -36,7 +37,13 @@ export function findViolations(sources: Sources): string[] {
     );
     all.set(file, targetsOf(file, imports));
   }
-  return [...found, ...findCycles(values, all), ...findCrowds(sources), ...findTopics(sources)];
+  return [
+    ...found,
+    ...findCycles(values, all),
+    ...findCrowds(sources),
+    ...findLongFiles(sources),
+    ...findTopics(sources),
+  ];
 }
 
 function judge(file: string, one: Import): string | undefined {
@@ -149,6 +156,14 @@ function findCrowds(sources: Sources): string[] {
   return [...entries]
     .filter(([folder, { size }]) => /^(cloud|edge|shared\/)/.test(folder) && size > mostEntriesAFolder)
     .map(([folder, { size }]) => `${folder}: ${size} entries, at most ${mostEntriesAFolder}`);
+}
+
+function findLongFiles(sources: Sources): string[] {
+  return [...sources]
+    .filter(([file]) => !file.startsWith("test/"))
+    .map(([file, text]) => ({ file, lines: text.trimEnd().split("\n").length }))
+    .filter(({ lines }) => lines > mostLinesAFile)
+    .map(({ file, lines }) => `${file}: ${lines} lines, at most ${mostLinesAFile}`);
 }
 
 const verbs = /\.(emit|on|ask|answer)(?:<[^>()]*>)?\(\s*"([a-z.]+)"/g;

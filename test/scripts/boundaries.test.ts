@@ -149,9 +149,18 @@ test("boundary check finds a cycle that types close", () => {
 });
 
 test("boundary check refuses a folder of more entries than are read at a glance", () => {
-  const entries = ["pods/a.ts", "pods/b.ts", ...Array.from({ length: 16 }, (_, index) => `f${index}.ts`)];
+  const entries = ["pods/a.ts", "pods/b.ts", ...Array.from({ length: 13 }, (_, index) => `f${index}.ts`)];
   const sources = new Map(entries.map((entry) => [`edge/edged/${entry}`, ""]));
-  expect(findViolations(sources)).toEqual(["edge/edged: 17 entries, at most 16"]);
+  expect(findViolations(sources)).toEqual(["edge/edged: 14 entries, at most 13"]);
+});
+
+test("boundary check refuses a file of more than 400 lines, but for tests", () => {
+  const sources = new Map([
+    ["edge/edged/long.ts", "// line\n".repeat(401)],
+    ["edge/edged/full.ts", "// line\n".repeat(400)],
+    ["test/edge/edged/long.test.ts", "// line\n".repeat(500)],
+  ]);
+  expect(findViolations(sources)).toEqual(["edge/edged/long.ts: 401 lines, at most 400"]);
 });
 
 test("boundary check lets the folders of a component use each other", () => {
