@@ -71,7 +71,7 @@ export function newRecord(node: string, object: DeliveredObject): SyncRecord {
 }
 
 /** @returns undefined when the name is not `<node>.<uid>`; node names may hold dots, uids do not. */
-export function recordOf(sync: ObjectSync): SyncRecord | undefined {
+export function syncRecordOf(sync: ObjectSync): SyncRecord | undefined {
   const { name = "", namespace = "" } = sync.metadata;
   const dot = name.lastIndexOf(".");
   if (dot <= 0 || dot === name.length - 1) return undefined;
@@ -96,12 +96,12 @@ export function syncOf(record: SyncRecord): ObjectSync {
   return {
     apiVersion: "reliablesyncs.kubeedge.io/v1alpha1",
     kind: namespace ? "ObjectSync" : "ClusterObjectSync",
-    metadata: { name: keyOf(record), ...(namespace ? { namespace } : {}) },
+    metadata: { name: syncNameOf(record), ...(namespace ? { namespace } : {}) },
     spec: { objectAPIVersion: apiVersion, objectKind: kind, objectName: name },
   };
 }
 
 /** Name of the sync. */
-export function keyOf({ node, object }: SyncRecord): string {
+export function syncNameOf({ node, object }: SyncRecord): string {
   return `${node}.${object.uid}`;
 }

@@ -1,8 +1,9 @@
 import type { Clock } from "#shared/clock";
 
+/** A comparison costs no traffic unless something is missing; nodes are spread over the time. */
 const aboutMs = 60_000;
 
-/** Calls connected nodes up about once a minute, each at its own time. */
+/** Has each connected node compared about once a minute, each at its own time. */
 export class Sweep implements Disposable {
   readonly #clock: Clock;
   readonly #call: (node: string) => Promise<void>;

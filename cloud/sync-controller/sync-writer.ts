@@ -1,9 +1,16 @@
-import { resources, KubeError, type KubeClient, type ObjectAt, type ResourceType } from "#cloud/kube-client";
+import {
+  ignoreMissing,
+  isKubeError,
+  resources,
+  type KubeClient,
+  type ObjectAt,
+  type ResourceType,
+} from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import { backoff } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import { keyOf, syncOf, type ObjectSync, type Records, type SyncRecord } from "./records.ts";
+import { syncNameOf, syncOf, type ObjectSync, type Records, type SyncRecord } from "./records.ts";
 
 export interface SyncWriterOptions {
   readonly kube: KubeClient;
@@ -12,11 +19,14 @@ export interface SyncWriterOptions {
   readonly log: Logger;
 }
 
+/** Enough for many nodes that connect at once, and few enough for the API to serve others. */
 const writesAtOnce = 16;
+/** For the writes that wait at shutdown; what is not written then is compared again after the start. */
+const drainMs = 3000;
 
 /**
- * Brings the API to what the records say, behind them: changes of one record that come while it waits are one write,
- * writes of one record never overtake each other, and one that fails for want of the API is repeated until it is done.
+ * Writes the records to the API, behind them: changes of one record that arrive while it waits are one write, writes of one
+ * record never overtake each other, and one that fails is retried with backoff until it is done.
  */
 export class SyncWriter implements AsyncDisposable {
   readonly #options: SyncWriterOptions;
@@ -33,7 +43,7 @@ export class SyncWriter implements AsyncDisposable {
 
   submit(record: SyncRecord): void {
     if (this.#abort.signal.aborted) return;
-    this.#dirty.set(keyOf(record), record);
+    this.#dirty.set(syncNameOf(record), record);
     if (this.#workers.size >= writesAtOnce) return;
     const worker = this.#work().finally(() => this.#workers.delete(worker));
     this.#workers.add(worker);
@@ -41,7 +51,7 @@ export class SyncWriter implements AsyncDisposable {
 
   /** Resolves when the API has the sync, or will never take it. */
   store(record: SyncRecord): Promise<void> {
-    const key = keyOf(record);
+    const key = syncNameOf(record);
     const storing = this.#storing.get(key) ?? Promise.withResolvers<void>();
     this.#storing.set(key, storing);
     this.submit(record);
@@ -50,7 +60,7 @@ export class SyncWriter implements AsyncDisposable {
 
   /** What is written when called is finished, what waits is written in the time the API needs, or given up after 3 s. */
   async [Symbol.asyncDispose](): Promise<void> {
-    using _limit = this.#options.clock.after(3000, () => this.#abort.abort());
+    using _limit = this.#options.clock.after(drainMs, () => this.#abort.abort());
     while (this.#workers.size > 0) await Promise.all(this.#workers);
     this.#abort.abort();
     for (const key of this.#storing.keys()) this.#isStored(key);
@@ -69,7 +79,7 @@ export class SyncWriter implements AsyncDisposable {
         this.#busy.delete(key);
         if (this.#abort.signal.aborted) return;
         if (!this.#dirty.has(key)) this.#dirty.set(key, record);
-        log.warn("cannot write what a node has, trying again", { sync: key, error: describeError(error) });
+        log.warn("cannot record what a node has, trying again", { sync: key, error: describeError(error) });
         await this.#pause(waits.next().value);
       }
     }
@@ -94,7 +104,7 @@ export class SyncWriter implements AsyncDisposable {
 
   async #write(record: SyncRecord): Promise<void> {
     const current = this.#options.records.get(record.node, record.object.uid);
-    const key = keyOf(record);
+    const key = syncNameOf(record);
     if (!current) return this.#remove(record).finally(() => this.#isStored(key));
     const stored = current.stored || (await this.#create(current));
     this.#isStored(key);
@@ -103,19 +113,18 @@ export class SyncWriter implements AsyncDisposable {
     await this.#writeStatus(current);
   }
 
-  /** @returns false when the API will never take it, as in a namespace that goes away. */
+  /** @returns false when the API will never take it, as in a namespace that is being deleted. */
   async #create(record: SyncRecord): Promise<boolean> {
     const { kube, log } = this.#options;
     const { signal } = this.#abort;
     try {
       await kube.create(typeOf(record), syncOf(record), { signal });
     } catch (error) {
-      const code = error instanceof KubeError ? error.httpStatus : 0;
-      if (code === 403 || code === 404 || code === 422) {
-        log.debug("the API does not take a sync", { sync: keyOf(record), error: describeError(error) });
+      if (isKubeError(error, 403, 404, 422)) {
+        log.debug("the API does not take a sync", { sync: syncNameOf(record), error: describeError(error) });
         return false;
       }
-      if (code !== 409) throw error;
+      if (!isKubeError(error, 409)) throw error;
     }
     record.stored = true;
     return true;
@@ -130,11 +139,11 @@ export class SyncWriter implements AsyncDisposable {
     const { signal } = this.#abort;
     try {
       const options = { type: "merge", subresource: "status", signal } as const;
-      await this.#options.kube.patch<ObjectSync>(typeOf(record), atOf(record), patch, options);
+      await this.#options.kube.patch<ObjectSync>(typeOf(record), syncKeyOf(record), patch, options);
       record.storedVersion = version;
       record.storedDatabase = database;
     } catch (error) {
-      if (error instanceof KubeError && error.httpStatus === 404) record.stored = false;
+      if (isKubeError(error, 404)) record.stored = false;
       throw error;
     }
   }
@@ -146,11 +155,7 @@ export class SyncWriter implements AsyncDisposable {
 
   async #remove(record: SyncRecord): Promise<void> {
     const { signal } = this.#abort;
-    try {
-      await this.#options.kube.remove(typeOf(record), atOf(record), { signal });
-    } catch (error) {
-      if (!(error instanceof KubeError && error.httpStatus === 404)) throw error;
-    }
+    await ignoreMissing(this.#options.kube.remove(typeOf(record), syncKeyOf(record), { signal }));
   }
 }
 
@@ -158,7 +163,7 @@ function typeOf({ object }: SyncRecord): ResourceType {
   return object.namespace ? resources.objectSyncs : resources.clusterObjectSyncs;
 }
 
-function atOf(record: SyncRecord): ObjectAt {
+function syncKeyOf(record: SyncRecord): ObjectAt {
   const { namespace } = record.object;
-  return { name: keyOf(record), ...(namespace ? { namespace } : {}) };
+  return { name: syncNameOf(record), ...(namespace ? { namespace } : {}) };
 }
