@@ -6,11 +6,11 @@ import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { EdgeCatalog, ObjectChange, ObjectName } from "#shared/topics";
 import type { Store } from "#edge/store";
-import { Downstream } from "./downstream.ts";
+import { ReceivedObjects } from "./received-objects.ts";
 import { isStale, parseRow, readStored } from "./object-rows.ts";
 import { PodCheck } from "./pod-check.ts";
 import { UntilStored } from "./until-stored.ts";
-import { Upstream } from "./upstream.ts";
+import { PodReports } from "./pod-reports.ts";
 
 export type MetaManagerPort = Port<
   EdgeCatalog,
@@ -39,32 +39,32 @@ const queryTimeoutMs = 5000;
 export async function startMetaManager(deps: MetaManagerDeps): Promise<Running> {
   await using stack = new AsyncDisposableStack();
   const { port, store, clock, log } = deps;
-  const upstream = new Upstream(store, { id: () => crypto.randomUUID(), nowMs: () => clock.nowMs() });
-  const downstream = new Downstream(store, (change) => notify(port, change), log);
-  stack.defer(() => downstream.drained());
-  const reports = stack.use(new UntilStored(clock, log));
+  const reports = new PodReports(store, { id: () => crypto.randomUUID(), nowMs: () => clock.nowMs() });
+  const received = new ReceivedObjects(store, (change) => notify(port, change), log);
+  stack.defer(() => received.drained());
+  const untilStored = stack.use(new UntilStored(clock, log));
   const link = { connected: false, held: false };
   const check = new PodCheck({
     node: deps.node,
     store,
-    downstream,
+    received,
     log,
     ask: (request) => port.ask("cloud.pod", request),
     mayRemoveUnknown: () => !link.held,
   });
 
-  stack.use(port.answer("object.deliver", (delivery) => downstream.deliver(delivery)));
+  stack.use(port.answer("object.deliver", (delivery) => received.deliver(delivery)));
   stack.use(port.answer("pod.list", async () => listPods(deps)));
   stack.use(port.answer("pod.confirm", (pod) => check.confirm(pod)));
   stack.use(port.answer("object.get", (name) => findObject(deps, name, link.connected)));
-  stack.use(takeReports(port, upstream, reports));
+  stack.use(takeReports(port, reports, untilStored));
   stack.use(
     port.on("link.changed", ({ connected, database }) => {
       link.connected = connected;
       link.held = database?.held === true;
       if (!connected) return;
-      reports.run("all statuses", () => {
-        if (upstream.repeatStatuses()) void port.emit("outbox.added", {});
+      untilStored.run("all statuses", () => {
+        if (reports.repeatStatuses()) void port.emit("outbox.added", {});
       });
       check.restoreUnreadable().catch((error: unknown) => {
         log.warn("cannot restore unreadable pods", { error });
@@ -75,27 +75,27 @@ export async function startMetaManager(deps: MetaManagerDeps): Promise<Running> 
 }
 
 /** What edged reports about its pods. */
-function takeReports(port: MetaManagerPort, upstream: Upstream, reports: UntilStored): Disposable {
+function takeReports(port: MetaManagerPort, reports: PodReports, untilStored: UntilStored): Disposable {
   const stack = new DisposableStack();
   const wake = (): void => void port.emit("outbox.added", {});
   stack.use(
     port.answer("pod.terminated", async (pod) => {
-      upstream.podTerminated(pod);
+      reports.podTerminated(pod);
       wake();
       return undefined;
     }),
   );
   stack.use(
     port.on("pod.status", ({ status, ...pod }) =>
-      reports.run(`status/${pod.uid}`, () => {
-        if (upstream.podStatus(pod, status)) wake();
+      untilStored.run(`status/${pod.uid}`, () => {
+        if (reports.podStatus(pod, status)) wake();
       }),
     ),
   );
   stack.use(
     port.on("event.recorded", ({ event }) =>
-      reports.run(`event/${objectKey(event)}`, () => {
-        upstream.event(event);
+      untilStored.run(`event/${objectKey(event)}`, () => {
+        reports.event(event);
         wake();
       }),
     ),

@@ -3,14 +3,14 @@ import type { Pod, Status } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { ApiAnswer, PodName, PodRequest, PodVerdict } from "#shared/topics";
 import type { Store } from "#edge/store";
-import type { Downstream } from "./downstream.ts";
+import type { ReceivedObjects } from "./received-objects.ts";
 import { parseRow, readStored } from "./object-rows.ts";
 
 export interface PodCheckOptions {
   /** name of this node */
   readonly node: string;
   readonly store: Store;
-  readonly downstream: Downstream;
+  readonly received: ReceivedObjects;
   readonly log: Logger;
   readonly ask: (request: PodRequest) => Promise<ApiAnswer<Pod>>;
   /** Whether "there is no such pod" counts now: the answer of a cloud that may be another one does not. */
@@ -80,11 +80,11 @@ export class PodCheck {
 
   /** Stores a pod that differs from its row, or has none, and notifies edged, as if the cloud had sent it. */
   async #keep(object: Pod): Promise<void> {
-    const { store, downstream } = this.#options;
+    const { store, received } = this.#options;
     const { namespace = "", name = "", resourceVersion } = object.metadata;
     const path = { type: "pod", namespace, name };
     if (readStored(store, store.metas.keyOf(path))?.metadata.resourceVersion === resourceVersion) return;
-    await downstream.deliver({ ...path, operation: "update", object, fromController: true });
+    await received.deliver({ ...path, operation: "update", object, fromController: true });
   }
 }
 

@@ -6,7 +6,7 @@ import { openStore } from "#edge/store";
 import type { Pod } from "#shared/kube";
 import type { PodVerdict } from "#shared/topics";
 import { newMessage, type WireMessage } from "#shared/wire";
-import { Downstream } from "#internal/edge/meta-manager/downstream.ts";
+import { ReceivedObjects } from "#internal/edge/meta-manager/received-objects.ts";
 import { PodCheck } from "#internal/edge/meta-manager/pod-check.ts";
 import { startCloud } from "#internal/test/cloud/edge-controller/cloud-harness.ts";
 import { overTheWire } from "#internal/test/support/over-the-wire.ts";
@@ -44,7 +44,7 @@ test.each<[What, PodVerdict, string[]]>([
   const check = new PodCheck({
     node,
     store,
-    downstream: new Downstream(store, async () => undefined, log),
+    received: new ReceivedObjects(store, async () => undefined, log),
     log,
     ask: overTheWire(podRequests, (message) => {
       const { route, content } = newMessage({ id: () => "m", nowMs: () => 1 }, message);

@@ -8,7 +8,7 @@ import { newMessage, type NewMessage } from "#shared/wire";
 import { startMetaManager } from "#edge/meta-manager";
 import { podRequests } from "#edge/edge-hub/codec";
 import { openStore } from "#edge/store";
-import { Downstream } from "#internal/edge/meta-manager/downstream.ts";
+import { ReceivedObjects } from "#internal/edge/meta-manager/received-objects.ts";
 import { PodCheck } from "#internal/edge/meta-manager/pod-check.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { overTheWire } from "#internal/test/support/over-the-wire.ts";
@@ -130,7 +130,7 @@ test("a stored pod that cannot be read is replaced by the cloud's, and removed o
     node: "e1",
     store,
     log,
-    downstream: new Downstream(
+    received: new ReceivedObjects(
       store,
       async ({ object }) => void notified.push(object?.metadata.resourceVersion),
       log,

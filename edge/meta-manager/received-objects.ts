@@ -22,7 +22,7 @@ type Notify = (change: ObjectChange) => Promise<void>;
  * Objects from the cloud: committed, then the modules are notified, then acknowledged. Deliveries of one turn of the event
  * loop share a commit; modules are notified in order of arrival.
  */
-export class Downstream {
+export class ReceivedObjects {
   readonly #store: Store;
   readonly #notify: Notify;
   readonly #log: Logger;

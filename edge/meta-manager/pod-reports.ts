@@ -8,7 +8,7 @@ import { podPatchType, readStored } from "./object-rows.ts";
 const maxEvents = 1000;
 
 /** What edged reports about its pods: stored with its outbox row in one commit. */
-export class Upstream {
+export class PodReports {
   readonly #store: Store;
   readonly #stamp: Stamp;
 
