@@ -58,11 +58,11 @@ const edgecore: Program<EdgeConfig> = {
     return startEdgecore(config, deps);
   },
   check: checkEdge,
-  // An edgecore that serves has no use for it, nor for the memory it takes.
+  // Loaded on demand: a node's edgecore never needs it, nor the memory it takes.
   simulate: async (words, host) => (await import("#edge/commands/simulate")).runSimulator(words, host),
 };
 
-/** Anything on the command line goes before it. */
+/** Options of the command line take precedence over it. */
 function tokenOfEnvironment({ tokenFile }: Options): { readonly token?: string } {
   const token = process.env["KUBEEDGE_TOKEN"];
   return token === undefined || token === "" || tokenFile !== undefined ? {} : { token };

@@ -1,4 +1,6 @@
 import type { Database } from "bun:sqlite";
+import { isDamage } from "#shared/sqlite";
+import { DeviceHistory, Devices, Twins } from "#edge/store/devices";
 import {
   explainEdgeDatabase,
   isUnreadable,
@@ -6,14 +8,31 @@ import {
   openSoundEdgeDatabase,
   type SoundOptions,
 } from "#edge/store/file";
-import { isDamage } from "#shared/sqlite";
+import { MqttOutgoing, MqttSessions } from "#edge/store/mqtt";
 import { Backlog, LossCounter, Outbox } from "#edge/store/outbox";
 import { KnownCloud } from "./known-cloud.ts";
-import { Devices, DeviceHistory, Twins } from "#edge/store/devices";
 import { Metas } from "./metas.ts";
-import { MqttOutgoing, MqttSessions } from "#edge/store/mqtt";
 
+export type {
+  AttributeRow,
+  DeviceHistory,
+  DeviceRow,
+  Devices,
+  HistoryLimits,
+  HistoryPoint,
+  HistoryQuery,
+  TwinRow,
+  Twins,
+} from "#edge/store/devices";
 export { findEdgeDatabaseFault, findHeldCloud } from "#edge/store/file";
+export type {
+  MqttOutgoing,
+  MqttSessions,
+  OutgoingRow,
+  PacketRow,
+  RetainedRow,
+  SubscriptionRow,
+} from "#edge/store/mqtt";
 export type {
   Backlog,
   FoldableReport,
@@ -24,13 +43,8 @@ export type {
   OutboxEntry,
   OutboxShare,
 } from "#edge/store/outbox";
-export type { AttributeRow, DeviceRow, Devices } from "#edge/store/devices";
 export type { CloudRecord, KnownCloud } from "./known-cloud.ts";
 export type { Meta, MetaName, Metas } from "./metas.ts";
-export type { MqttOutgoing, OutgoingRow } from "#edge/store/mqtt";
-export type { MqttSessions, PacketRow, RetainedRow, SubscriptionRow } from "#edge/store/mqtt";
-export type { HistoryLimits, HistoryPoint, HistoryQuery, DeviceHistory } from "#edge/store/devices";
-export type { TwinRow, Twins } from "#edge/store/devices";
 
 /** The edge's one database. All calls are synchronous; a call that returned is on disk. */
 export interface Store extends Disposable {
