@@ -1,4 +1,4 @@
-import { adoptOperation } from "#edge/commands/adopt";
+import { adoptCloudOperation } from "#edge/commands/adopt";
 import { checkEdge, edgePrivatePlaces, refuseUnusableFiles, refuseUnusablePorts } from "#edge/commands/check";
 import { processHost, runProgram, type Options, type Program } from "#shared/cli";
 import { edgeDefaults, edgeMinimum, loadEdgeConfig, type EdgeConfig } from "#shared/config";
@@ -45,7 +45,7 @@ SIGHUP reloads log level and the certificate of the MQTT broker.
 const edgecore: Program<EdgeConfig> = {
   program: "edgecore",
   commands: ["check", "hash-password", "simulate"],
-  operations: { adopt: adoptOperation },
+  operations: { adopt: adoptCloudOperation },
   flags: ["config", "data-dir", "log-level", "token", "token-file", "server"],
   help,
   defaultConfig: edgeDefaults,

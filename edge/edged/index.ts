@@ -20,7 +20,7 @@ import { releaseAll } from "#edge/edged/volumes";
 import type { ContainerRuntime } from "#edge/runtime";
 
 /** `edged.*` of the config file, and the identity of the node. */
-export interface EdgedConfig extends NodeAgentConfig, PodsConfig {
+export interface EdgedSettings extends NodeAgentConfig, PodsConfig {
   /** Address of the node; that of the interface, or of the default route, when undefined. */
   readonly nodeIp: string | undefined;
   readonly interfaceName: string | undefined;
@@ -46,7 +46,7 @@ export interface EdgedDeps {
  * Runs the pods that are stored for this node, and reports the node. Starting waits for neither the engine nor the
  * cloud; containers of an earlier run are adopted. Disposing leaves containers running.
  */
-export async function startEdged(given: EdgedConfig, deps: EdgedDeps): Promise<Running> {
+export async function startEdged(given: EdgedSettings, deps: EdgedDeps): Promise<Running> {
   await using stack = new AsyncDisposableStack();
   const { port, runtime } = deps;
   const { config, pinsDir } = prepareDirs(given, deps.log);
@@ -79,9 +79,9 @@ export async function startEdged(given: EdgedConfig, deps: EdgedDeps): Promise<R
 
 /** Creates the directories of edged and releases mounts for subPaths that an earlier run left. */
 function prepareDirs(
-  config: EdgedConfig,
+  config: EdgedSettings,
   log: Logger,
-): { readonly config: EdgedConfig; readonly pinsDir: string } {
+): { readonly config: EdgedSettings; readonly pinsDir: string } {
   for (const name of ["pods", pinsName])
     mkdirSync(join(config.dataDir, name), { recursive: true, mode: 0o700 });
   // The kernel lists mounts by their real paths.
@@ -100,7 +100,7 @@ interface Parts {
   readonly unknown: UnknownPods;
 }
 
-function makeParts(config: EdgedConfig, deps: EdgedDeps & { readonly pinsDir: string }): Parts {
+function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pinsDir: string }): Parts {
   const { port, runtime, clock, log } = deps;
   const { nodeName, dataDir, maxPods, nodeIp, interfaceName } = config;
   const machine = readMachine();

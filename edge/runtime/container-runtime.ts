@@ -1,5 +1,5 @@
 import type { ContainerIdentity, ContainerSpec, SandboxSpec } from "./specs.ts";
-import type { CallOptions, StreamService } from "./streams.ts";
+import type { EngineCallOptions, StreamService } from "./streams.ts";
 
 /**
  * What edged needs of a container engine, in our words, and divided as Kubernetes' CRI divides it (`RuntimeService` and
@@ -12,7 +12,7 @@ import type { CallOptions, StreamService } from "./streams.ts";
 export interface ContainerRuntime
   extends SandboxService, ContainerService, ImageService, StreamService, AsyncDisposable {
   /** Name and version of the engine; also the check that it can be reached. */
-  info(options?: CallOptions): Promise<EngineInfo>;
+  info(options?: EngineCallOptions): Promise<EngineInfo>;
 
   /** Sandboxes and containers, of one pod or of all, in any state. */
   list(podUid?: string): Promise<readonly ContainerSummary[]>;
@@ -64,7 +64,7 @@ export interface EngineInfo {
   readonly version: string;
 }
 
-export interface PullOptions extends CallOptions {
+export interface PullOptions extends EngineCallOptions {
   /** Texts of `.dockerconfigjson` (or `.dockercfg`); the first that knows the image's registry is used. */
   readonly dockerConfigs: readonly string[];
 }

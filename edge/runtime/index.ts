@@ -13,7 +13,15 @@ export type {
   StrayContainer,
 } from "./container-runtime.ts";
 export { findAuth, withTag } from "./image-name.ts";
-export { containerName, fromLabels, isOwnerOf, labelNames, ownerOf, toLabels, type Owner } from "./labels.ts";
+export {
+  containerName,
+  fromLabels,
+  isOwnerOf,
+  labelNames,
+  ownerOf,
+  toLabels,
+  type ContainerOwner,
+} from "./labels.ts";
 export type {
   ContainerIdentity,
   ContainerSpec,
@@ -25,7 +33,7 @@ export type {
 } from "./specs.ts";
 export type {
   AttachRequest,
-  CallOptions,
+  EngineCallOptions,
   CommandResult,
   ExecRequest,
   ExecStream,

@@ -29,12 +29,15 @@ export function isOwnerOf(node: string, owner: string): boolean {
   return owner.startsWith(`${node}-`) && /^[0-9a-f]{12}$/.test(owner.slice(node.length + 1));
 }
 
-export interface Owner {
+export interface ContainerOwner {
   readonly owner: string;
   readonly dataDir?: string;
 }
 
-export function toLabels(identity: ContainerIdentity, { owner, dataDir }: Owner): Record<string, string> {
+export function toLabels(
+  identity: ContainerIdentity,
+  { owner, dataDir }: ContainerOwner,
+): Record<string, string> {
   return {
     ...(dataDir === undefined ? {} : { [labelNames.dataDir]: resolve(dataDir) }),
     [labelNames.podName]: identity.podName,

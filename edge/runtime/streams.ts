@@ -1,4 +1,4 @@
-export interface CallOptions {
+export interface EngineCallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -8,7 +8,7 @@ export interface OutputChunk {
   readonly bytes: Uint8Array;
 }
 
-export interface LogOptions extends CallOptions {
+export interface LogOptions extends EngineCallOptions {
   /** Goes on with what is written until the container ends; the signal, or leaving the loop, ends it earlier. */
   readonly follow?: boolean;
   /** Only so many of the last lines; all by default. */
@@ -19,14 +19,14 @@ export interface LogOptions extends CallOptions {
   readonly timestamps?: boolean;
 }
 
-export interface ExecRequest extends CallOptions {
+export interface ExecRequest extends EngineCallOptions {
   readonly command: readonly string[];
   readonly tty: boolean;
   /** Whether the caller writes to the command's standard input. */
   readonly stdin: boolean;
 }
 
-export interface AttachRequest extends CallOptions {
+export interface AttachRequest extends EngineCallOptions {
   /** As the container was created. */
   readonly tty: boolean;
   /** Whether the caller writes to the container's standard input; it has to be created with one. */
@@ -73,7 +73,7 @@ export interface StreamService {
   runCommand(id: string, command: readonly string[], options: RunOptions): Promise<CommandResult>;
 }
 
-export interface RunOptions extends CallOptions {
+export interface RunOptions extends EngineCallOptions {
   /** Output beyond is dropped. */
   readonly maxOutputBytes: number;
 }

@@ -5,7 +5,7 @@ import { podTokenRequests } from "#edge/edge-hub/codec";
 import { requestTokens } from "#edge/edged/tokens";
 import { UnavailableError } from "#shared/errors";
 import type { Pod } from "#shared/kube";
-import { PodVolumes, tokenRequests } from "#edge/edged/volumes";
+import { PodVolumes, volumeTokenRequests } from "#edge/edged/volumes";
 import { demoImage } from "#internal/scripts/engine.ts";
 import { docker } from "#internal/test/support/container-engine.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
@@ -63,7 +63,7 @@ async function startVolumes(
     log,
     podDir: dir,
     objects: async () => new Map(),
-    tokens: (one) => requestTokens(one, tokenRequests(one), { ask: cloud.ask, log }),
+    tokens: (one) => requestTokens(one, volumeTokenRequests(one), { ask: cloud.ask, log }),
     onStale: () => void volumes.refresh(pod, facts),
   });
   await volumes.ensure(pod, facts);

@@ -1,5 +1,5 @@
 import { leaseRequests, nodeRequests, podTokenRequests } from "#edge/edge-hub/codec";
-import { startEdged, type EdgedConfig } from "#edge/edged";
+import { startEdged, type EdgedSettings } from "#edge/edged";
 import type { ContainerRuntime } from "#edge/runtime";
 import { Bus } from "#shared/bus";
 import type { Clock } from "#shared/clock";
@@ -83,9 +83,9 @@ export class EdgedHarness implements AsyncDisposable {
   async start(
     runtime: ContainerRuntime,
     clock: Clock,
-    config: Partial<EdgedConfig> & { dataDir: string },
+    config: Partial<EdgedSettings> & { dataDir: string },
   ): Promise<void> {
-    const base: EdgedConfig = {
+    const base: EdgedSettings = {
       nodeName: "edge-1",
       registerNode: true,
       registerSchedulable: true,

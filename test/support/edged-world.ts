@@ -2,7 +2,7 @@ import type { ContainerRuntime } from "#edge/runtime";
 import { openDockerRuntime } from "#edge/runtime/docker";
 import { systemClock } from "#shared/clock";
 import type { Container, Pod, PodSpec } from "#shared/kube";
-import type { EdgedConfig } from "#edge/edged";
+import type { EdgedSettings } from "#edge/edged";
 import { docker, engineSocket, removeContainers } from "./container-engine.ts";
 import { EdgedHarness } from "./edged-harness.ts";
 import { silentLog } from "./silent-log.ts";
@@ -15,7 +15,7 @@ export interface EdgedWorld extends AsyncDisposable {
 }
 
 /** edged on the machine's Docker engine; disposing removes every container of the owner. */
-export async function edgedWorld(owner: string, config: Partial<EdgedConfig> = {}): Promise<EdgedWorld> {
+export async function edgedWorld(owner: string, config: Partial<EdgedSettings> = {}): Promise<EdgedWorld> {
   const dir = tempDir("edged");
   const edge = new EdgedHarness();
   const address = `unix://${engineSocket}`;

@@ -8,7 +8,7 @@ import { openStore } from "#edge/store";
  * `edgecore adopt`: the cloud whose database this node does not know is accepted from now on. It works beside a running
  * edgecore, which looks for it every few seconds, and before the next start.
  */
-export const adoptOperation: Operation<EdgeConfig> = {
+export const adoptCloudOperation: Operation<EdgeConfig> = {
   run: async (asked, config, host) => {
     const [operand] = asked.operands;
     if (operand !== undefined)

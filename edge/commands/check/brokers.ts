@@ -5,7 +5,7 @@ import { checkCertificate, checkPort, checkTcp, fail, ok, warn, type Finding } f
 import type { EdgeConfig, ExternalBrokerConfig } from "#shared/config";
 import { describeError } from "#shared/errors";
 import { findTlsFaults, type TlsFiles } from "#shared/pki";
-import { brokerPorts, placeOf } from "./ports.ts";
+import { brokerPorts, hostAndPort } from "./ports.ts";
 import { fieldOf, mqttFiles, wayOut, type NamedFiles } from "./tls-files.ts";
 
 type Running = Parameters<typeof checkPort>[1];
@@ -50,7 +50,7 @@ async function checkExternal(external: ExternalBrokerConfig): Promise<Finding> {
   const url = external.url.replace(/\/\/[^/]*@/, "//");
   const subject = "external broker";
   const secure = /^(ssl|tls|mqtts|wss):/.test(url);
-  const { address, port } = placeOf(url, usualPort(url));
+  const { address, port } = hostAndPort(url, usualPort(url));
   const refused = await checkTcp(address, port, timeoutMs);
   if (refused !== undefined) {
     const remedy = "start it, or correct mqtt.server; edgecore goes on trying";

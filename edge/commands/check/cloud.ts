@@ -14,7 +14,7 @@ const mostAnswerLength = 600;
 const remedy = "check edgehub.server, the network and that cloudcore runs";
 
 /** Whether cloudcore can be reached, has the CA of the token, and its clock agrees with ours. */
-export async function* checkCloud(config: EdgeConfig, clock: Clock): AsyncGenerator<Finding> {
+export async function* checkCloudLink(config: EdgeConfig, clock: Clock): AsyncGenerator<Finding> {
   const { edgeHub } = config;
   const link = new URL(edgeHub.url);
   const why = await checkTcp(bare(link.hostname), Number(link.port || 443), timeoutMs);

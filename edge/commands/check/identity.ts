@@ -8,7 +8,7 @@ const prefix = "system:node:";
 const rejoin = "start edgecore with a new token (`cloudcore token`)";
 
 /** Certificates, or a token to get them with. */
-export function* checkIdentity(config: EdgeConfig, nowMs: number): Generator<Finding> {
+export function* checkNodeIdentity(config: EdgeConfig, nowMs: number): Generator<Finding> {
   const { edgeHub, dataDir, nodeName } = config;
   const certFile = edgeHub.certFile ?? join(dataDir, "certs/edge.crt");
   const caFile = edgeHub.caFile ?? join(dataDir, "certs/rootCA.crt");

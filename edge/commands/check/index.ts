@@ -17,9 +17,9 @@ import type { Clock } from "#shared/clock";
 import type { EdgeConfig } from "#shared/config";
 import { findEdgeDatabaseFault, findHeldCloud } from "#edge/store";
 import { checkBrokers } from "./brokers.ts";
-import { checkCloud } from "./cloud.ts";
+import { checkCloudLink } from "./cloud.ts";
 import { checkEngine } from "./engine.ts";
-import { checkIdentity } from "./identity.ts";
+import { checkNodeIdentity } from "./identity.ts";
 import { queryPorts } from "./ports.ts";
 import { edgePrivatePlaces } from "./private-places.ts";
 
@@ -38,8 +38,8 @@ export async function* checkEdge(config: EdgeConfig, clock: Clock): AsyncGenerat
   yield* checkPrivate(edgePrivatePlaces(config));
   if (directory.state === "ok" && existsSync(dataDir)) yield* checkStore(config, pid !== undefined);
   yield checkDisk(dataDir);
-  yield* checkIdentity(config, clock.nowMs());
-  yield* checkCloud(config, clock);
+  yield* checkNodeIdentity(config, clock.nowMs());
+  yield* checkCloudLink(config, clock);
   yield await checkEngine(edged.dockerAddress);
   yield* checkBrokers(config, running, clock.nowMs());
   for (const port of queryPorts(config.deviceTwin)) yield await checkPort(port, running);

@@ -4,9 +4,9 @@ import { ConfigError } from "#shared/errors";
 
 /** Where the inner broker listens. */
 export function brokerPorts({ url, websocketUrl }: BrokerConfig): PortToCheck[] {
-  const tcp = { name: "mqtt", ...placeOf(url, 1884), setting: "mqtt.internal-server" };
+  const tcp = { name: "mqtt", ...hostAndPort(url, 1884), setting: "mqtt.internal-server" };
   if (websocketUrl === undefined) return [tcp];
-  const place = placeOf(websocketUrl, 1885);
+  const place = hostAndPort(websocketUrl, 1885);
   return [tcp, { name: "mqtt-websocket", ...place, setting: "mqtt.broker.websocket" }];
 }
 
@@ -18,7 +18,7 @@ export function queryPorts({ query }: EdgeConfig["deviceTwin"]): PortToCheck[] {
 }
 
 /** A url without a port means `usual`, and a port that a scheme has by itself is still one. */
-export function placeOf(url: string, usual: number): { readonly address: string; readonly port: number } {
+export function hostAndPort(url: string, usual: number): { readonly address: string; readonly port: number } {
   const { hostname } = new URL(url.replace(/^[a-z]+:/, "http:"));
   const port = /^[a-z]+:\/\/[^/?]*:(\d+)(?:[/?]|$)/.exec(url)?.[1];
   return { address: hostname.replaceAll(/[[\]]/g, ""), port: port === undefined ? usual : Number(port) };

@@ -7,14 +7,14 @@ interface Sample {
   readonly spec: object;
 }
 
-export interface Wanted {
+export interface ThermostatsToApply {
   readonly names: readonly string[];
   readonly node: string;
   readonly kubeconfig: string | undefined;
 }
 
 /** The thermostat of conf/samples under each of the names, and its model. */
-export function thermostatObjects({ names, node }: Omit<Wanted, "kubeconfig">): object[] {
+export function thermostatObjects({ names, node }: Omit<ThermostatsToApply, "kubeconfig">): object[] {
   const samples = Bun.YAML.parse(sampleDevices) as readonly Sample[];
   const model = samples.find(({ metadata }) => metadata.name === "thermostat");
   const device = samples.find(({ metadata }) => metadata.name === "thermo-1");
@@ -29,7 +29,7 @@ export function thermostatObjects({ names, node }: Omit<Wanted, "kubeconfig">): 
 }
 
 /** Applies them with kubectl. @throws UnavailableError with kubectl's message when it fails */
-export async function applyThermostats(wanted: Wanted): Promise<void> {
+export async function applyThermostats(wanted: ThermostatsToApply): Promise<void> {
   const kubectl = Bun.which("kubectl");
   if (kubectl === null)
     throw new ConfigError("no-kubectl", "--apply needs kubectl, which was not found; install it");

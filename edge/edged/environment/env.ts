@@ -66,7 +66,7 @@ function addAll(source: EnvSource, objects: Objects, env: Map<string, string>): 
   const reference = bulkReference(source);
   if (!reference) return undefined;
   const data = readData(reference.key, objects);
-  if (!data && !reference.optional) return refuse(notFound(reference.key));
+  if (!data && !reference.optional) return refuse(notFoundText(reference.key));
   for (const [key, value] of data ?? []) {
     if (isEnvName(key)) env.set(`${source.prefix ?? ""}${key}`, value.toString());
   }
@@ -74,7 +74,7 @@ function addAll(source: EnvSource, objects: Objects, env: Map<string, string>): 
 }
 
 /** As in: configmap "page" not found. */
-export function notFound(key: string): string {
+export function notFoundText(key: string): string {
   const slash = key.indexOf("/");
   return `${key.slice(0, slash)} "${key.slice(slash + 1)}" not found`;
 }
@@ -90,16 +90,16 @@ interface VariableContext {
 type Refusal = Extract<EnvResult, { ok: false }>;
 
 function resolveVariable(variable: EnvVar, context: VariableContext): string | undefined | Refusal {
-  const { valueFrom: from } = variable;
-  if (!from) return expand(variable.value ?? "", context.env);
-  if (from.configMapKeyRef) return readKey("configmap", from.configMapKeyRef, context);
-  if (from.secretKeyRef) return readKey("secret", from.secretKeyRef, context);
-  if (from.fieldRef) {
-    const { fieldPath } = from.fieldRef;
+  const { valueFrom } = variable;
+  if (!valueFrom) return expand(variable.value ?? "", context.env);
+  if (valueFrom.configMapKeyRef) return readKey("configmap", valueFrom.configMapKeyRef, context);
+  if (valueFrom.secretKeyRef) return readKey("secret", valueFrom.secretKeyRef, context);
+  if (valueFrom.fieldRef) {
+    const { fieldPath } = valueFrom.fieldRef;
     return readField(context.pod, fieldPath, context.facts) ?? refuse(`unsupported fieldPath: ${fieldPath}`);
   }
-  if (from.resourceFieldRef)
-    return readResource(context.pod, context.container, from.resourceFieldRef, context.facts);
+  if (valueFrom.resourceFieldRef)
+    return readResource(context.pod, context.container, valueFrom.resourceFieldRef, context.facts);
   return "";
 }
 
@@ -113,7 +113,7 @@ function readKey(
   const value = data?.get(reference.key);
   if (value) return value.toString();
   if (reference.optional) return undefined;
-  if (!data) return refuse(notFound(objectName));
+  if (!data) return refuse(notFoundText(objectName));
   const Kind = kind === "configmap" ? "ConfigMap" : "Secret";
   return refuse(
     `couldn't find key ${reference.key} in ${Kind} ${pod.metadata.namespace ?? ""}/${reference.name ?? ""}`,

@@ -1,7 +1,7 @@
 export {
   envReferences,
   expand,
-  notFound,
+  notFoundText,
   readData,
   readField,
   readResource,

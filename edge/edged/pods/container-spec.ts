@@ -113,11 +113,11 @@ function portsOf(pod: Pod): PortBinding[] {
 function dnsOf(pod: Pod, cluster: ClusterDns): Dns | undefined {
   const { dnsPolicy = "ClusterFirst", dnsConfig } = pod.spec;
   const useCluster = dnsPolicy === "ClusterFirst" && cluster.servers.length > 0;
-  const own = useCluster ? clusterDns(pod, cluster) : { servers: [], searches: [], options: [] };
+  const base = useCluster ? clusterDns(pod, cluster) : { servers: [], searches: [], options: [] };
   const dns = {
-    servers: [...own.servers, ...(dnsConfig?.nameservers ?? [])],
-    searches: [...own.searches, ...(dnsConfig?.searches ?? [])],
-    options: [...own.options, ...(dnsConfig?.options ?? []).map(formatOption)],
+    servers: [...base.servers, ...(dnsConfig?.nameservers ?? [])],
+    searches: [...base.searches, ...(dnsConfig?.searches ?? [])],
+    options: [...base.options, ...(dnsConfig?.options ?? []).map(formatOption)],
   };
   return dns.servers.length + dns.searches.length + dns.options.length > 0 ? dns : undefined;
 }

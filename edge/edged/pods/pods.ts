@@ -9,7 +9,7 @@ import { envReferences, type Objects } from "#edge/edged/environment";
 import type { EventRecorder } from "#edge/edged/events";
 import { hasAppArmor } from "#edge/edged/security-context";
 import { requestTokens } from "#edge/edged/tokens";
-import { tokenRequests, volumeReferences } from "#edge/edged/volumes";
+import { volumeTokenRequests, volumeReferences } from "#edge/edged/volumes";
 import type { ContainerRuntime, ContainerSummary, RuntimeHint } from "#edge/runtime";
 import { findUnusable } from "./admission.ts";
 import { PodWorker, type PodWorkerDeps } from "./worker.ts";
@@ -166,7 +166,10 @@ export class Pods implements AsyncDisposable {
       facts: () => ({ nodeName, hostIp: address(), allocatable }),
       objects: (namespace, keys) => this.#objects(namespace, keys),
       tokens: (pod) =>
-        requestTokens(pod, tokenRequests(pod), { ask: (request) => port.ask("cloud.token", request), log }),
+        requestTokens(pod, volumeTokenRequests(pod), {
+          ask: (request) => port.ask("cloud.token", request),
+          log,
+        }),
       record: (pod, event) => recorder.record(pod, event),
       publish: (pod, status) => port.emit("pod.status", { ...nameOf(pod), status }),
       onGone: (pod) => this.#removed(pod),

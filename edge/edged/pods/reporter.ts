@@ -3,7 +3,7 @@ import type { Clock } from "#shared/clock";
 import type { Container, Pod, PodStatus } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { PodEvent } from "#edge/edged/events";
-import { historyOf, type Outcome, type Plan } from "#edge/edged/pods/plan";
+import { historyOf, type PodOutcome, type Plan } from "#edge/edged/pods/plan";
 import type { Prober } from "#edge/edged/probes";
 import { readTerminationLog, terminationLogPath } from "#edge/edged/volumes";
 import { crashEvent, failureEvent, fieldPathOf, pullBackoffEvent } from "./events.ts";
@@ -36,7 +36,7 @@ export class PodReporter {
     return this.#last ?? this.#state.pod.status;
   }
 
-  async publish(outcome: Outcome): Promise<void> {
+  async publish(outcome: PodOutcome): Promise<void> {
     const { pod, containers, memory } = this.#state;
     const status = podStatus({
       pod,

@@ -14,7 +14,7 @@ import {
   initsDone,
   mayRestart,
   restartAtMs,
-  type Outcome,
+  type PodOutcome,
   type PlanMemory,
   type Role,
   type StartFailure,
@@ -24,7 +24,7 @@ export interface StatusInput {
   readonly pod: Pod;
   readonly containers: readonly ContainerDetails[];
   readonly memory: PlanMemory;
-  readonly outcome: Outcome;
+  readonly outcome: PodOutcome;
   readonly previous: PodStatus | undefined;
   readonly hostIp: string;
   readonly nowMs: number;

@@ -173,8 +173,8 @@ const mostHookOutputBytes = 4096;
 /** The grace period of a pod in seconds: that of its deletion, else its own. */
 export function graceOf(pod: Pod): number {
   const { deletionTimestamp, deletionGracePeriodSeconds } = pod.metadata;
-  const own = pod.spec.terminationGracePeriodSeconds ?? 30;
-  return deletionTimestamp === undefined ? own : (deletionGracePeriodSeconds ?? own);
+  const ofSpec = pod.spec.terminationGracePeriodSeconds ?? 30;
+  return deletionTimestamp === undefined ? ofSpec : (deletionGracePeriodSeconds ?? ofSpec);
 }
 
 function stopText(why: Why, container: string): string {

@@ -63,12 +63,12 @@ export function refusePod(pod: Pod, node: NodeSecurity): void {
   for (const container of [...(spec.initContainers ?? []), ...spec.containers]) refuseContainer(container);
 }
 
-function refuseContainer({ name, securityContext: own = {} }: Container): void {
+function refuseContainer({ name, securityContext: context = {} }: Container): void {
   const what = `securityContext of container "${name}"`;
-  refuseUnknown(what, { ...own }, ofContainer);
-  refuseWindows(what, own.windowsOptions);
-  if (own.procMount !== undefined && own.procMount !== "Default")
-    throw unserved(`procMount ${own.procMount} of container "${name}" is not supported on this node`);
+  refuseUnknown(what, { ...context }, ofContainer);
+  refuseWindows(what, context.windowsOptions);
+  if (context.procMount !== undefined && context.procMount !== "Default")
+    throw unserved(`procMount ${context.procMount} of container "${name}" is not supported on this node`);
 }
 
 function refuseWindows(what: string, options: Readonly<Record<string, unknown>> | undefined): void {

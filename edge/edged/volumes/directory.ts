@@ -7,7 +7,7 @@ const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY
 const namesOnly = 0x20_0000;
 
 /** Owner and group; what is undefined stays as it is. */
-export interface Owner {
+export interface FileOwner {
   readonly uid?: number | undefined;
   readonly gid?: number | undefined;
 }
@@ -80,7 +80,7 @@ export class Directory implements Disposable {
   }
 
   /** Makes a new file. @throws when something of the name is there */
-  write(name: string, data: Uint8Array, attributes: Owner & { readonly mode: number }): void {
+  write(name: string, data: Uint8Array, attributes: FileOwner & { readonly mode: number }): void {
     const fd = openSync(this.at(name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
     try {
       writeFileSync(fd, data);
@@ -104,7 +104,7 @@ export class Directory implements Disposable {
   }
 
   /** Owner first: a change of owner clears mode bits. */
-  set(attributes: Owner & { readonly mode: number }): void {
+  set(attributes: FileOwner & { readonly mode: number }): void {
     setAttributes(this.fd, attributes);
   }
 
@@ -113,7 +113,7 @@ export class Directory implements Disposable {
   }
 }
 
-function setAttributes(fd: number, { uid, gid, mode }: Owner & { readonly mode: number }): void {
+function setAttributes(fd: number, { uid, gid, mode }: FileOwner & { readonly mode: number }): void {
   const now = fstatSync(fd);
   if (uid !== undefined || gid !== undefined) fchownSync(fd, uid ?? now.uid, gid ?? now.gid);
   // The umask cleared bits.

@@ -75,15 +75,15 @@ function treeOf(volume: string, files: readonly VolumeFile[]): Tree {
   for (const file of files) {
     const parts = file.path.split("/");
     const last = parts.pop() ?? "";
-    let at = root;
+    let folder = root;
     for (const part of parts) {
-      const next = at.get(part) ?? new Map();
+      const next = folder.get(part) ?? new Map();
       if (!(next instanceof Map)) throw conflict(volume, file.path);
-      at.set(part, next);
-      at = next;
+      folder.set(part, next);
+      folder = next;
     }
-    if (at.get(last) instanceof Map) throw conflict(volume, file.path);
-    at.set(last, file);
+    if (folder.get(last) instanceof Map) throw conflict(volume, file.path);
+    folder.set(last, file);
   }
   return root;
 }

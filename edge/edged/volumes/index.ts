@@ -2,4 +2,4 @@ export { containerMounts, type ContainerMounts } from "./container-mounts.ts";
 export { releaseAll, removePodDir } from "./mount-table.ts";
 export { PodVolumes, readPodName, type PodVolumesOptions } from "./pod-volumes.ts";
 export { readTerminationLog, terminationLogPath } from "./termination-log.ts";
-export { tokenRequests, VolumeError, volumeReferences } from "./volume-files.ts";
+export { volumeTokenRequests, VolumeError, volumeReferences } from "./volume-files.ts";

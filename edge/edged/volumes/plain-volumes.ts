@@ -72,10 +72,10 @@ export interface EmptyDirOptions {
 
 /** kubelet: no more than what the pod's containers may use together; without limits the kernel allows half of the memory. */
 function memoryLimit({ emptyDir }: Volume, { spec }: Pod): number | undefined {
-  const own = quantityNumber(emptyDir?.sizeLimit) || undefined;
+  const limit = quantityNumber(emptyDir?.sizeLimit) || undefined;
   const limits = spec.containers.map(({ resources }) => quantityNumber(resources?.limits?.["memory"]));
   const known = limits.filter((limit) => limit !== undefined).filter((limit) => limit > 0);
   const total = known.length === limits.length ? known.reduce((sum, limit) => sum + limit, 0) : undefined;
-  const sizes = [own, total].filter((size) => size !== undefined);
+  const sizes = [limit, total].filter((size) => size !== undefined);
   return sizes.length > 0 ? Math.min(...sizes) : undefined;
 }

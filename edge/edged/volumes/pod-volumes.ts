@@ -10,7 +10,7 @@ import type { Objects, PodFacts } from "#edge/edged/environment";
 import { readKept, writeFiles, type VolumePlace } from "./file-volume.ts";
 import { prepareEmptyDir, prepareHostPath } from "./plain-volumes.ts";
 import {
-  tokenRequests,
+  volumeTokenRequests,
   volumeFiles,
   VolumeError,
   volumeReferences,
@@ -69,7 +69,7 @@ export class PodVolumes implements Disposable {
   }
 
   async #tokens(pod: Pod): Promise<ReadonlyMap<string, string>> {
-    if (tokenRequests(pod).length === 0) return new Map();
+    if (volumeTokenRequests(pod).length === 0) return new Map();
     const { tokens, renewMs } = await this.#options.tokens(pod);
     this.#timer?.[Symbol.dispose]();
     this.#timer = this.#options.clock.after(renewMs, () => {

@@ -2,7 +2,7 @@ import { tokenKey, type TokenRequest } from "#edge/edged/tokens";
 import { AppError } from "#shared/errors";
 import type { KeyToPath, Pod, Volume } from "#shared/kube";
 import {
-  notFound,
+  notFoundText,
   readData,
   readField,
   readResource,
@@ -53,7 +53,7 @@ export function volumeReferences(pod: Pod): string[] {
 }
 
 /** The service account tokens a pod's volumes ask for. */
-export function tokenRequests(pod: Pod): TokenRequest[] {
+export function volumeTokenRequests(pod: Pod): TokenRequest[] {
   return (pod.spec.volumes ?? []).flatMap((volume) =>
     sourcesOf(volume).flatMap(({ serviceAccountToken: token }) =>
       token ? [{ ...token, volume: volume.name }] : [],
@@ -142,7 +142,7 @@ function dataFiles(
 ): VolumeFile[] {
   const { items, optional, mode } = options;
   const data = readData(key, objects);
-  if (!data && !optional) throw new VolumeError(volume, notFound(key));
+  if (!data && !optional) throw new VolumeError(volume, notFoundText(key));
   if (!items?.length) return [...(data ?? [])].map(([path, value]) => ({ path, data: value, mode }));
   return items.flatMap((item) => {
     const value = data?.get(item.key);

@@ -2,7 +2,7 @@ import type Docker from "dockerode";
 import { AppError } from "#shared/errors";
 import type { Clock } from "#shared/clock";
 import { withDeadline } from "#shared/lifecycle";
-import type { CallOptions } from "#edge/runtime";
+import type { EngineCallOptions } from "#edge/runtime";
 import { statusOf, toRuntimeError } from "./error.ts";
 
 /** A Docker engine and how it is called: each call has a deadline, and what it throws is one of our errors. */
@@ -25,7 +25,7 @@ export class DockerCalls {
   /** `what` completes "Cannot …". @throws UnavailableError, AppError with a RuntimeCode, or the reason of the signal */
   async call<T>(
     what: string,
-    options: CallOptions & { readonly timeoutMs?: number },
+    options: EngineCallOptions & { readonly timeoutMs?: number },
     work: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     const ms = options.timeoutMs ?? this.#timeoutMs;

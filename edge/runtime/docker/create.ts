@@ -4,14 +4,14 @@ import {
   toLabels,
   type ContainerIdentity,
   type ContainerSpec,
-  type Owner,
+  type ContainerOwner,
   type PodNetwork,
   type PortBinding,
   type SandboxSpec,
 } from "#edge/runtime";
 
 /** The body of Docker's `POST /containers/create` for a container in a sandbox. */
-export function containerBody(spec: ContainerSpec, owner: Owner): ContainerCreateOptions {
+export function containerBody(spec: ContainerSpec, owner: ContainerOwner): ContainerCreateOptions {
   const sandbox = `container:${spec.identity.sandboxId}`;
   return {
     ...namesOf(spec.identity, owner),
@@ -43,7 +43,7 @@ export function containerBody(spec: ContainerSpec, owner: Owner): ContainerCreat
 }
 
 /** The body for the container that holds a pod's namespaces and does nothing else. */
-export function sandboxBody(spec: SandboxSpec, image: string, owner: Owner): ContainerCreateOptions {
+export function sandboxBody(spec: SandboxSpec, image: string, owner: ContainerOwner): ContainerCreateOptions {
   const { network, dns } = spec;
   return {
     ...namesOf(spec.identity, owner),
@@ -74,7 +74,10 @@ const always: HostConfig = {
   LogConfig: { Type: "json-file", Config: { "max-size": "10m", "max-file": "3" } },
 };
 
-function namesOf(identity: ContainerIdentity, owner: Owner): Pick<ContainerCreateOptions, "name" | "Labels"> {
+function namesOf(
+  identity: ContainerIdentity,
+  owner: ContainerOwner,
+): Pick<ContainerCreateOptions, "name" | "Labels"> {
   return { name: containerName(identity), Labels: toLabels(identity, owner) };
 }
 

@@ -4,7 +4,7 @@ import type { Clock } from "#shared/clock";
 import type { Logger } from "#shared/log";
 import {
   labelNames,
-  type CallOptions,
+  type EngineCallOptions,
   type ContainerDetails,
   type ContainerRuntime,
   type ContainerSpec,
@@ -31,7 +31,7 @@ import { PauseImage } from "./pause-image.ts";
 import { pauseImageName } from "./pause-program.ts";
 import { readDetails, readStrays, readSummary } from "./read.ts";
 import { DockerStreams } from "./streams.ts";
-import { watchEvents } from "./watch.ts";
+import { watchEngine } from "./watch.ts";
 
 export interface DockerRuntimeOptions {
   /** "unix:///var/run/docker.sock" or "tcp://host:port" */
@@ -84,7 +84,7 @@ class DockerRuntime implements ContainerRuntime {
     this.#streams = new DockerStreams(this.#calls, { clock, signal: this.#closed.signal });
   }
 
-  async info(options: CallOptions = {}): Promise<EngineInfo> {
+  async info(options: EngineCallOptions = {}): Promise<EngineInfo> {
     const version = await this.#calls.call("ask the engine", options, () => this.#docker.version());
     return { name: "docker", version: version.Version };
   }
@@ -203,7 +203,7 @@ class DockerRuntime implements ContainerRuntime {
 
   watch(onHint: (hint: RuntimeHint) => void): Disposable {
     const { owner, clock, log } = this.#options;
-    return watchEvents({
+    return watchEngine({
       docker: this.#docker,
       owner,
       clock,

@@ -21,7 +21,7 @@ interface WatchOptions {
 const actions = ["start", "die", "oom", "destroy", "pause", "unpause"];
 
 /** Follows the engine's events, reconnecting until disposed. */
-export function watchEvents(options: WatchOptions): Disposable {
+export function watchEngine(options: WatchOptions): Disposable {
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
   follow(options, signal).catch((error: unknown) => {

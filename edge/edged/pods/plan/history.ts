@@ -9,8 +9,8 @@ export const sandboxName = "POD";
 
 /** Instances of one container, the newest first. */
 export function historyOf(containers: readonly ContainerDetails[], name: string): ContainerDetails[] {
-  const own = containers.filter((one) => one.identity.container === name);
-  return own.sort((a, b) => b.identity.attempt - a.identity.attempt);
+  const instances = containers.filter((one) => one.identity.container === name);
+  return instances.sort((a, b) => b.identity.attempt - a.identity.attempt);
 }
 
 export function currentSandbox(containers: readonly ContainerDetails[]): ContainerDetails | undefined {

@@ -21,10 +21,10 @@ export type Action =
   | { readonly kind: "wait"; readonly container: string; readonly untilMs: number };
 
 export type StopReason = "unhealthy" | "changed" | "sandbox" | "deadline" | "finished";
-export type Outcome = "running" | "finished" | "deadline";
+export type PodOutcome = "running" | "finished" | "deadline";
 
 export interface Plan {
-  readonly outcome: Outcome;
+  readonly outcome: PodOutcome;
   readonly actions: readonly Action[];
   readonly wakeAtMs: number | undefined;
 }
