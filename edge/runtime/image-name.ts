@@ -1,3 +1,4 @@
+import { asText, recordOf } from "#shared/json";
 import type { RegistryAuth } from "./container-runtime.ts";
 
 /** An image reference with its tag or digest; "latest" when it has neither. */
@@ -15,13 +16,6 @@ export function registryOf(ref: string): string {
   return isHost ? first : "docker.io";
 }
 
-interface DockerConfig {
-  readonly auths?: Record<
-    string,
-    { username?: string; password?: string; auth?: string; identitytoken?: string }
-  >;
-}
-
 /** Credentials for an image out of the text of a `.dockerconfigjson` (or the older `.dockercfg`, its inner part). */
 export function findAuth(ref: string, configText: string): RegistryAuth | undefined {
   const config = parseConfig(configText);
@@ -29,25 +23,30 @@ export function findAuth(ref: string, configText: string): RegistryAuth | undefi
   const registry = registryOf(ref);
   for (const [server, entry] of Object.entries(config)) {
     if (hostOf(server) !== registry) continue;
-    const [username, ...rest] = entry.auth ? Buffer.from(entry.auth, "base64").toString().split(":") : [];
-    return {
-      username: entry.username ?? username ?? "",
-      password: entry.password ?? rest.join(":"),
-      serveraddress: server,
-      ...(entry.identitytoken ? { identitytoken: entry.identitytoken } : {}),
-    };
+    return authOf(server, recordOf(entry));
   }
   return undefined;
 }
 
-function parseConfig(text: string): NonNullable<DockerConfig["auths"]> | undefined {
+/** Credentials by server; undefined when it is no JSON. */
+function parseConfig(text: string): Readonly<Record<string, unknown>> | undefined {
   try {
-    const value = JSON.parse(text) as DockerConfig | null;
-    if (typeof value !== "object" || value === null) return undefined;
-    return value.auths ?? (value as NonNullable<DockerConfig["auths"]>);
+    const config = recordOf(JSON.parse(text));
+    return recordOf(config["auths"] ?? config);
   } catch {
     return undefined;
   }
+}
+
+function authOf(server: string, entry: Readonly<Record<string, unknown>>): RegistryAuth {
+  const [username = "", ...rest] = Buffer.from(asText(entry["auth"]), "base64").toString().split(":");
+  const identitytoken = asText(entry["identitytoken"]);
+  return {
+    username: asText(entry["username"] ?? username),
+    password: asText(entry["password"] ?? rest.join(":")),
+    serveraddress: server,
+    ...(identitytoken === "" ? {} : { identitytoken }),
+  };
 }
 
 function hostOf(server: string): string {

@@ -1,5 +1,6 @@
 import { describeError } from "#shared/errors";
 import { fail, ok, type Finding } from "#shared/cli";
+import { asText, recordOf } from "#shared/json";
 
 const install = "install and start one, e.g. `apt-get install docker.io`";
 
@@ -12,10 +13,12 @@ export async function checkEngine(address: string): Promise<Finding> {
       ...(socket !== undefined && { unix: socket }),
       signal: AbortSignal.timeout(5000),
     });
-    const { Version, ApiVersion } = (await response.json()) as { Version?: string; ApiVersion?: string };
-    if (!response.ok || Version === undefined)
+    const answer = recordOf(await response.json());
+    const version = asText(answer["Version"]);
+    if (!response.ok || version === "")
       return fail("container engine", `${address} answers ${response.status}`, install);
-    return ok("container engine", `${address}: version ${Version}, API ${ApiVersion ?? "unknown"}`);
+    const api = asText(answer["ApiVersion"]) || "unknown";
+    return ok("container engine", `${address}: version ${version}, API ${api}`);
   } catch (error) {
     return fail("container engine", `${address}: ${describeError(error)}`, install);
   }

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { checkCertificate, fail, ok, warn, type Finding } from "#shared/cli";
 import { readJoinToken, type EdgeConfig, type TokenSource } from "#shared/config";
+import { recordOf } from "#shared/json";
 import { readCertificate, splitToken } from "#shared/pki";
 
 const prefix = "system:node:";
@@ -79,10 +80,9 @@ function checkToken(source: TokenSource, nowMs: number): Finding {
 
 function expiryOf(jwt: string): number | undefined {
   try {
-    const claims = JSON.parse(Buffer.from(jwt.split(".")[1] ?? "", "base64url").toString()) as {
-      exp?: unknown;
-    };
-    return typeof claims.exp === "number" ? claims.exp * 1000 : undefined;
+    const claims = Buffer.from(jwt.split(".")[1] ?? "", "base64url").toString();
+    const expiry = recordOf(JSON.parse(claims))["exp"];
+    return typeof expiry === "number" ? expiry * 1000 : undefined;
   } catch {
     return undefined;
   }

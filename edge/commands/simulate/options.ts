@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
-import { nearest } from "#shared/errors";
+import { asError, nearest } from "#shared/errors";
+import { recordOf } from "#shared/json";
 import { parseMqttAddress, type MqttAddress } from "#shared/mqtt";
 
 export interface SimulateOptions {
@@ -70,7 +71,7 @@ export function readOptions(
       kubeconfig,
     };
   } catch (error) {
-    return refuse(explain(error as Error & { readonly code?: string }));
+    return refuse(explain(asError(error)));
   }
 }
 
@@ -78,9 +79,10 @@ function refuse(why: string): { readonly refusal: string } {
   return { refusal: why };
 }
 
-function explain({ code, message }: Error & { readonly code?: string }): string {
+function explain(error: Error): string {
+  const { message } = error;
   const [, flag] = /Unknown option '([^']+)'/.exec(message) ?? [];
-  if (code !== "ERR_PARSE_ARGS_UNKNOWN_OPTION" || flag === undefined)
+  if (recordOf(error)["code"] !== "ERR_PARSE_ARGS_UNKNOWN_OPTION" || flag === undefined)
     return message.replace(/\.\s[\s\S]*$/, "");
   const meant = nearest(flag, Object.keys(flags));
   return `unknown flag "${flag}"${meant === undefined ? "" : `, did you mean --${meant}?`}`;

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { MqttClient } from "mqtt";
 import type { Host } from "#shared/cli";
 import { UnavailableError } from "#shared/errors";
+import { recordOf } from "#shared/json";
 import { connected, dial } from "./clients.ts";
 import type { SimulateOptions } from "./options.ts";
 import { advance, makeRoom, readings, type Room } from "./rooms.ts";
@@ -130,24 +131,36 @@ function send({ host }: Simulation, client: MqttClient, topic: string, content: 
   client.publish(`$hw/events/device/${topic}`, JSON.stringify(body), { qos: 1 });
 }
 
+interface Reply {
+  /** Of a refusal; undefined for a success. */
+  readonly code: number | undefined;
+  readonly reason: string | undefined;
+  readonly target: string | undefined;
+}
+
+function parseReply(text: string): Reply {
+  const reply = recordOf(JSON.parse(text));
+  const { code, reason, delta } = reply;
+  const { target } = recordOf(delta);
+  return {
+    code: typeof code === "number" ? code : undefined,
+    reason: typeof reason === "string" ? reason : undefined,
+    target: typeof target === "string" ? target : undefined,
+  };
+}
+
 function codeOf(text: string): number | undefined {
-  return (JSON.parse(text) as { readonly code?: number }).code;
+  return parseReply(text).code;
 }
 
 function receive({ byId, figures, host }: Simulation, topic: string, text: string): void {
   const id = topic.split("/")[3] ?? "";
   const room = byId.get(id);
-  const message = JSON.parse(text) as {
-    readonly code?: number;
-    readonly reason?: string;
-    readonly delta?: { readonly target?: string };
-  };
+  const { code, reason, target } = parseReply(text);
   if (topic.endsWith("/update/result")) {
-    figures[message.code === undefined ? "answered" : "refused"] += 1;
-    if (message.code !== undefined && figures.refused === 1)
-      host.err(explainRefusal(id, message.code, message.reason));
+    figures[code === undefined ? "answered" : "refused"] += 1;
+    if (code !== undefined && figures.refused === 1) host.err(explainRefusal(id, code, reason));
   }
-  const target = message.delta?.target;
   if (!room || target === undefined || Number.isNaN(Number(target)) || target === room.target) return;
   room.target = target;
   figures.targets += 1;

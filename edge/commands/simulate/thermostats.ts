@@ -15,6 +15,7 @@ export interface ThermostatsToApply {
 
 /** The thermostat of conf/samples under each of the names, and its model. */
 export function thermostatObjects({ names, node }: Omit<ThermostatsToApply, "kubeconfig">): object[] {
+  // A file of this repository, compiled into the program.
   const samples = Bun.YAML.parse(sampleDevices) as readonly Sample[];
   const model = samples.find(({ metadata }) => metadata.name === "thermostat");
   const device = samples.find(({ metadata }) => metadata.name === "thermo-1");

@@ -82,6 +82,7 @@ export class Pods implements AsyncDisposable {
   }
 
   changed({ namespace, name, object }: ObjectChange): Promise<void> | undefined {
+    // Objects of `pod.changed` are pods; `findUnusable` checks what they hold.
     const pod = object as Pod | undefined;
     for (const [uid, worker] of this.#workers) {
       const { metadata } = worker.pod;

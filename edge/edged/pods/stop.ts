@@ -101,7 +101,7 @@ interface StopTools {
 async function stopGracefully(target: ContainerDetails, tools: StopTools): Promise<void> {
   const { runtime, clock, graceSeconds } = tools;
   const startMs = clock.monotonicMs();
-  const hook = tools.container?.lifecycle?.["preStop"] as Hook | undefined;
+  const hook = hookOf(tools.container, "preStop");
   if (hook && graceSeconds > 0 && target.phase === "running") await runHook(target.id, hook, tools);
   const spent = Math.floor((clock.monotonicMs() - startMs) / 1000);
   const left = hook ? Math.max(Math.min(2, graceSeconds), graceSeconds - spent) : graceSeconds;
@@ -126,6 +126,11 @@ interface Hook {
   readonly exec?: { readonly command?: string[] };
   readonly httpGet?: Probe["httpGet"];
   readonly sleep?: { readonly seconds: number };
+}
+
+function hookOf(container: Container | undefined, name: "preStop" | "postStart"): Hook | undefined {
+  // The shape of hooks is checked with that of the pod, before it is stored.
+  return container?.lifecycle?.[name] as Hook | undefined;
 }
 
 /** Runs a hook; one that fails or takes too long does not keep the container from stopping. @returns the failure */
@@ -158,7 +163,7 @@ async function runHook(id: string, hook: Hook, tools: StopTools): Promise<string
 
 /** A container whose hook fails is stopped; its restart policy decides what follows. @returns its Event */
 async function runPostStart(id: string, tools: StopTools): Promise<PodEvent | undefined> {
-  const hook = tools.container?.lifecycle?.["postStart"] as Hook | undefined;
+  const hook = hookOf(tools.container, "postStart");
   const wrong = hook && (await runHook(id, hook, { ...tools, graceSeconds: postStartSeconds }));
   if (wrong === undefined) return undefined;
   await tools.runtime.stop(id, tools.graceSeconds);

@@ -1,3 +1,4 @@
+import { recordOf } from "#shared/json";
 import type { Container, Pod } from "#shared/kube";
 import type { ContainerSpec } from "#edge/runtime";
 import { appArmorOf, seccompOf } from "./profiles.ts";
@@ -48,8 +49,8 @@ const ofContainer = [
 export function refusePod(pod: Pod, node: NodeSecurity): void {
   const { spec } = pod;
   const context = spec.securityContext ?? {};
-  const os = spec["os"] as { readonly name?: string } | undefined;
-  if (os?.name !== undefined && os.name !== "linux")
+  const os = recordOf(spec["os"])["name"];
+  if (os !== undefined && os !== "linux")
     throw new SecurityError("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS");
   refuseUnknown("spec.securityContext", { ...context }, ofPod);
   refuseWindows("spec.securityContext", context.windowsOptions);

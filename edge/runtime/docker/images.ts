@@ -4,8 +4,8 @@ import type { Clock } from "#shared/clock";
 import { findAuth, withTag, type Image, type ImageService, type PullOptions } from "#edge/runtime";
 import type { DockerCalls } from "./calls.ts";
 import { readReason, toRuntimeError } from "./error.ts";
-import { readLines } from "./lines.ts";
-import { readImage } from "./read.ts";
+import { asReadable, readLines } from "./lines.ts";
+import { readImage, readProgressError } from "./read.ts";
 
 interface DockerImagesOptions {
   readonly clock: Clock;
@@ -53,7 +53,7 @@ export class DockerImages implements ImageService {
       // Without a tag Docker would pull all tags of the image.
       const request = { ...(auth ? { authconfig: auth } : {}), abortSignal: signal };
       const stream = await this.#calls.docker.pull(withTag(ref), request);
-      await this.#followPull(stream as Readable, abort);
+      await this.#followPull(asReadable(stream), abort);
     } catch (thrown) {
       signal.throwIfAborted();
       const error = toRuntimeError(`pull image "${ref}"`, thrown);
@@ -74,7 +74,7 @@ export class DockerImages implements ImageService {
       for await (const line of readLines(stream)) {
         timer[Symbol.dispose]();
         timer = clock.after(pullIdleMs, stop);
-        const { error } = JSON.parse(line) as { error?: string };
+        const error = readProgressError(line);
         if (error !== undefined) throw new AppError("image-pull", error);
       }
     } finally {

@@ -1,7 +1,7 @@
-import type { Readable } from "node:stream";
 import { AppError, UnavailableError } from "#shared/errors";
 import type { DockerCalls } from "./calls.ts";
-import { readLines } from "./lines.ts";
+import { asReadable, readLines } from "./lines.ts";
+import { readProgressError } from "./read.ts";
 import { pauseArchive, pauseLayer, type PauseArchitecture } from "./pause-program.ts";
 
 /** The image sandboxes run, made from bytes of this program when the engine does not have it: no registry is needed. */
@@ -60,8 +60,8 @@ export class PauseImage {
       const body = pauseArchive(architecture) as unknown as NodeJS.ReadableStream;
       const options = { repo, tag, changes: 'ENTRYPOINT ["/pause"]' };
       const stream = await this.#calls.docker.importImage(body, options);
-      for await (const line of readLines(stream as Readable)) {
-        const { error } = JSON.parse(line) as { error?: string };
+      for await (const line of readLines(asReadable(stream))) {
+        const error = readProgressError(line);
         if (error !== undefined) throw new AppError("engine-refused", error);
       }
     });

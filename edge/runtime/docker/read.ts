@@ -1,3 +1,4 @@
+import { asText, recordOf } from "#shared/json";
 import type { ContainerInfo, ContainerInspectInfo, ImageInfo } from "dockerode";
 import {
   fromLabels,
@@ -72,16 +73,26 @@ export function readImage(info: ImageInfo): Image {
 
 /** One line of Docker's event stream; undefined for what does not concern us. */
 export function readEvent(line: string): RuntimeHint | undefined {
-  let event: { Action?: unknown; Actor?: { ID?: unknown; Attributes?: Record<string, unknown> } };
+  const event = parseLine(line);
+  const actor = recordOf(event["Actor"]);
+  const id = asText(actor["ID"]);
+  const podUid = asText(recordOf(actor["Attributes"])[labelNames.podUid]);
+  if (id === "" || podUid === "") return undefined;
+  return { kind: "container", id, podUid, action: String(event["Action"]) };
+}
+
+/** Why a pull or an import fails, in a line of its progress; undefined when it goes on. */
+export function readProgressError(line: string): string | undefined {
+  const error = asText(parseLine(line)["error"]);
+  return error === "" ? undefined : error;
+}
+
+function parseLine(line: string): Readonly<Record<string, unknown>> {
   try {
-    event = JSON.parse(line) as typeof event;
+    return recordOf(JSON.parse(line));
   } catch {
-    return undefined;
+    return {};
   }
-  const id = event.Actor?.ID;
-  const podUid = event.Actor?.Attributes?.[labelNames.podUid];
-  if (typeof id !== "string" || typeof podUid !== "string") return undefined;
-  return { kind: "container", id, podUid, action: String(event.Action) };
 }
 
 /** "paused" and "restarting" hold their processes: running, as far as a pod is concerned. */

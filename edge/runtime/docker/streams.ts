@@ -1,6 +1,6 @@
 import type Docker from "dockerode";
-import { Readable, type Duplex } from "node:stream";
-import { AppError, asError } from "#shared/errors";
+import { Duplex, type Readable } from "node:stream";
+import { AppError, asError, BugError } from "#shared/errors";
 import type { Clock } from "#shared/clock";
 import type {
   AttachRequest,
@@ -17,6 +17,7 @@ import type {
 import type { DockerCalls } from "./calls.ts";
 import { toRuntimeError } from "./error.ts";
 import { demultiplex, plainOutput } from "./frames.ts";
+import { asReadable } from "./lines.ts";
 
 /** Docker may know the exit code a moment after the output has ended. */
 const exitPollMs = 20;
@@ -70,10 +71,11 @@ export class DockerStreams implements StreamService {
     const what = "attach to a container";
     const container = this.#calls.docker.getContainer(id);
     const request = { stream: true, stdin, stdout: true, stderr: true, hijack: true };
-    // Hijacked it is a socket; dockerode's type leaves out that it can be destroyed.
-    const attach = (abortSignal: AbortSignal): Promise<Duplex> =>
-      container.attach({ ...request, abortSignal }) as Promise<Duplex>;
-    const stream = await this.#calls.call(what, { signal }, attach);
+    const stream = await this.#calls.call(what, { signal }, async (abortSignal) => {
+      const socket = await container.attach({ ...request, abortSignal });
+      if (socket instanceof Duplex) return socket;
+      throw new BugError("dockerode returned something else than a socket");
+    });
     const link = this.#link(stream, signal);
     return new DockerProcess({
       stream,
@@ -205,9 +207,10 @@ function openLog(docker: Docker, id: string, options: LogOptions): Promise<Reada
     options: query,
   };
   const { promise, resolve, reject } = Promise.withResolvers<Readable>();
-  docker.modem.dial(request, (error, stream) =>
-    stream instanceof Readable ? resolve(stream) : reject(asError(error)),
-  );
+  docker.modem.dial(request, (error, stream) => {
+    if (error) reject(asError(error));
+    else resolve(asReadable(stream));
+  });
   return promise;
 }
 

@@ -6,7 +6,7 @@ import type { Logger } from "#shared/log";
 import { labelNames, type RuntimeHint } from "#edge/runtime";
 import { toRuntimeError } from "./error.ts";
 import { readEvent } from "./read.ts";
-import { readLines } from "./lines.ts";
+import { asReadable, readLines } from "./lines.ts";
 
 interface WatchOptions {
   readonly docker: Docker;
@@ -68,7 +68,7 @@ async function openStream(options: WatchOptions, signal: AbortSignal): Promise<R
   const label = [`${labelNames.owner}=${options.owner}`];
   const filters = JSON.stringify({ type: ["container"], event: actions, label });
   const request = Object.assign({ filters }, { abortSignal: signal });
-  const stream = (await options.docker.getEvents(request)) as Readable;
+  const stream = asReadable(await options.docker.getEvents(request));
   signal.addEventListener("abort", () => stream.destroy(), { once: true });
   return stream;
 }
