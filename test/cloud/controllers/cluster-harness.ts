@@ -54,7 +54,7 @@ export async function until(
   const end = performance.now() + ms;
   while (performance.now() < end) {
     if (await ready()) return;
-    await Bun.sleep(10);
+    await Bun.sleep(5);
   }
   throw new Error(`not within ${ms} ms: ${what}`);
 }

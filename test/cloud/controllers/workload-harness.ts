@@ -8,6 +8,8 @@ import type { ControllerDeps } from "#internal/cloud/controllers/framework/contr
 import type { Deployment, ReplicaSet } from "#internal/cloud/controllers/framework/workloads.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 
+export { until } from "./cluster-harness.ts";
+
 export interface WorkloadHarness extends AsyncDisposable {
   readonly deps: ControllerDeps;
   readonly log: ReturnType<typeof silentLog>;
@@ -43,15 +45,6 @@ export async function startWorkloads(kube: KubeClient, clock: Clock): Promise<Wo
       for (const informer of informers) await informer[Symbol.asyncDispose]();
     },
   };
-}
-
-/** Waits until `check` holds. */
-export async function until(what: string, check: () => boolean, ms = 5000): Promise<void> {
-  const end = performance.now() + ms;
-  while (!check()) {
-    if (performance.now() > end) throw new Error(`not in time: ${what}`);
-    await Bun.sleep(2);
-  }
 }
 
 export function deployment(
