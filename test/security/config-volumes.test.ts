@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readlinkSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Container, KubeObject, Pod, Volume } from "#shared/kube";
 import { eventually } from "#internal/scripts/service.ts";
@@ -126,7 +126,6 @@ describe.skipIf(!hasEngine())("a container with a ConfigMap, Secret or token vol
     await edge.until("running", () => isRunning(edge, pod));
     const swap = `for d in /cfg/..[0-9]*; do [ -d $d ] && [ ! -L $d ] && mv $d /cfg/old$RANDOM && ln -s ${up}${host.path.slice(1)} $d; done`;
     using _attacker = writableContainer(at, pod, `echo > /cfg/go; while :; do ${swap}; done`);
-    const current = join(at.dataDir, "pods", pod.metadata.uid ?? "", "volumes/cfg/..data");
     for (let round = 1; round <= 10 && host.files().length === 1; round += 1) {
       await edge.configure("configmap", "page", data(String(round)));
       // The attacker's time: some rounds must meet it between two renames.

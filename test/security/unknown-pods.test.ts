@@ -54,10 +54,10 @@ test.skipIf(!hasPair())(
     await pair.kubectl("delete", "pod/goes", "--force", "--grace-period=0");
     restore();
     pair.link.cut({ refuse: true });
-    await pair.startEdge();
+    await using engine = await countEngine();
+    await pair.startEdge({ dockerSocket: engine.socket });
     await until(10_000, isUp(pair));
-    // Nothing may happen, so there is no event to wait for; two relists take less.
-    await Bun.sleep(4000);
+    await listedTwice(engine);
     expect([idsOf(pair, "stays"), idsOf(pair, "goes")]).toEqual([stays, goes]);
     pair.link.restore();
     await until(20_000, () => idsOf(pair, "goes").length === 0 || "the deleted pod still has containers");
@@ -91,10 +91,10 @@ test.skipIf(!hasPair())(
       db.run("UPDATE meta SET value = substr(value, 1, 50) WHERE key = 'default/pod/damaged'");
     }
     pair.link.cut({ refuse: true });
-    await pair.startEdge();
+    await using engine = await countEngine();
+    await pair.startEdge({ dockerSocket: engine.socket });
     await until(10_000, isUp(pair));
-    // As above.
-    await Bun.sleep(4000);
+    await listedTwice(engine);
     expect(idsOf(pair, "damaged")).toEqual(before);
     pair.link.restore();
     await until(15_000, () => {

@@ -10,10 +10,11 @@ import {
   type RawClient,
 } from "#internal/test/edge/mqtt/broker/raw-client.ts";
 import { rule, users } from "#internal/test/edge/mqtt/access/rules.ts";
+import { until } from "#internal/test/edge/mqtt/until.ts";
 
 const own = "$hw/events/device/d1/twin/update";
 
-test("broker gives nobody what a denial covers, though a wider filter was allowed", async () => {
+test("broker does not deliver what a deny rule covers, although a wider filter was allowed", async () => {
   using dir = tempDir();
   const acl = [rule("house/secret", "deny", "d1"), rule("house/#", "readwrite")];
   await using edge = await startBus(dir.path, { broker: { users, acl, anonymous: false } });
@@ -39,11 +40,11 @@ test("broker refuses a client whose will is for another device", async () => {
   );
   const d1Client = await edge.connect({ username: "d1", password: "secret", will });
   d1Client.stream.destroy();
-  while (edge.received.length === 0) await Bun.sleep(5);
+  await until(() => edge.received.length > 0);
   expect(edge.received.map(({ topic }) => topic)).toEqual([own]);
 });
 
-test("broker remembers no answer for another question that looks alike", async () => {
+test("broker does not confuse cached decisions of similar topics and clients", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path, { broker: { acl: [rule("public/#", "readwrite")] } });
   using one = await openRaw(edge.bus.mqttPort);
@@ -72,7 +73,7 @@ async function overhear(edge: Awaited<ReturnType<typeof startBus>>, spy: RawClie
   return topics;
 }
 
-test("broker stores no subscription it refused", async () => {
+test("broker does not store a refused subscription", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path, { broker: { users, acl: secretive } });
   using spy = await openRaw(edge.bus.mqttPort);
@@ -88,7 +89,7 @@ test("broker stores no subscription it refused", async () => {
   expect(stored.toSorted()).toEqual(["$SYS/session", "public/x"]);
 });
 
-test("broker gives who takes a client id nothing of what waits for another user", async () => {
+test("broker does not give queued messages to another user with the same client id", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path, { broker: { users, acl: secretive } });
   const login = { username: "admin", password: "secret" };
@@ -100,7 +101,7 @@ test("broker gives who takes a client id nothing of what waits for another user"
   expect(await overhear(edge, spy)).toEqual(["public/x"]);
 });
 
-test("broker asks today's rules about subscriptions and wills of the run before", async () => {
+test("broker applies the current rules to subscriptions and wills of the run before", async () => {
   using dir = tempDir();
   const database = join(dir.path, "edge.db");
   {
@@ -120,7 +121,7 @@ test("broker asks today's rules about subscriptions and wills of the run before"
   expect(edge.received).toEqual([]);
 });
 
-test("broker does not let refused messages pile up for a session that is there", async () => {
+test("broker does not queue refused messages for a connected session", async () => {
   using dir = tempDir();
   const acl = [rule("house/secret", "deny", "d1"), rule("house/#", "readwrite")];
   await using edge = await startBus(dir.path, { broker: { users, acl } });
@@ -131,7 +132,7 @@ test("broker does not let refused messages pile up for a session that is there",
   expect([...edge.store.mqttSessions.packets()].filter(({ kind }) => kind === "out")).toEqual([]);
 });
 
-test("broker tells who guesses passwords to come again later, and lets others in meanwhile", async () => {
+test("broker answers 'server unavailable' to password guessing, and accepts others meanwhile", async () => {
   using dir = tempDir();
   const slow = Bun.password.hashSync("secret", { algorithm: "bcrypt", cost: 9 });
   await using edge = await startBus(dir.path, { broker: { users: [{ name: "d1", passwordHash: slow }] } });

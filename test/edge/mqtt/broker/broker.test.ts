@@ -59,7 +59,7 @@ test("broker keeps retained messages, sessions and their queues over a restart",
   await reader.endAsync(true);
 });
 
-test("broker keeps only the newest messages of a session that is away", async () => {
+test("broker keeps only the newest messages of an offline session", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path, { broker: { sessionQueueSize: 3 } });
   const reader = await edge.connect({ clientId: "reader", clean: false });
@@ -86,7 +86,7 @@ test("broker delivers once to a client with overlapping filters and loses nothin
   expect(seen.all.length).toBe(201);
 });
 
-test("broker tells the will of a client that vanishes", async () => {
+test("broker publishes the will of a client that vanishes", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path);
   const reader = await edge.connect();
@@ -118,7 +118,7 @@ test("broker refuses wrong passwords and topics of other devices when it has rul
   expect(edge.received.map(({ payload }) => Buffer.from(payload).toString())).toEqual(["mine"]);
 });
 
-test("broker cuts off a packet beyond the limit and serves others on", async () => {
+test("broker disconnects a client whose packet exceeds the limit, and serves others", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path, { broker: { maxPacketBytes: 10_000 } });
   const [bad, good] = [await edge.connect(), await edge.connect()];
@@ -129,7 +129,7 @@ test("broker cuts off a packet beyond the limit and serves others on", async () 
   await good.publishAsync("x", "ok", { qos: 1 });
 });
 
-test("broker disconnects a subscriber that never reads messages of QoS 1 and serves others on", async () => {
+test("broker disconnects a subscriber that never reads messages of QoS 1, and serves others", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path);
   const socket = connectSocket(edge.bus.mqttPort ?? 0, "127.0.0.1");
@@ -148,7 +148,7 @@ test("broker disconnects a subscriber that never reads messages of QoS 1 and ser
   await closed;
 });
 
-test("mosquitto's own tools speak to the broker", async () => {
+test("mosquitto's own tools work with the broker", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path);
   const at = ["-h", "127.0.0.1", "-p", String(edge.bus.mqttPort)];

@@ -11,7 +11,7 @@ const users = ["a", "b"].map((name) => ({ name, passwordHash }));
 const as = (username: string): IClientOptions => ({ username, password: "secret" });
 const lasting = { clean: false, clientId: "desk" } as const;
 
-test("broker keeps clients of one id apart by their users, each with its own session", async () => {
+test("broker separates clients with the same id by user, each with its own session", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path, { broker: { users } });
   const nobody = await edge.connect(lasting);
@@ -30,7 +30,7 @@ test("broker keeps clients of one id apart by their users, each with its own ses
   expect(await a.next()).toMatchObject({ cmd: "publish", topic: "for/a" });
 });
 
-test("broker lets nobody end the session of a user by its id", async () => {
+test("broker does not let a client end the session of another user by its id", async () => {
   using dir = tempDir();
   const database = join(dir.path, "edge.db");
   {
@@ -55,7 +55,7 @@ test("broker lets nobody end the session of a user by its id", async () => {
   ]);
 });
 
-test("broker holds a will of the run before to the rules of its user and its client id", async () => {
+test("broker applies the rules of its user and client id to a will of the run before", async () => {
   using dir = tempDir();
   const database = join(dir.path, "edge.db");
   const acl = [{ user: "a", topic: "wills/%c", access: "write" as const }];
@@ -82,7 +82,7 @@ test("broker holds a will of the run before to the rules of its user and its cli
   expect(await seen.count(1)).toMatchObject([{ topic: "wills/desk", text: "gone" }]);
 });
 
-test("broker ends sessions of nobody when nobody is let in any more, and no others", async () => {
+test("broker ends only anonymous sessions when anonymous clients are no longer accepted", async () => {
   using dir = tempDir();
   const database = join(dir.path, "edge.db");
   {

@@ -2,7 +2,7 @@ import { connect, type Socket } from "node:net";
 import { once } from "node:events";
 import { generate, parser, type IPublishPacket, type Packet } from "mqtt-packet";
 
-/** A client that sends what it is told, packet by packet or several in one piece, and shows what it gets. */
+/** A client that sends packets one by one or several in one piece, and returns the packets it receives. */
 export interface RawClient extends Disposable {
   readonly socket: Socket;
   readonly closed: Promise<unknown>;

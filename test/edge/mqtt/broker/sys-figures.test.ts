@@ -3,7 +3,7 @@ import { startFigures } from "#internal/edge/mqtt/broker/sys-figures.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 
 test("broker shows in $SYS how many clients read too slowly and what was dropped for them", () => {
-  const told = new Map<string, string>();
+  const published = new Map<string, string>();
   using _figures = startFigures({
     counts: () => ({
       sessions: 0,
@@ -17,7 +17,7 @@ test("broker shows in $SYS how many clients read too slowly and what was dropped
     traffic: { received: 0, receivedBytes: 0, sent: 0, sentBytes: 0, dropped: 7 },
     version: "0.0.0",
     clock: new FakeClock(),
-    publish: (topic, payload) => told.set(topic, payload),
+    publish: (topic, payload) => published.set(topic, payload),
   });
   const names = [
     "publish/messages/dropped",
@@ -25,5 +25,5 @@ test("broker shows in $SYS how many clients read too slowly and what was dropped
     "clients/slow/bytes",
     "clients/slow/disconnected",
   ];
-  expect(names.map((name) => told.get(`$SYS/broker/${name}`))).toEqual(["7", "2", "1000000", "1"]);
+  expect(names.map((name) => published.get(`$SYS/broker/${name}`))).toEqual(["7", "2", "1000000", "1"]);
 });

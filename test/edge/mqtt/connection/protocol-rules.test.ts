@@ -3,12 +3,13 @@ import { generate } from "mqtt-packet";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 import { connectPacket, openRaw } from "#internal/test/edge/mqtt/broker/raw-client.ts";
+import { until } from "#internal/test/edge/mqtt/until.ts";
 
 const wrong: Readonly<Record<string, string>> = {
   "PUBLISH of QoS 1 without room for an id": "32 03 00 01 61",
   "PUBLISH of QoS 2 without room for an id": "34 04 00 01 61 00",
   "PUBLISH of QoS 1 with id 0": "32 06 00 01 61 00 00 78",
-  "PUBLISH of QoS 0 that is a repetition": "38 04 00 01 61 78",
+  "PUBLISH of QoS 0 with DUP": "38 04 00 01 61 78",
   "SUBSCRIBE with id 0": "82 06 00 00 00 01 61 00",
   "SUBSCRIBE without an id": "82 00",
   "UNSUBSCRIBE with id 0": "a2 05 00 00 00 01 61",
@@ -35,7 +36,7 @@ test.each(Object.entries(wrong))("broker closes the connection without an answer
   expect(answers).toEqual([]);
 });
 
-test("broker tells the will of a client whose DISCONNECT is not one", async () => {
+test("broker publishes the will of a client whose DISCONNECT is malformed", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path);
   using client = await openRaw(edge.bus.mqttPort);
@@ -44,7 +45,7 @@ test("broker tells the will of a client whose DISCONNECT is not one", async () =
   await client.next();
   client.socket.write(bytes("e0 01 00"));
   await client.closed;
-  while (edge.received.length === 0) await Bun.sleep(5);
+  await until(() => edge.received.length > 0);
   expect(edge.received.map((message) => message.topic)).toEqual([topic]);
 });
 
@@ -72,7 +73,7 @@ test.each([
   await client.closed;
 });
 
-test("broker lets nobody in whose will has a QoS of 3", async () => {
+test("broker refuses a client whose will has QoS 3", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path);
   using client = await openRaw(edge.bus.mqttPort);

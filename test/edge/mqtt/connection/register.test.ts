@@ -16,7 +16,7 @@ async function figure(edge: Awaited<ReturnType<typeof startBus>>, name: string):
   return first?.text ?? "";
 }
 
-test("broker keeps a client when others of its name leave before they are in", async () => {
+test("broker keeps a client when others with its id disconnect before they are accepted", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path);
   using live = await openRaw(edge.bus.mqttPort);
@@ -52,7 +52,7 @@ test("broker keeps the will of a connection that took over", async () => {
   expect(wills.map(({ payload }) => Buffer.from(payload ?? []).toString())).toEqual(["second"]);
 });
 
-test("broker closes the connection of who touches what marks a session", async () => {
+test("broker disconnects a client that uses the session marker", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path);
   using client = await openRaw(edge.bus.mqttPort);
@@ -64,7 +64,7 @@ test("broker closes the connection of who touches what marks a session", async (
   await client.closed;
 });
 
-test("broker takes nothing after a DISCONNECT", async () => {
+test("broker handles nothing after a DISCONNECT", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path);
   using client = await openRaw(edge.bus.mqttPort);
@@ -77,7 +77,7 @@ test("broker takes nothing after a DISCONNECT", async () => {
   expect(edge.received).toEqual([]);
 });
 
-test("broker takes a long list of filters without keeping others waiting", async () => {
+test("broker handles a long list of filters without delaying others", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path);
   using client = await openRaw(edge.bus.mqttPort);

@@ -6,6 +6,7 @@ import { makeFiles, type Files } from "#internal/test/edge/commands/check/files.
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startBus } from "./harness.ts";
 import { externalAt } from "./scripted-broker.ts";
+import { until } from "#internal/test/edge/mqtt/until.ts";
 
 let files: Files;
 beforeAll(async () => void (files = await makeFiles()));
@@ -28,7 +29,7 @@ test.each([
 });
 
 test.each(["ssl", "wss"] as const)(
-  "event bus shows an external broker its certificate over %s://",
+  "event bus authenticates to an external broker by certificate over %s://",
   async (scheme) => {
     using dir = tempDir();
     using other = tempDir();
@@ -40,12 +41,12 @@ test.each(["ssl", "wss"] as const)(
     const port = (scheme === "ssl" ? broker.bus.mqttPort : broker.bus.websocketPort) ?? 0;
     const external = { ...externalAt(port), ...pair, url: `${scheme}://127.0.0.1:${port}` };
     await using edge = await startBus(other.path, { broker: undefined, external });
-    while (!edge.bus.externalConnected()) await Bun.sleep(10);
+    await until(() => edge.bus.externalConnected());
     expect(edge.log.lines.join("")).not.toContain('"warn"');
   },
 );
 
-test("event bus has no address read by what Node warns of on standard error", async () => {
+test("event bus does not parse addresses with a deprecated function of Node", async () => {
   using dir = tempDir();
   const parse = spyOn(url, "parse");
   await using _edge = await startBus(dir.path, { broker: undefined, external: externalAt(1) });

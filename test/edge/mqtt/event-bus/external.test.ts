@@ -5,17 +5,13 @@ import { tempDir } from "#internal/test/support/temp-dir.ts";
 import type { MqttMessage } from "#shared/topics";
 import { collect, startBus } from "./harness.ts";
 import { externalAt } from "./scripted-broker.ts";
-
-async function until(check: () => boolean): Promise<void> {
-  for (let n = 0; n < 500 && !check(); n += 1) await Bun.sleep(20);
-  expect(check()).toBe(true);
-}
+import { until } from "#internal/test/edge/mqtt/until.ts";
 
 const update = "$hw/events/device/d1/twin/update";
 
 const mosquitto = hasMosquitto();
 
-test.skipIf(!mosquitto)("event bus serves devices of an external broker that comes up later", async () => {
+test.skipIf(!mosquitto)("event bus serves devices of an external broker that starts later", async () => {
   using dir = tempDir();
   const port = await freePort();
   await using edge = await startBus(dir.path, { broker: undefined, external: externalAt(port) });
@@ -27,17 +23,18 @@ test.skipIf(!mosquitto)("event bus serves devices of an external broker that com
   let answer = "";
   device.on("message", (_, payload) => (answer = payload.toString()));
   await device.subscribeAsync(`${update}/result`, { qos: 1 });
-  while (edge.received.length === 0) {
+  // Repeated until the subscription is there.
+  await until(async () => {
     await device.publishAsync(update, "{}", { qos: 1 });
-    await Bun.sleep(50);
-  }
+    return edge.received.length > 0;
+  });
   await edge.publish({ topic: `${update}/result`, payload: Buffer.from("done") });
   await until(() => answer === "done");
   await device.endAsync();
 });
 
 test.skipIf(!mosquitto)(
-  "event bus keeps what it says to an external broker that is away, in order, over a restart",
+  "event bus keeps messages for an external broker that is down, in order, over a restart",
   async () => {
     using dir = tempDir();
     const port = await freePort();
@@ -96,7 +93,7 @@ test.skipIf(!mosquitto)(
 );
 
 test.skipIf(!mosquitto)(
-  "event bus takes messages of an external broker side by side and acknowledges none before it is safe",
+  "event bus stores messages of an external broker concurrently and acknowledges none before it is stored",
   async () => {
     using dir = tempDir();
     const port = await freePort();
@@ -129,7 +126,7 @@ test.skipIf(!mosquitto)(
   },
 );
 
-test.skipIf(!mosquitto)("event bus takes no retained request of an external broker for news", async () => {
+test.skipIf(!mosquitto)("event bus ignores retained requests of an external broker", async () => {
   using dir = tempDir();
   const port = await freePort();
   await using _broker = await startMosquitto(dir.path, port);
@@ -147,7 +144,7 @@ test.skipIf(!mosquitto)("event bus takes no retained request of an external brok
   await device.endAsync();
 });
 
-test("event bus complains once of an external broker that stays away", async () => {
+test("event bus logs once that an external broker stays down", async () => {
   using dir = tempDir();
   const port = await freePort();
   await using edge = await startBus(dir.path, { broker: undefined, external: externalAt(port) });

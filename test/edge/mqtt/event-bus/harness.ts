@@ -30,7 +30,7 @@ export interface BusHarness extends AsyncDisposable {
   readonly received: MqttMessage[];
   readonly log: ReturnType<typeof silentLog>;
   publish(message: MqttMessage): Promise<void>;
-  /** What the twins want to hear of. */
+  /** Sets the filters of plain devices. */
   watch(filters: readonly string[]): Promise<void>;
   connect(options?: IClientOptions & { readonly websocket?: boolean }): Promise<MqttClient>;
 }
@@ -43,7 +43,7 @@ export interface BusHarnessOptions {
   readonly receive?: (message: MqttMessage) => Promise<void>;
 }
 
-/** The event bus over a real store, with the test in the place of the twins. */
+/** The event bus over a real store, with the test in place of the device twins. */
 export async function startBus(directory: string, options: BusHarnessOptions = {}): Promise<BusHarness> {
   await using stack = new AsyncDisposableStack();
   const store = stack.use(openStore(options.database ?? join(directory, "edge.db")));

@@ -8,11 +8,7 @@ import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startBus } from "./harness.ts";
 import { externalAt, startScriptedBroker } from "./scripted-broker.ts";
-
-async function until(check: () => boolean): Promise<void> {
-  for (let n = 0; n < 1000 && !check(); n += 1) await Bun.sleep(10);
-  expect(check()).toBe(true);
-}
+import { until } from "#internal/test/edge/mqtt/until.ts";
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const topics = (count: number): string[] => Array.from({ length: count }, (_, n) => `t${n}`);
@@ -25,7 +21,7 @@ interface Rig {
   readonly outgoing: ExternalOutgoing;
   readonly clock: FakeClock;
   readonly log: ReturnType<typeof silentLog>;
-  /** Topics given to the client, repetitions too. */
+  /** Topics given to the client, with repetitions. */
   readonly sent: string[];
   /** Acknowledges what the client was given so far. */
   acknowledge(error?: Error): Promise<void>;
@@ -73,7 +69,7 @@ function fillDisk(store: Store): () => void {
 test.each([
   ["a few messages", 3],
   ["as many messages as may be under way, and more", 300],
-])("outgoing sends %s again when the external broker cut the connection", async (_name, count) => {
+])("outgoing sends %s again when the external broker closed the connection", async (_name, count) => {
   using dir = tempDir();
   using broker = await startScriptedBroker((_packet, _socket, connection) =>
     connection === 1 ? "ignore" : "acknowledge",
@@ -86,7 +82,7 @@ test.each([
   expect(broker.topics().slice(-count)).toEqual(topics(count));
 });
 
-test("outgoing gives up a message alone when the external broker cuts the connection over it", async () => {
+test("outgoing drops only the message over which the external broker closes the connection", async () => {
   using dir = tempDir();
   using broker = await startScriptedBroker(({ topic }) => (topic === "t20" ? "cut" : "acknowledge"));
   await using edge = await startBus(dir.path, { broker: undefined, external: externalAt(broker.port) });
@@ -99,7 +95,7 @@ test("outgoing gives up a message alone when the external broker cuts the connec
   expect(errors.filter(({ level }) => level === "error")).toMatchObject([{ topic: "t20", tries: 5 }]);
 });
 
-test("outgoing sends what waits on disk in order when the disk is full for a while", async () => {
+test("outgoing sends what is on disk in order while the disk is full", async () => {
   using dir = tempDir();
   using store = openStore(join(dir.path, "edge.db"));
   const { outgoing, clock, sent, acknowledge } = rig(store);
@@ -121,7 +117,7 @@ test("outgoing sends what waits on disk in order when the disk is full for a whi
   expect(store.mqttOutgoing.size()).toEqual({ entries: 0, last: 0, bytes: 0 });
 });
 
-test("outgoing sends nothing again that was acknowledged when the disk was full", async () => {
+test("outgoing does not repeat what was acknowledged while the disk was full", async () => {
   using dir = tempDir();
   using store = openStore(join(dir.path, "edge.db"));
   const { outgoing, sent, acknowledge } = rig(store);
@@ -138,7 +134,7 @@ test("outgoing sends nothing again that was acknowledged when the disk was full"
   expect(store.mqttOutgoing.size().entries).toBe(0);
 });
 
-test("outgoing takes an acknowledgement that comes after its connection for one", async () => {
+test("outgoing accepts an acknowledgement that arrives after its connection is closed", async () => {
   using dir = tempDir();
   using store = openStore(join(dir.path, "edge.db"));
   const { outgoing, sent, acknowledge } = rig(store);
@@ -151,7 +147,7 @@ test("outgoing takes an acknowledgement that comes after its connection for one"
   expect({ sent, left: store.mqttOutgoing.size().entries }).toEqual({ sent: ["t0"], left: 0 });
 });
 
-test("outgoing sends again, after a while, what the client did not take", async () => {
+test("outgoing retries after a while when the client fails to send", async () => {
   using dir = tempDir();
   using store = openStore(join(dir.path, "edge.db"));
   const { outgoing, clock, sent, acknowledge } = rig(store);
@@ -169,7 +165,7 @@ test("outgoing sends again, after a while, what the client did not take", async 
   });
 });
 
-test("outgoing gives up no message for connections that ended at this side", async () => {
+test("outgoing drops no message over connections that were closed at this side", async () => {
   using dir = tempDir();
   using store = openStore(join(dir.path, "edge.db"));
   const { outgoing } = rig(store);
@@ -183,7 +179,7 @@ test("outgoing gives up no message for connections that ended at this side", asy
   expect(store.mqttOutgoing.size().entries).toBe(1);
 });
 
-test("outgoing drops the oldest messages when those that are kept take too much disk", async () => {
+test("outgoing drops the oldest messages when the kept ones take too much disk", async () => {
   using dir = tempDir();
   using store = openStore(join(dir.path, "edge.db"));
   const { outgoing, log } = rig(store);
@@ -209,7 +205,7 @@ test("event bus ends within seconds when the external broker acknowledges nothin
   expect(store.mqttOutgoing.size().entries).toBe(1);
 });
 
-test("event bus gives up filters at the external broker that went while it was away", async () => {
+test("event bus unsubscribes filters at the external broker that were removed while it was offline", async () => {
   using dir = tempDir();
   using broker = await startScriptedBroker(() => "acknowledge");
   await using edge = await startBus(dir.path, { broker: undefined, external: externalAt(broker.port) });

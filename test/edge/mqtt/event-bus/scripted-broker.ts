@@ -7,7 +7,7 @@ export interface ScriptedBroker extends Disposable {
   readonly port: number;
   /** Of each connection, in order. */
   readonly connections: { readonly socket: Socket; readonly packets: Packet[] }[];
-  /** Topics published so far, repetitions too. */
+  /** Topics published so far, with repetitions. */
   topics(): string[];
 }
 

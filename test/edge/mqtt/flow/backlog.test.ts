@@ -5,7 +5,7 @@ import { FakeClock } from "#internal/test/support/fake-clock.ts";
 
 const mib = 1024 * 1024;
 
-/** A socket that sends what it is given when it is told to. */
+/** A socket that sends what it is given when the test says so. */
 class HeldConn extends Duplex {
   sent = "";
   isOpen = false;
@@ -82,7 +82,7 @@ function publisherOf(outbound: Outbound): Publisher & { resumed: number } {
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-test("outbound sends in order what is written piece by piece and what is pushed", async () => {
+test("outbound sends what is written in pieces and what is pushed in order", async () => {
   const { open } = rig();
   const { conn, outbound } = open("a");
   conn.isOpen = true;
@@ -95,7 +95,7 @@ test("outbound sends in order what is written piece by piece and what is pushed"
   expect(conn.sent).toBe(Array.from({ length: 300 }, (_, n) => `<${n}|${n}>`).join("") + "x".repeat(100_000));
 });
 
-test("outbound drops the oldest messages of QoS 0 and nothing else when a client has too much", async () => {
+test("outbound drops only the oldest messages of QoS 0 when too much waits for a client", async () => {
   const { open, dropped, cut } = rig();
   const { conn, outbound } = open("a");
   outbound.send(Buffer.from("first"));
@@ -114,14 +114,14 @@ test("outbound drops the oldest messages of QoS 0 and nothing else when a client
   expect([dropped, cut, outbound.dropped]).toEqual([Array.from({ length: 5 }, () => "a 1"), [], 5]);
 });
 
-test("backlog disconnects a client when what waits for it may not be dropped", () => {
+test("backlog disconnects a client when too much waits for it that may not be dropped", () => {
   const { open, cut, backlog } = rig();
   const { conn, outbound } = open("a");
   fill(outbound, 9 * mib, false);
   expect([cut, conn.destroyed, backlog.bytes, backlog.cut]).toEqual([["a"], true, 0, 1]);
 });
 
-test("backlog has one who reads nothing give way before one of whom more waits but who reads", async () => {
+test("backlog drops messages of a client that reads nothing before those of one that reads, even if more wait for it", async () => {
   const { open, clock, dropped, cut, backlog } = rig(20 * mib);
   const clients = Array.from({ length: 5 }, (_, n) => open(`dead-${n}`));
   for (const { outbound } of clients) fill(outbound, 3 * mib);
@@ -141,7 +141,7 @@ test("backlog has one who reads nothing give way before one of whom more waits b
   expect(backlog.bytes).toBeLessThanOrEqual(20 * mib);
 });
 
-test("backlog disconnects the largest when nothing of all that waits may be dropped", () => {
+test("backlog disconnects the client with the most when nothing may be dropped", () => {
   const { open, cut, backlog } = rig(16 * mib);
   const clients = Array.from({ length: 10 }, (_, n) => open(`c${n}`));
   for (const [n, { outbound }] of clients.entries()) fill(outbound, (n === 7 ? 3 : 1.5) * mib, false);
@@ -149,7 +149,7 @@ test("backlog disconnects the largest when nothing of all that waits may be drop
   expect(backlog.bytes).toBeLessThanOrEqual(16 * mib);
 });
 
-test("pacing holds a publisher while a client reads and is behind, and no longer", async () => {
+test("pacing pauses a publisher while a subscriber reads and is behind, and no longer", async () => {
   const { open, clock, backlog } = rig();
   const reader = open("reader");
   const publisher = publisherOf(open("publisher").outbound);
@@ -171,7 +171,7 @@ test("pacing holds a publisher while a client reads and is behind, and no longer
   expect([publisher.isHeld, publisher.resumed]).toEqual([false, 1]);
 });
 
-test("pacing lets a publisher go on when the client it waits for stalls, and does not wait for it again", async () => {
+test("pacing resumes a publisher when the subscriber stalls, and does not pause it for that one again", async () => {
   const { open, clock, backlog } = rig();
   const reader = open("reader");
   const publisher = publisherOf(open("publisher").outbound);
@@ -183,7 +183,7 @@ test("pacing lets a publisher go on when the client it waits for stalls, and doe
   expect(publisher.isHeld).toBe(false);
 });
 
-test("pacing waits five seconds at most for a client that reads but stays behind", async () => {
+test("pacing pauses publishers for at most five seconds for a subscriber that reads but stays behind", async () => {
   const { open, clock, backlog } = rig();
   const reader = open("reader");
   const publisher = publisherOf(open("publisher").outbound);
@@ -198,7 +198,7 @@ test("pacing waits five seconds at most for a client that reads but stays behind
   expect(heldMs).toBeWithin(4800, 5600);
 });
 
-test("pacing holds a publisher for a tenth of its time at most, whoever comes and is behind", async () => {
+test("pacing pauses a publisher for at most a tenth of its time, however many subscribers are behind", async () => {
   const { open, clock, backlog } = rig();
   const publisher = publisherOf(open("publisher").outbound);
   let heldMs = 0;
@@ -217,7 +217,7 @@ test("pacing holds a publisher for a tenth of its time at most, whoever comes an
   expect(heldMs).toBeWithin(5000, 17_000);
 });
 
-test("pacing never has a client wait for itself", () => {
+test("pacing never pauses a client for itself", () => {
   const { open, backlog } = rig();
   const { outbound } = open("loop");
   const publisher = publisherOf(outbound);
@@ -226,7 +226,7 @@ test("pacing never has a client wait for itself", () => {
   expect(publisher.isHeld).toBe(false);
 });
 
-test("pacing lets a publisher go on when the client it waits for leaves", async () => {
+test("pacing resumes a publisher when the subscriber disconnects", async () => {
   const { open, backlog } = rig();
   const reader = open("reader");
   const publisher = publisherOf(open("publisher").outbound);

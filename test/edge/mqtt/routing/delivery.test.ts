@@ -2,15 +2,16 @@ import { expect, test } from "bun:test";
 import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "mqtt";
+import { nextTurn } from "#shared/clock";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { collect, startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 import { connectPacket, openRaw, publishPacket } from "#internal/test/edge/mqtt/broker/raw-client.ts";
 
 const update = "$hw/events/device/d1/twin/update";
 
-test("broker takes all that comes in one piece with the CONNECT, and acknowledges in order", async () => {
+test("broker handles packets that arrive in one piece with the CONNECT, and acknowledges in order", async () => {
   using dir = tempDir();
-  await using edge = await startBus(dir.path, { receive: () => Bun.sleep(20) });
+  await using edge = await startBus(dir.path, { receive: nextTurn });
   using client = await openRaw(edge.bus.mqttPort);
   const many = Array.from({ length: 100 }, (_, n) => publishPacket(n % 2 === 0 ? update : "x", 1, n + 1));
   client.send(connectPacket("burst"), ...many);
@@ -21,7 +22,7 @@ test("broker takes all that comes in one piece with the CONNECT, and acknowledge
   expect(edge.received.length).toBe(50);
 });
 
-test("broker gives the twins a repeated message of QoS 2 once", async () => {
+test("broker passes a repeated message of QoS 2 to the twins once", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path);
   using client = await openRaw(edge.bus.mqttPort);
@@ -46,7 +47,7 @@ test("broker delivers at the highest QoS of all filters that match", async () =>
   expect((await seen.count(3)).map(({ text, qos }) => `${text}@${qos}`)).toEqual(["0@0", "1@1", "2@2"]);
 });
 
-test("broker sends a returned session what waited before what comes now", async () => {
+test("broker sends queued messages to a resumed session before new ones", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path, { broker: { sessionQueueSize: 5000 } });
   const first = await edge.connect({ clean: false, clientId: "reader" });
@@ -71,7 +72,7 @@ test("broker sends a returned session what waited before what comes now", async 
   await back.endAsync(true);
 }, 60_000);
 
-test("broker does not give a packet id to two messages of a session that is back", async () => {
+test("broker does not use a message id twice in a resumed session", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path);
   const writer = await edge.connect();
@@ -98,7 +99,7 @@ test("broker does not give a packet id to two messages of a session that is back
 test.each([
   ["a client of MQTT 3.1", "100e00064d5149736470030200000000"],
   ["a lasting session", "100c00044d515454040000000000"],
-])("broker refuses %s without an identifier", async (_, packet) => {
+])("broker refuses %s without a client id", async (_, packet) => {
   using dir = tempDir();
   await using edge = await startBus(dir.path);
   using client = await openRaw(edge.bus.mqttPort);
@@ -107,7 +108,7 @@ test.each([
   await client.closed;
 });
 
-test("broker tells its figures where users of mosquitto look for them", async () => {
+test("broker publishes its figures under mosquitto's names", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path);
   const reader = await edge.connect();
@@ -119,7 +120,7 @@ test("broker tells its figures where users of mosquitto look for them", async ()
   expect(names).toContain("version");
 });
 
-test("broker sends a message of QoS 1 again under its id, as a repetition, when it was killed before the answer", async () => {
+test("broker repeats a message of QoS 1 under its id with DUP when it was killed before the acknowledgement", async () => {
   using dir = tempDir();
   using copy = tempDir();
   await using edge = await startBus(dir.path);

@@ -4,6 +4,7 @@ import type { Store } from "#edge/store";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { collect, startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 import { connectPacket, openRaw, publishPacket } from "#internal/test/edge/mqtt/broker/raw-client.ts";
+import { until } from "#internal/test/edge/mqtt/until.ts";
 
 const update = "$hw/events/device/d1/twin/update";
 
@@ -15,11 +16,6 @@ function fullDisk(store: Store): Disposable {
   };
   Object.assign(store, { transaction: refuse });
   return { [Symbol.dispose]: () => void Object.assign(store, { transaction }) };
-}
-
-async function until(check: () => boolean): Promise<void> {
-  for (let n = 0; n < 400 && !check(); n += 1) await Bun.sleep(10);
-  expect(check()).toBe(true);
 }
 
 test.each([1, 2] as const)(
@@ -43,7 +39,7 @@ test.each([1, 2] as const)(
   },
 );
 
-test("broker takes a message of QoS 2 for new when its client began a new session", async () => {
+test("broker accepts the id of a message of QoS 2 again when its client began a new session", async () => {
   using dir = tempDir();
   const safe = Promise.withResolvers<void>();
   await using edge = await startBus(dir.path, { receive: () => safe.promise });
@@ -67,7 +63,7 @@ test("broker takes a message of QoS 2 for new when its client began a new sessio
   expect(seen.all).toEqual([]);
 });
 
-test("broker takes a message of QoS 2 once when it is repeated while it is being stored", async () => {
+test("broker stores a message of QoS 2 once when it is repeated while it is being stored", async () => {
   using dir = tempDir();
   const safe = Promise.withResolvers<void>();
   await using edge = await startBus(dir.path, { receive: () => safe.promise });
@@ -86,7 +82,7 @@ test("broker takes a message of QoS 2 once when it is repeated while it is being
   expect(edge.received.length).toBe(1);
 });
 
-test("broker keeps the order of messages of QoS 2, whichever is safe first", async () => {
+test("broker keeps the order of messages of QoS 2, whichever is stored first", async () => {
   using dir = tempDir();
   const first = Promise.withResolvers<void>();
   const waits = [first.promise, Promise.resolve()];
@@ -105,7 +101,7 @@ test("broker keeps the order of messages of QoS 2, whichever is safe first", asy
 });
 
 test.each([1, 2] as const)(
-  "broker keeps a message of QoS %i once for a reader that is away, however often the disk was full",
+  "broker queues a message of QoS %i once for an offline reader, however often the disk was full",
   async (qos) => {
     using dir = tempDir();
     await using edge = await startBus(dir.path);
@@ -140,7 +136,7 @@ test.each([1, 2] as const)(
   },
 );
 
-test("broker stores a message of QoS 2 and that it came in one commit", async () => {
+test("broker stores a message of QoS 2 and its id in one commit", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path);
   const reader = await edge.connect({ clean: false, clientId: "reader" });
@@ -162,7 +158,7 @@ test("broker stores a message of QoS 2 and that it came in one commit", async ()
   expect(kinds).toEqual(["out,in"]);
 });
 
-test("broker does not confirm a release it could not store, and frees the id for good afterwards", async () => {
+test("broker acknowledges a release only when it is stored, and frees the id then", async () => {
   using dir = tempDir();
   const database = join(dir.path, "edge.db");
   const session = connectPacket("c", { clean: false });
@@ -186,7 +182,7 @@ test("broker does not confirm a release it could not store, and frees the id for
   expect([...edge.store.mqttSessions.packets()]).toEqual([]);
 });
 
-test("broker does not give the id of a message of QoS 2 under way to another one", async () => {
+test("broker does not reuse the id of a message of QoS 2 in flight", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path, { broker: { sessionQueueSize: 2 } });
   const session = connectPacket("half", { clean: false });
@@ -212,7 +208,7 @@ test("broker does not give the id of a message of QoS 2 under way to another one
   expect(texts).toEqual(["1 one", "2 four"]);
 });
 
-test("broker waits for acknowledgements of a lasting session, and goes on in order", async () => {
+test("broker waits for acknowledgements of a persistent session and continues in order", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path);
   const [writer, total] = [await edge.connect(), 3000];
@@ -239,7 +235,7 @@ test("broker waits for acknowledgements of a lasting session, and goes on in ord
 });
 
 test.each([true, false])(
-  "broker closes the connection of who releases nothing, though it may send thousands ahead (clean: %p)",
+  "broker disconnects a client that releases nothing after thousands of messages (clean: %p)",
   async (clean) => {
     using dir = tempDir();
     await using edge = await startBus(dir.path);

@@ -16,7 +16,7 @@ async function talk(edge: BusHarness): Promise<void> {
   for (let n = 0; n < 300; n += 1) await other.publishAsync("talk", "x", { qos: 1 });
 }
 
-test("broker takes no more from a WebSocket whose messages are not stored, and goes on when they are", async () => {
+test("broker stops reading from a WebSocket whose messages are not stored, and resumes when they are", async () => {
   using dir = tempDir();
   const storing = Promise.withResolvers<void>();
   await using edge = await startBus(dir.path, { receive: () => storing.promise });
@@ -39,7 +39,7 @@ test("broker takes no more from a WebSocket whose messages are not stored, and g
   socket.close();
 });
 
-test("broker takes no more from a TCP client whose messages are not stored, and goes on when they are", async () => {
+test("broker stops reading from a TCP client whose messages are not stored, and resumes when they are", async () => {
   using dir = tempDir();
   const storing = Promise.withResolvers<void>();
   await using edge = await startBus(dir.path, { receive: () => storing.promise });

@@ -24,7 +24,7 @@ test.each([
   [false, 12_000, 20],
   [false, 200, 100_000],
 ] as const)(
-  "broker sends (clean: %p) all %i retained messages of %i bytes to a client that is slow to acknowledge",
+  "broker sends (clean: %p) all %i retained messages of %i bytes to a client that acknowledges slowly",
   async (clean, total, bytes) => {
     using dir = tempDir();
     await using edge = await startBus(dir.path);
@@ -43,7 +43,7 @@ test.each([
   20_000,
 );
 
-test("broker lets go of a client that leaves while it has retained messages to acknowledge", async () => {
+test("broker releases a client that disconnects with unacknowledged retained messages", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path);
   const writer = await edge.connect();
@@ -62,7 +62,7 @@ test("broker lets go of a client that leaves while it has retained messages to a
   expect(await next.next()).toMatchObject({ cmd: "publish", topic: "r/7", retain: true });
 });
 
-test("broker ends the connection of a lasting session whose retained messages cannot be stored", async () => {
+test("broker closes the connection of a persistent session whose retained messages cannot be stored", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path);
   await retain(await edge.connect(), { total: 1, bytes: 20 });

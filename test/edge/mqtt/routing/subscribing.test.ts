@@ -17,7 +17,7 @@ async function subscribe(client: RawClient, subscriptions: ISubscription[], mess
 }
 
 test.each([true, false])(
-  "broker answers a filter that comes twice twice, and keeps what was asked last (clean: %p)",
+  "broker acknowledges a repeated filter twice and grants the last QoS (clean: %p)",
   async (clean) => {
     using dir = tempDir();
     await using edge = await startBus(dir.path);
@@ -36,7 +36,7 @@ test.each([true, false])(
   },
 );
 
-test("broker answers what is subscribed and published in one piece in order", async () => {
+test("broker acknowledges subscriptions and publications of one piece in order", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path);
   using client = await openRaw(edge.bus.mqttPort);
@@ -71,7 +71,7 @@ test("broker refuses a client subscriptions that need too much memory, and logs 
   expect(await subscribe(client, [{ topic: "0/+".padEnd(399, "/+"), qos: 0 }])).toEqual([0]);
 });
 
-test("broker lets a client have ten thousand ordinary subscriptions", async () => {
+test("broker grants a client ten thousand ordinary subscriptions", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path, { broker: { maxPacketBytes: 1024 * 1024 } });
   using client = await openRaw(edge.bus.mqttPort);
@@ -85,7 +85,7 @@ test("broker lets a client have ten thousand ordinary subscriptions", async () =
   expect(await subscribe(client, [{ topic: "one/more", qos: 0 }])).toEqual([128]);
 });
 
-test("broker leaves room for a few subscriptions of others, and counts those of sessions that are away", async () => {
+test("broker reserves room for clients with few subscriptions, and counts those of offline sessions", async () => {
   using dir = tempDir();
   const database = `${dir.path}/edge.db`;
   {
@@ -110,7 +110,7 @@ test("broker leaves room for a few subscriptions of others, and counts those of 
 const lasting = { clean: false } as const;
 
 test.each([0, 1, 2] as const)(
-  "what a client subscribes to holds for what it publishes right behind it (QoS %i, lasting session)",
+  "a subscription is in effect for what the client publishes right behind it (QoS %i, persistent session)",
   async (qos) => {
     using dir = tempDir();
     await using edge = await startBus(dir.path);
@@ -125,7 +125,7 @@ test.each([0, 1, 2] as const)(
   },
 );
 
-test("what a client gives up does not hold for what it publishes right behind it, nor later", async () => {
+test("an unsubscribed filter is not in effect for what the client publishes right behind it, nor later", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path);
   using client = await openRaw(edge.bus.mqttPort);
@@ -141,7 +141,7 @@ test("what a client gives up does not hold for what it publishes right behind it
   expect((await client.next()).cmd).toBe("pingresp");
 });
 
-test("what a connection subscribed to behind a slow message does not bring back a session that ended meanwhile", async () => {
+test("a subscription behind a slow message does not restore a session that was ended meanwhile", async () => {
   using dir = tempDir();
   const storing = Promise.withResolvers<void>();
   await using edge = await startBus(dir.path, { receive: () => storing.promise });

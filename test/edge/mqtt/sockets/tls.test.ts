@@ -1,10 +1,10 @@
+import tls from "node:tls";
 import { expect, test } from "bun:test";
 import { once } from "node:events";
 import { X509Certificate } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
-import tls from "node:tls";
 import { connectAsync } from "mqtt";
 import { generate } from "mqtt-packet";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
@@ -25,7 +25,7 @@ function makeCertificate(directory: string): { readonly certFile: string; readon
   return { certFile, keyFile };
 }
 
-test.skipIf(!hasOpenssl)("broker speaks TLS, over TCP and WebSocket", async () => {
+test.skipIf(!hasOpenssl)("broker serves TLS over TCP and WebSocket", async () => {
   using dir = tempDir();
   const pair = makeCertificate(dir.path);
   const ca = readFileSync(pair.certFile);
@@ -41,7 +41,7 @@ test.skipIf(!hasOpenssl)("broker speaks TLS, over TCP and WebSocket", async () =
 });
 
 test.skipIf(!hasOpenssl).each(["mqtts", "wss"])(
-  "broker knows a client of %s by the certificate it wants of it",
+  "broker authenticates a client of %s by its certificate",
   async (scheme) => {
     using dir = tempDir();
     const pair = makeCertificate(dir.path);
@@ -71,7 +71,7 @@ test.skipIf(!hasOpenssl).each(["mqtts", "wss"])(
 );
 
 test.skipIf(!hasOpenssl)(
-  "broker survives clients that leave while it looks at their certificates",
+  "broker survives clients that disconnect while it checks their certificates",
   async () => {
     using dir = tempDir();
     const pair = makeCertificate(dir.path);
@@ -100,7 +100,7 @@ test.skipIf(!hasOpenssl)(
   },
 );
 
-test.skipIf(!hasOpenssl)("broker counts and ends connections that never spoke TLS", async () => {
+test.skipIf(!hasOpenssl)("broker counts and closes connections that never start TLS", async () => {
   using dir = tempDir();
   const pair = makeCertificate(dir.path);
   const edge = await startBus(dir.path, {
@@ -125,7 +125,7 @@ test.skipIf(!hasOpenssl)("broker counts and ends connections that never spoke TL
 });
 
 test.skipIf(!hasOpenssl)(
-  "broker reads its certificate again when asked, for both its ports, and keeps the old one when it cannot",
+  "broker reloads its certificate for both ports, and keeps the old one when that fails",
   async () => {
     using dir = tempDir();
     const pair = makeCertificate(dir.path);
@@ -160,7 +160,7 @@ async function shownAt(port: number): Promise<string> {
   return fingerprint;
 }
 
-test.skipIf(!hasOpenssl)("broker says of each address once why its clients fail in TLS", async () => {
+test.skipIf(!hasOpenssl)("broker logs once for each address why its TLS handshakes fail", async () => {
   using dir = tempDir();
   const pair = makeCertificate(dir.path);
   await using edge = await startBus(dir.path, {
@@ -176,11 +176,11 @@ test.skipIf(!hasOpenssl)("broker says of each address once why its clients fail 
   const plain = connect({ port: ports[1] ?? 0, host: "127.0.0.3", localAddress: "127.0.0.3" });
   plain.write(generate(connectPacket("c")));
   await new Promise((resolve) => plain.once("close", resolve).resume());
-  const told = edge.log.lines
+  const logged = edge.log.lines
     .map((line) => JSON.parse(line) as Record<string, unknown>)
     .filter(({ msg }) => msg === "TLS handshake with an MQTT client failed")
     .map(({ level, address, problem }) => ({ level, address, problem }));
-  expect(told).toEqual([
+  expect(logged).toEqual([
     { level: "warn", address: "127.0.0.1", problem: "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE" },
     { level: "warn", address: "127.0.0.3", problem: "ERR_SSL_WRONG_VERSION_NUMBER" },
   ]);

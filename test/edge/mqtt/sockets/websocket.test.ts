@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { generate, parser, type Packet } from "mqtt-packet";
 import { WebSocket } from "ws";
 import { collect, startBus, type BusHarness } from "#internal/test/edge/mqtt/event-bus/harness.ts";
+import { nextTurn } from "#shared/clock";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { connectPacket, publishPacket } from "#internal/test/edge/mqtt/broker/raw-client.ts";
 
@@ -32,7 +33,7 @@ test.each([
   [["mqttv3.1"], "mqttv3.1"],
   [["other", "mqtt"], "mqtt"],
   [[], ""],
-])("broker takes a WebSocket that offers %j", async (offered, chosen) => {
+])("broker accepts a WebSocket that offers %j", async (offered, chosen) => {
   using dir = tempDir();
   await using edge = await startBus(dir.path);
   const socket = await open(edge, offered);
@@ -71,7 +72,7 @@ test("broker closes a WebSocket that sends text", async () => {
   expect((await closed)[0]).toBe(1003);
 });
 
-test("broker sends a WebSocket what is large, in frames that small clients take", async () => {
+test("broker sends large messages over WebSocket in frames that small clients can buffer", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path);
   const socket = await open(edge, ["mqtt"]);
@@ -89,9 +90,9 @@ test("broker sends a WebSocket what is large, in frames that small clients take"
   await once(socket, "close");
 });
 
-test("broker hears what a WebSocket client said before it left, and tells no will of who took leave", async () => {
+test("broker handles what a WebSocket client sent before it closed, and publishes no will after a DISCONNECT", async () => {
   using dir = tempDir();
-  await using edge = await startBus(dir.path, { receive: () => Bun.sleep(20) });
+  await using edge = await startBus(dir.path, { receive: nextTurn });
   const listener = await edge.connect();
   const seen = collect(listener);
   await listener.subscribeAsync("t/#", { qos: 0 });
@@ -104,8 +105,11 @@ test("broker hears what a WebSocket client said before it left, and tells no wil
     const last = [publishPacket(update, 1, 1), publishPacket("t/last", 0, n), { cmd: "disconnect" } as const];
     socket.send(Buffer.concat(last.map((packet) => generate(packet))));
     socket.close();
+    await once(socket, "close");
   }
-  await seen.count(5);
-  await Bun.sleep(50);
-  expect(seen.all.map(({ topic }) => topic)).toEqual(Array.from({ length: 5 }, () => "t/last"));
+  // Wills would be published before this one.
+  const writer = await edge.connect();
+  await writer.publishAsync("t/end", "", { qos: 1 });
+  const topics = (await seen.count(6)).map(({ topic }) => topic);
+  expect(topics).toEqual([...Array.from({ length: 5 }, () => "t/last"), "t/end"]);
 });
