@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { findViolations } from "#internal/scripts/boundary-check.ts";
-import { readImports } from "#internal/scripts/boundary-imports.ts";
+import { findViolations } from "#internal/scripts/boundaries/check.ts";
+import { readImports } from "#internal/scripts/boundaries/imports.ts";
 
 const planted: readonly (readonly [what: string, file: string, text: string, violation: string])[] = [
   ["cloud importing edge", "cloud/cloud-hub/a.ts", 'import { x } from "#edge/store";', "not allowed here"],

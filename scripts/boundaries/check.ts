@@ -1,5 +1,5 @@
 import { dirname, join, normalize } from "node:path";
-import { readImports, type Import } from "./boundary-imports.ts";
+import { readImports, type Import } from "./imports.ts";
 import {
   catalogues,
   doors,
@@ -11,7 +11,7 @@ import {
   processOwners,
   timeOwners,
   type FolderRule,
-} from "./boundary-rules.ts";
+} from "./rules.ts";
 
 /** Path from the root → text. */
 export type Sources = ReadonlyMap<string, string>;
@@ -64,7 +64,7 @@ function judgeAlias(file: string, one: Import): string | undefined {
   if (target === folder) return `imports ${one.from}: files of the own folder go by "./name.ts"`;
   if (componentOf(target) === componentOf(folder)) return undefined;
   const rule = ruleOf(file, folder);
-  if (!rule) return `is in a folder without a rule (scripts/boundary-rules.ts)`;
+  if (!rule) return `is in a folder without a rule (scripts/boundaries/rules.ts)`;
   if (matches(target, rule.values)) return undefined;
   if (one.typeOnly && matches(target, rule.types ?? [])) return undefined;
   const typesOnly = matches(target, rule.types ?? []);

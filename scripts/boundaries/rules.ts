@@ -1,4 +1,4 @@
-/** The dependency table of CONTRIBUTING.md as data; `scripts/boundary-check.ts` applies it. */
+/** The dependency table of CONTRIBUTING.md as data; `scripts/boundaries/check.ts` applies it. */
 
 export interface FolderRule {
   /** Folders the rule is about, as glob; the first rule that matches a file's folder decides. */
@@ -59,7 +59,7 @@ export const folderRules: readonly FolderRule[] = [
   { folders: ["edge/*/**"], values: ["shared/**", "edge/edge-hub/codec"], types: leavesOfEdge },
   { folders: ["edge"], values: ["shared/**", "edge/**"] },
 
-  { folders: ["scripts"], values: ["shared/**"] },
+  { folders: ["scripts", "scripts/**"], values: ["shared/**"] },
   { folders: ["test", "test/**"], values: ["shared/**", "cloud/**", "edge/**", "internal"] },
 ];
 
@@ -103,7 +103,7 @@ export const doors: readonly Door[] = [
 ];
 
 /** Folders that may be imported by inner path (through `#internal/…`): tests alone. */
-export const internalAllowed: readonly string[] = ["test", "test/**", "scripts"];
+export const internalAllowed: readonly string[] = ["test", "test/**", "scripts", "scripts/**"];
 
 /** Files that may read the environment or end the process. */
 export const processOwners: readonly string[] = ["cloud/main.ts", "edge/main.ts", "scripts/**", "test/**"];
