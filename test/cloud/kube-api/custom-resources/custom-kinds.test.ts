@@ -47,7 +47,7 @@ function kindOf(schema: JsonObject, more: JsonObject = {}): KindInfo {
 }
 
 describe("a definition", () => {
-  test("gets its names and is established", () => {
+  test("is established with its names", () => {
     const made = establishCrd(admitCrd(crd(plain)) as JsonObject, [], now);
     expect(made.status).toEqual({
       conditions: [
@@ -106,7 +106,7 @@ describe("a definition", () => {
     expect(admitCrd(body)).toEqual(causes);
   });
 
-  test("lists versions best first", () => {
+  test("orders versions by priority", () => {
     const versions = ["v1alpha1", "v1", "foo", "v2beta1", "v10", "v2"];
     expect(versions.toSorted(compareApiVersions)).toEqual(["v10", "v2", "v1", "v2beta1", "v1alpha1", "foo"]);
   });
@@ -131,7 +131,7 @@ describe("pruning", () => {
     },
   };
 
-  test("drops what the schema does not name and tells where it was", () => {
+  test("drops unspecified fields and returns their paths", () => {
     const object: JsonObject = {
       apiVersion: "g/v1",
       metadata: { name: "x" },
@@ -155,7 +155,7 @@ describe("pruning", () => {
     });
   });
 
-  test("finds nothing the second time", () => {
+  test("drops nothing the second time", () => {
     const names = fc.constantFrom("known", "free", "map", "list", "whole", "a", "b", "deep");
     const tree = fc.letrec<{ node: Json }>((tie) => ({
       node: fc.oneof(
@@ -175,7 +175,7 @@ describe("pruning", () => {
 });
 
 describe("defaults of a schema", () => {
-  test("fill what is absent, deep inside too, and take null's place", () => {
+  test("fill in absent fields at any depth, and replace nulls", () => {
     const schema: JsonObject = {
       type: "object",
       properties: {
@@ -256,14 +256,14 @@ describe("a custom resource's values", () => {
         "f: Invalid value: 3: f in body must validate one and only one schema (oneOf). Found 2 valid alternatives",
       ],
     ],
-  ] as [JsonObject, Json, string[]][])("are held against %j: %j", (schema, value, want) => {
+  ] as [JsonObject, Json, string[]][])("are validated by %j: %j", (schema, value, want) => {
     const errors = validateValue({ type: "object", properties: { f: schema } }, { f: value });
     expect(errors.map(({ field, message }) => `${field}: ${message}`)).toEqual(want);
   });
 });
 
 describe("a custom kind", () => {
-  test("has its own columns, or its age when it names none", () => {
+  test("has its own columns, or its age by default", () => {
     const columns = [
       { name: "State", type: "string", jsonPath: ".status.conditions[?(@.type=='Ready')].status" },
       { name: "Size", type: "integer", jsonPath: ".spec.size" },
@@ -297,7 +297,7 @@ describe("a custom kind", () => {
     expect(outcome.ok && outcome.value.metadata).toEqual({ name: "g", namespace: "d", generation: 5 });
   });
 
-  test("serves the subresources its definition asks for", () => {
+  test("serves the subresources of its definition", () => {
     const subresources = {
       status: {},
       scale: { specReplicasPath: ".spec.n", statusReplicasPath: ".status.n" },

@@ -74,7 +74,7 @@ describe("a new pod", () => {
     });
   });
 
-  test("tolerates an unready node for five minutes beside its own tolerations", () => {
+  test("tolerates an unready node for five minutes, besides its own tolerations", () => {
     const own = { key: "k", operator: "Exists", effect: "NoSchedule" };
     const { spec } = made("v1", "Pod", pod({ containers: [container], tolerations: [own] }));
     expect((spec as JsonObject).tolerations).toEqual([
@@ -122,7 +122,7 @@ describe("a new pod", () => {
     ]);
   });
 
-  test("gets the counts of its probes", () => {
+  test("gets the defaults of its probes", () => {
     const livenessProbe = { httpGet: { port: 80 }, periodSeconds: 3 };
     const { spec } = made("v1", "Pod", pod({ containers: [{ ...container, livenessProbe }] }));
     const [first] = (spec as { containers: JsonObject[] }).containers;
@@ -255,7 +255,7 @@ describe("a new object", () => {
   );
 });
 
-describe("a change", () => {
+describe("an update", () => {
   function change(
     object: JsonObject,
     edit: (copy: JsonObject) => void,
@@ -284,12 +284,12 @@ describe("a change", () => {
     ).toBe(1);
   });
 
-  test("of the status through the object itself is passed over", () => {
+  test("of the status through the object itself is ignored", () => {
     const outcome = change(deployment(), (next) => (next.status = { replicas: 9 }));
     expect(outcome.ok && outcome.value.status).toEqual({});
   });
 
-  test("of the spec through the status is passed over", () => {
+  test("of the spec through the status is ignored", () => {
     const outcome = change(
       deployment(),
       (next) => {
@@ -304,7 +304,7 @@ describe("a change", () => {
     ]);
   });
 
-  test("of what only the API sets is passed over", () => {
+  test("of fields that only the API sets is ignored", () => {
     const outcome = change(deployment(), (next) => {
       next.metadata = { name: "w", namespace: "default", uid: "other", generation: 77 };
     });
@@ -316,7 +316,7 @@ describe("a change", () => {
     });
   });
 
-  test("of a pod's node goes through a binding alone", () => {
+  test("of a pod's node is only accepted through a binding", () => {
     const object = { apiVersion: "v1", kind: "Pod", ...made("v1", "Pod", pod({ containers: [container] })) };
     const bind = (next: JsonObject): void => {
       (next.spec as JsonObject).nodeName = "n1";
@@ -324,7 +324,7 @@ describe("a change", () => {
     expect([change(object, bind, "binding").ok, change(object, bind).ok]).toEqual([true, false]);
   });
 
-  test("adding a finalizer while the object goes is refused", () => {
+  test("that adds a finalizer to an object being deleted is refused", () => {
     const object = deployment();
     (object.metadata as JsonObject).deletionTimestamp = now;
     const outcome = change(object, (next) => ((next.metadata as JsonObject).finalizers = ["a.b/c"]));
@@ -333,7 +333,7 @@ describe("a change", () => {
     ]);
   });
 
-  test("of a service that leaves its address out keeps it", () => {
+  test("of a service that omits its address keeps it", () => {
     const object = {
       apiVersion: "v1",
       kind: "Service",

@@ -40,7 +40,7 @@ beforeAll(() => {
 });
 
 for (const step of recorded as Step[])
-  test(`kinds answer as recorded when asked for: ${step.name}`, () => {
+  test(`kinds answer as recorded: ${step.name}`, () => {
     expect(differences(step.want, answers.get(step.name), "")).toEqual([]);
   });
 

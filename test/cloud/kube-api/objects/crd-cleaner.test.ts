@@ -15,7 +15,7 @@ function dying(): { metadata: { name: string; deletionTimestamp: string; finaliz
   return { metadata: { name, deletionTimestamp: "2026-01-01T00:00:00Z", finalizers: [crdFinalizer] } };
 }
 
-test("a definition being deleted is released when a write failed before", async () => {
+test("a definition being deleted is released after a failed write is retried", async () => {
   await using store = new RevisionStore({ path: ":memory:", historyRevisions: 10, onError: () => undefined });
   const clock = new FakeClock();
   const log = silentLog();
@@ -32,8 +32,8 @@ test("a definition being deleted is released when a write failed before", async 
   await using _cleaner = startCrdCleaner({ store, registry, objects, clock, log });
   await clock.advance(5000);
   expect(store.find(crdResource, `/${name}`)).toBeUndefined();
-  const said = log.lines.filter((line) =>
+  const retries = log.lines.filter((line) =>
     line.includes("cannot clean up after a custom resource definition"),
   );
-  expect(said).toHaveLength(2);
+  expect(retries).toHaveLength(2);
 });

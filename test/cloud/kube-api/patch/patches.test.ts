@@ -20,7 +20,7 @@ test.each([
   expect(mergePatch(target, patch)).toEqual(expected);
 });
 
-test("JSON patch leaves its target alone", () => {
+test("JSON patch does not change its target", () => {
   const target = { data: { a: "1" } };
   expect(jsonPatch(target, [{ op: "replace", path: "/data/a", value: "2" }])).toEqual({ data: { a: "2" } });
   expect(target).toEqual({ data: { a: "1" } });
@@ -36,7 +36,7 @@ test.each([
   expect(() => jsonPatch({ data: { a: "1" } }, patch)).toThrow();
 });
 
-test("an object is not filled with managers when it is updated under ever new names", () => {
+test("apply merges the oldest managers when an object is updated under ever new names", () => {
   const fieldsOf = (object: JsonObject): JsonObject => ({
     "f:data": Object.fromEntries(Object.keys(object["data"] ?? {}).map((key) => [`f:${key}`, {}])),
   });
@@ -66,7 +66,7 @@ test("an object is not filled with managers when it is updated under ever new na
   expect(Object.keys((ancient?.fieldsV1["f:data"] ?? {}) as object)).toHaveLength(21);
 });
 
-test("a JSON Patch moves, copies and replaces as RFC 6902 says", () => {
+test("JSON patch moves, copies and replaces as RFC 6902", () => {
   const target = { list: ["a", "b"], object: { "x/y": 1, "~": 2 }, kept: null };
   const result = jsonPatch(target, [
     { op: "test", path: "/object/x~1y", value: 1 },

@@ -158,7 +158,7 @@ describe("strategic merge", () => {
     ]);
   });
 
-  test("custom kinds refuse it", () => {
+  test("is refused for custom kinds", () => {
     const info = findKind("apps/v1", "Deployment");
     if (info === undefined) throw new Error("no Deployment");
     const custom = {
@@ -220,7 +220,7 @@ describe("strategic merge", () => {
     );
   });
 
-  test("leaves the object it was given as it was", () => {
+  test("does not change the object it is applied to", () => {
     fc.assert(
       fc.property(object, object, (current, patch) => {
         const before = structuredClone(current);

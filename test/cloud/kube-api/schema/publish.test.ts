@@ -14,14 +14,14 @@ import { formatQuantity, parseQuantity } from "#shared/kube";
 const byVersion = Map.groupBy(builtinKinds(), (kind) => apiVersionOf(kind));
 
 describe("an OpenAPI document", () => {
-  test.each([...byVersion])("of %s refers to nothing it lacks", (apiVersion, kinds) => {
+  test.each([...byVersion])("of %s has every schema that it refers to", (apiVersion, kinds) => {
     const text = JSON.stringify(openApiV3(apiVersion, kinds));
     const { components } = JSON.parse(text) as { components: { schemas: JsonObject } };
     const wanted = [...text.matchAll(/"#\/components\/schemas\/([^"]+)"/g)].map(([, name = ""]) => name);
     expect(wanted.filter((name) => components.schemas[name] === undefined)).toEqual([]);
   });
 
-  test("tells kubectl how lists merge", () => {
+  test("has the merge keys of lists for kubectl", () => {
     const { components } = openApiV3("v1", byVersion.get("v1") ?? []) as {
       components: { schemas: Record<string, JsonObject> };
     };

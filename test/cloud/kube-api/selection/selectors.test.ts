@@ -69,7 +69,7 @@ test.each([
   expect(() => parseFieldSelector(pods, text, "")).toThrow(why);
 });
 
-test("field selector is refused when the field cannot be selected by", () => {
+test("field selector is refused when the field is not selectable", () => {
   expect(() => parseFieldSelector(pods, "spec.x=1", "a=b")).toThrow(
     'Unable to find "/v1, Resource=pods" that match label selector "a=b", field selector "spec.x=1": field label not supported: spec.x',
   );

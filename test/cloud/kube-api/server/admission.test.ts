@@ -104,7 +104,7 @@ describe("admission of devices", () => {
     }
   });
 
-  test("takes a device before its model, and labels of one its model no longer fits", async () => {
+  test("accepts a device before its model, and labels of a device that no longer matches its model", async () => {
     const early = device("early", { name: "speed", desired: { value: "3" } }, "later");
     expect((await server.call("POST", devices, early)).status).toBe(201);
     expect((await server.call("POST", models, { ...model, metadata: { name: "later" } })).status).toBe(201);
@@ -115,7 +115,7 @@ describe("admission of devices", () => {
     expect((await server.call("PATCH", `${devices}/early`, move, type)).status).toBe(422);
   });
 
-  test("refuses a model that makes no sense", async () => {
+  test("refuses an invalid model", async () => {
     const properties = [{ name: "t", type: "INT", minimum: "9", maximum: "1" }];
     const { status, body } = await server.call("POST", models, {
       ...model,
@@ -127,7 +127,7 @@ describe("admission of devices", () => {
   });
 
   test.skipIf(!needsCommands("kubectl")).each(wrong)(
-    "kubectl says what is wrong and where: %s",
+    "kubectl prints field and problem: %s",
     async (_what, property, field, detail) => {
       const made = await kubectl(["apply", "-f", "-"], JSON.stringify(device("from-kubectl", property)));
       const patch = JSON.stringify({ spec: { properties: [property] } });

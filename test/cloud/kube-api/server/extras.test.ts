@@ -10,10 +10,10 @@ const dir = tempDir("extras");
 let server: TestServer;
 const high: ExtraReply = { ok: true, body: { high: 3 } };
 let reply: ExtraReply = high;
-const heard: Omit<ExtraRequest, "signal" | "query">[] = [];
+const asked: Omit<ExtraRequest, "signal" | "query">[] = [];
 
 const answer = ({ namespace, name }: ExtraRequest): Promise<ExtraReply> => {
-  heard.push({ namespace, name });
+  asked.push({ namespace, name });
   return Promise.resolve(reply);
 };
 const resources: readonly ExtraResource[] = [
@@ -29,14 +29,14 @@ afterAll(async () => {
   dir[Symbol.dispose]();
 });
 
-test("a further resource is answered as long as it is served", async () => {
+test("an extra resource is answered while it is registered", async () => {
   expect((await server.call("GET", whole)).status).toBe(404);
-  heard.length = 0;
+  asked.length = 0;
   {
     using _served = server.api.serve(resources);
     expect(await server.call("GET", whole)).toMatchObject({ status: 200, body: { high: 3 } });
     expect((await server.call("GET", `${one}?x=1`)).status).toBe(200);
-    expect(heard).toEqual([
+    expect(asked).toEqual([
       { namespace: "", name: "" },
       { namespace: "default", name: "sloop" },
     ]);
@@ -44,7 +44,7 @@ test("a further resource is answered as long as it is served", async () => {
   expect((await server.call("GET", whole)).status).toBe(404);
 });
 
-test("what a further resource refuses is a Status without a time to come again", async () => {
+test("a refusal of an extra resource is a Status without Retry-After", async () => {
   using _served = server.api.serve(resources);
   reply = { ok: false, code: 504, text: "no answer" };
   const { status, headers, body } = await server.call("GET", whole);
@@ -75,7 +75,7 @@ test.each([
   expect((await server.call(method, path, method === "POST" ? {} : undefined)).status).toBe(status);
 });
 
-test("a further resource is for those RBAC allows it, before it hears of the question", async () => {
+test("RBAC decides on an extra resource before it is called", async () => {
   using _served = server.api.serve(resources);
   const accounts = "/api/v1/namespaces/default/serviceaccounts";
   await server.call("POST", accounts, {
@@ -86,7 +86,7 @@ test("a further resource is for those RBAC allows it, before it hears of the que
   const request = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec: {} };
   const { body } = await server.call("POST", `${accounts}/mate/token`, request);
   const asMate = { authorization: `Bearer ${textAt(body, "status", "token")}` };
-  const before = heard.length;
+  const before = asked.length;
   expect(await server.call("GET", one, undefined, asMate)).toMatchObject({
     status: 403,
     body: {
@@ -96,7 +96,7 @@ test("a further resource is for those RBAC allows it, before it hears of the que
     },
   });
   expect((await server.call("GET", whole, undefined, asMate)).status).toBe(403);
-  expect(heard.length).toBe(before);
+  expect(asked.length).toBe(before);
   const rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/default";
   const apiVersion = "rbac.authorization.k8s.io/v1";
   const rules = [

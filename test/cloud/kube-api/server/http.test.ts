@@ -73,7 +73,7 @@ test("a body may be YAML", async () => {
   expect(created).toMatchObject({ status: 201, body: { data: { k: "v" } } });
 });
 
-test("an unknown field is refused when strict, warned of otherwise", async () => {
+test("an unknown field is refused with Strict, and returned as a warning otherwise", async () => {
   const body = { ...configMap("odd"), dataa: {} };
   expect(await call("POST", `${maps}?fieldValidation=Strict`, body)).toMatchObject({ status: 400 });
   const warned = await call("POST", `${maps}?fieldValidation=Warn`, body);
@@ -139,7 +139,7 @@ test("binding puts a pod on a node once", async () => {
   expect((await call("POST", `${pods}/bind-me/binding`, binding)).status).toBe(409);
 });
 
-test("a namespace goes when it is deleted and finalized, and takes nothing new meanwhile", async () => {
+test("a namespace is removed when it is deleted and finalized, and refuses new objects meanwhile", async () => {
   await call("POST", "/api/v1/namespaces", {
     apiVersion: "v1",
     kind: "Namespace",
@@ -155,7 +155,7 @@ test("a namespace goes when it is deleted and finalized, and takes nothing new m
   expect((await call("GET", "/api/v1/namespaces/leaving")).status).toBe(404);
 });
 
-test("a service account token speaks for the account, with what roles allow", async () => {
+test("a service account token authenticates the account, with the permissions of its roles", async () => {
   await call("POST", "/api/v1/namespaces/default/serviceaccounts", {
     apiVersion: "v1",
     kind: "ServiceAccount",
@@ -185,7 +185,7 @@ test("a service account token speaks for the account, with what roles allow", as
   expect((await call("GET", maps, undefined, asBob)).status).toBe(401);
 });
 
-test("server-side apply refuses fields of others unless forced and drops what it no longer names", async () => {
+test("server-side apply refuses fields of other managers unless forced, and drops omitted fields", async () => {
   const path = `${maps}/applied?fieldManager=`;
   const apply = (manager: string, data: object, force = false): Promise<Answer> =>
     call(
@@ -205,7 +205,7 @@ test("server-side apply refuses fields of others unless forced and drops what it
   expect((await apply("one", {})).body["data"] as unknown).toEqual({ a: "2" });
 });
 
-test("services get addresses and ports that are free", async () => {
+test("services get free addresses and ports", async () => {
   const services = "/api/v1/namespaces/default/services";
   const service = (name: string, spec: object) => ({
     apiVersion: "v1",

@@ -79,7 +79,7 @@ describe.skipIf(!available)("kubectl", () => {
     await expect(kubectl(`apply -f ${path}`)).rejects.toThrow('unknown field "date"');
   });
 
-  test("apply says what changed", async () => {
+  test("apply prints what changed", async () => {
     expect(await kubectl(`apply -f ${manifest}`)).toBe(
       "deployment.apps/web unchanged\nconfigmap/web-conf unchanged",
     );
@@ -98,7 +98,7 @@ describe.skipIf(!available)("kubectl", () => {
     expect(await kubectl("get all -l app=none")).toBe("");
   });
 
-  test("create makes objects of every typed command", async () => {
+  test("create stores the objects of every typed command", async () => {
     expect(await kubectl("create configmap typed --from-literal=a=b")).toBe("configmap/typed created");
     expect(await kubectl("create deployment typed --image=busybox --replicas=0")).toBe(
       "deployment.apps/typed created",
@@ -133,7 +133,7 @@ describe.skipIf(!available)("kubectl", () => {
     expect(await new Response(child.stdout).text()).toBe("3 busybox:2 front hi 1");
   });
 
-  test("edit stores what the editor leaves", async () => {
+  test("edit stores the edited object", async () => {
     const editor = join(dir.path, "editor.sh");
     writeFileSync(editor, '#!/bin/sh\nsed -i "s/before/after/" "$1"\n');
     chmodSync(editor, 0o755);
@@ -160,7 +160,7 @@ describe.skipIf(!available)("kubectl", () => {
     );
   });
 
-  test("server-side apply takes over what was applied by the client, and drops what others added", async () => {
+  test("server-side apply takes over client-side applied fields, and drops omitted ones", async () => {
     const path = manifestOf("migrated");
     await kubectl(`apply -f ${path}`);
     const added = '{"spec":{"template":{"spec":{"containers":[{"name":"b","image":"b:1"}]}}}}';
@@ -170,7 +170,7 @@ describe.skipIf(!available)("kubectl", () => {
     expect(await kubectl(`get deploy migrated -o ${names}`)).toBe("migrated");
   });
 
-  test("cordon and drain empty a node", async () => {
+  test("cordon and drain evict the pods of a node", async () => {
     await kubectl("create ns drained");
     await server.call("POST", "/api/v1/nodes", { apiVersion: "v1", kind: "Node", metadata: { name: "n1" } });
     await server.call("POST", "/api/v1/namespaces/drained/pods", {
@@ -187,7 +187,7 @@ describe.skipIf(!available)("kubectl", () => {
     expect(await kubectl("get node n1 -o jsonpath={.spec}")).toBe("{}");
   });
 
-  test("wait returns when the object is gone", async () => {
+  test("wait returns when the object is deleted", async () => {
     await kubectl("create configmap leaving");
     const waiting = kubectl("wait --for=delete cm/leaving --timeout=20s");
     await kubectl("delete cm leaving");

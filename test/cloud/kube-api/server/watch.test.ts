@@ -44,7 +44,7 @@ async function events(server: TestServer, query: string, count = Infinity): Prom
 const shown = (found: readonly WatchEvent[]): string[] =>
   found.map(({ type, object }) => `${type} ${object.metadata.name ?? ""}`);
 
-test("watch from a revision tells what came after it, also after a restart", async () => {
+test("watch from a revision sends later changes, also after a restart", async () => {
   using dir = tempDir("watch");
   let revision = "";
   {
@@ -57,7 +57,7 @@ test("watch from a revision tells what came after it, also after a restart", asy
   expect(shown(await events(server, `resourceVersion=${revision}`, 2))).toEqual(["ADDED b", "DELETED a"]);
 });
 
-test("watch answers at once when nothing happens", async () => {
+test("watch sends its headers at once when nothing changes", async () => {
   using dir = tempDir("watch");
   await using server = await startTestServer(dir.path);
   const abort = new AbortController();
@@ -66,7 +66,7 @@ test("watch answers at once when nothing happens", async () => {
   abort.abort();
 });
 
-test("watch with a selector tells of objects that come to match and cease to", async () => {
+test("watch with a selector sends ADDED and DELETED for objects that begin and cease to match", async () => {
   using dir = tempDir("watch");
   await using server = await startTestServer(dir.path);
   const found = events(server, "labelSelector=on%3Dyes&resourceVersion=1", 3);
@@ -90,7 +90,7 @@ test("watch past the history answers 410 Expired", async () => {
   ]);
 });
 
-test("watch ends at its timeout with a bookmark when asked", async () => {
+test("watch ends at its timeout, with a bookmark if requested", async () => {
   using dir = tempDir("watch");
   await using server = await startTestServer(dir.path);
   const { body } = await server.call("POST", maps, configMap("a"));
@@ -102,7 +102,7 @@ test("watch ends at its timeout with a bookmark when asked", async () => {
   ]);
 });
 
-test("watch marks the end of the initial objects when asked", async () => {
+test("watch marks the end of the initial objects if requested", async () => {
   using dir = tempDir("watch");
   await using server = await startTestServer(dir.path);
   await server.call("POST", maps, configMap("a"));
@@ -114,7 +114,7 @@ test("watch marks the end of the initial objects when asked", async () => {
   });
 });
 
-test("a watcher that does not read gets everything when it does", async () => {
+test("a watcher that stalls gets every change when it reads again", async () => {
   using dir = tempDir("watch");
   await using server = await startTestServer(dir.path);
   const response = await server.stream(`${maps}?watch=1&resourceVersion=1`);

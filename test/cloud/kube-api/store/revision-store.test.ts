@@ -24,7 +24,7 @@ function object(name: string, value = ""): KubeObject {
 const write = (store: RevisionStore, name: string, value = "", remove = false): Promise<RevisionChange> =>
   store.write({ resource, key: `ns/${name}`, object: object(name, value), remove });
 
-test("store numbers revisions from one and shows the number in the text", async () => {
+test("store numbers revisions from one and sets resourceVersion in the text", async () => {
   await using store = open(":memory:");
   const first = await write(store, "a");
   const second = await write(store, "a", "2");
@@ -35,12 +35,12 @@ test("store numbers revisions from one and shows the number in the text", async 
   });
 });
 
-test("store commits writes of one turn together and tells followers in order", async () => {
+test("store commits writes of one turn together and notifies followers in order", async () => {
   await using store = open(":memory:");
-  const heard: string[][] = [];
-  using _following = store.follow(resource, (changes) => heard.push(changes.map((change) => change.key)));
+  const notified: string[][] = [];
+  using _following = store.follow(resource, (changes) => notified.push(changes.map((change) => change.key)));
   await Promise.all([write(store, "a"), write(store, "b"), write(store, "c")]);
-  expect(heard).toEqual([["ns/a", "ns/b", "ns/c"]]);
+  expect(notified).toEqual([["ns/a", "ns/b", "ns/c"]]);
 });
 
 test("store lists keys sorted, by prefix and after a key", async () => {
@@ -65,7 +65,7 @@ test("store shows a collection as it was at an earlier revision", async () => {
   expect(JSON.parse(store.text(then[0]?.revision ?? 0) ?? "").data).toEqual({ value: "old" });
 });
 
-test("store forgets replaced and deleted revisions when it compacts", async () => {
+test("store deletes replaced and deleted revisions when it compacts", async () => {
   await using store = open(":memory:", 1);
   await write(store, "a", "1");
   await write(store, "a", "2");
@@ -86,7 +86,7 @@ test("store forgets replaced and deleted revisions when it compacts", async () =
   ).toEqual([[5, "MODIFIED"]]);
 });
 
-test("store keeps what a reader pins and compacts what is older", async () => {
+test("store keeps pinned revisions and compacts older ones", async () => {
   await using store = open(":memory:", 1);
   await write(store, "a", "1");
   using pin = store.pin();
@@ -100,7 +100,7 @@ test("store keeps what a reader pins and compacts what is older", async () => {
   expect([store.compactedRevision, store.text(1) !== undefined]).toEqual([2, false]);
 });
 
-test("store goes on where it was after it was closed", async () => {
+test("store continues at its last revision after it was closed", async () => {
   using dir = tempDir();
   const path = join(dir.path, "x.db");
   {
@@ -137,14 +137,14 @@ test("store holds every acknowledged write after kill -9", async () => {
   expect(lost).toEqual([]);
 });
 
-test("store refuses a file that is no database", () => {
+test("store refuses a file that is not a database", () => {
   using dir = tempDir();
   const path = join(dir.path, "x.db");
   writeFileSync(path, "this is not a database at all, not even a little bit of one".repeat(50));
   expect(() => open(path)).toThrow(`Cannot open database "${path}"`);
 });
 
-test("store refuses an object above 1.5 MiB, and lets one that is larger already shrink and go", async () => {
+test("store refuses an object above 1.5 MiB, and lets a larger one shrink and be deleted", async () => {
   await using store = open(":memory:");
   const put = (bytes: number, more: { anySize?: boolean; remove?: boolean } = {}): Promise<RevisionChange> =>
     store.write({ resource, key: "ns/big", object: object("big", "x".repeat(bytes)), ...more });

@@ -39,7 +39,7 @@ describe("ages", () => {
     [30 * 86_400_000, "30d"],
     [800 * 86_400_000, "2y70d"],
     [9 * 365 * 86_400_000, "9y"],
-  ])("of %d ms read as kubectl writes them", (ms, text) => {
+  ])("of %d ms are shown as kubectl does", (ms, text) => {
     expect(humanDuration(ms)).toBe(text);
   });
 });
@@ -115,13 +115,13 @@ describe("a pod's row", () => {
       ["0/2", "Unknown", "0"],
     ],
     [{ status: { phase: "Failed", reason: "Evicted" } }, ["0/2", "Evicted", "0"]],
-  ] as [JsonObject, Json[]][])("tells readiness, status and restarts of %j", (pod, want) => {
+  ] as [JsonObject, Json[]][])("shows readiness, status and restarts of %j", (pod, want) => {
     expect(statusOf(pod)).toEqual(want);
   });
 });
 
 describe("rows", () => {
-  test("of an edge node tell its role, state and addresses", () => {
+  test("of an edge node show its role, state and addresses", () => {
     const node = {
       metadata: { labels: { "node-role.kubernetes.io/edge": "", "node-role.kubernetes.io/agent": "" } },
       spec: { unschedulable: true },
@@ -150,7 +150,7 @@ describe("rows", () => {
     ]);
   });
 
-  test("of an event tell when, what and whom", () => {
+  test("of an event show time, reason and object", () => {
     const event = {
       lastTimestamp: "2026-01-01T23:59:50Z",
       firstTimestamp: "2026-01-01T23:58:00Z",
@@ -175,7 +175,7 @@ describe("rows", () => {
     ]);
   });
 
-  test("of a job, a lease and a cron job tell their progress", () => {
+  test("of a job, a lease and a cron job show their progress", () => {
     const job = { spec: { completions: 3 }, status: { succeeded: 1, startTime: created } };
     expect(cells("batch/v1", "Job", job).slice(0, 4)).toEqual(["x", "1/3", "60m", "60m"]);
     expect(cells("coordination.k8s.io/v1", "Lease", { spec: { holderIdentity: "edge-1" } })).toEqual([

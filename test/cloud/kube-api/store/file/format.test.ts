@@ -8,7 +8,7 @@ import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 const digest = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
 
-test("a database of a newer cloudcore is refused by name and left as it is", () => {
+test("a database of a newer cloudcore is refused and not changed", () => {
   using dir = tempDir("kubeedge-format");
   const path = join(dir.path, "cloudcore.db");
   openRevisionDatabase(path).close();
@@ -23,7 +23,7 @@ test("a database of a newer cloudcore is refused by name and left as it is", () 
   expect(digest(path)).toBe(before);
 });
 
-test("a database of an older cloudcore is taken over", () => {
+test("a database of an older cloudcore is migrated", () => {
   using dir = tempDir("kubeedge-format");
   const path = join(dir.path, "cloudcore.db");
   {
