@@ -1,7 +1,7 @@
 /** The HTTP of the Kubernetes API: paths, bodies in JSON, YAML and protobuf, forms of answers. */
 export {
   answerList,
-  answerObject,
+  answerWithObject,
   answerText,
   partialOf,
   readAccept,

@@ -98,7 +98,7 @@ export interface AnswerOptions {
 }
 
 /** Answers with one object, in the accepted form. */
-export function answerObject(
+export function answerWithObject(
   kind: KindInfo,
   text: string,
   options: AnswerOptions & { readonly status: number },

@@ -17,7 +17,7 @@ import {
   type JsonObject,
   type KindInfo,
 } from "#cloud/kube-api/schema";
-import { accept, failure, invalidStatus, refuse, type Outcome } from "#cloud/kube-api/status";
+import { accept, failureStatus, invalidStatus, refuse, type ApiOutcome } from "#cloud/kube-api/status";
 import { isMirrorPod, mirrorFault, type Status } from "#shared/kube";
 import { advanceGeneration, prepareCreate, prepareUpdate, type ObjectUpdate } from "./strategy.ts";
 
@@ -30,7 +30,11 @@ export interface WriteContext {
  * Resets, defaults, admits and validates a decoded new object, in the order of kube-apiserver. Its name (generated, if so
  * requested), namespace and uid must be in its metadata already; creationTimestamp and generation are set here.
  */
-export function admitCreate(kind: KindInfo, object: JsonObject, context: WriteContext): Outcome<JsonObject> {
+export function admitCreate(
+  kind: KindInfo,
+  object: JsonObject,
+  context: WriteContext,
+): ApiOutcome<JsonObject> {
   prepareCreate(kind, object, context.now);
   if (!fillDefaults(kind, object)) return refuse(tooLargeDefaults(kind));
   const name = definitionName(kind);
@@ -55,7 +59,7 @@ function mirrorPodFault(object: JsonObject): string | undefined {
 function forbiddenPod(object: JsonObject, fault: string): Status {
   const name = textOf(childOf(object, "metadata"), "name");
   const message = `pods ${JSON.stringify(name)} is forbidden: ${fault}`;
-  return { ...failure(message, "Forbidden", 403), details: { name, kind: "pods" } };
+  return { ...failureStatus(message, "Forbidden", 403), details: { name, kind: "pods" } };
 }
 
 /**
@@ -66,7 +70,7 @@ export function admitUpdate(
   kind: KindInfo,
   change: ObjectUpdate,
   _context?: WriteContext,
-): Outcome<JsonObject> {
+): ApiOutcome<JsonObject> {
   const { current, via } = change;
   const next = prepareUpdate(kind, change);
   if (!fillDefaults(kind, next)) return refuse(tooLargeDefaults(kind));
@@ -93,7 +97,7 @@ function fillDefaults(kind: KindInfo, object: JsonObject): boolean {
 
 function tooLargeDefaults({ kind }: KindInfo): Status {
   const text = `Request entity too large: the defaults of ${kind} make the object too large`;
-  return failure(text, "RequestEntityTooLarge", 413);
+  return failureStatus(text, "RequestEntityTooLarge", 413);
 }
 
 /** Fields that admission set stay when an update omits them; the QoS class never changes. */
@@ -118,7 +122,7 @@ function validateSpecial(kind: KindInfo, object: JsonObject): FieldError[] {
   return definitionName(kind) === "apiextensions.v1.CustomResourceDefinition" ? validateCrd(object) : [];
 }
 
-function finish(kind: KindInfo, object: JsonObject, errors: readonly FieldError[]): Outcome<JsonObject> {
+function finish(kind: KindInfo, object: JsonObject, errors: readonly FieldError[]): ApiOutcome<JsonObject> {
   if (errors.length > 0)
     return refuse(invalidStatus(kind, textOf(childOf(object, "metadata"), "name"), errors));
   const warning = kind.custom?.deprecationWarning;

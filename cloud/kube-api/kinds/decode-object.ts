@@ -5,12 +5,12 @@ import {
   definitionName,
   isObject,
   nestsDeeper,
-  type Decoded,
+  type DecodedFields,
   type Json,
   type JsonObject,
   type KindInfo,
 } from "#cloud/kube-api/schema";
-import { accept, refuse, undecodable, type KindName, type Outcome } from "#cloud/kube-api/status";
+import { accept, refuse, undecodable, type KindName, type ApiOutcome } from "#cloud/kube-api/status";
 
 export type FieldValidation = "Strict" | "Warn" | "Ignore";
 
@@ -23,11 +23,11 @@ const deepest = 1000;
  * Brings a parsed body into the form of its kind, in place: types are checked, unknown fields are dropped (Warn returns
  * warnings, Strict refuses them; KEP-2885), times and quantities become canonical, empty optional lists and maps are omitted.
  */
-export function decodeObject(
+export function decodeBody(
   kind: KindName & Partial<Pick<KindInfo, "custom">>,
   body: Json,
   validation: FieldValidation,
-): Outcome<JsonObject> {
+): ApiOutcome<JsonObject> {
   if (!isObject(body))
     return refuse(
       undecodable(kind, `json: cannot unmarshal ${wordOf(body)} into Go value of type v1.${kind.kind}`),
@@ -42,7 +42,7 @@ export function decodeObject(
   return accept(body, validation === "Warn" ? texts : []);
 }
 
-function decodeCustom(kind: KindName & Partial<Pick<KindInfo, "custom">>, body: JsonObject): Decoded {
+function decodeCustom(kind: KindName & Partial<Pick<KindInfo, "custom">>, body: JsonObject): DecodedFields {
   const metadata = decodeMetadata(body, kind.kind);
   const { custom } = kind;
   if (metadata.error !== undefined || custom === undefined || custom.preserveUnknownFields) return metadata;

@@ -2,7 +2,7 @@
  * The rules of each kind, as pure functions: no I/O, no clock, no state but lazily parsed data. A function owns the object it
  * gets and may change it; use what it returns. Refusals are returned as a `Status` ready to be sent.
  *
- * A write is decoded (decodeObject, of a body or a patched object), then admitted (admitCreate or admitUpdate), then stored.
+ * A write is decoded (decodeBody, of a body or a patched object), then admitted (admitCreate or admitUpdate), then stored.
  */
 export type {
   CustomKind,
@@ -17,7 +17,7 @@ export type {
 } from "#cloud/kube-api/schema";
 export { apiVersionOf, builtinKinds, cloneJson, findKind, isObject } from "#cloud/kube-api/schema";
 export { compareApiVersions, establishCrd, kindsOfCrd } from "#cloud/kube-api/custom-resources";
-export { decodeObject, type FieldValidation } from "./decode-object.ts";
+export { decodeBody, type FieldValidation } from "./decode-object.ts";
 export { admitCreate, admitUpdate, type WriteContext } from "./admit.ts";
 export type { ObjectUpdate } from "./strategy.ts";
 export { scaleOf, withScale } from "./scale.ts";

@@ -14,7 +14,7 @@ import {
   type JsonObject,
   type KindInfo,
 } from "#cloud/kube-api/schema";
-import { accept, failure, invalidStatus, refuse, type Outcome } from "#cloud/kube-api/status";
+import { accept, failureStatus, invalidStatus, refuse, type ApiOutcome } from "#cloud/kube-api/status";
 import { formatLabelSelector } from "#shared/kube";
 
 /** autoscaling/v1 Scale of an object, undefined when its kind cannot be scaled. */
@@ -41,12 +41,12 @@ export function scaleOf(kind: KindInfo, object: JsonObject): JsonObject | undefi
 }
 
 /** A copy of `object` that asks for the replicas of a Scale. */
-export function withScale(kind: KindInfo, object: JsonObject, scale: JsonObject): Outcome<JsonObject> {
+export function withScale(kind: KindInfo, object: JsonObject, scale: JsonObject): ApiOutcome<JsonObject> {
   const wanted = childOf(scale, "spec")?.replicas ?? 0;
   const name = textOf(childOf(object, "metadata"), "name");
   if (typeof wanted !== "number" || !Number.isInteger(wanted))
     return refuse(
-      failure(
+      failureStatus(
         `Scale in version "v1" cannot be handled as a Scale: json: cannot unmarshal ${typeof wanted} into Go struct field ScaleSpec.spec.replicas of type int32`,
         "BadRequest",
         400,

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { admitCreate, admitUpdate, decodeObject } from "#cloud/kube-api/kinds";
+import { admitCreate, admitUpdate, decodeBody } from "#cloud/kube-api/kinds";
 import { patchObject, serverSideApply, type PatchType } from "#cloud/kube-api/patch";
 import {
   cloneJson,
@@ -82,7 +82,7 @@ export class ObjectService {
   async create(target: ObjectTarget, body: Json, options: WriteOptions): Promise<Written> {
     const { kind } = target;
     checkType(kind, body);
-    const object = unwrap(decodeObject(kind, body, options.validation), options.warn);
+    const object = unwrap(decodeBody(kind, body, options.validation), options.warn);
     const metadata = this.#newMetadata(target, object);
     const name = asText(metadata["name"]);
     this.#checkNamespace(target, name);
@@ -186,7 +186,7 @@ export class ObjectService {
     checkUid(target, metadataOf(change.next)["uid"], now["uid"]);
     const { managedFields } = metadataOf(change.next);
     const cleared = Array.isArray(managedFields) && managedFields.length === 0;
-    const decoded = unwrap(decodeObject(kind, change.next, options.validation), options.warn);
+    const decoded = unwrap(decodeBody(kind, change.next, options.validation), options.warn);
     keepIdentity(decoded, current);
     if (resourceOf(kind) === "/services" && options.via === "")
       this.#parts.addresses.keep(keyOf(target), decoded, current);
@@ -220,7 +220,7 @@ export class ObjectService {
     if (!present && options.via !== "") throw refusals.notFound(kind, target.name);
     if (!present) options.guard?.mayCreate(target);
     const current = present ? this.read(target) : undefined;
-    const decoded = unwrap(decodeObject(kind, cloneJson(body), options.validation), options.warn);
+    const decoded = unwrap(decodeBody(kind, cloneJson(body), options.validation), options.warn);
     const merged = serverSideApply(current, decoded, applyOptions(kind, options, this.#now()));
     if (current !== undefined) return this.#replace(target, { current, next: merged }, options);
     const metadata = this.#newMetadata(target, merged);

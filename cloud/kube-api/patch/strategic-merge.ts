@@ -11,7 +11,7 @@ import {
   definitionName,
   type KindInfo,
 } from "#cloud/kube-api/schema";
-import { accept, failure, refuse, type Outcome } from "#cloud/kube-api/status";
+import { accept, failureStatus, refuse, type ApiOutcome } from "#cloud/kube-api/status";
 import type { Status } from "#shared/kube";
 
 /** A patch that cannot be applied; the text is what the API answers. */
@@ -28,12 +28,16 @@ const setOrder = "$setElementOrder/";
  * field, lists by the merge key of their schema or else are replaced, and directives (`$patch`, `$retainKeys`,
  * `$deleteFromPrimitiveList`, `$setElementOrder`) override that.
  */
-export function strategicMerge(kind: KindInfo, current: JsonObject, patch: JsonObject): Outcome<JsonObject> {
+export function strategicMerge(
+  kind: KindInfo,
+  current: JsonObject,
+  patch: JsonObject,
+): ApiOutcome<JsonObject> {
   if (kind.custom !== undefined) return refuse(noStrategicMerge());
   try {
     return accept(mergeObject(cloneJson(current), cloneJson(patch), definition(definitionName(kind))));
   } catch (error) {
-    if (error instanceof PatchError) return refuse(failure(error.message, "BadRequest", 400));
+    if (error instanceof PatchError) return refuse(failureStatus(error.message, "BadRequest", 400));
     throw error;
   }
 }
@@ -41,7 +45,7 @@ export function strategicMerge(kind: KindInfo, current: JsonObject, patch: JsonO
 function noStrategicMerge(): Status {
   const accepted = "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
   const text = `the body of the request was in an unknown format - accepted media types include: ${accepted}`;
-  return failure(text, "UnsupportedMediaType", 415);
+  return failureStatus(text, "UnsupportedMediaType", 415);
 }
 
 function mergeObject(current: JsonObject, patch: JsonObject, shape: Definition | undefined): JsonObject {

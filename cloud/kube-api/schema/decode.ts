@@ -2,7 +2,7 @@ import { isObject, ownField, setField, type Json, type JsonObject } from "#share
 import { formatQuantity, parseQuantity, quantityError } from "#shared/kube";
 import { definition, definitionName, type Definition, type FieldType, type Leaf } from "./definitions.ts";
 
-export interface Decoded {
+export interface DecodedFields {
   /** Paths of fields the kind does not have; they were removed from the object. */
   readonly unknown: readonly string[];
   /** The first value of a wrong type, with the text of Go's JSON decoder. */
@@ -36,7 +36,7 @@ const maxUnknown = 100;
  * definition of the kind side by side; the first wrong type ends it with the text of Go's decoder (sigs.k8s.io/json).
  * @param name of a definition, e.g. `core.v1.Pod`
  */
-export function decodeInto(name: string, object: JsonObject): Decoded {
+export function decodeInto(name: string, object: JsonObject): DecodedFields {
   const shape = definition(name);
   if (shape === undefined) return { unknown: [] };
   const walk: Walk = { unknown: [], error: undefined };
@@ -50,7 +50,7 @@ export function decodeInto(name: string, object: JsonObject): Decoded {
 }
 
 /** Decodes `metadata` alone, for custom resources. */
-export function decodeMetadata(object: JsonObject, kind: string): Decoded {
+export function decodeMetadata(object: JsonObject, kind: string): DecodedFields {
   const metadata = object.metadata;
   if (metadata === undefined || metadata === null) return { unknown: [] };
   if (!isObject(metadata))

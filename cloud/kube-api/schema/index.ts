@@ -10,7 +10,7 @@ export type {
 export { isObject, type Json, type JsonObject } from "#shared/json";
 export { apiVersionOf, builtinKinds, findKind, storedVerbs } from "./catalog.ts";
 export { definition, definitionName, type Definition, type FieldType } from "./definitions.ts";
-export { decodeInto, decodeMetadata, type Decoded } from "./decode.ts";
+export { decodeInto, decodeMetadata, type DecodedFields } from "./decode.ts";
 export {
   childOf,
   cloneJson,

@@ -3,7 +3,7 @@ import type { KubeObject, Pod } from "#shared/kube";
 
 /*
  * The one place that trusts what was admitted: the store keeps objects of the API only, each with metadata. What comes from
- * clients is decoded instead (`decodeObject`).
+ * clients is decoded instead (`decodeBody`).
  */
 
 /** A stored object. */

@@ -115,7 +115,7 @@ function schemaHash({ custom }: KindInfo): string {
   return hash;
 }
 
-export function openApiDocument(registry: KindRegistry, path: string): JsonObject | undefined {
+export function documentAt(registry: KindRegistry, path: string): JsonObject | undefined {
   const served = registry.versions().find((version) => openApiPath(version) === path);
   return served && openApiV3(apiVersionOf(served), served.kinds);
 }

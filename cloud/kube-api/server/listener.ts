@@ -4,7 +4,7 @@ import { budgetOfProcess, headerOf, openEntrance, openFilesLimit, type Entrance 
 import { asError, ConfigError } from "#shared/errors";
 import type { ApiServerConfig, ApiServerDeps } from "./api-server.ts";
 
-export type RequestHandler = (request: Request, server: ServedBy) => Response | Promise<Response>;
+export type HttpHandler = (request: Request, server: ServedBy) => Response | Promise<Response>;
 
 /** Connections of one user; kubectl and client-go take a few. */
 const mostConnections = 1000;
@@ -14,12 +14,12 @@ const mostBodyBytes = 8 * 1024 * 1024;
 interface Listening extends ApiServerDeps {
   /** The Unix socket behind the entrance. */
   readonly behind: string;
-  readonly fetch: RequestHandler;
+  readonly fetch: HttpHandler;
   readonly authenticator: Authenticator;
 }
 
 /** Serves HTTP on a Unix socket, without TLS. */
-export function serveOnSocket(path: string, fetch: RequestHandler): Bun.Server<undefined> {
+export function serveOnSocket(path: string, fetch: HttpHandler): Bun.Server<undefined> {
   return serve({ unix: path }, fetch);
 }
 
@@ -52,7 +52,7 @@ type ListenAddress =
   | { readonly unix: string }
   | { readonly hostname: string; readonly port: number; readonly tls: { cert: string; key: string } };
 
-function serve(address: ListenAddress, fetch: RequestHandler): Bun.Server<undefined> {
+function serve(address: ListenAddress, fetch: HttpHandler): Bun.Server<undefined> {
   const options = {
     idleTimeout: 0,
     maxRequestBodySize: mostBodyBytes,
@@ -61,7 +61,7 @@ function serve(address: ListenAddress, fetch: RequestHandler): Bun.Server<undefi
     fetch: ((request, server) =>
       URL.canParse(request.url)
         ? fetch(request, server)
-        : new Response("400 Bad Request\n", { status: 400 })) satisfies RequestHandler,
+        : new Response("400 Bad Request\n", { status: 400 })) satisfies HttpHandler,
   };
   // The types of Bun 1.4 know no idle timeout of Unix sockets.
   return Bun.serve(options as unknown as Bun.Serve.Options<undefined>);

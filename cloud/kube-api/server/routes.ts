@@ -118,7 +118,7 @@ function addDiscovery(app: Hono<ApiEnvironment>, parts: RouteParts): void {
     const user = requesterOf(parts, request);
     const asked = { request, server: context.env, user, exempt: user === ownUser, verb: "get" };
     return withinLimits(parts, asked, (open) => {
-      const document = discovery.openApiDocument(registry, path);
+      const document = discovery.documentAt(registry, path);
       return document ? json(document, open) : pageNotFound();
     });
   });

@@ -18,7 +18,7 @@ import { running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { ApiServer, ApiServerConfig, ApiServerDeps } from "./api-server.ts";
 import { ensureDefaultRoles, ensureNamespaces, ensureObjects } from "./installed-objects.ts";
-import { listen, serveOnSocket, type RequestHandler } from "./listener.ts";
+import { listen, serveOnSocket, type HttpHandler } from "./listener.ts";
 import { createRoutes } from "./routes.ts";
 import { signingKeys } from "./signing-keys.ts";
 
@@ -45,7 +45,7 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
   const roles = stack.use(new RbacCopy(store));
   const app = wireRoutes({ config, deps, store, registry, objects, extras, streams, roles });
   const { path } = stack.use(socketPath(config.dataDir, "api.sock"));
-  const fetch: RequestHandler = (request, server) => app.routes.fetch(request, server);
+  const fetch: HttpHandler = (request, server) => app.routes.fetch(request, server);
   const inner = serveOnSocket(path, fetch);
   stack.defer(() => inner.stop(true));
   const entrance = stack.use(

@@ -3,10 +3,10 @@ export * as refusals from "./refusal.ts";
 export { qualified, Refusal, type ResourceName } from "./refusal.ts";
 export {
   accept,
-  failure,
+  failureStatus,
   invalidStatus,
   refuse,
   undecodable,
   type KindName,
-  type Outcome,
+  type ApiOutcome,
 } from "./outcome.ts";

@@ -2,18 +2,18 @@ import type { FieldError, KindInfo } from "#cloud/kube-api/schema";
 import type { Status } from "#shared/kube";
 
 /** A value with warnings for the client, or the Status that refuses the request. */
-export type Outcome<T> =
+export type ApiOutcome<T> =
   | { readonly ok: true; readonly value: T; readonly warnings: readonly string[] }
   | { readonly ok: false; readonly status: Status };
 
 /** What a message needs of a kind. */
 export type KindName = Pick<KindInfo, "group" | "version" | "kind">;
 
-export function accept<T>(value: T, warnings: readonly string[] = []): Outcome<T> {
+export function accept<T>(value: T, warnings: readonly string[] = []): ApiOutcome<T> {
   return { ok: true, value, warnings };
 }
 
-export function refuse<T>(status: Status): Outcome<T> {
+export function refuse<T>(status: Status): ApiOutcome<T> {
   return { ok: false, status };
 }
 
@@ -31,7 +31,7 @@ export function invalidStatus(kind: KindName, name: string, errors: readonly Fie
   const list = texts.length === 1 ? texts[0] : `[${texts.join(", ")}]`;
   const shown = name.slice(0, longestName);
   return {
-    ...failure(`${what} ${JSON.stringify(shown)} is invalid: ${list}`, "Invalid", 422),
+    ...failureStatus(`${what} ${JSON.stringify(shown)} is invalid: ${list}`, "Invalid", 422),
     details: {
       name: shown,
       ...(kind.group === "" ? {} : { group: kind.group }),
@@ -44,9 +44,9 @@ export function invalidStatus(kind: KindName, name: string, errors: readonly Fie
 /** A 400 for a body that cannot be read as its kind; without the group, as `transformDecodeError` of kube-apiserver. */
 export function undecodable(kind: KindName, detail: string): Status {
   const text = `${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: ${detail}`;
-  return failure(text, "BadRequest", 400);
+  return failureStatus(text, "BadRequest", 400);
 }
 
-export function failure(message: string, reason: string, code: number): Status {
+export function failureStatus(message: string, reason: string, code: number): Status {
   return { kind: "Status", apiVersion: "v1", metadata: {}, status: "Failure", message, reason, code };
 }

@@ -6,7 +6,7 @@ import {
   ResourceIndex,
   saveSetting,
   settingOf,
-  type Loaded,
+  type LoadedDatabase,
   type Sealing,
 } from "#cloud/kube-api/store/file";
 import { onNextTurn } from "#shared/clock";
@@ -321,7 +321,7 @@ function checkSize(text: string, before: () => string): void {
 }
 
 /** A database that cannot be read to its end is closed again. */
-function load(database: Database, options: RevisionStoreOptions): Loaded {
+function load(database: Database, options: RevisionStoreOptions): LoadedDatabase {
   try {
     return loadDatabase(database, options);
   } catch (error) {

@@ -1,7 +1,7 @@
 import { childOf, itemsOf, numberOf, textOf, type FieldError, type JsonObject } from "#cloud/kube-api/schema";
 import { compareQuantities, parseQuantity } from "#shared/kube";
 import { validateEnv } from "./env.ts";
-import { duplicate, eachOf, invalid, notFound, oneOf, required } from "./errors.ts";
+import { duplicate, eachOf, invalid, notFound, requiredOneOf, required } from "./errors.ts";
 import { dnsLabel, isPort, portName, portText, qualifiedName } from "./names.ts";
 import { validateProbes } from "./probe.ts";
 import { relativePath } from "./volume.ts";
@@ -25,8 +25,11 @@ export function validateContainer(container: JsonObject, scope: ContainerScope):
     ...validateMounts(container, scope),
     ...validateProbes(container, scope),
     ...validateResources(childOf(container, "resources"), `${path}.resources`),
-    ...oneOf(container, "terminationMessagePolicy", { path, values: ["File", "FallbackToLogsOnError"] }),
-    ...oneOf(container, "imagePullPolicy", { path, values: pullPolicies }),
+    ...requiredOneOf(container, "terminationMessagePolicy", {
+      path,
+      values: ["File", "FallbackToLogsOnError"],
+    }),
+    ...requiredOneOf(container, "imagePullPolicy", { path, values: pullPolicies }),
     ...validateSecurity(childOf(container, "securityContext"), `${path}.securityContext`),
   ];
 }
@@ -75,7 +78,7 @@ function validatePorts(container: JsonObject, path: string): FieldError[] {
     else if (!isPort(number)) errors.push(invalid(`${place}.containerPort`, number, portText));
     const host = numberOf(port, "hostPort") ?? 0;
     if (host !== 0 && !isPort(host)) errors.push(invalid(`${place}.hostPort`, host, portText));
-    return [...errors, ...oneOf(port, "protocol", { path: place, values: protocols })];
+    return [...errors, ...requiredOneOf(port, "protocol", { path: place, values: protocols })];
   });
 }
 

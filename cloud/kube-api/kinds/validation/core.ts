@@ -8,7 +8,7 @@ import {
   type FieldError,
   type JsonObject,
 } from "#cloud/kube-api/schema";
-import { duplicate, eachOf, invalid, notSupported, oneOf, required } from "./errors.ts";
+import { duplicate, eachOf, invalid, notSupported, requiredOneOf, required } from "./errors.ts";
 import { validateLabels } from "./meta.ts";
 import { configKey, dnsLabel, isPort, labelValue, portText, qualifiedName } from "./names.ts";
 import { validateTargetPort } from "./probe.ts";
@@ -69,8 +69,8 @@ export function validateService(object: JsonObject): FieldError[] {
   const errors: FieldError[] = [];
   if (ports.length === 0 && !headless && spec.type !== "ExternalName") errors.push(required("spec.ports"));
   errors.push(...validateServicePorts(ports));
-  errors.push(...oneOf(spec, "type", { path: "spec", values: serviceTypes }));
-  errors.push(...oneOf(spec, "sessionAffinity", { path: "spec", values: ["ClientIP", "None"] }));
+  errors.push(...requiredOneOf(spec, "type", { path: "spec", values: serviceTypes }));
+  errors.push(...requiredOneOf(spec, "sessionAffinity", { path: "spec", values: ["ClientIP", "None"] }));
   errors.push(...validateLabels(textMapOf(spec, "selector"), "spec.selector"));
   if (spec.type === "ExternalName" && textOf(spec, "externalName") === "")
     errors.push(required("spec.externalName"));
@@ -92,7 +92,7 @@ function validateServicePorts(ports: JsonObject[]): FieldError[] {
     names.add(name);
     const number = numberOf(port, "port") ?? 0;
     if (!isPort(number)) errors.push(invalid(`${path}.port`, number, portText));
-    errors.push(...oneOf(port, "protocol", { path, values: ["SCTP", "TCP", "UDP"] }));
+    errors.push(...requiredOneOf(port, "protocol", { path, values: ["SCTP", "TCP", "UDP"] }));
     errors.push(...validateTargetPort(port, `${path}.targetPort`));
     const key = `${textOf(port, "protocol")}/${number}`;
     if (numbers.has(key))
@@ -110,7 +110,9 @@ export function validateNode(object: JsonObject): FieldError[] {
     const value = textOf(taint, "value");
     const errors = qualifiedName(key).map((text) => invalid(`${path}.key`, key, text));
     errors.push(...labelValue(value).map((text) => invalid(`${path}.value`, value, text)));
-    errors.push(...oneOf(taint, "effect", { path, values: ["NoSchedule", "PreferNoSchedule", "NoExecute"] }));
+    errors.push(
+      ...requiredOneOf(taint, "effect", { path, values: ["NoSchedule", "PreferNoSchedule", "NoExecute"] }),
+    );
     const id = `${key}:${textOf(taint, "effect")}`;
     if (seen.has(id)) errors.push(duplicate(path, id));
     seen.add(id);
@@ -156,10 +158,12 @@ export function validateEndpoints(object: JsonObject): FieldError[] {
 }
 
 export function validateEndpointSlice(object: JsonObject): FieldError[] {
-  return oneOf(object, "addressType", { path: "", values: ["FQDN", "IPv4", "IPv6"] }).map((error) => ({
-    ...error,
-    field: "addressType",
-  }));
+  return requiredOneOf(object, "addressType", { path: "", values: ["FQDN", "IPv4", "IPv6"] }).map(
+    (error) => ({
+      ...error,
+      field: "addressType",
+    }),
+  );
 }
 
 export function validateRole(object: JsonObject): FieldError[] {

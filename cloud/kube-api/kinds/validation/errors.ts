@@ -42,7 +42,7 @@ export function tooLong(field: string, limit: number): FieldError {
 }
 
 /** A required field that has one of some values. */
-export function oneOf(
+export function requiredOneOf(
   object: JsonObject,
   field: string,
   rule: { path: string; values: readonly string[] },

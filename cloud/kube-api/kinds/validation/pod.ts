@@ -11,7 +11,7 @@ import {
 } from "#cloud/kube-api/schema";
 import { mirrorAnnotation } from "#shared/kube";
 import { validateContainer, validateContainerNames } from "./container.ts";
-import { eachOf, forbidden, invalid, notSupported, oneOf, required } from "./errors.ts";
+import { eachOf, forbidden, invalid, notSupported, requiredOneOf, required } from "./errors.ts";
 import { validateLabels, validateMaps } from "./meta.ts";
 import { dnsLabel, dnsSubdomain, qualifiedName } from "./names.ts";
 import { validateVolumes } from "./volume.ts";
@@ -25,8 +25,8 @@ export function validatePodSpec(spec: JsonObject, path: string): FieldError[] {
   return [
     ...validateVolumes(volumes, `${path}.volumes`),
     ...validateContainers(spec, { path, volumes: new Set(volumes.map((volume) => textOf(volume, "name"))) }),
-    ...oneOf(spec, "restartPolicy", { path, values: restartPolicies }),
-    ...oneOf(spec, "dnsPolicy", { path, values: dnsPolicies }),
+    ...requiredOneOf(spec, "restartPolicy", { path, values: restartPolicies }),
+    ...requiredOneOf(spec, "dnsPolicy", { path, values: dnsPolicies }),
     ...validateLabels(textMapOf(spec, "nodeSelector"), `${path}.nodeSelector`),
     ...validateNames(spec, path),
     ...validateNumbers(spec, path),

@@ -1,5 +1,5 @@
 import { childOf, numberOf, type FieldError, type JsonObject } from "#cloud/kube-api/schema";
-import { forbidden, invalid, oneOf, required } from "./errors.ts";
+import { forbidden, invalid, requiredOneOf, required } from "./errors.ts";
 import { isPort, portName, portText } from "./names.ts";
 
 const probeFields = ["livenessProbe", "readinessProbe", "startupProbe"];
@@ -65,7 +65,7 @@ function validateAction(kind: string, action: JsonObject, path: string): FieldEr
     case "httpGet":
       return [
         ...validateTargetPort(action, `${path}.httpGet.port`),
-        ...oneOf(action, "scheme", { path: `${path}.httpGet`, values: ["HTTP", "HTTPS"] }),
+        ...requiredOneOf(action, "scheme", { path: `${path}.httpGet`, values: ["HTTP", "HTTPS"] }),
       ];
     case "tcpSocket":
       return validateTargetPort(action, `${path}.tcpSocket.port`);

@@ -13,7 +13,7 @@ import {
 } from "./resource-request.ts";
 import {
   bindPod,
-  createToken,
+  createAccountToken,
   evictPod,
   finalizeNamespace,
   readScale,
@@ -55,7 +55,10 @@ export async function answerSubresource(parts: ResourceParts, asked: ResourceReq
     case "eviction":
       return answer(await evictPod(parts.subresources, object, await readBody(asked.request, parts)), 201);
     case "token":
-      return answer(createToken(parts.subresources, object, await readBody(asked.request, parts)), 201);
+      return answer(
+        createAccountToken(parts.subresources, object, await readBody(asked.request, parts)),
+        201,
+      );
     default:
       throw refusals.serviceUnavailable(`the server does not serve ${kind.plural}/${target.subresource} yet`);
   }

@@ -1,7 +1,7 @@
 import type { User } from "#cloud/kube-api/auth";
 import type { OpenStream, SharedLines } from "#cloud/kube-api/flow-control";
 import {
-  answerObject,
+  answerWithObject,
   isTrue,
   readAccept,
   readBody,
@@ -102,7 +102,7 @@ export function show(
 ): Response {
   const { open } = asked;
   const options = { wanted: readWanted(asked), nowMs: parts.clock.nowMs(), status: answer.status, open };
-  return answerObject(asked.kind, answer.text, options);
+  return answerWithObject(asked.kind, answer.text, options);
 }
 
 export function showWritten(parts: ResourceParts, asked: ResourceRequest, written: Written): Response {

@@ -148,7 +148,7 @@ function isSelected(selector: Json | undefined, labels: Json | undefined): boole
 }
 
 /** `POST …/token` of a service account. @throws Refusal */
-export function createToken(parts: SubresourceParts, target: ObjectTarget, body: Json): JsonObject {
+export function createAccountToken(parts: SubresourceParts, target: ObjectTarget, body: Json): JsonObject {
   const { signer, issuer, store } = parts;
   const { namespace, name } = target;
   const uid = asText(metadataOf(parts.objects.read(target))["uid"]);

@@ -10,7 +10,7 @@ export {
   sealedWith,
   settingOf,
   usedKeys,
-  type Loaded,
+  type LoadedDatabase,
 } from "./load.ts";
 export { byText, ResourceIndex } from "./resource-index.ts";
 export { openKeyRing, Sealing, type RowPlace } from "./sealing.ts";

@@ -45,7 +45,7 @@ export class KeyRing {
 
   /** Returns a text that is not sealed as it is. @throws Error when it was changed, or sealed for another place */
   open(sealed: string, place: string): string {
-    const id = keyOf(sealed);
+    const id = keyIdOf(sealed);
     if (id === undefined) return sealed;
     const key = this.#keys.find((one) => one.id === id);
     if (!key) throw new Error(`it is encrypted with key ${id}, which the key file does not contain`);
@@ -58,7 +58,7 @@ export class KeyRing {
 }
 
 /** The key a sealed text takes. @returns undefined when the text is not sealed */
-export function keyOf(text: string): string | undefined {
+export function keyIdOf(text: string): string | undefined {
   return text.startsWith(mark) ? text.slice(mark.length, headLength) : undefined;
 }
 

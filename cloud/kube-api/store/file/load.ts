@@ -3,7 +3,7 @@ import { describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import { damageRefusal, setDamagedAside, type DamagedRow } from "./damage.ts";
 import { explainDatabase } from "./database.ts";
-import { headLength, keyOf } from "./key-ring.ts";
+import { headLength, keyIdOf } from "./key-ring.ts";
 import { ResourceIndex } from "./resource-index.ts";
 import { openKeyRing, Sealing, type RowPlace } from "./sealing.ts";
 
@@ -14,7 +14,7 @@ export interface LoadOptions {
   readonly log?: Logger | undefined;
 }
 
-export interface Loaded {
+export interface LoadedDatabase {
   readonly sealing: Sealing;
   readonly indexes: Map<string, ResourceIndex>;
   readonly revision: number;
@@ -28,7 +28,7 @@ const sealedWithName = "sealed-with";
  * (of an older cloudcore, or after a key rotation).
  * @throws ConfigError
  */
-export function loadDatabase(database: Database, options: LoadOptions): Loaded {
+export function loadDatabase(database: Database, options: LoadOptions): LoadedDatabase {
   const { keyFile, path } = options;
   const ring = keyFile === undefined ? undefined : openKeyRing(keyFile, path, usedKeys(database));
   const sealing = new Sealing(ring);
@@ -128,7 +128,7 @@ export function usedKeys(database: Database): Set<string> {
        UNION SELECT substr(value, 1, ?2) FROM settings`,
     )
     .all(headLength, headLength);
-  return new Set(heads.map(({ head }) => keyOf(head)).filter((id) => id !== undefined));
+  return new Set(heads.map(({ head }) => keyIdOf(head)).filter((id) => id !== undefined));
 }
 
 /** Encrypts what is not encrypted with the current key, then removes earlier content from free pages and the log of the file. */
@@ -166,7 +166,7 @@ function sealRows(database: Database, sealing: Sealing, current: string): number
   let count = 0;
   for (const { id } of ids) {
     const row = read.get(id);
-    if (!row || keyOf(row.value) === current) continue;
+    if (!row || keyIdOf(row.value) === current) continue;
     change.run(sealing.seal(row, sealing.open(row, row.value)), id);
     count += 1;
   }

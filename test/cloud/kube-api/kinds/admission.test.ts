@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import {
   admitCreate,
   admitUpdate,
-  decodeObject,
+  decodeBody,
   findKind,
   scaleOf,
   withScale,
@@ -10,7 +10,7 @@ import {
   type KindInfo,
   type UpdateVia,
 } from "#cloud/kube-api/kinds";
-import type { Outcome } from "#cloud/kube-api/status";
+import type { ApiOutcome } from "#cloud/kube-api/status";
 
 const now = "2026-01-01T00:00:00Z";
 
@@ -20,9 +20,9 @@ function kindOf(apiVersion: string, kind: string): KindInfo {
   return found;
 }
 
-function create(apiVersion: string, kind: string, body: JsonObject): Outcome<JsonObject> {
+function create(apiVersion: string, kind: string, body: JsonObject): ApiOutcome<JsonObject> {
   const info = kindOf(apiVersion, kind);
-  const decoded = decodeObject(info, structuredClone(body), "Strict");
+  const decoded = decodeBody(info, structuredClone(body), "Strict");
   if (!decoded.ok) return decoded;
   const metadata = decoded.value.metadata as JsonObject;
   if (info.namespaced) metadata.namespace = "default";
@@ -35,7 +35,7 @@ function made(apiVersion: string, kind: string, body: JsonObject): JsonObject {
   return outcome.value;
 }
 
-function refusal(outcome: Outcome<JsonObject>): string[] {
+function refusal(outcome: ApiOutcome<JsonObject>): string[] {
   return outcome.ok
     ? []
     : (outcome.status.details?.causes ?? []).map(({ field, message }) => `${field}: ${message}`);
@@ -260,7 +260,7 @@ describe("an update", () => {
     object: JsonObject,
     edit: (copy: JsonObject) => void,
     via: UpdateVia = "",
-  ): Outcome<JsonObject> {
+  ): ApiOutcome<JsonObject> {
     const info = kindOf(object.apiVersion as string, object.kind as string);
     const next = structuredClone(object);
     edit(next);
@@ -271,7 +271,7 @@ describe("an update", () => {
     kind: "Deployment",
     ...made("apps/v1", "Deployment", workload()),
   });
-  const generation = (outcome: Outcome<JsonObject>): unknown =>
+  const generation = (outcome: ApiOutcome<JsonObject>): unknown =>
     outcome.ok ? (outcome.value.metadata as JsonObject).generation : outcome.status.message;
 
   test("of a spec advances the generation", () => {

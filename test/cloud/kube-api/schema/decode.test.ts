@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { builtinKinds, decodeObject, findKind, type Json, type KindInfo } from "#cloud/kube-api/kinds";
+import { builtinKinds, decodeBody, findKind, type Json, type KindInfo } from "#cloud/kube-api/kinds";
 
 function kindOf(apiVersion: string, kind: string): KindInfo {
   const found = findKind(apiVersion, kind);
@@ -15,7 +15,7 @@ function decode(
   body: Json,
   validation: "Strict" | "Warn" | "Ignore" = "Warn",
 ): string | readonly string[] {
-  const outcome = decodeObject(kind, structuredClone(body), validation);
+  const outcome = decodeBody(kind, structuredClone(body), validation);
   return outcome.ok ? outcome.warnings : (outcome.status.message ?? "");
 }
 
@@ -73,7 +73,7 @@ describe("decoding", () => {
         containers: [{ name: "a", command: [], resources: { limits: { cpu: 0.5, memory: "1.5Gi" } } }],
       },
     };
-    decodeObject(pod, body, "Warn");
+    decodeBody(pod, body, "Warn");
     expect(body as unknown).toEqual({
       metadata: { creationTimestamp: "2026-01-01T00:00:00Z" },
       spec: { containers: [{ name: "a", resources: { limits: { cpu: "500m", memory: "1536Mi" } } }] },
@@ -83,7 +83,7 @@ describe("decoding", () => {
   test("keeps microseconds of a lease when it has them", () => {
     const lease = kindOf("coordination.k8s.io/v1", "Lease");
     const body = { spec: { renewTime: "2026-01-01T00:00:00.123Z" } };
-    decodeObject(lease, body, "Warn");
+    decodeBody(lease, body, "Warn");
     expect(body.spec.renewTime).toBe("2026-01-01T00:00:00.123000Z");
   });
 
@@ -120,8 +120,8 @@ describe("decoding", () => {
     const kinds = builtinKinds().filter((kind) => kind.stored);
     fc.assert(
       fc.property(fc.constantFrom(...kinds), fc.dictionary(fc.constantFrom(...words), tree), (kind, body) => {
-        const once = decodeObject(kind, body, "Ignore");
-        const twice = once.ok ? decodeObject(kind, structuredClone(once.value), "Strict") : once;
+        const once = decodeBody(kind, body, "Ignore");
+        const twice = once.ok ? decodeBody(kind, structuredClone(once.value), "Strict") : once;
         if (once.ok) expect(twice).toEqual({ ok: true, value: once.value, warnings: [] });
         else expect(once.status).toMatchObject({ code: 400, reason: "BadRequest" });
       }),

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { decodeObject, findKind, type FieldValidation } from "#cloud/kube-api/kinds";
+import { decodeBody, findKind, type FieldValidation } from "#cloud/kube-api/kinds";
 import { runScenarios } from "#internal/test/support/scenario.ts";
 
 runScenarios(join(import.meta.dir, "scenarios"), () => ({
@@ -7,7 +7,7 @@ runScenarios(join(import.meta.dir, "scenarios"), () => ({
     const path = options.get("kind") ?? "";
     const kind = findKind(path.slice(0, path.lastIndexOf("/")), path.slice(path.lastIndexOf("/") + 1));
     if (!kind) throw new Error(`no kind ${path}`);
-    const outcome = decodeObject(kind, body, options.get("validation") as FieldValidation);
+    const outcome = decodeBody(kind, body, options.get("validation") as FieldValidation);
     return outcome.ok
       ? { object: outcome.value, warnings: outcome.warnings }
       : { message: outcome.status.message };
