@@ -3,12 +3,21 @@ import { deleteOptionsOf } from "#cloud/kube-api/http";
 import { scaleOf, withScale, type Json, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
 import { unwrap, type ObjectService, type ObjectTarget, type WriteOptions } from "#cloud/kube-api/objects";
 import { patchObject, type PatchType } from "#cloud/kube-api/patch";
-import { childOf, metadataOf, parseKubeObject, parseObject, textOf } from "#cloud/kube-api/schema";
+import { labelSelectorOf } from "#cloud/kube-api/kinds/validation";
+import {
+  childOf,
+  metadataOf,
+  numberOf,
+  parseKubeObject,
+  parseObject,
+  textMapOf,
+  textOf,
+} from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
 import type { RevisionStore } from "#cloud/kube-api/store";
 import { rfc3339, type Clock } from "#shared/clock";
 import { asText, isObject } from "#shared/json";
-import type { KubeObject } from "#shared/kube";
+import { matchesLabelSelector, type KubeObject } from "#shared/kube";
 
 export interface SubresourceParts {
   readonly objects: ObjectService;
@@ -128,23 +137,16 @@ export async function evictPod(
   return { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code: 201 };
 }
 
+/** An absent selector selects no pod, an empty one every pod (policy/v1). @throws Refusal (TooManyRequests) */
 function checkBudgets(store: RevisionStore, target: ObjectTarget, pod: JsonObject): void {
   for (const { revision } of store.list("policy/poddisruptionbudgets", `${target.namespace}/`)) {
     const budget = parseObject(store.text(revision) ?? "{}");
-    const spec = isObject(budget["spec"]) ? budget["spec"] : {};
-    const status = isObject(budget["status"]) ? budget["status"] : {};
-    if (!isSelected(spec["selector"], pod["labels"])) continue;
-    if (Number(status["disruptionsAllowed"] ?? 0) > 0) continue;
+    const selector = childOf(childOf(budget, "spec"), "selector");
+    const isSelected = selector && matchesLabelSelector(labelSelectorOf(selector), textMapOf(pod, "labels"));
+    const allowed = numberOf(childOf(budget, "status"), "disruptionsAllowed") ?? 0;
+    if (isSelected !== true || allowed > 0) continue;
     throw refusals.tooManyRequests("Cannot evict pod as it would violate the pod's disruption budget.");
   }
-}
-
-function isSelected(selector: Json | undefined, labels: Json | undefined): boolean {
-  const wanted = isObject(selector) ? selector["matchLabels"] : undefined;
-  if (!isObject(wanted)) return false;
-  return Object.entries(wanted).every(
-    ([key, value]) => isObject(labels) && Object.hasOwn(labels, key) && labels[key] === value,
-  );
 }
 
 /** `POST …/token` of a service account. @throws Refusal */

@@ -121,6 +121,30 @@ test("eviction is refused while a disruption budget allows none", async () => {
   });
 });
 
+test.each([
+  ["an expression", { matchExpressions: [{ key: "tier", operator: "In", values: ["db"] }] }, 429],
+  [
+    "an expression that does not match",
+    { matchExpressions: [{ key: "tier", operator: "DoesNotExist" }] },
+    201,
+  ],
+  ["everything", {}, 429],
+])("eviction of a pod is judged by a disruption budget that selects %s", async (_what, selector, status) => {
+  const namespace = { apiVersion: "v1", kind: "Namespace", metadata: { generateName: "budgets-" } };
+  const { body } = await call("POST", "/api/v1/namespaces", namespace);
+  const name = textAt(body, "metadata", "name");
+  const inside = `/api/v1/namespaces/${name}/pods`;
+  await call("POST", inside, pod("db-0", {}, { tier: "db" }));
+  await call("POST", `/apis/policy/v1/namespaces/${name}/poddisruptionbudgets`, {
+    apiVersion: "policy/v1",
+    kind: "PodDisruptionBudget",
+    metadata: { name: "guard" },
+    spec: { minAvailable: 1, selector },
+  });
+  const eviction = { apiVersion: "policy/v1", kind: "Eviction", metadata: { name: "db-0" } };
+  expect((await call("POST", `${inside}/db-0/eviction`, eviction)).status).toBe(status);
+});
+
 test("binding puts a pod on a node once", async () => {
   await call("POST", pods, pod("bind-me"));
   const binding = {
