@@ -1,7 +1,7 @@
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { startCluster, type Cluster } from "./cluster.ts";
-import { compile, hostTarget, programs } from "./compile.ts";
+import { compile, hostTarget, programs } from "./release/compile.ts";
 import { findEngine, makeDemoImage } from "./engine.ts";
 import { eventually, startService } from "./service.ts";
 

@@ -48,7 +48,7 @@ if [ ! -e "$sysroot/.complete" ]; then
   touch "$sysroot/.complete"
 fi
 
-(cd "$root" && bun scripts/build.ts --target linux-arm64 --no-archives) || {
+(cd "$root" && bun scripts/release/build.ts --target linux-arm64 --no-archives) || {
   say "arm64: cannot build for linux-arm64; the first time this fetches Bun for arm64 from the npm registry."
   exit 1
 }

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { readVersion } from "#internal/scripts/compile.ts";
+import { readVersion } from "#internal/scripts/release/compile.ts";
 import { run } from "#internal/scripts/service.ts";
 
 const root = join(import.meta.dir, "../..");
@@ -9,7 +9,7 @@ const dist = join(root, "dist");
 /** Sizes of what is in dist/ now; with --archives those of linux-x64 are packed first, which takes minutes. */
 export async function benchSizes(): Promise<{ name: string; value: number; unit: string }[]> {
   if (process.argv.includes("--archives"))
-    await run([process.execPath, "scripts/build.ts", "--target", "linux-x64"], { cwd: root });
+    await run([process.execPath, "scripts/release/build.ts", "--target", "linux-x64"], { cwd: root });
   const version = readVersion(root);
   // Figures are named without the version, to be compared with those of other versions.
   const files = new Map([

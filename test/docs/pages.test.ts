@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { readVersion } from "#internal/scripts/compile.ts";
+import { readVersion } from "#internal/scripts/release/compile.ts";
 import { cloudRefusal, edgeRefusal } from "#internal/test/shared/config/files.ts";
 import {
   anchorsOf,

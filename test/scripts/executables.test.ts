@@ -2,10 +2,14 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Spec, Validation } from "@cyclonedx/cyclonedx-library";
-import { compile, hostTarget, programs } from "#internal/scripts/compile.ts";
-import { billOfMaterials } from "#internal/scripts/bill-of-materials.ts";
-import { pack, writeSums } from "#internal/scripts/package.ts";
-import { bundledPackages, thirdPartyNotices, type BundledPackage } from "#internal/scripts/third-party.ts";
+import { compile, hostTarget, programs } from "#internal/scripts/release/compile.ts";
+import { billOfMaterials } from "#internal/scripts/release/bill-of-materials.ts";
+import { pack, writeSums } from "#internal/scripts/release/package.ts";
+import {
+  bundledPackages,
+  thirdPartyNotices,
+  type BundledPackage,
+} from "#internal/scripts/release/third-party.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 setDefaultTimeout(60_000);

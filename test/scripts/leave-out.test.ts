@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { leaveOutUnused } from "#internal/scripts/leave-out.ts";
+import { leaveOutUnused } from "#internal/scripts/release/leave-out.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 test("left-out library throws by name when it is called, not when it is loaded", async () => {

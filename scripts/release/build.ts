@@ -12,7 +12,7 @@ import { thirdPartyNotices } from "./third-party.ts";
  * licences, a CycloneDX bill of materials for each program, and dist/SHA256SUMS;
  * packing takes a minute an archive, --no-archives leaves it out, --target NAME builds one.
  */
-const root = join(import.meta.dir, "..");
+const root = join(import.meta.dir, "../..");
 const dist = join(root, "dist");
 const { values } = parseArgs({
   options: {
