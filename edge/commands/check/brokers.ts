@@ -61,15 +61,15 @@ async function checkExternal(external: ExternalBrokerConfig): Promise<Finding> {
     return warn(subject, `${url} accepts connections, TLS was not tried`, "correct the files named above");
   const why = await tryTls({ host: address, port }, external);
   if (why === undefined) return ok(subject, `${url} accepts TLS connections`);
-  return fail(subject, `${url}: ${why}`, mendTls(external));
+  return fail(subject, `${url}: ${why}`, remedyForTls(external));
 }
 
-function mendTls({ caFile }: ExternalBrokerConfig): string {
+function remedyForTls({ caFile }: ExternalBrokerConfig): string {
   const ca =
     caFile === undefined
       ? "name the CA of its certificate in mqtt.cafile"
       : `see that ${caFile} (mqtt.cafile) is the CA of its certificate`;
-  return `${ca}, that mqtt.server has a name of that certificate, and that it speaks TLS on this port`;
+  return `${ca}, that mqtt.server has a name of that certificate, and that this port is one for TLS`;
 }
 
 function usualPort(url: string): number {

@@ -10,7 +10,7 @@ import {
 /** Objects a pod refers to, by `configmap/<name>` and `secret/<name>`; undefined when they are not there. */
 export type Objects = ReadonlyMap<string, (ConfigMap & Secret) | undefined>;
 
-/** What a pod may ask about itself that is not in its object. */
+/** Facts for the downward API that are not in the pod's object. */
 export interface PodFacts {
   readonly nodeName: string;
   readonly hostIp: string;
@@ -190,7 +190,7 @@ function amountOf(target: Container, kind: "limits" | "requests", name: string, 
   return quantityNumber(text) ?? 0;
 }
 
-/** A key may be called as something that objects inherit. */
+/** A key may have the name of something that objects inherit. */
 function ownText(map: Readonly<Record<string, string>> | undefined, key: string): string | undefined {
   return map && Object.hasOwn(map, key) ? map[key] : undefined;
 }

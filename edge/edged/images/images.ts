@@ -100,7 +100,7 @@ function isReference(ref: string): boolean {
   return ref.length <= 512 && reference.test(ref) && !/^(sha256:)?[0-9a-f]{64}$/.test(ref);
 }
 
-/** The engine's refusal of one step, as the reason kubelet would show. */
+/** Turns the engine's refusal of one step into a StartError with kubelet's reason. */
 export function toStartError(reason: string): (thrown: unknown) => never {
   return (thrown) => {
     if (thrown instanceof UnavailableError) throw thrown;

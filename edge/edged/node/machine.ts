@@ -15,7 +15,7 @@ export interface Machine {
   readonly osImage: string;
 }
 
-/** What a condition is judged by. */
+/** What the conditions of the Node depend on. */
 export interface MachineLoad {
   readonly memoryAvailableBytes: number;
   readonly diskBytes: number;

@@ -9,7 +9,7 @@ export interface NodeInput {
   readonly load: MachineLoad;
   /** Why no container can be run now; undefined when the engine answers. */
   readonly engineProblem: { readonly reason: string; readonly message: string } | undefined;
-  /** Whether the cloud lost the database this node knows; undefined when it never did. */
+  /** Whether the cloud has another database than this node knows; undefined when it never had. */
   readonly cloudDatabase?: { readonly held: boolean; readonly message: string } | undefined;
   /** e.g. "docker://20.10.24" */
   readonly engineVersion: string;

@@ -140,7 +140,7 @@ function pidOf({ spec }: Pod): ContainerSpec["pid"] {
   return spec["shareProcessNamespace"] === true ? "pod" : "container";
 }
 
-/** kubelet's translation: a cpu core is 1024 shares, at least 2. */
+/** As kubelet's MilliCPUToShares: a core is 1024 shares, at least 2. */
 function resourcesOf(
   pod: Pod,
   container: Container,

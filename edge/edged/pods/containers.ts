@@ -2,9 +2,9 @@ import type { ContainerDetails, ContainerRuntime } from "#edge/runtime";
 
 /**
  * The containers of one pod as the engine last described them. The engine's list is the truth, as in kubelet's PLEG: a
- * container is inspected when its phase changed or a hint made it stale, and what is known of it stays until then. A
- * container that only became stale is never missing, so that a pod does not lose its sandbox because a hint arrives
- * while another of its containers is being inspected.
+ * container is inspected when its phase changed or a hint made it stale, and the last details are kept until then. A
+ * stale container is never missing: otherwise a pod would lose its sandbox when a hint arrives while another of its
+ * containers is being inspected.
  */
 export class PodContainers {
   readonly #runtime: ContainerRuntime;

@@ -20,7 +20,7 @@ export function failureEvent(name: string, error: unknown, failure: StartFailure
   return { type: "Warning", reason: "Failed", message };
 }
 
-/** What kubelet refuses before it makes anything of a pod, with a reason of its own. */
+/** Refusals of kubelet's admission, which have a reason of their own. */
 function isRejection(error: unknown): error is AppError {
   return (
     error instanceof AppError && ["AppArmor", "PodOSNotSupported", "SysctlForbidden"].includes(error.code)

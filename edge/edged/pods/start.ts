@@ -80,7 +80,7 @@ export class PodStarter {
     if (latest?.phase === "exited" && latest.identity.sandboxId === sandbox.id) memory.restarted(latest);
   }
 
-  /** A pod that this node does not serve as it is written: all its containers wait for that reason. */
+  /** The reason of a pod that this node cannot run as specified is shown by all its containers. */
   #refuseUnserved(): void {
     try {
       refusePod(this.#state.pod, this.#deps.security);
@@ -106,7 +106,7 @@ interface StartInput {
   readonly signal: AbortSignal;
 }
 
-/** Creates and starts one container of a pod. @returns its id; throws an error whose code is the waiting reason */
+/** Creates and starts one container of a pod. @returns its id. @throws AppError whose code is the waiting reason */
 async function startContainer(input: StartInput, deps: StartDeps): Promise<string> {
   const { pod, container, role, attempt, sandboxId, volumes, record } = input;
   const { runtime, podDir, pinsDir, security } = deps;
@@ -154,7 +154,7 @@ async function startOrRemove(runtime: ContainerRuntime, id: string): Promise<voi
   }
 }
 
-/** Whether a failed start may be the fault of a volume that is not there any more. */
+/** Whether a start may have failed because a volume was removed meanwhile. */
 export function doubtsVolumes(error: unknown): boolean {
   return error instanceof AppError && error.code === "CreateContainerError";
 }

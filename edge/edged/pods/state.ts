@@ -11,7 +11,7 @@ export interface PodStateDeps {
   readonly facts: () => Omit<PodFacts, "podIps">;
 }
 
-/** What a worker knows of its pod: the object that is wanted, its containers, and what is remembered between passes. */
+/** What a worker knows of its pod: the desired object, its containers, and what is remembered between passes. */
 export class PodState {
   readonly containers: PodContainers;
   readonly memory: PodMemory;

@@ -146,7 +146,7 @@ function readBelow(dir: Directory, [name = "", ...rest]: readonly string[]): Buf
   return readBelow(inner, rest);
 }
 
-/** Puts a link in the place of whatever has the name. */
+/** Replaces whatever has the name by a link. */
 function putLink(place: VolumePlace, volume: Directory, name: string, target: string): void {
   if (volume.readLink(name) === target) return;
   const temporary = randomUUID();
@@ -155,7 +155,7 @@ function putLink(place: VolumePlace, volume: Directory, name: string, target: st
   renameSync(place.staging.at(temporary), volume.at(name));
 }
 
-/** Takes an entry out of the container's reach, then removes it. */
+/** Moves an entry out of the container's reach, then removes it. */
 function discard({ staging }: VolumePlace, volume: Directory, name: string): void {
   if (!volume.find(name)) return;
   const temporary = randomUUID();

@@ -24,7 +24,7 @@ export function isMounted(path: string): boolean {
   return mountPoints().includes(realpathSync(path));
 }
 
-/** Unmounts what is mounted at a path; what is in use leaves the path at once and ends with its last user. */
+/** Unmounts a path; a mount in use is detached at once and ends with its last user (umount -l). */
 export function unmount(path: string): void {
   for (const options of [[], ["-l"]]) {
     Bun.spawnSync(["umount", ...options, path]);
@@ -34,7 +34,7 @@ export function unmount(path: string): void {
 }
 
 /**
- * Removes everything of a pod, and nothing that is only mounted there: without all mounts gone nothing is deleted. Links
+ * Removes everything of a pod, and nothing that is only mounted there: while a mount is left nothing is deleted. Links
  * are removed, never followed.
  */
 export function removePodDir(dir: string): void {

@@ -28,7 +28,7 @@ export interface PodVolumesOptions {
   readonly onStale: () => void;
 }
 
-/** The volumes of one pod: made once, brought up to date after `stale`. */
+/** The volumes of one pod: set up once, updated after `stale`. */
 export class PodVolumes implements Disposable {
   readonly #options: PodVolumesOptions;
   #made: ReadonlyMap<string, string> | undefined;
@@ -54,7 +54,7 @@ export class PodVolumes implements Disposable {
     return (this.#made = prepareVolumes({ pod, objects: found, facts, tokens, podDir, stamp }));
   }
 
-  /** Lets running containers see new contents; what is missing now does not disturb them. */
+  /** Updates the files of running containers; a missing object leaves them unchanged. */
   async refresh(pod: Pod, facts: PodFacts): Promise<void> {
     try {
       await this.ensure(pod, facts);
@@ -94,7 +94,7 @@ interface VolumeTools extends Omit<VolumeSources, "kept"> {
   readonly stamp: string;
 }
 
-/** Makes or brings up to date all volumes of a pod. @returns host path by volume name; throws VolumeError */
+/** Sets up or updates all volumes of a pod. @returns host path by volume name. @throws VolumeError */
 function prepareVolumes(tools: VolumeTools): ReadonlyMap<string, string> {
   const { pod, podDir } = tools;
   mkdirSync(dirname(podDir), { recursive: true, mode: 0o700 });
@@ -103,7 +103,7 @@ function prepareVolumes(tools: VolumeTools): ReadonlyMap<string, string> {
   if (!root.find(nameFile)) root.write(nameFile, Buffer.from(objectKey(pod)), { mode: 0o600 });
   using volumes = root.ensure("volumes", 0o755);
   using staging = root.ensure("staging", 0o700);
-  // What a full disk or a kill left half done.
+  // What a full disk or a crash left behind.
   for (const name of staging.names()) rmSync(staging.at(name), { recursive: true, force: true });
   return new Map(
     (pod.spec.volumes ?? []).map((volume) => [

@@ -22,7 +22,7 @@ export interface SubPathOptions {
 const mostLinks = 40;
 /** A container that swaps directories all the time must not keep edgecore busy. */
 const mostTries = 5;
-/** What a walk meets when somebody swaps what it walks over. */
+/** Errors of a walk when a container swaps directories on its way. */
 const swapped = ["ENOENT", "ENOTDIR", "ELOOP", "EEXIST"];
 
 /**

@@ -26,11 +26,11 @@ export interface VolumeSources {
   readonly facts: PodFacts;
   /** Tokens of the pod's service account by `tokenKey`; a missing one leaves the file as it is. */
   readonly tokens: ReadonlyMap<string, string>;
-  /** What a file holds now, to keep a token that cannot be renewed. */
+  /** The present contents of a file, to keep a token that cannot be renewed. */
   readonly kept?: (path: string) => Buffer | undefined;
 }
 
-/** A volume cannot be made now; the text goes into the event. */
+/** A volume cannot be set up now; the text is that of the Event. */
 export class VolumeError extends AppError {
   readonly volume: string;
 
@@ -111,7 +111,7 @@ function filesOf(volume: string, source: FileSource, mode: number, sources: Volu
   return token ? tokenFiles(volume, token, mode, sources) : [];
 }
 
-/** kubelet: a token is for the one user of all containers, or for the group of `fsGroup`, or for everybody in the pod. */
+/** As kubelet: a token is readable by the one user of all containers, by the group of `fsGroup`, or else by all users. */
 function tokenFiles(
   volume: string,
   token: { readonly path: string },

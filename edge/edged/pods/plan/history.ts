@@ -4,7 +4,7 @@ import type { ContainerDetails } from "#edge/runtime";
 /** What a container of a pod's spec is: one of `initContainers` (a sidecar too), or one of `containers`. */
 export type Role = "init" | "container";
 
-/** Name of the container that holds a pod's namespaces, as kubelet calls it. */
+/** Name of the sandbox among the containers of a pod, as in kubelet. */
 export const sandboxName = "POD";
 
 /** Instances of one container, the newest first. */
@@ -26,7 +26,7 @@ export function mayRestart(pod: Pod, ended: ContainerDetails, container?: Contai
   return policy === "Always" || (policy === "OnFailure" && failed);
 }
 
-/** Init containers of this sandbox all done (sidecars: started), or passed already because a main container exists. */
+/** Whether all init containers of this sandbox have succeeded (sidecars: started), or a main container exists already. */
 export function initsDone(
   pod: Pod,
   containers: readonly ContainerDetails[],
@@ -35,7 +35,7 @@ export function initsDone(
   return nextInit(pod, containers, started) === undefined;
 }
 
-/** The init container whose turn it is; undefined when the pod has none left. */
+/** The init container to run next; undefined when none is left. */
 export function nextInit(
   pod: Pod,
   containers: readonly ContainerDetails[],

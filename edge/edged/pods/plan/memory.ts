@@ -16,7 +16,7 @@ export interface PlanMemory {
 }
 
 export interface StartFailure {
-  /** as in a waiting state, e.g. "ErrImagePull" */
+  /** As in a waiting state, e.g. "ErrImagePull" */
   readonly reason: string;
   readonly message: string;
   readonly failedAtMs: number;
@@ -131,6 +131,6 @@ export class PodMemory {
 
 function reasonOf(error: unknown): string {
   const code = error instanceof AppError ? error.code : "";
-  // Codes of start errors are reasons already; anything else is a volume or sandbox that cannot be made.
+  // Codes of start errors are reasons already; anything else is a volume or sandbox that cannot be created.
   return /^[A-Z]/.test(code) ? code : "ContainerCreating";
 }

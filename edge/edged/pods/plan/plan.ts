@@ -67,7 +67,7 @@ function isFinished(pod: Pod, containers: readonly ContainerDetails[]): boolean 
   });
 }
 
-/** Without a live sandbox everything that still runs has lost its network: it ends, and the pod gets a new sandbox. */
+/** Without a running sandbox containers have no network: they are stopped, and the pod gets a new sandbox. */
 function planSandbox({ containers, memory, nowMs }: PlanInput): Action[] {
   const sandboxes = historyOf(containers, sandboxName);
   const current = currentSandbox(containers);
@@ -121,7 +121,7 @@ function planExited(
   if (nowMs < untilMs && !isFuture(latest.finishedAtMs, nowMs))
     return [{ kind: "wait", container: container.name, untilMs }];
   if (isBlocked(memory, container.name, nowMs)) return [];
-  // One dead predecessor stays for its logs and last state.
+  // The last instance is kept for its log and lastState, as kubelet does (MaxPerPodContainer).
   const removals = older.map((target): Action => ({ kind: "remove", target }));
   return [...removals, { kind: "start", container, role, attempt: latest.identity.attempt + 1 }];
 }
@@ -129,7 +129,7 @@ function planExited(
 function planRunning(input: PlanInput, container: Container, latest: ContainerDetails): Action[] {
   const { memory } = input;
   const sandboxId = currentSandbox(input.containers)?.id;
-  // planSandbox stops what lost its sandbox; it is started again once it ended.
+  // planSandbox stops containers without a sandbox; they are started again once they have ended.
   if (latest.identity.sandboxId !== sandboxId)
     return sandboxId === undefined ? [] : [{ kind: "stop", target: latest, why: "sandbox" }];
   if (memory.unhealthy.has(latest.id)) return [{ kind: "stop", target: latest, why: "unhealthy" }];

@@ -3,7 +3,7 @@ import type { ContainerDetails } from "#edge/runtime";
 
 /** Whether a container was created from this part of the spec. */
 export function isMadeFrom({ identity }: ContainerDetails, container: Container): boolean {
-  // Versions before this one hashed the fields in the order in which they had arrived.
+  // Containers of 0.1 have the hash of their fields in the order of their arrival.
   return identity.specHash === specHash(container) || identity.specHash === hashOf(fixedPart(container));
 }
 

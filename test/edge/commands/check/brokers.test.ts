@@ -96,7 +96,7 @@ test("check fails when the external broker has no TLS on a port where the URL ex
     await look(`{ mode: 1, internal-server: "tcp://127.0.0.1:0", server: "ssl://127.0.0.1:${broker.port}" }`)
   ).at(-1);
   expect(line).toStartWith(`fail external broker ssl://127.0.0.1:${broker.port}: `);
-  expect(line).toEndWith("and that it speaks TLS on this port");
+  expect(line).toEndWith("and that this port is one for TLS");
 });
 
 test("check tries no TLS with files that cannot be used", async () => {
