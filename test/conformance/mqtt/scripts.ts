@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { differences } from "./differences.ts";
 import { leftOut } from "./left-out.ts";
 
@@ -57,10 +58,13 @@ async function runPatiently(name: string): Promise<ScriptOutcome> {
 }
 
 async function runScript(script: string): Promise<ScriptOutcome> {
+  // A broker that is killed leaves its files behind.
+  using scratch = tempDir("mqtt-suite");
   const child = Bun.spawn([python, script], {
     cwd: folder,
     env: {
       ...process.env,
+      TMPDIR: scratch.path,
       MQTT_SUITE_PORTS: (await freePorts(3)).join(","),
       MQTT_SUITE_BUN: process.execPath,
       MQTT_SUITE_BROKER: join(import.meta.dir, "broker.ts"),

@@ -30,8 +30,12 @@ describe("keys given twice", () => {
     "mqtt: { client-id: 'it''s '': mine' }\nedged: { labels: { a.b/c: x:y, d: 'e:' } }",
     "edged: { labels: &one { a: b } }\nmqtt: { qos: 1 }",
     "edged:\n  labels:\n    <<: &site { site: berlin }\n    <<: &rack { rack: r1 }\n    own: x",
-    `edged: { labels: { ${Array.from({ length: 20_000 }, (_, n) => `label-${n}: value`).join(", ")} } }`,
   ])("are not seen in the texts of %j", (text) => {
     expect(edgeRefusal(text)).toBe("accepted");
+  });
+
+  test("are not seen in a map of 20,000 keys", () => {
+    const labels = Array.from({ length: 20_000 }, (_, n) => `label-${n}: value`).join(", ");
+    expect(edgeRefusal(`edged: { labels: { ${labels} } }`)).toBe("accepted");
   });
 });
