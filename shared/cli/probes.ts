@@ -187,7 +187,7 @@ function tryWriting(folder: string): void {
 }
 
 function nearestExisting(path: string): string {
-  let at = resolve(path);
-  while (!existsSync(at)) at = dirname(at);
-  return at;
+  let folder = resolve(path);
+  while (!existsSync(folder)) folder = dirname(folder);
+  return folder;
 }

@@ -73,7 +73,7 @@ export interface Overrides {
 /** The typed form of a checked file. Problems are those a single field cannot show. */
 export function toCloudConfig(values: CloudValues, overrides: Overrides): CloudConfig | readonly string[] {
   const kube = toKube(values.controller.kube);
-  const own = toKube(values.devicecontroller.kube);
+  const deviceKube = toKube(values.devicecontroller.kube);
   const named = kube.master !== undefined || kube.kubeconfig !== undefined;
   const problems = findProblems(values, named);
   if (problems.length > 0) return problems;
@@ -85,7 +85,7 @@ export function toCloudConfig(values: CloudValues, overrides: Overrides): CloudC
     cloudHub: toHub(values.cloudhub),
     deviceController: {
       enabled: values.devicecontroller.enabled,
-      kube: isElsewhere(own, kube) ? own : kube,
+      kube: isElsewhere(deviceKube, kube) ? deviceKube : kube,
       statusIntervalMs: values.devicecontroller["status-interval-ms"],
       statusWritesPerSecond: values.devicecontroller["status-writes-per-second"],
       acceptDiscovered: values.devicecontroller["accept-discovered"],
@@ -129,9 +129,9 @@ function toTelemetry(telemetry: CloudValues["telemetry"]): TelemetryConfig {
   };
 }
 
-function isElsewhere(own: KubeAccess, kube: KubeAccess): boolean {
-  const named = own.master !== undefined || own.kubeconfig !== undefined;
-  return named && (own.master !== kube.master || own.kubeconfig !== kube.kubeconfig);
+function isElsewhere(access: KubeAccess, kube: KubeAccess): boolean {
+  const named = access.master !== undefined || access.kubeconfig !== undefined;
+  return named && (access.master !== kube.master || access.kubeconfig !== kube.kubeconfig);
 }
 
 function toKube(kube: CloudValues["devicecontroller"]["kube"]): KubeAccess {

@@ -78,9 +78,9 @@ export class ConnectionBudget {
   }
 
   /** @returns undefined when there is no room: the connection should be closed at once */
-  admit(from: string | undefined, close: () => void): Place | undefined {
+  admit(peer: string | undefined, close: () => void): Place | undefined {
     const { clock, hasFiles, unproven, perAddress } = this.#options;
-    const address = networkOf(from ?? "");
+    const address = networkOf(peer ?? "");
     const sinceMs = clock.monotonicMs();
     const fits = (): boolean => this.#unprovenSockets < unproven && hasFiles();
     const isCrowded = (this.#ofAddress.get(address) ?? 0) >= perAddress;

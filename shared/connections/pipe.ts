@@ -32,14 +32,14 @@ export class Pipe {
   }
 
   /** @param from is not read until the sink has taken everything */
-  write(bytes: Uint8Array, from: Tap): void {
+  write(bytes: Uint8Array, source: Tap): void {
     const written = this.isEmpty ? Math.max(0, this.#sink.write(bytes)) : 0;
     if (written === bytes.length) return;
     // The bytes belong to the runtime once this returns.
     this.#waiting.push(Buffer.from(bytes.subarray(written)));
     this.#fullSinceMs ??= this.#clock.monotonicMs();
-    this.#paused = from;
-    from.pause();
+    this.#paused = source;
+    source.pause();
   }
 
   /** The sink takes more. */

@@ -47,10 +47,10 @@ export function asError(thrown: unknown): Error {
 /** One line for a log field: the message and the messages of its causes, but for those that it repeats. */
 export function describeError(thrown: unknown): string {
   const parts: string[] = [];
-  for (let at: unknown = thrown; at !== undefined && parts.length < 5; at = asError(at).cause) {
-    const { message } = asError(at);
+  for (let link: unknown = thrown; link !== undefined && parts.length < 5; link = asError(link).cause) {
+    const { message } = asError(link);
     if (!parts.some((part) => part.includes(message))) parts.push(message);
-    if (!(at instanceof Error)) break;
+    if (!(link instanceof Error)) break;
   }
   return parts.join(": ");
 }

@@ -26,10 +26,10 @@ function judgeByModel(device: Device, model: DeviceModel | undefined): DeviceCau
   if (!modelName || !model) return [];
   const known = new Map((model.spec?.properties ?? []).map((property) => [property.name, property]));
   return (device.spec?.properties ?? []).flatMap(({ name, desired }, index) => {
-    const at = `spec.properties[${index}]`;
+    const path = `spec.properties[${index}]`;
     const property = known.get(name);
-    if (!property) return [notInModel(`${at}.name`, name, modelName)];
-    return desired?.value ? judgeDesired(`${at}.desired`, desired.value, property) : [];
+    if (!property) return [notInModel(`${path}.name`, name, modelName)];
+    return desired?.value ? judgeDesired(`${path}.desired`, desired.value, property) : [];
   });
 }
 
@@ -37,14 +37,14 @@ function judgeByModel(device: Device, model: DeviceModel | undefined): DeviceCau
 export function validateDeviceModel(model: DeviceModel): DeviceCause[] {
   const seen = new Set<string>();
   return (model.spec?.properties ?? []).flatMap((property, index) => {
-    const at = `spec.properties[${index}]`;
+    const path = `spec.properties[${index}]`;
     const twice = seen.has(property.name);
     seen.add(property.name);
     const causes: DeviceCause[] = twice
       ? [
           {
             reason: "FieldValueDuplicate",
-            field: `${at}.name`,
+            field: `${path}.name`,
             message: `Duplicate value: ${JSON.stringify(property.name)}`,
           },
         ]
@@ -52,27 +52,27 @@ export function validateDeviceModel(model: DeviceModel): DeviceCause[] {
     for (const field of ["minimum", "maximum"] as const) {
       const value = property[field];
       if (value !== undefined && !isNumber(value))
-        causes.push(invalid(`${at}.${field}`, value, "must be a number"));
+        causes.push(invalid(`${path}.${field}`, value, "must be a number"));
     }
     const { minimum, maximum } = property;
     if (isNumber(minimum) && isNumber(maximum) && Number(minimum) > Number(maximum))
-      causes.push(invalid(`${at}.minimum`, minimum, `must not be greater than maximum ${maximum}`));
+      causes.push(invalid(`${path}.minimum`, minimum, `must not be greater than maximum ${maximum}`));
     return causes;
   });
 }
 
-function judgeDesired(at: string, value: string, property: ModelProperty): DeviceCause[] {
+function judgeDesired(path: string, value: string, property: ModelProperty): DeviceCause[] {
   if (property.accessMode === "ReadOnly")
     return [
       {
         reason: "FieldValueForbidden",
-        field: at,
+        field: path,
         message: `Forbidden: property ${JSON.stringify(property.name)} is read only`,
       },
     ];
   const wrong = wrongType(value, property);
-  if (wrong !== undefined) return [invalid(`${at}.value`, value, wrong)];
-  return judgeRange(`${at}.value`, value, property);
+  if (wrong !== undefined) return [invalid(`${path}.value`, value, wrong)];
+  return judgeRange(`${path}.value`, value, property);
 }
 
 function wrongType(value: string, { type }: ModelProperty): string | undefined {

@@ -7,10 +7,10 @@ import { isRecord } from "#shared/json";
 type Shape = "text" | "number" | "flag" | "text or number" | "texts" | List | Fields;
 
 class List {
-  readonly of: Shape;
+  readonly items: Shape;
 
-  constructor(of: Shape) {
-    this.of = of;
+  constructor(items: Shape) {
+    this.items = items;
   }
 }
 
@@ -18,7 +18,7 @@ interface Fields {
   readonly [field: string]: Shape;
 }
 
-const list = (of: Shape): List => new List(of);
+const list = (shape: Shape): List => new List(shape);
 const texts = list("text");
 
 const items = list({ key: "text", path: "text", mode: "number" });
@@ -163,23 +163,23 @@ export function findPodFault(object: unknown): string | undefined {
   return isRecord(object) ? findFault(object, pod, "") : "expected an object";
 }
 
-function findFault(value: unknown, shape: Shape, at: string): string | undefined {
+function findFault(value: unknown, shape: Shape, path: string): string | undefined {
   if (value === undefined || value === null) return undefined;
-  if (typeof shape === "string") return isOf(value, shape) ? undefined : `${at}: expected ${names[shape]}`;
-  if (shape instanceof List) return findListFault(value, shape.of, at);
-  if (!isRecord(value)) return `${at}: expected an object`;
+  if (typeof shape === "string") return isOf(value, shape) ? undefined : `${path}: expected ${names[shape]}`;
+  if (shape instanceof List) return findListFault(value, shape.items, path);
+  if (!isRecord(value)) return `${path}: expected an object`;
   for (const [field, inner] of Object.entries(shape)) {
     const given = Object.hasOwn(value, field) ? value[field] : undefined;
-    const fault = findFault(given, inner, at === "" ? field : `${at}.${field}`);
+    const fault = findFault(given, inner, path === "" ? field : `${path}.${field}`);
     if (fault !== undefined) return fault;
   }
   return undefined;
 }
 
-function findListFault(value: unknown, shape: Shape, at: string): string | undefined {
-  if (!Array.isArray(value)) return `${at}: expected a list`;
+function findListFault(value: unknown, shape: Shape, path: string): string | undefined {
+  if (!Array.isArray(value)) return `${path}: expected a list`;
   for (const [index, one] of value.entries()) {
-    const here = `${at}[${index}]`;
+    const here = `${path}[${index}]`;
     const fault =
       one === undefined || one === null ? `${here}: expected no null` : findFault(one, shape, here);
     if (fault !== undefined) return fault;

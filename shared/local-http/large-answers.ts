@@ -19,18 +19,18 @@ export class LargeAnswers {
 
   #stream(body: Uint8Array): ReadableStream<Uint8Array> {
     this.#bytes += body.length;
-    let at = 0;
+    let offset = 0;
     const over = (): void => {
-      if (at < 0) return;
-      at = -1;
+      if (offset < 0) return;
+      offset = -1;
       this.#bytes -= body.length;
     };
     return new ReadableStream<Uint8Array>(
       {
         pull: (controller) => {
-          controller.enqueue(body.subarray(at, at + pieceBytes));
-          at += pieceBytes;
-          if (at < body.length) return;
+          controller.enqueue(body.subarray(offset, offset + pieceBytes));
+          offset += pieceBytes;
+          if (offset < body.length) return;
           over();
           controller.close();
         },

@@ -33,9 +33,9 @@ const deepest = 512;
 function nestsTooDeep(frame: string): boolean {
   if (frame.length <= deepest || countOf(frame, "{") + countOf(frame, "[") <= deepest) return false;
   let depth = 0;
-  for (let at = 0; at < frame.length; at += 1) {
-    const code = frame.charCodeAt(at);
-    if (code === quote) at = endOfText(frame, at);
+  for (let index = 0; index < frame.length; index += 1) {
+    const code = frame.charCodeAt(index);
+    if (code === quote) index = endOfText(frame, index);
     else if (code === openBrace || code === openBracket) depth += 1;
     else if (code === closeBrace || code === closeBracket) depth -= 1;
     if (depth > deepest) return true;
@@ -45,7 +45,11 @@ function nestsTooDeep(frame: string): boolean {
 
 function countOf(frame: string, bracket: string): number {
   let count = 0;
-  for (let at = frame.indexOf(bracket); at >= 0 && count <= deepest; at = frame.indexOf(bracket, at + 1))
+  for (
+    let index = frame.indexOf(bracket);
+    index >= 0 && count <= deepest;
+    index = frame.indexOf(bracket, index + 1)
+  )
     count += 1;
   return count;
 }
@@ -58,10 +62,10 @@ function endOfText(frame: string, start: number): number {
   return end < 0 ? frame.length : end;
 }
 
-function isEscaped(frame: string, at: number): boolean {
-  let before = at - 1;
+function isEscaped(frame: string, index: number): boolean {
+  let before = index - 1;
   while (frame.charCodeAt(before) === backslash) before -= 1;
-  return (at - before) % 2 === 0;
+  return (index - before) % 2 === 0;
 }
 
 function refuse(reason: string): Decoded {
@@ -91,14 +95,14 @@ function decodeRoute(value: unknown): WireRoute | string {
 /** KubeEdge v0.x sends empty strings where v1.x leaves the field out: both read as absent. */
 function optionalTexts(
   from: Record<string, unknown>,
-  at: string,
+  path: string,
   names: readonly string[],
 ): Record<string, string> | string {
   const found: Record<string, string> = {};
   for (const name of names) {
     const value = from[name];
     if (value === undefined || value === null || value === "") continue;
-    if (typeof value !== "string") return `${at}.${name}: expected a string`;
+    if (typeof value !== "string") return `${path}.${name}: expected a string`;
     found[name] = value;
   }
   return found;
