@@ -6,7 +6,7 @@ import { startCloudHub } from "#cloud/cloud-hub";
 import { startControllers } from "#cloud/controllers";
 import { startDeviceController } from "#cloud/device-controller";
 import { startEdgeController } from "#cloud/edge-controller";
-import { createKubeClient, type KubeOptions } from "#cloud/kube-client";
+import { createKubeClient, type KubeClient, type KubeOptions } from "#cloud/kube-client";
 import { startSyncController } from "#cloud/sync-controller";
 import { startTelemetry } from "#cloud/telemetry";
 import { Bus } from "#shared/bus";
@@ -17,7 +17,7 @@ import { running, type Running } from "#shared/lifecycle";
 import type { CloudCatalog } from "#shared/topics";
 import { startEmbedded } from "./embedded.ts";
 
-/** Everything cloudcore is made of. Those who answer start before those who ask; nodes are let in last. */
+/** Starts every module of cloudcore: those that answer before those that ask, and nodes may connect last. */
 export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Promise<Running> {
   await using stack = new AsyncDisposableStack();
   const { clock } = deps;
@@ -44,22 +44,14 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
   const edge = { port: bus.port("edgecontroller"), kube, clock, log: log("edgecontroller") } as const;
   const devices = config.deviceController.enabled;
   stack.use(await startEdgeController({ ...edge, devices }));
-  if (devices) {
-    const parts = { port: bus.port("devicecontroller"), clock, log: log("devicecontroller") } as const;
-    const own = config.deviceController.kube;
-    const kubeOfDevices =
-      own === config.kube
-        ? kube
-        : stack.use(await createKubeClient(accessOf(own), { clock, log: parts.log }));
-    stack.use(await startDeviceController(config.deviceController, { ...parts, kube: kubeOfDevices }));
-  }
+  if (devices) stack.use(await startDevices(config, { bus, kube, clock, log: log("devicecontroller") }));
   const telemetry = stack.use(
     await startTelemetry(
       { ...config.telemetry, dataDir, devices },
       { port: bus.port("telemetry"), clock, log: log("telemetry"), connections },
     ),
   );
-  if (embedded) stack.use(embedded.api.serve(telemetry.apiDoors));
+  if (embedded) stack.use(embedded.api.serve(telemetry.apiEndpoints));
   const { database } = stack.use(
     await startAdoption({ port: bus.port("adoption"), kube, clock, log: log("adoption") }),
   );
@@ -77,6 +69,26 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
   deps.reportPort("cloudhub", hub.port);
   deps.reportPort("cloudhub-https", hub.httpsPort);
   return running("cloudcore", stack.move());
+}
+
+/** The device controller, with a client of its own where its API is configured apart. */
+async function startDevices(
+  { deviceController, kube: shared }: CloudConfig,
+  { bus, kube, clock, log }: DevicesDeps,
+): Promise<AsyncDisposable> {
+  await using stack = new AsyncDisposableStack();
+  const isApart = deviceController.kube !== shared;
+  const client = isApart
+    ? stack.use(await createKubeClient(accessOf(deviceController.kube), { clock, log }))
+    : kube;
+  const port = bus.port("devicecontroller");
+  stack.use(await startDeviceController(deviceController, { port, kube: client, clock, log }));
+  return stack.move();
+}
+
+interface DevicesDeps extends Pick<ProcessDeps, "clock" | "log"> {
+  readonly bus: Bus<CloudCatalog>;
+  readonly kube: KubeClient;
 }
 
 function certificatesOf(

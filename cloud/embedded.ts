@@ -33,16 +33,16 @@ export async function startEmbedded(
   dataDir: string,
   deps: ProcessDeps & { readonly connections: ConnectionBudget },
 ): Promise<Embedded> {
-  const own = join(dataDir, "embedded");
-  mkdirSync(own, { recursive: true, mode: 0o700 });
-  tellLostDatabase(dataDir, deps.log);
+  const home = join(dataDir, "embedded");
+  mkdirSync(home, { recursive: true, mode: 0o700 });
+  reportLostDatabase(dataDir, deps.log);
   const { caPem, serverCert, serverKey } = await ensureCertificates({
-    dataDir: own,
+    dataDir: home,
     established: existsSync(join(dataDir, "cloudcore.db")),
     nowMs: deps.clock.nowMs(),
     advertise: config.advertise,
   });
-  const token = readToken(join(own, "admin-token"), deps.log);
+  const token = readToken(join(home, "admin-token"), deps.log);
   const ownToken = randomBytes(32).toString("hex");
   const api = await startApiServer(
     {
@@ -64,6 +64,7 @@ export async function startEmbedded(
   api.writeKubeconfig(join(dataDir, "kubeconfig"));
   await api.ensureObjects(
     [deviceModelCrd, deviceCrd, objectSyncCrd, clusterObjectSyncCrd].map(
+      // Our own files, which tests load.
       (text) => Bun.YAML.parse(text) as KubeObject,
     ),
   );
@@ -75,8 +76,8 @@ export async function startEmbedded(
   };
 }
 
-/** Nodes that knew another database keep what they have: an operator should know before they are adopted. */
-function tellLostDatabase(dataDir: string, log: Logger): void {
+/** Nodes that know another database keep what they have: an operator should know before they are adopted. */
+function reportLostDatabase(dataDir: string, log: Logger): void {
   const path = join(dataDir, "cloudcore.db");
   const hasRun = existsSync(join(dataDir, "embedded/certs/server.crt"));
   if (!hasRun || (statSync(path, { throwIfNoEntry: false })?.size ?? 0) > 0) return;
@@ -90,7 +91,7 @@ function tellLostDatabase(dataDir: string, log: Logger): void {
   );
 }
 
-/** It is ours alone, so that one a full disk or an older version left empty is made again. */
+/** The file belongs to cloudcore alone, so that a token that is empty or damaged is replaced. */
 function readToken(path: string, log: Logger): string {
   const kept = existsSync(path) ? readFileSync(path, "utf8").trim() : undefined;
   if (kept !== undefined && /^[\w.~-]{32,}$/.test(kept)) return kept;

@@ -1,20 +1,20 @@
 import { join } from "node:path";
+import type { ExtraResource } from "#cloud/kube-api/http";
 import type { Clock } from "#shared/clock";
 import type { TelemetryConfig } from "#shared/config";
 import type { ConnectionBudget } from "#shared/connections";
 import { running, type Running } from "#shared/lifecycle";
 import { RateLimitedLog, type Logger } from "#shared/log";
-import { apiDoors, openHttpDoor } from "./doors.ts";
+import { apiEndpoints, serveTelemetry } from "./endpoints.ts";
 import { Intake } from "./intake.ts";
 import type { TelemetryPort } from "./port.ts";
 import { Questions } from "./questions.ts";
 import { UploadStore } from "./upload-store.ts";
-import type { ExtraResource } from "#cloud/kube-api/http";
 
 /** `TelemetryConfig` of cloudcore's configuration, and where and beside what it runs. */
 export interface TelemetryStartConfig extends TelemetryConfig {
   readonly dataDir: string;
-  /** Whether devicecontroller runs: without it nobody knows where a device is. */
+  /** Whether there is a device controller: without it no node of a device is known. */
   readonly devices: boolean;
 }
 
@@ -28,24 +28,24 @@ export interface TelemetryParts {
   readonly connections?: ConnectionBudget;
 }
 
-export interface Telemetry extends Running {
+export interface CloudTelemetry extends Running {
   /** where the HTTP server listens, when there is one */
   readonly port: number | undefined;
-  /** The same questions for an embedded Kubernetes API. */
-  readonly apiDoors: readonly ExtraResource[];
+  /** The same questions as resources of the embedded Kubernetes API. */
+  readonly apiEndpoints: readonly ExtraResource[];
 }
 
 const trimEveryMs = 60_000;
 
 /**
- * What devices send to the cloud, kept in a database of its own, and the way to past values, which stay on the nodes.
- * An upload is confirmed when it is on disk; what cannot be stored stays with its node, and so does what comes after it.
+ * Stores what devices upload in a database of its own, and answers questions for the history of devices, which the nodes
+ * keep. An upload is acknowledged when it is on disk; what cannot be stored stays on its node, and so does what follows it.
  * @throws ConfigError when the database or the port cannot be used
  */
 export async function startTelemetry(
   config: TelemetryStartConfig,
   parts: TelemetryParts,
-): Promise<Telemetry> {
+): Promise<CloudTelemetry> {
   const { port, clock, log } = parts;
   const seldom = new RateLimitedLog(log, clock);
   await using stack = new AsyncDisposableStack();
@@ -56,8 +56,8 @@ export async function startTelemetry(
       clock,
       log,
       onDropped: (count) =>
-        seldom.warn("Dropped the oldest uploads to keep the bounds", { count, droppedInAll: store.dropped }),
-      onError: (error) => log.error("Cannot drop old uploads", { error }),
+        seldom.warn("dropped the oldest uploads to keep the bounds", { count, droppedInAll: store.dropped }),
+      onError: (error) => log.error("cannot drop old uploads", { error }),
     }),
   );
   const intake = stack.use(
@@ -66,7 +66,7 @@ export async function startTelemetry(
       clock,
       log,
       startOver: (node) =>
-        port.emit("node.close", { node, reason: "it shall send again what could not be stored" }),
+        port.emit("node.close", { node, reason: "it has to send again what could not be stored" }),
     }),
   );
   const questions = new Questions({ store, port, log, devices: config.devices });
@@ -74,11 +74,11 @@ export async function startTelemetry(
   stack.use(clock.every(trimEveryMs, () => void store.trim()));
   const { http: at, dataDir } = config;
   const door = { dataDir, clock, log, connections: parts.connections };
-  const http = at && stack.use(openHttpDoor({ ...door, http: at }, questions));
+  const http = at && stack.use(serveTelemetry({ ...door, http: at }, questions));
   void store.trim();
   return {
     ...running("telemetry", stack.move()),
     port: http?.port,
-    apiDoors: apiDoors(questions),
+    apiEndpoints: apiEndpoints(questions),
   };
 }

@@ -15,12 +15,13 @@ export interface IntakeOptions {
 
 const firstTrialMs = 5000;
 const longestTrialMs = 300_000;
+/** How much has to fit on the disk before nodes are asked again: a few uploads, and twice the largest that did not fit. */
 const leastTrialBytes = 64 * 1024;
 const mostTrialBytes = 4 * 1024 * 1024;
 
 /**
- * Takes uploads of nodes. When one cannot be stored, nothing more of its node is taken, or what comes after it would
- * overtake it: the node keeps all of them. Once there is room again the node has to start over.
+ * Stores uploads of nodes. When one cannot be stored, no more of its node are taken, or later ones would overtake it: the
+ * node keeps all of them. Once there is room again the node has to reconnect and send them again.
  */
 export class Intake implements Disposable {
   readonly #options: IntakeOptions;
@@ -63,7 +64,7 @@ export class Intake implements Disposable {
     this.#held.add(node);
     this.#trialBytes = Math.min(mostTrialBytes, Math.max(this.#trialBytes, 2 * bytes));
     if (this.#waits) return;
-    log.error("Cannot store uploads: the nodes keep them until there is room", { node, error });
+    log.error("cannot store uploads: the nodes keep them until there is room", { node, error });
     this.#waits = backoff({ firstMs: firstTrialMs, capMs: longestTrialMs, random: () => clock.random() });
     this.#tryLater(this.#waits);
   }
@@ -78,16 +79,16 @@ export class Intake implements Disposable {
   async #resume(): Promise<void> {
     const { log, startOver } = this.#options;
     const nodes = [...this.#held];
-    log.info("Uploads can be stored again: the nodes send what they kept", { nodes: nodes.length });
+    log.info("uploads can be stored again: the nodes send what they kept", { nodes: nodes.length });
     this.#waits = undefined;
     this.#trialBytes = leastTrialBytes;
     for (const node of nodes) {
       try {
         await startOver(node);
       } catch (error) {
-        log.warn("Cannot make a node send its uploads again", { node, error: describeError(error) });
+        log.warn("cannot make a node send its uploads again", { node, error: describeError(error) });
       }
-      // Not before: what its old connection still says comes after something that was not stored.
+      // Not before: what its old connection still sends comes after something that was not stored.
       this.#held.delete(node);
     }
   }

@@ -1,7 +1,7 @@
 import type { Port } from "#shared/bus";
 import type { CloudCatalog } from "#shared/topics";
 
-/** What telemetry may say, ask, hear and answer on the bus. */
+/** What telemetry emits, asks, subscribes to and answers on the bus. */
 export type TelemetryPort = Port<
   CloudCatalog,
   "node.close",

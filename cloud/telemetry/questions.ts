@@ -1,19 +1,19 @@
+import type { ExtraReply } from "#cloud/kube-api/http";
 import { AppError, describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import { historyBounds, readWholeNumbers } from "#shared/query";
 import type { HistoryAnswer } from "#shared/topics";
 import type { TelemetryPort } from "./port.ts";
 import type { UploadStore } from "./upload-store.ts";
-import type { ExtraReply } from "#cloud/kube-api/http";
 
 /** The parameters of a question, as texts. */
-export type Given = (name: string) => string | undefined;
+export type GivenParameter = (name: string) => string | undefined;
 
 export interface PropertyQuestion {
   readonly namespace: string;
   readonly device: string;
   readonly property: string;
-  readonly given: Given;
+  readonly given: GivenParameter;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -21,17 +21,18 @@ export interface QuestionParts {
   readonly store: Pick<UploadStore, "page" | "dropped">;
   readonly port: TelemetryPort;
   readonly log: Logger;
-  /** false: nobody knows of devices here */
+  /** false: there is no device controller */
   readonly devices: boolean;
 }
 
+/** A node reads ten thousand values from its disk in less. */
 const answerMs = 10_000;
 const uploadBounds = {
   after: { fallback: 0, least: 0, most: Number.MAX_SAFE_INTEGER },
   limit: { fallback: 100, least: 1, most: 1000 },
 };
 
-/** What can be asked of telemetry, whichever door the question came through. Every question gets a reply. */
+/** What telemetry answers, over its own server and the embedded API alike. Every question gets a reply. */
 export class Questions {
   readonly #parts: QuestionParts;
 
@@ -40,7 +41,7 @@ export class Questions {
   }
 
   /** Uploads after an id, oldest first; `next` is where to go on, so that a reader gets each once and in order. */
-  uploads(given: Given): ExtraReply {
+  uploads(given: GivenParameter): ExtraReply {
     const read = readWholeNumbers(uploadBounds, given);
     if (!read.ok) return refuse(400, read.problem);
     const { store } = this.#parts;
@@ -54,14 +55,14 @@ export class Questions {
     return { ok: true, body: { uploads, next: uploads.at(-1)?.id ?? after, dropped: store.dropped } };
   }
 
-  /** Past values of a property, from the node the device is on. */
+  /** The history of a property, from the node the device is bound to. */
   async history(question: PropertyQuestion): Promise<ExtraReply> {
     const { port, log, devices } = this.#parts;
     const { namespace, device, property, given, signal } = question;
     const read = readWholeNumbers(historyBounds, given);
     if (!read.ok) return refuse(400, read.problem);
     if (property === "") return refuse(400, "property: expected the name of a property, got nothing");
-    if (!devices) return refuse(404, "devices are left alone here: devicecontroller.enabled is false");
+    if (!devices) return refuse(404, "devices are not managed here: devicecontroller.enabled is false");
     const name = `device "${namespace}/${device}"`;
     try {
       const place = await port.ask("device.find", { namespace, name: device });
@@ -70,9 +71,9 @@ export class Questions {
       if (node === undefined) return refuse(404, `${name} is on no node: its spec.nodeName is empty`);
       return readAnswer(node, await this.#askNode(node, question, read.values));
     } catch (error) {
-      if (signal?.aborted) return refuse(503, "whoever asked went away");
+      if (signal?.aborted) return refuse(503, "the client disconnected");
       if (!(error instanceof AppError)) throw error;
-      log.debug("A node did not tell past values", { device, namespace, error: describeError(error) });
+      log.debug("a node did not answer for history", { device, namespace, error: describeError(error) });
       return explain(error);
     }
   }

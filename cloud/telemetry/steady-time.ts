@@ -1,13 +1,13 @@
 import type { Clock } from "#shared/clock";
 
-/** What clocks of one machine may differ by, with their corrections. */
+/** What the two clocks of a machine may differ by, with corrections. */
 const slackMs = 3_600_000;
-/** A clock that is set back within this was wrong. */
+/** A wall clock that is set back within this was wrong. */
 const doubtMs = 24 * 3_600_000;
 
 /**
- * The time by which uploads are too old. A clock that is a year ahead for an hour would make all of them so, and they would be
- * gone: time that passed by the wall clock and not by ours counts after a day only.
+ * The time by which uploads expire. A clock that is a year ahead for an hour would expire all of them: time that passed by the
+ * wall clock and not by the monotonic clock counts after a day only.
  */
 export class SteadyTime {
   readonly #clock: Pick<Clock, "nowMs" | "monotonicMs">;

@@ -12,8 +12,8 @@ export interface Excess {
 }
 
 /**
- * How far the oldest uploads have to go. Always from the oldest on, without a gap, so that a reader sees from the first
- * id that is left what it missed.
+ * Up to which upload the oldest are dropped. Always from the oldest on, without a gap, so that a reader sees from the first id
+ * that is left what it missed.
  * @returns the last id to drop, undefined when all may stay
  */
 export function planTrim(oldest: readonly OldUpload[], excess: Excess): number | undefined {

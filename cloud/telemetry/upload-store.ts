@@ -2,14 +2,14 @@ import type { Database } from "bun:sqlite";
 import { nextTurn, onNextTurn, type Clock } from "#shared/clock";
 import { asError, ClosedError, UnavailableError } from "#shared/errors";
 import type { Logger } from "#shared/log";
+import { openUploadDatabase } from "./database.ts";
 import { Shares, type Share } from "./shares.ts";
-import { openSoundDatabase } from "./sound-database.ts";
 import { SteadyTime } from "./steady-time.ts";
 import { planTrim, type OldUpload } from "./trim-plan.ts";
 
 export interface NewUpload {
   readonly node: string;
-  /** The node's id of the message: with it a repetition is known. */
+  /** The node's id of the message: a repetition has the same. */
   readonly messageId: string;
   readonly topic: string;
   /** milliseconds */
@@ -47,9 +47,9 @@ export interface UploadStoreOptions {
   readonly bounds: UploadBounds;
   readonly clock: Pick<Clock, "nowMs" | "monotonicMs">;
   readonly log: Logger;
-  /** Told after uploads were dropped to keep the bounds, once for all that went in one go. */
+  /** Called after uploads were dropped to keep the bounds, once for each run. */
   readonly onDropped: (count: number) => void;
-  /** Told of a failure that concerns no caller: of tidying up. */
+  /** Called when dropping old uploads fails, which concerns no caller. */
   readonly onError: (error: unknown) => void;
 }
 
@@ -60,6 +60,7 @@ interface Batch {
 
 type Filter = [string | null, string | null, number, number];
 
+/** Uploads dropped in one commit, which takes some milliseconds. */
 const trimStep = 500;
 /** Content of one page: it is put together in memory. */
 const mostPageBytes = 8 * 1024 * 1024;
@@ -69,7 +70,7 @@ const mostPageBytes = 8 * 1024 * 1024;
  *
  * 1. What was added is on disk when `add` resolves; all added within one turn of the event loop shares a commit.
  * 2. A message a node sends twice is there once, as long as it was not dropped.
- * 3. Only the oldest are dropped, in small steps, so that nobody waits long for a turn: those too old, and for room the
+ * 3. Only the oldest are dropped, in small steps that do not block the event loop: those that are too old, and for room the
  *    oldest of the node that has most. A node that floods drops its own.
  */
 export class UploadStore implements AsyncDisposable {
@@ -94,7 +95,7 @@ export class UploadStore implements AsyncDisposable {
   /** @throws ConfigError when the file cannot be used */
   constructor(options: UploadStoreOptions) {
     this.#options = options;
-    this.#database = openSoundDatabase(options.path, {
+    this.#database = openUploadDatabase(options.path, {
       nowMs: options.clock.nowMs(),
       log: options.log,
     });
@@ -139,7 +140,7 @@ export class UploadStore implements AsyncDisposable {
     );
   }
 
-  /** How many were dropped ever: each took an id. */
+  /** How many were ever dropped: each had an id. */
   get dropped(): number {
     return (this.#last.get()?.last ?? 0) - this.#count;
   }
@@ -175,7 +176,7 @@ export class UploadStore implements AsyncDisposable {
     return page;
   }
 
-  /** Whether that much could be written now. What it writes it takes away again. */
+  /** Whether that much could be written now, by writing it and removing it again. */
   hasRoom(bytes: number): boolean {
     try {
       // In two commits: what a commit both writes and removes may never reach the disk.
@@ -187,7 +188,7 @@ export class UploadStore implements AsyncDisposable {
     }
   }
 
-  /** Drops what is too old or too much, step by step; joins a run under way. */
+  /** Drops what is too old or too much, step by step; joins a run that is under way. */
   async trim(): Promise<void> {
     this.#trimming ??= this.#trimAll().finally(() => (this.#trimming = undefined));
     await this.#trimming;

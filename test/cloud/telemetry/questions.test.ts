@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { startTelemetry, type Telemetry, type TelemetryStartConfig } from "#cloud/telemetry";
+import { startTelemetry, type CloudTelemetry, type TelemetryStartConfig } from "#cloud/telemetry";
 import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
 import { ConfigError, UnavailableError } from "#shared/errors";
@@ -8,7 +8,7 @@ import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 interface Cloud extends AsyncDisposable {
-  readonly telemetry: Telemetry;
+  readonly telemetry: CloudTelemetry;
   readonly asked: HistoryQuestion[];
   upload(node: string, topic: string, content: string): Promise<boolean>;
   get(path: string): Promise<readonly [number, unknown]>;
@@ -115,7 +115,7 @@ describe("uploads over HTTP", () => {
   });
 });
 
-describe("past values over HTTP", () => {
+describe("history over HTTP", () => {
   test("the node the device is on is asked by namespace and name, and its answer is given", async () => {
     const document = { device: "id-of-d", property: "t", twin: null, history: [{ at: 1, value: "2" }] };
     await using cloud = await startCloud(values(document));
@@ -164,14 +164,17 @@ describe("past values over HTTP", () => {
     ["failed", () => ({ kind: "failed", reason: "disk" }), 503, 'node "edge-1" cannot read the values: disk'],
     ["refused", () => ({ kind: "refused", code: 418, reason: "no" }), 502, 'node "edge-1": no'],
     ["odd", unreadable, 502, 'node "edge-1" gave an answer without values'],
-  ])("why there are none of device %s is told", async (device, answerNode, code, error) => {
-    await using cloud = await startCloud(answerNode);
-    expect(await cloud.get(`/devices/default/${device}/t`)).toEqual([code, { error }]);
-  });
+  ])(
+    "the answer for device %s has the reason why there is no history",
+    async (device, answerNode, code, error) => {
+      await using cloud = await startCloud(answerNode);
+      expect(await cloud.get(`/devices/default/${device}/t`)).toEqual([code, { error }]);
+    },
+  );
 
-  test("without a device controller nobody is asked", async () => {
+  test("without a device controller no node is asked", async () => {
     await using cloud = await startCloud(unreadable, { devices: false });
-    const error = "devices are left alone here: devicecontroller.enabled is false";
+    const error = "devices are not managed here: devicecontroller.enabled is false";
     expect(await cloud.get("/devices/default/d/t")).toEqual([404, { error }]);
   });
 });

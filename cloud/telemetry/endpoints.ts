@@ -1,13 +1,13 @@
 import { Hono, type Context } from "hono";
+import type { ExtraReply, ExtraResource } from "#cloud/kube-api/http";
 import type { Clock } from "#shared/clock";
 import type { TelemetryConfig } from "#shared/config";
 import type { ConnectionBudget } from "#shared/connections";
 import { serveLocally, type LocalServer } from "#shared/local-http";
 import type { Logger } from "#shared/log";
 import type { Questions } from "./questions.ts";
-import type { ExtraReply, ExtraResource } from "#cloud/kube-api/http";
 
-export interface HttpDoorOptions {
+export interface TelemetryServerOptions {
   readonly http: NonNullable<TelemetryConfig["http"]>;
   readonly dataDir: string;
   readonly clock: Clock;
@@ -17,11 +17,11 @@ export interface HttpDoorOptions {
 
 /**
  * `GET /uploads?node=&topic=&after=&limit=` and `GET /devices/<namespace>/<name>/<property>?since=&until=&limit=`, for
- * programs on this machine, or for whoever has the token.
+ * programs on this machine, or with the token.
  * @throws ConfigError when the address is taken or the token cannot be read
  */
-export function openHttpDoor(
-  { http, dataDir, ...parts }: HttpDoorOptions,
+export function serveTelemetry(
+  { http, dataDir, ...parts }: TelemetryServerOptions,
   questions: Questions,
 ): LocalServer {
   const app = new Hono();
@@ -46,7 +46,7 @@ export function openHttpDoor(
 }
 
 /** The same questions as paths of the embedded Kubernetes API, under its authentication and RBAC. */
-export function apiDoors(questions: Questions): readonly ExtraResource[] {
+export function apiEndpoints(questions: Questions): readonly ExtraResource[] {
   const api = { group: "devices.kubeedge.io", version: "v1beta1" };
   return [
     {
