@@ -53,8 +53,9 @@ export interface CloudHub extends Running {
 }
 
 /**
- * The door for nodes: their sessions on one port, their certificates on the other. What is sent to a node that is not
- * connected is dropped; what a session had not delivered ends with it. Senders wait for `node.connected` and send again. A question to a node is sent once and answered by the connection it went over, or not at all.
+ * The endpoint for nodes: their sessions on one port, their certificates on the other. What is sent to a node that is not
+ * connected is dropped, and so is what a session had not delivered when it ends: senders wait for `node.connected` and send
+ * again. A question to a node is sent once and answered over the same connection, or not at all.
  * @throws ConfigError when a port or the certificate cannot be used
  */
 export async function startCloudHub(config: HubConfig, deps: CloudHubDeps): Promise<CloudHub> {

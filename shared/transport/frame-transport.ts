@@ -13,13 +13,13 @@ export interface FrameTransport {
   listen(listener: TransportListener): void;
   /**
    * Queues a frame. It is lost when the connection closes first.
-   * @param written called when the operating system took it, or never will
+   * @param written called when the operating system took it, or when it never will
    */
   send(frame: string | Uint8Array, written?: () => void): void;
   /** Stops reading until `resume`: the peer meets backpressure. */
   pause(): void;
   resume(): void;
-  /** Asks for a sign of life; the peer returns the mark once it has read all frames sent before. */
+  /** Sends a ping; the peer returns the mark once it has read all frames sent before (RFC 6455, 5.5.2). */
   ping(mark: string): void;
   /** Starts the closing handshake. @param reason at most 123 bytes of UTF-8 (RFC 6455, 5.5.1) */
   close(code: number, reason: string): void;
@@ -30,7 +30,7 @@ export interface FrameTransport {
 export interface TransportListener {
   readonly onText: (frame: string) => void;
   readonly onBinary: (frame: Uint8Array) => void;
-  /** The peer asks for a sign of life, which is answered already. */
+  /** The peer sent a ping, which is answered already. */
   readonly onPing?: () => void;
   readonly onPong?: (mark: string) => void;
   /** The connection fails; it closes next. */
