@@ -12,14 +12,14 @@ import type { NodeAnswer, NodeRequest } from "./node-requests.ts";
 import type { DeviceUpload } from "./uploads.ts";
 
 /**
- * What modules of cloudcore may say to each other; see `EdgeCatalog`. Bodies say what is meant, in words of Kubernetes and
+ * The topics of cloudcore's bus; see `EdgeCatalog`. Bodies say what is meant, in words of Kubernetes and
  * KubeEdge; how that looks on the link to a node is known to `cloud/cloud-hub/codec` alone. A section a subject: what is to
  * come (ServiceBus messages, rules, byte streams to containers) gets its own.
  */
 export interface CloudCatalog {
   // Sessions of nodes. Emitted by cloudhub, but for `node.close`.
 
-  /** `database`: the name of what the node keeps its objects in, where it says so. */
+  /** `database`: the name of the database of the node, where it sends that. */
   "node.connected": { event: { readonly node: string; readonly database?: string | undefined } };
   "node.disconnected": { event: { readonly node: string; readonly reason: string } };
   /** Close the session of a node, e.g. of one that was deleted. */

@@ -9,7 +9,7 @@ interface ReportedDevice {
   readonly device: string;
   /** Of the Device object the node knew. Nodes of KubeEdge do not send it. */
   readonly deviceUid: string | undefined;
-  /** When the node made the report, by its clock, milliseconds since 1970; absent where it does not say. */
+  /** When the node made the report, by its clock, milliseconds since 1970; absent where it does not send that. */
   readonly madeMs: number | undefined;
 }
 
@@ -43,7 +43,7 @@ export interface DeviceMember {
   readonly id: string;
   readonly name: string;
   readonly description?: string;
-  /** With the uid it says which of several devices of a name is meant. KubeEdge has neither. */
+  /** With the uid it identifies one of several devices of a name. KubeEdge has neither. */
   readonly namespace: string;
   readonly uid: string;
 }

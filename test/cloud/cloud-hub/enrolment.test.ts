@@ -69,7 +69,7 @@ describe("cloudhub enrolment", () => {
     expect(Math.round((info.notAfterMs - Date.now()) / 86_400_000)).toBe(365);
   });
 
-  test("no token, an expired one and a foreign one are told apart", async () => {
+  test("a missing, an expired and a foreign token are distinguished", async () => {
     await using harness = await startHarness();
     await using foreign = await startHarness();
     const answers = [

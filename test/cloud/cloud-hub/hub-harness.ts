@@ -34,39 +34,39 @@ export async function startHarness(
   );
   const certificates = await ensureCertificates({ dataDir: caDir ?? dir.path, nowMs: Date.now() });
   const authority = certificates.authority ?? (await createAuthority({ commonName: "x", days: 1, nowMs: 0 }));
-  const told: Told[] = [];
+  const events: HubEvent[] = [];
   const answers = new Map<string, NodeAnswer>();
   const versions = new Map<string, string>();
   const asked: string[] = [];
   const waiting = new Set<() => void>();
-  const note = (line: Told): void => {
-    told.push(line);
+  const note = (line: HubEvent): void => {
+    events.push(line);
     for (const wake of waiting) wake();
   };
-  const ear = bus.port<
+  const modules = bus.port<
     "node.close",
     "object.deliver" | "device.history",
     "node.connected" | "node.disconnected" | "object.acked",
     "node.request" | "device.report" | "object.sending" | "device.upload"
   >("test");
-  ear.answer("node.request", (body) => {
+  modules.answer("node.request", (body) => {
     note({ topic: "node.request", body });
     return Promise.resolve<NodeAnswer>(answers.get(body.name) ?? { ok: true });
   });
-  ear.answer("device.report", async (body) => {
+  modules.answer("device.report", async (body) => {
     note({ topic: "device.report", body });
     return undefined;
   });
-  ear.on("node.connected", ({ node }) => note({ topic: "connected", body: node }));
-  ear.on("node.disconnected", ({ node }) => note({ topic: "disconnected", body: node }));
-  ear.on("object.acked", (body) => note({ topic: "acked", body }));
-  ear.answer("object.sending", ({ object }) => {
+  modules.on("node.connected", ({ node }) => note({ topic: "connected", body: node }));
+  modules.on("node.disconnected", ({ node }) => note({ topic: "disconnected", body: node }));
+  modules.on("object.acked", (body) => note({ topic: "acked", body }));
+  modules.answer("object.sending", ({ object }) => {
     asked.push(object.uid);
     return Promise.resolve(versions.get(object.uid) ?? "0");
   });
   const uploads: string[] = [];
   const full = new Set<string>();
-  ear.answer("device.upload", async ({ content }) => {
+  modules.answer("device.upload", async ({ content }) => {
     uploads.push(content);
     return !full.has(content);
   });
@@ -91,7 +91,7 @@ export async function startHarness(
     hub,
     kube,
     authority,
-    told,
+    events,
     asked,
     versions,
     uploads,
@@ -99,9 +99,9 @@ export async function startHarness(
     log,
     dir: dir.path,
     answers,
-    deliver: (node, delivery) => ear.ask("object.deliver", { node, ...delivery }),
+    deliver: (node, delivery) => modules.ask("object.deliver", { node, ...delivery }),
     askHistory: (node, timeoutMs = 5000) =>
-      ear.ask("device.history", {
+      modules.ask("device.history", {
         node,
         namespace: "default",
         device: "d",
@@ -111,16 +111,16 @@ export async function startHarness(
         limit: 10,
         timeoutMs,
       }),
-    closeNode: (node) => ear.emit("node.close", { node, reason: "deleted" }),
+    closeNode: (node) => modules.emit("node.close", { node, reason: "deleted" }),
     until: async (isIt) => {
-      while (!isIt(told)) await new Promise<void>((resolve) => waiting.add(resolve));
+      while (!isIt(events)) await new Promise<void>((resolve) => waiting.add(resolve));
       waiting.clear();
     },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }
 
-export type Told =
+export type HubEvent =
   | { readonly topic: "node.request"; readonly body: NodeRequest }
   | { readonly topic: "device.report"; readonly body: DeviceStatusReport }
   | { readonly topic: "connected" | "disconnected"; readonly body: string }
@@ -130,7 +130,7 @@ export interface Harness extends AsyncDisposable {
   readonly hub: CloudHub;
   readonly kube: KubeClient;
   readonly authority: Authority;
-  readonly told: readonly Told[];
+  readonly events: readonly HubEvent[];
   readonly asked: readonly string[];
   readonly versions: Map<string, string>;
   readonly uploads: readonly string[];
@@ -143,7 +143,7 @@ export interface Harness extends AsyncDisposable {
   askHistory(node: string, timeoutMs?: number): Promise<HistoryAnswer>;
   deliver(node: string, delivery: Omit<ObjectDelivery, "node">): Promise<undefined>;
   closeNode(node: string): Promise<void>;
-  until(isIt: (told: readonly Told[]) => boolean): Promise<void>;
+  until(isIt: (events: readonly HubEvent[]) => boolean): Promise<void>;
 }
 
 export function clientPair(authority: Authority, commonName: string, nowMs = Date.now()): Promise<KeyPair> {

@@ -98,7 +98,7 @@ test("device controller repairs what a node missed when it connects", async () =
   ]);
 });
 
-test("device controller gives a device again to a node that never heard that it was away", async () => {
+test("device controller sends a device again to a node that missed its removal", async () => {
   await using cloud = await startCloud(
     (kube) => void kube.put(resources.devices, device("thermo-1", "edge-1")),
   );
@@ -117,7 +117,7 @@ test("device controller gives a device again to a node that never heard that it 
   expect(cloud.texts()).toEqual(["edge-1 update membership", "edge-1 update default/device/thermo-1"]);
 });
 
-test("device controller tells a node its members when it asks", async () => {
+test("device controller answers a node with its members", async () => {
   await using cloud = await startCloud(
     (kube) => void kube.put(resources.devices, device("thermo-1", "edge-1")),
   );
@@ -128,7 +128,7 @@ test("device controller tells a node its members when it asks", async () => {
   });
 });
 
-test("device controller tells where a device is", async () => {
+test("device controller finds the node of a device", async () => {
   await using cloud = await startCloud((kube) => {
     kube.put(resources.devices, device("thermo-1", "edge-1"));
     kube.put(resources.devices, device("loose", ""));

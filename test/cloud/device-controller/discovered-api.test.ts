@@ -31,13 +31,13 @@ function offer(...entities: readonly string[]): Pick<DiscoveredDevice, "device" 
       val_tpl: `{{ value_json.${name} | float / 10 }}`,
     };
     const topic = `homeassistant/number/plug/${name}/config`;
-    const said = readAnnouncement(
+    const announcement = readAnnouncement(
       "homeassistant",
       topic,
       Buffer.from(JSON.stringify({ min: 0, max: 50, ...body })),
     );
-    if (said?.kind !== "property") throw new Error(JSON.stringify(said));
-    return said.found;
+    if (announcement?.kind !== "property") throw new Error(JSON.stringify(announcement));
+    return announcement.found;
   });
   return JSON.parse(JSON.stringify(offeredObjects(found, "edge-1"))) as Pick<
     DiscoveredDevice,

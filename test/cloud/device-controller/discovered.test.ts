@@ -39,12 +39,12 @@ class Cloud implements AsyncDisposable {
     clock: this.clock,
     log: silentLog(),
   });
-  #said = 0;
+  #announced = 0;
 
   say(content: unknown, node = "edge-1"): void {
     const found = readDiscovered({ node, ...(content as Announced) });
     if (!found) throw new Error("unreadable announcement");
-    const id = ++this.#said;
+    const id = ++this.#announced;
     this.devices.submit(found, () => void this.answered.push(id));
   }
 
@@ -152,7 +152,7 @@ test("a type that what the Device asks for contradicts stays in both objects unt
   expect(shown()).toEqual(["BOOLEAN", "plug/x", "plug/y"]);
 });
 
-test("a change somebody makes between reading and writing is kept", async () => {
+test("a change made between reading and writing is kept", async () => {
   await using cloud = new Cloud();
   await cloud.take(announcement(["a", "plug/a"]));
   let changed = false;
@@ -169,7 +169,7 @@ test("a change somebody makes between reading and writing is kept", async () => 
   expect(cloud.names[0]).toEqual(["a", "b"]);
 });
 
-test("a Device that somebody made by hand is left alone, and no model is made for it", async () => {
+test("a Device that a user created is not changed, and no model is created for it", async () => {
   await using cloud = new Cloud();
   const own = cloud.kube.put<Device>(resources.devices, { metadata: { name: "plug", namespace: "default" } });
   await cloud.take(announcement(["a", "plug/a"]));

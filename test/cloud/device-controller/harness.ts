@@ -35,7 +35,7 @@ export interface Cloud extends AsyncDisposable {
   readonly clock: FakeClock;
   /** `operation resource` by node, in order, and the messages themselves. */
   readonly sent: { node: string; text: string; message: WireMessage }[];
-  /** What was said before something was sent, in order. */
+  /** What was recorded before it was sent, in order. */
   readonly recorded: DeliveredObject[];
   readonly delivered: DeliveredObject[];
   texts(): string[];

@@ -90,7 +90,7 @@ test("device controller tries a failed write again", async () => {
   expect(cloud.texts()).toEqual(["edge-1 response twin"]);
 });
 
-test("device controller writes the last of what is reported while the API is away, whatever went before", async () => {
+test("device controller writes the last of the values reported while the API is unavailable", async () => {
   await using cloud = await startCloud(
     (kube) => void kube.put(resources.devices, device("thermo-1", "edge-1")),
   );
@@ -139,7 +139,7 @@ test("device controller answers a report of an unknown device, so that it is not
   expect(cloud.texts()).toEqual(["edge-1 response twin"]);
 });
 
-test("device controller leaves a device alone that was made anew when a report of the old one comes", async () => {
+test("device controller ignores a report for a deleted Device of the same name", async () => {
   await using cloud = await startCloud(
     (kube) => void kube.put(resources.devices, device("thermo-1", "edge-1")),
   );
@@ -178,7 +178,7 @@ test("device controller takes a report for the device it names by uid, whatever 
   }
 });
 
-test("device controller leaves the state of a device that was deleted to nobody", async () => {
+test("device controller ignores the state of a deleted Device of the same name", async () => {
   await using cloud = await startCloud(
     (kube) => void kube.put(resources.devices, device("thermo-1", "edge-1")),
   );
@@ -198,7 +198,7 @@ const twinsOf = (cloud: Cloud): unknown =>
       twin.observedDesired?.value ?? null,
     ]);
 
-test("device controller keeps a side of a twin that a node of KubeEdge does not tell, and not one that ours does not", async () => {
+test("device controller keeps a side of a twin that a node of KubeEdge does not report, and drops one that our node does not", async () => {
   await using cloud = await startCloud(
     (kube) => void kube.put(resources.devices, device("thermo-1", "edge-1")),
   );

@@ -38,7 +38,7 @@ function delivered({ header, content }: WireMessage): DeliveredObject {
   return { apiVersion, kind, namespace, name, uid, resourceVersion: header.resourceversion ?? "" };
 }
 
-test("edge and sync controller take a pod to its node and away again over the embedded API", async () => {
+test("edge and sync controller deliver a pod to its node and remove it again over the embedded API", async () => {
   using dir = tempDir();
   await using server = await startTestServer(dir.path);
   for (const name of ["objectsync", "clusterobjectsync"])

@@ -126,7 +126,7 @@ test("sync controller knows after a restart what was recorded before, and drops 
   ]);
 });
 
-test("sync controller writes the last version alone when the API was away meanwhile", async () => {
+test("sync controller writes only the last version after the API was unavailable", async () => {
   await using cloud = await startCloud();
   cloud.kube.fail(({ verb }) => verb === "create", new UnavailableError("away", "the API is away"), 3);
   for (const resourceVersion of ["7", "8", "9"])
@@ -170,7 +170,7 @@ test("sync controller knows the digest of what was acknowledged after a restart"
   expect(after.kube.peek(resources.objectSyncs, key)?.["status"]).toEqual({ objectResourceVersion: "8" });
 });
 
-test("sync controller knows no content of what is to be deleted until the node says what it has", async () => {
+test("sync controller drops the digest of what is to be deleted until the node acknowledges", async () => {
   await using cloud = await startCloud();
   await cloud.hub.emit("object.acked", { ...pod, digest: "d7", node, deleted: false });
   await cloud.clock.advance(1);

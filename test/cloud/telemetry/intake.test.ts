@@ -38,9 +38,9 @@ test("nothing of a node overtakes what could not be stored, until the node has t
       startedOver.push(`${node} ${await intake.receive(upload(node, "late"))}`);
     },
   });
-  const said: boolean[] = [];
+  const stored: boolean[] = [];
   const say = async (node: string, content: string): Promise<void> => {
-    said.push(await intake.receive(upload(node, content)));
+    stored.push(await intake.receive(upload(node, content)));
   };
   await say("a", "1");
   store.room = false;
@@ -51,7 +51,7 @@ test("nothing of a node overtakes what could not be stored, until the node has t
   await clock.advance(10_000);
   await say("a", "2");
   await say("a", "3");
-  expect(said).toEqual([true, false, false, true, true, true]);
+  expect(stored).toEqual([true, false, false, true, true, true]);
   expect(store.stored).toEqual(["a 1", "b 1", "a 2", "a 3"]);
   expect(startedOver).toEqual(["a false"]);
   expect(log.lines.map((line) => (JSON.parse(line) as { level: string }).level)).toEqual(["error", "info"]);

@@ -137,7 +137,7 @@ describe("history over HTTP", () => {
     ]);
   });
 
-  test("an answer has the name of the node that was asked, whatever the node says", async () => {
+  test("an answer has the name of the node that was asked, whatever the node sends", async () => {
     await using cloud = await startCloud(values({ node: "edge-2", history: [] }));
     expect(await cloud.get("/devices/default/d/t")).toEqual([200, { node: "edge-1", history: [] }]);
   });

@@ -61,7 +61,7 @@ test.each([
   });
 });
 
-test("messages of group user that are no uploads are for nobody", () => {
+test("messages of group user that are not uploads are ignored", () => {
   expect(read({ source: "bus", group: "user", operation: "publish", resource: "t" })).toEqual({
     kind: "ignored",
   });
@@ -109,14 +109,14 @@ test.each([
   ["device/d/nonsense", {}],
   ["device/d/discovered", { device: { metadata: {} } }],
   ["", null],
-])("a message of a twin about %p with %p is not readable", (resource, content) => {
+])("a message of a twin about %p is not readable: %#", (resource, content) => {
   expect(read({ ...twin, resource, content })).toMatchObject({
     kind: "twin",
     message: { kind: "unreadable" },
   });
 });
 
-test("a node may not speak as a module of the cloud, nor about another node", () => {
+test("a message with the source of a cloud module, or about another node, is refused", () => {
   expect([
     read({ source: "edgecontroller", resource: "default/pod/p" }),
     read({ operation: "update", resource: "default/nodestatus/e2" }),

@@ -71,7 +71,7 @@ test("a late acknowledgement counts while the object is put aside", async () => 
   expect([written.length, acked]).toEqual([5, ["u 1 false"]]);
 });
 
-test("a newer version takes the place of one nobody acknowledges", async () => {
+test("a newer version replaces one that is not acknowledged", async () => {
   const { lane, written, tick } = bench();
   const [old, fresh] = [message("default/configmap/n"), message("default/configmap/n", { version: "2" })];
   lane.submit(old);

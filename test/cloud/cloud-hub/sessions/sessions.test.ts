@@ -23,7 +23,7 @@ function podUpdate(
 async function connect(harness: Harness, node = "edge-1"): Promise<RawNode> {
   const raw = new RawNode(harness, await clientPair(harness.authority, `system:node:${node}`), { node });
   await raw.opened;
-  await harness.until((told) => told.some(({ topic, body }) => topic === "connected" && body === node));
+  await harness.until((events) => events.some(({ topic, body }) => topic === "connected" && body === node));
   return raw;
 }
 
@@ -41,7 +41,7 @@ describe("cloudhub sessions", () => {
     await using harness = await startHarness();
     using raw = new RawNode(harness, {}, { node: "edge-1" });
     expect(await raw.closed).toBe(1006);
-    expect(harness.told).toEqual([]);
+    expect(harness.events).toEqual([]);
   });
 
   test("a node with the certificate of another node or another CA is refused", async () => {
@@ -55,17 +55,17 @@ describe("cloudhub sessions", () => {
       node: "edge-1",
     });
     expect(await alien.closed).toBe(1006);
-    expect(harness.told).toEqual([]);
+    expect(harness.events).toEqual([]);
   });
 
   test("a certificate of our CA that names neither a node nor KubeEdge is refused", async () => {
     await using harness = await startHarness();
     using raw = new RawNode(harness, await clientPair(harness.authority, "somebody"), { node: "edge-1" });
     expect(await raw.closed).toBe(1006);
-    expect(harness.told).toEqual([]);
+    expect(harness.events).toEqual([]);
   });
 
-  test("a node that does not read is closed although it says that it lives", async () => {
+  test("a node that does not read is closed although it sends keepalives", async () => {
     await using harness = await startHarness({ keepaliveMs: 5000, writeTimeoutMs: 400 });
     using raw = await connect(harness);
     const life = setInterval(() => raw.say("websocket", "keepalive", "node"), 50);
@@ -73,7 +73,7 @@ describe("cloudhub sessions", () => {
     const { operation, object } = podUpdate("1");
     const data = { text: "x".repeat(24 * 1024 * 1024) };
     await harness.deliver("edge-1", { operation, object: { ...object, data } });
-    await harness.until((told) => told.some(({ topic }) => topic === "disconnected"));
+    await harness.until((events) => events.some(({ topic }) => topic === "disconnected"));
     clearInterval(life);
     expect(harness.log.lines.find((line) => line.includes("does not read in time"))).toBeDefined();
   });
@@ -90,7 +90,7 @@ describe("cloudhub sessions", () => {
     old.raw("still here");
     using bare = new RawNode(harness, {}, { node: "edge-3" });
     expect(await bare.closed).toBe(1006);
-    expect(harness.told).toEqual([
+    expect(harness.events).toEqual([
       { topic: "connected", body: "edge-1" },
       { topic: "connected", body: "edge-2" },
     ]);
@@ -101,15 +101,15 @@ describe("cloudhub sessions", () => {
     const pair = await clientPair(harness.authority, "kubeedge.io");
     using raw = new RawNode(harness, pair, { path: "/proj/edge-9/events" });
     await raw.opened;
-    await harness.until((told) => told.length === 1);
-    expect(harness.told).toEqual([{ topic: "connected", body: "edge-9" }]);
+    await harness.until((events) => events.length === 1);
+    expect(harness.events).toEqual([{ topic: "connected", body: "edge-9" }]);
     await using strict = await startHarness();
     const refused = await clientPair(strict.authority, "kubeedge.io");
     using no = new RawNode(strict, refused, { node: "edge-9" });
     expect(await no.closed).toBe(1006);
   });
 
-  test("one node too many hears 429 and the present one may come again", async () => {
+  test("one node too many gets 429 and a connected one may reconnect", async () => {
     await using harness = await startHarness({ nodeLimit: 1 });
     using first = await connect(harness);
     using second = new RawNode(harness, await clientPair(harness.authority, "system:node:edge-2"), {
@@ -121,17 +121,17 @@ describe("cloudhub sessions", () => {
     again.say("websocket", "keepalive", "node");
   });
 
-  test("a new connection replaces the old without a disconnection being told", async () => {
+  test("a new connection replaces the old one without a disconnection being reported", async () => {
     await using harness = await startHarness();
     using old = await connect(harness);
     using fresh = await connect(harness);
     expect(await old.closed).toBe(closeCodes.duplicate);
     fresh.say("meta", "query", "default/configmap/a");
-    await harness.until((told) => told.some(({ topic }) => topic === "node.request"));
-    expect(harness.told.map(({ topic }) => topic)).toEqual(["connected", "connected", "node.request"]);
+    await harness.until((events) => events.some(({ topic }) => topic === "node.request"));
+    expect(harness.events.map(({ topic }) => topic)).toEqual(["connected", "connected", "node.request"]);
   });
 
-  test("upstream messages reach their module in order, spoofed and foreign ones nobody", async () => {
+  test("upstream messages reach their module in order, spoofed ones and those about others reach none", async () => {
     await using harness = await startHarness();
     using raw = await connect(harness);
     raw.raw("no json");
@@ -143,8 +143,8 @@ describe("cloudhub sessions", () => {
     });
     raw.say("edged", "update", "default/nodestatus/edge-1");
     raw.say("meta", "query", "default/secret/s");
-    await harness.until((told) => told.length === 4);
-    expect(harness.told.map(({ topic, body }) => [topic, body])).toMatchObject([
+    await harness.until((events) => events.length === 4);
+    expect(harness.events.map(({ topic, body }) => [topic, body])).toMatchObject([
       ["connected", "edge-1"],
       ["device.report", { node: "edge-1", device: "d1", kind: "state", state: "online" }],
       ["node.request", { node: "edge-1", resource: "Node/status", verb: "update", name: "edge-1" }],
@@ -157,7 +157,7 @@ describe("cloudhub sessions", () => {
     using raw = await connect(harness);
     for (const byte of [1, 2]) raw.raw(new Uint8Array([byte, 2, 3]));
     raw.say("meta", "query", "default/secret/s");
-    await harness.until((told) => told.some(({ topic }) => topic === "node.request"));
+    await harness.until((events) => events.some(({ topic }) => topic === "node.request"));
     const lines = harness.log.lines.map((line) => JSON.parse(line) as Record<string, unknown>);
     const about = lines.filter(({ msg }) => String(msg).includes("binary frame"));
     expect(about.map(({ level, count, bytes }) => [level, count, bytes])).toEqual([
@@ -174,8 +174,8 @@ describe("cloudhub sessions", () => {
       const content = { twin: {}, device: { state: "online" } };
       for (const resource of ["twin/edge_updated", "state/update"])
         raw.say("twin", "update", `node/edge-1/device/${name}/${resource}`, { group: "twin", content });
-      await harness.until((told) => told.length === 3);
-      expect(harness.told.slice(1)).toMatchObject([
+      await harness.until((events) => events.length === 3);
+      expect(harness.events.slice(1)).toMatchObject([
         { topic: "device.report", body: { kind: "twins", device: name } },
         { topic: "device.report", body: { kind: "state", device: name } },
       ]);
@@ -192,12 +192,12 @@ describe("cloudhub sessions", () => {
     });
   });
 
-  test("a silent node is closed although it says other things", async () => {
+  test("a node without keepalives is closed although it sends other messages", async () => {
     await using harness = await startHarness({ keepaliveMs: 300 });
     using raw = await connect(harness);
     raw.say("meta", "query", "default/secret/s");
     expect(await raw.closed).toBe(1001);
-    await harness.until((told) => told.some(({ topic }) => topic === "disconnected"));
+    await harness.until((events) => events.some(({ topic }) => topic === "disconnected"));
   });
 
   test("a deleted node is closed", async () => {
@@ -215,7 +215,7 @@ describe("cloudhub sessions", () => {
   });
 });
 
-test("dispose does not wait for a connection that says nothing", async () => {
+test("dispose does not wait for a silent connection", async () => {
   const harness = await startHarness();
   const silent = connectPlain(harness.hub.port, "127.0.0.1");
   silent.on("error", () => undefined);
@@ -261,8 +261,8 @@ describe("cloudhub deliveries", () => {
       content: delivery.object,
     });
     raw.ack(got);
-    await harness.until((told) => told.length === 2);
-    expect(harness.told[1]).toMatchObject({
+    await harness.until((events) => events.length === 2);
+    expect(harness.events[1]).toMatchObject({
       topic: "acked",
       body: { node: "edge-1", uid: "u1", resourceVersion: "7", kind: "Pod", deleted: false },
     });
@@ -278,8 +278,8 @@ describe("cloudhub deliveries", () => {
     const got = await raw.next();
     expect(got.route.operation).toBe("delete");
     raw.ack(got);
-    await harness.until((told) => told.length === 2);
-    expect(harness.told[1]).toMatchObject({ topic: "acked", body: { deleted: true } });
+    await harness.until((events) => events.length === 2);
+    expect(harness.events[1]).toMatchObject({ topic: "acked", body: { deleted: true } });
   });
 
   test("of an object only the latest waits, and no update follows its deletion", async () => {
@@ -307,7 +307,7 @@ describe("cloudhub deliveries", () => {
     expect(harness.asked).toHaveLength(16);
     for (const message of seen) raw.ack(message);
     for (let at = 16; at < 40; at += 1) raw.ack(await raw.next());
-    await harness.until((told) => told.length === 41);
+    await harness.until((events) => events.length === 41);
     expect(new Set(harness.asked).size).toBe(40);
   });
 

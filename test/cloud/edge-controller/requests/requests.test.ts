@@ -108,7 +108,7 @@ test("edge controller writes a pod's status, whose start time stays", async () =
   });
 });
 
-test("edge controller has a pod removed that was replaced while its node was away", async () => {
+test("edge controller has a pod deleted that was replaced while its node was offline", async () => {
   await using cloud = await startCloud((kube) => void kube.put(resources.pods, pod("web", "e1")));
   const patch = JSON.stringify({ metadata: { uid: "uid-before" }, status: { phase: "Running" } });
   expect(await cloud.ask("patch", "default/podpatch/web", patch)).toMatchObject({
@@ -120,7 +120,7 @@ test("edge controller has a pod removed that was replaced while its node was awa
   });
 });
 
-test("edge controller removes a pod its node has ended, and says OK when it is gone", async () => {
+test("edge controller deletes a pod its node has terminated, and answers OK when it is deleted already", async () => {
   const web = pod("web", "e1");
   web.metadata.deletionTimestamp = "2026-01-01T00:00:00Z";
   await using cloud = await startCloud((kube) => void kube.put(resources.pods, web));
@@ -139,7 +139,7 @@ test("edge controller keeps a pod that is not being deleted when its node report
   expect(cloud.kube.all(resources.pods).map(({ metadata }) => metadata.name)).toEqual(["web"]);
 });
 
-test("edge controller removes a mirror pod when its node asks for that, deleted by nobody", async () => {
+test("edge controller deletes a mirror pod at the request of its node, although no user deleted it", async () => {
   const mirror = pod("web", "e1");
   mirror.metadata.annotations = { "kubernetes.io/config.mirror": "hash" };
   await using cloud = await startCloud((kube) => void kube.put(resources.pods, mirror));
@@ -227,7 +227,7 @@ test("edge controller mirrors pods a node runs by itself, when they use nothing 
   expect(cloud.kube.all(resources.pods)).toHaveLength(1);
 });
 
-test("edge controller tells a node to come back when the API is away, and refuses what it does not know", async () => {
+test("edge controller answers 503 while the API is unavailable, and refuses unknown requests", async () => {
   await using cloud = await startCloud();
   cloud.kube.fail(() => true, new UnavailableError("away", "the API is away"));
   expect(await cloud.ask("query", "default/node/e1")).toMatchObject({

@@ -11,7 +11,7 @@ import {
 async function connect(harness: Harness, node: string): Promise<RawNode> {
   const raw = new RawNode(harness, await clientPair(harness.authority, `system:node:${node}`), { node });
   await raw.opened;
-  await harness.until((told) => told.some(({ topic, body }) => topic === "connected" && body === node));
+  await harness.until((events) => events.some(({ topic, body }) => topic === "connected" && body === node));
   return raw;
 }
 
@@ -28,11 +28,11 @@ describe("cloudhub questions to nodes", () => {
     using raw = await connect(harness, "edge-1");
     using other = await connect(harness, "edge-2");
     const asked = harness.askHistory("edge-1");
-    const heard = await raw.next();
-    answer(other, heard, "forged");
+    const received = await raw.next();
+    answer(other, received, "forged");
     other.say("meta", "query", "default/secret/s");
-    await harness.until((told) => told.some(({ topic }) => topic === "node.request"));
-    answer(raw, heard, { history: [] });
+    await harness.until((events) => events.some(({ topic }) => topic === "node.request"));
+    answer(raw, received, { history: [] });
     expect(await asked).toEqual({ kind: "values", document: { history: [] } });
   });
 
@@ -40,10 +40,10 @@ describe("cloudhub questions to nodes", () => {
     await using harness = await startHarness();
     using raw = await connect(harness, "edge-1");
     const asked = harness.askHistory("edge-1");
-    const heard = await raw.next();
+    const received = await raw.next();
     raw.say("devicecontroller", "error", "device/default/d/history", {
       content: "disk",
-      parentId: heard.header.msg_id,
+      parentId: received.header.msg_id,
     });
     expect(await asked).toEqual({ kind: "failed", reason: "disk" });
   });
@@ -90,8 +90,12 @@ describe("cloudhub uploads", () => {
     await using harness = await startHarness();
     using raw = await connect(harness, "edge-1");
     raw.say("bus", "upload", "default/node/edge-2", { group: "user", content: "21.5" });
-    const heard = await raw.next();
-    expect([heard.route.operation, heard.content, harness.uploads]).toEqual(["response", "OK", ["21.5"]]);
+    const received = await raw.next();
+    expect([received.route.operation, received.content, harness.uploads]).toEqual([
+      "response",
+      "OK",
+      ["21.5"],
+    ]);
   });
 
   test("the largest message a node sends is read", async () => {
