@@ -1,1 +1,2 @@
-export { httpGet, Prober, probeTargets } from "./prober.ts";
+export { Prober, probeTargets } from "./prober.ts";
+export { httpGet } from "./run-probe.ts";
