@@ -1,9 +1,10 @@
-import { rfc3339Micro, type Clock } from "#shared/clock";
+import type { Clock } from "#shared/clock";
 import { AppError, describeError, UnavailableError } from "#shared/errors";
 import type { Lease, Node, NodeStatus, Status } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { ApiAnswer, CloudDatabase, LeaseRequest, NodeObjectRequest } from "#shared/topics";
 import type { ContainerRuntime, Image } from "#edge/runtime";
+import { NodeLease } from "./lease.ts";
 import { readLoad, type Machine } from "./machine.ts";
 import { newNode, nodeLabels, nodeStatus, type NodeInput, type NodeWanted } from "./status.ts";
 
@@ -41,9 +42,6 @@ export interface NodeAgentDeps {
   readonly requestLease: (request: LeaseRequest) => Promise<ApiAnswer<Lease>>;
 }
 
-const leaseNamespace = "kube-node-lease";
-/** kubelet: nodeLeaseDurationSeconds; node-lifecycle of the cloud waits as long before the Node is Unknown. */
-const leaseSeconds = 40;
 /** kubelet: nodeStatusReportFrequency. Between them an unchanged status is not sent: the link may cost money. */
 const fullReportMs = 300_000;
 /** Several attempts fit into one lease. */
@@ -63,8 +61,7 @@ export class NodeAgent implements AsyncDisposable {
   #cloudDatabase: CloudDatabase | undefined;
   #registered = false;
   #nodeUid: string | undefined;
-  #lease: Lease | undefined;
-  #leaseAtMs = -Infinity;
+  readonly #lease: NodeLease;
   #reported: { readonly text: string; readonly atMs: number } | undefined;
   #status: NodeStatus | undefined;
   #engineVersion = "docker://unknown";
@@ -77,6 +74,10 @@ export class NodeAgent implements AsyncDisposable {
   constructor(config: NodeAgentConfig, deps: NodeAgentDeps) {
     this.#config = config;
     this.#deps = deps;
+    const { nodeName, statusIntervalMs: intervalMs } = config;
+    const request = (operation: LeaseRequest["operation"]): Promise<ApiAnswer<Lease>> =>
+      deps.requestLease({ name: nodeName, operation, timeoutMs: requestTimeoutMs });
+    this.#lease = new NodeLease({ clock: deps.clock, nodeName, intervalMs, request });
   }
 
   linkChanged({ connected, database }: LinkChange): void {
@@ -85,7 +86,7 @@ export class NodeAgent implements AsyncDisposable {
       this.#cloudDatabase = database;
       this.#registered = false;
       this.#reported = undefined;
-      this.#leaseAtMs = -Infinity;
+      this.#lease.expire();
     }
     this.wake();
   }
@@ -211,48 +212,20 @@ export class NodeAgent implements AsyncDisposable {
   #forget(): void {
     this.#registered = false;
     this.#reported = undefined;
-    this.#lease = undefined;
+    this.#lease.forget();
   }
 
   async #renewLease(): Promise<void> {
-    const { clock } = this.#deps;
-    if (clock.monotonicMs() - this.#leaseAtMs < this.#config.statusIntervalMs * 0.9) return;
-    this.#lease ??= (await this.#askLease({ verb: "get" })).object;
-    const known = this.#lease?.metadata;
-    const verb = known?.resourceVersion === undefined ? "create" : "update";
-    const lease = this.#nextLease(verb === "update" && known ? known : this.#leaseMetadata());
-    const { object, failure } = await this.#askLease({ verb, lease });
-    this.#lease = failure ? undefined : object;
+    if (!this.#lease.isDue) return;
+    const failure = await this.#lease.renew(this.#nodeUid);
     // A lease is deleted with its Node: the next report shows whether that still exists.
     if (failure?.reason === "NotFound") this.#reported = undefined;
     if (failure) throw refusal("renew lease of node", failure);
-    this.#leaseAtMs = clock.monotonicMs();
-  }
-
-  #nextLease(metadata: Lease["metadata"]): Lease {
-    const renewTime = rfc3339Micro(this.#deps.clock.nowMs());
-    const spec = { holderIdentity: this.#config.nodeName, leaseDurationSeconds: leaseSeconds, renewTime };
-    return { apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata, spec };
-  }
-
-  #leaseMetadata(): Lease["metadata"] {
-    const base = { name: this.#config.nodeName, namespace: leaseNamespace };
-    if (this.#nodeUid === undefined) return base;
-    const owner = { apiVersion: "v1", kind: "Node", name: this.#config.nodeName, uid: this.#nodeUid };
-    return { ...base, ownerReferences: [owner] };
   }
 
   #askNode(operation: NodeObjectRequest["operation"]): Promise<ApiAnswer<Node>> {
     const { wireNamespace: namespace, nodeName: name } = this.#config;
     return this.#deps.requestNode({ namespace, name, operation, timeoutMs: requestTimeoutMs });
-  }
-
-  #askLease(operation: LeaseRequest["operation"]): Promise<ApiAnswer<Lease>> {
-    return this.#deps.requestLease({
-      name: this.#config.nodeName,
-      operation,
-      timeoutMs: requestTimeoutMs,
-    });
   }
 }
 
