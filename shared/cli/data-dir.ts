@@ -50,7 +50,7 @@ const folderFaults: Readonly<Record<string, readonly [why: string, remedy: strin
 /** What is wrong with a data directory that an operation failed on, and what to do. */
 export function explainFolder(error: unknown): { readonly why: string; readonly remedy: string } {
   const { code } = error as { readonly code?: string };
-  const [why, remedy] = folderFaults[code ?? ""] ?? [code ?? describeError(error), "see to its disk"];
+  const [why, remedy] = folderFaults[code ?? ""] ?? [code ?? describeError(error), "check its disk"];
   return { why, remedy: `${remedy}, or set data-dir elsewhere` };
 }
 

@@ -100,10 +100,10 @@ export function checkCertificate(wanted: CertificateToCheck): Finding {
     if (nowMs < notBeforeMs)
       return fail(
         subject,
-        `${file} is valid from ${new Date(notBeforeMs).toISOString()}, the clock says ${new Date(nowMs).toISOString()}`,
+        `${file} is valid from ${new Date(notBeforeMs).toISOString()}, the clock is at ${new Date(nowMs).toISOString()}`,
         "set the clock",
       );
-    if (nowMs > notAfterMs) return fail(subject, `${file} ended on ${until}`, remedy);
+    if (nowMs > notAfterMs) return fail(subject, `${file} expired on ${until}`, remedy);
     if (wanted.caFile !== undefined && !isSignedBy(pem, readFileSync(wanted.caFile, "utf8")))
       return fail(subject, `${file} was not signed by ${wanted.caFile}`, remedy);
     const missing = (wanted.hosts ?? []).filter((host) => !hosts.includes(host));
@@ -112,7 +112,7 @@ export function checkCertificate(wanted: CertificateToCheck): Finding {
     const days = Math.floor((notAfterMs - nowMs) / dayMs);
     const names = hosts.length > 0 ? ` for ${hosts.join(", ")}` : "";
     return days < 14
-      ? warn(subject, `${file} ends in ${days} days`, remedy)
+      ? warn(subject, `${file} expires in ${days} days`, remedy)
       : ok(subject, `${commonName}${names}, until ${until}`);
   } catch (error) {
     return fail(subject, `cannot use ${file}: ${describeError(error)}`, remedy);

@@ -53,7 +53,7 @@ async function checkExternal(external: ExternalBrokerConfig): Promise<Finding> {
   const { address, port } = hostAndPort(url, usualPort(url));
   const refused = await checkTcp(address, port, timeoutMs);
   if (refused !== undefined) {
-    const remedy = "start it, or correct mqtt.server; edgecore goes on trying";
+    const remedy = "start it, or correct mqtt.server; edgecore keeps trying";
     return warn(subject, `${url}: ${refused}`, remedy);
   }
   if (!secure) return ok(subject, `${url} accepts connections`);
@@ -61,10 +61,10 @@ async function checkExternal(external: ExternalBrokerConfig): Promise<Finding> {
     return warn(subject, `${url} accepts connections, TLS was not tried`, "correct the files named above");
   const why = await tryTls({ host: address, port }, external);
   if (why === undefined) return ok(subject, `${url} accepts TLS connections`);
-  return fail(subject, `${url}: ${why}`, remedyForTls(external));
+  return fail(subject, `${url}: ${why}`, tlsRemedy(external));
 }
 
-function remedyForTls({ caFile }: ExternalBrokerConfig): string {
+function tlsRemedy({ caFile }: ExternalBrokerConfig): string {
   const ca =
     caFile === undefined
       ? "name the CA of its certificate in mqtt.cafile"

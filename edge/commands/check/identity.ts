@@ -69,13 +69,13 @@ function checkToken(source: TokenSource, nowMs: number): Finding {
   if ("fault" in given) return fail("join token", given.fault, remedy);
   const { token } = given;
   const parts = splitToken(token);
-  if (!parts) return fail("join token", "it has not the form of a join token", remedy);
+  if (!parts) return fail("join token", "it is not a join token", remedy);
   const expiresMs = expiryOf(parts.jwt);
   if (expiresMs === undefined) return fail("join token", "its expiry cannot be read", remedy);
   const until = new Date(expiresMs).toISOString();
   return nowMs < expiresMs
     ? ok("join token", `for the CA ${parts.fingerprint.slice(0, 12)}…, until ${until}`)
-    : fail("join token", `it ended at ${until}`, remedy);
+    : fail("join token", `it expired at ${until}`, remedy);
 }
 
 function expiryOf(jwt: string): number | undefined {

@@ -115,7 +115,7 @@ test("program exits 1 and prints a line a finding when a check fails", async () 
   using dir = tempDir();
   expect(await outcome(dir.path, ["check"])).toEqual({
     code: 1,
-    out: "ok    config              edge.yaml\nok    one                 fine\nfail  two                 broken; correct it\n",
+    out: "ok    config              edge.yaml\nok    one                 fine\nfail  two                 broken; fix it\n",
     err: "",
   });
 });

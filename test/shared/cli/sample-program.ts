@@ -38,7 +38,7 @@ const code = await runProgram(
     },
     check: async function* () {
       yield { state: "ok", subject: "one", evidence: "fine" };
-      yield { state: "fail", subject: "two", evidence: "broken", remedy: "correct it" };
+      yield { state: "fail", subject: "two", evidence: "broken", remedy: "fix it" };
     },
   },
   processHost((exit) => process.exit(exit)),

@@ -44,7 +44,7 @@ test("check names files the broker cannot use, with field and fix", async () => 
   const [, ...lines] = await look(`{ internal-server: "ssl://127.0.0.1:0", broker: { ${tls} } }`);
   expect(lines).toEqual([
     expect.stringMatching(
-      /^fail mqtt.broker.certfile old.crt ended on [-\d]+; name a file with a newer one in/,
+      /^fail mqtt.broker.certfile old.crt expired on [-\d]+; name a file with a newer one in/,
     ),
     expect.stringMatching(
       /^fail mqtt.broker.keyfile other.key is the key of another certificate than old.crt; name/,
@@ -59,7 +59,7 @@ test("check warns of an external broker that is down", async () => {
     return gone;
   })();
   expect(await look(`{ mode: 2, server: "tcp://127.0.0.1:${port}" }`)).toEqual([
-    `warn external broker tcp://127.0.0.1:${port}: ECONNREFUSED; start it, or correct mqtt.server; edgecore goes on trying`,
+    `warn external broker tcp://127.0.0.1:${port}: ECONNREFUSED; start it, or correct mqtt.server; edgecore keeps trying`,
   ]);
 });
 

@@ -42,7 +42,7 @@ test("check fails with both names and the fix when the certificate is of another
 
 test("check fails when the token that would get the node its certificate has ended", async () => {
   expect(await look("pi-9", `token: ${createToken(ca, Date.now() - 1000)}`)).toEqual([
-    expect.stringMatching(/^fail join token it ended at/),
+    expect.stringMatching(/^fail join token it expired at/),
     expect.stringMatching(/^fail node certificate .* to join again, or give the old name back/),
   ]);
 });
