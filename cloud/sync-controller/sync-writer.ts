@@ -58,7 +58,7 @@ export class SyncWriter implements AsyncDisposable {
     return storing.promise;
   }
 
-  /** What is written when called is finished, what waits is written in the time the API needs, or given up after 3 s. */
+  /** What is written when called is finished, what waits is written in the time the API needs, or dropped after 3 s. */
   async [Symbol.asyncDispose](): Promise<void> {
     using _limit = this.#options.clock.after(drainMs, () => this.#abort.abort());
     while (this.#workers.size > 0) await Promise.all(this.#workers);

@@ -25,7 +25,7 @@ export interface DeviceTwinConfig {
   readonly history: HistoryLimits;
   /** Bytes on disk for messages that wait for the link; beyond it the oldest reports are folded. */
   readonly outboxLimitBytes: number;
-  /** Address of the HTTP server for present and past values; undefined: none. */
+  /** Address of the HTTP server for values and history; undefined: none. */
   readonly query: TwinConfig["query"];
   /** Home Assistant's discovery prefix ("homeassistant"): devices found there are offered to the cloud. */
   readonly discoveryPrefix?: string | undefined;

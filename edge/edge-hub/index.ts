@@ -38,7 +38,7 @@ export interface EdgeHubParts {
   readonly log: Logger;
 }
 
-/** An Event past the outbox is given up after this time. */
+/** An Event beside the outbox is dropped after this time. */
 const eventTimeoutMs = 60_000;
 
 /**

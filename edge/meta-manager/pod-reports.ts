@@ -4,7 +4,7 @@ import type { PodName } from "#shared/topics";
 import type { Store } from "#edge/store";
 import { podPatchType, readStored } from "./object-rows.ts";
 
-/** As many as a node without a link records in an hour or two; kubelet gives up unsent Events as well. */
+/** As many as a node without a link records in an hour or two; kubelet drops unsent Events as well. */
 const maxEvents = 1000;
 
 /** What edged reports about its pods: stored with its outbox row in one commit. */

@@ -64,7 +64,7 @@ export async function runProgram<Config extends BaseConfig>(
   host: Host,
 ): Promise<number> {
   try {
-    return await obey(readArguments(host.words, program), program, host);
+    return await execute(readArguments(host.words, program), program, host);
   } catch (error) {
     const misused = error instanceof ConfigError;
     host.err(`${program.program}: ${misused ? error.message : describeError(error)}\n`);
@@ -72,7 +72,7 @@ export async function runProgram<Config extends BaseConfig>(
   }
 }
 
-async function obey<Config extends BaseConfig>(
+async function execute<Config extends BaseConfig>(
   command: Command,
   program: Program<Config>,
   host: Host,

@@ -1,7 +1,7 @@
-/** What was typed so far, and whether that is all: `typed` ends with Enter or Ctrl-D, `given up` with Ctrl-C. */
+/** What was typed so far, and whether that is all: `typed` ends with Enter or Ctrl-D, `cancelled` with Ctrl-C. */
 export interface Typing {
   readonly text: string;
-  readonly end: "typed" | "given up" | undefined;
+  readonly end: "typed" | "cancelled" | undefined;
 }
 
 /** Keys a terminal would see to itself while it shows what is typed: Enter, Backspace, Ctrl-U, Ctrl-D, Ctrl-C. */
@@ -9,7 +9,7 @@ export function typeOn(before: string, keys: string): Typing {
   let text = before;
   for (const key of keys) {
     if (key === "\r" || key === "\n" || key === "\u{4}") return { text, end: "typed" };
-    if (key === "\u{3}") return { text: "", end: "given up" };
+    if (key === "\u{3}") return { text: "", end: "cancelled" };
     if (key === "\u{7f}" || key === "\b") text = text.replace(/.$/su, "");
     else if (key === "\u{15}") text = "";
     else if (key >= " ") text += key;
@@ -30,7 +30,7 @@ export async function readSecret(ask: () => void): Promise<string> {
   return text.split("\n")[0] ?? "";
 }
 
-/** Whatever ends it, the terminal shows again what is typed. @returns an empty text when it was given up */
+/** Whatever ends it, the terminal shows again what is typed. @returns an empty text when it was cancelled */
 async function readTyped(ask: () => void): Promise<string> {
   const { stdin } = process;
   const { promise, resolve } = Promise.withResolvers<string>();

@@ -10,7 +10,7 @@ export interface DeviceCommand {
 }
 
 /**
- * The commands for all desired values of a plain device. An empty desired value asks for nothing.
+ * The commands for all desired values of a plain device. An empty desired value gives no command.
  * @param desired the desired value of a property, by name
  */
 export function commandsOf(

@@ -8,7 +8,7 @@ export interface DeviceCause {
 }
 
 /**
- * What of a Device makes no sense: a node that cannot be, and what contradicts its model: properties the model does not know, desired values of the wrong type or out
+ * What is invalid in a Device: a node that cannot be, and what contradicts its model: properties the model does not know, desired values of the wrong type or out
  * of range, and desired values of what can only be read. A device may come before its model.
  */
 export function validateDevice(device: Device, model: DeviceModel | undefined): DeviceCause[] {
@@ -33,7 +33,7 @@ function judgeByModel(device: Device, model: DeviceModel | undefined): DeviceCau
   });
 }
 
-/** What of a DeviceModel makes no sense in itself. */
+/** What is invalid in a DeviceModel. */
 export function validateDeviceModel(model: DeviceModel): DeviceCause[] {
   const seen = new Set<string>();
   return (model.spec?.properties ?? []).flatMap((property, index) => {

@@ -33,7 +33,7 @@ export interface LocalServer extends AsyncDisposable {
 
 /** Programs on one machine, or with the one token. */
 const mostConnections = 256;
-/** An answer of which nothing is taken for so long is given up. */
+/** A response that the client does not read for so long is aborted. */
 const idleSeconds = 30;
 const largestBody = 1024 * 1024;
 

@@ -3,7 +3,7 @@ import type { Bounds } from "./whole-numbers.ts";
 /** Points a node gives at a time. */
 export const mostPoints = 10_000;
 
-/** Which of the past values of a property are wanted: times in milliseconds, and at most how many. */
+/** Which part of the history of a property is wanted: times in milliseconds, and at most how many. */
 export const historyBounds = {
   since: { fallback: 0, least: 0, most: Number.MAX_SAFE_INTEGER },
   until: { fallback: Number.MAX_SAFE_INTEGER, least: 0, most: Number.MAX_SAFE_INTEGER },

@@ -28,7 +28,7 @@ export type TwinDelivery =
   | { readonly kind: "attributes"; readonly device: string; readonly body: JsonBody }
   /** Desired values of a device (`cloud_updated`). */
   | { readonly kind: "twins"; readonly device: string; readonly body: JsonBody }
-  /** A question for past values; its answer goes back to the cloud. */
+  /** A request for the history of a device; its answer goes back to the cloud. */
   | { readonly kind: "history"; readonly device: string; readonly question: unknown };
 
 /** What a rule in the cloud wants of the MQTT brokers. */

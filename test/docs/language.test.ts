@@ -1,36 +1,9 @@
 import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { edgeReference, cloudReference } from "#shared/config";
 import { proseOf, readPages, root } from "./markdown.ts";
-
-/** Phrases readers of this field do not know, with what is meant. */
-const phrases: readonly (readonly [RegExp, string])[] = [
-  [/\banew\b/i, "again"],
-  [/\bhears? (of|from)\b/i, "learns of, is notified"],
-  [/\bhearers?\b/i, "subscriber"],
-  [/\bgo(es)? away\b/i, "is removed, disconnects"],
-  [/\b(is|are|be) told\b/i, "is notified, is sent"],
-  [/\btold (once|again|by)\b/i, "reported"],
-  [/\bmend(s|ed|ing)?\b/i, "fix"],
-  [/\bin good order\b/i, "gracefully"],
-  [/\basks? for nothing\b/i, "is unauthenticated"],
-  [/\bvalues of the past\b|\bpast values\b/i, "history"],
-  [/\blets? everybody in\b/i, "accepts everybody"],
-  [/\bhas to be had\b|\bcan be had\b/i, "is available"],
-  [/\bgiven up\b|\bgives up\b/i, "dropped, drops"],
-  [/\bmakes? no sense\b/i, "is invalid"],
-  [/\bsign of life\b/i, "keepalive"],
-  [/\bdoor for\b/i, "endpoint"],
-  [/\bended (certificate|node certificate|token)\b/i, "expired"],
-  [/\bwhoever\b/i, "users who, everyone who"],
-  [/\bobey(s|ed)?\b/i, "accepts, applies"],
-  [/\bstands? still\b/i, "hangs, is not renewed"],
-  [/\bmakes? known\b/i, "announces, publishes"],
-  [/\bby and by\b/i, "gradually"],
-  [/\bwent away\b/i, "was removed, disconnected"],
-  [/\bof (old|late)\b/i, "former, recent"],
-  [/\bmisfits?\b/i, "values that do not match"],
-];
+import { oddPhrases } from "./phrases.ts";
 
 /** Words somebody searches for, which have to be found in the documentation. */
 const terms = [
@@ -82,11 +55,25 @@ test.each(terms)("documentation has the term %s where a reader searches for it",
   ).toBeGreaterThan(0);
 });
 
-function oddPhrases(text: string): string[] {
-  return text.split("\n").flatMap((line, index) =>
-    phrases.flatMap(([phrase, meant]) => {
-      const found = phrase.exec(line)?.[0];
-      return found === undefined ? [] : [`line ${index + 1}: "${found}", say: ${meant}`];
-    }),
+const sources = [...new Bun.Glob("{cloud,edge,shared,scripts,test}/**/*.ts").scanSync({ cwd: root })]
+  .filter((file) => file !== "test/docs/phrases.ts")
+  .sort();
+
+test("comments and texts of the source are written in the terms of the field", () => {
+  const found = sources.flatMap((file) =>
+    oddPhrases(proseOfSource(readFileSync(join(root, file), "utf8"))).map((problem) => `${file}: ${problem}`),
   );
+  expect(found).toEqual([]);
+});
+
+/** Comments and literals where they stand, everything else blank. */
+function proseOfSource(text: string): string {
+  const prose = /\/\*[\s\S]*?\*\/|\/\/[^\n]*|"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`/g;
+  let result = "";
+  let end = 0;
+  for (const { 0: part, index } of text.matchAll(prose)) {
+    result += `${text.slice(end, index).replaceAll(/[^\n]/g, " ")}${part}`;
+    end = index + part.length;
+  }
+  return result;
 }

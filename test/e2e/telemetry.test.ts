@@ -180,7 +180,7 @@ describe.skipIf(!able)("telemetry from devices to the cloud and back", () => {
     }
   }, 20_000);
 
-  test("past values of a node that is down are refused at once, with the reason", async () => {
+  test("the history of a node that is down is refused at once, with the reason", async () => {
     await pair.killEdge();
     const path = `${raw}/namespaces/default/devices/thermo/history?property=temperature`;
     await until(10_000, async () => {

@@ -89,7 +89,7 @@ function ruinPage(path: string, table: string): void {
 
 const damages: readonly (readonly [string, (path: string) => void, number])[] = [
   ["has a bad page among its objects", (path) => ruinPage(path, "meta"), objects * 0.9],
-  ["has a bad page among past values", (path) => ruinPage(path, "device_history"), objects],
+  ["has a bad page in the history", (path) => ruinPage(path, "device_history"), objects],
   [
     "was cut off",
     (path) => truncateSync(path, Math.floor((statSync(path).size / 4096) * 0.8) * 4096),

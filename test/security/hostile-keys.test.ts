@@ -126,7 +126,7 @@ test.each(ways)("keys that objects inherit are kept when they come by %s", async
   expectUnpolluted();
 });
 
-test("fields with names of inherited properties can be applied, given up and removed", async () => {
+test("fields with names of inherited properties can be applied, disowned and removed", async () => {
   const name = await plainMap();
   const path = `${maps}/${name}?fieldManager=me`;
   const body = (inner: string): string =>

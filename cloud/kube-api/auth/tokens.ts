@@ -27,7 +27,7 @@ export interface TokenClaims {
 
 /**
  * Seconds of a token that was signed with a retired key. Such keys are older than the binding of tokens to the pods of a node:
- * an operator's token cannot be told from an unlimited one that a node requested, so that only short ones are accepted.
+ * an operator's token cannot be distinguished from an unlimited one that a node requested, so that only short ones are accepted.
  */
 const longestRetiredSeconds = 86_400;
 

@@ -23,7 +23,7 @@ export function desiredChanges(device: BoundDevice, object: Device, nowMs: numbe
   });
 }
 
-/** Only texts: the API of a cluster may hold other values. An empty one asks for nothing. */
+/** Only texts: the API of a cluster may hold other values. An empty one is no desired value. */
 function desiredValues({ spec }: Device): ReadonlyMap<string, string> {
   const entries = (spec?.properties ?? []).flatMap(({ name, desired }) =>
     typeof desired?.value === "string" && desired.value !== "" ? [[name, desired.value] as const] : [],

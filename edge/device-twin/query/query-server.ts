@@ -40,7 +40,7 @@ const pageBounds = {
 };
 
 /**
- * Present and past values over HTTP, for programs on the node:
+ * Values and history over HTTP, for programs on the node:
  * `GET /devices`, `GET /devices/<id>`, `GET /devices/<id>/<property>?since=&until=&limit=` (milliseconds). An id is the
  * name of a Device, or its namespace, a slash and its name. Other machines need the token.
  * @throws ConfigError when the address is taken or the token cannot be read

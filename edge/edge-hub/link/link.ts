@@ -40,7 +40,7 @@ const refusedRetryMs = 60_000;
 /** Two edgecores with one name evict each other: each time they wait twice as long, until a link held for `forgottenAfter`. */
 const duplicateMs = { first: 30_000, most: 300_000, forgottenAfter: 900_000 } as const;
 
-/** Keeps one connection to the cloud up: dials, watches for silence, dials again. Never gives up while it may dial. */
+/** Keeps one connection to the cloud up: dials, watches for silence, reconnects. Retries as long as it may dial. */
 export class Link implements Disposable {
   readonly #options: LinkOptions;
   #state: LinkState = { kind: "waiting", attempt: 0 };

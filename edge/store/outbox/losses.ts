@@ -24,7 +24,7 @@ interface LossRow {
 
 const kinds: readonly LossKind[] = ["folded", "droppedReports", "droppedUploads"];
 
-/** What was given up of the outbox for want of room, and what of it was reported, counted over restarts. */
+/** What was dropped from the outbox for want of room, and what of it was reported, counted over restarts. */
 export class LossCounter {
   readonly #add;
   readonly #all;

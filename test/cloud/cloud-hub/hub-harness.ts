@@ -30,7 +30,7 @@ export async function startHarness(
   const dir = stack.use(tempDir("cloudhub"));
   const log = silentLog();
   const bus = stack.use(
-    new Bus<CloudCatalog>({ onFailure: (topic) => log.error("hearer failed", { topic }) }),
+    new Bus<CloudCatalog>({ onFailure: (topic) => log.error("subscriber failed", { topic }) }),
   );
   const certificates = await ensureCertificates({ dataDir: caDir ?? dir.path, nowMs: Date.now() });
   const authority = certificates.authority ?? (await createAuthority({ commonName: "x", days: 1, nowMs: 0 }));

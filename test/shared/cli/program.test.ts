@@ -264,7 +264,7 @@ test.each([
       process.kill(Number(children.trim()), "SIGTERM");
     },
   ],
-])("program gives the terminal back when a password is given up by %s", async (_name, act) => {
+])("program restores the terminal when a password is cancelled by %s", async (_name, act) => {
   const shown = await atTerminal(act);
   expect(shown).toContain("expected a password on standard input");
   expect(shown).toMatch(/\secho\s/);

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { startHarness } from "#internal/test/edge/device-twin/harness.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
-test("present and past values are served over HTTP, bounded for each property", async () => {
+test("values and history are served over HTTP, bounded for each property", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path, {
     query: { address: "127.0.0.1", port: 0 },
@@ -53,7 +53,7 @@ test("a wrong history query is answered with what is wrong", async () => {
   expect([over.status, await over.json()]).toEqual([400, { error: limit }]);
 });
 
-test("present and past values are served by namespace and name too", async () => {
+test("values and history are served by namespace and name too", async () => {
   using dir = tempDir();
   await using node = await startHarness(dir.path, { query: { address: "127.0.0.1", port: 0 } });
   const meter = (namespace: string): object => ({

@@ -44,7 +44,7 @@ test("outbox sender keeps repeating to a cloud that answers nothing", async () =
   expect(await sentWithoutAnswer(state, 30, false)).toEqual([1, 1]);
 });
 
-test("outbox sender gives up a state that a cloud leaves unanswered while it answers others", async () => {
+test("outbox sender drops a state that a cloud leaves unanswered while it answers others", async () => {
   expect(await sentWithoutAnswer(state, 2, true)).toEqual([1, 0]);
 });
 
