@@ -72,26 +72,11 @@ export async function startEdgeHub(config: EdgeHubStartConfig, parts: EdgeHubPar
     deliver: (receiver, message) => deliver(parts, receiver, message),
   });
   const beat = (): void => void send(encodeKeepalive(stamp));
-  const streams = new UnservedStreams(log);
   const link = new Link({
     ...dialOptions(config, parts),
+    ...linkEvents(parts, { stamp, send, beat, requests, trust, outbox, dispatch }),
     credentials: () => identity.credentials(),
     onRefused: () => identity.refused(),
-    onUp: ({ answersAll, database: name }) => {
-      const database = trust.meet(name);
-      beat();
-      if (!trust.isHeld) outbox.linkUp(answersAll);
-      void port.emit("link.changed", { connected: true, reason: "", ...(database && { database }) });
-    },
-    onDown: (reason) => {
-      trust.leave();
-      outbox.linkDown();
-      requests.linkLost(reason);
-      void port.emit("link.changed", { connected: false, reason });
-    },
-    onText: (frame) => receive(frame, { dispatch, trust, send, stamp, log }),
-    onBinary: (frame) => streams.take(frame),
-    onPong: (mark) => outbox.ponged(mark),
   });
   stack.defer(() => dispatch.idle());
   stack.use(link);
@@ -133,15 +118,43 @@ function dialOptions(
   return { url, headers, handshakeTimeoutMs, clock, log };
 }
 
-interface TextReceivers {
-  readonly dispatch: Dispatch;
-  readonly trust: CloudTrust;
-  readonly send: (frame: string) => boolean;
+interface LinkUsers {
   readonly stamp: Stamp;
-  readonly log: Logger;
+  readonly send: (frame: string) => boolean;
+  readonly beat: () => void;
+  readonly requests: PendingRequests;
+  readonly trust: CloudTrust;
+  readonly outbox: OutboxShares;
+  readonly dispatch: Dispatch;
 }
 
-function receive(frame: string, { dispatch, trust, send, stamp, log }: TextReceivers): void {
+/** Who learns what of the link. */
+function linkEvents(
+  { port, log }: EdgeHubParts,
+  users: LinkUsers,
+): Pick<LinkOptions, "onUp" | "onDown" | "onText" | "onBinary" | "onPong"> {
+  const { trust, outbox, requests, beat } = users;
+  const streams = new UnservedStreams(log);
+  return {
+    onUp: ({ answersAll, database: name }) => {
+      const database = trust.meet(name);
+      beat();
+      if (!trust.isHeld) outbox.linkUp(answersAll);
+      void port.emit("link.changed", { connected: true, reason: "", ...(database && { database }) });
+    },
+    onDown: (reason) => {
+      trust.leave();
+      outbox.linkDown();
+      requests.linkLost(reason);
+      void port.emit("link.changed", { connected: false, reason });
+    },
+    onText: (frame) => receive(frame, users, log),
+    onBinary: (frame) => streams.take(frame),
+    onPong: (mark) => outbox.ponged(mark),
+  };
+}
+
+function receive(frame: string, { dispatch, trust, send, stamp }: LinkUsers, log: Logger): void {
   const decoded = decodeFrame(frame);
   if (!decoded.ok) {
     log.warn("cannot read a frame of the cloud", { reason: decoded.reason });
