@@ -30,11 +30,13 @@ export class PlainDevices {
 
   /** @returns a promise for each device whose values change; see `DeviceValues.take` */
   receive({ topic, payload }: MqttMessage): Promise<void>[] {
-    return [...this.#readers.match(topic)].flatMap((device) => {
+    const taken: Promise<void>[] = [];
+    for (const device of this.#readers.match(topic)) {
       const report = device.mapping && readReport(device.mapping, topic, payload);
-      const taken = report && this.#parts.values.take(device, report);
-      return taken ? [taken] : [];
-    });
+      const committed = report && this.#parts.values.take(device, report);
+      if (committed) taken.push(committed);
+    }
+    return taken;
   }
 
   /** Reads the topics of `mapping` instead of those of the device's own mapping; undone when the commit fails. */
