@@ -55,16 +55,16 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
   await using stack = new AsyncDisposableStack();
   const registry = new DeviceRegistry();
   registry.load(store);
-  const rareLog = new RateLimitedLog(log, clock);
+  const limitedLog = new RateLimitedLog(log, clock);
   const emit = (event: Event): Promise<void> => port.emit("event.recorded", { event });
   const recorder = new DeviceEventRecorder({ node: config.node, clock, emit });
   const warnings = new DeviceWarnings(recorder, clock);
   const losses = stack.use(makeLossEvents(recorder, parts));
   const announcements = stack.use(new AnnouncementEvents(recorder, clock));
   const budget = stack.use(new OutboxBudget(config.outboxLimitBytes, parts, (loss) => losses.add(loss)));
-  const commit = makeCommit(config, parts, { registry, losses, budget, rareLog });
+  const commit = makeCommit(config, parts, { registry, losses, budget, limitedLog });
   stack.defer(() => commit.drained());
-  const receivers = makeReceivers(config, parts, { registry, warnings, announcements, commit, rareLog });
+  const receivers = makeReceivers(config, parts, { registry, warnings, announcements, commit, limitedLog });
   stack.use(await restoreObjects(receivers.objects, { store, clock, log }));
   stack.use(serveBus(config.node, parts, receivers));
   stack.use(trimHistory(config.history, parts));
@@ -83,19 +83,19 @@ interface CommitParts {
   readonly registry: DeviceRegistry;
   readonly losses: LossEvents;
   readonly budget: OutboxBudget;
-  readonly rareLog: RateLimitedLog;
+  readonly limitedLog: RateLimitedLog;
 }
 
 function makeCommit(
   { history }: DeviceTwinConfig,
   { port, store, clock }: DeviceTwinParts,
-  { registry, losses, budget, rareLog }: CommitParts,
+  { registry, losses, budget, limitedLog }: CommitParts,
 ): GroupCommit {
   return new GroupCommit({
     store,
     registry,
     stamp: { id: () => randomUUID(), nowMs: () => clock.nowMs() },
-    log: rareLog,
+    log: limitedLog,
     historyPerProperty: history.maxPerProperty,
     publish: ({ topic, payload, retain }) =>
       void port.emit("mqtt.publish", { topic, payload: Buffer.from(payload), ...(retain ? { retain } : {}) }),

@@ -17,22 +17,22 @@ export interface ReceiverBasis {
   readonly announcements: AnnouncementEvents;
   readonly commit: GroupCommit;
   /** Logs what clients can cause as often as they like. */
-  readonly rareLog: RateLimitedLog;
+  readonly limitedLog: RateLimitedLog;
 }
 
 /** Makes the receivers, which share one commit and one writer of twins. */
 export function makeReceivers(
   config: { readonly node: string; readonly discoveryPrefix?: string | undefined },
   { port, clock, log }: DeviceTwinParts,
-  { registry, warnings, announcements, commit, rareLog }: ReceiverBasis,
+  { registry, warnings, announcements, commit, limitedLog }: ReceiverBasis,
 ): Receivers {
   const { node } = config;
   const onRejected = ({ id, object }: BoundDevice, rejected: readonly RejectedValue[]): void => {
-    rareLog.warn("values of a device not taken", { device: id, problems: rejected });
+    limitedLog.warn("values of a device not taken", { device: id, problems: rejected });
     if (object) warnings.valuesRejected(object, rejected);
   };
   const onUnknown = (name: string): void =>
-    rareLog.warn("message for a device that this node does not have", { device: name.slice(0, 256) });
+    limitedLog.warn("message for a device that this node does not have", { device: name.slice(0, 256) });
   const onFilters = coalesce(
     () => void port.emit("mqtt.watch", { filters: [...plain.filters, ...discovery.filters] }),
   );

@@ -1,7 +1,7 @@
-import { readStoredReport } from "#edge/edge-hub/codec";
 import { nextTurn, type Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
+import { readStoredReport } from "#edge/edge-hub/codec";
 import type { Loss, Store } from "#edge/store";
 
 export interface OutboxBudgetParts {

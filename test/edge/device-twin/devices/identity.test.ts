@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
+import { readStoredReport } from "#edge/edge-hub/codec";
 import { startHarness, type Harness } from "#internal/test/edge/device-twin/harness.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { readStoredReport } from "#edge/edge-hub/codec";
 
 function lamp(namespace: string, uid: string, value?: string): object {
   return {

@@ -2,11 +2,11 @@ import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { systemClock } from "#shared/clock";
 import { startEventBus } from "#edge/mqtt/event-bus";
+import { startHarness } from "#internal/test/edge/device-twin/harness.ts";
 import { openBroker } from "#internal/test/edge/mqtt/event-bus/harness.ts";
+import { needs } from "#internal/test/support/needs.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { startHarness } from "#internal/test/edge/device-twin/harness.ts";
-import { needs } from "#internal/test/support/needs.ts";
 
 /** A virtual environment may hide what the system's Python has. */
 const python = [Bun.which("python3"), "/usr/bin/python3"].find(
