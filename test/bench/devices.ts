@@ -1,7 +1,6 @@
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { connect, connectAsync, type MqttClient } from "mqtt";
+import { connectAsync, type MqttClient } from "mqtt";
 import { eventually, startService } from "#internal/scripts/service.ts";
 import type { Device } from "#shared/kube";
 import { watchOf } from "./api.ts";
@@ -13,11 +12,6 @@ export interface DeviceFigure {
   readonly name: string;
   readonly value: number;
   readonly unit: string;
-}
-
-interface Broker extends AsyncDisposable {
-  readonly port: number;
-  readonly pid: number;
 }
 
 /** Twin updates: latency one at a time, then throughput with 64 in flight, every one durable and reported upward. */
@@ -123,27 +117,6 @@ function temperatureOf(status: Device["status"]): number {
   return Number(twin?.reported?.value);
 }
 
-/** The inner broker beside mosquitto: messages a second through one reader and four writers, memory a connection. */
-export async function benchBroker(messages = 40_000): Promise<DeviceFigure[]> {
-  using dir = tempDir("bench");
-  await using pair = await startPair(dir.path, 0);
-  const node = { port: pair.mqtt, pid: pair.edge.pid };
-  await using mosquitto = await startMosquitto(dir.path);
-  const figures: DeviceFigure[] = [];
-  for (const qos of [0, 1] as const)
-    for (const [name, port] of [
-      ["inner broker", node.port],
-      ["mosquitto", mosquitto.port],
-    ] as const)
-      figures.push({ name: `${name} QoS ${qos}`, value: await throughput(port, qos, messages), unit: "/s" });
-  for (const [name, at] of [
-    ["inner broker", node],
-    ["mosquitto", mosquitto],
-  ] as const)
-    figures.push({ name: `${name} memory a connection`, value: await perConnection(at), unit: "KB" });
-  return figures;
-}
-
 function twinUpdate(event_id: string, value: number): string {
   const twin = { temperature: { actual: { value: String(value) }, metadata: { type: "float" } } };
   return JSON.stringify({ event_id, timestamp: Date.now(), twin });
@@ -181,79 +154,8 @@ async function inFlight(
   return { ms, perSecond: Math.round(total / ((performance.now() - start) / 1000)) };
 }
 
-async function throughput(port: number, qos: 0 | 1, total: number): Promise<number> {
-  const url = `mqtt://127.0.0.1:${port}`;
-  const reader = await connectAsync(url, { protocolVersion: 4 });
-  const writers = await Promise.all([1, 2, 3, 4].map(() => connectAsync(url, { protocolVersion: 4 })));
-  await reader.subscribeAsync("bench/#", { qos });
-  const done = Promise.withResolvers<void>();
-  let got = 0;
-  reader.on("message", () => {
-    got += 1;
-    if (got === total) done.resolve();
-  });
-  const payload = Buffer.alloc(128, 65);
-  const start = performance.now();
-  await Promise.all(
-    writers.map((writer, n) => write(writer, { topic: `bench/${n}`, payload, qos, count: total / 4 })),
-  );
-  await done.promise;
-  const perSecond = Math.round(total / ((performance.now() - start) / 1000));
-  for (const client of [reader, ...writers]) await client.endAsync(true);
-  return perSecond;
-}
-
-async function write(
-  client: MqttClient,
-  work: { readonly topic: string; readonly payload: Buffer; readonly qos: 0 | 1; readonly count: number },
-): Promise<void> {
-  const { topic, payload, qos, count } = work;
-  for (let n = 0; n < count; n += 50)
-    await Promise.all(
-      Array.from({ length: Math.min(50, count - n) }, () => client.publishAsync(topic, payload, { qos })),
-    );
-}
-
-async function perConnection({
-  port,
-  pid,
-}: {
-  readonly port: number;
-  readonly pid: number;
-}): Promise<number> {
-  const before = residentMb(pid);
-  const clients = await Promise.all(
-    Array.from({ length: 500 }, () => connectAsync(`mqtt://127.0.0.1:${port}`, { protocolVersion: 4 })),
-  );
-  const kb = ((residentMb(pid) - before) * 1024) / clients.length;
-  await Promise.all(clients.map((client) => client.endAsync(true)));
-  return Math.round(kb * 10) / 10;
-}
-
-async function startMosquitto(directory: string): Promise<Broker> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const address = server.address();
-  const port = typeof address === "object" && address ? address.port : 0;
-  await new Promise((resolve) => server.close(resolve));
-  const file = join(directory, "mosquitto.conf");
-  writeFileSync(file, `listener ${port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n`);
-  const child = Bun.spawn(["/usr/sbin/mosquitto", "-c", file], { stdout: "ignore", stderr: "ignore" });
-  const probe = connect(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 50 });
-  probe.on("error", () => undefined);
-  await new Promise<void>((resolve) => probe.once("connect", () => resolve()));
-  await probe.endAsync(true);
-  return {
-    port,
-    pid: child.pid,
-    [Symbol.asyncDispose]: async () => {
-      child.kill();
-      await child.exited;
-    },
-  };
-}
-
-function residentMb(pid: number): number {
+/** Resident memory of a process, in MiB. */
+export function residentMb(pid: number): number {
   const kb = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
   return Math.round(Number(kb ?? 0) / 102.4) / 10;
 }

@@ -19,16 +19,22 @@ export async function freePort(): Promise<number> {
   return typeof address === "object" && address ? address.port : 0;
 }
 
-/** A mosquitto that serves everybody. */
-export async function startMosquitto(directory: string, port: number): Promise<AsyncDisposable> {
+/** A mosquitto that accepts everybody; `settings` are further lines of its configuration. */
+export async function startMosquitto(
+  directory: string,
+  port: number,
+  settings: readonly string[] = [],
+): Promise<AsyncDisposable & { readonly pid: number }> {
   const file = join(directory, "mosquitto.conf");
-  writeFileSync(file, `listener ${port} 127.0.0.1\nallow_anonymous true\n`);
+  const lines = [`listener ${port} 127.0.0.1`, "allow_anonymous true", ...settings];
+  writeFileSync(file, `${lines.join("\n")}\n`);
   const child = Bun.spawn([mosquitto ?? "", "-c", file], { stdout: "ignore", stderr: "ignore" });
   const client = connect(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 20 });
   client.on("error", () => undefined);
   await new Promise<void>((resolve) => client.once("connect", () => resolve()));
   await client.endAsync();
   return {
+    pid: child.pid,
     [Symbol.asyncDispose]: async () => {
       child.kill();
       await child.exited;

@@ -6,8 +6,8 @@ import type { BrokerConfig } from "#shared/config";
 import { openBroker, startBus } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 
 /**
- * The inner broker in the place of mosquitto: takes mosquitto's `-p PORT` or `-c FILE` and what of such a file the
- * broker of edgecore has too. Used by `run.ts` to run mosquitto's own tests against it.
+ * The built-in broker in place of mosquitto: takes mosquitto's `-p PORT` or `-c FILE` and what of such a file the
+ * broker of edgecore has too. Used to run mosquitto's own tests against it.
  */
 interface Settings {
   readonly listeners: Listener[];
@@ -98,7 +98,7 @@ function withChain(path: string | undefined): string | undefined {
   return chained;
 }
 
-/** Hashes of mosquitto cannot be used; those of the one password that the tests know are created again. */
+/** mosquitto's hashes cannot be used: the passwords that the tests use are hashed again. */
 async function readUsers(path: string | undefined): Promise<BrokerConfig["users"]> {
   if (path === undefined || !existsSync(join(base, path))) return [];
   const users: { name: string; passwordHash: string }[] = [];

@@ -9,21 +9,21 @@ import { connectPacket, openRaw } from "./raw-client.ts";
 const passwordHash = Bun.password.hashSync("secret", { algorithm: "bcrypt", cost: 4 });
 const users = ["a", "b"].map((name) => ({ name, passwordHash }));
 const as = (username: string): IClientOptions => ({ username, password: "secret" });
-const lasting = { clean: false, clientId: "desk" } as const;
+const persistent = { clean: false, clientId: "desk" } as const;
 
 test("broker separates clients with the same id by user, each with its own session", async () => {
   using dir = tempDir();
   await using edge = await startBus(dir.path, { broker: { users } });
-  const nobody = await edge.connect(lasting);
-  await nobody.subscribeAsync("for/nobody", { qos: 1 });
+  const anonymous = await edge.connect(persistent);
+  await anonymous.subscribeAsync("for/anonymous", { qos: 1 });
   for (const user of ["a", "b"]) {
-    const client = await edge.connect({ ...as(user), ...lasting });
+    const client = await edge.connect({ ...as(user), ...persistent });
     await client.subscribeAsync(`for/${user}`, { qos: 1 });
     if (user === "a") await client.endAsync(true);
   }
-  expect(nobody.connected).toBe(true);
+  expect(anonymous.connected).toBe(true);
   const writer = await edge.connect();
-  for (const name of ["a", "b", "nobody"]) await writer.publishAsync(`for/${name}`, name, { qos: 1 });
+  for (const name of ["a", "b", "anonymous"]) await writer.publishAsync(`for/${name}`, name, { qos: 1 });
   using a = await openRaw(edge.bus.mqttPort);
   a.send(connectPacket("desk", { clean: false, username: "a", password: Buffer.from("secret") }));
   expect(await a.next()).toMatchObject({ cmd: "connack", sessionPresent: true });
@@ -35,7 +35,7 @@ test("broker does not let a client end the session of another user by its id", a
   const database = join(dir.path, "edge.db");
   {
     await using edge = await startBus(dir.path, { database, broker: { users } });
-    const owner = await edge.connect({ ...as("a"), ...lasting });
+    const owner = await edge.connect({ ...as("a"), ...persistent });
     await owner.subscribeAsync("x", { qos: 1 });
     for (const who of [{}, as("b")])
       await (await edge.connect({ ...who, clean: true, clientId: "desk" })).endAsync(true);
@@ -44,7 +44,7 @@ test("broker does not let a client end the session of another user by its id", a
   await using edge = await startBus(dir.path, { database, broker: { users } });
   const writer = await edge.connect();
   await writer.publishAsync("x", "still there", { qos: 1 });
-  const owner = await edge.connect({ ...as("a"), ...lasting, manualConnect: false });
+  const owner = await edge.connect({ ...as("a"), ...persistent, manualConnect: false });
   const seen = collect(owner);
   await owner.subscribeAsync("end");
   await writer.publishAsync("end", "end");
@@ -87,7 +87,7 @@ test("broker ends only anonymous sessions when anonymous clients are no longer a
   const database = join(dir.path, "edge.db");
   {
     await using edge = await startBus(dir.path, { database, broker: { users } });
-    for (const who of [{}, as("a")]) await edge.connect({ ...who, ...lasting });
+    for (const who of [{}, as("a")]) await edge.connect({ ...who, ...persistent });
   }
   await using edge = await startBus(dir.path, { database, broker: { users, anonymous: false } });
   await edge.connect(as("a"));

@@ -134,16 +134,16 @@ test("a client whose session is ended by another one while it connects gets a se
   await before.subscribeAsync("t", { qos: 1 });
   await before.endAsync();
   const will = { topic: "w", payload: Buffer.from("gone"), qos: 0, retain: false };
-  using lasting = await openRaw(edge.bus.mqttPort);
+  using persistent = await openRaw(edge.bus.mqttPort);
   using clean = await openRaw(edge.bus.mqttPort);
-  lasting.send(connectPacket("x", { clean: false, will }));
+  persistent.send(connectPacket("x", { clean: false, will }));
   clean.send(connectPacket("x"));
   const nextOf = ({ next, closed }: RawClient): Promise<string> =>
     Promise.race([next().then(({ cmd }) => cmd), closed.then(() => "closed")]);
-  const [first] = await Promise.all([nextOf(lasting), nextOf(clean)]);
+  const [first] = await Promise.all([nextOf(persistent), nextOf(clean)]);
   const writer = await edge.connect();
   await writer.publishAsync("t", "1", { qos: 1 });
-  const fate = first === "connack" ? [first, await nextOf(lasting)] : [first];
+  const fate = first === "connack" ? [first, await nextOf(persistent)] : [first];
   expect([["connack", "publish"], ["connack", "closed"], ["closed"]]).toContainEqual(fate);
 });
 

@@ -98,7 +98,7 @@ test("broker does not use a message id twice in a resumed session", async () => 
 
 test.each([
   ["a client of MQTT 3.1", "100e00064d5149736470030200000000"],
-  ["a lasting session", "100c00044d515454040000000000"],
+  ["a persistent session", "100c00044d515454040000000000"],
 ])("broker refuses %s without a client id", async (_, packet) => {
   using dir = tempDir();
   await using edge = await startBus(dir.path);

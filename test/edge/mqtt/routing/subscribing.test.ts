@@ -107,7 +107,7 @@ test("broker reserves room for clients with few subscriptions, and counts those 
   expect(edge.store.mqttSessions.subscriptions().length).toBeLessThan(2500);
 });
 
-const lasting = { clean: false } as const;
+const persistent = { clean: false } as const;
 
 test.each([0, 1, 2] as const)(
   "a subscription is in effect for what the client publishes right behind it (QoS %i, persistent session)",
@@ -115,7 +115,7 @@ test.each([0, 1, 2] as const)(
     using dir = tempDir();
     await using edge = await startBus(dir.path);
     using client = await openRaw(edge.bus.mqttPort);
-    client.send(connectPacket("c", lasting));
+    client.send(connectPacket("c", persistent));
     await client.next();
     const subscriptions = [{ topic: "x", qos: 2 as const }];
     client.send({ cmd: "subscribe", messageId: 1, subscriptions }, publishPacket("x", qos, 2));
@@ -129,7 +129,7 @@ test("an unsubscribed filter is not in effect for what the client publishes righ
   using dir = tempDir();
   await using edge = await startBus(dir.path);
   using client = await openRaw(edge.bus.mqttPort);
-  client.send(connectPacket("c", lasting));
+  client.send(connectPacket("c", persistent));
   client.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "x", qos: 1 }] });
   for (let n = 0; n < 2; n += 1) await client.next();
   client.send({ cmd: "unsubscribe", messageId: 2, unsubscriptions: ["x"] }, publishPacket("x", 1, 3));
@@ -146,7 +146,7 @@ test("a subscription behind a slow message does not restore a session that was e
   const storing = Promise.withResolvers<void>();
   await using edge = await startBus(dir.path, { receive: () => storing.promise });
   using old = await openRaw(edge.bus.mqttPort);
-  old.send(connectPacket("c", lasting));
+  old.send(connectPacket("c", persistent));
   await old.next();
   const subscriptions = [{ topic: "y", qos: 1 as const }];
   const slow = publishPacket("$hw/events/device/d/twin/update", 1, 1);
