@@ -1,5 +1,5 @@
 import { createServer as createHttpServer, type Server } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import type { Socket } from "node:net";
 import { createServer, type Server as TlsServer, type TlsOptions, type TLSSocket } from "node:tls";
 import type { Clock } from "#shared/clock";
 import type { ConnectionBudget, Place } from "#shared/connections";
@@ -23,45 +23,76 @@ export interface SecureServer extends AsyncDisposable {
 /** A node reconnects before its old connection is found dead, and asks for certificates beside it. */
 const mostOfOneName = 16;
 
-/**
- * HTTP over a TLS server of our own, whose sockets have the peer's certificate. Connections are admitted by a budget from
- * their first packet on, and count no longer against their address once they show a certificate of our CA. They are dropped
- * after a minute unless released, so that slow ones hold nothing. Disposing drops all connections.
- */
-export async function listenSecurely(options: {
+export interface SecureServerOptions {
   readonly tls: TlsOptions;
   readonly address: string;
   readonly port: number;
+  /** what listens, for an error */
   readonly what: string;
   readonly clock: Clock;
   readonly connections: ConnectionBudget;
   /** Of a certificate that any number of nodes share. */
   readonly isShared: (commonName: string) => boolean;
-}): Promise<SecureServer> {
-  const { address, port, what, clock, connections, isShared } = options;
+}
+
+/**
+ * HTTP over a TLS server of our own, whose sockets have the peer's certificate. Connections are admitted by a budget from
+ * their first packet on, and count no longer against their address once they show a certificate of our CA. They are dropped
+ * after a minute unless released, so that slow ones hold nothing. Disposing drops all connections.
+ * @throws ConfigError when the port cannot be used
+ */
+export async function listenSecurely(options: SecureServerOptions): Promise<SecureServer> {
   const http = createHttpServer();
-  const sockets = new Map<Socket, Disposable>();
-  const release = (socket: Socket): void => sockets.get(socket)?.[Symbol.dispose]();
+  http.on("clientError", (_error, socket) => socket.destroy());
   const server = createServer({
     minVersion: "TLSv1.2",
     handshakeTimeout: handshakeTimeoutMs,
     ...options.tls,
   });
+  const open = passConnections(server, http, options);
+  await listen(server, options);
+  return {
+    http,
+    port: portOf(server),
+    release: (socket) => open.get(socket)?.[Symbol.dispose](),
+    renew: (pems) => server.setSecureContext(pems),
+    [Symbol.asyncDispose]: async () => {
+      const closed = Promise.withResolvers<void>();
+      server.close(() => closed.resolve());
+      for (const [socket, timer] of open) {
+        timer[Symbol.dispose]();
+        socket.destroy();
+      }
+      // Connections in their handshake are not ours yet: they end with the handshake's time limit.
+      using _late = options.clock.after(closeMs, closed.resolve);
+      await closed.promise;
+    },
+  };
+}
+
+/** Passes connections that may stay to HTTP. @returns those that are open, each with the timer that would drop it */
+function passConnections(
+  server: TlsServer,
+  http: Server,
+  { clock, connections, isShared }: SecureServerOptions,
+): ReadonlyMap<Socket, Disposable> {
+  const open = new Map<Socket, Disposable>();
   const prove = admit(server, connections, isShared);
   server.on("secureConnection", (socket) => {
     if (!prove(socket)) return void socket.destroy();
-    sockets.set(
-      socket,
-      clock.after(requestsMs, () => socket.destroy()),
-    );
+    const timer = clock.after(requestsMs, () => socket.destroy());
+    open.set(socket, timer);
     socket.once("close", () => {
-      release(socket);
-      sockets.delete(socket);
+      timer[Symbol.dispose]();
+      open.delete(socket);
     });
     http.emit("connection", socket);
   });
   server.on("tlsClientError", (_error, socket) => socket.destroy());
-  http.on("clientError", (_error, socket) => socket.destroy());
+  return open;
+}
+
+async function listen(server: TlsServer, { address, port, what }: SecureServerOptions): Promise<void> {
   const ready = Promise.withResolvers<void>();
   server.on("error", ready.reject);
   server.listen(port, address, () => ready.resolve());
@@ -71,23 +102,11 @@ export async function listenSecurely(options: {
     const text = `Cannot listen for ${what} on ${address}:${port}: ${asError(error).message}`;
     throw new ConfigError("hub-listen-failed", text, { cause: error });
   }
-  return {
-    http,
-    port: (server.address() as AddressInfo).port,
-    release,
-    renew: (pems) => server.setSecureContext(pems),
-    [Symbol.asyncDispose]: async () => {
-      const closed = Promise.withResolvers<void>();
-      server.close(() => closed.resolve());
-      for (const [socket, timer] of sockets) {
-        timer[Symbol.dispose]();
-        socket.destroy();
-      }
-      // connections in their handshake are not ours yet: they end with the handshake's time limit
-      using _late = clock.after(closeMs, closed.resolve);
-      await closed.promise;
-    },
-  };
+}
+
+function portOf(server: TlsServer): number {
+  const address = server.address();
+  return typeof address === "object" && address !== null ? address.port : 0;
 }
 
 /** Gives each connection a place from its first packet on. @returns whether one may stay that has shown its certificate */

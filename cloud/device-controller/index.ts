@@ -55,7 +55,7 @@ export async function startDeviceController(
   const models = stack.use(kube.informer<DeviceModel>(modelsType));
   const bindings = new Bindings();
   const model = (key: string): DeviceModel | undefined => models.get(key);
-  const downstream = stack.use(new DeviceDeliveries({ port, bindings, model, log }));
+  const deliveries = stack.use(new DeviceDeliveries({ port, bindings, model, log }));
   const writer = stack.use(
     new StatusWriter({
       kube,
@@ -69,13 +69,13 @@ export async function startDeviceController(
     }),
   );
   const discovered = config.acceptDiscovered ? stack.use(discoveredDevices(parts)) : undefined;
-  const upstream = new ReportIntake({ bindings, writer, discovered, log });
+  const intake = new ReportIntake({ bindings, writer, discovered, log });
   await Promise.all([devices.synced, models.synced]);
-  stack.use(follow({ devices, models, downstream, writer, tidy: new Tidy({ devices, model, writer }) }));
-  stack.use(port.on("node.connected", ({ node }) => downstream.resync(node)));
-  stack.use(port.on("node.resync", ({ node }) => downstream.resync(node)));
-  stack.use(port.answer("device.report", (report) => upstream.report(report)));
-  stack.use(port.answer("device.discovered", (found) => upstream.discovered(found)));
+  stack.use(follow({ devices, models, deliveries, writer, tidy: new Tidy({ devices, model, writer }) }));
+  stack.use(port.on("node.connected", ({ node }) => deliveries.resync(node)));
+  stack.use(port.on("node.resync", ({ node }) => deliveries.resync(node)));
+  stack.use(port.answer("device.report", (report) => intake.report(report)));
+  stack.use(port.answer("device.discovered", (found) => intake.discovered(found)));
   stack.use(port.answer("membership.list", async ({ node }) => deviceMembersOf(bindings, node)));
   stack.use(
     port.answer("device.find", async ({ namespace, name }) =>
@@ -99,28 +99,28 @@ function discoveredDevices({ kube, clock, log }: DeviceControllerParts): Discove
 interface Followed {
   readonly devices: Informer<Device>;
   readonly models: Informer<DeviceModel>;
-  readonly downstream: DeviceDeliveries;
+  readonly deliveries: DeviceDeliveries;
   readonly writer: StatusWriter;
   readonly tidy: Tidy;
 }
 
 /** Delivers every change of a Device or model to its node, and brings the statuses in line. */
-function follow({ devices, models, downstream, writer, tidy }: Followed): Disposable {
+function follow({ devices, models, deliveries, writer, tidy }: Followed): Disposable {
   const here = new Set([...devices.list(), ...models.list()].map(({ metadata }) => metadata.uid));
   const stack = new DisposableStack();
   stack.use(
     devices.watch({
       added: (device) => {
-        if (here.delete(device.metadata.uid)) downstream.deviceKnown(device);
-        else downstream.deviceAdded(device);
+        if (here.delete(device.metadata.uid)) deliveries.deviceKnown(device);
+        else deliveries.deviceAdded(device);
         tidy.device(device);
       },
       updated: (device, old) => {
-        downstream.deviceUpdated(device, old);
+        deliveries.deviceUpdated(device, old);
         tidy.device(device, old);
       },
       removed: (device) => {
-        downstream.deviceRemoved(device);
+        deliveries.deviceRemoved(device);
         writer.forget(objectKey(device));
       },
     }),
@@ -128,15 +128,15 @@ function follow({ devices, models, downstream, writer, tidy }: Followed): Dispos
   stack.use(
     models.watch({
       added: (added) => {
-        if (!here.delete(added.metadata.uid)) downstream.modelChanged(added);
+        if (!here.delete(added.metadata.uid)) deliveries.modelChanged(added);
         tidy.model(added);
       },
       updated: (changed, old) => {
         if (contentDigest(changed) === contentDigest(old)) return;
-        downstream.modelChanged(changed);
+        deliveries.modelChanged(changed);
         tidy.model(changed);
       },
-      removed: (removed) => downstream.modelRemoved(removed),
+      removed: (removed) => deliveries.modelRemoved(removed),
     }),
   );
   return stack;

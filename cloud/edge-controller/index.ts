@@ -65,13 +65,13 @@ export async function startEdgeController(parts: EdgeControllerParts): Promise<R
   const { nodes, pods } = copies;
   const placement = new Placement();
   const read = readerOf(copies, kube);
-  const downstream = stack.use(new ObjectDeliveries({ port, placement, nodes, read, log }));
+  const deliveries = stack.use(new ObjectDeliveries({ port, placement, nodes, read, log }));
   const warnings = new NodeWarnings({ kube, clock, log, uidOf: (node) => nodes.get(node)?.metadata.uid });
   const gate = new WriteGate(new WriteBudget(clock), warnings);
   const ownsDevice = deviceOwners(parts);
   const handlers = [
     ...new NodeRequests({ kube, nodes, gate, warnings }).handlers(),
-    ...new PodRequests({ kube, pods, downstream, placement, gate, clock }).handlers(),
+    ...new PodRequests({ kube, pods, deliveries, placement, gate, clock }).handlers(),
     ...new ConfigRequests({ kube, placement, read }).handlers(),
     ...new EventRequests({ kube, placement, gate, ownsDevice }).handlers(),
     ...new VolumeRequests(kube, placement).handlers(),
@@ -82,9 +82,9 @@ export async function startEdgeController(parts: EdgeControllerParts): Promise<R
   };
   const requests = stack.use(new RequestQueues({ handlers, isForeign, log }));
   await Promise.all(Object.values(copies).map(({ synced }: Informer<KubeObject>) => synced));
-  const started = watchAll({ copies, downstream, placement, port, stack });
-  stack.use(port.on("node.connected", ({ node }) => downstream.resync(node)));
-  stack.use(port.on("node.resync", ({ node }) => downstream.resync(node)));
+  const started = watchAll({ copies, deliveries, placement, port, stack });
+  stack.use(port.on("node.connected", ({ node }) => deliveries.resync(node)));
+  stack.use(port.on("node.resync", ({ node }) => deliveries.resync(node)));
   stack.use(port.answer("node.request", (request) => requests.answer(request)));
   log.info("edge controller started", started);
   return running("edgecontroller", stack.move());
@@ -102,66 +102,70 @@ function deviceOwners({
   };
 }
 
-function watchAll({
-  copies,
-  downstream,
-  placement,
-  port,
-  stack,
-}: {
+interface Watched {
   readonly copies: Copies;
-  readonly downstream: ObjectDeliveries;
+  readonly deliveries: ObjectDeliveries;
   readonly placement: Placement;
   readonly port: EdgeControllerPort;
   readonly stack: AsyncDisposableStack;
-}): { nodes: number; pods: number } {
+}
+
+/** Delivers what changes from now on; what was there before is compared when its node connects. */
+function watchAll(watched: Watched): { nodes: number; pods: number } {
+  const { copies, deliveries, stack } = watched;
   const { nodes, pods, configMaps, secrets } = copies;
   const counts = { nodes: nodes.list().length, pods: pods.list().length };
-  const known = new Set([...nodes.list(), ...pods.list()].map(({ metadata }) => metadata.uid));
+  const uidsOf = (objects: readonly KubeObject[]) => new Set(objects.map(({ metadata }) => metadata.uid));
+  const known = uidsOf([...nodes.list(), ...pods.list()]);
   stack.use(
     pods.watch({
-      added: (pod) => downstream.podAdded(pod, known.delete(pod.metadata.uid)),
-      updated: (pod, old) => downstream.podUpdated(pod, old),
-      removed: (pod) => downstream.podRemoved(pod),
+      added: (pod) => deliveries.podAdded(pod, known.delete(pod.metadata.uid)),
+      updated: (pod, old) => deliveries.podUpdated(pod, old),
+      removed: (pod) => deliveries.podRemoved(pod),
     }),
   );
-  stack.use(
-    nodes.watch({
-      added: ({ metadata }) => {
-        if (!known.delete(metadata.uid)) downstream.resync(metadata.name ?? "");
-      },
-      updated: ({ metadata }, old) => {
-        if (old.metadata.labels?.[edgeNodeLabel] === undefined) downstream.resync(metadata.name ?? "");
-      },
-      removed: ({ metadata }) => {
-        const node = metadata.name ?? "";
-        placement.forgetNode(node);
-        void port.emit("node.close", { node, reason: "the node was deleted" });
-      },
-    }),
-  );
-  const existing = new Set([...configMaps.list(), ...secrets.list()].map(({ metadata }) => metadata.uid));
-  stack.use(configMaps.watch(configHandler("configmap", downstream, existing)));
-  stack.use(secrets.watch(configHandler("secret", downstream, existing)));
+  stack.use(nodes.watch(nodeHandler(watched, known)));
+  const existing = uidsOf([...configMaps.list(), ...secrets.list()]);
+  stack.use(configMaps.watch(configHandler("configmap", deliveries, existing)));
+  stack.use(secrets.watch(configHandler("secret", deliveries, existing)));
   return counts;
+}
+
+function nodeHandler(
+  { deliveries, placement, port }: Watched,
+  known: Set<string | undefined>,
+): InformerHandler<Node> {
+  return {
+    added: ({ metadata }) => {
+      if (!known.delete(metadata.uid)) deliveries.resync(metadata.name ?? "");
+    },
+    updated: ({ metadata }, old) => {
+      if (old.metadata.labels?.[edgeNodeLabel] === undefined) deliveries.resync(metadata.name ?? "");
+    },
+    removed: ({ metadata }) => {
+      const node = metadata.name ?? "";
+      placement.forgetNode(node);
+      void port.emit("node.close", { node, reason: "the node was deleted" });
+    },
+  };
 }
 
 function configHandler(
   type: string,
-  downstream: ObjectDeliveries,
+  deliveries: ObjectDeliveries,
   existing: Set<string | undefined>,
 ): InformerHandler<KubeObject> {
   const name = ({ metadata }: KubeObject): Reference =>
     reference(type, metadata.namespace ?? "default", metadata.name ?? "");
   return {
     added: (object) => {
-      if (!existing.delete(object.metadata.uid)) downstream.configChanged(name(object), "insert", object);
+      if (!existing.delete(object.metadata.uid)) deliveries.configChanged(name(object), "insert", object);
     },
     updated: (object, old) => {
-      if (object.metadata.uid !== old.metadata.uid) downstream.configChanged(name(old), "delete", old);
-      downstream.configChanged(name(object), "update", object);
+      if (object.metadata.uid !== old.metadata.uid) deliveries.configChanged(name(old), "delete", old);
+      deliveries.configChanged(name(object), "update", object);
     },
-    removed: (object) => downstream.configChanged(name(object), "delete", object),
+    removed: (object) => deliveries.configChanged(name(object), "delete", object),
   };
 }
 

@@ -19,7 +19,7 @@ import type { NodeRequestHandlers } from "./queues.ts";
 export interface PodRequestsOptions {
   readonly kube: KubeClient;
   readonly pods: Informer<Pod>;
-  readonly downstream: Pick<ObjectDeliveries, "sendGone">;
+  readonly deliveries: Pick<ObjectDeliveries, "sendGone">;
   readonly placement: Pick<Placement, "mirrorsOf">;
   readonly gate: WriteGate;
   readonly clock: Clock;
@@ -85,7 +85,7 @@ export class PodRequests {
         isKubeError(error, 404) || (isKubeError(error, 409) && (await this.#isGone(request, uid)));
       if (!isGone) throw error;
       const gone = { apiVersion: "v1", kind: "Pod", namespace, name, uid: uid ?? "" };
-      if (uid !== undefined) this.#options.downstream.sendGone(request.node, gone);
+      if (uid !== undefined) this.#options.deliveries.sendGone(request.node, gone);
       throw nodeNotFound("pods", name);
     }
   }
