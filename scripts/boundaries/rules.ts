@@ -31,6 +31,7 @@ export const folderRules: readonly FolderRule[] = [
   { folders: ["shared/lifecycle"], values: ["shared/errors", "shared/clock", "shared/log"] },
   { folders: ["shared/topics"], values: [], types: ["shared/kube"] },
   { folders: ["shared/devices"], values: [...basics, "shared/mqtt"] },
+  { folders: ["shared/streams"], values: basics, types: ["shared/transport"] },
   { folders: ["shared/bus"], values: [...basics, "shared/lifecycle"] },
   {
     folders: ["shared/cli"],

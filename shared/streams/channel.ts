@@ -1,0 +1,130 @@
+import { UnavailableError } from "#shared/errors";
+import type { FrameTransport } from "#shared/transport";
+import type { ByteStream, StreamHead } from "./byte-stream.ts";
+import { decodeFrame, encodeFrame, type StreamFrame } from "./frame.ts";
+import { LinkStream } from "./link-stream.ts";
+
+/** Streams of one link at once, of both ends together: a node with more open than that has lost count of them. */
+const mostStreams = 256;
+/**
+ * Stream data that may wait for the socket: messages of KubeEdge wait behind it, a second on a link of 512 kbit/s.
+ */
+const mostUnwritten = 64 * 1024;
+
+export interface StreamChannelOptions {
+  readonly transport: Pick<FrameTransport, "isOpen" | "send">;
+  /** Which end this is: the ids of the streams that it opens are even in the cloud, odd on the node. */
+  readonly end: "cloud" | "node";
+  /** A stream of the peer. Whoever does not serve it resets it. */
+  readonly accept: (stream: ByteStream) => void;
+  /** The peer breaks the protocol: the link is to be closed. */
+  readonly broken: (reason: string) => void;
+}
+
+/** The streams of one link. Streams that have something to send take turns, 32 KiB each. */
+export class StreamChannel {
+  readonly #options: StreamChannelOptions;
+  readonly #streams = new Map<number, LinkStream>();
+  readonly #waiting = new Set<LinkStream>();
+  #nextId: number;
+  #unwritten = 0;
+  #lost: string | undefined;
+
+  constructor(options: StreamChannelOptions) {
+    this.#options = options;
+    this.#nextId = options.end === "cloud" ? 2 : 1;
+  }
+
+  /** Streams that are open. */
+  get size(): number {
+    return this.#streams.size;
+  }
+
+  /**
+   * Opens a stream; it may be written at once.
+   * @throws UnavailableError when the link is lost or has too many streams; RangeError when the head is too long
+   */
+  open(head: StreamHead): ByteStream {
+    if (this.#lost !== undefined || !this.#options.transport.isOpen)
+      throw new UnavailableError("link-down", this.#lost ?? "the link is down");
+    if (this.#streams.size >= mostStreams)
+      throw new UnavailableError("too-many-streams", `${mostStreams} streams are open on this link`);
+    const id = this.#nextId;
+    const frame = encodeFrame({ type: "open", id, head });
+    this.#nextId += 2;
+    const stream = this.#add(id, head);
+    this.#options.transport.send(frame);
+    return stream;
+  }
+
+  /** Takes a binary frame of the peer. */
+  receive(bytes: Uint8Array): void {
+    const frame = decodeFrame(bytes);
+    if (!frame) this.#options.broken("a binary frame that is no frame of a stream");
+    else if (frame.type === "open") this.#accept(frame.id, frame.head);
+    // Frames of a stream that is over may still be on their way.
+    else this.#streams.get(frame.id)?.receive(frame);
+  }
+
+  /** The link is lost, and with it all streams. */
+  end(reason: string): void {
+    this.#lost ??= reason;
+    for (const stream of this.#streams.values()) stream.cut(reason);
+    this.#waiting.clear();
+  }
+
+  #accept(id: number, head: StreamHead): void {
+    const isOfPeer = id % 2 === (this.#options.end === "cloud" ? 1 : 0);
+    if (!isOfPeer || this.#streams.has(id)) {
+      this.#options.broken(`stream ${id} cannot be opened by this end`);
+      return;
+    }
+    if (this.#streams.size >= mostStreams) {
+      this.#send({ type: "reset", id, reason: `${mostStreams} streams are open on this link` });
+      return;
+    }
+    this.#options.accept(this.#add(id, head));
+  }
+
+  #add(id: number, head: StreamHead): LinkStream {
+    const stream = new LinkStream({
+      id,
+      head,
+      send: (frame) => this.#send(frame),
+      ready: (ready) => {
+        this.#waiting.add(ready);
+        this.#pump();
+      },
+      over: (over) => {
+        this.#streams.delete(over.id);
+        this.#waiting.delete(over);
+      },
+    });
+    this.#streams.set(id, stream);
+    return stream;
+  }
+
+  #send(frame: StreamFrame): void {
+    if (this.#lost === undefined && this.#options.transport.isOpen)
+      this.#options.transport.send(encodeFrame(frame));
+  }
+
+  /** Sends a piece of each stream in turn, as long as the socket takes them. */
+  #pump(): void {
+    const { transport } = this.#options;
+    while (this.#unwritten < mostUnwritten && transport.isOpen) {
+      const [stream] = this.#waiting;
+      if (!stream) return;
+      this.#waiting.delete(stream);
+      const bytes = stream.take();
+      if (!bytes) continue;
+      if (stream.isReady) this.#waiting.add(stream);
+      const { length } = bytes;
+      this.#unwritten += length;
+      transport.send(encodeFrame({ type: "data", id: stream.id, bytes }), () => {
+        this.#unwritten -= length;
+        this.#pump();
+      });
+    }
+  }
+}

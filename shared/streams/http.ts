@@ -1,0 +1,211 @@
+import { ProtocolError } from "#shared/errors";
+import type { ByteStream, StreamHead } from "./byte-stream.ts";
+
+/** The head of a request, which travels in the head of its stream. */
+export interface RequestHead extends StreamHead {
+  readonly method: string;
+  /** with the query, from the first "/" on */
+  readonly path: string;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+}
+
+interface ResponseHead {
+  readonly status: number;
+  readonly statusText: string;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+}
+
+/** Meant for one connection only (RFC 9110, 7.6.1); lengths are those of the connection as well, since bodies are streams. */
+const hopByHop: ReadonlySet<string> = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+/** As large as the head of a stream. */
+const longestResponseHead = 64 * 1024;
+
+/** The headers that may be passed on: neither hop-by-hop ones nor those that `connection` names. */
+export function endToEndHeaders(headers: Headers): (readonly [string, string])[] {
+  const named = new Set(
+    (headers.get("connection") ?? "").split(",").map((name) => name.trim().toLowerCase()),
+  );
+  return [...headers].filter(([name]) => !hopByHop.has(name) && !named.has(name));
+}
+
+/**
+ * Sends the body of a request over a stream that was opened with a `RequestHead` and returns the response as soon as its
+ * head is there. Bodies pass through as they come. Cancelling the response's body resets the stream, and so does `signal`.
+ * @throws ClosedError when the stream is reset or the link is lost; ProtocolError when the peer sends no response
+ */
+export async function fetchOver(
+  stream: ByteStream,
+  body: ReadableStream<Uint8Array> | null,
+  signal?: AbortSignal,
+): Promise<Response> {
+  const abort = (): void => stream.reset("the request was aborted");
+  signal?.addEventListener("abort", abort, { once: true });
+  void stream.closed.then(() => signal?.removeEventListener("abort", abort));
+  if (signal?.aborted === true) abort();
+  // A server may answer before it has read the whole body, or without reading it: the response decides.
+  void send(stream, body);
+  const { head, rest } = await readHead(stream.readable);
+  const { status, statusText, headers } = responseHead(head);
+  const hasBody = status !== 204 && status !== 205 && status !== 304;
+  if (!hasBody) void rest.cancel("a response of this status has no body").catch(() => undefined);
+  return new Response(hasBody ? rest : null, {
+    status,
+    statusText,
+    headers: headers.map(([name, value]): [string, string] => [name, value]),
+  });
+}
+
+/** Answers the request of a stream with what `answer` returns. Never rejects: a failure resets the stream with its message. */
+export async function serveOver(
+  stream: ByteStream,
+  origin: string,
+  answer: (request: Request) => Promise<Response>,
+): Promise<void> {
+  const aborted = new AbortController();
+  void stream.closed.then(({ reason }) => {
+    if (reason !== undefined) aborted.abort(new Error(reason));
+  });
+  try {
+    const { method, path, headers } = requestHead(stream.head);
+    const hasBody = method !== "GET" && method !== "HEAD";
+    if (!hasBody) void discard(stream.readable);
+    const request = new Request(new URL(path, origin).href, {
+      method,
+      headers: headers.map(([name, value]): [string, string] => [name, value]),
+      body: hasBody ? stream.readable : null,
+      signal: aborted.signal,
+    });
+    const response = await answer(request);
+    const head: ResponseHead = {
+      status: response.status,
+      statusText: response.statusText,
+      headers: endToEndHeaders(response.headers),
+    };
+    await writeResponse(stream, head, response.body);
+  } catch (error) {
+    stream.reset(error instanceof Error ? error.message : String(error));
+  }
+}
+
+async function writeResponse(
+  stream: ByteStream,
+  head: ResponseHead,
+  body: ReadableStream<Uint8Array> | null,
+): Promise<void> {
+  const bytes = new TextEncoder().encode(JSON.stringify(head));
+  if (bytes.length > longestResponseHead)
+    throw new ProtocolError("head-too-long", "the response head is too long");
+  const block = new Uint8Array(4 + bytes.length);
+  new DataView(block.buffer).setUint32(0, bytes.length);
+  block.set(bytes, 4);
+  const writer = stream.writable.getWriter();
+  await writer.write(block);
+  if (body) for await (const chunk of body) await writer.write(chunk);
+  await writer.close();
+}
+
+async function send(stream: ByteStream, body: ReadableStream<Uint8Array> | null): Promise<void> {
+  try {
+    if (body) await body.pipeTo(stream.writable);
+    else await stream.writable.close();
+  } catch (error) {
+    // The stream was reset, or the sender of the body gave up.
+    stream.reset(error instanceof Error ? error.message : String(error));
+  }
+}
+
+async function discard(readable: ReadableStream<Uint8Array>): Promise<void> {
+  try {
+    for await (const _chunk of readable);
+  } catch {
+    // Whoever serves the stream sees that it was reset.
+  }
+}
+
+/** Reads the length-prefixed head of a response; `rest` is what follows it. */
+async function readHead(
+  readable: ReadableStream<Uint8Array>,
+): Promise<{ readonly head: Uint8Array; readonly rest: ReadableStream<Uint8Array> }> {
+  const reader = readable.getReader();
+  let bytes: Uint8Array = new Uint8Array();
+  const read = async (size: number): Promise<void> => {
+    while (bytes.length < size) {
+      const { done, value } = await reader.read();
+      if (done) throw new ProtocolError("no-response", "the stream ended without a response");
+      bytes = bytes.length === 0 ? value : Buffer.concat([bytes, value]);
+    }
+  };
+  await read(4);
+  const size = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
+  if (size > longestResponseHead) throw new ProtocolError("head-too-long", "the response head is too long");
+  await read(4 + size);
+  const head = bytes.subarray(4, 4 + size);
+  const first = bytes.subarray(4 + size);
+  return { head, rest: remaining(reader, first) };
+}
+
+interface BytesReader {
+  read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>;
+  cancel(reason?: unknown): Promise<void>;
+}
+
+function remaining(reader: BytesReader, first: Uint8Array): ReadableStream<Uint8Array> {
+  return new ReadableStream<Uint8Array>(
+    {
+      start: (controller) => {
+        if (first.length > 0) controller.enqueue(first);
+      },
+      pull: async (controller) => {
+        const { done, value } = await reader.read();
+        if (value) controller.enqueue(value);
+        if (done) controller.close();
+      },
+      cancel: (reason) => reader.cancel(reason),
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+function requestHead(head: StreamHead): RequestHead {
+  const { method, path, headers } = head;
+  if (typeof method !== "string" || typeof path !== "string" || !path.startsWith("/") || !isHeaders(headers))
+    throw new ProtocolError("bad-request-head", "the head of the stream is not that of an HTTP request");
+  return { ...head, method, path, headers };
+}
+
+function responseHead(bytes: Uint8Array): ResponseHead {
+  const bad = new ProtocolError("bad-response-head", "the peer sent no head of an HTTP response");
+  let head: unknown;
+  try {
+    head = JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    throw bad;
+  }
+  if (typeof head !== "object" || head === null) throw bad;
+  const { status, statusText, headers } = head as Partial<Record<keyof ResponseHead, unknown>>;
+  if (typeof status !== "number" || !Number.isInteger(status) || status < 200 || status > 599) throw bad;
+  if (!isHeaders(headers)) throw bad;
+  return { status, statusText: typeof statusText === "string" ? statusText : "", headers };
+}
+
+function isHeaders(value: unknown): value is ResponseHead["headers"] {
+  return (
+    Array.isArray(value) &&
+    value.every(
+      (entry) =>
+        Array.isArray(entry) &&
+        entry.length === 2 &&
+        entry.every((text: unknown) => typeof text === "string"),
+    )
+  );
+}
