@@ -1,12 +1,12 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { eventually, freePorts, run, startService, type Service } from "./service.ts";
+import { eventually, freePorts, run, startService, type ServiceProcess } from "./service.ts";
 
 /** cloudcore alone, from dist/, with own ports and data. */
 export interface Cloud extends AsyncDisposable {
   readonly folder: string;
   readonly kubeconfig: string;
-  readonly cloud: Service;
+  readonly cloud: ServiceProcess;
   kubectl(...words: readonly string[]): Promise<string>;
   /** The words that start an edgecore of that name which joins it. */
   edgeWords(node: string, socket: string): Promise<string[]>;
@@ -14,7 +14,7 @@ export interface Cloud extends AsyncDisposable {
 
 /** The same with one edgecore. */
 export interface Cluster extends Cloud {
-  readonly edge: Service;
+  readonly edge: ServiceProcess;
 }
 
 export interface CloudOptions {
@@ -103,6 +103,6 @@ export async function waitReady({ kubectl }: Cloud, node: string, limitMs: numbe
   await eventually(limitMs, () => kubectl("wait", "--for=condition=Ready", `node/${node}`, "--timeout=10s"));
 }
 
-async function orFailure<T>(service: Service, work: Promise<T>): Promise<T> {
+async function orFailure<T>(service: ServiceProcess, work: Promise<T>): Promise<T> {
   return Promise.race([service.failed, work]);
 }

@@ -1,7 +1,7 @@
 import { closeSync, openSync, readFileSync } from "node:fs";
 
 /** A process of ours with its log in a file; disposing asks it to end and waits. */
-export interface Service extends AsyncDisposable {
+export interface ServiceProcess extends AsyncDisposable {
   readonly name: string;
   readonly pid: number;
   readonly log: string;
@@ -9,7 +9,7 @@ export interface Service extends AsyncDisposable {
   readonly failed: Promise<never>;
 }
 
-export function startService(name: string, words: readonly string[], log: string): Service {
+export function startService(name: string, words: readonly string[], log: string): ServiceProcess {
   const file = openSync(log, "a");
   const child = Bun.spawn([...words], { stdin: "ignore", stdout: file, stderr: file, detached: true });
   closeSync(file);

@@ -2,7 +2,7 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { billOfMaterials, type Release } from "./bill-of-materials.ts";
-import { compile, hostTarget, programs, readVersion, targets, type Target } from "./compile.ts";
+import { compile, hostTarget, programs, readVersion, targets, type ReleaseTarget } from "./compile.ts";
 import { pack, writeSums } from "./package.ts";
 import { thirdPartyNotices } from "./third-party.ts";
 
@@ -22,7 +22,7 @@ const { values } = parseArgs({
   },
 });
 
-function wanted(): readonly Target[] {
+function wanted(): readonly ReleaseTarget[] {
   if (values.all === true) return targets;
   return (values.target ?? []).map((name) => {
     const target = targets.find((one) => one === name);
@@ -37,7 +37,7 @@ function report(file: string): void {
   console.log(`${file.slice(root.length + 1).padEnd(48)} ${(size / 1e6).toFixed(1).padStart(7)} MB`);
 }
 
-async function buildFor(target: Target): Promise<string[]> {
+async function buildFor(target: ReleaseTarget): Promise<string[]> {
   const folder = join(dist, target);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder);

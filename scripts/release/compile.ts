@@ -13,19 +13,19 @@ export const targets = [
   "linux-x64-musl",
   "linux-arm64-musl",
 ] as const;
-export type Target = (typeof targets)[number];
+export type ReleaseTarget = (typeof targets)[number];
 
 const entries = { cloudcore: "cloud/main.ts", edgecore: "edge/main.ts" } as const;
 
 export interface Compilation {
   readonly root: string;
   readonly program: ProgramName;
-  readonly target: Target;
+  readonly target: ReleaseTarget;
   readonly folder: string;
 }
 
 /** The target that runs on this machine. */
-export function hostTarget(): Target {
+export function hostTarget(): ReleaseTarget {
   return process.arch === "arm64" ? "linux-arm64" : "linux-x64";
 }
 

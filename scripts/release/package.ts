@@ -1,13 +1,13 @@
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import type { ProgramName, Target } from "./compile.ts";
+import type { ProgramName, ReleaseTarget } from "./compile.ts";
 
 export interface Packing {
   readonly root: string;
   readonly program: ProgramName;
   readonly version: string;
-  readonly target: Target;
+  readonly target: ReleaseTarget;
   readonly file: string;
   /** licences of what is bundled */
   readonly notices: string;

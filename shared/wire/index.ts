@@ -26,7 +26,7 @@ export {
   largestMessageBytes,
   leaseNamespace,
   noNamespace,
-  ok,
+  okText,
   operations,
   resourceTypes,
   sources,

@@ -79,7 +79,7 @@ export const closeCodes = {
 /** The group of messages about the link itself between our cloud and our nodes. Other peers do not know it. */
 export const cloudGroup = "cloud";
 /**
- * An operator in the cloud adopted its database, which the content names, for the node: it may accept it. Answered with `ok`
+ * An operator in the cloud adopted its database, which the content names, for the node: it may accept it. Answered with `okText`
  * once the node has stored it.
  */
 export const adoptRoute = {
@@ -91,7 +91,7 @@ export const adoptRoute = {
 /** The largest message our cloud reads, as text in bytes: one that is larger could never be delivered. */
 export const largestMessageBytes = 32 * 1024 * 1024;
 /** Content of a positive acknowledgement. */
-export const ok = "OK";
+export const okText = "OK";
 /** Namespace element of cluster-scoped objects. */
 export const noNamespace = "null";
 export const leaseNamespace = "kube-node-lease";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { connectAsync } from "mqtt";
 import { demoImage, findEngine, makeDemoImage } from "#internal/scripts/engine.ts";
 import { startCloud, waitReady, type Cloud } from "#internal/scripts/cluster.ts";
-import { eventually, startService, type Service } from "#internal/scripts/service.ts";
+import { eventually, startService, type ServiceProcess } from "#internal/scripts/service.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { portsOf } from "./pair.ts";
 
@@ -59,7 +59,7 @@ export async function benchCluster(): Promise<Figure[]> {
   ];
 }
 
-function memoryOf(service: Service, name: string): Figure[] {
+function memoryOf(service: ServiceProcess, name: string): Figure[] {
   const status = readFileSync(`/proc/${service.pid}/status`, "utf8");
   const read = (field: string): number =>
     Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(status)?.[1] ?? 0) / 1024;

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { startCloud, waitReady, type Cloud } from "#internal/scripts/cluster.ts";
 import { findEngine } from "#internal/scripts/engine.ts";
-import { eventually, startService, type Service } from "#internal/scripts/service.ts";
+import { eventually, startService, type ServiceProcess } from "#internal/scripts/service.ts";
 import { connectTo, inFlight, type Call } from "./api.ts";
 
 const root = join(import.meta.dir, "../..");
@@ -12,7 +12,7 @@ export const devicesPath = "/apis/devices.kubeedge.io/v1beta1/namespaces/default
 export interface Pair extends AsyncDisposable {
   readonly cloud: Cloud;
   readonly call: Call;
-  readonly edge: Service;
+  readonly edge: ServiceProcess;
   readonly mqtt: number;
 }
 

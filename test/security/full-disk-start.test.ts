@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { closeSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { eventually, startService, type Service } from "#internal/scripts/service.ts";
+import { eventually, startService, type ServiceProcess } from "#internal/scripts/service.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { hasSmallDisks, smallDisk } from "#internal/test/support/small-disk.ts";
 
@@ -25,7 +25,7 @@ function fillUp(folder: string): string {
 }
 
 interface Edge {
-  readonly service: Service;
+  readonly service: ServiceProcess;
   readonly log: () => string;
 }
 

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { CloudHub } from "#cloud/cloud-hub";
 import { createNodeRequest, loadAuthority, splitToken, type Authority, type KeyPair } from "#shared/pki";
-import { startService, type Service } from "#internal/scripts/service.ts";
+import { startService, type ServiceProcess } from "#internal/scripts/service.ts";
 import type { Harness } from "#internal/test/cloud/cloud-hub/hub-harness.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { askCertificate, dial, eventually } from "./joining.ts";
@@ -30,7 +30,7 @@ async function run(words: readonly string[], input?: string, env: Record<string,
 }
 
 let folder: ReturnType<typeof tempDir>;
-let service: Service;
+let service: ServiceProcess;
 let authority: Authority;
 let ports: Record<string, number> = {};
 const config = (): string => join(folder.path, "controller.yaml");

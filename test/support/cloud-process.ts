@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { eventually, startService, type Service } from "#internal/scripts/service.ts";
+import { eventually, startService, type ServiceProcess } from "#internal/scripts/service.ts";
 
 const root = resolve(import.meta.dir, "../..");
 
@@ -15,7 +15,7 @@ export class CloudProcess implements AsyncDisposable {
   readonly dataDir: string;
   readonly #config: string;
   readonly #log: string;
-  #service: Service | undefined;
+  #service: ServiceProcess | undefined;
 
   constructor(folder: string, more = "") {
     this.dataDir = join(folder, "cloud");

@@ -1,14 +1,14 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
-import { eventually, startService, tailOf, type Service } from "#internal/scripts/service.ts";
+import { eventually, startService, tailOf, type ServiceProcess } from "#internal/scripts/service.ts";
 import { tempDir } from "./temp-dir.ts";
 
 const root = resolve(import.meta.dir, "../..");
 
 /** cloudcore as a process of its own on free loopback ports, and what attacks on it need. */
 export interface CloudProcess extends AsyncDisposable {
-  readonly service: Service;
+  readonly service: ServiceProcess;
   readonly dataDir: string;
   readonly ports: Readonly<Record<string, number>>;
   readonly caPem: string;

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { demoImage, makeDemoImage } from "#internal/scripts/engine.ts";
-import { eventually, run, startService, tailOf, type Service } from "#internal/scripts/service.ts";
+import { eventually, run, startService, tailOf, type ServiceProcess } from "#internal/scripts/service.ts";
 import { docker, engineSocket, hasEngine, removeContainers } from "./container-engine.ts";
 import { startCutProxy, type CutProxy } from "./cut-proxy.ts";
 import { needsCommands } from "./needs.ts";
@@ -27,7 +27,7 @@ interface PairParts {
   /** Lies between both on the link; enrolment goes around it. */
   readonly link: CutProxy;
   readonly ports: Readonly<Record<string, number>>;
-  readonly cloud: Service;
+  readonly cloud: ServiceProcess;
 }
 
 /** cloudcore and edgecore as processes of their own, with own data, node and containers, and a link that can be cut. */
@@ -36,8 +36,8 @@ export class Pair implements AsyncDisposable {
   readonly link: CutProxy;
   readonly #folder: string;
   readonly #ports: Readonly<Record<string, number>>;
-  #cloud: Service | undefined;
-  #edge: Service | undefined;
+  #cloud: ServiceProcess | undefined;
+  #edge: ServiceProcess | undefined;
   #lives = 0;
   #edgeFolder = "edge";
   readonly #ownersBefore: string[] = [];
@@ -238,7 +238,7 @@ export async function startPair(): Promise<Pair> {
 
 const cloudConfig = (folder: string): string => join(folder, "controller.yaml");
 
-async function startCloud(folder: string, ports: readonly [number, number, number]): Promise<Service> {
+async function startCloud(folder: string, ports: readonly [number, number, number]): Promise<ServiceProcess> {
   const dataDir = join(folder, "cloud");
   mkdirSync(dataDir, { recursive: true });
   rmSync(join(dataDir, "ports.json"), { force: true });
@@ -264,7 +264,7 @@ function readPorts(folder: string): Record<string, number> {
   return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Record<string, number>) : {};
 }
 
-async function kill(service: Service | undefined): Promise<void> {
+async function kill(service: ServiceProcess | undefined): Promise<void> {
   if (!service) return;
   process.kill(service.pid, "SIGKILL");
   await service.failed.catch(() => undefined);

@@ -1,6 +1,6 @@
 import type { KubeObject, Status } from "#shared/kube";
 import type { DeviceMember, NodeAnswer } from "#shared/topics";
-import { groups, ok, responseTo, sources, type Stamp, type WireMessage } from "#shared/wire";
+import { groups, okText, responseTo, sources, type Stamp, type WireMessage } from "#shared/wire";
 import { downstreamMessage, type DownstreamMessage } from "./downstream-message.ts";
 import type { AnswerForm } from "./requests.ts";
 
@@ -21,7 +21,7 @@ export function requestAnswer(stamp: Stamp, address: ReplyAddress, answer: NodeA
 }
 
 function successOf(form: AnswerForm, object: KubeObject | undefined): unknown {
-  if (object === undefined) return ok;
+  if (object === undefined) return okText;
   return form === "raw" ? object : { Object: object, Err: null };
 }
 
@@ -34,7 +34,7 @@ function failureOf(form: AnswerForm, status: Status): unknown {
 
 /** The cloud has it: an upload is on disk. */
 export function uploadAnswer(stamp: Stamp, { message }: ReplyAddress): DownstreamMessage {
-  return downstreamMessage(responseTo(stamp, message, ok, { source: sources.cloudHub }));
+  return downstreamMessage(responseTo(stamp, message, okText, { source: sources.cloudHub }));
 }
 
 /** The cloud will never take it: without an answer the node would send it again and again. */
@@ -52,7 +52,7 @@ export function refusalAnswer(stamp: Stamp, { message }: ReplyAddress, reason: s
 
 /** The cloud has a report of a device, or has no use for it. */
 export function reportAnswer(stamp: Stamp, { message }: ReplyAddress): DownstreamMessage {
-  return twinResponse(stamp, message, { content: ok, resource: "twin" });
+  return twinResponse(stamp, message, { content: okText, resource: "twin" });
 }
 
 /** As KubeEdge's dttype.MembershipDetail. */

@@ -2,7 +2,7 @@ import {
   encode,
   groups,
   newMessage,
-  ok,
+  okText,
   operations,
   parseResource,
   resourceTypes,
@@ -14,7 +14,7 @@ import {
 import type { CloudMessage } from "./cloud-message.ts";
 
 /** The frame that acknowledges a message, or answers its question. */
-export function encodeAnswer(stamp: Stamp, { envelope }: CloudMessage, answer: unknown = ok): string {
+export function encodeAnswer(stamp: Stamp, { envelope }: CloudMessage, answer: unknown = okText): string {
   return encode(responseTo(stamp, envelope, answer, acknowledgementRoute(envelope.route)));
 }
 
