@@ -210,7 +210,7 @@ async function serve<Config extends BaseConfig>(
   const places = program.privatePlaces?.(config);
   if (places) tightenExposed(places, log);
   host.onCrash((error) => {
-    log.error("ended by an error nobody expected", { error, stack: (error as Error).stack });
+    log.error("ended by an unexpected error", { error, stack: (error as Error).stack });
     host.exit(1);
   });
   const stopping = listenForStop(host, log);
@@ -263,7 +263,7 @@ async function runUntilStopped<Config extends BaseConfig>(service: Service<Confi
 /** A drain that hangs, be it of something half started, ends the process all the same. */
 function limitDrain(host: Host, log: Logger): Disposable {
   return host.clock.after(drainLimitMs, () => {
-    log.error("stopping took too long and was cut short", { limitMs: drainLimitMs });
+    log.error("graceful shutdown timed out", { limitMs: drainLimitMs });
     host.exit(1);
   });
 }
@@ -307,6 +307,6 @@ async function reload(log: Logger, readLevel: () => LogLevel, reloads: ReadonlyS
     log.setLevel(level);
     log.info("reloaded log level and certificates");
   } catch (error) {
-    log.error("could not reload, going on as before", { error });
+    log.error("could not reload, keeping the present settings", { error });
   }
 }

@@ -14,7 +14,7 @@ export interface BudgetOptions {
 /** A connection's place; every method may be called at any time, also after it left. */
 export interface Place {
   /**
-   * It has shown who it is, and counts no longer against its address.
+   * It is authenticated, and counts no longer against its address.
    * @param most connections this one may have
    * @returns false when there are as many already: it should be closed
    */
@@ -57,8 +57,8 @@ export function budgetOfProcess(clock: Pick<Clock, "monotonicMs">): ConnectionBu
 
 /**
  * Places for the connections of all servers of a process. Unauthenticated clients have a share of them, and so has each
- * address; when it is used up, the oldest that has had its time gives way to a new one, which is refused otherwise. Those who have shown who they
- * are have the rest, so that any number of nodes may come from behind one address.
+ * address; when it is used up, the oldest that has had its time gives way to a new one, which is refused otherwise.
+ * Authenticated clients have the rest, so that any number of nodes may connect from behind one address.
  */
 export class ConnectionBudget {
   readonly #options: BudgetOptions;

@@ -94,7 +94,7 @@ class Switching implements AsyncDisposable {
     try {
       this.#direct = this.#options.serveDirectly(this.port);
     } catch (error) {
-      log.warn("cannot listen again, trying again", { port: this.port, error });
+      log.warn("cannot listen again, retrying", { port: this.port, error });
     }
   }
 
@@ -103,7 +103,7 @@ class Switching implements AsyncDisposable {
     try {
       this.#listenInFront(this.port);
     } catch (error) {
-      this.#options.log.warn("cannot listen again, trying again", { port: this.port, error });
+      this.#options.log.warn("cannot listen again, retrying", { port: this.port, error });
     }
   }
 

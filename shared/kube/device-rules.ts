@@ -8,8 +8,8 @@ export interface DeviceCause {
 }
 
 /**
- * What is invalid in a Device: a node that cannot be, and what contradicts its model: properties the model does not know, desired values of the wrong type or out
- * of range, and desired values of what can only be read. A device may come before its model.
+ * What is invalid in a Device: a node that cannot be, and what contradicts its model (unknown properties, desired values
+ * of the wrong type or out of range, and desired values of read-only properties). A device may come before its model.
  */
 export function validateDevice(device: Device, model: DeviceModel | undefined): DeviceCause[] {
   return [...judgeNode(device), ...judgeByModel(device, model)];
