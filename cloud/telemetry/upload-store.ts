@@ -5,7 +5,8 @@ import type { Logger } from "#shared/log";
 import { openUploadDatabase } from "./database.ts";
 import { Shares, type Share } from "./shares.ts";
 import { SteadyTime } from "./steady-time.ts";
-import { planTrim, type OldUpload } from "./trim-plan.ts";
+import { planTrim } from "./trim-plan.ts";
+import { prepareUploads, type UploadStatements } from "./upload-statements.ts";
 
 export interface NewUpload {
   readonly node: string;
@@ -76,18 +77,11 @@ const mostPageBytes = 8 * 1024 * 1024;
 export class UploadStore implements AsyncDisposable {
   readonly #database: Database;
   readonly #options: UploadStoreOptions;
-  readonly #insert;
-  readonly #oldest;
-  readonly #oldestDated;
-  readonly #oldestOf;
-  readonly #drop;
-  readonly #dropOf;
-  readonly #last;
+  readonly #uploads: UploadStatements;
   readonly #shares: Shares;
   readonly #time: SteadyTime;
   /** how many there are */
   #count: number;
-  readonly #pages;
   #batch: Batch | undefined;
   #trimming: Promise<void> | undefined;
   #closed = false;
@@ -99,50 +93,16 @@ export class UploadStore implements AsyncDisposable {
       nowMs: options.clock.nowMs(),
       log: options.log,
     });
-    this.#insert = this.#database.query<never, [string, string, string, number, number, number, string]>(
-      // Not by ON CONFLICT: that spends an id.
-      `INSERT INTO upload (node, msg_id, topic, sent_at, received_at, bytes, content)
-       SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
-       WHERE NOT EXISTS (SELECT 1 FROM upload WHERE node = ?1 AND msg_id = ?2)`,
-    );
-    this.#oldest = this.#database.query<OldUpload, [number]>(
-      "SELECT id, received_at AS receivedAt, bytes FROM upload ORDER BY id LIMIT ?",
-    );
-    this.#oldestDated = this.#database.query<OldUpload, [number, number]>(
-      `SELECT id, received_at AS receivedAt, bytes FROM upload
-       WHERE received_at <= ? ORDER BY id LIMIT ?`,
-    );
-    this.#oldestOf = this.#database.query<OldUpload, [string, number]>(
-      "SELECT id, received_at AS receivedAt, bytes FROM upload WHERE node = ? ORDER BY id LIMIT ?",
-    );
-    this.#drop = this.#database.query<Share, [number]>(
-      "DELETE FROM upload WHERE id <= ? RETURNING node, bytes",
-    );
-    this.#dropOf = this.#database.query<Share, [string, number]>(
-      "DELETE FROM upload WHERE node = ? AND id <= ? RETURNING node, bytes",
-    );
-    this.#last = this.#database.query<{ last: number }, []>(
-      "SELECT seq AS last FROM sqlite_sequence WHERE name = 'upload'",
-    );
-    const shares = this.#database.query<Share & { count: number }, []>(
-      "SELECT node, SUM(bytes) AS bytes, COUNT(*) AS count FROM upload GROUP BY node",
-    );
-    const found = shares.all();
+    this.#uploads = prepareUploads(this.#database);
+    const found = this.#uploads.shares.all();
     this.#shares = new Shares(found);
-    const newest = this.#database.query<{ atMs: number }, []>(
-      "SELECT received_at AS atMs FROM upload ORDER BY id DESC LIMIT 1",
-    );
-    this.#time = new SteadyTime(options.clock, newest.get()?.atMs);
+    this.#time = new SteadyTime(options.clock, this.#uploads.newest.get()?.atMs);
     this.#count = found.reduce((sum, { count }) => sum + count, 0);
-    this.#pages = this.#database.query<{ bytes: number }, []>(
-      `SELECT (page_count - freelist_count) * page_size AS bytes
-       FROM pragma_page_count, pragma_freelist_count, pragma_page_size`,
-    );
   }
 
   /** How many were ever dropped: each had an id. */
   get dropped(): number {
-    return (this.#last.get()?.last ?? 0) - this.#count;
+    return (this.#uploads.last.get()?.last ?? 0) - this.#count;
   }
 
   /** @throws UnavailableError when the commit failed: nothing of it happened */
@@ -228,12 +188,12 @@ export class UploadStore implements AsyncDisposable {
   /** @returns nothing when it was there already */
   #write({ node, messageId, topic, sentAt, receivedAt, content }: NewUpload): Share[] {
     const bytes = sizeOf(content) + sizeOf(topic) + sizeOf(node) + sizeOf(messageId);
-    const { changes } = this.#insert.run(node, messageId, topic, sentAt, receivedAt, bytes, content);
+    const { changes } = this.#uploads.insert.run(node, messageId, topic, sentAt, receivedAt, bytes, content);
     return changes > 0 ? [{ node, bytes }] : [];
   }
 
   #usedBytes(): number {
-    return this.#pages.get()?.bytes ?? 0;
+    return this.#uploads.used.get()?.bytes ?? 0;
   }
 
   async #trimAll(): Promise<void> {
@@ -261,9 +221,9 @@ export class UploadStore implements AsyncDisposable {
     const excess = { bytes: 0, beforeMs: nowMs - this.#options.bounds.maxAgeMs };
     // What a clock that was ahead dated is as old as what came after it.
     const upTo =
-      planTrim(this.#oldest.all(trimStep), excess) ??
-      planTrim(this.#oldestDated.all(nowMs, trimStep), excess);
-    return upTo === undefined ? undefined : this.#drop.all(upTo);
+      planTrim(this.#uploads.oldest.all(trimStep), excess) ??
+      planTrim(this.#uploads.oldestDated.all(nowMs, trimStep), excess);
+    return upTo === undefined ? undefined : this.#uploads.drop.all(upTo);
   }
 
   /** From the node that has most, until it has no more than the next one. */
@@ -273,8 +233,8 @@ export class UploadStore implements AsyncDisposable {
     const { node, ahead } = largest;
     // At least so much that nodes with equal shares do not take turns upload by upload.
     const bytes = Math.min(excess, Math.max(ahead, this.#options.bounds.limitBytes / 256));
-    const upTo = planTrim(this.#oldestOf.all(node, trimStep), { bytes, beforeMs: -Infinity });
-    return upTo === undefined ? undefined : this.#dropOf.all(node, upTo);
+    const upTo = planTrim(this.#uploads.oldestOf.all(node, trimStep), { bytes, beforeMs: -Infinity });
+    return upTo === undefined ? undefined : this.#uploads.dropOf.all(node, upTo);
   }
 }
 
