@@ -72,9 +72,9 @@ export async function startTelemetry(
   const questions = new Questions({ store, port, log, devices: config.devices });
   stack.use(port.answer("device.upload", (upload) => intake.receive(upload)));
   stack.use(clock.every(trimEveryMs, () => void store.trim()));
-  const { http: at, dataDir } = config;
-  const door = { dataDir, clock, log, connections: parts.connections };
-  const http = at && stack.use(serveTelemetry({ ...door, http: at }, questions));
+  const { http: server, dataDir } = config;
+  const deps = { dataDir, clock, log, connections: parts.connections };
+  const http = server && stack.use(serveTelemetry({ ...deps, http: server }, questions));
   void store.trim();
   return {
     ...running("telemetry", stack.move()),

@@ -62,8 +62,9 @@ const unackedFromController: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Whether the edge acknowledges this message, as KubeEdge's `isNeedAck` (cloudhub/common/util.go). That one searches the
- * whole resource text for words; we look at the type element, so that an object's name cannot make its delivery unreliable.
+ * Whether the edge acknowledges this message, as KubeEdge's noAckRequired decides
+ * (cloudhub/dispatcher/message_dispatcher.go). It searches the whole resource for words; we look at the type element, so that
+ * an object's name cannot make its delivery unreliable.
  */
 export function needsAck(message: WireMessage): boolean {
   const { operation, source, group, resource = "" } = message.route;

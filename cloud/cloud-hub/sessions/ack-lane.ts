@@ -8,7 +8,7 @@ import type { DeliveredObject } from "#shared/topics";
 const windowSize = 16;
 /** Objects of one node that wait, far more than a node has: a node that takes nothing must not fill the memory. */
 const maxWaiting = 50_000;
-/** As KubeEdge's cloudhub: an unacknowledged message is repeated after 5 s, five times. */
+/** As KubeEdge (cloudhub/session/node_session.go): what is not acknowledged is sent five times, every 5 s. */
 const resendMs = 5000;
 const maxTries = 5;
 /** The longest pause before an object that is never acknowledged is tried again. */
