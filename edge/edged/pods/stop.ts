@@ -15,7 +15,7 @@ export interface PodStopperDeps {
   readonly runtime: ContainerRuntime;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly reporter: PodReporter;
+  readonly reporter: Pick<PodReporter, "record">;
   /** Aborted when edged is disposed; the engine goes on stopping. */
   readonly signal: AbortSignal;
 }
