@@ -74,7 +74,7 @@ test.each(Object.keys(odd))("edged starts and runs other pods when a stored pod 
   await edge.link(true);
   await clock.advance(1000);
   expect(edge.errors).toEqual([]);
-  expect(edge.log.lines.filter((line) => line.includes("pod refused"))).toHaveLength(1);
+  expect(edge.log.lines.filter((line) => line.includes("pod rejected"))).toHaveLength(1);
 });
 
 test.each(Object.keys(odd))(
