@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { connectAsync, type MqttClient } from "mqtt";
 import { freePort, startMosquitto } from "#internal/test/support/mosquitto.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
@@ -46,12 +47,15 @@ export async function benchBroker(messages = 40_000): Promise<DeviceFigure[]> {
   ];
   const figures: DeviceFigure[] = [];
   for (const qos of [0, 1] as const) {
-    const measured = new Map(contenders.map(({ name }) => [name, [] as number[]]));
+    const measured = new Map(contenders.map(({ name }) => [name, [] as Throughput[]]));
     for (let round = 0; round < rounds; round += 1)
-      for (const { name, port: target } of contenders)
-        measured.get(name)?.push(await throughput(target, qos, messages));
+      for (const contender of contenders)
+        measured.get(contender.name)?.push(await measure(contender, qos, messages));
     for (const [name, values] of measured)
-      figures.push({ name: `${name} QoS ${qos}`, value: median(values), unit: "/s" });
+      figures.push(
+        { name: `${name} QoS ${qos}`, value: median(values.map(({ perSecond }) => perSecond)), unit: "/s" },
+        { name: `${name} QoS ${qos} CPU a message`, value: median(values.map(({ us }) => us)), unit: "µs" },
+      );
   }
   for (const contender of contenders)
     figures.push({
@@ -60,6 +64,24 @@ export async function benchBroker(messages = 40_000): Promise<DeviceFigure[]> {
       unit: "KB",
     });
   return figures;
+}
+
+interface Throughput {
+  readonly perSecond: number;
+  /** CPU time of the broker for a message, which depends less on what else the machine does */
+  readonly us: number;
+}
+
+async function measure({ port, pid }: Contender, qos: 0 | 1, messages: number): Promise<Throughput> {
+  const beforeMs = cpuMs(pid);
+  const perSecond = await throughput(port, qos, messages);
+  return { perSecond, us: Math.round(((cpuMs(pid) - beforeMs) * 10_000) / messages) / 10 };
+}
+
+/** User and system time of a process and its threads (fields 14 and 15 of proc_pid_stat(5), in ticks of 10 ms). */
+function cpuMs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
+  return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
 function median(values: readonly number[]): number {
