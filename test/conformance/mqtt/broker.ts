@@ -45,7 +45,7 @@ function plain(port: number): Settings {
   return { listeners: [{ port, options: new Map() }], everywhere: new Map([["allow_anonymous", "true"]]) };
 }
 
-/** mosquitto's file: an option after a `listener` line is that listener's. */
+/** Parses mosquitto's file: options after a `listener` line belong to that listener. */
 function readSettings(text: string): Settings {
   const everywhere = new Map<string, string>();
   const listeners: Listener[] = [];
@@ -66,8 +66,8 @@ async function toConfig(
   { port, options }: Listener,
   everywhere: ReadonlyMap<string, string>,
 ): Promise<BrokerConfig> {
-  const of = (name: string): string | undefined => options.get(name) ?? everywhere.get(name);
-  const own = (name: string): string | undefined => {
+  const setting = (name: string): string | undefined => options.get(name) ?? everywhere.get(name);
+  const pathOf = (name: string): string | undefined => {
     const path = options.get(name);
     return path === undefined ? undefined : join(base, path);
   };
@@ -77,19 +77,19 @@ async function toConfig(
     url: `${secure ? "ssl" : "tcp"}://127.0.0.1:${port}`,
     websocketUrl: undefined,
     websocketOrigins: [],
-    certFile: withChain(own("certfile")),
-    keyFile: own("keyfile"),
-    caFile: options.get("require_certificate") === "true" ? own("cafile") : undefined,
-    anonymous: of("allow_anonymous") === "true",
-    users: await readUsers(of("password_file")),
-    acl: readRules(of("acl_file")),
+    certFile: withChain(pathOf("certfile")),
+    keyFile: pathOf("keyfile"),
+    caFile: options.get("require_certificate") === "true" ? pathOf("cafile") : undefined,
+    anonymous: setting("allow_anonymous") === "true",
+    users: await readUsers(setting("password_file")),
+    acl: readRules(setting("acl_file")),
     maxPacketBytes: 268_435_456,
     slowClientsBytes: 64 * 1024 * 1024,
-    sessionQueueSize: Number(of("max_queued_messages") ?? 100),
+    sessionQueueSize: Number(setting("max_queued_messages") ?? 100),
   };
 }
 
-/** mosquitto takes the certificates between its own and the root out of the CA file. */
+/** Adds the intermediate certificate, which mosquitto takes from the CA file. */
 function withChain(path: string | undefined): string | undefined {
   if (path === undefined) return undefined;
   const chained = join(scratch, "chain.crt");
@@ -138,6 +138,6 @@ function readRules(path: string | undefined): BrokerConfig["acl"] {
       access,
     });
   }
-  // mosquitto lets a denial win wherever it stands.
+  // In mosquitto a deny rule wins wherever it stands.
   return rules.toSorted((a, b) => Number(b.access === "deny") - Number(a.access === "deny"));
 }
