@@ -1,5 +1,6 @@
 import type { Device, DeviceModel, TwinValue } from "#shared/kube";
 import type { DeviceStatusReport, DiscoveredDevice, ReportedTwin } from "#shared/topics";
+import { isRecord } from "#shared/json";
 import type { WireMessage } from "#shared/wire";
 
 /** A message of source `twin`. */
@@ -96,7 +97,7 @@ function isDevice(value: unknown): value is Device {
 }
 
 function isModel(value: unknown): value is DeviceModel {
-  return isFields(value);
+  return isRecord(value);
 }
 
 function parsed(content: unknown): unknown {
@@ -109,9 +110,5 @@ function parsed(content: unknown): unknown {
 }
 
 function fieldsOf(value: unknown): Fields | undefined {
-  return isFields(value) ? value : undefined;
-}
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  return isRecord(value) ? value : undefined;
 }

@@ -126,12 +126,12 @@ function uploadOf(node: string, { header, route, content }: WireMessage): Device
     id: header.msg_id,
     topic: route.resource ?? "",
     sentMs: header.timestamp,
-    content: textOf(content),
+    content: uploadText(content),
   };
 }
 
 /** What a device published is text; other senders put JSON there. */
-function textOf(content: unknown): string {
+function uploadText(content: unknown): string {
   if (content === null || content === undefined) return "";
   return typeof content === "string" ? content : JSON.stringify(content);
 }
