@@ -34,6 +34,7 @@ export interface ContainerOwner {
   readonly dataDir?: string;
 }
 
+/** An identity as labels; `fromLabels` reads it back. */
 export function toLabels(
   identity: ContainerIdentity,
   { owner, dataDir }: ContainerOwner,
@@ -53,6 +54,7 @@ export function toLabels(
   };
 }
 
+/** The identity in labels. Missing or damaged ones give empty texts, zero, and 30 s of grace. */
 export function fromLabels(labels: Readonly<Record<string, string>>): ContainerIdentity {
   const text = (name: string): string => labels[name] ?? "";
   const role = text(labelNames.role);

@@ -21,6 +21,7 @@ function brokerFiles({ mqtt: { broker } }: EdgeConfig): readonly NamedFiles[] {
 
 const keys = { certFile: "certfile", keyFile: "keyfile", caFile: "cafile" } as const;
 
+/** The field of `edge.yaml` that names a file, e.g. `mqtt.broker.certfile`. */
 export function fieldOf(section: string, part: keyof TlsFiles): string {
   return `${section}.${keys[part]}`;
 }

@@ -9,6 +9,7 @@ export interface Room {
   phase: number;
 }
 
+/** The `n`-th room starts at another temperature and time of day than its neighbours. */
 export function makeRoom(id: string, n: number): Room {
   return { id, temperature: 18 + (n % 7), humidity: 45, target: "21", phase: n * 137 };
 }

@@ -24,6 +24,7 @@ export interface MachineLoad {
   readonly mostProcesses: number;
 }
 
+/** Reads it from /proc, /sys and /etc; what this kind of machine does not have is empty. */
 export function readMachine(): Machine {
   const machineId = readText("/etc/machine-id") || readText("/var/lib/dbus/machine-id");
   return {
@@ -39,6 +40,7 @@ export function readMachine(): Machine {
   };
 }
 
+/** Memory and processes of the machine, and the disk that `dir` is on (the root's until it exists). */
 export function readLoad(dir: string): MachineLoad {
   const disk = existsSync(dir) ? statfsSync(dir) : statfsSync("/");
   const available = /^MemAvailable:\s+(\d+) kB/m.exec(readText("/proc/meminfo"))?.[1];

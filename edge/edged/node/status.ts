@@ -54,6 +54,7 @@ export function newNode(input: NodeInput, wanted: NodeWanted): Node {
   };
 }
 
+/** Labels of kubelet, and those by which KubeEdge finds edge nodes. */
 export function nodeLabels({
   nodeName,
   machine,
@@ -69,6 +70,7 @@ export function nodeLabels({
   };
 }
 
+/** The status as kubelet computes it; times of conditions that did not change are those of `previous`. */
 export function nodeStatus(input: NodeInput): NodeStatus {
   const { machine } = input;
   return {

@@ -27,17 +27,20 @@ function isRejection(error: unknown): error is AppError {
   );
 }
 
+/** kubelet: BackOffStartContainer. */
 export function crashEvent(pod: Pod, container: Container): PodEvent {
   const { name, namespace, uid } = pod.metadata;
   const message = `Back-off restarting failed container ${container.name} in pod ${name}_${namespace}(${uid})`;
   return { type: "Warning", reason: "BackOff", message };
 }
 
+/** kubelet: ContainerUnhealthy; `kind` is that of the probe. */
 export function unhealthyEvent(kind: string, output: string): PodEvent {
   const message = `${kind.slice(0, 1).toUpperCase()}${kind.slice(1)} probe failed: ${output}`;
   return { type: "Warning", reason: "Unhealthy", message };
 }
 
+/** kubelet: BackOffPullImage. */
 export function pullBackoffEvent(image: string): PodEvent {
   return { type: "Normal", reason: "BackOff", message: `Back-off pulling image "${image}"` };
 }

@@ -121,6 +121,7 @@ function setAttributes(fd: number, { uid, gid, mode }: FileOwner & { readonly mo
   fchmodSync(fd, mode);
 }
 
+/** Whether a call failed with one of the codes of errno, e.g. "ENOENT". */
 export function isErrno(error: unknown, ...codes: readonly string[]): boolean {
   return codes.includes(asText(recordOf(error)["code"]));
 }

@@ -20,6 +20,7 @@ function pointOf(line: string): string {
   );
 }
 
+/** Whether something is mounted at a path, links on the way to it resolved. */
 export function isMounted(path: string): boolean {
   return mountPoints().includes(realpathSync(path));
 }

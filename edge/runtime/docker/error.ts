@@ -33,6 +33,7 @@ export function toRuntimeError(what: string, thrown: unknown): AppError {
   return new AppError(codeOf(status, reason), text, { cause: thrown });
 }
 
+/** The HTTP status of what dockerode threw; undefined when there was no answer. */
 export function statusOf(thrown: unknown): number | undefined {
   const status = recordOf(thrown)["statusCode"];
   return typeof status === "number" ? status : undefined;

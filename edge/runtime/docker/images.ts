@@ -13,6 +13,7 @@ interface DockerImagesOptions {
   readonly signal: AbortSignal;
 }
 
+/** Images of the engine. A pull has no deadline: it fails when nothing arrives for `pullIdleMs`. */
 export class DockerImages implements ImageService {
   readonly #calls: DockerCalls;
   readonly #options: DockerImagesOptions;

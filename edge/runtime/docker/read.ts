@@ -13,6 +13,7 @@ import {
   type StrayContainer,
 } from "#edge/runtime";
 
+/** A container of `GET /containers/json`. */
 export function readSummary(info: ContainerInfo): ContainerSummary {
   return { id: info.Id, identity: fromLabels(info.Labels ?? {}), phase: readPhase(info.State) };
 }
@@ -44,6 +45,7 @@ function dataDirsOf(info: ContainerInfo): string[] {
   return [info.Labels[labelNames.dataDir], ...sources].filter((dir) => dir !== undefined);
 }
 
+/** A container of `GET /containers/<id>/json`. */
 export function readDetails(info: ContainerInspectInfo): ContainerDetails {
   const { State: state } = info;
   return {
@@ -62,6 +64,7 @@ export function readDetails(info: ContainerInspectInfo): ContainerDetails {
   };
 }
 
+/** An image of `GET /images/json`; dangling ones have no names. */
 export function readImage(info: ImageInfo): Image {
   const names = [...(info.RepoTags ?? []), ...(info.RepoDigests ?? [])];
   return {

@@ -1,21 +1,12 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { ContainerRuntime } from "#edge/runtime";
-import { openDockerRuntime } from "#edge/runtime/docker";
 import { systemClock } from "#shared/clock";
 import type { Container, Pod, PodSpec } from "#shared/kube";
 import { eventually, freePorts } from "#internal/scripts/service.ts";
-import {
-  busyboxImage,
-  docker,
-  engineSocket,
-  hasEngine,
-  removeContainers,
-} from "#internal/test/support/container-engine.ts";
-import { EdgedHarness } from "#internal/test/support/edged-harness.ts";
-import { silentLog } from "#internal/test/support/silent-log.ts";
-import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { busyboxImage, docker, hasEngine } from "#internal/test/support/container-engine.ts";
+import type { EdgedHarness } from "#internal/test/support/edged-harness.ts";
+import { edgedWorld } from "#internal/test/support/edged-world.ts";
 
 const owner = `edged-${process.pid}`;
 const image = `kubeedge-edged-${process.pid}:1`;
@@ -57,27 +48,6 @@ function deleted(pod: Pod): Pod {
   return { ...pod, metadata };
 }
 
-interface World extends AsyncDisposable {
-  readonly edge: EdgedHarness;
-  readonly runtime: ContainerRuntime;
-  readonly dataDir: string;
-}
-
-async function world(): Promise<World> {
-  const dir = tempDir("edged");
-  const edge = new EdgedHarness();
-  const address = `unix://${engineSocket}`;
-  const runtime = await openDockerRuntime({ address, owner, clock: systemClock, log: silentLog() });
-  await edge.start(runtime, systemClock, { dataDir: dir.path });
-  const dispose = async (): Promise<void> => {
-    await edge[Symbol.asyncDispose]();
-    await runtime[Symbol.asyncDispose]();
-    removeContainers(owner);
-    dir[Symbol.dispose]();
-  };
-  return { edge, runtime, dataDir: dir.path, [Symbol.asyncDispose]: dispose };
-}
-
 const isRunning =
   (edge: EdgedHarness, pod: Pod, restarts = 0) =>
   (): boolean => {
@@ -94,7 +64,7 @@ describe.skipIf(!hasEngine())("edged on Docker", () => {
   afterAll(() => made?.[Symbol.dispose]());
 
   test("runs a pod with port, files and environment, brings new files in place, and ends it when it is deleted", async () => {
-    await using at = await world();
+    await using at = await edgedWorld(owner);
     const { edge, dataDir } = at;
     const page = (text: string) => ({
       metadata: { name: "page", namespace: "default" },
@@ -142,7 +112,7 @@ describe.skipIf(!hasEngine())("edged on Docker", () => {
   });
 
   test("starts a killed container again and keeps the pod's address", async () => {
-    await using at = await world();
+    await using at = await edgedWorld(owner);
     const { edge } = at;
     const pod = makePod("killed");
     await edge.apply(pod);
@@ -159,7 +129,7 @@ describe.skipIf(!hasEngine())("edged on Docker", () => {
   });
 
   test("recreates the whole pod when its sandbox is killed", async () => {
-    await using at = await world();
+    await using at = await edgedWorld(owner);
     const { edge } = at;
     const pod = makePod("sandbox");
     await edge.apply(pod);
@@ -171,7 +141,7 @@ describe.skipIf(!hasEngine())("edged on Docker", () => {
   });
 
   test("takes over running containers after a restart, without a second one and without a restart", async () => {
-    await using at = await world();
+    await using at = await edgedWorld(owner);
     const { edge, runtime, dataDir } = at;
     const pod = makePod("adopted");
     const orphan = makePod("orphan");
@@ -193,7 +163,7 @@ describe.skipIf(!hasEngine())("edged on Docker", () => {
   });
 
   test("backs off from a crashing container and reports why it ended", async () => {
-    await using at = await world();
+    await using at = await edgedWorld(owner);
     const { edge } = at;
     const crashing: Container = {
       name: "c",
@@ -216,7 +186,7 @@ describe.skipIf(!hasEngine())("edged on Docker", () => {
   });
 
   test("runs init containers in order and finishes a pod that may not restart", async () => {
-    await using at = await world();
+    await using at = await edgedWorld(owner);
     const { edge } = at;
     const mount = [{ name: "d", mountPath: "/d" }];
     const step = (name: string, script: string): Container => ({
@@ -243,7 +213,7 @@ describe.skipIf(!hasEngine())("edged on Docker", () => {
   });
 
   test("waits for a missing Secret and starts as soon as it comes", async () => {
-    await using at = await world();
+    await using at = await edgedWorld(owner);
     const { edge } = at;
     const needy: Container = {
       ...sleeper,
@@ -259,7 +229,7 @@ describe.skipIf(!hasEngine())("edged on Docker", () => {
   });
 
   test("restarts a container whose liveness probe fails", async () => {
-    await using at = await world();
+    await using at = await edgedWorld(owner);
     const { edge } = at;
     const livenessProbe = {
       exec: { command: ["sh", "-c", "echo sick; false"] },
@@ -276,7 +246,7 @@ describe.skipIf(!hasEngine())("edged on Docker", () => {
   });
 
   test("reports that a port is taken and starts once it is free", async () => {
-    await using at = await world();
+    await using at = await edgedWorld(owner);
     const { edge } = at;
     using blocker = Bun.serve({ port: 0, hostname: "0.0.0.0", fetch: () => new Response("") });
     const ports = [{ containerPort: 80, hostPort: blocker.port ?? 0 }];

@@ -13,6 +13,7 @@ export function historyOf(containers: readonly ContainerDetails[], name: string)
   return instances.sort((a, b) => b.identity.attempt - a.identity.attempt);
 }
 
+/** The sandbox that runs; undefined when the pod needs another. */
 export function currentSandbox(containers: readonly ContainerDetails[]): ContainerDetails | undefined {
   return historyOf(containers, sandboxName).find((one) => one.phase === "running");
 }
