@@ -8,6 +8,8 @@ import * as fc from "fast-check";
 export const budget = {
   "wire frames": 3,
   "arbitrary wire frames": 2,
+  "messages of nodes": 2,
+  "objects for nodes": 1,
   "resource names and device topics": 2,
   "JSON patches": 7,
   "arbitrary JSON patches": 4,
@@ -30,7 +32,7 @@ export const budget = {
   "join tokens": 2,
   "certificate requests": 3,
   "requests to the API": 9,
-  "MQTT packets": 13,
+  "MQTT packets": 10,
   "MQTT packets in pieces": 5,
   "volumes of files": 5,
   "sub-paths of volumes": 4,

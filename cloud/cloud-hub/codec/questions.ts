@@ -9,17 +9,17 @@ import {
   type Stamp,
   type WireMessage,
 } from "#shared/wire";
+import { contentText } from "./content-text.ts";
 import { downstreamMessage, type DownstreamMessage } from "./downstream-message.ts";
 
-/** What a node answers to a question of the cloud. */
-export interface NodeReply {
-  /** The node could not handle the question: operation `error`, the content is text. */
-  readonly isError: boolean;
-  readonly content: unknown;
-}
+/** What a node answers to a message of the cloud; an error (operation `error`): it could not handle the message. */
+export type NodeReply =
+  { readonly isError: false; readonly content: unknown } | { readonly isError: true; readonly text: string };
 
 export function readReply({ route, content }: WireMessage): NodeReply {
-  return { isError: route.operation === operations.error, content };
+  return route.operation === operations.error
+    ? { isError: true, text: contentText(content) }
+    : { isError: false, content };
 }
 
 /** Not of KubeEdge: its edge leaves the question unanswered. */
@@ -39,9 +39,9 @@ export function historyMessage(
   );
 }
 
-export function readHistory({ isError, content }: NodeReply): HistoryAnswer {
-  if (isError) return { kind: "failed", reason: String(content) };
-  const document = fieldsOf(content);
+export function readHistory(reply: NodeReply): HistoryAnswer {
+  if (reply.isError) return { kind: "failed", reason: reply.text };
+  const document = fieldsOf(reply.content);
   const { code, error } = document;
   if (typeof error === "string")
     return { kind: "refused", code: typeof code === "number" ? code : undefined, reason: error };

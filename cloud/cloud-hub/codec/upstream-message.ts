@@ -13,6 +13,7 @@ import type { ReplyAddress } from "./answers.ts";
 import { readTwinMessage, type TwinMessage } from "./device-messages.ts";
 import { readReply, type NodeReply } from "./questions.ts";
 import { readRequest } from "./requests.ts";
+import { contentText } from "./content-text.ts";
 
 /** A frame of a node, read. */
 export type UpstreamMessage =
@@ -126,12 +127,6 @@ function uploadOf(node: string, { header, route, content }: WireMessage): Device
     id: header.msg_id,
     topic: route.resource ?? "",
     sentMs: header.timestamp,
-    content: uploadText(content),
+    content: contentText(content),
   };
-}
-
-/** What a device published is text; other senders put JSON there. */
-function uploadText(content: unknown): string {
-  if (content === null || content === undefined) return "";
-  return typeof content === "string" ? content : JSON.stringify(content);
 }

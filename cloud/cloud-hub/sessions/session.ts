@@ -215,7 +215,7 @@ export class Session {
       this.#options.log.warn("a node could not handle a message", {
         node: this.node,
         resource,
-        text: String(reply.content).slice(0, 500),
+        text: reply.text.slice(0, 500),
       });
   }
 

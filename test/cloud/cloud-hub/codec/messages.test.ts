@@ -138,7 +138,7 @@ test("other answers have the source of the module that gives them", () => {
 });
 
 test.each<{ readonly reply: NodeReply; readonly read: HistoryAnswer }>([
-  { reply: { isError: true, content: "disk" }, read: { kind: "failed", reason: "disk" } },
+  { reply: { isError: true, text: "disk" }, read: { kind: "failed", reason: "disk" } },
   { reply: { isError: false, content: "OK" }, read: { kind: "unreadable" } },
   {
     reply: { isError: false, content: { error: "no", code: 404 } },

@@ -152,6 +152,20 @@ describe("cloudhub sessions", () => {
     ]);
   });
 
+  test("an error of a node is logged, whatever its content is", async () => {
+    await using harness = await startHarness();
+    using raw = await connect(harness);
+    for (const content of ["no room", { toString: 1 }, null])
+      raw.say("meta", "error", "default/pod/p", { content });
+    raw.say("meta", "query", "default/secret/s");
+    await harness.until((events) => events.some(({ topic }) => topic === "node.request"));
+    const lines = harness.log.lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    const texts = lines.flatMap(({ msg, text }) =>
+      msg === "a node could not handle a message" ? [text] : [],
+    );
+    expect(texts).toEqual(["no room", '{"toString":1}', ""]);
+  });
+
   test("binary frames are reported once as unsupported, and the session goes on", async () => {
     await using harness = await startHarness();
     using raw = await connect(harness);
