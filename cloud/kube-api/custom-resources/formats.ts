@@ -25,6 +25,7 @@ const checks: Readonly<Record<string, (text: string) => boolean>> = {
   byte: (text) => /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(text),
 };
 
+/** Whether a text has a format; unknown formats hold for anything, as upstream. */
 export function hasFormat(text: string, format: string): boolean {
   return !Object.hasOwn(checks, format) || checks[format]?.(text) === true;
 }

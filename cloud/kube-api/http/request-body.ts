@@ -15,6 +15,7 @@ const yamlLimit = 1024 * 1024;
 const depthLimit = 512;
 const protobufType = "application/vnd.kubernetes.protobuf";
 
+/** JSON by default. */
 export function contentTypeOf(request: Request): string {
   return request.headers.get("content-type") ?? "application/json";
 }

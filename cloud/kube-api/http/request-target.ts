@@ -63,6 +63,7 @@ export function verbOf(method: string, target: { readonly name: string }, watchi
   }
 }
 
+/** Whether a query parameter is set; one without a value is, as upstream. */
 export function isTrue(value: string | null | undefined): boolean {
   return value === "" || value === "1" || value?.toLowerCase() === "true";
 }

@@ -42,6 +42,7 @@ const ownedMetadata = [
   "selfLink",
 ];
 
+/** Resets the fields of a new object that its creator may not set, in place. @param now RFC 3339 */
 export function prepareCreate(kind: KindInfo, object: JsonObject, now: string): void {
   const metadata = ensureChild(object, "metadata");
   for (const field of ownedMetadata) if (field !== "uid") delete metadata[field];
@@ -153,6 +154,7 @@ function withoutMeta(kind: KindInfo, object: JsonObject): JsonObject {
   return rest;
 }
 
+/** Whether the status of a kind is written through its subresource. */
 export function hasStatus(kind: KindInfo): boolean {
   return kind.subresources.some(({ name }) => name === "status");
 }

@@ -10,6 +10,7 @@ import {
 import { unwrap } from "./unwrap.ts";
 import type { WriteOptions } from "./write-request.ts";
 
+/** How an apply or update of a kind tracks fields. @param now RFC 3339 */
 export function applyOptions(
   kind: KindInfo,
   options: WriteOptions & { via?: UpdateVia },

@@ -74,6 +74,7 @@ export function leavesWhere(
   return found;
 }
 
+/** Whether two values differ, absence being a value. */
 export function differ(one: Json | undefined, other: Json | undefined): boolean {
   if (one === undefined || other === undefined) return one !== other;
   return !sameJson(one, other);
@@ -122,6 +123,7 @@ export function lostItems(set: JsonObject, kept: JsonObject): JsonObject {
   return lost;
 }
 
+/** Whether a set has no members below it. */
 export function isLeaf(set: JsonObject): boolean {
   for (const key in set) if (key !== ".") return false;
   return true;

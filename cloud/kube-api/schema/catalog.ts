@@ -39,6 +39,7 @@ export function findKind(apiVersion: string, kind: string): KindInfo | undefined
   return builtinKinds().find((info) => info.kind === kind && apiVersionOf(info) === apiVersion);
 }
 
+/** `<group>/<version>`, `v1` for the core group. */
 export function apiVersionOf(kind: { readonly group: string; readonly version: string }): string {
   return kind.group === "" ? kind.version : `${kind.group}/${kind.version}`;
 }

@@ -127,6 +127,7 @@ function unescapeField(text: string): string {
   return text.replace(/\\([\\,=])/g, "$1");
 }
 
+/** Whether every term holds; an absent field reads as "". */
 export function matchesFields(terms: readonly FieldTerm[], object: KubeObject): boolean {
   return terms.every((term) => (readField(object, term.path) === term.value) === term.equal);
 }
@@ -152,6 +153,7 @@ function readPath(object: unknown, path: string): string {
   return typeof value === "number" || typeof value === "boolean" ? String(value) : "";
 }
 
+/** Whether an object meets all requirements. */
 export function selects(selection: Selection, object: KubeObject): boolean {
   return (
     matchesFields(selection.fields, object) &&

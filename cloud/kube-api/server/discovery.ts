@@ -15,6 +15,7 @@ export const serverVersion: JsonObject = {
   platform: `linux/${process.arch === "x64" ? "amd64" : process.arch}`,
 };
 
+/** The answer to `/api`. */
 export function coreVersions(serverAddress: string): JsonObject {
   return {
     kind: "APIVersions",
@@ -23,6 +24,7 @@ export function coreVersions(serverAddress: string): JsonObject {
   };
 }
 
+/** The answer to `/apis`. */
 export function groupList(registry: KindRegistry): JsonObject {
   return {
     kind: "APIGroupList",
@@ -31,11 +33,13 @@ export function groupList(registry: KindRegistry): JsonObject {
   };
 }
 
+/** The answer to `/apis/<group>`, undefined when it is not served. */
 export function oneGroup(registry: KindRegistry, name: string): JsonObject | undefined {
   const found = groupsOf(registry).find(([group]) => group === name);
   return found && { kind: "APIGroup", apiVersion: "v1", ...groupOf(...found) };
 }
 
+/** The answer to `/api/v1` and `/apis/<group>/<version>`. */
 export function resourceList(version: ServedVersion): JsonObject {
   return {
     kind: "APIResourceList",
@@ -115,6 +119,7 @@ function schemaHash({ custom }: KindInfo): string {
   return hash;
 }
 
+/** The OpenAPI v3 document of `/openapi/v3/<path>`, undefined when it is not served. */
 export function documentAt(registry: KindRegistry, path: string): JsonObject | undefined {
   const served = registry.versions().find((version) => openApiPath(version) === path);
   return served && openApiV3(apiVersionOf(served), served.kinds);

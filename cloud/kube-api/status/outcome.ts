@@ -9,10 +9,12 @@ export type ApiOutcome<T> =
 /** What a message needs of a kind. */
 export type KindName = Pick<KindInfo, "group" | "version" | "kind">;
 
+/** An outcome with a value. */
 export function accept<T>(value: T, warnings: readonly string[] = []): ApiOutcome<T> {
   return { ok: true, value, warnings };
 }
 
+/** An outcome without one. */
 export function refuse<T>(status: Status): ApiOutcome<T> {
   return { ok: false, status };
 }
@@ -47,6 +49,7 @@ export function undecodable(kind: KindName, detail: string): Status {
   return failureStatus(text, "BadRequest", 400);
 }
 
+/** A Status with a code and reason of the API conventions. */
 export function failureStatus(message: string, reason: string, code: number): Status {
   return { kind: "Status", apiVersion: "v1", metadata: {}, status: "Failure", message, reason, code };
 }

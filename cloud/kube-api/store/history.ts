@@ -12,7 +12,7 @@ interface WrittenRevision {
 
 /** Limits of one step of a compaction, some ten milliseconds. */
 const step = { revisions: 500, bytes: 16 * 1024 * 1024 } as const;
-/** A compaction goes below the bound, or the next write would start another one. */
+/** A compaction ends below the bound, or the next write would start another one. */
 const leftOfBound = 7 / 8;
 
 /** The revisions since the last compaction and the pins of readers: decides how much may be compacted. */

@@ -102,7 +102,7 @@ function append(
 
 /**
  * Reads a database through as it is, also beside the cloudcore that has it open (`inUse`).
- * @returns what is wrong with it, undefined when it can be used
+ * @returns the fault, undefined when it can be used
  */
 export function findDatabaseFault(path: string, keyFile: string, inUse: boolean): string | undefined {
   try {

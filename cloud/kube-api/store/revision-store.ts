@@ -156,7 +156,7 @@ export class RevisionStore implements AsyncDisposable {
   }
 
   /**
-   * Appends a revision; the caller has just looked at the current one in the same turn.
+   * Appends a revision; the caller has read the current one in the same turn.
    * The object and the index show it at once to other writers; the promise resolves with the commit.
    * @throws UnavailableError when the commit failed, TooLargeError when the object is too large: nothing of it happened
    */

@@ -17,6 +17,7 @@ type Cells = (object: JsonObject, nowMs: number) => Json[];
 const none = "<none>";
 const rolePrefix = "node-role.kubernetes.io/";
 
+/** Age of an object by its creationTimestamp. */
 export function ageOf(object: JsonObject, nowMs: number): string {
   return ageSince(childOf(object, "metadata")?.creationTimestamp, nowMs);
 }

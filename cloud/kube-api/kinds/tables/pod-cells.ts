@@ -133,6 +133,7 @@ function sidecarsOf(spec: JsonObject | undefined): Set<string> {
   return new Set(always.map((container) => textOf(container, "name")));
 }
 
+/** The condition of a type, if there is one. */
 export function conditionOf(status: JsonObject | undefined, type: string): JsonObject | undefined {
   return itemsOf(status, "conditions").find((condition) => condition.type === type);
 }

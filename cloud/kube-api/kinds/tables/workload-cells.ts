@@ -43,6 +43,7 @@ function selectorOf(spec: JsonObject | undefined): string {
   return formatLabelSelector(labelSelectorOf(childOf(spec, "selector"))) || "<none>";
 }
 
+/** Labels or a selector as `a=b,c=d`, sorted; "<none>" without any. */
 export function mapText(map: Record<string, string>): string {
   const texts = Object.entries(map).map(([key, value]) => `${key}=${value}`);
   return texts.length === 0 ? "<none>" : texts.sort().join(",");

@@ -42,18 +42,21 @@ export interface ResourceRequest {
   readonly user: User;
   readonly guard: WriteGuard;
   readonly warnings: string[];
-  /** How a large answer goes out. */
+  /** Streams a large answer. */
   readonly open: OpenStream;
 }
 
+/** The object of a request; its name is empty for a collection. */
 export function objectTarget(asked: ResourceRequest): ObjectTarget {
   return { kind: asked.kind, namespace: asked.target.namespace, name: asked.target.name };
 }
 
+/** The prefix of keys in the store: `<namespace>/`, or empty for all namespaces. */
 export function prefixOf(asked: ResourceRequest): string {
   return asked.target.namespace === "" ? "" : `${asked.target.namespace}/`;
 }
 
+/** Query parameters of a write, with the guard and the warnings of the request. @throws Refusal (BadRequest) */
 export function writeOptions(asked: ResourceRequest): WriteOptions {
   const { query, warnings } = asked;
   return {
@@ -64,6 +67,7 @@ export function writeOptions(asked: ResourceRequest): WriteOptions {
   };
 }
 
+/** @throws Refusal (BadRequest) on a selector that is not well formed or not supported */
 export function readSelection(asked: ResourceRequest): Selection {
   const labelText = asked.query.get("labelSelector") ?? "";
   const fieldText = asked.query.get("fieldSelector") ?? "";
@@ -72,10 +76,12 @@ export function readSelection(asked: ResourceRequest): Selection {
   return { labels, fields: parseFieldSelector(asked.kind, fieldText, labelText) };
 }
 
+/** Filters keys of a pinned revision. */
 export function select(store: RevisionStore, all: StoredKey[], selection: Selection): Promise<StoredKey[]> {
   return selectAmong(all, selection, ({ revision }) => store.text(revision));
 }
 
+/** The form of the answer. @throws Refusal (NotAcceptable) */
 export function readWanted(asked: ResourceRequest): ReturnType<typeof readAccept> {
   return readAccept(asked.request.headers.get("accept"), asked.query.get("includeObject"), asked.kind);
 }
@@ -95,6 +101,7 @@ export async function readWritten(parts: ResourceParts, asked: ResourceRequest):
   });
 }
 
+/** Answers with the text of an object in the accepted form. */
 export function show(
   parts: ResourceParts,
   asked: ResourceRequest,
@@ -105,6 +112,7 @@ export function show(
   return answerWithObject(asked.kind, answer.text, options);
 }
 
+/** Answers with a written object: 201 when it was created, else 200. */
 export function showWritten(parts: ResourceParts, asked: ResourceRequest, written: Written): Response {
   return show(parts, asked, { text: written.text, status: written.created ? 201 : 200 });
 }

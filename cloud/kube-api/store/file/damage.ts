@@ -22,6 +22,7 @@ const expendable: ReadonlySet<string> = new Set([
   "reliablesyncs.kubeedge.io/clusterobjectsyncs",
 ]);
 
+/** Whether an object of a resource can be missing without consequences. */
 export function isExpendable(resource: string): boolean {
   return expendable.has(resource);
 }

@@ -181,11 +181,13 @@ function sealSettings(database: Database, sealing: Sealing): void {
   }
 }
 
+/** A row of table `settings`, as stored (secret ones are encrypted). */
 export function settingOf(database: Database, name: string): string | undefined {
   return database.query<{ value: string }, [string]>("SELECT value FROM settings WHERE name = ?").get(name)
     ?.value;
 }
 
+/** Stores a setting as it is. */
 export function saveSetting(database: Database, name: string, value: string): void {
   database.run("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", [name, value]);
 }

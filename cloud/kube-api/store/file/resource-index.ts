@@ -34,6 +34,7 @@ export class ResourceIndex {
   }
 }
 
+/** Compares by UTF-16 code units, the order of lists. */
 export function byText(a: string, b: string): number {
   return a < b ? -1 : Number(a > b);
 }
