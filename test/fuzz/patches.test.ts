@@ -235,7 +235,7 @@ fuzz("merge patches", () =>
     const given = JSON.stringify(patch);
     const once = outcome(target, () => mergePatch(target, patch));
     expectSame(once, spelled(merged(target, patch)));
-    const result = mergePatch(target, patch) as JsonObject;
+    const result = mergePatch(target, patch);
     expectSame(
       outcome(result, () => mergePatch(result, patch)),
       once,

@@ -125,11 +125,13 @@ export function reconcileDefault(
   // Its rules are those of the roles that it aggregates.
   const field = wanted.kind === "ClusterRoleBinding" ? "subjects" : "rules";
   if (wanted["aggregationRule"] !== undefined) return undefined;
-  const has = (stored[field] ?? []) as readonly unknown[];
-  const missing = ((wanted[field] ?? []) as readonly unknown[]).filter(
-    (one) => !has.some((other) => Bun.deepEquals(one, other)),
-  );
+  const has = listOf(stored[field]);
+  const missing = listOf(wanted[field]).filter((one) => !has.some((other) => Bun.deepEquals(one, other)));
   return missing.length === 0 ? undefined : { ...wanted, [field]: [...has, ...missing] };
+}
+
+function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
 }
 
 function role(

@@ -123,7 +123,7 @@ function withoutFields(entries: readonly ManagedEntry[], fields: JsonObject): Ma
 
 /** The merge for kinds whose lists are atomic; nulls of the applied object count as absent. */
 export function mergeAtomic(current: JsonObject, applied: JsonObject): JsonObject {
-  return mergePatch(current, applied) as JsonObject;
+  return mergePatch(current, applied);
 }
 
 interface Conflict {

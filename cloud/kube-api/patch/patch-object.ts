@@ -32,7 +32,7 @@ export function patchObject(
 ): JsonObject {
   if (patch.type === "json") return jsonPatch(current, patch.body);
   if (!isObject(patch.body)) throw refusals.badRequest("error decoding patch: the patch is not an object");
-  if (patch.type === "merge") return mergePatch(current, patch.body) as JsonObject;
+  if (patch.type === "merge") return mergePatch(current, patch.body);
   const outcome = strategicMerge(kind, current, patch.body);
   if (!outcome.ok) throw new Refusal(outcome.status);
   return outcome.value;
