@@ -128,7 +128,7 @@ async function discard(readable: ReadableStream<Uint8Array>): Promise<void> {
   try {
     for await (const _chunk of readable);
   } catch {
-    // Whoever serves the stream sees that it was reset.
+    // The server of the stream sees that it was reset.
   }
 }
 
