@@ -34,29 +34,40 @@ export interface Sender {
 }
 
 /** Reads credentials; `fresh` means past every cache. */
-type CredentialSource = (fresh: boolean) => Promise<RequestCredentials>;
+export type CredentialSource = (fresh: boolean) => Promise<RequestCredentials>;
 
 /** Files and tokens are read again this often: rotated credentials are valid for minutes beside their successors. */
 const reuseMs = 30_000;
 
+/** A server and the credentials that the options give for it. */
+export interface KubeServer {
+  /** Without a slash at the end. */
+  readonly server: string;
+  readonly read: CredentialSource;
+}
+
 /** @throws ConfigError when the options name no usable server. */
 export async function createSender(options: KubeOptions, clock: Clock): Promise<Sender> {
-  if (options.from === "master") return networkSender(checkUrl(options.url), async () => plain, clock);
+  const { server, read } = await openKubeServer(options);
+  return networkSender(server, read, clock);
+}
+
+/** @throws ConfigError when the options name no usable server. */
+export async function openKubeServer(options: KubeOptions): Promise<KubeServer> {
+  if (options.from === "master") return { server: checkUrl(options.url), read: async () => plain };
   if (options.from === "inline") {
     const credentials = inlineCredentials(options);
-    return networkSender(checkUrl(options.server), async () => credentials, clock);
+    return { server: checkUrl(options.server), read: async () => credentials };
   }
   let config = await loadConfig(options);
-  const server = checkUrl(config.getCurrentCluster()?.server ?? "");
-  return networkSender(
-    server,
-    async (fresh) => {
+  return {
+    server: checkUrl(config.getCurrentCluster()?.server ?? ""),
+    read: async (fresh) => {
       // The library caches tokens for a minute, in the configuration.
       if (fresh) config = await loadConfig(options);
       return readKubeCredentials(config);
     },
-    clock,
-  );
+  };
 }
 
 const plain: RequestCredentials = { headers: {}, extras: {} };

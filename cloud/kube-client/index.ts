@@ -18,3 +18,4 @@ export {
   type RemoveOptions,
   type ResourceType,
 } from "./kube-client.ts";
+export { createPassage, type Passage } from "./passage.ts";

@@ -72,3 +72,4 @@ export {
   quantityNumber,
   type Quantity,
 } from "./quantity.ts";
+export { failureResponse, type FailureOptions } from "./status-response.ts";
