@@ -92,7 +92,7 @@ test("edgecore names field and file and claims no success when it cannot read a 
     lines.all.filter((line) => /reload|again/.test(line)).map((line) => line.slice(line.indexOf("msg"))),
   ).toEqual([
     expect.stringMatching(
-      /^msg":"could not reload, going on as before","error":"Cannot reload: mqtt.broker.keyfile: \S+live.key has no private key in PEM; name the file/,
+      /^msg":"could not reload, keeping the present settings","error":"Cannot reload: mqtt.broker.keyfile: \S+live.key has no private key in PEM; name the file/,
     ),
     'msg":"reloaded log level and certificates"}',
   ]);
