@@ -118,9 +118,12 @@ test.each<[string, NodeObjectRequest["operation"], unknown, unknown]>([
   expect(nodeRequests.decode(answerOf("response", content), request)).toEqual(expected as object);
 });
 
-test("codec reads an error of the cloud as a failure", () => {
-  const read = nodeRequests.decode(answerOf("error", "no API"), { ...onNode, operation: query });
-  expect(read).toEqual({ failure: { status: "Failure", message: "no API", reason: "Unknown" } });
+test.each([
+  ["a text", "no API", "no API"],
+  ["an object with a toString of its own", { toString: 1 }, '{"toString":1}'],
+])("codec reads an error of the cloud with %s as a failure", (_name, content, text) => {
+  const read = nodeRequests.decode(answerOf("error", content), { ...onNode, operation: query });
+  expect(read).toEqual({ failure: { status: "Failure", message: text, reason: "Unknown" } });
 });
 
 test.each([
