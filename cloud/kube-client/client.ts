@@ -1,10 +1,9 @@
 import type { Clock } from "#shared/clock";
-import type { KubeObject } from "#shared/kube";
+import { apiVersionOf, type KubeObject } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import { Collection } from "./collection.ts";
 import { createSender, type KubeOptions } from "./credentials.ts";
 import {
-  apiVersionOf,
   ignoreMissing,
   isKubeError,
   type KubeCallOptions,

@@ -1,7 +1,6 @@
 export { createKubeClient } from "./client.ts";
 export type { InlineServer, KubeOptions } from "./credentials.ts";
 export {
-  apiVersionOf,
   ignoreMissing,
   isKubeError,
   KubeError,

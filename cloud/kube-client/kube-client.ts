@@ -12,11 +12,6 @@ export interface ResourceType {
   readonly namespaced: boolean;
 }
 
-/** `apps/v1`, or `v1` of the core group: the apiVersion of the objects of a type. */
-export function apiVersionOf({ group, version }: Pick<ResourceType, "group" | "version">): string {
-  return group === "" ? version : `${group}/${version}`;
-}
-
 /** A response of the API that is not a success. `reason` is metav1.Status.reason, e.g. "NotFound", "Conflict". */
 export class KubeError extends AppError {
   readonly httpStatus: number;

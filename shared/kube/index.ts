@@ -11,6 +11,7 @@ export {
   type LabelSelector,
 } from "./label-selector.ts";
 export {
+  apiVersionOf,
   compareVersions,
   objectKey,
   type Condition,

@@ -33,6 +33,11 @@ export interface KubeObject {
   [field: string]: unknown;
 }
 
+/** `apps/v1`, or `v1` of the core group: the apiVersion of the objects of a kind or resource. */
+export function apiVersionOf(source: { readonly group: string; readonly version: string }): string {
+  return source.group === "" ? source.version : `${source.group}/${source.version}`;
+}
+
 export interface ObjectReference {
   apiVersion?: string;
   kind?: string;

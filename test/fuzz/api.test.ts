@@ -1,9 +1,9 @@
 import { afterAll } from "bun:test";
 import * as fc from "fast-check";
 import { connect } from "node:tls";
-import type { Json } from "#cloud/kube-api/schema";
 import { adminToken, startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
+import type { Json } from "#shared/json";
 import { fuzz } from "./fuzzing.ts";
 import { json, objectOf, textOf } from "./json-values.ts";
 

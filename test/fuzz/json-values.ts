@@ -1,5 +1,5 @@
+import type { Json, JsonObject } from "#shared/json";
 import * as fc from "fast-check";
-import type { Json, JsonObject } from "#cloud/kube-api/schema";
 
 /** Keys that mean something to JavaScript, to a JSON pointer or to a patch, among ordinary ones. */
 export const key: fc.Arbitrary<string> = fc.oneof(

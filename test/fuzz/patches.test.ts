@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import { findKind, type KindInfo } from "#cloud/kube-api/kinds";
 import { jsonPatch, mergePatch, patchObject } from "#cloud/kube-api/patch";
 import { Refusal } from "#cloud/kube-api/status";
-import type { Json, JsonObject } from "#cloud/kube-api/schema";
+import type { Json, JsonObject } from "#shared/json";
 import { fuzz, within } from "./fuzzing.ts";
 import { json, jsonObject, key, objectOf, scalar, spelled } from "./json-values.ts";
 

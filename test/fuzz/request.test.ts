@@ -2,9 +2,9 @@ import * as fc from "fast-check";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Refusal } from "#cloud/kube-api/status";
-import type { Json } from "#cloud/kube-api/schema";
 import { systemClock } from "#shared/clock";
 import { parseTarget, readBody, readContinue, verbOf, writeContinue } from "#cloud/kube-api/http";
+import type { Json } from "#shared/json";
 import { checkTime, fuzz, within } from "./fuzzing.ts";
 import { json, textOf } from "./json-values.ts";
 

@@ -12,8 +12,8 @@ import {
   type RemoveOptions,
   type ResourceType,
 } from "#cloud/kube-client";
-import type { Json, JsonObject } from "#cloud/kube-api/schema";
 import { rfc3339, type Clock } from "#shared/clock";
+import type { Json, JsonObject } from "#shared/json";
 import { objectKey, type KubeObject } from "#shared/kube";
 import { mergePatch, selectorMatches, fieldsMatch } from "./fake-kube-rules.ts";
 

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Json } from "#cloud/kube-api/schema";
+import type { Json } from "#shared/json";
 
 /**
  * Tests whose cases are data, as CockroachDB's and etcd's `datadriven`: files of blocks

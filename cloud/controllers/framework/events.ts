@@ -1,7 +1,7 @@
-import { apiVersionOf, objectAt, resources, type KubeClient, type ResourceType } from "#cloud/kube-client";
+import { objectAt, resources, type KubeClient, type ResourceType } from "#cloud/kube-client";
 import { rfc3339, type Clock } from "#shared/clock";
 import { asError } from "#shared/errors";
-import type { Event, KubeObject } from "#shared/kube";
+import { apiVersionOf, type Event, type KubeObject } from "#shared/kube";
 import type { Logger } from "#shared/log";
 
 /** Type, reason and message, as `kubectl describe` shows them. */

@@ -1,5 +1,5 @@
-import { apiVersionOf, objectAt, type KubeClient, type ResourceType } from "#cloud/kube-client";
-import type { KubeObject, OwnerReference } from "#shared/kube";
+import { objectAt, type KubeClient, type ResourceType } from "#cloud/kube-client";
+import { apiVersionOf, type KubeObject, type OwnerReference } from "#shared/kube";
 
 /** An object and the collection it is in, which the object itself does not name. */
 export interface TypedObject {

@@ -1,8 +1,7 @@
 import { randomUUID } from "node:crypto";
-import { metadataOf, type Json, type JsonObject, isObject } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
 import { rfc3339 } from "#shared/clock";
-import { asText } from "#shared/json";
+import { asText, isObject, metadataOf, type Json, type JsonObject } from "#shared/json";
 import type { KubeObject } from "#shared/kube";
 import type { TokenClaims, TokenSigner } from "./tokens.ts";
 

@@ -1,16 +1,11 @@
 import {
-  childOf,
-  cloneJson,
-  itemsOf,
   storedVerbs,
-  textOf,
-  textsOf,
   type CustomKind,
-  type JsonObject,
   type KindInfo,
   type PrinterColumn,
   type SubresourceInfo,
 } from "#cloud/kube-api/schema";
+import { childOf, cloneJson, itemsOf, textOf, textsOf, type JsonObject } from "#shared/json";
 
 /** The kinds of a definition, one for each served version, by priority of the version. */
 export function kindsOfCrd(crd: JsonObject): KindInfo[] {

@@ -8,15 +8,8 @@ import {
   required,
   tooLong,
 } from "#cloud/kube-api/kinds/validation";
-import {
-  childOf,
-  isObject,
-  itemsOf,
-  textOf,
-  textsOf,
-  type FieldError,
-  type JsonObject,
-} from "#cloud/kube-api/schema";
+import type { FieldError } from "#cloud/kube-api/schema";
+import { childOf, isObject, itemsOf, textOf, textsOf, type JsonObject } from "#shared/json";
 import { readPattern } from "./patterns.ts";
 
 const columnTypes = ["boolean", "date", "integer", "number", "string"];

@@ -1,4 +1,4 @@
-import { cloneJson, isObject, ownField, setField, type Json, type JsonObject } from "#cloud/kube-api/schema";
+import { cloneJson, isObject, ownField, setField, type Json, type JsonObject } from "#shared/json";
 
 /*
  * Pruning and defaulting by a structural schema, after apiextensions-apiserver/pkg/apiserver/schema/{pruning,defaulting}.

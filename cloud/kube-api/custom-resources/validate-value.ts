@@ -1,5 +1,6 @@
 import { forbidden } from "#cloud/kube-api/kinds/validation";
-import { isObject, ownField, type FieldError, type Json, type JsonObject } from "#cloud/kube-api/schema";
+import type { FieldError } from "#cloud/kube-api/schema";
+import { isObject, ownField, type Json, type JsonObject } from "#shared/json";
 import { hasFormat } from "./formats.ts";
 import { readPattern } from "./patterns.ts";
 

@@ -1,5 +1,5 @@
-import { type Json, type JsonObject, isObject } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
+import { isObject, type Json, type JsonObject } from "#shared/json";
 import wireTypes from "./wire-types.txt" with { type: "text" };
 
 /** One field of a message: its JSON name and type as `wire-types.txt` spells it. */

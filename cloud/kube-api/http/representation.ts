@@ -1,13 +1,9 @@
 import { pieceBytes, sourceOf, type OpenStream, type ByteSource } from "#cloud/kube-api/flow-control";
-import {
-  apiVersionOf,
-  tableCells,
-  tableColumns,
-  type JsonObject,
-  type KindInfo,
-} from "#cloud/kube-api/kinds";
-import { parseObject, metadataOf } from "#cloud/kube-api/schema";
+import { tableCells, tableColumns, type KindInfo } from "#cloud/kube-api/kinds";
+import { parseObject } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
+import { metadataOf, type JsonObject } from "#shared/json";
+import { apiVersionOf } from "#shared/kube";
 
 export type Form = "object" | "table" | "partial";
 

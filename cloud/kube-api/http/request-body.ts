@@ -1,6 +1,6 @@
-import { setField, type Json, type JsonObject, isObject } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
 import type { Clock } from "#shared/clock";
+import { isObject, setField, type Json, type JsonObject } from "#shared/json";
 import { note } from "#shared/lifecycle";
 import { duplicateFields } from "./duplicate-fields.ts";
 import { decodeProtobuf } from "./protobuf.ts";

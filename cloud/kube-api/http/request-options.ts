@@ -1,8 +1,8 @@
 import type { FieldValidation } from "#cloud/kube-api/kinds";
 import type { DeleteOptions } from "#cloud/kube-api/objects";
-import { type Json, type JsonObject, isObject } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
 import type { Clock } from "#shared/clock";
+import { isObject, type Json, type JsonObject } from "#shared/json";
 import { readBody } from "./request-body.ts";
 
 /** A request, for the options beside its object: query parameters and the field manager. */

@@ -6,18 +6,9 @@ import {
   validateMirrorUpdate,
   validateObject,
 } from "#cloud/kube-api/kinds/validation";
-import {
-  childOf,
-  cloneJson,
-  definitionName,
-  ensureChild,
-  textOf,
-  toPod,
-  type FieldError,
-  type JsonObject,
-  type KindInfo,
-} from "#cloud/kube-api/schema";
+import { definitionName, toPod, type FieldError, type KindInfo } from "#cloud/kube-api/schema";
 import { accept, failureStatus, invalidStatus, refuse, type ApiOutcome } from "#cloud/kube-api/status";
+import { childOf, cloneJson, ensureChild, textOf, type JsonObject } from "#shared/json";
 import { isMirrorPod, mirrorFault, type Status } from "#shared/kube";
 import { advanceGeneration, prepareCreate, prepareUpdate, type ObjectUpdate } from "./strategy.ts";
 

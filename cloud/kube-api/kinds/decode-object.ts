@@ -3,14 +3,11 @@ import {
   decodeInto,
   decodeMetadata,
   definitionName,
-  isObject,
-  nestsDeeper,
   type DecodedFields,
-  type Json,
-  type JsonObject,
   type KindInfo,
 } from "#cloud/kube-api/schema";
 import { accept, refuse, undecodable, type KindName, type ApiOutcome } from "#cloud/kube-api/status";
+import { isObject, nestsDeeper, type Json, type JsonObject } from "#shared/json";
 
 export type FieldValidation = "Strict" | "Warn" | "Ignore";
 

@@ -8,14 +8,12 @@ export type {
   CustomKind,
   ErrorType,
   FieldError,
-  Json,
-  JsonObject,
   KindInfo,
   PrinterColumn,
   SubresourceInfo,
   UpdateVia,
 } from "#cloud/kube-api/schema";
-export { apiVersionOf, builtinKinds, cloneJson, findKind, isObject } from "#cloud/kube-api/schema";
+export { builtinKinds, findKind } from "#cloud/kube-api/schema";
 export { compareApiVersions, establishCrd, kindsOfCrd } from "#cloud/kube-api/custom-resources";
 export { decodeBody, type FieldValidation } from "./decode-object.ts";
 export { admitCreate, admitUpdate, type WriteContext } from "./admit.ts";

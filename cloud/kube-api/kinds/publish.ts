@@ -3,9 +3,9 @@ import {
   fieldsOfDefinition,
   fieldsOfSchema,
   openApiDocument,
-  type JsonObject,
   type KindInfo,
 } from "#cloud/kube-api/schema";
+import type { JsonObject } from "#shared/json";
 
 /** `fieldsV1` of an object for metadata.managedFields, list items keyed as server-side apply does. */
 export function fieldsV1Of(kind: KindInfo, object: JsonObject): JsonObject {

@@ -1,6 +1,7 @@
 import { labelSelectorOf } from "#cloud/kube-api/kinds/validation";
+import type { KindInfo } from "#cloud/kube-api/schema";
+import { accept, failureStatus, invalidStatus, refuse, type ApiOutcome } from "#cloud/kube-api/status";
 import {
-  apiVersionOf,
   childOf,
   cloneJson,
   ensureChild,
@@ -12,10 +13,8 @@ import {
   textOf,
   type Json,
   type JsonObject,
-  type KindInfo,
-} from "#cloud/kube-api/schema";
-import { accept, failureStatus, invalidStatus, refuse, type ApiOutcome } from "#cloud/kube-api/status";
-import { formatLabelSelector } from "#shared/kube";
+} from "#shared/json";
+import { apiVersionOf, formatLabelSelector } from "#shared/kube";
 
 /** autoscaling/v1 Scale of an object, undefined when its kind cannot be scaled. */
 export function scaleOf(kind: KindInfo, object: JsonObject): JsonObject | undefined {

@@ -1,14 +1,5 @@
-import {
-  childOf,
-  cloneJson,
-  definitionName,
-  ensureChild,
-  itemsOf,
-  sameMeaning,
-  type JsonObject,
-  type KindInfo,
-  type UpdateVia,
-} from "#cloud/kube-api/schema";
+import { definitionName, type KindInfo, type UpdateVia } from "#cloud/kube-api/schema";
+import { childOf, cloneJson, ensureChild, itemsOf, sameMeaning, type JsonObject } from "#shared/json";
 
 /*
  * Which fields of an object a request may set: the others are reset on create and kept on update. Follows the strategies of

@@ -1,6 +1,5 @@
 import { establishCrd } from "#cloud/kube-api/kinds";
-import { metadataOf, type JsonObject } from "#cloud/kube-api/schema";
-import { asText } from "#shared/json";
+import { asText, metadataOf, type JsonObject } from "#shared/json";
 import type { KindRegistry } from "./kind-registry.ts";
 
 /** Holds a definition until its objects are deleted, as upstream's finalizing controller does (`crdCleaner`). */

@@ -1,12 +1,8 @@
 import { fieldsV1Of } from "#cloud/kube-api/kinds";
 import { mergeAtomic, strategicMerge, trackUpdate, type ApplyOptions } from "#cloud/kube-api/patch";
-import {
-  apiVersionOf,
-  metadataOf,
-  type JsonObject,
-  type KindInfo,
-  type UpdateVia,
-} from "#cloud/kube-api/schema";
+import type { KindInfo, UpdateVia } from "#cloud/kube-api/schema";
+import { metadataOf, type JsonObject } from "#shared/json";
+import { apiVersionOf } from "#shared/kube";
 import { unwrap } from "./unwrap.ts";
 import type { WriteOptions } from "./write-request.ts";
 

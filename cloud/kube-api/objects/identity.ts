@@ -1,15 +1,8 @@
-import {
-  apiVersionOf,
-  type Json,
-  type JsonObject,
-  type KindInfo,
-  metadataOf,
-  isObject,
-} from "#cloud/kube-api/schema";
+import type { KindInfo } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
 import type { Clock } from "#shared/clock";
-import { asText } from "#shared/json";
-import type { KubeObject } from "#shared/kube";
+import { asText, isObject, metadataOf, type Json, type JsonObject } from "#shared/json";
+import { apiVersionOf, type KubeObject } from "#shared/kube";
 import type { DeleteOptions } from "./deletion.ts";
 
 interface Place {

@@ -1,12 +1,8 @@
-import {
-  apiVersionOf,
-  builtinKinds,
-  kindsOfCrd,
-  type JsonObject,
-  type KindInfo,
-} from "#cloud/kube-api/kinds";
-import { parseObject, itemsOf, childOf } from "#cloud/kube-api/schema";
+import { builtinKinds, kindsOfCrd, type KindInfo } from "#cloud/kube-api/kinds";
+import { parseObject } from "#cloud/kube-api/schema";
 import type { RevisionStore } from "#cloud/kube-api/store";
+import { childOf, itemsOf, type JsonObject } from "#shared/json";
+import { apiVersionOf } from "#shared/kube";
 
 export const crdResource = "apiextensions.k8s.io/customresourcedefinitions";
 

@@ -2,13 +2,9 @@ import { randomUUID } from "node:crypto";
 import { admitCreate, admitUpdate, decodeBody } from "#cloud/kube-api/kinds";
 import { patchObject, serverSideApply, type PatchType } from "#cloud/kube-api/patch";
 import {
-  cloneJson,
-  metadataOf,
   parseKubeObject,
   parseObject,
   toKubeObject,
-  type Json,
-  type JsonObject,
   type KindInfo,
   type UpdateVia,
 } from "#cloud/kube-api/schema";
@@ -20,7 +16,7 @@ import {
   type WriteRequest,
 } from "#cloud/kube-api/store";
 import { rfc3339, type Clock } from "#shared/clock";
-import { asText } from "#shared/json";
+import { asText, cloneJson, metadataOf, type Json, type JsonObject } from "#shared/json";
 import { isReleased, planDeletion, type DeleteOptions } from "./deletion.ts";
 import { established } from "./established-definition.ts";
 import { applyOptions, tracked } from "./field-tracking.ts";

@@ -1,9 +1,8 @@
-import type { JsonObject } from "#cloud/kube-api/kinds";
 import { parseObject } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
 import type { RevisionChange, RevisionStore } from "#cloud/kube-api/store";
 import type { Clock } from "#shared/clock";
-import { asText, isObject } from "#shared/json";
+import { asText, isObject, type JsonObject } from "#shared/json";
 
 const resource = "/services";
 const named = { group: "", plural: "services", kind: "Service" };

@@ -1,5 +1,6 @@
 import type { FieldValidation } from "#cloud/kube-api/kinds";
-import type { FieldError, JsonObject, KindInfo } from "#cloud/kube-api/schema";
+import type { FieldError, KindInfo } from "#cloud/kube-api/schema";
+import type { JsonObject } from "#shared/json";
 import type { KubeObject } from "#shared/kube";
 
 /** One object of a served kind; the namespace is empty for cluster-scoped kinds, the name for a creation. */

@@ -1,6 +1,5 @@
-import { cloneJson, type Json, type JsonObject } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
-import { isObject } from "#shared/json";
+import { cloneJson, isObject, type Json, type JsonObject } from "#shared/json";
 import {
   common,
   differ,

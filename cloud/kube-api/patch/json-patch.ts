@@ -1,5 +1,5 @@
-import { cloneJson, isObject, ownField, setField, type Json, type JsonObject } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
+import { cloneJson, isObject, ownField, setField, type Json, type JsonObject } from "#shared/json";
 
 /** As kube-apiserver (maxJSONPatchOperations). */
 const maxOperations = 10_000;

@@ -1,4 +1,4 @@
-import { isObject, ownField, setField, type Json, type JsonObject } from "#cloud/kube-api/schema";
+import { isObject, ownField, setField, type Json, type JsonObject } from "#shared/json";
 import { sameJson } from "./json-patch.ts";
 
 /**

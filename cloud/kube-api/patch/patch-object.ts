@@ -1,6 +1,6 @@
-import type { Json, JsonObject, KindInfo } from "#cloud/kube-api/schema";
+import type { KindInfo } from "#cloud/kube-api/schema";
 import { Refusal, refusals } from "#cloud/kube-api/status";
-import { isObject } from "#shared/json";
+import { isObject, type Json, type JsonObject } from "#shared/json";
 import { jsonPatch } from "./json-patch.ts";
 import { mergePatch } from "./merge-patch.ts";
 import { strategicMerge } from "./strategic-merge.ts";

@@ -1,10 +1,4 @@
 import {
-  cloneJson,
-  isObject,
-  ownField,
-  setField,
-  type Json,
-  type JsonObject,
   definition,
   type Definition,
   type FieldType,
@@ -12,6 +6,7 @@ import {
   type KindInfo,
 } from "#cloud/kube-api/schema";
 import { accept, failureStatus, refuse, type ApiOutcome } from "#cloud/kube-api/status";
+import { cloneJson, isObject, ownField, setField, type Json, type JsonObject } from "#shared/json";
 import type { Status } from "#shared/kube";
 
 /** A patch that cannot be applied; the text is what the API answers. */

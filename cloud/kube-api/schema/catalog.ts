@@ -1,3 +1,4 @@
+import { apiVersionOf } from "#shared/kube";
 import { catalogRows, type CatalogRow } from "./catalog-table.ts";
 import type { KindInfo, SubresourceInfo } from "./vocabulary.ts";
 
@@ -37,11 +38,6 @@ export function builtinKinds(): readonly KindInfo[] {
 /** The builtin kind of an `apiVersion` and `kind`, if served. */
 export function findKind(apiVersion: string, kind: string): KindInfo | undefined {
   return builtinKinds().find((info) => info.kind === kind && apiVersionOf(info) === apiVersion);
-}
-
-/** `<group>/<version>`, `v1` for the core group. */
-export function apiVersionOf(kind: { readonly group: string; readonly version: string }): string {
-  return kind.group === "" ? kind.version : `${kind.group}/${kind.version}`;
 }
 
 function toKind(row: CatalogRow): KindInfo {

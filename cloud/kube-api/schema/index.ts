@@ -7,27 +7,9 @@ export type {
   SubresourceInfo,
   UpdateVia,
 } from "./vocabulary.ts";
-export { isObject, type Json, type JsonObject } from "#shared/json";
-export { apiVersionOf, builtinKinds, findKind, storedVerbs } from "./catalog.ts";
+export { builtinKinds, findKind, storedVerbs } from "./catalog.ts";
 export { definition, definitionName, type Definition, type FieldType } from "./definitions.ts";
 export { decodeInto, decodeMetadata, type DecodedFields } from "./decode.ts";
-export {
-  childOf,
-  cloneJson,
-  ensureChild,
-  itemsOf,
-  metadataOf,
-  nestsDeeper,
-  numberOf,
-  ownField,
-  sameMeaning,
-  setDefault,
-  setDefaultText,
-  setField,
-  textMapOf,
-  textOf,
-  textsOf,
-} from "#shared/json";
 export { fieldsOfDefinition, fieldsOfSchema } from "./fields-v1.ts";
 export { openApiDocument } from "./openapi.ts";
 export { parseKubeObject, parseObject, toJsonObject, toKubeObject, toPod } from "./stored-object.ts";

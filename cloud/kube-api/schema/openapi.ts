@@ -1,5 +1,5 @@
 import { isObject, type Json, type JsonObject } from "#shared/json";
-import { apiVersionOf } from "./catalog.ts";
+import { apiVersionOf } from "#shared/kube";
 import { definition, definitionName, descriptions, forgetTexts, type FieldType } from "./definitions.ts";
 import type { KindInfo } from "./vocabulary.ts";
 

@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
-import { apiVersionOf, openApiV3, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
+import { openApiV3, type KindInfo } from "#cloud/kube-api/kinds";
 import type { KindRegistry, ServedVersion } from "#cloud/kube-api/objects";
+import type { JsonObject } from "#shared/json";
+import { apiVersionOf } from "#shared/kube";
 
 /** The answer to `/version`; its minor version is the one whose behaviour is followed. */
 export const serverVersion: JsonObject = {

@@ -1,11 +1,11 @@
 import { defaultGrants, reconcileDefault } from "#cloud/kube-api/auth";
-import { apiVersionOf, type JsonObject } from "#cloud/kube-api/kinds";
 import { resourceOf, type KindRegistry, type ObjectService } from "#cloud/kube-api/objects";
-import { metadataOf, parseKubeObject, toJsonObject } from "#cloud/kube-api/schema";
+import { parseKubeObject, toJsonObject } from "#cloud/kube-api/schema";
 import { Refusal } from "#cloud/kube-api/status";
 import type { RevisionStore } from "#cloud/kube-api/store";
 import { ConfigError } from "#shared/errors";
-import type { KubeObject } from "#shared/kube";
+import { metadataOf, type JsonObject } from "#shared/json";
+import { apiVersionOf, type KubeObject } from "#shared/kube";
 import type { Logger } from "#shared/log";
 
 export interface InstallParts {

@@ -26,13 +26,13 @@ import {
   type ExtraResource,
   type RequestTarget,
 } from "#cloud/kube-api/http";
-import type { JsonObject } from "#cloud/kube-api/kinds";
 import type { KindRegistry, WriteGuard } from "#cloud/kube-api/objects";
 import { toKubeObject } from "#cloud/kube-api/schema";
 import { answerResource, type ResourceParts } from "#cloud/kube-api/server/verbs";
 import { Refusal, refusals } from "#cloud/kube-api/status";
 import type { Readiness } from "#cloud/kube-api/store";
 import { AppError } from "#shared/errors";
+import type { JsonObject } from "#shared/json";
 import { note } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import * as discovery from "./discovery.ts";

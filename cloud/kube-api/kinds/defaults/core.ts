@@ -8,7 +8,7 @@ import {
   textOf,
   type Json,
   type JsonObject,
-} from "#cloud/kube-api/schema";
+} from "#shared/json";
 
 const rbacGroup = "rbac.authorization.k8s.io";
 

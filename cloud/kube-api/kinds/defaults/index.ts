@@ -1,4 +1,5 @@
-import { definitionName, type JsonObject, type KindInfo } from "#cloud/kube-api/schema";
+import { definitionName, type KindInfo } from "#cloud/kube-api/schema";
+import type { JsonObject } from "#shared/json";
 import {
   defaultCrd,
   defaultEndpointSlice,

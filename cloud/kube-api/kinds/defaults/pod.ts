@@ -1,3 +1,4 @@
+import { toPod } from "#cloud/kube-api/schema";
 import {
   childOf,
   ensureChild,
@@ -7,10 +8,9 @@ import {
   setDefault,
   setDefaultText,
   textOf,
-  toPod,
   type Json,
   type JsonObject,
-} from "#cloud/kube-api/schema";
+} from "#shared/json";
 import { isMirrorPod } from "#shared/kube";
 
 /** Defaults of a pod spec wherever it stands: in a pod or in a template. */

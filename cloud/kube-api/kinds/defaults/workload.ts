@@ -6,7 +6,7 @@ import {
   setDefaultText,
   textOf,
   type JsonObject,
-} from "#cloud/kube-api/schema";
+} from "#shared/json";
 import { defaultClaim, defaultPodTemplate } from "./pod.ts";
 
 export function defaultDeployment(object: JsonObject): void {

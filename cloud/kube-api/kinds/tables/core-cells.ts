@@ -7,7 +7,7 @@ import {
   textsOf,
   type Json,
   type JsonObject,
-} from "#cloud/kube-api/schema";
+} from "#shared/json";
 import { ageSince } from "./age.ts";
 import { conditionOf } from "./pod-cells.ts";
 import { mapText } from "./workload-cells.ts";

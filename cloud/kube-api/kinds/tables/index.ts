@@ -1,12 +1,5 @@
-import {
-  childOf,
-  definitionName,
-  textOf,
-  type Json,
-  type JsonObject,
-  type KindInfo,
-  type PrinterColumn,
-} from "#cloud/kube-api/schema";
+import { definitionName, type KindInfo, type PrinterColumn } from "#cloud/kube-api/schema";
+import { childOf, textOf, type Json, type JsonObject } from "#shared/json";
 import { ageSince } from "./age.ts";
 import { namedLast, printerColumns } from "./columns.ts";
 import {

@@ -1,4 +1,4 @@
-import { isObject, type Json } from "#cloud/kube-api/schema";
+import { isObject, type Json } from "#shared/json";
 
 /**
  * The JSONPath of printer columns (k8s.io/client-go/util/jsonpath) without recursive descent: `.a.b`, `['a']`, `[0]`, `[*]`,

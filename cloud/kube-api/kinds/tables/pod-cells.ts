@@ -1,4 +1,4 @@
-import { childOf, itemsOf, numberOf, textOf, type Json, type JsonObject } from "#cloud/kube-api/schema";
+import { childOf, itemsOf, numberOf, textOf, type Json, type JsonObject } from "#shared/json";
 import { ageSince } from "./age.ts";
 
 const none = "<none>";

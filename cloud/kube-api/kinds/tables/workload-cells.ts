@@ -1,13 +1,5 @@
 import { labelSelectorOf } from "#cloud/kube-api/kinds/validation";
-import {
-  childOf,
-  itemsOf,
-  numberOf,
-  textMapOf,
-  textOf,
-  type Json,
-  type JsonObject,
-} from "#cloud/kube-api/schema";
+import { childOf, itemsOf, numberOf, textMapOf, textOf, type Json, type JsonObject } from "#shared/json";
 import { formatLabelSelector } from "#shared/kube";
 import { ageSince, humanDuration } from "./age.ts";
 

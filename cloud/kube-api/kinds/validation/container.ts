@@ -1,4 +1,5 @@
-import { childOf, itemsOf, numberOf, textOf, type FieldError, type JsonObject } from "#cloud/kube-api/schema";
+import type { FieldError } from "#cloud/kube-api/schema";
+import { childOf, itemsOf, numberOf, textOf, type JsonObject } from "#shared/json";
 import { compareQuantities, parseQuantity } from "#shared/kube";
 import { validateEnv } from "./env.ts";
 import { duplicate, eachOf, invalid, notFound, requiredOneOf, required } from "./errors.ts";

@@ -1,13 +1,5 @@
-import {
-  childOf,
-  itemsOf,
-  numberOf,
-  textMapOf,
-  textOf,
-  textsOf,
-  type FieldError,
-  type JsonObject,
-} from "#cloud/kube-api/schema";
+import type { FieldError } from "#cloud/kube-api/schema";
+import { childOf, itemsOf, numberOf, textMapOf, textOf, textsOf, type JsonObject } from "#shared/json";
 import { duplicate, eachOf, invalid, notSupported, requiredOneOf, required } from "./errors.ts";
 import { validateLabels } from "./meta.ts";
 import { configKey, dnsLabel, isPort, labelValue, portText, qualifiedName } from "./names.ts";

@@ -1,4 +1,5 @@
-import { childOf, itemsOf, textOf, type FieldError, type JsonObject } from "#cloud/kube-api/schema";
+import type { FieldError } from "#cloud/kube-api/schema";
+import { childOf, itemsOf, textOf, type JsonObject } from "#shared/json";
 import { eachOf, invalid, notSupported, required } from "./errors.ts";
 import { configKey, envName } from "./names.ts";
 

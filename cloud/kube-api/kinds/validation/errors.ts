@@ -1,11 +1,5 @@
-import {
-  isObject,
-  textOf,
-  type ErrorType,
-  type FieldError,
-  type Json,
-  type JsonObject,
-} from "#cloud/kube-api/schema";
+import type { ErrorType, FieldError } from "#cloud/kube-api/schema";
+import { isObject, textOf, type Json, type JsonObject } from "#shared/json";
 
 /** Causes with the texts of apimachinery/util/validation/field/errors.go. */
 export function required(field: string, detail = ""): FieldError {

@@ -1,4 +1,5 @@
-import { definitionName, type FieldError, type JsonObject, type KindInfo } from "#cloud/kube-api/schema";
+import { definitionName, type FieldError, type KindInfo } from "#cloud/kube-api/schema";
+import type { JsonObject } from "#shared/json";
 import {
   validateClaim,
   validateConfigMap,

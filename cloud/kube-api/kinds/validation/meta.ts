@@ -1,13 +1,5 @@
-import {
-  childOf,
-  itemsOf,
-  textMapOf,
-  textOf,
-  textsOf,
-  type FieldError,
-  type JsonObject,
-  type KindInfo,
-} from "#cloud/kube-api/schema";
+import type { FieldError, KindInfo } from "#cloud/kube-api/schema";
+import { childOf, itemsOf, textMapOf, textOf, textsOf, type JsonObject } from "#shared/json";
 import { eachOf, forbidden, invalid, required, tooLong } from "./errors.ts";
 import {
   dns1035Label,

@@ -1,3 +1,4 @@
+import type { FieldError } from "#cloud/kube-api/schema";
 import {
   childOf,
   itemsOf,
@@ -5,10 +6,9 @@ import {
   sameMeaning,
   textMapOf,
   textOf,
-  type FieldError,
   type Json,
   type JsonObject,
-} from "#cloud/kube-api/schema";
+} from "#shared/json";
 import { mirrorAnnotation } from "#shared/kube";
 import { validateContainer, validateContainerNames } from "./container.ts";
 import { eachOf, forbidden, invalid, notSupported, requiredOneOf, required } from "./errors.ts";

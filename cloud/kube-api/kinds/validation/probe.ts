@@ -1,4 +1,5 @@
-import { childOf, numberOf, type FieldError, type JsonObject } from "#cloud/kube-api/schema";
+import type { FieldError } from "#cloud/kube-api/schema";
+import { childOf, numberOf, type JsonObject } from "#shared/json";
 import { forbidden, invalid, requiredOneOf, required } from "./errors.ts";
 import { isPort, portName, portText } from "./names.ts";
 

@@ -1,12 +1,5 @@
-import {
-  childOf,
-  itemsOf,
-  textMapOf,
-  textOf,
-  textsOf,
-  type FieldError,
-  type JsonObject,
-} from "#cloud/kube-api/schema";
+import type { FieldError } from "#cloud/kube-api/schema";
+import { childOf, itemsOf, textMapOf, textOf, textsOf, type JsonObject } from "#shared/json";
 import { isEmptySelector, matchesLabelSelector, type LabelSelector } from "#shared/kube";
 import { forbidden, invalid, required } from "./errors.ts";
 import { validateLabels } from "./meta.ts";

@@ -1,4 +1,5 @@
-import { childOf, sameMeaning, textOf, type FieldError, type JsonObject } from "#cloud/kube-api/schema";
+import type { FieldError } from "#cloud/kube-api/schema";
+import { childOf, sameMeaning, textOf, type JsonObject } from "#shared/json";
 import { forbidden, invalid } from "./errors.ts";
 import { validatePodUpdate } from "./pod.ts";
 

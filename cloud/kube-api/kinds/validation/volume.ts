@@ -1,12 +1,5 @@
-import {
-  childOf,
-  isObject,
-  itemsOf,
-  numberOf,
-  textOf,
-  type FieldError,
-  type JsonObject,
-} from "#cloud/kube-api/schema";
+import type { FieldError } from "#cloud/kube-api/schema";
+import { childOf, isObject, itemsOf, numberOf, textOf, type JsonObject } from "#shared/json";
 import { duplicate, eachOf, forbidden, invalid, notSupported, required } from "./errors.ts";
 import { dnsLabel } from "./names.ts";
 

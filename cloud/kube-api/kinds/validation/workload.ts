@@ -1,12 +1,5 @@
-import {
-  childOf,
-  isObject,
-  numberOf,
-  textOf,
-  type FieldError,
-  type Json,
-  type JsonObject,
-} from "#cloud/kube-api/schema";
+import type { FieldError } from "#cloud/kube-api/schema";
+import { childOf, isObject, numberOf, textOf, type Json, type JsonObject } from "#shared/json";
 import { invalid, notSupported, required } from "./errors.ts";
 import { validatePodTemplate } from "./pod.ts";
 import { validateWorkloadSelector } from "./selector.ts";

@@ -1,7 +1,8 @@
 import { answerText, contentTypeOf, readBody } from "#cloud/kube-api/http";
 import { patchTypeOf } from "#cloud/kube-api/patch";
-import type { Json, JsonObject, KindInfo } from "#cloud/kube-api/schema";
+import type { KindInfo } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
+import type { Json, JsonObject } from "#shared/json";
 import { getObject } from "./get.ts";
 import {
   objectTarget,

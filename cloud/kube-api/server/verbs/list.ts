@@ -7,8 +7,8 @@ import {
   type TokenScope,
 } from "#cloud/kube-api/http";
 import { resourceOf } from "#cloud/kube-api/objects";
-import type { JsonObject } from "#cloud/kube-api/schema";
 import { everything } from "#cloud/kube-api/selection";
+import type { JsonObject } from "#shared/json";
 import {
   prefixOf,
   readSelection,

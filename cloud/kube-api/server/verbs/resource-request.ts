@@ -9,7 +9,7 @@ import {
   type RequestTarget,
 } from "#cloud/kube-api/http";
 import type { ObjectService, ObjectTarget, WriteGuard, WriteOptions, Written } from "#cloud/kube-api/objects";
-import type { Json, KindInfo } from "#cloud/kube-api/schema";
+import type { KindInfo } from "#cloud/kube-api/schema";
 import {
   everything,
   parseFieldSelector,
@@ -20,6 +20,7 @@ import {
 import { Refusal, undecodable } from "#cloud/kube-api/status";
 import type { RevisionStore, StoredKey } from "#cloud/kube-api/store";
 import type { Clock } from "#shared/clock";
+import type { Json } from "#shared/json";
 import type { ReviewParts } from "./reviews.ts";
 import type { SubresourceParts } from "./subresources.ts";
 

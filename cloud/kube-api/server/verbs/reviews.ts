@@ -1,9 +1,8 @@
 import type { Attributes, Authenticator, Authorizer, User } from "#cloud/kube-api/auth";
-import type { Json, JsonObject, KindInfo } from "#cloud/kube-api/kinds";
-import { isObject } from "#cloud/kube-api/schema";
+import type { KindInfo } from "#cloud/kube-api/kinds";
 import { refusals } from "#cloud/kube-api/status";
 import { rfc3339 } from "#shared/clock";
-import { asText } from "#shared/json";
+import { asText, isObject, type Json, type JsonObject } from "#shared/json";
 
 export interface ReviewParts {
   readonly authenticator: Authenticator;

@@ -1,22 +1,24 @@
 import { requestToken, type TokenSigner } from "#cloud/kube-api/auth";
 import { deleteOptionsOf } from "#cloud/kube-api/http";
-import { scaleOf, withScale, type Json, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
+import { scaleOf, withScale, type KindInfo } from "#cloud/kube-api/kinds";
 import { unwrap, type ObjectService, type ObjectTarget, type WriteOptions } from "#cloud/kube-api/objects";
 import { patchObject, type PatchType } from "#cloud/kube-api/patch";
 import { labelSelectorOf } from "#cloud/kube-api/kinds/validation";
-import {
-  childOf,
-  metadataOf,
-  numberOf,
-  parseKubeObject,
-  parseObject,
-  textMapOf,
-  textOf,
-} from "#cloud/kube-api/schema";
+import { parseKubeObject, parseObject } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
 import type { RevisionStore } from "#cloud/kube-api/store";
 import { rfc3339, type Clock } from "#shared/clock";
-import { asText, isObject } from "#shared/json";
+import {
+  asText,
+  childOf,
+  isObject,
+  metadataOf,
+  numberOf,
+  textMapOf,
+  textOf,
+  type Json,
+  type JsonObject,
+} from "#shared/json";
 import { matchesLabelSelector, type KubeObject } from "#shared/kube";
 
 export interface SubresourceParts {

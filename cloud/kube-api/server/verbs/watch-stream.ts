@@ -6,13 +6,14 @@ import {
   type ByteSource,
 } from "#cloud/kube-api/flow-control";
 import { partialOf, tableOf, textAs, type Representation } from "#cloud/kube-api/http";
-import { apiVersionOf, type JsonObject, type KindInfo } from "#cloud/kube-api/kinds";
-import { parseKubeObject, parseObject, metadataOf } from "#cloud/kube-api/schema";
+import type { KindInfo } from "#cloud/kube-api/kinds";
+import { parseKubeObject, parseObject } from "#cloud/kube-api/schema";
 import { everything, selects, type Selection } from "#cloud/kube-api/selection";
 import { refusals } from "#cloud/kube-api/status";
 import type { RevisionChange, RevisionStore } from "#cloud/kube-api/store";
 import type { Clock } from "#shared/clock";
-import type { Status } from "#shared/kube";
+import { metadataOf, type JsonObject } from "#shared/json";
+import { apiVersionOf, type Status } from "#shared/kube";
 
 export interface WatchOptions {
   readonly kind: KindInfo;

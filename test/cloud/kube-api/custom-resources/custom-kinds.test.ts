@@ -10,11 +10,10 @@ import {
   kindsOfCrd,
   tableCells,
   tableColumns,
-  type Json,
-  type JsonObject,
   type KindInfo,
 } from "#cloud/kube-api/kinds";
 import { defaultObject, pruneObject, validateValue } from "#cloud/kube-api/custom-resources";
+import type { Json, JsonObject } from "#shared/json";
 
 const now = "2026-01-01T00:00:00Z";
 

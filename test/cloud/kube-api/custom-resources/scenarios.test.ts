@@ -6,8 +6,8 @@ import {
   validateCrd,
   validateValue,
 } from "#cloud/kube-api/custom-resources";
-import type { JsonObject } from "#cloud/kube-api/schema";
 import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario.ts";
+import type { JsonObject } from "#shared/json";
 
 runScenarios(join(import.meta.dir, "scenarios"), () => {
   let schema: JsonObject = {};

@@ -6,11 +6,11 @@ import {
   findKind,
   scaleOf,
   withScale,
-  type JsonObject,
   type KindInfo,
   type UpdateVia,
 } from "#cloud/kube-api/kinds";
 import type { ApiOutcome } from "#cloud/kube-api/status";
+import type { JsonObject } from "#shared/json";
 
 const now = "2026-01-01T00:00:00Z";
 

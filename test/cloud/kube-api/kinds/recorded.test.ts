@@ -5,16 +5,14 @@ import {
   builtinKinds,
   decodeBody,
   establishCrd,
-  isObject,
   kindsOfCrd,
   tableCells,
   tableColumns,
-  type Json,
-  type JsonObject,
   type KindInfo,
   type UpdateVia,
 } from "#cloud/kube-api/kinds";
 import { strategicMerge } from "#cloud/kube-api/patch";
+import { isObject, type Json, type JsonObject } from "#shared/json";
 import recorded from "./recorded.json";
 
 /** Answers of a real kube-apiserver 1.26, in order; each is made again by the pure rules from the objects made before. */

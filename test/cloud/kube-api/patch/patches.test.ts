@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test";
-import type { JsonObject } from "#cloud/kube-api/schema";
 import type { ManagedEntry } from "#internal/cloud/kube-api/patch/managed-fields.ts";
 import {
   jsonPatch,
@@ -9,6 +8,7 @@ import {
   type ApplyOptions,
 } from "#cloud/kube-api/patch";
 import { Refusal } from "#cloud/kube-api/status";
+import type { JsonObject } from "#shared/json";
 
 test.each([
   [{ a: "b" }, { a: "c" }, { a: "c" }],

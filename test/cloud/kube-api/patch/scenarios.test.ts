@@ -8,10 +8,11 @@ import {
   trackUpdate,
   type ApplyOptions,
 } from "#cloud/kube-api/patch";
-import type { Json, JsonObject, KindInfo } from "#cloud/kube-api/schema";
+import type { KindInfo } from "#cloud/kube-api/schema";
 import { Refusal } from "#cloud/kube-api/status";
 import { leaves, spellPath, type ManagedEntry } from "#internal/cloud/kube-api/patch/managed-fields.ts";
 import { runScenarios, type ScenarioBlock, type ScenarioCommands } from "#internal/test/support/scenario.ts";
+import type { Json, JsonObject } from "#shared/json";
 
 runScenarios(join(import.meta.dir, "scenarios"), () => ({
   merge: ({ input: [target = null, patch = null] }) => mergePatch(target, patch),

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { findKind, type Json, type JsonObject } from "#cloud/kube-api/kinds";
+import { findKind } from "#cloud/kube-api/kinds";
 import { strategicMerge } from "#cloud/kube-api/patch";
+import type { Json, JsonObject } from "#shared/json";
 
 function merge(apiVersion: string, kind: string, objects: { current: JsonObject; patch: JsonObject }): Json {
   const info = findKind(apiVersion, kind);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { builtinKinds, decodeBody, findKind, type Json, type KindInfo } from "#cloud/kube-api/kinds";
+import { builtinKinds, decodeBody, findKind, type KindInfo } from "#cloud/kube-api/kinds";
+import type { Json } from "#shared/json";
 
 function kindOf(apiVersion: string, kind: string): KindInfo {
   const found = findKind(apiVersion, kind);

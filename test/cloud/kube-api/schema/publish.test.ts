@@ -1,15 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import {
-  apiVersionOf,
-  builtinKinds,
-  fieldsV1Of,
-  findKind,
-  openApiV3,
-  type JsonObject,
-  type KindInfo,
-} from "#cloud/kube-api/kinds";
-import { formatQuantity, parseQuantity } from "#shared/kube";
+import { builtinKinds, fieldsV1Of, findKind, openApiV3, type KindInfo } from "#cloud/kube-api/kinds";
+import type { JsonObject } from "#shared/json";
+import { apiVersionOf, formatQuantity, parseQuantity } from "#shared/kube";
 
 const byVersion = Map.groupBy(builtinKinds(), (kind) => apiVersionOf(kind));
 

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { applyDefaults } from "#cloud/kube-api/kinds/defaults";
 import { findKind } from "#cloud/kube-api/kinds";
-import type { Json, JsonObject } from "#cloud/kube-api/schema";
 import { runScenarios } from "#internal/test/support/scenario.ts";
+import type { Json, JsonObject } from "#shared/json";
 
 runScenarios(join(import.meta.dir, "scenarios"), () => ({
   defaults: ({ options, input: [body] }) => {

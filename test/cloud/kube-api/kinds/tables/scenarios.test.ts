@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { findKind, tableCells, tableColumns } from "#cloud/kube-api/kinds";
-import type { JsonObject } from "#cloud/kube-api/schema";
 import { runScenarios } from "#internal/test/support/scenario.ts";
+import type { JsonObject } from "#shared/json";
 
 const nowMs = Date.parse("2026-01-02T00:00:00Z");
 const creationTimestamp = "2026-01-01T23:00:00Z";

@@ -1,14 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import {
-  findKind,
-  tableCells,
-  tableColumns,
-  builtinKinds,
-  type Json,
-  type JsonObject,
-  type KindInfo,
-} from "#cloud/kube-api/kinds";
+import { findKind, tableCells, tableColumns, builtinKinds, type KindInfo } from "#cloud/kube-api/kinds";
 import { findByPath, humanDuration } from "#cloud/kube-api/kinds/tables";
+import type { Json, JsonObject } from "#shared/json";
 
 const nowMs = Date.parse("2026-01-02T00:00:00Z");
 const created = "2026-01-01T23:00:00Z";
