@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { ContainerRuntime, RuntimeHint } from "#edge/runtime";
 import { openDockerRuntime } from "#edge/runtime/docker";
 import { systemClock } from "#shared/clock";
@@ -23,8 +23,8 @@ const codeOf = (work: Promise<unknown>): Promise<unknown> =>
     (error: { code: string }) => error.code,
   );
 
-function contract(name: string, open: () => Promise<ContainerRuntime>): void {
-  describe(name, () => {
+function contract(open: () => Promise<ContainerRuntime>): void {
+  describe("container runtime", () => {
     test("runs a sandbox with its identity and an address, and stops and removes it", async () => {
       await using pod = new PodUnderTest(await open(), image);
       const { runtime } = pod;
@@ -109,23 +109,29 @@ function contract(name: string, open: () => Promise<ContainerRuntime>): void {
   });
 }
 
-contract("FakeRuntime", async () => {
-  const runtime = new FakeRuntime({ nowMs: () => 1000 });
-  runtime.addImage(image);
-  return runtime;
+describe("FakeRuntime", () => {
+  contract(async () => {
+    const runtime = new FakeRuntime({ nowMs: () => 1000 });
+    runtime.addImage(image);
+    return runtime;
+  });
 });
 
-if (hasEngine()) {
-  const made = busyboxImage(image);
+describe.skipIf(!hasEngine())("Docker", () => {
+  let made: Disposable | undefined;
   const open = (address = `unix://${engineSocket}`): Promise<ContainerRuntime> =>
     openDockerRuntime({ address, owner, clock: systemClock, log: silentLog() });
+  beforeAll(() => {
+    made = busyboxImage(image);
+  });
   afterAll(() => {
+    if (!made) return;
     removeContainers(owner);
     made[Symbol.dispose]();
   });
-  contract("Docker", open);
+  contract(open);
 
-  test("Docker runs a command in a container and returns its output and exit code", async () => {
+  test("runs a command in a container and returns its output and exit code", async () => {
     await using pod = new PodUnderTest(await open(), image);
     const id = await pod.start("exec");
     const command = ["sh", "-c", "echo out; echo err >&2; exit 7"];
@@ -134,7 +140,7 @@ if (hasEngine()) {
     expect(result.output.split("\n").sort()).toEqual(["", "err", "out"]);
   });
 
-  test("Docker ends the pause container gracefully when it is signalled", async () => {
+  test("ends the pause container gracefully when it is signalled", async () => {
     await using pod = new PodUnderTest(await open(), image);
     const { id } = await pod.runtime.runSandbox(pod.sandboxSpec());
     await pod.runtime.stop(id, 30);
@@ -142,7 +148,7 @@ if (hasEngine()) {
     expect({ phase: details?.phase, exitCode: details?.exitCode }).toEqual({ phase: "exited", exitCode: 0 });
   });
 
-  test("Docker hides containers of another owner", async () => {
+  test("hides containers of another owner", async () => {
     await using runtime = await open();
     const name = `other-${process.pid}`;
     docker("create", "--name", name, "--label", "io.kubeedge.owner=other", image, "true");
@@ -153,16 +159,16 @@ if (hasEngine()) {
     }
   });
 
-  test("Docker rejects with UnavailableError when the engine cannot be reached", async () => {
+  test("rejects with UnavailableError when the engine cannot be reached", async () => {
     await using runtime = await open("unix:///tmp/kubeedge-no-such.sock");
     expect(await runtime.list().catch((error: unknown) => error)).toBeInstanceOf(UnavailableError);
   });
 
-  test("Docker reports why an image cannot be pulled", async () => {
+  test("reports why an image cannot be pulled", async () => {
     await using runtime = await open();
     const error = await runtime
       .pullImage("kubeedge.invalid/none", { dockerConfigs: [] })
       .catch((thrown: unknown) => thrown as { code: string; message: string });
     expect(error).toMatchObject({ code: "image-pull", message: expect.stringContaining("kubeedge.invalid") });
   });
-}
+});

@@ -43,149 +43,149 @@ function iterate({ output }: Pick<ProcessStream, "output">): AsyncIterator<Outpu
   return output[Symbol.asyncIterator]();
 }
 
-if (hasEngine())
-  describe("Docker", () => {
-    let made: Disposable | undefined;
-    beforeAll(() => {
-      made = busyboxImage(image);
-    });
-    afterAll(() => {
-      removeContainers(owner);
-      made?.[Symbol.dispose]();
-    });
+describe.skipIf(!hasEngine())("Docker", () => {
+  let made: Disposable | undefined;
+  beforeAll(() => {
+    made = busyboxImage(image);
+  });
+  afterAll(() => {
+    if (!made) return;
+    removeContainers(owner);
+    made[Symbol.dispose]();
+  });
 
-    test("reads the log of a container that has ended, by stream, tail and time", async () => {
-      await using pod = new PodUnderTest(await open(), image);
-      const { runtime } = pod;
-      const id = await pod.start("log", { command: sh("echo one; echo two; echo bad >&2") });
-      const all = await collect(runtime.logs(id, { follow: true }));
-      expect(all).toEqual({ stdout: "one\ntwo\n", stderr: "bad\n" });
-      const stamped = await collect(runtime.logs(id, { timestamps: true }));
-      expect(stamped.stdout).toMatch(/^\d{4}-\d\d-\d\dT[\d:]+\.\d{9}Z one\n\d{4}\S+Z two\n$/);
-      const last = await collect(runtime.logs(id, { tailLines: 1 }));
-      expect((last.stdout + last.stderr).split("\n").length).toBe(2);
-      expect(await collect(runtime.logs(id, { sinceMs: Date.now() + 60_000 }))).toEqual({
-        stdout: "",
-        stderr: "",
-      });
-    });
-
-    test("follows the log of a container until it ends", async () => {
-      await using pod = new PodUnderTest(await open(), image);
-      const { runtime } = pod;
-      const id = await pod.start("follow", {
-        command: sh("echo ready; while [ ! -e /tmp/go ]; do sleep 0.05; done; echo later"),
-      });
-      const chunks = runtime.logs(id, { follow: true })[Symbol.asyncIterator]();
-      await readUntil(chunks, "ready\n");
-      await runtime.runCommand(id, sh("echo > /tmp/go"), { maxOutputBytes: 100 });
-      expect(await readUntil(chunks, "later\n")).toBe("later\n");
-      expect((await chunks.next()).done).toBe(true);
-    });
-
-    test("stops following when the caller aborts, with the reason of the caller", async () => {
-      await using pod = new PodUnderTest(await open(), image);
-      const id = await pod.start("abort", { command: sh("echo ready; sleep 1000") });
-      const caller = new AbortController();
-      const logs = pod.runtime.logs(id, { follow: true, signal: caller.signal });
-      const chunks = logs[Symbol.asyncIterator]();
-      await readUntil(chunks, "ready\n");
-      const next = chunks.next();
-      caller.abort(new Error("enough"));
-      await expect(next).rejects.toThrow("enough");
-    });
-
-    test("reports the log of an unknown container by code", async () => {
-      await using runtime = await open();
-      const read = collect(runtime.logs("none", {}));
-      expect(await read.catch((error: { code: string }) => error.code)).toBe("container-not-found");
-    });
-
-    test("reads the log of a container with a tty", async () => {
-      await using pod = new PodUnderTest(await open(), image);
-      const id = await pod.start("tty-log", { tty: true, command: sh("echo out; echo err >&2") });
-      const { stdout, stderr } = await collect(pod.runtime.logs(id, { follow: true }));
-      expect([stdout.replaceAll("\r", ""), stderr]).toEqual(["out\nerr\n", ""]);
-    });
-
-    test("runs a command with its streams and exit code", async () => {
-      await using pod = new PodUnderTest(await open(), image);
-      const id = await pod.start("exec");
-      const command = sh("echo out; echo err >&2; exit 7");
-      await using process = await pod.runtime.exec(id, { command, tty: false, stdin: false });
-      expect(await collect(process.output)).toEqual({ stdout: "out\n", stderr: "err\n" });
-      expect(await process.exitCode()).toBe(7);
-      await expect(process.write(bytesOf("x"))).rejects.toThrow("it has no stdin");
-    });
-
-    test("waits for the exit code of a command that closes its output first", async () => {
-      await using pod = new PodUnderTest(await open(), image);
-      const id = await pod.start("silent");
-      const command = sh("exec >/dev/null 2>&1; sleep 0.3; exit 3");
-      expect(await pod.runtime.runCommand(id, command, { maxOutputBytes: 10 })).toEqual({
-        exitCode: 3,
-        output: "",
-      });
-    });
-
-    test("passes on what is written to a command, and the end of it", async () => {
-      await using pod = new PodUnderTest(await open(), image);
-      const id = await pod.start("stdin");
-      await using process = await pod.runtime.exec(id, { command: ["cat"], tty: false, stdin: true });
-      const chunks = iterate(process);
-      await process.write(bytesOf("one\n"));
-      await readUntil(chunks, "one\n");
-      const large = "x".repeat(1 << 20);
-      const written = process.write(bytesOf(`${large}\n`)).then(() => process.closeInput());
-      expect((await readUntil(chunks, "\n")).length).toBe(large.length + 1);
-      await written;
-      expect((await chunks.next()).done).toBe(true);
-      expect(await process.exitCode()).toBe(0);
-    });
-
-    test("resizes the terminal of a command", async () => {
-      await using pod = new PodUnderTest(await open(), image);
-      const id = await pod.start("resize");
-      const command = sh("stty size; read -r line; stty size");
-      await using process = await pod.runtime.exec(id, { command, tty: true, stdin: true });
-      const chunks = iterate(process);
-      await readUntil(chunks, "\n");
-      await process.resize({ columns: 100, rows: 40 });
-      await process.write(bytesOf("go\n"));
-      expect(await readUntil(chunks, "40 100")).toContain("40 100");
-    });
-
-    test("attaches to the main process of a container", async () => {
-      await using pod = new PodUnderTest(await open(), image);
-      const id = await pod.start("attach", { command: ["cat"], stdin: true, stdinOnce: true });
-      await using process = await pod.runtime.attach(id, { tty: false, stdin: true });
-      const chunks = iterate(process);
-      await process.write(bytesOf("hello\n"));
-      await readUntil(chunks, "hello\n");
-      await process.closeInput();
-      expect((await chunks.next()).done).toBe(true);
-    });
-
-    test("leaves a process when its stream is disposed", async () => {
-      await using pod = new PodUnderTest(await open(), image);
-      const { runtime } = pod;
-      const id = await pod.start("leave", { command: ["cat"], stdin: true });
-      const process = await runtime.attach(id, { tty: false, stdin: true });
-      await process[Symbol.asyncDispose]();
-      expect((await runtime.inspect(id))?.phase).toBe("running");
-    });
-
-    test("ends a command's output when the caller aborts", async () => {
-      await using pod = new PodUnderTest(await open(), image);
-      const id = await pod.start("late");
-      const caller = new AbortController();
-      const command = sh("echo ready; sleep 1000");
-      const { signal } = caller;
-      await using process = await pod.runtime.exec(id, { command, tty: false, stdin: false, signal });
-      const chunks = iterate(process);
-      await readUntil(chunks, "ready\n");
-      const next = chunks.next();
-      caller.abort(new Error("too late"));
-      await expect(next).rejects.toThrow("too late");
+  test("reads the log of a container that has ended, by stream, tail and time", async () => {
+    await using pod = new PodUnderTest(await open(), image);
+    const { runtime } = pod;
+    const id = await pod.start("log", { command: sh("echo one; echo two; echo bad >&2") });
+    const all = await collect(runtime.logs(id, { follow: true }));
+    expect(all).toEqual({ stdout: "one\ntwo\n", stderr: "bad\n" });
+    const stamped = await collect(runtime.logs(id, { timestamps: true }));
+    expect(stamped.stdout).toMatch(/^\d{4}-\d\d-\d\dT[\d:]+\.\d{9}Z one\n\d{4}\S+Z two\n$/);
+    const last = await collect(runtime.logs(id, { tailLines: 1 }));
+    expect((last.stdout + last.stderr).split("\n").length).toBe(2);
+    expect(await collect(runtime.logs(id, { sinceMs: Date.now() + 60_000 }))).toEqual({
+      stdout: "",
+      stderr: "",
     });
   });
+
+  test("follows the log of a container until it ends", async () => {
+    await using pod = new PodUnderTest(await open(), image);
+    const { runtime } = pod;
+    const id = await pod.start("follow", {
+      command: sh("echo ready; while [ ! -e /tmp/go ]; do sleep 0.05; done; echo later"),
+    });
+    const chunks = runtime.logs(id, { follow: true })[Symbol.asyncIterator]();
+    await readUntil(chunks, "ready\n");
+    await runtime.runCommand(id, sh("echo > /tmp/go"), { maxOutputBytes: 100 });
+    expect(await readUntil(chunks, "later\n")).toBe("later\n");
+    expect((await chunks.next()).done).toBe(true);
+  });
+
+  test("stops following when the caller aborts, with the reason of the caller", async () => {
+    await using pod = new PodUnderTest(await open(), image);
+    const id = await pod.start("abort", { command: sh("echo ready; sleep 1000") });
+    const caller = new AbortController();
+    const logs = pod.runtime.logs(id, { follow: true, signal: caller.signal });
+    const chunks = logs[Symbol.asyncIterator]();
+    await readUntil(chunks, "ready\n");
+    const next = chunks.next();
+    caller.abort(new Error("enough"));
+    await expect(next).rejects.toThrow("enough");
+  });
+
+  test("reports the log of an unknown container by code", async () => {
+    await using runtime = await open();
+    const read = collect(runtime.logs("none", {}));
+    expect(await read.catch((error: { code: string }) => error.code)).toBe("container-not-found");
+  });
+
+  test("reads the log of a container with a tty", async () => {
+    await using pod = new PodUnderTest(await open(), image);
+    const id = await pod.start("tty-log", { tty: true, command: sh("echo out; echo err >&2") });
+    const { stdout, stderr } = await collect(pod.runtime.logs(id, { follow: true }));
+    expect([stdout.replaceAll("\r", ""), stderr]).toEqual(["out\nerr\n", ""]);
+  });
+
+  test("runs a command with its streams and exit code", async () => {
+    await using pod = new PodUnderTest(await open(), image);
+    const id = await pod.start("exec");
+    const command = sh("echo out; echo err >&2; exit 7");
+    await using process = await pod.runtime.exec(id, { command, tty: false, stdin: false });
+    expect(await collect(process.output)).toEqual({ stdout: "out\n", stderr: "err\n" });
+    expect(await process.exitCode()).toBe(7);
+    await expect(process.write(bytesOf("x"))).rejects.toThrow("it has no stdin");
+  });
+
+  test("waits for the exit code of a command that closes its output first", async () => {
+    await using pod = new PodUnderTest(await open(), image);
+    const id = await pod.start("silent");
+    const command = sh("exec >/dev/null 2>&1; sleep 0.3; exit 3");
+    expect(await pod.runtime.runCommand(id, command, { maxOutputBytes: 10 })).toEqual({
+      exitCode: 3,
+      output: "",
+    });
+  });
+
+  test("passes on what is written to a command, and the end of it", async () => {
+    await using pod = new PodUnderTest(await open(), image);
+    const id = await pod.start("stdin");
+    await using process = await pod.runtime.exec(id, { command: ["cat"], tty: false, stdin: true });
+    const chunks = iterate(process);
+    await process.write(bytesOf("one\n"));
+    await readUntil(chunks, "one\n");
+    const large = "x".repeat(1 << 20);
+    const written = process.write(bytesOf(`${large}\n`)).then(() => process.closeInput());
+    expect((await readUntil(chunks, "\n")).length).toBe(large.length + 1);
+    await written;
+    expect((await chunks.next()).done).toBe(true);
+    expect(await process.exitCode()).toBe(0);
+  });
+
+  test("resizes the terminal of a command", async () => {
+    await using pod = new PodUnderTest(await open(), image);
+    const id = await pod.start("resize");
+    const command = sh("stty size; read -r line; stty size");
+    await using process = await pod.runtime.exec(id, { command, tty: true, stdin: true });
+    const chunks = iterate(process);
+    await readUntil(chunks, "\n");
+    await process.resize({ columns: 100, rows: 40 });
+    await process.write(bytesOf("go\n"));
+    expect(await readUntil(chunks, "40 100")).toContain("40 100");
+  });
+
+  test("attaches to the main process of a container", async () => {
+    await using pod = new PodUnderTest(await open(), image);
+    const id = await pod.start("attach", { command: ["cat"], stdin: true, stdinOnce: true });
+    await using process = await pod.runtime.attach(id, { tty: false, stdin: true });
+    const chunks = iterate(process);
+    await process.write(bytesOf("hello\n"));
+    await readUntil(chunks, "hello\n");
+    await process.closeInput();
+    expect((await chunks.next()).done).toBe(true);
+  });
+
+  test("leaves a process when its stream is disposed", async () => {
+    await using pod = new PodUnderTest(await open(), image);
+    const { runtime } = pod;
+    const id = await pod.start("leave", { command: ["cat"], stdin: true });
+    const process = await runtime.attach(id, { tty: false, stdin: true });
+    await process[Symbol.asyncDispose]();
+    expect((await runtime.inspect(id))?.phase).toBe("running");
+  });
+
+  test("ends a command's output when the caller aborts", async () => {
+    await using pod = new PodUnderTest(await open(), image);
+    const id = await pod.start("late");
+    const caller = new AbortController();
+    const command = sh("echo ready; sleep 1000");
+    const { signal } = caller;
+    await using process = await pod.runtime.exec(id, { command, tty: false, stdin: false, signal });
+    const chunks = iterate(process);
+    await readUntil(chunks, "ready\n");
+    const next = chunks.next();
+    caller.abort(new Error("too late"));
+    await expect(next).rejects.toThrow("too late");
+  });
+});
