@@ -172,8 +172,8 @@ export class StatusWriter implements AsyncDisposable {
     } catch (error) {
       const fields = { device: key, error: describeError(error) };
       const isFinal = isKubeError(error, ...finalStatuses);
-      if (isFinal) log.error("the API refuses the status of a device: this report is dropped", fields);
-      else log.warn("cannot write the status of a device, trying again", fields);
+      if (isFinal) log.error("the API refuses the status of a device, dropping the report", fields);
+      else log.warn("cannot write the status of a device, retrying", fields);
       return isFinal;
     }
   }

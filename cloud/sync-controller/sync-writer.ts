@@ -79,7 +79,7 @@ export class SyncWriter implements AsyncDisposable {
         this.#busy.delete(key);
         if (this.#abort.signal.aborted) return;
         if (!this.#dirty.has(key)) this.#dirty.set(key, record);
-        log.warn("cannot record what a node has, trying again", { sync: key, error: describeError(error) });
+        log.warn("cannot record what a node has, retrying", { sync: key, error: describeError(error) });
         await this.#pause(waits.next().value);
       }
     }
@@ -121,7 +121,10 @@ export class SyncWriter implements AsyncDisposable {
       await kube.create(typeOf(record), syncOf(record), { signal });
     } catch (error) {
       if (isKubeError(error, 403, 404, 422)) {
-        log.debug("the API does not take a sync", { sync: syncNameOf(record), error: describeError(error) });
+        log.debug("the API rejects the record of what a node has", {
+          sync: syncNameOf(record),
+          error: describeError(error),
+        });
         return false;
       }
       if (!isKubeError(error, 409)) throw error;

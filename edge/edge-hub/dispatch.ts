@@ -53,7 +53,7 @@ export class Dispatch {
       return;
     }
     if (this.#underWay >= mostUnderWay) {
-      log.warn("too many deliveries under way, leaving a message for the cloud to repeat", {
+      log.warn("too many deliveries in flight, leaving a message for the cloud to repeat", {
         resource: subject,
       });
       return;
@@ -86,7 +86,7 @@ export class Dispatch {
   /** KubeEdge's cloud holds back everything else for a node while an object it sent in answer is not acknowledged. */
   #acknowledgeLate(message: CloudMessage): void {
     const { send, stamp, log } = this.#options;
-    log.debug("answer to a request that no longer waits", { resource: message.subject });
+    log.debug("received an answer to a request that no longer waits", { resource: message.subject });
     if (message.hasVersion && message.isObjectAnswer) send(encodeAnswer(stamp, message));
   }
 
@@ -107,7 +107,11 @@ export class Dispatch {
       if (ack) send(encodeAnswer(stamp, message, answer));
     } catch (error) {
       const reason = describeError(error);
-      log.warn("cannot take a message of the cloud", { receiver, resource: message.subject, error: reason });
+      log.warn("cannot handle a message of the cloud", {
+        receiver,
+        resource: message.subject,
+        error: reason,
+      });
       if (receiver !== "user") send(encodeFailure(stamp, message, reason));
     }
   }

@@ -60,7 +60,7 @@ export class PodCheck {
       if (!pod) continue;
       const verdict = await this.confirm({ namespace: pod.namespace, name: pod.name });
       if (verdict === "gone" && !readStored(store, key)) store.metas.remove(key);
-      if (verdict !== "unknown") log.info("settled a pod whose row cannot be read", { key, verdict });
+      if (verdict !== "unknown") log.info("checked a pod whose row cannot be read", { key, verdict });
     }
   }
 

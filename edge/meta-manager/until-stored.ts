@@ -41,7 +41,7 @@ export class UntilStored implements Disposable {
         this.#waiting.delete(key);
       }
     } catch (error) {
-      this.#log.error("cannot store reports about pods, trying again", {
+      this.#log.error("cannot store reports about pods, retrying", {
         error,
         waiting: this.#waiting.size,
       });

@@ -210,7 +210,7 @@ async function serve<Config extends BaseConfig>(
   const places = program.privatePlaces?.(config);
   if (places) tightenExposed(places, log);
   host.onCrash((error) => {
-    log.error("ended by an unexpected error", { error, stack: (error as Error).stack });
+    log.error("unexpected error, exiting", { error, stack: (error as Error).stack });
     host.exit(1);
   });
   const stopping = listenForStop(host, log);

@@ -88,7 +88,7 @@ class Switching implements AsyncDisposable {
     if (open > this.#mostOpen() / 2) this.#calmSinceMs = undefined;
     else this.#calmSinceMs ??= nowMs;
     if (this.#calmSinceMs === undefined || nowMs - this.#calmSinceMs < calmMs) return;
-    log.info("connections are few again", { port: this.port });
+    log.info("number of connections is back to normal", { port: this.port });
     this.#front?.stopListening();
     this.#front = undefined;
     try {

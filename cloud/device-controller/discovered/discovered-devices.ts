@@ -84,7 +84,7 @@ export class DiscoveredDevices implements AsyncDisposable {
       const isFinal = status !== undefined && status >= 400 && status < 500 && !passingStatuses.has(status);
       const fields = { ...about, error: describeError(error) };
       if (isFinal) log.warn("the API refuses a discovered device", fields);
-      else if (status !== 409) log.warn("cannot write a discovered device, trying again", fields);
+      else if (status !== 409) log.warn("cannot write a discovered device, retrying", fields);
       return isFinal;
     }
   }

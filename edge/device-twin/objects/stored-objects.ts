@@ -31,7 +31,7 @@ export async function restoreObjects(
     try {
       await objects.restore(storedObjects(store, log));
     } catch (error) {
-      log.error("devices cannot be restored, trying again", { error: describeError(error) });
+      log.error("devices cannot be restored, retrying", { error: describeError(error) });
       timer = clock.after(restoreAgainMs, () => void attempt());
     }
   };

@@ -174,7 +174,10 @@ export class GroupCommit {
 
   #drop(topic: string, length: number): void {
     const { stamp, log, onTooLarge } = this.#options;
-    log.warn("upload dropped: it is larger than the cloud accepts", { topic: topic.slice(0, 256), length });
+    log.warn("dropped an upload that is larger than the cloud accepts", {
+      topic: topic.slice(0, 256),
+      length,
+    });
     this.#writes.push((store) => store.losses.add("droppedUploads", 1, stamp.nowMs()));
     onTooLarge();
   }

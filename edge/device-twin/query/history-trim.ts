@@ -23,7 +23,7 @@ export function trimHistory(limits: HistoryLimits, { store, clock, log }: Histor
     try {
       if (store.telemetry.trim(clock.nowMs(), limits)) nextStep = clock.after(stepEveryMs, step);
     } catch (error) {
-      log.error("cannot trim the history of devices, trying again", { error: describeError(error) });
+      log.error("cannot trim the history of devices, retrying", { error: describeError(error) });
     }
   };
   const timer = clock.every(trimEveryMs, step);

@@ -98,7 +98,7 @@ export class NodeIdentity implements Disposable {
       this.#failures += 1;
       const waitMs = Math.min(longestRetryMs, checkEveryMs * 2 ** Math.min(this.#failures - 1, 10));
       this.#retryAtMs = clock.monotonicMs() + waitMs;
-      log.warn("cannot renew the certificate, trying again", {
+      log.warn("cannot renew the certificate, retrying", {
         error: describeError(error),
         minutes: Math.round(waitMs / 60_000),
       });
@@ -173,7 +173,7 @@ export class NodeIdentity implements Disposable {
       return await this.#enrol(token);
     } catch (error) {
       this.#parts.log.warn(
-        "cannot replace a certificate that is refused or of another node or cloud: using it",
+        "cannot replace a certificate that is refused or of another node or cloud, using it",
         {
           error: describeError(error),
         },

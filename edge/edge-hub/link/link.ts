@@ -260,8 +260,8 @@ export class Link implements Disposable {
   #logFailure(reason: string, needsOperator: boolean): void {
     const { log } = this.#options;
     if (reason === this.#loggedReason) log.debug("no link to the cloud", { reason });
-    else if (needsOperator) log.error("cannot join the cloud, trying again", { reason });
-    else log.warn("no link to the cloud, trying again", { reason });
+    else if (needsOperator) log.error("cannot join the cloud, retrying", { reason });
+    else log.warn("no link to the cloud, retrying", { reason });
     this.#loggedReason = reason;
   }
 }

@@ -38,7 +38,7 @@ export class AnsweredRows {
       outbox.remove(this.#ids);
       this.#ids = [];
     } catch (error) {
-      log.error("answered messages cannot be removed from the disk, trying again", { error });
+      log.error("answered messages cannot be removed from the disk, retrying", { error });
       if (mayRetry) this.#timer = clock.after(retryMs, () => this.flush(true));
     }
   }

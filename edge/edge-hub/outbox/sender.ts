@@ -102,12 +102,12 @@ export class OutboxSender implements Disposable {
     const { lane } = message;
     const verdict = judgeReply(reply);
     if (verdict.kind === "later") {
-      log.debug("cloud cannot take a message now", { lane, reason: verdict.text });
+      log.debug("cloud cannot accept a message now", { lane, reason: verdict.text });
       message.patience = Infinity;
       this.#postpone(message, clock.monotonicMs());
     } else {
       if (verdict.kind === "refused")
-        log.warn("cloud refused a message for good: dropped", {
+        log.warn("cloud refused a message permanently, dropping it", {
           lane,
           resource: reply.subject,
           code: verdict.code,
@@ -172,7 +172,7 @@ export class OutboxSender implements Disposable {
     const stored = readStoredFrame(frame);
     const { bytes } = stored;
     if (!stored.ok) {
-      log.error("stored message cannot be sent: dropped", { lane, bytes, reason: stored.reason });
+      log.error("stored message cannot be sent, dropping it", { lane, bytes, reason: stored.reason });
       this.#answered.add(id);
       this.#sentUpTo(id);
       return true;
@@ -242,7 +242,7 @@ export class OutboxSender implements Disposable {
     const isIgnored = message.tries >= message.patience && this.#lastAnswerMs > message.sentMs;
     if (!isThere || isIgnored) {
       const { lane, tries } = message;
-      if (isThere) log.info("cloud took a message and never answered it: not sent again", { lane, tries });
+      if (isThere) log.info("cloud accepted a message and never answered it, dropping it", { lane, tries });
       this.#finish(message);
       return true;
     }

@@ -79,7 +79,7 @@ export class UnknownPods implements AsyncDisposable {
     const done = work()
       .catch((error: unknown) => {
         if (!this.#closed)
-          this.#options.log.warn("cannot settle unknown pod", { key, error: describeError(error) });
+          this.#options.log.warn("cannot check an unknown pod", { key, error: describeError(error) });
       })
       .finally(() => this.#busy.delete(key));
     this.#busy.set(key, done);
@@ -89,7 +89,7 @@ export class UnknownPods implements AsyncDisposable {
     const { confirm, isKnown, log, dataDir } = this.#options;
     const podDir = join(dataDir, "pods", uid);
     const pod = nameOf(uid, containers) ?? nameFromDir(uid, podDir);
-    if (!pod) return log.debug("directory without the name of a pod kept", { uid });
+    if (!pod) return log.debug("keeping a directory that is not named for a pod", { uid });
     const verdict = await confirm(pod);
     if (verdict !== "gone" || isKnown(uid) || this.#closed) return;
     await this.#remove(pod, containers, "the cluster does not know this pod");
@@ -143,7 +143,8 @@ export class UnknownPods implements AsyncDisposable {
     if (isInUse(real)) return false;
     const [ours, theirs] = [readCa(dataDir), readCa(real)];
     const isForeign = ours !== undefined && theirs !== undefined && ours !== theirs;
-    if (isForeign) log.info("containers of a node of this name in another cluster kept", { "data-dir": dir });
+    if (isForeign)
+      log.info("keeping containers of a node of this name in another cluster", { "data-dir": dir });
     return !isForeign;
   }
 }

@@ -22,7 +22,7 @@ export function authorizationHooks(internals: BrokerInternals): AedesOptions {
       const identity = identify(inner(client));
       if (topic === sessionMarker || access.maySubscribe(identity, topic)) return done(null, subscription);
       const fields = { client: identity.clientId, user: identity.user, topic, what: "subscribe" };
-      seldom.warn("refused an MQTT client a topic", fields, client.id);
+      seldom.warn("denied an MQTT client access to a topic", fields, client.id);
       void removeSubscription(internals, client.id, topic);
       done(null, null);
     },

@@ -162,7 +162,7 @@ export class Publishing {
     const { access, log } = this.#parts;
     if (identity && access.mayPublish(identity, topic)) return true;
     const fields = { client: identity?.clientId, user: identity?.user, topic, what: "publish" };
-    log.warn("refused an MQTT client a topic", fields, id ?? "");
+    log.warn("denied an MQTT client access to a topic", fields, id ?? "");
     return false;
   }
 

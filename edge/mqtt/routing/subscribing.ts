@@ -113,7 +113,7 @@ export class Subscribing {
       topic: topic.slice(0, 200),
       what: problem,
     };
-    this.#parts.log.warn("refused an MQTT client a topic", fields, id ?? "");
+    this.#parts.log.warn("denied an MQTT client access to a topic", fields, id ?? "");
   }
 
   #grant({ subscriber }: BrokerClient, { topic, qos }: Subscription, result: SubscribeResult): void {

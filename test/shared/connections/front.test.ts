@@ -180,7 +180,9 @@ test("an entrance counts connections while many files are open, and what is open
   expect(size).toBeGreaterThan(piece.length);
 
   for (const file of files) closeSync(file);
-  await eventually(5_000, async () => expect(log.lines.join("")).toContain("connections are few again"));
+  await eventually(5_000, async () =>
+    expect(log.lines.join("")).toContain("number of connections is back to normal"),
+  );
   expect(await ask()).toBe("ok");
   held.destroy();
 }, 20_000);
