@@ -1,4 +1,5 @@
 export { decode, encode, type Decoded } from "./codec.ts";
+export { contentText } from "./content-text.ts";
 export {
   deviceOfHistory,
   formatResource,

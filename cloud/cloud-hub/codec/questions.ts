@@ -1,6 +1,7 @@
 import type { HistoryAnswer, HistoryQuestion } from "#shared/topics";
 import {
   adoptRoute,
+  contentText,
   groups,
   historyResource,
   newMessage,
@@ -9,7 +10,6 @@ import {
   type Stamp,
   type WireMessage,
 } from "#shared/wire";
-import { contentText } from "./content-text.ts";
 import { downstreamMessage, type DownstreamMessage } from "./downstream-message.ts";
 
 /** What a node answers to a message of the cloud; an error (operation `error`): it could not handle the message. */

@@ -1,5 +1,6 @@
 import type { DeviceUpload, NodeRequest } from "#shared/topics";
 import {
+  contentText,
   decode,
   groups,
   operations,
@@ -13,7 +14,6 @@ import type { ReplyAddress } from "./answers.ts";
 import { readTwinMessage, type TwinMessage } from "./device-messages.ts";
 import { readReply, type NodeReply } from "./questions.ts";
 import { readRequest } from "./requests.ts";
-import { contentText } from "./content-text.ts";
 
 /** A frame of a node, read. */
 export type UpstreamMessage =

@@ -1,7 +1,7 @@
 import { asRecord } from "#shared/json";
 import type { KubeObject, Status } from "#shared/kube";
 import type { ApiAnswer, TokenOfPodAnswer } from "#shared/topics";
-import { operations } from "#shared/wire";
+import { contentText, operations } from "#shared/wire";
 import type { CloudMessage } from "./cloud-message.ts";
 
 /** What a KubeEdge cloud answers to a write: `{"Object": …, "Err": null | {"ErrStatus": Status}}`, or "OK". */
@@ -42,7 +42,7 @@ export function readTokenAnswer(answer: CloudMessage): TokenOfPodAnswer {
 function readFailed(answer: CloudMessage): { readonly failure: Status } | undefined {
   const { route, content } = answer.envelope;
   if (route.operation === operations.error)
-    return { failure: { status: "Failure", message: errorText(content), reason: "Unknown" } };
+    return { failure: { status: "Failure", message: contentText(content), reason: "Unknown" } };
   const { Err: error, ErrStatus: status } = contentOf(answer);
   const failure = error
     ? (statusIn(asRecord(error)?.["ErrStatus"]) ?? {
@@ -64,9 +64,4 @@ function answerWith<T extends KubeObject>(value: unknown): ApiAnswer<T> {
 
 function statusIn(value: unknown): Status | undefined {
   return asRecord(value) && (value as Status);
-}
-
-/** Not with String: an object of the cloud may have a `toString` that is no function. */
-function errorText(content: unknown): string {
-  return typeof content === "string" ? content : (JSON.stringify(content) ?? "");
 }
