@@ -107,12 +107,12 @@ async function findStaticBusybox(): Promise<string> {
 /** The archive writer makes plain files 0644; the one program in it has to be executable. */
 async function withModes(archive: Bun.Archive): Promise<Uint8Array> {
   const bytes = await archive.bytes();
-  for (let at = 0; at + 512 <= bytes.length;) {
-    const header = bytes.subarray(at, at + 512);
+  for (let offset = 0; offset + 512 <= bytes.length;) {
+    const header = bytes.subarray(offset, offset + 512);
     const name = new TextDecoder().decode(header.subarray(0, 100)).replace(/\0.*$/s, "");
     const size = Number.parseInt(new TextDecoder().decode(header.subarray(124, 136)), 8) || 0;
     if (name === "bin/busybox") setMode(header, "0000755");
-    at += 512 * (1 + Math.ceil(size / 512));
+    offset += 512 * (1 + Math.ceil(size / 512));
   }
   return bytes;
 }

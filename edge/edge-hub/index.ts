@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import {
   decodeAdoption,
-  decodeFrame,
+  decodeCloudFrame,
   encodeAnswer,
   encodeKeepalive,
   encodeRequest,
@@ -155,7 +155,7 @@ function linkEvents(
 }
 
 function receive(frame: string, { dispatch, trust, send, stamp }: LinkUsers, log: Logger): void {
-  const decoded = decodeFrame(frame);
+  const decoded = decodeCloudFrame(frame);
   if (!decoded.ok) {
     log.warn("cannot read a frame of the cloud", { reason: decoded.reason });
     return;

@@ -61,7 +61,7 @@ function judgeAlias(file: string, one: Import): string | undefined {
   if (one.from.startsWith("#internal/"))
     return matches(folder, internalAllowed) ? undefined : `imports ${one.from}: only tests may`;
   const target = one.from.slice(1);
-  if (target === folder) return `imports ${one.from}: files of the own folder go by "./name.ts"`;
+  if (target === folder) return `imports ${one.from}: files of its folder are imported by "./name.ts"`;
   if (componentOf(target) === componentOf(folder)) return undefined;
   const rule = ruleOf(file, folder);
   if (!rule) return `is in a folder without a rule (scripts/boundaries/rules.ts)`;
@@ -71,16 +71,16 @@ function judgeAlias(file: string, one: Import): string | undefined {
   return `imports ${one.from}: ${typesOnly ? "only its types are allowed here" : "not allowed here"}`;
 }
 
-function judgeLibrary(file: string, from: string): string | undefined {
+function judgeLibrary(file: string, specifier: string): string | undefined {
   const door = doors.find(
     ({ library }) =>
-      from === library ||
-      from.startsWith(library.endsWith("-") || library.endsWith("/") ? library : `${library}/`),
+      specifier === library ||
+      specifier.startsWith(library.endsWith("-") || library.endsWith("/") ? library : `${library}/`),
   );
   if (!door || file.startsWith("test/") || file.startsWith("scripts/")) return undefined;
   return matches(folderOf(file), door.folders)
     ? undefined
-    : `imports ${from}: its door is ${door.folders.join(", ")}`;
+    : `imports ${specifier}: its door is ${door.folders.join(", ")}`;
 }
 
 const globals = [
@@ -192,11 +192,11 @@ function ruleOf(file: string, folder: string): FolderRule | undefined {
   return fileRules[file] ?? folderRules.find((rule) => matches(folder, rule.folders));
 }
 
-function resolveFile(file: string, from: string): string | undefined {
-  if (from.startsWith("./")) return normalize(join(dirname(file), from));
-  if (from.startsWith("#internal/")) return from.slice("#internal/".length);
-  if (from.startsWith("#conf/")) return undefined;
-  return from.startsWith("#") ? `${from.slice(1)}/index.ts` : undefined;
+function resolveFile(file: string, specifier: string): string | undefined {
+  if (specifier.startsWith("./")) return normalize(join(dirname(file), specifier));
+  if (specifier.startsWith("#internal/")) return specifier.slice("#internal/".length);
+  if (specifier.startsWith("#conf/")) return undefined;
+  return specifier.startsWith("#") ? `${specifier.slice(1)}/index.ts` : undefined;
 }
 
 /** `cloud/kube-api` of `cloud/kube-api/store`; a folder of one name, as `cloud`, is a component by itself. */

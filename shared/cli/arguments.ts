@@ -48,14 +48,14 @@ const prints = ["help", "version", "defaultconfig", "minconfig"] as const;
 /** Reads the words after the program's name; `--flag value` and `--flag=value` both work. */
 export function readArguments(words: readonly string[], grammar: Grammar): Command {
   const line: Line = { values: new Map(), own: new Map(), operands: [], command: undefined };
-  for (let at = 0; at < words.length; at += 1) {
-    const word = words[at] ?? "";
-    const early = line.command === undefined ? endsReading(word, words.slice(at + 1)) : undefined;
+  for (let index = 0; index < words.length; index += 1) {
+    const word = words[index] ?? "";
+    const early = line.command === undefined ? endsReading(word, words.slice(index + 1)) : undefined;
     const ends = printOf(word) ?? (grammar.commands.some((name) => name === word) ? early : undefined);
     if (ends !== undefined) return ends;
-    const taken = takeWord(word, words[at + 1], line, grammar);
+    const taken = takeWord(word, words[index + 1], line, grammar);
     if (typeof taken === "string") return { kind: "refused", why: taken };
-    at += taken;
+    index += taken;
   }
   return finish(line, grammar);
 }
@@ -145,8 +145,10 @@ function knownFlag(flag: string, grammar: Grammar, command = ""): KnownFlag | un
 }
 
 function splitFlag(word: string): readonly [string, string | undefined] {
-  const at = word.indexOf("=");
-  return word.startsWith("--") && at !== -1 ? [word.slice(0, at), word.slice(at + 1)] : [word, undefined];
+  const equals = word.indexOf("=");
+  return word.startsWith("--") && equals !== -1
+    ? [word.slice(0, equals), word.slice(equals + 1)]
+    : [word, undefined];
 }
 
 function refuse(word: string, flag: string, grammar: Grammar, command = ""): string {

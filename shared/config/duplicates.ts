@@ -32,9 +32,9 @@ export function findDuplicates(text: string, parse: (text: string) => unknown): 
       const here = [...path, name];
       const merge = keys.every((key) => isPlain(value[key]));
       // Merge keys are merged, however many there are.
-      const own =
+      const found =
         keys.length < 2 || name === "<<" ? [] : [explain(formatPath(here), keys.map(lineOf), merge)];
-      return [...own, ...keys.flatMap((key) => walk(value[key], here))];
+      return [...found, ...keys.flatMap((key) => walk(value[key], here))];
     });
   };
   return walk(parse(marked.text), []);

@@ -141,12 +141,12 @@ function valueAt(input: unknown, path: string): unknown {
 function put(output: Record<string, unknown>, path: string, value: unknown): void {
   const keys = path.split(".");
   const last = keys.pop() ?? "";
-  let at = output;
+  let parent = output;
   for (const key of keys) {
-    at[key] ??= {};
-    at = at[key] as Record<string, unknown>;
+    parent[key] ??= {};
+    parent = parent[key] as Record<string, unknown>;
   }
-  at[last] = value;
+  parent[last] = value;
 }
 
 /** A Go duration ("1m30s") in whole seconds; anything else is left for the check to refuse. */

@@ -101,7 +101,7 @@ const nothing: Visit = () => [];
 
 function secretAt(...path: readonly string[]): Visit {
   return (source) => {
-    const owner = path.slice(0, -1).reduce((at, step) => recordOf(at[step]), source);
+    const owner = path.slice(0, -1).reduce((parent, step) => recordOf(parent[step]), source);
     const name = asText(owner[path.at(-1) ?? ""]);
     const isNamed = path.length > 1 ? (source[path[0] ?? ""] ?? null) !== null : name !== "";
     return isNamed ? [named("Secret", name)] : [];

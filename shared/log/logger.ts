@@ -42,15 +42,15 @@ export function createLogger(options: LoggerOptions): Logger {
 }
 
 function makeLogger(sink: Sink, base: LogFields): Logger {
-  const at = (level: LogLevel) => (sentence: string, fields?: LogFields) => {
+  const logAt = (level: LogLevel) => (sentence: string, fields?: LogFields) => {
     if (logLevels.indexOf(level) < logLevels.indexOf(sink.level)) return;
     sink.write(formatLine(sink, level, sentence, { ...base, ...fields }));
   };
   return {
-    debug: at("debug"),
-    info: at("info"),
-    warn: at("warn"),
-    error: at("error"),
+    debug: logAt("debug"),
+    info: logAt("info"),
+    warn: logAt("warn"),
+    error: logAt("error"),
     child: (fields) => makeLogger(sink, { ...base, ...fields }),
     setLevel: (level) => {
       sink.level = level;

@@ -42,31 +42,31 @@ export class TopicTrie<T> {
   readonly #root: Node<T> = makeNode([]);
 
   add(filter: string, value: T): void {
-    let at = this.#root;
+    let node = this.#root;
     for (let rest = filter.split("/"); rest.length > 0;) {
-      const next = childOf(at, rest[0]);
+      const next = childOf(node, rest[0]);
       const shared = next ? countShared(next.path, rest) : rest.length;
-      if (!next) at = append(at, makeNode<T>(rest));
-      else at = shared === next.path.length ? next : split(at, next, shared);
+      if (!next) node = append(node, makeNode<T>(rest));
+      else node = shared === next.path.length ? next : split(node, next, shared);
       rest = rest.slice(shared);
     }
-    at.values = withValue(at.values, value);
+    node.values = withValue(node.values, value);
   }
 
   remove(filter: string, value: T): void {
     const above: Node<T>[] = [];
-    let at = this.#root;
+    let node = this.#root;
     for (let rest = filter.split("/"); rest.length > 0;) {
-      const next = childOf(at, rest[0]);
+      const next = childOf(node, rest[0]);
       if (!next || countShared(next.path, rest) < next.path.length) return;
-      above.push(at);
+      above.push(node);
       rest = rest.slice(next.path.length);
-      at = next;
+      node = next;
     }
-    at.values = withoutValue(at.values, value);
+    node.values = withoutValue(node.values, value);
     const parent = above.pop();
     if (!parent) return;
-    tidy(parent, at);
+    tidy(parent, node);
     const grandparent = above.pop();
     if (grandparent) tidy(grandparent, parent);
   }
@@ -121,17 +121,17 @@ function collect<T>(values: Values<T>, into: Set<T>): void {
 
 /** @returns the level of the topic behind what the path covers; undefined when it does not cover it */
 function whereItEnds(path: readonly string[], levels: readonly string[], depth: number): number | undefined {
-  let at = depth;
+  let index = depth;
   for (const level of path) {
     if (level === "#") return levels.length;
-    if (at === levels.length || (level !== levels[at] && level !== "+")) return undefined;
-    at += 1;
+    if (index === levels.length || (level !== levels[index] && level !== "+")) return undefined;
+    index += 1;
   }
-  return at;
+  return index;
 }
 
 function countShared(path: readonly string[], levels: readonly string[]): number {
-  const differs = path.findIndex((level, at) => level !== levels[at]);
+  const differs = path.findIndex((level, index) => level !== levels[index]);
   return differs === -1 ? path.length : differs;
 }
 

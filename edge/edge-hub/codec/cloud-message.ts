@@ -22,7 +22,7 @@ export type DecodedFrame =
   { readonly ok: true; readonly message: CloudMessage } | { readonly ok: false; readonly reason: string };
 
 /** Reads a text frame of the cloud. */
-export function decodeFrame(frame: string): DecodedFrame {
+export function decodeCloudFrame(frame: string): DecodedFrame {
   const decoded = decode(frame);
   return decoded.ok ? { ok: true, message: cloudMessage(decoded.message) } : decoded;
 }

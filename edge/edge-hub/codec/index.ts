@@ -5,7 +5,7 @@
 export { encodeAnswer, encodeFailure, encodeKeepalive } from "./answers.ts";
 export {
   cloudMessage,
-  decodeFrame,
+  decodeCloudFrame,
   type CloudMessage,
   type DecodedFrame,
   type MessageReceiver,

@@ -19,7 +19,7 @@ export interface NodeAgentConfig {
   readonly taints: NodeWanted["taints"];
   /** Namespace nodes travel under, "default" up to KubeEdge 1.22. */
   readonly wireNamespace: string;
-  /** As the Node shows it, e.g. "v1.26.15-kubeedge-v1.15-bun0.2.0". */
+  /** As the Node shows it, e.g. "v1.26.15-kubeedge-v1.15.4-bun-v0.2.0". */
   readonly version: string;
   readonly readOnlyPort: number;
   readonly maxPods: number;
