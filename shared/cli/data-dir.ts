@@ -1,6 +1,6 @@
 import { accessSync, constants, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { ConfigError, describeError, quote } from "#shared/errors";
+import { ConfigError, describeError, errorCodeOf, quote } from "#shared/errors";
 import { writeWhole } from "#shared/files";
 import { takeLock } from "./process-lock.ts";
 
@@ -49,7 +49,7 @@ const folderFaults: Readonly<Record<string, readonly [why: string, remedy: strin
 
 /** What is wrong with a data directory that an operation failed on, and what to do. */
 export function explainFolder(error: unknown): { readonly why: string; readonly remedy: string } {
-  const { code } = error as { readonly code?: string };
+  const code = errorCodeOf(error);
   const [why, remedy] = folderFaults[code ?? ""] ?? [code ?? describeError(error), "check its disk"];
   return { why, remedy: `${remedy}, or set data-dir elsewhere` };
 }

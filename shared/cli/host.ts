@@ -1,5 +1,6 @@
 import { writeSync } from "node:fs";
 import { hostname } from "node:os";
+import { errorCodeOf } from "#shared/errors";
 import { systemClock, type Clock } from "#shared/clock";
 import { readSecret } from "./secret-input.ts";
 
@@ -59,7 +60,7 @@ function write(fd: number, text: string): void {
     try {
       done += writeSync(fd, bytes, done);
     } catch (error) {
-      if ((error as { code?: string }).code !== "EAGAIN") return;
+      if (errorCodeOf(error) !== "EAGAIN") return;
     }
   }
 }

@@ -8,7 +8,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { ConfigError, quote } from "#shared/errors";
+import { ConfigError, errorCodeOf, quote } from "#shared/errors";
 import { takeKernelLock } from "./kernel-lock.ts";
 
 interface Holder {
@@ -83,8 +83,7 @@ function prepare(mine: string, holder: string): (file: string) => boolean {
     writeFileSync(mine, holder, { mode: 0o600 });
     return (file) => unlessTaken(() => linkSync(mine, file));
   } catch (error) {
-    const { code = "" } = error as { code?: string };
-    if (!noRoom.has(code)) throw error;
+    if (!noRoom.has(errorCodeOf(error) ?? "")) throw error;
     return (file) => unlessTaken(() => symlinkSync(holder, file));
   }
 }
@@ -96,7 +95,7 @@ function unlessTaken(make: () => void): boolean {
     make();
     return true;
   } catch (error) {
-    if ((error as { code?: string }).code === "EEXIST") return false;
+    if (errorCodeOf(error) === "EEXIST") return false;
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { ConfigError, describeError, quote } from "#shared/errors";
+import { ConfigError, describeError, errorCodeOf, quote } from "#shared/errors";
 import { checkValues, isPlain } from "./check.ts";
 import { toCloudConfig, type CloudConfig, type Overrides } from "./cloud-config.ts";
 import { cloudFields, retiredCloudKeys } from "./cloud-fields.ts";
@@ -66,8 +66,8 @@ export function readJoinToken({
     const text = readFileSync(tokenFile, "utf8").trim();
     return text === "" ? { fault: `edgehub.token-file: ${quote(tokenFile)} is empty` } : { token: text };
   } catch (error) {
-    const { code } = error as { readonly code?: string };
-    const why = code === "ENOENT" ? "does not exist" : `cannot be read: ${describeError(error)}`;
+    const why =
+      errorCodeOf(error) === "ENOENT" ? "does not exist" : `cannot be read: ${describeError(error)}`;
     return { fault: `edgehub.token-file: ${quote(tokenFile)} ${why}` };
   }
 }
@@ -141,7 +141,7 @@ function readText(file: string, workingDir: string): string {
     return readFileSync(path, "utf8");
   } catch (cause) {
     if (cause instanceof ConfigError) throw cause;
-    const code = (cause as { code?: string }).code;
+    const code = errorCodeOf(cause);
     const why =
       code === "ENOENT" ? "no such file" : code === "EISDIR" ? "it is a directory" : (code ?? String(cause));
     throw new ConfigError("no-config", `Cannot load ${quote(file)}: ${why}`, { cause });

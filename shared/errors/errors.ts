@@ -44,6 +44,12 @@ export function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown), { cause: thrown });
 }
 
+/** The `code` of a thrown error, such as "ENOENT" of a system call; undefined when it has none that is a text. */
+export function errorCodeOf(thrown: unknown): string | undefined {
+  const code = typeof thrown === "object" && thrown !== null && "code" in thrown ? thrown.code : undefined;
+  return typeof code === "string" ? code : undefined;
+}
+
 /** One line for a log field: the message and the messages of its causes, but for those that it repeats. */
 export function describeError(thrown: unknown): string {
   const parts: string[] = [];

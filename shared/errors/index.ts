@@ -8,6 +8,7 @@ export {
   UnavailableError,
   asError,
   describeError,
+  errorCodeOf,
 } from "./errors.ts";
 export { quote } from "./text.ts";
 export { nearest } from "./nearest.ts";

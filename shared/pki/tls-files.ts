@@ -1,6 +1,6 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { ConfigError } from "#shared/errors";
+import { ConfigError, errorCodeOf } from "#shared/errors";
 
 /** PEM files a listener or a client of TLS is given. */
 export interface TlsFiles {
@@ -51,7 +51,7 @@ function readPem<T>(
   try {
     pem = readFileSync(file, "utf8");
   } catch (error) {
-    const { code } = error as { code?: string };
+    const code = errorCodeOf(error);
     return { why: code === "ENOENT" ? "does not exist" : `cannot be read: ${code ?? String(error)}` };
   }
   try {

@@ -1,4 +1,5 @@
 import { constants, Database } from "bun:sqlite";
+import { errorCodeOf } from "#shared/errors";
 
 export interface DatabaseSettings {
   /** How long a statement waits for a lock of another process. */
@@ -52,8 +53,7 @@ export function findDamage(database: Database): string | undefined {
 
 /** The primary code of an error of SQLite, `SQLITE_IOERR` also for `SQLITE_IOERR_WRITE`; empty for other errors. */
 export function sqliteCode(error: unknown): string {
-  const code = typeof error === "object" && error !== null && "code" in error ? error.code : undefined;
-  return /^SQLITE_[A-Z]+/.exec(typeof code === "string" ? code : "")?.[0] ?? "";
+  return /^SQLITE_[A-Z]+/.exec(errorCodeOf(error) ?? "")?.[0] ?? "";
 }
 
 /** Whether an error means that the file itself is damaged, or was never a database. */

@@ -78,7 +78,12 @@ const planted: readonly (readonly [what: string, file: string, text: string, vio
     'import { Bus } from "#shared/bus";',
     "not allowed here",
   ],
-  ["the own folder by alias", "edge/store/a.ts", 'import { x } from "#edge/store";', 'imported by "./name.ts"'],
+  [
+    "the own folder by alias",
+    "edge/store/a.ts",
+    'import { x } from "#edge/store";',
+    'imported by "./name.ts"',
+  ],
   ["the environment", "edge/edged/a.ts", "const home = process.env.HOME;", "uses process.env"],
   ["the end of the process", "shared/log/a.ts", "process.exit(1);", "uses process.exit"],
   ["time without the clock", "edge/edged/a.ts", "const now = Date.now();", "uses Date.now("],

@@ -16,7 +16,7 @@ import {
 import type { Asked, Host, Operation } from "#shared/cli";
 import { rfc3339 } from "#shared/clock";
 import type { CloudConfig } from "#shared/config";
-import { ConfigError, quote, UnavailableError } from "#shared/errors";
+import { ConfigError, errorCodeOf, quote, UnavailableError } from "#shared/errors";
 import { asText, recordOf } from "#shared/json";
 import { createToken, fingerprintOf, fromPem, splitToken } from "#shared/pki";
 
@@ -159,7 +159,7 @@ function readMaterial(file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (cause) {
-    const code = asText(recordOf(cause)["code"]) || String(cause);
+    const code = errorCodeOf(cause) ?? String(cause);
     const hint = code === "ENOENT" ? "start cloudcore once, or name its --data-dir" : code;
     throw new UnavailableError("no-ca", `Cannot make a join token: cannot read ${quote(file)}: ${hint}`, {
       cause,

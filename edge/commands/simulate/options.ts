@@ -1,6 +1,5 @@
 import { parseArgs } from "node:util";
-import { asError, nearest } from "#shared/errors";
-import { recordOf } from "#shared/json";
+import { asError, errorCodeOf, nearest } from "#shared/errors";
 import { parseMqttAddress, type MqttAddress } from "#shared/mqtt";
 
 export interface SimulateOptions {
@@ -82,7 +81,7 @@ function refuse(why: string): { readonly refusal: string } {
 function explain(error: Error): string {
   const { message } = error;
   const [, flag] = /Unknown option '([^']+)'/.exec(message) ?? [];
-  if (recordOf(error)["code"] !== "ERR_PARSE_ARGS_UNKNOWN_OPTION" || flag === undefined)
+  if (errorCodeOf(error) !== "ERR_PARSE_ARGS_UNKNOWN_OPTION" || flag === undefined)
     return message.replace(/\.\s[\s\S]*$/, "");
   const meant = nearest(flag, Object.keys(flags));
   return `unknown flag "${flag}"${meant === undefined ? "" : `, did you mean --${meant}?`}`;

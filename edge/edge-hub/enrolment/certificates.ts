@@ -2,7 +2,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { EdgeConfig } from "#shared/config";
-import { ConfigError, describeError } from "#shared/errors";
+import { ConfigError, describeError, errorCodeOf } from "#shared/errors";
 import { commitFile, stagedName, stageFile } from "#shared/files";
 import { readCertificate } from "#shared/pki";
 
@@ -132,7 +132,7 @@ function readText(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8");
   } catch (cause) {
-    if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return undefined;
+    if (errorCodeOf(cause) === "ENOENT") return undefined;
     throw new ConfigError("certificate-file", `Cannot read "${path}": ${describeError(cause)}`, { cause });
   }
 }

@@ -1,7 +1,6 @@
 import { closeSync, constants, fchmodSync, fchownSync, fstatSync, lstatSync, mkdirSync } from "node:fs";
 import { openSync, readFileSync, readdirSync, readlinkSync, writeFileSync, type Stats } from "node:fs";
-import { AppError } from "#shared/errors";
-import { asText, recordOf } from "#shared/json";
+import { AppError, errorCodeOf } from "#shared/errors";
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 /** O_PATH, which Node does not name: a handle of a file that does not open it, so that a pipe or a device is not touched. */
@@ -123,5 +122,5 @@ function setAttributes(fd: number, { uid, gid, mode }: FileOwner & { readonly mo
 
 /** Whether a call failed with one of the codes of errno, e.g. "ENOENT". */
 export function isErrno(error: unknown, ...codes: readonly string[]): boolean {
-  return codes.includes(asText(recordOf(error)["code"]));
+  return codes.includes(errorCodeOf(error) ?? "");
 }

@@ -3,7 +3,7 @@ import net from "node:net";
 import tls from "node:tls";
 import type { Clock } from "#shared/clock";
 import type { BrokerConfig } from "#shared/config";
-import { ConfigError, describeError } from "#shared/errors";
+import { ConfigError, describeError, errorCodeOf } from "#shared/errors";
 import { isOwnOrigin } from "#shared/local-http";
 import type { Accept, SocketPeer } from "./peer.ts";
 import { Places } from "./places.ts";
@@ -171,7 +171,7 @@ async function listening(
 
 /** OpenSSL puts the reason into the code. */
 function reasonOf(error: Error): string {
-  return "code" in error && typeof error.code === "string" ? error.code : describeError(error);
+  return errorCodeOf(error) ?? describeError(error);
 }
 
 function nameOf(socket: net.Socket): string | undefined {
