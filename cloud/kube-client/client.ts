@@ -186,6 +186,7 @@ class Client implements KubeClient {
     do {
       const query = queryOf({ ...selectorsOf(options), limit, continue: next });
       const path = pathOf(type, { namespace: options.namespace }) + query;
+      // The caller knows the kind; the API server validated the objects.
       const page = (await this.#transport.json({ method: "GET", path, signal: options.signal })) as Page<T>;
       for (const item of page.items ?? []) items.push(named(type, item));
       resourceVersion = page.metadata?.resourceVersion ?? resourceVersion;
@@ -195,6 +196,7 @@ class Client implements KubeClient {
   }
 
   async #object<T extends KubeObject>(request: ApiRequest): Promise<T> {
+    // The caller knows the kind; the API server validated the object.
     return (await this.#transport.json(request)) as T;
   }
 }

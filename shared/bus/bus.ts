@@ -68,6 +68,7 @@ export class Bus<C extends Entries<C>> implements Disposable {
     Subscribes extends EventTopic<C> = never,
     Answers extends AskTopic<C> = never,
   >(module: string): Port<C, Emits, Asks, Subscribes, Answers> {
+    // The catalogue types bodies and replies by topic; inside, handlers of all topics are in one map.
     return {
       emit: (topic, body) => this.#emit(topic, body),
       ask: (topic, body, options) => this.#ask(topic, body, options ?? {}) as Promise<Reply<C, typeof topic>>,

@@ -17,6 +17,7 @@ export function checkValues<T extends Tree>(tree: T, input: unknown): Checked<T>
   const root: Section<Tree> = { kind: "section", doc: "", children: tree };
   const tidy = tidyUp(root, input) ?? {};
   const result = schemaOf(root).safeParse(tidy);
+  // The schema was made of the same tree as the type.
   if (result.success) return { values: result.data as Values<T>, problems: [] };
   return { values: undefined, problems: result.error.issues.flatMap((issue) => explain(root, tidy, issue)) };
 }

@@ -150,6 +150,7 @@ export function oneOf<const T extends string | number>(
   values: readonly T[],
   extras?: Extras<T>,
 ): Field<T> {
+  // The types of zod lose the literal types of a generic list.
   const expected = [values.slice(0, -1).join(", "), values.at(-1)].join(" or ");
   return field<T>(doc, fallback, { expected, schema: z.literal(values) as z.ZodMiniType<T> }, extras);
 }

@@ -24,6 +24,7 @@ export function parseDeviceTopic(topic: string): DeviceTopic | undefined {
   const verb = levels.slice(-2).join("/");
   const names = levels.slice(0, -2);
   if (!verbs.has(verb) || names.includes("")) return undefined;
+  // One of the set, which has all of DeviceVerb.
   return { device: names.join("/"), verb: verb as DeviceVerb };
 }
 

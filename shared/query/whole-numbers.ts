@@ -20,6 +20,7 @@ export function readWholeNumbers<Name extends string>(
   given: (name: NoInfer<Name>) => unknown,
 ): WholeNumbers<Name> {
   const values: Partial<Record<Name, number>> = {};
+  // Object.keys forgets the names; at the end every one has its number.
   for (const name of Object.keys(wanted) as Name[]) {
     const { fallback, least, most } = wanted[name];
     const value = given(name);

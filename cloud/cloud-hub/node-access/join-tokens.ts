@@ -206,6 +206,7 @@ export function readToken({ metadata, type, data = {} }: Secret): JoinToken | un
 
 function readUses(text: string): readonly TokenUse[] | undefined {
   try {
+    // Written by cloudcore alone; users who may write these Secrets can reset uses anyway (docs/security.md).
     const value: unknown = JSON.parse(text);
     return Array.isArray(value) ? (value as readonly TokenUse[]) : undefined;
   } catch {

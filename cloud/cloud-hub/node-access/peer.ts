@@ -22,6 +22,7 @@ export interface PeerCertificate extends CertificateInfo {
 
 /** @returns undefined when it showed none */
 export function peerOf(socket: unknown): PeerCertificate | undefined {
+  // Asked for by name: a plain socket does not have it.
   const raw = (socket as Partial<TLSSocket>).getPeerCertificate?.().raw;
   if (raw === undefined) return undefined;
   const info = readCertificate(raw);

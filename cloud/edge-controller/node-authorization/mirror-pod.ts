@@ -23,6 +23,7 @@ function ownersFault(
   const who = `node ${quote(node.name)}`;
   if (!Array.isArray(owners) || owners.length > 1)
     return `${who} can only create pods with a single owner reference set to itself`;
+  // Each field is compared below, so whatever else is in the list is refused.
   const [owner] = owners as readonly Partial<OwnerReference>[];
   if (owner === undefined) return undefined;
   if (owner.apiVersion !== "v1" || owner.kind !== "Node" || owner.name !== node.name)

@@ -1,4 +1,5 @@
 import { refusals } from "#cloud/kube-api/status";
+import { asText, recordOf } from "#shared/json";
 import type { KubeObject } from "#shared/kube";
 import type { User } from "./authenticator.ts";
 import type { Attributes, Authorizer, PolicyRule, RbacSource } from "./authorizer.ts";
@@ -63,7 +64,8 @@ export class EscalationGuard {
 
   #checkBinding(user: User, grant: Grant): void {
     const { namespace, next } = grant;
-    const { kind, name } = next["roleRef"] as { readonly kind: string; readonly name: string };
+    const roleRef = recordOf(next["roleRef"]);
+    const [kind, name] = [asText(roleRef["kind"]), asText(roleRef["name"])];
     const plural = kind === "Role" ? "roles" : "clusterroles";
     if (this.#may(user, { verb: "bind", resource: plural, namespace, name })) return;
     const rules = this.#source.rules(plural, plural === "roles" ? namespace : "", name);
@@ -105,6 +107,7 @@ function withoutOwners({ metadata, ...rest }: KubeObject): object {
 }
 
 function rulesOf(role: KubeObject): readonly PolicyRule[] {
+  // Validated as a Role when it was admitted.
   return (role["rules"] ?? []) as readonly PolicyRule[];
 }
 

@@ -83,6 +83,7 @@ export class RbacCopy implements RbacSource, Disposable {
 
   #put(plural: (typeof plurals)[number], key: string, text: string | undefined): void {
     const object = text === undefined ? undefined : parseKubeObject(text);
+    // What is stored was validated as its kind when it was admitted.
     if (plural === "roles" || plural === "clusterroles") {
       const id = `${plural}/${key}`;
       if (object) this.#rules.set(id, (object["rules"] ?? []) as readonly PolicyRule[]);

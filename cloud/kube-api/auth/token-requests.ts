@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { refusals } from "#cloud/kube-api/status";
 import { rfc3339 } from "#shared/clock";
-import { asText, isObject, metadataOf, type Json, type JsonObject } from "#shared/json";
+import { asText, isObject, metadataOf, recordOf, type Json, type JsonObject } from "#shared/json";
 import type { KubeObject } from "#shared/kube";
 import type { TokenClaims, TokenSigner } from "./tokens.ts";
 
@@ -75,9 +75,10 @@ function readSeconds(spec: JsonObject): number {
 function readAudiences(spec: JsonObject): string[] {
   const audiences = spec["audiences"] ?? [];
   if (!Array.isArray(audiences)) throw invalid("spec.audiences", audiences, "must be a list");
+  const texts = audiences.filter((one) => typeof one === "string");
   const wrong = audiences.find((one) => typeof one !== "string");
   if (wrong !== undefined) throw invalid("spec.audiences", wrong, "must be a string");
-  return audiences as string[];
+  return texts;
 }
 
 function invalid(field: string, value: Json, problem: string): Error {
@@ -110,12 +111,12 @@ function boundTo(parts: TokenParts, account: Account, reference: Json | undefine
 
 /** The node of a pod, which has to run as the account. @throws Refusal (BadRequest) */
 function nodeOf(parts: TokenParts, account: Account, pod: KubeObject): Bound {
-  const spec = pod["spec"] as { readonly serviceAccountName?: string; readonly nodeName?: string };
-  if ((spec.serviceAccountName ?? "") !== account.name)
+  const spec = recordOf(pod["spec"]);
+  if (asText(spec["serviceAccountName"]) !== account.name)
     throw refusals.badRequest(
       `cannot bind token for serviceaccount ${JSON.stringify(account.name)} to pod running with different serviceaccount name.`,
     );
-  const { nodeName = "" } = spec;
+  const nodeName = asText(spec["nodeName"]);
   const uid = nodeName === "" ? undefined : parts.find("/nodes", "", nodeName)?.metadata.uid;
   return uid === undefined ? {} : { node: { name: nodeName, uid } };
 }

@@ -79,6 +79,7 @@ export class TokenSigner {
         verify("sha256", signed, { key, dsaEncoding: "ieee-p1363" }, bytes),
       );
       if (!by) return undefined;
+      // What the signature verifies was written by this API.
       const read = JSON.parse(Buffer.from(claims, "base64url").toString()) as TokenClaims;
       return by.retired && read.exp - read.iat > longestRetiredSeconds ? undefined : read;
     } catch {

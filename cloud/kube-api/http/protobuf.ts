@@ -219,6 +219,7 @@ function decodeMap(type: string, values: readonly Wire[], place: Place): JsonObj
     const inner = fields.get(2)?.at(-1) ?? new Uint8Array();
     return [utf8(fields.get(1)?.at(-1)), decodeValue(type, inner, place) ?? null];
   });
+  // The types of Object.fromEntries do not follow pairs that were made by map.
   return Object.fromEntries(entries) as JsonObject;
 }
 

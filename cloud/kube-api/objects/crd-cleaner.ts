@@ -20,6 +20,7 @@ interface Definition extends KubeObject {
   readonly spec: { readonly group: string; readonly names: { readonly plural: string } };
 }
 
+/** Back-off of a failed step: from a conflict to a disk that stays full. */
 const firstRetryMs = 500;
 const lastRetryMs = 30_000;
 
@@ -101,6 +102,7 @@ class CrdCleaner {
       this.#retries.get(key)?.waits ??
       backoff({ firstMs: firstRetryMs, capMs: lastRetryMs, random: () => clock.random() });
     const afterMs = waits.next().value;
+    // A key is `<step>/<name>`, as `#submit` makes it.
     const step = key.slice(0, key.indexOf("/")) as Step;
     log.warn("cannot clean up after a custom resource definition, retrying", {
       name: nameOf(key),

@@ -44,8 +44,7 @@ export function planDeletion(
   metadata.deletionTimestamp = timeAfter(nowMs, grace);
   metadata.deletionGracePeriodSeconds = grace;
   if (metadata.generation !== undefined) metadata.generation += 1;
-  if (resource === "/namespaces")
-    object["status"] = { ...(object["status"] as object), phase: "Terminating" };
+  if (resource === "/namespaces") object["status"] = { ...recordOf(object["status"]), phase: "Terminating" };
   return { step: "update", object };
 }
 

@@ -1,5 +1,5 @@
 import { establishCrd } from "#cloud/kube-api/kinds";
-import { asText, metadataOf, type JsonObject } from "#shared/json";
+import { asText, childOf, metadataOf, textOf, type JsonObject } from "#shared/json";
 import type { KindRegistry } from "./kind-registry.ts";
 
 /** Holds a definition until its objects are deleted, as upstream's finalizing controller does (`crdCleaner`). */
@@ -7,7 +7,7 @@ export const crdFinalizer = "customresourcecleanup.apiextensions.k8s.io";
 
 /** A CustomResourceDefinition with its status and finalizer: upstream's controllers add them later. */
 export function established(registry: KindRegistry, object: JsonObject, now: string): JsonObject {
-  const { group } = object["spec"] as { group: string };
+  const group = textOf(childOf(object, "spec"), "group");
   const name = asText(metadataOf(object)["name"]);
   const crd = establishCrd(object, registry.taken(group, name), now);
   const metadata = metadataOf(crd);

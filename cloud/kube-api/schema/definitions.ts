@@ -70,6 +70,7 @@ function parseCode(code: string): FieldType {
   const [, shape, leaf = "j", ref = "", mergeKey, retain, keys, required] = match ?? [];
   return {
     shape: shape === "[]" ? "list" : shape === "{}" ? "map" : "one",
+    // The generated table has no other letters.
     leaf: leaf as Leaf,
     ref,
     required: required !== undefined,

@@ -114,6 +114,7 @@ function schemaField(schema: JsonObject | undefined, value: Json): JsonObject {
       `f:${key}`,
       schemaField(propertyOf(schema, key), item),
     ]);
+    // The types of Object.fromEntries do not follow pairs that were made by map.
     return { ".": {}, ...(Object.fromEntries(entries) as JsonObject) };
   }
   if (!Array.isArray(value) || schema === undefined) return {};

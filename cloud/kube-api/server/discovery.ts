@@ -106,6 +106,7 @@ export function openApiIndex(registry: KindRegistry): JsonObject {
     const hash = createHash("sha256").update(names.join(",")).digest("hex").slice(0, 32);
     return [path, { serverRelativeURL: `/openapi/v3/${path}?hash=${hash}` }];
   });
+  // The types of Object.fromEntries do not follow pairs that were made by map.
   return { paths: Object.fromEntries(paths) as JsonObject };
 }
 

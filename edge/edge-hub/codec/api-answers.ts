@@ -63,5 +63,6 @@ function answerWith<T extends KubeObject>(value: unknown): ApiAnswer<T> {
 }
 
 function statusIn(value: unknown): Status | undefined {
+  // Its fields are only compared and reported.
   return asRecord(value) && (value as Status);
 }

@@ -42,6 +42,7 @@ export function takePackets(
     early = [];
     for (const packet of packets) receive(packet);
   };
+  // Its own handler, with another type than the emitter of node:events declares.
   if (handle) parser.off("packet", handle as () => void);
   parser.on("packet", (packet: InPacket) => {
     if (client.connecting && !isAccepted) early.push(packet);

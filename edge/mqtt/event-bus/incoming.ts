@@ -41,6 +41,7 @@ export class ExternalIncoming {
 
   constructor(parts: ExternalIncomingParts) {
     this.#parts = parts;
+    // A private method of MQTT.js (a pinned version), through which it sends each PUBACK.
     this.#sender = parts.client as unknown as PacketSender;
     this.#send = this.#sender._sendPacket.bind(this.#sender);
   }
