@@ -22,6 +22,7 @@ import { fromPem, inspectToken, type Authority, type SignedRequest, type TokenVe
 const maxBodyBytes = 64 * 1024;
 /** Refusals a minute: of one address with bad tokens, of one token, and renewals of one node. */
 const most = { address: 10, token: 30, node: 10 } as const;
+/** Retry-After: of an API that is down, and of a refusal, which only an operator changes. */
 const apiRetrySeconds = 10;
 const refusedRetrySeconds = 30;
 
@@ -222,6 +223,7 @@ function bodyOf(request: IncomingMessage): () => Promise<Uint8Array> {
   return async () => {
     const parts: Buffer[] = [];
     let size = 0;
+    // Without an encoding a stream of node:http yields buffers; its types say any.
     for await (const part of request as AsyncIterable<Buffer>) {
       size += part.length;
       if (size > maxBodyBytes) throw new TooLong();

@@ -5,6 +5,7 @@ import type { Clock } from "#shared/clock";
 import type { ConnectionBudget, Place } from "#shared/connections";
 import { asError, ConfigError } from "#shared/errors";
 
+/** Many round trips of a slow mobile link; a peer that stalls holds its place no longer. */
 const handshakeTimeoutMs = 10_000;
 /** For connections in their handshake when the server closes. */
 const closeMs = 500;

@@ -35,6 +35,7 @@ export interface CloudTelemetry extends Running {
   readonly apiEndpoints: readonly ExtraResource[];
 }
 
+/** Uploads are kept for hours and megabytes: a minute more does not matter, and trimming costs writes. */
 const trimEveryMs = 60_000;
 
 /**

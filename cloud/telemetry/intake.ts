@@ -13,6 +13,7 @@ export interface IntakeOptions {
   readonly startOver: (node: string) => Promise<void>;
 }
 
+/** Pauses between attempts to store: room may return in seconds, and a full disk often stays full for days. */
 const firstTrialMs = 5000;
 const longestTrialMs = 300_000;
 /** How much has to fit on the disk before nodes are asked again: a few uploads, and twice the largest that did not fit. */

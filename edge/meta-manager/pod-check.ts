@@ -19,6 +19,7 @@ export interface PodCheckOptions {
 
 type AskedPod = Omit<PodRequest, "timeoutMs">;
 
+/** For the cloud to answer; without an answer the pod stays as it is. */
 const askMs = 10_000;
 
 /**

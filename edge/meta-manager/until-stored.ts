@@ -1,6 +1,7 @@
 import type { Clock } from "#shared/clock";
 import type { Logger } from "#shared/log";
 
+/** As often as room on a full disk may return without the attempts costing anything. */
 const retryMs = 5000;
 /** A status a pod, and the latest Events: a node has some hundred pods. */
 const mostWaiting = 1000;

@@ -56,6 +56,7 @@ export interface Program<Config extends BaseConfig> extends Grammar {
   readonly simulate?: (words: readonly string[], host: Host) => Promise<number>;
 }
 
+/** Within the 30 s after which supervisors kill (TimeoutStopSec in the units, Kubernetes' grace period). */
 const drainLimitMs = 25_000;
 
 /** Runs what the command line asks for. @returns the exit code: 0 done, 1 failed, 2 misused or misconfigured */

@@ -26,6 +26,7 @@ export interface Loaded<Config> {
   readonly word: (text: string) => string;
 }
 
+/** A file with every field and long lists of users has some 10 KB; a larger one was named by mistake. */
 const mostBytes = 1_000_000;
 /** Retired keys are at most this deep; a file may refer to itself below. */
 const deepestRetired = 3;
@@ -188,6 +189,7 @@ function orThrow<Config extends object>(
   result: Config | readonly string[],
   word: (problem: string) => string,
 ): Config {
+  // Array.isArray does not narrow a readonly list; a configuration is no list.
   if (Array.isArray(result)) throw refusal(file, (result as readonly string[]).map(word));
   return result as Config;
 }

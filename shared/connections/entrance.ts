@@ -20,6 +20,7 @@ export interface Entrance extends AsyncDisposable {
   readonly port: number;
 }
 
+/** How often connections are counted, and how long they have to be few before counting stops: switching costs a listen. */
 const lookMs = 100;
 const calmMs = 60_000;
 /** With fewer files every connection is counted from the start: a burst would be through before it is seen. */

@@ -26,6 +26,7 @@ export interface Front extends AsyncDisposable {
 
 /** Until the first request's head is there, TLS handshake included. */
 const headMs = 10_000;
+/** Far more than headers with a token need; a peer that sends more is cut off before the server sees it. */
 const longestHead = 64 * 1024;
 const endOfHead = "\r\n\r\n";
 /** Idle time of a client that is not authenticated. */

@@ -8,6 +8,7 @@ export interface LoopWatchDeps {
   readonly cpuMs: () => number;
 }
 
+/** How often the loop has to take a turn, and what counts as blocked: probes and pings expire after a second or more. */
 const everyMs = 250;
 const limitMs = 500;
 const unnamed = "unnamed work";

@@ -1,4 +1,6 @@
+/** What a socket takes at once. */
 const pieceBytes = 64 * 1024;
+/** One answer with the longest history, or many small ones; more is refused until a reader has read. */
 const limitBytes = 32 * 1024 * 1024;
 
 /** Answers that are not small go out piece by piece; what waits for readers is bounded in all. */

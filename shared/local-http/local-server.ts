@@ -35,6 +35,7 @@ export interface LocalServer extends AsyncDisposable {
 const mostConnections = 256;
 /** A response that the client does not read for so long is aborted. */
 const idleSeconds = 30;
+/** The servers answer questions; what they are sent is a token and a query. */
 const largestBody = 1024 * 1024;
 
 /**

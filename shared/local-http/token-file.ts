@@ -2,6 +2,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { ConfigError, describeError } from "#shared/errors";
 
+/** Characters: 64 bits even if they are hexadecimal, too many to guess over a network. */
 const least = 16;
 
 /** The token in a file, which is read again when it has changed. */

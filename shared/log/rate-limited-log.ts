@@ -1,6 +1,7 @@
 import type { Clock } from "#shared/clock";
 import type { Logger } from "./logger.ts";
 
+/** A subject is logged once in this time; the next line counts what was left out. */
 const everyMs = 60_000;
 /** Lines of one sentence a minute: more subjects than that would fill the log. */
 const maxLinesAMinute = 20;

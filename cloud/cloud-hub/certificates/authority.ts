@@ -5,7 +5,7 @@ import { asError, ConfigError, quote } from "#shared/errors";
 import { writeWhole } from "#shared/files";
 import { createAuthority, loadAuthority, type Authority } from "#shared/pki";
 
-/** As KubeEdge's: a CA that ends would end the whole cluster. */
+/** As KubeEdge: when the CA expires, every node has to join again. */
 const caDays = 36_500;
 
 export interface CaFiles {

@@ -40,7 +40,7 @@ export interface CloudCertificates {
 
 /**
  * The CA and the server certificate, made when missing; the server's again when a host is missing in it, when it is
- * not of this CA or ends within 30 days. Files named by the options are only read.
+ * not of this CA or expires within 30 days. Files named by the options are only read.
  * @throws ConfigError when a file cannot be used
  */
 export async function ensureCertificates(options: CertificateOptions): Promise<CloudCertificates> {

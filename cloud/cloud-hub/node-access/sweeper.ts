@@ -7,6 +7,7 @@ import { JoinTokens } from "./join-tokens.ts";
 import { readRecord } from "./node-record.ts";
 import { RecordStore } from "./record-store.ts";
 
+/** Tokens last for hours: a few expired ones cost nothing meanwhile. */
 const everyMs = 3_600_000;
 /** So long an operator can still see that a token has expired. */
 const keptMs = 3_600_000;

@@ -10,6 +10,7 @@ import { adoptAnnotation, rejectsCloud } from "./rejection.ts";
 
 /** Longer than cloudcore waits for a node, so that its retry is seen too. */
 const acknowledgeMs = 15_000;
+/** An operator is waiting for it. */
 const pollMs = 200;
 
 /** `cloudcore adopt NODE… | --all`: makes nodes accept this cloud that reject it because its database changed. */

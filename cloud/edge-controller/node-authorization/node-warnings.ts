@@ -12,6 +12,7 @@ export interface NodeWarningsOptions extends EventDeps {
   readonly uidOf: (node: string) => string | undefined;
 }
 
+/** Until the same is reported again: as rarely as an operator looks, and few enough Events for the database. */
 const quietMs = 300_000;
 /** Topics of nodes at a time; of more the oldest are forgotten, and reported again. */
 const mostRemembered = 2000;

@@ -25,9 +25,11 @@ export function readPattern(text: string): ReadPattern {
 
 /** Compiled patterns of all definitions: a cache, not state. */
 const cache = { patterns: new Map<string, Pattern>(), grownBytes: 0 };
+/** Of more all are dropped and compiled again when they are used: clusters have some hundred. */
 const mostPatterns = 1000;
 /** Worst-case size of the automata of all patterns, which grow with the texts they see; past it all are compiled again. */
 const mostGrownBytes = 64 * 1024 * 1024;
+/** What a matched character adds to the automaton at worst, for each state of the pattern. */
 const bytesAState = 16;
 
 /** `^[a-z]+$`: one class from end to end, where JavaScript and RE2 agree and nothing can backtrack. */

@@ -23,7 +23,9 @@ import { createRoutes } from "./routes.ts";
 import { signingKeys } from "./signing-keys.ts";
 
 const issuer = "https://kubernetes.default.svc.cluster.local";
+/** Often enough that each compaction deletes a few thousand rows at most. */
 const compactEveryMs = 30_000;
+/** Some minutes of a busy cluster: a watch that was interrupted continues without a new list. */
 const defaultHistoryRevisions = 10_000;
 
 /** Opens the database and listens. @throws ConfigError when the database, certificate or port cannot be used */

@@ -6,6 +6,7 @@ import { readJoinToken, type EdgeConfig } from "#shared/config";
 import { describeError } from "#shared/errors";
 import { fingerprintOf, fromPem, splitToken } from "#shared/pki";
 
+/** An operator is waiting, and a cloud that needs longer is a finding. */
 const timeoutMs = 5000;
 /** TLS tolerates an hour, but times of Events and of history would mislead. */
 const skewWarnMs = 60_000;

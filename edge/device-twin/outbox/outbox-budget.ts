@@ -10,7 +10,9 @@ export interface OutboxBudgetParts {
   readonly log: Logger;
 }
 
+/** The size is checked whenever this share of the limit was added: counting costs a query. */
 const checkedShare = 1 / 16;
+/** Folding stops below the limit, so that the next report does not start it again. */
 const keptShare = 0.9;
 const none: Loss = { folded: 0, droppedReports: 0, droppedUploads: 0 };
 

@@ -24,6 +24,7 @@ export interface IdentityParts {
   readonly onRenewed: () => void;
 }
 
+/** Renewal is due weeks before the certificate expires: a minute is early enough, and failures may back off to an hour. */
 const checkEveryMs = 60_000;
 const longestRetryMs = 3_600_000;
 

@@ -39,11 +39,13 @@ export interface LinkMoment {
 
 /** Without any byte for this long the link is dead, whatever TCP believes: two pings of 5 s unanswered, and some time. */
 export const silenceMs = 12_000;
+/** Pauses between attempts start here and double up to a cap. */
 const firstMs = 500;
 /** While an outage is young its end is noticed within seconds; later a cloud that returns must not be flooded. */
 const youngMs = 600_000;
 const youngCapMs = 3000;
 const capMs = 30_000;
+/** The longest Retry-After that is accepted of a cloud: one by mistake must not keep the node offline for days. */
 const longestAskedMs = 300_000;
 /** A link that held for less counts as a failed attempt: the node backs off from a cloud that closes at once. */
 const heldMs = 5000;

@@ -4,6 +4,7 @@ import type { Clock } from "#shared/clock";
 /** A refusal is a sentence or two; a proxy may answer a page, of which the start has to do. */
 const mostBytes = 1000;
 const mostCharacters = 600;
+/** For the body to arrive; without it the status alone is logged. */
 const withinMs = 2000;
 
 /** Why cloudcore refused the handshake, in the words of its answer, and what to do about it. */

@@ -22,9 +22,12 @@ const windowOfOurs = 2048;
 const windowOfOthers = 64;
 /** Messages read from the disk at a time. */
 const pageSize = 64;
+/** Without an answer for so long a message is repeated, then after pauses that double up to the longest. */
 const answerMs = 10_000;
 const longestWaitMs = 300_000;
+/** One repetition may be a lost answer; after two the message no longer holds up the others. */
 const parkAfterTries = 2;
+/** How often is looked for what is due. */
 const repeatEveryMs = 500;
 /** KubeEdge's cloud leaves reports unanswered that it cannot store now, and those of devices it does not know. */
 const reportPatience = 8;

@@ -25,6 +25,7 @@ export interface TokenDeps {
 
 /** A pod does not wait longer for a token: it starts without one and gets it when the cloud answers. */
 const answerMs = 2000;
+/** Tokens are refreshed at 80 % of their lifetime, 2 minutes before the shortest expires. */
 const retryMs = 60_000;
 /** Kubernetes' default of expirationSeconds. */
 const usualSeconds = 3600;

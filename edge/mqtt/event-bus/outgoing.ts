@@ -25,6 +25,7 @@ const mostInFlight = 256;
 const mostBytesInFlight = 4_000_000;
 /** Messages read from disk at a time. */
 const page = 32;
+/** When acknowledgements cannot be stored, as on a full disk. */
 const retryCommitMs = 1000;
 /** A message over which the broker closes the connection so often in a row is dropped. */
 const mostCuts = 5;
