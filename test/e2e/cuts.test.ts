@@ -71,6 +71,7 @@ test.skipIf(!hasPair())(
   120_000,
 );
 
+/** The moment of the cut is the input of the test: `ms` after what was done before. */
 async function cutAfter(pair: Pair, ms: number): Promise<void> {
   await Bun.sleep(ms);
   pair.link.cut();

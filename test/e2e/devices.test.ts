@@ -147,6 +147,7 @@ describe.skipIf(!able)("devices from MQTT to the API and back", () => {
     const rested: number[] = [];
     for (let n = 0; n < 20; n += 1) {
       const calm = n >= 10;
+      // The rate limit of a device has recovered after half a second without reports.
       if (calm) await Bun.sleep(600);
       const since = performance.now();
       await publish("report", { seq: String(n) });

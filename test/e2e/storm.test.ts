@@ -102,6 +102,7 @@ async function report(name: string, client: MqttClient, n: number): Promise<void
 
 async function upload(client: MqttClient, n: number): Promise<void> {
   await client.publishAsync(uploadTopic, String(n), { qos: 1 });
+  // So that the uploads last as long as the troubles, instead of being over before the first.
   await Bun.sleep(5);
 }
 

@@ -1,5 +1,6 @@
 import { test } from "bun:test";
 import * as fc from "fast-check";
+import { needs } from "#internal/test/support/needs.ts";
 
 /**
  * How the two minutes of a run in CI are shared, in seconds. `bun run fuzz --minutes N` gives all of them more in the same
@@ -45,10 +46,14 @@ const path = process.env["FUZZ_PATH"];
 
 type Property<T> = fc.IRawProperty<T>;
 
-/** Runs a property for its share of the time; a failure prints how to run it again. */
-export function fuzz<T>(name: keyof typeof budget, property: () => Property<T> | Promise<Property<T>>): void {
+/** Runs a property for its share of the time, if `parts` are there; a failure prints how to run it again. */
+export function fuzz<T>(
+  name: keyof typeof budget,
+  property: () => Property<T> | Promise<Property<T>>,
+  parts: Readonly<Record<string, boolean>> = {},
+): void {
   const limitMs = (budget[name] * 1000 * runMinutes * 60) / secondsInCi;
-  test(
+  test.skipIf(!needs(parts))(
     `${name} hold their promises when fuzzed`,
     async () => {
       const { tracked, settled } = track(await property());

@@ -5,6 +5,7 @@ import { startAttackedCloud } from "#internal/test/support/attacked-cloud.ts";
 test("cloudcore logs that it could not run when it was stopped for more than half a second", async () => {
   await using cloud = await startAttackedCloud();
   process.kill(cloud.pid, "SIGSTOP");
+  // Stopped for longer than the half second from which on it counts as blocked.
   await Bun.sleep(1500);
   process.kill(cloud.pid, "SIGCONT");
   const line = await eventually(5000, async () => {

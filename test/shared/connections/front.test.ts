@@ -94,6 +94,7 @@ describe("a front", () => {
     let size = 0;
     for await (const chunk of socket as AsyncIterable<Buffer>) {
       size += chunk.length;
+      // A reader slower than the server.
       if (size % 7 === 0) await Bun.sleep(1);
     }
     expect(size).toBeGreaterThan(pieces * piece.length);

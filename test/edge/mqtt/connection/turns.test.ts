@@ -76,6 +76,7 @@ test("nothing more is read from a client that reads no acknowledgements, until i
   const most = 2000;
   for (; chunks < most && client.writableLength < 4_000_000; chunks += 1) {
     client.write(chunk);
+    // A turn in which the broker reads, if it does.
     if (chunks % 20 === 0) await Bun.sleep(1);
   }
   expect(chunks).toBeLessThan(most);
