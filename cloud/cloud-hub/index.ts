@@ -9,7 +9,7 @@ import { budgetOfProcess, type ConnectionBudget } from "#shared/connections";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import { fingerprintOf, fromPem } from "#shared/pki";
-import { EnrolmentEndpoint } from "./enrolment.ts";
+import { EnrolmentEndpoint } from "./enrollment.ts";
 import { listenSecurely, type SecureServer } from "./secure-server.ts";
 
 export type { CloudHubPort } from "#cloud/cloud-hub/sessions";

@@ -11,7 +11,7 @@ import {
   type OutgoingRequest,
   type Stamp,
 } from "#edge/edge-hub/codec";
-import { NodeIdentity, type IdentityConfig } from "#edge/edge-hub/enrolment";
+import { NodeIdentity, type IdentityConfig } from "#edge/edge-hub/enrollment";
 import { Link, type LinkOptions } from "#edge/edge-hub/link";
 import { OutboxShares } from "#edge/edge-hub/outbox";
 import { CloudTrust } from "#edge/edge-hub/trust";

@@ -35,7 +35,7 @@ export function bundledPackages(root: string, inputs: readonly string[]): readon
 
 /** The text of `THIRD_PARTY_NOTICES` of an executable: the runtime, then every package with its licence. */
 export function thirdPartyNotices(root: string, packages: readonly BundledPackage[]): string {
-  const licences = join(root, "scripts/release/licences");
+  const licences = join(root, "scripts/release/licenses");
   const read = (name: string): string => readFileSync(join(licences, name), "utf8").trim();
   const runtime = [`Bun ${Bun.version}`, read("bun.txt"), read("LGPL-2.0.txt"), read("LGPL-2.1.txt")];
   const sections = packages.map(({ name, version, license, texts }) => [

@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { CloudCertificates } from "#cloud/cloud-hub/certificates";
 import { Enrolling, sweep } from "#cloud/cloud-hub/node-access";
-import { EnrolmentEndpoint } from "#internal/cloud/cloud-hub/enrolment.ts";
+import { EnrolmentEndpoint } from "#internal/cloud/cloud-hub/enrollment.ts";
 import { listNodes } from "#internal/cloud/commands/node/listing.ts";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { WebSocket } from "ws";
 import { closePurpose, readPeer, silentPeer, type CloudPeer } from "#edge/edge-hub/codec";
-import { EnrolRefused, explainConnectError, type LinkCredentials } from "#edge/edge-hub/enrolment";
+import { EnrolRefused, explainConnectError, type LinkCredentials } from "#edge/edge-hub/enrollment";
 import type { Clock } from "#shared/clock";
 import { ConfigError, describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";

@@ -12,7 +12,7 @@ import {
   type CertificateFiles,
   type LinkCredentials,
 } from "./certificates.ts";
-import { enrol, renew, type EnrolmentTarget } from "./enrol.ts";
+import { enrol, renew, type EnrolmentTarget } from "./enroll.ts";
 import { Joining } from "./joining.ts";
 
 export type IdentityConfig = Pick<EdgeConfig, "dataDir" | "nodeName" | "edgeHub">;

@@ -6,7 +6,7 @@ import {
   writeLinkCredentials,
   type CertificateFiles,
   type LinkCredentials,
-} from "#internal/edge/edge-hub/enrolment/certificates.ts";
+} from "#internal/edge/edge-hub/enrollment/certificates.ts";
 import { createAuthority } from "#shared/pki";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { EdgeHubStartConfig } from "#edge/edge-hub";
 import { systemClock } from "#shared/clock";
 import { identifyCertificate, readCertificate } from "#shared/pki";
-import { NodeIdentity } from "#internal/edge/edge-hub/enrolment/node-identity.ts";
+import { NodeIdentity } from "#internal/edge/edge-hub/enrollment/node-identity.ts";
 import { configOf, eventually, isKeepalive, startEdge } from "#internal/test/edge/edge-hub/hub-harness.ts";
 import { ScriptedCloud } from "#internal/test/edge/edge-hub/scripted-cloud.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
