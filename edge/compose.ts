@@ -13,7 +13,7 @@ import type { EdgeConfig } from "#shared/config";
 import { running, type Running } from "#shared/lifecycle";
 import type { EdgeCatalog } from "#shared/topics";
 
-/** The kubelet whose behaviour edged follows, the KubeEdge whose wire it speaks, and our own version. */
+/** The kubelet whose behavior edged follows, the KubeEdge whose wire it speaks, and our own version. */
 function kubeletVersion(version: string): string {
   return `v1.26.15-kubeedge-v1.15.4-bun-v${version}`;
 }

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { CloudCertificates } from "#cloud/cloud-hub/certificates";
 import {
-  EnrolmentRefused,
+  EnrollmentRefused,
   isNodeName,
   isTrusted,
   Limiter,
@@ -26,7 +26,7 @@ const most = { address: 10, token: 30, node: 10 } as const;
 const apiRetrySeconds = 10;
 const refusedRetrySeconds = 30;
 
-export interface EnrolmentOptions {
+export interface EnrollmentOptions {
   /** Those in use now. */
   readonly certificates: () => CloudCertificates;
   readonly edgeCertDays: number;
@@ -54,14 +54,14 @@ type Requester =
   | { readonly kind: "peer"; readonly peer: PeerCertificate };
 
 /** Serves `/ca.crt` and `/edge.crt` (KubeEdge's cloudhub/servers/httpserver). What is cheap to check is checked first. */
-export class EnrolmentEndpoint {
-  readonly #options: EnrolmentOptions;
+export class EnrollmentEndpoint {
+  readonly #options: EnrollmentOptions;
   readonly #addresses: Limiter;
   readonly #tokens: Limiter;
   readonly #nodes: Limiter;
   readonly #seldom: RateLimitedLog;
 
-  constructor(options: EnrolmentOptions) {
+  constructor(options: EnrollmentOptions) {
     const { clock, log } = options;
     this.#options = options;
     this.#addresses = new Limiter(clock, most.address);
@@ -93,7 +93,7 @@ export class EnrolmentEndpoint {
 
   #explain(error: unknown, request: IncomingMessage): HttpAnswer {
     const node = String(request.headers["nodename"]);
-    if (error instanceof EnrolmentRefused) {
+    if (error instanceof EnrollmentRefused) {
       this.#seldom.warn("refused a certificate to a node", { node, reason: error.message }, node);
       return { ...refusal(error.httpStatus, error.message), retryAfterSeconds: refusedRetrySeconds };
     }

@@ -9,7 +9,7 @@ import { budgetOfProcess, type ConnectionBudget } from "#shared/connections";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import { fingerprintOf, fromPem } from "#shared/pki";
-import { EnrolmentEndpoint } from "./enrollment.ts";
+import { EnrollmentEndpoint } from "./enrollment.ts";
 import { listenSecurely, type SecureServer } from "./secure-server.ts";
 
 export type { CloudHubPort } from "#cloud/cloud-hub/sessions";
@@ -80,8 +80,8 @@ export async function startCloudHub(config: HubConfig, deps: CloudHubDeps): Prom
     clock,
     log,
   });
-  const enrolment = await listenForEnrolment(config, { ...deps, connections, log, current: () => current });
-  stack.use(enrolment);
+  const enrollment = await listenForEnrollment(config, { ...deps, connections, log, current: () => current });
+  stack.use(enrollment);
   const sessions = stack.use(await listenForSessions(config, { ...deps, connections }, hub));
   stack.use(hub);
   stack.use(gate.watch((node) => void hub.review(node)));
@@ -89,14 +89,14 @@ export async function startCloudHub(config: HubConfig, deps: CloudHubDeps): Prom
   stack.use(clock.every(Math.max(50, Math.min(1000, config.keepaliveMs / 3)), () => hub.sweep()));
   stack.use(port.on("node.close", ({ node, reason }) => hub.close(node, reason)));
   stack.use(answerDeliveries(port, hub, clock));
-  log.info("nodes can connect", { port: sessions.port, httpsPort: enrolment.port });
+  log.info("nodes can connect", { port: sessions.port, httpsPort: enrollment.port });
   return {
     ...running("cloudhub", stack.move()),
     port: sessions.port,
-    httpsPort: enrolment.port,
+    httpsPort: enrollment.port,
     reload: async (certificates) => {
       const next = await certificates;
-      for (const server of [sessions, enrolment]) server.renew(pemsOf(next));
+      for (const server of [sessions, enrollment]) server.renew(pemsOf(next));
       current = next;
     },
   };
@@ -144,14 +144,14 @@ async function answerAdmission(hub: Hub, request: IncomingMessage, response: Ser
       .end("nodes connect here with a WebSocket\n");
 }
 
-async function listenForEnrolment(
+async function listenForEnrollment(
   config: HubConfig,
   deps: ListenDeps & { readonly current: () => CloudCertificates },
 ): Promise<SecureServer> {
   const { certificates, current, clock, log, kube, connections } = deps;
   const { edgeCertDays, sharedCertificate } = config;
   const enrolling = new Enrolling(kube, clock);
-  const endpoint = new EnrolmentEndpoint({
+  const endpoint = new EnrollmentEndpoint({
     certificates: current,
     edgeCertDays,
     sharedCertificate,
@@ -163,7 +163,7 @@ async function listenForEnrolment(
     tls: { ...pemsOf(certificates), requestCert: true, rejectUnauthorized: false },
     address: config.address,
     port: config.httpsPort,
-    what: "enrolment",
+    what: "enrollment",
     clock,
     connections,
     isShared: (name) => config.sharedCertificate && isSharedName(name),

@@ -1,7 +1,7 @@
 import { dirname, join, normalize } from "node:path";
 import { readImports, type Import } from "./imports.ts";
 import {
-  catalogues,
+  catalogs,
   doors,
   fileRules,
   folderRules,
@@ -170,7 +170,7 @@ const verbs = /\.(emit|on|ask|answer)(?:<[^>()]*>)?\(\s*"([a-z.]+)"/g;
 
 /** Each topic needs an emitter and a subscriber, or one who asks and one who answers, in its half. */
 function findTopics(sources: Sources): string[] {
-  return catalogues.flatMap(({ file, name, half }) => {
+  return catalogs.flatMap(({ file, name, half }) => {
     const text = sources.get(file);
     if (text === undefined) return [];
     const used = new Set(

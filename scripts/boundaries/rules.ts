@@ -116,8 +116,8 @@ export const mostEntriesAFolder = 13;
 /** Lines of one source file; comments and blank lines count, other than in lint. */
 export const mostLinesAFile = 400;
 
-/** Where the topics are declared, and which half has to emit and receive those of each catalogue. */
-export const catalogues = [
+/** Where the topics are declared, and which half has to emit and receive those of each catalog. */
+export const catalogs = [
   { file: "shared/topics/edge-catalog.ts", name: "EdgeCatalog", half: "edge" },
   { file: "shared/topics/cloud-catalog.ts", name: "CloudCatalog", half: "cloud" },
 ] as const;

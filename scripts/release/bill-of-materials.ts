@@ -10,7 +10,7 @@ export interface Release {
 
 /**
  * The CycloneDX 1.6 bill of materials of an executable as JSON: the program, the runtime and every npm package inside, with
- * package URLs and licences. The same input gives the same text, so that builds can be compared.
+ * package URLs and licenses. The same input gives the same text, so that builds can be compared.
  */
 export function billOfMaterials({ program, version, packages }: Release): string {
   const component = (type: Enums.ComponentType, one: Omit<BundledPackage, "texts">): Models.Component =>

@@ -9,7 +9,7 @@ import { thirdPartyNotices } from "./third-party.ts";
 /**
  * `bun run build`: dist/cloudcore and dist/edgecore for this machine.
  * `bun run build:all`: dist/<target>/… for every target, packed with config, systemd unit and
- * licences, a CycloneDX bill of materials for each program, and dist/SHA256SUMS;
+ * licenses, a CycloneDX bill of materials for each program, and dist/SHA256SUMS;
  * packing takes a minute an archive, --no-archives leaves it out, --target NAME builds one.
  */
 const root = join(import.meta.dir, "../..");

@@ -9,14 +9,14 @@ export interface Packing {
   readonly version: string;
   readonly target: ReleaseTarget;
   readonly file: string;
-  /** licences of what is bundled */
+  /** licenses of what is bundled */
   readonly notices: string;
   readonly dist: string;
 }
 
 const configs = { cloudcore: "controller.yaml", edgecore: "edge.yaml" } as const;
 
-/** Packs an executable with its default config, systemd unit and licences. @returns the path of the .tar.xz */
+/** Packs an executable with its default config, systemd unit and licenses. @returns the path of the .tar.xz */
 export async function pack(packing: Packing): Promise<string> {
   const { root, program, version, target, file, notices, dist } = packing;
   const folder = mkdtempSync(join(tmpdir(), "kubeedge-pack-"));

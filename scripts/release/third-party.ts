@@ -7,7 +7,7 @@ export interface BundledPackage {
   readonly version: string;
   /** SPDX identifier or expression */
   readonly license: string;
-  /** Texts of its licence and notice files, or the standard text where it ships none. */
+  /** Texts of its license and notice files, or the standard text where it ships none. */
   readonly texts: readonly string[];
 }
 
@@ -22,7 +22,7 @@ interface Manifest {
 /**
  * The packages behind the inputs of a bundle, by name and version.
  * @param inputs paths relative to `root`, as `Bun.build` lists them
- * @throws when one has no licence: it must not be shipped then
+ * @throws when one has no license: it must not be shipped then
  */
 export function bundledPackages(root: string, inputs: readonly string[]): readonly BundledPackage[] {
   const folders = new Set(inputs.flatMap((input) => folderOf(input) ?? []));
@@ -33,17 +33,17 @@ export function bundledPackages(root: string, inputs: readonly string[]): readon
   );
 }
 
-/** The text of `THIRD_PARTY_NOTICES` of an executable: the runtime, then every package with its licence. */
+/** The text of `THIRD_PARTY_NOTICES` of an executable: the runtime, then every package with its license. */
 export function thirdPartyNotices(root: string, packages: readonly BundledPackage[]): string {
-  const licences = join(root, "scripts/release/licenses");
-  const read = (name: string): string => readFileSync(join(licences, name), "utf8").trim();
+  const licenses = join(root, "scripts/release/licenses");
+  const read = (name: string): string => readFileSync(join(licenses, name), "utf8").trim();
   const runtime = [`Bun ${Bun.version}`, read("bun.txt"), read("LGPL-2.0.txt"), read("LGPL-2.1.txt")];
   const sections = packages.map(({ name, version, license, texts }) => [
     `${name} ${version} (${license})`,
     ...texts,
   ]);
   const intro =
-    "This executable contains the software below. KubeEdge for Bun itself is under the licence in LICENSE.\n" +
+    "This executable contains the software below. KubeEdge for Bun itself is under the license in LICENSE.\n" +
     "The shapes and descriptions of the Kubernetes kinds come from kubernetes-types and @kubernetes/client-node,\n" +
     "Copyright The Kubernetes Authors, Apache License 2.0.";
   return `${[[intro], runtime, ...sections].map((section) => section.join("\n\n")).join(`\n\n${"=".repeat(80)}\n\n`)}\n`;
@@ -60,7 +60,7 @@ function readPackage(folder: string): BundledPackage {
   const { name = "", version = "" } = manifest;
   const license = licenseOf(manifest);
   if (license === undefined)
-    throw new Error(`Cannot ship "${name}" ${version}: its package.json names no licence`);
+    throw new Error(`Cannot ship "${name}" ${version}: its package.json names no license`);
   const files = readdirSync(folder)
     .filter((file) => /^(licen[sc]e|copying|notice)/i.test(file))
     .sort();
@@ -69,7 +69,7 @@ function readPackage(folder: string): BundledPackage {
   const text = standardTexts[license]?.(holderOf(manifest));
   if (text === undefined)
     throw new Error(
-      `Cannot ship "${name}" ${version}: it has no licence file, and the text of ${license} is not known here`,
+      `Cannot ship "${name}" ${version}: it has no license file, and the text of ${license} is not known here`,
     );
   return { name, version, license, texts: [text] };
 }
@@ -100,7 +100,7 @@ const unlicense =
   "LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT " +
   "OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.\n\nhttps://unlicense.org";
 
-/** For packages that name a licence and ship no text of it. */
+/** For packages that name a license and ship no text of it. */
 const standardTexts: Readonly<Record<string, (holder: string) => string>> = {
   Unlicense: () => unlicense,
   ISC: (holder) =>

@@ -1,7 +1,7 @@
 import { BugError, ClosedError } from "#shared/errors";
 import { note } from "#shared/lifecycle";
 
-/** A catalogue maps topics to `{ event }` or `{ body; reply }`. */
+/** A catalog maps topics to `{ event }` or `{ body; reply }`. */
 type Entry = { event: unknown } | { body: unknown; reply: unknown };
 type Entries<C> = { [T in keyof C]: Entry };
 
@@ -68,7 +68,7 @@ export class Bus<C extends Entries<C>> implements Disposable {
     Subscribes extends EventTopic<C> = never,
     Answers extends AskTopic<C> = never,
   >(module: string): Port<C, Emits, Asks, Subscribes, Answers> {
-    // The catalogue types bodies and replies by topic; inside, handlers of all topics are in one map.
+    // The catalog types bodies and replies by topic; inside, handlers of all topics are in one map.
     return {
       emit: (topic, body) => this.#emit(topic, body),
       ask: (topic, body, options) => this.#ask(topic, body, options ?? {}) as Promise<Reply<C, typeof topic>>,

@@ -14,11 +14,11 @@ export interface TokenSource {
 export interface EdgeHubConfig extends TokenSource {
   /** `wss://host:port/<project>/<node>/events` */
   readonly url: string;
-  /** Base URL of enrolment, without a path. */
+  /** Base URL of enrollment, without a path. */
   readonly httpsUrl: string;
   readonly projectId: string;
   readonly rotateCertificates: boolean;
-  /** Paths of PEM files; undefined: what enrolment stored under the data directory. */
+  /** Paths of PEM files; undefined: what enrollment stored under the data directory. */
   readonly caFile: string | undefined;
   readonly certFile: string | undefined;
   readonly keyFile: string | undefined;
@@ -201,11 +201,11 @@ function toHub(values: EdgeValues, overrides: EdgeOverrides, node: string): Edge
     websocket.url === "" || overrides.server !== undefined
       ? `wss://${address.host}:${address.port}`
       : new URL(websocket.url).origin;
-  const enrolHost =
+  const enrollHost =
     websocket.url === "" || overrides.server !== undefined ? address.host : new URL(websocket.url).hostname;
   return {
     url: `${base.replace(/^https:/, "wss:")}/${projectId}/${node}/events`,
-    httpsUrl: edgehub.https === "" ? `https://${enrolHost}:10002` : edgehub.https.replace(/\/+$/, ""),
+    httpsUrl: edgehub.https === "" ? `https://${enrollHost}:10002` : edgehub.https.replace(/\/+$/, ""),
     projectId,
     ...toTokenSource(edgehub, overrides),
     rotateCertificates: edgehub["rotate-certificates"],

@@ -116,7 +116,7 @@ export function inTheirWords(problem: string, program: "cloudcore" | "edgecore")
   });
 }
 
-/** Their files name certificates that enrolment has yet to write; ours are kept elsewhere. */
+/** Their files name certificates that enrollment has yet to write; ours are kept elsewhere. */
 function isMissingFile(theirs: string, value: unknown, fileExists: (path: string) => boolean): boolean {
   return theirs.endsWith("File") && typeof value === "string" && !fileExists(value);
 }

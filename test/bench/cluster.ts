@@ -49,8 +49,8 @@ export async function benchCluster(): Promise<Figure[]> {
   await device.endAsync();
   return [
     { name: "start of cloudcore to API answering kubectl", value: cloudMs, unit: "ms" },
-    { name: "start of edgecore to node registered (enrolment included)", value: registeredMs, unit: "ms" },
-    { name: "start of edgecore to node Ready (enrolment included)", value: readyMs, unit: "ms" },
+    { name: "start of edgecore to node registered (enrollment included)", value: registeredMs, unit: "ms" },
+    { name: "start of edgecore to node Ready (enrollment included)", value: readyMs, unit: "ms" },
     ...idle,
     ...rounds,
     ...after,

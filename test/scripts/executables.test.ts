@@ -69,7 +69,7 @@ test("archive holds executable, config, unit and license, and its sum can be che
     version: "1.2.3",
     target: "linux-arm64",
     file,
-    notices: "licences\n",
+    notices: "licenses\n",
     dist: work.path,
   });
   await writeSums(work.path, [archive]);
@@ -88,7 +88,7 @@ test("archive holds executable, config, unit and license, and its sum can be che
 test.each([
   ["cloudcore", ["@kubernetes/client-node", "hono", "zod"], "dockerode"],
   ["edgecore", ["aedes", "dockerode", "mqtt"], "@kubernetes/client-node"],
-])("%s has notices with the licence of everything inside and of the runtime", (program, inside, outside) => {
+])("%s has notices with the license of everything inside and of the runtime", (program, inside, outside) => {
   const packages = packagesOf.get(program) ?? [];
   const names = packages.map(({ name }) => name);
   expect(names).toEqual(expect.arrayContaining([...inside]));
@@ -120,13 +120,13 @@ test.each(programs)(
 );
 
 test.each([
-  [{ name: "x", version: "1.0.0" }, 'Cannot ship "x" 1.0.0: its package.json names no licence'],
+  [{ name: "x", version: "1.0.0" }, 'Cannot ship "x" 1.0.0: its package.json names no license'],
   [
     { name: "x", version: "1.0.0", license: "BUSL-1.1" },
-    'Cannot ship "x" 1.0.0: it has no licence file, and the text of BUSL-1.1 is not known here',
+    'Cannot ship "x" 1.0.0: it has no license file, and the text of BUSL-1.1 is not known here',
   ],
-])("package without a recognised licence is refused: %j", (manifest, text) => {
-  using work = tempDir("licences");
+])("package without a recognized license is refused: %j", (manifest, text) => {
+  using work = tempDir("licenses");
   const folder = join(work.path, "node_modules/x");
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, "package.json"), JSON.stringify(manifest));

@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { CloudCertificates } from "#cloud/cloud-hub/certificates";
 import { Enrolling, sweep } from "#cloud/cloud-hub/node-access";
-import { EnrolmentEndpoint } from "#internal/cloud/cloud-hub/enrollment.ts";
+import { EnrollmentEndpoint } from "#internal/cloud/cloud-hub/enrollment.ts";
 import { listNodes } from "#internal/cloud/commands/node/listing.ts";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
@@ -39,7 +39,7 @@ test("no certificate is made and no token spent while the clock is before the CA
   const authority = await createAuthority({ commonName: "ca", days: 10, nowMs: Date.now() });
   const clock = { ...systemClock, nowMs: () => Date.now() - yearMs, monotonicMs: () => 0 };
   const certificates = { caPem: authority.certPem, serverCert: "", serverKey: "", authority };
-  const endpoint = new EnrolmentEndpoint({
+  const endpoint = new EnrollmentEndpoint({
     certificates: () => certificates satisfies CloudCertificates,
     edgeCertDays: 1,
     sharedCertificate: false,

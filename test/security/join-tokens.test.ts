@@ -263,7 +263,7 @@ describe("a certificate request", () => {
   });
 });
 
-describe("the enrolment port", () => {
+describe("the enrollment port", () => {
   test("answers 429 to an address that tries bad tokens, and still lets a good one in", async () => {
     await using clouds = await startClouds();
     const codes = [];

@@ -24,7 +24,7 @@ function program(name: "cloud" | "edge"): string[] {
 interface PairParts {
   readonly folder: string;
   readonly node: string;
-  /** Lies between both on the link; enrolment goes around it. */
+  /** Lies between both on the link; enrollment goes around it. */
   readonly link: CutProxy;
   readonly ports: Readonly<Record<string, number>>;
   readonly cloud: ServiceProcess;

@@ -31,7 +31,7 @@ export interface CertificateOptions {
 }
 
 export interface CloudCertificates {
-  /** undefined when the key of a CA from outside was not given: nodes cannot enrol */
+  /** undefined when the key of a CA from outside was not given: nodes cannot enroll */
   readonly authority: Authority | undefined;
   readonly caPem: string;
   readonly serverCert: string;

@@ -22,11 +22,11 @@ import {
 } from "./rules.ts";
 
 /** A certificate is not issued; the message names the command to run. */
-export class EnrolmentRefused extends AppError {
+export class EnrollmentRefused extends AppError {
   readonly httpStatus: 401 | 403;
 
   constructor(httpStatus: 401 | 403, message: string) {
-    super("enrolment-refused", message);
+    super("enrollment-refused", message);
     this.httpStatus = httpStatus;
   }
 }
@@ -55,7 +55,7 @@ export class Enrolling {
     this.#clock = clock;
   }
 
-  /** @throws EnrolmentRefused, ProtocolError on a bad request, KubeError and UnavailableError of the API */
+  /** @throws EnrollmentRefused, ProtocolError on a bad request, KubeError and UnavailableError of the API */
   async byToken(
     presented: PresentedToken,
     { node, ca, open, sign }: WantedCertificate,
@@ -120,13 +120,13 @@ function tokenOrRefuse(by: { readonly id: string; readonly node: string }, spent
   const another = "print another one in the cloud: cloudcore token create";
   switch (spent.kind) {
     case "unknown":
-      throw new EnrolmentRefused(401, `${what}: revoked or unknown; ${another}`);
+      throw new EnrollmentRefused(401, `${what}: revoked or unknown; ${another}`);
     case "used-up": {
       const forNode = spent.bySame ? ` --node ${by.node}` : "";
-      throw new EnrolmentRefused(401, `${what}: used up; ${another}${forNode}`);
+      throw new EnrollmentRefused(401, `${what}: used up; ${another}${forNode}`);
     }
     case "other-node":
-      throw new EnrolmentRefused(403, `${what}: for node "${spent.node}" only; ${another}`);
+      throw new EnrollmentRefused(403, `${what}: for node "${spent.node}" only; ${another}`);
     case "spent":
     case "repeated":
       return spent.token;
@@ -141,12 +141,12 @@ function refuseTaken(
   { isBound, ca, keyHash, nowMs }: Claim,
 ): void {
   const ban = record && refuseBanned(record);
-  if (ban) throw new EnrolmentRefused(403, ban.text);
+  if (ban) throw new EnrollmentRefused(403, ban.text);
   if (isBound || mayRejoin(record, nowMs)) return;
   if (keyHash !== undefined && isHeldBy(record, object, keyHash)) return;
   const holder = findHolder(record, object, { nowMs, ca });
   if (holder === undefined) return;
-  throw new EnrolmentRefused(
+  throw new EnrollmentRefused(
     403,
     `node "${node}" ${holder}; to allow another machine under this name, run in the cloud: cloudcore node allow-rejoin ${node} (or give it a token for this name: cloudcore token create --node ${node})`,
   );
@@ -164,10 +164,10 @@ function refuseShown(
   nowMs: number,
 ): void {
   const refusal = refuseCertificate(record, object !== undefined, shown);
-  if (refusal) throw new EnrolmentRefused(403, refusal.text);
+  if (refusal) throw new EnrollmentRefused(403, refusal.text);
   const { seen } = record ?? {};
   if (!shown.isShared || !record || !seen || Date.parse(seen.notAfter) <= nowMs) return;
-  throw new EnrolmentRefused(
+  throw new EnrollmentRefused(
     403,
     `node "${record.node}" has a certificate of its own; the shared one gets no other (cloudcore token create --node ${record.node})`,
   );

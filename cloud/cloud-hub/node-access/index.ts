@@ -1,4 +1,4 @@
-export { Enrolling, EnrolmentRefused, type WantedCertificate } from "./enrolling.ts";
+export { Enrolling, EnrollmentRefused, type WantedCertificate } from "./enrolling.ts";
 export { hashOfJwt, JoinTokens, newTokenId, type JoinToken, type PresentedToken } from "./join-tokens.ts";
 export { Limiter } from "./limiter.ts";
 export { NodeGate, type GateParts } from "./node-gate.ts";

@@ -1,6 +1,6 @@
 import type { Clock } from "#shared/clock";
 
-/** The limits of enrolment are given for a minute (docs/security.md). */
+/** The limits of enrollment are given for a minute (docs/security.md). */
 const windowMs = 60_000;
 /** Subjects at a time; of more the oldest are forgotten, so that a flood of addresses does not fill the memory. */
 const mostRemembered = 10_000;

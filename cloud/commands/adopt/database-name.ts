@@ -5,7 +5,7 @@ import { backoff } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 
 /**
- * The name by which nodes recognise the database of this cluster: the uid of the Namespace kube-system, which is created
+ * The name by which nodes recognize the database of this cluster: the uid of the Namespace kube-system, which is created
  * with the database, embedded or etcd, and restored with it. Waits while the API server is unreachable.
  * @returns undefined when it may not be read: nodes accept such a cloud, as they accept KubeEdge's
  */

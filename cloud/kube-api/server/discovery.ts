@@ -4,7 +4,7 @@ import type { KindRegistry, ServedVersion } from "#cloud/kube-api/objects";
 import type { JsonObject } from "#shared/json";
 import { apiVersionOf } from "#shared/kube";
 
-/** The answer to `/version`; its minor version is the one whose behaviour is followed. */
+/** The answer to `/version`; its minor version is the one whose behavior is followed. */
 export const serverVersion: JsonObject = {
   major: "1",
   minor: "32",

@@ -23,7 +23,7 @@ export async function* checkCloudLink(config: EdgeConfig, clock: Clock): AsyncGe
     ? ok("cloud link", `${link.host} accepts connections`)
     : fail("cloud link", `${link.host}: ${why}`, remedy);
   if (why === undefined) yield* checkAdmission(config);
-  yield* checkEnrolment(edgeHub, clock);
+  yield* checkEnrollment(edgeHub, clock);
 }
 
 /** Whether the cloud accepts this node; a handshake would replace the connection of the edgecore that runs. */
@@ -58,7 +58,7 @@ async function* checkAdmission({ edgeHub, dataDir, nodeName }: EdgeConfig): Asyn
   }
 }
 
-async function* checkEnrolment(hub: EdgeConfig["edgeHub"], clock: Clock): AsyncGenerator<Finding> {
+async function* checkEnrollment(hub: EdgeConfig["edgeHub"], clock: Clock): AsyncGenerator<Finding> {
   try {
     const before = clock.nowMs();
     const response = await fetch(`${hub.httpsUrl}/ca.crt`, {
@@ -68,11 +68,11 @@ async function* checkEnrolment(hub: EdgeConfig["edgeHub"], clock: Clock): AsyncG
     const body = new Uint8Array(await response.arrayBuffer());
     yield response.ok
       ? judgePin(hub, body)
-      : fail("enrolment", `${hub.httpsUrl}/ca.crt answers ${response.status}`, remedy);
+      : fail("enrollment", `${hub.httpsUrl}/ca.crt answers ${response.status}`, remedy);
     const theirs = Date.parse(response.headers.get("date") ?? "");
     if (!Number.isNaN(theirs)) yield judgeSkew(theirs - before);
   } catch (error) {
-    yield fail("enrolment", `${hub.httpsUrl}: ${describeError(error)}`, remedy);
+    yield fail("enrollment", `${hub.httpsUrl}: ${describeError(error)}`, remedy);
   }
 }
 
@@ -80,8 +80,8 @@ function judgePin(hub: EdgeConfig["edgeHub"], ca: Uint8Array): Finding {
   const given = readJoinToken(hub);
   const pin = given && "token" in given ? splitToken(given.token)?.fingerprint : undefined;
   const der = fromPem(new TextDecoder().decode(ca)) ?? ca;
-  if (pin === undefined || pin === fingerprintOf(der)) return ok("enrolment", `${hub.httpsUrl} answers`);
-  return fail("enrolment", `${hub.httpsUrl} has another CA than the token`, "use a token of this cloudcore");
+  if (pin === undefined || pin === fingerprintOf(der)) return ok("enrollment", `${hub.httpsUrl} answers`);
+  return fail("enrollment", `${hub.httpsUrl} has another CA than the token`, "use a token of this cloudcore");
 }
 
 function judgeSkew(skewMs: number): Finding {

@@ -9,12 +9,12 @@ export interface Room {
   phase: number;
 }
 
-/** The `n`-th room starts at another temperature and time of day than its neighbours. */
+/** The `n`-th room starts at another temperature and time of day than its neighbors. */
 export function makeRoom(id: string, n: number): Room {
   return { id, temperature: 18 + (n % 7), humidity: 45, target: "21", phase: n * 137 };
 }
 
-/** A room moves towards its set-point, with a daily swing and noise. */
+/** A room moves toward its set-point, with a daily swing and noise. */
 export function advance(room: Room, seconds: number, random: () => number): void {
   room.phase += seconds;
   const outside = 8 + 6 * Math.sin((room.phase / 86_400) * 2 * Math.PI);

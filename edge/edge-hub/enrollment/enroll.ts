@@ -6,7 +6,7 @@ import { createNodeRequest, fingerprintOf, fromPem, isSignedBy, splitToken, toPe
 import type { LinkCredentials } from "./certificates.ts";
 import type { RequestKey } from "./joining.ts";
 
-export interface EnrolmentTarget {
+export interface EnrollmentTarget {
   readonly httpsUrl: string;
   /** name of this node */
   readonly node: string;
@@ -23,7 +23,7 @@ export class EnrolRefused extends ConfigError {
   readonly retryAfterMs: number;
 
   constructor(message: string, retryAfterMs: number) {
-    super("enrol-refused", message);
+    super("enroll-refused", message);
     this.retryAfterMs = retryAfterMs;
   }
 }
@@ -33,21 +33,24 @@ export class EnrolRefused extends ConfigError {
  * that the token pins; from then on the cloud is verified against it.
  * @throws ConfigError when token, pin or the cloud's certificate are wrong; UnavailableError when the cloud cannot be reached
  */
-export async function enrol(
-  target: EnrolmentTarget,
+export async function enroll(
+  target: EnrollmentTarget,
   token: string,
   key?: RequestKey,
 ): Promise<LinkCredentials> {
   const split = splitToken(token);
   if (!split)
-    throw new ConfigError("bad-token", "Cannot enrol: the token is not one (get one with `cloudcore token`)");
+    throw new ConfigError(
+      "bad-token",
+      "Cannot enroll: the token is not one (get one with `cloudcore token`)",
+    );
   const body = await fetchCa(target);
   const der = fromPem(body.toString("latin1")) ?? body;
   const found = fingerprintOf(der);
   if (found !== split.fingerprint)
     throw new ConfigError(
       "pin-mismatch",
-      `Cannot enrol: ${target.httpsUrl} has another CA (${found}) than the token pins (${split.fingerprint}); use a token of this cloudcore`,
+      `Cannot enroll: ${target.httpsUrl} has another CA (${found}) than the token pins (${split.fingerprint}); use a token of this cloudcore`,
     );
   const ca = toPem(der, "CERTIFICATE");
   return requestCertificate(target, { ca, headers: { Authorization: `Bearer ${split.jwt}` } }, key);
@@ -55,16 +58,16 @@ export async function enrol(
 
 /**
  * Requests a new certificate, authenticated by the present one.
- * @throws as `enrol`
+ * @throws as `enroll`
  */
 export async function renew(
-  target: EnrolmentTarget,
+  target: EnrollmentTarget,
   { ca, cert, key }: LinkCredentials,
 ): Promise<LinkCredentials> {
   return requestCertificate(target, { ca, cert, key, headers: {} });
 }
 
-async function fetchCa(target: EnrolmentTarget): Promise<Buffer> {
+async function fetchCa(target: EnrollmentTarget): Promise<Buffer> {
   const answer = await send(target, "/ca.crt", { rejectUnauthorized: false, headers: {} });
   if (answer.status === 200) return answer.body;
   throw new UnavailableError(
@@ -74,7 +77,7 @@ async function fetchCa(target: EnrolmentTarget): Promise<Buffer> {
 }
 
 async function requestCertificate(
-  target: EnrolmentTarget,
+  target: EnrollmentTarget,
   options: SendOptions & { readonly ca: string },
   kept?: RequestKey,
 ): Promise<LinkCredentials> {
@@ -96,7 +99,7 @@ async function requestCertificate(
 }
 
 /** @throws ProtocolError when it is no certificate */
-function isIssuedBy(cert: string, ca: string, { httpsUrl }: EnrolmentTarget): boolean {
+function isIssuedBy(cert: string, ca: string, { httpsUrl }: EnrollmentTarget): boolean {
   try {
     return isSignedBy(cert, ca);
   } catch (cause) {
@@ -108,17 +111,17 @@ function isIssuedBy(cert: string, ca: string, { httpsUrl }: EnrolmentTarget): bo
   }
 }
 
-function refusalOf(target: EnrolmentTarget, answer: EnrolmentAnswer): Error {
+function refusalOf(target: EnrollmentTarget, answer: EnrollmentAnswer): Error {
   const reason = answer.body
     .toString("utf8")
     .replaceAll(/[\p{C}\s]+/gu, " ")
     .trim()
     .slice(0, 600);
-  const text = `Cannot enrol: ${target.httpsUrl}/edge.crt answers ${answer.status}: ${reason}`;
+  const text = `Cannot enroll: ${target.httpsUrl}/edge.crt answers ${answer.status}: ${reason}`;
   const retryAfterMs = answer.retryAfterMs ?? refusedRetryMs;
   if (answer.status === 429) return new EnrolRefused(text, retryAfterMs);
   if (answer.status !== 400 && answer.status !== 401 && answer.status !== 403)
-    return new UnavailableError("enrol-failed", text);
+    return new UnavailableError("enroll-failed", text);
   const hint = reason.includes("cloudcore ") ? "" : " (get a new token with `cloudcore token`)";
   return new EnrolRefused(`${text}${hint}`, retryAfterMs);
 }
@@ -132,7 +135,7 @@ interface SendOptions {
   readonly body?: Uint8Array;
 }
 
-interface EnrolmentAnswer {
+interface EnrollmentAnswer {
   readonly status: number;
   readonly body: Buffer;
   readonly retryAfterMs: number | undefined;
@@ -140,11 +143,11 @@ interface EnrolmentAnswer {
 
 /** KubeEdge wants a GET with a body, which fetch refuses to send. */
 async function send(
-  target: EnrolmentTarget,
+  target: EnrollmentTarget,
   path: string,
   { body, headers, ...tls }: SendOptions,
-): Promise<EnrolmentAnswer> {
-  const { promise, resolve, reject } = Promise.withResolvers<EnrolmentAnswer>();
+): Promise<EnrollmentAnswer> {
+  const { promise, resolve, reject } = Promise.withResolvers<EnrollmentAnswer>();
   const url = new URL(path, target.httpsUrl);
   const call = request(
     url,
@@ -176,7 +179,7 @@ async function send(
   }
 }
 
-function answerOf({ statusCode = 0, headers }: IncomingMessage, chunks: readonly Buffer[]): EnrolmentAnswer {
+function answerOf({ statusCode = 0, headers }: IncomingMessage, chunks: readonly Buffer[]): EnrollmentAnswer {
   const seconds = Number(headers["retry-after"]);
   return {
     status: statusCode,

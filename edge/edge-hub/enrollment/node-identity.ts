@@ -12,7 +12,7 @@ import {
   type CertificateFiles,
   type LinkCredentials,
 } from "./certificates.ts";
-import { enrol, renew, type EnrolmentTarget } from "./enroll.ts";
+import { enroll, renew, type EnrollmentTarget } from "./enroll.ts";
 import { Joining } from "./joining.ts";
 
 export type IdentityConfig = Pick<EdgeConfig, "dataDir" | "nodeName" | "edgeHub">;
@@ -33,7 +33,7 @@ export class NodeIdentity implements Disposable {
   readonly #config: IdentityConfig;
   readonly #parts: IdentityParts;
   readonly #files: CertificateFiles;
-  readonly #target: EnrolmentTarget;
+  readonly #target: EnrollmentTarget;
   /** Share of its life after which a certificate is renewed: 0.7 to 0.9, so that nodes that joined together do not come together. */
   readonly #renewalShare: number;
   readonly #joining: Joining;
@@ -74,11 +74,11 @@ export class NodeIdentity implements Disposable {
     const stored = this.#read(token !== undefined);
     const expired = stored !== undefined && validityOf(stored.cert).endMs <= clock.nowMs();
     if (token !== undefined) {
-      if (!stored || expired) return this.#enrol(token);
+      if (!stored || expired) return this.#enroll(token);
       return this.#needsReplacing(token, stored) ? this.#replace(token, stored) : stored;
     }
     if (!stored && given && "fault" in given)
-      throw new ConfigError("token-file", `Cannot enrol: ${given.fault}`);
+      throw new ConfigError("token-file", `Cannot enroll: ${given.fault}`);
     this.#logProblem(stored, expired);
     return stored;
   }
@@ -158,9 +158,9 @@ export class NodeIdentity implements Disposable {
     }
   }
 
-  async #enrol(token: string): Promise<LinkCredentials> {
+  async #enroll(token: string): Promise<LinkCredentials> {
     const key = this.#joining.keyFor(token, this.#config.nodeName);
-    const issued = await enrol(this.#target, token, key);
+    const issued = await enroll(this.#target, token, key);
     writeLinkCredentials(this.#files, issued);
     this.#joining.finish(token);
     this.#isRefused = false;
@@ -171,7 +171,7 @@ export class NodeIdentity implements Disposable {
   /** The token is for another cloud, or the node has another name now; an old token must not cost a good certificate. */
   async #replace(token: string, stored: LinkCredentials): Promise<LinkCredentials> {
     try {
-      return await this.#enrol(token);
+      return await this.#enroll(token);
     } catch (error) {
       this.#parts.log.warn(
         "cannot replace a certificate that is refused or of another node or cloud, using it",

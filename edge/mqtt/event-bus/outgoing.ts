@@ -36,7 +36,7 @@ const mostCuts = 5;
  *
  * The client forgets what is in flight when its connection closes, without a callback. So each connection starts with the
  * oldest message; after one that the broker closed with messages in flight, the window starts at one and grows with each
- * acknowledgement: a message over which the broker closes the connection is found, and dropped, without its neighbours.
+ * acknowledgement: a message over which the broker closes the connection is found, and dropped, without its neighbors.
  */
 export class ExternalOutgoing {
   readonly #parts: ExternalOutgoingParts;

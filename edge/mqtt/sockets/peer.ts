@@ -5,7 +5,7 @@ export interface SocketPeer {
   readonly address: string | undefined;
   /** common name of the client certificate, signed by `mqtt.broker.cafile`; undefined without one */
   readonly certificateName: string | undefined;
-  /** To be called when its CONNECT is accepted: until then it may be closed in favour of a new connection. */
+  /** To be called when its CONNECT is accepted: until then it may be closed in favor of a new connection. */
   readonly markAccepted: () => void;
 }
 

@@ -7,7 +7,7 @@ const otherFiles = 64;
 
 /**
  * Bounds the connections of all listeners together, and by the open-files limit of the process. When all places are taken, a
- * connection that is not accepted as an MQTT client within three seconds is closed in favour of a new one, so that idle
+ * connection that is not accepted as an MQTT client within three seconds is closed in favor of a new one, so that idle
  * sockets cannot lock clients out.
  */
 export class Places {

@@ -52,7 +52,7 @@ async function bearer(harness: Harness, expiresMs = Date.now() + 60_000): Promis
   return ["-H", `Authorization: Bearer ${jwt}`];
 }
 
-describe("cloudhub enrolment", () => {
+describe("cloudhub enrollment", () => {
   test("the CA is served as DER", async () => {
     await using harness = await startHarness();
     const { code, body } = await curl(harness, "/ca.crt");

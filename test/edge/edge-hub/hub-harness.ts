@@ -10,7 +10,7 @@ import { silentLog } from "#internal/test/support/silent-log.ts";
 
 export const stamp = { id: () => crypto.randomUUID(), nowMs: () => 1 };
 
-/** Configuration of a node whose cloud is on `port`, or behind a proxy there with enrolment on `httpsPort`. */
+/** Configuration of a node whose cloud is on `port`, or behind a proxy there with enrollment on `httpsPort`. */
 export function configOf(
   dataDir: string,
   port: number,

@@ -6,13 +6,13 @@ import { WebSocketServer, type WebSocket } from "ws";
 import { answersAllHeader, decode, type WireMessage } from "#shared/wire";
 import { createAuthority, createToken, identifyCertificate, verifyToken, type Authority } from "#shared/pki";
 
-/** A cloud that does what a test wants: a real TLS server with enrolment and the WebSocket on one port. */
+/** A cloud that does what a test wants: a real TLS server with enrollment and the WebSocket on one port. */
 export class ScriptedCloud implements AsyncDisposable {
   readonly ca: Authority;
   readonly port: number;
   readonly received: WireMessage[] = [];
   readonly handshakes: IncomingMessage["headers"][] = [];
-  readonly enrolments: { readonly node: string | undefined; readonly byCertificate: boolean }[] = [];
+  readonly enrollments: { readonly node: string | undefined; readonly byCertificate: boolean }[] = [];
   /** What to answer to each message; nothing by default. */
   onMessage: (message: WireMessage, socket: WebSocket) => void = () => undefined;
   /** Whether it promises to answer every message. */
@@ -125,7 +125,7 @@ export class ScriptedCloud implements AsyncDisposable {
       return;
     }
     const node = String(request.headers["nodename"]);
-    this.enrolments.push({ node, byCertificate });
+    this.enrollments.push({ node, byCertificate });
     const der = await this.ca.signRequest(Buffer.concat(chunks), {
       subject: { commonName: `system:node:${node}`, organizations: ["system:nodes"] },
       days: 1,

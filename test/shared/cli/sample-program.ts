@@ -3,7 +3,7 @@ import { edgeDefaults, edgeMinimum, loadEdgeConfig } from "#shared/config";
 import { ConfigError } from "#shared/errors";
 import { running } from "#shared/lifecycle";
 
-/** A real process around `runProgram`, with a module whose behaviour the node name chooses. */
+/** A real process around `runProgram`, with a module whose behavior the node name chooses. */
 const code = await runProgram(
   {
     program: "sample",

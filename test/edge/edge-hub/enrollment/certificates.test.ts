@@ -35,7 +35,7 @@ test.each([0, 1, 2, 3])(
 
     const found = readLinkCredentials(filesIn(old));
 
-    // Between certificate and CA the pin of the token does not fit yet, and the node enrols once more.
+    // Between certificate and CA the pin of the token does not fit yet, and the node enrolls once more.
     expect(found).toEqual(done === 0 ? before : done === 2 ? { ...after, ca: before.ca } : after);
     expect(existsSync(join(old, "cert.new"))).toBe(done === 0);
   },

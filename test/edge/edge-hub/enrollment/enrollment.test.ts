@@ -15,7 +15,7 @@ test("edgehub gets a certificate with the token and keeps it for its owner alone
   using dir = tempDir();
   await using _edge = await startEdge(configOf(dir.path, cloud.port, cloud.token()));
   await cloud.until(() => cloud.received.some(isKeepalive));
-  expect(cloud.enrolments.map(({ node }) => node)).toEqual(["edge-1"]);
+  expect(cloud.enrollments.map(({ node }) => node)).toEqual(["edge-1"]);
   expect(readCertificate(readFileSync(join(dir.path, "certs/edge.crt"))).commonName).toBe(
     "system:node:edge-1",
   );
@@ -64,18 +64,18 @@ test("edgehub connects without a restart when its certificate is put back while 
   expect(problems()).toHaveLength(1);
 }, 20_000);
 
-test("edgehub enrols again when the token is of another cloud, and when the node has another name", async () => {
+test("edgehub enrolls again when the token is of another cloud, and when the node has another name", async () => {
   await using first = await ScriptedCloud.start();
   await using second = await ScriptedCloud.start();
   using dir = tempDir();
   const parts = { clock: systemClock, log: silentLog(), onRenewed: () => undefined };
-  const enrolWith = (config: EdgeHubStartConfig) => new NodeIdentity(config, parts).credentials();
-  await enrolWith(configOf(dir.path, first.port, first.token()));
-  await enrolWith(configOf(dir.path, second.port, second.token()));
+  const enrollWith = (config: EdgeHubStartConfig) => new NodeIdentity(config, parts).credentials();
+  await enrollWith(configOf(dir.path, first.port, first.token()));
+  await enrollWith(configOf(dir.path, second.port, second.token()));
   const moved = { ...configOf(dir.path, second.port, second.token()), nodeName: "edge-2" };
-  await enrolWith(moved);
-  await enrolWith(moved);
-  expect(second.enrolments.map(({ node }) => node)).toEqual(["edge-1", "edge-2"]);
+  await enrollWith(moved);
+  await enrollWith(moved);
+  expect(second.enrollments.map(({ node }) => node)).toEqual(["edge-1", "edge-2"]);
 });
 
 test("edgehub requests again with the same key when the answer was lost, also after a restart, and with another key for another token", async () => {
@@ -122,7 +122,7 @@ test("edgehub renews a certificate late in its life with that certificate", asyn
   using identity = new NodeIdentity(config, { clock: late, log, onRenewed: () => (renewed += 1) });
   const before = await identity.credentials();
   await identity.renewWhenDue();
-  expect([renewed, cloud.enrolments.map(({ byCertificate }) => byCertificate)]).toEqual([1, [false, true]]);
+  expect([renewed, cloud.enrollments.map(({ byCertificate }) => byCertificate)]).toEqual([1, [false, true]]);
   expect(readFileSync(join(dir.path, "certs/edge.crt"), "utf8")).not.toBe(before?.cert ?? "");
 });
 
