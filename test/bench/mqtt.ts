@@ -42,7 +42,7 @@ export async function benchBroker(messages = 40_000): Promise<DeviceFigure[]> {
   const port = await freePort();
   await using mosquitto = await startMosquitto(dir.path, port, rivalSettings);
   const contenders: readonly Contender[] = [
-    { name: "inner broker", port: pair.mqtt, pid: pair.edge.pid },
+    { name: "built-in broker", port: pair.mqtt, pid: pair.edge.pid },
     { name: "mosquitto", port, pid: mosquitto.pid },
   ];
   const figures: DeviceFigure[] = [];
