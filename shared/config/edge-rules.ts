@@ -59,7 +59,7 @@ function findOrigins(origins: readonly string[]): string[] {
   );
 }
 
-/** Whether a listener of the inner broker speaks TLS. */
+/** Whether a listener of the built-in broker speaks TLS. */
 function isSecure(url: string): boolean {
   return /^(ssl|tls|mqtts|wss):/.test(url);
 }

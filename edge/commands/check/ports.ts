@@ -2,7 +2,7 @@ import { checkPort, type PortToCheck } from "#shared/cli";
 import type { BrokerConfig, EdgeConfig } from "#shared/config";
 import { ConfigError } from "#shared/errors";
 
-/** Where the inner broker listens. */
+/** Where the built-in broker listens. */
 export function brokerPorts({ url, websocketUrl }: BrokerConfig): PortToCheck[] {
   const tcp = { name: "mqtt", ...hostAndPort(url, 1884), setting: "mqtt.internal-server" };
   if (websocketUrl === undefined) return [tcp];

@@ -45,7 +45,7 @@ export function refuseUnusableFiles(config: EdgeConfig): void {
   refuse("Cannot start", mqttFiles(config));
 }
 
-/** As `refuseUnusableFiles`, of what the inner broker reads again while it runs. */
+/** As `refuseUnusableFiles`, of what the built-in broker reads again while it runs. */
 export function refuseReload(config: EdgeConfig): void {
   refuse("Cannot reload", brokerFiles(config));
 }

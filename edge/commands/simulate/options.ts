@@ -26,11 +26,14 @@ export const help = `Simulate thermostats over MQTT.
 
 Each device <prefix><n> reports temperature, humidity and target on
 $hw/events/device/<id>/twin/update every <interval> ms and takes a new target from its delta.
-Devices of those names have to exist in Kubernetes, on the node of that broker; reports of others are refused.
---apply writes them, and their DeviceModel "thermostat", into namespace default with kubectl (which reads KUBECONFIG,
-or the file named here); they stay when the simulator ends.
---broker takes tcp://, mqtt://, ssl://, ws:// and wss://, with user:password@ before the host where needed.
---seconds 0 runs until interrupted. When no report was taken at all, the exit code is 1.
+Devices of those names have to exist in Kubernetes, on the node of that broker; reports of others
+are refused. The exit code is 1 if no report was accepted at all.
+
+Options:
+  --apply    write the Devices and their DeviceModel "thermostat" into namespace default with
+             kubectl, which reads KUBECONFIG or the file of --kubeconfig; they stay afterwards
+  --broker   tcp://, mqtt://, ssl://, ws:// or wss://, with user:password@ before the host if needed
+  --seconds  0 runs until interrupted
 `;
 
 const flags = {

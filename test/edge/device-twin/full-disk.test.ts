@@ -196,7 +196,7 @@ test("the limit of the outbox counts bytes, not characters", async () => {
   expect(most).toBeLessThan(limit + limit / 16 + size);
 });
 
-test("the inner broker does not acknowledge an upload when the disk is full", async () => {
+test("the built-in broker does not acknowledge an upload when the disk is full", async () => {
   using dir = tempDir();
   await using node = await startNode(dir.path);
   using client = await openRaw(node.eventBus.mqttPort);
