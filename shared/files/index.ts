@@ -3,7 +3,7 @@
  * file or the new one.
  */
 export { asideOf, setDatabaseAside } from "./aside.ts";
-export { commitFile, stagedName, stageFile, syncFolder, writeWhole } from "./whole-file.ts";
+export { commitFile, stagedName, stageFile, syncFolder, writeAll, writeWhole } from "./whole-file.ts";
 export {
   createPrivateFile,
   databaseFiles,

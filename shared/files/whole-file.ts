@@ -56,6 +56,7 @@ export function syncFolder(folder: string): void {
   }
 }
 
-function writeAll(file: number, bytes: Uint8Array): void {
+/** Writes all of it, in as many calls as it takes. */
+export function writeAll(file: number, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length;) done += writeSync(file, bytes, done);
 }

@@ -16,4 +16,13 @@ export {
   textOf,
   textsOf,
 } from "./access.ts";
-export { asRecord, asText, isObject, isRecord, recordOf, type Json, type JsonObject } from "./json.ts";
+export {
+  asRecord,
+  asText,
+  isObject,
+  isRecord,
+  recordOf,
+  tryJson,
+  type Json,
+  type JsonObject,
+} from "./json.ts";

@@ -9,6 +9,16 @@ export function isObject(value: Json | undefined): value is JsonObject {
   return isRecord(value);
 }
 
+/** The value of a JSON text; undefined when it is not JSON. */
+export function tryJson(text: string): Json | undefined {
+  try {
+    // What JSON.parse returns is Json, whatever the text.
+    return JSON.parse(text) as Json;
+  } catch {
+    return undefined;
+  }
+}
+
 /** As isObject, for values of which nothing is known. */
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);

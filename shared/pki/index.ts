@@ -9,7 +9,7 @@ export {
 export { createAuthority, createNodeRequest, loadAuthority } from "./on-demand.ts";
 export { fromPem, toPem } from "./pem.ts";
 export type { CertificateRequest } from "./request.ts";
-export { findTlsFaults, type TlsFault, type TlsFiles } from "./tls-files.ts";
+export { findTlsFaults, isKeyPair, type TlsFault, type TlsFiles } from "./tls-files.ts";
 export {
   createToken,
   fingerprintOf,

@@ -2,6 +2,15 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { ConfigError, errorCodeOf } from "#shared/errors";
 
+/** Whether a PEM key is that of a PEM certificate; false also when one of them cannot be read. */
+export function isKeyPair(cert: string, key: string): boolean {
+  try {
+    return new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
+  } catch {
+    return false;
+  }
+}
+
 /** PEM files a listener or a client of TLS is given. */
 export interface TlsFiles {
   readonly certFile?: string | undefined;

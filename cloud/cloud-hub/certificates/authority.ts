@@ -3,7 +3,7 @@ import { existsSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { asError, ConfigError, quote } from "#shared/errors";
 import { writeWhole } from "#shared/files";
-import { createAuthority, loadAuthority, type Authority } from "#shared/pki";
+import { createAuthority, isKeyPair, loadAuthority, type Authority } from "#shared/pki";
 
 /** As KubeEdge: when the CA expires, every node has to join again. */
 const caDays = 36_500;
@@ -36,7 +36,7 @@ export async function ensureOwnAuthority(
 /** @throws ConfigError when the key is not that of the certificate */
 export async function loadNamedAuthority(files: CaFiles): Promise<Authority> {
   const [cert, key] = [readPem(files.certPath), readPem(files.keyPath)];
-  if (isPair(cert, key)) return loadAuthority({ cert, key });
+  if (isKeyPair(cert, key)) return loadAuthority({ cert, key });
   throw new ConfigError("bad-ca", `Cannot use CA "${files.certPath}": "${files.keyPath}" is not its key`);
 }
 
@@ -53,14 +53,6 @@ export async function replaceAuthority(files: CaFiles, nowMs: number): Promise<b
 export function writePair(paths: CaFiles, pair: { readonly cert: string; readonly key: string }): void {
   writePem(paths.keyPath, pair.key);
   writePem(paths.certPath, pair.cert);
-}
-
-export function isPair(cert: string, key: string): boolean {
-  try {
-    return new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
-  } catch {
-    return false;
-  }
 }
 
 export function readPem(path: string): string {
@@ -88,7 +80,7 @@ function faultOf({ certPath, keyPath }: CaFiles): CaFault | undefined {
     if (text.trim() === "") return { path, why: "it is empty" };
     if (!canParse(() => parse(text))) return { path, why: "it is damaged" };
   }
-  return isPair(readPem(certPath), readPem(keyPath))
+  return isKeyPair(readPem(certPath), readPem(keyPath))
     ? undefined
     : { path: keyPath, why: `it is not the key of "${certPath}"` };
 }

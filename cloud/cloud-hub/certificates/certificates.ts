@@ -2,15 +2,8 @@ import { existsSync } from "node:fs";
 import { hostname, networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { ConfigError } from "#shared/errors";
-import { isSignedBy, readCertificate, type Authority } from "#shared/pki";
-import {
-  caFilesIn,
-  ensureOwnAuthority,
-  isPair,
-  loadNamedAuthority,
-  readPem,
-  writePair,
-} from "./authority.ts";
+import { isKeyPair, isSignedBy, readCertificate, type Authority } from "#shared/pki";
+import { caFilesIn, ensureOwnAuthority, loadNamedAuthority, readPem, writePair } from "./authority.ts";
 
 /** Renewed at a start within the last 30 days: a cloudcore that is not restarted in ten years does not exist. */
 const serverDays = 3650;
@@ -48,7 +41,7 @@ export async function ensureCertificates(options: CertificateOptions): Promise<C
   if (options.certFile !== undefined && options.keyFile !== undefined) {
     const serverCert = readPem(options.certFile);
     const serverKey = readPem(options.keyFile);
-    if (!isPair(serverCert, serverKey))
+    if (!isKeyPair(serverCert, serverKey))
       throw new ConfigError(
         "bad-certificate",
         `Cannot use "${options.certFile}": "${options.keyFile}" is not its key`,
@@ -108,7 +101,7 @@ function isUsable(
     const info = readCertificate(pems.serverCert);
     const named = new Set(info.hosts.map(canonicalHost));
     return (
-      isPair(pems.serverCert, pems.serverKey) &&
+      isKeyPair(pems.serverCert, pems.serverKey) &&
       isSignedBy(pems.serverCert, pems.caPem) &&
       info.notAfterMs - nowMs > renewBeforeMs &&
       hosts.every((host) => named.has(host))

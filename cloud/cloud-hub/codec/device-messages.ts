@@ -1,6 +1,6 @@
 import type { Device, DeviceModel, TwinValue } from "#shared/kube";
 import type { DeviceStatusReport, DiscoveredDevice, ReportedTwin } from "#shared/topics";
-import { isRecord } from "#shared/json";
+import { asRecord, isRecord } from "#shared/json";
 import type { WireMessage } from "#shared/wire";
 
 /** A message of source `twin`. */
@@ -35,12 +35,12 @@ interface ReportSource {
 
 /** Reads the content of `edge_updated`, KubeEdge's dttype.DeviceTwinUpdate. */
 function readTwins(source: ReportSource, content: unknown): DeviceStatusReport | undefined {
-  const body = fieldsOf(content);
-  const twins = fieldsOf(body?.["twin"]);
+  const body = asRecord(content);
+  const twins = asRecord(body?.["twin"]);
   if (!twins) return undefined;
   const found = new Map<string, ReportedTwin | null>();
   for (const [name, entry] of Object.entries(twins)) {
-    const twin = readTwin(fieldsOf(entry));
+    const twin = readTwin(asRecord(entry));
     if (twin !== undefined) found.set(name, twin);
   }
   return { kind: "twins", ...source, ...headOf(body), twins: found };
@@ -49,7 +49,7 @@ function readTwins(source: ReportSource, content: unknown): DeviceStatusReport |
 /** @returns null for one that was deleted, undefined for what is none */
 function readTwin(twin: Fields | undefined): ReportedTwin | null | undefined {
   if (!twin) return undefined;
-  const type = fieldsOf(twin["metadata"])?.["type"];
+  const type = asRecord(twin["metadata"])?.["type"];
   if (type === "deleted") return null;
   const reported = readSide(twin["actual"], type);
   const observedDesired = readSide(twin["expected"], type);
@@ -57,10 +57,10 @@ function readTwin(twin: Fields | undefined): ReportedTwin | null | undefined {
 }
 
 function readSide(value: unknown, type: unknown): TwinValue | undefined {
-  const side = fieldsOf(value);
+  const side = asRecord(value);
   const text = side?.["value"];
   if (typeof text !== "string") return undefined;
-  const timestamp = fieldsOf(side?.["metadata"])?.["timestamp"];
+  const timestamp = asRecord(side?.["metadata"])?.["timestamp"];
   const metadata = {
     ...(typeof timestamp === "number" ? { timestamp: String(timestamp) } : {}),
     ...(typeof type === "string" ? { type } : {}),
@@ -70,8 +70,8 @@ function readSide(value: unknown, type: unknown): TwinValue | undefined {
 
 /** Reads the content of `state/update`, which was published to the device as text. */
 function readState(source: ReportSource, content: unknown): DeviceStatusReport | undefined {
-  const body = fieldsOf(content);
-  const state = fieldsOf(body?.["device"])?.["state"];
+  const body = asRecord(content);
+  const state = asRecord(body?.["device"])?.["state"];
   return typeof state === "string" ? { kind: "state", ...source, ...headOf(body), state } : undefined;
 }
 
@@ -86,14 +86,14 @@ function headOf(body: Fields | undefined): Pick<DeviceStatusReport, "deviceUid" 
 const latestDateMs = 8.64e15;
 
 function readDiscovered(node: string, content: unknown): TwinMessage {
-  const { device, model } = fieldsOf(content) ?? {};
+  const { device, model } = asRecord(content) ?? {};
   if (!isDevice(device) || !isModel(model)) return { kind: "unreadable", device: "" };
   return { kind: "discovered", discovered: { node, device, model } };
 }
 
 /** Objects as far as the codec looks; devicecontroller checks what is in them. */
 function isDevice(value: unknown): value is Device {
-  return fieldsOf(fieldsOf(value)?.["metadata"]) !== undefined;
+  return asRecord(asRecord(value)?.["metadata"]) !== undefined;
 }
 
 function isModel(value: unknown): value is DeviceModel {
@@ -107,8 +107,4 @@ function parsed(content: unknown): unknown {
   } catch {
     return undefined;
   }
-}
-
-function fieldsOf(value: unknown): Fields | undefined {
-  return isRecord(value) ? value : undefined;
 }

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { ProtocolError } from "#shared/errors";
-import { isRecord } from "#shared/json";
+import { isRecord, tryJson } from "#shared/json";
 import type { ConfigMap } from "#shared/kube";
 
 /** Where join tokens and the records of nodes are kept. */
@@ -68,7 +68,7 @@ export function readRecord({ metadata, data = {} }: ConfigMap): NodeRecord {
   const read = <T>(key: string, holds: (value: unknown) => value is T): T | undefined => {
     const text = data[key];
     if (text === undefined || text === "") return undefined;
-    const value = parse(text);
+    const value = tryJson(text);
     if (holds(value)) return value;
     throw damaged(metadata.name, key);
   };
@@ -126,14 +126,6 @@ export function withCertificate(
   const known = [...certificates, ...record.certificates].map(({ notBefore }) => notBefore);
   const starts = [at, record.since ?? "", ...known];
   return { ...rest, certificates, ca, since: starts.reduce((a, b) => (a > b ? a : b)) };
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function damaged(name: string | undefined, key: string): ProtocolError {

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { writeAll } from "#shared/files";
 
 /** Of the ustar format (POSIX.1-2001, pax): headers and contents are padded to it. */
 const blockBytes = 512;
@@ -154,8 +155,4 @@ function readExactly(file: number, length: number): Buffer {
     done += read;
   }
   return bytes;
-}
-
-function writeAll(file: number, bytes: Uint8Array): void {
-  for (let done = 0; done < bytes.length;) done += writeSync(file, bytes, done);
 }

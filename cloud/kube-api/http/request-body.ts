@@ -1,6 +1,6 @@
 import { refusals } from "#cloud/kube-api/status";
 import type { Clock } from "#shared/clock";
-import { isObject, setField, type Json, type JsonObject } from "#shared/json";
+import { isObject, setField, tryJson, type Json, type JsonObject } from "#shared/json";
 import { note } from "#shared/lifecycle";
 import { duplicateFields } from "./duplicate-fields.ts";
 import { decodeProtobuf } from "./protobuf.ts";
@@ -89,14 +89,6 @@ function parse(text: string, read: (text: string) => Json): Json {
     if (error instanceof RangeError) throw refusals.badRequest("the body is nested too deep");
     if (!(error instanceof SyntaxError)) throw error;
     throw refusals.badRequest(`couldn't get version/kind; json parse error: ${error.message}`);
-  }
-}
-
-function tryJson(text: string): Json | undefined {
-  try {
-    return JSON.parse(text) as Json;
-  } catch {
-    return undefined;
   }
 }
 

@@ -1,4 +1,4 @@
-import { isObject, ownField, setField, type Json, type JsonObject } from "#shared/json";
+import { isObject, ownField, setField, tryJson, type Json, type JsonObject } from "#shared/json";
 import { sameJson } from "./json-patch.ts";
 
 /**
@@ -216,7 +216,7 @@ class WantedItems {
   #add(step: string): void {
     const what = step.slice(2);
     if (step.startsWith("i:")) this.#byPlace.set(Number(what), step);
-    const wanted = step.startsWith("k:") || step.startsWith("v:") ? parsed(what) : undefined;
+    const wanted = step.startsWith("k:") || step.startsWith("v:") ? tryJson(what) : undefined;
     if (wanted === undefined) return;
     if (step.startsWith("v:")) this.#byValue.set(JSON.stringify(wanted), step);
     else if (isObject(wanted)) this.#addKeyed(wanted, step);
@@ -238,22 +238,13 @@ function keyText(item: JsonObject, names: readonly string[]): string {
   return JSON.stringify(names.map((name) => ownField(item, name) ?? null));
 }
 
-/** Clients can write anything into managedFields; undefined when it is not JSON. */
-function parsed(text: string): Json | undefined {
-  try {
-    return JSON.parse(text) as Json;
-  } catch {
-    return undefined;
-  }
-}
-
 /** A path as in conflict messages: `.spec.template.spec.containers[name="c"].image`. */
 export function spellPath(path: readonly string[]): string {
   return path
     .map((step) => {
       const what = step.slice(2);
       if (step.startsWith("f:")) return `.${what}`;
-      const keys = step.startsWith("k:") ? parsed(what) : undefined;
+      const keys = step.startsWith("k:") ? tryJson(what) : undefined;
       if (!isObject(keys)) return `[${step.startsWith("v:") ? "=" : ""}${what}]`;
       return `[${Object.entries(keys)
         .map(([key, value]) => `${key}=${JSON.stringify(value)}`)

@@ -1,4 +1,4 @@
-import { asRecord } from "#shared/json";
+import { asRecord, tryJson } from "#shared/json";
 import type { KubeObject } from "#shared/kube";
 import type { JsonBody, ReceivedObject, TwinDelivery, UserDelivery } from "#shared/topics";
 import { deviceOfHistory, operations, parseResource, sources } from "#shared/wire";
@@ -66,19 +66,11 @@ export function kubeObjectIn(content: unknown): KubeObject | undefined {
 
 /** Some peers send JSON inside a string. */
 function readBody(content: unknown): JsonBody | undefined {
-  return asRecord(typeof content === "string" ? parseText(content) : content);
+  return asRecord(typeof content === "string" ? tryJson(content) : content);
 }
 
 function isKubeObject(value: JsonBody | undefined): value is JsonBody & KubeObject {
   return asRecord(value?.["metadata"]) !== undefined;
-}
-
-function parseText(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** Texts as they are, anything else as JSON. */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { EdgeConfig } from "#shared/config";
 import { ConfigError, describeError, errorCodeOf } from "#shared/errors";
 import { commitFile, stagedName, stageFile } from "#shared/files";
-import { readCertificate } from "#shared/pki";
+import { isKeyPair, readCertificate } from "#shared/pki";
 
 /** PEM texts the link is made with. */
 export interface LinkCredentials {
@@ -50,7 +50,7 @@ export function readLinkCredentials(files: CertificateFiles): LinkCredentials | 
   const key = readText(files.key);
   if (ca === undefined || cert === undefined || key === undefined) return undefined;
   if (files.fixed) return { ca, cert, key };
-  const whole = isPair(cert, key) ? { ca, cert, key } : finishReplacing(files, { ca, key });
+  const whole = isKeyPair(cert, key) ? { ca, cert, key } : finishReplacing(files, { ca, key });
   if (whole && isCertificate(whole.ca)) return whole;
   throw new ConfigError(
     "damaged-certificate",
@@ -96,7 +96,7 @@ function finishReplacing(
   { ca, key }: Pick<LinkCredentials, "ca" | "key">,
 ): LinkCredentials | undefined {
   const cert = readText(stagedName(files.cert));
-  if (cert === undefined || !isPair(cert, key)) return undefined;
+  if (cert === undefined || !isKeyPair(cert, key)) return undefined;
   commitFile(files.cert);
   const newCa = readText(stagedName(files.ca));
   if (newCa !== undefined) commitFile(files.ca);
@@ -114,14 +114,6 @@ function isCertificate(pem: string): boolean {
 function isKey(pem: string): boolean {
   try {
     return createPrivateKey(pem).type === "private";
-  } catch {
-    return false;
-  }
-}
-
-function isPair(cert: string, key: string): boolean {
-  try {
-    return new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
   } catch {
     return false;
   }

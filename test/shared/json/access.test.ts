@@ -15,6 +15,7 @@ import {
   textsOf,
   type Json,
   type JsonObject,
+  tryJson,
 } from "#shared/json";
 
 const parent: JsonObject = { text: "a", list: [{ n: 1 }, "b", null], map: { x: "1", y: 2 }, nothing: null };
@@ -65,4 +66,13 @@ test("depth is counted without recursion", () => {
     true,
     true,
   ]);
+});
+
+test.each<[string, unknown]>([
+  ['{"a":[1,null]}', { a: [1, null] }],
+  ["null", null],
+  ["", undefined],
+  ["{a:1}", undefined],
+])("tryJson reads %j", (text, value) => {
+  expect(tryJson(text)).toEqual(value as never);
 });
