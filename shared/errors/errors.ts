@@ -22,9 +22,6 @@ export class ProtocolError extends AppError {}
 /** A peer, an engine or a link is away: trying again later may work. */
 export class UnavailableError extends AppError {}
 
-/** The object changed meanwhile: read it again and retry. */
-export class ConflictError extends AppError {}
-
 /** The thing asked is being or was disposed: stop quietly. */
 export class ClosedError extends AppError {
   constructor(message: string, options?: ErrorOptions) {

@@ -3,7 +3,6 @@ export {
   BugError,
   ClosedError,
   ConfigError,
-  ConflictError,
   ProtocolError,
   UnavailableError,
   asError,

@@ -28,13 +28,6 @@ export function parseDeviceTopic(topic: string): DeviceTopic | undefined {
   return { device: names.join("/"), verb: verb as DeviceVerb };
 }
 
-/** The device a topic below `$hw/events/device/` belongs to, whatever follows; for access control. */
-export function deviceOfTopic(topic: string): string | undefined {
-  const request = parseDeviceTopic(topic);
-  if (request) return request.device;
-  return topic.startsWith(devicePrefix) ? topic.slice(devicePrefix.length).split("/")[0] : undefined;
-}
-
 export function deviceTopic(device: string, tail: string): string {
   return `${devicePrefix}${device}/${tail}`;
 }

@@ -1,5 +1,4 @@
 export {
-  deviceOfTopic,
   devicePrefix,
   deviceTopic,
   nodePrefix,

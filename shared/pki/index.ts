@@ -15,7 +15,6 @@ export {
   fingerprintOf,
   inspectToken,
   splitToken,
-  verifyToken,
   type InspectedToken,
   type SplitToken,
   type TokenVerdict,

@@ -34,11 +34,6 @@ export function splitToken(token: string): SplitToken | undefined {
 
 export type TokenVerdict = "valid" | "malformed" | "bad-signature" | "expired";
 
-/** Checks the JWT part of a join token. */
-export function verifyToken(jwt: string, keyPem: string, nowMs: number): TokenVerdict {
-  return inspectToken(jwt, keyPem, nowMs).verdict;
-}
-
 export interface InspectedToken {
   readonly verdict: TokenVerdict;
   /** undefined in tokens of KubeEdge and of our older versions; present only when the signature holds */
@@ -48,7 +43,7 @@ export interface InspectedToken {
 /** Ours are shorter by far: a stranger must not have more decoded before the signature is verified. */
 const longestJwt = 1000;
 
-/** As `verifyToken`, with the id of the token. */
+/** Checks the JWT part of a join token. */
 export function inspectToken(jwt: string, keyPem: string, nowMs: number): InspectedToken {
   const [header, claims, signature, ...rest] = jwt.length > longestJwt ? [] : jwt.split(".");
   if (header === undefined || claims === undefined || signature === undefined || rest.length > 0)

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { WebSocketServer, type WebSocket } from "ws";
 import { answersAllHeader, decode, type WireMessage } from "#shared/wire";
-import { createAuthority, createToken, identifyCertificate, verifyToken, type Authority } from "#shared/pki";
+import { createAuthority, createToken, identifyCertificate, inspectToken, type Authority } from "#shared/pki";
 
 /** A cloud that does what a test wants: a real TLS server with enrollment and the WebSocket on one port. */
 export class ScriptedCloud implements AsyncDisposable {
@@ -118,7 +118,7 @@ export class ScriptedCloud implements AsyncDisposable {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const jwt = (request.headers.authorization ?? "").replace("Bearer ", "");
-    const verdict = verifyToken(jwt, this.ca.keyPem, Date.now());
+    const { verdict } = inspectToken(jwt, this.ca.keyPem, Date.now());
     const byCertificate = (request.socket as TLSSocket).authorized;
     if (verdict !== "valid" && !byCertificate) {
       response.writeHead(401).end(`Invalid authorization token: ${verdict}`);

@@ -9,7 +9,6 @@ import {
   loadAuthority,
   readCertificate,
   splitToken,
-  verifyToken,
 } from "#shared/pki";
 
 const nowMs = Date.UTC(2026, 5, 1);
@@ -54,17 +53,17 @@ test("Authority signs an edge request with the given subject", async () => {
   ).rejects.toThrow("not a DER PKCS#10 request");
 });
 
-test("verifyToken accepts a fresh token and distinguishes expired, forged and malformed ones", async () => {
+test("inspectToken accepts a fresh token and distinguishes expired, forged and malformed ones", async () => {
   const ca = await createAuthority({ commonName: "KubeEdge", days: 10, nowMs });
   const token = createToken(ca, nowMs + 1000);
   const split = splitToken(token);
   const jwt = split?.jwt ?? "";
   expect(split?.fingerprint).toBe(fingerprintOf(ca.certDer));
   expect([
-    verifyToken(jwt, ca.keyPem, nowMs),
-    verifyToken(jwt, ca.keyPem, nowMs + 1000),
-    verifyToken(`${jwt.slice(0, -2)}xx`, ca.keyPem, nowMs),
-    verifyToken("a.b", ca.keyPem, nowMs),
+    inspectToken(jwt, ca.keyPem, nowMs).verdict,
+    inspectToken(jwt, ca.keyPem, nowMs + 1000).verdict,
+    inspectToken(`${jwt.slice(0, -2)}xx`, ca.keyPem, nowMs).verdict,
+    inspectToken("a.b", ca.keyPem, nowMs).verdict,
   ]).toEqual(["valid", "expired", "bad-signature", "malformed"]);
   expect(splitToken("only.three.parts")).toBeUndefined();
 });
