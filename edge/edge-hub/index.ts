@@ -21,10 +21,10 @@ import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import { deliver } from "./deliver.ts";
 import { Dispatch } from "./dispatch.ts";
+import { LinkStreams } from "./link-streams.ts";
 import { PendingRequests } from "./pending-requests.ts";
 import type { EdgeHubPort } from "./port.ts";
 import { serveRequests } from "./serve-requests.ts";
-import { UnservedStreams } from "./unserved-streams.ts";
 
 export type { EdgeHubPort } from "./port.ts";
 
@@ -71,10 +71,16 @@ export async function startEdgeHub(config: EdgeHubStartConfig, parts: EdgeHubPar
     settle: (answer) => settle(answer, requests, outbox),
     deliver: (receiver, message) => deliver(parts, receiver, message),
   });
+  const streams = new LinkStreams({
+    log,
+    isHeld: () => trust.isHeld,
+    serve: (stream) => port.ask("service.stream", { stream }),
+    broken: (reason) => link.redial(reason),
+  });
   const beat = (): void => void send(encodeKeepalive(stamp));
   const link = new Link({
     ...dialOptions(config, parts),
-    ...linkEvents(parts, { stamp, send, beat, requests, trust, outbox, dispatch }),
+    ...linkEvents(parts, { stamp, send, beat, requests, trust, outbox, dispatch, streams }),
     credentials: () => identity.credentials(),
     onRefused: () => identity.refused(),
   });
@@ -82,6 +88,7 @@ export async function startEdgeHub(config: EdgeHubStartConfig, parts: EdgeHubPar
   stack.use(link);
   stack.use(clock.every(config.edgeHub.heartbeatMs, beat));
   stack.use(port.on("outbox.added", () => outbox.wake()));
+  stack.use(port.answer("cloud.stream", async ({ head }) => streams.open(head)));
   stack.use(serveRequests({ port, requests, trust, stamp }));
   identity.start();
   link.start();
@@ -126,6 +133,7 @@ interface LinkUsers {
   readonly trust: CloudTrust;
   readonly outbox: OutboxShares;
   readonly dispatch: Dispatch;
+  readonly streams: LinkStreams;
 }
 
 /** Who learns what of the link. */
@@ -133,16 +141,17 @@ function linkEvents(
   { port, log }: EdgeHubParts,
   users: LinkUsers,
 ): Pick<LinkOptions, "onUp" | "onDown" | "onText" | "onBinary" | "onPong"> {
-  const { trust, outbox, requests, beat } = users;
-  const streams = new UnservedStreams(log);
+  const { trust, outbox, requests, streams, beat } = users;
   return {
-    onUp: ({ answersAll, database: name }) => {
+    onUp: ({ answersAll, database: name, streams: supported }, transport) => {
       const database = trust.meet(name);
+      streams.linkUp(transport, supported);
       beat();
       if (!trust.isHeld) outbox.linkUp(answersAll);
       void port.emit("link.changed", { connected: true, reason: "", ...(database && { database }) });
     },
     onDown: (reason) => {
+      streams.linkDown(reason);
       trust.leave();
       outbox.linkDown();
       requests.linkLost(reason);

@@ -5,7 +5,13 @@ import type { EdgeCatalog } from "#shared/topics";
 export type EdgeHubPort = Port<
   EdgeCatalog,
   "link.changed",
-  "object.deliver" | "twin.deliver" | "user.deliver",
+  "object.deliver" | "twin.deliver" | "user.deliver" | "service.stream",
   "outbox.added",
-  "cloud.object" | "cloud.pod" | "cloud.token" | "cloud.node" | "cloud.lease" | "cloud.members"
+  | "cloud.object"
+  | "cloud.pod"
+  | "cloud.token"
+  | "cloud.node"
+  | "cloud.lease"
+  | "cloud.members"
+  | "cloud.stream"
 >;

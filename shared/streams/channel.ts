@@ -15,7 +15,7 @@ export interface StreamChannelOptions {
   readonly transport: Pick<FrameTransport, "isOpen" | "send">;
   /** Which end this is: the ids of the streams that it opens are even in the cloud, odd on the node. */
   readonly end: "cloud" | "node";
-  /** A stream of the peer. It resets what it does not serve. */
+  /** A stream of the peer. The accepter resets one that it does not serve. */
   readonly accept: (stream: ByteStream) => void;
   /** The peer breaks the protocol: the link is to be closed. */
   readonly broken: (reason: string) => void;

@@ -1,3 +1,4 @@
+import type { ByteStream, StreamHead } from "#shared/streams";
 import type { AckedObject, DeliveredObject, ObjectDelivery } from "./deliveries.ts";
 import type {
   DeviceMember,
@@ -14,7 +15,7 @@ import type { DeviceUpload } from "./uploads.ts";
 /**
  * The topics of cloudcore's bus; see `EdgeCatalog`. Bodies say what is meant, in words of Kubernetes and
  * KubeEdge; how that looks on the link to a node is known to `cloud/cloud-hub/codec` alone. A section a subject: what is to
- * come (ServiceBus messages, rules, byte streams to containers) gets its own.
+ * come gets its own.
  */
 export interface CloudCatalog {
   // Sessions of nodes. Emitted by cloudhub, but for `node.close`.
@@ -84,6 +85,19 @@ export interface CloudCatalog {
    * does not answer in time. Answered by cloudhub.
    */
   "device.history": { body: HistoryQuestion; reply: HistoryAnswer };
+
+  // Byte streams on the links of nodes, for services named in their heads.
+
+  /**
+   * Open a stream to a node. Rejects UnavailableError when the node is not connected, its edgecore has no streams (that of
+   * KubeEdge), or too many are open; RangeError when the head is too long. Answered by cloudhub.
+   */
+  "stream.open": { body: { readonly node: string; readonly head: StreamHead }; reply: ByteStream };
+  /**
+   * A node opened a stream of service "kube-api". Answered once it is taken over, to be ended there. A rejection resets it
+   * with the reason.
+   */
+  "api.stream": { body: { readonly node: string; readonly stream: ByteStream }; reply: undefined };
 
   // What devices send to the cloud.
 

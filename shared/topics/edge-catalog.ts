@@ -1,4 +1,5 @@
 import type { Event, KubeObject, Lease, Node, Pod, PodStatus } from "#shared/kube";
+import type { ByteStream, StreamHead } from "#shared/streams";
 import type { Delivery, ReceivedObject, ObjectName, TwinDelivery, UserDelivery } from "./edge-deliveries.ts";
 import type {
   ApiAnswer,
@@ -46,6 +47,17 @@ export interface EdgeCatalog {
   "cloud.node": { body: NodeObjectRequest; reply: ApiAnswer<Node> };
   "cloud.lease": { body: LeaseRequest; reply: ApiAnswer<Lease> };
   "cloud.members": { body: MembersRequest; reply: TwinDelivery | undefined };
+
+  /**
+   * Open a byte stream to the cloud. Rejects UnavailableError while there is no link, with a cloud that has no streams (that
+   * of KubeEdge) or is held back, and when too many are open; RangeError when the head is too long. Answered by edgehub.
+   */
+  "cloud.stream": { body: { readonly head: StreamHead }; reply: ByteStream };
+  /**
+   * The cloud opened a stream of service "service-bus". Answered once it is taken over, to be ended there. A rejection
+   * resets it with the reason.
+   */
+  "service.stream": { body: { readonly stream: ByteStream }; reply: undefined };
 
   /** Everything metamanager stores of type pod. */
   "pod.list": { body: Record<string, never>; reply: readonly Pod[] };

@@ -31,4 +31,5 @@ export {
   operations,
   resourceTypes,
   sources,
+  streamsHeader,
 } from "./words.ts";

@@ -66,6 +66,8 @@ export const answersAllHeader = "kubeedge-answers-all";
  * one keeps what it has. Not a word of KubeEdge's either.
  */
 export const databaseHeader = "kubeedge-database";
+/** "1" from our cloud and our edge: byte streams may be opened on this link. Peers that do not send it get no binary frame. */
+export const streamsHeader = "kubeedge-streams";
 /**
  * Codes with which our cloud closes a link that is not to be dialed again at once; peers that do not know them see the
  * reason that goes with them.

@@ -18,6 +18,9 @@ export function startWireHub(
   const links: NodeLinks = {
     send: (node, message) => sent(node, JSON.parse(message.encode()) as WireMessage),
     ask: () => Promise.reject(new Error("no node answers questions here")),
+    openStream: () => {
+      throw new Error("no node has streams here");
+    },
   };
   const upstream = new Upstream({ ...links, port, devices: true, clock, log: silentLog() });
   const deliveries = answerDeliveries(port, links, clock);

@@ -9,7 +9,13 @@ export {
 } from "./answers.ts";
 export type { TwinMessage } from "./device-messages.ts";
 export { stampOf, type DownstreamMessage, type TrackedObject } from "./downstream-message.ts";
-export { closeCodes, nodeDatabaseOf, cloudHandshakeHeaders, largestMessageBytes } from "./handshake.ts";
+export {
+  closeCodes,
+  cloudHandshakeHeaders,
+  hasStreams,
+  largestMessageBytes,
+  nodeDatabaseOf,
+} from "./handshake.ts";
 export { membershipMessage, objectMessage } from "./objects.ts";
 export { adoptMessage, historyMessage, readHistory, type NodeReply } from "./questions.ts";
 export { readUpstream, type ModuleMessage, type UpstreamMessage } from "./upstream-message.ts";

@@ -1,6 +1,6 @@
 import { STATUS_CODES, type IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
-import { nodeDatabaseOf } from "#cloud/cloud-hub/codec";
+import { hasStreams, nodeDatabaseOf } from "#cloud/cloud-hub/codec";
 import {
   isNodeName,
   nodeOfRequest,
@@ -20,6 +20,8 @@ const refusedRetrySeconds = 60;
 export interface AdmittedPeer extends RunningEdgecore {
   readonly node: string;
   readonly peer: PeerCertificate;
+  /** Whether its edgecore has byte streams. */
+  readonly streams: boolean;
 }
 
 /** Why a request does not become a session, as an HTTP answer. */
@@ -69,7 +71,15 @@ export class ConnectionAdmission {
     const fault = refusePeer(peer, node, this.#options.sharedCertificate);
     if (fault !== undefined) return { code: 403, text: fault, retryAfterSeconds: refusedRetrySeconds };
     const address = `${request.socket.remoteAddress ?? "an unknown address"}:${request.socket.remotePort ?? 0}`;
-    return { node, peer, address, serial: peer.shown.serial, database: nodeDatabaseOf(request.headers) };
+    const { headers } = request;
+    return {
+      node,
+      peer,
+      address,
+      serial: peer.shown.serial,
+      database: nodeDatabaseOf(headers),
+      streams: hasStreams(headers),
+    };
   }
 
   async #refuseKnown({ node, peer }: AdmittedPeer): Promise<RefusedUpgrade | undefined> {

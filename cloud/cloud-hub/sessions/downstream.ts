@@ -9,6 +9,7 @@ import {
   type NodeReply,
 } from "#cloud/cloud-hub/codec";
 import type { Clock } from "#shared/clock";
+import type { ByteStream, StreamHead } from "#shared/streams";
 import type { CloudHubPort } from "./port.ts";
 import type { QuestionOptions } from "./questions.ts";
 
@@ -18,6 +19,8 @@ export interface NodeLinks {
   send(node: string, message: DownstreamMessage): void;
   /** @throws UnavailableError when the node is not connected, disconnects, or does not answer in time */
   ask(node: string, question: DownstreamMessage, options: QuestionOptions): Promise<NodeReply>;
+  /** @throws UnavailableError when the node is not connected, has no streams or too many open; RangeError: the head is too long */
+  openStream(node: string, head: StreamHead): ByteStream;
 }
 
 /** Answers the modules that deliver to nodes or ask them. */
@@ -51,5 +54,6 @@ export function answerDeliveries(
       return undefined;
     }),
   );
+  stack.use(port.answer("stream.open", async ({ node, head }) => links.openStream(node, head)));
   return stack;
 }

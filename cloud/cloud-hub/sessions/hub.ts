@@ -13,6 +13,7 @@ import type { Clock } from "#shared/clock";
 import { describeError, quote, UnavailableError } from "#shared/errors";
 import { KeyedQueue } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
+import type { ByteStream, StreamHead } from "#shared/streams";
 import { WebSocketTransport, type FrameTransport } from "#shared/transport";
 import { ConnectionAdmission, refuseUpgrade, type AdmittedPeer, type RefusedUpgrade } from "./admission.ts";
 import type { NodeLinks } from "./downstream.ts";
@@ -120,6 +121,13 @@ export class Hub implements NodeLinks, AsyncDisposable {
     return connected.session.ask(question, options);
   }
 
+  /** @throws UnavailableError when the node is not connected, has no streams or too many open; RangeError: the head is too long */
+  openStream(node: string, head: StreamHead): ByteStream {
+    const connected = this.#sessions.get(node);
+    if (!connected) throw new UnavailableError("not-connected", `Node "${node}" is not connected`);
+    return connected.session.openStream(head);
+  }
+
   close(node: string, reason: string): void {
     this.#sessions.get(node)?.session.end(1008, reason);
   }
@@ -152,7 +160,7 @@ export class Hub implements NodeLinks, AsyncDisposable {
     const { log, port, gate } = this.#options;
     this.#open.add(transport);
     void transport.closed.then(() => this.#open.delete(transport));
-    const session = this.#startSession(node, transport);
+    const session = this.#startSession(by, transport);
     const before = this.#sessions.get(node);
     this.#sessions.set(node, { session, by });
     if (before) this.#replace(before, by);
@@ -168,11 +176,12 @@ export class Hub implements NodeLinks, AsyncDisposable {
     this.#presence.run(node, () => port.emit("node.connected", { node, database }));
   }
 
-  #startSession(node: string, transport: FrameTransport): Session {
+  #startSession({ node, streams }: AdmittedPeer, transport: FrameTransport): Session {
     const { clock, log, port, keepaliveMs, writeTimeoutMs } = this.#options;
     return new Session({
       node,
       transport,
+      streams,
       keepaliveMs,
       writeTimeoutMs,
       clock,
@@ -181,6 +190,7 @@ export class Hub implements NodeLinks, AsyncDisposable {
       acked: (id, object, deleted) => void port.emit("object.acked", { ...object, node: id, deleted }),
       forward: (id, message) => void this.#upstream.forward(id, message),
       store: (upload) => this.#upstream.store(upload),
+      accept: (id, stream) => void this.#upstream.accept(id, stream),
       ended: (ended, reason) => this.#ended(ended, reason),
     });
   }

@@ -10,7 +10,8 @@ export type CloudHubPort = Port<
   | "device.report"
   | "device.discovered"
   | "device.upload"
-  | "membership.list",
+  | "membership.list"
+  | "api.stream",
   "node.close",
-  "object.deliver" | "membership.deliver" | "device.history" | "database.adopt"
+  "object.deliver" | "membership.deliver" | "device.history" | "database.adopt" | "stream.open"
 >;

@@ -13,10 +13,12 @@ import {
 } from "#cloud/cloud-hub/codec";
 import type { Clock } from "#shared/clock";
 import type { LogFields, Logger } from "#shared/log";
+import type { ByteStream, StreamHead } from "#shared/streams";
 import type { DeliveredObject, DeviceUpload } from "#shared/topics";
 import type { FrameTransport } from "#shared/transport";
 import { AckLane } from "./ack-lane.ts";
 import { SessionQuestions, type QuestionOptions } from "./questions.ts";
+import { SessionStreams } from "./session-streams.ts";
 
 /** Two of the largest messages: a node that reads nothing must not fill the memory. */
 const maxBuffered = 64 * 1024 * 1024;
@@ -33,6 +35,8 @@ const closeMs = 2000;
 export interface SessionOptions {
   readonly node: string;
   readonly transport: FrameTransport;
+  /** Whether the node has byte streams. */
+  readonly streams: boolean;
   readonly keepaliveMs: number;
   readonly writeTimeoutMs: number;
   readonly clock: Clock;
@@ -43,6 +47,8 @@ export interface SessionOptions {
   readonly forward: (node: string, message: ModuleMessage) => void;
   /** @returns whether it is on disk */
   readonly store: (upload: DeviceUpload) => Promise<boolean>;
+  /** Takes a stream that the node opened. */
+  readonly accept: (node: string, stream: ByteStream) => void;
   readonly ended: (session: Session, reason: string) => void;
 }
 
@@ -52,6 +58,7 @@ export class Session {
   readonly #options: SessionOptions;
   readonly #lane: AckLane;
   readonly #questions: SessionQuestions;
+  readonly #streams: SessionStreams;
   #lastKeepaliveMs: number;
   /** when the transport last took something, while something waits for it */
   #lastWrittenMs: number;
@@ -78,6 +85,7 @@ export class Session {
       failed: (sentence, fields) => log.warn(sentence, { node, ...fields }),
       overflow: () => this.end(1013, "too many objects wait for the node"),
     });
+    this.#streams = this.#makeStreams();
     transport.listen({
       onText: (frame) => this.#receive(frame),
       onBinary: (frame) => this.#receiveBinary(frame),
@@ -96,6 +104,11 @@ export class Session {
   /** Sends a question and waits for what the node answers. @throws UnavailableError */
   ask(question: DownstreamMessage, options: QuestionOptions): Promise<NodeReply> {
     return this.#questions.ask(question, options, (message) => this.send(message));
+  }
+
+  /** @throws UnavailableError when the node has no streams, has too many open, or has disconnected */
+  openStream(head: StreamHead): ByteStream {
+    return this.#streams.open(head);
   }
 
   /** Called about each second: ends a silent or stuck session, repeats what is not acknowledged. */
@@ -148,6 +161,7 @@ export class Session {
     this.#ended = true;
     this.#lane[Symbol.dispose]();
     this.#questions.end(reason);
+    this.#streams.end(reason);
     if (this.#paused) this.#options.transport.resume();
   }
 
@@ -169,12 +183,33 @@ export class Session {
     if (!this.#ended) this.#sort(readUpstream(this.node, frame));
   }
 
-  /** Binary frames carry byte streams, which this cloud does not serve yet. */
+  /** Binary frames carry byte streams. */
   #receiveBinary(frame: Uint8Array): void {
-    if (this.#ended) return;
+    if (this.#ended || this.#streams.receive(frame)) return;
     this.#binaryFrames += 1;
-    this.#logOnce("dropped a binary frame: byte streams are not supported", this.#binaryFrames, {
+    this.#logOnce("dropped a binary frame: the node did not announce byte streams", this.#binaryFrames, {
       bytes: frame.length,
+    });
+  }
+
+  #makeStreams(): SessionStreams {
+    const { node, transport, streams: supported, accept } = this.#options;
+    return new SessionStreams({
+      node,
+      supported,
+      transport: {
+        get isOpen() {
+          return transport.isOpen;
+        },
+        // What goes out on streams shows as well that the node reads.
+        send: (frame, written) =>
+          transport.send(frame, () => {
+            this.#written();
+            written?.();
+          }),
+      },
+      accept: (stream) => accept(node, stream),
+      broken: (reason) => this.end(1002, reason),
     });
   }
 

@@ -9,8 +9,9 @@ import {
   type TwinMessage,
 } from "#cloud/cloud-hub/codec";
 import type { Clock } from "#shared/clock";
-import { describeError } from "#shared/errors";
+import { describeError, quote } from "#shared/errors";
 import type { Logger } from "#shared/log";
+import type { ByteStream } from "#shared/streams";
 import type { DeviceUpload } from "#shared/topics";
 import type { CloudHubPort } from "./port.ts";
 
@@ -40,6 +41,20 @@ export class Upstream {
       if (answer) send(node, answer);
     } catch (error) {
       log.debug("cannot answer a node", { node, error: describeError(error) });
+    }
+  }
+
+  /** Hands a stream that a node opened to the module that serves it; one that nobody serves is reset. */
+  async accept(node: string, stream: ByteStream): Promise<void> {
+    const { service } = stream.head;
+    if (service !== "kube-api") {
+      stream.reset(`cloudcore does not serve streams of service ${quote(service)}`);
+      return;
+    }
+    try {
+      await this.#options.port.ask("api.stream", { node, stream });
+    } catch (error) {
+      stream.reset(describeError(error));
     }
   }
 

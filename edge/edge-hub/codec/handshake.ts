@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
-import { adoptRoute, answersAllHeader, closeCodes, databaseHeader } from "#shared/wire";
+import { adoptRoute, answersAllHeader, closeCodes, databaseHeader, streamsHeader } from "#shared/wire";
 import type { CloudMessage } from "./cloud-message.ts";
 
 /** What the cloud announced about itself in the handshake. */
@@ -8,10 +8,12 @@ export interface CloudPeer {
   readonly answersAll: boolean;
   /** the name of its database, where it announces one */
   readonly database: string | undefined;
+  /** Byte streams may be opened on the link. */
+  readonly streams: boolean;
 }
 
 /** The cloud before its handshake, and KubeEdge's after it. */
-export const silentPeer: CloudPeer = { answersAll: false, database: undefined };
+export const silentPeer: CloudPeer = { answersAll: false, database: undefined, streams: false };
 
 export interface NodeIntroduction {
   readonly node: string;
@@ -22,13 +24,20 @@ export interface NodeIntroduction {
 
 /** Headers of the request that opens the link; KubeEdge's `viaduct` sends the first three. */
 export function handshakeHeaders({ node, project, database }: NodeIntroduction): Record<string, string> {
-  return { node_id: node, project_id: project, ConnectionUse: "msg", [databaseHeader]: database };
+  return {
+    node_id: node,
+    project_id: project,
+    ConnectionUse: "msg",
+    [databaseHeader]: database,
+    [streamsHeader]: "1",
+  };
 }
 
 export function readPeer(headers: IncomingHttpHeaders): CloudPeer {
   const name = headers[databaseHeader];
   const database = typeof name === "string" && /^[\w-]{1,64}$/.test(name) ? name : undefined;
-  return { answersAll: headers[answersAllHeader] === "true", database };
+  const answersAll = headers[answersAllHeader] === "true";
+  return { answersAll, database, streams: headers[streamsHeader] === "1" };
 }
 
 /** `refused`: the node may not connect now; `duplicate`: another edgecore has its name and certificate. */

@@ -17,7 +17,8 @@ export interface LinkOptions {
   readonly log: Logger;
   /** Called before each dial; undefined: there is nothing to dial with now. */
   readonly credentials: () => Promise<LinkCredentials | undefined>;
-  readonly onUp: (peer: CloudPeer) => void;
+  /** `transport` carries frames of streams until `onDown`. */
+  readonly onUp: (peer: CloudPeer, transport: FrameTransport) => void;
   readonly onDown: (reason: string) => void;
   readonly onText: (frame: string) => void;
   readonly onBinary: (frame: Uint8Array) => void;
@@ -119,7 +120,7 @@ export class Link implements Disposable {
       case "up":
         this.#loggedReason = "";
         this.#options.log.info("link to the cloud is up", { url: this.#options.url });
-        this.#options.onUp(this.#peer);
+        if (this.#transport) this.#options.onUp(this.#peer, this.#transport);
         break;
       case "down":
         this.#options.onDown(effect.reason);

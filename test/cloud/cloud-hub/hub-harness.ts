@@ -13,6 +13,7 @@ import type {
   NodeRequest,
   ObjectDelivery,
 } from "#shared/topics";
+import type { ByteStream, StreamHead } from "#shared/streams";
 import { newMessage, type WireMessage } from "#shared/wire";
 import { createAuthority, type Authority, type KeyPair } from "#shared/pki";
 import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
@@ -45,9 +46,9 @@ export async function startHarness(
   };
   const modules = bus.port<
     "node.close",
-    "object.deliver" | "device.history",
+    "object.deliver" | "device.history" | "stream.open",
     "node.connected" | "node.disconnected" | "object.acked",
-    "node.request" | "device.report" | "object.sending" | "device.upload"
+    "node.request" | "device.report" | "object.sending" | "device.upload" | "api.stream"
   >("test");
   modules.answer("node.request", (body) => {
     note({ topic: "node.request", body });
@@ -69,6 +70,11 @@ export async function startHarness(
   modules.answer("device.upload", async ({ content }) => {
     uploads.push(content);
     return !full.has(content);
+  });
+  const streams: StreamTaker[] = [];
+  modules.answer("api.stream", async ({ node, stream }) => {
+    for (const take of streams) take(node, stream);
+    return undefined;
   });
   const hub = stack.use(
     await startCloudHub(
@@ -111,6 +117,8 @@ export async function startHarness(
         limit: 10,
         timeoutMs,
       }),
+    openStream: (node, head) => modules.ask("stream.open", { node, head }),
+    onApiStream: (take) => void streams.push(take),
     closeNode: (node) => modules.emit("node.close", { node, reason: "deleted" }),
     until: async (isIt) => {
       while (!isIt(events)) await new Promise<void>((resolve) => waiting.add(resolve));
@@ -142,9 +150,14 @@ export interface Harness extends AsyncDisposable {
   readonly answers: Map<string, NodeAnswer>;
   askHistory(node: string, timeoutMs?: number): Promise<HistoryAnswer>;
   deliver(node: string, delivery: Omit<ObjectDelivery, "node">): Promise<undefined>;
+  openStream(node: string, head: StreamHead): Promise<ByteStream>;
+  /** Takes the streams of nodes to the API. */
+  onApiStream(take: StreamTaker): void;
   closeNode(node: string): Promise<void>;
   until(isIt: (events: readonly HubEvent[]) => boolean): Promise<void>;
 }
+
+export type StreamTaker = (node: string, stream: ByteStream) => void;
 
 export function clientPair(authority: Authority, commonName: string, nowMs = Date.now()): Promise<KeyPair> {
   const subject = { commonName, organizations: ["system:nodes"] };
@@ -159,11 +172,15 @@ export class RawNode implements Disposable {
   readonly opened: Promise<void>;
   readonly closed: Promise<number>;
 
-  constructor(harness: Harness, pair: Partial<KeyPair>, at: { node?: string; path?: string } = {}) {
+  constructor(
+    harness: Harness,
+    pair: Partial<KeyPair>,
+    at: { node?: string; path?: string; headers?: Record<string, string> } = {},
+  ) {
     this.#socket = new WebSocket(`wss://127.0.0.1:${harness.hub.port}${at.path ?? "/p/n/events"}`, {
       ca: harness.authority.certPem,
       ...(pair.cert === undefined ? {} : { cert: pair.cert, key: pair.key ?? "" }),
-      ...(at.node === undefined ? {} : { headers: { node_id: at.node } }),
+      headers: { ...at.headers, ...(at.node === undefined ? {} : { node_id: at.node }) },
       perMessageDeflate: false,
     });
     this.opened = new Promise((resolve, reject) => {
@@ -173,7 +190,8 @@ export class RawNode implements Disposable {
     this.opened.catch(() => undefined);
     this.closed = new Promise((resolve) => void this.#socket.once("close", (code) => resolve(code)));
     this.#socket.on("error", () => undefined);
-    this.#socket.on("message", (data: Buffer) => {
+    this.#socket.on("message", (data: Buffer, isBinary) => {
+      if (isBinary) return;
       this.#frames.push(JSON.parse(data.toString("utf8")) as WireMessage);
       this.#wake?.();
     });

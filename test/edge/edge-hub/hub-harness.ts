@@ -5,6 +5,7 @@ import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
 import type { Delivery, EdgeCatalog, ReceivedObject, ObjectRequest, TwinDelivery } from "#shared/topics";
+import type { ByteStream, StreamHead } from "#shared/streams";
 import { newMessage, type WireMessage } from "#shared/wire";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 
@@ -43,6 +44,9 @@ export interface HubWorld extends AsyncDisposable {
   readonly log: ReturnType<typeof silentLog>;
   readonly store: Store;
   readonly delivered: (ReceivedObject | TwinDelivery)[];
+  /** Takes the streams of the cloud for the service bus. */
+  serve: (stream: ByteStream) => void;
+  readonly openStream: (head: StreamHead) => Promise<ByteStream>;
   readonly ask: (body: ObjectRequest) => Promise<KubeObject | undefined>;
   /** Puts reports into the outbox. @returns their ids */
   readonly put: (lane: string, count: number) => string[];
@@ -57,7 +61,16 @@ export async function startEdge(
   const log = silentLog();
   const store = stack.use(openStore(join(config.dataDir, "edge.db")));
   const bus = stack.use(new Bus<EdgeCatalog>({ onFailure: () => undefined }));
-  const modules = bus.port<"outbox.added", "cloud.object", never, "object.deliver" | "twin.deliver">("test");
+  const modules = bus.port<
+    "outbox.added",
+    "cloud.object" | "cloud.stream",
+    never,
+    "object.deliver" | "twin.deliver" | "service.stream"
+  >("test");
+  modules.answer("service.stream", async ({ stream }) => {
+    world.serve(stream);
+    return undefined;
+  });
   const delivered: (ReceivedObject | TwinDelivery)[] = [];
   for (const topic of ["object.deliver", "twin.deliver"] as const)
     modules.answer(topic, (delivery) => {
@@ -66,10 +79,12 @@ export async function startEdge(
     });
   stack.use(await startEdgeHub(config, { port: bus.port("edgehub"), store, clock: systemClock, log }));
   const owned = stack.move();
-  return {
+  const world: HubWorld = {
     log,
     store,
     delivered,
+    serve: (stream) => stream.reset("nothing is served here"),
+    openStream: (head) => modules.ask("cloud.stream", { head }),
     ask: (body) => modules.ask("cloud.object", body),
     put: (lane, count) => {
       const messages = Array.from({ length: count }, (_, index) =>
@@ -89,6 +104,7 @@ export async function startEdge(
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+  return world;
 }
 
 /** Looks each few milliseconds. @throws when the condition does not hold within 20 s */
