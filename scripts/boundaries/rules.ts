@@ -44,7 +44,7 @@ export const folderRules: readonly FolderRule[] = [
   { folders: ["cloud/kube-api/server/**"], values: ["shared/**"] },
   {
     folders: ["cloud/kube-api/**"],
-    values: [...basics, "shared/files", "shared/lifecycle", "shared/pki", "shared/sqlite"],
+    values: [...basics, "shared/files", "shared/lifecycle", "shared/pki", "shared/sqlite", "shared/tables"],
   },
   { folders: ["cloud/controllers/**"], values: ["shared/**", ...api, "cloud/kube-api/kinds"] },
   { folders: ["cloud/edge-controller/**"], values: ["shared/**", ...api, "cloud/controllers/framework"] },

@@ -8,9 +8,8 @@ import {
   type Json,
   type JsonObject,
 } from "#shared/json";
-import { ageSince } from "./age.ts";
-import { conditionOf } from "./pod-cells.ts";
 import { mapText } from "./workload-cells.ts";
+import { ageSince, conditionOf } from "#shared/tables";
 
 type Cells = (object: JsonObject, nowMs: number) => Json[];
 

@@ -1,6 +1,5 @@
 import { definitionName, type KindInfo, type PrinterColumn } from "#cloud/kube-api/schema";
 import { childOf, textOf, type Json, type JsonObject } from "#shared/json";
-import { ageSince } from "./age.ts";
 import { namedLast, printerColumns } from "./columns.ts";
 import {
   claimCells,
@@ -21,7 +20,6 @@ import {
   serviceCells,
 } from "./core-cells.ts";
 import { findByPath } from "./json-path.ts";
-import { podCells } from "./pod-cells.ts";
 import {
   controllerRevisionCells,
   cronJobCells,
@@ -33,8 +31,9 @@ import {
   replicationControllerCells,
   statefulSetCells,
 } from "./workload-cells.ts";
+import { ageSince, podCells } from "#shared/tables";
 
-export { humanDuration } from "./age.ts";
+export { humanDuration } from "#shared/tables";
 export { tableColumns, type TableColumn } from "./columns.ts";
 export { findByPath } from "./json-path.ts";
 

@@ -1,7 +1,7 @@
 import { labelSelectorOf } from "#cloud/kube-api/kinds/validation";
 import { childOf, itemsOf, numberOf, textMapOf, textOf, type Json, type JsonObject } from "#shared/json";
 import { formatLabelSelector } from "#shared/kube";
-import { ageSince, humanDuration } from "./age.ts";
+import { ageSince, humanDuration } from "#shared/tables";
 
 type Cells = (object: JsonObject, nowMs: number) => Json[];
 
