@@ -63,7 +63,9 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
     certificates,
     connections,
   } as const;
-  const hub = stack.use(await startCloudHub({ ...config.cloudHub, database, devices }, hubParts));
+  const hub = stack.use(
+    await startCloudHub({ ...config.cloudHub, database, devices, rules: false }, hubParts),
+  );
   stack.use(deps.onReload(() => hub.reload(loadCertificates())));
   if (telemetry.port !== undefined) deps.reportPort("telemetry", telemetry.port);
   deps.reportPort("cloudhub", hub.port);

@@ -30,6 +30,8 @@ export interface HubConfig extends Pick<
   readonly database?: string | undefined;
   /** Whether there is a device controller; without one messages of nodes about devices stay unanswered. */
   readonly devices: boolean;
+  /** Whether there is a router that answers `rule.upload` and `rule.request`. */
+  readonly rules: boolean;
 }
 
 export interface CloudHubDeps {

@@ -21,6 +21,8 @@ export interface DispatchOptions {
   readonly send: (frame: string) => void;
   /** Hands an answer to the request or outbox entry with its parent id. @returns the request, or `true` for an entry */
   readonly settle: (answer: CloudMessage) => OutgoingRequest | true | undefined;
+  /** Whether the cloud waits until commands of rules are confirmed; that of KubeEdge does not. */
+  readonly confirms: () => boolean;
   readonly deliver: (receiver: ModuleReceiver, message: CloudMessage) => Promise<Delivery>;
 }
 
@@ -58,10 +60,7 @@ export class Dispatch {
       });
       return;
     }
-    // Membership and twins of one device depend on each other.
-    this.#chain(receiver === "twin" ? "twin" : `${receiver}:${subject}`, () =>
-      this.#deliver(receiver, message),
-    );
+    this.#chain(orderOf(receiver, message), () => this.#deliver(receiver, message));
   }
 
   /** Resolves when no delivery is under way. */
@@ -101,7 +100,7 @@ export class Dispatch {
   }
 
   async #deliver(receiver: ModuleReceiver, message: CloudMessage): Promise<void> {
-    const { deliver, send, stamp, log } = this.#options;
+    const { deliver, send, stamp, log, confirms } = this.#options;
     try {
       const { ack, answer } = await deliver(receiver, message);
       if (ack) send(encodeAnswer(stamp, message, answer));
@@ -112,7 +111,15 @@ export class Dispatch {
         resource: message.subject,
         error: reason,
       });
-      if (receiver !== "user") send(encodeFailure(stamp, message, reason));
+      if (receiver === "object" || receiver === "twin" || confirms())
+        send(encodeFailure(stamp, message, reason));
     }
   }
+}
+
+/** Messages with the same key are delivered in order. */
+function orderOf(receiver: ModuleReceiver, { subject, id }: CloudMessage): string {
+  // Membership and twins of one device depend on each other; calls of one server do not.
+  if (receiver === "twin") return "twin";
+  return receiver === "service" ? `service:${id}` : `${receiver}:${subject}`;
 }

@@ -63,19 +63,22 @@ export async function startEdgeHub(config: EdgeHubStartConfig, parts: EdgeHubPar
       ping: (mark) => link.ping(mark),
     }),
   );
+  const streams = new LinkStreams({
+    log,
+    isHeld: () => trust.isHeld,
+    serve: (stream) => port.ask("service.stream", { stream }),
+    broken: (reason) => link.redial(reason),
+  });
+  const confirms = (): boolean => streams.areSupported;
+  const deliverParts = { port, log, stamp, send: (frame: string) => void send(frame), confirms } as const;
   const dispatch = new Dispatch({
     stamp,
     log,
     isHeld: () => trust.isHeld,
     send: (frame) => void send(frame),
     settle: (answer) => settle(answer, requests, outbox),
-    deliver: (receiver, message) => deliver(parts, receiver, message),
-  });
-  const streams = new LinkStreams({
-    log,
-    isHeld: () => trust.isHeld,
-    serve: (stream) => port.ask("service.stream", { stream }),
-    broken: (reason) => link.redial(reason),
+    confirms,
+    deliver: (receiver, message) => deliver(deliverParts, receiver, message),
   });
   const beat = (): void => void send(encodeKeepalive(stamp));
   const link = new Link({

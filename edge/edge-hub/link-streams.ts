@@ -24,6 +24,11 @@ export class LinkStreams {
     this.#options = options;
   }
 
+  /** Whether the cloud at the other end of the link has streams. */
+  get areSupported(): boolean {
+    return this.#channel !== undefined;
+  }
+
   /** @param supported whether the cloud announced streams */
   linkUp(transport: Pick<FrameTransport, "isOpen" | "send">, supported: boolean): void {
     this.#isUp = true;

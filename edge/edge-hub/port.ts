@@ -5,7 +5,7 @@ import type { EdgeCatalog } from "#shared/topics";
 export type EdgeHubPort = Port<
   EdgeCatalog,
   "link.changed",
-  "object.deliver" | "twin.deliver" | "user.deliver" | "service.stream",
+  "object.deliver" | "twin.deliver" | "user.deliver" | "service.stream" | "service.deliver",
   "outbox.added",
   | "cloud.object"
   | "cloud.pod"
@@ -14,4 +14,5 @@ export type EdgeHubPort = Port<
   | "cloud.lease"
   | "cloud.members"
   | "cloud.stream"
+  | "cloud.target"
 >;

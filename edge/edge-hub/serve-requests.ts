@@ -6,6 +6,7 @@ import {
   objectRequests,
   podRequests,
   podTokenRequests,
+  targetRequests,
   type RequestCodec,
   type Stamp,
 } from "#edge/edge-hub/codec";
@@ -45,5 +46,6 @@ export function serveRequests({ port, requests, trust, stamp }: RequestParts): D
   stack.use(port.answer("cloud.node", answer(nodeRequests)));
   stack.use(port.answer("cloud.lease", answer(leaseRequests)));
   stack.use(port.answer("cloud.members", answer(memberRequests)));
+  stack.use(port.answer("cloud.target", answer(targetRequests)));
   return stack;
 }

@@ -128,4 +128,10 @@ export const unpairedTopics: readonly string[] = [
   "api.stream",
   "cloud.stream",
   "service.stream",
+  "rule.command",
+  "service.call",
+  "rule.upload",
+  "rule.request",
+  "service.deliver",
+  "cloud.target",
 ];

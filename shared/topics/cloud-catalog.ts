@@ -10,6 +10,7 @@ import type {
   MembershipDelivery,
 } from "./device-reports.ts";
 import type { NodeAnswer, NodeRequest } from "./node-requests.ts";
+import type { RuleCommand, ServiceCall, ServiceReply, TargetRequest } from "./service-calls.ts";
 import type { DeviceUpload } from "./uploads.ts";
 
 /**
@@ -20,8 +21,13 @@ import type { DeviceUpload } from "./uploads.ts";
 export interface CloudCatalog {
   // Sessions of nodes. Emitted by cloudhub, but for `node.close`.
 
-  /** `database`: the name of the database of the node, where it sends that. */
-  "node.connected": { event: { readonly node: string; readonly database?: string | undefined } };
+  /**
+   * `database`: the name of the database of the node, where it sends that. `streams`: it is our edgecore, which has byte
+   * streams and confirms commands of rules; others are KubeEdge's.
+   */
+  "node.connected": {
+    event: { readonly node: string; readonly database?: string | undefined; readonly streams?: boolean };
+  };
   "node.disconnected": { event: { readonly node: string; readonly reason: string } };
   /** Close the session of a node, e.g. of one that was deleted. */
   "node.close": { event: { readonly node: string; readonly reason: string } };
@@ -98,6 +104,36 @@ export interface CloudCatalog {
    * with the reason.
    */
   "api.stream": { body: { readonly node: string; readonly stream: ByteStream }; reply: undefined };
+
+  // Rules.
+
+  /**
+   * Send a command of a rule to a node, once. The reply is whether the node confirmed that it carried it out: nodes of
+   * KubeEdge do not. Rejects UnavailableError when the node is not connected, disconnects, cannot carry it out, or does not
+   * confirm in time, and when 64 questions to the node wait already. Answered by cloudhub.
+   */
+  "rule.command": {
+    body: { readonly node: string; readonly command: RuleCommand; readonly timeoutMs: number };
+    reply: boolean;
+  };
+  /**
+   * Call a server on a node with a JSON message, as KubeEdge does: for nodes without streams. Rejects as `rule.command`, and
+   * ProtocolError when the reply of the node is none. Answered by cloudhub.
+   */
+  "service.call": {
+    body: { readonly node: string; readonly call: ServiceCall; readonly timeoutMs: number };
+    reply: ServiceReply;
+  };
+  /**
+   * A device published something, and telemetry has it. The node keeps it until this is answered with true: the router has
+   * it on disk as well, or no rule wants it. Answered by the router.
+   */
+  "rule.upload": { body: DeviceUpload; reply: boolean };
+  /**
+   * A program on a node calls a target of a rule. The reply is the text of the target's answer; a rejection reaches the program
+   * with its message. Answered by the router.
+   */
+  "rule.request": { body: TargetRequest; reply: string };
 
   // What devices send to the cloud.
 

@@ -1,6 +1,13 @@
 import type { Event, KubeObject, Lease, Node, Pod, PodStatus } from "#shared/kube";
 import type { ByteStream, StreamHead } from "#shared/streams";
-import type { Delivery, ReceivedObject, ObjectName, TwinDelivery, UserDelivery } from "./edge-deliveries.ts";
+import type {
+  Delivery,
+  ReceivedObject,
+  ObjectName,
+  ServiceDelivery,
+  TwinDelivery,
+  UserDelivery,
+} from "./edge-deliveries.ts";
 import type {
   ApiAnswer,
   LeaseRequest,
@@ -8,9 +15,12 @@ import type {
   NodeObjectRequest,
   ObjectRequest,
   PodRequest,
+  TargetAnswer,
+  TargetCall,
   TokenOfPodAnswer,
   TokenOfPodRequest,
 } from "./edge-requests.ts";
+import type { ServiceReply } from "./service-calls.ts";
 
 /**
  * What the modules of edgecore exchange. A topic with `event` has any number of subscribers; one with `body` and `reply` is
@@ -34,6 +44,8 @@ export interface EdgeCatalog {
   "twin.deliver": { body: TwinDelivery; reply: Delivery };
   /** A command of a rule in the cloud. Answered by eventbus. */
   "user.deliver": { body: UserDelivery; reply: undefined };
+  /** A call of a server on this node, with its reply, or which targets programs may call. Answered by service-bus. */
+  "service.deliver": { body: ServiceDelivery; reply: ServiceReply | undefined };
   /** A Device or DeviceModel was committed (or removed: `object` undefined) by metamanager. Answered by devicetwin. */
   "device.changed": { body: ObjectChange; reply: undefined };
 
@@ -47,6 +59,7 @@ export interface EdgeCatalog {
   "cloud.node": { body: NodeObjectRequest; reply: ApiAnswer<Node> };
   "cloud.lease": { body: LeaseRequest; reply: ApiAnswer<Lease> };
   "cloud.members": { body: MembersRequest; reply: TwinDelivery | undefined };
+  "cloud.target": { body: TargetCall; reply: TargetAnswer };
 
   /**
    * Open a byte stream to the cloud. Rejects UnavailableError while there is no link, with a cloud that has no streams (that

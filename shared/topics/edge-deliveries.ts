@@ -1,4 +1,5 @@
 import type { KubeObject } from "#shared/kube";
+import type { ServiceCall } from "./service-calls.ts";
 
 /** A JSON object of the cloud whose fields its receiver parses. */
 export type JsonBody = Readonly<Record<string, unknown>>;
@@ -35,6 +36,12 @@ export type TwinDelivery =
 export type UserDelivery =
   | { readonly operation: "publish"; readonly topic: string; readonly payload: Uint8Array }
   | { readonly operation: "subscribe" | "unsubscribe"; readonly topic: string };
+
+/** What a rule in the cloud wants of the service bus. */
+export type ServiceDelivery =
+  | { readonly operation: "call"; readonly call: ServiceCall }
+  /** Programs may call the URL through the cloud, or no longer. */
+  | { readonly operation: "start" | "stop"; readonly targetUrl: string };
 
 export interface Delivery {
   /** Whether edgehub answers the message. */

@@ -53,3 +53,14 @@ export interface LeaseRequest extends RequestDeadline {
 export interface MembersRequest extends RequestDeadline {
   readonly node: string;
 }
+
+/** A program on this node calls a target of a rule in the cloud. */
+export interface TargetCall extends RequestDeadline {
+  readonly targetUrl: string;
+  /** the JSON that the program posted */
+  readonly payload: Uint8Array;
+}
+
+/** The text of the target's answer, or why there is none. */
+export type TargetAnswer =
+  { readonly ok: true; readonly text: string } | { readonly ok: false; readonly reason: string };

@@ -25,6 +25,7 @@ export type {
   JsonBody,
   ReceivedObject,
   ObjectName,
+  ServiceDelivery,
   TwinDelivery,
   UserDelivery,
 } from "./edge-deliveries.ts";
@@ -36,8 +37,11 @@ export type {
   ObjectRequest,
   PodRequest,
   RequestDeadline,
+  TargetAnswer,
+  TargetCall,
   TokenOfPodAnswer,
   TokenOfPodRequest,
 } from "./edge-requests.ts";
 export type { NodeAnswer, NodeRequest, NodeResource, NodeVerb } from "./node-requests.ts";
+export type { HeaderFields, RuleCommand, ServiceCall, ServiceReply, TargetRequest } from "./service-calls.ts";
 export type { DeviceUpload } from "./uploads.ts";

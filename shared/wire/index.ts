@@ -1,3 +1,4 @@
+export { headerFromJson, headerToJson } from "./http-header.ts";
 export { decode, encode, type Decoded } from "./codec.ts";
 export { contentText } from "./content-text.ts";
 export {

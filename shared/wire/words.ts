@@ -14,6 +14,8 @@ export const operations = {
   subscribe: "subscribe",
   unsubscribe: "unsubscribe",
   get: "get",
+  start: "start",
+  stop: "stop",
 } as const;
 
 export const groups = {
@@ -31,9 +33,13 @@ export const sources = {
   metaManager: "meta",
   twin: "twin",
   bus: "bus",
+  serviceBus: "servicebus",
   edgeController: "edgecontroller",
   deviceController: "devicecontroller",
   cloudHub: "cloudhub",
+  /** rules with an endpoint of the type in the name */
+  routerEventBus: "router_eventbus",
+  routerServiceBus: "router_servicebus",
   /** v0.x name of edgecontroller */
   controller: "controller",
 } as const;

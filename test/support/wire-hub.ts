@@ -18,11 +18,12 @@ export function startWireHub(
   const links: NodeLinks = {
     send: (node, message) => sent(node, JSON.parse(message.encode()) as WireMessage),
     ask: () => Promise.reject(new Error("no node answers questions here")),
+    command: () => Promise.reject(new Error("no node takes commands here")),
     openStream: () => {
       throw new Error("no node has streams here");
     },
   };
-  const upstream = new Upstream({ ...links, port, devices: true, clock, log: silentLog() });
+  const upstream = new Upstream({ ...links, port, devices: true, rules: false, clock, log: silentLog() });
   const deliveries = answerDeliveries(port, links, clock);
   return {
     receive: async (node, message) => {

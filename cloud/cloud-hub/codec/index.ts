@@ -17,5 +17,12 @@ export {
   nodeDatabaseOf,
 } from "./handshake.ts";
 export { membershipMessage, objectMessage } from "./objects.ts";
+export {
+  commandMessage,
+  readServiceReply,
+  serviceMessage,
+  targetAnswer,
+  targetFailure,
+} from "./rule-messages.ts";
 export { adoptMessage, historyMessage, readHistory, type NodeReply } from "./questions.ts";
 export { readUpstream, type ModuleMessage, type UpstreamMessage } from "./upstream-message.ts";

@@ -1,4 +1,4 @@
-import type { DeviceUpload, NodeRequest } from "#shared/topics";
+import type { DeviceUpload, NodeRequest, TargetRequest } from "#shared/topics";
 import {
   contentText,
   decode,
@@ -43,7 +43,9 @@ export type ModuleMessage =
   | { readonly kind: "request"; readonly request: NodeRequest; readonly address: ReplyAddress }
   /** A request the cloud does not serve. */
   | { readonly kind: "unserved"; readonly problem: string; readonly address: ReplyAddress }
-  | { readonly kind: "twin"; readonly message: TwinMessage; readonly address: ReplyAddress };
+  | { readonly kind: "twin"; readonly message: TwinMessage; readonly address: ReplyAddress }
+  /** A program on the node calls a target of a rule. */
+  | { readonly kind: "target"; readonly request: TargetRequest; readonly address: ReplyAddress };
 
 /** Reads a frame of `node`. Frames of peers are never an exception. */
 export function readUpstream(node: string, frame: string): UpstreamMessage {
@@ -73,12 +75,24 @@ function sort(node: string, message: WireMessage): UpstreamMessage {
     const { parent_msg_id: parentId = "" } = header;
     return { kind: "reply", parentId, resource: route.resource ?? "", reply: readReply(message) };
   }
+  if (source === sources.serviceBus && group === groups.user) return sortService(node, message);
   // Its resource is a topic of a device: any text, which names no object.
   if (operation === operations.upload && group === groups.user)
     return { kind: "upload", upload: uploadOf(node, message), address: addressOf(message) };
   if (source !== undefined && cloudSources.has(source))
     return refuse(message, "source is a module of the cloud");
   return sortForModules(node, message);
+}
+
+/** A reply has a parent, whatever its operation: KubeEdge sends replies that are errors without one. */
+function sortService(node: string, message: WireMessage): UpstreamMessage {
+  const { header, route, content } = message;
+  const { msg_id: id, parent_msg_id: parentId } = header;
+  const { resource: targetUrl = "" } = route;
+  if (parentId !== undefined)
+    return { kind: "reply", parentId, resource: targetUrl, reply: { isError: false, content } };
+  const payload = Buffer.from(textOf(content), "base64");
+  return { kind: "target", request: { node, id, targetUrl, payload }, address: addressOf(message) };
 }
 
 function sortForModules(node: string, message: WireMessage): UpstreamMessage {

@@ -1,9 +1,12 @@
 import {
   adoptMessage,
+  commandMessage,
   historyMessage,
   membershipMessage,
   objectMessage,
   readHistory,
+  readServiceReply,
+  serviceMessage,
   stampOf,
   type DownstreamMessage,
   type NodeReply,
@@ -19,6 +22,8 @@ export interface NodeLinks {
   send(node: string, message: DownstreamMessage): void;
   /** @throws UnavailableError when the node is not connected, disconnects, or does not answer in time */
   ask(node: string, question: DownstreamMessage, options: QuestionOptions): Promise<NodeReply>;
+  /** Sends what our nodes confirm. @returns whether it did; nodes of KubeEdge do not. @throws UnavailableError as `ask` */
+  command(node: string, message: DownstreamMessage, options: QuestionOptions): Promise<boolean>;
   /** @throws UnavailableError when the node is not connected, has no streams or too many open; RangeError: the head is too long */
   openStream(node: string, head: StreamHead): ByteStream;
 }
@@ -54,6 +59,26 @@ export function answerDeliveries(
       return undefined;
     }),
   );
+  stack.use(answerRules(port, links, stamp));
   stack.use(port.answer("stream.open", async ({ node, head }) => links.openStream(node, head)));
+  return stack;
+}
+
+function answerRules(
+  port: Pick<CloudHubPort, "answer">,
+  links: NodeLinks,
+  stamp: ReturnType<typeof stampOf>,
+): Disposable {
+  const stack = new DisposableStack();
+  stack.use(
+    port.answer("rule.command", ({ node, command, timeoutMs }, { signal }) =>
+      links.command(node, commandMessage(stamp, command), { timeoutMs, signal }),
+    ),
+  );
+  stack.use(
+    port.answer("service.call", async ({ node, call, timeoutMs }, { signal }) =>
+      readServiceReply(await links.ask(node, serviceMessage(stamp, call), { timeoutMs, signal })),
+    ),
+  );
   return stack;
 }

@@ -41,6 +41,8 @@ export interface HubOptions {
   readonly database: string | undefined;
   /** Whether there is a device controller. */
   readonly devices: boolean;
+  /** Whether there is a router. */
+  readonly rules: boolean;
   readonly port: CloudHubPort;
   readonly clock: Clock;
   readonly log: Logger;
@@ -121,6 +123,17 @@ export class Hub implements NodeLinks, AsyncDisposable {
     return connected.session.ask(question, options);
   }
 
+  /** @throws as `ask`, and UnavailableError when the node could not carry it out */
+  async command(node: string, message: DownstreamMessage, options: QuestionOptions): Promise<boolean> {
+    if (this.#sessions.get(node)?.by.streams === false) {
+      this.send(node, message);
+      return false;
+    }
+    const { isError, content } = await this.ask(node, message, options);
+    if (isError) throw new UnavailableError("node-failed", `Node "${node}" failed: ${String(content)}`);
+    return true;
+  }
+
   /** @throws UnavailableError when the node is not connected, has no streams or too many open; RangeError: the head is too long */
   openStream(node: string, head: StreamHead): ByteStream {
     const connected = this.#sessions.get(node);
@@ -156,7 +169,7 @@ export class Hub implements NodeLinks, AsyncDisposable {
   }
 
   #accept(by: AdmittedPeer, transport: FrameTransport): void {
-    const { node, database, peer } = by;
+    const { node, database, peer, streams } = by;
     const { log, port, gate } = this.#options;
     this.#open.add(transport);
     void transport.closed.then(() => this.#open.delete(transport));
@@ -173,7 +186,7 @@ export class Hub implements NodeLinks, AsyncDisposable {
     gate.connected(node, peer.shown);
     // Something may have changed between the admission and now.
     void this.review(node);
-    this.#presence.run(node, () => port.emit("node.connected", { node, database }));
+    this.#presence.run(node, () => port.emit("node.connected", { node, database, streams }));
   }
 
   #startSession({ node, streams }: AdmittedPeer, transport: FrameTransport): Session {

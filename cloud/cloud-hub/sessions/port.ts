@@ -11,7 +11,15 @@ export type CloudHubPort = Port<
   | "device.discovered"
   | "device.upload"
   | "membership.list"
-  | "api.stream",
+  | "api.stream"
+  | "rule.upload"
+  | "rule.request",
   "node.close",
-  "object.deliver" | "membership.deliver" | "device.history" | "database.adopt" | "stream.open"
+  | "object.deliver"
+  | "membership.deliver"
+  | "device.history"
+  | "database.adopt"
+  | "stream.open"
+  | "rule.command"
+  | "service.call"
 >;

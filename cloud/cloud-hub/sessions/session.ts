@@ -238,6 +238,7 @@ export class Session {
         break;
       case "request":
       case "unserved":
+      case "target":
       case "twin":
         forward(node, message);
     }

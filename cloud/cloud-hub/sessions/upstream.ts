@@ -3,6 +3,8 @@ import {
   reportAnswer,
   requestAnswer,
   stampOf,
+  targetAnswer,
+  targetFailure,
   type DownstreamMessage,
   type ModuleMessage,
   type ReplyAddress,
@@ -12,13 +14,15 @@ import type { Clock } from "#shared/clock";
 import { describeError, quote } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import type { ByteStream } from "#shared/streams";
-import type { DeviceUpload } from "#shared/topics";
+import type { DeviceUpload, TargetRequest } from "#shared/topics";
 import type { CloudHubPort } from "./port.ts";
 
 export interface UpstreamOptions {
   readonly port: Pick<CloudHubPort, "ask">;
   /** Whether there is a device controller; without one messages about devices stay unanswered. */
   readonly devices: boolean;
+  /** Whether there is a router; without one nobody wants uploads besides telemetry, and no target can be called. */
+  readonly rules: boolean;
   /** Sends an answer over the connection the node has by then. */
   readonly send: (node: string, message: DownstreamMessage) => void;
   readonly clock: Clock;
@@ -60,9 +64,10 @@ export class Upstream {
 
   /** @returns whether it is on disk */
   async store(upload: DeviceUpload): Promise<boolean> {
-    const { port, log } = this.#options;
+    const { port, log, rules } = this.#options;
     try {
-      return await port.ask("device.upload", upload);
+      const isStored = await port.ask("device.upload", upload);
+      return isStored && (!rules || (await port.ask("rule.upload", upload)));
     } catch (error) {
       log.error("cannot store an upload of a node", { node: upload.node, error });
       return false;
@@ -80,6 +85,19 @@ export class Upstream {
         return requestAnswer(stamp, address, { ok: false, status: badRequest(message.problem) });
       case "twin":
         return devices ? this.#answerTwin(node, message.message, address) : undefined;
+      case "target":
+        return this.#callTarget(message.request, address);
+    }
+  }
+
+  async #callTarget(request: TargetRequest, address: ReplyAddress): Promise<DownstreamMessage> {
+    const { port, clock, rules } = this.#options;
+    const stamp = stampOf(clock);
+    if (!rules) return targetFailure(stamp, address, "the router of this cloud is disabled");
+    try {
+      return targetAnswer(stamp, address, await port.ask("rule.request", request));
+    } catch (error) {
+      return targetFailure(stamp, address, describeError(error));
     }
   }
 

@@ -1,10 +1,11 @@
-import { decode, groups, cloudGroup, operations, type WireMessage } from "#shared/wire";
+import { decode, groups, cloudGroup, operations, sources, type WireMessage } from "#shared/wire";
 
 /** Who on the node takes a message; `link`: edgehub itself. */
-export type MessageReceiver = "object" | "twin" | "user" | "link";
+export type MessageReceiver = "object" | "twin" | "user" | "service" | "link";
 
 /** A message of the cloud. */
 export interface CloudMessage {
+  readonly id: string;
   /** id of the message of this node that it answers */
   readonly parentId: string | undefined;
   /** What it is about, e.g. "default/pod/web": messages about one subject are delivered in order. */
@@ -29,10 +30,12 @@ export function decodeCloudFrame(frame: string): DecodedFrame {
 
 export function cloudMessage(envelope: WireMessage): CloudMessage {
   const { header, route, content } = envelope;
+  const isOfService = route.group === groups.user && route.source === sources.routerServiceBus;
   return {
+    id: header.msg_id,
     parentId: header.parent_msg_id,
     subject: route.resource ?? "",
-    receiver: receivers[route.group ?? ""],
+    receiver: isOfService ? "service" : receivers[route.group ?? ""],
     isObjectAnswer:
       route.operation === operations.response && typeof content === "object" && content !== null,
     hasVersion: header.resourceversion !== undefined,

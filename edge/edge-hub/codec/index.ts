@@ -28,6 +28,7 @@ export {
   objectRequests,
   podRequests,
   podTokenRequests,
+  targetRequests,
   type OutgoingRequest,
   type RequestCodec,
 } from "./requests.ts";
@@ -41,6 +42,7 @@ export {
   encodeUpload,
   isUploadTooLarge,
 } from "./reports.ts";
+export { decodeServiceDelivery, encodeServiceReply } from "./service-messages.ts";
 export { readStoredFrame, readStoredReport } from "./stored-frames.ts";
 export { judgeReply } from "./verdict.ts";
 export type { Stamp } from "#shared/wire";

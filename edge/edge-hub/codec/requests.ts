@@ -7,6 +7,8 @@ import type {
   NodeObjectRequest,
   ObjectRequest,
   PodRequest,
+  TargetAnswer,
+  TargetCall,
   TokenOfPodAnswer,
   TokenOfPodRequest,
   TwinDelivery,
@@ -155,6 +157,21 @@ export const memberRequests: RequestCodec<MembersRequest, TwinDelivery | undefin
     }),
   }),
   decode: (answer) => decodeTwinDelivery(answer),
+};
+
+/** A program on the node calls a target of a rule; the cloud of KubeEdge answers with the text of the target. */
+export const targetRequests: RequestCodec<TargetCall, TargetAnswer> = {
+  encode: ({ targetUrl, payload }) => ({
+    source: sources.serviceBus,
+    group: groups.user,
+    operation: operations.upload,
+    resource: targetUrl,
+    content: Buffer.from(payload).toString("base64"),
+  }),
+  decode: ({ envelope: { route, content } }) => {
+    const text = typeof content === "string" ? content : JSON.stringify(content);
+    return route.operation === operations.error ? { ok: false, reason: text } : { ok: true, text };
+  },
 };
 
 /** An Event that goes to the cloud at once, past the outbox. */

@@ -12,6 +12,10 @@ import type {
   NodeAnswer,
   NodeRequest,
   ObjectDelivery,
+  RuleCommand,
+  ServiceCall,
+  ServiceReply,
+  TargetRequest,
 } from "#shared/topics";
 import type { ByteStream, StreamHead } from "#shared/streams";
 import { newMessage, type WireMessage } from "#shared/wire";
@@ -46,9 +50,15 @@ export async function startHarness(
   };
   const modules = bus.port<
     "node.close",
-    "object.deliver" | "device.history" | "stream.open",
+    "object.deliver" | "device.history" | "stream.open" | "rule.command" | "service.call",
     "node.connected" | "node.disconnected" | "object.acked",
-    "node.request" | "device.report" | "object.sending" | "device.upload" | "api.stream"
+    | "node.request"
+    | "device.report"
+    | "object.sending"
+    | "device.upload"
+    | "api.stream"
+    | "rule.upload"
+    | "rule.request"
   >("test");
   modules.answer("node.request", (body) => {
     note({ topic: "node.request", body });
@@ -76,6 +86,9 @@ export async function startHarness(
     for (const take of streams) take(node, stream);
     return undefined;
   });
+  const router: RouterOfTest = { wants: () => true, call: () => "" };
+  modules.answer("rule.upload", async ({ content }) => router.wants(content));
+  modules.answer("rule.request", async (request) => router.call(request));
   const hub = stack.use(
     await startCloudHub(
       {
@@ -88,6 +101,7 @@ export async function startHarness(
         edgeCertDays: 365,
         sharedCertificate: false,
         devices: true,
+        rules: false,
         ...config,
       },
       { port: bus.port("cloudhub"), kube, clock: systemClock, log, certificates },
@@ -118,6 +132,9 @@ export async function startHarness(
         timeoutMs,
       }),
     openStream: (node, head) => modules.ask("stream.open", { node, head }),
+    router,
+    command: (node, command, timeoutMs = 5000) => modules.ask("rule.command", { node, command, timeoutMs }),
+    call: (node, call, timeoutMs = 5000) => modules.ask("service.call", { node, call, timeoutMs }),
     onApiStream: (take) => void streams.push(take),
     closeNode: (node) => modules.emit("node.close", { node, reason: "deleted" }),
     until: async (isIt) => {
@@ -151,10 +168,20 @@ export interface Harness extends AsyncDisposable {
   askHistory(node: string, timeoutMs?: number): Promise<HistoryAnswer>;
   deliver(node: string, delivery: Omit<ObjectDelivery, "node">): Promise<undefined>;
   openStream(node: string, head: StreamHead): Promise<ByteStream>;
+  readonly router: RouterOfTest;
+  command(node: string, command: RuleCommand, timeoutMs?: number): Promise<boolean>;
+  call(node: string, call: ServiceCall, timeoutMs?: number): Promise<ServiceReply>;
   /** Takes the streams of nodes to the API. */
   onApiStream(take: StreamTaker): void;
   closeNode(node: string): Promise<void>;
   until(isIt: (events: readonly HubEvent[]) => boolean): Promise<void>;
+}
+
+/** What the router answers to the hub. */
+export interface RouterOfTest {
+  /** Whether it has an upload on disk, or no rule wants it. */
+  wants: (content: string) => boolean;
+  call: (request: TargetRequest) => string;
 }
 
 export type StreamTaker = (node: string, stream: ByteStream) => void;

@@ -25,6 +25,7 @@ function makeWorld(deliver: () => Promise<Delivery>, isHeld = false): World {
   const sent: WireMessage[] = [];
   const dispatch = new Dispatch({
     stamp: { id: () => "answer", nowMs: () => 1 },
+    confirms: () => false,
     isHeld: () => isHeld,
     log: silentLog(),
     send: (frame) => void sent.push(JSON.parse(frame) as WireMessage),

@@ -4,7 +4,17 @@ import { openStore, type Store } from "#edge/store";
 import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
-import type { Delivery, EdgeCatalog, ReceivedObject, ObjectRequest, TwinDelivery } from "#shared/topics";
+import type {
+  Delivery,
+  EdgeCatalog,
+  ObjectRequest,
+  ReceivedObject,
+  ServiceDelivery,
+  ServiceReply,
+  TargetAnswer,
+  TwinDelivery,
+  UserDelivery,
+} from "#shared/topics";
 import type { ByteStream, StreamHead } from "#shared/streams";
 import { newMessage, type WireMessage } from "#shared/wire";
 import { silentLog } from "#internal/test/support/silent-log.ts";
@@ -46,6 +56,11 @@ export interface HubWorld extends AsyncDisposable {
   readonly delivered: (ReceivedObject | TwinDelivery)[];
   /** Takes the streams of the cloud for the service bus. */
   serve: (stream: ByteStream) => void;
+  /** Takes commands of rules. */
+  publish: (command: UserDelivery) => void;
+  /** Takes calls of servers on this node. */
+  call: (delivery: ServiceDelivery) => Promise<ServiceReply | undefined>;
+  readonly callTarget: (targetUrl: string, payload: string, timeoutMs?: number) => Promise<TargetAnswer>;
   readonly openStream: (head: StreamHead) => Promise<ByteStream>;
   readonly ask: (body: ObjectRequest) => Promise<KubeObject | undefined>;
   /** Puts reports into the outbox. @returns their ids */
@@ -63,14 +78,19 @@ export async function startEdge(
   const bus = stack.use(new Bus<EdgeCatalog>({ onFailure: () => undefined }));
   const modules = bus.port<
     "outbox.added",
-    "cloud.object" | "cloud.stream",
+    "cloud.object" | "cloud.stream" | "cloud.target",
     never,
-    "object.deliver" | "twin.deliver" | "service.stream"
+    "object.deliver" | "twin.deliver" | "service.stream" | "service.deliver" | "user.deliver"
   >("test");
   modules.answer("service.stream", async ({ stream }) => {
     world.serve(stream);
     return undefined;
   });
+  modules.answer("user.deliver", async (command) => {
+    world.publish(command);
+    return undefined;
+  });
+  modules.answer("service.deliver", (delivery) => world.call(delivery));
   const delivered: (ReceivedObject | TwinDelivery)[] = [];
   for (const topic of ["object.deliver", "twin.deliver"] as const)
     modules.answer(topic, (delivery) => {
@@ -84,6 +104,10 @@ export async function startEdge(
     store,
     delivered,
     serve: (stream) => stream.reset("nothing is served here"),
+    publish: () => undefined,
+    call: async () => undefined,
+    callTarget: (targetUrl, payload, timeoutMs = 5000) =>
+      modules.ask("cloud.target", { targetUrl, payload: Buffer.from(payload), timeoutMs }),
     openStream: (head) => modules.ask("cloud.stream", { head }),
     ask: (body) => modules.ask("cloud.object", body),
     put: (lane, count) => {

@@ -1,5 +1,3 @@
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
 import type { ByteStream } from "#shared/streams";
 import { closeCodes } from "#shared/wire";
@@ -9,48 +7,10 @@ import {
   startHarness,
   type Harness,
 } from "#internal/test/cloud/cloud-hub/hub-harness.ts";
-import { configOf, eventually, startEdge, type HubWorld } from "#internal/test/edge/edge-hub/hub-harness.ts";
-import { startCutProxy, type CutProxy } from "#internal/test/support/cut-proxy.ts";
-import { tempDir } from "#internal/test/support/temp-dir.ts";
+import { startLinked } from "./linked-hubs.ts";
 
 const head = { service: "service-bus", path: "/a" };
 const mebibyte = 1024 * 1024;
-
-/** cloudhub and edgehub as they are, with a link that can be cut. */
-interface Linked extends AsyncDisposable {
-  readonly cloud: Harness;
-  readonly edge: HubWorld;
-  readonly link: CutProxy;
-  /** Waits until the link has come up so many times. */
-  readonly up: (count: number) => Promise<void>;
-}
-
-async function startLinked(
-  config: { readonly keepaliveMs?: number; readonly heartbeatMs?: number; readonly database?: string } = {},
-): Promise<Linked> {
-  await using stack = new AsyncDisposableStack();
-  const { keepaliveMs = 30_000, heartbeatMs = 15_000, database } = config;
-  const cloud = stack.use(await startHarness({ keepaliveMs, database }));
-  const link = stack.use(await startCutProxy(cloud.hub.port));
-  const dir = stack.use(tempDir("stream-link"));
-  const { cert, key } = await clientPair(cloud.authority, "system:node:edge-1");
-  const [caFile, certFile, keyFile] = ["ca.crt", "edge.crt", "edge.key"].map((name) => join(dir.path, name));
-  writeFileSync(caFile ?? "", cloud.authority.certPem);
-  writeFileSync(certFile ?? "", cert);
-  writeFileSync(keyFile ?? "", key, { mode: 0o600 });
-  const base = configOf(dir.path, link.port, undefined);
-  const edge = stack.use(
-    await startEdge({ ...base, edgeHub: { ...base.edgeHub, caFile, certFile, keyFile, heartbeatMs } }),
-  );
-  const up = async (count: number): Promise<void> => {
-    await cloud.until((events) => events.filter(({ topic }) => topic === "connected").length === count);
-    const ups = (): number => edge.log.lines.filter((line) => line.includes("to the cloud is up")).length;
-    await eventually("the link", () => ups() === count);
-  };
-  await up(1);
-  const owned = stack.move();
-  return { cloud, edge, link, up, [Symbol.asyncDispose]: () => owned.disposeAsync() };
-}
 
 /** Sends back what comes. */
 const echo = (stream: ByteStream): void =>
@@ -165,7 +125,7 @@ describe("streams on the link", () => {
 
   test("a node that is not connected has no streams", async () => {
     await using cloud = await startHarness();
-    expect(cloud.openStream("edge-9", head)).rejects.toThrow('Node "edge-9" is not connected');
+    await expect(cloud.openStream("edge-9", head)).rejects.toThrow('Node "edge-9" is not connected');
   });
 
   test("a cloud that is held back opens no streams and gets none", async () => {
@@ -179,7 +139,7 @@ describe("streams on the link", () => {
     expect(await down.closed).toEqual({
       reason: "the node belongs to another database and holds this cloud back",
     });
-    expect(edge.openStream({ service: "kube-api" })).rejects.toThrow(
+    await expect(edge.openStream({ service: "kube-api" })).rejects.toThrow(
       "Cannot open a stream to the cloud: its database is not the one this node belongs to",
     );
   });
@@ -197,7 +157,7 @@ describe("streams of a node that talks by hand", () => {
   test("a node that did not announce streams gets none", async () => {
     await using harness = await startHarness();
     using _raw = await connectRaw(harness, {});
-    expect(harness.openStream("edge-1", head)).rejects.toThrow(
+    await expect(harness.openStream("edge-1", head)).rejects.toThrow(
       'Cannot open a stream to node "edge-1": its edgecore does not support streams',
     );
   });

@@ -26,6 +26,7 @@ function bench(devices = true): Bench {
   const upstream = new Upstream({
     port,
     devices,
+    rules: false,
     send: (_node, message) => void answers.push(JSON.parse(message.encode()) as WireMessage),
     clock: new FakeClock(),
     log: silentLog(),
@@ -74,7 +75,10 @@ test("a node that asks for its members gets the list", async () => {
   cloud.modules.answer("membership.list", async ({ node }) => [{ ...member, id: `${node}-d` }]);
   await cloud.forward("twin", "get", "membership/detail");
   expect(cloud.answers).toMatchObject([
-    { route: { resource: "membership/detail" }, content: { devices: [{ ...member, id: "e1-d" }] } },
+    {
+      route: { resource: "membership/detail" },
+      content: { devices: [{ ...member, id: "e1-d" }] },
+    },
   ]);
 });
 
