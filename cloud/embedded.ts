@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { startApiServer, type ApiServer } from "#cloud/kube-api/server";
 import { ensureCertificates } from "#cloud/cloud-hub/certificates";
 import { admitDevices } from "#cloud/device-controller";
+import { admitRules } from "#cloud/router";
 import type { KubeOptions } from "#cloud/kube-client";
 import type { ProcessDeps } from "#shared/cli";
 import type { EmbeddedConfig } from "#shared/config";
@@ -14,6 +15,8 @@ import type { Logger } from "#shared/log";
 import deviceCrd from "#conf/crds/devices_v1beta1_device.yaml" with { type: "text" };
 import deviceModelCrd from "#conf/crds/devices_v1beta1_devicemodel.yaml" with { type: "text" };
 import clusterObjectSyncCrd from "#conf/crds/reliablesyncs_v1alpha1_clusterobjectsync.yaml" with { type: "text" };
+import ruleCrd from "#conf/crds/rules_v1_rule.yaml" with { type: "text" };
+import ruleEndpointCrd from "#conf/crds/rules_v1_ruleendpoint.yaml" with { type: "text" };
 import objectSyncCrd from "#conf/crds/reliablesyncs_v1alpha1_objectsync.yaml" with { type: "text" };
 
 export interface Embedded {
@@ -53,7 +56,7 @@ export async function startEmbedded(
       tls: { certPem: serverCert, keyPem: serverKey, caPem },
       adminToken: token,
       ownToken,
-      admit: admitDevices,
+      admit: (object, lookup, list) => [...admitDevices(object, lookup), ...admitRules(object, lookup, list)],
     },
     {
       clock: deps.clock,
@@ -63,7 +66,7 @@ export async function startEmbedded(
   );
   api.writeKubeconfig(join(dataDir, "kubeconfig"));
   await api.ensureObjects(
-    [deviceModelCrd, deviceCrd, objectSyncCrd, clusterObjectSyncCrd].map(
+    [deviceModelCrd, deviceCrd, ruleEndpointCrd, ruleCrd, objectSyncCrd, clusterObjectSyncCrd].map(
       // Our own files, which tests load.
       (text) => Bun.YAML.parse(text) as KubeObject,
     ),

@@ -201,4 +201,26 @@ export const resources = {
     kind: "DeviceModel",
     namespaced: true,
   },
+  rules: { group: "rules.kubeedge.io", version: "v1", plural: "rules", kind: "Rule", namespaced: true },
+  ruleEndpoints: {
+    group: "rules.kubeedge.io",
+    version: "v1",
+    plural: "ruleendpoints",
+    kind: "RuleEndpoint",
+    namespaced: true,
+  },
+  tokenReviews: {
+    group: "authentication.k8s.io",
+    version: "v1",
+    plural: "tokenreviews",
+    kind: "TokenReview",
+    namespaced: false,
+  },
+  subjectAccessReviews: {
+    group: "authorization.k8s.io",
+    version: "v1",
+    plural: "subjectaccessreviews",
+    kind: "SubjectAccessReview",
+    namespaced: false,
+  },
 } as const satisfies Record<string, ResourceType>;

@@ -30,7 +30,7 @@ export const folderRules: readonly FolderRule[] = [
   },
   { folders: ["shared/lifecycle"], values: ["shared/errors", "shared/clock", "shared/log"] },
   { folders: ["shared/topics"], values: [], types: ["shared/kube", "shared/streams"] },
-  { folders: ["shared/devices"], values: [...basics, "shared/mqtt"] },
+  { folders: ["shared/devices", "shared/rules"], values: [...basics, "shared/mqtt"] },
   { folders: ["shared/streams"], values: basics, types: ["shared/transport"] },
   { folders: ["shared/bus"], values: [...basics, "shared/lifecycle"] },
   {

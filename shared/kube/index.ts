@@ -74,3 +74,4 @@ export {
   type Quantity,
 } from "./quantity.ts";
 export { failureResponse, type FailureOptions } from "./status-response.ts";
+export type { Rule, RuleEndpoint, RuleSpec, RuleStatus } from "./rule.ts";

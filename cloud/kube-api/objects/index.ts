@@ -7,6 +7,7 @@ export { unwrap } from "./unwrap.ts";
 export type {
   Admission,
   AdmissionCause,
+  Listing,
   Lookup,
   ObjectTarget,
   WriteGuard,

@@ -32,7 +32,7 @@ import {
 import { crdResource, resourceOf, type KindRegistry } from "./kind-registry.ts";
 import type { ServiceAddresses } from "./service-addresses.ts";
 import { unwrap } from "./unwrap.ts";
-import type { Admission, Lookup, ObjectTarget, WriteOptions, Written } from "./write-request.ts";
+import type { Admission, Listing, Lookup, ObjectTarget, WriteOptions, Written } from "./write-request.ts";
 
 export interface ObjectServiceParts {
   readonly store: RevisionStore;
@@ -228,13 +228,22 @@ export class ObjectService {
   #judge({ kind, name }: ObjectTarget, object: JsonObject, current?: JsonObject): void {
     const { admit } = this.#parts;
     if (!admit || (current && Bun.deepEquals(object["spec"], current["spec"]))) return;
-    const causes = admit(toKubeObject(object), this.#lookup);
+    const causes = admit(toKubeObject(object), this.#lookup, this.#list);
     if (causes.length > 0) throw new Refusal(invalidStatus(kind, name, causes));
   }
 
   readonly #lookup: Lookup = (group, plural, key) => {
     const text = this.#parts.store.get(`${group}/${plural}`, `${key.namespace}/${key.name}`);
     return text === undefined ? undefined : parseKubeObject(text);
+  };
+
+  readonly #list: Listing = (group, plural, namespace) => {
+    const { store } = this.#parts;
+    const resource = `${group}/${plural}`;
+    return store.list(resource, `${namespace}/`).flatMap(({ revision }) => {
+      const text = store.text(revision);
+      return text === undefined ? [] : [parseKubeObject(text)];
+    });
   };
 
   /** Stores an object, or removes it when nothing holds it any longer. */

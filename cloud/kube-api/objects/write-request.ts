@@ -45,7 +45,10 @@ export interface ObjectKey {
   readonly name: string;
 }
 
+/** All objects of a kind in a namespace. */
+export type Listing = (group: string, plural: string, namespace: string) => readonly KubeObject[];
+
 /** Judges an object beyond its schema; without causes it is admitted. */
-export type Admission = (object: KubeObject, lookup: Lookup) => readonly AdmissionCause[];
+export type Admission = (object: KubeObject, lookup: Lookup, list: Listing) => readonly AdmissionCause[];
 
 export type AdmissionCause = FieldError;

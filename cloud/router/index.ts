@@ -1,0 +1,1 @@
+export { admitRules } from "./admission.ts";
