@@ -48,7 +48,8 @@ export function serviceMessage(
 }
 
 /** @throws ProtocolError when it is no HTTP response */
-export function readServiceReply({ content }: NodeReply): ServiceReply {
+export function readServiceReply(reply: NodeReply): ServiceReply {
+  const content = reply.isError ? undefined : reply.content;
   const fields = asRecord(typeof content === "string" ? parse(content) : content);
   const status = fields?.["status_code"];
   if (typeof status !== "number" || !Number.isInteger(status) || status < 200 || status > 599)

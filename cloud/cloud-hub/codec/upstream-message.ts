@@ -91,7 +91,7 @@ function sortService(node: string, message: WireMessage): UpstreamMessage {
   const { resource: targetUrl = "" } = route;
   if (parentId !== undefined)
     return { kind: "reply", parentId, resource: targetUrl, reply: { isError: false, content } };
-  const payload = Buffer.from(textOf(content), "base64");
+  const payload = Buffer.from(contentText(content), "base64");
   return { kind: "target", request: { node, id, targetUrl, payload }, address: addressOf(message) };
 }
 

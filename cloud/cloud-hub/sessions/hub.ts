@@ -129,8 +129,8 @@ export class Hub implements NodeLinks, AsyncDisposable {
       this.send(node, message);
       return false;
     }
-    const { isError, content } = await this.ask(node, message, options);
-    if (isError) throw new UnavailableError("node-failed", `Node "${node}" failed: ${String(content)}`);
+    const reply = await this.ask(node, message, options);
+    if (reply.isError) throw new UnavailableError("node-failed", `Node "${node}" failed: ${reply.text}`);
     return true;
   }
 
