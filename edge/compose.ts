@@ -4,6 +4,7 @@ import { startEdged } from "#edge/edged";
 import { startEdgeHub } from "#edge/edge-hub";
 import { startEventBus } from "#edge/mqtt/event-bus";
 import { startMetaManager } from "#edge/meta-manager";
+import { refuseServices, startServiceBus, type ServiceBusParts } from "#edge/service-bus";
 import { ownerOf } from "#edge/runtime";
 import { openDockerRuntime } from "#edge/runtime/docker";
 import { openStore } from "#edge/store";
@@ -19,8 +20,10 @@ function kubeletVersion(version: string): string {
 }
 
 /** Everything edgecore is made of. Responders start before those who ask them; the link comes last. */
-export async function startEdgecore(config: EdgeConfig, deps: ProcessDeps): Promise<Running> {
+export async function startEdgecore(config: EdgeConfig, given: ProcessDeps): Promise<Running> {
   await using stack = new AsyncDisposableStack();
+  const ownPorts = new Set<number>();
+  const deps = notingPorts(given, ownPorts);
   const { clock } = deps;
   const log = (module: string) => deps.log.child({ module });
   const bus = stack.use(
@@ -69,6 +72,32 @@ export async function startEdgecore(config: EdgeConfig, deps: ProcessDeps): Prom
       { port: bus.port("edged"), runtime, clock, log: log("edged") },
     ),
   );
+  const services = { port: bus.port("servicebus"), store, clock, log: log("servicebus") } as const;
+  stack.use(await startServices(config, { ...services, reportPort: deps.reportPort, ownPorts }));
   stack.use(await startEdgeHub(config, { port: bus.port("edgehub"), store, clock, log: log("edgehub") }));
   return running("edgecore", stack.move(), store.damaged);
+}
+
+interface ServicesParts extends Omit<ServiceBusParts, "reportPort">, Pick<ProcessDeps, "reportPort"> {
+  readonly ownPorts: ReadonlySet<number>;
+}
+
+async function startServices(
+  { serviceBus, nodeName: node, dataDir: folder }: EdgeConfig,
+  { ownPorts, reportPort, ...parts }: ServicesParts,
+): Promise<AsyncDisposable> {
+  if (!serviceBus) return refuseServices(parts.port);
+  return startServiceBus(
+    { ...serviceBus, node, folder, ownPorts: () => ownPorts },
+    { ...parts, reportPort: (port) => reportPort("service-bus", port) },
+  );
+}
+
+/** The service bus never calls a port that edgecore listens on. */
+function notingPorts(deps: ProcessDeps, ports: Set<number>): ProcessDeps {
+  const reportPort = (name: string, port: number): void => {
+    ports.add(port);
+    deps.reportPort(name, port);
+  };
+  return { ...deps, reportPort };
 }

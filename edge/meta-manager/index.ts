@@ -9,15 +9,16 @@ import type { Store } from "#edge/store";
 import { ReceivedObjects } from "./received-objects.ts";
 import { isStale, parseRow, readStored } from "./object-rows.ts";
 import { PodCheck } from "./pod-check.ts";
+import { StoredRules } from "./stored-rules.ts";
 import { UntilStored } from "./until-stored.ts";
 import { PodReports } from "./pod-reports.ts";
 
 export type MetaManagerPort = Port<
   EdgeCatalog,
-  "pod.changed" | "config.changed" | "outbox.added",
+  "pod.changed" | "config.changed" | "rules.changed" | "outbox.added",
   "cloud.object" | "cloud.pod" | "device.changed",
   "pod.status" | "event.recorded" | "link.changed",
-  "object.deliver" | "pod.list" | "object.get" | "pod.terminated" | "pod.confirm"
+  "object.deliver" | "pod.list" | "rule.list" | "object.get" | "pod.terminated" | "pod.confirm"
 >;
 
 export interface MetaManagerDeps {
@@ -40,7 +41,8 @@ export async function startMetaManager(deps: MetaManagerDeps): Promise<Running> 
   await using stack = new AsyncDisposableStack();
   const { port, store, clock, log } = deps;
   const reports = new PodReports(store, { id: () => crypto.randomUUID(), nowMs: () => clock.nowMs() });
-  const received = new ReceivedObjects(store, (change) => notify(port, change), log);
+  const rules = new StoredRules(store);
+  const received = new ReceivedObjects(store, (change) => notify(port, rules, change), log);
   stack.defer(() => received.drained());
   const untilStored = stack.use(new UntilStored(clock, log));
   const link = { connected: false, held: false };
@@ -54,6 +56,7 @@ export async function startMetaManager(deps: MetaManagerDeps): Promise<Running> 
   });
 
   stack.use(port.answer("object.deliver", (delivery) => received.deliver(delivery)));
+  stack.use(port.answer("rule.list", async () => rules.list()));
   stack.use(port.answer("pod.list", async () => listPods(deps)));
   stack.use(port.answer("pod.confirm", (pod) => check.confirm(pod)));
   stack.use(port.answer("object.get", (name) => findObject(deps, name, link.connected)));
@@ -104,7 +107,7 @@ function takeReports(port: MetaManagerPort, reports: PodReports, untilStored: Un
 }
 
 /** Notifies the module that serves objects of this type; objects of other types are only stored. */
-async function notify(port: MetaManagerPort, change: ObjectChange): Promise<void> {
+async function notify(port: MetaManagerPort, rules: StoredRules, change: ObjectChange): Promise<void> {
   switch (change.type) {
     case "pod":
       return port.emit("pod.changed", change);
@@ -115,6 +118,7 @@ async function notify(port: MetaManagerPort, change: ObjectChange): Promise<void
     case "devicemodel":
       return port.ask("device.changed", change);
     default:
+      if (rules.take(change)) return port.emit("rules.changed", { rules: rules.list() });
       return undefined;
   }
 }

@@ -29,7 +29,7 @@ export const folderRules: readonly FolderRule[] = [
     types: ["shared/log"],
   },
   { folders: ["shared/lifecycle"], values: ["shared/errors", "shared/clock", "shared/log"] },
-  { folders: ["shared/topics"], values: [], types: ["shared/kube", "shared/streams"] },
+  { folders: ["shared/topics"], values: [], types: ["shared/kube", "shared/rules", "shared/streams"] },
   { folders: ["shared/devices", "shared/rules"], values: [...basics, "shared/mqtt"] },
   { folders: ["shared/streams"], values: basics, types: ["shared/transport"] },
   { folders: ["shared/bus"], values: [...basics, "shared/lifecycle"] },
@@ -94,7 +94,13 @@ export const doors: readonly Door[] = [
   { library: "reflect-metadata", folders: ["shared/pki"] },
   {
     library: "hono",
-    folders: ["cloud/kube-api/server/**", "cloud/telemetry/**", "edge/device-twin/**", "shared/local-http"],
+    folders: [
+      "cloud/kube-api/server/**",
+      "cloud/telemetry/**",
+      "edge/device-twin/**",
+      "edge/service-bus",
+      "shared/local-http",
+    ],
   },
   { library: "zod", folders: ["shared/config"] },
   {
@@ -127,11 +133,8 @@ export const unpairedTopics: readonly string[] = [
   "stream.open",
   "api.stream",
   "cloud.stream",
-  "service.stream",
   "rule.command",
   "service.call",
   "rule.upload",
   "rule.request",
-  "service.deliver",
-  "cloud.target",
 ];

@@ -108,6 +108,15 @@ export interface TwinConfig {
   readonly discoveryPrefix: string | undefined;
 }
 
+export interface ServiceBusConfig {
+  /** on 127.0.0.1 */
+  readonly port: number;
+  readonly timeoutMs: number;
+  readonly bodyLimitBytes: number;
+  readonly allowedPorts: readonly number[];
+  readonly refusedPorts: readonly number[];
+}
+
 /** What edgecore runs with. */
 export interface EdgeConfig {
   readonly dataDir: string;
@@ -118,6 +127,8 @@ export interface EdgeConfig {
   readonly mqtt: MqttConfig;
   readonly edged: EdgedConfig;
   readonly deviceTwin: TwinConfig;
+  /** undefined: disabled */
+  readonly serviceBus: ServiceBusConfig | undefined;
   readonly podStatusIntervalMs: number;
 }
 
@@ -148,6 +159,7 @@ export function toEdgeConfig(
     mqtt: toMqtt(values.mqtt),
     edged: toEdged(values.edged),
     deviceTwin: toTwin(values.devicetwin, dataDir),
+    serviceBus: toServiceBus(values),
     podStatusIntervalMs: values.meta.sync.podstatus.interval * 1000,
   };
 }
@@ -299,6 +311,19 @@ function toEdged(edged: EdgeValues["edged"]): EdgedConfig {
     clusterDomain: edged["cluster-domain"],
     allowedUnsafeSysctls: edged["allowed-unsafe-sysctls"],
     version: orNothing(edged.version),
+  };
+}
+
+function toServiceBus({ "service-bus": bus, edged }: EdgeValues): ServiceBusConfig | undefined {
+  // Access to the engine is root access to this machine.
+  const [, engine] = /^tcp:\/\/.*:(\d+)\/?$/.exec(edged["docker-address"]) ?? [];
+  if (!bus.enabled) return undefined;
+  return {
+    port: bus.port,
+    timeoutMs: bus.timeout * 1000,
+    bodyLimitBytes: bus["body-limit-mb"] * 1024 * 1024,
+    allowedPorts: bus["allowed-ports"],
+    refusedPorts: [...bus["refused-ports"], ...(engine === undefined ? [] : [Number(engine)])],
   };
 }
 

@@ -6,6 +6,7 @@ import {
   listOf,
   oneOf,
   port,
+  ports,
   section,
   text,
   textLike,
@@ -232,6 +233,23 @@ export const edgeFields = {
       'the first levels of a topic, such as homeassistant, without "+" and "#" and with no "/" at either end',
       /^(?!\/)[^+#\0]*[^+#/\0]$/,
     ),
+  }),
+  "service-bus": section("HTTP between programs on this node and the cloud.", {
+    enabled: flag(
+      "Whether the cloud may call servers on this node, and programs here targets of the cloud.",
+      true,
+    ),
+    port: port(
+      "Port on 127.0.0.1 where programs call targets that a Rule names, while there is such a Rule. 0: any free port.",
+      9060,
+    ),
+    timeout: whole("Time for a server or a target to answer, seconds.", 60, [1, 240]),
+    "body-limit-mb": whole("Maximum size of a request body for a server on this node, MiB.", 64, [1, 65_536]),
+    "allowed-ports": ports(
+      "Ports on 127.0.0.1 that the cloud may call besides those that a RuleEndpoint of a Rule for this node or a hostPort of a pod names.",
+      [],
+    ),
+    "refused-ports": ports("Ports that the cloud may never call.", []),
   }),
   meta: section("MetaManager.", {
     sync: section("Repetition of reports.", {

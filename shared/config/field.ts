@@ -144,6 +144,12 @@ export function port(doc: string, fallback: number): Field<number> {
   });
 }
 
+export function ports(doc: string, fallback: readonly number[]): Field<readonly number[]> {
+  const schema = z.array(z.int().check(z.minimum(1), z.maximum(65_535)));
+  const entry = { expected: "a port from 1 to 65535", parts: {} };
+  return field<readonly number[]>(doc, fallback, { expected: "a list of ports", schema }, { entry });
+}
+
 export function oneOf<const T extends string | number>(
   doc: string,
   fallback: T,

@@ -29,5 +29,6 @@ export type {
   ExternalBrokerConfig,
   MqttConfig,
   TokenSource,
+  ServiceBusConfig,
   TwinConfig,
 } from "./edge-config.ts";

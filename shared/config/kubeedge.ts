@@ -72,6 +72,8 @@ const edgeRows: readonly Row[] = [
   ["modules.eventBus.mqttUsername", "mqtt.username"],
   ["modules.eventBus.mqttPassword", "mqtt.password"],
   ["modules.eventBus.mqttMode", "mqtt.mode"],
+  ["modules.serviceBus.port", "service-bus.port"],
+  ["modules.serviceBus.timeout", "service-bus.timeout"],
   ["modules.eventBus.eventBusTLS.tlsMqttCAFile", "mqtt.cafile"],
   ["modules.eventBus.eventBusTLS.tlsMqttCertFile", "mqtt.certfile"],
   ["modules.eventBus.eventBusTLS.tlsMqttPrivateKeyFile", "mqtt.keyfile"],

@@ -21,6 +21,8 @@ export interface LocalServerOptions {
   readonly folder?: string | undefined;
   /** Unique in that folder. */
   readonly name: string;
+  /** Seconds without a byte after which a response is aborted; 30 unless given, at most 255. */
+  readonly idleSeconds?: number;
   readonly clock: Clock;
   readonly log: Logger;
   /** Places for connections, shared with the other servers of the process; of its own unless given. */
@@ -56,7 +58,7 @@ export function serveLocally(app: Hono, options: LocalServerOptions): LocalServe
   const behind = stack.use(socketPath(folder, `${name}.sock`)).path;
   const served = {
     unix: behind,
-    idleTimeout: idleSeconds,
+    idleTimeout: options.idleSeconds ?? idleSeconds,
     maxRequestBodySize: largestBody,
     fetch: async (request: Request) => large.pace(await guarded.fetch(request)),
   };

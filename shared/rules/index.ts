@@ -1,5 +1,5 @@
 /** What Rules and RuleEndpoints mean, for cloudcore's router and for the nodes. Pure. */
-export { choosesNode, concernsNode, mayMeet, type NamedNode } from "./node-choice.ts";
+export { choosesNode, concernsNode, mayChoose, mayMeet, type NamedNode } from "./node-choice.ts";
 export {
   compareTemplates,
   fillText,

@@ -11,6 +11,11 @@ export function choosesNode(choice: NodeChoice, { name, labels }: NamedNode): bo
   return choice.by === "name" ? choice.name === name : meetsLabelExpressions(choice.requirements, labels);
 }
 
+/** Whether a rule that was sent to a node may choose it: a node does not know its labels, and rules of others are not sent. */
+export function mayChoose(choice: NodeChoice, name: string): boolean {
+  return choice.by !== "name" || choice.name === name;
+}
+
 /** Whether a node takes part in a rule, as source or as target. A target that the request names may be any node. */
 export function concernsNode({ source, target }: RuleMeaning, node: NamedNode): boolean {
   if (source.kind !== "rest" && choosesNode(source.nodes, node)) return true;

@@ -78,8 +78,8 @@ export async function serveOver(
   try {
     const { method, path, headers } = requestHead(stream.head);
     const hasBody = method !== "GET" && method !== "HEAD";
-    if (!hasBody) void discard(stream.readable);
-    const request = new Request(new URL(path, origin).href, {
+    // Not resolved against the origin: a path may begin with two slashes, and would name a host.
+    const request = new Request(`${origin}${path}`, {
       method,
       headers: headers.map(([name, value]): [string, string] => [name, value]),
       body: hasBody ? stream.readable : null,
@@ -92,6 +92,8 @@ export async function serveOver(
       headers: endToEndHeaders(response.headers),
     };
     await writeResponse(stream, head, response.body);
+    // What the answer did not need of the request: its sender waits until it is read.
+    if (!stream.readable.locked) void discard(stream.readable);
   } catch (error) {
     stream.reset(error instanceof Error ? error.message : String(error));
   }

@@ -1,4 +1,5 @@
 import type { Event, KubeObject, Lease, Node, Pod, PodStatus } from "#shared/kube";
+import type { RuleMeaning } from "#shared/rules";
 import type { ByteStream, StreamHead } from "#shared/streams";
 import type {
   Delivery,
@@ -71,6 +72,11 @@ export interface EdgeCatalog {
    * resets it with the reason.
    */
   "service.stream": { body: { readonly stream: ByteStream }; reply: undefined };
+
+  /** The rules that concern this node, as far as they are in effect. Answered by metamanager. */
+  "rule.list": { body: Record<string, never>; reply: readonly RuleMeaning[] };
+  /** The same list after a Rule or RuleEndpoint was committed or removed. */
+  "rules.changed": { event: { readonly rules: readonly RuleMeaning[] } };
 
   /** Everything metamanager stores of type pod. */
   "pod.list": { body: Record<string, never>; reply: readonly Pod[] };

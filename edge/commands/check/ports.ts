@@ -17,6 +17,12 @@ export function queryPorts({ query }: EdgeConfig["deviceTwin"]): PortToCheck[] {
   return query ? [{ ...query, name: "devices", setting, addressSetting }] : [];
 }
 
+/** Where programs call targets of rules, while there is such a rule. */
+export function servicePorts({ serviceBus }: EdgeConfig): PortToCheck[] {
+  if (!serviceBus) return [];
+  return [{ name: "service-bus", address: "127.0.0.1", port: serviceBus.port, setting: "service-bus.port" }];
+}
+
 /** A url without a port means `usual`, and a port that a scheme has by itself is still one. */
 export function hostAndPort(url: string, usual: number): { readonly address: string; readonly port: number } {
   const { hostname } = new URL(url.replace(/^[a-z]+:/, "http:"));

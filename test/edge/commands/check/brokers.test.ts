@@ -115,5 +115,6 @@ test("check looks at no port that nothing listens on", async () => {
   expect(lines.filter((line) => / port /.test(line)).map((line) => line.split(" ")[2])).toEqual([
     "mqtt",
     "devices",
+    "service-bus",
   ]);
 });
