@@ -86,6 +86,8 @@ const basic: readonly PolicyRule[] = [
 const discovery = [
   get("/api /api/* /apis /apis/* /healthz /livez /openapi /openapi/* /readyz /version /version/"),
 ];
+/** Public keys: what verifies the tokens of service accounts. */
+const issuer = [get("/.well-known/openid-configuration /openid/v1/jwks")];
 const publicInfo = [get("/healthz /livez /readyz /version /version/")];
 
 const masters = "system:masters";
@@ -97,6 +99,7 @@ export const defaultGrants: readonly KubeObject[] = [
   role("system:discovery", discovery),
   role("system:basic-user", basic),
   role("system:public-info-viewer", publicInfo),
+  role("system:service-account-issuer-discovery", issuer),
   role("system:aggregate-to-view", view, aggregateTo("view")),
   role("system:aggregate-to-edit", edit, aggregateTo("edit")),
   role("system:aggregate-to-admin", admin, aggregateTo("admin")),
@@ -107,6 +110,7 @@ export const defaultGrants: readonly KubeObject[] = [
   binding("system:discovery", [known]),
   binding("system:basic-user", [known]),
   binding("system:public-info-viewer", [known, unknown]),
+  binding("system:service-account-issuer-discovery", ["system:serviceaccounts"]),
 ];
 
 /**
