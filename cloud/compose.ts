@@ -6,6 +6,7 @@ import { startCloudHub } from "#cloud/cloud-hub";
 import { startControllers } from "#cloud/controllers";
 import { startDeviceController } from "#cloud/device-controller";
 import { startEdgeController } from "#cloud/edge-controller";
+import { startApiProxy } from "#cloud/edge-controller/api-proxy";
 import { createKubeClient, type KubeClient, type KubeOptions } from "#cloud/kube-client";
 import { startSyncController } from "#cloud/sync-controller";
 import { startTelemetry } from "#cloud/telemetry";
@@ -44,6 +45,8 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
   const edge = { port: bus.port("edgecontroller"), kube, clock, log: log("edgecontroller") } as const;
   const devices = config.deviceController.enabled;
   stack.use(await startEdgeController({ ...edge, devices }));
+  const proxied = { access, enabled: config.cloudHub.nodeApi, port: bus.port("apiproxy") } as const;
+  stack.use(await startApiProxy({ ...proxied, clock, log: log("apiproxy") }));
   if (devices) stack.use(await startDevices(config, { bus, kube, clock, log: log("devicecontroller") }));
   const telemetry = stack.use(
     await startTelemetry(

@@ -7,12 +7,13 @@ import { startMetaManager } from "#edge/meta-manager";
 import { refuseServices, startServiceBus, type ServiceBusParts } from "#edge/service-bus";
 import { ownerOf } from "#edge/runtime";
 import { openDockerRuntime } from "#edge/runtime/docker";
-import { openStore } from "#edge/store";
+import { openStore, type Store } from "#edge/store";
 import { Bus } from "#shared/bus";
 import type { ProcessDeps } from "#shared/cli";
 import type { EdgeConfig } from "#shared/config";
 import { running, type Running } from "#shared/lifecycle";
 import type { EdgeCatalog } from "#shared/topics";
+import { startMetaServer, type MetaServer } from "#edge/meta-server";
 
 /** The kubelet whose behavior edged follows, the KubeEdge whose wire it speaks, and our own version. */
 function kubeletVersion(version: string): string {
@@ -61,6 +62,8 @@ export async function startEdgecore(config: EdgeConfig, given: ProcessDeps): Pro
       log: log("runtime"),
     }),
   );
+  const api = stack.use(await startApi(config, { bus, store, clock, log: log("metaserver") }));
+  if (api.address) deps.reportPort("meta-server", api.address.port);
   stack.use(
     await startEdged(
       {
@@ -100,4 +103,21 @@ function notingPorts(deps: ProcessDeps, ports: Set<number>): ProcessDeps {
     deps.reportPort(name, port);
   };
   return { ...deps, reportPort };
+}
+
+interface ApiDeps extends Pick<ProcessDeps, "clock" | "log"> {
+  readonly bus: Bus<EdgeCatalog>;
+  readonly store: Store;
+}
+
+/** The Kubernetes API on the node, where it is enabled. */
+async function startApi(
+  { metaServer, dataDir, nodeName: node, edged: { wireNamespace } }: EdgeConfig,
+  { bus, ...deps }: ApiDeps,
+): Promise<AsyncDisposable & Partial<Pick<MetaServer, "address">>> {
+  if (!metaServer) return new AsyncDisposableStack();
+  return startMetaServer(
+    { ...metaServer, dataDir, node, wireNamespace },
+    { port: bus.port("metaserver"), ...deps },
+  );
 }

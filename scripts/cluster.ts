@@ -80,6 +80,7 @@ mqtt: { internal-server: "tcp://127.0.0.1:${mqtt}" }
 edgehub: { server: "127.0.0.1:${hub}", https: "https://127.0.0.1:${https}" }
 edged: { hostname-override: ${node}, docker-address: "unix://${socket}" }
 devicetwin: { query-port: 0 }
+meta-server: { port: 0 }
 `,
   );
   return file;

@@ -23,6 +23,7 @@ mqtt: { internal-server: "tcp://127.0.0.1:${mqtt}" }
 edgehub: { server: "127.0.0.1:${nobody}" }
 edged: { hostname-override: smoke, docker-address: "unix://${folder}/none.sock" }
 devicetwin: { query-port: 0 }
+meta-server: { port: 0 }
 `,
   );
   const words = [...qemu, "--config", config];

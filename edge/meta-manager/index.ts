@@ -4,7 +4,7 @@ import { UnavailableError } from "#shared/errors";
 import { objectKey, type KubeObject, type Pod } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
-import type { EdgeCatalog, ObjectChange, ObjectName } from "#shared/topics";
+import type { EdgeCatalog, ObjectChange, ObjectName, StoredObject } from "#shared/topics";
 import type { Store } from "#edge/store";
 import { ReceivedObjects } from "./received-objects.ts";
 import { isStale, parseRow, readStored } from "./object-rows.ts";
@@ -15,7 +15,7 @@ import { PodReports } from "./pod-reports.ts";
 
 export type MetaManagerPort = Port<
   EdgeCatalog,
-  "pod.changed" | "config.changed" | "rules.changed" | "outbox.added",
+  "pod.changed" | "config.changed" | "object.stored" | "rules.changed" | "outbox.added",
   "cloud.object" | "cloud.pod" | "device.changed",
   "pod.status" | "event.recorded" | "link.changed",
   "object.deliver" | "pod.list" | "rule.list" | "object.get" | "pod.terminated" | "pod.confirm"
@@ -40,9 +40,15 @@ const queryTimeoutMs = 5000;
 export async function startMetaManager(deps: MetaManagerDeps): Promise<Running> {
   await using stack = new AsyncDisposableStack();
   const { port, store, clock, log } = deps;
-  const reports = new PodReports(store, { id: () => crypto.randomUUID(), nowMs: () => clock.nowMs() });
+  const onStored = (object: StoredObject): void => void port.emit("object.stored", object);
+  const stamp = { id: () => crypto.randomUUID(), nowMs: () => clock.nowMs() };
+  const reports = new PodReports(store, stamp, onStored);
   const rules = new StoredRules(store);
-  const received = new ReceivedObjects(store, (change) => notify(port, rules, change), log);
+  const received = new ReceivedObjects(store, {
+    notify: (change) => notify(port, rules, change),
+    onStored,
+    log,
+  });
   stack.defer(() => received.drained());
   const untilStored = stack.use(new UntilStored(clock, log));
   const link = { connected: false, held: false };
@@ -149,6 +155,7 @@ async function findObject(
     // What the cloud pushed while the answer was on its way is newer.
     if (!object || isStale(store, key, object)) return readStored(store, key);
     store.metas.put({ key, type, value: JSON.stringify(object) });
+    void port.emit("object.stored", { type, namespace, name });
     return object;
   } catch (error) {
     if (!(error instanceof UnavailableError)) throw error;

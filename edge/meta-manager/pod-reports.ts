@@ -1,6 +1,6 @@
 import { encodeEvent, encodePodDeletion, encodePodStatus, type Stamp } from "#edge/edge-hub/codec";
 import type { Event, PodStatus } from "#shared/kube";
-import type { PodName } from "#shared/topics";
+import type { PodName, StoredObject } from "#shared/topics";
 import type { Store } from "#edge/store";
 import { podPatchType, readStored } from "./object-rows.ts";
 
@@ -11,10 +11,12 @@ const maxEvents = 1000;
 export class PodReports {
   readonly #store: Store;
   readonly #stamp: Stamp;
+  readonly #onStored: (object: StoredObject) => void;
 
-  constructor(store: Store, stamp: Stamp) {
+  constructor(store: Store, stamp: Stamp, onStored: (object: StoredObject) => void) {
     this.#store = store;
     this.#stamp = stamp;
+    this.#onStored = onStored;
   }
 
   /** @returns whether there is something new to send */
@@ -28,6 +30,7 @@ export class PodReports {
       metas.put({ key, type: podPatchType, value: patch });
       this.#putPatch(key, patch);
     });
+    this.#onStored({ type: "pod", namespace: pod.namespace, name: pod.name });
     return true;
   }
 
@@ -47,13 +50,17 @@ export class PodReports {
   podTerminated(pod: PodName): void {
     const { metas, outbox } = this.#store;
     const key = metas.keyOf({ ...pod, type: "pod" });
-    this.#store.transaction(() => {
-      if (readStored(this.#store, key)?.metadata.uid === pod.uid) {
+    const removed = this.#store.transaction(() => {
+      const stored = readStored(this.#store, key);
+      const isIt = stored?.metadata.uid === pod.uid;
+      if (isIt) {
         metas.remove(key);
         metas.remove(metas.keyOf({ ...pod, type: podPatchType }));
       }
       outbox.put("pod", `delete/${pod.uid}`, encodePodDeletion(this.#stamp, pod));
+      return isIt ? stored : undefined;
     });
+    if (removed) this.#onStored({ type: "pod", namespace: pod.namespace, name: pod.name, removed });
   }
 
   /** An Event replaces an unsent one of its name (its count grew); past a thousand the oldest are dropped. */

@@ -1,6 +1,6 @@
 import type { Logger } from "#shared/log";
 import type { KubeObject } from "#shared/kube";
-import type { Delivery, ObjectChange, ReceivedObject } from "#shared/topics";
+import type { Delivery, ObjectChange, ReceivedObject, StoredObject } from "#shared/topics";
 import type { Store } from "#edge/store";
 import { onNextTurn } from "#shared/clock";
 import { isStale, podPatchType, readStored } from "./object-rows.ts";
@@ -9,6 +9,8 @@ import { isStale, podPatchType, readStored } from "./object-rows.ts";
 interface Outcome {
   readonly ack: boolean;
   readonly change?: ObjectChange;
+  /** The row that was written or removed. */
+  readonly stored?: StoredObject;
 }
 
 interface PendingDelivery {
@@ -25,15 +27,24 @@ type Notify = (change: ObjectChange) => Promise<void>;
 export class ReceivedObjects {
   readonly #store: Store;
   readonly #notify: Notify;
+  readonly #onStored: (object: StoredObject) => void;
   readonly #log: Logger;
   #pending: PendingDelivery[] = [];
   /** Tail of the notifications. */
   #notified: Promise<void> = Promise.resolve();
 
-  constructor(store: Store, notify: Notify, log: Logger) {
+  constructor(
+    store: Store,
+    deps: {
+      readonly notify: Notify;
+      readonly onStored: (object: StoredObject) => void;
+      readonly log: Logger;
+    },
+  ) {
     this.#store = store;
-    this.#notify = notify;
-    this.#log = log;
+    this.#notify = deps.notify;
+    this.#onStored = deps.onStored;
+    this.#log = deps.log;
   }
 
   /** Resolves after commit and notification; rejects when either failed, and then nothing may be acknowledged. */
@@ -55,6 +66,7 @@ export class ReceivedObjects {
     this.#pending = [];
     try {
       const outcomes = this.#store.transaction(() => batch.map(({ delivery }) => this.#apply(delivery)));
+      for (const { stored } of outcomes) if (stored) this.#onStored(stored);
       this.#notified = this.#notified.then(async () => {
         for (const [index, { settled }] of batch.entries()) await this.#settle(settled, outcomes[index]);
       });
@@ -80,7 +92,8 @@ export class ReceivedObjects {
     if (operation === "delete") return this.#remove(key, { ...change, object: undefined }, object);
     if (isStale(this.#store, key, object)) return { ack: true };
     metas.put({ key, type, value: JSON.stringify(object) });
-    return fromController ? { ack: true, change } : { ack: operation === "create" };
+    const stored = { type, namespace, name };
+    return fromController ? { ack: true, change, stored } : { ack: operation === "create", stored };
   }
 
   /** The deletion of an earlier object of this name leaves the later one alone. */
@@ -91,6 +104,7 @@ export class ReceivedObjects {
     if (uid && stored?.metadata.uid && stored.metadata.uid !== uid) return { ack: true };
     metas.remove(key);
     if (change.type === "pod") metas.remove(metas.keyOf({ ...change, type: podPatchType }));
-    return { ack: true, change };
+    const { type, namespace, name } = change;
+    return { ack: true, change, stored: { type, namespace, name, removed: stored ?? last } };
   }
 }

@@ -24,6 +24,7 @@ export class Metas {
   readonly #put;
   readonly #get;
   readonly #byType;
+  readonly #keys;
   readonly #remove;
 
   constructor(db: Database) {
@@ -32,6 +33,7 @@ export class Metas {
     );
     this.#get = db.query<Meta, [string]>("SELECT key, type, value FROM meta WHERE key = ?");
     this.#byType = db.query<Meta, [string]>("SELECT key, type, value FROM meta WHERE type = ? ORDER BY key");
+    this.#keys = db.query<{ key: string }, [string]>("SELECT key FROM meta WHERE type = ? ORDER BY key");
     this.#remove = db.query<never, [string]>("DELETE FROM meta WHERE key = ?");
   }
 
@@ -56,6 +58,10 @@ export class Metas {
 
   listByType(type: string): Meta[] {
     return this.#byType.all(type);
+  }
+
+  keysByType(type: string): string[] {
+    return this.#keys.all(type).map(({ key }) => key);
   }
 
   /** @returns whether a row was there */

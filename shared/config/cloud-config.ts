@@ -33,6 +33,8 @@ export interface CloudHubConfig {
   readonly keyFile: string | undefined;
   readonly keepaliveMs: number;
   readonly writeTimeoutMs: number;
+  /** Whether requests of nodes are passed on to the Kubernetes API. */
+  readonly nodeApi: boolean;
   readonly nodeLimit: number;
   readonly edgeCertDays: number;
   readonly tokenHours: number;
@@ -107,6 +109,7 @@ function toHub(hub: CloudValues["cloudhub"]): CloudHubConfig {
     keyFile: orNothing(hub.key),
     keepaliveMs: hub["keepalive-interval"] * 1000,
     writeTimeoutMs: hub["write-timeout"] * 1000,
+    nodeApi: hub["node-api"],
     nodeLimit: hub["node-limit"],
     edgeCertDays: hub["edge-cert-days"],
     tokenHours: hub["token-hours"],

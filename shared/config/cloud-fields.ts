@@ -52,6 +52,10 @@ export const cloudFields = {
       [1, 3600],
     ),
     "write-timeout": whole("Seconds after which a node that does not read is disconnected.", 30, [1, 3600]),
+    "node-api": flag(
+      "Whether programs on nodes may use the Kubernetes API over the link of their node, with their own tokens.",
+      true,
+    ),
     "node-limit": whole("Maximum number of connected nodes.", 10_000, [1, 1_000_000]),
     "edge-cert-days": whole("Validity of a node's certificate, days.", 365, [1, 3650]),
     "token-hours": whole("Validity of a join token, hours; --hours takes precedence.", 24, [1, 8760]),

@@ -117,6 +117,13 @@ export interface ServiceBusConfig {
   readonly refusedPorts: readonly number[];
 }
 
+export interface MetaServerConfig {
+  readonly address: string;
+  readonly port: number;
+  /** "auto", an address, or empty */
+  readonly podAddress: string;
+}
+
 /** What edgecore runs with. */
 export interface EdgeConfig {
   readonly dataDir: string;
@@ -129,6 +136,8 @@ export interface EdgeConfig {
   readonly deviceTwin: TwinConfig;
   /** undefined: disabled */
   readonly serviceBus: ServiceBusConfig | undefined;
+  /** undefined: the node serves no Kubernetes API */
+  readonly metaServer: MetaServerConfig | undefined;
   readonly podStatusIntervalMs: number;
 }
 
@@ -160,6 +169,7 @@ export function toEdgeConfig(
     edged: toEdged(values.edged),
     deviceTwin: toTwin(values.devicetwin, dataDir),
     serviceBus: toServiceBus(values),
+    metaServer: toMetaServer(values["meta-server"]),
     podStatusIntervalMs: values.meta.sync.podstatus.interval * 1000,
   };
 }
@@ -325,6 +335,11 @@ function toServiceBus({ "service-bus": bus, edged }: EdgeValues): ServiceBusConf
     allowedPorts: bus["allowed-ports"],
     refusedPorts: [...bus["refused-ports"], ...(engine === undefined ? [] : [Number(engine)])],
   };
+}
+
+function toMetaServer(given: EdgeValues["meta-server"]): MetaServerConfig | undefined {
+  const { enabled, address, port, "pod-address": podAddress } = given;
+  return enabled ? { address, port, podAddress } : undefined;
 }
 
 function toTwin(twin: EdgeValues["devicetwin"], dataDir: string): TwinConfig {

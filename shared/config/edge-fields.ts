@@ -251,6 +251,15 @@ export const edgeFields = {
     ),
     "refused-ports": ports("Ports that the cloud may never call.", []),
   }),
+  "meta-server": section("The Kubernetes API on the node.", {
+    enabled: flag("Whether it is served.", true),
+    address: text("Address to listen on (https), for programs on this machine.", "127.0.0.1"),
+    port: port("Port. 0: any free port.", 10_550),
+    "pod-address": text(
+      "Address where pods reach it, on the same port: one of this machine, or auto for that of Docker's bridge. Only peers in the network of that address are admitted. Empty: pods with a network of their own do not reach it.",
+      "auto",
+    ),
+  }),
   meta: section("MetaManager.", {
     sync: section("Repetition of reports.", {
       podstatus: section("Pod status.", {

@@ -27,6 +27,7 @@ export type {
   EdgeHubConfig,
   EdgeOverrides,
   ExternalBrokerConfig,
+  MetaServerConfig,
   MqttConfig,
   TokenSource,
   ServiceBusConfig,

@@ -1,4 +1,5 @@
 import type { Logger } from "#shared/log";
+import type { ConnectionBudget } from "./budget.ts";
 import { leastOpenFiles } from "./open-files.ts";
 import { openFront, type Front, type FrontOptions } from "./front.ts";
 
@@ -9,6 +10,7 @@ interface Direct {
 }
 
 export interface EntranceOptions extends FrontOptions {
+  readonly budget: ConnectionBudget;
   readonly log: Logger;
   /** How many files this process may have open. */
   readonly openFiles: number;

@@ -9,7 +9,7 @@ export interface FrontOptions {
   readonly tls?: { readonly cert: string; readonly key: string };
   /** The Unix socket where the server behind listens. */
   readonly behind: string;
-  readonly budget: ConnectionBudget;
+  readonly budget: Pick<ConnectionBudget, "admit">;
   readonly clock: Clock;
   /**
    * Who the head of a connection's first request shows to be speaking, and how many connections that one may have;

@@ -95,6 +95,8 @@ export interface EdgeCatalog {
   "pod.changed": { event: ObjectChange };
   /** A ConfigMap or Secret row was committed or removed. */
   "config.changed": { event: ObjectChange };
+  /** A row of an object was committed or removed, whatever its type, or the status of a pod. Emitted by metamanager. */
+  "object.stored": { event: StoredObject };
   /** The present status of a pod; stored, and sent to the cloud latest-per-pod. */
   "pod.status": { event: PodName & { readonly status: PodStatus } };
   /** A Kubernetes Event for the cloud, durable and bounded. */
@@ -129,6 +131,12 @@ export interface CloudDatabase {
 /** A row of an object after its commit. */
 export interface ObjectChange extends ObjectName {
   readonly object: KubeObject | undefined;
+}
+
+/** Which row changed; the row itself is in the store. */
+export interface StoredObject extends ObjectName {
+  /** The last state, of one that was removed. */
+  readonly removed?: KubeObject;
 }
 
 export interface PodName {

@@ -19,6 +19,7 @@ export type {
   ObjectChange,
   PodName,
   PodVerdict,
+  StoredObject,
 } from "./edge-catalog.ts";
 export type {
   Delivery,

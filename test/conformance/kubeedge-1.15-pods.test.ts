@@ -44,7 +44,7 @@ test.each<[What, PodVerdict, string[]]>([
   const check = new PodCheck({
     node,
     store,
-    received: new ReceivedObjects(store, async () => undefined, log),
+    received: new ReceivedObjects(store, { notify: async () => undefined, onStored: () => undefined, log }),
     log,
     ask: overTheWire(podRequests, (message) => {
       const { route, content } = newMessage({ id: () => "m", nowMs: () => 1 }, message);

@@ -56,6 +56,7 @@ mqtt: { internal-server: "tcp://127.0.0.1:0" }
 edgehub: { server: "127.0.0.1:${hub}", https: "https://127.0.0.1:${https}" }
 edged: { hostname-override: ${node}, docker-address: "unix://${engineSocket}", read-only-port: 0 }
 devicetwin: { query-port: 0 }
+meta-server: { port: 0 }
 `,
     );
     const place = createHash("sha256").update(join(dir.path, "edge")).digest("hex").slice(0, 12);

@@ -225,6 +225,7 @@ mqtt: { internal-server: "tcp://127.0.0.1:0" }
 edgehub: { server: "127.0.0.1:${ports["cloudhub"]}", https: "https://127.0.0.1:${ports["cloudhub-https"]}" }
 edged: { hostname-override: ${node}, docker-address: "unix://${dir.path}/none.sock", read-only-port: 0 }
 devicetwin: { query-port: 0 }
+meta-server: { port: 0 }
 `,
       );
       const text = await token();
@@ -273,6 +274,7 @@ edgehub:
   websocket: { certfile: ${dir.path}/none.crt, keyfile: ${dir.path}/none.key }
 edged: { hostname-override: edge-files, docker-address: "unix://${dir.path}/none.sock", read-only-port: 0 }
 devicetwin: { query-port: 0 }
+meta-server: { port: 0 }
 `,
     );
     const log = join(dir.path, "log");

@@ -85,6 +85,7 @@ mqtt: { internal-server: "tcp://127.0.0.1:0" }
 edgehub: { server: "127.0.0.1:1", https: "https://127.0.0.1:1" }
 edged: { hostname-override: private-1, docker-address: "unix://${dir.path}/none.sock", read-only-port: 0 }
 devicetwin: { query-port: 0 }
+meta-server: { port: 0 }
 `,
   );
   const words = [process.execPath, join(root, "edge/main.ts"), "--config", config];

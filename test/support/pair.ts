@@ -105,6 +105,7 @@ mqtt: { internal-server: "tcp://127.0.0.1:0" }
 edgehub: { server: "127.0.0.1:${this.link.port}", https: "https://127.0.0.1:${this.#ports["cloudhub-https"]}" }
 edged: { hostname-override: ${this.node}, docker-address: "unix://${options.dockerSocket ?? engineSocket}", read-only-port: 0 }
 devicetwin: { query-port: 0 }
+meta-server: { port: 0 }
 `,
     );
     this.#lives += 1;

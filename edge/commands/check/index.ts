@@ -20,7 +20,7 @@ import { checkBrokers } from "./brokers.ts";
 import { checkCloudLink } from "./cloud.ts";
 import { checkEngine } from "./engine.ts";
 import { checkNodeIdentity } from "./identity.ts";
-import { queryPorts, servicePorts } from "./ports.ts";
+import { queryPorts, servicePorts, nodeApiPorts } from "./ports.ts";
 import { edgePrivatePlaces } from "./private-places.ts";
 
 export { refuseUnusablePorts } from "./ports.ts";
@@ -42,7 +42,7 @@ export async function* checkEdge(config: EdgeConfig, clock: Clock): AsyncGenerat
   yield* checkCloudLink(config, clock);
   yield await checkEngine(edged.dockerAddress);
   yield* checkBrokers(config, running, clock.nowMs());
-  for (const port of [...queryPorts(config.deviceTwin), ...servicePorts(config)])
+  for (const port of [...queryPorts(config.deviceTwin), ...servicePorts(config), ...nodeApiPorts(config)])
     yield await checkPort(port, running);
 }
 

@@ -23,6 +23,13 @@ export function servicePorts({ serviceBus }: EdgeConfig): PortToCheck[] {
   return [{ name: "service-bus", address: "127.0.0.1", port: serviceBus.port, setting: "service-bus.port" }];
 }
 
+/** Where the node's Kubernetes API is. */
+export function nodeApiPorts({ metaServer }: EdgeConfig): PortToCheck[] {
+  const setting = "meta-server.port";
+  const addressSetting = "meta-server.address";
+  return metaServer ? [{ ...metaServer, name: "meta-server", setting, addressSetting }] : [];
+}
+
 /** A url without a port means `usual`, and a port that a scheme has by itself is still one. */
 export function hostAndPort(url: string, usual: number): { readonly address: string; readonly port: number } {
   const { hostname } = new URL(url.replace(/^[a-z]+:/, "http:"));
@@ -34,8 +41,13 @@ export function hostAndPort(url: string, usual: number): { readonly address: str
  * Who listens knows an address and no field: what is wrong with one is found here before, in the words of `check`.
  * @throws ConfigError naming field, fault and way out of each
  */
-export async function refuseUnusablePorts({ mqtt, deviceTwin }: EdgeConfig): Promise<void> {
-  const wanted = [...(mqtt.broker ? brokerPorts(mqtt.broker) : []), ...queryPorts(deviceTwin)];
+export async function refuseUnusablePorts(config: EdgeConfig): Promise<void> {
+  const { mqtt, deviceTwin } = config;
+  const wanted = [
+    ...(mqtt.broker ? brokerPorts(mqtt.broker) : []),
+    ...queryPorts(deviceTwin),
+    ...nodeApiPorts(config),
+  ];
   const problems: string[] = [];
   for (const port of wanted) {
     const { state, subject, evidence, remedy } = await checkPort(port, { pid: undefined, ports: {} });

@@ -130,11 +130,11 @@ test("a stored pod that cannot be read is replaced by the cloud's, and removed o
     node: "e1",
     store,
     log,
-    received: new ReceivedObjects(
-      store,
-      async ({ object }) => void notified.push(object?.metadata.resourceVersion),
+    received: new ReceivedObjects(store, {
+      notify: async ({ object }) => void notified.push(object?.metadata.resourceVersion),
+      onStored: () => undefined,
       log,
-    ),
+    }),
     ask: askCloud(cloud),
     mayRemoveUnknown: () => true,
   });

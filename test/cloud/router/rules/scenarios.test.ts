@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { Json } from "#cloud/kube-api/schema";
+import type { Json } from "#shared/json";
 import { asText } from "#shared/json";
 import type { Rule, RuleEndpoint } from "#shared/kube";
 import type { NamedNode, RuleMeaning } from "#shared/rules";

@@ -116,5 +116,6 @@ test("check looks at no port that nothing listens on", async () => {
     "mqtt",
     "devices",
     "service-bus",
+    "meta-server",
   ]);
 });

@@ -1,0 +1,77 @@
+import { ProtocolError, UnavailableError } from "#shared/errors";
+import { fetchOver, type ByteStream, type RequestHead } from "#shared/streams";
+
+/** Opens a stream to cloudcore. Rejects with UnavailableError when there is no link, or the cloud has no streams. */
+export type OpenStream = (head: RequestHead) => Promise<ByteStream>;
+
+export interface ApiCall {
+  readonly method: string;
+  /** with the query */
+  readonly path: string;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  readonly body?: ReadableStream<Uint8Array> | null;
+  readonly signal?: AbortSignal;
+}
+
+/** cloudcore marks answers that are its own and not those of the API. */
+const unavailableHeader = "kubeedge-unavailable";
+/** A JSON answer to the node itself: a set of keys, or rules of one account. */
+const longestAnswer = 4 * 1024 * 1024;
+
+/** The Kubernetes API that cloudcore uses, over the link. */
+export class CloudApi {
+  readonly #open: OpenStream;
+
+  constructor(open: OpenStream) {
+    this.#open = open;
+  }
+
+  /**
+   * The response of the API as soon as its head is there.
+   * @throws UnavailableError or ClosedError when the API cannot be asked
+   */
+  async send({ method, path, headers, body = null, signal }: ApiCall): Promise<Response> {
+    const stream = await this.#open({ service: "kube-api", method, path, headers });
+    const response = await fetchOver(stream, body, signal);
+    if (!response.headers.has(unavailableHeader)) return response;
+    await response.body?.cancel();
+    throw new UnavailableError("api-unavailable", "The cloud cannot ask its Kubernetes API");
+  }
+
+  /** Asks with a token of the node's own. @throws as `send`, and ProtocolError for an answer that is of no use */
+  async json(token: string, method: string, path: string, object?: unknown): Promise<unknown> {
+    const body = object === undefined ? null : new Response(JSON.stringify(object)).body;
+    const response = await this.send({
+      method,
+      path,
+      headers: [
+        ["accept", "application/json"],
+        ["authorization", `Bearer ${token}`],
+        ...(body ? [["content-type", "application/json"] as const] : []),
+      ],
+      body,
+    });
+    const text = await readText(response);
+    if (!response.ok)
+      throw new ProtocolError(
+        "api-refusal",
+        `${method} ${path} answers ${response.status}: ${text.slice(0, 300)}`,
+      );
+    try {
+      return JSON.parse(text) as unknown;
+    } catch (cause) {
+      throw new ProtocolError("api-answer", `${method} ${path} does not answer JSON`, { cause });
+    }
+  }
+}
+
+async function readText(response: Response): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const bytes of response.body ?? []) {
+    text += decoder.decode(bytes, { stream: true });
+    if (text.length > longestAnswer)
+      throw new ProtocolError("api-answer", "the answer of the API is too long");
+  }
+  return text + decoder.decode();
+}

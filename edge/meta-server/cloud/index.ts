@@ -1,0 +1,2 @@
+/** The Kubernetes API that cloudcore uses, over the link. */
+export { CloudApi, type ApiCall, type OpenStream } from "./cloud-api.ts";

@@ -1,0 +1,148 @@
+import type { MetaServerConfig } from "#shared/config";
+import type { Port } from "#shared/bus";
+import type { Clock } from "#shared/clock";
+import type { KubeObject } from "#shared/kube";
+import { running, type Running } from "#shared/lifecycle";
+import type { Logger } from "#shared/log";
+import type { EdgeCatalog } from "#shared/topics";
+import type { Metas } from "#edge/store";
+import { AccessSync, KnownAccess, LocalAccess } from "#edge/meta-server/access";
+import { LocalAnswers } from "#edge/meta-server/answers";
+import { CloudApi } from "#edge/meta-server/cloud";
+import { NodeObjects, podKind } from "#edge/meta-server/objects";
+import {
+  ensureOperatorToken,
+  ensureServerCertificates,
+  Listeners,
+  NodeApi,
+  writeOperatorKubeconfig,
+  type ServerCertificates,
+} from "#edge/meta-server/server";
+import { NodeCopy } from "./node-copy.ts";
+
+export type MetaServerPort = Port<
+  EdgeCatalog,
+  never,
+  "cloud.node" | "cloud.stream" | "cloud.token",
+  "link.changed" | "object.stored",
+  never
+>;
+
+export interface MetaServerSettings extends MetaServerConfig {
+  readonly node: string;
+  readonly dataDir: string;
+  /** Namespace nodes travel under. */
+  readonly wireNamespace: string;
+}
+
+export interface MetaServerDeps {
+  readonly port: MetaServerPort;
+  readonly store: { readonly metas: Metas };
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** Where pods reach the API on the node, for their environment and files. */
+export interface NodeApiAddress {
+  /** Undefined while pods with a network of their own do not reach it. */
+  readonly podHost: () => string | undefined;
+  /** For pods in the node's network. */
+  readonly host: string;
+  readonly port: number;
+  readonly caPem: string;
+}
+
+export interface MetaServer extends Running {
+  readonly address: NodeApiAddress;
+}
+
+const anyAddress = ["0.0.0.0", "::"];
+const loopback = ["127.0.0.1", "::1", "localhost"];
+/** What clients in pods call the API. */
+const serviceNames = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"];
+
+/**
+ * The Kubernetes API on the node, as KubeEdge's MetaServer: while there is a link, requests go to the API in the cloud with
+ * the caller's token; otherwise, and always for the operator's token of the node, what the node has is answered.
+ */
+export async function startMetaServer(
+  settings: MetaServerSettings,
+  deps: MetaServerDeps,
+): Promise<MetaServer> {
+  await using stack = new AsyncDisposableStack();
+  const { port, clock, log } = deps;
+  const { node, dataDir } = settings;
+  const operatorToken = ensureOperatorToken(dataDir);
+  const { objects, access, local, api, sync } = partsOf(settings, deps, operatorToken);
+  stack.use(local);
+  stack.use(sync);
+  const nodeCopy = stack.use(new NodeCopy(settings, { ...deps, objects }));
+  const link = { online: false };
+  const hosts = new Set([
+    ...(loopback.includes(settings.address) ? [] : [settings.address]),
+    ...serviceNames,
+  ]);
+  const isOnline = (): boolean => link.online;
+  const server = new NodeApi({ access, local, api, isOnline, hosts: () => [...hosts], clock, log });
+  const certificates = (more: readonly string[]): Promise<ServerCertificates> => {
+    for (const host of more) hosts.add(host);
+    return ensureServerCertificates(dataDir, [...loopback, ...hosts], clock.nowMs());
+  };
+  const answer = (request: Request): Promise<Response> => server.answer(request);
+  const listeners = stack.use(
+    await Listeners.open({ ...settings, access, answer, certificates, clock, log }),
+  );
+  const { caPem } = await certificates([]);
+  const host = anyAddress.includes(settings.address) ? "127.0.0.1" : settings.address;
+  const url = `https://${host.includes(":") ? `[${host}]` : host}:${listeners.port}`;
+  const kubeconfig = writeOperatorKubeconfig(dataDir, { server: url, caPem, token: operatorToken, node });
+  log.info("serving the Kubernetes API on the node", { url, kubeconfig });
+  stack.use(
+    port.on("object.stored", (object) => {
+      objects.stored(object);
+      if (object.type === "pod") sync.podsChanged();
+    }),
+  );
+  stack.use(
+    port.on("link.changed", ({ connected, database }) => {
+      link.online = connected && database?.held !== true;
+      sync.linkChanged(link.online);
+      nodeCopy.linkChanged(link.online);
+      if (link.online) local.online();
+    }),
+  );
+  const address = { podHost: () => listeners.podAddress, host, port: listeners.port, caPem };
+  return { ...running("metaserver", stack.move()), address };
+}
+
+interface MetaServerParts {
+  readonly objects: NodeObjects;
+  readonly access: LocalAccess;
+  readonly local: LocalAnswers;
+  readonly api: CloudApi;
+  readonly sync: AccessSync;
+}
+
+function partsOf(
+  { node }: MetaServerSettings,
+  { port, store, clock, log }: MetaServerDeps,
+  operatorToken: string,
+): MetaServerParts {
+  const objects = new NodeObjects(store.metas, clock.random());
+  const known = new KnownAccess(store.metas);
+  const findPod = (namespace: string, name: string): KubeObject | undefined =>
+    objects.find(podKind, namespace, name);
+  const access = new LocalAccess({ known, clock, node, operatorToken, findPod });
+  const api = new CloudApi((head) => port.ask("cloud.stream", { head }));
+  const sync = new AccessSync({
+    api,
+    known,
+    clock,
+    log,
+    askToken: (request) => port.ask("cloud.token", request),
+    onKeys: () => access.forgetKeys(),
+    pods: () => objects.list(podKind),
+    namespaces: () => objects.namespaces(),
+  });
+  return { objects, access, api, sync, local: new LocalAnswers({ objects, clock }) };
+}

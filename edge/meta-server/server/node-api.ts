@@ -1,0 +1,155 @@
+import type { Clock } from "#shared/clock";
+import { asError, ClosedError, describeError, quote, UnavailableError } from "#shared/errors";
+import { failureResponse } from "#shared/kube";
+import { isOwnHost, isOwnOrigin } from "#shared/local-http";
+import { RateLimitedLog, type Logger } from "#shared/log";
+import type { AccountClaims, Caller, LocalAccess } from "#edge/meta-server/access";
+import {
+  nodeVersion,
+  RequestRefusal,
+  refuse,
+  type LocalAnswers,
+  type LocalRequest,
+} from "#edge/meta-server/answers";
+import type { CloudApi } from "#edge/meta-server/cloud";
+import { isNodeVersion } from "#edge/meta-server/objects";
+import { forward } from "./forwarding.ts";
+
+export interface NodeApiOptions {
+  readonly access: LocalAccess;
+  readonly local: LocalAnswers;
+  readonly api: CloudApi;
+  /** Whether there is a link to the cloud that this node belongs to. */
+  readonly isOnline: () => boolean;
+  /** Names and addresses that requests may be sent to, besides the loopback. */
+  readonly hosts: () => readonly string[];
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** Where an answer comes from. */
+const sourceHeader = "kubeedge-source";
+
+/** The Kubernetes API on a node: the cloud's when there is a link, what the node has otherwise. */
+export class NodeApi {
+  readonly #options: NodeApiOptions;
+  readonly #log: RateLimitedLog;
+
+  constructor(options: NodeApiOptions) {
+    this.#options = options;
+    this.#log = new RateLimitedLog(options.log, options.clock);
+  }
+
+  /** Never rejects. */
+  async answer(request: Request): Promise<Response> {
+    try {
+      return await this.#answer(request);
+    } catch (error) {
+      if (error instanceof RequestRefusal) return fromNode(error.response());
+      this.#log.warn("cannot answer a request", { error: describeError(error) }, "failed");
+      const message = `Internal error occurred: ${asError(error).message}`;
+      return fromNode(failureResponse({ code: 500, reason: "InternalError", message }));
+    }
+  }
+
+  async #answer(request: Request): Promise<Response> {
+    this.#guard(request);
+    const url = new URL(request.url);
+    const path = url.pathname + url.search;
+    const { pathname } = url;
+    if (/^\/(?:healthz|livez|readyz)(?:\/|$)/.test(pathname)) return fromNode(new Response("ok"));
+    if (pathname === "/version") return fromNode(Response.json(nodeVersion));
+    const caller = this.#options.access.callerOf(request.headers.get("authorization"));
+    if (caller.kind === "anonymous")
+      throw refuse.unauthorized(
+        "expected a bearer token: of a service account, of the API, or this node's own",
+      );
+    if (caller.kind === "bearer" && this.#options.isOnline()) {
+      const answer = await this.#fromCloud(request, path);
+      if (answer) return answer;
+    }
+    return fromNode(this.#fromNode(request, url, caller));
+  }
+
+  /** A page in a browser on this node does not use it, neither by another name for this machine nor across origins. */
+  #guard({ headers }: Request): void {
+    const hosts = this.#options.hosts();
+    const host = headers.get("host") ?? "";
+    if (!isOwnHost(host, hosts))
+      throw refuse.forbidden(`host ${quote(host.slice(0, 200))} is not served here`);
+    const origin = headers.get("origin");
+    const site = headers.get("sec-fetch-site");
+    if (origin !== null && !isOwnOrigin(origin, hosts))
+      throw refuse.forbidden(`origin ${quote(origin.slice(0, 200))} may not ask here`);
+    if (site !== null && site !== "same-origin" && site !== "none")
+      throw refuse.forbidden("a request that a web page of others makes is refused");
+  }
+
+  /** @returns undefined for a read that the node answers instead */
+  async #fromCloud(request: Request, path: string): Promise<Response | undefined> {
+    const isRead = request.method === "GET" || request.method === "HEAD";
+    const version = new URL(request.url).searchParams.get("resourceVersion") ?? "";
+    if (isRead && isNodeVersion(version)) throw refuse.expired(version);
+    try {
+      const response = await forward(this.#options.api, request, path);
+      response.headers.set(sourceHeader, "cloud");
+      return response;
+    } catch (error) {
+      if (!(error instanceof UnavailableError) && !(error instanceof ClosedError)) throw error;
+      request.signal.throwIfAborted();
+      if (isRead) return undefined;
+      const why = describeError(error);
+      throw refuse.unavailable(
+        `the cloud cannot be reached, whether the change was made is not known: ${why}`,
+      );
+    }
+  }
+
+  #fromNode(
+    { method, headers }: Request,
+    url: URL,
+    caller: Exclude<Caller, { kind: "anonymous" }>,
+  ): Response {
+    const { local, access } = this.#options;
+    const asked = { method, url, accept: headers.get("accept") };
+    if (caller.kind === "operator") return local.answer({ ...asked, ...operatorRights(method) });
+    const verdict = access.verify(caller.token);
+    if (!verdict.ok)
+      throw refuse.unauthorized(`the cloud cannot be asked about the token, and ${verdict.why}`);
+    const { claims } = verdict;
+    const authorize: LocalRequest["authorize"] = (wanted) => {
+      const { verb, resource, namespace } = wanted;
+      if (access.mayAccess(claims, wanted)) return;
+      const where = namespace === "" ? "" : ` in the namespace ${quote(namespace)}`;
+      throw refuse.forbidden(
+        `${nameOf(claims)} cannot ${verb} ${quote(resource)}${where} as far as this node knows while the cloud is away`,
+      );
+    };
+    return local.answer({
+      ...asked,
+      authorize,
+      mayStay: () => access.verify(caller.token).ok,
+      endsOnline: true,
+    });
+  }
+}
+
+/** Users who may read the file with the token may read the database as well. */
+function operatorRights(method: string): Pick<LocalRequest, "authorize" | "mayStay" | "endsOnline"> {
+  if (method !== "GET" && method !== "HEAD")
+    throw refuse.forbidden(
+      "the kubeconfig of the node reads what the node has; use a token of the API (kubectl --token) for changes",
+    );
+  return { authorize: () => undefined, mayStay: () => true, endsOnline: false };
+}
+
+function nameOf({ namespace, account }: AccountClaims): string {
+  return `User ${quote(`system:serviceaccount:${namespace}:${account}`)}`;
+}
+
+function fromNode(response: Response): Response {
+  response.headers.set(sourceHeader, "node");
+  response.headers.set("X-Content-Type-Options", "nosniff");
+  if (!response.headers.has("Cache-Control")) response.headers.set("Cache-Control", "no-cache, private");
+  return response;
+}
