@@ -37,7 +37,7 @@ export interface EventBus extends Running {
 /**
  * Starts MQTT for devices: the built-in broker, a client of an external one, or both. Messages on topics of edgecore go to
  * the modules through the bus, without a socket in between, and are acknowledged when they are stored. The device twins
- * have to be started before, since they answer `mqtt.filters`.
+ * have to be started before, since they answer `mqtt.filters`, and metamanager, which answers `rule.list`.
  * @throws ConfigError when the broker cannot listen or a certificate cannot be read
  */
 export async function startEventBus(config: EventBusConfig, parts: EventBusParts): Promise<EventBus> {
@@ -47,6 +47,7 @@ export async function startEventBus(config: EventBusConfig, parts: EventBusParts
   await using stack = new AsyncDisposableStack();
   const router = new TopicRouter(parts);
   router.watch(await port.ask("mqtt.filters", {}));
+  router.setRules(await port.ask("rule.list", {}), config.node);
   const receive = (message: MqttMessage): Promise<void> | undefined => router.receive(message);
   const broker: Broker | undefined = config.broker
     ? stack.use(await startBroker(config.broker, { ...parts, version: config.version, receive }))
@@ -63,6 +64,12 @@ export async function startEventBus(config: EventBusConfig, parts: EventBusParts
   stack.use(
     port.on("mqtt.watch", ({ filters }) => {
       router.watch(filters);
+      updateFilters();
+    }),
+  );
+  stack.use(
+    port.on("rules.changed", ({ rules }) => {
+      router.setRules(rules, config.node);
       updateFilters();
     }),
   );

@@ -4,7 +4,7 @@ import type { EdgeCatalog } from "#shared/topics";
 export type EventBusPort = Port<
   EdgeCatalog,
   never,
-  "mqtt.received" | "mqtt.filters",
-  "mqtt.publish" | "mqtt.watch",
+  "mqtt.received" | "mqtt.filters" | "rule.list",
+  "mqtt.publish" | "mqtt.watch" | "rules.changed",
   "user.deliver"
 >;

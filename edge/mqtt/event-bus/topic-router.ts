@@ -1,5 +1,6 @@
 import type { Logger } from "#shared/log";
 import { isTopicFilter, topicMatches, TopicTrie, uploadFilters } from "#shared/mqtt";
+import { mayChoose, type RuleMeaning } from "#shared/rules";
 import type { MqttMessage, UserDelivery } from "#shared/topics";
 import type { Store } from "#edge/store";
 import type { EventBusPort } from "./port.ts";
@@ -28,17 +29,19 @@ export class TopicRouter {
   readonly #served = new TopicTrie<string>();
   #watched = new TopicTrie<string>();
   #watchedFilters: readonly string[] = [];
-  readonly #forCloud = new Set<string>();
+  /** Filters that the cloud subscribed to by message, as that of KubeEdge does. */
+  readonly #subscribed = new Set<string>();
+  #ofRules: readonly string[] = [];
 
   constructor(parts: TopicRouterParts) {
     this.#parts = parts;
     for (const filter of servedFilters) this.#served.add(filter, filter);
     for (const { key } of parts.store.metas.listByType(subscribedType))
-      this.#forCloud.add(key.slice(subscribedType.length + 1));
+      this.#subscribed.add(key.slice(subscribedType.length + 1));
   }
 
   filters(): string[] {
-    return [...new Set([...servedFilters, ...this.#watchedFilters, ...this.#forCloud])];
+    return [...new Set([...servedFilters, ...this.#watchedFilters, ...this.#subscribed, ...this.#ofRules])];
   }
 
   /** Replaces the filters of plain devices. */
@@ -49,14 +52,25 @@ export class TopicRouter {
     this.#watchedFilters = filters;
   }
 
+  /** Takes what the rules of this node take, in the place of the rules before. */
+  setRules(rules: readonly RuleMeaning[], node: string): void {
+    this.#ofRules = rules.flatMap(({ source }) =>
+      source.kind === "eventbus" && mayChoose(source.nodes, node) ? [source.filter] : [],
+    );
+  }
+
   /** @returns when the message is stored, undefined when it is for no module. Never throws synchronously. */
   receive(message: MqttMessage): Promise<void> | undefined {
     const { topic, payload } = message;
-    const forCloud =
-      this.#forCloud.size > 0 && [...this.#forCloud].some((filter) => topicMatches(filter, topic));
+    const forCloud = this.#isForCloud(topic);
     if (!forCloud && !this.#isServed(topic) && !this.#isWatched(topic)) return undefined;
     const received = forCloud ? { topic, payload, upload: true } : message;
     return this.#parts.port.ask("mqtt.received", received).then(() => undefined);
+  }
+
+  #isForCloud(topic: string): boolean {
+    if (this.#ofRules.some((filter) => topicMatches(filter, topic))) return true;
+    return this.#subscribed.size > 0 && [...this.#subscribed].some((filter) => topicMatches(filter, topic));
   }
 
   #isWatched(topic: string): boolean {
@@ -81,11 +95,11 @@ export class TopicRouter {
         return;
       case "subscribe":
         store.metas.put({ key: `${subscribedType}/${topic}`, type: subscribedType, value: "{}" });
-        this.#forCloud.add(topic);
+        this.#subscribed.add(topic);
         return;
       case "unsubscribe":
         store.metas.remove(`${subscribedType}/${topic}`);
-        this.#forCloud.delete(topic);
+        this.#subscribed.delete(topic);
     }
   }
 }

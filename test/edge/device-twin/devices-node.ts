@@ -23,6 +23,7 @@ await using _twin = await startDeviceTwin(
   { node: "test", history: defaultHistory, outboxLimitBytes: 256_000_000, query: undefined },
   { port: bus.port("devicetwin"), store, clock: systemClock, log },
 );
+bus.port<never, never, never, "rule.list">("rules").answer("rule.list", async () => []);
 await using eventBus = await startEventBus(
   {
     node: "test",

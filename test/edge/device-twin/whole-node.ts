@@ -33,9 +33,9 @@ export async function startNode(directory: string, options: NodeOptions = {}): P
   const parts = { store, clock: systemClock, log };
   const twins = { node: "n", history: defaultHistory, outboxLimitBytes, query: undefined };
   const mqtt = { node: "n", version: "0", qos: 0, retain: false, broker: openBroker, external } as const;
+  stack.use(await startMetaManager({ ...parts, node: "n", port: bus.port("metamanager") }));
   const twin = stack.use(await startDeviceTwin(twins, { ...parts, port: bus.port("devicetwin") }));
   const eventBus = stack.use(await startEventBus(mqtt, { ...parts, port: bus.port("eventbus") }));
-  stack.use(await startMetaManager({ ...parts, node: "e1", port: bus.port("metamanager") }));
   const owned = stack.move();
   return { bus, eventBus, twin, store, log, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

@@ -1,5 +1,7 @@
 import { expect, test } from "bun:test";
 import { connectAsync, type MqttClient } from "mqtt";
+import type { KubeObject } from "#shared/kube";
+import type { ReceivedObject } from "#shared/topics";
 import { startNode, type Node } from "#internal/test/edge/device-twin/whole-node.ts";
 import { collect } from "#internal/test/edge/mqtt/event-bus/harness.ts";
 import { userFrom } from "#internal/test/support/over-the-wire.ts";
@@ -35,6 +37,65 @@ test("a message on a topic that the cloud subscribed to goes to the cloud once, 
   expect(uploads(node)).toEqual([
     { ...parts, resource: "rules/x", content: "1" },
     { ...parts, resource: "shop/user/x", content: "2" },
+  ]);
+});
+
+const rule = {
+  apiVersion: "rules.kubeedge.io/v1",
+  kind: "Rule",
+  metadata: { name: "to-web", namespace: "shop", uid: "u1", resourceVersion: "1" },
+  spec: {
+    source: "mqtt",
+    sourceResource: { topic: "orders/+", node_name: "n" },
+    target: "web",
+    targetResource: { resource: "http://shop.example/orders" },
+  },
+};
+const endpoint = (name: string, ruleEndpointType: string): KubeObject & { spec: object } => ({
+  apiVersion: "rules.kubeedge.io/v1",
+  kind: "RuleEndpoint",
+  metadata: { name, namespace: "shop", uid: `uid-${name}`, resourceVersion: "1" },
+  spec: { ruleEndpointType, properties: {} },
+});
+
+/** An object of the cloud for the node. */
+async function deliver(
+  node: Node,
+  object: KubeObject,
+  operation: ReceivedObject["operation"] = "create",
+): Promise<void> {
+  const { kind = "", metadata } = object;
+  const { name = "", namespace = "" } = metadata;
+  const type = kind.toLowerCase();
+  const hub = node.bus.port<never, "object.deliver">("edgehub");
+  await hub.ask("object.deliver", { type, namespace, name, operation, object, fromController: true });
+}
+
+async function publishOrder(node: Node, text: string): Promise<void> {
+  const client = await connect(node);
+  await client.publishAsync("shop/orders/7", text, { qos: 1 });
+  await client.endAsync();
+}
+
+test("a message on the topic of a stored rule goes to the cloud, also after a restart without the cloud, until the rule is deleted", async () => {
+  using dir = tempDir();
+  {
+    await using node = await startNode(dir.path);
+    await publishOrder(node, "too early");
+    const other = { ...rule.spec, sourceResource: { topic: "orders/+", node_name: "another" } };
+    for (const object of [endpoint("mqtt", "eventbus"), endpoint("web", "rest"), { ...rule, spec: other }])
+      await deliver(node, object);
+    await publishOrder(node, "of another node");
+    await deliver(node, { ...rule, metadata: { ...rule.metadata, resourceVersion: "2" } }, "update");
+    await publishOrder(node, "1");
+  }
+  await using node = await startNode(dir.path);
+  await publishOrder(node, "2");
+  await deliver(node, rule, "delete");
+  await publishOrder(node, "too late");
+  expect(uploads(node)).toMatchObject([
+    { resource: "shop/orders/7", content: "1" },
+    { resource: "shop/orders/7", content: "2" },
   ]);
 });
 

@@ -67,6 +67,8 @@ describe.skipIf(!needs({ "python3-paho-mqtt": python !== undefined }))(
     test.each(ways)("works over MQTT $protocol, $transport, QoS $qos, as $id", async (way) => {
       using dir = tempDir();
       await using node = await startHarness(dir.path);
+      const rules = node.bus.port<never, never, never, "rule.list">("rules");
+      rules.answer("rule.list", async () => []);
       await using broker = await startEventBus(
         { node: "ke-edge", version: "0.0.0", qos: 0, retain: false, external: undefined, broker: openBroker },
         { port: node.bus.port("eventbus"), store: node.store, clock: systemClock, log: silentLog() },

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { connectAsync } from "mqtt";
 import { freePort, hasMosquitto, startMosquitto } from "#internal/test/support/mosquitto.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
+import type { RuleMeaning } from "#shared/rules";
 import type { MqttMessage } from "#shared/topics";
 import { collect, startBus } from "./harness.ts";
 import { externalAt } from "./scripted-broker.ts";
@@ -153,3 +154,41 @@ test("event bus logs once that an external broker stays down", async () => {
   await until(() => failures().length >= 3);
   expect(failures().filter((line) => line.includes('"level":"warn"'))).toHaveLength(1);
 });
+
+test.skipIf(!mosquitto)(
+  "event bus subscribes at the external broker to topics of rules, and unsubscribes",
+  async () => {
+    using dir = tempDir();
+    const port = await freePort();
+    await using _broker = await startMosquitto(dir.path, port);
+    const rule: RuleMeaning = {
+      key: "shop/to-web",
+      namespace: "shop",
+      name: "to-web",
+      source: { kind: "eventbus", filter: "shop/orders/+", nodes: { by: "name", name: "ke-edge" } },
+      target: { kind: "rest", url: "http://shop.example/orders" },
+      timeoutMs: undefined,
+    };
+    const external = externalAt(port);
+    await using edge = await startBus(dir.path, { broker: undefined, external, rules: [rule] });
+    const client = await connectAsync(`mqtt://127.0.0.1:${port}`);
+    const order = async (): Promise<number> => {
+      await client.publishAsync("shop/orders/1", "x", { qos: 1 });
+      return edge.received.length;
+    };
+    // Repeated until the subscription is there.
+    await until(async () => (await order()) > 0);
+    expect(edge.received[0]).toMatchObject({ topic: "shop/orders/1", upload: true });
+    await edge.setRules([]);
+    await until(() => !subscriptionsOf(edge).includes("shop/orders/+"));
+    await client.endAsync();
+  },
+);
+
+/** Filters that the broker has confirmed. */
+function subscriptionsOf({ store }: Awaited<ReturnType<typeof startBus>>): string {
+  return store.metas
+    .listByType("mqttsubscriptions")
+    .map(({ value }) => value)
+    .join();
+}

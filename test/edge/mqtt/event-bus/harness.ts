@@ -3,6 +3,7 @@ import { connectAsync, type IClientOptions, type MqttClient } from "mqtt";
 import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
 import type { BrokerConfig, ExternalBrokerConfig } from "#shared/config";
+import type { RuleMeaning } from "#shared/rules";
 import type { EdgeCatalog, MqttMessage } from "#shared/topics";
 import { startEventBus, type EventBus, type EventBusPort } from "#edge/mqtt/event-bus";
 import { openStore, type Store } from "#edge/store";
@@ -30,6 +31,7 @@ export interface BusHarness extends AsyncDisposable {
   readonly received: MqttMessage[];
   readonly log: ReturnType<typeof silentLog>;
   publish(message: MqttMessage): Promise<void>;
+  setRules(rules: readonly RuleMeaning[]): Promise<void>;
   /** Sets the filters of plain devices. */
   watch(filters: readonly string[]): Promise<void>;
   connect(options?: IClientOptions & { readonly websocket?: boolean }): Promise<MqttClient>;
@@ -40,6 +42,8 @@ export interface BusHarnessOptions {
   readonly external?: ExternalBrokerConfig;
   /** the database file; by default in the directory */
   readonly database?: string | undefined;
+  /** Rules that are stored. */
+  readonly rules?: readonly RuleMeaning[];
   readonly receive?: (message: MqttMessage) => Promise<void>;
 }
 
@@ -53,9 +57,13 @@ export async function startBus(directory: string, options: BusHarnessOptions = {
     },
   });
   const received: MqttMessage[] = [];
-  const twins = bus.port<"mqtt.publish" | "mqtt.watch", never, never, "mqtt.received" | "mqtt.filters">(
-    "twins",
-  );
+  const twins = bus.port<
+    "mqtt.publish" | "mqtt.watch" | "rules.changed",
+    never,
+    never,
+    "mqtt.received" | "mqtt.filters" | "rule.list"
+  >("twins");
+  twins.answer("rule.list", async () => options.rules ?? []);
   twins.answer("mqtt.filters", async () => []);
   twins.answer("mqtt.received", async (message) => {
     received.push(message);
@@ -82,6 +90,7 @@ export async function startBus(directory: string, options: BusHarnessOptions = {
     received,
     log,
     publish: (message) => twins.emit("mqtt.publish", message),
+    setRules: (rules) => twins.emit("rules.changed", { rules }),
     watch: (filters) => twins.emit("mqtt.watch", { filters }),
     connect: async ({ websocket, ...more } = {}) => {
       const url = websocket
