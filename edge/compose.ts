@@ -72,7 +72,7 @@ export async function startEdgecore(config: EdgeConfig, given: ProcessDeps): Pro
         dataDir: config.dataDir,
         version: config.edged.version ?? kubeletVersion(deps.version),
       },
-      { port: bus.port("edged"), runtime, clock, log: log("edged") },
+      { port: bus.port("edged"), runtime, clock, log: log("edged"), nodeApi: api.address },
     ),
   );
   const services = { port: bus.port("servicebus"), store, clock, log: log("servicebus") } as const;

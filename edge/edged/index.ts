@@ -5,6 +5,7 @@ import type { Clock } from "#shared/clock";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { EdgeCatalog } from "#shared/topics";
+import type { NodeApiFacts } from "#edge/edged/environment";
 import { EventRecorder } from "#edge/edged/events";
 import {
   NodeAgent,
@@ -40,6 +41,8 @@ export interface EdgedDeps {
   readonly runtime: ContainerRuntime;
   readonly clock: Clock;
   readonly log: Logger;
+  /** The Kubernetes API on this node, for pods. */
+  readonly nodeApi?: NodeApiFacts | undefined;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { statSync } from "node:fs";
+import { realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { eventually, run } from "#internal/scripts/service.ts";
 import { hasPair, podSpec, startPair, until, type Pair } from "#internal/test/support/pair.ts";
@@ -45,22 +45,26 @@ const configMap = (name: string, data: Record<string, string> = { a: "1" }): obj
   metadata: { name, namespace: "default" },
   data,
 });
-const pod = (node: string): object => ({
-  apiVersion: "v1",
-  kind: "Pod",
-  metadata: { name: "web", namespace: "default", labels: { app: "web" } },
-  spec: {
-    ...podSpec(node),
-    serviceAccountName: "reader",
-    volumes: [
-      { name: "page", configMap: { name: "page" } },
-      {
-        name: "api",
-        projected: { sources: [{ serviceAccountToken: { path: "token", expirationSeconds: 3600 } }] },
-      },
-    ],
-  },
-});
+/** A pod with kubectl, which is a program of client-go. */
+const pod = (node: string): object => {
+  const { containers, ...spec } = podSpec(node) as { containers: object[] };
+  const mount = { name: "kubectl", mountPath: "/bin/kubectl", readOnly: true };
+  const path = realpathSync(Bun.which("kubectl") ?? "");
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: "web", namespace: "default", labels: { app: "web" } },
+    spec: {
+      ...spec,
+      serviceAccountName: "reader",
+      containers: [{ ...containers[0], volumeMounts: [mount] }],
+      volumes: [
+        { name: "page", configMap: { name: "page" } },
+        { name: "kubectl", hostPath: { path, type: "File" } },
+      ],
+    },
+  };
+};
 
 describe.skipIf(!hasPair())("kubectl on a node", () => {
   let pair: Pair;
@@ -131,6 +135,21 @@ describe.skipIf(!hasPair())("kubectl on a node", () => {
       pair.link.restore();
     }
     await pair.ready();
+    await until(20_000, async () => (await sourceOf(pair, token)) === "cloud" || "still the node");
+  }, 120_000);
+
+  test("works inside a pod with in-cluster configuration, link or not", async () => {
+    const [container = ""] = pair.containers("label=io.kubernetes.container.name=main");
+    const maps = (): Promise<string> =>
+      run(["docker", "exec", container, "/bin/kubectl", "get", "configmaps", "-o", "name"]);
+    await eventually(20_000, async () => expect(await maps()).toContain("configmap/elsewhere"));
+    pair.link.cut({ refuse: true });
+    try {
+      await until(20_000, async () => (await sourceOf(pair, token)) === "node" || "still the cloud");
+      expect(await maps()).toBe("configmap/kube-root-ca.crt\nconfigmap/page\n");
+    } finally {
+      pair.link.restore();
+    }
     await until(20_000, async () => (await sourceOf(pair, token)) === "cloud" || "still the node");
   }, 120_000);
 

@@ -16,6 +16,19 @@ export interface PodFacts {
   readonly hostIp: string;
   readonly podIps: readonly string[];
   readonly allocatable: Readonly<Record<string, string>>;
+  /** The Kubernetes API on this node, where there is one. */
+  readonly nodeApi?: NodeApiFacts | undefined;
+}
+
+/** How pods use the Kubernetes API on their node. */
+export interface NodeApiFacts {
+  /** For pods in the node's network. */
+  readonly host: string;
+  /** For those with a network of their own; undefined while they do not reach it. */
+  readonly podHost: () => string | undefined;
+  readonly port: number;
+  /** What signs its certificate. */
+  readonly caPem: string;
 }
 
 export type EnvResult =
@@ -35,7 +48,7 @@ export function envReferences(container: Container): string[] {
 
 /** The environment of a container: `envFrom` first, then `env` in order, later ones win. */
 export function resolveEnv(pod: Pod, container: Container, objects: Objects, facts: PodFacts): EnvResult {
-  const env = new Map<string, string>();
+  const env = new Map(apiVariables(pod, facts.nodeApi));
   for (const source of container.envFrom ?? []) {
     const refusal = addAll(source, objects, env);
     if (refusal) return refusal;
@@ -46,6 +59,18 @@ export function resolveEnv(pod: Pod, container: Container, objects: Objects, fac
     if (value !== undefined) env.set(variable.name, value);
   }
   return { ok: true, env };
+}
+
+/** Where in-cluster configuration of client libraries finds the API. */
+function apiVariables({ spec }: Pod, api: NodeApiFacts | undefined): [string, string][] {
+  const host = spec.hostNetwork ? api?.host : api?.podHost();
+  if (!api || host === undefined) return [];
+  const port = String(api.port);
+  return [
+    ["KUBERNETES_SERVICE_HOST", host],
+    ["KUBERNETES_SERVICE_PORT", port],
+    ["KUBERNETES_SERVICE_PORT_HTTPS", port],
+  ];
 }
 
 type EnvSource = NonNullable<Container["envFrom"]>[number];

@@ -6,6 +6,7 @@ export {
   readField,
   readResource,
   resolveEnv,
+  type NodeApiFacts,
   type Objects,
   type PodFacts,
 } from "./env.ts";

@@ -5,7 +5,7 @@ import { UnavailableError } from "#shared/errors";
 import type { KubeObject, Pod } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { EdgeCatalog, ObjectChange, PodName } from "#shared/topics";
-import { envReferences, type Objects } from "#edge/edged/environment";
+import { envReferences, type NodeApiFacts, type Objects } from "#edge/edged/environment";
 import type { EventRecorder } from "#edge/edged/events";
 import { hasAppArmor } from "#edge/edged/security-context";
 import { requestTokens } from "#edge/edged/tokens";
@@ -44,6 +44,7 @@ export interface PodsDeps {
   readonly address: () => string;
   /** What pods may use of the node, as its status shows it. */
   readonly allocatable: Readonly<Record<string, string>>;
+  readonly nodeApi?: NodeApiFacts | undefined;
   /** The engine's list, once the stored pods are known. */
   readonly onListed: (list: readonly ContainerSummary[]) => void;
 }
@@ -154,7 +155,7 @@ export class Pods implements AsyncDisposable {
   }
 
   #workerDeps(uid: string): PodWorkerDeps {
-    const { port, runtime, clock, log, recorder, pinsDir, address, allocatable } = this.#deps;
+    const { port, runtime, clock, log, recorder, pinsDir, address, allocatable, nodeApi } = this.#deps;
     const { nodeName, dataDir, clusterDns, clusterDomain, allowedUnsafeSysctls } = this.#config;
     return {
       runtime,
@@ -164,7 +165,7 @@ export class Pods implements AsyncDisposable {
       dns: { servers: clusterDns, domain: clusterDomain },
       pinsDir,
       security: { allowedUnsafeSysctls, seccompDir: join(dataDir, "seccomp"), appArmor: hasAppArmor() },
-      facts: () => ({ nodeName, hostIp: address(), allocatable }),
+      facts: () => ({ nodeName, hostIp: address(), allocatable, nodeApi }),
       objects: (namespace, keys) => this.#objects(namespace, keys),
       tokens: (pod) =>
         requestTokens(pod, volumeTokenRequests(pod), {

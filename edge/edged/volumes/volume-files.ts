@@ -138,10 +138,10 @@ function dataFiles(
   volume: string,
   key: string,
   options: { readonly items?: KeyToPath[]; readonly optional?: boolean; readonly mode: number },
-  { objects }: VolumeSources,
+  { objects, facts }: VolumeSources,
 ): VolumeFile[] {
   const { items, optional, mode } = options;
-  const data = readData(key, objects);
+  const data = withNodeCa(key, readData(key, objects), facts);
   if (!data && !optional) throw new VolumeError(volume, notFoundText(key));
   if (!items?.length) return [...(data ?? [])].map(([path, value]) => ({ path, data: value, mode }));
   return items.flatMap((item) => {
@@ -150,6 +150,22 @@ function dataFiles(
     if (optional) return [];
     throw new VolumeError(volume, `references non-existent config key: ${item.key}`);
   });
+}
+
+/** Holds the CA of the API in every namespace (RootCAConfigMap). */
+const rootCaKey = "configmap/kube-root-ca.crt";
+const caFile = "ca.crt";
+
+/** The CA of the API on this node is trusted beside that of the API itself, so that pods may use either. */
+function withNodeCa(
+  key: string,
+  data: ReadonlyMap<string, Buffer> | undefined,
+  { nodeApi }: PodFacts,
+): ReadonlyMap<string, Buffer> | undefined {
+  const known = key === rootCaKey && nodeApi ? data?.get(caFile) : undefined;
+  if (!data || !known || !nodeApi) return data;
+  const bundle = `${known.toString().trimEnd()}\n${nodeApi.caPem}`;
+  return new Map([...data, [caFile, Buffer.from(bundle)]]);
 }
 
 function downwardFile(

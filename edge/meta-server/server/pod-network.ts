@@ -1,5 +1,5 @@
+import { readFileSync } from "node:fs";
 import { isIPv4 } from "node:net";
-import { networkInterfaces } from "node:os";
 
 /** Where pods reach this machine: an address, and the network that may use it. */
 export interface PodNetwork {
@@ -8,35 +8,76 @@ export interface PodNetwork {
   readonly includes: (peer: string) => boolean;
 }
 
+/** Texts of the kernel: `/proc/net/route` and `/proc/net/fib_trie`. */
+export interface KernelRoutes {
+  readonly route: string;
+  readonly trie: string;
+}
+
 /** The bridge of pods with a network of their own: Docker's default. */
 const bridge = "docker0";
 
 /**
- * The network of pods: that of Docker's bridge for "auto", or the one of the interface with the given address. Undefined
- * while there is none, and for "".
+ * The network of pods: that of Docker's bridge for "auto", or the one that the given address of this machine is in. Undefined
+ * while there is none, and for "". Read from the kernel's routes, since a bridge without containers is no active interface.
  */
 export function findPodNetwork(
   setting: string,
-  interfaces: ReturnType<typeof networkInterfaces> = networkInterfaces(),
+  read: () => KernelRoutes = readRoutes,
 ): PodNetwork | undefined {
   if (setting === "") return undefined;
-  const addresses = setting === "auto" ? (interfaces[bridge] ?? []) : Object.values(interfaces).flat();
-  const found = addresses.find(
-    (one) => one?.family === "IPv4" && (setting === "auto" || one.address === setting),
-  );
-  const [, bits] = found?.cidr?.split("/") ?? [];
-  if (!found || bits === undefined) return undefined;
-  const mask = Number(bits) === 0 ? 0 : (~0 << (32 - Number(bits))) >>> 0;
-  const network = (numberOf(found.address) & mask) >>> 0;
-  return {
-    address: found.address,
-    includes: (peer) => {
+  const { route, trie } = read();
+  const locals = [...trie.matchAll(/\|-- (\S+)\s+\/32 host LOCAL/g)].map(([, address = ""]) => address);
+  const networks = parseRoutes(route).filter(({ name }) => setting !== "auto" || name === bridge);
+  for (const { network, mask } of networks) {
+    const includes = (peer: string): boolean => {
       const plain = peer.replace(/^::ffff:/i, "");
       return isIPv4(plain) && (numberOf(plain) & mask) >>> 0 === network;
-    },
-  };
+    };
+    const address = locals.find((one) => includes(one) && (setting === "auto" || one === setting));
+    if (address !== undefined) return { address, includes };
+  }
+  return undefined;
+}
+
+interface Route {
+  readonly name: string;
+  readonly network: number;
+  readonly mask: number;
+}
+
+/** Networks that are reached directly, the narrowest first. */
+function parseRoutes(text: string): Route[] {
+  return text
+    .split("\n")
+    .slice(1)
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, destination, gateway]) => gateway === "00000000" && destination !== "00000000")
+    .map(([name = "", destination = "", , , , , , mask = ""]) => ({
+      name,
+      network: hexNumber(destination),
+      mask: hexNumber(mask),
+    }))
+    .toSorted((a, b) => b.mask - a.mask);
+}
+
+/** In the byte order of the machine, which is little-endian on all that Bun runs on. */
+function hexNumber(text: string): number {
+  return Number.parseInt(text.match(/../g)?.toReversed().join("") ?? "0", 16) >>> 0;
 }
 
 function numberOf(address: string): number {
   return address.split(".").reduce((value, part) => value * 256 + Number(part), 0);
+}
+
+function readRoutes(): KernelRoutes {
+  const text = (path: string): string => {
+    try {
+      return readFileSync(path, "utf8");
+    } catch {
+      // Elsewhere than on Linux, and in some sandboxes, it is not there.
+      return "";
+    }
+  };
+  return { route: text("/proc/net/route"), trie: text("/proc/net/fib_trie") };
 }

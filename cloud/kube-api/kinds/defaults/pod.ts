@@ -12,6 +12,7 @@ import {
   type JsonObject,
 } from "#shared/json";
 import { isMirrorPod } from "#shared/kube";
+import { mountToken } from "./token-volume.ts";
 
 /** Defaults of a pod spec wherever it stands: in a pod or in a template. */
 export function defaultPodSpec(spec: JsonObject): void {
@@ -60,10 +61,13 @@ function defaultPodStatus(status: JsonObject): void {
     }
 }
 
-/** What upstream's admission plugins add to a new pod (ServiceAccount, Priority, DefaultTolerationSeconds); edged mounts the token itself. Mirror pods have no account. */
+/** What upstream's admission plugins add to a new pod (ServiceAccount, Priority, DefaultTolerationSeconds). Mirror pods have no account. */
 export function admitPod(pod: JsonObject): void {
   const spec = ensureChild(pod, "spec");
-  if (!isMirrorPod(toPod(pod))) giveAccount(spec);
+  if (!isMirrorPod(toPod(pod))) {
+    giveAccount(spec);
+    mountToken(pod, spec);
+  }
   setDefault(spec, "priority", builtinPriorities[textOf(spec, "priorityClassName")] ?? 0);
   setDefaultText(spec, "preemptionPolicy", "PreemptLowerPriority");
   tolerate(spec, "node.kubernetes.io/not-ready");

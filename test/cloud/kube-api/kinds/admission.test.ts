@@ -115,11 +115,44 @@ describe("a new pod", () => {
       { name: "d", hostPath: { path: "/x" } },
     ];
     const { spec } = made("v1", "Pod", pod({ containers: [container], volumes }));
-    expect((spec as JsonObject).volumes).toEqual([
+    expect((spec as { volumes: JsonObject[] }).volumes.slice(0, 3)).toEqual([
       { name: "a", emptyDir: {} },
       { name: "b", configMap: { name: "x", defaultMode: 420 } },
       { name: "d", hostPath: { path: "/x", type: "" } },
     ]);
+  });
+
+  test("gets the token of its account where client libraries look for it", () => {
+    const { spec } = made(
+      "v1",
+      "Pod",
+      pod({ containers: [container], initContainers: [{ ...container, name: "i" }] }),
+    );
+    const { volumes, containers, initContainers } = spec as Record<string, JsonObject[]>;
+    const { name = "", projected = null } = volumes?.at(-1) ?? {};
+    const mounts = [{ name, readOnly: true, mountPath: "/var/run/secrets/kubernetes.io/serviceaccount" }];
+    expect(name).toMatch(/^kube-api-access-[0-9a-f]{5}$/);
+    expect(projected).toMatchObject({ sources: [{ serviceAccountToken: { path: "token" } }, {}, {}] });
+    expect([containers?.[0]?.volumeMounts, initContainers?.[0]?.volumeMounts]).toEqual([mounts, mounts]);
+  });
+
+  test.each([
+    ["it asks for none", pod({ containers: [container], automountServiceAccountToken: false })],
+    [
+      "its container has something else there",
+      pod({
+        volumes: [{ name: "mine", emptyDir: {} }],
+        containers: [
+          {
+            ...container,
+            volumeMounts: [{ name: "mine", mountPath: "/var/run/secrets/kubernetes.io/serviceaccount" }],
+          },
+        ],
+      }),
+    ],
+  ])("gets no token when %s", (_why, body) => {
+    const { volumes = [] } = made("v1", "Pod", body).spec as { volumes?: JsonObject[] };
+    expect(volumes.filter(({ projected }) => projected !== undefined)).toEqual([]);
   });
 
   test("gets the defaults of its probes", () => {

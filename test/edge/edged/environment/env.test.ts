@@ -73,3 +73,27 @@ test("resolveEnv refuses what is missing, by name", () => {
     env({ env: [{ name: "A", valueFrom: { secretKeyRef: { name: "cred", key: "pass" } } }] }),
   ]).toEqual(['configmap "gone" not found', "couldn't find key pass in Secret default/cred"]);
 });
+
+test.each([
+  ["its own", false, "172.17.0.1"],
+  ["the node's", true, "127.0.0.1"],
+])(
+  "resolveEnv names the node's API to a pod in %s network, and env may say otherwise",
+  (_of, hostNetwork, host) => {
+    const nodeApi = { host: "127.0.0.1", podHost: () => "172.17.0.1", port: 10_550, caPem: "" };
+    const there = { ...pod, spec: { ...pod.spec, hostNetwork } };
+    const own = [{ name: "KUBERNETES_SERVICE_PORT_HTTPS", value: "1" }];
+    const result = resolveEnv(there, { name: "c", env: own }, objects, { ...facts, nodeApi });
+    expect(result.ok && Object.fromEntries(result.env)).toEqual({
+      KUBERNETES_SERVICE_HOST: host,
+      KUBERNETES_SERVICE_PORT: "10550",
+      KUBERNETES_SERVICE_PORT_HTTPS: "1",
+    });
+  },
+);
+
+test("resolveEnv names no API that the pod cannot reach", () => {
+  const nodeApi = { host: "127.0.0.1", podHost: () => undefined, port: 10_550, caPem: "" };
+  const result = resolveEnv(pod, { name: "c" }, objects, { ...facts, nodeApi });
+  expect(result.ok && [...result.env]).toEqual([]);
+});
