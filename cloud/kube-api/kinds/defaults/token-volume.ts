@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { itemsOf, metadataOf, textOf, type JsonObject } from "#cloud/kube-api/schema";
+import { itemsOf, metadataOf, textOf, type JsonObject } from "#shared/json";
 
 /** Where client libraries look for the token of a pod's account. */
 const mountPath = "/var/run/secrets/kubernetes.io/serviceaccount";
