@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { createServer } from "node:net";
 import type { Pod } from "#shared/kube";
+import { eventually } from "#internal/test/edge/edge-hub/hub-harness.ts";
 import { serviceRule, startApp, startBus, type BusWorld, type CloudRequest } from "./bus-harness.ts";
 
 const mebibyte = 1024 * 1024;
@@ -350,4 +351,36 @@ test("a caller that aborts ends the request at the server", async () => {
   caller.abort();
   await aborted.promise;
   expect(await response).toContain("the request was aborted");
+});
+
+test("no stream stays open after its request, whatever became of that", async () => {
+  using app = startApp(async (request) => {
+    if (request.method === "POST") await request.bytes();
+    return new Response(request.method === "GET" ? "x".repeat(100_000) : null, { status: 200 });
+  });
+  await using bus = await startBus({ allowedPorts: [app.port] });
+  const post = { port: app.port, method: "POST" };
+  const requests: CloudRequest[] = [
+    { port: app.port },
+    { port: app.port, method: "HEAD" },
+    { port: app.port, method: "DELETE" },
+    { ...post, body: bodyOf(8) },
+    // Neither is read by a server: too large, refused, and for a method without a body.
+    { ...post, body: bodyOf(64) },
+    { ...post, port: 1, body: bodyOf(64) },
+    { port: app.port, body: bodyOf(64) },
+  ];
+  const responses = await Promise.all(requests.map((request) => bus.request(request)));
+  await Promise.all(responses.map((response) => response.bytes()));
+  await eventually("the end of all streams", () => bus.openStreams().every((count) => count === 0));
+  expect(responses.map(({ status }) => status)).toEqual([200, 200, 200, 200, 413, 403, 200]);
+});
+
+test("a compressed answer stays as the server sent it", async () => {
+  const bytes = Bun.gzipSync(Buffer.from("hello ".repeat(100)));
+  using app = startApp(() => new Response(bytes, { headers: { "content-encoding": "gzip" } }));
+  await using bus = await startBus({ allowedPorts: [app.port] });
+  const response = await bus.request({ port: app.port, headers: [["accept-encoding", "gzip"]] });
+  expect(response.headers.get("content-encoding")).toBe("gzip");
+  expect(Buffer.from(await response.bytes()).equals(bytes)).toBe(true);
 });
