@@ -99,7 +99,10 @@ export class LocalServices {
     const stop = new AbortController();
     const expire = (): void => stop.abort(timedOut(timeoutMs));
     let timer = clock.after(timeoutMs, expire);
+    let isAnswered = false;
+    // A server may answer before it has the whole body: from then on it may take its time.
     const renew = (): void => {
+      if (isAnswered) return;
       timer[Symbol.dispose]();
       timer = clock.after(timeoutMs, expire);
     };
@@ -127,6 +130,7 @@ export class LocalServices {
     } catch (error) {
       throw stop.signal.aborted ? stop.signal.reason : error;
     } finally {
+      isAnswered = true;
       timer[Symbol.dispose]();
     }
   }
@@ -136,9 +140,18 @@ function asBody(body: ReadableStream<Uint8Array> | Uint8Array | null): Bun.BodyI
   return body instanceof Uint8Array ? Buffer.from(body) : body;
 }
 
+const bodyless: readonly number[] = [204, 205, 304];
+
+/** @throws ServiceFailure when the status is none of HTTP */
 function passedOn(response: Response, release: () => void): Response {
-  const { body, status, statusText, headers } = response;
-  if (!body) release();
+  const { status, statusText, headers } = response;
+  const isKnown = status >= 200 && status <= 599;
+  const body = isKnown && !bodyless.includes(status) ? response.body : null;
+  if (!body) {
+    void response.body?.cancel();
+    release();
+  }
+  if (!isKnown) throw new ServiceFailure("connection-failed", `the server answered with status ${status}`);
   return new Response(body && watchedBody(body, release), { status, statusText, headers });
 }
 
@@ -157,6 +170,11 @@ function failureOf(error: unknown, port: unknown): ServiceFailure {
     return new ServiceFailure("connection-refused", `nothing listens on port ${String(port)} of this node`);
   return new ServiceFailure(
     "connection-failed",
-    `the server on port ${String(port)} of this node failed: ${describeError(error)}`,
+    `the server on port ${String(port)} of this node failed: ${textOf(error)}`,
   );
+}
+
+/** Bun adds the URL, and how to find out more. */
+function textOf(error: unknown): string {
+  return describeError(error).replace(/ fetching ".*$|\. For more information.*$/s, "");
 }

@@ -37,6 +37,8 @@ export interface BusWorld extends AsyncDisposable {
   /** Calls as the cloud does, over a stream of a real link. */
   request(request: CloudRequest, signal?: AbortSignal): Promise<Response>;
   open(head: Record<string, unknown>): ByteStream;
+  /** Cuts the link to the cloud. */
+  cut(): void;
   /** Streams that are open at both ends of the link. */
   openStreams(): readonly [cloud: number, node: number];
   /** Calls with a message. */
@@ -97,6 +99,7 @@ export async function startBus(config: Partial<ServiceBusOptions> = {}, folder?:
     log,
     ports,
     open: (head) => ends.cloud.open({ service: "service-bus", ...head }),
+    cut: () => ends.cut(),
     openStreams: () => [ends.cloud.size, ends.node.size],
     request: ({ body = null, method = "GET", path = "/", headers = [], ...head }, signal) =>
       fetchOver(world.open({ method, path, headers, ...head }), body, signal),
