@@ -8,12 +8,13 @@ import { startDeviceController } from "#cloud/device-controller";
 import { startEdgeController } from "#cloud/edge-controller";
 import { startApiProxy } from "#cloud/edge-controller/api-proxy";
 import { createKubeClient, type KubeClient, type KubeOptions } from "#cloud/kube-client";
+import { startRouter, type EntryPems } from "#cloud/router";
 import { startSyncController } from "#cloud/sync-controller";
 import { startTelemetry } from "#cloud/telemetry";
 import { Bus } from "#shared/bus";
 import type { ProcessDeps } from "#shared/cli";
 import type { CloudConfig, KubeAccess } from "#shared/config";
-import { budgetOfProcess } from "#shared/connections";
+import { budgetOfProcess, type ConnectionBudget } from "#shared/connections";
 import { running, type Running } from "#shared/lifecycle";
 import type { CloudCatalog } from "#shared/topics";
 import { startEmbedded } from "./embedded.ts";
@@ -58,6 +59,8 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
   const { database } = stack.use(
     await startAdoption({ port: bus.port("adoption"), kube, clock, log: log("adoption") }),
   );
+  const rules = config.router !== undefined;
+  if (rules) stack.use(await startRules(config, deps, { bus, kube, connections, loadCertificates }));
   const hubParts = {
     port: bus.port("cloudhub"),
     kube,
@@ -66,14 +69,44 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
     certificates,
     connections,
   } as const;
-  const hub = stack.use(
-    await startCloudHub({ ...config.cloudHub, database, devices, rules: false }, hubParts),
-  );
+  const hub = stack.use(await startCloudHub({ ...config.cloudHub, database, devices, rules }, hubParts));
   stack.use(deps.onReload(() => hub.reload(loadCertificates())));
   if (telemetry.port !== undefined) deps.reportPort("telemetry", telemetry.port);
   deps.reportPort("cloudhub", hub.port);
   deps.reportPort("cloudhub-https", hub.httpsPort);
   return running("cloudcore", stack.move());
+}
+
+interface RulesDeps {
+  readonly bus: Bus<CloudCatalog>;
+  readonly kube: KubeClient;
+  readonly connections: ConnectionBudget;
+  readonly loadCertificates: () => Promise<CloudCertificates>;
+}
+
+/** The router, with the certificate that nodes know cloudcore by. */
+async function startRules(
+  { router: config, dataDir }: CloudConfig,
+  { clock, log, reportPort, onReload }: ProcessDeps,
+  { bus, kube, connections, loadCertificates }: RulesDeps,
+): Promise<AsyncDisposable> {
+  await using stack = new AsyncDisposableStack();
+  if (!config) return stack.move();
+  const pems = async (): Promise<EntryPems> => {
+    const { serverCert, serverKey } = await loadCertificates();
+    return { cert: serverCert, key: serverKey };
+  };
+  const parts = {
+    port: bus.port("router"),
+    kube,
+    clock,
+    log: log.child({ module: "router" }),
+    connections,
+  } as const;
+  const router = stack.use(await startRouter({ ...config, dataDir }, { ...parts, pems: await pems() }));
+  stack.use(onReload(async () => router.renew(await pems())));
+  reportPort("router", router.port);
+  return stack.move();
 }
 
 /** The device controller, with a client of its own where its API is configured apart. */

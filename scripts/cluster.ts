@@ -36,6 +36,7 @@ export async function startCloud({ root, folder }: CloudOptions): Promise<Cloud>
 cloudhub: { address: 127.0.0.1, port: ${hub}, https-port: ${https}, advertise: [127.0.0.1] }
 embedded: { port: ${api} }
 telemetry: { port: 0 }
+router: { port: 0 }
 `,
   );
   const cloudcore = join(root, "dist/cloudcore");

@@ -48,6 +48,16 @@ export interface TelemetryConfig {
   readonly http: { readonly address: string; readonly port: number; readonly tokenFile?: string } | undefined;
 }
 
+export interface RouterConfig {
+  readonly address: string;
+  readonly port: number;
+  readonly bodyBytes: number;
+  /** of one rule */
+  readonly queueBytes: number;
+  readonly queueAgeMs: number;
+  readonly localTargets: boolean;
+}
+
 /** What cloudcore runs with. */
 export interface CloudConfig {
   readonly dataDir: string;
@@ -63,6 +73,8 @@ export interface CloudConfig {
     readonly acceptDiscovered: boolean;
   };
   readonly telemetry: TelemetryConfig;
+  /** undefined: disabled */
+  readonly router: RouterConfig | undefined;
   /** undefined when `kube` names an API server */
   readonly embedded: EmbeddedConfig | undefined;
 }
@@ -93,6 +105,7 @@ export function toCloudConfig(values: CloudValues, overrides: Overrides): CloudC
       acceptDiscovered: values.devicecontroller["accept-discovered"],
     },
     telemetry: toTelemetry(values.telemetry),
+    router: values.router.enabled ? toRouter(values) : undefined,
     embedded: named ? undefined : toEmbedded(values.embedded),
   };
 }
@@ -129,6 +142,17 @@ function toTelemetry(telemetry: CloudValues["telemetry"]): TelemetryConfig {
       address === undefined
         ? undefined
         : { address, port: telemetry.port, ...(tokenFile !== undefined && { tokenFile }) },
+  };
+}
+
+function toRouter({ router, cloudhub }: CloudValues): RouterConfig {
+  return {
+    address: orNothing(router.address) ?? cloudhub.address,
+    port: router.port,
+    bodyBytes: router["body-mb"] * 1024 * 1024,
+    queueBytes: router["queue-mb"] * 1_000_000,
+    queueAgeMs: router["queue-hours"] * 3_600_000,
+    localTargets: router["local-targets"],
   };
 }
 

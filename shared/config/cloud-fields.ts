@@ -106,6 +106,26 @@ export const cloudFields = {
       "",
     ),
   }),
+  router: section("The router for Rules, with its REST entry (https).", {
+    enabled: flag("false: Rules have no effect.", true),
+    address: text("Address to listen on. Empty: that of cloudhub.", ""),
+    port: port("Port of the REST entry. 0: any free port.", 9443),
+    "body-mb": whole(
+      "Maximum size of a body that passes through to a server on a node, MB.",
+      64,
+      [1, 10_000],
+    ),
+    "queue-mb": whole(
+      "Maximum disk space for the messages of one rule that wait, MB. Beyond it the oldest from nodes are dropped, and requests refused.",
+      16,
+      [1, 100_000],
+    ),
+    "queue-hours": whole("Hours after which a message that cannot be delivered is dropped.", 24, [1, 8760]),
+    "local-targets": flag(
+      "Whether rules may post to URLs on this machine (loopback) and to link-local addresses.",
+      false,
+    ),
+  }),
   embedded: section("The Kubernetes API that cloudcore serves when controller.kube is empty.", {
     enabled: flag("false: cloudcore does not start without controller.kube.", true),
     address: text(

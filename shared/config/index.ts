@@ -18,6 +18,7 @@ export type {
   EmbeddedConfig,
   KubeAccess,
   Overrides,
+  RouterConfig,
   TelemetryConfig,
 } from "./cloud-config.ts";
 export type {

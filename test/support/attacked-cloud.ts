@@ -132,6 +132,7 @@ export async function startAttackedCloud(): Promise<AttackedCloud> {
 cloudhub: { address: 127.0.0.1, port: 0, https-port: 0, advertise: [127.0.0.1] }
 embedded: { port: 0 }
 telemetry: { port: 0 }
+router: { port: 0 }
 `,
   );
   const program =

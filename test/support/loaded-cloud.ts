@@ -34,6 +34,7 @@ export async function startCloudProcess(
     `data-dir: ${dataDir}
 cloudhub: { address: 127.0.0.1, port: 0, https-port: 0, advertise: [127.0.0.1] }
 embedded: { port: 0 }
+router: { port: 0 }
 ${options.config ?? "telemetry: { port: 0 }"}
 `,
   );

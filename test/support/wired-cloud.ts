@@ -26,7 +26,10 @@ export async function startWiredCloud(clock: Clock = systemClock): Promise<Wired
   const dir = stack.use(tempDir("wired-cloud"));
   const file = join(dir.path, "controller.yaml");
   const listeners = "{ address: 127.0.0.1, port: 0, https-port: 0, advertise: [127.0.0.1] }";
-  writeFileSync(file, `cloudhub: ${listeners}\nembedded: { port: 0 }\ntelemetry: { port: 0 }\n`);
+  writeFileSync(
+    file,
+    `cloudhub: ${listeners}\nembedded: { port: 0 }\ntelemetry: { port: 0 }\nrouter: { port: 0 }\n`,
+  );
   const places = { file, workingDir: dir.path, executable: "cloudcore" };
   const { config } = loadCloudConfig(places, { dataDir: dir.path });
   const log = silentLog();

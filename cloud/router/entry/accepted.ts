@@ -1,0 +1,13 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { RequestPath, RestMatch } from "#cloud/router/rules";
+
+/** A request of somebody who may use the rule that it meets. */
+export interface RuleRequest {
+  readonly match: RestMatch;
+  readonly path: RequestPath;
+  /** that the message is for, one at least */
+  readonly nodes: readonly string[];
+  readonly messageId: string;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+}

@@ -1,0 +1,144 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer, type Server } from "node:https";
+import type { Socket } from "node:net";
+import type { Clock } from "#shared/clock";
+import type { ConnectionBudget, Place } from "#shared/connections";
+import { asError, ConfigError } from "#shared/errors";
+
+export interface EntryPems {
+  readonly cert: string;
+  readonly key: string;
+}
+
+export interface EntryServerOptions {
+  readonly address: string;
+  /** 0 for any free one */
+  readonly port: number;
+  readonly pems: EntryPems;
+  readonly connections: ConnectionBudget;
+  readonly clock: Clock;
+  readonly handle: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+}
+
+/** TLS handshake and the head of a request. */
+const headMs = 10_000;
+/** Between two requests of a connection. */
+const idleMs = 60_000;
+/** Tokens, cookies and what browsers send; node's default is 16 KiB. */
+const largestHead = 32 * 1024;
+/** Connections of one user: more than requests at once. */
+const mostOfUser = 512;
+const badRequest = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+/**
+ * The HTTPS server of the REST entry. Its parser refuses what proxies read differently (conflicting lengths, folded and malformed
+ * headers). Connections are admitted by a budget from their first packet on; those that send no request in time are dropped.
+ */
+export class EntryServer implements AsyncDisposable {
+  readonly #options: EntryServerOptions;
+  readonly #places = new WeakMap<Socket, Place>();
+  /** of all open connections */
+  readonly #timers = new Map<Socket, Disposable>();
+  #server: Server;
+  #port: number;
+
+  private constructor(options: EntryServerOptions) {
+    this.#options = options;
+    this.#port = options.port;
+    this.#server = this.#create(options.pems);
+  }
+
+  /** @throws ConfigError when the port or the certificate cannot be used */
+  static async start(options: EntryServerOptions): Promise<EntryServer> {
+    const server = new EntryServer(options);
+    await server.#listen();
+    return server;
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  /** The sender of a request on this connection is known. @returns false when that user has too many connections */
+  prove(socket: Socket, user: string): boolean {
+    return this.#places.get(socket)?.prove(`user ${user}`, mostOfUser) ?? false;
+  }
+
+  /** Serves new connections with another certificate; those that are open stay. */
+  async renew(pems: EntryPems): Promise<void> {
+    const before = this.#server;
+    const next = this.#create(pems);
+    before.close();
+    this.#server = next;
+    await this.#listen();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.close();
+    for (const [socket, timer] of this.#timers) {
+      timer[Symbol.dispose]();
+      socket.destroy();
+    }
+    this.#timers.clear();
+  }
+
+  #create({ cert, key }: EntryPems): Server {
+    const tls = { cert, key, minVersion: "TLSv1.2", maxHeaderSize: largestHead } as const;
+    const server = createServer(tls, (request, response) => void this.#request(request, response));
+    server.requestTimeout = 0;
+    server.keepAliveTimeout = idleMs;
+    server.on("connection", (socket: Socket) => this.#connected(socket));
+    server.on("clientError", (_error, socket) => {
+      if (socket.writable) socket.end(badRequest);
+      else socket.destroy();
+    });
+    server.on("tlsClientError", (_error, socket) => socket.destroy());
+    return server;
+  }
+
+  async #listen(): Promise<void> {
+    const { address } = this.#options;
+    const server = this.#server;
+    const ready = Promise.withResolvers<void>();
+    server.on("error", ready.reject);
+    server.listen(this.#port, address, () => ready.resolve());
+    try {
+      await ready.promise;
+    } catch (error) {
+      const text = `Cannot listen for requests of rules on ${address}:${this.#port}: ${asError(error).message}; router.port names another`;
+      throw new ConfigError("router-listen-failed", text, { cause: error });
+    }
+    const bound = server.address();
+    if (typeof bound === "object" && bound !== null) this.#port = bound.port;
+  }
+
+  #connected(socket: Socket): void {
+    const place = this.#options.connections.admit(socket.remoteAddress, () => socket.destroy());
+    socket.on("error", () => socket.destroy());
+    if (!place) return void socket.destroy();
+    this.#places.set(socket, place);
+    this.#limit(socket, headMs);
+    socket.once("close", () => {
+      place.leave();
+      this.#timers.get(socket)?.[Symbol.dispose]();
+      this.#timers.delete(socket);
+    });
+  }
+
+  async #request(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { socket } = request;
+    this.#timers.get(socket)?.[Symbol.dispose]();
+    response.once("close", () => {
+      if (this.#timers.has(socket)) this.#limit(socket, idleMs);
+    });
+    await this.#options.handle(request, response);
+  }
+
+  #limit(socket: Socket, ms: number): void {
+    this.#timers.get(socket)?.[Symbol.dispose]();
+    this.#timers.set(
+      socket,
+      this.#options.clock.after(ms, () => socket.destroy()),
+    );
+  }
+}

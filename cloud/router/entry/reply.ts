@@ -1,0 +1,36 @@
+import type { ServerResponse } from "node:http";
+import { errorHeader } from "#cloud/router/senders";
+
+/** Why cloudcore answers a request itself. */
+export interface EntryProblem {
+  readonly status: number;
+  /** for programs, kebab-case */
+  readonly code: string;
+  readonly reason: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Answers why there is no other answer. What is left of the request is not read, so that the connection ends with it. */
+export function sendProblem(response: ServerResponse, problem: EntryProblem): void {
+  if (response.headersSent) return void response.destroy();
+  const { status, code, reason, headers = {} } = problem;
+  const body = `${JSON.stringify({ reason })}\n`;
+  const isRead = response.req.complete;
+  response.writeHead(status, {
+    "content-type": "application/json",
+    "content-length": Buffer.byteLength(body),
+    [errorHeader]: code,
+    ...(!isRead && { connection: "close" }),
+    ...headers,
+  });
+  response.end(response.req.method === "HEAD" ? undefined : body);
+}
+
+export function sendJson(response: ServerResponse, status: number, value: unknown): void {
+  const body = `${JSON.stringify(value)}\n`;
+  response.writeHead(status, {
+    "content-type": "application/json",
+    "content-length": Buffer.byteLength(body),
+  });
+  response.end(body);
+}

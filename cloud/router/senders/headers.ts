@@ -1,0 +1,70 @@
+import type { HeaderFields } from "#shared/topics";
+
+/** The id of a message: repetitions have the same, so that a receiver can recognize them. */
+export const messageIdHeader = "x-kubeedge-message-id";
+/** Why cloudcore or the service bus of a node answers, and not the server on the node. */
+export const errorHeader = "kubeedge-error";
+
+/** Meant for one connection (RFC 9110, 7.6.1), or for this one: the token of the caller is for cloudcore alone. */
+const notForwarded: ReadonlySet<string> = new Set([
+  "authorization",
+  "connection",
+  "content-length",
+  "expect",
+  "host",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+/** What a server behind a proxy believes: said by cloudcore alone. */
+const ours = /^(x-forwarded-|forwarded$|x-real-ip$|x-kubeedge-|kubeedge-)/;
+
+/** The headers of a request that reach a server on a node. */
+export function forwardedHeaders(
+  raw: readonly string[],
+  own: Readonly<Record<string, string>>,
+): HeaderFields {
+  const fields: [string, string][] = [];
+  for (let index = 0; index + 1 < raw.length; index += 2)
+    fields.push([(raw[index] ?? "").toLowerCase(), raw[index + 1] ?? ""]);
+  const named = new Set(
+    fields.flatMap(([name, value]) =>
+      name === "connection" ? value.split(",").map((one) => one.trim().toLowerCase()) : [],
+    ),
+  );
+  const kept = fields.filter(([name]) => !notForwarded.has(name) && !named.has(name) && !ours.test(name));
+  return [...kept, ...Object.entries(own)];
+}
+
+/** The headers of a message that is posted to a URL, as KubeEdge's router and more. */
+export function postHeaders(message: {
+  readonly node: string;
+  readonly topic: string;
+  readonly rule: string;
+  readonly messageId: string;
+  readonly body: Uint8Array;
+}): Record<string, string> {
+  return {
+    NodeName: message.node,
+    [messageIdHeader]: message.messageId,
+    "x-kubeedge-topic": encodeURI(message.topic),
+    "x-kubeedge-rule": message.rule,
+    "content-type": isJson(message.body) ? "application/json" : "text/plain; charset=utf-8",
+  };
+}
+
+function isJson(body: Uint8Array): boolean {
+  const text = Buffer.from(body).toString("utf8");
+  if (!/^\s*[[{]/.test(text)) return false;
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}

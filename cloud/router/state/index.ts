@@ -1,0 +1,3 @@
+/** The statuses of rules. */
+export type { RuleCounters } from "./rule-counters.ts";
+export { RuleStatusWriter } from "./status-writer.ts";
