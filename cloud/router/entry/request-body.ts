@@ -30,7 +30,7 @@ export function bodyOf(
         if (done === true) return controller.close();
         bytes += value.length;
         if (bytes > mostBytes) throw new BodyError(tooLarge(mostBytes));
-        controller.enqueue(new Uint8Array(value));
+        controller.enqueue(value);
       },
       cancel: () => void request.destroy(),
     },

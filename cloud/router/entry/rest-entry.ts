@@ -183,6 +183,9 @@ function refuseForm({ method = "", headers }: IncomingMessage): EntryProblem | u
       reason: `method ${method.slice(0, 20)} is not served`,
       headers: { allow: "GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE" },
     };
+  // The parser takes -1 for no length.
+  if (!/^\d{1,15}$/.test(headers["content-length"] ?? "0"))
+    return { status: 400, code: "bad-length", reason: "the header Content-Length is no length" };
   if (headers.upgrade !== undefined)
     return {
       status: 501,
