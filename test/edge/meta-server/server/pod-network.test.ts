@@ -42,6 +42,6 @@ test.each(["", "10.0.0.1", "nonsense"])("there is no network for %p", (setting) 
   expect(find(setting)).toBeUndefined();
 });
 
-test("without a kernel that tells there is no network", () => {
+test("without routes there is no network", () => {
   expect(findPodNetwork("auto", () => ({ route: "", trie: "" }))).toBeUndefined();
 });
