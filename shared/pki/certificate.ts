@@ -59,3 +59,10 @@ export function identifyCertificate(source: string | Uint8Array): CertificateId 
     isForClients: !cert.ca && (usages === undefined || usages.some((usage) => clientUsages.has(usage))),
   };
 }
+
+/** IPv6 addresses have many spellings; certificates show another than interfaces do. */
+export function canonicalHost(host: string): string {
+  if (!host.includes(":")) return host.toLowerCase();
+  const url = `http://[${host}]/`;
+  return URL.canParse(url) ? new URL(url).hostname.slice(1, -1) : host;
+}

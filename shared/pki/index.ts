@@ -1,5 +1,6 @@
 export type { Authority, IssueOptions, KeyPair, OpenedRequest, SignedRequest, Subject } from "./authority.ts";
 export {
+  canonicalHost,
   identifyCertificate,
   isSignedBy,
   readCertificate,

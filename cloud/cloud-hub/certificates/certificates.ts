@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { hostname, networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { ConfigError } from "#shared/errors";
-import { isKeyPair, isSignedBy, readCertificate, type Authority } from "#shared/pki";
+import { isKeyPair, isSignedBy, readCertificate, type Authority, canonicalHost } from "#shared/pki";
 import { caFilesIn, ensureOwnAuthority, loadNamedAuthority, readPem, writePair } from "./authority.ts";
 
 /** Renewed at a start within the last 30 days: a cloudcore that is not restarted in ten years does not exist. */
@@ -119,11 +119,4 @@ function hostsOf(advertise: readonly string[]): string[] {
     .filter((address) => !address.startsWith("fe80:"));
   const all = ["127.0.0.1", "localhost", hostname(), ...local, ...advertise];
   return [...new Set(all.filter((host) => host !== "").map(canonicalHost))];
-}
-
-/** IPv6 addresses have many spellings; certificates show another than interfaces do. */
-function canonicalHost(host: string): string {
-  if (!host.includes(":")) return host.toLowerCase();
-  const url = `http://[${host}]/`;
-  return URL.canParse(url) ? new URL(url).hostname.slice(1, -1) : host;
 }

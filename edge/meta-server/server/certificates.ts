@@ -2,7 +2,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeWhole } from "#shared/files";
-import { createAuthority, isSignedBy, loadAuthority, readCertificate, type Authority } from "#shared/pki";
+import { canonicalHost, createAuthority, isSignedBy, loadAuthority, readCertificate } from "#shared/pki";
 
 /** Certificate and key of the server, and the CA that its clients trust. */
 export interface ServerCertificates {
@@ -29,8 +29,10 @@ export async function ensureServerCertificates(
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const ca = await ensureCa(folder, nowMs);
   const kept = readPair(folder, "server");
-  if (kept && isUsable(kept, ca.certPem, hosts, nowMs)) return { caPem: ca.certPem, ...kept };
-  const made = await ca.issue({
+  if (kept && isUsable(kept, ca.cert, hosts, nowMs)) return { caPem: ca.cert, ...kept };
+  // What signs takes megabytes, and is loaded once a year.
+  const authority = await loadAuthority(ca);
+  const made = await authority.issue({
     subject: { commonName: "kubeedge-node-api" },
     hosts,
     usage: "server",
@@ -38,16 +40,17 @@ export async function ensureServerCertificates(
     nowMs,
   });
   writePair(folder, "server", made);
-  return { caPem: ca.certPem, ...made };
+  return { caPem: ca.cert, ...made };
 }
 
-async function ensureCa(folder: string, nowMs: number): Promise<Authority> {
+async function ensureCa(folder: string, nowMs: number): Promise<Pair> {
   const kept = readPair(folder, "ca");
   // The clock of a node without a battery may have been years ahead.
-  if (kept && readCertificate(kept.cert).notBeforeMs <= nowMs) return loadAuthority(kept);
+  if (kept && readCertificate(kept.cert).notBeforeMs <= nowMs) return kept;
   const made = await createAuthority({ commonName: "kubeedge-node", days: caDays, nowMs });
-  writePair(folder, "ca", { cert: made.certPem, key: made.keyPem });
-  return made;
+  const pair = { cert: made.certPem, key: made.keyPem };
+  writePair(folder, "ca", pair);
+  return pair;
 }
 
 interface Pair {
@@ -78,6 +81,6 @@ function isUsable({ cert }: Pair, caPem: string, hosts: readonly string[], nowMs
     isSignedBy(cert, caPem) &&
     notBeforeMs <= nowMs &&
     notAfterMs - nowMs > renewBeforeMs &&
-    hosts.every((host) => named.includes(host))
+    hosts.every((host) => named.map(canonicalHost).includes(canonicalHost(host)))
   );
 }
