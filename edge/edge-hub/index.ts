@@ -64,6 +64,7 @@ export async function startEdgeHub(config: EdgeHubStartConfig, parts: EdgeHubPar
     }),
   );
   const streams = new LinkStreams({
+    clock,
     log,
     isHeld: () => trust.isHeld,
     serve: (stream) => port.ask("service.stream", { stream }),

@@ -1,9 +1,11 @@
+import type { Clock } from "#shared/clock";
 import { describeError, quote, UnavailableError } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import { StreamChannel, type ByteStream, type StreamHead } from "#shared/streams";
 import type { FrameTransport } from "#shared/transport";
 
 export interface LinkStreamsOptions {
+  readonly clock: Pick<Clock, "monotonicMs">;
   readonly log: Logger;
   /** While the cloud is held back, it may open no streams, and none are opened to it. */
   readonly isHeld: () => boolean;
@@ -36,6 +38,7 @@ export class LinkStreams {
     this.#channel = new StreamChannel({
       transport,
       end: "node",
+      nowMs: () => this.#options.clock.monotonicMs(),
       accept: (stream) => void this.#accept(stream),
       broken: this.#options.broken,
     });

@@ -3,6 +3,7 @@ import type { FrameTransport } from "#shared/transport";
 import type { ByteStream, StreamHead } from "./byte-stream.ts";
 import { decodeFrame, encodeFrame, type StreamFrame } from "./frame.ts";
 import { LinkStream } from "./link-stream.ts";
+import { LinkWindow, reportEveryBytes } from "./link-window.ts";
 
 /** Streams of one link at once, of both ends together: a node with more open than that has lost count of them. */
 const mostStreams = 256;
@@ -15,6 +16,8 @@ export interface StreamChannelOptions {
   readonly transport: Pick<FrameTransport, "isOpen" | "send">;
   /** Which end this is: the ids of the streams that it opens are even in the cloud, odd on the node. */
   readonly end: "cloud" | "node";
+  /** Milliseconds that never go back. */
+  readonly nowMs: () => number;
   /** A stream of the peer. The accepter resets one that it does not serve. */
   readonly accept: (stream: ByteStream) => void;
   /** The peer breaks the protocol: the link is to be closed. */
@@ -28,10 +31,14 @@ export class StreamChannel {
   readonly #waiting = new Set<LinkStream>();
   #nextId: number;
   #unwritten = 0;
+  readonly #window: LinkWindow;
+  /** Data that arrived and was not reported yet. */
+  #unreported = 0;
   #lost: string | undefined;
 
   constructor(options: StreamChannelOptions) {
     this.#options = options;
+    this.#window = new LinkWindow(options.nowMs);
     this.#nextId = options.end === "cloud" ? 2 : 1;
   }
 
@@ -62,8 +69,12 @@ export class StreamChannel {
     const frame = decodeFrame(bytes);
     if (!frame) this.#options.broken("a binary frame that is no frame of a stream");
     else if (frame.type === "open") this.#accept(frame.id, frame.head);
-    // Frames of a stream that is over may still be on their way.
-    else this.#streams.get(frame.id)?.receive(frame);
+    else if (frame.type === "received") this.#widen(frame.bytes);
+    else {
+      if (frame.type === "data") this.#report(frame.bytes.length);
+      // Frames of a stream that is over may still be on their way.
+      this.#streams.get(frame.id)?.receive(frame);
+    }
   }
 
   /** The link is lost, and with it all streams. */
@@ -71,6 +82,19 @@ export class StreamChannel {
     this.#lost ??= reason;
     for (const stream of this.#streams.values()) stream.cut(reason);
     this.#waiting.clear();
+  }
+
+  /** Reports data as it arrives, whether it is read or not. */
+  #report(bytes: number): void {
+    this.#unreported += bytes;
+    if (this.#unreported < reportEveryBytes) return;
+    this.#send({ type: "received", id: 0, bytes: this.#unreported });
+    this.#unreported = 0;
+  }
+
+  #widen(bytes: number): void {
+    if (this.#window.received(bytes)) this.#pump();
+    else this.#options.broken("the peer reports more data than it was sent");
   }
 
   #accept(id: number, head: StreamHead): void {
@@ -112,7 +136,12 @@ export class StreamChannel {
   /** Sends a piece of each stream in turn, as long as the socket takes them. */
   #pump(): void {
     const { transport } = this.#options;
-    while (this.#unwritten < mostUnwritten && transport.isOpen) {
+    while (
+      this.#waiting.size > 0 &&
+      this.#unwritten < mostUnwritten &&
+      transport.isOpen &&
+      this.#window.canSend()
+    ) {
       const [stream] = this.#waiting;
       if (!stream) return;
       this.#waiting.delete(stream);
@@ -121,6 +150,7 @@ export class StreamChannel {
       if (stream.isReady) this.#waiting.add(stream);
       const { length } = bytes;
       this.#unwritten += length;
+      this.#window.sent(length);
       transport.send(encodeFrame({ type: "data", id: stream.id, bytes }), () => {
         this.#unwritten -= length;
         this.#pump();

@@ -10,15 +10,17 @@ import type { StreamHead } from "./byte-stream.ts";
  * | 3    | bytes, 32 bits, big-endian     | so much more may be sent                            |
  * | 4    | none                           | no more data follows                                |
  * | 5    | the reason as text             | the stream is over, in both directions              |
+ * | 6    | bytes, 32 bits, big-endian     | so much data arrived on all streams; the id is 0    |
  */
 export type StreamFrame =
   | { readonly type: "open"; readonly id: number; readonly head: StreamHead }
   | { readonly type: "data"; readonly id: number; readonly bytes: Uint8Array }
   | { readonly type: "credit"; readonly id: number; readonly bytes: number }
   | { readonly type: "end"; readonly id: number }
-  | { readonly type: "reset"; readonly id: number; readonly reason: string };
+  | { readonly type: "reset"; readonly id: number; readonly reason: string }
+  | { readonly type: "received"; readonly id: 0; readonly bytes: number };
 
-const types = { open: 1, data: 2, credit: 3, end: 4, reset: 5 } as const;
+const types = { open: 1, data: 2, credit: 3, end: 4, reset: 5, received: 6 } as const;
 const headerBytes = 5;
 /** HTTP servers allow 16 to 64 KiB for the head of a request, which travels in it. */
 export const longestHead = 64 * 1024;
@@ -42,7 +44,8 @@ function payloadOf(frame: StreamFrame): Uint8Array {
       return new TextEncoder().encode(JSON.stringify(frame.head));
     case "data":
       return frame.bytes;
-    case "credit": {
+    case "credit":
+    case "received": {
       const bytes = new Uint8Array(4);
       new DataView(bytes.buffer).setUint32(0, frame.bytes);
       return bytes;
@@ -69,7 +72,8 @@ export function decodeFrame(bytes: Uint8Array): StreamFrame | undefined {
     case types.data:
       return { type: "data", id, bytes: payload };
     case types.credit:
-      return payload.length === 4 ? { type: "credit", id, bytes: view.getUint32(headerBytes) } : undefined;
+    case types.received:
+      return payload.length === 4 ? countFrame(type, id, view.getUint32(headerBytes)) : undefined;
     case types.end:
       return { type: "end", id };
     case types.reset:
@@ -78,6 +82,11 @@ export function decodeFrame(bytes: Uint8Array): StreamFrame | undefined {
     default:
       return undefined;
   }
+}
+
+function countFrame(type: 3 | 6, id: number, bytes: number): StreamFrame | undefined {
+  if (type === types.credit) return { type: "credit", id, bytes };
+  return id === 0 ? { type: "received", id, bytes } : undefined;
 }
 
 function readHead(payload: Uint8Array): StreamHead | undefined {

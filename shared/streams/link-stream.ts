@@ -99,7 +99,7 @@ export class LinkStream implements ByteStream {
   }
 
   /** A frame of the peer for this stream. */
-  receive(frame: Exclude<StreamFrame, { readonly type: "open" }>): void {
+  receive(frame: Exclude<StreamFrame, { readonly type: "open" | "received" }>): void {
     if (this.#over) return;
     switch (frame.type) {
       case "data":

@@ -12,7 +12,8 @@ export interface CutProxy extends AsyncDisposable {
   readonly accepted: number;
 }
 
-export async function startCutProxy(target: number): Promise<CutProxy> {
+/** @param bytesPerSecond of each direction of a connection; any rate unless given */
+export async function startCutProxy(target: number, bytesPerSecond?: number): Promise<CutProxy> {
   const sockets = new Set<Socket>();
   let refusing = false;
   let stalled = false;
@@ -29,7 +30,13 @@ export async function startCutProxy(target: number): Promise<CutProxy> {
       [far, near],
     ] as const) {
       sockets.add(from);
-      from.on("data", (chunk) => void to.write(chunk));
+      from.on("data", (chunk: Buffer) => {
+        void to.write(chunk);
+        if (bytesPerSecond === undefined) return;
+        from.pause();
+        const resume = (): void => void (stalled || from.resume());
+        setTimeout(resume, (chunk.length / bytesPerSecond) * 1000);
+      });
       if (stalled) from.pause();
       from.on("error", () => to.destroy());
       from.on("close", () => {

@@ -1,7 +1,10 @@
 import { UnavailableError } from "#shared/errors";
 import { StreamChannel, type ByteStream, type StreamChannelOptions, type StreamHead } from "#shared/streams";
 
-export interface SessionStreamsOptions extends Pick<StreamChannelOptions, "transport" | "accept" | "broken"> {
+export interface SessionStreamsOptions extends Pick<
+  StreamChannelOptions,
+  "transport" | "nowMs" | "accept" | "broken"
+> {
   readonly node: string;
   /** Whether the node announced that it has streams. */
   readonly supported: boolean;

@@ -193,10 +193,11 @@ export class Session {
   }
 
   #makeStreams(): SessionStreams {
-    const { node, transport, streams: supported, accept } = this.#options;
+    const { node, clock, transport, streams: supported, accept } = this.#options;
     return new SessionStreams({
       node,
       supported,
+      nowMs: () => clock.monotonicMs(),
       transport: {
         get isOpen() {
           return transport.isOpen;

@@ -64,6 +64,7 @@ function channel(
   const made = new StreamChannel({
     transport,
     end,
+    nowMs: () => performance.now(),
     accept: (stream) => arrivals.add(stream),
     broken: (reason) => void broken.push(reason),
   });

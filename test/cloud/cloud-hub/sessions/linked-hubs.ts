@@ -18,14 +18,16 @@ export async function startLinked(
   config: {
     readonly keepaliveMs?: number;
     readonly heartbeatMs?: number;
+    /** of the link */
+    readonly bytesPerSecond?: number;
     readonly database?: string;
     readonly rules?: boolean;
   } = {},
 ): Promise<LinkedHubs> {
   await using stack = new AsyncDisposableStack();
-  const { keepaliveMs = 30_000, heartbeatMs = 15_000, database, rules = false } = config;
+  const { bytesPerSecond, keepaliveMs = 30_000, heartbeatMs = 15_000, database, rules = false } = config;
   const cloud = stack.use(await startHarness({ keepaliveMs, database, rules }));
-  const link = stack.use(await startCutProxy(cloud.hub.port));
+  const link = stack.use(await startCutProxy(cloud.hub.port, bytesPerSecond));
   const dir = stack.use(tempDir("stream-link"));
   const { cert, key } = await clientPair(cloud.authority, "system:node:edge-1");
   const [caFile, certFile, keyFile] = ["ca.crt", "edge.crt", "edge.key"].map((name) => join(dir.path, name));

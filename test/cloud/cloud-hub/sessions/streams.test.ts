@@ -105,6 +105,30 @@ describe("streams on the link", () => {
     expect(process.memoryUsage().rss - before).toBeLessThan(256 * mebibyte);
   });
 
+  test("streams that fill a slow link end no session, and messages pass in the meantime", async () => {
+    await using linked = await startLinked({ keepaliveMs: 2000, heartbeatMs: 300, bytesPerSecond: 500_000 });
+    const { cloud, edge } = linked;
+    edge.serve = (stream) => void write(stream, new Uint8Array(64 * 1024), 4);
+    const streams = await Promise.all(Array.from({ length: 20 }, () => cloud.openStream("edge-1", head)));
+    const done = Promise.all(streams.map(lengthOf));
+    // Until more than the keepalive's time of data waits on the way.
+    const filled = Promise.withResolvers<void>();
+    setTimeout(filled.resolve, 3000);
+    await filled.promise;
+    const sentMs = performance.now();
+    const metadata = { name: "web", namespace: "default", uid: "u1", resourceVersion: "1" };
+    await cloud.deliver("edge-1", {
+      operation: "insert",
+      object: { kind: "Pod", apiVersion: "v1", metadata },
+    });
+    await cloud.until((events) => events.some(({ topic }) => topic === "acked" || topic === "disconnected"));
+    const tookMs = performance.now() - sentMs;
+    expect(cloud.events.map(({ topic }) => topic)).toEqual(["connected", "acked"]);
+    // All that the streams may have on their way would take ten seconds.
+    expect(tookMs).toBeLessThan(3000);
+    expect(new Set(await done)).toEqual(new Set([mebibyte / 4]));
+  });
+
   test("a service that nobody serves is refused with its name, at both ends", async () => {
     await using linked = await startLinked();
     const { cloud, edge } = linked;
