@@ -10,7 +10,6 @@ import {
   mostLinesAFile,
   processOwners,
   timeOwners,
-  unpairedTopics,
   type FolderRule,
 } from "./rules.ts";
 
@@ -183,9 +182,7 @@ function findTopics(sources: Sources): string[] {
     const topics = [...body.matchAll(/"([a-z.]+)":\s*\{\s*(event|body)/g)];
     return topics.flatMap(([, topic = "", kind]) => {
       const [say, hear] = kind === "event" ? ["emit", "on"] : ["ask", "answer"];
-      const missing = unpairedTopics.includes(topic)
-        ? []
-        : [say, hear].filter((verb) => !used.has(`${verb} ${topic}`));
+      const missing = [say, hear].filter((verb) => !used.has(`${verb} ${topic}`));
       return missing.map((verb) => `${file}: no ${half} module calls ${verb}("${topic}")`);
     });
   });

@@ -134,6 +134,3 @@ export const catalogs = [
   { file: "shared/topics/edge-catalog.ts", name: "EdgeCatalog", half: "edge" },
   { file: "shared/topics/cloud-catalog.ts", name: "CloudCatalog", half: "cloud" },
 ] as const;
-
-/** One end of these is missing, until the module that has it is there. */
-export const unpairedTopics: readonly string[] = [];
