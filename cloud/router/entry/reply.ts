@@ -10,11 +10,11 @@ export interface EntryProblem {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Answers why there is no other answer. What is left of the request is not read, so that the connection ends with it. */
+/** Answers why there is no other answer, as the service bus of a node does. What is left of the request is not read, so that the connection ends with it. */
 export function sendProblem(response: ServerResponse, problem: EntryProblem): void {
   if (response.headersSent) return void response.destroy();
   const { status, code, reason, headers = {} } = problem;
-  const body = `${JSON.stringify({ reason })}\n`;
+  const body = `${JSON.stringify({ error: reason, reason: code })}\n`;
   const isRead = response.req.complete;
   response.writeHead(status, {
     "content-type": "application/json",

@@ -156,7 +156,10 @@ test("a server that does not answer in time is a 504", async () => {
 
 test("a node that is offline is a 504 with its reason", async () => {
   const response = await harness.request("/offline/default/web");
-  expect([response.status, await response.json()]).toEqual([504, { reason: 'node "offline" is offline' }]);
+  expect([response.status, await response.json()]).toEqual([
+    504,
+    { error: 'node "offline" is offline', reason: "node-offline" },
+  ]);
 });
 
 test("a request for a node that is offline waits where the rule says so, and arrives with the same id", async () => {
@@ -193,7 +196,10 @@ test("a message for several nodes names those that did not get it", async () => 
   const response = await harness.request("/-/default/hall", { method: "POST", body: "x" });
   expect([response.status, await response.json()]).toEqual([
     504,
-    { reason: '1 of 2 nodes did not get the message, such as "edge-2": node "edge-2" is offline' },
+    {
+      error: '1 of 2 nodes did not get the message, such as "edge-2": node "edge-2" is offline',
+      reason: "not-delivered",
+    },
   ]);
 });
 
