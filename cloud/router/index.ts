@@ -1,14 +1,16 @@
+import type { IncomingMessage } from "node:http";
 import { join } from "node:path";
 import { resources, type KubeClient } from "#cloud/kube-client";
 import { DeliveryQueue, DeliveryStore } from "#cloud/router/delivery";
 import {
   Access,
   BrokerRequests,
-  EntryServer,
+  RequestGate,
   RestEntry,
   ServiceRequests,
-  type EntryPems,
+  Tunnels,
 } from "#cloud/router/entry";
+import { EntryServer, type EntryPems } from "#cloud/router/http";
 import { Attempts, NodeMessages } from "#cloud/router/messages";
 import { NodeDirectory, RuleDeliveries } from "#cloud/router/nodes";
 import type { CompiledRule, RuleBook } from "#cloud/router/rules";
@@ -24,7 +26,7 @@ import type { RouterPort } from "./port.ts";
 import { RuleWatch } from "./rule-watch.ts";
 
 export { admitRules } from "./admission.ts";
-export type { EntryPems } from "#cloud/router/entry";
+export type { EntryPems } from "#cloud/router/http";
 export type { RouterPort } from "./port.ts";
 
 /** `RouterConfig` of cloudcore's configuration, and where it keeps its database. */
@@ -90,19 +92,20 @@ export async function startRouter(config: RouterStartConfig, parts: RouterParts)
   );
   const messages = new NodeMessages({ book, nodes, queue, poster, counters, log });
   stack.use(follow({ port, watch, nodes, deliveries, queue, status, messages }));
+  const access = new Access(kube, clock);
+  const prove = (request: IncomingMessage, user: string): boolean => server.prove(request.socket, user);
   const entry = new RestEntry({
-    book,
+    gate: new RequestGate({ book, nodes, access, prove, log }),
     nodes,
-    access: new Access(kube, clock),
     services: new ServiceRequests({ sender, queue, counters, mostBodyBytes: config.bodyBytes, clock }),
     brokers: new BrokerRequests({ sender, queue, counters, clock }),
-    prove: (request, user) => server.prove(request.socket, user),
+    tunnels: new Tunnels({ sender, counters, clock }),
     log,
   });
   const { address } = config;
-  const handle = entry.handle.bind(entry);
+  const handlers = { handle: entry.handle.bind(entry), upgrade: entry.upgrade.bind(entry) };
   const connections = parts.connections ?? budgetOfProcess(clock);
-  const listening = { address, port: config.port, pems: parts.pems, connections, clock, handle };
+  const listening = { address, port: config.port, pems: parts.pems, connections, clock, ...handlers };
   const server = stack.use(await EntryServer.start(listening));
   log.info("router started", { port: server.port, rules: book().rules.size });
   return { ...running("router", stack.move()), port: server.port, renew: (pems) => server.renew(pems) };

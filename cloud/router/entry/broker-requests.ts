@@ -1,3 +1,11 @@
+import {
+  announcedTooLarge,
+  BodyError,
+  tooLarge,
+  wholeBodyOf,
+  sendJson,
+  type EntryProblem,
+} from "#cloud/router/http";
 import type { IncomingMessage } from "node:http";
 import type { DeliveryQueue } from "#cloud/router/delivery";
 import { topicOf, type RestMatch } from "#cloud/router/rules";
@@ -7,8 +15,6 @@ import type { Clock } from "#shared/clock";
 import { describeError } from "#shared/errors";
 import type { RuleTarget } from "#shared/rules";
 import type { RuleRequest } from "./accepted.ts";
-import { announcedTooLarge, BodyError, tooLarge, wholeBodyOf } from "./request-body.ts";
-import { sendJson, type EntryProblem } from "./reply.ts";
 
 export type TopicTarget = Extract<RuleTarget, { kind: "eventbus" }>;
 

@@ -1,21 +1,21 @@
-import type { IncomingMessage } from "node:http";
-import type { DeliveryQueue } from "#cloud/router/delivery";
-import { servicePath } from "#cloud/router/rules";
 import {
-  forwardedHeaders,
-  largestMessageBody,
-  messageIdHeader,
-  type NodeCall,
-  type NodeSender,
-} from "#cloud/router/senders";
+  passOn,
+  announcedTooLarge,
+  BodyError,
+  bodyOf,
+  tooLarge,
+  wholeBodyOf,
+  sendJson,
+  type EntryProblem,
+} from "#cloud/router/http";
+import type { DeliveryQueue } from "#cloud/router/delivery";
+import { largestMessageBody, type NodeCall, type NodeSender } from "#cloud/router/senders";
 import type { RuleCounters } from "#cloud/router/state";
 import type { Clock } from "#shared/clock";
 import { asError, describeError, UnavailableError } from "#shared/errors";
 import type { RuleTarget } from "#shared/rules";
 import type { RuleRequest } from "./accepted.ts";
-import { passOn } from "./pass-on.ts";
-import { announcedTooLarge, BodyError, bodyOf, tooLarge, wholeBodyOf } from "./request-body.ts";
-import { sendJson, type EntryProblem } from "./reply.ts";
+import { callOf, problemOf } from "./service-call.ts";
 
 export type ServiceTarget = Extract<RuleTarget, { kind: "servicebus" }>;
 
@@ -28,8 +28,6 @@ export interface ServiceRequestsOptions {
   readonly clock: Clock;
 }
 
-/** As `restTimeout` of KubeEdge's router: until the head of the response. */
-const defaultTimeoutMs = 60_000;
 /** A message that may have to wait is kept whole. */
 const largestDurable = 1024 * 1024;
 
@@ -163,47 +161,6 @@ export class ServiceRequests {
     this.#options.counters.failed(rule, reason);
     return problemOf(error, reason);
   }
-}
-
-const unavailable: Readonly<Record<string, { readonly status: number; readonly code: string }>> = {
-  "not-connected": { status: 504, code: "node-offline" },
-  "node-gone": { status: 504, code: "node-offline" },
-  "link-down": { status: 504, code: "node-offline" },
-  timeout: { status: 504, code: "timeout" },
-  "too-many-streams": { status: 503, code: "too-many" },
-};
-
-function problemOf(error: unknown, reason: string): EntryProblem {
-  const code = error instanceof UnavailableError ? error.code : "";
-  const known = Object.hasOwn(unavailable, code) ? unavailable[code] : undefined;
-  if (error instanceof RangeError) return { status: 431, code: "head-too-large", reason };
-  return { status: 502, code: "no-response", ...known, reason };
-}
-
-function callOf(
-  parts: Pick<RuleRequest, "match" | "messageId" | "path"> & {
-    readonly node: string;
-    readonly request: IncomingMessage;
-  },
-): NodeCall {
-  const { match, path, node, request, messageId } = parts;
-  const { rule } = match;
-  const { target } = rule;
-  if (target.kind !== "servicebus") throw new TypeError("the rule leads to no server on a node");
-  const end = { rest: match.rest, endsWithSlash: path.endsWithSlash, query: path.query };
-  const own = {
-    [messageIdHeader]: messageId,
-    "x-forwarded-proto": "https",
-    "x-forwarded-host": request.headers.host ?? "",
-  };
-  return {
-    node,
-    port: target.port,
-    method: request.method ?? "GET",
-    path: servicePath(target, { ...match.parameters, node }, end),
-    headers: forwardedHeaders(request.rawHeaders, own),
-    timeoutMs: rule.timeoutMs ?? defaultTimeoutMs,
-  };
 }
 
 /** Notes why a body ended, which is lost on the way through a stream. */

@@ -5,6 +5,9 @@ export const messageIdHeader = "x-kubeedge-message-id";
 /** Why cloudcore or the service bus of a node answers, and not the server on the node. */
 export const errorHeader = "kubeedge-error";
 
+/** Of a subprotocol of WebSocket that is a token, in base64url, as the API server of Kubernetes has it. */
+export const tokenProtocol = "base64url.bearer.authorization.k8s.io.";
+
 /** Meant for one connection (RFC 9110, 7.6.1), or for this one: the token of the caller is for cloudcore alone. */
 const notForwarded: ReadonlySet<string> = new Set([
   "authorization",
@@ -38,7 +41,13 @@ export function forwardedHeaders(
     ),
   );
   const kept = fields.filter(([name]) => !notForwarded.has(name) && !named.has(name) && !ours.test(name));
-  return [...kept, ...Object.entries(own)];
+  return [...kept.flatMap(withoutToken), ...Object.entries(own)];
+}
+
+function withoutToken([name, value]: [string, string]): [string, string][] {
+  if (name !== "sec-websocket-protocol") return [[name, value]];
+  const left = value.split(",").filter((one) => !one.trim().startsWith(tokenProtocol));
+  return left.length === 0 ? [] : [[name, left.join(",").trim()]];
 }
 
 /** The headers of a message that is posted to a URL, as KubeEdge's router and more. */

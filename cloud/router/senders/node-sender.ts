@@ -1,6 +1,6 @@
 import type { Port } from "#shared/bus";
 import { UnavailableError } from "#shared/errors";
-import { fetchOver, type RequestHead } from "#shared/streams";
+import { fetchOver, type ByteStream, type RequestHead } from "#shared/streams";
 import type { CloudCatalog, HeaderFields } from "#shared/topics";
 
 /** What sending to nodes asks on the bus. */
@@ -77,6 +77,14 @@ export class NodeSender {
     const head: RequestHead = { service: "service-bus", ...request };
     const stream = await this.#options.port.ask("stream.open", { node, head });
     return fetchOver(stream, body, signal);
+  }
+
+  /** A WebSocket: the bytes of the stream are those of the connection, from the answer of the server on. */
+  async tunnel(call: NodeCall): Promise<ByteStream> {
+    const { node, ...request } = call;
+    this.#requireConnected(node);
+    const head: RequestHead = { service: "service-bus", upgrade: "websocket", ...request };
+    return this.#options.port.ask("stream.open", { node, head });
   }
 
   /** A call with a whole body. */

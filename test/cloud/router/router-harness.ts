@@ -18,6 +18,8 @@ import type {
   ServiceCall,
   ServiceReply,
 } from "#shared/topics";
+import { checkRequest, type UncheckedRequest } from "#internal/edge/service-bus/request.ts";
+import { tunnel } from "#internal/edge/service-bus/tunnel.ts";
 import { link, type Linked } from "#internal/test/shared/streams/linked.ts";
 import { adminToken, ownToken, startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
@@ -45,6 +47,8 @@ export class RouterHarness implements AsyncDisposable {
   reply: ServiceReply = { status: 200, headers: [], body: new Uint8Array() };
   /** What the servers on the nodes answer, by port. */
   serve: (request: Request, node: string) => Promise<Response> = () => Promise.resolve(new Response("ok"));
+  /** Where WebSockets to nodes end, instead of at the port of the rule. */
+  webSocketPort = 0;
   router: Router;
   readonly #stack: AsyncDisposableStack;
   readonly #links: Map<string, Linked>;
@@ -175,7 +179,12 @@ export class RouterHarness implements AsyncDisposable {
   async #serveLink(node: string, linked: Linked): Promise<void> {
     for (;;) {
       const stream = await linked.atNode();
-      const { port } = stream.head;
+      const { port, upgrade } = stream.head;
+      if (upgrade === "websocket") {
+        const check = (asked: UncheckedRequest) => ({ ...checkRequest(asked), port: this.webSocketPort });
+        void tunnel(stream, { check }, systemClock);
+        continue;
+      }
       void serveOver(stream, `http://127.0.0.1:${String(port)}`, (request) => this.serve(request, node));
     }
   }

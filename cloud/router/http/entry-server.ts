@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { Clock } from "#shared/clock";
 import type { ConnectionBudget, Place } from "#shared/connections";
 import { asError, ConfigError } from "#shared/errors";
@@ -18,6 +19,8 @@ export interface EntryServerOptions {
   readonly connections: ConnectionBudget;
   readonly clock: Clock;
   readonly handle: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+  /** A request to become a WebSocket: the connection belongs to it from now on. */
+  readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Uint8Array) => Promise<void>;
 }
 
 /** TLS handshake and the head of a request. */
@@ -85,6 +88,10 @@ export class EntryServer implements AsyncDisposable {
   #create({ cert, key }: EntryPems): Server {
     const tls = { cert, key, minVersion: "TLSv1.2", maxHeaderSize: largestHead } as const;
     const server = createServer(tls, (request, response) => void this.#request(request, response));
+    server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Uint8Array) => {
+      this.#timers.get(request.socket)?.[Symbol.dispose]();
+      void this.#options.upgrade(request, socket, head);
+    });
     server.requestTimeout = 0;
     server.keepAliveTimeout = idleMs;
     server.on("connection", (socket: Socket) => this.#connected(socket));

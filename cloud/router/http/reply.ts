@@ -1,4 +1,5 @@
-import type { ServerResponse } from "node:http";
+import { STATUS_CODES, type ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 import { errorHeader } from "#cloud/router/senders";
 
 /** Why cloudcore answers a request itself. */
@@ -10,7 +11,10 @@ export interface EntryProblem {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Answers why there is no other answer, as the service bus of a node does. What is left of the request is not read, so that the connection ends with it. */
+/**
+ * Answers why there is no other answer, as the service bus of a node does. What is left of the request is not read, so that the
+ * connection ends with it.
+ */
 export function sendProblem(response: ServerResponse, problem: EntryProblem): void {
   if (response.headersSent) return void response.destroy();
   const { status, code, reason, headers = {} } = problem;
@@ -24,6 +28,20 @@ export function sendProblem(response: ServerResponse, problem: EntryProblem): vo
     ...headers,
   });
   response.end(response.req.method === "HEAD" ? undefined : body);
+}
+
+/** The same on a connection that was to become a WebSocket. */
+export function writeProblem(socket: Duplex, { status, code, reason, headers = {} }: EntryProblem): void {
+  const body = `${JSON.stringify({ error: reason, reason: code })}\n`;
+  const fields = {
+    "content-type": "application/json",
+    "content-length": String(Buffer.byteLength(body)),
+    connection: "close",
+    [errorHeader]: code,
+    ...headers,
+  };
+  const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Error"}\r\n${lines.join("")}\r\n${body}`);
 }
 
 export function sendJson(response: ServerResponse, status: number, value: unknown): void {
