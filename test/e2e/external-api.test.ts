@@ -67,7 +67,14 @@ meta-server: { port: 0 }
 
     const pod = join(dir.path, "pod.json");
     const containers = [{ name: "a", image: demoImage, command: ["/bin/busybox", "sleep", "1000"] }];
-    const spec = { nodeName: node, terminationGracePeriodSeconds: 1, containers };
+    // No controller of this API makes the ConfigMap with its CA.
+    const automountServiceAccountToken = false;
+    const spec = {
+      nodeName: node,
+      terminationGracePeriodSeconds: 1,
+      containers,
+      automountServiceAccountToken,
+    };
     writeFileSync(pod, JSON.stringify({ apiVersion: "v1", kind: "Pod", metadata: { name: "p" }, spec }));
     await kubectl("apply", "-f", pod);
     await kubectl("wait", "--for=condition=Ready", "pod/p", "--timeout=20s");

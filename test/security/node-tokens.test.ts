@@ -204,7 +204,10 @@ test("a node gets a token that is bound to its pod and ends within a day when it
 test("a node gets no token when it is not for a pod of its own that uses it", async () => {
   const mine = { name: "mine", uid: await makePod("mine", "e1") };
   const theirs = { name: "theirs", uid: await makePod("theirs", "e2") };
-  const plain = { name: "plain", uid: await makePod("plain", "e1", { volumes: [] }) };
+  const plain = {
+    name: "plain",
+    uid: await makePod("plain", "e1", { volumes: [], automountServiceAccountToken: false }),
+  };
   const why = async (answer: Promise<unknown>): Promise<string> =>
     ((await answer) as { ErrStatus: { message: string } }).ErrStatus.message.replace(
       /^.*?is forbidden: /,
