@@ -11,6 +11,12 @@ const mostStreams = 256;
  * Stream data that may wait for the socket: messages of KubeEdge wait behind it, a second on a link of 512 kbit/s.
  */
 const mostUnwritten = 64 * 1024;
+/** Frames without data that may wait, heads above all: with more of them no stream is opened. */
+const mostUnwrittenHeads = 1024 * 1024;
+/** With credit and refusals, which are small, it is more only when the peer asks for them and reads none. */
+const mostUnwrittenControl = 2 * mostUnwrittenHeads;
+const largestId = 2 ** 32 - 1;
+const firstIds = { cloud: 2, node: 1 } as const;
 
 export interface StreamChannelOptions {
   readonly transport: Pick<FrameTransport, "isOpen" | "send">;
@@ -29,17 +35,18 @@ export class StreamChannel {
   readonly #options: StreamChannelOptions;
   readonly #streams = new Map<number, LinkStream>();
   readonly #waiting = new Set<LinkStream>();
-  #nextId: number;
+  #lastId: number;
   #unwritten = 0;
   readonly #window: LinkWindow;
   /** Data that arrived and was not reported yet. */
   #unreported = 0;
+  #unwrittenControl = 0;
   #lost: string | undefined;
 
   constructor(options: StreamChannelOptions) {
     this.#options = options;
     this.#window = new LinkWindow(options.nowMs);
-    this.#nextId = options.end === "cloud" ? 2 : 1;
+    this.#lastId = firstIds[options.end] - 2;
   }
 
   /** Streams that are open. */
@@ -49,23 +56,25 @@ export class StreamChannel {
 
   /**
    * Opens a stream; it may be written at once.
-   * @throws UnavailableError when the link is lost or has too many streams; RangeError when the head is too long
+   * @throws UnavailableError when the link is lost, too slow or has too many streams; RangeError when the head is too long
    */
   open(head: StreamHead): ByteStream {
     if (this.#lost !== undefined || !this.#options.transport.isOpen)
       throw new UnavailableError("link-down", this.#lost ?? "the link is down");
     if (this.#streams.size >= mostStreams)
       throw new UnavailableError("too-many-streams", `${mostStreams} streams are open on this link`);
-    const id = this.#nextId;
+    if (this.#unwrittenControl > mostUnwrittenHeads)
+      throw new UnavailableError("slow-link", "the link is too slow for another stream now");
+    const id = this.#freeId();
     const frame = encodeFrame({ type: "open", id, head });
-    this.#nextId += 2;
     const stream = this.#add(id, head);
-    this.#options.transport.send(frame);
+    this.#sendControl(frame);
     return stream;
   }
 
   /** Takes a binary frame of the peer. */
   receive(bytes: Uint8Array): void {
+    if (this.#lost !== undefined) return;
     const frame = decodeFrame(bytes);
     if (!frame) this.#options.broken("a binary frame that is no frame of a stream");
     else if (frame.type === "open") this.#accept(frame.id, frame.head);
@@ -128,9 +137,30 @@ export class StreamChannel {
     return stream;
   }
 
+  /** Ids of a link that lasts are used again. */
+  #freeId(): number {
+    do {
+      this.#lastId += 2;
+      if (this.#lastId > largestId) this.#lastId = firstIds[this.#options.end];
+    } while (this.#streams.has(this.#lastId));
+    return this.#lastId;
+  }
+
   #send(frame: StreamFrame): void {
-    if (this.#lost === undefined && this.#options.transport.isOpen)
-      this.#options.transport.send(encodeFrame(frame));
+    if (this.#lost !== undefined || !this.#options.transport.isOpen) return;
+    const bytes = encodeFrame(frame);
+    if (this.#unwrittenControl + bytes.length > mostUnwrittenControl) {
+      const reason = "the peer does not read";
+      this.end(reason);
+      this.#options.broken(reason);
+      return;
+    }
+    this.#sendControl(bytes);
+  }
+
+  #sendControl(bytes: Uint8Array): void {
+    this.#unwrittenControl += bytes.length;
+    this.#options.transport.send(bytes, () => void (this.#unwrittenControl -= bytes.length));
   }
 
   /** Sends a piece of each stream in turn, as long as the socket takes them. */

@@ -1,6 +1,7 @@
 import { ClosedError } from "#shared/errors";
 import type { ByteStream, StreamClosed, StreamHead } from "./byte-stream.ts";
 import type { StreamFrame } from "./frame.ts";
+import { ReceivedBytes } from "./received-bytes.ts";
 
 /**
  * What a peer may have on its way to us: 256 KiB keep a link of 20 Mbit/s with a round trip of 100 ms busy, and 256
@@ -37,7 +38,7 @@ export class LinkStream implements ByteStream {
   readonly closed: Promise<StreamClosed>;
   readonly #options: LinkStreamOptions;
   readonly #settle: (closed: StreamClosed) => void;
-  readonly #received: Uint8Array[] = [];
+  readonly #received = new ReceivedBytes();
   /** Bytes that the peer may still send. */
   #allowance = windowBytes;
   /** Bytes read since the peer was last given credit. */
@@ -136,8 +137,9 @@ export class LinkStream implements ByteStream {
       this.reset("the peer sent more than it may");
       return;
     }
+    if (bytes.length === 0) return;
     // A copy: the frame belongs to the transport, and may be a part of a larger buffer.
-    this.#received.push(bytes.slice());
+    this.#received.add(bytes);
     this.#wakeReader();
   }
 
@@ -145,18 +147,18 @@ export class LinkStream implements ByteStream {
     this.#wake?.();
     this.#wake = undefined;
     // Nobody may ask for the end of what has been read already.
-    if (this.#peerEnded && this.#received.length === 0) this.#endReading();
+    if (this.#peerEnded && this.#received.isEmpty) this.#endReading();
   }
 
   async #pull(): Promise<void> {
-    while (this.#received.length === 0 && !this.#peerEnded && !this.#over)
+    while (this.#received.isEmpty && !this.#peerEnded && !this.#over)
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
     if (this.#over) return;
-    const bytes = this.#received.shift();
+    const bytes = this.#received.take();
     if (bytes) this.#pass(bytes);
-    if (this.#peerEnded && this.#received.length === 0) this.#endReading();
+    if (this.#peerEnded && this.#received.isEmpty) this.#endReading();
   }
 
   #pass(bytes: Uint8Array): void {
@@ -199,7 +201,7 @@ export class LinkStream implements ByteStream {
   #finish(reason: string): void {
     this.#over = true;
     const error = new ClosedError(reason);
-    this.#received.length = 0;
+    this.#received.clear();
     if (this.#isReading) this.#reader.error(error);
     this.#isReading = false;
     this.#chunk?.fail(error);

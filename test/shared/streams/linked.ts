@@ -12,6 +12,8 @@ export interface Linked extends AsyncDisposable {
   readonly broken: string[];
   /** Sends a raw frame from the node to the cloud. */
   readonly raw: (bytes: Uint8Array) => void;
+  /** From now on the node reads nothing. */
+  readonly pauseNode: () => void;
   /** Cuts the connection without a goodbye. */
   readonly cut: () => void;
 }
@@ -44,6 +46,7 @@ export async function link(): Promise<Linked> {
     atCloud: () => cloudStreams.next(),
     broken,
     raw: (bytes) => nodeTransport.send(bytes),
+    pauseNode: () => nodeTransport.pause(),
     cut: () => nodeTransport.terminate(),
     [Symbol.asyncDispose]: async () => {
       nodeTransport.terminate();
