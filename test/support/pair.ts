@@ -249,7 +249,7 @@ async function startCloud(folder: string, ports: readonly [number, number, numbe
 cloudhub: { address: 127.0.0.1, port: ${ports[0]}, https-port: ${ports[1]}, advertise: [127.0.0.1] }
 embedded: { port: ${ports[2]} }
 telemetry: { port: 0 }
-router: { port: 0 }
+router: { port: 0, local-targets: true }
 `,
   );
   const words = [...program("cloud"), "--config", cloudConfig(folder)];
