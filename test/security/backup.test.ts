@@ -102,7 +102,14 @@ describe("a backup of a cloudcore that is written to", () => {
     expect(statSync(file).mode & 0o777).toBe(0o600);
     expect(readdirSync(dir.path).filter((name) => name.startsWith("backup"))).toEqual(["backup.tar"]);
     const listed = Bun.spawnSync(["tar", "-tvf", file]).stdout.toString();
-    for (const name of ["cloudcore.db", "telemetry.db", "secrets.key", "ca/rootCA.key", "manifest.json"])
+    for (const name of [
+      "cloudcore.db",
+      "telemetry.db",
+      "router.db",
+      "secrets.key",
+      "ca/rootCA.key",
+      "manifest.json",
+    ])
       expect(listed).toContain(name);
   });
 

@@ -25,14 +25,14 @@ export { cloudPrivatePlaces } from "./private-places.ts";
 
 /** Examines everything cloudcore needs, without changing anything. */
 export async function* checkCloud(config: CloudConfig, clock: Clock): AsyncGenerator<Finding> {
-  const { dataDir, cloudHub, embedded, telemetry } = config;
+  const { dataDir, cloudHub, embedded, telemetry, router } = config;
   const pid = lockHolder(lockFile(dataDir, "cloudcore"));
   const running = { pid, ports: readPorts(dataDir) };
   yield checkDataDir(dataDir, pid);
   yield* checkPrivate(cloudPrivatePlaces(config));
   const database = checkDatabase(config, pid !== undefined);
   if (database) yield database;
-  yield* checkAside(join(dataDir, "telemetry.db"));
+  for (const name of ["telemetry.db", "router.db"]) yield* checkAside(join(dataDir, name));
   yield checkDisk(dataDir);
   yield* checkCertificates(config, clock.nowMs());
   const hub = { address: cloudHub.address };
@@ -42,6 +42,7 @@ export async function* checkCloud(config: CloudConfig, clock: Clock): AsyncGener
     running,
   );
   if (embedded) yield await checkPort({ ...embedded, name: "embedded", setting: "embedded.port" }, running);
+  if (router) yield await checkPort({ ...router, name: "router", setting: "router.port" }, running);
   const { http } = telemetry;
   if (http) yield await checkPort({ ...http, name: "telemetry", setting: "telemetry.port" }, running);
   yield await checkApi(config, running);

@@ -10,7 +10,7 @@ export function cloudPrivatePlaces({ dataDir }: Pick<CloudConfig, "dataDir">): P
     folders: paths("ca", "certs", "embedded", "embedded/ca", "embedded/certs"),
     files: [
       ...paths("kubeconfig", "secrets.key"),
-      ...paths("cloudcore.db", "telemetry.db").flatMap((path) => databaseFiles(path)),
+      ...paths("cloudcore.db", "telemetry.db", "router.db").flatMap((path) => databaseFiles(path)),
     ],
   };
 }

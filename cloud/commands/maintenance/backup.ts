@@ -15,7 +15,7 @@ import { version, type Operation } from "#shared/cli";
 import type { CloudConfig } from "#shared/config";
 import { ConfigError, describeError, quote } from "#shared/errors";
 import { syncFolder } from "#shared/files";
-import { databaseFile, keptElsewhere, plainFiles, telemetryFile } from "./contents.ts";
+import { databaseFile, keptElsewhere, plainFiles, routerFile, telemetryFile } from "./contents.ts";
 import { manifestName, newManifest } from "./manifest.ts";
 import { refuseOperands } from "./places.ts";
 import { addContent, addFile, endArchive, type TarEntry } from "./tar.ts";
@@ -91,7 +91,7 @@ function writeArchive(
     const files: TarEntry[] = [];
     const keyFile = config.embedded?.encryptionKeyFile ?? join(dataDir, "secrets.key");
     // The keys come after the database: a key added in between is one more, and none is missing.
-    for (const name of telemetry ? [databaseFile, telemetryFile] : [databaseFile]) {
+    for (const name of [databaseFile, routerFile, ...(telemetry ? [telemetryFile] : [])]) {
       if (!existsSync(join(dataDir, name))) continue;
       copyDatabase(join(dataDir, name), copy);
       verifyDatabase(copy, name === databaseFile ? keyFile : undefined);

@@ -5,7 +5,9 @@ import { databaseFiles } from "#shared/files";
 
 export const databaseFile = "cloudcore.db";
 export const telemetryFile = "telemetry.db";
-const databases: readonly string[] = [databaseFile, telemetryFile];
+/** Messages of rules that wait: nodes and clients count on it that they are delivered. */
+export const routerFile = "router.db";
+const databases: readonly string[] = [databaseFile, routerFile, telemetryFile];
 const pairs = ["ca/rootCA.crt", "ca/rootCA.key", "certs/server.crt", "certs/server.key"];
 const plain = [
   "secrets.key",

@@ -4,7 +4,7 @@ import { renumberDatabase, repairDatabase, verifyDatabase } from "#cloud/kube-ap
 import { openDataDir, type Host, type Operation } from "#shared/cli";
 import type { CloudConfig } from "#shared/config";
 import { ConfigError, describeError, quote } from "#shared/errors";
-import { backupNames, databaseFile, ownFiles, telemetryFile } from "./contents.ts";
+import { backupNames, databaseFile, ownFiles, routerFile, telemetryFile } from "./contents.ts";
 import { checkManifest, manifestName, badBackup, type Manifest } from "./manifest.ts";
 import { refuseOperands } from "./places.ts";
 import { finishSwap, stagedFolder, swapFiles } from "./swap.ts";
@@ -48,10 +48,9 @@ function restore(file: string, { config, host, force }: RestoreOptions): void {
     prepare(file, { staged, manifest, config, host });
     const aside = `before-restore-${new Date(host.clock.nowMs()).toISOString().replaceAll(/[:.]/g, "-")}`;
     const fresh = backupNames.filter((name) => existsSync(join(staged, name)));
-    // A backup without telemetry leaves the present telemetry database in place.
-    const leaves = fresh.includes(telemetryFile)
-      ? old
-      : old.filter((name) => !name.startsWith(telemetryFile));
+    // What a backup does not have, such as telemetry, stays in place.
+    const absent = [routerFile, telemetryFile].filter((name) => !fresh.includes(name));
+    const leaves = old.filter((name) => !absent.some((one) => name.startsWith(one)));
     swapFiles(dataDir, { aside, old: leaves, fresh });
     host.out(`restored ${manifest.files.length} files of ${manifest.createdAt}\n`);
     if (leaves.length > 0) host.out(`the previous data is in ${join(dataDir, aside)}\n`);
@@ -73,7 +72,7 @@ interface Unpacked {
 /** Checks the database, and renumbers it for nodes that have seen later revisions. */
 function prepare(file: string, { staged, manifest, config, host }: Unpacked): void {
   const names = new Set(manifest.files.map(({ path }) => path));
-  if (names.has(telemetryFile)) verifyDatabase(join(staged, telemetryFile));
+  for (const name of [routerFile, telemetryFile]) if (names.has(name)) verifyDatabase(join(staged, name));
   if (!names.has(databaseFile)) return;
   const named = config.embedded?.encryptionKeyFile;
   const keyFile = named ?? join(staged, "secrets.key");
