@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { startCluster, type Cluster } from "./cluster.ts";
 import { compile, hostTarget, programs } from "./release/compile.ts";
 import { findEngine, makeDemoImage } from "./engine.ts";
-import { eventually, startService } from "./service.ts";
+import { eventually, run, startService } from "./service.ts";
 
 /** What scripts/demo.sh runs once Bun is there; see its heading. */
 const root = join(import.meta.dir, "..");
@@ -32,6 +32,13 @@ async function showPage({ kubectl }: Cluster): Promise<void> {
   await kubectl("wait", "--for=condition=Available", "deployment/web", "--timeout=90s");
   const text = await eventually(10_000, async () => (await fetch(page)).text());
   step(`deployment "web" is Available; ${page} answers: ${text.trim()}`);
+}
+
+/** The node's own API, as its operator uses it, with a link to the cloud and without. */
+async function showNodeApi(): Promise<void> {
+  const kubeconfig = join(folder, "edge-1/kubeconfig");
+  const pods = await run(["kubectl", "--kubeconfig", kubeconfig, "get", "pods", "-o", "name"]);
+  step(`the node itself answers "kubectl --kubeconfig ${kubeconfig} get pods": ${pods.trim()}`);
 }
 
 /** A simulated thermostat on the broker of the node: what it reports, and a set-point on its way to it and back. */
@@ -91,6 +98,7 @@ Try, in another terminal:
   ${kubectl} patch device thermo-1 --type=json \\
     -p '[{"op":"replace","path":"/spec/properties/2/desired/value","value":"19"}]'
   ${kubectl} get device thermo-1 -o yaml
+  kubectl --kubeconfig ${join(folder, "edge-1/kubeconfig")} get pods,devices   # the API on the node
   curl ${page}
 Logs: ${cluster.cloud.log} and ${cluster.edge.log}
 Ctrl-C stops everything that was started here.`);
@@ -112,6 +120,7 @@ async function main(): Promise<void> {
   try {
     await Promise.race([showPage(cluster), stopped.promise, cluster.cloud.failed, cluster.edge.failed]);
     console.log(await cluster.kubectl("get", "nodes,pods,devices", "-o", "wide"));
+    await Promise.race([showNodeApi(), stopped.promise]);
     await Promise.race([showThermostat(cluster), stopped.promise, cluster.cloud.failed, cluster.edge.failed]);
   } finally {
     await removeSamples(cluster);
