@@ -40,7 +40,8 @@ export function endToEndHeaders(headers: Headers): (readonly [string, string])[]
 
 /**
  * Sends the body of a request over a stream that was opened with a `RequestHead` and returns the response as soon as its
- * head is there. Bodies pass through as they come. Cancelling the response's body resets the stream, and so does `signal`.
+ * head is there. Bodies pass through as they come. Cancelling the response's body resets the stream, and so do `signal` and
+ * a failure.
  * @throws ClosedError when the stream is reset or the link is lost; ProtocolError when the peer sends no response
  */
 export async function fetchOver(
@@ -54,15 +55,20 @@ export async function fetchOver(
   if (signal?.aborted === true) abort();
   // A server may answer before it has read the whole body, or without reading it: the response decides.
   void send(stream, body);
+  try {
+    return await readResponse(stream);
+  } catch (error) {
+    stream.reset(error instanceof Error ? error.message : String(error));
+    throw error;
+  }
+}
+
+async function readResponse(stream: ByteStream): Promise<Response> {
   const { head, rest } = await readHead(stream.readable);
   const { status, statusText, headers } = responseHead(head);
   const hasBody = status !== 204 && status !== 205 && status !== 304;
   if (!hasBody) void rest.cancel("a response of this status has no body").catch(() => undefined);
-  return new Response(hasBody ? rest : null, {
-    status,
-    statusText,
-    headers: headers.map(([name, value]): [string, string] => [name, value]),
-  });
+  return new Response(hasBody ? rest : null, { status, statusText, headers });
 }
 
 /** Answers the request of a stream with what `answer` returns. Never rejects: a failure resets the stream with its message. */
@@ -75,6 +81,7 @@ export async function serveOver(
   void stream.closed.then(({ reason }) => {
     if (reason !== undefined) aborted.abort(new Error(reason));
   });
+  let response: Response | undefined;
   try {
     const { method, path, headers } = requestHead(stream.head);
     const hasBody = method !== "GET" && method !== "HEAD";
@@ -85,7 +92,7 @@ export async function serveOver(
       body: hasBody ? stream.readable : null,
       signal: aborted.signal,
     });
-    const response = await answer(request);
+    response = await answer(request);
     const head: ResponseHead = {
       status: response.status,
       statusText: response.statusText,
@@ -96,6 +103,8 @@ export async function serveOver(
     if (!stream.readable.locked) void discard(stream.readable);
   } catch (error) {
     stream.reset(error instanceof Error ? error.message : String(error));
+    // Whoever sends it holds a connection and a place for it.
+    if (response?.body?.locked === false) void response.body.cancel(error).catch(() => undefined);
   }
 }
 
@@ -185,7 +194,7 @@ function requestHead(head: StreamHead): RequestHead {
   return { ...head, method, path, headers };
 }
 
-function responseHead(bytes: Uint8Array): ResponseHead {
+function responseHead(bytes: Uint8Array): Omit<ResponseHead, "headers"> & { readonly headers: Headers } {
   const bad = new ProtocolError("bad-response-head", "the peer sent no head of an HTTP response");
   let head: unknown;
   try {
@@ -194,10 +203,22 @@ function responseHead(bytes: Uint8Array): ResponseHead {
     throw bad;
   }
   if (typeof head !== "object" || head === null) throw bad;
-  const { status, statusText, headers } = head as Partial<Record<keyof ResponseHead, unknown>>;
+  const { status, statusText = "", headers } = head as Partial<Record<keyof ResponseHead, unknown>>;
   if (typeof status !== "number" || !Number.isInteger(status) || status < 200 || status > 599) throw bad;
-  if (!isHeaders(headers)) throw bad;
-  return { status, statusText: typeof statusText === "string" ? statusText : "", headers };
+  // Servers write it as it is: a line break would begin a header (RFC 9112, 4).
+  if (typeof statusText !== "string" || !/^[\t -~\u0080-\u00ff]*$/.test(statusText)) throw bad;
+  const read = readHeaders(headers);
+  if (!read) throw bad;
+  return { status, statusText, headers: read };
+}
+
+function readHeaders(value: unknown): Headers | undefined {
+  if (!isHeaders(value)) return undefined;
+  try {
+    return new Headers(value.map(([name, text]): [string, string] => [name, text]));
+  } catch {
+    return undefined;
+  }
 }
 
 function isHeaders(value: unknown): value is ResponseHead["headers"] {
