@@ -203,13 +203,13 @@ function responseHead(bytes: Uint8Array): Omit<ResponseHead, "headers"> & { read
     throw bad;
   }
   if (typeof head !== "object" || head === null) throw bad;
-  const { status, statusText = "", headers } = head as Partial<Record<keyof ResponseHead, unknown>>;
+  const { status, statusText, headers } = head as Partial<Record<keyof ResponseHead, unknown>>;
   if (typeof status !== "number" || !Number.isInteger(status) || status < 200 || status > 599) throw bad;
-  // Servers write it as it is: a line break would begin a header (RFC 9112, 4).
-  if (typeof statusText !== "string" || !/^[\t -~\u0080-\u00ff]*$/.test(statusText)) throw bad;
   const read = readHeaders(headers);
   if (!read) throw bad;
-  return { status, statusText, headers: read };
+  // Servers write it as it is: a line break would begin a header (RFC 9112, 4).
+  const isText = typeof statusText === "string" && /^[\t -~\u0080-\u00ff]*$/.test(statusText);
+  return { status, statusText: isText ? statusText : "", headers: read };
 }
 
 function readHeaders(value: unknown): Headers | undefined {
