@@ -14,11 +14,18 @@ export interface ApiProxyOptions {
   readonly log: Logger;
   /** Streams of one node at a time, watches included. */
   readonly mostPerNode?: number;
+  /** Streams of all nodes at a time. */
+  readonly mostTogether?: number;
   readonly largestBody?: number;
 }
 
 /** Half of the streams of a link: the others are left for logs, exec and HTTP to the node. */
 const mostPerNode = 128;
+/**
+ * Bun has 256 HTTP requests of a process under way at most, and further ones wait: with the other half cloudcore watches the
+ * API itself, and carries out rules.
+ */
+const mostTogether = 128;
 /** As the embedded API's HTTP server takes; kube-apiserver refuses more than 3 MiB by itself. */
 const largestBody = 8 * 1024 * 1024;
 /** kube-apiserver answers anything but a watch within a minute. */
@@ -36,6 +43,7 @@ export class ApiProxy {
   readonly #options: ApiProxyOptions;
   readonly #log: RateLimitedLog;
   readonly #open = new Map<string, number>();
+  #together = 0;
 
   constructor(options: ApiProxyOptions) {
     this.#options = options;
@@ -49,18 +57,32 @@ export class ApiProxy {
 
   /** Resolves when the request was answered, or its stream reset. */
   async serve(node: string, stream: ByteStream): Promise<void> {
-    this.#count(node, 1);
+    const release = this.#take(node);
     try {
-      await serveOver(stream, "http://api.invalid", (request) => this.#answer(node, stream, request));
+      await serveOver(stream, "http://api.invalid", (request) =>
+        this.#answer(node, stream, request, release !== undefined),
+      );
     } finally {
-      this.#count(node, -1);
+      release?.();
     }
   }
 
-  async #answer(node: string, { head }: ByteStream, request: Request): Promise<Response> {
+  /**
+   * Takes a place. A node may have as many as it leaves free for the others: one that takes all it gets has half of them.
+   * @returns undefined when there is none
+   */
+  #take(node: string): (() => void) | undefined {
+    const { mostPerNode: most = mostPerNode, mostTogether: limit = mostTogether } = this.#options;
+    const own = this.openOf(node);
+    if (own >= Math.min(most, limit - this.#together)) return undefined;
+    this.#count(node, 1);
+    return () => this.#count(node, -1);
+  }
+
+  async #answer(node: string, { head }: ByteStream, request: Request, hasPlace: boolean): Promise<Response> {
     // `serveOver` has read the head.
     const { path, headers } = head as typeof head & { path: string; headers: [string, string][] };
-    const refusal = this.#refusal(node, request, path);
+    const refusal = hasPlace ? this.#refusal(request, path) : this.#busy(node);
     if (refusal) {
       if (request.body) new LimitedBody(request.body, 0).discard();
       return refusal;
@@ -68,14 +90,16 @@ export class ApiProxy {
     return this.#forward(request, path, headersForApi(headers));
   }
 
-  #refusal(node: string, request: Request, path: string): Response | undefined {
-    const { passage, mostPerNode: most = mostPerNode, largestBody: limit = largestBody } = this.#options;
+  #busy(node: string): Response {
+    const own = this.openOf(node);
+    this.#log.warn("too many requests to the API are open", { node, own, together: this.#together }, node);
+    const message = `node ${quote(node)} has ${own} requests to the API open, all nodes ${this.#together}: try again later`;
+    return failureResponse({ code: 429, reason: "TooManyRequests", message, retryAfterSeconds: 1 });
+  }
+
+  #refusal(request: Request, path: string): Response | undefined {
+    const { passage, largestBody: limit = largestBody } = this.#options;
     if (!passage) return unavailable("requests of nodes are not passed on to the Kubernetes API here");
-    if (this.openOf(node) > most) {
-      this.#log.warn("node has too many requests to the API open", { node, most }, node);
-      const message = `node ${quote(node)} has ${most} requests to the API open already, try again later`;
-      return failureResponse({ code: 429, reason: "TooManyRequests", message, retryAfterSeconds: 1 });
-    }
     if (!methods.has(request.method))
       return failureResponse({
         code: 405,
@@ -123,6 +147,7 @@ export class ApiProxy {
   }
 
   #count(node: string, change: 1 | -1): void {
+    this.#together += change;
     const open = this.openOf(node) + change;
     if (open > 0) this.#open.set(node, open);
     else this.#open.delete(node);
