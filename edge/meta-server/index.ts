@@ -133,7 +133,7 @@ function partsOf(
   const findPod = (namespace: string, name: string): KubeObject | undefined =>
     objects.find(podKind, namespace, name);
   const access = new LocalAccess({ known, clock, node, operatorToken, findPod });
-  const api = new CloudApi((head) => port.ask("cloud.stream", { head }));
+  const api = new CloudApi((head) => port.ask("cloud.stream", { head }), clock);
   const sync = new AccessSync({
     api,
     known,

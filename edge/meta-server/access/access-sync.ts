@@ -61,7 +61,7 @@ export class AccessSync implements AsyncDisposable {
   #online = false;
   #timer: Disposable | undefined;
   #running: Promise<void> | undefined;
-  #closed = false;
+  readonly #stop = new AbortController();
 
   constructor(options: AccessSyncOptions) {
     this.#options = options;
@@ -80,39 +80,44 @@ export class AccessSync implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed = true;
+    this.#stop.abort(new ClosedError("the API on the node ends"));
     this.#timer?.[Symbol.dispose]();
     await this.#running;
   }
 
   #plan(waitMs: number): void {
     this.#timer?.[Symbol.dispose]();
-    if (this.#closed) return;
+    if (this.#stop.signal.aborted) return;
     this.#timer = this.#options.clock.after(waitMs, () => {
       this.#running = (this.#running ?? Promise.resolve()).then(() => this.#run());
     });
   }
 
   async #run(): Promise<void> {
-    if (!this.#online || this.#closed) return;
-    const { log, known, clock } = this.#options;
+    if (!this.#online || this.#stop.signal.aborted) return;
+    const { known, clock } = this.#options;
     let nextMs = repeatMs;
     const accounts = this.#accounts();
     known.keepRulesOf(new Set(accounts.keys()));
     for (const [account, one] of accounts) {
-      if (!this.#online || this.#closed) return;
+      if (!this.#online || this.#stop.signal.aborted) return;
       try {
         await this.#sync(one);
         known.putOnline(clock.nowMs());
       } catch (error) {
-        if (!(error instanceof AppError)) throw error;
-        const level = error instanceof UnavailableError || error instanceof ClosedError ? "debug" : "warn";
-        log[level]("cannot ask what a service account may do", { account, error: describeError(error) });
+        if (this.#stop.signal.aborted) return;
+        this.#logFailure(account, error);
         // KubeEdge's cloudcore has no streams, and will not have any soon.
-        if (error.code !== "no-streams") nextMs = retryMs;
+        if (!(error instanceof AppError && error.code === "no-streams")) nextMs = retryMs;
       }
     }
     if (this.#online) this.#plan(nextMs);
+  }
+
+  #logFailure(account: string, error: unknown): void {
+    const level = error instanceof UnavailableError || error instanceof ClosedError ? "debug" : "warn";
+    const fields = { account, error: describeError(error) };
+    this.#options.log[level]("cannot ask what a service account may do", fields);
   }
 
   #accounts(): Map<string, Account> {
@@ -132,7 +137,8 @@ export class AccessSync implements AsyncDisposable {
     const token = await this.#token({ namespace, name, pod });
     const claims = readOwnToken(token);
     if (!claims) throw new ProtocolError("bad-token", "the cloud gave no token of a service account");
-    const keySet = await api.json(token, "GET", "/openid/v1/jwks");
+    const { signal } = this.#stop;
+    const keySet = await api.json({ token, method: "GET", path: "/openid/v1/jwks", signal });
     const { issuer, audiences } = claims;
     if (known.putKeys({ issuer, audiences, keySet })) onKeys();
     const rules = new Map<string, ResourceRule[]>();
@@ -160,7 +166,8 @@ export class AccessSync implements AsyncDisposable {
       spec: { namespace },
     };
     const path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
-    const answer = await this.#options.api.json(token, "POST", path, review);
+    const { signal } = this.#stop;
+    const answer = await this.#options.api.json({ token, method: "POST", path, object: review, signal });
     return readRules(asRecord(asRecord(answer)?.["status"])?.["resourceRules"]);
   }
 }

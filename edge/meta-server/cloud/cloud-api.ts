@@ -1,4 +1,6 @@
+import type { Clock } from "#shared/clock";
 import { ProtocolError, UnavailableError } from "#shared/errors";
+import { withDeadline } from "#shared/lifecycle";
 import { fetchOver, type ByteStream, type RequestHead } from "#shared/streams";
 
 /** Opens a stream to cloudcore. Rejects with UnavailableError when there is no link, or the cloud has no streams. */
@@ -13,17 +15,30 @@ export interface ApiCall {
   readonly signal?: AbortSignal;
 }
 
+export interface JsonCall {
+  readonly token: string;
+  readonly method: string;
+  readonly path: string;
+  readonly object?: unknown;
+  readonly signal?: AbortSignal;
+}
+
 /** cloudcore marks answers that are its own and not those of the API. */
 const unavailableHeader = "kubeedge-unavailable";
 /** A JSON answer to the node itself: a set of keys, or rules of one account. */
 const longestAnswer = 4 * 1024 * 1024;
+/** Until the head of a response is there: cloudcore itself gives up after 70 s. */
+const headMs = 90_000;
+const jsonMs = 30_000;
 
 /** The Kubernetes API that cloudcore uses, over the link. */
 export class CloudApi {
   readonly #open: OpenStream;
+  readonly #clock: Clock;
 
-  constructor(open: OpenStream) {
+  constructor(open: OpenStream, clock: Clock) {
     this.#open = open;
+    this.#clock = clock;
   }
 
   /**
@@ -32,14 +47,23 @@ export class CloudApi {
    */
   async send({ method, path, headers, body = null, signal }: ApiCall): Promise<Response> {
     const stream = await this.#open({ service: "kube-api", method, path, headers });
-    const response = await fetchOver(stream, body, signal);
+    const late = new AbortController();
+    using _limit = this.#clock.after(headMs, () => late.abort());
+    const response = await fetchOver(stream, body, either(signal, late.signal));
     if (!response.headers.has(unavailableHeader)) return response;
     await response.body?.cancel();
     throw new UnavailableError("api-unavailable", "The cloud cannot ask its Kubernetes API");
   }
 
   /** Asks with a token of the node's own. @throws as `send`, and ProtocolError for an answer that is of no use */
-  async json(token: string, method: string, path: string, object?: unknown): Promise<unknown> {
+  async json({ token, method, path, object, signal }: JsonCall): Promise<unknown> {
+    const what = `${method} ${path}`;
+    return withDeadline(this.#clock, { ms: jsonMs, what, signal }, (over) =>
+      this.#json({ token, method, path, object, signal: over }),
+    );
+  }
+
+  async #json({ token, method, path, object, signal }: JsonCall): Promise<unknown> {
     const body = object === undefined ? null : new Response(JSON.stringify(object)).body;
     const response = await this.send({
       method,
@@ -50,6 +74,7 @@ export class CloudApi {
         ...(body ? [["content-type", "application/json"] as const] : []),
       ],
       body,
+      ...(signal && { signal }),
     });
     const text = await readText(response);
     if (!response.ok)
@@ -63,6 +88,10 @@ export class CloudApi {
       throw new ProtocolError("api-answer", `${method} ${path} does not answer JSON`, { cause });
     }
   }
+}
+
+function either(one: AbortSignal | undefined, other: AbortSignal): AbortSignal {
+  return one ? AbortSignal.any([one, other]) : other;
 }
 
 async function readText(response: Response): Promise<string> {
