@@ -91,7 +91,8 @@ async function answer(stream: ByteStream, failure: ServiceFailure): Promise<void
     await writer.write(head);
     await writer.write(body);
     await writer.close();
-    await stream.readable.cancel("the handshake was refused");
+    // Until the caller ends it: a reset would discard the answer before it is read.
+    for await (const _bytes of stream.readable);
   } catch {
     // The caller aborted first.
   }
