@@ -105,6 +105,7 @@ mqtt: { internal-server: "tcp://127.0.0.1:0" }
 edgehub: { server: "127.0.0.1:${this.link.port}", https: "https://127.0.0.1:${this.#ports["cloudhub-https"]}" }
 edged: { hostname-override: ${this.node}, docker-address: "unix://${options.dockerSocket ?? engineSocket}", read-only-port: 0 }
 devicetwin: { query-port: 0 }
+service-bus: { port: 0 }
 meta-server: { port: 0 }
 `,
     );
@@ -131,6 +132,16 @@ meta-server: { port: 0 }
     await this.killEdge();
     removeContainers(this.#owner);
     rmSync(this.edgeDir, { recursive: true });
+  }
+
+  /** A port of cloudcore by its name in `ports.json`. */
+  cloudPort(name: string): number {
+    return readPorts(this.#folder)[name] ?? 0;
+  }
+
+  /** A file in the data directory of cloudcore. */
+  cloudFile(path: string): string {
+    return join(this.#folder, "cloud", path);
   }
 
   /** What the present edgecore has logged. */
