@@ -82,6 +82,7 @@ edgehub: { server: "127.0.0.1:${hub}", https: "https://127.0.0.1:${https}" }
 edged: { hostname-override: ${node}, docker-address: "unix://${socket}" }
 devicetwin: { query-port: 0 }
 meta-server: { port: 0 }
+service-bus: { port: 0 }
 `,
   );
   return file;
