@@ -1,5 +1,5 @@
 import { generateKeyPairSync, sign, type KeyObject } from "node:crypto";
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterEach, beforeEach, expect, test } from "bun:test";
 import { KnownAccess } from "#internal/edge/meta-server/access/known-access.ts";
 import type { ResourceRule } from "#internal/edge/meta-server/access/rules.ts";
 import { configMap, podObject, startTestNode, WatchLines, type TestNode } from "./harness.ts";
@@ -23,7 +23,7 @@ const rule = (resources: string, ...resourceNames: string[]): ResourceRule => ({
 
 let node: TestNode;
 let known: KnownAccess;
-beforeAll(async () => {
+beforeEach(async () => {
   node = await startTestNode();
   known = new KnownAccess(node.store.metas);
   known.putKeys({ issuer: "https://issuer", audiences: [audience], keySet });
@@ -39,7 +39,7 @@ beforeAll(async () => {
   await node.put("configmap", configMap("a"));
   await node.put("pod", podObject("web"));
 });
-afterAll(() => node[Symbol.asyncDispose]());
+afterEach(() => node[Symbol.asyncDispose]());
 
 interface Making {
   readonly claims?: Record<string, unknown>;

@@ -1,15 +1,15 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterEach, beforeEach, expect, test } from "bun:test";
 import type { KubeObject } from "#shared/kube";
 import { configMap, podObject, startTestNode, WatchLines, type TestNode } from "./harness.ts";
 
 let node: TestNode;
-beforeAll(async () => {
+beforeEach(async () => {
   node = await startTestNode();
   await node.put("configmap", configMap("a", { app: "x" }));
   await node.put("configmap", configMap("b"));
   await node.put("pod", podObject("web"));
 });
-afterAll(() => node[Symbol.asyncDispose]());
+afterEach(() => node[Symbol.asyncDispose]());
 
 const maps = "/api/v1/namespaces/default/configmaps";
 interface List {
