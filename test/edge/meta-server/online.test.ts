@@ -124,6 +124,7 @@ test("what an account may do is asked for with its own token, for the time witho
 
 test("the node answers reads when the cloud cannot reach its API, and refuses changes", async () => {
   const token = await askToken();
+  await eventually(10_000, async () => expect(node.store.metas.listByType("accountrules")).toHaveLength(1));
   isReachable = false;
   const answer = await node.get(maps, token);
   expect([answer.status, answer.headers.get("kubeedge-source")]).toEqual([200, "node"]);
