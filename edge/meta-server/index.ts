@@ -11,8 +11,8 @@ import { LocalAnswers } from "#edge/meta-server/answers";
 import { CloudApi } from "#edge/meta-server/cloud";
 import { NodeObjects, podKind } from "#edge/meta-server/objects";
 import {
+  CertificateSource,
   ensureOperatorToken,
-  ensureServerCertificates,
   Listeners,
   NodeApi,
   writeOperatorKubeconfig,
@@ -72,7 +72,9 @@ export async function startMetaServer(
   await using stack = new AsyncDisposableStack();
   const { port, clock, log } = deps;
   const { node, dataDir } = settings;
-  const operatorToken = ensureOperatorToken(dataDir);
+  const onUnwritten = (path: string, error: unknown): void =>
+    log.warn("cannot write a file of the API on the node, going on without it", { path, error });
+  const operatorToken = ensureOperatorToken(dataDir, onUnwritten);
   const { objects, access, local, api, sync } = partsOf(settings, deps, operatorToken);
   stack.use(local);
   stack.use(sync);
@@ -84,9 +86,10 @@ export async function startMetaServer(
   ]);
   const isOnline = (): boolean => link.online;
   const server = new NodeApi({ access, local, api, isOnline, hosts: () => [...hosts], clock, log });
+  const source = new CertificateSource(dataDir, { nowMs: () => clock.nowMs(), onUnwritten });
   const certificates = (more: readonly string[]): Promise<ServerCertificates> => {
     for (const host of more) hosts.add(host);
-    return ensureServerCertificates(dataDir, [...loopback, ...hosts], clock.nowMs());
+    return source.ensure([...loopback, ...hosts]);
   };
   const answer = (request: Request): Promise<Response> => server.answer(request);
   const listeners = stack.use(
@@ -95,7 +98,11 @@ export async function startMetaServer(
   const { caPem } = await certificates([]);
   const host = anyAddress.includes(settings.address) ? "127.0.0.1" : settings.address;
   const url = `https://${host.includes(":") ? `[${host}]` : host}:${listeners.port}`;
-  const kubeconfig = writeOperatorKubeconfig(dataDir, { server: url, caPem, token: operatorToken, node });
+  const kubeconfig = writeOperatorKubeconfig(
+    dataDir,
+    { server: url, caPem, token: operatorToken, node },
+    onUnwritten,
+  );
   log.info("serving the Kubernetes API on the node", { url, kubeconfig });
   stack.use(
     port.on("object.stored", (object) => {

@@ -1,14 +1,20 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { writeWhole } from "#shared/files";
 import { canonicalHost, createAuthority, isSignedBy, loadAuthority, readCertificate } from "#shared/pki";
+import { writeKept, type OnUnwritten } from "./kept-file.ts";
 
 /** Certificate and key of the server, and the CA that its clients trust. */
 export interface ServerCertificates {
   readonly caPem: string;
   readonly cert: string;
   readonly key: string;
+}
+
+export interface CertificateOptions {
+  readonly nowMs: number;
+  /** What cannot be written is used all the same. */
+  readonly onUnwritten: OnUnwritten;
 }
 
 /** The CA is trusted by clients on this node alone, and pods that run for years have it in their files. */
@@ -23,11 +29,11 @@ const renewBeforeMs = 30 * 86_400_000;
 export async function ensureServerCertificates(
   dataDir: string,
   hosts: readonly string[],
-  nowMs: number,
+  options: CertificateOptions,
 ): Promise<ServerCertificates> {
+  const { nowMs } = options;
   const folder = join(dataDir, "meta-server");
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const ca = await ensureCa(folder, nowMs);
+  const ca = await ensureCa(folder, options);
   const kept = readPair(folder, "server");
   if (kept && isUsable(kept, ca.cert, hosts, nowMs)) return { caPem: ca.cert, ...kept };
   // What signs takes megabytes, and is loaded once a year.
@@ -39,17 +45,46 @@ export async function ensureServerCertificates(
     days: serverDays,
     nowMs,
   });
-  writePair(folder, "server", made);
+  writePair(folder, "server", made, options);
   return { caPem: ca.cert, ...made };
 }
 
-async function ensureCa(folder: string, nowMs: number): Promise<Pair> {
+/** The certificates of one run: those that a full disk did not take are made once. */
+export class CertificateSource {
+  readonly #dataDir: string;
+  readonly #options: { readonly nowMs: () => number; readonly onUnwritten: OnUnwritten };
+  #unwritten: { readonly hosts: string; readonly made: ServerCertificates } | undefined;
+
+  constructor(dataDir: string, options: { readonly nowMs: () => number; readonly onUnwritten: OnUnwritten }) {
+    this.#dataDir = dataDir;
+    this.#options = options;
+  }
+
+  async ensure(hosts: readonly string[]): Promise<ServerCertificates> {
+    const key = hosts.join(" ");
+    if (this.#unwritten?.hosts === key) return this.#unwritten.made;
+    let isWritten = true;
+    const onUnwritten: OnUnwritten = (path, error) => {
+      isWritten = false;
+      this.#options.onUnwritten(path, error);
+    };
+    const made = await ensureServerCertificates(this.#dataDir, hosts, {
+      nowMs: this.#options.nowMs(),
+      onUnwritten,
+    });
+    this.#unwritten = isWritten ? undefined : { hosts: key, made };
+    return made;
+  }
+}
+
+async function ensureCa(folder: string, options: CertificateOptions): Promise<Pair> {
+  const { nowMs } = options;
   const kept = readPair(folder, "ca");
   // The clock of a node without a battery may have been years ahead.
   if (kept && readCertificate(kept.cert).notBeforeMs <= nowMs) return kept;
   const made = await createAuthority({ commonName: "kubeedge-node", days: caDays, nowMs });
   const pair = { cert: made.certPem, key: made.keyPem };
-  writePair(folder, "ca", pair);
+  writePair(folder, "ca", pair, options);
   return pair;
 }
 
@@ -59,9 +94,14 @@ interface Pair {
 }
 
 /** The key first: a certificate that is there has its key. */
-function writePair(folder: string, name: string, { cert, key }: Pair): void {
-  writeWhole(join(folder, `${name}.key`), key);
-  writeWhole(join(folder, `${name}.crt`), cert);
+function writePair(
+  folder: string,
+  name: string,
+  { cert, key }: Pair,
+  { onUnwritten }: CertificateOptions,
+): void {
+  writeKept(join(folder, `${name}.key`), key, onUnwritten);
+  writeKept(join(folder, `${name}.crt`), cert, onUnwritten);
 }
 
 function readPair(folder: string, name: string): Pair | undefined {

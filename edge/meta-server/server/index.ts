@@ -1,5 +1,5 @@
 /** HTTPS for programs on the node and in its pods. */
-export { ensureServerCertificates, type ServerCertificates } from "./certificates.ts";
+export { CertificateSource, type ServerCertificates } from "./certificates.ts";
 export { Listeners } from "./listeners.ts";
 export { NodeApi } from "./node-api.ts";
 export { ensureOperatorToken, writeOperatorKubeconfig } from "./operator.ts";

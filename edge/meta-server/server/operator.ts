@@ -1,15 +1,15 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { writeWhole } from "#shared/files";
+import { writeKept, type OnUnwritten } from "./kept-file.ts";
 
 /** The token of the operator of this node, made at the first start, for its kubeconfig. */
-export function ensureOperatorToken(dataDir: string): string {
+export function ensureOperatorToken(dataDir: string, onUnwritten: OnUnwritten): string {
   const path = join(dataDir, "meta-server/operator-token");
   const kept = existsSync(path) ? readFileSync(path, "utf8").trim() : "";
   if (/^[0-9a-f]{64}$/.test(kept)) return kept;
   const token = randomBytes(32).toString("hex");
-  writeWhole(path, `${token}\n`);
+  writeKept(path, `${token}\n`, onUnwritten);
   return token;
 }
 
@@ -22,6 +22,7 @@ const operatorName = "node-operator";
 export function writeOperatorKubeconfig(
   dataDir: string,
   { server, caPem, token, node }: Readonly<Record<"server" | "caPem" | "token" | "node", string>>,
+  onUnwritten: OnUnwritten,
 ): string {
   const authority = Buffer.from(caPem).toString("base64");
   const config = {
@@ -36,6 +37,6 @@ export function writeOperatorKubeconfig(
   const usual = join(dataDir, "kubeconfig");
   const isForeign = existsSync(usual) && !readFileSync(usual, "utf8").includes(`"${operatorName}"`);
   const path = isForeign ? join(dataDir, "kubeconfig-node") : usual;
-  if (!existsSync(path) || readFileSync(path, "utf8") !== text) writeWhole(path, text);
+  if (!existsSync(path) || readFileSync(path, "utf8") !== text) writeKept(path, text, onUnwritten);
   return path;
 }
