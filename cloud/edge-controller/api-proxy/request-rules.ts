@@ -35,7 +35,7 @@ const servedPath =
   /^\/(?:api|apis|openapi|version|healthz|livez|readyz|openid\/v1\/jwks|\.well-known\/openid-configuration)(?:[/?]|$)/;
 
 /**
- * Whether a path, with its query, means to every reader what its text says: no empty, "." or ".." segments, escaped or not,
+ * Whether a path, with its query, means to every reader what its text says: no empty, "." or ".." segments, escaped, with parameters or not,
  * no escaped slashes, backslashes or control characters.
  */
 export function isPlainApiPath(path: string): boolean {
@@ -46,7 +46,7 @@ export function isPlainApiPath(path: string): boolean {
     !path.includes("#") &&
     servedPath.test(path) &&
     !/\\|%(?:2e|2f|5c|25|[01][0-9a-f]|7f)/i.test(pathname) &&
-    !/\/(?:\.{0,2})(?=\/)|\/\.{1,2}$/.test(pathname)
+    !/\/\.{0,2}(?:;[^/]*)?(?=\/)|\/\.{1,2}(?:;[^/]*)?$/.test(pathname)
   );
 }
 
