@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { eventually, run } from "#internal/scripts/service.ts";
+import { inOrder } from "#internal/test/support/in-order.ts";
 import { hasPair, podSpec, startPair, until, type Pair } from "#internal/test/support/pair.ts";
 
 /** kubectl on the node, with the kubeconfig that edgecore wrote for its operator. */
@@ -94,72 +95,99 @@ describe.skipIf(!hasPair())("kubectl on a node", () => {
 
   const asPod = (...words: readonly string[]): Promise<string> => onNode(pair, `--token=${token}`, ...words);
 
-  test("reads what the node has with the operator's kubeconfig, which nobody else may read", async () => {
-    expect(statSync(join(pair.edgeDir, "kubeconfig")).mode & 0o777).toBe(0o600);
-    const pods = await onNode(pair, "get", "pods", "-l", "app=web", "--field-selector=status.phase=Running");
-    expect(pods).toMatch(/^NAME +READY +STATUS +RESTARTS +AGE\nweb +1\/1 +Running +0 /);
-    expect(await onNode(pair, "get", "configmap", "page", "-o", "jsonpath={.data.a}")).toBe("1");
-    const nodes = async (): Promise<string> => onNode(pair, "get", "node");
-    await eventually(20_000, async () => expect(await nodes()).toMatch(new RegExp(`${pair.node} +Ready `)));
-  }, 60_000);
+  test("kubectl reads, writes and is refused as the link and the pod allow", async () => {
+    const steps = inOrder();
+    steps.step(
+      "reads what the node has with the operator's kubeconfig, which nobody else may read",
+      async () => {
+        expect(statSync(join(pair.edgeDir, "kubeconfig")).mode & 0o777).toBe(0o600);
+        const pods = await onNode(
+          pair,
+          "get",
+          "pods",
+          "-l",
+          "app=web",
+          "--field-selector=status.phase=Running",
+        );
+        expect(pods).toMatch(/^NAME +READY +STATUS +RESTARTS +AGE\nweb +1\/1 +Running +0 /);
+        expect(await onNode(pair, "get", "configmap", "page", "-o", "jsonpath={.data.a}")).toBe("1");
+        const nodes = async (): Promise<string> => onNode(pair, "get", "node");
+        await eventually(20_000, async () =>
+          expect(await nodes()).toMatch(new RegExp(`${pair.node} +Ready `)),
+        );
+      },
+    );
 
-  test("may not write with it, and learns what to use instead", async () => {
-    await expect(onNode(pair, "delete", "configmap", "page")).rejects.toThrow("use a token of the API");
-  }, 60_000);
+    steps.step("may not write with it, and learns what to use instead", async () => {
+      await expect(onNode(pair, "delete", "configmap", "page")).rejects.toThrow("use a token of the API");
+    });
 
-  test("has the rights of a token of the API while there is a link", async () => {
-    expect(await asPod("get", "configmap", "elsewhere", "-o", "name")).toBe("configmap/elsewhere\n");
-    await expect(asPod("get", "secrets")).rejects.toThrow(`User "${account}" cannot list resource "secrets"`);
-    const admin = `--token=${await adminToken(pair)}`;
-    await onNode(pair, admin, "create", "configmap", "made-here", "--from-literal=a=b");
-    expect(await pair.kubectl("get", "configmap", "made-here", "-o", "jsonpath={.data.a}")).toBe("b");
-    await onNode(pair, admin, "label", "configmap", "made-here", "x=y");
-    await onNode(pair, admin, "delete", "configmap", "made-here");
-  }, 60_000);
+    steps.step("has the rights of a token of the API while there is a link", async () => {
+      expect(await asPod("get", "configmap", "elsewhere", "-o", "name")).toBe("configmap/elsewhere\n");
+      await expect(asPod("get", "secrets")).rejects.toThrow(
+        `User "${account}" cannot list resource "secrets"`,
+      );
+      const admin = `--token=${await adminToken(pair)}`;
+      await onNode(pair, admin, "create", "configmap", "made-here", "--from-literal=a=b");
+      expect(await pair.kubectl("get", "configmap", "made-here", "-o", "jsonpath={.data.a}")).toBe("b");
+      await onNode(pair, admin, "label", "configmap", "made-here", "x=y");
+      await onNode(pair, admin, "delete", "configmap", "made-here");
+    });
 
-  test("reads with the rights of its account while the link is down, and gets 503 for changes", async () => {
-    pair.link.cut({ refuse: true });
-    try {
-      await until(20_000, async () => (await sourceOf(pair, token)) === "node" || "still the cloud");
-      const maps = await asPod("get", "configmaps");
-      expect(maps).toMatch(/^page +1 /m);
-      expect(maps).not.toContain("elsewhere");
-      expect(await asPod("get", "pod", "web", "-o", "jsonpath={.status.phase}")).toBe("Running");
-      await expect(asPod("get", "pods")).rejects.toThrow("cannot list");
-      await expect(asPod("get", "secrets")).rejects.toThrow("cannot list");
-      await expect(asPod("get", "configmaps", "-A")).rejects.toThrow("cannot list");
-      await expect(asPod("get", "configmaps", "-n", "kube-system")).rejects.toThrow("cannot list");
-      await expect(asPod("delete", "configmap", "page")).rejects.toThrow("changes are made there");
-      await expect(onNode(pair, "--token=of-nobody", "get", "configmaps")).rejects.toThrow("Unauthorized");
-    } finally {
-      pair.link.restore();
-    }
-    await pair.ready();
-    await until(20_000, async () => (await sourceOf(pair, token)) === "cloud" || "still the node");
-  }, 120_000);
+    steps.step(
+      "reads with the rights of its account while the link is down, and gets 503 for changes",
+      async () => {
+        pair.link.cut({ refuse: true });
+        try {
+          await until(20_000, async () => (await sourceOf(pair, token)) === "node" || "still the cloud");
+          const maps = await asPod("get", "configmaps");
+          expect(maps).toMatch(/^page +1 /m);
+          expect(maps).not.toContain("elsewhere");
+          expect(await asPod("get", "pod", "web", "-o", "jsonpath={.status.phase}")).toBe("Running");
+          await expect(asPod("get", "pods")).rejects.toThrow("cannot list");
+          await expect(asPod("get", "secrets")).rejects.toThrow("cannot list");
+          await expect(asPod("get", "configmaps", "-A")).rejects.toThrow("cannot list");
+          await expect(asPod("get", "configmaps", "-n", "kube-system")).rejects.toThrow("cannot list");
+          await expect(asPod("delete", "configmap", "page")).rejects.toThrow("changes are made there");
+          await expect(onNode(pair, "--token=of-nobody", "get", "configmaps")).rejects.toThrow(
+            "Unauthorized",
+          );
+        } finally {
+          pair.link.restore();
+        }
+        await pair.ready();
+        await until(20_000, async () => (await sourceOf(pair, token)) === "cloud" || "still the node");
+      },
+    );
 
-  test("works inside a pod with in-cluster configuration, link or not", async () => {
-    const [container = ""] = pair.containers("label=io.kubernetes.container.name=main");
-    const maps = (): Promise<string> =>
-      run(["docker", "exec", container, "/bin/kubectl", "get", "configmaps", "-o", "name"]);
-    await eventually(20_000, async () => expect(await maps()).toContain("configmap/elsewhere"));
-    pair.link.cut({ refuse: true });
-    try {
-      await until(20_000, async () => (await sourceOf(pair, token)) === "node" || "still the cloud");
-      expect(await maps()).toBe("configmap/kube-root-ca.crt\nconfigmap/page\n");
-    } finally {
-      pair.link.restore();
-    }
-    await until(20_000, async () => (await sourceOf(pair, token)) === "cloud" || "still the node");
-  }, 120_000);
+    steps.step("works inside a pod with in-cluster configuration, link or not", async () => {
+      const [container = ""] = pair.containers("label=io.kubernetes.container.name=main");
+      const maps = (): Promise<string> =>
+        run(["docker", "exec", container, "/bin/kubectl", "get", "configmaps", "-o", "name"]);
+      await eventually(20_000, async () => expect(await maps()).toContain("configmap/elsewhere"));
+      pair.link.cut({ refuse: true });
+      try {
+        await until(20_000, async () => (await sourceOf(pair, token)) === "node" || "still the cloud");
+        expect(await maps()).toBe("configmap/kube-root-ca.crt\nconfigmap/page\n");
+      } finally {
+        pair.link.restore();
+      }
+      await until(20_000, async () => (await sourceOf(pair, token)) === "cloud" || "still the node");
+    });
 
-  test("keeps its container's token out once the pod is gone, link or not", async () => {
-    await pair.kubectl("delete", "pod", "web", "--wait=true", "--timeout=60s");
-    await expect(asPod("get", "configmaps")).rejects.toThrow(/Unauthorized|must be logged in/);
-    pair.link.cut({ refuse: true });
-    await until(20_000, async () => (await sourceOf(pair, token)) === "node" || "still the cloud");
-    await expect(asPod("get", "configmaps")).rejects.toThrow("is not on this node");
-  }, 120_000);
+    steps.step("keeps its container's token out once the pod is gone, link or not", async () => {
+      await pair.kubectl("delete", "pod", "web", "--wait=true", "--timeout=60s");
+      await expect(asPod("get", "configmaps")).rejects.toThrow(/Unauthorized|must be logged in/);
+      pair.link.cut({ refuse: true });
+      try {
+        await until(20_000, async () => (await sourceOf(pair, token)) === "node" || "still the cloud");
+        await expect(asPod("get", "configmaps")).rejects.toThrow("is not on this node");
+      } finally {
+        pair.link.restore();
+      }
+    });
+    await steps.run();
+  }, 180_000);
 });
 
 /** Which side answers now. */
