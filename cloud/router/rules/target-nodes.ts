@@ -12,7 +12,7 @@ export function targetNodes(
 ): TargetNodes {
   if (requested !== nodesOfRule) {
     const node = nodes.get(requested);
-    if (!node) return { ok: false, problem: `there is no node ${JSON.stringify(requested)}` };
+    if (!node) return { ok: false, problem: `there is no edge node ${JSON.stringify(requested)}` };
     if (choice && !choosesNode(choice, node))
       return { ok: false, problem: `the rule is not for node ${JSON.stringify(requested)}` };
     return { ok: true, nodes: [requested] };
