@@ -1,7 +1,7 @@
 import type { Port } from "#shared/bus";
 import { UnavailableError } from "#shared/errors";
 import { fetchOver, type ByteStream, type RequestHead } from "#shared/streams";
-import type { CloudCatalog, HeaderFields } from "#shared/topics";
+import type { CloudCatalog, HeaderFields, ServiceReply } from "#shared/topics";
 
 /** What sending to nodes asks on the bus. */
 export type SendPort = Pick<
@@ -94,6 +94,7 @@ export class NodeSender {
     if (this.canStream(node)) return this.stream(call, streamOf(body), signal);
     const question = { node, call: { ...request, body }, timeoutMs };
     const reply = await this.#options.port.ask("service.call", question, { signal });
+    requireWhole(request.method, reply);
     return toResponse(reply);
   }
 
@@ -113,17 +114,20 @@ function streamOf(body: Uint8Array): ReadableStream<Uint8Array> | null {
   });
 }
 
-function toResponse({
-  status,
-  headers,
-  body,
-}: {
-  readonly status: number;
-  readonly headers: HeaderFields;
-  readonly body: Uint8Array;
-}): Response {
-  const isBare = status === 204 || status === 205 || status === 304;
-  return new Response(isBare ? null : new Uint8Array(body), {
+/** @throws UnavailableError when KubeEdge's edgecore cut the body, of which it sends 5,000,000 bytes at most */
+function requireWhole(method: string, { status, headers, body }: ServiceReply): void {
+  const [, length] = headers.find(([name]) => name.toLowerCase() === "content-length") ?? [];
+  if (length === undefined || method === "HEAD" || isBare(status) || Number(length) <= body.length) return;
+  const reason = `the node sent ${body.length} of ${length} bytes of the response`;
+  throw new UnavailableError("response-cut", reason);
+}
+
+function isBare(status: number): boolean {
+  return status === 204 || status === 205 || status === 304;
+}
+
+function toResponse({ status, headers, body }: ServiceReply): Response {
+  return new Response(isBare(status) ? null : new Uint8Array(body), {
     status,
     headers: headers.map(([name, value]): [string, string] => [name, value]),
   });

@@ -244,3 +244,22 @@ test("a call of a server on a node of KubeEdge is one message", async () => {
     "hello",
   ]);
 });
+
+test("a response of which KubeEdge's edgecore sent a part is refused, unless it has no body", async () => {
+  await harness.put("Rule", "web", {
+    source: "rest",
+    sourceResource: { path: "/web" },
+    target: "app",
+    targetResource: { path: "/x" },
+  });
+  await harness.connect("edge-1", { kubeedge: true });
+  harness.reply = { status: 200, headers: [["Content-Length", "6"]], body: new TextEncoder().encode("cut") };
+  const response = await until(
+    () => harness.request("/edge-1/default/web"),
+    ({ status }) => status === 502,
+  );
+  expect(await response.json()).toEqual({ reason: "the node sent 3 of 6 bytes of the response" });
+  harness.reply = { ...harness.reply, body: new Uint8Array() };
+  const head = await harness.request("/edge-1/default/web", { method: "HEAD" });
+  expect([head.status, head.headers.get("content-length")]).toEqual([200, "6"]);
+});
