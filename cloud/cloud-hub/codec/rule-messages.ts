@@ -26,11 +26,15 @@ export function commandMessage(stamp: Stamp, command: RuleCommand): DownstreamMe
   return downstreamMessage(newMessage(stamp, { ...route, group: groups.user, operation, content }));
 }
 
-/** The call of a server on a node. Bytes travel as base64, and the node of KubeEdge takes the port from the resource. */
+/**
+ * The call of a server on a node. Bytes travel as base64, and the node of KubeEdge takes the port from the resource, which
+ * it refuses unless it has exactly one colon (edge/pkg/servicebus/servicebus.go).
+ */
 export function serviceMessage(
   stamp: Stamp,
-  { port, method, path, headers, body }: ServiceCall,
+  { port, method, path: plainPath, headers, body }: ServiceCall,
 ): DownstreamMessage {
+  const path = plainPath.replaceAll(":", "%3A");
   return downstreamMessage(
     newMessage(stamp, {
       source: sources.routerServiceBus,
