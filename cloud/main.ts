@@ -12,7 +12,7 @@ import { nodeOperation } from "#cloud/commands/node";
 import { tokenOperation } from "#cloud/commands/token";
 import { processHost, runProgram, type Program } from "#shared/cli";
 import { cloudDefaults, cloudMinimum, loadCloudConfig, type CloudConfig } from "#shared/config";
-import { startCloudcore } from "./compose.ts";
+import { startCloudcore } from "#cloud/compose";
 
 const help = `cloudcore: the cloud side of KubeEdge
 

@@ -52,8 +52,8 @@ export const folderRules: readonly FolderRule[] = [
     folders: ["cloud/commands/**"],
     values: ["shared/**", ...api, "cloud/cloud-hub/*", "cloud/kube-api/store"],
   },
+  { folders: ["cloud", "cloud/compose"], values: ["shared/**", "cloud/**"] },
   { folders: ["cloud/*/**"], values: ["shared/**", ...api, "cloud/kube-api/*"] },
-  { folders: ["cloud"], values: ["shared/**", "cloud/**"] },
 
   { folders: leavesOfEdge, values: [...basics, "shared/files", "shared/lifecycle", "shared/sqlite"] },
   { folders: ["edge/commands/**"], values: ["shared/**", ...leavesOfEdge] },
@@ -66,7 +66,10 @@ export const folderRules: readonly FolderRule[] = [
 
 /** Files with a narrower table than their folder. */
 export const fileRules: Readonly<Record<string, FolderRule>> = {
-  "cloud/main.ts": { folders: [], values: ["cloud/commands/*", "cloud/cloud-hub/certificates", "shared/**"] },
+  "cloud/main.ts": {
+    folders: [],
+    values: ["cloud/commands/*", "cloud/cloud-hub/certificates", "cloud/compose", "shared/**"],
+  },
   "edge/main.ts": { folders: [], values: ["edge/commands/*", "shared/**"] },
 };
 

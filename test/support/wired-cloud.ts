@@ -5,7 +5,7 @@ import { systemClock, type Clock } from "#shared/clock";
 import { loadCloudConfig } from "#shared/config";
 import { newMessage, type WireMessage } from "#shared/wire";
 import { loadAuthority } from "#shared/pki";
-import { startCloudcore } from "#internal/cloud/compose.ts";
+import { startCloudcore } from "#cloud/compose";
 import type { Answer } from "./api-server.ts";
 import { silentLog } from "./silent-log.ts";
 import { tempDir } from "./temp-dir.ts";
