@@ -258,7 +258,10 @@ test("a response of which KubeEdge's edgecore sent a part is refused, unless it 
     () => harness.request("/edge-1/default/web"),
     ({ status }) => status === 502,
   );
-  expect(await response.json()).toEqual({ reason: "the node sent 3 of 6 bytes of the response" });
+  expect(await response.json()).toEqual({
+    error: "the node sent 3 of 6 bytes of the response",
+    reason: "no-response",
+  });
   harness.reply = { ...harness.reply, body: new Uint8Array() };
   const head = await harness.request("/edge-1/default/web", { method: "HEAD" });
   expect([head.status, head.headers.get("content-length")]).toEqual([200, "6"]);
