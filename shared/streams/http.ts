@@ -54,17 +54,22 @@ export async function fetchOver(
   void stream.closed.then(() => signal?.removeEventListener("abort", abort));
   if (signal?.aborted === true) abort();
   // A server may answer before it has read the whole body, or without reading it: the response decides.
-  void send(stream, body);
+  let isSent = false;
+  void send(stream, body).then(() => (isSent = true));
+  // The rest of a request that is answered already would keep the stream for as long as its sender likes.
+  const ended = (): void => {
+    if (!isSent) stream.reset("the response ended before the request");
+  };
   try {
-    return await readResponse(stream);
+    return await readResponse(stream, ended);
   } catch (error) {
     stream.reset(error instanceof Error ? error.message : String(error));
     throw error;
   }
 }
 
-async function readResponse(stream: ByteStream): Promise<Response> {
-  const { head, rest } = await readHead(stream.readable);
+async function readResponse(stream: ByteStream, ended: () => void): Promise<Response> {
+  const { head, rest } = await readHead(stream.readable, ended);
   const { status, statusText, headers } = responseHead(head);
   const hasBody = status !== 204 && status !== 205 && status !== 304;
   if (!hasBody) void rest.cancel("a response of this status has no body").catch(() => undefined);
@@ -146,6 +151,7 @@ async function discard(readable: ReadableStream<Uint8Array>): Promise<void> {
 /** Reads the length-prefixed head of a response; `rest` is what follows it. */
 async function readHead(
   readable: ReadableStream<Uint8Array>,
+  ended: () => void,
 ): Promise<{ readonly head: Uint8Array; readonly rest: ReadableStream<Uint8Array> }> {
   const reader = readable.getReader();
   let bytes: Uint8Array = new Uint8Array();
@@ -162,7 +168,7 @@ async function readHead(
   await read(4 + size);
   const head = bytes.subarray(4, 4 + size);
   const first = bytes.subarray(4 + size);
-  return { head, rest: remaining(reader, first) };
+  return { head, rest: remaining(reader, first, ended) };
 }
 
 interface BytesReader {
@@ -170,7 +176,7 @@ interface BytesReader {
   cancel(reason?: unknown): Promise<void>;
 }
 
-function remaining(reader: BytesReader, first: Uint8Array): ReadableStream<Uint8Array> {
+function remaining(reader: BytesReader, first: Uint8Array, ended: () => void): ReadableStream<Uint8Array> {
   return new ReadableStream<Uint8Array>(
     {
       start: (controller) => {
@@ -179,7 +185,9 @@ function remaining(reader: BytesReader, first: Uint8Array): ReadableStream<Uint8
       pull: async (controller) => {
         const { done, value } = await reader.read();
         if (value) controller.enqueue(value);
-        if (done) controller.close();
+        if (!done) return;
+        controller.close();
+        ended();
       },
       cancel: (reason) => reader.cancel(reason),
     },

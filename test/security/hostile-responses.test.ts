@@ -63,3 +63,15 @@ test("a status text with a line break is left out", async () => {
   ends.raw(frame("data", 2, block({ status: 200, statusText: "OK\r\nset-cookie: a=b", headers: [] })));
   expect((await asking).statusText).toBe("");
 });
+
+test("a request whose body never ends gives its stream back once it is answered", async () => {
+  await using ends = await link();
+  let cancelled = false;
+  const endless = new ReadableStream<Uint8Array>({ cancel: () => void (cancelled = true) });
+  const stream = ends.cloud.open({ service: "x", method: "POST", path: "/", headers: [] });
+  const asking = fetchOver(stream, endless);
+  void serveOver(await ends.atNode(), "http://h", async () => new Response("too many", { status: 429 }));
+  expect(await (await asking).text()).toBe("too many");
+  await stream.closed;
+  expect([ends.cloud.size, cancelled]).toEqual([0, true]);
+}, 5000);

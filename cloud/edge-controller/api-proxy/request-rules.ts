@@ -35,8 +35,8 @@ const servedPath =
   /^\/(?:api|apis|openapi|version|healthz|livez|readyz|openid\/v1\/jwks|\.well-known\/openid-configuration)(?:[/?]|$)/;
 
 /**
- * Whether a path, with its query, means to every reader what its text says: no empty, "." or ".." segments, escaped, with parameters or not,
- * no escaped slashes, backslashes or control characters.
+ * Whether a path, with its query, means to every reader what its text says: no empty, "." or ".." segments, escaped, with
+ * parameters ("..;x") or not, no escaped slashes, backslashes or control characters.
  */
 export function isPlainApiPath(path: string): boolean {
   const [pathname = ""] = path.split("?", 1);
