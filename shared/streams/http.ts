@@ -108,7 +108,7 @@ export async function serveOver(
     if (!stream.readable.locked) void discard(stream.readable);
   } catch (error) {
     stream.reset(error instanceof Error ? error.message : String(error));
-    // Its sender holds a connection and a place for it.
+    // Its source holds a connection and a place for it.
     if (response?.body?.locked === false) void response.body.cancel(error).catch(() => undefined);
   }
 }

@@ -130,7 +130,7 @@ test("a peer that opens more than it may and reads nothing of the refusals loses
   expect(ends.broken).toContain("the peer does not read");
 }, 60_000);
 
-test("streams that are opened and reset on a link that takes nothing fill no memory, and are refused", async () => {
+test("streams that are opened and reset on a stalled link fill no memory, and are refused", async () => {
   await using ends = await link();
   ends.pauseNode();
   const head = { service: "x", path: "y".repeat(16_000) };

@@ -19,7 +19,7 @@ function apiOf(
   return { api, asked: ends.atCloud() };
 }
 
-test("a cloud that takes a request and never answers times out after 90 s, and the stream is reset", async () => {
+test("a cloud that takes a request and never answers times out after 90 s, and its stream is reset", async () => {
   await using ends = await link();
   const clock = new FakeClock();
   const { api, asked } = apiOf(ends, clock);

@@ -27,7 +27,7 @@ export interface JsonCall {
 const unavailableHeader = "kubeedge-unavailable";
 /** A JSON answer to the node itself: a set of keys, or rules of one account. */
 const longestAnswer = 4 * 1024 * 1024;
-/** Until the head of a response is there: cloudcore itself times out after 70 s. */
+/** Until the head of a response is there: cloudcore itself aborts after 70 s. */
 const headMs = 90_000;
 const jsonMs = 30_000;
 
