@@ -14,7 +14,8 @@ export class ReceivedBytes {
     const last = this.#pieces.at(-1);
     const size = (last?.length ?? 0) + bytes.length;
     if (!last || size > pieceBytes) {
-      this.#pieces.push(bytes.slice());
+      // Not `slice`: that of a Buffer is a view of the frame.
+      this.#pieces.push(new Uint8Array(bytes));
       return;
     }
     const hasRoom = last.buffer.byteLength >= size;
