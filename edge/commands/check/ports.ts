@@ -38,16 +38,12 @@ export function hostAndPort(url: string, usual: number): { readonly address: str
 }
 
 /**
- * Who listens knows an address and no field: what is wrong with one is found here before, in the words of `check`.
+ * Who listens knows an address and no field: what is wrong with one is found here before, in the words of `check`. The
+ * API on the node and the targets of rules are not what a node is for: they wait for their ports.
  * @throws ConfigError naming field, fault and way out of each
  */
-export async function refuseUnusablePorts(config: EdgeConfig): Promise<void> {
-  const { mqtt, deviceTwin } = config;
-  const wanted = [
-    ...(mqtt.broker ? brokerPorts(mqtt.broker) : []),
-    ...queryPorts(deviceTwin),
-    ...nodeApiPorts(config),
-  ];
+export async function refuseUnusablePorts({ mqtt, deviceTwin }: EdgeConfig): Promise<void> {
+  const wanted = [...(mqtt.broker ? brokerPorts(mqtt.broker) : []), ...queryPorts(deviceTwin)];
   const problems: string[] = [];
   for (const port of wanted) {
     const { state, subject, evidence, remedy } = await checkPort(port, { pid: undefined, ports: {} });

@@ -60,18 +60,21 @@ export class Listeners implements AsyncDisposable {
     this.#owned.defer(() => server.stop(true));
   }
 
-  /** @throws ConfigError when the port is taken */
+  /** A port that is taken stops nothing else on the node: it is tried again until it is free. */
   static async open(options: ListenersOptions): Promise<Listeners> {
     const listeners = new Listeners(options);
     try {
-      await listeners.#renew();
-      await listeners.#lookForPods();
+      await listeners.#openOrRetry();
     } catch (error) {
       await listeners[Symbol.asyncDispose]();
       throw error;
     }
     const { clock } = options;
-    listeners.#timers.use(clock.every(lookMs, () => listeners.#later(() => listeners.#lookForPods())));
+    const look = async (): Promise<void> => {
+      if (!listeners.#main) await listeners.#renew();
+      await listeners.#lookForPods();
+    };
+    listeners.#timers.use(clock.every(lookMs, () => listeners.#later(look)));
     const renew = async (): Promise<void> => {
       await listeners.#renew();
       await listeners.#lookForPods();
@@ -81,7 +84,7 @@ export class Listeners implements AsyncDisposable {
   }
 
   get port(): number {
-    return this.#port;
+    return this.#port || this.#options.port;
   }
 
   /** Where pods with a network of their own reach the API; undefined while they cannot. */
@@ -93,6 +96,17 @@ export class Listeners implements AsyncDisposable {
     this.#timers.dispose();
     await this.#looking;
     await this.#owned.disposeAsync();
+  }
+
+  async #openOrRetry(): Promise<void> {
+    const { log } = this.#options;
+    try {
+      await this.#renew();
+      await this.#lookForPods();
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      log.error("cannot serve the Kubernetes API on the node, retrying", { error: describeError(error) });
+    }
   }
 
   #later(work: () => Promise<void>): void {
@@ -120,6 +134,7 @@ export class Listeners implements AsyncDisposable {
   /** Listens where pods are, as soon as there is such a network, and elsewhere when it gets another address. */
   async #lookForPods(): Promise<void> {
     const { certificates, podAddress, log, address } = this.#options;
+    if (!this.#main) return;
     const network = findPodNetwork(podAddress);
     if (network?.address === this.#pods?.network.address) return;
     this.#closePods();

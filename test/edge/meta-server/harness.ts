@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { startMetaServer, type MetaServer } from "#edge/meta-server";
 import { openStore, type Store } from "#edge/store";
 import { Bus } from "#shared/bus";
-import { systemClock } from "#shared/clock";
+import { systemClock, type Clock } from "#shared/clock";
 import { UnavailableError } from "#shared/errors";
 import type { KubeObject } from "#shared/kube";
 import type { ByteStream, RequestHead, StreamHead } from "#shared/streams";
@@ -33,7 +33,10 @@ export interface TestNode extends AsyncDisposable {
   link(connected: boolean): Promise<void>;
 }
 
-export async function startTestNode(cloud?: PlayedCloud): Promise<TestNode> {
+export async function startTestNode(
+  cloud?: PlayedCloud,
+  { port: listenPort = 0, clock = systemClock }: { readonly port?: number; readonly clock?: Clock } = {},
+): Promise<TestNode> {
   await using stack = new AsyncDisposableStack();
   const { path: dataDir } = stack.use(tempDir("node-api"));
   const store = stack.use(openStore(join(dataDir, "edgecore.db")));
@@ -59,8 +62,15 @@ export async function startTestNode(cloud?: PlayedCloud): Promise<TestNode> {
   const log = silentLog();
   const server = stack.use(
     await startMetaServer(
-      { address: "127.0.0.1", port: 0, podAddress: "", node: "edge-1", dataDir, wireNamespace: "default" },
-      { port: bus.port("metaserver"), store, clock: systemClock, log },
+      {
+        address: "127.0.0.1",
+        port: listenPort,
+        podAddress: "",
+        node: "edge-1",
+        dataDir,
+        wireNamespace: "default",
+      },
+      { port: bus.port("metaserver"), store, clock, log },
     ),
   );
   const { port, caPem } = server.address;
