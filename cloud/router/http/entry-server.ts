@@ -5,6 +5,7 @@ import type { Duplex } from "node:stream";
 import type { Clock } from "#shared/clock";
 import type { ConnectionBudget, Place } from "#shared/connections";
 import { asError, ConfigError } from "#shared/errors";
+import { sendProblem, type EntryProblem } from "./reply.ts";
 
 export interface EntryPems {
   readonly cert: string;
@@ -138,6 +139,10 @@ export class EntryServer implements AsyncDisposable {
     response.once("close", () => {
       if (this.#timers.has(socket)) this.#limit(socket, idleMs);
     });
+    if (hasAmbiguousBody(request)) {
+      response.setHeader("connection", "close");
+      return sendProblem(response, ambiguousBody);
+    }
     await this.#options.handle(request, response);
   }
 
@@ -148,4 +153,19 @@ export class EntryServer implements AsyncDisposable {
       this.#options.clock.after(ms, () => socket.destroy()),
     );
   }
+}
+
+const ambiguousBody: EntryProblem = {
+  status: 400,
+  code: "bad-body",
+  reason: "the transfer encoding is not chunked, or there is a length as well",
+};
+
+/**
+ * Whether two programs may read different bodies (RFC 9112, 6.1 and 6.3). The parser reports such a request before it
+ * fails at what follows, and must not have passed it on by then.
+ */
+function hasAmbiguousBody({ headers }: IncomingMessage): boolean {
+  const encoding = headers["transfer-encoding"];
+  return encoding !== undefined && (encoding !== "chunked" || headers["content-length"] !== undefined);
 }
