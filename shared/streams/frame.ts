@@ -1,3 +1,4 @@
+import { isRecord } from "#shared/json";
 import type { StreamHead } from "./byte-stream.ts";
 
 /**
@@ -99,11 +100,5 @@ function readHead(payload: Uint8Array): StreamHead | undefined {
 }
 
 function isHead(value: unknown): value is StreamHead {
-  return (
-    typeof value === "object" &&
-    value !== null &&
-    !Array.isArray(value) &&
-    "service" in value &&
-    typeof value.service === "string"
-  );
+  return isRecord(value) && typeof value["service"] === "string";
 }

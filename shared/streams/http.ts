@@ -15,6 +15,8 @@ interface ResponseHead {
   readonly headers: readonly (readonly [name: string, value: string])[];
 }
 
+type HeaderField = readonly [name: string, value: string];
+
 /** Meant for one connection only (RFC 9110, 7.6.1); lengths are those of the connection as well, since bodies are streams. */
 const hopByHop: ReadonlySet<string> = new Set([
   "connection",
@@ -30,12 +32,18 @@ const hopByHop: ReadonlySet<string> = new Set([
 /** As large as the head of a stream. */
 const longestResponseHead = 64 * 1024;
 
-/** The headers that may be passed on: neither hop-by-hop ones nor those that `connection` names. */
-export function endToEndHeaders(headers: Headers): (readonly [string, string])[] {
+/** The header fields that may be passed on: neither hop-by-hop ones nor those that `connection` names. Names are lower case. */
+export function endToEndFields(fields: readonly HeaderField[]): HeaderField[] {
   const named = new Set(
-    (headers.get("connection") ?? "").split(",").map((name) => name.trim().toLowerCase()),
+    fields.flatMap(([name, value]) =>
+      name === "connection" ? value.split(",").map((one) => one.trim().toLowerCase()) : [],
+    ),
   );
-  return [...headers].filter(([name]) => !hopByHop.has(name) && !named.has(name));
+  return fields.filter(([name]) => !hopByHop.has(name) && !named.has(name));
+}
+
+export function endToEndHeaders(headers: Headers): HeaderField[] {
+  return endToEndFields([...headers]);
 }
 
 /**

@@ -1,3 +1,5 @@
+import { tryJson } from "#shared/json";
+import { endToEndFields } from "#shared/streams";
 import type { HeaderFields } from "#shared/topics";
 
 /** The id of a message: repetitions have the same, so that a receiver can recognize them. */
@@ -8,22 +10,8 @@ export const errorHeader = "kubeedge-error";
 /** Of a subprotocol of WebSocket that is a token, in base64url, as the API server of Kubernetes has it. */
 export const tokenProtocol = "base64url.bearer.authorization.k8s.io.";
 
-/** Meant for one connection (RFC 9110, 7.6.1), or for this one: the token of the caller is for cloudcore alone. */
-const notForwarded: ReadonlySet<string> = new Set([
-  "authorization",
-  "connection",
-  "content-length",
-  "expect",
-  "host",
-  "keep-alive",
-  "proxy-authenticate",
-  "proxy-authorization",
-  "proxy-connection",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-]);
+/** For cloudcore alone: the token of the caller, and what belongs to its connection besides hop-by-hop headers. */
+const notForwarded: ReadonlySet<string> = new Set(["authorization", "content-length", "expect", "host"]);
 /** What a server behind a proxy believes: said by cloudcore alone. */
 const ours = /^(x-forwarded-|forwarded$|x-real-ip$|x-kubeedge-|kubeedge-)/;
 
@@ -35,16 +23,11 @@ export function forwardedHeaders(
   const fields: [string, string][] = [];
   for (let index = 0; index + 1 < raw.length; index += 2)
     fields.push([(raw[index] ?? "").toLowerCase(), raw[index + 1] ?? ""]);
-  const named = new Set(
-    fields.flatMap(([name, value]) =>
-      name === "connection" ? value.split(",").map((one) => one.trim().toLowerCase()) : [],
-    ),
-  );
-  const kept = fields.filter(([name]) => !notForwarded.has(name) && !named.has(name) && !ours.test(name));
+  const kept = endToEndFields(fields).filter(([name]) => !notForwarded.has(name) && !ours.test(name));
   return [...kept.flatMap(withoutToken), ...Object.entries(own)];
 }
 
-function withoutToken([name, value]: [string, string]): [string, string][] {
+function withoutToken([name, value]: readonly [string, string]): [string, string][] {
   if (name !== "sec-websocket-protocol") return [[name, value]];
   const left = value.split(",").filter((one) => !one.trim().startsWith(tokenProtocol));
   return left.length === 0 ? [] : [[name, left.join(",").trim()]];
@@ -70,10 +53,5 @@ export function postHeaders(message: {
 function isJson(body: Uint8Array): boolean {
   const text = Buffer.from(body).toString("utf8");
   if (!/^\s*[[{]/.test(text)) return false;
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
+  return tryJson(text) !== undefined;
 }

@@ -1,5 +1,5 @@
 import { createPublicKey, verify, type KeyObject } from "node:crypto";
-import { asRecord, asText, isRecord } from "#shared/json";
+import { asRecord, asText, isRecord, tryJson } from "#shared/json";
 
 /** A token of a service account that the API signed (JSON web token, RFC 7519). */
 export interface AccountClaims {
@@ -103,11 +103,7 @@ function readKey(
 }
 
 function parsePart(part: string): unknown {
-  try {
-    return JSON.parse(Buffer.from(part, "base64url").toString()) as unknown;
-  } catch {
-    return undefined;
-  }
+  return tryJson(Buffer.from(part, "base64url").toString());
 }
 
 function readClaims(value: unknown): AccountClaims | undefined {

@@ -1,5 +1,5 @@
 import type { Metas } from "#edge/store";
-import { isRecord } from "#shared/json";
+import { isRecord, tryJson } from "#shared/json";
 import type { KubeObject } from "#shared/kube";
 import type { StoredObject } from "#shared/topics";
 import { apiVersionOf, heldKinds, type HeldKind } from "./kinds.ts";
@@ -134,7 +134,7 @@ export class NodeObjects {
   #podPatch({ metadata }: KubeObject): unknown {
     const { namespace = "", name = "" } = metadata;
     const row = this.#metas.find(this.#metas.keyOf({ type: podPatchType, namespace, name }));
-    return row && parseText(row.value);
+    return row && tryJson(row.value);
   }
 
   /** As the API shows it: rows may lack kind and version, and versions of the API mean nothing here. */
@@ -146,18 +146,10 @@ export class NodeObjects {
 
 function parseObject(value: string | undefined): KubeObject | undefined {
   if (value === undefined) return undefined;
-  const parsed = parseText(value);
+  const parsed = tryJson(value);
   // A v0.x cloud sends objects as text.
-  const object = typeof parsed === "string" ? parseText(parsed) : parsed;
+  const object = typeof parsed === "string" ? tryJson(parsed) : parsed;
   if (!isRecord(object) || !isRecord(object["metadata"])) return undefined;
   // The API made it.
   return object as KubeObject;
-}
-
-function parseText(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
 }
