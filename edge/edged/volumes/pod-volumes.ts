@@ -32,6 +32,10 @@ export interface PodVolumesOptions {
 export class PodVolumes implements Disposable {
   readonly #options: PodVolumesOptions;
   #made: ReadonlyMap<string, string> | undefined;
+  /** Counts calls of `stale`: what was read before one of them is not the newest. */
+  #changes = 0;
+  /** All tokens of the volumes, until the first of them has to be renewed. */
+  #valid: ReadonlyMap<string, string> | undefined;
   #timer: Disposable | undefined;
 
   constructor(options: PodVolumesOptions) {
@@ -39,6 +43,7 @@ export class PodVolumes implements Disposable {
   }
 
   stale(): void {
+    this.#changes += 1;
     this.#made = undefined;
   }
 
@@ -46,12 +51,16 @@ export class PodVolumes implements Disposable {
   async ensure(pod: Pod, facts: PodFacts): Promise<ReadonlyMap<string, string>> {
     if (this.#made) return this.#made;
     const { clock, podDir, objects } = this.#options;
+    const changes = this.#changes;
     const keys = volumeReferences(pod);
     const found: Objects =
       keys.length > 0 ? await objects(pod.metadata.namespace ?? "default", keys) : new Map();
     const tokens = await this.#tokens(pod);
     const stamp = `${clock.nowMs()}_${Math.floor(clock.random() * 1e9)}`;
-    return (this.#made = prepareVolumes({ pod, objects: found, facts, tokens, podDir, stamp }));
+    const made = prepareVolumes({ pod, objects: found, facts, tokens, podDir, stamp });
+    // A change during the requests is written by the next call.
+    if (changes === this.#changes) this.#made = made;
+    return made;
   }
 
   /** Updates the files of running containers; a missing object leaves them unchanged. */
@@ -69,10 +78,14 @@ export class PodVolumes implements Disposable {
   }
 
   async #tokens(pod: Pod): Promise<ReadonlyMap<string, string>> {
-    if (volumeTokenRequests(pod).length === 0) return new Map();
+    const wanted = volumeTokenRequests(pod).length;
+    if (wanted === 0) return new Map();
+    if (this.#valid) return this.#valid;
     const { tokens, renewMs } = await this.#options.tokens(pod);
+    if (tokens.size === wanted) this.#valid = tokens;
     this.#timer?.[Symbol.dispose]();
     this.#timer = this.#options.clock.after(renewMs, () => {
+      this.#valid = undefined;
       this.stale();
       this.#options.onStale();
     });
