@@ -34,6 +34,22 @@ async function showPage({ kubectl }: Cluster): Promise<void> {
   step(`deployment "web" is Available; ${page} answers: ${text.trim()}`);
 }
 
+/** The same page through the cloud, by the rule of conf/samples/rules.yaml. */
+async function showRule({ kubectl }: Cluster): Promise<void> {
+  const data = join(folder, "cloud");
+  await kubectl("wait", "rule/web", "--for=jsonpath={.status.state}=Active", "--timeout=10s");
+  const { router } = JSON.parse(readFileSync(join(data, "ports.json"), "utf8")) as { router: number };
+  const url = `https://127.0.0.1:${router}/edge-1/default/web`;
+  const headers = { authorization: `Bearer ${readFileSync(join(data, "embedded/admin-token"), "utf8").trim()}` };
+  const tls = { ca: readFileSync(join(data, "ca/rootCA.crt"), "utf8") };
+  const text = await eventually(10_000, async () => {
+    const answer = await fetch(url, { headers, tls });
+    if (!answer.ok) throw new Error(`${url} answers ${answer.status}: ${await answer.text()}`);
+    return answer.text();
+  });
+  step(`the rule "web" serves it in the cloud, with a token of the API: ${url} answers: ${text.trim()}`);
+}
+
 /** The node's own API, as its operator uses it, with a link to the cloud and without. */
 async function showNodeApi(): Promise<void> {
   const kubeconfig = join(folder, "edge-1/kubeconfig");
@@ -83,7 +99,8 @@ async function followSetPoint({ kubectl }: Cluster): Promise<void> {
 /** Pods outlive edgecore on purpose; a demo leaves nothing behind. */
 async function removeSamples({ kubectl }: Cluster): Promise<void> {
   step("removing the samples");
-  await kubectl("delete", "-f", join(samples, "web.yaml"), "--ignore-not-found", "--timeout=60s");
+  for (const sample of ["rules.yaml", "web.yaml"])
+    await kubectl("delete", "-f", join(samples, sample), "--ignore-not-found", "--timeout=60s");
   await kubectl("wait", "--for=delete", "pod", "-l", "app=web", "--timeout=60s").catch(() => "");
 }
 
@@ -119,6 +136,7 @@ async function main(): Promise<void> {
   step('node "edge-1" is Ready');
   try {
     await Promise.race([showPage(cluster), stopped.promise, cluster.cloud.failed, cluster.edge.failed]);
+    await Promise.race([showRule(cluster), stopped.promise, cluster.cloud.failed, cluster.edge.failed]);
     console.log(await cluster.kubectl("get", "nodes,pods,devices", "-o", "wide"));
     await Promise.race([showNodeApi(), stopped.promise]);
     await Promise.race([showThermostat(cluster), stopped.promise, cluster.cloud.failed, cluster.edge.failed]);

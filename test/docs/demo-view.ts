@@ -13,7 +13,7 @@ export const machines = ["demo", "cloud", "edge"] as const;
 export type Machine = (typeof machines)[number];
 
 const node = "edge-1";
-/** The host port of `conf/samples/web.yaml`; another one here, so that a demo may run beside the tests. */
+/** The host port in `conf/samples`; another one here, so that a demo may run beside the tests. */
 const samplePort = "18080";
 
 /** A directory that looks like a checkout in which `scripts/demo.sh` is running. */
@@ -71,8 +71,10 @@ function ownerOf(dataDir: string): string {
 function layOut(path: string, port: string): void {
   for (const folder of ["dist", "bin", ".run/demo"]) mkdirSync(join(path, folder), { recursive: true });
   cpSync(join(root, "conf"), join(path, "conf"), { recursive: true });
-  const web = join(path, "conf/samples/web.yaml");
-  writeFileSync(web, readFileSync(web, "utf8").replaceAll(samplePort, port));
+  for (const name of ["web.yaml", "rules.yaml"]) {
+    const sample = join(path, "conf/samples", name);
+    writeFileSync(sample, readFileSync(sample, "utf8").replaceAll(samplePort, port));
+  }
   for (const name of readdirSync(root))
     if (!["conf", "dist", "bin", ".run", ".git"].includes(name))
       symlinkSync(join(root, name), join(path, name));
