@@ -40,7 +40,9 @@ async function showRule({ kubectl }: Cluster): Promise<void> {
   await kubectl("wait", "rule/web", "--for=jsonpath={.status.state}=Active", "--timeout=10s");
   const { router } = JSON.parse(readFileSync(join(data, "ports.json"), "utf8")) as { router: number };
   const url = `https://127.0.0.1:${router}/edge-1/default/web`;
-  const headers = { authorization: `Bearer ${readFileSync(join(data, "embedded/admin-token"), "utf8").trim()}` };
+  const headers = {
+    authorization: `Bearer ${readFileSync(join(data, "embedded/admin-token"), "utf8").trim()}`,
+  };
   const tls = { ca: readFileSync(join(data, "ca/rootCA.crt"), "utf8") };
   const text = await eventually(10_000, async () => {
     const answer = await fetch(url, { headers, tls });
