@@ -32,6 +32,7 @@ export const folderRules: readonly FolderRule[] = [
   { folders: ["shared/topics"], values: [], types: ["shared/kube", "shared/rules", "shared/streams"] },
   { folders: ["shared/devices", "shared/rules"], values: [...basics, "shared/mqtt"] },
   { folders: ["shared/streams"], values: basics, types: ["shared/transport"] },
+  { folders: ["shared/pod-streams"], values: [...basics, "shared/streams"] },
   { folders: ["shared/bus"], values: [...basics, "shared/lifecycle"] },
   {
     folders: ["shared/cli"],

@@ -1,4 +1,5 @@
 import { ProtocolError } from "#shared/errors";
+import { encodeBlock, readBlock } from "./block.ts";
 import type { ByteStream, StreamHead } from "./byte-stream.ts";
 
 /** The head of a request, which travels in the head of its stream. */
@@ -29,8 +30,6 @@ const hopByHop: ReadonlySet<string> = new Set([
   "transfer-encoding",
   "upgrade",
 ]);
-/** As large as the head of a stream. */
-const longestResponseHead = 64 * 1024;
 
 /** The header fields that may be passed on: neither hop-by-hop ones nor those that `connection` names. Names are lower case. */
 export function endToEndFields(fields: readonly HeaderField[]): HeaderField[] {
@@ -77,8 +76,8 @@ export async function fetchOver(
 }
 
 async function readResponse(stream: ByteStream, ended: () => void): Promise<Response> {
-  const { head, rest } = await readHead(stream.readable, ended);
-  const { status, statusText, headers } = responseHead(head);
+  const { value, rest } = await readBlock(stream.readable, ended);
+  const { status, statusText, headers } = responseHead(value);
   const hasBody = status !== 204 && status !== 205 && status !== 304;
   if (!hasBody) void rest.cancel("a response of this status has no body").catch(() => undefined);
   return new Response(hasBody ? rest : null, { status, statusText, headers });
@@ -126,12 +125,7 @@ async function writeResponse(
   head: ResponseHead,
   body: ReadableStream<Uint8Array> | null,
 ): Promise<void> {
-  const bytes = new TextEncoder().encode(JSON.stringify(head));
-  if (bytes.length > longestResponseHead)
-    throw new ProtocolError("head-too-long", "the response head is too long");
-  const block = new Uint8Array(4 + bytes.length);
-  new DataView(block.buffer).setUint32(0, bytes.length);
-  block.set(bytes, 4);
+  const block = encodeBlock(head);
   const writer = stream.writable.getWriter();
   await writer.write(block);
   if (body) for await (const chunk of body) await writer.write(chunk);
@@ -156,53 +150,6 @@ async function discard(readable: ReadableStream<Uint8Array>): Promise<void> {
   }
 }
 
-/** Reads the length-prefixed head of a response; `rest` is what follows it. */
-async function readHead(
-  readable: ReadableStream<Uint8Array>,
-  ended: () => void,
-): Promise<{ readonly head: Uint8Array; readonly rest: ReadableStream<Uint8Array> }> {
-  const reader = readable.getReader();
-  let bytes: Uint8Array = new Uint8Array();
-  const read = async (size: number): Promise<void> => {
-    while (bytes.length < size) {
-      const { done, value } = await reader.read();
-      if (done) throw new ProtocolError("no-response", "the stream ended without a response");
-      bytes = bytes.length === 0 ? value : Buffer.concat([bytes, value]);
-    }
-  };
-  await read(4);
-  const size = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
-  if (size > longestResponseHead) throw new ProtocolError("head-too-long", "the response head is too long");
-  await read(4 + size);
-  const head = bytes.subarray(4, 4 + size);
-  const first = bytes.subarray(4 + size);
-  return { head, rest: remaining(reader, first, ended) };
-}
-
-interface BytesReader {
-  read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>;
-  cancel(reason?: unknown): Promise<void>;
-}
-
-function remaining(reader: BytesReader, first: Uint8Array, ended: () => void): ReadableStream<Uint8Array> {
-  return new ReadableStream<Uint8Array>(
-    {
-      start: (controller) => {
-        if (first.length > 0) controller.enqueue(first);
-      },
-      pull: async (controller) => {
-        const { done, value } = await reader.read();
-        if (value) controller.enqueue(value);
-        if (!done) return;
-        controller.close();
-        ended();
-      },
-      cancel: (reason) => reader.cancel(reason),
-    },
-    { highWaterMark: 0 },
-  );
-}
-
 function requestHead(head: StreamHead): RequestHead {
   const { method, path, headers } = head;
   if (typeof method !== "string" || typeof path !== "string" || !path.startsWith("/") || !isHeaders(headers))
@@ -210,14 +157,8 @@ function requestHead(head: StreamHead): RequestHead {
   return { ...head, method, path, headers };
 }
 
-function responseHead(bytes: Uint8Array): Omit<ResponseHead, "headers"> & { readonly headers: Headers } {
+function responseHead(head: unknown): Omit<ResponseHead, "headers"> & { readonly headers: Headers } {
   const bad = new ProtocolError("bad-response-head", "the peer sent no head of an HTTP response");
-  let head: unknown;
-  try {
-    head = JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    throw bad;
-  }
   if (typeof head !== "object" || head === null) throw bad;
   const { status, statusText, headers } = head as Partial<Record<keyof ResponseHead, unknown>>;
   if (typeof status !== "number" || !Number.isInteger(status) || status < 200 || status > 599) throw bad;

@@ -1,4 +1,5 @@
 /** Byte streams on the link between cloudcore and a node, and HTTP over them. */
+export { encodeBlock, readBlock } from "./block.ts";
 export type { ByteStream, StreamClosed, StreamHead } from "./byte-stream.ts";
 export { StreamChannel, type StreamChannelOptions } from "./channel.ts";
 export { endToEndFields, endToEndHeaders, fetchOver, serveOver, type RequestHead } from "./http.ts";
