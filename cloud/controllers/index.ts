@@ -1,17 +1,16 @@
-import { resources, type Informer, type KubeClient, type ResourceType } from "#cloud/kube-client";
+import type { KubeClient } from "#cloud/kube-client";
 import { startClusterRoleAggregation } from "#cloud/controllers/cluster/cluster-role-aggregation";
 import { startEventExpiry } from "#cloud/controllers/cluster/event-expiry";
 import { startNamespaceController } from "#cloud/controllers/cluster/namespace";
 import { startNodeLifecycleController } from "#cloud/controllers/cluster/node-lifecycle";
 import { startPodGarbageCollector } from "#cloud/controllers/cluster/pod-garbage-collector";
 import { startEndpointsController } from "#cloud/controllers/endpoints";
-import type { ControllerDeps, Deployment, ReplicaSet } from "#cloud/controllers/framework";
+import { followShared, type ControllerDeps } from "#cloud/controllers/framework";
 import { startGarbageCollector } from "#cloud/controllers/garbage-collector";
 import { startScheduler } from "#cloud/controllers/scheduler";
 import { startDeploymentController } from "#cloud/controllers/workloads/deployment";
 import { startReplicaSetController } from "#cloud/controllers/workloads/replica-set";
 import type { Clock } from "#shared/clock";
-import type { KubeObject, Node, Pod } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 
@@ -29,19 +28,13 @@ export interface ControllersDeps {
  */
 export async function startControllers(deps: ControllersDeps): Promise<Running> {
   await using stack = new AsyncDisposableStack();
-  const { kube } = deps;
-  const follow = <T extends KubeObject>(type: ResourceType): Informer<T> => stack.use(kube.informer<T>(type));
+  const followed = stack.use(followShared(deps.kube));
   const shared: ControllerDeps & Pick<ControllersDeps, "caPem"> = {
     ...deps,
     log: deps.log.child({ module: "controllers" }),
-    pods: follow<Pod>(resources.pods),
-    nodes: follow<Node>(resources.nodes),
-    namespaces: follow(resources.namespaces),
-    deployments: follow<Deployment>(resources.deployments),
-    replicaSets: follow<ReplicaSet>(resources.replicaSets),
+    ...followed.informers,
   };
-  const { pods, nodes, namespaces, deployments, replicaSets } = shared;
-  await Promise.all([pods, nodes, namespaces, deployments, replicaSets].map((informer) => informer.synced));
+  await followed.synced;
   const start = [
     startNodeLifecycleController,
     startNamespaceController,

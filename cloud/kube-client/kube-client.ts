@@ -159,6 +159,14 @@ export const resources = {
   leases: { group: "coordination.k8s.io", version: "v1", plural: "leases", kind: "Lease", namespaced: true },
   deployments: { ...apps, plural: "deployments", kind: "Deployment", namespaced: true },
   replicaSets: { ...apps, plural: "replicasets", kind: "ReplicaSet", namespaced: true },
+  daemonSets: { ...apps, plural: "daemonsets", kind: "DaemonSet", namespaced: true },
+  statefulSets: { ...apps, plural: "statefulsets", kind: "StatefulSet", namespaced: true },
+  controllerRevisions: {
+    ...apps,
+    plural: "controllerrevisions",
+    kind: "ControllerRevision",
+    namespaced: true,
+  },
   clusterRoles: {
     group: "rbac.authorization.k8s.io",
     version: "v1",

@@ -11,5 +11,14 @@ export {
   removeOwners,
   type TypedObject,
 } from "./owner-references.ts";
+export { followShared, type FollowedCollections, type SharedInformers } from "./shared-informers.ts";
 export { WorkQueue } from "./work-queue.ts";
-export type { Deployment, PodTemplate, ReplicaSet } from "./workloads.ts";
+export type {
+  ControllerRevision,
+  DaemonSet,
+  Deployment,
+  PodOwner,
+  PodTemplate,
+  ReplicaSet,
+  StatefulSet,
+} from "./workloads.ts";

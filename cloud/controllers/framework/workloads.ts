@@ -5,6 +5,11 @@ export interface PodTemplate {
   spec: PodSpec;
 }
 
+/** The spec that workloads which own pods have in common. */
+export interface PodOwner extends KubeObject {
+  spec: { selector: LabelSelector; template: PodTemplate; minReadySeconds?: number };
+}
+
 export interface ReplicaSet extends KubeObject {
   spec: { replicas?: number; minReadySeconds?: number; selector: LabelSelector; template: PodTemplate };
   status?: {
@@ -40,4 +45,61 @@ export interface Deployment extends KubeObject {
     observedGeneration?: number;
     conditions?: Condition[];
   };
+}
+
+export interface DaemonSet extends KubeObject {
+  spec: {
+    minReadySeconds?: number;
+    revisionHistoryLimit?: number;
+    selector: LabelSelector;
+    template: PodTemplate;
+    updateStrategy?: {
+      type?: string;
+      rollingUpdate?: { maxSurge?: number | string; maxUnavailable?: number | string };
+    };
+  };
+  status?: {
+    currentNumberScheduled?: number;
+    numberMisscheduled?: number;
+    desiredNumberScheduled?: number;
+    numberReady?: number;
+    updatedNumberScheduled?: number;
+    numberAvailable?: number;
+    numberUnavailable?: number;
+    observedGeneration?: number;
+    collisionCount?: number;
+  };
+}
+
+export interface StatefulSet extends KubeObject {
+  spec: {
+    replicas?: number;
+    minReadySeconds?: number;
+    revisionHistoryLimit?: number;
+    serviceName?: string;
+    podManagementPolicy?: string;
+    ordinals?: { start?: number };
+    persistentVolumeClaimRetentionPolicy?: { whenDeleted?: string; whenScaled?: string };
+    selector: LabelSelector;
+    template: PodTemplate;
+    updateStrategy?: { type?: string; rollingUpdate?: { partition?: number } };
+    volumeClaimTemplates?: KubeObject[];
+  };
+  status?: {
+    replicas?: number;
+    readyReplicas?: number;
+    currentReplicas?: number;
+    updatedReplicas?: number;
+    availableReplicas?: number;
+    currentRevision?: string;
+    updateRevision?: string;
+    observedGeneration?: number;
+    collisionCount?: number;
+  };
+}
+
+/** A template that a DaemonSet or StatefulSet had, as a patch that `kubectl rollout undo` sends. */
+export interface ControllerRevision extends KubeObject {
+  revision: number;
+  data?: { spec?: { template?: PodTemplate & { $patch?: string } } };
 }

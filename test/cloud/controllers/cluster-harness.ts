@@ -1,7 +1,7 @@
 import { join } from "node:path";
-import { createKubeClient, resources, type KubeClient } from "#cloud/kube-client";
+import { createKubeClient, type KubeClient } from "#cloud/kube-client";
 import type { ControllerDeps } from "#internal/cloud/controllers/framework/controller.ts";
-import type { Deployment, ReplicaSet } from "#internal/cloud/controllers/framework/workloads.ts";
+import { followShared } from "#internal/cloud/controllers/framework/shared-informers.ts";
 import { startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { systemClock, type Clock } from "#shared/clock";
@@ -15,19 +15,9 @@ export interface Cluster extends AsyncDisposable {
 
 /** Synced informers over a client, as controllers get them. */
 export async function controllerDeps(kube: KubeClient, clock: Clock = systemClock): Promise<ControllerDeps> {
-  const deps = {
-    kube,
-    clock,
-    log: silentLog(),
-    pods: kube.informer<Pod>(resources.pods),
-    nodes: kube.informer<Node>(resources.nodes),
-    namespaces: kube.informer(resources.namespaces),
-    deployments: kube.informer<Deployment>(resources.deployments),
-    replicaSets: kube.informer<ReplicaSet>(resources.replicaSets),
-  };
-  const { pods, nodes, namespaces, deployments, replicaSets } = deps;
-  await Promise.all([pods.synced, nodes.synced, namespaces.synced, deployments.synced, replicaSets.synced]);
-  return deps;
+  const { informers, synced } = followShared(kube);
+  await synced;
+  return { kube, clock, log: silentLog(), ...informers };
 }
 
 /** The embedded API server, a client and shared informers. */
@@ -38,9 +28,9 @@ export async function startCluster(dataDir: string): Promise<Cluster> {
   await server.api.writeKubeconfig(path);
   const shared = { clock: systemClock, log: silentLog() };
   const kube = stack.use(await createKubeClient({ from: "kubeconfig", path }, shared));
-  const deps = await controllerDeps(kube);
-  for (const informer of [deps.pods, deps.nodes, deps.namespaces, deps.deployments, deps.replicaSets])
-    stack.use(informer);
+  const followed = stack.use(followShared(kube));
+  await followed.synced;
+  const deps = { kube, ...shared, ...followed.informers };
   const owned = stack.move();
   return { server, kube, deps, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

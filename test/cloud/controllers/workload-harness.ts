@@ -1,11 +1,12 @@
-import { resources, type Informer, type KubeClient } from "#cloud/kube-client";
+import type { KubeClient } from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
-import type { Condition, KubeObject, Node, Pod } from "#shared/kube";
+import type { Condition, Pod } from "#shared/kube";
 import { startDeploymentController } from "#internal/cloud/controllers/workloads/deployment/controller.ts";
 import { startGarbageCollector } from "#internal/cloud/controllers/garbage-collector/controller.ts";
 import { startReplicaSetController } from "#internal/cloud/controllers/workloads/replica-set/controller.ts";
 import type { ControllerDeps } from "#internal/cloud/controllers/framework/controller.ts";
-import type { Deployment, ReplicaSet } from "#internal/cloud/controllers/framework/workloads.ts";
+import { followShared } from "#internal/cloud/controllers/framework/shared-informers.ts";
+import type { Deployment } from "#internal/cloud/controllers/framework/workloads.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 
 export { until } from "./cluster-harness.ts";
@@ -18,22 +19,9 @@ export interface WorkloadHarness extends AsyncDisposable {
 /** The three workload controllers on a client, with informers of their own. */
 export async function startWorkloads(kube: KubeClient, clock: Clock): Promise<WorkloadHarness> {
   const log = silentLog();
-  const informers: Informer<KubeObject>[] = [];
-  const open = <T extends KubeObject>(informer: Informer<T>): Informer<T> => {
-    informers.push(informer);
-    return informer;
-  };
-  const deps: ControllerDeps = {
-    kube,
-    clock,
-    log,
-    pods: open(kube.informer<Pod>(resources.pods)),
-    nodes: open(kube.informer<Node>(resources.nodes)),
-    namespaces: open(kube.informer(resources.namespaces)),
-    deployments: open(kube.informer<Deployment>(resources.deployments)),
-    replicaSets: open(kube.informer<ReplicaSet>(resources.replicaSets)),
-  };
-  await Promise.all(informers.map(({ synced }) => synced));
+  const followed = followShared(kube);
+  await followed.synced;
+  const deps: ControllerDeps = { kube, clock, log, ...followed.informers };
   const controllers = [startDeploymentController, startReplicaSetController, startGarbageCollector].map(
     (start) => start(deps),
   );
@@ -42,7 +30,7 @@ export async function startWorkloads(kube: KubeClient, clock: Clock): Promise<Wo
     log,
     [Symbol.asyncDispose]: async () => {
       for (const controller of controllers) await controller[Symbol.asyncDispose]();
-      for (const informer of informers) await informer[Symbol.asyncDispose]();
+      await followed[Symbol.asyncDispose]();
     },
   };
 }

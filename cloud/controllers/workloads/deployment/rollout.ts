@@ -1,5 +1,6 @@
 import { annotationNumber, desiredAnnotation, maxAnnotation } from "./revisions.ts";
 import type { Deployment, ReplicaSet } from "#cloud/controllers/framework";
+import { resolveShare } from "#cloud/controllers/workloads/pods";
 
 /**
  * How a rollout proceeds, decided from the sizes of its ReplicaSets. Follows pkg/controller/deployment/rolling.go, sync.go
@@ -46,13 +47,6 @@ export function limitsOf(deployment: Deployment): { readonly surge: number; read
   const unavailable = resolveShare(maxUnavailable, count, (share) => Math.floor(share));
   if (surge === 0 && unavailable === 0) return { surge: 0, unavailable: Math.min(1, count) };
   return { surge, unavailable: Math.min(unavailable, count) };
-}
-
-/** An IntOrString that may be a percentage of `total`. */
-function resolveShare(value: number | string, total: number, round: (share: number) => number): number {
-  if (typeof value === "number") return value;
-  const percent = /^(\d+)%$/.exec(value);
-  return percent ? round((Number(percent[1]) * total) / 100) : Number.parseInt(value, 10) || 0;
 }
 
 export function maxReplicas(deployment: Deployment): number {

@@ -1,19 +1,7 @@
 import type { Clock } from "#shared/clock";
 import type { Pod } from "#shared/kube";
 import type { ReplicaSet } from "#cloud/controllers/framework";
-
-/** Pods that count as replicas: neither finished nor being deleted. */
-export function isActive(pod: Pod): boolean {
-  const phase = pod.status?.phase;
-  return phase !== "Succeeded" && phase !== "Failed" && pod.metadata.deletionTimestamp === undefined;
-}
-
-/** When the pod became ready, undefined while it is not. */
-function readySinceMs(pod: Pod): number | undefined {
-  const condition = pod.status?.conditions?.find(({ type }) => type === "Ready");
-  if (condition?.status !== "True") return undefined;
-  return Date.parse(condition.lastTransitionTime ?? "") || 0;
-}
+import { availableInMs, readySinceMs } from "#cloud/controllers/workloads/pods";
 
 /**
  * The pods in the order in which they are deleted: unassigned, pending, not ready, ready for less long, restarted more
@@ -56,10 +44,11 @@ export function countPods(
   clock: Pick<Clock, "nowMs">,
 ): PodCounts {
   const labels = Object.entries(replicaSet.spec.template.metadata?.labels ?? {});
-  const minReadyMs = (replicaSet.spec.minReadySeconds ?? 0) * 1000;
   const now = clock.nowMs();
-  const ready = pods.map(readySinceMs).filter((since) => since !== undefined);
-  const waits = minReadyMs === 0 ? [] : ready.map((since) => since + minReadyMs - now).filter((ms) => ms > 0);
+  const waits = pods
+    .map((pod) => availableInMs(pod, replicaSet.spec.minReadySeconds ?? 0, now))
+    .filter((wait) => wait !== undefined);
+  const pending = waits.filter((wait) => wait > 0);
   const fullyLabeled = pods.filter((pod) =>
     labels.every(([key, value]) => pod.metadata.labels?.[key] === value),
   );
@@ -67,10 +56,10 @@ export function countPods(
     status: {
       replicas: pods.length,
       fullyLabeledReplicas: fullyLabeled.length,
-      readyReplicas: ready.length,
-      availableReplicas: ready.length - waits.length,
+      readyReplicas: waits.length,
+      availableReplicas: waits.length - pending.length,
       observedGeneration: replicaSet.metadata.generation ?? 0,
     },
-    availableInMs: waits.length > 0 ? Math.min(...waits) : undefined,
+    availableInMs: pending.length > 0 ? Math.min(...pending) : undefined,
   };
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { Expectations } from "#internal/cloud/controllers/workloads/replica-set/expectations.ts";
+import { Expectations } from "#internal/cloud/controllers/workloads/pods/expectations.ts";
 import { isSelectedBy } from "#internal/cloud/controllers/framework/claim.ts";
 import { countPods, deletionOrder } from "#internal/cloud/controllers/workloads/replica-set/pods.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";

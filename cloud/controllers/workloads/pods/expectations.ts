@@ -3,7 +3,7 @@ import type { Pod } from "#shared/kube";
 
 /**
  * Informers are behind by milliseconds. Should an event never come (the object was replaced while a watch was down), the
- * ReplicaSet is reconciled again after this time, as one that waits for ever would be worse than one pod too many; upstream
+ * owner is reconciled again after this time, as one that waits for ever would be worse than one pod too many; upstream
  * waits 5 minutes (ExpectationsTimeout).
  */
 const expectationMs = 30_000;
@@ -14,8 +14,8 @@ interface Expected {
 }
 
 /**
- * Pods created and deleted for a ReplicaSet that the local copy does not show yet. While something is missing the
- * ReplicaSet is not reconciled, or pods would be created and deleted twice; as ControllerExpectations of
+ * Pods created and deleted for an owner that the local copy does not show yet. While something is missing the
+ * owner is not reconciled, or pods would be created and deleted twice; as ControllerExpectations of
  * controller_utils.go.
  */
 export class Expectations {

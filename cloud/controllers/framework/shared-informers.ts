@@ -1,0 +1,48 @@
+import { resources, type Informer, type KubeClient, type ResourceType } from "#cloud/kube-client";
+import type { KubeObject, Node, Pod } from "#shared/kube";
+import type { ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet } from "./workloads.ts";
+
+/** The collections that several controllers follow; each is listed and watched once. */
+export interface SharedInformers {
+  readonly pods: Informer<Pod>;
+  readonly nodes: Informer<Node>;
+  readonly namespaces: Informer<KubeObject>;
+  readonly deployments: Informer<Deployment>;
+  readonly replicaSets: Informer<ReplicaSet>;
+  readonly daemonSets: Informer<DaemonSet>;
+  readonly statefulSets: Informer<StatefulSet>;
+  readonly controllerRevisions: Informer<ControllerRevision>;
+}
+
+export interface FollowedCollections extends AsyncDisposable {
+  readonly informers: SharedInformers;
+  /** Resolves after the first complete list of each. */
+  readonly synced: Promise<unknown>;
+}
+
+/** Follows the shared collections until it is disposed. */
+export function followShared(kube: KubeClient): FollowedCollections {
+  const opened: Informer<KubeObject>[] = [];
+  const follow = <T extends KubeObject>(type: ResourceType): Informer<T> => {
+    const informer = kube.informer<T>(type);
+    opened.push(informer);
+    return informer;
+  };
+  const informers: SharedInformers = {
+    pods: follow<Pod>(resources.pods),
+    nodes: follow<Node>(resources.nodes),
+    namespaces: follow(resources.namespaces),
+    deployments: follow<Deployment>(resources.deployments),
+    replicaSets: follow<ReplicaSet>(resources.replicaSets),
+    daemonSets: follow<DaemonSet>(resources.daemonSets),
+    statefulSets: follow<StatefulSet>(resources.statefulSets),
+    controllerRevisions: follow<ControllerRevision>(resources.controllerRevisions),
+  };
+  return {
+    informers,
+    synced: Promise.all(opened.map(({ synced }) => synced)),
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all(opened.map((informer) => informer[Symbol.asyncDispose]()));
+    },
+  };
+}
