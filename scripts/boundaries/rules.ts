@@ -28,9 +28,19 @@ export const folderRules: readonly FolderRule[] = [
     values: ["shared/errors", "shared/clock"],
     types: ["shared/log"],
   },
-  { folders: ["shared/lifecycle"], values: ["shared/errors", "shared/clock", "shared/log"] },
-  { folders: ["shared/topics"], values: [], types: ["shared/kube", "shared/rules", "shared/streams"] },
-  { folders: ["shared/devices", "shared/rules"], values: [...basics, "shared/mqtt"] },
+  {
+    folders: ["shared/lifecycle"],
+    values: ["shared/errors", "shared/clock", "shared/log"],
+  },
+  {
+    folders: ["shared/topics"],
+    values: [],
+    types: ["shared/kube", "shared/rules", "shared/streams"],
+  },
+  {
+    folders: ["shared/devices", "shared/rules"],
+    values: [...basics, "shared/mqtt"],
+  },
   { folders: ["shared/streams"], values: basics, types: ["shared/transport"] },
   { folders: ["shared/pod-streams"], values: [...basics, "shared/streams"] },
   { folders: ["shared/bus"], values: [...basics, "shared/lifecycle"] },
@@ -45,24 +55,51 @@ export const folderRules: readonly FolderRule[] = [
   { folders: ["cloud/kube-api/server/**"], values: ["shared/**"] },
   {
     folders: ["cloud/kube-api/**"],
-    values: [...basics, "shared/files", "shared/lifecycle", "shared/pki", "shared/sqlite", "shared/tables"],
+    values: [
+      ...basics,
+      "shared/files",
+      "shared/lifecycle",
+      "shared/patch",
+      "shared/pki",
+      "shared/sqlite",
+      "shared/tables",
+    ],
   },
-  { folders: ["cloud/controllers/**"], values: ["shared/**", ...api, "cloud/kube-api/kinds"] },
-  { folders: ["cloud/edge-controller/**"], values: ["shared/**", ...api, "cloud/controllers/framework"] },
+  {
+    folders: ["cloud/controllers/**"],
+    values: ["shared/**", ...api, "cloud/kube-api/kinds"],
+  },
+  {
+    folders: ["cloud/edge-controller/**"],
+    values: ["shared/**", ...api, "cloud/controllers/framework"],
+  },
   {
     folders: ["cloud/commands/**"],
     values: ["shared/**", ...api, "cloud/cloud-hub/*", "cloud/kube-api/store"],
   },
   { folders: ["cloud", "cloud/compose"], values: ["shared/**", "cloud/**"] },
-  { folders: ["cloud/*/**"], values: ["shared/**", ...api, "cloud/kube-api/*"] },
+  {
+    folders: ["cloud/*/**"],
+    values: ["shared/**", ...api, "cloud/kube-api/*"],
+  },
 
-  { folders: leavesOfEdge, values: [...basics, "shared/files", "shared/lifecycle", "shared/sqlite"] },
+  {
+    folders: leavesOfEdge,
+    values: [...basics, "shared/files", "shared/lifecycle", "shared/sqlite"],
+  },
   { folders: ["edge/commands/**"], values: ["shared/**", ...leavesOfEdge] },
-  { folders: ["edge/*/**"], values: ["shared/**", "edge/edge-hub/codec"], types: leavesOfEdge },
+  {
+    folders: ["edge/*/**"],
+    values: ["shared/**", "edge/edge-hub/codec"],
+    types: leavesOfEdge,
+  },
   { folders: ["edge"], values: ["shared/**", "edge/**"] },
 
   { folders: ["scripts", "scripts/**"], values: ["shared/**"] },
-  { folders: ["test", "test/**"], values: ["shared/**", "cloud/**", "edge/**", "internal"] },
+  {
+    folders: ["test", "test/**"],
+    values: ["shared/**", "cloud/**", "edge/**", "internal"],
+  },
 ];
 
 /** Files with a narrower table than their folder. */
@@ -93,14 +130,23 @@ export const doors: readonly Door[] = [
       "shared/sqlite",
     ],
   },
-  { library: "#shared/wire", folders: ["cloud/cloud-hub/codec", "edge/edge-hub/codec"] },
+  {
+    library: "#shared/wire",
+    folders: ["cloud/cloud-hub/codec", "edge/edge-hub/codec"],
+  },
   { library: "dockerode", folders: ["edge/runtime/docker"] },
   { library: "@kubernetes/client-node", folders: ["cloud/kube-client"] },
   { library: "re2js", folders: ["cloud/kube-api/custom-resources"] },
   { library: "aedes", folders: ["edge/mqtt/broker"] },
   { library: "aedes-", folders: ["edge/mqtt/broker"] },
-  { library: "mqtt", folders: ["edge/mqtt/event-bus", "edge/commands/simulate"] },
-  { library: "mqtt-packet", folders: ["edge/mqtt/broker", "edge/mqtt/event-bus"] },
+  {
+    library: "mqtt",
+    folders: ["edge/mqtt/event-bus", "edge/commands/simulate"],
+  },
+  {
+    library: "mqtt-packet",
+    folders: ["edge/mqtt/broker", "edge/mqtt/event-bus"],
+  },
   { library: "@peculiar/", folders: ["shared/pki"] },
   { library: "reflect-metadata", folders: ["shared/pki"] },
   {
@@ -136,5 +182,9 @@ export const mostLinesAFile = 400;
 /** Where the topics are declared, and which half has to emit and receive those of each catalog. */
 export const catalogs = [
   { file: "shared/topics/edge-catalog.ts", name: "EdgeCatalog", half: "edge" },
-  { file: "shared/topics/cloud-catalog.ts", name: "CloudCatalog", half: "cloud" },
+  {
+    file: "shared/topics/cloud-catalog.ts",
+    name: "CloudCatalog",
+    half: "cloud",
+  },
 ] as const;

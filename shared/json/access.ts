@@ -85,7 +85,12 @@ export function ownField(object: JsonObject, key: string): Json | undefined {
 /** Sets a field whatever its name: assigned plainly, `__proto__` would be lost and change what the object inherits. */
 export function setField(object: JsonObject, key: string, value: Json): void {
   if (key === "__proto__")
-    Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true });
+    Object.defineProperty(object, key, {
+      value,
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    });
   else object[key] = value;
 }
 
@@ -117,4 +122,17 @@ function nestedIn(value: Json): Json[] {
   if (typeof value !== "object" || value === null) return [];
   const children = Array.isArray(value) ? value : Object.values(value);
   return children.filter((child) => typeof child === "object" && child !== null);
+}
+
+/** Whether two values are equal; the order of fields does not count. */
+export function sameJson(a: Json, b: Json): boolean {
+  if (a === b) return true;
+  if (Array.isArray(a)) {
+    if (!Array.isArray(b) || a.length !== b.length) return false;
+    return a.every((item, index) => sameJson(item, b[index] ?? null));
+  }
+  if (!isObject(a) || !isObject(b)) return false;
+  const keys = Object.keys(b);
+  if (Object.keys(a).length !== keys.length) return false;
+  return keys.every((key) => Object.hasOwn(a, key) && sameJson(a[key] ?? null, b[key] ?? null));
 }

@@ -8,6 +8,7 @@ export {
   nestsDeeper,
   numberOf,
   ownField,
+  sameJson,
   sameMeaning,
   setDefault,
   setDefaultText,

@@ -1,6 +1,7 @@
 import * as fc from "fast-check";
 import { findKind, type KindInfo } from "#cloud/kube-api/kinds";
-import { jsonPatch, mergePatch, patchObject } from "#cloud/kube-api/patch";
+import { patchObject } from "#cloud/kube-api/patch";
+import { jsonPatch, mergePatch, PatchError } from "#shared/patch";
 import { Refusal } from "#cloud/kube-api/status";
 import type { Json, JsonObject } from "#shared/json";
 import { fuzz, within } from "./fuzzing.ts";
@@ -18,7 +19,7 @@ function refusedOr(make: () => string): string {
   try {
     return make();
   } catch (error) {
-    if (!(error instanceof Refusal)) throw error;
+    if (!(error instanceof Refusal || error instanceof PatchError)) throw error;
     return "refused";
   }
 }
@@ -189,10 +190,18 @@ function operationsOn(target: JsonObject): fc.Arbitrary<Json[]> {
     { weight: 2, arbitrary: beside.map(([above, step]) => `${above}/${step}`) },
   );
   const op = fc.constantFrom("add", "replace", "remove", "copy", "move", "test");
-  return fc.array(fc.record({ op, path: place, from: place, value: json }) as fc.Arbitrary<Json>, {
-    minLength: 1,
-    maxLength: 6,
-  });
+  return fc.array(
+    fc.record({
+      op,
+      path: place,
+      from: place,
+      value: json,
+    }) as fc.Arbitrary<Json>,
+    {
+      minLength: 1,
+      maxLength: 6,
+    },
+  );
 }
 
 /** What a test of a place that cannot be reached makes of null is the library's own affair. */
@@ -287,7 +296,10 @@ const fields = [
 const shaped = fc.letrec<{ value: Json; object: JsonObject }>((tie) => ({
   value: fc.oneof(
     { depthSize: "medium", withCrossShrink: true },
-    { weight: 2, arbitrary: fc.oneof(scalar, fc.constantFrom<Json>("replace", "delete", "merge", "a")) },
+    {
+      weight: 2,
+      arbitrary: fc.oneof(scalar, fc.constantFrom<Json>("replace", "delete", "merge", "a")),
+    },
     { weight: 2, arbitrary: fc.array(tie("value"), { maxLength: 4 }) },
     { weight: 3, arbitrary: tie("object") },
   ),

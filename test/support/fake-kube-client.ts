@@ -1,4 +1,4 @@
-import { jsonPatch } from "#cloud/kube-api/patch";
+import { jsonPatch } from "#shared/patch";
 import {
   KubeError,
   type KubeCallOptions,
@@ -41,7 +41,11 @@ export class FakeKubeClient implements KubeClient {
   readonly calls: FakeCall[] = [];
   readonly #collections = new Map<string, Collection>();
   readonly #clock: Pick<Clock, "nowMs">;
-  readonly #failures: { matches: (call: FakeCall) => boolean; error: Error; left: number }[] = [];
+  readonly #failures: {
+    matches: (call: FakeCall) => boolean;
+    error: Error;
+    left: number;
+  }[] = [];
   #version = 100;
 
   constructor(options: { readonly clock?: Pick<Clock, "nowMs"> } = {}) {
@@ -87,7 +91,10 @@ export class FakeKubeClient implements KubeClient {
   async list<T extends KubeObject>(type: ResourceType, options: ListOptions = {}): Promise<KubeList<T>> {
     this.#record({ verb: "list", plural: type.plural, key: options.namespace ?? "" }, options);
     const items = this.all<T>(type).filter((object) => isSelected(object, options));
-    return { items: structuredClone(items), resourceVersion: String(this.#version) };
+    return {
+      items: structuredClone(items),
+      resourceVersion: String(this.#version),
+    };
   }
 
   async create<T extends KubeObject>(type: ResourceType, object: T, options?: KubeCallOptions): Promise<T> {
@@ -154,7 +161,16 @@ export class FakeKubeClient implements KubeClient {
     ...[body, options]: [body: KubeObject, options?: KubeCallOptions]
   ): Promise<T> {
     const key = keyOf(at);
-    this.#record({ verb: "createSubresource", plural: type.plural, key, subresource, body }, options);
+    this.#record(
+      {
+        verb: "createSubresource",
+        plural: type.plural,
+        key,
+        subresource,
+        body,
+      },
+      options,
+    );
     const old = structuredClone(this.#require(type, key));
     if (subresource === "binding") this.#bind(type, old, body);
     if (subresource === "eviction") await this.remove(type, at, {});
@@ -324,7 +340,12 @@ function failure(reason: string, type: ResourceType, key: string, what: string):
   const name = key.slice(key.indexOf("/") + 1);
   const group = type.group === "" ? "" : `.${type.group}`;
   const message = `${type.plural}${group} "${name}" ${what}`;
-  return new KubeError(code, reason, message, { status: "Failure", code, reason, message });
+  return new KubeError(code, reason, message, {
+    status: "Failure",
+    code,
+    reason,
+    message,
+  });
 }
 
 function withIdentity<T extends KubeObject>(
@@ -343,7 +364,11 @@ function partOf(old: KubeObject, next: KubeObject, subresource: string | undefin
     const { annotations: _old, ...metadata } = structuredClone(old.metadata);
     const { annotations } = next.metadata;
     const written = { ...metadata, ...(annotations && { annotations }) };
-    return { ...structuredClone(old), metadata: written, status: next["status"] };
+    return {
+      ...structuredClone(old),
+      metadata: written,
+      status: next["status"],
+    };
   }
   const status = old["status"];
   const { status: _dropped, ...rest } = next;
@@ -353,7 +378,13 @@ function partOf(old: KubeObject, next: KubeObject, subresource: string | undefin
 function withStableMeta(next: KubeObject, old: KubeObject): KubeObject {
   const { uid, creationTimestamp, deletionTimestamp, deletionGracePeriodSeconds, resourceVersion } =
     old.metadata;
-  const stable = { uid, creationTimestamp, deletionTimestamp, deletionGracePeriodSeconds, resourceVersion };
+  const stable = {
+    uid,
+    creationTimestamp,
+    deletionTimestamp,
+    deletionGracePeriodSeconds,
+    resourceVersion,
+  };
   const changed = !Bun.deepEquals(next["spec"], old["spec"]);
   const generation = (old.metadata.generation ?? 1) + Number(changed);
   const known = Object.fromEntries(Object.entries(stable).filter(([, value]) => value !== undefined));

@@ -13,7 +13,7 @@ import {
   uniteAll,
   type ManagedEntry,
 } from "./managed-fields.ts";
-import { mergePatch } from "./merge-patch.ts";
+import { mergePatch } from "#shared/patch";
 
 export interface ApplyOptions {
   readonly manager: string;
@@ -148,7 +148,11 @@ function toCauses({ owner, fields }: Conflict): { reason: string; message: strin
   const using = owner.operation === "Update" ? ` using ${owner.apiVersion}` : "";
   const message = `conflict with "${owner.manager}"${using}`;
   const paths = leaves(fields).slice(0, mostCauses);
-  return paths.map((path) => ({ reason: "FieldManagerConflict", message, field: spellPath(path) }));
+  return paths.map((path) => ({
+    reason: "FieldManagerConflict",
+    message,
+    field: spellPath(path),
+  }));
 }
 
 /** The current managers; fields of an object that was never applied belong to "before-first-apply", as upstream. */
@@ -174,7 +178,13 @@ function isManagedEntry(entry: Json): entry is ManagedEntry & JsonObject {
 
 function withEntries(object: JsonObject, entries: readonly ManagedEntry[]): JsonObject {
   const metadata = isObject(object["metadata"]) ? object["metadata"] : {};
-  return { ...object, metadata: { ...metadata, managedFields: entries.map((entry) => ({ ...entry })) } };
+  return {
+    ...object,
+    metadata: {
+      ...metadata,
+      managedFields: entries.map((entry) => ({ ...entry })),
+    },
+  };
 }
 
 function newEntry(

@@ -1,5 +1,4 @@
-import { isObject, ownField, setField, tryJson, type Json, type JsonObject } from "#shared/json";
-import { sameJson } from "./json-patch.ts";
+import { isObject, ownField, sameJson, setField, tryJson, type Json, type JsonObject } from "#shared/json";
 
 /**
  * Sets of fields as `metadata.managedFields` has them (fieldsV1, structured-merge-diff/fieldpath): trees of steps `f:<field>`,

@@ -1,8 +1,7 @@
 import type { KindInfo } from "#cloud/kube-api/schema";
 import { Refusal, refusals } from "#cloud/kube-api/status";
 import { isObject, type Json, type JsonObject } from "#shared/json";
-import { jsonPatch } from "./json-patch.ts";
-import { mergePatch } from "./merge-patch.ts";
+import { jsonPatch, mergePatch, PatchError } from "#shared/patch";
 import { strategicMerge } from "./strategic-merge.ts";
 
 export type PatchType = "json" | "merge" | "strategic" | "apply";
@@ -30,10 +29,26 @@ export function patchObject(
   current: JsonObject,
   patch: { readonly type: PatchType; readonly body: Json },
 ): JsonObject {
-  if (patch.type === "json") return jsonPatch(current, patch.body);
+  if (patch.type === "json") return patchedByJson(current, patch.body);
   if (!isObject(patch.body)) throw refusals.badRequest("error decoding patch: the patch is not an object");
   if (patch.type === "merge") return mergePatch(current, patch.body);
   const outcome = strategicMerge(kind, current, patch.body);
   if (!outcome.ok) throw new Refusal(outcome.status);
   return outcome.value;
+}
+
+function patchedByJson(current: JsonObject, body: Json): JsonObject {
+  try {
+    return jsonPatch(current, body);
+  } catch (error) {
+    if (!(error instanceof PatchError)) throw error;
+    switch (error.fault) {
+      case "unreadable":
+        throw refusals.badRequest(error.message);
+      case "too-large":
+        throw refusals.entityTooLarge(error.message);
+      case "failed":
+        throw refusals.patchFailed(error.message);
+    }
+  }
 }

@@ -1,14 +1,8 @@
 import { expect, test } from "bun:test";
 import type { ManagedEntry } from "#internal/cloud/kube-api/patch/managed-fields.ts";
-import {
-  jsonPatch,
-  mergePatch,
-  serverSideApply,
-  trackUpdate,
-  type ApplyOptions,
-} from "#cloud/kube-api/patch";
-import { Refusal } from "#cloud/kube-api/status";
+import { serverSideApply, trackUpdate, type ApplyOptions } from "#cloud/kube-api/patch";
 import type { JsonObject } from "#shared/json";
+import { jsonPatch, mergePatch, PatchError } from "#shared/patch";
 
 test.each([
   [{ a: "b" }, { a: "c" }, { a: "c" }],
@@ -97,5 +91,5 @@ test.each([
   [{ op: "test", path: "/constructor", value: {} }],
   ["no operation"],
 ])("JSON patch operation %p is refused", (operation) => {
-  expect(() => jsonPatch({ list: [], object: {} }, [operation])).toThrow(Refusal);
+  expect(() => jsonPatch({ list: [], object: {} }, [operation])).toThrow(PatchError);
 });

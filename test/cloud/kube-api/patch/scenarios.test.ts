@@ -1,8 +1,7 @@
 import { join } from "node:path";
 import { fieldsV1Of, findKind } from "#cloud/kube-api/kinds";
 import {
-  jsonPatch,
-  mergePatch,
+  patchObject,
   serverSideApply,
   strategicMerge,
   trackUpdate,
@@ -13,10 +12,15 @@ import { Refusal } from "#cloud/kube-api/status";
 import { leaves, spellPath, type ManagedEntry } from "#internal/cloud/kube-api/patch/managed-fields.ts";
 import { runScenarios, type ScenarioBlock, type ScenarioCommands } from "#internal/test/support/scenario.ts";
 import type { Json, JsonObject } from "#shared/json";
+import { mergePatch } from "#shared/patch";
 
 runScenarios(join(import.meta.dir, "scenarios"), () => ({
   merge: ({ input: [target = null, patch = null] }) => mergePatch(target, patch),
-  json: ({ input: [target, patch = null] }) => refusalOr(() => jsonPatch(target as JsonObject, patch)),
+  json: ({ input: [target, body = null] }) => {
+    const kind = findKind("v1", "ConfigMap");
+    if (!kind) throw new Error("no ConfigMaps");
+    return refusalOr(() => patchObject(kind, target as JsonObject, { type: "json", body }));
+  },
   strategic: (block) => {
     const [current, patch] = block.input as JsonObject[];
     const outcome = strategicMerge(kindOf(block), current ?? {}, patch ?? {});
@@ -40,7 +44,10 @@ function applyCommands(): ScenarioCommands {
       const body = bodyOf(block);
       const next = {
         ...body,
-        metadata: { ...(body["metadata"] as JsonObject), managedFields } as JsonObject,
+        metadata: {
+          ...(body["metadata"] as JsonObject),
+          managedFields,
+        } as JsonObject,
       };
       current = trackUpdate(current, next, applyOptions(block));
       return owned(current);
@@ -72,7 +79,10 @@ function owned(object: JsonObject): JsonObject {
     `${manager} ${operation}`,
     leaves(fieldsV1).map(spellPath),
   ]);
-  return { object: { ...object, metadata }, owners: Object.fromEntries(owners) as JsonObject };
+  return {
+    object: { ...object, metadata },
+    owners: Object.fromEntries(owners) as JsonObject,
+  };
 }
 
 function bodyOf({ input: [body = {}] }: ScenarioBlock): JsonObject {

@@ -1,5 +1,5 @@
-import { refusals } from "#cloud/kube-api/status";
-import { cloneJson, isObject, ownField, setField, type Json, type JsonObject } from "#shared/json";
+import { AppError } from "#shared/errors";
+import { cloneJson, isObject, ownField, sameJson, setField, type Json, type JsonObject } from "#shared/json";
 
 /** As kube-apiserver (maxJSONPatchOperations). */
 const maxOperations = 10_000;
@@ -8,34 +8,43 @@ const maxCopiedBytes = 3 * 1024 * 1024;
 /** List items that insertions and removals may move in all; some tenths of a second. */
 const maxShifted = 300_000_000;
 
-class PatchFailure extends Error {}
+export type PatchFault = "failed" | "too-large" | "unreadable";
+
+/** A patch that cannot be read, does not apply, or is too large. */
+export class PatchError extends AppError {
+  readonly fault: PatchFault;
+
+  constructor(fault: PatchFault, message: string) {
+    super(`patch-${fault}`, message);
+    this.fault = fault;
+  }
+}
 
 /**
  * JSON Patch (RFC 6902) with the limits of kube-apiserver and the texts of evanphx/json-patch. Operations work on a copy one
- * after the other, so that a failure leaves nothing behind. @throws Refusal (Invalid, BadRequest, RequestEntityTooLarge)
+ * after the other, so that a failure leaves nothing behind. @throws PatchError
  */
 export function jsonPatch(target: JsonObject, patch: Json): JsonObject {
-  if (!Array.isArray(patch)) {
-    throw refusals.badRequest(
+  if (!Array.isArray(patch))
+    throw new PatchError(
+      "unreadable",
       "error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch",
     );
-  }
-  if (patch.length > maxOperations) {
-    throw refusals.entityTooLarge(
+  if (patch.length > maxOperations)
+    throw new PatchError(
+      "too-large",
       `The allowed maximum operations in a JSON patch is ${maxOperations}, got ${patch.length}`,
     );
-  }
   const document = new PatchedDocument(cloneJson(target));
-  try {
-    for (const operation of patch) document.apply(operation);
-  } catch (error) {
-    if (!(error instanceof PatchFailure)) throw error;
-    throw refusals.patchFailed(
-      `the server rejected our request due to an error in our request: ${error.message}`,
-    );
-  }
-  if (!isObject(document.root)) throw refusals.patchFailed("the patched object is not an object");
+  for (const operation of patch) document.apply(operation);
+  if (!isObject(document.root)) throw failure("the patched object is not an object");
   return document.root;
+}
+
+const rejected = "the server rejected our request due to an error in our request: ";
+
+function failure(message: string): PatchError {
+  return new PatchError("failed", message);
 }
 
 /** Where an operation works: a field of an object or a place in a list. */
@@ -54,7 +63,7 @@ class PatchedDocument {
   }
 
   apply(operation: Json): void {
-    if (!isObject(operation)) throw new PatchFailure("an operation is not an object");
+    if (!isObject(operation)) throw failure(`${rejected}an operation is not an object`);
     const op = ownField(operation, "op");
     const path = pointer(operation, "path");
     switch (typeof op === "string" ? op : "") {
@@ -71,7 +80,7 @@ class PatchedDocument {
       case "test":
         return this.#test(path, ownField(operation, "value") ?? null);
       default:
-        throw new PatchFailure(`Unexpected kind: ${JSON.stringify(op ?? null).slice(0, 100)}`);
+        throw failure(`${rejected}Unexpected kind: ${JSON.stringify(op ?? null).slice(0, 100)}`);
     }
   }
 
@@ -84,14 +93,15 @@ class PatchedDocument {
     const { owner, key } = place;
     if (!Array.isArray(owner)) return setField(owner, key, value);
     const index = key === "-" ? owner.length : indexOf(key, path);
-    if (index > owner.length) throw new PatchFailure(`Unable to access invalid index: ${index}`);
+    if (index > owner.length) throw failure(`${rejected}Unable to access invalid index: ${index}`);
     this.#shift(owner.length - index);
     owner.splice(index, 0, value);
   }
 
   #remove(path: Pointer, what: string): Json {
     const place = this.#placeOf(path, what);
-    if (place === undefined) throw new PatchFailure(`${what} operation does not apply to the whole document`);
+    if (place === undefined)
+      throw failure(`${rejected}${what} operation does not apply to the whole document`);
     const value = memberOf(place, path);
     if (value === undefined) throw missing(path, what);
     const { owner, key } = place;
@@ -117,7 +127,7 @@ class PatchedDocument {
 
   #move(source: Pointer, path: Pointer): void {
     if (path.text.startsWith(`${source.text}/`))
-      throw new PatchFailure("a value cannot be moved into itself");
+      throw failure(`${rejected}a value cannot be moved into itself`);
     this.#add(path, this.#remove(source, "move"));
   }
 
@@ -126,7 +136,8 @@ class PatchedDocument {
     if (value === undefined) throw missing(source, "copy");
     this.#copied += Buffer.byteLength(JSON.stringify(value));
     if (this.#copied > maxCopiedBytes) {
-      throw refusals.entityTooLarge(
+      throw new PatchError(
+        "too-large",
         `Unable to complete the copy, the accumulated size increase of copy is ${this.#copied}, exceeding the limit ${maxCopiedBytes}`,
       );
     }
@@ -135,7 +146,7 @@ class PatchedDocument {
 
   #test(path: Pointer, wanted: Json): void {
     const value = this.#find(path) ?? null;
-    if (!sameJson(value, wanted)) throw new PatchFailure(`testing value ${path.text} failed: test failed`);
+    if (!sameJson(value, wanted)) throw failure(`${rejected}testing value ${path.text} failed: test failed`);
   }
 
   #find(path: Pointer): Json | undefined {
@@ -164,7 +175,7 @@ class PatchedDocument {
   #shift(items: number): void {
     this.#shifted += items;
     if (this.#shifted > maxShifted)
-      throw refusals.entityTooLarge("the patch inserts into or removes from long lists too often");
+      throw new PatchError("too-large", "the patch inserts into or removes from long lists too often");
   }
 }
 
@@ -175,9 +186,10 @@ interface Pointer {
 
 function pointer(operation: JsonObject, field: string): Pointer {
   const text = ownField(operation, field);
-  if (typeof text !== "string") throw new PatchFailure(`operation missing ${field} field`);
+  if (typeof text !== "string") throw failure(`${rejected}operation missing ${field} field`);
   if (text === "") return { text, steps: [] };
-  if (!text.startsWith("/")) throw new PatchFailure(`${field} ${JSON.stringify(text)} does not start with /`);
+  if (!text.startsWith("/"))
+    throw failure(`${rejected}${field} ${JSON.stringify(text)} does not start with /`);
   const steps = text.slice(1).split("/");
   return { text, steps: text.includes("~") ? steps.map(unescaped) : steps };
 }
@@ -188,7 +200,7 @@ function unescaped(step: string): string {
 
 function valueOf(operation: JsonObject): Json {
   const value = ownField(operation, "value");
-  if (value === undefined) throw new PatchFailure("operation missing value field");
+  if (value === undefined) throw failure(`${rejected}operation missing value field`);
   return value;
 }
 
@@ -198,25 +210,12 @@ function memberOf({ owner, key }: Place, path: Pointer): Json | undefined {
 
 function indexOf(step: string, path: Pointer): number {
   if (!/^(0|[1-9]\d{0,8})$/.test(step))
-    throw new PatchFailure(`Unable to access invalid index: ${JSON.stringify(step)} in ${path.text}`);
+    throw failure(`${rejected}Unable to access invalid index: ${JSON.stringify(step)} in ${path.text}`);
   return Number(step);
 }
 
-function missing(path: Pointer, what: string): PatchFailure {
-  return new PatchFailure(
-    `${what} operation does not apply: doc is missing path: ${path.text}: missing value`,
+function missing(path: Pointer, what: string): PatchError {
+  return failure(
+    `${rejected}${what} operation does not apply: doc is missing path: ${path.text}: missing value`,
   );
-}
-
-/** Whether two values are equal; the order of fields does not count. */
-export function sameJson(a: Json, b: Json): boolean {
-  if (a === b) return true;
-  if (Array.isArray(a)) {
-    if (!Array.isArray(b) || a.length !== b.length) return false;
-    return a.every((item, index) => sameJson(item, b[index] ?? null));
-  }
-  if (!isObject(a) || !isObject(b)) return false;
-  const keys = Object.keys(b);
-  if (Object.keys(a).length !== keys.length) return false;
-  return keys.every((key) => Object.hasOwn(a, key) && sameJson(a[key] ?? null, b[key] ?? null));
 }
