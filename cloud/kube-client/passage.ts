@@ -3,13 +3,16 @@ import { ConfigError } from "#shared/errors";
 import { openKubeServer, type KubeOptions } from "./credentials.ts";
 import type { RequestCredentials } from "./kubeconfig.ts";
 
-/** Sends requests of others to the API: with the credentials they carry, and none of this process. */
+/** Sends requests of others to the API. */
 export interface Passage {
   /**
+   * With the credentials that the request carries, and none of this process.
    * @param path with the query, from the first "/" on
    * @throws what `fetch` throws when the API cannot be reached
    */
   send(path: string, init: RequestInit): Promise<Response>;
+  /** Reads as this process: for what every user of the API may read. @throws as `send` */
+  readAsSelf(path: string, init: Pick<RequestInit, "headers" | "signal">): Promise<Response>;
 }
 
 /** A CA that was replaced is read again within this time. */
@@ -27,22 +30,23 @@ export async function createPassage(options: KubeOptions, clock: Clock): Promise
       "plain-api",
       `Cannot pass requests on to "${server}": it may give requests without a token the rights of its owner; name an https URL`,
     );
-  let kept: { readonly extras: Record<string, unknown>; readonly untilMs: number } | undefined;
+  let kept: { readonly credentials: RequestCredentials; readonly untilMs: number } | undefined;
+  const current = async (): Promise<RequestCredentials> => {
+    const nowMs = clock.monotonicMs();
+    if (!kept || kept.untilMs <= nowMs)
+      kept = { credentials: await read(kept !== undefined), untilMs: nowMs + reuseMs };
+    return kept.credentials;
+  };
+  // Bodies pass as they are, and a silent watch lasts. The types of Bun 1.4 lack `timeout`.
+  const passing = { decompress: false, redirect: "manual", timeout: false } as RequestInit;
   return {
-    send: async (path, init) => {
-      const nowMs = clock.monotonicMs();
-      if (!kept || kept.untilMs <= nowMs) {
-        const credentials = await read(kept !== undefined);
-        kept = { extras: trustOf(credentials), untilMs: nowMs + reuseMs };
-      }
-      // Bodies pass as they are, and a silent watch lasts. The types of Bun 1.4 lack `timeout`.
-      const passing = {
-        decompress: false,
-        redirect: "manual",
-        timeout: false,
-        ...kept.extras,
-      } as RequestInit;
-      return fetch(server + path, { ...init, ...passing });
+    send: async (path, init) => fetch(server + path, { ...init, ...passing, ...trustOf(await current()) }),
+    readAsSelf: async (path, { headers, signal }) => {
+      const credentials = await current();
+      const own = new Headers(headers);
+      for (const [name, value] of Object.entries(credentials.headers)) own.set(name, value);
+      const init = { headers: own, ...(signal && { signal }), ...passing, ...credentials.extras };
+      return fetch(server + path, init);
     },
   };
 }

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import type { MetaServerConfig } from "#shared/config";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
@@ -7,8 +8,8 @@ import type { Logger } from "#shared/log";
 import type { EdgeCatalog } from "#shared/topics";
 import type { Metas } from "#edge/store";
 import { AccessSync, KnownAccess, LocalAccess } from "#edge/meta-server/access";
-import { LocalAnswers } from "#edge/meta-server/answers";
-import { CloudApi } from "#edge/meta-server/cloud";
+import { documentedGroupVersions, LocalAnswers } from "#edge/meta-server/answers";
+import { CloudApi, OpenApiCopy } from "#edge/meta-server/cloud";
 import { NodeObjects, podKind } from "#edge/meta-server/objects";
 import {
   CertificateSource,
@@ -75,9 +76,10 @@ export async function startMetaServer(
   const onUnwritten = (path: string, error: unknown): void =>
     log.warn("cannot write a file of the API on the node, going on without it", { path, error });
   const operatorToken = ensureOperatorToken(dataDir, onUnwritten);
-  const { objects, access, local, api, sync } = partsOf(settings, deps, operatorToken);
+  const { objects, access, local, api, sync, documents } = partsOf(settings, deps, operatorToken);
   stack.use(local);
   stack.use(sync);
+  stack.use(documents);
   const nodeCopy = stack.use(new NodeCopy(settings, { ...deps, objects }));
   const link = { online: false };
   const hosts = new Set([
@@ -115,6 +117,7 @@ export async function startMetaServer(
       link.online = connected && database?.held !== true;
       sync.linkChanged(link.online);
       nodeCopy.linkChanged(link.online);
+      documents.linkChanged(link.online);
       if (link.online) local.online();
     }),
   );
@@ -128,10 +131,11 @@ interface MetaServerParts {
   readonly local: LocalAnswers;
   readonly api: CloudApi;
   readonly sync: AccessSync;
+  readonly documents: OpenApiCopy;
 }
 
 function partsOf(
-  { node }: MetaServerSettings,
+  { node, dataDir }: MetaServerSettings,
   { port, store, clock, log }: MetaServerDeps,
   operatorToken: string,
 ): MetaServerParts {
@@ -151,5 +155,12 @@ function partsOf(
     pods: () => objects.list(podKind),
     namespaces: () => objects.namespaces(),
   });
-  return { objects, access, api, sync, local: new LocalAnswers({ objects, clock }) };
+  const documents = new OpenApiCopy({
+    api,
+    folder: join(dataDir, "meta-server/openapi"),
+    wanted: documentedGroupVersions(),
+    clock,
+    log,
+  });
+  return { objects, access, api, sync, documents, local: new LocalAnswers({ objects, documents, clock }) };
 }

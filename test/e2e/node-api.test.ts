@@ -134,12 +134,21 @@ describe.skipIf(!hasPair())("kubectl on a node", () => {
       await onNode(pair, admin, "delete", "configmap", "made-here");
     });
 
+    steps.step("explains fields with the documents of the API", async () => {
+      await eventually(20_000, async () =>
+        expect(await onNode(pair, "explain", "pod.spec.containers")).toContain("FIELDS:"),
+      );
+    });
+
     steps.step(
       "reads with the rights of its account while the link is down, and gets 503 for changes",
       async () => {
         pair.link.cut({ refuse: true });
         try {
           await until(20_000, async () => (await sourceOf(pair, token)) === "node" || "still the cloud");
+          expect(await onNode(pair, "explain", "configmap.data")).toContain(
+            "FIELD: data <map[string]string>",
+          );
           const maps = await asPod("get", "configmaps");
           expect(maps).toMatch(/^page +1 /m);
           expect(maps).not.toContain("elsewhere");

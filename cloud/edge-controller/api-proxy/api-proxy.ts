@@ -5,7 +5,7 @@ import { failureResponse } from "#shared/kube";
 import { RateLimitedLog, type Logger } from "#shared/log";
 import { serveOver, type ByteStream } from "#shared/streams";
 import { LimitedBody } from "./limited-body.ts";
-import { headersForApi, isPlainApiPath, needsUpgrade } from "./request-rules.ts";
+import { headersForApi, isForEveryUser, isPlainApiPath, needsUpgrade } from "./request-rules.ts";
 
 export interface ApiProxyOptions {
   /** The way to the API; undefined where requests of others may not be passed on. */
@@ -37,7 +37,8 @@ const methods: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PAT
 
 /**
  * Passes requests of nodes on to the Kubernetes API. It has no rights: each request is made with the bearer token that it
- * carries, or anonymously, and the API alone decides. It ends when the node's client, the node or the API ends it.
+ * carries, or anonymously, and the API alone decides; but OpenAPI documents, which every user of the API may read, are
+ * read for the node itself. A request ends when the node's client, the node or the API ends it.
  */
 export class ApiProxy {
   readonly #options: ApiProxyOptions;
@@ -129,12 +130,14 @@ export class ApiProxy {
     using _late = clock.after(headMs, () => ended.abort());
     const body = request.body && new LimitedBody(request.body, limit);
     try {
-      const response = await passage.send(path, {
-        method: request.method,
-        headers,
-        body: body?.readable ?? null,
-        signal,
-      });
+      const response = isForEveryUser(request.method, path, headers)
+        ? await passage.readAsSelf(path, { headers, signal })
+        : await passage.send(path, {
+            method: request.method,
+            headers,
+            body: body?.readable ?? null,
+            signal,
+          });
       return new Response(response.body, { status: response.status, headers: response.headers });
     } catch (error) {
       if (body?.isTooLarge) return tooLarge(limit);

@@ -57,3 +57,8 @@ const longestPath = 32 * 1024;
 export function needsUpgrade(path: string): boolean {
   return /^\/api\/v1\/namespaces\/[^/?]+\/pods\/[^/?]+\/(?:exec|attach|portforward)(?:\?|$)/.test(path);
 }
+
+/** Whether a node that has no token reads what `system:discovery` lets every user read: OpenAPI documents, for its kubectl. */
+export function isForEveryUser(method: string, path: string, headers: Headers): boolean {
+  return method === "GET" && /^\/openapi\/v3(?:[/?]|$)/.test(path) && !headers.has("authorization");
+}

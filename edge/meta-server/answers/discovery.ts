@@ -16,14 +16,28 @@ export const nodeVersion = {
   platform: `linux/${process.arch === "x64" ? "amd64" : process.arch}`,
 };
 
+/** OpenAPI documents that the node has, by group version as in their paths. */
+export interface OpenApiDocuments {
+  hashOf(groupVersion: string): string | undefined;
+  read(groupVersion: string): string | undefined;
+}
+
+/** Of what a node has documents, if its cloud told it. */
+export function documentedGroupVersions(): string[] {
+  return groupVersions().map(pathOf);
+}
+
 /** What a node answers to questions about its API while it answers itself; undefined for other paths. */
-export function answerDiscovery(path: string, accept: string | null): Response | undefined {
+export function answerDiscovery(
+  path: string,
+  accept: string | null,
+  documents: OpenApiDocuments,
+): Response | undefined {
   if (path === "/api" || path === "/apis") return rootAnswer(path, accept);
   if (path === "/openapi/v2") return openApiV2(accept ?? "");
-  if (path === "/openapi/v3") return Response.json(openApiIndex());
-  const document = groupVersions().find((one) => path === `/openapi/v3/${pathOf(one)}`);
-  if (document)
-    return Response.json({ openapi: "3.0.0", info: { title: "Kubernetes", version: "" }, paths: {} });
+  if (path === "/openapi/v3") return Response.json(openApiIndex(documents));
+  const document = documentedGroupVersions().find((one) => path === `/openapi/v3/${one}`);
+  if (document !== undefined) return documentAnswer(documents.read(document));
   const served = groupVersions().find((one) => path === `/${pathOf(one)}`);
   if (served) return Response.json(resourceList(served));
   const group = /^\/apis\/([^/]+)$/.exec(path)?.[1];
@@ -136,11 +150,17 @@ function openApiV2(accept: string): Response {
   return Response.json({ swagger: "2.0", info: { title: "Kubernetes", version: "" }, paths: {} });
 }
 
-function openApiIndex(): object {
+function documentAnswer(text: string | undefined): Response {
+  if (text !== undefined) return new Response(text, { headers: { "Content-Type": "application/json" } });
+  return Response.json({ openapi: "3.0.0", info: { title: "Kubernetes", version: "" }, paths: {} });
+}
+
+function openApiIndex(documents: OpenApiDocuments): object {
   const paths = groupVersions().map((one) => {
+    const name = pathOf(one);
     const names = one.kinds.map(({ plural }) => plural).join(",");
-    const hash = createHash("sha256").update(names).digest("hex").slice(0, 32);
-    return [pathOf(one), { serverRelativeURL: `/openapi/v3/${pathOf(one)}?hash=${hash}` }] as const;
+    const hash = documents.hashOf(name) ?? createHash("sha256").update(names).digest("hex").slice(0, 32);
+    return [name, { serverRelativeURL: `/openapi/v3/${name}?hash=${hash}` }] as const;
   });
   return { paths: Object.fromEntries(paths) };
 }

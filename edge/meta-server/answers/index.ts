@@ -1,5 +1,5 @@
 /** Answers of the node itself, from what it has. */
-export { answerDiscovery, nodeVersion } from "./discovery.ts";
+export { documentedGroupVersions, nodeVersion } from "./discovery.ts";
 export { LocalAnswers, type LocalAnswerOptions, type LocalRequest } from "./local-answers.ts";
 export { RequestRefusal, refuse } from "./refusal.ts";
 export { parseTarget, type Target } from "./target.ts";

@@ -1,6 +1,6 @@
 import type { Clock } from "#shared/clock";
 import { findKind, isNodeVersion, type HeldKind, type NodeObjects } from "#edge/meta-server/objects";
-import { answerDiscovery } from "./discovery.ts";
+import { answerDiscovery, type OpenApiDocuments } from "./discovery.ts";
 import { answerList, type CollectionRequest } from "./list.ts";
 import { RequestRefusal, refuse } from "./refusal.ts";
 import { formOf, objectText } from "./representation.ts";
@@ -32,6 +32,7 @@ export interface LocalRequest {
 
 export interface LocalAnswerOptions {
   readonly objects: NodeObjects;
+  readonly documents: OpenApiDocuments;
   readonly clock: Clock;
   readonly mostWatches?: number;
 }
@@ -73,7 +74,7 @@ export class LocalAnswers implements Disposable {
   answer(request: LocalRequest): Response {
     const { url, method, accept } = request;
     const isRead = method === "GET" || method === "HEAD";
-    const about = isRead ? answerDiscovery(url.pathname, accept) : undefined;
+    const about = isRead ? answerDiscovery(url.pathname, accept, this.#options.documents) : undefined;
     if (about) return about;
     const target = parseTarget(url.pathname);
     if (!target) throw refuse.notFound("the server could not find the requested resource");

@@ -27,6 +27,8 @@ export interface JsonCall {
 const unavailableHeader = "kubeedge-unavailable";
 /** A JSON answer to the node itself: a set of keys, or rules of one account. */
 const longestAnswer = 4 * 1024 * 1024;
+/** The document of kube-apiserver's core group has about 1.5 MB; those of CRDs may be larger. */
+const longestDocument = 16 * 1024 * 1024;
 /** Until the head of a response is there: cloudcore itself aborts after 70 s. */
 const headMs = 90_000;
 const jsonMs = 30_000;
@@ -63,6 +65,17 @@ export class CloudApi {
     );
   }
 
+  /** A public document of the API, which cloudcore reads for the node. @throws as `json` */
+  async text(path: string): Promise<string> {
+    return withDeadline(this.#clock, { ms: jsonMs, what: `GET ${path}` }, async (signal) => {
+      const headers = [["accept", "application/json"]] as const;
+      const response = await this.send({ method: "GET", path, headers, signal });
+      const text = await readText(response, longestDocument);
+      if (!response.ok) throw refusalOf(`GET ${path}`, response, text);
+      return text;
+    });
+  }
+
   async #json({ token, method, path, object, signal }: JsonCall): Promise<unknown> {
     const body = object === undefined ? null : new Response(JSON.stringify(object)).body;
     const response = await this.send({
@@ -76,12 +89,8 @@ export class CloudApi {
       body,
       ...(signal && { signal }),
     });
-    const text = await readText(response);
-    if (!response.ok)
-      throw new ProtocolError(
-        "api-refusal",
-        `${method} ${path} answers ${response.status}: ${text.slice(0, 300)}`,
-      );
+    const text = await readText(response, longestAnswer);
+    if (!response.ok) throw refusalOf(`${method} ${path}`, response, text);
     try {
       return JSON.parse(text) as unknown;
     } catch (cause) {
@@ -94,13 +103,16 @@ function either(one: AbortSignal | undefined, other: AbortSignal): AbortSignal {
   return one ? AbortSignal.any([one, other]) : other;
 }
 
-async function readText(response: Response): Promise<string> {
+function refusalOf(what: string, { status }: Response, text: string): ProtocolError {
+  return new ProtocolError("api-refusal", `${what} answers ${status}: ${text.slice(0, 300)}`);
+}
+
+async function readText(response: Response, longest: number): Promise<string> {
   const decoder = new TextDecoder();
   let text = "";
   for await (const bytes of response.body ?? []) {
     text += decoder.decode(bytes, { stream: true });
-    if (text.length > longestAnswer)
-      throw new ProtocolError("api-answer", "the answer of the API is too long");
+    if (text.length > longest) throw new ProtocolError("api-answer", "the answer of the API is too long");
   }
   return text + decoder.decode();
 }

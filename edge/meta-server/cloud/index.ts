@@ -1,2 +1,3 @@
 /** The Kubernetes API that cloudcore uses, over the link. */
 export { CloudApi, type ApiCall, type OpenStream } from "./cloud-api.ts";
+export { OpenApiCopy, type OpenApiCopyOptions } from "./openapi-copy.ts";

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { ApiProxy } from "#cloud/edge-controller/api-proxy";
-import { createPassage } from "#cloud/kube-client";
+import { createPassage, type Passage } from "#cloud/kube-client";
 import { systemClock } from "#shared/clock";
 import { eventually } from "#internal/scripts/service.ts";
 import { adminToken, startTestServer, textAt, type TestServer } from "#internal/test/support/api-server.ts";
@@ -60,7 +60,10 @@ beforeEach(async () => {
     await createPassage(access, systemClock),
     await createPassage(unreachable, systemClock),
   ];
-  const passage = { send: (path: string, init: RequestInit) => (isReachable ? near : far).send(path, init) };
+  const passage: Passage = {
+    send: (path, init) => (isReachable ? near : far).send(path, init),
+    readAsSelf: (path, init) => (isReachable ? near : far).readAsSelf(path, init),
+  };
   proxy = new ApiProxy({ passage, clock: systemClock, log: silentLog() });
   ends = stack.use(await link());
   node = stack.use(

@@ -53,6 +53,19 @@ test("a request is answered by the API with the rights of its own token", async 
   expect([answer.status, ((await answer.json()) as { kind: string }).kind]).toEqual([200, "NamespaceList"]);
 });
 
+test("a node reads OpenAPI documents, and nothing else, without a token", async () => {
+  const proxy = await proxyOf();
+  const index = await send(proxy, "/openapi/v3", { headers: [] });
+  const { paths } = (await index.json()) as { paths: Record<string, { serverRelativeURL: string }> };
+  expect(index.status).toBe(200);
+  const document = await send(proxy, paths["api/v1"]?.serverRelativeURL ?? "", { headers: [] });
+  expect([document.status, await document.text()]).toEqual([200, expect.stringContaining('"openapi"')]);
+  for (const path of ["/api/v1/nodes", "/apis", "/openapi/v3x", "/openapi/v2"])
+    expect((await send(proxy, path, { headers: [] })).status).toBeGreaterThanOrEqual(400);
+  const post = await send(proxy, "/openapi/v3", { headers: [], method: "POST", body: "{}" });
+  expect(post.status).toBeGreaterThanOrEqual(400);
+});
+
 test.each([
   ["no token", []],
   ["a token nobody gave", [["authorization", "Bearer of-nobody"]]],
