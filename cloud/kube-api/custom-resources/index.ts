@@ -1,4 +1,4 @@
 export { compareApiVersions, establishCrd, kindsOfCrd } from "./crd-kind.ts";
 export { validateCrd } from "./crd-validation.ts";
-export { defaultObject, pruneObject } from "./structural.ts";
+export { defaultObject, hasDefaults, pruneObject } from "./structural.ts";
 export { validateValue } from "./validate-value.ts";

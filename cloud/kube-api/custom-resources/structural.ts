@@ -1,3 +1,4 @@
+import { decodeMetadata } from "#cloud/kube-api/schema";
 import { cloneJson, isObject, ownField, setField, type Json, type JsonObject } from "#shared/json";
 
 /*
@@ -5,7 +6,8 @@ import { cloneJson, isObject, ownField, setField, type Json, type JsonObject } f
  * Both walk schema and object side by side; neither looks into allOf, anyOf, oneOf and not, which cannot add fields to a
  * structural schema.
  */
-const rootFields = new Set(["apiVersion", "kind", "metadata"]);
+const rootFields: ReadonlySet<string> = new Set(["apiVersion", "kind", "metadata"]);
+const noFields: ReadonlySet<string> = new Set();
 /** Levels of an object; schemas are refused past half of that. */
 const maxDepth = 200;
 
@@ -32,17 +34,23 @@ function pruneFields(schema: JsonObject, object: JsonObject, here: Pruning): voi
   const properties = isObject(schema.properties) ? schema.properties : {};
   const additional = schema.additionalProperties;
   const keepAll = schema["x-kubernetes-preserve-unknown-fields"] === true || additional === true;
-  for (const key of Object.keys(object)) {
-    if (here.embedded && rootFields.has(key)) continue;
+  const unspecified = here.embedded ? rootFields : noFields;
+  if (here.embedded && here.path !== "") pruneMetadata(object, here);
+  for (const key of Object.keys(object).filter((one) => !unspecified.has(one))) {
     const path = here.path === "" ? key : `${here.path}.${key}`;
-    const property = Object.hasOwn(properties, key) ? properties[key] : undefined;
-    const rule = isObject(property) ? property : isObject(additional) ? additional : undefined;
+    const rule = [ownField(properties, key), additional].find(isObject);
     if (rule !== undefined) pruneValue(rule, object[key], { ...here, path });
     else if (!keepAll) {
       here.unknown.push(path);
       delete object[key];
     }
   }
+}
+
+/** Metadata of an object within another one; that of the object itself is decoded before. */
+function pruneMetadata(object: JsonObject, { path, unknown }: Pruning): void {
+  const found = decodeMetadata(object, "").unknown;
+  unknown.push(...found.map((field) => `${path}.${field}`));
 }
 
 function pruneValue(schema: JsonObject, value: Json | undefined, here: Pruning): void {
@@ -130,5 +138,18 @@ function defaultsOf(schema: JsonObject): readonly Default[] {
     return [{ key, fallback, nullable: property.nullable === true, bytes }];
   });
   knownDefaults.set(schema, found);
+  return found;
+}
+
+const knownToDefault = new WeakMap<JsonObject, boolean>();
+
+/** Whether a schema fills in anything, at any depth. */
+export function hasDefaults(schema: JsonObject): boolean {
+  const known = knownToDefault.get(schema);
+  if (known !== undefined) return known;
+  const { properties, items, additionalProperties } = schema;
+  const below = [...Object.values(isObject(properties) ? properties : {}), items, additionalProperties];
+  const found = defaultsOf(schema).length > 0 || below.filter(isObject).some(hasDefaults);
+  knownToDefault.set(schema, found);
   return found;
 }

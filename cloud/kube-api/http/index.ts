@@ -6,15 +6,14 @@ export {
   partialOf,
   readAccept,
   tableOf,
-  textAs,
   type Representation,
 } from "./representation.ts";
 export { isTrue, parseTarget, verbOf, type RequestTarget } from "./request-target.ts";
 export type { ExtraReply, ExtraRequest, ExtraResource } from "./extra-resource.ts";
 export { readContinue, writeContinue, type TokenScope } from "./continue-token.ts";
 export {
+  askedRevision,
   deleteOptionsOf,
-  exactRevision,
   readDeleteOptions,
   readLimit,
   readRevision,

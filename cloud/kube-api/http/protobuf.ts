@@ -10,6 +10,12 @@ interface Field {
 
 type Message = ReadonlyMap<number, Field>;
 
+/** The type that a path says a body has. */
+export interface TypeName {
+  readonly apiVersion: string;
+  readonly kind: string;
+}
+
 /** Parsed on first use: most clients send JSON. */
 const parsed: { messages?: Map<string, Message> } = {};
 
@@ -57,17 +63,15 @@ const meaningful = new Set(
 /**
  * An object in Kubernetes' protobuf form (runtime.Unknown with a magic prefix, apimachinery/runtime/serializer/protobuf) as
  * JSON, apiVersion and kind included. The messages are data (`wire-types.txt`, from the generated.proto files): fields are read
- * by number, and those that Go would omit from JSON when empty are omitted. @throws Refusal (BadRequest, UnsupportedMediaType)
+ * by number, and those that Go would omit from JSON when empty are omitted. A body without a type has the expected one.
+ * @throws Refusal (BadRequest, UnsupportedMediaType)
  */
-export function decodeProtobuf(bytes: Uint8Array): Json {
+export function decodeProtobuf(bytes: Uint8Array, expected?: TypeName): Json {
   if (!magic.every((byte, index) => bytes[index] === byte)) throw malformed("it does not start as one");
   const room: Room = { fields: mostFields };
   const outer = readFields(bytes.subarray(4), room);
-  const [typeMeta] = outer.get(1) ?? [];
   const [raw] = outer.get(2) ?? [];
-  const names = typeMeta instanceof Uint8Array ? readFields(typeMeta, room) : new Map<number, Wire[]>();
-  const apiVersion = utf8(names.get(1)?.at(-1));
-  const kind = utf8(names.get(2)?.at(-1));
+  const { apiVersion, kind } = typeOf(outer.get(1)?.[0], expected, room);
   const type = messageName(apiVersion, kind);
   if (!table().has(type)) {
     throw refusals.unsupportedMediaType(["application/json", "application/yaml"]);
@@ -75,6 +79,12 @@ export function decodeProtobuf(bytes: Uint8Array): Json {
   const place = { room, depth: 0 };
   const object = decodeMessage(type, raw instanceof Uint8Array ? raw : new Uint8Array(), place);
   return { apiVersion, kind, ...(isObject(object) ? object : {}) };
+}
+
+function typeOf(typeMeta: Wire | undefined, expected: TypeName | undefined, room: Room): TypeName {
+  const names = typeMeta instanceof Uint8Array ? readFields(typeMeta, room) : new Map<number, Wire[]>();
+  const { apiVersion = "", kind = "" } = expected ?? {};
+  return { apiVersion: utf8(names.get(1)?.at(-1)) || apiVersion, kind: utf8(names.get(2)?.at(-1)) || kind };
 }
 
 function messageName(apiVersion: string, kind: string): string {

@@ -1,5 +1,5 @@
 import { pieceBytes, sourceOf, type OpenStream, type ByteSource } from "#cloud/kube-api/flow-control";
-import { tableCells, tableColumns, type KindInfo } from "#cloud/kube-api/kinds";
+import { shownText, tableCells, tableColumns, type KindInfo } from "#cloud/kube-api/kinds";
 import { parseObject } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
 import { metadataOf, type JsonObject } from "#shared/json";
@@ -78,14 +78,6 @@ function rowOf(
   return { cells: tableCells(kind, object, nowMs), object: shown };
 }
 
-/** The JSON of an object as one version of its kind shows it. */
-export function textAs(kind: KindInfo, text: string): string {
-  if (!kind.custom) return text;
-  const object = parseObject(text);
-  const apiVersion = apiVersionOf(kind);
-  return object["apiVersion"] === apiVersion ? text : JSON.stringify({ ...object, apiVersion });
-}
-
 export interface AnswerOptions {
   readonly wanted: Representation;
   readonly nowMs: number;
@@ -100,7 +92,7 @@ export function answerWithObject(
   options: AnswerOptions & { readonly status: number },
 ): Response {
   const { wanted, nowMs, status, open } = options;
-  const shown = textAs(kind, text);
+  const shown = shownText(kind, text);
   const answer = (json: string): Response => answerText(json, wanted.yaml, status, open);
   if (wanted.form === "object") return answer(shown);
   const object = parseObject(shown);
@@ -217,7 +209,7 @@ function listForm(
     const { rows: _none, ...head } = tableOf(kind, [], { wanted, nowMs, metadata, columns: true });
     const { include } = wanted;
     return writtenAs({ yaml: wanted.yaml, head, items: "rows" }, (text) =>
-      JSON.stringify(rowOf(kind, parseObject(text), { include, nowMs })),
+      JSON.stringify(rowOf(kind, parseObject(shownText(kind, text)), { include, nowMs })),
     );
   }
   const partial = wanted.form === "partial";
@@ -225,7 +217,7 @@ function listForm(
     ? { kind: "PartialObjectMetadataList", apiVersion: partialVersion, metadata }
     : { kind: kind.listKind, apiVersion: apiVersionOf(kind), metadata };
   return writtenAs({ yaml: wanted.yaml, head, items: "items" }, (text) =>
-    partial ? JSON.stringify(partialOf(parseObject(text))) : textAs(kind, text),
+    partial ? JSON.stringify(partialOf(parseObject(text))) : shownText(kind, text),
   );
 }
 

@@ -3,7 +3,8 @@ import type { Clock } from "#shared/clock";
 import { isObject, setField, tryJson, type Json, type JsonObject } from "#shared/json";
 import { note } from "#shared/lifecycle";
 import { duplicateFields } from "./duplicate-fields.ts";
-import { decodeProtobuf } from "./protobuf.ts";
+import { duplicateYamlKey } from "./duplicate-yaml-keys.ts";
+import { decodeProtobuf, type TypeName } from "./protobuf.ts";
 
 /** Bytes, as kube-apiserver (MaxRequestBodyBytes). */
 const bodyLimit = 3 * 1024 * 1024;
@@ -23,8 +24,10 @@ export function contentTypeOf(request: Request): string {
 export interface BodyOptions {
   readonly clock: Pick<Clock, "after">;
   readonly optional?: boolean;
-  /** Called with fields that a JSON body has more than once; the last one counts. */
-  readonly onDuplicates?: (fields: readonly string[]) => void;
+  /** What a protobuf body without a type is, as its path says; JSON is typed by who decodes it. */
+  readonly type?: TypeName | undefined;
+  /** Called with a text for each field that the body has more than once; the last one counts. */
+  readonly onDuplicates?: (texts: readonly string[]) => void;
 }
 
 /** The body in JSON, YAML or protobuf; null for an empty one that may be missing. @throws Refusal */
@@ -36,10 +39,9 @@ export async function readBody(request: Request, options: BodyOptions): Promise<
     if (options.optional === true) return null;
     throw refusals.badRequest("unable to decode an object: the body of the request is empty");
   }
-  const body = type === protobufType ? decodeProtobuf(bytes) : readText(bytes, type, options);
+  const body = type === protobufType ? decodeProtobuf(bytes, options.type) : readText(bytes, type, options);
   if (isDeeperThan(body, depthLimit))
     throw refusals.badRequest(`the body is nested deeper than ${depthLimit}`);
-  if (options.optional !== true && request.method !== "PATCH") checkNamed(body);
   return body;
 }
 
@@ -55,20 +57,16 @@ async function readBytes(request: Request, { clock }: BodyOptions): Promise<Uint
   return bytes;
 }
 
-function checkNamed(body: Json): void {
-  if (!isObject(body) || (body["kind"] ?? "") !== "") return;
-  throw refusals.badRequest(`Object 'Kind' is missing in '${JSON.stringify(body).slice(0, 200)}'`);
-}
-
 function readText(bytes: Uint8Array, type: string, { onDuplicates }: BodyOptions): Json {
   const text = decodeText(bytes);
   const isYaml = type.includes("yaml");
   // Clients send JSON, which is YAML too, as the patch of an apply.
   const json = isYaml && /^\s*\{/.test(text.slice(0, 1000)) ? tryJson(text) : undefined;
-  if (isYaml && json === undefined) return readYaml(text);
+  if (isYaml && json === undefined) return readYaml(text, onDuplicates);
   const body = json ?? parse(text, JSON.parse as (json: string) => Json);
   const duplicates = onDuplicates ? duplicateFields(text) : [];
-  if (duplicates.length > 0) onDuplicates?.(duplicates);
+  if (duplicates.length > 0)
+    onDuplicates?.(duplicates.map((field) => `duplicate field ${JSON.stringify(field)}`));
   return halfPair.test(text) && !isDeeperThan(body, depthLimit) ? copyOf(body, { left: Infinity }, 0) : body;
 }
 
@@ -98,11 +96,13 @@ const alias = /(?:^|[\s[{,:?-])\*[^\s,[\]{}]/g;
 const mostAliasWork = 4_000_000;
 const excessiveAliasing = "error converting YAML to JSON: yaml: document contains excessive aliasing";
 
-function readYaml(text: string): Json {
+function readYaml(text: string, onDuplicates: BodyOptions["onDuplicates"]): Json {
   if (text.length > yamlLimit) throw refusals.tooLarge(yamlLimit);
   if (anchor.test(text) && countOf(alias, text) * text.length > mostAliasWork)
     throw refusals.badRequest(excessiveAliasing);
   const value = parse(text, Bun.YAML.parse as (yaml: string) => Json);
+  const duplicate = onDuplicates && duplicateYamlKey(text);
+  if (duplicate !== undefined) onDuplicates?.([duplicate]);
   return copyOf(value, { left: bodyLimit }, 0);
 }
 

@@ -57,25 +57,50 @@ function readManager({ query, request }: OptionSource): string {
   return given;
 }
 
-/** The revision of a list with `resourceVersionMatch=Exact`. @throws Refusal (Expired, BadRequest, Timeout) */
-export function exactRevision(
+/**
+ * The revision of a list or a get by `resourceVersion`: with `resourceVersionMatch=Exact` that one, else undefined for the newest,
+ * which is not older. @throws Refusal (Expired, Invalid, Timeout, or without a reason when it is malformed)
+ */
+export function askedRevision(
   query: URLSearchParams,
   kept: { readonly oldest: number; readonly newest: number },
 ): number | undefined {
-  if (query.get("resourceVersionMatch") !== "Exact") return undefined;
-  const revision = readRevision(query.get("resourceVersion") ?? "");
+  const text = query.get("resourceVersion") ?? "";
+  const match = query.get("resourceVersionMatch") ?? "";
+  checkMatch(match, text);
+  const revision = text === "" ? 0 : readRevision(text);
+  if (revision > kept.newest) throw refusals.revisionTooLarge(revision, kept.newest);
+  if (match !== "Exact") return undefined;
   if (revision < kept.oldest)
     throw refusals.expired(`too old resource version: ${revision} (${kept.oldest})`);
-  if (revision > kept.newest)
-    throw refusals.ofCode(504, `Too large resource version: ${revision}, current: ${kept.newest}`);
   return revision;
 }
 
-/** @throws Refusal (BadRequest) */
+const matches = ["Exact", "NotOlderThan"];
+
+function checkMatch(match: string, version: string): void {
+  if (match === "") return;
+  const known = matches.map((one) => JSON.stringify(one)).join(", ");
+  const problem = !matches.includes(match)
+    ? `Unsupported value: ${JSON.stringify(match)}: supported values: ${known}`
+    : version === ""
+      ? "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
+      : match === "Exact" && version === "0"
+        ? 'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+        : undefined;
+  if (problem === undefined) return;
+  const type = { group: "meta.k8s.io", plural: "listoptions", kind: "ListOptions.meta.k8s.io" };
+  const reason = problem.startsWith("Unsupported") ? "FieldValueNotSupported" : "FieldValueForbidden";
+  throw refusals.unprocessable(type, "", { reason, message: problem, field: "resourceVersionMatch" });
+}
+
+/** @throws Refusal as kube-apiserver: 500 without a reason */
 export function readRevision(text: string): number {
-  if (!/^\d{1,15}$/.test(text))
-    throw refusals.badRequest(`Invalid value: ${JSON.stringify(text)}: resourceVersion must be a number`);
-  return Number(text);
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  const shown = JSON.stringify(text.slice(0, 100));
+  throw refusals.unknown(
+    `resourceVersion: Invalid value: ${shown}: strconv.ParseUint: parsing ${shown}: invalid syntax`,
+  );
 }
 
 /** Items of a page; 0 when all are wanted. @throws Refusal */

@@ -1,5 +1,11 @@
 import { defaultObject, validateCrd, validateValue } from "#cloud/kube-api/custom-resources";
-import { admitPod, applyDefaults, qosClassOf, selectJob } from "#cloud/kube-api/kinds/defaults";
+import {
+  admitPod,
+  applyDefaults,
+  qosClassOf,
+  selectJob,
+  tolerateOutages,
+} from "#cloud/kube-api/kinds/defaults";
 import {
   validateChange,
   validateMetadata,
@@ -67,6 +73,7 @@ export function admitUpdate(
   if (!fillDefaults(kind, next)) return refuse(tooLargeDefaults(kind));
   const isPod = definitionName(kind) === "core.v1.Pod";
   if (isPod) keepAdmitted(next, current);
+  if (isPod && via === "") tolerateOutages(ensureChild(next, "spec"));
   advanceGeneration(kind, next, { current, via });
   if (via === "status" && kind.custom === undefined)
     return finish(kind, next, [

@@ -15,9 +15,10 @@ export type {
 } from "#cloud/kube-api/schema";
 export { builtinKinds, findKind } from "#cloud/kube-api/schema";
 export { compareApiVersions, establishCrd, kindsOfCrd } from "#cloud/kube-api/custom-resources";
-export { decodeBody, type FieldValidation } from "./decode-object.ts";
+export { decodeApplied, decodeBody, type FieldValidation } from "./decode-object.ts";
 export { admitCreate, admitUpdate, type WriteContext } from "./admit.ts";
 export type { ObjectUpdate } from "./strategy.ts";
+export { shownObject, shownText } from "./stored-form.ts";
 export { scaleOf, withScale } from "./scale.ts";
 export { fieldsV1Of, openApiV3 } from "./publish.ts";
 export { tableCells, tableColumns, type TableColumn } from "#cloud/kube-api/kinds/tables";

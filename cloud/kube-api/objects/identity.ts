@@ -61,11 +61,17 @@ function nameIt(target: Place, metadata: JsonObject, suffix: () => string): void
     metadata["name"] = `${prefix.slice(0, longestPrefix)}${suffix()}`;
 }
 
-/** Requires the kind of the URL; fills in apiVersion and kind when absent. @throws Refusal (BadRequest) */
+/**
+ * Requires the kind of the URL; fills in apiVersion and kind when absent. As upstream, custom resources have to name theirs:
+ * no Go type says what they are. @throws Refusal (BadRequest)
+ */
 export function checkType(kind: KindInfo, body: Json): asserts body is JsonObject {
   if (!isObject(body)) throw refusals.badRequest("couldn't get version/kind; the body is not an object");
   const expected = apiVersionOf(kind);
-  const { apiVersion = expected, kind: given = kind.kind } = body;
+  if (kind.custom && (body["kind"] ?? "") === "")
+    throw refusals.badRequest(`Object 'Kind' is missing in '${JSON.stringify(body).slice(0, 200)}'`);
+  const apiVersion = body["apiVersion"] || expected;
+  const given = body["kind"] || kind.kind;
   if (given !== kind.kind) {
     const version = asText(apiVersion).split("/").at(-1);
     const why = `${asText(given)} in version "${version}" cannot be handled as a ${kind.kind}: converting (${version}.${asText(given)}) to (${kind.group === "" ? "core" : kind.group}.${kind.kind}): unknown conversion`;

@@ -1,13 +1,7 @@
 import { randomUUID } from "node:crypto";
-import { admitCreate, admitUpdate, decodeBody } from "#cloud/kube-api/kinds";
+import { admitCreate, admitUpdate, decodeApplied, decodeBody, shownObject } from "#cloud/kube-api/kinds";
 import { patchObject, serverSideApply, type PatchType } from "#cloud/kube-api/patch";
-import {
-  parseKubeObject,
-  parseObject,
-  toKubeObject,
-  type KindInfo,
-  type UpdateVia,
-} from "#cloud/kube-api/schema";
+import { parseKubeObject, toKubeObject, type KindInfo, type UpdateVia } from "#cloud/kube-api/schema";
 import { invalidStatus, Refusal, refusals } from "#cloud/kube-api/status";
 import {
   TooLargeError,
@@ -72,13 +66,13 @@ export class ObjectService {
   read(target: ObjectTarget): JsonObject {
     const text = this.#parts.store.get(resourceOf(target.kind), keyOf(target));
     if (text === undefined) throw refusals.notFound(target.kind, target.name);
-    return parseObject(text);
+    return shownObject(target.kind, text);
   }
 
   async create(target: ObjectTarget, body: Json, options: WriteOptions): Promise<Written> {
     const { kind } = target;
     checkType(kind, body);
-    const object = unwrap(decodeBody(kind, body, options.validation), options.warn);
+    const object = unwrap(decodeBody(kind, body, options), options.warn);
     const metadata = this.#newMetadata(target, object);
     const name = asText(metadata["name"]);
     this.#checkNamespace(target, name);
@@ -141,6 +135,7 @@ export class ObjectService {
     const next = patchObject(target.kind, cloneJson(current), patch);
     checkType(target.kind, next);
     checkIdentity(target, next);
+    checkSameUid(target, next, current);
     return this.#replace(target, { current, next }, options);
   }
 
@@ -182,7 +177,7 @@ export class ObjectService {
     checkUid(target, metadataOf(change.next)["uid"], now["uid"]);
     const { managedFields } = metadataOf(change.next);
     const cleared = Array.isArray(managedFields) && managedFields.length === 0;
-    const decoded = unwrap(decodeBody(kind, change.next, options.validation), options.warn);
+    const decoded = unwrap(decodeBody(kind, change.next, options), options.warn);
     keepIdentity(decoded, current);
     if (resourceOf(kind) === "/services" && options.via === "")
       this.#parts.addresses.keep(keyOf(target), decoded, current);
@@ -216,9 +211,10 @@ export class ObjectService {
     if (!present && options.via !== "") throw refusals.notFound(kind, target.name);
     if (!present) options.guard?.mayCreate(target);
     const current = present ? this.read(target) : undefined;
-    const decoded = unwrap(decodeBody(kind, cloneJson(body), options.validation), options.warn);
+    const decoded = unwrap(decodeApplied(kind, cloneJson(body), options), options.warn);
     const merged = serverSideApply(current, decoded, applyOptions(kind, options, this.#now()));
-    if (current !== undefined) return this.#replace(target, { current, next: merged }, options);
+    if (current !== undefined)
+      return this.#replace(target, { current, next: merged }, { ...options, duplicates: [] });
     const metadata = this.#newMetadata(target, merged);
     this.#checkNamespace(target, asText(metadata["name"]));
     return this.#add(target, merged, options);
@@ -293,6 +289,16 @@ export class ObjectService {
   #now(): string {
     return rfc3339(this.#parts.clock.nowMs());
   }
+}
+
+/** A patch changes the object that there is: it has no precondition on the uid as an update has. @throws Refusal (Invalid) */
+function checkSameUid({ kind, name }: ObjectTarget, next: JsonObject, current: JsonObject): void {
+  const { uid } = metadataOf(next);
+  if (uid === undefined || uid === null || uid === metadataOf(current)["uid"]) return;
+  const message = `Invalid value: ${JSON.stringify(asText(uid))}: field is immutable`;
+  throw new Refusal(
+    invalidStatus(kind, name, [{ reason: "FieldValueInvalid", field: "metadata.uid", message }]),
+  );
 }
 
 /** @throws Refusal (Conflict) when an object of the same name but another identity was meant */

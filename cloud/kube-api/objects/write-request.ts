@@ -13,6 +13,8 @@ export interface ObjectTarget {
 export interface WriteOptions {
   readonly dryRun: boolean;
   readonly validation: FieldValidation;
+  /** A text for each field that the body has more than once. */
+  readonly duplicates?: readonly string[];
   readonly manager: string;
   /** Whether an apply takes fields over from other managers. */
   readonly force: boolean;

@@ -179,6 +179,18 @@ export function internalError(message: string): Refusal {
   return refuse(500, "InternalError", text, { causes: [{ message }] });
 }
 
+/** A revision that does not exist yet; by the cause clients know that they have to list again. */
+export function revisionTooLarge(revision: number, newest: number): Refusal {
+  const text = `Timeout: Too large resource version: ${revision}, current: ${newest}`;
+  const causes = [{ reason: "ResourceVersionTooLarge", message: "Too large resource version" }];
+  return refuse(504, "Timeout", text, { causes, retryAfterSeconds: 1 });
+}
+
+/** What kube-apiserver answers for errors that it does not classify: 500 without a reason. */
+export function unknown(message: string): Refusal {
+  return new Refusal({ status: "Failure", message, code: 500 });
+}
+
 const reasons: Readonly<Record<number, string>> = {
   400: "BadRequest",
   404: "NotFound",

@@ -26,7 +26,7 @@ import {
   defaultStatefulSet,
 } from "./workload.ts";
 
-export { admitPod, qosClassOf, type Qos } from "./pod.ts";
+export { admitPod, qosClassOf, tolerateOutages, type Qos } from "./pod.ts";
 export { selectJob } from "./workload.ts";
 
 const defaulters: Readonly<Record<string, (object: JsonObject) => void>> = {

@@ -70,6 +70,11 @@ export function admitPod(pod: JsonObject): void {
   }
   setDefault(spec, "priority", builtinPriorities[textOf(spec, "priorityClassName")] ?? 0);
   setDefaultText(spec, "preemptionPolicy", "PreemptLowerPriority");
+  tolerateOutages(spec);
+}
+
+/** Of a new pod and with each update (DefaultTolerationSeconds): a patch that replaces the tolerations keeps these. */
+export function tolerateOutages(spec: JsonObject): void {
   tolerate(spec, "node.kubernetes.io/not-ready");
   tolerate(spec, "node.kubernetes.io/unreachable");
 }

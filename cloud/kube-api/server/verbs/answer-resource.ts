@@ -1,6 +1,7 @@
 import { answerText, readBody } from "#cloud/kube-api/http";
 import { refusals } from "#cloud/kube-api/status";
 import { isObject, asText } from "#shared/json";
+import { apiVersionOf } from "#shared/kube";
 import { note } from "#shared/lifecycle";
 import { answerSubresource, bind } from "./answer-subresource.ts";
 import { deleteCollection } from "./delete.ts";
@@ -34,15 +35,21 @@ export async function answerResource(parts: ResourceParts, asked: ResourceReques
 }
 
 async function answerReview(parts: ResourceParts, asked: ResourceRequest): Promise<Response> {
-  const body = await readBody(asked.request, parts);
+  const type = { apiVersion: apiVersionOf(asked.kind), kind: asked.kind.kind };
+  const body = await readBody(asked.request, { clock: parts.clock, type });
   if (!isObject(body)) throw refusals.badRequest("the body is not an object");
   if (asked.kind.kind === "Binding") {
     const name = isObject(body["metadata"]) ? asText(body["metadata"]["name"]) : "";
     return bind(parts, { ...asked, target: { ...asked.target, resource: "pods", name } }, body);
   }
-  const answer = review(parts.reviews, asked.kind, body, {
-    user: asked.user,
-    namespace: asked.target.namespace,
-  });
+  const answer = review(
+    parts.reviews,
+    asked.kind,
+    { ...type, ...body },
+    {
+      user: asked.user,
+      namespace: asked.target.namespace,
+    },
+  );
   return answerText(JSON.stringify(answer), readWanted(asked).yaml, 201, asked.open);
 }

@@ -3,6 +3,7 @@ import { patchTypeOf } from "#cloud/kube-api/patch";
 import type { KindInfo } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
 import type { Json, JsonObject } from "#shared/json";
+import { apiVersionOf } from "#shared/kube";
 import { getObject } from "./get.ts";
 import {
   objectTarget,
@@ -32,6 +33,8 @@ export async function answerSubresource(parts: ResourceParts, asked: ResourceReq
   await parts.store.settled();
   const object = objectTarget(asked);
   const yaml = readWanted(asked).yaml;
+  const body = (): Promise<Json> =>
+    readBody(asked.request, { clock: parts.clock, type: { apiVersion: apiVersionOf(sub), kind: sub.kind } });
   const answer = (body: JsonObject, status: number): Response =>
     answerText(JSON.stringify(body), yaml, status, asked.open);
   switch (target.subresource) {
@@ -40,34 +43,28 @@ export async function answerSubresource(parts: ResourceParts, asked: ResourceReq
         ? getObject(parts, asked)
         : showWritten(parts, asked, await changeObject(parts, asked, "status"));
     case "scale":
-      return answer(verb === "get" ? readScale(parts.subresources, object) : await scale(parts, asked), 200);
+      return answer(
+        verb === "get" ? readScale(parts.subresources, object) : await scale(parts, asked, await body()),
+        200,
+      );
     case "finalize":
       return answer(
-        await finalizeNamespace(
-          parts.subresources,
-          object,
-          await readBody(asked.request, parts),
-          writeOptions(asked),
-        ),
+        await finalizeNamespace(parts.subresources, object, await body(), writeOptions(asked)),
         200,
       );
     case "binding":
-      return bind(parts, asked, await readBody(asked.request, parts));
+      return bind(parts, asked, await body());
     case "eviction":
-      return answer(await evictPod(parts.subresources, object, await readBody(asked.request, parts)), 201);
+      return answer(await evictPod(parts.subresources, object, await body()), 201);
     case "token":
-      return answer(
-        createAccountToken(parts.subresources, object, await readBody(asked.request, parts)),
-        201,
-      );
+      return answer(createAccountToken(parts.subresources, object, await body()), 201);
     default:
       throw refusals.serviceUnavailable(`the server does not serve ${kind.plural}/${target.subresource} yet`);
   }
 }
 
-async function scale(parts: ResourceParts, asked: ResourceRequest): Promise<JsonObject> {
+async function scale(parts: ResourceParts, asked: ResourceRequest, body: Json): Promise<JsonObject> {
   const type = asked.verb === "patch" ? patchTypeOf(asked.kind, contentTypeOf(asked.request)) : "update";
-  const body = await readBody(asked.request, parts);
   return writeScale(parts.subresources, objectTarget(asked), { type, body }, writeOptions(asked));
 }
 

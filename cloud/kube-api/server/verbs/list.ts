@@ -1,6 +1,6 @@
 import {
   answerList,
-  exactRevision,
+  askedRevision,
   readContinue,
   readLimit,
   writeContinue,
@@ -25,7 +25,7 @@ export async function listObjects(parts: ResourceParts, asked: ResourceRequest):
   const scope = { resource: resourceOf(asked.kind), prefix: prefixOf(asked) };
   const kept = { oldest: store.compactedRevision, newest: store.revision };
   const place = readContinue(query.get("continue"), scope, kept);
-  const revision = place?.revision ?? exactRevision(query, kept) ?? store.revision;
+  const revision = place?.revision ?? askedRevision(query, kept) ?? store.revision;
   const pin = store.pin(revision);
   const done = (): void => pin[Symbol.dispose]();
   try {

@@ -17,10 +17,10 @@ import {
   selectAmong,
   type Selection,
 } from "#cloud/kube-api/selection";
-import { Refusal, undecodable } from "#cloud/kube-api/status";
 import type { RevisionStore, StoredKey } from "#cloud/kube-api/store";
 import type { Clock } from "#shared/clock";
 import type { Json } from "#shared/json";
+import { apiVersionOf } from "#shared/kube";
 import type { ReviewParts } from "./reviews.ts";
 import type { SubresourceParts } from "./subresources.ts";
 
@@ -87,19 +87,19 @@ export function readWanted(asked: ResourceRequest): ReturnType<typeof readAccept
   return readAccept(asked.request.headers.get("accept"), asked.query.get("includeObject"), asked.kind);
 }
 
-/** A body to be stored; duplicate fields are refused, warned of or ignored by `fieldValidation`. @throws Refusal */
-export async function readWritten(parts: ResourceParts, asked: ResourceRequest): Promise<Json> {
-  const { kind, request, warnings } = asked;
-  const { validation } = writeOptions(asked);
-  if (validation === "Ignore") return readBody(request, parts);
-  return readBody(request, {
+/** A body to be stored, and the options it is written with. @throws Refusal */
+export async function readWritten(
+  parts: ResourceParts,
+  asked: ResourceRequest,
+): Promise<{ readonly body: Json; readonly options: WriteOptions }> {
+  const duplicates: string[] = [];
+  const options = { ...writeOptions(asked), duplicates };
+  const body = await readBody(asked.request, {
     clock: parts.clock,
-    onDuplicates: (fields) => {
-      const texts = fields.map((field) => `duplicate field ${JSON.stringify(field)}`);
-      if (validation === "Warn") warnings.push(...texts);
-      else throw new Refusal(undecodable(kind, `strict decoding error: ${texts.join(", ")}`));
-    },
+    type: { apiVersion: apiVersionOf(asked.kind), kind: asked.kind.kind },
+    ...(options.validation !== "Ignore" && { onDuplicates: (texts) => void duplicates.push(...texts) }),
   });
+  return { body, options };
 }
 
 /** Answers with the text of an object in the accepted form. */

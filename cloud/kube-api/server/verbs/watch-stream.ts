@@ -5,8 +5,8 @@ import {
   type SharedLines,
   type ByteSource,
 } from "#cloud/kube-api/flow-control";
-import { partialOf, tableOf, textAs, type Representation } from "#cloud/kube-api/http";
-import type { KindInfo } from "#cloud/kube-api/kinds";
+import { partialOf, tableOf, type Representation } from "#cloud/kube-api/http";
+import { shownText, type KindInfo } from "#cloud/kube-api/kinds";
 import { parseKubeObject, parseObject } from "#cloud/kube-api/schema";
 import { everything, selects, type Selection } from "#cloud/kube-api/selection";
 import { refusals } from "#cloud/kube-api/status";
@@ -206,7 +206,7 @@ class Watch implements ByteSource {
 
   #line(type: string, text: string): string {
     const { kind, wanted } = this.#options;
-    const shown = textAs(kind, text);
+    const shown = shownText(kind, text);
     if (wanted.form === "object") return `{"type":"${type}","object":${shown}}\n`;
     const object = parseObject(shown);
     return `${JSON.stringify({ type, object: wanted.form === "partial" ? partialOf(object) : this.#row(object) })}\n`;

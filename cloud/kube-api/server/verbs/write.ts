@@ -8,7 +8,6 @@ import {
   objectTarget,
   readWritten,
   showWritten,
-  writeOptions,
   type ResourceParts,
   type ResourceRequest,
 } from "./resource-request.ts";
@@ -22,11 +21,8 @@ export async function writeObject(parts: ResourceParts, asked: ResourceRequest):
     throw refusals.methodNotAllowed();
   }
   if (whole) {
-    return showWritten(
-      parts,
-      asked,
-      await parts.objects.create(target, await readWritten(parts, asked), writeOptions(asked)),
-    );
+    const { body, options } = await readWritten(parts, asked);
+    return showWritten(parts, asked, await parts.objects.create(target, body, options));
   }
   if (verb === "delete") return deleteObject(parts, asked, target);
   return showWritten(parts, asked, await changeObject(parts, asked, ""));
@@ -40,8 +36,9 @@ export async function changeObject(
 ): Promise<Written> {
   const target = objectTarget(asked);
   const type = asked.verb === "patch" ? patchTypeOf(asked.kind, contentTypeOf(asked.request)) : undefined;
-  const body = await readWritten(parts, asked);
-  const options = { ...writeOptions(asked), via };
+  const read = await readWritten(parts, asked);
+  const { body } = read;
+  const options = { ...read.options, via };
   if (type === undefined) return parts.objects.update(target, body, options);
   if (type === "apply" && !asked.query.has("fieldManager")) {
     throw refusals.badRequest(

@@ -32,7 +32,7 @@ const plain: JsonObject = { type: "object" };
 function admitCrd(body: JsonObject): JsonObject | string[] {
   const info = findKind("apiextensions.k8s.io/v1", "CustomResourceDefinition");
   if (info === undefined) throw new Error("no CustomResourceDefinition");
-  const decoded = decodeBody(info, structuredClone(body), "Strict");
+  const decoded = decodeBody(info, structuredClone(body), { validation: "Strict" });
   if (!decoded.ok) return [decoded.status.message ?? ""];
   const admitted = admitCreate(info, decoded.value, { now });
   if (admitted.ok) return admitted.value;

@@ -22,7 +22,7 @@ function kindOf(apiVersion: string, kind: string): KindInfo {
 
 function create(apiVersion: string, kind: string, body: JsonObject): ApiOutcome<JsonObject> {
   const info = kindOf(apiVersion, kind);
-  const decoded = decodeBody(info, structuredClone(body), "Strict");
+  const decoded = decodeBody(info, structuredClone(body), { validation: "Strict" });
   if (!decoded.ok) return decoded;
   const metadata = decoded.value.metadata as JsonObject;
   if (info.namespaced) metadata.namespace = "default";

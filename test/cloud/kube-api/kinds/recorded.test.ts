@@ -73,7 +73,7 @@ function read(path: string): Target {
 }
 
 function create({ kind, namespace }: Target, body: Json, strict: boolean): Json {
-  const decoded = decodeBody(kind, structuredClone(body), strict ? "Strict" : "Warn");
+  const decoded = decodeBody(kind, structuredClone(body), { validation: strict ? "Strict" : "Warn" });
   if (!decoded.ok) return decoded.status as unknown as Json;
   const metadata = decoded.value.metadata as JsonObject;
   if (namespace !== "") metadata.namespace = namespace;
@@ -94,7 +94,7 @@ function patch({ kind, namespace, name, via }: Target, step: Step): Json {
     ? strategicMerge(kind, current, step.body as JsonObject)
     : ({ ok: true, value: mergePatch(structuredClone(current), step.body ?? null) } as const);
   if (!patched.ok) return patched.status as unknown as Json;
-  const decoded = decodeBody(kind, patched.value, "Ignore");
+  const decoded = decodeBody(kind, patched.value, { validation: "Ignore" });
   if (!decoded.ok) return decoded.status as unknown as Json;
   const admitted = admitUpdate(kind, { next: decoded.value, current: structuredClone(current), via });
   if (!admitted.ok) return admitted.status as unknown as Json;

