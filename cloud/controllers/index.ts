@@ -8,6 +8,7 @@ import { startEndpointsController } from "#cloud/controllers/endpoints";
 import { followShared, type ControllerDeps } from "#cloud/controllers/framework";
 import { startGarbageCollector } from "#cloud/controllers/garbage-collector";
 import { startScheduler } from "#cloud/controllers/scheduler";
+import { startDaemonSetController } from "#cloud/controllers/workloads/daemon-set";
 import { startDeploymentController } from "#cloud/controllers/workloads/deployment";
 import { startReplicaSetController } from "#cloud/controllers/workloads/replica-set";
 import type { Clock } from "#shared/clock";
@@ -41,6 +42,7 @@ export async function startControllers(deps: ControllersDeps): Promise<Running> 
     startScheduler,
     startReplicaSetController,
     startDeploymentController,
+    startDaemonSetController,
     startEndpointsController,
     startPodGarbageCollector,
     startGarbageCollector,

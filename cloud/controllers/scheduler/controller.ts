@@ -1,5 +1,5 @@
 import { isKubeError, objectAt, resources } from "#cloud/kube-client";
-import { recordEvent, WorkQueue, type ControllerDeps } from "#cloud/controllers/framework";
+import { recordEvent, schedulingView, WorkQueue, type ControllerDeps } from "#cloud/controllers/framework";
 import { rfc3339 } from "#shared/clock";
 import { objectKey, type Condition, type KubeObject, type Node, type Pod } from "#shared/kube";
 import { SchedulerCache } from "./cache.ts";
@@ -139,11 +139,4 @@ function isWaiting(pod: Pod): boolean {
   if (nodeName || schedulerName !== component || pod.metadata.deletionTimestamp) return false;
   if (Array.isArray(schedulingGates) && schedulingGates.length > 0) return false;
   return pod.status?.phase === undefined || pod.status.phase === "Pending";
-}
-
-/** The parts of a node that decide whether pods fit; heartbeats change none of them. */
-function schedulingView(node: Node): unknown {
-  const { unschedulable = false, taints = [] } = node.spec ?? {};
-  const allocatable = node.status?.allocatable ?? node.status?.capacity;
-  return { unschedulable, taints, allocatable, labels: node.metadata.labels ?? {} };
 }

@@ -1,12 +1,5 @@
-import {
-  parseQuantity,
-  type Container,
-  type Node,
-  type Pod,
-  type Taint,
-  type Toleration,
-} from "#shared/kube";
-import { matchesNodeSelection } from "./affinity.ts";
+import { parseQuantity, type Container, type Node, type Pod, type Taint } from "#shared/kube";
+import { findUntolerated, isTolerated, matchesNodeSelection } from "#cloud/controllers/framework";
 
 export interface HostPort {
   readonly ip: string;
@@ -66,22 +59,11 @@ export function findObstacles(pod: Pod, needs: PodNeeds, load: NodeLoad): readon
   const cordon: Taint = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" };
   if (node.spec?.unschedulable === true && !isTolerated(cordon, tolerations))
     return ["node(s) were unschedulable"];
-  const taint = node.spec?.taints?.find(
-    (candidate) => candidate.effect !== "PreferNoSchedule" && !isTolerated(candidate, tolerations),
-  );
+  const taint = findUntolerated(node.spec?.taints ?? [], tolerations);
   if (taint) return [`node(s) had untolerated taint {${taint.key}: ${taint.value ?? ""}}`];
   if (!matchesNodeSelection(pod, node)) return ["node(s) didn't match Pod's node affinity/selector"];
   if (portsCollide(needs, load)) return ["node(s) didn't have free ports for the requested pod ports"];
   return lackingResources(needs, load);
-}
-
-export function isTolerated(taint: Taint, tolerations: readonly Toleration[]): boolean {
-  return tolerations.some((toleration) => {
-    if (toleration.effect && toleration.effect !== taint.effect) return false;
-    if (toleration.key && toleration.key !== taint.key) return false;
-    if (toleration.operator === "Exists") return true;
-    return Boolean(toleration.key) && (toleration.value ?? "") === (taint.value ?? "");
-  });
 }
 
 function lackingResources(needs: PodNeeds, load: NodeLoad): string[] {

@@ -23,7 +23,7 @@ import {
   type DeploymentReplicaSets,
   type Resize,
 } from "./rollout.ts";
-import { templateHash } from "./template.ts";
+import { templateHash } from "#cloud/controllers/workloads/pods";
 
 /** Whether the current ReplicaSet existed, as conditions of the Deployment report it. */
 export type CurrentOrigin = "created" | "found";

@@ -1,5 +1,5 @@
 import { resources } from "#cloud/kube-client";
-import { hashLabel, templateText } from "./template.ts";
+import { hashLabel, templateText } from "#cloud/controllers/workloads/pods";
 import { controlledBy } from "#cloud/controllers/framework";
 import type { Deployment, ReplicaSet } from "#cloud/controllers/framework";
 

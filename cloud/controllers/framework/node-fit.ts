@@ -1,0 +1,50 @@
+import {
+  hasLabels,
+  meetsLabelExpressions,
+  type Node,
+  type NodeSelectorTerm,
+  type Pod,
+  type Taint,
+  type Toleration,
+} from "#shared/kube";
+
+/** Whether the node satisfies the pod's nodeSelector and required node affinity. */
+export function matchesNodeSelection(pod: Pod, node: Node): boolean {
+  const labels = node.metadata.labels ?? {};
+  if (!hasLabels(labels, pod.spec.nodeSelector ?? {})) return false;
+  const required = pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
+  return !required || (required.nodeSelectorTerms ?? []).some((term) => matchesTerm(term, node));
+}
+
+/** A term without requirements matches no node (Kubernetes API, NodeSelectorTerm). */
+function matchesTerm(term: NodeSelectorTerm, node: Node): boolean {
+  const { matchExpressions = [], matchFields = [] } = term;
+  if (matchExpressions.length + matchFields.length === 0) return false;
+  const labels = node.metadata.labels ?? {};
+  const fields: Record<string, string> = { "metadata.name": node.metadata.name ?? "" };
+  return meetsLabelExpressions(matchExpressions, labels) && meetsLabelExpressions(matchFields, fields);
+}
+
+export function isTolerated(taint: Taint, tolerations: readonly Toleration[]): boolean {
+  return tolerations.some((toleration) => {
+    if (toleration.effect && toleration.effect !== taint.effect) return false;
+    if (toleration.key && toleration.key !== taint.key) return false;
+    if (toleration.operator === "Exists") return true;
+    return Boolean(toleration.key) && (toleration.value ?? "") === (taint.value ?? "");
+  });
+}
+
+/** The first taint that keeps pods with these tolerations away; PreferNoSchedule keeps none away. */
+export function findUntolerated(
+  taints: readonly Taint[],
+  tolerations: readonly Toleration[],
+): Taint | undefined {
+  return taints.find((taint) => taint.effect !== "PreferNoSchedule" && !isTolerated(taint, tolerations));
+}
+
+/** The parts of a node that decide whether pods fit; heartbeats change none of them. */
+export function schedulingView(node: Node): unknown {
+  const { unschedulable = false, taints = [] } = node.spec ?? {};
+  const allocatable = node.status?.allocatable ?? node.status?.capacity;
+  return { unschedulable, taints, allocatable, labels: node.metadata.labels ?? {} };
+}
