@@ -57,6 +57,7 @@ export const folderRules: readonly FolderRule[] = [
     folders: ["cloud/kube-api/**"],
     values: [
       ...basics,
+      "shared/cron",
       "shared/files",
       "shared/lifecycle",
       "shared/patch",
@@ -134,6 +135,7 @@ export const doors: readonly Door[] = [
     library: "#shared/wire",
     folders: ["cloud/cloud-hub/codec", "edge/edge-hub/codec"],
   },
+  { library: "croner", folders: ["shared/cron"] },
   { library: "dockerode", folders: ["edge/runtime/docker"] },
   { library: "@kubernetes/client-node", folders: ["cloud/kube-client"] },
   { library: "js-yaml", folders: ["cloud/kube-api/http"] },

@@ -1,3 +1,4 @@
+import { validateBatch } from "#cloud/kube-api/kinds/batch";
 import { defaultObject, validateCrd, validateValue } from "#cloud/kube-api/custom-resources";
 import {
   admitPod,
@@ -82,7 +83,7 @@ export function admitUpdate(
     ]);
   const errors =
     isPod && via === "binding" ? validateObject(kind, next) : validateChange(kind, next, current);
-  return finish(kind, next, [...errors, ...validateSpecial(kind, next)]);
+  return finish(kind, next, [...errors, ...validateSpecial(kind, next, current)]);
 }
 
 /** @returns false when the defaults of a schema make the object too large */
@@ -115,9 +116,10 @@ function keepAdmitted(next: JsonObject, current: JsonObject): void {
   ensureChild(next, "status").qosClass = qos || qosClassOf(next);
 }
 
-function validateSpecial(kind: KindInfo, object: JsonObject): FieldError[] {
+function validateSpecial(kind: KindInfo, object: JsonObject, current?: JsonObject): FieldError[] {
   if (kind.custom !== undefined) return validateValue(kind.custom.schema, object);
-  return definitionName(kind) === "apiextensions.v1.CustomResourceDefinition" ? validateCrd(object) : [];
+  if (definitionName(kind) === "apiextensions.v1.CustomResourceDefinition") return validateCrd(object);
+  return validateBatch(kind, object, current);
 }
 
 function finish(kind: KindInfo, object: JsonObject, errors: readonly FieldError[]): ApiOutcome<JsonObject> {

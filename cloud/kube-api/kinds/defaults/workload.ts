@@ -88,25 +88,34 @@ export function defaultJob(object: JsonObject): void {
   ensureChild(object, "status");
 }
 
+/** Kubernetes' largest int32: with a limit for each index there is none for all of them. */
+const unlimited = 2_147_483_647;
+
 function defaultJobSpec(spec: JsonObject): void {
   if (spec.completions === undefined && spec.parallelism === undefined) spec.completions = 1;
   setDefault(spec, "parallelism", 1);
-  setDefault(spec, "backoffLimit", 6);
+  setDefault(spec, "backoffLimit", spec.backoffLimitPerIndex === undefined ? 6 : unlimited);
   setDefaultText(spec, "completionMode", "NonIndexed");
   setDefault(spec, "suspend", false);
+  for (const rule of itemsOf(childOf(spec, "podFailurePolicy"), "rules"))
+    for (const pattern of itemsOf(rule, "onPodConditions")) setDefaultText(pattern, "status", "True");
 }
 
-/** The selector generated for a job from its uid, unless it sets `manualSelector` or has one. */
+/** The selector and the labels generated for a Job from its uid, unless it sets `manualSelector`. */
 export function selectJob(object: JsonObject, uid: string): void {
   const spec = ensureChild(object, "spec");
-  if (spec.manualSelector === true || childOf(spec, "selector") !== undefined) return;
+  if (spec.manualSelector === true) return;
   const labels = ensureChild(ensureChild(ensureChild(spec, "template"), "metadata"), "labels");
   const name = textOf(childOf(object, "metadata"), "name");
   for (const prefix of ["", "batch.kubernetes.io/"]) {
-    labels[`${prefix}controller-uid`] = uid;
-    labels[`${prefix}job-name`] = name;
+    setDefault(labels, `${prefix}controller-uid`, uid);
+    setDefault(labels, `${prefix}job-name`, name);
   }
-  spec.selector = { matchLabels: { "batch.kubernetes.io/controller-uid": uid } };
+  setDefault(
+    ensureChild(ensureChild(spec, "selector"), "matchLabels"),
+    "batch.kubernetes.io/controller-uid",
+    uid,
+  );
 }
 
 export function defaultCronJob(object: JsonObject): void {

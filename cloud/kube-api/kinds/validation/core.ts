@@ -1,10 +1,20 @@
 import type { FieldError } from "#cloud/kube-api/schema";
-import { childOf, itemsOf, numberOf, textMapOf, textOf, textsOf, type JsonObject } from "#shared/json";
+import {
+  childOf,
+  itemsOf,
+  numberOf,
+  textMapOf,
+  textOf,
+  textsOf,
+  type Json,
+  type JsonObject,
+} from "#shared/json";
 import { duplicate, eachOf, invalid, notSupported, requiredOneOf, required } from "./errors.ts";
 import { validateLabels } from "./meta.ts";
 import { configKey, dnsLabel, isPort, labelValue, portText, qualifiedName } from "./names.ts";
 import { validateTargetPort } from "./probe.ts";
-import { notNegative } from "./workload.ts";
+import { validateSelector } from "./selector.ts";
+import { notNegative, validatePart } from "./workload.ts";
 
 /** Bytes of the data of a ConfigMap or Secret, as upstream (MaxSecretSize): an object of etcd has 1.5 MiB. */
 const sizeLimit = 1024 * 1024;
@@ -238,9 +248,24 @@ function validateModes(spec: JsonObject | undefined): FieldError[] {
     .map((mode) => notSupported("spec.accessModes", mode, accessModes));
 }
 
+const evictionPolicies = ["AlwaysAllow", "IfHealthyBudget"];
+
 export function validatePodDisruptionBudget(object: JsonObject): FieldError[] {
   const spec = childOf(object, "spec");
-  return spec?.minAvailable !== undefined && spec.maxUnavailable !== undefined
-    ? [invalid("spec", {}, "minAvailable and maxUnavailable cannot be both set")]
-    : [];
+  if (spec?.minAvailable !== undefined && spec.maxUnavailable !== undefined)
+    return [invalid("spec", {}, "minAvailable and maxUnavailable cannot be both set")];
+  const policy = textOf(spec, "unhealthyPodEvictionPolicy");
+  const errors = ["minAvailable", "maxUnavailable"].flatMap((field) =>
+    validateShare(spec?.[field], `spec.${field}`),
+  );
+  if (policy !== "" && !evictionPolicies.includes(policy))
+    errors.push(notSupported("spec.unhealthyPodEvictionPolicy", policy, evictionPolicies));
+  return [...errors, ...validateSelector(childOf(spec, "selector"), "spec.selector")];
+}
+
+/** A number of pods, or a percentage of at most 100%. */
+function validateShare(value: Json | undefined, path: string): FieldError[] {
+  const errors = validatePart(value, path);
+  const isOver = typeof value === "string" && errors.length === 0 && Number.parseInt(value, 10) > 100;
+  return isOver ? [invalid(path, value, "must not be greater than 100%")] : errors;
 }

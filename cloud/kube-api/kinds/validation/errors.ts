@@ -35,6 +35,10 @@ export function tooLong(field: string, limit: number): FieldError {
   return cause("FieldValueTooLong", field, `Too long: must have at most ${limit} bytes`);
 }
 
+export function tooMany(field: string, found: number, limit: number): FieldError {
+  return cause("FieldValueTooMany", field, `Too many: ${found}: must have at most ${limit} items`);
+}
+
 /** A required field that has one of some values. */
 export function requiredOneOf(
   object: JsonObject,

@@ -19,19 +19,28 @@ import { validateMetadata, validateMetadataUpdate } from "./meta.ts";
 import { validatePodSpec, validatePodTemplate } from "./pod.ts";
 import { updateRules } from "./update.ts";
 import {
-  validateCronJob,
   validateDaemonSet,
   validateDeployment,
-  validateJob,
   validateReplicaSet,
+  validateReplicationController,
   validateStatefulSet,
 } from "./workload.ts";
 
-export { duplicate, forbidden, invalid, notFound, notSupported, required, tooLong } from "./errors.ts";
+export {
+  duplicate,
+  forbidden,
+  invalid,
+  notFound,
+  notSupported,
+  required,
+  tooLong,
+  tooMany,
+} from "./errors.ts";
 export { dns1035Label, dnsLabel, dnsSubdomain, qualifiedName } from "./names.ts";
 export { validateMetadata } from "./meta.ts";
-export { validateMirrorUpdate } from "./pod.ts";
+export { validateMirrorUpdate, validatePodTemplate } from "./pod.ts";
 export { labelSelectorOf, validateSelector } from "./selector.ts";
+export { notNegative } from "./workload.ts";
 
 const validators: Readonly<Record<string, (object: JsonObject) => FieldError[]>> = {
   "core.v1.ConfigMap": validateConfigMap,
@@ -42,15 +51,13 @@ const validators: Readonly<Record<string, (object: JsonObject) => FieldError[]>>
   "core.v1.PersistentVolumeClaim": validateClaim,
   "core.v1.Pod": (object) => validatePodSpec(specOf(object), "spec"),
   "core.v1.PodTemplate": (object) => validatePodTemplate(object, "template"),
-  "core.v1.ReplicationController": (object) => validatePodTemplate(specOf(object), "spec.template"),
+  "core.v1.ReplicationController": validateReplicationController,
   "core.v1.Secret": validateSecret,
   "core.v1.Service": validateService,
   "apps.v1.DaemonSet": validateDaemonSet,
   "apps.v1.Deployment": validateDeployment,
   "apps.v1.ReplicaSet": validateReplicaSet,
   "apps.v1.StatefulSet": validateStatefulSet,
-  "batch.v1.CronJob": validateCronJob,
-  "batch.v1.Job": validateJob,
   "coordination.v1.Lease": validateLease,
   "discovery.v1.EndpointSlice": validateEndpointSlice,
   "policy.v1.PodDisruptionBudget": validatePodDisruptionBudget,

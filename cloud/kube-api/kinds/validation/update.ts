@@ -99,7 +99,6 @@ export const updateRules: Readonly<Record<string, Rule>> = {
   "apps.v1.DaemonSet": fixed("spec", "selector"),
   "apps.v1.StatefulSet": statefulSetRule,
   "apps.v1.ControllerRevision": fixed("data"),
-  "batch.v1.Job": all(fixed("spec", "completions"), fixed("spec", "selector"), fixed("spec", "template")),
   "discovery.v1.EndpointSlice": fixed("addressType"),
   "rbac.v1.RoleBinding": roleRefRule,
   "rbac.v1.ClusterRoleBinding": roleRefRule,

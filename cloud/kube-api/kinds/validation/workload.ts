@@ -1,5 +1,6 @@
 import type { FieldError } from "#cloud/kube-api/schema";
-import { childOf, isObject, numberOf, textOf, type Json, type JsonObject } from "#shared/json";
+import { childOf, isObject, numberOf, textMapOf, textOf, type Json, type JsonObject } from "#shared/json";
+import { hasLabels } from "#shared/kube";
 import { invalid, notSupported, required } from "./errors.ts";
 import { validatePodTemplate } from "./pod.ts";
 import { validateWorkloadSelector } from "./selector.ts";
@@ -65,55 +66,18 @@ export function validateStatefulSet(object: JsonObject): FieldError[] {
   ];
 }
 
-export function validateJob(object: JsonObject): FieldError[] {
-  return validateJobSpec(childOf(object, "spec"), "spec");
-}
-
-function validateJobSpec(spec: JsonObject | undefined, path: string): FieldError[] {
-  const policy = textOf(childOf(childOf(spec, "template"), "spec"), "restartPolicy");
-  const errors = notNegative(spec, jobNumbers, path);
-  if (policy === "Always" || policy === "")
-    errors.push(notSupported(`${path}.template.spec.restartPolicy`, policy, ["OnFailure", "Never"]));
-  return [...errors, ...validatePodTemplate(spec, `${path}.template`)];
-}
-
-const jobNumbers = [
-  "parallelism",
-  "completions",
-  "activeDeadlineSeconds",
-  "backoffLimit",
-  "ttlSecondsAfterFinished",
-];
-
-export function validateCronJob(object: JsonObject): FieldError[] {
+export function validateReplicationController(object: JsonObject): FieldError[] {
   const spec = childOf(object, "spec");
-  const schedule = textOf(spec, "schedule");
-  const errors: FieldError[] = [];
-  if (schedule === "") errors.push(required("spec.schedule"));
-  else if (!isSchedule(schedule))
+  const selector = textMapOf(spec, "selector");
+  const labels = textMapOf(childOf(childOf(spec, "template"), "metadata"), "labels");
+  const errors = notNegative(spec, ["replicas", "minReadySeconds"]);
+  if (Object.keys(selector).length === 0) errors.push(required("spec.selector"));
+  if (childOf(spec, "template") === undefined) return [...errors, required("spec.template")];
+  if (!hasLabels(labels, selector))
     errors.push(
-      invalid(
-        "spec.schedule",
-        schedule,
-        `expected exactly 5 fields, found ${schedule.trim().split(/\s+/).length}: [${schedule}]`,
-      ),
+      invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`"),
     );
-  const policy = textOf(spec, "concurrencyPolicy");
-  if (!["Allow", "Forbid", "Replace"].includes(policy))
-    errors.push(notSupported("spec.concurrencyPolicy", policy, ["Allow", "Forbid", "Replace"]));
-  errors.push(
-    ...notNegative(spec, ["startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"]),
-  );
-  return [
-    ...errors,
-    ...validateJobSpec(childOf(childOf(spec, "jobTemplate"), "spec"), "spec.jobTemplate.spec"),
-  ];
-}
-
-function isSchedule(schedule: string): boolean {
-  if (/^@(yearly|annually|monthly|weekly|daily|midnight|hourly|every \S+)$/.test(schedule)) return true;
-  const fields = schedule.trim().split(/\s+/);
-  return fields.length === 5 && fields.every((field) => /^[\d*,/?A-Za-z-]+$/.test(field));
+  return [...errors, ...validateAlwaysTemplate(spec)];
 }
 
 function validateAlwaysTemplate(spec: JsonObject | undefined): FieldError[] {
@@ -159,7 +123,8 @@ function validateStrategy(
   return errors;
 }
 
-function validatePart(value: Json | undefined, path: string): FieldError[] {
+/** A number, or a percentage, as an IntOrString has it. */
+export function validatePart(value: Json | undefined, path: string): FieldError[] {
   if (typeof value === "number") return value < 0 ? [invalid(path, value, negativeText)] : [];
   if (typeof value !== "string" || isObject(value)) return [];
   return /^\d+%$/.test(value)
