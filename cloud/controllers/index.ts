@@ -10,7 +10,10 @@ import { startGarbageCollector } from "#cloud/controllers/garbage-collector";
 import { startScheduler } from "#cloud/controllers/scheduler";
 import { startDaemonSetController } from "#cloud/controllers/workloads/daemon-set";
 import { startDeploymentController } from "#cloud/controllers/workloads/deployment";
-import { startReplicaSetController } from "#cloud/controllers/workloads/replica-set";
+import {
+  startReplicaSetController,
+  startReplicationController,
+} from "#cloud/controllers/workloads/replica-set";
 import type { Clock } from "#shared/clock";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
@@ -41,6 +44,7 @@ export async function startControllers(deps: ControllersDeps): Promise<Running> 
     startNamespaceController,
     startScheduler,
     startReplicaSetController,
+    startReplicationController,
     startDeploymentController,
     startDaemonSetController,
     startEndpointsController,

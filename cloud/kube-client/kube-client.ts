@@ -157,6 +157,12 @@ export const resources = {
   serviceAccounts: { ...core, plural: "serviceaccounts", kind: "ServiceAccount", namespaced: true },
   events: { ...core, plural: "events", kind: "Event", namespaced: true },
   leases: { group: "coordination.k8s.io", version: "v1", plural: "leases", kind: "Lease", namespaced: true },
+  replicationControllers: {
+    ...core,
+    plural: "replicationcontrollers",
+    kind: "ReplicationController",
+    namespaced: true,
+  },
   deployments: { ...apps, plural: "deployments", kind: "Deployment", namespaced: true },
   replicaSets: { ...apps, plural: "replicasets", kind: "ReplicaSet", namespaced: true },
   daemonSets: { ...apps, plural: "daemonsets", kind: "DaemonSet", namespaced: true },

@@ -57,6 +57,11 @@ export class FakeKubeClient implements KubeClient {
     this.#failures.push({ matches, error, left: times });
   }
 
+  /** Ends what `fail` began. */
+  succeed(): void {
+    this.#failures.length = 0;
+  }
+
   /** Stores an object as it is (status included), creating or replacing it; returns what is stored. */
   put<T extends KubeObject>(type: ResourceType, object: T): T {
     const old = this.peek(type, objectKey(object));

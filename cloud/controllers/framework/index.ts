@@ -21,5 +21,6 @@ export type {
   PodOwner,
   PodTemplate,
   ReplicaSet,
+  ReplicationController,
   StatefulSet,
 } from "./workloads.ts";

@@ -1,6 +1,13 @@
 import { resources, type Informer, type KubeClient, type ResourceType } from "#cloud/kube-client";
 import type { KubeObject, Node, Pod } from "#shared/kube";
-import type { ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet } from "./workloads.ts";
+import type {
+  ControllerRevision,
+  DaemonSet,
+  Deployment,
+  ReplicaSet,
+  ReplicationController,
+  StatefulSet,
+} from "./workloads.ts";
 
 /** The collections that several controllers follow; each is listed and watched once. */
 export interface SharedInformers {
@@ -9,6 +16,7 @@ export interface SharedInformers {
   readonly namespaces: Informer<KubeObject>;
   readonly deployments: Informer<Deployment>;
   readonly replicaSets: Informer<ReplicaSet>;
+  readonly replicationControllers: Informer<ReplicationController>;
   readonly daemonSets: Informer<DaemonSet>;
   readonly statefulSets: Informer<StatefulSet>;
   readonly controllerRevisions: Informer<ControllerRevision>;
@@ -34,6 +42,7 @@ export function followShared(kube: KubeClient): FollowedCollections {
     namespaces: follow(resources.namespaces),
     deployments: follow<Deployment>(resources.deployments),
     replicaSets: follow<ReplicaSet>(resources.replicaSets),
+    replicationControllers: follow<ReplicationController>(resources.replicationControllers),
     daemonSets: follow<DaemonSet>(resources.daemonSets),
     statefulSets: follow<StatefulSet>(resources.statefulSets),
     controllerRevisions: follow<ControllerRevision>(resources.controllerRevisions),

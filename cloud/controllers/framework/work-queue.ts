@@ -32,7 +32,7 @@ export class WorkQueue implements AsyncDisposable {
   readonly #running = new Map<string, Promise<void>>();
   readonly #again = new Set<string>();
   readonly #failures = new Map<string, number>();
-  readonly #timers = new Map<string, Disposable>();
+  readonly #timers = new Map<string, { readonly dueMs: number; readonly timer: Disposable }>();
   #closed = false;
 
   constructor(options: WorkQueueOptions) {
@@ -52,14 +52,15 @@ export class WorkQueue implements AsyncDisposable {
 
   /** Adds the key after `ms`, unless it is added earlier. */
   addAfter(key: string, ms: number): void {
-    if (this.#closed || this.#timers.has(key)) return;
-    this.#timers.set(
-      key,
-      this.#options.clock.after(ms, () => {
-        this.#timers.delete(key);
-        this.add(key);
-      }),
-    );
+    const { clock } = this.#options;
+    const dueMs = clock.monotonicMs() + ms;
+    if (this.#closed || (this.#timers.get(key)?.dueMs ?? Infinity) <= dueMs) return;
+    this.#clearTimer(key);
+    const timer = clock.after(ms, () => {
+      this.#timers.delete(key);
+      this.add(key);
+    });
+    this.#timers.set(key, { dueMs, timer });
   }
 
   #start(): void {
@@ -95,14 +96,14 @@ export class WorkQueue implements AsyncDisposable {
   }
 
   #clearTimer(key: string): void {
-    this.#timers.get(key)?.[Symbol.dispose]();
+    this.#timers.get(key)?.timer[Symbol.dispose]();
     this.#timers.delete(key);
   }
 
   /** Drops waiting keys and waits for running ones. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
-    for (const timer of this.#timers.values()) timer[Symbol.dispose]();
+    for (const { timer } of this.#timers.values()) timer[Symbol.dispose]();
     this.#timers.clear();
     this.#waiting.clear();
     this.#again.clear();

@@ -22,6 +22,17 @@ export interface ReplicaSet extends KubeObject {
   };
 }
 
+/** As the API has it: the selector is a set of labels. */
+export interface ReplicationController extends KubeObject {
+  spec: {
+    replicas?: number;
+    minReadySeconds?: number;
+    selector?: Record<string, string>;
+    template: PodTemplate;
+  };
+  status?: ReplicaSet["status"];
+}
+
 export interface Deployment extends KubeObject {
   spec: {
     replicas?: number;

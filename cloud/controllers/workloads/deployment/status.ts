@@ -47,8 +47,20 @@ export function deploymentStatus(
   const update = progressing({ deployment, status, replicaSets, ...run }, conditions.get("Progressing"));
   if (!hasDeadline(deployment)) conditions.delete("Progressing");
   else if (update) put(conditions, update, run.nowMs);
+  const failure = replicaFailure(replicaSets);
+  if (failure) put(conditions, failure, run.nowMs);
+  else conditions.delete("ReplicaFailure");
   status.conditions = [...conditions.values()];
   return { status, deadlineInMs: deadlineIn(deployment, conditions.get("Progressing"), run.nowMs) };
+}
+
+/** What keeps a ReplicaSet from creating or deleting pods, that of the current one first; as getReplicaFailures. */
+function replicaFailure({ current, old }: DeploymentReplicaSets): ConditionUpdate | undefined {
+  const all = [...(current ? [current] : []), ...old].flatMap(({ status }) => status?.conditions ?? []);
+  const found = all.find(({ type, status }) => type === "ReplicaFailure" && status === "True");
+  if (!found) return undefined;
+  const { type, status, reason = "", message = "" } = found;
+  return { type, status, reason, message };
 }
 
 /** Without a deadline a Deployment has no Progressing condition. */

@@ -1,2 +1,2 @@
-/** Keeps as many pods of a ReplicaSet as it specifies. */
-export { startReplicaSetController } from "./controller.ts";
+/** Keeps as many pods of a ReplicaSet or ReplicationController as it specifies. */
+export { startReplicaSetController, startReplicationController } from "./controller.ts";

@@ -1,5 +1,5 @@
-import type { Clock } from "#shared/clock";
-import type { Pod } from "#shared/kube";
+import { rfc3339, type Clock } from "#shared/clock";
+import type { Condition, Pod } from "#shared/kube";
 import type { ReplicaSet } from "#cloud/controllers/framework";
 import { availableInMs, readySinceMs } from "#cloud/controllers/workloads/pods";
 
@@ -62,4 +62,28 @@ export function countPods(
     },
     availableInMs: pending.length > 0 ? Math.min(...pending) : undefined,
   };
+}
+
+const failureType = "ReplicaFailure";
+
+/**
+ * The conditions when a failure has to be added or removed, undefined when they stay; as calculateStatus of
+ * replica_set_utils.go, which keeps the first message.
+ */
+export function withFailure(
+  { spec, status }: ReplicaSet,
+  podCount: number,
+  { failure, nowMs }: { readonly failure: Error | undefined; readonly nowMs: number },
+): Condition[] | undefined {
+  const conditions = status?.conditions ?? [];
+  const others = conditions.filter(({ type }) => type !== failureType);
+  const isKnown = others.length < conditions.length;
+  if (!failure) return isKnown ? others : undefined;
+  if (isKnown) return undefined;
+  const reason = podCount < (spec.replicas ?? 1) ? "FailedCreate" : "FailedDelete";
+  const lastTransitionTime = rfc3339(nowMs);
+  return [
+    ...others,
+    { type: failureType, status: "True", reason, message: failure.message, lastTransitionTime },
+  ];
 }

@@ -220,6 +220,26 @@ describe("a ReplicaSet", () => {
     await until("three refusals", () => failed()?.count === 3);
     expect(failed()?.message).toContain("exceeded quota");
   });
+
+  test("shows that pods are refused until they no longer are", async () => {
+    const refusal = new KubeError(403, "Forbidden", "exceeded quota");
+    kube.fail(({ verb, plural }) => verb === "create" && plural === "pods", refusal, Infinity);
+    await kube.create(resources.deployments, deployment("web", { replicas: 2 }));
+    await until("the condition", () => conditionOf(read(), "ReplicaFailure") !== undefined);
+    expect(conditionOf(read(), "ReplicaFailure")).toMatchObject({
+      status: "True",
+      reason: "FailedCreate",
+      message: "exceeded quota",
+    });
+    expect(replicaSets()[0]?.status?.conditions?.[0]).toMatchObject({
+      type: "ReplicaFailure",
+      status: "True",
+    });
+    kube.succeed();
+    await until("rolled out", isRolledOut);
+    expect(conditionOf(read(), "ReplicaFailure")).toBeUndefined();
+    expect(replicaSets()[0]?.status?.conditions).toEqual([]);
+  });
 });
 
 describe("the garbage collector", () => {
