@@ -14,6 +14,7 @@ import {
   startReplicaSetController,
   startReplicationController,
 } from "#cloud/controllers/workloads/replica-set";
+import { startStatefulSetController } from "#cloud/controllers/workloads/stateful-set";
 import type { Clock } from "#shared/clock";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
@@ -47,6 +48,7 @@ export async function startControllers(deps: ControllersDeps): Promise<Running> 
     startReplicationController,
     startDeploymentController,
     startDaemonSetController,
+    startStatefulSetController,
     startEndpointsController,
     startPodGarbageCollector,
     startGarbageCollector,

@@ -155,6 +155,13 @@ export const resources = {
   secrets: { ...core, plural: "secrets", kind: "Secret", namespaced: true },
   services: { ...core, plural: "services", kind: "Service", namespaced: true },
   serviceAccounts: { ...core, plural: "serviceaccounts", kind: "ServiceAccount", namespaced: true },
+  persistentVolumes: { ...core, plural: "persistentvolumes", kind: "PersistentVolume", namespaced: false },
+  persistentVolumeClaims: {
+    ...core,
+    plural: "persistentvolumeclaims",
+    kind: "PersistentVolumeClaim",
+    namespaced: true,
+  },
   events: { ...core, plural: "events", kind: "Event", namespaced: true },
   leases: { group: "coordination.k8s.io", version: "v1", plural: "leases", kind: "Lease", namespaced: true },
   replicationControllers: {

@@ -13,6 +13,7 @@ export {
   type TypedObject,
 } from "./owner-references.ts";
 export { followShared, type FollowedCollections, type SharedInformers } from "./shared-informers.ts";
+export type { PersistentVolume, PersistentVolumeClaim, StorageClass } from "./storage.ts";
 export { WorkQueue } from "./work-queue.ts";
 export type {
   ControllerRevision,

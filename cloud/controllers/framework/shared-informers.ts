@@ -1,5 +1,6 @@
 import { resources, type Informer, type KubeClient, type ResourceType } from "#cloud/kube-client";
 import type { KubeObject, Node, Pod } from "#shared/kube";
+import type { PersistentVolumeClaim } from "./storage.ts";
 import type {
   ControllerRevision,
   DaemonSet,
@@ -20,6 +21,7 @@ export interface SharedInformers {
   readonly daemonSets: Informer<DaemonSet>;
   readonly statefulSets: Informer<StatefulSet>;
   readonly controllerRevisions: Informer<ControllerRevision>;
+  readonly persistentVolumeClaims: Informer<PersistentVolumeClaim>;
 }
 
 export interface FollowedCollections extends AsyncDisposable {
@@ -46,6 +48,7 @@ export function followShared(kube: KubeClient): FollowedCollections {
     daemonSets: follow<DaemonSet>(resources.daemonSets),
     statefulSets: follow<StatefulSet>(resources.statefulSets),
     controllerRevisions: follow<ControllerRevision>(resources.controllerRevisions),
+    persistentVolumeClaims: follow<PersistentVolumeClaim>(resources.persistentVolumeClaims),
   };
   return {
     informers,

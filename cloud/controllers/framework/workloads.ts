@@ -1,4 +1,5 @@
 import type { Condition, KubeObject, LabelSelector, ObjectMeta, PodSpec } from "#shared/kube";
+import type { PersistentVolumeClaim } from "./storage.ts";
 
 export interface PodTemplate {
   metadata?: ObjectMeta;
@@ -94,7 +95,7 @@ export interface StatefulSet extends KubeObject {
     selector: LabelSelector;
     template: PodTemplate;
     updateStrategy?: { type?: string; rollingUpdate?: { partition?: number } };
-    volumeClaimTemplates?: KubeObject[];
+    volumeClaimTemplates?: PersistentVolumeClaim[];
   };
   status?: {
     replicas?: number;

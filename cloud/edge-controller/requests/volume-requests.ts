@@ -1,24 +1,11 @@
 import type { Placement } from "#cloud/edge-controller/placement";
-import type { KubeClient, ResourceType } from "#cloud/kube-client";
+import { resources, type KubeClient, type ResourceType } from "#cloud/kube-client";
 import { asText, recordOf } from "#shared/json";
 import type { KubeObject } from "#shared/kube";
 import type { NodeAnswer, NodeRequest } from "#shared/topics";
 import { objectAnswer, nodeForbidden } from "./answers.ts";
 import type { NodeRequestHandlers } from "./queues.ts";
 
-const core = { group: "", version: "v1" } as const;
-const claims: ResourceType = {
-  ...core,
-  plural: "persistentvolumeclaims",
-  kind: "PersistentVolumeClaim",
-  namespaced: true,
-};
-const volumes: ResourceType = {
-  ...core,
-  plural: "persistentvolumes",
-  kind: "PersistentVolume",
-  namespaced: false,
-};
 const attachments: ResourceType = {
   group: "storage.k8s.io",
   version: "v1",
@@ -48,11 +35,11 @@ export class VolumeRequests {
   async #claim({ node, namespace, name }: NodeRequest): Promise<NodeAnswer> {
     if (!this.#placement.claims(node, namespace, name))
       throw nodeForbidden("persistentvolumeclaims", name, `no pod of node "${node}" uses it`);
-    return objectAnswer(await this.#kube.get(claims, { namespace, name }));
+    return objectAnswer(await this.#kube.get(resources.persistentVolumeClaims, { namespace, name }));
   }
 
   async #volume({ node, name }: NodeRequest): Promise<NodeAnswer> {
-    const volume = await this.#kube.get(volumes, { name });
+    const volume = await this.#kube.get(resources.persistentVolumes, { name });
     const claim = recordOf(fieldOf(volume, "claimRef"));
     if (!this.#placement.claims(node, asText(claim["namespace"]), asText(claim["name"])))
       throw nodeForbidden("persistentvolumes", name, `no pod of node "${node}" uses its claim`);

@@ -14,12 +14,28 @@ import { objectKey, type Pod } from "#shared/kube";
 import { Expectations } from "./expectations.ts";
 import { isActive } from "./pod-state.ts";
 
+/** The messages of Events, where they are not those of most controllers. */
+export interface PodTexts<T> {
+  created(owner: T, pod: string): string;
+  createFailed(owner: T, pod: string, error: string): string;
+  deleted(owner: T, pod: string): string;
+  deleteFailed(owner: T, pod: string, error: string): string;
+}
+
+const plainTexts: PodTexts<unknown> = {
+  created: (_owner, pod) => `Created pod: ${pod}`,
+  createFailed: (_owner, _pod, error) => `Error creating: ${error}`,
+  deleted: (_owner, pod) => `Deleted pod: ${pod}`,
+  deleteFailed: (_owner, _pod, error) => `Error deleting: ${error}`,
+};
+
 export interface OwnedPodsOptions<T extends PodOwner> {
   /** The kind of the owners. */
   readonly type: ResourceType;
   readonly owners: Informer<T>;
   /** The source of the Events, e.g. "replicaset-controller". */
   readonly component: string;
+  readonly texts?: PodTexts<T>;
   /** Something of the owner with this key has changed. */
   readonly changed: (key: string) => void;
 }
@@ -34,11 +50,13 @@ export class OwnedPods<T extends PodOwner> implements AsyncDisposable {
   readonly #options: OwnedPodsOptions<T>;
   readonly #expectations: Expectations;
   readonly #pods: OwnedIndex<Pod>;
+  readonly #texts: PodTexts<T>;
   readonly #watch: Disposable;
 
   constructor(deps: ControllerDeps, options: OwnedPodsOptions<T>) {
     this.#deps = deps;
     this.#options = options;
+    this.#texts = options.texts ?? plainTexts;
     this.events = new ControllerEvents(deps, options.component);
     this.#expectations = new Expectations(deps.clock);
     this.#pods = new OwnedIndex(deps.pods, {
@@ -108,9 +126,10 @@ export class OwnedPods<T extends PodOwner> implements AsyncDisposable {
       const created = await this.#deps.kube.create<Pod>(resources.pods, pod);
       if (!this.#deps.pods.get(objectKey(created)))
         this.#expectations.created(owner.metadata.uid ?? "", created.metadata.uid ?? "");
-      this.record(owner, "SuccessfulCreate", `Created pod: ${created.metadata.name ?? ""}`);
+      this.record(owner, "SuccessfulCreate", this.#texts.created(owner, created.metadata.name ?? ""));
     } catch (error) {
-      this.record(owner, "FailedCreate", `Error creating: ${asError(error).message}`);
+      const text = this.#texts.createFailed(owner, pod.metadata.name ?? "", asError(error).message);
+      this.record(owner, "FailedCreate", text);
       throw error;
     }
   }
@@ -120,23 +139,23 @@ export class OwnedPods<T extends PodOwner> implements AsyncDisposable {
   }
 
   async #remove(owner: T, pod: Pod): Promise<void> {
-    const uid = pod.metadata.uid ?? "";
+    const { name = "", uid = "" } = pod.metadata;
     try {
       await this.#deps.kube.remove(resources.pods, objectAt(pod), { uid });
     } catch (error) {
       if (isKubeError(error, 404)) return;
-      this.record(owner, "FailedDelete", `Error deleting: ${asError(error).message}`);
+      this.record(owner, "FailedDelete", this.#texts.deleteFailed(owner, name, asError(error).message));
       throw error;
     }
     const copy = this.#deps.pods.get(objectKey(pod));
     if (copy?.metadata.uid === uid && !isDeleting(copy))
       this.#expectations.deleted(owner.metadata.uid ?? "", uid);
-    this.record(owner, "SuccessfulDelete", `Deleted pod: ${pod.metadata.name ?? ""}`);
+    this.record(owner, "SuccessfulDelete", this.#texts.deleted(owner, name));
   }
 
-  /** Records an Event about the owner; a warning when the reason begins with "Failed". */
+  /** Records an Event about the owner; a warning when the reason has "Failed" in it. */
   record(owner: T, reason: string, message: string): void {
-    const type = reason.startsWith("Failed") ? "Warning" : "Normal";
+    const type = reason.includes("Failed") ? "Warning" : "Normal";
     this.events.record(this.#options.type, owner, { type, reason, message });
   }
 

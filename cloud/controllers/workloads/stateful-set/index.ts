@@ -1,0 +1,2 @@
+/** Keeps the numbered pods of each StatefulSet, and their claims. */
+export { startStatefulSetController } from "./controller.ts";
