@@ -122,4 +122,9 @@ export type RuntimeHint =
 
 /** Codes of the AppErrors a runtime throws, besides those of UnavailableError. */
 export type RuntimeCode =
-  "image-not-found" | "image-pull" | "container-not-found" | "container-conflict" | "engine-refused";
+  | "image-not-found"
+  | "image-pull"
+  | "container-not-found"
+  | "container-conflict"
+  | "connect-failed"
+  | "engine-refused";

@@ -39,6 +39,7 @@ export type {
   ExecStream,
   LogOptions,
   OutputChunk,
+  PodConnection,
   ProcessStream,
   RunOptions,
   StreamService,

@@ -17,6 +17,8 @@ export interface LogOptions extends EngineCallOptions {
   readonly sinceMs?: number;
   /** Begins each line with the time at which it was written (RFC 3339 with nanoseconds) and a blank. */
   readonly timestamps?: boolean;
+  /** What was written to one stream alone; to both by default. */
+  readonly source?: OutputChunk["stream"];
 }
 
 export interface ExecRequest extends EngineCallOptions {
@@ -58,9 +60,15 @@ export interface ExecStream extends ProcessStream {
   exitCode(): Promise<number>;
 }
 
+/** A TCP connection to a server in a pod. A direction ends as that of the connection does. */
+export interface PodConnection extends Disposable {
+  readonly readable: ReadableStream<Uint8Array>;
+  readonly writable: WritableStream<Uint8Array>;
+}
+
 /**
- * What `kubectl logs`, `exec` and `attach` need of an engine. Probes and hooks use `runCommand`, which is built on
- * `exec`; nothing calls the others yet: the streaming API of the node will.
+ * What `kubectl logs`, `exec`, `attach` and `port-forward` need of an engine. Probes and hooks use `runCommand`, which is
+ * built on `exec`.
  */
 export interface StreamService {
   /** What a container has written, as the engine kept it. @throws AppError "container-not-found" */
@@ -69,6 +77,12 @@ export interface StreamService {
   exec(id: string, request: ExecRequest): Promise<ExecStream>;
   /** Connects to the main process of a running container (CRI `Attach`). */
   attach(id: string, request: AttachRequest): Promise<ProcessStream>;
+  /**
+   * Connects to a port of a running sandbox, as seen from inside (CRI `PortForward`): to a server that listens on the loopback
+   * of the pod too, where the engine is on this machine and edgecore may enter the pod's network.
+   * @throws AppError "connect-failed" when nothing listens there
+   */
+  connect(sandboxId: string, port: number, options?: EngineCallOptions): Promise<PodConnection>;
   /** Runs a command in a running container and waits for its end (CRI `ExecSync`); the signal bounds its time. */
   runCommand(id: string, command: readonly string[], options: RunOptions): Promise<CommandResult>;
 }

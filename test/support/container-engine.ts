@@ -51,6 +51,7 @@ export function busyboxImage(
     "grep",
     "chmod",
     "stty",
+    "nc",
   ]) {
     symlinkSync("busybox", join(dir.path, "root/bin", applet));
   }

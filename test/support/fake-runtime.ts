@@ -11,6 +11,7 @@ import type {
   ExecStream,
   Image,
   OutputChunk,
+  PodConnection,
   ProcessStream,
   RuntimeHint,
   SandboxSpec,
@@ -200,6 +201,11 @@ export class FakeRuntime implements ContainerRuntime {
   async *logs(id: string): AsyncGenerator<OutputChunk> {
     this.#enter();
     yield* chunkOf(this.written.get(this.#require(id).details.id) ?? "");
+  }
+
+  async connect(): Promise<PodConnection> {
+    this.#enter();
+    throw new AppError("connect-failed", "pods here have no servers");
   }
 
   watch(onHint: (hint: RuntimeHint) => void): Disposable {

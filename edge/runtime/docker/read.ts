@@ -111,7 +111,8 @@ function readTime(text: string | undefined): number | undefined {
   return Number.isNaN(ms) ? undefined : ms;
 }
 
-function readIps(info: ContainerInspectInfo): string[] {
+/** Addresses of a container's own network; none in that of the host. */
+export function readIps(info: ContainerInspectInfo): string[] {
   const found: string[] = [];
   for (const network of Object.values(info.NetworkSettings.Networks ?? {})) {
     if (network.IPAddress) found.push(network.IPAddress);

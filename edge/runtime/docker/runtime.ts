@@ -17,6 +17,7 @@ import {
   type Image,
   type LogOptions,
   type OutputChunk,
+  type PodConnection,
   type ProcessStream,
   type PullOptions,
   type RunOptions,
@@ -81,7 +82,8 @@ class DockerRuntime implements ContainerRuntime {
     this.#calls = new DockerCalls(docker, { clock, timeoutMs: callTimeoutMs });
     this.#images = new DockerImages(this.#calls, { clock, pullIdleMs, signal: this.#closed.signal });
     this.#pauseImage = new PauseImage(this.#calls, pauseImage);
-    this.#streams = new DockerStreams(this.#calls, { clock, signal: this.#closed.signal });
+    const isLocal = connectionOf(options.address).socketPath !== undefined;
+    this.#streams = new DockerStreams(this.#calls, { clock, signal: this.#closed.signal, isLocal });
   }
 
   async info(options: EngineCallOptions = {}): Promise<EngineInfo> {
@@ -195,6 +197,10 @@ class DockerRuntime implements ContainerRuntime {
 
   attach(id: string, request: AttachRequest): Promise<ProcessStream> {
     return this.#streams.attach(id, request);
+  }
+
+  connect(id: string, port: number, options?: EngineCallOptions): Promise<PodConnection> {
+    return this.#streams.connect(id, port, options);
   }
 
   runCommand(id: string, command: readonly string[], options: RunOptions): Promise<CommandResult> {

@@ -5,34 +5,52 @@ import type { Clock } from "#shared/clock";
 import type {
   AttachRequest,
   CommandResult,
+  EngineCallOptions,
   ExecRequest,
   ExecStream,
   LogOptions,
   OutputChunk,
+  PodConnection,
   ProcessStream,
   RunOptions,
   StreamService,
   TerminalSize,
 } from "#edge/runtime";
+import { connectToPod } from "#edge/runtime/pod-network";
 import type { DockerCalls } from "./calls.ts";
 import { toRuntimeError } from "./error.ts";
 import { demultiplex, plainOutput } from "./frames.ts";
 import { asReadable } from "./lines.ts";
+import { readIps } from "./read.ts";
 
 /** Docker may know the exit code a moment after the output has ended. */
 const exitPollMs = 20;
+/**
+ * Docker takes the keys with which its own client detaches, Ctrl-P among them, out of what is typed on a terminal. It cannot
+ * be told to take none, so these are keys that nobody types.
+ */
+const detachKeys = Array.from({ length: 8 }, () => "ctrl-@").join(",");
+
+export interface DockerStreamsOptions {
+  readonly clock: Clock;
+  /** Aborted when the runtime is disposed. */
+  readonly signal: AbortSignal;
+  /** Whether the engine is on this machine. */
+  readonly isLocal: boolean;
+}
 
 /** Logs and processes of containers over Docker's hijacked connections. */
 export class DockerStreams implements StreamService {
   readonly #calls: DockerCalls;
   readonly #clock: Clock;
-  /** Aborted when the runtime is disposed. */
   readonly #signal: AbortSignal;
+  readonly #isLocal: boolean;
 
-  constructor(calls: DockerCalls, options: { readonly clock: Clock; readonly signal: AbortSignal }) {
+  constructor(calls: DockerCalls, options: DockerStreamsOptions) {
     this.#calls = calls;
     this.#clock = options.clock;
     this.#signal = options.signal;
+    this.#isLocal = options.isLocal;
   }
 
   async *logs(id: string, options: LogOptions): AsyncGenerator<OutputChunk> {
@@ -48,7 +66,14 @@ export class DockerStreams implements StreamService {
 
   async exec(id: string, { command, tty, stdin, signal }: ExecRequest): Promise<ExecStream> {
     const what = "run a command in a container";
-    const body = { Cmd: [...command], Tty: tty, AttachStdin: stdin, AttachStdout: true, AttachStderr: true };
+    const body = {
+      Cmd: [...command],
+      Tty: tty,
+      AttachStdin: stdin,
+      AttachStdout: true,
+      AttachStderr: true,
+      DetachKeys: detachKeys,
+    };
     const { exec, stream } = await this.#calls.call(what, { signal }, async (abortSignal) => {
       const created = await this.#calls.docker.getContainer(id).exec({ ...body, abortSignal });
       const start = { Tty: tty, hijack: true, stdin: true, abortSignal };
@@ -70,7 +95,7 @@ export class DockerStreams implements StreamService {
   async attach(id: string, { tty, stdin, signal }: AttachRequest): Promise<ProcessStream> {
     const what = "attach to a container";
     const container = this.#calls.docker.getContainer(id);
-    const request = { stream: true, stdin, stdout: true, stderr: true, hijack: true };
+    const request = { stream: true, stdin, stdout: true, stderr: true, hijack: true, detachKeys };
     const stream = await this.#calls.call(what, { signal }, async (abortSignal) => {
       const socket = await container.attach({ ...request, abortSignal });
       if (socket instanceof Duplex) return socket;
@@ -85,6 +110,17 @@ export class DockerStreams implements StreamService {
       resize: ({ columns, rows }) =>
         this.#calls.call("resize a terminal", { signal }, () => container.resize({ w: columns, h: rows })),
     });
+  }
+
+  async connect(id: string, port: number, { signal }: EngineCallOptions = {}): Promise<PodConnection> {
+    const sandbox = await this.#calls.call("inspect a sandbox", { signal }, () =>
+      this.#calls.docker.getContainer(id).inspect(),
+    );
+    const isHost = sandbox.HostConfig.NetworkMode === "host";
+    const address = isHost && sandbox.State.Running ? "127.0.0.1" : readIps(sandbox)[0];
+    const namespace = this.#isLocal ? sandbox.NetworkSettings.SandboxKey || undefined : undefined;
+    const either = signal ? AbortSignal.any([signal, this.#signal]) : this.#signal;
+    return connectToPod({ namespace, address, port }, { clock: this.#clock, signal: either });
   }
 
   async runCommand(id: string, command: readonly string[], options: RunOptions): Promise<CommandResult> {
@@ -189,10 +225,10 @@ class DockerExec extends DockerProcess implements ExecStream {
 
 /** Not `container.logs`: without `follow` that reads the whole log into memory. */
 function openLog(docker: Docker, id: string, options: LogOptions): Promise<Readable> {
-  const { follow = false, tailLines, sinceMs, timestamps = false } = options;
+  const { follow = false, tailLines, sinceMs, timestamps = false, source } = options;
   const query = {
-    stdout: true,
-    stderr: true,
+    stdout: source !== "stderr",
+    stderr: source !== "stdout",
     follow,
     timestamps,
     ...(tailLines === undefined ? {} : { tail: tailLines }),
