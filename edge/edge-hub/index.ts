@@ -19,6 +19,7 @@ import type { Store } from "#edge/store";
 import type { Clock } from "#shared/clock";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
+import { podService } from "#shared/pod-streams";
 import { deliver } from "./deliver.ts";
 import { Dispatch } from "./dispatch.ts";
 import { LinkStreams } from "./link-streams.ts";
@@ -67,7 +68,10 @@ export async function startEdgeHub(config: EdgeHubStartConfig, parts: EdgeHubPar
     clock,
     log,
     isHeld: () => trust.isHeld,
-    serve: (stream) => port.ask("service.stream", { stream }),
+    services: new Map([
+      ["service-bus", (stream) => port.ask("service.stream", { stream })],
+      [podService, (stream) => port.ask("pod.stream", { stream })],
+    ]),
     broken: (reason) => link.redial(reason),
   });
   const confirms = (): boolean => streams.areSupported;

@@ -9,8 +9,8 @@ export interface LinkStreamsOptions {
   readonly log: Logger;
   /** While the cloud is held back, it may open no streams, and none are opened to it. */
   readonly isHeld: () => boolean;
-  /** Hands a stream of service "service-bus" to its module. */
-  readonly serve: (stream: ByteStream) => Promise<undefined>;
+  /** By the name of a service: hands a stream to the module that serves it. */
+  readonly services: ReadonlyMap<string, (stream: ByteStream) => Promise<undefined>>;
   /** The cloud breaks the protocol: the link is to be dialed again. */
   readonly broken: (reason: string) => void;
 }
@@ -76,10 +76,11 @@ export class LinkStreams {
 
   async #accept(stream: ByteStream): Promise<void> {
     const { service } = stream.head;
-    const { isHeld, serve } = this.#options;
+    const { isHeld, services } = this.#options;
+    const serve = services.get(service);
     try {
       if (isHeld()) stream.reset("the node belongs to another database and holds this cloud back");
-      else if (service === "service-bus") await serve(stream);
+      else if (serve) await serve(stream);
       else stream.reset(`edgecore does not serve streams of service ${quote(service)}`);
     } catch (error) {
       stream.reset(describeError(error));

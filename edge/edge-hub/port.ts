@@ -5,7 +5,7 @@ import type { EdgeCatalog } from "#shared/topics";
 export type EdgeHubPort = Port<
   EdgeCatalog,
   "link.changed",
-  "object.deliver" | "twin.deliver" | "user.deliver" | "service.stream" | "service.deliver",
+  "object.deliver" | "twin.deliver" | "user.deliver" | "service.stream" | "pod.stream" | "service.deliver",
   "outbox.added",
   | "cloud.object"
   | "cloud.pod"

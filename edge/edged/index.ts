@@ -16,6 +16,7 @@ import {
   type NodeAgentConfig,
 } from "#edge/edged/node";
 import { Pods, type PodsConfig } from "#edge/edged/pods";
+import { PodStreams, type PodView } from "#edge/edged/streams";
 import { removedEvent, UnknownPods } from "#edge/edged/unknown-pods";
 import { releaseAll } from "#edge/edged/volumes";
 import type { ContainerRuntime } from "#edge/runtime";
@@ -32,7 +33,7 @@ export type EdgedPort = Port<
   "pod.status" | "event.recorded",
   "pod.list" | "object.get" | "pod.terminated" | "pod.confirm" | "cloud.token" | "cloud.node" | "cloud.lease",
   "pod.changed" | "config.changed" | "link.changed",
-  never
+  "pod.stream"
 >;
 
 export interface EdgedDeps {
@@ -51,12 +52,20 @@ export interface EdgedDeps {
  */
 export async function startEdged(given: EdgedSettings, deps: EdgedDeps): Promise<Running> {
   await using stack = new AsyncDisposableStack();
-  const { port, runtime } = deps;
+  const { port, runtime, clock } = deps;
   const { config, pinsDir } = prepareDirs(given, deps.log);
   const { agent, pods, unknown } = makeParts(config, { ...deps, pinsDir });
   stack.use(unknown);
   stack.use(pods);
   stack.use(agent);
+  const findPod = (namespace: string, name: string): PodView | undefined => pods.find(namespace, name);
+  const streams = stack.use(new PodStreams({ runtime, clock, findPod }));
+  stack.use(
+    port.answer("pod.stream", async ({ stream }) => {
+      streams.take(stream);
+      return undefined;
+    }),
+  );
   stack.use(port.on("pod.changed", (change) => pods.changed(change)));
   stack.use(port.on("config.changed", (change) => pods.configChanged(change)));
   stack.use(

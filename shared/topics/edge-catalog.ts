@@ -73,6 +73,12 @@ export interface EdgeCatalog {
    */
   "service.stream": { body: { readonly stream: ByteStream }; reply: undefined };
 
+  /**
+   * A stream to a pod of this node was opened (`shared/pod-streams`), by the cloud or here. Answered by edged once it is taken
+   * over, to be answered and ended there.
+   */
+  "pod.stream": { body: { readonly stream: ByteStream }; reply: undefined };
+
   /** The rules that concern this node, as far as they are in effect. Answered by metamanager. */
   "rule.list": { body: Record<string, never>; reply: readonly RuleMeaning[] };
   /** The same list after a Rule or RuleEndpoint was committed or removed. */

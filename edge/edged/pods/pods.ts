@@ -76,6 +76,13 @@ export class Pods implements AsyncDisposable {
     return this.#workers.has(uid);
   }
 
+  /** The pod of that name that runs here; the newest when another is still being removed. */
+  find(namespace: string, name: string): Pick<PodWorker, "pod" | "status"> | undefined {
+    return [...this.#workers.values()].findLast(
+      ({ pod: { metadata } }) => metadata.namespace === namespace && metadata.name === name,
+    );
+  }
+
   /** The stored pods. Changes that were received before are newer and win. */
   load(pods: readonly Pod[]): void {
     for (const pod of pods) if (!this.#workers.has(pod.metadata.uid ?? "")) this.#trySubmit(pod);

@@ -1,5 +1,5 @@
 import { UnavailableError } from "#shared/errors";
-import type { Pod } from "#shared/kube";
+import type { Pod, PodStatus } from "#shared/kube";
 import type { PodFacts } from "#edge/edged/environment";
 import { planPod, sandboxName, type Action, type Plan } from "#edge/edged/pods/plan";
 import { Prober, probeTargets } from "#edge/edged/probes";
@@ -73,6 +73,10 @@ export class PodWorker implements AsyncDisposable {
 
   get pod(): Pod {
     return this.#state.pod;
+  }
+
+  get status(): PodStatus | undefined {
+    return this.#reporter.status;
   }
 
   /** The desired pod; undefined when it is to be removed. */

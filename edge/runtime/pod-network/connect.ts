@@ -16,7 +16,7 @@ export interface PodPlace {
 }
 
 export interface ConnectDeps {
-  readonly clock: Pick<Clock, "sleep" | "monotonicMs">;
+  readonly clock: Pick<Clock, "sleep" | "after" | "monotonicMs">;
   readonly signal: AbortSignal;
 }
 
@@ -103,12 +103,12 @@ function wrap(fd: number): Socket {
   return connect({ fd, allowHalfOpen: true } as unknown as NetConnectOpts);
 }
 
-async function dial(host: string, port: number, { signal }: ConnectDeps): Promise<Socket> {
+async function dial(host: string, port: number, { clock, signal }: ConnectDeps): Promise<Socket> {
   const socket = connect({ host, port, allowHalfOpen: true });
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const abort = (): void => reject(signal.reason);
   signal.addEventListener("abort", abort, { once: true });
-  socket.setTimeout(connectMs, () => reject(failed(port, "the pod does not accept connections")));
+  using _limit = clock.after(connectMs, () => reject(failed(port, "the pod does not accept connections")));
   socket.once("connect", resolve);
   socket.once("error", (error) =>
     reject(
@@ -117,7 +117,6 @@ async function dial(host: string, port: number, { signal }: ConnectDeps): Promis
   );
   try {
     await promise;
-    socket.setTimeout(0);
     return socket;
   } catch (error) {
     socket.destroy();
