@@ -137,7 +137,6 @@ export const doors: readonly Door[] = [
   },
   { library: "croner", folders: ["shared/cron"] },
   { library: "bun:ffi", folders: ["edge/runtime/pod-network"] },
-  { library: "#shared/wire", folders: ["cloud/cloud-hub/codec", "edge/edge-hub/codec"] },
   { library: "dockerode", folders: ["edge/runtime/docker"] },
   { library: "@kubernetes/client-node", folders: ["cloud/kube-client"] },
   { library: "js-yaml", folders: ["cloud/kube-api/http"] },

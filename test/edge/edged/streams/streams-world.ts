@@ -33,7 +33,7 @@ export interface StreamsWorld extends AsyncDisposable, Pick<EdgedWorld, "edge" |
 export async function streamsWorld(owner: string): Promise<StreamsWorld> {
   const world = await edgedWorld(owner);
   const linked = await link();
-  const port = world.edge.bus.port<never, "pod.stream", never>("hub");
+  const port = world.edge.bus.port<never, "pod.stream">("hub");
   void (async () => {
     for (;;) await port.ask("pod.stream", { stream: await linked.atNode() });
   })();
