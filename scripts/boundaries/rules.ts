@@ -9,7 +9,7 @@ export interface FolderRule {
   readonly types?: readonly string[];
 }
 
-const basics = ["shared/errors", "shared/clock", "shared/json", "shared/log", "shared/kube"];
+const basics = ["shared/bytes", "shared/errors", "shared/clock", "shared/json", "shared/log", "shared/kube"];
 const api = ["cloud/kube-client"];
 const leavesOfEdge = ["edge/store/**", "edge/runtime/**"];
 
@@ -18,7 +18,7 @@ const leavesOfEdge = ["edge/store/**", "edge/runtime/**"];
  * they may use besides.
  */
 export const folderRules: readonly FolderRule[] = [
-  { folders: ["shared/errors", "shared/clock", "shared/json"], values: [] },
+  { folders: ["shared/bytes", "shared/errors", "shared/clock", "shared/json"], values: [] },
   {
     folders: ["shared/log", "shared/kube", "shared/pki"],
     values: ["shared/errors", "shared/clock", "shared/json"],

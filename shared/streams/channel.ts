@@ -2,6 +2,7 @@ import { UnavailableError } from "#shared/errors";
 import type { FrameTransport } from "#shared/transport";
 import type { ByteStream, StreamHead } from "./byte-stream.ts";
 import { decodeFrame, encodeFrame, type StreamFrame } from "./frame.ts";
+import { freeBytes } from "#shared/bytes";
 import { LinkStream } from "./link-stream.ts";
 import { LinkWindow, reportEveryBytes } from "./link-window.ts";
 
@@ -181,7 +182,9 @@ export class StreamChannel {
       const { length } = bytes;
       this.#unwritten += length;
       this.#window.sent(length);
-      transport.send(encodeFrame({ type: "data", id: stream.id, bytes }), () => {
+      const frame = encodeFrame({ type: "data", id: stream.id, bytes });
+      transport.send(frame, () => {
+        freeBytes(frame);
         this.#unwritten -= length;
         this.#pump();
       });

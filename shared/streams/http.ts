@@ -1,6 +1,7 @@
 import { ProtocolError } from "#shared/errors";
 import { encodeBlock, readBlock } from "./block.ts";
 import type { ByteStream, StreamHead } from "./byte-stream.ts";
+import { freeBytes } from "#shared/bytes";
 
 /** The head of a request, which travels in the head of its stream. */
 export interface RequestHead extends StreamHead {
@@ -47,7 +48,7 @@ export function endToEndHeaders(headers: Headers): HeaderField[] {
 
 /**
  * Sends the body of a request over a stream that was opened with a `RequestHead` and returns the response as soon as its
- * head is there. Bodies pass through as they come. Cancelling the response's body resets the stream, and so do `signal` and
+ * head is there. Bodies pass through as they come, and their pieces are freed. Cancelling the response's body resets the stream, and so do `signal` and
  * a failure.
  * @throws ClosedError when the stream is reset or the link is lost; ProtocolError when the peer sends no response
  */
@@ -128,17 +129,34 @@ async function writeResponse(
   const block = encodeBlock(head);
   const writer = stream.writable.getWriter();
   await writer.write(block);
-  if (body) for await (const chunk of body) await writer.write(chunk);
+  if (body) await pass(body, stream, writer);
   await writer.close();
 }
 
 async function send(stream: ByteStream, body: ReadableStream<Uint8Array> | null): Promise<void> {
   try {
-    if (body) await body.pipeTo(stream.writable);
-    else await stream.writable.close();
+    const writer = stream.writable.getWriter();
+    if (body) await pass(body, stream, writer);
+    await writer.close();
   } catch (error) {
     // The stream was reset, or the sender of the body gave up.
     stream.reset(error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** Writes a body as it comes; its pieces belong to the stream. The source learns when nobody wants the rest. */
+async function pass(
+  body: ReadableStream<Uint8Array>,
+  stream: ByteStream,
+  writer: WritableStreamDefaultWriter<Uint8Array>,
+): Promise<void> {
+  const reader = body.getReader();
+  void stream.closed.then(({ reason }) => reader.cancel(reason)).catch(() => undefined);
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    await writer.write(value);
+    freeBytes(value);
   }
 }
 

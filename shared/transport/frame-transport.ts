@@ -29,6 +29,7 @@ export interface FrameTransport {
 
 export interface TransportListener {
   readonly onText: (frame: string) => void;
+  /** The bytes are the transport's again when it returns. */
   readonly onBinary: (frame: Uint8Array) => void;
   /** The peer sent a ping, which is answered already. */
   readonly onPing?: () => void;

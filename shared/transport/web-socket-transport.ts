@@ -1,3 +1,4 @@
+import { freeBytes } from "#shared/bytes";
 import type { RawData, WebSocket } from "ws";
 import type { FrameTransport, TransportClosed, TransportListener } from "./frame-transport.ts";
 
@@ -60,8 +61,13 @@ export class WebSocketTransport implements FrameTransport {
   /** Text frames are strings on Bun's client and buffers elsewhere. */
   #receive(data: RawData | string, isBinary: boolean): void {
     if (typeof data === "string") this.#listener?.onText(data);
-    else if (isBinary) this.#listener?.onBinary(bytesOf(data));
+    else if (isBinary) this.#receiveBinary(bytesOf(data));
     else this.#listener?.onText(bytesOf(data).toString("utf8"));
+  }
+
+  #receiveBinary(frame: Buffer): void {
+    this.#listener?.onBinary(frame);
+    freeBytes(frame);
   }
 }
 

@@ -156,14 +156,14 @@ async function measureBroker(folder: string, { mqtt }: Pair, entry: Entry): Prom
   return [{ name: "rest to eventbus, confirmed by the node", value: messages / seconds, unit: "/s" }];
 }
 
-/** How much more memory the two processes take at their highest while a body of 64 MiB passes in each direction. */
+/** How much more memory of their own the two processes take at their highest while a body of 64 MiB passes in each direction. */
 async function measureMemory({ cloud, edge }: Pair, entry: Entry): Promise<Figure[]> {
   const pids = { cloudcore: cloud.cloud.pid, edgecore: edge.pid };
-  const before = { cloudcore: residentMiB(pids.cloudcore), edgecore: residentMiB(pids.edgecore) };
+  const before = { cloudcore: anonymousMiB(pids.cloudcore), edgecore: anonymousMiB(pids.edgecore) };
   const most = { ...before };
   const timer = setInterval(() => {
     for (const name of ["cloudcore", "edgecore"] as const)
-      most[name] = Math.max(most[name], residentMiB(pids[name]));
+      most[name] = Math.max(most[name], anonymousMiB(pids[name]));
   }, 20);
   const started = performance.now();
   const up = await entry.ask("/bench/default/app/upload", { method: "PUT", body: payload });
@@ -183,9 +183,9 @@ async function measureMemory({ cloud, edge }: Pair, entry: Entry): Promise<Figur
   ];
 }
 
-function residentMiB(pid: number): number {
+function anonymousMiB(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024;
+  return Number(/RssAnon:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024;
 }
 
 function expectStatus(response: Response, status: number): void {

@@ -1,5 +1,6 @@
 import type { ServerResponse } from "node:http";
 import type { Clock } from "#shared/clock";
+import { freeBytes } from "#shared/bytes";
 import { endToEndHeaders } from "#shared/streams";
 import { lengthOf } from "./request-body.ts";
 
@@ -50,7 +51,8 @@ async function copy(
   for await (const chunk of body) {
     sent += chunk.length;
     if (sent > most || response.destroyed) return undefined;
-    if (!response.write(chunk) && !(await drained(response, clock))) return undefined;
+    const hasRoom = response.write(chunk, () => freeBytes(chunk));
+    if (!hasRoom && !(await drained(response, clock))) return undefined;
   }
   return response.destroyed ? undefined : sent;
 }

@@ -108,7 +108,8 @@ function streamOf(body: Uint8Array): ReadableStream<Uint8Array> | null {
   if (body.length === 0) return null;
   return new ReadableStream<Uint8Array>({
     start: (controller) => {
-      controller.enqueue(body);
+      // A copy: pieces are freed once they are sent, and this may be sent again.
+      controller.enqueue(new Uint8Array(body));
       controller.close();
     },
   });

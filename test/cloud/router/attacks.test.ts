@@ -139,7 +139,9 @@ test("a client that reads nothing holds up no other", async () => {
   const chunk = new Uint8Array(256 * 1024);
   harness.serve = async (request) =>
     request.url.endsWith("/flood/here")
-      ? new Response(new ReadableStream<Uint8Array>({ pull: (controller) => controller.enqueue(chunk) }))
+      ? new Response(
+          new ReadableStream<Uint8Array>({ pull: (controller) => controller.enqueue(new Uint8Array(chunk)) }),
+        )
       : new Response("ok");
   const client = new AbortController();
   const flood = await Promise.all(

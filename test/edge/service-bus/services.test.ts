@@ -163,7 +163,7 @@ test("a body of 64 MiB passes in both directions without being kept", async () =
   const counted = new TransformStream<Uint8Array, Uint8Array>({
     transform: (chunk, controller) => {
       sent += chunk.length;
-      controller.enqueue(chunk);
+      controller.enqueue(new Uint8Array(chunk));
     },
   });
   const body = bodyOf(1024).pipeThrough(counted);

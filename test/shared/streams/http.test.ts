@@ -35,12 +35,11 @@ test("a body of 64 MiB passes in both directions without a copy of it in memory"
   await using ends = await link();
   const size = 64 * 1024 * 1024;
   let sent = 0;
-  const chunk = new Uint8Array(64 * 1024);
   const body = new ReadableStream<Uint8Array>(
     {
       pull: (controller) => {
-        controller.enqueue(chunk);
-        sent += chunk.length;
+        controller.enqueue(new Uint8Array(64 * 1024));
+        sent += 64 * 1024;
         if (sent === size) controller.close();
       },
     },
@@ -56,6 +55,38 @@ test("a body of 64 MiB passes in both directions without a copy of it in memory"
   }
   expect(received).toBe(size);
   expect(furthestAhead).toBeLessThan(2 * 1024 * 1024);
+});
+
+test("a body keeps each of its bytes although memory is freed behind them", async () => {
+  await using ends = await link();
+  const pieces = [1, 70_000, 8192, 32_768, 32_763, 300_000, 512 * 1024].map((size, at) =>
+    Uint8Array.from({ length: size }, (_, index) => (index * 31 + at) % 251),
+  );
+  const whole = new Bun.SHA256().update(Buffer.concat(pieces)).digest("hex");
+  void serve(ends, async (request) => new Response(request.body));
+  const body = new ReadableStream<Uint8Array>({
+    pull: (controller) => {
+      const piece = pieces.shift();
+      if (piece) controller.enqueue(piece);
+      else controller.close();
+    },
+  });
+  const response = await fetchOver(ends.cloud.open(head("POST")), body);
+  expect(new Bun.SHA256().update(await response.bytes()).digest("hex")).toBe(whole);
+});
+
+test("a part of a buffer that others may use is left alone when it was sent", async () => {
+  await using ends = await link();
+  const buffer = new Uint8Array(100_000).fill(7);
+  void serve(ends, async (request) => new Response(String((await request.bytes()).length)));
+  const body = new ReadableStream<Uint8Array>({
+    start: (controller) => {
+      controller.enqueue(buffer.subarray(0, 60_000));
+      controller.close();
+    },
+  });
+  const response = await fetchOver(ends.cloud.open(head("POST")), body);
+  expect([await response.text(), buffer.length, buffer[0]]).toEqual(["60000", 100_000, 7]);
 });
 
 test("parts of a response arrive as they are sent", async () => {

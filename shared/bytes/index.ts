@@ -1,0 +1,1 @@
+export { freeBytes } from "./free-bytes.ts";
