@@ -27,7 +27,7 @@ import { readIps } from "./read.ts";
 const exitPollMs = 20;
 /**
  * Docker takes the keys with which its own client detaches, Ctrl-P among them, out of what is typed on a terminal. It cannot
- * be told to take none, so these are keys that nobody types.
+ * be made to take none, so these are keys that nobody types.
  */
 const detachKeys = Array.from({ length: 8 }, () => "ctrl-@").join(",");
 

@@ -127,7 +127,7 @@ async function dial(host: string, port: number, { clock, signal }: ConnectDeps):
 }
 
 function connectionOf(socket: Socket): PodConnection {
-  // Whoever reads or writes gets the error from the streams.
+  // Readers and writers get the error from the streams.
   socket.on("error", () => undefined);
   // The types of Node and of the platform differ in their iterators alone.
   const { readable, writable } = Duplex.toWeb(socket) as unknown as Pick<
