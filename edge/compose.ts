@@ -1,5 +1,5 @@
 import { refuseReload } from "#edge/commands/check";
-import { startDeviceTwin } from "#edge/device-twin";
+import { startDeviceTwin, type DeviceTwin } from "#edge/device-twin";
 import { startEdged } from "#edge/edged";
 import { startEdgeHub } from "#edge/edge-hub";
 import { startEventBus } from "#edge/mqtt/event-bus";
@@ -62,7 +62,8 @@ export async function startEdgecore(config: EdgeConfig, given: ProcessDeps): Pro
       log: log("runtime"),
     }),
   );
-  const api = stack.use(await startApi(config, { bus, store, clock, log: log("metaserver") }));
+  const served = { bus, store, showDevice: twin.show, clock, log: log("metaserver") };
+  const api = stack.use(await startApi(config, served));
   if (api.address) deps.reportPort("meta-server", api.address.port);
   stack.use(
     await startEdged(
@@ -108,6 +109,7 @@ function notingPorts(deps: ProcessDeps, ports: Set<number>): ProcessDeps {
 interface ApiDeps extends Pick<ProcessDeps, "clock" | "log"> {
   readonly bus: Bus<EdgeCatalog>;
   readonly store: Store;
+  readonly showDevice: DeviceTwin["show"];
 }
 
 /** The Kubernetes API on the node, where it is enabled. */

@@ -1,3 +1,4 @@
+import { ChangeTimes, DesiredWrites } from "#cloud/device-controller/desired";
 import { DiscoveredDevices } from "#cloud/device-controller/discovered";
 import type { Informer, KubeClient } from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
@@ -68,14 +69,18 @@ export async function startDeviceController(
       writesPerSecond: config.statusWritesPerSecond,
     }),
   );
+  const times = new ChangeTimes();
+  const desired = new DesiredWrites({ kube, type: devicesType, times, clock });
   const discovered = config.acceptDiscovered ? stack.use(discoveredDevices(parts)) : undefined;
   const intake = new ReportIntake({ bindings, writer, discovered, log });
   await Promise.all([devices.synced, models.synced]);
-  stack.use(follow({ devices, models, deliveries, writer, tidy: new Tidy({ devices, model, writer }) }));
+  const tidy = new Tidy({ devices, model, writer });
+  stack.use(follow({ devices, models, deliveries, writer, tidy, times, clock }));
   stack.use(port.on("node.connected", ({ node }) => deliveries.resync(node)));
   stack.use(port.on("node.resync", ({ node }) => deliveries.resync(node)));
   stack.use(port.answer("device.report", (report) => intake.report(report)));
   stack.use(port.answer("device.discovered", (found) => intake.discovered(found)));
+  stack.use(port.answer("device.desire", (request) => desired.write(request)));
   stack.use(port.answer("membership.list", async ({ node }) => deviceMembersOf(bindings, node)));
   stack.use(
     port.answer("device.find", async ({ namespace, name }) =>
@@ -102,10 +107,12 @@ interface Followed {
   readonly deliveries: DeviceDeliveries;
   readonly writer: StatusWriter;
   readonly tidy: Tidy;
+  readonly times: ChangeTimes;
+  readonly clock: Clock;
 }
 
 /** Delivers every change of a Device or model to its node, and brings the statuses in line. */
-function follow({ devices, models, deliveries, writer, tidy }: Followed): Disposable {
+function follow({ devices, models, deliveries, writer, tidy, times, clock }: Followed): Disposable {
   const here = new Set([...devices.list(), ...models.list()].map(({ metadata }) => metadata.uid));
   const stack = new DisposableStack();
   stack.use(
@@ -116,6 +123,7 @@ function follow({ devices, models, deliveries, writer, tidy }: Followed): Dispos
         tidy.device(device);
       },
       updated: (device, old) => {
+        times.changed(device, old, clock.nowMs());
         deliveries.deviceUpdated(device, old);
         tidy.device(device, old);
       },

@@ -7,5 +7,10 @@ export type DeviceControllerPort = Port<
   never,
   "object.deliver" | "object.sending" | "object.delivered" | "membership.deliver",
   "node.connected" | "node.resync",
-  "device.report" | "device.discovered" | "membership.list" | "device.find" | "device.concerns"
+  | "device.report"
+  | "device.discovered"
+  | "device.desire"
+  | "membership.list"
+  | "device.find"
+  | "device.concerns"
 >;

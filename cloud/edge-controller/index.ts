@@ -11,6 +11,7 @@ import {
   NodeRequests,
   PodRequests,
   ConfigRequests,
+  DeviceRequests,
   EventRequests,
   RequestQueues,
   VolumeRequests,
@@ -27,7 +28,7 @@ import type { CloudCatalog } from "#shared/topics";
 export type EdgeControllerPort = Port<
   CloudCatalog,
   "node.close",
-  "object.deliver" | "object.delivered" | "device.concerns",
+  "object.deliver" | "object.delivered" | "device.concerns" | "device.desire",
   "node.connected" | "node.resync",
   "node.request"
 >;
@@ -73,6 +74,14 @@ export async function startEdgeController(parts: EdgeControllerParts): Promise<R
     ...new NodeRequests({ kube, nodes, gate, warnings }).handlers(),
     ...new PodRequests({ kube, pods, deliveries, placement, gate, clock }).handlers(),
     ...new ConfigRequests({ kube, placement, read }).handlers(),
+    ...new DeviceRequests({
+      kube,
+      clock,
+      log,
+      gate,
+      ownsDevice,
+      desire: (request) => port.ask("device.desire", request),
+    }).handlers(),
     ...new EventRequests({ kube, placement, gate, ownsDevice }).handlers(),
     ...new VolumeRequests(kube, placement).handlers(),
   ];
@@ -94,7 +103,7 @@ export async function startEdgeController(parts: EdgeControllerParts): Promise<R
 function deviceOwners({
   port,
   devices = false,
-}: EdgeControllerParts): (node: string, about: EventSubject) => Promise<boolean> {
+}: EdgeControllerParts): (node: string, about: Omit<EventSubject, "uid">) => Promise<boolean> {
   return async (node, about) => {
     const { kind, namespace, name } = about;
     if (!devices || (kind !== "Device" && kind !== "DeviceModel")) return false;

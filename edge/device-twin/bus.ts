@@ -7,7 +7,7 @@ import type { Store } from "#edge/store";
 import type { DeviceRegistry } from "#edge/device-twin/devices";
 import type { HomeAssistantDiscovery } from "#edge/device-twin/discovery";
 import type { AttributeUpdates, Membership } from "#edge/device-twin/membership";
-import type { DeviceObjects } from "#edge/device-twin/objects";
+import type { DeviceObjects, LocalChanges, LocalValues, LocalValueSync } from "#edge/device-twin/objects";
 import { isUpload, type GroupCommit } from "#edge/device-twin/outbox";
 import { answerHistory } from "#edge/device-twin/query";
 import type { DeviceRequests } from "#edge/device-twin/requests";
@@ -15,10 +15,10 @@ import type { CloudTwins, PlainDevices } from "#edge/device-twin/values";
 
 export type DeviceTwinPort = Port<
   EdgeCatalog,
-  "mqtt.publish" | "mqtt.watch" | "outbox.added" | "event.recorded",
-  "cloud.members",
+  "mqtt.publish" | "mqtt.watch" | "outbox.added" | "event.recorded" | "object.stored" | "devices.changed",
+  "cloud.members" | "cloud.desired",
   "link.changed",
-  "mqtt.received" | "mqtt.filters" | "twin.deliver" | "device.changed"
+  "mqtt.received" | "mqtt.filters" | "twin.deliver" | "device.changed" | "device.desire"
 >;
 
 export interface DeviceTwinParts {
@@ -39,6 +39,9 @@ export interface Receivers {
   readonly membership: Membership;
   readonly attributes: AttributeUpdates;
   readonly objects: DeviceObjects;
+  readonly local: LocalValues;
+  readonly changes: LocalChanges;
+  readonly sync: LocalValueSync;
 }
 
 /** Deadline of the question for the members: long enough for a slow link, and asked again with the next link. */
@@ -47,7 +50,7 @@ const membersTimeoutMs = 10_000;
 /** Passes what comes over the bus to its receiver, until it is disposed. */
 export function serveBus(node: string, parts: DeviceTwinParts, receivers: Receivers): Disposable {
   const { port, store } = parts;
-  const { registry, objects, plain, discovery } = receivers;
+  const { registry, objects, plain, discovery, changes, sync } = receivers;
   const stack = new DisposableStack();
   stack.use(port.answer("mqtt.received", (message) => receive(message, receivers)));
   stack.use(port.answer("mqtt.filters", async () => [...plain.filters, ...discovery.filters]));
@@ -67,8 +70,10 @@ export function serveBus(node: string, parts: DeviceTwinParts, receivers: Receiv
       return undefined;
     }),
   );
+  stack.use(port.answer("device.desire", (change) => changes.desire(change)));
   stack.use(
     port.on("link.changed", ({ connected }) => {
+      sync.linkChanged(connected);
       // Not awaited: the answer comes over the link that this event is about.
       if (connected) void askMembers(node, parts, receivers);
     }),

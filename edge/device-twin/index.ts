@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { TwinConfig } from "#shared/config";
 import { describeError } from "#shared/errors";
-import type { Event } from "#shared/kube";
+import type { Device, Event } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import { RateLimitedLog } from "#shared/log";
 import type { HistoryLimits } from "#edge/store";
@@ -12,10 +12,10 @@ import {
   DeviceEventRecorder,
   LossEvents,
 } from "#edge/device-twin/events";
-import { restoreObjects } from "#edge/device-twin/objects";
+import { restoreObjects, withOwnStatus } from "#edge/device-twin/objects";
 import { GroupCommit, OutboxBudget } from "#edge/device-twin/outbox";
 import { serveQueries, trimHistory } from "#edge/device-twin/query";
-import { serveBus, type DeviceTwinParts } from "./bus.ts";
+import { serveBus, type DeviceTwinParts, type Receivers } from "./bus.ts";
 import { makeReceivers } from "./receivers.ts";
 
 export type { DeviceTwinParts, DeviceTwinPort } from "./bus.ts";
@@ -34,6 +34,8 @@ export interface DeviceTwinConfig {
 export interface DeviceTwin extends Running {
   /** Port of the query server, when there is one. */
   readonly queryPort: number | undefined;
+  /** A Device as this node has it: with the desired values that were set here, and with what its devices report. */
+  readonly show: (device: Device) => Device;
   /** Settles when the outbox is not being folded. */
   readonly roomMade: () => Promise<void>;
 }
@@ -65,6 +67,7 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
   const commit = makeCommit(config, parts, { registry, losses, budget, limitedLog });
   stack.defer(() => commit.drained());
   const receivers = makeReceivers(config, parts, { registry, warnings, announcements, commit, limitedLog });
+  stack.use(receivers.sync);
   stack.use(await restoreObjects(receivers.objects, { store, clock, log }));
   stack.use(serveBus(config.node, parts, receivers));
   stack.use(trimHistory(config.history, parts));
@@ -75,8 +78,16 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
   const owned = stack.move();
   return Object.assign(running("devicetwin", owned), {
     queryPort: query?.port,
+    show: (object: Device) => shownDevice(object, receivers),
     roomMade: () => budget.roomMade(),
   });
+}
+
+function shownDevice(object: Device, { registry, local }: Receivers): Device {
+  const { namespace = "", name = "", uid } = object.metadata;
+  const device = registry.ofObject(namespace, name);
+  const desired = local.over(object);
+  return device && device.object?.uid === uid ? withOwnStatus(desired, device) : desired;
 }
 
 interface CommitParts {
@@ -100,6 +111,10 @@ function makeCommit(
     publish: ({ topic, payload, retain }) =>
       void port.emit("mqtt.publish", { topic, payload: Buffer.from(payload), ...(retain ? { retain } : {}) }),
     onTooLarge: () => losses.add({ folded: 0, droppedReports: 0, droppedUploads: 1 }),
+    onChanged: (changed) => {
+      const devices = [...changed].flatMap(({ object }) => object ?? []);
+      if (devices.length > 0) void port.emit("devices.changed", { devices });
+    },
     onQueued: (bytes) => {
       void port.emit("outbox.added", {});
       budget.queued(bytes);

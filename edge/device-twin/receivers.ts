@@ -5,7 +5,14 @@ import type { BoundDevice, DeviceRegistry } from "#edge/device-twin/devices";
 import { HomeAssistantDiscovery } from "#edge/device-twin/discovery";
 import type { AnnouncementEvents, DeviceWarnings } from "#edge/device-twin/events";
 import { AttributeUpdates, Members, Membership } from "#edge/device-twin/membership";
-import { DeviceModels, DeviceObjects, PropertyMapper } from "#edge/device-twin/objects";
+import {
+  DeviceModels,
+  DeviceObjects,
+  LocalChanges,
+  LocalValues,
+  LocalValueSync,
+  PropertyMapper,
+} from "#edge/device-twin/objects";
 import type { GroupCommit } from "#edge/device-twin/outbox";
 import { DeviceRequests } from "#edge/device-twin/requests";
 import { CloudTwins, DeviceValues, PlainDevices, TwinWriter } from "#edge/device-twin/values";
@@ -23,10 +30,11 @@ export interface ReceiverBasis {
 /** Makes the receivers, which share one commit and one writer of twins. */
 export function makeReceivers(
   config: { readonly node: string; readonly discoveryPrefix?: string | undefined },
-  { port, clock, log }: DeviceTwinParts,
+  parts: DeviceTwinParts,
   { registry, warnings, announcements, commit, limitedLog }: ReceiverBasis,
 ): Receivers {
   const { node } = config;
+  const { port, clock, log } = parts;
   const onRejected = ({ id, object }: BoundDevice, rejected: readonly RejectedValue[]): void => {
     limitedLog.warn("values of a device not taken", { device: id, problems: rejected });
     if (object) warnings.valuesRejected(object, rejected);
@@ -61,10 +69,56 @@ export function makeReceivers(
   const members = new Members({ commit, plain, clock, node });
   const attributes = new AttributeUpdates({ registry, commit, clock });
   const membership = new Membership({ registry, commit, clock, members, attributes, cloudTwins });
+  return {
+    registry,
+    commit,
+    requests,
+    plain,
+    discovery,
+    cloudTwins,
+    membership,
+    attributes,
+    ...makeObjects(parts, { registry, warnings, commit, writer, plain, members }),
+  };
+}
+
+type ObjectBasis = Pick<ReceiverBasis, "registry" | "warnings" | "commit"> &
+  Pick<Receivers, "plain"> & { readonly writer: TwinWriter; readonly members: Members };
+
+/** What follows from Devices and their models, and from desired values that are set on this node. */
+function makeObjects(
+  parts: DeviceTwinParts,
+  { plain, ...basis }: ObjectBasis,
+): Pick<Receivers, "objects" | "local" | "changes" | "sync"> {
+  const { store, clock, log } = parts;
+  const { commit, warnings } = basis;
   const models = new DeviceModels();
   const mapper = new PropertyMapper({ commit, models, plain, warnings, log });
-  const objects = new DeviceObjects({ registry, commit, writer, members, models, mapper, warnings, clock });
-  return { registry, commit, requests, plain, discovery, cloudTwins, membership, attributes, objects };
+  const local = new LocalValues({ store, commit, clock });
+  const objects = new DeviceObjects({ ...basis, models, mapper, local, clock });
+  return { objects, local, ...makeLocalChanges(parts, { objects, local, commit, warnings }) };
+}
+
+/** Desired values that are set on this node, and what brings them to the cloud. */
+function makeLocalChanges(
+  { port, store, clock, log }: DeviceTwinParts,
+  made: Pick<Receivers, "objects" | "local" | "commit"> & Pick<ReceiverBasis, "warnings">,
+): Pick<Receivers, "changes" | "sync"> {
+  const changes = new LocalChanges({
+    ...made,
+    store,
+    stored: (object) => port.emit("object.stored", object),
+    wake: () => sync.wake(),
+  });
+  const sync: LocalValueSync = new LocalValueSync({
+    local: made.local,
+    ask: (request, options) => port.ask("cloud.desired", request, options),
+    settle: (...decided) => changes.settle(...decided),
+    drop: (...refused) => changes.drop(...refused),
+    clock,
+    log,
+  });
+  return { changes, sync };
 }
 
 /**

@@ -97,7 +97,8 @@ export async function startEdgeHub(config: EdgeHubStartConfig, parts: EdgeHubPar
   stack.use(clock.every(config.edgeHub.heartbeatMs, beat));
   stack.use(port.on("outbox.added", () => outbox.wake()));
   stack.use(port.answer("cloud.stream", async ({ head }) => streams.open(head)));
-  stack.use(serveRequests({ port, requests, trust, stamp }));
+  const isForeign = (): boolean => link.ready && !streams.areSupported;
+  stack.use(serveRequests({ port, requests, trust, stamp, isForeign }));
   identity.start();
   link.start();
   return running("edgehub", stack.move());

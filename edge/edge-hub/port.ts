@@ -12,6 +12,7 @@ export type EdgeHubPort = Port<
   | "cloud.token"
   | "cloud.node"
   | "cloud.lease"
+  | "cloud.desired"
   | "cloud.members"
   | "cloud.stream"
   | "cloud.target"

@@ -1,4 +1,5 @@
 import {
+  desiredRequests,
   encodeRequest,
   leaseRequests,
   memberRequests,
@@ -22,10 +23,12 @@ export interface RequestParts {
   readonly requests: PendingRequests;
   readonly trust: Pick<CloudTrust, "isHeld">;
   readonly stamp: Stamp;
+  /** Whether there is a link to a cloud that is not ours, and takes no more than KubeEdge's nodes send. */
+  readonly isForeign: () => boolean;
 }
 
 /** Answers the modules' requests with what the cloud answers. */
-export function serveRequests({ port, requests, trust, stamp }: RequestParts): Disposable {
+export function serveRequests({ port, requests, trust, stamp, isForeign }: RequestParts): Disposable {
   const answer =
     <Request extends RequestDeadline, Reply>(codec: RequestCodec<Request, Reply>) =>
     async (request: Request, { signal }: AskOptions): Promise<Reply> => {
@@ -45,7 +48,20 @@ export function serveRequests({ port, requests, trust, stamp }: RequestParts): D
   stack.use(port.answer("cloud.token", answer(podTokenRequests)));
   stack.use(port.answer("cloud.node", answer(nodeRequests)));
   stack.use(port.answer("cloud.lease", answer(leaseRequests)));
+  const desire = answer(desiredRequests);
+  stack.use(
+    port.answer("cloud.desired", async (request, options) =>
+      isForeign() ? { failure: notTaken } : desire(request, options),
+    ),
+  );
   stack.use(port.answer("cloud.members", answer(memberRequests)));
   stack.use(port.answer("cloud.target", answer(targetRequests)));
   return stack;
 }
+
+const notTaken = {
+  status: "Failure",
+  code: 501,
+  reason: "NotImplemented",
+  message: "this cloud takes no desired values from nodes",
+} as const;

@@ -2,13 +2,13 @@ import { join } from "node:path";
 import type { MetaServerConfig } from "#shared/config";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
-import type { KubeObject } from "#shared/kube";
+import type { Device, KubeObject } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { EdgeCatalog } from "#shared/topics";
 import type { Metas } from "#edge/store";
 import { AccessSync, KnownAccess, LocalAccess } from "#edge/meta-server/access";
-import { documentedGroupVersions, LocalAnswers } from "#edge/meta-server/answers";
+import { DeviceWrites, documentedGroupVersions, LocalAnswers } from "#edge/meta-server/answers";
 import { CloudApi, OpenApiCopy } from "#edge/meta-server/cloud";
 import { NodeObjects, podKind } from "#edge/meta-server/objects";
 import {
@@ -19,13 +19,14 @@ import {
   writeOperatorKubeconfig,
   type ServerCertificates,
 } from "#edge/meta-server/server";
+import { ChangedDevices } from "./changed-devices.ts";
 import { NodeCopy } from "./node-copy.ts";
 
 export type MetaServerPort = Port<
   EdgeCatalog,
   never,
-  "cloud.node" | "cloud.stream" | "cloud.token",
-  "link.changed" | "object.stored",
+  "cloud.node" | "cloud.stream" | "cloud.token" | "device.desire",
+  "link.changed" | "object.stored" | "devices.changed",
   never
 >;
 
@@ -39,6 +40,8 @@ export interface MetaServerSettings extends MetaServerConfig {
 export interface MetaServerDeps {
   readonly port: MetaServerPort;
   readonly store: { readonly metas: Metas };
+  /** A Device with what devicetwin knows of it. */
+  readonly showDevice: (device: Device) => Device;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -76,7 +79,7 @@ export async function startMetaServer(
   const onUnwritten = (path: string, error: unknown): void =>
     log.warn("cannot write a file of the API on the node, going on without it", { path, error });
   const operatorToken = ensureOperatorToken(dataDir, onUnwritten);
-  const { objects, access, local, api, sync, documents } = partsOf(settings, deps, operatorToken);
+  const { objects, access, local, writes, api, sync, documents } = partsOf(settings, deps, operatorToken);
   stack.use(local);
   stack.use(sync);
   stack.use(documents);
@@ -87,7 +90,7 @@ export async function startMetaServer(
     ...serviceNames,
   ]);
   const isOnline = (): boolean => link.online;
-  const server = new NodeApi({ access, local, api, isOnline, hosts: () => [...hosts], clock, log });
+  const server = new NodeApi({ access, local, writes, api, isOnline, hosts: () => [...hosts], clock, log });
   const source = new CertificateSource(dataDir, { nowMs: () => clock.nowMs(), onUnwritten });
   const certificates = (more: readonly string[]): Promise<ServerCertificates> => {
     for (const host of more) hosts.add(host);
@@ -112,6 +115,8 @@ export async function startMetaServer(
       if (object.type === "pod") sync.podsChanged();
     }),
   );
+  const changed = stack.use(new ChangedDevices(clock, (device) => objects.touched(device)));
+  stack.use(port.on("devices.changed", ({ devices }) => changed.add(devices)));
   stack.use(
     port.on("link.changed", ({ connected, database }) => {
       link.online = connected && database?.held !== true;
@@ -129,6 +134,7 @@ interface MetaServerParts {
   readonly objects: NodeObjects;
   readonly access: LocalAccess;
   readonly local: LocalAnswers;
+  readonly writes: DeviceWrites;
   readonly api: CloudApi;
   readonly sync: AccessSync;
   readonly documents: OpenApiCopy;
@@ -136,10 +142,10 @@ interface MetaServerParts {
 
 function partsOf(
   { node, dataDir }: MetaServerSettings,
-  { port, store, clock, log }: MetaServerDeps,
+  { port, store, showDevice, clock, log }: MetaServerDeps,
   operatorToken: string,
 ): MetaServerParts {
-  const objects = new NodeObjects(store.metas, clock.random());
+  const objects = new NodeObjects(store.metas, clock.random(), showDevice);
   const known = new KnownAccess(store.metas);
   const findPod = (namespace: string, name: string): KubeObject | undefined =>
     objects.find(podKind, namespace, name);
@@ -162,5 +168,7 @@ function partsOf(
     clock,
     log,
   });
-  return { objects, access, api, sync, documents, local: new LocalAnswers({ objects, documents, clock }) };
+  const writes = new DeviceWrites({ objects, desire: (change) => port.ask("device.desire", change) });
+  const local = new LocalAnswers({ objects, documents, clock });
+  return { objects, access, api, sync, writes, documents, local };
 }

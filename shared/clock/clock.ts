@@ -7,6 +7,8 @@ export interface Clock {
   nowMs(): number;
   /** Milliseconds that never go back; for measuring and deadlines. */
   monotonicMs(): number;
+  /** How long the machine has been up, by its kernel; times of one boot compare whatever the wall clock does. */
+  bootTime(): BootTime;
   /** Uniform in [0, 1). */
   random(): number;
   /** Resolves after `ms`; rejects with the signal's reason when it aborts first. */
@@ -15,6 +17,12 @@ export interface Clock {
   after(ms: number, run: () => void): Disposable;
   /** Calls `run` each `ms` until disposed. */
   every(ms: number, run: () => void): Disposable;
+}
+
+export interface BootTime {
+  /** Another one each boot; empty where the machine does not say. */
+  readonly boot: string;
+  readonly ms: number;
 }
 
 /** A time as Kubernetes' metav1.Time spells it: UTC, whole seconds. */

@@ -1,3 +1,3 @@
 export { nextTurn, onNextMicrotask, onNextTurn } from "./turn.ts";
 export { systemClock } from "./system-clock.ts";
-export { rfc3339, rfc3339Micro, type Clock } from "./clock.ts";
+export { rfc3339, rfc3339Micro, type BootTime, type Clock } from "./clock.ts";

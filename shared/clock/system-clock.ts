@@ -1,9 +1,11 @@
-import type { Clock } from "./clock.ts";
+import { readFileSync } from "node:fs";
+import type { BootTime, Clock } from "./clock.ts";
 
 /** The machine's own clock. */
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
+  bootTime,
   random: () => Math.random(),
   sleep: (ms, options) => sleep(ms, options?.signal),
   after,
@@ -12,6 +14,18 @@ export const systemClock: Clock = {
     return { [Symbol.dispose]: () => clearInterval(timer) };
   },
 };
+
+/** In the kernel's own count, which goes on while the machine sleeps. */
+function bootTime(): BootTime {
+  try {
+    const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+    const ms = Number.parseFloat(readFileSync("/proc/uptime", "utf8")) * 1000;
+    return Number.isFinite(ms) ? { boot, ms } : { boot: "", ms: 0 };
+  } catch {
+    // A container may hide them.
+    return { boot: "", ms: 0 };
+  }
+}
 
 /** A timer holds 31 bits of milliseconds (25 days); one for longer than that would run at once, and again and again. */
 const longestTimerMs = 2 ** 31 - 1;

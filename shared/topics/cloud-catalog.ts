@@ -1,4 +1,6 @@
 import type { ByteStream, StreamHead } from "#shared/streams";
+import type { Device } from "#shared/kube";
+import type { DesiredConflict, LocalDesiredValues } from "./desired-values.ts";
 import type { AckedObject, DeliveredObject, ObjectDelivery } from "./deliveries.ts";
 import type {
   DeviceMember,
@@ -67,6 +69,18 @@ export interface CloudCatalog {
   "device.report": { body: DeviceStatusReport; reply: undefined };
   /** Answered once Device and DeviceModel are in the API, or can never be. */
   "device.discovered": { body: DiscoveredDevice; reply: undefined };
+  /**
+   * Desired values that were set on the node of a Device go into the API where they are newer than what that has. The reply is
+   * the Device as it is then. Rejects KubeError, 404 when there is no such Device of the node.
+   */
+  "device.desire": {
+    body: LocalDesiredValues & { readonly node: string; readonly namespace: string; readonly name: string };
+    reply: {
+      readonly device: Device;
+      readonly isWritten: boolean;
+      readonly conflicts: readonly DesiredConflict[];
+    };
+  };
   /** The devices of a node. */
   "membership.list": { body: { readonly node: string }; reply: readonly DeviceMember[] };
   /** Answered by cloudhub once sent. */

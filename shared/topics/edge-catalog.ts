@@ -1,4 +1,4 @@
-import type { Event, KubeObject, Lease, Node, Pod, PodStatus } from "#shared/kube";
+import type { Device, Event, KubeObject, Lease, Node, Pod, PodStatus } from "#shared/kube";
 import type { RuleMeaning } from "#shared/rules";
 import type { ByteStream, StreamHead } from "#shared/streams";
 import type {
@@ -11,6 +11,8 @@ import type {
 } from "./edge-deliveries.ts";
 import type {
   ApiAnswer,
+  DesiredChange,
+  DesiredRequest,
   LeaseRequest,
   MembersRequest,
   NodeObjectRequest,
@@ -59,6 +61,8 @@ export interface EdgeCatalog {
   "cloud.token": { body: TokenOfPodRequest; reply: TokenOfPodAnswer };
   "cloud.node": { body: NodeObjectRequest; reply: ApiAnswer<Node> };
   "cloud.lease": { body: LeaseRequest; reply: ApiAnswer<Lease> };
+  /** The Device as the cloud has it then. A failure that repetition does not change has a code below 500, or 501. */
+  "cloud.desired": { body: DesiredRequest; reply: ApiAnswer<Device> };
   "cloud.members": { body: MembersRequest; reply: TwinDelivery | undefined };
   "cloud.target": { body: TargetCall; reply: TargetAnswer };
 
@@ -78,6 +82,14 @@ export interface EdgeCatalog {
    * over, to be answered and ended there.
    */
   "pod.stream": { body: { readonly stream: ByteStream }; reply: undefined };
+
+  /**
+   * Desired values are set on this node. Answered by devicetwin when they are on disk and in the twins; false: there is no such
+   * Device any more, or too much to keep. Rejects UnavailableError when they cannot be stored.
+   */
+  "device.desire": { body: DesiredChange; reply: boolean };
+  /** Twins or states of these devices changed, and are on disk. Emitted by devicetwin. */
+  "devices.changed": { event: { readonly devices: readonly DeviceName[] } };
 
   /** The rules that concern this node, as far as they are in effect. Answered by metamanager. */
   "rule.list": { body: Record<string, never>; reply: readonly RuleMeaning[] };
@@ -101,7 +113,7 @@ export interface EdgeCatalog {
   "pod.changed": { event: ObjectChange };
   /** A ConfigMap or Secret row was committed or removed. */
   "config.changed": { event: ObjectChange };
-  /** A row of an object was committed or removed, whatever its type, or the status of a pod. Emitted by metamanager. */
+  /** A row of an object was committed or removed, whatever its type, or the status of a pod. Emitted by who stored it. */
   "object.stored": { event: StoredObject };
   /** The present status of a pod; stored, and sent to the cloud latest-per-pod. */
   "pod.status": { event: PodName & { readonly status: PodStatus } };
@@ -143,6 +155,11 @@ export interface ObjectChange extends ObjectName {
 export interface StoredObject extends ObjectName {
   /** The last state, of one that was removed. */
   readonly removed?: KubeObject;
+}
+
+export interface DeviceName {
+  readonly namespace: string;
+  readonly name: string;
 }
 
 export interface PodName {

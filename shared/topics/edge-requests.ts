@@ -1,4 +1,5 @@
 import type { KubeObject, Lease, Node, NodeStatus, Status } from "#shared/kube";
+import type { Desired, LocalDesiredValues } from "./desired-values.ts";
 import type { ObjectName } from "./edge-deliveries.ts";
 
 export interface RequestDeadline {
@@ -52,6 +53,22 @@ export interface LeaseRequest extends RequestDeadline {
 /** Asks for all devices of the node. */
 export interface MembersRequest extends RequestDeadline {
   readonly node: string;
+}
+
+/** Sends desired values of a Device that were set on this node. */
+export interface DesiredRequest extends RequestDeadline {
+  readonly namespace: string;
+  readonly name: string;
+  readonly desired: Omit<LocalDesiredValues, "sentMs">;
+}
+
+/** Sets desired values of a Device on this node. */
+export interface DesiredChange {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string | undefined;
+  /** property → its desired value from now on */
+  readonly values: ReadonlyMap<string, Desired>;
 }
 
 /** A program on this node calls a target of a rule in the cloud. */

@@ -1,5 +1,6 @@
 export type { CloudCatalog } from "./cloud-catalog.ts";
 export type { AckedObject, DeliveredObject, ObjectDelivery } from "./deliveries.ts";
+export type { Desired, DesiredConflict, LocalDesiredValue, LocalDesiredValues } from "./desired-values.ts";
 export type {
   DeviceMember,
   DevicePlace,
@@ -14,6 +15,7 @@ export type {
 } from "./device-reports.ts";
 export type {
   CloudDatabase,
+  DeviceName,
   EdgeCatalog,
   MqttMessage,
   ObjectChange,
@@ -32,6 +34,8 @@ export type {
 } from "./edge-deliveries.ts";
 export type {
   ApiAnswer,
+  DesiredChange,
+  DesiredRequest,
   LeaseRequest,
   MembersRequest,
   NodeObjectRequest,

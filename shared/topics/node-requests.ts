@@ -3,6 +3,7 @@ import type { KubeObject, Status } from "#shared/kube";
 /** What of the API a node may ask for: a kind, or a subresource of one. */
 export type NodeResource =
   | "ConfigMap"
+  | "Device/desired"
   | "Event"
   | "Lease"
   | "Node"

@@ -59,6 +59,8 @@ export const resourceTypes = {
   device: "device",
   deviceModel: "devicemodel",
   membership: "membership",
+  /** Not a word of KubeEdge's: desired values that were set on a node of ours, sent to our cloud alone. */
+  deviceDesired: "devicedesired",
 } as const;
 
 /**

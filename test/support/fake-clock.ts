@@ -1,4 +1,4 @@
-import type { Clock } from "#shared/clock";
+import type { BootTime, Clock } from "#shared/clock";
 
 interface Timer {
   at: number;
@@ -8,6 +8,8 @@ interface Timer {
 
 /** A clock that stops between advances; timers run in order of time. */
 export class FakeClock implements Clock {
+  /** Another one: the machine was started again. */
+  boot = "boot-1";
   #now: number;
   #seed = 42;
   readonly #timers = new Set<Timer>();
@@ -22,6 +24,10 @@ export class FakeClock implements Clock {
 
   monotonicMs(): number {
     return this.#now;
+  }
+
+  bootTime(): BootTime {
+    return { boot: this.boot, ms: this.#now };
   }
 
   random(): number {

@@ -37,6 +37,7 @@ const servedRequests: ReadonlyMap<string, ServedRequest> = new Map([
   ["configmap query", served("ConfigMap", "query", "raw")],
   ["secret query", served("Secret", "query", "raw")],
   ["serviceaccounttoken query", served("ServiceAccount/token", "query", "raw", false)],
+  ["devicedesired patch", served("Device/desired", "patch", "object-resp")],
   ["event insert", served("Event", "insert", "ok")],
   ["event update", served("Event", "update", "ok")],
   ["event patch", served("Event", "patch", "ok")],

@@ -1,4 +1,5 @@
 /** What a node may do with its certificate, and how much of it: rules, applied to its requests. */
+export { readDesiredValues } from "./desired-values.ts";
 export {
   isSameEvent,
   isReportedAlready,

@@ -14,6 +14,8 @@ export const largest = {
   /** one message about a pod's status, and the status that comes of all of them */
   podReport: 128 * KiB,
   podStatus: 256 * KiB,
+  /** one message of desired values, of which a node keeps 64 KiB for a Device */
+  desiredValues: 256 * KiB,
 } as const;
 
 /** As many pods as a kubelet runs by default (maxPods). */

@@ -1,7 +1,7 @@
 import type { Clock } from "#shared/clock";
 
 /** What a node writes, each with an allowance of its own: a flood of Events must not cost a node its lease. */
-export type WriteKind = "events" | "mirror pods" | "statuses" | "leases";
+export type WriteKind = "desired values" | "events" | "mirror pods" | "statuses" | "leases";
 
 interface Allowance {
   /** What may come at once, and what comes back each second. */
@@ -13,6 +13,7 @@ const MiB = 1024 * 1024;
 
 /** A node that was offline for long sends a thousand Events and the statuses of a hundred pods; then it sends little. */
 const allowances: Readonly<Record<WriteKind, Allowance>> = {
+  "desired values": { writes: [1000, 2], bytes: [8 * MiB, 8192] },
   events: { writes: [1000, 0.5], bytes: [2 * MiB, 2048] },
   "mirror pods": { writes: [110, 0.1], bytes: [4 * MiB, 2048] },
   statuses: { writes: [5000, 20], bytes: [16 * MiB, 16 * 1024] },

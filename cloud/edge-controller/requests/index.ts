@@ -1,4 +1,5 @@
 /** What nodes ask of the API, with the rights of a node. */
+export { DeviceRequests } from "./device-requests.ts";
 export { EventRequests } from "./event-requests.ts";
 export { NodeRequests } from "./node-requests.ts";
 export { PodRequests } from "./pod-requests.ts";

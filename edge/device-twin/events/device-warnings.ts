@@ -57,6 +57,12 @@ export class DeviceWarnings {
     this.#warnOfDevice(device, unusable, texts.length === 0 ? "" : `Cannot use ${texts.join("; ")}`);
   }
 
+  /** Desired values that were set on this node, and that the cloud refuses. */
+  desiredDropped(device: KubeObject, properties: readonly string[], why: string): void {
+    const message = `${properties.join(", ")}: what was set on the node was dropped: ${why}`;
+    this.#warn("Device", device, { reason: "DesiredValueDropped", message });
+  }
+
   /** What of a Device contradicts its model, for which the embedded API refuses it; none: as with `deviceProblems`. */
   contradictions(device: KubeObject, causes: readonly DeviceCause[]): void {
     const texts = causes.map(({ field, message }) => `${field}: ${message}`);

@@ -1,7 +1,7 @@
 import type { Clock } from "#shared/clock";
 import { commandChanges, sanitizeDevice } from "#shared/devices";
 import type { Device, DeviceModel, KubeObject } from "#shared/kube";
-import type { ObjectChange } from "#shared/topics";
+import type { DeviceName, ObjectChange } from "#shared/topics";
 import { commandsFor, newDevice, type BoundDevice, type DeviceRegistry } from "#edge/device-twin/devices";
 import type { DeviceWarnings } from "#edge/device-twin/events";
 import type { Members } from "#edge/device-twin/membership";
@@ -9,6 +9,7 @@ import type { DeviceMessage, GroupCommit } from "#edge/device-twin/outbox";
 import { toCloudAsWanted } from "#edge/device-twin/twins";
 import type { TwinWriter } from "#edge/device-twin/values";
 import { desiredChanges } from "./desired-changes.ts";
+import type { LocalValues } from "./local-values.ts";
 import { modelKey, type DeviceModels } from "./device-models.ts";
 import type { PropertyMapper } from "./property-mapper.ts";
 
@@ -19,6 +20,8 @@ export interface DeviceObjectsParts {
   readonly members: Members;
   readonly models: DeviceModels;
   readonly mapper: PropertyMapper;
+  /** Desired values that were set on this node, which are in effect in place of those of the cloud. */
+  readonly local: LocalValues;
   readonly warnings: Pick<DeviceWarnings, "modelChanged">;
   readonly clock: Pick<Clock, "nowMs">;
 }
@@ -29,11 +32,6 @@ export interface StoredObject {
   readonly namespace: string;
   readonly name: string;
   readonly object: KubeObject;
-}
-
-interface ObjectPlace {
-  readonly namespace: string;
-  readonly name: string;
 }
 
 /** Devices and twins that follow from Device and DeviceModel objects: bindings, mappings and desired values. */
@@ -56,7 +54,7 @@ export class DeviceObjects {
 
   /** At start: the stored objects, whose desired values were published before. Settles with the commit. */
   restore(objects: Iterable<StoredObject>): Promise<void> {
-    const devices: { readonly place: ObjectPlace; readonly object: Device }[] = [];
+    const devices: { readonly place: DeviceName; readonly object: Device }[] = [];
     for (const { type, namespace, name, object } of objects) {
       if (type === "devicemodel") this.#putModel(`${namespace}/${name}`, object);
       else devices.push({ place: { namespace, name }, object: sanitizeDevice<Device>(object) });
@@ -68,20 +66,31 @@ export class DeviceObjects {
     return this.#parts.commit.settled();
   }
 
-  #changeDevice(place: ObjectPlace, object: Device): Promise<void> {
+  /** The Device as the cloud sent it last; without its status. */
+  known({ namespace, name }: DeviceName): Device | undefined {
+    return this.#objects.get(`${namespace}/${name}`);
+  }
+
+  /** Applies a Device again, or another version of it, after its local values have changed. Settles with the commit. */
+  renew(place: DeviceName, object: Device | undefined): Promise<void> {
+    return object ? this.#changeDevice(place, sanitizeDevice<Device>(object)) : this.#parts.commit.settled();
+  }
+
+  #changeDevice(place: DeviceName, object: Device): Promise<void> {
     const replaced = this.#removeReplaced(place, object);
     this.#setObject(place, thin(object));
     return Promise.all([replaced, this.#apply(place, object, { isRestored: false })]).then(() => undefined);
   }
 
-  #removeDevice(place: ObjectPlace): Promise<void> {
+  #removeDevice(place: DeviceName): Promise<void> {
     const { registry, members, commit } = this.#parts;
     this.#setObject(place, undefined);
+    this.#parts.local.forget(place);
     const device = registry.ofObject(place.namespace, place.name);
     return device ? members.remove([device]) : commit.settled();
   }
 
-  #setObject({ namespace, name }: ObjectPlace, object: Device | undefined): void {
+  #setObject({ namespace, name }: DeviceName, object: Device | undefined): void {
     const key = `${namespace}/${name}`;
     const before = this.#objects.get(key);
     const put = (one: Device | undefined): unknown =>
@@ -91,20 +100,18 @@ export class DeviceObjects {
   }
 
   /** A Device of the same name with another uid is another device, which must not inherit twins or history. */
-  #removeReplaced({ namespace, name }: ObjectPlace, { metadata }: Device): Promise<void> | undefined {
+  #removeReplaced({ namespace, name }: DeviceName, { metadata }: Device): Promise<void> | undefined {
     const { registry, members } = this.#parts;
     const uid = this.#objects.get(`${namespace}/${name}`)?.metadata.uid;
     const device = registry.ofObject(namespace, name);
     const isSame = uid === undefined || metadata.uid === undefined || uid === metadata.uid;
+    if (!isSame) this.#parts.local.forget({ namespace, name });
     return isSame || !device ? undefined : members.remove([device]);
   }
 
-  #apply(
-    place: ObjectPlace,
-    object: Device,
-    { isRestored }: { readonly isRestored: boolean },
-  ): Promise<void> {
-    const { registry, commit, writer, members, mapper, clock } = this.#parts;
+  #apply(place: DeviceName, sent: Device, { isRestored }: { readonly isRestored: boolean }): Promise<void> {
+    const { registry, commit, writer, members, mapper, local, clock } = this.#parts;
+    const object = local.over(sent);
     const { namespace, name } = place;
     const known = registry.ofObject(namespace, name);
     const device = known ?? this.#addDevice(place, object);
@@ -128,7 +135,7 @@ export class DeviceObjects {
     return commit.reply({ publish });
   }
 
-  #addDevice({ namespace, name }: ObjectPlace, object: Device): BoundDevice {
+  #addDevice({ namespace, name }: DeviceName, object: Device): BoundDevice {
     const { registry, commit } = this.#parts;
     const id = registry.freeId({ id: name, name, namespace });
     const device = newDevice(id, name, object.metadata.labels?.["description"] ?? "");
@@ -137,7 +144,7 @@ export class DeviceObjects {
   }
 
   #changeModel(key: string, model: DeviceModel | undefined): Promise<void> {
-    const { registry, commit, mapper } = this.#parts;
+    const { registry, commit, mapper, local } = this.#parts;
     this.#putModel(key, model);
     const publish: DeviceMessage[] = [];
     for (const object of this.#objects.values()) {
@@ -146,7 +153,7 @@ export class DeviceObjects {
       const device = registry.ofObject(namespace, name);
       if (!device) continue;
       const commandsBefore = commandsFor(device);
-      mapper.map(device, object);
+      mapper.map(device, local.over(object));
       publish.push(...commandChanges(commandsBefore, commandsFor(device)));
     }
     return commit.reply({ publish });
@@ -160,9 +167,14 @@ export class DeviceObjects {
 
 /** What is needed of a Device later on; the rest is in the store. */
 function thin(object: Device): Device {
-  const { name, namespace, uid } = object.metadata;
+  const { name, namespace, uid, resourceVersion } = object.metadata;
   return {
-    metadata: { ...(name ? { name } : {}), ...(namespace ? { namespace } : {}), ...(uid ? { uid } : {}) },
+    metadata: {
+      ...(name ? { name } : {}),
+      ...(namespace ? { namespace } : {}),
+      ...(uid ? { uid } : {}),
+      ...(resourceVersion ? { resourceVersion } : {}),
+    },
     ...(object.spec ? { spec: object.spec } : {}),
   };
 }

@@ -30,6 +30,8 @@ export interface GroupCommitOptions {
   readonly onTooLarge: () => void;
   /** Called after a commit that put so many bytes into the outbox. */
   readonly onQueued: (bytes: number) => void;
+  /** Called after a commit with the devices whose twins or state changed. */
+  readonly onChanged: (devices: ReadonlySet<BoundDevice>) => void;
 }
 
 type Write = (store: Store) => void;
@@ -103,6 +105,11 @@ export class GroupCommit {
     put(device.twins, name, twin);
     this.#rollbacks.push(() => put(device.twins, name, before));
     this.#rows.set(`${device.id}\n${name}`, { device, name });
+  }
+
+  /** Adds a write of the caller, in the same transaction. */
+  write(work: (store: Store) => void): void {
+    this.#writes.push(work);
   }
 
   addPoint(device: BoundDevice, name: string, point: HistoryPoint): void {
@@ -183,8 +190,10 @@ export class GroupCommit {
   }
 
   #flush(): Failure | undefined {
-    const { publish, onQueued, log } = this.#options;
+    const { publish, onQueued, onChanged, log } = this.#options;
     const replies = this.#replies;
+    const changed = new Set(this.#devices);
+    for (const { device } of this.#rows.values()) changed.add(device);
     let failure: Failure | undefined;
     let queued = 0;
     try {
@@ -199,6 +208,7 @@ export class GroupCommit {
       if (!failure) for (const message of reply.publish) publish(message);
       else if (reply.onFailure) publish(reply.onFailure);
     }
+    if (changed.size > 0 && !failure) onChanged(changed);
     if (queued > 0 && !failure) onQueued(queued);
     return failure;
   }

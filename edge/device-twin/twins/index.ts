@@ -7,5 +7,5 @@ export { applyReportedValue } from "./reported-value.ts";
 export { documentOf, type TwinChange } from "./twin-change.ts";
 export { readTwinRequest, readTwins, readTwinSide, type TwinRequests } from "./twin-request.ts";
 export { twinFromRow, twinToRow } from "./twin-row.ts";
-export { deletedType, differs, isDeletedTwin, type Twin } from "./twin.ts";
+export { deletedType, differs, isDeletedTwin, liveTwin, type Twin, type TwinSide } from "./twin.ts";
 export { sorted, toCloud, toCloudAsWanted, toWire, type WireTwin } from "./wire-twin.ts";

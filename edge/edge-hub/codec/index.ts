@@ -20,6 +20,7 @@ export {
   type CloudPeer,
 } from "./handshake.ts";
 export {
+  desiredRequests,
   encodeRequest,
   eventRequests,
   leaseRequests,

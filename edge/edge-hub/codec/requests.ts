@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
-import type { Event, KubeObject, Lease, Node, Pod } from "#shared/kube";
+import type { Device, Event, KubeObject, Lease, Node, Pod } from "#shared/kube";
 import type {
   ApiAnswer,
+  DesiredRequest,
   LeaseRequest,
   MembersRequest,
   NodeObjectRequest,
@@ -139,6 +140,16 @@ export const leaseRequests: RequestCodec<LeaseRequest, ApiAnswer<Lease>> = {
     }
   },
   isAboutNode: true,
+  decode: readWriteAnswer,
+};
+
+export const desiredRequests: RequestCodec<DesiredRequest, ApiAnswer<Device>> = {
+  encode: ({ namespace, name, desired }, sentMs) => ({
+    ...fromEdged,
+    operation: operations.patch,
+    resource: formatResource(resourceTypes.deviceDesired, namespace, name),
+    content: { ...desired, sentMs },
+  }),
   decode: readWriteAnswer,
 };
 

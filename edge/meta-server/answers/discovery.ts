@@ -1,7 +1,12 @@
 import { createHash } from "node:crypto";
-import { apiVersionOf, heldKinds, type HeldKind } from "#edge/meta-server/objects";
+import { apiVersionOf, deviceKind, heldKinds, type HeldKind } from "#edge/meta-server/objects";
 
-const verbs = ["get", "list", "watch"] as const;
+const readVerbs = ["get", "list", "watch"] as const;
+
+/** Of Devices the desired values can be set. */
+function verbsOf(kind: HeldKind): readonly string[] {
+  return kind === deviceKind ? [...readVerbs, "patch", "update"] : readVerbs;
+}
 
 /** The version of Kubernetes whose API is followed. */
 export const nodeVersion = {
@@ -84,13 +89,14 @@ function aggregated(core: boolean, version: string): object {
   };
 }
 
-function discoveredResource({ group, version, kind, plural, namespaced, shortNames }: HeldKind): object {
+function discoveredResource(held: HeldKind): object {
+  const { group, version, kind, plural, namespaced, shortNames } = held;
   return {
     resource: plural,
     responseKind: { group, version, kind },
     scope: namespaced ? "Namespaced" : "Cluster",
     singularResource: kind.toLowerCase(),
-    verbs,
+    verbs: verbsOf(held),
     ...(shortNames.length > 0 && { shortNames }),
   };
 }
@@ -129,18 +135,15 @@ function resourceList(served: GroupVersion): object {
     kind: "APIResourceList",
     ...(served.group !== "" && { apiVersion: "v1" }),
     groupVersion: apiVersionOf(served),
-    resources: served.kinds.map(({ plural: name, kind, namespaced, shortNames }) => ({
-      name,
-      singularName: kind.toLowerCase(),
-      namespaced,
-      kind,
-      verbs,
-      ...(shortNames.length > 0 && { shortNames }),
-    })),
+    resources: served.kinds.map((held) => {
+      const { plural: name, kind, namespaced, shortNames } = held;
+      const names = shortNames.length > 0 && { shortNames };
+      return { name, singularName: kind.toLowerCase(), namespaced, kind, verbs: verbsOf(held), ...names };
+    }),
   };
 }
 
-/** A document without definitions, as kubectl asks for it before it writes: writes are refused anyway. */
+/** A document without definitions, as kubectl asks for it before it writes: what it may write is checked then. */
 function openApiV2(accept: string): Response {
   if (/proto-openapi\.spec\.v2[.@]v1\.0\+protobuf/.test(accept)) {
     const type = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";

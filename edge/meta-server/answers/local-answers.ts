@@ -5,21 +5,10 @@ import { answerList, type CollectionRequest } from "./list.ts";
 import { RequestRefusal, refuse } from "./refusal.ts";
 import { formOf, objectText } from "./representation.ts";
 import { parseSelection, selectedName } from "./selection.ts";
-import { parseTarget, type Target } from "./target.ts";
+import { parseTarget, type ResourceAccess, type Target } from "./target.ts";
 import { NodeWatch } from "./watch.ts";
 
-/** What is read, as Kubernetes' authorizers see it. */
-export interface ResourceAccess {
-  readonly verb: "get" | "list" | "watch";
-  readonly group: string;
-  readonly resource: string;
-  /** empty: all namespaces, or a resource without */
-  readonly namespace: string;
-  readonly name: string;
-}
-
 export interface LocalRequest {
-  readonly method: string;
   readonly url: URL;
   readonly accept: string | null;
   /** @throws RequestRefusal for what the caller may not read */
@@ -72,14 +61,11 @@ export class LocalAnswers implements Disposable {
 
   /** @throws RequestRefusal */
   answer(request: LocalRequest): Response {
-    const { url, method, accept } = request;
-    const isRead = method === "GET" || method === "HEAD";
-    const about = isRead ? answerDiscovery(url.pathname, accept, this.#options.documents) : undefined;
+    const { url, accept } = request;
+    const about = answerDiscovery(url.pathname, accept, this.#options.documents);
     if (about) return about;
     const target = parseTarget(url.pathname);
     if (!target) throw refuse.notFound("the server could not find the requested resource");
-    if (!isRead)
-      throw refuse.unavailable("the cloud cannot be reached from this node, and changes are made there");
     const kind = findKind(target.group, target.version, target.plural);
     if (target.name !== undefined && !isWatch(url)) return this.#get(request, target, kind);
     return this.#collection(request, target, kind);

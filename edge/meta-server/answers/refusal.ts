@@ -21,6 +21,15 @@ export const refuse = {
     new RequestRefusal({ code: 401, reason: "Unauthorized", message: `Unauthorized: ${why}` }),
   forbidden: (message: string) => new RequestRefusal({ code: 403, reason: "Forbidden", message }),
   notFound: (message: string) => new RequestRefusal({ code: 404, reason: "NotFound", message }),
+  conflict: (message: string) => new RequestRefusal({ code: 409, reason: "Conflict", message }),
+  invalid: (message: string) => new RequestRefusal({ code: 422, reason: "Invalid", message }),
+  tooLarge: (message: string) => new RequestRefusal({ code: 413, reason: "RequestEntityTooLarge", message }),
+  unsupportedType: (accepted: readonly string[]) =>
+    new RequestRefusal({
+      code: 415,
+      reason: "UnsupportedMediaType",
+      message: `the node takes only the following content types: ${accepted.join(", ")}`,
+    }),
   notAcceptable: () =>
     new RequestRefusal({
       code: 406,

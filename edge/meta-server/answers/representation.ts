@@ -69,7 +69,7 @@ export function itemText(form: Form, kind: HeldKind, object: KubeObject, nowMs: 
   return objectText(form, kind, object, { nowMs });
 }
 
-function jsonOf(object: KubeObject): JsonObject {
+export function jsonOf(object: KubeObject): JsonObject {
   // It was parsed from JSON.
   return object as unknown as JsonObject;
 }

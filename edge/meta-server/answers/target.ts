@@ -8,6 +8,16 @@ export interface Target {
   readonly subresource: string | undefined;
 }
 
+/** What is asked for, as Kubernetes' authorizers see it. */
+export interface ResourceAccess {
+  readonly verb: "get" | "list" | "patch" | "update" | "watch";
+  readonly group: string;
+  readonly resource: string;
+  /** empty: all namespaces, or a resource without */
+  readonly namespace: string;
+  readonly name: string;
+}
+
 /** Reads a path of resources; undefined for every other one, and for what is not well formed. */
 export function parseTarget(pathname: string): Target | undefined {
   const parts = pathname.split("/").slice(1).map(decodeSegment);

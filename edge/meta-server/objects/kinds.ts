@@ -26,6 +26,9 @@ const kind = (
 
 export const podKind = kind(core, "Pod", "po");
 
+export const deviceKind = kind(devices, "Device");
+export const modelKind = kind(devices, "DeviceModel");
+
 /** What a cloud sends to nodes. Services and Endpoints come from KubeEdge up to 1.7 alone. */
 export const heldKinds: readonly HeldKind[] = [
   kind(core, "ConfigMap", "cm"),
@@ -34,8 +37,8 @@ export const heldKinds: readonly HeldKind[] = [
   podKind,
   kind(core, "Secret"),
   kind(core, "Service", "svc"),
-  kind(devices, "Device"),
-  kind(devices, "DeviceModel"),
+  deviceKind,
+  modelKind,
   kind(rules, "Rule"),
   kind(rules, "RuleEndpoint"),
 ];

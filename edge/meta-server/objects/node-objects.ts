@@ -1,8 +1,8 @@
 import type { Metas } from "#edge/store";
 import { isRecord, tryJson } from "#shared/json";
 import type { KubeObject } from "#shared/kube";
-import type { StoredObject } from "#shared/topics";
-import { apiVersionOf, heldKinds, type HeldKind } from "./kinds.ts";
+import type { DeviceName, StoredObject } from "#shared/topics";
+import { apiVersionOf, deviceKind, heldKinds, type HeldKind } from "./kinds.ts";
 import { withReportedStatus } from "./pod-status.ts";
 import { NodeVersions } from "./versions.ts";
 
@@ -15,6 +15,9 @@ export interface ObjectEvent {
   readonly added: boolean;
   readonly object: KubeObject;
 }
+
+/** A Device with what this node itself knows of it. */
+export type ShowDevice = (device: KubeObject) => KubeObject;
 
 type Listener = (event: ObjectEvent) => void;
 
@@ -32,14 +35,18 @@ export class NodeObjects {
   readonly #listeners = new Set<Listener>();
   /** Change of each row; 1 for those that have not changed in this run. */
   readonly #changeOf: Map<string, number>;
+  /** The last change of Devices whose twins changed, which is not kept: the present state takes its place. */
+  readonly #touched = new Map<string, number>();
+  readonly #showDevice: ShowDevice;
   #kept: { readonly event: ObjectEvent; readonly bytes: number }[] = [];
   #keptBytes = 0;
   #change = 1;
   /** Changes up to this one are not kept any more. */
   #forgotten = 1;
 
-  constructor(metas: Metas, random: number) {
+  constructor(metas: Metas, random: number, showDevice: ShowDevice) {
     this.#metas = metas;
+    this.#showDevice = showDevice;
     this.#versions = new NodeVersions(random);
     const keys = heldKinds.flatMap(({ type }) => metas.keysByType(type));
     this.#changeOf = new Map(keys.map((key) => [key, 1]));
@@ -73,8 +80,7 @@ export class NodeObjects {
   read(kind: HeldKind, key: string): KubeObject | undefined {
     const object = parseObject(this.#metas.find(key)?.value);
     if (!object) return undefined;
-    const shown = kind.type === "pod" ? withReportedStatus(object, this.#podPatch(object)) : object;
-    return this.#dressed(kind, shown, this.#changeOf.get(key) ?? 1);
+    return this.#dressed(kind, this.#shown(kind, object), this.#changeOf.get(key) ?? 1);
   }
 
   /** All objects of a kind, for few of them. */
@@ -99,10 +105,23 @@ export class NodeObjects {
     const added = !this.#changeOf.has(key);
     if (removed) this.#changeOf.delete(key);
     else this.#changeOf.set(key, change);
+    this.#touched.delete(key);
     const object = removed ? this.#dressed(kind, removed, change) : this.read(kind, key);
     if (!object) return;
     this.#change = change;
     this.#keep({ change, kind, removed: removed !== undefined, added, object });
+  }
+
+  /** Twins or the state of a Device changed: those who watch get the Device as it is now. */
+  touched({ namespace, name }: DeviceName): void {
+    const kind = deviceKind;
+    const key = this.#metas.keyOf({ type: kind.type, namespace, name });
+    if (!this.#changeOf.has(key)) return;
+    this.#change += 1;
+    this.#changeOf.set(key, this.#change);
+    this.#touched.set(key, this.#change);
+    const event = this.#present(key, this.#change);
+    for (const listener of this.#listeners) listener(event);
   }
 
   follow(listener: Listener): Disposable {
@@ -110,9 +129,31 @@ export class NodeObjects {
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
   }
 
-  /** Kept events after a change. */
+  /** Events after a change. */
   since(change: number): ObjectEvent[] {
-    return this.#kept.map(({ event }) => event).filter((event) => event.change > change);
+    const kept = this.#kept.map(({ event }) => event);
+    const touched = [...this.#touched].map(([key, last]) => this.#present(key, last));
+    const events = [...kept, ...touched].filter((event) => event.change > change);
+    return events.toSorted((a, b) => a.change - b.change);
+  }
+
+  /** A Device as it is, read when somebody wants it: of most changes of twins nobody does. */
+  #present(key: string, change: number): ObjectEvent {
+    const read = (): KubeObject => this.read(deviceKind, key) ?? { metadata: {} };
+    return {
+      change,
+      kind: deviceKind,
+      removed: false,
+      added: false,
+      get object() {
+        return read();
+      },
+    };
+  }
+
+  #shown(kind: HeldKind, object: KubeObject): KubeObject {
+    if (kind.type === "pod") return withReportedStatus(object, this.#podPatch(object));
+    return kind === deviceKind ? this.#showDevice(object) : object;
   }
 
   #keep(event: ObjectEvent): void {

@@ -8,8 +8,10 @@ import {
   nodeVersion,
   RequestRefusal,
   refuse,
+  type DeviceWrites,
   type LocalAnswers,
   type LocalRequest,
+  type WriteRequest,
 } from "#edge/meta-server/answers";
 import type { CloudApi } from "#edge/meta-server/cloud";
 import { isNodeVersion } from "#edge/meta-server/objects";
@@ -18,6 +20,7 @@ import { forward } from "./forwarding.ts";
 export interface NodeApiOptions {
   readonly access: LocalAccess;
   readonly local: LocalAnswers;
+  readonly writes: DeviceWrites;
   readonly api: CloudApi;
   /** Whether there is a link to the cloud that this node belongs to. */
   readonly isOnline: () => boolean;
@@ -26,6 +29,13 @@ export interface NodeApiOptions {
   readonly clock: Clock;
   readonly log: Logger;
 }
+
+/** How a request came: over TLS, or to the port without TLS and authentication. */
+export type Entrance = "open" | "tls";
+
+/** A caller whom the node itself answers. */
+type LocalCaller = Caller | { readonly kind: "open" };
+type LocalRights = Omit<LocalRequest, "accept" | "url"> & Pick<WriteRequest, "refuseOther">;
 
 /** Where an answer comes from. */
 const sourceHeader = "kubeedge-source";
@@ -41,9 +51,9 @@ export class NodeApi {
   }
 
   /** Never rejects. */
-  async answer(request: Request): Promise<Response> {
+  async answer(request: Request, entrance: Entrance = "tls"): Promise<Response> {
     try {
-      return await this.#answer(request);
+      return await this.#answer(request, entrance);
     } catch (error) {
       if (error instanceof RequestRefusal) return fromNode(error.response());
       this.#log.warn("cannot answer a request", { error: describeError(error) }, "failed");
@@ -52,14 +62,16 @@ export class NodeApi {
     }
   }
 
-  async #answer(request: Request): Promise<Response> {
-    this.#guard(request);
+  async #answer(request: Request, entrance: Entrance): Promise<Response> {
+    this.#guard(request, entrance === "open" ? [] : this.#options.hosts());
     const url = new URL(request.url);
     const path = url.pathname + url.search;
     const { pathname } = url;
     if (/^\/(?:healthz|livez|readyz)(?:\/|$)/.test(pathname)) return fromNode(new Response("ok"));
     if (pathname === "/version") return fromNode(Response.json(nodeVersion));
     const caller = this.#options.access.callerOf(request.headers.get("authorization"));
+    if (caller.kind === "anonymous" && entrance === "open")
+      return fromNode(await this.#fromNode(request, url, { kind: "open" }));
     if (caller.kind === "anonymous")
       throw refuse.unauthorized(
         "expected a bearer token: of a service account, of the API, or this node's own",
@@ -68,12 +80,11 @@ export class NodeApi {
       const answer = await this.#fromCloud(request, path);
       if (answer) return answer;
     }
-    return fromNode(this.#fromNode(request, url, caller));
+    return fromNode(await this.#fromNode(request, url, caller));
   }
 
   /** A page in a browser on this node does not use it, neither by another name for this machine nor across origins. */
-  #guard({ headers }: Request): void {
-    const hosts = this.#options.hosts();
+  #guard({ headers }: Request, hosts: readonly string[]): void {
     const host = headers.get("host") ?? "";
     if (!isOwnHost(host, hosts))
       throw refuse.forbidden(`host ${quote(host.slice(0, 200))} is not served here`);
@@ -105,43 +116,65 @@ export class NodeApi {
     }
   }
 
-  #fromNode(
-    { method, headers }: Request,
-    url: URL,
-    caller: Exclude<Caller, { kind: "anonymous" }>,
-  ): Response {
-    const { local, access } = this.#options;
-    const asked = { method, url, accept: headers.get("accept") };
-    if (caller.kind === "operator") return local.answer({ ...asked, ...operatorRights(method) });
+  async #fromNode(request: Request, url: URL, caller: LocalCaller): Promise<Response> {
+    const { local, writes } = this.#options;
+    const { refuseOther, ...rights } = this.#rightsOf(caller);
+    if (request.method === "GET" || request.method === "HEAD")
+      return local.answer({ url, accept: request.headers.get("accept"), ...rights });
+    try {
+      return await writes.answer({ request, url, authorize: rights.authorize, refuseOther });
+    } catch (error) {
+      if (!(error instanceof UnavailableError)) throw error;
+      throw refuse.unavailable(error.message);
+    }
+  }
+
+  /** @throws RequestRefusal for a token that is not valid here */
+  #rightsOf(caller: LocalCaller): LocalRights {
+    if (caller.kind !== "bearer") return caller.kind === "open" ? openRights : operatorRights;
+    const { access } = this.#options;
     const verdict = access.verify(caller.token);
     if (!verdict.ok)
       throw refuse.unauthorized(`the cloud cannot be asked about the token, and ${verdict.why}`);
     const { claims } = verdict;
-    const authorize: LocalRequest["authorize"] = (wanted) => {
-      const { verb, resource, namespace } = wanted;
-      if (access.mayAccess(claims, wanted)) return;
-      const where = namespace === "" ? "" : ` in the namespace ${quote(namespace)}`;
-      throw refuse.forbidden(
-        `${nameOf(claims)} cannot ${verb} ${quote(resource)}${where} as far as this node knows while the cloud is away`,
-      );
-    };
-    return local.answer({
-      ...asked,
-      authorize,
+    return {
+      authorize: (wanted) => {
+        const { verb, resource, namespace } = wanted;
+        if (access.mayAccess(claims, wanted)) return;
+        const where = namespace === "" ? "" : ` in the namespace ${quote(namespace)}`;
+        throw refuse.forbidden(
+          `${nameOf(claims)} cannot ${verb} ${quote(resource)}${where} as far as this node knows while the cloud is away`,
+        );
+      },
+      refuseOther: (what) =>
+        refuse.unavailable(
+          `the cloud cannot be reached from this node, and changes are made there: only desired values of Devices can be set here, not ${what}`,
+        ),
       mayStay: () => access.verify(caller.token).ok,
       endsOnline: true,
-    });
+    };
   }
 }
 
 /** Users who may read the file with the token may read the database as well. */
-function operatorRights(method: string): Pick<LocalRequest, "authorize" | "mayStay" | "endsOnline"> {
-  if (method !== "GET" && method !== "HEAD")
-    throw refuse.forbidden(
-      "the kubeconfig of the node reads what the node has; use a token of the API (kubectl --token) for changes",
-    );
-  return { authorize: () => undefined, mayStay: () => true, endsOnline: false };
-}
+const operatorRights: LocalRights = {
+  authorize: () => undefined,
+  refuseOther: (what) =>
+    refuse.forbidden(
+      `without a token of the API (kubectl --token), the node lets read what it has and set desired values of its Devices, not ${what}; use a token of the API for that`,
+    ),
+  mayStay: () => true,
+  endsOnline: false,
+};
+
+/** Every user of this machine. */
+const openRights: LocalRights = {
+  ...operatorRights,
+  authorize: ({ resource }) => {
+    if (resource.split("/")[0] === "secrets")
+      throw refuse.forbidden("secrets are not served without a token, only on the port with TLS");
+  },
+};
 
 function nameOf({ namespace, account }: AccountClaims): string {
   return `User ${quote(`system:serviceaccount:${namespace}:${account}`)}`;

@@ -70,7 +70,7 @@ export async function startTestNode(
         dataDir,
         wireNamespace: "default",
       },
-      { port: bus.port("metaserver"), store, clock, log },
+      { port: bus.port("metaserver"), store, showDevice: (device) => device, clock, log },
     ),
   );
   const { port, caPem } = server.address;
