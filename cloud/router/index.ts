@@ -78,7 +78,7 @@ export async function startRouter(config: RouterStartConfig, parts: RouterParts)
   const endpoint = (key: string): RuleEndpoint | undefined => informers.endpoints.get(key);
   const deliveries = stack.use(new RuleDeliveries({ port, nodes, book, endpoint, log }));
   const sender = new NodeSender({ port, nodes });
-  const poster = new UrlPoster(clock, { allowLocal: config.localTargets });
+  const poster = stack.use(new UrlPoster(clock, { allowLocal: config.localTargets }));
   const attempts = new Attempts({ book, sender, poster });
   const queue = stack.use(
     new DeliveryQueue({

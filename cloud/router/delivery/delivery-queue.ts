@@ -4,6 +4,7 @@ import { backoff } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { NewDelivery, Outcome, StoredDelivery } from "./delivery.ts";
 import type { DeliveryStore, Lane } from "./delivery-store.ts";
+import { FairTurns } from "./fair-turns.ts";
 
 export interface DeliveryQueueOptions {
   readonly store: DeliveryStore;
@@ -27,7 +28,7 @@ interface LaneState extends Lane {
   again: boolean;
 }
 
-/** Attempts at once: targets that do not answer hold up no more than that. */
+/** Attempts at once. A rule with a target that does not answer gets half of them, one more of that kind a quarter. */
 const mostAtOnce = 64;
 const firstWaitMs = 500;
 const longestWaitMs = 60_000;
@@ -40,7 +41,7 @@ const expireEveryMs = 30_000;
 export class DeliveryQueue implements AsyncDisposable {
   readonly #options: DeliveryQueueOptions;
   readonly #lanes = new Map<string, LaneState>();
-  readonly #ready: LaneState[] = [];
+  readonly #ready = new FairTurns<LaneState>(mostAtOnce);
   readonly #running = new Set<Promise<void>>();
   readonly #abort = new AbortController();
   readonly #expiry: Disposable;
@@ -105,17 +106,19 @@ export class DeliveryQueue implements AsyncDisposable {
     if (known && (lane.status === "running" || lane.status === "ready")) return;
     lane.timer?.[Symbol.dispose]();
     lane.status = "ready";
-    this.#ready.push(lane);
+    this.#ready.add(lane);
     this.#start();
   }
 
   #start(): void {
-    while (this.#running.size < mostAtOnce && !this.#abort.signal.aborted) {
-      const lane = this.#ready.shift();
-      if (!lane) return;
+    while (!this.#abort.signal.aborted) {
+      const next = this.#ready.next();
+      if (!next) return;
+      const { item: lane, place } = next;
       lane.status = "running";
       const work = this.#run(lane).finally(() => {
         this.#running.delete(work);
+        place[Symbol.dispose]();
         this.#start();
       });
       this.#running.add(work);
@@ -147,7 +150,7 @@ export class DeliveryQueue implements AsyncDisposable {
 
   #goOn(lane: LaneState): void {
     lane.status = "ready";
-    this.#ready.push(lane);
+    this.#ready.add(lane);
   }
 
   #rest(lane: LaneState): void {

@@ -1,4 +1,4 @@
-import type { DeliveryQueue, NewDelivery } from "#cloud/router/delivery";
+import { Counts, type DeliveryQueue, type NewDelivery } from "#cloud/router/delivery";
 import type { NodeDirectory } from "#cloud/router/nodes";
 import { chosenNodes, topicOf, urlOf, type RuleBook } from "#cloud/router/rules";
 import { messageIdHeader, type UrlPoster } from "#cloud/router/senders";
@@ -20,12 +20,15 @@ export interface NodeMessagesOptions {
 /** As the service bus of KubeEdge waits. */
 const defaultTimeoutMs = 60_000;
 /** Requests of one node at once, each with a payload and an answer of up to 1 MiB. */
-const mostRequests = 32;
+const mostOfNode = 32;
+/** Of all nodes: half a GiB. A rule may have as many as it leaves free, so that a slow target does not take all. */
+const mostInAll = 256;
 
 /** What nodes send to rules. */
 export class NodeMessages {
   readonly #options: NodeMessagesOptions;
-  readonly #requests = new Map<string, number>();
+  readonly #ofNodes = new Counts();
+  readonly #ofRules = new Counts();
 
   constructor(options: NodeMessagesOptions) {
     this.#options = options;
@@ -57,7 +60,7 @@ export class NodeMessages {
     const rule = book().ofUrl(this.#nodeOf(node), targetUrl);
     if (!rule)
       throw new UnavailableError("no-rule", `no rule names ${quote(targetUrl)} for node ${quote(node)}`);
-    using _place = this.#enter(node);
+    using _place = this.#enter(node, rule.key);
     try {
       const text = await this.#post(rule, { node, id, payload });
       counters.succeeded(rule.key);
@@ -101,20 +104,16 @@ export class NodeMessages {
     return this.#options.nodes.get(name) ?? { name, labels: {} };
   }
 
-  #enter(node: string): Disposable {
-    const count = this.#requests.get(node) ?? 0;
-    if (count >= mostRequests)
-      throw new UnavailableError(
-        "too-many",
-        `${mostRequests} requests of node ${quote(node)} wait for answers`,
-      );
-    this.#requests.set(node, count + 1);
-    return {
-      [Symbol.dispose]: () => {
-        const left = (this.#requests.get(node) ?? 1) - 1;
-        if (left > 0) this.#requests.set(node, left);
-        else this.#requests.delete(node);
-      },
-    };
+  #enter(node: string, rule: string): Disposable {
+    if (this.#ofNodes.of(node) >= mostOfNode) throw tooMany(`node ${quote(node)}`);
+    if (this.#ofRules.of(rule) >= mostInAll - this.#ofRules.together) throw tooMany(`rule ${quote(rule)}`);
+    const stack = new DisposableStack();
+    stack.use(this.#ofNodes.enter(node));
+    stack.use(this.#ofRules.enter(rule));
+    return stack;
   }
+}
+
+function tooMany(whose: string): UnavailableError {
+  return new UnavailableError("too-many", `too many requests of ${whose} wait for answers`);
 }

@@ -1,8 +1,10 @@
 import { lookup } from "node:dns/promises";
-import { isIP } from "node:net";
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from "node:http";
+import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { Clock } from "#shared/clock";
 import { asError, describeError, UnavailableError } from "#shared/errors";
 import { withDeadline } from "#shared/lifecycle";
+import { checkedLookup, refuseLocalHost, type Resolve } from "./local-addresses.ts";
 
 export interface Post {
   readonly url: string;
@@ -17,88 +19,87 @@ export interface PostAnswer {
   readonly text: string;
 }
 
+export interface UrlPosterOptions {
+  /** Whether targets may be on this machine. */
+  readonly allowLocal: boolean;
+  /** Of the system unless given. */
+  readonly resolve?: Resolve;
+}
+
 /** KubeEdge's router reads as much of an answer. */
 const largestAnswer = 1024 * 1024;
+/** Connections of one target that stay for the next messages: most rules have one message under way at a time. */
+const keepAlive = { keepAlive: true, maxFreeSockets: 4, timeout: 60_000 } as const;
+
+const resolveAll: Resolve = (name) => lookup(name, { all: true });
 
 /**
  * Posts messages to URLs of rules. A user who may write rules is not one who may use what only this machine reaches: its
  * loopback and link-local addresses (of cloud metadata) are refused unless allowed. Redirects are not followed, for the same
- * reason.
+ * reason. Not with `fetch`: that cannot be given the address that was checked, and Bun has 256 of them under way at most, on
+ * which the clients of the Kubernetes API depend.
  */
-export class UrlPoster {
+export class UrlPoster implements Disposable {
   readonly #clock: Clock;
-  readonly #allowLocal: boolean;
+  readonly #options: UrlPosterOptions;
+  readonly #agents = { "http:": new HttpAgent(keepAlive), "https:": new HttpsAgent(keepAlive) } as const;
 
-  constructor(clock: Clock, { allowLocal }: { readonly allowLocal: boolean }) {
+  constructor(clock: Clock, options: UrlPosterOptions) {
     this.#clock = clock;
-    this.#allowLocal = allowLocal;
+    this.#options = options;
   }
 
   /** @throws UnavailableError when there is no answer, or the address is refused (code "refused-address") */
   async post({ url, headers, body, timeoutMs, signal }: Post): Promise<PostAnswer> {
     const what = `POST ${url}`;
     return withDeadline(this.#clock, { ms: timeoutMs, what, signal }, async (deadline) => {
-      if (!this.#allowLocal) await refuseLocal(new URL(url).hostname);
+      const target = new URL(url);
+      if (!this.#options.allowLocal) refuseLocalHost(target.hostname);
       try {
-        const response = await fetch(url, {
-          method: "POST",
-          headers,
-          body: new Uint8Array(body),
-          redirect: "manual",
-          signal: deadline,
-        });
-        return { status: response.status, text: await readText(response) };
+        const response = await this.#send(target, { headers, body, signal: deadline });
+        return { status: response.statusCode ?? 0, text: await readText(response) };
       } catch (error) {
         if (deadline.aborted) throw asError(deadline.reason);
+        if (error instanceof UnavailableError) throw error;
         throw new UnavailableError("no-answer", `${what}: ${describeError(error)}`, { cause: error });
       }
     });
   }
+
+  /** Ends the connections that are kept. */
+  [Symbol.dispose](): void {
+    for (const agent of Object.values(this.#agents)) agent.destroy();
+  }
+
+  #send(
+    target: URL,
+    { headers, body, signal }: Pick<Post, "body" | "headers"> & { readonly signal: AbortSignal },
+  ): Promise<IncomingMessage> {
+    const { allowLocal, resolve = resolveAll } = this.#options;
+    const isSecure = target.protocol === "https:";
+    const request = (isSecure ? httpsRequest : httpRequest)(target, {
+      method: "POST",
+      headers: { ...headers, "content-length": String(body.length) },
+      agent: this.#agents[isSecure ? "https:" : "http:"],
+      signal,
+      ...(!allowLocal && { lookup: checkedLookup(resolve) }),
+    });
+    const { promise, resolve: answered, reject } = Promise.withResolvers<IncomingMessage>();
+    request.once("response", answered);
+    request.on("error", reject);
+    request.end(body);
+    return promise;
+  }
 }
 
-async function readText({ body }: Response): Promise<string> {
-  if (!body) return "";
+async function readText(response: IncomingMessage): Promise<string> {
   const parts: Uint8Array[] = [];
   let bytes = 0;
-  for await (const part of body) {
+  for await (const part of response as AsyncIterable<Uint8Array>) {
     parts.push(part);
     bytes += part.length;
-    // The rest is not read: leaving the loop cancels the body.
+    // The rest is not read: leaving the loop ends the connection.
     if (bytes >= largestAnswer) break;
   }
   return Buffer.concat(parts).toString("utf8", 0, Math.min(bytes, largestAnswer));
-}
-
-async function refuseLocal(host: string): Promise<void> {
-  const name = host.replace(/^\[(.*)\]$/, "$1");
-  const addresses = isIP(name) === 0 ? await addressesOf(name) : [name];
-  const refused = addresses.find(isLocal);
-  if (refused === undefined) return;
-  const text = `${JSON.stringify(host)} is ${refused}, an address of cloudcore's machine or link: refused unless router.local-targets is true`;
-  throw new UnavailableError("refused-address", text);
-}
-
-async function addressesOf(name: string): Promise<string[]> {
-  try {
-    return (await lookup(name, { all: true })).map(({ address }) => address);
-  } catch (error) {
-    throw new UnavailableError("no-address", `cannot find the address of ${JSON.stringify(name)}`, {
-      cause: error,
-    });
-  }
-}
-
-/** Loopback, unspecified and link-local, also of IPv4 within IPv6. */
-function isLocal(address: string): boolean {
-  const v4 = /^(?:::ffff:)?(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? mappedAddress(address);
-  if (v4 !== undefined) return /^(127|0)\.|^169\.254\./.test(v4);
-  return /^(::|::1|0:0:0:0:0:0:0:[01])$|^fe[89ab][0-9a-f]:/i.test(address);
-}
-
-/** `::ffff:7f00:1`, as URLs write it. */
-function mappedAddress(address: string): string | undefined {
-  const [, high, low] = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/i.exec(address) ?? [];
-  if (high === undefined || low === undefined) return undefined;
-  const bits = (Number.parseInt(high, 16) << 16) | Number.parseInt(low, 16);
-  return [24, 16, 8, 0].map((shift) => (bits >>> shift) & 255).join(".");
 }

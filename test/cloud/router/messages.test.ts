@@ -266,3 +266,25 @@ test("a response of which KubeEdge's edgecore sent a part is refused, unless it 
   const head = await harness.request("/edge-1/default/web", { method: "HEAD" });
   expect([head.status, head.headers.get("content-length")]).toEqual([200, "6"]);
 });
+
+test("a target that does not answer holds up no other rule, however many nodes send to it", async () => {
+  const silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } });
+  await harness.put("Rule", "silent", {
+    source: "bus",
+    sourceResource: { topic: "silent", all_nodes: "true" },
+    target: "rest",
+    targetResource: { resource: `http://127.0.0.1:${silent.port}/` },
+  });
+  await until(
+    () => harness.status("silent"),
+    ({ state }) => state === "Active",
+  );
+  for (let at = 0; at < 100; at += 1) await harness.upload(`far-${at}`, "default/silent", "x", `s-${at}`);
+  await harness.upload("edge-1", "default/up/a", "21", "m-1");
+  await until(
+    () => received.length,
+    (count) => count === 1,
+  );
+  expect(received.map(({ id }) => id)).toEqual(["m-1"]);
+  silent.stop(true);
+});
