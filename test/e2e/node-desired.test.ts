@@ -76,7 +76,7 @@ describe.skipIf(!able)("desired values set on a node", () => {
       expect(await targetOnNode(pair)).toBe("24.5");
     });
 
-    steps.step("win over an earlier change in the cloud, which is told", async () => {
+    steps.step("win over an earlier change in the cloud, which is reported", async () => {
       pair.link.cut({ refuse: true });
       await setInCloud(pair, "30");
       await setOnNode(pair, "25");
@@ -89,7 +89,7 @@ describe.skipIf(!able)("desired values set on a node", () => {
       });
     });
 
-    steps.step("lose to a later change in the cloud, and that is told", async () => {
+    steps.step("lose to a later change in the cloud, and that is reported", async () => {
       pair.link.cut({ refuse: true });
       await setOnNode(pair, "26");
       await setInCloud(pair, "31");
@@ -213,7 +213,7 @@ interface Deltas extends AsyncDisposable {
   see(value: string): Promise<void>;
 }
 
-/** What the device is told. */
+/** What the device receives. */
 async function followDeltas(pair: Pair): Promise<Deltas> {
   const client = await connectAsync(`mqtt://127.0.0.1:${mqttPort(pair)}`, { reconnectPeriod: 0 });
   const seen: string[] = [];

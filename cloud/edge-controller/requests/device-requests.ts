@@ -58,7 +58,7 @@ export class DeviceRequests {
     return objectAnswer(device);
   }
 
-  /** Whoever set the value that is not in effect finds on the Device what became of it. */
+  /** The user who set the value that is not in effect finds on the Device what became of it. */
   #record(node: string, device: Device, conflict: DesiredConflict): Promise<void> {
     const { property, winner, nodeValue, apiValue, why } = conflict;
     const [ofNode, ofApi] = [`${shown(nodeValue)} set on node ${node}`, `${shown(apiValue)} set in the API`];
