@@ -102,10 +102,10 @@ async function startRules(
     clock,
     log: log.child({ module: "router" }),
     connections,
+    reportPort: (port: number) => reportPort("router", port),
   } as const;
   const router = stack.use(await startRouter({ ...config, dataDir }, { ...parts, pems: await pems() }));
   stack.use(onReload(async () => router.renew(await pems())));
-  reportPort("router", router.port);
   return stack.move();
 }
 

@@ -42,10 +42,12 @@ export interface RouterParts {
   readonly pems: EntryPems;
   /** Places for connections, shared with the other servers of the process; of its own unless given. */
   readonly connections?: ConnectionBudget;
+  /** The REST entry listens there. */
+  readonly reportPort: (port: number) => void;
 }
 
 export interface Router extends Running {
-  /** where the REST entry listens */
+  /** Where the REST entry listens, or will when the port is free. */
   readonly port: number;
   /** Uses another certificate for new connections. */
   renew(pems: EntryPems): Promise<void>;
@@ -55,7 +57,7 @@ export interface Router extends Running {
  * Carries out Rules, as KubeEdge's router: HTTP requests go to MQTT brokers and HTTP servers on nodes, what nodes send goes to
  * URLs and to other nodes. Requests need a token and the right for their rule; messages of nodes are kept on disk until they
  * are delivered.
- * @throws ConfigError when the port or the database cannot be used
+ * @throws ConfigError when the database cannot be used
  */
 export async function startRouter(config: RouterStartConfig, parts: RouterParts): Promise<Router> {
   const { port, kube, clock, log } = parts;
@@ -105,10 +107,11 @@ export async function startRouter(config: RouterStartConfig, parts: RouterParts)
   const { address } = config;
   const handlers = { handle: entry.handle.bind(entry), upgrade: entry.upgrade.bind(entry) };
   const connections = parts.connections ?? budgetOfProcess(clock);
-  const listening = { address, port: config.port, pems: parts.pems, connections, clock, ...handlers };
+  const { pems, reportPort } = parts;
+  const listening = { address, port: config.port, pems, connections, clock, log, reportPort, ...handlers };
   const server = stack.use(await EntryServer.start(listening));
-  log.info("router started", { port: server.port, rules: book().rules.size });
-  return { ...running("router", stack.move()), port: server.port, renew: (pems) => server.renew(pems) };
+  log.info("router started", { rules: book().rules.size });
+  return { ...running("router", stack.move()), port: server.port, renew: (next) => server.renew(next) };
 }
 
 interface Followed {

@@ -4,7 +4,8 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Clock } from "#shared/clock";
 import type { ConnectionBudget, Place } from "#shared/connections";
-import { asError, ConfigError } from "#shared/errors";
+import { asError, ConfigError, describeError } from "#shared/errors";
+import type { Logger } from "#shared/log";
 import { sendProblem, type EntryProblem } from "./reply.ts";
 
 export interface EntryPems {
@@ -19,11 +20,16 @@ export interface EntryServerOptions {
   readonly pems: EntryPems;
   readonly connections: ConnectionBudget;
   readonly clock: Clock;
+  readonly log: Logger;
+  /** It listens there. */
+  readonly reportPort: (port: number) => void;
   readonly handle: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
   /** A request to become a WebSocket: the connection belongs to it from now on. */
   readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Uint8Array) => Promise<void>;
 }
 
+/** The port may be in use by a program that ends. */
+const retryMs = 10_000;
 /** TLS handshake and the head of a request. */
 const headMs = 10_000;
 /** Between two requests of a connection. */
@@ -37,28 +43,33 @@ const badRequest = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Len
 /**
  * The HTTPS server of the REST entry. Its parser refuses what proxies read differently (conflicting lengths, folded and malformed
  * headers). Connections are admitted by a budget from their first packet on; those that send no request in time are dropped.
+ * A port that is taken stops nothing else of cloudcore: it is tried again until it is free.
  */
 export class EntryServer implements AsyncDisposable {
   readonly #options: EntryServerOptions;
   readonly #places = new WeakMap<Socket, Place>();
   /** of all open connections */
   readonly #timers = new Map<Socket, Disposable>();
-  #server: Server;
+  #server: Server | undefined;
   #port: number;
+  #pems: EntryPems;
+  #retry: Disposable | undefined;
+  #isStopped = false;
 
   private constructor(options: EntryServerOptions) {
     this.#options = options;
     this.#port = options.port;
-    this.#server = this.#create(options.pems);
+    this.#pems = options.pems;
   }
 
-  /** @throws ConfigError when the port or the certificate cannot be used */
+  /** Resolves when it listens, or waits for its port. @throws Error when the certificate cannot be used */
   static async start(options: EntryServerOptions): Promise<EntryServer> {
     const server = new EntryServer(options);
-    await server.#listen();
+    await server.#listenOrRetry();
     return server;
   }
 
+  /** Where it listens, or will. */
   get port(): number {
     return this.#port;
   }
@@ -70,15 +81,16 @@ export class EntryServer implements AsyncDisposable {
 
   /** Serves new connections with another certificate; those that are open stay. */
   async renew(pems: EntryPems): Promise<void> {
-    const before = this.#server;
-    const next = this.#create(pems);
-    before.close();
-    this.#server = next;
-    await this.#listen();
+    this.#pems = pems;
+    this.#server?.close();
+    this.#server = undefined;
+    await this.#listenOrRetry();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#server.close();
+    this.#isStopped = true;
+    this.#retry?.[Symbol.dispose]();
+    this.#server?.close();
     for (const [socket, timer] of this.#timers) {
       timer[Symbol.dispose]();
       socket.destroy();
@@ -104,9 +116,26 @@ export class EntryServer implements AsyncDisposable {
     return server;
   }
 
-  async #listen(): Promise<void> {
+  async #listenOrRetry(): Promise<void> {
+    const { clock, log, reportPort } = this.#options;
+    this.#retry?.[Symbol.dispose]();
+    const server = this.#create(this.#pems);
+    try {
+      this.#port = await this.#listen(server);
+    } catch (error) {
+      log.error("cannot listen for requests of rules, retrying", { error: describeError(error) });
+      if (!this.#isStopped) this.#retry = clock.after(retryMs, () => void this.#listenOrRetry());
+      return;
+    }
+    if (this.#isStopped) return void server.close();
+    this.#server = server;
+    log.info("listening for requests of rules", { port: this.#port });
+    reportPort(this.#port);
+  }
+
+  /** @returns the port that it got @throws ConfigError */
+  async #listen(server: Server): Promise<number> {
     const { address } = this.#options;
-    const server = this.#server;
     const ready = Promise.withResolvers<void>();
     server.on("error", ready.reject);
     server.listen(this.#port, address, () => ready.resolve());
@@ -117,7 +146,7 @@ export class EntryServer implements AsyncDisposable {
       throw new ConfigError("router-listen-failed", text, { cause: error });
     }
     const bound = server.address();
-    if (typeof bound === "object" && bound !== null) this.#port = bound.port;
+    return typeof bound === "object" && bound !== null ? bound.port : this.#port;
   }
 
   #connected(socket: Socket): void {

@@ -248,7 +248,14 @@ export async function startRouterHarness(
   const port = hubPort(bus);
   const start = (): Promise<Router> => {
     const pems = { cert: certificates.serverCert, key: certificates.serverKey };
-    const parts = { port: bus.port("router"), kube, clock: systemClock, log, pems } as const;
+    const parts = {
+      port: bus.port("router"),
+      kube,
+      clock: systemClock,
+      log,
+      pems,
+      reportPort: () => undefined,
+    } as const;
     return startRouter({ ...config, ...options, dataDir: dir.path }, parts);
   };
   const harness: { current?: RouterHarness } = {};
