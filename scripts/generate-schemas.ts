@@ -7,7 +7,7 @@
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { catalogRows } from "#internal/cloud/kube-api/schema/catalog-table.ts";
+import { catalogRows, definitionOfRow } from "#internal/cloud/kube-api/schema/catalog-table.ts";
 
 interface Field {
   name: string;
@@ -25,14 +25,21 @@ const folders: Record<string, string> = {
   "apps/v1": "apps.v1",
   "batch/v1": "batch.v1",
   "autoscaling/v1": "autoscaling.v1",
+  "autoscaling/v2": "autoscaling.v2",
+  "admissionregistration/v1": "admissionregistration.v1",
   "authentication/v1": "authentication.v1",
   "authorization/v1": "authorization.v1",
+  "certificates/v1": "certificates.v1",
   "coordination/v1": "coordination.v1",
   "discovery/v1": "discovery.v1",
   "events/v1": "events.v1",
+  "flowcontrol/v1": "flowcontrol.v1",
+  "networking/v1": "networking.v1",
+  "node/v1": "node.v1",
   "policy/v1": "policy.v1",
   "rbac/v1": "rbac.v1",
   "scheduling/v1": "scheduling.v1",
+  "storage/v1": "storage.v1",
   "meta/v1": "meta.v1",
   "apiextensions/v1": "apiextensions.v1",
 };
@@ -73,6 +80,19 @@ const merges: Record<string, string> = {
   "batch.v1.JobStatus.conditions": "~type",
   "policy.v1.PodDisruptionBudgetStatus.conditions": conditions,
   "apiextensions.v1.CustomResourceDefinitionStatus.conditions": "@type",
+  "admissionregistration.v1.MutatingWebhookConfiguration.webhooks": "~name@name",
+  "admissionregistration.v1.ValidatingWebhookConfiguration.webhooks": "~name@name",
+  "admissionregistration.v1.MutatingWebhook.matchConditions": "~name@name",
+  "admissionregistration.v1.ValidatingWebhook.matchConditions": "~name@name",
+  "admissionregistration.v1.ValidatingAdmissionPolicySpec.matchConditions": "~name@name",
+  "admissionregistration.v1.ValidatingAdmissionPolicySpec.variables": "~name@name",
+  "admissionregistration.v1.ValidatingAdmissionPolicyStatus.conditions": "@type",
+  "autoscaling.v2.HorizontalPodAutoscalerStatus.conditions": conditions,
+  "certificates.v1.CertificateSigningRequestStatus.conditions": "@type",
+  "flowcontrol.v1.FlowSchemaStatus.conditions": conditions,
+  "flowcontrol.v1.PriorityLevelConfigurationStatus.conditions": conditions,
+  "storage.v1.CSIDriverSpec.volumeLifecycleModes": "@",
+  "storage.v1.CSINodeSpec.drivers": "~name@name",
 };
 for (const container of ["Container", "EphemeralContainer"]) {
   merges[`core.v1.${container}.env`] = "~name@name";
@@ -106,6 +126,34 @@ const vendorFields: Field[] = [
     text: "x-kubernetes-validations",
   },
 ];
+/** Fields that the declarations lack, because their comments contain the end of one. */
+const rule: Field[] = [
+  {
+    name: "resources",
+    code: "[]s",
+    required: false,
+    text: "Resources this rule applies to, such as `pods`, `pods/log` or `*`.",
+  },
+  {
+    name: "scope",
+    code: "s",
+    required: false,
+    text: "Scope of the resources: `Cluster`, `Namespaced` or `*`, which is the default.",
+  },
+];
+const lostFields: Record<string, Field[]> = {
+  "admissionregistration.v1.RuleWithOperations": rule,
+  "admissionregistration.v1.NamedRuleWithOperations": rule,
+  "authorization.v1.ResourceRule": [
+    { name: "verbs", code: "[]s", required: true, text: "Verbs of the API, such as `get`; `*` means all." },
+    {
+      name: "resources",
+      code: "[]s",
+      required: false,
+      text: "Resources this rule applies to; `*` means all in the groups.",
+    },
+  ],
+};
 const rawNames = new Set([
   "JSON",
   "JSONSchemaPropsOrArray",
@@ -132,6 +180,7 @@ if (source === undefined)
 const definitions = new Map<string, Definition>();
 for (const [folder, prefix] of Object.entries(folders)) await readFolder(folder, prefix);
 definitions.get("apiextensions.v1.JSONSchemaProps")?.fields.push(...vendorFields);
+for (const [name, fields] of Object.entries(lostFields)) definitions.get(name)?.fields.push(...fields);
 write(reachable());
 
 async function readFolder(folder: string, prefix: string): Promise<void> {
@@ -190,10 +239,11 @@ interface Model {
 }
 
 function formatOf(owner: string, field: string, fallback: string): string {
-  const [group = "", , name = ""] = owner.split(".");
+  const [group = "", version = "", name = ""] = owner.split(".");
   const title = group[0]?.toUpperCase() + group.slice(1);
   const known = models as Record<string, Model | undefined>;
-  const model = known[`V1${name}`] ?? known[`${title}V1${name}`];
+  const upper = version.toUpperCase();
+  const model = known[`${upper}${name}`] ?? known[`${title}${upper}${name}`];
   const format = model?.getAttributeTypeMap().find(({ baseName }) => baseName === field)?.format;
   return { int32: "i", int64: "l", double: "d", byte: "y" }[format ?? ""] ?? fallback;
 }
@@ -207,11 +257,8 @@ function clean(comment: string): string {
 }
 
 function reachable(): string[] {
-  const roots = catalogRows.map(
-    ({ gv, kind }) => `${gv.includes("/") ? gv.replace(/(\.[\w.]*)?\/v1$/, "") : "core"}.v1.${kind}`,
-  );
   const queue = [
-    ...roots.map((root) => root.replace(/^rbac\.authorization/, "rbac")),
+    ...catalogRows.map(definitionOfRow),
     "autoscaling.v1.Scale",
     "policy.v1.Eviction",
     "authentication.v1.TokenRequest",

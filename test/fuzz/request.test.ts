@@ -96,7 +96,7 @@ const wireTypes = new Map(
     .split("\n")
     .map((line): [string, WireField[]] => {
       const [name = "", ...fields] = line.split(" ");
-      const read = fields.map((field) => /=(\d+):(.+)$/.exec(field));
+      const read = fields.map((field) => /=(\d+):([^!^]+)/.exec(field));
       return [name, read.map((match) => ({ number: Number(match?.[1]), type: match?.[2] ?? "" }))];
     }),
 );

@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { Clock } from "#shared/clock";
+import type { JsonObject } from "#shared/json";
 import type { KubeObject } from "#shared/kube";
 import type { TokenClaims, TokenSigner } from "./tokens.ts";
 
@@ -10,6 +11,17 @@ export interface User {
   readonly extra?: Readonly<Record<string, readonly string[]>>;
   /** When the credential expires; watches that were opened with it end then too. */
   readonly expiresMs?: number;
+}
+
+/** A user as authentication.k8s.io UserInfo. */
+export function userInfo(user: User): JsonObject {
+  const extra = Object.entries(user.extra ?? {}).map(([key, values]) => [key, [...values]]);
+  return {
+    username: user.name,
+    ...(user.uid !== undefined && { uid: user.uid }),
+    groups: [...user.groups],
+    ...(extra.length > 0 && { extra: Object.fromEntries(extra) as JsonObject }),
+  };
 }
 
 export const anonymous: User = { name: "system:anonymous", groups: ["system:unauthenticated"] };

@@ -6,6 +6,10 @@ import wireTypes from "./wire-types.txt" with { type: "text" };
 interface Field {
   readonly name: string;
   readonly type: string;
+  /** Go inlines it: its members are those of the owner in JSON. */
+  readonly inlined: boolean;
+  /** A scalar behind a pointer in Go, or one that JSON always shows: 0, false and "" are values. */
+  readonly keepsEmpty: boolean;
 }
 
 type Message = ReadonlyMap<number, Field>;
@@ -34,31 +38,14 @@ const special: Readonly<Record<string, (fields: JsonObject) => Json | undefined>
   "meta.v1.Duration": (fields) => `${Number(fields["duration"] ?? 0) / 1e9}s`,
   "meta.v1.FieldsV1": (fields) => embedded(fields["Raw"]),
   "runtime.RawExtension": (fields) => embedded(fields["raw"]),
+  "apiextensions.v1.JSON": (fields) => embedded(fields["raw"]),
+  "apiextensions.v1.JSONSchemaPropsOrArray": (fields) => fields["schema"] ?? fields["jSONSchemas"],
+  "apiextensions.v1.JSONSchemaPropsOrBool": (fields) => fields["schema"] ?? fields["allows"],
+  "apiextensions.v1.JSONSchemaPropsOrStringArray": (fields) => fields["schema"] ?? fields["property"],
   "authorization.v1.ExtraValue": (fields) => fields["items"] ?? [],
   "authentication.v1.ExtraValue": (fields) => fields["items"] ?? [],
   "meta.v1.Verbs": (fields) => fields["items"] ?? [],
 };
-
-/** Fields that Go inlines: their members are those of the owner in JSON. */
-const inlined = new Set([
-  "volumeSource",
-  "persistentVolumeSource",
-  "localObjectReference",
-  "handler",
-  "ephemeralContainerCommon",
-]);
-
-/** Scalars behind pointers in Go: 0, false and "" are values. Others are encoded when absent as well. */
-const meaningful = new Set(
-  `replicas revisionHistoryLimit progressDeadlineSeconds terminationGracePeriodSeconds activeDeadlineSeconds
-  deletionGracePeriodSeconds gracePeriodSeconds priority runAsUser runAsGroup fsGroup defaultMode mode
-  tolerationSeconds expirationSeconds parallelism completions backoffLimit ttlSecondsAfterFinished
-  failedJobsHistoryLimit successfulJobsHistoryLimit startingDeadlineSeconds leaseDurationSeconds leaseTransitions
-  partition automountServiceAccountToken enableServiceLinks shareProcessNamespace privileged runAsNonRoot
-  readOnlyRootFilesystem allowPrivilegeEscalation optional immutable controller blockOwnerDeletion suspend
-  allocateLoadBalancerNodePorts hostUsers setHostnameAsFQDN started ready serving terminating orphanDependents
-  restartCount storageClassName containerPort port`.split(/\s+/),
-);
 
 /**
  * An object in Kubernetes' protobuf form (runtime.Unknown with a magic prefix, apimachinery/runtime/serializer/protobuf) as
@@ -107,8 +94,8 @@ function table(): Map<string, Message> {
 }
 
 function readField(text: string): [number, Field] {
-  const match = /^(\w+)=(\d+):(.+)$/.exec(text);
-  return [Number(match?.[2]), { name: match?.[1] ?? "", type: match?.[3] ?? "" }];
+  const [, name = "", number, type = "", mark] = /^([$\w-]+)=(\d+):([^!^]+)([!^])?$/.exec(text) ?? [];
+  return [Number(number), { name, type, inlined: mark === "^", keepsEmpty: mark === "!" }];
 }
 
 type Wire = bigint | Uint8Array;
@@ -199,7 +186,7 @@ function decodeMessage(type: string, bytes: Uint8Array, place: Place): Json | un
     const field = message.get(number);
     const value = field && decodeField(field, values, place);
     if (!field || value === undefined) continue;
-    if (inlined.has(field.name) && isObject(value)) Object.assign(result, value);
+    if (field.inlined && isObject(value)) Object.assign(result, value);
     else result[field.name] = value;
   }
   const convert = special[type];
@@ -214,13 +201,9 @@ function decodeField(field: Field, values: readonly Wire[], place: Place): Json 
   }
   const last = values.at(-1);
   const value = last === undefined ? undefined : decodeValue(type, last, place);
-  const empty = value === "" || value === 0 || value === false;
-  return empty && !meaningful.has(field.name) && !keepsZero(field) ? undefined : value;
-}
-
-/** The parts of times and of int-or-strings. */
-function keepsZero(field: Field): boolean {
-  return ["seconds", "nanos", "type", "intVal", "strVal", "string"].includes(field.name);
+  // Of a message, such as an int-or-string, its being there says enough.
+  const empty = /^[sBid]$/.test(type) && (value === "" || value === 0 || value === false);
+  return empty && !field.keepsEmpty ? undefined : value;
 }
 
 function decodeMap(type: string, values: readonly Wire[], place: Place): JsonObject {

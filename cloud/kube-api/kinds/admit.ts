@@ -22,6 +22,8 @@ import { advanceGeneration, prepareCreate, prepareUpdate, type ObjectUpdate } fr
 export interface WriteContext {
   /** RFC 3339 with seconds, e.g. `2026-01-01T00:00:00Z`. */
   readonly now: string;
+  /** Who writes, as authentication.k8s.io UserInfo. */
+  readonly author?: JsonObject | undefined;
 }
 
 /**
@@ -33,7 +35,7 @@ export function admitCreate(
   object: JsonObject,
   context: WriteContext,
 ): ApiOutcome<JsonObject> {
-  prepareCreate(kind, object, context.now);
+  prepareCreate(kind, object, context);
   if (!fillDefaults(kind, object)) return refuse(tooLargeDefaults(kind));
   const name = definitionName(kind);
   if (name === "core.v1.Pod") {
@@ -76,7 +78,7 @@ export function admitUpdate(
   if (isPod) keepAdmitted(next, current);
   if (isPod && via === "") tolerateOutages(ensureChild(next, "spec"));
   advanceGeneration(kind, next, { current, via });
-  if (via === "status" && kind.custom === undefined)
+  if ((via === "status" || via === "approval") && kind.custom === undefined)
     return finish(kind, next, [
       ...validateMetadata(kind, next),
       ...(isPod ? validateMirrorUpdate(next, current) : []),
@@ -122,9 +124,15 @@ function validateSpecial(kind: KindInfo, object: JsonObject, current?: JsonObjec
   return validateBatch(kind, object, current);
 }
 
+/** What is stored for other programs, where a user would expect it to act. */
+const warnings: Readonly<Record<string, string>> = {
+  "networking.v1.NetworkPolicy":
+    "NetworkPolicies are stored only: edge nodes have no cluster network, and nothing enforces this policy",
+};
+
 function finish(kind: KindInfo, object: JsonObject, errors: readonly FieldError[]): ApiOutcome<JsonObject> {
   if (errors.length > 0)
     return refuse(invalidStatus(kind, textOf(childOf(object, "metadata"), "name"), errors));
-  const warning = kind.custom?.deprecationWarning;
+  const warning = kind.custom?.deprecationWarning ?? warnings[definitionName(kind)];
   return accept(object, warning === undefined ? [] : [warning]);
 }

@@ -18,6 +18,7 @@ export { compareApiVersions, establishCrd, kindsOfCrd } from "#cloud/kube-api/cu
 export { decodeApplied, decodeBody, type FieldValidation } from "./decode-object.ts";
 export { admitCreate, admitUpdate, type WriteContext } from "./admit.ts";
 export type { ObjectUpdate } from "./strategy.ts";
+export { toStored } from "#cloud/kube-api/kinds/conversions";
 export { shownObject, shownText } from "./stored-form.ts";
 export { scaleOf, withScale } from "./scale.ts";
 export { fieldsV1Of, openApiV3 } from "./publish.ts";

@@ -17,6 +17,15 @@ const generationKinds = new Set([
   "batch.v1.Job",
   "core.v1.ReplicationController",
   "discovery.v1.EndpointSlice",
+  "admissionregistration.v1.MutatingWebhookConfiguration",
+  "admissionregistration.v1.ValidatingAdmissionPolicy",
+  "admissionregistration.v1.ValidatingAdmissionPolicyBinding",
+  "admissionregistration.v1.ValidatingWebhookConfiguration",
+  "flowcontrol.v1.FlowSchema",
+  "flowcontrol.v1.PriorityLevelConfiguration",
+  "networking.v1.Ingress",
+  "networking.v1.IngressClass",
+  "networking.v1.NetworkPolicy",
   "policy.v1.PodDisruptionBudget",
 ]);
 
@@ -33,14 +42,31 @@ const ownedMetadata = [
   "selfLink",
 ];
 
-/** Resets the fields of a new object that its creator may not set, in place. @param now RFC 3339 */
-export function prepareCreate(kind: KindInfo, object: JsonObject, now: string): void {
+/** Resets the fields of a new object that its creator may not set, in place. `now` is in RFC 3339. */
+export function prepareCreate(
+  kind: KindInfo,
+  object: JsonObject,
+  { now, author = {} }: { readonly now: string; readonly author?: JsonObject | undefined },
+): void {
   const metadata = ensureChild(object, "metadata");
   for (const field of ownedMetadata) if (field !== "uid") delete metadata[field];
   metadata.creationTimestamp = now;
   if (hasGeneration(kind)) metadata.generation = 1;
   if (hasStatus(kind) && !keepsFirstStatus.has(definitionName(kind))) delete object.status;
   if (definitionName(kind) === "core.v1.Namespace") ensureFinalizer(object);
+  if (definitionName(kind) === "certificates.v1.CertificateSigningRequest") setRequester(object, author);
+}
+
+/** A request for a certificate says who asks, which only the API knows. */
+function setRequester(request: JsonObject, author: JsonObject): void {
+  const {
+    username: _name,
+    uid: _uid,
+    groups: _groups,
+    extra: _extra,
+    ...spec
+  } = ensureChild(request, "spec");
+  request.spec = { ...spec, ...author };
 }
 
 function ensureFinalizer(namespace: JsonObject): void {
@@ -58,7 +84,7 @@ export interface ObjectUpdate {
 
 /** The object to be stored before defaults and generation: `next` where the request may write, `current` elsewhere. */
 export function prepareUpdate(kind: KindInfo, { next, current, via }: ObjectUpdate): JsonObject {
-  const merged = via === "status" ? withStatusOf(kind, next, current) : withSpecOf(kind, next, current);
+  const merged = withOwn(kind, { next, current, via });
   const metadata = ensureChild(merged, "metadata");
   const was = childOf(current, "metadata") ?? {};
   for (const field of [...ownedMetadata, "name", "namespace", "generateName"]) {
@@ -67,6 +93,13 @@ export function prepareUpdate(kind: KindInfo, { next, current, via }: ObjectUpda
     else metadata[field] = value;
   }
   return merged;
+}
+
+function withOwn(kind: KindInfo, { next, current, via }: ObjectUpdate): JsonObject {
+  if (via === "status") return withStatusOf(kind, next, current);
+  if (via !== "approval") return withSpecOf(kind, next, current);
+  const status = { ...childOf(current, "status"), conditions: childOf(next, "status")?.conditions ?? [] };
+  return withStatusOf(kind, { ...next, status }, current);
 }
 
 function withSpecOf(kind: KindInfo, next: JsonObject, current: JsonObject): JsonObject {
@@ -123,7 +156,7 @@ export function advanceGeneration(
   next: JsonObject,
   { current, via }: Omit<ObjectUpdate, "next">,
 ): void {
-  if (!hasGeneration(kind) || via === "status") return;
+  if (!hasGeneration(kind) || via === "status" || via === "approval") return;
   const metadata = ensureChild(next, "metadata");
   const was = childOf(current, "metadata");
   const before = typeof was?.generation === "number" ? was.generation : 1;
@@ -132,7 +165,7 @@ export function advanceGeneration(
 
 function wantsOther(kind: KindInfo, next: JsonObject, current: JsonObject): boolean {
   if (kind.custom !== undefined) return !Bun.deepEquals(withoutMeta(kind, next), withoutMeta(kind, current));
-  if (definitionName(kind) === "discovery.v1.EndpointSlice")
+  if (next.spec === undefined && current.spec === undefined)
     return !sameMeaning(withoutMeta(kind, next), withoutMeta(kind, current));
   if (!sameMeaning(next.spec, current.spec)) return true;
   if (definitionName(kind) !== "apps.v1.Deployment") return false;

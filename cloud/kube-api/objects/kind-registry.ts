@@ -12,9 +12,10 @@ export interface ServedVersion {
   readonly kinds: readonly KindInfo[];
 }
 
-/** The resource of a kind in the store: `<group>/<plural>`. */
-export function resourceOf(kind: { readonly group: string; readonly plural: string }): string {
-  return `${kind.group}/${kind.plural}`;
+/** The resource of a kind in the store: `<group>/<plural>`, of the kind that it is stored as. */
+export function resourceOf(kind: Pick<KindInfo, "group" | "plural" | "storedAs">): string {
+  const { group, plural } = kind.storedAs ?? kind;
+  return `${group}/${plural}`;
 }
 
 /** The kinds served now: the builtin ones and those of the established CustomResourceDefinitions. */

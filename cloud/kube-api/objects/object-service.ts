@@ -1,5 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { admitCreate, admitUpdate, decodeApplied, decodeBody, shownObject } from "#cloud/kube-api/kinds";
+import {
+  admitCreate,
+  admitUpdate,
+  decodeApplied,
+  decodeBody,
+  shownObject,
+  toStored,
+} from "#cloud/kube-api/kinds";
 import { patchObject, serverSideApply, type PatchType } from "#cloud/kube-api/patch";
 import { parseKubeObject, toKubeObject, type KindInfo, type UpdateVia } from "#cloud/kube-api/schema";
 import { invalidStatus, Refusal, refusals } from "#cloud/kube-api/status";
@@ -72,11 +79,11 @@ export class ObjectService {
   async create(target: ObjectTarget, body: Json, options: WriteOptions): Promise<Written> {
     const { kind } = target;
     checkType(kind, body);
-    const object = unwrap(decodeBody(kind, body, options), options.warn);
+    const object = toStored(kind, unwrap(decodeBody(kind, body, options), options.warn));
     const metadata = this.#newMetadata(target, object);
     const name = asText(metadata["name"]);
     this.#checkNamespace(target, name);
-    return this.#add({ ...target, name }, object, options);
+    return this.#add({ ...storedTarget(target), name }, object, options);
   }
 
   async #add(target: ObjectTarget, object: JsonObject, options: WriteOptions): Promise<Written> {
@@ -91,7 +98,10 @@ export class ObjectService {
     }
     if (resource === "/services") addresses.assign(key, object);
     try {
-      const admitted = unwrap(admitCreate(target.kind, object, { now: this.#now() }), options.warn);
+      const admitted = unwrap(
+        admitCreate(target.kind, object, { now: this.#now(), author: options.author }),
+        options.warn,
+      );
       this.#judge(target, admitted);
       options.guard?.mayStore(target, admitted, undefined);
       const written = await this.#put(target, this.#established(target.kind, admitted), options);
@@ -121,7 +131,7 @@ export class ObjectService {
       options.guard?.mayCreate(target);
       return this.create(target, body, options);
     }
-    return this.#replace(target, { current: this.read(target), next: body }, options);
+    return this.#replaceIn(target, body, options);
   }
 
   /** PATCH of the object or of a subresource that has its shape; an apply creates what is missing. */
@@ -136,7 +146,23 @@ export class ObjectService {
     checkType(target.kind, next);
     checkIdentity(target, next);
     checkSameUid(target, next, current);
-    return this.#replace(target, { current, next }, options);
+    return target.kind.storedAs
+      ? this.#replaceIn(target, next, options)
+      : this.#replace(target, { current, next }, options);
+  }
+
+  /** Replaces an object by one that may have another version than what is stored. */
+  async #replaceIn(
+    target: ObjectTarget,
+    body: JsonObject,
+    options: WriteOptions & { via: UpdateVia },
+  ): Promise<Written> {
+    const { kind } = target;
+    const stored = storedTarget(target);
+    const current = this.read(stored);
+    if (stored === target) return this.#replace(target, { current, next: body }, options);
+    const next = toStored(kind, unwrap(decodeBody(kind, body, options), options.warn));
+    return this.#replace(stored, { current, next }, { ...options, duplicates: [] });
   }
 
   /** Stores `next` over `current` without admission: for what the server itself changes (finalize, binding). */
@@ -203,16 +229,24 @@ export class ObjectService {
     body: Json,
     options: WriteOptions & { via: UpdateVia },
   ): Promise<Written> {
-    const { kind } = target;
-    checkType(kind, body);
+    checkType(target.kind, body);
     checkIdentity(target, body);
+    const applied = unwrap(decodeApplied(target.kind, cloneJson(body), options), options.warn);
+    return this.#applyStored(storedTarget(target), toStored(target.kind, applied), options);
+  }
+
+  async #applyStored(
+    target: ObjectTarget,
+    applied: JsonObject,
+    options: WriteOptions & { via: UpdateVia },
+  ): Promise<Written> {
+    const { kind } = target;
     const resource = resourceOf(kind);
     const present = this.#parts.store.find(resource, keyOf(target)) !== undefined;
     if (!present && options.via !== "") throw refusals.notFound(kind, target.name);
     if (!present) options.guard?.mayCreate(target);
     const current = present ? this.read(target) : undefined;
-    const decoded = unwrap(decodeApplied(kind, cloneJson(body), options), options.warn);
-    const merged = serverSideApply(current, decoded, applyOptions(kind, options, this.#now()));
+    const merged = serverSideApply(current, applied, applyOptions(kind, options, this.#now()));
     if (current !== undefined)
       return this.#replace(target, { current, next: merged }, { ...options, duplicates: [] });
     const metadata = this.#newMetadata(target, merged);
@@ -289,6 +323,11 @@ export class ObjectService {
   #now(): string {
     return rfc3339(this.#parts.clock.nowMs());
   }
+}
+
+function storedTarget(target: ObjectTarget): ObjectTarget {
+  const { storedAs } = target.kind;
+  return storedAs ? { ...target, kind: storedAs } : target;
 }
 
 /** A patch changes the object that there is: it has no precondition on the uid as an update has. @throws Refusal (Invalid) */

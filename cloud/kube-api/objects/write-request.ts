@@ -21,6 +21,8 @@ export interface WriteOptions {
   readonly warn: (text: string) => void;
   /** Absent for what the server itself writes. */
   readonly guard?: WriteGuard;
+  /** Who writes, as authentication.k8s.io UserInfo; absent for what the server itself writes. */
+  readonly author?: JsonObject;
 }
 
 /** What the author of a request may write; both throw a Refusal. */

@@ -8,6 +8,8 @@ export interface CatalogRow {
   readonly cluster?: true;
   readonly listKind?: string;
   readonly sub?: readonly string[];
+  /** The group version that objects of this kind are stored in. */
+  readonly storedIn?: string;
   /** Not stored: create is the only verb. */
   readonly virtual?: true;
 }
@@ -98,11 +100,54 @@ export const catalogRows: readonly CatalogRow[] = [
     categories: all,
     sub: ["scale", "status"],
   },
+  {
+    gv: "autoscaling/v2",
+    kind: "HorizontalPodAutoscaler",
+    plural: "horizontalpodautoscalers",
+    short: ["hpa"],
+    categories: all,
+    sub: ["status"],
+  },
+  {
+    gv: "autoscaling/v1",
+    storedIn: "autoscaling/v2",
+    kind: "HorizontalPodAutoscaler",
+    plural: "horizontalpodautoscalers",
+    short: ["hpa"],
+    categories: all,
+    sub: ["status"],
+  },
   { gv: "batch/v1", kind: "CronJob", plural: "cronjobs", short: ["cj"], categories: all, sub: ["status"] },
   { gv: "batch/v1", kind: "Job", plural: "jobs", categories: all, sub: ["status"] },
+  {
+    gv: "certificates.k8s.io/v1",
+    kind: "CertificateSigningRequest",
+    plural: "certificatesigningrequests",
+    short: ["csr"],
+    cluster: true,
+    sub: ["approval", "status"],
+  },
   { gv: "coordination.k8s.io/v1", kind: "Lease", plural: "leases" },
   { gv: "discovery.k8s.io/v1", kind: "EndpointSlice", plural: "endpointslices" },
-  { gv: "events.k8s.io/v1", kind: "Event", plural: "events", short: ["ev"] },
+  { gv: "events.k8s.io/v1", kind: "Event", plural: "events", short: ["ev"], storedIn: "v1" },
+  {
+    gv: "flowcontrol.apiserver.k8s.io/v1",
+    kind: "FlowSchema",
+    plural: "flowschemas",
+    cluster: true,
+    sub: ["status"],
+  },
+  {
+    gv: "flowcontrol.apiserver.k8s.io/v1",
+    kind: "PriorityLevelConfiguration",
+    plural: "prioritylevelconfigurations",
+    cluster: true,
+    sub: ["status"],
+  },
+  { gv: "networking.k8s.io/v1", kind: "IngressClass", plural: "ingressclasses", cluster: true },
+  { gv: "networking.k8s.io/v1", kind: "Ingress", plural: "ingresses", short: ["ing"], sub: ["status"] },
+  { gv: "networking.k8s.io/v1", kind: "NetworkPolicy", plural: "networkpolicies", short: ["netpol"] },
+  { gv: "node.k8s.io/v1", kind: "RuntimeClass", plural: "runtimeclasses", cluster: true },
   {
     gv: "policy/v1",
     kind: "PodDisruptionBudget",
@@ -124,6 +169,46 @@ export const catalogRows: readonly CatalogRow[] = [
     kind: "PriorityClass",
     plural: "priorityclasses",
     short: ["pc"],
+    cluster: true,
+  },
+  { gv: "storage.k8s.io/v1", kind: "CSIDriver", plural: "csidrivers", cluster: true },
+  { gv: "storage.k8s.io/v1", kind: "CSINode", plural: "csinodes", cluster: true },
+  { gv: "storage.k8s.io/v1", kind: "CSIStorageCapacity", plural: "csistoragecapacities" },
+  { gv: "storage.k8s.io/v1", kind: "StorageClass", plural: "storageclasses", short: ["sc"], cluster: true },
+  {
+    gv: "storage.k8s.io/v1",
+    kind: "VolumeAttachment",
+    plural: "volumeattachments",
+    cluster: true,
+    sub: ["status"],
+  },
+  {
+    gv: "admissionregistration.k8s.io/v1",
+    kind: "MutatingWebhookConfiguration",
+    plural: "mutatingwebhookconfigurations",
+    categories: ["api-extensions"],
+    cluster: true,
+  },
+  {
+    gv: "admissionregistration.k8s.io/v1",
+    kind: "ValidatingAdmissionPolicy",
+    plural: "validatingadmissionpolicies",
+    categories: ["api-extensions"],
+    cluster: true,
+    sub: ["status"],
+  },
+  {
+    gv: "admissionregistration.k8s.io/v1",
+    kind: "ValidatingAdmissionPolicyBinding",
+    plural: "validatingadmissionpolicybindings",
+    categories: ["api-extensions"],
+    cluster: true,
+  },
+  {
+    gv: "admissionregistration.k8s.io/v1",
+    kind: "ValidatingWebhookConfiguration",
+    plural: "validatingwebhookconfigurations",
+    categories: ["api-extensions"],
     cluster: true,
   },
   {
@@ -177,3 +262,9 @@ export const catalogRows: readonly CatalogRow[] = [
     virtual: true,
   },
 ];
+
+/** The definition of a row's kind: `core.v1.Pod`, `rbac.v1.Role`. */
+export function definitionOfRow({ gv, kind }: CatalogRow): string {
+  const [group = "", version] = gv.includes("/") ? gv.split("/") : ["core", gv];
+  return `${group.split(".")[0]}.${version}.${kind}`;
+}

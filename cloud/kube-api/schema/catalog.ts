@@ -18,6 +18,12 @@ const foreignSubresources: Record<string, Omit<SubresourceInfo, "name">> = {
   binding: { group: "", version: "v1", kind: "Binding", verbs: ["create"] },
   eviction: { group: "policy", version: "v1", kind: "Eviction", verbs: ["create"] },
   scale: { group: "autoscaling", version: "v1", kind: "Scale", verbs: ["get", "patch", "update"] },
+  approval: {
+    group: "certificates.k8s.io",
+    version: "v1",
+    kind: "CertificateSigningRequest",
+    verbs: ["get", "patch", "update"],
+  },
   token: { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest", verbs: ["create"] },
   attach: { group: "", version: "v1", kind: "PodAttachOptions", verbs: ["create", "get"] },
   exec: { group: "", version: "v1", kind: "PodExecOptions", verbs: ["create", "get"] },
@@ -44,6 +50,7 @@ function toKind(row: CatalogRow): KindInfo {
   const slash = row.gv.indexOf("/");
   const group = slash < 0 ? "" : row.gv.slice(0, slash);
   const version = row.gv.slice(slash + 1);
+  const storedRow = catalogRows.find(({ gv, kind }) => gv === row.storedIn && kind === row.kind);
   return {
     group,
     version,
@@ -57,6 +64,7 @@ function toKind(row: CatalogRow): KindInfo {
     verbs: verbsOf(row),
     subresources: (row.sub ?? []).map((name) => toSubresource(name, { group, version, kind: row.kind })),
     stored: row.virtual !== true,
+    ...(storedRow && { storedAs: toKind(storedRow) }),
   };
 }
 

@@ -15,6 +15,8 @@ export interface KindInfo {
   readonly subresources: readonly SubresourceInfo[];
   /** False for kinds that are only answered, never kept (reviews). */
   readonly stored: boolean;
+  /** The kind of another group or version that objects are stored as; absent: its own. */
+  readonly storedAs?: KindInfo;
   /** Set for kinds defined by a CustomResourceDefinition. */
   readonly custom?: CustomKind;
 }
@@ -70,4 +72,4 @@ export interface FieldError {
 }
 
 /** Subresource an update came through; empty for the object itself. */
-export type UpdateVia = "" | "status" | "scale" | "binding";
+export type UpdateVia = "" | "status" | "scale" | "binding" | "approval";

@@ -61,7 +61,18 @@ const selectable: Readonly<Record<string, readonly string[]>> = {
     "source",
     "type",
   ],
-  "events.events.k8s.io": ["reason", "regarding.name", "regarding.kind", "regarding.namespace", "type"],
+  "events.events.k8s.io": [
+    "reason",
+    "regarding.apiVersion",
+    "regarding.fieldPath",
+    "regarding.kind",
+    "regarding.name",
+    "regarding.namespace",
+    "regarding.resourceVersion",
+    "regarding.uid",
+    "reportingController",
+    "type",
+  ],
   replicationcontrollers: ["status.replicas"],
   "replicasets.apps": ["status.replicas"],
   "jobs.batch": ["status.successful"],
@@ -92,7 +103,15 @@ export function parseFieldSelector(
       `Unable to find "${resource}" that match ${query}: field label not supported: ${path}`,
     );
   }
-  return terms;
+  return qualified(type) === "events.events.k8s.io" ? terms.map(asStored) : terms;
+}
+
+/** Events are stored with the fields of the core group. */
+function asStored(term: FieldTerm): FieldTerm {
+  const path = term.path
+    .replace(/^regarding\./, "involvedObject.")
+    .replace(/^reportingController$/, "reportingComponent");
+  return { ...term, path };
 }
 
 /** Splits on the commas that no backslash escapes; a backslash may be escaped itself. */

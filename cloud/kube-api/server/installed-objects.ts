@@ -79,6 +79,15 @@ export async function ensureDefaultRoles(parts: InstallParts, log: Logger): Prom
   }
 }
 
+/** Removes Events that an earlier version stored for events.k8s.io: they are one with those of the core group, and few keep them. */
+export async function forgetOldEvents(store: RevisionStore): Promise<void> {
+  const resource = "events.k8s.io/events";
+  const old = store.list(resource).map(({ key, revision }) => ({ key, text: store.text(revision) ?? "{}" }));
+  await Promise.all(
+    old.map(({ key, text }) => store.write({ resource, key, object: parseKubeObject(text), remove: true })),
+  );
+}
+
 function withoutStatus(body: JsonObject): JsonObject {
   const { status: _status, ...rest } = body;
   const { creationTimestamp: _created, ...metadata } = metadataOf(rest);

@@ -17,7 +17,7 @@ import type { KubeObject } from "#shared/kube";
 import { running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { ApiServer, ApiServerConfig, ApiServerDeps } from "./api-server.ts";
-import { ensureDefaultRoles, ensureNamespaces, ensureObjects } from "./installed-objects.ts";
+import { ensureDefaultRoles, ensureNamespaces, ensureObjects, forgetOldEvents } from "./installed-objects.ts";
 import { listen, serveOnSocket, type HttpHandler } from "./listener.ts";
 import { createRoutes } from "./routes.ts";
 import { signingKeys } from "./signing-keys.ts";
@@ -40,6 +40,7 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
   stack.use(startCrdCleaner({ store, registry, objects, clock, log }));
   stack.use(clock.every(compactEveryMs, () => compact(store, log)));
   const install = { objects, registry, store };
+  await forgetOldEvents(store);
   await ensureNamespaces(install);
   await ensureDefaultRoles(install, log);
   const extras = new Set<ExtraResource>();

@@ -1,5 +1,13 @@
 import { definitionName, type KindInfo } from "#cloud/kube-api/schema";
 import type { JsonObject } from "#shared/json";
+import { defaultAutoscaler } from "./autoscaling.ts";
+import {
+  defaultAdmissionPolicy,
+  defaultFlowSchema,
+  defaultPolicyBinding,
+  defaultPriorityLevel,
+  defaultWebhooks,
+} from "./cluster-rules.ts";
 import {
   defaultCrd,
   defaultEndpointSlice,
@@ -15,7 +23,9 @@ import {
   defaultSecret,
   defaultService,
 } from "./core.ts";
+import { defaultIngress, defaultIngressClass, defaultNetworkPolicy } from "./networking.ts";
 import { defaultPod, defaultPodTemplate } from "./pod.ts";
+import { defaultCsiDriver, defaultStorageClass, defaultVolumeAttachment } from "./storage.ts";
 import {
   defaultCronJob,
   defaultDaemonSet,
@@ -49,13 +59,26 @@ const defaulters: Readonly<Record<string, (object: JsonObject) => void>> = {
   "apps.v1.Deployment": defaultDeployment,
   "apps.v1.ReplicaSet": defaultReplicaSet,
   "apps.v1.StatefulSet": defaultStatefulSet,
+  "admissionregistration.v1.MutatingWebhookConfiguration": defaultWebhooks,
+  "admissionregistration.v1.ValidatingAdmissionPolicy": defaultAdmissionPolicy,
+  "admissionregistration.v1.ValidatingAdmissionPolicyBinding": defaultPolicyBinding,
+  "admissionregistration.v1.ValidatingWebhookConfiguration": defaultWebhooks,
+  "autoscaling.v2.HorizontalPodAutoscaler": defaultAutoscaler,
   "batch.v1.CronJob": defaultCronJob,
   "batch.v1.Job": defaultJob,
   "discovery.v1.EndpointSlice": defaultEndpointSlice,
+  "flowcontrol.v1.FlowSchema": defaultFlowSchema,
+  "flowcontrol.v1.PriorityLevelConfiguration": defaultPriorityLevel,
+  "networking.v1.Ingress": defaultIngress,
+  "networking.v1.IngressClass": defaultIngressClass,
+  "networking.v1.NetworkPolicy": defaultNetworkPolicy,
   "policy.v1.PodDisruptionBudget": defaultPodDisruptionBudget,
   "rbac.v1.ClusterRoleBinding": defaultRoleBinding,
   "rbac.v1.RoleBinding": defaultRoleBinding,
   "scheduling.v1.PriorityClass": defaultPriorityClass,
+  "storage.v1.CSIDriver": defaultCsiDriver,
+  "storage.v1.StorageClass": defaultStorageClass,
+  "storage.v1.VolumeAttachment": defaultVolumeAttachment,
   "apiextensions.v1.CustomResourceDefinition": defaultCrd,
 };
 

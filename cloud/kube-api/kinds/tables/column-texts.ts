@@ -4,6 +4,15 @@ export const nameText =
 export const ageText =
   "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
 
+const autoscalerColumns = [
+  "Reference|string|0|Reference points to the target resource to be scaled.",
+  "Targets|string|0|The current and the wanted value of each metric.",
+  "MinPods|string|0|@autoscaling.v2.HorizontalPodAutoscalerSpec.minReplicas",
+  "MaxPods|string|0|@autoscaling.v2.HorizontalPodAutoscalerSpec.maxReplicas",
+  "Replicas|string|0|@autoscaling.v2.HorizontalPodAutoscalerStatus.currentReplicas",
+  "Age|string|0|",
+];
+
 export const columnTexts: Readonly<Record<string, readonly string[]>> = {
   "core.v1.Pod": [
     "Ready|string|0|The aggregate readiness state of this pod for accepting traffic.",
@@ -189,6 +198,97 @@ export const columnTexts: Readonly<Record<string, readonly string[]>> = {
   "scheduling.v1.PriorityClass": [
     "Value|integer|0|@scheduling.v1.PriorityClass.value",
     "Global-Default|boolean|0|@scheduling.v1.PriorityClass.globalDefault",
+    "Age|string|0|",
+  ],
+  "admissionregistration.v1.MutatingWebhookConfiguration": [
+    "Webhooks|integer|0|Webhooks indicates the number of webhooks defined in this configuration.",
+    "Age|string|0|",
+  ],
+  "admissionregistration.v1.ValidatingWebhookConfiguration": [
+    "Webhooks|integer|0|Webhooks indicates the number of webhooks defined in this configuration.",
+    "Age|string|0|",
+  ],
+  "admissionregistration.v1.ValidatingAdmissionPolicy": [
+    "Validations|integer|0|Validations indicates the number of validation rules defined in this configuration.",
+    "ParamKind|string|0|ParamKind specifies the kind of resources used to parameterize this policy.",
+    "Age|string|0|",
+  ],
+  "admissionregistration.v1.ValidatingAdmissionPolicyBinding": [
+    "PolicyName|string|0|PolicyName indicates the policy definition which the policy binding binded to.",
+    "ParamRef|string|0|ParamRef indicates the param resource which sets the configration param.",
+    "Age|string|0|",
+  ],
+  "autoscaling.v1.HorizontalPodAutoscaler": autoscalerColumns,
+  "autoscaling.v2.HorizontalPodAutoscaler": autoscalerColumns,
+  "certificates.v1.CertificateSigningRequest": [
+    "Age|string|0|",
+    "SignerName|string|0|@certificates.v1.CertificateSigningRequestSpec.signerName",
+    "Requestor|string|0|@certificates.v1.CertificateSigningRequestSpec.request",
+    "RequestedDuration|string|0|@certificates.v1.CertificateSigningRequestSpec.expirationSeconds",
+    "Condition|string|0|@certificates.v1.CertificateSigningRequestStatus.conditions",
+  ],
+  "flowcontrol.v1.FlowSchema": [
+    "PriorityLevel|string|0|@flowcontrol.v1.PriorityLevelConfigurationReference.name",
+    "MatchingPrecedence|string|0|@flowcontrol.v1.FlowSchemaSpec.matchingPrecedence",
+    "DistinguisherMethod|string|0|@flowcontrol.v1.FlowSchemaSpec.distinguisherMethod",
+    "Age|string|0|",
+    "MissingPL|string|0|references a broken or non-existent PriorityLevelConfiguration",
+  ],
+  "flowcontrol.v1.PriorityLevelConfiguration": [
+    "Type|string|0|@flowcontrol.v1.PriorityLevelConfigurationSpec.type",
+    "NominalConcurrencyShares|string|0|@flowcontrol.v1.LimitedPriorityLevelConfiguration.nominalConcurrencyShares",
+    "Queues|string|0|@flowcontrol.v1.QueuingConfiguration.queues",
+    "HandSize|string|0|@flowcontrol.v1.QueuingConfiguration.handSize",
+    "QueueLengthLimit|string|0|@flowcontrol.v1.QueuingConfiguration.queueLengthLimit",
+    "Age|string|0|",
+  ],
+  "networking.v1.Ingress": [
+    "Class|string|0|The name of the IngressClass resource that should be used for additional configuration",
+    "Hosts|string|0|Hosts that incoming requests are matched against before the ingress rule",
+    "Address|string|0|Address is a list containing ingress points for the load-balancer",
+    "Ports|string|0|Ports of TLS configurations that open",
+    "Age|string|0|",
+  ],
+  "networking.v1.IngressClass": [
+    "Controller|string|0|Controller that is responsible for handling this class",
+    "Parameters|string|0|A reference to a resource with additional parameters",
+    "Age|string|0|",
+  ],
+  "networking.v1.NetworkPolicy": [
+    "Pod-Selector|string|0|@networking.v1.NetworkPolicySpec.podSelector",
+    "Age|string|0|",
+  ],
+  "node.v1.RuntimeClass": ["Handler|string|0|@node.v1.RuntimeClass.handler", "Age|string|0|"],
+  "storage.v1.CSIDriver": [
+    "AttachRequired|boolean|0|@storage.v1.CSIDriverSpec.attachRequired",
+    "PodInfoOnMount|boolean|0|@storage.v1.CSIDriverSpec.podInfoOnMount",
+    "StorageCapacity|boolean|0|@storage.v1.CSIDriverSpec.storageCapacity",
+    "TokenRequests|string|0|@storage.v1.CSIDriverSpec.tokenRequests",
+    "RequiresRepublish|boolean|0|@storage.v1.CSIDriverSpec.requiresRepublish",
+    "Modes|string|0|@storage.v1.CSIDriverSpec.volumeLifecycleModes",
+    "Age|string|0|",
+  ],
+  "storage.v1.CSINode": [
+    "Drivers|integer|0|Drivers indicates the number of CSI drivers registered on the node",
+    "Age|string|0|",
+  ],
+  "storage.v1.CSIStorageCapacity": [
+    "StorageClassName|string|0|@storage.v1.CSIStorageCapacity.storageClassName",
+    "Capacity|string|0|@storage.v1.CSIStorageCapacity.capacity",
+    "Age|string|0|",
+  ],
+  "storage.v1.StorageClass": [
+    "Provisioner|string|0|@storage.v1.StorageClass.provisioner",
+    "ReclaimPolicy|string|0|@storage.v1.StorageClass.reclaimPolicy",
+    "VolumeBindingMode|string|0|@storage.v1.StorageClass.volumeBindingMode",
+    "AllowVolumeExpansion|string|0|@storage.v1.StorageClass.allowVolumeExpansion",
+    "Age|string|0|",
+  ],
+  "storage.v1.VolumeAttachment": [
+    "Attacher|string|0|@storage.v1.VolumeAttachmentSpec.attacher",
+    "PV|string|0|@storage.v1.VolumeAttachmentSource.persistentVolumeName",
+    "Node|string|0|@storage.v1.VolumeAttachmentSpec.nodeName",
+    "Attached|boolean|0|@storage.v1.VolumeAttachmentStatus.attached",
     "Age|string|0|",
   ],
   "events.v1.Event": [

@@ -145,55 +145,27 @@ export const endpointSliceCells: Cells = (object, nowMs) => {
   ];
 };
 
-interface EventWords {
-  readonly about: string;
-  readonly first: string;
-  readonly last: string;
-  readonly source: string;
-  readonly message: string;
-  readonly count: string;
-}
-
-const coreWords: EventWords = {
-  about: "involvedObject",
-  first: "firstTimestamp",
-  last: "lastTimestamp",
-  source: "source",
-  message: "message",
-  count: "count",
-};
-const modernWords: EventWords = {
-  about: "regarding",
-  first: "deprecatedFirstTimestamp",
-  last: "deprecatedLastTimestamp",
-  source: "deprecatedSource",
-  message: "note",
-  count: "deprecatedCount",
-};
-
 export const eventCells: Cells = (event, nowMs) => {
-  const words = event.regarding === undefined ? coreWords : modernWords;
-  const about = childOf(event, words.about);
-  const first = event[words.first] ?? event.eventTime;
+  const about = childOf(event, "involvedObject");
+  const first = event.firstTimestamp ?? event.eventTime;
   const series = childOf(event, "series");
   return [
-    ageSince(series?.lastObservedTime ?? event[words.last] ?? first, nowMs),
+    ageSince(series?.lastObservedTime ?? event.lastTimestamp ?? first, nowMs),
     textOf(event, "type"),
     textOf(event, "reason"),
     about === undefined ? "" : `${textOf(about, "kind").toLowerCase()}/${textOf(about, "name")}`,
     textOf(about, "fieldPath"),
-    eventSource(event, words),
-    textOf(event, words.message).trim(),
+    eventSource(event),
+    textOf(event, "message").trim(),
     ageSince(first, nowMs),
-    numberOf(series, "count") ?? numberOf(event, words.count) ?? 1,
+    numberOf(series, "count") ?? numberOf(event, "count") ?? 1,
     textOf(childOf(event, "metadata"), "name"),
   ];
 };
 
-function eventSource(event: JsonObject, words: EventWords): string {
-  const source = childOf(event, words.source);
-  const reporter = textOf(event, "reportingComponent") || textOf(event, "reportingController");
-  const component = textOf(source, "component") || reporter;
+function eventSource(event: JsonObject): string {
+  const source = childOf(event, "source");
+  const component = textOf(source, "component") || textOf(event, "reportingComponent");
   const host = textOf(source, "host");
   return host === "" ? component : `${component}, ${host}`;
 }

@@ -1,6 +1,25 @@
+import { toStored } from "#cloud/kube-api/kinds/conversions";
 import { definitionName, type KindInfo, type PrinterColumn } from "#cloud/kube-api/schema";
 import { childOf, textOf, type Json, type JsonObject } from "#shared/json";
 import { namedLast, printerColumns } from "./columns.ts";
+import {
+  admissionPolicyCells,
+  autoscalerCells,
+  csiDriverCells,
+  csiNodeCells,
+  flowSchemaCells,
+  ingressCells,
+  ingressClassCells,
+  networkPolicyCells,
+  policyBindingCells,
+  priorityLevelCells,
+  runtimeClassCells,
+  signingRequestCells,
+  storageCapacityCells,
+  storageClassCells,
+  volumeAttachmentCells,
+  webhookCells,
+} from "./cluster-cells.ts";
 import {
   claimCells,
   configMapCells,
@@ -66,6 +85,24 @@ const printers: Readonly<Record<string, (object: JsonObject, nowMs: number) => J
   "rbac.v1.ClusterRoleBinding": roleBindingCells,
   "rbac.v1.RoleBinding": roleBindingCells,
   "scheduling.v1.PriorityClass": priorityClassCells,
+  "admissionregistration.v1.MutatingWebhookConfiguration": webhookCells,
+  "admissionregistration.v1.ValidatingAdmissionPolicy": admissionPolicyCells,
+  "admissionregistration.v1.ValidatingAdmissionPolicyBinding": policyBindingCells,
+  "admissionregistration.v1.ValidatingWebhookConfiguration": webhookCells,
+  "autoscaling.v1.HorizontalPodAutoscaler": autoscalerCells,
+  "autoscaling.v2.HorizontalPodAutoscaler": autoscalerCells,
+  "certificates.v1.CertificateSigningRequest": signingRequestCells,
+  "flowcontrol.v1.FlowSchema": flowSchemaCells,
+  "flowcontrol.v1.PriorityLevelConfiguration": priorityLevelCells,
+  "networking.v1.Ingress": ingressCells,
+  "networking.v1.IngressClass": ingressClassCells,
+  "networking.v1.NetworkPolicy": networkPolicyCells,
+  "node.v1.RuntimeClass": runtimeClassCells,
+  "storage.v1.CSIDriver": csiDriverCells,
+  "storage.v1.CSINode": csiNodeCells,
+  "storage.v1.CSIStorageCapacity": storageCapacityCells,
+  "storage.v1.StorageClass": storageClassCells,
+  "storage.v1.VolumeAttachment": volumeAttachmentCells,
 };
 
 /**
@@ -79,8 +116,9 @@ export function tableCells(kind: KindInfo, object: JsonObject, nowMs: number): J
     return [name, ...printerColumns(kind.custom.columns).map((column) => customCell(column, object, nowMs))];
   const definition = definitionName(kind);
   const print = printers[definition];
-  if (print !== undefined && namedLast.has(definition)) return print(object, nowMs);
-  return [name, ...(print === undefined ? [textOf(metadata, "creationTimestamp")] : print(object, nowMs))];
+  if (print === undefined) return [name, textOf(metadata, "creationTimestamp")];
+  const cells = print(toStored(kind, object), nowMs);
+  return namedLast.has(definition) ? cells : [name, ...cells];
 }
 
 function customCell(column: PrinterColumn, object: JsonObject, nowMs: number): Json {

@@ -1,9 +1,20 @@
+import {
+  dnsLabel,
+  duplicate,
+  eachOf,
+  invalid,
+  isPort,
+  notFound,
+  portName,
+  portText,
+  qualifiedName,
+  required,
+  requiredOneOf,
+} from "#cloud/kube-api/kinds/validation/basics";
 import type { FieldError } from "#cloud/kube-api/schema";
 import { childOf, itemsOf, numberOf, textOf, type JsonObject } from "#shared/json";
 import { compareQuantities, parseQuantity } from "#shared/kube";
 import { validateEnv } from "./env.ts";
-import { duplicate, eachOf, invalid, notFound, requiredOneOf, required } from "./errors.ts";
-import { dnsLabel, isPort, portName, portText, qualifiedName } from "./names.ts";
 import { validateProbes } from "./probe.ts";
 import { relativePath } from "./volume.ts";
 

@@ -1,3 +1,19 @@
+import {
+  configKey,
+  dnsLabel,
+  duplicate,
+  eachOf,
+  invalid,
+  isPort,
+  labelValue,
+  notSupported,
+  portText,
+  qualifiedName,
+  required,
+  requiredOneOf,
+  validateLabels,
+  validateSelector,
+} from "#cloud/kube-api/kinds/validation/basics";
 import type { FieldError } from "#cloud/kube-api/schema";
 import {
   childOf,
@@ -9,11 +25,7 @@ import {
   type Json,
   type JsonObject,
 } from "#shared/json";
-import { duplicate, eachOf, invalid, notSupported, requiredOneOf, required } from "./errors.ts";
-import { validateLabels } from "./meta.ts";
-import { configKey, dnsLabel, isPort, labelValue, portText, qualifiedName } from "./names.ts";
 import { validateTargetPort } from "./probe.ts";
-import { validateSelector } from "./selector.ts";
 import { notNegative, validatePart } from "./workload.ts";
 
 /** Bytes of the data of a ConfigMap or Secret, as upstream (MaxSecretSize): an object of etcd has 1.5 MiB. */

@@ -1,7 +1,13 @@
+import {
+  configKey,
+  eachOf,
+  envName,
+  invalid,
+  notSupported,
+  required,
+} from "#cloud/kube-api/kinds/validation/basics";
 import type { FieldError } from "#cloud/kube-api/schema";
 import { childOf, itemsOf, textOf, type JsonObject } from "#shared/json";
-import { eachOf, invalid, notSupported, required } from "./errors.ts";
-import { configKey, envName } from "./names.ts";
 
 const plainFieldPaths = [
   "metadata.name",

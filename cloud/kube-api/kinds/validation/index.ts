@@ -1,5 +1,13 @@
+import { validateMetadata, validateMetadataUpdate } from "#cloud/kube-api/kinds/validation/basics";
 import { definitionName, type FieldError, type KindInfo } from "#cloud/kube-api/schema";
 import type { JsonObject } from "#shared/json";
+import {
+  validateAutoscaler,
+  validateFlowSchema,
+  validatePriorityLevel,
+  validateSigningRequest,
+  validateWebhooks,
+} from "./cluster-rules.ts";
 import {
   validateClaim,
   validateConfigMap,
@@ -15,8 +23,20 @@ import {
   validateSecret,
   validateService,
 } from "./core.ts";
-import { validateMetadata, validateMetadataUpdate } from "./meta.ts";
+import {
+  validateIngress,
+  validateIngressClass,
+  validateNetworkPolicy,
+  validateRuntimeClass,
+} from "./networking.ts";
 import { validatePodSpec, validatePodTemplate } from "./pod.ts";
+import {
+  validateCsiDriver,
+  validateCsiNode,
+  validateStorageCapacity,
+  validateStorageClass,
+  validateVolumeAttachment,
+} from "./storage.ts";
 import { updateRules } from "./update.ts";
 import {
   validateDaemonSet,
@@ -35,11 +55,11 @@ export {
   required,
   tooLong,
   tooMany,
-} from "./errors.ts";
-export { dns1035Label, dnsLabel, dnsSubdomain, qualifiedName } from "./names.ts";
-export { validateMetadata } from "./meta.ts";
+} from "#cloud/kube-api/kinds/validation/basics";
+export { dns1035Label, dnsLabel, dnsSubdomain, qualifiedName } from "#cloud/kube-api/kinds/validation/basics";
+export { validateMetadata } from "#cloud/kube-api/kinds/validation/basics";
 export { validateMirrorUpdate, validatePodTemplate } from "./pod.ts";
-export { labelSelectorOf, validateSelector } from "./selector.ts";
+export { labelSelectorOf, validateSelector } from "#cloud/kube-api/kinds/validation/basics";
 export { notNegative } from "./workload.ts";
 
 const validators: Readonly<Record<string, (object: JsonObject) => FieldError[]>> = {
@@ -58,13 +78,28 @@ const validators: Readonly<Record<string, (object: JsonObject) => FieldError[]>>
   "apps.v1.Deployment": validateDeployment,
   "apps.v1.ReplicaSet": validateReplicaSet,
   "apps.v1.StatefulSet": validateStatefulSet,
+  "admissionregistration.v1.MutatingWebhookConfiguration": validateWebhooks,
+  "admissionregistration.v1.ValidatingWebhookConfiguration": validateWebhooks,
+  "autoscaling.v2.HorizontalPodAutoscaler": validateAutoscaler,
+  "certificates.v1.CertificateSigningRequest": validateSigningRequest,
   "coordination.v1.Lease": validateLease,
   "discovery.v1.EndpointSlice": validateEndpointSlice,
+  "flowcontrol.v1.FlowSchema": validateFlowSchema,
+  "flowcontrol.v1.PriorityLevelConfiguration": validatePriorityLevel,
+  "networking.v1.Ingress": validateIngress,
+  "networking.v1.IngressClass": validateIngressClass,
+  "networking.v1.NetworkPolicy": validateNetworkPolicy,
+  "node.v1.RuntimeClass": validateRuntimeClass,
   "policy.v1.PodDisruptionBudget": validatePodDisruptionBudget,
   "rbac.v1.ClusterRole": validateRole,
   "rbac.v1.ClusterRoleBinding": validateRoleBinding,
   "rbac.v1.Role": validateRole,
   "rbac.v1.RoleBinding": validateRoleBinding,
+  "storage.v1.CSIDriver": validateCsiDriver,
+  "storage.v1.CSINode": validateCsiNode,
+  "storage.v1.CSIStorageCapacity": validateStorageCapacity,
+  "storage.v1.StorageClass": validateStorageClass,
+  "storage.v1.VolumeAttachment": validateVolumeAttachment,
 };
 
 /** Errors of a new, defaulted object, after pkg/apis/<group>/validation; of custom kinds only the metadata is validated here. */

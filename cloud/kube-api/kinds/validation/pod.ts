@@ -1,3 +1,16 @@
+import {
+  dnsLabel,
+  dnsSubdomain,
+  eachOf,
+  forbidden,
+  invalid,
+  notSupported,
+  qualifiedName,
+  required,
+  requiredOneOf,
+  validateLabels,
+  validateMaps,
+} from "#cloud/kube-api/kinds/validation/basics";
 import type { FieldError } from "#cloud/kube-api/schema";
 import {
   childOf,
@@ -11,9 +24,6 @@ import {
 } from "#shared/json";
 import { mirrorAnnotation } from "#shared/kube";
 import { validateContainer, validateContainerNames } from "./container.ts";
-import { eachOf, forbidden, invalid, notSupported, requiredOneOf, required } from "./errors.ts";
-import { validateLabels, validateMaps } from "./meta.ts";
-import { dnsLabel, dnsSubdomain, qualifiedName } from "./names.ts";
 import { validateVolumes } from "./volume.ts";
 
 const restartPolicies = ["Always", "Never", "OnFailure"];

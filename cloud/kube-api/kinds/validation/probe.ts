@@ -1,7 +1,14 @@
+import {
+  forbidden,
+  invalid,
+  isPort,
+  portName,
+  portText,
+  required,
+  requiredOneOf,
+} from "#cloud/kube-api/kinds/validation/basics";
 import type { FieldError } from "#cloud/kube-api/schema";
 import { childOf, numberOf, type JsonObject } from "#shared/json";
-import { forbidden, invalid, requiredOneOf, required } from "./errors.ts";
-import { isPort, portName, portText } from "./names.ts";
 
 const probeFields = ["livenessProbe", "readinessProbe", "startupProbe"];
 

@@ -1,6 +1,6 @@
+import { forbidden, invalid } from "#cloud/kube-api/kinds/validation/basics";
 import type { FieldError } from "#cloud/kube-api/schema";
 import { childOf, sameMeaning, textOf, type JsonObject } from "#shared/json";
-import { forbidden, invalid } from "./errors.ts";
 import { validatePodUpdate } from "./pod.ts";
 
 type Rule = (next: JsonObject, current: JsonObject) => FieldError[];
@@ -13,6 +13,12 @@ function fixed(...path: string[]): Rule {
     const was = valueAt(current, path);
     return sameMeaning(now, was) ? [] : [invalid(path.join("."), now, immutableText)];
   };
+}
+
+/** The same with the text of StorageClasses. */
+function settled(field: string): Rule {
+  return (next, current) =>
+    sameMeaning(next[field], current[field]) ? [] : [forbidden(field, `updates to ${field} are forbidden.`)];
 }
 
 function valueAt(object: JsonObject, path: readonly string[]): JsonObject[string] | undefined {
@@ -100,6 +106,18 @@ export const updateRules: Readonly<Record<string, Rule>> = {
   "apps.v1.StatefulSet": statefulSetRule,
   "apps.v1.ControllerRevision": fixed("data"),
   "discovery.v1.EndpointSlice": fixed("addressType"),
+  "certificates.v1.CertificateSigningRequest": fixed("spec"),
+  "networking.v1.IngressClass": fixed("spec", "controller"),
+  "node.v1.RuntimeClass": fixed("handler"),
+  "storage.v1.CSIDriver": fixed("spec", "attachRequired"),
+  "storage.v1.CSIStorageCapacity": all(fixed("nodeTopology"), fixed("storageClassName")),
+  "storage.v1.StorageClass": all(
+    settled("parameters"),
+    settled("provisioner"),
+    settled("reclaimPolicy"),
+    fixed("volumeBindingMode"),
+  ),
+  "storage.v1.VolumeAttachment": fixed("spec"),
   "rbac.v1.RoleBinding": roleRefRule,
   "rbac.v1.ClusterRoleBinding": roleRefRule,
   "scheduling.v1.PriorityClass": fixed("value"),

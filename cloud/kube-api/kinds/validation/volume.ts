@@ -1,7 +1,14 @@
+import {
+  dnsLabel,
+  duplicate,
+  eachOf,
+  forbidden,
+  invalid,
+  notSupported,
+  required,
+} from "#cloud/kube-api/kinds/validation/basics";
 import type { FieldError } from "#cloud/kube-api/schema";
 import { childOf, isObject, itemsOf, numberOf, textOf, type JsonObject } from "#shared/json";
-import { duplicate, eachOf, forbidden, invalid, notSupported, required } from "./errors.ts";
-import { dnsLabel } from "./names.ts";
 
 const hostPathTypes = [
   "",

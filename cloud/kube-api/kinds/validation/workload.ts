@@ -1,9 +1,13 @@
+import {
+  invalid,
+  notSupported,
+  required,
+  validateWorkloadSelector,
+} from "#cloud/kube-api/kinds/validation/basics";
 import type { FieldError } from "#cloud/kube-api/schema";
 import { childOf, isObject, numberOf, textMapOf, textOf, type Json, type JsonObject } from "#shared/json";
 import { hasLabels } from "#shared/kube";
-import { invalid, notSupported, required } from "./errors.ts";
 import { validatePodTemplate } from "./pod.ts";
-import { validateWorkloadSelector } from "./selector.ts";
 
 const negativeText = "must be greater than or equal to 0";
 

@@ -39,9 +39,10 @@ export async function answerSubresource(parts: ResourceParts, asked: ResourceReq
     answerText(JSON.stringify(body), yaml, status, asked.open);
   switch (target.subresource) {
     case "status":
+    case "approval":
       return verb === "get"
         ? getObject(parts, asked)
-        : showWritten(parts, asked, await changeObject(parts, asked, "status"));
+        : showWritten(parts, asked, await changeObject(parts, asked, target.subresource));
     case "scale":
       return answer(
         verb === "get" ? readScale(parts.subresources, object) : await scale(parts, asked, await body()),

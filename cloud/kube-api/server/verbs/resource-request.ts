@@ -1,4 +1,4 @@
-import type { User } from "#cloud/kube-api/auth";
+import { userInfo, type User } from "#cloud/kube-api/auth";
 import type { OpenStream, SharedLines } from "#cloud/kube-api/flow-control";
 import {
   answerWithObject,
@@ -65,6 +65,7 @@ export function writeOptions(asked: ResourceRequest): WriteOptions {
     force: isTrue(query.get("force") ?? "false"),
     warn: (text) => void warnings.push(text),
     guard: asked.guard,
+    author: userInfo(asked.user),
   };
 }
 

@@ -1,4 +1,10 @@
-import type { Attributes, Authenticator, Authorizer, User } from "#cloud/kube-api/auth";
+import {
+  userInfo,
+  type Attributes,
+  type Authenticator,
+  type Authorizer,
+  type User,
+} from "#cloud/kube-api/auth";
 import type { KindInfo } from "#cloud/kube-api/kinds";
 import { refusals } from "#cloud/kube-api/status";
 import { rfc3339 } from "#shared/clock";
@@ -90,16 +96,6 @@ function tokenStatus(parts: ReviewParts, spec: JsonObject): JsonObject {
   const found = parts.authenticator.userOf(asText(spec["token"]), textList(spec["audiences"]));
   if (!found) return { user: {}, error: "[invalid bearer token, token lookup failed]" };
   return { authenticated: true, user: userInfo(found.user), audiences: [...found.audiences] };
-}
-
-function userInfo(user: User): JsonObject {
-  const extra = Object.entries(user.extra ?? {}).map(([key, values]) => [key, [...values]]);
-  return {
-    username: user.name,
-    ...(user.uid !== undefined && { uid: user.uid }),
-    groups: [...user.groups],
-    ...(extra.length > 0 && { extra: Object.fromEntries(extra) as JsonObject }),
-  };
 }
 
 function namedUser(spec: JsonObject): User {

@@ -101,7 +101,7 @@ class Watch implements ByteSource {
     const { kind, wanted, resource, prefix } = options;
     this.#sharedAs =
       this.#plain && wanted.form !== "table"
-        ? [resource, kind.version, wanted.form, prefix].join(" ")
+        ? [resource, apiVersionOf(kind), wanted.form, prefix].join(" ")
         : undefined;
     const { store } = parts;
     this.#cursor = options.after ?? store.revision;

@@ -16,7 +16,7 @@ const annotationsLimit = 256 * 1024;
 
 /** How objects of a kind may be called. */
 export function nameRuleOf(kind: KindInfo): NameRule {
-  if (kind.group === "rbac.authorization.k8s.io") return pathSegment;
+  if (kind.group === "rbac.authorization.k8s.io" || kind.group === "certificates.k8s.io") return pathSegment;
   if (kind.group === "" && kind.kind === "Namespace") return dnsLabel;
   if (kind.group === "" && kind.kind === "Service") return dns1035Label;
   return dnsSubdomain;
