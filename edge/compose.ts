@@ -58,6 +58,7 @@ export async function startEdgecore(config: EdgeConfig, given: ProcessDeps): Pro
       owner: ownerOf(config.nodeName, config.dataDir),
       node: config.nodeName,
       dataDir: config.dataDir,
+      logs: config.edged.logs,
       clock,
       log: log("runtime"),
     }),

@@ -82,6 +82,8 @@ export interface EdgedConfig {
   readonly dockerAddress: string;
   readonly maxPods: number;
   readonly readOnlyPort: number;
+  /** Of one run of a container. */
+  readonly logs: { readonly fileBytes: number; readonly files: number };
   readonly clusterDns: readonly string[];
   readonly clusterDomain: string;
   readonly allowedUnsafeSysctls: readonly string[];
@@ -317,11 +319,18 @@ function toEdged(edged: EdgeValues["edged"]): EdgedConfig {
     dockerAddress: edged["docker-address"],
     maxPods: edged["max-pods"],
     readOnlyPort: edged["read-only-port"],
+    logs: { fileBytes: bytesOf(edged["container-log-max-size"]), files: edged["container-log-max-files"] },
     clusterDns: edged["cluster-dns"],
     clusterDomain: edged["cluster-domain"],
     allowedUnsafeSysctls: edged["allowed-unsafe-sysctls"],
     version: orNothing(edged.version),
   };
+}
+
+/** Of a size that the field has checked. */
+function bytesOf(size: string): number {
+  const power = ["Ki", "Mi", "Gi"].indexOf(size.slice(-2)) + 1;
+  return Number(size.slice(0, -2)) * 1024 ** power;
 }
 
 function toServiceBus({ "service-bus": bus, edged }: EdgeValues): ServiceBusConfig | undefined {

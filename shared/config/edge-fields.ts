@@ -206,6 +206,13 @@ export const edgeFields = {
       "Port in the Node's status (daemonEndpoints.kubeletEndpoint). edgecore does not listen on it.",
       10_350,
     ),
+    "container-log-max-size": textLike(
+      "Size at which the log of a container is rotated, from the next start of the container on.",
+      "10Mi",
+      "a size such as 500Ki, 10Mi or 1Gi",
+      /^[1-9]\d{0,5}[KMG]i$/,
+    ),
+    "container-log-max-files": whole("Maximum number of log files of a container.", 5, [2, 1000]),
     "cluster-dns": texts("Name servers of pods with dnsPolicy ClusterFirst. Empty: the host's.", []),
     "cluster-domain": text("Search domain of these pods.", "cluster.local"),
     "allowed-unsafe-sysctls": texts(

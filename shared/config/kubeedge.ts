@@ -48,6 +48,8 @@ const edgeRows: readonly Row[] = [
   [`${kubelet}.nodeStatusUpdateFrequency`, "edged.node-status-update-frequency", toSeconds],
   [`${kubelet}.readOnlyPort`, "edged.read-only-port"],
   [`${kubelet}.maxPods`, "edged.max-pods"],
+  [`${kubelet}.containerLogMaxSize`, "edged.container-log-max-size"],
+  [`${kubelet}.containerLogMaxFiles`, "edged.container-log-max-files"],
   [`${kubelet}.clusterDNS`, "edged.cluster-dns"],
   [`${kubelet}.clusterDomain`, "edged.cluster-domain"],
   [`${kubelet}.allowedUnsafeSysctls`, "edged.allowed-unsafe-sysctls"],

@@ -10,8 +10,22 @@ import {
   type SandboxSpec,
 } from "#edge/runtime";
 
+/** Sizes of the log of one run of a container. */
+export interface LogLimits {
+  readonly fileBytes: number;
+  readonly files: number;
+}
+
+export interface BodyOptions extends ContainerOwner {
+  /** Those of kubelet by default. */
+  readonly logs?: LogLimits;
+}
+
+/** kubelet's containerLogMaxSize and containerLogMaxFiles. */
+const usualLogs: LogLimits = { fileBytes: 10 * 1024 * 1024, files: 5 };
+
 /** The body of Docker's `POST /containers/create` for a container in a sandbox. */
-export function containerBody(spec: ContainerSpec, owner: ContainerOwner): ContainerCreateOptions {
+export function containerBody(spec: ContainerSpec, owner: BodyOptions): ContainerCreateOptions {
   const sandbox = `container:${spec.identity.sandboxId}`;
   return {
     ...namesOf(spec.identity, owner),
@@ -25,6 +39,7 @@ export function containerBody(spec: ContainerSpec, owner: ContainerOwner): Conta
     ...(spec.user === undefined ? {} : { User: spec.user }),
     HostConfig: {
       ...always,
+      LogConfig: logOf(owner.logs ?? usualLogs),
       NetworkMode: sandbox,
       IpcMode: spec.ipc === "host" ? "host" : sandbox,
       ...(spec.pid === "container" ? {} : { PidMode: spec.pid === "host" ? "host" : sandbox }),
@@ -53,6 +68,8 @@ export function sandboxBody(spec: SandboxSpec, image: string, owner: ContainerOw
       : {}),
     HostConfig: {
       ...always,
+      // It writes nothing.
+      LogConfig: logOf({ fileBytes: 64 * 1024, files: 1 }),
       ...networkOf(network),
       IpcMode: spec.hostIpc ? "host" : "shareable",
       ...(dns ? { Dns: [...dns.servers], DnsSearch: [...dns.searches], DnsOptions: [...dns.options] } : {}),
@@ -65,14 +82,13 @@ export function sandboxBody(spec: SandboxSpec, image: string, owner: ContainerOw
   };
 }
 
-/**
- * edged restarts containers itself. A log file holds 10 MiB as with kubelet (containerLogMaxSize), and three of them are
- * kept instead of its five: disks at the edge are small.
- */
-const always: HostConfig = {
-  RestartPolicy: { Name: "no" },
-  LogConfig: { Type: "json-file", Config: { "max-size": "10m", "max-file": "3" } },
-};
+/** edged restarts containers itself. */
+const always: HostConfig = { RestartPolicy: { Name: "no" } };
+
+/** Docker rotates the file, whatever its own default is. */
+function logOf({ fileBytes, files }: LogLimits): NonNullable<HostConfig["LogConfig"]> {
+  return { Type: "json-file", Config: { "max-size": String(fileBytes), "max-file": String(files) } };
+}
 
 function namesOf(
   identity: ContainerIdentity,

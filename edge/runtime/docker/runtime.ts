@@ -26,7 +26,7 @@ import {
   type StrayContainer,
 } from "#edge/runtime";
 import { DockerCalls } from "./calls.ts";
-import { containerBody, sandboxBody } from "./create.ts";
+import { containerBody, sandboxBody, type BodyOptions } from "./create.ts";
 import { DockerImages } from "./images.ts";
 import { PauseImage } from "./pause-image.ts";
 import { pauseImageName } from "./pause-program.ts";
@@ -34,7 +34,7 @@ import { readDetails, readStrays, readSummary } from "./read.ts";
 import { DockerStreams } from "./streams.ts";
 import { watchEngine } from "./watch.ts";
 
-export interface DockerRuntimeOptions {
+export interface DockerRuntimeOptions extends BodyOptions {
   /** "unix:///var/run/docker.sock" or "tcp://host:port" */
   readonly address: string;
   /** Only containers of this owner are ever seen or touched. */
@@ -43,8 +43,6 @@ export interface DockerRuntimeOptions {
   readonly node?: string;
   /** Name of the pause image; only tests give another. */
   readonly pauseImage?: string;
-  /** Written on every container, for those who look for strays. */
-  readonly dataDir?: string;
   readonly clock: Clock;
   readonly log: Logger;
   /** For calls that the engine answers at once; 30 s by default. */

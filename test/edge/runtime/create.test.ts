@@ -46,6 +46,16 @@ test("a container has kubelet's name and joins network and IPC of its sandbox", 
   expect(HostConfig).not.toHaveProperty("PidMode");
 });
 
+test("logs are rotated as those of kubelet unless other sizes are set", () => {
+  const sizes = (logs: { readonly logs?: { readonly fileBytes: number; readonly files: number } }) =>
+    containerBody(container, { ...owner, ...logs }).HostConfig?.LogConfig;
+  expect(sizes({})).toEqual({ Type: "json-file", Config: { "max-size": "10485760", "max-file": "5" } });
+  expect(sizes({ logs: { fileBytes: 4096, files: 2 } })?.Config).toEqual({
+    "max-size": "4096",
+    "max-file": "2",
+  });
+});
+
 test.each([
   ["pod", "container:s"],
   ["host", "host"],

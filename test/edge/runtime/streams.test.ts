@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { ContainerRuntime, OutputChunk, ProcessStream } from "#edge/runtime";
-import { openDockerRuntime } from "#edge/runtime/docker";
+import { openDockerRuntime, type DockerRuntimeOptions } from "#edge/runtime/docker";
 import { systemClock } from "#shared/clock";
 import {
   busyboxImage,
@@ -17,9 +17,9 @@ const image = `kubeedge-streams-${process.pid}:1`;
 const sh = (script: string): readonly string[] => ["sh", "-c", script];
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
 
-function open(): Promise<ContainerRuntime> {
+function open(more: Pick<DockerRuntimeOptions, "logs"> = {}): Promise<ContainerRuntime> {
   const address = `unix://${engineSocket}`;
-  return openDockerRuntime({ address, owner, clock: systemClock, log: silentLog() });
+  return openDockerRuntime({ address, owner, clock: systemClock, log: silentLog(), ...more });
 }
 
 async function collect(output: AsyncIterable<OutputChunk>): Promise<Record<OutputChunk["stream"], string>> {
@@ -81,6 +81,28 @@ describe.skipIf(!hasEngine())("Docker", () => {
     await runtime.runCommand(id, sh("echo > /tmp/go"), { maxOutputBytes: 100 });
     expect(await readUntil(chunks, "later\n")).toBe("later\n");
     expect((await chunks.next()).done).toBe(true);
+  });
+
+  test("follows a log over the rotation of its files, of which the last are kept", async () => {
+    await using pod = new PodUnderTest(await open({ logs: { fileBytes: 16_384, files: 2 } }), image);
+    const { runtime } = pod;
+    // About 75 bytes in Docker's file each: the first 300 lines fill one file and a half.
+    const count = (end: number) => `while [ $i -lt ${end} ]; do echo $i; i=$((i+1)); done`;
+    const wait = "while [ ! -e /tmp/go ]; do sleep 0.05; done; rm /tmp/go";
+    const id = await pod.start("rotate", {
+      command: sh(`echo ready; i=0; ${wait}; ${count(300)}; ${wait}; ${count(1000)}`),
+    });
+    const go = () => runtime.runCommand(id, sh("echo > /tmp/go"), { maxOutputBytes: 100 });
+    const chunks = runtime.logs(id, { follow: true })[Symbol.asyncIterator]();
+    await readUntil(chunks, "ready\n");
+    await go();
+    const lines = Array.from({ length: 1000 }, (_, index) => `${index}\n`);
+    expect(await readUntil(chunks, "299\n")).toBe(lines.slice(0, 300).join(""));
+    await go();
+    while ((await chunks.next()).done !== true);
+    const { stdout: kept } = await collect(runtime.logs(id, {}));
+    expect(lines.join("").endsWith(kept)).toBe(true);
+    expect(kept.split("\n").length).toBeLessThan(600);
   });
 
   test("stops following when the caller aborts, with the reason of the caller", async () => {

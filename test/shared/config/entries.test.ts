@@ -53,3 +53,9 @@ test.each(["a/#", "a/", "/a", "a b+", "/"])("discovery-prefix %j is refused", (p
 test.each(["", "a", "home/assistant"])("discovery-prefix %j is accepted", (prefix) => {
   expect(edgeRefusal(`devicetwin: { discovery-prefix: "${prefix}" }`)).toBe("accepted");
 });
+
+test.each(["", "10M", "0Mi", "1.5Gi", "Mi", "10"])("container-log-max-size %j is refused", (size) => {
+  expect(edgeRefusal(`edged: { container-log-max-size: "${size}" }`)).toBe(
+    `Cannot load FILE: edged.container-log-max-size: expected a size such as 500Ki, 10Mi or 1Gi, got "${size}"`,
+  );
+});
