@@ -16,7 +16,7 @@ import type {
   StreamService,
   TerminalSize,
 } from "#edge/runtime";
-import { connectToPod } from "#edge/runtime/pod-network";
+import { PodConnector } from "#edge/runtime/pod-network";
 import type { DockerCalls } from "./calls.ts";
 import { toRuntimeError } from "./error.ts";
 import { demultiplex, plainOutput } from "./frames.ts";
@@ -45,6 +45,7 @@ export class DockerStreams implements StreamService {
   readonly #clock: Clock;
   readonly #signal: AbortSignal;
   readonly #isLocal: boolean;
+  readonly #connector = new PodConnector();
 
   constructor(calls: DockerCalls, options: DockerStreamsOptions) {
     this.#calls = calls;
@@ -120,7 +121,7 @@ export class DockerStreams implements StreamService {
     const address = isHost && sandbox.State.Running ? "127.0.0.1" : readIps(sandbox)[0];
     const namespace = this.#isLocal ? sandbox.NetworkSettings.SandboxKey || undefined : undefined;
     const either = signal ? AbortSignal.any([signal, this.#signal]) : this.#signal;
-    return connectToPod({ namespace, address, port }, { clock: this.#clock, signal: either });
+    return this.#connector.connect({ namespace, address, port }, { clock: this.#clock, signal: either });
   }
 
   async runCommand(id: string, command: readonly string[], options: RunOptions): Promise<CommandResult> {

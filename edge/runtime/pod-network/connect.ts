@@ -29,39 +29,44 @@ const loopbacks = [
   { family: 10, bytes: 28, address: [1], offset: 23 },
 ] as const;
 
-/**
- * Connects to a port of a pod: on the loopback inside its network namespace, or, where that cannot be entered, at its address.
- * @throws AppError "connect-failed"
- */
-export async function connectToPod(place: PodPlace, deps: ConnectDeps): Promise<PodConnection> {
-  const { namespace, address, port } = place;
-  const inside = namespace === undefined ? undefined : await connectInside(namespace, port, deps);
-  if (inside === "refused") throw refused(port);
-  if (inside) return connectionOf(inside);
-  if (address === undefined) throw failed(port, "it has no network");
-  return connectionOf(await dial(address, port, deps));
-}
+/** Connects to servers in pods. */
+export class PodConnector {
+  /** Opened at the first use; undefined on a machine whose C library is not known here. */
+  #calls: { readonly found: SocketCalls | undefined } | undefined;
 
-/** @returns undefined when the namespace cannot be entered */
-async function connectInside(
-  path: string,
-  port: number,
-  deps: ConnectDeps,
-): Promise<Socket | "refused" | undefined> {
-  const calls = callsOf();
-  let wasInside = false;
-  for (const loopback of loopbacks) {
-    const socket = calls?.socketIn(path, loopback.family);
-    if (!calls || socket === undefined) continue;
-    wasInside = true;
-    calls.connect(socket, sockaddr(loopback, port));
-    if (await isConnected(calls, socket, deps)) return wrap(socket);
+  /**
+   * Connects to a port of a pod: on the loopback inside its network namespace, or, where that cannot be entered, at its
+   * address.
+   * @throws AppError "connect-failed"
+   */
+  async connect({ namespace, address, port }: PodPlace, deps: ConnectDeps): Promise<PodConnection> {
+    const inside = namespace === undefined ? undefined : await this.#connectInside(namespace, port, deps);
+    if (inside === "refused") throw refused(port);
+    if (inside) return connectionOf(inside);
+    if (address === undefined) throw failed(port, "it has no network");
+    return connectionOf(await dial(address, port, deps));
   }
-  return wasInside ? "refused" : undefined;
+
+  /** @returns undefined when the namespace cannot be entered */
+  async #connectInside(
+    path: string,
+    port: number,
+    deps: ConnectDeps,
+  ): Promise<Socket | "refused" | undefined> {
+    const { found: calls } = (this.#calls ??= { found: openCalls() });
+    let wasInside = false;
+    for (const loopback of loopbacks) {
+      const socket = calls?.socketIn(path, loopback.family);
+      if (!calls || socket === undefined) continue;
+      wasInside = true;
+      calls.connect(socket, sockaddr(loopback, port));
+      if (await isConnected(calls, socket, deps)) return wrap(socket);
+    }
+    return wasInside ? "refused" : undefined;
+  }
 }
 
-/** @returns undefined on a machine whose C library is not known here */
-function callsOf(): SocketCalls | undefined {
+function openCalls(): SocketCalls | undefined {
   try {
     return new SocketCalls();
   } catch {

@@ -1,2 +1,2 @@
 /** Connections to servers in the network namespaces of pods. */
-export { connectToPod, type ConnectDeps, type PodPlace } from "./connect.ts";
+export { PodConnector, type ConnectDeps, type PodPlace } from "./connect.ts";
