@@ -5,7 +5,7 @@ import { startEdgeHub } from "#edge/edge-hub";
 import { startEventBus } from "#edge/mqtt/event-bus";
 import { startMetaManager } from "#edge/meta-manager";
 import { refuseServices, startServiceBus, type ServiceBusParts } from "#edge/service-bus";
-import { ownerOf } from "#edge/runtime";
+import { ownerOf, type ContainerRuntime } from "#edge/runtime";
 import { openDockerRuntime } from "#edge/runtime/docker";
 import { openStore, type Store } from "#edge/store";
 import { Bus } from "#shared/bus";
@@ -52,17 +52,7 @@ export async function startEdgecore(config: EdgeConfig, given: ProcessDeps): Pro
   stack.use(deps.onReload(() => broker.reload()));
   if (broker.mqttPort !== undefined) deps.reportPort("mqtt", broker.mqttPort);
   if (broker.websocketPort !== undefined) deps.reportPort("mqtt-websocket", broker.websocketPort);
-  const runtime = stack.use(
-    await openDockerRuntime({
-      address: config.edged.dockerAddress,
-      owner: ownerOf(config.nodeName, config.dataDir),
-      node: config.nodeName,
-      dataDir: config.dataDir,
-      logs: config.edged.logs,
-      clock,
-      log: log("runtime"),
-    }),
-  );
+  const runtime = stack.use(await openRuntime(config, { clock, log: log("runtime") }));
   const served = { bus, store, showDevice: twin.show, clock, log: log("metaserver") };
   const api = stack.use(await startApi(config, served));
   if (api.address) deps.reportPort("meta-server", api.address.port);
@@ -81,6 +71,14 @@ export async function startEdgecore(config: EdgeConfig, given: ProcessDeps): Pro
   stack.use(await startServices(config, { ...services, reportPort: deps.reportPort, ownPorts }));
   stack.use(await startEdgeHub(config, { port: bus.port("edgehub"), store, clock, log: log("edgehub") }));
   return running("edgecore", stack.move(), store.damaged);
+}
+
+function openRuntime(
+  { edged, nodeName: node, dataDir }: EdgeConfig,
+  deps: Pick<ProcessDeps, "clock" | "log">,
+): Promise<ContainerRuntime> {
+  const { dockerAddress: address, logs } = edged;
+  return openDockerRuntime({ address, owner: ownerOf(node, dataDir), node, dataDir, logs, ...deps });
 }
 
 interface ServicesParts extends Omit<ServiceBusParts, "reportPort">, Pick<ProcessDeps, "reportPort"> {
