@@ -17,6 +17,7 @@ import {
   Listeners,
   NodeApi,
   writeOperatorKubeconfig,
+  type PodNetwork,
   type ServerCertificates,
 } from "#edge/meta-server/server";
 import { ChangedDevices } from "./changed-devices.ts";
@@ -44,11 +45,13 @@ export interface MetaServerDeps {
   readonly showDevice: (device: Device) => Device;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Of this machine unless given. */
+  readonly findNetwork?: () => PodNetwork | undefined;
 }
 
 /** Where pods reach the API on the node, for their environment and files. */
 export interface NodeApiAddress {
-  /** Undefined while pods with a network of their own do not reach it. */
+  /** For pods with a network of their own; undefined while there is no such network. */
   readonly podHost: () => string | undefined;
   /** For pods in the node's network. */
   readonly host: string;
@@ -97,9 +100,7 @@ export async function startMetaServer(
     return source.ensure([...loopback, ...hosts]);
   };
   const answer = (request: Request): Promise<Response> => server.answer(request);
-  const listeners = stack.use(
-    await Listeners.open({ ...settings, access, answer, certificates, clock, log }),
-  );
+  const listeners = stack.use(await Listeners.open({ ...deps, ...settings, access, answer, certificates }));
   const { caPem } = await certificates([]);
   const host = anyAddress.includes(settings.address) ? "127.0.0.1" : settings.address;
   const url = `https://${host.includes(":") ? `[${host}]` : host}:${listeners.port}`;

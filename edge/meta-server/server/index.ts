@@ -3,3 +3,4 @@ export { CertificateSource, type ServerCertificates } from "./certificates.ts";
 export { Listeners } from "./listeners.ts";
 export { NodeApi } from "./node-api.ts";
 export { ensureOperatorToken, writeOperatorKubeconfig } from "./operator.ts";
+export type { PodNetwork } from "./pod-network.ts";

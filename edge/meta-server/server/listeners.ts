@@ -11,6 +11,8 @@ export interface ListenersOptions {
   readonly port: number;
   /** "auto", an address of this machine, or empty */
   readonly podAddress: string;
+  /** What pods with a network of their own reach now: asks the kernel unless given. */
+  readonly findNetwork?: (() => PodNetwork | undefined) | undefined;
   readonly dataDir: string;
   readonly access: LocalAccess;
   readonly answer: (request: Request) => Promise<Response>;
@@ -41,6 +43,8 @@ export class Listeners implements AsyncDisposable {
   #main: Front | undefined;
   #cert = "";
   #pods: { readonly network: PodNetwork; readonly front: Front } | undefined;
+  /** In the certificate of the main port, where pods use that. */
+  #covered: string | undefined;
   #port = 0;
   #looking: Promise<void> | undefined;
 
@@ -87,9 +91,14 @@ export class Listeners implements AsyncDisposable {
     return this.#port || this.#options.port;
   }
 
-  /** Where pods with a network of their own reach the API; undefined while they cannot. */
+  /**
+   * Where pods with a network of their own reach the API, now or as soon as it listens there: what a pod gets when it starts
+   * is what it has until it ends. Undefined while there is no such network.
+   */
   get podAddress(): string | undefined {
-    return this.#pods?.network.address;
+    const network = this.#findNetwork();
+    if (network && network.address !== this.#pods?.network.address) this.#later(() => this.#lookForPods());
+    return network?.address;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -111,6 +120,7 @@ export class Listeners implements AsyncDisposable {
 
   #later(work: () => Promise<void>): void {
     const { log } = this.#options;
+    if (this.#timers.disposed) return;
     this.#looking = (this.#looking ?? Promise.resolve()).then(work).catch((error: unknown) => {
       log.warn("cannot serve the API on the node to pods or with a new certificate", {
         error: describeError(error),
@@ -119,8 +129,8 @@ export class Listeners implements AsyncDisposable {
   }
 
   async #renew(): Promise<void> {
-    const { address, port, certificates, podAddress } = this.#options;
-    const network = findPodNetwork(podAddress);
+    const { address, port, certificates } = this.#options;
+    const network = this.#findNetwork();
     const { cert, key } = await certificates(network ? [network.address] : []);
     if (cert === this.#cert) return;
     this.#main?.stopListening();
@@ -133,16 +143,29 @@ export class Listeners implements AsyncDisposable {
 
   /** Listens where pods are, as soon as there is such a network, and elsewhere when it gets another address. */
   async #lookForPods(): Promise<void> {
-    const { certificates, podAddress, log, address } = this.#options;
+    const { certificates, log, address } = this.#options;
     if (!this.#main) return;
-    const network = findPodNetwork(podAddress);
+    const network = this.#findNetwork();
+    if (network && (network.address === address || address === "0.0.0.0")) return this.#cover(network);
     if (network?.address === this.#pods?.network.address) return;
     this.#closePods();
-    if (!network || network.address === address || address === "0.0.0.0") return;
+    if (!network) return;
     const tls = await certificates([network.address]);
     const front = this.#listen({ address: network.address, port: this.#port, tls, network });
     this.#pods = { network, front };
     log.info("serving the API on the node to pods", { address: network.address, port: this.#port });
+  }
+
+  #findNetwork(): PodNetwork | undefined {
+    const { findNetwork, podAddress } = this.#options;
+    return findNetwork ? findNetwork() : findPodNetwork(podAddress);
+  }
+
+  /** Pods use the main port: its certificate has to name the address that they use. */
+  async #cover({ address }: PodNetwork): Promise<void> {
+    if (this.#covered === address) return;
+    await this.#renew();
+    this.#covered = address;
   }
 
   #closePods(): void {

@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { startMetaServer, type MetaServer } from "#edge/meta-server";
+import { startMetaServer, type MetaServer, type MetaServerDeps } from "#edge/meta-server";
 import { openStore, type Store } from "#edge/store";
 import { Bus } from "#shared/bus";
-import { systemClock, type Clock } from "#shared/clock";
+import { systemClock } from "#shared/clock";
 import { UnavailableError } from "#shared/errors";
 import type { KubeObject } from "#shared/kube";
 import type { ByteStream, RequestHead, StreamHead } from "#shared/streams";
@@ -33,9 +33,13 @@ export interface TestNode extends AsyncDisposable {
   link(connected: boolean): Promise<void>;
 }
 
+interface NodeOptions extends Pick<Partial<MetaServerDeps>, "clock" | "findNetwork"> {
+  readonly port?: number;
+}
+
 export async function startTestNode(
   cloud?: PlayedCloud,
-  { port: listenPort = 0, clock = systemClock }: { readonly port?: number; readonly clock?: Clock } = {},
+  { port: listenPort = 0, clock = systemClock, findNetwork = () => undefined }: NodeOptions = {},
 ): Promise<TestNode> {
   await using stack = new AsyncDisposableStack();
   const { path: dataDir } = stack.use(tempDir("node-api"));
@@ -70,7 +74,7 @@ export async function startTestNode(
         dataDir,
         wireNamespace: "default",
       },
-      { port: bus.port("metaserver"), store, showDevice: (device) => device, clock, log },
+      { port: bus.port("metaserver"), store, showDevice: (device) => device, clock, log, findNetwork },
     ),
   );
   const { port, caPem } = server.address;
