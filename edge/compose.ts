@@ -53,9 +53,9 @@ export async function startEdgecore(config: EdgeConfig, given: ProcessDeps): Pro
   if (broker.mqttPort !== undefined) deps.reportPort("mqtt", broker.mqttPort);
   if (broker.websocketPort !== undefined) deps.reportPort("mqtt-websocket", broker.websocketPort);
   const runtime = stack.use(await openRuntime(config, { clock, log: log("runtime") }));
-  const served = { bus, store, showDevice: twin.show, clock, log: log("metaserver") };
+  const { reportPort } = deps;
+  const served = { bus, store, showDevice: twin.show, clock, log: log("metaserver"), reportPort };
   const api = stack.use(await startApi(config, served));
-  if (api.address) deps.reportPort("meta-server", api.address.port);
   stack.use(
     await startEdged(
       {
@@ -105,7 +105,7 @@ function notingPorts(deps: ProcessDeps, ports: Set<number>): ProcessDeps {
   return { ...deps, reportPort };
 }
 
-interface ApiDeps extends Pick<ProcessDeps, "clock" | "log"> {
+interface ApiDeps extends Pick<ProcessDeps, "clock" | "log" | "reportPort"> {
   readonly bus: Bus<EdgeCatalog>;
   readonly store: Store;
   readonly showDevice: DeviceTwin["show"];
@@ -114,11 +114,14 @@ interface ApiDeps extends Pick<ProcessDeps, "clock" | "log"> {
 /** The Kubernetes API on the node, where it is enabled. */
 async function startApi(
   { metaServer, dataDir, nodeName: node, edged: { wireNamespace } }: EdgeConfig,
-  { bus, ...deps }: ApiDeps,
+  { bus, reportPort, ...deps }: ApiDeps,
 ): Promise<AsyncDisposable & Partial<Pick<MetaServer, "address">>> {
   if (!metaServer) return new AsyncDisposableStack();
-  return startMetaServer(
+  const api = await startMetaServer(
     { ...metaServer, dataDir, node, wireNamespace },
     { port: bus.port("metaserver"), ...deps },
   );
+  reportPort("meta-server", api.address.port);
+  if (api.openHttpPort !== undefined) reportPort("meta-server-open-http", api.openHttpPort);
+  return api;
 }

@@ -16,6 +16,7 @@ import {
   ensureOperatorToken,
   Listeners,
   NodeApi,
+  OpenHttp,
   writeOperatorKubeconfig,
   type PodNetwork,
   type ServerCertificates,
@@ -61,6 +62,8 @@ export interface NodeApiAddress {
 
 export interface MetaServer extends Running {
   readonly address: NodeApiAddress;
+  /** Where it is served without TLS and authentication; undefined: nowhere. */
+  readonly openHttpPort: number | undefined;
 }
 
 const anyAddress = ["0.0.0.0", "::"];
@@ -101,6 +104,7 @@ export async function startMetaServer(
   };
   const answer = (request: Request): Promise<Response> => server.answer(request);
   const listeners = stack.use(await Listeners.open({ ...deps, ...settings, access, answer, certificates }));
+  const open = settings.openHttp && stack.use(openHttpOf(settings.openHttp, server, settings, deps));
   const { caPem } = await certificates([]);
   const host = anyAddress.includes(settings.address) ? "127.0.0.1" : settings.address;
   const url = `https://${host.includes(":") ? `[${host}]` : host}:${listeners.port}`;
@@ -128,7 +132,17 @@ export async function startMetaServer(
     }),
   );
   const address = { podHost: () => listeners.podAddress, host, port: listeners.port, caPem };
-  return { ...running("metaserver", stack.move()), address };
+  return { ...running("metaserver", stack.move()), address, openHttpPort: open?.port };
+}
+
+function openHttpOf(
+  place: NonNullable<MetaServerConfig["openHttp"]>,
+  server: NodeApi,
+  { dataDir }: MetaServerSettings,
+  { clock, log }: MetaServerDeps,
+): OpenHttp {
+  const answer = (request: Request): Promise<Response> => server.answer(request, "open");
+  return new OpenHttp({ ...place, dataDir, answer, clock, log });
 }
 
 interface MetaServerParts {

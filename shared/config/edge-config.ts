@@ -3,7 +3,7 @@ import { quote } from "#shared/errors";
 import type { LogLevel } from "#shared/log";
 import { orNothing, type Overrides } from "./cloud-config.ts";
 import type { EdgeValues } from "./edge-fields.ts";
-import { findContradictions } from "./edge-rules.ts";
+import { findContradictions, readOpenHttp } from "./edge-rules.ts";
 
 /** Where a join token is given: as text, or in a file that is read each time it is needed. */
 export interface TokenSource {
@@ -124,6 +124,8 @@ export interface MetaServerConfig {
   readonly port: number;
   /** "auto", an address, or empty */
   readonly podAddress: string;
+  /** On the loopback: served there without TLS and authentication as well. */
+  readonly openHttp?: { readonly address: string; readonly port: number } | undefined;
 }
 
 /** What edgecore runs with. */
@@ -348,7 +350,7 @@ function toServiceBus({ "service-bus": bus, edged }: EdgeValues): ServiceBusConf
 
 function toMetaServer(given: EdgeValues["meta-server"]): MetaServerConfig | undefined {
   const { enabled, address, port, "pod-address": podAddress } = given;
-  return enabled ? { address, port, podAddress } : undefined;
+  return enabled ? { address, port, podAddress, openHttp: readOpenHttp(given["open-http"]) } : undefined;
 }
 
 function toTwin(twin: EdgeValues["devicetwin"], dataDir: string): TwinConfig {

@@ -266,6 +266,10 @@ export const edgeFields = {
       "Address where pods reach it, on the same port: one of this machine, or auto for that of Docker's bridge. Only peers in the network of that address are admitted. Empty: pods with a network of their own do not reach it.",
       "auto",
     ),
+    "open-http": text(
+      "Loopback address and port where it is also served without TLS and without authentication, as KubeEdge's MetaServer at 127.0.0.1:10550: every user of this machine reads what the node has, except Secrets, and sets desired values of its devices. Empty: nowhere.",
+      "",
+    ),
   }),
   meta: section("MetaManager.", {
     sync: section("Repetition of reports.", {

@@ -1,12 +1,17 @@
 import { quote } from "#shared/errors";
-import { findOpenServer } from "./cloud-config.ts";
+import { findOpenServer, isLoopback } from "./cloud-config.ts";
 import type { EdgeValues } from "./edge-fields.ts";
 
 type Mqtt = EdgeValues["mqtt"];
 type FilePair = { readonly certfile: string; readonly keyfile: string };
 
 /** What is wrong with an edge file although each field by itself is right, one text a problem. */
-export function findContradictions({ edgehub, mqtt, devicetwin }: EdgeValues): string[] {
+export function findContradictions({
+  edgehub,
+  mqtt,
+  devicetwin,
+  "meta-server": metaServer,
+}: EdgeValues): string[] {
   const { websocket } = edgehub;
   const inner = mqtt.mode === 2 ? [] : [...findListenerProblems(mqtt), ...findAccessProblems(mqtt)];
   return [
@@ -25,7 +30,29 @@ export function findContradictions({ edgehub, mqtt, devicetwin }: EdgeValues): s
       address: { field: "devicetwin.query-address", value: devicetwin["query-address"] },
       tokenFile: { field: "devicetwin.query-token-file", value: devicetwin["query-token-file"] },
     }),
+    ...findOpenHttp(metaServer),
   ];
+}
+
+/** Where the API on the node is open to every user of the machine; undefined for what is no place on the loopback. */
+export function readOpenHttp(text: string): { readonly address: string; readonly port: number } | undefined {
+  const [, host = "", port] = /^(\[[\da-f:.]+\]|[\w.-]+):(\d{1,5})$/i.exec(text) ?? [];
+  if (!isLoopback(host) || Number(port) > 65_535) return undefined;
+  return { address: host.replaceAll(/[[\]]/g, ""), port: Number(port) };
+}
+
+function findOpenHttp({ enabled, port, "open-http": open }: EdgeValues["meta-server"]): string[] {
+  if (!enabled || open === "") return [];
+  const place = readOpenHttp(open);
+  if (!place)
+    return [
+      `meta-server.open-http: expected a loopback address and a port, such as 127.0.0.1:10552, as everyone who reaches it needs no token, got ${quote(open)}; for other machines and pods there is meta-server.port`,
+    ];
+  return place.port !== 0 && place.port === port
+    ? [
+        `meta-server.open-http: expected another port than meta-server.port, which is served with TLS, got ${port}; change either, such as meta-server.port: 10553`,
+      ]
+    : [];
 }
 
 function findHalfPair(section: string, { certfile, keyfile }: FilePair): string[] {

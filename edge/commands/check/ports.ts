@@ -27,7 +27,13 @@ export function servicePorts({ serviceBus }: EdgeConfig): PortToCheck[] {
 export function nodeApiPorts({ metaServer }: EdgeConfig): PortToCheck[] {
   const setting = "meta-server.port";
   const addressSetting = "meta-server.address";
-  return metaServer ? [{ ...metaServer, name: "meta-server", setting, addressSetting }] : [];
+  if (!metaServer) return [];
+  const { address, port, openHttp } = metaServer;
+  const open = { name: "meta-server-open-http", setting: "meta-server.open-http" };
+  return [
+    { name: "meta-server", address, port, setting, addressSetting },
+    ...(openHttp ? [{ ...openHttp, ...open }] : []),
+  ];
 }
 
 /** A url without a port means `usual`, and a port that a scheme has by itself is still one. */

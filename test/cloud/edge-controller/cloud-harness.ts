@@ -25,6 +25,13 @@ export interface Cloud extends AsyncDisposable {
   /** Passes on a message of a node and returns the answer. */
   pass(node: string, message: WireMessage): Promise<WireMessage | undefined>;
   connect(): Promise<void>;
+  /** Plays the device controller. */
+  devices(answers: DeviceAnswers): void;
+}
+
+export interface DeviceAnswers {
+  concerns(about: CloudCatalog["device.concerns"]["body"]): Promise<boolean>;
+  desire(request: CloudCatalog["device.desire"]["body"]): Promise<CloudCatalog["device.desire"]["reply"]>;
 }
 
 /** The edge controller over a Kubernetes API in memory, with node e1 an edge node and c1 none. */
@@ -39,7 +46,12 @@ export async function startCloud(prepare: (kube: FakeKubeClient) => void = () =>
       throw new Error(`${topic} ${module}`, { cause: error });
     },
   });
-  const hub = bus.port<"node.connected", "node.request", "node.close", "object.delivered">("hub");
+  const hub = bus.port<
+    "node.connected",
+    "node.request",
+    "node.close",
+    "object.delivered" | "device.concerns" | "device.desire"
+  >("hub");
   const sent: WireMessage[] = [];
   const closed: string[] = [];
   const delivered: DeliveredObject[] = [];
@@ -47,7 +59,9 @@ export async function startCloud(prepare: (kube: FakeKubeClient) => void = () =>
   const wire = startWireHub(bus.port("cloudhub"), clock, (_node, message) => void sent.push(message));
   hub.answer("object.delivered", async () => delivered);
   const port: EdgeControllerPort = bus.port("edgecontroller");
-  const controller = await clock.until(startEdgeController({ port, kube, clock, log: silentLog() }));
+  const controller = await clock.until(
+    startEdgeController({ port, kube, clock, log: silentLog(), devices: true }),
+  );
   let read = 0;
   let asked = 0;
   return {
@@ -80,6 +94,10 @@ export async function startCloud(prepare: (kube: FakeKubeClient) => void = () =>
     connect: async () => {
       await hub.emit("node.connected", { node: "e1" });
       await clock.advance(1);
+    },
+    devices: ({ concerns, desire }) => {
+      hub.answer("device.concerns", concerns);
+      hub.answer("device.desire", desire);
     },
     [Symbol.asyncDispose]: async () => {
       await clock.until(Promise.resolve(controller[Symbol.asyncDispose]()));

@@ -4,7 +4,13 @@ import { nextTurn, systemClock, type Clock } from "#shared/clock";
 import type { Event } from "#shared/kube";
 import type { EdgeCatalog, MqttMessage } from "#shared/topics";
 import { openStore, type Store } from "#edge/store";
-import { defaultHistory, startDeviceTwin, type DeviceTwin, type DeviceTwinConfig } from "#edge/device-twin";
+import {
+  defaultHistory,
+  startDeviceTwin,
+  type DeviceTwin,
+  type DeviceTwinConfig,
+  type DeviceTwinPort,
+} from "#edge/device-twin";
 import { twinFrom } from "#internal/test/support/over-the-wire.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 
@@ -54,12 +60,7 @@ export async function startHarness(
   >("broker");
   broker.on("mqtt.publish", (message) => void published.push(message));
   broker.on("event.recorded", ({ event }) => void events.push(event));
-  const port = bus.port<
-    "mqtt.publish" | "mqtt.watch" | "outbox.added" | "event.recorded",
-    "cloud.members",
-    "link.changed",
-    "mqtt.received" | "mqtt.filters" | "twin.deliver" | "device.changed"
-  >("devicetwin");
+  const port: DeviceTwinPort = bus.port("devicetwin");
   const twin = stack.use(
     await startDeviceTwin(
       {

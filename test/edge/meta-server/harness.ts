@@ -1,13 +1,18 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { startMetaServer, type MetaServer, type MetaServerDeps } from "#edge/meta-server";
+import {
+  startMetaServer,
+  type MetaServer,
+  type MetaServerDeps,
+  type MetaServerSettings,
+} from "#edge/meta-server";
 import { openStore, type Store } from "#edge/store";
 import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
 import { UnavailableError } from "#shared/errors";
 import type { KubeObject } from "#shared/kube";
 import type { ByteStream, RequestHead, StreamHead } from "#shared/streams";
-import type { EdgeCatalog } from "#shared/topics";
+import type { DesiredChange, EdgeCatalog } from "#shared/topics";
 import type { TokenOfPodAnswer, TokenOfPodRequest } from "#shared/topics";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
@@ -24,22 +29,27 @@ export interface TestNode extends AsyncDisposable {
   readonly store: Store;
   readonly url: string;
   readonly operatorToken: string;
+  /** What was set, oldest first. */
+  readonly desired: readonly DesiredChange[];
   readonly caPem: string;
   readonly log: ReturnType<typeof silentLog>;
   get(path: string, token?: string, init?: RequestInit): Promise<Response>;
   /** As metamanager does. */
   put(type: string, object: KubeObject): Promise<void>;
   remove(type: string, object: KubeObject): Promise<void>;
+  /** As devicetwin does when a twin has changed. */
+  touch(device: string): Promise<void>;
   link(connected: boolean): Promise<void>;
 }
 
 interface NodeOptions extends Pick<Partial<MetaServerDeps>, "clock" | "findNetwork"> {
   readonly port?: number;
+  readonly openHttp?: MetaServerSettings["openHttp"];
 }
 
 export async function startTestNode(
   cloud?: PlayedCloud,
-  { port: listenPort = 0, clock = systemClock, findNetwork = () => undefined }: NodeOptions = {},
+  { port: listenPort = 0, clock = systemClock, findNetwork = () => undefined, openHttp }: NodeOptions = {},
 ): Promise<TestNode> {
   await using stack = new AsyncDisposableStack();
   const { path: dataDir } = stack.use(tempDir("node-api"));
@@ -48,10 +58,10 @@ export async function startTestNode(
     new Bus<EdgeCatalog>({ onFailure: (_topic, _module, error) => console.error(error) }),
   );
   const played = bus.port<
-    "object.stored" | "link.changed",
+    "object.stored" | "link.changed" | "devices.changed",
     never,
     never,
-    "cloud.stream" | "cloud.token" | "cloud.node"
+    "cloud.stream" | "cloud.token" | "cloud.node" | "device.desire"
   >("test");
   const away = (): never => {
     throw new UnavailableError("link-down", "there is no link");
@@ -63,6 +73,8 @@ export async function startTestNode(
   );
   stack.use(played.answer("cloud.token", async (request) => (cloud ? cloud.token(request) : away())));
   stack.use(played.answer("cloud.node", async () => ({})));
+  const desired: DesiredChange[] = [];
+  stack.use(played.answer("device.desire", async (change) => desired.push(change) > 0));
   const log = silentLog();
   const server = stack.use(
     await startMetaServer(
@@ -73,6 +85,7 @@ export async function startTestNode(
         node: "edge-1",
         dataDir,
         wireNamespace: "default",
+        openHttp,
       },
       { port: bus.port("metaserver"), store, showDevice: (device) => device, clock, log, findNetwork },
     ),
@@ -91,6 +104,7 @@ export async function startTestNode(
     store,
     url,
     operatorToken,
+    desired,
     caPem,
     log,
     get: (path, token = operatorToken, init = {}) => {
@@ -108,6 +122,7 @@ export async function startTestNode(
       store.metas.remove(store.metas.keyOf(name));
       await played.emit("object.stored", { ...name, removed: object });
     },
+    touch: (name) => played.emit("devices.changed", { devices: [{ namespace: "default", name }] }),
     link: (connected) => played.emit("link.changed", { connected, reason: "" }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

@@ -235,6 +235,16 @@ describe("refusals", () => {
       `mqtt: { broker: { users: [${user("a")}, ${user("b")}, ${user("a")}] } }`,
       "Cannot load FILE: mqtt.broker.users[2].name: expected a name of its own, got that of mqtt.broker.users[0]; remove one of them",
     ],
+    ...["0.0.0.0:10552", "192.168.1.4:10552", "10552", "127.0.0.1", "127.0.0.1:99999", "pi.lan:10552"].map(
+      (place) => [
+        `meta-server: { open-http: "${place}" }`,
+        `Cannot load FILE: meta-server.open-http: expected a loopback address and a port, such as 127.0.0.1:10552, as everyone who reaches it needs no token, got "${place}"; for other machines and pods there is meta-server.port`,
+      ],
+    ),
+    [
+      'meta-server: { open-http: "127.0.0.1:10550" }',
+      "Cannot load FILE: meta-server.open-http: expected another port than meta-server.port, which is served with TLS, got 10550; change either, such as meta-server.port: 10553",
+    ],
   ])("edge file %j is refused", (text, refusal) => {
     expect(edgeRefusal(text)).toBe(refusal);
   });
@@ -294,6 +304,10 @@ test.each([
   `mqtt: { mode: 2, broker: { anonymous: false } }`,
   `mqtt: { mode: 1, internal-server: "mqtt://[::1]/", server: "wss://broker/mqtt?x=1" }`,
   `mqtt: { broker: { acl: [{ topic: "%u/%c/50%/a%u", access: read }] } }`,
+  ...["127.0.0.1:10552", "localhost:0", "[::1]:10552"].map(
+    (place) => `meta-server: { open-http: "${place}" }`,
+  ),
+  'meta-server: { port: 10553, open-http: "127.0.0.1:10550" }',
   ...[
     "tcp://mosquitto.1:1883",
     "ssl://[::1]:8883",
