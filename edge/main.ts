@@ -1,5 +1,6 @@
 import { adoptCloudOperation } from "#edge/commands/adopt";
 import { checkEdge, edgePrivatePlaces, refuseUnusableFiles, refuseUnusablePorts } from "#edge/commands/check";
+import { logsOperation } from "#edge/commands/logs";
 import { processHost, runProgram, type Options, type Program } from "#shared/cli";
 import { edgeDefaults, edgeMinimum, loadEdgeConfig, type EdgeConfig } from "#shared/config";
 import { startEdgecore } from "./compose.ts";
@@ -23,6 +24,9 @@ Commands:
   check                              examine configuration, certificates, cloud, container engine,
                                      MQTT, ports and disk; exit code 1 if something fails
   adopt                              accept the cloud after its database changed
+  logs POD [-c CONTAINER] [-f] [-p]  print the log of a pod on this node, without the cloud; takes
+                                     -n NAMESPACE, --tail N, --since 5m, --since-time, --timestamps
+                                     and --limit-bytes as kubectl logs does
   hash-password                      read a password from standard input and print its hash for
                                      mqtt.broker.users
   simulate                           play thermostats over MQTT; see edgecore simulate --help
@@ -45,7 +49,7 @@ SIGHUP reloads log level and the certificate of the MQTT broker.
 const edgecore: Program<EdgeConfig> = {
   program: "edgecore",
   commands: ["check", "hash-password", "simulate"],
-  operations: { adopt: adoptCloudOperation },
+  operations: { adopt: adoptCloudOperation, logs: logsOperation },
   flags: ["config", "data-dir", "log-level", "token", "token-file", "server"],
   help,
   defaultConfig: edgeDefaults,

@@ -32,6 +32,8 @@ export interface CommandGrammar {
   readonly flags?: readonly string[];
   /** Flags without one. */
   readonly switches?: readonly string[];
+  /** Flags and switches by their one-letter spelling, such as "-f". */
+  readonly short?: ReadonlyMap<string, string>;
 }
 
 export interface Grammar {
@@ -131,14 +133,15 @@ function isCommand(word: string, grammar: Grammar): boolean {
 type KnownFlag = { readonly kind: "program" | "own" | "switch"; readonly name: string };
 
 function knownFlag(flag: string, grammar: Grammar, command = ""): KnownFlag | undefined {
-  const { flags = [], switches = [] } = grammar.operations?.[command] ?? {};
+  const { flags = [], switches = [], short } = grammar.operations?.[command] ?? {};
+  const spelled = short?.get(flag) ?? flag.replace(/^--/, "");
   const kinds = [
     ["own", flags],
     ["switch", switches],
     ["program", grammar.flags],
   ] as const;
   for (const [kind, names] of kinds) {
-    const name = names.find((known) => flag === `--${known}`);
+    const name = names.find((known) => flag !== known && spelled === known);
     if (name !== undefined) return { kind, name };
   }
   return undefined;

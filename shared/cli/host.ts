@@ -20,6 +20,8 @@ export interface Host {
   /** The first line of standard input. At a terminal `ask` comes before, and nothing shows what is typed. */
   readSecret(ask: () => void): Promise<string>;
   out(text: string): void;
+  /** As `out`, as fast as the reader takes it. @returns false when nobody reads any more */
+  pass(bytes: Uint8Array): Promise<boolean>;
   err(text: string): void;
   onSignal(name: SignalName, run: () => void): void;
   onCrash(run: (error: unknown) => void): void;
@@ -42,6 +44,7 @@ export function processHost(exit: (code: number) => void): Host {
     },
     readSecret,
     out: (text) => write(1, text),
+    pass,
     err: (text) => write(2, text),
     onSignal: (name, run) => void process.on(name, run),
     onCrash: (run) => {
@@ -50,6 +53,16 @@ export function processHost(exit: (code: number) => void): Host {
     },
     exit,
   };
+}
+
+async function pass(bytes: Uint8Array): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const gone = (): void => resolve(false);
+  process.stdout.once("error", gone);
+  process.stdout.write(bytes, (error) => resolve(!error));
+  const isRead = await promise;
+  process.stdout.off("error", gone);
+  return isRead;
 }
 
 /** A reader that is gone or stuck must not stop the program: what cannot be written is dropped. */
