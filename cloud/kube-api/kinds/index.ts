@@ -21,5 +21,5 @@ export type { ObjectUpdate } from "./strategy.ts";
 export { toStored } from "#cloud/kube-api/kinds/conversions";
 export { shownObject, shownText } from "./stored-form.ts";
 export { scaleOf, withScale } from "./scale.ts";
-export { fieldsV1Of, openApiV3 } from "./publish.ts";
+export { fieldsV1Of } from "./publish.ts";
 export { tableCells, tableColumns, type TableColumn } from "#cloud/kube-api/kinds/tables";

@@ -11,6 +11,5 @@ export { builtinKinds, findKind, storedVerbs } from "./catalog.ts";
 export { definition, definitionName, type Definition, type FieldType } from "./definitions.ts";
 export { decodeInto, decodeMetadata, type DecodedFields } from "./decode.ts";
 export { fieldsOfDefinition, fieldsOfSchema } from "./fields-v1.ts";
-export { openApiDocument } from "./openapi.ts";
 export { parseKubeObject, parseObject, toJsonObject, toKubeObject, toPod } from "./stored-object.ts";
 export { descriptions, forgetTexts } from "./definitions.ts";

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { openApiV3, type KindInfo } from "#cloud/kube-api/kinds";
+import type { KindInfo } from "#cloud/kube-api/kinds";
 import type { KindRegistry, ServedVersion } from "#cloud/kube-api/objects";
 import type { JsonObject } from "#shared/json";
 import { apiVersionOf } from "#shared/kube";
@@ -79,57 +79,6 @@ export function aggregatedVersion(accept: string | null): string | undefined {
     if (parts.includes("v=v2beta1")) return "v2beta1";
   }
   return undefined;
-}
-
-/**
- * `/openapi/v2`: a document without definitions. kubectl requests it before it applies a List, and old versions always do;
- * what it does not describe they leave to the server to validate.
- */
-export function openApiV2(accept: string): Response {
-  const protobuf = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-  if (/proto-openapi\.spec\.v2[.@]v1\.0\+protobuf/.test(accept))
-    // Field 1, `swagger`, of the message Document.
-    return new Response(Buffer.from("\u000a\u00032.0", "latin1"), { headers: { "Content-Type": protobuf } });
-  const document = {
-    swagger: "2.0",
-    info: { title: "Kubernetes", version: serverVersion["gitVersion"] ?? "" },
-    paths: {},
-  };
-  return Response.json(document);
-}
-
-/** `/openapi/v3`: where the documents of the group versions are. */
-export function openApiIndex(registry: KindRegistry): JsonObject {
-  const paths = registry.versions().map((served) => {
-    const path = openApiPath(served);
-    const names = served.kinds.map((kind) => `${kind.plural}${schemaHash(kind)}`);
-    const hash = createHash("sha256").update(names.join(",")).digest("hex").slice(0, 32);
-    return [path, { serverRelativeURL: `/openapi/v3/${path}?hash=${hash}` }];
-  });
-  // The types of Object.fromEntries do not follow pairs that were made by map.
-  return { paths: Object.fromEntries(paths) as JsonObject };
-}
-
-const schemaHashes = new WeakMap<JsonObject, string>();
-
-/** kubectl requests the index often; a schema may be a megabyte and does not change. */
-function schemaHash({ custom }: KindInfo): string {
-  if (!custom) return "";
-  const known = schemaHashes.get(custom.schema);
-  if (known !== undefined) return known;
-  const hash = createHash("sha256").update(JSON.stringify(custom.schema)).digest("hex");
-  schemaHashes.set(custom.schema, hash);
-  return hash;
-}
-
-/** The OpenAPI v3 document of `/openapi/v3/<path>`, undefined when it is not served. */
-export function documentAt(registry: KindRegistry, path: string): JsonObject | undefined {
-  const served = registry.versions().find((version) => openApiPath(version) === path);
-  return served && openApiV3(apiVersionOf(served), served.kinds);
-}
-
-function openApiPath(served: ServedVersion): string {
-  return served.group === "" ? `api/${served.version}` : `apis/${served.group}/${served.version}`;
 }
 
 function groupsOf(registry: KindRegistry, core = false): [string, ServedVersion[]][] {

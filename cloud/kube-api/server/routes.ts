@@ -32,10 +32,11 @@ import { answerResource, type ResourceParts } from "#cloud/kube-api/server/verbs
 import { Refusal, refusals } from "#cloud/kube-api/status";
 import type { Readiness } from "#cloud/kube-api/store";
 import { AppError } from "#shared/errors";
-import type { JsonObject } from "#shared/json";
+import { asText, type JsonObject } from "#shared/json";
 import { note } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import * as discovery from "./discovery.ts";
+import { answerSwagger, documentAt, openApiIndex } from "./openapi.ts";
 
 export interface RouteParts extends ResourceParts, AccessParts, LimitParts {
   readonly escalation: EscalationGuard;
@@ -110,18 +111,26 @@ function addDiscovery(app: Hono<ApiEnvironment>, parts: RouteParts): void {
     const group = discovery.oneGroup(registry, context.req.param("group"));
     return group ? json(group) : pageNotFound();
   });
-  app.get("/openapi/v2", (context) => discovery.openApiV2(context.req.header("accept") ?? ""));
-  app.get("/openapi/v3", () => json(discovery.openApiIndex(registry)));
-  app.get("/openapi/v3/*", (context) => {
-    const request = context.req.raw;
-    const path = new URL(request.url).pathname.slice("/openapi/v3/".length);
-    const user = requesterOf(parts, request);
-    const asked = { request, server: context.env, user, exempt: user === ownUser, verb: "get" };
-    return withinLimits(parts, asked, (open) => {
-      const document = discovery.documentAt(registry, path);
+  const answerOpenApi = (
+    { req, env }: Context<ApiEnvironment>,
+    answer: (open: OpenStream) => Response,
+  ): Promise<Response> => {
+    const user = requesterOf(parts, req.raw);
+    const asked = { request: req.raw, server: env, user, exempt: user === ownUser, verb: "get" };
+    return withinLimits(parts, asked, answer);
+  };
+  const version = asText(discovery.serverVersion["gitVersion"]);
+  app.get("/openapi/v2", (context) =>
+    answerOpenApi(context, (open) => answerSwagger(registry, context.req.raw, { version, open })),
+  );
+  app.get("/openapi/v3", () => json(openApiIndex(registry)));
+  app.get("/openapi/v3/*", (context) =>
+    answerOpenApi(context, (open) => {
+      const path = new URL(context.req.url).pathname.slice("/openapi/v3/".length);
+      const document = documentAt(registry, path);
       return document ? json(document, open) : pageNotFound();
-    });
-  });
+    }),
+  );
 }
 
 async function serveTarget(parts: RouteParts, request: Request, server: ServedBy): Promise<Response> {

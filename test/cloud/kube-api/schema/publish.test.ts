@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { builtinKinds, fieldsV1Of, findKind, openApiV3, type KindInfo } from "#cloud/kube-api/kinds";
+import { builtinKinds, fieldsV1Of, findKind, type KindInfo } from "#cloud/kube-api/kinds";
+import { openApiDocument } from "#cloud/kube-api/schema/openapi";
 import type { JsonObject } from "#shared/json";
 import { apiVersionOf, formatQuantity, parseQuantity } from "#shared/kube";
 
@@ -8,14 +9,14 @@ const byVersion = Map.groupBy(builtinKinds(), (kind) => apiVersionOf(kind));
 
 describe("an OpenAPI document", () => {
   test.each([...byVersion])("of %s has every schema that it refers to", (apiVersion, kinds) => {
-    const text = JSON.stringify(openApiV3(apiVersion, kinds));
+    const text = JSON.stringify(openApiDocument(apiVersion, kinds));
     const { components } = JSON.parse(text) as { components: { schemas: JsonObject } };
     const wanted = [...text.matchAll(/"#\/components\/schemas\/([^"]+)"/g)].map(([, name = ""]) => name);
     expect(wanted.filter((name) => components.schemas[name] === undefined)).toEqual([]);
   });
 
   test("has the merge keys of lists for kubectl", () => {
-    const { components } = openApiV3("v1", byVersion.get("v1") ?? []) as {
+    const { components } = openApiDocument("v1", byVersion.get("v1") ?? []) as {
       components: { schemas: Record<string, JsonObject> };
     };
     const { properties } = components.schemas["io.k8s.api.core.v1.PodSpec"] as {

@@ -1,12 +1,19 @@
 import { isObject, type Json, type JsonObject } from "#shared/json";
 import { apiVersionOf } from "#shared/kube";
-import { definition, definitionName, descriptions, forgetTexts, type FieldType } from "./definitions.ts";
-import type { KindInfo } from "./vocabulary.ts";
+import {
+  definition,
+  definitionName,
+  descriptions,
+  forgetTexts,
+  type Definition,
+  type FieldType,
+  type KindInfo,
+} from "#cloud/kube-api/schema";
 
-const quantityName = "io.k8s.apimachinery.pkg.api.resource.Quantity";
+export const quantityName = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 const timeName = "io.k8s.apimachinery.pkg.apis.meta.v1.Time";
 const microTimeName = "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime";
-const intOrStringName = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
+export const intOrStringName = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
 
 /** Schemas that are values in the data and definitions in the published documents. */
 const valueSchemas: Readonly<Record<string, JsonObject>> = {
@@ -29,26 +36,34 @@ const valueSchemas: Readonly<Record<string, JsonObject>> = {
  * bodies are decoded, so that clients see what the server does.
  */
 export function openApiDocument(apiVersion: string, kinds: readonly KindInfo[]): JsonObject {
-  const schemas: JsonObject = {};
-  const wanted = new Set<string>(["meta.v1.DeleteOptions", "meta.v1.Status", "meta.v1.ListMeta"]);
-  for (const kind of kinds) {
-    if (kind.custom === undefined) wanted.add(definitionName(kind));
-    else schemas[customName(kind)] = customSchema(kind);
-    wanted.add("meta.v1.ObjectMeta");
-  }
-  for (const kind of kinds) if (kind.stored) schemas[`${schemaNameOf(kind)}List`] = listSchema(kind);
-  if (kinds.some((kind) => kind.subresources.some(({ name }) => name === "scale")))
-    wanted.add("autoscaling.v1.Scale");
-  addDefinitions(wanted, schemas, groupVersionKinds(kinds));
-  forgetTexts();
   const paths: JsonObject = {};
   for (const kind of kinds) Object.assign(paths, pathsOf(kind));
+  const schemas = Object.fromEntries(schemasOf(kinds));
+  forgetTexts();
   return {
     openapi: "3.0.0",
     info: { title: "Kubernetes", version: apiVersion },
     paths,
     components: { schemas },
   };
+}
+
+/** The schemas of kinds and of all that they refer to, each once and made when it is asked for. */
+export function* schemasOf(kinds: readonly KindInfo[]): Generator<[string, JsonObject]> {
+  for (const kind of kinds) {
+    if (kind.custom !== undefined) yield [schemaNameOf(kind), customSchema(kind)];
+    if (kind.stored) yield [`${schemaNameOf(kind)}List`, listSchema(kind)];
+  }
+  const wanted = new Set([
+    "meta.v1.DeleteOptions",
+    "meta.v1.Status",
+    "meta.v1.ListMeta",
+    "meta.v1.ObjectMeta",
+  ]);
+  for (const kind of kinds) if (kind.custom === undefined) wanted.add(definitionName(kind));
+  if (kinds.some((kind) => kind.subresources.some(({ name }) => name === "scale")))
+    wanted.add("autoscaling.v1.Scale");
+  yield* definedSchemas([...wanted], groupVersionKinds(kinds));
 }
 
 function groupVersionKinds(kinds: readonly KindInfo[]): ReadonlyMap<string, JsonObject> {
@@ -58,38 +73,40 @@ function groupVersionKinds(kinds: readonly KindInfo[]): ReadonlyMap<string, Json
   return known;
 }
 
-function gvkOf({ group, version, kind }: KindInfo): JsonObject {
+export function gvkOf({ group, version, kind }: KindInfo): JsonObject {
   return { group, version, kind };
 }
 
-function addDefinitions(
-  wanted: ReadonlySet<string>,
-  schemas: JsonObject,
+function* definedSchemas(
+  queue: string[],
   gvks: ReadonlyMap<string, JsonObject>,
-): void {
-  const queue = [...wanted];
+): Generator<[string, JsonObject]> {
+  const made = new Set<string>();
+  const isNew = (name: string): boolean => !made.has(name) && made.add(name) !== undefined;
   for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
-    const full = fullName(name);
-    if (schemas[full] !== undefined) continue;
     const shape = definition(name);
-    if (shape === undefined) continue;
-    const gvk = gvks.get(name);
-    const texts = descriptions(name);
-    const properties: JsonObject = {};
-    for (const [field, type] of shape) {
-      properties[field] = fieldSchema(type, texts[field] ?? "");
+    if (shape === undefined || !isNew(fullName(name))) continue;
+    yield [fullName(name), definedSchema(name, shape, gvks.get(name))];
+    for (const type of shape.values()) {
       if (type.leaf === "#") queue.push(type.ref);
-      else addValueSchema(type, schemas);
+      const value = valueNames[type.leaf];
+      if (value !== undefined && isNew(value)) yield [value, valueSchemas[value] ?? {}];
     }
-    const required = [...shape].filter(([, type]) => type.required).map(([field]) => field);
-    schemas[full] = {
-      ...(texts[""] ? { description: texts[""] } : {}),
-      type: "object",
-      ...(required.length > 0 ? { required } : {}),
-      ...(shape.size > 0 ? { properties } : {}),
-      ...(gvk === undefined ? {} : { "x-kubernetes-group-version-kind": [gvk] }),
-    };
   }
+}
+
+function definedSchema(name: string, shape: Definition, gvk: JsonObject | undefined): JsonObject {
+  const texts = descriptions(name);
+  const properties: JsonObject = {};
+  for (const [field, type] of shape) properties[field] = fieldSchema(type, texts[field] ?? "");
+  const required = [...shape].filter(([, type]) => type.required).map(([field]) => field);
+  return {
+    ...(texts[""] ? { description: texts[""] } : {}),
+    type: "object",
+    ...(required.length > 0 ? { required } : {}),
+    ...(shape.size > 0 ? { properties } : {}),
+    ...(gvk === undefined ? {} : { "x-kubernetes-group-version-kind": [gvk] }),
+  };
 }
 
 const valueNames: Readonly<Record<string, string>> = {
@@ -98,11 +115,6 @@ const valueNames: Readonly<Record<string, string>> = {
   u: microTimeName,
   x: intOrStringName,
 };
-
-function addValueSchema(type: FieldType, schemas: JsonObject): void {
-  const name = valueNames[type.leaf];
-  if (name !== undefined) schemas[name] = valueSchemas[name] ?? {};
-}
 
 function fieldSchema(type: FieldType, text: string): JsonObject {
   const described = text === "" ? {} : { description: text };
@@ -152,7 +164,7 @@ function refTo(name: string): JsonObject {
 }
 
 /** The published name of a definition. */
-function fullName(name: string): string {
+export function fullName(name: string): string {
   if (name === "meta.v1.RawExtension" || name.startsWith("runtime."))
     return "io.k8s.apimachinery.pkg.runtime.RawExtension";
   if (name.startsWith("meta.")) return `io.k8s.apimachinery.pkg.apis.${name}`;
@@ -160,7 +172,7 @@ function fullName(name: string): string {
   return `io.k8s.api.${name}`;
 }
 
-function schemaNameOf(kind: KindInfo): string {
+export function schemaNameOf(kind: KindInfo): string {
   return kind.custom === undefined ? fullName(definitionName(kind)) : customName(kind);
 }
 
@@ -170,17 +182,17 @@ function customName({ group, version, kind }: KindInfo): string {
 
 function customSchema(kind: KindInfo): JsonObject {
   const schema = kind.custom?.schema ?? {};
-  const properties = isObject(schema.properties) ? schema.properties : {};
-  return {
-    ...schema,
-    type: "object",
-    properties: {
-      ...properties,
-      ...typeFields(),
-      metadata: { allOf: [refTo(fullName("meta.v1.ObjectMeta"))] },
-    },
-    "x-kubernetes-group-version-kind": [gvkOf(kind)],
+  return { ...withTypeFields(schema), type: "object", "x-kubernetes-group-version-kind": [gvkOf(kind)] };
+}
+
+/** The schema of a custom resource, which has the fields of every object. */
+export function withTypeFields(schema: JsonObject): JsonObject {
+  const { metadata = "" } = descriptions("core.v1.Pod");
+  const ofObject = {
+    ...typeFields(),
+    metadata: { description: metadata, allOf: [refTo(fullName("meta.v1.ObjectMeta"))] },
   };
+  return { ...schema, properties: { ...(isObject(schema.properties) && schema.properties), ...ofObject } };
 }
 
 function typeFields(): JsonObject {
@@ -212,7 +224,7 @@ const actions: Readonly<Record<string, { method: string; action: string }>> = {
   delete: { method: "delete", action: "delete" },
 };
 
-function pathsOf(kind: KindInfo): JsonObject {
+export function pathsOf(kind: KindInfo): JsonObject {
   const root = `${kind.group === "" ? "/api" : "/apis"}/${apiVersionOf(kind)}`;
   const many = kind.namespaced ? `${root}/namespaces/{namespace}/${kind.plural}` : `${root}/${kind.plural}`;
   const collection: JsonObject = { post: operation(kind, "post") };
