@@ -36,7 +36,8 @@ import { asText, type JsonObject } from "#shared/json";
 import { note } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import * as discovery from "./discovery.ts";
-import { answerSwagger, documentAt, openApiIndex } from "./openapi.ts";
+import { documentAt, openApiIndex } from "./openapi.ts";
+import { Swagger } from "./swagger.ts";
 
 export interface RouteParts extends ResourceParts, AccessParts, LimitParts {
   readonly escalation: EscalationGuard;
@@ -113,15 +114,15 @@ function addDiscovery(app: Hono<ApiEnvironment>, parts: RouteParts): void {
   });
   const answerOpenApi = (
     { req, env }: Context<ApiEnvironment>,
-    answer: (open: OpenStream) => Response,
+    answer: (open: OpenStream) => Response | Promise<Response>,
   ): Promise<Response> => {
     const user = requesterOf(parts, req.raw);
     const asked = { request: req.raw, server: env, user, exempt: user === ownUser, verb: "get" };
     return withinLimits(parts, asked, answer);
   };
-  const version = asText(discovery.serverVersion["gitVersion"]);
+  const swagger = new Swagger(registry, asText(discovery.serverVersion["gitVersion"]));
   app.get("/openapi/v2", (context) =>
-    answerOpenApi(context, (open) => answerSwagger(registry, context.req.raw, { version, open })),
+    answerOpenApi(context, (open) => swagger.answer(context.req.raw, open)),
   );
   app.get("/openapi/v3", () => json(openApiIndex(registry)));
   app.get("/openapi/v3/*", (context) =>
