@@ -161,7 +161,7 @@ const operatorRights: LocalRights = {
   authorize: () => undefined,
   refuseOther: (what) =>
     refuse.forbidden(
-      `without a token of the API (kubectl --token), the node lets read what it has and set desired values of its Devices, not ${what}; use a token of the API for that`,
+      `the node itself only shows what it has and sets desired values of its Devices: use a token of the API (kubectl --token) to change ${what}`,
     ),
   mayStay: () => true,
   endsOnline: false,
