@@ -128,7 +128,7 @@ test("a version that is no longer served is no longer published", async () => {
   ]);
 });
 
-test("clients with the document are told that it did not change, until it does", async () => {
+test("clients with the document are answered that it did not change, until it does", async () => {
   const first = await server.call("GET", "/openapi/v2");
   const etag = first.headers.get("etag") ?? "";
   const again = { "if-none-match": etag };
