@@ -88,7 +88,7 @@ async function receive(message: MqttMessage, receivers: Receivers): Promise<unde
   const { requests, plain, discovery, commit } = receivers;
   const waits = [requests.handle(message) ?? discovery.receive(message) ?? done, ...plain.receive(message)];
   if (isUpload(message)) {
-    commit.upload(message.topic, Buffer.from(message.payload).toString("utf8"));
+    commit.upload(message.topic, message.payload);
     waits.push(commit.settled());
   }
   await Promise.all(waits);

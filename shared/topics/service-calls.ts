@@ -22,7 +22,13 @@ export interface ServiceReply {
 /** What a rule wants of a node, in words that nodes of KubeEdge know as well. */
 export type RuleCommand =
   /** Publish to the MQTT brokers of the node. */
-  | { readonly operation: "publish"; readonly topic: string; readonly payload: string }
+  | {
+      readonly operation: "publish";
+      readonly topic: string;
+      readonly payload: string;
+      /** What to publish, when it is no UTF-8 text: nodes of KubeEdge publish the text. */
+      readonly bytes?: Uint8Array;
+    }
   /** Upload what is published on the topic, from now on, or no longer. */
   | { readonly operation: "subscribe" | "unsubscribe"; readonly topic: string }
   /** Programs on the node may call the URL through the cloud, from now on, or no longer. */

@@ -8,4 +8,6 @@ export interface DeviceUpload {
   /** when the node sent it, by its clock, milliseconds since 1970 */
   readonly sentMs: number;
   readonly content: string;
+  /** What was published, when it is no UTF-8 text. */
+  readonly bytes?: Uint8Array;
 }

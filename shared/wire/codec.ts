@@ -18,7 +18,9 @@ export function decode(frame: string): Decoded {
   if (typeof header === "string") return refuse(header);
   const route = decodeRoute(value["route"]);
   if (typeof route === "string") return refuse(route);
-  return { ok: true, message: { header, route, content: value["content"] ?? null } };
+  const { bytes } = value;
+  const more = typeof bytes === "string" ? { bytes } : {};
+  return { ok: true, message: { header, route, content: value["content"] ?? null, ...more } };
 }
 
 /** One frame: the JSON document without a newline. */

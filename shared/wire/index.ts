@@ -10,6 +10,7 @@ export {
 } from "./resource.ts";
 export {
   acknowledge,
+  bytesOf,
   newMessage,
   responseTo,
   type NewMessage,

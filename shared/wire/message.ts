@@ -3,6 +3,11 @@ export interface WireMessage {
   readonly header: WireHeader;
   readonly route: WireRoute;
   readonly content: unknown;
+  /**
+   * Base64 of a payload that is no text, beside the content that KubeEdge has: its peers ignore the field, ours have the
+   * bytes as they were published.
+   */
+  readonly bytes?: string;
 }
 
 export interface WireHeader {
@@ -29,6 +34,7 @@ export interface NewMessage {
   readonly operation: string;
   readonly resource: string;
   readonly content: unknown;
+  readonly bytes?: Uint8Array | undefined;
   readonly resourceVersion?: string | undefined;
   readonly parentId?: string | undefined;
 }
@@ -55,7 +61,13 @@ export function newMessage(stamp: Stamp, parts: NewMessage): WireMessage {
       resource: parts.resource,
     },
     content: parts.content,
+    ...(parts.bytes ? { bytes: Buffer.from(parts.bytes).toString("base64") } : {}),
   };
+}
+
+/** The payload that a peer of ours sent beside the content. */
+export function bytesOf({ bytes }: Pick<WireMessage, "bytes">): Uint8Array | undefined {
+  return bytes === undefined ? undefined : Buffer.from(bytes, "base64");
 }
 
 /** The answer to `request`: same route, operation `response`, parent set. */

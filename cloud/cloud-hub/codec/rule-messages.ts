@@ -22,8 +22,9 @@ export function commandMessage(stamp: Stamp, command: RuleCommand): DownstreamMe
     "targetUrl" in command
       ? { source: sources.routerServiceBus, resource: command.targetUrl }
       : { source: sources.routerEventBus, resource: command.topic };
-  const content = operation === operations.publish ? command.payload : null;
-  return downstreamMessage(newMessage(stamp, { ...route, group: groups.user, operation, content }));
+  const { payload: content, bytes } =
+    command.operation === operations.publish ? command : { payload: null, bytes: undefined };
+  return downstreamMessage(newMessage(stamp, { ...route, group: groups.user, operation, content, bytes }));
 }
 
 /**

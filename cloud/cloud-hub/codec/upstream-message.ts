@@ -1,5 +1,6 @@
 import type { DeviceUpload, NodeRequest, TargetRequest } from "#shared/topics";
 import {
+  bytesOf,
   contentText,
   decode,
   groups,
@@ -135,12 +136,15 @@ function trimNode(node: string, resource: string): string {
   return resource.startsWith(prefix) ? resource.slice(prefix.length) : resource;
 }
 
-function uploadOf(node: string, { header, route, content }: WireMessage): DeviceUpload {
+function uploadOf(node: string, message: WireMessage): DeviceUpload {
+  const { header, route, content } = message;
+  const bytes = bytesOf(message);
   return {
     node,
     id: header.msg_id,
     topic: route.resource ?? "",
     sentMs: header.timestamp,
     content: contentText(content),
+    ...(bytes && { bytes }),
   };
 }

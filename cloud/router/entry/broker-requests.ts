@@ -87,9 +87,8 @@ export class BrokerRequests {
     }: { readonly publications: readonly Publication[]; readonly payload: Uint8Array },
   ): Promise<Delivered[]> {
     const { counters, queue } = this.#options;
-    const text = Buffer.from(payload).toString("utf8");
     const timeoutMs = rule.timeoutMs ?? defaultTimeoutMs;
-    const delivered = await inTurns(publications, (one) => this.#publish(one, text, timeoutMs));
+    const delivered = await inTurns(publications, (one) => this.#publish(one, payload, timeoutMs));
     const failed = publications.filter((_, index) => delivered[index]?.outcome === "failed");
     counters.succeeded(rule.key, delivered.length - failed.length);
     if (failed.length === 0) return delivered;
@@ -108,7 +107,7 @@ export class BrokerRequests {
     return delivered;
   }
 
-  async #publish({ node, topic }: Publication, payload: string, timeoutMs: number): Promise<Delivered> {
+  async #publish({ node, topic }: Publication, payload: Uint8Array, timeoutMs: number): Promise<Delivered> {
     try {
       const isConfirmed = await this.#options.sender.publish(node, { topic, payload }, { timeoutMs });
       return { node, outcome: isConfirmed ? "confirmed" : "sent" };
@@ -134,21 +133,12 @@ function notDelivered(failed: readonly Delivered[], count: number): EntryProblem
   return { status: 504, code: "not-delivered", reason: text };
 }
 
-/** Payloads travel as text. */
 async function readPayload(request: IncomingMessage, clock: Clock): Promise<Uint8Array | EntryProblem> {
   if (announcedTooLarge(request, largestPayload)) return tooLarge(largestPayload);
   try {
-    const payload = await wholeBodyOf(request, { mostBytes: largestPayload, clock });
-    new TextDecoder("utf-8", { fatal: true }).decode(payload);
-    return payload;
+    return await wholeBodyOf(request, { mostBytes: largestPayload, clock });
   } catch (error) {
     if (error instanceof BodyError) return error.problem;
-    if (error instanceof TypeError)
-      return {
-        status: 400,
-        code: "bad-payload",
-        reason: "the body is no UTF-8 text: encode bytes, e.g. as base64",
-      };
     return { status: 400, code: "bad-body", reason: "the body ended too early" };
   }
 }

@@ -44,8 +44,7 @@ export class Attempts {
       case "post":
         return this.#post(rule, delivery, signal);
       case "publish": {
-        const message = { topic: request.topic, payload: Buffer.from(body).toString("utf8") };
-        await sender.publish(node, message, { timeoutMs, signal });
+        await sender.publish(node, { topic: request.topic, payload: body }, { timeoutMs, signal });
         return { kind: "done" };
       }
       case "call": {
@@ -72,7 +71,7 @@ export class Attempts {
   #outcomeOf(error: unknown, { source, target }: RuleMeaning, { request }: StoredDelivery): Outcome {
     const reason = describeError(error);
     const code = error instanceof UnavailableError ? error.code : "";
-    if (code === "refused-address") return { kind: "dead", reason };
+    if (code === "refused-address" || code === "not-text") return { kind: "dead", reason };
     if (request.kind === "post" || code !== "not-connected") return { kind: "retry", reason };
     // Between brokers a rule says whether messages wait for a node that is offline.
     const waits = source.kind === "rest" || (target.kind !== "rest" && target.delivery === "durable");

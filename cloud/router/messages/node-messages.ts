@@ -88,8 +88,8 @@ export class NodeMessages {
     throw new UnavailableError("refused", `the target answered ${status}: ${text.slice(0, 1000)}`);
   }
 
-  #deliveriesOf(rule: RuleMeaning, { node, id, topic, content }: DeviceUpload): NewDelivery[] {
-    const body = new TextEncoder().encode(content);
+  #deliveriesOf(rule: RuleMeaning, { node, id, topic, content, bytes }: DeviceUpload): NewDelivery[] {
+    const body = bytes ?? new TextEncoder().encode(content);
     const shared = { rule: rule.key, origin: node, messageId: id, body };
     const { target } = rule;
     if (target.kind === "rest") return [{ ...shared, node, request: { kind: "post", topic } }];

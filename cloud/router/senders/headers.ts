@@ -1,3 +1,4 @@
+import { textPayload, type TextPayload } from "#shared/bytes";
 import { tryJson } from "#shared/json";
 import { endToEndFields } from "#shared/streams";
 import type { HeaderFields } from "#shared/topics";
@@ -46,12 +47,12 @@ export function postHeaders(message: {
     [messageIdHeader]: message.messageId,
     "x-kubeedge-topic": encodeURI(message.topic),
     "x-kubeedge-rule": message.rule,
-    "content-type": isJson(message.body) ? "application/json" : "text/plain; charset=utf-8",
+    "content-type": contentTypeOf(textPayload(message.body)),
   };
 }
 
-function isJson(body: Uint8Array): boolean {
-  const text = Buffer.from(body).toString("utf8");
-  if (!/^\s*[[{]/.test(text)) return false;
-  return tryJson(text) !== undefined;
+function contentTypeOf({ text, bytes }: TextPayload): string {
+  if (bytes) return "application/octet-stream";
+  const isJson = /^\s*[[{]/.test(text) && tryJson(text) !== undefined;
+  return isJson ? "application/json" : "text/plain; charset=utf-8";
 }

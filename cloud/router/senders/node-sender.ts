@@ -1,4 +1,5 @@
 import type { Port } from "#shared/bus";
+import { textPayload } from "#shared/bytes";
 import { UnavailableError } from "#shared/errors";
 import { fetchOver, type ByteStream, type RequestHead } from "#shared/streams";
 import type { CloudCatalog, HeaderFields, ServiceReply } from "#shared/topics";
@@ -45,15 +46,27 @@ export class NodeSender {
   /**
    * Publishes to the brokers of a node.
    * @returns whether the node confirmed it: those of KubeEdge do not
+   * @throws UnavailableError also with code "not-text", when a node of KubeEdge cannot take the payload
    */
   async publish(
     node: string,
-    message: { readonly topic: string; readonly payload: string },
+    message: { readonly topic: string; readonly payload: Uint8Array },
     options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
   ): Promise<boolean> {
     this.#requireConnected(node);
     const { timeoutMs, signal } = options;
-    const command = { operation: "publish", ...message } as const;
+    const { text, bytes } = textPayload(message.payload);
+    if (bytes && !this.canStream(node))
+      throw new UnavailableError(
+        "not-text",
+        `the edgecore of node ${JSON.stringify(node)} publishes UTF-8 text only`,
+      );
+    const command = {
+      operation: "publish",
+      topic: message.topic,
+      payload: text,
+      ...(bytes && { bytes }),
+    } as const;
     return this.#options.port.ask("rule.command", { node, command, timeoutMs }, { signal });
   }
 

@@ -1,6 +1,7 @@
 import { nextTurn } from "#shared/clock";
 import { describeError, UnavailableError } from "#shared/errors";
 import type { RateLimitedLog } from "#shared/log";
+import { textPayload } from "#shared/bytes";
 import { encodeTwinReport, encodeUpload, isUploadTooLarge, type Stamp } from "#edge/edge-hub/codec";
 import type { HistoryPoint, Store } from "#edge/store";
 import type { DeviceAttribute, BoundDevice, DeviceRegistry } from "#edge/device-twin/devices";
@@ -173,8 +174,9 @@ export class GroupCommit {
   }
 
   /** A message of a device that the cloud gets unchanged. One that is too large to be sent is dropped and counted. */
-  upload(topic: string, content: string): void {
-    if (isUploadTooLarge(content)) return this.#drop(topic, content.length);
+  upload(topic: string, payload: Uint8Array): void {
+    const content = textPayload(payload);
+    if (isUploadTooLarge(content)) return this.#drop(topic, payload.length);
     const frame = encodeUpload(this.#options.stamp, topic, content);
     this.#messages.push({ lane: "upload", key: undefined, frame });
   }

@@ -1,7 +1,7 @@
 import { asRecord, tryJson } from "#shared/json";
 import type { KubeObject } from "#shared/kube";
 import type { JsonBody, ReceivedObject, TwinDelivery, UserDelivery } from "#shared/topics";
-import { deviceOfHistory, operations, parseResource, sources } from "#shared/wire";
+import { bytesOf, deviceOfHistory, operations, parseResource, sources } from "#shared/wire";
 import type { CloudMessage } from "./cloud-message.ts";
 
 /** KubeEdge's metamanager serves these; an update of any other source it stores, and neither passes on nor acknowledges. */
@@ -44,11 +44,12 @@ export function decodeTwinDelivery({ envelope: { route, content } }: CloudMessag
 }
 
 /** @returns undefined for an operation that brokers do not know */
-export function decodeUserDelivery({ envelope: { route, content } }: CloudMessage): UserDelivery | undefined {
+export function decodeUserDelivery({ envelope }: CloudMessage): UserDelivery | undefined {
+  const { route, content } = envelope;
   const { operation, resource: topic = "" } = route;
   switch (operation) {
     case operations.publish:
-      return { operation, topic, payload: contentBytes(content) };
+      return { operation, topic, payload: bytesOf(envelope) ?? contentBytes(content) };
     case operations.subscribe:
     case operations.unsubscribe:
       return { operation, topic };

@@ -1,3 +1,4 @@
+import type { TextPayload } from "#shared/bytes";
 import type { Event } from "#shared/kube";
 import {
   encode,
@@ -36,13 +37,14 @@ export function encodeDiscovery(stamp: Stamp, device: string, content: object): 
 }
 
 /** A message of a device that is passed on as it is. */
-export function encodeUpload(stamp: Stamp, topic: string, content: string): string {
+export function encodeUpload(stamp: Stamp, topic: string, { text, bytes }: TextPayload): string {
   return frame(stamp, {
     source: sources.bus,
     group: groups.user,
     operation: operations.upload,
     resource: topic,
-    content,
+    content: text,
+    bytes,
   });
 }
 
@@ -50,9 +52,9 @@ export function encodeUpload(stamp: Stamp, topic: string, content: string): stri
 const besideContentBytes = 512 * 1024;
 
 /** Whether the cloud would never read an upload with this content. As JSON a character takes six bytes at most. */
-export function isUploadTooLarge(content: string): boolean {
-  const most = largestMessageBytes - besideContentBytes;
-  return content.length * 6 + 2 > most && Buffer.byteLength(JSON.stringify(content)) > most;
+export function isUploadTooLarge({ text, bytes }: TextPayload): boolean {
+  const most = largestMessageBytes - besideContentBytes - Math.ceil((bytes?.length ?? 0) / 3) * 4;
+  return text.length * 6 + 2 > most && Buffer.byteLength(JSON.stringify(text)) > most;
 }
 
 /** A strategic merge patch, as text, of a pod's status. */
@@ -93,10 +95,11 @@ export function eventMessage(event: Event): NewMessage {
 }
 
 /** As `encode(newMessage(…))`, without the optional fields: devices report thousands of times a second. */
-function frame(stamp: Stamp, { source, group, operation, resource, content }: NewMessage): string {
+function frame(stamp: Stamp, { source, group, operation, resource, content, bytes }: NewMessage): string {
   return encode({
     header: { msg_id: stamp.id(), timestamp: stamp.nowMs() },
     route: { source, group, operation, resource },
     content,
+    ...(bytes && { bytes: Buffer.from(bytes).toString("base64") }),
   });
 }

@@ -288,3 +288,28 @@ test("a target that does not answer holds up no other rule, however many nodes s
   expect(received.map(({ id }) => id)).toEqual(["m-1"]);
   silent.stop(true);
 });
+
+test("a payload that is no text reaches its target as it is", async () => {
+  const payload = Uint8Array.from({ length: 256 }, (_, byte) => byte);
+  const taken = Promise.withResolvers<readonly [string | null, Uint8Array]>();
+  await using binary = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: async (request) => {
+      taken.resolve([request.headers.get("content-type"), await request.bytes()]);
+      return new Response();
+    },
+  });
+  await harness.put("Rule", "binary", {
+    source: "bus",
+    sourceResource: { topic: "binary", all_nodes: "true" },
+    target: "rest",
+    targetResource: { resource: `http://127.0.0.1:${binary.port}/` },
+  });
+  await until(
+    () => harness.status("binary"),
+    ({ state }) => state === "Active",
+  );
+  await harness.upload("edge-1", "default/binary", payload);
+  expect(await taken.promise).toEqual(["application/octet-stream", payload]);
+});

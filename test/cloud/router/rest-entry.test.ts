@@ -203,12 +203,21 @@ test("a message for several nodes names those that did not get it", async () => 
   ]);
 });
 
-test("a payload that is no text is refused", async () => {
-  const body = new Uint8Array([0xff, 0xfe]);
-  expect(await problemOf(await harness.request("/edge-1/default/cmd/x", { method: "POST", body }))).toEqual([
-    400,
-    "bad-payload",
+test("a payload that is no text is published as it is, and a node of KubeEdge is named as one that takes text", async () => {
+  harness.commands.length = 0;
+  const body = new Uint8Array([0x61, 0xff, 0x00, 0xfe]);
+  const response = await harness.request("/edge-1/default/cmd/x", { method: "POST", body });
+  expect([response.status, harness.commands.map(({ command }) => command)]).toEqual([
+    200,
+    [{ operation: "publish", topic: "cmd/x", payload: "a\ufffd\0\ufffd", bytes: Buffer.from(body) }],
   ]);
+  await harness.connect("edge-2", { kubeedge: true });
+  const refused = await harness.request("/edge-2/default/cmd/x", { method: "POST", body });
+  expect([refused.status, await refused.text()]).toEqual([
+    504,
+    expect.stringContaining("publishes UTF-8 text only"),
+  ]);
+  await harness.disconnect("edge-2");
 });
 
 test("a dry run says which rule matches and sends nothing", async () => {

@@ -6,6 +6,7 @@ import { ensureCertificates } from "#cloud/cloud-hub/certificates";
 import { createKubeClient, type KubeClient } from "#cloud/kube-client";
 import { admitRules, startRouter, type Router, type RouterStartConfig } from "#cloud/router";
 import { Bus } from "#shared/bus";
+import { textPayload } from "#shared/bytes";
 import { systemClock } from "#shared/clock";
 import { UnavailableError } from "#shared/errors";
 import type { KubeObject, Rule, RuleStatus } from "#shared/kube";
@@ -150,8 +151,15 @@ export class RouterHarness implements AsyncDisposable {
     linked?.cloud.end("the link is lost");
   }
 
-  upload(node: string, topic: string, content: string, id: string = crypto.randomUUID()): Promise<boolean> {
-    return this.#port.ask("rule.upload", { node, id, topic, content, sentMs: Date.now() });
+  upload(
+    node: string,
+    topic: string,
+    payload: Uint8Array | string,
+    id: string = crypto.randomUUID(),
+  ): Promise<boolean> {
+    const { text: content, bytes } = textPayload(Buffer.from(payload));
+    const sentMs = Date.now();
+    return this.#port.ask("rule.upload", { node, id, topic, content, sentMs, ...(bytes && { bytes }) });
   }
 
   ask(node: string, targetUrl: string, payload: string, id = "q1"): Promise<string> {

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { textPayload } from "#shared/bytes";
 import type { ServiceCall, ServiceDelivery, UserDelivery } from "#shared/topics";
 import {
   clientPair,
@@ -56,6 +57,18 @@ test("calls of one server do not wait for each other", async () => {
   expect((await linked.cloud.call("edge-1", call)).status).toBe(200);
   first.resolve(undefined);
   expect((await slow).status).toBe(200);
+});
+
+test("a payload that is no text reaches our node as it is", async () => {
+  await using linked = await startLinked();
+  const taken: Uint8Array[] = [];
+  linked.edge.publish = (command) => {
+    if (command.operation === "publish") taken.push(command.payload);
+  };
+  const bytes = Uint8Array.from({ length: 256 }, (_, byte) => byte);
+  const { text: payload } = textPayload(bytes);
+  await linked.cloud.command("edge-1", { operation: "publish", topic: "a", payload, bytes });
+  expect(taken).toEqual([Buffer.from(bytes)]);
 });
 
 test("our node confirms commands of rules once it carried them out, and reports a failure", async () => {

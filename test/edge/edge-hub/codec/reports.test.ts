@@ -10,8 +10,9 @@ import {
   isUploadTooLarge,
   readStoredFrame,
 } from "#edge/edge-hub/codec";
+import { textPayload } from "#shared/bytes";
 import type { Event } from "#shared/kube";
-import { largestMessageBytes } from "#shared/wire";
+import { decode, largestMessageBytes } from "#shared/wire";
 
 const stamp = { id: () => "m1", nowMs: () => 7 };
 const pod = { namespace: "default", name: "web", uid: "u1" };
@@ -36,7 +37,7 @@ test.each([
   ],
   [
     "an upload",
-    encodeUpload(stamp, "SYS/dis/upload_records", "21.5"),
+    encodeUpload(stamp, "SYS/dis/upload_records", { text: "21.5" }),
     '{"header":{"msg_id":"m1","timestamp":7},"route":{"source":"bus","group":"user","operation":"upload","resource":"SYS/dis/upload_records"},"content":"21.5"}',
   ],
   [
@@ -60,7 +61,7 @@ test.each([
 
 test("codec recognizes a stored frame by its id, and reports of twins among them", () => {
   const report = encodeTwinReport(stamp, "lamp", {});
-  const upload = encodeUpload(stamp, "t", "1");
+  const upload = encodeUpload(stamp, "t", { text: "1" });
   expect([report, upload].map((frame) => readStoredFrame(frame))).toEqual([
     { ok: true, bytes: report.length, id: "m1", isTwinReport: true },
     { ok: true, bytes: upload.length, id: "m1", isTwinReport: false },
@@ -80,8 +81,16 @@ test.each([
 
 test("codec refuses an upload by its size as JSON", () => {
   const characters = largestMessageBytes / 6;
-  expect([isUploadTooLarge("x".repeat(characters)), isUploadTooLarge("\u{1}".repeat(characters))]).toEqual([
-    false,
-    true,
-  ]);
+  expect([
+    isUploadTooLarge({ text: "x".repeat(characters) }),
+    isUploadTooLarge({ text: "\u{1}".repeat(characters) }),
+  ]).toEqual([false, true]);
+});
+
+test("an upload that is no text has its bytes beside the text that KubeEdge's cloud reads", () => {
+  const bytes = new Uint8Array([0x61, 0xff, 0x62]);
+  const decoded = decode(encodeUpload(stamp, "t", textPayload(bytes)));
+  const { content, bytes: encoded } = decoded.ok ? decoded.message : {};
+  expect([content, encoded]).toEqual(["a\ufffdb", Buffer.from(bytes).toString("base64")]);
+  expect(encodeUpload(stamp, "t", textPayload(Buffer.from("text")))).not.toContain("bytes");
 });
