@@ -1,6 +1,7 @@
 import {
   cloneJson,
   isObject,
+  nestsDeeper,
   ownField,
   sameMeaning,
   tryJson,
@@ -17,6 +18,8 @@ export type DeviceChange =
   /** It changes something else as well: this field. */
   | { readonly ok: false; readonly field: string };
 
+/** As the embedded API takes. */
+const deepest = 512;
 const lastApplied = "kubectl.kubernetes.io/last-applied-configuration";
 const forms: ReadonlyMap<string, (device: JsonObject, body: Json) => Json> = new Map([
   ["application/json-patch+json", jsonPatch],
@@ -34,6 +37,7 @@ export function changedDevice(
   if (!apply) throw refuse.unsupportedType([...(method === "PUT" ? ["application/json"] : forms.keys())]);
   const body = tryJson(text);
   if (body === undefined) throw refuse.badRequest("the body of the request is not JSON");
+  if (nestsDeeper(body, deepest)) throw refuse.badRequest("the body of the request is nested too deep");
   const after = patched(() => apply(cloneJson(device), body));
   if (!isObject(after)) throw refuse.badRequest("the body of the request is not an object");
   return after;

@@ -123,6 +123,7 @@ test.each([
     [400, "expected a text"],
   ],
   ["no JSON", "{", {}, [400, "is not JSON"]],
+  ["endless nesting", `{"a":${"[".repeat(90_000)}${"]".repeat(90_000)}}`, {}, [400, "nested too deep"]],
   ["a patch that does not apply", [{ op: "replace", path: "/x", value: 1 }], json, [422, "missing path"]],
   ["a patch with a prototype", '{"__proto__":{"a":1}}', {}, [403, "__proto__"]],
   ["server-side apply", {}, { type: "application/apply-patch+yaml" }, [415, "application/merge-patch+json"]],
