@@ -50,7 +50,10 @@ test("kubectl drives a StatefulSet through its life", async () => {
   await kubectl("set", "image", "sts/web", "web=web:3");
   expect(await settled()).toContain("partitioned roll out complete: 1 new pods have been updated");
   expect(images()).toEqual(["web-0 web:1", "web-1 web:1", "web-2 web:3"]);
-  await kubectl("delete", "pod", "web-0");
+  // kubectl would wait for ever if the next pod of the name came between two of its requests.
+  const uid = deps.pods.get("default/web-0")?.metadata.uid;
+  await kubectl("delete", "pod", "web-0", "--wait=false");
+  await until("another pod", () => ![undefined, uid].includes(deps.pods.get("default/web-0")?.metadata.uid));
   await until("created again", () => images().join() === "web-0 web:1,web-1 web:1,web-2 web:3");
   await kubectl("scale", "sts/web", "--replicas=1");
   await until("one pod", () => images().join() === "web-0 web:1");
