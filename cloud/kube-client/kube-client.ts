@@ -180,6 +180,13 @@ export const resources = {
     kind: "ControllerRevision",
     namespaced: true,
   },
+  podDisruptionBudgets: {
+    group: "policy",
+    version: "v1",
+    plural: "poddisruptionbudgets",
+    kind: "PodDisruptionBudget",
+    namespaced: true,
+  },
   clusterRoles: {
     group: "rbac.authorization.k8s.io",
     version: "v1",

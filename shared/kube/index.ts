@@ -33,6 +33,7 @@ export type {
   KeyToPath,
   NodeSelectorTerm,
   Pod,
+  PodAffinityTerm,
   PodSecurityContext,
   SecurityContext,
   SecurityProfile,
@@ -41,6 +42,7 @@ export type {
   PodStatus,
   Probe,
   Toleration,
+  TopologySpreadConstraint,
   Volume,
 } from "./pod.ts";
 export { validateDevice, validateDeviceModel, type DeviceCause } from "./device-rules.ts";

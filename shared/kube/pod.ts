@@ -1,5 +1,5 @@
 import type { Condition, KubeObject } from "./meta.ts";
-import type { LabelExpression } from "./label-selector.ts";
+import type { LabelExpression, LabelSelector } from "./label-selector.ts";
 
 export interface Pod extends KubeObject {
   spec: PodSpec;
@@ -28,6 +28,9 @@ export interface PodSpec {
   volumes?: Volume[];
   tolerations?: Toleration[];
   affinity?: Affinity;
+  topologySpreadConstraints?: TopologySpreadConstraint[];
+  priorityClassName?: string;
+  preemptionPolicy?: string;
   overhead?: Record<string, string>;
   priority?: number;
   securityContext?: PodSecurityContext;
@@ -38,7 +41,35 @@ export interface PodSpec {
 export interface Affinity {
   nodeAffinity?: {
     requiredDuringSchedulingIgnoredDuringExecution?: { nodeSelectorTerms?: NodeSelectorTerm[] };
+    preferredDuringSchedulingIgnoredDuringExecution?: { weight: number; preference: NodeSelectorTerm }[];
   };
+  podAffinity?: PodAffinity;
+  podAntiAffinity?: PodAffinity;
+}
+
+export interface PodAffinity {
+  requiredDuringSchedulingIgnoredDuringExecution?: PodAffinityTerm[];
+  preferredDuringSchedulingIgnoredDuringExecution?: { weight: number; podAffinityTerm: PodAffinityTerm }[];
+}
+
+export interface PodAffinityTerm {
+  topologyKey: string;
+  labelSelector?: LabelSelector | null;
+  namespaces?: string[];
+  namespaceSelector?: LabelSelector | null;
+  matchLabelKeys?: string[];
+  mismatchLabelKeys?: string[];
+}
+
+export interface TopologySpreadConstraint {
+  maxSkew: number;
+  topologyKey: string;
+  whenUnsatisfiable: string;
+  labelSelector?: LabelSelector | null;
+  minDomains?: number;
+  nodeAffinityPolicy?: string;
+  nodeTaintsPolicy?: string;
+  matchLabelKeys?: string[];
 }
 
 export interface NodeSelectorTerm {
@@ -185,6 +216,8 @@ export interface PodStatus {
   podIP?: string;
   podIPs?: { ip: string }[];
   startTime?: string;
+  /** The node that is being made free for the pod. */
+  nominatedNodeName?: string;
   qosClass?: "Guaranteed" | "Burstable" | "BestEffort";
   containerStatuses?: ContainerStatus[];
   initContainerStatuses?: ContainerStatus[];

@@ -3,7 +3,14 @@ export { claimOwned, isSelectedBy } from "./claim.ts";
 export type { ControllerDeps, StartController } from "./controller.ts";
 export { ControllerEvents } from "./event-recorder.ts";
 export { recordEvent, type EventDeps } from "./events.ts";
-export { findUntolerated, isTolerated, matchesNodeSelection, schedulingView } from "./node-fit.ts";
+export {
+  findUntolerated,
+  isTolerated,
+  matchesNodeSelection,
+  matchesPreference,
+  nodesNamedBy,
+  schedulingView,
+} from "./node-fit.ts";
 export { OwnedIndex } from "./owned-index.ts";
 export {
   controlledBy,

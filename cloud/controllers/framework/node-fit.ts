@@ -9,11 +9,27 @@ import {
 } from "#shared/kube";
 
 /** Whether the node satisfies the pod's nodeSelector and required node affinity. */
-export function matchesNodeSelection(pod: Pod, node: Node): boolean {
-  const labels = node.metadata.labels ?? {};
-  if (!hasLabels(labels, pod.spec.nodeSelector ?? {})) return false;
-  const required = pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
+export function matchesNodeSelection({ spec: { nodeSelector, affinity } }: Pod, node: Node): boolean {
+  if (nodeSelector && !hasLabels(node.metadata.labels ?? {}, nodeSelector)) return false;
+  const required = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
   return !required || (required.nodeSelectorTerms ?? []).some((term) => matchesTerm(term, node));
+}
+
+/** The names of the only nodes that a pod allows, as those of DaemonSets do; undefined when it names none. */
+export function nodesNamedBy({ spec }: Pod): ReadonlySet<string> | undefined {
+  const required = spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
+  const terms = required?.nodeSelectorTerms ?? [];
+  const names = terms.map(({ matchFields = [] }) =>
+    matchFields.find(({ key, operator }) => key === "metadata.name" && operator === "In"),
+  );
+  if (terms.length === 0 || names.includes(undefined)) return undefined;
+  return new Set(names.flatMap((name) => name?.values ?? []));
+}
+
+/** Whether the node is as one preference of a pod wants it; an empty one is satisfied by all. */
+export function matchesPreference(term: NodeSelectorTerm, node: Node): boolean {
+  const { matchExpressions = [], matchFields = [] } = term;
+  return matchExpressions.length + matchFields.length === 0 || matchesTerm(term, node);
 }
 
 /** A term without requirements matches no node (Kubernetes API, NodeSelectorTerm). */

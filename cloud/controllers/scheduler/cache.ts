@@ -1,27 +1,8 @@
 import { objectKey, type Node, type Pod } from "#shared/kube";
-import { needsOf, type NodeLoad, type PodNeeds } from "./fit.ts";
+import { needsOf, type PodNeeds } from "./needs.ts";
+import { MutableLoad, type NodeLoad } from "./node-load.ts";
 
-class MutableLoad implements NodeLoad {
-  node: Node;
-  readonly amounts = new Map<string, number>();
-  readonly pods = new Map<string, PodNeeds>();
-
-  constructor(node: Node) {
-    this.node = node;
-  }
-
-  add(key: string, needs: PodNeeds): void {
-    this.pods.set(key, needs);
-    for (const [resource, amount] of needs.amounts)
-      this.amounts.set(resource, (this.amounts.get(resource) ?? 0) + amount);
-  }
-
-  remove(key: string, needs: PodNeeds): void {
-    this.pods.delete(key);
-    for (const [resource, amount] of needs.amounts)
-      this.amounts.set(resource, (this.amounts.get(resource) ?? 0) - amount);
-  }
-}
+const none: ReadonlyMap<string, PodNeeds> = new Map();
 
 /** A pod on a node; assumed while its binding is not shown by the API yet. */
 interface Placement {
@@ -40,6 +21,9 @@ export class SchedulerCache {
   readonly #placements = new Map<string, Placement>();
   /** Keys of pods by node, also of nodes that are not known (yet). */
   readonly #byNode = new Map<string, Set<string>>();
+  /** Pods for which room is being made, by node. */
+  readonly #nominated = new Map<string, Map<string, PodNeeds>>();
+  readonly #nominations = new Map<string, string>();
 
   loads(): NodeLoad[] {
     return [...this.#nodes.values()];
@@ -49,7 +33,7 @@ export class SchedulerCache {
     const name = node.metadata.name ?? "";
     const known = this.#nodes.get(name);
     if (known) {
-      known.node = node;
+      known.setNode(node);
       return;
     }
     const load = new MutableLoad(node);
@@ -62,6 +46,7 @@ export class SchedulerCache {
 
   removeNode(name: string): void {
     this.#nodes.delete(name);
+    if (this.#nominated.get(name)?.size === 0) this.#nominated.delete(name);
   }
 
   /** Applies a pod as the API shows it. */
@@ -71,11 +56,34 @@ export class SchedulerCache {
     const known = this.#placements.get(key);
     if (!nodeName && known?.assumed === true && known.uid === pod.metadata.uid && !isFinished(pod)) return;
     this.#drop(key);
+    const isWaiting = !nodeName && !isFinished(pod) && !pod.metadata.deletionTimestamp;
+    this.nominate(pod, isWaiting ? pod.status?.nominatedNodeName : undefined);
     if (nodeName && !isFinished(pod)) this.#place(key, pod, { node: nodeName, assumed: false });
   }
 
   removePod(pod: Pod): void {
     this.#drop(objectKey(pod));
+    this.nominate(pod, undefined);
+  }
+
+  /** Keeps room on a node for a pod that waits until other pods have left it; without a node it needs none. */
+  nominate(pod: Pod, node: string | undefined): void {
+    const key = objectKey(pod);
+    const before = this.#nominations.get(key);
+    if (before !== undefined) this.#nominated.get(before)?.delete(key);
+    this.#nominations.delete(key);
+    if (!node) return;
+    this.#nominations.set(key, node);
+    const pods = this.#nominated.get(node) ?? new Map<string, PodNeeds>();
+    this.#nominated.set(node, pods.set(key, needsOf(pod)));
+  }
+
+  nominatedOn(node: string): ReadonlyMap<string, PodNeeds> {
+    return this.#nominated.get(node) ?? none;
+  }
+
+  loadOf(node: string): NodeLoad | undefined {
+    return this.#nodes.get(node);
   }
 
   isAssumed(pod: Pod): boolean {
@@ -87,6 +95,7 @@ export class SchedulerCache {
   assume(pod: Pod, node: string): void {
     const key = objectKey(pod);
     this.#drop(key);
+    this.nominate(pod, undefined);
     this.#place(key, pod, { node, assumed: true });
   }
 
@@ -107,7 +116,7 @@ export class SchedulerCache {
     const placement = this.#placements.get(key);
     if (!placement) return;
     this.#placements.delete(key);
-    this.#nodes.get(placement.node)?.remove(key, placement.needs);
+    this.#nodes.get(placement.node)?.remove(key);
     const keys = this.#byNode.get(placement.node);
     keys?.delete(key);
     if (keys?.size === 0) this.#byNode.delete(placement.node);

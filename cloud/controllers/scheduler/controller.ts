@@ -3,13 +3,14 @@ import { recordEvent, schedulingView, WorkQueue, type ControllerDeps } from "#cl
 import { rfc3339 } from "#shared/clock";
 import { objectKey, type Condition, type KubeObject, type Node, type Pod } from "#shared/kube";
 import { SchedulerCache } from "./cache.ts";
-import { chooseNode, needsOf } from "./fit.ts";
+import { chooseNode, type ClusterView, type RejectedNode } from "./choose.ts";
+import { needsOf, type PodNeeds } from "./needs.ts";
+import { component, Preemptor } from "./preemptor.ts";
 
-const component = "default-scheduler";
 /** Unschedulable pods are retried when a node or pod changes, and after this time in case an event was missed. */
 const retryMs = 60_000;
 
-type SchedulerDeps = Pick<ControllerDeps, "kube" | "clock" | "log" | "pods" | "nodes">;
+type SchedulerDeps = Pick<ControllerDeps, "kube" | "clock" | "log" | "pods" | "nodes" | "namespaces">;
 
 /** Binds pods without a node to the best node that fits, as kube-scheduler with its default filters. */
 export function startScheduler(deps: SchedulerDeps): AsyncDisposable {
@@ -20,11 +21,13 @@ class Scheduler implements AsyncDisposable {
   readonly #deps: SchedulerDeps;
   readonly #cache = new SchedulerCache();
   readonly #queue: WorkQueue;
-  readonly #unschedulable = new Set<string>();
+  readonly #preemptor: Preemptor;
+  readonly #unschedulable = new Map<string, PodNeeds>();
   readonly #watches: Disposable[];
 
   constructor(deps: SchedulerDeps) {
     this.#deps = deps;
+    this.#preemptor = new Preemptor(deps);
     this.#queue = new WorkQueue({ ...deps, name: "scheduler", reconcile: (key) => this.#schedule(key) });
     this.#watches = [
       deps.nodes.watch({
@@ -34,7 +37,7 @@ class Scheduler implements AsyncDisposable {
       }),
       deps.pods.watch({
         added: (pod) => this.#podChanged(pod),
-        updated: (pod) => this.#podChanged(pod),
+        updated: (pod, old) => this.#podChanged(pod, old),
         removed: (pod) => this.#podRemoved(pod),
       }),
     ];
@@ -50,10 +53,11 @@ class Scheduler implements AsyncDisposable {
     if (!old || !Bun.deepEquals(schedulingView(node), schedulingView(old))) this.#retryUnschedulable();
   }
 
-  #podChanged(pod: Pod): void {
+  #podChanged(pod: Pod, old?: Pod): void {
     this.#cache.setPod(pod);
     if (isWaiting(pod)) this.#queue.add(objectKey(pod));
     else if (pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed") this.#retryUnschedulable();
+    else if (old && !old.spec.nodeName) this.#retryUnschedulable(dependsOnOthers);
   }
 
   #podRemoved(pod: Pod): void {
@@ -62,22 +66,45 @@ class Scheduler implements AsyncDisposable {
     if (pod.spec.nodeName) this.#retryUnschedulable();
   }
 
-  #retryUnschedulable(): void {
-    for (const key of this.#unschedulable) this.#queue.add(key);
+  /** Those of a higher priority first. */
+  #retryUnschedulable(concerns: (needs: PodNeeds) => boolean = () => true): void {
+    const waiting = [...this.#unschedulable].filter(([, needs]) => concerns(needs));
+    for (const [key] of waiting.toSorted(([, a], [, b]) => b.priority - a.priority)) this.#queue.add(key);
+  }
+
+  get #cluster(): ClusterView {
+    return {
+      loads: this.#cache.loads(),
+      namespaceLabels: (name) => this.#deps.namespaces.get(name)?.metadata.labels ?? {},
+      nominated: (node) => this.#cache.nominatedOn(node),
+    };
   }
 
   async #schedule(key: string): Promise<void> {
     const pod = this.#deps.pods.get(key);
     this.#unschedulable.delete(key);
     if (!pod || !isWaiting(pod) || this.#cache.isAssumed(pod)) return;
-    const choice = chooseNode(pod, needsOf(pod), this.#cache.loads());
+    const needs = needsOf(pod);
+    const choice = chooseNode(needs, this.#cluster);
     if ("node" in choice) {
       await this.#bind(pod, choice.node);
       return;
     }
-    this.#unschedulable.add(key);
+    this.#unschedulable.set(key, needs);
     this.#queue.addAfter(key, retryMs);
-    await this.#reportUnschedulable(pod, choice.message);
+    await this.#makeRoom(needs, choice.message, choice.rejected);
+  }
+
+  async #makeRoom(needs: PodNeeds, obstacle: string, rejected: readonly RejectedNode[]): Promise<void> {
+    const { pod } = needs;
+    const room = await this.#preemptor.plan(needs, rejected, this.#cluster);
+    const message = "message" in room ? [obstacle, room.message].filter(Boolean).join(" ") : obstacle;
+    await this.#reportUnschedulable(pod, message);
+    if ("message" in room) return;
+    this.#cache.nominate(pod, room.node);
+    for (const [, other] of this.#cache.nominatedOn(room.node))
+      if (other.priority < needs.priority) this.#cache.nominate(other.pod, undefined);
+    await this.#preemptor.remove(needs, room);
   }
 
   async #bind(pod: Pod, node: string): Promise<void> {
@@ -116,6 +143,12 @@ class Scheduler implements AsyncDisposable {
     const reason = "FailedScheduling";
     await recordEvent(this.#deps, resources.pods, pod, { type: "Warning", reason, message, component });
   }
+}
+
+/** Whether a pod that was bound may be what this one waits for. */
+function dependsOnOthers({ pod: { spec } }: PodNeeds): boolean {
+  const near = spec.affinity?.podAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? [];
+  return near.length + (spec.topologySpreadConstraints ?? []).length > 0;
 }
 
 /** Undefined when the pod has this condition already. */

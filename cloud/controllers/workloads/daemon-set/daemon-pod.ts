@@ -1,5 +1,10 @@
 import { resources } from "#cloud/kube-client";
-import { findUntolerated, matchesNodeSelection, type DaemonSet } from "#cloud/controllers/framework";
+import {
+  findUntolerated,
+  matchesNodeSelection,
+  nodesNamedBy,
+  type DaemonSet,
+} from "#cloud/controllers/framework";
 import { podFromTemplate } from "#cloud/controllers/workloads/pods";
 import type { Node, Pod, Toleration } from "#shared/kube";
 
@@ -47,15 +52,10 @@ export function daemonPod(daemonSet: DaemonSet, node: string, hash: string): Pod
 }
 
 /** The node that a pod of a DaemonSet is for, also before it is bound. */
-export function nodeOf({ spec }: Pod): string | undefined {
-  if (spec.nodeName) return spec.nodeName;
-  const required = spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
-  const names = (required?.nodeSelectorTerms ?? []).flatMap(({ matchFields = [] }) =>
-    matchFields
-      .filter(({ key, operator }) => key === "metadata.name" && operator === "In")
-      .flatMap(({ values = [] }) => values),
-  );
-  return names.length === 1 ? names[0] : undefined;
+export function nodeOf(pod: Pod): string | undefined {
+  if (pod.spec.nodeName) return pod.spec.nodeName;
+  const [name, ...others] = nodesNamedBy(pod) ?? [];
+  return others.length === 0 ? name : undefined;
 }
 
 export interface NodeVerdict {

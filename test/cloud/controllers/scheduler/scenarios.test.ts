@@ -1,5 +1,8 @@
 import { join } from "node:path";
-import { chooseNode, needsOf, type NodeLoad } from "#internal/cloud/controllers/scheduler/fit.ts";
+import { chooseNode, type ClusterView } from "#internal/cloud/controllers/scheduler/choose.ts";
+import { needsOf } from "#internal/cloud/controllers/scheduler/needs.ts";
+import { MutableLoad, type NodeLoad } from "#internal/cloud/controllers/scheduler/node-load.ts";
+import { planPreemption } from "#internal/cloud/controllers/scheduler/preemption.ts";
 import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario.ts";
 import { asText, recordOf } from "#shared/json";
 import type { Container, Node, Pod, PodSpec, Taint } from "#shared/kube";
@@ -7,16 +10,50 @@ import type { Container, Node, Pod, PodSpec, Taint } from "#shared/kube";
 /** `schedule`: the first document is the spec of a pod, the others are nodes; answers with a node, or why none fits. */
 runScenarios(join(import.meta.dir, "scenarios"), () => ({
   schedule: ({ input: [spec, ...nodes] }: ScenarioBlock) => {
-    const pod = podOf("p", spec);
-    const choice = chooseNode(pod, needsOf(pod), nodes.map(loadOf));
+    const choice = chooseNode(needsOf(podOf("p", spec)), clusterOf(nodes));
     return "node" in choice ? choice.node : choice.message;
+  },
+  preempt: ({ input: [spec, ...nodes] }: ScenarioBlock) => {
+    const needs = needsOf(podOf("p", spec));
+    const cluster = clusterOf(nodes);
+    const choice = chooseNode(needs, cluster);
+    if ("node" in choice) return choice.node;
+    const plan = planPreemption(needs, choice.rejected, { cluster, budgets });
+    if ("message" in plan) return plan.message;
+    return { node: plan.node, victims: plan.victims.map(({ pod }) => pod.metadata.name) };
   },
   needs: ({ input: [spec] }: ScenarioBlock) => Object.fromEntries(needsOf(podOf("p", spec)).amounts),
 }));
 
+function clusterOf(nodes: readonly unknown[]): ClusterView {
+  const labels: Record<string, Record<string, string>> = { "team-a": { team: "a" } };
+  const nominated = new Map(
+    nodes.map((given) => {
+      // The cases are ours: a field of the wrong type fails its case.
+      const { name, nominated: waiting = [] } = given as NodeCase;
+      const pods = waiting.map((pod, index) => needsOf(podOf(`waits-${name}-${index}`, pod)));
+      return [name, new Map(pods.map((one) => [one.pod.metadata.name ?? "", one]))];
+    }),
+  );
+  return {
+    loads: nodes.map(loadOf),
+    namespaceLabels: (namespace) => labels[namespace] ?? {},
+    nominated: (node) => nominated.get(node) ?? new Map(),
+  };
+}
+
+/** Protects pods with the label `protected: "yes"`. */
+const budgets = [
+  {
+    metadata: { name: "pdb", namespace: "default" },
+    spec: { selector: { matchLabels: { protected: "yes" } } },
+    status: { disruptionsAllowed: 0 },
+  },
+];
+
 /** A pod of the fields of its spec, and `cpu`, `image` and `owner` for what most cases vary. */
 function podOf(name: string, given: unknown): Pod {
-  const { cpu, image = "app:1", owner, ...spec } = recordOf(given);
+  const { cpu, image = "app:1", owner, labels, namespace = "default", started, ...spec } = recordOf(given);
   const container: Container = {
     name: "c",
     image: asText(image),
@@ -30,8 +67,15 @@ function podOf(name: string, given: unknown): Pod {
     controller: true,
   };
   return {
-    metadata: { name, namespace: "default", ...(owner !== undefined && { ownerReferences: [controller] }) },
+    metadata: {
+      name,
+      uid: name,
+      namespace: asText(namespace),
+      ...(labels !== undefined && { labels: labels as Record<string, string> }),
+      ...(owner !== undefined && { ownerReferences: [controller] }),
+    },
     spec: { containers: [container], ...(spec as Partial<PodSpec>) },
+    ...(started !== undefined && { status: { startTime: asText(started) } }),
   };
 }
 
@@ -43,6 +87,7 @@ interface NodeCase {
   readonly allocatable?: Record<string, string>;
   readonly images?: string[];
   readonly pods?: readonly unknown[];
+  readonly nominated?: readonly unknown[];
 }
 
 function loadOf(given: unknown): NodeLoad {
@@ -56,9 +101,8 @@ function loadOf(given: unknown): NodeLoad {
       images: [{ names: images }],
     },
   };
-  const needs = pods.map((pod, index) => needsOf(podOf(`on-${name}-${index}`, pod)));
-  const amounts = new Map<string, number>();
-  for (const [resource, amount] of needs.flatMap((one) => [...one.amounts]))
-    amounts.set(resource, (amounts.get(resource) ?? 0) + amount);
-  return { node, amounts, pods: new Map(needs.map((one, index) => [String(index), one])) };
+  const load = new MutableLoad(node);
+  for (const [index, pod] of pods.entries())
+    load.add(String(index), needsOf(podOf(`on-${name}-${index}`, pod)));
+  return load;
 }

@@ -38,7 +38,9 @@ test("the scheduler reports why a pod waits, binds it when a node is added, and 
   const bound = (): number => deps.pods.list().filter((pod) => pod.spec.nodeName === "edge-1").length;
   await until("five fit", () => bound() === 5);
   const waiting = (): Pod[] => deps.pods.list().filter((pod) => !pod.spec.nodeName);
-  const full = "0/1 nodes are available: 1 Insufficient cpu.";
+  const full =
+    "0/1 nodes are available: 1 Insufficient cpu. " +
+    "preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.";
   await until("reasons of the others", () => waiting().every((pod) => scheduledOf(pod) === full));
   expect(bound()).toBe(5);
   const placed = deps.pods.list().find((pod) => pod.spec.nodeName);

@@ -1,0 +1,79 @@
+import { nodesNamedBy } from "#cloud/controllers/framework";
+import { findObstacle, notSelected, schedulingState, type Obstacle, type SchedulingState } from "./fit.ts";
+import type { PodNeeds } from "./needs.ts";
+import { changedLoad, type NodeLoad } from "./node-load.ts";
+import type { NamespaceLabels } from "./pod-selection.ts";
+import { bestOf } from "./rank.ts";
+
+/** The nodes as the scheduler sees them. */
+export interface ClusterView {
+  readonly loads: readonly NodeLoad[];
+  readonly namespaceLabels: NamespaceLabels;
+  /** Pods for which room is being made on a node. */
+  readonly nominated: (node: string) => ReadonlyMap<string, PodNeeds>;
+}
+
+/** A node whose pods cannot stay together with the new one, and why. */
+export interface RejectedNode {
+  readonly load: NodeLoad;
+  readonly obstacle: Obstacle;
+}
+
+export type NodeChoice =
+  { readonly node: string } | { readonly message: string; readonly rejected: readonly RejectedNode[] };
+
+/** The node for the pod, or why none fits, in the words of kube-scheduler's FitError. */
+export function chooseNode(needs: PodNeeds, cluster: ClusterView): NodeChoice {
+  const { loads } = cluster;
+  if (loads.length === 0) return { message: "no nodes available to schedule pods", rejected: [] };
+  const state = schedulingState(needs, loads, cluster.namespaceLabels);
+  const fitting: NodeLoad[] = [];
+  const rejected: RejectedNode[] = [];
+  const named = nodesNamedBy(needs.pod);
+  for (const load of loads) {
+    const isOpen = !named || named.has(load.node.metadata.name ?? "");
+    const obstacle = isOpen ? obstacleOf(needs, load, { cluster, state }) : notNamed;
+    if (obstacle) rejected.push({ load, obstacle });
+    else fitting.push(load);
+  }
+  const best = bestOf(needs, fitting);
+  if (best !== undefined) return { node: best };
+  return {
+    message: summary(
+      loads.length,
+      rejected.flatMap(({ obstacle }) => obstacle.reasons),
+    ),
+    rejected,
+  };
+}
+
+const notNamed: Obstacle = { reasons: [notSelected], isFinal: true };
+
+function obstacleOf(
+  needs: PodNeeds,
+  load: NodeLoad,
+  { cluster, state }: { readonly cluster: ClusterView; readonly state: SchedulingState },
+): Obstacle | undefined {
+  const obstacle = findObstacle(needs, load, state);
+  if (obstacle) return obstacle;
+  const fuller = withNominated(needs, load, cluster);
+  return fuller === load ? undefined : findObstacle(needs, fuller, state);
+}
+
+/** Room that is being made for a pod of the same or a higher priority is not free. */
+export function withNominated(needs: PodNeeds, load: NodeLoad, { nominated }: ClusterView): NodeLoad {
+  const waiting = nominated(load.node.metadata.name ?? "");
+  if (waiting.size === 0) return load;
+  const others = [...waiting].filter(
+    ([, other]) => other.priority >= needs.priority && other.pod.metadata.uid !== needs.pod.metadata.uid,
+  );
+  return others.length === 0 ? load : changedLoad(load, { with: others });
+}
+
+/** `0/2 nodes are available: 1 Insufficient cpu, 1 node(s) were unschedulable.` */
+export function summary(nodes: number, reasons: readonly string[]): string {
+  const counts = new Map<string, number>();
+  for (const reason of reasons) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+  const listed = [...counts].map(([reason, count]) => `${count} ${reason}`).toSorted();
+  return `0/${nodes} nodes are available: ${listed.join(", ")}.`;
+}

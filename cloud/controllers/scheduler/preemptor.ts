@@ -1,0 +1,78 @@
+import { ignoreMissing, objectAt, resources } from "#cloud/kube-client";
+import { isDeleting, recordEvent, type ControllerDeps } from "#cloud/controllers/framework";
+import { rfc3339 } from "#shared/clock";
+import type { Pod } from "#shared/kube";
+import type { ClusterView, RejectedNode } from "./choose.ts";
+import type { PodNeeds } from "./needs.ts";
+import { planPreemption, type DisruptionBudget, type Preemption } from "./preemption.ts";
+
+/** The name of the scheduler in pods and Events. */
+export const component = "default-scheduler";
+
+type PreemptorDeps = Pick<ControllerDeps, "kube" | "clock" | "log">;
+
+/** Makes room for a pod by deleting pods of lower priority. */
+export class Preemptor {
+  readonly #deps: PreemptorDeps;
+
+  constructor(deps: PreemptorDeps) {
+    this.#deps = deps;
+  }
+
+  async plan(needs: PodNeeds, rejected: readonly RejectedNode[], cluster: ClusterView): Promise<Preemption> {
+    if (rejected.length === 0) return { message: "" };
+    if (needs.pod.spec.preemptionPolicy === "Never")
+      return { message: "preemption: not eligible due to preemptionPolicy=Never." };
+    if (isMakingRoom(needs, rejected))
+      return { message: "preemption: not eligible due to a terminating pod on the nominated node." };
+    const isLower = (other: PodNeeds): boolean => other.priority < needs.priority;
+    const isPossible = rejected.some(
+      ({ load, obstacle }) => !obstacle.isFinal && load.pods.values().some(isLower),
+    );
+    const budgets = isPossible ? await this.#budgets() : [];
+    return planPreemption(needs, rejected, { cluster, budgets });
+  }
+
+  async #budgets(): Promise<readonly DisruptionBudget[]> {
+    return (await this.#deps.kube.list<DisruptionBudget>(resources.podDisruptionBudgets)).items;
+  }
+
+  /** Nominates the pod for the node, so that its room is kept, then deletes the victims. */
+  async remove(needs: PodNeeds, { node, victims }: Exclude<Preemption, { message: string }>): Promise<void> {
+    const { kube } = this.#deps;
+    const patch = { metadata: { uid: needs.pod.metadata.uid }, status: { nominatedNodeName: node } };
+    const options = { type: "merge", subresource: "status" } as const;
+    const nominated = await ignoreMissing(kube.patch(resources.pods, objectAt(needs.pod), patch, options));
+    if (!nominated) return;
+    await Promise.all(victims.map(({ pod }) => this.#evict(pod, needs, node)));
+  }
+
+  async #evict(victim: Pod, needs: PodNeeds, node: string): Promise<void> {
+    const { kube, clock } = this.#deps;
+    if (isDeleting(victim)) return;
+    const condition = {
+      type: "DisruptionTarget",
+      status: "True",
+      reason: "PreemptionByScheduler",
+      message: `${component}: preempting to accommodate a higher priority pod`,
+      lastTransitionTime: rfc3339(clock.nowMs()),
+    };
+    const { uid = "" } = victim.metadata;
+    const patch = { metadata: { uid }, status: { conditions: [condition] } };
+    const options = { type: "strategic", subresource: "status" } as const;
+    // 409: another pod has the name now.
+    await ignoreMissing(kube.patch(resources.pods, objectAt(victim), patch, options), 409);
+    await ignoreMissing(kube.remove(resources.pods, objectAt(victim), { uid }), 409);
+    const message = `Preempted by pod ${needs.pod.metadata.uid ?? ""} on node ${node}`;
+    const text = { type: "Normal", reason: "Preempted", message, component } as const;
+    await recordEvent(this.#deps, resources.pods, victim, text);
+  }
+}
+
+/** Pods of lower priority are still ending on the node that the pod was nominated for. */
+function isMakingRoom({ pod, priority }: PodNeeds, rejected: readonly RejectedNode[]): boolean {
+  const { nominatedNodeName } = pod.status ?? {};
+  const place = rejected.find(({ load }) => load.node.metadata.name === nominatedNodeName);
+  if (!nominatedNodeName || !place || place.obstacle.isFinal) return false;
+  return [...place.load.pods.values()].some((other) => other.priority < priority && isDeleting(other.pod));
+}
