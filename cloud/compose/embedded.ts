@@ -1,5 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { isIP } from "node:net";
+import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { startApiServer, type ApiServer } from "#cloud/kube-api/server";
 import { ensureCertificates } from "#cloud/cloud-hub/certificates";
@@ -71,12 +73,23 @@ export async function startEmbedded(
       (text) => Bun.YAML.parse(text) as KubeObject,
     ),
   );
+  await api.publishAddress(publishedAddress(config));
   deps.reportPort("embedded", api.port);
   return {
     api,
     caPem,
     access: { from: "inline", server: "http://localhost", socket: api.socket, token: ownToken },
   };
+}
+
+/** An address that others can reach, if there is one. */
+function publishedAddress({ advertise, address }: EmbeddedConfig): string {
+  const named = [...advertise, address].find(
+    (one) => isIP(one) !== 0 && !/^(0\.0\.0\.0|::|127\..*|::1)$/.test(one),
+  );
+  const own = Object.values(networkInterfaces()).flatMap((all) => all ?? []);
+  const found = named ?? own.find(({ internal, family }) => !internal && family === "IPv4")?.address;
+  return found ?? "127.0.0.1";
 }
 
 /** Nodes that know another database keep what they have: an operator should know before they are adopted. */

@@ -4,7 +4,7 @@ import { startEventExpiry } from "#cloud/controllers/cluster/event-expiry";
 import { startNamespaceController } from "#cloud/controllers/cluster/namespace";
 import { startNodeLifecycleController } from "#cloud/controllers/cluster/node-lifecycle";
 import { startPodGarbageCollector } from "#cloud/controllers/cluster/pod-garbage-collector";
-import { startEndpointsController } from "#cloud/controllers/endpoints";
+import { startEndpointsController, startEndpointsMirror } from "#cloud/controllers/endpoints";
 import { followShared, type ControllerDeps } from "#cloud/controllers/framework";
 import { startGarbageCollector } from "#cloud/controllers/garbage-collector";
 import { startScheduler } from "#cloud/controllers/scheduler";
@@ -50,6 +50,7 @@ export async function startControllers(deps: ControllersDeps): Promise<Running> 
     startDaemonSetController,
     startStatefulSetController,
     startEndpointsController,
+    startEndpointsMirror,
     startPodGarbageCollector,
     startGarbageCollector,
     startEventExpiry,

@@ -1,15 +1,9 @@
-import { ignoreMissing, resources, type Informer, type ResourceType } from "#cloud/kube-client";
+import { ignoreMissing, resources, type Informer } from "#cloud/kube-client";
 import { objectKey, type KubeObject, type Pod } from "#shared/kube";
 import { WorkQueue, type ControllerDeps } from "#cloud/controllers/framework";
+import { sliceManager, writeSlices } from "./slice-writer.ts";
+import { slicesOf } from "./slices.ts";
 import { endpointsLabels, selectsPod, subsetsOf, type Service, type Subset } from "./subsets.ts";
-
-const endpointsType: ResourceType = {
-  group: "",
-  version: "v1",
-  plural: "endpoints",
-  kind: "Endpoints",
-  namespaced: true,
-};
 
 interface Endpoints extends KubeObject {
   subsets?: Subset[];
@@ -18,8 +12,8 @@ interface Endpoints extends KubeObject {
 type EndpointsDeps = Pick<ControllerDeps, "kube" | "clock" | "log" | "pods">;
 
 /**
- * Keeps the Endpoints of each Service with a selector: the addresses of its pods, ready or not. As kube-controller-manager's
- * pkg/controller/endpoint.
+ * Keeps the Endpoints and EndpointSlices of each Service with a selector: the addresses of its pods, ready or not. As
+ * kube-controller-manager's pkg/controller/endpoint and endpointslice.
  */
 export function startEndpointsController(deps: EndpointsDeps): AsyncDisposable {
   return new EndpointsController(deps);
@@ -68,22 +62,27 @@ class EndpointsController implements AsyncDisposable {
     const [namespace = "", name = ""] = key.split("/");
     const service = this.#services.get(key);
     const { kube, pods } = this.#deps;
-    const known = await kube.find<Endpoints>(endpointsType, { name, namespace });
+    const known = await kube.find<Endpoints>(resources.endpoints, { name, namespace });
     if (!service) {
-      if (known) await ignoreMissing(kube.remove(endpointsType, { name, namespace }), 403);
+      if (known) await ignoreMissing(kube.remove(resources.endpoints, { name, namespace }), 403);
       return;
     }
     if (!service.spec?.selector) return;
-    const subsets = subsetsOf(
-      service,
-      pods.list().filter((pod) => selectsPod(service, pod)),
-    );
+    const selected = pods.list().filter((pod) => selectsPod(service, pod));
+    await this.#writeEndpoints(service, known, subsetsOf(service, selected));
+    const owner = { type: resources.services, object: service, manager: sliceManager, serviceName: name };
+    await writeSlices(kube, owner, slicesOf(service, selected));
+  }
+
+  async #writeEndpoints(service: Service, known: Endpoints | undefined, subsets: Subset[]): Promise<void> {
     if (known && Bun.deepEquals(known.subsets ?? [], subsets)) return;
+    const { kube } = this.#deps;
+    const { name = "", namespace = "" } = service.metadata;
     const metadata = { ...known?.metadata, name, namespace, labels: endpointsLabels(service) };
     const wanted: Endpoints = { apiVersion: "v1", kind: "Endpoints", metadata, subsets };
-    if (known) await kube.replace(endpointsType, wanted);
+    if (known) await kube.replace(resources.endpoints, wanted);
     // 403: the namespace is being deleted and accepts no new objects.
-    else await ignoreMissing(kube.create(endpointsType, wanted), 403);
+    else await ignoreMissing(kube.create(resources.endpoints, wanted), 403);
   }
 }
 

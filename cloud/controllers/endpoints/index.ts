@@ -1,2 +1,3 @@
-/** Keeps the Endpoints of Services: the addresses of their pods. */
+/** Keeps the Endpoints and EndpointSlices of Services: the addresses of their pods, or those that users wrote. */
 export { startEndpointsController } from "./controller.ts";
+export { startEndpointsMirror } from "./mirror.ts";

@@ -9,6 +9,7 @@ export interface ServicePort {
 
 export interface Service extends KubeObject {
   spec?: {
+    type?: string;
     selector?: Record<string, string>;
     ports?: ServicePort[];
     clusterIP?: string;
@@ -16,16 +17,17 @@ export interface Service extends KubeObject {
   };
 }
 
-interface EndpointAddress {
+export interface EndpointAddress {
   ip: string;
+  hostname?: string;
   nodeName?: string;
-  targetRef: ObjectReference;
+  targetRef?: ObjectReference;
 }
 
-interface EndpointPort {
+export interface EndpointPort {
   name?: string;
   port: number;
-  protocol: string;
+  protocol?: string;
 }
 
 export interface Subset {
@@ -49,8 +51,7 @@ export function subsetsOf(service: Service, pods: readonly Pod[]): Subset[] {
   for (const pod of ordered) {
     const address = addressOf(pod);
     if (!address) continue;
-    const named = namedPortsOf(pod);
-    const ports = (service.spec?.ports ?? []).flatMap((port) => portOf(port, named));
+    const ports = portsFor(service, pod);
     if (ports.length === 0 && service.spec?.clusterIP !== "None") continue;
     const id = JSON.stringify(ports);
     const subset = byPorts.get(id) ?? { ...(ports.length > 0 && { ports }) };
@@ -61,13 +62,20 @@ export function subsetsOf(service: Service, pods: readonly Pod[]): Subset[] {
   return [...byPorts].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, subset]) => subset);
 }
 
+/** The ports of a Service as a pod serves them; those that it does not name are left out. */
+export function portsFor(service: Service, pod: Pod): EndpointPort[] {
+  const named = namedPortsOf(pod);
+  return (service.spec?.ports ?? []).flatMap((port) => portOf(port, named));
+}
+
 /** The labels of the Endpoints: those of the Service, and the mark of a headless one. */
 export function endpointsLabels(service: Service): Record<string, string> {
   const headless = service.spec?.clusterIP === "None";
   return { ...service.metadata.labels, ...(headless && { "service.kubernetes.io/headless": "" }) };
 }
 
-function addressOf(pod: Pod): EndpointAddress | undefined {
+/** Undefined: it has none, or none any longer. */
+export function addressOf(pod: Pod): (EndpointAddress & { targetRef: ObjectReference }) | undefined {
   const { podIP, phase } = pod.status ?? {};
   if (!podIP || phase === "Succeeded" || phase === "Failed") return undefined;
   const { name, namespace, uid } = pod.metadata;
@@ -85,7 +93,14 @@ function addressOf(pod: Pod): EndpointAddress | undefined {
 
 function isServing(service: Service, pod: Pod): boolean {
   if (service.spec?.publishNotReadyAddresses === true) return true;
-  if (pod.metadata.deletionTimestamp) return false;
+  return !isTerminating(pod) && isReady(pod);
+}
+
+export function isTerminating(pod: Pod): boolean {
+  return pod.metadata.deletionTimestamp !== undefined;
+}
+
+export function isReady(pod: Pod): boolean {
   return pod.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
 }
 

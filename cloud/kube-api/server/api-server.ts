@@ -43,6 +43,8 @@ export interface ApiServer extends Running {
   writeKubeconfig(path: string): void;
   /** Creates or updates objects so that they are as given, in order; CustomResourceDefinitions are served at once. */
   ensureObjects(objects: readonly KubeObject[]): Promise<void>;
+  /** Publishes the address at which nodes reach this API as the Service `kubernetes`. */
+  publishAddress(ip: string): Promise<void>;
   /** Serves further resources, answered by other modules, until disposed. */
   serve(resources: readonly ExtraResource[]): Disposable;
   /** Deletes history past `historyRevisions` now; the server does it every half minute. */

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { defaultGrants, reconcileDefault } from "#cloud/kube-api/auth";
 import { resourceOf, type KindRegistry, type ObjectService } from "#cloud/kube-api/objects";
 import { parseKubeObject, toJsonObject } from "#cloud/kube-api/schema";
@@ -35,6 +36,45 @@ export async function ensureNamespaces(parts: InstallParts): Promise<void> {
     firstNamespaces.map((name) => ({ apiVersion: "v1", kind: "Namespace", metadata: { name } })),
   );
 }
+
+/** The Service `kubernetes` and its endpoints: how programs in the cluster find the API. Without it the API works all the same. */
+export async function ensureMasterService(
+  parts: InstallParts,
+  { ip, port }: { readonly ip: string; readonly port: number },
+  log: Logger,
+): Promise<void> {
+  const metadata = { name: "kubernetes", namespace: "default" };
+  const https = { name: "https", protocol: "TCP" };
+  const labels = { component: "apiserver", provider: "kubernetes" };
+  const spec = { type: "ClusterIP", clusterIP: masterIp, ports: [{ ...https, port: 443, targetPort: port }] };
+  const skip = { "endpointslice.kubernetes.io/skip-mirror": "true" };
+  const sliceLabels = { "kubernetes.io/service-name": "kubernetes" };
+  try {
+    await ensureObjects(parts, [
+      { apiVersion: "v1", kind: "Service", metadata: { ...metadata, labels }, spec },
+      {
+        apiVersion: "v1",
+        kind: "Endpoints",
+        metadata: { ...metadata, labels: skip },
+        subsets: [{ addresses: [{ ip }], ports: [{ ...https, port }] }],
+      },
+      {
+        apiVersion: "discovery.k8s.io/v1",
+        kind: "EndpointSlice",
+        metadata: { ...metadata, labels: sliceLabels },
+        addressType: isIP(ip) === 6 ? "IPv6" : "IPv4",
+        endpoints: [{ addresses: [ip], conditions: { ready: true } }],
+        ports: [{ ...https, port }],
+      },
+    ]);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    log.warn("cannot publish the address of the API as Service kubernetes", { error });
+  }
+}
+
+/** The first address of the range of Services, as upstream. */
+const masterIp = "10.96.0.1";
 
 async function ensureObject({ objects, registry, store }: InstallParts, object: KubeObject): Promise<void> {
   const { apiVersion = "", kind: kindName = "", metadata } = object;

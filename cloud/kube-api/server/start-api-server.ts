@@ -17,7 +17,13 @@ import type { KubeObject } from "#shared/kube";
 import { running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { ApiServer, ApiServerConfig, ApiServerDeps } from "./api-server.ts";
-import { ensureDefaultRoles, ensureNamespaces, ensureObjects, forgetOldEvents } from "./installed-objects.ts";
+import {
+  ensureDefaultRoles,
+  ensureMasterService,
+  ensureNamespaces,
+  ensureObjects,
+  forgetOldEvents,
+} from "./installed-objects.ts";
 import { listen, serveOnSocket, type HttpHandler } from "./listener.ts";
 import { createRoutes } from "./routes.ts";
 import { signingKeys } from "./signing-keys.ts";
@@ -63,6 +69,7 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
     port: entrance.port,
     socket: path,
     ensureObjects: (all: readonly KubeObject[]) => ensureObjects(install, all),
+    publishAddress: (ip: string) => ensureMasterService(install, { ip, port: entrance.port }, log),
     serve: (resources) => {
       for (const one of resources) extras.add(one);
       return { [Symbol.dispose]: () => resources.forEach((one) => extras.delete(one)) };

@@ -1,5 +1,11 @@
 import { join } from "node:path";
-import { selectsPod, subsetsOf, type Service } from "#internal/cloud/controllers/endpoints/subsets.ts";
+import { mirrorOf, slicesOf, type SliceContent } from "#internal/cloud/controllers/endpoints/slices.ts";
+import {
+  selectsPod,
+  subsetsOf,
+  type Service,
+  type Subset,
+} from "#internal/cloud/controllers/endpoints/subsets.ts";
 import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario.ts";
 import type { Pod } from "#shared/kube";
 
@@ -14,15 +20,19 @@ interface PodCase {
   readonly ports?: Pod["spec"]["containers"][number]["ports"];
 }
 
-/** `endpoints`: the first document is the spec of a Service that selects app=web, the others are pods. */
+/**
+ * `endpoints` and `slices`: the first document is the spec of a Service that selects app=web, the others are pods. `mirror`: the
+ * documents are subsets of Endpoints.
+ */
 runScenarios(join(import.meta.dir, "scenarios"), () => ({
-  endpoints: ({ input: [spec, ...pods] }: ScenarioBlock) => {
-    // The cases are ours: a field of the wrong type fails its case.
-    const given = { selector: { app: "web" }, ...(spec as Service["spec"]) };
-    const service: Service = { metadata: { name: "web", namespace: "default" }, spec: given };
-    const selected = pods
-      .map((pod) => podOf(pod as unknown as PodCase))
-      .filter((pod) => selectsPod(service, pod));
+  slices: (block: ScenarioBlock) => {
+    const { service, selected } = given(block);
+    return slicesOf(service, selected).map(shownSlice);
+  },
+  // The cases are ours: a field of the wrong type fails its case.
+  mirror: ({ input }: ScenarioBlock) => mirrorOf(input as unknown as Subset[]).map(shownSlice),
+  endpoints: (block: ScenarioBlock) => {
+    const { service, selected } = given(block);
     return subsetsOf(service, selected).map((subset) => ({
       ...(subset.addresses && { ready: subset.addresses.map(({ ip }) => ip) }),
       ...(subset.notReadyAddresses && { notReady: subset.notReadyAddresses.map(({ ip }) => ip) }),
@@ -32,6 +42,29 @@ runScenarios(join(import.meta.dir, "scenarios"), () => ({
     }));
   },
 }));
+
+function given({ input: [spec, ...pods] }: ScenarioBlock): { service: Service; selected: Pod[] } {
+  // The cases are ours: a field of the wrong type fails its case.
+  const wanted = { selector: { app: "web" }, ...(spec as Service["spec"]) };
+  const service: Service = { metadata: { name: "web", namespace: "default" }, spec: wanted };
+  const selected = pods
+    .map((pod) => podOf(pod as unknown as PodCase))
+    .filter((pod) => selectsPod(service, pod));
+  return { service, selected };
+}
+
+function shownSlice({ addressType, ports, endpoints }: SliceContent): object {
+  return {
+    type: addressType,
+    ports: ports.map(({ name, port, protocol }) => `${name} ${port}/${protocol}`.trim()),
+    endpoints: endpoints.map(({ addresses, conditions }) =>
+      `${addresses.join(",")} ${Object.entries(conditions)
+        .filter(([, holds]) => holds)
+        .map(([name]) => name)
+        .join(" ")}`.trim(),
+    ),
+  };
+}
 
 function podOf({
   name,
