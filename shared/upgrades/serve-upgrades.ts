@@ -1,0 +1,117 @@
+import { createServer as createHttpServer, type IncomingMessage, type Server } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
+import type { Duplex } from "node:stream";
+import type { Clock } from "#shared/clock";
+import { offerOf, type UpgradeOffer } from "./offer.ts";
+import { requestOf, writeAnswer, writeToSocket } from "./plain-answer.ts";
+
+/** For what is on its way to the client: closing earlier could drop it. */
+const lingerMs = 2_000;
+
+export type ListenAddress =
+  | { readonly unix: string }
+  | {
+      readonly hostname: string;
+      readonly port: number;
+      readonly tls?: { readonly cert: string; readonly key: string };
+    };
+
+export interface UpgradeServerOptions {
+  readonly address: ListenAddress;
+  /** Requests with a larger body are refused (413). */
+  readonly mostBodyBytes: number;
+  /** Routes, in the form of `Bun.serve`, whose requests may become another protocol. */
+  readonly upgradable: readonly string[];
+  readonly fetch: (request: Request, server: Bun.Server<undefined>) => Response | Promise<Response>;
+  /**
+   * Answers a request of an upgradable route; without an offer it asked for no other protocol. When the offer was
+   * accepted, the answer is dropped. Its body is not streamed.
+   */
+  readonly upgrade: (request: Request, offer: UpgradeOffer | undefined) => Promise<Response>;
+  readonly clock: Clock;
+}
+
+export interface UpgradeServer {
+  /** undefined on a Unix socket */
+  readonly port: number | undefined;
+  stop(closeActive?: boolean): Promise<void>;
+}
+
+/**
+ * An HTTP server some of whose routes hand over the socket. `Bun.serve` alone upgrades to WebSockets and nothing else; `node:http`,
+ * which on Bun stands on `Bun.serve`, hands over sockets, but costs half as much again for each request. Bun answers the routes of a
+ * server before `node:http` sees a request, so both are one server: everything but the upgradable routes is answered natively.
+ * @throws Error when the address cannot be listened on
+ */
+export function serveUpgrades(options: UpgradeServerOptions): UpgradeServer {
+  const { address, upgrade } = options;
+  const tls = "tls" in address ? address.tls : undefined;
+  const node = tls ? createHttpsServer({ ...tls }) : createHttpServer();
+  // Bun answers most requests, and connections may stay idle: nothing here may end them.
+  Object.assign(node, { timeout: 0, requestTimeout: 0, headersTimeout: 0, keepAliveTimeout: 0 });
+  node.on("request", (request, response) => {
+    void answer(request, (asked) => upgrade(asked, undefined)).then((made) => writeAnswer(response, made));
+  });
+  node.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Uint8Array) => {
+    socket.on("error", () => socket.destroy());
+    endInTime(socket, options.clock);
+    const offer = offerOf(request, socket, head);
+    void answer(request, (asked) => upgrade(asked, offer)).then((made) =>
+      offer.isTaken ? undefined : writeToSocket(socket, made),
+    );
+  });
+  const bun = listenWithRoutes(node, options);
+  return {
+    port: bun.port,
+    stop: async (closeActive) => {
+      if (closeActive === true) node.closeAllConnections();
+      await bun.stop(closeActive);
+      node.close();
+    },
+  };
+}
+
+/** A client that was answered and does not close its side holds the socket no longer. */
+function endInTime(socket: Duplex, clock: Clock): void {
+  socket.once("finish", () => {
+    const timer = clock.after(lingerMs, () => socket.destroy());
+    socket.once("close", () => timer[Symbol.dispose]());
+  });
+}
+
+async function answer(
+  request: IncomingMessage,
+  upgrade: (request: Request) => Promise<Response>,
+): Promise<Response> {
+  const asked = requestOf(request);
+  return asked ? upgrade(asked) : new Response("400 Bad Request\n", { status: 400 });
+}
+
+/** `node:http` names no routes, so they are added in the call of `Bun.serve` that its `listen` makes. */
+function listenWithRoutes(node: Server, options: UpgradeServerOptions): Bun.Server<undefined> {
+  const { address, fetch, upgradable, mostBodyBytes } = options;
+  const made: { server?: Bun.Server<undefined>; error?: unknown } = {};
+  const { serve } = Bun;
+  const routes = { "/*": fetch, ...Object.fromEntries(upgradable.map((route) => [route, false])) };
+  const replacement = (given: object): Bun.Server<undefined> => {
+    const settings = { ...given, maxRequestBodySize: mostBodyBytes, development: false, routes };
+    try {
+      // Its types know neither what node:http hands over nor routes that are passed on (`false`).
+      return (made.server = serve(settings as unknown as Bun.Serve.Options<undefined>));
+    } catch (error) {
+      made.error = error;
+      throw error;
+    }
+  };
+  node.once("error", () => undefined);
+  try {
+    Object.assign(Bun, { serve: replacement });
+    if ("unix" in address) node.listen(address.unix);
+    else node.listen(address.port, address.hostname);
+  } finally {
+    Object.assign(Bun, { serve });
+  }
+  if (made.error !== undefined) throw made.error;
+  if (!made.server) throw new Error("node:http of this version of Bun does not listen with Bun.serve");
+  return made.server;
+}
