@@ -43,6 +43,12 @@ export const folderRules: readonly FolderRule[] = [
   },
   { folders: ["shared/streams"], values: basics, types: ["shared/transport"] },
   { folders: ["shared/pod-streams"], values: [...basics, "shared/streams"] },
+  { folders: ["shared/upgrades"], values: [...basics, "shared/transport"] },
+  {
+    folders: ["shared/remote-command"],
+    values: [...basics, "shared/pod-streams", "shared/spdy", "shared/upgrades"],
+    types: ["shared/streams", "shared/transport"],
+  },
   { folders: ["shared/bus"], values: [...basics, "shared/lifecycle"] },
   {
     folders: ["shared/cli"],
@@ -166,7 +172,13 @@ export const doors: readonly Door[] = [
   { library: "zod", folders: ["shared/config"] },
   {
     library: "ws",
-    folders: ["cloud/cloud-hub/**", "edge/edge-hub/**", "edge/mqtt/sockets", "shared/transport"],
+    folders: [
+      "cloud/cloud-hub/**",
+      "edge/edge-hub/**",
+      "edge/mqtt/sockets",
+      "shared/transport",
+      "shared/upgrades",
+    ],
   },
 ];
 

@@ -1,0 +1,11 @@
+/** The protocols of `kubectl exec`, `attach` and `port-forward`: the server's side, on WebSockets and on SPDY/3.1. */
+export {
+  forwardProtocolOf,
+  processProtocolOf,
+  type AcceptForward,
+  type AcceptProcess,
+  type NoProtocol,
+} from "./negotiate.ts";
+export type { ConnectPort } from "./port-client.ts";
+export type { ProcessClient, ProcessStreams } from "./process-client.ts";
+export { runProcess, type NodeEnd } from "./run-process.ts";
