@@ -11,11 +11,12 @@ import { createKubeClient, type KubeClient, type KubeOptions } from "#cloud/kube
 import { startRouter, type EntryPems } from "#cloud/router";
 import { startSyncController } from "#cloud/sync-controller";
 import { startTelemetry } from "#cloud/telemetry";
-import { Bus } from "#shared/bus";
+import { Bus, type Port } from "#shared/bus";
 import type { ProcessDeps } from "#shared/cli";
 import type { CloudConfig, KubeAccess } from "#shared/config";
 import { budgetOfProcess, type ConnectionBudget } from "#shared/connections";
 import { running, type Running } from "#shared/lifecycle";
+import type { ApiServer } from "#cloud/kube-api/server";
 import type { CloudCatalog } from "#shared/topics";
 import { startEmbedded } from "./embedded.ts";
 
@@ -70,6 +71,7 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
     connections,
   } as const;
   const hub = stack.use(await startCloudHub({ ...config.cloudHub, database, devices, rules }, hubParts));
+  if (embedded) stack.use(reachNodes(embedded.api, bus));
   stack.use(deps.onReload(() => hub.reload(loadCertificates())));
   if (telemetry.port !== undefined) deps.reportPort("telemetry", telemetry.port);
   deps.reportPort("cloudhub", hub.port);
@@ -82,6 +84,12 @@ interface RulesDeps {
   readonly kube: KubeClient;
   readonly connections: ConnectionBudget;
   readonly loadCertificates: () => Promise<CloudCertificates>;
+}
+
+/** Logs of pods, exec and the like, over the links of their nodes. */
+function reachNodes(api: ApiServer, bus: Bus<CloudCatalog>): Disposable {
+  const port: Port<CloudCatalog, never, "stream.open", never, never> = bus.port("apiserver");
+  return api.reachNodes((node, head) => port.ask("stream.open", { node, head }));
 }
 
 /** The router, with the certificate that nodes know cloudcore by. */

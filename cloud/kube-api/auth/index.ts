@@ -12,6 +12,7 @@ export {
   authorize,
   authorizePath,
   requesterOf,
+  senderOf,
   type AccessParts,
   type ResourceAttributes,
 } from "./request-access.ts";

@@ -11,10 +11,16 @@ export interface AccessParts {
 
 export type ResourceAttributes = Extract<Attributes, { resource: string }>;
 
-/** The user of a request: of its credential, or the one that it impersonates (`kubectl --as`). @throws Refusal (Unauthorized, Forbidden) */
-export function requesterOf(parts: AccessParts, request: Request): User {
+/** Who sent a request, whomever it impersonates. @throws Refusal (Unauthorized) */
+export function senderOf(parts: Pick<AccessParts, "authenticator">, request: Request): User {
   const user = parts.authenticator.identify(request.headers.get("authorization"));
   if (!user) throw refusals.unauthorized();
+  return user;
+}
+
+/** The user of a request: of its credential, or the one that it impersonates (`kubectl --as`). @throws Refusal (Unauthorized, Forbidden) */
+export function requesterOf(parts: AccessParts, request: Request): User {
+  const user = senderOf(parts, request);
   const impersonation = readImpersonation(request.headers);
   if (!impersonation) return user;
   for (const wanted of impersonation.needs) authorize(parts, user, wanted);

@@ -23,7 +23,10 @@ export interface LimitParts {
 }
 
 /** The server a request came to. */
-export type ServedBy = Pick<Bun.Server<undefined>, "timeout">;
+export interface ServedBy {
+  /** Closes the connection of a request that is idle for so long. */
+  timeout(request: Request, seconds: number): void;
+}
 
 /** Body size of a chunked request: the largest (request-body.ts). */
 const unknownBodyBytes = 3 * 1024 * 1024;

@@ -26,6 +26,7 @@ const foreignSubresources: Record<string, Omit<SubresourceInfo, "name">> = {
   },
   token: { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest", verbs: ["create"] },
   attach: { group: "", version: "v1", kind: "PodAttachOptions", verbs: ["create", "get"] },
+  log: { group: "", version: "v1", kind: "Pod", verbs: ["get"] },
   exec: { group: "", version: "v1", kind: "PodExecOptions", verbs: ["create", "get"] },
   portforward: { group: "", version: "v1", kind: "PodPortForwardOptions", verbs: ["create", "get"] },
 };

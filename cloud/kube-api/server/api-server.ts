@@ -1,5 +1,6 @@
 import type { ExtraResource } from "#cloud/kube-api/http";
 import type { Admission } from "#cloud/kube-api/objects";
+import type { OpenNodeStream } from "#cloud/kube-api/server/pod-streams";
 import type { Clock } from "#shared/clock";
 import type { ConnectionBudget } from "#shared/connections";
 import type { KubeObject } from "#shared/kube";
@@ -47,6 +48,8 @@ export interface ApiServer extends Running {
   publishAddress(ip: string): Promise<void>;
   /** Serves further resources, answered by other modules, until disposed. */
   serve(resources: readonly ExtraResource[]): Disposable;
+  /** Streams to pods are opened so, until disposed. */
+  reachNodes(open: OpenNodeStream): Disposable;
   /** Deletes history past `historyRevisions` now; the server does it every half minute. */
   compact(): Promise<void>;
 }

@@ -1,15 +1,21 @@
 import { anonymous, type Authenticator } from "#cloud/kube-api/auth";
-import type { ServedBy } from "#cloud/kube-api/flow-control";
+import type { Clock } from "#shared/clock";
 import { budgetOfProcess, headerOf, openEntrance, openFilesLimit, type Entrance } from "#shared/connections";
 import { asError, ConfigError } from "#shared/errors";
+import { serveUpgrades, type ListenAddress, type UpgradeServer } from "#shared/upgrades";
 import type { ApiServerConfig, ApiServerDeps } from "./api-server.ts";
+import type { Served } from "./routes.ts";
 
-export type HttpHandler = (request: Request, server: ServedBy) => Response | Promise<Response>;
+export type HttpHandler = (request: Request, server: Served) => Response | Promise<Response>;
 
 /** Connections of one user; kubectl and client-go take a few. */
 const mostConnections = 1000;
 /** Larger bodies are cut by the HTTP server; those past 3 MiB get a 413 with the text of kube-apiserver (request-body.ts). */
 const mostBodyBytes = 8 * 1024 * 1024;
+/** Requests that go on as a WebSocket or in SPDY. */
+const upgradable = ["exec", "attach", "portforward"].map(
+  (name) => `/api/v1/namespaces/:namespace/pods/:name/${name}`,
+);
 
 interface Listening extends ApiServerDeps {
   /** The Unix socket behind the entrance. */
@@ -19,8 +25,8 @@ interface Listening extends ApiServerDeps {
 }
 
 /** Serves HTTP on a Unix socket, without TLS. */
-export function serveOnSocket(path: string, fetch: HttpHandler): Bun.Server<undefined> {
-  return serve({ unix: path }, fetch);
+export function serveOnSocket(path: string, fetch: HttpHandler, clock: Clock): UpgradeServer {
+  return serve({ unix: path }, fetch, clock);
 }
 
 /** Opens the TLS port in front of the Unix socket. @throws ConfigError when certificate or port cannot be used */
@@ -39,7 +45,7 @@ export function listen(config: ApiServerConfig, listening: Listening): Entrance 
       openFiles,
       clock,
       log,
-      serveDirectly: (port) => serve({ hostname: address, port, tls: cert }, fetch),
+      serveDirectly: (port) => serve({ hostname: address, port, tls: cert }, fetch, clock),
       identify: (head) => identityOf(authenticator, head),
     });
   } catch (error) {
@@ -48,23 +54,20 @@ export function listen(config: ApiServerConfig, listening: Listening): Entrance 
   }
 }
 
-type ListenAddress =
-  | { readonly unix: string }
-  | { readonly hostname: string; readonly port: number; readonly tls: { cert: string; key: string } };
+function serve(address: ListenAddress, answer: HttpHandler, clock: Clock): UpgradeServer {
+  return serveUpgrades({
+    address,
+    clock,
+    mostBodyBytes,
+    upgradable,
+    fetch: (request, server) => (URL.canParse(request.url) ? answer(request, server) : badRequest()),
+    // A client that does not read such an answer holds a few hundred bytes.
+    upgrade: async (request, offer) => answer(request, { timeout: () => undefined, ...(offer && { offer }) }),
+  });
+}
 
-function serve(address: ListenAddress, fetch: HttpHandler): Bun.Server<undefined> {
-  const options = {
-    idleTimeout: 0,
-    maxRequestBodySize: mostBodyBytes,
-    development: false,
-    ...address,
-    fetch: ((request, server) =>
-      URL.canParse(request.url)
-        ? fetch(request, server)
-        : new Response("400 Bad Request\n", { status: 400 })) satisfies HttpHandler,
-  };
-  // The types of Bun 1.4 know no idle timeout of Unix sockets.
-  return Bun.serve(options as unknown as Bun.Serve.Options<undefined>);
+function badRequest(): Response {
+  return new Response("400 Bad Request\n", { status: 400 });
 }
 
 /** Who sent the first request of a connection, from its head, and how many connections that user may have. */

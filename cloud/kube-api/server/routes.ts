@@ -6,6 +6,7 @@ import {
   isGrant,
   ownUser,
   requesterOf,
+  senderOf,
   type AccessParts,
   type EscalationGuard,
   type ResourceAttributes,
@@ -27,19 +28,26 @@ import {
   type RequestTarget,
 } from "#cloud/kube-api/http";
 import type { KindRegistry, WriteGuard } from "#cloud/kube-api/objects";
-import { toKubeObject } from "#cloud/kube-api/schema";
-import { answerResource, type ResourceParts } from "#cloud/kube-api/server/verbs";
+import { toKubeObject, type KindInfo } from "#cloud/kube-api/schema";
+import {
+  answerPodStream,
+  isPodStream,
+  type PodStreamName,
+  type PodStreamParts,
+} from "#cloud/kube-api/server/pod-streams";
+import { answerResource, subresourceOf, type ResourceParts } from "#cloud/kube-api/server/verbs";
 import { Refusal, refusals } from "#cloud/kube-api/status";
 import type { Readiness } from "#cloud/kube-api/store";
 import { AppError } from "#shared/errors";
 import { asText, type JsonObject } from "#shared/json";
 import { note } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
+import type { UpgradeOffer } from "#shared/upgrades";
 import * as discovery from "./discovery.ts";
 import { documentAt, openApiIndex } from "./openapi.ts";
 import { Swagger } from "./swagger.ts";
 
-export interface RouteParts extends ResourceParts, AccessParts, LimitParts {
+export interface RouteParts extends ResourceParts, AccessParts, LimitParts, PodStreamParts {
   readonly escalation: EscalationGuard;
   /** Read with each request: modules add theirs while the server runs. */
   readonly extras: ReadonlySet<ExtraResource>;
@@ -52,7 +60,13 @@ export interface RouteParts extends ResourceParts, AccessParts, LimitParts {
 }
 
 export interface ApiEnvironment {
-  readonly Bindings: ServedBy;
+  readonly Bindings: Served;
+}
+
+/** The server of a request. */
+export interface Served extends ServedBy {
+  /** Set when the client asks for another protocol, on a route that has one. */
+  readonly offer?: UpgradeOffer;
 }
 
 /** All routes of the API: who may use a path is decided first, then what it is. */
@@ -134,7 +148,7 @@ function addDiscovery(app: Hono<ApiEnvironment>, parts: RouteParts): void {
   );
 }
 
-async function serveTarget(parts: RouteParts, request: Request, server: ServedBy): Promise<Response> {
+async function serveTarget(parts: RouteParts, request: Request, server: Served): Promise<Response> {
   const url = new URL(request.url);
   const target = parseTarget(url.pathname);
   if (!target) return pageNotFound();
@@ -151,7 +165,8 @@ async function serveTarget(parts: RouteParts, request: Request, server: ServedBy
   return withinLimits(parts, { request, server, user, exempt: user === ownUser, verb }, (open) => {
     const attributes = attributesOf(target, verb, query.get("fieldSelector"));
     authorize(parts, user, attributes);
-    return serveResource(parts, { request, target, query, verb, user, open }, attributes);
+    const { offer } = server;
+    return serveResource(parts, { request, target, query, verb, user, open, offer }, attributes);
   });
 }
 
@@ -162,6 +177,7 @@ interface Asked {
   readonly verb: string;
   readonly user: User;
   readonly open: OpenStream;
+  readonly offer: UpgradeOffer | undefined;
 }
 
 async function serveResource(
@@ -182,6 +198,8 @@ async function serveResource(
     throw refusals.unknownResource();
   }
   if (!kind.namespaced && target.namespace !== "") throw refusals.unknownResource();
+  if (kind.plural === "pods" && kind.group === "" && isPodStream(target.subresource))
+    return servePodStream(parts, asked, { kind, subresource: target.subresource });
   const warnings: string[] = [];
   const guard = writeGuard(parts, user, attributes);
   const response = await answerResource(parts, { ...asked, kind, guard, warnings });
@@ -189,6 +207,19 @@ async function serveResource(
     response.headers.append("Warning", `299 - "${printable(text).replaceAll(/["\\]/g, String.raw`\$&`)}"`);
   }
   return response;
+}
+
+async function servePodStream(
+  parts: RouteParts,
+  { request, query, user, offer, verb, target }: Asked,
+  { kind, subresource }: { readonly kind: KindInfo; readonly subresource: PodStreamName },
+): Promise<Response> {
+  if (subresourceOf(kind, subresource)?.verbs.includes(verb) !== true) throw refusals.methodNotAllowed();
+  const { namespace, name } = target;
+  const pod = parts.objects.read({ kind, namespace, name });
+  const sender = senderOf(parts, request);
+  const by = sender.name === user.name ? undefined : sender.name;
+  return answerPodStream(parts, { subresource, pod, request, query, user, by, offer });
 }
 
 /** The scope counts: a permission in one namespace must not open a resource of the whole cluster. */

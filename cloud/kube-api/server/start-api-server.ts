@@ -11,6 +11,7 @@ import { InFlight, SharedLines, StreamPool } from "#cloud/kube-api/flow-control"
 import type { ExtraResource } from "#cloud/kube-api/http";
 import { KindRegistry, ObjectService, ServiceAddresses, startCrdCleaner } from "#cloud/kube-api/objects";
 import { parseKubeObject } from "#cloud/kube-api/schema";
+import { NodeStreams } from "#cloud/kube-api/server/pod-streams";
 import { Readiness, RevisionStore } from "#cloud/kube-api/store";
 import { socketPath } from "#shared/connections";
 import type { KubeObject } from "#shared/kube";
@@ -52,10 +53,11 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
   const extras = new Set<ExtraResource>();
   const streams = stack.use(new StreamPool({ clock, log, ...config.streams }));
   const roles = stack.use(new RbacCopy(store));
-  const app = wireRoutes({ config, deps, store, registry, objects, extras, streams, roles });
+  const nodeStreams = new NodeStreams(clock);
+  const app = wireRoutes({ config, deps, store, registry, objects, extras, streams, roles, nodeStreams });
   const { path } = stack.use(socketPath(config.dataDir, "api.sock"));
   const fetch: HttpHandler = (request, server) => app.routes.fetch(request, server);
-  const inner = serveOnSocket(path, fetch);
+  const inner = serveOnSocket(path, fetch, clock);
   stack.defer(() => inner.stop(true));
   const entrance = stack.use(
     listen(config, { ...deps, behind: path, fetch, authenticator: app.authenticator }),
@@ -74,6 +76,7 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
       for (const one of resources) extras.add(one);
       return { [Symbol.dispose]: () => resources.forEach((one) => extras.delete(one)) };
     },
+    reachNodes: (open) => nodeStreams.use(open),
     compact: () => store.compact(),
     writeKubeconfig: (file) =>
       writeKubeconfig(file, { server: url, caPem: config.tls.caPem, token: config.adminToken }),
@@ -88,6 +91,7 @@ interface Wiring {
   readonly objects: ObjectService;
   readonly extras: ReadonlySet<ExtraResource>;
   readonly streams: StreamPool;
+  readonly nodeStreams: NodeStreams;
   readonly roles: RbacCopy;
 }
 
@@ -98,7 +102,8 @@ interface Wired {
   address: string;
 }
 
-function wireRoutes({ config, deps, store, registry, objects, extras, streams, roles }: Wiring): Wired {
+function wireRoutes(wiring: Wiring): Wired {
+  const { config, deps, store, registry, objects, extras, streams, roles, nodeStreams } = wiring;
   const { clock, log } = deps;
   const signer = new TokenSigner(...signingKeys(store));
   const find = (resource: string, namespace: string, name: string): KubeObject | undefined => {
@@ -132,6 +137,7 @@ function wireRoutes({ config, deps, store, registry, objects, extras, streams, r
     keySet: () => signer.keySet(),
     serverAddress: () => wired.address,
     streams,
+    nodeStreams,
     sharedLines: new SharedLines(),
     inFlight: new InFlight(),
   });

@@ -1,0 +1,9 @@
+/** Logs of pods, processes in them and connections to them: what the API checks before a node is asked, and how it answers. */
+export {
+  answerPodStream,
+  isPodStream,
+  type PodStreamName,
+  type PodStreamParts,
+  type PodStreamRequested,
+} from "./answer-pod-stream.ts";
+export { NodeStreams, type OpenNodeStream } from "./node-streams.ts";
