@@ -5,7 +5,9 @@ import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
 import type {
+  ApiAnswer,
   Delivery,
+  DesiredRequest,
   EdgeCatalog,
   ObjectRequest,
   ReceivedObject,
@@ -63,6 +65,7 @@ export interface HubWorld extends AsyncDisposable {
   readonly callTarget: (targetUrl: string, payload: string, timeoutMs?: number) => Promise<TargetAnswer>;
   readonly openStream: (head: StreamHead) => Promise<ByteStream>;
   readonly ask: (body: ObjectRequest) => Promise<KubeObject | undefined>;
+  readonly desire: (body: DesiredRequest) => Promise<ApiAnswer>;
   /** Puts reports into the outbox. @returns their ids */
   readonly put: (lane: string, count: number) => string[];
 }
@@ -78,7 +81,7 @@ export async function startEdge(
   const bus = stack.use(new Bus<EdgeCatalog>({ onFailure: () => undefined }));
   const modules = bus.port<
     "outbox.added",
-    "cloud.object" | "cloud.stream" | "cloud.target",
+    "cloud.object" | "cloud.stream" | "cloud.target" | "cloud.desired",
     never,
     "object.deliver" | "twin.deliver" | "service.stream" | "service.deliver" | "user.deliver"
   >("test");
@@ -110,6 +113,7 @@ export async function startEdge(
       modules.ask("cloud.target", { targetUrl, payload: Buffer.from(payload), timeoutMs }),
     openStream: (head) => modules.ask("cloud.stream", { head }),
     ask: (body) => modules.ask("cloud.object", body),
+    desire: (body) => modules.ask("cloud.desired", body),
     put: (lane, count) => {
       const messages = Array.from({ length: count }, (_, index) =>
         newMessage(stamp, {

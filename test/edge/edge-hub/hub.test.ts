@@ -63,6 +63,17 @@ test("edgehub answers a request with the object of the cloud and acknowledges it
   expect(cloud.received.at(-1)?.header.parent_msg_id).toBe(answers[0]?.header.msg_id);
 });
 
+test("desired values of the node are not sent to a cloud of KubeEdge, which would never answer", async () => {
+  await using cloud = await ScriptedCloud.start();
+  using dir = tempDir();
+  await using edge = await startEdge(configOf(dir.path, cloud.port, cloud.token()));
+  await cloud.until(() => cloud.received.some(isKeepalive));
+  const desired = { uid: "d", values: [] };
+  const answer = await edge.desire({ namespace: "default", name: "thermo-1", desired, timeoutMs: 5000 });
+  expect(answer.failure?.code).toBe(501);
+  expect(cloud.received.filter((message) => !isKeepalive(message))).toEqual([]);
+});
+
 test("edgehub logs the reason of a cloud that refuses it, and what to do", async () => {
   await using cloud = await ScriptedCloud.start();
   const reason = `the certificate of "system:node:pi-1"\r\n does not\u{7} speak for "pi-9"\n`;

@@ -202,3 +202,23 @@ test("changes are refused with the reason", async () => {
     expect.stringContaining("changes are made there"),
   ]);
 });
+
+test("desired values are set with the rights of the account, and nothing else is changed without a link", async () => {
+  const metadata = { name: "thermo-1", namespace: "default", uid: "d", resourceVersion: "1" };
+  await node.put("device", { metadata, spec: { properties: [{ name: "target" }] } });
+  const place = "/apis/devices.kubeedge.io/v1beta1/namespaces/default/devices/thermo-1";
+  const send = async (spec: object): Promise<readonly [number, string]> => {
+    const headers = { "content-type": "application/merge-patch+json" };
+    const init = { method: "PATCH", headers, body: JSON.stringify({ spec }) };
+    const answer = await node.get(place, tokenOf(), init);
+    return [answer.status, await answer.text()];
+  };
+  const desired = { properties: [{ name: "target", desired: { value: "23" } }] };
+  expect((await send(desired))[0]).toBe(403);
+  const devices = { apiGroups: ["devices.kubeedge.io"], resources: ["devices"], resourceNames: [] };
+  known.putRules("default", "reader", new Map([["default", [{ ...devices, verbs: ["patch"] }]]]));
+  expect((await send(desired))[0]).toBe(200);
+  const [status, text] = await send({ nodeName: "edge-2" });
+  expect([status, text.includes("only desired values of Devices can be set here")]).toEqual([503, true]);
+  expect(node.desired.map(({ values }) => [...values])).toEqual([[["target", "23"]]]);
+});
