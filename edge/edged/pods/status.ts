@@ -67,7 +67,7 @@ function addressesOf({ pod, containers, previous, hostIp }: StatusInput): string
 
 function containerStatus(input: StatusInput, container: Container, role: Role): ContainerStatus {
   const [latest, before] = historyOf(input.containers, container.name);
-  const state = stateOf(input, container, role, latest);
+  const state = stateOf(input, container, latest);
   const last = state.waiting ? latest : before;
   const runningId = state.running ? latest?.id : undefined;
   return {
@@ -95,17 +95,16 @@ function imageFields(
 function stateOf(
   input: StatusInput,
   container: Container,
-  role: Role,
   latest: ContainerDetails | undefined,
 ): ContainerState {
-  const { pod, memory, containers } = input;
+  const { pod, memory } = input;
   if (latest?.phase === "running") return { running: { startedAt: rfc3339(latest.startedAtMs ?? 0) } };
   if (latest?.phase === "exited" && isOver(input, container, latest)) return terminated(input, latest);
   const failure = memory.failures.get(container.name);
   if (failure) return waitingFor(failure);
   if (latest?.phase === "exited") return crashState(input, container, latest);
-  const initializing = role === "container" && !initsDone(pod, containers, memory.started);
-  return { waiting: { reason: initializing ? "PodInitializing" : "ContainerCreating" } };
+  const hasInits = (pod.spec.initContainers ?? []).length > 0;
+  return { waiting: { reason: hasInits ? "PodInitializing" : "ContainerCreating" } };
 }
 
 function waitingFor({ reason, message }: StartFailure): ContainerState {
