@@ -93,6 +93,7 @@ export class PodReporter {
   #terminationMessage(id: string): string | undefined {
     const identity = this.#state.containers.find(id)?.identity;
     if (!identity) return undefined;
-    return readTerminationLog(terminationLogPath(this.#deps.podDir, identity.container, identity.attempt));
+    const path = terminationLogPath(this.#deps.podDir, identity.container, identity.attempt);
+    return readTerminationLog(path) ?? this.#state.logTail(id);
   }
 }

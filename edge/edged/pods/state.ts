@@ -2,6 +2,7 @@ import type { Clock } from "#shared/clock";
 import { objectKey, type Container, type Pod } from "#shared/kube";
 import type { PodFacts } from "#edge/edged/environment";
 import { currentSandbox, PodMemory } from "#edge/edged/pods/plan";
+import { LogTails } from "#edge/edged/streams";
 import type { ContainerDetails, ContainerRuntime } from "#edge/runtime";
 import { PodContainers } from "./containers.ts";
 
@@ -15,6 +16,7 @@ export interface PodStateDeps {
 export class PodState {
   readonly containers: PodContainers;
   readonly memory: PodMemory;
+  readonly #logTails: LogTails;
   readonly #facts: () => Omit<PodFacts, "podIps">;
   /** The latest object. */
   pod: Pod;
@@ -25,6 +27,7 @@ export class PodState {
     this.containers = new PodContainers(runtime, pod.metadata.uid ?? "");
     this.memory = new PodMemory(Number.isNaN(started) ? clock.nowMs() : started);
     this.#facts = facts;
+    this.#logTails = new LogTails(runtime);
   }
 
   /** `<namespace>/<name>` */
@@ -46,6 +49,22 @@ export class PodState {
   address(): string {
     const { podIps, hostIp } = this.facts();
     return podIps[0] ?? hostIp;
+  }
+
+  /** Lists the containers of the pod, and reads the logs that tell why some of them failed. */
+  async observe(): Promise<void> {
+    await this.containers.observe();
+    const failed = this.containers.all.filter((one) => one.phase === "exited" && one.exitCode !== 0);
+    await this.#logTails.keep(failed.filter((one) => this.#speaksInItsLog(one)).map(({ id }) => id));
+  }
+
+  /** The end of the log of a container that failed, where its specification asks for it. */
+  logTail(id: string): string | undefined {
+    return this.#logTails.find(id) || undefined;
+  }
+
+  #speaksInItsLog({ identity }: ContainerDetails): boolean {
+    return this.findSpec(identity.container)?.terminationMessagePolicy === "FallbackToLogsOnError";
   }
 
   specs(): Container[] {

@@ -175,7 +175,7 @@ export class PodWorker implements AsyncDisposable {
 
   async #observe(): Promise<void> {
     const { pod, containers } = this.#state;
-    await containers.observe();
+    await this.#state.observe();
     const running = containers.all.filter(
       (one) => one.phase === "running" && !this.#stopper.isStopping(one.id),
     );

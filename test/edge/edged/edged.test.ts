@@ -281,3 +281,22 @@ test("edged keeps a pod's sandbox when a hint about it arrives while the pod is 
   ]);
   expect(edge.reasons()).toEqual(["Pulled", "Created", "Started"]);
 });
+
+test("edged tells the end of the log of a container that failed, where its pod asks for it", async () => {
+  await using at = await world();
+  const { edge, clock, runtime } = at;
+  const container = {
+    name: "c",
+    image: "web:1",
+    terminationMessagePolicy: "FallbackToLogsOnError" as const,
+  };
+  await edge.apply(makePod({ restartPolicy: "Never", containers: [container] }));
+  await clock.advance(1500);
+  const id = edge.status("uid-web")?.containerStatuses?.[0]?.containerID?.slice("docker://".length) ?? "";
+  runtime.written.set(id, "no such device\n");
+  runtime.exit(id, 1);
+  await clock.advance(1500);
+  expect(edge.status("uid-web")?.containerStatuses?.[0]?.state).toMatchObject({
+    terminated: { exitCode: 1, message: "no such device\n" },
+  });
+});
