@@ -20,8 +20,6 @@ export interface SandboxSpec {
   readonly network: PodNetwork;
   /** Undefined: the engine's own resolver. */
   readonly dns?: Dns;
-  /** "name:ip" */
-  readonly extraHosts: readonly string[];
   readonly sysctls: Readonly<Record<string, string>>;
   /** Whether the pod shares the host's IPC namespace. */
   readonly hostIpc: boolean;

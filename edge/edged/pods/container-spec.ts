@@ -27,7 +27,6 @@ export function sandboxSpec(pod: Pod, options: SandboxOptions): SandboxSpec {
       : { kind: "own", hostname: hostnameOf(pod), ports: portsOf(pod) },
     hostIpc: spec.hostIPC ?? false,
     ...(dns && !spec.hostNetwork ? { dns } : {}),
-    extraHosts: spec.hostNetwork ? [] : hostsOf(pod),
     sysctls: sysctlsOf(pod, options.security.allowedUnsafeSysctls),
   };
 }
@@ -85,14 +84,9 @@ function identityOf(
   };
 }
 
-function hostnameOf(pod: Pod): string {
+/** What a pod with a network of its own is called in it. */
+export function hostnameOf(pod: Pod): string {
   return (pod.spec.hostname || pod.metadata.name || "pod").slice(0, 63).replace(/[-.]+$/, "");
-}
-
-function hostsOf(pod: Pod): string[] {
-  return (pod.spec.hostAliases ?? []).flatMap(({ ip, hostnames }) =>
-    (hostnames ?? []).map((name) => `${name}:${ip}`),
-  );
 }
 
 function portsOf(pod: Pod): PortBinding[] {

@@ -5,7 +5,7 @@ import type { ContainerRuntime } from "#edge/runtime";
 import { envReferences, resolveEnv, type Objects, type PodFacts } from "#edge/edged/environment";
 import { containerMounts, terminationLogPath, type PodVolumes } from "#edge/edged/volumes";
 import { refusePod, type NodeSecurity } from "#edge/edged/security-context";
-import { containerSpec, sandboxSpec, type ClusterDns } from "./container-spec.ts";
+import { containerSpec, hostnameOf, sandboxSpec, type ClusterDns } from "./container-spec.ts";
 import type { PodEvent } from "#edge/edged/events";
 import { ensureImage, pullSecretTexts, StartError, toStartError } from "#edge/edged/images";
 import { historyOf, type Action, type Role } from "#edge/edged/pods/plan";
@@ -108,11 +108,21 @@ interface StartInput {
 
 /** Creates and starts one container of a pod. @returns its id. @throws AppError whose code is the waiting reason */
 async function startContainer(input: StartInput, deps: StartDeps): Promise<string> {
-  const { pod, container, role, attempt, sandboxId, volumes, record } = input;
-  const { runtime, podDir, pinsDir, security } = deps;
+  const { pod, container, role, attempt, sandboxId, volumes, record, facts } = input;
+  const { runtime, podDir, pinsDir, security, dns } = deps;
   const { imageUser, env } = await imageAndEnv(input, deps);
   const terminationLog = terminationLogPath(podDir, container.name, attempt);
-  using held = await containerMounts({ pod, container, volumes, env, terminationLog, pinsDir });
+  const hosts = { hostname: hostnameOf(pod), domain: dns.domain, podIps: facts.podIps };
+  using held = await containerMounts({
+    pod,
+    container,
+    volumes,
+    env,
+    terminationLog,
+    podDir,
+    hosts,
+    pinsDir,
+  });
   const { mounts } = held;
   const spec = containerSpec(pod, container, {
     role,

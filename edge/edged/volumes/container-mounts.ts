@@ -3,6 +3,7 @@ import type { Container, Pod } from "#shared/kube";
 import type { Mount } from "#edge/runtime";
 import { expand } from "#edge/edged/environment";
 import { pinSubPath, subPathParts } from "./sub-path.ts";
+import { writeHostsFile, type HostsFileFacts } from "./hosts-file.ts";
 import { makeTerminationLog } from "./termination-log.ts";
 import { isOfFiles, VolumeError } from "./volume-files.ts";
 
@@ -13,6 +14,8 @@ export interface MountsInput {
   readonly volumes: ReadonlyMap<string, string>;
   readonly env: ReadonlyMap<string, string>;
   readonly terminationLog: string;
+  readonly podDir: string;
+  readonly hosts: HostsFileFacts;
   readonly pinsDir: string;
 }
 
@@ -20,6 +23,8 @@ export interface MountsInput {
 export interface ContainerMounts extends Disposable {
   readonly mounts: readonly Mount[];
 }
+
+const hostsPath = "/etc/hosts";
 
 type VolumeMount = NonNullable<Container["volumeMounts"]>[number];
 
@@ -31,9 +36,16 @@ export async function containerMounts(input: MountsInput): Promise<ContainerMoun
   for (const mount of container.volumeMounts ?? []) mounts.push(await mountOf(input, mount, stack));
   makeTerminationLog(terminationLog);
   const target = absolute(container.terminationMessagePath || "/dev/termination-log");
-  mounts.push({ source: terminationLog, target, readOnly: false });
+  mounts.push({ source: terminationLog, target, readOnly: false }, ...hostsMount(input, mounts));
   const pins = stack.move();
   return { mounts, [Symbol.dispose]: () => pins.dispose() };
+}
+
+/** A container may bring a file of its own. */
+function hostsMount({ pod, podDir, hosts }: MountsInput, others: readonly Mount[]): Mount[] {
+  const hasAddress = pod.spec.hostNetwork === true || hosts.podIps.length > 0;
+  if (!hasAddress || others.some(({ target }) => target === hostsPath)) return [];
+  return [{ source: writeHostsFile(podDir, pod, hosts), target: hostsPath, readOnly: false }];
 }
 
 async function mountOf(input: MountsInput, mount: VolumeMount, stack: DisposableStack): Promise<Mount> {

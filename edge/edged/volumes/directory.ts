@@ -2,7 +2,7 @@ import { closeSync, constants, fchmodSync, fchownSync, fstatSync, lstatSync, mkd
 import { openSync, readFileSync, readdirSync, readlinkSync, writeFileSync, type Stats } from "node:fs";
 import { AppError, errorCodeOf } from "#shared/errors";
 
-const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
 /** O_PATH, which Node does not name: a handle of a file that does not open it, so that a pipe or a device is not touched. */
 const namesOnly = 0x20_0000;
 
@@ -82,6 +82,17 @@ export class Directory implements Disposable {
   /** Makes a new file. @throws when something of the name is there */
   write(name: string, data: Uint8Array, attributes: FileOwner & { readonly mode: number }): void {
     const fd = openSync(this.at(name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+    try {
+      writeFileSync(fd, data);
+      setAttributes(fd, attributes);
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  /** Puts these contents into a plain file, new or not: who has it mounted sees them. */
+  overwrite(name: string, data: Uint8Array, attributes: FileOwner & { readonly mode: number }): void {
+    const fd = openSync(this.at(name), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK, 0o600);
     try {
       writeFileSync(fd, data);
       setAttributes(fd, attributes);

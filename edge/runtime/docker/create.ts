@@ -73,7 +73,6 @@ export function sandboxBody(spec: SandboxSpec, image: string, owner: ContainerOw
       ...networkOf(network),
       IpcMode: spec.hostIpc ? "host" : "shareable",
       ...(dns ? { Dns: [...dns.servers], DnsSearch: [...dns.searches], DnsOptions: [...dns.options] } : {}),
-      ExtraHosts: [...spec.extraHosts],
       Sysctls: { ...spec.sysctls },
       // It waits for a signal, and needs no right for that.
       CapDrop: ["ALL"],

@@ -34,7 +34,6 @@ const container: ContainerSpec = {
 const sandbox: SandboxSpec = {
   identity: { ...identity, container: "POD", role: "sandbox", specHash: "", sandboxId: "" },
   network: { kind: "own", hostname: "web", ports: [] },
-  extraHosts: [],
   sysctls: {},
   hostIpc: false,
 };

@@ -34,7 +34,6 @@ export class PodUnderTest implements AsyncDisposable {
     return {
       identity: this.identity("POD", "sandbox"),
       network: { kind: "own", hostname: "web", ports: [] },
-      extraHosts: [],
       sysctls: {},
       hostIpc: false,
       ...over,
