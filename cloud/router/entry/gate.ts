@@ -50,6 +50,12 @@ export class RequestGate {
     stack.use(place);
     const found = await this.#find(caller, request);
     if ("status" in found) return found;
+    const [node] = found.nodes;
+    if (found.match.rule.target.kind === "servicebus" && node !== undefined) {
+      const placeOnNode = this.#limits.enterNode(caller.name, node);
+      if (!placeOnNode) return tooMany(`requests to node ${JSON.stringify(node)}`);
+      stack.use(placeOnNode);
+    }
     const owned = stack.move();
     return { ...found, [Symbol.dispose]: () => owned.dispose() };
   }
@@ -126,7 +132,7 @@ function tooMany(what: string): EntryProblem {
   };
 }
 
-function refuseForm({ method = "", headers }: IncomingMessage): EntryProblem | undefined {
+function refuseForm({ method = "", headers, rawHeaders }: IncomingMessage): EntryProblem | undefined {
   if (verbOfMethod(method) === undefined)
     return {
       status: 405,
@@ -134,10 +140,18 @@ function refuseForm({ method = "", headers }: IncomingMessage): EntryProblem | u
       reason: `method ${method.slice(0, 20)} is not served`,
       headers: { allow: "GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE" },
     };
+  const twice = ["host", "authorization"].find((name) => countOf(rawHeaders, name) > 1);
+  if (twice !== undefined)
+    return { status: 400, code: "bad-header", reason: `the header ${twice} is there more than once` };
   // The parser takes -1 for no length.
   if (!/^\d{1,15}$/.test(headers["content-length"] ?? "0"))
     return { status: 400, code: "bad-length", reason: "the header Content-Length is no length" };
   return undefined;
+}
+
+/** Of a field of which two programs could read different ones. */
+function countOf(rawHeaders: readonly string[], name: string): number {
+  return rawHeaders.filter((text, index) => index % 2 === 0 && text.toLowerCase() === name).length;
 }
 
 function noRule({ namespace }: RequestPath): EntryProblem {

@@ -75,7 +75,9 @@ export class RestEntry {
     const { target } = found.match.rule;
     response.setHeader(messageIdHeader, found.messageId);
     if (target.kind === "rest") return internal;
-    return target.kind === "eventbus" ? brokers.answer(accepted, target) : services.answer(accepted, target);
+    // Awaited here: the place is held until all was answered.
+    if (target.kind === "eventbus") return await brokers.answer(accepted, target);
+    return await services.answer(accepted, target);
   }
 
   #show({ match, path, nodes, messageId, request, response }: RuleRequest): undefined {

@@ -78,7 +78,7 @@ export class Tunnels {
     socket.once("drain", () => settled.resolve(true));
     socket.once("close", () => settled.resolve(false));
     using _timer = this.#options.clock.after(stallMs, () => settled.resolve(false));
-    return settled.promise;
+    return await settled.promise;
   }
 }
 

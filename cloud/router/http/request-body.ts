@@ -77,5 +77,5 @@ async function nextChunk(
       new BodyError({ status: 408, code: "body-too-slow", reason: "the body did not arrive in time" }),
     ),
   );
-  return Promise.race([chunks.next(), late.promise]);
+  return await Promise.race([chunks.next(), late.promise]);
 }

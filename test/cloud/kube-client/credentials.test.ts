@@ -115,7 +115,7 @@ test("client refuses a server of another CA, and is refused with a certificate o
   const attempt = async (caPem: string, pair: KeyPair): Promise<unknown> => {
     const options = { server: server.url, caPem, clientCertPem: pair.cert, clientKeyPem: pair.key };
     await using kube = await createKubeClient({ from: "inline", ...options }, deps);
-    return kube.list(resources.pods).then(
+    return await kube.list(resources.pods).then(
       () => "listed",
       (error: { code?: string }) => error.code,
     );

@@ -41,6 +41,17 @@ test.each([
   ["a length that is negative", post("Content-Length: -1\r\n", "")],
   ["a length with a sign", post("Content-Length: +5\r\n", "hello")],
   ["a folded header", post("X: a\r\n b\r\n", "")],
+  ["two names of the host", post("Host: b\r\nContent-Length: 0\r\n", "")],
+  ["two tokens", post(`${auth}Content-Length: 0\r\n`, "")],
+  ["two transfer encodings", post("Transfer-Encoding: chunked, identity\r\n", "0\r\n\r\n")],
+  ["a transfer encoding twice", post("Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n", "0\r\n\r\n")],
+  ["a hidden transfer encoding", post("Transfer-Encoding: \x0bchunked\r\n", "0\r\n\r\n")],
+  ["lengths in a list", post("Content-Length: 5, 5\r\n", "hello")],
+  ["a length in hexadecimal", post("Content-Length: 0x5\r\n", "hello")],
+  ["a carriage return alone", post("X: a\rY: b\r\nContent-Length: 0\r\n", "")],
+  ["a header without a name", post(": a\r\nContent-Length: 0\r\n", "")],
+  ["a header without a colon", post("Content-Length\r\n", "")],
+  ["a slash in escapes", post("Content-Length: 0\r\n", "", "/edge-1/default/only/..%2f..%2fx")],
   ["a space before the colon", post("Content-Length : 5\r\n", "hello")],
   ["a NUL in a header", post("X: a\0b\r\n", "")],
   ["a path that climbs", post("Content-Length: 0\r\n", "", "/edge-1/default/only/../../x")],
@@ -161,6 +172,56 @@ test("one user has a bounded number of requests under way, and leaves room for o
   places[0]?.[Symbol.dispose]();
   expect(limits.enter("one")).toBeDefined();
 });
+
+test("one user leaves places on a node to others, and places on other nodes to all", () => {
+  const limits = new RequestLimits();
+  const take = (user: string, node: string): number =>
+    Array.from({ length: 300 }, () => limits.enterNode(user, node)).filter((place) => place !== undefined)
+      .length;
+  expect([take("one", "a"), take("two", "a"), take("three", "a"), take("one", "b")]).toEqual([
+    96, 48, 24, 96,
+  ]);
+});
+
+test("1,000 readers of events that say nothing leave a node usable for another user", async () => {
+  await harness.api.call("POST", "/api/v1/namespaces/default/serviceaccounts", {
+    metadata: { name: "other" },
+  });
+  await harness.api.call("POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", {
+    metadata: { name: "other" },
+    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "cluster-admin" },
+    subjects: [{ kind: "ServiceAccount", name: "other", namespace: "default" }],
+  });
+  const token = await harness.api.call("POST", "/api/v1/namespaces/default/serviceaccounts/other/token", {
+    spec: {},
+  });
+  const other = (token.body as unknown as { status: { token: string } }).status.token;
+  harness.serve = async (request) =>
+    request.url.endsWith("/silent/here")
+      ? new Response(new ReadableStream(), { headers: { "content-type": "text/event-stream" } })
+      : new Response("ok");
+  const client = new AbortController();
+  const { signal } = client;
+  const readers = await Promise.all(
+    Array.from({ length: 1000 }, async () => {
+      try {
+        const response = await harness.request("/edge-1/default/only/silent", { signal });
+        if (response.status !== 200) await response.text();
+        return response;
+      } catch {
+        return undefined;
+      }
+    }),
+  );
+  const { status } = await harness.request("/edge-1/default/only/b", { token: other });
+  const open = readers.filter((one) => one?.status === 200);
+  client.abort();
+  expect([open.length, status]).toEqual([96, 200]);
+  await until(
+    () => harness.request("/edge-1/default/only/b"),
+    (answer) => answer.status === 200,
+  );
+}, 60_000);
 
 test("a rule for a thousand nodes that are offline queues a message for each, once", async () => {
   await Promise.all(
