@@ -10,6 +10,7 @@ import { startGarbageCollector } from "#cloud/controllers/garbage-collector";
 import { startScheduler } from "#cloud/controllers/scheduler";
 import { startDaemonSetController } from "#cloud/controllers/workloads/daemon-set";
 import { startDeploymentController } from "#cloud/controllers/workloads/deployment";
+import { startJobController } from "#cloud/controllers/workloads/job";
 import {
   startReplicaSetController,
   startReplicationController,
@@ -49,6 +50,7 @@ export async function startControllers(deps: ControllersDeps): Promise<Running> 
     startDeploymentController,
     startDaemonSetController,
     startStatefulSetController,
+    startJobController,
     startEndpointsController,
     startEndpointsMirror,
     startPodGarbageCollector,

@@ -19,6 +19,8 @@ export interface Claim<T extends KubeObject> {
   readonly index: OwnedIndex<T>;
   /** Which orphans are worth adopting. */
   readonly adopts: (object: T) => boolean;
+  /** Set on what is adopted, removed from what is released. */
+  readonly finalizer?: string | undefined;
 }
 
 /**
@@ -41,19 +43,22 @@ export async function claimOwned<T extends KubeObject>(claim: Claim<T>): Promise
 
 /** Asks the API for the owner first: an owner deleted meanwhile must not adopt. */
 async function adopt<T extends KubeObject>(claim: Claim<T>, orphans: T[]): Promise<T[]> {
-  const { kube, owner, ownerType, type } = claim;
+  const { kube, owner, ownerType, type, finalizer } = claim;
   const fresh = await kube.find(ownerType, objectAt(owner));
   if (fresh?.metadata.uid !== owner.metadata.uid || !fresh || isDeleting(fresh)) return [];
   return Promise.all(
     orphans.map((object) => {
-      const { uid, resourceVersion, ownerReferences = [] } = object.metadata;
+      const { uid, resourceVersion, ownerReferences = [], finalizers = [] } = object.metadata;
       const owners = [...ownerReferences, controlledBy(ownerType, owner)];
-      const metadata = { uid, resourceVersion, ownerReferences: owners };
+      const isMissing = finalizer !== undefined && !finalizers.includes(finalizer);
+      const marked = isMissing ? { finalizers: [...finalizers, finalizer] } : {};
+      const metadata = { uid, resourceVersion, ownerReferences: owners, ...marked };
       return kube.patch<T>(type, objectAt(object), { metadata }, { type: "merge" });
     }),
   );
 }
 
-async function release<T extends KubeObject>({ kube, owner, type }: Claim<T>, object: T): Promise<void> {
-  await removeOwners(kube, { type, object }, [owner.metadata.uid ?? ""]);
+async function release<T extends KubeObject>(claim: Claim<T>, object: T): Promise<void> {
+  const { kube, owner, type, finalizer } = claim;
+  await removeOwners(kube, { type, object, finalizer }, [owner.metadata.uid ?? ""]);
 }

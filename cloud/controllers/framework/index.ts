@@ -11,6 +11,7 @@ export {
   nodesNamedBy,
   schedulingView,
 } from "./node-fit.ts";
+export { OwnWrites } from "./own-writes.ts";
 export { OwnedIndex } from "./owned-index.ts";
 export {
   controlledBy,
@@ -26,6 +27,10 @@ export type {
   ControllerRevision,
   DaemonSet,
   Deployment,
+  Job,
+  JobSpec,
+  JobStatus,
+  PodFailureRule,
   PodOwner,
   PodTemplate,
   ReplicaSet,

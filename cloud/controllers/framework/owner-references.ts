@@ -29,17 +29,19 @@ export function controlledBy(type: ResourceType, owner: KubeObject): OwnerRefere
 }
 
 /**
- * Removes the owner references with these uids from an object.
+ * Removes the owner references with these uids from an object, and a finalizer with them.
  * @throws KubeError with httpStatus 409 when the object has changed
  */
 export async function removeOwners(
   kube: KubeClient,
-  { type, object }: TypedObject,
+  { type, object, finalizer }: TypedObject & { readonly finalizer?: string | undefined },
   uids: readonly string[],
 ): Promise<void> {
-  const { uid, resourceVersion, ownerReferences = [] } = object.metadata;
+  const { uid, resourceVersion, ownerReferences = [], finalizers = [] } = object.metadata;
   const removed = new Set(uids);
   const left = ownerReferences.filter((reference) => !removed.has(reference.uid));
-  const metadata = { uid, resourceVersion, ownerReferences: left.length > 0 ? left : null };
+  const kept = finalizers.filter((one) => one !== finalizer);
+  const unmarked = kept.length < finalizers.length ? { finalizers: kept.length > 0 ? kept : null } : {};
+  const metadata = { uid, resourceVersion, ownerReferences: left.length > 0 ? left : null, ...unmarked };
   await kube.patch(type, objectAt(object), { metadata }, { type: "merge" });
 }

@@ -5,6 +5,7 @@ import type {
   ControllerRevision,
   DaemonSet,
   Deployment,
+  Job,
   ReplicaSet,
   ReplicationController,
   StatefulSet,
@@ -20,6 +21,7 @@ export interface SharedInformers {
   readonly replicationControllers: Informer<ReplicationController>;
   readonly daemonSets: Informer<DaemonSet>;
   readonly statefulSets: Informer<StatefulSet>;
+  readonly jobs: Informer<Job>;
   readonly controllerRevisions: Informer<ControllerRevision>;
   readonly persistentVolumeClaims: Informer<PersistentVolumeClaim>;
 }
@@ -47,6 +49,7 @@ export function followShared(kube: KubeClient): FollowedCollections {
     replicationControllers: follow<ReplicationController>(resources.replicationControllers),
     daemonSets: follow<DaemonSet>(resources.daemonSets),
     statefulSets: follow<StatefulSet>(resources.statefulSets),
+    jobs: follow<Job>(resources.jobs),
     controllerRevisions: follow<ControllerRevision>(resources.controllerRevisions),
     persistentVolumeClaims: follow<PersistentVolumeClaim>(resources.persistentVolumeClaims),
   };

@@ -110,6 +110,50 @@ export interface StatefulSet extends KubeObject {
   };
 }
 
+export interface JobSpec {
+  parallelism?: number;
+  completions?: number;
+  completionMode?: string;
+  activeDeadlineSeconds?: number;
+  backoffLimit?: number;
+  backoffLimitPerIndex?: number;
+  maxFailedIndexes?: number;
+  managedBy?: string;
+  podFailurePolicy?: { rules?: PodFailureRule[] };
+  podReplacementPolicy?: string;
+  successPolicy?: { rules?: { succeededIndexes?: string; succeededCount?: number }[] };
+  suspend?: boolean;
+  ttlSecondsAfterFinished?: number;
+  selector: LabelSelector;
+  template: PodTemplate;
+}
+
+export interface PodFailureRule {
+  action: string;
+  onExitCodes?: { containerName?: string; operator: string; values: number[] };
+  onPodConditions?: { type: string; status: string }[];
+}
+
+export interface Job extends KubeObject {
+  spec: JobSpec;
+  status?: JobStatus;
+}
+
+export interface JobStatus {
+  active?: number;
+  ready?: number;
+  terminating?: number;
+  succeeded?: number;
+  failed?: number;
+  startTime?: string;
+  completionTime?: string;
+  completedIndexes?: string;
+  failedIndexes?: string;
+  /** Finished pods that still have their finalizer; they are not in the numbers above. */
+  uncountedTerminatedPods?: { succeeded?: string[]; failed?: string[] };
+  conditions?: Condition[];
+}
+
 /** A template that a DaemonSet or StatefulSet had, as a patch that `kubectl rollout undo` sends. */
 export interface ControllerRevision extends KubeObject {
   revision: number;

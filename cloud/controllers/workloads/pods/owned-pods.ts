@@ -36,6 +36,8 @@ export interface OwnedPodsOptions<T extends PodOwner> {
   /** The source of the Events, e.g. "replicaset-controller". */
   readonly component: string;
   readonly texts?: PodTexts<T>;
+  /** Set on pods that are adopted, removed from those that are released. */
+  readonly finalizer?: string;
   /** Something of the owner with this key has changed. */
   readonly changed: (key: string) => void;
 }
@@ -98,11 +100,17 @@ export class OwnedPods<T extends PodOwner> implements AsyncDisposable {
     return this.#expectations.waitMs(uid, this.#pods.ownedBy(uid));
   }
 
+  /** The pods that name an owner with this uid. */
+  ownedBy(uid: string): Pod[] {
+    return this.#pods.ownedBy(uid);
+  }
+
   /** The owner's pods, after adopting and releasing. */
   async claim(owner: T, adopts: (pod: Pod) => boolean = isActive): Promise<Pod[]> {
     const { kube } = this.#deps;
-    const { type } = this.#options;
-    return claimOwned({ kube, ownerType: type, owner, type: resources.pods, index: this.#pods, adopts });
+    const { type: ownerType, finalizer } = this.#options;
+    const index = this.#pods;
+    return claimOwned({ kube, ownerType, owner, type: resources.pods, index, adopts, finalizer });
   }
 
   /**

@@ -6,11 +6,11 @@ import {
   type ReplicaSet,
   type StartController,
 } from "#cloud/controllers/framework";
-import { isActive, OwnedPods, podFromTemplate } from "#cloud/controllers/workloads/pods";
+import { deletionOrder, isActive, OwnedPods, podFromTemplate } from "#cloud/controllers/workloads/pods";
 import { asError } from "#shared/errors";
 import type { Pod } from "#shared/kube";
 import { replicaSetKind, replicationControllerKind, type ReplicaKind } from "./kinds.ts";
-import { countPods, deletionOrder, withFailure } from "./pods.ts";
+import { countPods, withFailure } from "./pods.ts";
 
 /** Pods created or deleted in one run; BurstReplicas of replica_set.go. */
 const burst = 500;

@@ -59,7 +59,7 @@ export async function startKubectlCluster(
 
 /** What a kubelet does for a pod: reports it ready, and ends it when it is deleted. */
 async function follow(kube: KubeClient, pod: Pod, offline: ReadonlySet<string>): Promise<void> {
-  const { name = "", namespace = "default", uid = "", deletionTimestamp } = pod.metadata;
+  const { name = "", namespace = "default", uid = "", deletionTimestamp, resourceVersion } = pod.metadata;
   const { nodeName } = pod.spec;
   if (!nodeName || offline.has(nodeName)) return;
   const at = { name, namespace };
@@ -70,7 +70,8 @@ async function follow(kube: KubeClient, pod: Pod, offline: ReadonlySet<string>):
       kube.patch(
         resources.pods,
         at,
-        { status: readyStatus(Date.now()) },
+        // Conditional: the pod may have ended meanwhile.
+        { metadata: { resourceVersion }, status: readyStatus(Date.now()) },
         { type: "merge", subresource: "status" },
       );
   // Another event of the same pod may have done it, or the cluster is ending.

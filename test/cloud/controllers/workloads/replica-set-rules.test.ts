@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { Expectations } from "#internal/cloud/controllers/workloads/pods/expectations.ts";
 import { isSelectedBy } from "#internal/cloud/controllers/framework/claim.ts";
-import { countPods, deletionOrder } from "#internal/cloud/controllers/workloads/replica-set/pods.ts";
+import { deletionOrder } from "#internal/cloud/controllers/workloads/pods/deletion-order.ts";
+import { countPods } from "#internal/cloud/controllers/workloads/replica-set/pods.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import type { Pod } from "#shared/kube";
 import { readyStatus } from "#internal/test/cloud/controllers/workload-harness.ts";

@@ -1,0 +1,2 @@
+/** Runs the pods of Jobs to completion. */
+export { startJobController } from "./controller.ts";
