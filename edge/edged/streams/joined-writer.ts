@@ -19,7 +19,11 @@ export class JoinedWriter {
   async write(bytes: Uint8Array): Promise<void> {
     this.#pieces.push(bytes);
     this.#size += bytes.length;
-    this.#flushing ??= this.#flush();
+    if (!this.#flushing) {
+      this.#flushing = this.#flush();
+      // Whoever writes or closes next gets the failure.
+      this.#flushing.catch(() => undefined);
+    }
     if (this.#size >= mostWaiting) await this.#flushing;
   }
 
