@@ -6,6 +6,7 @@ import {
   qosClassOf,
   selectJob,
   tolerateOutages,
+  type PodSurroundings,
 } from "#cloud/kube-api/kinds/defaults";
 import {
   validateChange,
@@ -14,7 +15,14 @@ import {
   validateObject,
 } from "#cloud/kube-api/kinds/validation";
 import { definitionName, toPod, type FieldError, type KindInfo } from "#cloud/kube-api/schema";
-import { accept, failureStatus, invalidStatus, refuse, type ApiOutcome } from "#cloud/kube-api/status";
+import {
+  accept,
+  failureStatus,
+  forbiddenStatus,
+  invalidStatus,
+  refuse,
+  type ApiOutcome,
+} from "#cloud/kube-api/status";
 import { childOf, cloneJson, ensureChild, textOf, type JsonObject } from "#shared/json";
 import { isMirrorPod, mirrorFault, type Status } from "#shared/kube";
 import { advanceGeneration, prepareCreate, prepareUpdate, type ObjectUpdate } from "./strategy.ts";
@@ -24,6 +32,8 @@ export interface WriteContext {
   readonly now: string;
   /** Who writes, as authentication.k8s.io UserInfo. */
   readonly author?: JsonObject | undefined;
+  /** What a new pod depends on. */
+  readonly around?: PodSurroundings | undefined;
 }
 
 /**
@@ -39,13 +49,16 @@ export function admitCreate(
   if (!fillDefaults(kind, object)) return refuse(tooLargeDefaults(kind));
   const name = definitionName(kind);
   if (name === "core.v1.Pod") {
-    admitPod(object);
+    const refused = admitPod(object, context.around ?? {});
+    if (refused) return refuse(refused);
     ensureChild(object, "status").qosClass = qosClassOf(object);
   }
   if (name === "batch.v1.Job") selectJob(object, textOf(childOf(object, "metadata"), "uid"));
   const errors = [...validateObject(kind, object), ...validateSpecial(kind, object)];
   const fault = name === "core.v1.Pod" && errors.length === 0 ? mirrorPodFault(object) : undefined;
-  return fault === undefined ? finish(kind, object, errors) : refuse(forbiddenPod(object, fault));
+  return fault === undefined
+    ? finish(kind, object, errors)
+    : refuse(forbiddenStatus(kind, textOf(childOf(object, "metadata"), "name"), fault));
 }
 
 /** What ServiceAccount admission forbids to mirror pods of any author. */
@@ -54,12 +67,6 @@ const mirrorKinds = new Set(["ServiceAccount", "Secret", "ServiceAccountToken"] 
 function mirrorPodFault(object: JsonObject): string | undefined {
   const pod = toPod(object);
   return isMirrorPod(pod) ? mirrorFault(pod, mirrorKinds) : undefined;
-}
-
-function forbiddenPod(object: JsonObject, fault: string): Status {
-  const name = textOf(childOf(object, "metadata"), "name");
-  const message = `pods ${JSON.stringify(name)} is forbidden: ${fault}`;
-  return { ...failureStatus(message, "Forbidden", 403), details: { name, kind: "pods" } };
 }
 
 /**

@@ -16,6 +16,7 @@ export type {
 export { builtinKinds, findKind } from "#cloud/kube-api/schema";
 export { compareApiVersions, establishCrd, kindsOfCrd } from "#cloud/kube-api/custom-resources";
 export { decodeApplied, decodeBody, type FieldValidation } from "./decode-object.ts";
+export { qosClassOf, type PodSurroundings } from "#cloud/kube-api/kinds/defaults";
 export { admitCreate, admitUpdate, type WriteContext } from "./admit.ts";
 export type { ObjectUpdate } from "./strategy.ts";
 export { toStored } from "#cloud/kube-api/kinds/conversions";

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { podSurroundings } from "#cloud/kube-api/admission";
 import {
   admitCreate,
   admitUpdate,
@@ -8,18 +9,11 @@ import {
   toStored,
 } from "#cloud/kube-api/kinds";
 import { patchObject, serverSideApply, type PatchType } from "#cloud/kube-api/patch";
-import { parseKubeObject, toKubeObject, type KindInfo, type UpdateVia } from "#cloud/kube-api/schema";
+import { parseKubeObject, toKubeObject, type UpdateVia } from "#cloud/kube-api/schema";
 import { invalidStatus, Refusal, refusals } from "#cloud/kube-api/status";
-import {
-  TooLargeError,
-  type RevisionChange,
-  type RevisionStore,
-  type WriteRequest,
-} from "#cloud/kube-api/store";
-import { rfc3339, type Clock } from "#shared/clock";
+import { rfc3339 } from "#shared/clock";
 import { asText, cloneJson, metadataOf, type Json, type JsonObject } from "#shared/json";
-import { isReleased, planDeletion, type DeleteOptions } from "./deletion.ts";
-import { established } from "./established-definition.ts";
+import { planDeletion, type DeleteOptions } from "./deletion.ts";
 import { applyOptions, tracked } from "./field-tracking.ts";
 import {
   checkIdentity,
@@ -30,17 +24,14 @@ import {
   nameSuffix,
   prepareMetadata,
 } from "./identity.ts";
-import { crdResource, resourceOf, type KindRegistry } from "./kind-registry.ts";
+import { resourceOf } from "./kind-registry.ts";
+import { ObjectWriter, type WriterParts } from "./object-writer.ts";
 import type { ServiceAddresses } from "./service-addresses.ts";
 import { unwrap } from "./unwrap.ts";
-import type { Admission, Listing, Lookup, ObjectTarget, WriteOptions, Written } from "./write-request.ts";
+import type { ObjectTarget, WriteOptions, Written } from "./write-request.ts";
 
-export interface ObjectServiceParts {
-  readonly store: RevisionStore;
-  readonly registry: KindRegistry;
+export interface ObjectServiceParts extends WriterParts {
   readonly addresses: ServiceAddresses;
-  readonly clock: Clock;
-  readonly admit?: Admission;
 }
 
 /** Namespace kubeedge holds the bans of nodes: without it a stolen certificate could connect again. */
@@ -64,9 +55,11 @@ const createdByUpdate = new Set([
  */
 export class ObjectService {
   readonly #parts: ObjectServiceParts;
+  readonly #writer: ObjectWriter;
 
   constructor(parts: ObjectServiceParts) {
     this.#parts = parts;
+    this.#writer = new ObjectWriter(parts);
   }
 
   /** @throws Refusal (NotFound) */
@@ -98,13 +91,10 @@ export class ObjectService {
     }
     if (resource === "/services") addresses.assign(key, object);
     try {
-      const admitted = unwrap(
-        admitCreate(target.kind, object, { now: this.#now(), author: options.author }),
-        options.warn,
-      );
-      this.#judge(target, admitted);
-      options.guard?.mayStore(target, admitted, undefined);
-      const written = await this.#put(target, this.#established(target.kind, admitted), options);
+      const around = resource === "/pods" ? podSurroundings(store, target.namespace, object) : undefined;
+      const context = { now: this.#now(), author: options.author, around };
+      const admitted = unwrap(admitCreate(target.kind, object, context), options.warn);
+      const written = await this.#writer.put({ target, next: admitted, current: undefined }, options);
       if (resource === "/services" && options.dryRun) addresses.release(key);
       return { ...written, created: true };
     } catch (error) {
@@ -167,7 +157,7 @@ export class ObjectService {
 
   /** Stores `next` over `current` without admission: for what the server itself changes (finalize, binding). */
   async save(target: ObjectTarget, next: JsonObject, options: WriteOptions): Promise<Written> {
-    return this.#put(target, next, options);
+    return this.#writer.save(target, next, options);
   }
 
   async delete(target: ObjectTarget, options: DeleteOptions): Promise<Written> {
@@ -185,6 +175,7 @@ export class ObjectService {
     }
     const remove = plan.step === "remove";
     const change = await store.write({ resource, key: keyOf(target), object, remove, anySize: true });
+    if (remove) this.#parts.quotas.released(target.namespace);
     return { text: change.text, created: false, gone: remove };
   }
 
@@ -215,13 +206,10 @@ export class ObjectService {
       ),
       options.warn,
     );
-    if (options.via === "") this.#judge(target, admitted, current);
-    options.guard?.mayStore(target, admitted, current);
-    const tracking = { current, next: this.#established(kind, admitted), cleared };
+    const tracking = { current, next: admitted, cleared };
     const next = tracked(tracking, applyOptions(kind, options, this.#now()));
     metadataOf(next)["resourceVersion"] = now["resourceVersion"] ?? null;
-    if (Bun.deepEquals(next, current)) return { text: JSON.stringify(current), created: false, gone: false };
-    return this.#put(target, next, options);
+    return this.#writer.put({ target, next, current }, options);
   }
 
   async #apply(
@@ -254,51 +242,6 @@ export class ObjectService {
     return this.#add(target, merged, options);
   }
 
-  /** Only when the spec changed: labels, finalizers and status of an admitted object can always change. */
-  #judge({ kind, name }: ObjectTarget, object: JsonObject, current?: JsonObject): void {
-    const { admit } = this.#parts;
-    if (!admit || (current && Bun.deepEquals(object["spec"], current["spec"]))) return;
-    const causes = admit(toKubeObject(object), this.#lookup, this.#list);
-    if (causes.length > 0) throw new Refusal(invalidStatus(kind, name, causes));
-  }
-
-  readonly #lookup: Lookup = (group, plural, key) => {
-    const text = this.#parts.store.get(`${group}/${plural}`, `${key.namespace}/${key.name}`);
-    return text === undefined ? undefined : parseKubeObject(text);
-  };
-
-  readonly #list: Listing = (group, plural, namespace) => {
-    const { store } = this.#parts;
-    const resource = `${group}/${plural}`;
-    return store.list(resource, `${namespace}/`).flatMap(({ revision }) => {
-      const text = store.text(revision);
-      return text === undefined ? [] : [parseKubeObject(text)];
-    });
-  };
-
-  /** Stores an object, or removes it when nothing holds it any longer. */
-  async #put(target: ObjectTarget, next: JsonObject, options: WriteOptions): Promise<Written> {
-    const resource = resourceOf(target.kind);
-    const object = toKubeObject(next);
-    const gone = isReleased(resource, object);
-    if (options.dryRun) {
-      return { text: JSON.stringify(object), created: false, gone };
-    }
-    const key = keyOf(target);
-    const present = this.#parts.store.find(resource, key) !== undefined;
-    const change = await this.#store({ resource, key, object, remove: gone && present });
-    return { text: change.text, created: false, gone };
-  }
-
-  async #store(request: WriteRequest): Promise<RevisionChange> {
-    try {
-      return await this.#parts.store.write(request);
-    } catch (error) {
-      if (!(error instanceof TooLargeError)) throw error;
-      throw refusals.entityTooLarge(error.message);
-    }
-  }
-
   #newMetadata(target: ObjectTarget, object: JsonObject): JsonObject {
     const fresh = { uid: randomUUID(), now: this.#now(), suffix: () => nameSuffix(this.#parts.clock) };
     return prepareMetadata(target, object, fresh);
@@ -313,11 +256,6 @@ export class ObjectService {
     if (metadata.deletionTimestamp !== undefined) {
       throw refusals.namespaceTerminating(target.kind, name, target.namespace);
     }
-  }
-
-  /** A CustomResourceDefinition is served from the moment it is stored. */
-  #established(kind: KindInfo, object: JsonObject): JsonObject {
-    return resourceOf(kind) === crdResource ? established(this.#parts.registry, object, this.#now()) : object;
   }
 
   #now(): string {

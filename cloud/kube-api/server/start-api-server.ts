@@ -1,3 +1,4 @@
+import { QuotaLedger } from "#cloud/kube-api/admission";
 import { join } from "node:path";
 import {
   Authenticator,
@@ -43,7 +44,8 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
   const registry = stack.use(new KindRegistry(store));
   const addresses = stack.use(new ServiceAddresses(store, clock));
   const { admit } = config;
-  const objects = new ObjectService({ store, registry, addresses, clock, ...(admit && { admit }) });
+  const quotas = stack.use(new QuotaLedger(store, log));
+  const objects = new ObjectService({ store, registry, addresses, quotas, clock, ...(admit && { admit }) });
   stack.use(startCrdCleaner({ store, registry, objects, clock, log }));
   stack.use(clock.every(compactEveryMs, () => compact(store, log)));
   const install = { objects, registry, store };

@@ -4,6 +4,7 @@ export { qualified, Refusal, type ResourceName } from "./refusal.ts";
 export {
   accept,
   failureStatus,
+  forbiddenStatus,
   invalidStatus,
   refuse,
   undecodable,

@@ -53,3 +53,15 @@ export function undecodable(kind: KindName, detail: string): Status {
 export function failureStatus(message: string, reason: string, code: number): Status {
   return { kind: "Status", apiVersion: "v1", metadata: {}, status: "Failure", message, reason, code };
 }
+
+/** A 403 for an object that a rule of admission forbids. */
+export function forbiddenStatus(
+  { group, plural }: { readonly group: string; readonly plural: string },
+  name: string,
+  why: string,
+): Status {
+  const what = group === "" ? plural : `${plural}.${group}`;
+  const message = `${what} ${JSON.stringify(name)} is forbidden: ${why}`;
+  const details = { name, ...(group !== "" && { group }), kind: plural };
+  return { ...failureStatus(message, "Forbidden", 403), details };
+}

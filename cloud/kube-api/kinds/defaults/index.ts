@@ -23,6 +23,7 @@ import {
   defaultSecret,
   defaultService,
 } from "./core.ts";
+import { defaultLimitRange } from "./limit-ranges.ts";
 import { defaultIngress, defaultIngressClass, defaultNetworkPolicy } from "./networking.ts";
 import { defaultPod, defaultPodTemplate } from "./pod.ts";
 import { defaultCsiDriver, defaultStorageClass, defaultVolumeAttachment } from "./storage.ts";
@@ -36,10 +37,12 @@ import {
   defaultStatefulSet,
 } from "./workload.ts";
 
-export { admitPod, qosClassOf, tolerateOutages, type Qos } from "./pod.ts";
+export { qosClassOf, type Qos } from "./pod.ts";
+export { admitPod, tolerateOutages, type PodSurroundings } from "./pod-admission.ts";
 export { selectJob } from "./workload.ts";
 
 const defaulters: Readonly<Record<string, (object: JsonObject) => void>> = {
+  "core.v1.LimitRange": defaultLimitRange,
   "core.v1.Namespace": defaultNamespace,
   "core.v1.Node": defaultNode,
   "core.v1.Pod": defaultPod,

@@ -1,4 +1,3 @@
-import { toPod } from "#cloud/kube-api/schema";
 import {
   childOf,
   ensureChild,
@@ -11,8 +10,6 @@ import {
   type Json,
   type JsonObject,
 } from "#shared/json";
-import { isMirrorPod } from "#shared/kube";
-import { mountToken } from "./token-volume.ts";
 
 /** Defaults of a pod spec wherever it stands: in a pod or in a template. */
 export function defaultPodSpec(spec: JsonObject): void {
@@ -61,45 +58,6 @@ function defaultPodStatus(status: JsonObject): void {
     }
 }
 
-/** What upstream's admission plugins add to a new pod (ServiceAccount, Priority, DefaultTolerationSeconds). Mirror pods have no account. */
-export function admitPod(pod: JsonObject): void {
-  const spec = ensureChild(pod, "spec");
-  if (!isMirrorPod(toPod(pod))) {
-    giveAccount(spec);
-    mountToken(pod, spec);
-  }
-  setDefault(spec, "priority", builtinPriorities[textOf(spec, "priorityClassName")] ?? 0);
-  setDefaultText(spec, "preemptionPolicy", "PreemptLowerPriority");
-  tolerateOutages(spec);
-}
-
-/** Of a new pod and with each update (DefaultTolerationSeconds): a patch that replaces the tolerations keeps these. */
-export function tolerateOutages(spec: JsonObject): void {
-  tolerate(spec, "node.kubernetes.io/not-ready");
-  tolerate(spec, "node.kubernetes.io/unreachable");
-}
-
-function giveAccount(spec: JsonObject): void {
-  setDefaultText(spec, "serviceAccountName", "default");
-  spec.serviceAccount = textOf(spec, "serviceAccountName");
-}
-
-const builtinPriorities: Record<string, number> = {
-  "system-cluster-critical": 2_000_000_000,
-  "system-node-critical": 2_000_001_000,
-};
-
-function tolerate(spec: JsonObject, key: string): void {
-  const tolerations = itemsOf(spec, "tolerations");
-  const tolerated = tolerations.some((one) => {
-    const effect = textOf(one, "effect");
-    const named = textOf(one, "key");
-    return (named === key || named === "") && (effect === "NoExecute" || effect === "");
-  });
-  if (!tolerated) tolerations.push({ key, operator: "Exists", effect: "NoExecute", tolerationSeconds: 300 });
-  spec.tolerations = tolerations;
-}
-
 export type Qos = "Guaranteed" | "Burstable" | "BestEffort";
 
 /** The QoS class of a pod, as `ComputePodQOS`. */
@@ -129,7 +87,7 @@ function computeOf(resources: JsonObject | undefined, field: string): Record<str
   );
 }
 
-function containersOf(spec: JsonObject): JsonObject[] {
+export function containersOf(spec: JsonObject): JsonObject[] {
   return ["initContainers", "containers", "ephemeralContainers"].flatMap((field) => itemsOf(spec, field));
 }
 

@@ -10,8 +10,9 @@ const tokenSeconds = 3607;
  * Gives every container of a new pod the token of its account, the CA of the API and its namespace, as the ServiceAccount admission
  * of kube-apiserver does (plugin/pkg/admission/serviceaccount). A container that mounts something there keeps it.
  */
-export function mountToken(pod: JsonObject, spec: JsonObject): void {
-  if (spec["automountServiceAccountToken"] === false) return;
+export function mountToken(pod: JsonObject, spec: JsonObject, account: JsonObject | undefined): void {
+  const wanted = spec["automountServiceAccountToken"] ?? account?.["automountServiceAccountToken"];
+  if (wanted === false) return;
   const fields = ["initContainers", "containers"];
   if (!fields.some((field) => itemsOf(spec, field).some(lacksMount))) return;
   const name = nameFor(pod);

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { startCrdCleaner } from "#internal/cloud/kube-api/objects/crd-cleaner.ts";
 import { crdResource, KindRegistry } from "#internal/cloud/kube-api/objects/kind-registry.ts";
 import { crdFinalizer } from "#internal/cloud/kube-api/objects/established-definition.ts";
+import { QuotaLedger } from "#cloud/kube-api/admission";
 import { ObjectService } from "#cloud/kube-api/objects";
 import { ServiceAddresses } from "#internal/cloud/kube-api/objects/service-addresses.ts";
 import { FakeClock } from "#internal/test/support/fake-clock.ts";
@@ -21,7 +22,8 @@ test("a definition being deleted is released after a failed write is retried", a
   const log = silentLog();
   using registry = new KindRegistry(store);
   using addresses = new ServiceAddresses(store, clock);
-  const objects = new ObjectService({ store, registry, addresses, clock });
+  await using quotas = new QuotaLedger(store, log);
+  const objects = new ObjectService({ store, registry, addresses, quotas, clock });
   const spec = { group: "example.com", names: { plural: "rings" } };
   await store.write({ resource: crdResource, key: `/${name}`, object: { ...dying(), spec } });
   const write = store.write.bind(store);

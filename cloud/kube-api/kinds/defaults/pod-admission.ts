@@ -1,0 +1,104 @@
+import { toPod } from "#cloud/kube-api/schema";
+import { forbiddenStatus } from "#cloud/kube-api/status";
+import {
+  childOf,
+  ensureChild,
+  itemsOf,
+  numberOf,
+  setDefault,
+  setDefaultText,
+  textMapOf,
+  textOf,
+  type JsonObject,
+} from "#shared/json";
+import { isMirrorPod, type Status } from "#shared/kube";
+import { limitContainers } from "./limit-ranges.ts";
+import { mountToken } from "./token-volume.ts";
+
+/** Objects that a new pod depends on, as far as they exist. */
+export interface PodSurroundings {
+  readonly account?: JsonObject | undefined;
+  /** Of the name in its spec, or the one for pods without a name. */
+  readonly priorityClass?: JsonObject | undefined;
+  readonly runtimeClass?: JsonObject | undefined;
+  readonly limitRanges?: readonly JsonObject[];
+}
+
+/**
+ * What upstream's admission plugins add to a new pod (ServiceAccount, Priority, RuntimeClass, LimitRanger,
+ * DefaultTolerationSeconds). Mirror pods have no account. @returns why the pod is refused
+ */
+export function admitPod(pod: JsonObject, around: PodSurroundings): Status | undefined {
+  const spec = ensureChild(pod, "spec");
+  if (!isMirrorPod(toPod(pod))) {
+    giveAccount(spec, around.account);
+    mountToken(pod, spec, around.account);
+  }
+  const fault = prioritize(spec, around.priorityClass) ?? addOverhead(spec, around.runtimeClass);
+  if (fault !== undefined)
+    return forbiddenStatus({ group: "", plural: "pods" }, textOf(childOf(pod, "metadata"), "name"), fault);
+  limitContainers(spec, around.limitRanges ?? []);
+  tolerateOutages(spec);
+  return undefined;
+}
+
+/** Of a new pod and with each update (DefaultTolerationSeconds): a patch that replaces the tolerations keeps these. */
+export function tolerateOutages(spec: JsonObject): void {
+  tolerate(spec, "node.kubernetes.io/not-ready");
+  tolerate(spec, "node.kubernetes.io/unreachable");
+}
+
+function giveAccount(spec: JsonObject, account: JsonObject | undefined): void {
+  if (textOf(spec, "serviceAccountName") === "") spec.serviceAccountName = "default";
+  spec.serviceAccount = textOf(spec, "serviceAccountName");
+  const secrets = itemsOf(account, "imagePullSecrets");
+  if (itemsOf(spec, "imagePullSecrets").length === 0 && secrets.length > 0)
+    spec.imagePullSecrets = secrets.map((secret) => ({ ...secret }));
+}
+
+const builtinPriorities: Readonly<Record<string, number>> = {
+  "system-cluster-critical": 2_000_000_000,
+  "system-node-critical": 2_000_001_000,
+};
+
+function prioritize(spec: JsonObject, known: JsonObject | undefined): string | undefined {
+  const name = textOf(spec, "priorityClassName");
+  const builtin = builtinPriorities[name];
+  if (name !== "" && builtin === undefined && known === undefined)
+    return `no PriorityClass with name ${name} was found`;
+  const wanted = builtin ?? numberOf(known, "value") ?? 0;
+  const given = numberOf(spec, "priority") ?? wanted;
+  if (given !== wanted)
+    return `the integer value of priority (${given}) must not be provided in pod spec; priority admission controller computed ${wanted} from the given PriorityClass name`;
+  spec.priority = wanted;
+  if (name === "" && known) spec.priorityClassName = textOf(childOf(known, "metadata"), "name");
+  const policy = builtin === undefined ? textOf(known, "preemptionPolicy") : "";
+  setDefaultText(spec, "preemptionPolicy", policy || "PreemptLowerPriority");
+  return undefined;
+}
+
+function addOverhead(spec: JsonObject, known: JsonObject | undefined): string | undefined {
+  const name = textOf(spec, "runtimeClassName");
+  if (name === "") return undefined;
+  if (!known) return `pod rejected: RuntimeClass "${name}" not found`;
+  const overhead = childOf(childOf(known, "overhead"), "podFixed");
+  if (overhead) setDefault(spec, "overhead", { ...overhead });
+  const scheduling = childOf(known, "scheduling");
+  const selector = textMapOf(scheduling, "nodeSelector");
+  const tolerations = itemsOf(scheduling, "tolerations").map((one) => ({ ...one }));
+  if (Object.keys(selector).length > 0)
+    spec.nodeSelector = { ...textMapOf(spec, "nodeSelector"), ...selector };
+  if (tolerations.length > 0) spec.tolerations = [...itemsOf(spec, "tolerations"), ...tolerations];
+  return undefined;
+}
+
+function tolerate(spec: JsonObject, key: string): void {
+  const tolerations = itemsOf(spec, "tolerations");
+  const tolerated = tolerations.some((one) => {
+    const effect = textOf(one, "effect");
+    const named = textOf(one, "key");
+    return (named === key || named === "") && (effect === "NoExecute" || effect === "");
+  });
+  if (!tolerated) tolerations.push({ key, operator: "Exists", effect: "NoExecute", tolerationSeconds: 300 });
+  spec.tolerations = tolerations;
+}

@@ -1,0 +1,146 @@
+import { brokenLimits, limitRangesOf, type QuotaLedger } from "#cloud/kube-api/admission";
+import { parseKubeObject, toKubeObject, type KindInfo, type UpdateVia } from "#cloud/kube-api/schema";
+import { invalidStatus, Refusal, refusals } from "#cloud/kube-api/status";
+import {
+  TooLargeError,
+  type RevisionChange,
+  type RevisionStore,
+  type WriteRequest,
+} from "#cloud/kube-api/store";
+import { rfc3339, type Clock } from "#shared/clock";
+import { childOf, textOf, type JsonObject } from "#shared/json";
+import { isReleased } from "./deletion.ts";
+import { established } from "./established-definition.ts";
+import { keyOf } from "./identity.ts";
+import { crdResource, resourceOf, type KindRegistry } from "./kind-registry.ts";
+import type { Admission, Listing, Lookup, ObjectTarget, WriteOptions, Written } from "./write-request.ts";
+
+export interface WriterParts {
+  readonly store: RevisionStore;
+  readonly registry: KindRegistry;
+  readonly quotas: QuotaLedger;
+  readonly clock: Clock;
+  readonly admit?: Admission;
+}
+
+/** A validated object and what it replaces. */
+export interface ObjectChange {
+  readonly target: ObjectTarget;
+  readonly next: JsonObject;
+  readonly current: JsonObject | undefined;
+}
+
+/** Resources that LimitRanges bound. */
+const limited = new Set(["/pods", "/persistentvolumeclaims"]);
+
+/** The last step of a write: what may forbid a valid object, then the commit. All in one turn of the event loop. */
+export class ObjectWriter {
+  readonly #parts: WriterParts;
+
+  constructor(parts: WriterParts) {
+    this.#parts = parts;
+  }
+
+  /** Judges and stores an object; one that is as before is not written. @throws Refusal */
+  async put(change: ObjectChange, options: WriteOptions & { via?: UpdateVia }): Promise<Written> {
+    const { target, current } = change;
+    const ofSpec = (options.via ?? "") === "";
+    if (ofSpec) this.#judge(change);
+    options.guard?.mayStore(target, change.next, current);
+    const next = this.#completed(target.kind, change.next, current);
+    if (current && Bun.deepEquals(next, current))
+      return { text: JSON.stringify(current), created: false, gone: false };
+    if (ofSpec) this.#checkLimits({ ...change, next });
+    const charges = ofSpec ? this.#charge({ ...change, next }) : [];
+    const written = await this.save(target, next, options, charges);
+    if (written.gone || hasEnded(target, next)) this.#parts.quotas.released(target.namespace);
+    return written;
+  }
+
+  /** Stores an object, or removes it when nothing holds it any longer. `charges` are committed with it. */
+  async save(
+    target: ObjectTarget,
+    next: JsonObject,
+    options: WriteOptions,
+    charges: readonly WriteRequest[] = [],
+  ): Promise<Written> {
+    const { store } = this.#parts;
+    const resource = resourceOf(target.kind);
+    const object = toKubeObject(next);
+    const gone = isReleased(resource, object);
+    if (options.dryRun) return { text: JSON.stringify(object), created: false, gone };
+    const key = keyOf(target);
+    const present = store.find(resource, key) !== undefined;
+    const stored = this.#store({ resource, key, object, remove: gone && present });
+    const charged = charges.map((charge) => store.write(charge));
+    // What was charged for an object that is not stored is counted again.
+    stored.catch(() => this.#parts.quotas.released(target.namespace));
+    const [{ text }] = await Promise.all([stored, ...charged]);
+    return { text, created: false, gone };
+  }
+
+  async #store(request: WriteRequest): Promise<RevisionChange> {
+    try {
+      return await this.#parts.store.write(request);
+    } catch (error) {
+      if (!(error instanceof TooLargeError)) throw error;
+      throw refusals.entityTooLarge(error.message);
+    }
+  }
+
+  /** Only when the spec changed: labels, finalizers and status of an admitted object can always change. */
+  #judge({ target: { kind, name }, next, current }: ObjectChange): void {
+    const { admit } = this.#parts;
+    if (!admit || (current && Bun.deepEquals(next["spec"], current["spec"]))) return;
+    const causes = admit(toKubeObject(next), this.#lookup, this.#list);
+    if (causes.length > 0) throw new Refusal(invalidStatus(kind, name, causes));
+  }
+
+  /** A CustomResourceDefinition is served, and a new quota is counted, from the moment it is stored. */
+  #completed(kind: KindInfo, object: JsonObject, current: JsonObject | undefined): JsonObject {
+    const { registry, quotas, clock } = this.#parts;
+    const resource = resourceOf(kind);
+    if (resource === crdResource) return established(registry, object, rfc3339(clock.nowMs()));
+    return resource === "/resourcequotas" && !current ? quotas.counted(object) : object;
+  }
+
+  /** Pods do not change what they ask for. */
+  #checkLimits({ target: { kind, namespace, name }, next, current }: ObjectChange): void {
+    const resource = resourceOf(kind);
+    if (!limited.has(resource) || (current && resource === "/pods")) return;
+    const broken = brokenLimits(resource, next, limitRangesOf(this.#parts.store, namespace));
+    if (broken.length > 0)
+      throw refusals.forbidden(
+        kind,
+        name,
+        broken.length === 1 ? (broken[0] ?? "") : `[${broken.join(", ")}]`,
+      );
+  }
+
+  #charge({ target: { kind, namespace, name }, next, current }: ObjectChange): WriteRequest[] {
+    const resource = resourceOf(kind);
+    if (namespace === "" || (current && resource === "/pods")) return [];
+    return this.#parts.quotas.charge({ resource, plural: kind, namespace, name, object: next, current });
+  }
+
+  readonly #lookup: Lookup = (group, plural, key) => {
+    const text = this.#parts.store.get(`${group}/${plural}`, `${key.namespace}/${key.name}`);
+    return text === undefined ? undefined : parseKubeObject(text);
+  };
+
+  readonly #list: Listing = (group, plural, namespace) => {
+    const { store } = this.#parts;
+    const resource = `${group}/${plural}`;
+    return store.list(resource, `${namespace}/`).flatMap(({ revision }) => {
+      const text = store.text(revision);
+      return text === undefined ? [] : [parseKubeObject(text)];
+    });
+  };
+}
+
+function hasEnded({ kind }: ObjectTarget, object: JsonObject): boolean {
+  return (
+    resourceOf(kind) === "/pods" &&
+    ["Succeeded", "Failed"].includes(textOf(childOf(object, "status"), "phase"))
+  );
+}
