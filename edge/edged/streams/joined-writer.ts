@@ -21,7 +21,7 @@ export class JoinedWriter {
     this.#size += bytes.length;
     if (!this.#flushing) {
       this.#flushing = this.#flush();
-      // Whoever writes or closes next gets the failure.
+      // The next call that writes or closes gets the failure.
       this.#flushing.catch(() => undefined);
     }
     if (this.#size >= mostWaiting) await this.#flushing;
