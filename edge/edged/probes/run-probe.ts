@@ -1,5 +1,6 @@
 import type { Container, Probe } from "#shared/kube";
 import type { ContainerRuntime } from "#edge/runtime";
+import { grpcHealth } from "./grpc-health.ts";
 
 export interface ProbeTarget {
   readonly id: string;
@@ -37,6 +38,10 @@ export async function runProbe(
   if (probe.tcpSocket) {
     const { host, port } = probe.tcpSocket;
     return tcpConnect(host || target.ip, portOf(target.container, port));
+  }
+  if (probe.grpc) {
+    const { port, service = "" } = probe.grpc;
+    return grpcHealth({ host: target.ip, port, service }, signal);
   }
   return undefined;
 }
