@@ -90,7 +90,9 @@ function verdictOf({ message, code, text }: Answer, service: string): string | u
     return `this server does not implement the grpc health protocol (grpc.health.v1.Health): ${text}`;
   if (code !== "0") return `service ${JSON.stringify(service)} answered with gRPC code ${code}: ${text}`;
   const status = statusOf(message);
-  return status === serving ? undefined : `service unhealthy (responded with "${statuses[status] ?? status}")`;
+  return status === serving
+    ? undefined
+    : `service unhealthy (responded with "${statuses[status] ?? status}")`;
 }
 
 /** Whether the message is compressed, and its length. */

@@ -43,6 +43,7 @@ export function validatePodSpec(spec: JsonObject, path: string): FieldError[] {
     ...validateTolerations(spec, `${path}.tolerations`),
     ...validateHostPorts(spec, path),
     ...validateHostAliases(spec, `${path}.hostAliases`),
+    ...validateSysctls(spec, path),
   ];
 }
 
@@ -180,6 +181,29 @@ function validateHostAliases(spec: JsonObject, path: string): FieldError[] {
             "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
           ),
         ];
+  });
+}
+
+const longestSysctl = 253;
+/** `SysctlContainSlashFmt` of upstream's core validation. */
+const sysctlForm = "([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
+const sysctlPattern = new RegExp(`^(?:${sysctlForm})$`);
+
+/** The names of a pod's sysctls. Which of them a node allows, the node says. */
+function validateSysctls(spec: JsonObject, path: string): FieldError[] {
+  const seen = new Set<string>();
+  return eachOf(itemsOf(childOf(spec, "securityContext"), "sysctls"), (sysctl, index) => {
+    const name = textOf(sysctl, "name");
+    const field = `${path}.securityContext.sysctls[${index}].name`;
+    if (name === "") return [required(field)];
+    if (name.length > longestSysctl || !sysctlPattern.test(name))
+      return [
+        invalid(field, name, `must have at most ${longestSysctl} characters and match regex ^${sysctlForm}$`),
+      ];
+    if (seen.has(name))
+      return [{ reason: "FieldValueDuplicate", field, message: `Duplicate value: ${JSON.stringify(name)}` }];
+    seen.add(name);
+    return [];
   });
 }
 

@@ -43,6 +43,9 @@ function refusal(outcome: ApiOutcome<JsonObject>): string[] {
 
 const pod = (spec: JsonObject): JsonObject => ({ metadata: { name: "p" }, spec });
 const container = { name: "c", image: "busybox:1" };
+const sysctl = (name: string): JsonObject => ({ name, value: "1" });
+const sysctlText =
+  "must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
 const workload = (spec: JsonObject = {}): JsonObject => ({
   metadata: { name: "w" },
   spec: {
@@ -195,6 +198,17 @@ describe("a new pod", () => {
       pod({ containers: [{ ...container, env: [{ name: "1A" }] }] }),
       [
         "spec.containers[0].env[0].name: Invalid value: \"1A\": a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or '.', and must not start with a digit (e.g. 'my.env-name',  or 'MY_ENV.NAME',  or 'MyEnvName1', regex used for validation is '[-._a-zA-Z][-._a-zA-Z0-9]*')",
+      ],
+    ],
+    [
+      pod({
+        containers: [container],
+        securityContext: { sysctls: ["kernel.shmmax", "foo-", "bar..", "kernel.shmmax"].map(sysctl) },
+      }),
+      [
+        `spec.securityContext.sysctls[1].name: Invalid value: "foo-": ${sysctlText}`,
+        `spec.securityContext.sysctls[2].name: Invalid value: "bar..": ${sysctlText}`,
+        'spec.securityContext.sysctls[3].name: Duplicate value: "kernel.shmmax"',
       ],
     ],
   ] as [JsonObject, string[]][])("is refused with its causes: %j", (body, causes) => {

@@ -79,7 +79,9 @@ test.each([
 });
 
 test("a gRPC probe tells the error of the server", async () => {
-  await using unknown = await serve(answerWith([], { "grpc-status": "5", "grpc-message": "no such service" }));
+  await using unknown = await serve(
+    answerWith([], { "grpc-status": "5", "grpc-message": "no such service" }),
+  );
   expect(await ask(unknown.port, "x")).toBe('service "x" answered with gRPC code 5: no such service');
   await using without = await serve((stream) => {
     stream.respond({ ":status": 200, "grpc-status": "12", "grpc-message": "unknown" }, { endStream: true });
