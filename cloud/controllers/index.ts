@@ -8,6 +8,7 @@ import { startEndpointsController, startEndpointsMirror } from "#cloud/controlle
 import { followShared, type ControllerDeps } from "#cloud/controllers/framework";
 import { startGarbageCollector } from "#cloud/controllers/garbage-collector";
 import { startScheduler } from "#cloud/controllers/scheduler";
+import { startCronJobController } from "#cloud/controllers/workloads/cron-job";
 import { startDaemonSetController } from "#cloud/controllers/workloads/daemon-set";
 import { startDeploymentController } from "#cloud/controllers/workloads/deployment";
 import { startJobController } from "#cloud/controllers/workloads/job";
@@ -51,6 +52,7 @@ export async function startControllers(deps: ControllersDeps): Promise<Running> 
     startDaemonSetController,
     startStatefulSetController,
     startJobController,
+    startCronJobController,
     startEndpointsController,
     startEndpointsMirror,
     startPodGarbageCollector,

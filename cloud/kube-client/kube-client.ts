@@ -195,6 +195,7 @@ export const resources = {
     kind: "PodDisruptionBudget",
     namespaced: true,
   },
+  cronJobs: { group: "batch", version: "v1", plural: "cronjobs", kind: "CronJob", namespaced: true },
   jobs: { group: "batch", version: "v1", plural: "jobs", kind: "Job", namespaced: true },
   clusterRoles: {
     group: "rbac.authorization.k8s.io",

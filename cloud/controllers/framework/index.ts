@@ -25,6 +25,8 @@ export type { PersistentVolume, PersistentVolumeClaim, StorageClass } from "./st
 export { WorkQueue } from "./work-queue.ts";
 export type {
   ControllerRevision,
+  CronJob,
+  CronJobStatus,
   DaemonSet,
   Deployment,
   Job,

@@ -3,6 +3,7 @@ import type { KubeObject, Node, Pod } from "#shared/kube";
 import type { PersistentVolumeClaim } from "./storage.ts";
 import type {
   ControllerRevision,
+  CronJob,
   DaemonSet,
   Deployment,
   Job,
@@ -22,6 +23,7 @@ export interface SharedInformers {
   readonly daemonSets: Informer<DaemonSet>;
   readonly statefulSets: Informer<StatefulSet>;
   readonly jobs: Informer<Job>;
+  readonly cronJobs: Informer<CronJob>;
   readonly controllerRevisions: Informer<ControllerRevision>;
   readonly persistentVolumeClaims: Informer<PersistentVolumeClaim>;
 }
@@ -50,6 +52,7 @@ export function followShared(kube: KubeClient): FollowedCollections {
     daemonSets: follow<DaemonSet>(resources.daemonSets),
     statefulSets: follow<StatefulSet>(resources.statefulSets),
     jobs: follow<Job>(resources.jobs),
+    cronJobs: follow<CronJob>(resources.cronJobs),
     controllerRevisions: follow<ControllerRevision>(resources.controllerRevisions),
     persistentVolumeClaims: follow<PersistentVolumeClaim>(resources.persistentVolumeClaims),
   };

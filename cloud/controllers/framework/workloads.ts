@@ -1,4 +1,11 @@
-import type { Condition, KubeObject, LabelSelector, ObjectMeta, PodSpec } from "#shared/kube";
+import type {
+  Condition,
+  KubeObject,
+  LabelSelector,
+  ObjectMeta,
+  ObjectReference,
+  PodSpec,
+} from "#shared/kube";
 import type { PersistentVolumeClaim } from "./storage.ts";
 
 export interface PodTemplate {
@@ -152,6 +159,27 @@ export interface JobStatus {
   /** Finished pods that still have their finalizer; they are not in the numbers above. */
   uncountedTerminatedPods?: { succeeded?: string[]; failed?: string[] };
   conditions?: Condition[];
+}
+
+export interface CronJob extends KubeObject {
+  spec: {
+    schedule: string;
+    timeZone?: string;
+    startingDeadlineSeconds?: number;
+    concurrencyPolicy?: string;
+    suspend?: boolean;
+    jobTemplate: { metadata?: ObjectMeta; spec: JobSpec };
+    successfulJobsHistoryLimit?: number;
+    failedJobsHistoryLimit?: number;
+  };
+  status?: CronJobStatus;
+}
+
+export interface CronJobStatus {
+  /** Jobs that run. */
+  active?: ObjectReference[];
+  lastScheduleTime?: string;
+  lastSuccessfulTime?: string;
 }
 
 /** A template that a DaemonSet or StatefulSet had, as a patch that `kubectl rollout undo` sends. */

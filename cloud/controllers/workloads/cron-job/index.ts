@@ -1,0 +1,2 @@
+/** Starts Jobs by schedule. */
+export { startCronJobController } from "./controller.ts";
