@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
 import { WebSocketTransport, type FrameTransport } from "#shared/transport";
@@ -36,8 +37,9 @@ export function offerOf(request: IncomingMessage, socket: Duplex, head: Uint8Arr
   let isTaken = false;
   const take = (): void => {
     isTaken = true;
-    if ("setKeepAlive" in socket && typeof socket.setKeepAlive === "function")
-      socket.setKeepAlive(true, keepaliveMs);
+    if (!(socket instanceof Socket)) return;
+    socket.setKeepAlive(true, keepaliveMs);
+    socket.setNoDelay(true);
   };
   return {
     protocol: (headers.upgrade ?? "").toLowerCase(),

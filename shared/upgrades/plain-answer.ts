@@ -29,7 +29,8 @@ export async function writeToSocket(socket: Duplex, answer: Response): Promise<v
   headers.set("content-length", String(body.length));
   const fields = [...headers].map(([name, value]) => `${name}: ${value}\r\n`);
   const { status } = answer;
-  socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${fields.join("")}\r\n`);
-  socket.end(body);
+  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${fields.join("")}\r\n`;
+  // In one piece: the second would wait for the acknowledgement of the first.
+  socket.end(Buffer.concat([Buffer.from(head), body]));
   socket.resume();
 }
