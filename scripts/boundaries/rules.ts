@@ -49,6 +49,11 @@ export const folderRules: readonly FolderRule[] = [
     values: [...basics, "shared/pod-streams", "shared/spdy", "shared/upgrades"],
     types: ["shared/streams", "shared/transport"],
   },
+  {
+    folders: ["shared/pod-requests"],
+    values: [...basics, "shared/pod-streams", "shared/remote-command"],
+    types: ["shared/upgrades"],
+  },
   { folders: ["shared/bus"], values: [...basics, "shared/lifecycle"] },
   {
     folders: ["shared/cli"],

@@ -7,15 +7,19 @@ export class PodRefusal extends AppError {
   /** as `metav1.StatusReason` */
   readonly reason: string;
 
-  constructor(httpStatus: number, reason: string, message: string) {
+  readonly details: Status["details"];
+
+  constructor(httpStatus: number, reason: string, message: string, details?: Status["details"]) {
     super("pod-refusal", message);
     this.httpStatus = httpStatus;
     this.reason = reason;
+    this.details = details;
   }
 
   toStatus(): Status {
-    const { httpStatus: code, reason, message } = this;
-    return { apiVersion: "v1", kind: "Status", metadata: {}, status: "Failure", message, reason, code };
+    const { httpStatus: code, reason, message, details } = this;
+    const status = { apiVersion: "v1", kind: "Status", metadata: {}, status: "Failure" } as const;
+    return { ...status, message, reason, code, ...(details && { details }) };
   }
 }
 

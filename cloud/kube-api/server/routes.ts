@@ -29,12 +29,7 @@ import {
 } from "#cloud/kube-api/http";
 import type { KindRegistry, WriteGuard } from "#cloud/kube-api/objects";
 import { toKubeObject, type KindInfo } from "#cloud/kube-api/schema";
-import {
-  answerPodStream,
-  isPodStream,
-  type PodStreamName,
-  type PodStreamParts,
-} from "#cloud/kube-api/server/pod-streams";
+import { answerPodStream, type PodStreamParts } from "#cloud/kube-api/server/pod-streams";
 import { answerResource, subresourceOf, type ResourceParts } from "#cloud/kube-api/server/verbs";
 import { Refusal, refusals } from "#cloud/kube-api/status";
 import type { Readiness } from "#cloud/kube-api/store";
@@ -42,6 +37,7 @@ import { AppError } from "#shared/errors";
 import { asText, type JsonObject } from "#shared/json";
 import { note } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
+import { isPodStream, type PodStreamName } from "#shared/pod-requests";
 import type { UpgradeOffer } from "#shared/upgrades";
 import * as discovery from "./discovery.ts";
 import { documentAt, openApiIndex } from "./openapi.ts";

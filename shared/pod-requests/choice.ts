@@ -1,6 +1,5 @@
-import { refusals } from "#cloud/kube-api/status";
 import { asText, childOf, isObject, itemsOf, metadataOf, textOf, type JsonObject } from "#shared/json";
-import type { PodTarget } from "#shared/pod-streams";
+import { refusePod, type PodTarget } from "#shared/pod-streams";
 
 /** The pod of a request, as the API has it. */
 export interface ChosenPod {
@@ -23,24 +22,24 @@ export function podOf(pod: JsonObject): ChosenPod {
 /**
  * The container that is asked for, or the only one (`validateContainer` of `registry/core/pod`). Which one kubectl takes by
  * default of several, it decides itself.
- * @throws Refusal (BadRequest) naming those that there are
+ * @throws PodRefusal (BadRequest) naming those that there are
  */
 export function containerOf({ target, spec }: ChosenPod, asked: string): string {
   const containers = namesOf(spec, "containers");
   const all = [...namesOf(spec, "initContainers"), ...containers, ...namesOf(spec, "ephemeralContainers")];
   if (asked !== "") {
     if (all.includes(asked)) return asked;
-    throw refusals.badRequest(`container ${asked} is not valid for pod ${target.name}`);
+    throw refusePod.badRequest(`container ${asked} is not valid for pod ${target.name}`);
   }
   const [only] = containers;
   if (only !== undefined && containers.length === 1) return only;
   const choices = containers.length === 0 ? "" : `, choose one of: [${all.join(" ")}]`;
-  throw refusals.badRequest(`a container name must be specified for pod ${target.name}${choices}`);
+  throw refusePod.badRequest(`a container name must be specified for pod ${target.name}${choices}`);
 }
 
-/** @throws Refusal (BadRequest) while the pod is not scheduled */
+/** @throws PodRefusal (BadRequest) while the pod is not scheduled */
 export function hostOf({ target, node }: ChosenPod): string {
-  if (node === "") throw refusals.badRequest(`pod ${target.name} does not have a host assigned`);
+  if (node === "") throw refusePod.badRequest(`pod ${target.name} does not have a host assigned`);
   return node;
 }
 

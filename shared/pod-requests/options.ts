@@ -1,7 +1,4 @@
-import { isTrue } from "#cloud/kube-api/http";
-import type { FieldError } from "#cloud/kube-api/schema";
-import { invalidStatus, Refusal, refusals } from "#cloud/kube-api/status";
-import type { PodLogsRequest } from "#shared/pod-streams";
+import { PodRefusal, refusePod, type PodLogsRequest } from "#shared/pod-streams";
 import type { ProcessStreams } from "#shared/remote-command";
 
 /** What a log is asked for beside its container (`v1.PodLogOptions`). */
@@ -10,7 +7,7 @@ export type LogOptions = Omit<PodLogsRequest, "kind" | "container" | "namespace"
 /** Of one request: a WebSocket has a pair of channels for each, and a byte for their number. */
 const mostPorts = 64;
 
-/** @throws Refusal (BadRequest, Invalid) */
+/** @throws PodRefusal (BadRequest, Invalid) */
 export function readLogOptions(query: URLSearchParams, pod: string): LogOptions {
   const options = {
     follow: readFlag(query, "follow"),
@@ -24,7 +21,21 @@ export function readLogOptions(query: URLSearchParams, pod: string): LogOptions 
   };
   const errors = errorsOf(options);
   if (errors.length === 0) return options;
-  throw new Refusal(invalidStatus({ group: "", version: "v1", kind: "PodLogOptions" }, pod, errors));
+  throw invalid(pod, errors);
+}
+
+/** A `StatusCause` of a field. */
+interface FieldError {
+  readonly reason: string;
+  readonly field: string;
+  readonly message: string;
+}
+
+function invalid(name: string, causes: readonly FieldError[]): PodRefusal {
+  const texts = causes.map(({ field, message }) => `${field}: ${message}`);
+  const list = texts.length === 1 ? texts[0] : `[${texts.join(", ")}]`;
+  const message = `PodLogOptions ${JSON.stringify(name)} is invalid: ${list}`;
+  return new PodRefusal(422, "Invalid", message, { name, kind: "PodLogOptions", causes: [...causes] });
 }
 
 /** As `ValidatePodLogOptions` of Kubernetes. */
@@ -39,7 +50,7 @@ function errorsOf(options: LogOptions): FieldError[] {
   ];
 }
 
-/** The streams of `v1.PodExecOptions` and `v1.PodAttachOptions`. @throws Refusal (BadRequest) when none is asked for */
+/** The streams of `v1.PodExecOptions` and `v1.PodAttachOptions`. @throws PodRefusal (BadRequest) when none is asked for */
 export function readProcessStreams(query: URLSearchParams): ProcessStreams {
   const tty = readFlag(query, "tty");
   const stdin = readFlag(query, "stdin");
@@ -47,17 +58,17 @@ export function readProcessStreams(query: URLSearchParams): ProcessStreams {
   // A terminal has one output.
   const stderr = readFlag(query, "stderr") && !tty;
   if (!stdin && !stdout && !stderr)
-    throw refusals.badRequest("you must specify at least 1 of stdin, stdout, stderr");
+    throw refusePod.badRequest("you must specify at least 1 of stdin, stdout, stderr");
   return { stdin, stdout, stderr, tty };
 }
 
-/** Ports of a WebSocket; on SPDY each stream names its own. @throws Refusal (BadRequest) */
+/** Ports of a WebSocket; on SPDY each stream names its own. @throws PodRefusal (BadRequest) */
 export function readPorts(query: URLSearchParams): readonly number[] {
   const ports = query.getAll("ports").flatMap((text) => text.split(","));
   const numbers = ports.filter((text) => text !== "").map(Number);
-  if (numbers.length > mostPorts) throw refusals.badRequest(`at most ${mostPorts} ports may be forwarded`);
+  if (numbers.length > mostPorts) throw refusePod.badRequest(`at most ${mostPorts} ports may be forwarded`);
   const wrong = numbers.findIndex((port) => !isPort(port));
-  if (wrong >= 0) throw refusals.badRequest(`unable to parse "${ports[wrong]}" as a port`);
+  if (wrong >= 0) throw refusePod.badRequest(`unable to parse "${ports[wrong]}" as a port`);
   return numbers;
 }
 
@@ -66,7 +77,7 @@ export function isPort(port: number): boolean {
 }
 
 function readFlag(query: URLSearchParams, name: string): boolean {
-  return isTrue(query.get(name) ?? "false");
+  return ["", "1", "true"].includes(query.get(name)?.toLowerCase() ?? "false");
 }
 
 type NumberName = "tailLines" | "limitBytes" | "sinceSeconds";
@@ -76,23 +87,23 @@ function readNumber(query: URLSearchParams, name: NumberName): { readonly [key i
   if (text === "") return {};
   const value = Number(text);
   if (/^-?\d+$/.test(text) && Number.isSafeInteger(value)) return { [name]: value };
-  throw refusals.badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
+  throw refusePod.badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
 }
 
 function readTime(query: URLSearchParams): { readonly sinceTime?: string } {
   const text = query.get("sinceTime") ?? "";
   if (text === "") return {};
   if (/^\d{4}-\d\d-\d\dT/.test(text) && !Number.isNaN(Date.parse(text))) return { sinceTime: text };
-  throw refusals.badRequest(`sinceTime: ${JSON.stringify(text)} is not a time of RFC 3339`);
+  throw refusePod.badRequest(`sinceTime: ${JSON.stringify(text)} is not a time of RFC 3339`);
 }
 
-/** `stream` of Kubernetes 1.32: one of the outputs alone. @throws Refusal (BadRequest) */
+/** `stream` of Kubernetes 1.32: one of the outputs alone. @throws PodRefusal (BadRequest) */
 function sourceOf(query: URLSearchParams): { readonly source?: "stdout" | "stderr" } {
   const stream = query.get("stream") ?? "";
   if (stream === "" || stream === "All") return {};
   if (stream === "Stdout") return { source: "stdout" };
   if (stream === "Stderr") return { source: "stderr" };
-  throw refusals.badRequest(
+  throw refusePod.badRequest(
     `stream: Unsupported value: "${stream}": supported values: "All", "Stderr", "Stdout"`,
   );
 }
