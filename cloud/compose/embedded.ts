@@ -5,6 +5,7 @@ import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { startApiServer, type ApiServer } from "#cloud/kube-api/server";
 import { ensureCertificates } from "#cloud/cloud-hub/certificates";
+import { localPathClass } from "#cloud/controllers/storage";
 import { admitDevices } from "#cloud/device-controller";
 import { admitRules } from "#cloud/router";
 import type { KubeOptions } from "#cloud/kube-client";
@@ -74,6 +75,7 @@ export async function startEmbedded(
     ),
   );
   await api.publishAddress(publishedAddress(config));
+  await api.ensurePresent([localPathClass]);
   deps.reportPort("embedded", api.port);
   return {
     api,

@@ -9,6 +9,7 @@ import { followShared, type ControllerDeps } from "#cloud/controllers/framework"
 import { startGarbageCollector } from "#cloud/controllers/garbage-collector";
 import { startScheduler } from "#cloud/controllers/scheduler";
 import { startCronJobController } from "#cloud/controllers/workloads/cron-job";
+import { startStorageProtection, startVolumeBinder } from "#cloud/controllers/storage";
 import { startDaemonSetController } from "#cloud/controllers/workloads/daemon-set";
 import { startDeploymentController } from "#cloud/controllers/workloads/deployment";
 import { startJobController } from "#cloud/controllers/workloads/job";
@@ -46,6 +47,8 @@ export async function startControllers(deps: ControllersDeps): Promise<Running> 
     startNodeLifecycleController,
     startNamespaceController,
     startScheduler,
+    startVolumeBinder,
+    startStorageProtection,
     startReplicaSetController,
     startReplicationController,
     startDeploymentController,

@@ -188,6 +188,13 @@ export const resources = {
     kind: "ControllerRevision",
     namespaced: true,
   },
+  storageClasses: {
+    group: "storage.k8s.io",
+    version: "v1",
+    plural: "storageclasses",
+    kind: "StorageClass",
+    namespaced: false,
+  },
   podDisruptionBudgets: {
     group: "policy",
     version: "v1",

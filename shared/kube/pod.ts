@@ -202,6 +202,7 @@ export interface Volume {
     defaultMode?: number;
   };
   projected?: { sources?: Record<string, unknown>[]; defaultMode?: number };
+  persistentVolumeClaim?: { claimName: string; readOnly?: boolean };
   [kind: string]: unknown;
 }
 

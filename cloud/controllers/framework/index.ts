@@ -7,6 +7,7 @@ export {
   findUntolerated,
   isTolerated,
   matchesNodeSelection,
+  matchesNodeTerms,
   matchesPreference,
   nodesNamedBy,
   schedulingView,

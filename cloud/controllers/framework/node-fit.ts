@@ -12,7 +12,12 @@ import {
 export function matchesNodeSelection({ spec: { nodeSelector, affinity } }: Pod, node: Node): boolean {
   if (nodeSelector && !hasLabels(node.metadata.labels ?? {}, nodeSelector)) return false;
   const required = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
-  return !required || (required.nodeSelectorTerms ?? []).some((term) => matchesTerm(term, node));
+  return !required || matchesNodeTerms(required.nodeSelectorTerms ?? [], node);
+}
+
+/** Whether the node satisfies one of the terms. */
+export function matchesNodeTerms(terms: readonly NodeSelectorTerm[], node: Node): boolean {
+  return terms.some((term) => matchesTerm(term, node));
 }
 
 /** The names of the only nodes that a pod allows, as those of DaemonSets do; undefined when it names none. */

@@ -1,6 +1,6 @@
 import { resources, type Informer, type KubeClient, type ResourceType } from "#cloud/kube-client";
 import type { KubeObject, Node, Pod } from "#shared/kube";
-import type { PersistentVolumeClaim } from "./storage.ts";
+import type { PersistentVolume, PersistentVolumeClaim, StorageClass } from "./storage.ts";
 import type {
   ControllerRevision,
   CronJob,
@@ -26,6 +26,8 @@ export interface SharedInformers {
   readonly cronJobs: Informer<CronJob>;
   readonly controllerRevisions: Informer<ControllerRevision>;
   readonly persistentVolumeClaims: Informer<PersistentVolumeClaim>;
+  readonly persistentVolumes: Informer<PersistentVolume>;
+  readonly storageClasses: Informer<StorageClass>;
 }
 
 export interface FollowedCollections extends AsyncDisposable {
@@ -55,6 +57,8 @@ export function followShared(kube: KubeClient): FollowedCollections {
     cronJobs: follow<CronJob>(resources.cronJobs),
     controllerRevisions: follow<ControllerRevision>(resources.controllerRevisions),
     persistentVolumeClaims: follow<PersistentVolumeClaim>(resources.persistentVolumeClaims),
+    persistentVolumes: follow<PersistentVolume>(resources.persistentVolumes),
+    storageClasses: follow<StorageClass>(resources.storageClasses),
   };
   return {
     informers,

@@ -1,4 +1,5 @@
 import { nodesNamedBy } from "#cloud/controllers/framework";
+import { podVolumesOf, type PodVolumes, type StorageView } from "#cloud/controllers/storage";
 import { findObstacle, notSelected, schedulingState, type Obstacle, type SchedulingState } from "./fit.ts";
 import type { PodNeeds } from "./needs.ts";
 import { changedLoad, type NodeLoad } from "./node-load.ts";
@@ -9,6 +10,7 @@ import { bestOf } from "./rank.ts";
 export interface ClusterView {
   readonly loads: readonly NodeLoad[];
   readonly namespaceLabels: NamespaceLabels;
+  readonly storage: StorageView;
   /** Pods for which room is being made on a node. */
   readonly nominated: (node: string) => ReadonlyMap<string, PodNeeds>;
 }
@@ -20,13 +22,17 @@ export interface RejectedNode {
 }
 
 export type NodeChoice =
-  { readonly node: string } | { readonly message: string; readonly rejected: readonly RejectedNode[] };
+  | { readonly node: string; readonly volumes: PodVolumes | undefined }
+  | { readonly message: string; readonly rejected: readonly RejectedNode[] };
 
 /** The node for the pod, or why none fits, in the words of kube-scheduler's FitError. */
 export function chooseNode(needs: PodNeeds, cluster: ClusterView): NodeChoice {
   const { loads } = cluster;
   if (loads.length === 0) return { message: "no nodes available to schedule pods", rejected: [] };
-  const state = schedulingState(needs, loads, cluster.namespaceLabels);
+  const volumes = podVolumesOf(needs.pod, cluster.storage);
+  if (typeof volumes === "string") return nowhere(volumes, loads);
+  const { namespaceLabels } = cluster;
+  const state = schedulingState(needs, loads, { namespaceLabels, volumes });
   const fitting: NodeLoad[] = [];
   const rejected: RejectedNode[] = [];
   const named = nodesNamedBy(needs.pod);
@@ -37,7 +43,7 @@ export function chooseNode(needs: PodNeeds, cluster: ClusterView): NodeChoice {
     else fitting.push(load);
   }
   const best = bestOf(needs, fitting);
-  if (best !== undefined) return { node: best };
+  if (best !== undefined) return { node: best, volumes };
   return {
     message: summary(
       loads.length,
@@ -45,6 +51,13 @@ export function chooseNode(needs: PodNeeds, cluster: ClusterView): NodeChoice {
     ),
     rejected,
   };
+}
+
+/** What is in the way is not about a node. */
+function nowhere(reason: string, loads: readonly NodeLoad[]): NodeChoice {
+  const obstacle = { reasons: [reason], isFinal: true };
+  const message = `0/${loads.length} nodes are available: ${reason}.`;
+  return { message, rejected: loads.map((load) => ({ load, obstacle })) };
 }
 
 const notNamed: Obstacle = { reasons: [notSelected], isFinal: true };

@@ -1,5 +1,12 @@
 import { isKubeError, objectAt, resources } from "#cloud/kube-client";
 import { recordEvent, schedulingView, WorkQueue, type ControllerDeps } from "#cloud/controllers/framework";
+import {
+  ClaimWriter,
+  decide,
+  storageViewOf,
+  type PodVolumes,
+  type StorageView,
+} from "#cloud/controllers/storage";
 import { rfc3339 } from "#shared/clock";
 import { objectKey, type Condition, type KubeObject, type Node, type Pod } from "#shared/kube";
 import { SchedulerCache } from "./cache.ts";
@@ -10,7 +17,18 @@ import { component, Preemptor } from "./preemptor.ts";
 /** Unschedulable pods are retried when a node or pod changes, and after this time in case an event was missed. */
 const retryMs = 60_000;
 
-type SchedulerDeps = Pick<ControllerDeps, "kube" | "clock" | "log" | "pods" | "nodes" | "namespaces">;
+type SchedulerDeps = Pick<
+  ControllerDeps,
+  | "kube"
+  | "clock"
+  | "log"
+  | "pods"
+  | "nodes"
+  | "namespaces"
+  | "persistentVolumeClaims"
+  | "persistentVolumes"
+  | "storageClasses"
+>;
 
 /** Binds pods without a node to the best node that fits, as kube-scheduler with its default filters. */
 export function startScheduler(deps: SchedulerDeps): AsyncDisposable {
@@ -22,12 +40,17 @@ class Scheduler implements AsyncDisposable {
   readonly #cache = new SchedulerCache();
   readonly #queue: WorkQueue;
   readonly #preemptor: Preemptor;
+  readonly #claimWriter: ClaimWriter;
+  readonly #storage: StorageView;
   readonly #unschedulable = new Map<string, PodNeeds>();
   readonly #watches: Disposable[];
 
   constructor(deps: SchedulerDeps) {
     this.#deps = deps;
     this.#preemptor = new Preemptor(deps);
+    this.#claimWriter = new ClaimWriter(deps.kube);
+    this.#storage = storageViewOf(deps);
+    const storageChanged = (): void => this.#retryUnschedulable(usesClaims);
     this.#queue = new WorkQueue({ ...deps, name: "scheduler", reconcile: (key) => this.#schedule(key) });
     this.#watches = [
       deps.nodes.watch({
@@ -40,6 +63,9 @@ class Scheduler implements AsyncDisposable {
         updated: (pod, old) => this.#podChanged(pod, old),
         removed: (pod) => this.#podRemoved(pod),
       }),
+      deps.persistentVolumeClaims.watch({ added: storageChanged, updated: storageChanged }),
+      deps.persistentVolumes.watch({ added: storageChanged, updated: storageChanged }),
+      deps.storageClasses.watch({ added: storageChanged }),
     ];
   }
 
@@ -76,6 +102,7 @@ class Scheduler implements AsyncDisposable {
     return {
       loads: this.#cache.loads(),
       namespaceLabels: (name) => this.#deps.namespaces.get(name)?.metadata.labels ?? {},
+      storage: this.#storage,
       nominated: (node) => this.#cache.nominatedOn(node),
     };
   }
@@ -86,13 +113,14 @@ class Scheduler implements AsyncDisposable {
     if (!pod || !isWaiting(pod) || this.#cache.isAssumed(pod)) return;
     const needs = needsOf(pod);
     const choice = chooseNode(needs, this.#cluster);
-    if ("node" in choice) {
+    if ("node" in choice && !choice.volumes?.open.length) {
       await this.#bind(pod, choice.node);
       return;
     }
     this.#unschedulable.set(key, needs);
     this.#queue.addAfter(key, retryMs);
-    await this.#makeRoom(needs, choice.message, choice.rejected);
+    if ("node" in choice) await this.#bindClaims(pod, choice.node, choice.volumes);
+    else await this.#makeRoom(needs, choice.message, choice.rejected);
   }
 
   async #makeRoom(needs: PodNeeds, obstacle: string, rejected: readonly RejectedNode[]): Promise<void> {
@@ -105,6 +133,18 @@ class Scheduler implements AsyncDisposable {
     for (const [, other] of this.#cache.nominatedOn(room.node))
       if (other.priority < needs.priority) this.#cache.nominate(other.pod, undefined);
     await this.#preemptor.remove(needs, room);
+  }
+
+  /** Has the claims bound for the node; the room there is kept until they are, which wakes the pod. */
+  async #bindClaims(pod: Pod, name: string, volumes: PodVolumes | undefined): Promise<void> {
+    const node = this.#deps.nodes.get(name);
+    const decisions = volumes && node ? decide(volumes, node) : undefined;
+    if (!decisions) return;
+    this.#cache.nominate(pod, name);
+    for (const { claim, volume } of decisions) {
+      if (volume) await this.#claimWriter.reserve(claim, volume);
+      else await this.#claimWriter.selectNode(claim, name);
+    }
   }
 
   async #bind(pod: Pod, node: string): Promise<void> {
@@ -143,6 +183,10 @@ class Scheduler implements AsyncDisposable {
     const reason = "FailedScheduling";
     await recordEvent(this.#deps, resources.pods, pod, { type: "Warning", reason, message, component });
   }
+}
+
+function usesClaims({ pod }: PodNeeds): boolean {
+  return pod.spec.volumes?.some(({ persistentVolumeClaim }) => persistentVolumeClaim) === true;
 }
 
 /** Whether a pod that was bound may be what this one waits for. */

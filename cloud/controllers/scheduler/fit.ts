@@ -1,4 +1,5 @@
 import { findUntolerated, isTolerated, matchesNodeSelection } from "#cloud/controllers/framework";
+import { volumeObstacle, type PodVolumes } from "#cloud/controllers/storage";
 import type { Taint } from "#shared/kube";
 import type { HostPort, PodNeeds } from "./needs.ts";
 import type { NodeLoad } from "./node-load.ts";
@@ -10,14 +11,19 @@ import { spreadObstacle, spreadOf, spreadTexts, type SpreadState } from "./topol
 export interface SchedulingState {
   readonly affinity: PodAffinityState | undefined;
   readonly spread: SpreadState;
+  /** Undefined without claims. */
+  readonly volumes: PodVolumes | undefined;
 }
 
 export function schedulingState(
   needs: PodNeeds,
   loads: readonly NodeLoad[],
-  namespaceLabels: NamespaceLabels,
+  {
+    namespaceLabels,
+    volumes,
+  }: { readonly namespaceLabels: NamespaceLabels; readonly volumes: PodVolumes | undefined },
 ): SchedulingState {
-  return { affinity: podAffinityOf(needs, loads, namespaceLabels), spread: spreadOf(needs, loads) };
+  return { affinity: podAffinityOf(needs, loads, namespaceLabels), spread: spreadOf(needs, loads), volumes };
 }
 
 /** Why a pod cannot run on a node, in kube-scheduler's words. */
@@ -32,7 +38,7 @@ const cordon: Taint = { key: "node.kubernetes.io/unschedulable", effect: "NoSche
 
 /**
  * The reasons of the first filter that rejects the node, in kube-scheduler's order: taints, node affinity, ports, resources,
- * spread, pod affinity. Undefined when the pod fits.
+ * volumes, spread, pod affinity. Undefined when the pod fits.
  */
 export function findObstacle(needs: PodNeeds, load: NodeLoad, state: SchedulingState): Obstacle | undefined {
   const final = nodeObstacle(needs, load);
@@ -41,6 +47,8 @@ export function findObstacle(needs: PodNeeds, load: NodeLoad, state: SchedulingS
     return { reasons: ["node(s) didn't have free ports for the requested pod ports"], isFinal: false };
   const lacking = lackingResources(needs, load);
   if (lacking.length > 0) return { reasons: lacking, isFinal: !couldHold(needs, load) };
+  const volume = state.volumes && volumeObstacle(state.volumes, load.node);
+  if (volume !== undefined) return { reasons: [volume], isFinal: true };
   const spread = spreadObstacle(state.spread, load);
   if (spread !== undefined) return { reasons: [spread], isFinal: spread === spreadTexts.label };
   const affinity = state.affinity && affinityObstacle(state.affinity, load.node);

@@ -1,3 +1,4 @@
+import { podVolumesOf } from "#cloud/controllers/storage";
 import { matchesLabelSelector, type KubeObject, type LabelSelector } from "#shared/kube";
 import { summary, withNominated, type ClusterView, type RejectedNode } from "./choose.ts";
 import { findObstacle, schedulingState } from "./fit.ts";
@@ -82,7 +83,11 @@ function obstacleWithout(
 ): ReturnType<typeof findObstacle> {
   const reduced = changedLoad(load, { without: removed });
   const loads = cluster.loads.map((one) => (one === load ? reduced : one));
-  const state = schedulingState(needs, loads, cluster.namespaceLabels);
+  const { namespaceLabels, storage } = cluster;
+  // A fault of its claims was found before: nothing would be rejected as a node then.
+  const volumes = podVolumesOf(needs.pod, storage);
+  if (typeof volumes === "string") return { reasons: [volumes], isFinal: true };
+  const state = schedulingState(needs, loads, { namespaceLabels, volumes });
   return findObstacle(needs, withNominated(needs, reduced, cluster), state);
 }
 

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { podSurroundings } from "#cloud/kube-api/admission";
+import { completeNew, podSurroundings } from "#cloud/kube-api/admission";
 import {
   admitCreate,
   admitUpdate,
@@ -91,6 +91,7 @@ export class ObjectService {
     }
     if (resource === "/services") addresses.assign(key, object);
     try {
+      completeNew({ kind: target.kind, name: target.name, object }, store);
       const around = resource === "/pods" ? podSurroundings(store, target.namespace, object) : undefined;
       const context = { now: this.#now(), author: options.author, around };
       const admitted = unwrap(admitCreate(target.kind, object, context), options.warn);

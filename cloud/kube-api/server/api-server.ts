@@ -46,6 +46,8 @@ export interface ApiServer extends Running {
   ensureObjects(objects: readonly KubeObject[]): Promise<void>;
   /** Publishes the address at which nodes reach this API as the Service `kubernetes`. */
   publishAddress(ip: string): Promise<void>;
+  /** Creates those that are missing; one that was changed stays as it is. */
+  ensurePresent(objects: readonly KubeObject[]): Promise<void>;
   /** Serves further resources, answered by other modules, until disposed. */
   serve(resources: readonly ExtraResource[]): Disposable;
   /** Streams to pods are opened so, until disposed. */

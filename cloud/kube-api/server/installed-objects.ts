@@ -76,6 +76,18 @@ export async function ensureMasterService(
 /** The first address of the range of Services, as upstream. */
 const masterIp = "10.96.0.1";
 
+/** Creates those that are missing; one that was changed stays as it is. */
+export async function ensurePresent(parts: InstallParts, all: readonly KubeObject[]): Promise<void> {
+  const missing = all.filter(({ apiVersion = "", kind: kindName = "", metadata }) => {
+    const kind = parts.registry.findKind(apiVersion, kindName);
+    return (
+      !kind ||
+      parts.store.find(resourceOf(kind), `${metadata.namespace ?? ""}/${metadata.name}`) === undefined
+    );
+  });
+  await ensureObjects(parts, missing);
+}
+
 async function ensureObject({ objects, registry, store }: InstallParts, object: KubeObject): Promise<void> {
   const { apiVersion = "", kind: kindName = "", metadata } = object;
   const kind = registry.findKind(apiVersion, kindName);

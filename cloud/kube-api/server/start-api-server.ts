@@ -1,4 +1,4 @@
-import { QuotaLedger } from "#cloud/kube-api/admission";
+import { QuotaLedger, systemClasses } from "#cloud/kube-api/admission";
 import { join } from "node:path";
 import {
   Authenticator,
@@ -24,6 +24,7 @@ import {
   ensureMasterService,
   ensureNamespaces,
   ensureObjects,
+  ensurePresent,
   forgetOldEvents,
 } from "./installed-objects.ts";
 import { listen, serveOnSocket, type HttpHandler } from "./listener.ts";
@@ -51,6 +52,7 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
   const install = { objects, registry, store };
   await forgetOldEvents(store);
   await ensureNamespaces(install);
+  await ensurePresent(install, systemClasses);
   await ensureDefaultRoles(install, log);
   const extras = new Set<ExtraResource>();
   const streams = stack.use(new StreamPool({ clock, log, ...config.streams }));
@@ -74,6 +76,7 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
     socket: path,
     ensureObjects: (all: readonly KubeObject[]) => ensureObjects(install, all),
     publishAddress: (ip: string) => ensureMasterService(install, { ip, port: entrance.port }, log),
+    ensurePresent: (all: readonly KubeObject[]) => ensurePresent(install, all),
     serve: (resources) => {
       for (const one of resources) extras.add(one);
       return { [Symbol.dispose]: () => resources.forEach((one) => extras.delete(one)) };

@@ -37,6 +37,12 @@ function clusterOf(nodes: readonly unknown[]): ClusterView {
   );
   return {
     loads: nodes.map(loadOf),
+    storage: {
+      claim: () => undefined,
+      volume: () => undefined,
+      volumes: () => [],
+      storageClass: () => undefined,
+    },
     namespaceLabels: (namespace) => labels[namespace] ?? {},
     nominated: (node) => nominated.get(node) ?? new Map(),
   };
