@@ -19,10 +19,12 @@ import {
 import { resources, type Informer, type InformerHandler, type KubeClient } from "#cloud/kube-client";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
-import { edgeNodeLabel, type KubeObject, type Node, type Pod } from "#shared/kube";
+import { asText, recordOf } from "#shared/json";
+import { edgeNodeLabel, objectKey, type KubeObject, type Node, type Pod } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { CloudCatalog } from "#shared/topics";
+import { withClaimSource } from "#shared/volumes";
 
 /** What the edge controller emits, asks, subscribes to and answers on the bus. */
 export type EdgeControllerPort = Port<
@@ -47,6 +49,8 @@ interface Copies {
   readonly pods: Informer<Pod>;
   readonly configMaps: Informer<KubeObject>;
   readonly secrets: Informer<KubeObject>;
+  readonly claims: Informer<KubeObject>;
+  readonly volumes: Informer<KubeObject>;
 }
 
 /**
@@ -62,6 +66,8 @@ export async function startEdgeController(parts: EdgeControllerParts): Promise<R
     pods: stack.use(kube.informer<Pod>(resources.pods)),
     configMaps: stack.use(kube.informer(resources.configMaps)),
     secrets: stack.use(kube.informer(resources.secrets)),
+    claims: stack.use(kube.informer(resources.persistentVolumeClaims)),
+    volumes: stack.use(kube.informer(resources.persistentVolumes)),
   };
   const { nodes, pods } = copies;
   const placement = new Placement();
@@ -83,7 +89,7 @@ export async function startEdgeController(parts: EdgeControllerParts): Promise<R
       desire: (request) => port.ask("device.desire", request),
     }).handlers(),
     ...new EventRequests({ kube, placement, gate, ownsDevice }).handlers(),
-    ...new VolumeRequests(kube, placement).handlers(),
+    ...new VolumeRequests({ kube, placement, read }).handlers(),
   ];
   const isForeign = (node: string): boolean => {
     const known = nodes.get(node);
@@ -137,6 +143,9 @@ function watchAll(watched: Watched): { nodes: number; pods: number } {
   const existing = uidsOf([...configMaps.list(), ...secrets.list()]);
   stack.use(configMaps.watch(configHandler("configmap", deliveries, existing)));
   stack.use(secrets.watch(configHandler("secret", deliveries, existing)));
+  const claimHandler = claimChanges(copies, deliveries);
+  stack.use(copies.claims.watch(claimHandler.claims));
+  stack.use(copies.volumes.watch(claimHandler.volumes));
   return counts;
 }
 
@@ -178,10 +187,56 @@ function configHandler(
   };
 }
 
+/** A claim concerns its nodes once it is bound; its volume may be shown before or after that. */
+function claimChanges(
+  copies: Copies,
+  deliveries: ObjectDeliveries,
+): { readonly claims: InformerHandler<KubeObject>; readonly volumes: InformerHandler<KubeObject> } {
+  const bound = new Set(
+    copies.claims.list().flatMap((claim) => (boundClaim(copies, claim) ? [objectKey(claim)] : [])),
+  );
+  const nameOf = (key: string): Reference => `persistentvolumeclaim/${key}`;
+  const check = (claim: KubeObject | undefined): void => {
+    const complete = claim && boundClaim(copies, claim);
+    if (!claim || !complete || bound.has(objectKey(claim))) return;
+    bound.add(objectKey(claim));
+    deliveries.configChanged(nameOf(objectKey(claim)), "insert", complete);
+  };
+  return {
+    claims: {
+      added: check,
+      updated: check,
+      removed: (claim) => {
+        if (bound.delete(objectKey(claim)))
+          deliveries.configChanged(nameOf(objectKey(claim)), "delete", claim);
+      },
+    },
+    volumes: { added: (volume) => check(copies.claims.get(claimKeyOf(volume))) },
+  };
+}
+
+function claimKeyOf(volume: KubeObject): string {
+  const claimRef = recordOf(recordOf(volume["spec"])["claimRef"]);
+  return `${asText(claimRef["namespace"])}/${asText(claimRef["name"])}`;
+}
+
+/** With the place of its volume, as nodes get it; undefined until the API shows both as bound to each other. */
+function boundClaim({ volumes }: Copies, claim: KubeObject): KubeObject | undefined {
+  const volume = volumes.get(asText(recordOf(claim["spec"])["volumeName"]));
+  const isBound = recordOf(claim["status"])["phase"] === "Bound";
+  return volume && isBound && claimKeyOf(volume) === objectKey(claim)
+    ? withClaimSource(claim, volume)
+    : undefined;
+}
+
 /** From the local copy; one that was made a moment ago may not be there yet. */
 function readerOf(copies: Copies, kube: KubeClient): (name: Reference) => Promise<KubeObject | undefined> {
   return async (wanted) => {
     const [type = "", namespace = "", name = ""] = wanted.split("/");
+    if (type === "persistentvolumeclaim") {
+      const claim = copies.claims.get(`${namespace}/${name}`);
+      return claim && boundClaim(copies, claim);
+    }
     const isSecret = type === "secret";
     const copy = isSecret ? copies.secrets : copies.configMaps;
     const found = copy.get(`${namespace}/${name}`);

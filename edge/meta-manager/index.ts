@@ -119,6 +119,7 @@ async function notify(port: MetaManagerPort, rules: StoredRules, change: ObjectC
       return port.emit("pod.changed", change);
     case "configmap":
     case "secret":
+    case "persistentvolumeclaim":
       return port.emit("config.changed", change);
     case "device":
     case "devicemodel":

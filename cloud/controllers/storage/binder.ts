@@ -216,7 +216,7 @@ class VolumeBinder implements AsyncDisposable {
     return undefined;
   }
 
-  /** The claim that a volume names. The local copy of claims may be behind that of volumes: asked before data are given up. */
+  /** The claim that a volume names. The local copy of claims may be behind that of volumes: asked before data are dropped. */
   async #claimOf({
     namespace = "",
     name = "",

@@ -14,7 +14,7 @@ import {
 export interface PodVolumes {
   /** Volumes of claims that are bound. */
   readonly bound: readonly PersistentVolume[];
-  /** Claims that are bound when their pod has a node. */
+  /** Claims that are bound when their pod has a node, or are being bound. */
   readonly open: readonly PersistentVolumeClaim[];
   readonly view: StorageView;
 }
@@ -32,7 +32,7 @@ export function podVolumesOf(pod: Pod, view: StorageView): PodVolumes | string |
     const { volumeName = "" } = claim.spec;
     const volume = claim.status?.phase === "Bound" ? view.volume(volumeName) : undefined;
     if (volume) bound.push(volume);
-    else if (volumeName === "" && isDelayed(claim, view)) open.push(claim);
+    else if (isDelayed(claim, view)) open.push(claim);
     else return "pod has unbound immediate PersistentVolumeClaims";
   }
   return { bound, open, view };

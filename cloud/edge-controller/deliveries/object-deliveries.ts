@@ -18,7 +18,7 @@ export interface ObjectDeliveriesOptions {
   readonly port: DeliveryPort;
   readonly placement: Placement;
   readonly nodes: Informer<Node>;
-  /** The ConfigMap or Secret, undefined when there is none. */
+  /** The ConfigMap, Secret or bound claim, undefined when there is none. */
   readonly read: (name: Reference) => Promise<KubeObject | undefined>;
   readonly log: Logger;
 }
@@ -153,8 +153,10 @@ export class ObjectDeliveries implements AsyncDisposable {
   }
 }
 
+const ourKinds: ReadonlySet<string> = new Set(["Pod", "ConfigMap", "Secret", "PersistentVolumeClaim"]);
+
 function isOurs({ kind, apiVersion }: DeliveredObject): boolean {
-  return apiVersion === "v1" && (kind === "Pod" || kind === "ConfigMap" || kind === "Secret");
+  return apiVersion === "v1" && ourKinds.has(kind);
 }
 
 function podsFirst(a: DeliveredObject, b: DeliveredObject): number {

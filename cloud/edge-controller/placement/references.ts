@@ -13,9 +13,9 @@ export function reference(kind: string, namespace: string, name: string): Refere
   return `${kind}/${namespace}/${name}`;
 }
 
-/** Every ConfigMap and Secret a pod reads, whether it is optional or not. */
+/** Every ConfigMap, Secret and claim a pod uses, whether it is optional or not. */
 export function referencesOf(pod: Pod): Set<Reference> {
-  return new Set(named(pod, ["ConfigMap", "Secret"]));
+  return new Set(named(pod, ["ConfigMap", "Secret", "PersistentVolumeClaim"]));
 }
 
 /** The claims a pod uses. */

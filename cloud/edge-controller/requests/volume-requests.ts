@@ -1,4 +1,4 @@
-import type { Placement } from "#cloud/edge-controller/placement";
+import { reference, type Placement, type Reference } from "#cloud/edge-controller/placement";
 import { resources, type KubeClient, type ResourceType } from "#cloud/kube-client";
 import { asText, recordOf } from "#shared/json";
 import type { KubeObject } from "#shared/kube";
@@ -14,14 +14,22 @@ const attachments: ResourceType = {
   namespaced: false,
 };
 
+export interface VolumeRequestsOptions {
+  readonly kube: KubeClient;
+  readonly placement: Placement;
+  readonly read: (name: Reference) => Promise<KubeObject | undefined>;
+}
+
 /** Requests of a node for the claims its pods use, the volumes behind them and its own attachments. */
 export class VolumeRequests {
   readonly #kube: KubeClient;
   readonly #placement: Placement;
+  readonly #read: VolumeRequestsOptions["read"];
 
-  constructor(kube: KubeClient, placement: Placement) {
+  constructor({ kube, placement, read }: VolumeRequestsOptions) {
     this.#kube = kube;
     this.#placement = placement;
+    this.#read = read;
   }
 
   handlers(): NodeRequestHandlers {
@@ -35,7 +43,10 @@ export class VolumeRequests {
   async #claim({ node, namespace, name }: NodeRequest): Promise<NodeAnswer> {
     if (!this.#placement.claims(node, namespace, name))
       throw nodeForbidden("persistentvolumeclaims", name, `no pod of node "${node}" uses it`);
-    return objectAnswer(await this.#kube.get(resources.persistentVolumeClaims, { namespace, name }));
+    const bound = await this.#read(reference("persistentvolumeclaim", namespace, name));
+    return objectAnswer(
+      bound ?? (await this.#kube.get(resources.persistentVolumeClaims, { namespace, name })),
+    );
   }
 
   async #volume({ node, name }: NodeRequest): Promise<NodeAnswer> {

@@ -57,7 +57,8 @@ async function mountOf(input: MountsInput, mount: VolumeMount, stack: Disposable
     throw configError(`recursiveReadOnly of volumeMount "${mount.name}" is not supported on this node`);
   const subPath = subPathOf(mount, input.env);
   const source = subPath === "" ? root : await pinned(input, { mount, root, subPath }, stack);
-  const readOnly = mount.readOnly === true || isOfFiles(volume);
+  const isClaimReadOnly = volume.persistentVolumeClaim?.readOnly === true;
+  const readOnly = mount.readOnly === true || isClaimReadOnly || isOfFiles(volume);
   return { source, target: absolute(mount.mountPath), readOnly, ...propagationOf(mount, container) };
 }
 

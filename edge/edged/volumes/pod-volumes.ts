@@ -8,6 +8,7 @@ import type { PodTokens } from "#edge/edged/tokens";
 import { Directory } from "./directory.ts";
 import type { Objects, PodFacts } from "#edge/edged/environment";
 import { readKept, writeFiles, type VolumePlace } from "./file-volume.ts";
+import { prepareClaim } from "./claim-volume.ts";
 import { prepareEmptyDir, prepareHostPath } from "./plain-volumes.ts";
 import {
   volumeTokenRequests,
@@ -133,6 +134,7 @@ function prepareVolume(volume: Volume, place: VolumePlace, tools: VolumeTools): 
     throw new VolumeError(name, `invalid name ${JSON.stringify(name)}`);
   const path = join(tools.podDir, "volumes", name);
   try {
+    if (volume.persistentVolumeClaim) return prepareClaim(name, volume.persistentVolumeClaim, tools.objects);
     if (volume.hostPath) return prepareHostPath(name, volume.hostPath.path, volume.hostPath.type ?? "");
     const { pod, stamp } = tools;
     const files = volumeFiles(volume, { ...tools, kept: (file) => readKept(place, file) });

@@ -40,7 +40,11 @@ export class VolumeError extends AppError {
   }
 }
 
-/** Keys of the ConfigMaps and Secrets the volumes of a pod need. */
+export function claimKey({ claimName }: NonNullable<Volume["persistentVolumeClaim"]>): string {
+  return `persistentvolumeclaim/${claimName}`;
+}
+
+/** Keys of the ConfigMaps, Secrets and claims the volumes of a pod need. */
 export function volumeReferences(pod: Pod): string[] {
   const found = new Set<string>();
   for (const volume of pod.spec.volumes ?? []) {
@@ -48,6 +52,7 @@ export function volumeReferences(pod: Pod): string[] {
       if (source.configMap?.name) found.add(`configmap/${source.configMap.name}`);
       if (source.secret?.name) found.add(`secret/${source.secret.name}`);
     }
+    if (volume.persistentVolumeClaim) found.add(claimKey(volume.persistentVolumeClaim));
   }
   return [...found];
 }

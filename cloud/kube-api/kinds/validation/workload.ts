@@ -5,7 +5,16 @@ import {
   validateWorkloadSelector,
 } from "#cloud/kube-api/kinds/validation/basics";
 import type { FieldError } from "#cloud/kube-api/schema";
-import { childOf, isObject, numberOf, textMapOf, textOf, type Json, type JsonObject } from "#shared/json";
+import {
+  childOf,
+  isObject,
+  numberOf,
+  textMapOf,
+  textOf,
+  type Json,
+  type JsonObject,
+  itemsOf,
+} from "#shared/json";
 import { hasLabels } from "#shared/kube";
 import { validatePodTemplate } from "./pod.ts";
 
@@ -66,8 +75,22 @@ export function validateStatefulSet(object: JsonObject): FieldError[] {
     ...errors,
     ...notNegative(spec, ["replicas", "minReadySeconds", "revisionHistoryLimit"]),
     ...validateWorkloadSelector(spec),
-    ...validateAlwaysTemplate(spec),
+    ...validateAlwaysTemplate(spec && withClaimVolumes(spec)),
   ];
+}
+
+/** The template as its pods are: a claim template is a volume of its name. */
+function withClaimVolumes(spec: JsonObject): JsonObject {
+  const template = childOf(spec, "template");
+  const podSpec = childOf(template, "spec");
+  if (!podSpec) return spec;
+  const own = itemsOf(podSpec, "volumes");
+  const names = new Set(own.map((volume) => textOf(volume, "name")));
+  const claims = itemsOf(spec, "volumeClaimTemplates")
+    .map((claim) => textOf(childOf(claim, "metadata"), "name"))
+    .filter((name) => !names.has(name))
+    .map((name) => ({ name, persistentVolumeClaim: { claimName: name } }));
+  return { ...spec, template: { ...template, spec: { ...podSpec, volumes: [...own, ...claims] } } };
 }
 
 export function validateReplicationController(object: JsonObject): FieldError[] {

@@ -36,9 +36,11 @@ test("kubectl drives a ReplicationController through its life", async () => {
 
   await kubectl("label", "pod", "mine", "app=other", "--overwrite");
   await until("mine is released and replaced", () => owned().length === 2);
-  expect(
-    ownedBy(await kube.get<Pod>(resources.pods, { namespace: "default", name: "mine" })),
-  ).toBeUndefined();
+  const mine = { namespace: "default", name: "mine" };
+  await until(
+    "mine has no owner",
+    async () => ownedBy(await kube.get<Pod>(resources.pods, mine)) === undefined,
+  );
 
   await kubectl("scale", "rc", "web", "--replicas=3");
   await kubectl("wait", "rc/web", "--for=jsonpath={.status.readyReplicas}=3", "--timeout=10s");

@@ -1,0 +1,43 @@
+import { asRecord, asText, tryJson } from "#shared/json";
+import type { KubeObject } from "#shared/kube";
+
+/** Where the volume of a claim is on its node: written into the claim as it is delivered, so that the node needs one object. */
+const sourceAnnotation = "volume.kubeedge.io/source";
+
+/** A directory or file of the node. */
+export interface ClaimSource {
+  readonly path: string;
+  /** As of hostPath; empty for no check. */
+  readonly type: string;
+  /** Made for the claim, and not by an operator. */
+  readonly isProvisioned: boolean;
+}
+
+/** The claim with the place of its volume; as it is when the volume is of a kind that no node has. */
+export function withClaimSource(claim: KubeObject, volume: KubeObject): KubeObject {
+  const source = volumeSourceOf(volume);
+  if (!source) return claim;
+  const annotations = { ...claim.metadata.annotations, [sourceAnnotation]: JSON.stringify(source) };
+  return { ...claim, metadata: { ...claim.metadata, annotations } };
+}
+
+/** The place that a delivered claim names; undefined when it names none. */
+export function claimSourceOf({ metadata }: KubeObject): ClaimSource | undefined {
+  const kept = asRecord(tryJson(metadata.annotations?.[sourceAnnotation] ?? ""));
+  if (!kept) return undefined;
+  return {
+    path: asText(kept["path"]),
+    type: asText(kept["type"]),
+    isProvisioned: kept["isProvisioned"] === true,
+  };
+}
+
+/** Where a PersistentVolume of kind hostPath or local is; undefined for others. */
+export function volumeSourceOf({ metadata, ...volume }: KubeObject): ClaimSource | undefined {
+  const spec = asRecord(volume["spec"]);
+  const hostPath = asRecord(spec?.["hostPath"]);
+  const local = asRecord(spec?.["local"]);
+  const isProvisioned = metadata.annotations?.["pv.kubernetes.io/provisioned-by"] !== undefined;
+  if (hostPath) return { path: asText(hostPath["path"]), type: asText(hostPath["type"]), isProvisioned };
+  return local ? { path: asText(local["path"]), type: "Directory", isProvisioned } : undefined;
+}
