@@ -40,6 +40,7 @@ export function callOf(
     [messageIdHeader]: messageId,
     "x-forwarded-proto": "https",
     "x-forwarded-host": request.headers.host ?? "",
+    ...bodyLength(request),
   };
   return {
     node,
@@ -49,4 +50,10 @@ export function callOf(
     headers: forwardedHeaders(request.rawHeaders, own),
     timeoutMs: rule.timeoutMs ?? defaultTimeoutMs,
   };
+}
+
+/** Many small servers, such as those of Python, take no body in chunks: a length that is known reaches them. */
+function bodyLength({ headers }: IncomingMessage): Record<string, string> {
+  if (headers["transfer-encoding"] !== undefined) return {};
+  return { "content-length": headers["content-length"] ?? "0" };
 }

@@ -57,6 +57,22 @@ test("a request without a valid token is refused", async () => {
   ]);
 });
 
+test("a server on a node is told the length of a body when the client tells it", async () => {
+  harness.serve = async ({ headers }) => new Response(headers.get("content-length"));
+  const chunks = new ReadableStream<Uint8Array>({
+    start: (controller) => {
+      controller.enqueue(new TextEncoder().encode("data"));
+      controller.close();
+    },
+  });
+  const answers = [];
+  for (const body of ["data", null, chunks]) {
+    const response = await harness.request("/edge-1/default/web", { method: "POST", body });
+    answers.push(await response.text());
+  }
+  expect(answers).toEqual(["4", "0", ""]);
+});
+
 test("a request passes through to the server on the node, and its response back", async () => {
   let seen: unknown;
   harness.serve = async (request) => {

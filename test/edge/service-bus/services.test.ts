@@ -193,6 +193,19 @@ test("a body that is too large is refused when its length is known, and cut when
   expect(await small.text()).toBe(String(mebibyte));
 });
 
+test("a server gets the length of a body that passes through when the cloud knows it, and chunks otherwise", async () => {
+  using app = startApp(async ({ headers }) => {
+    return new Response(`${headers.get("content-length")} ${headers.get("transfer-encoding")}`);
+  });
+  await using bus = await startBus({ allowedPorts: [app.port] });
+  const answers = [];
+  for (const headers of [[["content-length", "65536"]], []] as [string, string][][]) {
+    const response = await bus.request({ port: app.port, method: "POST", headers, body: bodyOf(1) });
+    answers.push(await response.text());
+  }
+  expect(answers).toEqual(["65536 null", "null chunked"]);
+});
+
 test("a body shorter or longer than its length fails, and leaks nothing into the next request", async () => {
   const seen: string[] = [];
   using app = startApp(async (request) => {
