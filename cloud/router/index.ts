@@ -87,6 +87,7 @@ export async function startRouter(config: RouterStartConfig, parts: RouterParts)
       store,
       attempt: (delivery, signal) => attempts.attempt(delivery, signal),
       ended: (key, outcome, count) => counters.ended(key, outcome, count),
+      changed: (key) => status.changed(key),
       mostAgeMs: config.queueAgeMs,
       clock,
       log,

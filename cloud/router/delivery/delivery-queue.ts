@@ -12,6 +12,8 @@ export interface DeliveryQueueOptions {
   readonly attempt: (delivery: StoredDelivery, signal: AbortSignal) => Promise<Outcome>;
   /** Called with the end of each attempt, and with `dead` also for what became too old or had to give way. */
   readonly ended: (rule: string, outcome: Outcome, count?: number) => void;
+  /** Called when other messages wait than before. */
+  readonly changed: (rule: string) => void;
   readonly mostAgeMs: number;
   readonly clock: Clock;
   readonly log: Logger;
@@ -58,7 +60,7 @@ export class DeliveryQueue implements AsyncDisposable {
    * @throws UnavailableError when they cannot be stored
    */
   async add(deliveries: readonly NewDelivery[], { drop }: { readonly drop: boolean }): Promise<boolean> {
-    const { store, ended } = this.#options;
+    const { store, ended, changed } = this.#options;
     const rule = deliveries[0]?.rule ?? "";
     if (drop && !store.hasRoom(rule, deliveries)) {
       const dropped = await store.makeRoom(rule, deliveries);
@@ -66,6 +68,7 @@ export class DeliveryQueue implements AsyncDisposable {
     }
     if (!store.hasRoom(rule, deliveries)) return false;
     await store.add(deliveries);
+    changed(rule);
     for (const { node } of deliveries) {
       const status = this.#lanes.get(laneKey({ rule, node }))?.status;
       // A message behind one that failed does not shorten its wait.
@@ -127,7 +130,7 @@ export class DeliveryQueue implements AsyncDisposable {
 
   /** One message of the lane; then the next lane has its turn. */
   async #run(lane: LaneState): Promise<void> {
-    const { store, attempt, ended, log } = this.#options;
+    const { store, attempt, ended, changed, log } = this.#options;
     lane.again = false;
     const delivery = store.next(lane, lane.afterId);
     if (!delivery) return this.#rest(lane);
@@ -141,6 +144,7 @@ export class DeliveryQueue implements AsyncDisposable {
       lane.afterId = delivery.id;
       lane.waits = undefined;
       await store.remove(delivery.id);
+      changed(lane.rule);
     } catch (error) {
       log.error("cannot deliver a message of a rule", { rule: lane.rule, error: describeError(error) });
       return this.#later(lane, delivery, false);

@@ -57,7 +57,7 @@ test("a request without a valid token is refused", async () => {
   ]);
 });
 
-test("a server on a node is told the length of a body when the client tells it", async () => {
+test("a server on a node gets the length of a body when the client sends it", async () => {
   harness.serve = async ({ headers }) => new Response(headers.get("content-length"));
   const chunks = new ReadableStream<Uint8Array>({
     start: (controller) => {
@@ -189,6 +189,20 @@ test("a request for a node that is offline waits where the rule says so, and arr
   };
   await harness.connect("offline");
   expect(await arrived.promise).toEqual(["http://127.0.0.1:8080/kept/x?y=1", messageId, "later"]);
+  await harness.disconnect("offline");
+});
+
+test("the status of a rule counts messages that wait for a node before anything was delivered", async () => {
+  const waiting = (count: number): Promise<unknown> =>
+    until(
+      () => harness.status("kept"),
+      ({ queuedMessages }) => queuedMessages === count,
+    );
+  harness.serve = async () => new Response();
+  await harness.request("/offline/default/kept", { method: "POST", body: "later" });
+  await waiting(1);
+  await harness.connect("offline");
+  await waiting(0);
   await harness.disconnect("offline");
 });
 
