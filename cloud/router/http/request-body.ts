@@ -14,6 +14,8 @@ export class BodyError extends Error {
 
 /** A client that sends nothing for so long in the midst of a body. */
 const silentMs = 60_000;
+/** For the rest of a body that nobody wants: its client reads the response while it sends, or after. */
+const lingerMs = 10_000;
 
 /** The body of a request as it comes. Errors with BodyError. @returns null when there is none */
 export function bodyOf(
@@ -32,7 +34,7 @@ export function bodyOf(
         if (bytes > mostBytes) throw new BodyError(tooLarge(mostBytes));
         controller.enqueue(value);
       },
-      cancel: () => void request.destroy(),
+      cancel: () => void discard(request, chunks, clock),
     },
     { highWaterMark: 0 },
   );
@@ -78,4 +80,21 @@ async function nextChunk(
     ),
   );
   return await Promise.race([chunks.next(), late.promise]);
+}
+
+/**
+ * Reads what a server that has answered did not want. A connection that ends with unread data resets, and the client
+ * loses the response.
+ */
+async function discard(
+  request: IncomingMessage,
+  chunks: AsyncIterator<Uint8Array>,
+  clock: Clock,
+): Promise<void> {
+  using _timer = clock.after(lingerMs, () => request.destroy());
+  try {
+    while ((await chunks.next()).done !== true);
+  } catch {
+    // The client disconnected, or took too long.
+  }
 }

@@ -29,3 +29,16 @@ test("a client that stops in the midst of a body is dropped, and one that goes o
   ]);
   sent.destroy();
 });
+
+test("the rest of a body that nobody wants is read, and its client dropped when that takes long", async () => {
+  const clock = new FakeClock();
+  const sent = new PassThrough();
+  const reader = bodyOf(requestOf(sent), { mostBytes: 100, clock })?.getReader();
+  await reader?.cancel();
+  sent.write(Buffer.alloc(1_000_000));
+  await new Promise((resolve) => sent.once("drain", resolve));
+  const closed = new Promise((resolve) => sent.once("close", resolve));
+  await clock.advance(10_000);
+  await closed;
+  expect(sent.destroyed).toBe(true);
+});

@@ -57,6 +57,13 @@ test("a request without a valid token is refused", async () => {
   ]);
 });
 
+test("a response that comes before the end of a long body reaches the client", async () => {
+  harness.serve = async () => new Response("denied", { status: 401 });
+  const body = Buffer.alloc(8 * 1024 * 1024);
+  const response = await harness.request("/edge-1/default/web", { method: "POST", body });
+  expect([response.status, await response.text()]).toEqual([401, "denied"]);
+});
+
 test("a server on a node gets the length of a body when the client sends it", async () => {
   harness.serve = async ({ headers }) => new Response(headers.get("content-length"));
   const chunks = new ReadableStream<Uint8Array>({
