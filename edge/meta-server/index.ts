@@ -5,16 +5,19 @@ import type { Clock } from "#shared/clock";
 import type { Device, KubeObject } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
+import type { ByteStream } from "#shared/streams";
 import type { EdgeCatalog } from "#shared/topics";
 import type { Metas } from "#edge/store";
 import { AccessSync, KnownAccess, LocalAccess } from "#edge/meta-server/access";
 import { DeviceWrites, documentedGroupVersions, LocalAnswers } from "#edge/meta-server/answers";
 import { CloudApi, OpenApiCopy } from "#edge/meta-server/cloud";
 import { NodeObjects, podKind } from "#edge/meta-server/objects";
+import { PodRequests } from "#edge/meta-server/pods";
 import {
   CertificateSource,
   ensureOperatorToken,
   Listeners,
+  type ListenersOptions,
   NodeApi,
   OpenHttp,
   writeOperatorKubeconfig,
@@ -27,7 +30,7 @@ import { NodeCopy } from "./node-copy.ts";
 export type MetaServerPort = Port<
   EdgeCatalog,
   never,
-  "cloud.node" | "cloud.stream" | "cloud.token" | "device.desire",
+  "cloud.node" | "cloud.stream" | "cloud.token" | "device.desire" | "pod.stream",
   "link.changed" | "object.stored" | "devices.changed",
   never
 >;
@@ -85,7 +88,8 @@ export async function startMetaServer(
   const onUnwritten = (path: string, error: unknown): void =>
     log.warn("cannot write a file of the API on the node, going on without it", { path, error });
   const operatorToken = ensureOperatorToken(dataDir, onUnwritten);
-  const { objects, access, local, writes, api, sync, documents } = partsOf(settings, deps, operatorToken);
+  const parts = partsOf(settings, deps, operatorToken);
+  const { objects, access, local, sync, documents } = parts;
   stack.use(local);
   stack.use(sync);
   stack.use(documents);
@@ -96,13 +100,13 @@ export async function startMetaServer(
     ...serviceNames,
   ]);
   const isOnline = (): boolean => link.online;
-  const server = new NodeApi({ access, local, writes, api, isOnline, hosts: () => [...hosts], clock, log });
+  const server = new NodeApi({ ...parts, isOnline, hosts: () => [...hosts], clock, log });
   const source = new CertificateSource(dataDir, { nowMs: () => clock.nowMs(), onUnwritten });
   const certificates = (more: readonly string[]): Promise<ServerCertificates> => {
     for (const host of more) hosts.add(host);
     return source.ensure([...loopback, ...hosts]);
   };
-  const answer = (request: Request): Promise<Response> => server.answer(request);
+  const answer: ListenersOptions["answer"] = (request, offer) => server.answer(request, "tls", offer);
   const listeners = stack.use(await Listeners.open({ ...deps, ...settings, access, answer, certificates }));
   const open = settings.openHttp && stack.use(openHttpOf(settings.openHttp, server, settings, deps));
   const { caPem } = await certificates([]);
@@ -151,6 +155,7 @@ interface MetaServerParts {
   readonly local: LocalAnswers;
   readonly writes: DeviceWrites;
   readonly api: CloudApi;
+  readonly pods: PodRequests;
   readonly sync: AccessSync;
   readonly documents: OpenApiCopy;
 }
@@ -185,5 +190,7 @@ function partsOf(
   });
   const writes = new DeviceWrites({ objects, desire: (change) => port.ask("device.desire", change) });
   const local = new LocalAnswers({ objects, documents, clock });
-  return { objects, access, api, sync, writes, documents, local };
+  const serve = (stream: ByteStream): Promise<undefined> => port.ask("pod.stream", { stream });
+  const pods = new PodRequests({ findPod, serve, clock, log });
+  return { objects, access, api, pods, sync, writes, documents, local };
 }

@@ -26,7 +26,7 @@ export interface PodRequestParts {
   readonly clock: Clock;
 }
 
-/** Whom somebody reached; the command may contain secrets. */
+/** What a user is connected to; the command may contain secrets. */
 export interface PodConnected {
   readonly what: PodStreamName;
   readonly pod: ChosenPod;

@@ -2,4 +2,5 @@
 export { encodeBlock, readBlock } from "./block.ts";
 export type { ByteStream, StreamClosed, StreamHead } from "./byte-stream.ts";
 export { StreamChannel, type StreamChannelOptions } from "./channel.ts";
+export { openLocalStream } from "./local-stream.ts";
 export { endToEndFields, endToEndHeaders, fetchOver, serveOver, type RequestHead } from "./http.ts";

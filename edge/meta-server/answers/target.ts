@@ -10,7 +10,7 @@ export interface Target {
 
 /** What is asked for, as Kubernetes' authorizers see it. */
 export interface ResourceAccess {
-  readonly verb: "get" | "list" | "patch" | "update" | "watch";
+  readonly verb: "create" | "get" | "list" | "patch" | "update" | "watch";
   readonly group: string;
   readonly resource: string;
   /** empty: all namespaces, or a resource without */

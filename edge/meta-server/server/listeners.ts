@@ -2,7 +2,9 @@ import type { Clock } from "#shared/clock";
 import { budgetOfProcess, headerOf, openFront, socketPath, type Front } from "#shared/connections";
 import { asError, ConfigError, describeError } from "#shared/errors";
 import type { Logger } from "#shared/log";
+import { serveUpgrades, type UpgradeOffer } from "#shared/upgrades";
 import type { Caller, LocalAccess } from "#edge/meta-server/access";
+import { upgradablePaths } from "#edge/meta-server/pods";
 import type { ServerCertificates } from "./certificates.ts";
 import { findPodNetwork, type PodNetwork } from "./pod-network.ts";
 
@@ -15,7 +17,7 @@ export interface ListenersOptions {
   readonly findNetwork?: (() => PodNetwork | undefined) | undefined;
   readonly dataDir: string;
   readonly access: LocalAccess;
-  readonly answer: (request: Request) => Promise<Response>;
+  readonly answer: (request: Request, offer?: UpgradeOffer) => Promise<Response>;
   /** Certificates for the loopback and these hosts. */
   readonly certificates: (hosts: readonly string[]) => Promise<ServerCertificates>;
   readonly clock: Clock;
@@ -52,15 +54,15 @@ export class Listeners implements AsyncDisposable {
     this.#options = options;
     this.#budget = budgetOfProcess(options.clock);
     this.#behind = this.#owned.use(socketPath(options.dataDir, "meta-server.sock")).path;
-    const served = {
-      unix: this.#behind,
-      idleTimeout: 0,
-      maxRequestBodySize: largestBody,
-      development: false,
-      fetch: options.answer,
-    };
-    // The types of Bun 1.4 know no idle timeout of Unix sockets.
-    const server = Bun.serve(served as unknown as Bun.Serve.Options<undefined>);
+    const { answer, clock } = options;
+    const server = serveUpgrades({
+      address: { unix: this.#behind },
+      mostBodyBytes: largestBody,
+      upgradable: upgradablePaths,
+      fetch: (request) => answer(request),
+      upgrade: answer,
+      clock,
+    });
     this.#owned.defer(() => server.stop(true));
   }
 

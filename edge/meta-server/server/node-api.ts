@@ -6,6 +6,7 @@ import { RateLimitedLog, type Logger } from "#shared/log";
 import type { AccountClaims, Caller, LocalAccess } from "#edge/meta-server/access";
 import {
   nodeVersion,
+  parseTarget,
   RequestRefusal,
   refuse,
   type DeviceWrites,
@@ -15,6 +16,8 @@ import {
 } from "#edge/meta-server/answers";
 import type { CloudApi } from "#edge/meta-server/cloud";
 import { isNodeVersion } from "#edge/meta-server/objects";
+import { podRequestTarget, type PodApiRequest, type PodRequests } from "#edge/meta-server/pods";
+import type { UpgradeOffer } from "#shared/upgrades";
 import { forward } from "./forwarding.ts";
 
 export interface NodeApiOptions {
@@ -22,6 +25,7 @@ export interface NodeApiOptions {
   readonly local: LocalAnswers;
   readonly writes: DeviceWrites;
   readonly api: CloudApi;
+  readonly pods: PodRequests;
   /** Whether there is a link to the cloud that this node belongs to. */
   readonly isOnline: () => boolean;
   /** Names and addresses that requests may be sent to, besides the loopback. */
@@ -35,7 +39,9 @@ export type Entrance = "open" | "tls";
 
 /** A caller whom the node itself answers. */
 type LocalCaller = Caller | { readonly kind: "open" };
-type LocalRights = Omit<LocalRequest, "accept" | "url"> & Pick<WriteRequest, "refuseOther">;
+type LocalRights = Omit<LocalRequest, "accept" | "url"> &
+  Pick<WriteRequest, "refuseOther"> &
+  Pick<PodApiRequest, "who">;
 
 /** Where an answer comes from. */
 const sourceHeader = "kubeedge-source";
@@ -51,9 +57,9 @@ export class NodeApi {
   }
 
   /** Never rejects. */
-  async answer(request: Request, entrance: Entrance = "tls"): Promise<Response> {
+  async answer(request: Request, entrance: Entrance = "tls", offer?: UpgradeOffer): Promise<Response> {
     try {
-      return await this.#answer(request, entrance);
+      return await this.#answer(request, entrance, offer);
     } catch (error) {
       if (error instanceof RequestRefusal) return fromNode(error.response());
       this.#log.warn("cannot answer a request", { error: describeError(error) }, "failed");
@@ -62,7 +68,7 @@ export class NodeApi {
     }
   }
 
-  async #answer(request: Request, entrance: Entrance): Promise<Response> {
+  async #answer(request: Request, entrance: Entrance, offer?: UpgradeOffer): Promise<Response> {
     this.#guard(request, entrance === "open" ? [] : this.#options.hosts());
     const url = new URL(request.url);
     const path = url.pathname + url.search;
@@ -70,17 +76,21 @@ export class NodeApi {
     if (/^\/(?:healthz|livez|readyz)(?:\/|$)/.test(pathname)) return fromNode(new Response("ok"));
     if (pathname === "/version") return fromNode(Response.json(nodeVersion));
     const caller = this.#options.access.callerOf(request.headers.get("authorization"));
-    if (caller.kind === "anonymous" && entrance === "open")
-      return fromNode(await this.#fromNode(request, url, { kind: "open" }));
-    if (caller.kind === "anonymous")
-      throw refuse.unauthorized(
-        "expected a bearer token: of a service account, of the API, or this node's own",
-      );
-    if (caller.kind === "bearer" && this.#options.isOnline()) {
-      const answer = await this.#fromCloud(request, path);
-      if (answer) return answer;
-    }
-    return fromNode(await this.#fromNode(request, url, caller));
+    if (caller.kind === "anonymous") return this.#fromAnyone(request, url, entrance);
+    const isCloud = caller.kind === "bearer" && this.#options.isOnline();
+    const target = podRequestTarget(parseTarget(pathname));
+    if (target && !(isCloud && target.subresource === "log"))
+      return fromNode(await this.#aboutPod({ target, request, query: url.searchParams, offer }, caller));
+    const answer = isCloud ? await this.#fromCloud(request, path) : undefined;
+    return answer ?? fromNode(await this.#fromNode(request, url, caller));
+  }
+
+  /** @throws RequestRefusal where callers have to be known */
+  async #fromAnyone(request: Request, url: URL, entrance: Entrance): Promise<Response> {
+    if (entrance === "open") return fromNode(await this.#fromNode(request, url, { kind: "open" }));
+    throw refuse.unauthorized(
+      "expected a bearer token: of a service account, of the API, or this node's own",
+    );
   }
 
   /** A page in a browser on this node does not use it, neither by another name for this machine nor across origins. */
@@ -118,7 +128,7 @@ export class NodeApi {
 
   async #fromNode(request: Request, url: URL, caller: LocalCaller): Promise<Response> {
     const { local, writes } = this.#options;
-    const { refuseOther, ...rights } = this.#rightsOf(caller);
+    const { refuseOther, who: _who, ...rights } = this.#rightsOf(caller);
     if (request.method === "GET" || request.method === "HEAD")
       return local.answer({ url, accept: request.headers.get("accept"), ...rights });
     try {
@@ -127,6 +137,12 @@ export class NodeApi {
       if (!(error instanceof UnavailableError)) throw error;
       throw refuse.unavailable(error.message);
     }
+  }
+
+  /** Processes and ports of pods of this node are always its own to serve; a log while the cloud does not answer. */
+  #aboutPod(asked: Omit<PodApiRequest, "authorize" | "who">, caller: LocalCaller): Promise<Response> {
+    const { authorize, who } = this.#rightsOf(caller);
+    return this.#options.pods.answer({ ...asked, authorize, who });
   }
 
   /** @throws RequestRefusal for a token that is not valid here */
@@ -138,6 +154,7 @@ export class NodeApi {
       throw refuse.unauthorized(`the cloud cannot be asked about the token, and ${verdict.why}`);
     const { claims } = verdict;
     return {
+      who: accountOf(claims),
       authorize: (wanted) => {
         const { verb, resource, namespace } = wanted;
         if (access.mayAccess(claims, wanted)) return;
@@ -158,6 +175,7 @@ export class NodeApi {
 
 /** Users who may read the file with the token may read the database as well. */
 const operatorRights: LocalRights = {
+  who: "operator of the node",
   authorize: () => undefined,
   refuseOther: (what) =>
     refuse.forbidden(
@@ -171,13 +189,19 @@ const operatorRights: LocalRights = {
 const openRights: LocalRights = {
   ...operatorRights,
   authorize: ({ resource }) => {
+    if (resource.startsWith("pods/"))
+      throw refuse.forbidden(`${resource} is not served without a token, only on the port with TLS`);
     if (resource.split("/")[0] === "secrets")
       throw refuse.forbidden("secrets are not served without a token, only on the port with TLS");
   },
 };
 
-function nameOf({ namespace, account }: AccountClaims): string {
-  return `User ${quote(`system:serviceaccount:${namespace}:${account}`)}`;
+function nameOf(claims: AccountClaims): string {
+  return `User ${quote(accountOf(claims))}`;
+}
+
+function accountOf({ namespace, account }: AccountClaims): string {
+  return `system:serviceaccount:${namespace}:${account}`;
 }
 
 function fromNode(response: Response): Response {

@@ -143,6 +143,9 @@ test.each([
   ["/api/v1/namespaces/default/secrets/named", 404],
   ["/api/v1/namespaces/default/secrets?fieldSelector=metadata.name%3Dnamed", 200],
   ["/api/v1/namespaces/default/pods/web/log", 403],
+  ["/api/v1/namespaces/default/pods/web/exec?command=ls&stdout=1", 403],
+  ["/api/v1/namespaces/default/pods/web/attach?stdout=1", 403],
+  ["/api/v1/namespaces/default/pods/web/portforward", 403],
   ["/apis/apps/v1/deployments", 403],
   ["/apis", 200],
 ])("an account with rules for its ConfigMaps, a Secret and nodes gets %s: %p", async (path, status) => {

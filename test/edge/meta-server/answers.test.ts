@@ -131,7 +131,6 @@ test("the operator's watch lasts while the link comes and goes", async () => {
 
 test.each([
   ["/apis/apps/v1/deployments", 503],
-  ["/api/v1/namespaces/default/pods/web/log", 503],
   ["/api/v1/namespaces/default/pods/none", 404],
   ["/api/v1/namespaces/default/configmaps/..%2fsecrets", 404],
   ["/api/v1/namespaces/default%2f..%2fx/configmaps", 404],

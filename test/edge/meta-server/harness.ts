@@ -45,11 +45,19 @@ export interface TestNode extends AsyncDisposable {
 interface NodeOptions extends Pick<Partial<MetaServerDeps>, "clock" | "findNetwork"> {
   readonly port?: number;
   readonly openHttp?: MetaServerSettings["openHttp"];
+  /** What serves the pods of the node. */
+  readonly takePod?: (stream: ByteStream) => void;
 }
 
 export async function startTestNode(
   cloud?: PlayedCloud,
-  { port: listenPort = 0, clock = systemClock, findNetwork = () => undefined, openHttp }: NodeOptions = {},
+  {
+    port: listenPort = 0,
+    clock = systemClock,
+    findNetwork = () => undefined,
+    openHttp,
+    takePod,
+  }: NodeOptions = {},
 ): Promise<TestNode> {
   await using stack = new AsyncDisposableStack();
   const { path: dataDir } = stack.use(tempDir("node-api"));
@@ -61,7 +69,7 @@ export async function startTestNode(
     "object.stored" | "link.changed" | "devices.changed",
     never,
     never,
-    "cloud.stream" | "cloud.token" | "cloud.node" | "device.desire"
+    "cloud.stream" | "cloud.token" | "cloud.node" | "device.desire" | "pod.stream"
   >("test");
   const away = (): never => {
     throw new UnavailableError("link-down", "there is no link");
@@ -75,6 +83,13 @@ export async function startTestNode(
   stack.use(played.answer("cloud.node", async () => ({})));
   const desired: DesiredChange[] = [];
   stack.use(played.answer("device.desire", async (change) => desired.push(change) > 0));
+  stack.use(
+    played.answer("pod.stream", async ({ stream }) => {
+      if (!takePod) throw new UnavailableError("no-pods", "no pods run here");
+      takePod(stream);
+      return undefined;
+    }),
+  );
   const log = silentLog();
   const server = stack.use(
     await startMetaServer(
