@@ -77,6 +77,7 @@ export interface Condition {
   lastHeartbeatTime?: string;
   lastProbeTime?: string | null;
   lastUpdateTime?: string;
+  observedGeneration?: number;
 }
 
 export interface Event extends KubeObject {

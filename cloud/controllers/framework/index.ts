@@ -33,6 +33,8 @@ export type {
   Job,
   JobSpec,
   JobStatus,
+  PodDisruptionBudget,
+  PodDisruptionBudgetStatus,
   PodFailureRule,
   PodOwner,
   PodTemplate,

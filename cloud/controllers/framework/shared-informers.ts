@@ -7,6 +7,7 @@ import type {
   DaemonSet,
   Deployment,
   Job,
+  PodDisruptionBudget,
   ReplicaSet,
   ReplicationController,
   StatefulSet,
@@ -24,6 +25,7 @@ export interface SharedInformers {
   readonly statefulSets: Informer<StatefulSet>;
   readonly jobs: Informer<Job>;
   readonly cronJobs: Informer<CronJob>;
+  readonly podDisruptionBudgets: Informer<PodDisruptionBudget>;
   readonly controllerRevisions: Informer<ControllerRevision>;
   readonly persistentVolumeClaims: Informer<PersistentVolumeClaim>;
   readonly persistentVolumes: Informer<PersistentVolume>;
@@ -55,6 +57,7 @@ export function followShared(kube: KubeClient): FollowedCollections {
     statefulSets: follow<StatefulSet>(resources.statefulSets),
     jobs: follow<Job>(resources.jobs),
     cronJobs: follow<CronJob>(resources.cronJobs),
+    podDisruptionBudgets: follow<PodDisruptionBudget>(resources.podDisruptionBudgets),
     controllerRevisions: follow<ControllerRevision>(resources.controllerRevisions),
     persistentVolumeClaims: follow<PersistentVolumeClaim>(resources.persistentVolumeClaims),
     persistentVolumes: follow<PersistentVolume>(resources.persistentVolumes),

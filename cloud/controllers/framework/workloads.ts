@@ -182,6 +182,26 @@ export interface CronJobStatus {
   lastSuccessfulTime?: string;
 }
 
+export interface PodDisruptionBudget extends KubeObject {
+  spec?: {
+    selector?: LabelSelector;
+    minAvailable?: number | string;
+    maxUnavailable?: number | string;
+  };
+  status?: PodDisruptionBudgetStatus;
+}
+
+export interface PodDisruptionBudgetStatus {
+  currentHealthy?: number;
+  desiredHealthy?: number;
+  expectedPods?: number;
+  disruptionsAllowed?: number;
+  /** When pods were evicted whose deletion is not seen yet. */
+  disruptedPods?: Record<string, string>;
+  observedGeneration?: number;
+  conditions?: Condition[];
+}
+
 /** A template that a DaemonSet or StatefulSet had, as a patch that `kubectl rollout undo` sends. */
 export interface ControllerRevision extends KubeObject {
   revision: number;

@@ -28,6 +28,7 @@ type SchedulerDeps = Pick<
   | "persistentVolumeClaims"
   | "persistentVolumes"
   | "storageClasses"
+  | "podDisruptionBudgets"
 >;
 
 /** Binds pods without a node to the best node that fits, as kube-scheduler with its default filters. */
@@ -125,7 +126,7 @@ class Scheduler implements AsyncDisposable {
 
   async #makeRoom(needs: PodNeeds, obstacle: string, rejected: readonly RejectedNode[]): Promise<void> {
     const { pod } = needs;
-    const room = await this.#preemptor.plan(needs, rejected, this.#cluster);
+    const room = this.#preemptor.plan(needs, rejected, this.#cluster);
     const message = "message" in room ? [obstacle, room.message].filter(Boolean).join(" ") : obstacle;
     await this.#reportUnschedulable(pod, message);
     if ("message" in room) return;

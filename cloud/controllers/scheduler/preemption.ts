@@ -1,14 +1,10 @@
+import type { PodDisruptionBudget } from "#cloud/controllers/framework";
 import { podVolumesOf } from "#cloud/controllers/storage";
-import { matchesLabelSelector, type KubeObject, type LabelSelector } from "#shared/kube";
+import { matchesLabelSelector } from "#shared/kube";
 import { summary, withNominated, type ClusterView, type RejectedNode } from "./choose.ts";
 import { findObstacle, schedulingState } from "./fit.ts";
 import type { PodNeeds } from "./needs.ts";
 import { changedLoad, type NodeLoad } from "./node-load.ts";
-
-export interface DisruptionBudget extends KubeObject {
-  spec?: { selector?: LabelSelector };
-  status?: { disruptionsAllowed?: number };
-}
 
 export type Preemption =
   | { readonly node: string; readonly victims: readonly PodNeeds[] }
@@ -32,7 +28,7 @@ interface Candidate {
 export function planPreemption(
   needs: PodNeeds,
   rejected: readonly RejectedNode[],
-  { cluster, budgets }: { readonly cluster: ClusterView; readonly budgets: readonly DisruptionBudget[] },
+  { cluster, budgets }: { readonly cluster: ClusterView; readonly budgets: readonly PodDisruptionBudget[] },
 ): Preemption {
   const candidates: Candidate[] = [];
   const reasons: string[] = [];
@@ -52,7 +48,7 @@ export function planPreemption(
 function victimsOn(
   needs: PodNeeds,
   load: NodeLoad,
-  { cluster, budgets }: { readonly cluster: ClusterView; readonly budgets: readonly DisruptionBudget[] },
+  { cluster, budgets }: { readonly cluster: ClusterView; readonly budgets: readonly PodDisruptionBudget[] },
 ): Candidate | readonly string[] {
   const lower = [...load.pods].filter(([, pod]) => pod.priority < needs.priority);
   if (lower.length === 0) return ["No preemption victims found for incoming pod"];
@@ -92,7 +88,7 @@ function obstacleWithout(
 }
 
 /** Whether a budget that allows no disruption protects a pod; each victim takes one from its budgets. */
-function protection(budgets: readonly DisruptionBudget[]): (pod: PodNeeds) => boolean {
+function protection(budgets: readonly PodDisruptionBudget[]): (pod: PodNeeds) => boolean {
   const left = new Map(budgets.map((budget) => [budget, budget.status?.disruptionsAllowed ?? 0]));
   return ({ namespace, labels }) => {
     let isProtected = false;

@@ -4,12 +4,12 @@ import { rfc3339 } from "#shared/clock";
 import type { Pod } from "#shared/kube";
 import type { ClusterView, RejectedNode } from "./choose.ts";
 import type { PodNeeds } from "./needs.ts";
-import { planPreemption, type DisruptionBudget, type Preemption } from "./preemption.ts";
+import { planPreemption, type Preemption } from "./preemption.ts";
 
 /** The name of the scheduler in pods and Events. */
 export const component = "default-scheduler";
 
-type PreemptorDeps = Pick<ControllerDeps, "kube" | "clock" | "log">;
+type PreemptorDeps = Pick<ControllerDeps, "kube" | "clock" | "log" | "podDisruptionBudgets">;
 
 /** Makes room for a pod by deleting pods of lower priority. */
 export class Preemptor {
@@ -19,22 +19,14 @@ export class Preemptor {
     this.#deps = deps;
   }
 
-  async plan(needs: PodNeeds, rejected: readonly RejectedNode[], cluster: ClusterView): Promise<Preemption> {
+  plan(needs: PodNeeds, rejected: readonly RejectedNode[], cluster: ClusterView): Preemption {
     if (rejected.length === 0) return { message: "" };
     if (needs.pod.spec.preemptionPolicy === "Never")
       return { message: "preemption: not eligible due to preemptionPolicy=Never." };
     if (isMakingRoom(needs, rejected))
       return { message: "preemption: not eligible due to a terminating pod on the nominated node." };
-    const isLower = (other: PodNeeds): boolean => other.priority < needs.priority;
-    const isPossible = rejected.some(
-      ({ load, obstacle }) => !obstacle.isFinal && load.pods.values().some(isLower),
-    );
-    const budgets = isPossible ? await this.#budgets() : [];
+    const budgets = this.#deps.podDisruptionBudgets.list();
     return planPreemption(needs, rejected, { cluster, budgets });
-  }
-
-  async #budgets(): Promise<readonly DisruptionBudget[]> {
-    return (await this.#deps.kube.list<DisruptionBudget>(resources.podDisruptionBudgets)).items;
   }
 
   /** Nominates the pod for the node, so that its room is kept, then deletes the victims. */

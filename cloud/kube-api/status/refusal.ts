@@ -158,8 +158,10 @@ export function tooLarge(limitBytes: number): Refusal {
   return refuse(413, "RequestEntityTooLarge", text);
 }
 
-export function tooManyRequests(message: string): Refusal {
-  return refuse(429, "TooManyRequests", message, { retryAfterSeconds: 10 });
+/** An eviction that a budget does not allow; by the cause clients know that it may be allowed later. */
+export function disruptionRefused(message: string, why: string): Refusal {
+  const causes = [{ reason: "DisruptionBudget", message: why }];
+  return refuse(429, "TooManyRequests", message, { causes, retryAfterSeconds: 10 });
 }
 
 /** Too many requests in flight, as kube-apiserver answers; clients retry after a second. */

@@ -1,4 +1,5 @@
 import { ignoreMissing, resources } from "#cloud/kube-client";
+import { rfc3339 } from "#shared/clock";
 import type { Pod } from "#shared/kube";
 import { WorkQueue, type ControllerDeps } from "#cloud/controllers/framework";
 
@@ -34,15 +35,32 @@ export function startPodGarbageCollector(deps: PodGcDeps): AsyncDisposable {
   };
 }
 
-async function collect({ kube, nodes, pods, log }: PodGcDeps, node: string): Promise<void> {
+async function collect(deps: PodGcDeps, node: string): Promise<void> {
+  const { kube, nodes, pods, log } = deps;
   const orphans = pods.list().filter((pod) => pod.spec.nodeName === node);
   if (orphans.length === 0 || nodes.get(node)) return;
   if (await kube.find(resources.nodes, { name: node })) return;
   log.info("deleting pods of a deleted node", { node, pods: orphans.length });
-  for (const pod of orphans) {
-    const { name = "", namespace = "default", uid } = pod.metadata;
-    const options = { graceSeconds: 0, ...(uid !== undefined && { uid }) };
-    // One at a time: there is no hurry. 409: another pod has the name now.
-    await ignoreMissing(kube.remove(resources.pods, { name, namespace }, options), 409);
+  // One at a time: there is no hurry.
+  for (const pod of orphans) await end(deps, pod);
+}
+
+/** A pod that is kept by a finalizer, such as that of a Job, says how it ended. */
+async function end({ kube, clock }: PodGcDeps, { metadata, status }: Pod): Promise<void> {
+  const { name = "", namespace = "default", uid = "" } = metadata;
+  const place = { name, namespace };
+  if (status?.phase !== "Succeeded" && status?.phase !== "Failed") {
+    const condition = {
+      type: "DisruptionTarget",
+      status: "True",
+      reason: "DeletionByPodGC",
+      message: "PodGC: node no longer exists",
+      lastTransitionTime: rfc3339(clock.nowMs()),
+    };
+    const patch = { metadata: { uid }, status: { phase: "Failed", conditions: [condition] } };
+    const options = { type: "strategic", subresource: "status" } as const;
+    // 409 and 422: another pod has the name now.
+    await ignoreMissing(kube.patch(resources.pods, place, patch, options), 409, 422);
   }
+  await ignoreMissing(kube.remove(resources.pods, place, { graceSeconds: 0, uid }), 409);
 }

@@ -16,12 +16,12 @@ import {
 import {
   bindPod,
   createAccountToken,
-  evictPod,
   finalizeNamespace,
   readScale,
   subresourceOf,
   writeScale,
 } from "./subresources.ts";
+import { evictPod } from "./eviction.ts";
 import { changeObject } from "./write.ts";
 
 /** Requests about `status`, `scale`, `binding` … of an object. @throws Refusal */
@@ -56,7 +56,10 @@ export async function answerSubresource(parts: ResourceParts, asked: ResourceReq
     case "binding":
       return bind(parts, asked, await body());
     case "eviction":
-      return answer(await evictPod(parts.subresources, object, await body()), 201);
+      return answer(
+        await evictPod(parts.subresources, object, { body: await body(), options: writeOptions(asked) }),
+        201,
+      );
     case "token":
       return answer(createAccountToken(parts.subresources, object, await body()), 201);
     default:

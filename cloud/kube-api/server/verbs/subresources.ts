@@ -1,25 +1,13 @@
 import { requestToken, type TokenSigner } from "#cloud/kube-api/auth";
-import { deleteOptionsOf } from "#cloud/kube-api/http";
 import { scaleOf, withScale, type KindInfo } from "#cloud/kube-api/kinds";
 import { unwrap, type ObjectService, type ObjectTarget, type WriteOptions } from "#cloud/kube-api/objects";
 import { patchObject, type PatchType } from "#cloud/kube-api/patch";
-import { labelSelectorOf } from "#cloud/kube-api/kinds/validation";
 import { parseKubeObject, parseObject } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
 import type { RevisionStore } from "#cloud/kube-api/store";
 import { rfc3339, type Clock } from "#shared/clock";
-import {
-  asText,
-  childOf,
-  isObject,
-  metadataOf,
-  numberOf,
-  textMapOf,
-  textOf,
-  type Json,
-  type JsonObject,
-} from "#shared/json";
-import { matchesLabelSelector, type KubeObject } from "#shared/kube";
+import { asText, isObject, metadataOf, type Json, type JsonObject } from "#shared/json";
+import type { KubeObject } from "#shared/kube";
 
 export interface SubresourceParts {
   readonly objects: ObjectService;
@@ -122,33 +110,6 @@ function withScheduled(conditions: Json | undefined, now: string): Json[] {
     (condition) => !isObject(condition) || condition["type"] !== "PodScheduled",
   );
   return [...rest, { type: "PodScheduled", status: "True", lastProbeTime: null, lastTransitionTime: now }];
-}
-
-/** `POST …/eviction`: a deletion that a PodDisruptionBudget may refuse (429). @throws Refusal */
-export async function evictPod(
-  parts: SubresourceParts,
-  target: ObjectTarget,
-  body: Json,
-): Promise<JsonObject> {
-  const eviction = isObject(body) ? body : {};
-  const options = deleteOptionsOf(isObject(eviction["deleteOptions"]) ? eviction["deleteOptions"] : {});
-  const pod = parts.objects.read(target);
-  const phase = textOf(childOf(pod, "status"), "phase");
-  if (phase === "Running" || phase === "Pending") checkBudgets(parts.store, target, metadataOf(pod));
-  await parts.objects.delete(target, options);
-  return { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code: 201 };
-}
-
-/** An absent selector selects no pod, an empty one every pod (policy/v1). @throws Refusal (TooManyRequests) */
-function checkBudgets(store: RevisionStore, target: ObjectTarget, pod: JsonObject): void {
-  for (const { revision } of store.list("policy/poddisruptionbudgets", `${target.namespace}/`)) {
-    const budget = parseObject(store.text(revision) ?? "{}");
-    const selector = childOf(childOf(budget, "spec"), "selector");
-    const isSelected = selector && matchesLabelSelector(labelSelectorOf(selector), textMapOf(pod, "labels"));
-    const allowed = numberOf(childOf(budget, "status"), "disruptionsAllowed") ?? 0;
-    if (isSelected !== true || allowed > 0) continue;
-    throw refusals.tooManyRequests("Cannot evict pod as it would violate the pod's disruption budget.");
-  }
 }
 
 /** `POST …/token` of a service account. @throws Refusal */

@@ -95,6 +95,12 @@ test("pages of a list show the collection as it was at the first", async () => {
   expect([names(first), left, names(second)]).toEqual([["a", "b"], 1, ["c"]]);
 });
 
+/** Pods that have not started may always be evicted. */
+async function run(path: string): Promise<void> {
+  const headers = { "content-type": "application/merge-patch+json" };
+  await call("PATCH", `${path}/status`, { status: { phase: "Running" } }, headers);
+}
+
 test("eviction of an unscheduled pod deletes it", async () => {
   await call("POST", pods, pod("evict-me"));
   const body = {
@@ -108,6 +114,7 @@ test("eviction of an unscheduled pod deletes it", async () => {
 
 test("eviction is refused while a disruption budget allows none", async () => {
   await call("POST", pods, pod("guarded", {}, { app: "guarded" }));
+  await run(`${pods}/guarded`);
   await call("POST", "/apis/policy/v1/namespaces/default/poddisruptionbudgets", {
     apiVersion: "policy/v1",
     kind: "PodDisruptionBudget",
@@ -135,6 +142,7 @@ test.each([
   const name = textAt(body, "metadata", "name");
   const inside = `/api/v1/namespaces/${name}/pods`;
   await call("POST", inside, pod("db-0", {}, { tier: "db" }));
+  await run(`${inside}/db-0`);
   await call("POST", `/apis/policy/v1/namespaces/${name}/poddisruptionbudgets`, {
     apiVersion: "policy/v1",
     kind: "PodDisruptionBudget",

@@ -1,5 +1,6 @@
 import type { JobSpec, PodFailureRule } from "#cloud/controllers/framework";
 import type { ContainerStatus, Pod } from "#shared/kube";
+import { hasFailed } from "./job-pods.ts";
 
 /** What the failure policy of a Job says about a failed pod: what to do, and why when the Job or the index fails. */
 export interface PolicyMatch {
@@ -8,9 +9,10 @@ export interface PolicyMatch {
 }
 
 /** The first rule that a failed pod matches; as pod_failure_policy.go. */
-export function matchFailurePolicy({ podFailurePolicy }: JobSpec, pod: Pod): PolicyMatch | undefined {
-  if (pod.status?.phase !== "Failed") return undefined;
-  for (const [index, rule] of (podFailurePolicy?.rules ?? []).entries()) {
+export function matchFailurePolicy(spec: JobSpec, pod: Pod): PolicyMatch | undefined {
+  const { rules = [] } = spec.podFailurePolicy ?? {};
+  if (rules.length === 0 || !hasFailed(pod, spec)) return undefined;
+  for (const [index, rule] of rules.entries()) {
     const found = rule.onExitCodes ? exitText(rule, pod) : conditionText(rule, pod);
     if (found !== undefined)
       return { action: rule.action, message: `${found} matching ${rule.action} rule at index ${index}` };
