@@ -10,9 +10,11 @@ import {
 } from "#cloud/kube-api/kinds/defaults";
 import {
   validateChange,
+  validateEphemeralContainers,
   validateMetadata,
   validateMirrorUpdate,
   validateObject,
+  refuseEphemeralContainers,
 } from "#cloud/kube-api/kinds/validation";
 import { definitionName, toPod, type FieldError, type KindInfo } from "#cloud/kube-api/schema";
 import {
@@ -54,7 +56,11 @@ export function admitCreate(
     ensureChild(object, "status").qosClass = qosClassOf(object);
   }
   if (name === "batch.v1.Job") selectJob(object, textOf(childOf(object, "metadata"), "uid"));
-  const errors = [...validateObject(kind, object), ...validateSpecial(kind, object)];
+  const errors = [
+    ...validateObject(kind, object),
+    ...validateSpecial(kind, object),
+    ...(name === "core.v1.Pod" ? refuseEphemeralContainers(object, "cannot be set on create") : []),
+  ];
   const fault = name === "core.v1.Pod" && errors.length === 0 ? mirrorPodFault(object) : undefined;
   return fault === undefined
     ? finish(kind, object, errors)
@@ -89,6 +95,11 @@ export function admitUpdate(
     return finish(kind, next, [
       ...validateMetadata(kind, next),
       ...(isPod ? validateMirrorUpdate(next, current) : []),
+    ]);
+  if (via === "ephemeralcontainers")
+    return finish(kind, next, [
+      ...validateMetadata(kind, next),
+      ...validateEphemeralContainers(next, current),
     ]);
   const errors =
     isPod && via === "binding" ? validateObject(kind, next) : validateChange(kind, next, current);

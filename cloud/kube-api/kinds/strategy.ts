@@ -97,9 +97,20 @@ export function prepareUpdate(kind: KindInfo, { next, current, via }: ObjectUpda
 
 function withOwn(kind: KindInfo, { next, current, via }: ObjectUpdate): JsonObject {
   if (via === "status") return withStatusOf(kind, next, current);
+  if (via === "ephemeralcontainers") return withEphemeralContainersOf(next, current);
   if (via !== "approval") return withSpecOf(kind, next, current);
   const status = { ...childOf(current, "status"), conditions: childOf(next, "status")?.conditions ?? [] };
   return withStatusOf(kind, { ...next, status }, current);
+}
+
+function withEphemeralContainersOf(next: JsonObject, current: JsonObject): JsonObject {
+  const merged = cloneJson(current);
+  ensureChild(merged, "spec").ephemeralContainers = itemsOf(childOf(next, "spec"), "ephemeralContainers");
+  const metadata = ensureChild(merged, "metadata");
+  const wanted = childOf(next, "metadata") ?? {};
+  for (const field of ["managedFields", "resourceVersion"])
+    if (wanted[field] !== undefined) metadata[field] = wanted[field];
+  return merged;
 }
 
 function withSpecOf(kind: KindInfo, next: JsonObject, current: JsonObject): JsonObject {

@@ -52,7 +52,17 @@ export const catalogRows: readonly CatalogRow[] = [
     plural: "pods",
     short: ["po"],
     categories: all,
-    sub: ["attach", "binding", "eviction", "exec", "log", "portforward", "proxy", "status"],
+    sub: [
+      "attach",
+      "binding",
+      "ephemeralcontainers",
+      "eviction",
+      "exec",
+      "log",
+      "portforward",
+      "proxy",
+      "status",
+    ],
   },
   { gv: "v1", kind: "PodTemplate", plural: "podtemplates" },
   {

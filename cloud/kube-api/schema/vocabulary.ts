@@ -72,4 +72,4 @@ export interface FieldError {
 }
 
 /** Subresource an update came through; empty for the object itself. */
-export type UpdateVia = "" | "status" | "scale" | "binding" | "approval";
+export type UpdateVia = "" | "status" | "scale" | "binding" | "approval" | "ephemeralcontainers";

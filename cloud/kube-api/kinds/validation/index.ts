@@ -58,7 +58,12 @@ export {
 } from "#cloud/kube-api/kinds/validation/basics";
 export { dns1035Label, dnsLabel, dnsSubdomain, qualifiedName } from "#cloud/kube-api/kinds/validation/basics";
 export { validateMetadata } from "#cloud/kube-api/kinds/validation/basics";
-export { validateMirrorUpdate, validatePodTemplate } from "./pod.ts";
+export {
+  refuseEphemeralContainers,
+  validateEphemeralContainers,
+  validateMirrorUpdate,
+  validatePodTemplate,
+} from "./pod.ts";
 export { labelSelectorOf, validateSelector } from "#cloud/kube-api/kinds/validation/basics";
 export { notNegative } from "./workload.ts";
 

@@ -4,6 +4,7 @@ import {
   eachOf,
   forbidden,
   invalid,
+  notFound,
   notSupported,
   qualifiedName,
   required,
@@ -54,6 +55,7 @@ export function validatePodTemplate(spec: JsonObject | undefined, path: string):
   return [
     ...validateMaps(childOf(template, "metadata"), `${path}.metadata`),
     ...validatePodSpec(podSpec, `${path}.spec`),
+    ...refuseEphemeralContainers(template, "ephemeral containers not allowed in pod template", path),
   ];
 }
 
@@ -74,6 +76,89 @@ function validateContainers(spec: JsonObject, scope: { path: string; volumes: Se
       validateContainer(one, { path: `${path}.initContainers[${index}]`, volumes, init: true }),
     ),
   ];
+}
+
+/** They are added to a pod that runs, by their own subresource. */
+export function refuseEphemeralContainers(
+  pod: JsonObject | undefined,
+  text: string,
+  path = "",
+): FieldError[] {
+  const field = `${path === "" ? "" : `${path}.`}spec.ephemeralContainers`;
+  return itemsOf(childOf(pod, "spec"), "ephemeralContainers").length === 0 ? [] : [forbidden(field, text)];
+}
+
+/** What may be added by the subresource, as `ValidatePodEphemeralContainersUpdate`: none goes or changes once it is there. */
+export function validateEphemeralContainers(next: JsonObject, current: JsonObject): FieldError[] {
+  const path = "spec.ephemeralContainers";
+  const spec = childOf(next, "spec") ?? {};
+  const containers = itemsOf(spec, "ephemeralContainers");
+  const before = itemsOf(childOf(current, "spec"), "ephemeralContainers");
+  const now = new Map(containers.map((one) => [textOf(one, "name"), one]));
+  const nameOf = (one: JsonObject): string => textOf(one, "name");
+  const gone = before.filter((one) => !now.has(nameOf(one))).map(nameOf);
+  const changed = before.filter((one) => !sameMeaning(now.get(nameOf(one)) ?? one, one)).map(nameOf);
+  const kept = (names: readonly string[], what: string): FieldError[] =>
+    names.length === 0
+      ? []
+      : [forbidden(path, `existing ephemeral containers ${listOf(names)} may not be ${what}\n`)];
+  if (childOf(childOf(next, "metadata"), "annotations")?.[mirrorAnnotation] !== undefined)
+    return [forbidden("", "static pods do not support ephemeral containers")];
+  return [
+    ...eachOf(containers, (one, index) => validateEphemeral(one, spec, `${path}[${index}]`)),
+    ...validateContainerNames([
+      ...["containers", "initContainers"].map((field) => ({
+        path: `spec.${field}`,
+        containers: itemsOf(spec, field),
+      })),
+      { path, containers },
+    ]),
+    ...kept(gone, "removed"),
+    ...kept(changed, "changed"),
+  ];
+}
+
+/** Nothing that a pod could rely on, and nothing that would have to be reserved. */
+const notEphemeral = [
+  "lifecycle",
+  "livenessProbe",
+  "ports",
+  "readinessProbe",
+  "resizePolicy",
+  "resources",
+  "restartPolicy",
+  "startupProbe",
+];
+
+function validateEphemeral(container: JsonObject, spec: JsonObject, path: string): FieldError[] {
+  const volumes = new Set(itemsOf(spec, "volumes").map((volume) => textOf(volume, "name")));
+  const others = [...itemsOf(spec, "containers"), ...itemsOf(spec, "initContainers")];
+  const target = textOf(container, "targetContainerName");
+  const text = "cannot be set for an Ephemeral Container";
+  const mounts = eachOf(itemsOf(container, "volumeMounts"), (mount, index) =>
+    ["subPath", "subPathExpr"]
+      .filter((field) => textOf(mount, field) !== "")
+      .map((field) => forbidden(`${path}.volumeMounts[${index}].${field}`, text)),
+  );
+  return [
+    ...validateContainer(container, { path, volumes, init: false }),
+    ...(target === "" || others.some((one) => textOf(one, "name") === target)
+      ? []
+      : [notFound(`${path}.targetContainerName`, target)]),
+    ...notEphemeral
+      .filter((field) => isSet(container[field]))
+      .map((field) => forbidden(`${path}.${field}`, text)),
+    ...mounts,
+  ];
+}
+
+function isSet(value: Json | undefined): boolean {
+  if (typeof value !== "object" || value === null) return value !== undefined && value !== null;
+  return Object.keys(value).length > 0;
+}
+
+function listOf(names: readonly string[]): string {
+  return `[${names.map((name) => JSON.stringify(name)).join(" ")}]`;
 }
 
 function validateNames(spec: JsonObject, path: string): FieldError[] {

@@ -24,6 +24,9 @@ import {
 import { evictPod } from "./eviction.ts";
 import { changeObject } from "./write.ts";
 
+/** Subresources that have the shape of the object itself: each may change a part of it. */
+const shaped = ["status", "approval", "ephemeralcontainers"] as const;
+
 /** Requests about `status`, `scale`, `binding` … of an object. @throws Refusal */
 export async function answerSubresource(parts: ResourceParts, asked: ResourceRequest): Promise<Response> {
   const { kind, target, verb } = asked;
@@ -31,6 +34,9 @@ export async function answerSubresource(parts: ResourceParts, asked: ResourceReq
   if (!sub) throw refusals.unknownResource();
   if (!sub.verbs.includes(verb)) throw refusals.methodNotAllowed();
   await parts.store.settled();
+  const via = shaped.find((name) => name === target.subresource);
+  if (via !== undefined && verb === "get") return getObject(parts, asked);
+  if (via !== undefined) return showWritten(parts, asked, await changeObject(parts, asked, via));
   const object = objectTarget(asked);
   const yaml = readWanted(asked).yaml;
   const body = (): Promise<Json> =>
@@ -38,11 +44,6 @@ export async function answerSubresource(parts: ResourceParts, asked: ResourceReq
   const answer = (body: JsonObject, status: number): Response =>
     answerText(JSON.stringify(body), yaml, status, asked.open);
   switch (target.subresource) {
-    case "status":
-    case "approval":
-      return verb === "get"
-        ? getObject(parts, asked)
-        : showWritten(parts, asked, await changeObject(parts, asked, target.subresource));
     case "scale":
       return answer(
         verb === "get" ? readScale(parts.subresources, object) : await scale(parts, asked, await body()),
