@@ -54,6 +54,8 @@ export function toLabels(
   };
 }
 
+const roles = ["sandbox", "init", "ephemeral"] as const;
+
 /** The identity in labels. Missing or damaged ones give empty texts, zero, and 30 s of grace. */
 export function fromLabels(labels: Readonly<Record<string, string>>): ContainerIdentity {
   const text = (name: string): string => labels[name] ?? "";
@@ -63,7 +65,7 @@ export function fromLabels(labels: Readonly<Record<string, string>>): ContainerI
     podNamespace: text(labelNames.podNamespace),
     podUid: text(labelNames.podUid),
     container: text(labelNames.container),
-    role: role === "sandbox" || role === "init" ? role : "container",
+    role: roles.find((one) => one === role) ?? "container",
     specHash: text(labelNames.specHash),
     attempt: readCount(text(labelNames.attempt), 0),
     sandboxId: text(labelNames.sandboxId),

@@ -5,7 +5,7 @@ export interface ContainerIdentity {
   readonly podUid: string;
   /** Name of the container in the pod's spec; "POD" for the sandbox. */
   readonly container: string;
-  readonly role: "sandbox" | "init" | "container";
+  readonly role: "sandbox" | "init" | "container" | "ephemeral";
   /** Restart count of the container at its creation. */
   readonly attempt: number;
   readonly specHash: string;
@@ -67,8 +67,8 @@ export interface ContainerSpec {
   readonly stdinOnce: boolean;
   /** Whose IPC namespace it uses, as CRI's NamespaceMode. */
   readonly ipc: "pod" | "host";
-  /** Whose PID namespace it uses. */
-  readonly pid: "container" | "pod" | "host";
+  /** Whose PID namespace it uses: its own, the sandbox's, the host's, or that of another container. */
+  readonly pid: "container" | "pod" | "host" | { readonly ofContainer: string };
   readonly mounts: readonly Mount[];
   readonly cpuShares?: number;
   readonly nanoCpus?: number;

@@ -27,6 +27,7 @@ export {
 } from "./meta.ts";
 export type {
   Container,
+  EphemeralContainer,
   ContainerState,
   ContainerStatus,
   EnvVar,

@@ -139,6 +139,7 @@ const pod: Fields = {
     imagePullSecrets: list({ name: "text" }),
     containers: list(container),
     initContainers: list(container),
+    ephemeralContainers: list({ ...container, targetContainerName: "text" }),
     volumes: list(volume),
     securityContext: {
       ...sharedSecurity,
@@ -152,6 +153,7 @@ const pod: Fields = {
     conditions: list({ type: "text", status: "text" }),
     containerStatuses: list({ name: "text", containerID: "text" }),
     initContainerStatuses: list({ name: "text", containerID: "text" }),
+    ephemeralContainerStatuses: list({ name: "text", containerID: "text" }),
   },
 };
 

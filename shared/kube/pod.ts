@@ -25,6 +25,7 @@ export interface PodSpec {
   imagePullSecrets?: { name?: string }[];
   containers: Container[];
   initContainers?: Container[];
+  ephemeralContainers?: EphemeralContainer[];
   volumes?: Volume[];
   tolerations?: Toleration[];
   affinity?: Affinity;
@@ -116,6 +117,12 @@ export interface Toleration {
   value?: string;
   effect?: string;
   tolerationSeconds?: number;
+}
+
+/** One that `kubectl debug` adds to a pod that runs. */
+export interface EphemeralContainer extends Container {
+  /** The container whose processes it sees. */
+  targetContainerName?: string;
 }
 
 export interface Container {
@@ -223,6 +230,7 @@ export interface PodStatus {
   qosClass?: "Guaranteed" | "Burstable" | "BestEffort";
   containerStatuses?: ContainerStatus[];
   initContainerStatuses?: ContainerStatus[];
+  ephemeralContainerStatuses?: ContainerStatus[];
 }
 
 export interface ContainerStatus {

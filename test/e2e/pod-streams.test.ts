@@ -131,6 +131,28 @@ describe.skipIf(!hasPair())("kubectl and a pod on a node", () => {
     expect((await kubectl({}, ["get", "pod", "job"])).err).toContain("NotFound");
   });
 
+  test("debug starts a container beside the others that sees the processes of its target", async () => {
+    const words = [
+      "debug",
+      "app",
+      "-i",
+      `--image=${demoImage}`,
+      "--target=main",
+      "--container=tools",
+      "--profile=general",
+    ];
+    const { out } = await kubectl({}, [...words, "--", "/bin/busybox", "cat", "/proc/1/cmdline"], "\n");
+    expect(out.replaceAll("\0", " ")).toContain("/bin/busybox cat");
+    await pair.kubectl(
+      "wait",
+      "pod/app",
+      "--for=jsonpath={.status.ephemeralContainerStatuses[0].state.terminated.reason}=Completed",
+      "--timeout=30s",
+    );
+    expect(await pair.kubectl("logs", "app", "-c", "tools")).toStartWith("/bin/busybox");
+    expect(await pair.kubectl("get", "pod", "app", "-o", "jsonpath={.status.phase}")).toBe("Running");
+  });
+
   test("an exec ends with an error when the link is cut, and works again with a new link", async () => {
     const child = Bun.spawn(
       [

@@ -12,7 +12,10 @@ export function findUnusable(pod: Pod): string | undefined {
   if (containers.length === 0) return "spec.containers: expected at least one";
   if (![uid, name, namespace].every(isName))
     return "metadata: name, namespace or uid is missing or not a name";
-  const odd = [...containers, ...(pod.spec.initContainers ?? [])].find((one) => !isContainerName(one.name));
+  const { initContainers = [], ephemeralContainers = [] } = pod.spec;
+  const odd = [...containers, ...initContainers, ...ephemeralContainers].find(
+    (one) => !isContainerName(one.name),
+  );
   return odd && `a container is called ${JSON.stringify(odd.name)}: expected a DNS label`;
 }
 

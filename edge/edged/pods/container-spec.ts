@@ -35,6 +35,8 @@ export interface ContainerOptions {
   readonly role: Role;
   readonly attempt: number;
   readonly sandboxId: string;
+  /** Id of the container whose processes it sees. */
+  readonly targetId?: string | undefined;
   readonly env: ReadonlyMap<string, string>;
   readonly mounts: readonly Mount[];
   readonly security: NodeSecurity;
@@ -61,7 +63,7 @@ export function containerSpec(pod: Pod, container: Container, options: Container
     stdin: container.stdin ?? false,
     stdinOnce: container.stdinOnce ?? false,
     ipc: pod.spec.hostIPC ? "host" : "pod",
-    pid: pidOf(pod),
+    pid: options.targetId === undefined ? pidOf(pod) : { ofContainer: options.targetId },
     mounts,
     ...resourcesOf(pod, container),
     ...securityOf(pod, container, { imageUser, node }),

@@ -48,6 +48,9 @@ export function pullBackoffEvent(image: string): PodEvent {
 /** `spec.containers{web}`; nothing for the pod as a whole. */
 export function fieldPathOf(pod: Pod, container: Container | undefined): { readonly fieldPath?: string } {
   if (!container) return {};
-  const list = pod.spec.initContainers?.includes(container) ? "initContainers" : "containers";
+  const list =
+    (["initContainers", "ephemeralContainers"] as const).find((field) =>
+      pod.spec[field]?.includes(container),
+    ) ?? "containers";
   return { fieldPath: `spec.${list}{${container.name}}` };
 }

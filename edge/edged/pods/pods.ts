@@ -250,7 +250,8 @@ function nameOf(pod: Pod): PodName {
 
 /** Keys, as `configmap/<name>`, of the objects a pod is made from. */
 function referencesOf(pod: Pod): string[] {
-  const containers = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])];
+  const { initContainers = [], ephemeralContainers = [] } = pod.spec;
+  const containers = [...pod.spec.containers, ...initContainers, ...ephemeralContainers];
   const secrets = (pod.spec.imagePullSecrets ?? []).map(({ name }) => `secret/${name ?? ""}`);
   return [...volumeReferences(pod), ...containers.flatMap(envReferences), ...secrets];
 }

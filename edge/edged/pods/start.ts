@@ -1,10 +1,10 @@
 import { AppError, UnavailableError } from "#shared/errors";
 import type { Clock } from "#shared/clock";
-import type { Container, Pod } from "#shared/kube";
+import type { Container, EphemeralContainer, Pod } from "#shared/kube";
 import type { ContainerRuntime } from "#edge/runtime";
 import { envReferences, resolveEnv, type Objects, type PodFacts } from "#edge/edged/environment";
 import { containerMounts, terminationLogPath, type PodVolumes } from "#edge/edged/volumes";
-import { refusePod, type NodeSecurity } from "#edge/edged/security-context";
+import { refuseContainer, refusePod, type NodeSecurity } from "#edge/edged/security-context";
 import { containerSpec, hostnameOf, sandboxSpec, type ClusterDns } from "./container-spec.ts";
 import type { PodEvent } from "#edge/edged/events";
 import { ensureImage, pullSecretTexts, StartError, toStartError } from "#edge/edged/images";
@@ -61,11 +61,14 @@ export class PodStarter {
     const { volumes, reporter, stopper, signal } = this.#parts;
     const { sandbox, memory, pod } = this.#state;
     if (!sandbox) return;
+    // The others were looked at before the sandbox was made.
+    if (role === "ephemeral") refuseContainer(container);
     const [latest] = historyOf(this.#state.containers.all, container.name);
     const record = (event: PodEvent): void => reporter.record(container, event);
     const input = {
       pod,
       container,
+      targetId: this.#targetOf(container),
       role,
       attempt,
       sandboxId: sandbox.id,
@@ -78,6 +81,14 @@ export class PodStarter {
     const failed = await stopper.runPostStart(id, container);
     if (failed) record(failed);
     if (latest?.phase === "exited" && latest.identity.sandboxId === sandbox.id) memory.restarted(latest);
+  }
+
+  /** The container whose processes an ephemeral one sees. @throws StartError while it does not run */
+  #targetOf({ targetContainerName: target = "" }: EphemeralContainer): string | undefined {
+    if (target === "") return undefined;
+    const [latest] = historyOf(this.#state.containers.all, target);
+    if (latest?.phase === "running") return latest.id;
+    throw new StartError("CreateContainerConfigError", `unable to find target container "${target}"`);
   }
 
   /** The reason of a pod that this node cannot run as specified is shown by all its containers. */
@@ -96,6 +107,7 @@ export class PodStarter {
 interface StartInput {
   readonly pod: Pod;
   readonly container: Container;
+  readonly targetId: string | undefined;
   readonly role: Role;
   readonly attempt: number;
   readonly sandboxId: string;
@@ -128,6 +140,7 @@ async function startContainer(input: StartInput, deps: StartDeps): Promise<strin
     role,
     attempt,
     sandboxId,
+    targetId: input.targetId,
     env,
     mounts,
     security,

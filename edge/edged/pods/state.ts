@@ -68,7 +68,8 @@ export class PodState {
   }
 
   specs(): Container[] {
-    return [...this.pod.spec.containers, ...(this.pod.spec.initContainers ?? [])];
+    const { containers, initContainers = [], ephemeralContainers = [] } = this.pod.spec;
+    return [...containers, ...initContainers, ...ephemeralContainers];
   }
 
   findSpec(name: string): Container | undefined {

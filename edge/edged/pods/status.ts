@@ -38,6 +38,9 @@ export function podStatus(input: StatusInput): PodStatus {
   const { pod, previous } = input;
   const inits = (pod.spec.initContainers ?? []).map((one) => containerStatus(input, one, "init"));
   const mains = pod.spec.containers.map((one) => containerStatus(input, one, "container"));
+  const ephemeral = (pod.spec.ephemeralContainers ?? []).map((one) =>
+    containerStatus(input, one, "ephemeral"),
+  );
   const phase = phaseOf(input, inits, mains);
   const ips = addressesOf(input);
   return {
@@ -51,6 +54,7 @@ export function podStatus(input: StatusInput): PodStatus {
     qosClass: qosClass(pod),
     containerStatuses: mains,
     ...(inits.length > 0 ? { initContainerStatuses: inits } : {}),
+    ...(ephemeral.length > 0 ? { ephemeralContainerStatuses: ephemeral } : {}),
   };
 }
 
@@ -74,14 +78,27 @@ function containerStatus(input: StatusInput, container: Container, role: Role): 
     name: container.name,
     state,
     lastState: last?.phase === "exited" ? terminated(input, last) : {},
-    ready:
-      runningId === undefined
-        ? role === "init" && state.terminated?.exitCode === 0
-        : input.ready(runningId, container),
+    ready: isReady(input, { container, role, state, runningId }),
     started: runningId !== undefined && input.memory.started(runningId),
     restartCount: latest?.identity.attempt ?? 0,
     ...imageFields(container, latest),
   };
+}
+
+/** An ephemeral container is nothing that a pod could be ready by. */
+function isReady(
+  input: StatusInput,
+  container: {
+    readonly container: Container;
+    readonly role: Role;
+    readonly state: ContainerState;
+    readonly runningId: string | undefined;
+  },
+): boolean {
+  const { role, state, runningId } = container;
+  if (role === "ephemeral") return false;
+  if (runningId === undefined) return role === "init" && state.terminated?.exitCode === 0;
+  return input.ready(runningId, container.container);
 }
 
 function imageFields(

@@ -196,7 +196,7 @@ export class PodWorker implements AsyncDisposable {
         return this.#guard(sandboxName, () => this.#starter.startSandbox(action.attempt));
       case "start": {
         const done = await this.#guard(action.container.name, () => this.#starter.startContainer(action));
-        return done || action.role === "container";
+        return done || action.role !== "init";
       }
       case "wait":
         return true;

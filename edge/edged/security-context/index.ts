@@ -1,3 +1,3 @@
 export { hasAppArmor } from "./profiles.ts";
-export { refusePod, securityOf, type NodeSecurity } from "./security.ts";
+export { refuseContainer, refusePod, securityOf, type NodeSecurity } from "./security.ts";
 export { sysctlsOf } from "./sysctls.ts";

@@ -64,7 +64,8 @@ export function refusePod(pod: Pod, node: NodeSecurity): void {
   for (const container of [...(spec.initContainers ?? []), ...spec.containers]) refuseContainer(container);
 }
 
-function refuseContainer({ name, securityContext: context = {} }: Container): void {
+/** @throws SecurityError when this node cannot apply what the container asks for */
+export function refuseContainer({ name, securityContext: context = {} }: Container): void {
   const what = `securityContext of container "${name}"`;
   refuseUnknown(what, { ...context }, ofContainer);
   refuseWindows(what, context.windowsOptions);

@@ -43,7 +43,12 @@ function whyNone({ state }: ContainerStatus): string {
 }
 
 function statusOf(status: PodStatus | undefined, container: string): ContainerStatus | undefined {
-  const all = [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])];
+  const {
+    containerStatuses = [],
+    initContainerStatuses = [],
+    ephemeralContainerStatuses = [],
+  } = status ?? {};
+  const all = [...containerStatuses, ...initContainerStatuses, ...ephemeralContainerStatuses];
   return all.find(({ name }) => name === container);
 }
 

@@ -180,7 +180,8 @@ export class PodStreams implements AsyncDisposable {
 }
 
 function specOf({ spec }: Pod, name: string): Container | undefined {
-  return [...spec.containers, ...(spec.initContainers ?? [])].find((one) => one.name === name);
+  const { containers, initContainers = [], ephemeralContainers = [] } = spec;
+  return [...containers, ...initContainers, ...ephemeralContainers].find((one) => one.name === name);
 }
 
 async function answer({ writable }: ByteStream, status: Status): Promise<void> {

@@ -42,7 +42,7 @@ export function containerBody(spec: ContainerSpec, owner: BodyOptions): Containe
       LogConfig: logOf(owner.logs ?? usualLogs),
       NetworkMode: sandbox,
       IpcMode: spec.ipc === "host" ? "host" : sandbox,
-      ...(spec.pid === "container" ? {} : { PidMode: spec.pid === "host" ? "host" : sandbox }),
+      ...pidModeOf(spec),
       ...resourcesOf(spec),
       ...securityOf(spec),
       // Not `Binds`: there a colon in a path begins the next part, and a missing source is made.
@@ -55,6 +55,12 @@ export function containerBody(spec: ContainerSpec, owner: BodyOptions): Containe
       })),
     },
   };
+}
+
+function pidModeOf({ pid, identity }: ContainerSpec): { readonly PidMode?: string } {
+  if (pid === "container") return {};
+  if (pid === "host") return { PidMode: "host" };
+  return { PidMode: `container:${pid === "pod" ? identity.sandboxId : pid.ofContainer}` };
 }
 
 /** The body for the container that holds a pod's namespaces and does nothing else. */

@@ -58,7 +58,8 @@ test("logs are rotated as those of kubelet unless other sizes are set", () => {
 test.each([
   ["pod", "container:s"],
   ["host", "host"],
-] as const)("a container with the processes of the %s has PidMode %s", (pid, mode) => {
+  [{ ofContainer: "t" }, "container:t"],
+] as const)("a container with the processes of %p has PidMode %s", (pid, mode) => {
   expect(containerBody({ ...container, pid }, owner).HostConfig?.PidMode).toBe(mode);
 });
 

@@ -1,8 +1,8 @@
 import type { Container, Pod } from "#shared/kube";
 import type { ContainerDetails } from "#edge/runtime";
 
-/** What a container of a pod's spec is: one of `initContainers` (a sidecar too), or one of `containers`. */
-export type Role = "init" | "container";
+/** What a container of a pod's spec is: one of `initContainers` (a sidecar too), `containers`, or `ephemeralContainers`. */
+export type Role = "init" | "container" | "ephemeral";
 
 /** Name of the sandbox among the containers of a pod, as in kubelet. */
 export const sandboxName = "POD";
@@ -22,6 +22,7 @@ export function currentSandbox(containers: readonly ContainerDetails[]): Contain
 export function mayRestart(pod: Pod, ended: ContainerDetails, container?: Container): boolean {
   const policy = container?.restartPolicy ?? pod.spec.restartPolicy ?? "Always";
   const failed = ended.exitCode !== 0;
+  if (ended.identity.role === "ephemeral") return false;
   if (ended.identity.role === "init")
     return container?.restartPolicy === "Always" || (failed && policy !== "Never");
   return policy === "Always" || (policy === "OnFailure" && failed);

@@ -42,11 +42,13 @@ export function planPod(input: PlanInput): Plan {
     return { outcome: "deadline", actions, wakeAtMs: undefined };
   }
   if (isFinished(pod, containers)) {
-    const sandboxes = containers.filter((one) => one.identity.role === "sandbox" && one.phase === "running");
-    const actions = sandboxes.map((target): Action => ({ kind: "stop", target, why: "finished" }));
+    const left = ["ephemeral", "sandbox"].flatMap((role) =>
+      containers.filter((one) => one.identity.role === role && one.phase === "running"),
+    );
+    const actions = left.map((target): Action => ({ kind: "stop", target, why: "finished" }));
     return { outcome: "finished", actions, wakeAtMs: undefined };
   }
-  const actions = [...planSandbox(input), ...planContainers(input)];
+  const actions = [...planSandbox(input), ...planEphemeral(input), ...planContainers(input)];
   return { outcome: "running", actions, wakeAtMs: earliest(actions, deadlineMs, input) };
 }
 
@@ -81,6 +83,17 @@ function planSandbox({ containers, memory, nowMs }: PlanInput): Action[] {
     ...removals,
     { kind: "sandbox", attempt: (sandboxes[0]?.identity.attempt ?? -1) + 1 },
   ];
+}
+
+/** Each is started once, whatever the others do, also beside an init container that fails, and never again. */
+function planEphemeral({ pod, containers, memory, nowMs }: PlanInput): Action[] {
+  if (!currentSandbox(containers) && isBlocked(memory, sandboxName, nowMs)) return [];
+  return (pod.spec.ephemeralContainers ?? []).flatMap((container): Action[] => {
+    const [latest] = historyOf(containers, container.name);
+    if ((latest && latest.phase !== "created") || isBlocked(memory, container.name, nowMs)) return [];
+    const start: Action = { kind: "start", container, role: "ephemeral", attempt: 0 };
+    return latest ? [{ kind: "remove", target: latest }, start] : [start];
+  });
 }
 
 function planContainers(input: PlanInput): Action[] {

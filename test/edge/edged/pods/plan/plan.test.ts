@@ -14,12 +14,17 @@ function pod(spec: Partial<PodSpec> = {}): Pod {
   return { metadata: { name: "p", namespace: "default", uid: "u" }, spec: { containers: [web], ...spec } };
 }
 
+function roleOf(container: string): ContainerDetails["identity"]["role"] {
+  if (container === "POD") return "sandbox";
+  return (["init", "ephemeral"] as const).find((role) => container.startsWith(role)) ?? "container";
+}
+
 function made(
   container: string,
   over: Partial<ContainerDetails> & { attempt?: number; sandboxId?: string } = {},
 ) {
   const { attempt = 0, sandboxId = "s0", ...rest } = over;
-  const role = container === "POD" ? "sandbox" : container.startsWith("init") ? "init" : "container";
+  const role = roleOf(container);
   const identity = {
     podName: "p",
     podNamespace: "default",
@@ -58,7 +63,33 @@ function plan(of: Pod, containers: ContainerDetails[], memory = new PodMemory(0)
   return [outcome, ...actions.map(say)];
 }
 
+const debugged = pod({ ephemeralContainers: [{ name: "ephemeral", image: "busybox:1" }] });
+
 test.each<[string, Pod, ContainerDetails[], string[]]>([
+  [
+    "starts an ephemeral container beside those that run",
+    debugged,
+    [made("POD"), made("web")],
+    ["running", "start ephemeral 0"],
+  ],
+  [
+    "starts an ephemeral container of a pod whose init container fails",
+    { ...debugged, spec: { ...debugged.spec, initContainers: [init], restartPolicy: "Always" } },
+    [made("POD"), made("init", { ...ended, finishedAtMs: 1999 })],
+    ["running", "start ephemeral 0", "start init 1"],
+  ],
+  [
+    "does not start an ephemeral container again",
+    debugged,
+    [made("POD"), made("web"), made("ephemeral", ended)],
+    ["running"],
+  ],
+  [
+    "stops an ephemeral container when the pod is finished",
+    { ...debugged, spec: { ...debugged.spec, restartPolicy: "Never" } },
+    [made("POD"), made("web", ended), made("ephemeral")],
+    ["finished", "stop ephemeral0 finished", "stop s0 finished"],
+  ],
   ["makes everything when there is nothing", pod(), [], ["running", "sandbox 0", "start web 0"]],
   ["does nothing when all runs", pod(), [made("POD"), made("web")], ["running"]],
   [
