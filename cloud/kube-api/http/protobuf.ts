@@ -248,11 +248,13 @@ function utf8(value: Wire | undefined): string {
 
 /** The last second of the year 9999: RFC 3339 ends there. */
 const latestSeconds = 253_402_300_799;
+/** Go's zero time, 0001-01-01T00:00:00Z, stands for none. */
+const noTimeSeconds = -62_135_596_800;
 
 function time(fields: JsonObject, digits: number): Json | undefined {
   const nanos = numberIn(fields, "nanos") ?? 0;
   const seconds = (numberIn(fields, "seconds") ?? Number.NaN) + Math.floor(nanos / 1e9);
-  if (Number.isNaN(seconds) || seconds < -62_000_000_000) return undefined;
+  if (Number.isNaN(seconds) || seconds <= noTimeSeconds) return undefined;
   if (seconds > latestSeconds) throw malformed(`${seconds} seconds are no time`);
   const whole = new Date(seconds * 1000).toISOString().slice(0, 19);
   const micros = Math.floor((nanos - Math.floor(nanos / 1e9) * 1e9) / 1000);

@@ -20,6 +20,20 @@ test("protobuf body carries nanoseconds beyond a second over to the seconds", as
   expect(body).toMatchObject({ spec: { renewTime: "1970-01-01T00:00:02.500000Z" } });
 });
 
+test("protobuf body keeps a time of the first year, whose first second stands for none", async () => {
+  const secondsOf = (seconds: bigint): number[] => {
+    const bytes: number[] = [];
+    for (let rest = BigInt.asUintN(64, seconds); bytes.length < 10; rest >>= 7n)
+      bytes.push(Number(rest & 0x7fn) | (bytes.length < 9 ? 0x80 : 0));
+    return bytes;
+  };
+  const body = await readBody(leaseAt(secondsOf(-62_135_596_798n), [0]), { clock: systemClock });
+  expect(body).toMatchObject({ spec: { renewTime: "0001-01-01T00:00:02.000000Z" } });
+  const none = await readBody(leaseAt(secondsOf(-62_135_596_800n), [0]), { clock: systemClock });
+  expect(none).toMatchObject({ spec: {} });
+  expect(none).not.toHaveProperty("spec.renewTime");
+});
+
 test("protobuf body with a time after the year 9999 is refused", async () => {
   const largest = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
   await expect(readBody(leaseAt(largest, [0]), { clock: systemClock })).rejects.toThrow("are no time");
