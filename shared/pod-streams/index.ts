@@ -18,6 +18,7 @@ export {
   type PodExecRequest,
   type PodForwardRequest,
   type PodLogsRequest,
+  type PodProxyRequest,
   type PodStreamRequest,
   type PodTarget,
   type ProcessRequest,

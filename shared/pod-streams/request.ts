@@ -54,15 +54,24 @@ export interface PodForwardRequest extends PodTarget {
   readonly port: number;
 }
 
+/** One HTTP request to a server in the pod; its head is in that of the stream (`RequestHead`). */
+export interface PodProxyRequest extends PodTarget {
+  readonly kind: "proxy";
+  readonly scheme: "http" | "https";
+  readonly port: number;
+}
+
 /**
  * What a stream to a pod is for. The node answers with a block first (`askPod`), and then:
  * - logs: the bytes of the log from the node; the caller writes nothing and may end its direction at any time
  * - exec, attach: frames of channels in both directions (`encodeChannel`, `readChannels`). The node's last frame is of channel
  *   "error", a `Status` with the outcome, and then it ends its direction
  * - port-forward: the bytes of the connection; ending a direction ends that of the connection
+ * - proxy: there is no such block, request and response pass as with `fetchOver`; a refusal is a response
  * Resetting the stream ends all, and so does a link that is lost: both ends see the reason.
  */
-export type PodStreamRequest = PodLogsRequest | PodExecRequest | PodAttachRequest | PodForwardRequest;
+export type PodStreamRequest =
+  PodLogsRequest | PodExecRequest | PodAttachRequest | PodForwardRequest | PodProxyRequest;
 
 /** The service of these streams in their heads. */
 export const podService = "pod";
@@ -93,8 +102,15 @@ export function readPodStreamHead(head: StreamHead): PodStreamRequest {
       return { ...target, ...processOf(fields), kind: "attach" };
     case "port-forward":
       return { ...target, kind: "port-forward", port: required(fields, "port", isPort) };
+    case "proxy":
+      return {
+        ...target,
+        kind: "proxy",
+        scheme: fields["scheme"] === "https" ? "https" : "http",
+        port: required(fields, "port", isPort),
+      };
     default:
-      throw refusePod.badRequest("expected kind logs, exec, attach or port-forward");
+      throw refusePod.badRequest("expected kind logs, exec, attach, port-forward or proxy");
   }
 }
 

@@ -9,26 +9,38 @@ export interface RequestTarget {
   /** "" for collections */
   readonly name: string;
   readonly subresource: string;
+  /** What follows the subresource `proxy`, as it was sent: for the server behind it. */
+  readonly proxyPath: string;
 }
+
+/** Up to the subresource, and what follows it; only core resources are proxied. */
+const proxied = /^(\/api\/v1\/(?:namespaces\/[^/]+\/)?[^/]+\/[^/]+\/proxy)(\/.*)?$/s;
 
 /**
  * Parses `/api/v1/…` and `/apis/<group>/<version>/…`; undefined for other paths. An encoded slash names nothing: objects
  * are kept under `<namespace>/<name>`, and no part may reach into another.
  */
 export function parseTarget(path: string): RequestTarget | undefined {
-  const [root, ...parts] = path
+  const [, own = path, proxyPath = ""] = proxied.exec(path) ?? [];
+  const [root, ...parts] = own
     .split("/")
     .filter((part) => part !== "")
     .map(decode);
   if (parts.some((part) => part.includes("/"))) return undefined;
-  if (root === "api" && parts.length > 0) return targetOf("", parts[0] ?? "", parts.slice(1));
-  if (root === "apis" && parts.length > 1) return targetOf(parts[0] ?? "", parts[1] ?? "", parts.slice(2));
+  if (root === "api" && parts.length > 0)
+    return { ...targetOf("", parts[0] ?? "", parts.slice(1)), proxyPath };
+  if (root === "apis" && parts.length > 1)
+    return { ...targetOf(parts[0] ?? "", parts[1] ?? "", parts.slice(2)), proxyPath };
   return undefined;
 }
 
 const ofNamespaceItself = new Set(["status", "finalize"]);
 
-function targetOf(group: string, version: string, parts: readonly string[]): RequestTarget {
+function targetOf(
+  group: string,
+  version: string,
+  parts: readonly string[],
+): Omit<RequestTarget, "proxyPath"> {
   const inNamespace = parts[0] === "namespaces" && parts.length > 2 && !ofNamespaceItself.has(parts[2] ?? "");
   const [resource = "", name = "", ...rest] = inNamespace ? parts.slice(2) : parts;
   const namespace = inNamespace ? (parts[1] ?? "") : "";

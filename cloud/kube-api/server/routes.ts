@@ -30,6 +30,7 @@ import {
 import type { KindRegistry, WriteGuard } from "#cloud/kube-api/objects";
 import { toKubeObject, type KindInfo } from "#cloud/kube-api/schema";
 import { answerPodStream, type PodStreamParts } from "#cloud/kube-api/server/pod-streams";
+import { answerProxy } from "#cloud/kube-api/server/proxy";
 import { answerResource, subresourceOf, type ResourceParts } from "#cloud/kube-api/server/verbs";
 import { Refusal, refusals } from "#cloud/kube-api/status";
 import type { Readiness } from "#cloud/kube-api/store";
@@ -194,8 +195,8 @@ async function serveResource(
     throw refusals.unknownResource();
   }
   if (!kind.namespaced && target.namespace !== "") throw refusals.unknownResource();
-  if (kind.plural === "pods" && kind.group === "" && isPodStream(target.subresource))
-    return servePodStream(parts, asked, { kind, subresource: target.subresource });
+  const connected = connectToPod(parts, asked, kind);
+  if (connected) return connected;
   const warnings: string[] = [];
   const guard = writeGuard(parts, user, attributes);
   const response = await answerResource(parts, { ...asked, kind, guard, warnings });
@@ -203,6 +204,23 @@ async function serveResource(
     response.headers.append("Warning", `299 - "${printable(text).replaceAll(/["\\]/g, String.raw`\$&`)}"`);
   }
   return response;
+}
+
+/** What a pod answers; undefined for what the API answers itself. */
+function connectToPod(parts: RouteParts, asked: Asked, kind: KindInfo): Promise<Response> | undefined {
+  const { request, target, user, verb } = asked;
+  const { subresource } = target;
+  if (isProxied(target)) {
+    if (subresourceOf(kind, subresource)?.verbs.includes(verb) !== true) throw refusals.methodNotAllowed();
+    return answerProxy(parts, { request, target, user });
+  }
+  const isStream = kind.plural === "pods" && kind.group === "" && isPodStream(subresource);
+  return isStream ? servePodStream(parts, asked, { kind, subresource }) : undefined;
+}
+
+/** A node has no server for it: kubelet's port is not there. */
+function isProxied({ group, resource, subresource }: RequestTarget): boolean {
+  return group === "" && subresource === "proxy" && (resource === "pods" || resource === "services");
 }
 
 async function servePodStream(

@@ -17,6 +17,7 @@ import type { ContainerRuntime, ContainerSummary } from "#edge/runtime";
 import { logContainerOf } from "./log-container.ts";
 import { logOptionsOf, sendLog } from "./logs.ts";
 import { connectProcess } from "./process.ts";
+import { ProxiedRequests } from "./proxied.ts";
 
 /** A pod that runs here, and its present status. */
 export interface PodView {
@@ -46,11 +47,12 @@ interface Served {
   readonly accept: () => Promise<void>;
 }
 
-/** Serves logs, exec, attach and port-forward of the pods of this node, as kubelet's server does. */
+/** Serves logs, exec, attach and port-forward of the pods of this node, as kubelet's server does, and requests to them. */
 export class PodStreams implements AsyncDisposable {
   readonly #options: PodStreamsOptions;
   readonly #open = new Set<ByteStream>();
   readonly #ended = new Set<Promise<void>>();
+  readonly #proxied = new ProxiedRequests();
 
   constructor(options: PodStreamsOptions) {
     this.#options = options;
@@ -110,6 +112,12 @@ export class PodStreams implements AsyncDisposable {
         return this.#attach(request, served);
       case "port-forward":
         return this.#forward(request, served);
+      case "proxy":
+        return this.#proxied.serve(
+          served.stream,
+          request,
+          () => this.#find(request, "pod does not exist").status,
+        );
     }
   }
 

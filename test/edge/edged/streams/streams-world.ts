@@ -20,7 +20,8 @@ type AnyAsked = PodStreamRequest extends infer R ? (R extends PodStreamRequest ?
 /** edged on Docker, and a link over which streams to its pods are opened as the cloud does. */
 export interface StreamsWorld extends AsyncDisposable, Pick<EdgedWorld, "edge" | "runtime"> {
   readonly linked: Linked;
-  readonly open: (pod: Pod, asked: AnyAsked) => ByteStream;
+  /** `more`: further fields of the head. */
+  readonly open: (pod: Pod, asked: AnyAsked, more?: object) => ByteStream;
   /** The text of a log. */
   readonly read: (pod: Pod, asked?: Partial<Extract<PodStreamRequest, { kind: "logs" }>>) => Promise<string>;
   readonly exec: (
@@ -37,8 +38,8 @@ export async function streamsWorld(owner: string): Promise<StreamsWorld> {
   void (async () => {
     for (;;) await port.ask("pod.stream", { stream: await linked.atNode() });
   })();
-  const open: StreamsWorld["open"] = ({ metadata: { namespace = "", name = "" } }, asked) =>
-    linked.cloud.open(podStreamHead({ namespace, name, ...asked }));
+  const open: StreamsWorld["open"] = ({ metadata: { namespace = "", name = "" } }, asked, more = {}) =>
+    linked.cloud.open({ ...podStreamHead({ namespace, name, ...asked }), ...more });
   return {
     edge: world.edge,
     runtime: world.runtime,

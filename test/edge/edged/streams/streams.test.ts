@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Container, Pod } from "#shared/kube";
 import { askPod, PodRefusal } from "#shared/pod-streams";
+import { fetchOver } from "#shared/streams";
 import { busyboxImage, hasEngine } from "#internal/test/support/container-engine.ts";
 import { idle, isRunning, podOf, shell } from "#internal/test/support/edged-world.ts";
 import { converse, streamsWorld, type StreamsWorld } from "./streams-world.ts";
@@ -206,6 +207,27 @@ describe.skipIf(!hasEngine())("streams to pods on Docker", () => {
     await writer.close();
     expect(await text).toBe("hello");
     expect(await stream.closed).toEqual({ reason: undefined });
+  });
+
+  test("pass a request to a server in the pod, and refuse what cannot be reached", async () => {
+    await using at = await streamsWorld(owner);
+    const server = "mkdir /www; echo page > /www/index.html; exec busybox httpd -f -p 8080 -h /www";
+    const pod = await run(at, "proxy", shell(image, server));
+    const get = async (port: number, more: object = {}): Promise<readonly [number, string]> => {
+      const head = { method: "GET", path: "/index.html", headers: [], ...more };
+      const stream = at.open(pod, { kind: "proxy", scheme: "http", port }, head);
+      const response = await fetchOver(stream, null);
+      return [response.status, await response.text()];
+    };
+    let page = await get(8080);
+    while (page[0] === 503) page = await get(8080);
+    expect(page).toEqual([200, "page\n"]);
+    const [status, text] = await get(81);
+    expect([status, JSON.parse(text)]).toMatchObject([
+      503,
+      { reason: "ServiceUnavailable", message: expect.stringContaining("error trying to reach service: ") },
+    ]);
+    expect((await get(8080, { path: "/none" }))[0]).toBe(404);
   });
 
   test("end with the reason when the link is cut, and the engine is left alone", async () => {

@@ -147,6 +147,8 @@ export async function serveEcho(stream: ByteStream, request: PodStreamRequest): 
           await writer.close();
         }
       return;
+    case "proxy":
+      throw new Error("this node is not asked for it");
   }
   await writer.close();
 }
