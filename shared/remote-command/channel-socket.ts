@@ -8,8 +8,9 @@ export interface ChannelMessage {
   readonly bytes: Uint8Array;
 }
 
-/** Messages that may wait for their reader before the client waits. */
-const mostWaiting = 4;
+/** What may wait for its reader before the client waits. A message of one byte takes a few hundred as well. */
+const waitingBytes = 256 * 1024;
+const leastBytes = 1024;
 
 /**
  * The channels on a WebSocket (`k8s.io/apiserver/pkg/util/wsstream`): each message begins with the number of its channel, as a
@@ -68,7 +69,10 @@ function messagesOf(transport: FrameTransport, isBase64: boolean): ReadableStrea
         transport.resume();
       },
     },
-    { highWaterMark: mostWaiting },
+    {
+      highWaterMark: waitingBytes,
+      size: (message) => Math.max(leastBytes, message?.bytes.length ?? 0),
+    },
   );
 }
 

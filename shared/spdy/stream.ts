@@ -7,6 +7,8 @@ import type { SpdyHeaders } from "./header-blocks.ts";
  * stream cannot be held up alone.
  */
 const waitingBytes = 64 * 1024;
+/** A piece of one byte takes a few hundred as well: it counts as so much. */
+const leastBytes = 1024;
 
 export interface SpdyStreamOptions {
   readonly id: number;
@@ -41,7 +43,7 @@ export class SpdyStream {
         pull: () => this.#wake(),
         cancel: () => this.#stopReading(),
       },
-      { highWaterMark: waitingBytes, size: (bytes) => bytes?.length ?? 0 },
+      { highWaterMark: waitingBytes, size: (bytes) => Math.max(leastBytes, bytes?.length ?? 0) },
     );
     this.writable = new WritableStream<Uint8Array>({
       start: (controller) => void (this.#writer = controller),

@@ -25,8 +25,8 @@ export interface UpgradeOffer {
   toConnection(headers: Readonly<Record<string, string>>): Connection;
 }
 
-/** A client may send what it wants to type in one message: recipes for copying files with the Python client do. */
-const largestMessage = 16 * 1024 * 1024;
+/** kubectl sends 32 KiB at a time; recipes for copying files with the Python client send a file in one message. */
+const largestMessage = 4 * 1024 * 1024;
 /** A client that vanished without a word is found by the operating system. */
 const keepaliveMs = 60_000;
 

@@ -27,7 +27,7 @@ export interface ProxiedRequest {
 /** A log or a process is prepared within milliseconds; a slow link takes seconds. */
 const answerMs = 30_000;
 /** Streams to pods at a time, one user half of them; administrators have as many of their own. A link has 256. */
-const mostStreams = 1024;
+const mostStreams = 512;
 
 /** The way to pods on their nodes, once another module has shown it. */
 export class NodeStreams {
