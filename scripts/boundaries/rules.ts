@@ -151,7 +151,8 @@ export const doors: readonly Door[] = [
   { library: "dockerode", folders: ["edge/runtime/docker"] },
   { library: "@kubernetes/client-node", folders: ["cloud/kube-client"] },
   { library: "js-yaml", folders: ["cloud/kube-api/http"] },
-  { library: "re2js", folders: ["cloud/kube-api/custom-resources"] },
+  { library: "re2js", folders: ["cloud/kube-api/custom-resources/patterns"] },
+  { library: "@marcbachmann/cel-js", folders: ["cloud/kube-api/custom-resources/cel"] },
   { library: "aedes", folders: ["edge/mqtt/broker"] },
   { library: "aedes-", folders: ["edge/mqtt/broker"] },
   {

@@ -5,7 +5,7 @@ import {
   type PrinterColumn,
   type SubresourceInfo,
 } from "#cloud/kube-api/schema";
-import { childOf, cloneJson, itemsOf, textOf, textsOf, type JsonObject } from "#shared/json";
+import { childOf, cloneJson, itemsOf, textOf, textsOf, type Json, type JsonObject } from "#shared/json";
 
 /** The kinds of a definition, one for each served version, by priority of the version. */
 export function kindsOfCrd(crd: JsonObject): KindInfo[] {
@@ -144,8 +144,13 @@ export function establishCrd(crd: JsonObject, taken: readonly KindInfo[], now: s
         : ["NotAccepted", "not all names are accepted"],
     ),
   ].map((one) => keepTime(one, before, now));
+  const own = new Set<Json>(conditions.map((one) => one.type ?? ""));
+  const others = itemsOf(before, "conditions").filter((one) => !own.has(one.type ?? ""));
   const acceptedNames = accepted ? cloneJson(names) : (before?.acceptedNames ?? { plural: "", kind: "" });
-  return { ...crd, status: { conditions, acceptedNames, storedVersions: stored } };
+  return {
+    ...crd,
+    status: { conditions: [...conditions, ...others], acceptedNames, storedVersions: stored },
+  };
 }
 
 function condition(type: string, holds: boolean, [reason, message]: readonly string[]): JsonObject {

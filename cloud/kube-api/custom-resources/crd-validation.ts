@@ -10,7 +10,8 @@ import {
 } from "#cloud/kube-api/kinds/validation";
 import type { FieldError } from "#cloud/kube-api/schema";
 import { childOf, isObject, itemsOf, textOf, textsOf, type JsonObject } from "#shared/json";
-import { readPattern } from "./patterns.ts";
+import { ruleProblems } from "./rules.ts";
+import { readPattern } from "#cloud/kube-api/custom-resources/patterns";
 
 const columnTypes = ["boolean", "date", "integer", "number", "string"];
 const schemaTypes = ["array", "boolean", "integer", "number", "object", "string"];
@@ -47,7 +48,7 @@ export function validateCrd(crd: JsonObject): FieldError[] {
     ...errors,
     ...validateApproval(crd, group),
     ...validateNames(childOf(spec, "names")),
-    ...validateVersions(spec),
+    ...validateVersions(spec, childOf(crd, "status")),
   ];
 }
 
@@ -81,7 +82,7 @@ function validateNames(names: JsonObject | undefined): FieldError[] {
   return errors;
 }
 
-function validateVersions(spec: JsonObject | undefined): FieldError[] {
+function validateVersions(spec: JsonObject | undefined, status: JsonObject | undefined): FieldError[] {
   const versions = itemsOf(spec, "versions");
   const patterns = { characters: mostPatternCharacters, states: mostPatternStates };
   const errors = versions.flatMap((version, index) =>
@@ -91,6 +92,9 @@ function validateVersions(spec: JsonObject | undefined): FieldError[] {
   if (storage !== 1)
     errors.push(invalid("spec.versions", [], "must have exactly one version marked as storage version"));
   const names = versions.map((version) => textOf(version, "name"));
+  for (const [index, stored] of textsOf(status, "storedVersions").entries())
+    if (!names.includes(stored))
+      errors.push(invalid(`status.storedVersions[${index}]`, stored, "must appear in spec.versions"));
   if (new Set(names).size !== names.length)
     errors.push(invalid("spec.versions", [], "must contain unique version names"));
   return errors;
@@ -197,7 +201,7 @@ function checkShape(schema: JsonObject, here: Walk): void {
   } else if (!schemaTypes.includes(type)) errors.push(notSupported(`${path}.type`, type, schemaTypes));
   if (type === "array" && schema.items === undefined)
     errors.push(required(`${path}.items`, "must be specified"));
-  errors.push(...refusedWords(schema, path));
+  errors.push(...refusedWords(schema, path), ...ruleProblems(schema, path));
   const pattern = textOf(schema, "pattern");
   if (pattern !== "") checkPattern(pattern, here);
 }

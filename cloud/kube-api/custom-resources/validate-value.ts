@@ -2,7 +2,7 @@ import { forbidden } from "#cloud/kube-api/kinds/validation";
 import type { FieldError } from "#cloud/kube-api/schema";
 import { isObject, ownField, type Json, type JsonObject } from "#shared/json";
 import { hasFormat } from "./formats.ts";
-import { readPattern } from "./patterns.ts";
+import { readPattern } from "#cloud/kube-api/custom-resources/patterns";
 
 /** Causes of an answer are a hundred at most; alternatives (anyOf) try many times. */
 const maxErrors = 50;

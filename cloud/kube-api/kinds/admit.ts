@@ -1,5 +1,5 @@
 import { validateBatch } from "#cloud/kube-api/kinds/batch";
-import { defaultObject, validateCrd, validateValue } from "#cloud/kube-api/custom-resources";
+import { defaultObject, validateCrd, validateRules, validateValue } from "#cloud/kube-api/custom-resources";
 import {
   admitPod,
   applyDefaults,
@@ -137,20 +137,26 @@ function keepAdmitted(next: JsonObject, current: JsonObject): void {
 }
 
 function validateSpecial(kind: KindInfo, object: JsonObject, current?: JsonObject): FieldError[] {
-  if (kind.custom !== undefined) return validateValue(kind.custom.schema, object);
   if (definitionName(kind) === "apiextensions.v1.CustomResourceDefinition") return validateCrd(object);
-  return validateBatch(kind, object, current);
+  if (kind.custom === undefined) return validateBatch(kind, object, current);
+  const errors = validateValue(kind.custom.schema, object);
+  // Rules are written for values of the right types.
+  return errors.length > 0 ? errors : validateRules(kind.custom.schema, object, current);
 }
 
 /** What is stored for other programs, where a user would expect it to act. */
-const warnings: Readonly<Record<string, string>> = {
-  "networking.v1.NetworkPolicy":
-    "NetworkPolicies are stored only: edge nodes have no cluster network, and nothing enforces this policy",
-};
+function warningOf(name: string, object: JsonObject): string | undefined {
+  if (name === "networking.v1.NetworkPolicy")
+    return "NetworkPolicies are stored only: edge nodes have no cluster network, and nothing enforces this policy";
+  const conversion = childOf(childOf(object, "spec"), "conversion");
+  if (name === "apiextensions.v1.CustomResourceDefinition" && conversion?.strategy === "Webhook")
+    return "conversion webhooks are not called: every version shows the fields that are stored";
+  return undefined;
+}
 
 function finish(kind: KindInfo, object: JsonObject, errors: readonly FieldError[]): ApiOutcome<JsonObject> {
   if (errors.length > 0)
     return refuse(invalidStatus(kind, textOf(childOf(object, "metadata"), "name"), errors));
-  const warning = kind.custom?.deprecationWarning ?? warnings[definitionName(kind)];
+  const warning = kind.custom?.deprecationWarning ?? warningOf(definitionName(kind), object);
   return accept(object, warning === undefined ? [] : [warning]);
 }

@@ -188,3 +188,16 @@ test("defaults that a definition gets later are shown by get, list, watch and ta
   const watch = await server.stream(`${gauges}?${only}&watch=1&timeoutSeconds=1`);
   expect(await watch.text()).toContain('"limit":7');
 });
+
+test("the status of a definition has conditions of other programs", async () => {
+  const path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/gauges.lab.example.com";
+  const { body } = await server.call("GET", path);
+  const status = body["status"] as unknown as { conditions: object[] };
+  const own = { type: "Checked", status: "True", reason: "r", message: "updated" };
+  const conditions = [...status.conditions, own];
+  const updated = await server.call("PUT", `${path}/status`, { ...body, status: { ...status, conditions } });
+  expect(updated).toMatchObject({
+    status: 200,
+    body: { status: { conditions: [{ type: "NamesAccepted" }, { type: "Established" }, own] } },
+  });
+});

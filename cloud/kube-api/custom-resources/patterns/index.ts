@@ -1,0 +1,1 @@
+export { readPattern, type Pattern, type ReadPattern } from "./patterns.ts";
