@@ -10,7 +10,7 @@ import {
   type ControllerRevision,
   type PodOwner,
 } from "#cloud/controllers/framework";
-import { templateHash, templateText } from "#cloud/controllers/workloads/pods";
+import { sortFields, templateHash, templateText } from "#cloud/controllers/workloads/pods";
 import { objectKey } from "#shared/kube";
 import type { Informer } from "#cloud/kube-client";
 
@@ -144,7 +144,8 @@ export class RevisionHistory<T extends HistoryOwner> implements Disposable {
         ...(annotations && { annotations }),
         ownerReferences: [controlledBy(type, owner)],
       },
-      data: { spec: { template: { ...template, $patch: "replace" } } },
+      // Clients compare these bytes with those of a template, which Go encodes with sorted fields.
+      data: sortFields({ spec: { template: { ...template, $patch: "replace" } } }),
       revision,
     };
   }

@@ -2,6 +2,6 @@
 export { deletionOrder } from "./deletion-order.ts";
 export { OwnedPods, type PodTexts } from "./owned-pods.ts";
 export { availableInMs, byAge, isActive, isFinished, isPodReady, readySinceMs } from "./pod-state.ts";
-export { hashLabel, templateHash, templateText } from "./template-hash.ts";
+export { hashLabel, sortFields, templateHash, templateText } from "./template-hash.ts";
 export { podFromTemplate } from "./pod-template.ts";
 export { resolveShare } from "./share.ts";

@@ -24,13 +24,21 @@ function withoutHash(template: PodTemplate): PodTemplate {
   return { metadata, spec: template.spec };
 }
 
-/** Fields in order of their names; null counts as absent. */
-function canonical(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(canonical);
+/** The same value with its fields in the order of their names, as Go encodes a map. */
+export function sortFields<T>(value: T): T {
+  // The fields are those of the value.
+  return canonical(value, true) as T;
+}
+
+/** Fields in order of their names; undefined and, unless it is kept, null count as absent. */
+function canonical(value: unknown, keepsNull = false): unknown {
+  if (Array.isArray(value)) return value.map((item) => canonical(item, keepsNull));
   if (typeof value !== "object" || value === null) return value;
-  const fields = Object.entries(value).filter(([, field]) => field !== undefined && field !== null);
+  const fields = Object.entries(value).filter(
+    ([, field]) => field !== undefined && (keepsNull || field !== null),
+  );
   fields.sort(([a], [b]) => (a < b ? -1 : 1));
-  return Object.fromEntries(fields.map(([name, field]) => [name, canonical(field)]));
+  return Object.fromEntries(fields.map(([name, field]) => [name, canonical(field, keepsNull)]));
 }
 
 /** The alphabet of apimachinery's rand.SafeEncodeString: no vowels, no 0, 1 or 3, so no words arise. */
