@@ -181,6 +181,7 @@ const definitions = new Map<string, Definition>();
 for (const [folder, prefix] of Object.entries(folders)) await readFolder(folder, prefix);
 definitions.get("apiextensions.v1.JSONSchemaProps")?.fields.push(...vendorFields);
 for (const [name, fields] of Object.entries(lostFields)) definitions.get(name)?.fields.push(...fields);
+for (const [name, definition] of metricsDefinitions()) definitions.set(name, definition);
 write(reachable());
 
 async function readFolder(folder: string, prefix: string): Promise<void> {
@@ -254,6 +255,26 @@ function clean(comment: string): string {
     .map((line) => line.replace(/^\s*\* ?/, "").trim())
     .join("\n")
     .trim();
+}
+
+/** metrics.k8s.io is not in Kubernetes itself, and not in its package. */
+function* metricsDefinitions(): Generator<[string, Definition]> {
+  const field = (name: string, code: string, text: string, required = true): Field => {
+    return { name, code, required, text };
+  };
+  const usage = field("usage", "{}q", "Usage of the resources cpu and memory.");
+  const measured = [
+    field("apiVersion", "s", "", false),
+    field("kind", "s", "", false),
+    field("metadata", "#meta.v1.ObjectMeta", "", false),
+    field("timestamp", "t", "When the usage was reported."),
+    field("window", "s", "How long cpu was measured, until then."),
+  ];
+  const containers = field("containers", "[]#metrics.v1beta1.ContainerMetrics", "Usage of each container.");
+  const named = field("name", "s", "Name of the container.");
+  yield ["metrics.v1beta1.NodeMetrics", { text: "Usage of a node.", fields: [...measured, usage] }];
+  yield ["metrics.v1beta1.PodMetrics", { text: "Usage of a pod.", fields: [containers, ...measured] }];
+  yield ["metrics.v1beta1.ContainerMetrics", { text: "Usage of a container.", fields: [named, usage] }];
 }
 
 function reachable(): string[] {

@@ -11,6 +11,7 @@ import { createKubeClient, type KubeClient, type KubeOptions } from "#cloud/kube
 import { startRouter, type EntryPems } from "#cloud/router";
 import { startSyncController } from "#cloud/sync-controller";
 import { startTelemetry } from "#cloud/telemetry";
+import { startUsage } from "#cloud/usage";
 import { Bus, type Port } from "#shared/bus";
 import type { ProcessDeps } from "#shared/cli";
 import type { CloudConfig, KubeAccess } from "#shared/config";
@@ -57,6 +58,7 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
     ),
   );
   if (embedded) stack.use(embedded.api.serve(telemetry.apiEndpoints));
+  if (embedded) stack.use(await serveMetrics(embedded.api, { bus, kube, clock, log: log("usage") }));
   const { database } = stack.use(
     await startAdoption({ port: bus.port("adoption"), kube, clock, log: log("adoption") }),
   );
@@ -92,6 +94,14 @@ function reachNodes(api: ApiServer, bus: Bus<CloudCatalog>): Disposable {
   return api.reachNodes((node, head) => port.ask("stream.open", { node, head }));
 }
 
+/** metrics.k8s.io in the embedded API. */
+async function serveMetrics(api: ApiServer, { bus, kube, clock, log }: ModuleDeps): Promise<AsyncDisposable> {
+  await using stack = new AsyncDisposableStack();
+  const usage = stack.use(await startUsage({ port: bus.port("usage"), kube, clock, log }));
+  stack.use(api.serve(usage.apiEndpoints));
+  return stack.move();
+}
+
 /** The router, with the certificate that nodes know cloudcore by. */
 async function startRules(
   { router: config, dataDir }: CloudConfig,
@@ -120,7 +130,7 @@ async function startRules(
 /** The device controller, with a client of its own where its API is configured apart. */
 async function startDevices(
   { deviceController, kube: shared }: CloudConfig,
-  { bus, kube, clock, log }: DevicesDeps,
+  { bus, kube, clock, log }: ModuleDeps,
 ): Promise<AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
   const isApart = deviceController.kube !== shared;
@@ -132,7 +142,7 @@ async function startDevices(
   return stack.move();
 }
 
-interface DevicesDeps extends Pick<ProcessDeps, "clock" | "log"> {
+interface ModuleDeps extends Pick<ProcessDeps, "clock" | "log"> {
   readonly bus: Bus<CloudCatalog>;
   readonly kube: KubeClient;
 }

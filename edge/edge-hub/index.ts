@@ -20,6 +20,7 @@ import type { Clock } from "#shared/clock";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import { podService } from "#shared/pod-streams";
+import { usageService } from "#shared/usage";
 import { deliver } from "./deliver.ts";
 import { Dispatch } from "./dispatch.ts";
 import { LinkStreams } from "./link-streams.ts";
@@ -71,6 +72,7 @@ export async function startEdgeHub(config: EdgeHubStartConfig, parts: EdgeHubPar
     services: new Map([
       ["service-bus", (stream) => port.ask("service.stream", { stream })],
       [podService, (stream) => port.ask("pod.stream", { stream })],
+      [usageService, (stream) => port.ask("usage.stream", { stream })],
     ]),
     broken: (reason) => link.redial(reason),
   });

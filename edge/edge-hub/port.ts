@@ -5,7 +5,13 @@ import type { EdgeCatalog } from "#shared/topics";
 export type EdgeHubPort = Port<
   EdgeCatalog,
   "link.changed",
-  "object.deliver" | "twin.deliver" | "user.deliver" | "service.stream" | "pod.stream" | "service.deliver",
+  | "object.deliver"
+  | "twin.deliver"
+  | "user.deliver"
+  | "service.stream"
+  | "pod.stream"
+  | "usage.stream"
+  | "service.deliver",
   "outbox.added",
   | "cloud.object"
   | "cloud.pod"

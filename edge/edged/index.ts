@@ -18,6 +18,7 @@ import {
 import { Pods, type PodsConfig } from "#edge/edged/pods";
 import { PodStreams, type PodView } from "#edge/edged/streams";
 import { removedEvent, UnknownPods } from "#edge/edged/unknown-pods";
+import { measure, UsageStreams } from "#edge/edged/usage";
 import { releaseAll } from "#edge/edged/volumes";
 import type { ContainerRuntime } from "#edge/runtime";
 
@@ -33,7 +34,7 @@ export type EdgedPort = Port<
   "pod.status" | "event.recorded",
   "pod.list" | "object.get" | "pod.terminated" | "pod.confirm" | "cloud.token" | "cloud.node" | "cloud.lease",
   "pod.changed" | "config.changed" | "link.changed",
-  "pod.stream"
+  "pod.stream" | "usage.stream"
 >;
 
 export interface EdgedDeps {
@@ -63,6 +64,13 @@ export async function startEdged(given: EdgedSettings, deps: EdgedDeps): Promise
   stack.use(
     port.answer("pod.stream", async ({ stream }) => {
       streams.take(stream);
+      return undefined;
+    }),
+  );
+  const usage = stack.use(new UsageStreams({ clock, measure: () => measure({ runtime, clock }) }));
+  stack.use(
+    port.answer("usage.stream", async ({ stream }) => {
+      usage.take(stream);
       return undefined;
     }),
   );

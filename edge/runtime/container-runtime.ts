@@ -1,5 +1,6 @@
 import type { ContainerIdentity, ContainerSpec, SandboxSpec } from "./specs.ts";
 import type { EngineCallOptions, StreamService } from "./streams.ts";
+import type { ContainerUsage } from "#edge/runtime/usage";
 
 /**
  * What edged needs of a container engine, in our words, and divided as Kubernetes' CRI divides it (`RuntimeService` and
@@ -49,6 +50,8 @@ export interface ContainerService {
   stop(id: string, graceSeconds: number): Promise<void>;
   /** Removes a container by force; one that does not exist is no error. */
   remove(id: string): Promise<void>;
+  /** What a sandbox or container has used until now; undefined for one that does not run or cannot be measured. */
+  usage(id: string): Promise<ContainerUsage | undefined>;
 }
 
 export interface ImageService {

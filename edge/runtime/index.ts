@@ -45,3 +45,4 @@ export type {
   StreamService,
   TerminalSize,
 } from "./streams.ts";
+export type { ContainerUsage } from "#edge/runtime/usage";

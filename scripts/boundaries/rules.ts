@@ -35,7 +35,7 @@ export const folderRules: readonly FolderRule[] = [
   {
     folders: ["shared/topics"],
     values: [],
-    types: ["shared/kube", "shared/rules", "shared/streams"],
+    types: ["shared/kube", "shared/rules", "shared/streams", "shared/usage"],
   },
   {
     folders: ["shared/devices", "shared/rules"],

@@ -27,20 +27,47 @@ export async function readBlock(
   ended?: () => void,
 ): Promise<{ readonly value: unknown; readonly rest: ReadableStream<Uint8Array> }> {
   const reader = readable.getReader();
-  let bytes: Uint8Array = new Uint8Array();
-  const read = async (size: number): Promise<void> => {
+  const read = await nextBlock(reader, new Uint8Array());
+  if (!read) throw new ProtocolError("no-response", "the stream ended without a response");
+  return { value: read.value, rest: remaining(reader, read.rest, ended) };
+}
+
+/**
+ * The blocks of a stream that consists of them, until it ends. Returning early cancels the stream.
+ * @throws ProtocolError when one is too long; whatever the stream fails with
+ */
+export async function* readBlocks(readable: ReadableStream<Uint8Array>): AsyncGenerator {
+  const reader = readable.getReader();
+  try {
+    let read = await nextBlock(reader, new Uint8Array());
+    while (read) {
+      yield read.value;
+      read = await nextBlock(reader, read.rest);
+    }
+  } finally {
+    await reader.cancel();
+  }
+}
+
+/** @param begun bytes that were read already @returns undefined when the stream ends before a whole block */
+async function nextBlock(
+  reader: BytesReader,
+  begun: Uint8Array,
+): Promise<{ readonly value: unknown; readonly rest: Uint8Array } | undefined> {
+  let bytes = begun;
+  const has = async (size: number): Promise<boolean> => {
     while (bytes.length < size) {
       const { done, value } = await reader.read();
-      if (done) throw new ProtocolError("no-response", "the stream ended without a response");
+      if (done || !value) return false;
       bytes = bytes.length === 0 ? value : Buffer.concat([bytes, value]);
     }
+    return true;
   };
-  await read(4);
+  if (!(await has(4))) return undefined;
   const size = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
   if (size > longestBlock) throw new ProtocolError("block-too-long", "the head of an answer is too long");
-  await read(4 + size);
-  const value = parse(bytes.subarray(4, 4 + size));
-  return { value, rest: remaining(reader, bytes.subarray(4 + size), ended) };
+  if (!(await has(4 + size))) return undefined;
+  return { value: parse(bytes.subarray(4, 4 + size)), rest: bytes.subarray(4 + size) };
 }
 
 function parse(bytes: Uint8Array): unknown {

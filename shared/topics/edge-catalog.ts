@@ -83,6 +83,9 @@ export interface EdgeCatalog {
    */
   "pod.stream": { body: { readonly stream: ByteStream }; reply: undefined };
 
+  /** The cloud wants reports of usage (`shared/usage`) until it ends this stream. Answered by edged once it is taken over. */
+  "usage.stream": { body: { readonly stream: ByteStream }; reply: undefined };
+
   /**
    * Desired values are set on this node. Answered by devicetwin when they are on disk and in the twins; false: there is no such
    * Device any more, or too much to keep. Rejects UnavailableError when they cannot be stored.

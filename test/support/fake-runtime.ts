@@ -7,6 +7,7 @@ import type {
   ContainerSummary,
   EngineInfo,
   CommandResult,
+  ContainerUsage,
   ExecRequest,
   ExecStream,
   Image,
@@ -39,6 +40,8 @@ export class FakeRuntime implements ContainerRuntime {
   refuseCreate: string | undefined;
   refuseStart: string | undefined;
   strays: StrayContainer[] = [];
+  /** What containers have used, by id. */
+  readonly used = new Map<string, ContainerUsage>();
   calls = 0;
   #unreachable = false;
   #next = 1;
@@ -138,6 +141,11 @@ export class FakeRuntime implements ContainerRuntime {
     };
     this.#held.set(id, { spec, details });
     return id;
+  }
+
+  async usage(id: string): Promise<ContainerUsage | undefined> {
+    this.#enter();
+    return this.used.get(id);
   }
 
   async start(id: string): Promise<void> {

@@ -90,6 +90,9 @@ const discovery = [
 const issuer = [get("/.well-known/openid-configuration /openid/v1/jwks")];
 const publicInfo = [get("/healthz /livez /readyz /version /version/")];
 
+/** Usage of nodes and pods: `kubectl top` for everybody who may view. */
+const metrics = [on("metrics.k8s.io", read, "nodes pods")];
+
 const masters = "system:masters";
 const known = "system:authenticated";
 const unknown = "system:unauthenticated";
@@ -103,6 +106,11 @@ export const defaultGrants: readonly KubeObject[] = [
   role("system:aggregate-to-view", view, aggregateTo("view")),
   role("system:aggregate-to-edit", edit, aggregateTo("edit")),
   role("system:aggregate-to-admin", admin, aggregateTo("admin")),
+  role("system:aggregated-metrics-reader", metrics, {
+    ...aggregateTo("view"),
+    ...aggregateTo("edit"),
+    ...aggregateTo("admin"),
+  }),
   sumOf("view", aggregateTo("edit")),
   sumOf("edit", aggregateTo("admin")),
   sumOf("admin"),

@@ -1,6 +1,6 @@
 /**
- * A resource beside the stored kinds that another module answers. RBAC decides first, as for any other resource. It is not in
- * discovery, since it can be neither listed, watched nor stored.
+ * A resource beside the stored kinds that another module answers, one for each verb. RBAC decides first, as for any other
+ * resource. It is in discovery only where the catalog has a row for it.
  */
 export interface ExtraResource {
   readonly group: string;

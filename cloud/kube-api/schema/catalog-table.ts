@@ -10,14 +10,17 @@ export interface CatalogRow {
   readonly sub?: readonly string[];
   /** The group version that objects of this kind are stored in. */
   readonly storedIn?: string;
-  /** Not stored: create is the only verb. */
-  readonly virtual?: true;
+  /** Not stored: these are the only verbs. */
+  readonly virtual?: readonly string[];
 }
 
 const all = ["all"];
+const create = ["create"];
+/** Another module of cloudcore answers. */
+const read = ["get", "list"];
 
 export const catalogRows: readonly CatalogRow[] = [
-  { gv: "v1", kind: "Binding", plural: "bindings", virtual: true },
+  { gv: "v1", kind: "Binding", plural: "bindings", virtual: create },
   { gv: "v1", kind: "ConfigMap", plural: "configmaps", short: ["cm"] },
   { gv: "v1", kind: "Endpoints", plural: "endpoints", short: ["ep"], listKind: "EndpointsList" },
   { gv: "v1", kind: "Event", plural: "events", short: ["ev"] },
@@ -154,6 +157,14 @@ export const catalogRows: readonly CatalogRow[] = [
     cluster: true,
     sub: ["status"],
   },
+  {
+    gv: "metrics.k8s.io/v1beta1",
+    kind: "NodeMetrics",
+    plural: "nodes",
+    cluster: true,
+    virtual: read,
+  },
+  { gv: "metrics.k8s.io/v1beta1", kind: "PodMetrics", plural: "pods", virtual: read },
   { gv: "networking.k8s.io/v1", kind: "IngressClass", plural: "ingressclasses", cluster: true },
   { gv: "networking.k8s.io/v1", kind: "Ingress", plural: "ingresses", short: ["ing"], sub: ["status"] },
   { gv: "networking.k8s.io/v1", kind: "NetworkPolicy", plural: "networkpolicies", short: ["netpol"] },
@@ -235,41 +246,41 @@ export const catalogRows: readonly CatalogRow[] = [
     kind: "TokenReview",
     plural: "tokenreviews",
     cluster: true,
-    virtual: true,
+    virtual: create,
   },
   {
     gv: "authentication.k8s.io/v1",
     kind: "SelfSubjectReview",
     plural: "selfsubjectreviews",
     cluster: true,
-    virtual: true,
+    virtual: create,
   },
   {
     gv: "authorization.k8s.io/v1",
     kind: "LocalSubjectAccessReview",
     plural: "localsubjectaccessreviews",
-    virtual: true,
+    virtual: create,
   },
   {
     gv: "authorization.k8s.io/v1",
     kind: "SelfSubjectAccessReview",
     plural: "selfsubjectaccessreviews",
     cluster: true,
-    virtual: true,
+    virtual: create,
   },
   {
     gv: "authorization.k8s.io/v1",
     kind: "SelfSubjectRulesReview",
     plural: "selfsubjectrulesreviews",
     cluster: true,
-    virtual: true,
+    virtual: create,
   },
   {
     gv: "authorization.k8s.io/v1",
     kind: "SubjectAccessReview",
     plural: "subjectaccessreviews",
     cluster: true,
-    virtual: true,
+    virtual: create,
   },
 ];
 

@@ -64,13 +64,13 @@ function toKind(row: CatalogRow): KindInfo {
     categories: row.categories ?? [],
     verbs: verbsOf(row),
     subresources: (row.sub ?? []).map((name) => toSubresource(name, { group, version, kind: row.kind })),
-    stored: row.virtual !== true,
+    stored: row.virtual === undefined,
     ...(storedRow && { storedAs: toKind(storedRow) }),
   };
 }
 
 function verbsOf(row: CatalogRow): readonly string[] {
-  if (row.virtual) return ["create"];
+  if (row.virtual) return row.virtual;
   return row.kind === "Namespace" ? storedVerbs.filter((verb) => verb !== "deletecollection") : storedVerbs;
 }
 

@@ -183,8 +183,8 @@ async function serveResource(
   attributes: ResourceAttributes,
 ): Promise<Response> {
   const { request, target, verb, query, user, open } = asked;
-  const extra = [...parts.extras].find((one) => isFor(one, target));
-  if (extra) return serveExtra(extra, { target, verb, query, open, signal: request.signal });
+  const extra = findExtra(parts, target, verb);
+  if (extra) return serveExtra(extra, { target, query, open, signal: request.signal });
   await parts.store.settled();
   const kind = parts.registry.find(target.group, target.version, target.resource);
   if (!kind) {
@@ -236,6 +236,14 @@ async function servePodStream(
   return answerPodStream(parts, { subresource, pod, request, query, user, by, offer });
 }
 
+/** @throws Refusal when the resource has other verbs alone */
+function findExtra({ extras }: RouteParts, target: RequestTarget, verb: string): ExtraResource | undefined {
+  const found = [...extras].filter((one) => isFor(one, target));
+  const extra = found.find((one) => one.verb === verb);
+  if (found.length > 0 && !extra) throw refusals.methodNotAllowed();
+  return extra;
+}
+
 /** The scope counts: a permission in one namespace must not open a resource of the whole cluster. */
 function isFor(extra: ExtraResource, target: RequestTarget): boolean {
   return (
@@ -251,14 +259,12 @@ async function serveExtra(
   extra: ExtraResource,
   asked: {
     readonly target: RequestTarget;
-    readonly verb: string;
     readonly query: URLSearchParams;
     readonly open: OpenStream;
     readonly signal: AbortSignal;
   },
 ): Promise<Response> {
-  const { target, verb, query, open, signal } = asked;
-  if (verb !== extra.verb) throw refusals.methodNotAllowed();
+  const { target, query, open, signal } = asked;
   const { namespace, name } = target;
   const reply = await extra.answer({ namespace, name, query, signal });
   if (!reply.ok) throw refusals.ofCode(reply.code, reply.text);

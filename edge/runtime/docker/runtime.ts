@@ -7,6 +7,7 @@ import {
   type EngineCallOptions,
   type ContainerDetails,
   type ContainerRuntime,
+  type ContainerUsage,
   type ContainerSpec,
   type ContainerSummary,
   type EngineInfo,
@@ -25,6 +26,7 @@ import {
   type SandboxSpec,
   type StrayContainer,
 } from "#edge/runtime";
+import { CgroupUsage, readEngineStats } from "#edge/runtime/usage";
 import { DockerCalls } from "./calls.ts";
 import { containerBody, sandboxBody, type BodyOptions } from "./create.ts";
 import { DockerImages } from "./images.ts";
@@ -72,6 +74,7 @@ class DockerRuntime implements ContainerRuntime {
   readonly #images: DockerImages;
   readonly #pauseImage: PauseImage;
   readonly #streams: DockerStreams;
+  readonly #cgroups = new CgroupUsage();
 
   constructor(docker: Docker, options: DockerRuntimeOptions) {
     const { clock, callTimeoutMs = 30_000, pullIdleMs = 120_000, pauseImage = pauseImageName } = options;
@@ -183,6 +186,21 @@ class DockerRuntime implements ContainerRuntime {
     const container = this.#docker.getContainer(id);
     const found = await this.#calls.find("inspect container", () => container.inspect());
     return found && readDetails(found);
+  }
+
+  /** From the files of the kernel: the engine's own answer costs it milliseconds of processor for each container. */
+  async usage(id: string): Promise<ContainerUsage | undefined> {
+    const known = this.#cgroups.read(id);
+    if (known) return known;
+    const details = await this.inspect(id);
+    if (details?.phase !== "running") return undefined;
+    const isLocal = connectionOf(this.#options.address).socketPath !== undefined;
+    if (isLocal && this.#cgroups.find(id, details.pid)) return this.#cgroups.read(id);
+    const container = this.#docker.getContainer(id);
+    const stats = await this.#calls.find("measure container", () =>
+      container.stats({ stream: false, "one-shot": true }),
+    );
+    return readEngineStats(stats);
   }
 
   logs(id: string, options: LogOptions): AsyncIterable<OutputChunk> {

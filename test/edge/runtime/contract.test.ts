@@ -140,6 +140,17 @@ describe.skipIf(!hasEngine())("Docker", () => {
     expect(result.output.split("\n").sort()).toEqual(["", "err", "out"]);
   });
 
+  test("measures a container while it runs", async () => {
+    await using pod = new PodUnderTest(await open(), image);
+    const id = await pod.start("measured");
+    const [first, second] = [await pod.runtime.usage(id), await pod.runtime.usage(id)];
+    expect(first?.cpuNanoseconds).toBeGreaterThan(0);
+    expect(first?.workingSetBytes).toBeGreaterThan(0);
+    expect(second?.cpuNanoseconds).toBeGreaterThanOrEqual(first?.cpuNanoseconds ?? Infinity);
+    await pod.runtime.stop(id, 0);
+    expect([await pod.runtime.usage(id), await pod.runtime.usage("none")]).toEqual([undefined, undefined]);
+  });
+
   test("ends the pause container gracefully when it is signalled", async () => {
     await using pod = new PodUnderTest(await open(), image);
     const { id } = await pod.runtime.runSandbox(pod.sandboxSpec());

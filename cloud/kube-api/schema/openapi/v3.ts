@@ -52,7 +52,7 @@ export function openApiDocument(apiVersion: string, kinds: readonly KindInfo[]):
 export function* schemasOf(kinds: readonly KindInfo[]): Generator<[string, JsonObject]> {
   for (const kind of kinds) {
     if (kind.custom !== undefined) yield [schemaNameOf(kind), customSchema(kind)];
-    if (kind.stored) yield [`${schemaNameOf(kind)}List`, listSchema(kind)];
+    if (kind.verbs.includes("list")) yield [`${schemaNameOf(kind)}List`, listSchema(kind)];
   }
   const wanted = new Set([
     "meta.v1.DeleteOptions",
@@ -227,6 +227,11 @@ const actions: Readonly<Record<string, { method: string; action: string }>> = {
 export function pathsOf(kind: KindInfo): JsonObject {
   const root = `${kind.group === "" ? "/api" : "/apis"}/${apiVersionOf(kind)}`;
   const many = kind.namespaced ? `${root}/namespaces/{namespace}/${kind.plural}` : `${root}/${kind.plural}`;
+  if (!kind.stored && !kind.verbs.includes("create"))
+    return {
+      [many]: { get: operation(kind, "list") },
+      [`${many}/{name}`]: { get: operation(kind, "get") },
+    };
   const collection: JsonObject = { post: operation(kind, "post") };
   if (!kind.stored) return { [many]: collection };
   collection.get = operation(kind, "list");

@@ -17,6 +17,8 @@ export async function answerResource(parts: ResourceParts, asked: ResourceReques
   const { kind, target, verb } = asked;
   if (target.subresource !== "") return answerSubresource(parts, asked);
   if (!kind.verbs.includes(verb)) throw refusals.methodNotAllowed();
+  if (!kind.stored && verb !== "create")
+    throw refusals.serviceUnavailable("the server is currently unable to handle the request");
   if (!kind.stored) return answerReview(parts, asked);
   await parts.store.settled();
   note(verb, kind.plural);

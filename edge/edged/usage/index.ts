@@ -1,0 +1,3 @@
+/** What the node and its containers use: measured when somebody asks. */
+export { measure } from "./measurement.ts";
+export { UsageStreams } from "./usage-streams.ts";
