@@ -70,7 +70,7 @@ export async function startDeviceController(
     }),
   );
   const times = new ChangeTimes();
-  const desired = new DesiredWrites({ kube, type: devicesType, times, clock });
+  const desired = new DesiredWrites({ kube, type: devicesType, times });
   const discovered = config.acceptDiscovered ? stack.use(discoveredDevices(parts)) : undefined;
   const intake = new ReportIntake({ bindings, writer, discovered, log });
   await Promise.all([devices.synced, models.synced]);

@@ -95,7 +95,7 @@ export async function startEdgeController(parts: EdgeControllerParts): Promise<R
     const known = nodes.get(node);
     return known !== undefined && isForeignNode(known);
   };
-  const requests = stack.use(new RequestQueues({ handlers, isForeign, log }));
+  const requests = stack.use(new RequestQueues({ handlers, isForeign, clock, log }));
   await Promise.all(Object.values(copies).map(({ synced }: Informer<KubeObject>) => synced));
   const started = watchAll({ copies, deliveries, placement, port, stack });
   stack.use(port.on("node.connected", ({ node }) => deliveries.resync(node)));

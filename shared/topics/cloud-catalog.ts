@@ -71,10 +71,16 @@ export interface CloudCatalog {
   "device.discovered": { body: DiscoveredDevice; reply: undefined };
   /**
    * Desired values that were set on the node of a Device go into the API where they are newer than what that has. The reply is
-   * the Device as it is then. Rejects KubeError, 404 when there is no such Device of the node.
+   * the Device as it is then. Rejects KubeError, 404 when there is no such Device of the node. `receivedMs`: when the values
+   * arrived, milliseconds since 1970.
    */
   "device.desire": {
-    body: LocalDesiredValues & { readonly node: string; readonly namespace: string; readonly name: string };
+    body: LocalDesiredValues & {
+      readonly node: string;
+      readonly namespace: string;
+      readonly name: string;
+      readonly receivedMs: number;
+    };
     reply: {
       readonly device: Device;
       readonly isWritten: boolean;

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connectAsync } from "mqtt";
-import { run } from "#internal/scripts/service.ts";
+import { eventually, run } from "#internal/scripts/service.ts";
 import { inOrder } from "#internal/test/support/in-order.ts";
 import { needsCommands } from "#internal/test/support/needs.ts";
 import { hasPair, startPair, until, type Pair } from "#internal/test/support/pair.ts";
@@ -123,9 +123,12 @@ sed -i 's/value: "10"/value: "11"/' "$1"
       );
       await onNodeWith(pair, { EDITOR: editor }, "edit", "device", "thermo-1");
       expect(await targetOnNode(pair)).toBe("11");
-      const shown = await onNode(pair, "get", "device", "thermo-1", "-o", "json");
-      writeFileSync(manifest, shown.replace('"value": "11"', '"value": "12"'));
-      await onNode(pair, "replace", "-f", manifest);
+      // What the device reports in between makes a new version.
+      await eventually(20_000, async () => {
+        const shown = await onNode(pair, "get", "device", "thermo-1", "-o", "json");
+        writeFileSync(manifest, shown.replace('"value": "11"', '"value": "12"'));
+        await onNode(pair, "replace", "-f", manifest);
+      });
       expect(await targetOnNode(pair)).toBe("12");
       await expect(onNode(pair, "replace", "-f", manifest)).rejects.toThrow("has been modified");
       await expect(setOnNode(pair, "99")).rejects.toThrow("must be at most 35");

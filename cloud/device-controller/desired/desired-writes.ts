@@ -1,5 +1,4 @@
 import { isKubeError, KubeError, objectAt, type KubeClient, type ResourceType } from "#cloud/kube-client";
-import type { Clock } from "#shared/clock";
 import type { Device } from "#shared/kube";
 import type { CloudCatalog } from "#shared/topics";
 import type { ChangeTimes } from "./change-times.ts";
@@ -9,7 +8,6 @@ export interface DesiredWritesOptions {
   readonly kube: KubeClient;
   readonly type: ResourceType;
   readonly times: Pick<ChangeTimes, "of">;
-  readonly clock: Pick<Clock, "nowMs">;
 }
 
 type Request = CloudCatalog["device.desire"]["body"];
@@ -38,12 +36,12 @@ export class DesiredWrites {
   }
 
   async #attempt(request: Request): Promise<Reply> {
-    const { kube, type, times, clock } = this.#options;
+    const { kube, type, times } = this.#options;
     const { node, namespace, name, uid } = request;
     const device = await kube.get<Device>(type, { namespace, name });
     if (device.metadata.uid !== uid || device.spec?.nodeName !== node) throw notOfNode(request);
     const { properties, conflicts } = mergeDesired(device, request, {
-      nowMs: clock.nowMs(),
+      nowMs: request.receivedMs,
       changedMs: (property) => times.of(device, property),
     });
     if (!properties) return { device, isWritten: false, conflicts };

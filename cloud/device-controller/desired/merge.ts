@@ -9,6 +9,7 @@ export interface DesiredOutcome {
 }
 
 export interface MergeTimes {
+  /** When the values arrived here, milliseconds since 1970. */
   readonly nowMs: number;
   /** When the present value of a property was set in the API, milliseconds since 1970. */
   readonly changedMs: (property: string) => number | undefined;

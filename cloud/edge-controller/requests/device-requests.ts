@@ -38,10 +38,10 @@ export class DeviceRequests {
   }
 
   handlers(): NodeRequestHandlers {
-    return [["Device/desired patch", (request) => this.#desire(request)]];
+    return [["Device/desired patch", (request, receivedMs) => this.#desire(request, receivedMs)]];
   }
 
-  async #desire({ node, namespace, name, content }: NodeRequest): Promise<NodeAnswer> {
+  async #desire({ node, namespace, name, content }: NodeRequest, receivedMs: number): Promise<NodeAnswer> {
     const { gate, ownsDevice, desire } = this.#options;
     gate.open(node, "desired values");
     gate.fits(node, "desired values of a Device", {
@@ -52,7 +52,7 @@ export class DeviceRequests {
     if (!local) throw nodeBadRequest("desired values of a Device were expected");
     if (!(await ownsDevice(node, { kind: "Device", namespace, name })))
       throw nodeForbidden("devices", name, `it is not of node "${node}"`);
-    const { device, isWritten, conflicts } = await desire({ node, namespace, name, ...local });
+    const { device, isWritten, conflicts } = await desire({ node, namespace, name, receivedMs, ...local });
     if (isWritten) gate.spend(node, "desired values", device);
     for (const conflict of conflicts) await this.#record(node, device, conflict);
     return objectAnswer(device);

@@ -1,22 +1,28 @@
 import { jsonBytesOf } from "#cloud/edge-controller/node-authorization";
 import { ClosedError, describeError } from "#shared/errors";
+import type { Clock } from "#shared/clock";
 import type { Logger } from "#shared/log";
 import type { NodeAnswer, NodeRequest, NodeResource, NodeVerb } from "#shared/topics";
 import { failureAnswer, nodeBadRequest, nodeFailure, nodeForbidden } from "./answers.ts";
 
-/** @throws KubeError or UnavailableError, which become the answer */
-export type NodeRequestHandler = (request: NodeRequest) => Promise<NodeAnswer>;
+/**
+ * @param receivedMs when the request arrived, milliseconds since 1970: it may have waited for others
+ * @throws KubeError or UnavailableError, which become the answer
+ */
+export type NodeRequestHandler = (request: NodeRequest, receivedMs: number) => Promise<NodeAnswer>;
 export type NodeRequestHandlers = readonly (readonly [`${NodeResource} ${NodeVerb}`, NodeRequestHandler])[];
 
 export interface RequestQueuesOptions {
   readonly handlers: NodeRequestHandlers;
   /** Whether the Node of that name is not an edge's. */
   readonly isForeign: (node: string) => boolean;
+  readonly clock: Pick<Clock, "nowMs">;
   readonly log: Logger;
 }
 
 interface WaitingRequest {
   readonly request: NodeRequest;
+  readonly receivedMs: number;
   readonly answered: PromiseWithResolvers<NodeAnswer>;
 }
 
@@ -50,7 +56,8 @@ export class RequestQueues implements AsyncDisposable {
   async answer(request: NodeRequest): Promise<NodeAnswer> {
     if (this.#closed) throw new ClosedError("Cannot answer a node: the edge controller is closed");
     const queue = this.#queues.get(request.node);
-    const waiting: WaitingRequest = { request, answered: Promise.withResolvers() };
+    const receivedMs = this.#options.clock.nowMs();
+    const waiting: WaitingRequest = { request, receivedMs, answered: Promise.withResolvers() };
     if (!queue) this.#start(waiting);
     else {
       const bytes = jsonBytesOf(request.content);
@@ -76,23 +83,23 @@ export class RequestQueues implements AsyncDisposable {
   }
 
   async #drain(first: WaitingRequest, queue: RequestQueue): Promise<void> {
-    first.answered.resolve(await this.#handle(first.request));
+    first.answered.resolve(await this.#handle(first));
     for (let next = queue.waiting.shift(); next; next = queue.waiting.shift()) {
       queue.bytes -= jsonBytesOf(next.request.content);
       if (this.#closed) next.answered.reject(new ClosedError("The edge controller is closed"));
-      else next.answered.resolve(await this.#handle(next.request));
+      else next.answered.resolve(await this.#handle(next));
     }
     this.#queues.delete(first.request.node);
   }
 
-  async #handle(request: NodeRequest): Promise<NodeAnswer> {
+  async #handle({ request, receivedMs }: WaitingRequest): Promise<NodeAnswer> {
     const { node, resource, verb, namespace, name } = request;
     const { isForeign, log } = this.#options;
     try {
       const handler = this.#handlers.get(`${resource} ${verb}`);
       if (!handler) throw nodeBadRequest(`cannot ${verb} ${resource} "${namespace}/${name}"`);
       if (isForeign(node)) throw nodeForbidden("nodes", node, "the Node of this name is not an edge node");
-      return await handler(request);
+      return await handler(request, receivedMs);
     } catch (error) {
       const about = `${resource} ${namespace}/${name}`;
       log.debug("a request of a node failed", { node, resource: about, error: describeError(error) });

@@ -25,7 +25,7 @@ beforeEach(async () => {
   });
   const { kube, clock } = cloud;
   const changedMs = clock.nowMs() - 60_000;
-  const writes = new DesiredWrites({ kube, type, times: { of: () => changedMs }, clock });
+  const writes = new DesiredWrites({ kube, type, times: { of: () => changedMs } });
   cloud.devices({
     concerns: async ({ node, namespace, name }) =>
       kube.peek<Device>(type, `${namespace}/${name}`)?.spec?.nodeName === node,

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { ClosedError } from "#shared/errors";
 import type { NodeAnswer, NodeRequest } from "#shared/topics";
 import { RequestQueues, type NodeRequestHandler } from "#internal/cloud/edge-controller/requests/queues.ts";
+import { FakeClock } from "#internal/test/support/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 
 function request(name: string, more: Partial<NodeRequest> = {}): NodeRequest {
@@ -11,7 +12,12 @@ function request(name: string, more: Partial<NodeRequest> = {}): NodeRequest {
 
 function start(handler: NodeRequestHandler): RequestQueues {
   const handlers = [["Secret query", handler]] as const;
-  return new RequestQueues({ handlers, isForeign: (node) => node === "foreign", log: silentLog() });
+  return new RequestQueues({
+    handlers,
+    isForeign: (node) => node === "foreign",
+    clock: new FakeClock(),
+    log: silentLog(),
+  });
 }
 
 const codeOf = (answer: NodeAnswer): number | undefined => (answer.ok ? undefined : answer.status.code);
@@ -77,4 +83,26 @@ test("requests that wait at disposal are rejected, the one that is handled is an
   expect(handled).toEqual({ status: "fulfilled", value: { ok: true } });
   expect(waiting).toMatchObject({ status: "rejected", reason: expect.any(ClosedError) });
   await expect(queues.answer(request("c"))).rejects.toThrow(ClosedError);
+});
+
+test("a request that waits for others is answered with the time it arrived at", async () => {
+  const clock = new FakeClock();
+  const first = Promise.withResolvers<NodeAnswer>();
+  const times: number[] = [];
+  const handlers = [
+    [
+      "Secret query",
+      async (_request: NodeRequest, receivedMs: number): Promise<NodeAnswer> => {
+        times.push(receivedMs - startMs);
+        return times.length === 1 ? first.promise : { ok: true };
+      },
+    ],
+  ] as const;
+  const startMs = clock.nowMs();
+  await using queues = new RequestQueues({ handlers, isForeign: () => false, clock, log: silentLog() });
+  const answers = [queues.answer(request("a")), queues.answer(request("b"))];
+  await clock.advance(5000);
+  first.resolve({ ok: true });
+  await Promise.all(answers);
+  expect(times).toEqual([0, 0]);
 });
