@@ -13,8 +13,8 @@ export interface NodeLoad {
   readonly owners: ReadonlyMap<string, number>;
   /** Names of the images it has. */
   readonly images: ReadonlySet<string>;
-  /** How many of its pods have required anti-affinity. */
-  readonly avoiding: number;
+  /** Those of its pods that have required anti-affinity: few, so that others are passed over at once. */
+  readonly avoiding: ReadonlyMap<string, PodNeeds>;
 }
 
 type NodeFacts = Pick<NodeLoad, "node" | "labels" | "capacity" | "images">;
@@ -29,7 +29,7 @@ export class MutableLoad implements NodeLoad {
   readonly amounts = new Map<string, number>();
   readonly pods = new Map<string, PodNeeds>();
   readonly owners = new Map<string, number>();
-  avoiding = 0;
+  readonly avoiding = new Map<string, PodNeeds>();
   #facts: NodeFacts;
 
   constructor(node: Node) {
@@ -59,18 +59,21 @@ export class MutableLoad implements NodeLoad {
   add(key: string, needs: PodNeeds): void {
     this.remove(key);
     this.pods.set(key, needs);
+    if (needs.avoids.length > 0) this.avoiding.set(key, needs);
     this.#count(needs, 1);
   }
 
   remove(key: string): void {
     const needs = this.pods.get(key);
-    if (needs && this.pods.delete(key)) this.#count(needs, -1);
+    if (!needs) return;
+    this.pods.delete(key);
+    this.avoiding.delete(key);
+    this.#count(needs, -1);
   }
 
-  #count({ amounts, owner, avoids }: PodNeeds, sign: 1 | -1): void {
+  #count({ amounts, owner }: PodNeeds, sign: 1 | -1): void {
     for (const [resource, amount] of amounts)
       this.amounts.set(resource, (this.amounts.get(resource) ?? 0) + sign * amount);
-    if (avoids.length > 0) this.avoiding += sign;
     if (owner === undefined) return;
     const count = (this.owners.get(owner) ?? 0) + sign;
     if (count > 0) this.owners.set(owner, count);

@@ -61,19 +61,16 @@ function countPods(
   }
 }
 
-/** Few pods have anti-affinity, so that most pods are passed over at once. */
 function refusedDomains(
   needs: PodNeeds,
   loads: readonly NodeLoad[],
   namespaceLabels: NamespaceLabels,
 ): DomainCounts {
   const refused = new DomainCounts();
-  for (const { labels, pods, avoiding } of loads) {
-    if (avoiding === 0) continue;
-    const rules = pods.values().flatMap(({ avoids }) => avoids);
-    for (const { topologyKey, matches } of rules)
-      if (matches(needs, namespaceLabels)) refused.add(topologyKey, labels);
-  }
+  const isAbout = ({ matches }: AffinityRule): boolean => matches(needs, namespaceLabels);
+  for (const { labels, avoiding } of loads)
+    for (const { avoids } of avoiding.values())
+      for (const { topologyKey } of avoids.filter(isAbout)) refused.add(topologyKey, labels);
   return refused;
 }
 

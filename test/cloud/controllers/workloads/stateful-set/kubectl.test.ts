@@ -69,7 +69,13 @@ test("the claims of a StatefulSet stay, or go when it is scaled down and deleted
   await using cluster = await startKubectlCluster(dir.path, ["a"]);
   const { kubectl, deps } = cluster;
   const names = (): string[] => deps.persistentVolumeClaims.list().map(({ metadata }) => metadata.name ?? "");
-  const spec = { ...web.spec, replicas: 2, podManagementPolicy: "Parallel", volumeClaimTemplates: claims };
+  const volumeMounts = [{ name: "data", mountPath: "/data" }];
+  const template = {
+    ...web.spec.template,
+    spec: { containers: [{ name: "web", image: "web:1", volumeMounts }] },
+  };
+  const more = { replicas: 2, podManagementPolicy: "Parallel", volumeClaimTemplates: claims };
+  const spec = { ...web.spec, ...more, template };
   await cluster.apply({ ...web, spec });
   await until("two claims", () => names().length === 2);
   expect(names().toSorted()).toEqual(["data-web-0", "data-web-1"]);
