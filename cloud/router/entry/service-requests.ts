@@ -19,6 +19,17 @@ import { callOf, problemOf } from "./service-call.ts";
 
 export type ServiceTarget = Extract<RuleTarget, { kind: "servicebus" }>;
 
+/** @param renew the time until the response counts from now on */
+type Send = (signal: AbortSignal, renew: () => void) => Promise<Response>;
+
+/** A body on its way to a node. */
+interface Passing {
+  /** why it ended, which is lost on the way through a stream */
+  problem?: EntryProblem;
+  /** Called when enough of it has passed. */
+  renew?: () => void;
+}
+
 export interface ServiceRequestsOptions {
   readonly sender: NodeSender;
   readonly queue: DeliveryQueue;
@@ -84,16 +95,16 @@ export class ServiceRequests {
   ): Promise<EntryProblem | undefined> {
     const { sender, clock } = this.#options;
     const body = bodyOf(request, { mostBytes, clock });
-    const failure: { problem?: EntryProblem } = {};
-    const watched = body && noteProblem(body, (problem) => (failure.problem = problem));
+    const passing: Passing = {};
+    const watched = body && watchedBody(body, passing);
     try {
-      const passed = await this.#exchange({ call, response, match }, (signal) =>
-        sender.stream(call, watched, signal),
-      );
-      return passed;
+      return await this.#exchange({ call, response, match }, (signal, renew) => {
+        passing.renew = renew;
+        return sender.stream(call, watched, signal);
+      });
     } catch (error) {
       void watched?.cancel().catch(() => undefined);
-      return failure.problem ?? this.#failed(match.rule.key, error);
+      return passing.problem ?? this.#failed(match.rule.key, error);
     }
   }
 
@@ -120,7 +131,7 @@ export class ServiceRequests {
   /** @throws what `send` rejects with, before anything was answered */
   async #exchange(
     { call, response, match }: { readonly call: NodeCall } & Pick<RuleRequest, "match" | "response">,
-    send: (signal: AbortSignal) => Promise<Response>,
+    send: Send,
   ): Promise<undefined> {
     const { clock, counters } = this.#options;
     const aborted = new AbortController();
@@ -142,17 +153,23 @@ export class ServiceRequests {
     return undefined;
   }
 
-  async #withinTime(
-    { timeoutMs }: NodeCall,
-    aborted: AbortController,
-    send: (signal: AbortSignal) => Promise<Response>,
-  ): Promise<Response> {
+  async #withinTime({ timeoutMs }: NodeCall, aborted: AbortController, send: Send): Promise<Response> {
+    const { clock } = this.#options;
     const late = new UnavailableError("timeout", `no response within ${timeoutMs / 1000} s`);
-    using _timer = this.#options.clock.after(timeoutMs, () => aborted.abort(late));
+    let isOver = false;
+    let timer: Disposable | undefined;
+    const renew = (): void => {
+      timer?.[Symbol.dispose]();
+      if (!isOver) timer = clock.after(timeoutMs, () => aborted.abort(late));
+    };
+    renew();
     try {
-      return await send(aborted.signal);
+      return await send(aborted.signal, renew);
     } catch (error) {
       throw aborted.signal.aborted ? asError(aborted.signal.reason) : error;
+    } finally {
+      isOver = true;
+      timer?.[Symbol.dispose]();
     }
   }
 
@@ -163,21 +180,26 @@ export class ServiceRequests {
   }
 }
 
-/** Notes why a body ended, which is lost on the way through a stream. */
-function noteProblem(
-  body: ReadableStream<Uint8Array>,
-  note: (problem: EntryProblem) => void,
-): ReadableStream<Uint8Array> {
+/** A slow link may need minutes for a body: the time for the response counts from the last so many bytes on. */
+const renewingBytes = 4096;
+
+function watchedBody(body: ReadableStream<Uint8Array>, passing: Passing): ReadableStream<Uint8Array> {
   const reader = body.getReader();
+  let bytes = 0;
   return new ReadableStream<Uint8Array>(
     {
       pull: async (controller) => {
         try {
           const { done, value } = await reader.read();
+          bytes += value?.length ?? 0;
+          if (done || bytes >= renewingBytes) {
+            bytes = 0;
+            passing.renew?.();
+          }
           if (done) controller.close();
           else controller.enqueue(value);
         } catch (error) {
-          if (error instanceof BodyError) note(error.problem);
+          if (error instanceof BodyError) passing.problem = error.problem;
           throw error;
         }
       },
