@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { UnavailableError } from "#shared/errors";
 import type { Pod, PodStatus } from "#shared/kube";
 import type { PodFacts } from "#edge/edged/environment";
@@ -21,6 +22,10 @@ const retryMs = 5000;
 /** A plan that never comes to rest is a bug: after so many turns the worker pauses instead of loading the engine. */
 const mostTurns = 30;
 const pauseMs = 1000;
+
+function hasSameMarks({ metadata: next }: Pod, { metadata: last }: Pod): boolean {
+  return isDeepStrictEqual([next.labels, next.annotations], [last.labels, last.annotations]);
+}
 
 /**
  * Brings one pod to its desired state, one step at a time: observe, plan, act, until there is nothing to do. As kubelet's
@@ -81,6 +86,8 @@ export class PodWorker implements AsyncDisposable {
 
   /** The desired pod; undefined when it is to be removed. */
   submit(pod: Pod | undefined): void {
+    // Files of downwardAPI volumes are made from labels and annotations.
+    if (pod && !hasSameMarks(pod, this.#state.pod)) this.#volumes.stale();
     if (pod) this.#state.pod = pod;
     if (!pod || pod.metadata.deletionTimestamp) {
       this.#stopper.shortenGrace();

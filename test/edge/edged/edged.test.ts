@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ContainerDetails, RuntimeHint, SandboxSpec, StrayContainer } from "#edge/runtime";
 import type { Pod, PodSpec } from "#shared/kube";
@@ -299,4 +299,23 @@ test("edged tells the end of the log of a container that failed, where its pod a
   expect(edge.status("uid-web")?.containerStatuses?.[0]?.state).toMatchObject({
     terminated: { exitCode: 1, message: "no such device\n" },
   });
+});
+
+test("edged writes labels and annotations that change into the files of a running pod", async () => {
+  await using at = await world();
+  const { edge, clock, dataDir } = at;
+  const items = ["labels", "annotations"].map((name) => ({
+    path: name,
+    fieldRef: { fieldPath: `metadata.${name}` },
+  }));
+  const pod = makePod({ volumes: [{ name: "info", downwardAPI: { items } }] });
+  const file = (name: string): string =>
+    readFileSync(join(dataDir, "pods/uid-web/volumes/info", name), "utf8");
+  await edge.apply({ ...pod, metadata: { ...pod.metadata, labels: { a: "1" } } });
+  await clock.advance(1500);
+  expect(file("labels")).toBe('a="1"');
+  const changed = { labels: { a: "2" }, annotations: { b: "3" } };
+  await edge.apply({ ...pod, metadata: { ...pod.metadata, ...changed } });
+  await clock.advance(1500);
+  expect([file("labels"), file("annotations")]).toEqual(['a="2"', 'b="3"']);
 });
