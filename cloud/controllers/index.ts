@@ -4,6 +4,7 @@ import { startEventExpiry } from "#cloud/controllers/cluster/event-expiry";
 import { startNamespaceController } from "#cloud/controllers/cluster/namespace";
 import { startNodeLifecycleController } from "#cloud/controllers/cluster/node-lifecycle";
 import { startPodGarbageCollector } from "#cloud/controllers/cluster/pod-garbage-collector";
+import { startTaintEviction } from "#cloud/controllers/cluster/taint-eviction";
 import { startDisruptionController } from "#cloud/controllers/disruption";
 import { startEndpointsController, startEndpointsMirror } from "#cloud/controllers/endpoints";
 import { followShared, type ControllerDeps } from "#cloud/controllers/framework";
@@ -61,6 +62,7 @@ export async function startControllers(deps: ControllersDeps): Promise<Running> 
     startEndpointsController,
     startEndpointsMirror,
     startPodGarbageCollector,
+    startTaintEviction,
     startGarbageCollector,
     startEventExpiry,
     startClusterRoleAggregation,

@@ -1,0 +1,2 @@
+/** Evicts pods from nodes with taints of effect NoExecute. */
+export { startTaintEviction } from "./controller.ts";
