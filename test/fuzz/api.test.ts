@@ -244,7 +244,10 @@ fuzz("requests to the API", async () => {
     fc.oneof({ weight: 6, arbitrary: request }, { weight: 1, arbitrary: strange }),
     async (sent) => {
       const [status, body] = await ask(port, sent);
-      if (!(status >= 200 && status < 500)) throw new Error(`${status}: ${body.slice(0, 500)}`);
+      // As kube-apiserver answers to a malformed version in a list.
+      const isOfVersion = status === 500 && body.includes("resourceVersion: Invalid value");
+      if (!(status >= 200 && status < 500) && !isOfVersion)
+        throw new Error(`${status}: ${body.slice(0, 500)}`);
       const problem = server.log.lines.find((line) => /"level":"(error|warn)"/.test(line));
       if (problem !== undefined) throw new Error(problem);
     },
