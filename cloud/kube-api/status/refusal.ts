@@ -158,10 +158,14 @@ export function tooLarge(limitBytes: number): Refusal {
   return refuse(413, "RequestEntityTooLarge", text);
 }
 
-/** An eviction that a budget does not allow; by the cause clients know that it may be allowed later. */
-export function disruptionRefused(message: string, why: string): Refusal {
+/**
+ * An eviction that a budget does not allow; by the cause clients know that it may be allowed later. Without a time clients do
+ * not repeat the request by themselves, which client-go does ten times.
+ */
+export function disruptionRefused(message: string, why: string, retryAfterSeconds?: number): Refusal {
   const causes = [{ reason: "DisruptionBudget", message: why }];
-  return refuse(429, "TooManyRequests", message, { causes, retryAfterSeconds: 10 });
+  const retry = retryAfterSeconds === undefined ? {} : { retryAfterSeconds };
+  return refuse(429, "TooManyRequests", message, { causes, ...retry });
 }
 
 /** Too many requests in flight, as kube-apiserver answers; clients retry after a second. */

@@ -25,6 +25,8 @@ import type { SubresourceParts } from "./subresources.ts";
 const mostUnconfirmed = 2000;
 /** Evictions of pods with one budget at once change it one after another; as EvictionsRetry. */
 const mostAttempts = 20;
+/** After which a budget that has changed is worth another try. */
+const busySeconds = 10;
 
 /**
  * `POST …/eviction`: a deletion that a PodDisruptionBudget may refuse (429); as pkg/registry/core/pod/storage/eviction.go.
@@ -129,7 +131,7 @@ function withDisruption(
   const status = ensureChild(next, "status");
   const allowed = numberOf(status, "disruptionsAllowed") ?? 0;
   if ((numberOf(status, "observedGeneration") ?? 0) < generation)
-    throw refused(`The disruption budget ${name} is still being processed by the server.`);
+    throw refused(`The disruption budget ${name} is still being processed by the server.`, busySeconds);
   const disrupted = ensureChild(status, "disruptedPods");
   if (Object.keys(disrupted).length > mostUnconfirmed)
     throw refusals.forbidden(
@@ -148,11 +150,9 @@ function withDisruption(
   return next;
 }
 
-function refused(cause: string): Refusal {
-  return refusals.disruptionRefused(
-    "Cannot evict pod as it would violate the pod's disruption budget.",
-    cause,
-  );
+function refused(cause: string, retryAfterSeconds?: number): Refusal {
+  const message = "Cannot evict pod as it would violate the pod's disruption budget.";
+  return refusals.disruptionRefused(message, cause, retryAfterSeconds);
 }
 
 /** Says in the pod why it goes, for failure policies of Jobs and for people. */

@@ -96,9 +96,9 @@ test("pages of a list show the collection as it was at the first", async () => {
 });
 
 /** Pods that have not started may always be evicted. */
-async function run(path: string): Promise<void> {
+async function run(path: string, conditions: object[] = []): Promise<void> {
   const headers = { "content-type": "application/merge-patch+json" };
-  await call("PATCH", `${path}/status`, { status: { phase: "Running" } }, headers);
+  await call("PATCH", `${path}/status`, { status: { phase: "Running", conditions } }, headers);
 }
 
 test("eviction of an unscheduled pod deletes it", async () => {
@@ -124,7 +124,58 @@ test("eviction is refused while a disruption budget allows none", async () => {
   const body = { apiVersion: "policy/v1", kind: "Eviction", metadata: { name: "guarded" } };
   expect(await call("POST", `${pods}/guarded/eviction`, body)).toMatchObject({
     status: 429,
-    body: { reason: "TooManyRequests" },
+    body: {
+      reason: "TooManyRequests",
+      details: {
+        causes: [
+          {
+            reason: "DisruptionBudget",
+            message: "The disruption budget guard is still being processed by the server.",
+          },
+        ],
+        retryAfterSeconds: 10,
+      },
+    },
+  });
+  const status = {
+    observedGeneration: 1,
+    desiredHealthy: 1,
+    currentHealthy: 1,
+    disruptionsAllowed: 0,
+    expectedPods: 1,
+  };
+  const headers = { "content-type": "application/merge-patch+json" };
+  const budget = "/apis/policy/v1/namespaces/default/poddisruptionbudgets/guard/status";
+  await call("PATCH", budget, { status }, headers);
+  const refused = await call("POST", `${pods}/guarded/eviction`, body);
+  // The pod is not ready, and enough others are.
+  expect(refused.status).toBe(201);
+});
+
+test("eviction of a ready pod is refused without a time to wait while its budget is spent", async () => {
+  await call("POST", pods, pod("ready", {}, { app: "spent" }));
+  await run(`${pods}/ready`, [{ type: "Ready", status: "True" }]);
+  await call("POST", "/apis/policy/v1/namespaces/default/poddisruptionbudgets", {
+    apiVersion: "policy/v1",
+    kind: "PodDisruptionBudget",
+    metadata: { name: "spent" },
+    spec: { minAvailable: 1, selector: { matchLabels: { app: "spent" } } },
+  });
+  const status = {
+    observedGeneration: 1,
+    desiredHealthy: 1,
+    currentHealthy: 1,
+    disruptionsAllowed: 0,
+    expectedPods: 1,
+  };
+  const headers = { "content-type": "application/merge-patch+json" };
+  const budget = "/apis/policy/v1/namespaces/default/poddisruptionbudgets/spent/status";
+  await call("PATCH", budget, { status }, headers);
+  const body = { apiVersion: "policy/v1", kind: "Eviction", metadata: { name: "ready" } };
+  const message = "The disruption budget spent needs 1 healthy pods and has 1 currently";
+  expect((await call("POST", `${pods}/ready/eviction`, body)).body).toMatchObject({
+    code: 429,
+    details: { causes: [{ reason: "DisruptionBudget", message }] },
   });
 });
 
