@@ -47,6 +47,16 @@ export function admitCreate(
   object: JsonObject,
   context: WriteContext,
 ): ApiOutcome<JsonObject> {
+  const prepared = prepareNew(kind, object, context);
+  return prepared.ok ? validateNew(kind, prepared.value) : prepared;
+}
+
+/** The first half of `admitCreate`: what a new object gets. Mutating webhooks come after it. */
+export function prepareNew(
+  kind: KindInfo,
+  object: JsonObject,
+  context: WriteContext,
+): ApiOutcome<JsonObject> {
   prepareCreate(kind, object, context);
   if (!fillDefaults(kind, object)) return refuse(tooLargeDefaults(kind));
   const name = definitionName(kind);
@@ -56,12 +66,18 @@ export function admitCreate(
     ensureChild(object, "status").qosClass = qosClassOf(object);
   }
   if (name === "batch.v1.Job") selectJob(object, textOf(childOf(object, "metadata"), "uid"));
+  return accept(object);
+}
+
+/** The second half of `admitCreate`. */
+export function validateNew(kind: KindInfo, object: JsonObject): ApiOutcome<JsonObject> {
+  const isPod = definitionName(kind) === "core.v1.Pod";
   const errors = [
     ...validateObject(kind, object),
     ...validateSpecial(kind, object),
-    ...(name === "core.v1.Pod" ? refuseEphemeralContainers(object, "cannot be set on create") : []),
+    ...(isPod ? refuseEphemeralContainers(object, "cannot be set on create") : []),
   ];
-  const fault = name === "core.v1.Pod" && errors.length === 0 ? mirrorPodFault(object) : undefined;
+  const fault = isPod && errors.length === 0 ? mirrorPodFault(object) : undefined;
   return fault === undefined
     ? finish(kind, object, errors)
     : refuse(forbiddenStatus(kind, textOf(childOf(object, "metadata"), "name"), fault));
@@ -79,11 +95,13 @@ function mirrorPodFault(object: JsonObject): string | undefined {
  * Applies the rules of updates to a decoded object. Fields that `via` may not write are those of `current`; the generation
  * advances when the desired state changed. resourceVersion and managedFields stay as in `next`.
  */
-export function admitUpdate(
-  kind: KindInfo,
-  change: ObjectUpdate,
-  _context?: WriteContext,
-): ApiOutcome<JsonObject> {
+export function admitUpdate(kind: KindInfo, change: ObjectUpdate): ApiOutcome<JsonObject> {
+  const prepared = prepareChanged(kind, change);
+  return prepared.ok ? validateChanged(kind, { ...change, next: prepared.value }) : prepared;
+}
+
+/** The first half of `admitUpdate`. */
+export function prepareChanged(kind: KindInfo, change: ObjectUpdate): ApiOutcome<JsonObject> {
   const { current, via } = change;
   const next = prepareUpdate(kind, change);
   if (!fillDefaults(kind, next)) return refuse(tooLargeDefaults(kind));
@@ -91,6 +109,15 @@ export function admitUpdate(
   if (isPod) keepAdmitted(next, current);
   if (isPod && via === "") tolerateOutages(ensureChild(next, "spec"));
   advanceGeneration(kind, next, { current, via });
+  return accept(next);
+}
+
+/** The second half of `admitUpdate`, of an object that is prepared. */
+export function validateChanged(
+  kind: KindInfo,
+  { next, current, via }: ObjectUpdate,
+): ApiOutcome<JsonObject> {
+  const isPod = definitionName(kind) === "core.v1.Pod";
   if ((via === "status" || via === "approval") && kind.custom === undefined)
     return finish(kind, next, [
       ...validateMetadata(kind, next),
@@ -148,6 +175,8 @@ function validateSpecial(kind: KindInfo, object: JsonObject, current?: JsonObjec
 function warningOf(name: string, object: JsonObject): string | undefined {
   if (name === "networking.v1.NetworkPolicy")
     return "NetworkPolicies are stored only: edge nodes have no cluster network, and nothing enforces this policy";
+  if (name === "admissionregistration.v1.ValidatingAdmissionPolicyBinding")
+    return "ValidatingAdmissionPolicies are stored only: nothing evaluates them, use a validating webhook";
   const conversion = childOf(childOf(object, "spec"), "conversion");
   if (name === "apiextensions.v1.CustomResourceDefinition" && conversion?.strategy === "Webhook")
     return "conversion webhooks are not called: every version shows the fields that are stored";

@@ -17,7 +17,15 @@ export { builtinKinds, findKind } from "#cloud/kube-api/schema";
 export { compareApiVersions, establishCrd, kindsOfCrd } from "#cloud/kube-api/custom-resources";
 export { decodeApplied, decodeBody, type FieldValidation } from "./decode-object.ts";
 export { qosClassOf, type PodSurroundings } from "#cloud/kube-api/kinds/defaults";
-export { admitCreate, admitUpdate, type WriteContext } from "./admit.ts";
+export {
+  admitCreate,
+  admitUpdate,
+  prepareChanged,
+  prepareNew,
+  validateChanged,
+  validateNew,
+  type WriteContext,
+} from "./admit.ts";
 export type { ObjectUpdate } from "./strategy.ts";
 export { toStored } from "#cloud/kube-api/kinds/conversions";
 export { shownObject, shownText } from "./stored-form.ts";

@@ -1,9 +1,12 @@
-import type { KindInfo } from "#cloud/kube-api/schema";
+import { randomUUID } from "node:crypto";
+import { parseKubeObject, type KindInfo } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
-import type { Clock } from "#shared/clock";
+import type { RevisionStore } from "#cloud/kube-api/store";
+import { rfc3339, type Clock } from "#shared/clock";
 import { asText, isObject, metadataOf, type Json, type JsonObject } from "#shared/json";
 import { apiVersionOf, type KubeObject } from "#shared/kube";
 import type { DeleteOptions } from "./deletion.ts";
+import { resourceOf } from "./kind-registry.ts";
 
 interface Place {
   readonly kind: KindInfo;
@@ -16,7 +19,7 @@ export function keyOf(target: { readonly namespace: string; readonly name: strin
 }
 
 /** Sets name, uid and creation time of a new object in place, as `BeforeCreate` of apiserver/registry/rest. @throws Refusal */
-export function prepareMetadata(
+function prepareMetadata(
   target: Place,
   object: JsonObject,
   fresh: { readonly uid: string; readonly now: string; readonly suffix: () => string },
@@ -44,7 +47,7 @@ export function prepareMetadata(
 }
 
 /** What `generateName` adds to a prefix: upstream's alphabet has no vowels, so that no words come about. */
-export function nameSuffix(clock: Pick<Clock, "random">): string {
+function nameSuffix(clock: Pick<Clock, "random">): string {
   const letter = (): string => suffixAlphabet[Math.floor(clock.random() * suffixAlphabet.length)] ?? "";
   return Array.from({ length: suffixLength }, letter).join("");
 }
@@ -141,5 +144,32 @@ export function checkPreconditions(target: Place, object: KubeObject, options: D
   if (resourceVersion !== undefined && resourceVersion !== metadata.resourceVersion) {
     const why = `Precondition failed: ResourceVersion in precondition: ${resourceVersion}, ResourceVersion in object meta: ${metadata.resourceVersion ?? ""}`;
     throw refusals.conflict(target.kind, target.name, why);
+  }
+}
+
+/** The metadata of a new object, set in it. @throws Refusal (BadRequest) */
+export function newMetadata(clock: Clock, target: Place, object: JsonObject): JsonObject {
+  const fresh = { uid: randomUUID(), now: rfc3339(clock.nowMs()), suffix: () => nameSuffix(clock) };
+  return prepareMetadata(target, object, fresh);
+}
+
+/** @throws Refusal (AlreadyExists) */
+export function checkAbsent(store: RevisionStore, target: Place, object: JsonObject): void {
+  if (store.find(resourceOf(target.kind), keyOf(target)) === undefined) return;
+  const generated = metadataOf(object)["generateName"];
+  throw typeof generated === "string" && generated !== ""
+    ? refusals.generateNameTaken(target.kind, target.name)
+    : refusals.alreadyExists(target.kind, target.name);
+}
+
+/** @throws Refusal (NotFound, Forbidden) when there is no namespace that takes new objects */
+export function checkNamespace(store: RevisionStore, target: Place, name: string): void {
+  if (!target.kind.namespaced) return;
+  const text = store.get("/namespaces", `/${target.namespace}`);
+  const namespaces = { group: "", plural: "namespaces" };
+  if (text === undefined) throw refusals.notFound(namespaces, target.namespace);
+  const { metadata } = parseKubeObject(text);
+  if (metadata.deletionTimestamp !== undefined) {
+    throw refusals.namespaceTerminating(target.kind, name, target.namespace);
   }
 }

@@ -46,6 +46,12 @@ export class KindRegistry implements Disposable {
     return [...this.#kinds.values()].find((kind) => kind.group === group && kind.plural === plural);
   }
 
+  /** The served kinds whose objects are stored together with those of a kind. */
+  sharing(kind: KindInfo): KindInfo[] {
+    const resource = resourceOf(kind);
+    return [...this.#kinds.values()].filter((other) => other.stored && resourceOf(other) === resource);
+  }
+
   version(apiVersion: string): ServedVersion | undefined {
     return this.#versions.get(apiVersion);
   }

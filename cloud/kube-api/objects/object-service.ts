@@ -1,28 +1,31 @@
-import { randomUUID } from "node:crypto";
-import { completeNew, podSurroundings } from "#cloud/kube-api/admission";
+import { completeNew, podSurroundings, type Webhooks } from "#cloud/kube-api/admission";
 import {
-  admitCreate,
-  admitUpdate,
   decodeApplied,
   decodeBody,
+  prepareChanged,
+  prepareNew,
   shownObject,
   toStored,
+  validateChanged,
+  validateNew,
 } from "#cloud/kube-api/kinds";
 import { patchObject, serverSideApply, type PatchType } from "#cloud/kube-api/patch";
-import { parseKubeObject, toKubeObject, type UpdateVia } from "#cloud/kube-api/schema";
+import { toKubeObject, type UpdateVia } from "#cloud/kube-api/schema";
 import { invalidStatus, Refusal, refusals } from "#cloud/kube-api/status";
 import { rfc3339 } from "#shared/clock";
 import { asText, cloneJson, metadataOf, type Json, type JsonObject } from "#shared/json";
 import { planDeletion, type DeleteOptions } from "./deletion.ts";
 import { applyOptions, tracked } from "./field-tracking.ts";
+import { admitThrough, askBeforeDelete, checkCurrent, Overtaken } from "./hooked-write.ts";
 import {
+  checkAbsent,
   checkIdentity,
+  checkNamespace,
   checkPreconditions,
   checkType,
   keepIdentity,
   keyOf,
-  nameSuffix,
-  prepareMetadata,
+  newMetadata,
 } from "./identity.ts";
 import { resourceOf } from "./kind-registry.ts";
 import { ObjectWriter, type WriterParts } from "./object-writer.ts";
@@ -32,10 +35,13 @@ import type { ObjectTarget, WriteOptions, Written } from "./write-request.ts";
 
 export interface ObjectServiceParts extends WriterParts {
   readonly addresses: ServiceAddresses;
+  readonly webhooks: Webhooks;
 }
 
 /** Namespace kubeedge holds the bans of nodes: without it a stolen certificate could connect again. */
 const permanentNamespaces = new Set(["default", "kube-system", "kube-public", "kubeedge"]);
+/** Times that a patch is tried while others write the object, as upstream (MaxRetryWhenPatchConflicts). */
+const mostAttempts = 5;
 /** Kinds that a PUT may create (`AllowCreateOnUpdate`). */
 const createdByUpdate = new Set([
   "/events",
@@ -73,9 +79,9 @@ export class ObjectService {
     const { kind } = target;
     checkType(kind, body);
     const object = toStored(kind, unwrap(decodeBody(kind, body, options), options.warn));
-    const metadata = this.#newMetadata(target, object);
+    const metadata = newMetadata(this.#parts.clock, target, object);
     const name = asText(metadata["name"]);
-    this.#checkNamespace(target, name);
+    checkNamespace(this.#parts.store, target, name);
     return this.#add({ ...storedTarget(target), name }, object, options);
   }
 
@@ -83,18 +89,30 @@ export class ObjectService {
     const { store, addresses } = this.#parts;
     const resource = resourceOf(target.kind);
     const key = keyOf(target);
-    if (store.find(resource, key) !== undefined) {
-      const generated = metadataOf(object)["generateName"];
-      throw typeof generated === "string" && generated !== ""
-        ? refusals.generateNameTaken(target.kind, target.name)
-        : refusals.alreadyExists(target.kind, target.name);
-    }
+    checkAbsent(this.#parts.store, target, object);
     if (resource === "/services") addresses.assign(key, object);
     try {
       completeNew({ kind: target.kind, name: target.name, object }, store);
       const around = resource === "/pods" ? podSurroundings(store, target.namespace, object) : undefined;
       const context = { now: this.#now(), author: options.author, around };
-      const admitted = unwrap(admitCreate(target.kind, object, context), options.warn);
+      const through = admitThrough(
+        this.#parts.webhooks,
+        {
+          target,
+          operation: "CREATE",
+          subresource: "",
+          object,
+          old: undefined,
+          prepare: (one) => unwrap(prepareNew(target.kind, one, context), options.warn),
+          validate: (one) => unwrap(validateNew(target.kind, one), options.warn),
+        },
+        options,
+      );
+      const admitted = through instanceof Promise ? await through : through;
+      if (through instanceof Promise) {
+        checkAbsent(this.#parts.store, target, object);
+        checkNamespace(this.#parts.store, target, target.name);
+      }
       const written = await this.#writer.put({ target, next: admitted, current: undefined }, options);
       if (resource === "/services" && options.dryRun) addresses.release(key);
       return { ...written, created: true };
@@ -131,7 +149,20 @@ export class ObjectService {
     patch: { readonly type: PatchType; readonly body: Json },
     options: WriteOptions & { via: UpdateVia },
   ): Promise<Written> {
-    if (patch.type === "apply") return this.#apply(target, patch.body, options);
+    for (let attempt = 1; ; attempt += 1)
+      try {
+        return await this.#patchOnce(target, patch, options);
+      } catch (error) {
+        if (!(error instanceof Overtaken) || attempt === mostAttempts) throw error;
+      }
+  }
+
+  async #patchOnce(
+    target: ObjectTarget,
+    patch: { readonly type: PatchType; readonly body: Json },
+    options: WriteOptions & { via: UpdateVia },
+  ): Promise<Written> {
+    if (patch.type === "apply") return this.#apply(target, cloneJson(patch.body), options);
     const current = this.read(target);
     const next = patchObject(target.kind, cloneJson(current), patch);
     checkType(target.kind, next);
@@ -161,9 +192,19 @@ export class ObjectService {
     return this.#writer.save(target, next, options);
   }
 
-  async delete(target: ObjectTarget, options: DeleteOptions): Promise<Written> {
-    const { store, clock } = this.#parts;
+  async delete(
+    target: ObjectTarget,
+    options: DeleteOptions,
+    by: Partial<Pick<WriteOptions, "author" | "warn">> = {},
+  ): Promise<Written> {
+    const { store, clock, webhooks } = this.#parts;
     const resource = resourceOf(target.kind);
+    if (by.author && !webhooks.isIdle) {
+      const { author, warn = () => undefined } = by;
+      const stored = storedTarget(target);
+      const dryRun = options.dryRun?.includes("All") === true;
+      await askBeforeDelete(webhooks, stored, { old: this.read(stored), dryRun, author, warn });
+    }
     const object = toKubeObject(this.read(target));
     if (resource === "/namespaces" && permanentNamespaces.has(target.name)) {
       throw refusals.forbidden(target.kind, target.name, "this namespace may not be deleted");
@@ -199,14 +240,23 @@ export class ObjectService {
     keepIdentity(decoded, current);
     if (resourceOf(kind) === "/services" && options.via === "")
       this.#parts.addresses.keep(keyOf(target), decoded, current);
-    const admitted = unwrap(
-      admitUpdate(
-        kind,
-        { next: decoded, current: cloneJson(current), via: options.via },
-        { now: this.#now() },
-      ),
-      options.warn,
+    const { via } = options;
+    const through = admitThrough(
+      this.#parts.webhooks,
+      {
+        target,
+        operation: "UPDATE",
+        subresource: via,
+        object: decoded,
+        old: current,
+        prepare: (one) =>
+          unwrap(prepareChanged(kind, { next: one, current: cloneJson(current), via }), options.warn),
+        validate: (one) => unwrap(validateChanged(kind, { next: one, current, via }), options.warn),
+      },
+      options,
     );
+    const admitted = through instanceof Promise ? await through : through;
+    if (through instanceof Promise) checkCurrent(this.#parts.store, target, current);
     const tracking = { current, next: admitted, cleared };
     const next = tracked(tracking, applyOptions(kind, options, this.#now()));
     metadataOf(next)["resourceVersion"] = now["resourceVersion"] ?? null;
@@ -238,25 +288,9 @@ export class ObjectService {
     const merged = serverSideApply(current, applied, applyOptions(kind, options, this.#now()));
     if (current !== undefined)
       return this.#replace(target, { current, next: merged }, { ...options, duplicates: [] });
-    const metadata = this.#newMetadata(target, merged);
-    this.#checkNamespace(target, asText(metadata["name"]));
+    const metadata = newMetadata(this.#parts.clock, target, merged);
+    checkNamespace(this.#parts.store, target, asText(metadata["name"]));
     return this.#add(target, merged, options);
-  }
-
-  #newMetadata(target: ObjectTarget, object: JsonObject): JsonObject {
-    const fresh = { uid: randomUUID(), now: this.#now(), suffix: () => nameSuffix(this.#parts.clock) };
-    return prepareMetadata(target, object, fresh);
-  }
-
-  #checkNamespace(target: ObjectTarget, name: string): void {
-    if (!target.kind.namespaced) return;
-    const text = this.#parts.store.get("/namespaces", `/${target.namespace}`);
-    const namespaces = { group: "", plural: "namespaces" };
-    if (text === undefined) throw refusals.notFound(namespaces, target.namespace);
-    const { metadata } = parseKubeObject(text);
-    if (metadata.deletionTimestamp !== undefined) {
-      throw refusals.namespaceTerminating(target.kind, name, target.namespace);
-    }
   }
 
   #now(): string {

@@ -1,4 +1,4 @@
-import { QuotaLedger, systemClasses } from "#cloud/kube-api/admission";
+import { QuotaLedger, systemClasses, Webhooks } from "#cloud/kube-api/admission";
 import { join } from "node:path";
 import {
   Authenticator,
@@ -11,7 +11,7 @@ import {
 import { InFlight, SharedLines, StreamPool } from "#cloud/kube-api/flow-control";
 import type { ExtraResource } from "#cloud/kube-api/http";
 import { KindRegistry, ObjectService, ServiceAddresses, startCrdCleaner } from "#cloud/kube-api/objects";
-import { parseKubeObject } from "#cloud/kube-api/schema";
+import { parseKubeObject, type KindInfo } from "#cloud/kube-api/schema";
 import { NodeStreams } from "#cloud/kube-api/server/pod-streams";
 import { Readiness, RevisionStore } from "#cloud/kube-api/store";
 import { socketPath } from "#shared/connections";
@@ -46,7 +46,10 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
   const addresses = stack.use(new ServiceAddresses(store, clock));
   const { admit } = config;
   const quotas = stack.use(new QuotaLedger(store, log));
-  const objects = new ObjectService({ store, registry, addresses, quotas, clock, ...(admit && { admit }) });
+  const versionsOf = (kind: KindInfo): KindInfo[] => registry.sharing(kind);
+  const webhooks = stack.use(new Webhooks({ store, versionsOf, log }));
+  const parts = { store, registry, addresses, quotas, webhooks, clock };
+  const objects = new ObjectService({ ...parts, ...(admit && { admit }) });
   stack.use(startCrdCleaner({ store, registry, objects, clock, log }));
   stack.use(clock.every(compactEveryMs, () => compact(store, log)));
   const install = { objects, registry, store };

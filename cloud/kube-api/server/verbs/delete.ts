@@ -1,6 +1,13 @@
+import { userInfo } from "#cloud/kube-api/auth";
 import { answerList, answerText, readDeleteOptions } from "#cloud/kube-api/http";
-import { resourceOf, type DeleteOptions, type ObjectTarget, type Written } from "#cloud/kube-api/objects";
-import { parseKubeObject, type KindInfo } from "#cloud/kube-api/schema";
+import {
+  resourceOf,
+  type DeleteOptions,
+  type ObjectTarget,
+  type WriteOptions,
+  type Written,
+} from "#cloud/kube-api/objects";
+import { parseKubeObject } from "#cloud/kube-api/schema";
 import {
   prefixOf,
   readSelection,
@@ -17,7 +24,8 @@ export async function deleteObject(
   asked: ResourceRequest,
   target: ObjectTarget,
 ): Promise<Response> {
-  const written = await parts.objects.delete(target, await readDeleteOptions(asked, parts.clock));
+  const options = await readDeleteOptions(asked, parts.clock);
+  const written = await parts.objects.delete(target, options, requesterOf(asked));
   if (!written.gone || answersWithObject.has(resourceOf(asked.kind))) {
     return show(parts, asked, { text: written.text, status: 200 });
   }
@@ -31,6 +39,10 @@ export async function deleteObject(
   };
   const status = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", details };
   return answerText(JSON.stringify(status), readWanted(asked).yaml, 200);
+}
+
+function requesterOf({ user, warnings }: ResourceRequest): Pick<WriteOptions, "author" | "warn"> {
+  return { author: userInfo(user), warn: (text) => void warnings.push(text) };
 }
 
 /** Kinds that answer with the deleted object. */
@@ -57,7 +69,7 @@ export async function deleteCollection(parts: ResourceParts, asked: ResourceRequ
   for (let start = 0; start < found.length; start += deletedATurn) {
     const some = found.slice(start, start + deletedATurn);
     // Not all at once: other requests get their turn between the parts.
-    const written = await Promise.all(some.map(({ key }) => deleteOne(parts, kind, { key, options })));
+    const written = await Promise.all(some.map(({ key }) => deleteOne(parts, asked, { key, options })));
     results.push(...written.filter((one) => one !== undefined));
   }
   const metadata = { resourceVersion: String(parts.store.revision) };
@@ -78,10 +90,11 @@ const deletedATurn = 100;
 /** One of a collection, unless it was deleted meanwhile. */
 async function deleteOne(
   parts: ResourceParts,
-  kind: KindInfo,
+  asked: ResourceRequest,
   { key, options }: { readonly key: string; readonly options: DeleteOptions },
 ): Promise<Written | undefined> {
+  const { kind } = asked;
   const [namespace = "", name = ""] = key.split("/", 2);
   if (parts.store.find(resourceOf(kind), key) === undefined) return undefined;
-  return parts.objects.delete({ kind, namespace, name }, options);
+  return parts.objects.delete({ kind, namespace, name }, options, requesterOf(asked));
 }

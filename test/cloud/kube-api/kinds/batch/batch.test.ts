@@ -31,7 +31,7 @@ runScenarios(join(import.meta.dir, "scenarios"), () => {
         ...cloneJson(current),
         spec: merged(current["spec"] ?? {}, change ?? {}),
       });
-      const outcome = admitUpdate(kind, { next, current, via: "" }, { now });
+      const outcome = admitUpdate(kind, { next, current, via: "" });
       return outcome.ok
         ? "updated"
         : outcome.status.details?.causes?.map(

@@ -1,0 +1,151 @@
+import { randomUUID } from "node:crypto";
+import { jsonPatch } from "#shared/patch";
+import { parseObject, type KindInfo } from "#cloud/kube-api/schema";
+import { refusals } from "#cloud/kube-api/status";
+import type { RevisionStore } from "#cloud/kube-api/store";
+import { asError } from "#shared/errors";
+import { metadataOf, textMapOf, type JsonObject } from "#shared/json";
+import type { Logger } from "#shared/log";
+import { destinationOf, post } from "./call.ts";
+import { matchedVersion, readHooks, requestValues, type AdmissionRequest, type Hook } from "./hooks.ts";
+import { Denial, readAnswer, reviewOf, type ReviewAnswer } from "./review.ts";
+
+const group = "admissionregistration.k8s.io";
+type Phase = "mutating" | "validating";
+const resources: Readonly<Record<Phase, string>> = {
+  mutating: `${group}/mutatingwebhookconfigurations`,
+  validating: `${group}/validatingwebhookconfigurations`,
+};
+/** Steps of the match conditions of one webhook. */
+const mostSteps = 1_000_000;
+
+export interface WebhookParts {
+  readonly store: RevisionStore;
+  readonly versionsOf: (kind: KindInfo) => readonly KindInfo[];
+  readonly log: Logger;
+}
+
+interface Called {
+  readonly hook: Hook;
+  /** In the version that its rules name. */
+  readonly kind: KindInfo;
+}
+
+/** Calls the admission webhooks of MutatingWebhookConfigurations and ValidatingWebhookConfigurations. */
+export class Webhooks implements Disposable {
+  readonly #parts: WebhookParts;
+  readonly #hooks: Record<Phase, readonly Hook[]> = { mutating: [], validating: [] };
+  readonly #following: Disposable[];
+
+  constructor(parts: WebhookParts) {
+    this.#parts = parts;
+    this.#following = (["mutating", "validating"] as const).map((phase) => {
+      this.#read(phase);
+      return parts.store.follow(resources[phase], () => this.#read(phase));
+    });
+  }
+
+  /** There is none at all. */
+  get isIdle(): boolean {
+    return this.#hooks.mutating.length === 0 && this.#hooks.validating.length === 0;
+  }
+
+  /** Whether a request has to wait for webhooks; without any it is written in one turn. */
+  concern(request: AdmissionRequest): boolean {
+    return this.#called("mutating", request).length > 0 || this.#called("validating", request).length > 0;
+  }
+
+  /** The object after the mutating webhooks, one after the other in the order of their configurations. @throws Refusal */
+  async mutate(request: AdmissionRequest, warn: (text: string) => void): Promise<JsonObject | undefined> {
+    let { object } = request;
+    const seen = new Map<Hook, JsonObject | undefined>();
+    for (const again of [false, true])
+      for (const called of this.#called("mutating", { ...request, object })) {
+        const { hook } = called;
+        // Once more for those that ask for it, when others changed the object after them.
+        if (again && (!hook.reinvoked || Bun.deepEquals(seen.get(hook), object))) continue;
+        const { patch } = await this.#call(called, { ...request, object }, warn);
+        if (patch !== undefined && object) object = jsonPatch(object, patch);
+        seen.set(hook, object);
+      }
+    return object;
+  }
+
+  /** Asks all validating webhooks at once. @throws Refusal of the first that denies */
+  async validate(request: AdmissionRequest, warn: (text: string) => void): Promise<void> {
+    const all = this.#called("validating", request).map((called) => this.#call(called, request, warn));
+    await Promise.all(all);
+  }
+
+  [Symbol.dispose](): void {
+    for (const following of this.#following) following[Symbol.dispose]();
+  }
+
+  #read(phase: Phase): void {
+    const { store } = this.#parts;
+    this.#hooks[phase] = store
+      .list(resources[phase])
+      .flatMap(({ revision }) => readHooks(parseObject(store.text(revision) ?? "{}")));
+  }
+
+  #called(phase: Phase, request: AdmissionRequest): Called[] {
+    // The configurations themselves: what one webhook breaks could not be repaired otherwise.
+    if (this.#hooks[phase].length === 0 || request.kind.group === group) return [];
+    const { store, versionsOf } = this.#parts;
+    const namespaceLabels = (name: string): Record<string, string> => {
+      const text = store.get("/namespaces", `/${name}`);
+      return text === undefined ? {} : textMapOf(metadataOf(parseObject(text)), "labels");
+    };
+    return this.#hooks[phase].flatMap((hook) => {
+      const kind = matchedVersion(hook, request, { versionsOf, namespaceLabels });
+      return kind ? [{ hook, kind }] : [];
+    });
+  }
+
+  async #call(
+    called: Called,
+    request: AdmissionRequest,
+    warn: (text: string) => void,
+  ): Promise<ReviewAnswer> {
+    const { hook, kind } = called;
+    const none = { patch: undefined, warnings: [] };
+    try {
+      if (!meetsConditions(hook, request)) return none;
+      const uid = randomUUID();
+      const destination = destinationOf(hook.client, this.#parts.store);
+      const text = await post(destination, JSON.stringify(reviewOf(request, kind, uid)), hook.timeoutMs);
+      const answer = readAnswer(text, { uid, name: hook.name });
+      answer.warnings.forEach(warn);
+      return answer;
+    } catch (error) {
+      if (error instanceof Denial) {
+        error.warnings.forEach(warn);
+        throw error;
+      }
+      const why = `failed calling webhook ${JSON.stringify(hook.name)}: ${asError(error).message}`;
+      if (!hook.ignoresFailure) throw refusals.internalError(why);
+      this.#parts.log.warn("cannot call an admission webhook, ignored as it asks for", {
+        webhook: hook.name,
+        error,
+      });
+      return none;
+    }
+  }
+}
+
+/** @throws Error for a condition that cannot be evaluated, unless another one does not hold */
+function meetsConditions({ conditions }: Hook, request: AdmissionRequest): boolean {
+  if (conditions.length === 0) return true;
+  const values = requestValues(request);
+  const meter = { steps: mostSteps };
+  let failure: unknown;
+  for (const condition of conditions) {
+    try {
+      if (condition.evaluate(values, meter) !== true) return false;
+    } catch (error) {
+      failure ??= error;
+    }
+  }
+  if (failure !== undefined) throw asError(failure);
+  return true;
+}
