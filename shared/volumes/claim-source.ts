@@ -1,8 +1,11 @@
-import { asRecord, asText, tryJson } from "#shared/json";
+import { asRecord, asText } from "#shared/json";
 import type { KubeObject } from "#shared/kube";
 
-/** Where the volume of a claim is on its node: written into the claim as it is delivered, so that the node needs one object. */
-const sourceAnnotation = "volume.kubeedge.io/source";
+/**
+ * Where the volume of a claim is on its node: a field of the claim as it is delivered, so that the node needs one object. The
+ * API keeps no fields that claims do not have, so that no author of a claim can write it.
+ */
+const sourceField = "kubeedgeVolumeSource";
 
 /** A directory or file of the node. */
 export interface ClaimSource {
@@ -13,17 +16,14 @@ export interface ClaimSource {
   readonly isProvisioned: boolean;
 }
 
-/** The claim with the place of its volume; as it is when the volume is of a kind that no node has. */
+/** The claim with the place of its volume; without one when the volume is of a kind that no node has. */
 export function withClaimSource(claim: KubeObject, volume: KubeObject): KubeObject {
-  const source = volumeSourceOf(volume);
-  if (!source) return claim;
-  const annotations = { ...claim.metadata.annotations, [sourceAnnotation]: JSON.stringify(source) };
-  return { ...claim, metadata: { ...claim.metadata, annotations } };
+  return { ...claim, [sourceField]: volumeSourceOf(volume) };
 }
 
 /** The place that a delivered claim names; undefined when it names none. */
-export function claimSourceOf({ metadata }: KubeObject): ClaimSource | undefined {
-  const kept = asRecord(tryJson(metadata.annotations?.[sourceAnnotation] ?? ""));
+export function claimSourceOf(claim: KubeObject): ClaimSource | undefined {
+  const kept = asRecord(claim[sourceField]);
   if (!kept) return undefined;
   return {
     path: asText(kept["path"]),

@@ -26,12 +26,8 @@ test("a node gets a bound claim, with the place of its volume, before the pod th
   cloud.kube.put(resources.pods, web());
   await cloud.settle();
   expect(cloud.texts()).toEqual(["insert default/persistentvolumeclaim/data", "insert default/pod/web"]);
-  const annotations = {
-    "volume.kubeedge.io/source": JSON.stringify({ path: "/data", type: "", isProvisioned: false }),
-  };
-  expect(cloud.sent[0]).toMatchObject({
-    content: { kind: "PersistentVolumeClaim", metadata: { annotations } },
-  });
+  const kubeedgeVolumeSource = { path: "/data", type: "", isProvisioned: false };
+  expect(cloud.sent[0]).toMatchObject({ content: { kind: "PersistentVolumeClaim", kubeedgeVolumeSource } });
 });
 
 test("a claim that is bound after its pod has a node follows, and goes when it is deleted", async () => {

@@ -3,6 +3,7 @@ import { resources, type KubeClient, type ResourceType } from "#cloud/kube-clien
 import { smallPod, startCluster, type Cluster } from "#internal/test/cloud/controllers/cluster-harness.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import type { KubeObject, Pod, PodSpec } from "#shared/kube";
+import { claimSourceOf } from "#shared/volumes";
 
 const kindOf = (group: string, plural: string, kind: string): ResourceType => ({
   group,
@@ -124,4 +125,13 @@ test("a claim gets the default class and its protection, one that names none get
     ["kubernetes.io/pvc-protection"],
   ]);
   expect((await claim("static", { storageClassName: "" }))["spec"]).toMatchObject({ storageClassName: "" });
+});
+
+test("the author of a claim cannot name a place of a node for it", async () => {
+  const claim = await kube.create<KubeObject>(resources.persistentVolumeClaims, {
+    metadata: { name: "forged", namespace: "default" },
+    spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } },
+    kubeedgeVolumeSource: { path: "/etc", type: "", isProvisioned: false },
+  });
+  expect(claimSourceOf(claim)).toBeUndefined();
 });
