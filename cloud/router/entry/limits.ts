@@ -5,10 +5,10 @@ const mostInAll = 1024;
 /** Of one user, so that one dashboard with many tabs leaves room for others. */
 const mostOfOne = 256;
 /**
- * Of one node: a link has 256 streams, which the API on the node, logs and commands need as well. A user may have as many as
- * are free for the others: WebSockets and event streams stay for as long as their client likes.
+ * Of one node, whose service bus has so many requests to servers under way. A user may have as many as are free for the
+ * others: WebSockets and event streams stay for as long as their client likes.
  */
-const mostOfNode = 192;
+const mostOfNode = 128;
 
 /** Counts the requests that are under way. */
 export class RequestLimits {

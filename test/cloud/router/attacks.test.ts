@@ -179,7 +179,7 @@ test("one user leaves places on a node to others, and places on other nodes to a
     Array.from({ length: 300 }, () => limits.enterNode(user, node)).filter((place) => place !== undefined)
       .length;
   expect([take("one", "a"), take("two", "a"), take("three", "a"), take("one", "b")]).toEqual([
-    96, 48, 24, 96,
+    64, 32, 16, 64,
   ]);
 });
 
@@ -216,7 +216,7 @@ test("1,000 readers of events that say nothing leave a node usable for another u
   const { status } = await harness.request("/edge-1/default/only/b", { token: other });
   const open = readers.filter((one) => one?.status === 200);
   client.abort();
-  expect([open.length, status]).toEqual([96, 200]);
+  expect([open.length, status]).toEqual([64, 200]);
   await until(
     () => harness.request("/edge-1/default/only/b"),
     (answer) => answer.status === 200,
