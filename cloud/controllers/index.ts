@@ -12,6 +12,7 @@ import { startGarbageCollector } from "#cloud/controllers/garbage-collector";
 import { startScheduler } from "#cloud/controllers/scheduler";
 import { startCronJobController } from "#cloud/controllers/workloads/cron-job";
 import { startStorageProtection, startVolumeBinder } from "#cloud/controllers/storage";
+import { startAutoscaler } from "#cloud/controllers/workloads/autoscaler";
 import { startDaemonSetController } from "#cloud/controllers/workloads/daemon-set";
 import { startDeploymentController } from "#cloud/controllers/workloads/deployment";
 import { startJobController } from "#cloud/controllers/workloads/job";
@@ -56,6 +57,7 @@ export async function startControllers(deps: ControllersDeps): Promise<Running> 
     startDeploymentController,
     startDaemonSetController,
     startStatefulSetController,
+    startAutoscaler,
     startJobController,
     startCronJobController,
     startDisruptionController,

@@ -62,9 +62,10 @@ class Client implements KubeClient {
   async get<T extends KubeObject>(
     type: ResourceType,
     target: ObjectAt,
-    options?: KubeCallOptions,
+    options: KubeCallOptions & { readonly subresource?: string } = {},
   ): Promise<T> {
-    return this.#object({ method: "GET", path: pathOf(type, target), signal: options?.signal });
+    const path = pathOf(type, { ...target, subresource: options.subresource });
+    return this.#object({ method: "GET", path, signal: options.signal });
   }
 
   async find<T extends KubeObject>(

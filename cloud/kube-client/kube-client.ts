@@ -87,7 +87,11 @@ export interface KubeList<T> {
  */
 export interface KubeClient extends AsyncDisposable {
   /** @throws KubeError with httpStatus 404 */
-  get<T extends KubeObject>(type: ResourceType, target: ObjectAt, options?: KubeCallOptions): Promise<T>;
+  get<T extends KubeObject>(
+    type: ResourceType,
+    target: ObjectAt,
+    options?: KubeCallOptions & { readonly subresource?: string },
+  ): Promise<T>;
   /** As `get`, undefined instead of 404. */
   find<T extends KubeObject>(
     type: ResourceType,
@@ -204,6 +208,20 @@ export const resources = {
   },
   cronJobs: { group: "batch", version: "v1", plural: "cronjobs", kind: "CronJob", namespaced: true },
   jobs: { group: "batch", version: "v1", plural: "jobs", kind: "Job", namespaced: true },
+  autoscalers: {
+    group: "autoscaling",
+    version: "v2",
+    plural: "horizontalpodautoscalers",
+    kind: "HorizontalPodAutoscaler",
+    namespaced: true,
+  },
+  podMetrics: {
+    group: "metrics.k8s.io",
+    version: "v1beta1",
+    plural: "pods",
+    kind: "PodMetrics",
+    namespaced: true,
+  },
   clusterRoles: {
     group: "rbac.authorization.k8s.io",
     version: "v1",

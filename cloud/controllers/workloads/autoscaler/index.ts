@@ -1,0 +1,1 @@
+export { startAutoscaler } from "./controller.ts";
