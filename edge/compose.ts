@@ -2,6 +2,7 @@ import { refuseReload } from "#edge/commands/check";
 import { startDeviceTwin, type DeviceTwin } from "#edge/device-twin";
 import { startEdged } from "#edge/edged";
 import { startEdgeHub } from "#edge/edge-hub";
+import { EdgeFigures } from "#edge/figures";
 import { startEventBus } from "#edge/mqtt/event-bus";
 import { startMetaManager } from "#edge/meta-manager";
 import { refuseServices, startServiceBus, type ServiceBusParts } from "#edge/service-bus";
@@ -27,18 +28,21 @@ export async function startEdgecore(config: EdgeConfig, given: ProcessDeps): Pro
   const deps = notingPorts(given, ownPorts);
   const { clock } = deps;
   const log = (module: string) => deps.log.child({ module });
+  const figures = new EdgeFigures(clock);
   const bus = stack.use(
     new Bus<EdgeCatalog>({
+      onMessage: figures.countMessage,
       onFailure: (topic, module, error) => deps.log.error("a subscriber failed", { topic, module, error }),
     }),
   );
   const store = stack.use(openStore(config.databasePath, { nowMs: clock.nowMs(), log: log("store") }));
   const meta = { node: config.nodeName, port: bus.port("metamanager"), store, clock } as const;
   stack.use(await startMetaManager({ ...meta, log: log("metamanager") }));
+  const served = stack.use(figures.serve({ port: bus.port("figures"), store }));
   const twin = stack.use(
     await startDeviceTwin(
       { ...config.deviceTwin, node: config.nodeName, outboxLimitBytes: config.edgeHub.outboxLimitBytes },
-      { port: bus.port("devicetwin"), store, clock, log: log("devicetwin") },
+      { port: bus.port("devicetwin"), store, clock, log: log("devicetwin"), figures: served.answer },
     ),
   );
   if (twin.queryPort !== undefined) deps.reportPort("devices", twin.queryPort);
@@ -54,8 +58,8 @@ export async function startEdgecore(config: EdgeConfig, given: ProcessDeps): Pro
   if (broker.websocketPort !== undefined) deps.reportPort("mqtt-websocket", broker.websocketPort);
   const runtime = stack.use(await openRuntime(config, { clock, log: log("runtime") }));
   const { reportPort } = deps;
-  const served = { bus, store, showDevice: twin.show, clock, log: log("metaserver"), reportPort };
-  const api = stack.use(await startApi(config, served));
+  const apiParts = { bus, store, showDevice: twin.show, clock, log: log("metaserver"), reportPort };
+  const api = stack.use(await startApi(config, apiParts));
   stack.use(
     await startEdged(
       {

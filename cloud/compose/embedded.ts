@@ -8,6 +8,7 @@ import { ensureCertificates } from "#cloud/cloud-hub/certificates";
 import { localPathClass } from "#cloud/controllers/storage";
 import { admitDevices } from "#cloud/device-controller";
 import { admitRules } from "#cloud/router";
+import type { CloudFigures } from "#cloud/usage";
 import type { KubeOptions } from "#cloud/kube-client";
 import type { ProcessDeps } from "#shared/cli";
 import type { EmbeddedConfig } from "#shared/config";
@@ -37,7 +38,7 @@ export interface Embedded {
 export async function startEmbedded(
   config: EmbeddedConfig,
   dataDir: string,
-  deps: ProcessDeps & { readonly connections: ConnectionBudget },
+  deps: ProcessDeps & { readonly connections: ConnectionBudget; readonly figures: CloudFigures },
 ): Promise<Embedded> {
   const home = join(dataDir, "embedded");
   mkdirSync(home, { recursive: true, mode: 0o700 });
@@ -65,6 +66,8 @@ export async function startEmbedded(
       clock: deps.clock,
       log: deps.log.child({ module: "apiserver" }),
       connections: deps.connections,
+      countRequest: deps.figures.countRequest,
+      figures: deps.figures.text,
     },
   );
   api.writeKubeconfig(join(dataDir, "kubeconfig"));

@@ -11,7 +11,7 @@ import { createKubeClient, type KubeClient, type KubeOptions } from "#cloud/kube
 import { startRouter, type EntryPems } from "#cloud/router";
 import { startSyncController } from "#cloud/sync-controller";
 import { startTelemetry } from "#cloud/telemetry";
-import { startUsage } from "#cloud/usage";
+import { CloudFigures, startUsage } from "#cloud/usage";
 import { Bus, type Port } from "#shared/bus";
 import type { ProcessDeps } from "#shared/cli";
 import type { CloudConfig, KubeAccess } from "#shared/config";
@@ -25,13 +25,15 @@ import { startEmbedded } from "./embedded.ts";
 export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Promise<Running> {
   await using stack = new AsyncDisposableStack();
   const { clock } = deps;
-  const log = (module: string) => deps.log.child({ module });
   const { dataDir } = config;
+  const log = (module: string) => deps.log.child({ module });
   const loadCertificates = certificatesOf(config, deps);
   const certificates = await loadCertificates();
   const connections = budgetOfProcess(clock);
+  const figures = new CloudFigures(clock);
   const embedded =
-    config.embedded && (await startEmbedded(config.embedded, config.dataDir, { ...deps, connections }));
+    config.embedded &&
+    (await startEmbedded(config.embedded, config.dataDir, { ...deps, connections, figures }));
   if (embedded) stack.use(embedded.api);
   const access = embedded?.access ?? accessOf(config.kube);
   const kube = stack.use(await createKubeClient(access, { clock, log: log("kubeclient") }));
@@ -39,12 +41,13 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
     stack.use(await startControllers({ kube, clock, log: log("controllers"), caPem: embedded.caPem }));
   const bus = stack.use(
     new Bus<CloudCatalog>({
+      onMessage: figures.countMessage,
       onFailure: (topic, module, error) => deps.log.error("a subscriber failed", { topic, module, error }),
     }),
   );
-  stack.use(
-    await startSyncController({ port: bus.port("synccontroller"), kube, clock, log: log("synccontroller") }),
-  );
+  stack.use(figures.follow(bus.port("figures")));
+  const sync = { port: bus.port("synccontroller"), kube, clock, log: log("synccontroller") } as const;
+  stack.use(await startSyncController(sync));
   const edge = { port: bus.port("edgecontroller"), kube, clock, log: log("edgecontroller") } as const;
   const devices = config.deviceController.enabled;
   stack.use(await startEdgeController({ ...edge, devices }));
@@ -54,7 +57,7 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
   const telemetry = stack.use(
     await startTelemetry(
       { ...config.telemetry, dataDir, devices },
-      { port: bus.port("telemetry"), clock, log: log("telemetry"), connections },
+      { port: bus.port("telemetry"), clock, log: log("telemetry"), connections, figures: figures.text },
     ),
   );
   if (embedded) stack.use(embedded.api.serve(telemetry.apiEndpoints));
@@ -64,15 +67,13 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
   );
   const rules = config.router !== undefined;
   if (rules) stack.use(await startRules(config, deps, { bus, kube, connections, loadCertificates }));
-  const hubParts = {
-    port: bus.port("cloudhub"),
-    kube,
-    clock,
-    log: log("cloudhub"),
-    certificates,
-    connections,
-  } as const;
-  const hub = stack.use(await startCloudHub({ ...config.cloudHub, database, devices, rules }, hubParts));
+  const hubDeps = { kube, clock, log: log("cloudhub"), certificates, connections };
+  const hub = stack.use(
+    await startCloudHub(
+      { ...config.cloudHub, database, devices, rules },
+      { ...hubDeps, port: bus.port("cloudhub") },
+    ),
+  );
   if (embedded) stack.use(reachNodes(embedded.api, bus));
   stack.use(deps.onReload(() => hub.reload(loadCertificates())));
   if (telemetry.port !== undefined) deps.reportPort("telemetry", telemetry.port);

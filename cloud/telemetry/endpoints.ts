@@ -5,6 +5,7 @@ import type { TelemetryConfig } from "#shared/config";
 import type { ConnectionBudget } from "#shared/connections";
 import { serveLocally, type LocalServer } from "#shared/local-http";
 import type { Logger } from "#shared/log";
+import { expositionType } from "#shared/prometheus";
 import type { Questions } from "./questions.ts";
 
 export interface TelemetryServerOptions {
@@ -13,6 +14,7 @@ export interface TelemetryServerOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly connections?: ConnectionBudget | undefined;
+  readonly figures?: (() => string) | undefined;
 }
 
 /**
@@ -30,6 +32,8 @@ export function serveTelemetry(
     const { signal } = c.req.raw;
     return show(c, await questions.history({ ...c.req.param(), given: queryOf(c), signal }));
   });
+  const { figures } = parts;
+  if (figures) app.get("/metrics", (c) => c.body(figures(), 200, { "Content-Type": expositionType }));
   const { address, port, tokenFile } = http;
   return serveLocally(app, {
     address,

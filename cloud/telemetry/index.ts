@@ -26,6 +26,8 @@ export interface TelemetryParts {
   readonly log: Logger;
   /** Places for connections, shared with the other servers of the process. */
   readonly connections?: ConnectionBudget;
+  /** Metrics of cloudcore for Prometheus, served beside the uploads. */
+  readonly figures?: () => string;
 }
 
 export interface CloudTelemetry extends Running {
@@ -74,7 +76,7 @@ export async function startTelemetry(
   stack.use(port.answer("device.upload", (upload) => intake.receive(upload)));
   stack.use(clock.every(trimEveryMs, () => void store.trim()));
   const { http: server, dataDir } = config;
-  const deps = { dataDir, clock, log, connections: parts.connections };
+  const deps = { dataDir, clock, log, connections: parts.connections, figures: parts.figures };
   const http = server && stack.use(serveTelemetry({ ...deps, http: server }, questions));
   void store.trim();
   return {

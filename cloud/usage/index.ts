@@ -7,6 +7,7 @@ import { metricsEndpoints } from "./endpoints.ts";
 import { NodeUsage } from "./node-usage.ts";
 import type { UsagePort } from "./port.ts";
 
+export { CloudFigures } from "./figures.ts";
 export type { UsagePort } from "./port.ts";
 
 export interface UsageParts {

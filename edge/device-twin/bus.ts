@@ -26,6 +26,8 @@ export interface DeviceTwinParts {
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Metrics of edgecore for Prometheus, served beside the devices: of itself, or the named part. */
+  readonly figures?: ((part: string) => Promise<string | undefined>) | undefined;
 }
 
 /** Who takes what clients, devices and the cloud send. */

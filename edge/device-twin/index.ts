@@ -72,7 +72,7 @@ export async function startDeviceTwin(config: DeviceTwinConfig, parts: DeviceTwi
   stack.use(serveBus(config.node, parts, receivers));
   stack.use(trimHistory(config.history, parts));
   const query = config.query
-    ? stack.use(serveQueries(config.query, { registry, store, clock, log }))
+    ? stack.use(serveQueries(config.query, { registry, store, clock, log, figures: parts.figures }))
     : undefined;
   log.info("device twin started", { devices: registry.size });
   const owned = stack.move();

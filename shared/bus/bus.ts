@@ -41,6 +41,8 @@ type Answerer = (body: unknown, options: AskOptions) => Promise<unknown>;
 export interface BusOptions {
   /** Called when a subscriber fails; the emitter does not learn of it. */
   readonly onFailure: (topic: string, module: string, error: unknown) => void;
+  /** Called for each event and request. */
+  readonly onMessage?: ((topic: string) => void) | undefined;
 }
 
 interface Subscriber {
@@ -84,6 +86,7 @@ export class Bus<C extends Entries<C>> implements Disposable {
   }
 
   async #emit(topic: PropertyKey, body: unknown): Promise<void> {
+    this.#options.onMessage?.(String(topic));
     const subscribers = this.#subscribers.get(topic);
     if (!subscribers || subscribers.size === 0) return;
     await Promise.all([...subscribers].map((subscriber) => this.#deliver(topic, subscriber, body)));
@@ -106,6 +109,7 @@ export class Bus<C extends Entries<C>> implements Disposable {
     const answerer = this.#answerers.get(topic);
     if (!answerer) throw new BugError(`Cannot ask "${String(topic)}": nobody answers it`);
     options.signal?.throwIfAborted();
+    this.#options.onMessage?.(String(topic));
     note(String(topic), "");
     return answerer(body, options);
   }

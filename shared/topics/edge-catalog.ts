@@ -1,6 +1,7 @@
 import type { Device, Event, KubeObject, Lease, Node, Pod, PodStatus } from "#shared/kube";
 import type { RuleMeaning } from "#shared/rules";
 import type { ByteStream, StreamHead } from "#shared/streams";
+import type { UsageCounters } from "#shared/usage";
 import type {
   Delivery,
   ReceivedObject,
@@ -85,6 +86,8 @@ export interface EdgeCatalog {
 
   /** The cloud wants reports of usage (`shared/usage`) until it ends this stream. Answered by edged once it is taken over. */
   "usage.stream": { body: { readonly stream: ByteStream }; reply: undefined };
+  /** What the node and its running containers have used until now. Answered by edged. */
+  "usage.measure": { body: Record<string, never>; reply: UsageCounters };
 
   /**
    * Desired values are set on this node. Answered by devicetwin when they are on disk and in the twins; false: there is no such

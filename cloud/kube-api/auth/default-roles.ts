@@ -93,6 +93,8 @@ const publicInfo = [get("/healthz /livez /readyz /version /version/")];
 /** Usage of nodes and pods: `kubectl top` for everybody who may view. */
 const metrics = [on("metrics.k8s.io", read, "nodes pods")];
 
+const monitoring = [get("/healthz /healthz/* /livez /livez/* /metrics /readyz /readyz/*")];
+
 const masters = "system:masters";
 const known = "system:authenticated";
 const unknown = "system:unauthenticated";
@@ -103,6 +105,7 @@ export const defaultGrants: readonly KubeObject[] = [
   role("system:basic-user", basic),
   role("system:public-info-viewer", publicInfo),
   role("system:service-account-issuer-discovery", issuer),
+  role("system:monitoring", monitoring),
   role("system:aggregate-to-view", view, aggregateTo("view")),
   role("system:aggregate-to-edit", edit, aggregateTo("edit")),
   role("system:aggregate-to-admin", admin, aggregateTo("admin")),
@@ -116,6 +119,7 @@ export const defaultGrants: readonly KubeObject[] = [
   sumOf("admin"),
   binding("cluster-admin", [masters]),
   binding("system:discovery", [known]),
+  binding("system:monitoring", ["system:monitoring"]),
   binding("system:basic-user", [known]),
   binding("system:public-info-viewer", [known, unknown]),
   binding("system:service-account-issuer-discovery", ["system:serviceaccounts"]),

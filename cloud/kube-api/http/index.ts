@@ -9,6 +9,7 @@ export {
   type Representation,
 } from "./representation.ts";
 export { isTrue, parseTarget, verbOf, type RequestTarget } from "./request-target.ts";
+export type { RequestFigure } from "./request-figure.ts";
 export type { ExtraReply, ExtraRequest, ExtraResource } from "./extra-resource.ts";
 export { readContinue, writeContinue, type TokenScope } from "./continue-token.ts";
 export {

@@ -1,4 +1,4 @@
-import type { ExtraResource } from "#cloud/kube-api/http";
+import type { ExtraResource, RequestFigure } from "#cloud/kube-api/http";
 import type { Admission } from "#cloud/kube-api/objects";
 import type { OpenNodeStream } from "#cloud/kube-api/server/pod-streams";
 import type { Clock } from "#shared/clock";
@@ -33,6 +33,10 @@ export interface ApiServerDeps {
   readonly log: Logger;
   /** Places for connections, shared with the other servers of the process; of its own by default. */
   readonly connections?: ConnectionBudget;
+  /** Called for each request that was answered. */
+  readonly countRequest?: ((figure: RequestFigure) => void) | undefined;
+  /** The text of `/metrics`. */
+  readonly figures?: (() => string) | undefined;
 }
 
 export interface ApiServer extends Running {

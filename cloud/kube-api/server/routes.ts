@@ -1,4 +1,4 @@
-import { Hono, type Context } from "hono";
+import { Hono, type Context, type MiddlewareHandler } from "hono";
 import {
   attributesOf,
   authorize,
@@ -25,6 +25,7 @@ import {
   parseTarget,
   verbOf,
   type ExtraResource,
+  type RequestFigure,
   type RequestTarget,
 } from "#cloud/kube-api/http";
 import type { KindRegistry, WriteGuard } from "#cloud/kube-api/objects";
@@ -38,6 +39,7 @@ import { AppError } from "#shared/errors";
 import { asText, type JsonObject } from "#shared/json";
 import { note } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
+import { expositionType } from "#shared/prometheus";
 import { isPodStream, type PodStreamName } from "#shared/pod-requests";
 import type { UpgradeOffer } from "#shared/upgrades";
 import * as discovery from "./discovery.ts";
@@ -52,6 +54,10 @@ export interface RouteParts extends ResourceParts, AccessParts, LimitParts, PodS
   readonly log: Logger;
   readonly readiness: Pick<Readiness, "problem">;
   readonly keySet: () => Record<string, unknown>;
+  /** Called for each request that was answered. */
+  readonly countRequest?: ((figure: RequestFigure) => void) | undefined;
+  /** The text of `/metrics`. */
+  readonly figures?: (() => string) | undefined;
   /** `host:port` as clients reach it */
   readonly serverAddress: () => string;
 }
@@ -70,6 +76,7 @@ export interface Served extends ServedBy {
 export function createRoutes(parts: RouteParts): Hono<ApiEnvironment> {
   const app = new Hono<ApiEnvironment>({ strict: false });
   app.onError((error, context) => answerError(parts, error, context.req.raw));
+  if (parts.countRequest) app.use(counting(parts, parts.countRequest));
   app.use(async (context, next) => {
     const { pathname } = new URL(context.req.url);
     if (!parseTarget(pathname))
@@ -81,6 +88,9 @@ export function createRoutes(parts: RouteParts): Hono<ApiEnvironment> {
     app.get(`${path}/*`, (context) => context.text("ok"));
   }
   for (const path of ["/readyz", "/readyz/*"]) app.get(path, () => answerReady(parts));
+  const { figures } = parts;
+  if (figures)
+    app.get("/metrics", () => new Response(figures(), { headers: { "Content-Type": expositionType } }));
   app.get("/version", () => json(discovery.serverVersion));
   app.get("/openid/v1/jwks", () => json(parts.keySet() as JsonObject));
   app.get("/", () =>
@@ -95,6 +105,34 @@ export function createRoutes(parts: RouteParts): Hono<ApiEnvironment> {
   app.all("/apis/*", serve);
   app.notFound(() => pageNotFound());
   return app;
+}
+
+/** Names that are not served are not counted by name: strangers send any. */
+function counting(
+  { registry, extras, clock }: RouteParts,
+  count: (figure: RequestFigure) => void,
+): MiddlewareHandler<ApiEnvironment> {
+  return async (context, next) => {
+    const { req } = context;
+    const beganMs = clock.monotonicMs();
+    await next();
+    const target = parseTarget(req.path);
+    const { group = "", version = "", resource = "", subresource = "" } = target ?? {};
+    const isServed =
+      registry.find(group, version, resource) !== undefined ||
+      [...extras].some((one) => one.group === group && one.resource === resource);
+    const isWatch = req.method === "GET" && isTrue(req.query("watch") ?? "false");
+    count({
+      verb: (target && isServed ? verbOf(req.method, target, isWatch) : req.method)
+        .toUpperCase()
+        .slice(0, 16),
+      ...(isServed
+        ? { group, version, resource, subresource: subresource.slice(0, 16) }
+        : { group: "", version: "", resource: "", subresource: "" }),
+      code: context.res.status,
+      seconds: (clock.monotonicMs() - beganMs) / 1000,
+    });
+  };
 }
 
 async function answerReady({ readiness }: RouteParts): Promise<Response> {

@@ -112,7 +112,7 @@ interface Wired {
 
 function wireRoutes(wiring: Wiring): Wired {
   const { config, deps, store, registry, objects, extras, streams, roles, nodeStreams } = wiring;
-  const { clock, log } = deps;
+  const { clock, log, countRequest, figures } = deps;
   const signer = new TokenSigner(...signingKeys(store));
   const find = (resource: string, namespace: string, name: string): KubeObject | undefined => {
     const text = store.get(resource, `${namespace}/${name}`);
@@ -139,6 +139,8 @@ function wireRoutes(wiring: Wiring): Wired {
     escalation: new EscalationGuard(authorizer, roles),
     clock,
     log,
+    countRequest,
+    figures,
     subresources: { objects, store, signer, clock, issuer },
     reviews: { authenticator, authorizer, nowMs: () => clock.nowMs() },
     readiness: new Readiness({ store, path: pathOf(config), clock, log }),

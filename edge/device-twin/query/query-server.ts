@@ -4,6 +4,7 @@ import type { TwinConfig } from "#shared/config";
 import { isRecord } from "#shared/json";
 import { serveLocally, type LocalServer } from "#shared/local-http";
 import type { Logger } from "#shared/log";
+import { expositionType } from "#shared/prometheus";
 import { historyBounds, mostPoints, readWholeNumbers } from "#shared/query";
 import type { HistoryPoint, Store } from "#edge/store";
 import { describeDevice, liveTwins, type BoundDevice, type DeviceRegistry } from "#edge/device-twin/devices";
@@ -13,9 +14,10 @@ export interface QueryParts {
   readonly store: Pick<Store, "telemetry" | "outbox" | "backlog">;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly figures?: ((part: string) => Promise<string | undefined>) | undefined;
 }
 
-type QuerySources = Omit<QueryParts, "clock" | "log">;
+type QuerySources = Omit<QueryParts, "clock" | "log" | "figures">;
 
 interface QueryRefusal {
   readonly code: 400 | 404;
@@ -79,6 +81,7 @@ function makeApp(parts: QueryParts): Hono {
   const { registry } = parts;
   const app = new Hono();
   addOutboxRoute(app, parts.store);
+  if (parts.figures) addFigureRoutes(app, parts.figures);
   app.get("/devices", (c) => {
     const read = readWholeNumbers(pageBounds, (name) => c.req.query(name));
     if (!read.ok) return c.json({ error: read.problem }, 400);
@@ -112,6 +115,16 @@ function addOutboxRoute(app: Hono, { outbox, backlog }: Pick<Store, "outbox" | "
     const lost = { ...losses, since: sinceMs ?? null, last: lastMs ?? null };
     return c.json({ ...outbox.size(), limitBytes: backlog.limitBytes, ...lost });
   });
+}
+
+/** `GET /metrics` for Prometheus, and as kubelet has them `/metrics/cadvisor` and `/metrics/resource`. */
+function addFigureRoutes(app: Hono, figures: NonNullable<QueryParts["figures"]>): void {
+  const answer = async (c: Context, part: string): Promise<Response> => {
+    const text = await figures(part);
+    return text === undefined ? c.notFound() : c.body(text, 200, { "Content-Type": expositionType });
+  };
+  app.get("/metrics", (c) => answer(c, ""));
+  app.get("/metrics/:part", (c) => answer(c, c.req.param("part")));
 }
 
 /** Reads history, for HTTP and for the cloud alike. @param given a parameter of the query, by name */

@@ -29,6 +29,7 @@ export class Outbox {
   readonly #lanes;
   readonly #remove;
   readonly #size;
+  readonly #oldest;
   readonly #laneSize;
   readonly #trim;
 
@@ -55,6 +56,9 @@ export class Outbox {
     this.#remove = db.query<never, [number]>("DELETE FROM outbox WHERE id = ?");
     this.#size = db.query<{ entries: number; bytes: number }, []>(
       "SELECT COUNT(*) AS entries, COALESCE(SUM(bytes), 0) AS bytes FROM outbox",
+    );
+    this.#oldest = db.query<{ atMs: number | null }, []>(
+      "SELECT json_extract(message, '$.header.timestamp') AS atMs FROM outbox ORDER BY id LIMIT 1",
     );
     this.#laneSize = db.query<{ entries: number }, [string]>(
       "SELECT COUNT(*) AS entries FROM outbox WHERE lane = ?",
@@ -94,6 +98,11 @@ export class Outbox {
 
   size(): { readonly entries: number; readonly bytes: number } {
     return this.#size.get() ?? { entries: 0, bytes: 0 };
+  }
+
+  /** When the oldest message was made, by the wall clock of then; undefined when none waits. */
+  oldestMs(): number | undefined {
+    return this.#oldest.get()?.atMs ?? undefined;
   }
 
   /** Drops the oldest entries of a lane beyond `max`. @returns how many were dropped */

@@ -1,0 +1,71 @@
+import type { RequestFigure } from "#cloud/kube-api/http";
+import type { Port } from "#shared/bus";
+import type { Clock } from "#shared/clock";
+import { Counters, Durations, formatFamilies, processFamilies } from "#shared/prometheus";
+import type { CloudCatalog } from "#shared/topics";
+
+export type FiguresPort = Port<CloudCatalog, never, never, "node.connected" | "node.disconnected", never>;
+
+/** A local read takes a millisecond, a durable write some; the longest is the time limit of clients. */
+const bounds = [0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 30];
+
+/** What cloudcore counts of itself, for `/metrics`. */
+export class CloudFigures {
+  readonly #startedMs: number;
+  readonly #nodes = new Set<string>();
+  readonly #messages = new Counters({
+    name: "kubeedge_messages_total",
+    help: "Messages between the modules of cloudcore, by topic.",
+  });
+  readonly #sessions = new Counters({
+    name: "kubeedge_node_sessions_total",
+    help: "Sessions of nodes that began.",
+  });
+  readonly #requests = new Counters({
+    name: "apiserver_request_total",
+    help: "Requests to the embedded API, by verb, resource and HTTP code.",
+  });
+  readonly #durations = new Durations({
+    name: "apiserver_request_duration_seconds",
+    help: "Time until the answer of the embedded API begins.",
+    bounds,
+  });
+
+  constructor({ nowMs }: Pick<Clock, "nowMs">) {
+    this.#startedMs = nowMs();
+  }
+
+  readonly countMessage = (topic: string): void => this.#messages.add({ topic });
+
+  readonly countRequest = ({ code, seconds, ...labels }: RequestFigure): void => {
+    this.#requests.add({ ...labels, code: String(code) });
+    this.#durations.observe(labels, seconds);
+  };
+
+  follow(port: FiguresPort): Disposable {
+    const stack = new DisposableStack();
+    stack.use(
+      port.on("node.connected", ({ node }) => {
+        this.#nodes.add(node);
+        this.#sessions.add({});
+      }),
+    );
+    stack.use(port.on("node.disconnected", ({ node }) => void this.#nodes.delete(node)));
+    return stack;
+  }
+
+  readonly text = (): string => {
+    const connected = {
+      name: "kubeedge_connected_nodes",
+      help: "Nodes that are connected.",
+      type: "gauge",
+      samples: [{ value: this.#nodes.size }],
+    } as const;
+    const counted = [this.#sessions, this.#messages, this.#requests, this.#durations];
+    return formatFamilies([
+      connected,
+      ...counted.map((one) => one.family()),
+      ...processFamilies(this.#startedMs),
+    ]);
+  };
+}

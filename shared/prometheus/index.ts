@@ -1,0 +1,4 @@
+/** Metrics in the text format of Prometheus. */
+export { expositionType, formatFamilies, type Family, type Labels, type Sample } from "./exposition.ts";
+export { processFamilies } from "./process.ts";
+export { Counters, Durations } from "./series.ts";
