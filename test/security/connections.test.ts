@@ -9,7 +9,7 @@ import { loadAuthority, type Authority, type KeyPair } from "#shared/pki";
 import { eventually } from "#internal/scripts/service.ts";
 import { startCloudProcess, type CloudProcess } from "#internal/test/support/loaded-cloud.ts";
 
-const files = 256;
+const files = 320;
 const doors = ["cloudhub", "cloudhub-https", "embedded", "telemetry"] as const;
 const limitMs = 40_000;
 
