@@ -76,6 +76,7 @@ const selectable: Readonly<Record<string, readonly string[]>> = {
   replicationcontrollers: ["status.replicas"],
   "replicasets.apps": ["status.replicas"],
   "jobs.batch": ["status.successful"],
+  "certificatesigningrequests.certificates.k8s.io": ["spec.signerName"],
 };
 
 /** Fields whose absence reads as another value than the empty string. */

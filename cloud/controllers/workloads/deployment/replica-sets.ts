@@ -55,7 +55,7 @@ export class ReplicaSetWriter {
     return { replicaSets: { current, old: replicaSets.old }, origin: found ? "found" : "created" };
   }
 
-  async #annotate(deployment: Deployment, current: ReplicaSet, revision: number): Promise<ReplicaSet> {
+  async #annotate(deployment: Deployment, current: ReplicaSet, revision: bigint): Promise<ReplicaSet> {
     const annotations = annotationsFor(deployment, current, revision);
     const minReadySeconds = deployment.spec.minReadySeconds ?? 0;
     const isSame =
@@ -69,7 +69,7 @@ export class ReplicaSetWriter {
   async #create(
     deployment: Deployment,
     { old }: DeploymentReplicaSets,
-    revision: number,
+    revision: bigint,
   ): Promise<ReplicaSet> {
     const replicas = currentSize(deployment, { current: undefined, old });
     const annotations = {
@@ -101,7 +101,7 @@ export class ReplicaSetWriter {
     }
   }
 
-  async #writeRevision(deployment: Deployment, revision: number): Promise<void> {
+  async #writeRevision(deployment: Deployment, revision: bigint): Promise<void> {
     const text = String(revision);
     if (deployment.metadata.annotations?.[revisionAnnotation] === text) return;
     const { uid } = deployment.metadata;
@@ -158,7 +158,7 @@ export class ReplicaSetWriter {
     const limit = deployment.spec.revisionHistoryLimit ?? 10;
     const kept = old.filter((replicaSet) => !isDeleting(replicaSet));
     const surplus = kept
-      .toSorted((a, b) => revisionOf(a) - revisionOf(b))
+      .toSorted((a, b) => Number(revisionOf(a) - revisionOf(b)))
       .slice(0, Math.max(0, kept.length - limit));
     for (const replicaSet of surplus.filter(isEmpty)) {
       const { uid = "" } = replicaSet.metadata;

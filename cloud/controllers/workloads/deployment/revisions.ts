@@ -26,12 +26,14 @@ export function annotationNumber(
   return text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
 }
 
-export function revisionOf(replicaSet: ReplicaSet): number {
-  return annotationNumber(replicaSet, revisionAnnotation) ?? 0;
+/** Revisions have 64 bits (`strconv.ParseInt`): that of a ReplicaSet which is adopted may be any number. */
+export function revisionOf({ metadata }: ReplicaSet): bigint {
+  const text = metadata.annotations?.[revisionAnnotation] ?? "";
+  return /^\d{1,19}$/.test(text) ? BigInt(text) : 0n;
 }
 
-export function nextRevision(old: readonly ReplicaSet[]): number {
-  return Math.max(0, ...old.map(revisionOf)) + 1;
+export function nextRevision(old: readonly ReplicaSet[]): bigint {
+  return old.map(revisionOf).reduce((most, one) => (one > most ? one : most), 0n) + 1n;
 }
 
 /** Whether a ReplicaSet is the one of the Deployment's current template; as EqualIgnoreHash. */
@@ -46,15 +48,15 @@ const historyLimit = 20;
 export function annotationsFor(
   deployment: Deployment,
   current: ReplicaSet | undefined,
-  revision: number,
+  revision: bigint,
 ): Record<string, string> {
   const annotations = { ...current?.metadata.annotations };
   for (const [name, value] of Object.entries(deployment.metadata.annotations ?? {}))
     if (!notCopied.has(name)) annotations[name] = value;
-  const before = current ? revisionOf(current) : 0;
+  const before = current ? revisionOf(current) : 0n;
   if (before >= revision) return annotations;
   annotations[revisionAnnotation] = String(revision);
-  if (before === 0) return annotations;
+  if (before === 0n) return annotations;
   const history = (annotations[historyAnnotation] ?? "").split(",").filter((text) => text !== "");
   annotations[historyAnnotation] = [...history, String(before)].slice(-historyLimit).join(",");
   return annotations;

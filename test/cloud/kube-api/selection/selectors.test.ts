@@ -54,6 +54,13 @@ test.each([
     expect(fragmentsOf(selection).every((part) => JSON.stringify(object).includes(part))).toBe(true);
 });
 
+test("CertificateSigningRequests are selected by their signer", () => {
+  const requests = { group: "certificates.k8s.io", version: "v1", plural: "certificatesigningrequests" };
+  const fields = parseFieldSelector(requests, "spec.signerName=example.com/a", "");
+  const object = { metadata: { name: "r" }, spec: { signerName: "example.com/a" } };
+  expect(selects({ labels: [], fields }, object)).toBe(true);
+});
+
 test("field selector reads an escaped backslash in front of a comma", () => {
   const text = String.raw`metadata.name=a\\,metadata.namespace=b`;
   expect(parseFieldSelector(pods, text, "")).toEqual([
