@@ -31,8 +31,8 @@ export class CloudFigures {
     bounds,
   });
 
-  constructor({ nowMs }: Pick<Clock, "nowMs">) {
-    this.#startedMs = nowMs();
+  constructor(clock: Pick<Clock, "nowMs">) {
+    this.#startedMs = clock.nowMs();
   }
 
   readonly countMessage = (topic: string): void => this.#messages.add({ topic });

@@ -1,4 +1,5 @@
 import { startApiServer, type Admission, type ApiServer, type ApiServerConfig } from "#cloud/kube-api/server";
+import type { CloudFigures } from "#cloud/usage";
 import { systemClock, type Clock } from "#shared/clock";
 import { createAuthority } from "#shared/pki";
 import { silentLog } from "./silent-log.ts";
@@ -38,6 +39,7 @@ export async function startTestServer(
     readonly port?: number;
     readonly admit?: Admission;
     readonly streams?: ApiServerConfig["streams"];
+    readonly figures?: CloudFigures;
   } = {},
 ): Promise<TestServer> {
   const nowMs = Date.now();
@@ -50,7 +52,7 @@ export async function startTestServer(
     nowMs,
   });
   const log = silentLog();
-  const { clock = systemClock, historyRevisions, port = 0, admit, streams } = options;
+  const { clock = systemClock, historyRevisions, port = 0, admit, streams, figures } = options;
   const api = await startApiServer(
     {
       address: "127.0.0.1",
@@ -63,7 +65,7 @@ export async function startTestServer(
       ...(admit && { admit }),
       ...(streams && { streams }),
     },
-    { clock, log },
+    { clock, log, ...(figures && { figures: figures.text, countRequest: figures.countRequest }) },
   );
   const request = (path: string, init: BunFetchRequestInit): Promise<Response> =>
     fetch(`${api.url}${path}`, {
