@@ -1,5 +1,6 @@
 import type { Clock } from "#shared/clock";
 import { Counters, formatFamilies, processFamilies, type Family } from "#shared/prometheus";
+import type { UsageCounters } from "#shared/usage";
 import type { Store } from "#edge/store";
 import { containerFamilies, nodeFamilies } from "./container-families.ts";
 import type { FiguresPort } from "./port.ts";
@@ -11,9 +12,12 @@ export interface FiguresParts {
   readonly store: Pick<Store, "outbox" | "backlog">;
 }
 
+/** A measurement lists the containers of the engine: pages that are read more often show the last one. */
+const measureEveryMs = 1000;
+
 /** What edgecore counts of itself and its containers, for `/metrics`. Containers are measured when somebody asks. */
 export class EdgeFigures {
-  readonly #clock: Pick<Clock, "nowMs">;
+  readonly #clock: Pick<Clock, "nowMs" | "monotonicMs">;
   readonly #startedMs: number;
   readonly #messages = new Counters({
     name: "kubeedge_messages_total",
@@ -21,7 +25,7 @@ export class EdgeFigures {
   });
   #isConnected = false;
 
-  constructor(clock: Pick<Clock, "nowMs">) {
+  constructor(clock: Pick<Clock, "nowMs" | "monotonicMs">) {
     this.#clock = clock;
     this.#startedMs = clock.nowMs();
   }
@@ -33,8 +37,15 @@ export class EdgeFigures {
     const watch = port.on("link.changed", ({ connected }) => {
       this.#isConnected = connected;
     });
+    let last: { readonly atMs: number; readonly counters: Promise<UsageCounters> } | undefined;
+    const counted = (): Promise<UsageCounters> => {
+      const nowMs = this.#clock.monotonicMs();
+      if (!last || nowMs - last.atMs >= measureEveryMs)
+        last = { atMs: nowMs, counters: port.ask("usage.measure", {}) };
+      return last.counters;
+    };
     const measured = async (families: readonly (typeof containerFamilies)[]): Promise<string> => {
-      const counters = await port.ask("usage.measure", {});
+      const counters = await counted();
       return formatFamilies(families.flatMap((make) => make(counters)));
     };
     return {

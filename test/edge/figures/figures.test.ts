@@ -102,6 +102,18 @@ test("the link and messages are counted", async () => {
   ]);
 });
 
+test("pages that are read within a second share a measurement", async () => {
+  await using at = await world();
+  const asked = async (): Promise<number | undefined> =>
+    (await at.read("")).find(({ labels }) => labels["topic"] === "usage.measure")?.value;
+  await at.read("cadvisor");
+  await at.read("resource");
+  expect(await asked()).toBe(1);
+  await at.clock.advance(1000);
+  await at.read("cadvisor");
+  expect(await asked()).toBe(2);
+});
+
 test("there is no other part", async () => {
   await using at = await world();
   expect(await at.served.answer("probes")).toBeUndefined();
