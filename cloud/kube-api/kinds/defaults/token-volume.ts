@@ -3,6 +3,8 @@ import { itemsOf, metadataOf, textOf, type JsonObject } from "#shared/json";
 
 /** Where client libraries look for the token of a pod's account. */
 const mountPath = "/var/run/secrets/kubernetes.io/serviceaccount";
+/** A pod may have the volume already: it was copied from another pod, or a webhook has added a container. */
+const volumePrefix = "kube-api-access-";
 /** Upstream's: a little more than an hour, to tell these tokens from those that somebody asked for. */
 const tokenSeconds = 3607;
 
@@ -15,7 +17,9 @@ export function mountToken(pod: JsonObject, spec: JsonObject, account: JsonObjec
   if (wanted === false) return;
   const fields = ["initContainers", "containers"];
   if (!fields.some((field) => itemsOf(spec, field).some(lacksMount))) return;
-  const name = nameFor(pod);
+  const present = itemsOf(spec, "volumes").map((volume) => textOf(volume, "name"));
+  const known = present.find((one) => one.startsWith(volumePrefix));
+  const name = known ?? nameFor(pod);
   const mount = { name, readOnly: true, mountPath };
   for (const field of fields) {
     if (spec[field] === undefined) continue;
@@ -25,6 +29,7 @@ export function mountToken(pod: JsonObject, spec: JsonObject, account: JsonObjec
         : container,
     );
   }
+  if (known !== undefined) return;
   spec["volumes"] = [
     ...itemsOf(spec, "volumes"),
     { name, projected: { sources: sources(), defaultMode: 0o644 } },
@@ -38,7 +43,7 @@ function lacksMount(container: JsonObject): boolean {
 /** Upstream's are random: of an object that is admitted again, as in a dry run, these are the same. */
 function nameFor(pod: JsonObject): string {
   const uid = textOf(metadataOf(pod), "uid");
-  return `kube-api-access-${createHash("sha256").update(uid).digest("hex").slice(0, 5)}`;
+  return `${volumePrefix}${createHash("sha256").update(uid).digest("hex").slice(0, 5)}`;
 }
 
 function sources(): JsonObject[] {

@@ -158,6 +158,22 @@ describe("a new pod", () => {
     expect(volumes.filter(({ projected }) => projected !== undefined)).toEqual([]);
   });
 
+  test("that has the volume of a token already gets no second one for a further container", () => {
+    const volumeMounts = [
+      { name: "kube-api-access-abcde", mountPath: "/var/run/secrets/kubernetes.io/serviceaccount" },
+    ];
+    const body = pod({
+      volumes: [{ name: "kube-api-access-abcde", projected: { sources: [] } }],
+      containers: [
+        { ...container, volumeMounts },
+        { ...container, name: "d" },
+      ],
+    });
+    const { volumes, containers } = made("v1", "Pod", body).spec as Record<string, JsonObject[]>;
+    expect(volumes?.map(({ name }) => name)).toEqual(["kube-api-access-abcde"]);
+    expect(containers?.map(({ volumeMounts: mounts }) => mounts)).toMatchObject([volumeMounts, volumeMounts]);
+  });
+
   test("gets the defaults of its probes", () => {
     const livenessProbe = { httpGet: { port: 80 }, periodSeconds: 3 };
     const { spec } = made("v1", "Pod", pod({ containers: [{ ...container, livenessProbe }] }));
