@@ -35,9 +35,7 @@ export class RuleWatch implements Disposable {
       rules.watch({
         added: (rule) => this.#touch(objectKey(rule)),
         updated: (rule, old) => {
-          if (rule.metadata.uid === old.metadata.uid && Bun.deepEquals(rule.spec, old.spec))
-            this.#book = undefined;
-          else this.#touch(objectKey(rule));
+          if (!isSameRule(rule, old)) this.#touch(objectKey(rule));
         },
         removed: (rule) => {
           this.#touch(objectKey(rule));
@@ -84,4 +82,14 @@ export class RuleWatch implements Disposable {
     }
     if (rule !== undefined) this.#touched.add(rule);
   }
+}
+
+/** A status alone, which the router writes every few seconds, does not make another book of all rules. */
+function isSameRule({ metadata, spec }: Rule, old: Rule): boolean {
+  const { uid, labels, annotations } = old.metadata;
+  return (
+    metadata.uid === uid &&
+    Bun.deepEquals(spec, old.spec) &&
+    Bun.deepEquals([metadata.labels, metadata.annotations], [labels, annotations])
+  );
 }
