@@ -30,7 +30,9 @@ export class OrphanPods implements AsyncDisposable {
 
   async #free(key: string): Promise<void> {
     const pod = this.#deps.pods.get(key);
-    if (pod && isTracked(pod) && this.#isOrphan(pod)) await releasePod(this.#deps, pod);
+    // Of this version: a Job that adopts it meanwhile counts it by its finalizer.
+    if (pod && isTracked(pod) && this.#isOrphan(pod))
+      await releasePod(this.#deps, pod, pod.metadata.resourceVersion);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

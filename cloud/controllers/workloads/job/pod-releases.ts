@@ -53,10 +53,18 @@ export class PodReleases {
   }
 }
 
-/** A pod that is gone, or replaced by one of the same name, has no finalizer either. */
-export async function releasePod({ kube }: Pick<ReleaseDeps, "kube">, pod: Pod): Promise<void> {
+/**
+ * A pod that is gone, or replaced by one of the same name, has no finalizer either.
+ * @param resourceVersion of the pod, where a later one may need its finalizer: it is refused (409) then
+ */
+export async function releasePod(
+  { kube }: Pick<ReleaseDeps, "kube">,
+  pod: Pod,
+  resourceVersion?: string,
+): Promise<void> {
   const finalizers = { "$deleteFromPrimitiveList/finalizers": [trackingFinalizer] };
-  const patch = { metadata: { uid: pod.metadata.uid, ...finalizers } };
+  const version = resourceVersion === undefined ? {} : { resourceVersion };
+  const patch = { metadata: { uid: pod.metadata.uid, ...version, ...finalizers } };
   try {
     await kube.patch(resources.pods, objectAt(pod), patch, { type: "strategic" });
   } catch (error) {
