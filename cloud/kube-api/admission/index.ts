@@ -7,4 +7,4 @@ export { brokenLimits } from "./limit-range.ts";
 export { systemClasses } from "./priority-classes.ts";
 export { QuotaLedger } from "#cloud/kube-api/admission/quota";
 export { limitRangesOf, podSurroundings } from "./surroundings.ts";
-export { Webhooks, type AdmissionRequest } from "#cloud/kube-api/admission/webhooks";
+export { admitConnection, Webhooks, type AdmissionRequest } from "#cloud/kube-api/admission/webhooks";

@@ -1,4 +1,5 @@
 import { Hono, type Context, type MiddlewareHandler } from "hono";
+import { admitConnection, type Webhooks } from "#cloud/kube-api/admission";
 import {
   attributesOf,
   authorize,
@@ -7,6 +8,7 @@ import {
   ownUser,
   requesterOf,
   senderOf,
+  userInfo,
   type AccessParts,
   type EscalationGuard,
   type ResourceAttributes,
@@ -51,6 +53,7 @@ export interface RouteParts extends ResourceParts, AccessParts, LimitParts, PodS
   /** Read with each request: modules add theirs while the server runs. */
   readonly extras: ReadonlySet<ExtraResource>;
   readonly registry: KindRegistry;
+  readonly webhooks: Webhooks;
   readonly log: Logger;
   readonly readiness: Pick<Readiness, "problem">;
   readonly keySet: () => Record<string, unknown>;
@@ -246,14 +249,22 @@ async function serveResource(
 
 /** What a pod answers; undefined for what the API answers itself. */
 function connectToPod(parts: RouteParts, asked: Asked, kind: KindInfo): Promise<Response> | undefined {
-  const { request, target, user, verb } = asked;
-  const { subresource } = target;
-  if (isProxied(target)) {
-    if (subresourceOf(kind, subresource)?.verbs.includes(verb) !== true) throw refusals.methodNotAllowed();
-    return answerProxy(parts, { request, target, user });
-  }
+  const { subresource } = asked.target;
   const isStream = kind.plural === "pods" && kind.group === "" && isPodStream(subresource);
-  return isStream ? servePodStream(parts, asked, { kind, subresource }) : undefined;
+  return isStream || isProxied(asked.target) ? answerPod(parts, asked, kind) : undefined;
+}
+
+async function answerPod(parts: RouteParts, asked: Asked, kind: KindInfo): Promise<Response> {
+  const { request, target, user, verb, query } = asked;
+  const { subresource, namespace, name, proxyPath: path } = target;
+  // A server behind the proxy may have that method too; RBAC has no verb for it.
+  const isOptions = isProxied(target) && verb === "options";
+  if (!isOptions && subresourceOf(kind, subresource)?.verbs.includes(verb) !== true)
+    throw refusals.methodNotAllowed();
+  const author = userInfo(user);
+  await admitConnection(parts.webhooks, { kind, subresource, namespace, name, query, path, author });
+  if (isPodStream(subresource)) return servePodStream(parts, asked, { kind, subresource });
+  return answerProxy(parts, { request, target, user });
 }
 
 /** A node has no server for it: kubelet's port is not there. */
@@ -263,10 +274,9 @@ function isProxied({ group, resource, subresource }: RequestTarget): boolean {
 
 async function servePodStream(
   parts: RouteParts,
-  { request, query, user, offer, verb, target }: Asked,
+  { request, query, user, offer, target }: Asked,
   { kind, subresource }: { readonly kind: KindInfo; readonly subresource: PodStreamName },
 ): Promise<Response> {
-  if (subresourceOf(kind, subresource)?.verbs.includes(verb) !== true) throw refusals.methodNotAllowed();
   const { namespace, name } = target;
   const pod = parts.objects.read({ kind, namespace, name });
   const sender = senderOf(parts, request);

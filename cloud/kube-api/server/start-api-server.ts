@@ -61,7 +61,7 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
   const streams = stack.use(new StreamPool({ clock, log, ...config.streams }));
   const roles = stack.use(new RbacCopy(store));
   const nodeStreams = new NodeStreams(clock);
-  const app = wireRoutes({ config, deps, store, registry, objects, extras, streams, roles, nodeStreams });
+  const app = wireRoutes({ config, deps, ...parts, objects, extras, streams, roles, nodeStreams });
   const { path } = stack.use(socketPath(config.dataDir, "api.sock"));
   const fetch: HttpHandler = (request, server) => app.routes.fetch(request, server);
   const inner = serveOnSocket(path, fetch, clock);
@@ -100,6 +100,7 @@ interface Wiring {
   readonly extras: ReadonlySet<ExtraResource>;
   readonly streams: StreamPool;
   readonly nodeStreams: NodeStreams;
+  readonly webhooks: Webhooks;
   readonly roles: RbacCopy;
 }
 
@@ -111,7 +112,7 @@ interface Wired {
 }
 
 function wireRoutes(wiring: Wiring): Wired {
-  const { config, deps, store, registry, objects, extras, streams, roles, nodeStreams } = wiring;
+  const { config, deps, store, registry, objects, webhooks, extras, streams, roles, nodeStreams } = wiring;
   const { clock, log, countRequest, figures } = deps;
   const signer = new TokenSigner(...signingKeys(store));
   const find = (resource: string, namespace: string, name: string): KubeObject | undefined => {
@@ -148,6 +149,7 @@ function wireRoutes(wiring: Wiring): Wired {
     serverAddress: () => wired.address,
     streams,
     nodeStreams,
+    webhooks,
     sharedLines: new SharedLines(),
     inFlight: new InFlight(),
   });

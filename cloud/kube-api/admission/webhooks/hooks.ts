@@ -19,7 +19,7 @@ export interface AdmissionRequest {
   readonly kind: KindInfo;
   readonly namespace: string;
   readonly name: string;
-  readonly operation: "CREATE" | "UPDATE" | "DELETE";
+  readonly operation: "CREATE" | "UPDATE" | "DELETE" | "CONNECT";
   /** "" for the object itself */
   readonly subresource: string;
   readonly object: JsonObject | undefined;

@@ -14,11 +14,18 @@ import {
 import type { AdmissionRequest } from "./hooks.ts";
 
 const apiVersion = "admission.k8s.io/v1";
-const optionKinds = { CREATE: "CreateOptions", UPDATE: "UpdateOptions", DELETE: "DeleteOptions" };
+const optionKinds: Readonly<Record<AdmissionRequest["operation"], string | undefined>> = {
+  CREATE: "CreateOptions",
+  UPDATE: "UpdateOptions",
+  DELETE: "DeleteOptions",
+  // Its options are the object.
+  CONNECT: undefined,
+};
 
 /** The body of a call, an AdmissionReview (admission.k8s.io/v1), in the version that the webhook asks for. */
 export function reviewOf(request: AdmissionRequest, kind: KindInfo, uid: string): JsonObject {
   const { namespace, name, operation, subresource, object, old, dryRun, author } = request;
+  const optionKind = optionKinds[operation];
   const typeOf = ({ group, version, kind: kindName }: KindInfo): JsonObject => ({
     group,
     version,
@@ -47,7 +54,7 @@ export function reviewOf(request: AdmissionRequest, kind: KindInfo, uid: string)
       object: shown(object),
       oldObject: shown(old),
       dryRun,
-      options: { apiVersion: "meta.k8s.io/v1", kind: optionKinds[operation] },
+      options: optionKind === undefined ? null : { apiVersion: "meta.k8s.io/v1", kind: optionKind },
     },
   };
 }

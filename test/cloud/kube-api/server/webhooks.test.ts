@@ -277,3 +277,35 @@ test("a patch is done again when the object was written while a webhook was aske
   const patched = await server.call("PATCH", `${maps}/raced`, { data: { n: "1" } }, merge);
   expect(patched.body["data"] as unknown as Body).toEqual({ n: "1", other: "yes" } as unknown as Body);
 });
+
+test("a webhook for CONNECT decides who reaches into a pod, before its node is asked", async () => {
+  const spec = { nodeName: "edge-1", containers: [{ name: "c", image: "busybox:1" }] };
+  await server.call("POST", "/api/v1/namespaces/default/pods", { metadata: { name: "p" }, spec });
+  const rules = [{ ...rule, operations: ["CONNECT"], resources: ["pods/*"] }];
+  await register("validating", { rules });
+  answer = ({ subResource = "" }) => ({ allowed: false, status: { message: `no ${subResource}` } });
+  const messageOf = async (path: string): Promise<unknown> =>
+    (await server.call("GET", `/api/v1/namespaces/default/pods/${path}`)).body["message"];
+  const start = 'admission webhook "validating.example.com" denied the request: no';
+  expect(await messageOf("p/attach?container=c&stdin=1")).toBe(`${start} attach`);
+  expect(await messageOf("p/exec?command=ls&command=-l&stdout=true")).toBe(`${start} exec`);
+  expect(await messageOf("p/portforward?ports=80")).toBe(`${start} portforward`);
+  expect(await messageOf("p:80/proxy/a?b")).toBe(`${start} proxy`);
+  const options = { stdin: false, stdout: false, stderr: false, tty: false };
+  expect(seen.map(({ operation, name, kind, object }) => ({ operation, name, kind, object }))).toEqual(
+    [
+      ["p", { kind: "PodAttachOptions", ...options, stdin: true, container: "c" }],
+      ["p", { kind: "PodExecOptions", ...options, stdout: true, command: ["ls", "-l"] }],
+      ["p", { kind: "PodPortForwardOptions", ports: [80] }],
+      ["p:80", { kind: "PodProxyOptions", path: "/a" }],
+    ].map(([name, object]) => ({
+      operation: "CONNECT",
+      name,
+      kind: { group: "", version: "v1", kind: (object as { kind: string }).kind },
+      object: { apiVersion: "v1", ...(object as object) },
+    })) as never,
+  );
+  seen.length = 0;
+  await messageOf("p/log");
+  expect(seen).toEqual([]);
+});

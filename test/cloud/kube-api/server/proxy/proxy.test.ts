@@ -94,6 +94,13 @@ test("the credentials of the caller stay with the API", async () => {
   expect(Object.keys(headers).filter((name) => /authorization|impersonate/.test(name))).toEqual([]);
 });
 
+test("any method reaches the server", async () => {
+  for (const method of ["PUT", "PATCH", "DELETE", "OPTIONS"]) {
+    const { text } = await ask(`${core}/pods/one:8080/proxy/`, { method });
+    expect(JSON.parse(text)).toMatchObject({ method });
+  }
+});
+
 test.each([
   ["pods/https:one:8443/proxy/", { name: "one", scheme: "https", port: 8443 }],
   ["pods/one/proxy/", { name: "one", scheme: "http", port: 80 }],
