@@ -1,8 +1,8 @@
 import { ignoreMissing, resources, type Informer } from "#cloud/kube-client";
 import { objectKey, type KubeObject, type Pod } from "#shared/kube";
 import { WorkQueue, type ControllerDeps } from "#cloud/controllers/framework";
-import { sliceManager, writeSlices } from "./slice-writer.ts";
-import { slicesOf } from "./slices.ts";
+import { serviceOf, sliceManager, slicesManagedBy, writeSlices } from "./slice-writer.ts";
+import { slicesOf, type EndpointSlice } from "./slices.ts";
 import { endpointsLabels, selectsPod, subsetsOf, type Service, type Subset } from "./subsets.ts";
 
 interface Endpoints extends KubeObject {
@@ -22,6 +22,7 @@ export function startEndpointsController(deps: EndpointsDeps): AsyncDisposable {
 class EndpointsController implements AsyncDisposable {
   readonly #deps: EndpointsDeps;
   readonly #services: Informer<Service>;
+  readonly #slices: Informer<EndpointSlice>;
   readonly #queue: WorkQueue;
   readonly #watches: Disposable[];
 
@@ -29,6 +30,10 @@ class EndpointsController implements AsyncDisposable {
     this.#deps = deps;
     this.#queue = new WorkQueue({ ...deps, name: "endpoints", reconcile: (key) => this.#reconcile(key) });
     this.#services = deps.kube.informer<Service>(resources.services);
+    const labelSelector = slicesManagedBy(sliceManager);
+    this.#slices = deps.kube.informer<EndpointSlice>(resources.endpointSlices, { labelSelector });
+    // What somebody else removes or changes is put right.
+    const restore = (slice: EndpointSlice): void => this.#queue.add(serviceOf(slice));
     const check = (service: Service): void => this.#queue.add(objectKey(service));
     this.#watches = [
       this.#services.watch({ added: check, updated: check, removed: check }),
@@ -37,6 +42,7 @@ class EndpointsController implements AsyncDisposable {
         updated: (pod, old) => this.#podUpdated(pod, old),
         removed: (pod) => this.#podChanged(pod),
       }),
+      this.#slices.watch({ updated: restore, removed: restore }),
     ];
   }
 
@@ -44,6 +50,7 @@ class EndpointsController implements AsyncDisposable {
     for (const watch of this.#watches) watch[Symbol.dispose]();
     await this.#queue[Symbol.asyncDispose]();
     await this.#services[Symbol.asyncDispose]();
+    await this.#slices[Symbol.asyncDispose]();
   }
 
   #podUpdated(pod: Pod, old: Pod): void {

@@ -7,6 +7,16 @@ export const mirrorManager = "endpointslicemirroring-controller.k8s.io";
 const serviceLabel = "kubernetes.io/service-name";
 const managerLabel = "endpointslice.kubernetes.io/managed-by";
 
+/** Selects the slices of a manager. */
+export function slicesManagedBy(manager: string): string {
+  return `${managerLabel}=${manager}`;
+}
+
+/** `<namespace>/<name>` of the Service that a slice belongs to. */
+export function serviceOf({ metadata }: EndpointSlice): string {
+  return `${metadata.namespace ?? ""}/${metadata.labels?.[serviceLabel] ?? ""}`;
+}
+
 export interface SliceOwner extends TypedObject {
   readonly manager: string;
   readonly serviceName: string;
@@ -19,7 +29,7 @@ export async function writeSlices(
   wanted: readonly SliceContent[],
 ): Promise<void> {
   const { namespace = "" } = owner.object.metadata;
-  const labelSelector = `${serviceLabel}=${owner.serviceName},${managerLabel}=${owner.manager}`;
+  const labelSelector = `${serviceLabel}=${owner.serviceName},${slicesManagedBy(owner.manager)}`;
   const { items } = await kube.list<EndpointSlice>(resources.endpointSlices, { namespace, labelSelector });
   const left = new Set(items.filter(({ metadata }) => metadata.deletionTimestamp === undefined));
   for (const content of wanted) {
