@@ -1,5 +1,4 @@
 import type { KindInfo } from "#cloud/kube-api/schema";
-import { isPodStream } from "#shared/pod-requests";
 import type { JsonObject } from "#shared/json";
 import type { Webhooks } from "./webhooks.ts";
 
@@ -42,7 +41,7 @@ export async function admitConnection(webhooks: Webhooks, connection: Connection
 
 /** As `PodExecOptions`, `PodAttachOptions`, `PodPortForwardOptions` and the options of proxies. */
 function optionsOf({ subresource, query, path }: Connection): JsonObject {
-  if (!isPodStream(subresource)) return { path };
+  if (subresource === "proxy") return { path };
   if (subresource === "portforward") return { ports: query.getAll("ports").map(Number) };
   const container = query.get("container") ?? "";
   const command = query.getAll("command");

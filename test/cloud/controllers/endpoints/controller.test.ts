@@ -21,7 +21,9 @@ test("an EndpointSlice that somebody removes or changes is restored", async () =
   await using _controller = startEndpointsController(await controllerDeps(kube, clock));
   await clock.advance(0);
   const addresses = (): (readonly string[])[] =>
-    kube.all<EndpointSlice>(resources.endpointSlices).flatMap(({ endpoints = [] }) => endpoints.map((one) => one.addresses));
+    kube
+      .all<EndpointSlice>(resources.endpointSlices)
+      .flatMap(({ endpoints = [] }) => endpoints.map((one) => one.addresses));
   expect(addresses()).toEqual([["10.0.0.2"]]);
   const [slice] = kube.all<EndpointSlice>(resources.endpointSlices);
   if (!slice) throw new Error("there is no slice");
