@@ -7,7 +7,7 @@ import { startApiServer, type ApiServer } from "#cloud/kube-api/server";
 import { ensureCertificates } from "#cloud/cloud-hub/certificates";
 import { localPathClass } from "#cloud/controllers/storage";
 import { admitDevices } from "#cloud/device-controller";
-import { admitRules } from "#cloud/router";
+import { createRuleAdmission } from "#cloud/router";
 import type { CloudFigures } from "#cloud/usage";
 import type { KubeOptions } from "#cloud/kube-client";
 import type { ProcessDeps } from "#shared/cli";
@@ -51,6 +51,7 @@ export async function startEmbedded(
   });
   const token = readToken(join(home, "admin-token"), deps.log);
   const ownToken = randomBytes(32).toString("hex");
+  const admitRules = createRuleAdmission();
   const api = await startApiServer(
     {
       address: config.address,

@@ -25,7 +25,7 @@ import type { Logger } from "#shared/log";
 import type { RouterPort } from "./port.ts";
 import { RuleWatch } from "./rule-watch.ts";
 
-export { admitRules } from "./admission.ts";
+export { createRuleAdmission } from "./admission.ts";
 export type { EntryPems } from "#cloud/router/http";
 export type { RouterPort } from "./port.ts";
 
@@ -71,11 +71,11 @@ export async function startRouter(config: RouterStartConfig, parts: RouterParts)
   const path = join(config.dataDir, "router.db");
   const store = stack.use(new DeliveryStore({ path, mostBytesARule: config.queueBytes, clock, log }));
   await Promise.all(Object.values(informers).map(({ synced }) => synced));
-  const watch = stack.use(new RuleWatch(informers));
+  const watch = stack.use(new RuleWatch({ ...informers, clock }));
   const book = (): RuleBook => watch.book();
   const queued = (key: string): number => store.countOf(key);
-  const rule = (key: string): CompiledRule | undefined => book().rules.get(key);
-  const status = stack.use(new RuleStatusWriter({ kube, rule, queued, clock, log }));
+  const rules = (): ReadonlyMap<string, CompiledRule> => book().rules;
+  const status = stack.use(new RuleStatusWriter({ kube, rules, queued, clock, log }));
   const { counters } = status;
   const endpoint = (key: string): RuleEndpoint | undefined => informers.endpoints.get(key);
   const deliveries = stack.use(new RuleDeliveries({ port, nodes, book, endpoint, log }));

@@ -1,27 +1,33 @@
 import type { Informer } from "#cloud/kube-client";
-import { RuleBook } from "#cloud/router/rules";
-import { onNextTurn } from "#shared/clock";
+import { RuleBook, RuleReader } from "#cloud/router/rules";
+import type { Clock } from "#shared/clock";
 import { objectKey, type Node, type Rule, type RuleEndpoint } from "#shared/kube";
 
 export interface RuleWatchOptions {
   readonly rules: Informer<Rule>;
   readonly endpoints: Informer<RuleEndpoint>;
   readonly nodes: Informer<Node>;
+  readonly clock: Clock;
 }
 
 export interface RuleFollower {
-  /** Called after changes, once for all of a turn; `touched`: rules that changed, or may read differently now. */
+  /** Called soon after changes, once for all of a while; `touched`: rules that changed, or may read differently now. */
   readonly changed: (touched: ReadonlySet<string>) => void;
   readonly removed: (rule: string) => void;
 }
+
+/** To have thousands of rules applied one by one makes few books of all of them. */
+const soonMs = 50;
 
 /** The rules as the API has them. A change is in effect at once: the book is made when it is asked for. */
 export class RuleWatch implements Disposable {
   readonly #options: RuleWatchOptions;
   readonly #stack = new DisposableStack();
+  readonly #reader = new RuleReader();
   #book: RuleBook | undefined;
   #follower: RuleFollower | undefined;
   #touched: Set<string> | undefined;
+  #timer: Disposable | undefined;
 
   constructor(options: RuleWatchOptions) {
     this.#options = options;
@@ -63,10 +69,11 @@ export class RuleWatch implements Disposable {
 
   book(): RuleBook {
     const { rules, endpoints } = this.#options;
-    return (this.#book ??= new RuleBook(rules.list(), (key) => endpoints.get(key)));
+    return (this.#book ??= new RuleBook(rules.list(), (key) => endpoints.get(key), this.#reader));
   }
 
   [Symbol.dispose](): void {
+    this.#timer?.[Symbol.dispose]();
     this.#stack.dispose();
   }
 
@@ -74,7 +81,7 @@ export class RuleWatch implements Disposable {
     this.#book = undefined;
     if (!this.#touched) {
       this.#touched = new Set();
-      onNextTurn(() => {
+      this.#timer = this.#options.clock.after(soonMs, () => {
         const touched = this.#touched ?? new Set();
         this.#touched = undefined;
         this.#follower?.changed(touched);

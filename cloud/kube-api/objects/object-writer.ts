@@ -8,6 +8,7 @@ import {
   type WriteRequest,
 } from "#cloud/kube-api/store";
 import { rfc3339, type Clock } from "#shared/clock";
+import type { KubeObject } from "#shared/kube";
 import { childOf, textOf, type JsonObject } from "#shared/json";
 import { isReleased } from "./deletion.ts";
 import { established } from "./established-definition.ts";
@@ -36,6 +37,8 @@ const limited = new Set(["/pods", "/persistentvolumeclaims"]);
 /** The last step of a write: what may forbid a valid object, then the commit. All in one turn of the event loop. */
 export class ObjectWriter {
   readonly #parts: WriterParts;
+  /** What admission has listed, by kind and namespace, then by revision. */
+  readonly #listed = new Map<string, ReadonlyMap<number, KubeObject>>();
 
   constructor(parts: WriterParts) {
     this.#parts = parts;
@@ -128,13 +131,22 @@ export class ObjectWriter {
     return text === undefined ? undefined : parseKubeObject(text);
   };
 
+  /** An object that has not changed is the same one in each list. */
   readonly #list: Listing = (group, plural, namespace) => {
     const { store } = this.#parts;
     const resource = `${group}/${plural}`;
-    return store.list(resource, `${namespace}/`).flatMap(({ revision }) => {
-      const text = store.text(revision);
-      return text === undefined ? [] : [parseKubeObject(text)];
-    });
+    const place = `${resource} ${namespace}`;
+    const before = this.#listed.get(place);
+    const after = new Map<number, KubeObject>();
+    for (const { revision } of store.list(resource, `${namespace}/`)) {
+      const known = before?.get(revision);
+      const text = known ? undefined : store.text(revision);
+      const object = known ?? (text === undefined ? undefined : parseKubeObject(text));
+      if (object) after.set(revision, object);
+    }
+    if (after.size > 0) this.#listed.set(place, after);
+    else this.#listed.delete(place);
+    return [...after.values()];
   };
 }
 

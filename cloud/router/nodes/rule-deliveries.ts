@@ -38,6 +38,8 @@ export class RuleDeliveries implements AsyncDisposable {
   readonly #waiting = new Set<string>();
   /** node of KubeEdge → commands that it got, by text */
   readonly #told = new Map<string, Map<string, RuleCommand>>();
+  /** Of the objects as the API has them: a change of one rule compares all of them with what every node has. */
+  readonly #digests = new WeakMap<KubeObject, string>();
 
   constructor(options: RuleDeliveriesOptions) {
     this.#options = options;
@@ -92,8 +94,23 @@ export class RuleDeliveries implements AsyncDisposable {
     const known = new Map(ours.map((object) => [object.uid, object]));
     for (const object of wanted) {
       const record = known.get(object.metadata.uid ?? "");
-      if (!isCurrent(record, object)) await this.#deliver(node, record ? "update" : "insert", object);
+      if (!this.#isCurrent(record, object)) await this.#deliver(node, record ? "update" : "insert", object);
     }
+  }
+
+  /** The status is no matter of the node. */
+  #isCurrent(record: DeliveredObject | undefined, object: KubeObject): boolean {
+    if (!record) return false;
+    if (record.resourceVersion === object.metadata.resourceVersion) return true;
+    return record.digest !== undefined && record.digest === this.#digestOf(object);
+  }
+
+  #digestOf(object: KubeObject): string {
+    const known = this.#digests.get(object);
+    if (known !== undefined) return known;
+    const digest = contentDigest(forNode(object));
+    this.#digests.set(object, digest);
+    return digest;
   }
 
   /** Endpoints before the rules that need them. */
@@ -168,11 +185,4 @@ function forNode(object: KubeObject): KubeObject {
 
 function goneOf({ kind, namespace, name, uid, resourceVersion }: DeliveredObject): KubeObject {
   return { apiVersion, kind, metadata: { namespace, name, uid, resourceVersion } };
-}
-
-/** The status is no matter of the node. */
-function isCurrent(record: DeliveredObject | undefined, object: KubeObject): boolean {
-  if (!record) return false;
-  if (record.resourceVersion === object.metadata.resourceVersion) return true;
-  return record.digest !== undefined && record.digest === contentDigest(forNode(object));
 }

@@ -1,6 +1,7 @@
 import { objectKey, type Rule, type RuleEndpoint } from "#shared/kube";
-import { readRule, type RuleMeaning, type RuleProblem } from "#shared/rules";
+import type { RuleMeaning, RuleProblem } from "#shared/rules";
 import { CompatibleRules } from "./conflicts.ts";
+import type { RuleReader } from "./rule-reader.ts";
 
 /** A rule with what it means, or why it is not in effect. */
 export interface CompiledRule {
@@ -13,11 +14,12 @@ export interface CompiledRule {
 export function compileRules(
   rules: readonly Rule[],
   endpointOf: (key: string) => RuleEndpoint | undefined,
+  reader: RuleReader,
 ): CompiledRule[] {
   const inEffect = new CompatibleRules();
-  return rules.toSorted(byAge).map((rule) => {
+  return byAge(rules).map((rule) => {
     const namespace = rule.metadata.namespace ?? "default";
-    const read = readRule(rule, (name) => endpointOf(`${namespace}/${name}`));
+    const read = reader.read(rule, (name) => endpointOf(`${namespace}/${name}`));
     if (!read.ok) return { rule, meaning: undefined, problems: read.problems };
     const conflict = inEffect.add(read.meaning);
     if (conflict) return { rule, meaning: undefined, problems: [conflict] };
@@ -25,11 +27,10 @@ export function compileRules(
   });
 }
 
-function byAge(left: Rule, right: Rule): number {
-  const [first, second] = [left, right].map(
-    (rule) => `${rule.metadata.creationTimestamp} ${objectKey(rule)}`,
-  );
-  return (first ?? "") < (second ?? "") ? -1 : 1;
+/** The oldest first. */
+function byAge(rules: readonly Rule[]): Rule[] {
+  const aged = rules.map((rule) => ({ rule, age: `${rule.metadata.creationTimestamp} ${objectKey(rule)}` }));
+  return aged.sort((left, right) => (left.age < right.age ? -1 : 1)).map(({ rule }) => rule);
 }
 
 /** As an Event or a status shows it. */

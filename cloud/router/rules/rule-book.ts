@@ -10,6 +10,7 @@ import {
   type TemplatePart,
 } from "#shared/rules";
 import { compileRules, type CompiledRule } from "./compile.ts";
+import { RuleReader } from "./rule-reader.ts";
 
 export interface RestMatch {
   readonly rule: RuleMeaning;
@@ -32,8 +33,12 @@ export class RuleBook {
   readonly #topics = new TopicTrie<RuleMeaning>();
   readonly #urls = new Map<string, RuleMeaning[]>();
 
-  constructor(rules: readonly Rule[], endpointOf: (key: string) => RuleEndpoint | undefined) {
-    const compiled = compileRules(rules, endpointOf);
+  constructor(
+    rules: readonly Rule[],
+    endpointOf: (key: string) => RuleEndpoint | undefined,
+    reader = new RuleReader(),
+  ) {
+    const compiled = compileRules(rules, endpointOf, reader);
     this.rules = new Map(compiled.map((one) => [objectKey(one.rule), one]));
     for (const { meaning } of compiled) if (meaning) this.#index(meaning);
     for (const list of this.#rest.values())

@@ -8,7 +8,8 @@ import { RuleCounters, type TakenCounts } from "./rule-counters.ts";
 
 export interface StatusWriterOptions {
   readonly kube: KubeClient;
-  readonly rule: (key: string) => CompiledRule | undefined;
+  /** The rules as they are now, by `<namespace>/<name>`. */
+  readonly rules: () => ReadonlyMap<string, CompiledRule>;
   /** messages of a rule that wait */
   readonly queued: (key: string) => number;
   readonly clock: Clock;
@@ -79,9 +80,11 @@ export class RuleStatusWriter implements AsyncDisposable {
   }
 
   async #writeAll(): Promise<void> {
+    // What changes meanwhile is written again.
+    const rules = this.#options.rules();
     for (const key of [...this.#dirty].slice(0, mostAtOnce)) {
       this.#dirty.delete(key);
-      const compiled = this.#options.rule(key);
+      const compiled = rules.get(key);
       const counts = this.counters.take(key);
       if (compiled) await this.#write(compiled, counts);
       else this.#written.delete(key);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import ruleCrd from "#conf/crds/rules_v1_rule.yaml" with { type: "text" };
 import ruleEndpointCrd from "#conf/crds/rules_v1_ruleendpoint.yaml" with { type: "text" };
-import { admitRules } from "#cloud/router";
+import { createRuleAdmission } from "#cloud/router";
 import type { KubeObject } from "#shared/kube";
 import { startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
@@ -16,7 +16,7 @@ describe("admission of rules", () => {
   let count = 0;
 
   beforeAll(async () => {
-    server = await startTestServer(dir.path, { admit: admitRules });
+    server = await startTestServer(dir.path, { admit: createRuleAdmission() });
     await server.api.ensureObjects(
       [ruleEndpointCrd, ruleCrd].map((text) => Bun.YAML.parse(text) as KubeObject),
     );

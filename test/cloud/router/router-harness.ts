@@ -4,7 +4,7 @@ import ruleCrd from "#conf/crds/rules_v1_rule.yaml" with { type: "text" };
 import ruleEndpointCrd from "#conf/crds/rules_v1_ruleendpoint.yaml" with { type: "text" };
 import { ensureCertificates } from "#cloud/cloud-hub/certificates";
 import { createKubeClient, type KubeClient } from "#cloud/kube-client";
-import { admitRules, startRouter, type Router, type RouterStartConfig } from "#cloud/router";
+import { createRuleAdmission, startRouter, type Router, type RouterStartConfig } from "#cloud/router";
 import { Bus } from "#shared/bus";
 import { textPayload } from "#shared/bytes";
 import { systemClock } from "#shared/clock";
@@ -232,7 +232,7 @@ export async function startRouterHarness(
 ): Promise<RouterHarness> {
   const stack = new AsyncDisposableStack();
   const dir = stack.use(tempDir("router"));
-  const api = stack.use(await startTestServer(dir.path, { admit: admitRules }));
+  const api = stack.use(await startTestServer(dir.path, { admit: createRuleAdmission() }));
   await api.api.ensureObjects([ruleEndpointCrd, ruleCrd].map((text) => Bun.YAML.parse(text) as KubeObject));
   const log = silentLog();
   const access = {
