@@ -32,13 +32,9 @@ export async function startKubectlCluster(
     const options = { type: "merge", subresource: "status" } as const;
     await kube.patch(resources.nodes, { name }, { status: node.status }, options);
   }
-  const offline = new Set<string>();
-  stack.use(
-    deps.pods.watch({
-      added: (pod) => void follow(kube, pod, offline),
-      updated: (pod) => void follow(kube, pod, offline),
-    }),
-  );
+  const look = (pod: Pod): void => void follow(kube, pod, offline);
+  const offline = new OfflineNodes(() => deps.pods.list().forEach(look));
+  stack.use(deps.pods.watch({ added: look, updated: look }));
   const kubectl = async (args: readonly string[], input = ""): Promise<string> => {
     const command = ["kubectl", "--kubeconfig", kubeconfig, ...args];
     const child = Bun.spawn(command, { stdin: Buffer.from(input), stdout: "pipe", stderr: "pipe" });
@@ -55,6 +51,27 @@ export async function startKubectlCluster(
     apply: (manifest) => kubectl(["apply", "-f", "-"], JSON.stringify(manifest)),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** A kubelet that is back looks at all its pods. */
+class OfflineNodes extends Set<string> {
+  readonly #back: () => void;
+
+  constructor(back: () => void) {
+    super();
+    this.#back = back;
+  }
+
+  override delete(node: string): boolean {
+    const wasOffline = super.delete(node);
+    this.#back();
+    return wasOffline;
+  }
+
+  override clear(): void {
+    super.clear();
+    this.#back();
+  }
 }
 
 /** What a kubelet does for a pod: reports it ready, and ends it when it is deleted. */
