@@ -25,13 +25,13 @@ const complete = [
 test("a Job runs as many pods at once as it may, until enough have succeeded", async () => {
   await jobs.run("plain", { completions: 3, parallelism: 2 });
   for (const pod of await jobs.running("plain", 2)) await jobs.end(pod, 0);
-  const [last] = await jobs.running("plain", 1);
   const { status } = await jobs.reach(
     "plain",
     "one runs",
     (job) => job.status?.succeeded === 2 && job.status.ready === 1,
   );
   expect(status).toMatchObject({ active: 1, ready: 1, terminating: 0, uncountedTerminatedPods: {} });
+  const [last] = await jobs.running("plain", 1);
   if (last) await jobs.end(last, 0);
   const done = await jobs.finished("plain");
   expect(done.status).toEqual({
