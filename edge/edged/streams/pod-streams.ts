@@ -150,7 +150,11 @@ export class PodStreams implements AsyncDisposable {
     // Whether a process has a terminal and an input was decided when it was started.
     const { tty = false, stdin: hasInput = false } = specOf(pod, request.container) ?? {};
     const stdin = request.stdin && hasInput;
-    await using process = await this.#options.runtime.attach(id, { tty, stdin, signal });
+    const { runtime } = this.#options;
+    await using process = await runtime.attach(id, { tty, stdin, signal });
+    // Docker attaches to a container that has just ended as to one that is to be started, and never ends the stream.
+    const { phase } = (await runtime.inspect(id)) ?? {};
+    if (phase !== "running") throw notFoundIn(request.container);
     await accept();
     await connectProcess(process, { ...request, tty, stdin }, stream);
   }
@@ -182,9 +186,14 @@ export class PodStreams implements AsyncDisposable {
       ({ identity, phase }) =>
         identity.role !== "sandbox" && identity.container === container && phase === "running",
     );
-    if (!found) throw refusePod.notFound(`container not found (${quote(container)})`);
+    if (!found) throw notFoundIn(container);
     return found;
   }
+}
+
+/** As kubelet: the container does not run. */
+function notFoundIn(container: string): PodRefusal {
+  return refusePod.notFound(`container not found (${quote(container)})`);
 }
 
 function specOf({ spec }: Pod, name: string): Container | undefined {
