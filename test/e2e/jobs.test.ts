@@ -51,6 +51,8 @@ test.skipIf(!hasPair())(
     const random = seeded(20_261_129);
     for (let count = 1; count <= 6; count += 1) {
       const before = linesOf(out.path).length;
+      // Four pods may end at once.
+      if (before === 16) break;
       await until(20_000, () => linesOf(out.path).length > before || "no pod has ended");
       await Bun.sleep(random() * 300);
       if (count % 3 === 0) pair.link.cut();
