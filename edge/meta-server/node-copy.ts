@@ -3,6 +3,7 @@ import { AppError } from "#shared/errors";
 import type { Logger } from "#shared/log";
 import type { ApiAnswer, NodeObjectRequest, StoredObject } from "#shared/topics";
 import type { Node } from "#shared/kube";
+import { LinkedRepeat } from "#edge/meta-server/cloud";
 import type { Metas } from "#edge/store";
 
 export interface NodeCopyDeps {
@@ -24,9 +25,7 @@ export class NodeCopy implements AsyncDisposable {
   readonly #name: string;
   readonly #namespace: string;
   readonly #deps: NodeCopyDeps;
-  #online = false;
-  #timer: Disposable | undefined;
-  #running: Promise<void> = Promise.resolve();
+  readonly #repeat: LinkedRepeat;
 
   constructor(
     { node, wireNamespace }: { readonly node: string; readonly wireNamespace: string },
@@ -35,28 +34,18 @@ export class NodeCopy implements AsyncDisposable {
     this.#name = node;
     this.#namespace = wireNamespace;
     this.#deps = deps;
+    this.#repeat = new LinkedRepeat({ firstMs, run: () => this.#read(), clock: deps.clock });
   }
 
   linkChanged(online: boolean): void {
-    this.#online = online;
-    this.#plan(firstMs);
+    this.#repeat.linkChanged(online);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#online = false;
-    this.#timer?.[Symbol.dispose]();
-    await this.#running;
+    await this.#repeat[Symbol.asyncDispose]();
   }
 
-  #plan(waitMs: number): void {
-    this.#timer?.[Symbol.dispose]();
-    if (!this.#online) return;
-    this.#timer = this.#deps.clock.after(waitMs, () => {
-      this.#running = this.#read();
-    });
-  }
-
-  async #read(): Promise<void> {
+  async #read(): Promise<number> {
     const { port, log } = this.#deps;
     const operation = { verb: "get" } as const;
     try {
@@ -67,11 +56,11 @@ export class NodeCopy implements AsyncDisposable {
         timeoutMs: 10_000,
       });
       if (answer.object) this.#keep(answer.object);
-      this.#plan(answer.object ? repeatMs : retryMs);
+      return answer.object ? repeatMs : retryMs;
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
       log.debug("cannot read the Node of this node", { error });
-      this.#plan(retryMs);
+      return retryMs;
     }
   }
 

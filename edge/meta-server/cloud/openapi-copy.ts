@@ -7,6 +7,7 @@ import { writeWhole } from "#shared/files";
 import { asRecord, tryJson } from "#shared/json";
 import type { Logger } from "#shared/log";
 import type { CloudApi } from "./cloud-api.ts";
+import { LinkedRepeat } from "./linked-repeat.ts";
 
 export interface OpenApiCopyOptions {
   readonly api: Pick<CloudApi, "text">;
@@ -32,18 +33,16 @@ const indexFile = "index.json";
 export class OpenApiCopy implements AsyncDisposable {
   readonly #options: OpenApiCopyOptions;
   #hashes: ReadonlyMap<string, string>;
-  #online = false;
-  #timer: Disposable | undefined;
-  #running: Promise<void> = Promise.resolve();
+  readonly #repeat: LinkedRepeat;
 
   constructor(options: OpenApiCopyOptions) {
     this.#options = options;
     this.#hashes = readIndex(options.folder, options.wanted);
+    this.#repeat = new LinkedRepeat({ firstMs, run: () => this.#refresh(), clock: options.clock });
   }
 
   linkChanged(online: boolean): void {
-    this.#online = online;
-    this.#plan(firstMs);
+    this.#repeat.linkChanged(online);
   }
 
   /** The hash of what is kept of a group version. */
@@ -64,20 +63,10 @@ export class OpenApiCopy implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#online = false;
-    this.#timer?.[Symbol.dispose]();
-    await this.#running;
+    await this.#repeat[Symbol.asyncDispose]();
   }
 
-  #plan(waitMs: number): void {
-    this.#timer?.[Symbol.dispose]();
-    if (!this.#online) return;
-    this.#timer = this.#options.clock.after(waitMs, () => {
-      this.#running = this.#refresh();
-    });
-  }
-
-  async #refresh(): Promise<void> {
+  async #refresh(): Promise<number> {
     const { api, wanted, log } = this.#options;
     try {
       const offered = readPaths(await api.text("/openapi/v3"));
@@ -86,13 +75,13 @@ export class OpenApiCopy implements AsyncDisposable {
         if (url === undefined || hashIn(url) === this.#hashes.get(groupVersion)) continue;
         this.#keep(groupVersion, hashIn(url), await api.text(url));
       }
-      this.#plan(repeatMs);
+      return repeatMs;
     } catch (error) {
       // A full disk, besides what can happen on the way to the API.
       log[error instanceof AppError ? "debug" : "warn"]("cannot keep OpenAPI documents of the API", {
         error,
       });
-      this.#plan(retryMs);
+      return retryMs;
     }
   }
 
