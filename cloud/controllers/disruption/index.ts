@@ -1,2 +1,3 @@
-/** Keeps the status of PodDisruptionBudgets, by which evictions are judged. */
+/** PodDisruptionBudgets, by which evictions are judged, and why pods are ended. */
 export { startDisruptionController } from "./controller.ts";
+export { markDisrupted, type Disruption } from "./disrupt.ts";

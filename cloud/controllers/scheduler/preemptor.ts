@@ -1,6 +1,6 @@
 import { ignoreMissing, objectAt, resources } from "#cloud/kube-client";
+import { markDisrupted } from "#cloud/controllers/disruption";
 import { isDeleting, recordEvent, type ControllerDeps } from "#cloud/controllers/framework";
-import { rfc3339 } from "#shared/clock";
 import type { Pod } from "#shared/kube";
 import type { ClusterView, RejectedNode } from "./choose.ts";
 import type { PodNeeds } from "./needs.ts";
@@ -40,21 +40,11 @@ export class Preemptor {
   }
 
   async #evict(victim: Pod, needs: PodNeeds, node: string): Promise<void> {
-    const { kube, clock } = this.#deps;
     if (isDeleting(victim)) return;
-    const condition = {
-      type: "DisruptionTarget",
-      status: "True",
-      reason: "PreemptionByScheduler",
-      message: `${component}: preempting to accommodate a higher priority pod`,
-      lastTransitionTime: rfc3339(clock.nowMs()),
-    };
     const { uid = "" } = victim.metadata;
-    const patch = { metadata: { uid }, status: { conditions: [condition] } };
-    const options = { type: "strategic", subresource: "status" } as const;
-    // 409: another pod has the name now.
-    await ignoreMissing(kube.patch(resources.pods, objectAt(victim), patch, options), 409);
-    await ignoreMissing(kube.remove(resources.pods, objectAt(victim), { uid }), 409);
+    const why = `${component}: preempting to accommodate a higher priority pod`;
+    await markDisrupted(this.#deps, victim, { reason: "PreemptionByScheduler", message: why });
+    await ignoreMissing(this.#deps.kube.remove(resources.pods, objectAt(victim), { uid }), 409);
     const message = `Preempted by pod ${needs.pod.metadata.uid ?? ""} on node ${node}`;
     const text = { type: "Normal", reason: "Preempted", message, component } as const;
     await recordEvent(this.#deps, resources.pods, victim, text);

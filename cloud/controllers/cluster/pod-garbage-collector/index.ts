@@ -1,5 +1,5 @@
-import { ignoreMissing, resources } from "#cloud/kube-client";
-import { rfc3339 } from "#shared/clock";
+import { markDisrupted } from "#cloud/controllers/disruption";
+import { ignoreMissing, objectAt, resources } from "#cloud/kube-client";
 import type { Pod } from "#shared/kube";
 import { WorkQueue, type ControllerDeps } from "#cloud/controllers/framework";
 
@@ -46,21 +46,10 @@ async function collect(deps: PodGcDeps, node: string): Promise<void> {
 }
 
 /** A pod that is kept by a finalizer, such as that of a Job, says how it ended. */
-async function end({ kube, clock }: PodGcDeps, { metadata, status }: Pod): Promise<void> {
-  const { name = "", namespace = "default", uid = "" } = metadata;
-  const place = { name, namespace };
-  if (status?.phase !== "Succeeded" && status?.phase !== "Failed") {
-    const condition = {
-      type: "DisruptionTarget",
-      status: "True",
-      reason: "DeletionByPodGC",
-      message: "PodGC: node no longer exists",
-      lastTransitionTime: rfc3339(clock.nowMs()),
-    };
-    const patch = { metadata: { uid }, status: { phase: "Failed", conditions: [condition] } };
-    const options = { type: "strategic", subresource: "status" } as const;
-    // 409 and 422: another pod has the name now.
-    await ignoreMissing(kube.patch(resources.pods, place, patch, options), 409, 422);
-  }
-  await ignoreMissing(kube.remove(resources.pods, place, { graceSeconds: 0, uid }), 409);
+async function end(deps: PodGcDeps, pod: Pod): Promise<void> {
+  const { uid = "" } = pod.metadata;
+  const message = "PodGC: node no longer exists";
+  if (pod.status?.phase !== "Succeeded" && pod.status?.phase !== "Failed")
+    await markDisrupted(deps, pod, { reason: "DeletionByPodGC", message, phase: "Failed" });
+  await ignoreMissing(deps.kube.remove(resources.pods, objectAt(pod), { graceSeconds: 0, uid }), 409);
 }

@@ -1,6 +1,6 @@
 import { ControllerEvents, isDeleting, WorkQueue, type ControllerDeps } from "#cloud/controllers/framework";
-import { ignoreMissing, resources } from "#cloud/kube-client";
-import { rfc3339 } from "#shared/clock";
+import { markDisrupted } from "#cloud/controllers/disruption";
+import { ignoreMissing, objectAt, resources } from "#cloud/kube-client";
 import { objectKey, type Node, type Pod } from "#shared/kube";
 import { noExecuteTaints, toleratedSeconds } from "./tolerated.ts";
 
@@ -82,23 +82,13 @@ class TaintEviction implements AsyncDisposable {
   }
 
   async #evict(pod: Pod): Promise<void> {
-    const { kube, clock, log } = this.#deps;
-    const { name = "", namespace = "default", uid = "" } = pod.metadata;
-    const place = { name, namespace };
+    const { kube, log } = this.#deps;
+    const { uid = "" } = pod.metadata;
     log.info("evicting a pod from a tainted node", { pod: objectKey(pod), node: pod.spec.nodeName });
     this.#record(pod, "Marking for deletion Pod");
-    const condition = {
-      type: "DisruptionTarget",
-      status: "True",
-      reason: "DeletionByTaintManager",
-      message: "Taint manager: deleting due to NoExecute taint",
-      lastTransitionTime: rfc3339(clock.nowMs()),
-    };
-    const patch = { metadata: { uid }, status: { conditions: [condition] } };
-    const options = { type: "strategic", subresource: "status" } as const;
-    // 409 and 422: another pod has the name now.
-    await ignoreMissing(kube.patch(resources.pods, place, patch, options), 409, 422);
-    await ignoreMissing(kube.remove(resources.pods, place, { uid }), 409);
+    const message = "Taint manager: deleting due to NoExecute taint";
+    await markDisrupted(this.#deps, pod, { reason: "DeletionByTaintManager", message });
+    await ignoreMissing(kube.remove(resources.pods, objectAt(pod), { uid }), 409);
     this.#tainted.delete(uid);
   }
 
