@@ -26,6 +26,7 @@ export {
   type Status,
 } from "./meta.ts";
 export type {
+  Affinity,
   Container,
   EphemeralContainer,
   ContainerState,

@@ -9,9 +9,8 @@ import {
 } from "#cloud/controllers/storage";
 import { rfc3339 } from "#shared/clock";
 import { objectKey, type Condition, type KubeObject, type Node, type Pod } from "#shared/kube";
-import { SchedulerCache } from "./cache.ts";
+import { needsOf, SchedulerCache, type PodNeeds } from "#cloud/controllers/scheduler/load";
 import { chooseNode, type ClusterView, type RejectedNode } from "./choose.ts";
-import { needsOf, type PodNeeds } from "./needs.ts";
 import { component, Preemptor } from "./preemptor.ts";
 
 /** Unschedulable pods are retried when a node or pod changes, and after this time in case an event was missed. */
@@ -45,6 +44,7 @@ class Scheduler implements AsyncDisposable {
   readonly #storage: StorageView;
   readonly #unschedulable = new Map<string, PodNeeds>();
   readonly #watches: Disposable[];
+  #firstNode = 0;
 
   constructor(deps: SchedulerDeps) {
     this.#deps = deps;
@@ -102,6 +102,7 @@ class Scheduler implements AsyncDisposable {
   get #cluster(): ClusterView {
     return {
       loads: this.#cache.loads(),
+      firstNode: this.#firstNode,
       namespaceLabels: (name) => this.#deps.namespaces.get(name)?.metadata.labels ?? {},
       storage: this.#storage,
       nominated: (node) => this.#cache.nominatedOn(node),
@@ -114,6 +115,7 @@ class Scheduler implements AsyncDisposable {
     if (!pod || !isWaiting(pod) || this.#cache.isAssumed(pod)) return;
     const needs = needsOf(pod);
     const choice = chooseNode(needs, this.#cluster);
+    if ("node" in choice) this.#firstNode += choice.lookedAt;
     if ("node" in choice && !choice.volumes?.open.length) {
       await this.#bind(pod, choice.node);
       return;
@@ -128,7 +130,7 @@ class Scheduler implements AsyncDisposable {
     const { pod } = needs;
     const room = this.#preemptor.plan(needs, rejected, this.#cluster);
     const message = "message" in room ? [obstacle, room.message].filter(Boolean).join(" ") : obstacle;
-    await this.#reportUnschedulable(pod, message);
+    await this.#reportUnschedulable(pod, { message, isHopeless: "message" in room && room.isHopeless });
     if ("message" in room) return;
     this.#cache.nominate(pod, room.node);
     for (const [, other] of this.#cache.nominatedOn(room.node))
@@ -170,10 +172,21 @@ class Scheduler implements AsyncDisposable {
     });
   }
 
-  async #reportUnschedulable(pod: Pod, message: string): Promise<void> {
+  /** Without a node where room could be made, the pod is nominated for none. */
+  async #reportUnschedulable(
+    pod: Pod,
+    { message, isHopeless }: { readonly message: string; readonly isHopeless: boolean },
+  ): Promise<void> {
     const condition = unschedulableCondition(pod, message, rfc3339(this.#deps.clock.nowMs()));
-    if (!condition) return;
-    const patch = { status: { conditions: [condition] } };
+    const isNominated = isHopeless && Boolean(pod.status?.nominatedNodeName);
+    if (isNominated) this.#cache.nominate(pod, undefined);
+    if (!condition && !isNominated) return;
+    const patch = {
+      status: {
+        ...(condition && { conditions: [condition] }),
+        ...(isNominated && { nominatedNodeName: null }),
+      },
+    };
     const options = { type: "strategic", subresource: "status" } as const;
     try {
       await this.#deps.kube.patch(resources.pods, objectAt(pod), patch, options);
@@ -181,6 +194,7 @@ class Scheduler implements AsyncDisposable {
       if (isKubeError(error, 404)) return;
       throw error;
     }
+    if (!condition) return;
     const reason = "FailedScheduling";
     await recordEvent(this.#deps, resources.pods, pod, { type: "Warning", reason, message, component });
   }

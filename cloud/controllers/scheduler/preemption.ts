@@ -2,14 +2,13 @@ import type { PodDisruptionBudget } from "#cloud/controllers/framework";
 import { podVolumesOf } from "#cloud/controllers/storage";
 import { matchesLabelSelector } from "#shared/kube";
 import { summary, withNominated, type ClusterView, type RejectedNode } from "./choose.ts";
-import { findObstacle, schedulingState } from "./fit.ts";
-import type { PodNeeds } from "./needs.ts";
-import { changedLoad, type NodeLoad } from "./node-load.ts";
+import { findObstacle, schedulingState } from "#cloud/controllers/scheduler/filter";
+import { changedLoad, type NodeLoad, type PodNeeds } from "#cloud/controllers/scheduler/load";
 
 export type Preemption =
   | { readonly node: string; readonly victims: readonly PodNeeds[] }
-  /** Why no pods can be removed for this one. */
-  | { readonly message: string };
+  /** Why no pods can be removed for this one; hopeless when no node would do. */
+  | { readonly message: string; readonly isHopeless: boolean };
 
 /** Nodes that are looked at until one is chosen, as minCandidateNodesAbsolute of kube-scheduler. */
 const mostCandidates = 100;
@@ -41,7 +40,7 @@ export function planPreemption(
     else reasons.push(...found);
   }
   const best = candidates.toSorted(byHarm)[0];
-  return best ?? { message: `preemption: ${summary(cluster.loads.length, reasons)}` };
+  return best ?? { message: `preemption: ${summary(cluster.loads.length, reasons)}`, isHopeless: true };
 }
 
 /** The pods to remove from one node, or the reasons why it would not help. */

@@ -3,7 +3,7 @@ import { markDisrupted } from "#cloud/controllers/disruption";
 import { isDeleting, recordEvent, type ControllerDeps } from "#cloud/controllers/framework";
 import type { Pod } from "#shared/kube";
 import type { ClusterView, RejectedNode } from "./choose.ts";
-import type { PodNeeds } from "./needs.ts";
+import type { PodNeeds } from "#cloud/controllers/scheduler/load";
 import { planPreemption, type Preemption } from "./preemption.ts";
 
 /** The name of the scheduler in pods and Events. */
@@ -20,11 +20,14 @@ export class Preemptor {
   }
 
   plan(needs: PodNeeds, rejected: readonly RejectedNode[], cluster: ClusterView): Preemption {
-    if (rejected.length === 0) return { message: "" };
+    if (rejected.length === 0) return { message: "", isHopeless: true };
     if (needs.pod.spec.preemptionPolicy === "Never")
-      return { message: "preemption: not eligible due to preemptionPolicy=Never." };
+      return { message: "preemption: not eligible due to preemptionPolicy=Never.", isHopeless: false };
     if (isMakingRoom(needs, rejected))
-      return { message: "preemption: not eligible due to a terminating pod on the nominated node." };
+      return {
+        message: "preemption: not eligible due to a terminating pod on the nominated node.",
+        isHopeless: false,
+      };
     const budgets = this.#deps.podDisruptionBudgets.list();
     return planPreemption(needs, rejected, { cluster, budgets });
   }

@@ -39,8 +39,17 @@ export function defaultPod(pod: JsonObject): void {
   for (const container of containersOf(spec)) requestLimits(container);
   const status = ensureChild(pod, "status");
   setDefaultText(status, "phase", "Pending");
+  if (itemsOf(spec, "schedulingGates").length > 0) setDefault(status, "conditions", [{ ...gated }]);
   defaultPodStatus(status);
 }
+
+/** The first condition of a pod that the scheduler has to leave alone (registry/core/pod/strategy.go). */
+const gated = {
+  type: "PodScheduled",
+  status: "False",
+  reason: "SchedulingGated",
+  message: "Scheduling is blocked due to non-empty scheduling gates",
+} as const;
 
 function defaultPodStatus(status: JsonObject): void {
   const ip = textOf(status, "podIP");

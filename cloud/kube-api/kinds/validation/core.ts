@@ -25,7 +25,7 @@ import {
   type Json,
   type JsonObject,
 } from "#shared/json";
-import { validateTargetPort } from "./probe.ts";
+import { validateTargetPort } from "#cloud/kube-api/kinds/validation/pods";
 import { notNegative, validatePart } from "./workload.ts";
 
 /** Bytes of the data of a ConfigMap or Secret, as upstream (MaxSecretSize): an object of etcd has 1.5 MiB. */

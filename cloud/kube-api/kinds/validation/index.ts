@@ -29,7 +29,11 @@ import {
   validateNetworkPolicy,
   validateRuntimeClass,
 } from "./networking.ts";
-import { validatePodSpec, validatePodTemplate } from "./pod.ts";
+import {
+  validateGatedNode,
+  validatePodSpec,
+  validatePodTemplate,
+} from "#cloud/kube-api/kinds/validation/pods";
 import {
   validateCsiDriver,
   validateCsiNode,
@@ -63,7 +67,7 @@ export {
   validateEphemeralContainers,
   validateMirrorUpdate,
   validatePodTemplate,
-} from "./pod.ts";
+} from "#cloud/kube-api/kinds/validation/pods";
 export { labelSelectorOf, validateSelector } from "#cloud/kube-api/kinds/validation/basics";
 export { notNegative } from "./workload.ts";
 
@@ -74,7 +78,10 @@ const validators: Readonly<Record<string, (object: JsonObject) => FieldError[]>>
   "core.v1.Node": validateNode,
   "core.v1.PersistentVolume": validatePersistentVolume,
   "core.v1.PersistentVolumeClaim": validateClaim,
-  "core.v1.Pod": (object) => validatePodSpec(specOf(object), "spec"),
+  "core.v1.Pod": (object) => [
+    ...validatePodSpec(specOf(object), "spec"),
+    ...validateGatedNode(specOf(object)),
+  ],
   "core.v1.PodTemplate": (object) => validatePodTemplate(object, "template"),
   "core.v1.ReplicationController": validateReplicationController,
   "core.v1.Secret": validateSecret,

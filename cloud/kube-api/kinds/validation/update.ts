@@ -1,7 +1,7 @@
 import { forbidden, invalid } from "#cloud/kube-api/kinds/validation/basics";
 import type { FieldError } from "#cloud/kube-api/schema";
 import { childOf, sameMeaning, textOf, type JsonObject } from "#shared/json";
-import { validatePodUpdate } from "./pod.ts";
+import { validatePodUpdate } from "#cloud/kube-api/kinds/validation/pods";
 
 type Rule = (next: JsonObject, current: JsonObject) => FieldError[];
 

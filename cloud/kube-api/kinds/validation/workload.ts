@@ -16,7 +16,7 @@ import {
   itemsOf,
 } from "#shared/json";
 import { hasLabels } from "#shared/kube";
-import { validatePodTemplate } from "./pod.ts";
+import { validatePodTemplate } from "#cloud/kube-api/kinds/validation/pods";
 
 const negativeText = "must be greater than or equal to 0";
 

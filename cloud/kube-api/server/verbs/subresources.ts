@@ -99,10 +99,15 @@ function checkBindable(target: ObjectTarget, pod: JsonObject, uid: string): void
   if (metadataOf(pod)["deletionTimestamp"] !== undefined) {
     throw refusals.conflict(kind, name, `pod ${name} is being deleted, cannot be assigned to a host`);
   }
-  const node = isObject(pod["spec"]) ? asText(pod["spec"]["nodeName"]) : "";
+  const spec = isObject(pod["spec"]) ? pod["spec"] : {};
+  const { schedulingGates: gates } = spec;
+  const bindings = { group: "", plural: "pods/binding" };
+  if (Array.isArray(gates) && gates.length > 0)
+    throw refusals.conflict(bindings, name, `pod ${name} has non-empty .spec.schedulingGates`);
+  const node = asText(spec["nodeName"]);
   if (node === "") return;
   const why = `pod ${name} is already assigned to node "${node}"`;
-  throw refusals.conflict({ group: "", plural: "pods/binding" }, name, why);
+  throw refusals.conflict(bindings, name, why);
 }
 
 function withScheduled(conditions: Json | undefined, now: string): Json[] {

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { chooseNode, type ClusterView } from "#internal/cloud/controllers/scheduler/choose.ts";
-import { needsOf } from "#internal/cloud/controllers/scheduler/needs.ts";
-import { MutableLoad, type NodeLoad } from "#internal/cloud/controllers/scheduler/node-load.ts";
+import { needsOf } from "#internal/cloud/controllers/scheduler/load/needs.ts";
+import { MutableLoad, type NodeLoad } from "#internal/cloud/controllers/scheduler/load/node-load.ts";
 import { planPreemption } from "#internal/cloud/controllers/scheduler/preemption.ts";
 import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario.ts";
 import { asText, recordOf } from "#shared/json";
@@ -37,6 +37,7 @@ function clusterOf(nodes: readonly unknown[]): ClusterView {
   );
   return {
     loads: nodes.map(loadOf),
+    firstNode: 0,
     storage: {
       claim: () => undefined,
       volume: () => undefined,
@@ -104,7 +105,7 @@ function loadOf(given: unknown): NodeLoad {
     spec: { ...(taints && { taints }), ...(cordoned && { unschedulable: true }) },
     status: {
       allocatable: { cpu: "2", memory: "2Gi", pods: "10", ...allocatable },
-      images: [{ names: images }],
+      images: [{ names: images, sizeBytes: 500 * 2 ** 20 }],
     },
   };
   const load = new MutableLoad(node);

@@ -52,6 +52,59 @@ test("the scheduler reports why a pod waits, binds it when a node is added, and 
   expect(items.some((event) => event.reason === "FailedScheduling" && event.message === full)).toBe(true);
 });
 
+test("the scheduler leaves a pod with gates alone, nobody else can bind it, and it runs when they are removed", async () => {
+  using dir = tempDir();
+  await using cluster = await startCluster(dir.path);
+  const { kube, deps } = cluster;
+  await kube.create<Node>(resources.nodes, readyNode("edge-1"));
+  await kube.patch(
+    resources.nodes,
+    { name: "edge-1" },
+    { status: readyNode("").status },
+    { type: "merge", subresource: "status" },
+  );
+  await using _scheduler = startScheduler(deps);
+  const gated = smallPod("gated");
+  await kube.create<Pod>(resources.pods, {
+    ...gated,
+    spec: { ...gated.spec, schedulingGates: [{ name: "a" }] },
+  });
+  await kube.create(resources.pods, smallPod("plain"));
+  await until("the other pod is bound", () => deps.pods.get("default/plain")?.spec.nodeName === "edge-1");
+  const name = { namespace: "default", name: "gated" };
+  const binding = {
+    apiVersion: "v1",
+    kind: "Binding",
+    metadata: name,
+    target: { kind: "Node", name: "edge-1" },
+  };
+  const refusal = await kube.createSubresource(resources.pods, name, "binding", binding).catch(String);
+  expect(refusal).toContain("pod gated has non-empty .spec.schedulingGates");
+  expect(deps.pods.get("default/gated")).toMatchObject({
+    status: { conditions: [{ type: "PodScheduled", status: "False", reason: "SchedulingGated" }] },
+  });
+  await kube.patch(resources.pods, name, { spec: { schedulingGates: null } }, { type: "merge" });
+  await until("it is bound", () => deps.pods.get("default/gated")?.spec.nodeName === "edge-1");
+});
+
+test("a pod that room is made for nowhere is no longer nominated for a node", async () => {
+  using dir = tempDir();
+  await using cluster = await startCluster(dir.path);
+  const { kube, deps } = cluster;
+  await kube.create<Node>(resources.nodes, readyNode("edge-1"));
+  await kube.create(resources.pods, smallPod("large", "64"));
+  const name = { namespace: "default", name: "large" };
+  const options = { type: "merge", subresource: "status" } as const;
+  await kube.patch(resources.pods, name, { status: { nominatedNodeName: "edge-1" } }, options);
+  await until(
+    "the nomination is seen",
+    () => deps.pods.get("default/large")?.status?.nominatedNodeName === "edge-1",
+  );
+  await using _scheduler = startScheduler(deps);
+  await until("it is gone", () => deps.pods.get("default/large")?.status?.nominatedNodeName === undefined);
+  expect(deps.pods.get("default/large")?.status?.conditions?.[0]?.reason).toBe("Unschedulable");
+});
+
 test("the pod garbage collector deletes the pods of a deleted node, not those of one created again", async () => {
   const clock = new FakeClock();
   const kube = new FakeKubeClient({ clock });

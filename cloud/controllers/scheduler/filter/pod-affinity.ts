@@ -1,7 +1,11 @@
 import type { Node } from "#shared/kube";
-import type { NodeLoad } from "./node-load.ts";
-import type { PodNeeds } from "./needs.ts";
-import { DomainCounts, rulesOf, type AffinityRule, type NamespaceLabels } from "./pod-selection.ts";
+import {
+  DomainCounts,
+  type AffinityRule,
+  type NamespaceLabels,
+  type NodeLoad,
+  type PodNeeds,
+} from "#cloud/controllers/scheduler/load";
 
 /** What of pod affinity decides about nodes for one pod. */
 export interface PodAffinityState {
@@ -31,9 +35,7 @@ export function podAffinityOf(
   loads: readonly NodeLoad[],
   namespaceLabels: NamespaceLabels,
 ): PodAffinityState | undefined {
-  const { affinity } = needs.pod.spec;
-  const near = rulesOf(affinity?.podAffinity?.requiredDuringSchedulingIgnoredDuringExecution, needs);
-  const apart = needs.avoids;
+  const { near, avoids: apart } = needs;
   const refused = refusedDomains(needs, loads, namespaceLabels);
   if (near.length + apart.length === 0 && refused.isEmpty) return undefined;
   const isNear = (other: PodNeeds): boolean => near.every(({ matches }) => matches(other, namespaceLabels));
@@ -54,9 +56,9 @@ function countPods(
   keys: readonly string[],
   { matches, counts }: { readonly matches: (other: PodNeeds) => boolean; readonly counts: DomainCounts },
 ): void {
-  for (const { labels, pods } of loads) {
+  for (const { labels, looks } of loads) {
     let count = 0;
-    for (const other of pods.values()) if (matches(other)) count += 1;
+    for (const { sample, count: alike } of looks.values()) if (matches(sample)) count += alike;
     if (count > 0) for (const key of keys) counts.add(key, labels, count);
   }
 }
@@ -68,9 +70,9 @@ function refusedDomains(
 ): DomainCounts {
   const refused = new DomainCounts();
   const isAbout = ({ matches }: AffinityRule): boolean => matches(needs, namespaceLabels);
-  for (const { labels, avoiding } of loads)
-    for (const { avoids } of avoiding.values())
-      for (const { topologyKey } of avoids.filter(isAbout)) refused.add(topologyKey, labels);
+  for (const { labels, wishes } of loads)
+    for (const { sample } of wishes.values())
+      for (const { topologyKey } of sample.avoids.filter(isAbout)) refused.add(topologyKey, labels);
   return refused;
 }
 

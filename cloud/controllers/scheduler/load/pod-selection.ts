@@ -1,6 +1,7 @@
 import {
   matchesLabelSelector,
   meetsLabelExpressions,
+  type Affinity,
   type LabelSelector,
   type PodAffinityTerm,
 } from "#shared/kube";
@@ -54,7 +55,7 @@ export function labelMatcher(
   return (others) => {
     for (const [key, value] of wanted) if (others[key] !== value) return false;
     if (matchExpressions.length > 0 && !meetsLabelExpressions(matchExpressions, others)) return false;
-    return differ.every((key) => Object.hasOwn(others, key) && others[key] !== labels[key]);
+    return differ.every((key) => others[key] !== labels[key]);
   };
 }
 
@@ -72,6 +73,13 @@ export class DomainCounts {
   of(topologyKey: string, labels: Readonly<Record<string, string>>): number {
     const value = labels[topologyKey];
     return value === undefined ? 0 : (this.#counts.get(topologyKey)?.get(value) ?? 0);
+  }
+
+  /** What was found in all domains of the node. */
+  sum(labels: Readonly<Record<string, string>>): number {
+    let sum = 0;
+    for (const key of this.#counts.keys()) sum += this.of(key, labels);
+    return sum;
   }
 
   /** Whether the node is in a domain where something was found. */
@@ -93,4 +101,25 @@ export interface AffinityRule {
 
 export function rulesOf(terms: readonly PodAffinityTerm[] | undefined, owner: LabeledPod): AffinityRule[] {
   return (terms ?? []).map((term) => ({ topologyKey: term.topologyKey, matches: termMatcher(term, owner) }));
+}
+
+/** A term of preferred pod affinity; its weight is below zero where the pods are to be apart. */
+export interface WeightedRule extends AffinityRule {
+  readonly weight: number;
+}
+
+export function weightedRulesOf(
+  { podAffinity, podAntiAffinity }: Affinity,
+  owner: LabeledPod,
+): WeightedRule[] {
+  return (
+    [
+      [podAffinity, 1],
+      [podAntiAffinity, -1],
+    ] as const
+  ).flatMap(([wish, sign]) =>
+    (wish?.preferredDuringSchedulingIgnoredDuringExecution ?? []).flatMap(({ weight, podAffinityTerm }) =>
+      rulesOf([podAffinityTerm], owner).map((rule) => ({ ...rule, weight: sign * weight })),
+    ),
+  );
 }

@@ -25,6 +25,7 @@ import {
 } from "#shared/json";
 import { mirrorAnnotation } from "#shared/kube";
 import { validateContainer, validateContainerNames } from "./container.ts";
+import { isGated, validateGateUpdate, validateScheduling } from "./scheduling.ts";
 import { validateVolumes } from "./volume.ts";
 
 const restartPolicies = ["Always", "Never", "OnFailure"];
@@ -45,6 +46,7 @@ export function validatePodSpec(spec: JsonObject, path: string): FieldError[] {
     ...validateHostPorts(spec, path),
     ...validateHostAliases(spec, `${path}.hostAliases`),
     ...validateSysctls(spec, path),
+    ...validateScheduling(spec, path),
   ];
 }
 
@@ -303,7 +305,11 @@ export function validatePodUpdate(next: JsonObject, current: JsonObject): FieldE
   if (sameMeaning(spec, was)) return mirror;
   const errors = [...mirror, ...validateContainerCount(spec, was)];
   if (errors.length > 0) return errors;
-  errors.push(...validateDeadlineUpdate(spec, was), ...validateTolerationUpdate(spec, was));
+  errors.push(
+    ...validateDeadlineUpdate(spec, was),
+    ...validateTolerationUpdate(spec, was),
+    ...validateGateUpdate(spec, was),
+  );
   if (!sameMeaning(withAllowedOf(spec, was), was)) errors.push(forbidden("spec", updateText));
   return errors;
 }
@@ -360,7 +366,18 @@ function withAllowedOf(spec: JsonObject, was: JsonObject): JsonObject {
   back.activeDeadlineSeconds = was.activeDeadlineSeconds ?? null;
   if ((numberOf(was, "terminationGracePeriodSeconds") ?? 0) < 0 && back.terminationGracePeriodSeconds === 1)
     back.terminationGracePeriodSeconds = was.terminationGracePeriodSeconds ?? null;
-  if (itemsOf(spec, "schedulingGates").length < itemsOf(was, "schedulingGates").length)
-    back.schedulingGates = was.schedulingGates ?? null;
+  // What these may become is judged above.
+  back.schedulingGates = was.schedulingGates ?? null;
+  if (isGated(was)) {
+    back.nodeSelector = was.nodeSelector ?? null;
+    back.affinity = withNodesOf(childOf(spec, "affinity"), childOf(was, "affinity"));
+  }
   return back;
+}
+
+/** The affinity with the required nodes of another one. */
+function withNodesOf(affinity: JsonObject | undefined, was: JsonObject | undefined): JsonObject {
+  const field = "requiredDuringSchedulingIgnoredDuringExecution";
+  const nodes = childOf(childOf(was, "nodeAffinity"), field) ?? null;
+  return { ...affinity, nodeAffinity: { ...childOf(affinity, "nodeAffinity"), [field]: nodes } };
 }

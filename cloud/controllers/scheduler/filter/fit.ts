@@ -1,10 +1,8 @@
 import { findUntolerated, isTolerated, matchesNodeSelection } from "#cloud/controllers/framework";
 import { volumeObstacle, type PodVolumes } from "#cloud/controllers/storage";
 import type { Taint } from "#shared/kube";
-import type { HostPort, PodNeeds } from "./needs.ts";
-import type { NodeLoad } from "./node-load.ts";
+import type { HostPort, NamespaceLabels, NodeLoad, PodNeeds } from "#cloud/controllers/scheduler/load";
 import { affinityObstacle, affinityTexts, podAffinityOf, type PodAffinityState } from "./pod-affinity.ts";
-import type { NamespaceLabels } from "./pod-selection.ts";
 import { spreadObstacle, spreadOf, spreadTexts, type SpreadState } from "./topology-spread.ts";
 
 /** What decides about all nodes for one pod, computed once. */

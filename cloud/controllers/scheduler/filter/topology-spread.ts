@@ -1,8 +1,6 @@
 import { findUntolerated, matchesNodeSelection } from "#cloud/controllers/framework";
 import type { Pod, TopologySpreadConstraint } from "#shared/kube";
-import type { NodeLoad } from "./node-load.ts";
-import type { PodNeeds } from "./needs.ts";
-import { labelMatcher } from "./pod-selection.ts";
+import { countSelected, labelMatcher, type NodeLoad, type PodNeeds } from "#cloud/controllers/scheduler/load";
 
 interface SpreadRule {
   readonly topologyKey: string;
@@ -47,27 +45,18 @@ function ruleOf(
   for (const load of loads) {
     if (!isEligible(load)) continue;
     const domain = load.labels[topologyKey] ?? "";
-    counts.set(domain, (counts.get(domain) ?? 0) + countLike(needs, load, selects));
+    counts.set(domain, (counts.get(domain) ?? 0) + countSelected(load, needs.namespace, selects));
   }
   const fewest = counts.size === 0 || counts.size < minDomains ? 0 : Math.min(...counts.values());
   return { topologyKey, maxSkew, counts, fewest, self: selects(needs.labels) ? 1 : 0 };
 }
 
-/** The pods of the same namespace that are selected and stay. */
-function countLike(
-  needs: PodNeeds,
-  load: NodeLoad,
-  selects: (labels: PodNeeds["labels"]) => boolean,
-): number {
-  let count = 0;
-  for (const { namespace, labels, pod } of load.pods.values())
-    if (namespace === needs.namespace && selects(labels) && !pod.metadata.deletionTimestamp) count += 1;
-  return count;
-}
-
 /** Whether a node counts as a place where the pod could be. */
-function eligibility(
-  { nodeAffinityPolicy = "Honor", nodeTaintsPolicy = "Ignore" }: TopologySpreadConstraint,
+export function eligibility(
+  {
+    nodeAffinityPolicy = "Honor",
+    nodeTaintsPolicy = "Ignore",
+  }: Pick<TopologySpreadConstraint, "nodeAffinityPolicy" | "nodeTaintsPolicy">,
   pod: Pod,
 ): (load: NodeLoad) => boolean {
   const { tolerations = [], nodeSelector, affinity } = pod.spec;

@@ -1,0 +1,11 @@
+/** The rules of pods and their templates. */
+export {
+  refuseEphemeralContainers,
+  validateEphemeralContainers,
+  validateMirrorUpdate,
+  validatePodSpec,
+  validatePodTemplate,
+  validatePodUpdate,
+} from "./pod.ts";
+export { validateTargetPort } from "./probe.ts";
+export { validateGatedNode } from "./scheduling.ts";
