@@ -6,6 +6,7 @@ import {
   fileRules,
   folderRules,
   internalAllowed,
+  foldersAtAGlance,
   mostEntriesAFolder,
   mostLinesAFile,
   processOwners,
@@ -154,7 +155,7 @@ function findCrowds(sources: Sources): string[] {
     }
   }
   return [...entries]
-    .filter(([folder, { size }]) => /^(cloud|edge|shared\/)/.test(folder) && size > mostEntriesAFolder)
+    .filter(([folder, { size }]) => foldersAtAGlance.test(folder) && size > mostEntriesAFolder)
     .map(([folder, { size }]) => `${folder}: ${size} entries, at most ${mostEntriesAFolder}`);
 }
 

@@ -196,7 +196,9 @@ export const processOwners: readonly string[] = ["cloud/main.ts", "edge/main.ts"
 /** Files that may ask the machine for time, chance or a turn of the event loop. */
 export const timeOwners: readonly string[] = ["shared/clock/*", "scripts/**", "test/**"];
 
-/** Files and folders in one folder: more are not read at a glance. */
+/** Folders that are read at a glance; `shared` and its mirror in `test` are lists of words. */
+export const foldersAtAGlance = /^(cloud|edge|shared\/|test(?!\/shared$))/;
+/** Files and folders in such a folder. */
 export const mostEntriesAFolder = 13;
 /** Lines of one source file; comments and blank lines count, other than in lint. */
 export const mostLinesAFile = 400;

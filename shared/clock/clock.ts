@@ -1,6 +1,6 @@
 /**
  * The only source of time and chance. Modules receive it; tests hand in one they advance
- * (`test/support/fake-clock.ts`).
+ * (`test/support/fake/fake-clock.ts`).
  */
 export interface Clock {
   /** Wall clock, milliseconds since 1970. May jump. */

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { connectAsync, type MqttClient } from "mqtt";
-import { freePort, startMosquitto } from "#internal/test/support/mosquitto.ts";
+import { freePort, startMosquitto } from "#internal/test/support/machine/mosquitto.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { residentMb, type DeviceFigure } from "./devices.ts";
 import { startPair } from "./pair.ts";

@@ -9,7 +9,7 @@ import { newMessage, type WireMessage } from "#shared/wire";
 import { ReceivedObjects } from "#internal/edge/meta-manager/received-objects.ts";
 import { PodCheck } from "#internal/edge/meta-manager/pod-check.ts";
 import { startCloud } from "#internal/test/cloud/edge-controller/cloud-harness.ts";
-import { overTheWire } from "#internal/test/support/over-the-wire.ts";
+import { overTheWire } from "#internal/test/support/edge/over-the-wire.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import recorded from "./golden/kubeedge-1.15-pod-questions.json" with { type: "json" };

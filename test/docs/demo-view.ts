@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { startCluster, type Cluster } from "#internal/scripts/cluster.ts";
 import { makeDemoImage } from "#internal/scripts/engine.ts";
 import { eventually, freePorts, startService } from "#internal/scripts/service.ts";
-import { engineSocket, removeContainers } from "#internal/test/support/container-engine.ts";
+import { engineSocket, removeContainers } from "#internal/test/support/machine/container-engine.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { root } from "./markdown.ts";
 

@@ -4,9 +4,9 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { demoImage, makeDemoImage } from "#internal/scripts/engine.ts";
 import { eventually, freePorts, run, startService } from "#internal/scripts/service.ts";
-import { engineSocket, removeContainers } from "#internal/test/support/container-engine.ts";
+import { engineSocket, removeContainers } from "#internal/test/support/machine/container-engine.ts";
 import { hasPair } from "#internal/test/support/pair.ts";
-import { startTestServer } from "#internal/test/support/api-server.ts";
+import { startTestServer } from "#internal/test/support/cloud/api-server.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 const root = resolve(import.meta.dir, "../..");

@@ -4,8 +4,13 @@ import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } fr
 import { join, resolve } from "node:path";
 import { demoImage, makeDemoImage } from "#internal/scripts/engine.ts";
 import { eventually, run, startService, tailOf, type ServiceProcess } from "#internal/scripts/service.ts";
-import { docker, engineSocket, hasEngine, removeContainers } from "./container-engine.ts";
-import { startCutProxy, type CutProxy } from "./cut-proxy.ts";
+import {
+  docker,
+  engineSocket,
+  hasEngine,
+  removeContainers,
+} from "#internal/test/support/machine/container-engine.ts";
+import { startCutProxy, type CutProxy } from "#internal/test/support/machine/cut-proxy.ts";
 import { needsCommands } from "./needs.ts";
 import { tempDir } from "./temp-dir.ts";
 

@@ -3,7 +3,7 @@ import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ensureCertificates } from "#cloud/cloud-hub/certificates";
 import { createNodeRequest, fromPem, readCertificate, toPem } from "#shared/pki";
-import { makeJoinToken } from "#internal/test/support/join-token.ts";
+import { makeJoinToken } from "#internal/test/support/cloud/join-token.ts";
 import { clientPair, startHarness, type Harness } from "./hub-harness.ts";
 
 async function curl(

@@ -20,7 +20,7 @@ import type {
 import type { ByteStream, StreamHead } from "#shared/streams";
 import { newMessage, type WireMessage } from "#shared/wire";
 import { createAuthority, type Authority, type KeyPair } from "#shared/pki";
-import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
+import { FakeKubeClient } from "#internal/test/support/fake/fake-kube-client.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 

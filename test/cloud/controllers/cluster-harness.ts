@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { createKubeClient, type KubeClient } from "#cloud/kube-client";
 import type { ControllerDeps } from "#internal/cloud/controllers/framework/controller.ts";
 import { followShared } from "#internal/cloud/controllers/framework/shared-informers.ts";
-import { startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
+import { startTestServer, type TestServer } from "#internal/test/support/cloud/api-server.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { systemClock, type Clock } from "#shared/clock";
 import type { Node, Pod } from "#shared/kube";

@@ -9,7 +9,7 @@ import type { Device } from "#shared/kube";
 import type { DiscoveredDevice } from "#shared/topics";
 import { readAnnouncement } from "#internal/edge/device-twin/discovery/announcement.ts";
 import { offeredObjects } from "#internal/edge/device-twin/discovery/offered-objects.ts";
-import { startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
+import { startTestServer, type TestServer } from "#internal/test/support/cloud/api-server.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { DiscoveredDevices, readDiscovered } from "#internal/cloud/device-controller/discovered/index.ts";

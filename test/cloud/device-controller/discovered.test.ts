@@ -2,8 +2,8 @@ import { expect, test } from "bun:test";
 import { KubeError, resources } from "#cloud/kube-client";
 import type { Device, DeviceModel } from "#shared/kube";
 import type { DiscoveredDevice } from "#shared/topics";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
-import { FakeKubeClient, type FakeCall } from "#internal/test/support/fake-kube-client.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
+import { FakeKubeClient, type FakeCall } from "#internal/test/support/fake/fake-kube-client.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { DiscoveredDevices, readDiscovered } from "#internal/cloud/device-controller/discovered/index.ts";
 

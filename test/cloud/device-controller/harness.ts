@@ -7,10 +7,10 @@ import {
 import type { Device } from "#shared/kube";
 import type { CloudCatalog, DeliveredObject, DevicePlace } from "#shared/topics";
 import type { WireMessage } from "#shared/wire";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
-import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
+import { FakeKubeClient } from "#internal/test/support/fake/fake-kube-client.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
-import { startWireHub } from "#internal/test/support/wire-hub.ts";
+import { startWireHub } from "#internal/test/support/cloud/wire-hub.ts";
 
 export const device = (name: string, node: string, target = "21"): Device => ({
   apiVersion: "devices.kubeedge.io/v1beta1",

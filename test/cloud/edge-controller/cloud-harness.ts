@@ -4,10 +4,10 @@ import { Bus } from "#shared/bus";
 import type { Pod } from "#shared/kube";
 import type { CloudCatalog, DeliveredObject, NodeAnswer, NodeRequest } from "#shared/topics";
 import type { WireMessage } from "#shared/wire";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
-import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
+import { FakeKubeClient } from "#internal/test/support/fake/fake-kube-client.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
-import { startWireHub } from "#internal/test/support/wire-hub.ts";
+import { startWireHub } from "#internal/test/support/cloud/wire-hub.ts";
 
 export interface Cloud extends AsyncDisposable {
   readonly kube: FakeKubeClient;

@@ -9,10 +9,10 @@ import { systemClock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
 import type { CloudCatalog, DeliveredObject } from "#shared/topics";
 import type { WireMessage } from "#shared/wire";
-import { startTestServer } from "#internal/test/support/api-server.ts";
+import { startTestServer } from "#internal/test/support/cloud/api-server.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { startWireHub } from "#internal/test/support/wire-hub.ts";
+import { startWireHub } from "#internal/test/support/cloud/wire-hub.ts";
 
 const crd = (name: string): Promise<string> =>
   Bun.file(join(import.meta.dir, "../../../conf/crds", `reliablesyncs_v1alpha1_${name}.yaml`)).text();

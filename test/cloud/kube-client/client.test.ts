@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { createKubeClient, KubeError, resources, type KubeClient } from "#cloud/kube-client";
 import { systemClock } from "#shared/clock";
 import type { ConfigMap } from "#shared/kube";
-import { adminToken, startTestServer } from "#internal/test/support/api-server.ts";
+import { adminToken, startTestServer } from "#internal/test/support/cloud/api-server.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 

@@ -9,7 +9,7 @@ import { createKubeClient, resources, type KubeOptions } from "#cloud/kube-clien
 import { systemClock } from "#shared/clock";
 import type { ConfigMap } from "#shared/kube";
 import { createAuthority, type Authority, type KeyPair } from "#shared/pki";
-import { playApi } from "#internal/test/support/played-api.ts";
+import { playApi } from "#internal/test/support/fake/played-api.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { resources } from "#cloud/kube-client";
 import type { Node, Pod } from "#shared/kube";
 import { eventually } from "#internal/scripts/service.ts";
-import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
+import { FakeKubeClient } from "#internal/test/support/fake/fake-kube-client.ts";
 
 const pod = (name: string, nodeName?: string): Pod => ({
   metadata: { name, namespace: "default", labels: { app: "web" } },

@@ -4,7 +4,7 @@ import { createKubeClient, resources } from "#cloud/kube-client";
 import { systemClock, type Clock } from "#shared/clock";
 import type { ConfigMap } from "#shared/kube";
 import { eventually } from "#internal/scripts/service.ts";
-import { playApi, type PlayedApi, type PlayedWatch } from "#internal/test/support/played-api.ts";
+import { playApi, type PlayedApi, type PlayedWatch } from "#internal/test/support/fake/played-api.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { needs } from "#internal/test/support/needs.ts";
 

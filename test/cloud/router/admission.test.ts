@@ -3,7 +3,7 @@ import ruleCrd from "#conf/crds/rules_v1_rule.yaml" with { type: "text" };
 import ruleEndpointCrd from "#conf/crds/rules_v1_ruleendpoint.yaml" with { type: "text" };
 import { createRuleAdmission } from "#cloud/router";
 import type { KubeObject } from "#shared/kube";
-import { startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
+import { startTestServer, type TestServer } from "#internal/test/support/cloud/api-server.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 const apiVersion = "rules.kubeedge.io/v1";

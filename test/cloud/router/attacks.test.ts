@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { RequestLimits } from "#internal/cloud/router/entry/limits.ts";
 import { startRouterHarness, until, type RouterHarness } from "./router-harness.ts";
-import { adminToken } from "#internal/test/support/api-server.ts";
+import { adminToken } from "#internal/test/support/cloud/api-server.ts";
 
 let harness: RouterHarness;
 const auth = `Authorization: Bearer ${adminToken}\r\n`;

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import type { IncomingMessage } from "node:http";
 import { PassThrough } from "node:stream";
 import { BodyError, bodyOf } from "#cloud/router/http";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 
 /** A request with a body in chunks, of which only the parts that are used are there. */
 function requestOf(body: PassThrough): IncomingMessage {

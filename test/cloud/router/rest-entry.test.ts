@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { textAt } from "#internal/test/support/api-server.ts";
+import { textAt } from "#internal/test/support/cloud/api-server.ts";
 import { startRouterHarness, until, type RouterHarness } from "./router-harness.ts";
 
 let harness: RouterHarness;

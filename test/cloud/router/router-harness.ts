@@ -22,7 +22,12 @@ import type {
 import { checkRequest, type UncheckedRequest } from "#internal/edge/service-bus/request.ts";
 import { tunnel } from "#internal/edge/service-bus/tunnel.ts";
 import { link, type Linked } from "#internal/test/shared/streams/linked.ts";
-import { adminToken, ownToken, startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
+import {
+  adminToken,
+  ownToken,
+  startTestServer,
+  type TestServer,
+} from "#internal/test/support/cloud/api-server.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 

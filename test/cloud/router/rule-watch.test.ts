@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import type { Informer } from "#cloud/kube-client";
 import { RuleWatch, type RuleWatchOptions } from "#internal/cloud/router/rule-watch.ts";
 import type { Rule } from "#shared/kube";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 
 type Handlers = Parameters<Informer<Rule>["watch"]>[0];
 

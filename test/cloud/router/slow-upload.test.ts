@@ -5,7 +5,7 @@ import { PassThrough } from "node:stream";
 import { ServiceRequests, type ServiceTarget } from "#internal/cloud/router/entry/service-requests.ts";
 import { RuleCounters } from "#internal/cloud/router/state/rule-counters.ts";
 import { UnavailableError } from "#shared/errors";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 import type { RuleRequest } from "#internal/cloud/router/entry/accepted.ts";
 
 const target: ServiceTarget = {

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { ensureCertificates } from "#cloud/cloud-hub/certificates";
 import { EntryServer, type EntryPems } from "#cloud/router/http";
 import { freePorts } from "#internal/scripts/service.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { budgetOfProcess } from "#shared/connections";

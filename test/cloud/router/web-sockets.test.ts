@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { WebSocket } from "ws";
-import { adminToken } from "#internal/test/support/api-server.ts";
+import { adminToken } from "#internal/test/support/cloud/api-server.ts";
 import { startRouterHarness, until, type RouterHarness } from "./router-harness.ts";
 
 let harness: RouterHarness;

@@ -4,8 +4,8 @@ import { startSyncController } from "#cloud/sync-controller";
 import { Bus, type Port } from "#shared/bus";
 import { UnavailableError } from "#shared/errors";
 import type { CloudCatalog, DeliveredObject } from "#shared/topics";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
-import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
+import { FakeKubeClient } from "#internal/test/support/fake/fake-kube-client.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 
 type Hub = Port<

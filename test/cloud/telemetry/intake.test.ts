@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { Intake } from "#internal/cloud/telemetry/intake.ts";
 import type { NewUpload } from "#internal/cloud/telemetry/upload-store.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import type { DeviceUpload } from "#shared/topics";
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { planTrim } from "#internal/cloud/telemetry/trim-plan.ts";
 import { UploadStore, type NewUpload } from "#internal/cloud/telemetry/upload-store.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { hasSmallDisks, smallDisk } from "#internal/test/support/small-disk.ts";
+import { hasSmallDisks, smallDisk } from "#internal/test/support/machine/small-disk.ts";
 
 interface Opened extends AsyncDisposable {
   readonly store: UploadStore;

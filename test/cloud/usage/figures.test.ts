@@ -3,8 +3,8 @@ import { CloudFigures } from "#cloud/usage";
 import { Bus } from "#shared/bus";
 import type { CloudCatalog } from "#shared/topics";
 import { readExposition, type ReadSample } from "#internal/test/support/exposition.ts";
-import { startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { startTestServer, type TestServer } from "#internal/test/support/cloud/api-server.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 async function readMetrics(server: TestServer): Promise<readonly ReadSample[]> {

@@ -6,8 +6,8 @@ import { UnavailableError } from "#shared/errors";
 import { asText } from "#shared/json";
 import { encodeBlock, type ByteStream, type StreamHead } from "#shared/streams";
 import type { CloudCatalog } from "#shared/topics";
-import { ownToken, startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { ownToken, startTestServer, type TestServer } from "#internal/test/support/cloud/api-server.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 

@@ -11,7 +11,7 @@ import {
   type DeviceTwinConfig,
   type DeviceTwinPort,
 } from "#edge/device-twin";
-import { twinFrom } from "#internal/test/support/over-the-wire.ts";
+import { twinFrom } from "#internal/test/support/edge/over-the-wire.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 
 export interface Published {

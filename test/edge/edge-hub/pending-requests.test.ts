@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { cloudMessage, encodeRequest, objectRequests, type CloudMessage } from "#edge/edge-hub/codec";
 import { newMessage } from "#shared/wire";
 import { PendingRequests } from "#internal/edge/edge-hub/pending-requests.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 
 const timeoutMs = 1000;
 const secret = { type: "secret", namespace: "default", name: "s", timeoutMs };

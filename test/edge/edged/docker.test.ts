@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { systemClock } from "#shared/clock";
 import type { Container, Pod, PodSpec } from "#shared/kube";
 import { eventually, freePorts } from "#internal/scripts/service.ts";
-import { busyboxImage, docker, hasEngine } from "#internal/test/support/container-engine.ts";
-import type { EdgedHarness } from "#internal/test/support/edged-harness.ts";
-import { edgedWorld } from "#internal/test/support/edged-world.ts";
+import { busyboxImage, docker, hasEngine } from "#internal/test/support/machine/container-engine.ts";
+import type { EdgedHarness } from "#internal/test/support/edge/edged-harness.ts";
+import { edgedWorld } from "#internal/test/support/edge/edged-world.ts";
 
 const owner = `edged-${process.pid}`;
 const image = `kubeedge-edged-${process.pid}:1`;

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import type { ContainerDetails, RuntimeHint, SandboxSpec, StrayContainer } from "#edge/runtime";
 import type { Pod, PodSpec } from "#shared/kube";
 import { sandboxSpec } from "#internal/edge/edged/pods/container-spec.ts";
-import { EdgedHarness } from "#internal/test/support/edged-harness.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
-import { FakeRuntime } from "#internal/test/support/fake-runtime.ts";
+import { EdgedHarness } from "#internal/test/support/edge/edged-harness.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
+import { FakeRuntime } from "#internal/test/support/fake/fake-runtime.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 async function world(

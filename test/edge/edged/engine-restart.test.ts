@@ -5,7 +5,7 @@ import { openDockerRuntime } from "#edge/runtime/docker";
 import { systemClock } from "#shared/clock";
 import type { Pod } from "#shared/kube";
 import { eventually, run } from "#internal/scripts/service.ts";
-import { EdgedHarness } from "#internal/test/support/edged-harness.ts";
+import { EdgedHarness } from "#internal/test/support/edge/edged-harness.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { needs, needsCommands } from "#internal/test/support/needs.ts";

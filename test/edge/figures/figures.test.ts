@@ -6,7 +6,7 @@ import { Bus } from "#shared/bus";
 import type { EdgeCatalog } from "#shared/topics";
 import type { ContainerCounters } from "#shared/usage";
 import { readExposition, type ReadSample } from "#internal/test/support/exposition.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 

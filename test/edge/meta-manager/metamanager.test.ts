@@ -8,8 +8,8 @@ import { newMessage } from "#shared/wire";
 import { objectRequests } from "#edge/edge-hub/codec";
 import { startMetaManager } from "#edge/meta-manager";
 import { openStore } from "#edge/store";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
-import { objectFrom, overTheWire } from "#internal/test/support/over-the-wire.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
+import { objectFrom, overTheWire } from "#internal/test/support/edge/over-the-wire.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 

@@ -10,8 +10,8 @@ import { podRequests } from "#edge/edge-hub/codec";
 import { openStore } from "#edge/store";
 import { ReceivedObjects } from "#internal/edge/meta-manager/received-objects.ts";
 import { PodCheck } from "#internal/edge/meta-manager/pod-check.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
-import { overTheWire } from "#internal/test/support/over-the-wire.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
+import { overTheWire } from "#internal/test/support/edge/over-the-wire.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 

@@ -3,7 +3,12 @@ import { ApiProxy } from "#cloud/edge-controller/api-proxy";
 import { createPassage, type Passage } from "#cloud/kube-client";
 import { systemClock } from "#shared/clock";
 import { eventually } from "#internal/scripts/service.ts";
-import { adminToken, startTestServer, textAt, type TestServer } from "#internal/test/support/api-server.ts";
+import {
+  adminToken,
+  startTestServer,
+  textAt,
+  type TestServer,
+} from "#internal/test/support/cloud/api-server.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { link, type Linked } from "#internal/test/shared/streams/linked.ts";

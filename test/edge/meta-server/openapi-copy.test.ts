@@ -3,7 +3,7 @@ import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { OpenApiCopy } from "#edge/meta-server/cloud";
 import { UnavailableError } from "#shared/errors";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 import { eventually } from "#internal/scripts/service.ts";
 import { startTestNode } from "./harness.ts";
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { PodStreams } from "#edge/edged/streams";
 import type { ExecStream, OutputChunk, PodConnection } from "#edge/runtime";
 import { systemClock } from "#shared/clock";
-import { FakeRuntime } from "#internal/test/support/fake-runtime.ts";
+import { FakeRuntime } from "#internal/test/support/fake/fake-runtime.ts";
 import { needsCommands } from "#internal/test/support/needs.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { podObject, startTestNode, type TestNode } from "./harness.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { freePorts } from "#internal/scripts/service.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 import { startTestNode } from "./harness.ts";
 
 test("a port that is taken stops nothing else on the node, and is used once it is free", async () => {

@@ -9,9 +9,9 @@ import {
   engineSocket,
   hasEngine,
   removeContainers,
-} from "#internal/test/support/container-engine.ts";
+} from "#internal/test/support/machine/container-engine.ts";
 import { PodUnderTest } from "#internal/test/edge/runtime/pod-under-test.ts";
-import { FakeRuntime } from "#internal/test/support/fake-runtime.ts";
+import { FakeRuntime } from "#internal/test/support/fake/fake-runtime.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 
 const owner = `contract-${process.pid}`;

@@ -7,7 +7,7 @@ import {
   engineSocket,
   hasEngine,
   removeContainers,
-} from "#internal/test/support/container-engine.ts";
+} from "#internal/test/support/machine/container-engine.ts";
 import { PodUnderTest } from "#internal/test/edge/runtime/pod-under-test.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 

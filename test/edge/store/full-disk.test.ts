@@ -5,11 +5,11 @@ import { startMetaManager } from "#edge/meta-manager";
 import { openStore } from "#edge/store";
 import { Bus } from "#shared/bus";
 import type { EdgeCatalog, ReceivedObject } from "#shared/topics";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
-import { objectFrom } from "#internal/test/support/over-the-wire.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
+import { objectFrom } from "#internal/test/support/edge/over-the-wire.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { hasSmallDisks, smallDisk } from "#internal/test/support/small-disk.ts";
+import { hasSmallDisks, smallDisk } from "#internal/test/support/machine/small-disk.ts";
 
 const dir = tempDir("kubeedge-full");
 const hasDisk = hasSmallDisks();

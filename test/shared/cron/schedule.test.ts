@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { runScenarios } from "#internal/test/support/scenario.ts";
+import { runScenarios } from "#internal/test/support/scenario/scenario.ts";
 import { parseSchedule, timeZoneFault, type Schedule } from "#shared/cron";
 import { asText } from "#shared/json";
 

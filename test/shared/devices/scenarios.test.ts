@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { commandChanges, commandsOf, readMapping, readReport, type DeviceMapping } from "#shared/devices";
 import { asText, isObject, textOf, type Json, type JsonObject } from "#shared/json";
 import type { DeviceProperty } from "#shared/kube";
-import { runScenarios, type ScenarioCommands } from "#internal/test/support/scenario.ts";
+import { runScenarios, type ScenarioCommands } from "#internal/test/support/scenario/scenario.ts";
 
 runScenarios(join(import.meta.dir, "scenarios"), deviceCommands);
 

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { Rule, RuleEndpoint } from "#shared/kube";
 import { readRule } from "#shared/rules";
-import { runScenarios, type ScenarioCommands } from "#internal/test/support/scenario.ts";
+import { runScenarios, type ScenarioCommands } from "#internal/test/support/scenario/scenario.ts";
 
 runScenarios(join(import.meta.dir, "scenarios"), (): ScenarioCommands => ({
   /** Input: a spec of a Rule. Endpoints are named after their types; `app` is servicebus on port 8080. */

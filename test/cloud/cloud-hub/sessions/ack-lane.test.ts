@@ -3,7 +3,7 @@ import { AckLane, type TrackedMessage } from "#internal/cloud/cloud-hub/sessions
 import { downstreamMessage } from "#internal/cloud/cloud-hub/codec/downstream-message.ts";
 import type { DeliveredObject } from "#shared/topics";
 import { newMessage } from "#shared/wire";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 import { stamp } from "#internal/test/cloud/cloud-hub/hub-harness.ts";
 
 interface Bench {

@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { clientPair, startHarness, type Harness } from "#internal/test/cloud/cloud-hub/hub-harness.ts";
 import { configOf, eventually, startEdge, type HubWorld } from "#internal/test/edge/edge-hub/hub-harness.ts";
-import { startCutProxy, type CutProxy } from "#internal/test/support/cut-proxy.ts";
+import { startCutProxy, type CutProxy } from "#internal/test/support/machine/cut-proxy.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 /** cloudhub and edgehub as they are, with a link that can be cut. */

@@ -5,7 +5,7 @@ import { Bus } from "#shared/bus";
 import { UnavailableError } from "#shared/errors";
 import type { CloudCatalog } from "#shared/topics";
 import { encode, newMessage, type WireMessage } from "#shared/wire";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 
 interface Bench extends Disposable {

@@ -2,8 +2,8 @@ import { expect, test } from "bun:test";
 import { resources } from "#cloud/kube-client";
 import { startClusterRoleAggregation } from "#internal/cloud/controllers/cluster/cluster-role-aggregation/index.ts";
 import { eventually } from "#internal/scripts/service.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
-import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
+import { FakeKubeClient } from "#internal/test/support/fake/fake-kube-client.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import type { KubeObject } from "#shared/kube";
 

@@ -2,8 +2,8 @@ import { expect, test } from "bun:test";
 import { resources } from "#cloud/kube-client";
 import { startEventExpiry } from "#internal/cloud/controllers/cluster/event-expiry/index.ts";
 import { recordEvent } from "#internal/cloud/controllers/framework/events.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
-import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
+import { FakeKubeClient } from "#internal/test/support/fake/fake-kube-client.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { smallPod } from "#internal/test/cloud/controllers/cluster-harness.ts";
 

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { resources } from "#cloud/kube-client";
 import { startNodeLifecycleController } from "#internal/cloud/controllers/cluster/node-lifecycle/controller.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
-import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
+import { FakeKubeClient } from "#internal/test/support/fake/fake-kube-client.ts";
 import type { Lease, Node, Pod } from "#shared/kube";
 import { controllerDeps, readyNode, smallPod } from "#internal/test/cloud/controllers/cluster-harness.ts";
 

@@ -3,7 +3,7 @@ import {
   taintsWanted,
   unknownConditions,
 } from "#internal/cloud/controllers/cluster/node-lifecycle/conditions.ts";
-import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario.ts";
+import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario/scenario.ts";
 import type { Node, Taint } from "#shared/kube";
 
 const now = "2026-01-01T00:00:00Z";

@@ -3,8 +3,8 @@ import { resources } from "#cloud/kube-client";
 import { startTaintEviction } from "#internal/cloud/controllers/cluster/taint-eviction/controller.ts";
 import { toleratedSeconds } from "#internal/cloud/controllers/cluster/taint-eviction/tolerated.ts";
 import { controllerDeps, readyNode, smallPod } from "#internal/test/cloud/controllers/cluster-harness.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
-import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
+import { FakeKubeClient } from "#internal/test/support/fake/fake-kube-client.ts";
 import type { Event, Pod, Taint, Toleration } from "#shared/kube";
 
 const taint: Taint = { key: "maintenance", value: "now", effect: "NoExecute" };

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { budgetState } from "#internal/cloud/controllers/disruption/budget.ts";
 import type { PodDisruptionBudget } from "#internal/cloud/controllers/framework/workloads.ts";
-import { runScenarios } from "#internal/test/support/scenario.ts";
+import { runScenarios } from "#internal/test/support/scenario/scenario.ts";
 import { asText, recordOf, type Json } from "#shared/json";
 import type { Pod } from "#shared/kube";
 

@@ -3,8 +3,8 @@ import { objectAt, resources } from "#cloud/kube-client";
 import { startEndpointsController } from "#internal/cloud/controllers/endpoints/controller.ts";
 import type { EndpointSlice } from "#internal/cloud/controllers/endpoints/slices.ts";
 import { controllerDeps, smallPod } from "#internal/test/cloud/controllers/cluster-harness.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
-import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
+import { FakeKubeClient } from "#internal/test/support/fake/fake-kube-client.ts";
 
 test("an EndpointSlice that somebody removes or changes is restored", async () => {
   const clock = new FakeClock();

@@ -6,7 +6,7 @@ import {
   type Service,
   type Subset,
 } from "#internal/cloud/controllers/endpoints/subsets.ts";
-import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario.ts";
+import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario/scenario.ts";
 import type { Pod } from "#shared/kube";
 
 interface PodCase {

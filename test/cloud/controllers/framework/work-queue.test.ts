@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { WorkQueue } from "#internal/cloud/controllers/framework/work-queue.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 
 test("a key that waits for long runs early when it is added for sooner", async () => {

@@ -4,7 +4,7 @@ import { createKubeClient, resources, type KubeClient, type ResourceType } from 
 import { systemClock } from "#shared/clock";
 import type { KubeObject } from "#shared/kube";
 import { eventually } from "#internal/scripts/service.ts";
-import { startTestServer } from "#internal/test/support/api-server.ts";
+import { startTestServer } from "#internal/test/support/cloud/api-server.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startWorkloads } from "#internal/test/cloud/controllers/workload-harness.ts";

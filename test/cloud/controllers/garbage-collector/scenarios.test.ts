@@ -5,8 +5,8 @@ import { systemClock } from "#shared/clock";
 import { isRecord, recordOf } from "#shared/json";
 import type { ConfigMap, OwnerReference } from "#shared/kube";
 import { startWorkloads } from "#internal/test/cloud/controllers/workload-harness.ts";
-import { startTestServer } from "#internal/test/support/api-server.ts";
-import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario.ts";
+import { startTestServer } from "#internal/test/support/cloud/api-server.ts";
+import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario/scenario.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 

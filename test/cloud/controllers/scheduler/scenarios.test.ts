@@ -3,7 +3,7 @@ import { chooseNode, type ClusterView } from "#internal/cloud/controllers/schedu
 import { needsOf } from "#internal/cloud/controllers/scheduler/load/needs.ts";
 import { MutableLoad, type NodeLoad } from "#internal/cloud/controllers/scheduler/load/node-load.ts";
 import { planPreemption } from "#internal/cloud/controllers/scheduler/preemption.ts";
-import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario.ts";
+import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario/scenario.ts";
 import { asText, recordOf } from "#shared/json";
 import type { Container, Node, Pod, PodSpec, Taint } from "#shared/kube";
 

@@ -2,8 +2,8 @@ import { expect, test } from "bun:test";
 import { resources } from "#cloud/kube-client";
 import { startPodGarbageCollector } from "#internal/cloud/controllers/cluster/pod-garbage-collector/index.ts";
 import { startScheduler } from "#internal/cloud/controllers/scheduler/controller.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
-import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
+import { FakeKubeClient } from "#internal/test/support/fake/fake-kube-client.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import type { Event, Node, Pod } from "#shared/kube";
 import {

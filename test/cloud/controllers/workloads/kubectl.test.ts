@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { createKubeClient, resources } from "#cloud/kube-client";
 import { systemClock } from "#shared/clock";
 import type { Pod } from "#shared/kube";
-import { startTestServer } from "#internal/test/support/api-server.ts";
+import { startTestServer } from "#internal/test/support/cloud/api-server.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { readyStatus, startWorkloads, until } from "#internal/test/cloud/controllers/workload-harness.ts";

@@ -3,7 +3,7 @@ import { Expectations } from "#internal/cloud/controllers/workloads/pods/expecta
 import { isSelectedBy } from "#internal/cloud/controllers/framework/claim.ts";
 import { deletionOrder } from "#internal/cloud/controllers/workloads/pods/deletion-order.ts";
 import { countPods } from "#internal/cloud/controllers/workloads/replica-set/pods.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 import type { Pod } from "#shared/kube";
 import { readyStatus } from "#internal/test/cloud/controllers/workload-harness.ts";
 

@@ -9,7 +9,7 @@ import {
   type Resize,
 } from "#internal/cloud/controllers/workloads/deployment/rollout.ts";
 import type { Deployment, ReplicaSet } from "#internal/cloud/controllers/framework/workloads.ts";
-import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario.ts";
+import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario/scenario.ts";
 import { asRecord, asText, recordOf } from "#shared/json";
 import { deployment as makeDeployment } from "#internal/test/cloud/controllers/workload-harness.ts";
 

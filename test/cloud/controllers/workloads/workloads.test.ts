@@ -3,7 +3,7 @@ import { KubeError, resources } from "#cloud/kube-client";
 import { systemClock } from "#shared/clock";
 import type { Event, Pod } from "#shared/kube";
 import type { Deployment, ReplicaSet } from "#internal/cloud/controllers/framework/workloads.ts";
-import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
+import { FakeKubeClient } from "#internal/test/support/fake/fake-kube-client.ts";
 import {
   conditionOf,
   deployment,

@@ -4,7 +4,12 @@ import { createPassage } from "#cloud/kube-client";
 import { systemClock } from "#shared/clock";
 import { fetchOver } from "#shared/streams";
 import { eventually } from "#internal/scripts/service.ts";
-import { adminToken, ownToken, startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
+import {
+  adminToken,
+  ownToken,
+  startTestServer,
+  type TestServer,
+} from "#internal/test/support/cloud/api-server.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { link, type Linked } from "#internal/test/shared/streams/linked.ts";

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { ClosedError } from "#shared/errors";
 import type { NodeAnswer, NodeRequest } from "#shared/topics";
 import { RequestQueues, type NodeRequestHandler } from "#internal/cloud/edge-controller/requests/queues.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 
 function request(name: string, more: Partial<NodeRequest> = {}): NodeRequest {

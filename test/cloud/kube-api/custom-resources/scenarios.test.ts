@@ -6,7 +6,7 @@ import {
   validateCrd,
   validateValue,
 } from "#cloud/kube-api/custom-resources";
-import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario.ts";
+import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario/scenario.ts";
 import type { JsonObject } from "#shared/json";
 
 runScenarios(join(import.meta.dir, "scenarios"), () => {

@@ -5,7 +5,7 @@ import { crdFinalizer } from "#internal/cloud/kube-api/objects/established-defin
 import { QuotaLedger, Webhooks } from "#cloud/kube-api/admission";
 import { ObjectService } from "#cloud/kube-api/objects";
 import { ServiceAddresses } from "#internal/cloud/kube-api/objects/service-addresses.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { RevisionStore } from "#cloud/kube-api/store";
 import { UnavailableError } from "#shared/errors";

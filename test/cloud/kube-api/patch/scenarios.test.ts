@@ -10,7 +10,11 @@ import {
 import type { KindInfo } from "#cloud/kube-api/schema";
 import { Refusal } from "#cloud/kube-api/status";
 import { leaves, spellPath, type ManagedEntry } from "#internal/cloud/kube-api/patch/managed-fields.ts";
-import { runScenarios, type ScenarioBlock, type ScenarioCommands } from "#internal/test/support/scenario.ts";
+import {
+  runScenarios,
+  type ScenarioBlock,
+  type ScenarioCommands,
+} from "#internal/test/support/scenario/scenario.ts";
 import type { Json, JsonObject } from "#shared/json";
 import { mergePatch } from "#shared/patch";
 

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { decodeBody, findKind, type FieldValidation } from "#cloud/kube-api/kinds";
-import { runScenarios } from "#internal/test/support/scenario.ts";
+import { runScenarios } from "#internal/test/support/scenario/scenario.ts";
 
 runScenarios(join(import.meta.dir, "scenarios"), () => ({
   decode: ({ options, input: [body = null] }) => {

@@ -4,7 +4,7 @@ import deviceCrd from "#conf/crds/devices_v1beta1_device.yaml" with { type: "tex
 import deviceModelCrd from "#conf/crds/devices_v1beta1_devicemodel.yaml" with { type: "text" };
 import { admitDevices } from "#cloud/device-controller";
 import type { KubeObject } from "#shared/kube";
-import { startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
+import { startTestServer, type TestServer } from "#internal/test/support/cloud/api-server.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { needsCommands } from "#internal/test/support/needs.ts";
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { startTestServer, type Body, type TestServer } from "#internal/test/support/api-server.ts";
+import { startTestServer, type Body, type TestServer } from "#internal/test/support/cloud/api-server.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 const pods = "/api/v1/namespaces/default/pods";

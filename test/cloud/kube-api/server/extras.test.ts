@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { ExtraReply, ExtraRequest, ExtraResource } from "#cloud/kube-api/http";
-import { startTestServer, textAt, type TestServer } from "#internal/test/support/api-server.ts";
+import { startTestServer, textAt, type TestServer } from "#internal/test/support/cloud/api-server.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 const group = "x.example";

@@ -6,7 +6,7 @@ import {
   type Answer,
   type Body,
   type TestServer,
-} from "#internal/test/support/api-server.ts";
+} from "#internal/test/support/cloud/api-server.ts";
 
 const dir = tempDir("apiserver");
 let server: TestServer;

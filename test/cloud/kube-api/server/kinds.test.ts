@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { startTestServer, type Answer, type TestServer } from "#internal/test/support/api-server.ts";
+import { startTestServer, type Answer, type TestServer } from "#internal/test/support/cloud/api-server.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 /* What the conformance specs "should support … API operations" do with each kind, and the defaults of its documentation. */

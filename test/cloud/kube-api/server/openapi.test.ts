@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { startTestServer, textAt, type TestServer } from "#internal/test/support/api-server.ts";
+import { startTestServer, textAt, type TestServer } from "#internal/test/support/cloud/api-server.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 /* `/openapi/v2` as kubectl and Go clients read it; expectations from the conformance specs "CustomResourcePublishOpenAPI". */

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { startTestServer, type Answer, type TestServer } from "#internal/test/support/api-server.ts";
+import { startTestServer, type Answer, type TestServer } from "#internal/test/support/cloud/api-server.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 /* "Resource Quotas" and "Limit Ranges" of the Kubernetes documentation. */

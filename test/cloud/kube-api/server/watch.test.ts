@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { startTestServer, textAt, type TestServer } from "#internal/test/support/api-server.ts";
+import { startTestServer, textAt, type TestServer } from "#internal/test/support/cloud/api-server.ts";
 
 interface WatchEvent {
   readonly type: string;

@@ -5,7 +5,7 @@ import {
   type Answer,
   type Body,
   type TestServer,
-} from "#internal/test/support/api-server.ts";
+} from "#internal/test/support/cloud/api-server.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 /* "Dynamic Admission Control" of the Kubernetes documentation, and the conformance specs "AdmissionWebhook". */

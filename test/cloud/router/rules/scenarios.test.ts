@@ -12,7 +12,11 @@ import {
   topicOf,
   type RequestPath,
 } from "#internal/cloud/router/rules/index.ts";
-import { runScenarios, type ScenarioBlock, type ScenarioCommands } from "#internal/test/support/scenario.ts";
+import {
+  runScenarios,
+  type ScenarioBlock,
+  type ScenarioCommands,
+} from "#internal/test/support/scenario/scenario.ts";
 
 runScenarios(join(import.meta.dir, "scenarios"), commandsOf);
 

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:
 import { join } from "node:path";
 import { openStore } from "#edge/store";
 import { checkDataDir, checkDisk } from "#shared/cli";
-import { hasSmallDisks, smallDisk } from "#internal/test/support/small-disk.ts";
+import { hasSmallDisks, smallDisk } from "#internal/test/support/machine/small-disk.ts";
 import { checkFile, makeFiles, startFile, type Files } from "./files.ts";
 
 let files: Files;

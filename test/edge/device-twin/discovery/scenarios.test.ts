@@ -4,7 +4,11 @@ import { asText, recordOf } from "#shared/json";
 import type { Device, DeviceModel } from "#shared/kube";
 import { readAnnouncement, type Announcement } from "#internal/edge/device-twin/discovery/announcement.ts";
 import { offeredObjects } from "#internal/edge/device-twin/discovery/offered-objects.ts";
-import { runScenarios, type ScenarioBlock, type ScenarioCommands } from "#internal/test/support/scenario.ts";
+import {
+  runScenarios,
+  type ScenarioBlock,
+  type ScenarioCommands,
+} from "#internal/test/support/scenario/scenario.ts";
 
 runScenarios(join(import.meta.dir, "scenarios"), discoveryCommands);
 

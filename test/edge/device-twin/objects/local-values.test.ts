@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import type { Device } from "#shared/kube";
 import type { ApiAnswer, DesiredRequest } from "#shared/topics";
 import { UnavailableError } from "#shared/errors";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 import { eventually } from "#internal/scripts/service.ts";
 import { startHarness, thermo, thermoModel, type Harness } from "#internal/test/edge/device-twin/harness.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";

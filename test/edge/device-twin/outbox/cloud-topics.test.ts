@@ -4,7 +4,7 @@ import type { KubeObject } from "#shared/kube";
 import type { ReceivedObject } from "#shared/topics";
 import { startNode, type Node } from "#internal/test/edge/device-twin/whole-node.ts";
 import { collect } from "#internal/test/edge/mqtt/event-bus/harness.ts";
-import { userFrom } from "#internal/test/support/over-the-wire.ts";
+import { userFrom } from "#internal/test/support/edge/over-the-wire.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 function connect({ eventBus }: Node): Promise<MqttClient> {

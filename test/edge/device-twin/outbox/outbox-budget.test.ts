@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { largestMessageBytes } from "#shared/wire";
 import { OutboxShares } from "#internal/edge/edge-hub/outbox/shares.ts";
 import { startHarness, type Harness } from "#internal/test/edge/device-twin/harness.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { trimHistory } from "#edge/device-twin/query";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 
 const limits = { maxAgeMs: 1, maxPerProperty: 1, maxPoints: 1 };

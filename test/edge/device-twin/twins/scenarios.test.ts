@@ -11,7 +11,11 @@ import {
   type ListedProperties,
   type Twin,
 } from "#edge/device-twin/twins";
-import { runScenarios, type ScenarioBlock, type ScenarioCommands } from "#internal/test/support/scenario.ts";
+import {
+  runScenarios,
+  type ScenarioBlock,
+  type ScenarioCommands,
+} from "#internal/test/support/scenario/scenario.ts";
 
 const nowMs = 1_700_000_000_000;
 

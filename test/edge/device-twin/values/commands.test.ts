@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { startHarness, type Harness } from "#internal/test/edge/device-twin/harness.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 interface Property {

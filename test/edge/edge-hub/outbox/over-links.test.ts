@@ -8,7 +8,7 @@ import {
   startEdge,
 } from "#internal/test/edge/edge-hub/hub-harness.ts";
 import { ScriptedCloud } from "#internal/test/edge/edge-hub/scripted-cloud.ts";
-import { startCutProxy } from "#internal/test/support/cut-proxy.ts";
+import { startCutProxy } from "#internal/test/support/machine/cut-proxy.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 /** Answers all updates; @returns their ids in order of arrival */

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { cloudMessage } from "#edge/edge-hub/codec";
 import { openStore, type Store } from "#edge/store";
 import { OutboxSender } from "#internal/edge/edge-hub/outbox/sender.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { largestMessageBytes, newMessage } from "#shared/wire";

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { ensureImage } from "#internal/edge/edged/images/images.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
-import { FakeRuntime } from "#internal/test/support/fake-runtime.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
+import { FakeRuntime } from "#internal/test/support/fake/fake-runtime.ts";
 
 async function outcome(image: string): Promise<string> {
   const clock = new FakeClock();

@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
 import type { Node } from "#shared/kube";
 import type { NewMessage } from "#shared/wire";
-import { EdgedHarness } from "#internal/test/support/edged-harness.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
-import { FakeRuntime } from "#internal/test/support/fake-runtime.ts";
+import { EdgedHarness } from "#internal/test/support/edge/edged-harness.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
+import { FakeRuntime } from "#internal/test/support/fake/fake-runtime.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 interface World extends AsyncDisposable {

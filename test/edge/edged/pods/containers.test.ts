@@ -3,7 +3,7 @@ import { sandboxSpec } from "#internal/edge/edged/pods/container-spec.ts";
 import { PodContainers } from "#internal/edge/edged/pods/containers.ts";
 import { UnavailableError } from "#shared/errors";
 import type { ContainerDetails } from "#edge/runtime";
-import { FakeRuntime } from "#internal/test/support/fake-runtime.ts";
+import { FakeRuntime } from "#internal/test/support/fake/fake-runtime.ts";
 
 /** Counts inspections; one may fail, or have something happen while it runs. */
 class Inspected extends FakeRuntime {

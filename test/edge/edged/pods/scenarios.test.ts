@@ -3,7 +3,7 @@ import type { ContainerDetails, ContainerIdentity, ContainerPhase } from "#edge/
 import { containerSpec, sandboxSpec } from "#internal/edge/edged/pods/container-spec.ts";
 import { PodMemory } from "#internal/edge/edged/pods/plan/memory.ts";
 import { podStatus } from "#internal/edge/edged/pods/status.ts";
-import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario.ts";
+import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario/scenario.ts";
 import { recordOf } from "#shared/json";
 import type { ContainerStatus, Pod, PodSpec } from "#shared/kube";
 

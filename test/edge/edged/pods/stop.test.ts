@@ -3,8 +3,8 @@ import type { CommandResult, ContainerDetails } from "#edge/runtime";
 import { containerSpec, sandboxSpec } from "#internal/edge/edged/pods/container-spec.ts";
 import { PodState } from "#internal/edge/edged/pods/state.ts";
 import { PodStopper } from "#internal/edge/edged/pods/stop.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
-import { FakeRuntime } from "#internal/test/support/fake-runtime.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
+import { FakeRuntime } from "#internal/test/support/fake/fake-runtime.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import type { Container, Pod } from "#shared/kube";
 

@@ -2,9 +2,9 @@ import { join } from "node:path";
 import type { CommandResult } from "#edge/runtime";
 import { recordOf } from "#shared/json";
 import { Prober } from "#edge/edged/probes";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
-import { FakeRuntime } from "#internal/test/support/fake-runtime.ts";
-import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
+import { FakeRuntime } from "#internal/test/support/fake/fake-runtime.ts";
+import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario/scenario.ts";
 
 /** Results of each command in order, "pass" or "fail"; the last one repeats. */
 class ScriptedCommands extends FakeRuntime {

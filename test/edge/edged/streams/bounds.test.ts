@@ -5,9 +5,9 @@ import { UnavailableError } from "#shared/errors";
 import { askPod, podStreamHead, PodRefusal } from "#shared/pod-streams";
 import type { ByteStream } from "#shared/streams";
 import { link, type Linked } from "#internal/test/shared/streams/linked.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
-import { FakeRuntime } from "#internal/test/support/fake-runtime.ts";
-import { podOf, shell } from "#internal/test/support/edged-world.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
+import { FakeRuntime } from "#internal/test/support/fake/fake-runtime.ts";
+import { podOf, shell } from "#internal/test/support/edge/edged-world.ts";
 
 const pod = podOf("web", { containers: [shell("image", "true")] });
 const containerID = "docker://c1";

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { ContainerStatus } from "#shared/kube";
 import { PodRefusal } from "#shared/pod-streams";
 import { logContainerOf } from "#internal/edge/edged/streams/log-container.ts";
-import { runScenarios } from "#internal/test/support/scenario.ts";
+import { runScenarios } from "#internal/test/support/scenario/scenario.ts";
 
 runScenarios(join(import.meta.dir, "scenarios"), () => ({
   container: ({ input: [status], options }) => {

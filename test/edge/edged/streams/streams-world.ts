@@ -10,7 +10,7 @@ import {
 } from "#shared/pod-streams";
 import type { ByteStream } from "#shared/streams";
 import { link, type Linked } from "#internal/test/shared/streams/linked.ts";
-import { edgedWorld, type EdgedWorld } from "#internal/test/support/edged-world.ts";
+import { edgedWorld, type EdgedWorld } from "#internal/test/support/edge/edged-world.ts";
 
 /** Fields of a request that follow from the pod. */
 export type Asked<R extends PodStreamRequest> = Omit<R, "namespace" | "name">;

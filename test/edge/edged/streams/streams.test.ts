@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import type { Container, Pod } from "#shared/kube";
 import { askPod, PodRefusal } from "#shared/pod-streams";
 import { fetchOver } from "#shared/streams";
-import { busyboxImage, hasEngine } from "#internal/test/support/container-engine.ts";
-import { idle, isRunning, podOf, shell } from "#internal/test/support/edged-world.ts";
+import { busyboxImage, hasEngine } from "#internal/test/support/machine/container-engine.ts";
+import { idle, isRunning, podOf, shell } from "#internal/test/support/edge/edged-world.ts";
 import { converse, streamsWorld, type StreamsWorld } from "./streams-world.ts";
 
 setDefaultTimeout(60_000);

@@ -3,7 +3,7 @@ import { UsageStreams } from "#internal/edge/edged/usage/usage-streams.ts";
 import { readBlocks, type ByteStream } from "#shared/streams";
 import { readUsage, usageService, type ContainerCounters, type UsageCounters } from "#shared/usage";
 import { link, type Linked } from "#internal/test/shared/streams/linked.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 
 const container = (id: string, cpuNanoseconds: number): ContainerCounters => ({
   id,

@@ -5,7 +5,7 @@ import type { Objects } from "#edge/edged/environment";
 import type { PodTokens } from "#edge/edged/tokens";
 import { PodVolumes } from "#edge/edged/volumes";
 import type { Pod } from "#shared/kube";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { startFigures } from "#internal/edge/mqtt/broker/sys-figures.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 
 test("broker shows in $SYS how many clients read too slowly and what was dropped for them", () => {
   const published = new Map<string, string>();

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { connectAsync } from "mqtt";
-import { freePort, hasMosquitto, startMosquitto } from "#internal/test/support/mosquitto.ts";
+import { freePort, hasMosquitto, startMosquitto } from "#internal/test/support/machine/mosquitto.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import type { RuleMeaning } from "#shared/rules";
 import type { MqttMessage } from "#shared/topics";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { MqttClient } from "mqtt";
 import { openStore, type Store } from "#edge/store";
 import { ExternalOutgoing } from "#internal/edge/mqtt/event-bus/outgoing.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { startBus } from "./harness.ts";

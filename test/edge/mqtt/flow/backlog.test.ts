@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { Duplex } from "node:stream";
 import { OutboundBacklog, type Outbound, type Publisher } from "#edge/mqtt/flow";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
 
 const mib = 1024 * 1024;
 

@@ -3,7 +3,7 @@ import type { Autoscaler, PodMetrics } from "#internal/cloud/controllers/workloa
 import { applyBehavior } from "#internal/cloud/controllers/workloads/autoscaler/behavior.ts";
 import { decideReplicas } from "#internal/cloud/controllers/workloads/autoscaler/decide.ts";
 import { proposeReplicas } from "#internal/cloud/controllers/workloads/autoscaler/replicas.ts";
-import { runScenarios } from "#internal/test/support/scenario.ts";
+import { runScenarios } from "#internal/test/support/scenario/scenario.ts";
 import { recordOf } from "#shared/json";
 import type { Pod } from "#shared/kube";
 

@@ -5,8 +5,8 @@ import type { Event } from "#shared/kube";
 import { followShared } from "#internal/cloud/controllers/framework/shared-informers.ts";
 import type { CronJob, Job } from "#internal/cloud/controllers/framework/workloads.ts";
 import { startCronJobController } from "#internal/cloud/controllers/workloads/cron-job/controller.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
-import { FakeKubeClient } from "#internal/test/support/fake-kube-client.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
+import { FakeKubeClient } from "#internal/test/support/fake/fake-kube-client.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 
 const start = Date.UTC(2026, 0, 1, 12);

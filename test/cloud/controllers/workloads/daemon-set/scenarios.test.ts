@@ -10,7 +10,7 @@ import {
 } from "#internal/cloud/controllers/workloads/daemon-set/plan.ts";
 import { daemonSetStatus } from "#internal/cloud/controllers/workloads/daemon-set/status.ts";
 import { readyStatus } from "#internal/test/cloud/controllers/workload-harness.ts";
-import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario.ts";
+import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario/scenario.ts";
 import { asRecord, asText, recordOf } from "#shared/json";
 import type { Node, Pod, Taint } from "#shared/kube";
 

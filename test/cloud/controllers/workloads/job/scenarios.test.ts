@@ -7,7 +7,7 @@ import {
   formatIndexes,
   countIndexes,
 } from "#internal/cloud/controllers/workloads/job/rules/indexes.ts";
-import { runScenarios } from "#internal/test/support/scenario.ts";
+import { runScenarios } from "#internal/test/support/scenario/scenario.ts";
 import { asRecord, asText, recordOf, type Json } from "#shared/json";
 import type { Pod } from "#shared/kube";
 

@@ -9,7 +9,7 @@ import {
 import { statefulPod } from "#internal/cloud/controllers/workloads/stateful-set/stateful-pod.ts";
 import { setStatus } from "#internal/cloud/controllers/workloads/stateful-set/status.ts";
 import { readyStatus } from "#internal/test/cloud/controllers/workload-harness.ts";
-import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario.ts";
+import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario/scenario.ts";
 import { asRecord, asText, recordOf } from "#shared/json";
 import type { Pod } from "#shared/kube";
 

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { admitCreate, admitUpdate, decodeBody, findKind, type KindInfo } from "#cloud/kube-api/kinds";
-import { runScenarios } from "#internal/test/support/scenario.ts";
+import { runScenarios } from "#internal/test/support/scenario/scenario.ts";
 import { asText, cloneJson, isObject, recordOf, type Json, type JsonObject } from "#shared/json";
 
 const now = "2026-01-01T00:00:00Z";

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { applyDefaults } from "#cloud/kube-api/kinds/defaults";
 import { findKind } from "#cloud/kube-api/kinds";
-import { runScenarios } from "#internal/test/support/scenario.ts";
+import { runScenarios } from "#internal/test/support/scenario/scenario.ts";
 import type { Json, JsonObject } from "#shared/json";
 
 runScenarios(join(import.meta.dir, "scenarios"), () => ({

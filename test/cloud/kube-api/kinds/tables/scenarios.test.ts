@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { findKind, tableCells, tableColumns } from "#cloud/kube-api/kinds";
-import { runScenarios } from "#internal/test/support/scenario.ts";
+import { runScenarios } from "#internal/test/support/scenario/scenario.ts";
 import type { JsonObject } from "#shared/json";
 
 const nowMs = Date.parse("2026-01-02T00:00:00Z");

@@ -1,5 +1,5 @@
 import { link } from "#internal/test/shared/streams/linked.ts";
-import { adminToken, startTestServer, type TestServer } from "#internal/test/support/api-server.ts";
+import { adminToken, startTestServer, type TestServer } from "#internal/test/support/cloud/api-server.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import { UnavailableError } from "#shared/errors";
 import {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { podWorld, type PodWorld } from "#internal/test/cloud/kube-api/server/pod-streams/pod-world.ts";
-import { adminToken } from "#internal/test/support/api-server.ts";
+import { adminToken } from "#internal/test/support/cloud/api-server.ts";
 import { serveOver } from "#shared/streams";
 
 const core = "/api/v1/namespaces/default";
