@@ -1,4 +1,4 @@
-import { compareVersions, objectKey, type KubeObject } from "#shared/kube";
+import { compareVersions, objectKey, withoutManagedFields, type KubeObject } from "#shared/kube";
 
 /** What became of one object of a copy. */
 export type CopyChange<T> =
@@ -6,7 +6,7 @@ export type CopyChange<T> =
   | { readonly kind: "updated"; readonly object: T; readonly old: T }
   | { readonly kind: "removed"; readonly object: T };
 
-/** The copy an informer keeps; returns what really changed, so that no change is reported twice. */
+/** The copy an informer keeps, without managedFields; returns what really changed, so that no change is reported twice. */
 export class LocalCopy<T extends KubeObject> {
   readonly #objects = new Map<string, T>();
 
@@ -60,7 +60,8 @@ export class LocalCopy<T extends KubeObject> {
     }
   }
 
-  #set(key: string, old: T | undefined, object: T): CopyChange<T>[] {
+  #set(key: string, old: T | undefined, received: T): CopyChange<T>[] {
+    const object = withoutManagedFields(received);
     this.#objects.set(key, object);
     if (!old) return [{ kind: "added", object }];
     if (old.metadata.uid === object.metadata.uid) return [{ kind: "updated", object, old }];

@@ -14,6 +14,7 @@ export {
   apiVersionOf,
   compareVersions,
   objectKey,
+  withoutManagedFields,
   type Condition,
   type ConfigMap,
   type Event,

@@ -38,6 +38,12 @@ export function apiVersionOf(source: { readonly group: string; readonly version:
   return source.group === "" ? source.version : `${source.group}/${source.version}`;
 }
 
+/** The object without the record of who set which field: bookkeeping of the API, as large as a small object itself. */
+export function withoutManagedFields<T extends KubeObject>(object: T): T {
+  const { managedFields, ...metadata }: ObjectMeta & { managedFields?: unknown } = object.metadata;
+  return managedFields === undefined ? object : { ...object, metadata };
+}
+
 export interface ObjectReference {
   apiVersion?: string;
   kind?: string;

@@ -1,11 +1,5 @@
-import type { KubeObject, ObjectMeta, Pod } from "#shared/kube";
+import type { KubeObject, Pod } from "#shared/kube";
 import type { DeliveredObject } from "#shared/topics";
-
-/** The object without managedFields: bookkeeping of the API that an edge has no use for. */
-export function forEdge(object: KubeObject): KubeObject {
-  const { managedFields: _, ...metadata }: ObjectMeta & { managedFields?: unknown } = object.metadata;
-  return { ...object, metadata };
-}
 
 /** Whether two versions of a pod differ in nothing an edge acts on: the status is its own. */
 export function isSameForEdge(pod: Pod, old: Pod): boolean {
@@ -13,7 +7,7 @@ export function isSameForEdge(pod: Pod, old: Pod): boolean {
 }
 
 function metaOf(object: KubeObject): Record<string, unknown> {
-  return { ...object.metadata, resourceVersion: "", generation: 0, managedFields: [] };
+  return { ...object.metadata, resourceVersion: "", generation: 0 };
 }
 
 /** What is known of an object that no longer exists, for its deletion. */

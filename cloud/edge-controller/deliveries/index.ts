@@ -1,3 +1,2 @@
 /** Pods and what they read, on their way to the nodes. */
 export { ObjectDeliveries } from "./object-deliveries.ts";
-export { forEdge } from "./edge-object.ts";

@@ -2,11 +2,18 @@ import type { Placement, Reference } from "#cloud/edge-controller/placement";
 import type { Informer } from "#cloud/kube-client";
 import type { Port } from "#shared/bus";
 import { describeError } from "#shared/errors";
-import { contentDigest, edgeNodeLabel, type KubeObject, type Node, type Pod } from "#shared/kube";
+import {
+  contentDigest,
+  edgeNodeLabel,
+  withoutManagedFields,
+  type KubeObject,
+  type Node,
+  type Pod,
+} from "#shared/kube";
 import { KeyedQueue } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { CloudCatalog, DeliveredObject, ObjectDelivery } from "#shared/topics";
-import { forEdge, goneOf, isSameForEdge } from "./edge-object.ts";
+import { goneOf, isSameForEdge } from "./edge-object.ts";
 
 /** What deliveries ask on the bus. */
 export type DeliveryPort = Pick<
@@ -149,7 +156,7 @@ export class ObjectDeliveries implements AsyncDisposable {
   }
 
   async #send(node: string, operation: Operation, object: KubeObject): Promise<void> {
-    await this.#options.port.ask("object.deliver", { node, operation, object: forEdge(object) });
+    await this.#options.port.ask("object.deliver", { node, operation, object: withoutManagedFields(object) });
   }
 }
 

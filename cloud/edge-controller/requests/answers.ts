@@ -1,14 +1,13 @@
-import { forEdge } from "#cloud/edge-controller/deliveries";
 import { KubeError } from "#cloud/kube-client";
 import { asError, UnavailableError } from "#shared/errors";
-import type { KubeObject, Status } from "#shared/kube";
+import { withoutManagedFields, type KubeObject, type Status } from "#shared/kube";
 import type { NodeAnswer } from "#shared/topics";
 
 /** The request is done, and there is no object to send back. */
 export const done: NodeAnswer = { ok: true };
 
 export function objectAnswer(object: KubeObject): NodeAnswer {
-  return { ok: true, object: forEdge(object) };
+  return { ok: true, object: withoutManagedFields(object) };
 }
 
 export function failureAnswer(error: unknown): NodeAnswer {

@@ -2,7 +2,7 @@ import type { RuleBook } from "#cloud/router/rules";
 import type { Port } from "#shared/bus";
 import { nextTurn } from "#shared/clock";
 import { describeError } from "#shared/errors";
-import { contentDigest, type KubeObject, type ObjectMeta, type Rule, type RuleEndpoint } from "#shared/kube";
+import { contentDigest, type KubeObject, type Rule, type RuleEndpoint } from "#shared/kube";
 import { KeyedQueue } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import { choosesNode, concernsNode, type NamedNode } from "#shared/rules";
@@ -179,8 +179,7 @@ function opposite(command: RuleCommand): RuleCommand {
 
 function forNode(object: KubeObject): KubeObject {
   const { status: _status, ...rest } = object;
-  const { managedFields: _fields, ...metadata }: ObjectMeta & { managedFields?: unknown } = object.metadata;
-  return { ...rest, metadata };
+  return rest;
 }
 
 function goneOf({ kind, namespace, name, uid, resourceVersion }: DeliveredObject): KubeObject {
