@@ -84,7 +84,13 @@ export async function startEmbedded(
   return {
     api,
     caPem,
-    access: { from: "inline", server: "http://localhost", socket: api.socket, token: ownToken },
+    access: {
+      from: "inline",
+      server: "http://localhost",
+      socket: api.socket,
+      answer: (request) => api.answer(request),
+      token: ownToken,
+    },
   };
 }
 

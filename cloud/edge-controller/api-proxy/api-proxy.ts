@@ -22,8 +22,8 @@ export interface ApiProxyOptions {
 /** Half of the streams of a link: the others are left for logs, exec and HTTP to the node. */
 const mostPerNode = 128;
 /**
- * Bun has 256 HTTP requests of a process under way at most, and further ones wait: with the other half cloudcore watches the
- * API itself, and carries out rules.
+ * Bun has 256 HTTP requests of a process under way at most, and further ones wait: with the other half cloudcore watches an
+ * existing cluster, and carries out rules.
  */
 const mostTogether = 128;
 /** As the embedded API's HTTP server takes; kube-apiserver refuses more than 3 MiB by itself. */

@@ -159,7 +159,9 @@ export class StreamPool implements Pool, Disposable {
 
   #sweep(): void {
     const nowMs = this.nowMs();
-    for (const stream of Array.from(this.#streams.keys())) {
+    for (const [stream, { exempt }] of Array.from(this.#streams)) {
+      // It has no connection that could be closed, and sets time limits itself.
+      if (exempt) continue;
       const { mostMs = Infinity } = stream.options;
       if (stream.stalledMs(nowMs) >= this.#stallMs) this.#cut(stream, "its client reads nothing");
       else if (nowMs - stream.startedMs >= mostMs) this.#cut(stream, "its client reads too slowly");

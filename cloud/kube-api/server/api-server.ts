@@ -42,8 +42,10 @@ export interface ApiServerDeps {
 export interface ApiServer extends Running {
   readonly url: string;
   readonly port: number;
-  /** Unix socket for clients of this process: without TLS, and not counted among the connections. */
+  /** Unix socket for requests that this process passes on: without TLS, and not counted among the connections. */
   readonly socket: string;
+  /** Answers a request of this process without a connection, as if it had arrived on one. */
+  answer(request: Request): Promise<Response>;
   /** Writes the administrator's kubeconfig (mode 0600). */
   writeKubeconfig(path: string): void;
   /** Creates or updates objects so that they are as given, in order; CustomResourceDefinitions are served at once. */

@@ -77,6 +77,7 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
     url,
     port: entrance.port,
     socket: path,
+    answer: async (request) => fetch(request, unconnected),
     ensureObjects: (all: readonly KubeObject[]) => ensureObjects(install, all),
     publishAddress: (ip: string) => ensureMasterService(install, { ip, port: entrance.port }, log),
     ensurePresent: (all: readonly KubeObject[]) => ensurePresent(install, all),
@@ -90,6 +91,9 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
       writeKubeconfig(file, { server: url, caPem: config.tls.caPem, token: config.adminToken }),
   };
 }
+
+/** Without a connection there is none to close. */
+const unconnected = { timeout: () => undefined };
 
 interface Wiring {
   readonly config: ApiServerConfig;
