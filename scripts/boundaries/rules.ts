@@ -152,7 +152,7 @@ export const doors: readonly Door[] = [
   { library: "@kubernetes/client-node", folders: ["cloud/kube-client"] },
   { library: "js-yaml", folders: ["cloud/kube-api/http"] },
   { library: "re2js", folders: ["cloud/kube-api/custom-resources/patterns"] },
-  { library: "@marcbachmann/cel-js", folders: ["cloud/kube-api/custom-resources/cel"] },
+  { library: "@marcbachmann/cel-js", folders: ["cloud/kube-api/custom-resources/cel/**"] },
   { library: "aedes", folders: ["edge/mqtt/broker"] },
   { library: "aedes-", folders: ["edge/mqtt/broker"] },
   {

@@ -7,4 +7,6 @@ export { brokenLimits } from "./limit-range.ts";
 export { systemClasses } from "./priority-classes.ts";
 export { QuotaLedger } from "#cloud/kube-api/admission/quota";
 export { limitRangesOf, podSurroundings } from "./surroundings.ts";
-export { admitConnection, Webhooks, type AdmissionRequest } from "#cloud/kube-api/admission/webhooks";
+export { admitConnection, Webhooks } from "#cloud/kube-api/admission/webhooks";
+export type { AdmissionRequest } from "#cloud/kube-api/admission/requests";
+export { Policies } from "#cloud/kube-api/admission/policies";

@@ -1,5 +1,6 @@
 /** Authentication and authorization of the embedded Kubernetes API: tokens, impersonation, RBAC. */
 export { Authenticator, anonymous, ownUser, userInfo, type Identified, type User } from "./authenticator.ts";
+export { accessOf } from "./access-questions.ts";
 export { TokenSigner, type TokenClaims } from "./tokens.ts";
 export { Authorizer, type Attributes, type PolicyRule } from "./authorizer.ts";
 export { defaultGrants, reconcileDefault } from "./default-roles.ts";

@@ -1,5 +1,6 @@
 import {
   storedVerbs,
+  type ConversionWebhook,
   type CustomKind,
   type KindInfo,
   type PrinterColumn,
@@ -14,21 +15,42 @@ export function kindsOfCrd(crd: JsonObject): KindInfo[] {
   const storage = versions.find((version) => version.storage === true);
   const served = versions.filter((version) => version.served === true);
   const ordered = served.toSorted((a, b) => compareApiVersions(textOf(a, "name"), textOf(b, "name")));
-  return ordered.map((version) => toKind({ crd, version, storageVersion: textOf(storage, "name") }));
+  const schemas = new Map(versions.map((version) => [textOf(version, "name"), schemaOf(version)]));
+  const shared = { crd, schemas, conversion: conversionOf(crd), storageVersion: textOf(storage, "name") };
+  return ordered.map((version) => toKind({ ...shared, version }));
+}
+
+function schemaOf(version: JsonObject): JsonObject {
+  return childOf(childOf(version, "schema"), "openAPIV3Schema") ?? { type: "object" };
+}
+
+function conversionOf(crd: JsonObject): ConversionWebhook | undefined {
+  const conversion = childOf(childOf(crd, "spec"), "conversion");
+  if (conversion?.["strategy"] !== "Webhook") return undefined;
+  const webhook = childOf(conversion, "webhook");
+  const { uid, generation } = childOf(crd, "metadata") ?? {};
+  return {
+    id: JSON.stringify([uid, generation]),
+    client: childOf(webhook, "clientConfig") ?? {},
+    reviewVersions: textsOf(webhook, "conversionReviewVersions"),
+  };
 }
 
 interface Source {
   readonly crd: JsonObject;
   readonly version: JsonObject;
   readonly storageVersion: string;
+  readonly schemas: ReadonlyMap<string, JsonObject>;
+  readonly conversion: ConversionWebhook | undefined;
 }
 
-function toKind({ crd, version, storageVersion }: Source): KindInfo {
+function toKind(source: Source): KindInfo {
+  const { crd, version } = source;
   const spec = childOf(crd, "spec");
   const names = childOf(spec, "names");
   const kind = textOf(names, "kind");
   const group = textOf(spec, "group");
-  const custom = toCustom({ crd, version, storageVersion });
+  const custom = toCustom(source);
   return {
     group,
     version: textOf(version, "name"),
@@ -46,7 +68,7 @@ function toKind({ crd, version, storageVersion }: Source): KindInfo {
   };
 }
 
-function toCustom({ crd, version, storageVersion }: Source): CustomKind {
+function toCustom({ crd, version, storageVersion, schemas, conversion }: Source): CustomKind {
   const subresources = childOf(version, "subresources");
   const scale = childOf(subresources, "scale");
   const labelSelectorPath = textOf(scale, "labelSelectorPath");
@@ -59,7 +81,9 @@ function toCustom({ crd, version, storageVersion }: Source): CustomKind {
   return {
     crdName: textOf(childOf(crd, "metadata"), "name"),
     storageVersion,
-    schema: childOf(childOf(version, "schema"), "openAPIV3Schema") ?? { type: "object" },
+    schema: schemas.get(name) ?? schemaOf(version),
+    schemas,
+    ...(conversion && { conversion }),
     preserveUnknownFields: spec?.preserveUnknownFields === true,
     columns: itemsOf(version, "additionalPrinterColumns").map(toColumn),
     status: subresources?.status !== undefined,

@@ -7,6 +7,7 @@ import {
   notSupported,
   required,
   tooLong,
+  validateClient,
 } from "#cloud/kube-api/kinds/validation";
 import type { FieldError } from "#cloud/kube-api/schema";
 import { childOf, isObject, itemsOf, textOf, textsOf, type JsonObject } from "#shared/json";
@@ -48,6 +49,7 @@ export function validateCrd(crd: JsonObject): FieldError[] {
     ...errors,
     ...validateApproval(crd, group),
     ...validateNames(childOf(spec, "names")),
+    ...validateConversion(childOf(spec, "conversion"), "spec.conversion"),
     ...validateVersions(spec, childOf(crd, "status")),
   ];
 }
@@ -63,6 +65,41 @@ function validateApproval(crd: JsonObject, group: string): FieldError[] {
         ),
       ]
     : [];
+}
+
+function validateConversion(conversion: JsonObject | undefined, path: string): FieldError[] {
+  if (!conversion) return [];
+  const strategy = textOf(conversion, "strategy");
+  const webhook = childOf(conversion, "webhook");
+  if (strategy !== "None" && strategy !== "Webhook")
+    return strategy === ""
+      ? [required(`${path}.strategy`)]
+      : [notSupported(`${path}.strategy`, strategy, ["None", "Webhook"])];
+  if (strategy === "None")
+    return webhook
+      ? [forbidden(`${path}.webhook`, "should not be set when strategy is not set to Webhook")]
+      : [];
+  if (!webhook) return [required(`${path}.webhook`, "required when strategy is set to Webhook")];
+  const client = childOf(webhook, "clientConfig");
+  const versions = textsOf(webhook, "conversionReviewVersions");
+  return [
+    ...(client
+      ? validateClient(client, `${path}.webhook.clientConfig`)
+      : [required(`${path}.webhook.clientConfig`, "required when strategy is set to Webhook")]),
+    ...validateReviewVersions(versions, `${path}.webhook.conversionReviewVersions`),
+  ];
+}
+
+function validateReviewVersions(versions: readonly string[], path: string): FieldError[] {
+  if (versions.length === 0) return [required(path)];
+  const isKnown = versions.some((version) => version === "v1" || version === "v1beta1");
+  const errors = isKnown ? [] : [invalid(path, [...versions], "must include at least one of v1, v1beta1")];
+  for (const [index, version] of versions.entries()) {
+    errors.push(...dns1035Label(version).map((text) => invalid(`${path}[${index}]`, version, text)));
+    if (versions.indexOf(version) !== index)
+      errors.push(invalid(`${path}[${index}]`, version, "duplicate version"));
+  }
+  return errors;
 }
 
 function validateNames(names: JsonObject | undefined): FieldError[] {
@@ -157,6 +194,8 @@ interface Walk {
   readonly depth: number;
   readonly patterns: PatternBudget;
   readonly root?: boolean;
+  /** A list or map around it whose items have no earlier value. */
+  readonly uncorrelatable?: string | undefined;
 }
 
 /** What the patterns of one definition may still cost to compile, which happens within a request. */
@@ -180,14 +219,23 @@ function walk(schema: JsonObject, here: Walk): void {
   }
   checkShape(schema, here);
   const { properties, items, additionalProperties } = schema;
-  const below = { errors: here.errors, depth: here.depth + 1, patterns: here.patterns };
+  const { uncorrelatable } = here;
+  const below = { errors: here.errors, depth: here.depth + 1, patterns: here.patterns, uncorrelatable };
   for (const [name, property] of Object.entries(isObject(properties) ? properties : {}))
     if (isObject(property)) walk(property, { ...below, path: `${here.path}.properties[${name}]` });
-  if (isObject(items)) walk(items, { ...below, path: `${here.path}.items` });
+  const itemsBelow = { ...below, uncorrelatable: uncorrelatable ?? uncorrelatableAt(schema, here.path) };
+  if (isObject(items)) walk(items, { ...itemsBelow, path: `${here.path}.items` });
   else if (Array.isArray(items))
     here.errors.push(forbidden(`${here.path}.items`, "items must be a schema object and not an array"));
   if (isObject(additionalProperties))
-    walk(additionalProperties, { ...below, path: `${here.path}.additionalProperties` });
+    walk(additionalProperties, { ...itemsBelow, path: `${here.path}.additionalProperties` });
+}
+
+/** The path of a list whose items have no keys, or of a map that changes as a whole. */
+function uncorrelatableAt(schema: JsonObject, path: string): string | undefined {
+  const isAtomicMap = schema["x-kubernetes-map-type"] === "atomic";
+  const isPlainList = schema.items !== undefined && schema["x-kubernetes-list-type"] !== "map";
+  return isAtomicMap || isPlainList ? path : undefined;
 }
 
 function checkShape(schema: JsonObject, here: Walk): void {
@@ -201,7 +249,10 @@ function checkShape(schema: JsonObject, here: Walk): void {
   } else if (!schemaTypes.includes(type)) errors.push(notSupported(`${path}.type`, type, schemaTypes));
   if (type === "array" && schema.items === undefined)
     errors.push(required(`${path}.items`, "must be specified"));
-  errors.push(...refusedWords(schema, path), ...ruleProblems(schema, path));
+  errors.push(
+    ...refusedWords(schema, path),
+    ...ruleProblems(schema, { path, root: root === true, uncorrelatable: here.uncorrelatable }),
+  );
   const pattern = textOf(schema, "pattern");
   if (pattern !== "") checkPattern(pattern, here);
 }

@@ -1,12 +1,14 @@
 import {
   celValue,
   compileExpression,
+  optionalValue,
   type Expression,
   type Meter,
 } from "#cloud/kube-api/custom-resources/cel";
-import { invalid } from "#cloud/kube-api/kinds/validation";
+import { invalid, notSupported } from "#cloud/kube-api/kinds/validation";
 import type { ErrorType, FieldError } from "#cloud/kube-api/schema";
 import { asError } from "#shared/errors";
+import { itemsBefore } from "./validate-value.ts";
 import { isObject, itemsOf, ownField, textOf, type Json, type JsonObject } from "#shared/json";
 
 /** A rule of `x-kubernetes-validations`, compiled. */
@@ -18,25 +20,111 @@ interface Rule {
   readonly fieldPath: string;
   /** It compares with the value before the update. */
   readonly isTransition: boolean;
+  /** `oldSelf` is an optional, and the rule holds for new values too. */
+  readonly takesNone: boolean;
   readonly expression: Expression;
 }
 
-const variables = ["self", "oldSelf"];
+/** Of a rule; with `optionalOldSelf` the earlier value is an optional. */
+function variablesOf(rule: JsonObject): string[] {
+  return ["self", rule["optionalOldSelf"] === true ? "oldSelf:optional<dyn>" : "oldSelf"];
+}
+
+const reasons = ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
 const known = new WeakMap<JsonObject, readonly Rule[]>();
 const withRules = new WeakMap<JsonObject, boolean>();
 
+/** Where a schema with rules is. */
+export interface RulePlace {
+  readonly path: string;
+  /** The whole object. */
+  readonly root: boolean;
+  /** A list or map around it whose items have no earlier value. */
+  readonly uncorrelatable: string | undefined;
+}
+
 /** Problems of the rules of one schema, which are compiled. */
-export function ruleProblems(schema: JsonObject, path: string): FieldError[] {
-  return itemsOf(schema, "x-kubernetes-validations").flatMap((rule, index) =>
-    ["rule", "messageExpression"].flatMap((field) => {
-      const text = textOf(rule, field);
-      if (text === "" && field === "messageExpression") return [];
-      const compiled = text.trim() === "" ? "rule is empty" : compileExpression(text, variables);
-      if (typeof compiled !== "string") return [];
-      const at = `${path}.x-kubernetes-validations[${index}].${field}`;
-      return [invalid(at, text, `compilation failed: ERROR: ${compiled}`)];
-    }),
-  );
+export function ruleProblems(schema: JsonObject, place: RulePlace): FieldError[] {
+  const seen = fieldsOf(schema, place.root);
+  return itemsOf(schema, "x-kubernetes-validations").flatMap((rule, index) => {
+    const path = `${place.path}.x-kubernetes-validations[${index}]`;
+    const problems = ["rule", "messageExpression"].flatMap((field) =>
+      expressionProblems(rule, { path: `${path}.${field}`, field, schema: seen }),
+    );
+    return [...problems, ...shapeProblems(rule, path, seen), ...transitionProblems(rule, path, place)];
+  });
+}
+
+function expressionProblems(
+  rule: JsonObject,
+  { path, field, schema }: { readonly path: string; readonly field: string; readonly schema: JsonObject },
+): FieldError[] {
+  const text = textOf(rule, field);
+  if (text === "" && field === "messageExpression") return [];
+  if (text.trim() === "") return [invalid(path, text, "rule is empty")];
+  const compiled = compileExpression(text, variablesOf(rule), { self: schema });
+  if (typeof compiled === "string") return [invalid(path, text, `compilation failed: ERROR: ${compiled}`)];
+  const wanted = field === "rule" ? "bool" : "string";
+  return [wanted, "dyn"].includes(compiled.type)
+    ? []
+    : [invalid(path, text, `${field === "rule" ? "cel expression" : field} must evaluate to a ${wanted}`)];
+}
+
+function shapeProblems(rule: JsonObject, path: string, schema: JsonObject): FieldError[] {
+  const reason = textOf(rule, "reason");
+  const fieldPath = textOf(rule, "fieldPath");
+  return [
+    ...(reason === "" || reasons.includes(reason) ? [] : [notSupported(`${path}.reason`, reason, reasons)]),
+    ...(fieldPath === "" || leadsSomewhere(fieldPath, schema)
+      ? []
+      : [invalid(`${path}.fieldPath`, fieldPath, "fieldPath must be a valid path")]),
+  ];
+}
+
+/** A step of a `fieldPath`: `.name` or `['name']`. */
+const pathStep = /^(?:\.([A-Za-z_$][\w$]*)|\['([^']+)'\])/;
+
+/** Whether a schema declares the field of a path such as `.spec.size` or `['my-field']`. */
+function leadsSomewhere(path: string, schema: JsonObject): boolean {
+  let [rest, at]: [string, Json | undefined] = [path, schema];
+  while (rest !== "") {
+    const step = pathStep.exec(rest);
+    const name = step?.[1] ?? step?.[2];
+    if (!step || name === undefined || !isObject(at)) return false;
+    const { properties, additionalProperties }: JsonObject = at;
+    at = (isObject(properties) ? ownField(properties, name) : undefined) ?? additionalProperties;
+    rest = rest.slice(step[0].length);
+  }
+  return at !== undefined;
+}
+
+function transitionProblems(rule: JsonObject, path: string, { uncorrelatable }: RulePlace): FieldError[] {
+  const expression = compileExpression(textOf(rule, "rule"), variablesOf(rule));
+  if (typeof expression === "string") return [];
+  const { optionalOldSelf } = rule;
+  if (!expression.uses("oldSelf"))
+    return optionalOldSelf === true
+      ? [invalid(`${path}.optionalOldSelf`, true, "may not be set if oldSelf is not used in rule")]
+      : [];
+  return uncorrelatable === undefined
+    ? []
+    : [
+        invalid(
+          `${path}.rule`,
+          textOf(rule, "rule"),
+          `oldSelf cannot be used on the uncorrelatable portion of the schema within ${uncorrelatable}`,
+        ),
+      ];
+}
+
+const text: JsonObject = { type: "string" };
+
+/** The fields that rules may use: of a whole object also its type and its name. */
+function fieldsOf(schema: JsonObject, root: boolean): JsonObject {
+  if (!root && schema["x-kubernetes-embedded-resource"] !== true) return schema;
+  const properties = isObject(schema.properties) ? schema.properties : {};
+  const metadata = { type: "object", properties: { name: text, generateName: text } };
+  return { ...schema, properties: { ...properties, apiVersion: text, kind: text, metadata } };
 }
 
 function rulesOf(schema: JsonObject): readonly Rule[] {
@@ -48,19 +136,20 @@ function rulesOf(schema: JsonObject): readonly Rule[] {
 }
 
 function readRule(rule: JsonObject): Rule | undefined {
-  const text = textOf(rule, "rule");
-  const expression = compileExpression(text, variables);
+  const expression = compileExpression(textOf(rule, "rule"), variablesOf(rule));
   if (typeof expression === "string") return undefined;
   const messageText = textOf(rule, "messageExpression");
-  const messageExpression = messageText === "" ? undefined : compileExpression(messageText, variables);
+  const messageExpression =
+    messageText === "" ? undefined : compileExpression(messageText, variablesOf(rule));
   return {
-    text: text.trim(),
-    message: textOf(rule, "message"),
+    text: textOf(rule, "rule").trim(),
+    message: textOf(rule, "message").trim(),
     messageExpression: typeof messageExpression === "string" ? undefined : messageExpression,
     // Validated with the definition: it has no other values.
     reason: (textOf(rule, "reason") || "FieldValueInvalid") as ErrorType,
     fieldPath: textOf(rule, "fieldPath"),
     isTransition: expression.uses("oldSelf"),
+    takesNone: rule["optionalOldSelf"] === true,
     expression,
   };
 }
@@ -103,10 +192,16 @@ export function validateRules(
 
 function checkRules(schema: JsonObject, value: Json, here: Checking): void {
   if (here.errors.length >= mostErrors || here.meter.steps < 0 || !hasRules(schema)) return;
-  const rules = rulesOf(schema).filter((rule) => !rule.isTransition || here.old !== undefined);
+  const rules = rulesOf(schema).filter((rule) => isApplied(rule, value, here));
   if (rules.length > 0) applyRules(rules, { schema, value }, here);
   if (Array.isArray(value)) checkItems(schema, value, here);
   else if (isObject(value)) checkFields(schema, value, here);
+}
+
+/** A value that is as before need not meet rules that came after it: "ratcheting", KEP-4008. */
+function isApplied({ isTransition, takesNone }: Rule, value: Json, { old }: Checking): boolean {
+  if (isTransition) return takesNone || old !== undefined;
+  return old === undefined || !Bun.deepEquals(value, old);
 }
 
 function applyRules(
@@ -115,13 +210,20 @@ function applyRules(
   here: Checking,
 ): void {
   const self = celValue(value, schema);
-  const values = { self, ...(here.old !== undefined && { oldSelf: celValue(here.old, schema) }) };
+  const oldSelf = here.old === undefined ? undefined : celValue(here.old, schema);
   for (const rule of rules) {
+    const old = rule.takesNone ? optionalValue(oldSelf) : oldSelf;
+    const values = { self, ...(old !== undefined && { oldSelf: old }) };
     const failure = failureOf(rule, values, here.meter);
     if (failure === undefined) continue;
-    const field = `${here.path}${rule.fieldPath}`.replace(/^\./, "") || "<nil>";
+    const field = `${here.path}${spelledPath(rule.fieldPath)}`.replace(/^\./, "") || "<nil>";
     here.errors.push({ reason: rule.reason, field, message: causeOf(rule.reason, value, failure) });
   }
+}
+
+/** `['my-field']` is shown as `[my-field]`. */
+function spelledPath(path: string): string {
+  return path.replaceAll(/\['([^']+)'\]/g, "[$1]");
 }
 
 const starts: Readonly<Record<string, string>> = {
@@ -150,10 +252,17 @@ function messageOf(rule: Rule, values: Readonly<Record<string, unknown>>, meter:
   if (!rule.messageExpression) return usual;
   try {
     const text = rule.messageExpression.evaluate(values, meter);
-    return typeof text === "string" && text.trim() !== "" ? text : usual;
+    return typeof text === "string" && isMessage(text.trim()) ? text.trim() : usual;
   } catch {
     return usual;
   }
+}
+
+/** Upstream's bound on messages that expressions make. */
+const longestMessage = 5 * 1024;
+
+function isMessage(text: string): boolean {
+  return text !== "" && text.length <= longestMessage && !text.includes("\n");
 }
 
 function checkFields(schema: JsonObject, value: JsonObject, here: Checking): void {
@@ -171,15 +280,7 @@ function checkFields(schema: JsonObject, value: JsonObject, here: Checking): voi
 function checkItems(schema: JsonObject, value: readonly Json[], here: Checking): void {
   const { items } = schema;
   if (!isObject(items)) return;
-  const keys = schema["x-kubernetes-list-type"] === "map" ? schema["x-kubernetes-list-map-keys"] : undefined;
-  const idOf = (item: Json): string =>
-    JSON.stringify(
-      isObject(item) && Array.isArray(keys)
-        ? keys.map((key) => (typeof key === "string" ? (item[key] ?? null) : null))
-        : null,
-    );
-  const before = Array.isArray(keys) && Array.isArray(here.old) ? here.old : [];
-  const known = new Map(before.map((item) => [idOf(item), item]));
+  const before = itemsBefore(schema, here.old);
   for (const [index, item] of value.entries())
-    checkRules(items, item, { ...here, path: `${here.path}[${index}]`, old: known.get(idOf(item)) });
+    checkRules(items, item, { ...here, path: `${here.path}[${index}]`, old: before?.(item) });
 }

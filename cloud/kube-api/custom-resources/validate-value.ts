@@ -1,7 +1,7 @@
 import { forbidden } from "#cloud/kube-api/kinds/validation";
 import type { FieldError } from "#cloud/kube-api/schema";
 import { isObject, ownField, type Json, type JsonObject } from "#shared/json";
-import { hasFormat } from "./formats.ts";
+import { hasFormat } from "#cloud/kube-api/custom-resources/formats";
 import { readPattern } from "#cloud/kube-api/custom-resources/patterns";
 
 /** Causes of an answer are a hundred at most; alternatives (anyOf) try many times. */
@@ -22,12 +22,13 @@ const longestShown = 4096;
  * Errors of a custom resource by its structural schema, with field paths like `spec.items[0].name`; texts of
  * kube-openapi/pkg/validation. Each visit of a value takes a step from a budget, as CEL rules do upstream: the work of
  * combined schemas is bounded by steps, not by the size of schema or value.
+ * @param old what is replaced: a value that is as before is valid, although the schema has changed ("ratcheting", KEP-4008)
  */
-export function validateValue(schema: JsonObject, value: Json, path = ""): FieldError[] {
+export function validateValue(schema: JsonObject, value: Json, old?: Json): FieldError[] {
   const errors: FieldError[] = [];
   const budget = { steps: maxSteps };
-  check(schema, value, { path, errors, depth: 0, budget });
-  if (budget.steps < 0) errors.push(forbidden(path === "" ? "<nil>" : path, outOfSteps));
+  check(schema, value, { path: "", errors, depth: 0, budget, old });
+  if (budget.steps < 0) errors.push(forbidden("<nil>", outOfSteps));
   return errors;
 }
 
@@ -36,6 +37,8 @@ interface Checking {
   readonly errors: FieldError[];
   readonly depth: number;
   readonly budget: { steps: number };
+  /** The value before an update, where it can be found. */
+  readonly old: Json | undefined;
 }
 
 /** @returns whether so much may still be done */
@@ -46,7 +49,7 @@ function spend({ budget }: Checking, steps: number): boolean {
 
 function check(schema: JsonObject, value: Json, here: Checking): void {
   if (here.errors.length >= maxErrors || here.depth > maxDepth || !spend(here, 1)) return;
-  if (value === null && schema.nullable === true) return;
+  if ((value === null && schema.nullable === true) || isAsBefore(value, here)) return;
   if (!checkType(schema, value, here)) return;
   checkEnum(schema, value, here);
   if (typeof value === "string") checkText(schema, value, here);
@@ -54,6 +57,10 @@ function check(schema: JsonObject, value: Json, here: Checking): void {
   else if (Array.isArray(value)) checkList(schema, value, here);
   else if (isObject(value)) checkFields(schema, value, here);
   checkCombined(schema, value, here);
+}
+
+function isAsBefore(value: Json, { old }: Checking): boolean {
+  return old !== undefined && Bun.deepEquals(value, old);
 }
 
 function checkType(schema: JsonObject, value: Json, here: Checking): boolean {
@@ -191,8 +198,24 @@ function checkList(schema: JsonObject, value: Json[], here: Checking): void {
     fail(here, "FieldValueInvalid", value.length, `should have at least ${minItems} items`);
   checkUnique(schema, value, here);
   if (!isObject(items)) return;
-  for (const [index, item] of value.entries())
-    check(items, item, { ...here, path: `${here.path}[${index}]`, depth: here.depth + 1 });
+  const before = itemsBefore(schema, here.old);
+  for (const [index, item] of value.entries()) {
+    const old = before?.(item);
+    check(items, item, { ...here, path: `${here.path}[${index}]`, depth: here.depth + 1, old });
+  }
+}
+
+/** The earlier item of the same keys; those of other lists have no identity. */
+export function itemsBefore(
+  schema: JsonObject,
+  old: Json | undefined,
+): ((item: Json) => Json | undefined) | undefined {
+  const keys = schema["x-kubernetes-list-map-keys"];
+  if (schema["x-kubernetes-list-type"] !== "map" || !Array.isArray(keys) || !Array.isArray(old))
+    return undefined;
+  const idOf = (item: Json): string => JSON.stringify(mapKey(item, keys));
+  const known = new Map(old.map((item) => [idOf(item), item]));
+  return (item) => known.get(idOf(item));
 }
 
 function checkUnique(schema: JsonObject, value: Json[], here: Checking): void {
@@ -227,8 +250,9 @@ function checkFields(schema: JsonObject, value: JsonObject, here: Checking): voi
   checkSize(schema, Object.keys(value).length, here);
   for (const [key, item] of Object.entries(value)) {
     const property = Object.hasOwn(properties, key) ? properties[key] : additionalProperties;
-    if (isObject(property))
-      check(property, item, { ...here, path: join(here.path, key), depth: here.depth + 1 });
+    if (!isObject(property)) continue;
+    const old = isObject(here.old) ? ownField(here.old, key) : undefined;
+    check(property, item, { ...here, path: join(here.path, key), depth: here.depth + 1, old });
   }
 }
 

@@ -1,4 +1,5 @@
 import { validateBatch } from "#cloud/kube-api/kinds/batch";
+import { validateBinding, validatePolicy } from "#cloud/kube-api/kinds/policies";
 import { defaultObject, validateCrd, validateRules, validateValue } from "#cloud/kube-api/custom-resources";
 import {
   admitPod,
@@ -163,29 +164,31 @@ function keepAdmitted(next: JsonObject, current: JsonObject): void {
   ensureChild(next, "status").qosClass = qos || qosClassOf(next);
 }
 
+const policyValidators: Readonly<Record<string, (object: JsonObject) => FieldError[]>> = {
+  "admissionregistration.v1.ValidatingAdmissionPolicy": validatePolicy,
+  "admissionregistration.v1.ValidatingAdmissionPolicyBinding": validateBinding,
+};
+
 function validateSpecial(kind: KindInfo, object: JsonObject, current?: JsonObject): FieldError[] {
   if (definitionName(kind) === "apiextensions.v1.CustomResourceDefinition") return validateCrd(object);
+  const validatePolicies = policyValidators[definitionName(kind)];
+  if (validatePolicies) return validatePolicies(object);
   if (kind.custom === undefined) return validateBatch(kind, object, current);
-  const errors = validateValue(kind.custom.schema, object);
+  const errors = validateValue(kind.custom.schema, object, current);
   // Rules are written for values of the right types.
   return errors.length > 0 ? errors : validateRules(kind.custom.schema, object, current);
 }
 
 /** What is stored for other programs, where a user would expect it to act. */
-function warningOf(name: string, object: JsonObject): string | undefined {
+function warningOf(name: string): string | undefined {
   if (name === "networking.v1.NetworkPolicy")
     return "NetworkPolicies are stored only: edge nodes have no cluster network, and nothing enforces this policy";
-  if (name === "admissionregistration.v1.ValidatingAdmissionPolicyBinding")
-    return "ValidatingAdmissionPolicies are stored only: nothing evaluates them, use a validating webhook";
-  const conversion = childOf(childOf(object, "spec"), "conversion");
-  if (name === "apiextensions.v1.CustomResourceDefinition" && conversion?.strategy === "Webhook")
-    return "conversion webhooks are not called: every version shows the fields that are stored";
   return undefined;
 }
 
 function finish(kind: KindInfo, object: JsonObject, errors: readonly FieldError[]): ApiOutcome<JsonObject> {
   if (errors.length > 0)
     return refuse(invalidStatus(kind, textOf(childOf(object, "metadata"), "name"), errors));
-  const warning = kind.custom?.deprecationWarning ?? warningOf(definitionName(kind), object);
+  const warning = kind.custom?.deprecationWarning ?? warningOf(definitionName(kind));
   return accept(object, warning === undefined ? [] : [warning]);
 }

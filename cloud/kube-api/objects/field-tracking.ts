@@ -17,6 +17,7 @@ export function applyOptions(
     force: options.force,
     apiVersion: apiVersionOf(kind),
     now,
+    ownVersionOnly: kind.custom?.conversion !== undefined,
     ...(options.via !== undefined && options.via !== "" && { subresource: options.via }),
     fieldsOf: (object) => fieldsV1Of(kind, object),
     merge: (current, applied) =>

@@ -1,4 +1,4 @@
-import type { AdmissionRequest, Webhooks } from "#cloud/kube-api/admission";
+import type { AdmissionRequest, Policies, Webhooks } from "#cloud/kube-api/admission";
 import { decodeBody } from "#cloud/kube-api/kinds";
 import { Refusal, refusals } from "#cloud/kube-api/status";
 import type { RevisionStore } from "#cloud/kube-api/store";
@@ -22,13 +22,19 @@ export interface HookedWrite {
   readonly validate: (object: JsonObject) => JsonObject;
 }
 
+/** Who is asked about a write besides the rules of its kind. */
+export interface Gates {
+  readonly webhooks: Webhooks;
+  readonly policies: Policies;
+}
+
 /**
- * Prepares and validates an object, with the webhooks that it is for. Without any the result is there at once: the caller writes
+ * Prepares and validates an object, with the webhooks and policies that it is for. Without webhooks the result is there at once: the caller writes
  * it in the turn of the event loop in which it read what it replaces. What the server itself writes is for none, since it has to
  * start while they are unreachable. @throws Refusal
  */
 export function admitThrough(
-  webhooks: Webhooks,
+  { webhooks, policies }: Gates,
   write: HookedWrite,
   options: WriteOptions,
 ): JsonObject | Promise<JsonObject> {
@@ -38,17 +44,21 @@ export function admitThrough(
   const { dryRun, author } = options;
   if (!author) return write.validate(object);
   const request = { kind, namespace, name, operation, subresource, object, old, dryRun, author };
-  return webhooks.concern(request) ? ask(webhooks, { write, request }, options) : write.validate(object);
+  if (webhooks.concern(request)) return ask({ webhooks, policies }, { write, request }, options);
+  const validated = write.validate(object);
+  if (policies.isIdle) return validated;
+  return policies.check({ ...request, object: validated }, options.warn)?.then(() => validated) ?? validated;
 }
 
 async function ask(
-  webhooks: Webhooks,
+  { webhooks, policies }: Gates,
   { write, request }: { readonly write: HookedWrite; readonly request: AdmissionRequest },
   options: WriteOptions,
 ): Promise<JsonObject> {
   const mutated = await webhooks.mutate(request, options.warn);
   const object = mutated === request.object || !mutated ? request.object : prepared(write, mutated, options);
   const validated = write.validate(object ?? write.object);
+  await policies.check({ ...request, object: validated }, options.warn);
   await webhooks.validate({ ...request, object: validated }, options.warn);
   return validated;
 }
@@ -67,9 +77,9 @@ function prepared(write: HookedWrite, mutated: JsonObject, options: WriteOptions
   return write.prepare(decoded);
 }
 
-/** Asks the webhooks about a deletion. @returns whether any was asked @throws Refusal */
+/** Asks the webhooks and policies about a deletion. @throws Refusal */
 export async function askBeforeDelete(
-  webhooks: Webhooks,
+  { webhooks, policies }: Gates,
   { kind, namespace, name }: ObjectTarget,
   {
     old,
@@ -81,6 +91,7 @@ export async function askBeforeDelete(
   const request = { kind, namespace, name, operation: "DELETE", subresource: "", object: undefined } as const;
   const whole = { ...request, old, dryRun, author: author ?? {} };
   await webhooks.mutate(whole, warn);
+  await policies.check(whole, warn);
   await webhooks.validate(whole, warn);
 }
 

@@ -1,4 +1,5 @@
-import { completeNew, podSurroundings, type Webhooks } from "#cloud/kube-api/admission";
+import { completeNew, podSurroundings } from "#cloud/kube-api/admission";
+import type { Conversions } from "#cloud/kube-api/custom-resources/conversion";
 import {
   decodeApplied,
   decodeBody,
@@ -10,13 +11,13 @@ import {
   validateNew,
 } from "#cloud/kube-api/kinds";
 import { patchObject, serverSideApply, type PatchType } from "#cloud/kube-api/patch";
-import { toKubeObject, type UpdateVia } from "#cloud/kube-api/schema";
+import { parseKubeObject, type UpdateVia } from "#cloud/kube-api/schema";
 import { invalidStatus, Refusal, refusals } from "#cloud/kube-api/status";
 import { rfc3339 } from "#shared/clock";
 import { asText, cloneJson, metadataOf, type Json, type JsonObject } from "#shared/json";
 import { planDeletion, type DeleteOptions } from "./deletion.ts";
 import { applyOptions, tracked } from "./field-tracking.ts";
-import { admitThrough, askBeforeDelete, checkCurrent, Overtaken } from "./hooked-write.ts";
+import { admitThrough, askBeforeDelete, checkCurrent, Overtaken, type Gates } from "./hooked-write.ts";
 import {
   checkAbsent,
   checkIdentity,
@@ -33,9 +34,9 @@ import type { ServiceAddresses } from "./service-addresses.ts";
 import { unwrap } from "./unwrap.ts";
 import type { ObjectTarget, WriteOptions, Written } from "./write-request.ts";
 
-export interface ObjectServiceParts extends WriterParts {
+export interface ObjectServiceParts extends WriterParts, Gates {
   readonly addresses: ServiceAddresses;
-  readonly webhooks: Webhooks;
+  readonly conversions: Conversions;
 }
 
 /** Namespace kubeedge holds the bans of nodes: without it a stolen certificate could connect again. */
@@ -68,11 +69,23 @@ export class ObjectService {
     this.#writer = new ObjectWriter(parts);
   }
 
-  /** @throws Refusal (NotFound) */
+  /** An object of a kind that no webhook converts. @throws Refusal (NotFound) */
   read(target: ObjectTarget): JsonObject {
+    return shownObject(target.kind, this.#text(target));
+  }
+
+  /** As `read`, of any kind: at once unless a webhook may have to convert it. @throws Refusal (NotFound) */
+  show(target: ObjectTarget): JsonObject | Promise<JsonObject> {
+    const { conversions } = this.#parts;
+    const text = this.#text(target);
+    if (!conversions.concern(target.kind)) return shownObject(target.kind, text);
+    return conversions.text(target.kind, text).then((shown) => shownObject(target.kind, shown));
+  }
+
+  #text(target: ObjectTarget): string {
     const text = this.#parts.store.get(resourceOf(target.kind), keyOf(target));
     if (text === undefined) throw refusals.notFound(target.kind, target.name);
-    return shownObject(target.kind, text);
+    return text;
   }
 
   async create(target: ObjectTarget, body: Json, options: WriteOptions): Promise<Written> {
@@ -96,7 +109,7 @@ export class ObjectService {
       const around = resource === "/pods" ? podSurroundings(store, target.namespace, object) : undefined;
       const context = { now: this.#now(), author: options.author, around };
       const through = admitThrough(
-        this.#parts.webhooks,
+        this.#parts,
         {
           target,
           operation: "CREATE",
@@ -109,11 +122,14 @@ export class ObjectService {
         options,
       );
       const admitted = through instanceof Promise ? await through : through;
-      if (through instanceof Promise) {
+      const converted = this.#toStore(target, admitted);
+      const stored = converted && (await converted);
+      if (converted ?? through instanceof Promise) {
         checkAbsent(this.#parts.store, target, object);
         checkNamespace(this.#parts.store, target, target.name);
       }
-      const written = await this.#writer.put({ target, next: admitted, current: undefined }, options);
+      const change = { target, next: admitted, current: undefined, stored };
+      const written = await this.#writer.put(change, options);
       if (resource === "/services" && options.dryRun) addresses.release(key);
       return { ...written, created: true };
     } catch (error) {
@@ -163,7 +179,8 @@ export class ObjectService {
     options: WriteOptions & { via: UpdateVia },
   ): Promise<Written> {
     if (patch.type === "apply") return this.#apply(target, cloneJson(patch.body), options);
-    const current = this.read(target);
+    const shown = this.show(target);
+    const current = shown instanceof Promise ? await shown : shown;
     const next = patchObject(target.kind, cloneJson(current), patch);
     checkType(target.kind, next);
     checkIdentity(target, next);
@@ -181,7 +198,8 @@ export class ObjectService {
   ): Promise<Written> {
     const { kind } = target;
     const stored = storedTarget(target);
-    const current = this.read(stored);
+    const shown = this.show(stored);
+    const current = shown instanceof Promise ? await shown : shown;
     if (stored === target) return this.#replace(target, { current, next: body }, options);
     const next = toStored(kind, unwrap(decodeBody(kind, body, options), options.warn));
     return this.#replace(stored, { current, next }, { ...options, duplicates: [] });
@@ -197,21 +215,17 @@ export class ObjectService {
     options: DeleteOptions,
     by: Partial<Pick<WriteOptions, "author" | "warn">> = {},
   ): Promise<Written> {
-    const { store, clock, webhooks } = this.#parts;
+    const { store, clock } = this.#parts;
     const resource = resourceOf(target.kind);
-    if (by.author && !webhooks.isIdle) {
-      const { author, warn = () => undefined } = by;
-      const stored = storedTarget(target);
-      const dryRun = options.dryRun?.includes("All") === true;
-      await askBeforeDelete(webhooks, stored, { old: this.read(stored), dryRun, author, warn });
-    }
-    const object = toKubeObject(this.read(target));
+    const dryRun = options.dryRun?.includes("All") === true;
+    const asked = this.#askBeforeDelete(storedTarget(target), { ...by, dryRun });
+    if (asked) await asked;
+    const object = parseKubeObject(this.#text(target));
     if (resource === "/namespaces" && permanentNamespaces.has(target.name)) {
       throw refusals.forbidden(target.kind, target.name, "this namespace may not be deleted");
     }
     checkPreconditions(target, object, options);
     const plan = planDeletion(resource, object, options, clock.nowMs());
-    const dryRun = options.dryRun?.includes("All") === true;
     if (dryRun || plan.step === "keep") {
       return { text: JSON.stringify(object), created: false, gone: plan.step === "remove" };
     }
@@ -219,6 +233,19 @@ export class ObjectService {
     const change = await store.write({ resource, key: keyOf(target), object, remove, anySize: true });
     if (remove) this.#parts.quotas.released(target.namespace);
     return { text: change.text, created: false, gone: remove };
+  }
+
+  /** Undefined: nobody has to be asked. What cannot be shown is not deleted by clients, since they are answered with it. */
+  #askBeforeDelete(
+    target: ObjectTarget,
+    { author, dryRun, warn = () => undefined }: Partial<WriteOptions> & { readonly dryRun: boolean },
+  ): Promise<void> | undefined {
+    const { webhooks, policies, conversions } = this.#parts;
+    if (!author || (webhooks.isIdle && policies.isIdle && !conversions.concern(target.kind)))
+      return undefined;
+    return Promise.resolve(this.show(target)).then((old) =>
+      askBeforeDelete({ webhooks, policies }, target, { old, dryRun, author, warn }),
+    );
   }
 
   async #replace(
@@ -242,7 +269,7 @@ export class ObjectService {
       this.#parts.addresses.keep(keyOf(target), decoded, current);
     const { via } = options;
     const through = admitThrough(
-      this.#parts.webhooks,
+      this.#parts,
       {
         target,
         operation: "UPDATE",
@@ -256,11 +283,14 @@ export class ObjectService {
       options,
     );
     const admitted = through instanceof Promise ? await through : through;
-    if (through instanceof Promise) checkCurrent(this.#parts.store, target, current);
     const tracking = { current, next: admitted, cleared };
     const next = tracked(tracking, applyOptions(kind, options, this.#now()));
     metadataOf(next)["resourceVersion"] = now["resourceVersion"] ?? null;
-    return this.#writer.put({ target, next, current }, options);
+    const converted = this.#toStore(target, next);
+    const stored = converted && (await converted);
+    if (through instanceof Promise || this.#parts.conversions.concern(kind))
+      checkCurrent(this.#parts.store, target, current);
+    return this.#writer.put({ target, next, current, stored }, options);
   }
 
   async #apply(
@@ -284,13 +314,24 @@ export class ObjectService {
     const present = this.#parts.store.find(resource, keyOf(target)) !== undefined;
     if (!present && options.via !== "") throw refusals.notFound(kind, target.name);
     if (!present) options.guard?.mayCreate(target);
-    const current = present ? this.read(target) : undefined;
+    const shown = present ? this.show(target) : undefined;
+    const current = shown instanceof Promise ? await shown : shown;
     const merged = serverSideApply(current, applied, applyOptions(kind, options, this.#now()));
     if (current !== undefined)
       return this.#replace(target, { current, next: merged }, { ...options, duplicates: [] });
     const metadata = newMetadata(this.#parts.clock, target, merged);
     checkNamespace(this.#parts.store, target, asText(metadata["name"]));
     return this.#add(target, merged, options);
+  }
+
+  /** An admitted object in the version that is stored; undefined where no webhook is asked for it. */
+  #toStore({ kind }: ObjectTarget, next: JsonObject): Promise<JsonObject> | undefined {
+    const { custom, group } = kind;
+    if (!custom || custom.storageVersion === kind.version || !this.#parts.conversions.concern(kind))
+      return undefined;
+    const inStorage = { ...kind, group, version: custom.storageVersion };
+    const schema = custom.schemas.get(custom.storageVersion) ?? custom.schema;
+    return this.#parts.conversions.object({ ...inStorage, custom: { ...custom, schema } }, next);
   }
 
   #now(): string {

@@ -1,4 +1,5 @@
 import { brokenLimits, limitRangesOf, type QuotaLedger } from "#cloud/kube-api/admission";
+import { storedForm } from "#cloud/kube-api/kinds";
 import { parseKubeObject, toKubeObject, type KindInfo, type UpdateVia } from "#cloud/kube-api/schema";
 import { invalidStatus, Refusal, refusals } from "#cloud/kube-api/status";
 import {
@@ -29,6 +30,8 @@ export interface ObjectChange {
   readonly target: ObjectTarget;
   readonly next: JsonObject;
   readonly current: JsonObject | undefined;
+  /** `next` in the version that is stored, where a webhook has converted it. */
+  readonly stored?: JsonObject | undefined;
 }
 
 /** Resources that LimitRanges bound. */
@@ -55,7 +58,8 @@ export class ObjectWriter {
       return { text: JSON.stringify(current), created: false, gone: false };
     if (ofSpec) this.#checkLimits({ ...change, next });
     const charges = ofSpec ? this.#charge({ ...change, next }) : [];
-    const written = await this.save(target, next, options, charges);
+    const stored = change.stored ?? storedForm(target.kind, next);
+    const written = await this.save(target, stored, options, charges);
     if (written.gone || hasEnded(target, next)) this.#parts.quotas.released(target.namespace);
     return written;
   }

@@ -23,6 +23,8 @@ export interface ApplyOptions {
   readonly subresource?: string;
   /** `fieldsV1` of an object of this kind. */
   readonly fieldsOf: (object: JsonObject) => JsonObject;
+  /** Fields of other versions are not those of this one, since a webhook converts: their managers keep them. */
+  readonly ownVersionOnly?: boolean;
   /** Merges by the list keys of the kind. */
   readonly merge: (current: JsonObject, applied: JsonObject) => JsonObject;
 }
@@ -63,17 +65,20 @@ export function serverSideApply(
   const fields = subtract(options.fieldsOf(config), unowned);
   const before = current === undefined ? [] : entriesOf(current, options);
   const mine = before.find((entry) => isMine(entry, options));
-  const others = before.filter((entry) => entry !== mine);
+  const [others, foreign] = byVersion(
+    before.filter((entry) => entry !== mine),
+    options,
+  );
   const conflicts = current === undefined ? [] : findConflicts(current, { config, fields }, others);
   if (conflicts.length > 0 && !options.force) throw refusals.applyConflict(conflicts.flatMap(toCauses));
   const lost = uniteAll(conflicts.map((conflict) => conflict.fields));
   const kept = withoutFields(others, lost);
   const merged = current === undefined ? config : options.merge(current, config);
-  const dropped = subtract(mine?.fieldsV1 ?? {}, fields);
+  const dropped = subtract(mine && isComparable(mine, options) ? mine.fieldsV1 : {}, fields);
   const ofOthers = uniteAll(kept.map((entry) => entry.fieldsV1));
   removeLeaves(merged, lostItems(dropped, uniteAll([fields, ofOthers])));
   removeLeaves(merged, subtract(dropped, ofOthers));
-  return withEntries(merged, [newEntry(options, "Apply", fields), ...kept]);
+  return withEntries(merged, [newEntry(options, "Apply", fields), ...kept, ...foreign]);
 }
 
 /** Updates `managedFields` after an ordinary write; objects that were never applied do not track fields. */
@@ -86,13 +91,29 @@ export function trackUpdate(current: JsonObject, next: JsonObject, options: Appl
   const gone = subtract(before, after);
   if (isLeaf(changed) && isLeaf(gone)) return withEntries(next, entries);
   const mine = entries.find((entry) => isSame(entry, options, "Update"));
-  const others = entries.filter((entry) => entry !== mine);
-  const rest = withoutFields(others, uniteAll([changed, gone]));
+  const [others, foreign] = byVersion(
+    entries.filter((entry) => entry !== mine),
+    options,
+  );
+  const rest = [...withoutFields(others, uniteAll([changed, gone])), ...foreign];
   const tracked = uniteAll([subtract(mine?.fieldsV1 ?? {}, gone), changed]);
   return withEntries(
     next,
     isLeaf(tracked) ? rest : capUpdates([...rest, newEntry(options, "Update", tracked)]),
   );
+}
+
+/** Entries whose fields are those of this version, and the others. */
+function byVersion(
+  entries: readonly ManagedEntry[],
+  options: ApplyOptions,
+): [ManagedEntry[], ManagedEntry[]] {
+  const own = entries.filter((entry) => isComparable(entry, options));
+  return [own, entries.filter((entry) => !own.includes(entry))];
+}
+
+function isComparable({ apiVersion }: ManagedEntry, options: ApplyOptions): boolean {
+  return options.ownVersionOnly !== true || apiVersion === options.apiVersion;
 }
 
 /** As upstream (DefaultMaxUpdateManagers): a client that updates under ever new names must not fill an object with them. */
@@ -212,6 +233,7 @@ function isSame(entry: ManagedEntry, options: ApplyOptions, operation: string): 
   return (
     entry.manager === options.manager &&
     entry.operation === operation &&
-    (entry.subresource ?? "") === (options.subresource ?? "")
+    (entry.subresource ?? "") === (options.subresource ?? "") &&
+    (operation === "Apply" || isComparable(entry, options))
   );
 }

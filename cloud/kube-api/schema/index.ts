@@ -1,4 +1,5 @@
 export type {
+  ConversionWebhook,
   CustomKind,
   ErrorType,
   FieldError,

@@ -35,12 +35,24 @@ export interface CustomKind {
   readonly crdName: string;
   readonly storageVersion: string;
   readonly schema: JsonObject;
+  /** Of every version, whether it is served or not: objects of all of them may be stored. */
+  readonly schemas: ReadonlyMap<string, JsonObject>;
+  /** Absent: the versions differ in their name alone. */
+  readonly conversion?: ConversionWebhook;
   /** `spec.preserveUnknownFields` of the definition. */
   readonly preserveUnknownFields: boolean;
   readonly columns: readonly PrinterColumn[];
   readonly status: boolean;
   readonly scale?: { specReplicasPath: string; statusReplicasPath: string; labelSelectorPath?: string };
   readonly deprecationWarning?: string;
+}
+
+/** Who converts objects of a definition between its versions. */
+export interface ConversionWebhook {
+  /** The same while the definition asks for the same. */
+  readonly id: string;
+  readonly client: JsonObject;
+  readonly reviewVersions: readonly string[];
 }
 
 export interface PrinterColumn {

@@ -1,5 +1,5 @@
 import { Hono, type Context, type MiddlewareHandler } from "hono";
-import { admitConnection, type Webhooks } from "#cloud/kube-api/admission";
+import { admitConnection, type Policies, type Webhooks } from "#cloud/kube-api/admission";
 import {
   attributesOf,
   authorize,
@@ -54,6 +54,7 @@ export interface RouteParts extends ResourceParts, AccessParts, LimitParts, PodS
   readonly extras: ReadonlySet<ExtraResource>;
   readonly registry: KindRegistry;
   readonly webhooks: Webhooks;
+  readonly policies: Policies;
   readonly log: Logger;
   readonly readiness: Pick<Readiness, "problem">;
   readonly keySet: () => Record<string, unknown>;
@@ -262,7 +263,7 @@ async function answerPod(parts: RouteParts, asked: Asked, kind: KindInfo): Promi
   if (!isOptions && subresourceOf(kind, subresource)?.verbs.includes(verb) !== true)
     throw refusals.methodNotAllowed();
   const author = userInfo(user);
-  await admitConnection(parts.webhooks, { kind, subresource, namespace, name, query, path, author });
+  await admitConnection(parts, { kind, subresource, namespace, name, query, path, author });
   if (isPodStream(subresource)) return servePodStream(parts, asked, { kind, subresource });
   return answerProxy(parts, { request, target, user });
 }

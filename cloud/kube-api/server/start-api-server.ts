@@ -1,6 +1,7 @@
-import { QuotaLedger, systemClasses, Webhooks } from "#cloud/kube-api/admission";
+import { Policies, QuotaLedger, systemClasses, Webhooks } from "#cloud/kube-api/admission";
 import { join } from "node:path";
 import {
+  accessOf,
   Authenticator,
   Authorizer,
   EscalationGuard,
@@ -8,6 +9,7 @@ import {
   TokenSigner,
   writeKubeconfig,
 } from "#cloud/kube-api/auth";
+import { Conversions } from "#cloud/kube-api/custom-resources/conversion";
 import { InFlight, SharedLines, StreamPool } from "#cloud/kube-api/flow-control";
 import type { ExtraResource } from "#cloud/kube-api/http";
 import { KindRegistry, ObjectService, ServiceAddresses, startCrdCleaner } from "#cloud/kube-api/objects";
@@ -26,6 +28,7 @@ import {
   ensureObjects,
   ensurePresent,
   forgetOldEvents,
+  type InstallParts,
 } from "./installed-objects.ts";
 import { listen, serveOnSocket, type HttpHandler } from "./listener.ts";
 import { createRoutes } from "./routes.ts";
@@ -46,22 +49,21 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
   const addresses = stack.use(new ServiceAddresses(store, clock));
   const { admit } = config;
   const quotas = stack.use(new QuotaLedger(store, log));
-  const versionsOf = (kind: KindInfo): KindInfo[] => registry.sharing(kind);
-  const webhooks = stack.use(new Webhooks({ store, versionsOf, log }));
-  const parts = { store, registry, addresses, quotas, webhooks, clock };
+  const conversions = new Conversions({ store, clock });
+  const roles = stack.use(new RbacCopy(store));
+  const authorizer = new Authorizer(roles);
+  const gates = openGates(stack, { store, registry, conversions, authorizer, log });
+  const parts = { store, registry, addresses, quotas, ...gates, conversions, clock };
   const objects = new ObjectService({ ...parts, ...(admit && { admit }) });
   stack.use(startCrdCleaner({ store, registry, objects, clock, log }));
   stack.use(clock.every(compactEveryMs, () => compact(store, log)));
   const install = { objects, registry, store };
-  await forgetOldEvents(store);
-  await ensureNamespaces(install);
-  await ensurePresent(install, systemClasses);
-  await ensureDefaultRoles(install, log);
+  await installObjects(install, log);
   const extras = new Set<ExtraResource>();
   const streams = stack.use(new StreamPool({ clock, log, ...config.streams }));
-  const roles = stack.use(new RbacCopy(store));
   const nodeStreams = new NodeStreams(clock);
-  const app = wireRoutes({ config, deps, ...parts, objects, extras, streams, roles, nodeStreams });
+  const made = { objects, extras, streams, roles, authorizer, nodeStreams };
+  const app = wireRoutes({ config, deps, ...parts, ...made });
   const { path } = stack.use(socketPath(config.dataDir, "api.sock"));
   const fetch: HttpHandler = (request, server) => app.routes.fetch(request, server);
   const inner = serveOnSocket(path, fetch, clock);
@@ -95,6 +97,33 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
 /** Without a connection there is none to close. */
 const unconnected = { timeout: () => undefined };
 
+async function installObjects(install: InstallParts, log: Logger): Promise<void> {
+  await forgetOldEvents(install.store);
+  await ensureNamespaces(install);
+  await ensurePresent(install, systemClasses);
+  await ensureDefaultRoles(install, log);
+}
+
+/** Who is asked about writes besides the rules of their kinds. */
+function openGates(
+  stack: AsyncDisposableStack,
+  {
+    registry,
+    authorizer,
+    ...parts
+  }: Pick<Wiring, "store" | "registry" | "conversions" | "authorizer"> & { readonly log: Logger },
+): Pick<Wiring, "webhooks" | "policies"> {
+  const versionsOf = (kind: KindInfo): KindInfo[] => registry.sharing(kind);
+  const webhooks = stack.use(new Webhooks({ ...parts, versionsOf }));
+  const policies = new Policies({
+    ...parts,
+    versionsOf,
+    findKind: (apiVersion, kind) => registry.findKind(apiVersion, kind),
+    access: (author) => accessOf(authorizer, author),
+  });
+  return { webhooks, policies: stack.use(policies) };
+}
+
 interface Wiring {
   readonly config: ApiServerConfig;
   readonly deps: ApiServerDeps;
@@ -105,6 +134,9 @@ interface Wiring {
   readonly streams: StreamPool;
   readonly nodeStreams: NodeStreams;
   readonly webhooks: Webhooks;
+  readonly policies: Policies;
+  readonly conversions: Conversions;
+  readonly authorizer: Authorizer;
   readonly roles: RbacCopy;
 }
 
@@ -118,6 +150,7 @@ interface Wired {
 function wireRoutes(wiring: Wiring): Wired {
   const { config, deps, store, registry, objects, webhooks, extras, streams, roles, nodeStreams } = wiring;
   const { clock, log, countRequest, figures } = deps;
+  const { conversions, policies, authorizer } = wiring;
   const signer = new TokenSigner(...signingKeys(store));
   const find = (resource: string, namespace: string, name: string): KubeObject | undefined => {
     const text = store.get(resource, `${namespace}/${name}`);
@@ -132,7 +165,6 @@ function wireRoutes(wiring: Wiring): Wired {
     audience: issuer,
     find,
   });
-  const authorizer = new Authorizer(roles);
   const wired = { address: "" };
   const routes = createRoutes({
     store,
@@ -146,7 +178,8 @@ function wireRoutes(wiring: Wiring): Wired {
     log,
     countRequest,
     figures,
-    subresources: { objects, store, signer, clock, issuer },
+    conversions,
+    subresources: { objects, conversions, store, signer, clock, issuer },
     reviews: { authenticator, authorizer, nowMs: () => clock.nowMs() },
     readiness: new Readiness({ store, path: pathOf(config), clock, log }),
     keySet: () => signer.keySet(),
@@ -154,6 +187,7 @@ function wireRoutes(wiring: Wiring): Wired {
     streams,
     nodeStreams,
     webhooks,
+    policies,
     sharedLines: new SharedLines(),
     inFlight: new InFlight(),
   });

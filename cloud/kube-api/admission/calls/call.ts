@@ -57,7 +57,10 @@ function serviceDestination(service: JsonObject, store: RevisionStore): Omit<Des
   throw new Error(`no endpoints available for service ${JSON.stringify(name)}`);
 }
 
-/** Posts a review. @throws Error with the text of Go's client where it has one */
+/**
+ * Posts a review. The time is for all of it, however slowly the answer drips. @throws Error with the text of Go's client where it
+ * has one
+ */
 export async function post(destination: Destination, body: string, timeoutMs: number): Promise<string> {
   const { host, port, path, serverName, ca, url } = destination;
   const mark = path.includes("?") ? "&" : "?";
@@ -106,6 +109,6 @@ export async function post(destination: Destination, body: string, timeoutMs: nu
       : error instanceof Error
         ? error.message
         : String(error);
-    throw new Error(`failed to call webhook: Post "${url}${timed}": ${why}`, { cause: error });
+    throw new Error(`Post "${url}${timed}": ${why}`, { cause: error });
   }
 }

@@ -1,3 +1,4 @@
+import type { Policies } from "#cloud/kube-api/admission/policies";
 import type { KindInfo } from "#cloud/kube-api/schema";
 import type { JsonObject } from "#shared/json";
 import type { Webhooks } from "./webhooks.ts";
@@ -15,12 +16,15 @@ export interface Connection {
 }
 
 /**
- * Asks the webhooks with the operation CONNECT before somebody reaches into a pod; a log is read without. A patch has no effect:
+ * Asks the webhooks and policies with the operation CONNECT before somebody reaches into a pod; a log is read without. A patch has no effect:
  * there is nothing to store. @throws Refusal
  */
-export async function admitConnection(webhooks: Webhooks, connection: Connection): Promise<void> {
+export async function admitConnection(
+  { webhooks, policies }: { readonly webhooks: Webhooks; readonly policies: Policies },
+  connection: Connection,
+): Promise<void> {
   const { kind, subresource, namespace, name, author } = connection;
-  if (webhooks.isIdle || subresource === "log") return;
+  if ((webhooks.isIdle && policies.isIdle) || subresource === "log") return;
   const options = kind.subresources.find((one) => one.name === subresource);
   const request = {
     // The object of a connection is its options; the resource stays.
@@ -36,6 +40,7 @@ export async function admitConnection(webhooks: Webhooks, connection: Connection
   } as const;
   const warn = (): void => undefined;
   await webhooks.mutate(request, warn);
+  await policies.check(request, warn);
   await webhooks.validate(request, warn);
 }
 

@@ -1,5 +1,4 @@
-import { shownObject } from "#cloud/kube-api/kinds";
-import type { KindInfo } from "#cloud/kube-api/schema";
+import { describedRequest, type AdmissionRequest } from "#cloud/kube-api/admission/requests";
 import { Refusal } from "#cloud/kube-api/status";
 import {
   childOf,
@@ -11,52 +10,15 @@ import {
   type Json,
   type JsonObject,
 } from "#shared/json";
-import type { AdmissionRequest } from "./hooks.ts";
 
 const apiVersion = "admission.k8s.io/v1";
-const optionKinds: Readonly<Record<AdmissionRequest["operation"], string | undefined>> = {
-  CREATE: "CreateOptions",
-  UPDATE: "UpdateOptions",
-  DELETE: "DeleteOptions",
-  // Its options are the object.
-  CONNECT: undefined,
-};
-
-/** The body of a call, an AdmissionReview (admission.k8s.io/v1), in the version that the webhook asks for. */
-export function reviewOf(request: AdmissionRequest, kind: KindInfo, uid: string): JsonObject {
-  const { namespace, name, operation, subresource, object, old, dryRun, author } = request;
-  const optionKind = optionKinds[operation];
-  const typeOf = ({ group, version, kind: kindName }: KindInfo): JsonObject => ({
-    group,
-    version,
-    kind: kindName,
-  });
-  const resourceOf = ({ group, version, plural }: KindInfo): JsonObject => ({
-    group,
-    version,
-    resource: plural,
-  });
-  const shown = (one: JsonObject | undefined): Json => (one ? shownObject(kind, JSON.stringify(one)) : null);
-  return {
-    apiVersion,
-    kind: "AdmissionReview",
-    request: {
-      uid,
-      kind: typeOf(kind),
-      resource: resourceOf(kind),
-      requestKind: typeOf(request.kind),
-      requestResource: resourceOf(request.kind),
-      ...(subresource !== "" && { subResource: subresource, requestSubResource: subresource }),
-      name,
-      ...(namespace !== "" && { namespace }),
-      operation,
-      userInfo: author,
-      object: shown(object),
-      oldObject: shown(old),
-      dryRun,
-      options: optionKind === undefined ? null : { apiVersion: "meta.k8s.io/v1", kind: optionKind },
-    },
-  };
+/**
+ * The body of a call, an AdmissionReview (admission.k8s.io/v1). @param seen the request in the version that the webhook asks for
+ */
+export function reviewOf(request: AdmissionRequest, seen: AdmissionRequest, uid: string): JsonObject {
+  const { kind, object = null, old = null } = seen;
+  const described = { uid, ...describedRequest(request, kind), object, oldObject: old };
+  return { apiVersion, kind: "AdmissionReview", request: described };
 }
 
 export interface ReviewAnswer {

@@ -1,4 +1,14 @@
 import { randomUUID } from "node:crypto";
+import { destinationOf, post } from "#cloud/kube-api/admission/calls";
+import {
+  fromVersion,
+  inVersion,
+  matchedVersion,
+  meetsConditions,
+  requestValues,
+  type AdmissionRequest,
+} from "#cloud/kube-api/admission/requests";
+import type { Conversions } from "#cloud/kube-api/custom-resources/conversion";
 import { jsonPatch } from "#shared/patch";
 import { parseObject, type KindInfo } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
@@ -6,8 +16,7 @@ import type { RevisionStore } from "#cloud/kube-api/store";
 import { asError } from "#shared/errors";
 import { metadataOf, textMapOf, type JsonObject } from "#shared/json";
 import type { Logger } from "#shared/log";
-import { destinationOf, post } from "./call.ts";
-import { matchedVersion, readHooks, requestValues, type AdmissionRequest, type Hook } from "./hooks.ts";
+import { readHooks, type Hook } from "./hooks.ts";
 import { Denial, readAnswer, reviewOf, type ReviewAnswer } from "./review.ts";
 
 const group = "admissionregistration.k8s.io";
@@ -22,6 +31,7 @@ const mostSteps = 1_000_000;
 export interface WebhookParts {
   readonly store: RevisionStore;
   readonly versionsOf: (kind: KindInfo) => readonly KindInfo[];
+  readonly conversions: Conversions;
   readonly log: Logger;
 }
 
@@ -64,8 +74,7 @@ export class Webhooks implements Disposable {
         const { hook } = called;
         // Once more for those that ask for it, when others changed the object after them.
         if (again && (!hook.reinvoked || Bun.deepEquals(seen.get(hook), object))) continue;
-        const { patch } = await this.#call(called, { ...request, object }, warn);
-        if (patch !== undefined && object) object = jsonPatch(object, patch);
+        object = await this.#mutated(called, { ...request, object }, warn);
         seen.set(hook, object);
       }
     return object;
@@ -102,21 +111,42 @@ export class Webhooks implements Disposable {
     });
   }
 
+  /** The object as a webhook wants it. */
+  async #mutated(
+    called: Called,
+    request: AdmissionRequest,
+    warn: (text: string) => void,
+  ): Promise<JsonObject | undefined> {
+    const { patch, object } = await this.#call(called, request, warn);
+    if (patch === undefined || !object) return request.object;
+    const patched = { object: jsonPatch(object, patch), seenAs: called.kind };
+    return fromVersion(this.#parts.conversions, request, patched);
+  }
+
   async #call(
     called: Called,
     request: AdmissionRequest,
     warn: (text: string) => void,
-  ): Promise<ReviewAnswer> {
+  ): Promise<Pick<ReviewAnswer, "patch"> & Pick<AdmissionRequest, "object">> {
     const { hook, kind } = called;
-    const none = { patch: undefined, warnings: [] };
+    const none = { patch: undefined, object: undefined };
     try {
-      if (!meetsConditions(hook, request)) return none;
+      const seen = await inVersion(this.#parts.conversions, request, kind);
+      const { conditions } = hook;
+      if (
+        conditions.length > 0 &&
+        !meetsConditions(conditions, requestValues(request, seen), { steps: mostSteps })
+      )
+        return none;
       const uid = randomUUID();
       const destination = destinationOf(hook.client, this.#parts.store);
-      const text = await post(destination, JSON.stringify(reviewOf(request, kind, uid)), hook.timeoutMs);
+      const body = JSON.stringify(reviewOf(request, seen, uid));
+      const text = await post(destination, body, hook.timeoutMs).catch((error: unknown) => {
+        throw new Error(`failed to call webhook: ${asError(error).message}`, { cause: error });
+      });
       const answer = readAnswer(text, { uid, name: hook.name });
       answer.warnings.forEach(warn);
-      return answer;
+      return { patch: answer.patch, object: seen.object };
     } catch (error) {
       if (error instanceof Denial) {
         error.warnings.forEach(warn);
@@ -131,21 +161,4 @@ export class Webhooks implements Disposable {
       return none;
     }
   }
-}
-
-/** @throws Error for a condition that cannot be evaluated, unless another one does not hold */
-function meetsConditions({ conditions }: Hook, request: AdmissionRequest): boolean {
-  if (conditions.length === 0) return true;
-  const values = requestValues(request);
-  const meter = { steps: mostSteps };
-  let failure: unknown;
-  for (const condition of conditions) {
-    try {
-      if (condition.evaluate(values, meter) !== true) return false;
-    } catch (error) {
-      failure ??= error;
-    }
-  }
-  if (failure !== undefined) throw asError(failure);
-  return true;
 }

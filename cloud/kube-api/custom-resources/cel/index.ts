@@ -1,3 +1,10 @@
 /** Expressions in CEL, of rules of custom resources and of admission policies: compiled once, bounded in time. */
 export { compileExpression, type Expression, type Meter } from "./expression.ts";
-export { celValue, dynamicValue } from "./values.ts";
+export {
+  accessValue,
+  type AccessCheck,
+  type AccessQuestion,
+} from "#cloud/kube-api/custom-resources/cel/libraries";
+export { celSize, outOfSteps } from "#cloud/kube-api/custom-resources/cel/size";
+export type { SchemaOf } from "./schema-check.ts";
+export { celValue, dynamicValue, optionalValue } from "./values.ts";

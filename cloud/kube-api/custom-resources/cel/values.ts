@@ -1,3 +1,4 @@
+import { Optional } from "@marcbachmann/cel-js";
 import { isObject, ownField, type Json, type JsonObject } from "#shared/json";
 
 /** Names of properties that CEL cannot spell, as Kubernetes escapes them. */
@@ -8,7 +9,8 @@ const reserved = new Set(
 );
 const escapes: Readonly<Record<string, string>> = { ".": "__dot__", "-": "__dash__", "/": "__slash__" };
 
-function escapedName(name: string): string {
+/** The name of a property as CEL spells it. */
+export function escapedName(name: string): string {
   if (reserved.has(name)) return `__${name}__`;
   return name.replaceAll("__", "__underscores__").replaceAll(/[./-]/g, (sign) => escapes[sign] ?? sign);
 }
@@ -36,6 +38,11 @@ export function celValue(value: Json, schema: JsonObject): unknown {
 /** A value without a schema: whole numbers are ints. */
 export function dynamicValue(value: Json): unknown {
   return celValue(value, {});
+}
+
+/** `optional.of(value)`, or `optional.none()`. */
+export function optionalValue(value: unknown): unknown {
+  return value === undefined ? Optional.none() : Optional.of(value);
 }
 
 function numberOf(value: number): bigint | number {

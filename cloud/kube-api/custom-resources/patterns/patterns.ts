@@ -5,6 +5,8 @@ export interface Pattern {
   /** How many states it has: a text costs its length times this at worst. */
   readonly states: number;
   test(text: string): boolean;
+  /** Where the first match at or after a place starts and ends. */
+  find(text: string, start: number): readonly [number, number] | undefined;
 }
 
 export type ReadPattern = { readonly pattern: Pattern } | { readonly error: string };
@@ -40,7 +42,11 @@ function readPlain(text: string): ReadPattern | undefined {
   if (text.length > 200 || !plain.test(text)) return undefined;
   try {
     const expression = new RegExp(text);
-    return { pattern: { states: 1, test: (value) => expression.test(value) } };
+    const test = (value: string): boolean => expression.test(value);
+    // It is one class from end to end.
+    const find = (value: string, start: number): [number, number] | undefined =>
+      start === 0 && test(value) ? [0, value.length] : undefined;
+    return { pattern: { states: 1, test, find } };
   } catch (error) {
     // A range from z to a: RE2 has the right words for it.
     if (error instanceof SyntaxError) return undefined;
@@ -58,7 +64,12 @@ function readRe2(text: string): ReadPattern {
       grow(value.length * states * bytesAState);
       return expression.test(value);
     };
-    return { pattern: { states, test } };
+    const find = (value: string, start: number): [number, number] | undefined => {
+      grow((value.length - start) * states * bytesAState);
+      const matcher = expression.matcher(value);
+      return matcher.find(start) ? [matcher.start(), matcher.end()] : undefined;
+    };
+    return { pattern: { states, test, find } };
   } catch (error) {
     if (error instanceof RE2JSException) return { error: error.message };
     throw error;

@@ -139,7 +139,10 @@ export function defaultCrd(object: JsonObject): void {
     setDefaultText(names, "singular", kind.toLowerCase());
     setDefaultText(names, "listKind", `${kind}List`);
   }
-  setDefaultText(ensureChild(spec, "conversion"), "strategy", "None");
+  const conversion = ensureChild(spec, "conversion");
+  setDefaultText(conversion, "strategy", "None");
+  const service = childOf(childOf(childOf(conversion, "webhook"), "clientConfig"), "service");
+  if (service) setDefault(service, "port", 443);
   for (const version of itemsOf(spec, "versions"))
     for (const column of itemsOf(version, "additionalPrinterColumns"))
       if (numberOf(column, "priority") === 0) delete column.priority;

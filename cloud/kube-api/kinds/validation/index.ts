@@ -69,6 +69,7 @@ export {
   validatePodTemplate,
 } from "#cloud/kube-api/kinds/validation/pods";
 export { labelSelectorOf, validateSelector } from "#cloud/kube-api/kinds/validation/basics";
+export { validateClient, validateRule } from "./cluster-rules.ts";
 export { notNegative } from "./workload.ts";
 
 const validators: Readonly<Record<string, (object: JsonObject) => FieldError[]>> = {

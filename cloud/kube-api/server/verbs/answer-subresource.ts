@@ -46,7 +46,9 @@ export async function answerSubresource(parts: ResourceParts, asked: ResourceReq
   switch (target.subresource) {
     case "scale":
       return answer(
-        verb === "get" ? readScale(parts.subresources, object) : await scale(parts, asked, await body()),
+        verb === "get"
+          ? await readScale(parts.subresources, object)
+          : await scale(parts, asked, await body()),
         200,
       );
     case "finalize":

@@ -1,4 +1,5 @@
 import { userInfo } from "#cloud/kube-api/auth";
+import { selectConverted } from "#cloud/kube-api/custom-resources/conversion";
 import { answerList, answerText, readDeleteOptions } from "#cloud/kube-api/http";
 import {
   resourceOf,
@@ -8,6 +9,8 @@ import {
   type Written,
 } from "#cloud/kube-api/objects";
 import { parseKubeObject } from "#cloud/kube-api/schema";
+import { everything, type Selection } from "#cloud/kube-api/selection";
+import type { StoredKey } from "#cloud/kube-api/store";
 import {
   prefixOf,
   readSelection,
@@ -62,9 +65,8 @@ export async function deleteCollection(parts: ResourceParts, asked: ResourceRequ
   const { store } = parts;
   const selection = readSelection(asked);
   const pin = store.pin();
-  const found = await select(store, store.list(resourceOf(kind), prefixOf(asked)), selection).finally(() =>
-    pin[Symbol.dispose](),
-  );
+  const all = store.list(resourceOf(kind), prefixOf(asked));
+  const found = await selectShown(parts, asked, { all, selection }).finally(() => pin[Symbol.dispose]());
   const results: Written[] = [];
   for (let start = 0; start < found.length; start += deletedATurn) {
     const some = found.slice(start, start + deletedATurn);
@@ -73,6 +75,10 @@ export async function deleteCollection(parts: ResourceParts, asked: ResourceRequ
     results.push(...written.filter((one) => one !== undefined));
   }
   const metadata = { resourceVersion: String(parts.store.revision) };
+  const texts = await parts.conversions.texts(
+    kind,
+    results.map(({ text }) => text),
+  );
   const { open } = asked;
   const shown = {
     wanted: readWanted(asked),
@@ -81,7 +87,18 @@ export async function deleteCollection(parts: ResourceParts, asked: ResourceRequ
     open,
     done: () => undefined,
   };
-  return answerList(kind, { count: results.length, read: (index) => results[index]?.text }, shown);
+  return answerList(kind, { count: texts.length, read: (index) => texts[index] }, shown);
+}
+
+async function selectShown(
+  { store, conversions }: ResourceParts,
+  { kind }: ResourceRequest,
+  { all, selection }: { readonly all: StoredKey[]; readonly selection: Selection },
+): Promise<readonly { readonly key: string }[]> {
+  if (selection === everything || !conversions.concern(kind)) return select(store, all, selection);
+  const read = (one: StoredKey): string | undefined => store.text(one.revision);
+  using selected = await selectConverted(conversions, kind, { all, read, selection, most: 0 });
+  return selected.found.map(({ key }) => ({ key }));
 }
 
 /** Deletions of one commit: some milliseconds. */

@@ -4,7 +4,7 @@ import { refusals } from "#cloud/kube-api/status";
 import { show, type ResourceParts, type ResourceRequest } from "./resource-request.ts";
 
 /** @throws Refusal (NotFound) */
-export function getObject(parts: ResourceParts, asked: ResourceRequest): Response {
+export function getObject(parts: ResourceParts, asked: ResourceRequest): Promise<Response> {
   const { compactedRevision: oldest, revision: newest } = parts.store;
   askedRevision(asked.query, { oldest, newest });
   const text = parts.store.get(resourceOf(asked.kind), `${asked.target.namespace}/${asked.target.name}`);

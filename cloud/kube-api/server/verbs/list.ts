@@ -4,10 +4,13 @@ import {
   readContinue,
   readLimit,
   writeContinue,
+  type Representation,
   type TokenScope,
 } from "#cloud/kube-api/http";
+import { selectConverted } from "#cloud/kube-api/custom-resources/conversion";
 import { resourceOf } from "#cloud/kube-api/objects";
-import { everything } from "#cloud/kube-api/selection";
+import { everything, type Selection } from "#cloud/kube-api/selection";
+import type { StoredKey } from "#cloud/kube-api/store";
 import type { JsonObject } from "#shared/json";
 import {
   prefixOf,
@@ -54,6 +57,8 @@ async function listPinned(
   const wanted = readWanted(asked);
   const selection = readSelection(asked);
   const all = store.listAt(revision, scope.resource, scope.prefix, after);
+  if (parts.conversions.concern(kind))
+    return listConverted(parts, asked, { scope, revision, after, done }, { all, selection, wanted });
   const selected = await select(store, all, selection);
   const limit = readLimit(query.get("limit") ?? "");
   const page = limit > 0 && selected.length > limit ? selected.slice(0, limit) : selected;
@@ -72,6 +77,39 @@ async function listPinned(
     { count: revisions.length, read },
     { wanted, nowMs: parts.clock.nowMs(), metadata, open, done },
   );
+}
+
+/** The same where a webhook converts: the whole page before the first byte, so that a failure is answered as one. */
+async function listConverted(
+  parts: ResourceParts,
+  { kind, query, open }: ResourceRequest,
+  { scope, revision, done }: ListStart,
+  {
+    all,
+    selection,
+    wanted,
+  }: {
+    readonly all: readonly StoredKey[];
+    readonly selection: Selection;
+    readonly wanted: Representation;
+  },
+): Promise<Response> {
+  const { store, conversions, clock } = parts;
+  const limit = readLimit(query.get("limit") ?? "");
+  const counted = selection === everything;
+  const read = (one: StoredKey): string | undefined => store.text(one.revision);
+  // One more tells whether there are more.
+  const most = limit === 0 ? 0 : limit + Number(!counted);
+  const selected = await selectConverted(conversions, kind, { all, read, selection, most });
+  const page = limit > 0 ? selected.found.slice(0, limit) : selected.found;
+  const rest = counted ? all.length - page.length : selected.found.length - page.length;
+  const metadata = pageMetadata(scope, revision, { rest, last: page.at(-1)?.key ?? "", counted });
+  const end = (): void => {
+    selected[Symbol.dispose]();
+    done();
+  };
+  const items = { count: page.length, read: (index: number) => page[index]?.text };
+  return answerList(kind, items, { wanted, nowMs: clock.nowMs(), metadata, open, done: end });
 }
 
 function pageMetadata(

@@ -1,4 +1,5 @@
 import { userInfo, type User } from "#cloud/kube-api/auth";
+import type { Conversions } from "#cloud/kube-api/custom-resources/conversion";
 import type { OpenStream, SharedLines } from "#cloud/kube-api/flow-control";
 import {
   answerWithObject,
@@ -27,6 +28,7 @@ import type { SubresourceParts } from "./subresources.ts";
 export interface ResourceParts {
   readonly store: RevisionStore;
   readonly objects: ObjectService;
+  readonly conversions: Conversions;
   readonly subresources: SubresourceParts;
   readonly reviews: ReviewParts;
   readonly clock: Clock;
@@ -104,17 +106,21 @@ export async function readWritten(
 }
 
 /** Answers with the text of an object in the accepted form. */
-export function show(
+export async function show(
   parts: ResourceParts,
   asked: ResourceRequest,
   answer: { text: string; status: number },
-): Response {
-  const { open } = asked;
+): Promise<Response> {
+  const { open, kind } = asked;
   const options = { wanted: readWanted(asked), nowMs: parts.clock.nowMs(), status: answer.status, open };
-  return answerWithObject(asked.kind, answer.text, options);
+  return answerWithObject(kind, await parts.conversions.text(kind, answer.text), options);
 }
 
 /** Answers with a written object: 201 when it was created, else 200. */
-export function showWritten(parts: ResourceParts, asked: ResourceRequest, written: Written): Response {
+export function showWritten(
+  parts: ResourceParts,
+  asked: ResourceRequest,
+  written: Written,
+): Promise<Response> {
   return show(parts, asked, { text: written.text, status: written.created ? 201 : 200 });
 }

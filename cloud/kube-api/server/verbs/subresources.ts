@@ -1,5 +1,6 @@
 import { requestToken, type TokenSigner } from "#cloud/kube-api/auth";
-import { scaleOf, withScale, type KindInfo } from "#cloud/kube-api/kinds";
+import type { Conversions } from "#cloud/kube-api/custom-resources/conversion";
+import { scaleOf, shownObject, withScale, type KindInfo } from "#cloud/kube-api/kinds";
 import { unwrap, type ObjectService, type ObjectTarget, type WriteOptions } from "#cloud/kube-api/objects";
 import { patchObject, type PatchType } from "#cloud/kube-api/patch";
 import { parseKubeObject, parseObject } from "#cloud/kube-api/schema";
@@ -11,6 +12,7 @@ import type { KubeObject } from "#shared/kube";
 
 export interface SubresourceParts {
   readonly objects: ObjectService;
+  readonly conversions: Conversions;
   readonly store: RevisionStore;
   readonly signer: TokenSigner;
   readonly clock: Clock;
@@ -19,8 +21,8 @@ export interface SubresourceParts {
 }
 
 /** `GET …/scale`. @throws Refusal */
-export function readScale(parts: SubresourceParts, target: ObjectTarget): JsonObject {
-  const scale = scaleOf(target.kind, parts.objects.read(target));
+export async function readScale(parts: SubresourceParts, target: ObjectTarget): Promise<JsonObject> {
+  const scale = scaleOf(target.kind, await parts.objects.show(target));
   if (!scale) throw refusals.unknownResource();
   return scale;
 }
@@ -32,8 +34,9 @@ export async function writeScale(
   change: { readonly type: PatchType | "update"; readonly body: Json },
   options: WriteOptions,
 ): Promise<JsonObject> {
-  const object = parts.objects.read(target);
-  const before = readScale(parts, target);
+  const object = await parts.objects.show(target);
+  const before = scaleOf(target.kind, object);
+  if (!before) throw refusals.unknownResource();
   const { type, body } = change;
   const patchType = type === "strategic" || type === "apply" ? "merge" : type;
   const scale = patchType === "update" ? body : patchObject(target.kind, before, { type: patchType, body });
@@ -44,7 +47,8 @@ export async function writeScale(
   }
   const next = unwrap(withScale(target.kind, object, scale), options.warn);
   const written = await parts.objects.update(target, next, { ...options, via: "scale" });
-  return scaleOf(target.kind, parseObject(written.text)) ?? scale;
+  const text = await parts.conversions.text(target.kind, written.text);
+  return scaleOf(target.kind, shownObject(target.kind, text)) ?? scale;
 }
 
 /** `PUT …/finalize` of a namespace: only its finalizers change; a deleted namespace without any is removed. @throws Refusal */

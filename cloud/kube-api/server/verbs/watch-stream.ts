@@ -1,3 +1,4 @@
+import { ConvertedPages, type Conversions } from "#cloud/kube-api/custom-resources/conversion";
 import {
   pieceBytes,
   type OpenStream,
@@ -9,9 +10,10 @@ import { partialOf, tableOf, type Representation } from "#cloud/kube-api/http";
 import { shownText, type KindInfo } from "#cloud/kube-api/kinds";
 import { parseKubeObject, parseObject } from "#cloud/kube-api/schema";
 import { everything, selects, type Selection } from "#cloud/kube-api/selection";
-import { refusals } from "#cloud/kube-api/status";
+import { Refusal, refusals } from "#cloud/kube-api/status";
 import type { RevisionChange, RevisionStore } from "#cloud/kube-api/store";
 import type { Clock } from "#shared/clock";
+import { asError } from "#shared/errors";
 import { metadataOf, type JsonObject } from "#shared/json";
 import { apiVersionOf, type Status } from "#shared/kube";
 
@@ -37,6 +39,7 @@ export interface WatchParts {
   readonly store: RevisionStore;
   readonly clock: Clock;
   readonly sharedLines: SharedLines;
+  readonly conversions: Conversions;
 }
 
 /** As upstream, about once a minute. */
@@ -93,12 +96,19 @@ class Watch implements ByteSource {
   #live = false;
   #columnsSent = false;
   #last = false;
+  /** Set where a webhook may have to convert: events are prepared one page after the other, and never pushed. */
+  readonly #pages: ConvertedPages | undefined;
 
   constructor(parts: WatchParts, options: WatchOptions) {
     this.#parts = parts;
     this.#options = options;
     this.#plain = options.selection === everything;
     const { kind, wanted, resource, prefix } = options;
+    if (parts.conversions.concern(kind))
+      this.#pages = new ConvertedPages(
+        (texts) => parts.conversions.texts(kind, texts),
+        () => this.#stream?.fill(),
+      );
     this.#sharedAs =
       this.#plain && wanted.form !== "table"
         ? [resource, apiVersionOf(kind), wanted.form, prefix].join(" ")
@@ -126,6 +136,10 @@ class Watch implements ByteSource {
 
   next(): Uint8Array | "later" | undefined {
     if (this.#last) return undefined;
+    const page = this.#pages?.take();
+    // A client lists again after a failure.
+    if (this.#pages?.failed === true) this.#last = true;
+    if (page) return page;
     if (this.#initial) return this.#nextInitial(this.#initial);
     if (this.#initialEnd) return this.#endInitial();
     return this.#nextHistory();
@@ -137,19 +151,29 @@ class Watch implements ByteSource {
     this.#owned.dispose();
   }
 
-  #nextInitial(revisions: Float64Array): Uint8Array {
+  #nextInitial(revisions: Float64Array): Uint8Array | "later" {
     const { store } = this.#parts;
-    const lines: string[] = [];
+    const texts: string[] = [];
     let size = 0;
-    while (this.#initialAt < revisions.length && lines.length < pageRows && size < pieceBytes) {
+    while (this.#initialAt < revisions.length && texts.length < pageRows && size < pieceBytes) {
       const text = store.text(revisions[this.#initialAt] ?? 0);
       this.#initialAt += 1;
-      if (text === undefined || !this.#selected(text)) continue;
-      lines.push(this.#line("ADDED", text));
+      // What is converted is selected by what it then is.
+      if (text === undefined || (!this.#pages && !this.#selected(text))) continue;
+      texts.push(text);
       size += text.length;
     }
     if (this.#initialAt >= revisions.length) this.#initial = undefined;
-    return this.#bytes(lines);
+    return this.#page(texts, () =>
+      texts.filter((text) => !this.#pages || this.#selected(text)).map((text) => this.#line("ADDED", text)),
+    );
+  }
+
+  /** The bytes of lines, when what they are made of is converted. */
+  #page(texts: readonly string[], lines: () => readonly string[]): Uint8Array | "later" {
+    const bytes = (): Uint8Array => this.#bytes(lines());
+    const failed = (error: unknown): Uint8Array => this.#errorBytes(statusOf(error));
+    return this.#pages ? this.#pages.begin({ texts, bytes, failed }) : bytes();
   }
 
   #endInitial(): Uint8Array {
@@ -164,7 +188,19 @@ class Watch implements ByteSource {
     const changes = store.since(this.#options.resource, this.#cursor, { rows: pageRows, size: pieceBytes });
     this.#live = changes.at(-1) === undefined;
     this.#cursor = changes.at(-1)?.revision ?? store.revision;
-    return this.#live ? "later" : this.#bytes(changes.flatMap((change) => this.#lines(change)));
+    if (this.#live) return "later";
+    const lines = (): string[] => changes.flatMap((change) => this.#lines(change));
+    return this.#page(this.#pages ? this.#textsOf(changes) : [], lines);
+  }
+
+  /** What the lines of changes are made of. */
+  #textsOf(changes: readonly RevisionChange[]): string[] {
+    return changes
+      .filter(({ key }) => key.startsWith(this.#options.prefix))
+      .flatMap(({ text, previous }) => {
+        const before = this.#plain || previous === undefined ? undefined : this.#parts.store.text(previous);
+        return before === undefined ? [text] : [text, before];
+      });
   }
 
   #onChanges(changes: readonly RevisionChange[]): void {
@@ -173,7 +209,7 @@ class Watch implements ByteSource {
     const stream = this.#stream;
     if (this.#last || !first || !last || !this.#live || !stream) return;
     const size = changes.length === 1 ? 0 : changes.reduce((sum, { text }) => sum + text.length, 0);
-    if (!stream.ready || size > largestBatch) {
+    if (this.#pages || !stream.ready || size > largestBatch) {
       this.#live = false;
       this.#cursor = first.revision - 1;
       if (stream.ready) stream.fill();
@@ -201,15 +237,20 @@ class Watch implements ByteSource {
   }
 
   #selected(text: string): boolean {
-    return this.#plain || selects(this.#options.selection, parseKubeObject(text));
+    return this.#plain || selects(this.#options.selection, parseKubeObject(this.#shown(text)));
   }
 
   #line(type: string, text: string): string {
     const { kind, wanted } = this.#options;
-    const shown = shownText(kind, text);
+    const shown = shownText(kind, this.#shown(text));
     if (wanted.form === "object") return `{"type":"${type}","object":${shown}}\n`;
     const object = parseObject(shown);
     return `${JSON.stringify({ type, object: wanted.form === "partial" ? partialOf(object) : this.#row(object) })}\n`;
+  }
+
+  /** In the version of the kind, where a webhook converts. */
+  #shown(text: string): string {
+    return this.#pages?.shown(text) ?? text;
   }
 
   #row(object: JsonObject): JsonObject {
@@ -251,7 +292,10 @@ class Watch implements ByteSource {
 
   #expire(): Uint8Array {
     this.#last = true;
-    const { status } = expiredAt(this.#cursor, this.#parts.store.compactedRevision);
+    return this.#errorBytes(expiredAt(this.#cursor, this.#parts.store.compactedRevision).status);
+  }
+
+  #errorBytes(status: Status): Uint8Array {
     return this.#bytes([`${JSON.stringify({ type: "ERROR", object: status })}\n`]);
   }
 
@@ -269,6 +313,10 @@ class Watch implements ByteSource {
 
 const newline = new Uint8Array([10]);
 const nothing = new Uint8Array(0);
+
+function statusOf(error: unknown): Status {
+  return (error instanceof Refusal ? error : refusals.unknown(asError(error).message)).status;
+}
 
 function expiredAt(revision: number, compacted: number): { readonly status: Status } {
   return refusals.expired(`too old resource version: ${revision} (${compacted})`);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { validateCrd, validateRules } from "#cloud/kube-api/custom-resources";
+import { validateCrd, validateRules, validateValue } from "#cloud/kube-api/custom-resources";
 import type { Json, JsonObject } from "#shared/json";
 
 /* "Validation rules" of the Kubernetes documentation on custom resources, with its examples. */
@@ -96,7 +96,7 @@ describe("a rule that does not hold", () => {
   test("because it fails is refused with the reason", () => {
     const schema = withRule({ a: integer }, { rule: "self.b > 1" });
     expect(messages(schema, { a: 1 })).toEqual([
-      'spec: Invalid value: "object": No such key: b evaluating rule: self.b > 1',
+      'spec: Invalid value: "object": no such key: b evaluating rule: self.b > 1',
     ]);
   });
 });
@@ -182,4 +182,125 @@ test("a definition whose rule cannot be compiled is refused with its path", () =
     expect.stringContaining(`${path}[0].rule: Invalid value: "self.a >": compilation failed: ERROR: `),
     expect.stringContaining(`${path}[1].rule: Invalid value: "other.a > 1": compilation failed: ERROR: `),
   ]);
+});
+
+describe("optionalOldSelf", () => {
+  const schema = withRule(
+    { size: integer },
+    {
+      rule: "oldSelf.hasValue() ? self.size >= oldSelf.value().size : self.size == 1",
+      optionalOldSelf: true,
+    },
+  );
+
+  test("has a rule hold for new objects too", () => {
+    expect(messages(schema, { size: 1 })).toEqual([]);
+    expect(messages(schema, { size: 2 })).toHaveLength(1);
+    expect(messages(schema, { size: 2 }, { size: 1 })).toEqual([]);
+    expect(messages(schema, { size: 1 }, { size: 2 })).toHaveLength(1);
+  });
+});
+
+describe("a value that is as before", () => {
+  test("need not meet a rule that is new, unless something beside it in the schema of the rule changes", () => {
+    const schema = withRule({ size: integer, note: text }, { rule: "self.size < 3" });
+    expect(messages(schema, { size: 5 }, { size: 5 })).toEqual([]);
+    expect(messages(schema, { size: 5, note: "x" }, { size: 5 })).toHaveLength(1);
+  });
+
+  test("need not meet a schema that is new, also in a list with keys", () => {
+    const item = { type: "object", properties: { name: text, size: { ...integer, maximum: 3 } } };
+    const keyed = { "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"] };
+    const schema = { type: "object", properties: { items: { type: "array", items: item, ...keyed } } };
+    const [old, other] = [
+      { name: "a", size: 9 },
+      { name: "b", size: 9 },
+    ];
+    expect(validateValue(schema, { items: [old] })).toHaveLength(1);
+    expect(validateValue(schema, { items: [{ name: "c", size: 1 }, old] }, { items: [old] })).toEqual([]);
+    expect(
+      validateValue(schema, { items: [old, other] }, { items: [old] }).map(({ field }) => field),
+    ).toEqual(["items[1].size"]);
+  });
+});
+
+describe("a definition", () => {
+  const definition = (spec: JsonObject): JsonObject => ({
+    metadata: { name: "things.example.com" },
+    spec: {
+      group: "example.com",
+      scope: "Namespaced",
+      names: { plural: "things", singular: "thing", kind: "Thing", listKind: "ThingList" },
+      versions: [
+        {
+          name: "v1",
+          served: true,
+          storage: true,
+          schema: { openAPIV3Schema: { type: "object", properties: { spec } } },
+        },
+      ],
+    },
+  });
+  const problems = (spec: JsonObject): string[] =>
+    validateCrd(definition(spec)).map(
+      ({ field, message }) => `${field.split("properties[spec]")[1]}: ${message}`,
+    );
+  const first = ".x-kubernetes-validations[0]";
+  const withRules = (...rules: JsonObject[]): JsonObject => ({
+    type: "object",
+    properties: {
+      size: integer,
+      names: { type: "array", items: { type: "object", properties: { id: text } } },
+    },
+    "x-kubernetes-validations": rules,
+  });
+
+  test("is refused for fields and variables that are not declared", () => {
+    expect(problems(withRules({ rule: "self.sizes > 1" }))).toEqual([
+      `${first}.rule: Invalid value: "self.sizes > 1": compilation failed: ERROR: <input>:1:5: undefined field 'sizes'\n | self.sizes > 1\n | ....^`,
+    ]);
+    expect(problems(withRules({ rule: "self.names.all(n, n.ids == '')" }))[0]).toContain(
+      "undefined field 'ids'",
+    );
+    expect(problems(withRules({ rule: "other.size > 1" }))[0]).toContain(
+      "<input>:1:1: undeclared reference to 'other' (in container '')",
+    );
+    expect(problems(withRules({ rule: "self.names.all(n, n.id != '') && has(self.size)" }))).toEqual([]);
+  });
+
+  test("is refused for rules of the wrong type and shape", () => {
+    expect(problems(withRules({ rule: "'text'" }))).toEqual([
+      `${first}.rule: Invalid value: "'text'": cel expression must evaluate to a bool`,
+    ]);
+    expect(problems(withRules({ rule: "true", messageExpression: "1" }))[0]).toContain(
+      "messageExpression must evaluate to a string",
+    );
+    expect(problems(withRules({ rule: "true", reason: "Because" }))[0]).toContain(
+      `${first}.reason: Unsupported value`,
+    );
+    expect(problems(withRules({ rule: "true", fieldPath: ".gone" }))).toEqual([
+      `${first}.fieldPath: Invalid value: ".gone": fieldPath must be a valid path`,
+    ]);
+    expect(problems(withRules({ rule: "true", fieldPath: "['size']" }))).toEqual([]);
+    expect(problems(withRules({ rule: "true", optionalOldSelf: true }))[0]).toContain(
+      "may not be set if oldSelf is not used in rule",
+    );
+  });
+
+  test("is refused for transition rules of items without identity", () => {
+    const item = {
+      type: "object",
+      properties: { id: text },
+      "x-kubernetes-validations": [{ rule: "self == oldSelf" }],
+    };
+    const list = (more: object): JsonObject => ({
+      type: "object",
+      properties: { names: { type: "array", items: item, ...more } as JsonObject },
+    });
+    const keyed = { "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id"] };
+    expect(problems(list({}))[0]).toContain(
+      "oldSelf cannot be used on the uncorrelatable portion of the schema",
+    );
+    expect(problems(list(keyed))).toEqual([]);
+  });
 });

@@ -2,7 +2,8 @@ import { expect, test } from "bun:test";
 import { startCrdCleaner } from "#internal/cloud/kube-api/objects/crd-cleaner.ts";
 import { crdResource, KindRegistry } from "#internal/cloud/kube-api/objects/kind-registry.ts";
 import { crdFinalizer } from "#internal/cloud/kube-api/objects/established-definition.ts";
-import { QuotaLedger, Webhooks } from "#cloud/kube-api/admission";
+import { Policies, QuotaLedger, Webhooks } from "#cloud/kube-api/admission";
+import { Conversions } from "#cloud/kube-api/custom-resources/conversion";
 import { ObjectService } from "#cloud/kube-api/objects";
 import { ServiceAddresses } from "#internal/cloud/kube-api/objects/service-addresses.ts";
 import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
@@ -22,9 +23,27 @@ test("a definition being deleted is released after a failed write is retried", a
   const log = silentLog();
   using registry = new KindRegistry(store);
   using addresses = new ServiceAddresses(store, clock);
-  using webhooks = new Webhooks({ store, versionsOf: () => [], log });
+  const conversions = new Conversions({ store, clock });
+  using webhooks = new Webhooks({ store, versionsOf: () => [], conversions, log });
+  using policies = new Policies({
+    store,
+    versionsOf: () => [],
+    conversions,
+    log,
+    findKind: () => undefined,
+    access: () => () => false,
+  });
   await using quotas = new QuotaLedger(store, log);
-  const objects = new ObjectService({ store, registry, addresses, quotas, webhooks, clock });
+  const objects = new ObjectService({
+    store,
+    registry,
+    addresses,
+    quotas,
+    webhooks,
+    policies,
+    conversions,
+    clock,
+  });
   const spec = { group: "example.com", names: { plural: "rings" } };
   await store.write({ resource: crdResource, key: `/${name}`, object: { ...dying(), spec } });
   const write = store.write.bind(store);

@@ -168,6 +168,7 @@ describe("strategic merge", () => {
         crdName: "x",
         storageVersion: "v1",
         schema: {},
+        schemas: new Map(),
         preserveUnknownFields: false,
         columns: [],
         status: false,

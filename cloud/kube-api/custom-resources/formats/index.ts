@@ -1,0 +1,2 @@
+/** Formats of strings in schemas. */
+export { hasFormat } from "./formats.ts";

@@ -1,0 +1,2 @@
+/** Validation of admission policies, whose expressions are compiled. */
+export { validateBinding, validatePolicy } from "./validate-policy.ts";
