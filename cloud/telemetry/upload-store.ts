@@ -2,7 +2,8 @@ import type { Database } from "bun:sqlite";
 import { nextTurn, onNextTurn, type Clock } from "#shared/clock";
 import { asError, ClosedError, UnavailableError } from "#shared/errors";
 import type { Logger } from "#shared/log";
-import { openUploadDatabase } from "./database.ts";
+import { openExpendableDatabase } from "#shared/sqlite";
+import { uploadFormat } from "./format.ts";
 import { Shares, type Share } from "./shares.ts";
 import { SteadyTime } from "./steady-time.ts";
 import { planTrim } from "./trim-plan.ts";
@@ -89,7 +90,8 @@ export class UploadStore implements AsyncDisposable {
   /** @throws ConfigError when the file cannot be used */
   constructor(options: UploadStoreOptions) {
     this.#options = options;
-    this.#database = openUploadDatabase(options.path, {
+    this.#database = openExpendableDatabase(options.path, {
+      format: uploadFormat,
       nowMs: options.clock.nowMs(),
       log: options.log,
     });

@@ -9,7 +9,15 @@ export interface FolderRule {
   readonly types?: readonly string[];
 }
 
-const basics = ["shared/bytes", "shared/errors", "shared/clock", "shared/json", "shared/log", "shared/kube"];
+const basics = [
+  "shared/bytes",
+  "shared/errors",
+  "shared/clock",
+  "shared/json",
+  "shared/log",
+  "shared/kube",
+  "shared/release",
+];
 const api = ["cloud/kube-client"];
 const leavesOfEdge = ["edge/store/**", "edge/runtime/**"];
 
@@ -18,7 +26,7 @@ const leavesOfEdge = ["edge/store/**", "edge/runtime/**"];
  * they may use besides.
  */
 export const folderRules: readonly FolderRule[] = [
-  { folders: ["shared/bytes", "shared/errors", "shared/clock", "shared/json"], values: [] },
+  { folders: ["shared/bytes", "shared/errors", "shared/clock", "shared/json", "shared/release"], values: [] },
   {
     folders: ["shared/log", "shared/kube", "shared/pki"],
     values: ["shared/errors", "shared/clock", "shared/json"],
@@ -60,6 +68,7 @@ export const folderRules: readonly FolderRule[] = [
     values: [...basics, "shared/config", "shared/files", "shared/lifecycle", "shared/pki", "shared/sqlite"],
   },
   { folders: ["shared/local-http"], values: [...basics, "shared/connections"] },
+  { folders: ["shared/sqlite"], values: [...basics, "shared/files"] },
   { folders: ["shared/*"], values: basics },
 
   { folders: ["cloud/kube-client"], values: [...basics, "shared/lifecycle"] },

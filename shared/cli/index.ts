@@ -18,4 +18,3 @@ export {
 } from "./probes.ts";
 export { lockHolder } from "./process-lock.ts";
 export { runProgram, type Operation, type ProcessDeps, type Program } from "./program.ts";
-export { commit, version } from "./version.ts";

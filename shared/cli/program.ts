@@ -4,6 +4,7 @@ import { ConfigError, describeError } from "#shared/errors";
 import { watchLoop, type Running } from "#shared/lifecycle";
 import { tightenExposed, type PrivatePlaces } from "#shared/files";
 import { createLogger, type Logger, type LogLevel } from "#shared/log";
+import { commit, version } from "#shared/release";
 import {
   readArguments,
   type Asked,
@@ -15,7 +16,6 @@ import {
 import { openDataDir, type DataDir } from "./data-dir.ts";
 import { fail, formatFinding, ok, warn, type Finding } from "./findings.ts";
 import type { Host } from "./host.ts";
-import { commit, version } from "./version.ts";
 
 type Reload = () => void | Promise<void>;
 

@@ -6,3 +6,5 @@ export {
   userVersion,
   type DatabaseSettings,
 } from "./database.ts";
+export { migrateDatabase, newerFormat, type DatabaseFormat } from "./format.ts";
+export { openExpendableDatabase } from "./expendable.ts";

@@ -11,10 +11,11 @@ import {
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { copyDatabase, verifyDatabase } from "#cloud/kube-api/store";
-import { version, type Operation } from "#shared/cli";
+import type { Operation } from "#shared/cli";
 import type { CloudConfig } from "#shared/config";
 import { ConfigError, describeError, quote } from "#shared/errors";
 import { syncFolder } from "#shared/files";
+import { version } from "#shared/release";
 import { databaseFile, keptElsewhere, plainFiles, routerFile, telemetryFile } from "./contents.ts";
 import { manifestName, newManifest } from "./manifest.ts";
 import { refuseOperands } from "./places.ts";

@@ -3,9 +3,10 @@ import { onNextTurn, type Clock } from "#shared/clock";
 import { asError, ClosedError, UnavailableError } from "#shared/errors";
 import { recordOf } from "#shared/json";
 import type { Logger } from "#shared/log";
-import { openDeliveryDatabase } from "./database.ts";
+import { openExpendableDatabase } from "#shared/sqlite";
 import type { DeliveryRequest, NewDelivery, StoredDelivery } from "./delivery.ts";
 import { prepareDeliveries, type DeliveryRow, type DeliveryStatements } from "./delivery-statements.ts";
+import { deliveryFormat } from "./format.ts";
 
 export interface DeliveryStoreOptions {
   /** A file. */
@@ -54,7 +55,11 @@ export class DeliveryStore implements AsyncDisposable {
   constructor(options: DeliveryStoreOptions) {
     this.#options = options;
     const { path, clock, log } = options;
-    this.#database = openDeliveryDatabase(path, { nowMs: clock.nowMs(), log });
+    this.#database = openExpendableDatabase(path, {
+      format: deliveryFormat,
+      nowMs: clock.nowMs(),
+      log,
+    });
     this.#statements = prepareDeliveries(this.#database);
     for (const { rule, bytes, count } of this.#statements.usage.all())
       this.#usage.set(rule, { bytes, count });

@@ -3,8 +3,18 @@ import { existsSync } from "node:fs";
 import { AppError, ConfigError, describeError, quote } from "#shared/errors";
 import { createPrivateFile } from "#shared/files";
 import { recordOf } from "#shared/json";
-import { findDamage, openDatabase, sqliteCode, userVersion } from "#shared/sqlite";
+import { version } from "#shared/release";
+import {
+  findDamage,
+  migrateDatabase,
+  newerFormat,
+  openDatabase,
+  sqliteCode,
+  type DatabaseFormat,
+} from "#shared/sqlite";
 import { migrations } from "./schema.ts";
+
+const format: DatabaseFormat = { program: "edgecore", release: version, steps: migrations };
 
 /** Opens the database of edgecore, migrated to the schema of this release. */
 export function openEdgeDatabase(path: string): Database {
@@ -28,15 +38,9 @@ function makePrivate(path: string): void {
 }
 
 function migrate(db: Database, path: string): void {
-  const version = userVersion(db);
-  if (version > migrations.length) throw refusal("database-newer", path, newer(version));
-  for (const [index, statements] of migrations.entries()) {
-    if (index < version) continue;
-    db.transaction(() => {
-      db.exec(statements);
-      db.exec(`PRAGMA user_version=${index + 1}`);
-    })();
-  }
+  const problem = newerFormat(db, format);
+  if (problem !== undefined) throw refusal("database-newer", path, newer(problem));
+  migrateDatabase(db, format);
 }
 
 /** What is wrong with a database, and what to do. */
@@ -54,8 +58,8 @@ export function findEdgeDatabaseFault(path: string, inUse: boolean): DatabaseFau
   try {
     // A read-only connection leaves a log behind when it is the only one.
     using db = new Database(path, inUse ? { readonly: true } : { readwrite: true });
-    const version = userVersion(db);
-    if (version > migrations.length) return newer(version);
+    const problem = newerFormat(db, format);
+    if (problem !== undefined) return newer(problem);
     const damage = findDamage(db);
     return damage === undefined ? undefined : faultOf("SQLITE_CORRUPT", damage);
   } catch (error) {
@@ -63,11 +67,8 @@ export function findEdgeDatabaseFault(path: string, inUse: boolean): DatabaseFau
   }
 }
 
-function newer(version: number): DatabaseFault {
-  return {
-    problem: `it was written by a newer edgecore (schema ${version}, this one knows ${migrations.length})`,
-    remedy: "install that edgecore",
-  };
+function newer(problem: string): DatabaseFault {
+  return { problem, remedy: "install that edgecore, or a newer one" };
 }
 
 const otherFile = "name the file of edgecore's database in database.path, or move that one away";

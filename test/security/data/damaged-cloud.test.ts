@@ -117,7 +117,7 @@ test.each([
     await using cloud = await used(dir.path);
     damage(join(cloud.dataDir, "telemetry.db"));
     await cloud.start();
-    expect(cloud.log()).toContain("database of uploads was damaged");
+    expect(cloud.log()).toContain("database was damaged, moved it aside and created an empty one");
     expect(
       readdirSync(cloud.dataDir).filter((name) => name.startsWith("telemetry.db.damaged-")),
     ).toHaveLength(1);

@@ -1,28 +1,30 @@
 import type { Database } from "bun:sqlite";
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
+import { version } from "#shared/release";
 import { AppError, ConfigError, describeError, quote } from "#shared/errors";
 import { createPrivateFile } from "#shared/files";
-import { openDatabase, sqliteCode, userVersion } from "#shared/sqlite";
+import { migrateDatabase, newerFormat, openDatabase, sqliteCode, type DatabaseFormat } from "#shared/sqlite";
 
-/** The index answers what is encrypted without reading everything else. */
-const schema = `
-CREATE TABLE IF NOT EXISTS revisions (
-  id INTEGER PRIMARY KEY,
-  resource TEXT NOT NULL,
-  key TEXT NOT NULL,
-  previous INTEGER,
-  deleted INTEGER NOT NULL,
-  value TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS revisions_secrets ON revisions (id) WHERE resource = '/secrets';
-CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS trial (content BLOB);
-CREATE TABLE IF NOT EXISTS damaged (id INTEGER PRIMARY KEY, resource TEXT, key TEXT, value BLOB);
-`;
-
-/** Raised with each change that an older cloudcore would misread; 1: Secrets are encrypted. */
-const format = 1;
+/**
+ * Raised with each change that an older cloudcore would misread; 1: Secrets are encrypted, by `loadDatabase`. Databases of 0.1
+ * have some of the tables. The index answers what is encrypted without reading everything else.
+ */
+const steps = [
+  `CREATE TABLE IF NOT EXISTS revisions (
+     id INTEGER PRIMARY KEY,
+     resource TEXT NOT NULL,
+     key TEXT NOT NULL,
+     previous INTEGER,
+     deleted INTEGER NOT NULL,
+     value TEXT NOT NULL
+   );
+   CREATE INDEX IF NOT EXISTS revisions_secrets ON revisions (id) WHERE resource = '/secrets';
+   CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+   CREATE TABLE IF NOT EXISTS trial (content BLOB);
+   CREATE TABLE IF NOT EXISTS damaged (id INTEGER PRIMARY KEY, resource TEXT, key TEXT, value BLOB);`,
+];
+const format: DatabaseFormat = { program: "cloudcore", release: version, steps };
 
 /** Opens the revision database. @throws ConfigError */
 export function openRevisionDatabase(path: string): Database {
@@ -33,8 +35,8 @@ export function openRevisionDatabase(path: string): Database {
       journalLimitBytes: 64 * 1024 * 1024,
       pragmas: { wal_autocheckpoint: 2000, cache_size: -8000 },
       setUp: (database) => {
-        claimFormat(database, path);
-        database.run(schema);
+        refuseNewer(database, path);
+        migrateDatabase(database, format);
       },
     });
   } catch (error) {
@@ -43,14 +45,11 @@ export function openRevisionDatabase(path: string): Database {
 }
 
 /** @throws ConfigError when a newer cloudcore wrote it */
-function claimFormat(database: Database, path: string): void {
-  const found = userVersion(database);
-  if (found > format)
-    throw new ConfigError(
-      "database-newer",
-      `Cannot open database ${quote(path)}: it was written by a newer cloudcore (format ${found}, this one knows ${format}); install that cloudcore, or restore a backup of this one`,
-    );
-  if (found < format) database.run(`PRAGMA user_version = ${format}`);
+function refuseNewer(database: Database, path: string): void {
+  const problem = newerFormat(database, format);
+  if (problem === undefined) return;
+  const remedy = "install that cloudcore or a newer one, or restore a backup of this one";
+  throw new ConfigError("database-newer", `Cannot open database ${quote(path)}: ${problem}; ${remedy}`);
 }
 
 /** Readable by its owner only, whatever the umask. */

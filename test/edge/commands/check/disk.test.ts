@@ -76,8 +76,12 @@ describe("check and start report alike a database that", () => {
     using db = new Database(data("edgecore.db"), { create: true });
     db.run("PRAGMA user_version=99");
     const { check, start } = await outcome();
-    expect(check[1]).toMatch(/^fail database .* newer edgecore \(schema 99, .*; install that edgecore$/);
-    expect(start).toMatch(/^2 Cannot open database .* newer edgecore .*; install that edgecore$/);
+    expect(check[1]).toMatch(
+      /^fail database .* a newer edgecore \(format 99, .*; install that edgecore, or a newer one$/,
+    );
+    expect(start).toMatch(
+      /^2 Cannot open database .* a newer edgecore .*; install that edgecore, or a newer one$/,
+    );
   });
 
   test("shall be where there is no folder", async () => {

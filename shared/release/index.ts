@@ -1,0 +1,1 @@
+export { commit, version } from "./version.ts";
