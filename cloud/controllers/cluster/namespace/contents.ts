@@ -1,35 +1,22 @@
+import { builtinKinds } from "#cloud/kube-api/kinds";
 import { ignoreMissing, resources, type KubeClient, type ResourceType } from "#cloud/kube-client";
 import type { KubeObject } from "#shared/kube";
 
-/** Owners before their dependents, so that no controller creates new ones meanwhile. */
-const builtin: readonly (readonly [groupVersion: string, kind: string, plural: string])[] = [
-  ["apps/v1", "Deployment", "deployments"],
-  ["apps/v1", "ReplicaSet", "replicasets"],
-  ["apps/v1", "StatefulSet", "statefulsets"],
-  ["apps/v1", "DaemonSet", "daemonsets"],
-  ["batch/v1", "CronJob", "cronjobs"],
-  ["batch/v1", "Job", "jobs"],
-  ["v1", "ReplicationController", "replicationcontrollers"],
-  ["v1", "Pod", "pods"],
-  ["v1", "Service", "services"],
-  ["v1", "Endpoints", "endpoints"],
-  ["discovery.k8s.io/v1", "EndpointSlice", "endpointslices"],
-  ["v1", "ConfigMap", "configmaps"],
-  ["v1", "Secret", "secrets"],
-  ["v1", "ServiceAccount", "serviceaccounts"],
-  ["v1", "PersistentVolumeClaim", "persistentvolumeclaims"],
-  ["v1", "PodTemplate", "podtemplates"],
-  ["v1", "LimitRange", "limitranges"],
-  ["v1", "ResourceQuota", "resourcequotas"],
-  ["apps/v1", "ControllerRevision", "controllerrevisions"],
-  ["policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"],
-  ["networking.k8s.io/v1", "Ingress", "ingresses"],
-  ["networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"],
-  ["rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings"],
-  ["rbac.authorization.k8s.io/v1", "Role", "roles"],
-  ["coordination.k8s.io/v1", "Lease", "leases"],
-  ["v1", "Event", "events"],
+/** Deleted first, in this order: owners before their dependents, so that no controller creates new ones meanwhile. */
+const first = [
+  "horizontalpodautoscalers",
+  "deployments",
+  "replicasets",
+  "statefulsets",
+  "daemonsets",
+  "cronjobs",
+  "jobs",
+  "replicationcontrollers",
+  "pods",
+  "services",
 ];
+/** Deletions cause Events. */
+const last = "events";
 
 interface CustomResourceDefinition extends KubeObject {
   spec?: {
@@ -40,25 +27,33 @@ interface CustomResourceDefinition extends KubeObject {
   };
 }
 
-/** Every namespaced kind; custom ones first, as they may own built-in ones. */
+/** Every namespaced kind, in one version; custom ones first, as they may own built-in ones. */
 export async function namespacedTypes(kube: KubeClient): Promise<ResourceType[]> {
   const { items } = await kube.list<CustomResourceDefinition>(resources.crds);
-  return [
-    ...items.flatMap(typeOfDefinition),
-    ...builtin.map(([groupVersion, kind, plural]) => typeOf(groupVersion, kind, plural)),
-  ];
+  return [...items.flatMap(typeOfDefinition), ...builtinTypes()];
+}
+
+function builtinTypes(): ResourceType[] {
+  const kinds = builtinKinds().filter(
+    ({ namespaced, verbs, storedAs }) => namespaced && verbs.includes("deletecollection") && !storedAs,
+  );
+  return kinds.toSorted((a, b) => placeOf(a.plural) - placeOf(b.plural));
+}
+
+function placeOf(plural: string): number {
+  if (plural === last) return first.length + 1;
+  const place = first.indexOf(plural);
+  return place < 0 ? first.length : place;
 }
 
 function typeOfDefinition({ spec }: CustomResourceDefinition): ResourceType[] {
   if (spec?.scope !== "Namespaced") return [];
   const served = spec.versions.filter((version) => version.served);
   const version = served.find((candidate) => candidate.storage) ?? served[0];
-  return version ? [typeOf(`${spec.group}/${version.name}`, spec.names.kind, spec.names.plural)] : [];
-}
-
-function typeOf(groupVersion: string, kind: string, plural: string): ResourceType {
-  const [group, version] = groupVersion.includes("/") ? groupVersion.split("/") : ["", groupVersion];
-  return { group: group ?? "", version: version ?? "", kind, plural, namespaced: true };
+  const { group, names } = spec;
+  return version
+    ? [{ group, version: version.name, kind: names.kind, plural: names.plural, namespaced: true }]
+    : [];
 }
 
 /** Concurrent deletions: a namespace may contain 10,000 objects of a kind. */

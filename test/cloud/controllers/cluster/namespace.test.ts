@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
+import { builtinKinds } from "#cloud/kube-api/kinds";
 import { resources } from "#cloud/kube-client";
 import { startEndpointsController } from "#internal/cloud/controllers/endpoints/controller.ts";
+import { namespacedTypes } from "#internal/cloud/controllers/cluster/namespace/contents.ts";
 import { startNamespaceController } from "#internal/cloud/controllers/cluster/namespace/controller.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import type { KubeObject } from "#shared/kube";
@@ -66,6 +68,22 @@ test("a namespace gets its ServiceAccount and CA again when they are deleted, an
   await kube.remove(resources.pods, podAt, { graceSeconds: 0 });
   await until("namespace is gone", async () => !(await kube.find(resources.namespaces, { name: "shop" })));
   expect((await kube.list(gadget)).items).toEqual([]);
+});
+
+test("the contents of a namespace are objects of all kinds that it can have, owners first", async () => {
+  using dir = tempDir();
+  await using cluster = await startCluster(dir.path);
+  const types = await namespacedTypes(cluster.kube);
+  const groups = types.map(({ group, plural }) => `${group}/${plural}`);
+  expect(new Set(groups).size).toBe(groups.length);
+  for (const kind of builtinKinds().filter(
+    (one) => one.namespaced && one.verbs.includes("create") && one.stored,
+  ))
+    expect(types.map(({ plural }) => plural)).toContain(kind.plural);
+  const places = ["deployments", "replicasets", "pods", "configmaps", "events"].map((plural) =>
+    types.findIndex((type) => type.plural === plural),
+  );
+  expect(places).toEqual(places.toSorted((a, b) => a - b));
 });
 
 test("Endpoints list the ready pods of a Service and are deleted with it", async () => {
