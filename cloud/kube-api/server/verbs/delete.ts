@@ -51,11 +51,17 @@ function requesterOf({ user, warnings }: ResourceRequest): Pick<WriteOptions, "a
 /** Kinds that answer with the deleted object. */
 const answersWithObject = new Set([
   "/pods",
+  "/podtemplates",
   "/services",
   "/namespaces",
   "/persistentvolumes",
   "/persistentvolumeclaims",
+  "/resourcequotas",
   "/serviceaccounts",
+  "storage.k8s.io/csidrivers",
+  "storage.k8s.io/csinodes",
+  "storage.k8s.io/storageclasses",
+  "storage.k8s.io/volumeattachments",
 ]);
 
 /** Deletes what a selection matches, and answers with the list of it. @throws Refusal */

@@ -67,6 +67,15 @@ test("only one of many updates with the same resourceVersion succeeds", async ()
   expect(statuses).toEqual([200, ...Array.from({ length: 9 }, () => 409)]);
 });
 
+test.each([
+  ["storage.k8s.io/v1/storageclasses", { kind: "StorageClass", provisioner: "example.org/p" }],
+  ["storage.k8s.io/v1/csidrivers", { kind: "CSIDriver", spec: {} }],
+])("deletion of one of %s answers with the object, as typed clients expect", async (path, object) => {
+  const body = { apiVersion: "storage.k8s.io/v1", metadata: { name: "typed" }, ...object };
+  expect((await call("POST", `/apis/${path}`, body)).status).toBe(201);
+  expect(await call("DELETE", `/apis/${path}/typed`)).toMatchObject({ status: 200, body });
+});
+
 test("a body may be YAML", async () => {
   const yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: yaml\ndata:\n  k: v\n";
   const created = await call("POST", maps, yaml, { "content-type": "application/yaml" });
