@@ -1,5 +1,5 @@
 import { refusals } from "#cloud/kube-api/status";
-import { cloneJson, isObject, type Json, type JsonObject } from "#shared/json";
+import { childOf, cloneJson, isObject, textOf, tryJson, type Json, type JsonObject } from "#shared/json";
 import {
   common,
   differ,
@@ -7,6 +7,7 @@ import {
   leaves,
   leavesWhere,
   lostItems,
+  namedBy,
   removeLeaves,
   spellPath,
   subtract,
@@ -176,13 +177,34 @@ function toCauses({ owner, fields }: Conflict): { reason: string; message: strin
   }));
 }
 
-/** The current managers; fields of an object that was never applied belong to "before-first-apply", as upstream. */
+/**
+ * The current managers. Fields of an object that was never applied belong to "before-first-apply", as upstream, but for those
+ * that kubectl applied by itself: it goes on with these, and leaves what the API and controllers have set.
+ */
 function entriesOf(current: JsonObject, options: ApplyOptions): ManagedEntry[] {
   const entries = readEntries(current);
   if (entries.length > 0) return entries;
   const fields = subtract(options.fieldsOf(cloneJson(current)), unowned);
   const { "f:status": _status, ...owned } = fields;
-  return [newEntry({ ...options, manager: "before-first-apply" }, "Update", owned)];
+  const byKubectl = namedBy(lastAppliedFields(current, options), owned);
+  const parts = [
+    { manager: "kubectl-client-side-apply", fieldsV1: byKubectl },
+    { manager: "before-first-apply", fieldsV1: subtract(owned, byKubectl) },
+  ];
+  return parts
+    .filter(({ fieldsV1 }) => !isLeaf(fieldsV1))
+    .map(({ manager, fieldsV1 }) => newEntry({ ...options, manager }, "Update", fieldsV1));
+}
+
+const lastApplied = "kubectl.kubernetes.io/last-applied-configuration";
+
+/** The fields that kubectl has noted in an annotation, and the annotation. It may be anybody's text. */
+function lastAppliedFields(current: JsonObject, options: ApplyOptions): JsonObject {
+  const text = textOf(childOf(childOf(current, "metadata"), "annotations"), lastApplied);
+  const config = tryJson(text);
+  if (!isObject(config)) return {};
+  const annotation = { "f:metadata": { "f:annotations": { [`f:${lastApplied}`]: {} } } };
+  return uniteAll([subtract(options.fieldsOf(config), unowned), annotation]);
 }
 
 function readEntries(object: JsonObject): ManagedEntry[] {

@@ -1,3 +1,4 @@
+import { listKeyDefaults } from "#cloud/kube-api/schema";
 import { isObject, ownField, sameJson, setField, tryJson, type Json, type JsonObject } from "#shared/json";
 
 /**
@@ -88,6 +89,26 @@ export function common(a: JsonObject, b: JsonObject): JsonObject {
     if (isLeaf(value) || isLeaf(other)) setField(found, key, {});
     else {
       const inner = common(value, other);
+      if (!isLeaf(inner)) setField(found, key, inner);
+    }
+  }
+  return found;
+}
+
+/**
+ * The part of `set` that somebody wrote who named the fields in `names`: these, and within items of keyed lists what the API has
+ * filled in besides, so that such an item can go as a whole.
+ */
+export function namedBy(names: JsonObject, set: JsonObject, inItem = false): JsonObject {
+  const found: JsonObject = {};
+  for (const [key, value] of Object.entries(set)) {
+    const name = ownField(names, key);
+    if (!isObject(value) || key === ".") continue;
+    if (!isObject(name)) {
+      if (inItem && isLeaf(value)) setField(found, key, value);
+    } else if (isLeaf(value) || isLeaf(name)) setField(found, key, value);
+    else {
+      const inner = namedBy(name, value, inItem || key.startsWith("k:"));
       if (!isLeaf(inner)) setField(found, key, inner);
     }
   }
@@ -234,7 +255,8 @@ class WantedItems {
 }
 
 function keyText(item: JsonObject, names: readonly string[]): string {
-  return JSON.stringify(names.map((name) => ownField(item, name) ?? null));
+  const valueOf = (name: string): Json => ownField(item, name) ?? ownField(listKeyDefaults, name) ?? null;
+  return JSON.stringify(names.map(valueOf));
 }
 
 /** A path as in conflict messages: `.spec.template.spec.containers[name="c"].image`. */

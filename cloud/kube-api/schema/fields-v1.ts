@@ -26,7 +26,7 @@ const atomicStructs = new Set([
 /** Maps that are owned as a whole (`+mapType=atomic`). */
 const atomicMaps = new Set(["nodeSelector", "selector"]);
 /** List keys that have a default, by which an item is found without them. */
-const listDefaults: JsonObject = { protocol: "TCP" };
+export const listKeyDefaults: JsonObject = { protocol: "TCP" };
 
 /** The fields of an object as metadata.managedFields writes them; `name` is a definition, undefined for a custom schema. */
 export function fieldsOfDefinition(name: string, object: JsonObject): JsonObject {
@@ -90,7 +90,7 @@ function listFields(list: Json[], type: FieldType): JsonObject {
 
 function itemKey(item: JsonObject, keys: readonly string[]): string {
   const found = keys.toSorted().flatMap((key) => {
-    const value = ownField(item, key) ?? ownField(listDefaults, key);
+    const value = ownField(item, key) ?? ownField(listKeyDefaults, key);
     return value === undefined ? [] : [[key, value] as const];
   });
   return `k:${JSON.stringify(Object.fromEntries(found))}`;

@@ -161,11 +161,10 @@ describe.skipIf(!available)("kubectl", () => {
   });
 
   test("server-side apply takes over client-side applied fields, and drops omitted ones", async () => {
-    const path = manifestOf("migrated");
-    await kubectl(`apply -f ${path}`);
-    const added = '{"spec":{"template":{"spec":{"containers":[{"name":"b","image":"b:1"}]}}}}';
-    await kubectl(`patch deploy migrated -p ${added}`);
-    await kubectl(`apply --server-side --force-conflicts -f ${path}`);
+    const two = (text: string): string =>
+      text.replace("containers: [", 'containers: [{ name: b, image: "b:1" }, ');
+    await kubectl(`apply -f ${manifestOf("migrated", two)}`);
+    await kubectl(`apply --server-side -f ${manifestOf("migrated")}`);
     const names = "jsonpath={.spec.template.spec.containers[*].name}";
     expect(await kubectl(`get deploy migrated -o ${names}`)).toBe("migrated");
   });
@@ -186,6 +185,39 @@ describe.skipIf(!available)("kubectl", () => {
     await kubectl("uncordon n1");
     expect(await kubectl("get node n1 -o jsonpath={.spec}")).toBe("{}");
   });
+
+  test("apply --server-side goes on with what apply has written, and leaves what others have set", async () => {
+    const path = join(dir.path, "moving.json");
+    const claim = (labels: object): void =>
+      writeFileSync(
+        path,
+        JSON.stringify({
+          apiVersion: "v1",
+          kind: "PersistentVolumeClaim",
+          metadata: { name: "moving", labels },
+          spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Mi" } } },
+        }),
+      );
+    claim({ kept: "a", dropped: "b" });
+    await kubectl(`apply -f ${path}`);
+    await kubectl('patch pvc moving -p {"metadata":{"finalizers":["example.org/others"]}}');
+    await kubectl("label pvc moving others=c");
+    const web = manifestOf("moved", (text) => text.replace("replicas: 2", "minReadySeconds: 0"));
+    await kubectl(`apply -f ${web}`);
+    await kubectl("scale deployment moved --replicas=3");
+    claim({ kept: "a" });
+    await kubectl(`apply --server-side -f ${path} -f ${web}`);
+    expect(JSON.parse(await kubectl("get pvc moving -o json"))).toMatchObject({
+      metadata: {
+        labels: { kept: "a", others: "c" },
+        finalizers: expect.arrayContaining(["kubernetes.io/pvc-protection", "example.org/others"]),
+      },
+      spec: { volumeMode: "Filesystem" },
+    });
+    expect(await kubectl("get pvc moving -o jsonpath={.metadata.labels.dropped}")).toBe("");
+    expect(await kubectl("get deployment moved -o jsonpath={.spec.replicas}")).toBe("3");
+    await kubectl('patch pvc moving -p {"metadata":{"finalizers":null}}');
+  }, 60_000);
 
   test("wait returns when the object is deleted", async () => {
     await kubectl("create configmap leaving");
