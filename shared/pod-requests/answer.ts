@@ -4,6 +4,7 @@ import type { JsonObject } from "#shared/json";
 import { refusePod, type PodStreamRequest } from "#shared/pod-streams";
 import {
   forwardProtocolOf,
+  logProtocolOf,
   processProtocolOf,
   runProcess,
   type NodeEnd,
@@ -70,21 +71,27 @@ export async function answerPodRequest(parts: PodRequestParts, asked: PodRequest
 
 async function answerLog(
   { ask, seat: take }: PodRequestParts,
-  { query, request }: PodRequested,
+  { query, request, offer }: PodRequested,
   pod: ChosenPod,
 ): Promise<Response> {
+  const accept = logProtocolOf(offer);
+  if (accept && typeof accept !== "function") throw refusePod.forbidden(accept.refusal);
   const options = readLogOptions(query, pod.target.name);
   const container = containerOf(pod, query.get("container") ?? "");
-  const headers = { "Content-Type": "text/plain" };
+  const answer = (log: ReadableStream<Uint8Array> | null): Response => {
+    if (!accept) return new Response(log, { headers: { "Content-Type": "text/plain" } });
+    void accept(log ?? new Blob().stream());
+    return taken();
+  };
   // There is no log before there is a node, and no error either.
-  if (pod.node === "") return new Response("", { headers });
+  if (pod.node === "") return answer(null);
   const seat = take();
   try {
     const wanted = { kind: "logs", ...pod.target, container, ...options } as const;
     const { stream, fromNode } = await ask(pod.node, wanted, request.signal);
     void stream.closed.then(() => seat[Symbol.dispose]());
     void stream.writable.close().catch(() => undefined);
-    return new Response(fromNode, { headers });
+    return answer(fromNode);
   } catch (error) {
     seat[Symbol.dispose]();
     throw error;

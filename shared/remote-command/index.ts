@@ -1,8 +1,10 @@
-/** The protocols of `kubectl exec`, `attach` and `port-forward`: the server's side, on WebSockets and on SPDY/3.1. */
+/** The protocols of logs, exec, attach and port-forward: the server's side, on WebSockets and on SPDY/3.1. */
 export {
   forwardProtocolOf,
+  logProtocolOf,
   processProtocolOf,
   type AcceptForward,
+  type AcceptLog,
   type AcceptProcess,
   type NoProtocol,
 } from "./negotiate.ts";

@@ -5,7 +5,8 @@ import type { ConnectPort } from "./port-client.ts";
 import type { ProcessClient, ProcessStreams } from "./process-client.ts";
 import { SpdyProcess } from "./spdy-process.ts";
 import { forwardOverSpdy } from "./spdy-forward.ts";
-import { forwardFormOf, processFormOf } from "./subprotocols.ts";
+import { sendLog } from "./log-client.ts";
+import { forwardFormOf, logFormOf, processFormOf } from "./subprotocols.ts";
 import { forwardOverChannels } from "./web-socket-forward.ts";
 import { WebSocketProcess } from "./web-socket-process.ts";
 
@@ -19,6 +20,9 @@ export type AcceptProcess = () => Promise<ProcessClient>;
 
 /** Accepts the offer, and forwards until the client leaves. Never rejects. */
 export type AcceptForward = (ports: readonly number[], connect: ConnectPort) => Promise<void>;
+
+/** Accepts the offer, and sends the log until it ends or the client leaves. Never rejects. */
+export type AcceptLog = (log: ReadableStream<Uint8Array>) => Promise<void>;
 
 /** The header by which clients of SPDY name what they speak on it. */
 export const versionHeader = "x-stream-protocol-version";
@@ -69,6 +73,18 @@ export function forwardProtocolOf(
   };
 }
 
+/** How a log goes on with this client; undefined: in the body of an answer, as for any other offer. */
+export function logProtocolOf(offer: UpgradeOffer | undefined): AcceptLog | NoProtocol | undefined {
+  if (offer?.protocol !== "websocket") return undefined;
+  const form = logFormOf(offer.subprotocols);
+  if (!form) return noSubprotocol(offer, "binary.k8s.io base64.binary.k8s.io");
+  return async (log) => {
+    const transport = offer.toWebSocket(form.name);
+    if (transport) await sendLog(transport, log, form.isBase64);
+    else await log.cancel("the handshake of the WebSocket is not valid");
+  };
+}
+
 function versionsOf(headers: Headers): string[] {
   return (headers.get(versionHeader) ?? "").split(",").map((one) => one.trim());
 }
@@ -81,8 +97,8 @@ function noVersion(headers: Headers, accepted: string): NoProtocol {
   return noneOf(versionsOf(headers).join(" "), accepted);
 }
 
-function noSubprotocol({ subprotocols }: UpgradeOffer): NoProtocol {
-  return noneOf(subprotocols.join(" "), "the subprotocols of kubectl");
+function noSubprotocol({ subprotocols }: UpgradeOffer, accepted = "the subprotocols of kubectl"): NoProtocol {
+  return noneOf(subprotocols.join(" "), accepted);
 }
 
 function noUpgrade({ protocol }: UpgradeOffer): NoProtocol {

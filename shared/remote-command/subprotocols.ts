@@ -41,6 +41,21 @@ export function forwardFormOf(offered: readonly string[]): ForwardForm | undefin
   return firstOf(forwardForms, offered);
 }
 
+/** What a subprotocol of a WebSocket means for a log (`wsstream.NewDefaultReaderProtocols`). */
+export interface LogForm {
+  readonly name: string | undefined;
+  readonly isBase64: boolean;
+}
+
+const logForms: readonly LogForm[] = [
+  { name: "binary.k8s.io", isBase64: false },
+  { name: "base64.binary.k8s.io", isBase64: true },
+];
+
+export function logFormOf(offered: readonly string[]): LogForm | undefined {
+  return offered.length === 0 ? { name: undefined, isBase64: false } : firstOf(logForms, offered);
+}
+
 function firstOf<T extends { readonly name: string | undefined }>(
   forms: readonly T[],
   offered: readonly string[],

@@ -1,24 +1,42 @@
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
+import { drained } from "./socket-connection.ts";
 
-/** A request without its body: those that may become another protocol have none. Undefined when it is not well formed. */
-export function requestOf({ method = "GET", url = "/", rawHeaders }: IncomingMessage): Request | undefined {
+/**
+ * A request without its body: those that may become another protocol have none.
+ * @param signal aborts when the client leaves
+ * @returns undefined when it is not well formed
+ */
+export function requestOf(
+  { method = "GET", url = "/", rawHeaders }: IncomingMessage,
+  signal: AbortSignal,
+): Request | undefined {
   const headers = new Headers();
   try {
     for (let at = 0; at + 1 < rawHeaders.length; at += 2)
       headers.append(rawHeaders[at] ?? "", rawHeaders[at + 1] ?? "");
     // Not resolved against the host: a path may begin with two slashes, and would name another one.
-    return new Request(`https://localhost${url}`, { method, headers });
+    return new Request(`https://localhost${url}`, { method, headers, signal });
   } catch {
     return undefined;
   }
 }
 
-/** Answers, and closes the connection: a body that came with the request is not read. */
+/** Answers as fast as the client reads, and closes the connection: a body that came with the request is not read. */
 export async function writeAnswer(response: ServerResponse, answer: Response): Promise<void> {
-  const body = new Uint8Array(await answer.arrayBuffer());
   response.writeHead(answer.status, { ...Object.fromEntries(answer.headers), connection: "close" });
-  response.end(body);
+  const reader = answer.body?.getReader();
+  // Fails when the source has failed, which ends the answer early.
+  response.once("close", () => void reader?.cancel("the client has gone").catch(() => undefined));
+  try {
+    // A log may be silent: its client is to know that it is read.
+    response.flushHeaders();
+    for (let read = await reader?.read(); read?.done === false; read = await reader?.read())
+      if (!response.write(read.value)) await drained(response);
+    response.end();
+  } catch {
+    response.destroy();
+  }
 }
 
 /** Answers on a socket that was handed over for another protocol, and ends it. */

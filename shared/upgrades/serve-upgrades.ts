@@ -1,3 +1,4 @@
+import type { EventEmitter } from "node:events";
 import { createServer as createHttpServer, type IncomingMessage, type Server } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import type { Duplex } from "node:stream";
@@ -25,7 +26,7 @@ export interface UpgradeServerOptions {
   readonly fetch: (request: Request, server: Bun.Server<undefined>) => Response | Promise<Response>;
   /**
    * Answers a request of an upgradable route; without an offer it asked for no other protocol. When the offer was
-   * accepted, the answer is dropped. Its body is not streamed.
+   * accepted, the answer is dropped.
    */
   readonly upgrade: (request: Request, offer: UpgradeOffer | undefined) => Promise<Response>;
   readonly clock: Clock;
@@ -50,13 +51,16 @@ export function serveUpgrades(options: UpgradeServerOptions): UpgradeServer {
   // Bun answers most requests, and connections may stay idle: nothing here may end them.
   Object.assign(node, { timeout: 0, requestTimeout: 0, headersTimeout: 0, keepAliveTimeout: 0 });
   node.on("request", (request, response) => {
-    void answer(request, (asked) => upgrade(asked, undefined)).then((made) => writeAnswer(response, made));
+    const left = leftOf(response);
+    void answer(request, left, (asked) => upgrade(asked, undefined)).then((made) =>
+      writeAnswer(response, made),
+    );
   });
   node.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Uint8Array) => {
     socket.on("error", () => socket.destroy());
     endInTime(socket, options.clock);
     const offer = offerOf(request, socket, head);
-    void answer(request, (asked) => upgrade(asked, offer)).then((made) =>
+    void answer(request, leftOf(socket), (asked) => upgrade(asked, offer)).then((made) =>
       offer.isTaken ? undefined : writeToSocket(socket, made),
     );
   });
@@ -79,11 +83,19 @@ function endInTime(socket: Duplex, clock: Clock): void {
   });
 }
 
+/** Aborts when the connection is closed. */
+function leftOf(connection: EventEmitter): AbortSignal {
+  const left = new AbortController();
+  connection.once("close", () => left.abort());
+  return left.signal;
+}
+
 async function answer(
   request: IncomingMessage,
+  left: AbortSignal,
   upgrade: (request: Request) => Promise<Response>,
 ): Promise<Response> {
-  const asked = requestOf(request);
+  const asked = requestOf(request, left);
   return asked ? upgrade(asked) : new Response("400 Bad Request\n", { status: 400 });
 }
 

@@ -1,4 +1,4 @@
-import type { Duplex } from "node:stream";
+import type { Duplex, Writable } from "node:stream";
 import { ClosedError } from "#shared/errors";
 import type { Connection } from "./connection.ts";
 
@@ -57,7 +57,7 @@ function writableOf(socket: Duplex): WritableStream<Uint8Array> {
 }
 
 /** Resolves when the socket takes more, or is closed. */
-async function drained(socket: Duplex): Promise<void> {
+export async function drained(socket: Writable): Promise<void> {
   const settled = Promise.withResolvers<void>();
   const settle = (): void => settled.resolve();
   socket.once("drain", settle).once("close", settle);

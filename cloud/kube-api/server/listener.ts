@@ -13,7 +13,7 @@ const mostConnections = 1000;
 /** Larger bodies are cut by the HTTP server; those past 3 MiB get a 413 with the text of kube-apiserver (request-body.ts). */
 const mostBodyBytes = 8 * 1024 * 1024;
 /** Requests that go on as a WebSocket or in SPDY. */
-const upgradable = ["exec", "attach", "portforward"].map(
+const upgradable = ["log", "exec", "attach", "portforward"].map(
   (name) => `/api/v1/namespaces/:namespace/pods/:name/${name}`,
 );
 

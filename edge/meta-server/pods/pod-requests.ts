@@ -44,7 +44,7 @@ export function podRequestTarget(target: Target | undefined): PodRequestTarget |
 }
 
 /** Routes of requests that go on in another protocol. */
-export const upgradablePaths = ["exec", "attach", "portforward"].map(
+export const upgradablePaths = ["log", "exec", "attach", "portforward"].map(
   (name) => `/api/v1/namespaces/:namespace/pods/:name/${name}`,
 );
 

@@ -30,6 +30,47 @@ test("a log is asked of the node with all options, and answered as text", async 
   });
 });
 
+test("a log over a WebSocket begins with an empty message and ends with the connection", async () => {
+  await using world = await podWorld();
+  for (const protocols of [[], ["binary.k8s.io"]]) {
+    await using socket = world.socket("one/log", protocols);
+    expect([await socket.next(), await socket.next(), await socket.next()]).toEqual([
+      [-1, ""],
+      ["l".charCodeAt(0), "ine 1\nline 2\n"],
+      "closed 1000",
+    ]);
+  }
+});
+
+test("a log over a WebSocket is base64 where the client asks for it", async () => {
+  await using world = await podWorld();
+  await using socket = world.socket("one/log", ["base64.binary.k8s.io", "binary.k8s.io"]);
+  expect(await socket.next()).toEqual([-1, ""]);
+  const message = await socket.next();
+  const [first, rest] = typeof message === "string" ? [0, message] : message;
+  expect(Buffer.from(String.fromCodePoint(first) + rest, "base64").toString()).toBe("line 1\nline 2\n");
+});
+
+test("a log over a WebSocket of another subprotocol is refused, and so is one of a pod that is not there", async () => {
+  await using world = await podWorld();
+  await using other = world.socket("one/log", ["v5.channel.k8s.io"]);
+  expect(await other.next()).toContain("403");
+  await using none = world.socket("none/log", ["binary.k8s.io"]);
+  expect(await none.next()).toContain("404");
+});
+
+test("a client that leaves the WebSocket of a log ends it at the node", async () => {
+  const ended = Promise.withResolvers<string | undefined>();
+  await using world = await podWorld(async (stream) => {
+    void stream.closed.then(({ reason }) => ended.resolve(reason));
+    await stream.writable.getWriter().write(encodeBlock({ status: "Success" }));
+  });
+  await using socket = world.socket("one/log?follow=1", ["binary.k8s.io"]);
+  await socket.next();
+  socket.socket.terminate();
+  expect(await ended.promise).toBeString();
+});
+
 test("a client that leaves ends the log at the node", async () => {
   const ended = Promise.withResolvers<string | undefined>();
   await using world = await podWorld(async (stream) => {
