@@ -37,6 +37,7 @@ cloudhub: { address: 127.0.0.1, port: ${hub}, https-port: ${https}, advertise: [
 embedded: { port: ${api} }
 telemetry: { port: 0 }
 router: { port: 0 }
+cloudstream: { tunnel-port: 0 }
 `,
   );
   const cloudcore = join(root, "dist/cloudcore");

@@ -2,17 +2,25 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { CloudCertificates } from "#cloud/cloud-hub/certificates";
 import { Enrolling, isSharedName, NodeGate, startSweeper } from "#cloud/cloud-hub/node-access";
 import { answerDeliveries, Duplicates, Hub, type CloudHubPort } from "#cloud/cloud-hub/sessions";
+import { Tunnels } from "#cloud/cloud-hub/tunnels";
 import type { KubeClient } from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
 import type { CloudHubConfig } from "#shared/config";
-import { budgetOfProcess, type ConnectionBudget } from "#shared/connections";
+import {
+  budgetOfProcess,
+  listenSecurely,
+  type ConnectionBudget,
+  type SecureServer,
+} from "#shared/connections";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import { fingerprintOf, fromPem } from "#shared/pki";
 import { EnrollmentEndpoint } from "./enrollment.ts";
-import { listenSecurely, type SecureServer } from "./secure-server.ts";
 
 export type { CloudHubPort } from "#cloud/cloud-hub/sessions";
+
+/** By it edgestream names its node; Node.js has names in lower case. */
+const tunnelNodeHeader = "sessionhostnameoverride";
 
 /** As `CloudHubConfig` of cloudcore's configuration. Ports may be 0: any free one. */
 export interface HubConfig extends Pick<
@@ -20,6 +28,7 @@ export interface HubConfig extends Pick<
   | "address"
   | "port"
   | "httpsPort"
+  | "tunnelPort"
   | "keepaliveMs"
   | "writeTimeoutMs"
   | "nodeLimit"
@@ -50,6 +59,8 @@ export interface CloudHub extends Running {
   readonly port: number;
   /** where nodes get certificates */
   readonly httpsPort: number;
+  /** where nodes of KubeEdge open tunnels; undefined: nowhere */
+  readonly tunnelPort: number | undefined;
   /** Uses other certificates for new connections. @throws what `certificates` rejects with: the present ones stay */
   reload(certificates: Promise<CloudCertificates>): Promise<void>;
 }
@@ -73,35 +84,68 @@ export async function startCloudHub(config: HubConfig, deps: CloudHubDeps): Prom
   const ca = (): string => fingerprintOf(fromPem(current.caPem) ?? new Uint8Array());
   const gate = stack.use(new NodeGate({ kube, clock, log, ca }));
   await gate.start();
-  const hub = new Hub({
+  const { hub, tunnels } = makeHub(config, { ...deps, gate, log });
+  const enrollment = await listenForEnrollment(config, { ...deps, connections, log, current: () => current });
+  stack.use(enrollment);
+  const sessions = stack.use(await listenForSessions(config, { ...deps, connections }, hub));
+  const tunnelServer = await listenForTunnels(config, { ...deps, connections }, tunnels);
+  if (tunnelServer) stack.use(tunnelServer);
+  stack.use(tunnels);
+  stack.use(hub);
+  const review = async (node: string): Promise<void> => {
+    await Promise.all([hub.review(node), tunnels.review(node)]);
+  };
+  stack.use(gate.watch((node) => void review(node)));
+  stack.use(startSweeper({ kube, clock, log }));
+  stack.use(clock.every(Math.max(50, Math.min(1000, config.keepaliveMs / 3)), () => hub.sweep()));
+  stack.use(
+    port.on("node.close", ({ node, reason }) => {
+      hub.close(node, reason);
+      tunnels.close(node, reason);
+    }),
+  );
+  stack.use(answerDeliveries(port, hub, clock));
+  const tunnelPort = tunnelServer?.port;
+  log.info("nodes can connect", {
+    port: sessions.port,
+    httpsPort: enrollment.port,
+    ...(tunnelPort !== undefined && { tunnelPort }),
+  });
+  return {
+    ...running("cloudhub", stack.move()),
+    port: sessions.port,
+    httpsPort: enrollment.port,
+    tunnelPort,
+    reload: async (certificates) => {
+      const next = await certificates;
+      for (const server of [sessions, enrollment, tunnelServer]) server?.renew(pemsOf(next));
+      current = next;
+    },
+  };
+}
+
+/** Both decide by the same rules who may connect as which node. */
+function makeHub(
+  config: HubConfig,
+  { kube, clock, port, gate, log }: CloudHubDeps & { readonly gate: NodeGate },
+): { readonly hub: Hub; readonly tunnels: Tunnels } {
+  const tunnels: Tunnels = new Tunnels({
+    admit: (request) => hub.admit(request, tunnelNodeHeader),
+    refused: async ({ node, peer }) => (await gate.admit(node, peer.shown))?.text,
+    clock,
+    log,
+  });
+  const hub: Hub = new Hub({
     ...config,
     database: config.database,
     gate,
     duplicates: new Duplicates(kube, clock, log),
     port,
+    openTunnelled: (node, head) => tunnels.openStream(node, head),
     clock,
     log,
   });
-  const enrollment = await listenForEnrollment(config, { ...deps, connections, log, current: () => current });
-  stack.use(enrollment);
-  const sessions = stack.use(await listenForSessions(config, { ...deps, connections }, hub));
-  stack.use(hub);
-  stack.use(gate.watch((node) => void hub.review(node)));
-  stack.use(startSweeper({ kube, clock, log }));
-  stack.use(clock.every(Math.max(50, Math.min(1000, config.keepaliveMs / 3)), () => hub.sweep()));
-  stack.use(port.on("node.close", ({ node, reason }) => hub.close(node, reason)));
-  stack.use(answerDeliveries(port, hub, clock));
-  log.info("nodes can connect", { port: sessions.port, httpsPort: enrollment.port });
-  return {
-    ...running("cloudhub", stack.move()),
-    port: sessions.port,
-    httpsPort: enrollment.port,
-    reload: async (certificates) => {
-      const next = await certificates;
-      for (const server of [sessions, enrollment]) server.renew(pemsOf(next));
-      current = next;
-    },
-  };
+  return { hub, tunnels };
 }
 
 function pemsOf({ caPem, serverCert, serverKey }: CloudCertificates): {
@@ -114,20 +158,40 @@ function pemsOf({ caPem, serverCert, serverKey }: CloudCertificates): {
 
 type ListenDeps = CloudHubDeps & { readonly connections: ConnectionBudget };
 
-async function listenForSessions(
-  config: HubConfig,
+/** A server for peers that have to show a certificate of a node. */
+function listenForNodes(
+  { address, sharedCertificate }: HubConfig,
   { certificates, clock, connections }: ListenDeps,
-  hub: Hub,
+  listening: { readonly port: number; readonly what: string },
 ): Promise<SecureServer> {
-  const server = await listenSecurely({
+  return listenSecurely({
     tls: { ...pemsOf(certificates), requestCert: true, rejectUnauthorized: true },
-    address: config.address,
-    port: config.port,
-    what: "nodes",
+    address,
+    ...listening,
     clock,
     connections,
-    isShared: (name) => config.sharedCertificate && isSharedName(name),
+    isShared: (name) => sharedCertificate && isSharedName(name),
   });
+}
+
+/** Nodes of KubeEdge open them, for logs and commands: their links carry messages alone. */
+async function listenForTunnels(
+  config: HubConfig,
+  deps: ListenDeps,
+  tunnels: Tunnels,
+): Promise<SecureServer | undefined> {
+  const { tunnelPort } = config;
+  if (tunnelPort === undefined) return undefined;
+  const server = await listenForNodes(config, deps, { port: tunnelPort, what: "tunnels of nodes" });
+  server.http.on("upgrade", (request, socket, head) => {
+    void tunnels.upgrade(request, socket, head).then((taken) => taken && server.release(request.socket));
+  });
+  server.http.on("request", (_request, response) => tunnels.answer(response));
+  return server;
+}
+
+async function listenForSessions(config: HubConfig, deps: ListenDeps, hub: Hub): Promise<SecureServer> {
+  const server = await listenForNodes(config, deps, { port: config.port, what: "nodes" });
   server.http.on("upgrade", (request, socket, head) => {
     void hub.upgrade(request, socket, head).then((taken) => taken && server.release(request.socket));
   });

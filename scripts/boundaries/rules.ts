@@ -50,6 +50,12 @@ export const folderRules: readonly FolderRule[] = [
     values: [...basics, "shared/mqtt"],
   },
   { folders: ["shared/streams"], values: basics, types: ["shared/transport"] },
+  {
+    folders: ["shared/kubelet-api"],
+    values: [...basics, "shared/pod-requests", "shared/pod-streams"],
+    types: ["shared/upgrades"],
+  },
+  { folders: ["shared/kubelet-tunnel"], values: basics, types: ["shared/transport"] },
   { folders: ["shared/pod-streams"], values: [...basics, "shared/streams"] },
   { folders: ["shared/upgrades"], values: [...basics, "shared/transport"] },
   {

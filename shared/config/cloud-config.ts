@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { quote } from "#shared/errors";
 import type { LogLevel } from "#shared/log";
 import type { CloudValues } from "./cloud-fields.ts";
@@ -24,6 +25,8 @@ export interface CloudHubConfig {
   readonly address: string;
   readonly port: number;
   readonly httpsPort: number;
+  /** For tunnels of KubeEdge's nodes; undefined: disabled. */
+  readonly tunnelPort: number | undefined;
   /** empty: the machine's own addresses and host name */
   readonly advertise: readonly string[];
   /** Paths of PEM files; undefined: kept under the data directory. */
@@ -40,6 +43,18 @@ export interface CloudHubConfig {
   readonly tokenHours: number;
   /** Whether certificates with CN `kubeedge.io` speak for every node. */
   readonly sharedCertificate: boolean;
+}
+
+/** Where the API server of an existing cluster reaches the kubelets of nodes. */
+export interface StreamPortConfig {
+  readonly address: string;
+  readonly port: number;
+  /** Paths of PEM files; undefined: the CA of the API server, the certificate of cloudhub. */
+  readonly caFile: string | undefined;
+  readonly certFile: string | undefined;
+  readonly keyFile: string | undefined;
+  /** The InternalIP that nodes are reported with; undefined: their own. */
+  readonly nodeAddress: string | undefined;
 }
 
 export interface TelemetryConfig {
@@ -73,6 +88,8 @@ export interface CloudConfig {
     readonly acceptDiscovered: boolean;
   };
   readonly telemetry: TelemetryConfig;
+  /** undefined with the embedded API, which needs none */
+  readonly streamPort: StreamPortConfig | undefined;
   /** undefined: disabled */
   readonly router: RouterConfig | undefined;
   /** undefined when `kube` names an API server */
@@ -96,7 +113,7 @@ export function toCloudConfig(values: CloudValues, overrides: Overrides): CloudC
     logLevel: overrides.logLevel ?? values["log-level"],
     kube,
     nodeUpdateMs: values.controller.kube.node_update_frequency * 1000,
-    cloudHub: toHub(values.cloudhub),
+    cloudHub: toHub(values),
     deviceController: {
       enabled: values.devicecontroller.enabled,
       kube: isElsewhere(deviceKube, kube) ? deviceKube : kube,
@@ -105,16 +122,18 @@ export function toCloudConfig(values: CloudValues, overrides: Overrides): CloudC
       acceptDiscovered: values.devicecontroller["accept-discovered"],
     },
     telemetry: toTelemetry(values.telemetry),
+    streamPort: named && values.cloudstream.enabled ? toStreamPort(values) : undefined,
     router: values.router.enabled ? toRouter(values) : undefined,
     embedded: named ? undefined : toEmbedded(values.embedded),
   };
 }
 
-function toHub(hub: CloudValues["cloudhub"]): CloudHubConfig {
+function toHub({ cloudhub: hub, cloudstream }: CloudValues): CloudHubConfig {
   return {
     address: hub.address,
     port: hub.port,
     httpsPort: hub["https-port"],
+    tunnelPort: cloudstream.enabled ? cloudstream["tunnel-port"] : undefined,
     advertise: hub.advertise,
     caFile: orNothing(hub.ca),
     caKeyFile: orNothing(hub["ca-key"]),
@@ -127,6 +146,17 @@ function toHub(hub: CloudValues["cloudhub"]): CloudHubConfig {
     edgeCertDays: hub["edge-cert-days"],
     tokenHours: hub["token-hours"],
     sharedCertificate: hub["shared-certificate"],
+  };
+}
+
+function toStreamPort({ cloudhub, cloudstream: stream }: CloudValues): StreamPortConfig {
+  return {
+    address: cloudhub.address,
+    port: stream["stream-port"],
+    caFile: orNothing(stream["stream-ca"]),
+    certFile: orNothing(stream["stream-cert"]),
+    keyFile: orNothing(stream["stream-key"]),
+    nodeAddress: orNothing(stream["node-address"]),
   };
 }
 
@@ -178,7 +208,7 @@ function toEmbedded(values: CloudValues["embedded"]): EmbeddedConfig {
 
 function findProblems(values: CloudValues, named: boolean): string[] {
   const { embedded, controller, telemetry } = values;
-  const problems = findHubProblems(values.cloudhub);
+  const problems = [...findHubProblems(values.cloudhub), ...findStreamProblems(values.cloudstream)];
   if (!named && !embedded.enabled)
     problems.push("controller.kube: expected master or kubeconfig as embedded.enabled is false, got neither");
   if (controller.kube.master !== "" && controller.kube.kubeconfig !== "")
@@ -204,6 +234,16 @@ function findHubProblems(hub: CloudValues["cloudhub"]): string[] {
     );
   if (port !== 0 && port === hub["https-port"])
     problems.push(`cloudhub.https-port: expected another port than cloudhub.port, got ${port}`);
+  return problems;
+}
+
+function findStreamProblems(stream: CloudValues["cloudstream"]): string[] {
+  const problems: string[] = [];
+  if ((stream["stream-cert"] === "") !== (stream["stream-key"] === ""))
+    problems.push("cloudstream.stream-cert: expected stream-cert and stream-key together, got one of them");
+  const address = stream["node-address"];
+  if (address !== "" && isIP(address) === 0)
+    problems.push(`cloudstream.node-address: expected an IP address, got ${quote(address)}`);
   return problems;
 }
 

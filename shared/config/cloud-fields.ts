@@ -64,6 +64,24 @@ export const cloudFields = {
       false,
     ),
   }),
+  cloudstream: section("CloudStream, for logs and commands where the link of a node does not serve them.", {
+    enabled: flag("Whether nodes of KubeEdge may open tunnels (modules.edgeStream).", true),
+    "tunnel-port": port("Port of these tunnels (wss), at the address of cloudhub. 0: any free port.", 10_004),
+    "stream-port": port(
+      "Port (https) where the API server of an existing cluster reaches the kubelets of nodes, at the address of cloudhub. 0: any free port.",
+      10_003,
+    ),
+    "stream-ca": text(
+      "CA (PEM) of the client certificate that the API server shows to kubelets. Empty: that of controller.kube.kubeconfig, or of the pod; without one the port is not served.",
+      "",
+    ),
+    "stream-cert": text("Certificate (PEM) of that port. Empty: the one of cloudhub.", ""),
+    "stream-key": text("Private key of that certificate.", ""),
+    "node-address": text(
+      "Address under which the API server reaches cloudcore; nodes are then reported with it as InternalIP, and with stream-port as port of their kubelet. Empty: with their own.",
+      "",
+    ),
+  }),
   devicecontroller: section("The controller for Devices and DeviceModels.", {
     enabled: flag("false: Device objects are ignored.", true),
     "status-interval-ms": whole(

@@ -14,6 +14,8 @@ export interface TokenSource {
 export interface EdgeHubConfig extends TokenSource {
   /** `wss://host:port/<project>/<node>/events` */
   readonly url: string;
+  /** Where a cloud of KubeEdge takes tunnels; undefined: none is opened. */
+  readonly tunnelUrl: string | undefined;
   /** Base URL of enrollment, without a path. */
   readonly httpsUrl: string;
   readonly projectId: string;
@@ -229,7 +231,11 @@ function toHub(values: EdgeValues, overrides: EdgeOverrides, node: string): Edge
       : new URL(websocket.url).origin;
   const enrollHost =
     websocket.url === "" || overrides.server !== undefined ? address.host : new URL(websocket.url).hostname;
+  const tunnelUrl = toTunnelUrl(values.edgestream, enrollHost);
+  if (tunnelUrl === "")
+    return `edgestream.server: expected host or host:port, got ${quote(values.edgestream.server)}`;
   return {
+    tunnelUrl,
     url: `${base.replace(/^https:/, "wss:")}/${projectId}/${node}/events`,
     httpsUrl: edgehub.https === "" ? `https://${enrollHost}:10002` : edgehub.https.replace(/\/+$/, ""),
     projectId,
@@ -246,6 +252,16 @@ function toHub(values: EdgeValues, overrides: EdgeOverrides, node: string): Edge
   };
 }
 
+/** @returns undefined when it is disabled, and nothing for an address that is none */
+function toTunnelUrl({ enabled, server }: EdgeValues["edgestream"], host: string): string | undefined {
+  const address = splitAddress(server === "" ? host : server, tunnelPort);
+  if (!address) return "";
+  return enabled ? `wss://${address.host}:${address.port}/v1/kubeedge/connect` : undefined;
+}
+
+/** Of KubeEdge's cloudStream. */
+const tunnelPort = 10_004;
+
 /** Flags of this start replace values of the file. */
 function toTokenSource(edgehub: EdgeValues["edgehub"], { token, tokenFile }: EdgeOverrides): TokenSource {
   if (token !== undefined) return { token, tokenFile: undefined };
@@ -254,9 +270,12 @@ function toTokenSource(edgehub: EdgeValues["edgehub"], { token, tokenFile }: Edg
 }
 
 /** `host`, `host:port`, `[v6]:port`. */
-function splitAddress(server: string): { readonly host: string; readonly port: number } | undefined {
+function splitAddress(
+  server: string,
+  fallback = 10_000,
+): { readonly host: string; readonly port: number } | undefined {
   const match = /^(\[[0-9a-fA-F:]+\]|[\w.-]+)(?::(\d{1,5}))?$/.exec(server);
-  const port = Number(match?.[2] ?? 10_000);
+  const port = Number(match?.[2] ?? fallback);
   return match?.[1] !== undefined && port <= 65_535 ? { host: match[1], port } : undefined;
 }
 

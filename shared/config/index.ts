@@ -19,6 +19,7 @@ export type {
   KubeAccess,
   Overrides,
   RouterConfig,
+  StreamPortConfig,
   TelemetryConfig,
 } from "./cloud-config.ts";
 export type {

@@ -32,6 +32,12 @@ const cloudRows: readonly Row[] = [
   ["modules.cloudHub.https.port", "cloudhub.https-port"],
   ["modules.edgeController.nodeUpdateFrequency", "controller.kube.node_update_frequency"],
   ["modules.deviceController.enable", "devicecontroller.enabled"],
+  ["modules.cloudStream.enable", "cloudstream.enabled"],
+  ["modules.cloudStream.tunnelPort", "cloudstream.tunnel-port"],
+  ["modules.cloudStream.streamPort", "cloudstream.stream-port"],
+  ["modules.cloudStream.tlsStreamCAFile", "cloudstream.stream-ca"],
+  ["modules.cloudStream.tlsStreamCertFile", "cloudstream.stream-cert"],
+  ["modules.cloudStream.tlsStreamPrivateKeyFile", "cloudstream.stream-key"],
 ];
 
 const kubelet = "modules.edged.tailoredKubeletConfig";
@@ -74,6 +80,8 @@ const edgeRows: readonly Row[] = [
   ["modules.eventBus.mqttUsername", "mqtt.username"],
   ["modules.eventBus.mqttPassword", "mqtt.password"],
   ["modules.eventBus.mqttMode", "mqtt.mode"],
+  ["modules.edgeStream.enable", "edgestream.enabled"],
+  ["modules.edgeStream.server", "edgestream.server"],
   ["modules.serviceBus.port", "service-bus.port"],
   ["modules.serviceBus.timeout", "service-bus.timeout"],
   ["modules.eventBus.eventBusTLS.tlsMqttCAFile", "mqtt.cafile"],

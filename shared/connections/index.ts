@@ -5,3 +5,4 @@ export { openFilesLimit } from "./open-files.ts";
 export { openEntrance, type Entrance } from "./entrance.ts";
 export { openFront, type Front, type FrontOptions } from "./front.ts";
 export { socketPath } from "./socket-path.ts";
+export { listenSecurely, type SecureServer, type SecureServerOptions } from "./secure-server.ts";

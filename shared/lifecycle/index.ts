@@ -1,4 +1,5 @@
 export { running, type Running } from "./running.ts";
+export { BoundedCache, type BoundedCacheOptions } from "./bounded-cache.ts";
 export { backoff, type BackoffOptions } from "./backoff.ts";
 export { KeyedQueue } from "./keyed-queue.ts";
 export { KeyedWorker } from "./keyed-worker.ts";

@@ -19,17 +19,24 @@ import { SpdyStream } from "./stream.ts";
 export interface SpdyConnection {
   readonly readable: ReadableStream<Uint8Array>;
   readonly writable: WritableStream<Uint8Array>;
-  /** Settles when the connection is closed. */
+  /** Settles when the connection is closed, with the reason where it has a text for it. */
   readonly closed: Promise<unknown>;
   destroy(): void;
 }
 
 export interface SpdySessionOptions {
   readonly connection: SpdyConnection;
-  /** The client opened a stream, which is accepted already. */
-  readonly onStream: (stream: SpdyStream) => void;
+  /** At the server: the client opened a stream, which is accepted already. A client takes none. */
+  readonly onStream?: (stream: SpdyStream) => void;
   /** At a time; further ones are refused. */
   readonly mostStreams: number;
+}
+
+/** A stream that was opened and has no reply yet. */
+interface Opening {
+  readonly stream: SpdyStream;
+  readonly replied: () => void;
+  readonly refused: (error: Error) => void;
 }
 
 /** The largest id of 31 bits. */
@@ -41,9 +48,9 @@ const headerOffsets: Readonly<Record<number, number>> = {
 };
 
 /**
- * The server's side of SPDY/3.1 as clients of Kubernetes speak it (`moby/spdystream`): they open all streams, ignore windows,
+ * SPDY/3.1 as programs of Kubernetes speak it (`moby/spdystream`): the client opens all streams, and both ignore windows
  * and send no settings that matter. Frames are answered in order, and nothing is read while an answer waits for the connection,
- * so that a client that does not read is not read either.
+ * so that a peer that does not read is not read either.
  */
 export class SpdySession {
   /** Settles once with what ended it; never rejects. */
@@ -51,6 +58,7 @@ export class SpdySession {
   readonly #options: SpdySessionOptions;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #streams = new Map<number, SpdyStream>();
+  readonly #opening = new Map<number, Opening>();
   readonly #headerReader = new HeaderReader();
   readonly #headerWriter = new HeaderWriter();
   #lastId = 0;
@@ -64,10 +72,28 @@ export class SpdySession {
     this.#writer.closed.catch(() => undefined);
     this.closed = this.#run();
     // Reading may wait for the reader of a stream.
-    void options.connection.closed.then(() => this.#cut("the client has gone"));
+    void options.connection.closed.then((reason) =>
+      this.#cut(typeof reason === "string" ? reason : "the peer has gone"),
+    );
   }
 
-  /** Tells the client that this is the end, and ends the connection after what was written. */
+  /** At the client: opens a stream. @throws ClosedError when the server refuses it, or the connection is lost */
+  async open(headers: SpdyHeaders): Promise<SpdyStream> {
+    const id = this.#lastId === 0 ? 1 : this.#lastId + 2;
+    this.#lastId = id;
+    const stream = this.#add(id, headers);
+    const { promise, resolve: replied, reject: refused } = Promise.withResolvers<void>();
+    this.#opening.set(id, { stream, replied, refused });
+    // The block has to be written in the order of the ids: the next one goes on where it ends.
+    const block = await this.#headerWriter.write(headers);
+    await this.#write(
+      encodeControl(frameTypes.synStream, Buffer.concat([numbers(id, 0), Uint8Array.of(0, 0), block])),
+    );
+    await promise;
+    return stream;
+  }
+
+  /** Tells the peer that this is the end, and ends the connection after what was written. */
   async close(): Promise<void> {
     if (this.#isClosing) return;
     this.#isClosing = true;
@@ -76,7 +102,7 @@ export class SpdySession {
   }
 
   async #run(): Promise<{ readonly reason: string }> {
-    let reason = "the client has gone";
+    let reason = "the peer has gone";
     try {
       const reader = new FrameReader();
       for await (const bytes of this.#options.connection.readable)
@@ -103,6 +129,8 @@ export class SpdySession {
 
   #cut(reason: string): void {
     for (const stream of Array.from(this.#streams.values())) stream.cut(reason);
+    for (const { refused } of this.#opening.values()) refused(new ClosedError(reason));
+    this.#opening.clear();
   }
 
   async #data({ id, bytes, isFin }: DataPiece): Promise<void> {
@@ -120,19 +148,41 @@ export class SpdySession {
       case frameTypes.synStream:
         if (headers) await this.#open(idAt(payload), headers, (flags & flagFin) !== 0);
         break;
+      case frameTypes.synReply:
+        this.#settle(idAt(payload));
+        break;
       case frameTypes.headers:
         if ((flags & flagFin) !== 0) await stream?.receive(new Uint8Array(), true);
         break;
       case frameTypes.reset:
-        stream?.cut(`the client reset the stream (${numberAt(payload, 4)})`);
+        this.#resetByPeer(stream, payload);
         break;
       case frameTypes.ping:
-        // Those with an even id are answers to ours, and there are none.
-        if (numberAt(payload, 0) % 2 === 1) await this.#write(encodeControl(type, payload.subarray(0, 4)));
+        await this.#pong(frame);
         break;
       default:
       // Settings and windows bind nobody here, GOAWAY is followed by the end; what is not known is passed over (2.2.1).
     }
+  }
+
+  #resetByPeer(stream: SpdyStream | undefined, payload: Uint8Array): void {
+    const code = numberAt(payload, 4);
+    this.#settle(idAt(payload), new ClosedError(`the stream was refused (${code})`));
+    stream?.cut(`the peer reset the stream (${code})`);
+  }
+
+  /** Those with ids of this end are answers to ours, and there are none (2.6.5). */
+  async #pong({ type, payload }: ControlFrame): Promise<void> {
+    const theirs = this.#options.onStream ? 1 : 0;
+    if (numberAt(payload, 0) % 2 === theirs) await this.#write(encodeControl(type, payload.subarray(0, 4)));
+  }
+
+  /** A stream that was opened is answered, or refused. */
+  #settle(id: number, refusal?: Error): void {
+    const opening = this.#opening.get(id);
+    this.#opening.delete(id);
+    if (refusal) opening?.refused(refusal);
+    else opening?.replied();
   }
 
   /** Every block is read, also of streams that are refused: the next one goes on where it ends. */
@@ -147,8 +197,17 @@ export class SpdySession {
     if (id % 2 === 0 || id <= this.#lastId || id > largestId)
       throw new ProtocolError("bad-stream-id", `stream ${id} cannot follow stream ${this.#lastId}`);
     this.#lastId = id;
-    if (this.#isClosing || this.#streams.size >= this.#options.mostStreams)
+    const { onStream, mostStreams } = this.#options;
+    if (!onStream || this.#isClosing || this.#streams.size >= mostStreams)
       return this.#reset(id, resetCodes.refusedStream);
+    const stream = this.#add(id, headers);
+    const block = await this.#headerWriter.write(new Map());
+    await this.#write(encodeControl(frameTypes.synReply, Buffer.concat([numbers(id), block])));
+    onStream(stream);
+    if (isFin) await stream.receive(new Uint8Array(), true);
+  }
+
+  #add(id: number, headers: SpdyHeaders): SpdyStream {
     const stream = new SpdyStream({
       id,
       headers,
@@ -157,10 +216,7 @@ export class SpdySession {
       over: () => void this.#streams.delete(id),
     });
     this.#streams.set(id, stream);
-    const block = await this.#headerWriter.write(new Map());
-    await this.#write(encodeControl(frameTypes.synReply, Buffer.concat([numbers(id), block])));
-    this.#options.onStream(stream);
-    if (isFin) await stream.receive(new Uint8Array(), true);
+    return stream;
   }
 
   #reset(id: number, code: number): Promise<void> {
@@ -173,7 +229,7 @@ export class SpdySession {
   }
 
   async #write(frame: Uint8Array): Promise<void> {
-    if (this.#isOver) throw new ClosedError("the client has gone");
+    if (this.#isOver) throw new ClosedError("the peer has gone");
     await this.#writer.write(frame);
   }
 }

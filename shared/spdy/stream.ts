@@ -18,11 +18,11 @@ export interface SpdyStreamOptions {
   readonly over: () => void;
 }
 
-/** One stream that the client opened. */
+/** One stream of a session. */
 export class SpdyStream {
   readonly id: number;
   readonly headers: SpdyHeaders;
-  /** Ends when the client finished; errors with ClosedError when it reset the stream or has gone. */
+  /** Ends when the peer finished; errors with ClosedError when it reset the stream or has gone. */
   readonly readable: ReadableStream<Uint8Array>;
   /** Closing it finishes this direction. */
   readonly writable: WritableStream<Uint8Array>;
@@ -53,7 +53,7 @@ export class SpdyStream {
     });
   }
 
-  /** Resolves once the client may send more. */
+  /** Resolves once the peer may send more. */
   async receive(bytes: Uint8Array, isFin: boolean): Promise<void> {
     if (!this.#isReading) return;
     // A copy: the bytes belong to the connection.
@@ -74,7 +74,7 @@ export class SpdyStream {
     this.cut("the stream was reset");
   }
 
-  /** It is over without a word to the client: the client reset it, or has gone. */
+  /** It is over without a word to the peer: the peer reset it, or has gone. */
   cut(reason: string): void {
     const error = new ClosedError(reason);
     if (this.#isReading) this.#reader.error(error);

@@ -29,6 +29,8 @@ export interface FrameTransport {
 
 export interface TransportListener {
   readonly onText: (frame: string) => void;
+  /** Gets text frames in the place of `onText`, as they are: some peers send bytes in them that are no UTF-8. */
+  readonly onTextBytes?: (frame: Uint8Array) => void;
   /** The bytes are the transport's again when it returns. */
   readonly onBinary: (frame: Uint8Array) => void;
   /** The peer sent a ping, which is answered already. */

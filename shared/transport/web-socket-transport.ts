@@ -38,6 +38,11 @@ export class WebSocketTransport implements FrameTransport {
     this.#socket.send(frame, written);
   }
 
+  /** Sends bytes in a text frame, whether they are UTF-8 or not. */
+  sendAsText(frame: Uint8Array, written?: () => void): void {
+    this.#socket.send(frame, { binary: false }, written);
+  }
+
   pause(): void {
     this.#socket.pause();
   }
@@ -60,8 +65,10 @@ export class WebSocketTransport implements FrameTransport {
 
   /** Text frames are strings on Bun's client and buffers elsewhere. */
   #receive(data: RawData | string, isBinary: boolean): void {
-    if (typeof data === "string") this.#listener?.onText(data);
-    else if (isBinary) this.#receiveBinary(bytesOf(data));
+    const takesBytes = this.#listener?.onTextBytes;
+    if (isBinary && typeof data !== "string") this.#receiveBinary(bytesOf(data));
+    else if (takesBytes) takesBytes(typeof data === "string" ? Buffer.from(data) : bytesOf(data));
+    else if (typeof data === "string") this.#listener?.onText(data);
     else this.#listener?.onText(bytesOf(data).toString("utf8"));
   }
 

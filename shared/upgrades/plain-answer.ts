@@ -39,16 +39,26 @@ export async function writeAnswer(response: ServerResponse, answer: Response): P
   }
 }
 
-/** Answers on a socket that was handed over for another protocol, and ends it. */
+/** Answers on a socket that was handed over for another protocol as fast as the client reads, and ends it. */
 export async function writeToSocket(socket: Duplex, answer: Response): Promise<void> {
-  const body = new Uint8Array(await answer.arrayBuffer());
+  const reader = answer.body?.getReader();
+  socket.once("close", () => void reader?.cancel("the client has gone").catch(() => undefined));
+  socket.resume();
   const headers = new Headers(answer.headers);
+  // The end of the connection is that of the body, whose length may not be known.
+  headers.delete("content-length");
   headers.set("connection", "close");
-  headers.set("content-length", String(body.length));
   const fields = [...headers].map(([name, value]) => `${name}: ${value}\r\n`);
   const { status } = answer;
-  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${fields.join("")}\r\n`;
-  // In one piece: the second would wait for the acknowledgement of the first.
-  socket.end(Buffer.concat([Buffer.from(head), body]));
-  socket.resume();
+  let head = Buffer.from(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${fields.join("")}\r\n`);
+  try {
+    for (let read = await reader?.read(); read?.done === false; read = await reader?.read()) {
+      // In one piece: the second would wait for the acknowledgement of the first.
+      if (!socket.write(Buffer.concat([head, read.value]))) await drained(socket);
+      head = Buffer.alloc(0);
+    }
+    socket.end(head);
+  } catch {
+    socket.destroy();
+  }
 }

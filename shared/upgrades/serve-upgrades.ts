@@ -1,11 +1,13 @@
 import type { EventEmitter } from "node:events";
 import { createServer as createHttpServer, type IncomingMessage, type Server } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Clock } from "#shared/clock";
 import { offerOf, type UpgradeOffer } from "./offer.ts";
 import { requestOf, writeAnswer, writeToSocket } from "./plain-answer.ts";
 
+const mostListeners = 32;
 /** For what is on its way to the client: closing earlier could drop it. */
 const lingerMs = 2_000;
 
@@ -45,25 +47,12 @@ export interface UpgradeServer {
  * @throws Error when the address cannot be listened on
  */
 export function serveUpgrades(options: UpgradeServerOptions): UpgradeServer {
-  const { address, upgrade } = options;
+  const { address } = options;
   const tls = "tls" in address ? address.tls : undefined;
   const node = tls ? createHttpsServer({ ...tls }) : createHttpServer();
   // Bun answers most requests, and connections may stay idle: nothing here may end them.
   Object.assign(node, { timeout: 0, requestTimeout: 0, headersTimeout: 0, keepAliveTimeout: 0 });
-  node.on("request", (request, response) => {
-    const left = leftOf(response);
-    void answer(request, left, (asked) => upgrade(asked, undefined)).then((made) =>
-      writeAnswer(response, made),
-    );
-  });
-  node.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Uint8Array) => {
-    socket.on("error", () => socket.destroy());
-    endInTime(socket, options.clock);
-    const offer = offerOf(request, socket, head);
-    void answer(request, leftOf(socket), (asked) => upgrade(asked, offer)).then((made) =>
-      offer.isTaken ? undefined : writeToSocket(socket, made),
-    );
-  });
+  answerUpgrades(node, options);
   const bun = listenWithRoutes(node, options);
   return {
     port: bun.port,
@@ -73,6 +62,31 @@ export function serveUpgrades(options: UpgradeServerOptions): UpgradeServer {
       node.close();
     },
   };
+}
+
+export interface AnswerUpgrades extends Pick<UpgradeServerOptions, "clock"> {
+  /** As of `UpgradeServerOptions`. @param socket with the certificate of the peer */
+  readonly upgrade: (request: Request, offer: UpgradeOffer | undefined, socket: Socket) => Promise<Response>;
+}
+
+/** Answers all requests of a server of `node:http`, bodies apart, and hands over those that become another protocol. */
+export function answerUpgrades(server: Server, { upgrade, clock }: AnswerUpgrades): void {
+  server.on("request", (request, response) => {
+    const left = leftOf(response);
+    void answer(request, left, (asked) => upgrade(asked, undefined, request.socket)).then((made) =>
+      writeAnswer(response, made),
+    );
+  });
+  server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Uint8Array) => {
+    socket.on("error", () => socket.destroy());
+    // What goes on with it waits for its end in several places.
+    socket.setMaxListeners(mostListeners);
+    endInTime(socket, clock);
+    const offer = offerOf(request, socket, head);
+    void answer(request, leftOf(socket), (asked) => upgrade(asked, offer, request.socket)).then((made) =>
+      offer.isTaken ? undefined : writeToSocket(socket, made),
+    );
+  });
 }
 
 /** A client that was answered and does not close its side holds the socket no longer. */

@@ -266,6 +266,7 @@ cloudhub: { address: 127.0.0.1, port: ${ports[0]}, https-port: ${ports[1]}, adve
 embedded: { port: ${ports[2]} }
 telemetry: { port: 0 }
 router: { port: 0, local-targets: true }
+cloudstream: { tunnel-port: 0 }
 `,
   );
   const words = [...program("cloud"), "--config", cloudConfig(folder)];

@@ -48,9 +48,9 @@ export class ConnectionAdmission {
     this.#seldom = new RateLimitedLog(options.log, options.clock);
   }
 
-  /** Decides about a request without taking it over. */
-  async judge(request: IncomingMessage): Promise<AdmittedPeer | RefusedUpgrade> {
-    const found = this.#read(request);
+  /** Decides about a request without taking it over. @param header that names the node */
+  async judge(request: IncomingMessage, header = "node_id"): Promise<AdmittedPeer | RefusedUpgrade> {
+    const found = this.#read(request, header);
     const refused = "code" in found ? found : await this.#refuseKnown(found);
     if (!refused) return found;
     this.warn(request, refused);
@@ -62,10 +62,10 @@ export class ConnectionAdmission {
     this.#seldom.warn("refused a connection", fields, text);
   }
 
-  #read(request: IncomingMessage): AdmittedPeer | RefusedUpgrade {
-    const node = nodeOfRequest(request.headers["node_id"], request.url);
+  #read(request: IncomingMessage, header: string): AdmittedPeer | RefusedUpgrade {
+    const node = nodeOfRequest(request.headers[header], request.url);
     if (!isNodeName(node))
-      return { code: 400, text: "expected the node's name, a lower-case DNS name, in header node_id" };
+      return { code: 400, text: `expected the node's name, a lower-case DNS name, in header ${header}` };
     const peer = peerOf(request.socket);
     if (!peer) return { code: 401, text: "expected a client certificate" };
     const fault = refusePeer(peer, node, this.#options.sharedCertificate);

@@ -44,6 +44,8 @@ export interface HubOptions {
   /** Whether there is a router. */
   readonly rules: boolean;
   readonly port: CloudHubPort;
+  /** Opens a stream to a node without streams of its own. @throws UnavailableError when there is no way to it */
+  readonly openTunnelled: (node: string, head: StreamHead) => ByteStream;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -96,9 +98,9 @@ export class Hub implements NodeLinks, AsyncDisposable {
     return true;
   }
 
-  /** Decides about a request without taking it over. */
-  async admit(request: IncomingMessage): Promise<AdmittedPeer | RefusedUpgrade> {
-    if (!this.#closed) return this.#admission.judge(request);
+  /** Decides about a request without taking it over. @param header that names the node */
+  async admit(request: IncomingMessage, header?: string): Promise<AdmittedPeer | RefusedUpgrade> {
+    if (!this.#closed) return this.#admission.judge(request, header);
     const refused = { code: 503, text: "cloudcore shuts down" };
     this.#admission.warn(request, refused);
     return refused;
@@ -138,7 +140,8 @@ export class Hub implements NodeLinks, AsyncDisposable {
   openStream(node: string, head: StreamHead): ByteStream {
     const connected = this.#sessions.get(node);
     if (!connected) throw new UnavailableError("not-connected", `Node "${node}" is not connected`);
-    return connected.session.openStream(head);
+    const { session, by } = connected;
+    return by.streams ? session.openStream(head) : this.#options.openTunnelled(node, head);
   }
 
   close(node: string, reason: string): void {

@@ -4,7 +4,7 @@ import type { Clock } from "#shared/clock";
 import { UnavailableError } from "#shared/errors";
 import { asText, recordOf } from "#shared/json";
 import type { KubeObject } from "#shared/kube";
-import { BoundedCache } from "./bounded-cache.ts";
+import { BoundedCache } from "#shared/lifecycle";
 
 /** Who sends a request, as TokenReview names them. */
 export interface Caller {

@@ -95,6 +95,7 @@ export async function startHarness(
         address: "127.0.0.1",
         port: 0,
         httpsPort: 0,
+        tunnelPort: 0,
         keepaliveMs: 30_000,
         writeTimeoutMs: 30_000,
         nodeLimit: 10,

@@ -99,6 +99,7 @@ test.each([
     nodeName: "edge-1",
     edgeHub: {
       url: `wss://127.0.0.1:${cloud.port}/p/edge-1/events`,
+      tunnelUrl: undefined,
       httpsUrl: `https://127.0.0.1:${cloud.port}`,
       projectId: "p",
       token: cloud.token(),

@@ -42,7 +42,7 @@ modules:
   expect([config.edged.statusIntervalMs, config.edged.maxPods]).toEqual([90_000, 50]);
   expect(config.mqtt.broker).toBeUndefined();
   expect(warnings).toEqual([
-    "KubeEdge fields that have no effect here: modules.edgeHub.messageBurst, modules.edgeHub.quic, modules.edged.tailoredKubeletConfig.cpuManagerPolicy, modules.edgeStream",
+    "KubeEdge fields that have no effect here: modules.edgeHub.messageBurst, modules.edgeHub.quic, modules.edged.tailoredKubeletConfig.cpuManagerPolicy",
   ]);
 });
 

@@ -87,8 +87,8 @@ test("a client that resets a stream ends its readers and writers", async () => {
   await played.client.open(1, { streamtype: "a" });
   const stream = await played.next();
   await played.client.reset(1);
-  expect(new Response(stream.readable).text()).rejects.toThrow("the client reset the stream (5)");
-  expect(stream.writable.getWriter().closed).rejects.toThrow("the client reset the stream (5)");
+  expect(new Response(stream.readable).text()).rejects.toThrow("the peer reset the stream (5)");
+  expect(stream.writable.getWriter().closed).rejects.toThrow("the peer reset the stream (5)");
 });
 
 test("an id that is used again ends the session", async () => {
@@ -125,7 +125,7 @@ test("a client that leaves while a stream is not read ends the session", async (
   for (let sent = 0; sent < 4; sent += 1) client.data(1, Buffer.alloc(64 * 1024)).catch(() => undefined);
   client.leave();
   await session.closed;
-  expect(stream.writable.getWriter().closed).rejects.toThrow("the client has gone");
+  expect(stream.writable.getWriter().closed).rejects.toThrow("the peer has gone");
 });
 
 test("closing says so to the client, and then ends the connection", async () => {

@@ -133,6 +133,7 @@ cloudhub: { address: 127.0.0.1, port: 0, https-port: 0, advertise: [127.0.0.1] }
 embedded: { port: 0 }
 telemetry: { port: 0 }
 router: { port: 0 }
+cloudstream: { tunnel-port: 0 }
 `,
   );
   const program =

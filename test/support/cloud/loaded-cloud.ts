@@ -35,6 +35,7 @@ export async function startCloudProcess(
 cloudhub: { address: 127.0.0.1, port: 0, https-port: 0, advertise: [127.0.0.1] }
 embedded: { port: 0 }
 router: { port: 0 }
+cloudstream: { tunnel-port: 0 }
 ${options.config ?? "telemetry: { port: 0 }"}
 `,
   );

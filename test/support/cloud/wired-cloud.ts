@@ -28,7 +28,7 @@ export async function startWiredCloud(clock: Clock = systemClock): Promise<Wired
   const listeners = "{ address: 127.0.0.1, port: 0, https-port: 0, advertise: [127.0.0.1] }";
   writeFileSync(
     file,
-    `cloudhub: ${listeners}\nembedded: { port: 0 }\ntelemetry: { port: 0 }\nrouter: { port: 0 }\n`,
+    `cloudhub: ${listeners}\nembedded: { port: 0 }\ntelemetry: { port: 0 }\nrouter: { port: 0 }\ncloudstream: { tunnel-port: 0 }\n`,
   );
   const places = { file, workingDir: dir.path, executable: "cloudcore" };
   const { config } = loadCloudConfig(places, { dataDir: dir.path });

@@ -2,7 +2,7 @@ import { createServer as createHttpServer, type Server } from "node:http";
 import type { Socket } from "node:net";
 import { createServer, type Server as TlsServer, type TlsOptions, type TLSSocket } from "node:tls";
 import type { Clock } from "#shared/clock";
-import type { ConnectionBudget, Place } from "#shared/connections";
+import type { ConnectionBudget, Place } from "./budget.ts";
 import { asError, ConfigError } from "#shared/errors";
 
 /** Many round trips of a slow mobile link; a peer that stalls holds its place no longer. */
