@@ -73,7 +73,8 @@ export async function startEdgecore(config: EdgeConfig, given: ProcessDeps): Pro
   );
   const services = { port: bus.port("servicebus"), store, clock, log: log("servicebus") } as const;
   stack.use(await startServices(config, { ...services, reportPort: deps.reportPort, ownPorts }));
-  stack.use(await startEdgeHub(config, { port: bus.port("edgehub"), store, clock, log: log("edgehub") }));
+  const hub = { port: bus.port("edgehub"), store, clock, log: log("edgehub") } as const;
+  stack.use(await startEdgeHub(config, { ...hub, figures: served.answer }));
   return running("edgecore", stack.move(), store.damaged);
 }
 

@@ -15,10 +15,13 @@ import { NodeIdentity, type IdentityConfig } from "#edge/edge-hub/enrollment";
 import { Link, type LinkOptions } from "#edge/edge-hub/link";
 import { OutboxShares } from "#edge/edge-hub/outbox";
 import { CloudTrust } from "#edge/edge-hub/trust";
+import { KubeletServer, TunnelKeeper } from "#edge/edge-hub/tunnel";
 import type { Store } from "#edge/store";
 import type { Clock } from "#shared/clock";
+import type { EdgedConfig } from "#shared/config";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
+import { kubeletService } from "#shared/kubelet-tunnel";
 import { podService } from "#shared/pod-streams";
 import { usageService } from "#shared/usage";
 import { deliver } from "./deliver.ts";
@@ -31,13 +34,17 @@ import { serveRequests } from "./serve-requests.ts";
 export type { EdgeHubPort } from "./port.ts";
 
 /** The parts of EdgeConfig edgehub needs; the whole fits. */
-export type EdgeHubStartConfig = IdentityConfig;
+export interface EdgeHubStartConfig extends IdentityConfig {
+  readonly edged?: Pick<EdgedConfig, "nodeIp">;
+}
 
 export interface EdgeHubParts {
   readonly port: EdgeHubPort;
   readonly store: Pick<Store, "name" | "outbox" | "cloud">;
   readonly clock: Clock;
   readonly log: Logger;
+  /** The text of `/metrics` and of the paths below it, for the tunnel to a cloud of KubeEdge. */
+  readonly figures?: (part: string) => Promise<string | undefined>;
 }
 
 /** An Event beside the outbox is dropped after this time. */
@@ -65,17 +72,8 @@ export async function startEdgeHub(config: EdgeHubStartConfig, parts: EdgeHubPar
       ping: (mark) => link.ping(mark),
     }),
   );
-  const streams = new LinkStreams({
-    clock,
-    log,
-    isHeld: () => trust.isHeld,
-    services: new Map([
-      ["service-bus", (stream) => port.ask("service.stream", { stream })],
-      [podService, (stream) => port.ask("pod.stream", { stream })],
-      [usageService, (stream) => port.ask("usage.stream", { stream })],
-    ]),
-    broken: (reason) => link.redial(reason),
-  });
+  const kubelet = makeKubelet(parts);
+  const streams = makeStreams(parts, { trust, kubelet, broken: (reason) => link.redial(reason) });
   const confirms = (): boolean => streams.areSupported;
   const deliverParts = { port, log, stamp, send: (frame: string) => void send(frame), confirms } as const;
   const dispatch = new Dispatch({
@@ -88,13 +86,15 @@ export async function startEdgeHub(config: EdgeHubStartConfig, parts: EdgeHubPar
     deliver: (receiver, message) => deliver(deliverParts, receiver, message),
   });
   const beat = (): void => void send(encodeKeepalive(stamp));
+  const tunnel = makeTunnel(config, parts, { identity, server: kubelet });
   const link = new Link({
     ...dialOptions(config, parts),
-    ...linkEvents(parts, { stamp, send, beat, requests, trust, outbox, dispatch, streams }),
+    ...linkEvents(parts, { stamp, send, beat, requests, trust, outbox, dispatch, streams, tunnel }),
     credentials: () => identity.credentials(),
     onRefused: () => identity.refused(),
   });
   stack.defer(() => dispatch.idle());
+  if (tunnel) stack.use(tunnel);
   stack.use(link);
   stack.use(clock.every(config.edgeHub.heartbeatMs, beat));
   stack.use(port.on("outbox.added", () => outbox.wake()));
@@ -127,6 +127,57 @@ function makeTrust(
   });
 }
 
+interface StreamDeps {
+  readonly trust: CloudTrust;
+  readonly kubelet: KubeletServer;
+  readonly broken: (reason: string) => void;
+}
+
+function makeStreams(
+  { port, clock, log }: EdgeHubParts,
+  { trust, kubelet, broken }: StreamDeps,
+): LinkStreams {
+  return new LinkStreams({
+    clock,
+    log,
+    isHeld: () => trust.isHeld,
+    services: new Map([
+      ["service-bus", (stream) => port.ask("service.stream", { stream })],
+      [podService, (stream) => port.ask("pod.stream", { stream })],
+      [usageService, (stream) => port.ask("usage.stream", { stream })],
+      [kubeletService, async (stream) => void kubelet.serveStream(stream)],
+    ]),
+    broken,
+  });
+}
+
+function makeKubelet({ port, clock, log, figures }: EdgeHubParts): KubeletServer {
+  return new KubeletServer({
+    listPods: () => port.ask("pod.list", {}),
+    serve: (stream) => port.ask("pod.stream", { stream }),
+    figures: async (part) => figures?.(part),
+    clock,
+    log,
+  });
+}
+
+interface TunnelDeps {
+  readonly identity: NodeIdentity;
+  readonly server: KubeletServer;
+}
+
+/** A cloud of KubeEdge reaches the pods of this node by it: its link carries messages alone. */
+function makeTunnel(
+  { nodeName: node, edgeHub: { tunnelUrl: url, handshakeTimeoutMs }, edged }: EdgeHubStartConfig,
+  { clock, log }: EdgeHubParts,
+  { identity, server }: TunnelDeps,
+): TunnelKeeper | undefined {
+  if (url === undefined) return undefined;
+  const credentials = (): ReturnType<NodeIdentity["credentials"]> => identity.credentials();
+  const nodeIp = edged?.nodeIp;
+  return new TunnelKeeper({ url, node, nodeIp, handshakeTimeoutMs, credentials, server, clock, log });
+}
+
 function dialOptions(
   { nodeName: node, edgeHub }: EdgeHubStartConfig,
   { store, clock, log }: EdgeHubParts,
@@ -145,6 +196,7 @@ interface LinkUsers {
   readonly outbox: OutboxShares;
   readonly dispatch: Dispatch;
   readonly streams: LinkStreams;
+  readonly tunnel: TunnelKeeper | undefined;
 }
 
 /** Who learns what of the link. */
@@ -152,17 +204,19 @@ function linkEvents(
   { port, log }: EdgeHubParts,
   users: LinkUsers,
 ): Pick<LinkOptions, "onUp" | "onDown" | "onText" | "onBinary" | "onPong"> {
-  const { trust, outbox, requests, streams, beat } = users;
+  const { trust, outbox, requests, streams, tunnel, beat } = users;
   return {
     onUp: ({ answersAll, database: name, streams: supported }, transport) => {
       const database = trust.meet(name);
       streams.linkUp(transport, supported);
+      if (!supported && !trust.isHeld) tunnel?.open();
       beat();
       if (!trust.isHeld) outbox.linkUp(answersAll);
       void port.emit("link.changed", { connected: true, reason: "", ...(database && { database }) });
     },
     onDown: (reason) => {
       streams.linkDown(reason);
+      tunnel?.close();
       trust.leave();
       outbox.linkDown();
       requests.linkLost(reason);

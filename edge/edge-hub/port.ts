@@ -9,6 +9,7 @@ export type EdgeHubPort = Port<
   | "twin.deliver"
   | "user.deliver"
   | "service.stream"
+  | "pod.list"
   | "pod.stream"
   | "usage.stream"
   | "service.deliver",

@@ -35,6 +35,7 @@ export function configOf(
     nodeName: "edge-1",
     edgeHub: {
       url: `wss://127.0.0.1:${port}/project/edge-1/events`,
+      tunnelUrl: undefined,
       httpsUrl: `https://127.0.0.1:${httpsPort}`,
       projectId: "project",
       token,
