@@ -1,13 +1,14 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { startAdoption } from "#cloud/commands/adopt";
 import { ensureCertificates, type CloudCertificates } from "#cloud/cloud-hub/certificates";
-import { startCloudHub } from "#cloud/cloud-hub";
+import { startCloudHub, type CloudHub } from "#cloud/cloud-hub";
 import { startControllers } from "#cloud/controllers";
 import { startDeviceController } from "#cloud/device-controller";
-import { startEdgeController } from "#cloud/edge-controller";
+import { startEdgeController, type KubeletAddress } from "#cloud/edge-controller";
 import { startApiProxy } from "#cloud/edge-controller/api-proxy";
-import { createKubeClient, type KubeClient, type KubeOptions } from "#cloud/kube-client";
+import { startCloudStream, type StreamPems } from "#cloud/cloud-hub/stream-port";
+import { clusterCaOf, createKubeClient, type KubeClient, type KubeOptions } from "#cloud/kube-client";
 import { startRouter, type EntryPems } from "#cloud/router";
 import { startSyncController } from "#cloud/sync-controller";
 import { startTelemetry } from "#cloud/telemetry";
@@ -16,6 +17,7 @@ import { Bus, type Port } from "#shared/bus";
 import type { ProcessDeps } from "#shared/cli";
 import type { CloudConfig, KubeAccess } from "#shared/config";
 import { budgetOfProcess, type ConnectionBudget } from "#shared/connections";
+import { ConfigError } from "#shared/errors";
 import { running, type Running } from "#shared/lifecycle";
 import type { ApiServer } from "#cloud/kube-api/server";
 import type { CloudCatalog } from "#shared/topics";
@@ -50,7 +52,7 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
   stack.use(await startSyncController(sync));
   const edge = { port: bus.port("edgecontroller"), kube, clock, log: log("edgecontroller") } as const;
   const devices = config.deviceController.enabled;
-  stack.use(await startEdgeController({ ...edge, devices }));
+  stack.use(await startEdgeController({ ...edge, devices, kubelet: kubeletAddressOf(config) }));
   const proxied = { access, enabled: config.cloudHub.nodeApi, port: bus.port("apiproxy") } as const;
   stack.use(await startApiProxy({ ...proxied, clock, log: log("apiproxy") }));
   if (devices) stack.use(await startDevices(config, { bus, kube, clock, log: log("devicecontroller") }));
@@ -66,7 +68,8 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
     await startAdoption({ port: bus.port("adoption"), kube, clock, log: log("adoption") }),
   );
   const rules = config.router !== undefined;
-  if (rules) stack.use(await startRules(config, deps, { bus, kube, connections, loadCertificates }));
+  const shared = { bus, kube, connections, loadCertificates, access };
+  if (rules) stack.use(await startRules(config, deps, shared));
   const hubDeps = { kube, clock, log: log("cloudhub"), certificates, connections };
   const hub = stack.use(
     await startCloudHub(
@@ -74,12 +77,16 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
       { ...hubDeps, port: bus.port("cloudhub") },
     ),
   );
-  if (embedded) stack.use(reachNodes(embedded.api, bus));
+  stack.use(embedded ? reachNodes(embedded.api, bus) : await startStreamPort(config, deps, shared));
   stack.use(deps.onReload(() => hub.reload(loadCertificates())));
-  if (telemetry.port !== undefined) deps.reportPort("telemetry", telemetry.port);
-  deps.reportPort("cloudhub", hub.port);
-  deps.reportPort("cloudhub-https", hub.httpsPort);
+  reportPorts(deps, hub, telemetry.port);
   return running("cloudcore", stack.move());
+}
+
+function reportPorts({ reportPort }: ProcessDeps, hub: CloudHub, telemetry: number | undefined): void {
+  const { port: cloudhub, httpsPort, tunnelPort } = hub;
+  const ports = { telemetry, cloudhub, "cloudhub-https": httpsPort, "cloudstream-tunnel": tunnelPort };
+  for (const [name, port] of Object.entries(ports)) if (port !== undefined) reportPort(name, port);
 }
 
 interface RulesDeps {
@@ -101,6 +108,57 @@ async function serveMetrics(api: ApiServer, { bus, kube, clock, log }: ModuleDep
   const usage = stack.use(await startUsage({ port: bus.port("usage"), kube, clock, log }));
   stack.use(api.serve(usage.apiEndpoints));
   return stack.move();
+}
+
+function kubeletAddressOf({ streamPort }: CloudConfig): KubeletAddress | undefined {
+  const { nodeAddress: address, port = 0 } = streamPort ?? {};
+  return address === undefined ? undefined : { address, port };
+}
+
+/** Where the API server of an existing cluster reaches nodes, once it is known whose certificates it may be asked with. */
+async function startStreamPort(
+  { streamPort: config }: CloudConfig,
+  { clock, log: parent, reportPort, onReload }: ProcessDeps,
+  { bus, kube, connections, loadCertificates, access }: RulesDeps & { readonly access: KubeOptions },
+): Promise<AsyncDisposable> {
+  await using stack = new AsyncDisposableStack();
+  const log = parent.child({ module: "cloudstream" });
+  if (!config) return stack.move();
+  const { address, port, caFile, certFile, keyFile } = config;
+  const pems = async (): Promise<StreamPems | undefined> => {
+    const ca = caFile === undefined ? await clusterCaOf(access) : readPem(caFile);
+    if (ca === undefined) return undefined;
+    if (certFile !== undefined && keyFile !== undefined)
+      return { ca, cert: readPem(certFile), key: readPem(keyFile) };
+    const { serverCert, serverKey } = await loadCertificates();
+    return { ca, cert: serverCert, key: serverKey };
+  };
+  const first = await pems();
+  if (!first) {
+    log.warn(
+      "the API server cannot reach nodes: no CA for its client certificate, see cloudstream.stream-ca",
+    );
+    return stack.move();
+  }
+  const parts = { port: bus.port("cloudstream"), kube, clock, log, connections } as const;
+  const stream = stack.use(await startCloudStream({ address, port, pems: first }, parts));
+  reportPort("cloudstream", stream.listensAt);
+  stack.use(
+    onReload(async () => {
+      const next = await pems();
+      if (next) stream.renew(next);
+    }),
+  );
+  return stack.move();
+}
+
+/** @throws ConfigError */
+function readPem(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new ConfigError("pem", `Cannot read "${path}" of cloudstream`, { cause });
+  }
 }
 
 /** The router, with the certificate that nodes know cloudcore by. */

@@ -15,6 +15,7 @@ import {
   EventRequests,
   RequestQueues,
   VolumeRequests,
+  type KubeletAddress,
 } from "#cloud/edge-controller/requests";
 import { resources, type Informer, type InformerHandler, type KubeClient } from "#cloud/kube-client";
 import type { Port } from "#shared/bus";
@@ -25,6 +26,8 @@ import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import type { CloudCatalog } from "#shared/topics";
 import { withClaimSource } from "#shared/volumes";
+
+export type { KubeletAddress } from "#cloud/edge-controller/requests";
 
 /** What the edge controller emits, asks, subscribes to and answers on the bus. */
 export type EdgeControllerPort = Port<
@@ -42,6 +45,8 @@ export interface EdgeControllerParts {
   readonly log: Logger;
   /** Whether there is a device controller to ask about devices. */
   readonly devices?: boolean;
+  /** Where nodes are reported to be reached by the API server; undefined: where they say. */
+  readonly kubelet?: KubeletAddress | undefined;
 }
 
 interface Copies {
@@ -77,7 +82,7 @@ export async function startEdgeController(parts: EdgeControllerParts): Promise<R
   const gate = new WriteGate(new WriteBudget(clock), warnings);
   const ownsDevice = deviceOwners(parts);
   const handlers = [
-    ...new NodeRequests({ kube, nodes, gate, warnings }).handlers(),
+    ...new NodeRequests({ kube, nodes, gate, warnings, kubelet: parts.kubelet }).handlers(),
     ...new PodRequests({ kube, pods, deliveries, placement, gate, clock }).handlers(),
     ...new ConfigRequests({ kube, placement, read }).handlers(),
     ...new DeviceRequests({

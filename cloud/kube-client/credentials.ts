@@ -73,6 +73,13 @@ export async function openKubeServer(options: KubeOptions): Promise<KubeServer> 
   };
 }
 
+/** The CA that the server is recognized by (PEM), if the options name one. @throws ConfigError when they cannot be read */
+export async function clusterCaOf(options: KubeOptions): Promise<string | undefined> {
+  const { read } = await openKubeServer(options);
+  const ca = (await read(false)).extras.tls?.["ca"];
+  return typeof ca === "string" || Buffer.isBuffer(ca) ? String(ca) : undefined;
+}
+
 const plain: RequestCredentials = { headers: {}, extras: {} };
 
 /** Sends a request that has its credentials. */

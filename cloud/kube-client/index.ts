@@ -1,5 +1,5 @@
 export { createKubeClient } from "./client.ts";
-export type { InlineServer, KubeOptions } from "./credentials.ts";
+export { clusterCaOf, type InlineServer, type KubeOptions } from "./credentials.ts";
 export {
   ignoreMissing,
   isKubeError,

@@ -6,3 +6,4 @@ export { PodRequests } from "./pod-requests.ts";
 export { RequestQueues } from "./queues.ts";
 export { ConfigRequests } from "./config-requests.ts";
 export { VolumeRequests } from "./volume-requests.ts";
+export type { KubeletAddress } from "./reported-address.ts";

@@ -20,6 +20,7 @@ import type { NodeAnswer, NodeRequest } from "#shared/topics";
 import { objectAnswer, nodeBadRequest, done, nodeForbidden } from "./answers.ts";
 import { readSentObject, readPatch } from "./content.ts";
 import type { NodeRequestHandlers } from "./queues.ts";
+import { reportedAt, type KubeletAddress } from "./reported-address.ts";
 
 /** A lease is its node's alone: more than one conflict in a row is rare. */
 const leaseTries = 4;
@@ -29,6 +30,8 @@ export interface NodeRequestsOptions {
   readonly nodes: Pick<Informer<Node>, "get">;
   readonly gate: WriteGate;
   readonly warnings: Pick<NodeWarnings, "warn">;
+  /** Where nodes are reported to be reached; undefined: where they say. */
+  readonly kubelet?: KubeletAddress | undefined;
 }
 
 /** Requests of a node about its own Node and Lease. */
@@ -67,7 +70,7 @@ export class NodeRequests {
       kind: "Node",
       metadata: { name, labels, ...(annotations ? { annotations } : {}) },
       ...specToRegister(spec),
-      ...(isRecord(status) ? { status } : {}),
+      ...(isRecord(status) ? { status: reportedAt(status, this.#options.kubelet) } : {}),
     };
     gate.fits(name, "a Node", { bytes: jsonBytesOf(node), limit: largest.nodeReport });
     const created = await this.#kube.create<Node>(resources.nodes, node);
@@ -113,7 +116,9 @@ export class NodeRequests {
     const name = ownNodeName(request);
     const { status } = readPatch(request.content);
     const options = { type: "strategic", subresource: "status" } as const;
-    return objectAnswer(await this.#patch(name, { status }, options));
+    return objectAnswer(
+      await this.#patch(name, { status: reportedAt(status, this.#options.kubelet) }, options),
+    );
   }
 
   /** As nodes before KubeEdge 1.12 report. */
@@ -122,7 +127,11 @@ export class NodeRequests {
     const status = asRecord(recordOf(request.content)["Status"]);
     if (!status) throw nodeBadRequest("a node status was expected");
     const { volumesAttached: _volumes, ...rest } = status;
-    await this.#patch(name, { status: rest }, { type: "strategic", subresource: "status" });
+    await this.#patch(
+      name,
+      { status: reportedAt(rest, this.#options.kubelet) },
+      { type: "strategic", subresource: "status" },
+    );
     return done;
   }
 

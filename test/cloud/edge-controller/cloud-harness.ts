@@ -1,4 +1,8 @@
-import { startEdgeController, type EdgeControllerPort } from "#cloud/edge-controller";
+import {
+  startEdgeController,
+  type EdgeControllerParts,
+  type EdgeControllerPort,
+} from "#cloud/edge-controller";
 import { resources } from "#cloud/kube-client";
 import { Bus } from "#shared/bus";
 import type { Pod } from "#shared/kube";
@@ -35,7 +39,10 @@ export interface DeviceAnswers {
 }
 
 /** The edge controller over a Kubernetes API in memory, with node e1 an edge node and c1 none. */
-export async function startCloud(prepare: (kube: FakeKubeClient) => void = () => undefined): Promise<Cloud> {
+export async function startCloud(
+  prepare: (kube: FakeKubeClient) => void = () => undefined,
+  options: Pick<EdgeControllerParts, "kubelet"> = {},
+): Promise<Cloud> {
   const clock = new FakeClock();
   const kube = new FakeKubeClient({ clock });
   kube.put(resources.nodes, { metadata: { name: "e1", labels: { "node-role.kubernetes.io/edge": "" } } });
@@ -60,7 +67,7 @@ export async function startCloud(prepare: (kube: FakeKubeClient) => void = () =>
   hub.answer("object.delivered", async () => delivered);
   const port: EdgeControllerPort = bus.port("edgecontroller");
   const controller = await clock.until(
-    startEdgeController({ port, kube, clock, log: silentLog(), devices: true }),
+    startEdgeController({ port, kube, clock, log: silentLog(), devices: true, ...options }),
   );
   let read = 0;
   let asked = 0;

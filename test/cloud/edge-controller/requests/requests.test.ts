@@ -65,6 +65,32 @@ test("edge controller gives a node what its pods read", async () => {
   });
 });
 
+test("a node is reported with the address of cloudcore where the API server is to dial that, and keeps its own", async () => {
+  await using cloud = await startCloud(undefined, { kubelet: { address: "192.0.2.1", port: 10_003 } });
+  const own = { type: "InternalIP", address: "10.0.0.5" };
+  const hostname = { type: "Hostname", address: "e1" };
+  const status = (addresses: unknown): string =>
+    JSON.stringify({
+      status: {
+        addresses,
+        daemonEndpoints: { kubeletEndpoint: { Port: 10_350 } },
+        "$setElementOrder/addresses": [],
+      },
+    });
+  const shown = {
+    addresses: [
+      { type: "InternalIP", address: "192.0.2.1" },
+      { type: "ExternalIP", address: "10.0.0.5" },
+      hostname,
+    ],
+    daemonEndpoints: { kubeletEndpoint: { Port: 10_003 } },
+  };
+  await cloud.ask("patch", "default/nodepatch/e1", status([own, hostname]));
+  expect(cloud.kube.peek(resources.nodes, "e1")?.["status"]).toEqual(shown);
+  await cloud.ask("patch", "default/nodepatch/e1", JSON.stringify({ status: { phase: "Running" } }));
+  expect(cloud.kube.peek(resources.nodes, "e1")?.["status"]).toEqual({ ...shown, phase: "Running" });
+});
+
 test("edge controller writes a node's status and labels", async () => {
   await using cloud = await startCloud();
   const patch = JSON.stringify({
