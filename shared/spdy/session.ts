@@ -72,9 +72,11 @@ export class SpdySession {
     this.#writer.closed.catch(() => undefined);
     this.closed = this.#run();
     // Reading may wait for the reader of a stream.
-    void options.connection.closed.then((reason) =>
-      this.#cut(typeof reason === "string" ? reason : "the peer has gone"),
-    );
+    void options.connection.closed.then((reason) => {
+      if (typeof reason === "string") this.#cut(reason);
+      // A server ends a connection after what it has sent, which waits to be read still.
+      else if (options.onStream) this.#cut("the peer has gone");
+    });
   }
 
   /** At the client: opens a stream. @throws ClosedError when the server refuses it, or the connection is lost */
@@ -108,12 +110,19 @@ export class SpdySession {
       for await (const bytes of this.#options.connection.readable)
         for (const frame of reader.read(bytes))
           await (frame.kind === "data" ? this.#data(frame) : this.#receive(frame));
+      await this.#finishStreams();
     } catch (error) {
       reason = asError(error).message;
       if (error instanceof ProtocolError) this.#control(frameTypes.goAway, numbers(this.#lastId, 1));
     }
     this.#end(reason);
     return { reason };
+  }
+
+  /** At the client: kubelet ends the connection, and not its streams. What they have waiting is theirs still. */
+  async #finishStreams(): Promise<void> {
+    if (this.#options.onStream) return;
+    for (const stream of Array.from(this.#streams.values())) await stream.receive(new Uint8Array(), true);
   }
 
   #end(reason: string): void {
@@ -155,7 +164,7 @@ export class SpdySession {
         if ((flags & flagFin) !== 0) await stream?.receive(new Uint8Array(), true);
         break;
       case frameTypes.reset:
-        this.#resetByPeer(stream, payload);
+        await this.#resetByPeer(stream, payload);
         break;
       case frameTypes.ping:
         await this.#pong(frame);
@@ -165,9 +174,11 @@ export class SpdySession {
     }
   }
 
-  #resetByPeer(stream: SpdyStream | undefined, payload: Uint8Array): void {
+  async #resetByPeer(stream: SpdyStream | undefined, payload: Uint8Array): Promise<void> {
     const code = numberAt(payload, 4);
     this.#settle(idAt(payload), new ClosedError(`the stream was refused (${code})`));
+    // A server ends its streams so, whatever it has sent; that can be read still.
+    if (!this.#options.onStream) await stream?.receive(new Uint8Array(), true);
     stream?.cut(`the peer reset the stream (${code})`);
   }
 

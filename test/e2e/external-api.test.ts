@@ -22,7 +22,7 @@ function cloudConfig(folder: string, kube: string): { file: string; hub: number;
   const dataDir = join(folder, "cloud");
   writeFileSync(
     file,
-    `data-dir: ${dataDir}\ncloudhub: ${listening}\ncontroller: ${access}\ntelemetry: { port: 0 }\nrouter: { port: 0 }\ncloudstream: { tunnel-port: 0 }\n`,
+    `data-dir: ${dataDir}\ncloudhub: ${listening}\ncontroller: ${access}\ntelemetry: { port: 0 }\nrouter: { port: 0 }\ncloudstream: { tunnel-port: 0, stream-port: 0 }\n`,
   );
   return { file, hub, https };
 }

@@ -143,8 +143,9 @@ async function serveProcess(
   };
   const outcome = collect(streams.get("error")?.readable);
   await Promise.all([pass("stdout"), pass("stderr")]);
-  // Nothing in it is a success, as clients of this protocol read it.
-  const status = (await outcome) || JSON.stringify({ metadata: {}, status: "Success" });
+  const status = await outcome;
+  // As kubelet does: a success is said too.
+  if (status === "") throw new Error("the kubelet of the node did not say how the process ended");
   await writer.write(encodeChannel("error", new TextEncoder().encode(status)));
   await writer.close();
   await session.close();

@@ -148,6 +148,18 @@ describe("streams to pods of a KubeEdge node", () => {
     expect(node.kubelet.asked).toMatchObject([{ kind: "port-forward", port: 8080 }]);
   });
 
+  test("a process whose kubelet does not say how it ended has not succeeded", async () => {
+    await using node = await world(async (stream) => {
+      const writer = stream.writable.getWriter();
+      await writer.write(encodeBlock({ status: "Success" }));
+      await writer.write(encodeChannel("error", new Uint8Array()));
+      await writer.close();
+    });
+    const { stream, fromNode } = await node.ask(exec);
+    expect(readChannels(fromNode).next()).rejects.toThrow("did not say how the process ended");
+    expect((await stream.closed).reason).toContain("did not say how the process ended");
+  });
+
   test("a refusal of the kubelet arrives with its code and text", async () => {
     await using node = await world(
       refuseWith(refusePod.badRequest('container "a" in pod "web" is waiting to start')),
