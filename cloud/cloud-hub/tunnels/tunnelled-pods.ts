@@ -43,7 +43,9 @@ export async function servePodByTunnel(served: Served): Promise<void> {
     writer.releaseLock();
   };
   try {
-    await serve(readPodStreamHead(stream.head), served, accept);
+    const request = readPodStreamHead(stream.head);
+    if (request.kind === "proxy") return await refuseProxied(stream);
+    await serve(request, served, accept);
   } catch (error) {
     if (isAccepted) stream.reset(describeError(error));
     else await refuse(stream, error);
@@ -64,7 +66,11 @@ export async function serveKubeletByTunnel(served: Served): Promise<void> {
   });
 }
 
-async function serve(request: PodStreamRequest, served: Served, accept: () => Promise<void>): Promise<void> {
+async function serve(
+  request: Exclude<PodStreamRequest, { kind: "proxy" }>,
+  served: Served,
+  accept: () => Promise<void>,
+): Promise<void> {
   switch (request.kind) {
     case "logs":
       return serveLog(request, served, accept);
@@ -73,9 +79,15 @@ async function serve(request: PodStreamRequest, served: Served, accept: () => Pr
       return serveProcess(request, served, accept);
     case "port-forward":
       return servePort(request, served, accept);
-    case "proxy":
-      throw refusePod.unavailable("the edgecore of KubeEdge on this node passes no requests to pods");
   }
+}
+
+/** An HTTP request is answered by a response. */
+async function refuseProxied(stream: ByteStream): Promise<void> {
+  const refusal = refusePod.unavailable("the edgecore of KubeEdge on this node passes no requests to pods");
+  await serveOver(stream, "http://pod.invalid", async () =>
+    Response.json(refusal.toStatus(), { status: refusal.httpStatus }),
+  );
 }
 
 async function refuse(stream: ByteStream, error: unknown): Promise<void> {

@@ -8,7 +8,7 @@ import {
   refusePod,
   type PodStreamRequest,
 } from "#shared/pod-streams";
-import { encodeBlock, type ByteStream } from "#shared/streams";
+import { encodeBlock, fetchOver, type ByteStream } from "#shared/streams";
 import {
   refuseWith,
   serveEcho,
@@ -175,6 +175,14 @@ describe("streams to pods of a KubeEdge node", () => {
       httpStatus: 404,
       reason: "NotFound",
     });
+  });
+
+  test("a request to a server in a pod is refused with a response", async () => {
+    await using node = await world();
+    const proxied: PodStreamRequest = { kind: "proxy", ...target, scheme: "http", port: 80 };
+    const head = { ...podStreamHead(proxied), method: "GET", path: "/", headers: [] };
+    const answer = await fetchOver(await node.harness.openStream("edge-1", head), null);
+    expect([answer.status, await answer.json()]).toMatchObject([503, { reason: "ServiceUnavailable" }]);
   });
 
   test("a client that leaves ends the connection at the node", async () => {
