@@ -129,8 +129,8 @@ export interface KubeClient extends AsyncDisposable {
 /**
  * A local copy of a collection, kept up to date by list and watch through 410, dropped connections and restarts of the API
  * server, without missing a change: after a gap the differences are reported. Handlers run in order of resourceVersion for
- * each object; the copy is updated before a handler runs. An error of a handler is logged. Objects come without managedFields, and
- * are shared by all readers: nobody changes them.
+ * each object, those that watch longer first; the copy is updated before a handler runs. An error of a handler is logged.
+ * Objects come without managedFields, and are shared by all readers: nobody changes them.
  */
 export interface Informer<T extends KubeObject> extends AsyncDisposable {
   /** Resolves after the first complete list. */

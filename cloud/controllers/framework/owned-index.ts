@@ -1,5 +1,5 @@
 import type { Informer } from "#cloud/kube-client";
-import { objectKey, type KubeObject } from "#shared/kube";
+import type { KubeObject } from "#shared/kube";
 import { controllerOf } from "./owner-references.ts";
 
 export interface OwnedListener<T> {
@@ -9,25 +9,34 @@ export interface OwnedListener<T> {
 
 /** The objects of an informer by the uid of their controller, and those without a controller by namespace. */
 export class OwnedIndex<T extends KubeObject> implements Disposable {
+  readonly #informer: Informer<T>;
+  /** By group, then by uid: no text is made for a key. */
   readonly #groups = new Map<string, Map<string, T>>();
-  readonly #watch: Disposable;
+  readonly #watches = new DisposableStack();
 
-  constructor(informer: Informer<T>, listener: OwnedListener<T>) {
-    this.#watch = informer.watch({
-      added: (object) => {
-        this.#put(object);
-        listener.changed(object, undefined, false);
-      },
-      updated: (object, old) => {
-        this.#remove(old);
-        this.#put(object);
-        listener.changed(object, old, false);
-      },
-      removed: (object) => {
-        this.#remove(object);
-        listener.changed(object, undefined, true);
-      },
-    });
+  constructor(informer: Informer<T>) {
+    this.#informer = informer;
+    this.#watches.use(
+      informer.watch({
+        added: (object) => this.#put(object),
+        updated: (object, old) => {
+          this.#remove(old);
+          this.#put(object);
+        },
+        removed: (object) => this.#remove(object),
+      }),
+    );
+  }
+
+  /** Reports what is there, then changes; the index, which watches longer, has them already. */
+  watch(listener: OwnedListener<T>): Disposable {
+    return this.#watches.use(
+      this.#informer.watch({
+        added: (object) => listener.changed(object, undefined, false),
+        updated: (object, old) => listener.changed(object, old, false),
+        removed: (object) => listener.changed(object, undefined, true),
+      }),
+    );
   }
 
   /** The objects whose controller has this uid. */
@@ -43,19 +52,19 @@ export class OwnedIndex<T extends KubeObject> implements Disposable {
   #put(object: T): void {
     const group = groupOf(object);
     const members = this.#groups.get(group) ?? new Map<string, T>();
-    members.set(objectKey(object), object);
+    members.set(object.metadata.uid ?? "", object);
     this.#groups.set(group, members);
   }
 
   #remove(object: T): void {
     const group = groupOf(object);
     const members = this.#groups.get(group);
-    members?.delete(objectKey(object));
+    members?.delete(object.metadata.uid ?? "");
     if (members?.size === 0) this.#groups.delete(group);
   }
 
   [Symbol.dispose](): void {
-    this.#watch[Symbol.dispose]();
+    this.#watches.dispose();
   }
 }
 

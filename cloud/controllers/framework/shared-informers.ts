@@ -1,5 +1,6 @@
 import { resources, type Informer, type KubeClient, type ResourceType } from "#cloud/kube-client";
 import type { KubeObject, Node, Pod } from "#shared/kube";
+import { OwnedIndex } from "./owned-index.ts";
 import type { PersistentVolume, PersistentVolumeClaim, StorageClass } from "./storage.ts";
 import type {
   ControllerRevision,
@@ -16,6 +17,7 @@ import type {
 /** The collections that several controllers follow; each is listed and watched once. */
 export interface SharedInformers {
   readonly pods: Informer<Pod>;
+  readonly podsByOwner: OwnedIndex<Pod>;
   readonly nodes: Informer<Node>;
   readonly namespaces: Informer<KubeObject>;
   readonly deployments: Informer<Deployment>;
@@ -46,8 +48,11 @@ export function followShared(kube: KubeClient): FollowedCollections {
     opened.push(informer);
     return informer;
   };
+  const pods = follow<Pod>(resources.pods);
+  const podsByOwner = new OwnedIndex(pods);
   const informers: SharedInformers = {
-    pods: follow<Pod>(resources.pods),
+    pods,
+    podsByOwner,
     nodes: follow<Node>(resources.nodes),
     namespaces: follow(resources.namespaces),
     deployments: follow<Deployment>(resources.deployments),
@@ -67,6 +72,7 @@ export function followShared(kube: KubeClient): FollowedCollections {
     informers,
     synced: Promise.all(opened.map(({ synced }) => synced)),
     [Symbol.asyncDispose]: async () => {
+      podsByOwner[Symbol.dispose]();
       await Promise.all(opened.map((informer) => informer[Symbol.asyncDispose]()));
     },
   };

@@ -46,7 +46,8 @@ class CronJobController {
     this.#events = new ControllerEvents(deps, "cronjob-controller");
     const reconcile = (key: string): Promise<void> => this.#reconcile(key);
     this.#queue = new WorkQueue({ name: "cronjobs", clock, log, reconcile });
-    this.#jobs = new OwnedIndex(deps.jobs, { changed: (job) => this.#jobChanged(job) });
+    this.#jobs = new OwnedIndex(deps.jobs);
+    this.#jobs.watch({ changed: (job) => this.#jobChanged(job) });
     this.#watch = deps.cronJobs.watch({
       added: (cronJob) => this.#queue.add(objectKey(cronJob)),
       updated: (cronJob) => this.#queue.add(objectKey(cronJob)),

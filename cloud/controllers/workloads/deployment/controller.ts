@@ -44,7 +44,7 @@ class DeploymentController {
   readonly #writer: ReplicaSetWriter;
   readonly #replicaSets: OwnedIndex<ReplicaSet>;
   readonly #pods: OwnedIndex<Pod>;
-  readonly #watch: Disposable;
+  readonly #watches = new DisposableStack();
 
   constructor(deps: ControllerDeps) {
     const { clock, log } = deps;
@@ -53,22 +53,22 @@ class DeploymentController {
     this.#writer = new ReplicaSetWriter(deps.kube, this.#events);
     const reconcile = (key: string): Promise<void> => this.#reconcile(key);
     this.#queue = new WorkQueue({ name: "deployments", clock, log, reconcile });
-    this.#replicaSets = new OwnedIndex(deps.replicaSets, {
+    this.#replicaSets = this.#watches.use(new OwnedIndex(deps.replicaSets));
+    this.#replicaSets.watch({
       changed: (replicaSet, old, removed) => this.#replicaSetChanged(replicaSet, old, removed),
     });
-    this.#pods = new OwnedIndex(deps.pods, {
-      changed: (pod, _old, removed) => this.#podChanged(pod, removed),
-    });
-    this.#watch = deps.deployments.watch({
-      added: (deployment) => this.#queue.add(objectKey(deployment)),
-      updated: (deployment) => this.#queue.add(objectKey(deployment)),
-    });
+    this.#pods = deps.podsByOwner;
+    this.#watches.use(this.#pods.watch({ changed: (pod, _old, removed) => this.#podChanged(pod, removed) }));
+    this.#watches.use(
+      deps.deployments.watch({
+        added: (deployment) => this.#queue.add(objectKey(deployment)),
+        updated: (deployment) => this.#queue.add(objectKey(deployment)),
+      }),
+    );
   }
 
   async stop(): Promise<void> {
-    this.#watch[Symbol.dispose]();
-    this.#pods[Symbol.dispose]();
-    this.#replicaSets[Symbol.dispose]();
+    this.#watches.dispose();
     await this.#queue[Symbol.asyncDispose]();
     await this.#events[Symbol.asyncDispose]();
   }

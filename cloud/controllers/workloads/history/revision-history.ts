@@ -52,9 +52,8 @@ export class RevisionHistory<T extends HistoryOwner> implements Disposable {
   constructor(deps: ControllerDeps, options: RevisionHistoryOptions<T>) {
     this.#deps = deps;
     this.#options = options;
-    this.#index = new OwnedIndex(deps.controllerRevisions, {
-      changed: (revision, _old, removed) => this.#revisionChanged(revision, removed),
-    });
+    this.#index = new OwnedIndex(deps.controllerRevisions);
+    this.#index.watch({ changed: (revision, _old, removed) => this.#revisionChanged(revision, removed) });
   }
 
   /** As upstream, a change of a revision that has its owner does not wake it: the next run finds it. */

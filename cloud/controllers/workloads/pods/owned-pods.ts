@@ -5,8 +5,8 @@ import {
   controllerOf,
   isDeleting,
   isSelectedBy,
-  OwnedIndex,
   type ControllerDeps,
+  type OwnedIndex,
   type PodOwner,
 } from "#cloud/controllers/framework";
 import { asError } from "#shared/errors";
@@ -53,7 +53,7 @@ export class OwnedPods<T extends PodOwner> implements AsyncDisposable {
   readonly #expectations: Expectations;
   readonly #pods: OwnedIndex<Pod>;
   readonly #texts: PodTexts<T>;
-  readonly #watch: Disposable;
+  readonly #watches = new DisposableStack();
 
   constructor(deps: ControllerDeps, options: OwnedPodsOptions<T>) {
     this.#deps = deps;
@@ -61,14 +61,17 @@ export class OwnedPods<T extends PodOwner> implements AsyncDisposable {
     this.#texts = options.texts ?? plainTexts;
     this.events = new ControllerEvents(deps, options.component);
     this.#expectations = new Expectations(deps.clock);
-    this.#pods = new OwnedIndex(deps.pods, {
-      changed: (pod, old, removed) => this.#podChanged(pod, old, removed),
-    });
-    this.#watch = options.owners.watch({
-      added: (owner) => options.changed(objectKey(owner)),
-      updated: (owner) => options.changed(objectKey(owner)),
-      removed: ({ metadata }) => this.#expectations.forget(metadata.uid ?? ""),
-    });
+    this.#pods = deps.podsByOwner;
+    this.#watches.use(
+      this.#pods.watch({ changed: (pod, old, removed) => this.#podChanged(pod, old, removed) }),
+    );
+    this.#watches.use(
+      options.owners.watch({
+        added: (owner) => options.changed(objectKey(owner)),
+        updated: (owner) => options.changed(objectKey(owner)),
+        removed: ({ metadata }) => this.#expectations.forget(metadata.uid ?? ""),
+      }),
+    );
   }
 
   #podChanged(pod: Pod, old: Pod | undefined, removed: boolean): void {
@@ -169,8 +172,7 @@ export class OwnedPods<T extends PodOwner> implements AsyncDisposable {
 
   /** Ends the watches; Events that were recorded are written once this is disposed. */
   close(): void {
-    this.#watch[Symbol.dispose]();
-    this.#pods[Symbol.dispose]();
+    this.#watches.dispose();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
