@@ -15,6 +15,7 @@ const yamlLimit = 1024 * 1024;
 /** Deeper than any object nests; the handlers of objects recurse. */
 const depthLimit = 512;
 const protobufType = "application/vnd.kubernetes.protobuf";
+const served = ["application/json", "application/yaml", protobufType];
 
 /** JSON by default. */
 export function contentTypeOf(request: Request): string {
@@ -39,6 +40,8 @@ export async function readBody(request: Request, options: BodyOptions): Promise<
     if (options.optional === true) return null;
     throw refusals.badRequest("unable to decode an object: the body of the request is empty");
   }
+  if (request.method !== "PATCH" && type !== "" && !served.includes(type))
+    throw refusals.unsupportedMediaType(served);
   const body = type === protobufType ? decodeProtobuf(bytes, options.type) : readText(bytes, type, options);
   if (isDeeperThan(body, depthLimit))
     throw refusals.badRequest(`the body is nested deeper than ${depthLimit}`);
@@ -47,8 +50,7 @@ export async function readBody(request: Request, options: BodyOptions): Promise<
 
 async function readBytes(request: Request, { clock }: BodyOptions): Promise<Uint8Array> {
   const encoding = request.headers.get("content-encoding") ?? "identity";
-  if (encoding !== "identity" && encoding !== "")
-    throw refusals.unsupportedMediaType(["application/json", "application/yaml", protobufType]);
+  if (encoding !== "identity" && encoding !== "") throw refusals.unsupportedMediaType(served);
   if (Number(request.headers.get("content-length") ?? 0) > bodyLimit) throw refusals.tooLarge(bodyLimit);
   const late = Promise.withResolvers<never>();
   using _limit = clock.after(bodySeconds * 1000, () => late.reject(refusals.requestTimeout(bodySeconds)));

@@ -18,42 +18,70 @@ export interface WriteQuery {
   readonly manager: string;
 }
 
-/** @throws Refusal (BadRequest) */
+/** @throws Refusal (Invalid) */
 export function readWriteOptions(source: OptionSource): WriteQuery {
-  const { query } = source;
-  const dryRun = query.getAll("dryRun");
-  if (dryRun.some((value) => value !== "All" && value !== "")) {
-    throw refusals.badRequest(
-      `dryRun: Unsupported value: ${JSON.stringify(dryRun)}: supported values: "All"`,
-    );
-  }
-  return { dryRun: dryRun.includes("All"), validation: readValidation(query), manager: readManager(source) };
+  const { query, request } = source;
+  const kind = optionKinds[request.method] ?? "CreateOptions";
+  return {
+    dryRun: isDryRun(query.getAll("dryRun"), kind),
+    validation: readValidation(query, kind),
+    manager: readManager(source, kind),
+  };
+}
+
+const optionKinds: Readonly<Record<string, string>> = { PATCH: "PatchOptions", PUT: "UpdateOptions" };
+
+/** @throws Refusal (Invalid): a value that is not understood must not become a write */
+function isDryRun(given: readonly string[], kind: string): boolean {
+  if (given.every((value) => value === "All")) return given.length > 0;
+  const shown = given.map((value) => JSON.stringify(value)).join(", ");
+  throw invalidOption(kind, {
+    reason: "FieldValueNotSupported",
+    message: `Unsupported value: []string{${shown}}: supported values: "All"`,
+    field: "dryRun",
+  });
+}
+
+function invalidOption(
+  kind: string,
+  cause: { readonly reason: string; readonly message: string; readonly field: string },
+): Error {
+  const type = { group: "meta.k8s.io", plural: kind.toLowerCase(), kind: `${kind}.meta.k8s.io` };
+  return refusals.unprocessable(type, "", cause);
 }
 
 const validations = ["Ignore", "Warn", "Strict"] as const;
 
-function readValidation(query: URLSearchParams): FieldValidation {
+function readValidation(query: URLSearchParams, kind: string): FieldValidation {
   const given = query.get("fieldValidation") ?? "";
   const validation = given === "" ? "Warn" : validations.find((one) => one === given);
   if (validation !== undefined) return validation;
-  throw refusals.badRequest(
-    `fieldValidation: Unsupported value: "${given}": supported values: "Ignore", "Strict", "Warn"`,
-  );
+  throw invalidOption(kind, {
+    reason: "FieldValueNotSupported",
+    message: `Unsupported value: ${JSON.stringify(given)}: supported values: "", "Ignore", "Strict", "Warn"`,
+    field: "fieldValidation",
+  });
 }
 
 /** As FieldManagerMaxLength of apimachinery. */
 const longestManager = 128;
 
-function readManager({ query, request }: OptionSource): string {
+function readManager({ query, request }: OptionSource, kind: string): string {
   const given = query.get("fieldManager");
   if (given === null)
     return (request.headers.get("user-agent") ?? "unknown").split("/", 1)[0]?.slice(0, longestManager) ?? "";
   if (given.length > longestManager)
-    throw refusals.badRequest(`fieldManager: Too long: may not be more than ${longestManager} bytes`);
+    throw invalidOption(kind, {
+      reason: "FieldValueTooLong",
+      message: `Too long: must have at most ${longestManager} bytes`,
+      field: "fieldManager",
+    });
   if (/[^\u0020-\u007e\u00a1-\uffff]/.test(given))
-    throw refusals.badRequest(
-      `fieldManager: Invalid value: ${JSON.stringify(given)}: should only contain printable characters`,
-    );
+    throw invalidOption(kind, {
+      reason: "FieldValueInvalid",
+      message: `Invalid value: ${JSON.stringify(given)}: should only contain printable characters`,
+      field: "fieldManager",
+    });
   return given;
 }
 
@@ -121,15 +149,22 @@ export async function readDeleteOptions(
 
 /** @throws Refusal */
 export function deleteOptionsOf(given: JsonObject, query = new URLSearchParams()): DeleteOptions {
-  const dryRun = query.getAll("dryRun");
+  const asked = query.getAll("dryRun");
+  const dryRun = isDryRun(asked.length > 0 ? asked : textsOf(given["dryRun"]), "DeleteOptions");
   const grace = seconds(query.get("gracePeriodSeconds") ?? given["gracePeriodSeconds"]);
   const policy = policyOf(query.get("propagationPolicy") ?? given["propagationPolicy"]);
+  if (policy !== undefined && typeof given["orphanDependents"] === "boolean")
+    throw invalidOption("DeleteOptions", {
+      reason: "FieldValueInvalid",
+      message: `Invalid value: "${policy}": orphanDependents and deletionPropagation cannot be both set`,
+      field: "propagationPolicy",
+    });
   const preconditions = preconditionsOf(given["preconditions"]);
   return {
     ...(grace !== undefined && { gracePeriodSeconds: grace }),
     ...(policy !== undefined && { propagationPolicy: policy }),
     ...(preconditions && { preconditions }),
-    dryRun: dryRun.length > 0 ? dryRun : textsOf(given["dryRun"]),
+    dryRun: dryRun ? ["All"] : [],
   };
 }
 

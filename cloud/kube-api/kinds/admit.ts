@@ -16,6 +16,7 @@ import {
   validateMirrorUpdate,
   validateObject,
   refuseEphemeralContainers,
+  warningsOf,
 } from "#cloud/kube-api/kinds/validation";
 import { definitionName, toPod, type FieldError, type KindInfo } from "#cloud/kube-api/schema";
 import {
@@ -26,7 +27,7 @@ import {
   refuse,
   type ApiOutcome,
 } from "#cloud/kube-api/status";
-import { childOf, cloneJson, ensureChild, textOf, type JsonObject } from "#shared/json";
+import { childOf, cloneJson, ensureChild, sameMeaning, textOf, type JsonObject } from "#shared/json";
 import { isMirrorPod, mirrorFault, type Status } from "#shared/kube";
 import { advanceGeneration, prepareCreate, prepareUpdate, type ObjectUpdate } from "./strategy.ts";
 
@@ -80,7 +81,7 @@ export function validateNew(kind: KindInfo, object: JsonObject): ApiOutcome<Json
   ];
   const fault = isPod && errors.length === 0 ? mirrorPodFault(object) : undefined;
   return fault === undefined
-    ? finish(kind, object, errors)
+    ? finish(kind, object, errors, true)
     : refuse(forbiddenStatus(kind, textOf(childOf(object, "metadata"), "name"), fault));
 }
 
@@ -131,7 +132,9 @@ export function validateChanged(
     ]);
   const errors =
     isPod && via === "binding" ? validateObject(kind, next) : validateChange(kind, next, current);
-  return finish(kind, next, [...errors, ...validateSpecial(kind, next, current)]);
+  // What did not change was warned of before.
+  const isWarned = via === "" && !sameMeaning(next.spec, current.spec);
+  return finish(kind, next, [...errors, ...validateSpecial(kind, next, current)], isWarned);
 }
 
 /** @returns false when the defaults of a schema make the object too large */
@@ -179,16 +182,17 @@ function validateSpecial(kind: KindInfo, object: JsonObject, current?: JsonObjec
   return errors.length > 0 ? errors : validateRules(kind.custom.schema, object, current);
 }
 
-/** What is stored for other programs, where a user would expect it to act. */
-function warningOf(name: string): string | undefined {
-  if (name === "networking.v1.NetworkPolicy")
-    return "NetworkPolicies are stored only: edge nodes have no cluster network, and nothing enforces this policy";
-  return undefined;
-}
-
-function finish(kind: KindInfo, object: JsonObject, errors: readonly FieldError[]): ApiOutcome<JsonObject> {
+function finish(
+  kind: KindInfo,
+  object: JsonObject,
+  errors: readonly FieldError[],
+  isWarned = false,
+): ApiOutcome<JsonObject> {
   if (errors.length > 0)
     return refuse(invalidStatus(kind, textOf(childOf(object, "metadata"), "name"), errors));
-  const warning = kind.custom?.deprecationWarning ?? warningOf(definitionName(kind));
-  return accept(object, warning === undefined ? [] : [warning]);
+  const { deprecationWarning } = kind.custom ?? {};
+  return accept(object, [
+    ...(deprecationWarning === undefined ? [] : [deprecationWarning]),
+    ...(isWarned ? warningsOf(kind, object) : []),
+  ]);
 }

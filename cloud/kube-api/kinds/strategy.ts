@@ -1,5 +1,5 @@
 import { definitionName, type KindInfo, type UpdateVia } from "#cloud/kube-api/schema";
-import { childOf, cloneJson, ensureChild, itemsOf, sameMeaning, type JsonObject } from "#shared/json";
+import { childOf, cloneJson, ensureChild, itemsOf, sameMeaning, textOf, type JsonObject } from "#shared/json";
 
 /*
  * Which fields of an object a request may set: the others are reset on create and kept on update. Follows the strategies of
@@ -127,10 +127,34 @@ function withSpecOf(kind: KindInfo, next: JsonObject, current: JsonObject): Json
 function keepClusterIp(next: JsonObject, current: JsonObject): void {
   const spec = ensureChild(next, "spec");
   const was = childOf(current, "spec") ?? {};
+  dropForType(spec, was);
   if (spec.type === "ExternalName" || was.type === "ExternalName") return;
   for (const field of ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "healthCheckNodePort"])
     if (spec[field] === undefined && was[field] !== undefined) spec[field] = cloneJson(was[field]);
   if (spec.type !== "ClusterIP") keepNodePorts(spec, was);
+}
+
+/** Fields that only some types of services have; kept by a client that changes the type alone. */
+const fieldsOfTypes: readonly (readonly [fields: readonly string[], types: readonly string[]])[] = [
+  [
+    ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"],
+    ["ClusterIP", "NodePort", "LoadBalancer"],
+  ],
+  [["externalTrafficPolicy"], ["NodePort", "LoadBalancer"]],
+  [["allocateLoadBalancerNodePorts", "healthCheckNodePort", "loadBalancerClass"], ["LoadBalancer"]],
+];
+
+function dropForType(spec: JsonObject, was: JsonObject): void {
+  const had = (types: readonly string[]): boolean => types.includes(textOf(was, "type"));
+  const has = (types: readonly string[]): boolean => types.includes(textOf(spec, "type"));
+  for (const [fields, types] of fieldsOfTypes) {
+    if (!had(types) || has(types)) continue;
+    for (const field of fields) if (sameMeaning(spec[field], was[field])) delete spec[field];
+  }
+  const exposed = ["NodePort", "LoadBalancer"];
+  const portsOf = (owner: JsonObject): unknown[] => itemsOf(owner, "ports").map((port) => port.nodePort ?? 0);
+  if (had(exposed) && !has(exposed) && portsOf(spec).join() === portsOf(was).join())
+    for (const port of itemsOf(spec, "ports")) delete port.nodePort;
 }
 
 function keepNodePorts(spec: JsonObject, was: JsonObject): void {

@@ -182,12 +182,12 @@ export class ObjectService {
     const shown = this.show(target);
     const current = shown instanceof Promise ? await shown : shown;
     const next = patchObject(target.kind, cloneJson(current), patch);
-    checkType(target.kind, next);
+    asPatched(() => checkType(target.kind, next));
     checkIdentity(target, next);
     checkSameUid(target, next, current);
     return target.kind.storedAs
       ? this.#replaceIn(target, next, options)
-      : this.#replace(target, { current, next }, options);
+      : this.#replace(target, { current, next, isPatched: true }, options);
   }
 
   /** Replaces an object by one that may have another version than what is stored. */
@@ -250,20 +250,18 @@ export class ObjectService {
 
   async #replace(
     target: ObjectTarget,
-    change: { readonly current: JsonObject; readonly next: JsonObject },
+    change: { readonly current: JsonObject; readonly next: JsonObject; readonly isPatched?: boolean },
     options: WriteOptions & { via: UpdateVia },
   ): Promise<Written> {
     const { kind } = target;
     const { current } = change;
     const now = metadataOf(current);
-    const asked = metadataOf(change.next)["resourceVersion"];
-    if (asked !== undefined && asked !== "" && asked !== now["resourceVersion"]) {
-      throw refusals.modifiedMeanwhile(kind, target.name);
-    }
+    checkVersion(target, metadataOf(change.next)["resourceVersion"], now["resourceVersion"]);
     checkUid(target, metadataOf(change.next)["uid"], now["uid"]);
     const { managedFields } = metadataOf(change.next);
     const cleared = Array.isArray(managedFields) && managedFields.length === 0;
-    const decoded = unwrap(decodeBody(kind, change.next, options), options.warn);
+    const decode = (): JsonObject => unwrap(decodeBody(kind, change.next, options), options.warn);
+    const decoded = change.isPatched === true ? asPatched(decode) : decode();
     keepIdentity(decoded, current);
     if (resourceOf(kind) === "/services" && options.via === "")
       this.#parts.addresses.keep(keyOf(target), decoded, current);
@@ -342,6 +340,27 @@ export class ObjectService {
 function storedTarget(target: ObjectTarget): ObjectTarget {
   const { storedAs } = target.kind;
   return storedAs ? { ...target, kind: storedAs } : target;
+}
+
+/** @throws Refusal (Conflict) when another version of the object was meant; an empty one and 0 mean any */
+function checkVersion(
+  { kind, name }: ObjectTarget,
+  asked: Json | undefined,
+  version: Json | undefined,
+): void {
+  if (asked === undefined || asked === "" || asked === "0" || asked === version) return;
+  throw refusals.modifiedMeanwhile(kind, name);
+}
+
+/** What a patch made of an object is refused as the patch, not as a body that cannot be read. @throws Refusal (Invalid) */
+function asPatched<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof Refusal) || error.httpStatus !== 400) throw error;
+    const cause = { reason: "FieldValueInvalid", message: `Invalid value: ${error.message}`, field: "patch" };
+    throw refusals.unprocessable({ group: "", plural: "", kind: "" }, "", cause);
+  }
 }
 
 /** A patch changes the object that there is: it has no precondition on the uid as an update has. @throws Refusal (Invalid) */

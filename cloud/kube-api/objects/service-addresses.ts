@@ -69,8 +69,12 @@ export class ServiceAddresses implements Disposable {
       spec["clusterIPs"] = ["None"];
       return;
     }
-    if (asked !== "" && this.#isTaken(asked, key)) {
-      const message = `Invalid value: ["${asked}"]: failed to allocate IP ${asked}: provided IP is already allocated`;
+    // What is no address at all, the validation refuses.
+    if (asked !== "" && !ipv4.test(asked)) return;
+    const taken = asked !== "" && this.#isTaken(asked, key);
+    const fault = taken ? "provided IP is already allocated" : outsideOf(asked);
+    if (fault !== undefined) {
+      const message = `Invalid value: []string{"${asked}"}: failed to allocate IP ${asked}: ${fault}`;
       throw invalid(service, "spec.clusterIPs", message);
     }
     spec["clusterIP"] = asked === "" ? this.#freeAddress() : asked;
@@ -85,10 +89,14 @@ export class ServiceAddresses implements Disposable {
       const asked = port["nodePort"];
       const protocol = asText(port["protocol"]) || "TCP";
       if (typeof asked === "number" && asked > 0) {
-        if (this.#isTaken(`${protocol}:${asked}`, key)) {
-          const message = `Invalid value: ${asked}: provided port is already allocated`;
-          throw invalid(service, `spec.ports[${index}].nodePort`, message);
-        }
+        const last = nodePorts.first + nodePorts.count - 1;
+        const fault = this.#isTaken(`${protocol}:${asked}`, key)
+          ? "provided port is already allocated"
+          : asked < nodePorts.first || asked > last
+            ? `provided port is not in the valid range. The range of valid ports is ${nodePorts.first}-${last}`
+            : undefined;
+        if (fault !== undefined)
+          throw invalid(service, `spec.ports[${index}].nodePort`, `Invalid value: ${asked}: ${fault}`);
         continue;
       }
       const free = this.#freePort(protocol, given);
@@ -130,6 +138,15 @@ export class ServiceAddresses implements Disposable {
       this.#used.set(`${asText(port["protocol"]) || "TCP"}:${port["nodePort"]}`, key);
     }
   }
+}
+
+const ipv4 = /^\d{1,3}(\.\d{1,3}){3}$/;
+
+/** Why an address cannot be given; undefined for one of the range, and for none. */
+function outsideOf(address: string): string | undefined {
+  return address === "" || address.startsWith("10.96.")
+    ? undefined
+    : `the provided IP (${address}) is not in the valid range. The range of valid IPs is 10.96.0.0/16`;
 }
 
 function invalid(service: JsonObject, field: string, message: string): Error {

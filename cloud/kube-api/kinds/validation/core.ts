@@ -1,6 +1,7 @@
 import {
   configKey,
   dnsLabel,
+  dnsSubdomain,
   duplicate,
   eachOf,
   invalid,
@@ -11,7 +12,7 @@ import {
   qualifiedName,
   required,
   requiredOneOf,
-  validateLabels,
+  tooMany,
   validateSelector,
 } from "#cloud/kube-api/kinds/validation/basics";
 import type { FieldError } from "#cloud/kube-api/schema";
@@ -25,7 +26,8 @@ import {
   type Json,
   type JsonObject,
 } from "#shared/json";
-import { validateTargetPort } from "#cloud/kube-api/kinds/validation/pods";
+import { isIP } from "node:net";
+import { validateExternalIp } from "./services.ts";
 import { notNegative, validatePart } from "./workload.ts";
 
 /** Bytes of the data of a ConfigMap or Secret, as upstream (MaxSecretSize): an object of etcd has 1.5 MiB. */
@@ -43,7 +45,7 @@ export function validateConfigMap(object: JsonObject): FieldError[] {
       errors.push(...configKey(key).map((problem) => invalid(`${field}[${key}]`, key, problem)));
   for (const key of Object.keys(text))
     if (Object.hasOwn(binary, key))
-      errors.push(invalid("data", key, "duplicate of key present in binaryData"));
+      errors.push(invalid(`data[${key}]`, key, "duplicate of key present in binaryData"));
   const size = byteSize(Object.values(text)) + (byteSize(Object.values(binary)) * 3) / 4;
   return size > sizeLimit ? [...errors, tooLarge("")] : errors;
 }
@@ -54,9 +56,38 @@ export function validateSecret(object: JsonObject): FieldError[] {
     configKey(key).map((problem) => invalid(`data[${key}]`, key, problem)),
   );
   if ((byteSize(Object.values(data)) * 3) / 4 > sizeLimit) errors.push(tooLarge("data"));
-  for (const key of neededKeys.get(textOf(object, "type")) ?? [])
-    if (data[key] === undefined) errors.push(required(`data[${key}]`));
+  return [...errors, ...validateSecretType(object, data)];
+}
+
+function validateSecretType(object: JsonObject, data: Record<string, string>): FieldError[] {
+  const type = textOf(object, "type");
+  const missing = (neededKeys.get(type) ?? []).filter((key) => data[key] === undefined);
+  const errors = missing.map((key) => required(`data[${key}]`));
+  const account = "kubernetes.io/service-account.name";
+  const annotations = textMapOf(childOf(object, "metadata"), "annotations");
+  if (type === "kubernetes.io/service-account-token" && (annotations[account] ?? "") === "")
+    errors.push(required(`metadata.annotations[${account}]`));
+  if (type === "kubernetes.io/basic-auth" && data.username === undefined && data.password === undefined)
+    errors.push(required("data[username]"), required("data[password]"));
+  for (const key of [".dockerconfigjson", ".dockercfg"])
+    if (dockerTypes.get(key) === type && data[key] !== undefined && !isJsonObject(data[key]))
+      errors.push(invalid(`data[${key}]`, "<secret contents redacted>", "invalid character in JSON"));
   return errors;
+}
+
+const dockerTypes: ReadonlyMap<string, string> = new Map([
+  [".dockerconfigjson", "kubernetes.io/dockerconfigjson"],
+  [".dockercfg", "kubernetes.io/dockercfg"],
+]);
+
+function isJsonObject(base64: string): boolean {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(base64, "base64").toString());
+    return typeof value === "object" && !Array.isArray(value);
+  } catch (error) {
+    if (error instanceof SyntaxError) return false;
+    throw error;
+  }
 }
 
 const neededKeys: ReadonlyMap<string, readonly string[]> = new Map([
@@ -72,48 +103,6 @@ function tooLarge(field: string): FieldError {
 
 function byteSize(values: readonly string[]): number {
   return values.reduce((sum, value) => sum + Buffer.byteLength(value), 0);
-}
-
-const serviceTypes = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
-
-export function validateService(object: JsonObject): FieldError[] {
-  const spec = childOf(object, "spec") ?? {};
-  const ports = itemsOf(spec, "ports");
-  const headless = spec.clusterIP === "None";
-  const errors: FieldError[] = [];
-  if (ports.length === 0 && !headless && spec.type !== "ExternalName") errors.push(required("spec.ports"));
-  errors.push(...validateServicePorts(ports));
-  errors.push(...requiredOneOf(spec, "type", { path: "spec", values: serviceTypes }));
-  errors.push(...requiredOneOf(spec, "sessionAffinity", { path: "spec", values: ["ClientIP", "None"] }));
-  errors.push(...validateLabels(textMapOf(spec, "selector"), "spec.selector"));
-  if (spec.type === "ExternalName" && textOf(spec, "externalName") === "")
-    errors.push(required("spec.externalName"));
-  if (headless && (spec.type === "NodePort" || spec.type === "LoadBalancer"))
-    errors.push(invalid("spec.clusterIPs[0]", "None", `may not be set to 'None' for ${spec.type} services`));
-  return errors;
-}
-
-function validateServicePorts(ports: JsonObject[]): FieldError[] {
-  const names = new Set<string>();
-  const numbers = new Set<string>();
-  return eachOf(ports, (port, index) => {
-    const path = `spec.ports[${index}]`;
-    const errors: FieldError[] = [];
-    const name = textOf(port, "name");
-    if (name === "" && ports.length > 1) errors.push(required(`${path}.name`));
-    else if (name !== "") errors.push(...dnsLabel(name).map((text) => invalid(`${path}.name`, name, text)));
-    if (name !== "" && names.has(name)) errors.push(duplicate(`${path}.name`, name));
-    names.add(name);
-    const number = numberOf(port, "port") ?? 0;
-    if (!isPort(number)) errors.push(invalid(`${path}.port`, number, portText));
-    errors.push(...requiredOneOf(port, "protocol", { path, values: ["SCTP", "TCP", "UDP"] }));
-    errors.push(...validateTargetPort(port, `${path}.targetPort`));
-    const key = `${textOf(port, "protocol")}/${number}`;
-    if (numbers.has(key))
-      errors.push(duplicate(path, { port: String(number), protocol: textOf(port, "protocol") }));
-    numbers.add(key);
-    return errors;
-  });
 }
 
 export function validateNode(object: JsonObject): FieldError[] {
@@ -159,25 +148,102 @@ export function validateEvent(object: JsonObject): FieldError[] {
 }
 
 export function validateEndpoints(object: JsonObject): FieldError[] {
-  return itemsOf(object, "subsets").flatMap((subset, index) => {
+  return eachOf(itemsOf(object, "subsets"), (subset, index) => {
     const path = `subsets[${index}]`;
-    const addresses = [...itemsOf(subset, "addresses"), ...itemsOf(subset, "notReadyAddresses")];
-    if (addresses.length === 0) return [required(path, "must specify `addresses` or `notReadyAddresses`")];
-    return itemsOf(subset, "ports").flatMap((port, place) =>
-      isPort(numberOf(port, "port") ?? 0)
-        ? []
-        : [invalid(`${path}.ports[${place}].port`, port.port, portText)],
-    );
+    const lists = ["addresses", "notReadyAddresses"].map((field) => ({
+      field,
+      items: itemsOf(subset, field),
+    }));
+    if (lists.every(({ items }) => items.length === 0))
+      return [required(path, "must specify `addresses` or `notReadyAddresses`")];
+    const ports = itemsOf(subset, "ports");
+    return [
+      ...lists.flatMap(({ field, items }) =>
+        eachOf(items, (address, place) => validateAddress(address, `${path}.${field}[${place}]`)),
+      ),
+      ...eachOf(ports, (port, place) =>
+        validateEndpointPort(port, { path: `${path}.ports[${place}]`, isNamed: ports.length > 1 }),
+      ),
+    ];
   });
 }
 
+/** Unlike upstream's, they may be of the loopback: a webhook that runs beside cloudcore is reached there. */
+const loopback = /^(127\.[\d.]+|::1)$/;
+
+function validateAddress(address: JsonObject, path: string): FieldError[] {
+  const ip = textOf(address, "ip");
+  const hostname = textOf(address, "hostname");
+  const node = textOf(address, "nodeName");
+  return [
+    ...(loopback.test(ip) ? [] : validateExternalIp(ip, `${path}.ip`)),
+    ...(hostname === "" ? [] : dnsLabel(hostname).map((text) => invalid(`${path}.hostname`, hostname, text))),
+    ...(node === "" ? [] : dnsSubdomain(node).map((text) => invalid(`${path}.nodeName`, node, text))),
+  ];
+}
+
+function validateEndpointPort(
+  port: JsonObject,
+  { path, isNamed }: { readonly path: string; readonly isNamed: boolean },
+): FieldError[] {
+  const name = textOf(port, "name");
+  const number = numberOf(port, "port") ?? 0;
+  return [
+    ...(isNamed && name === "" ? [required(`${path}.name`)] : []),
+    ...(name === "" ? [] : dnsLabel(name).map((text) => invalid(`${path}.name`, name, text))),
+    ...(isPort(number) ? [] : [invalid(`${path}.port`, number, portText)]),
+    ...requiredOneOf(port, "protocol", { path, values: ["SCTP", "TCP", "UDP"] }),
+  ];
+}
+
+const addressTypes = ["FQDN", "IPv4", "IPv6"];
+const mostAddresses = 100;
+
 export function validateEndpointSlice(object: JsonObject): FieldError[] {
-  return requiredOneOf(object, "addressType", { path: "", values: ["FQDN", "IPv4", "IPv6"] }).map(
-    (error) => ({
-      ...error,
-      field: "addressType",
+  const type = textOf(object, "addressType");
+  const names = new Set<string>();
+  const wrongType =
+    type === "" ? [required("addressType")] : [notSupported("addressType", type, addressTypes)];
+  return [
+    ...(addressTypes.includes(type) ? [] : wrongType),
+    ...eachOf(itemsOf(object, "endpoints"), (endpoint, index) => {
+      const path = `endpoints[${index}]`;
+      const addresses = textsOf(endpoint, "addresses");
+      const { addresses: _own, ...rest } = endpoint;
+      return [
+        ...(addresses.length === 0
+          ? [required(`${path}.addresses`, "must contain at least 1 address")]
+          : addresses.length > mostAddresses
+            ? [tooMany(`${path}.addresses`, addresses.length, mostAddresses)]
+            : []),
+        ...eachOf(addresses, (address, place) =>
+          validateSliceAddress(address, type, `${path}.addresses[${place}]`),
+        ),
+        ...validateAddress({ ...rest, ip: "192.0.2.1" }, path),
+      ];
     }),
-  );
+    ...eachOf(itemsOf(object, "ports"), (port, index) => {
+      const name = textOf(port, "name");
+      const path = `ports[${index}]`;
+      const again = names.has(name);
+      names.add(name);
+      return [
+        ...(name === "" ? [] : dnsLabel(name).map((text) => invalid(`${path}.name`, name, text))),
+        ...(again ? [duplicate(`${path}.name`, name)] : []),
+        ...requiredOneOf(port, "protocol", { path, values: ["SCTP", "TCP", "UDP"] }),
+      ];
+    }),
+  ];
+}
+
+function validateSliceAddress(address: string, type: string, path: string): FieldError[] {
+  if (type === "FQDN") return dnsSubdomain(address).map((text) => invalid(path, address, text));
+  const isSix = address.includes(":");
+  if (type === "IPv4" && (isSix || isIP(address) === 0))
+    return [invalid(path, address, "must be a valid IPv4 address")];
+  if (type === "IPv6" && (!isSix || isIP(address) === 0))
+    return [invalid(path, address, "must be a valid IPv6 address")];
+  return addressTypes.includes(type) ? validateExternalIp(address, path) : [];
 }
 
 export function validateRole(object: JsonObject): FieldError[] {
@@ -229,35 +295,19 @@ export function validateRoleBinding(object: JsonObject): FieldError[] {
     const subjectKind = textOf(subject, "kind");
     if (!["ServiceAccount", "User", "Group"].includes(subjectKind))
       errors.push(notSupported(`${path}.kind`, subjectKind, ["Group", "ServiceAccount", "User"]));
-    else if (subjectKind === "ServiceAccount" && textOf(subject, "namespace") === "")
-      errors.push(required(`${path}.namespace`));
+    else errors.push(...validateSubject(subject, subjectKind, path));
   }
   return errors;
 }
 
-const accessModes = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
-
-export function validateClaim(object: JsonObject): FieldError[] {
-  const spec = childOf(object, "spec");
-  const errors = validateModes(spec);
-  const storage = childOf(childOf(spec, "resources"), "requests")?.storage;
-  if (storage === undefined) errors.push(required("spec.resources[storage]"));
-  return errors;
-}
-
-export function validatePersistentVolume(object: JsonObject): FieldError[] {
-  const spec = childOf(object, "spec");
-  const errors = validateModes(spec);
-  if (childOf(spec, "capacity") === undefined) errors.push(required("spec.capacity"));
-  return errors;
-}
-
-function validateModes(spec: JsonObject | undefined): FieldError[] {
-  const modes = textsOf(spec, "accessModes");
-  if (modes.length === 0) return [required("spec.accessModes", "at least 1 access mode is required")];
-  return modes
-    .filter((mode) => !accessModes.includes(mode))
-    .map((mode) => notSupported("spec.accessModes", mode, accessModes));
+function validateSubject(subject: JsonObject, kind: string, path: string): FieldError[] {
+  const group = textOf(subject, "apiGroup");
+  const wanted = kind === "ServiceAccount" ? "" : "rbac.authorization.k8s.io";
+  const errors = group === wanted ? [] : [notSupported(`${path}.apiGroup`, group, [wanted])];
+  if (kind !== "ServiceAccount") return errors;
+  const name = textOf(subject, "name");
+  if (name !== "") errors.push(...dnsSubdomain(name).map((text) => invalid(`${path}.name`, name, text)));
+  return textOf(subject, "namespace") === "" ? [...errors, required(`${path}.namespace`)] : errors;
 }
 
 const evictionPolicies = ["AlwaysAllow", "IfHealthyBudget"];

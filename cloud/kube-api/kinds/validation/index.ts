@@ -1,6 +1,7 @@
 import { validateMetadata, validateMetadataUpdate } from "#cloud/kube-api/kinds/validation/basics";
 import { definitionName, type FieldError, type KindInfo } from "#cloud/kube-api/schema";
 import type { JsonObject } from "#shared/json";
+import { validateLimitRange, validatePriorityClass, validateResourceQuota } from "./amounts.ts";
 import {
   validateAutoscaler,
   validateFlowSchema,
@@ -9,19 +10,16 @@ import {
   validateWebhooks,
 } from "./cluster-rules.ts";
 import {
-  validateClaim,
   validateConfigMap,
   validateEndpointSlice,
   validateEndpoints,
   validateEvent,
   validateLease,
   validateNode,
-  validatePersistentVolume,
   validatePodDisruptionBudget,
   validateRole,
   validateRoleBinding,
   validateSecret,
-  validateService,
 } from "./core.ts";
 import {
   validateIngress,
@@ -41,8 +39,11 @@ import {
   validateStorageClass,
   validateVolumeAttachment,
 } from "./storage.ts";
+import { validateService } from "./services.ts";
 import { updateRules } from "./update.ts";
+import { validateClaim, validatePersistentVolume } from "./volumes.ts";
 import {
+  notNegative,
   validateDaemonSet,
   validateDeployment,
   validateReplicaSet,
@@ -70,12 +71,14 @@ export {
 } from "#cloud/kube-api/kinds/validation/pods";
 export { labelSelectorOf, validateSelector } from "#cloud/kube-api/kinds/validation/basics";
 export { validateClient, validateRule } from "./cluster-rules.ts";
+export { warningsOf } from "./warnings.ts";
 export { notNegative } from "./workload.ts";
 
 const validators: Readonly<Record<string, (object: JsonObject) => FieldError[]>> = {
   "core.v1.ConfigMap": validateConfigMap,
   "core.v1.Endpoints": validateEndpoints,
   "core.v1.Event": validateEvent,
+  "core.v1.LimitRange": validateLimitRange,
   "core.v1.Node": validateNode,
   "core.v1.PersistentVolume": validatePersistentVolume,
   "core.v1.PersistentVolumeClaim": validateClaim,
@@ -85,8 +88,10 @@ const validators: Readonly<Record<string, (object: JsonObject) => FieldError[]>>
   ],
   "core.v1.PodTemplate": (object) => validatePodTemplate(object, "template"),
   "core.v1.ReplicationController": validateReplicationController,
+  "core.v1.ResourceQuota": validateResourceQuota,
   "core.v1.Secret": validateSecret,
   "core.v1.Service": validateService,
+  "apps.v1.ControllerRevision": (object) => notNegative(object, ["revision"], ""),
   "apps.v1.DaemonSet": validateDaemonSet,
   "apps.v1.Deployment": validateDeployment,
   "apps.v1.ReplicaSet": validateReplicaSet,
@@ -108,6 +113,7 @@ const validators: Readonly<Record<string, (object: JsonObject) => FieldError[]>>
   "rbac.v1.ClusterRoleBinding": validateRoleBinding,
   "rbac.v1.Role": validateRole,
   "rbac.v1.RoleBinding": validateRoleBinding,
+  "scheduling.v1.PriorityClass": validatePriorityClass,
   "storage.v1.CSIDriver": validateCsiDriver,
   "storage.v1.CSINode": validateCsiNode,
   "storage.v1.CSIStorageCapacity": validateStorageCapacity,

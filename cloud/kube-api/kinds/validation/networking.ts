@@ -1,4 +1,5 @@
 import {
+  dns1035Label,
   dnsSubdomain,
   eachOf,
   forbidden,
@@ -33,7 +34,13 @@ export function validateIngress(object: JsonObject): FieldError[] {
         validateHost(host, `spec.tls[${index}].hosts[${place}]`),
       ),
     ),
+    ...validateClassName(textOf(spec, "ingressClassName")),
   ];
+}
+
+function validateClassName(name: string): FieldError[] {
+  const field = "spec.ingressClassName";
+  return name === "" ? [] : dnsSubdomain(name).map((text) => invalid(field, name, text));
 }
 
 function validateIngressRule(rule: JsonObject, path: string): FieldError[] {
@@ -62,8 +69,23 @@ function validateIngressPath(one: JsonObject, field: string): FieldError[] {
   else if (!pathTypes.includes(type)) errors.push(notSupported(`${field}.pathType`, type, pathTypes));
   const absolute = path.startsWith("/") || (path === "" && type === "ImplementationSpecific");
   if (!absolute) errors.push(invalid(`${field}.path`, path, "must be an absolute path"));
+  if (type !== "ImplementationSpecific") errors.push(...validateParts(path, `${field}.path`));
   const backend = childOf(one, "backend");
   return [...errors, ...(backend ? validateBackend(backend, `${field}.backend`) : [])];
+}
+
+const badParts = ["//", "/./", "/../", "%2f", "%2F"];
+const badEnds = ["/..", "/."];
+
+function validateParts(path: string, field: string): FieldError[] {
+  return [
+    ...badParts
+      .filter((part) => path.includes(part))
+      .map((part) => invalid(field, path, `must not contain '${part}'`)),
+    ...badEnds
+      .filter((part) => path.endsWith(part))
+      .map((part) => invalid(field, path, `cannot end with '${part}'`)),
+  ];
 }
 
 function validateBackend(backend: JsonObject, path: string): FieldError[] {
@@ -72,7 +94,11 @@ function validateBackend(backend: JsonObject, path: string): FieldError[] {
   if (service && resource) return [invalid(path, {}, "cannot set both resource and service backends")];
   if (resource) return [];
   if (!service) return [required(path, "port name or number is required")];
-  const errors = textOf(service, "name") === "" ? [required(`${path}.service.name`)] : [];
+  const name = textOf(service, "name");
+  const errors =
+    name === ""
+      ? [required(`${path}.service.name`)]
+      : dns1035Label(name).map((text) => invalid(`${path}.service.name`, name, text));
   return [...errors, ...validateBackendPort(childOf(service, "port"), path)];
 }
 
@@ -107,6 +133,9 @@ export function validateNetworkPolicy(object: JsonObject): FieldError[] {
         validatePolicyRule(rule, `spec.${field}[${index}]`, field === "ingress" ? "from" : "to"),
       ),
     ),
+    ...(types.length > 2
+      ? [invalid("spec.policyTypes", types, "may not specify more than two policyTypes")]
+      : []),
     ...types
       .filter((type) => type !== "Ingress" && type !== "Egress")
       .map((type) => notSupported("spec.policyTypes", type, ["Egress", "Ingress"])),

@@ -53,7 +53,18 @@ export function validateDaemonSet(object: JsonObject): FieldError[] {
       path: "spec.updateStrategy",
       types: ["OnDelete", "RollingUpdate"],
     }),
+    ...validateSurge(childOf(childOf(spec, "updateStrategy"), "rollingUpdate")),
   ];
+}
+
+/** A node has either a new pod beside the old one, or none for a while. */
+function validateSurge(rolling: JsonObject | undefined): FieldError[] {
+  const { maxSurge, maxUnavailable } = rolling ?? {};
+  const isSet = (value: Json | undefined): boolean => value !== undefined && !isZero(value);
+  const path = "spec.updateStrategy.rollingUpdate.maxSurge";
+  return isSet(maxSurge) && isSet(maxUnavailable)
+    ? [invalid(path, maxSurge, "may not be set when maxUnavailable is non-zero")]
+    : [];
 }
 
 export function validateStatefulSet(object: JsonObject): FieldError[] {
@@ -73,10 +84,32 @@ export function validateStatefulSet(object: JsonObject): FieldError[] {
     );
   return [
     ...errors,
+    ...validateSetUpdate(childOf(spec, "updateStrategy")),
+    ...validateRetention(childOf(spec, "persistentVolumeClaimRetentionPolicy")),
     ...notNegative(spec, ["replicas", "minReadySeconds", "revisionHistoryLimit"]),
     ...validateWorkloadSelector(spec),
     ...validateAlwaysTemplate(spec && withClaimVolumes(spec)),
   ];
+}
+
+function validateSetUpdate(strategy: JsonObject | undefined): FieldError[] {
+  const path = "spec.updateStrategy.rollingUpdate";
+  const rolling = childOf(strategy, "rollingUpdate");
+  if (strategy?.type === "OnDelete" && rolling !== undefined)
+    return [invalid(path, rolling, "only allowed for updateStrategy 'RollingUpdate'")];
+  return [
+    ...notNegative(rolling, ["partition"], path),
+    ...validatePart(rolling?.maxUnavailable, `${path}.maxUnavailable`),
+  ];
+}
+
+function validateRetention(policy: JsonObject | undefined): FieldError[] {
+  const values = ["Retain", "Delete"];
+  return ["whenDeleted", "whenScaled"]
+    .filter((field) => policy?.[field] !== undefined && !values.includes(textOf(policy, field)))
+    .map((field) =>
+      notSupported(`spec.persistentVolumeClaimRetentionPolicy.${field}`, textOf(policy, field), values),
+    );
 }
 
 /** The template as its pods are: a claim template is a volume of its name. */
@@ -184,6 +217,7 @@ export function notNegative(
 ): FieldError[] {
   return fields.flatMap((field) => {
     const value = numberOf(owner, field) ?? 0;
-    return value < 0 ? [invalid(`${path}.${field}`, value, negativeText)] : [];
+    const place = path === "" ? field : `${path}.${field}`;
+    return value < 0 ? [invalid(place, value, negativeText)] : [];
   });
 }

@@ -10,6 +10,7 @@ import {
 } from "#cloud/kube-api/objects";
 import { parseKubeObject } from "#cloud/kube-api/schema";
 import { everything, type Selection } from "#cloud/kube-api/selection";
+import { refusals } from "#cloud/kube-api/status";
 import type { StoredKey } from "#cloud/kube-api/store";
 import {
   prefixOf,
@@ -67,6 +68,7 @@ const answersWithObject = new Set([
 /** Deletes what a selection matches, and answers with the list of it. @throws Refusal */
 export async function deleteCollection(parts: ResourceParts, asked: ResourceRequest): Promise<Response> {
   const { kind } = asked;
+  if (kind.namespaced && asked.target.namespace === "") throw refusals.methodNotAllowed();
   const options = await readDeleteOptions(asked, parts.clock);
   const { store } = parts;
   const selection = readSelection(asked);

@@ -80,6 +80,9 @@ export async function bindPod(
   options: WriteOptions,
 ): Promise<JsonObject> {
   const binding = isObject(body) ? body : {};
+  const name = asText(metadataOf(binding)["name"]);
+  if (name !== "" && name !== target.name)
+    throw refusals.badRequest("name in URL does not match name in Binding object");
   const node = isObject(binding["target"]) ? binding["target"]["name"] : undefined;
   if (typeof node !== "string" || node === "") {
     const cause = { reason: "FieldValueRequired", message: "Required value", field: "target.name" };

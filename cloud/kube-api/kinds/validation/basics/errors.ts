@@ -87,6 +87,8 @@ function shown(value: Json | undefined): string {
 function goValue(value: Json | undefined): string {
   if (value === undefined || value === null) return '""';
   if (typeof value !== "object") return JSON.stringify(value);
+  if (Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === "string"))
+    return `[]string{${value.map((item) => JSON.stringify(item)).join(", ")}}`;
   if (isObject(value) && Object.values(value).every((item) => typeof item === "string")) {
     const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
     return `map[string]string{${entries.map(([key, item]) => `${JSON.stringify(key)}:${JSON.stringify(item)}`).join(", ")}}`;

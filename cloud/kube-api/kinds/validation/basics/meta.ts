@@ -27,7 +27,33 @@ export function validateMetadata(kind: KindInfo, object: JsonObject): FieldError
   return [
     ...validateName(kind, metadata),
     ...validateMaps(metadata, "metadata"),
+    ...(kind.custom === undefined && !isDefinition(kind) ? validateFinalizers(metadata) : []),
     ...validateOwners(metadata),
+  ];
+}
+
+/** Their own finalizer (customresourcecleanup.apiextensions.k8s.io) has no slash. */
+function isDefinition({ group }: KindInfo): boolean {
+  return group === "apiextensions.k8s.io";
+}
+
+const standardFinalizers = new Set(["foregroundDeletion", "kubernetes", "orphan"]);
+
+/** Those of builtin kinds belong to somebody: they have a domain. */
+function validateFinalizers(metadata: JsonObject | undefined): FieldError[] {
+  const finalizers = textsOf(metadata, "finalizers");
+  const path = "metadata.finalizers";
+  const text = "name is neither a standard finalizer name nor is it fully qualified";
+  const both = "finalizer orphan and foregroundDeletion cannot be both set";
+  return [
+    ...eachOf(finalizers, (one) =>
+      one.includes("/") || standardFinalizers.has(one) || qualifiedName(one).length > 0
+        ? []
+        : [invalid(path, one, text)],
+    ),
+    ...(finalizers.includes("orphan") && finalizers.includes("foregroundDeletion")
+      ? [invalid(path, finalizers, both)]
+      : []),
   ];
 }
 

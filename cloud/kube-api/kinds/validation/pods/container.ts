@@ -2,24 +2,28 @@ import {
   dnsLabel,
   duplicate,
   eachOf,
+  forbidden,
   invalid,
   isPort,
   notFound,
+  notSupported,
   portName,
   portText,
-  qualifiedName,
   required,
   requiredOneOf,
 } from "#cloud/kube-api/kinds/validation/basics";
 import type { FieldError } from "#cloud/kube-api/schema";
 import { childOf, itemsOf, numberOf, textOf, type JsonObject } from "#shared/json";
-import { compareQuantities, parseQuantity } from "#shared/kube";
 import { validateEnv } from "./env.ts";
 import { validateProbes } from "./probe.ts";
+import { validateResources } from "./resources.ts";
+import { validateSecurity } from "./security.ts";
 import { relativePath } from "./volume.ts";
 
 const pullPolicies = ["Always", "IfNotPresent", "Never"];
 const protocols = ["SCTP", "TCP", "UDP"];
+const propagations = ["Bidirectional", "HostToContainer", "None"];
+
 /** Where a container is in its pod, and which volumes it may mount. */
 export interface ContainerScope {
   readonly path: string;
@@ -94,67 +98,39 @@ function validatePorts(container: JsonObject, path: string): FieldError[] {
   });
 }
 
+/** Upstream reports what is wrong in a mount beyond its names at the list, without the number. */
 function validateMounts(container: JsonObject, scope: ContainerScope): FieldError[] {
   const paths = new Set<string>();
+  const list = `${scope.path}.volumeMounts`;
   return eachOf(itemsOf(container, "volumeMounts"), (mount, index) => {
-    const path = `${scope.path}.volumeMounts[${index}]`;
+    const path = `${list}[${index}]`;
     const errors: FieldError[] = [];
     const name = textOf(mount, "name");
     const mountPath = textOf(mount, "mountPath");
     if (name === "") errors.push(required(`${path}.name`));
-    else if (!scope.volumes.has(name)) errors.push(notFound(`${path}.name`, name));
+    if (!scope.volumes.has(name)) errors.push(notFound(`${path}.name`, name));
     if (mountPath === "") errors.push(required(`${path}.mountPath`));
     if (paths.has(mountPath)) errors.push(invalid(`${path}.mountPath`, mountPath, "must be unique"));
     paths.add(mountPath);
-    return [...errors, ...relativePath(textOf(mount, "subPath"), `${path}.subPath`)];
+    const expression = textOf(mount, "subPathExpr");
+    if (expression !== "" && textOf(mount, "subPath") !== "")
+      errors.push(
+        invalid(`${path}.subPathExpr`, expression, "subPathExpr and subPath are mutually exclusive"),
+      );
+    return [
+      ...errors,
+      ...relativePath(textOf(mount, "subPath"), `${list}.subPath`),
+      ...relativePath(expression, `${list}.subPathExpr`),
+      ...validatePropagation(mount, container, `${list}.mountPropagation`),
+    ];
   });
 }
 
-function validateResources(resources: JsonObject | undefined, path: string): FieldError[] {
-  const limits = childOf(resources, "limits") ?? {};
-  const requests = childOf(resources, "requests") ?? {};
-  const errors: FieldError[] = [];
-  for (const [list, place] of [
-    [limits, `${path}.limits`],
-    [requests, `${path}.requests`],
-  ] as const)
-    for (const name of Object.keys(list)) errors.push(...validateAmount(name, textOf(list, name), place));
-  for (const [name, value] of Object.entries(requests)) {
-    const limit = parseQuantity(textOf(limits, name));
-    const request = parseQuantity(textOf(requests, name));
-    if (limit === undefined || request === undefined || compareQuantities(request, limit) <= 0) continue;
-    errors.push(
-      invalid(
-        `${path}.requests`,
-        value,
-        `must be less than or equal to ${name} limit of ${textOf(limits, name)}`,
-      ),
-    );
-  }
-  return errors;
-}
-
-const resourceNames = ["cpu", "memory", "ephemeral-storage", "storage"];
-
-function validateAmount(name: string, value: string, path: string): FieldError[] {
-  const errors = qualifiedName(name).map((text) => invalid(path, name, text));
-  const known = name.includes("/") || name.startsWith("hugepages-") || resourceNames.includes(name);
-  if (errors.length === 0 && !known)
-    errors.push(invalid(`${path}[${name}]`, name, "must be a standard resource type or fully qualified"));
-  const quantity = parseQuantity(value);
-  if (quantity !== undefined && quantity.nano < 0n)
-    errors.push(invalid(`${path}[${name}]`, value, "must be greater than or equal to 0"));
-  return errors;
-}
-
-function validateSecurity(context: JsonObject | undefined, path: string): FieldError[] {
-  const errors: FieldError[] = [];
-  for (const field of ["runAsUser", "runAsGroup"]) {
-    const id = numberOf(context, field);
-    if (id !== undefined && (id < 0 || id > 2_147_483_647))
-      errors.push(invalid(`${path}.${field}`, id, "must be between 0 and 2147483647, inclusive"));
-  }
-  if (context?.privileged === true && context.allowPrivilegeEscalation === false)
-    errors.push(invalid(path, "", "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"));
-  return errors;
+function validatePropagation(mount: JsonObject, container: JsonObject, path: string): FieldError[] {
+  const propagation = textOf(mount, "mountPropagation");
+  if (propagation === "") return [];
+  if (!propagations.includes(propagation)) return [notSupported(path, propagation, propagations)];
+  const privileged = childOf(container, "securityContext")?.privileged === true;
+  const text = "Bidirectional mount propagation is available only to privileged containers";
+  return propagation === "Bidirectional" && !privileged ? [forbidden(path, text)] : [];
 }

@@ -1,15 +1,17 @@
 import {
   configKey,
+  dnsSubdomain,
   eachOf,
   envName,
   invalid,
   notSupported,
+  qualifiedName,
   required,
 } from "#cloud/kube-api/kinds/validation/basics";
 import type { FieldError } from "#cloud/kube-api/schema";
 import { childOf, itemsOf, textOf, type JsonObject } from "#shared/json";
 
-const plainFieldPaths = [
+const envFields = [
   "metadata.name",
   "metadata.namespace",
   "metadata.uid",
@@ -19,6 +21,22 @@ const plainFieldPaths = [
   "status.hostIPs",
   "status.podIP",
   "status.podIPs",
+];
+export const fileFields = [
+  "metadata.annotations",
+  "metadata.labels",
+  "metadata.name",
+  "metadata.namespace",
+  "metadata.uid",
+];
+const knownFields = new Set([...envFields, ...fileFields]);
+const shownResources = [
+  "limits.cpu",
+  "limits.ephemeral-storage",
+  "limits.memory",
+  "requests.cpu",
+  "requests.ephemeral-storage",
+  "requests.memory",
 ];
 
 /** Variables of a container and the objects they come from. */
@@ -32,15 +50,29 @@ export function validateEnv(container: JsonObject, path: string): FieldError[] {
         : envName(name).map((text) => invalid(`${place}.name`, name, text));
     return [...errors, ...validateEnvSource(env, place)];
   });
-  const sources = eachOf(itemsOf(container, "envFrom"), (source, index) => {
-    const place = `${path}.envFrom[${index}]`;
+  return [...variables, ...validateSources(container, `${path}.envFrom`)];
+}
+
+function validateSources(container: JsonObject, path: string): FieldError[] {
+  return eachOf(itemsOf(container, "envFrom"), (source, index) => {
+    const place = `${path}[${index}]`;
+    const prefix = textOf(source, "prefix");
+    const errors =
+      prefix === "" ? [] : envName(prefix).map((text) => invalid(`${place}.prefix`, prefix, text));
     const refs = ["configMapRef", "secretRef"].filter((field) => childOf(source, field) !== undefined);
-    if (refs.length === 0) return [invalid(place, "", "must specify one of: `configMapRef` or `secretRef`")];
-    if (refs.length > 1) return [invalid(place, "", "may not have more than one field specified at a time")];
-    const [ref = ""] = refs;
-    return textOf(childOf(source, ref), "name") === "" ? [required(`${place}.${ref}.name`)] : [];
+    for (const ref of refs) errors.push(...validateRef(childOf(source, ref), `${place}.${ref}`));
+    if (refs.length === 0)
+      errors.push(invalid(path, "", "must specify one of: `configMapRef` or `secretRef`"));
+    if (refs.length > 1)
+      errors.push(invalid(path, "", "may not have more than one field specified at a time"));
+    return errors;
   });
-  return [...variables, ...sources];
+}
+
+function validateRef(ref: JsonObject | undefined, path: string): FieldError[] {
+  const name = textOf(ref, "name");
+  if (name === "") return [required(`${path}.name`)];
+  return dnsSubdomain(name).map((problem) => invalid(`${path}.name`, name, problem));
 }
 
 function validateEnvSource(env: JsonObject, place: string): FieldError[] {
@@ -56,17 +88,17 @@ function validateEnvSource(env: JsonObject, place: string): FieldError[] {
         "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`",
       ),
     ];
-  const errors: FieldError[] = [];
+  const errors = [
+    ...validateFieldRef(childOf(source, "fieldRef"), `${path}.fieldRef`, envFields),
+    ...validateResourceRef(childOf(source, "resourceFieldRef"), `${path}.resourceFieldRef`, false),
+    ...["configMapKeyRef", "secretKeyRef"].flatMap((ref) =>
+      validateKeyRef(childOf(source, ref), `${path}.${ref}`),
+    ),
+  ];
   if (textOf(env, "value") !== "")
     errors.push(invalid(path, "", "may not be specified when `value` is not empty"));
   else if (kinds.length > 1)
     errors.push(invalid(path, "", "may not have more than one field specified at a time"));
-  for (const ref of ["configMapKeyRef", "secretKeyRef"])
-    errors.push(...validateKeyRef(childOf(source, ref), `${path}.${ref}`));
-  errors.push(...validateFieldRef(childOf(source, "fieldRef"), `${path}.fieldRef`));
-  const resource = childOf(source, "resourceFieldRef");
-  if (resource !== undefined && textOf(resource, "resource") === "")
-    errors.push(required(`${path}.resourceFieldRef.resource`));
   return errors;
 }
 
@@ -78,12 +110,42 @@ function validateKeyRef(ref: JsonObject | undefined, path: string): FieldError[]
   return [...errors, ...configKey(key).map((text) => invalid(`${path}.key`, key, text))];
 }
 
-function validateFieldRef(ref: JsonObject | undefined, path: string): FieldError[] {
+/** A field of the pod that a variable or a file shows. */
+export function validateFieldRef(
+  ref: JsonObject | undefined,
+  path: string,
+  shown: readonly string[],
+): FieldError[] {
   if (ref === undefined) return [];
   const fieldPath = textOf(ref, "fieldPath");
   if (fieldPath === "") return [required(`${path}.fieldPath`)];
-  if (/^metadata\.(labels|annotations)\['[^']+'\]$/.test(fieldPath)) return [];
-  return plainFieldPaths.includes(fieldPath)
+  const [, owner = "", key = ""] = /^([^[]+)\['([^']+)'\]$/.exec(fieldPath) ?? [];
+  if (owner === "metadata.annotations")
+    return qualifiedName(key.toLowerCase()).map((text) => invalid(path, key.toLowerCase(), text));
+  if (owner === "metadata.labels") return qualifiedName(key).map((text) => invalid(path, key, text));
+  if (shown.includes(fieldPath)) return [];
+  return knownFields.has(fieldPath)
+    ? [notSupported(`${path}.fieldPath`, fieldPath, shown)]
+    : [
+        invalid(
+          `${path}.fieldPath`,
+          fieldPath,
+          `error converting fieldPath: field label not supported: ${fieldPath}`,
+        ),
+      ];
+}
+
+/** An amount of a container that a variable or a file shows; a file says of which container. */
+export function validateResourceRef(
+  ref: JsonObject | undefined,
+  path: string,
+  isFile: boolean,
+): FieldError[] {
+  if (ref === undefined) return [];
+  const resource = textOf(ref, "resource");
+  if (isFile && textOf(ref, "containerName") === "") return [required(`${path}.containerName`)];
+  if (resource === "") return [required(`${path}.resource`)];
+  return shownResources.includes(resource) || /^(limits|requests)\.hugepages-/.test(resource)
     ? []
-    : [notSupported(`${path}.fieldPath`, fieldPath, [...plainFieldPaths].sort())];
+    : [notSupported(`${path}.resource`, resource, shownResources)];
 }

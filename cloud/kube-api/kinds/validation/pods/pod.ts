@@ -25,7 +25,10 @@ import {
 } from "#shared/json";
 import { mirrorAnnotation } from "#shared/kube";
 import { validateContainer, validateContainerNames } from "./container.ts";
+import { validateDnsConfig, validateHostAliases } from "./dns.ts";
+import { validateOverhead } from "./resources.ts";
 import { isGated, validateGateUpdate, validateScheduling } from "./scheduling.ts";
+import { validatePodSecurity } from "./security.ts";
 import { validateVolumes } from "./volume.ts";
 
 const restartPolicies = ["Always", "Never", "OnFailure"];
@@ -40,12 +43,16 @@ export function validatePodSpec(spec: JsonObject, path: string): FieldError[] {
     ...requiredOneOf(spec, "restartPolicy", { path, values: restartPolicies }),
     ...requiredOneOf(spec, "dnsPolicy", { path, values: dnsPolicies }),
     ...validateLabels(textMapOf(spec, "nodeSelector"), `${path}.nodeSelector`),
+    ...validatePodSecurity(spec, path),
+    ...validateDnsConfig(spec, `${path}.dnsConfig`),
+    ...validateReadinessGates(spec, `${path}.readinessGates`),
+    ...validatePreemption(spec, `${path}.preemptionPolicy`),
     ...validateNames(spec, path),
     ...validateNumbers(spec, path),
     ...validateTolerations(spec, `${path}.tolerations`),
     ...validateHostPorts(spec, path),
     ...validateHostAliases(spec, `${path}.hostAliases`),
-    ...validateSysctls(spec, path),
+    ...validateOverhead(spec, `${path}.overhead`),
     ...validateScheduling(spec, path),
   ];
 }
@@ -170,11 +177,29 @@ function validateNames(spec: JsonObject, path: string): FieldError[] {
     { field: "hostname", rule: dnsLabel },
     { field: "subdomain", rule: dnsLabel },
     { field: "schedulerName", rule: dnsSubdomain },
+    { field: "priorityClassName", rule: dnsSubdomain },
+    { field: "runtimeClassName", rule: dnsSubdomain },
   ];
   return rules.flatMap(({ field, rule }) => {
     const value = textOf(spec, field);
     return value === "" ? [] : rule(value).map((problem) => invalid(`${path}.${field}`, value, problem));
   });
+}
+
+function validateReadinessGates(spec: JsonObject, path: string): FieldError[] {
+  return eachOf(itemsOf(spec, "readinessGates"), (gate, index) => {
+    const type = textOf(gate, "conditionType");
+    return qualifiedName(type).map((problem) => invalid(`${path}[${index}].conditionType`, type, problem));
+  });
+}
+
+const preemptionPolicies = ["PreemptLowerPriority", "Never"];
+
+function validatePreemption(spec: JsonObject, path: string): FieldError[] {
+  const policy = textOf(spec, "preemptionPolicy");
+  return policy === "" || preemptionPolicies.includes(policy)
+    ? []
+    : [notSupported(path, policy, preemptionPolicies)];
 }
 
 function validateNumbers(spec: JsonObject, path: string): FieldError[] {
@@ -251,47 +276,6 @@ function validateHostPorts(spec: JsonObject, path: string): FieldError[] {
 
 function duplicatePort(field: string, key: string): FieldError {
   return { reason: "FieldValueDuplicate", field, message: `Duplicate value: ${JSON.stringify(key)}` };
-}
-
-const longestIp = 45;
-const ipPattern = /^(\d{1,3}(\.\d{1,3}){3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$/;
-
-function validateHostAliases(spec: JsonObject, path: string): FieldError[] {
-  return eachOf(itemsOf(spec, "hostAliases"), (alias, index) => {
-    const ip = textOf(alias, "ip");
-    return ip.length <= longestIp && ipPattern.test(ip)
-      ? []
-      : [
-          invalid(
-            `${path}[${index}].ip`,
-            ip,
-            "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
-          ),
-        ];
-  });
-}
-
-const longestSysctl = 253;
-/** `SysctlContainSlashFmt` of upstream's core validation. */
-const sysctlForm = "([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
-const sysctlPattern = new RegExp(`^(?:${sysctlForm})$`);
-
-/** The names of a pod's sysctls. Which of them a node allows, the node says. */
-function validateSysctls(spec: JsonObject, path: string): FieldError[] {
-  const seen = new Set<string>();
-  return eachOf(itemsOf(childOf(spec, "securityContext"), "sysctls"), (sysctl, index) => {
-    const name = textOf(sysctl, "name");
-    const field = `${path}.securityContext.sysctls[${index}].name`;
-    if (name === "") return [required(field)];
-    if (name.length > longestSysctl || !sysctlPattern.test(name))
-      return [
-        invalid(field, name, `must have at most ${longestSysctl} characters and match regex ^${sysctlForm}$`),
-      ];
-    if (seen.has(name))
-      return [{ reason: "FieldValueDuplicate", field, message: `Duplicate value: ${JSON.stringify(name)}` }];
-    seen.add(name);
-    return [];
-  });
 }
 
 const updateText =

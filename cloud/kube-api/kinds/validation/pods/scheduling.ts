@@ -40,13 +40,8 @@ const preferredField = "preferredDuringSchedulingIgnoredDuringExecution";
 
 function validateNodeAffinity(affinity: JsonObject | undefined, path: string): FieldError[] {
   const hard = childOf(affinity, requiredField);
-  const terms = itemsOf(hard, "nodeSelectorTerms");
-  const termsPath = `${path}.${requiredField}.nodeSelectorTerms`;
-  const errors =
-    hard && terms.length === 0 ? [required(termsPath, "must have at least one node selector term")] : [];
   return [
-    ...errors,
-    ...eachOf(terms, (term, index) => validateNodeTerm(term, `${termsPath}[${index}]`)),
+    ...(hard ? validateNodeSelector(hard, `${path}.${requiredField}`) : []),
     ...eachOf(itemsOf(affinity, preferredField), (wish, index) => {
       const place = `${path}.${preferredField}[${index}]`;
       return [
@@ -55,6 +50,14 @@ function validateNodeAffinity(affinity: JsonObject | undefined, path: string): F
       ];
     }),
   ];
+}
+
+/** Terms that choose nodes, for a pod and for a volume. */
+export function validateNodeSelector(selector: JsonObject, path: string): FieldError[] {
+  const terms = itemsOf(selector, "nodeSelectorTerms");
+  const termsPath = `${path}.nodeSelectorTerms`;
+  if (terms.length === 0) return [required(termsPath, "must have at least one node selector term")];
+  return eachOf(terms, (term, index) => validateNodeTerm(term, `${termsPath}[${index}]`));
 }
 
 const nodeOperators = ["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"];

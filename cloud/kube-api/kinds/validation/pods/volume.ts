@@ -9,6 +9,8 @@ import {
 } from "#cloud/kube-api/kinds/validation/basics";
 import type { FieldError } from "#cloud/kube-api/schema";
 import { childOf, isObject, itemsOf, numberOf, textOf, type JsonObject } from "#shared/json";
+import { parseQuantity } from "#shared/kube";
+import { fileFields, validateFieldRef, validateResourceRef } from "./env.ts";
 
 const hostPathTypes = [
   "",
@@ -43,11 +45,12 @@ function validateSource(volume: JsonObject, path: string): FieldError[] {
   const errors = more.map((field) =>
     forbidden(`${path}.${field}`, "may not specify more than 1 volume type"),
   );
-  const check = checks[kind];
-  const source = childOf(volume, kind);
-  return check === undefined || source === undefined
-    ? errors
-    : [...errors, ...check(source, `${path}.${kind}`)];
+  return [...errors, ...validateVolumeSource(kind, childOf(volume, kind) ?? {}, `${path}.${kind}`)];
+}
+
+/** A source of a volume of a pod, or of a PersistentVolume. */
+export function validateVolumeSource(kind: string, source: JsonObject, path: string): FieldError[] {
+  return checks[kind]?.(source, path) ?? [];
 }
 
 const checks: Record<string, (source: JsonObject, path: string) => FieldError[]> = {
@@ -74,8 +77,17 @@ const checks: Record<string, (source: JsonObject, path: string) => FieldError[]>
     ["server", "path"]
       .filter((field) => textOf(source, field) === "")
       .map((field) => required(`${path}.${field}`)),
-  projected: (source, path) => validateMode(source, path),
-  downwardAPI: (source, path) => validateMode(source, path),
+  emptyDir: (source, path) => {
+    const size = parseQuantity(textOf(source, "sizeLimit"));
+    return size !== undefined && size.nano < 0n
+      ? [forbidden(`${path}.sizeLimit`, "SizeLimit field must be a valid resource quantity")]
+      : [];
+  },
+  projected: validateProjected,
+  downwardAPI: (source, path) => [
+    ...validateMode(source, path),
+    ...eachOf(itemsOf(source, "items"), (item) => validateFile(item, path)),
+  ],
 };
 
 function validateItems(source: JsonObject, path: string): FieldError[] {
@@ -83,15 +95,94 @@ function validateItems(source: JsonObject, path: string): FieldError[] {
     const place = `${path}.items[${index}]`;
     const errors = textOf(item, "key") === "" ? [required(`${place}.key`)] : [];
     const itemPath = textOf(item, "path");
-    errors.push(...(itemPath === "" ? [required(`${place}.path`)] : relativePath(itemPath, `${place}.path`)));
+    errors.push(...(itemPath === "" ? [required(`${place}.path`)] : ownPath(itemPath, `${place}.path`)));
     return [...errors, ...validateModeField(item, "mode", place)];
   });
   return [...validateMode(source, path), ...items];
 }
 
+/** A file of the downward API; upstream reports it at the volume. */
+function validateFile(file: JsonObject, path: string): FieldError[] {
+  const name = textOf(file, "path");
+  const field = childOf(file, "fieldRef");
+  const resource = childOf(file, "resourceFieldRef");
+  const errors = name === "" ? [required(`${path}.path`)] : ownPath(name, `${path}.path`);
+  if (field !== undefined) errors.push(...validateFieldRef(field, `${path}.fieldRef`, fileFields));
+  if (field !== undefined && resource !== undefined) {
+    const text = "fieldRef and resourceFieldRef can not be specified simultaneously";
+    errors.push(invalid(path, "resource", text));
+  }
+  if (field === undefined && resource === undefined)
+    errors.push(required(path, "one of fieldRef and resourceFieldRef is required"));
+  if (field === undefined) errors.push(...validateResourceRef(resource, `${path}.resourceFieldRef`, true));
+  return [...errors, ...validateModeField(file, "mode", path)];
+}
+
+const sourceKinds = ["secret", "configMap", "downwardAPI", "serviceAccountToken"];
+
+function validateProjected(volume: JsonObject, path: string): FieldError[] {
+  const taken = new Set<string>();
+  const errors = eachOf(itemsOf(volume, "sources"), (source, index) => {
+    const place = `${path}.sources[${index}]`;
+    const given = sourceKinds.filter((kind) => childOf(source, kind) !== undefined);
+    return [
+      ...given.flatMap((kind) => [
+        ...validateProjection(kind, childOf(source, kind) ?? {}, { place, path }),
+        ...itemsOf(childOf(source, kind), "items").flatMap((item) => {
+          const file = textOf(item, "path");
+          const again = file !== "" && taken.has(file);
+          taken.add(file);
+          const shown = kind === "downwardAPI" ? file : textOf(childOf(source, kind), "name");
+          return again ? [invalid(path, shown, "conflicting duplicate paths")] : [];
+        }),
+      ]),
+      ...(given.length > 1 ? [forbidden(place, "may not specify more than 1 volume type")] : []),
+    ];
+  });
+  return [...validateMode(volume, path), ...errors];
+}
+
+/** Seconds that a token may be valid at least and at most. */
+const shortestToken = 600;
+const longestToken = 2 ** 32;
+
+function validateProjection(
+  kind: string,
+  source: JsonObject,
+  { place, path }: { readonly place: string; readonly path: string },
+): FieldError[] {
+  if (kind === "downwardAPI")
+    return eachOf(itemsOf(source, "items"), (item) => validateFile(item, `${place}.${kind}`));
+  if (kind !== "serviceAccountToken") {
+    const named = textOf(source, "name") === "" ? [required(`${place}.${kind}.name`)] : [];
+    return [...named, ...validateItems({ items: source.items ?? [] }, `${place}.${kind}`)];
+  }
+  const seconds = numberOf(source, "expirationSeconds") ?? 0;
+  const field = `${place}.${kind}.expirationSeconds`;
+  return [
+    ...(seconds < shortestToken
+      ? [invalid(field, seconds, "may not specify a duration less than 10 minutes")]
+      : []),
+    ...(seconds > longestToken
+      ? [invalid(field, seconds, "may not specify a duration larger than 2^32 seconds")]
+      : []),
+    ...(textOf(source, "path") === "" ? [required(`${path}.path`)] : []),
+  ];
+}
+
+/** A relative path whose first part is no name that a node uses for itself. */
+function ownPath(text: string, path: string): FieldError[] {
+  const errors = relativePath(text, path);
+  if (text.startsWith("..") && !text.startsWith("../"))
+    errors.push(invalid(path, text, "must not start with '..'"));
+  return errors;
+}
+
 export function relativePath(text: string, path: string): FieldError[] {
-  if (text.startsWith("/")) return [invalid(path, text, "must be a relative path")];
-  return text.split("/").includes("..") ? [invalid(path, text, "must not contain '..'")] : [];
+  return [
+    ...(text.startsWith("/") ? [invalid(path, text, "must be a relative path")] : []),
+    ...(text.split("/").includes("..") ? [invalid(path, text, "must not contain '..'")] : []),
+  ];
 }
 
 function validateMode(source: JsonObject, path: string): FieldError[] {
