@@ -181,7 +181,7 @@ test("API refuses URLs, an aggregation and more permissions than can be compared
     grantRefused("clusterroles", "urls", '{NonResourceURLs:["/metrics"], Verbs:["get"]}'),
     `403 clusterroles.${group} "sums" is forbidden: must have cluster-admin privileges to use an aggregationRule`,
     "400 the rules hold too many permissions to be compared with yours",
-    `422 Role.${group} "urls" is invalid: rules[0].nonResourceURLs: Invalid value: ["/metrics"]: namespaced rules cannot apply to non-resource URLs`,
+    `422 Role.${group} "urls" is invalid: rules[0].nonResourceURLs: Invalid value: []string{"/metrics"}: namespaced rules cannot apply to non-resource URLs`,
   ]);
   expect(performance.now() - started).toBeLessThan(5000);
 });
