@@ -4,7 +4,7 @@ import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { startApiServer, type ApiServer } from "#cloud/kube-api/server";
-import { ensureCertificates } from "#cloud/cloud-hub/certificates";
+import { ensureCertificates, ensureClientAuthority } from "#cloud/cloud-hub/certificates";
 import { localPathClass } from "#cloud/controllers/storage";
 import { admitDevices } from "#cloud/device-controller";
 import { createRuleAdmission } from "#cloud/router";
@@ -15,6 +15,7 @@ import type { EmbeddedConfig } from "#shared/config";
 import type { ConnectionBudget } from "#shared/connections";
 import { writeWhole } from "#shared/files";
 import type { KubeObject } from "#shared/kube";
+import type { Authority } from "#shared/pki";
 import type { Logger } from "#shared/log";
 import deviceCrd from "#conf/crds/devices_v1beta1_device.yaml" with { type: "text" };
 import deviceModelCrd from "#conf/crds/devices_v1beta1_devicemodel.yaml" with { type: "text" };
@@ -29,6 +30,8 @@ export interface Embedded {
   readonly access: KubeOptions;
   /** the CA its certificate is signed by */
   readonly caPem: string;
+  /** the CA of client certificates */
+  readonly clientAuthority: Authority;
 }
 
 /**
@@ -49,6 +52,7 @@ export async function startEmbedded(
     nowMs: deps.clock.nowMs(),
     advertise: config.advertise,
   });
+  const clientAuthority = await ensureClientAuthority(home, deps.clock.nowMs());
   const token = readToken(join(home, "admin-token"), deps.log);
   const ownToken = randomBytes(32).toString("hex");
   const admitRules = createRuleAdmission();
@@ -59,6 +63,7 @@ export async function startEmbedded(
       dataDir,
       keyFile: config.encryptionKeyFile ?? join(dataDir, "secrets.key"),
       tls: { certPem: serverCert, keyPem: serverKey, caPem },
+      clientCaPem: clientAuthority.certPem,
       adminToken: token,
       ownToken,
       admit: (object, lookup, list) => [...admitDevices(object, lookup), ...admitRules(object, lookup, list)],
@@ -84,6 +89,7 @@ export async function startEmbedded(
   return {
     api,
     caPem,
+    clientAuthority,
     access: {
       from: "inline",
       server: "http://localhost",

@@ -21,7 +21,7 @@ import { ConfigError } from "#shared/errors";
 import { running, type Running } from "#shared/lifecycle";
 import type { ApiServer } from "#cloud/kube-api/server";
 import type { CloudCatalog } from "#shared/topics";
-import { startEmbedded } from "./embedded.ts";
+import { startEmbedded, type Embedded } from "./embedded.ts";
 
 /** Starts every module of cloudcore: those that answer before those that ask, and nodes may connect last. */
 export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Promise<Running> {
@@ -39,8 +39,7 @@ export async function startCloudcore(config: CloudConfig, deps: ProcessDeps): Pr
   if (embedded) stack.use(embedded.api);
   const access = embedded?.access ?? accessOf(config.kube);
   const kube = stack.use(await createKubeClient(access, { clock, log: log("kubeclient") }));
-  if (embedded)
-    stack.use(await startControllers({ kube, clock, log: log("controllers"), caPem: embedded.caPem }));
+  if (embedded) stack.use(await controlEmbedded(embedded, { kube, clock, log: log("controllers") }));
   const bus = stack.use(
     new Bus<CloudCatalog>({
       onMessage: figures.countMessage,
@@ -94,6 +93,15 @@ interface RulesDeps {
   readonly kube: KubeClient;
   readonly connections: ConnectionBudget;
   readonly loadCertificates: () => Promise<CloudCertificates>;
+}
+
+/** The controllers that another cluster would have of its own. */
+function controlEmbedded(
+  { api, caPem, clientAuthority: authority }: Embedded,
+  deps: Omit<ModuleDeps, "bus">,
+): Promise<Running> {
+  const signing = { authority, beforeIssue: (untilMs: number) => api.askForCertificates(untilMs) };
+  return startControllers({ ...deps, caPem, signing });
 }
 
 /** Logs of pods, exec and the like, over the links of their nodes. */

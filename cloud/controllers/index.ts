@@ -1,4 +1,5 @@
 import type { KubeClient } from "#cloud/kube-client";
+import { startCertificateSigner, type SigningDeps } from "#cloud/controllers/certificates";
 import { startClusterRoleAggregation } from "#cloud/controllers/cluster/cluster-role-aggregation";
 import { startEventExpiry } from "#cloud/controllers/cluster/event-expiry";
 import { startNamespaceController } from "#cloud/controllers/cluster/namespace";
@@ -31,6 +32,8 @@ export interface ControllersDeps {
   readonly log: Logger;
   /** The certificate authority of the API; published in each namespace when given. */
   readonly caPem?: string;
+  /** What signs certificates; nothing does without. */
+  readonly signing?: Pick<SigningDeps, "authority" | "beforeIssue">;
 }
 
 /**
@@ -70,5 +73,6 @@ export async function startControllers(deps: ControllersDeps): Promise<Running> 
     startClusterRoleAggregation,
   ];
   for (const startController of start) stack.use(startController(shared));
+  if (deps.signing) stack.use(startCertificateSigner({ ...shared, ...deps.signing }));
   return running("controllers", stack.move());
 }

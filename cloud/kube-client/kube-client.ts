@@ -168,6 +168,13 @@ export const resources = {
   },
   services: { ...core, plural: "services", kind: "Service", namespaced: true },
   serviceAccounts: { ...core, plural: "serviceaccounts", kind: "ServiceAccount", namespaced: true },
+  certificateSigningRequests: {
+    group: "certificates.k8s.io",
+    version: "v1",
+    plural: "certificatesigningrequests",
+    kind: "CertificateSigningRequest",
+    namespaced: false,
+  },
   persistentVolumes: { ...core, plural: "persistentvolumes", kind: "PersistentVolume", namespaced: false },
   persistentVolumeClaims: {
     ...core,

@@ -16,10 +16,14 @@ export interface EntranceOptions extends FrontOptions {
   readonly openFiles: number;
   /** Serves on that port without a front. */
   readonly serveDirectly: (port: number) => Direct;
+  /** Whether clients may have certificates now, which only the front reads. */
+  readonly hasCertificates?: () => boolean;
 }
 
 export interface Entrance extends AsyncDisposable {
   readonly port: number;
+  /** From the return on, new connections are accepted in the way that they need now. */
+  look(): void;
 }
 
 /** How often connections are counted, and how long they have to be few before counting stops: switching costs a listen. */
@@ -37,7 +41,11 @@ const manyConnections = 1024;
  */
 export function openEntrance(options: EntranceOptions): Entrance {
   const switching = new Switching(options);
-  return { port: switching.port, [Symbol.asyncDispose]: () => switching[Symbol.asyncDispose]() };
+  return {
+    port: switching.port,
+    look: () => switching.look(),
+    [Symbol.asyncDispose]: () => switching[Symbol.asyncDispose](),
+  };
 }
 
 class Switching implements AsyncDisposable {
@@ -50,12 +58,13 @@ class Switching implements AsyncDisposable {
 
   constructor(options: EntranceOptions) {
     this.#options = options;
-    if (options.openFiles < fewFiles) this.port = this.#listenInFront(options.port);
-    else {
+    if (options.openFiles < fewFiles || this.#hasCertificates()) {
+      this.port = this.#listenInFront(options.port);
+    } else {
       this.#direct = options.serveDirectly(options.port);
       this.port = this.#direct.port ?? options.port;
-      this.#owned.use(options.clock.every(lookMs, () => this.#look()));
     }
+    this.#owned.use(options.clock.every(lookMs, () => this.look()));
     this.#owned.defer(() => this.#direct?.stop(true));
   }
 
@@ -63,11 +72,17 @@ class Switching implements AsyncDisposable {
     await this.#owned.disposeAsync();
   }
 
-  #look(): void {
+  look(): void {
+    if (this.#options.openFiles < fewFiles) return;
     const open = leastOpenFiles();
-    if (this.#direct && open > this.#mostOpen()) this.#count();
+    if (this.#direct && this.#hasCertificates()) this.#leaveDirect();
+    else if (this.#direct && open > this.#mostOpen()) this.#count();
     else if (!this.#direct && !this.#front) this.#tryFront();
     else if (this.#front) this.#judgeCalm(open);
+  }
+
+  #hasCertificates(): boolean {
+    return this.#options.hasCertificates?.() === true;
   }
 
   #mostOpen(): number {
@@ -79,6 +94,10 @@ class Switching implements AsyncDisposable {
     this.#options.log.warn("many connections are open: new ones are admitted by address and credentials", {
       port: this.port,
     });
+    this.#leaveDirect();
+  }
+
+  #leaveDirect(): void {
     void this.#direct?.stop(false);
     this.#direct = undefined;
     this.#calmSinceMs = undefined;
@@ -88,7 +107,7 @@ class Switching implements AsyncDisposable {
   #judgeCalm(open: number): void {
     const { clock, log } = this.#options;
     const nowMs = clock.monotonicMs();
-    if (open > this.#mostOpen() / 2) this.#calmSinceMs = undefined;
+    if (open > this.#mostOpen() / 2 || this.#hasCertificates()) this.#calmSinceMs = undefined;
     else this.#calmSinceMs ??= nowMs;
     if (this.#calmSinceMs === undefined || nowMs - this.#calmSinceMs < calmMs) return;
     log.info("number of connections is back to normal", { port: this.port });

@@ -2,20 +2,44 @@ import type { Clock } from "#shared/clock";
 import type { ConnectionBudget, Place } from "./budget.ts";
 import { Pipe } from "./pipe.ts";
 
+/** A certificate that a client showed in its handshake, with the proof that it has the key. */
+export interface ShownCertificate {
+  readonly der: Uint8Array;
+  /** Signed by the CA for clients, for clients, and valid now. */
+  readonly isTrusted: boolean;
+}
+
+/** A connection with a certificate, until it is closed. */
+export interface Guest extends Disposable {
+  /** The Unix socket of the server that answers it instead. */
+  readonly behind: string;
+  /** Who it is; undefined as long as the head of its first request shows no one. */
+  readonly proven: Proven | undefined;
+}
+
+interface Proven {
+  readonly who: string;
+  /** Connections that this one may have. */
+  readonly most: number;
+}
+
 export interface FrontOptions {
   readonly address: string;
   /** 0 for any free one */
   readonly port: number;
-  readonly tls?: { readonly cert: string; readonly key: string };
+  /** With a CA for clients they are asked for a certificate, and may do without. */
+  readonly tls?: { readonly cert: string; readonly key: string; readonly clientCa?: string | undefined };
   /** The Unix socket where the server behind listens. */
   readonly behind: string;
+  /** Called for each connection with a certificate; undefined: it is treated as one without. */
+  readonly meet?: ((certificate: ShownCertificate) => Guest | undefined) | undefined;
   readonly budget: Pick<ConnectionBudget, "admit">;
   readonly clock: Clock;
   /**
    * Who the head of a connection's first request shows to be speaking, and how many connections that one may have;
    * undefined: not authenticated.
    */
-  readonly identify: (head: string) => { readonly who: string; readonly most: number } | undefined;
+  readonly identify: (head: string) => Proven | undefined;
 }
 
 export interface Front extends AsyncDisposable {
@@ -47,7 +71,7 @@ export function openFront(options: FrontOptions): Front {
   const listener = Bun.listen<Connection | undefined>({
     hostname: options.address,
     port: options.port,
-    ...(options.tls && { tls: options.tls }),
+    ...(options.tls && { tls: tlsOf(options.tls) }),
     data: undefined,
     socket: {
       open: (socket) => {
@@ -57,7 +81,11 @@ export function openFront(options: FrontOptions): Front {
         connections.add(socket.data);
       },
       // With it Bun reports a connection before its TLS handshake, not after.
-      handshake: (socket, succeeded) => void (succeeded || socket.terminate()),
+      handshake: (socket, succeeded) => {
+        if (!succeeded) return socket.terminate();
+        const certificate = options.meet && shownBy(socket);
+        if (certificate) socket.data?.meet(certificate);
+      },
       data: (socket, bytes) => socket.data?.receive(bytes),
       drain: (socket) => socket.data?.drained(),
       error: (socket) => socket.terminate(),
@@ -83,6 +111,21 @@ export function openFront(options: FrontOptions): Front {
   };
 }
 
+function tlsOf({ cert, key, clientCa }: NonNullable<FrontOptions["tls"]>): Bun.TLSOptions {
+  return {
+    cert,
+    key,
+    ...(clientCa !== undefined && { ca: clientCa, requestCert: true, rejectUnauthorized: false }),
+  };
+}
+
+/** The proof that the client has the key is part of the handshake, whoever signed the certificate. */
+function shownBy(socket: ClientSocket): ShownCertificate | undefined {
+  // Undefined without one, although its type has no such value.
+  const certificate = socket.getPeerX509Certificate() as { readonly raw: Uint8Array } | undefined;
+  return certificate && { der: certificate.raw, isTrusted: socket.authorized };
+}
+
 type ClientSocket = Bun.Socket<Connection | undefined>;
 type BackSocket = Bun.Socket;
 
@@ -94,6 +137,7 @@ class Connection {
   readonly #toClient: Pipe;
   #toBack: Pipe | undefined;
   #back: BackSocket | undefined;
+  #guest: Guest | undefined;
   /** What came before the server behind was there. */
   #early: Buffer[] = [];
   #earlyBytes = 0;
@@ -115,6 +159,13 @@ class Connection {
     this.#activeMs = this.#sinceMs;
   }
 
+  /** Its certificate is known, and no request is there yet. */
+  meet(certificate: ShownCertificate): void {
+    this.#guest = this.#options.meet?.(certificate);
+    const proven = this.#guest?.proven;
+    if (proven) this.#prove(proven);
+  }
+
   receive(bytes: Buffer): void {
     this.#activeMs = this.#options.clock.monotonicMs();
     if (this.#toBack) return this.#toBack.write(bytes, this.#client);
@@ -134,6 +185,7 @@ class Connection {
     this.#place.leave();
     this.#early = [];
     this.#back?.end();
+    this.#guest?.[Symbol.dispose]();
   }
 
   end(): void {
@@ -159,13 +211,21 @@ class Connection {
     const bytes = Buffer.concat(this.#early);
     this.#early = [bytes];
     const end = bytes.indexOf(endOfHead);
-    const identity = end < 0 ? undefined : this.#options.identify(bytes.toString("latin1", 0, end));
-    if (identity) {
-      if (!this.#place.prove(identity.who, identity.most)) return this.#client.terminate();
-      this.#proven = true;
-      this.#client.setKeepAlive(true, keepaliveMs);
-    }
+    const reads = end >= 0 && !this.#proven;
+    const proven = reads ? this.#options.identify(bytes.toString("latin1", 0, end)) : undefined;
+    if (proven && !this.#prove(proven)) return;
     this.#dial();
+  }
+
+  /** @returns false when that one has too many connections: this one is closed */
+  #prove({ who, most }: Proven): boolean {
+    if (!this.#place.prove(who, most)) {
+      this.#client.terminate();
+      return false;
+    }
+    this.#proven = true;
+    this.#client.setKeepAlive(true, keepaliveMs);
+    return true;
   }
 
   #dial(): void {
@@ -173,7 +233,7 @@ class Connection {
     if (!this.#place.grow(socketsBehind)) return this.#client.terminate();
     const failed = (): void => this.#client.terminate();
     void Bun.connect({
-      unix: this.#options.behind,
+      unix: this.#guest?.behind ?? this.#options.behind,
       data: undefined,
       socket: {
         open: (back) => this.#connected(back),

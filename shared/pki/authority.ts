@@ -15,10 +15,20 @@ import {
   X509CertificateGenerator,
 } from "@peculiar/x509";
 import { ProtocolError } from "#shared/errors";
+import { subjectOfCertificate, subjectOfRequest, type SubjectNames } from "./subject.ts";
 import { exportKey, findKeyFault, generateKeys, importKey } from "./keys.ts";
 
 const dayMs = 86_400_000;
+const keyUsages: Partial<Record<CertifiedUsage, KeyUsageFlags>> = {
+  "digital signature": KeyUsageFlags.digitalSignature,
+  "key encipherment": KeyUsageFlags.keyEncipherment,
+};
 const usages = { server: "1.3.6.1.5.5.7.3.1", client: "1.3.6.1.5.5.7.3.2" } as const;
+
+const extendedUsages: Partial<Record<CertifiedUsage, string>> = {
+  "client auth": usages.client,
+  "server auth": usages.server,
+};
 
 export interface Subject {
   readonly commonName: string;
@@ -44,9 +54,31 @@ export interface KeyPair {
 export interface OpenedRequest {
   /** hex SHA-256 of the public key (SubjectPublicKeyInfo, DER) */
   readonly keyHash: string;
+  readonly asked: AskedNames;
   /** Signs it for client authentication; of what it asks for only the key is taken. */
   sign(options: Omit<IssueOptions, "hosts" | "usage">): Promise<SignedRequest>;
+  /** Signs what it asks for: its subject and its names. The caller has judged both. @throws ProtocolError */
+  certify(options: CertifyOptions): Promise<SignedRequest>;
 }
+
+/** What a request asks for besides its key. */
+export interface AskedNames {
+  readonly subject: SubjectNames;
+  readonly dnsNames: readonly string[];
+  readonly ipAddresses: readonly string[];
+  /** Alternative names of any other type, and those of e-mail. */
+  readonly otherNames: readonly string[];
+}
+
+export interface CertifyOptions {
+  readonly usages: readonly CertifiedUsage[];
+  readonly nowMs: number;
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+}
+
+/** As certificates.k8s.io names them. */
+export type CertifiedUsage = "digital signature" | "key encipherment" | "client auth" | "server auth";
 
 export interface SignedRequest {
   readonly der: Uint8Array;
@@ -109,9 +141,12 @@ export async function loadAuthority(pair: KeyPair): Promise<Authority> {
 function authority(ca: X509Certificate, key: CryptoKey, keyPem: string): Authority {
   const certDer = new Uint8Array(ca.rawData);
   const openRequest = async (der: Uint8Array): Promise<OpenedRequest> => {
-    const publicKey = await verifiedKey(der);
+    const request = await verifiedRequest(der);
+    const { publicKey } = request;
     return {
       keyHash: hashOf(publicKey.rawData),
+      asked: askedNames(request),
+      certify: async (options) => signedOf(await certify({ ca, key }, request, options), options.nowMs),
       sign: async (options) => {
         const cert = await sign({ ca, key }, publicKey, { ...options, usage: "client" });
         return signedOf(cert, options.nowMs);
@@ -135,15 +170,66 @@ function authority(ca: X509Certificate, key: CryptoKey, keyPem: string): Authori
 }
 
 /** The key is judged before its signature is verified: a huge one would cost much to verify. */
-async function verifiedKey(der: Uint8Array): Promise<Pkcs10CertificateRequest["publicKey"]> {
+async function verifiedRequest(der: Uint8Array): Promise<Pkcs10CertificateRequest> {
   const unreadable = "Cannot read certificate request: not a DER PKCS#10 request";
   const request = attempt(() => new Pkcs10CertificateRequest(new Uint8Array(der)), unreadable);
   const fault = attempt(() => findKeyFault(new Uint8Array(request.publicKey.rawData)), unreadable);
   if (fault !== undefined)
     throw new ProtocolError("weak-key", `Cannot accept certificate request: its key is ${fault}`);
   const verified = await request.verify().catch(() => false);
-  if (verified) return request.publicKey;
+  if (verified) return request;
   throw new ProtocolError("bad-csr", "Cannot accept certificate request: its signature does not verify");
+}
+
+function askedNames(request: Pkcs10CertificateRequest): AskedNames {
+  const names = request.extensions.flatMap((one) =>
+    one instanceof SubjectAlternativeNameExtension ? one.names.items : [],
+  );
+  const of = (type: string): string[] => names.filter((name) => name.type === type).map(({ value }) => value);
+  const others = names.filter(({ type }) => type !== "dns" && type !== "ip");
+  return {
+    subject: attempt(
+      () => subjectOfRequest(new Uint8Array(request.rawData)),
+      "Cannot read certificate request: its subject is damaged",
+    ),
+    dnsNames: of("dns"),
+    ipAddresses: of("ip"),
+    otherNames: others.map(({ type, value }) => `${type}:${value}`),
+  };
+}
+
+async function certify(
+  issuer: { readonly ca: X509Certificate; readonly key: CryptoKey },
+  request: Pkcs10CertificateRequest,
+  { usages: wanted, notBeforeMs, notAfterMs }: CertifyOptions,
+): Promise<X509Certificate> {
+  const { dnsNames, ipAddresses, subject } = askedNames(request);
+  const names = [
+    ...dnsNames.map((value) => ({ type: "dns", value }) as const),
+    ...ipAddresses.map((value) => ({ type: "ip", value }) as const),
+  ];
+  const flags = wanted.map((usage) => keyUsages[usage] ?? 0).reduce((sum, flag) => sum | flag, 0);
+  const extended = wanted.flatMap((usage) => extendedUsages[usage] ?? []);
+  const cert = await X509CertificateGenerator.create({
+    serialNumber: randomSerial(),
+    subject: request.subjectName,
+    issuer: issuer.ca.subject,
+    notBefore: new Date(notBeforeMs),
+    notAfter: new Date(notAfterMs),
+    signingAlgorithm: { ...issuer.key.algorithm, hash: "SHA-256" },
+    publicKey: request.publicKey,
+    signingKey: issuer.key,
+    extensions: [
+      ...(flags === 0 ? [] : [new KeyUsagesExtension(flags, true)]),
+      new ExtendedKeyUsageExtension(extended),
+      new BasicConstraintsExtension(false, undefined, true),
+      await AuthorityKeyIdentifierExtension.create(issuer.ca),
+      ...(names.length > 0 ? [new SubjectAlternativeNameExtension(names)] : []),
+    ],
+  });
+  // What was judged is what is signed, however the library spells it.
+  if (Bun.deepEquals(subjectOfCertificate(new Uint8Array(cert.rawData)), subject)) return cert;
+  throw new ProtocolError("bad-csr", "Cannot sign certificate request: its subject changes when it is written again");
 }
 
 function attempt<T>(read: () => T, text: string): T {

@@ -1,4 +1,14 @@
-export type { Authority, IssueOptions, KeyPair, OpenedRequest, SignedRequest, Subject } from "./authority.ts";
+export type {
+  AskedNames,
+  Authority,
+  CertifiedUsage,
+  CertifyOptions,
+  IssueOptions,
+  KeyPair,
+  OpenedRequest,
+  SignedRequest,
+  Subject,
+} from "./authority.ts";
 export {
   canonicalHost,
   identifyCertificate,
@@ -10,6 +20,7 @@ export {
 export { createAuthority, createNodeRequest, loadAuthority } from "./on-demand.ts";
 export { fromPem, toPem } from "./pem.ts";
 export type { CertificateRequest } from "./request.ts";
+export { subjectOfCertificate, subjectOfRequest, type SubjectNames } from "./subject.ts";
 export { findTlsFaults, isKeyPair, type TlsFault, type TlsFiles } from "./tls-files.ts";
 export {
   createToken,

@@ -13,6 +13,14 @@ export interface CaFiles {
   readonly keyPath: string;
 }
 
+interface NewCa {
+  readonly nowMs: number;
+  readonly commonName?: string;
+}
+
+/** Another name than that of the CA of nodes: clients send no certificate of the other. */
+export const clientCaName = "KubeEdge API clients";
+
 /** Where cloudcore keeps a CA of its own, below its data directory, and below `embedded` that of the API. */
 export function caFilesIn(dataDir: string): CaFiles {
   return { certPath: join(dataDir, "ca/rootCA.crt"), keyPath: join(dataDir, "ca/rootCA.key") };
@@ -25,12 +33,27 @@ export function caFilesIn(dataDir: string): CaFiles {
  */
 export async function ensureOwnAuthority(
   files: CaFiles,
-  options: { readonly established: boolean; readonly nowMs: number },
+  options: NewCa & { readonly established: boolean },
 ): Promise<Authority> {
   const fault = faultOf(files);
   if (!fault) return loadAuthority({ cert: readPem(files.certPath), key: readPem(files.keyPath) });
   if (options.established) throw damaged(fault);
-  return makeAuthority(files, options.nowMs);
+  return makeAuthority(files, options);
+}
+
+/**
+ * The CA of client certificates of the API, made when it is missing: no node depends on it, and an older cloudcore had none.
+ * @throws ConfigError when it is damaged
+ */
+export async function ensureClientAuthority(home: string, nowMs: number): Promise<Authority> {
+  const files = clientCaFilesIn(home);
+  const established = existsSync(files.certPath);
+  return ensureOwnAuthority(files, { established, nowMs, commonName: clientCaName });
+}
+
+/** Where the API below `home` keeps the CA of its clients. */
+export function clientCaFilesIn(home: string): CaFiles {
+  return caFilesIn(join(home, "clients"));
 }
 
 /** @throws ConfigError when the key is not that of the certificate */
@@ -41,11 +64,11 @@ export async function loadNamedAuthority(files: CaFiles): Promise<Authority> {
 }
 
 /** Puts a new CA where there is none that can be used; what is left of the old one is set aside. @returns whether it did */
-export async function replaceAuthority(files: CaFiles, nowMs: number): Promise<boolean> {
+export async function replaceAuthority(files: CaFiles, options: NewCa): Promise<boolean> {
   if (!faultOf(files)) return false;
   for (const path of [files.certPath, files.keyPath])
-    if (existsSync(path)) renameSync(path, `${path}.damaged-${nowMs}`);
-  await makeAuthority(files, nowMs);
+    if (existsSync(path)) renameSync(path, `${path}.damaged-${options.nowMs}`);
+  await makeAuthority(files, options);
   return true;
 }
 
@@ -92,8 +115,11 @@ function damaged({ path, why }: CaFault): ConfigError {
   );
 }
 
-async function makeAuthority(files: CaFiles, nowMs: number): Promise<Authority> {
-  const made = await createAuthority({ commonName: "KubeEdge", days: caDays, nowMs });
+async function makeAuthority(
+  files: CaFiles,
+  { nowMs, commonName = "KubeEdge" }: NewCa,
+): Promise<Authority> {
+  const made = await createAuthority({ commonName, days: caDays, nowMs });
   writePair(files, { cert: made.certPem, key: made.keyPem });
   return made;
 }

@@ -1,8 +1,9 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { lockFile, lockHolder, type Operation } from "#shared/cli";
 import type { CloudConfig } from "#shared/config";
 import { ConfigError, quote } from "#shared/errors";
-import { caFilesIn, replaceAuthority } from "./authority.ts";
+import { caFilesIn, clientCaFilesIn, clientCaName, replaceAuthority } from "./authority.ts";
 
 /** `cloudcore new-ca`: another CA in place of one that is lost or damaged and in no backup. */
 export const newCaOperation: Operation<CloudConfig> = {
@@ -20,11 +21,16 @@ export const newCaOperation: Operation<CloudConfig> = {
       ...(cloudHub.caFile === undefined ? [dataDir] : []),
       ...(embedded ? [join(dataDir, "embedded")] : []),
     ];
+    const nowMs = host.clock.nowMs();
     const made: string[] = [];
     for (const home of homes) {
       const files = caFilesIn(home);
-      if (await replaceAuthority(files, host.clock.nowMs())) made.push(files.certPath);
+      if (await replaceAuthority(files, { nowMs })) made.push(files.certPath);
     }
+    const clients = clientCaFilesIn(join(dataDir, "embedded"));
+    const hasClients = embedded !== undefined && existsSync(clients.certPath);
+    if (hasClients && (await replaceAuthority(clients, { nowMs, commonName: clientCaName })))
+      made.push(clients.certPath);
     if (made.length === 0)
       throw new ConfigError(
         "ca-exists",

@@ -14,6 +14,8 @@ const plain = [
   "kubeconfig",
   ...pairs,
   ...pairs.map((name) => `embedded/${name}`),
+  "embedded/clients/ca/rootCA.crt",
+  "embedded/clients/ca/rootCA.key",
   "embedded/admin-token",
 ];
 

@@ -13,6 +13,14 @@ export interface User {
   readonly expiresMs?: number;
 }
 
+/** What a connection shows by a client certificate. */
+export interface Peer {
+  /** The same for connections that show the same. */
+  readonly id: string;
+  /** "untrusted": the certificate proves nothing. */
+  readonly user: User | "untrusted";
+}
+
 /** A user as authentication.k8s.io UserInfo. */
 export function userInfo(user: User): JsonObject {
   const extra = Object.entries(user.extra ?? {}).map(([key, values]) => [key, [...values]]);
@@ -60,7 +68,7 @@ const mostKnownTokens = 1000;
 /** Clocks may differ by this much. */
 const earlySeconds = 60;
 
-/** Authenticates bearer tokens. */
+/** Authenticates client certificates and bearer tokens. */
 export class Authenticator {
   readonly #options: AuthenticatorOptions;
   readonly #adminDigest: Buffer;
@@ -74,11 +82,20 @@ export class Authenticator {
     this.#ownDigest = options.ownToken === undefined ? undefined : digest(options.ownToken);
   }
 
-  /** Undefined: the credential is invalid. Without a credential it is the anonymous user. */
-  identify(authorization: string | null | undefined): User | undefined {
-    if (authorization === null || authorization === undefined || authorization === "") return anonymous;
-    const match = /^bearer\s+(\S+)\s*$/i.exec(authorization);
-    return match ? this.userOf(match[1] ?? "")?.user : anonymous;
+  /**
+   * Undefined: the credential is invalid. Without a credential it is the anonymous user. As in kube-apiserver a certificate comes
+   * before a token, and one that is not valid is a credential that failed, unless the token is valid.
+   */
+  identify(authorization: string | null | undefined, peer?: Peer): User | undefined {
+    const user = peer?.user;
+    if (user !== undefined && user !== "untrusted" && this.#isCurrent(user)) return user;
+    const [, token] = /^bearer\s+(\S+)\s*$/i.exec(authorization ?? "") ?? [];
+    if (token !== undefined) return this.userOf(token)?.user;
+    return user === undefined ? anonymous : undefined;
+  }
+
+  #isCurrent({ expiresMs = Infinity }: User): boolean {
+    return this.#options.clock.nowMs() < expiresMs;
   }
 
   /** The user of a token that is valid for one of `audiences`, by default for this server. */

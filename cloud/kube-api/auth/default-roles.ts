@@ -93,6 +93,18 @@ const publicInfo = [get("/healthz /livez /readyz /version /version/")];
 /** Usage of nodes and pods: `kubectl top` for everybody who may view. */
 const metrics = [on("metrics.k8s.io", read, "nodes pods")];
 
+/** May have certificates of a signer issued: for whoever hands them out, bound to nobody. */
+function approver(signer: string): PolicyRule {
+  return {
+    verbs: ["approve"],
+    apiGroups: ["certificates.k8s.io"],
+    resources: ["signers"],
+    resourceNames: [`kubernetes.io/${signer}`],
+  };
+}
+
+const signers = ["kube-apiserver-client", "kube-apiserver-client-kubelet", "kubelet-serving", "legacy-unknown"];
+
 const monitoring = [get("/healthz /healthz/* /livez /livez/* /metrics /readyz /readyz/*")];
 
 const masters = "system:masters";
@@ -114,6 +126,7 @@ export const defaultGrants: readonly KubeObject[] = [
     ...aggregateTo("edit"),
     ...aggregateTo("admin"),
   }),
+  ...signers.map((signer) => role(`system:certificates.k8s.io:${signer}-approver`, [approver(signer)])),
   sumOf("view", aggregateTo("edit")),
   sumOf("edit", aggregateTo("admin")),
   sumOf("admin"),

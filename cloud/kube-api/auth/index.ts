@@ -1,5 +1,5 @@
-/** Authentication and authorization of the embedded Kubernetes API: tokens, impersonation, RBAC. */
-export { Authenticator, anonymous, ownUser, userInfo, type Identified, type User } from "./authenticator.ts";
+/** Authentication and authorization of the embedded Kubernetes API: client certificates, tokens, impersonation, RBAC. */
+export { Authenticator, anonymous, ownUser, userInfo, type Identified, type Peer, type User } from "./authenticator.ts";
 export { accessOf } from "./access-questions.ts";
 export { TokenSigner, type TokenClaims } from "./tokens.ts";
 export { Authorizer, type Attributes, type PolicyRule } from "./authorizer.ts";
@@ -15,5 +15,6 @@ export {
   requesterOf,
   senderOf,
   type AccessParts,
+  type Credentials,
   type ResourceAttributes,
 } from "./request-access.ts";

@@ -1,6 +1,6 @@
 import type { RequestTarget } from "#cloud/kube-api/http";
 import { refusals } from "#cloud/kube-api/status";
-import type { Authenticator, User } from "./authenticator.ts";
+import type { Authenticator, Peer, User } from "./authenticator.ts";
 import type { Attributes, Authorizer } from "./authorizer.ts";
 import { readImpersonation } from "./impersonation.ts";
 
@@ -11,17 +11,24 @@ export interface AccessParts {
 
 export type ResourceAttributes = Extract<Attributes, { resource: string }>;
 
+/** What shows who sent a request. */
+export interface Credentials {
+  readonly headers: Headers;
+  /** Of the connection that it came over. */
+  readonly peer: Peer | undefined;
+}
+
 /** Who sent a request, whomever it impersonates. @throws Refusal (Unauthorized) */
-export function senderOf(parts: Pick<AccessParts, "authenticator">, request: Request): User {
-  const user = parts.authenticator.identify(request.headers.get("authorization"));
+export function senderOf(parts: Pick<AccessParts, "authenticator">, shown: Credentials): User {
+  const user = parts.authenticator.identify(shown.headers.get("authorization"), shown.peer);
   if (!user) throw refusals.unauthorized();
   return user;
 }
 
 /** The user of a request: of its credential, or the one that it impersonates (`kubectl --as`). @throws Refusal (Unauthorized, Forbidden) */
-export function requesterOf(parts: AccessParts, request: Request): User {
-  const user = senderOf(parts, request);
-  const impersonation = readImpersonation(request.headers);
+export function requesterOf(parts: AccessParts, shown: Credentials): User {
+  const user = senderOf(parts, shown);
+  const impersonation = readImpersonation(shown.headers);
   if (!impersonation) return user;
   for (const wanted of impersonation.needs) authorize(parts, user, wanted);
   return { ...impersonation.user, ...(user.expiresMs !== undefined && { expiresMs: user.expiresMs }) };

@@ -1,4 +1,10 @@
 import { validateBatch } from "#cloud/kube-api/kinds/batch";
+import {
+  isSigningRequest,
+  stampConditions,
+  validateSigningRequest,
+  validateSigningUpdate,
+} from "#cloud/kube-api/kinds/certificates";
 import { validateBinding, validatePolicy } from "#cloud/kube-api/kinds/policies";
 import { defaultObject, validateCrd, validateRules, validateValue } from "#cloud/kube-api/custom-resources";
 import {
@@ -103,10 +109,15 @@ export function admitUpdate(kind: KindInfo, change: ObjectUpdate): ApiOutcome<Js
 }
 
 /** The first half of `admitUpdate`. */
-export function prepareChanged(kind: KindInfo, change: ObjectUpdate): ApiOutcome<JsonObject> {
-  const { current, via } = change;
+export function prepareChanged(
+  kind: KindInfo,
+  change: ObjectUpdate & { readonly now?: string },
+): ApiOutcome<JsonObject> {
+  const { current, via, now } = change;
   const next = prepareUpdate(kind, change);
   if (!fillDefaults(kind, next)) return refuse(tooLargeDefaults(kind));
+  if (isSigningRequest(kind) && now !== undefined)
+    stampConditions(next, { current, via, now });
   const isPod = definitionName(kind) === "core.v1.Pod";
   if (isPod) keepAdmitted(next, current);
   if (isPod && via === "") tolerateOutages(ensureChild(next, "spec"));
@@ -124,6 +135,7 @@ export function validateChanged(
     return finish(kind, next, [
       ...validateMetadata(kind, next),
       ...(isPod ? validateMirrorUpdate(next, current) : []),
+      ...(isSigningRequest(kind) ? validateSigningUpdate(next, current, via) : []),
     ]);
   if (via === "ephemeralcontainers")
     return finish(kind, next, [
@@ -174,6 +186,7 @@ const policyValidators: Readonly<Record<string, (object: JsonObject) => FieldErr
 
 function validateSpecial(kind: KindInfo, object: JsonObject, current?: JsonObject): FieldError[] {
   if (definitionName(kind) === "apiextensions.v1.CustomResourceDefinition") return validateCrd(object);
+  if (isSigningRequest(kind)) return current ? [] : validateSigningRequest(object);
   const validatePolicies = policyValidators[definitionName(kind)];
   if (validatePolicies) return validatePolicies(object);
   if (kind.custom === undefined) return validateBatch(kind, object, current);

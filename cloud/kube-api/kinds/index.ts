@@ -32,3 +32,4 @@ export { shownObject, shownText, storedForm } from "./stored-form.ts";
 export { scaleOf, withScale } from "./scale.ts";
 export { fieldsV1Of } from "./publish.ts";
 export { tableCells, tableColumns, type TableColumn } from "#cloud/kube-api/kinds/tables";
+export { isSigningRequest } from "#cloud/kube-api/kinds/certificates";

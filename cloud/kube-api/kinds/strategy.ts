@@ -1,3 +1,4 @@
+import { isSigningRequest, keepDecisions, setRequester } from "#cloud/kube-api/kinds/certificates";
 import { definitionName, type KindInfo, type UpdateVia } from "#cloud/kube-api/schema";
 import { childOf, cloneJson, ensureChild, itemsOf, sameMeaning, textOf, type JsonObject } from "#shared/json";
 
@@ -54,19 +55,7 @@ export function prepareCreate(
   if (hasGeneration(kind)) metadata.generation = 1;
   if (hasStatus(kind) && !keepsFirstStatus.has(definitionName(kind))) delete object.status;
   if (definitionName(kind) === "core.v1.Namespace") ensureFinalizer(object);
-  if (definitionName(kind) === "certificates.v1.CertificateSigningRequest") setRequester(object, author);
-}
-
-/** A request for a certificate says who asks, which only the API knows. */
-function setRequester(request: JsonObject, author: JsonObject): void {
-  const {
-    username: _name,
-    uid: _uid,
-    groups: _groups,
-    extra: _extra,
-    ...spec
-  } = ensureChild(request, "spec");
-  request.spec = { ...spec, ...author };
+  if (isSigningRequest(kind)) setRequester(object, author);
 }
 
 function ensureFinalizer(namespace: JsonObject): void {
@@ -96,7 +85,10 @@ export function prepareUpdate(kind: KindInfo, { next, current, via }: ObjectUpda
 }
 
 function withOwn(kind: KindInfo, { next, current, via }: ObjectUpdate): JsonObject {
-  if (via === "status") return withStatusOf(kind, next, current);
+  if (via === "status") {
+    if (isSigningRequest(kind)) keepDecisions(next, current);
+    return withStatusOf(kind, next, current);
+  }
   if (via === "ephemeralcontainers") return withEphemeralContainersOf(next, current);
   if (via !== "approval") return withSpecOf(kind, next, current);
   const status = { ...childOf(current, "status"), conditions: childOf(next, "status")?.conditions ?? [] };

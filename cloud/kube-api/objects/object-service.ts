@@ -275,7 +275,10 @@ export class ObjectService {
         object: decoded,
         old: current,
         prepare: (one) =>
-          unwrap(prepareChanged(kind, { next: one, current: cloneJson(current), via }), options.warn),
+          unwrap(
+            prepareChanged(kind, { next: one, current: cloneJson(current), via, now: this.#now() }),
+            options.warn,
+          ),
         validate: (one) => unwrap(validateChanged(kind, { next: one, current, via }), options.warn),
       },
       options,

@@ -1,5 +1,6 @@
 import type { ExtraResource, RequestFigure } from "#cloud/kube-api/http";
 import type { Admission } from "#cloud/kube-api/objects";
+import type { ListenConfig } from "#cloud/kube-api/server/listening";
 import type { OpenNodeStream } from "#cloud/kube-api/server/pod-streams";
 import type { Clock } from "#shared/clock";
 import type { ConnectionBudget } from "#shared/connections";
@@ -7,10 +8,7 @@ import type { KubeObject } from "#shared/kube";
 import type { Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 
-export interface ApiServerConfig {
-  readonly address: string;
-  /** 0 for any free port */
-  readonly port: number;
+export interface ApiServerConfig extends ListenConfig {
   readonly dataDir: string;
   /** `<dataDir>/cloudcore.db` by default; ":memory:" for tests */
   readonly databasePath?: string;
@@ -58,6 +56,8 @@ export interface ApiServer extends Running {
   serve(resources: readonly ExtraResource[]): Disposable;
   /** Streams to pods are opened so, until disposed. */
   reachNodes(open: OpenNodeStream): Disposable;
+  /** Certificates of the client CA are valid until then: from the return on, clients are asked for theirs. */
+  askForCertificates(untilMs: number): void;
   /** Deletes history past `historyRevisions` now; the server does it every half minute. */
   compact(): Promise<void>;
 }

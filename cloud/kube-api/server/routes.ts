@@ -10,16 +10,17 @@ import {
   senderOf,
   userInfo,
   type AccessParts,
+  type Credentials,
   type EscalationGuard,
   type ResourceAttributes,
   type User,
 } from "#cloud/kube-api/auth";
+import { checkSigningRequest } from "#cloud/kube-api/auth/certificates";
 import {
   closesConnection,
   withinLimits,
   type LimitParts,
   type OpenStream,
-  type ServedBy,
 } from "#cloud/kube-api/flow-control";
 import {
   answerText,
@@ -30,8 +31,11 @@ import {
   type RequestFigure,
   type RequestTarget,
 } from "#cloud/kube-api/http";
+import { isSigningRequest } from "#cloud/kube-api/kinds";
 import type { KindRegistry, WriteGuard } from "#cloud/kube-api/objects";
 import { toKubeObject, type KindInfo } from "#cloud/kube-api/schema";
+import { discovery, documentAt, openApiIndex, Swagger } from "#cloud/kube-api/server/documents";
+import type { Served } from "#cloud/kube-api/server/listening";
 import { answerPodStream, type PodStreamParts } from "#cloud/kube-api/server/pod-streams";
 import { answerProxy } from "#cloud/kube-api/server/proxy";
 import { answerResource, subresourceOf, type ResourceParts } from "#cloud/kube-api/server/verbs";
@@ -42,11 +46,8 @@ import { asText, type JsonObject } from "#shared/json";
 import { note } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
 import { expositionType } from "#shared/prometheus";
-import { isPodStream, type PodStreamName } from "#shared/pod-requests";
 import type { UpgradeOffer } from "#shared/upgrades";
-import * as discovery from "./discovery.ts";
-import { documentAt, openApiIndex } from "./openapi.ts";
-import { Swagger } from "./swagger.ts";
+import { isPodStream, type PodStreamName } from "#shared/pod-requests";
 
 export interface RouteParts extends ResourceParts, AccessParts, LimitParts, PodStreamParts {
   readonly escalation: EscalationGuard;
@@ -70,10 +71,8 @@ export interface ApiEnvironment {
   readonly Bindings: Served;
 }
 
-/** The server of a request. */
-export interface Served extends ServedBy {
-  /** Set when the client asks for another protocol, on a route that has one. */
-  readonly offer?: UpgradeOffer;
+function shownBy({ headers }: Request, { peer }: Served): Credentials {
+  return { headers, peer };
 }
 
 /** All routes of the API: who may use a path is decided first, then what it is. */
@@ -84,7 +83,7 @@ export function createRoutes(parts: RouteParts): Hono<ApiEnvironment> {
   app.use(async (context, next) => {
     const { pathname } = new URL(context.req.url);
     if (!parseTarget(pathname))
-      authorizePath(parts, requesterOf(parts, context.req.raw), context.req.method, pathname);
+      authorizePath(parts, requesterOf(parts, shownBy(context.req.raw, context.env)), context.req.method, pathname);
     await next();
   });
   for (const path of ["/healthz", "/livez"]) {
@@ -169,7 +168,7 @@ function addDiscovery(app: Hono<ApiEnvironment>, parts: RouteParts): void {
     { req, env }: Context<ApiEnvironment>,
     answer: (open: OpenStream) => Response | Promise<Response>,
   ): Promise<Response> => {
-    const user = requesterOf(parts, req.raw);
+    const user = requesterOf(parts, shownBy(req.raw, env));
     const asked = { request: req.raw, server: env, user, exempt: user === ownUser, verb: "get" };
     return withinLimits(parts, asked, answer);
   };
@@ -198,19 +197,21 @@ async function serveTarget(parts: RouteParts, request: Request, server: Served):
     request.method === "GET" && isTrue(query.get("watch") ?? "false"),
   );
   note(request.method, url.pathname);
-  const user = requesterOf(parts, request);
+  const shown = shownBy(request, server);
+  const user = requesterOf(parts, shown);
   if (target.resource === "") return serveVersion(parts, user, target);
   // The server's own client is exempt from limits; impersonation does not return this very object.
   return withinLimits(parts, { request, server, user, exempt: user === ownUser, verb }, (open) => {
     const attributes = attributesOf(target, verb, query.get("fieldSelector"));
     authorize(parts, user, attributes);
     const { offer } = server;
-    return serveResource(parts, { request, target, query, verb, user, open, offer }, attributes);
+    return serveResource(parts, { request, shown, target, query, verb, user, open, offer }, attributes);
   });
 }
 
 interface Asked {
   readonly request: Request;
+  readonly shown: Credentials;
   readonly target: RequestTarget;
   readonly query: URLSearchParams;
   readonly verb: string;
@@ -275,12 +276,12 @@ function isProxied({ group, resource, subresource }: RequestTarget): boolean {
 
 async function servePodStream(
   parts: RouteParts,
-  { request, query, user, offer, target }: Asked,
+  { request, shown, query, user, offer, target }: Asked,
   { kind, subresource }: { readonly kind: KindInfo; readonly subresource: PodStreamName },
 ): Promise<Response> {
   const { namespace, name } = target;
   const pod = parts.objects.read({ kind, namespace, name });
-  const sender = senderOf(parts, request);
+  const sender = senderOf(parts, shown);
   const by = sender.name === user.name ? undefined : sender.name;
   return answerPodStream(parts, { subresource, pod, request, query, user, by, offer });
 }
@@ -332,7 +333,9 @@ function serveVersion(parts: RouteParts, user: User, target: RequestTarget): Res
 function writeGuard(parts: RouteParts, user: User, asked: ResourceAttributes): WriteGuard {
   return {
     mayCreate: () => authorize(parts, user, { ...asked, verb: "create" }),
-    mayStore: ({ kind, namespace }, next, current) => {
+    mayStore: ({ kind, namespace, name }, next, current) => {
+      if (isSigningRequest(kind))
+        checkSigningRequest(parts.authorizer, user, { subresource: asked.subresource, name, next, current });
       if (!isGrant(kind)) return;
       parts.escalation.check(user, {
         plural: kind.plural,

@@ -14,6 +14,13 @@ import { InFlight, SharedLines, StreamPool } from "#cloud/kube-api/flow-control"
 import type { ExtraResource } from "#cloud/kube-api/http";
 import { KindRegistry, ObjectService, ServiceAddresses, startCrdCleaner } from "#cloud/kube-api/objects";
 import { parseKubeObject, type KindInfo } from "#cloud/kube-api/schema";
+import {
+  CertificateTimes,
+  listen,
+  PeerServers,
+  serveOnSocket,
+  type HttpHandler,
+} from "#cloud/kube-api/server/listening";
 import { NodeStreams } from "#cloud/kube-api/server/pod-streams";
 import { Readiness, RevisionStore } from "#cloud/kube-api/store";
 import { socketPath } from "#shared/connections";
@@ -30,7 +37,6 @@ import {
   forgetOldEvents,
   type InstallParts,
 } from "./installed-objects.ts";
-import { listen, serveOnSocket, type HttpHandler } from "./listener.ts";
 import { createRoutes } from "./routes.ts";
 import { signingKeys } from "./signing-keys.ts";
 
@@ -68,8 +74,17 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
   const fetch: HttpHandler = (request, server) => app.routes.fetch(request, server);
   const inner = serveOnSocket(path, fetch, clock);
   stack.defer(() => inner.stop(true));
+  const peers = stack.use(new PeerServers(config.dataDir, fetch, clock));
+  const certificates = new CertificateTimes(store);
   const entrance = stack.use(
-    listen(config, { ...deps, behind: path, fetch, authenticator: app.authenticator }),
+    listen(config, {
+      ...deps,
+      behind: path,
+      fetch,
+      authenticator: app.authenticator,
+      open: (peer) => peers.open(peer),
+      hasCertificates: () => config.clientCaPem !== undefined && certificates.lastMs > clock.nowMs(),
+    }),
   );
   app.address = `${config.address}:${entrance.port}`;
   const url = `https://${config.address.includes(":") ? `[${config.address}]` : config.address}:${entrance.port}`;
@@ -88,6 +103,10 @@ export async function startApiServer(config: ApiServerConfig, deps: ApiServerDep
       return { [Symbol.dispose]: () => resources.forEach((one) => extras.delete(one)) };
     },
     reachNodes: (open) => nodeStreams.use(open),
+    askForCertificates: (untilMs) => {
+      certificates.extend(untilMs);
+      entrance.look();
+    },
     compact: () => store.compact(),
     writeKubeconfig: (file) =>
       writeKubeconfig(file, { server: url, caPem: config.tls.caPem, token: config.adminToken }),

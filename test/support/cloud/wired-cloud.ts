@@ -15,6 +15,9 @@ const stamp = { id: () => crypto.randomUUID(), nowMs: () => Date.now() };
 /** A whole cloudcore with the embedded API on free ports, for those who talk to it over its sockets. */
 export interface WiredCloud extends AsyncDisposable {
   readonly log: ReturnType<typeof silentLog>;
+  readonly dataDir: string;
+  /** Of the embedded API. */
+  readonly url: string;
   /** Calls the embedded API as the administrator unless headers identify another user. */
   call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
   /** A connection with the certificate of that node, which has registered, as this Node if one is given. */
@@ -49,16 +52,18 @@ export async function startWiredCloud(clock: Clock = systemClock): Promise<Wired
     key: readFileSync(join(dir.path, "ca/rootCA.key"), "utf8"),
   });
   const token = readFileSync(join(dir.path, "embedded/admin-token"), "utf8").trim();
-  const call = caller(`https://127.0.0.1:${ports.get("embedded") ?? 0}`, token);
+  const url = `https://127.0.0.1:${ports.get("embedded") ?? 0}`;
   const owned = stack.move();
   return {
     log,
-    call,
+    dataDir: dir.path,
+    url,
+    call: caller(url, token),
     node: async (name, registered = { metadata: { name } }) => {
       const subject = { commonName: `system:node:${name}`, organizations: ["system:nodes"] };
       const pair = await authority.issue({ subject, usage: "client", days: 30, nowMs: Date.now() });
-      const url = `wss://127.0.0.1:${ports.get("cloudhub") ?? 0}/e632aba927ea4ac2b575ec1603d56f10/${name}/events`;
-      const socket = new WebSocket(url, { ca, ...pair, headers: { node_id: name } });
+      const hub = `wss://127.0.0.1:${ports.get("cloudhub") ?? 0}/e632aba927ea4ac2b575ec1603d56f10/${name}/events`;
+      const socket = new WebSocket(hub, { ca, ...pair, headers: { node_id: name } });
       const node = owned.use(new WiredNode(name, socket));
       await node.opened;
       await node.ask("insert", `default/node/${name}`, registered);

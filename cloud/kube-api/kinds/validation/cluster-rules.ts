@@ -11,7 +11,7 @@ import {
 import type { FieldError } from "#cloud/kube-api/schema";
 import { childOf, itemsOf, numberOf, textOf, textsOf, type JsonObject } from "#shared/json";
 
-/** Kinds that say how the API itself treats requests, after pkg/apis/{admissionregistration,flowcontrol,certificates}/validation. */
+/** Kinds that say how the API itself treats requests, after pkg/apis/{admissionregistration,flowcontrol}/validation. */
 
 const operations = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
 
@@ -93,37 +93,6 @@ export function validateClient(config: JsonObject | undefined, path: string): Fi
   if (parsed.username !== "" || parsed.search !== "" || parsed.hash !== "")
     return wrong("user information, queries and fragments are not permitted in the URL");
   return [];
-}
-
-const signers = /^[a-z0-9.-]+\/[^/].*$/;
-
-export function validateSigningRequest(object: JsonObject): FieldError[] {
-  const spec = childOf(object, "spec");
-  const signer = textOf(spec, "signerName");
-  const errors: FieldError[] = [];
-  const pem = Buffer.from(textOf(spec, "request"), "base64").toString("latin1");
-  if (!/-----BEGIN (NEW )?CERTIFICATE REQUEST-----/.test(pem))
-    errors.push(invalid("spec.request", {}, "PEM block type must be CERTIFICATE REQUEST"));
-  if (textsOf(spec, "usages").length === 0) errors.push(required("spec.usages"));
-  if (signer === "") errors.push(required("spec.signerName"));
-  else if (!signers.test(signer))
-    errors.push(
-      invalid(
-        "spec.signerName",
-        signer,
-        'must be a fully qualified domain and path of the form "example.com/signer-name"',
-      ),
-    );
-  const seconds = numberOf(spec, "expirationSeconds");
-  if (seconds !== undefined && seconds < 600)
-    errors.push(
-      invalid(
-        "spec.expirationSeconds",
-        seconds,
-        "may not specify a duration less than 600 seconds (10 minutes)",
-      ),
-    );
-  return errors;
 }
 
 export function validateFlowSchema(object: JsonObject): FieldError[] {

@@ -6,7 +6,6 @@ import {
   validateAutoscaler,
   validateFlowSchema,
   validatePriorityLevel,
-  validateSigningRequest,
   validateWebhooks,
 } from "./cluster-rules.ts";
 import {
@@ -99,7 +98,6 @@ const validators: Readonly<Record<string, (object: JsonObject) => FieldError[]>>
   "admissionregistration.v1.MutatingWebhookConfiguration": validateWebhooks,
   "admissionregistration.v1.ValidatingWebhookConfiguration": validateWebhooks,
   "autoscaling.v2.HorizontalPodAutoscaler": validateAutoscaler,
-  "certificates.v1.CertificateSigningRequest": validateSigningRequest,
   "coordination.v1.Lease": validateLease,
   "discovery.v1.EndpointSlice": validateEndpointSlice,
   "flowcontrol.v1.FlowSchema": validateFlowSchema,

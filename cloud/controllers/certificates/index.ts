@@ -1,0 +1,2 @@
+/** Signs CertificateSigningRequests, and removes old ones. */
+export { startCertificateSigner, type SigningDeps } from "./signer.ts";

@@ -1,0 +1,4 @@
+/** What the API says about itself: versions, resources and schemas. */
+export * as discovery from "./discovery.ts";
+export { documentAt, openApiIndex } from "./openapi.ts";
+export { Swagger } from "./swagger.ts";
