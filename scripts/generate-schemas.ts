@@ -87,6 +87,7 @@ const merges: Record<string, string> = {
   "admissionregistration.v1.ValidatingAdmissionPolicySpec.matchConditions": "~name@name",
   "admissionregistration.v1.ValidatingAdmissionPolicySpec.variables": "~name@name",
   "admissionregistration.v1.ValidatingAdmissionPolicyStatus.conditions": "@type",
+  "apiregistration.v1.APIServiceStatus.conditions": conditions,
   "autoscaling.v2.HorizontalPodAutoscalerStatus.conditions": conditions,
   "certificates.v1.CertificateSigningRequestStatus.conditions": "@type",
   "flowcontrol.v1.FlowSchemaStatus.conditions": conditions,
@@ -181,7 +182,8 @@ const definitions = new Map<string, Definition>();
 for (const [folder, prefix] of Object.entries(folders)) await readFolder(folder, prefix);
 definitions.get("apiextensions.v1.JSONSchemaProps")?.fields.push(...vendorFields);
 for (const [name, fields] of Object.entries(lostFields)) definitions.get(name)?.fields.push(...fields);
-for (const [name, definition] of metricsDefinitions()) definitions.set(name, definition);
+for (const [name, definition] of [...metricsDefinitions(), ...aggregationDefinitions()])
+  definitions.set(name, definition);
 write(reachable());
 
 async function readFolder(folder: string, prefix: string): Promise<void> {
@@ -257,11 +259,12 @@ function clean(comment: string): string {
     .trim();
 }
 
+function field(name: string, code: string, text: string, required = true): Field {
+  return { name, code, required, text };
+}
+
 /** metrics.k8s.io is not in Kubernetes itself, and not in its package. */
 function* metricsDefinitions(): Generator<[string, Definition]> {
-  const field = (name: string, code: string, text: string, required = true): Field => {
-    return { name, code, required, text };
-  };
   const usage = field("usage", "{}q", "Usage of the resources cpu and memory.");
   const measured = [
     field("apiVersion", "s", "", false),
@@ -275,6 +278,58 @@ function* metricsDefinitions(): Generator<[string, Definition]> {
   yield ["metrics.v1beta1.NodeMetrics", { text: "Usage of a node.", fields: [...measured, usage] }];
   yield ["metrics.v1beta1.PodMetrics", { text: "Usage of a pod.", fields: [containers, ...measured] }];
   yield ["metrics.v1beta1.ContainerMetrics", { text: "Usage of a container.", fields: [named, usage] }];
+}
+
+/** apiregistration.k8s.io is served by kube-aggregator, and is not in the package either. */
+function* aggregationDefinitions(): Generator<[string, Definition]> {
+  const prefix = "apiregistration.v1";
+  const service = [
+    field("name", "s", "Name of the Service.", false),
+    field("namespace", "s", "Namespace of the Service.", false),
+    field("port", "i", "Port of the Service; 443 by default.", false),
+  ];
+  const spec = [
+    field("caBundle", "y", "CA certificates in PEM that verify the server's certificate.", false),
+    field("group", "s", "API group that the server serves.", false),
+    field("groupPriorityMinimum", "i", "Groups with a higher number come first in discovery."),
+    field("insecureSkipTLSVerify", "b", "The server's certificate is not verified.", false),
+    field(
+      "service",
+      `#${prefix}.ServiceReference`,
+      "Where the server is; none for what this API serves itself.",
+      false,
+    ),
+    field("version", "s", "Version of the group that the server serves.", false),
+    field("versionPriority", "i", "Versions with a higher number come first within their group."),
+  ];
+  const condition = [
+    field("lastTransitionTime", "t", "When the status of the condition changed last.", false),
+    field("message", "s", "Why, for people.", false),
+    field("reason", "s", "Why, in one word.", false),
+    field("status", "s", "True, False or Unknown."),
+    field("type", "s", "Name of the condition."),
+  ];
+  const whole = [
+    field("apiVersion", "s", "", false),
+    field("kind", "s", "", false),
+    field("metadata", "#meta.v1.ObjectMeta", "", false),
+    field("spec", `#${prefix}.APIServiceSpec`, "What is served, and by whom.", false),
+    field("status", `#${prefix}.APIServiceStatus`, "Whether it is reached.", false),
+  ];
+  const conditions = field(
+    "conditions",
+    `[]#${prefix}.APIServiceCondition`,
+    "Whether the server is available.",
+    false,
+  );
+  yield [`${prefix}.APIService`, { text: "A server for one version of an API group.", fields: whole }];
+  yield [`${prefix}.APIServiceSpec`, { text: "What a server serves, and where it is.", fields: spec }];
+  yield [`${prefix}.APIServiceStatus`, { text: "What is known about a server.", fields: [conditions] }];
+  yield [
+    `${prefix}.APIServiceCondition`,
+    { text: "One thing that is known about a server.", fields: condition },
+  ];
+  yield [`${prefix}.ServiceReference`, { text: "A Service and its port.", fields: service }];
 }
 
 function reachable(): string[] {

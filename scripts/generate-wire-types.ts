@@ -1,8 +1,8 @@
 /**
  * Writes cloud/kube-api/http/wire-types.txt: the protobuf messages of the served Kubernetes kinds, read from the generated.proto
- * files of k8s.io/api, k8s.io/apimachinery and k8s.io/apiextensions-apiserver; how Go writes a field as JSON (its name, whether it
+ * files of k8s.io/api, k8s.io/apimachinery, k8s.io/apiextensions-apiserver and k8s.io/kube-aggregator; how Go writes a field as JSON (its name, whether it
  * is inlined, whether an empty one is left out) is in the tags of the types.go files beside them. Pass the folder that has the
- * three modules as `api`, `apimachinery` and `apiextensions-apiserver`.
+ * four modules as `api`, `apimachinery`, `apiextensions-apiserver` and `kube-aggregator`.
  */
 import { Glob } from "bun";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -63,7 +63,7 @@ function* fieldsOf(body: string, prefix: string): Generator<Field> {
 /** `core.v1` of `k8s.io.api.core.v1`, `intstr` of `k8s.io.apimachinery.pkg.util.intstr`. */
 function shortName(name: string): string {
   return name.replace(
-    /^k8s\.io\.(api|apimachinery\.pkg(\.apis|\.util|\.api)?|apiextensions_apiserver\.pkg\.apis)\./,
+    /^k8s\.io\.(api|apimachinery\.pkg(\.apis|\.util|\.api)?|(apiextensions_apiserver|kube_aggregator)\.pkg\.apis)\./,
     "",
   );
 }

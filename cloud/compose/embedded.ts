@@ -4,7 +4,11 @@ import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { startApiServer, type ApiServer } from "#cloud/kube-api/server";
-import { ensureCertificates, ensureClientAuthority } from "#cloud/cloud-hub/certificates";
+import {
+  ensureCertificates,
+  ensureClientAuthority,
+  ensureProxyAuthority,
+} from "#cloud/cloud-hub/certificates";
 import { localPathClass } from "#cloud/controllers/storage";
 import { admitDevices } from "#cloud/device-controller";
 import { createRuleAdmission } from "#cloud/router";
@@ -46,13 +50,17 @@ export async function startEmbedded(
   const home = join(dataDir, "embedded");
   mkdirSync(home, { recursive: true, mode: 0o700 });
   reportLostDatabase(dataDir, deps.log);
+  const nowMs = deps.clock.nowMs();
   const { caPem, serverCert, serverKey } = await ensureCertificates({
     dataDir: home,
     established: existsSync(join(dataDir, "cloudcore.db")),
-    nowMs: deps.clock.nowMs(),
+    nowMs,
     advertise: config.advertise,
   });
-  const clientAuthority = await ensureClientAuthority(home, deps.clock.nowMs());
+  const clientAuthority = await ensureClientAuthority(home, nowMs);
+  const proxyAuthority = await ensureProxyAuthority(home, nowMs);
+  const subject = { commonName: proxyName };
+  const proxyIdentity = await proxyAuthority.issue({ subject, usage: "client", days: proxyDays, nowMs });
   const token = readToken(join(home, "admin-token"), deps.log);
   const ownToken = randomBytes(32).toString("hex");
   const admitRules = createRuleAdmission();
@@ -64,6 +72,7 @@ export async function startEmbedded(
       keyFile: config.encryptionKeyFile ?? join(dataDir, "secrets.key"),
       tls: { certPem: serverCert, keyPem: serverKey, caPem },
       clientCaPem: clientAuthority.certPem,
+      proxyIdentity,
       adminToken: token,
       ownToken,
       admit: (object, lookup, list) => [...admitDevices(object, lookup), ...admitRules(object, lookup, list)],
@@ -77,27 +86,58 @@ export async function startEmbedded(
     },
   );
   api.writeKubeconfig(join(dataDir, "kubeconfig"));
-  await api.ensureObjects(
-    [deviceModelCrd, deviceCrd, ruleEndpointCrd, ruleCrd, objectSyncCrd, clusterObjectSyncCrd].map(
-      // Our own files, which tests load.
-      (text) => Bun.YAML.parse(text) as KubeObject,
-    ),
-  );
+  await api.ensureObjects(ownDefinitions());
   await api.publishAddress(publishedAddress(config));
+  await api.ensureObjects(trustOfExtensions(clientAuthority.certPem, proxyAuthority.certPem));
   await api.ensurePresent([localPathClass]);
   deps.reportPort("embedded", api.port);
   return {
     api,
     caPem,
     clientAuthority,
-    access: {
-      from: "inline",
-      server: "http://localhost",
-      socket: api.socket,
-      answer: (request) => api.answer(request),
-      token: ownToken,
-    },
+    access: accessTo(api, ownToken),
   };
+}
+
+function accessTo(api: ApiServer, token: string): KubeOptions {
+  const answer = (request: Request): Promise<Response> => api.answer(request);
+  return { from: "inline", server: "http://localhost", socket: api.socket, answer, token };
+}
+
+function ownDefinitions(): KubeObject[] {
+  return [deviceModelCrd, deviceCrd, ruleEndpointCrd, ruleCrd, objectSyncCrd, clusterObjectSyncCrd].map(
+    // Our own files, which tests load.
+    (text) => Bun.YAML.parse(text) as KubeObject,
+  );
+}
+
+const proxyName = "front-proxy-client";
+/** Issued at each start; a cloudcore that is not restarted in ten years does not exist. */
+const proxyDays = 3650;
+const authenticationName = "extension-apiserver-authentication";
+
+/** How aggregated servers know users, and this API when it passes on their requests; all of them read it at their start. */
+function trustOfExtensions(clientCa: string, proxyCa: string): KubeObject[] {
+  const metadata = { namespace: "kube-system", name: authenticationName };
+  const rule = { apiGroups: [""], resources: ["configmaps"], resourceNames: [authenticationName] };
+  const data = {
+    "client-ca-file": clientCa,
+    "requestheader-client-ca-file": proxyCa,
+    "requestheader-allowed-names": JSON.stringify([proxyName]),
+    "requestheader-username-headers": '["X-Remote-User"]',
+    "requestheader-uid-headers": '["X-Remote-Uid"]',
+    "requestheader-group-headers": '["X-Remote-Group"]',
+    "requestheader-extra-headers-prefix": '["X-Remote-Extra-"]',
+  };
+  return [
+    { apiVersion: "v1", kind: "ConfigMap", metadata, data },
+    {
+      apiVersion: "rbac.authorization.k8s.io/v1",
+      kind: "Role",
+      metadata: { namespace: "kube-system", name: `${authenticationName}-reader` },
+      rules: [{ ...rule, verbs: ["get", "list", "watch"] }],
+    },
+  ];
 }
 
 /** An address that others can reach, if there is one. */

@@ -53,6 +53,8 @@ class Switching implements AsyncDisposable {
   readonly #options: EntranceOptions;
   readonly #owned = new AsyncDisposableStack();
   #direct: Direct | undefined;
+  /** They accept nothing, and go on with the connections that they have. */
+  readonly #leaving = new Set<Direct>();
   #front: Front | undefined;
   #calmSinceMs: number | undefined;
 
@@ -65,7 +67,10 @@ class Switching implements AsyncDisposable {
       this.port = this.#direct.port ?? options.port;
     }
     this.#owned.use(options.clock.every(lookMs, () => this.look()));
-    this.#owned.defer(() => this.#direct?.stop(true));
+    this.#owned.defer(async () => {
+      await Promise.all([...this.#leaving].map((one) => one.stop(true)));
+      await this.#direct?.stop(true);
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -98,7 +103,9 @@ class Switching implements AsyncDisposable {
   }
 
   #leaveDirect(): void {
-    void this.#direct?.stop(false);
+    const left = this.#direct;
+    if (left) this.#leaving.add(left);
+    void left?.stop(false).then(() => this.#leaving.delete(left));
     this.#direct = undefined;
     this.#calmSinceMs = undefined;
     this.#tryFront();

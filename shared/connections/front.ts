@@ -119,7 +119,7 @@ function tlsOf({ cert, key, clientCa }: NonNullable<FrontOptions["tls"]>): Bun.T
   };
 }
 
-/** The proof that the client has the key is part of the handshake, whoever signed the certificate. */
+/** The proof that the client has the key is part of the handshake, for a certificate of any CA. */
 function shownBy(socket: ClientSocket): ShownCertificate | undefined {
   // Undefined without one, although its type has no such value.
   const certificate = socket.getPeerX509Certificate() as { readonly raw: Uint8Array } | undefined;

@@ -229,7 +229,10 @@ async function certify(
   });
   // What was judged is what is signed, however the library spells it.
   if (Bun.deepEquals(subjectOfCertificate(new Uint8Array(cert.rawData)), subject)) return cert;
-  throw new ProtocolError("bad-csr", "Cannot sign certificate request: its subject changes when it is written again");
+  throw new ProtocolError(
+    "bad-csr",
+    "Cannot sign certificate request: its subject changes when it is written again",
+  );
 }
 
 function attempt<T>(read: () => T, text: string): T {

@@ -61,7 +61,7 @@ function contentOf(der: Uint8Array, tag: number): Uint8Array {
 
 function elementsOf(bytes: Uint8Array): Element[] {
   const found: Element[] = [];
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const tag = bytes[at] ?? 0;
     const { length, size } = lengthAt(bytes, at + 1);
     const start = at + 1 + size;

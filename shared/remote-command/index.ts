@@ -8,6 +8,6 @@ export {
   type AcceptProcess,
   type NoProtocol,
 } from "./negotiate.ts";
-export type { ConnectPort } from "./port-client.ts";
+export { passConnection, type ConnectPort } from "./port-client.ts";
 export type { ProcessClient, ProcessStreams } from "./process-client.ts";
 export { runProcess, type NodeEnd } from "./run-process.ts";

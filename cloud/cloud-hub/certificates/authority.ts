@@ -51,6 +51,13 @@ export async function ensureClientAuthority(home: string, nowMs: number): Promis
   return ensureOwnAuthority(files, { established, nowMs, commonName: clientCaName });
 }
 
+/** A CA that signs one client certificate: that by which aggregated servers know the API. @throws ConfigError when it is damaged */
+export async function ensureProxyAuthority(home: string, nowMs: number): Promise<Authority> {
+  const files = caFilesIn(join(home, "proxy"));
+  const established = existsSync(files.certPath);
+  return ensureOwnAuthority(files, { established, nowMs, commonName: "KubeEdge API aggregation" });
+}
+
 /** Where the API below `home` keeps the CA of its clients. */
 export function clientCaFilesIn(home: string): CaFiles {
   return caFilesIn(join(home, "clients"));
@@ -115,10 +122,7 @@ function damaged({ path, why }: CaFault): ConfigError {
   );
 }
 
-async function makeAuthority(
-  files: CaFiles,
-  { nowMs, commonName = "KubeEdge" }: NewCa,
-): Promise<Authority> {
+async function makeAuthority(files: CaFiles, { nowMs, commonName = "KubeEdge" }: NewCa): Promise<Authority> {
   const made = await createAuthority({ commonName, days: caDays, nowMs });
   writePair(files, { cert: made.certPem, key: made.keyPem });
   return made;

@@ -7,7 +7,10 @@ export function cloudPrivatePlaces({ dataDir }: Pick<CloudConfig, "dataDir">): P
   const paths = (...names: readonly string[]): string[] => names.map((name) => join(dataDir, name));
   return {
     home: dataDir,
-    folders: paths("ca", "certs", "embedded", "embedded/ca", "embedded/certs"),
+    folders: [
+      ...paths("ca", "certs", "embedded", "embedded/ca", "embedded/certs"),
+      ...paths("embedded/clients", "embedded/clients/ca", "embedded/proxy", "embedded/proxy/ca"),
+    ],
     files: [
       ...paths("kubeconfig", "secrets.key"),
       ...paths("cloudcore.db", "telemetry.db", "router.db").flatMap((path) => databaseFiles(path)),

@@ -16,6 +16,8 @@ const plain = [
   ...pairs.map((name) => `embedded/${name}`),
   "embedded/clients/ca/rootCA.crt",
   "embedded/clients/ca/rootCA.key",
+  "embedded/proxy/ca/rootCA.crt",
+  "embedded/proxy/ca/rootCA.key",
   "embedded/admin-token",
 ];
 

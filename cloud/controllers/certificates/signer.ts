@@ -11,7 +11,7 @@ import { rfc3339, type Clock } from "#shared/clock";
 import { asError, ProtocolError } from "#shared/errors";
 import { objectKey } from "#shared/kube";
 import type { Logger } from "#shared/log";
-import { fromPem, toPem, type Authority, type SignedRequest } from "#shared/pki";
+import { fromPem, toPem, type Authority, type OpenedRequest, type SignedRequest } from "#shared/pki";
 import { isOutdated } from "./cleaner.ts";
 import { certifiedUsages, signers, validityOf } from "./signers.ts";
 import { isToBeSigned, type CertificateSigningRequest } from "./signing-request.ts";
@@ -64,23 +64,30 @@ class CertificateSigner implements AsyncDisposable {
 
   async #sign(key: string): Promise<void> {
     const request = this.#requests.get(key);
-    const judge = signers.get(request?.spec?.signerName ?? "");
+    const { signerName = "", usages = [] } = request?.spec ?? {};
+    const judge = signers.get(signerName);
     if (!request || !judge || !isToBeSigned(request)) return;
-    const { usages = [], expirationSeconds } = request.spec ?? {};
-    const nowMs = this.#deps.clock.nowMs();
     const opened = await openOrFault(this.#deps.authority, request);
-    const fault = typeof opened === "string" ? opened : judge({ ...opened.asked, usages });
-    if (fault !== undefined || typeof opened === "string") return this.#fail(request, fault ?? "");
-    const signed = await opened.certify({
-      usages: certifiedUsages(usages),
-      nowMs,
-      ...validityOf(expirationSeconds, nowMs),
-    });
-    if (usages.includes("client auth")) this.#deps.beforeIssue(signed.notAfterMs);
+    if (typeof opened === "string") return this.#fail(request, opened);
+    const fault = judge({ ...opened.asked, usages });
+    if (fault !== undefined) return this.#fail(request, fault);
+    await this.#issue(request, opened);
+  }
+
+  async #issue(request: CertificateSigningRequest, opened: OpenedRequest): Promise<void> {
+    const { clock, beforeIssue } = this.#deps;
+    const { usages = [], expirationSeconds } = request.spec ?? {};
+    const nowMs = clock.nowMs();
+    const validity = validityOf(expirationSeconds, nowMs);
+    const signed = await opened.certify({ usages: certifiedUsages(usages), nowMs, ...validity });
+    if (usages.includes("client auth")) beforeIssue(signed.notAfterMs);
     await this.#publish(request, signed);
   }
 
-  async #publish(request: CertificateSigningRequest, { der, serial, notAfterMs }: SignedRequest): Promise<void> {
+  async #publish(
+    request: CertificateSigningRequest,
+    { der, serial, notAfterMs }: SignedRequest,
+  ): Promise<void> {
     const certificate = Buffer.from(toPem(der, "CERTIFICATE")).toString("base64");
     await this.#write({ ...request, status: { ...request.status, certificate } });
     const { signerName } = request.spec ?? {};
@@ -133,7 +140,7 @@ class CertificateSigner implements AsyncDisposable {
 async function openOrFault(
   authority: Authority,
   { spec }: CertificateSigningRequest,
-): Promise<Awaited<ReturnType<Authority["openRequest"]>> | string> {
+): Promise<OpenedRequest | string> {
   const der = fromPem(Buffer.from(spec?.request ?? "", "base64").toString("latin1"));
   try {
     return await authority.openRequest(der ?? new Uint8Array());

@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import type { Clock } from "#shared/clock";
 import type { JsonObject } from "#shared/json";
 import type { KubeObject } from "#shared/kube";
-import type { TokenClaims, TokenSigner } from "./tokens.ts";
+import type { TokenClaims, TokenSigner } from "#cloud/kube-api/auth/tokens";
 
 export interface User {
   readonly name: string;

@@ -93,7 +93,7 @@ const publicInfo = [get("/healthz /livez /readyz /version /version/")];
 /** Usage of nodes and pods: `kubectl top` for everybody who may view. */
 const metrics = [on("metrics.k8s.io", read, "nodes pods")];
 
-/** May have certificates of a signer issued: for whoever hands them out, bound to nobody. */
+/** May have certificates of a signer issued: for users who hand them out, bound to nobody. */
 function approver(signer: string): PolicyRule {
   return {
     verbs: ["approve"],
@@ -103,7 +103,18 @@ function approver(signer: string): PolicyRule {
   };
 }
 
-const signers = ["kube-apiserver-client", "kube-apiserver-client-kubelet", "kubelet-serving", "legacy-unknown"];
+const signers = [
+  "kube-apiserver-client",
+  "kube-apiserver-client-kubelet",
+  "kubelet-serving",
+  "legacy-unknown",
+];
+
+/** What an aggregated server asks this API: who somebody is, and what that one may. */
+const delegator = [
+  on("authentication.k8s.io", ["create"], "tokenreviews"),
+  on("authorization.k8s.io", ["create"], "subjectaccessreviews"),
+];
 
 const monitoring = [get("/healthz /healthz/* /livez /livez/* /metrics /readyz /readyz/*")];
 
@@ -118,6 +129,7 @@ export const defaultGrants: readonly KubeObject[] = [
   role("system:public-info-viewer", publicInfo),
   role("system:service-account-issuer-discovery", issuer),
   role("system:monitoring", monitoring),
+  role("system:auth-delegator", delegator),
   role("system:aggregate-to-view", view, aggregateTo("view")),
   role("system:aggregate-to-edit", edit, aggregateTo("edit")),
   role("system:aggregate-to-admin", admin, aggregateTo("admin")),

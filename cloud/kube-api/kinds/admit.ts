@@ -116,8 +116,7 @@ export function prepareChanged(
   const { current, via, now } = change;
   const next = prepareUpdate(kind, change);
   if (!fillDefaults(kind, next)) return refuse(tooLargeDefaults(kind));
-  if (isSigningRequest(kind) && now !== undefined)
-    stampConditions(next, { current, via, now });
+  if (isSigningRequest(kind) && now !== undefined) stampConditions(next, { current, via, now });
   const isPod = definitionName(kind) === "core.v1.Pod";
   if (isPod) keepAdmitted(next, current);
   if (isPod && via === "") tolerateOutages(ensureChild(next, "spec"));

@@ -27,9 +27,8 @@ export {
   type WriteContext,
 } from "./admit.ts";
 export type { ObjectUpdate } from "./strategy.ts";
-export { toStored } from "#cloud/kube-api/kinds/conversions";
+export { scaleOf, toStored, withScale } from "#cloud/kube-api/kinds/conversions";
 export { shownObject, shownText, storedForm } from "./stored-form.ts";
-export { scaleOf, withScale } from "./scale.ts";
 export { fieldsV1Of } from "./publish.ts";
 export { tableCells, tableColumns, type TableColumn } from "#cloud/kube-api/kinds/tables";
 export { isSigningRequest } from "#cloud/kube-api/kinds/certificates";

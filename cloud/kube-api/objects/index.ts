@@ -4,6 +4,7 @@
  */
 export { ObjectService } from "./object-service.ts";
 export { unwrap } from "./unwrap.ts";
+export { ownWrite } from "./write-request.ts";
 export type {
   Admission,
   AdmissionCause,

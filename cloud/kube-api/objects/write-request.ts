@@ -25,6 +25,15 @@ export interface WriteOptions {
   readonly author?: JsonObject;
 }
 
+/** How the server itself writes. */
+export const ownWrite: WriteOptions = {
+  dryRun: false,
+  validation: "Warn",
+  manager: "cloudcore",
+  force: true,
+  warn: () => undefined,
+};
+
 /** What the author of a request may write; both throw a Refusal. */
 export interface WriteGuard {
   /** Called before a PUT or an apply creates an object. */

@@ -204,6 +204,14 @@ export const catalogRows: readonly CatalogRow[] = [
     sub: ["status"],
   },
   {
+    gv: "apiregistration.k8s.io/v1",
+    kind: "APIService",
+    plural: "apiservices",
+    cluster: true,
+    categories: ["api-extensions"],
+    sub: ["status"],
+  },
+  {
     gv: "admissionregistration.k8s.io/v1",
     kind: "MutatingWebhookConfiguration",
     plural: "mutatingwebhookconfigurations",

@@ -16,6 +16,8 @@ export interface ApiServerConfig extends ListenConfig {
   readonly keyFile?: string;
   readonly tls: { readonly certPem: string; readonly keyPem: string; readonly caPem: string };
   readonly adminToken: string;
+  /** The client certificate by which aggregated servers know this API. */
+  readonly proxyIdentity?: { readonly cert: string; readonly key: string };
   /** Token of the process's own client, whose requests are exempt from limits. */
   readonly ownToken?: string;
   /** How many revisions stay followable; 10,000 by default. */

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { defaultGrants, reconcileDefault } from "#cloud/kube-api/auth";
-import { resourceOf, type KindRegistry, type ObjectService } from "#cloud/kube-api/objects";
+import { ownWrite, resourceOf, type KindRegistry, type ObjectService } from "#cloud/kube-api/objects";
 import { parseKubeObject, toJsonObject } from "#cloud/kube-api/schema";
 import { Refusal } from "#cloud/kube-api/status";
 import type { RevisionStore } from "#cloud/kube-api/store";
@@ -16,14 +16,6 @@ export interface InstallParts {
 }
 
 const firstNamespaces = ["default", "kube-system", "kube-public", "kube-node-lease"];
-const writeOptions = {
-  dryRun: false,
-  validation: "Warn",
-  manager: "cloudcore",
-  force: true,
-  warn: () => undefined,
-} as const;
-
 /** Creates or updates objects so that they are as given, one after the other. @throws ConfigError naming the first that is refused */
 export async function ensureObjects(parts: InstallParts, all: readonly KubeObject[]): Promise<void> {
   for (const object of all) await ensureObject(parts, object);
@@ -101,10 +93,10 @@ async function ensureObject({ objects, registry, store }: InstallParts, object: 
   const body = toJsonObject(structuredClone(object));
   try {
     if (store.find(resourceOf(kind), `${namespace}/${name}`) === undefined) {
-      await objects.create({ kind, namespace, name: "" }, body, writeOptions);
+      await objects.create({ kind, namespace, name: "" }, body, ownWrite);
     } else {
       const patch = { type: "merge", body: withoutStatus(body) } as const;
-      await objects.patch({ kind, namespace, name }, patch, { ...writeOptions, via: "" });
+      await objects.patch({ kind, namespace, name }, patch, { ...ownWrite, via: "" });
     }
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;

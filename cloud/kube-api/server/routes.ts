@@ -4,7 +4,6 @@ import {
   attributesOf,
   authorize,
   authorizePath,
-  isGrant,
   ownUser,
   requesterOf,
   senderOf,
@@ -15,7 +14,6 @@ import {
   type ResourceAttributes,
   type User,
 } from "#cloud/kube-api/auth";
-import { checkSigningRequest } from "#cloud/kube-api/auth/certificates";
 import {
   closesConnection,
   withinLimits,
@@ -31,9 +29,15 @@ import {
   type RequestFigure,
   type RequestTarget,
 } from "#cloud/kube-api/http";
-import { isSigningRequest } from "#cloud/kube-api/kinds";
-import type { KindRegistry, WriteGuard } from "#cloud/kube-api/objects";
-import { toKubeObject, type KindInfo } from "#cloud/kube-api/schema";
+import type { KindRegistry } from "#cloud/kube-api/objects";
+import type { KindInfo } from "#cloud/kube-api/schema";
+import {
+  answerAggregated,
+  type AggregatedRequested,
+  type Aggregation,
+  type AnswerParts,
+  type ApiService,
+} from "#cloud/kube-api/server/aggregation";
 import { discovery, documentAt, openApiIndex, Swagger } from "#cloud/kube-api/server/documents";
 import type { Served } from "#cloud/kube-api/server/listening";
 import { answerPodStream, type PodStreamParts } from "#cloud/kube-api/server/pod-streams";
@@ -48,8 +52,11 @@ import type { Logger } from "#shared/log";
 import { expositionType } from "#shared/prometheus";
 import type { UpgradeOffer } from "#shared/upgrades";
 import { isPodStream, type PodStreamName } from "#shared/pod-requests";
+import { findExtra, serveExtra } from "./extra-resources.ts";
+import { writeGuard } from "./write-guard.ts";
 
-export interface RouteParts extends ResourceParts, AccessParts, LimitParts, PodStreamParts {
+export interface RouteParts extends ResourceParts, AccessParts, LimitParts, PodStreamParts, AnswerParts {
+  readonly aggregation: Pick<Aggregation, "find" | "versions">;
   readonly escalation: EscalationGuard;
   /** Read with each request: modules add theirs while the server runs. */
   readonly extras: ReadonlySet<ExtraResource>;
@@ -58,7 +65,8 @@ export interface RouteParts extends ResourceParts, AccessParts, LimitParts, PodS
   readonly policies: Policies;
   readonly log: Logger;
   readonly readiness: Pick<Readiness, "problem">;
-  readonly keySet: () => Record<string, unknown>;
+  /** Of the tokens of ServiceAccounts (OpenID Connect Discovery 1.0). */
+  readonly issuer: { document(): JsonObject; keySet(): JsonObject };
   /** Called for each request that was answered. */
   readonly countRequest?: ((figure: RequestFigure) => void) | undefined;
   /** The text of `/metrics`. */
@@ -83,7 +91,12 @@ export function createRoutes(parts: RouteParts): Hono<ApiEnvironment> {
   app.use(async (context, next) => {
     const { pathname } = new URL(context.req.url);
     if (!parseTarget(pathname))
-      authorizePath(parts, requesterOf(parts, shownBy(context.req.raw, context.env)), context.req.method, pathname);
+      authorizePath(
+        parts,
+        requesterOf(parts, shownBy(context.req.raw, context.env)),
+        context.req.method,
+        pathname,
+      );
     await next();
   });
   for (const path of ["/healthz", "/livez"]) {
@@ -95,10 +108,24 @@ export function createRoutes(parts: RouteParts): Hono<ApiEnvironment> {
   if (figures)
     app.get("/metrics", () => new Response(figures(), { headers: { "Content-Type": expositionType } }));
   app.get("/version", () => json(discovery.serverVersion));
-  app.get("/openid/v1/jwks", () => json(parts.keySet() as JsonObject));
+  app.get("/openid/v1/jwks", () => answerWithType(parts.issuer.keySet(), "application/jwk-set+json"));
+  app.get("/.well-known/openid-configuration", () =>
+    answerWithType(parts.issuer.document(), "application/json"),
+  );
   app.get("/", () =>
     json({
-      paths: ["/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"],
+      paths: [
+        "/.well-known/openid-configuration",
+        "/api",
+        "/apis",
+        "/healthz",
+        "/livez",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/openid/v1/jwks",
+        "/readyz",
+        "/version",
+      ],
     }),
   );
   addDiscovery(app, parts);
@@ -145,43 +172,48 @@ async function answerReady({ readiness }: RouteParts): Promise<Response> {
 }
 
 function addDiscovery(app: Hono<ApiEnvironment>, parts: RouteParts): void {
-  const { registry } = parts;
+  const { registry, aggregation } = parts;
+  const served = (): discovery.Served => ({ registry, aggregated: aggregation.versions() });
   for (const root of ["api", "apis"] as const) {
     app.get(`/${root}`, (context) => {
       const version = discovery.aggregatedVersion(context.req.header("accept") ?? null);
       if (version !== undefined) {
         const type = `application/json;g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList`;
-        return new Response(JSON.stringify(discovery.aggregated(registry, root, version)), {
+        return new Response(JSON.stringify(discovery.aggregated(served(), root, version)), {
           headers: { "Content-Type": type, Vary: "Accept" },
         });
       }
       return json(
-        root === "api" ? discovery.coreVersions(parts.serverAddress()) : discovery.groupList(registry),
+        root === "api" ? discovery.coreVersions(parts.serverAddress()) : discovery.groupList(served()),
       );
     });
   }
   app.get("/apis/:group", (context) => {
-    const group = discovery.oneGroup(registry, context.req.param("group"));
+    const group = discovery.oneGroup(served(), context.req.param("group"));
     return group ? json(group) : pageNotFound();
   });
   const answerOpenApi = (
     { req, env }: Context<ApiEnvironment>,
-    answer: (open: OpenStream) => Response | Promise<Response>,
+    answer: (open: OpenStream, user: User) => Response | Promise<Response>,
   ): Promise<Response> => {
     const user = requesterOf(parts, shownBy(req.raw, env));
     const asked = { request: req.raw, server: env, user, exempt: user === ownUser, verb: "get" };
-    return withinLimits(parts, asked, answer);
+    return withinLimits(parts, asked, (open) => answer(open, user));
   };
   const swagger = new Swagger(registry, asText(discovery.serverVersion["gitVersion"]));
   app.get("/openapi/v2", (context) =>
     answerOpenApi(context, (open) => swagger.answer(context.req.raw, open)),
   );
-  app.get("/openapi/v3", () => json(openApiIndex(registry)));
+  app.get("/openapi/v3", () => json(openApiIndex(served())));
   app.get("/openapi/v3/*", (context) =>
-    answerOpenApi(context, (open) => {
+    answerOpenApi(context, (open, user) => {
       const path = new URL(context.req.url).pathname.slice("/openapi/v3/".length);
       const document = documentAt(registry, path);
-      return document ? json(document, open) : pageNotFound();
+      if (document) return json(document, open);
+      const [, group = "", version = ""] = /^apis\/([^/]+)\/([^/]+)$/.exec(path) ?? [];
+      const found = aggregation.find(group, version);
+      const asked = { request: context.req.raw, path: `/openapi/v3/${path}`, user };
+      return found ? answerAggregated(parts, found.service, asked) : pageNotFound();
     }),
   );
 }
@@ -199,12 +231,12 @@ async function serveTarget(parts: RouteParts, request: Request, server: Served):
   note(request.method, url.pathname);
   const shown = shownBy(request, server);
   const user = requesterOf(parts, shown);
-  if (target.resource === "") return serveVersion(parts, user, target);
+  const { offer } = server;
+  if (target.resource === "") return serveVersion(parts, target, { request, path: pathOf(request), user });
   // The server's own client is exempt from limits; impersonation does not return this very object.
   return withinLimits(parts, { request, server, user, exempt: user === ownUser, verb }, (open) => {
     const attributes = attributesOf(target, verb, query.get("fieldSelector"));
     authorize(parts, user, attributes);
-    const { offer } = server;
     return serveResource(parts, { request, shown, target, query, verb, user, open, offer }, attributes);
   });
 }
@@ -225,7 +257,9 @@ async function serveResource(
   asked: Asked,
   attributes: ResourceAttributes,
 ): Promise<Response> {
-  const { request, target, verb, query, user, open } = asked;
+  const { request, target, verb, query, user, open, offer } = asked;
+  const aggregated = aggregatedFor(parts, target);
+  if (aggregated) return answerAggregated(parts, aggregated, { request, path: pathOf(request), user, offer });
   const extra = findExtra(parts, target, verb);
   if (extra) return serveExtra(extra, { target, query, open, signal: request.signal });
   await parts.store.settled();
@@ -286,66 +320,31 @@ async function servePodStream(
   return answerPodStream(parts, { subresource, pod, request, query, user, by, offer });
 }
 
-/** @throws Refusal when the resource has other verbs alone */
-function findExtra({ extras }: RouteParts, target: RequestTarget, verb: string): ExtraResource | undefined {
-  const found = [...extras].filter((one) => isFor(one, target));
-  const extra = found.find((one) => one.verb === verb);
-  if (found.length > 0 && !extra) throw refusals.methodNotAllowed();
-  return extra;
+/** What this API serves itself is never asked of another server, whatever an APIService says. */
+function aggregatedFor(
+  { registry, aggregation }: RouteParts,
+  { group, version }: RequestTarget,
+): ApiService | undefined {
+  return registry.version(`${group}/${version}`) ? undefined : aggregation.find(group, version)?.service;
 }
 
-/** The scope counts: a permission in one namespace must not open a resource of the whole cluster. */
-function isFor(extra: ExtraResource, target: RequestTarget): boolean {
-  return (
-    extra.group === target.group &&
-    extra.version === target.version &&
-    extra.resource === target.resource &&
-    extra.subresource === target.subresource &&
-    extra.namespaced === (target.namespace !== "")
-  );
+function pathOf(request: Request): string {
+  const { pathname, search } = new URL(request.url);
+  return pathname + search;
 }
 
-async function serveExtra(
-  extra: ExtraResource,
-  asked: {
-    readonly target: RequestTarget;
-    readonly query: URLSearchParams;
-    readonly open: OpenStream;
-    readonly signal: AbortSignal;
-  },
-): Promise<Response> {
-  const { target, query, open, signal } = asked;
-  const { namespace, name } = target;
-  const reply = await extra.answer({ namespace, name, query, signal });
-  if (!reply.ok) throw refusals.ofCode(reply.code, reply.text);
-  return answerText(JSON.stringify(reply.body), false, 200, open);
-}
-
-function serveVersion(parts: RouteParts, user: User, target: RequestTarget): Response {
+function serveVersion(
+  parts: RouteParts,
+  target: RequestTarget,
+  asked: AggregatedRequested,
+): Response | Promise<Response> {
   const apiVersion = target.group === "" ? target.version : `${target.group}/${target.version}`;
   const path = target.group === "" ? `/api/${apiVersion}` : `/apis/${apiVersion}`;
-  authorizePath(parts, user, "GET", path);
+  authorizePath(parts, asked.user, "GET", path);
   const served = parts.registry.version(apiVersion);
-  return served ? json(discovery.resourceList(served)) : pageNotFound();
-}
-
-/** Checks of what this user may write with this request, beyond the verb on the resource. */
-function writeGuard(parts: RouteParts, user: User, asked: ResourceAttributes): WriteGuard {
-  return {
-    mayCreate: () => authorize(parts, user, { ...asked, verb: "create" }),
-    mayStore: ({ kind, namespace, name }, next, current) => {
-      if (isSigningRequest(kind))
-        checkSigningRequest(parts.authorizer, user, { subresource: asked.subresource, name, next, current });
-      if (!isGrant(kind)) return;
-      parts.escalation.check(user, {
-        plural: kind.plural,
-        namespace,
-        requestName: asked.name,
-        next: toKubeObject(next),
-        current: current && toKubeObject(current),
-      });
-    },
-  };
+  if (served) return json(discovery.resourceList(served));
+  const aggregated = aggregatedFor(parts, target);
+  return aggregated ? answerAggregated(parts, aggregated, asked) : pageNotFound();
 }
 
 function answerError(parts: RouteParts, error: unknown, request: Request): Response {
@@ -377,6 +376,13 @@ function refused(refusal: Refusal): Response {
 
 function json(body: JsonObject, open?: OpenStream): Response {
   return answerText(JSON.stringify(body), false, 200, open);
+}
+
+/** As verifiers expect it: they may keep it for an hour. */
+function answerWithType(body: JsonObject, type: string): Response {
+  return new Response(JSON.stringify(body), {
+    headers: { "Content-Type": type, "Cache-Control": "public, max-age=3600" },
+  });
 }
 
 function pageNotFound(): Response {

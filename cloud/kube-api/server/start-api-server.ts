@@ -9,21 +9,18 @@ import {
   TokenSigner,
   writeKubeconfig,
 } from "#cloud/kube-api/auth";
+import { signingKeys } from "#cloud/kube-api/auth/tokens";
 import { Conversions } from "#cloud/kube-api/custom-resources/conversion";
 import { InFlight, SharedLines, StreamPool } from "#cloud/kube-api/flow-control";
 import type { ExtraResource } from "#cloud/kube-api/http";
+import type { ReachPod } from "#cloud/kube-api/http/service-calls";
 import { KindRegistry, ObjectService, ServiceAddresses, startCrdCleaner } from "#cloud/kube-api/objects";
 import { parseKubeObject, type KindInfo } from "#cloud/kube-api/schema";
-import {
-  CertificateTimes,
-  listen,
-  PeerServers,
-  serveOnSocket,
-  type HttpHandler,
-} from "#cloud/kube-api/server/listening";
-import { NodeStreams } from "#cloud/kube-api/server/pod-streams";
+import { Aggregation } from "#cloud/kube-api/server/aggregation";
+import { openPorts, type HttpHandler } from "#cloud/kube-api/server/listening";
+import { NodeStreams, PodBridges } from "#cloud/kube-api/server/pod-streams";
 import { Readiness, RevisionStore } from "#cloud/kube-api/store";
-import { socketPath } from "#shared/connections";
+import type { JsonObject } from "#shared/json";
 import type { KubeObject } from "#shared/kube";
 import { running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
@@ -38,7 +35,6 @@ import {
   type InstallParts,
 } from "./installed-objects.ts";
 import { createRoutes } from "./routes.ts";
-import { signingKeys } from "./signing-keys.ts";
 
 const issuer = "https://kubernetes.default.svc.cluster.local";
 /** Often enough that each compaction deletes a few thousand rows at most. */
@@ -50,63 +46,37 @@ const defaultHistoryRevisions = 10_000;
 export async function startApiServer(config: ApiServerConfig, deps: ApiServerDeps): Promise<ApiServer> {
   await using stack = new AsyncDisposableStack();
   const { clock, log } = deps;
-  const store = stack.use(openStore(config, log));
-  const registry = stack.use(new KindRegistry(store));
-  const addresses = stack.use(new ServiceAddresses(store, clock));
-  const { admit } = config;
-  const quotas = stack.use(new QuotaLedger(store, log));
-  const conversions = new Conversions({ store, clock });
-  const roles = stack.use(new RbacCopy(store));
-  const authorizer = new Authorizer(roles);
-  const gates = openGates(stack, { store, registry, conversions, authorizer, log });
-  const parts = { store, registry, addresses, quotas, ...gates, conversions, clock };
-  const objects = new ObjectService({ ...parts, ...(admit && { admit }) });
-  stack.use(startCrdCleaner({ store, registry, objects, clock, log }));
-  stack.use(clock.every(compactEveryMs, () => compact(store, log)));
+  const parts = openObjects(config, deps, stack);
+  const { store, registry, objects, nodeStreams, reach } = parts;
   const install = { objects, registry, store };
   await installObjects(install, log);
   const extras = new Set<ExtraResource>();
   const streams = stack.use(new StreamPool({ clock, log, ...config.streams }));
-  const nodeStreams = new NodeStreams(clock);
-  const made = { objects, extras, streams, roles, authorizer, nodeStreams };
-  const app = wireRoutes({ config, deps, ...parts, ...made });
-  const { path } = stack.use(socketPath(config.dataDir, "api.sock"));
+  const identity = config.proxyIdentity;
+  const aggregation = stack.use(new Aggregation({ store, registry, objects, clock, log, identity, reach }));
+  const app = wireRoutes({ config, deps, ...parts, extras, streams, aggregation });
   const fetch: HttpHandler = (request, server) => app.routes.fetch(request, server);
-  const inner = serveOnSocket(path, fetch, clock);
-  stack.defer(() => inner.stop(true));
-  const peers = stack.use(new PeerServers(config.dataDir, fetch, clock));
-  const certificates = new CertificateTimes(store);
-  const entrance = stack.use(
-    listen(config, {
-      ...deps,
-      behind: path,
-      fetch,
-      authenticator: app.authenticator,
-      open: (peer) => peers.open(peer),
-      hasCertificates: () => config.clientCaPem !== undefined && certificates.lastMs > clock.nowMs(),
-    }),
-  );
-  app.address = `${config.address}:${entrance.port}`;
-  const url = `https://${config.address.includes(":") ? `[${config.address}]` : config.address}:${entrance.port}`;
+  const { authenticator } = app;
+  const ports = stack.use(await openPorts(config, { ...deps, store, fetch, authenticator }));
+  const host = config.address.includes(":") ? `[${config.address}]` : config.address;
+  app.address = `${config.address}:${ports.port}`;
+  const url = `https://${host}:${ports.port}`;
   log.info("Kubernetes API is served", { url });
   return {
     ...running("apiserver", stack.move()),
     url,
-    port: entrance.port,
-    socket: path,
+    port: ports.port,
+    socket: ports.socket,
     answer: async (request) => fetch(request, unconnected),
     ensureObjects: (all: readonly KubeObject[]) => ensureObjects(install, all),
-    publishAddress: (ip: string) => ensureMasterService(install, { ip, port: entrance.port }, log),
+    publishAddress: (ip: string) => ensureMasterService(install, { ip, port: ports.port }, log),
     ensurePresent: (all: readonly KubeObject[]) => ensurePresent(install, all),
     serve: (resources) => {
       for (const one of resources) extras.add(one);
       return { [Symbol.dispose]: () => resources.forEach((one) => extras.delete(one)) };
     },
     reachNodes: (open) => nodeStreams.use(open),
-    askForCertificates: (untilMs) => {
-      certificates.extend(untilMs);
-      entrance.look();
-    },
+    askForCertificates: (untilMs) => ports.askForCertificates(untilMs),
     compact: () => store.compact(),
     writeKubeconfig: (file) =>
       writeKubeconfig(file, { server: url, caPem: config.tls.caPem, token: config.adminToken }),
@@ -130,8 +100,10 @@ function openGates(
     registry,
     authorizer,
     ...parts
-  }: Pick<Wiring, "store" | "registry" | "conversions" | "authorizer"> & { readonly log: Logger },
-): Pick<Wiring, "webhooks" | "policies"> {
+  }: Pick<ObjectParts, "store" | "registry" | "conversions" | "authorizer" | "reach"> & {
+    readonly log: Logger;
+  },
+): Pick<ObjectParts, "webhooks" | "policies"> {
   const versionsOf = (kind: KindInfo): KindInfo[] => registry.sharing(kind);
   const webhooks = stack.use(new Webhooks({ ...parts, versionsOf }));
   const policies = new Policies({
@@ -143,20 +115,50 @@ function openGates(
   return { webhooks, policies: stack.use(policies) };
 }
 
-interface Wiring {
-  readonly config: ApiServerConfig;
-  readonly deps: ApiServerDeps;
+interface ObjectParts {
   readonly store: RevisionStore;
   readonly registry: KindRegistry;
   readonly objects: ObjectService;
-  readonly extras: ReadonlySet<ExtraResource>;
-  readonly streams: StreamPool;
-  readonly nodeStreams: NodeStreams;
   readonly webhooks: Webhooks;
   readonly policies: Policies;
   readonly conversions: Conversions;
-  readonly authorizer: Authorizer;
   readonly roles: RbacCopy;
+  readonly authorizer: Authorizer;
+  readonly nodeStreams: NodeStreams;
+  readonly reach: ReachPod;
+}
+
+/** The database, and what reads and writes objects in it. */
+function openObjects(
+  config: ApiServerConfig,
+  { clock, log }: ApiServerDeps,
+  stack: AsyncDisposableStack,
+): ObjectParts {
+  const { admit, dataDir } = config;
+  const store = stack.use(openStore(config, log));
+  const registry = stack.use(new KindRegistry(store));
+  const addresses = stack.use(new ServiceAddresses(store, clock));
+  const quotas = stack.use(new QuotaLedger(store, log));
+  const roles = stack.use(new RbacCopy(store));
+  const authorizer = new Authorizer(roles);
+  const nodeStreams = new NodeStreams(clock);
+  const bridges = stack.use(new PodBridges(dataDir, nodeStreams));
+  const reach: ReachPod = (pod, address) => bridges.reach(pod, address);
+  const conversions = new Conversions({ store, clock, reach });
+  const gates = openGates(stack, { store, registry, conversions, authorizer, reach, log });
+  const parts = { store, registry, addresses, quotas, ...gates, conversions, clock };
+  const objects = new ObjectService({ ...parts, ...(admit && { admit }) });
+  stack.use(startCrdCleaner({ store, registry, objects, clock, log }));
+  stack.use(clock.every(compactEveryMs, () => compact(store, log)));
+  return { store, registry, objects, ...gates, conversions, roles, authorizer, nodeStreams, reach };
+}
+
+interface Wiring extends ObjectParts {
+  readonly config: ApiServerConfig;
+  readonly deps: ApiServerDeps;
+  readonly extras: ReadonlySet<ExtraResource>;
+  readonly streams: StreamPool;
+  readonly aggregation: Aggregation;
 }
 
 interface Wired {
@@ -168,6 +170,7 @@ interface Wired {
 
 function wireRoutes(wiring: Wiring): Wired {
   const { config, deps, store, registry, objects, webhooks, extras, streams, roles, nodeStreams } = wiring;
+  const { aggregation, reach } = wiring;
   const { clock, log, countRequest, figures } = deps;
   const { conversions, policies, authorizer } = wiring;
   const signer = new TokenSigner(...signingKeys(store));
@@ -201,7 +204,13 @@ function wireRoutes(wiring: Wiring): Wired {
     subresources: { objects, conversions, store, signer, clock, issuer },
     reviews: { authenticator, authorizer, nowMs: () => clock.nowMs() },
     readiness: new Readiness({ store, path: pathOf(config), clock, log }),
-    keySet: () => signer.keySet(),
+    issuer: {
+      document: () => issuerDocument(wired.address),
+      keySet: () => signer.keySet(),
+    },
+    aggregation,
+    identity: config.proxyIdentity,
+    reach,
     serverAddress: () => wired.address,
     streams,
     nodeStreams,
@@ -211,6 +220,17 @@ function wireRoutes(wiring: Wiring): Wired {
     inFlight: new InFlight(),
   });
   return Object.assign(wired, { routes, authenticator });
+}
+
+/** Where verifiers of tokens find the keys (`OpenIDMetadata` of kube-apiserver). */
+function issuerDocument(address: string): JsonObject {
+  return {
+    issuer,
+    jwks_uri: `https://${address}/openid/v1/jwks`,
+    response_types_supported: ["id_token"],
+    subject_types_supported: ["public"],
+    id_token_signing_alg_values_supported: ["ES256"],
+  };
 }
 
 function pathOf({ databasePath, dataDir }: ApiServerConfig): string {

@@ -1,7 +1,7 @@
 import { startApiServer, type Admission, type ApiServer, type ApiServerConfig } from "#cloud/kube-api/server";
 import type { CloudFigures } from "#cloud/usage";
 import { systemClock, type Clock } from "#shared/clock";
-import { createAuthority } from "#shared/pki";
+import { createAuthority, type Authority } from "#shared/pki";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 
 export const adminToken = "admin-token-of-the-test";
@@ -11,6 +11,10 @@ export const ownToken = "own-token-of-the-test";
 export interface TestServer extends AsyncDisposable {
   readonly api: ApiServer;
   readonly caPem: string;
+  /** The CA by which aggregated servers know this API. */
+  readonly proxyCaPem: string;
+  /** The CA of client certificates. */
+  readonly clients: Authority;
   readonly log: ReturnType<typeof silentLog>;
   /** Calls the API as the administrator unless headers identify another user. */
   call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
@@ -51,6 +55,9 @@ export async function startTestServer(
     days: 1,
     nowMs,
   });
+  const clients = await createAuthority({ commonName: "test-clients", days: 1, nowMs });
+  const proxy = await createAuthority({ commonName: "test-proxy", days: 1, nowMs });
+  const proxyName = { commonName: "front-proxy-client" };
   const log = silentLog();
   const { clock = systemClock, historyRevisions, port = 0, admit, streams, figures } = options;
   const api = await startApiServer(
@@ -60,6 +67,8 @@ export async function startTestServer(
       dataDir,
       tls: { certPem: pair.cert, keyPem: pair.key, caPem: authority.certPem },
       adminToken,
+      clientCaPem: clients.certPem,
+      proxyIdentity: await proxy.issue({ subject: proxyName, usage: "client", days: 1, nowMs }),
       ...(historyRevisions !== undefined && { historyRevisions }),
       ownToken,
       ...(admit && { admit }),
@@ -77,6 +86,8 @@ export async function startTestServer(
   return {
     api,
     caPem: authority.certPem,
+    proxyCaPem: proxy.certPem,
+    clients,
     log,
     call: async (method, path, body, headers = {}) => {
       const response = await request(path, {

@@ -16,6 +16,7 @@ const stamp = { id: () => crypto.randomUUID(), nowMs: () => Date.now() };
 export interface WiredCloud extends AsyncDisposable {
   readonly log: ReturnType<typeof silentLog>;
   readonly dataDir: string;
+  readonly ports: ReadonlyMap<string, number>;
   /** Of the embedded API. */
   readonly url: string;
   /** Calls the embedded API as the administrator unless headers identify another user. */
@@ -57,6 +58,7 @@ export async function startWiredCloud(clock: Clock = systemClock): Promise<Wired
   return {
     log,
     dataDir: dir.path,
+    ports,
     url,
     call: caller(url, token),
     node: async (name, registered = { metadata: { name } }) => {

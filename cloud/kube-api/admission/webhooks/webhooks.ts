@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { destinationOf, post } from "#cloud/kube-api/admission/calls";
+import { hookedAt, post } from "#cloud/kube-api/admission/calls";
 import {
   fromVersion,
   inVersion,
@@ -11,6 +11,7 @@ import {
 import type { Conversions } from "#cloud/kube-api/custom-resources/conversion";
 import { jsonPatch } from "#shared/patch";
 import { parseObject, type KindInfo } from "#cloud/kube-api/schema";
+import type { ReachPod } from "#cloud/kube-api/http/service-calls";
 import { refusals } from "#cloud/kube-api/status";
 import type { RevisionStore } from "#cloud/kube-api/store";
 import { asError } from "#shared/errors";
@@ -33,6 +34,8 @@ export interface WebhookParts {
   readonly versionsOf: (kind: KindInfo) => readonly KindInfo[];
   readonly conversions: Conversions;
   readonly log: Logger;
+  /** The way to pods on their nodes. */
+  readonly reach?: ReachPod | undefined;
 }
 
 interface Called {
@@ -139,9 +142,9 @@ export class Webhooks implements Disposable {
       )
         return none;
       const uid = randomUUID();
-      const destination = destinationOf(hook.client, this.#parts.store);
-      const body = JSON.stringify(reviewOf(request, seen, uid));
-      const text = await post(destination, body, hook.timeoutMs).catch((error: unknown) => {
+      const { store, reach } = this.#parts;
+      const sent = { body: JSON.stringify(reviewOf(request, seen, uid)), timeoutMs: hook.timeoutMs };
+      const text = await post(hookedAt(hook.client, store), sent, reach).catch((error: unknown) => {
         throw new Error(`failed to call webhook: ${asError(error).message}`, { cause: error });
       });
       const answer = readAnswer(text, { uid, name: hook.name });

@@ -1,5 +1,5 @@
 import type { Authorizer, User } from "#cloud/kube-api/auth";
-import { Refusal, refusals } from "#cloud/kube-api/status";
+import { refusals, type Refusal } from "#cloud/kube-api/status";
 import { childOf, sameMeaning, textOf, type JsonObject } from "#shared/json";
 import { fromPem, subjectOfRequest } from "#shared/pki";
 

@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
-import { destinationOf, post } from "#cloud/kube-api/admission/calls";
+import { hookedAt, post } from "#cloud/kube-api/admission/calls";
 import { defaultObject, pruneObject } from "#cloud/kube-api/custom-resources";
 import { parseObject, type ConversionWebhook, type KindInfo } from "#cloud/kube-api/schema";
 import { Refusal, refusals } from "#cloud/kube-api/status";
+import type { ReachPod } from "#cloud/kube-api/http/service-calls";
 import type { RevisionStore } from "#cloud/kube-api/store";
 import type { Clock } from "#shared/clock";
 import { asError } from "#shared/errors";
@@ -14,6 +15,8 @@ import { Turns } from "./turns.ts";
 
 export interface ConversionParts {
   readonly store: RevisionStore;
+  /** The way to pods on their nodes. */
+  readonly reach?: ReachPod | undefined;
   readonly clock: Clock;
   /** Of one call, as upstream: 30 s. */
   readonly timeoutMs?: number;
@@ -176,8 +179,8 @@ export class Conversions {
   }
 
   async #post(client: JsonObject, body: string): Promise<string> {
-    const { store, timeoutMs = defaultTimeoutMs } = this.#parts;
-    return post(destinationOf(client, store), body, timeoutMs);
+    const { store, reach, timeoutMs = defaultTimeoutMs } = this.#parts;
+    return post(hookedAt(client, store), { body, timeoutMs }, reach);
   }
 }
 

@@ -69,7 +69,11 @@ const finalTypes = [...decisions, "Failed"] as const;
 
 /** Errors of an update of a subresource: decisions are final, and so is a certificate. */
 export function validateSigningUpdate(next: JsonObject, current: JsonObject, via: UpdateVia): FieldError[] {
-  return [...validateConditions(next), ...validateFinal(next, current, via), ...validateIssued(next, current)];
+  return [
+    ...validateConditions(next),
+    ...validateFinal(next, current, via),
+    ...validateIssued(next, current),
+  ];
 }
 
 function validateConditions(next: JsonObject): FieldError[] {
@@ -83,7 +87,9 @@ function validateConditions(next: JsonObject): FieldError[] {
     const isAgain = conditions.findIndex((one) => one.type === type) !== index;
     return [
       ...(status === "" ? [required(`${path}.status`)] : []),
-      ...(status !== "" && isFinal && status !== "True" ? [notSupported(`${path}.status`, status, ["True"])] : []),
+      ...(status !== "" && isFinal && status !== "True"
+        ? [notSupported(`${path}.status`, status, ["True"])]
+        : []),
       ...(!isFinal && !["", "True", "False", "Unknown"].includes(status)
         ? [notSupported(`${path}.status`, status, ["False", "True", "Unknown"])]
         : []),
@@ -105,14 +111,20 @@ function validateFinal(next: JsonObject, current: JsonObject, via: UpdateVia): F
     const verb = was.length === 0 ? "add" : now.length === 0 ? "remove" : "modify";
     const mayAdd = type === "Failed" ? via === "status" : via === "approval";
     if (verb === "add" && mayAdd) return [];
-    return [forbidden("status.conditions", `updates may not ${verb} a condition of type ${JSON.stringify(type)}`)];
+    return [
+      forbidden("status.conditions", `updates may not ${verb} a condition of type ${JSON.stringify(type)}`),
+    ];
   });
 }
 
 function validateIssued(next: JsonObject, current: JsonObject): FieldError[] {
-  const [now, was] = [textOf(childOf(next, "status"), "certificate"), textOf(childOf(current, "status"), "certificate")];
+  const [now, was] = [
+    textOf(childOf(next, "status"), "certificate"),
+    textOf(childOf(current, "status"), "certificate"),
+  ];
   if (now === was) return [];
-  if (was !== "") return [forbidden("status.certificate", "updates may not modify existing certificate content")];
+  if (was !== "")
+    return [forbidden("status.certificate", "updates may not modify existing certificate content")];
   const field = "status.certificate";
   const pem = Buffer.from(now, "base64").toString("latin1");
   try {

@@ -23,3 +23,4 @@ export function toStored(kind: KindInfo, object: JsonObject): JsonObject {
 export function toShown(kind: KindInfo, object: JsonObject): JsonObject {
   return conversions[definitionName(kind)]?.toShown(object) ?? object;
 }
+export { scaleOf, withScale } from "./scale.ts";

@@ -15,6 +15,11 @@ export function defaultWebhooks(object: JsonObject): void {
   }
 }
 
+export function defaultApiService(object: JsonObject): void {
+  const service = childOf(childOf(object, "spec"), "service");
+  if (service) setDefault(service, "port", 443);
+}
+
 function defaultMatching(match: JsonObject): void {
   setDefaultText(match, "matchPolicy", "Equivalent");
   setDefault(match, "namespaceSelector", {});

@@ -3,6 +3,7 @@ import type { JsonObject } from "#shared/json";
 import { defaultAutoscaler } from "./autoscaling.ts";
 import {
   defaultAdmissionPolicy,
+  defaultApiService,
   defaultFlowSchema,
   defaultPolicyBinding,
   defaultPriorityLevel,
@@ -42,6 +43,7 @@ export { admitPod, tolerateOutages, type PodSurroundings } from "./pod-admission
 export { selectJob } from "./workload.ts";
 
 const defaulters: Readonly<Record<string, (object: JsonObject) => void>> = {
+  "apiregistration.v1.APIService": defaultApiService,
   "core.v1.LimitRange": defaultLimitRange,
   "core.v1.Namespace": defaultNamespace,
   "core.v1.Node": defaultNode,

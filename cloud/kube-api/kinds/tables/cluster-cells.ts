@@ -92,6 +92,18 @@ export const volumeAttachmentCells: Cells = (object, nowMs) => {
   ];
 };
 
+export const apiServiceCells: Cells = (object, nowMs) => {
+  const service = childOf(childOf(object, "spec"), "service");
+  const conditions = itemsOf(childOf(object, "status"), "conditions");
+  const available = conditions.find((one) => one.type === "Available");
+  const status = textOf(available, "status") || "Unknown";
+  return [
+    service ? `${textOf(service, "namespace")}/${textOf(service, "name")}` : "Local",
+    status === "True" || !available ? status : `${status} (${textOf(available, "reason")})`,
+    ageOf(object, nowMs),
+  ];
+};
+
 export const signingRequestCells: Cells = (object, nowMs) => {
   const spec = childOf(object, "spec");
   const seconds = numberOf(spec, "expirationSeconds");

@@ -218,6 +218,11 @@ export const columnTexts: Readonly<Record<string, readonly string[]>> = {
     "ParamRef|string|0|ParamRef indicates the param resource which sets the configration param.",
     "Age|string|0|",
   ],
+  "apiregistration.v1.APIService": [
+    "Service|string|0|The Service of the server, or Local for what this API serves itself.",
+    "Available|string|0|Whether the server is reached, and why not.",
+    "Age|string|0|",
+  ],
   "autoscaling.v1.HorizontalPodAutoscaler": autoscalerColumns,
   "autoscaling.v2.HorizontalPodAutoscaler": autoscalerColumns,
   "certificates.v1.CertificateSigningRequest": [

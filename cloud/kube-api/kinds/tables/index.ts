@@ -4,6 +4,7 @@ import { childOf, textOf, type Json, type JsonObject } from "#shared/json";
 import { namedLast, printerColumns } from "./columns.ts";
 import {
   admissionPolicyCells,
+  apiServiceCells,
   autoscalerCells,
   csiDriverCells,
   csiNodeCells,
@@ -89,6 +90,7 @@ const printers: Readonly<Record<string, (object: JsonObject, nowMs: number) => J
   "admissionregistration.v1.ValidatingAdmissionPolicy": admissionPolicyCells,
   "admissionregistration.v1.ValidatingAdmissionPolicyBinding": policyBindingCells,
   "admissionregistration.v1.ValidatingWebhookConfiguration": webhookCells,
+  "apiregistration.v1.APIService": apiServiceCells,
   "autoscaling.v1.HorizontalPodAutoscaler": autoscalerCells,
   "autoscaling.v2.HorizontalPodAutoscaler": autoscalerCells,
   "certificates.v1.CertificateSigningRequest": signingRequestCells,

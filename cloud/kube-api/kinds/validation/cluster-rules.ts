@@ -1,9 +1,12 @@
 import {
+  dns1035Label,
   dnsSubdomain,
   duplicate,
   eachOf,
   invalid,
+  isPort,
   notSupported,
+  portText,
   required,
   requiredOneOf,
   validateSelector,
@@ -11,7 +14,7 @@ import {
 import type { FieldError } from "#cloud/kube-api/schema";
 import { childOf, itemsOf, numberOf, textOf, textsOf, type JsonObject } from "#shared/json";
 
-/** Kinds that say how the API itself treats requests, after pkg/apis/{admissionregistration,flowcontrol}/validation. */
+/** Kinds that say how the API itself treats requests, after pkg/apis/{admissionregistration,apiregistration,flowcontrol}/validation. */
 
 const operations = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
 
@@ -93,6 +96,56 @@ export function validateClient(config: JsonObject | undefined, path: string): Fi
   if (parsed.username !== "" || parsed.search !== "" || parsed.hash !== "")
     return wrong("user information, queries and fragments are not permitted in the URL");
   return [];
+}
+
+export function validateApiService(object: JsonObject): FieldError[] {
+  const spec = childOf(object, "spec");
+  const [group, version] = [textOf(spec, "group"), textOf(spec, "version")];
+  const name = textOf(childOf(object, "metadata"), "name");
+  const errors: FieldError[] = [];
+  if (name !== `${version}.${group}`)
+    errors.push(
+      invalid("metadata.name", name, `must be \`spec.version+"."+spec.group\`: "${version}.${group}"`),
+    );
+  if (group === "" && version !== "v1")
+    errors.push(required("spec.group", "only v1 may have an empty group and it better be legacy kube"));
+  if (group !== "") errors.push(...dnsSubdomain(group).map((text) => invalid("spec.group", group, text)));
+  errors.push(...dns1035Label(version).map((text) => invalid("spec.version", version, text)));
+  errors.push(...validatePriorities(spec), ...validateServer(spec));
+  return errors;
+}
+
+function validatePriorities(spec: JsonObject | undefined): FieldError[] {
+  return (
+    [
+      ["groupPriorityMinimum", 20_000],
+      ["versionPriority", 1000],
+    ] as const
+  ).flatMap(([field, most]) => {
+    const value = numberOf(spec, field) ?? 0;
+    const path = `spec.${field}`;
+    return value < 1 || value > most ? [invalid(path, value, `must be positive and less than ${most}`)] : [];
+  });
+}
+
+function validateServer(spec: JsonObject | undefined): FieldError[] {
+  const service = childOf(spec, "service");
+  const [hasBundle, skips] = [textOf(spec, "caBundle") !== "", spec?.insecureSkipTLSVerify === true];
+  if (!service) {
+    const local = (field: string): FieldError =>
+      invalid(`spec.${field}`, "<omitted>", `local APIServices may not have a ${field}`);
+    return [...(hasBundle ? [local("caBundle")] : []), ...(skips ? [local("insecureSkipTLSVerify")] : [])];
+  }
+  const port = numberOf(service, "port") ?? 443;
+  return [
+    ...["namespace", "name"].flatMap((field) =>
+      textOf(service, field) === "" ? [required(`spec.service.${field}`)] : [],
+    ),
+    ...(isPort(port) ? [] : [invalid("spec.service.port", port, portText)]),
+    ...(skips && hasBundle
+      ? [invalid("spec.insecureSkipTLSVerify", true, "may not be true if caBundle is present")]
+      : []),
+  ];
 }
 
 export function validateFlowSchema(object: JsonObject): FieldError[] {

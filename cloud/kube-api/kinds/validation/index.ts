@@ -3,6 +3,7 @@ import { definitionName, type FieldError, type KindInfo } from "#cloud/kube-api/
 import type { JsonObject } from "#shared/json";
 import { validateLimitRange, validatePriorityClass, validateResourceQuota } from "./amounts.ts";
 import {
+  validateApiService,
   validateAutoscaler,
   validateFlowSchema,
   validatePriorityLevel,
@@ -97,6 +98,7 @@ const validators: Readonly<Record<string, (object: JsonObject) => FieldError[]>>
   "apps.v1.StatefulSet": validateStatefulSet,
   "admissionregistration.v1.MutatingWebhookConfiguration": validateWebhooks,
   "admissionregistration.v1.ValidatingWebhookConfiguration": validateWebhooks,
+  "apiregistration.v1.APIService": validateApiService,
   "autoscaling.v2.HorizontalPodAutoscaler": validateAutoscaler,
   "coordination.v1.Lease": validateLease,
   "discovery.v1.EndpointSlice": validateEndpointSlice,

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import type { KindInfo } from "#cloud/kube-api/kinds";
 import type { KindRegistry, ServedVersion } from "#cloud/kube-api/objects";
-import type { JsonObject } from "#shared/json";
+import { priorityOf, type AggregatedVersion } from "#cloud/kube-api/server/aggregation";
+import { textOf, textsOf, type JsonObject } from "#shared/json";
 import { apiVersionOf } from "#shared/kube";
 
 /** The answer to `/version`; its minor version is the one whose behavior is followed. */
@@ -26,18 +27,24 @@ export function coreVersions(serverAddress: string): JsonObject {
   };
 }
 
+/** What is served: the kinds of this API, and the versions of groups that other servers serve behind it. */
+export interface Served {
+  readonly registry: KindRegistry;
+  readonly aggregated: readonly AggregatedVersion[];
+}
+
 /** The answer to `/apis`. */
-export function groupList(registry: KindRegistry): JsonObject {
+export function groupList(served: Served): JsonObject {
   return {
     kind: "APIGroupList",
     apiVersion: "v1",
-    groups: groupsOf(registry).map(([name, served]) => groupOf(name, served)),
+    groups: groupsOf(served).map(([name, versions]) => groupOf(name, versions)),
   };
 }
 
 /** The answer to `/apis/<group>`, undefined when it is not served. */
-export function oneGroup(registry: KindRegistry, name: string): JsonObject | undefined {
-  const found = groupsOf(registry).find(([group]) => group === name);
+export function oneGroup(served: Served, name: string): JsonObject | undefined {
+  const found = groupsOf(served).find(([group]) => group === name);
   return found && { kind: "APIGroup", apiVersion: "v1", ...groupOf(...found) };
 }
 
@@ -52,18 +59,18 @@ export function resourceList(version: ServedVersion): JsonObject {
 }
 
 /** `/api` and `/apis` in the aggregated form, `v2` or `v2beta1`. */
-export function aggregated(registry: KindRegistry, root: "api" | "apis", version: string): JsonObject {
-  const groups = groupsOf(registry, root === "api");
+export function aggregated(served: Served, root: "api" | "apis", version: string): JsonObject {
+  const groups = groupsOf(served, root === "api");
   return {
     kind: "APIGroupDiscoveryList",
     apiVersion: `apidiscovery.k8s.io/${version}`,
     metadata: {},
     items: groups.map(([name, versions]) => ({
       metadata: { ...(name !== "" && { name }), creationTimestamp: null },
-      versions: versions.map((served) => ({
-        version: served.version,
-        resources: served.kinds.map(discoveredResource),
-        freshness: "Current",
+      versions: versions.map((one) => ({
+        version: one.version,
+        resources: "kinds" in one ? one.kinds.map(discoveredResource) : discoveredResources(one),
+        freshness: "kinds" in one || one.isAvailable ? "Current" : "Stale",
       })),
     })),
   };
@@ -81,14 +88,55 @@ export function aggregatedVersion(accept: string | null): string | undefined {
   return undefined;
 }
 
-function groupsOf(registry: KindRegistry, core = false): [string, ServedVersion[]][] {
-  const served = registry.versions().filter(({ group }) => (group === "") === core);
-  return [...Map.groupBy(served, ({ group }) => group)];
+type Version = ServedVersion | AggregatedVersion;
+
+/** Groups with the higher priority first, and their versions as well; those that are served here stay in their order. */
+function groupsOf({ registry, aggregated: others }: Served, core = false): [string, Version[]][] {
+  const own: Version[] = registry.versions().filter(({ group }) => (group === "") === core);
+  const added = core ? [] : others.toSorted((a, b) => b.versionPriority - a.versionPriority);
+  const groups = [...Map.groupBy<string, Version>([...own, ...added], ({ group }) => group)];
+  const priority = ([name, versions]: [string, Version[]]): number =>
+    Math.max(...versions.map((one) => ("kinds" in one ? priorityOf(name) : one.groupPriority)));
+  return groups.toSorted((a, b) => priority(b) - priority(a));
 }
 
-function groupOf(name: string, served: readonly ServedVersion[]): JsonObject {
+function groupOf(name: string, served: readonly Version[]): JsonObject {
   const versions = served.map(({ version }) => ({ groupVersion: `${name}/${version}`, version }));
   return { name, versions, preferredVersion: versions[0] ?? null };
+}
+
+/** The list of resources of an older server in the aggregated form: a subresource is a part of its resource. */
+function discoveredResources({ group, version, resources }: AggregatedVersion): JsonObject[] {
+  const shown = (one: JsonObject): JsonObject => ({
+    responseKind: {
+      group: textOf(one, "group") || group,
+      version: textOf(one, "version") || version,
+      kind: textOf(one, "kind"),
+    },
+    verbs: textsOf(one, "verbs"),
+  });
+  return resources
+    .filter((one) => !textOf(one, "name").includes("/"))
+    .map((one) => {
+      const name = textOf(one, "name");
+      const parts = resources.filter((other) => textOf(other, "name").startsWith(`${name}/`));
+      return {
+        resource: name,
+        ...shown(one),
+        scope: one["namespaced"] === true ? "Namespaced" : "Cluster",
+        singularResource: textOf(one, "singularName"),
+        ...["shortNames", "categories"].reduce<JsonObject>((found, field) => {
+          const texts = textsOf(one, field);
+          return texts.length > 0 ? { ...found, [field]: texts } : found;
+        }, {}),
+        ...(parts.length > 0 && {
+          subresources: parts.map((part) => ({
+            subresource: textOf(part, "name").slice(name.length + 1),
+            ...shown(part),
+          })),
+        }),
+      };
+    });
 }
 
 function resourcesOf(kind: KindInfo): JsonObject[] {

@@ -4,9 +4,15 @@ import type { KindRegistry, ServedVersion } from "#cloud/kube-api/objects";
 import { openApiDocument } from "#cloud/kube-api/schema/openapi";
 import type { JsonObject } from "#shared/json";
 import { apiVersionOf } from "#shared/kube";
+import type { Served } from "./discovery.ts";
 
-/** `/openapi/v3`: where the documents of the group versions are. */
-export function openApiIndex(registry: KindRegistry): JsonObject {
+/** `/openapi/v3`: where the documents of the group versions are, those of other servers included. */
+export function openApiIndex({ registry, aggregated }: Served): JsonObject {
+  const others = aggregated.flatMap(({ group, version, openApiHash }) => {
+    const path = `apis/${group}/${version}`;
+    const hash = encodeURIComponent(openApiHash ?? "");
+    return hash === "" ? [] : [[path, { serverRelativeURL: `/openapi/v3/${path}?hash=${hash}` }]];
+  });
   const paths = registry.versions().map((served) => {
     const path = openApiPath(served);
     const names = served.kinds.map((kind) => `${kind.plural}${schemaHash(kind)}`);
@@ -14,7 +20,7 @@ export function openApiIndex(registry: KindRegistry): JsonObject {
     return [path, { serverRelativeURL: `/openapi/v3/${path}?hash=${hash}` }];
   });
   // The types of Object.fromEntries do not follow pairs that were made by map.
-  return { paths: Object.fromEntries(paths) as JsonObject };
+  return { paths: Object.fromEntries([...paths, ...others]) as JsonObject };
 }
 
 const schemaHashes = new WeakMap<JsonObject, string>();

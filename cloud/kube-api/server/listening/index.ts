@@ -1,5 +1,4 @@
 /** Where requests arrive: the TLS port, and Unix sockets behind it. */
-export { CertificateTimes } from "./certificate-times.ts";
-export { listen, serveOnSocket, type ListenConfig } from "./listener.ts";
-export { PeerServers } from "./peer-servers.ts";
+export type { ListenConfig } from "./listener.ts";
+export { openPorts, type Ports } from "./ports.ts";
 export type { HttpHandler, Served } from "./served.ts";

@@ -20,10 +20,15 @@ import type { HttpHandler } from "./served.ts";
 const mostConnections = 1000;
 /** Larger bodies are cut by the HTTP server; those past 3 MiB get a 413 with the text of kube-apiserver (request-body.ts). */
 const mostBodyBytes = 8 * 1024 * 1024;
-/** Requests that go on as a WebSocket or in SPDY. */
-const upgradable = ["log", "exec", "attach", "portforward"].map(
-  (name) => `/api/v1/namespaces/:namespace/pods/:name/${name}`,
-);
+/** Requests that go on as a WebSocket or in SPDY: those to pods, and to what aggregated servers call the same. */
+const upgradable = [
+  ...["log", "exec", "attach", "portforward"].map(
+    (name) => `/api/v1/namespaces/:namespace/pods/:name/${name}`,
+  ),
+  ...["exec", "attach", "portforward", "console", "vnc"].map(
+    (name) => `/apis/:group/:version/namespaces/:namespace/:resource/:name/${name}`,
+  ),
+];
 
 export interface ListenConfig {
   readonly address: string;

@@ -192,7 +192,7 @@ test("a certificate request is approved by its subresource, and its spec stays",
   const conditions = [{ type: "Approved", status: "True", reason: "r", message: "m" }];
   const approved = await call("PUT", `${path}/csr/approval`, { ...body, status: { conditions } });
   expect(approved).toMatchObject({ status: 200, body: { status: { conditions } } });
-  const certificate = Buffer.from("-----BEGIN CERTIFICATE-----").toString("base64");
+  const certificate = Buffer.from(server.caPem).toString("base64");
   const issued = await call("PATCH", `${path}/csr/status`, { status: { certificate } }, merge);
   expect(issued).toMatchObject({ status: 200, body: { status: { conditions, certificate } } });
   expect(await call("PATCH", `${path}/csr`, { spec: { usages: ["server auth"] } }, merge)).toMatchObject({

@@ -14,9 +14,12 @@ import {
 /** Bytes of all annotations together, as upstream (TotalAnnotationSizeLimitB). */
 const annotationsLimit = 256 * 1024;
 
+/** Groups whose builtin kinds have names that are no domains: the APIService of the core group is called `v1.`. */
+const pathGroups = new Set(["apiregistration.k8s.io", "certificates.k8s.io", "rbac.authorization.k8s.io"]);
+
 /** How objects of a kind may be called. */
 export function nameRuleOf(kind: KindInfo): NameRule {
-  if (kind.group === "rbac.authorization.k8s.io" || kind.group === "certificates.k8s.io") return pathSegment;
+  if (kind.custom === undefined && pathGroups.has(kind.group)) return pathSegment;
   if (kind.group === "" && kind.kind === "Namespace") return dnsLabel;
   if (kind.group === "" && kind.kind === "Service") return dns1035Label;
   return dnsSubdomain;

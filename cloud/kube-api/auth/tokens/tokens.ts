@@ -7,6 +7,7 @@ import {
   verify,
   type KeyObject,
 } from "node:crypto";
+import type { JsonObject } from "#shared/json";
 
 export interface TokenClaims {
   readonly iss: string;
@@ -88,15 +89,20 @@ export class TokenSigner {
   }
 
   /** The public keys as a JSON web key set. */
-  keySet(): Record<string, unknown> {
+  keySet(): JsonObject {
     const keys = this.#keys.map(({ id, key }) => ({
       use: "sig",
       kid: id,
       alg: "ES256",
-      ...key.export({ format: "jwk" }),
+      ...publicHalf(key),
     }));
     return { keys };
   }
+}
+
+function publicHalf(key: KeyObject): JsonObject {
+  const { kty = "", crv = "", x = "", y = "" } = key.export({ format: "jwk" });
+  return { kty, crv, x, y };
 }
 
 function verifyKey(key: KeyObject, retired: boolean): VerifyKey {

@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { eventually } from "#internal/scripts/service.ts";
 import type { Answer } from "./api-server.ts";
 import type { WiredCloud } from "./wired-cloud.ts";
 
@@ -60,16 +61,21 @@ export async function decide(
 }
 
 /** The request once its signer has signed or failed it. */
-export async function settledRequest(call: WiredCloud["call"], name: string): Promise<Answer["body"]> {
-  const path = `${signingPath}?watch=1&fieldSelector=metadata.name%3D${name}&timeoutSeconds=1`;
-  for (;;) {
+export async function settledRequest(call: WiredCloud["call"], name: string): Promise<SettledStatus> {
+  return eventually(60_000, async () => {
     const { body } = await call("GET", `${signingPath}/${name}`);
-    const conditions = (body["status"]?.["conditions"] ?? []) as unknown as { type: string }[];
-    if (body["status"]?.["certificate"] !== undefined || conditions.some(({ type }) => type === "Failed"))
-      return body;
-    // Ends after a second, or whenever it changes meanwhile.
-    await call("GET", path).catch(() => undefined);
-  }
+    const status = body["status"] as unknown as Partial<SettledStatus>;
+    const { certificate = "", conditions = [] } = status;
+    if (certificate === "" && !conditions.some(({ type }) => type === "Failed"))
+      throw new Error(`request ${name} is neither signed nor failed`);
+    return { certificate, conditions };
+  });
+}
+
+interface SettledStatus {
+  /** PEM in base64, "" without one */
+  readonly certificate: string;
+  readonly conditions: readonly { readonly type: string; readonly message: string }[];
 }
 
 /** A user with a certificate that was requested, approved and issued. */
@@ -78,8 +84,8 @@ export async function makeUser(cloud: WiredCloud, folder: string, subject: strin
   const request = `user-${crypto.randomUUID()}`;
   await cloud.call("POST", signingPath, signingRequest(request, pem));
   await decide(cloud.call, request, "Approved");
-  const { status } = await settledRequest(cloud.call, request);
+  const { certificate } = await settledRequest(cloud.call, request);
   const certFile = keyFile.replace(/key$/, "crt");
-  writeFileSync(certFile, Buffer.from(String(status?.["certificate"]), "base64"));
+  writeFileSync(certFile, Buffer.from(certificate, "base64"));
   return { keyFile, certFile, request };
 }

@@ -1,11 +1,12 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { makeUser, makeRequest, type ClientUser } from "#internal/test/support/client-user.ts";
+import { makeUser, makeRequest, type ClientUser } from "#internal/test/support/cloud/client-user.ts";
 import { needsCommands } from "#internal/test/support/needs.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
-import { startWiredCloud, type WiredCloud } from "#internal/test/support/wired-cloud.ts";
+import { startWiredCloud, type WiredCloud } from "#internal/test/support/cloud/wired-cloud.ts";
 
+setDefaultTimeout(60_000);
 const available = needsCommands("kubectl", "openssl");
 
 interface Run {
@@ -71,7 +72,9 @@ describe.skipIf(!available)("client certificates", () => {
     const certFile = join(dir.path, "jane.crt");
     writeFileSync(certFile, Buffer.from(out, "base64"));
     const jane = await kubeconfigOf({ "client-certificate": certFile, "client-key": keyFile });
-    const { status } = JSON.parse((await kubectl(jane, "auth", "whoami", "-o", "json")).out) as { status: object };
+    const { status } = JSON.parse((await kubectl(jane, "auth", "whoami", "-o", "json")).out) as {
+      status: object;
+    };
     expect(status).toMatchObject({
       userInfo: { username: "jane", groups: ["developers", "operators", "system:authenticated"] },
     });
@@ -79,14 +82,24 @@ describe.skipIf(!available)("client certificates", () => {
     expect(refused.problems).toContain('User "jane" cannot list resource "configmaps"');
     const binding = ["create", "rolebinding", "developers", "--clusterrole=edit", "--group=developers"];
     expect(await kubectl(admin, ...binding)).toMatchObject({ code: 0 });
-    expect(await kubectl(jane, "create", "configmap", "mine", "--from-literal=a=b")).toMatchObject({ code: 0 });
+    expect(await kubectl(jane, "create", "configmap", "mine", "--from-literal=a=b")).toMatchObject({
+      code: 0,
+    });
     expect(await kubectl(jane, "get", "secrets", "-A")).toMatchObject({ code: 1 });
   });
 
   test("a certificate comes before a token, and connections without one go on as before", async () => {
     const user = await makeUser(cloud, dir.path, "/CN=john");
     const who = async (config: object): Promise<string> =>
-      (await kubectl(await kubeconfigOf(config), "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}")).out;
+      (
+        await kubectl(
+          await kubeconfigOf(config),
+          "auth",
+          "whoami",
+          "-o",
+          "jsonpath={.status.userInfo.username}",
+        )
+      ).out;
     const { users } = Bun.YAML.parse(readFileSync(admin, "utf8")) as { users: { user: { token: string } }[] };
     const token = users[0]?.user.token ?? "";
     expect(await who({ ...certificateOf(user), token })).toBe("john");
@@ -107,7 +120,10 @@ describe.skipIf(!available)("client certificates", () => {
         headers: { "content-type": "application/json", ...headers },
         body: JSON.stringify(self),
       });
-      const body = (await response.json()) as { status: { userInfo?: { username: string } }; message?: string };
+      const body = (await response.json()) as {
+        status: { userInfo?: { username: string } };
+        message?: string;
+      };
       return body.status.userInfo?.username ?? body.message;
     };
     const answers = await Promise.all(Array.from({ length: 20 }, () => whoami()));

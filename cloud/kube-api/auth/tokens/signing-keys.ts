@@ -1,4 +1,4 @@
-import { TokenSigner } from "#cloud/kube-api/auth";
+import { TokenSigner } from "./tokens.ts";
 import type { RevisionStore } from "#cloud/kube-api/store";
 
 const keySetting = "service-account-key";
