@@ -182,7 +182,7 @@ describe("streams of a node that talks by hand", () => {
     await using harness = await startHarness();
     using _raw = await connectRaw(harness, {});
     await expect(harness.openStream("edge-1", head)).rejects.toThrow(
-      'Cannot open a stream to node "edge-1": its edgecore does not support streams',
+      'Cannot open a stream to node "edge-1": its edgecore has neither streams nor a tunnel',
     );
   });
 
