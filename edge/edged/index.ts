@@ -15,7 +15,7 @@ import {
   readMachine,
   type NodeAgentConfig,
 } from "#edge/edged/node";
-import { Pods, type PodsConfig } from "#edge/edged/pods";
+import { findMisplaced, Pods, type PodsConfig } from "#edge/edged/pods";
 import { PodStreams, type PodView } from "#edge/edged/streams";
 import { removedEvent, UnknownPods } from "#edge/edged/unknown-pods";
 import { measure, UsageStreams } from "#edge/edged/usage";
@@ -142,13 +142,6 @@ function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pinsDir: 
     onRemoved: (pod, count, why) => recorder.recordNode(removedEvent(pod, count, why)),
   });
   const { allocatable } = nodeResources(machine, readLoad(dataDir), maxPods);
-  const pods = new Pods(config, {
-    ...deps,
-    recorder,
-    address,
-    allocatable,
-    onListed: (list) => unknown.look(list),
-  });
   const agent = new NodeAgent(config, {
     runtime,
     clock,
@@ -157,6 +150,14 @@ function makeParts(config: EdgedSettings, deps: EdgedDeps & { readonly pinsDir: 
     address,
     requestNode: (request) => port.ask("cloud.node", request),
     requestLease: (request) => port.ask("cloud.lease", request),
+  });
+  const pods = new Pods(config, {
+    ...deps,
+    recorder,
+    address,
+    allocatable,
+    findMisplaced: (pod) => findMisplaced(pod, { node: agent.node, readNode: () => agent.readNode() }),
+    onListed: (list) => unknown.look(list),
   });
   return { agent, pods, unknown };
 }

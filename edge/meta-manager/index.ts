@@ -1,13 +1,15 @@
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import { UnavailableError } from "#shared/errors";
+import { tryJson } from "#shared/json";
 import { objectKey, type KubeObject, type Pod } from "#shared/kube";
 import { running, type Running } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
+import { withReportedStatus } from "#shared/patch";
 import type { EdgeCatalog, ObjectChange, ObjectName, StoredObject } from "#shared/topics";
 import type { Store } from "#edge/store";
 import { ReceivedObjects } from "./received-objects.ts";
-import { isStale, parseRow, readStored } from "./object-rows.ts";
+import { isStale, parseRow, podPatchType, readStored } from "./object-rows.ts";
 import { PodCheck } from "./pod-check.ts";
 import { StoredRules } from "./stored-rules.ts";
 import { UntilStored } from "./until-stored.ts";
@@ -135,10 +137,16 @@ function listPods({ store, log }: MetaManagerDeps): Pod[] {
   for (const { key, value } of store.metas.listByType("pod")) {
     const pod = parseRow(value);
     // The API validated what is stored as a pod.
-    if (pod) pods.push(pod as Pod);
+    if (pod) pods.push(withReportedStatus(pod, lastReport(store, pod)) as Pod);
     else log.error("stored pod cannot be read, its containers are left as they are", { key });
   }
   return pods;
+}
+
+/** The patch of the status that edged reported last. */
+function lastReport({ metas }: Store, { metadata }: KubeObject): unknown {
+  const { namespace = "", name = "" } = metadata;
+  return tryJson(metas.find(metas.keyOf({ type: podPatchType, namespace, name }))?.value ?? "");
 }
 
 /** The stored row, which the cloud keeps fresh; else the cloud's answer, which is then stored. */

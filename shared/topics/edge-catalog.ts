@@ -102,7 +102,7 @@ export interface EdgeCatalog {
   /** The same list after a Rule or RuleEndpoint was committed or removed. */
   "rules.changed": { event: { readonly rules: readonly RuleMeaning[] } };
 
-  /** Everything metamanager stores of type pod. */
+  /** Everything metamanager stores of type pod, with the statuses that edged reported last. */
   "pod.list": { body: Record<string, never>; reply: readonly Pod[] };
   /** Stored row first, else the cloud (when connected); undefined when it does not exist or cannot be known now. */
   "object.get": { body: ObjectName; reply: KubeObject | undefined };

@@ -3,15 +3,6 @@ export { claimOwned, isSelectedBy } from "./claim.ts";
 export type { ControllerDeps, StartController } from "./controller.ts";
 export { ControllerEvents } from "./event-recorder.ts";
 export { recordEvent, type EventDeps } from "./events.ts";
-export {
-  findUntolerated,
-  isTolerated,
-  matchesNodeSelection,
-  matchesNodeTerms,
-  matchesPreference,
-  nodesNamedBy,
-  schedulingView,
-} from "./node-fit.ts";
 export { OwnWrites } from "./own-writes.ts";
 export { OwnedIndex } from "./owned-index.ts";
 export {

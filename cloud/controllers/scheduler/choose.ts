@@ -1,4 +1,3 @@
-import { nodesNamedBy } from "#cloud/controllers/framework";
 import { podVolumesOf, type PodVolumes, type StorageView } from "#cloud/controllers/storage";
 import {
   findObstacle,
@@ -14,6 +13,7 @@ import {
   type PodNeeds,
 } from "#cloud/controllers/scheduler/load";
 import { bestOf } from "#cloud/controllers/scheduler/score";
+import { nodesNamedBy } from "#shared/scheduling";
 
 /** The nodes as the scheduler sees them. */
 export interface ClusterView {

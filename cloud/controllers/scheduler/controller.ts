@@ -1,5 +1,5 @@
 import { isKubeError, objectAt, resources } from "#cloud/kube-client";
-import { recordEvent, schedulingView, WorkQueue, type ControllerDeps } from "#cloud/controllers/framework";
+import { recordEvent, WorkQueue, type ControllerDeps } from "#cloud/controllers/framework";
 import {
   ClaimWriter,
   decide,
@@ -10,6 +10,7 @@ import {
 import { rfc3339 } from "#shared/clock";
 import { objectKey, type Condition, type KubeObject, type Node, type Pod } from "#shared/kube";
 import { needsOf, SchedulerCache, type PodNeeds } from "#cloud/controllers/scheduler/load";
+import { schedulingView } from "#shared/scheduling";
 import { chooseNode, type ClusterView, type RejectedNode } from "./choose.ts";
 import { component, Preemptor } from "./preemptor.ts";
 

@@ -1,11 +1,11 @@
 import {
   isDeleting,
-  matchesNodeTerms,
   type PersistentVolume,
   type PersistentVolumeClaim,
   type StorageClass,
 } from "#cloud/controllers/framework";
 import { matchesLabelSelector, parseQuantity, type Node, type Pod } from "#shared/kube";
+import { matchesNodeTerms } from "#shared/scheduling";
 
 /** The node that the scheduler chose for the pod of a claim: its volume is made there. */
 export const selectedNodeAnnotation = "volume.kubernetes.io/selected-node";

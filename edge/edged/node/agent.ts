@@ -61,6 +61,8 @@ export class NodeAgent implements AsyncDisposable {
   #cloudDatabase: CloudDatabase | undefined;
   #registered = false;
   #nodeUid: string | undefined;
+  /** As the cloud last showed it. */
+  #node: Node | undefined;
   readonly #lease: NodeLease;
   #reported: { readonly text: string; readonly atMs: number } | undefined;
   #status: NodeStatus | undefined;
@@ -95,6 +97,22 @@ export class NodeAgent implements AsyncDisposable {
   wake(): void {
     this.#dirty = true;
     this.#running ??= this.#loop();
+  }
+
+  /** The Node as the cloud showed it last. */
+  get node(): Node | undefined {
+    return this.#node;
+  }
+
+  /** The Node as the cloud has it now; undefined while that cannot be known. */
+  async readNode(): Promise<Node | undefined> {
+    try {
+      const { object } = await this.#askNode({ verb: "get" });
+      return object;
+    } catch (error) {
+      this.#deps.log.debug("cannot read node", { node: this.#config.nodeName, error });
+      return undefined;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -223,9 +241,12 @@ export class NodeAgent implements AsyncDisposable {
     if (failure) throw refusal("renew lease of node", failure);
   }
 
-  #askNode(operation: NodeObjectRequest["operation"]): Promise<ApiAnswer<Node>> {
+  async #askNode(operation: NodeObjectRequest["operation"]): Promise<ApiAnswer<Node>> {
     const { wireNamespace: namespace, nodeName: name } = this.#config;
-    return this.#deps.requestNode({ namespace, name, operation, timeoutMs: requestTimeoutMs });
+    const answer = await this.#deps.requestNode({ namespace, name, operation, timeoutMs: requestTimeoutMs });
+    // A cloud that answers with a part of it leaves its labels unknown.
+    if (answer.object?.metadata?.labels) this.#node = answer.object;
+    return answer;
   }
 }
 

@@ -1,1 +1,2 @@
+export { findMisplaced } from "#edge/edged/pods/admission";
 export { Pods, type PodsConfig } from "./pods.ts";

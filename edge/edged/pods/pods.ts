@@ -11,7 +11,7 @@ import { hasAppArmor } from "#edge/edged/security-context";
 import { requestTokens } from "#edge/edged/tokens";
 import { volumeTokenRequests, volumeReferences } from "#edge/edged/volumes";
 import type { ContainerRuntime, ContainerSummary, RuntimeHint } from "#edge/runtime";
-import { findUnusable } from "./admission.ts";
+import { findUnusable, roomRefusal, type Refusal } from "#edge/edged/pods/admission";
 import { PodWorker, type PodWorkerDeps } from "./worker.ts";
 
 export interface PodsConfig {
@@ -45,6 +45,8 @@ export interface PodsDeps {
   /** What pods may use of the node, as its status shows it. */
   readonly allocatable: Readonly<Record<string, string>>;
   readonly nodeApi?: NodeApiFacts | undefined;
+  /** What the Node has against a new pod. */
+  readonly findMisplaced: (pod: Pod) => Promise<Refusal | undefined>;
   /** The engine's list, once the stored pods are known. */
   readonly onListed: (list: readonly ContainerSummary[]) => void;
 }
@@ -85,7 +87,9 @@ export class Pods implements AsyncDisposable {
 
   /** The stored pods. Changes that were received before are newer and win. */
   load(pods: readonly Pod[]): void {
-    for (const pod of pods) if (!this.#workers.has(pod.metadata.uid ?? "")) this.#trySubmit(pod);
+    // In the order in which they were made, as kubelet admits them.
+    for (const pod of pods.toSorted(byAge))
+      if (!this.#workers.has(pod.metadata.uid ?? "")) this.#trySubmit(pod);
     this.#loaded = true;
   }
 
@@ -181,8 +185,19 @@ export class Pods implements AsyncDisposable {
         }),
       record: (pod, event) => recorder.record(pod, event),
       publish: (pod, status) => port.emit("pod.status", { ...nameOf(pod), status }),
+      findNoRoom: (pod) => this.#findNoRoom(pod),
+      findMisplaced: this.#deps.findMisplaced,
       onGone: (pod) => this.#removed(pod),
     };
+  }
+
+  #findNoRoom(pod: Pod): Refusal | undefined {
+    const holders = [...this.#workers.values()].filter((worker) => worker.holdsRoom);
+    return roomRefusal(
+      pod,
+      holders.map((worker) => worker.pod),
+      this.#deps.allocatable,
+    );
   }
 
   /** A pod that is no longer being deleted was restored with the database of the cloud: it runs again. */
@@ -246,6 +261,14 @@ export class Pods implements AsyncDisposable {
 function nameOf(pod: Pod): PodName {
   const { namespace = "", name = "", uid = "" } = pod.metadata;
   return { namespace, name, uid };
+}
+
+function byAge(a: Pod, b: Pod): number {
+  return ageOf(a) - ageOf(b);
+}
+
+function ageOf({ metadata }: Pod): number {
+  return Date.parse(metadata.creationTimestamp ?? "") || 0;
 }
 
 /** Keys, as `configmap/<name>`, of the objects a pod is made from. */

@@ -3,12 +3,13 @@ import type { Clock } from "#shared/clock";
 import type { Container, Pod, PodStatus } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { PodEvent } from "#edge/edged/events";
+import type { Refusal } from "#edge/edged/pods/admission";
 import { historyOf, type PodOutcome, type Plan } from "#edge/edged/pods/plan";
 import type { Prober } from "#edge/edged/probes";
 import { readTerminationLog, terminationLogPath } from "#edge/edged/volumes";
 import { crashEvent, failureEvent, fieldPathOf, pullBackoffEvent } from "./events.ts";
 import type { PodState } from "./state.ts";
-import { podStatus } from "./status.ts";
+import { podStatus, qosClass } from "./status.ts";
 
 export interface PodReporterDeps {
   readonly clock: Clock;
@@ -52,6 +53,20 @@ export class PodReporter {
     if (isDeepStrictEqual(status, this.#last)) return;
     this.#last = status;
     await this.#deps.publish(pod, status);
+  }
+
+  /** The node does not run the pod; kubelet: rejectPod. */
+  async reject({ reason, message }: Refusal): Promise<void> {
+    const { pod } = this.#state;
+    this.record(undefined, { type: "Warning", reason, message });
+    this.#deps.log.info("pod refused", { pod: this.#state.key, reason, message });
+    this.#last = {
+      phase: "Failed",
+      reason,
+      message: `Pod was rejected: ${message}`,
+      qosClass: qosClass(pod),
+    };
+    await this.#deps.publish(pod, this.#last);
   }
 
   /** An Event of a container, or of the pod as a whole. */

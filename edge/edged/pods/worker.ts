@@ -5,6 +5,7 @@ import type { PodFacts } from "#edge/edged/environment";
 import { planPod, sandboxName, type Action, type Plan } from "#edge/edged/pods/plan";
 import { Prober, probeTargets } from "#edge/edged/probes";
 import { PodVolumes, removePodDir, type PodVolumesOptions } from "#edge/edged/volumes";
+import type { Refusal } from "#edge/edged/pods/admission";
 import { unhealthyEvent } from "./events.ts";
 import { PodReporter, type PodReporterDeps } from "./reporter.ts";
 import { doubtsVolumes, PodStarter, type StartDeps } from "./start.ts";
@@ -13,6 +14,10 @@ import { PodStopper } from "./stop.ts";
 
 export interface PodWorkerDeps extends Omit<PodVolumesOptions, "onStale">, StartDeps, PodReporterDeps {
   readonly facts: () => Omit<PodFacts, "podIps">;
+  /** Why this node does not run a new pod, beside those that it has admitted. */
+  readonly findNoRoom: (pod: Pod) => Refusal | undefined;
+  /** What the Node has against a new pod. */
+  readonly findMisplaced: (pod: Pod) => Promise<Refusal | undefined>;
   /** Nothing of the pod is left on this node. */
   readonly onGone: (pod: Pod) => Promise<void>;
 }
@@ -22,6 +27,14 @@ const retryMs = 5000;
 /** A plan that never comes to rest is a bug: after so many turns the worker pauses instead of loading the engine. */
 const mostTurns = 30;
 const pauseMs = 1000;
+
+/** A pod is admitted once, and does not run again when it has ended, also when nothing of it is left. */
+type Stage = "new" | "admitted" | "over";
+
+function stageOf({ status }: Pod): Stage {
+  if (status?.phase === "Succeeded" || status?.phase === "Failed") return "over";
+  return status?.startTime === undefined ? "new" : "admitted";
+}
 
 function hasSameMarks({ metadata: next }: Pod, { metadata: last }: Pod): boolean {
   return isDeepStrictEqual([next.labels, next.annotations], [last.labels, last.annotations]);
@@ -43,6 +56,7 @@ export class PodWorker implements AsyncDisposable {
   readonly #closed = new AbortController();
   /** Aborts what a pass waits for when the termination of the pod begins. */
   readonly #ending = new AbortController();
+  #stage: Stage;
   #dirty = false;
   #running: Promise<void> | undefined;
   #timer: Disposable | undefined;
@@ -50,6 +64,7 @@ export class PodWorker implements AsyncDisposable {
   constructor(pod: Pod, deps: PodWorkerDeps) {
     const { runtime, clock, log } = deps;
     this.#deps = deps;
+    this.#stage = stageOf(pod);
     this.#state = new PodState(pod, deps);
     this.#volumes = new PodVolumes({ ...deps, onStale: () => this.wake() });
     this.#prober = new Prober({
@@ -82,6 +97,13 @@ export class PodWorker implements AsyncDisposable {
 
   get status(): PodStatus | undefined {
     return this.#reporter.status;
+  }
+
+  /** Whether it takes ports and resources from pods to come; one that ends gives them up. */
+  get holdsRoom(): boolean {
+    const { phase } = this.status ?? {};
+    const isOver = phase === "Succeeded" || phase === "Failed";
+    return this.#stage === "admitted" && !isOver && !this.#ending.signal.aborted;
   }
 
   /** The desired pod; undefined when it is to be removed. */
@@ -151,6 +173,9 @@ export class PodWorker implements AsyncDisposable {
   async #sync(): Promise<void> {
     if (this.#ending.signal.aborted) return this.#terminate();
     const { containers, memory } = this.#state;
+    if (this.#stage === "new") await this.#enter();
+    if (this.#stage === "over") return this.#stopRest();
+    if (this.#stopped()) return;
     await this.#observe();
     const inUse = containers.all.some((one) => one.phase === "running");
     if (inUse) await this.#volumes.refresh(this.#state.pod, this.#state.facts());
@@ -168,6 +193,26 @@ export class PodWorker implements AsyncDisposable {
       await this.#observe();
     }
     this.#wakeAt(this.#deps.clock.nowMs() + pauseMs);
+  }
+
+  /** Room is taken before the Node is asked about, so that no two pods get the same. */
+  async #enter(): Promise<void> {
+    const { pod } = this.#state;
+    const noRoom = this.#deps.findNoRoom(pod);
+    if (!noRoom) this.#stage = "admitted";
+    const refusal = noRoom ?? (await this.#deps.findMisplaced(pod));
+    if (!refusal || this.#stopped()) return;
+    this.#stage = "over";
+    await this.#reporter.reject(refusal);
+  }
+
+  /** What still runs of a pod that has ended, or was refused. */
+  async #stopRest(): Promise<void> {
+    await this.#observe();
+    const running = this.#state.containers.all.filter((one) => one.phase === "running");
+    const isSandbox = (one: (typeof running)[number]): boolean => one.identity.role === "sandbox";
+    for (const target of running.toSorted((a, b) => Number(isSandbox(a)) - Number(isSandbox(b))))
+      await this.#stopper.stop(target, "finished");
   }
 
   #stopped(): boolean {

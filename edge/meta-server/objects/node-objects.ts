@@ -1,9 +1,9 @@
 import type { Metas } from "#edge/store";
 import { isRecord, tryJson } from "#shared/json";
+import { withReportedStatus } from "#shared/patch";
 import type { KubeObject } from "#shared/kube";
 import type { DeviceName, StoredObject } from "#shared/topics";
 import { apiVersionOf, deviceKind, heldKinds, type HeldKind } from "./kinds.ts";
-import { withReportedStatus } from "./pod-status.ts";
 import { NodeVersions } from "./versions.ts";
 
 /** What a watch is sent. `object` is the last state of one that was removed. */

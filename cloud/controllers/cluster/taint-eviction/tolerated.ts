@@ -1,5 +1,5 @@
-import { isTolerated } from "#cloud/controllers/framework";
 import type { Node, Pod, Taint, Toleration } from "#shared/kube";
+import { isTolerated } from "#shared/scheduling";
 
 export function noExecuteTaints(node: Node | undefined): Taint[] {
   return (node?.spec?.taints ?? []).filter(({ effect }) => effect === "NoExecute");

@@ -1,7 +1,7 @@
-import { findUntolerated, isTolerated, matchesNodeSelection } from "#cloud/controllers/framework";
 import { volumeObstacle, type PodVolumes } from "#cloud/controllers/storage";
 import type { Taint } from "#shared/kube";
-import type { HostPort, NamespaceLabels, NodeLoad, PodNeeds } from "#cloud/controllers/scheduler/load";
+import type { NamespaceLabels, NodeLoad, PodNeeds } from "#cloud/controllers/scheduler/load";
+import { findUntolerated, isTolerated, matchesNodeSelection, portsCollide } from "#shared/scheduling";
 import { affinityObstacle, affinityTexts, podAffinityOf, type PodAffinityState } from "./pod-affinity.ts";
 import { spreadObstacle, spreadOf, spreadTexts, type SpreadState } from "./topology-spread.ts";
 
@@ -41,7 +41,7 @@ const cordon: Taint = { key: "node.kubernetes.io/unschedulable", effect: "NoSche
 export function findObstacle(needs: PodNeeds, load: NodeLoad, state: SchedulingState): Obstacle | undefined {
   const final = nodeObstacle(needs, load);
   if (final !== undefined) return { reasons: [final], isFinal: true };
-  if (portsCollide(needs, load))
+  if (takesPorts(needs, load))
     return { reasons: ["node(s) didn't have free ports for the requested pod ports"], isFinal: false };
   const lacking = lackingResources(needs, load);
   if (lacking.length > 0) return { reasons: lacking, isFinal: !couldHold(needs, load) };
@@ -80,19 +80,10 @@ function couldHold({ amounts }: PodNeeds, { capacity }: NodeLoad): boolean {
   return [...amounts].every(([resource, amount]) => amount <= (capacity.get(resource) ?? 0));
 }
 
-function portsCollide(needs: PodNeeds, load: NodeLoad): boolean {
+function takesPorts(needs: PodNeeds, load: NodeLoad): boolean {
   if (needs.hostPorts.length === 0) return false;
-  const wanted = Map.groupBy(needs.hostPorts, portId);
-  for (const other of load.pods.values())
-    for (const taken of other.hostPorts)
-      if (wanted.get(portId(taken))?.some((port) => sharesAddress(port, taken))) return true;
-  return false;
-}
-
-function portId({ protocol, port }: HostPort): string {
-  return `${protocol}/${port}`;
-}
-
-function sharesAddress(a: HostPort, b: HostPort): boolean {
-  return a.ip === b.ip || a.ip === "0.0.0.0" || b.ip === "0.0.0.0";
+  return portsCollide(
+    needs.hostPorts,
+    load.pods.values().map(({ hostPorts }) => hostPorts),
+  );
 }

@@ -1,6 +1,6 @@
-import { findUntolerated, matchesNodeSelection } from "#cloud/controllers/framework";
 import type { Pod, TopologySpreadConstraint } from "#shared/kube";
 import { countSelected, labelMatcher, type NodeLoad, type PodNeeds } from "#cloud/controllers/scheduler/load";
+import { findUntolerated, matchesNodeSelection } from "#shared/scheduling";
 
 interface SpreadRule {
   readonly topologyKey: string;

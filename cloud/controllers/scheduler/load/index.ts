@@ -1,6 +1,6 @@
 /** Nodes and what their pods need of them. */
 export { SchedulerCache } from "./cache.ts";
-export { needsOf, type HostPort, type PodNeeds } from "./needs.ts";
+export { needsOf, type PodNeeds } from "./needs.ts";
 export { changedLoad, countSelected, MutableLoad, type NodeLoad } from "./node-load.ts";
 export {
   DomainCounts,

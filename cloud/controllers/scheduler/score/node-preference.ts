@@ -1,5 +1,5 @@
-import { matchesPreference } from "#cloud/controllers/framework";
 import type { NodeLoad, PodNeeds } from "#cloud/controllers/scheduler/load";
+import { matchesPreference } from "#shared/scheduling";
 
 /** The weights of what the pod prefers of a node, in sum; undefined without preferences. As NodeAffinity. */
 export function nodePreferenceScores({ pod }: PodNeeds, loads: readonly NodeLoad[]): number[] | undefined {

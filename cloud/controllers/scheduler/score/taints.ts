@@ -1,5 +1,5 @@
-import { isTolerated } from "#cloud/controllers/framework";
 import type { NodeLoad, PodNeeds } from "#cloud/controllers/scheduler/load";
+import { isTolerated } from "#shared/scheduling";
 
 /** The taints with effect PreferNoSchedule that a pod does not tolerate; undefined without such taints. As TaintToleration. */
 export function avoidedTaints({ pod }: PodNeeds, loads: readonly NodeLoad[]): number[] | undefined {

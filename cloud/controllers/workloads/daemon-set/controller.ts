@@ -1,7 +1,6 @@
 import { ignoreMissing, objectAt, resources } from "#cloud/kube-client";
 import {
   isDeleting,
-  schedulingView,
   WorkQueue,
   type ControllerDeps,
   type DaemonSet,
@@ -11,6 +10,7 @@ import { RevisionHistory, type TemplateRevisions } from "#cloud/controllers/work
 import { isFinished, OwnedPods } from "#cloud/controllers/workloads/pods";
 import { asError } from "#shared/errors";
 import { objectKey, type Node, type Pod } from "#shared/kube";
+import { schedulingView } from "#shared/scheduling";
 import { daemonPod, nodeOf, revisionLabel } from "./daemon-pod.ts";
 import { FailureBackoff } from "./failure-backoff.ts";
 import { balance, rollOut, worldOf, type DaemonPlan, type DaemonWorld } from "./plan.ts";

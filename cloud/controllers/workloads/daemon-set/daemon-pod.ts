@@ -1,12 +1,8 @@
 import { resources } from "#cloud/kube-client";
-import {
-  findUntolerated,
-  matchesNodeSelection,
-  nodesNamedBy,
-  type DaemonSet,
-} from "#cloud/controllers/framework";
+import { type DaemonSet } from "#cloud/controllers/framework";
 import { podFromTemplate } from "#cloud/controllers/workloads/pods";
 import type { Node, Pod, Toleration } from "#shared/kube";
+import { findUntolerated, matchesNodeSelection, nodesNamedBy } from "#shared/scheduling";
 
 export const revisionLabel = "controller-revision-hash";
 

@@ -1,0 +1,3 @@
+/** Whether a pod can run here: what it is made of, and what the node has left. */
+export { findMisplaced, roomRefusal, type Refusal } from "./refusal.ts";
+export { findUnusable } from "./usable.ts";
