@@ -56,6 +56,7 @@ interface Copies {
   readonly secrets: Informer<KubeObject>;
   readonly claims: Informer<KubeObject>;
   readonly volumes: Informer<KubeObject>;
+  readonly services: Informer<KubeObject>;
 }
 
 /**
@@ -73,11 +74,14 @@ export async function startEdgeController(parts: EdgeControllerParts): Promise<R
     secrets: stack.use(kube.informer(resources.secrets)),
     claims: stack.use(kube.informer(resources.persistentVolumeClaims)),
     volumes: stack.use(kube.informer(resources.persistentVolumes)),
+    services: stack.use(kube.informer(resources.services)),
   };
   const { nodes, pods } = copies;
   const placement = new Placement();
   const read = readerOf(copies, kube);
-  const deliveries = stack.use(new ObjectDeliveries({ port, placement, nodes, read, log }));
+  const deliveries = stack.use(
+    new ObjectDeliveries({ port, placement, nodes, read, servicesOf: servicesIn(copies.services), log }),
+  );
   const warnings = new NodeWarnings({ kube, clock, log, uidOf: (node) => nodes.get(node)?.metadata.uid });
   const gate = new WriteGate(new WriteBudget(clock), warnings);
   const ownsDevice = deviceOwners(parts);
@@ -108,6 +112,11 @@ export async function startEdgeController(parts: EdgeControllerParts): Promise<R
   stack.use(port.answer("node.request", (request) => requests.answer(request)));
   log.info("edge controller started", started);
   return running("edgecontroller", stack.move());
+}
+
+/** Few are looked for often: a pod of each delivery. */
+function servicesIn(services: Informer<KubeObject>): (namespace: string) => KubeObject[] {
+  return (namespace) => services.list().filter(({ metadata }) => metadata.namespace === namespace);
 }
 
 /** Without a device controller no device is of any node. */

@@ -12,9 +12,19 @@ export function contentDigest(object: KubeObject): string {
     .slice(0, 22);
 }
 
-/** The object without status, resourceVersion, generation and managedFields. */
+/** Field of a delivered pod for the Services of its namespace. A change of them is no reason to deliver it again. */
+export const serviceLinksField = "kubeedgeServices";
+
+/** The object without status, resourceVersion, generation, managedFields and what holds at the time of a delivery. */
 function contentOf(object: KubeObject): Record<string, unknown> {
-  const { status: _status, metadata, apiVersion: _apiVersion, kind: _kind, ...rest } = object;
+  const {
+    status: _status,
+    metadata,
+    apiVersion: _apiVersion,
+    kind: _kind,
+    [serviceLinksField]: _links,
+    ...rest
+  } = object;
   const { resourceVersion: _version, generation: _generation, ...meta } = metadata;
   return { ...rest, metadata: { ...meta, managedFields: undefined } };
 }

@@ -1,4 +1,4 @@
-export { contentDigest } from "./digest.ts";
+export { contentDigest, serviceLinksField } from "./digest.ts";
 export {
   formatLabelSelector,
   hasLabels,

@@ -12,6 +12,7 @@ import {
 } from "#shared/kube";
 import { KeyedQueue } from "#shared/lifecycle";
 import type { Logger } from "#shared/log";
+import { withServiceLinks } from "#shared/service-links";
 import type { CloudCatalog, DeliveredObject, ObjectDelivery } from "#shared/topics";
 import { goneOf, isSameForEdge } from "./edge-object.ts";
 
@@ -27,6 +28,7 @@ export interface ObjectDeliveriesOptions {
   readonly nodes: Informer<Node>;
   /** The ConfigMap, Secret or bound claim, undefined when there is none. */
   readonly read: (name: Reference) => Promise<KubeObject | undefined>;
+  readonly servicesOf: (namespace: string) => readonly KubeObject[];
   readonly log: Logger;
 }
 
@@ -156,7 +158,13 @@ export class ObjectDeliveries implements AsyncDisposable {
   }
 
   async #send(node: string, operation: Operation, object: KubeObject): Promise<void> {
-    await this.#options.port.ask("object.deliver", { node, operation, object: withoutManagedFields(object) });
+    const { port, servicesOf } = this.#options;
+    const isPod = object.kind === "Pod" && operation !== "delete";
+    // Pods are of the API, and it validated them.
+    const told = isPod
+      ? withServiceLinks(object as Pod, servicesOf(object.metadata.namespace ?? ""))
+      : object;
+    await port.ask("object.deliver", { node, operation, object: withoutManagedFields(told) });
   }
 }
 

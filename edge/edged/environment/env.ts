@@ -6,6 +6,8 @@ import {
   type Pod,
   type Secret,
 } from "#shared/kube";
+import { serviceLinksOf, type ServiceLink } from "#shared/service-links";
+import { serviceVariables } from "./service-variables.ts";
 
 /** Objects a pod refers to, by `configmap/<name>` and `secret/<name>`; undefined when they are not there. */
 export type Objects = ReadonlyMap<string, (ConfigMap & Secret) | undefined>;
@@ -48,7 +50,8 @@ export function envReferences(container: Container): string[] {
 
 /** The environment of a container: `envFrom` first, then `env` in order, later ones win. */
 export function resolveEnv(pod: Pod, container: Container, objects: Objects, facts: PodFacts): EnvResult {
-  const env = new Map(apiVariables(pod, facts.nodeApi));
+  const services = pod.spec["enableServiceLinks"] === false ? [] : serviceLinksOf(pod);
+  const env = new Map(serviceVariables([...apiLinks(pod, facts.nodeApi), ...services]));
   for (const source of container.envFrom ?? []) {
     const refusal = addAll(source, objects, env);
     if (refusal) return refusal;
@@ -61,16 +64,11 @@ export function resolveEnv(pod: Pod, container: Container, objects: Objects, fac
   return { ok: true, env };
 }
 
-/** Where in-cluster configuration of client libraries finds the API. */
-function apiVariables({ spec }: Pod, api: NodeApiFacts | undefined): [string, string][] {
+/** The Service `kubernetes`, where in-cluster configuration of client libraries finds the API: that of the node. */
+function apiLinks({ spec }: Pod, api: NodeApiFacts | undefined): ServiceLink[] {
   const host = spec.hostNetwork ? api?.host : api?.podHost();
   if (!api || host === undefined) return [];
-  const port = String(api.port);
-  return [
-    ["KUBERNETES_SERVICE_HOST", host],
-    ["KUBERNETES_SERVICE_PORT", port],
-    ["KUBERNETES_SERVICE_PORT_HTTPS", port],
-  ];
+  return [{ name: "kubernetes", ip: host, ports: [{ port: api.port, name: "https", protocol: "TCP" }] }];
 }
 
 type EnvSource = NonNullable<Container["envFrom"]>[number];

@@ -104,3 +104,30 @@ test("edge controller closes the session of a node that was deleted", async () =
 
   expect(cloud.closed).toEqual(["e1"]);
 });
+
+const service = (name: string, namespace = "default"): KubeObject => ({
+  metadata: { name, namespace, uid: `uid-${namespace}-${name}` },
+  spec: { clusterIP: "10.0.0.11", ports: [{ port: 80, protocol: "TCP" }] },
+});
+
+test("a pod is delivered with the Services of its namespace, and not again when they change", async () => {
+  await using cloud = await startCloud((kube) => {
+    kube.put(resources.services, service("web"));
+    kube.put(resources.services, service("other", "elsewhere"));
+  });
+  cloud.kube.put(resources.pods, pod("web", "e1"));
+  await cloud.settle();
+  const kubeedgeServices = [
+    { name: "web", ip: "10.0.0.11", ports: [{ port: 80, name: "", protocol: "TCP" }] },
+  ];
+  expect(cloud.sent.at(-1)).toMatchObject({ content: { kind: "Pod", kubeedgeServices } });
+  cloud.kube.put(resources.services, service("later"));
+  await cloud.settle();
+  expect(cloud.texts()).toEqual(["insert default/pod/web"]);
+});
+
+test("the Services that a pod was delivered with take no part in the digest of its content", () => {
+  const plain = pod("web", "e1");
+  const told = { ...plain, kubeedgeServices: [{ name: "web", ip: "10.0.0.11", ports: [] }] };
+  expect(contentDigest(told)).toBe(contentDigest(plain));
+});

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { expand, resolveEnv, type Objects } from "#internal/edge/edged/environment/env.ts";
-import type { Container, Pod } from "#shared/kube";
+import type { Container, KubeObject, Pod } from "#shared/kube";
+import { withServiceLinks } from "#shared/service-links";
 
 const facts = {
   nodeName: "n1",
@@ -88,6 +89,11 @@ test.each([
       KUBERNETES_SERVICE_HOST: host,
       KUBERNETES_SERVICE_PORT: "10550",
       KUBERNETES_SERVICE_PORT_HTTPS: "1",
+      KUBERNETES_PORT: `tcp://${host}:10550`,
+      KUBERNETES_PORT_10550_TCP: `tcp://${host}:10550`,
+      KUBERNETES_PORT_10550_TCP_PROTO: "tcp",
+      KUBERNETES_PORT_10550_TCP_PORT: "10550",
+      KUBERNETES_PORT_10550_TCP_ADDR: host,
     });
   },
 );
@@ -96,4 +102,47 @@ test("resolveEnv names no API that the pod cannot reach", () => {
   const nodeApi = { host: "127.0.0.1", podHost: () => undefined, port: 10_550, caPem: "" };
   const result = resolveEnv(pod, { name: "c" }, objects, { ...facts, nodeApi });
   expect(result.ok && [...result.env]).toEqual([]);
+});
+
+const service = (name: string, spec: object, namespace = "default"): KubeObject => ({
+  metadata: { name, namespace },
+  spec,
+});
+
+test("resolveEnv describes the Services that the pod was delivered with, as kubelet does, and env may say otherwise", () => {
+  const told = withServiceLinks(pod, [
+    service("redis-primary", {
+      clusterIP: "10.0.0.11",
+      ports: [
+        { port: 6379, name: "client-port" },
+        { port: 53, protocol: "UDP", name: "x" },
+      ],
+    }),
+    service("headless", { clusterIP: "None", ports: [{ port: 1 }] }),
+    service("named", { type: "ExternalName", externalName: "example.com" }),
+    service("kubernetes", { clusterIP: "10.0.0.1", ports: [{ port: 443 }] }),
+  ]);
+  const own = [{ name: "URL", value: "http://$(REDIS_PRIMARY_SERVICE_HOST):$(REDIS_PRIMARY_SERVICE_PORT)" }];
+  const result = resolveEnv(told, { name: "c", env: own }, objects, facts);
+  expect(result.ok && Object.fromEntries(result.env)).toEqual({
+    REDIS_PRIMARY_SERVICE_HOST: "10.0.0.11",
+    REDIS_PRIMARY_SERVICE_PORT: "6379",
+    REDIS_PRIMARY_SERVICE_PORT_CLIENT_PORT: "6379",
+    REDIS_PRIMARY_SERVICE_PORT_X: "53",
+    REDIS_PRIMARY_PORT: "tcp://10.0.0.11:6379",
+    REDIS_PRIMARY_PORT_6379_TCP: "tcp://10.0.0.11:6379",
+    REDIS_PRIMARY_PORT_6379_TCP_PROTO: "tcp",
+    REDIS_PRIMARY_PORT_6379_TCP_PORT: "6379",
+    REDIS_PRIMARY_PORT_6379_TCP_ADDR: "10.0.0.11",
+    REDIS_PRIMARY_PORT_53_UDP: "udp://10.0.0.11:53",
+    REDIS_PRIMARY_PORT_53_UDP_PROTO: "udp",
+    REDIS_PRIMARY_PORT_53_UDP_PORT: "53",
+    REDIS_PRIMARY_PORT_53_UDP_ADDR: "10.0.0.11",
+    URL: "http://10.0.0.11:6379",
+  });
+});
+
+test("a pod that wants no links of Services gets none", () => {
+  const shy = { ...pod, spec: { ...pod.spec, enableServiceLinks: false } };
+  expect(withServiceLinks(shy, [service("web", { clusterIP: "10.0.0.2", ports: [{ port: 1 }] })])).toBe(shy);
 });
