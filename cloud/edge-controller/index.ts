@@ -1,4 +1,4 @@
-import { ObjectDeliveries } from "#cloud/edge-controller/deliveries";
+import { ObjectDeliveries, ReleasedVolumes } from "#cloud/edge-controller/deliveries";
 import {
   isForeignNode,
   NodeWarnings,
@@ -34,7 +34,7 @@ export type EdgeControllerPort = Port<
   CloudCatalog,
   "node.close",
   "object.deliver" | "object.delivered" | "device.concerns" | "device.desire",
-  "node.connected" | "node.resync",
+  "node.connected" | "node.resync" | "object.acked",
   "node.request"
 >;
 
@@ -67,21 +67,28 @@ interface Copies {
 export async function startEdgeController(parts: EdgeControllerParts): Promise<Running> {
   const { port, kube, clock, log } = parts;
   await using stack = new AsyncDisposableStack();
-  const copies: Copies = {
-    nodes: stack.use(kube.informer<Node>(resources.nodes)),
-    pods: stack.use(kube.informer<Pod>(resources.pods)),
-    configMaps: stack.use(kube.informer(resources.configMaps)),
-    secrets: stack.use(kube.informer(resources.secrets)),
-    claims: stack.use(kube.informer(resources.persistentVolumeClaims)),
-    volumes: stack.use(kube.informer(resources.persistentVolumes)),
-    services: stack.use(kube.informer(resources.services)),
-  };
+  const copies = copiesOf(kube, stack);
   const { nodes, pods } = copies;
   const placement = new Placement();
   const read = readerOf(copies, kube);
   const deliveries = stack.use(
-    new ObjectDeliveries({ port, placement, nodes, read, servicesOf: servicesIn(copies.services), log }),
+    new ObjectDeliveries({
+      port,
+      placement,
+      nodes,
+      read,
+      servicesOf: servicesIn(copies.services),
+      releasedOn: (node) => released.of(node),
+      log,
+    }),
   );
+  const released = new ReleasedVolumes({
+    kube,
+    volumes: copies.volumes,
+    deliveries,
+    delivered: (node) => port.ask("object.delivered", { node }),
+    log,
+  });
   const warnings = new NodeWarnings({ kube, clock, log, uidOf: (node) => nodes.get(node)?.metadata.uid });
   const gate = new WriteGate(new WriteBudget(clock), warnings);
   const ownsDevice = deviceOwners(parts);
@@ -107,11 +114,40 @@ export async function startEdgeController(parts: EdgeControllerParts): Promise<R
   const requests = stack.use(new RequestQueues({ handlers, isForeign, clock, log }));
   await Promise.all(Object.values(copies).map(({ synced }: Informer<KubeObject>) => synced));
   const started = watchAll({ copies, deliveries, placement, port, stack });
-  stack.use(port.on("node.connected", ({ node }) => deliveries.resync(node)));
-  stack.use(port.on("node.resync", ({ node }) => deliveries.resync(node)));
+  followNodes({ port, deliveries, released, stack });
   stack.use(port.answer("node.request", (request) => requests.answer(request)));
   log.info("edge controller started", started);
   return running("edgecontroller", stack.move());
+}
+
+function copiesOf(kube: KubeClient, stack: AsyncDisposableStack): Copies {
+  return {
+    nodes: stack.use(kube.informer<Node>(resources.nodes)),
+    pods: stack.use(kube.informer<Pod>(resources.pods)),
+    configMaps: stack.use(kube.informer(resources.configMaps)),
+    secrets: stack.use(kube.informer(resources.secrets)),
+    claims: stack.use(kube.informer(resources.persistentVolumeClaims)),
+    volumes: stack.use(kube.informer(resources.persistentVolumes)),
+    services: stack.use(kube.informer(resources.services)),
+  };
+}
+
+/** What nodes say about what they were sent. */
+function followNodes({
+  port,
+  deliveries,
+  released,
+  stack,
+}: Pick<Watched, "port" | "deliveries" | "stack"> & { readonly released: ReleasedVolumes }): void {
+  stack.use(released.watch());
+  stack.use(port.on("object.acked", (acked) => released.acked(acked)));
+  for (const topic of ["node.connected", "node.resync"] as const)
+    stack.use(
+      port.on(topic, ({ node }) => {
+        deliveries.resync(node);
+        return released.check(node);
+      }),
+    );
 }
 
 /** Few are looked for often: a pod of each delivery. */

@@ -34,7 +34,7 @@ export type EdgedPort = Port<
   "pod.status" | "event.recorded",
   "pod.list" | "object.get" | "pod.terminated" | "pod.confirm" | "cloud.token" | "cloud.node" | "cloud.lease",
   "pod.changed" | "config.changed" | "link.changed",
-  "pod.stream" | "usage.stream" | "usage.measure"
+  "pod.stream" | "usage.stream" | "usage.measure" | "volume.remove"
 >;
 
 export interface EdgedDeps {
@@ -75,6 +75,7 @@ export async function startEdged(given: EdgedSettings, deps: EdgedDeps): Promise
     }),
   );
   stack.use(port.answer("usage.measure", () => measure({ runtime, clock })));
+  stack.use(port.answer("volume.remove", ({ volume }) => pods.removeVolume(volume)));
   stack.use(port.on("pod.changed", (change) => pods.changed(change)));
   stack.use(port.on("config.changed", (change) => pods.configChanged(change)));
   stack.use(

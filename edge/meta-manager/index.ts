@@ -18,7 +18,7 @@ import { PodReports } from "./pod-reports.ts";
 export type MetaManagerPort = Port<
   EdgeCatalog,
   "pod.changed" | "config.changed" | "object.stored" | "rules.changed" | "outbox.added",
-  "cloud.object" | "cloud.pod" | "device.changed",
+  "cloud.object" | "cloud.pod" | "device.changed" | "volume.remove",
   "pod.status" | "event.recorded" | "link.changed",
   "object.deliver" | "pod.list" | "rule.list" | "object.get" | "pod.terminated" | "pod.confirm"
 >;
@@ -123,6 +123,8 @@ async function notify(port: MetaManagerPort, rules: StoredRules, change: ObjectC
     case "secret":
     case "persistentvolumeclaim":
       return port.emit("config.changed", change);
+    case "persistentvolume":
+      return change.object && port.ask("volume.remove", { volume: change.object });
     case "device":
     case "devicemodel":
       return port.ask("device.changed", change);

@@ -121,6 +121,8 @@ export interface EdgeCatalog {
   "config.changed": { event: ObjectChange };
   /** A row of an object was committed or removed, whatever its type, or the status of a pod. Emitted by who stored it. */
   "object.stored": { event: StoredObject };
+  /** The claim of a volume was deleted: its directory is removed. Answered by edged once it is gone; fails while it is in use. */
+  "volume.remove": { body: { readonly volume: KubeObject }; reply: undefined };
   /** The present status of a pod; stored, and sent to the cloud latest-per-pod. */
   "pod.status": { event: PodName & { readonly status: PodStatus } };
   /** A Kubernetes Event for the cloud, durable and bounded. */

@@ -14,6 +14,8 @@ export interface ClaimSource {
   readonly type: string;
   /** Made for the claim, and not by an operator. */
   readonly isProvisioned: boolean;
+  /** Whether the group of a pod may be given to its files: those of a hostPath are somebody else's. */
+  readonly isOwnable: boolean;
 }
 
 /** The claim with the place of its volume; without one when the volume is of a kind that no node has. */
@@ -29,6 +31,7 @@ export function claimSourceOf(claim: KubeObject): ClaimSource | undefined {
     path: asText(kept["path"]),
     type: asText(kept["type"]),
     isProvisioned: kept["isProvisioned"] === true,
+    isOwnable: kept["isOwnable"] === true,
   };
 }
 
@@ -38,6 +41,14 @@ export function volumeSourceOf({ metadata, ...volume }: KubeObject): ClaimSource
   const hostPath = asRecord(spec?.["hostPath"]);
   const local = asRecord(spec?.["local"]);
   const isProvisioned = metadata.annotations?.["pv.kubernetes.io/provisioned-by"] !== undefined;
-  if (hostPath) return { path: asText(hostPath["path"]), type: asText(hostPath["type"]), isProvisioned };
-  return local ? { path: asText(local["path"]), type: "Directory", isProvisioned } : undefined;
+  if (hostPath)
+    return {
+      path: asText(hostPath["path"]),
+      type: asText(hostPath["type"]),
+      isProvisioned,
+      isOwnable: isProvisioned,
+    };
+  return local
+    ? { path: asText(local["path"]), type: "Directory", isProvisioned, isOwnable: true }
+    : undefined;
 }

@@ -67,7 +67,7 @@ test("comments and texts of the source are written in the terms of the field", (
     oddPhrases(proseOfSource(readFileSync(join(root, file), "utf8"))).map((problem) => `${file}: ${problem}`),
   );
   expect(found).toEqual([]);
-});
+}, 60_000);
 
 /** Comments and literals where they stand, everything else blank. */
 function proseOfSource(text: string): string {

@@ -9,7 +9,8 @@ import {
   type StorageClass,
 } from "#cloud/controllers/framework";
 import { asError } from "#shared/errors";
-import { objectKey, type ObjectReference } from "#shared/kube";
+import { edgeNodeLabel, objectKey, type ObjectReference } from "#shared/kube";
+import { removerOf } from "#shared/volumes";
 import { ClaimWriter, wasBound } from "./claim-writer.ts";
 import { localPath, localVolume, provisioningFault } from "./local-path.ts";
 import {
@@ -61,6 +62,7 @@ class VolumeBinder implements AsyncDisposable {
         updated: (volume) => this.#volumeChanged(volume),
         removed: ({ spec }) => this.#wakeClaim(spec.claimRef),
       }),
+      deps.nodes.watch({ removed: () => this.#wakeReleased() }),
       storageClasses.watch({ added: () => this.#wakeUnbound(), updated: () => this.#wakeUnbound() }),
     ];
   }
@@ -89,6 +91,11 @@ class VolumeBinder implements AsyncDisposable {
 
   #wakeClaim(reference: PersistentVolume["spec"]["claimRef"]): void {
     if (reference?.name) this.#claims.add(`${reference.namespace ?? ""}/${reference.name}`);
+  }
+
+  #wakeReleased(): void {
+    for (const { metadata, status } of this.#deps.persistentVolumes.list())
+      if (status?.phase === "Released") this.#volumes.add(metadata.name ?? "");
   }
 
   #wakeUnbound(): void {
@@ -235,9 +242,16 @@ class VolumeBinder implements AsyncDisposable {
     if (phase === "Failed") return;
     if (phase !== "Released") await this.#writer.volumePhase(volume, "Released");
     const provisioner = volume.metadata.annotations?.["pv.kubernetes.io/provisioned-by"];
-    if (policy === "Delete" && provisioner === localPath) await this.#removeVolume(volume);
+    if (policy === "Delete" && provisioner === localPath) await this.#giveBack(volume);
     else if (policy === "Recycle" || (policy === "Delete" && provisioner === undefined))
       await this.#fail(volume, policy);
+  }
+
+  /** An edge node removes the directory first, when it can; a node that is gone has nothing to remove. */
+  async #giveBack(volume: PersistentVolume): Promise<void> {
+    const name = removerOf({ ...volume, status: { phase: "Released" } });
+    const node = name === undefined ? undefined : this.#deps.nodes.get(name);
+    if (node?.metadata.labels?.[edgeNodeLabel] === undefined) await this.#removeVolume(volume);
   }
 
   async #removeVolume(volume: PersistentVolume): Promise<void> {

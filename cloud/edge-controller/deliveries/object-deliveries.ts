@@ -29,6 +29,8 @@ export interface ObjectDeliveriesOptions {
   /** The ConfigMap, Secret or bound claim, undefined when there is none. */
   readonly read: (name: Reference) => Promise<KubeObject | undefined>;
   readonly servicesOf: (namespace: string) => readonly KubeObject[];
+  /** Volumes whose directories a node has to remove. */
+  readonly releasedOn: (node: string) => readonly KubeObject[];
   readonly log: Logger;
 }
 
@@ -93,6 +95,16 @@ export class ObjectDeliveries implements AsyncDisposable {
       if (this.isEdge(node)) this.#queues.run(node, () => this.#send(node, operation, object));
   }
 
+  /** The node has to remove the directory of a volume. */
+  released(node: string, volume: KubeObject): void {
+    if (this.isEdge(node)) this.#queues.run(node, () => this.#send(node, "insert", volume));
+  }
+
+  /** The volume is deleted, whether its directory was removed or not. */
+  unreleased(node: string, volume: KubeObject): void {
+    if (this.isEdge(node)) this.#queues.run(node, () => this.#send(node, "delete", volume));
+  }
+
   /** A pod of a node that does not exist any more. */
   sendGone(node: string, gone: Omit<DeliveredObject, "resourceVersion">): void {
     this.#queues.run(node, () => this.#send(node, "delete", goneOf(gone)));
@@ -112,11 +124,15 @@ export class ObjectDeliveries implements AsyncDisposable {
   }
 
   async #compare(node: string): Promise<void> {
-    const { port, placement } = this.#options;
+    const { port, placement, releasedOn } = this.#options;
     const delivered = (await port.ask("object.delivered", { node })).filter(isOurs);
     const known = new Map(delivered.map((object) => [object.uid, object]));
     const configs = await Promise.all([...placement.referencesOf(node)].map((name) => this.#read(name)));
-    const wanted = [...configs.filter((found) => found !== undefined), ...placement.podsOf(node)];
+    const wanted = [
+      ...configs.filter((found) => found !== undefined),
+      ...placement.podsOf(node),
+      ...releasedOn(node),
+    ];
     const uids = new Set(wanted.map(({ metadata }) => metadata.uid));
     for (const gone of delivered.filter(({ uid }) => !uids.has(uid)).toSorted(podsFirst))
       await this.#send(node, "delete", goneOf(gone));
@@ -168,7 +184,13 @@ export class ObjectDeliveries implements AsyncDisposable {
   }
 }
 
-const ourKinds: ReadonlySet<string> = new Set(["Pod", "ConfigMap", "Secret", "PersistentVolumeClaim"]);
+const ourKinds: ReadonlySet<string> = new Set([
+  "Pod",
+  "ConfigMap",
+  "Secret",
+  "PersistentVolumeClaim",
+  "PersistentVolume",
+]);
 
 function isOurs({ kind, apiVersion }: DeliveredObject): boolean {
   return apiVersion === "v1" && ourKinds.has(kind);
@@ -179,7 +201,7 @@ function podsFirst(a: DeliveredObject, b: DeliveredObject): number {
 }
 
 /** A pod that differs in its status alone is current: the status is the node's own. */
-function isCurrent(record: DeliveredObject | undefined, object: KubeObject): boolean {
+export function isCurrent(record: DeliveredObject | undefined, object: KubeObject): boolean {
   if (!record) return false;
   if (record.resourceVersion === object.metadata.resourceVersion) return true;
   return record.digest !== undefined && record.digest === contentDigest(object);

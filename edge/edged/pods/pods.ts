@@ -2,14 +2,15 @@ import { join } from "node:path";
 import type { Port } from "#shared/bus";
 import type { Clock } from "#shared/clock";
 import { UnavailableError } from "#shared/errors";
-import type { KubeObject, Pod } from "#shared/kube";
+import { objectKey, type KubeObject, type Pod } from "#shared/kube";
 import type { Logger } from "#shared/log";
 import type { EdgeCatalog, ObjectChange, PodName } from "#shared/topics";
 import { envReferences, type NodeApiFacts, type Objects } from "#edge/edged/environment";
 import type { EventRecorder } from "#edge/edged/events";
 import { hasAppArmor } from "#edge/edged/security-context";
 import { requestTokens } from "#edge/edged/tokens";
-import { volumeTokenRequests, volumeReferences } from "#edge/edged/volumes";
+import { removeClaimDirectory, volumeTokenRequests, volumeReferences } from "#edge/edged/volumes";
+import { claimSourceOf, volumeSourceOf } from "#shared/volumes";
 import type { ContainerRuntime, ContainerSummary, RuntimeHint } from "#edge/runtime";
 import { findUnusable, roomRefusal, type Refusal } from "#edge/edged/pods/admission";
 import { PodWorker, type PodWorkerDeps } from "./worker.ts";
@@ -103,6 +104,21 @@ export class Pods implements AsyncDisposable {
     }
     if (pod && this.#isRemoved(pod)) return this.#confirmRemoval(pod);
     if (pod) this.#submit(pod);
+    return undefined;
+  }
+
+  /** Removes the directory of a volume whose claim was deleted. @throws UnavailableError while a pod here uses it */
+  async removeVolume(volume: KubeObject): Promise<undefined> {
+    const { path } = volumeSourceOf(volume) ?? {};
+    for (const { pod } of this.#workers.values()) {
+      const { namespace = "" } = pod.metadata;
+      const keys = volumeReferences(pod).filter((key) => key.startsWith("persistentvolumeclaim/"));
+      for (const claim of (await this.#objects(namespace, keys)).values())
+        if (claim && claimSourceOf(claim)?.path === path)
+          throw new UnavailableError("volume-in-use", `${path} is in use by pod "${objectKey(pod)}"`);
+    }
+    await removeClaimDirectory(volume);
+    this.#deps.log.info("directory of a deleted claim removed", { volume: volume.metadata.name, path });
     return undefined;
   }
 

@@ -1,8 +1,11 @@
-import { chmodSync, existsSync, mkdirSync } from "node:fs";
-import { dirname } from "node:path";
-import type { Volume } from "#shared/kube";
-import { claimSourceOf, type ClaimSource } from "#shared/volumes";
+import { chmodSync, existsSync, lstatSync, mkdirSync, realpathSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { basename, dirname, join, sep } from "node:path";
+import { AppError } from "#shared/errors";
+import type { KubeObject, Volume } from "#shared/kube";
+import { claimSourceOf, volumeSourceOf, type ClaimSource } from "#shared/volumes";
 import type { Objects } from "#edge/edged/environment";
+import { mountPoints } from "./mount-table.ts";
 import { prepareHostPath } from "./plain-volumes.ts";
 import { claimKey, VolumeError } from "./volume-files.ts";
 
@@ -36,4 +39,34 @@ function makeFolder(volume: string, { path, type }: ClaimSource): void {
   if (!path.startsWith("/") || path.split("/").includes("..") || type !== "DirectoryOrCreate")
     throw new VolumeError(volume, `invalid path ${JSON.stringify(path)}`);
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+}
+
+/**
+ * Removes the directory that was made for a claim. Nothing else: its name has to be that of the volume, no link is followed,
+ * and where something is mounted, such as a disk of the operator, nothing is removed. @throws AppError
+ */
+export async function removeClaimDirectory(volume: KubeObject): Promise<void> {
+  const path = claimDirectoryOf(volume);
+  if (!existsSync(dirname(path))) return;
+  const real = join(realpathSync(dirname(path)), basename(path));
+  const found = lstatSync(real, { throwIfNoEntry: false });
+  if (!found) return;
+  if (!found.isDirectory()) throw notRemoved(path, "it is no directory");
+  const mount = mountPoints().find((point) => point === real || point.startsWith(real + sep));
+  if (mount !== undefined) throw notRemoved(path, `something is mounted at ${mount}`);
+  await rm(real, { recursive: true, force: true });
+}
+
+/** The path of a volume that was made here, by its name. */
+function claimDirectoryOf(volume: KubeObject): string {
+  const { path = "", isProvisioned = false } = volumeSourceOf(volume) ?? {};
+  const { name = "" } = volume.metadata;
+  const isPlain = path.startsWith("/") && !path.split("/").includes("..");
+  const isNamed = /^pvc-[0-9a-f-]{36}$/.test(name) && basename(path).startsWith(`${name}_`);
+  if (!isProvisioned || !isPlain || !isNamed) throw notRemoved(path, "it is not the directory of a claim");
+  return path;
+}
+
+function notRemoved(path: string, why: string): AppError {
+  return new AppError("volume-kept", `Cannot remove ${JSON.stringify(path)}: ${why}`);
 }

@@ -1,3 +1,4 @@
+export { removeClaimDirectory } from "./claim-volume.ts";
 export { containerMounts, type ContainerMounts } from "./container-mounts.ts";
 export { releaseAll, removePodDir } from "./mount-table.ts";
 export { PodVolumes, readPodName, type PodVolumesOptions } from "./pod-volumes.ts";

@@ -10,7 +10,10 @@ import type { Objects, PodFacts } from "#edge/edged/environment";
 import { readKept, writeFiles, type VolumePlace } from "./file-volume.ts";
 import { prepareClaim } from "./claim-volume.ts";
 import { prepareEmptyDir, prepareHostPath } from "./plain-volumes.ts";
+import { claimSourceOf } from "#shared/volumes";
+import { ownVolume } from "./volume-owner.ts";
 import {
+  claimKey,
   volumeTokenRequests,
   volumeFiles,
   VolumeError,
@@ -38,6 +41,8 @@ export class PodVolumes implements Disposable {
   /** All tokens of the volumes, until the first of them has to be renewed. */
   #valid: ReadonlyMap<string, string> | undefined;
   #timer: Disposable | undefined;
+  /** Volumes that the group of the pod has been given. */
+  readonly #owned = new Set<string>();
 
   constructor(options: PodVolumesOptions) {
     this.#options = options;
@@ -59,6 +64,7 @@ export class PodVolumes implements Disposable {
     const tokens = await this.#tokens(pod);
     const stamp = `${clock.nowMs()}_${Math.floor(clock.random() * 1e9)}`;
     const made = prepareVolumes({ pod, objects: found, facts, tokens, podDir, stamp });
+    await this.#own(pod, made, found);
     // A change during the requests is written by the next call.
     if (changes === this.#changes) this.#made = made;
     return made;
@@ -78,6 +84,24 @@ export class PodVolumes implements Disposable {
     this.#timer?.[Symbol.dispose]();
   }
 
+  /** Once for each volume: what the pod makes of its files later stays. */
+  async #own(pod: Pod, made: ReadonlyMap<string, string>, objects: Objects): Promise<void> {
+    const { fsGroup, fsGroupChangePolicy } = pod.spec.securityContext ?? {};
+    if (fsGroup === undefined) return;
+    for (const volume of pod.spec.volumes ?? []) {
+      const { name } = volume;
+      const path = made.get(name);
+      if (path === undefined || this.#owned.has(name) || !isOwnable(volume, objects)) continue;
+      try {
+        await ownVolume(path, fsGroup, fsGroupChangePolicy);
+      } catch (error) {
+        const message = `applyFSGroup failed for vol ${name}: ${describeError(error)}`;
+        throw new VolumeError(name, message, { cause: error });
+      }
+      this.#owned.add(name);
+    }
+  }
+
   async #tokens(pod: Pod): Promise<ReadonlyMap<string, string>> {
     const wanted = volumeTokenRequests(pod).length;
     if (wanted === 0) return new Map();
@@ -92,6 +116,11 @@ export class PodVolumes implements Disposable {
     });
     return tokens;
   }
+}
+
+function isOwnable({ persistentVolumeClaim: claim }: Volume, objects: Objects): boolean {
+  const found = claim && claim.readOnly !== true ? objects.get(claimKey(claim)) : undefined;
+  return found !== undefined && claimSourceOf(found)?.isOwnable === true;
 }
 
 const nameFile = "name";

@@ -29,6 +29,8 @@ export interface Cloud extends AsyncDisposable {
   /** Passes on a message of a node and returns the answer. */
   pass(node: string, message: WireMessage): Promise<WireMessage | undefined>;
   connect(): Promise<void>;
+  /** Plays the hub: node e1 has acknowledged the object. */
+  acknowledge(object: DeliveredObject): Promise<void>;
   /** Plays the device controller. */
   devices(answers: DeviceAnswers): void;
 }
@@ -54,7 +56,7 @@ export async function startCloud(
     },
   });
   const hub = bus.port<
-    "node.connected",
+    "node.connected" | "object.acked",
     "node.request",
     "node.close",
     "object.delivered" | "device.concerns" | "device.desire"
@@ -100,6 +102,10 @@ export async function startCloud(
     },
     connect: async () => {
       await hub.emit("node.connected", { node: "e1" });
+      await clock.advance(1);
+    },
+    acknowledge: async (object) => {
+      await hub.emit("object.acked", { ...object, node: "e1", deleted: false });
       await clock.advance(1);
     },
     devices: ({ concerns, desire }) => {

@@ -31,7 +31,7 @@ export class EdgedHarness implements AsyncDisposable {
   cloud: Answer = () => ({ Object: null, Err: null });
   readonly #rest = this.bus.port<
     "pod.changed" | "config.changed" | "link.changed",
-    never,
+    "volume.remove",
     "pod.status" | "event.recorded",
     | "pod.list"
     | "object.get"
@@ -133,6 +133,10 @@ export class EdgedHarness implements AsyncDisposable {
 
   async link(connected: boolean): Promise<void> {
     await this.#rest.emit("link.changed", { connected, reason: "test" });
+  }
+
+  async removeVolume(volume: KubeObject): Promise<void> {
+    await this.#rest.ask("volume.remove", { volume });
   }
 
   status(uid: string): PodStatus | undefined {

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
-import { EdgedHarness } from "#internal/test/support/edged-harness.ts";
-import { FakeClock } from "#internal/test/support/fake-clock.ts";
-import { FakeRuntime } from "#internal/test/support/fake-runtime.ts";
+import { EdgedHarness } from "#internal/test/support/edge/edged-harness.ts";
+import { FakeClock } from "#internal/test/support/fake/fake-clock.ts";
+import { FakeRuntime } from "#internal/test/support/fake/fake-runtime.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 import type { Pod, PodSpec, PodStatus } from "#shared/kube";
 
