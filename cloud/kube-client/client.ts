@@ -62,9 +62,13 @@ class Client implements KubeClient {
   async get<T extends KubeObject>(
     type: ResourceType,
     target: ObjectAt,
-    options: KubeCallOptions & { readonly subresource?: string } = {},
+    options: KubeCallOptions & {
+      readonly subresource?: string;
+      readonly query?: Readonly<Record<string, string>>;
+    } = {},
   ): Promise<T> {
-    const path = pathOf(type, { ...target, subresource: options.subresource });
+    const { subresource, query = {} } = options;
+    const path = `${pathOf(type, { ...target, subresource })}${queryOf(query)}`;
     return this.#object({ method: "GET", path, signal: options.signal });
   }
 

@@ -90,7 +90,10 @@ export interface KubeClient extends AsyncDisposable {
   get<T extends KubeObject>(
     type: ResourceType,
     target: ObjectAt,
-    options?: KubeCallOptions & { readonly subresource?: string },
+    options?: KubeCallOptions & {
+      readonly subresource?: string;
+      readonly query?: Readonly<Record<string, string>>;
+    },
   ): Promise<T>;
   /** As `get`, undefined instead of 404. */
   find<T extends KubeObject>(

@@ -13,7 +13,9 @@ export function pathOf(type: ResourceType, target: Target): string {
     type.namespaced && target.namespace ? `/namespaces/${encodeURIComponent(target.namespace)}` : "";
   const name = target.name === undefined ? "" : `/${encodeURIComponent(target.name)}`;
   const subresource = target.subresource === undefined ? "" : `/${target.subresource}`;
-  return `${root}${namespace}/${type.plural}${name}${subresource}`;
+  // Metrics of external.metrics.k8s.io have no collection.
+  const plural = type.plural === "" ? "" : `/${type.plural}`;
+  return `${root}${namespace}${plural}${name}${subresource}`;
 }
 
 export function queryOf(parameters: Readonly<Record<string, string | number | boolean | undefined>>): string {

@@ -1,4 +1,4 @@
-import type { Condition, KubeObject } from "#shared/kube";
+import type { Condition, KubeObject, LabelSelector } from "#shared/kube";
 
 export interface Autoscaler extends KubeObject {
   spec: {
@@ -22,13 +22,27 @@ export interface MetricTarget {
   type?: string;
   averageUtilization?: number;
   averageValue?: string;
+  value?: string;
+}
+
+export interface MetricIdentifier {
+  name: string;
+  selector?: LabelSelector;
+}
+
+export interface DescribedObject {
+  apiVersion?: string;
+  kind: string;
+  name: string;
 }
 
 export interface MetricSpec {
   type: string;
   resource?: { name: string; target: MetricTarget };
   containerResource?: { name: string; container: string; target: MetricTarget };
-  [other: string]: unknown;
+  pods?: { metric: MetricIdentifier; target: MetricTarget };
+  object?: { describedObject: DescribedObject; metric: MetricIdentifier; target: MetricTarget };
+  external?: { metric: MetricIdentifier; target: MetricTarget };
 }
 
 export interface ScalingRules {

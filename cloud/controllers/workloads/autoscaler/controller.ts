@@ -8,8 +8,9 @@ import {
 } from "#cloud/controllers/framework";
 import { describeError } from "#shared/errors";
 import { meetsLabelExpressions, objectKey, parseLabelSelector, type Pod } from "#shared/kube";
-import type { Autoscaler, PodMetrics } from "./autoscaler.ts";
+import type { Autoscaler, MetricSpec, PodMetrics } from "./autoscaler.ts";
 import { decideReplicas, type Decision, type NewCondition } from "./decide.ts";
+import { MetricApis, type MetricReading } from "./metric-apis.ts";
 import { ScalingMemory } from "./memory.ts";
 import { findTarget, type Scale, type ScaleTarget } from "./scale-target.ts";
 import { statusOf, type NewStatus } from "./status.ts";
@@ -29,12 +30,14 @@ class AutoscalerController {
   readonly #events: ControllerEvents;
   readonly #autoscalers: Informer<Autoscaler>;
   readonly #watch: Disposable;
+  readonly #apis: MetricApis;
   /** By uid. */
   readonly #memories = new Map<string, ScalingMemory>();
 
   constructor(deps: ControllerDeps) {
     const { kube, clock, log } = deps;
     this.#deps = deps;
+    this.#apis = new MetricApis(kube);
     this.#events = new ControllerEvents(deps, "horizontal-pod-autoscaler");
     const reconcile = (key: string): Promise<void> => this.#reconcile(key);
     this.#queue = new WorkQueue({ name: "horizontalpodautoscalers", clock, log, reconcile });
@@ -91,12 +94,14 @@ class AutoscalerController {
 
   async #scale(autoscaler: Autoscaler, found: FoundScale): Promise<void> {
     const nowMs = this.#deps.clock.nowMs();
-    const currentReplicas = found.scale.spec?.replicas ?? 0;
+    const { currentReplicas, statusReplicas } = sizesOf(found.scale);
     const memory = this.#memoryOf(autoscaler, currentReplicas);
     const { metrics, problem } = await this.#readMetrics(autoscaler, found.selector);
     const decision = decideReplicas({
       spec: autoscaler.spec,
       currentReplicas,
+      statusReplicas,
+      readings: await this.#readOthers(autoscaler, found.selector),
       pods: this.#podsOf(autoscaler, found),
       metrics,
       history: memory,
@@ -111,7 +116,7 @@ class AutoscalerController {
     const hasScaled = outcome?.status === "True";
     if (hasScaled) memory.scaled(decision.replicas - currentReplicas, nowMs);
     await this.#write(autoscaler, {
-      currentReplicas: found.scale.status?.replicas ?? currentReplicas,
+      currentReplicas: statusReplicas,
       desiredReplicas: outcome && !hasScaled ? currentReplicas : decision.replicas,
       currentMetrics: decision.currentMetrics,
       conditions: outcome ? [...decision.conditions, outcome] : decision.conditions,
@@ -141,6 +146,18 @@ class AutoscalerController {
     } catch (error) {
       return { metrics: [], problem: describeError(error) };
     }
+  }
+
+  async #readOthers(
+    { metadata: { namespace = "" }, spec: { metrics = [] } }: Autoscaler,
+    selector: string,
+  ): Promise<Map<MetricSpec, MetricReading>> {
+    const readings = new Map<MetricSpec, MetricReading>();
+    for (const spec of metrics) {
+      const reading = await this.#apis.read(spec, { namespace, selector });
+      if (reading) readings.set(spec, reading);
+    }
+    return readings;
   }
 
   #podsOf({ metadata: { namespace } }: Autoscaler, { parsed }: FoundScale): Pod[] {
@@ -197,6 +214,15 @@ class AutoscalerController {
     const options = { type: "merge", subresource: "status" } as const;
     await this.#deps.kube.patch(resources.autoscalers, objectAt(autoscaler), patch, options);
   }
+}
+
+/** As the target is to be, and as it is. */
+function sizesOf({ spec, status }: Scale): {
+  readonly currentReplicas: number;
+  readonly statusReplicas: number;
+} {
+  const currentReplicas = spec?.replicas ?? 0;
+  return { currentReplicas, statusReplicas: status?.replicas ?? currentReplicas };
 }
 
 interface FoundScale {

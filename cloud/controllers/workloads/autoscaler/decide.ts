@@ -1,6 +1,7 @@
 import { applyBehavior, type ReasonText, type ScalingHistory } from "./behavior.ts";
 import type { Autoscaler } from "./autoscaler.ts";
-import { wantedReplicas, type MetricsInput } from "./metrics.ts";
+import { wantedReplicas } from "./metrics.ts";
+import type { MetricsInput } from "./read-metric.ts";
 
 export interface DecisionInput extends Omit<MetricsInput, "specs"> {
   readonly spec: Autoscaler["spec"];

@@ -1,15 +1,8 @@
-import type { Pod } from "#shared/kube";
-import type { MetricSpec, MetricTarget, PodMetrics } from "./autoscaler.ts";
+import type { MetricSpec, MetricTarget } from "./autoscaler.ts";
 import type { ReasonText } from "./behavior.ts";
+import { readOutside } from "./outside-metrics.ts";
+import type { MetricsInput, ReadMetric } from "./read-metric.ts";
 import { proposeReplicas } from "./replicas.ts";
-
-export interface MetricsInput {
-  readonly specs: readonly MetricSpec[];
-  readonly currentReplicas: number;
-  readonly pods: readonly Pod[];
-  readonly metrics: readonly PodMetrics[];
-  readonly nowMs: number;
-}
 
 export interface WantedReplicas {
   /** Undefined when the metrics do not say. */
@@ -46,10 +39,6 @@ export function wantedReplicas(input: MetricsInput): WantedReplicas {
     : { replicas, metric, current, problem };
 }
 
-type ReadMetric =
-  | { readonly ok: true; readonly replicas: number; readonly metric: string; readonly current: unknown }
-  | ({ readonly ok: false } & ReasonText);
-
 function readMetric(spec: MetricSpec, input: MetricsInput): ReadMetric {
   const { type, resource, containerResource } = spec;
   if (type === "Resource" && resource)
@@ -69,9 +58,7 @@ function readMetric(spec: MetricSpec, input: MetricsInput): ReadMetric {
       show: (current) => ({ type, containerResource: { name, container, current } }),
     });
   }
-  const api = type === "External" ? "external.metrics.k8s.io" : "custom.metrics.k8s.io";
-  const message = `the HPA was unable to compute the replica count: unable to get ${type.toLowerCase()} metric: no API of group ${api} is served`;
-  return { ok: false, reason: `FailedGet${type}Metric`, message };
+  return readOutside(spec, input, input.readings.get(spec) ?? { ok: false, problem: "it was not asked for" });
 }
 
 interface ResourceSource {

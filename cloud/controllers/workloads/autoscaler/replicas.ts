@@ -5,6 +5,8 @@ import type { MetricTarget, PodMetrics } from "./autoscaler.ts";
 export interface MeasuredResource {
   readonly name: string;
   readonly container?: string | undefined;
+  /** A metric that another API gives, of any unit. */
+  readonly isOutside?: boolean;
 }
 
 export interface ReplicaInput {
@@ -88,7 +90,11 @@ function ratioOf(usages: ReadonlyMap<string, number>, { of, share }: WantedShare
 /** Products of fractions may exceed a whole number by less than this. */
 const rounding = 1e-6;
 
-function isClose(ratio: number): boolean {
+function isCpu({ name, isOutside }: MeasuredResource): boolean {
+  return name === "cpu" && isOutside !== true;
+}
+
+export function isClose(ratio: number): boolean {
   return Math.abs(1 - ratio) <= tolerance;
 }
 
@@ -111,7 +117,7 @@ function groupPods({ pods, metrics, resource, nowMs }: ReplicaInput): PodGroups 
     if (usage !== undefined) used.set(name, usage);
     if (pod.status?.phase === "Pending") unready.add(name);
     else if (!metric || usage === undefined) missing.add(name);
-    else if (resource.name === "cpu" && isUnready(pod, metric, nowMs)) unready.add(name);
+    else if (isCpu(resource) && isUnready(pod, metric, nowMs)) unready.add(name);
   }
   return { used, unready, missing };
 }
@@ -188,7 +194,8 @@ function currentOf(
 ): ReplicaProposal["current"] {
   const total = sum(usages.values());
   const average = Math.floor(total / usages.size);
-  const averageValue = resource.name === "cpu" ? `${average}m` : String(Math.floor(average / 1000));
+  const isWhole = !isCpu(resource) && (resource.isOutside !== true || average % 1000 === 0);
+  const averageValue = isWhole ? String(Math.floor(average / 1000)) : `${average}m`;
   if (target.averageUtilization === undefined) return { averageValue };
   const requested = sum([...usages.keys()].map(of));
   return { averageUtilization: Math.floor((total * 100) / requested), averageValue };

@@ -1,11 +1,16 @@
 import { join } from "node:path";
-import type { Autoscaler, PodMetrics } from "#internal/cloud/controllers/workloads/autoscaler/autoscaler.ts";
+import { readOutside } from "#internal/cloud/controllers/workloads/autoscaler/outside-metrics.ts";
+import type {
+  Autoscaler,
+  MetricSpec,
+  PodMetrics,
+} from "#internal/cloud/controllers/workloads/autoscaler/autoscaler.ts";
 import { applyBehavior } from "#internal/cloud/controllers/workloads/autoscaler/behavior.ts";
 import { decideReplicas } from "#internal/cloud/controllers/workloads/autoscaler/decide.ts";
 import { proposeReplicas } from "#internal/cloud/controllers/workloads/autoscaler/replicas.ts";
 import { runScenarios } from "#internal/test/support/scenario/scenario.ts";
 import { recordOf } from "#shared/json";
-import type { Pod } from "#shared/kube";
+import { quantityNumber, type Pod } from "#shared/kube";
 
 const nowMs = Date.UTC(2026, 0, 1);
 const ago = (seconds: number): string => new Date(nowMs - seconds * 1000).toISOString();
@@ -41,6 +46,34 @@ runScenarios(join(import.meta.dir, "scenarios"), () => ({
     });
     return { replicas, able: ableToScale.reason, limited: limited.reason };
   },
+  outside: ({ input: [input] }) => {
+    const { current, values, problem, metric } = recordOf(input);
+    const spec = metric as MetricSpec;
+    const read = readOutside(
+      spec,
+      {
+        specs: [spec],
+        currentReplicas: Number(current),
+        statusReplicas: Number(current),
+        pods: Array.from({ length: Number(current) }, (_, index) => podOf({}, index)),
+        metrics: [],
+        readings: new Map(),
+        nowMs,
+      },
+      typeof problem === "string"
+        ? { ok: false, problem }
+        : {
+            ok: true,
+            values: listOf(values).map((text, index) => ({
+              object: `p${index}`,
+              value: Math.ceil((quantityNumber(String(text)) ?? 0) * 1000),
+              timestamp: ago(0),
+            })),
+          },
+    );
+    const { ok: _ok, ...rest } = read;
+    return rest;
+  },
   decide: ({ input: [input] }) => {
     const { current, min, max, cpu, use, other } = recordOf(input);
     const all = listOf(use).map((one) => ({ ask: 100, ...(one !== null && { use: one }) }));
@@ -52,8 +85,10 @@ runScenarios(join(import.meta.dir, "scenarios"), () => ({
     const decision = decideReplicas({
       spec: specOf({ min, max, metrics }),
       currentReplicas: Number(current),
+      statusReplicas: Number(current),
       pods: all.map(podOf),
       metrics: all.flatMap(metricsOf),
+      readings: new Map(),
       history: { events: [], recommendations: [] },
       nowMs,
     });
