@@ -12,7 +12,7 @@ import {
 import { isPodReady } from "#cloud/controllers/workloads/pods";
 import { formatLabelSelector, matchesLabelSelector, objectKey, type Pod } from "#shared/kube";
 import { budgetState, failedState, needsScale } from "./budget.ts";
-import { scaleOf, type Scaled } from "./scales.ts";
+import { expectedPods, type Scaled } from "./scales.ts";
 
 /** Keeps the status of PodDisruptionBudgets, as kube-controller-manager's pkg/controller/disruption. */
 export const startDisruptionController: StartController = (deps) => {
@@ -85,12 +85,16 @@ class DisruptionController {
     const budget = this.#written.newest(copy);
     const pods = this.#deps.pods.list().filter((pod) => selects(budget, pod));
     if (pods.length === 0) this.#record(budget, "Normal", "NoPods", "No matching pods found");
-    await this.#writeStatus(budget, this.#statusOf(key, budget, pods));
+    await this.#writeStatus(budget, await this.#statusOf(key, budget, pods));
   }
 
-  #statusOf(key: string, budget: PodDisruptionBudget, pods: readonly Pod[]): PodDisruptionBudgetStatus {
+  async #statusOf(
+    key: string,
+    budget: PodDisruptionBudget,
+    pods: readonly Pod[],
+  ): Promise<PodDisruptionBudgetStatus> {
     const nowMs = this.#deps.clock.nowMs();
-    const scale = needsScale(budget) ? scaleOf(this.#deps, pods) : { replicas: 0, unmanaged: [] };
+    const scale = needsScale(budget) ? await expectedPods(this.#deps, pods) : { replicas: 0, unmanaged: [] };
     if ("fault" in scale) {
       const message = `Failed to calculate the number of expected pods: ${scale.fault}`;
       this.#record(budget, "Warning", "CalculateExpectedPodCountFailed", message);

@@ -33,3 +33,4 @@ export type {
   ReplicationController,
   StatefulSet,
 } from "./workloads.ts";
+export { findCustom, type Scale } from "./custom-kinds.ts";

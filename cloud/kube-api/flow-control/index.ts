@@ -2,6 +2,7 @@
  * Answers at the pace of their readers. What a reader has not taken is bounded for each connection (a piece or two) and in
  * all (`StreamPool`); a reader that takes nothing is cut; requests under way are bounded as by kube-apiserver.
  */
+export { flowControlObjects } from "./default-objects.ts";
 export { StreamPool, type StreamReader, type StreamPoolOptions } from "./stream-pool.ts";
 export {
   pieceBytes,

@@ -77,7 +77,8 @@ export async function ensurePresent(parts: InstallParts, all: readonly KubeObjec
       parts.store.find(resourceOf(kind), `${metadata.namespace ?? ""}/${metadata.name}`) === undefined
     );
   });
-  await ensureObjects(parts, missing);
+  // Writes that arrive together share a commit.
+  await Promise.all(missing.map((object) => ensureObject(parts, object)));
 }
 
 async function ensureObject({ objects, registry, store }: InstallParts, object: KubeObject): Promise<void> {

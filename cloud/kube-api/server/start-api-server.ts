@@ -11,7 +11,7 @@ import {
 } from "#cloud/kube-api/auth";
 import { signingKeys } from "#cloud/kube-api/auth/tokens";
 import { Conversions } from "#cloud/kube-api/custom-resources/conversion";
-import { InFlight, SharedLines, StreamPool } from "#cloud/kube-api/flow-control";
+import { flowControlObjects, InFlight, SharedLines, StreamPool } from "#cloud/kube-api/flow-control";
 import type { ExtraResource } from "#cloud/kube-api/http";
 import type { ReachPod } from "#cloud/kube-api/http/service-calls";
 import { KindRegistry, ObjectService, ServiceAddresses, startCrdCleaner } from "#cloud/kube-api/objects";
@@ -89,7 +89,7 @@ const unconnected = { timeout: () => undefined };
 async function installObjects(install: InstallParts, log: Logger): Promise<void> {
   await forgetOldEvents(install.store);
   await ensureNamespaces(install);
-  await ensurePresent(install, systemClasses);
+  await ensurePresent(install, [...systemClasses, ...flowControlObjects]);
   await ensureDefaultRoles(install, log);
 }
 

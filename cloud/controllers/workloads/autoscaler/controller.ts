@@ -4,6 +4,7 @@ import {
   isDeleting,
   WorkQueue,
   type ControllerDeps,
+  type Scale,
   type StartController,
 } from "#cloud/controllers/framework";
 import { describeError } from "#shared/errors";
@@ -12,7 +13,7 @@ import type { Autoscaler, MetricSpec, PodMetrics } from "./autoscaler.ts";
 import { decideReplicas, type Decision, type NewCondition } from "./decide.ts";
 import { MetricApis, type MetricReading } from "./metric-apis.ts";
 import { ScalingMemory } from "./memory.ts";
-import { findTarget, type Scale, type ScaleTarget } from "./scale-target.ts";
+import { findTarget, type ScaleTarget } from "./scale-target.ts";
 import { statusOf, type NewStatus } from "./status.ts";
 
 /** --horizontal-pod-autoscaler-sync-period of kube-controller-manager. */

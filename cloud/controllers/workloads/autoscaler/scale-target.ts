@@ -1,11 +1,6 @@
 import { resources, type KubeClient, type ObjectAt, type ResourceType } from "#cloud/kube-client";
-import type { KubeObject } from "#shared/kube";
+import { findCustom } from "#cloud/controllers/framework";
 import type { Autoscaler } from "./autoscaler.ts";
-
-export interface Scale extends KubeObject {
-  spec?: { replicas?: number };
-  status?: { replicas?: number; selector?: string };
-}
 
 export interface ScaleTarget {
   readonly type: ResourceType;
@@ -18,10 +13,6 @@ const known: readonly ResourceType[] = [
   resources.statefulSets,
   resources.replicationControllers,
 ];
-
-interface Definition extends KubeObject {
-  spec: { group: string; names: { kind: string; plural: string }; scope: string };
-}
 
 /** What an autoscaler scales: a workload, or a custom resource. Undefined when there is no such kind. */
 export async function findTarget(
@@ -36,16 +27,4 @@ export async function findTarget(
     known.find((one) => one.group === group && one.kind === kind) ??
     (await findCustom(kube, { group, version, kind }));
   return type && { type, at: { namespace, name } };
-}
-
-async function findCustom(
-  kube: KubeClient,
-  wanted: Pick<ResourceType, "group" | "version" | "kind">,
-): Promise<ResourceType | undefined> {
-  if (wanted.group === "") return undefined;
-  const { items } = await kube.list<Definition>(resources.crds);
-  const found = items.find(({ spec }) => spec.group === wanted.group && spec.names.kind === wanted.kind);
-  return (
-    found && { ...wanted, plural: found.spec.names.plural, namespaced: found.spec.scope === "Namespaced" }
-  );
 }
