@@ -176,7 +176,7 @@ meta-server: { port: 0 }
     cpSync(certs, join(this.edgeDir, "certs"), { recursive: true });
   }
 
-  async ready(limitMs = 20_000): Promise<void> {
+  async ready(limitMs = 90_000): Promise<void> {
     const seconds = `--timeout=${Math.ceil(limitMs / 1000)}s`;
     await eventually(limitMs, () =>
       this.kubectl("wait", "--for=condition=Ready", `node/${this.node}`, seconds),
@@ -273,7 +273,7 @@ cloudstream: { tunnel-port: 0 }
   const service = startService("cloudcore", words, join(folder, "cloudcore.log"));
   await Promise.race([
     service.failed,
-    until(20_000, () => readPorts(folder)["cloudhub-https"] !== undefined || "cloudcore does not start"),
+    until(90_000, () => readPorts(folder)["cloudhub-https"] !== undefined || "cloudcore does not start"),
   ]);
   return service;
 }
