@@ -16,6 +16,7 @@ const generationKinds = new Set([
   "apiextensions.v1.CustomResourceDefinition",
   "batch.v1.CronJob",
   "batch.v1.Job",
+  "core.v1.PodTemplate",
   "core.v1.ReplicationController",
   "discovery.v1.EndpointSlice",
   "admissionregistration.v1.MutatingWebhookConfiguration",
@@ -28,6 +29,7 @@ const generationKinds = new Set([
   "networking.v1.IngressClass",
   "networking.v1.NetworkPolicy",
   "policy.v1.PodDisruptionBudget",
+  "scheduling.v1.PriorityClass",
 ]);
 
 /** Kinds that keep the status of their creation: nodes register with theirs. */

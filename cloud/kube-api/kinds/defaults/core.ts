@@ -21,7 +21,9 @@ export function defaultNamespace(object: JsonObject): void {
 }
 
 export function defaultNode(object: JsonObject): void {
-  ensureChild(object, "spec");
+  const spec = ensureChild(object, "spec");
+  const range = textOf(spec, "podCIDR");
+  if (range !== "") setDefault(spec, "podCIDRs", [range]);
   const status = ensureChild(object, "status");
   const capacity = childOf(status, "capacity");
   if (capacity !== undefined) setDefault(status, "allocatable", { ...capacity });
@@ -78,9 +80,15 @@ function defaultAddressing(spec: JsonObject): void {
   if (exposed) setDefaultText(spec, "externalTrafficPolicy", "Cluster");
   setDefaultText(spec, "internalTrafficPolicy", "Cluster");
   if (spec.type === "LoadBalancer") setDefault(spec, "allocateLoadBalancerNodePorts", true);
+  const ip = textOf(spec, "clusterIP");
+  // Users write the endpoints of a service without selector and address, of either family.
+  const isFree = ip === "None" && Object.keys(childOf(spec, "selector") ?? {}).length === 0;
+  if (isFree && spec.ipFamilies === undefined && spec.ipFamilyPolicy === undefined) {
+    spec.ipFamilies = ["IPv4", "IPv6"];
+    spec.ipFamilyPolicy = "RequireDualStack";
+  }
   setDefault(spec, "ipFamilies", ["IPv4"]);
   setDefaultText(spec, "ipFamilyPolicy", "SingleStack");
-  const ip = textOf(spec, "clusterIP");
   if (ip !== "") setDefault(spec, "clusterIPs", [ip]);
 }
 
@@ -112,11 +120,18 @@ export function defaultPersistentVolume(object: JsonObject): void {
   setDefaultText(spec, "volumeMode", "Filesystem");
   const hostPath = childOf(spec, "hostPath");
   if (hostPath !== undefined) setDefault(hostPath, "type", "");
+  const iscsi = childOf(spec, "iscsi");
+  if (iscsi !== undefined) setDefaultText(iscsi, "iscsiInterface", "default");
   setDefaultText(ensureChild(object, "status"), "phase", "Pending");
 }
 
 export function defaultPersistentVolumeClaim(object: JsonObject): void {
-  setDefaultText(ensureChild(object, "spec"), "volumeMode", "Filesystem");
+  const spec = ensureChild(object, "spec");
+  setDefaultText(spec, "volumeMode", "Filesystem");
+  // The two fields say the same where both can.
+  const [source, reference] = [childOf(spec, "dataSource"), childOf(spec, "dataSourceRef")];
+  if (source !== undefined) setDefault(spec, "dataSourceRef", { ...source });
+  else if (reference !== undefined && reference.namespace === undefined) spec.dataSource = { ...reference };
   setDefaultText(ensureChild(object, "status"), "phase", "Pending");
 }
 
@@ -124,6 +139,10 @@ export function defaultRoleBinding(object: JsonObject): void {
   setDefaultText(ensureChild(object, "roleRef"), "apiGroup", rbacGroup);
   for (const subject of itemsOf(object, "subjects"))
     if (subject.kind === "User" || subject.kind === "Group") setDefaultText(subject, "apiGroup", rbacGroup);
+}
+
+export function defaultLease(object: JsonObject): void {
+  ensureChild(object, "spec");
 }
 
 export function defaultPriorityClass(object: JsonObject): void {

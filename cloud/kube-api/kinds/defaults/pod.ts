@@ -180,7 +180,11 @@ export function defaultVolume(volume: JsonObject): void {
     if (token !== undefined) setDefault(token, "expirationSeconds", 3600);
     for (const item of itemsOf(childOf(source, "downwardAPI"), "items")) defaultFieldRef(item);
   }
-  defaultClaim(childOf(childOf(volume, "ephemeral"), "volumeClaimTemplate"));
+  const iscsi = childOf(volume, "iscsi");
+  if (iscsi !== undefined) setDefaultText(iscsi, "iscsiInterface", "default");
+  const claim = childOf(childOf(volume, "ephemeral"), "volumeClaimTemplate");
+  if (claim !== undefined) setDefault(ensureChild(claim, "metadata"), "creationTimestamp", null);
+  defaultClaim(claim);
 }
 
 export function defaultClaim(claim: JsonObject | undefined): void {

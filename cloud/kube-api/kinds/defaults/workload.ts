@@ -2,6 +2,7 @@ import {
   childOf,
   ensureChild,
   itemsOf,
+  sameMeaning,
   setDefault,
   setDefaultText,
   textOf,
@@ -106,11 +107,15 @@ export function selectJob(object: JsonObject, uid: string): void {
   const spec = ensureChild(object, "spec");
   if (spec.manualSelector === true) return;
   const labels = ensureChild(ensureChild(ensureChild(spec, "template"), "metadata"), "labels");
-  const name = textOf(childOf(object, "metadata"), "name");
+  const metadata = ensureChild(object, "metadata");
+  const name = textOf(metadata, "name");
+  const isLabelled = metadata.labels !== undefined && !sameMeaning(metadata.labels, labels);
   for (const prefix of ["", "batch.kubernetes.io/"]) {
     setDefault(labels, `${prefix}controller-uid`, uid);
     setDefault(labels, `${prefix}job-name`, name);
   }
+  // A Job without labels has those of its template, these included.
+  if (!isLabelled) metadata.labels = { ...labels };
   setDefault(
     ensureChild(ensureChild(spec, "selector"), "matchLabels"),
     "batch.kubernetes.io/controller-uid",

@@ -75,7 +75,7 @@ export const columnTexts: Readonly<Record<string, readonly string[]>> = {
     "Count|string|1|@core.v1.Event.count",
     "Name|string|1|@meta.v1.ObjectMeta.name",
   ],
-  "core.v1.LimitRange": ["Created At|string|0|"],
+  "core.v1.LimitRange": ["Created At|date|0|"],
   "core.v1.PersistentVolume": [
     "Capacity|string|0|@core.v1.PersistentVolumeSpec.capacity",
     "Access Modes|string|0|@core.v1.PersistentVolumeSpec.accessModes",
@@ -179,8 +179,8 @@ export const columnTexts: Readonly<Record<string, readonly string[]>> = {
     "Allowed Disruptions|integer|0|Calculated number of pods that may be disrupted at this time.",
     "Age|string|0|",
   ],
-  "rbac.v1.ClusterRole": ["Created At|string|0|"],
-  "rbac.v1.Role": ["Created At|string|0|"],
+  "rbac.v1.ClusterRole": ["Created At|date|0|"],
+  "rbac.v1.Role": ["Created At|date|0|"],
   "rbac.v1.ClusterRoleBinding": [
     "Role|string|0|@rbac.v1.ClusterRoleBinding.roleRef",
     "Age|string|0|",

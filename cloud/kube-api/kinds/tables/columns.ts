@@ -45,7 +45,8 @@ export function tableColumns(kind: KindInfo): readonly TableColumn[] {
 function toColumn(text: string): TableColumn {
   const [name = "", type = "", priority = "0", ...rest] = text.split("|");
   const description = rest.join("|");
-  return { name, type, format: "", description: describe(description), priority: Number(priority) };
+  const format = description.endsWith("ObjectMeta.name") ? "name" : "";
+  return { name, type, format, description: describe(description), priority: Number(priority) };
 }
 
 function describe(text: string): string {

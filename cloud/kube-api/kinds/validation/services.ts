@@ -157,7 +157,9 @@ function validateFamilies(spec: JsonObject): FieldError[] {
   });
   if (policy !== "" && !familyPolicies.includes(policy))
     errors.push(notSupported("spec.ipFamilyPolicy", policy, familyPolicies));
-  if (errors.length > 0) return errors;
+  // One without address and selector has whatever endpoints somebody gives it.
+  const isFree = spec.clusterIP === "None" && Object.keys(textMapOf(spec, "selector")).length === 0;
+  if (errors.length > 0 || isFree) return errors;
   if (policy === "RequireDualStack") {
     const text = "this cluster is not configured for dual-stack services";
     return [invalid("spec.ipFamilyPolicy", policy, text)];
