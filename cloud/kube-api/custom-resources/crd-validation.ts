@@ -11,6 +11,7 @@ import {
 } from "#cloud/kube-api/kinds/validation";
 import type { FieldError } from "#cloud/kube-api/schema";
 import { childOf, isObject, itemsOf, textOf, textsOf, type JsonObject } from "#shared/json";
+import { extensionProblems, hasLooseLists, looseListProblems } from "./list-extensions.ts";
 import { ruleProblems } from "./rules.ts";
 import { readPattern } from "#cloud/kube-api/custom-resources/patterns";
 
@@ -24,8 +25,9 @@ const longestPath = 4096;
 /**
  * Errors of a CustomResourceDefinition beyond its metadata, after apiextensions-apiserver/pkg/apis/apiextensions/validation.
  * Its schemas are structural: each is walked once, and what it may cost later (patterns) is paid from one budget.
+ * @param old what is replaced
  */
-export function validateCrd(crd: JsonObject): FieldError[] {
+export function validateCrd(crd: JsonObject, old?: JsonObject): FieldError[] {
   const spec = childOf(crd, "spec");
   const group = textOf(spec, "group");
   const plural = textOf(childOf(spec, "names"), "plural");
@@ -50,7 +52,7 @@ export function validateCrd(crd: JsonObject): FieldError[] {
     ...validateApproval(crd, group),
     ...validateNames(childOf(spec, "names")),
     ...validateConversion(childOf(spec, "conversion"), "spec.conversion"),
-    ...validateVersions(spec, childOf(crd, "status")),
+    ...validateVersions(spec, childOf(crd, "status"), old !== undefined && hasLooseLists(old)),
   ];
 }
 
@@ -119,11 +121,15 @@ function validateNames(names: JsonObject | undefined): FieldError[] {
   return errors;
 }
 
-function validateVersions(spec: JsonObject | undefined, status: JsonObject | undefined): FieldError[] {
+function validateVersions(
+  spec: JsonObject | undefined,
+  status: JsonObject | undefined,
+  looseLists: boolean,
+): FieldError[] {
   const versions = itemsOf(spec, "versions");
   const patterns = { characters: mostPatternCharacters, states: mostPatternStates };
   const errors = versions.flatMap((version, index) =>
-    validateVersion(version, `spec.versions[${index}]`, patterns),
+    validateVersion(version, `spec.versions[${index}]`, { patterns, looseLists }),
   );
   const storage = versions.filter((version) => version.storage === true).length;
   if (storage !== 1)
@@ -137,12 +143,12 @@ function validateVersions(spec: JsonObject | undefined, status: JsonObject | und
   return errors;
 }
 
-function validateVersion(version: JsonObject, path: string, patterns: PatternBudget): FieldError[] {
+function validateVersion(version: JsonObject, path: string, terms: Terms): FieldError[] {
   const name = textOf(version, "name");
   const schema = childOf(childOf(version, "schema"), "openAPIV3Schema");
   const errors = dnsLabel(name).map((text) => invalid(`${path}.name`, name, text));
   if (schema === undefined) errors.push(required(`${path}.schema.openAPIV3Schema`, "schemas are required"));
-  else errors.push(...validateSchema(schema, `${path}.schema.openAPIV3Schema`, patterns));
+  else errors.push(...validateSchema(schema, `${path}.schema.openAPIV3Schema`, terms));
   for (const [index, column] of itemsOf(version, "additionalPrinterColumns").entries())
     errors.push(...validateColumn(column, `${path}.additionalPrinterColumns[${index}]`));
   return [
@@ -179,20 +185,27 @@ function validateScale(scale: JsonObject | undefined, path: string): FieldError[
 }
 
 /** The rules of structural schemas: every value has a type, forbidden fields are absent, patterns can be read. */
-function validateSchema(schema: JsonObject, path: string, patterns: PatternBudget): FieldError[] {
+function validateSchema(schema: JsonObject, path: string, terms: Terms): FieldError[] {
+  const { patterns } = terms;
   const errors: FieldError[] = [];
   if (schema.type !== "object" && schema["x-kubernetes-preserve-unknown-fields"] !== true)
     errors.push(typeProblem(schema, `${path}.type`, "must be object at the root"));
-  walk(schema, { path, errors, depth: 0, root: true, patterns });
+  walk(schema, { path, errors, depth: 0, root: true, ...terms });
   if (patterns.characters < 0 || patterns.states < 0) errors.push(forbidden(path, tooManyPatterns));
   return errors;
 }
 
-interface Walk {
+/** What holds for all schemas of a definition. */
+interface Terms {
+  readonly patterns: PatternBudget;
+  /** Lists that are refused today are let through: the definition had such before. */
+  readonly looseLists: boolean;
+}
+
+interface Walk extends Terms {
   readonly path: string;
   readonly errors: FieldError[];
   readonly depth: number;
-  readonly patterns: PatternBudget;
   readonly root?: boolean;
   /** A list or map around it whose items have no earlier value. */
   readonly uncorrelatable?: string | undefined;
@@ -219,8 +232,8 @@ function walk(schema: JsonObject, here: Walk): void {
   }
   checkShape(schema, here);
   const { properties, items, additionalProperties } = schema;
-  const { uncorrelatable } = here;
-  const below = { errors: here.errors, depth: here.depth + 1, patterns: here.patterns, uncorrelatable };
+  const { errors, patterns, looseLists, uncorrelatable } = here;
+  const below = { errors, patterns, looseLists, uncorrelatable, depth: here.depth + 1 };
   for (const [name, property] of Object.entries(isObject(properties) ? properties : {}))
     if (isObject(property)) walk(property, { ...below, path: `${here.path}.properties[${name}]` });
   const itemsBelow = { ...below, uncorrelatable: uncorrelatable ?? uncorrelatableAt(schema, here.path) };
@@ -251,6 +264,8 @@ function checkShape(schema: JsonObject, here: Walk): void {
     errors.push(required(`${path}.items`, "must be specified"));
   errors.push(
     ...refusedWords(schema, path),
+    ...extensionProblems(schema, path),
+    ...(here.looseLists ? [] : looseListProblems(schema, path)),
     ...ruleProblems(schema, { path, root: root === true, uncorrelatable: here.uncorrelatable }),
   );
   const pattern = textOf(schema, "pattern");

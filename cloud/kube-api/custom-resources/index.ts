@@ -3,3 +3,4 @@ export { validateCrd } from "./crd-validation.ts";
 export { defaultObject, hasDefaults, pruneObject } from "./structural.ts";
 export { validateValue } from "./validate-value.ts";
 export { validateRules } from "./rules.ts";
+export { validateLists } from "./list-types.ts";

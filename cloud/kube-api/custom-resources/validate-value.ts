@@ -1,19 +1,17 @@
 import { forbidden } from "#cloud/kube-api/kinds/validation";
-import type { FieldError } from "#cloud/kube-api/schema";
+import { listMapKeys, type FieldError } from "#cloud/kube-api/schema";
 import { isObject, ownField, type Json, type JsonObject } from "#shared/json";
 import { hasFormat } from "#cloud/kube-api/custom-resources/formats";
 import { readPattern } from "#cloud/kube-api/custom-resources/patterns";
+import { keysOf } from "./list-types.ts";
+import { maxSteps, outOfSteps } from "./steps.ts";
 
 /** Causes of an answer are a hundred at most; alternatives (anyOf) try many times. */
 const maxErrors = 50;
 /** As in structural.ts. */
 const maxDepth = 200;
-/** Steps of one validation, some tenths of a second: a schema and an object of a megabyte each can multiply to hours. */
-const maxSteps = 2_000_000;
 /** States of a pattern times characters that take the time of a step. */
 const patternStepsAStep = 10;
-const outOfSteps =
-  "validation failed due to running out of cost budget, no further validation rules will be run";
 /** Choices of an enum and characters of a value that a message shows. */
 const mostChoices = 100;
 const longestShown = 4096;
@@ -196,7 +194,6 @@ function checkList(schema: JsonObject, value: Json[], here: Checking): void {
     });
   if (typeof minItems === "number" && value.length < minItems)
     fail(here, "FieldValueInvalid", value.length, `should have at least ${minItems} items`);
-  checkUnique(schema, value, here);
   if (!isObject(items)) return;
   const before = itemsBefore(schema, here.old);
   for (const [index, item] of value.entries()) {
@@ -210,37 +207,11 @@ export function itemsBefore(
   schema: JsonObject,
   old: Json | undefined,
 ): ((item: Json) => Json | undefined) | undefined {
-  const keys = schema["x-kubernetes-list-map-keys"];
-  if (schema["x-kubernetes-list-type"] !== "map" || !Array.isArray(keys) || !Array.isArray(old))
-    return undefined;
-  const idOf = (item: Json): string => JSON.stringify(mapKey(item, keys));
+  if (schema["x-kubernetes-list-type"] !== "map" || !Array.isArray(old)) return undefined;
+  const keys = listMapKeys(schema);
+  const idOf = (item: Json): string => JSON.stringify(keysOf(item, keys));
   const known = new Map(old.map((item) => [idOf(item), item]));
   return (item) => known.get(idOf(item));
-}
-
-function checkUnique(schema: JsonObject, value: Json[], here: Checking): void {
-  const kind = schema["x-kubernetes-list-type"];
-  const keys = schema["x-kubernetes-list-map-keys"];
-  if (schema.uniqueItems !== true && kind !== "set" && kind !== "map") return;
-  const seen = new Set<string>();
-  for (const [index, item] of value.entries()) {
-    if (here.errors.length >= maxErrors || !spend(here, Array.isArray(keys) ? keys.length : 1)) return;
-    const id = kind === "map" && Array.isArray(keys) ? mapKey(item, keys) : item;
-    const text = JSON.stringify(id);
-    if (seen.has(text))
-      here.errors.push({
-        reason: "FieldValueDuplicate",
-        field: `${here.path}[${index}]`,
-        message: `Duplicate value: ${kind === "map" ? text : quote(id)}`,
-      });
-    seen.add(text);
-  }
-}
-
-function mapKey(item: Json, keys: Json[]): Json {
-  if (!isObject(item)) return item;
-  const names = keys.filter((key) => typeof key === "string");
-  return Object.fromEntries(names.map((name) => [name, ownField(item, name) ?? null]));
 }
 
 function checkFields(schema: JsonObject, value: JsonObject, here: Checking): void {

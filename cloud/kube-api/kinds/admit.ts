@@ -6,7 +6,13 @@ import {
   validateSigningUpdate,
 } from "#cloud/kube-api/kinds/certificates";
 import { validateBinding, validatePolicy } from "#cloud/kube-api/kinds/policies";
-import { defaultObject, validateCrd, validateRules, validateValue } from "#cloud/kube-api/custom-resources";
+import {
+  defaultObject,
+  validateCrd,
+  validateLists,
+  validateRules,
+  validateValue,
+} from "#cloud/kube-api/custom-resources";
 import {
   admitPod,
   applyDefaults,
@@ -184,14 +190,16 @@ const policyValidators: Readonly<Record<string, (object: JsonObject) => FieldErr
 };
 
 function validateSpecial(kind: KindInfo, object: JsonObject, current?: JsonObject): FieldError[] {
-  if (definitionName(kind) === "apiextensions.v1.CustomResourceDefinition") return validateCrd(object);
+  if (definitionName(kind) === "apiextensions.v1.CustomResourceDefinition")
+    return validateCrd(object, current);
   if (isSigningRequest(kind)) return current ? [] : validateSigningRequest(object);
   const validatePolicies = policyValidators[definitionName(kind)];
   if (validatePolicies) return validatePolicies(object);
   if (kind.custom === undefined) return validateBatch(kind, object, current);
-  const errors = validateValue(kind.custom.schema, object, current);
+  const { schema } = kind.custom;
+  const errors = [...validateValue(schema, object, current), ...validateLists(schema, object, current)];
   // Rules are written for values of the right types.
-  return errors.length > 0 ? errors : validateRules(kind.custom.schema, object, current);
+  return errors.length > 0 ? errors : validateRules(schema, object, current);
 }
 
 function finish(

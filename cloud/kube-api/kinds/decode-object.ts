@@ -3,6 +3,7 @@ import {
   decodeInto,
   decodeMetadata,
   definitionName,
+  shapeProblems,
   type DecodedFields,
   type KindInfo,
 } from "#cloud/kube-api/schema";
@@ -57,8 +58,9 @@ export function decodeApplied(kind: NamedKind, body: Json, options: DecodeOption
   const fields = decodeFields(kind, body);
   if (!fields.ok) return fields;
   const { object, unknown } = fields.value;
-  if (unknown.length === 0) return accept(object, validation === "Warn" ? duplicates : []);
-  const texts = unknown.map((path) => `.${path}: field not declared in schema`);
+  const undeclared = unknown.map((path) => `.${path}: field not declared in schema`);
+  const texts = [...undeclared, ...shapeProblems(kind, object)];
+  if (texts.length === 0) return accept(object, validation === "Warn" ? duplicates : []);
   const list = texts.length === 1 ? texts[0] : `errors:\n  ${texts.join("\n  ")}`;
   const metadata = metadataOf(object);
   const what = `${asText(metadata["namespace"])}/${asText(metadata["name"])}; ${apiVersionOf(kind)}, Kind=${kind.kind}`;

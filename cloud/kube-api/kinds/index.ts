@@ -29,6 +29,5 @@ export {
 export type { ObjectUpdate } from "./strategy.ts";
 export { scaleOf, toStored, withScale } from "#cloud/kube-api/kinds/conversions";
 export { shownObject, shownText, storedForm } from "./stored-form.ts";
-export { fieldsV1Of } from "./publish.ts";
 export { tableCells, tableColumns, type TableColumn } from "#cloud/kube-api/kinds/tables";
 export { isSigningRequest } from "#cloud/kube-api/kinds/certificates";

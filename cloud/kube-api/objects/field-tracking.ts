@@ -1,9 +1,7 @@
-import { fieldsV1Of } from "#cloud/kube-api/kinds";
-import { mergeAtomic, strategicMerge, trackUpdate, type ApplyOptions } from "#cloud/kube-api/patch";
+import { trackUpdate, type ApplyOptions } from "#cloud/kube-api/patch";
 import type { KindInfo, UpdateVia } from "#cloud/kube-api/schema";
 import { metadataOf, type JsonObject } from "#shared/json";
 import { apiVersionOf } from "#shared/kube";
-import { unwrap } from "./unwrap.ts";
 import type { WriteOptions } from "./write-request.ts";
 
 /** How an apply or update of a kind tracks fields. @param now RFC 3339 */
@@ -13,17 +11,13 @@ export function applyOptions(
   now: string,
 ): ApplyOptions {
   return {
+    kind,
     manager: options.manager,
     force: options.force,
     apiVersion: apiVersionOf(kind),
     now,
     ownVersionOnly: kind.custom?.conversion !== undefined,
     ...(options.via !== undefined && options.via !== "" && { subresource: options.via }),
-    fieldsOf: (object) => fieldsV1Of(kind, object),
-    merge: (current, applied) =>
-      kind.custom
-        ? mergeAtomic(current, applied)
-        : unwrap(strategicMerge(kind, current, applied), options.warn),
   };
 }
 

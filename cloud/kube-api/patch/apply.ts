@@ -1,3 +1,4 @@
+import { fieldsV1Of, shapeOf, type KindInfo } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
 import { childOf, cloneJson, isObject, textOf, tryJson, type Json, type JsonObject } from "#shared/json";
 import {
@@ -8,13 +9,14 @@ import {
   leavesWhere,
   lostItems,
   namedBy,
+  reconcileLists,
   removeLeaves,
   spellPath,
   subtract,
   uniteAll,
   type ManagedEntry,
 } from "./managed-fields.ts";
-import { mergePatch } from "#shared/patch";
+import { structuredMerge } from "./structured-merge.ts";
 
 export interface ApplyOptions {
   readonly manager: string;
@@ -22,12 +24,9 @@ export interface ApplyOptions {
   readonly apiVersion: string;
   readonly now: string;
   readonly subresource?: string;
-  /** `fieldsV1` of an object of this kind. */
-  readonly fieldsOf: (object: JsonObject) => JsonObject;
+  readonly kind: KindInfo;
   /** Fields of other versions are not those of this one, since a webhook converts: their managers keep them. */
   readonly ownVersionOnly?: boolean;
-  /** Merges by the list keys of the kind. */
-  readonly merge: (current: JsonObject, applied: JsonObject) => JsonObject;
 }
 
 /** Fields that no manager owns, as `stripSet` upstream. */
@@ -63,18 +62,19 @@ export function serverSideApply(
 ): JsonObject {
   const config = cloneJson(applied);
   if (isObject(config["metadata"])) delete config["metadata"]["managedFields"];
-  const fields = subtract(options.fieldsOf(config), unowned);
+  const fields = ownedFields(config, options);
   const before = current === undefined ? [] : entriesOf(current, options);
   const mine = before.find((entry) => isMine(entry, options));
   const [others, foreign] = byVersion(
     before.filter((entry) => entry !== mine),
     options,
   );
-  const conflicts = current === undefined ? [] : findConflicts(current, { config, fields }, others);
+  const merged =
+    current === undefined ? config : structuredMerge(shapeOf(options.kind), cloneJson(current), config);
+  const conflicts = current === undefined ? [] : findConflicts(current, { merged, fields }, others);
   if (conflicts.length > 0 && !options.force) throw refusals.applyConflict(conflicts.flatMap(toCauses));
   const lost = uniteAll(conflicts.map((conflict) => conflict.fields));
   const kept = withoutFields(others, lost);
-  const merged = current === undefined ? config : options.merge(current, config);
   const dropped = subtract(mine && isComparable(mine, options) ? mine.fieldsV1 : {}, fields);
   const ofOthers = uniteAll(kept.map((entry) => entry.fieldsV1));
   removeLeaves(merged, lostItems(dropped, uniteAll([fields, ofOthers])));
@@ -86,8 +86,8 @@ export function serverSideApply(
 export function trackUpdate(current: JsonObject, next: JsonObject, options: ApplyOptions): JsonObject {
   const entries = readEntries(current);
   if (!entries.some((entry) => entry.operation === "Apply")) return next;
-  const before = subtract(options.fieldsOf(current), unowned);
-  const after = subtract(options.fieldsOf(next), unowned);
+  const before = ownedFields(current, options);
+  const after = ownedFields(next, options);
   const changed = leavesWhere(after, [current, next], differ);
   const gone = subtract(before, after);
   if (isLeaf(changed) && isLeaf(gone)) return withEntries(next, entries);
@@ -142,11 +142,6 @@ function withoutFields(entries: readonly ManagedEntry[], fields: JsonObject): Ma
     .filter((entry) => !isLeaf(entry.fieldsV1));
 }
 
-/** The merge for kinds whose lists are atomic; nulls of the applied object count as absent. */
-export function mergeAtomic(current: JsonObject, applied: JsonObject): JsonObject {
-  return mergePatch(current, applied);
-}
-
 interface Conflict {
   readonly owner: ManagedEntry;
   readonly fields: JsonObject;
@@ -154,10 +149,10 @@ interface Conflict {
 
 function findConflicts(
   current: JsonObject,
-  applied: { config: JsonObject; fields: JsonObject },
+  applied: { merged: JsonObject; fields: JsonObject },
   others: readonly ManagedEntry[],
 ): Conflict[] {
-  const changed = leavesWhere(applied.fields, [current, applied.config], differ);
+  const changed = leavesWhere(applied.fields, [current, applied.merged], differ);
   return others
     .map((owner) => ({ owner, fields: common(owner.fieldsV1, changed) }))
     .filter(({ fields }) => !isLeaf(fields));
@@ -177,14 +172,22 @@ function toCauses({ owner, fields }: Conflict): { reason: string; message: strin
   }));
 }
 
+/** The fields of an object that somebody may own. */
+function ownedFields(object: JsonObject, { kind }: ApplyOptions): JsonObject {
+  return subtract(fieldsV1Of(kind, object), unowned);
+}
+
 /**
  * The current managers. Fields of an object that was never applied belong to "before-first-apply", as upstream, but for those
  * that kubectl applied by itself: it goes on with these, and leaves what the API and controllers have set.
  */
 function entriesOf(current: JsonObject, options: ApplyOptions): ManagedEntry[] {
   const entries = readEntries(current);
-  if (entries.length > 0) return entries;
-  const fields = subtract(options.fieldsOf(cloneJson(current)), unowned);
+  const fields = ownedFields(current, options);
+  if (entries.length > 0)
+    return entries.map((entry) =>
+      isComparable(entry, options) ? { ...entry, fieldsV1: reconcileLists(entry.fieldsV1, fields) } : entry,
+    );
   const { "f:status": _status, ...owned } = fields;
   const byKubectl = namedBy(lastAppliedFields(current, options), owned);
   const parts = [
@@ -204,7 +207,7 @@ function lastAppliedFields(current: JsonObject, options: ApplyOptions): JsonObje
   const config = tryJson(text);
   if (!isObject(config)) return {};
   const annotation = { "f:metadata": { "f:annotations": { [`f:${lastApplied}`]: {} } } };
-  return uniteAll([subtract(options.fieldsOf(config), unowned), annotation]);
+  return uniteAll([ownedFields(config, options), annotation]);
 }
 
 function readEntries(object: JsonObject): ManagedEntry[] {

@@ -1,4 +1,4 @@
-import { listKeyDefaults } from "#cloud/kube-api/schema";
+import { spellStep } from "#cloud/kube-api/schema";
 import { isObject, ownField, sameJson, setField, tryJson, type Json, type JsonObject } from "#shared/json";
 
 /**
@@ -255,21 +255,31 @@ class WantedItems {
 }
 
 function keyText(item: JsonObject, names: readonly string[]): string {
-  const valueOf = (name: string): Json => ownField(item, name) ?? ownField(listKeyDefaults, name) ?? null;
+  const valueOf = (name: string): Json => ownField(item, name) ?? null;
   return JSON.stringify(names.map(valueOf));
 }
 
 /** A path as in conflict messages: `.spec.template.spec.containers[name="c"].image`. */
 export function spellPath(path: readonly string[]): string {
-  return path
-    .map((step) => {
-      const what = step.slice(2);
-      if (step.startsWith("f:")) return `.${what}`;
-      const keys = step.startsWith("k:") ? tryJson(what) : undefined;
-      if (!isObject(keys)) return `[${step.startsWith("v:") ? "=" : ""}${what}]`;
-      return `[${Object.entries(keys)
-        .map(([key, value]) => `${key}=${JSON.stringify(value)}`)
-        .join(",")}]`;
-    })
-    .join("");
+  return path.map(spellStep).join("");
+}
+
+/**
+ * A set from before the schema of a list changed, by the fields of the object as it is: who owned a list as a whole owns its
+ * items, who owned items owns the list (structured-merge-diff/typed/reconcile_schema.go).
+ */
+export function reconcileLists(set: JsonObject, live: JsonObject): JsonObject {
+  const result: JsonObject = {};
+  for (const [step, value] of Object.entries(set)) {
+    const now = ownField(live, step);
+    if (!isObject(value) || !isObject(now)) setField(result, step, value);
+    else if (isLeaf(value)) setField(result, step, hasItems(now) ? now : value);
+    else setField(result, step, hasItems(value) && isLeaf(now) ? {} : reconcileLists(value, now));
+  }
+  return result;
+}
+
+function hasItems(set: JsonObject): boolean {
+  for (const step in set) if (step.startsWith("k:") || step.startsWith("v:")) return true;
+  return false;
 }

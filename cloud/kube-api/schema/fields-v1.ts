@@ -1,49 +1,13 @@
-import { isObject, ownField, type Json, type JsonObject } from "#shared/json";
-import { definition, type Definition, type FieldType } from "./definitions.ts";
+import { isObject, ownField, setField, tryJson, type Json, type JsonObject } from "#shared/json";
+import { shapeOf, type KeyedShape, type Shape } from "./shapes.ts";
+import type { KindInfo } from "./vocabulary.ts";
 
 /*
- * The fields of an object as `metadata.managedFields` lists them: list items by their keys, sets by value, atomic values as a
- * whole (the markers listType, listMapKey, mapType and structType of the Go types; KEP-555).
+ * The fields of an object as `metadata.managedFields` lists them: list items by their keys, members of sets by value, atomic
+ * values as a whole (structured-merge-diff/typed/tofieldset.go).
  */
 
-/** Structs that are owned as a whole (`+structType=atomic`). */
-const atomicStructs = new Set([
-  "meta.v1.LabelSelector",
-  "core.v1.ConfigMapKeySelector",
-  "core.v1.LocalObjectReference",
-  "core.v1.NodeSelector",
-  "core.v1.NodeSelectorTerm",
-  "core.v1.ObjectFieldSelector",
-  "core.v1.ObjectReference",
-  "core.v1.ResourceFieldSelector",
-  "core.v1.ScopeSelector",
-  "core.v1.SecretKeySelector",
-  "core.v1.SecretReference",
-  "core.v1.TopologySelectorTerm",
-  "core.v1.TypedLocalObjectReference",
-  "rbac.v1.RoleRef",
-]);
-/** Maps that are owned as a whole (`+mapType=atomic`). */
-const atomicMaps = new Set(["nodeSelector", "selector"]);
-/** List keys that have a default, by which an item is found without them. */
-export const listKeyDefaults: JsonObject = { protocol: "TCP" };
-
-/** The fields of an object as metadata.managedFields writes them; `name` is a definition, undefined for a custom schema. */
-export function fieldsOfDefinition(name: string, object: JsonObject): JsonObject {
-  return structFields(object, definition(name), true);
-}
-
-function structFields(object: JsonObject, shape: Definition | undefined, root = false): JsonObject {
-  const fields: JsonObject = {};
-  for (const [key, value] of Object.entries(object)) {
-    if (root && (key === "apiVersion" || key === "kind")) continue;
-    fields[`f:${key}`] =
-      root && key === "metadata" && isObject(value)
-        ? metadataFields(value)
-        : fieldOf(key, value, shape?.get(key));
-  }
-  return fields;
-}
+type NamedKind = Pick<KindInfo, "group" | "version" | "kind" | "custom">;
 
 const ownedByApi = new Set([
   "creationTimestamp",
@@ -58,80 +22,142 @@ const ownedByApi = new Set([
   "uid",
 ]);
 
-function metadataFields(metadata: JsonObject): JsonObject {
-  const owned = Object.fromEntries(Object.entries(metadata).filter(([key]) => !ownedByApi.has(key)));
-  return structFields(owned, definition("meta.v1.ObjectMeta"));
+/** `fieldsV1` of an object, without what is always the API's. */
+export function fieldsV1Of(kind: NamedKind, object: JsonObject): JsonObject {
+  const { apiVersion: _apiVersion, kind: _kind, metadata, ...rest } = object;
+  const owned = isObject(metadata)
+    ? Object.fromEntries(Object.entries(metadata).filter(([key]) => !ownedByApi.has(key)))
+    : metadata;
+  const fields = fieldsOf(shapeOf(kind), owned === undefined ? rest : { metadata: owned, ...rest });
+  return fields ?? {};
 }
 
-function fieldOf(key: string, value: Json, type: FieldType | undefined): JsonObject {
-  if (type === undefined || value === null) return {};
-  if (type.shape === "list") return Array.isArray(value) ? listFields(value, type) : {};
-  if (!isObject(value)) return {};
-  if (type.shape === "map") return atomicMaps.has(key) ? {} : mapFields(value);
-  if (type.leaf !== "#" || atomicStructs.has(type.ref)) return {};
-  return structFields(value, definition(type.ref));
-}
-
-function mapFields(value: JsonObject): JsonObject {
-  return { ".": {}, ...Object.fromEntries(Object.keys(value).map((key) => [`f:${key}`, {}])) };
-}
-
-function listFields(list: Json[], type: FieldType): JsonObject {
-  const { listKeys } = type;
-  if (listKeys === undefined) return {};
-  if (listKeys.length === 0)
-    return { ".": {}, ...Object.fromEntries(list.map((item) => [`v:${JSON.stringify(item)}`, {}])) };
-  const shape = type.leaf === "#" ? definition(type.ref) : undefined;
-  const fields: JsonObject = { ".": {} };
-  for (const item of list)
-    if (isObject(item)) fields[itemKey(item, listKeys)] = { ".": {}, ...structFields(item, shape) };
-  return fields;
-}
-
-function itemKey(item: JsonObject, keys: readonly string[]): string {
-  const found = keys.toSorted().flatMap((key) => {
-    const value = ownField(item, key) ?? ownField(listKeyDefaults, key);
-    return value === undefined ? [] : [[key, value] as const];
-  });
-  return `k:${JSON.stringify(Object.fromEntries(found))}`;
-}
-
-/** The same by a structural schema of a custom kind. */
-export function fieldsOfSchema(schema: JsonObject, object: JsonObject): JsonObject {
-  const fields: JsonObject = {};
-  for (const [key, value] of Object.entries(object)) {
-    if (key === "apiVersion" || key === "kind") continue;
-    if (key === "metadata" && isObject(value)) fields["f:metadata"] = metadataFields(value);
-    else fields[`f:${key}`] = schemaField(propertyOf(schema, key), value);
-  }
-  return fields;
-}
-
-function schemaField(schema: JsonObject | undefined, value: Json): JsonObject {
+/** @returns undefined for a list without items: it is nobody's */
+function fieldsOf(shape: Shape, value: Json): JsonObject | undefined {
   if (isObject(value)) {
-    if (schema?.["x-kubernetes-map-type"] === "atomic") return {};
-    const entries = Object.entries(value).map(([key, item]) => [
-      `f:${key}`,
-      schemaField(propertyOf(schema, key), item),
-    ]);
-    // The types of Object.fromEntries do not follow pairs that were made by map.
-    return { ".": {}, ...(Object.fromEntries(entries) as JsonObject) };
+    if (shape.type === "free") return entryFields(value, () => shape);
+    return shape.type === "fields" ? entryFields(value, shape.at) : {};
   }
-  if (!Array.isArray(value) || schema === undefined) return {};
-  const kind = schema["x-kubernetes-list-type"];
-  if (kind === "set") return Object.fromEntries(value.map((item) => [`v:${JSON.stringify(item)}`, {}]));
-  const keys = schema["x-kubernetes-list-map-keys"];
-  if (kind !== "map" || !Array.isArray(keys)) return {};
-  const names = keys.filter((key) => typeof key === "string");
-  const items = isObject(schema.items) ? schema.items : undefined;
-  return Object.fromEntries(
-    value.filter(isObject).map((item) => [itemKey(item, names), schemaField(items, item)]),
-  );
+  if (!Array.isArray(value) || (shape.type !== "set" && shape.type !== "keyed")) return {};
+  if (value.length === 0) return undefined;
+  if (shape.type === "keyed") return itemFields(value, shape);
+  return Object.fromEntries(value.map((item) => [setStep(item), {}]));
 }
 
-function propertyOf(schema: JsonObject | undefined, key: string): JsonObject | undefined {
-  const properties = schema?.properties;
-  const property =
-    isObject(properties) && Object.hasOwn(properties, key) ? properties[key] : schema?.additionalProperties;
-  return isObject(property) ? property : undefined;
+function entryFields(value: JsonObject, at: (name: string) => Shape): JsonObject {
+  const fields: JsonObject = {};
+  for (const [key, item] of Object.entries(value)) {
+    const below = fieldsOf(at(key), item);
+    if (below) setField(fields, `f:${key}`, below);
+  }
+  return fields;
+}
+
+function itemFields(list: readonly Json[], shape: KeyedShape): JsonObject {
+  const fields: JsonObject = {};
+  for (const item of list)
+    if (isObject(item)) setField(fields, keyStep(item, shape), { ".": {}, ...fieldsOf(shape.item, item) });
+  return fields;
+}
+
+function setStep(item: Json): string {
+  return `v:${JSON.stringify(item)}`;
+}
+
+function keyStep(item: JsonObject, shape: KeyedShape): string {
+  return `k:${JSON.stringify(keysOf(item, shape))}`;
+}
+
+/** The fields by which an item of a list is known. */
+function keysOf(item: JsonObject, { keys, defaults }: KeyedShape): JsonObject {
+  const found: JsonObject = {};
+  for (const key of keys) {
+    const value = ownField(item, key) ?? ownField(defaults, key);
+    if (value !== undefined) setField(found, key, value);
+  }
+  return found;
+}
+
+/** The step to an item of a list; undefined for one that has none. */
+export function stepTo(shape: Shape, item: Json): string | undefined {
+  if (shape.type === "set") return setStep(item);
+  return shape.type === "keyed" && isObject(item) ? keyStep(item, shape) : undefined;
+}
+
+/** Why an object cannot be applied (structured-merge-diff/typed/validate.go). */
+export function shapeProblems(kind: NamedKind, object: JsonObject): string[] {
+  const problems: string[] = [];
+  collect(shapeOf(kind), object, { path: "", problems, room: { characters: mostKeyCharacters } });
+  return problems;
+}
+
+/** Keys of items may be long by their defaults, which a small object can multiply. */
+const mostKeyCharacters = 16 * 1024 * 1024;
+/** Problems that an answer names. */
+const mostProblems = 100;
+
+interface Collecting {
+  readonly path: string;
+  readonly problems: string[];
+  readonly room: { characters: number };
+}
+
+function collect(shape: Shape, value: Json, here: Collecting): void {
+  if (here.problems.length >= mostProblems) return;
+  if (shape.type === "fields" && isObject(value)) {
+    for (const [key, item] of Object.entries(value))
+      collect(shape.at(key), item, { ...here, path: `${here.path}.${key}` });
+  } else if (Array.isArray(value) && (shape.type === "set" || shape.type === "keyed"))
+    collectItems(shape, value, here);
+}
+
+function collectItems(
+  shape: Extract<Shape, { type: "set" | "keyed" }>,
+  list: readonly Json[],
+  here: Collecting,
+): void {
+  const seen = new Set<string>();
+  for (const [index, item] of list.entries()) {
+    const problem = shape.type === "set" ? problemOfMember(item) : problemOfItem(item, shape);
+    if (problem !== undefined) {
+      here.problems.push(`${here.path}: element ${index}: ${problem}`);
+      return;
+    }
+    if (here.problems.length >= mostProblems) return;
+    const step = stepTo(shape, item) ?? "";
+    here.room.characters -= step.length;
+    if (here.room.characters < 0) {
+      here.problems.push(`${here.path}: the keys of its elements are too long together`);
+      return;
+    }
+    const spelled = spellStep(step);
+    if (seen.has(step)) here.problems.push(`${here.path}: duplicate entries for key ${spelled}`);
+    seen.add(step);
+    if (shape.type === "keyed") collect(shape.item, item, { ...here, path: `${here.path}${spelled}` });
+  }
+}
+
+function problemOfMember(item: Json): string | undefined {
+  if (item === null) return "associative list without keys has an element that's an explicit null";
+  if (Array.isArray(item)) return "not supported: associative list with lists as elements";
+  return isObject(item) ? "associative list without keys has an element that's a map type" : undefined;
+}
+
+function problemOfItem(item: Json, { keys, defaults }: KeyedShape): string | undefined {
+  if (item === null) return "associative list with keys may not have a null element";
+  if (!isObject(item)) return "associative list with keys may not have non-map elements";
+  const missing = keys.find((key) => !Object.hasOwn(item, key) && !Object.hasOwn(defaults, key));
+  if (missing === undefined) return undefined;
+  return `associative list with keys has an element that omits key field ${JSON.stringify(missing)} (and doesn't have default value)`;
+}
+
+/** A step as messages write it: `.image`, `[name="c"]`, `[="finalizer"]`. */
+export function spellStep(step: string): string {
+  const what = step.slice(2);
+  if (step.startsWith("f:")) return `.${what}`;
+  const keys = step.startsWith("k:") ? tryJson(what) : undefined;
+  if (!isObject(keys)) return `[${step.startsWith("v:") ? "=" : ""}${what}]`;
+  return `[${Object.entries(keys)
+    .map(([key, value]) => `${key}=${JSON.stringify(value)}`)
+    .join(",")}]`;
 }

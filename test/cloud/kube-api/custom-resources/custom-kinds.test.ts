@@ -12,7 +12,7 @@ import {
   tableColumns,
   type KindInfo,
 } from "#cloud/kube-api/kinds";
-import { defaultObject, pruneObject, validateValue } from "#cloud/kube-api/custom-resources";
+import { defaultObject, pruneObject, validateLists, validateValue } from "#cloud/kube-api/custom-resources";
 import type { Json, JsonObject } from "#shared/json";
 
 const now = "2026-01-01T00:00:00Z";
@@ -256,7 +256,8 @@ describe("a custom resource's values", () => {
       ],
     ],
   ] as [JsonObject, Json, string[]][])("are validated by %j: %j", (schema, value, want) => {
-    const errors = validateValue({ type: "object", properties: { f: schema } }, { f: value });
+    const whole = { type: "object", properties: { f: schema } };
+    const errors = [...validateValue(whole, { f: value }), ...validateLists(whole, { f: value })];
     expect(errors.map(({ field, message }) => `${field}: ${message}`)).toEqual(want);
   });
 });

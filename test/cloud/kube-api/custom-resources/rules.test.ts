@@ -291,6 +291,7 @@ describe("a definition", () => {
     const item = {
       type: "object",
       properties: { id: text },
+      required: ["id"],
       "x-kubernetes-validations": [{ rule: "self == oldSelf" }],
     };
     const list = (more: object): JsonObject => ({

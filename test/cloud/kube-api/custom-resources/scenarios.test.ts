@@ -4,6 +4,7 @@ import {
   defaultObject,
   pruneObject,
   validateCrd,
+  validateLists,
   validateValue,
 } from "#cloud/kube-api/custom-resources";
 import { runScenarios, type ScenarioBlock } from "#internal/test/support/scenario/scenario.ts";
@@ -13,7 +14,10 @@ runScenarios(join(import.meta.dir, "scenarios"), () => {
   let schema: JsonObject = {};
   return {
     schema: (block) => void (schema = bodyOf(block)),
-    validate: (block) => validateValue(schema, bodyOf(block)),
+    validate: (block) => [
+      ...validateValue(schema, bodyOf(block)),
+      ...validateLists(schema, bodyOf(block), block.input[1]),
+    ],
     prune: (block) => {
       const object = bodyOf(block);
       return { unknown: pruneObject(schema, object).unknown, object };

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import type { ManagedEntry } from "#internal/cloud/kube-api/patch/managed-fields.ts";
+import { findKind } from "#cloud/kube-api/kinds";
 import { serverSideApply, trackUpdate, type ApplyOptions } from "#cloud/kube-api/patch";
 import type { JsonObject } from "#shared/json";
 import { jsonPatch, mergePatch, PatchError } from "#shared/patch";
@@ -31,16 +32,14 @@ test.each([
 });
 
 test("apply merges the oldest managers when an object is updated under ever new names", () => {
-  const fieldsOf = (object: JsonObject): JsonObject => ({
-    "f:data": Object.fromEntries(Object.keys(object["data"] ?? {}).map((key) => [`f:${key}`, {}])),
-  });
+  const kind = findKind("v1", "ConfigMap");
+  if (!kind) throw new Error("no ConfigMaps");
   const options = (manager: string, second: number): ApplyOptions => ({
+    kind,
     manager,
     force: false,
     apiVersion: "v1",
     now: `2026-01-01T00:00:${String(second).padStart(2, "0")}Z`,
-    fieldsOf,
-    merge: (_current, applied) => applied,
   });
   let object = serverSideApply(
     undefined,

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { fieldsV1Of, findKind } from "#cloud/kube-api/kinds";
+import { decodeApplied, findKind, kindsOfCrd } from "#cloud/kube-api/kinds";
 import {
   patchObject,
   serverSideApply,
@@ -35,8 +35,16 @@ runScenarios(join(import.meta.dir, "scenarios"), () => ({
 
 function applyCommands(): ScenarioCommands {
   let current: JsonObject | undefined;
+  let custom: KindInfo | undefined;
+  const applyOptions = (block: ScenarioBlock): ApplyOptions =>
+    applyOptionsOf(block, block.options.has("kind") || !custom ? kindOf(block) : custom);
   return {
     new: () => void (current = undefined),
+    schema: (block) => void (custom = customKind(bodyOf(block))),
+    refused: (block) => {
+      const outcome = decodeApplied(applyOptions(block).kind, bodyOf(block), { validation: "Strict" });
+      return outcome.ok ? outcome.value : shortOf(outcome.status);
+    },
     apply: (block) =>
       refusalOr(() => {
         current = serverSideApply(current, bodyOf(block), applyOptions(block));
@@ -59,19 +67,27 @@ function applyCommands(): ScenarioCommands {
   };
 }
 
-function applyOptions(block: ScenarioBlock): ApplyOptions {
-  const kind = kindOf(block);
+function customKind(schema: JsonObject): KindInfo {
+  const [kind] = kindsOfCrd({
+    metadata: { name: "gauges.lab.example.com" },
+    spec: {
+      group: "lab.example.com",
+      scope: "Namespaced",
+      names: { plural: "gauges", kind: "Gauge" },
+      versions: [{ name: "v1", served: true, storage: true, schema: { openAPIV3Schema: schema } }],
+    },
+  });
+  if (!kind) throw new Error("no kind");
+  return kind;
+}
+
+function applyOptionsOf(block: ScenarioBlock, kind: KindInfo): ApplyOptions {
   return {
+    kind,
     manager: block.options.get("manager") ?? "",
     force: block.options.has("force"),
     apiVersion: kind.group === "" ? kind.version : `${kind.group}/${kind.version}`,
     now: "2026-01-01T00:00:00Z",
-    fieldsOf: (object) => fieldsV1Of(kind, object),
-    merge: (object, applied) => {
-      const outcome = strategicMerge(kind, object, applied);
-      if (!outcome.ok) throw new Refusal(outcome.status);
-      return outcome.value;
-    },
   };
 }
 

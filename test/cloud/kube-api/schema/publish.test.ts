@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { builtinKinds, fieldsV1Of, findKind, type KindInfo } from "#cloud/kube-api/kinds";
+import { builtinKinds, findKind, type KindInfo } from "#cloud/kube-api/kinds";
+import { fieldsV1Of } from "#cloud/kube-api/schema";
 import { openApiDocument } from "#cloud/kube-api/schema/openapi";
 import type { JsonObject } from "#shared/json";
 import { apiVersionOf, formatQuantity, parseQuantity } from "#shared/kube";
@@ -46,15 +47,13 @@ describe("managed fields", () => {
       },
     };
     expect(fieldsV1Of(kind, object)).toEqual({
-      "f:metadata": { "f:labels": { ".": {}, "f:a": {} } },
+      "f:metadata": { "f:labels": { "f:a": {} } },
       "f:spec": {
         "f:containers": {
-          ".": {},
           'k:{"name":"c"}': {
             ".": {},
             "f:name": {},
             "f:ports": {
-              ".": {},
               'k:{"containerPort":80,"protocol":"TCP"}': { ".": {}, "f:containerPort": {} },
             },
             "f:args": {},

@@ -21,6 +21,28 @@ function onSchema(name: string, schema: object, spec: () => unknown, answers: re
   };
 }
 
+const distinctItems = (): object[] => list(100_000, (index) => ({ k0: `${index}` }));
+
+/** The same, by server-side apply. */
+function onApplied(name: string, schema: object, spec: () => unknown, answers: readonly number[]): Attack {
+  const attack = onSchema(name, schema, spec, answers);
+  const plural = `costs${kinds}`;
+  const path = `/apis/attack.example.com/v1/namespaces/default/${plural}/x?fieldManager=me`;
+  const run: Attack["run"] = (cloud) => {
+    const body = { apiVersion: "attack.example.com/v1", kind: plural, metadata: { name: "x" }, spec: spec() };
+    return cloud.call("PATCH", path, body, { type: "application/apply-patch+yaml" });
+  };
+  return { ...attack, run };
+}
+
+/** A list whose items have `count` keys, each with a default. */
+function manyKeys(count: number): object {
+  const properties = record(count, () => ({ type: "string", default: "default" }));
+  const items = { type: "object", properties };
+  const names = Object.keys(properties);
+  return { type: "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": names, items };
+}
+
 function definition(plural: string, spec: object, columns: readonly object[] = []): object {
   const version = {
     name: "v1",
@@ -121,6 +143,14 @@ export const schemaAttacks: Attack[] = [
     { type: "array", "x-kubernetes-list-type": "set", items: { type: "string" } },
     () => list(100_000, () => "same"),
     [422],
+  ),
+  onSchema("100,000 items of 3,000 keys with defaults", manyKeys(3000), distinctItems, [413, 422]),
+  onApplied("100,000 applied items of 3,000 keys with defaults", manyKeys(3000), distinctItems, [400, 413]),
+  onApplied(
+    "100,000 applied items with the same key",
+    manyKeys(1),
+    () => list(100_000, () => ({ k0: "same" })),
+    [400],
   ),
   {
     name: "a CRD with 10,000 patterns of 5,000 states each",
