@@ -52,6 +52,14 @@ test("create answers 201 with identity, a second one 409", async () => {
   });
 });
 
+test("the version names a commit in hexadecimal, as kubectl's older output is read", async () => {
+  const { status, body } = await call("GET", "/version");
+  expect(status).toBe(200);
+  expect(textAt(body, "gitCommit")).toMatch(/^[0-9a-f]+$/);
+  expect(textAt(body, "gitVersion")).toMatch(/^v\d\.\d+\.[\d\w.+-]+$/);
+  expect([textAt(body, "major"), textAt(body, "minor")]).toEqual(["1", "32"]);
+});
+
 test("an update that changes nothing keeps the resourceVersion", async () => {
   const { body } = await call("POST", maps, configMap("same"));
   const again = await call("PUT", `${maps}/same`, configMap("same"));
