@@ -85,7 +85,10 @@ function containerStatus(input: StatusInput, container: Container, role: Role): 
   };
 }
 
-/** An ephemeral container is nothing that a pod could be ready by. */
+/**
+ * An ephemeral container is nothing that a pod could be ready by. An init container is ready once it has succeeded, unless it is
+ * one that goes on beside the others.
+ */
 function isReady(
   input: StatusInput,
   container: {
@@ -98,6 +101,7 @@ function isReady(
   const { role, state, runningId } = container;
   if (role === "ephemeral") return false;
   if (runningId === undefined) return role === "init" && state.terminated?.exitCode === 0;
+  if (role === "init" && container.container.restartPolicy !== "Always") return false;
   return input.ready(runningId, container.container);
 }
 

@@ -66,9 +66,11 @@ function statusOf(pod: Pod, containers: readonly unknown[], options: ReadonlyMap
     ready: () => options.get("unready") !== "true",
     terminationMessage: () => undefined,
   });
+  const initialized = status.conditions?.find(({ type }) => type === "Initialized");
   return {
     phase: status.phase,
     podIP: status.podIP,
+    ...(initialized?.message === undefined ? {} : { message: initialized.message }),
     conditions: Object.fromEntries(
       (status.conditions ?? []).map(({ type, status: state, reason }) => [
         type,
