@@ -5,7 +5,7 @@ import {
   validateSigningRequest,
   validateSigningUpdate,
 } from "#cloud/kube-api/kinds/certificates";
-import { validateBinding, validatePolicy } from "#cloud/kube-api/kinds/policies";
+import { markObserved, validateBinding, validatePolicy } from "#cloud/kube-api/kinds/policies";
 import {
   defaultObject,
   validateCrd,
@@ -79,6 +79,7 @@ export function prepareNew(
     if (refused) return refuse(refused);
     ensureChild(object, "status").qosClass = qosClassOf(object);
   }
+  if (name === policyKind) markObserved(object);
   if (name === "batch.v1.Job") selectJob(object, textOf(childOf(object, "metadata"), "uid"));
   return accept(object);
 }
@@ -127,6 +128,7 @@ export function prepareChanged(
   if (isPod) keepAdmitted(next, current);
   if (isPod && via === "") tolerateOutages(ensureChild(next, "spec"));
   advanceGeneration(kind, next, { current, via });
+  if (via === "" && definitionName(kind) === policyKind) markObserved(next);
   return accept(next);
 }
 
@@ -184,8 +186,9 @@ function keepAdmitted(next: JsonObject, current: JsonObject): void {
   ensureChild(next, "status").qosClass = qos || qosClassOf(next);
 }
 
+const policyKind = "admissionregistration.v1.ValidatingAdmissionPolicy";
 const policyValidators: Readonly<Record<string, (object: JsonObject) => FieldError[]>> = {
-  "admissionregistration.v1.ValidatingAdmissionPolicy": validatePolicy,
+  [policyKind]: validatePolicy,
   "admissionregistration.v1.ValidatingAdmissionPolicyBinding": validateBinding,
 };
 

@@ -1,2 +1,3 @@
-/** Validation of admission policies, whose expressions are compiled. */
+/** Validation of admission policies, whose expressions are compiled, and their status. */
 export { validateBinding, validatePolicy } from "./validate-policy.ts";
+export { markObserved } from "./observed.ts";

@@ -387,3 +387,19 @@ test("a stored policy that cannot be compiled any longer fails closed", async ()
     "ValidatingAdmissionPolicy 'old' denied request: failed to configure policy: compilation failed: ERROR";
   expect(() => policies.check(request, () => undefined)).toThrow(text);
 });
+
+test("a policy says which generation of it is in force", async () => {
+  await enforce({ validations: small });
+  const path = `${group}/validatingadmissionpolicies/demo`;
+  expect((await server.call("GET", path)).body["status"] as unknown).toEqual({ observedGeneration: 1 });
+  const changed = await server.call("PATCH", path, { spec: { failurePolicy: "Ignore" } }, merge);
+  expect(changed.body as unknown).toMatchObject({
+    metadata: { generation: 2 },
+    status: { observedGeneration: 2 },
+  });
+  const labelled = await server.call("PATCH", path, { metadata: { labels: { a: "b" } } }, merge);
+  expect(labelled.body as unknown).toMatchObject({
+    metadata: { generation: 2 },
+    status: { observedGeneration: 2 },
+  });
+});
