@@ -38,7 +38,15 @@ import {
   type AnswerParts,
   type ApiService,
 } from "#cloud/kube-api/server/aggregation";
-import { discovery, documentAt, openApiIndex, Swagger } from "#cloud/kube-api/server/documents";
+import {
+  answerCheck,
+  answerHealth,
+  discovery,
+  documentAt,
+  openApiIndex,
+  Swagger,
+  type HealthCheck,
+} from "#cloud/kube-api/server/documents";
 import type { Served } from "#cloud/kube-api/server/listening";
 import { answerPodStream, type PodStreamParts } from "#cloud/kube-api/server/pod-streams";
 import { answerProxy } from "#cloud/kube-api/server/proxy";
@@ -99,11 +107,19 @@ export function createRoutes(parts: RouteParts): Hono<ApiEnvironment> {
       );
     await next();
   });
-  for (const path of ["/healthz", "/livez"]) {
-    app.get(path, (context) => context.text("ok"));
-    app.get(`${path}/*`, (context) => context.text("ok"));
+  const database = (): Promise<string | undefined> => parts.readiness.problem();
+  const alive = new Map([["ping", () => undefined]]);
+  const ready = new Map<string, HealthCheck>([...alive, ["database", database]]);
+  // Probes ask for the name that it has in other clusters.
+  const byName = new Map([...ready, ["etcd", database]]);
+  for (const [path, checks] of [
+    ["/healthz", alive],
+    ["/livez", alive],
+    ["/readyz", ready],
+  ] as const) {
+    app.get(path, ({ req }) => answerHealth(new URL(req.url), checks));
+    app.get(`${path}/:check`, ({ req }) => answerCheck(new URL(req.url), byName));
   }
-  for (const path of ["/readyz", "/readyz/*"]) app.get(path, () => answerReady(parts));
   const { figures } = parts;
   if (figures)
     app.get("/metrics", () => new Response(figures(), { headers: { "Content-Type": expositionType } }));
@@ -112,27 +128,16 @@ export function createRoutes(parts: RouteParts): Hono<ApiEnvironment> {
   app.get("/.well-known/openid-configuration", () =>
     answerWithType(parts.issuer.document(), "application/json"),
   );
-  app.get("/", () =>
-    json({
-      paths: [
-        "/.well-known/openid-configuration",
-        "/api",
-        "/apis",
-        "/healthz",
-        "/livez",
-        "/openapi/v2",
-        "/openapi/v3",
-        "/openid/v1/jwks",
-        "/readyz",
-        "/version",
-      ],
-    }),
-  );
+  app.get("/", () => {
+    const { registry, aggregation } = parts;
+    return json(discovery.rootPaths({ registry, aggregated: aggregation.versions() }));
+  });
   addDiscovery(app, parts);
   const serve = ({ req, env }: Context<ApiEnvironment>): Promise<Response> =>
     serveTarget(parts, req.raw, env);
   app.all("/api/*", serve);
   app.all("/apis/*", serve);
+  app.all("/version", () => refused(refusals.methodNotAllowed()));
   app.notFound(() => pageNotFound());
   return app;
 }
@@ -163,12 +168,6 @@ function counting(
       seconds: (clock.monotonicMs() - beganMs) / 1000,
     });
   };
-}
-
-async function answerReady({ readiness }: RouteParts): Promise<Response> {
-  const problem = await readiness.problem();
-  const text = `[+]ping ok\n[-]database failed: ${problem}\nreadyz check failed\n`;
-  return problem === undefined ? new Response("ok") : new Response(text, { status: 500 });
 }
 
 function addDiscovery(app: Hono<ApiEnvironment>, parts: RouteParts): void {
@@ -342,7 +341,10 @@ function serveVersion(
   const path = target.group === "" ? `/api/${apiVersion}` : `/apis/${apiVersion}`;
   authorizePath(parts, asked.user, "GET", path);
   const served = parts.registry.version(apiVersion);
-  if (served) return json(discovery.resourceList(served));
+  if (served) {
+    if (!["GET", "HEAD"].includes(asked.request.method)) throw refusals.methodNotAllowed();
+    return json(discovery.resourceList(served));
+  }
   const aggregated = aggregatedFor(parts, target);
   return aggregated ? answerAggregated(parts, aggregated, asked) : pageNotFound();
 }

@@ -47,6 +47,34 @@ export function groupList(served: Served): JsonObject {
   };
 }
 
+/** The answer to `/`: the paths that are served, in order. */
+export function rootPaths(served: Served): JsonObject {
+  const groups = groupsOf(served).flatMap(([group, versions]) => [
+    `/apis/${group}`,
+    ...versions.map(({ version }) => `/apis/${group}/${version}`),
+  ]);
+  const fixed = [
+    "/healthz",
+    "/livez",
+    "/metrics",
+    "/openapi/v2",
+    "/openapi/v3",
+    "/openid/v1/jwks",
+    "/readyz",
+    "/version",
+  ];
+  const paths = [
+    "/.well-known/openid-configuration",
+    "/api",
+    "/api/v1",
+    "/apis",
+    "/apis/",
+    ...groups,
+    ...fixed,
+  ];
+  return { paths: paths.toSorted() };
+}
+
 /** The answer to `/apis/<group>`, undefined when it is not served. */
 export function oneGroup(served: Served, name: string): JsonObject | undefined {
   const found = groupsOf(served).find(([group]) => group === name);

@@ -52,6 +52,31 @@ test("create answers 201 with identity, a second one 409", async () => {
   });
 });
 
+test.each([
+  ["/readyz?verbose", 200, "[+]ping ok\n[+]database ok\nreadyz check passed\n"],
+  ["/healthz?verbose=true", 200, "[+]ping ok\nhealthz check passed\n"],
+  [
+    "/readyz?verbose&exclude=database&exclude=nope",
+    200,
+    '[+]ping ok\n[+]database excluded: ok\nwarn: some health checks cannot be excluded: no matches for "nope"\nreadyz check passed\n',
+  ],
+  ["/readyz?exclude=nope", 200, "ok"],
+  ["/readyz/etcd", 200, "ok"],
+  ["/livez/ping", 200, "ok"],
+  ["/healthz/nope", 404, "404 page not found\n"],
+])("health at %s is answered with %d and its checks", async (path, status, text) => {
+  expect(await call("GET", path)).toMatchObject({ status, body: { text } });
+});
+
+test("the root lists what is served, and documents are for reading alone", async () => {
+  const { body } = await call("GET", "/");
+  expect(body).toMatchObject({
+    paths: expect.arrayContaining(["/api/v1", "/apis/apps", "/apis/apps/v1", "/readyz", "/version"]),
+  });
+  for (const path of ["/version", "/api/v1", "/apis/apps/v1"])
+    expect(await call("POST", path, {})).toMatchObject({ status: 405, body: { reason: "MethodNotAllowed" } });
+});
+
 test("the version names a commit in hexadecimal, as kubectl's older output is read", async () => {
   const { status, body } = await call("GET", "/version");
   expect(status).toBe(200);
