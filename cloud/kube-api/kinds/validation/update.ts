@@ -1,6 +1,7 @@
 import { forbidden, invalid } from "#cloud/kube-api/kinds/validation/basics";
 import type { FieldError } from "#cloud/kube-api/schema";
-import { childOf, sameMeaning, textOf, type JsonObject } from "#shared/json";
+import { childOf, sameMeaning, textOf, textsOf, type JsonObject } from "#shared/json";
+import { isVolumeSource } from "./volumes.ts";
 import { validatePodUpdate } from "#cloud/kube-api/kinds/validation/pods";
 
 type Rule = (next: JsonObject, current: JsonObject) => FieldError[];
@@ -89,6 +90,62 @@ const claimRule: Rule = (next, current) => {
   return same && !rebound && !moved ? [] : [forbidden("spec", claimText)];
 };
 
+/** After `ValidatePersistentVolumeUpdate`: what a volume is stays; where it can be reached may be said once. */
+const volumeRule: Rule = (next, current) => {
+  const now = childOf(next, "spec") ?? {};
+  const was = childOf(current, "spec") ?? {};
+  const errors: FieldError[] = [];
+  if (!sameMeaning(volumeSourceOf(now, was), volumeSourceOf(was, was)))
+    errors.push(
+      forbidden("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation"),
+    );
+  for (const field of ["volumeMode", "nodeAffinity"])
+    if (was[field] !== undefined && !sameMeaning(now[field], was[field]))
+      errors.push(invalid(field, now[field], immutableText));
+  return errors;
+};
+
+/** Without the secret for growing, which a volume of a CSI driver may get later. */
+function volumeSourceOf(spec: JsonObject, current: JsonObject): JsonObject {
+  const sources = Object.entries(spec).filter(([field]) => isVolumeSource(spec, field));
+  const isFree = childOf(childOf(current, "csi"), "controllerExpandSecretRef") === undefined;
+  return Object.fromEntries(
+    sources.map(([field, source]) => [
+      field,
+      field === "csi" && isFree ? without(childOf(spec, field), ["controllerExpandSecretRef"]) : source,
+    ]),
+  );
+}
+
+/** The addresses of a node's pods and its name at a provider are said once. */
+const nodeRule: Rule = (next, current) => {
+  const now = childOf(next, "spec");
+  const was = childOf(current, "spec");
+  const errors: FieldError[] = [];
+  const ranges = podRangesOf(was);
+  if (ranges.length > 0 && !sameMeaning(podRangesOf(now), ranges))
+    errors.push(forbidden("spec.podCIDRs", onceText("podCIDR")));
+  const provider = textOf(was, "providerID");
+  if (provider !== "" && textOf(now, "providerID") !== provider)
+    errors.push(forbidden("spec.providerID", onceText("providerID")));
+  return errors;
+};
+
+/** podCIDR, the older of the two fields, wins when they differ. */
+function podRangesOf(spec: JsonObject | undefined): string[] {
+  const first = textOf(spec, "podCIDR");
+  const ranges = textsOf(spec, "podCIDRs");
+  return first === "" || ranges[0] === first ? ranges : [first];
+}
+
+function onceText(field: string): string {
+  return `node updates may not change ${field} except from "" to valid`;
+}
+
+/** An object stored before the default of the field was written has none. */
+const preemptionRule: Rule = (next, current) =>
+  current.preemptionPolicy === undefined ? [] : fixed("preemptionPolicy")(next, current);
+
 function without(spec: JsonObject | undefined, fields: readonly string[]): JsonObject {
   return Object.fromEntries(Object.entries(spec ?? {}).filter(([field]) => !fields.includes(field)));
 }
@@ -99,6 +156,8 @@ export const updateRules: Readonly<Record<string, Rule>> = {
   "core.v1.ConfigMap": sealed(["data", "binaryData"]),
   "core.v1.Secret": all(fixed("type"), sealed(["data"])),
   "core.v1.Service": serviceRule,
+  "core.v1.Node": nodeRule,
+  "core.v1.PersistentVolume": volumeRule,
   "core.v1.PersistentVolumeClaim": claimRule,
   "apps.v1.Deployment": fixed("spec", "selector"),
   "apps.v1.ReplicaSet": fixed("spec", "selector"),
@@ -120,7 +179,7 @@ export const updateRules: Readonly<Record<string, Rule>> = {
   "storage.v1.VolumeAttachment": fixed("spec"),
   "rbac.v1.RoleBinding": roleRefRule,
   "rbac.v1.ClusterRoleBinding": roleRefRule,
-  "scheduling.v1.PriorityClass": fixed("value"),
+  "scheduling.v1.PriorityClass": all(fixed("value"), preemptionRule),
   "apiextensions.v1.CustomResourceDefinition": all(
     fixed("spec", "group"),
     fixed("spec", "scope"),

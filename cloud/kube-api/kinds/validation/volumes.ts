@@ -116,8 +116,12 @@ function validateAffinity(affinity: JsonObject | undefined): FieldError[] {
     : validateNodeSelector(terms, "spec.nodeAffinity.required");
 }
 
+export function isVolumeSource(spec: JsonObject, field: string): boolean {
+  return isObject(spec[field]) && !notSources.has(field);
+}
+
 function validateSources(spec: JsonObject): FieldError[] {
-  const sources = Object.keys(spec).filter((field) => isObject(spec[field]) && !notSources.has(field));
+  const sources = Object.keys(spec).filter((field) => isVolumeSource(spec, field));
   const [first, ...more] = sources;
   if (first === undefined) return [required("spec", "must specify a volume type")];
   const source = childOf(spec, first) ?? {};
