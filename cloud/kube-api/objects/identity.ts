@@ -88,6 +88,30 @@ export function checkType(kind: KindInfo, body: Json): asserts body is JsonObjec
   body["kind"] = kind.kind;
 }
 
+/** An object that is applied says itself what it is, and nothing of who owns its fields. @throws Refusal (BadRequest) */
+export function checkApplied({ kind, name }: Place, body: Json): asserts body is JsonObject {
+  const object = isObject(body) ? body : {};
+  const [given, expected] = [asText(object["apiVersion"]), apiVersionOf(kind)];
+  if (!Array.isArray(body) && given !== expected) {
+    const why = `Incorrect version specified in apply patch. Specified patch version: ${given}, expected: ${expected}`;
+    throw refusals.badRequest(why);
+  }
+  const metadata = metadataOf(object);
+  if ((metadata["managedFields"] ?? null) !== null)
+    throw refusals.badRequest("metadata.managedFields must be nil");
+  if (isObject(body) && asText(body["kind"]) === "") {
+    const type = `${given.includes("/") ? "" : "/"}${given}, Kind=`;
+    const what = `${asText(metadata["namespace"])}/${asText(metadata["name"])}; ${type}`;
+    throw refusals.badRequest(
+      `failed to create typed patch object (${what}): no corresponding type for ${type}`,
+    );
+  }
+  checkType(kind, body);
+  if (asText(metadata["name"]) !== "") return;
+  const why = `the name of the object (${name} based on URL) was undeterminable: name must be provided`;
+  throw refusals.badRequest(why);
+}
+
 /** Requires the name and namespace of the URL; fills them in when absent. @throws Refusal (BadRequest) */
 export function checkIdentity(target: Place, body: JsonObject): void {
   const metadata = metadataOf(body);

@@ -20,6 +20,7 @@ import { applyOptions, tracked } from "./field-tracking.ts";
 import { admitThrough, askBeforeDelete, checkCurrent, Overtaken, type Gates } from "./hooked-write.ts";
 import {
   checkAbsent,
+  checkApplied,
   checkIdentity,
   checkNamespace,
   checkPreconditions,
@@ -299,7 +300,7 @@ export class ObjectService {
     body: Json,
     options: WriteOptions & { via: UpdateVia },
   ): Promise<Written> {
-    checkType(target.kind, body);
+    checkApplied(target, body);
     checkIdentity(target, body);
     const applied = unwrap(decodeApplied(target.kind, cloneJson(body), options), options.warn);
     return this.#applyStored(storedTarget(target), toStored(target.kind, applied), options);
@@ -318,8 +319,11 @@ export class ObjectService {
     const shown = present ? this.show(target) : undefined;
     const current = shown instanceof Promise ? await shown : shown;
     const merged = serverSideApply(current, applied, applyOptions(kind, options, this.#now()));
-    if (current !== undefined)
+    if (current !== undefined) {
+      checkSameUid(target, merged, current);
       return this.#replace(target, { current, next: merged }, { ...options, duplicates: [] });
+    }
+    checkNoUid(target, applied);
     const metadata = newMetadata(this.#parts.clock, target, merged);
     checkNamespace(this.#parts.store, target, asText(metadata["name"]));
     return this.#add(target, merged, options);
@@ -369,11 +373,19 @@ function asPatched<T>(read: () => T): T {
 /** A patch changes the object that there is: it has no precondition on the uid as an update has. @throws Refusal (Invalid) */
 function checkSameUid({ kind, name }: ObjectTarget, next: JsonObject, current: JsonObject): void {
   const { uid } = metadataOf(next);
-  if (uid === undefined || uid === null || uid === metadataOf(current)["uid"]) return;
+  if ((uid ?? "") === "" || uid === metadataOf(current)["uid"]) return;
   const message = `Invalid value: ${JSON.stringify(asText(uid))}: field is immutable`;
   throw new Refusal(
     invalidStatus(kind, name, [{ reason: "FieldValueInvalid", field: "metadata.uid", message }]),
   );
+}
+
+/** @throws Refusal (Conflict) when an object of this identity was meant, which is not there */
+function checkNoUid({ kind, name }: ObjectTarget, applied: JsonObject): void {
+  const uid = asText(metadataOf(applied)["uid"]);
+  if (uid === "") return;
+  const why = `uid mismatch: the provided object specified uid ${uid}, and no existing object was found`;
+  throw refusals.conflict(kind, name, why);
 }
 
 /** @throws Refusal (Conflict) when an object of the same name but another identity was meant */

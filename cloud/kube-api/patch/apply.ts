@@ -61,7 +61,6 @@ export function serverSideApply(
   options: ApplyOptions,
 ): JsonObject {
   const config = cloneJson(applied);
-  if (isObject(config["metadata"])) delete config["metadata"]["managedFields"];
   const fields = ownedFields(config, options);
   const before = current === undefined ? [] : entriesOf(current, options);
   const mine = before.find((entry) => isMine(entry, options));
