@@ -54,12 +54,18 @@ export function decodeMetadata(object: JsonObject, kind: string): DecodedFields 
   const metadata = object.metadata;
   if (metadata === undefined || metadata === null) return { unknown: [] };
   if (!isObject(metadata))
-    return { unknown: [], error: typeError(metadata, { struct: kind, field: "metadata" }, "v1.ObjectMeta") };
+    return {
+      unknown: [],
+      error: typeError(metadata, { struct: kind, field: "metadata" }, "v1.ObjectMeta"),
+    };
   const { unknown, error } = decodeInto("meta.v1.ObjectMeta", metadata);
   const paths = unknown.map((path) => `metadata.${path}`);
   return error === undefined
     ? { unknown: paths }
-    : { unknown: paths, error: error.replace("ObjectMeta.", "ObjectMeta.metadata.") };
+    : {
+        unknown: paths,
+        error: error.replace("ObjectMeta.", "ObjectMeta.metadata."),
+      };
 }
 
 export { definitionName };
@@ -141,7 +147,13 @@ function decodeOne(value: Json, type: FieldType, inside: Inside): Json {
   if (!isObject(value)) throw wrongType(value, inside.place, `v1.${struct}`);
   decodeStruct(
     value,
-    { shape, struct, path: inside.place.path, field: inside.place.field, depth: inside.depth },
+    {
+      shape,
+      struct,
+      path: inside.place.path,
+      field: inside.place.field,
+      depth: inside.depth,
+    },
     inside.walk,
   );
   return value;
@@ -169,8 +181,8 @@ const leafDecoders: Record<Exclude<Leaf, "#">, (value: Json, place: Place) => Js
     if (quantity === undefined) throw new DecodeError(quantityError);
     return formatQuantity(quantity);
   },
-  t: (value, place) => decodeTime(value, place, "v1.Time"),
-  u: (value, place) => decodeTime(value, place, "v1.MicroTime"),
+  t: (value, place) => decodeTime(value, place, wholeTime),
+  u: (value, place) => decodeTime(value, place, microTime),
   x: (value, place) => {
     if (typeof value === "string") return value;
     return decodeInteger(value, place, { type: "int32", limit: 2 ** 31 });
@@ -198,21 +210,47 @@ function decodeInteger(value: Json, place: Place, range: { type: string; limit: 
   return value;
 }
 
-const timePattern = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/;
+interface TimeForm {
+  readonly type: string;
+  readonly pattern: RegExp;
+  readonly layout: string;
+  readonly digits: number;
+}
 
-function decodeTime(value: Json, place: Place, type: string): string {
+const wholeTime: TimeForm = {
+  type: "v1.Time",
+  pattern: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/,
+  layout: "2006-01-02T15:04:05Z07:00",
+  digits: 0,
+};
+
+/** Go requires exactly the six digits of the layout. */
+const microTime: TimeForm = {
+  type: "v1.MicroTime",
+  pattern: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)$/,
+  layout: "2006-01-02T15:04:05.000000Z07:00",
+  digits: 6,
+};
+
+function decodeTime(value: Json, place: Place, { type, pattern, layout, digits }: TimeForm): string {
   if (typeof value !== "string") throw wrongType(value, place, type);
-  const ms = timePattern.test(value) ? Date.parse(value) : Number.NaN;
+  const ms = pattern.test(value) ? Date.parse(value) : Number.NaN;
   if (Number.isNaN(ms)) {
-    const layout = "2006-01-02T15:04:05Z07:00";
+    const [rest, part] = wrongTimePart(value, digits);
     throw new DecodeError(
-      `parsing time ${JSON.stringify(value)} as "${layout}": cannot parse ${JSON.stringify(value)} as "2006"`,
+      `parsing time ${JSON.stringify(value)} as "${layout}": cannot parse ${JSON.stringify(rest)} as "${part}"`,
     );
   }
   const seconds = new Date(ms).toISOString().slice(0, 19);
-  if (type === "v1.Time") return `${seconds}Z`;
-  const fraction = /\.(\d+)/.exec(value)?.[1] ?? "";
-  return `${seconds}.${fraction.slice(0, 6).padEnd(6, "0")}Z`;
+  return digits === 0 ? `${seconds}Z` : `${seconds}.${/\.(\d+)/.exec(value)?.[1] ?? ""}Z`;
+}
+
+/** Where Go stops to read a time, and the part of the layout that it looks for there. */
+function wrongTimePart(value: string, digits: number): [string, string] {
+  const seconds = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/.exec(value)?.[0];
+  if (digits === 0 || seconds === undefined) return [value, "2006"];
+  const rest = value.slice(seconds.length);
+  return /^\.\d{6}/.test(rest) ? [rest.slice(digits + 1), "Z07:00"] : [rest, ".000000"];
 }
 
 const base64Pattern = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;

@@ -10,6 +10,7 @@ function kindOf(apiVersion: string, kind: string): KindInfo {
 }
 
 const pod = kindOf("v1", "Pod");
+const lease = kindOf("coordination.k8s.io/v1", "Lease");
 
 function decode(
   kind: KindInfo,
@@ -22,7 +23,10 @@ function decode(
 
 describe("decoding", () => {
   test("names unknown fields by their path with Warn", () => {
-    const body = { spec: { containers: [{ name: "a", foo: 1 }], bar: true }, metadata: { nope: 1 } };
+    const body = {
+      spec: { containers: [{ name: "a", foo: 1 }], bar: true },
+      metadata: { nope: 1 },
+    };
     expect(decode(pod, body)).toEqual([
       'unknown field "spec.containers[0].foo"',
       'unknown field "spec.bar"',
@@ -71,21 +75,46 @@ describe("decoding", () => {
         annotations: null,
       },
       spec: {
-        containers: [{ name: "a", command: [], resources: { limits: { cpu: 0.5, memory: "1.5Gi" } } }],
+        containers: [
+          {
+            name: "a",
+            command: [],
+            resources: { limits: { cpu: 0.5, memory: "1.5Gi" } },
+          },
+        ],
       },
     };
     decodeBody(pod, body, { validation: "Warn" });
     expect(body as unknown).toEqual({
       metadata: { creationTimestamp: "2026-01-01T00:00:00Z" },
-      spec: { containers: [{ name: "a", resources: { limits: { cpu: "500m", memory: "1536Mi" } } }] },
+      spec: {
+        containers: [
+          {
+            name: "a",
+            resources: { limits: { cpu: "500m", memory: "1536Mi" } },
+          },
+        ],
+      },
     });
   });
 
-  test("keeps microseconds of a lease when it has them", () => {
-    const lease = kindOf("coordination.k8s.io/v1", "Lease");
-    const body = { spec: { renewTime: "2026-01-01T00:00:00.123Z" } };
+  test("keeps the microseconds of a lease", () => {
+    const body = { spec: { renewTime: "2026-01-01T02:00:00.123456+02:00" } };
     decodeBody(lease, body, { validation: "Warn" });
-    expect(body.spec.renewTime).toBe("2026-01-01T00:00:00.123000Z");
+    expect(body.spec.renewTime).toBe("2026-01-01T00:00:00.123456Z");
+  });
+
+  // As a kube-apiserver 1.26 answers: its times with microseconds have six digits, no more and no less.
+  test.each([
+    ["2026-01-01T00:00:00Z", 'cannot parse "Z" as ".000000"'],
+    ["2026-01-01T00:00:00.5Z", 'cannot parse ".5Z" as ".000000"'],
+    ["2026-01-01T02:00:00+02:00", 'cannot parse "+02:00" as ".000000"'],
+    ["2026-01-01T00:00:00.123456789Z", 'cannot parse "789Z" as "Z07:00"'],
+    ["x", 'cannot parse "x" as "2006"'],
+  ])("refuses %s as a time with microseconds", (renewTime, why) => {
+    expect(decode(lease, { spec: { renewTime } })).toBe(
+      `Lease in version "v1" cannot be handled as a Lease: parsing time "${renewTime}" as "2006-01-02T15:04:05.000000Z07:00": ${why}`,
+    );
   });
 
   test("refuses a body that is nested too deeply", () => {
@@ -123,10 +152,21 @@ describe("decoding", () => {
       fc.property(fc.constantFrom(...kinds), fc.dictionary(fc.constantFrom(...words), tree), (kind, body) => {
         const once = decodeBody(kind, body, { validation: "Ignore" });
         const twice = once.ok
-          ? decodeBody(kind, structuredClone(once.value), { validation: "Strict" })
+          ? decodeBody(kind, structuredClone(once.value), {
+              validation: "Strict",
+            })
           : once;
-        if (once.ok) expect(twice).toEqual({ ok: true, value: once.value, warnings: [] });
-        else expect(once.status).toMatchObject({ code: 400, reason: "BadRequest" });
+        if (once.ok)
+          expect(twice).toEqual({
+            ok: true,
+            value: once.value,
+            warnings: [],
+          });
+        else
+          expect(once.status).toMatchObject({
+            code: 400,
+            reason: "BadRequest",
+          });
       }),
       { numRuns: 500 },
     );
