@@ -3,6 +3,7 @@
  * metadata, and what follows (addresses of services, objects of definitions). Knows no HTTP and no users.
  */
 export { ObjectService } from "./object-service.ts";
+export { checkIdentity, checkType } from "./identity.ts";
 export { unwrap } from "./unwrap.ts";
 export { ownWrite } from "./write-request.ts";
 export type {

@@ -1,7 +1,14 @@
 import { requestToken, type TokenSigner } from "#cloud/kube-api/auth";
 import type { Conversions } from "#cloud/kube-api/custom-resources/conversion";
 import { scaleOf, shownObject, withScale, type KindInfo } from "#cloud/kube-api/kinds";
-import { unwrap, type ObjectService, type ObjectTarget, type WriteOptions } from "#cloud/kube-api/objects";
+import {
+  checkIdentity,
+  checkType,
+  unwrap,
+  type ObjectService,
+  type ObjectTarget,
+  type WriteOptions,
+} from "#cloud/kube-api/objects";
 import { patchObject, type PatchType } from "#cloud/kube-api/patch";
 import { parseKubeObject, parseObject } from "#cloud/kube-api/schema";
 import { refusals } from "#cloud/kube-api/status";
@@ -27,6 +34,9 @@ export async function readScale(parts: SubresourceParts, target: ObjectTarget): 
   return scale;
 }
 
+/** A check of the type of a body reads no more of its kind. */
+const scaleKind = { group: "autoscaling", version: "v1", kind: "Scale" } as KindInfo;
+
 /** `PUT` and `PATCH …/scale`: changes the replicas of the object behind it. @throws Refusal */
 export async function writeScale(
   parts: SubresourceParts,
@@ -40,7 +50,8 @@ export async function writeScale(
   const { type, body } = change;
   const patchType = type === "strategic" || type === "apply" ? "merge" : type;
   const scale = patchType === "update" ? body : patchObject(target.kind, before, { type: patchType, body });
-  if (!isObject(scale)) throw refusals.badRequest("the body is not a Scale");
+  checkType(scaleKind, scale);
+  checkIdentity(target, scale);
   const asked = metadataOf(scale)["resourceVersion"];
   if (asked !== undefined && asked !== "" && asked !== metadataOf(object)["resourceVersion"]) {
     throw refusals.modifiedMeanwhile(target.kind, target.name);

@@ -235,6 +235,55 @@ describe("HorizontalPodAutoscalers", () => {
   });
 });
 
+describe("the scale of a Deployment", () => {
+  const path = "/apis/apps/v1/namespaces/default/deployments";
+  const replicas = async (): Promise<unknown> => (await call("GET", `${path}/scaled/scale`)).body["spec"];
+
+  beforeAll(async () => {
+    const labels = { app: "scaled" };
+    const template = { metadata: { labels }, spec: { containers: [{ name: "c", image: "busybox:1" }] } };
+    const spec = { replicas: 2, selector: { matchLabels: labels }, template };
+    expect((await call("POST", path, { metadata: { name: "scaled" }, spec })).status).toBe(201);
+  });
+
+  // As a kube-apiserver 1.26 answers.
+  test.each([
+    [
+      "another name",
+      { metadata: { name: "zz" } },
+      "the name of the object (zz) does not match the name on the URL (scaled)",
+    ],
+    [
+      "another namespace",
+      { metadata: { name: "scaled", namespace: "zz" } },
+      "the namespace of the object (zz) does not match the namespace on the request (default)",
+    ],
+    [
+      "another kind",
+      { apiVersion: "apps/v1", kind: "Deployment", metadata: { name: "scaled" } },
+      'Deployment in version "v1" cannot be handled as a Scale: converting (v1.Deployment) to (autoscaling.Scale): unknown conversion',
+    ],
+  ])("is not written by a body of %s", async (_what, body, message) => {
+    const answer = await call("PUT", `${path}/scaled/scale`, { ...body, spec: { replicas: 7 } });
+    expect(answer).toMatchObject({ status: 400, body: { reason: "BadRequest", message } });
+    expect(await replicas()).toEqual({ replicas: 2 });
+  });
+
+  test("is written by a Scale and by a patch", async () => {
+    const scale = { metadata: { name: "scaled" }, spec: { replicas: 3 } };
+    expect((await call("PUT", `${path}/scaled/scale`, scale)).status).toBe(200);
+    expect(await replicas()).toEqual({ replicas: 3 });
+    await call("PATCH", `${path}/scaled/scale`, { spec: { replicas: 2 } }, merge);
+    expect(await replicas()).toEqual({ replicas: 2 });
+  });
+
+  test("has no member that a JSON patch could replace when there is none", async () => {
+    const patch = [{ op: "replace", path: "/spec/nope", value: 1 }];
+    const type = { "content-type": "application/json-patch+json" };
+    expect(await call("PATCH", `${path}/scaled/scale`, patch, type)).toMatchObject({ status: 422 });
+  });
+});
+
 describe("Events", () => {
   const core = "/api/v1/namespaces/default/events";
   const modern = "/apis/events.k8s.io/v1/namespaces/default/events";
