@@ -41,6 +41,7 @@ import {
 } from "#cloud/kube-api/status";
 import { childOf, cloneJson, ensureChild, sameMeaning, textOf, type JsonObject } from "#shared/json";
 import { isMirrorPod, mirrorFault, type Status } from "#shared/kube";
+import { validateStatus } from "./validate-status.ts";
 import { advanceGeneration, prepareCreate, prepareUpdate, type ObjectUpdate } from "./strategy.ts";
 
 export interface WriteContext {
@@ -141,6 +142,7 @@ export function validateChanged(
   if ((via === "status" || via === "approval") && kind.custom === undefined)
     return finish(kind, next, [
       ...validateMetadata(kind, next),
+      ...(via === "status" ? validateStatus(kind, next) : []),
       ...(isPod ? validateMirrorUpdate(next, current) : []),
       ...(isSigningRequest(kind) ? validateSigningUpdate(next, current, via) : []),
     ]);
