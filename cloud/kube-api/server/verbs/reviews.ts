@@ -6,7 +6,7 @@ import {
   type User,
 } from "#cloud/kube-api/auth";
 import type { KindInfo } from "#cloud/kube-api/kinds";
-import { refusals } from "#cloud/kube-api/status";
+import { invalidStatus, Refusal, refusals } from "#cloud/kube-api/status";
 import { rfc3339 } from "#shared/clock";
 import { asText, isObject, type Json, type JsonObject } from "#shared/json";
 
@@ -27,18 +27,22 @@ export function review(
   const base: JsonObject = { ...body, metadata: { creationTimestamp: null, ...asObject(body["metadata"]) } };
   switch (kind.kind) {
     case "SelfSubjectAccessReview":
+      checkSpec(kind, attributeProblems(spec));
       return { ...base, status: accessStatus(parts, context.user, spec) };
     case "SubjectAccessReview":
+      checkSpec(kind, [...attributeProblems(spec), ...userProblems(spec)]);
       return { ...base, status: accessStatus(parts, namedUser(spec), spec) };
     case "LocalSubjectAccessReview": {
-      const attributes = { ...asObject(spec["resourceAttributes"]), namespace: context.namespace };
-      return {
-        ...base,
-        status: accessStatus(parts, namedUser(spec), { ...spec, resourceAttributes: attributes }),
-      };
+      const { namespace } = context;
+      checkNamespace(asObject(body["metadata"]), namespace);
+      checkSpec(kind, [...attributeProblems(spec), ...userProblems(spec), ...localProblems(spec, namespace)]);
+      return { ...base, status: accessStatus(parts, namedUser(spec), spec) };
     }
-    case "SelfSubjectRulesReview":
-      return { ...base, status: rulesStatus(parts, context.user, asText(spec["namespace"])) };
+    case "SelfSubjectRulesReview": {
+      const namespace = asText(spec["namespace"]);
+      if (namespace === "") throw refusals.badRequest("no namespace on request");
+      return { ...base, status: rulesStatus(parts, context.user, namespace) };
+    }
     case "SelfSubjectReview": {
       const metadata = { creationTimestamp: rfc3339(parts.nowMs()) };
       return { ...base, metadata, status: { userInfo: userInfo(context.user) } };
@@ -48,6 +52,70 @@ export function review(
     default:
       throw refusals.methodNotAllowed();
   }
+}
+
+interface Problem {
+  readonly field: string;
+  readonly value: string;
+  readonly text: string;
+}
+
+/** @throws Refusal (Invalid); upstream names no kind, since its internal objects have none */
+function checkSpec({ group, version }: KindInfo, problems: readonly Problem[]): void {
+  if (problems.length === 0) return;
+  const causes = problems.map(({ field, value, text }) => ({
+    reason: "FieldValueInvalid" as const,
+    field: `spec.${field}`,
+    message: `Invalid value: ${value}: ${text}`,
+  }));
+  throw new Refusal(invalidStatus({ group, version, kind: "" }, "", causes));
+}
+
+/** @throws Refusal (BadRequest) */
+function checkNamespace(metadata: JsonObject, namespace: string): void {
+  if (!["", namespace].includes(asText(metadata["namespace"])))
+    throw refusals.badRequest(
+      "the namespace of the provided object does not match the namespace sent on the request",
+    );
+}
+
+function attributeProblems(spec: JsonObject): Problem[] {
+  const { resourceAttributes: resource, nonResourceAttributes: path } = spec;
+  if (isObject(resource) && isObject(path)) {
+    const text = "cannot be specified in combination with resourceAttributes";
+    return [{ field: "nonResourceAttributes", value: spellPath(path), text }];
+  }
+  if (isObject(resource) || isObject(path)) return [];
+  const text = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+  return [{ field: "resourceAttributes", value: '"null"', text }];
+}
+
+function userProblems(spec: JsonObject): Problem[] {
+  const { name, groups } = namedUser(spec);
+  if (name !== "" || groups.length > 0) return [];
+  return [{ field: "user", value: '""', text: "at least one of user or group must be specified" }];
+}
+
+/** Who may ask about one namespace gets no answer for another. */
+function localProblems(spec: JsonObject, namespace: string): Problem[] {
+  const { resourceAttributes: resource, nonResourceAttributes: path } = spec;
+  const problems: Problem[] = [];
+  const asked = isObject(resource) ? asText(resource["namespace"]) : namespace;
+  if (asked !== namespace) {
+    const [field, value] = ["resourceAttributes.namespace", JSON.stringify(asked)];
+    problems.push({ field, value, text: "must match metadata.namespace" });
+  }
+  if (isObject(path)) {
+    const [field, text] = ["nonResourceAttributes", "disallowed on this kind of request"];
+    problems.push({ field, value: spellPath(path), text });
+  }
+  return problems;
+}
+
+/** As Go prints the value. */
+function spellPath(attributes: JsonObject): string {
+  const [path, verb] = ["path", "verb"].map((name) => JSON.stringify(asText(attributes[name])));
+  return `authorization.NonResourceAttributes{Path:${path}, Verb:${verb}}`;
 }
 
 function accessStatus(parts: ReviewParts, user: User, spec: JsonObject): JsonObject {
@@ -67,12 +135,7 @@ function attributesOf(spec: JsonObject): Attributes {
       name: asText(resource["name"]),
     };
   }
-  const path = spec["nonResourceAttributes"];
-  if (!isObject(path)) {
-    throw refusals.badRequest(
-      "spec.resourceAttributes: exactly one of nonResourceAttributes or resourceAttributes must be specified",
-    );
-  }
+  const path = asObject(spec["nonResourceAttributes"]);
   return { verb: asText(path["verb"]), path: asText(path["path"]) };
 }
 
@@ -93,7 +156,9 @@ function rulesStatus(parts: ReviewParts, user: User, namespace: string): JsonObj
 }
 
 function tokenStatus(parts: ReviewParts, spec: JsonObject): JsonObject {
-  const found = parts.authenticator.userOf(asText(spec["token"]), textList(spec["audiences"]));
+  const token = asText(spec["token"]);
+  if (token === "") throw refusals.badRequest("token is required for TokenReview in authentication");
+  const found = parts.authenticator.userOf(token, textList(spec["audiences"]));
   if (!found) return { user: {}, error: "[invalid bearer token, token lookup failed]" };
   return { authenticated: true, user: userInfo(found.user), audiences: [...found.audiences] };
 }
