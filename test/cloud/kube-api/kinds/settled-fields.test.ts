@@ -38,7 +38,7 @@ const changed = (object: JsonObject, fields: JsonObject, within = "spec"): strin
     }),
   ).map((line) => line.replace(/Invalid value: .*: field/, "Invalid value: …: field"));
 
-// Causes and texts are those of a kube-apiserver 1.26 for the same changes.
+// Causes and texts are those of a kube-apiserver 1.26 for the same changes, less the difference it prints of a source.
 test.each<[string, JsonObject, JsonObject, string[]]>([
   [
     "the source of a volume",

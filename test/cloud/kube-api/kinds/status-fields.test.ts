@@ -19,7 +19,7 @@ const causesOf = (object: JsonObject, status: JsonObject): string[] =>
     line.replace(/a lowercase RFC 1123 .*/, "a lowercase RFC 1123 …"),
   );
 
-// Fields and reasons are those of a kube-apiserver 1.26.
+// Addresses, the nominated node and the ready replicas as a kube-apiserver 1.26 answered; the others after its rules.
 test.each<[string, JsonObject, JsonObject, string[]]>([
   [
     "addresses of a pod",

@@ -246,7 +246,7 @@ describe("the scale of a Deployment", () => {
     expect((await call("POST", path, { metadata: { name: "scaled" }, spec })).status).toBe(201);
   });
 
-  // As a kube-apiserver 1.26 answers.
+  // Name and kind as a kube-apiserver 1.26 answered.
   test.each([
     [
       "another name",
