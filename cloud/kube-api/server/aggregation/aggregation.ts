@@ -112,7 +112,9 @@ export class Aggregation implements AsyncDisposable {
       const id = `${service.group}/${service.version}`;
       const was = before.get(id);
       const isSame = was !== undefined && Bun.deepEquals(was.service, service);
-      this.#known.set(id, isSame ? was : { service, checked: undefined });
+      // What was found holds until it is looked at again, so that a change of its priority interrupts nobody.
+      const checked = was?.service.uid === service.uid ? was.checked : undefined;
+      this.#known.set(id, isSame ? was : { service, checked });
       if (!isSame) this.#check(id);
     }
     this.#isDirty = true;

@@ -225,6 +225,16 @@ describe("APIServices", () => {
   });
 });
 
+test("a server goes on answering while its APIService changes", async () => {
+  const merge = { "content-type": "application/merge-patch+json" };
+  const statuses = [];
+  for (const versionPriority of [11, 12, 13, 14, 15]) {
+    await server.call("PATCH", `${services}/${name}`, { spec: { versionPriority } }, merge);
+    statuses.push((await server.call("GET", `${root}/flunders`)).status);
+  }
+  expect(statuses).toEqual([200, 200, 200, 200, 200]);
+});
+
 test("a server that fails is answered for with 503, and its resources become stale", async () => {
   extension.fail(true);
   const service = { metadata: { annotations: { again: "1" } } };
