@@ -96,6 +96,32 @@ describe.skipIf(!available)("client certificates", () => {
     }
   });
 
+  test("that are refused are logged with whom they name and why, once a minute each", async () => {
+    const other = await createAuthority({ commonName: "KubeEdge API clients", days: 1, nowMs: Date.now() });
+    const named = (commonName: string, more: Partial<IssueOptions> = {}): Promise<KeyPair> =>
+      issue(clients, { subject: { commonName }, ...more });
+    const pairs = [
+      await issue(other, { subject: { commonName: "stranger" } }),
+      await named("late", { nowMs: Date.now() - 10 * 86_400_000 }),
+      await named("early", { nowMs: Date.now() + 2 * 86_400_000 }),
+      await named("server", { usage: "server", hosts: ["localhost"] }),
+      await named("good"),
+    ];
+    for (const pair of [...pairs, ...pairs]) await whoIs(pair);
+    const lines = cloud.log.lines
+      .map((line) => JSON.parse(line) as { msg: string; user?: string; problem?: string })
+      .filter(({ msg, user }) => msg === "a client certificate is not valid" && user !== "mallory");
+    const problems = new Map(lines.map(({ user, problem }) => [user, problem]));
+    const notOurs = "it is not of the client CA of this API, or not for clients";
+    expect(problems.get("stranger")).toBe(notOurs);
+    expect(problems.get("server")).toBe(notOurs);
+    expect(problems.get("late")).toMatch(/^it expired at 20\d\d-\d\d-\d\dT[\d:.]+Z$/);
+    expect(problems.get("early")).toMatch(/^it is not valid before 20\d\d-\d\d-\d\dT[\d:.]+Z$/);
+    expect(problems.has("good")).toBe(false);
+    for (const user of ["stranger", "server", "late", "early"])
+      expect([user, lines.filter((line) => line.user === user).length]).toEqual([user, 1]);
+  });
+
   test("give no group that is only written in a name", async () => {
     const names = ["x\nO=system:masters", "x,O=system:masters", "x+O=system:masters", "x/O=system:masters"];
     for (const commonName of names) {

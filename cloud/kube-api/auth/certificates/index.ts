@@ -1,3 +1,3 @@
 /** Client certificates of users, and who may have them issued. */
-export { peerOfCertificate } from "./client-certificates.ts";
+export { peerOfCertificate, refusalOf } from "./client-certificates.ts";
 export { checkSigningRequest, type SigningWrite } from "./signing-access.ts";

@@ -1,5 +1,5 @@
 import { anonymous, type Authenticator, type Peer, type User } from "#cloud/kube-api/auth";
-import { peerOfCertificate } from "#cloud/kube-api/auth/certificates";
+import { peerOfCertificate, refusalOf } from "#cloud/kube-api/auth/certificates";
 import type { Clock } from "#shared/clock";
 import {
   budgetOfProcess,
@@ -12,7 +12,7 @@ import {
   type ShownCertificate,
 } from "#shared/connections";
 import { asError, ConfigError } from "#shared/errors";
-import type { Logger } from "#shared/log";
+import { RateLimitedLog, type Logger } from "#shared/log";
 import { serveUpgrades, type ListenAddress, type UpgradeServer } from "#shared/upgrades";
 import type { HttpHandler } from "./served.ts";
 
@@ -68,6 +68,7 @@ export function listen(config: ListenConfig, listening: Listening): Entrance {
   const { behind, fetch, authenticator, clock, log, connections, hasCertificates } = listening;
   const { address, tls, clientCaPem: clientCa } = config;
   const openFiles = openFilesLimit();
+  const seldom = new RateLimitedLog(log, clock);
   const cert = { cert: tls.certPem, key: tls.keyPem };
   try {
     return openEntrance({
@@ -75,7 +76,7 @@ export function listen(config: ListenConfig, listening: Listening): Entrance {
       port: config.port,
       tls: { ...cert, clientCa },
       behind,
-      meet: (certificate) => guestOf(listening, certificate),
+      meet: (certificate) => guestOf(listening, seldom, certificate),
       hasCertificates,
       budget: connections ?? budgetOfProcess(clock),
       openFiles,
@@ -107,11 +108,19 @@ function badRequest(): Response {
 }
 
 /** A connection with a client certificate. */
-function guestOf({ authenticator, open }: Listening, certificate: ShownCertificate): Guest | undefined {
+function guestOf(
+  { authenticator, open, clock }: Listening,
+  seldom: RateLimitedLog,
+  certificate: ShownCertificate,
+): Guest | undefined {
   const peer = peerOfCertificate(certificate);
   if (!peer) return undefined;
   const place = open(peer);
   const user = authenticator.identify(undefined, peer);
+  if (!user) {
+    const { user: named, problem } = refusalOf(certificate, clock.nowMs());
+    seldom.warn("a client certificate is not valid", { user: named, problem }, named);
+  }
   return {
     behind: place.path,
     proven: user && provenBy(user),
