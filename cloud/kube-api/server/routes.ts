@@ -36,7 +36,6 @@ import {
   type AggregatedRequested,
   type Aggregation,
   type AnswerParts,
-  type ApiService,
 } from "#cloud/kube-api/server/aggregation";
 import {
   answerCheck,
@@ -212,7 +211,7 @@ function addDiscovery(app: Hono<ApiEnvironment>, parts: RouteParts): void {
       const [, group = "", version = ""] = /^apis\/([^/]+)\/([^/]+)$/.exec(path) ?? [];
       const found = aggregation.find(group, version);
       const asked = { request: context.req.raw, path: `/openapi/v3/${path}`, user };
-      return found ? answerAggregated(parts, found.service, asked) : pageNotFound();
+      return found ? answerAggregated(parts, found, asked) : pageNotFound();
     }),
   );
 }
@@ -257,7 +256,7 @@ async function serveResource(
   attributes: ResourceAttributes,
 ): Promise<Response> {
   const { request, target, verb, query, user, open, offer } = asked;
-  const aggregated = aggregatedFor(parts, target);
+  const aggregated = parts.aggregation.find(target.group, target.version);
   if (aggregated) return answerAggregated(parts, aggregated, { request, path: pathOf(request), user, offer });
   const extra = findExtra(parts, target, verb);
   if (extra) return serveExtra(extra, { target, query, open, signal: request.signal });
@@ -319,14 +318,6 @@ async function servePodStream(
   return answerPodStream(parts, { subresource, pod, request, query, user, by, offer });
 }
 
-/** What this API serves itself is never asked of another server, whatever an APIService says. */
-function aggregatedFor(
-  { registry, aggregation }: RouteParts,
-  { group, version }: RequestTarget,
-): ApiService | undefined {
-  return registry.version(`${group}/${version}`) ? undefined : aggregation.find(group, version)?.service;
-}
-
 function pathOf(request: Request): string {
   const { pathname, search } = new URL(request.url);
   return pathname + search;
@@ -345,7 +336,7 @@ function serveVersion(
     if (!["GET", "HEAD"].includes(asked.request.method)) throw refusals.methodNotAllowed();
     return json(discovery.resourceList(served));
   }
-  const aggregated = aggregatedFor(parts, target);
+  const aggregated = parts.aggregation.find(target.group, target.version);
   return aggregated ? answerAggregated(parts, aggregated, asked) : pageNotFound();
 }
 

@@ -32,6 +32,12 @@ const resource = `${ownGroup}/apiservices`;
 /** As the availability controller of kube-aggregator: a server that fails is noticed within this time. */
 const checkEveryMs = 30_000;
 
+/** An APIService that names a Service, and whether its server is reached. */
+export interface Aggregated {
+  readonly service: ApiService;
+  readonly isAvailable: boolean;
+}
+
 interface Known {
   readonly service: ApiService;
   readonly checked: Checked | undefined;
@@ -63,10 +69,7 @@ export class Aggregation implements AsyncDisposable {
   }
 
   /** Whom a request for a version is passed on to; undefined for those of no APIService, and for what is served here. */
-  find(
-    group: string,
-    version: string,
-  ): { readonly service: ApiService; readonly isAvailable: boolean } | undefined {
+  find(group: string, version: string): Aggregated | undefined {
     const known = this.#known.get(`${group}/${version}`);
     return known && { service: known.service, isAvailable: isAvailable(known) };
   }

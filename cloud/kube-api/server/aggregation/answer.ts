@@ -11,12 +11,11 @@ import {
 import type { RevisionStore } from "#cloud/kube-api/store";
 import { endToEndHeaders } from "#shared/streams";
 import { connectionOfSocket, type UpgradeOffer } from "#shared/upgrades";
-import type { Aggregation } from "./aggregation.ts";
+import type { Aggregated } from "./aggregation.ts";
 import type { ApiService } from "./api-service.ts";
 import { isIdentityHeader, userHeaders } from "./user-headers.ts";
 
 export interface AnswerParts {
-  readonly aggregation: Pick<Aggregation, "find">;
   readonly store: RevisionStore;
   /** The client certificate by which servers know this API. */
   readonly identity: Trust["identity"];
@@ -38,13 +37,12 @@ const passage = "kubeedge-aggregation";
 /** Passes a request on to the server of an APIService, and answers with its response. */
 export async function answerAggregated(
   parts: AnswerParts,
-  service: ApiService,
+  { service, isAvailable }: Aggregated,
   asked: AggregatedRequested,
 ): Promise<Response> {
   if ((asked.request.headers.get("via") ?? "").includes(passage))
     return plain(508, "this request was passed on by this API already");
-  const found = parts.aggregation.find(service.group, service.version);
-  if (found?.isAvailable !== true) return plain(503, "service unavailable");
+  if (!isAvailable) return plain(503, "service unavailable");
   let destination: Destination;
   try {
     destination = destinationOfService(service.service, parts.store);
