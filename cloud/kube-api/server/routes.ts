@@ -117,7 +117,10 @@ export function createRoutes(parts: RouteParts): Hono<ApiEnvironment> {
     ["/readyz", ready],
   ] as const) {
     app.get(path, ({ req }) => answerHealth(new URL(req.url), checks));
-    app.get(`${path}/:check`, ({ req }) => answerCheck(new URL(req.url), byName));
+    app.get(
+      `${path}/:check`,
+      async ({ req }) => (await answerCheck(new URL(req.url), byName)) ?? pageNotFound(),
+    );
   }
   const { figures } = parts;
   if (figures)
@@ -127,10 +130,6 @@ export function createRoutes(parts: RouteParts): Hono<ApiEnvironment> {
   app.get("/.well-known/openid-configuration", () =>
     answerWithType(parts.issuer.document(), "application/json"),
   );
-  app.get("/", () => {
-    const { registry, aggregation } = parts;
-    return json(discovery.rootPaths({ registry, aggregated: aggregation.versions() }));
-  });
   addDiscovery(app, parts);
   const serve = ({ req, env }: Context<ApiEnvironment>): Promise<Response> =>
     serveTarget(parts, req.raw, env);
@@ -172,6 +171,7 @@ function counting(
 function addDiscovery(app: Hono<ApiEnvironment>, parts: RouteParts): void {
   const { registry, aggregation } = parts;
   const served = (): discovery.Served => ({ registry, aggregated: aggregation.versions() });
+  app.get("/", () => json(discovery.rootPaths(served())));
   for (const root of ["api", "apis"] as const) {
     app.get(`/${root}`, (context) => {
       const version = discovery.aggregatedVersion(context.req.header("accept") ?? null);

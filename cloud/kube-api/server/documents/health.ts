@@ -30,11 +30,14 @@ function lineOf(name: string, problem: string | typeof excludedCheck | undefined
   return problem === excludedCheck ? `[+]${name} excluded: ok` : `[-]${name} failed: ${problem}`;
 }
 
-/** The answer to one check, `/readyz/ping`; 404 when there is none of that name. */
-export async function answerCheck(url: URL, checks: ReadonlyMap<string, HealthCheck>): Promise<Response> {
+/** The answer to one check, `/readyz/ping`; undefined when there is none of that name. */
+export async function answerCheck(
+  url: URL,
+  checks: ReadonlyMap<string, HealthCheck>,
+): Promise<Response | undefined> {
   const [, root = "", name = ""] = url.pathname.split("/");
   const check = checks.get(name);
-  if (!check) return new Response("404 page not found\n", { status: 404 });
+  if (!check) return undefined;
   const problem = await check();
   return problem === undefined
     ? new Response("ok")
