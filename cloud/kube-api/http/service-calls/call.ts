@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { request as requestOverTls } from "node:https";
 import { isIP } from "node:net";
-import type { Duplex } from "node:stream";
+import type { Duplex, Writable } from "node:stream";
 import { asError, errorCodeOf } from "#shared/errors";
 import type { Destination, ServicePod } from "./destination.ts";
 
@@ -87,22 +87,16 @@ function fieldsOf({ headers }: ServiceCall, host: string): Record<string, string
   );
 }
 
-interface Sink {
-  write(piece: Uint8Array): boolean;
-  end(text?: string): unknown;
-  once(event: "drain" | "close", settle: () => void): unknown;
-  readonly destroyed: boolean;
-}
-
-async function write(body: ServiceCall["body"], sink: Sink): Promise<void> {
+async function write(body: ServiceCall["body"], sink: Writable): Promise<void> {
   if (body === null || typeof body === "string") return void sink.end(body ?? undefined);
   for await (const piece of body) {
     if (sink.destroyed) return;
     if (sink.write(piece)) continue;
     const ready = Promise.withResolvers<void>();
-    sink.once("drain", ready.resolve);
-    sink.once("close", ready.resolve);
+    const settle = (): void => ready.resolve();
+    sink.once("drain", settle).once("close", settle);
     await ready.promise;
+    sink.off("drain", settle).off("close", settle);
   }
   sink.end();
 }
