@@ -173,10 +173,17 @@ const loopback = /^(127\.[\d.]+|::1)$/;
 
 function validateAddress(address: JsonObject, path: string): FieldError[] {
   const ip = textOf(address, "ip");
+  return [
+    ...(loopback.test(ip) ? [] : validateExternalIp(ip, `${path}.ip`)),
+    ...validateHost(address, path),
+  ];
+}
+
+/** Names of what is at an address. */
+function validateHost(address: JsonObject, path: string): FieldError[] {
   const hostname = textOf(address, "hostname");
   const node = textOf(address, "nodeName");
   return [
-    ...(loopback.test(ip) ? [] : validateExternalIp(ip, `${path}.ip`)),
     ...(hostname === "" ? [] : dnsLabel(hostname).map((text) => invalid(`${path}.hostname`, hostname, text))),
     ...(node === "" ? [] : dnsSubdomain(node).map((text) => invalid(`${path}.nodeName`, node, text))),
   ];
@@ -202,14 +209,11 @@ const mostAddresses = 100;
 export function validateEndpointSlice(object: JsonObject): FieldError[] {
   const type = textOf(object, "addressType");
   const names = new Set<string>();
-  const wrongType =
-    type === "" ? [required("addressType")] : [notSupported("addressType", type, addressTypes)];
   return [
-    ...(addressTypes.includes(type) ? [] : wrongType),
+    ...requiredOneOf(object, "addressType", { path: "", values: addressTypes }),
     ...eachOf(itemsOf(object, "endpoints"), (endpoint, index) => {
       const path = `endpoints[${index}]`;
       const addresses = textsOf(endpoint, "addresses");
-      const { addresses: _own, ...rest } = endpoint;
       return [
         ...(addresses.length === 0
           ? [required(`${path}.addresses`, "must contain at least 1 address")]
@@ -219,7 +223,7 @@ export function validateEndpointSlice(object: JsonObject): FieldError[] {
         ...eachOf(addresses, (address, place) =>
           validateSliceAddress(address, type, `${path}.addresses[${place}]`),
         ),
-        ...validateAddress({ ...rest, ip: "192.0.2.1" }, path),
+        ...validateHost(endpoint, path),
       ];
     }),
     ...eachOf(itemsOf(object, "ports"), (port, index) => {

@@ -1,6 +1,7 @@
 import {
   invalid,
   notSupported,
+  placeOf,
   required,
   validateWorkloadSelector,
 } from "#cloud/kube-api/kinds/validation/basics";
@@ -217,7 +218,6 @@ export function notNegative(
 ): FieldError[] {
   return fields.flatMap((field) => {
     const value = numberOf(owner, field) ?? 0;
-    const place = path === "" ? field : `${path}.${field}`;
-    return value < 0 ? [invalid(place, value, negativeText)] : [];
+    return value < 0 ? [invalid(placeOf(path, field), value, negativeText)] : [];
   });
 }

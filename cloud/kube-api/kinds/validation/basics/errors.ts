@@ -39,6 +39,11 @@ export function tooMany(field: string, found: number, limit: number): FieldError
   return cause("FieldValueTooMany", field, `Too many: ${found}: must have at most ${limit} items`);
 }
 
+/** Where a field is; "" is the object itself. */
+export function placeOf(path: string, field: string): string {
+  return path === "" ? field : `${path}.${field}`;
+}
+
 /** A required field that has one of some values. */
 export function requiredOneOf(
   object: JsonObject,
@@ -46,10 +51,9 @@ export function requiredOneOf(
   rule: { path: string; values: readonly string[] },
 ): FieldError[] {
   const value = textOf(object, field);
-  if (value === "") return [required(`${rule.path}.${field}`)];
-  return rule.values.includes(value)
-    ? []
-    : [notSupported(`${rule.path}.${field}`, value, rule.values.toSorted())];
+  const place = placeOf(rule.path, field);
+  if (value === "") return [required(place)];
+  return rule.values.includes(value) ? [] : [notSupported(place, value, rule.values.toSorted())];
 }
 
 /** Twice what an answer holds (outcome.ts): more are not returned, and each costs to write. */

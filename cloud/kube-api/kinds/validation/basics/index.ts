@@ -6,6 +6,7 @@ export {
   invalid,
   notFound,
   notSupported,
+  placeOf,
   required,
   requiredOneOf,
   tooLong,
