@@ -73,6 +73,7 @@ export { findPodFault } from "./pod-shape.ts";
 export {
   compareQuantities,
   formatQuantity,
+  isWhole,
   parseQuantity,
   quantityError,
   quantityNumber,

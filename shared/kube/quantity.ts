@@ -59,6 +59,11 @@ export function formatQuantity({ nano, format }: Quantity): string {
   return negative ? `-${text}` : text;
 }
 
+/** Whether an amount has no fraction. */
+export function isWhole({ nano }: Quantity): boolean {
+  return nano % one === 0n;
+}
+
 export function compareQuantities(a: Quantity, b: Quantity): number {
   return a.nano < b.nano ? -1 : Number(a.nano > b.nano);
 }

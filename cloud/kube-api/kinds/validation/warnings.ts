@@ -1,6 +1,6 @@
 import { definitionName, type KindInfo } from "#cloud/kube-api/schema";
 import { childOf, itemsOf, textMapOf, textOf, type JsonObject } from "#shared/json";
-import { formatQuantity, parseQuantity } from "#shared/kube";
+import { formatQuantity, isWhole, parseQuantity } from "#shared/kube";
 
 /*
  * What is accepted, but does not do what its author may expect: a client shows these texts. Those of pods follow pkg/api/pod
@@ -196,8 +196,6 @@ function repeated(items: readonly JsonObject[], field: string, path: string): st
   });
 }
 
-const nanosPerUnit = 1_000_000_000n;
-
 /** Amounts of bytes that are no whole number. */
 function fractions(
   list: JsonObject | undefined,
@@ -206,7 +204,7 @@ function fractions(
 ): string[] {
   return names.flatMap((name) => {
     const amount = parseQuantity(textOf(list, name));
-    if (amount === undefined || amount.nano % nanosPerUnit === 0n) return [];
+    if (amount === undefined || isWhole(amount)) return [];
     const text = `fractional byte value ${JSON.stringify(formatQuantity(amount))} is invalid, must be an integer`;
     return [`${path}[${name}]: ${text}`];
   });

@@ -1,13 +1,12 @@
 import { forbidden, invalid, qualifiedName, required } from "#cloud/kube-api/kinds/validation/basics";
 import type { FieldError } from "#cloud/kube-api/schema";
 import { childOf, textOf, type JsonObject } from "#shared/json";
-import { compareQuantities, formatQuantity, parseQuantity } from "#shared/kube";
+import { compareQuantities, formatQuantity, isWhole, parseQuantity } from "#shared/kube";
 
 /** Names without a domain that a container may ask for, and those that are known at all. */
 const containerResources = ["cpu", "memory", "ephemeral-storage"];
 const standardResources = [...containerResources, "storage", "pods", "services", "secrets", "configmaps"];
 const hugePages = "hugepages-";
-const unit = 1_000_000_000n;
 
 /** What a container asks for, as `ValidateResourceRequirements`. */
 export function validateResources(resources: JsonObject | undefined, path: string): FieldError[] {
@@ -61,7 +60,7 @@ function validateAmount(name: string, value: string, path: string): FieldError[]
   if (quantity === undefined) return errors;
   if (quantity.nano < 0n)
     errors.push(invalid(path, formatQuantity(quantity), "must be greater than or equal to 0"));
-  else if (name.includes("/") && quantity.nano % unit !== 0n)
+  else if (name.includes("/") && !isWhole(quantity))
     errors.push(invalid(path, formatQuantity(quantity), "must be an integer"));
   return errors;
 }
