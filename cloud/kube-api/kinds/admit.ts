@@ -95,7 +95,7 @@ export function validateNew(kind: KindInfo, object: JsonObject): ApiOutcome<Json
   ];
   const fault = isPod && errors.length === 0 ? mirrorPodFault(object) : undefined;
   return fault === undefined
-    ? finish(kind, object, errors, true)
+    ? finish(kind, object, errors, () => warningsOf(kind, object))
     : refuse(forbiddenStatus(kind, textOf(childOf(object, "metadata"), "name"), fault));
 }
 
@@ -153,9 +153,15 @@ export function validateChanged(
     ]);
   const errors =
     isPod && via === "binding" ? validateObject(kind, next) : validateChange(kind, next, current);
-  // What did not change was warned of before.
-  const isWarned = via === "" && !sameMeaning(next.spec, current.spec);
-  return finish(kind, next, [...errors, ...validateSpecial(kind, next, current)], isWarned);
+  return finish(kind, next, [...errors, ...validateSpecial(kind, next, current)], () =>
+    via === "" ? newWarnings(kind, next, current) : [],
+  );
+}
+
+/** What did not change was warned of before. */
+function newWarnings(kind: KindInfo, next: JsonObject, current: JsonObject): string[] {
+  const warnings = warningsOf(kind, next);
+  return warnings.length === 0 || sameMeaning(next.spec, current.spec) ? [] : warnings;
 }
 
 /** @returns false when the defaults of a schema make the object too large */
@@ -211,13 +217,13 @@ function finish(
   kind: KindInfo,
   object: JsonObject,
   errors: readonly FieldError[],
-  isWarned = false,
+  warnings: () => string[] = () => [],
 ): ApiOutcome<JsonObject> {
   if (errors.length > 0)
     return refuse(invalidStatus(kind, textOf(childOf(object, "metadata"), "name"), errors));
   const { deprecationWarning } = kind.custom ?? {};
   return accept(object, [
     ...(deprecationWarning === undefined ? [] : [deprecationWarning]),
-    ...(isWarned ? warningsOf(kind, object) : []),
+    ...warnings(),
   ]);
 }
