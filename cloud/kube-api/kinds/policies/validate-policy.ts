@@ -4,6 +4,7 @@ import {
   eachOf,
   invalid,
   notSupported,
+  optionalOneOf,
   qualifiedName,
   required,
   requiredOneOf,
@@ -159,7 +160,6 @@ function validateConditions(conditions: readonly JsonObject[], expression: Compi
 }
 
 function validateValidation(validation: JsonObject, path: string, expression: Compiles): FieldError[] {
-  const reason = textOf(validation, "reason");
   const messageText = textOf(validation, "messageExpression");
   const message = textOf(validation, "message");
   return [
@@ -168,7 +168,7 @@ function validateValidation(validation: JsonObject, path: string, expression: Co
     ...(message.trim().includes("\n")
       ? [invalid(`${path}.message`, message, "message must not contain line breaks")]
       : []),
-    ...(reason === "" || reasons.includes(reason) ? [] : [notSupported(`${path}.reason`, reason, reasons)]),
+    ...optionalOneOf(validation, "reason", { path, values: reasons }),
   ];
 }
 

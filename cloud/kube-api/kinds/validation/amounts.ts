@@ -3,7 +3,7 @@ import {
   eachOf,
   forbidden,
   invalid,
-  notSupported,
+  optionalOneOf,
   qualifiedName,
   required,
 } from "#cloud/kube-api/kinds/validation/basics";
@@ -195,7 +195,6 @@ const highestPriority = 1_000_000_000;
 /** After `ValidatePriorityClass`. */
 export function validatePriorityClass(object: JsonObject): FieldError[] {
   const name = textOf(childOf(object, "metadata"), "name");
-  const policy = textOf(object, "preemptionPolicy");
   const value = typeof object.value === "number" ? object.value : 0;
   const errors: FieldError[] = [];
   const isSystem = ["system-node-critical", "system-cluster-critical"].includes(name);
@@ -209,7 +208,5 @@ export function validatePriorityClass(object: JsonObject): FieldError[] {
     );
   if (!isSystem && value > highestPriority)
     errors.push(forbidden("value", `maximum allowed value of a user defined priority is ${highestPriority}`));
-  if (policy !== "" && !policies.includes(policy))
-    errors.push(notSupported("preemptionPolicy", policy, policies));
-  return errors;
+  return [...errors, ...optionalOneOf(object, "preemptionPolicy", { path: "", values: policies })];
 }

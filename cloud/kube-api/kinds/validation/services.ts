@@ -7,6 +7,7 @@ import {
   invalid,
   isPort,
   notSupported,
+  optionalOneOf,
   portText,
   qualifiedName,
   required,
@@ -155,8 +156,7 @@ function validateFamilies(spec: JsonObject): FieldError[] {
     if (!families.includes(family)) return [notSupported(place, family, families)];
     return asked.indexOf(family) < index ? [duplicate(place, family)] : [];
   });
-  if (policy !== "" && !familyPolicies.includes(policy))
-    errors.push(notSupported("spec.ipFamilyPolicy", policy, familyPolicies));
+  errors.push(...optionalOneOf(spec, "ipFamilyPolicy", { path: "spec", values: familyPolicies }));
   // One without address and selector has whatever endpoints somebody gives it.
   const isFree = spec.clusterIP === "None" && Object.keys(textMapOf(spec, "selector")).length === 0;
   if (errors.length > 0 || isFree) return errors;
@@ -221,7 +221,6 @@ function validateBalancer(spec: JsonObject): FieldError[] {
 
 function validateTraffic(spec: JsonObject): FieldError[] {
   const outside = textOf(spec, "externalTrafficPolicy");
-  const inside = textOf(spec, "internalTrafficPolicy");
   const exposed = spec.type === "NodePort" || spec.type === "LoadBalancer";
   const checked = spec.type === "LoadBalancer" && outside === "Local";
   const port = numberOf(spec, "healthCheckNodePort") ?? 0;
@@ -236,7 +235,5 @@ function validateTraffic(spec: JsonObject): FieldError[] {
     const text = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
     errors.push(invalid("spec.healthCheckNodePort", port, text));
   }
-  if (inside !== "" && !policies.includes(inside))
-    errors.push(notSupported("spec.internalTrafficPolicy", inside, policies));
-  return errors;
+  return [...errors, ...optionalOneOf(spec, "internalTrafficPolicy", { path: "spec", values: policies })];
 }

@@ -3,6 +3,7 @@ import {
   forbidden,
   invalid,
   notSupported,
+  optionalOneOf,
   required,
   validateSelector,
 } from "#cloud/kube-api/kinds/validation/basics";
@@ -49,12 +50,9 @@ function validateSize(size: Json | undefined, path: string): FieldError[] {
 
 function validateClass(spec: JsonObject | undefined): FieldError[] {
   const name = textOf(spec, "storageClassName");
-  const mode = textOf(spec, "volumeMode");
   return [
     ...(name === "" ? [] : dnsSubdomain(name).map((text) => invalid("spec.storageClassName", name, text))),
-    ...(mode === "" || volumeModes.includes(mode)
-      ? []
-      : [notSupported("spec.volumeMode", mode, volumeModes)]),
+    ...optionalOneOf(spec, "volumeMode", { path: "spec", values: volumeModes }),
   ];
 }
 

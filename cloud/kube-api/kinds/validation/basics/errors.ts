@@ -56,6 +56,18 @@ export function requiredOneOf(
   return rule.values.includes(value) ? [] : [notSupported(place, value, rule.values.toSorted())];
 }
 
+/** As `requiredOneOf`, of a field that may be absent; the message has the values in their order. */
+export function optionalOneOf(
+  object: JsonObject | undefined,
+  field: string,
+  rule: { path: string; values: readonly string[] },
+): FieldError[] {
+  const value = textOf(object, field);
+  return value === "" || rule.values.includes(value)
+    ? []
+    : [notSupported(placeOf(rule.path, field), value, rule.values)];
+}
+
 /** Twice what an answer holds (outcome.ts): more are not returned, and each costs to write. */
 const mostErrors = 200;
 

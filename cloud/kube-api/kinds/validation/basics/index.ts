@@ -6,6 +6,7 @@ export {
   invalid,
   notFound,
   notSupported,
+  optionalOneOf,
   placeOf,
   required,
   requiredOneOf,

@@ -6,6 +6,7 @@ import {
   invalid,
   notFound,
   notSupported,
+  optionalOneOf,
   qualifiedName,
   required,
   requiredOneOf,
@@ -31,6 +32,7 @@ import { isGated, validateGateUpdate, validateScheduling } from "./scheduling.ts
 import { validatePodSecurity } from "./security.ts";
 import { validateVolumes } from "./volume.ts";
 
+const preemptionPolicies = ["PreemptLowerPriority", "Never"];
 const restartPolicies = ["Always", "Never", "OnFailure"];
 const dnsPolicies = ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"];
 const effects = ["NoExecute", "NoSchedule", "PreferNoSchedule"];
@@ -46,7 +48,7 @@ export function validatePodSpec(spec: JsonObject, path: string): FieldError[] {
     ...validatePodSecurity(spec, path),
     ...validateDnsConfig(spec, `${path}.dnsConfig`),
     ...validateReadinessGates(spec, `${path}.readinessGates`),
-    ...validatePreemption(spec, `${path}.preemptionPolicy`),
+    ...optionalOneOf(spec, "preemptionPolicy", { path, values: preemptionPolicies }),
     ...validateNames(spec, path),
     ...validateNumbers(spec, path),
     ...validateTolerations(spec, `${path}.tolerations`),
@@ -191,15 +193,6 @@ function validateReadinessGates(spec: JsonObject, path: string): FieldError[] {
     const type = textOf(gate, "conditionType");
     return qualifiedName(type).map((problem) => invalid(`${path}[${index}].conditionType`, type, problem));
   });
-}
-
-const preemptionPolicies = ["PreemptLowerPriority", "Never"];
-
-function validatePreemption(spec: JsonObject, path: string): FieldError[] {
-  const policy = textOf(spec, "preemptionPolicy");
-  return policy === "" || preemptionPolicies.includes(policy)
-    ? []
-    : [notSupported(path, policy, preemptionPolicies)];
 }
 
 function validateNumbers(spec: JsonObject, path: string): FieldError[] {

@@ -1,4 +1,12 @@
-import { eachOf, forbidden, invalid, notSupported, required } from "#cloud/kube-api/kinds/validation/basics";
+import {
+  duplicate,
+  eachOf,
+  forbidden,
+  invalid,
+  notSupported,
+  optionalOneOf,
+  required,
+} from "#cloud/kube-api/kinds/validation/basics";
 import type { FieldError } from "#cloud/kube-api/schema";
 import { childOf, itemsOf, numberOf, textOf, textsOf, type JsonObject } from "#shared/json";
 import { relativePath } from "./volume.ts";
@@ -11,7 +19,6 @@ export function validatePodSecurity(spec: JsonObject, specPath: string): FieldEr
   const context = childOf(spec, "securityContext");
   const path = `${specPath}.securityContext`;
   const groups = Array.isArray(context?.supplementalGroups) ? context.supplementalGroups : [];
-  const change = textOf(context, "fsGroupChangePolicy");
   const shared = spec.shareProcessNamespace === true && spec.hostPID === true;
   return [
     ...validateIds(context, ["fsGroup", "runAsUser", "runAsGroup"], path),
@@ -28,9 +35,7 @@ export function validatePodSecurity(spec: JsonObject, specPath: string): FieldEr
         ]
       : []),
     ...validateSysctls(context, path),
-    ...(change === "" || change === "Always" || change === "OnRootMismatch"
-      ? []
-      : [notSupported(`${path}.fsGroupChangePolicy`, change, ["Always", "OnRootMismatch"])]),
+    ...optionalOneOf(context, "fsGroupChangePolicy", { path, values: ["Always", "OnRootMismatch"] }),
     ...validateSeccomp(childOf(context, "seccompProfile"), `${path}.seccompProfile`),
     ...validateOs(spec, specPath),
   ];
@@ -38,15 +43,12 @@ export function validatePodSecurity(spec: JsonObject, specPath: string): FieldEr
 
 /** The security context of a container. */
 export function validateSecurity(context: JsonObject | undefined, path: string): FieldError[] {
-  const procMount = textOf(context, "procMount");
   const confined = context?.allowPrivilegeEscalation === false;
   const admin = textsOf(childOf(context, "capabilities"), "add").includes("CAP_SYS_ADMIN");
   const text = "cannot set `allowPrivilegeEscalation` to false and ";
   return [
     ...validateIds(context, ["runAsUser", "runAsGroup"], path),
-    ...(["", "Default", "Unmasked"].includes(procMount)
-      ? []
-      : [notSupported(`${path}.procMount`, procMount, ["Default", "Unmasked"])]),
+    ...optionalOneOf(context, "procMount", { path, values: ["Default", "Unmasked"] }),
     ...validateSeccomp(childOf(context, "seccompProfile"), `${path}.seccompProfile`),
     ...(confined && context.privileged === true
       ? [invalid(path, context, `${text}\`privileged\` to true`)]
@@ -107,7 +109,7 @@ function validateSysctls(context: JsonObject | undefined, path: string): FieldEr
         invalid(field, name, `must have at most ${longestSysctl} characters and match regex ^${sysctlForm}$`),
       ];
     if (seen.has(name))
-      return [{ reason: "FieldValueDuplicate", field, message: `Duplicate value: ${JSON.stringify(name)}` }];
+      return [duplicate(field, name)];
     seen.add(name);
     return [];
   });
