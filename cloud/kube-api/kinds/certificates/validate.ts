@@ -2,6 +2,7 @@ import { duplicate, forbidden, invalid, notSupported, required } from "#cloud/ku
 import type { FieldError, UpdateVia } from "#cloud/kube-api/schema";
 import { readCertificate } from "#shared/pki";
 import { childOf, itemsOf, numberOf, sameMeaning, textOf, textsOf, type JsonObject } from "#shared/json";
+import { isDecision } from "./written.ts";
 
 const signers = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/[^/]+$/;
 /** Five for a domain of 253 characters, a slash and two labels of 63, as upstream counts. */
@@ -64,8 +65,7 @@ function validateUsages(usages: readonly string[]): FieldError[] {
   });
 }
 
-const decisions = ["Approved", "Denied"] as const;
-const finalTypes = [...decisions, "Failed"] as const;
+const finalTypes = ["Approved", "Denied", "Failed"];
 
 /** Errors of an update of a subresource: decisions are final, and so is a certificate. */
 export function validateSigningUpdate(next: JsonObject, current: JsonObject, via: UpdateVia): FieldError[] {
@@ -83,7 +83,7 @@ function validateConditions(next: JsonObject): FieldError[] {
     const path = `status.conditions[${index}]`;
     const [type, status] = [textOf(condition, "type"), textOf(condition, "status")];
     if (type === "") return [required(`${path}.type`)];
-    const isFinal = finalTypes.some((one) => one === type);
+    const isFinal = finalTypes.includes(type);
     const isAgain = conditions.findIndex((one) => one.type === type) !== index;
     return [
       ...(status === "" ? [required(`${path}.status`)] : []),
@@ -97,7 +97,7 @@ function validateConditions(next: JsonObject): FieldError[] {
     ];
   });
   if (!has("Approved") || !has("Denied")) return errors;
-  const at = conditions.findLastIndex(({ type }) => type === "Approved" || type === "Denied");
+  const at = conditions.findLastIndex(isDecision);
   const text = "Approved and Denied conditions are mutually exclusive";
   return [...errors, invalid(`status.conditions[${at}].type`, conditions[at]?.type, text)];
 }
@@ -118,14 +118,11 @@ function validateFinal(next: JsonObject, current: JsonObject, via: UpdateVia): F
 }
 
 function validateIssued(next: JsonObject, current: JsonObject): FieldError[] {
-  const [now, was] = [
-    textOf(childOf(next, "status"), "certificate"),
-    textOf(childOf(current, "status"), "certificate"),
-  ];
-  if (now === was) return [];
-  if (was !== "")
-    return [forbidden("status.certificate", "updates may not modify existing certificate content")];
+  const now = textOf(childOf(next, "status"), "certificate");
+  const was = textOf(childOf(current, "status"), "certificate");
   const field = "status.certificate";
+  if (now === was) return [];
+  if (was !== "") return [forbidden(field, "updates may not modify existing certificate content")];
   const pem = Buffer.from(now, "base64").toString("latin1");
   try {
     readCertificate(pem);

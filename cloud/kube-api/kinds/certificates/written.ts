@@ -28,7 +28,8 @@ export function keepDecisions(next: JsonObject, current: JsonObject): void {
   if (given.length > 0 || decided.length > 0) ensureChild(next, "status").conditions = conditions;
 }
 
-function isDecision(condition: JsonObject): boolean {
+/** Approved or Denied. */
+export function isDecision(condition: JsonObject): boolean {
   return decisions.has(textOf(condition, "type"));
 }
 

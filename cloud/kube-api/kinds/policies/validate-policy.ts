@@ -20,16 +20,16 @@ const reasons = ["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"
 /** Expressions of one policy: each is evaluated for each request that it is for. */
 const mostExpressions = 64;
 
-/** Names that expressions may use besides `variables`, and whether it is there yet. */
-function namesOf(policy: { readonly hasParams: boolean }, withVariables: boolean): string[] {
+/** Names that expressions may use. */
+function namesOf(hasParams: boolean): string[] {
   return [
     "object",
     "oldObject",
     "request",
     "namespaceObject",
     "authorizer",
-    ...(policy.hasParams ? ["params"] : []),
-    ...(withVariables ? ["variables"] : []),
+    ...(hasParams ? ["params"] : []),
+    "variables",
   ];
 }
 
@@ -44,7 +44,7 @@ export function validatePolicy(object: JsonObject): FieldError[] {
     properties: Object.fromEntries(variables.map((one) => [textOf(one, "name"), {}])),
   };
   const expression = (text: string, path: string, wanted: string): FieldError[] =>
-    compiles(text, { path, wanted, names: namesOf({ hasParams }, true), variables: schema });
+    compiles(text, { path, wanted, names: namesOf(hasParams), variables: schema });
   const errors = [
     ...requiredOneOf(spec, "failurePolicy", { path: "spec", values: ["Fail", "Ignore"] }),
     ...validateParamKind(childOf(spec, "paramKind")),
@@ -133,7 +133,7 @@ function validateVariables(variables: readonly JsonObject[], hasParams: boolean)
       ...compiles(textOf(variable, "expression"), {
         path: `${path}.expression`,
         wanted: "dyn",
-        names: namesOf({ hasParams }, true),
+        names: namesOf(hasParams),
         variables: seen,
       }),
     );

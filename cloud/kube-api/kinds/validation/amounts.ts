@@ -181,7 +181,7 @@ function validateOrder(limit: JsonObject, name: string, path: string): FieldErro
     order.slice(index + 1).flatMap((other) => {
       const [less, more] = [amountOf(part), amountOf(other)];
       if (less === undefined || more === undefined || compareQuantities(less, more) <= 0) return [];
-      const blamed = part === "default" || part === "defaultRequest" ? part : other === "max" ? part : other;
+      const blamed = part === "min" && other !== "max" ? other : part;
       const text = `${orderNames[part]} value ${formatQuantity(less)} is greater than ${orderNames[other]} value ${formatQuantity(more)}`;
       return [invalid(`${path}.${blamed}[${name}]`, formatQuantity(blamed === part ? less : more), text)];
     }),

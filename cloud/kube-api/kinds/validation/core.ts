@@ -18,11 +18,13 @@ import {
 import type { FieldError } from "#cloud/kube-api/schema";
 import {
   childOf,
+  isObject,
   itemsOf,
   numberOf,
   textMapOf,
   textOf,
   textsOf,
+  tryJson,
   type Json,
   type JsonObject,
 } from "#shared/json";
@@ -61,33 +63,27 @@ export function validateSecret(object: JsonObject): FieldError[] {
 
 function validateSecretType(object: JsonObject, data: Record<string, string>): FieldError[] {
   const type = textOf(object, "type");
-  const missing = (neededKeys.get(type) ?? []).filter((key) => data[key] === undefined);
-  const errors = missing.map((key) => required(`data[${key}]`));
+  const needed = neededKeys.get(type) ?? [];
+  const errors = needed.filter((key) => data[key] === undefined).map((key) => required(`data[${key}]`));
   const account = "kubernetes.io/service-account.name";
   const annotations = textMapOf(childOf(object, "metadata"), "annotations");
   if (type === "kubernetes.io/service-account-token" && (annotations[account] ?? "") === "")
     errors.push(required(`metadata.annotations[${account}]`));
   if (type === "kubernetes.io/basic-auth" && data.username === undefined && data.password === undefined)
     errors.push(required("data[username]"), required("data[password]"));
-  for (const key of [".dockerconfigjson", ".dockercfg"])
-    if (dockerTypes.get(key) === type && data[key] !== undefined && !isJsonObject(data[key]))
+  for (const key of dockerTypes.has(type) ? needed : [])
+    if (data[key] !== undefined && !isJsonObject(data[key]))
       errors.push(invalid(`data[${key}]`, "<secret contents redacted>", "invalid character in JSON"));
   return errors;
 }
 
-const dockerTypes: ReadonlyMap<string, string> = new Map([
-  [".dockerconfigjson", "kubernetes.io/dockerconfigjson"],
-  [".dockercfg", "kubernetes.io/dockercfg"],
-]);
+/** Their data is JSON. */
+const dockerTypes = new Set(["kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg"]);
 
+/** As Go reads one: null is an empty one. */
 function isJsonObject(base64: string): boolean {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(base64, "base64").toString());
-    return typeof value === "object" && !Array.isArray(value);
-  } catch (error) {
-    if (error instanceof SyntaxError) return false;
-    throw error;
-  }
+  const value = tryJson(Buffer.from(base64, "base64").toString());
+  return value === null || isObject(value);
 }
 
 const neededKeys: ReadonlyMap<string, readonly string[]> = new Map([

@@ -35,7 +35,8 @@ function validateRequest(
     path,
   }: { readonly limits: JsonObject; readonly requests: JsonObject; readonly path: string },
 ): FieldError[] {
-  const shared = !name.includes("/") || name.includes("kubernetes.io/") ? !name.startsWith(hugePages) : false;
+  const isOwn = !name.includes("/") || name.includes("kubernetes.io/");
+  const shared = isOwn && !name.startsWith(hugePages);
   const limit = parseQuantity(textOf(limits, name));
   const request = parseQuantity(textOf(requests, name));
   if (limit === undefined)

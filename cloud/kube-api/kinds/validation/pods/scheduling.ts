@@ -84,11 +84,11 @@ function validateNodeRequirement(requirement: JsonObject, path: string): FieldEr
 }
 
 function validateValueCount(operator: string, values: readonly string[], path: string): FieldError[] {
-  if (operator.endsWith("In"))
+  if (operator === "In" || operator === "NotIn")
     return values.length === 0
       ? [required(path, "must be specified when `operator` is 'In' or 'NotIn'")]
       : [];
-  if (operator.endsWith("t") && operator.length === 2)
+  if (operator === "Gt" || operator === "Lt")
     return values.length === 1
       ? []
       : [required(path, "must be specified single value when `operator` is 'Lt' or 'Gt'")];
