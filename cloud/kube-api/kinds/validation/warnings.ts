@@ -1,3 +1,4 @@
+import { preferredField, requiredField } from "#cloud/kube-api/kinds/validation/pods";
 import { definitionName, type KindInfo } from "#cloud/kube-api/schema";
 import { childOf, itemsOf, textMapOf, textOf, type JsonObject } from "#shared/json";
 import { formatQuantity, isWhole, parseQuantity } from "#shared/kube";
@@ -136,17 +137,15 @@ function containerWarnings(container: JsonObject, path: string): string[] {
 function labelWarnings(spec: JsonObject, path: string): string[] {
   const affinity = childOf(childOf(spec, "affinity"), "nodeAffinity");
   const place = `${path}.affinity.nodeAffinity`;
-  const must = "requiredDuringSchedulingIgnoredDuringExecution";
-  const may = "preferredDuringSchedulingIgnoredDuringExecution";
   return [
     ...Object.keys(textMapOf(spec, "nodeSelector")).flatMap((label) =>
       oldLabels[label] === undefined ? [] : [`${path}.nodeSelector[${label}]: ${oldLabels[label]}`],
     ),
-    ...itemsOf(childOf(affinity, must), "nodeSelectorTerms").flatMap((term, index) =>
-      termWarnings(term, `${place}.${must}.nodeSelectorTerms[${index}]`),
+    ...itemsOf(childOf(affinity, requiredField), "nodeSelectorTerms").flatMap((term, index) =>
+      termWarnings(term, `${place}.${requiredField}.nodeSelectorTerms[${index}]`),
     ),
-    ...itemsOf(affinity, may).flatMap((term, index) =>
-      termWarnings(childOf(term, "preference") ?? {}, `${place}.${may}[${index}].preference`),
+    ...itemsOf(affinity, preferredField).flatMap((term, index) =>
+      termWarnings(childOf(term, "preference") ?? {}, `${place}.${preferredField}[${index}].preference`),
     ),
     ...itemsOf(spec, "topologySpreadConstraints").flatMap((one, index) =>
       keyWarning(textOf(one, "topologyKey"), `${path}.topologySpreadConstraints[${index}].topologyKey`),

@@ -8,5 +8,5 @@ export {
   validatePodUpdate,
 } from "./pod.ts";
 export { validateTargetPort } from "./probe.ts";
-export { validateGatedNode, validateNodeSelector } from "./scheduling.ts";
+export { preferredField, requiredField, validateGatedNode, validateNodeSelector } from "./scheduling.ts";
 export { validateVolumeSource } from "./volume.ts";

@@ -28,7 +28,7 @@ import { mirrorAnnotation } from "#shared/kube";
 import { validateContainer, validateContainerNames } from "./container.ts";
 import { validateDnsConfig, validateHostAliases } from "./dns.ts";
 import { validateOverhead } from "./resources.ts";
-import { isGated, validateGateUpdate, validateScheduling } from "./scheduling.ts";
+import { isGated, requiredField, validateGateUpdate, validateScheduling } from "./scheduling.ts";
 import { validatePodSecurity } from "./security.ts";
 import { validateVolumes } from "./volume.ts";
 
@@ -354,7 +354,6 @@ function withAllowedOf(spec: JsonObject, was: JsonObject): JsonObject {
 
 /** The affinity with the required nodes of another one. */
 function withNodesOf(affinity: JsonObject | undefined, was: JsonObject | undefined): JsonObject {
-  const field = "requiredDuringSchedulingIgnoredDuringExecution";
-  const nodes = childOf(childOf(was, "nodeAffinity"), field) ?? null;
-  return { ...affinity, nodeAffinity: { ...childOf(affinity, "nodeAffinity"), [field]: nodes } };
+  const nodes = childOf(childOf(was, "nodeAffinity"), requiredField) ?? null;
+  return { ...affinity, nodeAffinity: { ...childOf(affinity, "nodeAffinity"), [requiredField]: nodes } };
 }

@@ -35,8 +35,8 @@ export function validateScheduling(spec: JsonObject, path: string): FieldError[]
   ];
 }
 
-const requiredField = "requiredDuringSchedulingIgnoredDuringExecution";
-const preferredField = "preferredDuringSchedulingIgnoredDuringExecution";
+export const requiredField = "requiredDuringSchedulingIgnoredDuringExecution";
+export const preferredField = "preferredDuringSchedulingIgnoredDuringExecution";
 
 function validateNodeAffinity(affinity: JsonObject | undefined, path: string): FieldError[] {
   const hard = childOf(affinity, requiredField);
