@@ -6,6 +6,7 @@ import {
   type User,
 } from "#cloud/kube-api/auth";
 import type { KindInfo } from "#cloud/kube-api/kinds";
+import type { FieldError } from "#cloud/kube-api/schema";
 import { invalidStatus, Refusal, refusals } from "#cloud/kube-api/status";
 import { rfc3339 } from "#shared/clock";
 import { asText, isObject, type Json, type JsonObject } from "#shared/json";
@@ -54,21 +55,18 @@ export function review(
   }
 }
 
-interface Problem {
-  readonly field: string;
-  readonly value: string;
-  readonly text: string;
+/** @throws Refusal (Invalid); upstream names no kind, since its internal objects have none */
+function checkSpec({ group, version }: KindInfo, problems: readonly FieldError[]): void {
+  if (problems.length > 0) throw new Refusal(invalidStatus({ group, version, kind: "" }, "", problems));
 }
 
-/** @throws Refusal (Invalid); upstream names no kind, since its internal objects have none */
-function checkSpec({ group, version }: KindInfo, problems: readonly Problem[]): void {
-  if (problems.length === 0) return;
-  const causes = problems.map(({ field, value, text }) => ({
-    reason: "FieldValueInvalid" as const,
+/** @param value as Go prints it */
+function problem(field: string, value: string, text: string): FieldError {
+  return {
+    reason: "FieldValueInvalid",
     field: `spec.${field}`,
     message: `Invalid value: ${value}: ${text}`,
-  }));
-  throw new Refusal(invalidStatus({ group, version, kind: "" }, "", causes));
+  };
 }
 
 /** @throws Refusal (BadRequest) */
@@ -79,37 +77,35 @@ function checkNamespace(metadata: JsonObject, namespace: string): void {
     );
 }
 
-function attributeProblems(spec: JsonObject): Problem[] {
+function attributeProblems(spec: JsonObject): FieldError[] {
   const { resourceAttributes: resource, nonResourceAttributes: path } = spec;
   if (isObject(resource) && isObject(path)) {
     const text = "cannot be specified in combination with resourceAttributes";
-    return [{ field: "nonResourceAttributes", value: spellPath(path), text }];
+    return [problem("nonResourceAttributes", spellPath(path), text)];
   }
   if (isObject(resource) || isObject(path)) return [];
   const text = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
-  return [{ field: "resourceAttributes", value: '"null"', text }];
+  return [problem("resourceAttributes", '"null"', text)];
 }
 
-function userProblems(spec: JsonObject): Problem[] {
+function userProblems(spec: JsonObject): FieldError[] {
   const { name, groups } = namedUser(spec);
   if (name !== "" || groups.length > 0) return [];
-  return [{ field: "user", value: '""', text: "at least one of user or group must be specified" }];
+  return [problem("user", '""', "at least one of user or group must be specified")];
 }
 
 /** Who may ask about one namespace gets no answer for another. */
-function localProblems(spec: JsonObject, namespace: string): Problem[] {
+function localProblems(spec: JsonObject, namespace: string): FieldError[] {
   const { resourceAttributes: resource, nonResourceAttributes: path } = spec;
-  const problems: Problem[] = [];
   const asked = isObject(resource) ? asText(resource["namespace"]) : namespace;
-  if (asked !== namespace) {
-    const [field, value] = ["resourceAttributes.namespace", JSON.stringify(asked)];
-    problems.push({ field, value, text: "must match metadata.namespace" });
-  }
-  if (isObject(path)) {
-    const [field, text] = ["nonResourceAttributes", "disallowed on this kind of request"];
-    problems.push({ field, value: spellPath(path), text });
-  }
-  return problems;
+  return [
+    ...(asked === namespace
+      ? []
+      : [problem("resourceAttributes.namespace", JSON.stringify(asked), "must match metadata.namespace")]),
+    ...(isObject(path)
+      ? [problem("nonResourceAttributes", spellPath(path), "disallowed on this kind of request")]
+      : []),
+  ];
 }
 
 /** As Go prints the value. */
