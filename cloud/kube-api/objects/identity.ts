@@ -68,7 +68,10 @@ function nameIt(target: Place, metadata: JsonObject, suffix: () => string): void
  * Requires the kind of the URL; fills in apiVersion and kind when absent. As upstream, custom resources have to name theirs:
  * no Go type says what they are. @throws Refusal (BadRequest)
  */
-export function checkType(kind: KindInfo, body: Json): asserts body is JsonObject {
+export function checkType(
+  kind: Pick<KindInfo, "group" | "version" | "kind" | "custom">,
+  body: Json,
+): asserts body is JsonObject {
   if (!isObject(body)) throw refusals.badRequest("couldn't get version/kind; the body is not an object");
   const expected = apiVersionOf(kind);
   if (kind.custom && (body["kind"] ?? "") === "")

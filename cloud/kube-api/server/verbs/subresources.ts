@@ -34,8 +34,7 @@ export async function readScale(parts: SubresourceParts, target: ObjectTarget): 
   return scale;
 }
 
-/** A check of the type of a body reads no more of its kind. */
-const scaleKind = { group: "autoscaling", version: "v1", kind: "Scale" } as KindInfo;
+const scaleKind = { group: "autoscaling", version: "v1", kind: "Scale" };
 
 /** `PUT` and `PATCH …/scale`: changes the replicas of the object behind it. @throws Refusal */
 export async function writeScale(
