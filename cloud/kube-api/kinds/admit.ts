@@ -222,8 +222,5 @@ function finish(
   if (errors.length > 0)
     return refuse(invalidStatus(kind, textOf(childOf(object, "metadata"), "name"), errors));
   const { deprecationWarning } = kind.custom ?? {};
-  return accept(object, [
-    ...(deprecationWarning === undefined ? [] : [deprecationWarning]),
-    ...warnings(),
-  ]);
+  return accept(object, [...(deprecationWarning === undefined ? [] : [deprecationWarning]), ...warnings()]);
 }

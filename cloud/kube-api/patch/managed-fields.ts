@@ -255,8 +255,7 @@ class WantedItems {
 }
 
 function keyText(item: JsonObject, names: readonly string[]): string {
-  const valueOf = (name: string): Json => ownField(item, name) ?? null;
-  return JSON.stringify(names.map(valueOf));
+  return JSON.stringify(names.map((name) => ownField(item, name) ?? null));
 }
 
 /** A path as in conflict messages: `.spec.template.spec.containers[name="c"].image`. */

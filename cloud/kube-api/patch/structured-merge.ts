@@ -6,12 +6,16 @@ import { isObject, ownField, setField, type Json, type JsonObject } from "#share
  * `applied`, others are merged field by field and item by item. Changes `current`.
  */
 export function structuredMerge(shape: Shape, current: JsonObject, applied: JsonObject): JsonObject {
-  return mergeFields(shape, current, applied);
+  for (const [key, value] of Object.entries(applied)) {
+    const below = shape.type === "fields" ? shape.at(key) : shape;
+    setField(current, key, mergeValue(below, ownField(current, key), value));
+  }
+  return current;
 }
 
 function mergeValue(shape: Shape, current: Json | undefined, applied: Json): Json {
   if (isObject(current) && takesFields(shape)) {
-    if (isObject(applied)) return mergeFields(shape, current, applied);
+    if (isObject(applied)) return structuredMerge(shape, current, applied);
     if (applied === null) return current;
   }
   if (Array.isArray(current) && takesItems(shape)) {
@@ -27,14 +31,6 @@ function takesFields({ type }: Shape): boolean {
 
 function takesItems({ type }: Shape): boolean {
   return type === "set" || type === "keyed";
-}
-
-function mergeFields(shape: Shape, current: JsonObject, applied: JsonObject): JsonObject {
-  for (const [key, value] of Object.entries(applied)) {
-    const below = shape.type === "fields" ? shape.at(key) : shape;
-    setField(current, key, mergeValue(below, ownField(current, key), value));
-  }
-  return current;
 }
 
 /**

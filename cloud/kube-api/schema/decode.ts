@@ -54,18 +54,12 @@ export function decodeMetadata(object: JsonObject, kind: string): DecodedFields 
   const metadata = object.metadata;
   if (metadata === undefined || metadata === null) return { unknown: [] };
   if (!isObject(metadata))
-    return {
-      unknown: [],
-      error: typeError(metadata, { struct: kind, field: "metadata" }, "v1.ObjectMeta"),
-    };
+    return { unknown: [], error: typeError(metadata, { struct: kind, field: "metadata" }, "v1.ObjectMeta") };
   const { unknown, error } = decodeInto("meta.v1.ObjectMeta", metadata);
   const paths = unknown.map((path) => `metadata.${path}`);
   return error === undefined
     ? { unknown: paths }
-    : {
-        unknown: paths,
-        error: error.replace("ObjectMeta.", "ObjectMeta.metadata."),
-      };
+    : { unknown: paths, error: error.replace("ObjectMeta.", "ObjectMeta.metadata.") };
 }
 
 export { definitionName };
@@ -147,13 +141,7 @@ function decodeOne(value: Json, type: FieldType, inside: Inside): Json {
   if (!isObject(value)) throw wrongType(value, inside.place, `v1.${struct}`);
   decodeStruct(
     value,
-    {
-      shape,
-      struct,
-      path: inside.place.path,
-      field: inside.place.field,
-      depth: inside.depth,
-    },
+    { shape, struct, path: inside.place.path, field: inside.place.field, depth: inside.depth },
     inside.walk,
   );
   return value;

@@ -16,7 +16,7 @@ export type Shape =
   /** Below fields that a schema does not know: objects are taken by field, all else as a whole. */
   | { readonly type: "free" };
 
-export interface FieldsShape {
+interface FieldsShape {
   readonly type: "fields";
   readonly at: (name: string) => Shape;
 }

@@ -169,10 +169,7 @@ const loopback = /^(127\.[\d.]+|::1)$/;
 
 function validateAddress(address: JsonObject, path: string): FieldError[] {
   const ip = textOf(address, "ip");
-  return [
-    ...(loopback.test(ip) ? [] : validateExternalIp(ip, `${path}.ip`)),
-    ...validateHost(address, path),
-  ];
+  return [...(loopback.test(ip) ? [] : validateExternalIp(ip, `${path}.ip`)), ...validateHost(address, path)];
 }
 
 /** Names of what is at an address. */

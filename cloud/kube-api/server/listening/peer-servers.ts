@@ -46,7 +46,7 @@ export class PeerServers implements AsyncDisposable {
       [Symbol.dispose]: () => {
         if (isOpen) server.connections -= 1;
         isOpen = false;
-        this.#stopIdle(mostIdle);
+        this.#stopIdle();
       },
     };
   }
@@ -73,9 +73,9 @@ export class PeerServers implements AsyncDisposable {
     }
   }
 
-  #stopIdle(most: number): void {
+  #stopIdle(): void {
     const idle = [...this.#servers].filter(([, { connections }]) => connections === 0);
-    for (const [id, server] of idle.slice(0, Math.max(0, idle.length - most))) this.#stop(id, server);
+    for (const [id, server] of idle.slice(0, Math.max(0, idle.length - mostIdle))) this.#stop(id, server);
   }
 
   #stop(id: string, { server, place }: PeerServer): void {

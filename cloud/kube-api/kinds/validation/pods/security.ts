@@ -108,8 +108,7 @@ function validateSysctls(context: JsonObject | undefined, path: string): FieldEr
       return [
         invalid(field, name, `must have at most ${longestSysctl} characters and match regex ^${sysctlForm}$`),
       ];
-    if (seen.has(name))
-      return [duplicate(field, name)];
+    if (seen.has(name)) return [duplicate(field, name)];
     seen.add(name);
     return [];
   });
