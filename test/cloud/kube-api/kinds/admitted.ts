@@ -32,6 +32,11 @@ export function made(apiVersion: string, kind: string, body: JsonObject): JsonOb
   return outcome.value;
 }
 
+/** As `made`, saying what it is. */
+export function typed(apiVersion: string, kind: string, body: JsonObject): JsonObject {
+  return { apiVersion, kind, ...made(apiVersion, kind, body) };
+}
+
 export function refusal(outcome: ApiOutcome<JsonObject>): string[] {
   return outcome.ok
     ? []

@@ -4,9 +4,9 @@ import {
   change,
   container,
   create,
-  made,
   pod,
   refusal,
+  typed,
 } from "#internal/test/cloud/kube-api/kinds/admitted.ts";
 
 test.each([
@@ -55,15 +55,12 @@ test.each([
   expect(refusal(create("v1", "Pod", body))).toEqual(causes);
 });
 
-const gatedPod = (spec: JsonObject = {}): JsonObject => ({
-  apiVersion: "v1",
-  kind: "Pod",
-  ...made(
+const gatedPod = (spec: JsonObject = {}): JsonObject =>
+  typed(
     "v1",
     "Pod",
     pod({ containers: [container], schedulingGates: [{ name: "a" }, { name: "b" }], ...spec }),
-  ),
-});
+  );
 const gates = "spec.schedulingGates";
 const affinityTo = (...values: string[]): JsonObject => ({
   nodeAffinity: {
@@ -110,6 +107,6 @@ test.each([
 );
 
 test("an update of the node selector of a pod without gates is refused", () => {
-  const object = { apiVersion: "v1", kind: "Pod", ...made("v1", "Pod", pod({ containers: [container] })) };
+  const object = typed("v1", "Pod", pod({ containers: [container] }));
   expect(change(object, (next) => ((next.spec as JsonObject).nodeSelector = { a: "b" })).ok).toBe(false);
 });

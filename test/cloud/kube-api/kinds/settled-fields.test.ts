@@ -1,12 +1,7 @@
 import { expect, test } from "bun:test";
 import type { JsonObject } from "#shared/json";
-import { change, made, refusal } from "./admitted.ts";
+import { change, refusal, typed } from "./admitted.ts";
 
-const typed = (apiVersion: string, kind: string, body: JsonObject): JsonObject => ({
-  apiVersion,
-  kind,
-  ...made(apiVersion, kind, body),
-});
 const volume = (spec: JsonObject): JsonObject =>
   typed("v1", "PersistentVolume", {
     metadata: { name: "pv" },

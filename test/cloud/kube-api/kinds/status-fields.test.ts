@@ -1,12 +1,7 @@
 import { expect, test } from "bun:test";
 import type { JsonObject } from "#shared/json";
-import { change, container, made, pod, refusal, workload } from "./admitted.ts";
+import { change, container, pod, refusal, typed, workload } from "./admitted.ts";
 
-const typed = (apiVersion: string, kind: string, body: JsonObject): JsonObject => ({
-  apiVersion,
-  kind,
-  ...made(apiVersion, kind, body),
-});
 const started = typed("v1", "Pod", pod({ containers: [container] }));
 const deployment = typed("apps/v1", "Deployment", workload());
 const service = typed("v1", "Service", {

@@ -1,19 +1,15 @@
 import { expect, test } from "bun:test";
-import { admitCreate, admitUpdate, decodeBody, findKind } from "#cloud/kube-api/kinds";
+import { admitUpdate } from "#cloud/kube-api/kinds";
 import type { JsonObject } from "#shared/json";
+import { container, create, kindOf } from "./admitted.ts";
 
-const container = { name: "c", image: "busybox:1" };
 const podOf = (spec: JsonObject, annotations: JsonObject = {}): JsonObject => ({
-  metadata: { name: "p", namespace: "default", annotations },
+  metadata: { name: "p", annotations },
   spec: { containers: [container], ...spec },
 });
 
 function admitted(body: JsonObject): { readonly object: JsonObject; readonly warnings: readonly string[] } {
-  const kind = findKind("v1", "Pod");
-  if (kind === undefined) throw new Error("no Pod");
-  const decoded = decodeBody(kind, structuredClone(body), { validation: "Strict" });
-  if (!decoded.ok) throw new Error(decoded.status.message);
-  const outcome = admitCreate(kind, decoded.value, { now: "2026-01-01T00:00:00Z" });
+  const outcome = create("v1", "Pod", body);
   if (!outcome.ok) throw new Error(outcome.status.message);
   return { object: outcome.value, warnings: outcome.warnings };
 }
@@ -53,10 +49,8 @@ test.each<[string, JsonObject, string[]]>([
 });
 
 test("a pod is not warned of again when its labels change", () => {
-  const kind = findKind("v1", "Pod");
-  if (kind === undefined) throw new Error("no Pod");
   const current = admitted(podOf({ nodeSelector: { "beta.kubernetes.io/os": "linux" } })).object;
   const next = structuredClone(current);
   next.metadata = { ...(next.metadata as JsonObject), labels: { a: "b" } };
-  expect(admitUpdate(kind, { next, current, via: "" })).toMatchObject({ ok: true, warnings: [] });
+  expect(admitUpdate(kindOf("v1", "Pod"), { next, current, via: "" })).toMatchObject({ ok: true, warnings: [] });
 });
