@@ -29,9 +29,9 @@ export interface Gates {
 }
 
 /**
- * Prepares and validates an object, with the webhooks and policies that it is for. Without webhooks the result is there at once: the caller writes
- * it in the turn of the event loop in which it read what it replaces. What the server itself writes is for none, since it has to
- * start while they are unreachable. @throws Refusal
+ * Prepares and validates an object, with the webhooks and policies that it is for. Without webhooks the result is there at once:
+ * the caller writes it in the turn of the event loop in which it read what it replaces. What the server itself writes is for
+ * none, since it has to start while they are unreachable. @throws Refusal
  */
 export function admitThrough(
   { webhooks, policies }: Gates,

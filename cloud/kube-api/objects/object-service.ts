@@ -125,7 +125,7 @@ export class ObjectService {
       const admitted = through instanceof Promise ? await through : through;
       const converted = this.#toStore(target, admitted);
       const stored = converted && (await converted);
-      if (converted ?? through instanceof Promise) {
+      if (converted || through instanceof Promise) {
         checkAbsent(this.#parts.store, target, object);
         checkNamespace(this.#parts.store, target, target.name);
       }

@@ -52,5 +52,8 @@ test("a pod is not warned of again when its labels change", () => {
   const current = admitted(podOf({ nodeSelector: { "beta.kubernetes.io/os": "linux" } })).object;
   const next = structuredClone(current);
   next.metadata = { ...(next.metadata as JsonObject), labels: { a: "b" } };
-  expect(admitUpdate(kindOf("v1", "Pod"), { next, current, via: "" })).toMatchObject({ ok: true, warnings: [] });
+  expect(admitUpdate(kindOf("v1", "Pod"), { next, current, via: "" })).toMatchObject({
+    ok: true,
+    warnings: [],
+  });
 });
