@@ -32,12 +32,6 @@ class CelBlock {
 
 /** IP addresses and blocks of them (KEP-4358): no zones, no IPv4 inside IPv6, no leading zeros. */
 export function addAddresses(environment: Environment): void {
-  const read = (text: string): CelAddress => {
-    const address = parseAddress(text);
-    if (!address)
-      throw new Error(`IP Address ${JSON.stringify(text)} parse error during conversion from string`);
-    return address;
-  };
   const within = ({ value, bits }: CelAddress, text: string): boolean => {
     const block = parseBlock(text);
     return block?.address.bits === bits && contains(block, value);
@@ -54,7 +48,7 @@ export function addAddresses(environment: Environment): void {
     .registerType("IP", CelAddress)
     .registerOperator("IP == IP", (a: CelAddress, b: CelAddress) => a.text === b.text)
     .registerFunction("isIP(string): bool", (text: string) => parseAddress(text) !== undefined)
-    .registerFunction("ip(string): IP", read)
+    .registerFunction("ip(string): IP", readAddress)
     .registerFunction("string(IP): string", ({ text }: CelAddress) => text)
     .registerFunction("IP.family(): int", ({ bits }: CelAddress) => (bits === 32 ? 4n : 6n))
     .registerFunction("IP.isUnspecified(): bool", ({ value }: CelAddress) => value === 0n)
@@ -71,7 +65,7 @@ export function addAddresses(environment: Environment): void {
     .registerConstant("ip", "IPs", new CelAddresses())
     .registerFunction(
       "IPs.isCanonical(string): bool",
-      (_ips: CelAddresses, text: string) => read(text).text === text,
+      (_ips: CelAddresses, text: string) => readAddress(text).text === text,
     );
   addBlocks(environment);
 }
@@ -91,12 +85,6 @@ function addBlocks(environment: Environment): void {
     address?.bits === block.address.bits && contains(block, address.value);
   const covers = (block: CelBlock, other: CelBlock): boolean =>
     other.length >= block.length && inside(block, other.address);
-  const ipOf = (text: string): CelAddress => {
-    const address = parseAddress(text);
-    if (!address)
-      throw new Error(`IP Address ${JSON.stringify(text)} parse error during conversion from string`);
-    return address;
-  };
   environment
     .registerType("CIDR", CelBlock)
     .registerOperator(
@@ -108,7 +96,7 @@ function addBlocks(environment: Environment): void {
     .registerFunction("string(CIDR): string", ({ address, length }: CelBlock) => `${address.text}/${length}`)
     .registerFunction("CIDR.containsIP(IP): bool", inside)
     .registerFunction("CIDR.containsIP(string): bool", (block: CelBlock, text: string) =>
-      inside(block, ipOf(text)),
+      inside(block, readAddress(text)),
     )
     .registerFunction("CIDR.containsCIDR(CIDR): bool", covers)
     .registerFunction("CIDR.containsCIDR(string): bool", (block: CelBlock, text: string) =>
@@ -125,6 +113,13 @@ function addBlocks(environment: Environment): void {
 function contains(block: CelBlock, value: bigint): boolean {
   const rest = BigInt(block.address.bits - block.length);
   return value >> rest === block.address.value >> rest;
+}
+
+/** @throws Error in the words of apiserver's library */
+function readAddress(text: string): CelAddress {
+  const address = parseAddress(text);
+  if (address) return address;
+  throw new Error(`IP Address ${JSON.stringify(text)} parse error during conversion from string`);
 }
 
 function parseAddress(text: string): CelAddress | undefined {
