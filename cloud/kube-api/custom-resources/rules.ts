@@ -192,16 +192,20 @@ export function validateRules(
 
 function checkRules(schema: JsonObject, value: Json, here: Checking): void {
   if (here.errors.length >= mostErrors || here.meter.steps < 0 || !hasRules(schema)) return;
-  const rules = rulesOf(schema).filter((rule) => isApplied(rule, value, here));
+  const rules = appliedRules(schema, value, here);
   if (rules.length > 0) applyRules(rules, { schema, value }, here);
   if (Array.isArray(value)) checkItems(schema, value, here);
   else if (isObject(value)) checkFields(schema, value, here);
 }
 
 /** A value that is as before need not meet rules that came after it: "ratcheting", KEP-4008. */
-function isApplied({ isTransition, takesNone }: Rule, value: Json, { old }: Checking): boolean {
-  if (isTransition) return takesNone || old !== undefined;
-  return old === undefined || !Bun.deepEquals(value, old);
+function appliedRules(schema: JsonObject, value: Json, { old }: Checking): readonly Rule[] {
+  const rules = rulesOf(schema);
+  if (rules.length === 0) return rules;
+  const isNew = old === undefined || !Bun.deepEquals(value, old);
+  return rules.filter(({ isTransition, takesNone }) =>
+    isTransition ? takesNone || old !== undefined : isNew,
+  );
 }
 
 function applyRules(
