@@ -1,5 +1,5 @@
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from "node:http";
-import type { Duplex } from "node:stream";
+import type { Duplex, Writable } from "node:stream";
 import { drained } from "./socket-connection.ts";
 
 /**
@@ -25,24 +25,13 @@ export function requestOf(
 /** Answers as fast as the client reads, and closes the connection: a body that came with the request is not read. */
 export async function writeAnswer(response: ServerResponse, answer: Response): Promise<void> {
   response.writeHead(answer.status, { ...Object.fromEntries(answer.headers), connection: "close" });
-  const reader = answer.body?.getReader();
-  // Fails when the source has failed, which ends the answer early.
-  response.once("close", () => void reader?.cancel("the client has gone").catch(() => undefined));
-  try {
-    // A log may be silent: its client is to know that it is read.
-    response.flushHeaders();
-    for (let read = await reader?.read(); read?.done === false; read = await reader?.read())
-      if (!response.write(read.value)) await drained(response);
-    response.end();
-  } catch {
-    response.destroy();
-  }
+  // A log may be silent: its client is to know that it is read.
+  response.flushHeaders();
+  await writeBody(response, answer, new Uint8Array());
 }
 
 /** Answers on a socket that was handed over for another protocol as fast as the client reads, and ends it. */
 export async function writeToSocket(socket: Duplex, answer: Response): Promise<void> {
-  const reader = answer.body?.getReader();
-  socket.once("close", () => void reader?.cancel("the client has gone").catch(() => undefined));
   socket.resume();
   const headers = new Headers(answer.headers);
   // The end of the connection is that of the body, whose length may not be known.
@@ -50,15 +39,25 @@ export async function writeToSocket(socket: Duplex, answer: Response): Promise<v
   headers.set("connection", "close");
   const fields = [...headers].map(([name, value]) => `${name}: ${value}\r\n`);
   const { status } = answer;
-  let head = Buffer.from(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${fields.join("")}\r\n`);
+  const head = Buffer.from(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${fields.join("")}\r\n`);
+  await writeBody(socket, answer, head);
+}
+
+/** @param head written in one piece with the first bytes: they would wait for its acknowledgement */
+async function writeBody(client: Writable, { body }: Response, head: Uint8Array): Promise<void> {
+  const reader = body?.getReader();
+  // Fails when the source has failed, which ends the answer early.
+  client.once("close", () => void reader?.cancel("the client has gone").catch(() => undefined));
+  let early = head;
   try {
     for (let read = await reader?.read(); read?.done === false; read = await reader?.read()) {
-      // In one piece: the second would wait for the acknowledgement of the first.
-      if (!socket.write(Buffer.concat([head, read.value]))) await drained(socket);
-      head = Buffer.alloc(0);
+      const bytes = early.length === 0 ? read.value : Buffer.concat([early, read.value]);
+      early = new Uint8Array();
+      if (!client.write(bytes)) await drained(client);
     }
-    socket.end(head);
+    if (early.length > 0) client.write(early);
+    client.end();
   } catch {
-    socket.destroy();
+    client.destroy();
   }
 }
