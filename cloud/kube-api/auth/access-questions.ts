@@ -1,5 +1,6 @@
 import type { AccessCheck } from "#cloud/kube-api/custom-resources/cel";
 import { asText, textOf, textsOf, type JsonObject } from "#shared/json";
+import { groupsOfAccount } from "./authenticator.ts";
 import type { Authorizer } from "./authorizer.ts";
 
 /** Answers what expressions ask about rights of the author of a request, or of a service account. */
@@ -9,10 +10,7 @@ export function accessOf(authorizer: Authorizer, author: JsonObject): AccessChec
     const user =
       account === undefined
         ? { name: textOf(author, "username"), groups: textsOf(author, "groups") }
-        : {
-            name: account,
-            groups: ["system:serviceaccounts", `system:serviceaccounts:${namespace}`, "system:authenticated"],
-          };
+        : { name: account, groups: [...groupsOfAccount(namespace), "system:authenticated"] };
     if (path !== undefined) return authorizer.allows(user, { verb, path });
     const { group, resource, subresource, name } = asked;
     return authorizer.allows(user, {

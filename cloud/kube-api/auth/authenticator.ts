@@ -159,13 +159,18 @@ export class Authenticator {
   }
 }
 
+/** Of a service account, besides the one of all authenticated users. */
+export function groupsOfAccount(namespace: string): string[] {
+  return ["system:serviceaccounts", `system:serviceaccounts:${namespace}`];
+}
+
 function toUser(claims: TokenClaims): User {
   const { namespace, serviceaccount, pod, node } = claims["kubernetes.io"];
   return {
     name: `system:serviceaccount:${namespace}:${serviceaccount.name}`,
     uid: serviceaccount.uid,
     expiresMs: claims.exp * 1000,
-    groups: ["system:serviceaccounts", `system:serviceaccounts:${namespace}`, "system:authenticated"],
+    groups: [...groupsOfAccount(namespace), "system:authenticated"],
     extra: {
       "authentication.kubernetes.io/credential-id": [`JTI=${claims.jti}`],
       ...(pod && {

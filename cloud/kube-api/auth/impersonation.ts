@@ -1,5 +1,5 @@
 import { refusals } from "#cloud/kube-api/status";
-import { anonymous, type User } from "./authenticator.ts";
+import { anonymous, groupsOfAccount, type User } from "./authenticator.ts";
 import type { Attributes } from "./authorizer.ts";
 
 /** The user to impersonate, and the permissions that takes. */
@@ -73,10 +73,6 @@ function need(
   more: { readonly group?: string; readonly subresource?: string; readonly namespace?: string } = {},
 ): Extract<Attributes, { resource: string }> {
   return { verb: "impersonate", group: "", subresource: "", namespace: "", resource, name, ...more };
-}
-
-function groupsOfAccount(namespace: string): string[] {
-  return ["system:serviceaccounts", `system:serviceaccounts:${namespace}`];
 }
 
 /** Every user is in one of the two groups, as upstream adds them; a request that names one gets no other. */
