@@ -1,6 +1,7 @@
 import {
   celValue,
   compileExpression,
+  madeMessage,
   optionalValue,
   type Expression,
   type Meter,
@@ -253,20 +254,8 @@ function failureOf(rule: Rule, values: Readonly<Record<string, unknown>>, meter:
 
 function messageOf(rule: Rule, values: Readonly<Record<string, unknown>>, meter: Meter): string {
   const usual = rule.message || `failed rule: ${rule.text}`;
-  if (!rule.messageExpression) return usual;
-  try {
-    const text = rule.messageExpression.evaluate(values, meter);
-    return typeof text === "string" && isMessage(text.trim()) ? text.trim() : usual;
-  } catch {
-    return usual;
-  }
-}
-
-/** Upstream's bound on messages that expressions make. */
-const longestMessage = 5 * 1024;
-
-function isMessage(text: string): boolean {
-  return text !== "" && text.length <= longestMessage && !text.includes("\n");
+  const { messageExpression } = rule;
+  return (messageExpression && madeMessage(messageExpression, values, meter)) ?? usual;
 }
 
 function checkFields(schema: JsonObject, value: JsonObject, here: Checking): void {

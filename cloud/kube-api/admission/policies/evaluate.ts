@@ -1,5 +1,5 @@
 import { meetsConditions } from "#cloud/kube-api/admission/requests";
-import type { Expression, Meter } from "#cloud/kube-api/custom-resources/cel";
+import { madeMessage, type Meter } from "#cloud/kube-api/custom-resources/cel";
 import { asError } from "#shared/errors";
 import type { Policy, Validation } from "./policy.ts";
 import { lazyVariables, mostSteps } from "./variables.ts";
@@ -20,8 +20,7 @@ export interface Verdict {
 }
 
 const nothing: Verdict = { denied: [], annotations: {}, broken: [] };
-/** Upstream's bounds on texts that expressions make. */
-const longestMessage = 5 * 1024;
+/** Upstream's bound on texts that expressions make. */
 const longestAnnotation = 10 * 1024;
 
 /** What a policy says about a request, with one param or none. @param values without `variables` */
@@ -57,23 +56,7 @@ function messageOf(
   meter: Meter,
 ): string {
   const usual = message || `failed expression: ${text}`;
-  if (!messageExpression) return usual;
-  const made = textOfExpression(messageExpression, values, meter);
-  return made === "" || made.length > longestMessage || made.includes("\n") ? usual : made;
-}
-
-/** "": it fails, or its value is no text. */
-function textOfExpression(
-  expression: Expression,
-  values: Readonly<Record<string, unknown>>,
-  meter: Meter,
-): string {
-  try {
-    const value = expression.evaluate(values, meter);
-    return typeof value === "string" ? value.trim() : "";
-  } catch {
-    return "";
-  }
+  return (messageExpression && madeMessage(messageExpression, values, meter)) ?? usual;
 }
 
 function annotationsOf(

@@ -6,5 +6,6 @@ export {
   type AccessQuestion,
 } from "#cloud/kube-api/custom-resources/cel/libraries";
 export { celSize, outOfSteps } from "#cloud/kube-api/custom-resources/cel/size";
+export { madeMessage } from "./made-message.ts";
 export type { SchemaOf } from "./schema-check.ts";
 export { celValue, dynamicValue, optionalValue } from "./values.ts";
