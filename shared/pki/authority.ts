@@ -143,10 +143,14 @@ function authority(ca: X509Certificate, key: CryptoKey, keyPem: string): Authori
   const openRequest = async (der: Uint8Array): Promise<OpenedRequest> => {
     const request = await verifiedRequest(der);
     const { publicKey } = request;
+    const asked = askedNames(request);
     return {
       keyHash: hashOf(publicKey.rawData),
-      asked: askedNames(request),
-      certify: async (options) => signedOf(await certify({ ca, key }, request, options), options.nowMs),
+      asked,
+      certify: async (options) => {
+        const cert = await certify({ ca, key }, { request, asked }, options);
+        return signedOf(cert, options.nowMs);
+      },
       sign: async (options) => {
         const cert = await sign({ ca, key }, publicKey, { ...options, usage: "client" });
         return signedOf(cert, options.nowMs);
@@ -200,10 +204,12 @@ function askedNames(request: Pkcs10CertificateRequest): AskedNames {
 
 async function certify(
   issuer: { readonly ca: X509Certificate; readonly key: CryptoKey },
-  request: Pkcs10CertificateRequest,
+  {
+    request,
+    asked: { dnsNames, ipAddresses, subject },
+  }: { readonly request: Pkcs10CertificateRequest; readonly asked: AskedNames },
   { usages: wanted, notBeforeMs, notAfterMs }: CertifyOptions,
 ): Promise<X509Certificate> {
-  const { dnsNames, ipAddresses, subject } = askedNames(request);
   const names = [
     ...dnsNames.map((value) => ({ type: "dns", value }) as const),
     ...ipAddresses.map((value) => ({ type: "ip", value }) as const),
