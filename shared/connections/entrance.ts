@@ -66,7 +66,7 @@ class Switching implements AsyncDisposable {
       this.#direct = options.serveDirectly(options.port);
       this.port = this.#direct.port ?? options.port;
     }
-    this.#owned.use(options.clock.every(lookMs, () => this.look()));
+    if (options.openFiles >= fewFiles) this.#owned.use(options.clock.every(lookMs, () => this.look()));
     this.#owned.defer(async () => {
       await Promise.all([...this.#leaving].map((one) => one.stop(true)));
       await this.#direct?.stop(true);
