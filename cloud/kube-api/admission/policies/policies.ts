@@ -11,7 +11,7 @@ import type { Conversions } from "#cloud/kube-api/custom-resources/conversion";
 import { parseObject, type KindInfo } from "#cloud/kube-api/schema";
 import { Refusal, refusals } from "#cloud/kube-api/status";
 import { asError } from "#shared/errors";
-import { metadataOf, textMapOf, textOf, type JsonObject } from "#shared/json";
+import { metadataOf, textOf, type JsonObject } from "#shared/json";
 import type { Logger } from "#shared/log";
 import { evaluatePolicy, type Denied } from "./evaluate.ts";
 import { collectParams, type ParamParts } from "./params.ts";
@@ -29,8 +29,7 @@ const codes: Readonly<Record<string, number>> = {
   Unauthorized: 401,
 };
 
-export interface PolicyParts extends ParamParts {
-  readonly versionsOf: MatchParts["versionsOf"];
+export interface PolicyParts extends ParamParts, MatchParts {
   readonly conversions: Conversions;
   /** Whether the author of a request has a right. */
   readonly access: (author: JsonObject) => AccessCheck;
@@ -123,12 +122,7 @@ export class Policies implements Disposable {
   #applied(request: AdmissionRequest): Applied[] {
     // Policies and bindings themselves: what one breaks could not be repaired otherwise.
     if (this.#bound.length === 0 || isPolicyResource(request.kind)) return [];
-    const { store, versionsOf } = this.#parts;
-    const namespaceLabels = (name: string): Record<string, string> => {
-      const text = store.get("/namespaces", `/${name}`);
-      return text === undefined ? {} : textMapOf(metadataOf(parseObject(text)), "labels");
-    };
-    const parts = { versionsOf, namespaceLabels };
+    const parts = this.#parts;
     return this.#bound.flatMap(({ policy, bindings }): Applied[] => {
       const kind = matchedVersion(policy.matcher, request, parts);
       if (!kind) return [];

@@ -1,5 +1,6 @@
 import { labelSelectorOf } from "#cloud/kube-api/kinds/validation";
-import type { KindInfo } from "#cloud/kube-api/schema";
+import { parseObject, type KindInfo } from "#cloud/kube-api/schema";
+import type { RevisionStore } from "#cloud/kube-api/store";
 import {
   childOf,
   isObject,
@@ -35,9 +36,9 @@ export function readMatcher(match: JsonObject, rules: "rules" | "resourceRules")
 }
 
 export interface MatchParts {
+  readonly store: RevisionStore;
   /** All served versions of a kind, its own included. */
   readonly versionsOf: (kind: KindInfo) => readonly KindInfo[];
-  readonly namespaceLabels: (namespace: string) => Readonly<Record<string, string>>;
 }
 
 /** The version of the kind in which a request is sent to who has these rules; undefined: it is not for them. */
@@ -93,7 +94,10 @@ function selectsNamespace(matcher: Matcher, request: AdmissionRequest, parts: Ma
   const { kind, object, old, namespace } = request;
   if (kind.group === "" && kind.kind === "Namespace")
     return matchesLabelSelector(matcher.namespaces, labelsOf(object ?? old));
-  return namespace === "" || matchesLabelSelector(matcher.namespaces, parts.namespaceLabels(namespace));
+  if (namespace === "") return true;
+  const text = parts.store.get("/namespaces", `/${namespace}`);
+  const labels = text === undefined ? {} : labelsOf(parseObject(text));
+  return matchesLabelSelector(matcher.namespaces, labels);
 }
 
 function selectsObject({ objects }: Matcher, { object, old }: AdmissionRequest): boolean {

@@ -7,15 +7,15 @@ import {
   meetsConditions,
   requestValues,
   type AdmissionRequest,
+  type MatchParts,
 } from "#cloud/kube-api/admission/requests";
 import type { Conversions } from "#cloud/kube-api/custom-resources/conversion";
 import { jsonPatch } from "#shared/patch";
 import { parseObject, type KindInfo } from "#cloud/kube-api/schema";
 import type { ReachPod } from "#cloud/kube-api/http/service-calls";
 import { refusals } from "#cloud/kube-api/status";
-import type { RevisionStore } from "#cloud/kube-api/store";
 import { asError } from "#shared/errors";
-import { metadataOf, textMapOf, type JsonObject } from "#shared/json";
+import type { JsonObject } from "#shared/json";
 import type { Logger } from "#shared/log";
 import { readHooks, type Hook } from "./hooks.ts";
 import { Denial, readAnswer, reviewOf, type ReviewAnswer } from "./review.ts";
@@ -29,9 +29,7 @@ const resources: Readonly<Record<Phase, string>> = {
 /** Steps of the match conditions of one webhook. */
 const mostSteps = 1_000_000;
 
-export interface WebhookParts {
-  readonly store: RevisionStore;
-  readonly versionsOf: (kind: KindInfo) => readonly KindInfo[];
+export interface WebhookParts extends MatchParts {
   readonly conversions: Conversions;
   readonly log: Logger;
   /** The way to pods on their nodes. */
@@ -103,13 +101,8 @@ export class Webhooks implements Disposable {
   #called(phase: Phase, request: AdmissionRequest): Called[] {
     // The configurations themselves: what one webhook breaks could not be repaired otherwise.
     if (this.#hooks[phase].length === 0 || request.kind.group === group) return [];
-    const { store, versionsOf } = this.#parts;
-    const namespaceLabels = (name: string): Record<string, string> => {
-      const text = store.get("/namespaces", `/${name}`);
-      return text === undefined ? {} : textMapOf(metadataOf(parseObject(text)), "labels");
-    };
     return this.#hooks[phase].flatMap((hook) => {
-      const kind = matchedVersion(hook, request, { versionsOf, namespaceLabels });
+      const kind = matchedVersion(hook, request, this.#parts);
       return kind ? [{ hook, kind }] : [];
     });
   }
