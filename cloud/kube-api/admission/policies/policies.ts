@@ -41,9 +41,7 @@ interface Bound {
   readonly bindings: readonly Binding[];
 }
 
-interface Applied {
-  readonly policy: Policy;
-  readonly bindings: readonly Binding[];
+interface Applied extends Bound {
   /** In the version that the rules of the policy name. */
   readonly kind: KindInfo;
 }
@@ -165,15 +163,12 @@ export class Policies implements Disposable {
   ): Told[] {
     const params = param && dynamicValue(param);
     const { denied, annotations, broken } = evaluatePolicy(policy, { ...values, params });
-    const who = `ValidatingAdmissionPolicy '${policy.name}' with binding '${binding.name}'`;
+    const who = spelled(policy, binding);
     const { log } = this.#parts;
     if (Object.keys(annotations).length > 0)
       log.info("an admission policy annotates a request", { policy: policy.name, annotations });
     for (const { message, index } of denied) {
-      if (binding.actions.includes("Warn"))
-        warn(
-          `Validation failed for ValidatingAdmissionPolicy '${policy.name}' with binding '${binding.name}': ${message}`,
-        );
+      if (binding.actions.includes("Warn")) warn(`Validation failed for ${who}: ${message}`);
       if (binding.actions.includes("Audit"))
         log.info("a request fails an admission policy", {
           policy: policy.name,
@@ -206,8 +201,12 @@ function isPolicyResource({ group: ofGroup, plural }: KindInfo): boolean {
 function configurationError(policy: Policy, binding: Binding | undefined, error: unknown): Told[] {
   if (policy.ignoresFailure) return [];
   const what = binding ? "failed to configure binding" : "failed to configure policy";
-  const who = `ValidatingAdmissionPolicy '${policy.name}'${binding ? ` with binding '${binding.name}'` : ""}`;
-  return [{ who, message: `${what}: ${asError(error).message}`, reason: "Invalid", index: undefined }];
+  const message = `${what}: ${asError(error).message}`;
+  return [{ who: spelled(policy, binding), message, reason: "Invalid", index: undefined }];
+}
+
+function spelled(policy: Policy, binding: Binding | undefined): string {
+  return `ValidatingAdmissionPolicy '${policy.name}'${binding ? ` with binding '${binding.name}'` : ""}`;
 }
 
 /** Answers with the first denial. @throws Refusal */
