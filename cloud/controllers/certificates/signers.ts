@@ -1,7 +1,7 @@
 import type { AskedNames, CertifiedUsage } from "#shared/pki";
 
 /** What a signer is asked for. */
-export interface Asked extends AskedNames {
+interface Asked extends AskedNames {
   readonly usages: readonly string[];
 }
 

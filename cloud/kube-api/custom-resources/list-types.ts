@@ -1,6 +1,6 @@
 import { duplicate, forbidden } from "#cloud/kube-api/kinds/validation";
 import { listMapKeys, type FieldError } from "#cloud/kube-api/schema";
-import { maxSteps, outOfSteps } from "./steps.ts";
+import { maxSteps, outOfBudget } from "./steps.ts";
 import { isObject, ownField, setField, type Json, type JsonObject } from "#shared/json";
 
 /** Causes of an answer are a hundred at most. */
@@ -18,7 +18,7 @@ export function validateLists(schema: JsonObject, value: Json, old?: Json): Fiel
   const errors: FieldError[] = [];
   const budget = { steps: maxSteps };
   walk(schema, value, { path: "", errors, depth: 0, budget });
-  if (budget.steps < 0) errors.push(forbidden("<nil>", outOfSteps));
+  if (budget.steps < 0) errors.push(forbidden("<nil>", outOfBudget));
   if (errors.length === 0 || old === undefined) return errors;
   return validateLists(schema, old).length > 0 ? [] : errors;
 }

@@ -4,7 +4,7 @@ import { isObject, ownField, type Json, type JsonObject } from "#shared/json";
 import { hasFormat } from "#cloud/kube-api/custom-resources/formats";
 import { readPattern } from "#cloud/kube-api/custom-resources/patterns";
 import { keysOf } from "./list-types.ts";
-import { maxSteps, outOfSteps } from "./steps.ts";
+import { maxSteps, outOfBudget } from "./steps.ts";
 
 /** Causes of an answer are a hundred at most; alternatives (anyOf) try many times. */
 const maxErrors = 50;
@@ -26,7 +26,7 @@ export function validateValue(schema: JsonObject, value: Json, old?: Json): Fiel
   const errors: FieldError[] = [];
   const budget = { steps: maxSteps };
   check(schema, value, { path: "", errors, depth: 0, budget, old });
-  if (budget.steps < 0) errors.push(forbidden("<nil>", outOfSteps));
+  if (budget.steps < 0) errors.push(forbidden("<nil>", outOfBudget));
   return errors;
 }
 

@@ -12,7 +12,7 @@ export interface Denied {
   readonly index: number | undefined;
 }
 
-export interface Verdict {
+interface Verdict {
   readonly denied: readonly Denied[];
   readonly annotations: Readonly<Record<string, string>>;
   /** Annotations that cannot be evaluated deny a request whatever the actions are. */

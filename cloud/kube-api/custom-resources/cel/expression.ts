@@ -4,7 +4,7 @@ import { readPattern, type Pattern } from "#cloud/kube-api/custom-resources/patt
 import { checkSize, outOfSteps } from "#cloud/kube-api/custom-resources/cel/size";
 import { createEnvironment } from "./environment.ts";
 import { located, spelled } from "./located.ts";
-import { undefinedField, type SchemaOf } from "./schema-check.ts";
+import { macros, undefinedField, type SchemaOf } from "./schema-check.ts";
 
 /** Steps that may still be taken; shared by all expressions of a request. */
 export interface Meter {
@@ -38,8 +38,6 @@ interface Evaluator {
 
 /** Longer expressions are refused: Kubernetes' documentation has none of a tenth. */
 const longestExpression = 4096;
-/** Macros that repeat their last arguments for each item. */
-const macros = new Set(["all", "exists", "exists_one", "map", "filter"]);
 
 /** Steps take as long as the texts that they may read are. */
 interface WeightedMeter extends Meter {

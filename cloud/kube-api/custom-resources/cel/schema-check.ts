@@ -10,7 +10,7 @@ interface Node {
 }
 
 /** A field that the schema of its value does not declare. */
-export class UndefinedField extends Error {
+class UndefinedField extends Error {
   readonly node: unknown;
 
   constructor(name: string, node: unknown) {
@@ -21,8 +21,8 @@ export class UndefinedField extends Error {
   }
 }
 
-/** Macros that name each item in their last arguments. */
-const macros = new Set(["all", "exists", "exists_one", "map", "filter"]);
+/** Macros that name each item, and repeat their last arguments for it. */
+export const macros = new Set(["all", "exists", "exists_one", "map", "filter"]);
 
 /** The first field that an expression uses although no schema declares it. */
 export function undefinedField(root: unknown, schemas: SchemaOf): UndefinedField | undefined {
