@@ -1,4 +1,5 @@
 import { validateMaps } from "#cloud/kube-api/kinds/validation/basics";
+import { asError } from "#shared/errors";
 import {
   asText,
   isObject,
@@ -59,7 +60,7 @@ export function convertedObjects(
     try {
       return { ...one, metadata: restoredMetadata(original, one) };
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
+      const why = asError(error).message;
       throw new Error(`${what} returned invalid metadata in object at index ${index}: ${why}`, {
         cause: error,
       });

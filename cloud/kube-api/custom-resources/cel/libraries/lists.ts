@@ -32,7 +32,7 @@ class CelSets {
   readonly library = "sets";
 }
 
-/** Items of a set; comparing each with each grows with the square, so that larger ones are compared as texts. */
+/** Items of a set as texts: comparing each with each would take the square of their number. */
 function keysOf(list: unknown[]): Set<string> {
   return new Set(list.map((item) => keyOf(item)));
 }
