@@ -11,7 +11,7 @@ import type { Conversions } from "#cloud/kube-api/custom-resources/conversion";
 import { parseObject, type KindInfo } from "#cloud/kube-api/schema";
 import { Refusal, refusals } from "#cloud/kube-api/status";
 import { asError } from "#shared/errors";
-import { metadataOf, textOf, type JsonObject } from "#shared/json";
+import type { JsonObject } from "#shared/json";
 import type { Logger } from "#shared/log";
 import { evaluatePolicy, type Denied } from "./evaluate.ts";
 import { collectParams, type ParamParts } from "./params.ts";
@@ -55,6 +55,8 @@ interface Told extends Denied {
 export class Policies implements Disposable {
   readonly #parts: PolicyParts;
   readonly #following: Disposable[];
+  /** By their revisions: what is compiled is not compiled again when another one changes. */
+  #policies: ReadonlyMap<number, Policy> = new Map();
   #bound: readonly Bound[] = [];
 
   constructor(parts: PolicyParts) {
@@ -105,12 +107,17 @@ export class Policies implements Disposable {
 
   #read(): void {
     const { store, log } = this.#parts;
-    const all = (resource: string): JsonObject[] =>
-      store.list(resource).map(({ revision }) => parseObject(store.text(revision) ?? "{}"));
-    const bindings = Map.groupBy(all(bindingResource).map(readBinding), ({ policyName }) => policyName);
-    this.#bound = all(policyResource).flatMap((object): Bound[] => {
-      const found = bindings.get(textOf(metadataOf(object), "name")) ?? [];
-      return found.length === 0 ? [] : [{ policy: readPolicy(object), bindings: found }];
+    const objectOf = (revision: number): JsonObject => parseObject(store.text(revision) ?? "{}");
+    const all = store.list(bindingResource).map(({ revision }) => readBinding(objectOf(revision)));
+    const bindings = Map.groupBy(all, ({ policyName }) => policyName);
+    this.#policies = new Map(
+      store
+        .list(policyResource)
+        .map(({ revision }) => [revision, this.#policies.get(revision) ?? readPolicy(objectOf(revision))]),
+    );
+    this.#bound = [...this.#policies.values()].flatMap((policy): Bound[] => {
+      const found = bindings.get(policy.name) ?? [];
+      return found.length === 0 ? [] : [{ policy, bindings: found }];
     });
     for (const { policy } of this.#bound)
       if (policy.problem !== undefined)
