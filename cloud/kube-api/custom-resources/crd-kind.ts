@@ -81,7 +81,7 @@ function toCustom({ crd, version, storageVersion, schemas, conversion }: Source)
   return {
     crdName: textOf(childOf(crd, "metadata"), "name"),
     storageVersion,
-    schema: schemas.get(name) ?? schemaOf(version),
+    schema: schemaOf(version),
     schemas,
     ...(conversion && { conversion }),
     preserveUnknownFields: spec?.preserveUnknownFields === true,
