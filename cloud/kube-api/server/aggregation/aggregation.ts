@@ -70,8 +70,11 @@ export class Aggregation implements AsyncDisposable {
 
   /** Whom a request for a version is passed on to; undefined for those of no APIService, and for what is served here. */
   find(group: string, version: string): Aggregated | undefined {
-    const known = this.#known.get(`${group}/${version}`);
-    return known && { service: known.service, isAvailable: isAvailable(known) };
+    const id = `${group}/${version}`;
+    const known = this.#known.get(id);
+    // A definition that was just made is served before its change is followed.
+    if (!known || this.#parts.registry.version(id)) return undefined;
+    return { service: known.service, isAvailable: isAvailable(known) };
   }
 
   versions(): AggregatedVersion[] {

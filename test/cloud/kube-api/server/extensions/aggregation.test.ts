@@ -225,6 +225,34 @@ describe("APIServices", () => {
   });
 });
 
+test("a definition takes its group back from an APIService from its first request on", async () => {
+  const spec = {
+    group: "taken.example.org",
+    version: "v1",
+    groupPriorityMinimum: 1000,
+    versionPriority: 10,
+    service: { name: "extension", namespace: "default" },
+    insecureSkipTLSVerify: true,
+  };
+  await server.call("POST", services, { metadata: { name: "v1.taken.example.org" }, spec });
+  const definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+  const schema = { openAPIV3Schema: { type: "object" } };
+  await server.call("POST", definitions, {
+    metadata: { name: "taps.taken.example.org" },
+    spec: {
+      group: "taken.example.org",
+      scope: "Cluster",
+      names: { plural: "taps", singular: "tap", kind: "Tap", listKind: "TapList" },
+      versions: [{ name: "v1", served: true, storage: true, schema }],
+    },
+  });
+  const path = "/apis/taken.example.org/v1/taps";
+  expect((await server.call("GET", path)).body).toMatchObject({ kind: "TapList" });
+  expect(extension.asked.filter((request) => request.url?.startsWith(path))).toEqual([]);
+  await server.call("DELETE", `${definitions}/taps.taken.example.org`);
+  await server.call("DELETE", `${services}/v1.taken.example.org`);
+});
+
 test("a server goes on answering while its APIService changes", async () => {
   const merge = { "content-type": "application/merge-patch+json" };
   const statuses = [];
