@@ -9,7 +9,7 @@ import { answerKubeletRequest, kubeletTarget, refusalText, type KubeletTarget } 
 import { kubeletService } from "#shared/kubelet-tunnel";
 import { withDeadline } from "#shared/lifecycle";
 import { RateLimitedLog, type Logger } from "#shared/log";
-import { readCertificate } from "#shared/pki";
+import { subjectOfCertificate } from "#shared/pki";
 import { askPod, PodRefusal, podStreamHead, refusePod, type PodStreamRequest } from "#shared/pod-streams";
 import type { NodeEnd } from "#shared/remote-command";
 import { endToEndHeaders, fetchOver, type ByteStream, type StreamHead } from "#shared/streams";
@@ -187,11 +187,15 @@ function refuseUnavailable(error: unknown): never {
   throw error;
 }
 
-/** The server has verified the certificate. */
+/** The server has verified the certificate; undefined when it names nobody. */
 function callerOf(socket: Socket): Caller | undefined {
   // Asked for by name: a plain socket does not have it.
   const raw = (socket as Partial<TLSSocket>).getPeerCertificate?.().raw;
   if (raw === undefined) return undefined;
-  const { commonName: name, organizations: groups } = readCertificate(raw);
-  return name === "" ? undefined : { name, groups };
+  try {
+    const { commonName: name, organizations: groups } = subjectOfCertificate(raw);
+    return name === "" ? undefined : { name, groups };
+  } catch {
+    return undefined;
+  }
 }

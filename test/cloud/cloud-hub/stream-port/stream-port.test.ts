@@ -1,5 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { request as httpsRequest } from "node:https";
 import type { IncomingMessage } from "node:http";
 import { connect, type TLSSocket } from "node:tls";
@@ -9,7 +10,7 @@ import { Bus } from "#shared/bus";
 import { systemClock } from "#shared/clock";
 import { budgetOfProcess } from "#shared/connections";
 import { UnavailableError } from "#shared/errors";
-import { createAuthority, type Authority, type KeyPair } from "#shared/pki";
+import { createAuthority, fromPem, toPem, type Authority, type KeyPair } from "#shared/pki";
 import { podService, readPodStreamHead, refusePod, type PodStreamRequest } from "#shared/pod-streams";
 import { SpdySession } from "#shared/spdy";
 import { openLocalStream, serveOver, type ByteStream } from "#shared/streams";
@@ -17,11 +18,14 @@ import type { CloudCatalog } from "#shared/topics";
 import { connectionOfSocket } from "#shared/upgrades";
 import { refuseWith, serveEcho } from "#internal/test/cloud/kube-api/server/pod-streams/pod-world.ts";
 import { adminToken, startTestServer, type TestServer } from "#internal/test/support/cloud/api-server.ts";
+import { makeRequest } from "#internal/test/support/cloud/client-user.ts";
+import { needsCommands } from "#internal/test/support/needs.ts";
 import { silentLog } from "#internal/test/support/silent-log.ts";
 import { tempDir } from "#internal/test/support/temp-dir.ts";
 
 // Each test starts an API.
 setDefaultTimeout(30_000);
+const hasOpenssl = needsCommands("openssl");
 
 interface Answer {
   readonly status: number;
@@ -265,6 +269,22 @@ describe("who may ask", () => {
     expect(await cloud.get(log, { pair })).toEqual({
       status: 403,
       text: `Forbidden (user=system:node:edge-1, node=edge-1, path=${log})\n`,
+    });
+    expect(cloud.asked).toEqual([]);
+  });
+
+  test.skipIf(!hasOpenssl)("a certificate with two names is of its last one, as in Kubernetes", async () => {
+    await using cloud = await world();
+    using dir = tempDir();
+    const { keyFile, pem } = makeRequest(dir.path, "/CN=system:node:edge-1/CN=mallory");
+    const request = await cloud.authority.openRequest(fromPem(pem) ?? new Uint8Array());
+    const nowMs = Date.now();
+    const dates = { nowMs, notBeforeMs: nowMs - 60_000, notAfterMs: nowMs + 3_600_000 };
+    const { der } = await request.certify({ usages: ["client auth"], ...dates });
+    const pair = { cert: toPem(der, "CERTIFICATE"), key: readFileSync(keyFile, "utf8") };
+    expect(await cloud.get(log, { pair })).toEqual({
+      status: 403,
+      text: `Forbidden (user=mallory, node=edge-1, path=${log})\n`,
     });
     expect(cloud.asked).toEqual([]);
   });
