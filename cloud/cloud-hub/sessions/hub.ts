@@ -140,8 +140,7 @@ export class Hub implements NodeLinks, AsyncDisposable {
   openStream(node: string, head: StreamHead): ByteStream {
     const connected = this.#sessions.get(node);
     if (!connected) throw new UnavailableError("not-connected", `Node "${node}" is not connected`);
-    const { session, by } = connected;
-    return by.streams ? session.openStream(head) : this.#options.openTunnelled(node, head);
+    return connected.session.openStream(head) ?? this.#options.openTunnelled(node, head);
   }
 
   close(node: string, reason: string): void {

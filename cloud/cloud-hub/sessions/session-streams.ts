@@ -6,42 +6,36 @@ export interface SessionStreamsOptions extends Pick<
   "transport" | "nowMs" | "accept" | "broken"
 > {
   readonly node: string;
-  /** Whether the node announced that it has streams. */
-  readonly supported: boolean;
 }
 
-/** The byte streams of one session; none with a node that did not announce them. */
+/** The byte streams of one session, with a node that announced that it has them. */
 export class SessionStreams {
   readonly #node: string;
-  readonly #channel: StreamChannel | undefined;
+  readonly #channel: StreamChannel;
   #ended: string | undefined;
 
-  constructor({ node, supported, ...options }: SessionStreamsOptions) {
+  constructor({ node, ...options }: SessionStreamsOptions) {
     this.#node = node;
-    this.#channel = supported ? new StreamChannel({ ...options, end: "cloud" }) : undefined;
+    this.#channel = new StreamChannel({ ...options, end: "cloud" });
   }
 
-  /**
-   * @throws UnavailableError when the node has no streams, has too many open, or has disconnected; RangeError when the head
-   * is too long
-   */
+  /** @throws UnavailableError when the node has too many open, or has disconnected; RangeError when the head is too long */
   open(head: StreamHead): ByteStream {
-    const what = `Cannot open a stream to node "${this.#node}"`;
-    if (this.#ended !== undefined) throw new UnavailableError("node-gone", `${what}: ${this.#ended}`);
-    if (!this.#channel)
-      throw new UnavailableError("no-streams", `${what}: its edgecore does not support streams`);
+    if (this.#ended !== undefined)
+      throw new UnavailableError(
+        "node-gone",
+        `Cannot open a stream to node "${this.#node}": ${this.#ended}`,
+      );
     return this.#channel.open(head);
   }
 
-  /** @returns false when the node has no streams, and may send no such frame */
-  receive(frame: Uint8Array): boolean {
-    this.#channel?.receive(frame);
-    return this.#channel !== undefined;
+  receive(frame: Uint8Array): void {
+    this.#channel.receive(frame);
   }
 
   /** Resets all streams, without a word to the peer. */
   end(reason: string): void {
     this.#ended ??= reason;
-    this.#channel?.end(reason);
+    this.#channel.end(reason);
   }
 }

@@ -58,7 +58,8 @@ export class Session {
   readonly #options: SessionOptions;
   readonly #lane: AckLane;
   readonly #questions: SessionQuestions;
-  readonly #streams: SessionStreams;
+  /** Undefined with a node that did not announce streams. */
+  readonly #streams: SessionStreams | undefined;
   #lastKeepaliveMs: number;
   /** when the transport last took something, while something waits for it */
   #lastWrittenMs: number;
@@ -85,7 +86,7 @@ export class Session {
       failed: (sentence, fields) => log.warn(sentence, { node, ...fields }),
       overflow: () => this.end(1013, "too many objects wait for the node"),
     });
-    this.#streams = this.#makeStreams();
+    this.#streams = options.streams ? this.#makeStreams() : undefined;
     transport.listen({
       onText: (frame) => this.#receive(frame),
       onBinary: (frame) => this.#receiveBinary(frame),
@@ -106,9 +107,12 @@ export class Session {
     return this.#questions.ask(question, options, (message) => this.send(message));
   }
 
-  /** @throws UnavailableError when the node has no streams, has too many open, or has disconnected */
-  openStream(head: StreamHead): ByteStream {
-    return this.#streams.open(head);
+  /**
+   * @returns undefined when the node has no streams
+   * @throws UnavailableError when it has too many open, or has disconnected; RangeError when the head is too long
+   */
+  openStream(head: StreamHead): ByteStream | undefined {
+    return this.#streams?.open(head);
   }
 
   /** Called about each second: ends a silent or stuck session, repeats what is not acknowledged. */
@@ -161,7 +165,7 @@ export class Session {
     this.#ended = true;
     this.#lane[Symbol.dispose]();
     this.#questions.end(reason);
-    this.#streams.end(reason);
+    this.#streams?.end(reason);
     if (this.#paused) this.#options.transport.resume();
   }
 
@@ -185,7 +189,8 @@ export class Session {
 
   /** Binary frames carry byte streams. */
   #receiveBinary(frame: Uint8Array): void {
-    if (this.#ended || this.#streams.receive(frame)) return;
+    if (this.#ended) return;
+    if (this.#streams) return this.#streams.receive(frame);
     this.#binaryFrames += 1;
     this.#logOnce("dropped a binary frame: the node did not announce byte streams", this.#binaryFrames, {
       bytes: frame.length,
@@ -193,10 +198,9 @@ export class Session {
   }
 
   #makeStreams(): SessionStreams {
-    const { node, clock, transport, streams: supported, accept } = this.#options;
+    const { node, clock, transport, accept } = this.#options;
     return new SessionStreams({
       node,
-      supported,
       nowMs: () => clock.monotonicMs(),
       transport: {
         get isOpen() {
