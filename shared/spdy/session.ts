@@ -32,13 +32,6 @@ export interface SpdySessionOptions {
   readonly mostStreams: number;
 }
 
-/** A stream that was opened and has no reply yet. */
-interface Opening {
-  readonly stream: SpdyStream;
-  readonly replied: () => void;
-  readonly refused: (error: Error) => void;
-}
-
 /** The largest id of 31 bits. */
 const largestId = 0x7f_ff_ff_ff;
 const headerOffsets: Readonly<Record<number, number>> = {
@@ -58,7 +51,8 @@ export class SpdySession {
   readonly #options: SpdySessionOptions;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #streams = new Map<number, SpdyStream>();
-  readonly #opening = new Map<number, Opening>();
+  /** Streams that were opened and have no reply yet. */
+  readonly #opening = new Map<number, PromiseWithResolvers<void>>();
   readonly #headerReader = new HeaderReader();
   readonly #headerWriter = new HeaderWriter();
   #lastId = 0;
@@ -84,15 +78,19 @@ export class SpdySession {
     const id = this.#lastId === 0 ? 1 : this.#lastId + 2;
     this.#lastId = id;
     const stream = this.#add(id, headers);
-    const { promise, resolve: replied, reject: refused } = Promise.withResolvers<void>();
-    this.#opening.set(id, { stream, replied, refused });
-    // The block has to be written in the order of the ids: the next one goes on where it ends.
+    const reply = Promise.withResolvers<void>();
+    this.#opening.set(id, reply);
+    // The connection may be lost before all is written.
+    await Promise.all([this.#ask(id, headers), reply.promise]);
+    return stream;
+  }
+
+  /** The block has to be written in the order of the ids: the next one goes on where it ends. */
+  async #ask(id: number, headers: SpdyHeaders): Promise<void> {
     const block = await this.#headerWriter.write(headers);
     await this.#write(
       encodeControl(frameTypes.synStream, Buffer.concat([numbers(id, 0), Uint8Array.of(0, 0), block])),
     );
-    await promise;
-    return stream;
   }
 
   /** Tells the peer that this is the end, and ends the connection after what was written. */
@@ -138,7 +136,7 @@ export class SpdySession {
 
   #cut(reason: string): void {
     for (const stream of Array.from(this.#streams.values())) stream.cut(reason);
-    for (const { refused } of this.#opening.values()) refused(new ClosedError(reason));
+    for (const { reject } of this.#opening.values()) reject(new ClosedError(reason));
     this.#opening.clear();
   }
 
@@ -192,8 +190,8 @@ export class SpdySession {
   #settle(id: number, refusal?: Error): void {
     const opening = this.#opening.get(id);
     this.#opening.delete(id);
-    if (refusal) opening?.refused(refusal);
-    else opening?.replied();
+    if (refusal) opening?.reject(refusal);
+    else opening?.resolve();
   }
 
   /** Every block is read, also of streams that are refused: the next one goes on where it ends. */

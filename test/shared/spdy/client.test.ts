@@ -66,3 +66,20 @@ test("a connection that is lost ends the streams with its reason", async () => {
   closed.resolve("the tunnel is lost");
   expect(new Response(stream.readable).text()).rejects.toThrow("the tunnel is lost");
 });
+
+test("a connection that is lost refuses a stream that is still being asked for", async () => {
+  const closed = Promise.withResolvers<string>();
+  const client = new SpdySession({
+    connection: {
+      readable: new ReadableStream(),
+      // Nothing is ever taken.
+      writable: new WritableStream({ write: () => new Promise(() => undefined) }),
+      closed: closed.promise,
+      destroy: () => undefined,
+    },
+    mostStreams: 0,
+  });
+  const opening = client.open(header("stdout"));
+  closed.resolve("the tunnel is lost");
+  expect(opening).rejects.toThrow("the tunnel is lost");
+});
