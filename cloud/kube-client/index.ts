@@ -1,3 +1,4 @@
+export { isAllowed } from "./access-review.ts";
 export { createKubeClient } from "./client.ts";
 export { clusterCaOf, type InlineServer, type KubeOptions } from "./credentials.ts";
 export {

@@ -1,7 +1,5 @@
-import { resources, type KubeClient } from "#cloud/kube-client";
+import { isAllowed, type KubeClient } from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
-import { recordOf } from "#shared/json";
-import type { KubeObject } from "#shared/kube";
 import { BoundedCache } from "#shared/lifecycle";
 
 /** The user of a client certificate, as kube-apiserver reads one. */
@@ -36,16 +34,10 @@ export class NodeAccess {
     if (verb === undefined) return false;
     const subresource = subresourceOf(request.path);
     const { name: user, groups } = caller;
-    return this.#decisions.get(JSON.stringify([user, groups, node, verb, subresource]), async () => {
-      const about = { group: "", version: "v1", resource: "nodes", subresource, name: node, verb };
-      const review = await this.#kube.create<KubeObject>(resources.subjectAccessReviews, {
-        apiVersion: "authorization.k8s.io/v1",
-        kind: "SubjectAccessReview",
-        metadata: {},
-        spec: { user, groups: [...groups, "system:authenticated"], resourceAttributes: about },
-      });
-      return recordOf(review["status"])["allowed"] === true;
-    });
+    const resourceAttributes = { group: "", version: "v1", resource: "nodes", subresource, name: node, verb };
+    return this.#decisions.get(JSON.stringify([user, groups, node, verb, subresource]), () =>
+      isAllowed(this.#kube, { user, groups: [...groups, "system:authenticated"], resourceAttributes }),
+    );
   }
 }
 

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { resources, type KubeClient } from "#cloud/kube-client";
+import { isAllowed, resources, type KubeClient } from "#cloud/kube-client";
 import type { Clock } from "#shared/clock";
 import { UnavailableError } from "#shared/errors";
 import { asText, recordOf } from "#shared/json";
@@ -71,17 +71,12 @@ export class Access {
   async mayUse(caller: Caller, { namespace, rule: name, method }: RuleUse): Promise<boolean> {
     const verb = verbOfMethod(method) ?? "";
     const key = JSON.stringify([caller, namespace, name, verb]);
-    return this.#decisions.get(key, async () => {
-      const rules = { group: "rules.kubeedge.io", version: "v1", resource: "rules", subresource: "proxy" };
-      const { name: user, uid, groups, extra } = caller;
-      const review = await this.#kube.create<KubeObject>(resources.subjectAccessReviews, {
-        apiVersion: "authorization.k8s.io/v1",
-        kind: "SubjectAccessReview",
-        metadata: {},
-        spec: { user, uid, groups, extra, resourceAttributes: { ...rules, namespace, name, verb } },
-      });
-      return recordOf(review["status"])["allowed"] === true;
-    });
+    const rules = { group: "rules.kubeedge.io", version: "v1", resource: "rules", subresource: "proxy" };
+    const { name: user, uid, groups, extra } = caller;
+    const resourceAttributes = { ...rules, namespace, name, verb };
+    return this.#decisions.get(key, () =>
+      isAllowed(this.#kube, { user, uid, groups, extra, resourceAttributes }),
+    );
   }
 
   async #review(token: string): Promise<Caller | undefined> {
