@@ -78,10 +78,6 @@ export class Tunnels implements AsyncDisposable {
     this.#sweep = options.clock.every(sweepMs, () => this.#endSilent());
   }
 
-  has(node: string): boolean {
-    return this.#open.has(node);
-  }
-
   /** Takes over a request to become a tunnel, or answers why not. Resolves whether it took it over. */
   async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<boolean> {
     const found = await this.#admit(request);
