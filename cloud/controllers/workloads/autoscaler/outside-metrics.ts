@@ -1,3 +1,4 @@
+import { isPodReady } from "#cloud/controllers/workloads/pods";
 import { formatQuantity, quantityNumber, type LabelSelector, type Pod } from "#shared/kube";
 import type { MetricIdentifier, MetricSpec, MetricTarget, PodMetrics } from "./autoscaler.ts";
 import type { MetricReading, MetricValue } from "./metric-apis.ts";
@@ -98,11 +99,7 @@ function measured(metric: string, { object, value, timestamp }: MetricValue): Po
 }
 
 function readyPods(pods: readonly Pod[]): number {
-  return pods.filter(
-    ({ status }) =>
-      status?.phase === "Running" &&
-      status.conditions?.some((one) => one.type === "Ready" && one.status === "True") === true,
-  ).length;
+  return pods.filter((pod) => pod.status?.phase === "Running" && isPodReady(pod)).length;
 }
 
 function failed(type: string, why: string): ReadMetric {

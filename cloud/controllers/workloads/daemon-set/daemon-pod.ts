@@ -1,5 +1,5 @@
 import { resources } from "#cloud/kube-client";
-import { type DaemonSet } from "#cloud/controllers/framework";
+import type { DaemonSet } from "#cloud/controllers/framework";
 import { podFromTemplate } from "#cloud/controllers/workloads/pods";
 import type { Node, Pod, Toleration } from "#shared/kube";
 import { findUntolerated, matchesNodeSelection, nodesNamedBy } from "#shared/scheduling";
