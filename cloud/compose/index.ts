@@ -1,7 +1,7 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { startAdoption } from "#cloud/commands/adopt";
-import { ensureCertificates, type CloudCertificates } from "#cloud/cloud-hub/certificates";
+import { ensureCertificates, readPem, type CloudCertificates } from "#cloud/cloud-hub/certificates";
 import { startCloudHub, type CloudHub } from "#cloud/cloud-hub";
 import { startControllers } from "#cloud/controllers";
 import { startDeviceController } from "#cloud/device-controller";
@@ -17,7 +17,6 @@ import { Bus, type Port } from "#shared/bus";
 import type { ProcessDeps } from "#shared/cli";
 import type { CloudConfig, KubeAccess } from "#shared/config";
 import { budgetOfProcess, type ConnectionBudget } from "#shared/connections";
-import { ConfigError } from "#shared/errors";
 import { running, type Running } from "#shared/lifecycle";
 import type { ApiServer } from "#cloud/kube-api/server";
 import type { CloudCatalog } from "#shared/topics";
@@ -158,15 +157,6 @@ async function startStreamPort(
     }),
   );
   return stack.move();
-}
-
-/** @throws ConfigError */
-function readPem(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new ConfigError("pem", `Cannot read "${path}" of cloudstream`, { cause });
-  }
 }
 
 /** The router, with the certificate that nodes know cloudcore by. */

@@ -22,10 +22,7 @@ export class SessionStreams {
   /** @throws UnavailableError when the node has too many open, or has disconnected; RangeError when the head is too long */
   open(head: StreamHead): ByteStream {
     if (this.#ended !== undefined)
-      throw new UnavailableError(
-        "node-gone",
-        `Cannot open a stream to node "${this.#node}": ${this.#ended}`,
-      );
+      throw new UnavailableError("node-gone", `Cannot open a stream to node "${this.#node}": ${this.#ended}`);
     return this.#channel.open(head);
   }
 
