@@ -241,10 +241,13 @@ export const edgeFields = {
       /^(?!\/)[^+#\0]*[^+#/\0]$/,
     ),
   }),
-  edgestream: section("The tunnel to a cloud of KubeEdge, for logs and commands of pods. Ours needs none.", {
-    enabled: flag("Whether it is opened while the link is to a cloud of KubeEdge.", true),
-    server: text("Host or host:port of its cloudStream. Empty: port 10004 of the host of edgehub.", ""),
-  }),
+  edgestream: section(
+    "The tunnel to a cloud of KubeEdge, for logs and commands of pods. This cloudcore needs none.",
+    {
+      enabled: flag("Whether it is opened while the link is to a cloud of KubeEdge.", true),
+      server: text("Host or host:port of its cloudStream. Empty: port 10004 of the host of edgehub.", ""),
+    },
+  ),
   "service-bus": section("HTTP between programs on this node and the cloud.", {
     enabled: flag(
       "Whether the cloud may call servers on this node, and programs here targets of the cloud.",

@@ -1,1 +1,2 @@
+export { kubernetesVersion } from "./kubernetes-version.ts";
 export { commit, version } from "./version.ts";

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { apiVersionOf, deviceKind, heldKinds, type HeldKind } from "#edge/meta-server/objects";
+import { kubernetesVersion } from "#shared/release";
 
 const readVerbs = ["get", "list", "watch"] as const;
 
@@ -8,18 +9,8 @@ function verbsOf(kind: HeldKind): readonly string[] {
   return kind === deviceKind ? [...readVerbs, "patch", "update"] : readVerbs;
 }
 
-/** The version of Kubernetes whose API is followed. */
-export const nodeVersion = {
-  major: "1",
-  minor: "32",
-  gitVersion: "v1.32.0+kubeedge-bun-node",
-  gitCommit: "",
-  gitTreeState: "clean",
-  buildDate: "2026-01-01T00:00:00Z",
-  goVersion: "none",
-  compiler: "bun",
-  platform: `linux/${process.arch === "x64" ? "amd64" : process.arch}`,
-};
+/** The answer to `/version`. */
+export const nodeVersion = kubernetesVersion("kubeedge-bun-node");
 
 /** OpenAPI documents that the node has, by group version as in their paths. */
 export interface OpenApiDocuments {

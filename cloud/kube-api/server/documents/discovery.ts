@@ -4,24 +4,10 @@ import type { KindRegistry, ServedVersion } from "#cloud/kube-api/objects";
 import { priorityOf, type AggregatedVersion } from "#cloud/kube-api/server/aggregation";
 import { textOf, textsOf, type JsonObject } from "#shared/json";
 import { apiVersionOf } from "#shared/kube";
-import { commit } from "#shared/release";
+import { kubernetesVersion } from "#shared/release";
 
-/** Git's id of nothing, since clients expect a hexadecimal one: a program that runs from its sources has no commit. */
-const noCommit = "0".repeat(40);
-const [commitId] = /^[0-9a-f]+/.exec(commit) ?? [];
-
-/** The answer to `/version`; its minor version is the one whose behavior is followed. */
-export const serverVersion: JsonObject = {
-  major: "1",
-  minor: "32",
-  gitVersion: "v1.32.0+kubeedge-bun",
-  gitCommit: commitId ?? noCommit,
-  gitTreeState: commitId === commit ? "clean" : "dirty",
-  buildDate: "2026-01-01T00:00:00Z",
-  goVersion: "none",
-  compiler: "bun",
-  platform: `linux/${process.arch === "x64" ? "amd64" : process.arch}`,
-};
+/** The answer to `/version`. */
+export const serverVersion: JsonObject = kubernetesVersion("kubeedge-bun");
 
 /** The answer to `/api`. */
 export function coreVersions(serverAddress: string): JsonObject {
