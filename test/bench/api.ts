@@ -24,7 +24,14 @@ interface Kubeconfig {
 
 type Send = (method: string, path: string, body?: unknown) => Promise<Response>;
 
-function sendTo(kubeconfig: string): Send {
+/** Where the API of a kubeconfig file is, and with what its user is let in. */
+export interface Access {
+  readonly url: string;
+  readonly tls: { readonly ca: string; readonly cert?: string; readonly key?: string };
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export function readAccess(kubeconfig: string): Access {
   const { clusters, users } = Bun.YAML.parse(readFileSync(kubeconfig, "utf8")) as Kubeconfig;
   const [cluster, user] = [clusters[0]?.cluster ?? {}, users[0]?.user ?? {}];
   const decode = (text: string | undefined): string => Buffer.from(text ?? "", "base64").toString();
@@ -35,10 +42,14 @@ function sendTo(kubeconfig: string): Send {
       key: decode(user["client-key-data"]),
     }),
   };
-  const headers = {
-    "content-type": "application/json",
-    ...(user["token"] !== undefined && { authorization: `Bearer ${user["token"]}` }),
-  };
+  const headers = { ...(user["token"] !== undefined && { authorization: `Bearer ${user["token"]}` }) };
+  return { url: cluster["server"] ?? "", tls, headers };
+}
+
+/** Sends requests to the API of a kubeconfig file; the answer is read by the caller, failures throw. */
+export function sendTo(kubeconfig: string): Send {
+  const { url, tls, headers: authorization } = readAccess(kubeconfig);
+  const headers = { "content-type": "application/json", ...authorization };
   return async (method, path, body) => {
     const init = {
       method,
@@ -47,7 +58,7 @@ function sendTo(kubeconfig: string): Send {
       timeout: false,
       ...(body !== undefined && { body: JSON.stringify(body) }),
     };
-    const response = await fetch(`${cluster["server"]}${path}`, init);
+    const response = await fetch(`${url}${path}`, init);
     if (response.ok) return response;
     throw new Error(`${method} ${path}: ${response.status} ${(await response.text()).slice(0, 300)}`);
   };

@@ -160,7 +160,7 @@ export function residentMb(pid: number): number {
   return Math.round(Number(kb ?? 0) / 102.4) / 10;
 }
 
-function quantile(values: readonly number[], q: number): number {
+export function quantile(values: readonly number[], q: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   return Math.round((sorted[Math.floor(q * (sorted.length - 1))] ?? 0) * 100) / 100;
 }

@@ -14,6 +14,8 @@ export interface Pair extends AsyncDisposable {
   readonly call: Call;
   readonly edge: ServiceProcess;
   readonly mqtt: number;
+  /** Socket of the engine. */
+  readonly socket: string;
 }
 
 /** Starts them and returns when the node knows every device. */
@@ -29,7 +31,14 @@ export async function startPair(folder: string, devices: number): Promise<Pair> 
   const ports = portsOf(folder);
   await eventually(120_000, () => expectDevices(ports.devices, devices));
   const owned = stack.move();
-  return { cloud, call, edge, mqtt: ports.mqtt, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return {
+    cloud,
+    call,
+    edge,
+    mqtt: ports.mqtt,
+    socket: engine.socket,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
 }
 
 export function portsOf(folder: string): { readonly mqtt: number; readonly devices: number } {

@@ -22,7 +22,9 @@ describe.skipIf(!hasParts())("commands of the documentation", () => {
   test.each(pages.map((page) => [page.file, page] as const))(
     "commands of %s have the results of the page when run in order",
     async (_file, page) => {
-      expect(await runPage(page, view)).toEqual([]);
+      const problems = await runPage(page, view);
+      if (problems.length > 0) problems.push(await view.cluster.kubectl("get", "pods,events", "-o", "wide"));
+      expect(problems).toEqual([]);
     },
   );
 });

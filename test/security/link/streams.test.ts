@@ -40,7 +40,8 @@ test("data of one byte each takes no more memory than the window", async () => {
     for (let turn = 0; turn < 256 * 1024; turn += 1) ends.raw(frame("data", id, "x"));
     await settled(ends);
   }
-  expect(memory() - before).toBeLessThan(60);
+  // A million frames kept one by one would be 200 MiB and more.
+  expect(memory() - before).toBeLessThan(100);
   for (let id = 1; id <= 7; id += 2) ends.raw(frame("end", id));
   const texts = await Promise.all(streams.map((stream) => new Response(stream.readable).text()));
   expect(texts.map((text) => text.length)).toEqual([262_144, 262_144, 262_144, 262_144]);

@@ -8,7 +8,7 @@ import { childrenOf, socketsOf } from "#internal/test/support/machine/process-re
  * Fails a test file that leaves something behind: what a test does not dispose of, a module of the product would not
  * either. Loaded before each file (bunfig.toml).
  */
-const settleMs = 2000;
+const settleMs = 4000;
 
 const intervals = new Map<unknown, string>();
 const realSet = globalThis.setInterval;

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import type { Container, Pod } from "#shared/kube";
 import { askPod, PodRefusal } from "#shared/pod-streams";
 import { fetchOver } from "#shared/streams";
+import { eventually } from "#internal/scripts/service.ts";
 import { busyboxImage, hasEngine } from "#internal/test/support/machine/container-engine.ts";
 import { idle, isRunning, podOf, shell } from "#internal/test/support/edge/edged-world.ts";
 import { converse, streamsWorld, type StreamsWorld } from "./streams-world.ts";
@@ -219,9 +220,8 @@ describe.skipIf(!hasEngine())("streams to pods on Docker", () => {
       const response = await fetchOver(stream, null);
       return [response.status, await response.text()];
     };
-    let page = await get(8080);
-    while (page[0] === 503) page = await get(8080);
-    expect(page).toEqual([200, "page\n"]);
+    // It listens a moment after it runs.
+    await eventually(20_000, async () => expect(await get(8080)).toEqual([200, "page\n"]));
     const [status, text] = await get(81);
     expect([status, JSON.parse(text)]).toMatchObject([
       503,
