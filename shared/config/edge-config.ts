@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { quote } from "#shared/errors";
 import type { LogLevel } from "#shared/log";
 import { orNothing, type Overrides } from "./cloud-config.ts";
+import { toEdged, type EdgedConfig } from "./edged.ts";
 import type { EdgeValues } from "./edge-fields.ts";
 import { findContradictions, readOpenHttp } from "./edge-rules.ts";
 
@@ -69,28 +70,6 @@ export interface MqttConfig {
   readonly broker: BrokerConfig | undefined;
   /** undefined in mode 0 */
   readonly external: ExternalBrokerConfig | undefined;
-}
-
-export interface EdgedConfig {
-  readonly registerNode: boolean;
-  readonly registerSchedulable: boolean;
-  readonly wireNamespace: string;
-  readonly interfaceName: string | undefined;
-  readonly nodeIp: string | undefined;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly taints: EdgeValues["edged"]["taints"];
-  readonly statusIntervalMs: number;
-  /** `unix:///path` or `tcp://host:port` */
-  readonly dockerAddress: string;
-  readonly maxPods: number;
-  readonly readOnlyPort: number;
-  /** Of one run of a container. */
-  readonly logs: { readonly fileBytes: number; readonly files: number };
-  readonly clusterDns: readonly string[];
-  readonly clusterDomain: string;
-  readonly allowedUnsafeSysctls: readonly string[];
-  /** undefined: edgecore's own */
-  readonly version: string | undefined;
 }
 
 export interface TwinConfig {
@@ -325,33 +304,6 @@ function toExternal(mqtt: EdgeValues["mqtt"]): ExternalBrokerConfig {
     certFile: orNothing(mqtt.certfile),
     keyFile: orNothing(mqtt.keyfile),
   };
-}
-
-function toEdged(edged: EdgeValues["edged"]): EdgedConfig {
-  return {
-    registerNode: edged["register-node"],
-    registerSchedulable: edged["register-schedulable"],
-    wireNamespace: edged["register-node-namespace"],
-    interfaceName: orNothing(edged["interface-name"]),
-    nodeIp: orNothing(edged["node-ip"]),
-    labels: edged.labels,
-    taints: edged.taints,
-    statusIntervalMs: edged["node-status-update-frequency"] * 1000,
-    dockerAddress: edged["docker-address"],
-    maxPods: edged["max-pods"],
-    readOnlyPort: edged["read-only-port"],
-    logs: { fileBytes: bytesOf(edged["container-log-max-size"]), files: edged["container-log-max-files"] },
-    clusterDns: edged["cluster-dns"],
-    clusterDomain: edged["cluster-domain"],
-    allowedUnsafeSysctls: edged["allowed-unsafe-sysctls"],
-    version: orNothing(edged.version),
-  };
-}
-
-/** Of a size that the field has checked. */
-function bytesOf(size: string): number {
-  const power = ["Ki", "Mi", "Gi"].indexOf(size.slice(-2)) + 1;
-  return Number(size.slice(0, -2)) * 1024 ** power;
 }
 
 function toServiceBus({ "service-bus": bus, edged }: EdgeValues): ServiceBusConfig | undefined {

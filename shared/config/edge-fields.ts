@@ -2,7 +2,6 @@ import * as z from "zod/mini";
 import {
   address,
   flag,
-  labels,
   listOf,
   oneOf,
   port,
@@ -15,6 +14,7 @@ import {
   whole,
   type Values,
 } from "./field.ts";
+import { edgedSection } from "./edged.ts";
 
 const modes = { internalMqttMode: 0, bothMqttMode: 1, externalMqttMode: 2 } as const;
 const overTcp = ["tcp", "mqtt", "ssl", "tls", "mqtts"];
@@ -31,11 +31,6 @@ const aclRule = z.strictObject({
   user: z.optional(z.string()),
   topic: topicFilter,
   access: z.enum(["read", "write", "readwrite", "deny"]),
-});
-const taint = z.strictObject({
-  key: z.string(),
-  value: z.optional(z.string()),
-  effect: z.enum(["NoSchedule", "PreferNoSchedule", "NoExecute"]),
 });
 
 /** Every field of `conf/edge.yaml`, in the order it is written. */
@@ -178,49 +173,7 @@ export const edgeFields = {
       "node-id": text("Node name. Empty: edged.hostname-override.", ""),
     }),
   }),
-  edged: section("Pods on this node.", {
-    "register-node": flag("Whether edgecore creates its Node object.", true),
-    "register-schedulable": flag("Whether the Node is schedulable when created.", true),
-    "register-node-namespace": text("Namespace of node messages on the link.", "default"),
-    "hostname-override": text("Node name. Empty: the host name in lower case.", ""),
-    "interface-name": text(
-      "Network interface with the node's address. Empty: that of the default route.",
-      "",
-    ),
-    "node-ip": text("Address of the node; takes precedence over interface-name.", ""),
-    labels: labels("Labels of the Node when created.", {}),
-    taints: listOf("Taints of the Node when created: [{ key, value, effect }].", taint, {
-      key: { expected: "text" },
-      value: { expected: "text" },
-      effect: { expected: "NoSchedule, PreferNoSchedule or NoExecute" },
-    }),
-    "node-status-update-frequency": seconds("Interval between node status reports, seconds.", 10),
-    "docker-address": url(
-      "Address of the Docker engine.",
-      "unix:///var/run/docker.sock",
-      "unix:///path or tcp://host:port",
-      /^(unix:\/\/\/|tcp:\/\/)\S+/,
-    ),
-    "max-pods": whole("Maximum number of pods on this node.", 110, [1, 10_000]),
-    "read-only-port": port(
-      "Port in the Node's status (daemonEndpoints.kubeletEndpoint). edgecore does not listen on it.",
-      10_350,
-    ),
-    "container-log-max-size": textLike(
-      "Size at which the log of a container is rotated, from the next start of the container on.",
-      "10Mi",
-      "a size such as 500Ki, 10Mi or 1Gi",
-      /^[1-9]\d{0,5}[KMG]i$/,
-    ),
-    "container-log-max-files": whole("Maximum number of log files of a container.", 5, [2, 1000]),
-    "cluster-dns": texts("Name servers of pods with dnsPolicy ClusterFirst. Empty: the host's.", []),
-    "cluster-domain": text("Search domain of these pods.", "cluster.local"),
-    "allowed-unsafe-sysctls": texts(
-      "Sysctls that pods may set in addition to the Kubernetes safe set, e.g. net.core.somaxconn or kernel.msg*.",
-      [],
-    ),
-    version: text("Version in the Node's status. Empty: edgecore's own.", ""),
-  }),
+  edged: edgedSection,
   devicetwin: section("Device twins and history.", {
     "history-hours": whole("Retention of reported values on the node, hours.", 168, [1, 87_600]),
     "history-per-property": whole("Maximum number of values per property.", 1000, [1, 10_000_000]),

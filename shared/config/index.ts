@@ -25,7 +25,6 @@ export type {
 export type {
   BrokerConfig,
   EdgeConfig,
-  EdgedConfig,
   EdgeHubConfig,
   EdgeOverrides,
   ExternalBrokerConfig,
@@ -35,3 +34,4 @@ export type {
   ServiceBusConfig,
   TwinConfig,
 } from "./edge-config.ts";
+export type { EdgedConfig } from "./edged.ts";
